@@ -1,0 +1,54 @@
+# longtake: build, test and measure. `make help` lists the targets.
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/longtake/longtake/internal/cli.Version=$(VERSION)
+FUZZ    ?= 3s
+export CGO_ENABLED = 0
+
+.PHONY: help build demo test test-race test-long fuzz lint bench-cpu picture golden clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## static binaries in bin/: longtake, coordinator, shard
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+demo: build ## build and write demo.webm with the shipped model, over two shards
+	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --shards 2 -o demo.webm
+
+test: ## vet, every test, the race detector where goroutines live, a few seconds of each fuzz target
+	$(GO) vet ./...
+	GOARCH=arm64 $(GO) vet ./...
+	$(GO) test ./...
+	$(MAKE) test-race fuzz
+
+RACE_SKIP := /cmd/|/internal/cpu/gen|/tools
+test-race: ## every package under the race detector (needs a C compiler)
+	@command -v $${CC:-cc} >/dev/null || { echo "test-race: skipped, no C compiler"; exit 0; }; \
+	CGO_ENABLED=1 $(GO) test -race -short ./...
+
+test-long: ## tests that take minutes: whole clips, many jobs, memory over time
+	LONGTAKE_LONG=1 $(GO) test -timeout 60m ./...
+
+fuzz: ## every fuzz target for $(FUZZ)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz' || true); do \
+	    echo "fuzz $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) -fuzzminimizetime 1x $$pkg >/tmp/fuzz.$$$$ 2>&1 \
+	      || { cat /tmp/fuzz.$$$$; exit 1; }; rm -f /tmp/fuzz.$$$$; \
+	  done; done
+
+lint: ## golangci-lint, when it is installed
+	golangci-lint run
+
+bench-cpu: build ## step and decode time of the demo clip, bytes exchanged, for 1, 2 and 4 shards
+	bin/longtake bench run
+
+picture: build ## make the README's picture again (Python with pillow)
+	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --seed 1 -o bin/frames/
+	python3 tools/gif.py bin/frames docs/images/clip.gif
+
+golden: ## make the golden tensors again (Python; see tools/README.md)
+	cd tools && python3 goldens.py ../testdata/golden --model ../models/demo
+
+clean: ## remove what the targets made
+	rm -rf bin demo.webm

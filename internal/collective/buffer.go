@@ -1,0 +1,25 @@
+package collective
+
+import "unsafe"
+
+// Alignment is the address alignment in bytes of every buffer that Recv returns.
+const Alignment = 8
+
+// NewBuffer returns n zero bytes whose address is a multiple of Alignment.
+func NewBuffer(n int) []byte {
+	if n == 0 {
+		return []byte{}
+	}
+	words := make([]uint64, (n+Alignment-1)/Alignment)
+	return unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), len(words)*Alignment)[:n:n]
+}
+
+// Align returns b itself where its address is aligned, else an aligned copy. It never returns nil.
+func Align(b []byte) []byte {
+	if len(b) > 0 && uintptr(unsafe.Pointer(&b[0]))%Alignment == 0 {
+		return b
+	}
+	c := NewBuffer(len(b))
+	copy(c, b)
+	return c
+}

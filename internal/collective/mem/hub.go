@@ -1,0 +1,80 @@
+package mem
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/longtake/longtake/internal/collective"
+)
+
+// Hub lets the shards of one process meet by job and attempt. The zero value is ready to use, with
+// the default options.
+type Hub struct {
+	Options Options
+
+	mu   sync.Mutex
+	jobs map[string]*meeting
+}
+
+// meeting is the newest attempt of a job and its world.
+type meeting struct {
+	attempt uint32
+	world   *world
+}
+
+// Join returns the transport of a rank of the attempt, which has size ranks. A newer attempt ends
+// the older one, whose calls return collective.ErrStale, as does joining it now. The hub forgets a
+// job once all ranks that have joined are closed.
+func (h *Hub) Join(job string, attempt uint32, rank, size int) (collective.Transport, error) {
+	if rank < 0 || rank >= size {
+		return nil, fmt.Errorf("cannot join job %q: rank %d is not in 0..%d", job, rank, size-1)
+	}
+	w, err := h.world(job, attempt, size)
+	if err != nil {
+		return nil, fmt.Errorf("cannot join job %q attempt %d: %w", job, attempt, err)
+	}
+	t, err := w.join(rank)
+	if err != nil {
+		return nil, fmt.Errorf("cannot join job %q attempt %d: %w", job, attempt, err)
+	}
+	return t, nil
+}
+
+// world returns the attempt's world, which the first rank makes.
+func (h *Hub) world(job string, attempt uint32, size int) (*world, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := h.jobs[job]
+	if m != nil && attempt < m.attempt {
+		return nil, collective.ErrStale
+	}
+	if m == nil || attempt > m.attempt {
+		if m != nil {
+			m.world.fail(collective.ErrStale)
+		}
+		m = h.open(job, attempt, size)
+	}
+	if n := len(m.world.ranks); n != size {
+		return nil, fmt.Errorf("it has %d ranks, not %d", n, size)
+	}
+	return m.world, nil
+}
+
+// open makes the world of a job's attempt. The caller holds mu.
+func (h *Hub) open(job string, attempt uint32, size int) *meeting {
+	m := &meeting{attempt: attempt, world: newWorld(size, h.Options)}
+	m.world.leave = func() { h.forget(job, m) }
+	if h.jobs == nil {
+		h.jobs = map[string]*meeting{}
+	}
+	h.jobs[job] = m
+	return m
+}
+
+func (h *Hub) forget(job string, m *meeting) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.jobs[job] == m {
+		delete(h.jobs, job)
+	}
+}

@@ -1,0 +1,249 @@
+package nats
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	natsio "github.com/nats-io/nats.go"
+
+	"github.com/longtake/longtake/internal/collective"
+)
+
+const (
+	subjectPrefix  = "longtake.data."
+	tombstonesMax  = 1024    // closed transports remembered
+	pendingMsgsMax = 1 << 20 // of the subscription; the windows bound it in practice
+	pendingMax     = 2 << 30 // bytes
+	ranksMax       = 1 << 16
+)
+
+// Endpoint is a node's place on NATS: one subscription, shared by the transports of all ranks that
+// the node holds. Safe for concurrent use.
+type Endpoint struct {
+	nc        *natsio.Conn
+	node      string
+	opts      Options
+	sub       *natsio.Subscription
+	unclaimed atomic.Int64 // bytes
+	corrupt   atomic.Uint64
+	stale     atomic.Uint64
+
+	mu     sync.Mutex
+	open   map[place]*Transport
+	graves map[place]tombstone
+	buried []place // the graves, oldest first
+	closed bool
+}
+
+// place is a rank of a job at this endpoint.
+type place struct {
+	job  uint64
+	rank uint32
+}
+
+// tombstone is what stays of a closed transport, to answer those who still talk to it.
+type tombstone struct {
+	attempt uint32
+	session uint64
+	last    bye
+}
+
+// NewEndpoint subscribes to the node's subject. The node's name is one token of a NATS subject: no
+// spaces, dots, * or >. The connection stays the caller's and must outlive the endpoint.
+func NewEndpoint(nc *natsio.Conn, node string, opts Options) (*Endpoint, error) {
+	if err := checkNode(node); err != nil {
+		return nil, err
+	}
+	opts, err := opts.withDefaults(nc.MaxPayload())
+	if err != nil {
+		return nil, fmt.Errorf("cannot open endpoint %q: %w", node, err)
+	}
+	e := &Endpoint{nc: nc, node: node, opts: opts,
+		open: map[place]*Transport{}, graves: map[place]tombstone{}}
+	if e.sub, err = nc.Subscribe(subjectPrefix+node, e.receive); err != nil {
+		return nil, fmt.Errorf("cannot subscribe endpoint %q: %w", node, err)
+	}
+	if err := e.sub.SetPendingLimits(pendingMsgsMax, pendingMax); err != nil {
+		return nil, fmt.Errorf("cannot set the limits of endpoint %q: %w", node, err)
+	}
+	return e, nil
+}
+
+func checkNode(node string) error {
+	if node == "" || len(node) > 255 || strings.ContainsFunc(node, notInToken) {
+		return fmt.Errorf("cannot use %q as a node's name: 1 to 255 printable characters without "+
+			"space, dot, * and >", node)
+	}
+	return nil
+}
+
+func notInToken(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(".*>", r) }
+
+// Join opens the transport of a rank; nodes[r] names the endpoint of rank r, and nodes[rank] is
+// this one. An attempt of the job that this endpoint has joined before and that is older ends with
+// collective.ErrStale; joining an older attempt than before is refused with it.
+func (e *Endpoint) Join(job string, attempt uint32, rank int, nodes []string) (
+	collective.Transport, error) {
+	if err := e.checkJoin(rank, nodes); err != nil {
+		return nil, fmt.Errorf("cannot join job %q: %w", job, err)
+	}
+	at := place{jobHash(job), uint32(rank)}
+	t := newTransport(e, at, attempt, nodes)
+	older, err := e.enter(at, t)
+	if err != nil {
+		return nil, fmt.Errorf("cannot join job %q attempt %d: %w", job, attempt, err)
+	}
+	if older != nil {
+		older.fail(collective.ErrStale)
+	}
+	t.start()
+	return t, nil
+}
+
+func (e *Endpoint) checkJoin(rank int, nodes []string) error {
+	if rank < 0 || rank >= len(nodes) || len(nodes) > ranksMax {
+		return fmt.Errorf("rank %d is not in 0..%d", rank, len(nodes)-1)
+	}
+	if nodes[rank] != e.node {
+		return fmt.Errorf("rank %d is node %q, this is %q", rank, nodes[rank], e.node)
+	}
+	for _, n := range nodes {
+		if err := checkNode(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// jobHash returns the first 8 bytes of the SHA-256 of the job's name.
+func jobHash(job string) uint64 {
+	sum := sha256.Sum256([]byte(job))
+	return binary.LittleEndian.Uint64(sum[:])
+}
+
+// enter puts t at its place and returns the transport of an older attempt that was there.
+func (e *Endpoint) enter(at place, t *Transport) (older *Transport, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, collective.ErrClosed
+	}
+	older = e.open[at]
+	grave, ok := e.graves[at]
+	switch {
+	case older != nil && older.attempt == t.attempt:
+		return nil, errors.New("it was joined before")
+	case older != nil && older.attempt > t.attempt, ok && grave.attempt > t.attempt:
+		return nil, collective.ErrStale
+	}
+	e.open[at] = t
+	return older, nil
+}
+
+// leave takes t away and leaves a tombstone, unless a newer attempt stands there.
+func (e *Endpoint) leave(t *Transport, last bye) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open[t.at] != t {
+		return
+	}
+	delete(e.open, t.at)
+	if _, ok := e.graves[t.at]; !ok {
+		e.buried = append(e.buried, t.at)
+	}
+	e.graves[t.at] = tombstone{attempt: t.attempt, session: t.session, last: last}
+	if len(e.buried) > tombstonesMax {
+		delete(e.graves, e.buried[0])
+		e.buried = e.buried[1:]
+	}
+}
+
+// receive takes one NATS message; NATS calls it for one message after the other.
+func (e *Endpoint) receive(m *natsio.Msg) {
+	if len(m.Data) == 0 && len(m.Header) > 0 {
+		return // the server's word that nobody has subscribed to what was sent: no frame
+	}
+	h, payload, err := parseFrame(m.Data)
+	if err != nil {
+		e.corrupt.Add(1)
+		return
+	}
+	if t := e.find(h, m.Reply); t != nil {
+		t.receive(h, payload)
+	}
+}
+
+// find returns the transport that the frame is for, or nil. Who talks to an attempt that is over is
+// told so; who talks to one that has not begun here will try again.
+func (e *Endpoint) find(h header, reply string) *Transport {
+	at := place{h.job, h.dst}
+	e.mu.Lock()
+	t, grave, dead := e.open[at], tombstone{}, false
+	if t == nil {
+		grave, dead = e.graves[at]
+	}
+	e.mu.Unlock()
+	switch {
+	case t != nil && h.attempt == t.attempt:
+		return t
+	case t != nil && h.attempt < t.attempt:
+		t.stale.Add(1)
+		e.refuse(h, reply, 0, bye{code: byeStale})
+	case dead && h.attempt < grave.attempt:
+		e.stale.Add(1)
+		e.refuse(h, reply, 0, bye{code: byeStale})
+	case dead && h.attempt == grave.attempt:
+		e.refuse(h, reply, grave.session, grave.last)
+	}
+	return nil
+}
+
+// refuse answers a frame with a bye; a bye and an answer are not answered.
+func (e *Endpoint) refuse(h header, reply string, session uint64, b bye) {
+	if reply == "" || (h.kind != kindData && h.kind != kindPing) {
+		return
+	}
+	e.publish(reply, header{kind: kindBye, job: h.job, attempt: h.attempt, src: h.dst, dst: h.src,
+		session: session, peerSession: h.session}, b.encode())
+}
+
+var frames = sync.Pool{New: func() any { return new([]byte) }}
+
+// publish sends one frame. An error of NATS counts as a lost frame, which the caller sends again.
+func (e *Endpoint) publish(subject string, h header, payload []byte) {
+	buf := frames.Get().(*[]byte)
+	*buf = appendFrame((*buf)[:0], h, payload)
+	if e.opts.Intercept == nil {
+		_ = e.nc.PublishRequest(subject, e.sub.Subject, *buf)
+	} else {
+		for _, f := range e.opts.Intercept(*buf) {
+			_ = e.nc.PublishRequest(subject, e.sub.Subject, f)
+		}
+	}
+	frames.Put(buf)
+}
+
+// Close closes the transports that are still open and unsubscribes.
+func (e *Endpoint) Close() error {
+	e.mu.Lock()
+	e.closed = true
+	var open []*Transport
+	for _, t := range e.open {
+		open = append(open, t)
+	}
+	e.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, t := range open {
+		wg.Go(func() { t.Close() })
+	}
+	wg.Wait()
+	if err := e.sub.Unsubscribe(); err != nil && !errors.Is(err, natsio.ErrConnectionClosed) {
+		return fmt.Errorf("cannot unsubscribe endpoint %q: %w", e.node, err)
+	}
+	return nil
+}

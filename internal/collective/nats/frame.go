@@ -1,0 +1,165 @@
+package nats
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/longtake/longtake/internal/collective"
+)
+
+// A frame is one NATS message: a header of 88 bytes, little endian, and the payload.
+//
+//	 0 magic u32      4 version u8   5 kind u8     6 zero u16
+//	 8 job u64       16 attempt u32 20 src u32    24 dst u32    28 step u32   32 op u32
+//	36 index u32     40 session u64 48 peer session u64         56 message u64
+//	64 total u64     72 offset u64  80 payload length u32       84 CRC32C u32
+//
+// The checksum covers the whole frame with its own field as zero.
+const (
+	frameMagic   = 0x4b41544c
+	frameVersion = 1
+	headerBytes  = 88
+	crcAt        = 84
+	chunksMax    = 1 << 20 // per message
+)
+
+// kind is what a frame says.
+type kind uint8
+
+const (
+	kindData  kind = iota + 1 // payload: chunk index of message, at offset of total bytes
+	kindAck                   // index leading chunks are here, payload: bitmap from there on
+	kindLater                 // message cannot be taken in now
+	kindPing                  // the sender is alive
+	kindBye                   // the sender has left, payload: see bye
+)
+
+// header is a frame without its payload.
+type header struct {
+	kind        kind
+	job         uint64 // of the job's name, see jobHash
+	attempt     uint32
+	src, dst    uint32 // ranks
+	tag         collective.Tag
+	index       uint32
+	session     uint64 // the sender's
+	peerSession uint64 // the receiver's, 0 where unknown
+	message     uint64 // number within the pair, from 1
+	total       uint64 // bytes of the message
+	offset      uint64 // data: of the chunk; ack: all messages below are complete
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// appendFrame appends the frame to dst.
+func appendFrame(dst []byte, h header, payload []byte) []byte {
+	start, le := len(dst), binary.LittleEndian
+	dst = le.AppendUint32(dst, frameMagic)
+	dst = append(dst, frameVersion, byte(h.kind), 0, 0)
+	dst = le.AppendUint64(dst, h.job)
+	for _, v := range [...]uint32{h.attempt, h.src, h.dst, h.tag.Step, h.tag.Op, h.index} {
+		dst = le.AppendUint32(dst, v)
+	}
+	for _, v := range [...]uint64{h.session, h.peerSession, h.message, h.total, h.offset} {
+		dst = le.AppendUint64(dst, v)
+	}
+	dst = le.AppendUint32(dst, uint32(len(payload)))
+	dst = le.AppendUint32(dst, 0)
+	dst = append(dst, payload...)
+	frame := dst[start:]
+	le.PutUint32(frame[crcAt:], crc32.Checksum(frame, castagnoli))
+	return dst
+}
+
+// parseFrame checks the frame and returns its parts; the payload is part of b.
+func parseFrame(b []byte) (header, []byte, error) {
+	if len(b) < headerBytes {
+		return header{}, nil, fmt.Errorf("a frame of %d bytes has no header", len(b))
+	}
+	le := binary.LittleEndian
+	switch {
+	case le.Uint32(b) != frameMagic:
+		return header{}, nil, errors.New("not a frame")
+	case b[4] != frameVersion:
+		return header{}, nil, fmt.Errorf("frame version %d, %d expected", b[4], frameVersion)
+	case uint64(le.Uint32(b[80:])) != uint64(len(b)-headerBytes):
+		return header{}, nil, errors.New("frame of a wrong length")
+	case le.Uint32(b[crcAt:]) != checksum(b):
+		return header{}, nil, errors.New("frame with a wrong checksum")
+	case kind(b[5]) < kindData || kind(b[5]) > kindBye || b[6] != 0 || b[7] != 0:
+		return header{}, nil, fmt.Errorf("frame of unknown kind %d", b[5])
+	}
+	return parseHeader(b), b[headerBytes:], nil
+}
+
+func parseHeader(b []byte) header {
+	le := binary.LittleEndian
+	return header{
+		kind: kind(b[5]), job: le.Uint64(b[8:]), attempt: le.Uint32(b[16:]),
+		src: le.Uint32(b[20:]), dst: le.Uint32(b[24:]),
+		tag:   collective.Tag{Step: le.Uint32(b[28:]), Op: le.Uint32(b[32:])},
+		index: le.Uint32(b[36:]), session: le.Uint64(b[40:]), peerSession: le.Uint64(b[48:]),
+		message: le.Uint64(b[56:]), total: le.Uint64(b[64:]), offset: le.Uint64(b[72:]),
+	}
+}
+
+var zeroCRC [4]byte
+
+// checksum returns the CRC32C of the frame with zeros in place of its checksum.
+func checksum(b []byte) uint32 {
+	crc := crc32.Update(0, castagnoli, b[:crcAt])
+	crc = crc32.Update(crc, castagnoli, zeroCRC[:])
+	return crc32.Update(crc, castagnoli, b[headerBytes:])
+}
+
+// geometry is how a message is cut: count chunks of size bytes, the last one shorter.
+type geometry struct {
+	total, size uint64
+	count       uint32
+}
+
+// cut returns the geometry of total bytes in chunks of size.
+func cut(total, size uint64) (geometry, error) {
+	count := uint64(1)
+	if total > size {
+		count = (total-1)/size + 1
+	}
+	if count > chunksMax {
+		return geometry{}, fmt.Errorf("%d bytes in chunks of %d: %d chunks are the most",
+			total, size, chunksMax)
+	}
+	return geometry{total: total, size: size, count: uint32(count)}, nil
+}
+
+// span returns the bytes [lo, hi) of a chunk.
+func (g geometry) span(chunk uint32) (lo, hi uint64) {
+	lo = uint64(chunk) * g.size
+	return lo, min(lo+g.size, g.total)
+}
+
+// geometry reconstructs the cut from one data frame with a payload of n bytes, since any chunk but
+// the last tells its size by its length, and any but the first by its offset.
+func (h header) geometry(n int) (geometry, error) {
+	size := uint64(n)
+	if h.index > 0 {
+		size = h.offset / uint64(h.index)
+	}
+	if size == 0 && h.total > 0 {
+		return geometry{}, errors.New("an empty chunk")
+	}
+	if h.total == 0 {
+		size = 1
+	}
+	g, err := cut(h.total, size)
+	if err != nil {
+		return g, err
+	}
+	lo, hi := g.span(h.index)
+	if h.index >= g.count || h.offset != lo || hi-lo != uint64(n) {
+		return g, fmt.Errorf("chunk %d of %d bytes at %d does not fit %d bytes",
+			h.index, n, h.offset, h.total)
+	}
+	return g, nil
+}

@@ -1,0 +1,239 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/longtake/longtake/internal/collective"
+)
+
+// address names a message at its receiver.
+type address struct {
+	from int
+	tag  collective.Tag
+}
+
+// inMessage is a message awaited, on its way in, or here. The transport's mutex guards it, but for
+// the bytes of buf, which are written by the endpoint's one receiving goroutine until it is here.
+type inMessage struct {
+	number   uint64 // 0: awaited, nothing has come yet
+	g        geometry
+	buf      []byte
+	got      bitset
+	left     uint32 // chunks that are missing
+	reserved int64  // bytes counted as unclaimed
+	awaited  bool
+	full     bool
+	here     chan struct{} // closed with full
+}
+
+// message returns the place of a message. The caller holds mu.
+func (t *Transport) message(a address) *inMessage {
+	m := t.inbox[a]
+	if m == nil {
+		m = &inMessage{here: make(chan struct{})}
+		t.inbox[a] = m
+	}
+	return m
+}
+
+// await registers a waiting call.
+func (t *Transport) await(p *peer, a address) (*inMessage, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closing {
+		return nil, collective.ErrClosed
+	}
+	m := t.message(a)
+	if m.awaited {
+		return nil, errors.New("another call waits for it")
+	}
+	m.awaited = true
+	t.release(m)
+	p.waits++
+	return m, nil
+}
+
+// release takes a message out of the count of unclaimed bytes. The caller holds mu.
+func (t *Transport) release(m *inMessage) {
+	t.e.unclaimed.Add(-m.reserved)
+	m.reserved = 0
+}
+
+// take hands the message out where it is here, and otherwise says why not.
+func (t *Transport) take(ctx context.Context, p *peer, a address, m *inMessage) ([]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m.awaited = false
+	p.waits--
+	if m.full && !t.closing {
+		delete(t.inbox, a)
+		return m.buf, nil
+	}
+	if m.number == 0 {
+		delete(t.inbox, a)
+	}
+	if err := t.ended(p); err != nil {
+		return nil, err
+	}
+	return nil, ctx.Err()
+}
+
+// deliverOwn hands a message to the own rank over by reference.
+func (t *Transport) deliverOwn(tag collective.Tag, data []byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.ended(t.peers[t.rank]); err != nil {
+		return err
+	}
+	m := t.message(address{t.rank, tag})
+	if m.full {
+		return errors.New("the tag was used before")
+	}
+	m.number, m.buf = 1, collective.Align(data)
+	m.finish()
+	return nil
+}
+
+func (m *inMessage) finish() {
+	m.full = true
+	close(m.here)
+}
+
+// onData stores one chunk and acknowledges it.
+func (t *Transport) onData(p *peer, h header, payload []byte) {
+	g, err := h.geometry(len(payload))
+	if err != nil || h.message == 0 {
+		t.corrupt.Add(1)
+		return
+	}
+	t.mu.Lock()
+	m, verdict, err := t.admit(p, h, g)
+	t.mu.Unlock()
+	switch {
+	case err != nil:
+		t.fail(&collective.PeerError{Rank: p.rank, Err: err})
+	case verdict == verdictStore:
+		t.store(p, m, h, payload)
+		t.ack(p, m, h)
+	case verdict == verdictAck:
+		t.ack(p, m, h)
+	case verdict == verdictLater:
+		t.tell(p, header{kind: kindLater, message: h.message}, nil)
+	case verdict == verdictCorrupt:
+		t.corrupt.Add(1)
+	}
+}
+
+// verdict is what becomes of a chunk.
+type verdict uint8
+
+const (
+	verdictDrop verdict = iota
+	verdictStore
+	verdictAck // it is here already or nobody wants it; m is nil where that is so of the message
+	verdictLater
+	verdictCorrupt
+)
+
+// admit decides on a chunk and makes room for the message where it is its first. The caller holds
+// mu.
+func (t *Transport) admit(p *peer, h header, g geometry) (*inMessage, verdict, error) {
+	if t.closing || p.complete.has(h.message) { // nobody will fetch it
+		return nil, verdictAck, nil
+	}
+	if p.left != nil {
+		return nil, verdictDrop, nil
+	}
+	if g.total > uint64(t.e.opts.BytesMax) {
+		return nil, 0, fmt.Errorf("sends %d bytes, above the limit of %d", g.total, t.e.opts.BytesMax)
+	}
+	a := address{p.rank, h.tag}
+	m := t.inbox[a]
+	switch {
+	case m == nil || m.number == 0:
+		if m == nil && !t.reserve(int64(g.total)) {
+			return nil, verdictLater, nil
+		}
+		return t.begin(a, h.message, g), verdictStore, nil
+	case m.number != h.message:
+		return nil, 0, fmt.Errorf("used the tag of step %d op %d twice", h.tag.Step, h.tag.Op)
+	case m.g != g:
+		return nil, verdictCorrupt, nil
+	case m.got.has(h.index):
+		return m, verdictAck, nil
+	}
+	return m, verdictStore, nil
+}
+
+// reserve counts n bytes as unclaimed, if the endpoint has room for them. An endpoint without any
+// takes a message of any size.
+func (t *Transport) reserve(n int64) bool {
+	sum := t.e.unclaimed.Add(n)
+	if sum > t.e.opts.UnclaimedBytes && sum != n {
+		t.e.unclaimed.Add(-n)
+		return false
+	}
+	return true
+}
+
+// begin makes the place of a message whose first chunk has come. The caller holds mu and has
+// reserved its bytes if nobody awaits it.
+func (t *Transport) begin(a address, number uint64, g geometry) *inMessage {
+	m := t.message(a)
+	m.number, m.g, m.left, m.got = number, g, g.count, newBitset(g.count)
+	if !m.awaited {
+		m.reserved = int64(g.total)
+	}
+	return m
+}
+
+// store copies the chunk to its place; a message of one chunk stays in the buffer it came in.
+func (t *Transport) store(p *peer, m *inMessage, h header, payload []byte) {
+	if m.g.count == 1 {
+		m.buf = collective.Align(payload[:len(payload):len(payload)])
+	} else {
+		if m.buf == nil {
+			m.buf = collective.NewBuffer(int(m.g.total))
+		}
+		copy(m.buf[h.offset:], payload)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m.got.set(h.index)
+	if m.left--; m.left == 0 {
+		p.complete.add(m.number)
+		m.finish()
+	}
+}
+
+// ackBytesMax bounds the bitmap of an acknowledgement: chunks further beyond are not reported yet.
+const ackBytesMax = 256
+
+// ack tells the peer what has arrived of the message; m is nil where it is complete and taken.
+func (t *Transport) ack(p *peer, m *inMessage, h header) {
+	t.mu.Lock()
+	a := header{kind: kindAck, message: h.message, offset: p.complete.low, index: chunksMax}
+	var bitmap []byte
+	if m != nil && !m.full {
+		a.index = m.got.leading()
+		bitmap = m.beyond(a.index)
+	}
+	t.mu.Unlock()
+	t.tell(p, a, bitmap)
+}
+
+// beyond returns the bitmap of chunks that are here, from the chunk on, without trailing zeros.
+func (m *inMessage) beyond(from uint32) (bitmap []byte) {
+	for i := range min(m.g.count-from, 8*ackBytesMax) {
+		if !m.got.has(from + i) {
+			continue
+		}
+		for uint32(len(bitmap)) <= i/8 {
+			bitmap = append(bitmap, 0)
+		}
+		bitmap[i/8] |= 1 << (i % 8)
+	}
+	return bitmap
+}

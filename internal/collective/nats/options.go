@@ -1,0 +1,64 @@
+package nats
+
+import (
+	"fmt"
+	"time"
+)
+
+// Options are the limits of an endpoint; zero fields take the defaults.
+type Options struct {
+	ChunkBytes     int   // payload of one NATS message; default 1 MiB, at most what the server takes
+	WindowBytes    int   // unacknowledged bytes per peer; default 8 MiB, less with many peers
+	BytesMax       int64 // one message; default 1 GiB
+	UnclaimedBytes int64 // received by the endpoint and not yet waited for; default 4 GiB
+
+	PeerTimeout     time.Duration // silence of a peer that owes something; default 30 s
+	KeepAlive       time.Duration // default PeerTimeout / 6, at most 1 s
+	RetransmitAfter time.Duration // first and least retransmission time; default 200 ms
+	RetransmitMax   time.Duration // the longest; default 2 s
+	Linger          time.Duration // how long Close waits for acknowledgements; default 2 s
+
+	// Intercept sees every outgoing frame and returns what to publish instead, for tests that
+	// lose or harm frames. The frame's memory is used again once Intercept returns.
+	Intercept func(frame []byte) [][]byte
+}
+
+const (
+	chunkDefault  = 1 << 20
+	chunkLeast    = 16
+	windowDefault = 8 << 20
+	fanInBytes    = 48 << 20 // windows of all peers together: a server buffers 64 MiB per client
+)
+
+// withDefaults fills the options for a server that takes payloads of at most payloadMax bytes.
+func (o Options) withDefaults(payloadMax int64) (Options, error) {
+	setDefault(&o.ChunkBytes, chunkDefault)
+	setDefault(&o.WindowBytes, windowDefault)
+	setDefault(&o.BytesMax, 1<<30)
+	setDefault(&o.UnclaimedBytes, 4<<30)
+	setDefault(&o.PeerTimeout, 30*time.Second)
+	setDefault(&o.KeepAlive, min(o.PeerTimeout/6, time.Second))
+	setDefault(&o.RetransmitAfter, 200*time.Millisecond)
+	setDefault(&o.RetransmitMax, max(2*time.Second, o.RetransmitAfter))
+	setDefault(&o.Linger, 2*time.Second)
+	if room := payloadMax - headerBytes; int64(o.ChunkBytes) > room {
+		o.ChunkBytes = int(room)
+	}
+	if o.ChunkBytes < chunkLeast {
+		return o, fmt.Errorf("chunks of %d bytes are too small: %d is the least",
+			o.ChunkBytes, chunkLeast)
+	}
+	return o, nil
+}
+
+func setDefault[T int | int64 | time.Duration](v *T, def T) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
+// window returns the bytes in flight to each of the peers.
+func (o Options) window(peers int) int {
+	share := fanInBytes / max(peers, 1)
+	return min(o.WindowBytes, max(share, 2*o.ChunkBytes))
+}

@@ -1,0 +1,81 @@
+package nats
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/longtake/longtake/internal/collective"
+)
+
+// pace keeps the transport's time until Close: retransmission, signs of life, and deadlines.
+func (t *Transport) pace() {
+	o := t.e.opts
+	tick := max(min(o.RetransmitAfter/4, o.KeepAlive/2, o.PeerTimeout/8), time.Millisecond)
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-t.stop:
+			return
+		case <-t.kick:
+		case <-ticker.C:
+			now := time.Now()
+			t.tick(now, now.Sub(last) > o.PeerTimeout/2)
+			last = now
+		}
+		for _, p := range t.peers {
+			t.pump(p)
+		}
+	}
+}
+
+// tick looks at every peer's clock. After a stall of this process itself, peers are given time
+// anew.
+func (t *Transport) tick(now time.Time, stalled bool) {
+	if t.e.nc.IsClosed() {
+		t.fail(fmt.Errorf("the NATS connection is closed: %w", collective.ErrClosed))
+		return
+	}
+	for _, p := range t.peers {
+		if p.rank == t.rank {
+			continue
+		}
+		t.mu.Lock()
+		if stalled {
+			p.heardAt = now
+		}
+		p.loseOverdue(now, t.e.opts)
+		quiet := now.Sub(p.toldAt) >= p.pingAfter(t.e.opts)
+		silence := p.silence(now)
+		t.mu.Unlock()
+		if silence > t.e.opts.PeerTimeout {
+			t.fail(&collective.PeerError{Rank: p.rank,
+				Err: fmt.Errorf("no sign of life for %v", t.e.opts.PeerTimeout)})
+		}
+		if quiet {
+			t.ping(p)
+		}
+	}
+}
+
+// pingAfter returns after how long without a frame the peer is sent a sign of life. One that was
+// never heard may have missed the hello, or not be there yet.
+func (p *peer) pingAfter(o Options) time.Duration {
+	if p.session == 0 {
+		return min(o.RetransmitAfter, o.KeepAlive)
+	}
+	return o.KeepAlive
+}
+
+// silence returns for how long the peer has owed something without a sign of life.
+func (p *peer) silence(now time.Time) time.Duration {
+	if !p.owes() {
+		p.owedAt = time.Time{}
+		return 0
+	}
+	if p.owedAt.IsZero() {
+		p.owedAt = now
+	}
+	return min(now.Sub(p.owedAt), now.Sub(p.heardAt))
+}

@@ -1,0 +1,302 @@
+package nats
+
+import (
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/longtake/longtake/internal/collective"
+)
+
+// peer is what a transport knows of another rank. The transport's mutex guards it.
+type peer struct {
+	rank    int
+	subject string
+	session uint64                // 0: never heard
+	left    *collective.PeerError // it said bye
+	gone    chan struct{}         // closed with left
+	heardAt time.Time
+	toldAt  time.Time
+	owedAt  time.Time // since when something is owed without a break; zero: nothing is
+	waits   int       // Recv calls
+
+	// outbound
+	lastNumber uint64
+	out        []*outMessage // not yet acknowledged, oldest first
+	flying     int           // bytes sent and neither acknowledged nor lost
+	order      uint64        // of the latest transmission
+	ackedOrder uint64        // the latest transmission known to have arrived
+	credit     chan struct{} // closed and replaced at every change of out
+	srtt       time.Duration // smoothed round trip and its deviation, RFC 6298
+	rttvar     time.Duration
+
+	complete numberSet // inbound messages that are complete
+}
+
+// reordering is how many later transmissions must have arrived before a chunk counts as lost.
+const reordering = 3
+
+// outMessage is a message on its way out.
+type outMessage struct {
+	number    uint64
+	tag       collective.Tag
+	data      []byte
+	g         geometry
+	chunks    []outChunk
+	low       uint32    // chunks below are acknowledged
+	next      uint32    // chunks from here on were never sent
+	again     int       // chunks before next that are to be sent again
+	unacked   int       // chunks
+	notBefore time.Time // the peer said later
+	parks     int
+}
+
+type outChunk struct {
+	state   chunkState
+	leaving bool // its transmission has begun and not ended
+	tries   uint8
+	order   uint64
+	sentAt  time.Time
+}
+
+type chunkState uint8
+
+const (
+	chunkWaiting chunkState = iota
+	chunkFlying
+	chunkAcked
+)
+
+func newPeer(rank int, subject string, now time.Time) *peer {
+	return &peer{rank: rank, subject: subject, heardAt: now, toldAt: now,
+		gone: make(chan struct{}), credit: make(chan struct{}), complete: numberSet{low: 1}}
+}
+
+// signal wakes those who wait for the queue.
+func (p *peer) signal() {
+	close(p.credit)
+	p.credit = make(chan struct{})
+}
+
+func (p *peer) enqueue(tag collective.Tag, data []byte, g geometry, now time.Time) *outMessage {
+	p.lastNumber++
+	m := &outMessage{number: p.lastNumber, tag: tag, data: data, g: g,
+		chunks: make([]outChunk, g.count), unacked: int(g.count)}
+	p.out = append(p.out, m)
+	return m
+}
+
+// sentOnce reports whether every chunk was sent at least once.
+func (m *outMessage) sentOnce() bool { return m.next == m.g.count }
+
+func (m *outMessage) bytes(chunk uint32) int {
+	lo, hi := m.g.span(chunk)
+	return int(hi - lo)
+}
+
+// waiting returns the next chunk to send: lost ones first.
+func (m *outMessage) waiting() (chunk uint32, ok bool) {
+	if m.again > 0 {
+		for i := m.low; i < m.next; i++ {
+			if m.chunks[i].state == chunkWaiting {
+				return i, true
+			}
+		}
+	}
+	return m.next, m.next < m.g.count
+}
+
+// pick takes the next chunk that the window of bytes allows into flight. A chunk above the window
+// flies alone, as does the first one to a peer that was never heard.
+func (p *peer) pick(now time.Time, window int) (m *outMessage, chunk uint32, ok bool) {
+	if p.session == 0 {
+		window = 0
+	}
+	for _, m := range p.out {
+		if now.Before(m.notBefore) {
+			continue
+		}
+		i, ok := m.waiting()
+		if !ok {
+			continue
+		}
+		if p.flying > 0 && p.flying+m.bytes(i) > window {
+			return nil, 0, false
+		}
+		p.launch(m, i, now)
+		return m, i, true
+	}
+	return nil, 0, false
+}
+
+func (p *peer) launch(m *outMessage, chunk uint32, now time.Time) {
+	if chunk == m.next {
+		m.next++
+	} else {
+		m.again--
+	}
+	c := &m.chunks[chunk]
+	c.state, c.leaving, c.sentAt = chunkFlying, true, now
+	c.tries = min(c.tries, 250) + 1
+	p.flying += m.bytes(chunk)
+}
+
+// land takes a flying chunk out of flight; acked or to be sent again.
+func (p *peer) land(m *outMessage, chunk uint32, acked bool) {
+	c := &m.chunks[chunk]
+	switch {
+	case c.state == chunkFlying:
+		p.flying -= m.bytes(chunk)
+		if !acked {
+			m.again++
+		}
+	case c.state == chunkWaiting && acked && chunk < m.next:
+		m.again--
+	}
+	c.state = chunkWaiting
+	if acked {
+		c.state = chunkAcked
+		m.unacked--
+	}
+	for m.low < m.next && m.chunks[m.low].state == chunkAcked {
+		m.low++
+	}
+}
+
+// resend marks all that is in flight as lost.
+func (p *peer) resend() {
+	p.loseIf(func(*outChunk) bool { return true })
+}
+
+// losePassed marks the chunks as lost that later transmissions have passed.
+func (p *peer) losePassed() bool {
+	return p.loseIf(func(c *outChunk) bool { return c.order+reordering < p.ackedOrder })
+}
+
+// firstWait is how many times RetransmitAfter to wait while no round trip was measured yet.
+const firstWait = 5
+
+// loseOverdue marks the chunks as lost whose retransmission time is over. A peer that was never
+// heard is not there yet; its first sign of life brings back what it has missed.
+func (p *peer) loseOverdue(now time.Time, o Options) bool {
+	if p.session == 0 {
+		return false
+	}
+	base := max(o.RetransmitAfter, p.srtt+4*p.rttvar)
+	if p.srtt == 0 {
+		base = firstWait * o.RetransmitAfter
+	}
+	base = min(base, o.RetransmitMax)
+	return p.loseIf(func(c *outChunk) bool {
+		wait := min(base<<min(c.tries-1, 8), o.RetransmitMax)
+		return now.Sub(c.sentAt) > wait
+	})
+}
+
+func (p *peer) loseIf(lost func(*outChunk) bool) (any bool) {
+	for _, m := range p.out {
+		for i := m.low; i < m.next; i++ {
+			if c := &m.chunks[i]; c.state == chunkFlying && !c.leaving && lost(c) {
+				p.land(m, i, false)
+				any = true
+			}
+		}
+	}
+	return any
+}
+
+// find returns the outbound message of the number, or nil.
+func (p *peer) find(number uint64) *outMessage {
+	for _, m := range p.out {
+		if m.number == number {
+			return m
+		}
+	}
+	return nil
+}
+
+// remove takes a message out of the queue, and its chunks out of flight.
+func (p *peer) remove(m *outMessage) {
+	i := slices.Index(p.out, m)
+	if i < 0 {
+		return
+	}
+	for c := m.low; c < m.next; c++ {
+		if m.chunks[c].state == chunkFlying {
+			p.flying -= m.bytes(c)
+		}
+	}
+	p.out = slices.Delete(p.out, i, i+1)
+	p.signal()
+}
+
+// acked notes one acknowledged chunk.
+func (p *peer) acked(m *outMessage, chunk uint32, now time.Time) {
+	c := &m.chunks[chunk]
+	if c.state == chunkAcked || chunk >= m.next {
+		return
+	}
+	if c.tries == 1 {
+		p.measure(now.Sub(c.sentAt))
+	}
+	p.ackedOrder = max(p.ackedOrder, c.order)
+	p.land(m, chunk, true)
+}
+
+// measure takes a round trip into the running mean and deviation.
+func (p *peer) measure(rtt time.Duration) {
+	if p.srtt == 0 {
+		p.srtt, p.rttvar = rtt, rtt/2
+		return
+	}
+	p.rttvar += ((p.srtt - rtt).Abs() - p.rttvar) / 4
+	p.srtt += (rtt - p.srtt) / 8
+}
+
+// owes reports whether an answer of the peer is outstanding.
+func (p *peer) owes() bool { return p.left == nil && (p.waits > 0 || len(p.out) > 0) }
+
+// numberSet holds message numbers: all below low, and those in beyond.
+type numberSet struct {
+	low    uint64
+	beyond map[uint64]struct{}
+}
+
+func (s *numberSet) has(n uint64) bool {
+	_, ok := s.beyond[n]
+	return n < s.low || ok
+}
+
+func (s *numberSet) add(n uint64) {
+	if s.beyond == nil {
+		s.beyond = map[uint64]struct{}{}
+	}
+	s.beyond[n] = struct{}{}
+	for {
+		if _, ok := s.beyond[s.low]; !ok {
+			return
+		}
+		delete(s.beyond, s.low)
+		s.low++
+	}
+}
+
+// bitset holds one bit per chunk.
+type bitset []uint64
+
+func newBitset(n uint32) bitset { return make(bitset, (n+63)/64) }
+
+func (b bitset) has(i uint32) bool { return b[i/64]>>(i%64)&1 != 0 }
+
+func (b bitset) set(i uint32) { b[i/64] |= 1 << (i % 64) }
+
+// leading returns the count of set bits before the first clear one.
+func (b bitset) leading() (n uint32) {
+	for _, w := range b {
+		if ^w != 0 {
+			return n + uint32(bits.TrailingZeros64(^w))
+		}
+		n += 64
+	}
+	return n
+}

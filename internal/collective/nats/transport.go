@@ -1,0 +1,364 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/longtake/longtake/internal/collective"
+)
+
+// Transport is one rank of one attempt of a job at an Endpoint.
+type Transport struct {
+	e       *Endpoint
+	at      place
+	attempt uint32
+	rank    int
+	session uint64 // random, never 0
+	window  int    // bytes in flight per peer
+
+	mu      sync.Mutex
+	peers   []*peer // by rank; the own one serves messages to oneself
+	inbox   map[address]*inMessage
+	err     error                 // why failed is closed
+	blame   *collective.PeerError // whose absence a call has met first
+	closing bool
+
+	failed chan struct{} // closed with err
+	closed chan struct{} // closed by Close
+	stop   chan struct{} // ends the pacer
+	kick   chan struct{} // wakes the pacer, holds one
+	done   sync.WaitGroup
+	silent atomic.Bool
+
+	sent, received, retransmits, corrupt, stale atomic.Uint64
+	corruptBefore                               uint64 // of the endpoint, at Join
+}
+
+func newTransport(e *Endpoint, at place, attempt uint32, nodes []string) *Transport {
+	t := &Transport{e: e, at: at, attempt: attempt, rank: int(at.rank), session: rand.Uint64() | 1,
+		window: e.opts.window(len(nodes) - 1), inbox: map[address]*inMessage{},
+		failed: make(chan struct{}), closed: make(chan struct{}), stop: make(chan struct{}),
+		kick: make(chan struct{}, 1), corruptBefore: e.corrupt.Load()}
+	now := time.Now()
+	for r, n := range nodes {
+		t.peers = append(t.peers, newPeer(r, subjectPrefix+n, now))
+	}
+	return t
+}
+
+// start says hello to the peers and begins to keep time.
+func (t *Transport) start() {
+	for _, p := range t.peers {
+		t.ping(p)
+	}
+	t.done.Go(t.pace)
+}
+
+// Rank implements collective.Transport.
+func (t *Transport) Rank() int { return t.rank }
+
+// Size implements collective.Transport.
+func (t *Transport) Size() int { return len(t.peers) }
+
+// Stats implements collective.Transport. Corrupt counts what reached the endpoint while the
+// transport was open, since a corrupt frame does not tell whose it is.
+func (t *Transport) Stats() collective.Stats {
+	return collective.Stats{
+		BytesSent: t.sent.Load(), BytesReceived: t.received.Load(),
+		Retransmits: t.retransmits.Load(), Stale: t.stale.Load(),
+		Corrupt: t.corrupt.Load() + t.e.corrupt.Load() - t.corruptBefore,
+	}
+}
+
+// Send cuts data into chunks and returns once each was sent a first time; retransmission goes on
+// behind it. Data to the own rank is handed over by reference.
+func (t *Transport) Send(ctx context.Context, to int, tag collective.Tag, data []byte) error {
+	err := t.checkPeer(ctx, to)
+	switch {
+	case err != nil:
+	case to == t.rank:
+		err = t.deliverOwn(tag, data)
+	default:
+		err = t.send(ctx, t.peers[to], tag, data)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot send step %d op %d to rank %d: %w", tag.Step, tag.Op, to, err)
+	}
+	t.sent.Add(uint64(len(data)))
+	return nil
+}
+
+func (t *Transport) checkPeer(ctx context.Context, rank int) error {
+	if rank < 0 || rank >= len(t.peers) {
+		return fmt.Errorf("the rank is not in 0..%d", len(t.peers)-1)
+	}
+	return ctx.Err()
+}
+
+func (t *Transport) send(ctx context.Context, p *peer, tag collective.Tag, data []byte) error {
+	m, err := t.enqueue(p, tag, data)
+	if err != nil {
+		return err
+	}
+	for {
+		t.pump(p)
+		t.mu.Lock()
+		sent, credit, ended := m.sentOnce(), p.credit, t.ended(p)
+		t.mu.Unlock()
+		if sent {
+			return nil
+		}
+		if ended == nil {
+			ended = t.waitCredit(ctx, credit)
+		}
+		if ended != nil {
+			t.abandon(p, m)
+			return ended
+		}
+	}
+}
+
+// enqueue numbers the message and puts it last in the peer's queue.
+func (t *Transport) enqueue(p *peer, tag collective.Tag, data []byte) (*outMessage, error) {
+	if int64(len(data)) > t.e.opts.BytesMax {
+		return nil, fmt.Errorf("%d bytes are above the limit of %d", len(data), t.e.opts.BytesMax)
+	}
+	g, err := cut(uint64(len(data)), uint64(t.e.opts.ChunkBytes))
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.ended(p); err != nil {
+		return nil, err
+	}
+	return p.enqueue(tag, data, g, time.Now()), nil
+}
+
+// waitCredit waits for news of the peer's queue.
+func (t *Transport) waitCredit(ctx context.Context, credit <-chan struct{}) error {
+	select {
+	case <-credit:
+	case <-t.failed:
+	case <-t.closed:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (t *Transport) abandon(p *peer, m *outMessage) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.remove(m)
+}
+
+// ended returns why calls that need the peer cannot go on, or nil. The caller holds mu.
+func (t *Transport) ended(p *peer) error {
+	switch {
+	case t.closing:
+		return collective.ErrClosed
+	case t.err != nil:
+		return t.err
+	case p.left != nil:
+		if t.blame == nil {
+			t.blame = p.left
+		}
+		return p.left
+	}
+	return nil
+}
+
+// Recv implements collective.Transport.
+func (t *Transport) Recv(ctx context.Context, from int, tag collective.Tag) ([]byte, error) {
+	err := t.checkPeer(ctx, from)
+	var data []byte
+	if err == nil {
+		data, err = t.recv(ctx, t.peers[from], address{from, tag})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot receive step %d op %d of rank %d: %w",
+			tag.Step, tag.Op, from, err)
+	}
+	t.received.Add(uint64(len(data)))
+	return data, nil
+}
+
+func (t *Transport) recv(ctx context.Context, p *peer, a address) ([]byte, error) {
+	m, err := t.await(p, a)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-m.here:
+	case <-t.failed:
+	case <-t.closed:
+	case <-p.gone:
+	case <-ctx.Done():
+	}
+	return t.take(ctx, p, a, m)
+}
+
+// fail ends waiting and later calls with err; the first error stays.
+func (t *Transport) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil && !t.closing {
+		t.err = err
+		close(t.failed)
+	}
+}
+
+// Silence makes the rank look hung, for tests: from now on no frame leaves or is heard.
+func (t *Transport) Silence() { t.silent.Store(true) }
+
+// Close wakes waiting calls, waits up to Options.Linger for the peers to acknowledge what was sent,
+// and says bye.
+func (t *Transport) Close() error {
+	t.mu.Lock()
+	if t.closing {
+		t.mu.Unlock()
+		t.done.Wait()
+		return nil
+	}
+	t.closing = true
+	err := t.err
+	if err == nil && t.blame != nil {
+		err = t.blame
+	}
+	close(t.closed)
+	t.mu.Unlock()
+	if err == nil {
+		t.linger()
+	}
+	close(t.stop)
+	t.done.Wait()
+	last := byeFor(err)
+	t.e.leave(t, last)
+	for _, p := range t.peers {
+		t.tell(p, header{kind: kindBye}, last.encode())
+	}
+	t.drop()
+	return nil
+}
+
+// linger waits until no message to a live peer is unacknowledged.
+func (t *Transport) linger() {
+	limit := time.NewTimer(t.e.opts.Linger)
+	defer limit.Stop()
+	for _, p := range t.peers {
+		for {
+			t.mu.Lock()
+			n, credit := len(p.out), p.credit
+			t.mu.Unlock()
+			if n == 0 {
+				break
+			}
+			select {
+			case <-credit:
+			case <-limit.C:
+				return
+			}
+		}
+	}
+}
+
+// drop releases the memory of what nobody will fetch.
+func (t *Transport) drop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for a, m := range t.inbox {
+		t.release(m)
+		delete(t.inbox, a)
+	}
+	for _, p := range t.peers {
+		p.out = nil
+	}
+}
+
+// tell sends the peer a frame, with the fields that all frames of the transport share. The own rank
+// and a peer that has left are told nothing.
+func (t *Transport) tell(p *peer, h header, payload []byte) {
+	t.mu.Lock()
+	h.peerSession, p.toldAt = p.session, time.Now()
+	skip := p.left != nil || p.rank == t.rank
+	t.mu.Unlock()
+	if skip || t.silent.Load() {
+		return
+	}
+	h.job, h.attempt, h.session = t.at.job, t.attempt, t.session
+	h.src, h.dst = t.at.rank, uint32(p.rank)
+	t.e.publish(p.subject, h, payload)
+}
+
+func (t *Transport) ping(p *peer) { t.tell(p, header{kind: kindPing}, nil) }
+
+// receive takes one frame of this attempt; it is called for one frame after the other.
+func (t *Transport) receive(h header, payload []byte) {
+	if t.silent.Load() {
+		return
+	}
+	if h.src >= uint32(len(t.peers)) || h.src == t.at.rank {
+		t.corrupt.Add(1)
+		return
+	}
+	p := t.peers[h.src]
+	if h.peerSession != 0 && h.peerSession != t.session {
+		t.stale.Add(1)
+		return
+	}
+	if !t.hear(p, h) {
+		return
+	}
+	switch h.kind {
+	case kindData:
+		t.onData(p, h, payload)
+	case kindAck:
+		t.onAck(p, h, payload)
+	case kindLater:
+		t.onLater(p, h)
+	case kindBye:
+		t.onBye(p, h, payload)
+	}
+}
+
+var errRestarted = errors.New("started again within the attempt")
+
+// hear notes the peer's sign of life. The first one tells its session, and what was sent before is
+// lost if the peer had not heard this rank by then; another session later means that the peer's
+// process was started again.
+func (t *Transport) hear(p *peer, h header) bool {
+	t.mu.Lock()
+	p.heardAt = time.Now()
+	known := p.session
+	switch {
+	case known == h.session || h.session == 0 || (known != 0 && h.kind == kindBye):
+		t.mu.Unlock()
+		return known == h.session || known == 0 || h.session == 0
+	case known == 0:
+		p.session = h.session
+		if h.peerSession == 0 {
+			p.resend()
+		}
+		t.mu.Unlock()
+		t.wake()
+		t.ping(p)
+		return true
+	}
+	t.mu.Unlock()
+	t.fail(&collective.PeerError{Rank: p.rank, Err: errRestarted})
+	return false
+}
+
+// wake lets the pacer look for chunks to send again.
+func (t *Transport) wake() {
+	select {
+	case t.kick <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,111 @@
+package transporttest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/longtake/longtake/internal/collective"
+)
+
+// ChunkBytes is the chunk size that a transport under test should use, if it has one.
+const ChunkBytes = 512
+
+// Options ask for a kind of world.
+type Options struct {
+	PeerTimeout time.Duration // 0: the transport's default
+	Fault       *Fault        // nil: none
+}
+
+// Join opens the transport of one rank of an attempt.
+type Join func(rank int, attempt uint32) (collective.Transport, error)
+
+// Open makes the places where n ranks can join; it cleans up with t.
+type Open func(t testing.TB, n int, o Options) Join
+
+// Silencer is a transport that can look hung: nothing comes from it or reaches it any more. A
+// transport under test has to be one.
+type Silencer interface{ Silence() }
+
+// timeLimit ends a test that hangs; nothing measures against it.
+const timeLimit = 60 * time.Second
+
+// world is n joined ranks in a test.
+type world struct {
+	t     testing.TB
+	ctx   context.Context
+	ranks []collective.Transport
+	wg    sync.WaitGroup
+}
+
+func newWorld(t testing.TB, open Open, n int, o Options) *world {
+	return joinAll(t, open(t, n, o), n, 1)
+}
+
+func joinAll(t testing.TB, join Join, n int, attempt uint32) *world {
+	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
+	w := &world{t: t, ctx: ctx}
+	for r := range n {
+		tr, err := join(r, attempt)
+		if err != nil {
+			t.Fatalf("rank %d: %v", r, err)
+		}
+		w.ranks = append(w.ranks, tr)
+	}
+	t.Cleanup(func() {
+		w.close()
+		cancel()
+	})
+	return w
+}
+
+// close closes all ranks at once.
+func (w *world) close() {
+	for _, r := range w.ranks {
+		w.wg.Go(func() {
+			if err := r.Close(); err != nil {
+				w.t.Errorf("close: %v", err)
+			}
+		})
+	}
+	w.wg.Wait()
+}
+
+// each runs f for every rank at once and waits.
+func (w *world) each(f func(tr collective.Transport) error) {
+	w.t.Helper()
+	for _, tr := range w.ranks {
+		w.wg.Go(func() {
+			if err := f(tr); err != nil {
+				w.t.Errorf("rank %d: %v", tr.Rank(), err)
+			}
+		})
+	}
+	w.wg.Wait()
+}
+
+// blob returns n random bytes that follow from the message's name.
+func blob(from, to int, tag collective.Tag, n int) []byte {
+	seed := binary.LittleEndian.AppendUint64(nil, uint64(from)<<32|uint64(to))
+	seed = binary.LittleEndian.AppendUint64(seed, uint64(tag.Step)<<32|uint64(tag.Op))
+	b := collective.NewBuffer(n)
+	_, _ = rand.NewChaCha8(sha256.Sum256(seed)).Read(b)
+	return b
+}
+
+// sizes are those around the chunk's.
+var sizes = []int{0, 1, ChunkBytes - 1, ChunkBytes, ChunkBytes + 1, 3*ChunkBytes + 7,
+	100*ChunkBytes - 1}
+
+// size returns one that follows from the message's name.
+func size(from, to int, tag collective.Tag) int {
+	return sizes[(from*3+to*5+int(tag.Step)+int(tag.Op)*11)%len(sizes)]
+}
+
+// errTimeout is a test's word for a call that did not end.
+var errTimeout = errors.New("the call did not end")

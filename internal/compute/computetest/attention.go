@@ -1,0 +1,208 @@
+package computetest
+
+import (
+	"math"
+	"testing"
+
+	"github.com/longtake/longtake/internal/compute"
+	"pgregory.net/rapid"
+)
+
+// attentionCase is a drawn attention of nq queries and nk keys, heads of width hd.
+type attentionCase struct {
+	placing
+	nq, nk, heads, hd int
+	q, k, v           []float32
+	scale, last       float32
+	rel               []float32 // [heads, nq+nk-1], nil for none
+}
+
+func (c *attentionCase) width() int { return c.heads * c.hd }
+
+func drawAttentionCase(t *rapid.T) *attentionCase {
+	c := &attentionCase{
+		placing: drawPlacing(t),
+		nq:      drawSize(t, "queries", 70), nk: drawSize(t, "keys", 200),
+		heads: rapid.IntRange(1, 3).Draw(t, "heads"),
+		hd:    rapid.SampledFrom(headDims).Draw(t, "head dim"),
+	}
+	r := drawNumbers(t)
+	c.q = r.normal(c.nq*c.width(), 1)
+	c.k = r.normal(c.nk*c.width(), 1)
+	c.v = r.normal(c.nk*c.width(), 1)
+	c.scale = float32(1 / math.Sqrt(float64(c.hd)))
+	if rapid.Bool().Draw(t, "last key bias") {
+		c.last = float32(math.Log(float64(rapid.IntRange(1, 500).Draw(t, "count"))))
+	}
+	return c
+}
+
+func drawAttention(t *rapid.T) *trial {
+	c := drawAttentionCase(t)
+	return &trial{
+		rows: c.nq, cols: c.width(), run: c.run, want: c.want(),
+		poison: func(i int) { spoil(c.q, i, c.width()) },
+	}
+}
+
+func (c *attentionCase) run(t fataler, dev compute.Device, lo, hi int) []float32 {
+	t.Helper()
+	return c.runPart(t, dev, lo, hi, 0, c.heads)
+}
+
+// runPart computes queries [lo, hi) of heads [h0, h1) and returns those columns.
+func (c *attentionCase) runPart(t fataler, dev compute.Device, lo, hi, h0, h1 int) []float32 {
+	t.Helper()
+	r := c.on(t, dev)
+	cols := func(m compute.Mat) compute.Mat { return m.ColRange(h0*c.hd, h1*c.hd) }
+	k := cols(r.place(c.k, c.nk, c.width()))
+	v := cols(r.place(c.v, c.nk, c.width()))
+	q := cols(r.place(c.q, c.nq, c.width()).RowRange(lo, hi))
+	dst := r.fresh(c.nq, (h1-h0)*c.hd)
+	args := compute.AttentionArgs{Heads: h1 - h0, Scale: c.scale, LastKeyBias: c.last}
+	if c.rel != nil && hi > lo {
+		b := r.place(c.rel, c.heads, c.nq+c.nk-1).RowRange(h0, h1)
+		b = b.ColRange(c.nq-hi, c.nq-hi+(hi-lo)+c.nk-1)
+		args.RelBias = &b
+	}
+	dev.Attention(dst.RowRange(lo, hi), q, k, v, args)
+	return r.take(dst, lo, hi)
+}
+
+func (c *attentionCase) want() []float64 {
+	out := make([]float64, c.nq*c.width())
+	for h := range c.heads {
+		for i := range c.nq {
+			p := c.probabilities(h, i)
+			for j, x := range p {
+				for d := range c.hd {
+					at := h*c.hd + d
+					out[i*c.width()+at] += x * float64(c.v[j*c.width()+at])
+				}
+			}
+		}
+	}
+	return out
+}
+
+func (c *attentionCase) probabilities(h, i int) []float64 {
+	p := make([]float64, c.nk)
+	most, total := math.Inf(-1), 0.0
+	for j := range p {
+		dot := 0.0
+		for d := range c.hd {
+			at := h*c.hd + d
+			dot += float64(c.q[i*c.width()+at]) * float64(c.k[j*c.width()+at])
+		}
+		p[j] = dot * float64(c.scale)
+		if c.rel != nil {
+			p[j] += float64(c.rel[h*(c.nq+c.nk-1)+j-i+c.nq-1])
+		}
+		if j == c.nk-1 {
+			p[j] += float64(c.last)
+		}
+		most = max(most, p[j])
+	}
+	for j := range p {
+		p[j] = math.Exp(p[j] - most)
+		total += p[j]
+	}
+	for j := range p {
+		p[j] /= total
+	}
+	return p
+}
+
+// attentionHeads checks that a range of heads alone, as column ranges, has the same bits.
+func (s *suite) attentionHeads(t *testing.T) {
+	devs := s.devices(t)
+	rapid.Check(t, func(t *rapid.T) {
+		c := drawAttentionCase(t)
+		if rapid.Bool().Draw(t, "relative bias") {
+			c.rel = drawNumbers(t).normal(c.heads*(c.nq+c.nk-1), 1)
+		}
+		dev := rapid.SampledFrom(devs).Draw(t, "device")
+		whole := c.run(t, devs[0], 0, c.nq)
+		h0 := rapid.IntRange(0, c.heads-1).Draw(t, "h0")
+		h1 := rapid.IntRange(h0+1, c.heads).Draw(t, "h1")
+		wide := (h1 - h0) * c.hd
+		part := c.runPart(t, dev, 0, c.nq, h0, h1)
+		for i := range c.nq {
+			want := whole[i*c.width()+h0*c.hd:][:wide]
+			same(t, part[i*wide:(i+1)*wide], want, "row %d of heads [%d, %d)", i, h0, h1)
+		}
+	})
+}
+
+// attentionRelBias checks relative positions against the reference and over ranges of queries.
+func (s *suite) attentionRelBias(t *testing.T) {
+	s.rowwise(t, func(t *rapid.T) *trial {
+		c := drawAttentionCase(t)
+		c.rel = drawNumbers(t).normal(c.heads*(c.nq+c.nk-1), 2)
+		return &trial{rows: c.nq, cols: c.width(), run: c.run, want: c.want()}
+	})
+}
+
+// attentionPadded checks the rule that n identical last keys equal one with log(n) added: the
+// one is held to 1e-6 (root mean square) of the exact softmax over all n. The n themselves are the
+// less exact side (equal addends round the same way, sum after sum) and get the usual tolerance.
+func (s *suite) attentionPadded(t *testing.T) {
+	dev := s.open(t, 2)
+	rapid.Check(t, func(t *rapid.T) {
+		c := drawAttentionCase(t)
+		n := rapid.IntRange(1, 512).Draw(t, "copies")
+		c.last = float32(math.Log(float64(n)))
+		one := c.run(t, dev, 0, c.nq)
+		k, v := c.k[(c.nk-1)*c.width():], c.v[(c.nk-1)*c.width():]
+		c.last = 0
+		for range n - 1 {
+			c.k, c.v = append(c.k, k...), append(c.v, v...)
+			c.nk++
+		}
+		many := c.run(t, dev, 0, c.nq)
+		want := c.want() // over all the copies
+		if e := rms(one, want); !(e <= max(1e-6, s.tol/10)) {
+			t.Fatalf("one key for %d identical ones is off by %g of the values' size", n, e)
+		}
+		close(t, many, want, s.tol)
+	})
+}
+
+// rms returns the root mean square of got-want over 1 + that of want.
+func rms(got []float32, want []float64) float64 {
+	var diff, size float64
+	for i, w := range want {
+		diff += (float64(got[i]) - w) * (float64(got[i]) - w)
+		size += w * w
+	}
+	n := float64(len(want))
+	return math.Sqrt(diff/n) / (1 + math.Sqrt(size/n))
+}
+
+// attentionLarge checks logits of thousands, which overflow without a running maximum. Whole
+// numbers keep them exact.
+func (s *suite) attentionLarge(t *testing.T) {
+	dev := s.open(t, 2)
+	for _, size := range []float64{1, 40, -40} {
+		r := numbersFrom(7)
+		c := &attentionCase{nq: 17, nk: 150, heads: 2, hd: 16, scale: 1}
+		whole := func(n int, scale float64) []float32 {
+			v := r.normal(n, scale)
+			for i := range v {
+				v[i] = float32(math.Round(float64(v[i])))
+			}
+			return v
+		}
+		c.q, c.k = whole(c.nq*32, math.Abs(size)), whole(c.nk*32, 10)
+		c.v = r.normal(c.nk*32, 1)
+		if size < 0 { // every logit far below zero
+			for i := range c.k {
+				c.k[i] = -float32(math.Abs(float64(c.k[i])))
+			}
+			for i := range c.q {
+				c.q[i] = float32(math.Abs(float64(c.q[i])))
+			}
+		}
+		close(t, c.run(t, dev, 0, c.nq), c.want(), s.tol)
+	}
+}

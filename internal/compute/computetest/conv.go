@@ -1,0 +1,192 @@
+package computetest
+
+import (
+	"math"
+	"testing"
+
+	"github.com/longtake/longtake/internal/compute"
+	"pgregory.net/rapid"
+)
+
+// convCase is a drawn convolution over prev and x frames of h x w voxels.
+type convCase struct {
+	placing
+	shape         compute.ConvShape
+	prev, t, h, w int // frames before x, frames of x, their size
+	front         int
+	up            bool
+	x             []float32 // the frames of prev, then those of x
+	weight, bias  []float32
+	residual      []float32
+	inPlace       bool // dst is the residual
+}
+
+func drawConv(t *rapid.T) *convCase {
+	odd := rapid.SampledFrom([]int{1, 3})
+	c := &convCase{
+		placing: drawPlacing(t),
+		shape: compute.ConvShape{
+			Out: drawSize(t, "out", 40), In: drawSize(t, "in", 40),
+			KT: rapid.IntRange(1, 3).Draw(t, "kt"),
+			KH: odd.Draw(t, "kh"), KW: odd.Draw(t, "kw"),
+		},
+		prev: rapid.IntRange(0, 2).Draw(t, "prev"), t: rapid.IntRange(1, 3).Draw(t, "t"),
+		h: rapid.IntRange(1, 6).Draw(t, "h"), w: rapid.IntRange(1, 7).Draw(t, "w"),
+		up:      rapid.Bool().Draw(t, "upsample"),
+		inPlace: rapid.Bool().Draw(t, "in place"),
+	}
+	least := max(0, c.shape.KT-c.prev-c.t)
+	c.front = rapid.IntRange(least, 2).Draw(t, "front")
+	c.fill(drawNumbers(t))
+	if rapid.Bool().Draw(t, "residual") {
+		c.residual = drawNumbers(t).normal(c.rows()*c.shape.Out, 1)
+	}
+	return c
+}
+
+func (c *convCase) fill(r numbers) {
+	s := c.shape
+	k := s.In * s.KT * s.KH * s.KW
+	c.x = r.normal((c.prev+c.t)*c.h*c.w*s.In, 1)
+	c.weight = r.normal(s.Out*k, 1/math.Sqrt(float64(k)))
+	if r.IntN(2) == 0 {
+		c.bias = r.normal(s.Out, 1)
+	}
+}
+
+// out returns the frames of the output and their size.
+func (c *convCase) out() (t, h, w int) {
+	t = c.prev + c.t + c.front - c.shape.KT + 1
+	if c.up {
+		return t, 2 * c.h, 2 * c.w
+	}
+	return t, c.h, c.w
+}
+
+func (c *convCase) rows() int {
+	t, h, w := c.out()
+	return t * h * w
+}
+
+func (c *convCase) pack(t fataler, dev compute.Device) compute.Conv {
+	t.Helper()
+	w, err := dev.PackConv(c.weight, c.bias, c.shape)
+	if err != nil {
+		t.Fatalf("cannot pack: %v", err)
+	}
+	if w.Shape() != c.shape {
+		t.Fatalf("packed shape is %+v, want %+v", w.Shape(), c.shape)
+	}
+	return w
+}
+
+// volume views frames of the case's size.
+func (c *convCase) volume(m compute.Mat, frames int) compute.Volume {
+	return compute.Volume{Mat: m, T: frames, H: c.h, W: c.w}
+}
+
+func (c *convCase) run(t fataler, dev compute.Device) []float32 {
+	t.Helper()
+	r := c.on(t, dev)
+	frame, in := c.h*c.w, c.shape.In
+	split := c.prev * frame * in
+	args := compute.ConvArgs{FrontPad: c.front, Upsample: c.up}
+	if c.prev > 0 {
+		p := c.volume(r.place(c.x[:split], c.prev*frame, in), c.prev)
+		args.Prev = &p
+	}
+	dst := r.fresh(c.rows(), c.shape.Out)
+	if c.residual != nil {
+		m := r.place(c.residual, c.rows(), c.shape.Out)
+		args.Residual = &m
+		if c.inPlace {
+			dst = m
+		}
+	}
+	x := c.volume(r.place(c.x[split:], c.t*frame, in), c.t)
+	ot, oh, ow := c.out()
+	dev.Conv(compute.Volume{Mat: dst, T: ot, H: oh, W: ow}, x, c.pack(t, dev), args)
+	return r.take(dst, 0, c.rows())
+}
+
+// at is channel ch of the padded, doubled input.
+func (c *convCase) at(f, h, w, ch int) float64 {
+	_, high, wide := c.out()
+	f -= c.front
+	if f < 0 || h < 0 || h >= high || w < 0 || w >= wide {
+		return 0
+	}
+	if c.up {
+		h, w = h/2, w/2
+	}
+	return float64(c.x[((f*c.h+h)*c.w+w)*c.shape.In+ch])
+}
+
+func (c *convCase) want() []float64 {
+	_, oh, ow := c.out()
+	out := make([]float64, c.rows()*c.shape.Out)
+	for i := range out {
+		row, o := i/c.shape.Out, i%c.shape.Out
+		out[i] = c.voxel(o, row/(oh*ow), row/ow%oh, row%ow)
+		if c.residual != nil {
+			out[i] += float64(c.residual[i])
+		}
+	}
+	return out
+}
+
+// voxel is output channel o at (t, h, w), by the definition.
+func (c *convCase) voxel(o, t, h, w int) float64 {
+	s, y := c.shape, 0.0
+	if c.bias != nil {
+		y = float64(c.bias[o])
+	}
+	for ch := range s.In {
+		for kt := range s.KT {
+			for kh := range s.KH {
+				for kw := range s.KW {
+					weight := c.weight[(((o*s.In+ch)*s.KT+kt)*s.KH+kh)*s.KW+kw]
+					y += float64(weight) * c.at(t+kt, h+kh-s.KH/2, w+kw-s.KW/2, ch)
+				}
+			}
+		}
+	}
+	return y
+}
+
+// conv checks convolutions against the reference, and that threads do not matter.
+func (s *suite) conv(t *testing.T) {
+	devs := s.devices(t)
+	rapid.Check(t, func(t *rapid.T) {
+		c := drawConv(t)
+		got := c.run(t, devs[0])
+		close(t, got, c.want(), s.tol)
+		for i, dev := range devs[1:] {
+			same(t, c.run(t, dev), got, "%d threads against 1", i+2)
+		}
+	})
+}
+
+// convFrames checks that a causal convolution over all frames at once and frame by frame with the
+// frames before as Prev give the same bits.
+func (s *suite) convFrames(t *testing.T) {
+	devs := s.devices(t)
+	rapid.Check(t, func(t *rapid.T) {
+		c := drawConv(t)
+		c.prev, c.t = 0, rapid.IntRange(1, 5).Draw(t, "frames")
+		c.front, c.residual = c.shape.KT-1, nil
+		c.fill(drawNumbers(t))
+		dev := rapid.SampledFrom(devs).Draw(t, "device")
+		whole := c.run(t, dev)
+		_, oh, ow := c.out()
+		frame := c.h * c.w * c.shape.In
+		for f := range c.t {
+			part := *c
+			part.t, part.prev = 1, min(f, c.shape.KT-1)
+			part.front = c.shape.KT - 1 - part.prev
+			part.x = c.x[(f-part.prev)*frame : (f+1)*frame]
+			want := whole[f*oh*ow*c.shape.Out : (f+1)*oh*ow*c.shape.Out]
+			same(t, part.run(t, dev), want, "frame %d alone", f)
+		}
+	})
+}

@@ -1,0 +1,160 @@
+package computetest
+
+import (
+	"math"
+	"testing"
+
+	"github.com/longtake/longtake/internal/compute"
+	"pgregory.net/rapid"
+)
+
+func drawActivate(t *rapid.T) *trial {
+	c, _ := drawNorm(t, drawSize(t, "width", 300))
+	c.act = compute.Activation(rapid.IntRange(0, 2).Draw(t, "act"))
+	want := c.each(func(_ int, x float64) float64 { return reference(x, c.act) })
+	return c.trial(want, func(r *rig, dst, x compute.Mat, _, _ int) {
+		r.dev.Activate(dst, x, c.act)
+	})
+}
+
+// each maps every element of x with its index.
+func (c *normCase) each(f func(i int, x float64) float64) []float64 {
+	out := make([]float64, len(c.x))
+	for i, v := range c.x {
+		out[i] = f(i, float64(v))
+	}
+	return out
+}
+
+func drawAddVector(t *rapid.T) *trial {
+	c, _ := drawNorm(t, drawSize(t, "width", 300))
+	want := c.each(func(i int, x float64) float64 { return x + float64(c.gain[i%c.d]) })
+	return c.trial(want, func(r *rig, dst, x compute.Mat, _, _ int) {
+		r.dev.AddVector(dst, x, r.vector(c.gain))
+	})
+}
+
+func drawAdd(t *rapid.T) *trial {
+	c, r := drawNorm(t, drawSize(t, "width", 300))
+	b := r.normal(len(c.x), 1)
+	second := rapid.Bool().Draw(t, "dst is b")
+	want := c.each(func(i int, x float64) float64 { return x + float64(b[i]) })
+	return c.trial(want, func(r *rig, dst, x compute.Mat, lo, hi int) {
+		y := r.place(b, c.n, c.d).RowRange(lo, hi)
+		if second {
+			x, y = y, x
+		}
+		r.dev.Add(dst, x, y)
+	})
+}
+
+func drawCopy(t *rapid.T) *trial {
+	c, _ := drawNorm(t, drawSize(t, "width", 300))
+	c.inPlace = false
+	want := c.each(func(_ int, x float64) float64 { return x })
+	tr := c.trial(want, func(r *rig, dst, x compute.Mat, _, _ int) {
+		wide := placing{off: 1, gap: 3}.on(r.t, r.dev)
+		between := wide.fresh(x.Rows, x.Cols)
+		r.dev.Copy(between, x)
+		r.dev.Copy(dst, between)
+		r.mems = append(r.mems, wide.mems...)
+	})
+	tr.poison = nil
+	return tr
+}
+
+// memory checks that Alloc zeroes, that views upload and download what they cover, and names.
+func (s *suite) memory(t *testing.T) {
+	dev := s.open(t, 2)
+	if dev.Name() == "" {
+		t.Fatal("the device has no name")
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		rows, cols := drawSize(t, "rows", 70), drawSize(t, "cols", 70)
+		mem, err := dev.Alloc(rows * cols)
+		if err != nil {
+			t.Fatalf("cannot allocate: %v", err)
+		}
+		m := compute.NewMat(mem, rows, cols)
+		r := &rig{t: t, dev: dev}
+		all := make([]float32, rows*cols)
+		r.download(all, m)
+		same(t, all, make([]float32, rows*cols), "fresh memory")
+		v := drawNumbers(t).normal(rows*cols, 1)
+		lo := rapid.IntRange(0, cols-1).Draw(t, "lo")
+		dev.Upload(m, v)
+		dev.Upload(m.ColRange(lo, cols), make([]float32, rows*(cols-lo)))
+		for i := range v {
+			if i%cols >= lo {
+				v[i] = 0
+			}
+		}
+		r.download(all, m)
+		same(t, all, v, "upload to columns [%d, %d)", lo, cols)
+		dev.Free(mem)
+	})
+	if err := dev.Sync(); err != nil {
+		t.Fatalf("Sync: %v", err)
+	}
+}
+
+// zeroRows checks that rows of zeros stay finite through every norm and give zeros.
+func (s *suite) zeroRows(t *testing.T) {
+	dev := s.open(t, 2)
+	c := &normCase{n: 3, d: 24, x: make([]float32, 72), eps: 1e-6}
+	c.gain = numbersFrom(1).normal(24, 1)
+	ops := map[string]func(r *rig, dst, x compute.Mat, lo, hi int){
+		"LayerNorm": func(r *rig, dst, x compute.Mat, _, _ int) {
+			r.dev.LayerNorm(dst, x, compute.Norm{Eps: c.eps})
+		},
+		"RMSNorm": func(r *rig, dst, x compute.Mat, _, _ int) {
+			r.dev.RMSNorm(dst, x, r.vector(c.gain), c.eps, nil)
+		},
+		"ChannelNorm": func(r *rig, dst, x compute.Mat, _, _ int) {
+			r.dev.ChannelNorm(dst, x, r.vector(c.gain), compute.SiLU)
+		},
+	}
+	for name, op := range ops {
+		t.Run(name, func(t *testing.T) {
+			close(t, c.trial(nil, op).run(t, dev, 0, 3), make([]float64, 72), 0)
+		})
+	}
+}
+
+// subnormals checks that tiny values neither trap nor grow: a norm without eps to hide behind sees
+// them as zero at most.
+func (s *suite) subnormals(t *testing.T) {
+	dev := s.open(t, 1)
+	c := &normCase{n: 2, d: 40, x: make([]float32, 80), eps: 1e-6}
+	for i := range c.x {
+		c.x[i] = math.Float32frombits(uint32(1 + 1000*i))
+	}
+	c.gain = make([]float32, 40)
+	want := c.each(func(_ int, x float64) float64 { return x })
+	tr := c.trial(want, func(r *rig, dst, x compute.Mat, _, _ int) {
+		r.dev.LayerNorm(dst, x, compute.Norm{Eps: c.eps})
+		r.dev.Add(x, x, dst)
+		r.dev.AddVector(dst, x, r.vector(c.gain))
+	})
+	close(t, tr.run(t, dev, 0, 2), want, 1e-30)
+}
+
+// activations sweeps the activations over the range where they bend and far beyond it.
+func (s *suite) activations(t *testing.T) {
+	dev := s.open(t, 2)
+	for act := compute.Identity; act <= compute.SiLU; act++ {
+		c := &normCase{n: 1, act: act}
+		for x := -200.0; x <= 200; x += 0.037 {
+			c.x = append(c.x, float32(x))
+		}
+		for _, x := range []float32{0, 1e-30, -1e-30, 1e10, -1e10, 3e38, -3e38} {
+			c.x = append(c.x, x)
+		}
+		c.d = len(c.x)
+		tr := c.trial(nil, func(r *rig, dst, x compute.Mat, _, _ int) {
+			r.dev.Activate(dst, x, act)
+		})
+		want := c.each(func(_ int, x float64) float64 { return reference(x, act) })
+		close(t, tr.run(t, dev, 0, 1), want, s.tol)
+	}
+}

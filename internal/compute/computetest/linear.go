@@ -1,0 +1,158 @@
+package computetest
+
+import (
+	"math"
+
+	"github.com/longtake/longtake/internal/compute"
+	"pgregory.net/rapid"
+)
+
+// linearCase is a drawn Linear with its epilogue; nil slices are left out.
+type linearCase struct {
+	placing
+	n, in, out    int
+	x, w, b       []float32
+	act           compute.Activation
+	mul, residual []float32
+	inPlace       bool // dst is the residual, or else mul
+	gate          *gateCase
+}
+
+// gateCase is a drawn RowVec: groups of vectors, and which one a row has.
+type gateCase struct {
+	groups, cols int
+	v            []float32
+	index        []int32
+}
+
+func drawGate(t *rapid.T, r numbers, name string, rows, cols int) *gateCase {
+	kind := rapid.SampledFrom([]string{"none", "one", "indexed"}).Draw(t, name)
+	if kind == "none" {
+		return nil
+	}
+	g := &gateCase{groups: 1, cols: cols}
+	if kind == "indexed" {
+		g.groups = rapid.IntRange(1, 4).Draw(t, name+" groups")
+		for range rows {
+			g.index = append(g.index, int32(r.IntN(g.groups)))
+		}
+	}
+	g.v = r.normal(g.groups*cols, 1)
+	return g
+}
+
+// on places the vectors for rows [lo, hi).
+func (g *gateCase) on(r *rig, lo, hi int) *compute.RowVec {
+	if g == nil {
+		return nil
+	}
+	v := &compute.RowVec{M: r.place(g.v, g.groups, g.cols)}
+	if g.index != nil {
+		v.Index = g.index[lo:hi]
+	}
+	return v
+}
+
+// at is element j of row i's vector, or other when there is none.
+func (g *gateCase) at(i, j int, other float64) float64 {
+	if g == nil {
+		return other
+	}
+	group := 0
+	if g.index != nil {
+		group = int(g.index[i])
+	}
+	return float64(g.v[group*g.cols+j])
+}
+
+func drawLinear(t *rapid.T) *trial {
+	r := drawNumbers(t)
+	c := &linearCase{
+		placing: drawPlacing(t),
+		n:       drawSize(t, "n", 70), in: drawSize(t, "in", 1100), out: drawSize(t, "out", 270),
+		act:     compute.Activation(rapid.IntRange(0, 2).Draw(t, "act")),
+		inPlace: rapid.Bool().Draw(t, "in place"),
+	}
+	c.x, c.w = r.normal(c.n*c.in, 1), r.normal(c.out*c.in, 1/math.Sqrt(float64(c.in)))
+	if rapid.Bool().Draw(t, "bias") {
+		c.b = r.normal(c.out, 1)
+	}
+	if rapid.Bool().Draw(t, "mul") {
+		c.mul = r.normal(c.n*c.out, 1)
+	}
+	c.gate = drawGate(t, r, "gate", c.n, c.out)
+	if rapid.Bool().Draw(t, "residual") {
+		c.residual = r.normal(c.n*c.out, 1)
+	}
+	return &trial{
+		rows: c.n, cols: c.out, run: c.run, want: c.want(),
+		poison: func(i int) { spoil(c.x, i, c.in) },
+	}
+}
+
+func (c *linearCase) run(t fataler, dev compute.Device, lo, hi int) []float32 {
+	t.Helper()
+	r := c.on(t, dev)
+	w, err := dev.PackLinear(c.w, c.b, c.out, c.in)
+	if err != nil {
+		t.Fatalf("cannot pack: %v", err)
+	}
+	dst := r.fresh(c.n, c.out)
+	operand := func(v []float32) *compute.Mat {
+		m := r.place(v, c.n, c.out)
+		if c.inPlace {
+			dst = m
+		}
+		m = m.RowRange(lo, hi)
+		return &m
+	}
+	ep := compute.Epilogue{Act: c.act, Gate: c.gate.on(r, lo, hi)}
+	if c.mul != nil {
+		ep.Mul = operand(c.mul)
+	}
+	if c.residual != nil {
+		ep.Residual = operand(c.residual)
+	}
+	dev.Linear(dst.RowRange(lo, hi), r.place(c.x, c.n, c.in).RowRange(lo, hi), w, ep)
+	return r.take(dst, lo, hi)
+}
+
+func (c *linearCase) want() []float64 {
+	out := make([]float64, c.n*c.out)
+	for i := range c.n {
+		for j := range c.out {
+			y := 0.0
+			for k := range c.in {
+				y += float64(c.x[i*c.in+k]) * float64(c.w[j*c.in+k])
+			}
+			out[i*c.out+j] = c.finish(y, i, j)
+		}
+	}
+	return out
+}
+
+func (c *linearCase) finish(y float64, i, j int) float64 {
+	if c.b != nil {
+		y += float64(c.b[j])
+	}
+	y = reference(y, c.act)
+	if c.mul != nil {
+		y *= float64(c.mul[i*c.out+j])
+	}
+	y *= c.gate.at(i, j, 1)
+	if c.residual != nil {
+		y += float64(c.residual[i*c.out+j])
+	}
+	return y
+}
+
+// reference is an activation in float64, as its definition says.
+func reference(x float64, act compute.Activation) float64 {
+	switch act {
+	case compute.GELUTanh:
+		return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+	case compute.SiLU:
+		return x / (1 + math.Exp(-x))
+	}
+	return x
+}

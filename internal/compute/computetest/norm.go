@@ -1,0 +1,164 @@
+package computetest
+
+import (
+	"math"
+
+	"github.com/longtake/longtake/internal/compute"
+	"pgregory.net/rapid"
+)
+
+// normCase is a drawn norm over the rows of x.
+type normCase struct {
+	placing
+	n, d         int
+	x            []float32
+	inPlace      bool
+	eps          float32
+	gain, bias   []float32
+	scale, shift *gateCase
+	act          compute.Activation
+	hd           int // head width of the rotation, 0 for none
+	cos, sin     []float32
+}
+
+func drawNorm(t *rapid.T, width int) (*normCase, numbers) {
+	r := drawNumbers(t)
+	c := &normCase{
+		placing: drawPlacing(t), n: drawSize(t, "n", 70), d: width,
+		inPlace: rapid.Bool().Draw(t, "in place"),
+		eps:     1e-6,
+	}
+	c.x = r.normal(c.n*c.d, math.Exp(r.NormFloat64()))
+	c.gain = r.normal(c.d, 1)
+	return c, r
+}
+
+// trial runs op, which gets dst and x, on rows [lo, hi).
+func (c *normCase) trial(want []float64,
+	op func(r *rig, dst, x compute.Mat, lo, hi int)) *trial {
+	run := func(t fataler, dev compute.Device, lo, hi int) []float32 {
+		t.Helper()
+		r := c.on(t, dev)
+		x := r.place(c.x, c.n, c.d)
+		dst := x
+		if !c.inPlace {
+			dst = r.fresh(c.n, c.d)
+		}
+		op(r, dst.RowRange(lo, hi), x.RowRange(lo, hi), lo, hi)
+		return r.take(dst, lo, hi)
+	}
+	poison := func(i int) { spoil(c.x, i, c.d) }
+	return &trial{rows: c.n, cols: c.d, run: run, want: want, poison: poison}
+}
+
+func drawLayerNorm(t *rapid.T) *trial {
+	c, r := drawNorm(t, drawSize(t, "width", 300))
+	if rapid.Bool().Draw(t, "affine") {
+		c.bias = r.normal(c.d, 1)
+	} else {
+		c.gain = nil
+	}
+	c.scale = drawGate(t, r, "scale", c.n, c.d)
+	if c.scale != nil {
+		c.shift = drawGate(t, r, "shift", c.n, c.d)
+	}
+	return c.trial(c.wantLayer(), func(r *rig, dst, x compute.Mat, lo, hi int) {
+		r.dev.LayerNorm(dst, x, compute.Norm{
+			Eps: c.eps, Gain: r.vector(c.gain), Bias: r.vector(c.bias),
+			Scale: c.scale.on(r, lo, hi), Shift: c.shift.on(r, lo, hi),
+		})
+	})
+}
+
+func (c *normCase) wantLayer() []float64 {
+	out := make([]float64, c.n*c.d)
+	for i := range c.n {
+		row := c.x[i*c.d : (i+1)*c.d]
+		mean, square := 0.0, 0.0
+		for _, v := range row {
+			mean += float64(v) / float64(c.d)
+		}
+		for _, v := range row {
+			square += (float64(v) - mean) * (float64(v) - mean) / float64(c.d)
+		}
+		for j, v := range row {
+			y := (float64(v) - mean) / math.Sqrt(square+float64(c.eps))
+			if c.gain != nil {
+				y = y*float64(c.gain[j]) + float64(c.bias[j])
+			}
+			if c.scale != nil {
+				y = y*(1+c.scale.at(i, j, 0)) + c.shift.at(i, j, 0)
+			}
+			out[i*c.d+j] = y
+		}
+	}
+	return out
+}
+
+var headDims = []int{2, 12, 16, 20, 24, 32, 64, 128}
+
+func drawRMSNorm(t *rapid.T) *trial {
+	hd := rapid.SampledFrom(headDims).Draw(t, "head dim")
+	c, r := drawNorm(t, hd*rapid.IntRange(1, 4).Draw(t, "heads"))
+	if rapid.Bool().Draw(t, "rope") {
+		c.hd = hd
+		for range c.n * hd / 2 {
+			s, cos := math.Sincos(r.NormFloat64() * 10)
+			c.cos, c.sin = append(c.cos, float32(cos)), append(c.sin, float32(s))
+		}
+	}
+	return c.trial(c.wantRMS(), func(r *rig, dst, x compute.Mat, lo, hi int) {
+		var rope *compute.Rope
+		if c.hd > 0 {
+			rope = &compute.Rope{
+				HeadDim: c.hd,
+				Cos:     r.place(c.cos, c.n, c.hd/2).RowRange(lo, hi),
+				Sin:     r.place(c.sin, c.n, c.hd/2).RowRange(lo, hi),
+			}
+		}
+		r.dev.RMSNorm(dst, x, r.vector(c.gain), c.eps, rope)
+	})
+}
+
+// squares returns the sum of the squares of row i.
+func (c *normCase) squares(i int) float64 {
+	s := 0.0
+	for _, v := range c.x[i*c.d : (i+1)*c.d] {
+		s += float64(v) * float64(v)
+	}
+	return s
+}
+
+func (c *normCase) wantRMS() []float64 {
+	out := make([]float64, c.n*c.d)
+	for i := range c.n {
+		s := 1 / math.Sqrt(c.squares(i)/float64(c.d)+float64(c.eps))
+		y := out[i*c.d : (i+1)*c.d]
+		for j := range y {
+			y[j] = float64(c.x[i*c.d+j]) * s * float64(c.gain[j])
+		}
+		for p := 0; c.hd > 0 && p < c.d/2; p++ {
+			at := i*c.hd/2 + p%(c.hd/2)
+			cos, sin := float64(c.cos[at]), float64(c.sin[at])
+			y[2*p], y[2*p+1] = y[2*p]*cos-y[2*p+1]*sin, y[2*p]*sin+y[2*p+1]*cos
+		}
+	}
+	return out
+}
+
+func drawChannelNorm(t *rapid.T) *trial {
+	c, _ := drawNorm(t, drawSize(t, "width", 300))
+	c.act = compute.Activation(rapid.IntRange(0, 2).Draw(t, "act"))
+	return c.trial(c.wantChannel(), func(r *rig, dst, x compute.Mat, _, _ int) {
+		r.dev.ChannelNorm(dst, x, r.vector(c.gain), c.act)
+	})
+}
+
+func (c *normCase) wantChannel() []float64 {
+	out := make([]float64, c.n*c.d)
+	for i := range out {
+		s := math.Sqrt(float64(c.d)) / max(math.Sqrt(c.squares(i/c.d)), 1e-12)
+		out[i] = reference(float64(c.x[i])*s*float64(c.gain[i%c.d]), c.act)
+	}
+	return out
+}

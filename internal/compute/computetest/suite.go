@@ -1,0 +1,84 @@
+package computetest
+
+import (
+	"testing"
+
+	"github.com/longtake/longtake/internal/compute"
+	"pgregory.net/rapid"
+)
+
+// Open starts a device with the given number of threads and closes it when the test ends. A device
+// without threads may ignore the number.
+type Open func(t testing.TB, threads int) compute.Device
+
+// Run holds the device that open starts to compute.Device's contract. tol bounds the error of an
+// element y against the float64 reference by tol·(1+|y|); inputs are drawn so that results are of
+// order one.
+func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol float64) {
+	s := &suite{open: open, tol: tol}
+	for _, c := range []struct {
+		name string
+		draw func(*rapid.T) *trial
+	}{
+		{"Linear", drawLinear},
+		{"LayerNorm", drawLayerNorm},
+		{"RMSNorm", drawRMSNorm},
+		{"ChannelNorm", drawChannelNorm},
+		{"Activate", drawActivate},
+		{"AddVector", drawAddVector},
+		{"Add", drawAdd},
+		{"Copy", drawCopy},
+		{"Attention", drawAttention},
+	} {
+		t.Run(c.name, func(t *testing.T) { s.rowwise(t, c.draw) })
+	}
+	t.Run("Memory", s.memory)
+	t.Run("Conv", s.conv)
+	t.Run("ConvFrameByFrame", s.convFrames)
+	t.Run("AttentionHeads", s.attentionHeads)
+	t.Run("AttentionRelBiasRows", s.attentionRelBias)
+	t.Run("AttentionPaddedKeys", s.attentionPadded)
+	t.Run("AttentionLargeLogits", s.attentionLarge)
+	t.Run("ZeroRows", s.zeroRows)
+	t.Run("Subnormals", s.subnormals)
+	t.Run("Activations", s.activations)
+}
+
+// suite is one run: how to open devices, and how exact they must be.
+type suite struct {
+	open Open
+	tol  float64
+}
+
+// devices opens one device per thread count.
+func (s *suite) devices(t *testing.T) []compute.Device {
+	var all []compute.Device
+	for threads := 1; threads <= 3; threads++ {
+		all = append(all, s.open(t, threads))
+	}
+	return all
+}
+
+// rowwise checks trials of an operation whose rows are independent of each other: against the
+// reference, a range of rows alone, other thread counts, and with one row poisoned.
+func (s *suite) rowwise(t *testing.T, draw func(*rapid.T) *trial) {
+	devs := s.devices(t)
+	rapid.Check(t, func(t *rapid.T) {
+		c := draw(t)
+		whole := c.run(t, devs[0], 0, c.rows)
+		close(t, whole, c.want, s.tol)
+		for i, dev := range devs[1:] {
+			same(t, c.run(t, dev, 0, c.rows), whole, "%d threads against 1", i+2)
+		}
+		lo := rapid.IntRange(0, c.rows-1).Draw(t, "lo")
+		hi := rapid.IntRange(lo, c.rows).Draw(t, "hi")
+		dev := rapid.SampledFrom(devs).Draw(t, "device")
+		same(t, c.run(t, dev, lo, hi), whole[lo*c.cols:hi*c.cols], "rows [%d, %d) alone", lo, hi)
+		if c.poison != nil {
+			c.poison(lo)
+			got := c.run(t, dev, 0, c.rows)
+			same(t, got[:lo*c.cols], whole[:lo*c.cols], "rows before poisoned %d", lo)
+			same(t, got[(lo+1)*c.cols:], whole[(lo+1)*c.cols:], "rows after poisoned %d", lo)
+		}
+	})
+}

@@ -1,0 +1,186 @@
+package computetest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/longtake/longtake/internal/compute"
+	"pgregory.net/rapid"
+)
+
+// trial is one drawn case of an operation with a [rows, cols] result.
+type trial struct {
+	rows, cols int
+	// run computes rows [lo, hi) on a device and returns them.
+	run func(t fataler, dev compute.Device, lo, hi int) []float32
+	// want is the reference's result.
+	want []float64
+	// poison spoils row i of the input, nil when the operation has no such row.
+	poison func(i int)
+}
+
+// fataler is what checks need of *testing.T and *rapid.T.
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// numbers draws reproducible values.
+type numbers struct{ *rand.Rand }
+
+func drawNumbers(t *rapid.T) numbers {
+	return numbersFrom(rapid.Uint64().Draw(t, "seed"))
+}
+
+func numbersFrom(seed uint64) numbers { return numbers{rand.New(rand.NewPCG(seed, 1))} }
+
+// normal returns n values of the normal distribution times scale.
+func (r numbers) normal(n int, scale float64) []float32 {
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(r.NormFloat64() * scale)
+	}
+	return v
+}
+
+// tails are sizes at and around the tiles that devices use.
+var tails = []int{1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 63, 64, 65, 129, 257, 511, 513, 1025}
+
+// drawSize draws a size up to most, often an odd tail of a tile.
+func drawSize(t *rapid.T, name string, most int) int {
+	var all []int
+	for _, n := range tails {
+		if n <= most {
+			all = append(all, n)
+		}
+	}
+	return rapid.OneOf(rapid.SampledFrom(all), rapid.IntRange(1, most)).Draw(t, name)
+}
+
+// spoil fills row i of a [_, cols] matrix with an infinity and NaN.
+func spoil(x []float32, i, cols int) {
+	for j := range cols {
+		x[i*cols+j] = float32(math.Inf(1 - 2*(j%2)))
+	}
+	x[i*cols] = float32(math.NaN())
+}
+
+// sentinel fills the elements around a matrix; no operation may touch them.
+const sentinel = float32(-12345.5)
+
+// rig places matrices for one run with a layout: elements before, and elements between rows.
+type rig struct {
+	t        fataler
+	dev      compute.Device
+	off, gap int
+	mems     []compute.Memory
+}
+
+// place uploads values [rows, cols] into fresh memory.
+func (r *rig) place(v []float32, rows, cols int) compute.Mat {
+	r.t.Helper()
+	stride := cols + r.gap
+	n := r.off + rows*stride
+	mem, err := r.dev.Alloc(n)
+	if err != nil {
+		r.t.Fatalf("cannot allocate %d elements: %v", n, err)
+	}
+	r.mems = append(r.mems, mem)
+	around := make([]float32, n)
+	for i := range around {
+		around[i] = sentinel
+	}
+	r.dev.Upload(compute.NewMat(mem, 1, n), around)
+	m := compute.Mat{Mem: mem, Off: r.off, Rows: rows, Cols: cols, Stride: stride}
+	r.dev.Upload(m, v)
+	return m
+}
+
+// fresh is place for a result, filled with NaN so that an element left out shows.
+func (r *rig) fresh(rows, cols int) compute.Mat {
+	v := make([]float32, rows*cols)
+	for i := range v {
+		v[i] = float32(math.NaN())
+	}
+	return r.place(v, rows, cols)
+}
+
+// take returns rows [lo, hi) of a placed matrix after checking that nothing around it changed, and
+// frees everything that was placed.
+func (r *rig) take(m compute.Mat, lo, hi int) []float32 {
+	r.t.Helper()
+	all := make([]float32, m.Mem.Len())
+	r.download(all, compute.NewMat(m.Mem, 1, len(all)))
+	for i, v := range all {
+		at := i - m.Off
+		if (at < 0 || at%m.Stride >= m.Cols) && v != sentinel {
+			r.t.Fatalf("element %d outside the result changed to %g", i, v)
+		}
+	}
+	out := make([]float32, (hi-lo)*m.Cols)
+	r.download(out, m.RowRange(lo, hi))
+	for _, mem := range r.mems {
+		r.dev.Free(mem)
+	}
+	return out
+}
+
+func (r *rig) download(dst []float32, m compute.Mat) {
+	r.t.Helper()
+	if err := r.dev.Download(dst, m); err != nil {
+		r.t.Fatalf("cannot download: %v", err)
+	}
+}
+
+// vector prepares parameters, nil for nil.
+func (r *rig) vector(v []float32) compute.Vector {
+	r.t.Helper()
+	if v == nil {
+		return nil
+	}
+	p, err := r.dev.Vector(v)
+	if err != nil {
+		r.t.Fatalf("cannot prepare a vector: %v", err)
+	}
+	return p
+}
+
+// placing is a layout of the trial: drawn once, used by every run.
+type placing struct{ off, gap int }
+
+func drawPlacing(t *rapid.T) placing {
+	return placing{rapid.IntRange(0, 5).Draw(t, "off"), rapid.IntRange(0, 9).Draw(t, "gap")}
+}
+
+func (p placing) on(t fataler, dev compute.Device) *rig {
+	return &rig{t: t, dev: dev, off: p.off, gap: p.gap}
+}
+
+// close fails when got is further from want than tol·(1+|want|).
+func close(t fataler, got []float32, want []float64, tol float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("got %d values, want %d", len(got), len(want))
+	}
+	for i, w := range want {
+		if g := float64(got[i]); g != w && !(math.Abs(g-w) <= tol*(1+math.Abs(w))) {
+			t.Fatalf("element %d is %g, want %g (error %.3g, tolerance %.3g)",
+				i, g, w, math.Abs(g-w), tol)
+		}
+	}
+}
+
+// same fails when two results differ in a bit.
+func same(t fataler, got, want []float32, format string, args ...any) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: got %d values, want %d", fmt.Sprintf(format, args...), len(got), len(want))
+	}
+	for i, w := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(w) {
+			t.Fatalf("%s: element %d is %g (%08x), want %g (%08x)", fmt.Sprintf(format, args...),
+				i, got[i], math.Float32bits(got[i]), w, math.Float32bits(w))
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package compute
+
+// Device runs the operations of the models. Implementations: internal/cpu, internal/cuda.
+type Device interface {
+	// Name describes the device to people, for instance "cpu: 2 threads, generic".
+	Name() string
+	// Close stops workers and frees everything the device holds.
+	Close() error
+
+	// Alloc returns zeroed memory for n float32 elements.
+	Alloc(n int) (Memory, error)
+	// Free gives memory back; using it afterwards is a programming error.
+	Free(Memory)
+	// Upload copies src, dense row-major [dst.Rows, dst.Cols], into dst.
+	Upload(dst Mat, src []float32)
+	// Download copies src into dst, dense row-major, after all earlier operations are done.
+	Download(dst []float32, src Mat) error
+	// Sync waits until every operation issued so far is done.
+	Sync() error
+
+	// PackLinear prepares a weight [out, in] (row-major, as torch.nn.Linear) and a bias [out] or
+	// nil. Sizes that do not match are an error; the slices are copied.
+	PackLinear(w, bias []float32, out, in int) (Linear, error)
+	// PackConv prepares a convolution weight [out, in, kt, kh, kw] and a bias [out] or nil.
+	PackConv(w, bias []float32, s ConvShape) (Conv, error)
+	// Vector prepares a row of parameters (a norm's gain or bias, a modulation table).
+	Vector(v []float32) (Vector, error)
+
+	// Linear computes dst = ep(x·Wᵀ + b). x: [n, in], dst: [n, out]. dst may be ep.Residual
+	// or ep.Mul, and must not overlap x.
+	Linear(dst, x Mat, w Linear, ep Epilogue)
+	// LayerNorm normalises every row over its width; see Norm. dst may be x.
+	LayerNorm(dst, x Mat, p Norm)
+	// RMSNorm scales every row by 1/sqrt(mean(x²)+eps), then by gain (nil leaves it out), then
+	// rotates pairs when rope is not nil. x: [n, d]. dst may be x.
+	RMSNorm(dst, x Mat, gain Vector, eps float32, rope *Rope)
+	// ChannelNorm computes x / max(|x|₂, 1e-12) * sqrt(C) * gain per row, then act: the RMS norm
+	// of Wan's VAE (WanRMS_norm). dst may be x.
+	ChannelNorm(dst, x Mat, gain Vector, act Activation)
+	// Attention computes softmax(scale·q·kᵀ + bias)·v head by head. q, dst: [nq, heads·hd];
+	// k, v: [nk, heads·hd]. dst must not overlap q, k or v.
+	Attention(dst, q, k, v Mat, a AttentionArgs)
+	// Conv computes a causal 3D convolution; see ConvArgs. dst must not overlap x.
+	Conv(dst Volume, x Volume, w Conv, a ConvArgs)
+	// Activate computes dst = act(x). dst may be x.
+	Activate(dst, x Mat, act Activation)
+	// AddVector computes dst[i,:] = x[i,:] + v. dst may be x.
+	AddVector(dst, x Mat, v Vector)
+	// Add computes dst = a + b element by element. dst may be a or b.
+	Add(dst, a, b Mat)
+	// Copy copies src to dst (same Rows and Cols, any strides; no overlap).
+	Copy(dst, src Mat)
+}
+
+// HostMemory is offered by devices whose memory is the host's; it saves the copy of Download.
+type HostMemory interface {
+	// Floats views memory that the same device allocated.
+	Floats(Memory) []float32
+}
+
+// Activation is an elementwise function applied by an epilogue.
+type Activation uint8
+
+// The activations that the models use.
+const (
+	Identity Activation = iota
+	GELUTanh            // 0.5x(1+tanh(sqrt(2/pi)(x+0.044715x³)))
+	SiLU                // x·sigmoid(x)
+)
+
+// Epilogue is what a Linear does to y = x·Wᵀ + b before it is stored, in this order:
+// y = Act(y); y *= Mul; y *= Gate row; y += Residual. Zero values leave a step out.
+type Epilogue struct {
+	Act      Activation
+	Mul      *Mat    // [n, out]
+	Gate     *RowVec // [groups, out]
+	Residual *Mat    // [n, out]
+}
+
+// RowVec gives every row of a matrix one of a few vectors: row i uses M's row Index[i], or row 0
+// when Index is nil. It carries modulation, whose rows differ where timesteps do.
+type RowVec struct {
+	M     Mat
+	Index []int32
+}
+
+// Norm is a layer norm over a row: n = (x-mean)/sqrt(var+eps) (biased variance), then
+// n*Gain+Bias when Gain is set, then n*(1+Scale)+Shift when Scale is set.
+type Norm struct {
+	Eps          float32
+	Gain, Bias   Vector
+	Scale, Shift *RowVec
+}
+
+// Rope rotates each head's pairs (x[2i], x[2i+1]) by the row's angles:
+// x' = (x0 c - x1 s, x0 s + x1 c). Cos and Sin: [n, hd/2], the same for every head.
+type Rope struct {
+	HeadDim  int
+	Cos, Sin Mat
+}
+
+// AttentionArgs: Heads divides the width; LastKeyBias is added to the logits of the last key (the
+// log of how many identical padded keys it stands for). RelBias, when set, is [heads, nq+nk-1] and
+// adds RelBias[h, j-i+nq-1] to the logit of query i and key j (UMT5's relative positions).
+type AttentionArgs struct {
+	Heads       int
+	Scale       float32
+	LastKeyBias float32
+	RelBias     *Mat
+}
+
+// ConvShape is the shape of a convolution's weight.
+type ConvShape struct{ Out, In, KT, KH, KW int }
+
+// Volume is a clip of T frames of H x W voxels; Mat holds [T·H·W, C] rows in (t, h, w) order.
+type Volume struct {
+	Mat
+	T, H, W int
+}
+
+// ConvArgs: in time the input is FrontPad zero frames, then Prev's frames, then x's, and nothing is
+// padded beyond that: dst.T = FrontPad + Prev.T + x.T - KT + 1. In space the input is zero-padded
+// by KH/2 and KW/2 (odd kernels keep the size). With Upsample each frame is first doubled in height
+// and width (nearest), never materialised: dst.H = 2·x.H. Residual [dst.Rows, Out],
+// when set, is added at the end; it may be dst. Prev, when set, holds the frames that come before
+// x's (a causal cache), of x's size, and is doubled with them.
+type ConvArgs struct {
+	Prev     *Volume
+	FrontPad int
+	Upsample bool
+	Residual *Mat
+}

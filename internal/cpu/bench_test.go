@@ -1,0 +1,109 @@
+package cpu
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/longtake/longtake/internal/compute"
+)
+
+// filled allocates [rows, cols] with values that repeat.
+func filled(b *testing.B, d compute.Device, rows, cols int) compute.Mat {
+	b.Helper()
+	mem, err := d.Alloc(rows * cols)
+	if err != nil {
+		b.Fatal(err)
+	}
+	v := make([]float32, rows*cols)
+	for i := range v {
+		v[i] = float32(i%17-8) / 8
+	}
+	m := compute.NewMat(mem, rows, cols)
+	d.Upload(m, v)
+	return m
+}
+
+// eachThreads runs a benchmark of flops operations on 1 and 2 threads.
+func eachThreads(b *testing.B, flops float64, start func(b *testing.B, d compute.Device) func()) {
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			do := start(b, open(b, threads))
+			do()
+			for b.Loop() {
+				do()
+			}
+			b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
+	}
+}
+
+func BenchmarkLinear(b *testing.B) {
+	for _, s := range [][3]int{{216, 256, 896}, {1024, 1536, 1536}, {1, 256, 1536}} {
+		n, in, out := s[0], s[1], s[2]
+		b.Run(fmt.Sprintf("%dx%dx%d", n, in, out), func(b *testing.B) {
+			flops := 2 * float64(n) * float64(in) * float64(out)
+			eachThreads(b, flops, func(b *testing.B, d compute.Device) func() {
+				w, err := d.PackLinear(make([]float32, in*out), make([]float32, out), out, in)
+				if err != nil {
+					b.Fatal(err)
+				}
+				x, y := filled(b, d, n, in), filled(b, d, n, out)
+				return func() { d.Linear(y, x, w, compute.Epilogue{}) }
+			})
+		})
+	}
+}
+
+func BenchmarkAttention(b *testing.B) {
+	for _, s := range []int{216, 4320} {
+		b.Run(fmt.Sprintf("S=%d", s), func(b *testing.B) {
+			flops := 4 * float64(s) * float64(s) * 256
+			eachThreads(b, flops, func(b *testing.B, d compute.Device) func() {
+				q, k := filled(b, d, s, 256), filled(b, d, s, 256)
+				v, y := filled(b, d, s, 256), filled(b, d, s, 256)
+				return func() {
+					d.Attention(y, q, k, v, compute.AttentionArgs{Heads: 8, Scale: 0.17})
+				}
+			})
+		})
+	}
+}
+
+func BenchmarkConv(b *testing.B) {
+	const t, h, w = 4, 64, 96
+	for _, c := range []int{16, 64} {
+		b.Run(fmt.Sprintf("%dto%d", c, c), func(b *testing.B) {
+			flops := 2 * 27 * float64(t*h*w*c*c)
+			eachThreads(b, flops, func(b *testing.B, d compute.Device) func() {
+				s := compute.ConvShape{Out: c, In: c, KT: 3, KH: 3, KW: 3}
+				weight, err := d.PackConv(make([]float32, c*c*27), nil, s)
+				if err != nil {
+					b.Fatal(err)
+				}
+				x := compute.Volume{Mat: filled(b, d, t*h*w, c), T: t, H: h, W: w}
+				y := compute.Volume{Mat: filled(b, d, t*h*w, c), T: t, H: h, W: w}
+				return func() { d.Conv(y, x, weight, compute.ConvArgs{FrontPad: 2}) }
+			})
+		})
+	}
+}
+
+func BenchmarkRows(b *testing.B) {
+	ops := map[string]func(d compute.Device, x compute.Mat){
+		"LayerNorm": func(d compute.Device, x compute.Mat) {
+			d.LayerNorm(x, x, compute.Norm{Eps: 1e-6})
+		},
+		"GELU":    func(d compute.Device, x compute.Mat) { d.Activate(x, x, compute.GELUTanh) },
+		"RMSNorm": func(d compute.Device, x compute.Mat) { d.RMSNorm(x, x, nil, 1e-6, nil) },
+	}
+	for name, op := range ops {
+		b.Run(name, func(b *testing.B) {
+			d := open(b, 1)
+			x := filled(b, d, 216, 1536)
+			for b.Loop() {
+				op(d, x)
+			}
+			b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N)/(216*1536), "ns/element")
+		})
+	}
+}

@@ -1,0 +1,78 @@
+package cpu
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/longtake/longtake/internal/compute"
+)
+
+// threadsMax bounds Options.Threads.
+const threadsMax = 1024
+
+// Options configures a Device.
+type Options struct {
+	// Threads is the number of workers, the caller included; 0 means GOMAXPROCS.
+	Threads int
+	// MemoryBytes bounds what Alloc, PackLinear, PackConv and Vector hold at once, in bytes;
+	// 0 means no limit. Scratch of the operations is small and comes on top.
+	MemoryBytes int64
+}
+
+// Device implements compute.Device and compute.HostMemory on the host's processor.
+type Device struct {
+	kern  kernels
+	pool  *pool
+	limit int64
+	used  atomic.Int64
+	keys  []float32 // packed keys and values of the attention that is running
+}
+
+var (
+	_ compute.Device     = (*Device)(nil)
+	_ compute.HostMemory = (*Device)(nil)
+)
+
+// New starts a Device with the given number of threads; 0 means GOMAXPROCS. See Open.
+func New(threads int) (*Device, error) { return Open(Options{Threads: threads}) }
+
+// Open starts a Device. It refuses options out of range and an unknown value of LONGTAKE_CPU, the
+// environment variable that forces a set of micro-kernels ("generic" is the only one so far).
+func Open(o Options) (*Device, error) {
+	if o.Threads < 0 || o.Threads > threadsMax {
+		return nil, fmt.Errorf("cannot start cpu device: threads is %d, allowed are 0 to %d",
+			o.Threads, threadsMax)
+	}
+	if o.MemoryBytes < 0 {
+		return nil, fmt.Errorf("cannot start cpu device: memory limit is %d bytes, want 0 or more",
+			o.MemoryBytes)
+	}
+	kern, err := chooseKernels()
+	if err != nil {
+		return nil, fmt.Errorf("cannot start cpu device: %w", err)
+	}
+	if o.Threads == 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	return &Device{kern: kern, pool: newPool(o.Threads), limit: o.MemoryBytes}, nil
+}
+
+// Name describes the device, for instance "cpu: 2 threads, generic".
+func (d *Device) Name() string {
+	unit := "threads"
+	if d.pool.size() == 1 {
+		unit = "thread"
+	}
+	return fmt.Sprintf("cpu: %d %s, %s", d.pool.size(), unit, d.kern.name)
+}
+
+// Close stops the workers and waits for them. Closing twice is harmless.
+func (d *Device) Close() error {
+	d.pool.close()
+	d.keys = nil
+	return nil
+}
+
+// Sync returns at once: every operation is done when its call returns.
+func (d *Device) Sync() error { return nil }

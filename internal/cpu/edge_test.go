@@ -1,0 +1,258 @@
+package cpu
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/longtake/longtake/internal/compute"
+	"pgregory.net/rapid"
+)
+
+func TestOpenRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		o    Options
+		env  string
+		want string
+	}{
+		{"negative threads", Options{Threads: -1}, "", "threads is -1"},
+		{"too many threads", Options{Threads: 5000}, "", "allowed are 0 to 1024"},
+		{"negative memory", Options{MemoryBytes: -5}, "", "memory limit is -5 bytes"},
+		{"unknown kernels", Options{}, "avx9", `LONGTAKE_CPU is "avx9", allowed is generic`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("LONGTAKE_CPU", c.env)
+			if _, err := Open(c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestName(t *testing.T) {
+	t.Setenv("LONGTAKE_CPU", "generic")
+	for threads, want := range map[int]string{
+		1: "cpu: 1 thread, generic",
+		2: "cpu: 2 threads, generic",
+	} {
+		if got := open(t, threads).Name(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	d, err := Open(Options{Threads: 1, MemoryBytes: 400})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	a, err := d.Alloc(60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "cannot allocate 200 bytes on the cpu: 240 of 400 bytes are in use"
+	if _, err := d.Alloc(50); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %q", err, want)
+	}
+	if _, err := d.PackLinear(make([]float32, 100), nil, 10, 10); err == nil {
+		t.Error("a weight beyond the limit was packed")
+	}
+	if _, err := d.Vector(make([]float32, 50)); err == nil {
+		t.Error("a vector beyond the limit was taken")
+	}
+	d.Free(a)
+	if _, err := d.Alloc(100); err != nil {
+		t.Errorf("freed memory is still in use: %v", err)
+	}
+	for _, n := range []int{-1, math.MaxInt} {
+		if _, err := d.Alloc(n); err == nil {
+			t.Errorf("%d elements were allocated", n)
+		}
+	}
+}
+
+func TestPackRefuses(t *testing.T) {
+	d := open(t, 1)
+	w := make([]float32, 12)
+	for _, c := range []struct {
+		name    string
+		w, bias []float32
+		out, in int
+	}{
+		{"no weight", nil, nil, 3, 4},
+		{"short weight", w, nil, 4, 4},
+		{"wrong bias", w, w, 3, 4},
+		{"no rows", nil, nil, 0, 4},
+	} {
+		if _, err := d.PackLinear(c.w, c.bias, c.out, c.in); err == nil {
+			t.Errorf("%s: packed as a linear weight", c.name)
+		}
+		s := compute.ConvShape{Out: c.out, In: c.in, KT: 1, KH: 1, KW: 1}
+		if _, err := d.PackConv(c.w, c.bias, s); err == nil {
+			t.Errorf("%s: packed as a convolution", c.name)
+		}
+	}
+	huge := compute.ConvShape{Out: 1 << 40, In: 1 << 40, KT: 1, KH: 1, KW: 1}
+	if _, err := d.PackConv(w, nil, huge); err == nil {
+		t.Error("a shape that overflows was packed")
+	}
+}
+
+// dense allocates [rows, cols].
+func dense(t *testing.T, d compute.Device, rows, cols int) compute.Mat {
+	t.Helper()
+	mem, err := d.Alloc(rows * cols)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return compute.NewMat(mem, rows, cols)
+}
+
+func TestMismatchesPanic(t *testing.T) {
+	d := open(t, 2)
+	a, b, c := dense(t, d, 4, 6), dense(t, d, 4, 5), dense(t, d, 4, 6)
+	w, err := d.PackLinear(make([]float32, 36), nil, 6, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := dense(t, d, 4, 6)
+	d.Free(gone.Mem)
+	heads := compute.AttentionArgs{Heads: 4, Scale: 1}
+	late := compute.Mat{Mem: a.Mem, Off: 4, Rows: 4, Cols: 6, Stride: 6}
+	added, rope := compute.Epilogue{Residual: &b}, &compute.Rope{HeadDim: 4}
+	biased := compute.Norm{Bias: vector{1, 2, 3, 4, 5, 6}}
+	gate := &compute.RowVec{M: a, Index: []int32{0, 1, 2, 4}}
+	for want, f := range map[string]func(){
+		"dst is 4 x 5, want 4 x 6":     func() { d.Linear(b, a, w, compute.Epilogue{}) },
+		"x is 4 x 5, want 4 x 6":       func() { d.Linear(a, b, w, compute.Epilogue{}) },
+		"dst overlaps x":               func() { d.Linear(a, a, w, compute.Epilogue{}) },
+		"Residual is 4 x 5":            func() { d.Linear(c, a, w, added) },
+		"row 3 wants vector 4 of 4":    func() { d.Linear(c, a, w, compute.Epilogue{Gate: gate}) },
+		"activation 9 is unknown":      func() { d.Activate(a, a, 9) },
+		"4 heads over width 6":         func() { d.Attention(c, a, a, a, heads) },
+		"used after it was freed":      func() { d.Copy(a, gone) },
+		"Free: memory is used after":   func() { d.Free(gone.Mem) },
+		"b is 4 x 5, want 4 x 6":       func() { d.Add(a, a, b) },
+		"3 values for 4 x 6":           func() { d.Upload(a, make([]float32, 3)) },
+		"is not of the cpu device":     func() { d.Free(other{}) },
+		"Copy: dst overlaps src":       func() { d.Copy(a.RowRange(0, 2), a.RowRange(1, 3)) },
+		"rope's head dim 4":            func() { d.RMSNorm(a, a, nil, 0, rope) },
+		"x ends at element 28 of 24":   func() { d.Activate(a, late, 0) },
+		"weight is a <nil>, not of":    func() { d.Linear(a, a, nil, compute.Epilogue{}) },
+		"Bias without Gain":            func() { d.LayerNorm(a, a, biased) },
+		"gain has 2 elements, want 6":  func() { d.ChannelNorm(a, a, vector{1, 2}, 0) },
+		"not a vector of the cpu":      func() { d.AddVector(a, a, other{}) },
+		"dst is 1 x 2 x 2, want 2 x 2": func() { badConv(t, d) },
+	} {
+		t.Run(want, func(t *testing.T) {
+			defer func() {
+				if got, _ := recover().(string); !strings.Contains(got, want) {
+					t.Errorf("panic is %q, want %q", got, want)
+				}
+			}()
+			f()
+		})
+	}
+}
+
+// other is memory and a vector of some other device.
+type other struct{}
+
+func (other) Len() int { return 6 }
+
+func badConv(t *testing.T, d compute.Device) {
+	s := compute.ConvShape{Out: 1, In: 1, KT: 1, KH: 3, KW: 3}
+	w, err := d.PackConv(make([]float32, 9), nil, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := compute.Volume{Mat: dense(t, d, 8, 1), T: 2, H: 2, W: 2}
+	d.Conv(compute.Volume{Mat: dense(t, d, 4, 1), T: 1, H: 2, W: 2}, x, w, compute.ConvArgs{})
+}
+
+func TestCloseTwiceAndUseAfter(t *testing.T) {
+	d, err := New(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := dense(t, d, 4, 6)
+	for range 2 {
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() {
+		if got, _ := recover().(string); !strings.Contains(got, "after Close") {
+			t.Errorf("panic is %q", got)
+		}
+	}()
+	d.Add(a, a, a)
+}
+
+func TestEmptyMatricesAreFine(t *testing.T) {
+	d := open(t, 2)
+	w, err := d.PackLinear(make([]float32, 36), nil, 6, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	none, k := dense(t, d, 0, 6), dense(t, d, 4, 6)
+	d.Linear(none, dense(t, d, 0, 6), w, compute.Epilogue{Act: compute.SiLU})
+	d.LayerNorm(none, none, compute.Norm{Eps: 1})
+	d.Attention(none, dense(t, d, 0, 6), k, k, compute.AttentionArgs{Heads: 2, Scale: 1})
+	d.Add(compute.Mat{Cols: 6}, none, none)
+}
+
+// TestMicroKernel holds every set of kernels to the contract: k ascending, nothing fused.
+func TestMicroKernel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		steps := rapid.IntRange(1, 70).Draw(t, "k")
+		ld := generic.nr + rapid.IntRange(0, 5).Draw(t, "gap")
+		value := rapid.Custom(func(t *rapid.T) float32 {
+			return float32(rapid.IntRange(-1000, 1000).Draw(t, "v")) / 7
+		})
+		draw := func(n int) []float32 { return rapid.SliceOfN(value, n, n).Draw(t, "values") }
+		a, b := draw(steps*generic.mr), draw(steps*generic.nr)
+		c, add := draw(generic.mr*ld), rapid.Bool().Draw(t, "add")
+		want := append([]float32(nil), c...)
+		for i := range generic.mr {
+			for j := range generic.nr {
+				sum := c[i*ld+j]
+				if !add {
+					sum = 0
+				}
+				for k := range steps {
+					sum += float32(a[k*generic.mr+i] * b[k*generic.nr+j])
+				}
+				want[i*ld+j] = sum
+			}
+		}
+		generic.gemm(c, ld, a, b, add)
+		for i := range c {
+			if math.Float32bits(c[i]) != math.Float32bits(want[i]) {
+				t.Fatalf("element %d is %g, want %g", i, c[i], want[i])
+			}
+		}
+	})
+}
+
+func TestAttentionInGroupsOfHeads(t *testing.T) {
+	d := open(t, 2)
+	const heads, hd, n = 3, 128, 40000 // a head packs more than packMost, so they run in turn
+	if 2*n*hd < packMost {
+		t.Fatal("the case is too small to split")
+	}
+	q, k, v := dense(t, d, 2, heads*hd), dense(t, d, n, heads*hd), dense(t, d, n, heads*hd)
+	x := d.(compute.HostMemory).Floats(v.Mem)
+	for i := range x {
+		x[i] = float32(1 + i%(heads*hd)/hd)
+	}
+	dst := dense(t, d, 2, heads*hd)
+	d.Attention(dst, q, k, v, compute.AttentionArgs{Heads: heads, Scale: 1})
+	for i, y := range d.(compute.HostMemory).Floats(dst.Mem) {
+		if want := float32(1 + i%(heads*hd)/hd); y != want {
+			t.Fatalf("element %d is %g, want %g", i, y, want)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package cpu
+
+import (
+	"fmt"
+
+	"github.com/longtake/longtake/internal/compute"
+)
+
+// rowVec is a checked compute.RowVec; nil stands for one that is not set.
+type rowVec struct {
+	m     view
+	index []int32
+}
+
+// rowVecOf checks r for rows x cols.
+func rowVecOf(op, name string, r *compute.RowVec, rows, cols int) *rowVec {
+	if r == nil {
+		return nil
+	}
+	v := &rowVec{m: sized(op, name, r.M, r.M.Rows, cols), index: r.Index}
+	if r.M.Rows < 1 || r.Index != nil && len(r.Index) != rows {
+		panic(fmt.Sprintf("cpu: %s: %s has %d vectors and %d indices for %d rows",
+			op, name, r.M.Rows, len(r.Index), rows))
+	}
+	for i, g := range r.Index {
+		if g < 0 || int(g) >= r.M.Rows {
+			panic(fmt.Sprintf("cpu: %s: %s: row %d wants vector %d of %d",
+				op, name, i, g, r.M.Rows))
+		}
+	}
+	return v
+}
+
+func (r *rowVec) row(i int) []float32 {
+	if r.index == nil {
+		return r.m.row(0)
+	}
+	return r.m.row(int(r.index[i]))
+}
+
+// epilogue finishes the rows of a product and writes them to dst.
+type epilogue struct {
+	dst           view
+	bias          []float32
+	act           compute.Activation
+	mul, residual *view
+	gate          *rowVec
+}
+
+func newEpilogue(op string, bias []float32, ep compute.Epilogue, dst view) *epilogue {
+	checkActivation(op, ep.Act)
+	return &epilogue{
+		dst: dst, bias: bias, act: ep.Act,
+		mul:      optional(op, "Mul", ep.Mul, dst),
+		gate:     rowVecOf(op, "Gate", ep.Gate, dst.rows, dst.cols),
+		residual: optional(op, "Residual", ep.Residual, dst),
+	}
+}
+
+// optional views a matrix of like's size, nil when it is not set.
+func optional(op, name string, m *compute.Mat, like view) *view {
+	if m == nil {
+		return nil
+	}
+	v := sized(op, name, *m, like.rows, like.cols)
+	return &v
+}
+
+// store finishes columns [col, col+len(y)) of a row; y may be overwritten.
+func (e *epilogue) store(row, col int, y []float32) {
+	end := col + len(y)
+	if e.bias != nil {
+		addTo(y, e.bias[col:end])
+	}
+	activate(y, y, e.act)
+	if e.mul != nil {
+		scaleBy(y, e.mul.row(row)[col:end])
+	}
+	if e.gate != nil {
+		scaleBy(y, e.gate.row(row)[col:end])
+	}
+	if e.residual != nil {
+		addTo(y, e.residual.row(row)[col:end])
+	}
+	copy(e.dst.row(row)[col:end], y)
+}
+
+func addTo(y, v []float32) {
+	v = v[:len(y)]
+	for j := range y {
+		y[j] += v[j]
+	}
+}
+
+func scaleBy(y, v []float32) {
+	v = v[:len(y)]
+	for j := range y {
+		y[j] *= v[j]
+	}
+}

@@ -1,0 +1,103 @@
+package cpu
+
+import (
+	"fmt"
+
+	"github.com/longtake/longtake/internal/compute"
+)
+
+// memory is a run of float32 in the Go heap; data is nil once it is freed.
+type memory struct {
+	n    int
+	data []float32
+}
+
+// Len returns the number of float32 elements.
+func (m *memory) Len() int { return m.n }
+
+// vector is a row of parameters.
+type vector []float32
+
+// Len returns the number of elements.
+func (v vector) Len() int { return len(v) }
+
+// view is a matrix over host memory.
+type view struct {
+	data               []float32
+	rows, cols, stride int
+}
+
+func (v view) row(i int) []float32 {
+	o := i * v.stride
+	return v.data[o : o+v.cols : o+v.cols]
+}
+
+// Alloc returns zeroed memory for n float32 elements, or an error when the limit is reached.
+func (d *Device) Alloc(n int) (compute.Memory, error) {
+	if n < 0 {
+		return nil, fmt.Errorf("cannot allocate %d elements on the cpu", n)
+	}
+	if err := d.take(n); err != nil {
+		return nil, err
+	}
+	return &memory{n: n, data: make([]float32, n)}, nil
+}
+
+// take accounts for n more float32.
+func (d *Device) take(n int) error {
+	const most = 1 << 48 // elements; beyond any machine, and safe to multiply by 4
+	bytes := 4 * int64(n)
+	if n > most {
+		return fmt.Errorf("cannot allocate %d elements on the cpu: at most %d", n, int64(most))
+	}
+	if used := d.used.Add(bytes); d.limit > 0 && used > d.limit {
+		d.used.Add(-bytes)
+		return fmt.Errorf("cannot allocate %d bytes on the cpu: %d of %d bytes are in use",
+			bytes, used-bytes, d.limit)
+	}
+	return nil
+}
+
+// Free gives memory back. Freeing twice, or memory of another device kind, panics.
+func (d *Device) Free(m compute.Memory) {
+	if m == nil {
+		return
+	}
+	h := hostOf("Free", m)
+	d.used.Add(-4 * int64(h.n))
+	h.data, h.n = nil, 0
+}
+
+// Floats views memory that the device allocated; writes go through.
+func (d *Device) Floats(m compute.Memory) []float32 { return hostOf("Floats", m).data }
+
+// Vector copies a row of parameters to the device.
+func (d *Device) Vector(v []float32) (compute.Vector, error) {
+	if err := d.take(len(v)); err != nil {
+		return nil, err
+	}
+	return append(vector{}, v...), nil
+}
+
+// Upload copies src, dense row-major [dst.Rows, dst.Cols], into dst.
+func (d *Device) Upload(dst compute.Mat, src []float32) {
+	to := viewOf("Upload", "dst", dst)
+	if len(src) != to.rows*to.cols {
+		panic(fmt.Sprintf("cpu: Upload: %d values for %d x %d", len(src), to.rows, to.cols))
+	}
+	for i := range to.rows {
+		copy(to.row(i), src[i*to.cols:])
+	}
+}
+
+// Download copies src into dst, dense row-major.
+func (d *Device) Download(dst []float32, src compute.Mat) error {
+	from := viewOf("Download", "src", src)
+	if len(dst) != from.rows*from.cols {
+		panic(fmt.Sprintf("cpu: Download: %d values for %d x %d", len(dst), from.rows, from.cols))
+	}
+	for i := range from.rows {
+		copy(dst[i*from.cols:], from.row(i))
+	}
+	return nil
+}

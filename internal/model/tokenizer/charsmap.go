@@ -1,0 +1,84 @@
+package tokenizer
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// graphemeBytesMax is the size from which a grapheme cluster is no longer looked up as a whole.
+const graphemeBytesMax = 6
+
+// charsmap is SentencePiece's precompiled normalization table: a Darts double array from byte
+// strings to offsets in a blob of NUL-terminated replacements.
+//
+// Layout of the bytes: the size of the array in bytes (uint32, little endian), the array's units
+// (uint32, little endian), the blob. Source of the unit layout: Darts-clone (S. Yata).
+type charsmap struct {
+	units []uint32
+	blob  string
+}
+
+// parseCharsmap reads a table; an empty array or a blob that is not UTF-8 is an error.
+func parseCharsmap(data []byte) (*charsmap, error) {
+	if len(data) < 4 {
+		return nil, errors.New("cannot read precompiled_charsmap: shorter than its header")
+	}
+	size := uint64(binary.LittleEndian.Uint32(data))
+	data = data[4:]
+	if size < 4 || size/4*4 > uint64(len(data)) {
+		return nil, fmt.Errorf("cannot read precompiled_charsmap: trie of %d bytes in %d bytes",
+			size, len(data))
+	}
+	m := &charsmap{units: make([]uint32, size/4)}
+	for i := range m.units {
+		m.units[i] = binary.LittleEndian.Uint32(data[4*i:])
+	}
+	m.blob = string(data[4*len(m.units):])
+	if !utf8.ValidString(m.blob) {
+		return nil, errors.New("cannot read precompiled_charsmap: replacements are not UTF-8")
+	}
+	return m, nil
+}
+
+// lookup returns the replacement of the shortest prefix of chunk that the table knows. That the
+// rest of chunk is then dropped is what Hugging Face's Precompiled normalizer does.
+func (m *charsmap) lookup(chunk string) (string, bool) {
+	pos := unitOffset(m.units[0])
+	for i := 0; i < len(chunk) && chunk[i] != 0; i++ {
+		pos ^= uint32(chunk[i])
+		if pos >= uint32(len(m.units)) {
+			return "", false
+		}
+		unit := m.units[pos]
+		if unit&(1<<31|0xFF) != uint32(chunk[i]) {
+			return "", false
+		}
+		pos ^= unitOffset(unit)
+		if unit>>8&1 == 1 {
+			return m.replacement(pos)
+		}
+	}
+	return "", false
+}
+
+// replacement reads the leaf at pos.
+func (m *charsmap) replacement(pos uint32) (string, bool) {
+	if pos >= uint32(len(m.units)) {
+		return "", false
+	}
+	start := m.units[pos] &^ (1 << 31)
+	if start > uint32(len(m.blob)) {
+		return "", false
+	}
+	text := m.blob[start:]
+	if end := strings.IndexByte(text, 0); end >= 0 {
+		text = text[:end]
+	}
+	return text, utf8.ValidString(text)
+}
+
+// unitOffset is the distance from a unit to its children.
+func unitOffset(unit uint32) uint32 { return unit >> 10 << (unit & (1 << 9) >> 6) }
