@@ -1,0 +1,169 @@
+package partition
+
+import (
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// tiles fails unless the ranges cover [0, n) in order without gap or overlap, none empty.
+func tiles(t *rapid.T, rs []Range, n int) {
+	at := 0
+	for _, r := range rs {
+		if r.Lo != at || r.Len() < 1 {
+			t.Fatalf("%v do not tile [0, %d)", rs, n)
+		}
+		at = r.Hi
+	}
+	if at != n {
+		t.Fatalf("%v end at %d, not %d", rs, at, n)
+	}
+}
+
+func TestRangesTileExactly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 100000).Draw(t, "n")
+		parts := rapid.IntRange(1, min(n, 64)).Draw(t, "parts")
+		even := Even(n, parts)
+		tiles(t, even, n)
+		if even[0].Len()-even[parts-1].Len() > 1 {
+			t.Fatalf("sizes of %v differ by more than one", even)
+		}
+		weights := make([]float64, parts)
+		for i := range weights {
+			weights[i] = rapid.Float64Range(1e-6, 1e6).Draw(t, "weight")
+		}
+		tiles(t, Weighted(n, weights), n)
+	})
+}
+
+func TestWeightedFollowsTheWeights(t *testing.T) {
+	rs := Weighted(1000, []float64{1, 3})
+	if d := rs[0].Len(); d < 249 || d > 252 {
+		t.Errorf("a weight of 1 in 4 got %d of 1000", d)
+	}
+}
+
+func TestGridCoordinates(t *testing.T) {
+	g := Grid{T: 3, H: 4, W: 6, PT: 1, PH: 2, PW: 2}
+	seen := 0
+	for tt := range 3 {
+		for h := range 2 {
+			for w := range 3 {
+				if a, b, c := g.Coordinate(seen); a != tt || b != h || c != w {
+					t.Fatalf("token %d is at %d, %d, %d", seen, a, b, c)
+				}
+				seen++
+			}
+		}
+	}
+	if seen != g.Tokens() {
+		t.Errorf("%d tokens, counted %d", g.Tokens(), seen)
+	}
+}
+
+func load(t *rapid.T) Load {
+	return Load{Tokens: rapid.IntRange(1, 60).Draw(t, "tokens"),
+		Heads:   rapid.IntRange(1, 9).Draw(t, "heads"),
+		HeadDim: rapid.IntRange(1, 8).Draw(t, "dim"), Layers: rapid.IntRange(1, 3).Draw(t, "layers"),
+		TokenWidth: rapid.IntRange(1, 64).Draw(t, "width"), Guided: rapid.Bool().Draw(t, "guided")}
+}
+
+// count walks every value that crosses from one rank to another.
+func count(m Mesh, l Load) (n int64) {
+	tokens, heads := Even(l.Tokens, m.Ulysses), Even(l.Heads, m.Ulysses)
+	branches := 1
+	if l.Guided {
+		branches = 2
+	}
+	for from := range m.Ulysses {
+		for to := range m.Ulysses {
+			if from != to {
+				qkv := 3 * tokens[from].Len() * heads[to].Len()
+				back := tokens[to].Len() * heads[from].Len()
+				n += int64(branches * l.Layers * l.HeadDim * (qkv + back))
+			}
+		}
+	}
+	if m.CFG == 2 {
+		n += int64(2 * l.Tokens * l.TokenWidth)
+	}
+	return 4 * n
+}
+
+func TestBytesEqualACountOfEveryValue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := load(t)
+		m := Mesh{CFG: rapid.IntRange(1, 2).Draw(t, "cfg"),
+			Ulysses: rapid.IntRange(1, min(l.Heads, l.Tokens)).Draw(t, "ulysses")}
+		if Check(m, l) != nil {
+			return
+		}
+		if got, want := Bytes(m, l), count(m, l); got != want {
+			t.Fatalf("%v of %+v: %d bytes, counted %d", m, l, got, want)
+		}
+	})
+}
+
+func TestChoiceIsValidAndCheapest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l, ranks := load(t), rapid.IntRange(1, 20).Draw(t, "ranks")
+		if m := ChooseUpTo(ranks, l); Check(m, l) != nil || m.Size() > ranks {
+			t.Fatalf("up to %d ranks: %v: %v", ranks, m, Check(m, l))
+		}
+		m, err := Choose(ranks, l)
+		if err != nil {
+			if len(meshes(ranks, l)) > 0 {
+				t.Fatalf("%d ranks refused: %v", ranks, err)
+			}
+			return
+		}
+		options, err := Explain(ranks, l)
+		if err != nil || Check(m, l) != nil || m.Size() != ranks {
+			t.Fatalf("%d ranks: %v, %v", ranks, m, err)
+		}
+		for _, o := range options {
+			if o.Bytes < Bytes(m, l) || o.Best != (o.Mesh == m) {
+				t.Fatalf("%v beats %v", o, m)
+			}
+		}
+	})
+}
+
+func TestRefusalsSayWhatIsAllowed(t *testing.T) {
+	l := Load{Tokens: 216, Heads: 8, HeadDim: 32, Layers: 8, TokenWidth: 64, Guided: true}
+	f := func(err error, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("%v does not say %q", err, w)
+			}
+		}
+	}
+	_, err := Choose(9, l)
+	f(err, "9", "8 or 10")
+	_, err = Choose(40, l)
+	f(err, "use 16")
+	f(Check(Mesh{1, 9}, l), "ulysses=9", "1 to 8")
+	f(Check(Mesh{3, 1}, l), "cfg=3")
+	l.Guided = false
+	f(Check(Mesh{2, 1}, l), "guidance")
+}
+
+func TestParseMesh(t *testing.T) {
+	for s, want := range map[string]Mesh{
+		"cfg=2,ulysses=3": {2, 3}, "ulysses=4": {1, 4}, " ulysses=2 , cfg=2,window=1": {2, 2},
+	} {
+		m, err := ParseMesh(s)
+		if back, err2 := ParseMesh(want.String()); err != nil || m != want || err2 != nil || back != m {
+			t.Errorf("%q: %v, %v", s, m, err)
+		}
+	}
+	for _, s := range []string{"", "cfg", "cfg=0", "cfg=1,cfg=1", "ring=2", "ulysses=x",
+		"window=2", "cfg=9999"} {
+		if m, err := ParseMesh(s); err == nil {
+			t.Errorf("%q was read as %v", s, m)
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package safetensors
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/longtake/longtake/internal/tensor"
+)
+
+// File is an open file. Its tensors are views: they must not be used after Close. Safe for
+// concurrent use.
+type File struct {
+	path  string
+	h     *header
+	data  []byte
+	unmap func() error
+}
+
+// Open maps a file. A broken one is an error that names the file and, where it can, the tensor.
+func Open(path string) (*File, error) {
+	data, unmap, err := mapFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %s: %w", path, err)
+	}
+	f, err := parse(path, data)
+	if err != nil {
+		unmap()
+		return nil, err
+	}
+	f.unmap = unmap
+	return f, nil
+}
+
+// Parse reads a file that is in memory; data must not change while it is used.
+func Parse(data []byte) (*File, error) { return parse("safetensors in memory", data) }
+
+func parse(path string, data []byte) (*File, error) {
+	h, err := parseHeader(data, int64(len(data)))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	return &File{path: path, h: h, data: data[h.start:], unmap: func() error { return nil }}, nil
+}
+
+// Names lists the tensors in alphabetical order.
+func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.h.entries)) }
+
+// Metadata returns the header's free text; it may be nil.
+func (f *File) Metadata() map[string]string { return f.h.metadata }
+
+// Has reports whether the file holds a tensor of that name.
+func (f *File) Has(name string) bool { return f.h.entries[name] != nil }
+
+// Tensor returns a view of a tensor.
+func (f *File) Tensor(name string) (tensor.Tensor, error) {
+	e := f.h.entries[name]
+	if e == nil {
+		return tensor.Tensor{}, fmt.Errorf("%s has no tensor %q", f.path, name)
+	}
+	return tensor.Tensor{DType: e.dtype, Shape: slices.Clone(e.shape),
+		Data: f.data[e.Offsets[0]:e.Offsets[1]:e.Offsets[1]]}, nil
+}
+
+// Close unmaps the file.
+func (f *File) Close() error { return f.unmap() }

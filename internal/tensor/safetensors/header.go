@@ -1,0 +1,157 @@
+package safetensors
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/longtake/longtake/internal/tensor"
+)
+
+// Limits of a header.
+const (
+	headerMax = 100 << 20 // bytes, as the format says
+	rankMax   = 16        // dimensions
+)
+
+// entry is a tensor as the header describes it.
+type entry struct {
+	DType   string  `json:"dtype"`
+	Shape   []int64 `json:"shape"`
+	Offsets []int64 `json:"data_offsets"`
+
+	name  string
+	dtype tensor.DType
+	shape tensor.Shape
+}
+
+// header is a checked header.
+type header struct {
+	entries  map[string]*entry
+	metadata map[string]string
+	start    int64 // of the data in the file
+}
+
+// parseHeader reads the header of a file of size bytes, of which data holds at least the header.
+func parseHeader(data []byte, size int64) (*header, error) {
+	if len(data) < 8 {
+		return nil, fmt.Errorf("the file has %d bytes, too few for a header", len(data))
+	}
+	n := binary.LittleEndian.Uint64(data)
+	if n > headerMax || n > uint64(len(data)-8) {
+		return nil, fmt.Errorf("the header claims %d bytes; the file has %d, %d are allowed",
+			n, len(data)-8, headerMax)
+	}
+	h := &header{entries: map[string]*entry{}, start: 8 + int64(n)}
+	if err := h.decode(data[8 : 8+n]); err != nil {
+		return nil, fmt.Errorf("the header is broken: %w", err)
+	}
+	return h, h.checkLayout(size - h.start)
+}
+
+// decode walks the object by hand so that a name that stands twice is seen.
+func (h *header) decode(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return errors.New("it is no JSON object")
+	}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return err
+		}
+		if err := h.member(d, t.(string)); err != nil {
+			return err
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return err
+	}
+	if rest := bytes.TrimSpace(text[d.InputOffset():]); len(rest) > 0 {
+		return fmt.Errorf("%d bytes follow the JSON object", len(rest))
+	}
+	return nil
+}
+
+func (h *header) member(d *json.Decoder, name string) error {
+	if name == "__metadata__" {
+		if h.metadata != nil {
+			return errors.New("__metadata__ stands twice")
+		}
+		h.metadata = map[string]string{}
+		if err := d.Decode(&h.metadata); err != nil {
+			return fmt.Errorf("__metadata__: %w", err)
+		}
+		return nil
+	}
+	if h.entries[name] != nil {
+		return fmt.Errorf("tensor %q stands twice", name)
+	}
+	e := &entry{name: name}
+	if err := d.Decode(e); err != nil {
+		return fmt.Errorf("tensor %q: %w", name, err)
+	}
+	if err := e.check(); err != nil {
+		return fmt.Errorf("tensor %q: %w", name, err)
+	}
+	h.entries[name] = e
+	return nil
+}
+
+// check compares dtype, shape and offsets with each other.
+func (e *entry) check() (err error) {
+	if e.dtype, err = tensor.ParseDType(e.DType); err != nil {
+		return err
+	}
+	if len(e.Shape) > rankMax {
+		return fmt.Errorf("it has %d dimensions, %d are allowed", len(e.Shape), rankMax)
+	}
+	if len(e.Offsets) != 2 || e.Offsets[0] < 0 || e.Offsets[1] < e.Offsets[0] {
+		return fmt.Errorf("data_offsets %v are not [begin, end]", e.Offsets)
+	}
+	size := int64(e.dtype.Size())
+	for _, n := range e.Shape {
+		if n < 0 || n > 0 && size > math.MaxInt64/n {
+			return fmt.Errorf("shape %v is not possible", e.Shape)
+		}
+		size *= n
+		e.shape = append(e.shape, int(n))
+	}
+	if have := e.Offsets[1] - e.Offsets[0]; have != size {
+		return fmt.Errorf("%s %v needs %d bytes, data_offsets hold %d", e.DType, e.Shape, size, have)
+	}
+	return nil
+}
+
+// checkLayout refuses gaps, overlaps and tensors that end beyond the file's data bytes.
+func (h *header) checkLayout(data int64) error {
+	order := make([]*entry, 0, len(h.entries))
+	for _, e := range h.entries {
+		order = append(order, e)
+	}
+	slices.SortFunc(order, func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(a.Offsets[0], b.Offsets[0]), cmp.Compare(a.Offsets[1], b.Offsets[1]))
+	})
+	at := int64(0)
+	for _, e := range order {
+		switch {
+		case e.Offsets[0] < at:
+			return fmt.Errorf("tensor %q overlaps the one before it", e.name)
+		case e.Offsets[0] > at:
+			return fmt.Errorf("a gap of %d bytes lies before tensor %q", e.Offsets[0]-at, e.name)
+		case e.Offsets[1] > data:
+			return fmt.Errorf("tensor %q ends at byte %d of the data, which has %d: the file is cut short",
+				e.name, e.Offsets[1], data)
+		}
+		at = e.Offsets[1]
+	}
+	if at != data {
+		return fmt.Errorf("%d bytes follow the last tensor", data-at)
+	}
+	return nil
+}
