@@ -67,6 +67,9 @@ func (d *Device) Name() string {
 	return fmt.Sprintf("cpu: %d %s, %s", d.pool.size(), unit, d.kern.name)
 }
 
+// Threads returns how many threads compute.
+func (d *Device) Threads() int { return d.pool.size() }
+
 // Close stops the workers and waits for them. Closing twice is harmless.
 func (d *Device) Close() error {
 	d.pool.close()

@@ -1,0 +1,93 @@
+package model
+
+import (
+	"fmt"
+
+	"github.com/longtake/longtake/internal/compute"
+)
+
+// Builder packs weights onto a device and keeps the first error, so that a model's constructor
+// reads like its architecture.
+type Builder struct {
+	dev compute.Device
+	w   *Weights
+	err error
+}
+
+// NewBuilder packs weights of w onto dev.
+func NewBuilder(dev compute.Device, w *Weights) *Builder { return &Builder{dev: dev, w: w} }
+
+// Take returns the weight's values; see Weights.Take.
+func (b *Builder) Take(name string, shape ...int) []float32 { return b.w.Take(name, shape...) }
+
+// Vector packs a vector of n parameters stored with the given shape, [n] when none is given.
+func (b *Builder) Vector(name string, n int, shape ...int) compute.Vector {
+	if len(shape) == 0 {
+		shape = []int{n}
+	}
+	return b.Pack(b.w.Take(name, shape...))
+}
+
+// Pack packs a vector that is at hand already.
+func (b *Builder) Pack(v []float32) compute.Vector {
+	p, err := b.dev.Vector(v)
+	b.keep(err)
+	return p
+}
+
+// Linear packs name.weight [out, in] and, when biased, name.bias [out]. Trailing dimensions of 1
+// (a pointwise convolution) are given in kernel.
+func (b *Builder) Linear(name string, out, in int, biased bool, kernel ...int) compute.Linear {
+	w := b.w.Take(name+".weight", append([]int{out, in}, kernel...)...)
+	return b.PackLinear(w, b.bias(name, out, biased), out, in)
+}
+
+// Fused packs several linear layers [out, in] with the same input as one [len(names)·out, in].
+func (b *Builder) Fused(names []string, out, in int, biased bool) compute.Linear {
+	var w, bias []float32
+	for _, n := range names {
+		w = append(w, b.w.Take(n+".weight", out, in)...)
+		bias = append(bias, b.bias(n, out, biased)...)
+	}
+	return b.PackLinear(w, bias, len(names)*out, in)
+}
+
+// PackLinear packs a weight that is at hand already.
+func (b *Builder) PackLinear(w, bias []float32, out, in int) compute.Linear {
+	p, err := b.dev.PackLinear(w, bias, out, in)
+	b.keep(err)
+	return p
+}
+
+// Conv packs name.weight and name.bias. A kernel without a temporal extent (KT = 1) may be stored
+// as a 2D one: flat says so.
+func (b *Builder) Conv(name string, s compute.ConvShape, flat bool) compute.Conv {
+	shape := []int{s.Out, s.In, s.KT, s.KH, s.KW}
+	if flat {
+		shape = []int{s.Out, s.In, s.KH, s.KW}
+	}
+	p, err := b.dev.PackConv(b.w.Take(name+".weight", shape...), b.bias(name, s.Out, true), s)
+	b.keep(err)
+	return p
+}
+
+func (b *Builder) bias(name string, out int, biased bool) []float32 {
+	if !biased {
+		return nil
+	}
+	return b.w.Take(name+".bias", out)
+}
+
+func (b *Builder) keep(err error) {
+	if b.err == nil && err != nil {
+		b.err = fmt.Errorf("cannot pack weights: %w", err)
+	}
+}
+
+// Finish reports missing, misshaped and unused weights, or what the device refused.
+func (b *Builder) Finish() error {
+	if err := b.w.Finish(); err != nil {
+		return err
+	}
+	return b.err
+}

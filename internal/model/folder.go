@@ -1,0 +1,212 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/longtake/longtake/internal/tensor/safetensors"
+)
+
+// tokenizerLimit bounds tokenizer.json, in bytes; that of UMT5 has 16 MB.
+const tokenizerLimit = 256 << 20
+
+// Folder is an open model. Its configurations are checked, and so are the names and shapes of all
+// weights; the weights themselves are read where they are used. Safe for concurrent use.
+type Folder struct {
+	Transformer Transformer
+	TextEncoder TextEncoder
+	VAE         VAE
+	Scheduler   []byte // scheduler_config.json
+	Defaults    Defaults
+
+	fsys       fs.FS
+	components map[string]*component
+}
+
+// Open opens a folder on disk; weights are memory-mapped. Anything that is missing, unknown or not
+// supported is one line that names the file, the key or the weight.
+func Open(dir string) (*Folder, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("cannot open model %s: there is no such folder", dir)
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open model %s: %w", dir, err)
+	}
+	open := func(file string) (*safetensors.File, error) {
+		return safetensors.Open(filepath.Join(dir, filepath.FromSlash(file)))
+	}
+	return openFolder(os.DirFS(dir), open, dir, filepath.Base(abs))
+}
+
+// OpenFS opens a folder in a file system, such as the embedded one; weights are read into memory.
+func OpenFS(fsys fs.FS, name string) (*Folder, error) {
+	open := func(file string) (*safetensors.File, error) {
+		data, err := fs.ReadFile(fsys, file)
+		if err != nil {
+			return nil, fmt.Errorf("cannot open %s: %w", file, pathless(err))
+		}
+		f, err := safetensors.Parse(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		return f, nil
+	}
+	return openFolder(fsys, open, name, name)
+}
+
+func openFolder(fsys fs.FS, open opener, where, name string) (*Folder, error) {
+	f := &Folder{fsys: fsys, components: map[string]*component{}}
+	err := f.readConfigs(name)
+	if err == nil {
+		err = f.openWeights(open)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open model %s: %w", where, errors.Join(err, f.Close()))
+	}
+	return f, nil
+}
+
+func (f *Folder) readConfigs(name string) (err error) {
+	for _, read := range []func() error{
+		func() error { return checkIndex(f.fsys) },
+		func() error { f.Transformer, err = readTransformer(f.fsys); return err },
+		func() error { f.TextEncoder, err = readTextEncoder(f.fsys); return err },
+		func() error { f.VAE, err = readVAE(f.fsys); return err },
+		func() error {
+			_, err := fs.Stat(f.fsys, "tokenizer/tokenizer.json")
+			if err != nil {
+				return fmt.Errorf("cannot read tokenizer/tokenizer.json: %w", pathless(err))
+			}
+			return nil
+		},
+		func() error {
+			f.Scheduler, err = readLimited(f.fsys, "scheduler/scheduler_config.json", jsonLimit)
+			return err
+		},
+		func() error { f.Defaults, err = readDefaults(f.fsys, name); return err },
+	} {
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	if t, e := f.Transformer.TextDim, f.TextEncoder.DModel; t != e {
+		return fmt.Errorf("the transformer's text_dim is %d, the text encoder's d_model %d", t, e)
+	}
+	if t, z := f.Transformer.InChannels, f.VAE.ZDim; t != z {
+		return fmt.Errorf("the transformer's in_channels is %d, the VAE's z_dim %d", t, z)
+	}
+	return nil
+}
+
+// checkIndex reads model_index.json, which names the classes.
+func checkIndex(fsys fs.FS) error {
+	s, err := readSettings(fsys, "model_index.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("it has no model_index.json; a folder of Wan 2.1 text-to-video as " +
+			"Hugging Face diffusers writes it is needed")
+	}
+	if err != nil {
+		return err
+	}
+	s.must("_class_name", `"WanPipeline"`)
+	s.must("text_encoder", `["transformers","UMT5EncoderModel"]`)
+	s.must("transformer", `["diffusers","WanTransformer3DModel"]`)
+	s.must("transformer_2", `[null,null]`, "null")
+	s.must("vae", `["diffusers","AutoencoderKLWan"]`)
+	s.must("scheduler", `["diffusers","UniPCMultistepScheduler"]`,
+		`["diffusers","FlowMatchEulerDiscreteScheduler"]`)
+	s.must("boundary_ratio", "null")
+	s.must("expand_timesteps", "false")
+	s.skip("tokenizer") // whatever its class, tokenizer.json says all
+	for _, key := range []string{"_class_name", "text_encoder", "transformer", "vae"} {
+		if s.raw[key] == nil {
+			s.fail(key, "what WanPipeline writes")
+		}
+	}
+	return s.finish()
+}
+
+// parts are the components with weights, and the names of their files.
+var parts = []struct {
+	name, stem string
+}{
+	{"text_encoder", "model"},
+	{"transformer", "diffusion_pytorch_model"},
+	{"vae", "diffusion_pytorch_model"},
+}
+
+func (f *Folder) openWeights(open opener) error {
+	for _, p := range parts {
+		c, err := openComponent(f.fsys, open, p.name, p.stem)
+		if err != nil {
+			return err
+		}
+		f.components[p.name] = c
+		w := NewWeights(p.name, c.tensors)
+		if err := w.compare(f.want(w)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// want lists the weights that the configuration of w's component asks for.
+func (f *Folder) want(w *Weights) shapes {
+	switch w.component {
+	case "text_encoder":
+		s := textEncoderWeights(f.TextEncoder)
+		const shared, tied = "shared.weight", "encoder.embed_tokens.weight"
+		if w.Has(tied) { // written a second time, or only, under this name
+			s[tied] = s[shared]
+			if !w.Has(shared) {
+				delete(s, shared)
+			}
+		}
+		return s
+	case "transformer":
+		return TransformerWeights(f.Transformer)
+	}
+	w.IgnorePrefix("encoder.")
+	w.IgnorePrefix("quant_conv.")
+	return decoderWeights(f.VAE)
+}
+
+// Weights offers the weights of "transformer", "text_encoder" or "vae" for binding. Views of them
+// must not be used after Close.
+func (f *Folder) Weights(name string) (*Weights, error) {
+	c := f.components[name]
+	if c == nil {
+		return nil, fmt.Errorf("the model has no component %q", name)
+	}
+	return NewWeights(name, c.tensors), nil
+}
+
+// TokenizerJSON returns tokenizer/tokenizer.json.
+func (f *Folder) TokenizerJSON() ([]byte, error) {
+	return readLimited(f.fsys, "tokenizer/tokenizer.json", tokenizerLimit)
+}
+
+// Name returns what longtake.json calls the model, or the folder's name.
+func (f *Folder) Name() string { return f.Defaults.Name }
+
+// Close unmaps the weights.
+func (f *Folder) Close() error {
+	var errs []error
+	for _, c := range f.components {
+		errs = append(errs, c.close())
+	}
+	f.components = nil
+	return errors.Join(errs...)
+}
+
+// pathless drops the path of a file system's error, which the caller names itself.
+func pathless(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}

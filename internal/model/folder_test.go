@@ -1,0 +1,201 @@
+package model
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/models/demo"
+)
+
+func TestEveryShippedFolderOpens(t *testing.T) {
+	for _, path := range [][]string{{"models", "demo"}, {"testdata", "golden", "tiny3"},
+		{"testdata", "golden", "tiny5"}, {"testdata", "golden", "tiny7"}} {
+		f, err := Open(golden.Root(path...))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if _, err := f.TokenizerJSON(); err != nil {
+			t.Error(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTheEmbeddedModelIsTheOneOnDisk(t *testing.T) {
+	disk, err := Open(golden.Root("models", "demo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	embedded, err := OpenFS(demo.FS, "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer embedded.Close()
+	if a, b := fingerprint(t, disk), fingerprint(t, embedded); a != b {
+		t.Errorf("the fingerprint on disk is %s, embedded %s", a, b)
+	}
+	if other := fingerprint(t, openTiny(t)); other == fingerprint(t, disk) {
+		t.Errorf("two models have the fingerprint %s", other)
+	}
+	if embedded.Name() != "longtake-demo" {
+		t.Errorf("the demo calls itself %q", embedded.Name())
+	}
+}
+
+func fingerprint(t *testing.T, f *Folder) string {
+	t.Helper()
+	s, err := f.Fingerprint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func openTiny(t *testing.T) *Folder {
+	t.Helper()
+	f, err := OpenFS(tiny(t), "tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// tiny returns a folder in memory, small enough to be changed file by file.
+func tiny(t testing.TB) fstest.MapFS {
+	t.Helper()
+	root, m := os.DirFS(golden.Root("testdata", "golden", "tiny5")), fstest.MapFS{}
+	err := fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(root, path)
+		m[path] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// broken lists changes of a good folder: in file, old becomes new (an empty old replaces all, an
+// empty new too removes the file), and the error that must say so.
+var broken = []struct{ file, old, new, want string }{
+	{"model_index.json", "", "", "no model_index.json"},
+	{"model_index.json", `"WanPipeline"`, `"WanImageToVideoPipeline"`, `_class_name is "WanImageToV`},
+	{"model_index.json", `"WanTransformer3DModel"`, `"FluxTransformer"`, "transformer is "},
+	{"model_index.json", `"boundary_ratio": null`, `"boundary_ratio": 0.9`, "boundary_ratio is 0.9; allowed: null"},
+	{"model_index.json", `"expand_timesteps"`, `"surprise"`, `key "surprise" is unknown`},
+	{"transformer/config.json", "", "", "cannot read transformer/config.json: file does not exist"},
+	{"transformer/config.json", `"eps"`, `"epsilon"`, `transformer/config.json: key "epsilon" is unknown`},
+	{"transformer/config.json", `"num_layers": 3`, `"num_layers": 0`, "num_layers is 0; allowed: 1 to 1024"},
+	{"transformer/config.json", `"num_layers": 3`, `"num_layers": "3"`, `num_layers is "3"; allowed: 1 to 1024`},
+	{"transformer/config.json", `"num_layers": 3`, `"num_layers": 2`, "transformer: weight blocks.2.attn1.norm_k.weight [80] is not used by"},
+	{"transformer/config.json", `"ffn_dim": 72`, `"ffn_dim": 73`, "weight blocks.0.ffn.net.0.proj.bias has the shape [72], the configuration asks for [73]"},
+	{"transformer/config.json", `"image_dim": null`, `"image_dim": 1280`, "image_dim is 1280; allowed: null"},
+	{"transformer/config.json", `"qk_norm": "rms_norm_across_heads"`, `"qk_norm": "layer_norm"`, "qk_norm is"},
+	{"transformer/config.json", `"text_dim": 24`, `"text_dim": 25`, "text_dim is 25, the text encoder's d_model 24"},
+	{"transformer/config.json", `{`, `[`, "cannot read transformer/config.json"},
+	{"text_encoder/config.json", `"gated-gelu"`, `"relu"`, `feed_forward_proj is "relu"; allowed: "gated-gelu"`},
+	{"text_encoder/config.json", `"umt5"`, `"t5"`, `model_type is "t5"`},
+	{"vae/config.json", `"is_residual": false`, `"is_residual": true`, "is_residual is true; allowed: false"},
+	{"vae/config.json", `"base_dim": 8`, `"base_dim": 9`, "weight decoder.conv_in.bias has the shape [32], the configuration asks for [36]"},
+	{"vae/config.json", `"z_dim": 16`, `"z_dim": 4`, "latents_mean is [-0.7571,-0.7089"},
+	{"vae/config.json", `[
+    1,
+    2,
+    4,
+    4
+  ]`, `[1]`, "dim_mult is [1]; allowed: 2 to 6 values"},
+	{"scheduler/scheduler_config.json", "", "", "cannot read scheduler/scheduler_config.json"},
+	{"tokenizer/tokenizer.json", "", "", "cannot read tokenizer/tokenizer.json"},
+	{"longtake.json", "", `{"framez": 3}`, `longtake.json: key "framez" is unknown`},
+	{"longtake.json", "", `{"sizes": ["96x64x3"]}`, `sizes is ["96x64x3"]; allowed: a list of sizes`},
+	{"longtake.json", "", `{"window": 4, "overlap": 4}`, "overlap is 4; allowed: less than the window of 4"},
+	{"transformer/diffusion_pytorch_model.safetensors.index.json", "", "", "weights must be safetensors"},
+	{"transformer/diffusion_pytorch_model.safetensors.index.json", "diffusion_pytorch_model-00002-of", "../vae/x-00002-of", "allowed: a .safetensors file beside the index"},
+	{"transformer/diffusion_pytorch_model-00003-of-00010.safetensors", "", "", "cannot open transformer/diffusion_pytorch_model-00003-of-00010.safetensors: file does not exist"},
+	{"transformer/diffusion_pytorch_model-00003-of-00010.safetensors", "", "\xff\xff\xff", "diffusion_pytorch_model-00003-of-00010.safetensors"},
+}
+
+func TestABrokenFolderIsOneLineThatNamesWhat(t *testing.T) {
+	for _, c := range broken {
+		t.Run(c.file+" "+c.new, func(t *testing.T) {
+			m := tiny(t)
+			switch {
+			case c.old == "" && c.new == "":
+				delete(m, c.file)
+			case c.old == "":
+				m[c.file] = &fstest.MapFile{Data: []byte(c.new)}
+			default:
+				text := string(m[c.file].Data)
+				if !strings.Contains(text, c.old) {
+					t.Fatalf("%s has no %q", c.file, c.old)
+				}
+				m[c.file] = &fstest.MapFile{Data: []byte(strings.ReplaceAll(text, c.old, c.new))}
+			}
+			f, err := OpenFS(m, "tiny")
+			if err == nil {
+				f.Close()
+				t.Fatal("it opened")
+			}
+			if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAMissingFolderIsNamed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "none")
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("got %v; want a line with %s", err, dir)
+	}
+}
+
+func TestWeightsTellMissingAndUnused(t *testing.T) {
+	w := NewWeights("part", map[string]tensor.Tensor{
+		"a": tensor.FromFloat32([]float32{1, 2}, 2), "b": tensor.FromFloat32([]float32{3}, 1)})
+	if got := w.Take("a", 2); !slices.Equal(got, []float32{1, 2}) {
+		t.Errorf("a is %v", got)
+	}
+	err := w.Finish()
+	if want := "part: weight b [1] is not used by this configuration"; fmt.Sprint(err) != want {
+		t.Errorf("got %v; want %s", err, want)
+	}
+}
+
+// FuzzConfigs feeds every configuration file with other bytes: an error or a folder, never a panic.
+func FuzzConfigs(f *testing.F) {
+	files := []string{"model_index.json", "transformer/config.json", "text_encoder/config.json",
+		"vae/config.json", "longtake.json", "vae/diffusion_pytorch_model.safetensors.index.json"}
+	base := tiny(f)
+	for i, name := range files {
+		if file := base[name]; file != nil {
+			f.Add(i, file.Data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, which int, data []byte) {
+		m := fstest.MapFS{}
+		for k, v := range base {
+			m[k] = v
+		}
+		m[files[(which%len(files)+len(files))%len(files)]] = &fstest.MapFile{Data: data}
+		if folder, err := OpenFS(m, "tiny"); err == nil {
+			folder.Close()
+		}
+	})
+}

@@ -1,0 +1,28 @@
+package umt5
+
+import (
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/model"
+)
+
+// scratch is the memory of one Encode call over n tokens.
+type scratch struct {
+	arena                        *model.Arena
+	x, norm, qkv, attn, gate, up compute.Mat // [n, d], [n, d], [n, 3·inner], [n, inner], [n, ff] x2
+	bias                         compute.Mat // [heads, 2n-1]
+}
+
+func newScratch(dev compute.Device, cfg model.TextEncoder, n int) (*scratch, error) {
+	inner := cfg.NumHeads * cfg.DKV
+	a := model.NewArena(dev)
+	s := &scratch{
+		arena: a,
+		x:     a.Mat(n, cfg.DModel), norm: a.Mat(n, cfg.DModel),
+		qkv: a.Mat(n, 3*inner), attn: a.Mat(n, inner),
+		gate: a.Mat(n, cfg.DFF), up: a.Mat(n, cfg.DFF),
+		bias: a.Mat(cfg.NumHeads, 2*n-1),
+	}
+	return s, a.Err()
+}
+
+func (s *scratch) free() { s.arena.Free() }

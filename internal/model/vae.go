@@ -1,0 +1,167 @@
+package model
+
+import (
+	"fmt"
+	"io/fs"
+)
+
+// VAE is the configuration of an AutoencoderKLWan.
+type VAE struct {
+	BaseDim            int
+	DecoderBaseDim     int // 0: as BaseDim
+	ZDim               int // channels of the latent
+	DimMult            []int
+	NumResBlocks       int
+	TemperalDownsample []bool // of the encoder's blocks, in their order; diffusers' spelling
+	OutChannels        int
+	LatentsMean        []float64 // [ZDim]
+	LatentsStd         []float64
+}
+
+// TemporalUpsample reports whether the decoder's block i doubles the frames: the decoder undoes the
+// encoder in reverse.
+func (v VAE) TemporalUpsample(i int) bool {
+	return v.TemperalDownsample[len(v.TemperalDownsample)-1-i]
+}
+
+// SpatialScale returns the pixels for each latent row or column.
+func (v VAE) SpatialScale() int { return 1 << (len(v.DimMult) - 1) }
+
+// TemporalScale returns the frames for each latent frame after the first.
+func (v VAE) TemporalScale() int {
+	scale := 1
+	for _, down := range v.TemperalDownsample {
+		if down {
+			scale *= 2
+		}
+	}
+	return scale
+}
+
+func readVAE(fsys fs.FS) (VAE, error) {
+	s, err := readSettings(fsys, "vae/config.json")
+	if err != nil {
+		return VAE{}, err
+	}
+	s.must("_class_name", `"AutoencoderKLWan"`)
+	v := VAE{
+		BaseDim:        s.int("base_dim", 96, 1, 1<<12),
+		DecoderBaseDim: s.int("decoder_base_dim", 0, 0, 1<<12),
+		ZDim:           s.int("z_dim", 16, 1, countLimit),
+		NumResBlocks:   s.int("num_res_blocks", 2, 1, 64),
+		OutChannels:    s.int("out_channels", 3, 3, 3),
+	}
+	v.DimMult = []int{1, 2, 4, 4}
+	s.take("dim_mult", &v.DimMult, "a list of numbers")
+	if len(v.DimMult) < 2 || len(v.DimMult) > 6 {
+		s.fail("dim_mult", "2 to 6 values")
+		return v, s.err
+	}
+	v.DimMult = list(s, "dim_mult", []int{1, 2, 4, 4}, len(v.DimMult),
+		func(m int) bool { return m >= 1 && m <= 64 }, "each 1 to 64")
+	v.TemperalDownsample = list(s, "temperal_downsample", []bool{false, true, true},
+		len(v.DimMult)-1, func(bool) bool { return true }, "one less than dim_mult has")
+	v.LatentsMean = list(s, "latents_mean", wanMean, v.ZDim,
+		func(float64) bool { return true }, "one for each of z_dim")
+	v.LatentsStd = list(s, "latents_std", wanStd, v.ZDim,
+		func(x float64) bool { return x > 0 }, "one above 0 for each of z_dim")
+	return v, v.check(s)
+}
+
+// check refuses what the decoder does not compute.
+func (v VAE) check(s *settings) error {
+	s.must("attn_scales", "[]")
+	s.must("is_residual", "false")
+	s.must("patch_size", "null")
+	s.must("in_channels", "3")
+	s.must("scale_factor_spatial", fmt.Sprint(v.SpatialScale()), "null")
+	s.must("scale_factor_temporal", fmt.Sprint(v.TemporalScale()), "null")
+	s.skip("dropout")
+	if len(v.TemperalDownsample) != len(v.DimMult)-1 {
+		s.fail("temperal_downsample", "one value less than dim_mult has")
+	}
+	if len(v.LatentsMean) != v.ZDim || len(v.LatentsStd) != v.ZDim {
+		s.fail("z_dim", "16, unless latents_mean and latents_std are given")
+	}
+	base := v.DecoderBaseDim
+	if base == 0 {
+		base = v.BaseDim
+	}
+	for _, m := range v.DimMult[1:] {
+		if base*m%2 != 0 {
+			s.fail("base_dim", "a number that makes every width even")
+		}
+	}
+	return s.finish()
+}
+
+// Statistics of the latents of Wan 2.1's VAE, which its configuration may leave out.
+var (
+	wanMean = []float64{-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
+		0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921}
+	wanStd = []float64{2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
+		3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160}
+)
+
+// decoderWeights lists the shape of every weight of the decoder.
+func decoderWeights(c VAE) shapes {
+	dims := c.DecoderDims()
+	s := shapes{}
+	s.linear("post_quant_conv", c.ZDim, c.ZDim, 1, 1, 1)
+	s.linear("decoder.conv_in", dims[0], c.ZDim, 3, 3, 3)
+	s.residual("decoder.mid_block.resnets.0.", dims[0], dims[0])
+	s.residual("decoder.mid_block.resnets.1.", dims[0], dims[0])
+	const attn = "decoder.mid_block.attentions.0."
+	s[attn+"norm.gamma"] = []int{dims[0], 1, 1}
+	s.linear(attn+"to_qkv", 3*dims[0], dims[0], 1, 1)
+	s.linear(attn+"proj", dims[0], dims[0], 1, 1)
+	for i := range len(dims) - 1 {
+		s.upBlock(c, i, dims)
+	}
+	last := dims[len(dims)-1]
+	s["decoder.norm_out.gamma"] = []int{last, 1, 1, 1}
+	s.linear("decoder.conv_out", c.OutChannels, last, 3, 3, 3)
+	return s
+}
+
+// DecoderDims lists the decoder's widths: before its first block, then after each.
+func (v VAE) DecoderDims() []int {
+	base := v.DecoderBaseDim
+	if base == 0 {
+		base = v.BaseDim
+	}
+	n := len(v.DimMult)
+	dims := []int{base * v.DimMult[n-1]}
+	for i := n - 1; i >= 0; i-- {
+		dims = append(dims, base*v.DimMult[i])
+	}
+	return dims
+}
+
+func (s shapes) residual(at string, in, out int) {
+	s[at+"norm1.gamma"], s[at+"norm2.gamma"] = []int{in, 1, 1, 1}, []int{out, 1, 1, 1}
+	s.linear(at+"conv1", out, in, 3, 3, 3)
+	s.linear(at+"conv2", out, out, 3, 3, 3)
+	if in != out {
+		s.linear(at+"conv_shortcut", out, in, 1, 1, 1)
+	}
+}
+
+func (s shapes) upBlock(c VAE, i int, dims []int) {
+	at := fmt.Sprintf("decoder.up_blocks.%d.", i)
+	in, out := dims[i], dims[i+1]
+	if i > 0 {
+		in /= 2
+	}
+	for j := range c.NumResBlocks + 1 {
+		s.residual(fmt.Sprintf("%sresnets.%d.", at, j), in, out)
+		in = out
+	}
+	if i == len(dims)-2 {
+		return
+	}
+	if c.TemporalUpsample(i) {
+		s.linear(at+"upsamplers.0.time_conv", 2*out, out, 3, 1, 1)
+	}
+	s.linear(at+"upsamplers.0.resample.1", out/2, out, 3, 3)
+}

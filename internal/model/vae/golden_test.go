@@ -1,0 +1,99 @@
+package vae
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/longtake/longtake/internal/cpu"
+	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/model"
+)
+
+func load(t testing.TB, path ...string) *Decoder {
+	t.Helper()
+	f, err := model.Open(golden.Root(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	dev, err := cpu.New(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dev.Close() })
+	w, err := f.Weights("vae")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Load(dev, f.VAE, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// decode runs a whole latent [C, T, h, w], not normalised, and returns frames [T', H, W, 3].
+func decode(t testing.TB, d *Decoder, z []float32, frames, h, w int) []float32 {
+	t.Helper()
+	s, err := d.NewStream(h, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Free()
+	var out []float32
+	for i := range frames {
+		frame := make([]float32, 0, d.cfg.ZDim*h*w)
+		for c := range d.cfg.ZDim {
+			at := (c*frames + i) * h * w
+			for _, v := range z[at : at+h*w] {
+				frame = append(frame, (v-float32(d.cfg.LatentsMean[c]))/float32(d.cfg.LatentsStd[c]))
+			}
+		}
+		group, err := s.Next(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := 4; i > 0 && len(group) != want || i == 0 && len(group) != 1 {
+			t.Fatalf("latent frame %d gave %d frames", i, len(group))
+		}
+		out = append(out, slices.Concat(group...)...)
+	}
+	return out
+}
+
+func TestDecodeEqualsTheReference(t *testing.T) {
+	d := load(t, "models", "demo")
+	for _, name := range []string{"vae_image", "vae_clip", "vae_odd"} {
+		g := golden.Open(t, name)
+		shape := g.Tensor("latent").Shape // [1, C, T, h, w]
+		got := decode(t, d, g.Floats("latent"), shape[2], shape[3], shape[4])
+		golden.Near(t, name, got, channelsLast(g.Floats("decoded")), 1e-4)
+	}
+}
+
+// channelsLast turns [3, T, H, W] into [T, H, W, 3].
+func channelsLast(x []float32) []float32 {
+	n := len(x) / 3
+	out := make([]float32, len(x))
+	for c := range 3 {
+		for i := range n {
+			out[3*i+c] = x[c*n+i]
+		}
+	}
+	return out
+}
+
+func TestStreamRefusesAWrongSize(t *testing.T) {
+	d := load(t, "testdata", "golden", "tiny7")
+	if _, err := d.NewStream(0, 4); err == nil {
+		t.Error("a latent of height 0 gave no error")
+	}
+	s, err := d.NewStream(2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Free()
+	if _, err := s.Next(make([]float32, 7)); err == nil {
+		t.Error("a latent of 7 values gave no error")
+	}
+}

@@ -1,0 +1,160 @@
+package wan
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/partition"
+)
+
+// timestepsMax bounds the distinct timesteps of one pass.
+const timestepsMax = 64
+
+// Sequence is one rank's part of the forward passes over one grid: memory for its own tokens and
+// heads, allocated once. It belongs to one goroutine.
+type Sequence struct {
+	t      *Transformer
+	group  *collective.Group
+	tokens []partition.Range // per rank of the group
+	heads  []partition.Range
+	own    partition.Range
+	rope   compute.Rope
+	index  []int32
+	arena  *model.Arena
+
+	in, out, hidden, norm, attn, up     compute.Mat // [own, ...]
+	qkv, q2                             compute.Mat // [own, 3d], [own, d]
+	all, allOut                         compute.Mat // own heads, every token: [N, 3w], [N, w]
+	mod, outMod                         compute.Mat // [values, 6d], [values, 2d]
+	freq, timeHidden, tembAll, tprojAll compute.Mat
+	temb, tproj                         compute.Mat
+	tap                                 func(name string, m compute.Mat) // for tests
+}
+
+// NewSequence prepares passes over grid g in a group whose rank r owns tokens[r] and heads[r];
+// both lists tile their totals in order. It fails when the device lacks the memory.
+func (t *Transformer) NewSequence(g partition.Grid, group *collective.Group,
+	tokens, heads []partition.Range) (*Sequence, error) {
+	if len(tokens) != group.Size() || len(heads) != group.Size() {
+		return nil, fmt.Errorf("%d token and %d head ranges for %d ranks",
+			len(tokens), len(heads), group.Size())
+	}
+	own, w := tokens[group.Rank()], heads[group.Rank()].Len()*t.cfg.AttentionHeadDim
+	n, d, total := own.Len(), t.cfg.Dim(), g.Tokens()
+	a := model.NewArena(t.dev)
+	s := &Sequence{t: t, group: group, tokens: tokens, heads: heads, own: own, arena: a,
+		in: a.Mat(n, t.TokenWidth()), out: a.Mat(n, t.TokenWidth()),
+		hidden: a.Mat(n, d), norm: a.Mat(n, d), attn: a.Mat(n, d), up: a.Mat(n, t.cfg.FFNDim),
+		qkv: a.Mat(n, 3*d), q2: a.Mat(n, d),
+		mod: a.Mat(timestepsMax, 6*d), outMod: a.Mat(timestepsMax, 2*d),
+		freq: a.Mat(timestepsMax, t.cfg.FreqDim), timeHidden: a.Mat(timestepsMax, d),
+		tembAll: a.Mat(timestepsMax, d), tprojAll: a.Mat(timestepsMax, 6*d),
+	}
+	if group.Size() > 1 {
+		s.all, s.allOut = a.Mat(total, 3*w), a.Mat(total, w)
+	}
+	half := t.cfg.AttentionHeadDim / 2
+	s.rope = compute.Rope{HeadDim: t.cfg.AttentionHeadDim, Cos: a.Mat(n, half), Sin: a.Mat(n, half)}
+	if err := a.Err(); err != nil {
+		return nil, fmt.Errorf("cannot hold %d tokens: %w", n, err)
+	}
+	cos, sin := ropeTables(t.cfg, g, own)
+	t.dev.Upload(s.rope.Cos, cos)
+	t.dev.Upload(s.rope.Sin, sin)
+	return s, nil
+}
+
+// Own returns the tokens this rank holds.
+func (s *Sequence) Own() partition.Range { return s.own }
+
+// Free gives the device's memory back.
+func (s *Sequence) Free() { s.arena.Free() }
+
+// Forward predicts the velocity v of the own tokens x, both [own, TokenWidth], at the timesteps ts.
+// Every rank of the group calls it with the same tag; operations tag.Op .. tag.Op+2·layers-1 are
+// used for its messages.
+func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float32,
+	ts Timesteps, text *Text) error {
+	if err := ts.check(s.own.Len(), timestepsMax); err != nil {
+		return err
+	}
+	dev := s.t.dev
+	s.embedTime(ts)
+	dev.Upload(s.in, x)
+	dev.Linear(s.hidden, s.in, s.t.patch, compute.Epilogue{})
+	s.observe("patch_embedding", s.hidden)
+	for i := range s.t.blocks {
+		layerTag := collective.Tag{Step: tag.Step, Op: tag.Op + uint32(2*i)}
+		if err := s.block(ctx, layerTag, i, text); err != nil {
+			return err
+		}
+		s.observe(fmt.Sprintf("block.%d", i), s.hidden)
+	}
+	s.output()
+	return dev.Download(v, s.out)
+}
+
+// output is the modulated norm and the projection back to patches. Its shift and scale come from
+// the time embedding itself, added to both halves of the table.
+func (s *Sequence) output() {
+	d, dev, n := s.t.cfg.Dim(), s.t.dev, s.temb.Rows
+	m := s.outMod.RowRange(0, n)
+	dev.Copy(m.ColRange(0, d), s.temb)
+	dev.Copy(m.ColRange(d, 2*d), s.temb)
+	dev.AddVector(m, m, s.t.table)
+	dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: s.t.cfg.Eps,
+		Shift: s.modulation(m, 0), Scale: s.modulation(m, 1)})
+	dev.Linear(s.out, s.norm, s.t.proj, compute.Epilogue{})
+}
+
+// block is one transformer block on the own tokens; only its self-attention talks to the group.
+func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, text *Text) error {
+	t, dev, b, eps := s.t, s.t.dev, &s.t.blocks[i], s.t.cfg.Eps
+	d := t.cfg.Dim()
+	m := s.mod.RowRange(0, s.tproj.Rows)
+	dev.AddVector(m, s.tproj, b.table)
+
+	dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: eps,
+		Shift: s.modulation(m, 0), Scale: s.modulation(m, 1)})
+	dev.Linear(s.qkv, s.norm, b.self.qkv, compute.Epilogue{})
+	q, k := s.qkv.ColRange(0, d), s.qkv.ColRange(d, 2*d)
+	dev.RMSNorm(q, q, b.self.normQ, eps, &s.rope)
+	dev.RMSNorm(k, k, b.self.normK, eps, &s.rope)
+	if err := s.selfAttention(ctx, tag); err != nil {
+		return err
+	}
+	dev.Linear(s.hidden, s.attn, b.self.out,
+		compute.Epilogue{Gate: s.modulation(m, 2), Residual: &s.hidden})
+
+	x := s.hidden
+	if b.norm2g != nil {
+		dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: eps, Gain: b.norm2g, Bias: b.norm2b})
+		x = s.norm
+	}
+	dev.Linear(s.q2, x, b.cross.q, compute.Epilogue{})
+	dev.RMSNorm(s.q2, s.q2, b.cross.normQ, eps, nil)
+	dev.Attention(s.attn, s.q2, text.keys[i], text.vals[i], compute.AttentionArgs{
+		Heads: t.cfg.NumAttentionHeads, Scale: s.scale(), LastKeyBias: text.bias})
+	dev.Linear(s.hidden, s.attn, b.cross.out, compute.Epilogue{Residual: &s.hidden})
+
+	dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: eps,
+		Shift: s.modulation(m, 3), Scale: s.modulation(m, 4)})
+	dev.Linear(s.up, s.norm, b.ffnUp, compute.Epilogue{Act: compute.GELUTanh})
+	dev.Linear(s.hidden, s.up, b.ffnOut,
+		compute.Epilogue{Gate: s.modulation(m, 5), Residual: &s.hidden})
+	return nil
+}
+
+func (s *Sequence) scale() float32 {
+	return float32(1 / math.Sqrt(float64(s.t.cfg.AttentionHeadDim)))
+}
+
+func (s *Sequence) observe(name string, m compute.Mat) {
+	if s.tap != nil {
+		s.tap(name, m)
+	}
+}

@@ -1,0 +1,69 @@
+package wan
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/model"
+)
+
+// Text is a prompt as the blocks see it: the cross-attention keys and values of every layer,
+// computed once per job. It must be freed.
+type Text struct {
+	arena *model.Arena
+	keys  []compute.Mat // per layer [n, d], after the key norm
+	vals  []compute.Mat // per layer [n, d]
+	bias  float32       // added to the logit of the last key
+	embed compute.Mat   // [n, d], after the text embedder
+}
+
+// Text projects embeds [n, text_dim], n <= TextTokens. The pipeline pads a prompt to TextTokens
+// rows of zeros; those give identical keys and values, so one such row with log(count) added to
+// its logit yields the same softmax.
+func (t *Transformer) Text(embeds []float32) (*Text, error) {
+	d, in := t.cfg.Dim(), t.cfg.TextDim
+	n := len(embeds) / in
+	if len(embeds) != n*in || n > TextTokens {
+		return nil, fmt.Errorf("%d values are no text of up to %d tokens x %d",
+			len(embeds), TextTokens, in)
+	}
+	x := &Text{}
+	rows := embeds
+	if n < TextTokens {
+		rows = append(append(make([]float32, 0, (n+1)*in), embeds...), make([]float32, in)...)
+		x.bias = float32(math.Log(float64(TextTokens - n)))
+		n++
+	}
+	x.arena = model.NewArena(t.dev)
+	work := model.NewArena(t.dev)
+	defer work.Free()
+	src, hidden := work.Mat(n, in), work.Mat(n, d)
+	x.embed = x.arena.Mat(n, d)
+	for range t.blocks {
+		kv := x.arena.Mat(n, 2*d)
+		x.keys, x.vals = append(x.keys, kv), append(x.vals, kv)
+	}
+	if work.Err() != nil || x.arena.Err() != nil {
+		x.arena.Free()
+		return nil, fmt.Errorf("cannot hold the text of %d layers: out of device memory", len(t.blocks))
+	}
+	t.dev.Upload(src, rows)
+	t.dev.Linear(hidden, src, t.text1, compute.Epilogue{Act: compute.GELUTanh})
+	t.dev.Linear(x.embed, hidden, t.text2, compute.Epilogue{})
+	for i := range t.blocks {
+		t.projectText(x, i)
+	}
+	return x, t.dev.Sync()
+}
+
+// projectText fills layer i's keys and values.
+func (t *Transformer) projectText(x *Text, i int) {
+	d, kv, a := t.cfg.Dim(), x.keys[i], &t.blocks[i].cross
+	t.dev.Linear(kv, x.embed, a.kv, compute.Epilogue{})
+	x.keys[i], x.vals[i] = kv.ColRange(0, d), kv.ColRange(d, 2*d)
+	t.dev.RMSNorm(x.keys[i], x.keys[i], a.normK, t.cfg.Eps, nil)
+}
+
+// Free gives the device's memory back.
+func (x *Text) Free() { x.arena.Free() }

@@ -1,0 +1,65 @@
+package wan
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/longtake/longtake/internal/compute"
+)
+
+// Timesteps gives every own token its timestep, 0..1000: Values[Index[i]], or Values[0] when Index
+// is nil. Wan 2.2 5B and models trained with given latents use two values, others one.
+type Timesteps struct {
+	Values []float32
+	Index  []int32 // [own tokens] or nil
+}
+
+func (ts Timesteps) check(tokens, limit int) error {
+	if len(ts.Values) == 0 || len(ts.Values) > limit {
+		return fmt.Errorf("%d distinct timesteps; 1 to %d are allowed", len(ts.Values), limit)
+	}
+	if ts.Index != nil && len(ts.Index) != tokens {
+		return fmt.Errorf("%d timestep indexes for %d tokens", len(ts.Index), tokens)
+	}
+	for _, i := range ts.Index {
+		if i < 0 || int(i) >= len(ts.Values) {
+			return fmt.Errorf("timestep index %d of %d", i, len(ts.Values))
+		}
+	}
+	return nil
+}
+
+// sinusoid returns [len(values), dim]: cosines, then sines, of value·10000^(-i/half) (diffusers'
+// Timesteps with flip_sin_to_cos and no frequency shift; frequencies are rounded to float32 there).
+func sinusoid(values []float32, dim int) []float32 {
+	half := dim / 2
+	out := make([]float32, len(values)*dim)
+	for r, v := range values {
+		row := out[r*dim : (r+1)*dim]
+		for i := range half {
+			exponent := float32(-math.Log(theta)*float64(i)) / float32(half)
+			a := float64(v * float32(math.Exp(float64(exponent))))
+			row[i], row[half+i] = float32(math.Cos(a)), float32(math.Sin(a))
+		}
+	}
+	return out
+}
+
+// embedTime fills the sequence's time embedding [values, d] and its projection [values, 6d].
+func (s *Sequence) embedTime(ts Timesteps) {
+	t, dev, n := s.t, s.t.dev, len(ts.Values)
+	freq, hidden := s.freq.RowRange(0, n), s.timeHidden.RowRange(0, n)
+	s.temb, s.tproj = s.tembAll.RowRange(0, n), s.tprojAll.RowRange(0, n)
+	dev.Upload(freq, sinusoid(ts.Values, t.cfg.FreqDim))
+	dev.Linear(hidden, freq, t.time1, compute.Epilogue{Act: compute.SiLU})
+	dev.Linear(s.temb, hidden, t.time2, compute.Epilogue{})
+	dev.Activate(hidden, s.temb, compute.SiLU)
+	dev.Linear(s.tproj, hidden, t.timeP, compute.Epilogue{})
+	s.index = ts.Index
+}
+
+// modulation returns part i (d columns) of the rows in m, spread over tokens by their timestep.
+func (s *Sequence) modulation(m compute.Mat, i int) *compute.RowVec {
+	d := s.t.cfg.Dim()
+	return &compute.RowVec{M: m.ColRange(i*d, (i+1)*d), Index: s.index}
+}

@@ -1,0 +1,104 @@
+package model
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/longtake/longtake/internal/tensor"
+)
+
+// Weights are a component's tensors while a model takes them by name. What went wrong is kept for
+// Finish, so that a constructor can read like the architecture.
+type Weights struct {
+	component string
+	tensors   map[string]tensor.Tensor
+	used      map[string]bool
+	problems  []string
+}
+
+// NewWeights offers tensors under their names in the file; component is for errors.
+func NewWeights(component string, tensors map[string]tensor.Tensor) *Weights {
+	return &Weights{component: component, tensors: tensors, used: map[string]bool{}}
+}
+
+// Has reports whether there is a weight of that name.
+func (w *Weights) Has(name string) bool {
+	_, ok := w.tensors[name]
+	return ok
+}
+
+// Raw takes a weight as it is stored, a view of the file. If it is missing or has another shape,
+// Finish will say so, and a zero tensor of the shape is returned.
+func (w *Weights) Raw(name string, shape ...int) tensor.Tensor {
+	if t, ok := w.find(name, shape); ok {
+		return t
+	}
+	return tensor.FromFloat32(make([]float32, tensor.Shape(shape).Elements()), shape...)
+}
+
+func (w *Weights) find(name string, shape []int) (tensor.Tensor, bool) {
+	t, ok := w.tensors[name]
+	w.used[name] = true
+	switch {
+	case !ok:
+		w.problem("weight %s %v is missing", name, shape)
+	case !t.Shape.Equal(shape):
+		w.problem("weight %s has the shape %v, the configuration asks for %v", name, t.Shape, shape)
+		ok = false
+	}
+	return t, ok
+}
+
+// Take takes a weight's values as float32: a view of the file where it stores them so.
+func (w *Weights) Take(name string, shape ...int) []float32 {
+	t := w.Raw(name, shape...)
+	v, err := t.Float32()
+	if err != nil {
+		w.problem("weight %s: %v", name, err)
+		return make([]float32, t.Shape.Elements())
+	}
+	return v
+}
+
+// Ignore marks a weight that is not needed here.
+func (w *Weights) Ignore(name string) { w.used[name] = true }
+
+// IgnorePrefix marks all weights whose names begin so.
+func (w *Weights) IgnorePrefix(prefix string) {
+	for name := range w.tensors {
+		if strings.HasPrefix(name, prefix) {
+			w.used[name] = true
+		}
+	}
+}
+
+// Finish returns one line about missing, misshaped and unused weights, nil if there are none.
+func (w *Weights) Finish() error {
+	for _, name := range slices.Sorted(maps.Keys(w.tensors)) {
+		if !w.used[name] {
+			w.problem("weight %s %v is not used by this configuration", name, w.tensors[name].Shape)
+		}
+	}
+	switch n := len(w.problems); n {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("%s: %s", w.component, w.problems[0])
+	default:
+		return fmt.Errorf("%s: %s (and %d more)", w.component, w.problems[0], n-1)
+	}
+}
+
+func (w *Weights) problem(format string, args ...any) {
+	w.problems = append(w.problems, fmt.Sprintf(format, args...))
+}
+
+// compare checks names and shapes without reading a value.
+func (w *Weights) compare(want shapes) error {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		w.find(name, want[name])
+	}
+	return w.Finish()
+}
