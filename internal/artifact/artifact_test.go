@@ -1,0 +1,183 @@
+package artifact
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// The client of NATS forgets a goroutine when the publisher of an object is closed before it has
+// begun, as happens for objects without bytes.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
+		"github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"))
+}
+
+func jetStream(t *testing.T) jetstream.JetStream {
+	t.Helper()
+	s, err := natsd.NewServer(&natsd.Options{JetStream: true, StoreDir: t.TempDir(),
+		DontListen: true, NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("NATS does not start")
+	}
+	nc, err := nats.Connect("", nats.InProcessServer(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// stores runs f on every kind of Store.
+func stores(t *testing.T, f func(t *testing.T, s Store)) {
+	t.Run("memory", func(t *testing.T) { f(t, NewMemory()) })
+	t.Run("jetstream", func(t *testing.T) {
+		s, err := Open(t.Context(), jetStream(t), "objects", Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, s)
+	})
+}
+
+func put(t *testing.T, s Store, data []byte) job.Object {
+	t.Helper()
+	o, err := s.Put(t.Context(), bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func get(s Store, o job.Object) ([]byte, error) {
+	r, err := s.Get(context.Background(), o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+func TestWhatIsPutIsGot(t *testing.T) {
+	stores(t, func(t *testing.T, s Store) {
+		rapid.Check(t, func(rt *rapid.T) {
+			unit := rapid.SliceOfN(rapid.Byte(), 0, 64).Draw(rt, "unit")
+			data := bytes.Repeat(unit, rapid.IntRange(1, 20000).Draw(rt, "times"))
+			o := put(t, s, data)
+			got, err := get(s, o)
+			if err != nil || !bytes.Equal(got, data) {
+				rt.Fatalf("%d bytes, %v; put %d", len(got), err, len(data))
+			}
+		})
+	})
+}
+
+func TestTheSameBytesAreKeptOnce(t *testing.T) {
+	stores(t, func(t *testing.T, s Store) {
+		a, b := put(t, s, []byte("one")), put(t, s, []byte("one"))
+		put(t, s, []byte("two"))
+		names, err := s.List(t.Context())
+		if err != nil || a != b || len(names) != 2 {
+			t.Fatalf("%v, %v: %v, %v", a, b, names, err)
+		}
+	})
+}
+
+func TestDeletedObjectsAreGone(t *testing.T) {
+	stores(t, func(t *testing.T, s Store) {
+		o := put(t, s, []byte("gone soon"))
+		if err := s.Delete(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		_, err := get(s, o)
+		for _, err := range []error{err, s.Delete(t.Context(), o)} {
+			if !errors.Is(err, ErrNotFound) || !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%v is not ErrNotFound", err)
+			}
+		}
+		if names, err := s.List(t.Context()); err != nil || len(names) != 0 {
+			t.Errorf("left: %v, %v", names, err)
+		}
+		if again := put(t, s, []byte("gone soon")); again != o {
+			t.Errorf("stored again as %v, was %v", again, o)
+		}
+	})
+}
+
+func TestDamageIsSeen(t *testing.T) {
+	stores(t, func(t *testing.T, s Store) {
+		o := put(t, s, []byte("the right bytes"))
+		short, long, other := o, o, o
+		short.Size++
+		long.Size--
+		other.SHA256 = put(t, s, []byte("others")).SHA256
+		for what, o := range map[string]job.Object{"short": short, "long": long, "other": other} {
+			if _, err := get(s, o); !errors.Is(err, ErrDamaged) {
+				t.Errorf("%s: %v is not ErrDamaged", what, err)
+			}
+		}
+	})
+}
+
+func TestABrokenSourceStoresNothing(t *testing.T) {
+	stores(t, func(t *testing.T, s Store) {
+		broken := struct {
+			io.Reader
+			io.Seeker
+		}{iotest.ErrReader(errors.New("the disk is gone")), bytes.NewReader(nil)}
+		if _, err := s.Put(t.Context(), broken); err == nil {
+			t.Error("a broken source was stored")
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := s.Put(ended, bytes.NewReader([]byte("late"))); !errors.Is(err, context.Canceled) {
+			t.Errorf("after its end, Put says %v", err)
+		}
+		if names, err := s.List(t.Context()); err != nil || len(names) != 0 {
+			t.Errorf("left: %v, %v", names, err)
+		}
+	})
+}
+
+func TestBindNeedsABucket(t *testing.T) {
+	js := jetStream(t)
+	if _, err := Bind(t.Context(), js, "objects"); !errors.Is(err, jetstream.ErrBucketNotFound) {
+		t.Errorf("Bind without a bucket: %v", err)
+	}
+	a, err := Open(t.Context(), js, "objects", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Bind(t.Context(), js, "objects")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := get(b, put(t, a, []byte("shared"))); err != nil || string(got) != "shared" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -1,0 +1,69 @@
+package artifact
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Memory is a Store in memory.
+type Memory struct {
+	mu      sync.Mutex
+	objects map[string][]byte
+}
+
+// NewMemory returns an empty store.
+func NewMemory() *Memory { return &Memory{objects: map[string][]byte{}} }
+
+var _ Store = (*Memory)(nil)
+
+// Put implements Store.
+func (m *Memory) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
+	o, err := describe(ctx, r)
+	if err != nil {
+		return job.Object{}, fmt.Errorf("cannot read what is to be stored: %w", err)
+	}
+	data, err := io.ReadAll(contextReader{ctx, r})
+	if err != nil {
+		return job.Object{}, fmt.Errorf("cannot store %s: %w", o.Name, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.objects[o.Name] = data
+	return o, nil
+}
+
+// Get implements Store.
+func (m *Memory) Get(_ context.Context, o job.Object) (io.ReadCloser, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	data, ok := m.objects[o.Name]
+	if !ok {
+		return nil, fmt.Errorf("cannot read %.80s: %w", o.Name, ErrNotFound)
+	}
+	return verify(io.NopCloser(bytes.NewReader(data)), o), nil
+}
+
+// Delete implements Store.
+func (m *Memory) Delete(_ context.Context, o job.Object) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.objects[o.Name]; !ok {
+		return fmt.Errorf("cannot delete %.80s: %w", o.Name, ErrNotFound)
+	}
+	delete(m.objects, o.Name)
+	return nil
+}
+
+// List implements Store.
+func (m *Memory) List(context.Context) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.objects)), nil
+}

@@ -1,0 +1,63 @@
+package artifact
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Store keeps objects. Its methods may be called from any goroutine.
+type Store interface {
+	// Put reads r from its start to its end, twice, and stores it. Storing the same bytes again
+	// changes nothing.
+	Put(ctx context.Context, r io.ReadSeeker) (job.Object, error)
+	// Get opens an object. The reader fails with ErrDamaged, at the end at the latest, when the
+	// bytes are not those that o names; the caller closes it. ErrNotFound if there is none.
+	Get(ctx context.Context, o job.Object) (io.ReadCloser, error)
+	// Delete removes an object, ErrNotFound if there is none.
+	Delete(ctx context.Context, o job.Object) error
+	// List returns the names of all objects.
+	List(ctx context.Context) ([]string, error)
+}
+
+// Errors of a store. ErrNotFound is also an fs.ErrNotExist.
+var (
+	ErrNotFound = fmt.Errorf("no such object: %w", fs.ErrNotExist)
+	ErrDamaged  = errors.New("the object is damaged")
+)
+
+// describe reads r to its end and returns the object that names its bytes; r is back at the start.
+func describe(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return job.Object{}, err
+	}
+	h := sha256.New()
+	n, err := io.Copy(h, contextReader{ctx, r})
+	if err != nil {
+		return job.Object{}, err
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return job.Object{}, err
+	}
+	sum := hex.EncodeToString(h.Sum(nil))
+	return job.Object{Name: "sha256-" + sum, Size: n, SHA256: sum}, nil
+}
+
+// contextReader stops reading when its context ends.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

@@ -1,0 +1,45 @@
+package artifact
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// verifier passes an object's bytes on and checks their size and SHA-256 on the way.
+type verifier struct {
+	src  io.ReadCloser
+	o    job.Object
+	hash hash.Hash
+	n    int64
+}
+
+func verify(src io.ReadCloser, o job.Object) *verifier {
+	return &verifier{src: src, o: o, hash: sha256.New()}
+}
+
+// Read implements io.Reader; the last bytes come with io.EOF only if all of them were right.
+func (v *verifier) Read(p []byte) (int, error) {
+	n, err := v.src.Read(p)
+	v.hash.Write(p[:n])
+	v.n += int64(n)
+	switch {
+	case v.n > v.o.Size:
+		return n, fmt.Errorf("%w: %.80s is longer than %d bytes", ErrDamaged, v.o.Name, v.o.Size)
+	case err != io.EOF:
+		return n, err
+	case v.n < v.o.Size:
+		return n, fmt.Errorf("%w: %.80s has %d of %d bytes", ErrDamaged, v.o.Name, v.n, v.o.Size)
+	}
+	if sum := hex.EncodeToString(v.hash.Sum(nil)); sum != v.o.SHA256 {
+		return n, fmt.Errorf("%w: %.80s has SHA-256 %.12s...", ErrDamaged, v.o.Name, sum)
+	}
+	return n, io.EOF
+}
+
+// Close implements io.Closer.
+func (v *verifier) Close() error { return v.src.Close() }

@@ -1,0 +1,151 @@
+package coord
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// Config says how a coordinator runs. Zero fields take defaults.
+type Config struct {
+	ID      string // of this coordinator; default "c1"
+	Data    string // directory of Raft's log and JetStream's files; required
+	HTTP    string // own URL of the HTTP API, for clients that ask a follower
+	Version string // of the program, for Status
+	Raft    RaftConfig
+	NATS    NATSConfig
+	Limits  Limits
+	Timing  Timing
+	Log     *slog.Logger     // default: discarded
+	Now     func() time.Time // default: time.Now
+}
+
+// RaftConfig says with whom decisions are replicated.
+type RaftConfig struct {
+	Listen string // host:port for other coordinators; needs Peers
+	Peers  []Peer // all coordinators, this one included; empty: alone
+}
+
+// Peer is one coordinator of the cluster.
+type Peer struct {
+	ID   string
+	Raft string // host:port that the others dial
+	HTTP string // URL of its HTTP API
+}
+
+// NATSConfig says where the embedded NATS server listens.
+type NATSConfig struct {
+	Listen string   // host:port for shards, port 0: any; empty: in-process clients only
+	Routes string   // host:port for the NATS servers of the other coordinators; needs Peers
+	Peers  []string // their nats-route://host:port
+}
+
+// Limits bound what the coordinator holds.
+type Limits struct {
+	Queued int // jobs that wait; default 1000
+	Kept   int // jobs in all; the oldest final ones go first; default 10000
+	Nodes  int // registered nodes; default 1024
+}
+
+// Timing are the intervals of the control plane.
+type Timing struct {
+	Heartbeat time.Duration // asked of nodes; default 500 ms
+	LostAfter time.Duration // silence after which a node is lost; default 3 s
+	Grace     time.Duration // for nodes to come back after a change of leader; default LostAfter + 2 s
+	Tick      time.Duration // of the leader's checks; default LostAfter / 12
+	Order     time.Duration // for a node to acknowledge an order; default 5 s
+	Election  time.Duration // Raft's timeout; default 50 ms alone, 500 ms with peers
+	Apply     time.Duration // for a command to commit; default 10 s
+}
+
+var idPattern = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+
+// fill sets defaults.
+func (c *Config) fill() {
+	set(&c.ID, "c1")
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	l, t := &c.Limits, &c.Timing
+	set(&l.Queued, 1000)
+	set(&l.Kept, 10000)
+	set(&l.Nodes, 1024)
+	set(&t.Heartbeat, 500*time.Millisecond)
+	set(&t.LostAfter, 3*time.Second)
+	set(&t.Grace, t.LostAfter+2*time.Second)
+	set(&t.Tick, max(t.LostAfter/12, time.Millisecond))
+	set(&t.Order, 5*time.Second)
+	set(&t.Apply, 10*time.Second)
+	if c.alone() {
+		set(&t.Election, 50*time.Millisecond)
+	}
+	set(&t.Election, 500*time.Millisecond)
+}
+
+func set[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+// alone reports whether this is the only coordinator.
+func (c *Config) alone() bool { return len(c.Raft.Peers) <= 1 }
+
+// check returns the first thing that is wrong.
+func (c *Config) check() error {
+	if !idPattern.MatchString(c.ID) {
+		return fmt.Errorf("id %q; allowed: 1 to 64 letters, digits, - and _", c.ID)
+	}
+	if c.Data == "" {
+		return errors.New("the data directory is not set")
+	}
+	for what, addr := range map[string]string{"raft address": c.Raft.Listen,
+		"NATS address": c.NATS.Listen, "NATS route address": c.NATS.Routes} {
+		if _, _, err := net.SplitHostPort(addr); addr != "" && err != nil {
+			return fmt.Errorf("%s %q is not host:port", what, addr)
+		}
+	}
+	if l := c.Limits; l.Queued < 0 || l.Kept < 1 || l.Nodes < 1 {
+		return fmt.Errorf("limits %+v; allowed: from 1", l)
+	}
+	if t := c.Timing; min(t.Heartbeat, t.Tick, t.Order, t.Grace, t.Apply) <= 0 ||
+		t.LostAfter <= t.Heartbeat || t.Election < 20*time.Millisecond {
+		return fmt.Errorf("timing %+v; allowed: all above 0, lost after more than a heartbeat, "+
+			"election from 20ms", t)
+	}
+	return c.checkPeers()
+}
+
+func (c *Config) checkPeers() error {
+	if c.alone() {
+		if c.Raft.Listen != "" || c.NATS.Routes != "" {
+			return errors.New("raft and NATS route addresses need peers")
+		}
+		return nil
+	}
+	if c.Raft.Listen == "" || c.NATS.Routes == "" || len(c.NATS.Peers) == 0 {
+		return errors.New("peers need a raft address, a NATS route address and NATS peers")
+	}
+	seen := map[string]bool{}
+	for _, p := range c.Raft.Peers {
+		if !idPattern.MatchString(p.ID) || seen[p.ID] {
+			return fmt.Errorf("peer id %q is used twice or is not a name", p.ID)
+		}
+		if _, _, err := net.SplitHostPort(p.Raft); err != nil {
+			return fmt.Errorf("peer %s: raft address %q is not host:port", p.ID, p.Raft)
+		}
+		seen[p.ID] = true
+	}
+	if !slices.ContainsFunc(c.Raft.Peers, func(p Peer) bool { return p.ID == c.ID }) {
+		return fmt.Errorf("the peers do not include this coordinator, %s", c.ID)
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+package coord
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+)
+
+// consensus is this coordinator's Raft node and what it stands on.
+type consensus struct {
+	raft      *raft.Raft
+	store     *raftboltdb.BoltStore
+	transport raft.Transport
+	fsm       *fsm
+	apply     time.Duration
+}
+
+const (
+	snapshotsKept = 2
+	lockWait      = 500 * time.Millisecond // for another process to leave the data directory
+	raftPool      = 3                      // connections to each peer
+	raftIO        = 5 * time.Second        // for a message to a peer
+)
+
+// openLog opens Raft's log, which also locks the data directory.
+func openLog(dir string) (*raftboltdb.BoltStore, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the data directory: %w", err)
+	}
+	store, err := raftboltdb.New(raftboltdb.Options{
+		Path: filepath.Join(dir, "raft.db"), BoltOptions: &bbolt.Options{Timeout: lockWait},
+	})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, fmt.Errorf("cannot use data directory %s: another process holds it", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open Raft's log in %s: %w", dir, err)
+	}
+	return store, nil
+}
+
+// openRaft starts Raft on an open log, which it takes over.
+func openRaft(cfg Config, store *raftboltdb.BoltStore, f *fsm) (_ *consensus, err error) {
+	c := &consensus{store: store, fsm: f, apply: cfg.Timing.Apply}
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	logger := raftLog(cfg.Log)
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(cfg.Data, snapshotsKept, logger)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open snapshots in %s: %w", cfg.Data, err)
+	}
+	addr, err := c.listen(cfg, logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.bootstrap(cfg, addr, snaps); err != nil {
+		return nil, err
+	}
+	c.raft, err = raft.NewRaft(raftConfig(cfg, logger), f, store, store, snaps, c.transport)
+	if err != nil {
+		return nil, fmt.Errorf("cannot start Raft: %w", err)
+	}
+	return c, nil
+}
+
+// listen opens the transport: TCP among peers, none to speak of alone.
+func (c *consensus) listen(cfg Config, logger hclog.Logger) (raft.ServerAddress, error) {
+	if cfg.alone() {
+		addr, t := raft.NewInmemTransport(raft.ServerAddress(cfg.ID))
+		c.transport = t
+		return addr, nil
+	}
+	var own Peer
+	for _, p := range cfg.Raft.Peers {
+		if p.ID == cfg.ID {
+			own = p
+		}
+	}
+	advertise, err := net.ResolveTCPAddr("tcp", own.Raft)
+	if err != nil {
+		return "", fmt.Errorf("cannot resolve raft address %s: %w", own.Raft, err)
+	}
+	t, err := raft.NewTCPTransportWithLogger(cfg.Raft.Listen, advertise, raftPool, raftIO, logger)
+	if err != nil {
+		return "", fmt.Errorf("cannot listen for Raft on %s: %w", cfg.Raft.Listen, err)
+	}
+	c.transport = t
+	return raft.ServerAddress(own.Raft), nil
+}
+
+// bootstrap writes the first configuration into an empty log, and refuses another cluster's log.
+func (c *consensus) bootstrap(cfg Config, own raft.ServerAddress, snaps raft.SnapshotStore) error {
+	used, err := raft.HasExistingState(c.store, c.store, snaps)
+	if err != nil {
+		return fmt.Errorf("cannot read Raft's log: %w", err)
+	}
+	rc := raftConfig(cfg, hclog.NewNullLogger())
+	if used {
+		// A throw-away machine: the configuration is all that is wanted of the log.
+		_, t := raft.NewInmemTransport(own)
+		defer t.Close()
+		have, err := raft.GetConfiguration(rc, &fsm{state: newState()}, c.store, c.store, snaps, t)
+		if err != nil {
+			return fmt.Errorf("cannot read Raft's log: %w", err)
+		}
+		return cfg.matches(have)
+	}
+	first := raft.Configuration{}
+	if cfg.alone() {
+		first.Servers = []raft.Server{{ID: raft.ServerID(cfg.ID), Address: own}}
+	} else {
+		for _, p := range cfg.Raft.Peers {
+			first.Servers = append(first.Servers,
+				raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.Raft)})
+		}
+	}
+	if err := raft.BootstrapCluster(rc, c.store, c.store, snaps, c.transport, first); err != nil {
+		return fmt.Errorf("cannot write the first configuration: %w", err)
+	}
+	return nil
+}
+
+// matches reports whether a stored configuration can be that of this coordinator.
+func (c *Config) matches(have raft.Configuration) error {
+	for _, s := range have.Servers {
+		if s.ID == raft.ServerID(c.ID) && (len(have.Servers) == 1) == c.alone() {
+			return nil
+		}
+	}
+	return fmt.Errorf("data directory %s belongs to a cluster of %d coordinators, %v; this one is %s "+
+		"of %d", c.Data, len(have.Servers), have.Servers, c.ID, max(len(c.Raft.Peers), 1))
+}
+
+func raftConfig(cfg Config, logger hclog.Logger) *raft.Config {
+	rc := raft.DefaultConfig()
+	rc.LocalID, rc.Logger = raft.ServerID(cfg.ID), logger
+	t := cfg.Timing.Election
+	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout = t, t, t/2
+	rc.CommitTimeout = t / 10
+	return rc
+}
+
+// raftLog hands Raft's warnings to l, one line each.
+func raftLog(l *slog.Logger) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Warn, DisableTime: true,
+		Output: lines{l}})
+}
+
+// lines is a writer that logs.
+type lines struct{ log *slog.Logger }
+
+// Write logs p.
+func (w lines) Write(p []byte) (int, error) {
+	w.log.Warn(string(bytes.TrimSpace(p)))
+	return len(p), nil
+}
+
+// do commits a command and returns what applying it gave. Off the leader, or when leadership is
+// lost meanwhile, the error wraps ErrNotLeader.
+func (c *consensus) do(cmd command) (outcome, error) {
+	data, err := cmd.encode()
+	if err != nil {
+		return outcome{}, fmt.Errorf("cannot write a %s command: %w", cmd.Kind, err)
+	}
+	f := c.raft.Apply(data, c.apply)
+	if err := f.Error(); err != nil {
+		if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipLost) {
+			return outcome{}, fmt.Errorf("cannot commit: %w: %w", ErrNotLeader, err)
+		}
+		return outcome{}, fmt.Errorf("cannot commit: %w", err)
+	}
+	return f.Response().(outcome), nil
+}
+
+// close stops Raft, if it runs, then what it stands on.
+func (c *consensus) close() error {
+	var errs []error
+	if c.raft != nil {
+		errs = append(errs, c.raft.Shutdown().Error())
+	}
+	if t, ok := c.transport.(raft.WithClose); ok {
+		errs = append(errs, t.Close())
+	}
+	if t, ok := c.transport.(*raft.NetworkTransport); ok {
+		t.CloseStreams() // Close leaves pooled connections open
+	}
+	return errors.Join(append(errs, c.store.Close())...)
+}

@@ -1,0 +1,354 @@
+package coord
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/job"
+)
+
+func TestJobRunsOnAllShards(t *testing.T) {
+	ctx := context.Background()
+	c := start(t, config(t.TempDir()))
+	if _, err := c.Create(ctx, request(0)); !errors.Is(err, ErrNoModel) {
+		t.Fatalf("without a shard: %v", err)
+	}
+	a, b := fake(t, c, "a"), fake(t, c, "b")
+	id := create(t, c, request(2))
+	sa, sb := a.told(), b.told()
+	if sa.Rank != 0 || sb.Rank != 1 || sa.Plan.Mesh.Size() != 2 || sa.Members[1].Route != b.reg.Route {
+		t.Fatalf("orders %+v and %+v", sa, sb)
+	}
+	report := wire.Report{Node: "a", Progress: job.Progress{Job: id, Attempt: 1,
+		Stage: job.StageDenoise, Done: 1, Total: 4}}
+	if ack, err := ask[wire.Ack](a, wire.SubjectProgress, report); err != nil || !ack.OK {
+		t.Fatalf("progress: %+v, %v", ack, err)
+	}
+	v := until(t, c, id, "at step 1", func(v View) bool { return v.Progress.Done == 1 })
+	if v.State != job.Running || v.Nodes[0] != "name-a" || v.Nodes[1] != "name-b" {
+		t.Fatalf("%+v", v)
+	}
+	for range 2 { // the repeat is acknowledged too
+		if ack := a.finish(c, sa); !ack.OK {
+			t.Fatalf("completion: %+v", ack)
+		}
+	}
+	v = untilState(t, c, id, job.Completed)
+	r, err := c.Open(ctx, v.Result.Video)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if text, err := io.ReadAll(r); err != nil || string(text) != "video of "+string(id) {
+		t.Fatalf("%q, %v", text, err)
+	}
+}
+
+func TestJobWaitsForShards(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	a := fake(t, c, "a")
+	big := create(t, c, request(3))
+	until(t, c, big, "waiting for shards", func(v View) bool {
+		return v.Waiting == "waits for 3 shards, 1 is registered"
+	})
+	small := create(t, c, request(1)) // may pass the one that cannot run
+	s := a.told()
+	if s.Plan.Job != small {
+		t.Fatalf("job %s runs", s.Plan.Job)
+	}
+	b, d := fake(t, c, "b"), fake(t, c, "d")
+	until(t, c, big, "waiting for idle ones", func(v View) bool {
+		return v.Waiting == "waits for 3 shards, 2 are of 3 idle"
+	})
+	behind := create(t, c, request(1)) // may not pass: it would starve the first
+	until(t, c, behind, "behind", func(v View) bool { return v.Waiting == "waits for its turn" })
+	a.finish(c, s)
+	for _, f := range []*shardFake{a, b, d} {
+		if s := f.told(); s.Plan.Job != big {
+			t.Fatalf("job %s runs", s.Plan.Job)
+		}
+	}
+}
+
+func TestJobsOnDisjointNodesRunAtOnce(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	a, b := fake(t, c, "a"), fake(t, c, "b")
+	one, two := create(t, c, request(1)), create(t, c, request(1))
+	if x, y := a.told().Plan.Job, b.told().Plan.Job; x != one || y != two {
+		t.Fatalf("%s and %s run", x, y)
+	}
+}
+
+func TestLostNodeFailsTheJob(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	a, b := fake(t, c, "a"), fake(t, c, "b")
+	id := create(t, c, request(2))
+	a.told()
+	b.told()
+	report := wire.Report{Node: "a", Progress: job.Progress{Job: id, Attempt: 1,
+		Stage: job.StageDenoise, Done: 2, Total: 4}}
+	if _, err := ask[wire.Ack](a, wire.SubjectProgress, report); err != nil {
+		t.Fatal(err)
+	}
+	b.leave()
+	v := untilState(t, c, id, job.Failed)
+	want := "node name-b (rank 1) was lost: silent for"
+	if !strings.HasPrefix(v.Error, want) || !strings.HasSuffix(v.Error, "step 2 of 4") {
+		t.Fatalf("%q", v.Error)
+	}
+	if s := next(t, a.stops, "a stop order"); s.Job != id || s.Boundary {
+		t.Fatalf("%+v", s)
+	}
+	again, err := c.Retry(context.Background(), id)
+	if err != nil || again.Spec != v.Spec {
+		t.Fatalf("%+v, %v", again, err)
+	}
+}
+
+func TestFailureReportNamesNodes(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	a, b := fake(t, c, "a"), fake(t, c, "b")
+	id := create(t, c, request(2))
+	a.told()
+	b.told()
+	stale := wire.Failure{Node: "b", Job: id, Attempt: 2, Rank: 1, Peer: 0, Reason: "x"}
+	if ack, err := ask[wire.Ack](b, wire.SubjectFail, stale); err != nil || ack.OK || !ack.Final {
+		t.Fatalf("a stale report: %+v, %v", ack, err)
+	}
+	report := wire.Failure{Node: "b", Job: id, Attempt: 1, Rank: 1, Peer: 0, Reason: "no answer"}
+	for range 2 {
+		if ack, err := ask[wire.Ack](b, wire.SubjectFail, report); err != nil || !ack.OK {
+			t.Fatalf("%+v, %v", ack, err)
+		}
+	}
+	v := untilState(t, c, id, job.Failed)
+	want := "node name-b (rank 1) failed: no answer; it blames node name-a (rank 0)"
+	if v.Error != want {
+		t.Fatalf("%q, want %q", v.Error, want)
+	}
+}
+
+func TestRefusedOrderFailsTheJob(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	a, b := fake(t, c, "a"), fake(t, c, "b")
+	b.refuse = "out of memory"
+	id := create(t, c, request(2))
+	a.told()
+	v := untilState(t, c, id, job.Failed)
+	if !strings.Contains(v.Error, "node name-b (rank 1)") || !strings.Contains(v.Error, "out of memory") {
+		t.Fatalf("%q", v.Error)
+	}
+}
+
+func TestIdleRankZeroFailsTheJob(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	a := fake(t, c, "a")
+	id := create(t, c, request(1))
+	a.told()
+	a.idle() // it lost the job without a word
+	v := untilState(t, c, id, job.Failed)
+	if v.Error != "node name-a (rank 0) no longer works on it" {
+		t.Fatalf("%q", v.Error)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	ctx := context.Background()
+	c := start(t, config(t.TempDir()))
+	a := fake(t, c, "a")
+	running, waiting := create(t, c, request(1)), create(t, c, request(1))
+	a.told()
+	if v, err := c.Cancel(ctx, waiting); err != nil || v.State != job.Cancelled {
+		t.Fatalf("a queued job: %s, %v", v.State, err)
+	}
+	if err := c.Delete(ctx, running); !errors.Is(err, job.ErrTransition) {
+		t.Fatalf("deleting a running job: %v", err)
+	}
+	if v, err := c.Cancel(ctx, running); err != nil || !v.CancelRequested {
+		t.Fatalf("a running job: %+v, %v", v, err)
+	}
+	if s := next(t, a.stops, "a stop order"); !s.Boundary || s.Job != running {
+		t.Fatalf("%+v", s)
+	}
+	m := wire.Failure{Node: "a", Job: running, Attempt: 1, Peer: -1, Cancelled: true}
+	if ack, err := ask[wire.Ack](a, wire.SubjectFail, m); err != nil || !ack.OK {
+		t.Fatalf("%+v, %v", ack, err)
+	}
+	untilState(t, c, running, job.Cancelled)
+	if _, err := c.Cancel(ctx, running); err != nil {
+		t.Fatalf("a second time: %v", err)
+	}
+	if _, err := c.Cancel(ctx, "nobody"); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("an unknown job: %v", err)
+	}
+}
+
+func TestCompletionWithoutObjectsFails(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	a := fake(t, c, "a")
+	id := create(t, c, request(1))
+	s := a.told()
+	missing := job.Object{Name: strings.Repeat("ab", 32), Size: 1, SHA256: strings.Repeat("ab", 32)}
+	m := wire.Completion{Node: "a", Job: id, Attempt: s.Plan.Attempt,
+		Result: job.Result{Video: missing, Latents: missing}}
+	if ack, err := ask[wire.Ack](a, wire.SubjectComplete, m); err != nil || ack.OK || !ack.Final {
+		t.Fatalf("%+v, %v", ack, err)
+	}
+	if v := untilState(t, c, id, job.Failed); !strings.Contains(v.Error, missing.Name) {
+		t.Fatalf("%q", v.Error)
+	}
+}
+
+func TestDeleteRemovesObjects(t *testing.T) {
+	ctx := context.Background()
+	c := start(t, config(t.TempDir()))
+	a := fake(t, c, "a")
+	id := create(t, c, request(1))
+	a.finish(c, a.told())
+	v := untilState(t, c, id, job.Completed)
+	if err := c.Delete(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Get(ctx, id); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("a deleted job: %v", err)
+	}
+	eventually(t, "the object is deleted", func() bool {
+		r, err := c.Open(ctx, v.Result.Video)
+		if err == nil {
+			r.Close()
+		}
+		return errors.Is(err, ErrNotFound)
+	})
+	eventually(t, "the trash is empty", func() bool {
+		c.fsm.mu.RLock()
+		defer c.fsm.mu.RUnlock()
+		return len(c.fsm.state.trash) == 0
+	})
+}
+
+func TestAnotherModelIsRefused(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	fake(t, c, "a")
+	f := newFake(t, "b", func(r *wire.Registration) { r.Model.Fingerprint = "f2" })
+	f.join(c)
+	if w := f.register(); w.Accepted || !w.Final || !strings.Contains(w.Reason, "f2") {
+		t.Fatalf("%+v", w)
+	}
+	if w, err := ask[wire.Welcome](f, wire.SubjectRegister, "nonsense"); err != nil || w.Accepted ||
+		!w.Final {
+		t.Fatalf("%+v, %v", w, err)
+	}
+}
+
+func TestFormatNeedsAShardThatWritesIt(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	fake(t, c, "a", func(r *wire.Registration) { r.Capabilities = []string{"webm", "png"} })
+	mp4 := job.Request{Format: "mp4", Shards: 2}
+	var f *job.FieldError
+	if _, err := c.Create(context.Background(), mp4); !errors.As(err, &f) || f.Field != "format" {
+		t.Fatalf("%v", err)
+	}
+	b := fake(t, c, "b")
+	create(t, c, mp4)
+	if s := b.told(); s.Rank != 0 {
+		t.Fatalf("the shard that writes mp4 has rank %d", s.Rank)
+	}
+}
+
+func TestKeysAndLimits(t *testing.T) {
+	ctx := context.Background()
+	cfg := config(t.TempDir())
+	cfg.Limits.Queued = 2
+	c := start(t, cfg)
+	f := fake(t, c, "a")
+	r := request(9)
+	r.Shards, r.Mesh = 0, job.Mesh{CFG: 2, Ulysses: 4}
+	r.Key = "mine"
+	one := create(t, c, r)
+	if two := create(t, c, r); two != one {
+		t.Fatalf("a repeat made job %s beside %s", two, one)
+	}
+	other := r
+	other.Prompt = "another"
+	if _, err := c.Create(ctx, other); !errors.Is(err, ErrKeyReused) {
+		t.Fatalf("another request: %v", err)
+	}
+	other.Key = ""
+	create(t, c, other)
+	if _, err := c.Create(ctx, other); !errors.Is(err, ErrQueueFull) {
+		t.Fatalf("a third: %v", err)
+	}
+	if _, err := c.Create(ctx, job.Request{Mesh: job.Mesh{CFG: 1, Ulysses: 7}}); err == nil {
+		t.Fatal("seven ranks share six heads")
+	}
+	f.leave()
+}
+
+func TestListPages(t *testing.T) {
+	ctx := context.Background()
+	c := start(t, config(t.TempDir()))
+	fake(t, c, "a")
+	var ids []job.ID
+	for range 5 {
+		ids = append(ids, create(t, c, request(2)))
+	}
+	for _, order := range []string{"asc", "desc"} {
+		var got []job.ID
+		o := ListOptions{Limit: 2, Order: order}
+		for more := true; more; {
+			p, err := c.List(ctx, o)
+			if err != nil || len(p.Jobs) == 0 {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			for _, v := range p.Jobs {
+				got = append(got, v.ID)
+			}
+			o.After, more = got[len(got)-1], p.More
+		}
+		for i := range ids {
+			want := ids[i]
+			if order == "desc" {
+				want = ids[len(ids)-1-i]
+			}
+			if got[i] != want {
+				t.Fatalf("%s: %v", order, got)
+			}
+		}
+	}
+	for _, o := range []ListOptions{{Limit: 101}, {Limit: -1}, {Order: "up"}, {After: "nobody"}} {
+		if _, err := c.List(ctx, o); err == nil {
+			t.Errorf("%+v is accepted", o)
+		}
+	}
+}
+
+func TestStatusAndMetrics(t *testing.T) {
+	ctx := context.Background()
+	c := start(t, config(t.TempDir()))
+	a := fake(t, c, "a")
+	id := create(t, c, request(1))
+	a.finish(c, a.told())
+	untilState(t, c, id, job.Completed)
+	s, err := c.Status(ctx)
+	if err != nil || s.State != "Leader" || s.Nodes != 1 || s.Jobs != 1 || len(s.Members) != 1 ||
+		!s.Members[0].Leader || s.Term == 0 || s.Model.Name != "demo" {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	nodes, err := c.Nodes(ctx)
+	if err != nil || len(nodes) != 1 || nodes[0].Name != "name-a" {
+		t.Fatalf("%+v, %v", nodes, err)
+	}
+	families, err := c.Metrics().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "longtake_") {
+			t.Errorf("metric %s", f.GetName())
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package coord
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"pgregory.net/rapid"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// sink is a raft.SnapshotSink in memory.
+type sink struct{ bytes.Buffer }
+
+func (s *sink) Close() error  { return nil }
+func (s *sink) Cancel() error { return nil }
+func (s *sink) ID() string    { return "test" }
+
+func snapshotOf(t interface{ Fatal(...any) }, f *fsm) []byte {
+	s, err := f.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out sink
+	if err := s.Persist(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+var jobIDs = []job.ID{"a", "b", "c", "d"}
+
+// drawCommand makes a command that has some chance to be accepted.
+func drawCommand(t *rapid.T, s *state) command {
+	id := rapid.SampledFrom(jobIDs).Draw(t, "job")
+	c := command{Job: id, Attempt: job.Attempt(rapid.IntRange(0, 2).Draw(t, "attempt")),
+		Now: time.Unix(int64(rapid.IntRange(0, 1e6).Draw(t, "now")), 0).UTC(), Reason: "why"}
+	kinds := []kind{kindCreate, kindPlace, kindComplete, kindFail, kindCancel, kindCancelled,
+		kindDelete, kindModel, kindSwept, "unheard of"}
+	c.Kind = rapid.SampledFrom(kinds).Draw(t, "kind")
+	if rapid.IntRange(0, 9).Draw(t, "spoil") == 0 {
+		return c // without the part that its kind needs
+	}
+	switch c.Kind {
+	case kindCreate:
+		c.Create = &creation{Key: rapid.SampledFrom([]string{"", "k"}).Draw(t, "key"), QueuedMax: 2,
+			KeptMax: 3, Spec: job.Spec{Seed: rapid.Uint64Range(0, 1).Draw(t, "seed")}}
+	case kindPlace:
+		c.Plan = &job.Plan{Job: id, Attempt: s.jobs[id].Attempt + 1, Spec: s.jobs[id].Spec,
+			Mesh: job.Mesh{CFG: 1, Ulysses: 1}, Nodes: []job.NodeID{"n"}}
+	case kindComplete:
+		c.Result = &job.Result{Video: job.Object{Name: "o" + string(id)},
+			Seconds: map[job.Stage]float64{job.StageText: 1, job.StageDecode: 2}}
+	case kindModel:
+		m := demo()
+		m.Fingerprint = rapid.SampledFrom([]string{"f1", "f2"}).Draw(t, "fingerprint")
+		c.Model = &m
+	case kindSwept:
+		c.Swept = []string{"oa", "ob"}
+	}
+	return c
+}
+
+// TestSameLogSameSnapshot applies random logs to three machines, one of which is restored from a
+// snapshot half-way: all end with the same bytes, and indexes agree with the jobs.
+func TestSameLogSameSnapshot(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b, late := &fsm{state: newState()}, &fsm{state: newState()}, &fsm{state: newState()}
+		n := rapid.IntRange(1, 40).Draw(t, "n")
+		for i := range n {
+			data, err := drawCommand(t, a.state).encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			one, two := a.Apply(&raft.Log{Data: data}), b.Apply(&raft.Log{Data: data})
+			if x, y := textOf(one), textOf(two); x != y {
+				t.Fatalf("%s and %s", x, y)
+			}
+			if i < n/2 {
+				continue
+			}
+			if i == n/2 {
+				if err := late.Restore(io.NopCloser(bytes.NewReader(snapshotOf(t, a)))); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			late.Apply(&raft.Log{Data: data})
+		}
+		checkState(t, a.state)
+		want := snapshotOf(t, a)
+		if !bytes.Equal(want, snapshotOf(t, b)) || !bytes.Equal(want, snapshotOf(t, late)) {
+			t.Fatal("equal logs gave different snapshots")
+		}
+	})
+}
+
+func textOf(o any) string {
+	out := o.(outcome)
+	return fmt.Sprintf("%+v, %v", out.record, out.err)
+}
+
+func checkState(t *rapid.T, s *state) {
+	if len(s.order) != len(s.jobs) {
+		t.Fatalf("%d jobs, %d in order", len(s.jobs), len(s.order))
+	}
+	queued := 0
+	for id, r := range s.jobs {
+		if r.ID != id || !slices.Contains(s.order, id) || r.Key != "" && s.keys[r.Key] != id {
+			t.Fatalf("job %s is %+v", id, r)
+		}
+		if r.State == job.Queued {
+			queued++
+		}
+	}
+	if queued > 2 {
+		t.Fatalf("%d jobs wait", queued)
+	}
+	for k, id := range s.keys {
+		if s.jobs[id].Key != k {
+			t.Fatalf("key %s points to %+v", k, s.jobs[id])
+		}
+	}
+}
+
+func TestBadEntriesAreErrors(t *testing.T) {
+	f := &fsm{state: newState()}
+	for _, data := range []string{"", "{", "null", `{"v":0}`, `{"v":99,"kind":"create"}`,
+		`{"v":1,"kind":"create"}`, `{"v":1,"kind":"nonsense"}`, `{"v":1,"kind":"model"}`} {
+		if out := f.Apply(&raft.Log{Data: []byte(data)}).(outcome); out.err == nil {
+			t.Errorf("%q is accepted", data)
+		}
+	}
+	for _, data := range []string{"", "{", `{"v":99}`} {
+		if err := f.Restore(io.NopCloser(bytes.NewReader([]byte(data)))); err == nil {
+			t.Errorf("snapshot %q is accepted", data)
+		}
+	}
+}
+
+func FuzzApply(f *testing.F) {
+	f.Add([]byte(`{"v":1,"kind":"create","job":"a","create":{"queued_max":1,"kept_max":1}}`))
+	f.Add([]byte(`{"v":1,"kind":"place","job":"a","plan":{"job":"a","attempt":1,"nodes":["n"]}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m := &fsm{state: newState()}
+		create, err := command{Kind: kindCreate, Job: "a",
+			Create: &creation{QueuedMax: 9, KeptMax: 9}}.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Apply(&raft.Log{Data: create})
+		m.Apply(&raft.Log{Data: data})
+		again := &fsm{state: newState()}
+		snap := snapshotOf(t, m)
+		if err := again.Restore(io.NopCloser(bytes.NewReader(snap))); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(snap, snapshotOf(t, again)) {
+			t.Fatal("a restored snapshot differs")
+		}
+	})
+}
+
+func TestOldFinalJobsMakeRoom(t *testing.T) {
+	s := newState()
+	add := func(id job.ID) error {
+		_, err := s.apply(command{Kind: kindCreate, Job: id, Create: &creation{QueuedMax: 2, KeptMax: 3}})
+		return err
+	}
+	for _, id := range []job.ID{"a", "b"} {
+		if err := add(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := add("c"); !errors.Is(err, ErrQueueFull) {
+		t.Fatalf("a third waiting job: %v", err)
+	}
+	for _, id := range []job.ID{"c", "d", "e"} {
+		last := s.order[len(s.order)-1]
+		if _, err := s.apply(command{Kind: kindCancel, Job: last}); err != nil {
+			t.Fatal(err)
+		}
+		if err := add(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []job.ID{"a", "d", "e"}; !slices.Equal(s.order, want) {
+		t.Fatalf("kept %v, want %v", s.order, want)
+	}
+}

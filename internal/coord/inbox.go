@@ -1,0 +1,280 @@
+package coord
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// listen subscribes to all that nodes say to the leader.
+func (l *leader) listen() error {
+	return errors.Join(
+		answer(l, wire.SubjectRegister, l.onRegister),
+		answer(l, wire.SubjectHeartbeat, l.onHeartbeat),
+		answer(l, wire.SubjectGoodbye, l.onGoodbye),
+		answer(l, wire.SubjectProgress, l.onReport),
+		answer(l, wire.SubjectComplete, l.onCompletion),
+		answer(l, wire.SubjectFail, l.onFailure),
+		l.c.broker.conn.Flush(),
+	)
+}
+
+// answer subscribes f to a subject. Messages of one subject are handled in turn. One that cannot be
+// read is refused, with an answer that reads as a refusal in every message type.
+func answer[M, A any](l *leader, subject string, f func(M) A) error {
+	sub, err := l.c.broker.conn.Subscribe(subject, func(m *nats.Msg) {
+		if l.ctx.Err() != nil {
+			return
+		}
+		in, err := wire.Decode[M](m.Data)
+		if err != nil {
+			l.c.metrics.refused.Inc()
+			l.c.log.Warn("bad message", "subject", subject, "error", err)
+			reply(l, m, wire.Ack{Reason: err.Error(), Final: true})
+			return
+		}
+		reply(l, m, f(in))
+	})
+	if err != nil {
+		return fmt.Errorf("cannot subscribe to %s: %w", subject, err)
+	}
+	l.subs = append(l.subs, sub)
+	return nil
+}
+
+func reply(l *leader, m *nats.Msg, a any) {
+	if m.Reply == "" {
+		return
+	}
+	if err := m.Respond(wire.Encode(a)); err != nil {
+		l.c.log.Warn("cannot answer", "subject", m.Subject, "error", err)
+	}
+}
+
+// onRegister takes a node in if it holds the cluster's model.
+func (l *leader) onRegister(r wire.Registration) wire.Welcome {
+	t := l.c.cfg.Timing
+	if err := l.agree(r.Model); err != nil {
+		final := !errors.Is(err, ErrNotLeader)
+		return wire.Welcome{Reason: err.Error(), Final: final}
+	}
+	if err := l.admit(r); err != nil {
+		return wire.Welcome{Reason: err.Error()}
+	}
+	w := wire.Welcome{Accepted: true, Leader: l.c.cfg.ID, Interval: t.Heartbeat,
+		LostAfter: t.LostAfter}
+	w.Stop = r.Work != (wire.Work{}) && !l.sign(r.Node, r.Work)
+	l.mu.Lock()
+	w.Routes = l.routes(r.Node)
+	l.mu.Unlock()
+	l.publishRoutes()
+	l.c.wake()
+	return w
+}
+
+// agree makes m the cluster's model if it has none, and refuses another than that one.
+func (l *leader) agree(m job.Model) error {
+	if have := l.c.fsm.model(); have.Fingerprint == m.Fingerprint {
+		return nil
+	}
+	_, err := l.c.commit(command{Kind: kindModel, Model: &m})
+	return err
+}
+
+// admit puts a node into the table, in the place of an earlier process at the same route.
+func (l *leader) admit(r wire.Registration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, n := range l.nodes {
+		if id != r.Node && r.Route != "" && n.reg.Route == r.Route {
+			l.remove(id, "was replaced by a new process at "+r.Route)
+		}
+	}
+	old := l.nodes[r.Node]
+	if old == nil && len(l.nodes) >= l.c.cfg.Limits.Nodes {
+		return fmt.Errorf("%d nodes are registered; allowed: %d", len(l.nodes), l.c.cfg.Limits.Nodes)
+	}
+	now := l.c.cfg.Now()
+	n := &node{reg: r, since: now, seen: now}
+	n.beat = wire.Heartbeat{Node: r.Node, State: wire.Idle, Work: r.Work}
+	if r.Work != (wire.Work{}) {
+		n.beat.State = wire.Busy
+	}
+	if old != nil {
+		n.since = old.since
+	} else {
+		l.c.log.Info("node registered", "node", r.Node, "name", r.Name, "device", r.Device,
+			"start", r.Start)
+	}
+	delete(l.gone, r.Node)
+	l.nodes[r.Node] = n
+	return nil
+}
+
+// sign notes that a node says it works on w, and tells whether w is live.
+func (l *leader) sign(id job.NodeID, w wire.Work) bool {
+	_, live := l.live(id, w)
+	if live && w.Rank == 0 {
+		l.mu.Lock()
+		l.alive[w.Job] = l.c.cfg.Now()
+		l.mu.Unlock()
+	}
+	return live
+}
+
+func (l *leader) onHeartbeat(h wire.Heartbeat) wire.Pulse {
+	l.mu.Lock()
+	n := l.nodes[h.Node]
+	if n == nil {
+		l.mu.Unlock()
+		return wire.Pulse{Register: true}
+	}
+	freed := n.beat.State != wire.Idle && h.State == wire.Idle
+	n.beat, n.seen = h, l.c.cfg.Now()
+	l.mu.Unlock()
+	if freed {
+		l.c.wake()
+	}
+	if h.Work == (wire.Work{}) {
+		return wire.Pulse{}
+	}
+	if !l.sign(h.Node, h.Work) {
+		return wire.Pulse{Stop: !l.over(h)}
+	}
+	r, _ := l.c.fsm.get(h.Work.Job)
+	return wire.Pulse{Cancel: r.CancelRequested}
+}
+
+// over reports whether h's rank is of an attempt that completed: it ends by itself.
+func (l *leader) over(h wire.Heartbeat) bool {
+	r, ok := l.c.fsm.get(h.Work.Job)
+	return ok && r.State == job.Completed && r.Attempt == h.Work.Attempt
+}
+
+func (l *leader) onGoodbye(g wire.Goodbye) wire.Ack {
+	l.mu.Lock()
+	known := l.nodes[g.Node] != nil
+	l.remove(g.Node, "was shut down")
+	l.mu.Unlock()
+	if known {
+		l.publishRoutes()
+		l.c.wake()
+	}
+	return wire.Ack{OK: true}
+}
+
+// onReport keeps the progress of a live attempt, in memory only.
+func (l *leader) onReport(r wire.Report) wire.Ack {
+	p := r.Progress
+	if !l.sign(r.Node, wire.Work{Job: p.Job, Attempt: p.Attempt}) {
+		l.c.metrics.stale.Inc()
+		return wire.Ack{Reason: "this attempt is not live", Final: true}
+	}
+	l.mu.Lock()
+	l.progress[p.Job] = p
+	if n := l.nodes[r.Node]; n != nil {
+		n.seen = l.c.cfg.Now()
+	}
+	l.mu.Unlock()
+	l.c.hub.notify(p.Job)
+	return wire.Ack{OK: true}
+}
+
+// onCompletion records a result once its objects are seen to exist. A repeat is acknowledged.
+func (l *leader) onCompletion(m wire.Completion) wire.Ack {
+	r, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt})
+	if r.State == job.Completed && r.Attempt == m.Attempt {
+		return wire.Ack{OK: true}
+	}
+	if !live {
+		return l.refuse(m.Job, m.Attempt)
+	}
+	if err := l.verify(m.Result); errors.Is(err, fs.ErrNotExist) {
+		l.fail(r, "the result cannot be served: "+err.Error())
+		return wire.Ack{Reason: err.Error(), Final: true}
+	} else if err != nil {
+		return wire.Ack{Reason: err.Error()}
+	}
+	end, err := l.c.commit(command{Kind: kindComplete, Job: m.Job, Attempt: m.Attempt,
+		Result: &m.Result})
+	if err != nil {
+		return l.later(err)
+	}
+	l.c.log.Info("job completed", "job", m.Job, "attempt", m.Attempt)
+	l.ended(end)
+	return wire.Ack{OK: true}
+}
+
+// verify looks for the objects of a result.
+func (l *leader) verify(res job.Result) error {
+	ctx, cancel := context.WithTimeout(l.ctx, l.c.cfg.Timing.Order)
+	defer cancel()
+	for _, o := range []job.Object{res.Video, res.Latents} {
+		r, err := l.c.Open(ctx, o)
+		if errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("object %s: %w", o.Name, fs.ErrNotExist)
+		}
+		if err != nil {
+			return err
+		}
+		r.Close() //nolint:errcheck // nothing was read
+	}
+	return nil
+}
+
+// onFailure ends an attempt one of whose ranks could not finish, or that was cancelled.
+func (l *leader) onFailure(m wire.Failure) wire.Ack {
+	r, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt, Rank: m.Rank})
+	if !live {
+		if r.State.Final() && r.Attempt == m.Attempt {
+			return wire.Ack{OK: true} // a repeat, or the second rank to say so
+		}
+		return l.refuse(m.Job, m.Attempt)
+	}
+	if m.Cancelled && r.CancelRequested {
+		end, err := l.c.commit(command{Kind: kindCancelled, Job: m.Job, Attempt: m.Attempt})
+		if err != nil {
+			return l.later(err)
+		}
+		l.ended(end)
+		l.stopAll(end.Plan, false, "the job was cancelled")
+		return wire.Ack{OK: true}
+	}
+	l.fail(r, l.reason(r, m))
+	if again, ok := l.c.fsm.get(m.Job); ok && again.State == job.Running {
+		return wire.Ack{Reason: "not recorded yet"}
+	}
+	return wire.Ack{OK: true}
+}
+
+// reason turns a failure report into a job's error: who, what, where, and whom it blames.
+func (l *leader) reason(r job.Record, m wire.Failure) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := fmt.Sprintf("node %s (rank %d) failed%s: %s", l.name(m.Node), m.Rank, l.stage(r.ID),
+		m.Reason)
+	if m.Peer >= 0 && m.Peer < len(r.Plan.Nodes) && m.Peer != m.Rank {
+		text += fmt.Sprintf("; it blames node %s (rank %d)", l.name(r.Plan.Nodes[m.Peer]), m.Peer)
+	}
+	return text
+}
+
+// refuse answers a message of an attempt that is not live.
+func (l *leader) refuse(id job.ID, a job.Attempt) wire.Ack {
+	l.c.metrics.stale.Inc()
+	return wire.Ack{Reason: fmt.Sprintf("attempt %d of job %s is not live", a, id), Final: true}
+}
+
+// later answers a message that could not be recorded: sending it again is of use unless the state
+// machine refused it.
+func (l *leader) later(err error) wire.Ack {
+	final := errors.Is(err, job.ErrTransition) || errors.Is(err, job.ErrStale) ||
+		errors.Is(err, ErrNotFound)
+	return wire.Ack{Reason: err.Error(), Final: final}
+}

@@ -1,0 +1,181 @@
+package coord
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// leader is the memory of one term of office. It is rebuilt from what nodes say.
+type leader struct {
+	c      *Coordinator
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.Mutex     // of wg and of cancelling ctx
+	wg     sync.WaitGroup // orders under way
+	subs   []*nats.Subscription
+	since  time.Time // start of the term
+	calm   time.Time // until when nodes may still be coming back
+
+	mu       sync.Mutex
+	nodes    map[job.NodeID]*node
+	gone     map[job.NodeID]departure
+	progress map[job.ID]job.Progress
+	waiting  map[job.ID]string
+	alive    map[job.ID]time.Time // last sign that rank 0 runs the live attempt
+}
+
+// newLeader takes office: it gives the jobs that run a time to be heard of, and listens.
+func newLeader(ctx context.Context, c *Coordinator) (*leader, error) {
+	l := &leader{c: c, since: c.cfg.Now(), nodes: map[job.NodeID]*node{},
+		gone: map[job.NodeID]departure{}, progress: map[job.ID]job.Progress{},
+		waiting: map[job.ID]string{}, alive: map[job.ID]time.Time{}}
+	l.ctx, l.cancel = context.WithCancel(ctx)
+	l.calm = l.since
+	t := c.cfg.Timing
+	for _, r := range c.fsm.all(func(r job.Record) bool { return !r.State.Final() }) {
+		l.calm = l.since.Add(t.Grace)
+		if r.State == job.Running {
+			l.alive[r.ID] = l.calm.Add(-t.LostAfter)
+		}
+	}
+	if err := l.listen(); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// close stops listening and waits for orders under way.
+func (l *leader) close() {
+	l.work.Lock()
+	l.cancel()
+	l.work.Unlock()
+	for _, s := range l.subs {
+		s.Unsubscribe() //nolint:errcheck // fails only when the connection is closed already
+	}
+	l.wg.Wait()
+}
+
+// spawn runs f on its own goroutine, unless the term is over.
+func (l *leader) spawn(f func()) {
+	l.work.Lock()
+	defer l.work.Unlock()
+	if l.ctx.Err() == nil {
+		l.wg.Go(f)
+	}
+}
+
+// tick does what must happen without an event.
+func (l *leader) tick() {
+	if l.dropSilent() {
+		l.publishRoutes()
+	}
+	for _, r := range l.c.fsm.all(running) {
+		if reason := l.trouble(r); reason != "" {
+			l.fail(r, reason)
+		}
+	}
+	l.forget()
+	l.schedule()
+	l.sweep()
+}
+
+func running(r job.Record) bool { return r.State == job.Running }
+
+func queued(r job.Record) bool { return r.State == job.Queued }
+
+// trouble says why a running job cannot go on, or "".
+func (l *leader) trouble(r job.Record) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.c.cfg.Now()
+	for rank, id := range r.Plan.Nodes {
+		if l.nodes[id] != nil {
+			continue
+		}
+		if d, ok := l.gone[id]; ok {
+			return fmt.Sprintf("node %s (rank %d) %s%s", d.name, rank, d.why, l.stage(r.ID))
+		}
+		if now.After(l.calm) {
+			return fmt.Sprintf("the coordinator restarted, and node %s (rank %d) did not come back",
+				id, rank)
+		}
+	}
+	n := l.nodes[r.Plan.Nodes[0]]
+	sign, ok := l.alive[r.ID]
+	if n == nil || !ok || now.Sub(sign) <= l.c.cfg.Timing.LostAfter {
+		return ""
+	}
+	return fmt.Sprintf("node %s (rank 0) no longer works on it%s", n.reg.Name, l.stage(r.ID))
+}
+
+// stage says where a job is, as part of a reason; the caller holds the lock.
+func (l *leader) stage(id job.ID) string {
+	p := l.progress[id]
+	switch p.Stage {
+	case "":
+		return ""
+	case job.StageDenoise:
+		return fmt.Sprintf(" after denoising step %d of %d", p.Done, p.Total)
+	case job.StageDecode:
+		return fmt.Sprintf(" after decoding frame %d of %d", p.Done, p.Total)
+	}
+	return fmt.Sprintf(" in stage %s", p.Stage)
+}
+
+// fail ends a job's live attempt for a reason and stops its ranks.
+func (l *leader) fail(r job.Record, reason string) {
+	l.mu.Lock()
+	where := l.stage(r.ID)
+	l.mu.Unlock()
+	end, err := l.c.commit(command{Kind: kindFail, Job: r.ID, Attempt: r.Attempt, Reason: reason})
+	if err != nil {
+		l.c.log.Warn("cannot fail a job", "job", r.ID, "error", err)
+		return
+	}
+	l.c.log.Info("job failed", "job", r.ID, "attempt", r.Attempt, "reason", reason, "where", where)
+	l.ended(end)
+	l.stopAll(end.Plan, false, "the attempt failed: "+reason)
+}
+
+// ended counts a job that just became final.
+func (l *leader) ended(r job.Record) { l.c.metrics.ended(r) }
+
+// forget drops memory of jobs that are not live any more.
+func (l *leader) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	stale := func(id job.ID) bool {
+		r, ok := l.c.fsm.get(id)
+		return !ok || r.State.Final()
+	}
+	for id := range l.progress {
+		if stale(id) {
+			delete(l.progress, id)
+		}
+	}
+	for id := range l.alive {
+		if stale(id) {
+			delete(l.alive, id)
+		}
+	}
+	for id := range l.waiting {
+		if r, ok := l.c.fsm.get(id); !ok || r.State != job.Queued {
+			delete(l.waiting, id)
+		}
+	}
+}
+
+// live returns the job if w names its live attempt and node runs that rank of it.
+func (l *leader) live(id job.NodeID, w wire.Work) (job.Record, bool) {
+	r, ok := l.c.fsm.get(w.Job)
+	ok = ok && r.State == job.Running && r.Attempt == w.Attempt && w.Rank < len(r.Plan.Nodes)
+	return r, ok && r.Plan.Nodes[w.Rank] == id
+}

@@ -1,0 +1,123 @@
+package coord
+
+import (
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// metrics are what a coordinator counts. Gauges are read when they are asked for.
+type metrics struct {
+	registry  *prometheus.Registry
+	finished  *prometheus.CounterVec   // by state
+	stage     *prometheus.HistogramVec // by stage
+	step      prometheus.Histogram
+	duration  prometheus.Histogram
+	waited    prometheus.Histogram
+	commit    prometheus.Histogram
+	exchanged prometheus.Counter
+	resent    prometheus.Counter
+	nodesLost prometheus.Counter
+	stale     prometheus.Counter
+	refused   prometheus.Counter
+}
+
+// Metrics returns the coordinator's registry, for /metrics. The API may add its own to it.
+func (c *Coordinator) Metrics() *prometheus.Registry { return c.metrics.registry }
+
+func newMetrics(c *Coordinator) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		finished: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "longtake_jobs_finished_total", Help: "Jobs that became final here, by state.",
+		}, []string{"state"}),
+		stage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "longtake_stage_duration_seconds", Help: "Time of a completed job's stage on rank 0.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 3, 12),
+		}, []string{"stage"}),
+		step: histogram("longtake_step_duration_seconds",
+			"Median denoising step of a completed job.", 0.001),
+		duration: histogram("longtake_job_duration_seconds", "From placement to completion.", 0.1),
+		waited:   histogram("longtake_job_wait_seconds", "From creation to placement.", 0.001),
+		commit:   histogram("longtake_commit_duration_seconds", "Of a decision, through Raft.", 0.0005),
+		exchanged: counter("longtake_exchanged_bytes_total",
+			"Bytes that the ranks of completed jobs sent to each other."),
+		resent: counter("longtake_retransmits_total",
+			"Chunks that the ranks of completed jobs sent again."),
+		nodesLost: counter("longtake_nodes_gone_total", "Nodes that were lost or left."),
+		stale:     counter("longtake_stale_messages_total", "Messages of attempts that are not live."),
+		refused:   counter("longtake_refused_messages_total", "Messages that could not be read."),
+	}
+	m.registry.MustRegister(m.finished, m.stage, m.step, m.duration, m.waited, m.commit, m.exchanged,
+		m.resent, m.nodesLost, m.stale, m.refused)
+	m.registry.MustRegister(gauges(c)...)
+	return m
+}
+
+// histogram has twelve buckets, each three times the one before.
+func histogram(name, help string, first float64) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help,
+		Buckets: prometheus.ExponentialBuckets(first, 3, 12)})
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+}
+
+// gauges read the coordinator's state.
+func gauges(c *Coordinator) []prometheus.Collector {
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
+	}
+	return []prometheus.Collector{
+		gauge("longtake_jobs_queued", "Jobs that wait.", func() float64 {
+			n, _, _ := c.fsm.counts()
+			return float64(n)
+		}),
+		gauge("longtake_jobs_running", "Jobs that run.", func() float64 {
+			_, n, _ := c.fsm.counts()
+			return float64(n)
+		}),
+		gauge("longtake_jobs_kept", "Jobs that are remembered.", func() float64 {
+			_, _, n := c.fsm.counts()
+			return float64(n)
+		}),
+		gauge("longtake_nodes", "Registered nodes, on the leader.", func() float64 {
+			if l := c.lead.Load(); l != nil {
+				return float64(len(l.list()))
+			}
+			return 0
+		}),
+		gauge("longtake_raft_leader", "1 on the leader.", func() float64 {
+			if c.cons != nil && c.cons.raft.State() == raft.Leader {
+				return 1
+			}
+			return 0
+		}),
+		gauge("longtake_raft_applied_index", "Of the last applied decision.", func() float64 {
+			if c.cons == nil {
+				return 0
+			}
+			return float64(c.cons.raft.AppliedIndex())
+		}),
+	}
+}
+
+// ended counts a job that just became final.
+func (m *metrics) ended(r job.Record) {
+	m.finished.WithLabelValues(string(r.State)).Inc()
+	if r.State != job.Completed {
+		return
+	}
+	m.duration.Observe(r.Finished.Sub(r.Started).Seconds())
+	m.step.Observe(r.Result.StepSeconds)
+	m.exchanged.Add(float64(r.Result.BytesExchanged))
+	m.resent.Add(float64(r.Result.Retransmits))
+	for s, v := range r.Result.Seconds {
+		switch s {
+		case job.StageText, job.StageDenoise, job.StageDecode, job.StageEncode:
+			m.stage.WithLabelValues(string(s)).Observe(v)
+		}
+	}
+}

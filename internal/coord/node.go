@@ -1,0 +1,127 @@
+package coord
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// node is a registered shard process.
+type node struct {
+	reg   wire.Registration
+	beat  wire.Heartbeat
+	since time.Time
+	seen  time.Time
+}
+
+// writes reports whether the node can write a format.
+func (n *node) writes(format string) bool {
+	return len(n.reg.Capabilities) == 0 || slices.Contains(n.reg.Capabilities, format)
+}
+
+// departure is how a node went.
+type departure struct {
+	name, why string
+	at        time.Time
+}
+
+// departuresKept bounds the memory of nodes that are gone.
+const departuresKept = 4096
+
+// remove takes a node out; the caller holds the lock.
+func (l *leader) remove(id job.NodeID, why string) {
+	n := l.nodes[id]
+	if n == nil {
+		return
+	}
+	delete(l.nodes, id)
+	if len(l.gone) >= departuresKept {
+		oldest := id
+		for other, d := range l.gone {
+			if o, ok := l.gone[oldest]; !ok || d.at.Before(o.at) {
+				oldest = other
+			}
+		}
+		delete(l.gone, oldest)
+	}
+	l.gone[id] = departure{n.reg.Name, why, l.c.cfg.Now()}
+	l.c.metrics.nodesLost.Inc()
+	l.c.log.Info("node gone", "node", id, "name", n.reg.Name, "why", why)
+}
+
+// dropSilent removes nodes that were not heard of for too long, and tells whether there were any.
+func (l *leader) dropSilent() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, limit, any := l.c.cfg.Now(), l.c.cfg.Timing.LostAfter, false
+	for id, n := range l.nodes {
+		if silent := now.Sub(n.seen); silent > limit {
+			l.remove(id, fmt.Sprintf("was lost: silent for %v", silent.Round(100*time.Millisecond)))
+			any = true
+		}
+	}
+	return any
+}
+
+// sorted returns the nodes by name, then id; the caller holds the lock.
+func (l *leader) sorted() []*node {
+	all := make([]*node, 0, len(l.nodes))
+	for _, n := range l.nodes {
+		all = append(all, n)
+	}
+	slices.SortFunc(all, func(a, b *node) int {
+		return cmp.Or(cmp.Compare(a.reg.Name, b.reg.Name), cmp.Compare(a.reg.Node, b.reg.Node))
+	})
+	return all
+}
+
+// name returns a node's name, its id if it is unknown; the caller holds the lock.
+func (l *leader) name(id job.NodeID) string {
+	if n := l.nodes[id]; n != nil {
+		return n.reg.Name
+	}
+	if d, ok := l.gone[id]; ok {
+		return d.name
+	}
+	return string(id)
+}
+
+// routes lists the data-plane servers of all nodes but one; the caller holds the lock.
+func (l *leader) routes(but job.NodeID) []string {
+	var out []string
+	for _, n := range l.sorted() {
+		if n.reg.Node != but && n.reg.Route != "" {
+			out = append(out, n.reg.Route)
+		}
+	}
+	return out
+}
+
+// publishRoutes tells all nodes who is there.
+func (l *leader) publishRoutes() {
+	l.mu.Lock()
+	msg := wire.Encode(wire.Routes{Routes: l.routes("")})
+	l.mu.Unlock()
+	if err := l.c.broker.conn.Publish(wire.SubjectRoutes, msg); err != nil {
+		l.c.log.Warn("cannot publish routes", "error", err)
+	}
+}
+
+// list describes the nodes for clients.
+func (l *leader) list() []Node {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := []Node{}
+	now := l.c.cfg.Now()
+	for _, n := range l.sorted() {
+		out = append(out, Node{ID: n.reg.Node, Name: n.reg.Name, Device: n.reg.Device,
+			Threads: n.reg.Threads, Route: n.reg.Route, State: string(n.beat.State),
+			RSS: n.beat.RSS, Job: n.beat.Work.Job, Attempt: n.beat.Work.Attempt,
+			Step: n.beat.Step, Since: n.since, LastSeen: now.Sub(n.seen)})
+	}
+	return out
+}

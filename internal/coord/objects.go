@@ -1,0 +1,113 @@
+package coord
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/job"
+)
+
+const (
+	objectsRetry = 200 * time.Millisecond
+
+	objectsTry    = time.Second // for the first try, and more for each after it
+	objectsTryMax = 10 * time.Second
+
+	lagWait   = 100 * time.Millisecond // between looks for an object that a replica may lack
+	lagTries  = 20
+	sweepMax  = 4               // objects deleted in one tick
+	sweepTime = 2 * time.Second // for all of them
+)
+
+// openObjects opens the object store, again and again until JetStream is there.
+func (c *Coordinator) openObjects(ctx context.Context) {
+	for limit := objectsTry; ; limit = min(limit+objectsTry, objectsTryMax) {
+		s, err := c.tryObjects(ctx, limit)
+		if err == nil {
+			c.objects.Store(&s)
+			return
+		}
+		if ctx.Err() == nil {
+			c.log.Info("the object store is not there yet", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(objectsRetry):
+		}
+	}
+}
+
+// tryObjects opens the object store within a limit: without a leader of its own, JetStream does not
+// answer at all.
+func (c *Coordinator) tryObjects(ctx context.Context, limit time.Duration) (artifact.Store, error) {
+	js, err := jetstream.New(c.broker.conn)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	o := artifact.Options{Replicas: max(len(c.cfg.Raft.Peers), 1)}
+	return artifact.Open(ctx, js, wire.Bucket, o)
+}
+
+// Open implements Service. With replicas, reads may be answered by one that lags behind, so there it
+// looks again for a while before it believes that an object is gone.
+func (c *Coordinator) Open(ctx context.Context, o job.Object) (io.ReadCloser, error) {
+	s := c.objects.Load()
+	if s == nil {
+		return nil, fmt.Errorf("%w: the object store is not open yet", ErrNotReady)
+	}
+	r, err := (*s).Get(ctx, o)
+	for range lagTries {
+		if !errors.Is(err, fs.ErrNotExist) || c.cfg.alone() {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("cannot open object %.64s: %w", o.Name, ctx.Err())
+		case <-time.After(lagWait):
+		}
+		r, err = (*s).Get(ctx, o)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("object %.64s: %w", o.Name, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open object %.64s: %w", o.Name, err)
+	}
+	return r, nil
+}
+
+// sweep deletes a few objects that no job owns any more. It shares the goroutine with placement, so
+// that no job that might store such an object anew starts meanwhile.
+func (l *leader) sweep() {
+	spare, gone := l.c.fsm.sweepable()
+	s := l.c.objects.Load()
+	if len(spare)+len(gone) == 0 || s == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, sweepTime)
+	defer cancel()
+	for _, o := range gone[:min(len(gone), sweepMax)] {
+		if err := (*s).Delete(ctx, o); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			l.c.log.Warn("cannot delete an object", "object", o.Name, "error", err)
+			continue
+		}
+		spare = append(spare, o.Name)
+	}
+	if len(spare) == 0 {
+		return
+	}
+	if _, err := l.c.commit(command{Kind: kindSwept, Swept: spare}); err != nil {
+		l.c.log.Warn("cannot record a sweep", "error", err)
+	}
+}

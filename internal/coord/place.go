@@ -1,0 +1,147 @@
+package coord
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// pool is what the scheduler may use: nodes that do nothing.
+type pool struct {
+	free  []*node // idle and in no live plan, by name
+	total int     // registered
+	all   []*node
+}
+
+// idle returns the pool of the moment.
+func (l *leader) idle() pool {
+	taken := map[job.NodeID]bool{}
+	for _, r := range l.c.fsm.all(running) {
+		for _, id := range r.Plan.Nodes {
+			taken[id] = true
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := pool{total: len(l.nodes)}
+	for _, n := range l.sorted() {
+		seen := *n
+		p.all = append(p.all, &seen)
+		if n.beat.State == wire.Idle && !taken[n.reg.Node] {
+			p.free = append(p.free, &seen)
+		}
+	}
+	return p
+}
+
+// schedule places queued jobs on idle nodes, first come, first served. A job that wants more shards
+// than are registered lets others pass; one that waits for busy nodes does not, so that it gets
+// its turn. It runs on the coordinator's own goroutine only.
+func (l *leader) schedule() {
+	p := l.idle()
+	reasons := map[job.ID]string{}
+	blocked := false
+	for _, r := range l.c.fsm.all(queued) {
+		why, block := l.hindrance(r.Spec, p)
+		switch {
+		case why == "" && blocked:
+			reasons[r.ID] = "waits for its turn"
+		case why != "":
+			reasons[r.ID] = why
+			blocked = blocked || block
+		default:
+			if err := l.place(r, &p); err != nil {
+				l.c.log.Warn("cannot place a job", "job", r.ID, "error", err)
+				reasons[r.ID], blocked = "waits: "+err.Error(), true
+			}
+		}
+	}
+	l.setWaiting(reasons)
+}
+
+// hindrance says why a job cannot run now, "" if it can; block: those behind it must wait too.
+func (l *leader) hindrance(s job.Spec, p pool) (why string, block bool) {
+	want := wanted(s)
+	writer := func(n *node) bool { return n.writes(s.Format) }
+	switch {
+	case p.total == 0:
+		return "waits for a shard to register", false
+	case want > p.total:
+		return fmt.Sprintf("waits for %s, %s registered", shards(want), are(p.total)), false
+	case !slices.ContainsFunc(p.all, writer):
+		return fmt.Sprintf("waits for a shard that can write %s", s.Format), false
+	case want == 0 && l.c.cfg.Now().Before(l.calm):
+		return "waits for the shards to register again", true
+	case len(p.free) < max(want, 1):
+		return fmt.Sprintf("waits for %s, %s of %d idle", shards(max(want, 1)), are(len(p.free)),
+			p.total), true
+	case !slices.ContainsFunc(p.free, writer):
+		return fmt.Sprintf("waits for an idle shard that can write %s", s.Format), true
+	}
+	return "", false
+}
+
+// wanted is the number of shards that a spec asks for; 0: as many as pay.
+func wanted(s job.Spec) int { return max(s.Shards, s.Mesh.Size()) }
+
+func shards(n int) string {
+	if n == 1 {
+		return "1 shard"
+	}
+	return fmt.Sprintf("%d shards", n)
+}
+
+func are(n int) string {
+	if n == 1 {
+		return "1 is"
+	}
+	return fmt.Sprintf("%d are", n)
+}
+
+// place commits a plan for r on free nodes, takes them from the pool and orders them to start. A
+// job that no mesh fits fails at once.
+func (l *leader) place(r job.Record, p *pool) error {
+	mesh, err := chooseMesh(l.c.fsm.model(), r.Spec, len(p.free))
+	if err != nil {
+		l.fail(r, err.Error())
+		return nil
+	}
+	picked := p.take(mesh.Size(), r.Spec.Format)
+	plan := job.Plan{Job: r.ID, Attempt: r.Attempt + 1, Spec: r.Spec, Mesh: mesh}
+	for _, n := range picked {
+		plan.Nodes = append(plan.Nodes, n.reg.Node)
+	}
+	if _, err := l.c.commit(command{Kind: kindPlace, Job: r.ID, Plan: &plan}); err != nil {
+		return err
+	}
+	l.c.metrics.waited.Observe(l.c.cfg.Now().Sub(r.Created).Seconds())
+	l.c.log.Info("job placed", "job", r.ID, "attempt", plan.Attempt, "cfg", mesh.CFG,
+		"ulysses", mesh.Ulysses)
+	l.spawn(func() { l.start(plan, picked) })
+	return nil
+}
+
+// take removes n nodes from the pool; the first, which will hold rank 0, can write the format.
+func (p *pool) take(n int, format string) []*node {
+	first := slices.IndexFunc(p.free, func(n *node) bool { return n.writes(format) })
+	picked := []*node{p.free[first]}
+	rest := slices.Delete(slices.Clone(p.free), first, first+1)
+	p.free = rest[n-1:]
+	return append(picked, rest[:n-1]...)
+}
+
+// setWaiting replaces the reasons and tells watchers of those that changed.
+func (l *leader) setWaiting(reasons map[job.ID]string) {
+	l.mu.Lock()
+	old := l.waiting
+	l.waiting = reasons
+	l.mu.Unlock()
+	for id := range maps.Keys(reasons) {
+		if old[id] != reasons[id] {
+			l.c.hub.notify(id)
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package coord
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/partition"
+)
+
+// chooseMesh arranges a job on at most free nodes: the mesh that it asks for, the best one of the
+// number of shards that it asks for, or the best of up to free. An error names what does not fit.
+func chooseMesh(m job.Model, s job.Spec, free int) (job.Mesh, error) {
+	load := partition.Load{Tokens: m.Tokens(s.Frames, s.Height, s.Width), Heads: m.Heads,
+		HeadDim: m.HeadDim, Layers: m.Layers, Guided: s.Guided(),
+		TokenWidth: m.LatentChannels * m.Patch[0] * m.Patch[1] * m.Patch[2]}
+	if s.Mesh != (job.Mesh{}) {
+		return s.Mesh, bare(partition.Check(partition.Mesh(s.Mesh), load), "mesh: ")
+	}
+	if s.Shards > 0 {
+		mesh, err := partition.Choose(s.Shards, load)
+		return job.Mesh(mesh), bare(err, "shards: ")
+	}
+	return job.Mesh(partition.ChooseUpTo(max(free, 1), load)), nil
+}
+
+// bare takes the field's name off the planner's error: who hears it has it already.
+func bare(err error, prefix string) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), prefix))
+}

@@ -1,0 +1,137 @@
+package coord
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Service is what the HTTP API and the CLI use of a coordinator. Every method may be called from
+// any goroutine. On a follower all but Status, Model and Ready return a *NotLeaderError.
+type Service interface {
+	// Create checks r against the model and queues it; when it returns without an error, the job
+	// is committed. It returns a *job.FieldError, ErrNoModel, ErrQueueFull or ErrKeyReused.
+	Create(ctx context.Context, r job.Request) (job.Record, error)
+	// Get returns one job, or ErrNotFound.
+	Get(ctx context.Context, id job.ID) (View, error)
+	// List returns jobs in the order of their creation.
+	List(ctx context.Context, o ListOptions) (Page, error)
+	// Cancel ends a queued job at once and a running one at its next step boundary. Cancelling a
+	// cancelled job does nothing; one that ended otherwise gives job.ErrTransition.
+	Cancel(ctx context.Context, id job.ID) (View, error)
+	// Delete forgets a final job and its objects; job.ErrTransition if it is not final yet.
+	Delete(ctx context.Context, id job.ID) error
+	// Retry queues a new job with the same spec as a final one.
+	Retry(ctx context.Context, id job.ID) (job.Record, error)
+	// Watch sends the job's view now and after changes (a slow reader misses those in between, not
+	// the last), and closes the channel after a final view, when ctx ends or leadership is lost.
+	Watch(ctx context.Context, id job.ID) (<-chan View, error)
+	// Open reads a stored object of a result; ErrNotFound if it is gone.
+	Open(ctx context.Context, o job.Object) (io.ReadCloser, error)
+	// Nodes returns the registered nodes, by name.
+	Nodes(ctx context.Context) ([]Node, error)
+	// Status returns what this coordinator knows about itself and the cluster.
+	Status(ctx context.Context) (Status, error)
+	// Model returns the model that the cluster serves, false before the first shard registered.
+	Model(ctx context.Context) (job.Model, bool)
+	// Ready returns nil when requests can be taken here: a leader is known, NATS is up.
+	Ready(ctx context.Context) error
+}
+
+// View is a job as clients see it.
+type View struct {
+	job.Record
+	Progress job.Progress `json:"progress,omitzero"`       // of a running job; zero at first
+	Waiting  string       `json:"waiting,omitempty"`       // why a queued job does not run yet
+	Ahead    int          `json:"jobs_ahead,omitempty"`    // queued jobs before this one
+	Nodes    []string     `json:"nodes_by_rank,omitempty"` // names, of the latest placement
+}
+
+// ListOptions selects a page of jobs.
+type ListOptions struct {
+	After job.ID // the last one of the page before; empty: from the start
+	Limit int    // 1..ListLimit; 0: 20
+	Order string // "asc" (oldest first) or "desc" (default)
+}
+
+// ListLimit is the most jobs on one page.
+const ListLimit = 100
+
+// Page is a run of jobs.
+type Page struct {
+	Jobs []View `json:"jobs"`
+	More bool   `json:"has_more"`
+}
+
+// Node is a registered shard process.
+type Node struct {
+	ID       job.NodeID    `json:"id"`
+	Name     string        `json:"name"`
+	Device   string        `json:"device"`
+	Threads  int           `json:"threads"`
+	Route    string        `json:"route"` // of its data-plane NATS server
+	State    string        `json:"state"` // "idle" or "busy"
+	RSS      uint64        `json:"rss_bytes"`
+	Job      job.ID        `json:"job,omitempty"`
+	Attempt  job.Attempt   `json:"attempt,omitempty"`
+	Step     int           `json:"step,omitempty"`
+	Since    time.Time     `json:"registered"`
+	LastSeen time.Duration `json:"last_seen_ns"` // ago
+}
+
+// Member is one coordinator of the Raft configuration.
+type Member struct {
+	ID     string `json:"id"`
+	Raft   string `json:"raft_address"`
+	HTTP   string `json:"http_address,omitempty"`
+	Leader bool   `json:"leader"`
+}
+
+// Status describes a coordinator and, as far as it knows, its cluster.
+type Status struct {
+	ID        string    `json:"id"`
+	State     string    `json:"state"` // of Raft: "Leader", "Follower", "Candidate"
+	Leader    string    `json:"leader,omitempty"`
+	Term      uint64    `json:"term"`
+	LastIndex uint64    `json:"last_index"` // of the log
+	Applied   uint64    `json:"applied_index"`
+	Members   []Member  `json:"members"`
+	NATS      string    `json:"nats_url"`
+	Model     job.Model `json:"model,omitzero"`
+	Queued    int       `json:"jobs_queued"`
+	Running   int       `json:"jobs_running"`
+	Jobs      int       `json:"jobs_kept"`
+	Nodes     int       `json:"nodes"`
+	Version   string    `json:"version"`
+}
+
+// Errors of the service.
+var (
+	ErrNotFound  = errors.New("not found")
+	ErrNoModel   = errors.New("no shard has registered yet, so no model is known")
+	ErrQueueFull = errors.New("the queue is full")
+	ErrKeyReused = errors.New("this key was used for another request")
+	ErrNotLeader = errors.New("this coordinator is not the leader")
+	ErrNotReady  = errors.New("the coordinator is not ready")
+)
+
+// NotLeaderError says who leads; errors.Is(err, ErrNotLeader) holds.
+type NotLeaderError struct {
+	ID   string // of the leader; empty while none is elected
+	HTTP string // its address; empty if unknown
+}
+
+// Error implements error.
+func (e *NotLeaderError) Error() string {
+	if e.ID == "" {
+		return "the coordinators have no leader at the moment"
+	}
+	return fmt.Sprintf("%v; %s at %s leads", ErrNotLeader, e.ID, e.HTTP)
+}
+
+// Unwrap returns ErrNotLeader.
+func (e *NotLeaderError) Unwrap() error { return ErrNotLeader }

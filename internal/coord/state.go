@@ -1,0 +1,164 @@
+package coord
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// state is what Raft replicates. Its methods are deterministic; records in it are never written
+// through, only replaced, so that a copy of the map is a snapshot.
+type state struct {
+	model job.Model // zero: none registered yet
+	jobs  map[job.ID]job.Record
+	order []job.ID // by creation
+	keys  map[string]job.ID
+	trash []trash
+}
+
+// trash is an object that no job owns any more and that the leader has still to delete.
+type trash struct {
+	Object job.Object `json:"object"`
+	Seed   uint64     `json:"seed"` // of the job; a running one of this seed may store it anew
+}
+
+func newState() *state {
+	return &state{jobs: map[job.ID]job.Record{}, keys: map[string]job.ID{}}
+}
+
+// apply executes one command; on an error nothing has changed. The record is the command's job
+// afterwards, zero if there is none.
+func (s *state) apply(c command) (job.Record, error) {
+	switch c.Kind {
+	case kindCreate:
+		return s.create(c)
+	case kindDelete:
+		return s.delete(c.Job)
+	case kindModel:
+		return job.Record{}, s.setModel(c.Model)
+	case kindSwept:
+		s.trash = slices.DeleteFunc(slices.Clone(s.trash), func(t trash) bool {
+			return slices.Contains(c.Swept, t.Object.Name)
+		})
+		return job.Record{}, nil
+	}
+	old, ok := s.jobs[c.Job]
+	if !ok {
+		return job.Record{}, fmt.Errorf("job %s: %w", c.Job, ErrNotFound)
+	}
+	r, err := transition(old, c)
+	if err != nil {
+		return old, err
+	}
+	s.jobs[c.Job] = r
+	return r, nil
+}
+
+// transition moves an existing job.
+func transition(r job.Record, c command) (job.Record, error) {
+	switch {
+	case c.Kind == kindPlace && c.Plan != nil:
+		return r.Place(*c.Plan, c.Now)
+	case c.Kind == kindComplete && c.Result != nil:
+		return r.Complete(c.Attempt, *c.Result, c.Now)
+	case c.Kind == kindFail:
+		return r.Fail(c.Attempt, c.Reason, c.Now)
+	case c.Kind == kindCancel:
+		return r.RequestCancel(c.Now)
+	case c.Kind == kindCancelled:
+		return r.ConfirmCancel(c.Attempt, c.Now)
+	}
+	return r, fmt.Errorf("cannot apply a command of kind %.32q: unknown or incomplete", c.Kind)
+}
+
+// create adds a job, or returns the one that has its key already.
+func (s *state) create(c command) (job.Record, error) {
+	if c.Create == nil || c.Job == "" {
+		return job.Record{}, fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
+	}
+	if id, ok := s.keys[c.Create.Key]; ok && c.Create.Key != "" {
+		return s.jobs[id], nil
+	}
+	if _, ok := s.jobs[c.Job]; ok {
+		return job.Record{}, fmt.Errorf("cannot create job %s: it exists", c.Job)
+	}
+	if queued, _ := s.counts(); queued >= c.Create.QueuedMax {
+		return job.Record{}, fmt.Errorf("%w: %d jobs wait", ErrQueueFull, queued)
+	}
+	s.evict(c.Create.KeptMax - 1)
+	r := job.New(c.Job, c.Create.Key, c.Create.Spec, c.Now)
+	s.jobs[r.ID] = r
+	s.order = append(s.order, r.ID)
+	if r.Key != "" {
+		s.keys[r.Key] = r.ID
+	}
+	return r, nil
+}
+
+// evict forgets the oldest final jobs until at most n are kept, or only live ones are left.
+func (s *state) evict(n int) {
+	for i := 0; i < len(s.order) && len(s.order) > n; {
+		if r := s.jobs[s.order[i]]; r.State.Final() {
+			s.forget(r)
+			continue
+		}
+		i++
+	}
+}
+
+func (s *state) delete(id job.ID) (job.Record, error) {
+	r, ok := s.jobs[id]
+	if !ok {
+		return r, fmt.Errorf("job %s: %w", id, ErrNotFound)
+	}
+	if err := r.Delete(); err != nil {
+		return r, err
+	}
+	s.forget(r)
+	return r, nil
+}
+
+// forget removes a job and puts its objects on the trash.
+func (s *state) forget(r job.Record) {
+	delete(s.jobs, r.ID)
+	delete(s.keys, r.Key)
+	s.order = slices.DeleteFunc(slices.Clone(s.order), func(id job.ID) bool { return id == r.ID })
+	for _, o := range objects(r) {
+		s.trash = append(slices.Clip(s.trash), trash{Object: o, Seed: r.Spec.Seed})
+	}
+}
+
+// objects returns what r's result points to.
+func objects(r job.Record) []job.Object {
+	all := []job.Object{r.Result.Video, r.Result.Latents}
+	return slices.DeleteFunc(all, func(o job.Object) bool { return o.Name == "" })
+}
+
+// setModel takes the first model, and refuses another one later.
+func (s *state) setModel(m *job.Model) error {
+	switch {
+	case m == nil:
+		return fmt.Errorf("cannot apply an incomplete %s command", kindModel)
+	case s.model.Fingerprint == "":
+		s.model = *m
+	case s.model.Fingerprint != m.Fingerprint:
+		return fmt.Errorf("this cluster serves model %q (fingerprint %.12s), not %q (%.12s); "+
+			"another model needs a cluster with another data directory",
+			s.model.Name, s.model.Fingerprint, m.Name, m.Fingerprint)
+	}
+	return nil
+}
+
+// counts returns the numbers of queued and running jobs.
+func (s *state) counts() (queued, running int) {
+	for _, r := range s.jobs {
+		switch r.State {
+		case job.Queued:
+			queued++
+		case job.Running:
+			running++
+		}
+	}
+	return queued, running
+}

@@ -1,0 +1,155 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Limits of messages.
+const (
+	MessageLimit      = 1 << 20 // bytes; NATS allows no more by default
+	textLimit         = 4096    // bytes of a reason
+	routeLimit        = 256     // bytes of a route or device
+	capabilitiesLimit = 64
+	noticesLimit      = 64
+)
+
+// checked is a message that knows what is allowed in it.
+type checked interface{ check() error }
+
+// Decode reads one message and checks it. Unknown fields are skipped, so that versions can mix.
+func Decode[T any](data []byte) (T, error) {
+	var m, none T
+	if len(data) > MessageLimit {
+		return none, fmt.Errorf("cannot read %T: %d bytes; allowed: %d", m, len(data), MessageLimit)
+	}
+	if err := json.Unmarshal(data, &m); err != nil {
+		return none, fmt.Errorf("cannot read %T: %w", m, err)
+	}
+	if c, ok := any(m).(checked); ok {
+		if err := c.check(); err != nil {
+			return none, fmt.Errorf("cannot accept %T: %w", m, err)
+		}
+	}
+	return m, nil
+}
+
+// Encode writes a message. All messages of this package can be written.
+func Encode(m any) []byte {
+	data, err := json.Marshal(m)
+	if err != nil {
+		panic(fmt.Sprintf("wire: %T: %v", m, err)) // a NaN in a message of our own
+	}
+	return data
+}
+
+func checkText(what, s string, limit int) error {
+	if len(s) > limit || !utf8.ValidString(s) {
+		return fmt.Errorf("%s of %d bytes; allowed: up to %d of UTF-8", what, len(s), limit)
+	}
+	return nil
+}
+
+func checkWork(node job.NodeID, id job.ID, a job.Attempt, rank int) error {
+	if err := CheckNodeID(node); err != nil {
+		return err
+	}
+	if id == "" || len(id) > nameLimit || a == 0 || rank < 0 || rank >= job.NodesLimit {
+		return fmt.Errorf("job %.64q, attempt %d, rank %d do not name a rank's work", id, a, rank)
+	}
+	return nil
+}
+
+func (r Registration) check() error {
+	if err := CheckNodeID(r.Node); err != nil {
+		return err
+	}
+	texts := []struct {
+		what, s string
+		limit   int
+	}{
+		{"name", r.Name, nameLimit}, {"start", r.Start, nameLimit},
+		{"device", r.Device, routeLimit}, {"route", r.Route, routeLimit},
+	}
+	for _, t := range texts {
+		if err := checkText(t.what, t.s, t.limit); err != nil {
+			return err
+		}
+	}
+	if r.Threads < 0 || r.Threads > job.ThreadsLimit || len(r.Capabilities) > capabilitiesLimit {
+		return fmt.Errorf("%d threads, %d capabilities", r.Threads, len(r.Capabilities))
+	}
+	if r.Work != (Work{}) {
+		if err := checkWork(r.Node, r.Work.Job, r.Work.Attempt, r.Work.Rank); err != nil {
+			return err
+		}
+	}
+	return r.Model.Check()
+}
+
+func (h Heartbeat) check() error {
+	if h.State != Idle && h.State != Busy {
+		return fmt.Errorf("state %.32q; allowed: idle, busy", h.State)
+	}
+	if h.Work != (Work{}) {
+		return checkWork(h.Node, h.Work.Job, h.Work.Attempt, h.Work.Rank)
+	}
+	return CheckNodeID(h.Node)
+}
+
+func (g Goodbye) check() error { return CheckNodeID(g.Node) }
+
+func (r Report) check() error {
+	p := r.Progress
+	if p.Done < 0 || p.Total < p.Done || p.ETA < 0 {
+		return fmt.Errorf("progress %d of %d, %v left", p.Done, p.Total, p.ETA)
+	}
+	switch p.Stage {
+	case job.StageText, job.StageDenoise, job.StageDecode, job.StageEncode:
+		return checkWork(r.Node, p.Job, p.Attempt, 0)
+	}
+	return fmt.Errorf("stage %.32q", p.Stage)
+}
+
+func (c Completion) check() error {
+	r := c.Result
+	for _, o := range []job.Object{r.Video, r.Latents} {
+		if err := o.Check(); err != nil {
+			return err
+		}
+	}
+	if len(r.Notices) > noticesLimit || len(r.Seconds) > 16 || len(r.Extra) > 64 {
+		return fmt.Errorf("%d notices, %d stages, %d extras", len(r.Notices), len(r.Seconds),
+			len(r.Extra))
+	}
+	return checkWork(c.Node, c.Job, c.Attempt, 0)
+}
+
+func (f Failure) check() error {
+	if f.Peer < -1 || f.Peer >= job.NodesLimit {
+		return fmt.Errorf("peer %d", f.Peer)
+	}
+	if err := checkText("reason", f.Reason, textLimit); err != nil {
+		return err
+	}
+	return checkWork(f.Node, f.Job, f.Attempt, f.Rank)
+}
+
+func (s Start) check() error {
+	n := len(s.Plan.Nodes)
+	if n != len(s.Members) || n != s.Plan.Mesh.Size() || s.Rank < 0 || s.Rank >= n {
+		return fmt.Errorf("rank %d of %d nodes and %d members on a mesh of %d", s.Rank, n,
+			len(s.Members), s.Plan.Mesh.Size())
+	}
+	for i, m := range s.Members {
+		if m.Node != s.Plan.Nodes[i] {
+			return fmt.Errorf("rank %d is on node %.64q and on %.64q", i, s.Plan.Nodes[i], m.Node)
+		}
+	}
+	return checkWork(s.Plan.Nodes[s.Rank], s.Plan.Job, s.Plan.Attempt, s.Rank)
+}
+
+func (s Stop) check() error { return checkWork("any", s.Job, s.Attempt, 0) }

@@ -1,0 +1,129 @@
+package wire
+
+import (
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// NodeState is what a node is doing.
+type NodeState string
+
+// States of a node.
+const (
+	Idle NodeState = "idle"
+	Busy NodeState = "busy" // its rank runs, or a report of it is not acknowledged yet
+)
+
+// Registration introduces a node.
+type Registration struct {
+	Node         job.NodeID `json:"node"`  // new with every start of the process
+	Name         string     `json:"name"`  // for people; need not be unique
+	Start        string     `json:"start"` // id of the process's start, for the log
+	Model        job.Model  `json:"model"`
+	Device       string     `json:"device"` // such as "cpu (AVX-512)"
+	Threads      int        `json:"threads"`
+	Route        string     `json:"route"`                  // its data-plane server; may be empty
+	Capabilities []string   `json:"capabilities,omitempty"` // formats, as "mp4"; none: all
+	Work         Work       `json:"work,omitzero"`          // what it works on already
+}
+
+// Work names the rank that a node works on; zero: none.
+type Work struct {
+	Job     job.ID      `json:"job,omitempty"`
+	Attempt job.Attempt `json:"attempt,omitempty"`
+	Rank    int         `json:"rank,omitempty"`
+}
+
+// Welcome answers a Registration.
+type Welcome struct {
+	Accepted  bool          `json:"accepted"`
+	Reason    string        `json:"reason,omitempty"`      // of a refusal: one line
+	Final     bool          `json:"final,omitempty"`       // asking again is no use
+	Leader    string        `json:"leader,omitempty"`      // id of the coordinator
+	Interval  time.Duration `json:"interval_ns,omitempty"` // between heartbeats
+	LostAfter time.Duration `json:"lost_after_ns,omitempty"`
+	Routes    []string      `json:"routes,omitempty"` // data-plane servers of the other nodes
+	Stop      bool          `json:"stop,omitempty"`   // Work is of no use any more
+}
+
+// Heartbeat says that a node lives, and what it does.
+type Heartbeat struct {
+	Node  job.NodeID `json:"node"`
+	State NodeState  `json:"state"`
+	RSS   uint64     `json:"rss_bytes"`
+	Work  Work       `json:"work,omitzero"`
+	Stage job.Stage  `json:"stage,omitempty"`
+	Step  int        `json:"step,omitempty"` // done in the stage
+}
+
+// Pulse answers a Heartbeat. At most one of its flags is set.
+type Pulse struct {
+	Register bool `json:"register,omitempty"` // unknown here: register again
+	Stop     bool `json:"stop,omitempty"`     // the attempt is not live: stop at once
+	Cancel   bool `json:"cancel,omitempty"`   // stop at the next step boundary
+}
+
+// Goodbye takes a node out, before its process ends.
+type Goodbye struct {
+	Node job.NodeID `json:"node"`
+}
+
+// Member is a rank's node, as the other ranks see it.
+type Member struct {
+	Node  job.NodeID `json:"node"`
+	Name  string     `json:"name"`
+	Route string     `json:"route"`
+}
+
+// Start orders a node to run one rank of a plan.
+type Start struct {
+	Plan    job.Plan `json:"plan"`
+	Rank    int      `json:"rank"`
+	Members []Member `json:"members"` // by rank
+}
+
+// Stop orders a node to stop an attempt.
+type Stop struct {
+	Job      job.ID      `json:"job"`
+	Attempt  job.Attempt `json:"attempt"`
+	Boundary bool        `json:"boundary"` // at the next step boundary, and report; else at once
+	Reason   string      `json:"reason,omitempty"`
+}
+
+// Routes lists the data-plane servers of all nodes.
+type Routes struct {
+	Routes []string `json:"routes"`
+}
+
+// Report is rank 0's progress.
+type Report struct {
+	Node     job.NodeID   `json:"node"`
+	Progress job.Progress `json:"progress"`
+}
+
+// Completion is rank 0's last word, after it stored the objects.
+type Completion struct {
+	Node    job.NodeID  `json:"node"`
+	Job     job.ID      `json:"job"`
+	Attempt job.Attempt `json:"attempt"`
+	Result  job.Result  `json:"result"`
+}
+
+// Failure is a rank's last word when it could not finish, or stopped because it was told to.
+type Failure struct {
+	Node      job.NodeID  `json:"node"`
+	Job       job.ID      `json:"job"`
+	Attempt   job.Attempt `json:"attempt"`
+	Rank      int         `json:"rank"`
+	Cancelled bool        `json:"cancelled,omitempty"` // stopped at a step boundary, as ordered
+	Peer      int         `json:"peer"`                // the rank it blames; -1: none
+	Reason    string      `json:"reason"`
+}
+
+// Ack answers an order or a report.
+type Ack struct {
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty"` // why not: one line
+	Final  bool   `json:"final,omitempty"`  // sending it again is no use
+}

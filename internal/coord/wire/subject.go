@@ -1,0 +1,46 @@
+package wire
+
+import (
+	"fmt"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Subjects that the leader answers.
+const (
+	SubjectRegister  = "longtake.coord.register"  // Registration -> Welcome
+	SubjectHeartbeat = "longtake.coord.heartbeat" // Heartbeat -> Pulse
+	SubjectGoodbye   = "longtake.coord.goodbye"   // Goodbye -> Ack
+	SubjectProgress  = "longtake.coord.progress"  // Report, no answer
+	SubjectComplete  = "longtake.coord.complete"  // Completion -> Ack
+	SubjectFail      = "longtake.coord.fail"      // Failure -> Ack
+)
+
+// Bucket is the name of the object store that shards and coordinators share.
+const Bucket = "longtake-objects"
+
+// SubjectRoutes carries Routes to all nodes.
+const SubjectRoutes = "longtake.nodes.routes"
+
+// SubjectStart is where a node takes a Start order.
+func SubjectStart(id job.NodeID) string { return "longtake.node." + string(id) + ".start" }
+
+// SubjectStop is where a node takes a Stop order.
+func SubjectStop(id job.NodeID) string { return "longtake.node." + string(id) + ".stop" }
+
+// nameLimit bounds ids and names, in bytes.
+const nameLimit = 64
+
+// CheckNodeID reports whether id can be a token of a subject: 1 to 64 letters, digits, '-' or '_'.
+func CheckNodeID(id job.NodeID) error {
+	if id == "" || len(id) > nameLimit {
+		return fmt.Errorf("node id %.70q has %d bytes; allowed: 1 to %d", id, len(id), nameLimit)
+	}
+	for _, c := range []byte(id) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return fmt.Errorf("node id %q has %q; allowed: letters, digits, - and _", id, c)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package wire
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+func model() job.Model {
+	return job.Model{Name: "demo", Fingerprint: "f", Heads: 6, HeadDim: 32, Layers: 8,
+		Patch: [3]int{1, 2, 2}, LatentChannels: 16, TemporalScale: 4, SpatialScale: 8,
+		Defaults: job.Defaults{Width: 96, Height: 64, Frames: 33, Steps: 30, FPS: 16,
+			GuidanceScale: 4, FlowShift: 3}}
+}
+
+func plan() job.Plan {
+	return job.Plan{Job: "j", Attempt: 1, Mesh: job.Mesh{CFG: 1, Ulysses: 2},
+		Nodes: []job.NodeID{"a", "b"}}
+}
+
+func object() job.Object {
+	return job.Object{Name: "o", Size: 3, SHA256: strings.Repeat("0a", 32)}
+}
+
+func roundTrip[T any](t *testing.T, m T) {
+	t.Helper()
+	got, err := Decode[T](Encode(m))
+	if err != nil || !reflect.DeepEqual(got, m) {
+		t.Errorf("%+v, %v; want %+v", got, err, m)
+	}
+}
+
+func TestMessagesSurviveTheWire(t *testing.T) {
+	w := Work{Job: "j", Attempt: 1, Rank: 2}
+	roundTrip(t, Registration{Node: "n", Name: "a", Start: "s", Model: model(), Device: "cpu",
+		Threads: 2, Route: "nats-route://h:1", Capabilities: []string{"mp4"}, Work: w})
+	roundTrip(t, Welcome{Accepted: true, Interval: time.Second, Routes: []string{"r"}})
+	roundTrip(t, Heartbeat{Node: "n", State: Busy, RSS: 5, Work: w, Stage: job.StageText, Step: 3})
+	roundTrip(t, Pulse{Cancel: true})
+	roundTrip(t, Goodbye{Node: "n"})
+	roundTrip(t, Start{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"}, {Node: "b", Route: "r"}}})
+	roundTrip(t, Stop{Job: "j", Attempt: 1, Boundary: true, Reason: "why"})
+	roundTrip(t, Report{Node: "n", Progress: job.Progress{Job: "j", Attempt: 1, Total: 4, Done: 2,
+		Stage: job.StageDenoise, ETA: time.Second}})
+	roundTrip(t, Completion{Node: "n", Job: "j", Attempt: 1,
+		Result: job.Result{Video: object(), Latents: object()}})
+	roundTrip(t, Failure{Node: "n", Job: "j", Attempt: 1, Rank: 3, Peer: -1, Reason: "broke"})
+	roundTrip(t, Ack{OK: true})
+}
+
+func refused[T any](t *testing.T, what string, m T) {
+	t.Helper()
+	if _, err := Decode[T](Encode(m)); err == nil {
+		t.Errorf("%s is accepted", what)
+	}
+}
+
+func TestBrokenMessagesAreRefused(t *testing.T) {
+	long := strings.Repeat("x", textLimit+1)
+	refused(t, "a registration without an id", Registration{Name: "a", Model: model()})
+	refused(t, "an id with a dot", Registration{Node: "a.b", Model: model()})
+	refused(t, "an id with a wildcard", Registration{Node: ">", Model: model()})
+	refused(t, "a registration without a model", Registration{Node: "a"})
+	refused(t, "a long device", Registration{Node: "a", Device: long, Model: model()})
+	refused(t, "minus threads", Registration{Node: "a", Threads: -1, Model: model()})
+	refused(t, "work without an attempt", Registration{Node: "a", Model: model(), Work: Work{Job: "j"}})
+	refused(t, "no state", Heartbeat{Node: "a"})
+	refused(t, "a rank of -1", Heartbeat{Node: "a", State: Busy, Work: Work{"j", 1, -1}})
+	refused(t, "no stage", Report{Node: "a", Progress: job.Progress{Job: "j", Attempt: 1}})
+	refused(t, "more than all", Report{Node: "a", Progress: job.Progress{Job: "j", Attempt: 1,
+		Stage: job.StageText, Done: 2, Total: 1}})
+	refused(t, "no objects", Completion{Node: "a", Job: "j", Attempt: 1})
+	refused(t, "a long reason", Failure{Node: "a", Job: "j", Attempt: 1, Reason: long})
+	refused(t, "a peer of -2", Failure{Node: "a", Job: "j", Attempt: 1, Peer: -2})
+	refused(t, "a rank without a node", Start{Plan: plan(), Rank: 2, Members: make([]Member, 2)})
+	refused(t, "too few members", Start{Plan: plan()})
+	refused(t, "a stop for nothing", Stop{})
+	if _, err := Decode[Ack](make([]byte, MessageLimit+1)); err == nil {
+		t.Error("a message over the limit is accepted")
+	}
+}
+
+// FuzzDecode reads any bytes as every message: no panic, and what is accepted is accepted again.
+func FuzzDecode(f *testing.F) {
+	f.Add(Encode(Registration{Node: "n", Model: model()}))
+	f.Add(Encode(Start{Plan: plan(), Members: make([]Member, 2)}))
+	f.Add(Encode(Failure{Node: "n", Job: "j", Attempt: 1}))
+	f.Add([]byte(`{"node":"a","state":"busy"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		again[Registration](t, data)
+		again[Heartbeat](t, data)
+		again[Report](t, data)
+		again[Completion](t, data)
+		again[Failure](t, data)
+		again[Start](t, data)
+		again[Stop](t, data)
+	})
+}
+
+func again[T any](t *testing.T, data []byte) {
+	m, err := Decode[T](data)
+	if err != nil {
+		return
+	}
+	out, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) > MessageLimit {
+		return // escapes can make it longer
+	}
+	if _, err := Decode[T](out); err != nil {
+		t.Fatalf("%s is accepted once only: %v", data, err)
+	}
+}

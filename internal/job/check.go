@@ -1,0 +1,246 @@
+package job
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits of a request.
+const (
+	PromptLimit  = 32768 // bytes
+	SizeLimit    = 4096  // pixels of width or height
+	FramesLimit  = 1 << 20
+	StepsLimit   = 1000
+	FPSLimit     = 120
+	ShardsLimit  = NodesLimit
+	ThreadsLimit = 1024
+	KeyLimit     = 256     // bytes
+	seedLimit    = 1 << 63 // exclusive
+	scaleLimit   = 100.0   // of guidance_scale and flow_shift
+)
+
+// FieldError says which field of a request is wrong; its text is one line for the client.
+type FieldError struct {
+	Field   string // as in JSON, such as "num_frames"
+	Value   string
+	Allowed string // what would do, such as "4k+1 frames; the nearest are 29 and 33"
+}
+
+// Error implements error.
+func (e *FieldError) Error() string {
+	return fmt.Sprintf("%s is %s; allowed: %s", e.Field, e.Value, e.Allowed)
+}
+
+// Resolve fills r's gaps with m's defaults (a nil Seed becomes 0) and checks every field. The
+// first one that is wrong comes back as a *FieldError. meshes judges a mesh that r asks for
+// (the planner's Check); nil skips it.
+func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
+	s := m.fill(r)
+	checks := []func(Spec) error{
+		m.checkTexts, m.checkSize, m.checkFrames, checkNumbers, checkNames, checkShards,
+	}
+	for _, check := range checks {
+		if err := check(s); err != nil {
+			return Spec{}, err
+		}
+	}
+	if len(r.Key) > KeyLimit {
+		return Spec{}, &FieldError{"key", number(len(r.Key)) + " bytes", "up to 256 bytes"}
+	}
+	if s.Mesh != (Mesh{}) && meshes != nil {
+		if err := meshes(s, s.Mesh); err != nil {
+			return Spec{}, &FieldError{"mesh", meshText(s.Mesh), err.Error()}
+		}
+	}
+	return s, nil
+}
+
+func (m Model) fill(r Request) Spec {
+	d := m.Defaults
+	return Spec{
+		Model: or(r.Model, m.Name), Prompt: r.Prompt, NegativePrompt: r.NegativePrompt,
+		Width: at(r.Width, d.Width), Height: at(r.Height, d.Height),
+		Frames: at(r.Frames, d.Frames), FPS: at(r.FPS, d.FPS), Steps: at(r.Steps, d.Steps),
+		GuidanceScale: at(r.GuidanceScale, d.GuidanceScale),
+		FlowShift:     at(r.FlowShift, d.FlowShift),
+		Scheduler:     or(r.Scheduler, or(d.Scheduler, "unipc")),
+		Seed:          at(r.Seed, 0), DType: or(r.DType, "fp32"), Format: or(r.Format, "webm"),
+		Shards: r.Shards, Mesh: r.Mesh, Threads: r.Threads,
+	}
+}
+
+func (m Model) checkTexts(s Spec) error {
+	if s.Model != m.Name {
+		return &FieldError{"model", quote(s.Model), quote(m.Name)}
+	}
+	for _, p := range [][2]string{{"prompt", s.Prompt}, {"negative_prompt", s.NegativePrompt}} {
+		if len(p[1]) > PromptLimit {
+			return &FieldError{p[0], number(len(p[1])) + " bytes", "up to 32768 bytes"}
+		}
+		if !utf8.ValidString(p[1]) {
+			return &FieldError{p[0], "not UTF-8", "valid UTF-8"}
+		}
+	}
+	return nil
+}
+
+func (m Model) checkSize(s Spec) error {
+	w := m.checkSide("width", s.Width, m.SpatialScale*m.Patch[2])
+	if w != nil {
+		return w
+	}
+	return m.checkSide("height", s.Height, m.SpatialScale*m.Patch[1])
+}
+
+func (m Model) checkSide(field string, v, unit int) error {
+	top := SizeLimit - SizeLimit%unit
+	if m.MaxPositions > 0 {
+		top = min(top, m.MaxPositions*unit)
+	}
+	if v >= unit && v <= top && v%unit == 0 {
+		return nil
+	}
+	allowed := fmt.Sprintf("a multiple of %d from %d to %d", unit, unit, top)
+	if v > unit && v < top {
+		allowed += fmt.Sprintf(", nearest %d and %d", v-v%unit, v-v%unit+unit)
+	}
+	return &FieldError{field, number(v), allowed}
+}
+
+// checkFrames wants temporalScale·k+1 frames, whose latent the patches tile, within the limits.
+func (m Model) checkFrames(s Spec) error {
+	top := FramesLimit
+	if m.Defaults.MaxFrames > 0 {
+		top = min(top, m.Defaults.MaxFrames)
+	}
+	scale, pt := m.TemporalScale, m.Patch[0]
+	if m.MaxPositions > 0 {
+		top = min(top, (m.MaxPositions*pt-1)*scale+1)
+	}
+	if s.Frames < 1 || s.Frames > top || (s.Frames-1)%scale != 0 {
+		return &FieldError{"num_frames", number(s.Frames), m.framesAllowed(s.Frames, top)}
+	}
+	if t := (s.Frames-1)/scale + 1; t%pt != 0 {
+		return &FieldError{"num_frames", number(s.Frames),
+			fmt.Sprintf("counts whose %d latent frames divide by %d", t, pt)}
+	}
+	if n := m.Tokens(s.Frames, s.Height, s.Width); m.MaxTokens > 0 && n > m.MaxTokens {
+		return &FieldError{"num_frames x size", fmt.Sprintf("%d tokens", n),
+			fmt.Sprintf("up to %d tokens, so fewer frames or a smaller size", m.MaxTokens)}
+	}
+	return nil
+}
+
+func (m Model) framesAllowed(v, top int) string {
+	scale := m.TemporalScale
+	text := fmt.Sprintf("%dk+1 from 1 to %d", scale, top)
+	if v <= 1 || v >= top {
+		return text
+	}
+	low := v - (v-1)%scale
+	if low+scale > top {
+		return text + fmt.Sprintf(", nearest %d", low)
+	}
+	return text + fmt.Sprintf(", nearest %d and %d", low, low+scale)
+}
+
+func checkNumbers(s Spec) error {
+	ints := []struct {
+		field   string
+		v, a, b int
+	}{
+		{"num_inference_steps", s.Steps, 1, StepsLimit},
+		{"fps", s.FPS, 1, FPSLimit},
+		{"threads", s.Threads, 0, ThreadsLimit},
+		{"shards", s.Shards, 0, ShardsLimit},
+	}
+	for _, c := range ints {
+		if c.v < c.a || c.v > c.b {
+			return &FieldError{c.field, number(c.v), fmt.Sprintf("%d to %d", c.a, c.b)}
+		}
+	}
+	if g := s.GuidanceScale; !(g >= 0 && g <= scaleLimit) {
+		return &FieldError{"guidance_scale", fmt.Sprint(g), "0 to 100"}
+	}
+	if f := s.FlowShift; !(f > 0 && f <= scaleLimit) {
+		return &FieldError{"flow_shift", fmt.Sprint(f), "above 0, up to 100"}
+	}
+	if s.Seed >= seedLimit {
+		return &FieldError{"seed", fmt.Sprint(s.Seed), fmt.Sprintf("0 to %d", int64(math.MaxInt64))}
+	}
+	return nil
+}
+
+func checkNames(s Spec) error {
+	sets := []struct {
+		field, v string
+		allowed  []string
+	}{
+		{"scheduler", s.Scheduler, []string{"unipc", "euler"}},
+		{"dtype", s.DType, []string{"fp32"}},
+		{"format", s.Format, []string{"webm", "mp4", "png"}},
+	}
+	for _, c := range sets {
+		found := false
+		for _, a := range c.allowed {
+			found = found || a == c.v
+		}
+		if !found {
+			return &FieldError{c.field, quote(c.v), strings.Join(c.allowed, ", ")}
+		}
+	}
+	return nil
+}
+
+// checkShards wants a mesh of positive counts that agrees with the number of shards.
+func checkShards(s Spec) error {
+	m := s.Mesh
+	if m == (Mesh{}) {
+		return nil
+	}
+	if m.CFG < 1 || m.CFG > 2 || m.Ulysses < 1 || m.Ulysses > ShardsLimit/m.CFG {
+		return &FieldError{"mesh", meshText(m), "cfg 1 or 2, ulysses from 1, 1024 ranks at most"}
+	}
+	if s.Shards != 0 && s.Shards != m.Size() {
+		return &FieldError{"shards", number(s.Shards),
+			fmt.Sprintf("%d, the size of mesh %s, or leave it out", m.Size(), meshText(m))}
+	}
+	if m.CFG == 2 && !s.Guided() {
+		return &FieldError{"mesh", meshText(m), "cfg=1 unless guidance_scale is above 1"}
+	}
+	return nil
+}
+
+func meshText(m Mesh) string { return fmt.Sprintf("cfg=%d,ulysses=%d", m.CFG, m.Ulysses) }
+
+func number(v int) string { return fmt.Sprint(v) }
+
+// quote shows at most 64 bytes of what a client sent.
+func quote(s string) string { return fmt.Sprintf("%q", s[:min(len(s), 64)]) }
+
+func or(v, otherwise string) string {
+	if v == "" {
+		return otherwise
+	}
+	return v
+}
+
+func at[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
+
+// Check reports whether o can name stored bytes: a name, a size, a SHA-256 in lower-case hex.
+func (o Object) Check() error {
+	if o.Name == "" || len(o.Name) > 256 || o.Size < 0 {
+		return fmt.Errorf("object %.64q of %d bytes", o.Name, o.Size)
+	}
+	if len(o.SHA256) != 64 || strings.Trim(o.SHA256, "0123456789abcdef") != "" {
+		return fmt.Errorf("object %.64q: SHA-256 %.70q is not 64 hex digits", o.Name, o.SHA256)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package job
+
+import "time"
+
+// ID names a job for its whole life, for instance "video_01j...".
+type ID string
+
+// NodeID names a registered shard process; a process that starts again has a new one.
+type NodeID string
+
+// Attempt numbers the placements of a job, from 1; it fences every message.
+type Attempt uint32
+
+// Spec is what was asked for, after defaults were filled in and every field was checked.
+type Spec struct {
+	Model          string  `json:"model"`
+	Prompt         string  `json:"prompt"`
+	NegativePrompt string  `json:"negative_prompt,omitempty"`
+	Width          int     `json:"width"`
+	Height         int     `json:"height"`
+	Frames         int     `json:"num_frames"`
+	FPS            int     `json:"fps"`
+	Steps          int     `json:"num_inference_steps"`
+	GuidanceScale  float64 `json:"guidance_scale"`
+	FlowShift      float64 `json:"flow_shift"`
+	Scheduler      string  `json:"scheduler"` // "unipc" or "euler"
+	Seed           uint64  `json:"seed"`
+	DType          string  `json:"dtype"`             // "fp32"
+	Format         string  `json:"format"`            // "webm", "mp4" or "png" (a zip of frames)
+	Shards         int     `json:"shards,omitempty"`  // 0: as many as pay
+	Mesh           Mesh    `json:"mesh,omitzero"`     // zero: the planner's choice
+	Threads        int     `json:"threads,omitempty"` // per shard; 0: the shard's own setting
+}
+
+// Guided reports whether each step needs the unconditional branch too (as diffusers: scale > 1).
+func (s Spec) Guided() bool { return s.GuidanceScale > 1 }
+
+// Mesh arranges a job's ranks: rank = cfg·Ulysses + ulysses.
+type Mesh struct {
+	CFG     int `json:"cfg"`
+	Ulysses int `json:"ulysses"`
+}
+
+// Size returns the number of ranks.
+func (m Mesh) Size() int { return m.CFG * m.Ulysses }
+
+// Plan is one attempt's placement: Nodes[r] runs rank r.
+type Plan struct {
+	Job     ID       `json:"job"`
+	Attempt Attempt  `json:"attempt"`
+	Spec    Spec     `json:"spec"`
+	Mesh    Mesh     `json:"mesh"`
+	Nodes   []NodeID `json:"nodes"`
+}
+
+// State is where a job stands.
+type State string
+
+// States of a job; the last three are final.
+const (
+	Queued    State = "queued"
+	Running   State = "running"
+	Completed State = "completed"
+	Failed    State = "failed"
+	Cancelled State = "cancelled"
+)
+
+// Final reports whether a job in this state never changes again.
+func (s State) Final() bool { return s == Completed || s == Failed || s == Cancelled }
+
+// Stage is the part of the work a running job is in.
+type Stage string
+
+// Stages in their order.
+const (
+	StageText    Stage = "text"
+	StageDenoise Stage = "denoise"
+	StageDecode  Stage = "decode"
+	StageEncode  Stage = "encode"
+)
+
+// Progress is a running job's report; it never goes through Raft.
+type Progress struct {
+	Job     ID            `json:"job"`
+	Attempt Attempt       `json:"attempt"`
+	Stage   Stage         `json:"stage"`
+	Done    int           `json:"done"`  // steps or frames done in this stage
+	Total   int           `json:"total"` // steps or frames of this stage
+	ETA     time.Duration `json:"eta_ns,omitempty"`
+}
+
+// Object points to stored bytes.
+type Object struct {
+	Name   string `json:"name"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"` // lower-case hex
+}
+
+// Result is what a completed job leaves behind.
+type Result struct {
+	Video          Object             `json:"video"`
+	Latents        Object             `json:"latents"`        // safetensors, `latents` F32 [1,C,T,h,w]
+	LatentsSHA256  string             `json:"latents_sha256"` // of the raw float32 bytes
+	ContentType    string             `json:"content_type"`
+	Seconds        map[Stage]float64  `json:"seconds"`
+	StepSeconds    float64            `json:"step_seconds"`    // median denoising step
+	BytesExchanged uint64             `json:"bytes_exchanged"` // sum over ranks, sent
+	Retransmits    uint64             `json:"retransmits"`
+	Notices        []string           `json:"notices,omitempty"` // e.g. prompt cut at 512 tokens
+	Extra          map[string]float64 `json:"extra,omitempty"`
+}

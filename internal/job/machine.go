@@ -1,0 +1,156 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Errors of transitions; every error below wraps one of them.
+var (
+	ErrTransition = errors.New("not possible in this state")
+	ErrStale      = errors.New("of another attempt")
+)
+
+// Limits on what is kept of a job.
+const (
+	ErrorLimit = 2048 // bytes of Record.Error
+	NodesLimit = 1024 // ranks of a plan
+)
+
+// New returns a queued job.
+func New(id ID, key string, s Spec, now time.Time) Record {
+	return Record{ID: id, Key: key, Spec: s, State: Queued, Created: now}
+}
+
+// Place starts the next attempt of a queued job on the nodes of p.
+func (r Record) Place(p Plan, now time.Time) (Record, error) {
+	switch {
+	case r.State != Queued:
+		return r, r.refuse("place")
+	case p.Attempt != r.Attempt+1:
+		return r, fmt.Errorf("cannot place job %s: a plan %w: %d, the next is %d", r.ID, ErrStale,
+			p.Attempt, r.Attempt+1)
+	}
+	if err := p.check(r); err != nil {
+		return r, fmt.Errorf("cannot place job %s: %w", r.ID, err)
+	}
+	r.State, r.Attempt, r.Plan = Running, p.Attempt, p
+	if r.Started.IsZero() {
+		r.Started = now
+	}
+	return r, nil
+}
+
+// check reports whether the plan is one for r.
+func (p Plan) check(r Record) error {
+	n := len(p.Nodes)
+	switch {
+	case p.Job != r.ID:
+		return fmt.Errorf("the plan is for job %s", p.Job)
+	case p.Spec != r.Spec:
+		return errors.New("the plan has another spec")
+	case n == 0 || n > NodesLimit || p.Mesh.CFG < 1 || p.Mesh.Ulysses < 1 || p.Mesh.Size() != n:
+		return fmt.Errorf("a mesh cfg=%d,ulysses=%d on %d nodes", p.Mesh.CFG, p.Mesh.Ulysses, n)
+	}
+	seen := make(map[NodeID]bool, n)
+	for _, id := range p.Nodes {
+		if id == "" || seen[id] {
+			return fmt.Errorf("node %q holds two ranks or has no name", id)
+		}
+		seen[id] = true
+	}
+	return nil
+}
+
+// Complete ends the running attempt a with its result. A repeat for the attempt that completed the
+// job changes nothing.
+func (r Record) Complete(a Attempt, res Result, now time.Time) (Record, error) {
+	if r.State == Completed && r.Attempt == a {
+		return r, nil
+	}
+	if err := r.live("complete", a); err != nil {
+		return r, err
+	}
+	r.Result = res
+	return r.end(Completed, now), nil
+}
+
+// Fail ends the running attempt a, or a job that waits for its first one (a is 0), for a reason. If
+// a cancel was asked for, the job ends as cancelled. A repeat changes nothing.
+func (r Record) Fail(a Attempt, reason string, now time.Time) (Record, error) {
+	if r.State == Failed && r.Attempt == a {
+		return r, nil
+	}
+	if r.State != Queued || r.Attempt != a {
+		if err := r.live("fail", a); err != nil {
+			return r, err
+		}
+	}
+	r.Error = strings.ToValidUTF8(reason[:min(len(reason), ErrorLimit)], "")
+	if r.CancelRequested {
+		return r.end(Cancelled, now), nil
+	}
+	return r.end(Failed, now), nil
+}
+
+// RequestCancel ends a queued job and marks a running one, whose shards then stop at a step
+// boundary. On a cancelled job, or a second time, it changes nothing.
+func (r Record) RequestCancel(now time.Time) (Record, error) {
+	switch r.State {
+	case Queued:
+		return r.end(Cancelled, now), nil
+	case Running:
+		r.CancelRequested = true
+		return r, nil
+	case Cancelled:
+		return r, nil
+	}
+	return r, r.refuse("cancel")
+}
+
+// ConfirmCancel ends the running attempt a, which stopped because a cancel was asked for. A repeat
+// changes nothing.
+func (r Record) ConfirmCancel(a Attempt, now time.Time) (Record, error) {
+	if r.State == Cancelled && r.Attempt == a {
+		return r, nil
+	}
+	if err := r.live("end the cancelled", a); err != nil {
+		return r, err
+	}
+	if !r.CancelRequested {
+		return r, fmt.Errorf("cannot end job %s as cancelled: nobody asked for it: %w", r.ID,
+			ErrTransition)
+	}
+	return r.end(Cancelled, now), nil
+}
+
+// Delete reports whether the job may be forgotten: only a final one.
+func (r Record) Delete() error {
+	if !r.State.Final() {
+		return r.refuse("delete")
+	}
+	return nil
+}
+
+// live checks that attempt a is the one that runs.
+func (r Record) live(verb string, a Attempt) error {
+	switch {
+	case r.State != Running:
+		return r.refuse(verb)
+	case r.Attempt != a:
+		return fmt.Errorf("cannot %s job %s: a message %w: %d, %d runs", verb, r.ID, ErrStale,
+			a, r.Attempt)
+	}
+	return nil
+}
+
+func (r Record) refuse(verb string) error {
+	return fmt.Errorf("cannot %s job %s: it is %s: %w", verb, r.ID, r.State, ErrTransition)
+}
+
+func (r Record) end(s State, now time.Time) Record {
+	r.State, r.Finished = s, now
+	return r
+}

@@ -1,0 +1,179 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func planOf(r Record, a Attempt, nodes int) Plan {
+	p := Plan{Job: r.ID, Attempt: a, Spec: r.Spec, Mesh: Mesh{CFG: 1, Ulysses: nodes}}
+	for i := range nodes {
+		p.Nodes = append(p.Nodes, NodeID(fmt.Sprintf("n%d", i)))
+	}
+	return p
+}
+
+// at returns a job in each state, in its first attempt where it has one.
+func jobIn(t testing.TB, s State) Record {
+	t.Helper()
+	must := func(r Record, err error) Record {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r := New("j", "", Spec{Prompt: "p"}, now)
+	if s == Queued {
+		return r
+	}
+	r = must(r.Place(planOf(r, 1, 2), now))
+	switch s {
+	case Completed:
+		return must(r.Complete(1, Result{}, now))
+	case Failed:
+		return must(r.Fail(1, "broke", now))
+	case Cancelled:
+		return must(must(r.RequestCancel(now)).ConfirmCancel(1, now))
+	}
+	return r
+}
+
+func TestTransitionsPerState(t *testing.T) {
+	moves := map[string]func(Record) (Record, error){
+		"place":     func(r Record) (Record, error) { return r.Place(planOf(r, r.Attempt+1, 2), now) },
+		"complete":  func(r Record) (Record, error) { return r.Complete(1, Result{}, now) },
+		"fail":      func(r Record) (Record, error) { return r.Fail(1, "x", now) },
+		"cancel":    func(r Record) (Record, error) { return r.RequestCancel(now) },
+		"cancelled": func(r Record) (Record, error) { return r.ConfirmCancel(1, now) },
+		"delete":    func(r Record) (Record, error) { return r, r.Delete() },
+	}
+	// To what state each move leads; those not listed are refused.
+	allowed := map[State]map[string]State{
+		Queued:    {"place": Running, "cancel": Cancelled},
+		Running:   {"complete": Completed, "fail": Failed, "cancel": Running},
+		Completed: {"complete": Completed, "delete": Completed},
+		Failed:    {"fail": Failed, "delete": Failed},
+		Cancelled: {"cancel": Cancelled, "cancelled": Cancelled, "delete": Cancelled},
+	}
+	for from, want := range allowed {
+		for name, move := range moves {
+			before := jobIn(t, from)
+			got, err := move(before)
+			to, ok := want[name]
+			switch {
+			case ok && (err != nil || got.State != to):
+				t.Errorf("%s a %s job: %s, %v; want %s", name, from, got.State, err, to)
+			case !ok && !errors.Is(err, ErrTransition):
+				t.Errorf("%s a %s job: %v; want ErrTransition", name, from, err)
+			case !ok && got.State != from:
+				t.Errorf("a refused %s left a %s job %s", name, from, got.State)
+			}
+		}
+	}
+}
+
+func TestStaleAttemptsChangeNothing(t *testing.T) {
+	r := jobIn(t, Running)
+	for _, a := range []Attempt{0, 2} {
+		for name, err := range map[string]error{
+			"complete": second(r.Complete(a, Result{}, now)), "fail": second(r.Fail(a, "x", now)),
+			"cancelled": second(r.ConfirmCancel(a, now)),
+		} {
+			if !errors.Is(err, ErrStale) {
+				t.Errorf("%s of attempt %d: %v; want ErrStale", name, a, err)
+			}
+		}
+	}
+	q := jobIn(t, Queued)
+	for _, a := range []Attempt{0, 2, 9} {
+		if _, err := q.Place(planOf(q, a, 1), now); !errors.Is(err, ErrStale) {
+			t.Errorf("place attempt %d: %v", a, err)
+		}
+	}
+}
+
+func second(_ Record, err error) error { return err }
+
+func TestBrokenPlansAreRefused(t *testing.T) {
+	q := jobIn(t, Queued)
+	for name, spoil := range map[string]func(*Plan){
+		"other job":   func(p *Plan) { p.Job = "k" },
+		"other spec":  func(p *Plan) { p.Spec.Prompt = "q" },
+		"no nodes":    func(p *Plan) { p.Nodes = nil },
+		"wrong mesh":  func(p *Plan) { p.Mesh.CFG = 2 },
+		"minus mesh":  func(p *Plan) { p.Mesh = Mesh{-1, -2} },
+		"node twice":  func(p *Plan) { p.Nodes[1] = p.Nodes[0] },
+		"no name":     func(p *Plan) { p.Nodes[1] = "" },
+		"wide a mesh": func(p *Plan) { p.Mesh = Mesh{1, 3} },
+	} {
+		p := planOf(q, 1, 2)
+		spoil(&p)
+		if r, err := q.Place(p, now); err == nil || r.State != Queued {
+			t.Errorf("%s: %v, %s", name, err, r.State)
+		}
+	}
+}
+
+func TestFailureAfterCancelEndsAsCancelled(t *testing.T) {
+	r, err := jobIn(t, Running).RequestCancel(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err = r.Fail(1, "a peer went away", now)
+	if err != nil || r.State != Cancelled || r.Error == "" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+}
+
+// TestMachineInvariants runs random commands: final states stay, attempts only grow, by one, and
+// a refused command changes nothing.
+func TestMachineInvariants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := New("j", "", Spec{}, now)
+		for range rapid.IntRange(1, 30).Draw(t, "n") {
+			a := Attempt(rapid.IntRange(0, 3).Draw(t, "attempt"))
+			before := r
+			after, err := step(rapid.IntRange(0, 4).Draw(t, "move"), r, a)
+			checkStep(t, before, after, err)
+			r = after
+		}
+	})
+}
+
+func step(move int, r Record, a Attempt) (Record, error) {
+	switch move {
+	case 0:
+		return r.Place(planOf(r, a, 1+int(a)), now)
+	case 1:
+		return r.Complete(a, Result{ContentType: "x"}, now)
+	case 2:
+		return r.Fail(a, "x", now)
+	case 3:
+		return r.RequestCancel(now)
+	}
+	return r.ConfirmCancel(a, now)
+}
+
+func checkStep(t *rapid.T, before, after Record, err error) {
+	same := fmt.Sprintf("%+v", before) == fmt.Sprintf("%+v", after)
+	switch {
+	case err != nil && !same:
+		t.Fatalf("a refused command changed %+v to %+v", before, after)
+	case before.State.Final() && !same:
+		t.Fatalf("a final job changed from %+v to %+v", before, after)
+	case after.Attempt < before.Attempt || after.Attempt > before.Attempt+1:
+		t.Fatalf("attempt %d became %d", before.Attempt, after.Attempt)
+	case after.Attempt != before.Attempt && before.State != Queued:
+		t.Fatalf("a second live attempt of a %s job", before.State)
+	case after.State.Final() != !after.Finished.IsZero():
+		t.Fatalf("%s, finished %v", after.State, after.Finished)
+	case after.State == Running && after.Plan.Attempt != after.Attempt:
+		t.Fatalf("attempt %d runs plan %d", after.Attempt, after.Plan.Attempt)
+	}
+}

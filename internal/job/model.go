@@ -1,0 +1,71 @@
+package job
+
+import (
+	"fmt"
+	"unicode/utf8"
+)
+
+// Model is what the control plane knows about the model that its shards hold: enough to check a
+// request and to plan its mesh.
+type Model struct {
+	Name           string   `json:"name"`
+	Fingerprint    string   `json:"fingerprint"` // equal on nodes that hold the same weights
+	Heads          int      `json:"heads"`
+	HeadDim        int      `json:"head_dim"`
+	Layers         int      `json:"layers"`
+	Patch          [3]int   `json:"patch"` // latent frames, rows and columns of one token
+	LatentChannels int      `json:"latent_channels"`
+	TemporalScale  int      `json:"temporal_scale"` // frames for each latent frame after the first
+	SpatialScale   int      `json:"spatial_scale"`  // pixels for each latent row or column
+	MaxTokens      int      `json:"max_tokens"`     // of one clip; 0: no limit
+	MaxPositions   int      `json:"max_positions"`  // of tokens on each axis; 0: no limit
+	Defaults       Defaults `json:"defaults"`
+}
+
+// Defaults are what a request that leaves fields out gets.
+type Defaults struct {
+	Width         int     `json:"width"`
+	Height        int     `json:"height"`
+	Frames        int     `json:"frames"`
+	MaxFrames     int     `json:"max_frames"` // 0: no limit beyond MaxTokens
+	Steps         int     `json:"steps"`
+	FPS           int     `json:"fps"`
+	GuidanceScale float64 `json:"guidance_scale"`
+	FlowShift     float64 `json:"flow_shift"`
+	Scheduler     string  `json:"scheduler"`
+}
+
+// Tokens returns the length of the transformer's sequence for a clip of this size.
+func (m Model) Tokens(frames, height, width int) int {
+	t := ((frames-1)/m.TemporalScale + 1) / m.Patch[0]
+	return t * (height / m.SpatialScale / m.Patch[1]) * (width / m.SpatialScale / m.Patch[2])
+}
+
+// Check reports whether m, which came from a shard, can be worked with: positive sizes of sane
+// magnitude, and defaults that are a valid request.
+func (m Model) Check() error {
+	const limit = 1 << 20
+	if m.Name == "" || len(m.Name) > 256 || m.Fingerprint == "" || len(m.Fingerprint) > 128 {
+		return fmt.Errorf("model %.64q, fingerprint %.64q; allowed: 1 to 256 and 128 bytes", m.Name,
+			m.Fingerprint)
+	}
+	if !utf8.ValidString(m.Name) || !utf8.ValidString(m.Fingerprint) {
+		return fmt.Errorf("model %q: the name or fingerprint is not UTF-8", m.Name)
+	}
+	sizes := []int{m.Heads, m.HeadDim, m.Layers, m.Patch[0], m.Patch[1], m.Patch[2],
+		m.LatentChannels, m.TemporalScale, m.SpatialScale}
+	for _, v := range sizes {
+		if v < 1 || v > limit {
+			return fmt.Errorf("model %q has a size of %d in %v; allowed: 1 to %d", m.Name, v, sizes,
+				limit)
+		}
+	}
+	if min(m.MaxTokens, m.MaxPositions, m.Defaults.MaxFrames) < 0 {
+		return fmt.Errorf("model %q: max_tokens %d, max_positions %d, max_frames %d; allowed: from 0",
+			m.Name, m.MaxTokens, m.MaxPositions, m.Defaults.MaxFrames)
+	}
+	if _, err := m.Resolve(Request{}, nil); err != nil {
+		return fmt.Errorf("model %q has defaults that do not work: %w", m.Name, err)
+	}
+	return nil
+}

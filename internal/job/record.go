@@ -1,0 +1,20 @@
+package job
+
+import "time"
+
+// Record is all that is decided about one job; it is what Raft replicates. Its transitions return
+// a changed copy and never write through the receiver.
+type Record struct {
+	ID              ID        `json:"id"`
+	Key             string    `json:"key,omitempty"` // the request's, for repeated creates
+	Spec            Spec      `json:"spec"`
+	State           State     `json:"state"`
+	Attempt         Attempt   `json:"attempt"` // of the latest placement; 0 before the first
+	Plan            Plan      `json:"plan,omitzero"`
+	Created         time.Time `json:"created"`
+	Started         time.Time `json:"started,omitzero"`  // of the first placement
+	Finished        time.Time `json:"finished,omitzero"` // when it became final
+	CancelRequested bool      `json:"cancel_requested,omitempty"`
+	Error           string    `json:"error,omitempty"` // why it failed
+	Result          Result    `json:"result,omitzero"`
+}

@@ -1,0 +1,25 @@
+package job
+
+// Request is what a client asks for; nil and empty fields take the model's defaults.
+type Request struct {
+	Model          string   `json:"model,omitempty"` // empty or the served model's name
+	Prompt         string   `json:"prompt"`
+	NegativePrompt string   `json:"negative_prompt,omitempty"`
+	Width          *int     `json:"width,omitempty"`
+	Height         *int     `json:"height,omitempty"`
+	Frames         *int     `json:"num_frames,omitempty"`
+	FPS            *int     `json:"fps,omitempty"`
+	Steps          *int     `json:"num_inference_steps,omitempty"`
+	GuidanceScale  *float64 `json:"guidance_scale,omitempty"`
+	FlowShift      *float64 `json:"flow_shift,omitempty"`
+	Scheduler      string   `json:"scheduler,omitempty"`
+	Seed           *uint64  `json:"seed,omitempty"` // nil: the coordinator draws one
+	DType          string   `json:"dtype,omitempty"`
+	Format         string   `json:"format,omitempty"`
+	Shards         int      `json:"shards,omitempty"`  // 0: as many as pay
+	Mesh           Mesh     `json:"mesh,omitzero"`     // zero: the planner's choice
+	Threads        int      `json:"threads,omitempty"` // per shard; 0: the shard's own setting
+
+	// Key makes a repeated create return the first one's job; empty: no such check.
+	Key string `json:"key,omitempty"`
+}
