@@ -2,7 +2,7 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/longtake/longtake/internal/cli.Version=$(VERSION)
-FUZZ    ?= 3s
+FUZZ    ?= 5000x
 export CGO_ENABLED = 0
 
 .PHONY: help build demo test test-race test-long fuzz lint bench-cpu picture golden clean
@@ -16,7 +16,7 @@ build: ## static binaries in bin/: longtake, coordinator, shard
 demo: build ## build and write demo.webm with the shipped model, over two shards
 	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --shards 2 -o demo.webm
 
-test: ## vet, every test, the race detector where goroutines live, a few seconds of each fuzz target
+test: ## vet, every test, the race detector where goroutines live, a few thousand inputs to each fuzz target
 	$(GO) vet ./...
 	GOARCH=arm64 $(GO) vet ./...
 	$(GO) test ./...
@@ -30,7 +30,7 @@ test-race: ## every package under the race detector (needs a C compiler)
 test-long: ## tests that take minutes: whole clips, many jobs, memory over time
 	LONGTAKE_LONG=1 $(GO) test -timeout 60m ./...
 
-fuzz: ## every fuzz target for $(FUZZ)
+fuzz: ## every fuzz target, $(FUZZ) inputs each (or a time, as FUZZ=1m)
 	@set -e; for pkg in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz' || true); do \
 	    echo "fuzz $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) -fuzzminimizetime 1x $$pkg >/tmp/fuzz.$$$$ 2>&1 \
