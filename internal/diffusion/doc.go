@@ -1,0 +1,7 @@
+// Package diffusion turns noise into a latent: the noise of torch's CPU generator, the schedulers
+// of Wan (UniPC and the flow-matching Euler scheduler of diffusers), classifier-free guidance and
+// the denoising loop.
+//
+// A rank holds only its own tokens of the latent. Everything here works element by element and
+// rounds every operation to float32, so the latents are the same bytes however they are cut.
+package diffusion

@@ -1,0 +1,46 @@
+package diffusion
+
+// euler is FlowMatchEulerDiscreteScheduler of diffusers.
+type euler struct {
+	progress
+	timesteps []float32
+	sigmas    []float32 // [steps + 1], the last one 0
+}
+
+func newEuler(steps int, shift float64, cfg SchedulerConfig) *euler {
+	train := float64(cfg.TrainTimesteps)
+	lowest, highest := shiftedEnds(float32(shift), float32(shift-1), float32(train))
+	levels := linspace(float64(highest)*train, float64(lowest)*train, steps)
+	for i := range levels {
+		levels[i] /= train
+	}
+	shifted(levels, shift)
+	e := &euler{timesteps: make([]float32, steps), sigmas: make([]float32, steps+1)}
+	for i, s := range levels {
+		e.sigmas[i] = float32(s)
+		e.timesteps[i] = e.sigmas[i] * float32(train)
+	}
+	return e
+}
+
+// shiftedEnds returns the lowest and the highest noise level of training, already shifted once:
+// the constructor shifts in float32, and set_timesteps shifts the levels between them again.
+func shiftedEnds(shift, less, train float32) (lowest, highest float32) {
+	f := func(s float32) float32 { return float32(shift*s) / (1 + float32(less*s)) }
+	return f(1 / train), f(1)
+}
+
+// Timesteps implements Scheduler.
+func (e *euler) Timesteps() []float32 { return e.timesteps }
+
+// Step implements Scheduler: x += (σ' - σ)·v.
+func (e *euler) Step(i int, x, v []float32) error {
+	if err := e.check(i, len(e.timesteps), x, v); err != nil {
+		return err
+	}
+	dt := e.sigmas[i+1] - e.sigmas[i]
+	for k := range x {
+		x[k] += float32(dt * v[k])
+	}
+	return nil
+}

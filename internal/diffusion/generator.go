@@ -1,0 +1,135 @@
+package diffusion
+
+import "math"
+
+// The constants of MT19937 (Matsumoto & Nishimura 1998).
+const (
+	twisterWords = 624
+	twisterShift = 397
+	twisterMask  = 0x9908b0df
+)
+
+// fillBlock is the count of values torch's vectorised normal fill makes at a time.
+const fillBlock = 16
+
+// Generator draws what torch.Generator("cpu") draws after manual_seed: MT19937, and on it torch's
+// normal and permutation rules (ATen/native/cpu/DistributionTemplates.h). Not safe for concurrent
+// use.
+type Generator struct {
+	state [twisterWords]uint32
+	next  int
+	// spare is the second value of the last Box-Muller pair of a short Randn, if not yet used.
+	spare    float64
+	hasSpare bool
+}
+
+// NewGenerator returns a generator seeded like torch.Generator("cpu").manual_seed(seed). Like
+// torch it uses the low 32 bits of the seed only.
+func NewGenerator(seed uint64) *Generator {
+	g := &Generator{next: twisterWords}
+	g.state[0] = uint32(seed)
+	for i := 1; i < twisterWords; i++ {
+		p := g.state[i-1]
+		g.state[i] = 1812433253*(p^p>>30) + uint32(i)
+	}
+	return g
+}
+
+// Randn fills dst like torch.randn(len(dst)) in float32. As in torch, the values depend on the
+// length: fewer than 16 are drawn one by one, more in blocks of 16, of which the last is redrawn
+// when the length is not a multiple of 16.
+func (g *Generator) Randn(dst []float32) {
+	if len(dst) < fillBlock {
+		for i := range dst {
+			dst[i] = float32(g.normal())
+		}
+		return
+	}
+	for i := range dst {
+		dst[i] = g.uniform32()
+	}
+	for i := 0; i+fillBlock <= len(dst); i += fillBlock {
+		boxMuller(dst[i : i+fillBlock])
+	}
+	if len(dst)%fillBlock == 0 {
+		return
+	}
+	last := dst[len(dst)-fillBlock:]
+	for i := range last {
+		last[i] = g.uniform32()
+	}
+	boxMuller(last)
+}
+
+// Randperm returns what torch.randperm(n) returns, for n below 2^32/20 (above, torch draws by
+// another rule).
+func (g *Generator) Randperm(n int) []int64 {
+	out := make([]int64, n)
+	for i := range out {
+		out[i] = int64(i)
+	}
+	for i := range n - 1 {
+		j := i + int(g.uint32())%(n-i)
+		out[i], out[j] = out[j], out[i]
+	}
+	return out
+}
+
+// boxMuller turns 16 uniform values into normal ones: value j and value j+8 are a pair.
+func boxMuller(block []float32) {
+	const half = fillBlock / 2
+	for j := range half {
+		u1, u2 := 1-block[j], block[j+half]
+		radius := float32(math.Sqrt(float64(-2 * float32(math.Log(float64(u1))))))
+		theta := float32(2*math.Pi) * u2
+		sin, cos := math.Sincos(float64(theta))
+		block[j], block[j+half] = radius*float32(cos), radius*float32(sin)
+	}
+}
+
+// normal draws one value by Box-Muller in float64 and keeps the pair's other value for later.
+func (g *Generator) normal() float64 {
+	if g.hasSpare {
+		g.hasSpare = false
+		return g.spare
+	}
+	u1, u2 := g.uniform64(), g.uniform64()
+	radius := math.Sqrt(-2 * math.Log1p(-u2))
+	sin, cos := math.Sincos(2 * math.Pi * u1)
+	g.spare, g.hasSpare = radius*sin, true
+	return radius * cos
+}
+
+// uniform32 draws from [0, 1) in steps of 2^-24.
+func (g *Generator) uniform32() float32 {
+	return float32(g.uint32()&(1<<24-1)) / (1 << 24)
+}
+
+// uniform64 draws from [0, 1) in steps of 2^-53; the first word is the high one.
+func (g *Generator) uniform64() float64 {
+	hi := uint64(g.uint32())
+	return float64((hi<<32|uint64(g.uint32()))&(1<<53-1)) / (1 << 53)
+}
+
+// uint32 returns the twister's next word, tempered.
+func (g *Generator) uint32() uint32 {
+	if g.next == twisterWords {
+		g.twist()
+	}
+	y := g.state[g.next]
+	g.next++
+	y ^= y >> 11
+	y ^= y << 7 & 0x9d2c5680
+	y ^= y << 15 & 0xefc60000
+	return y ^ y>>18
+}
+
+// twist makes the next 624 words.
+func (g *Generator) twist() {
+	s := &g.state
+	for i := range s {
+		y := s[i]&(1<<31) | s[(i+1)%twisterWords]&(1<<31-1)
+		s[i] = s[(i+twisterShift)%twisterWords] ^ y>>1 ^ -(y&1)&twisterMask
+	}
+	g.next = 0
+}

@@ -1,0 +1,104 @@
+package diffusion
+
+import (
+	"fmt"
+	"math"
+)
+
+// The kinds of schedulers.
+const (
+	KindUniPC = "unipc"
+	KindEuler = "euler"
+)
+
+// Limits of what a scheduler is made for.
+const (
+	stepsLimit = 1000
+	shiftLimit = 100.0
+)
+
+// Scheduler takes the latent from noise to the end, one velocity at a time. It works element by
+// element: x may be any part of the latent, the same one at every step.
+type Scheduler interface {
+	// Timesteps returns what the model is told at each step, one value per step.
+	Timesteps() []float32
+	// Step applies step i to x in place, given the model's velocity v at x; v is not changed. Steps
+	// are applied in order from 0. After an error x is as it was.
+	Step(i int, x, v []float32) error
+}
+
+// NewScheduler makes the scheduler of a kind with that many steps and that flow shift. Where the
+// kind is the config's, its other settings hold; where it is not, the defaults of the other class,
+// over the same training timesteps.
+func NewScheduler(kind string, steps int, shift float64, cfg SchedulerConfig) (Scheduler, error) {
+	if steps < 1 || steps > stepsLimit {
+		return nil, fmt.Errorf("cannot make a scheduler of %d steps, allowed: 1 to %d",
+			steps, stepsLimit)
+	}
+	if !(shift > 0 && shift <= shiftLimit) {
+		return nil, fmt.Errorf("cannot make a scheduler with flow shift %v, allowed: above 0, "+
+			"up to %v", shift, shiftLimit)
+	}
+	if kind != KindUniPC && kind != KindEuler {
+		return nil, fmt.Errorf("cannot make a scheduler of kind %q, allowed: %s, %s",
+			kind, KindUniPC, KindEuler)
+	}
+	if kind != cfg.Kind() {
+		cfg = cfg.as(kind)
+	}
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("cannot make a scheduler: %w", err)
+	}
+	if kind == KindUniPC {
+		return newUniPC(steps, shift, cfg)
+	}
+	return newEuler(steps, shift, cfg), nil
+}
+
+// progress counts the steps applied and refuses one out of order or of another size.
+type progress struct{ done, size int }
+
+// check refuses step i of steps unless it is the next and has the size of the ones before.
+func (p *progress) check(i, steps int, x, v []float32) error {
+	switch {
+	case i != p.done:
+		return fmt.Errorf("step %d is out of order, step %d is next", i, p.done)
+	case i >= steps:
+		return fmt.Errorf("step %d is past the last of %d", i, steps)
+	case len(x) != len(v):
+		return fmt.Errorf("a velocity of %d values for a latent of %d", len(v), len(x))
+	case i > 0 && len(x) != p.size:
+		return fmt.Errorf("a latent of %d values, %d at the steps before", len(x), p.size)
+	}
+	p.done, p.size = i+1, len(x)
+	return nil
+}
+
+// linspace returns n values from first to last, like numpy.linspace.
+func linspace(first, last float64, n int) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		switch {
+		case i == 0:
+			out[i] = first
+		case i == n-1:
+			out[i] = last
+		default:
+			out[i] = float64(float64(i)*((last-first)/float64(n-1))) + first
+		}
+	}
+	return out
+}
+
+// shifted applies a flow shift to noise levels in place: σ' = sσ / (1 + (s-1)σ).
+func shifted(sigmas []float64, shift float64) {
+	for i, s := range sigmas {
+		sigmas[i] = float64(shift*s) / (1 + float64((shift-1)*s))
+	}
+}
+
+// log32 is the natural logarithm in float32.
+func log32(x float32) float32 { return float32(math.Log(float64(x))) }
+
+// expm132 is e^x - 1 in float32.
+func expm132(x float32) float32 { return float32(math.Expm1(float64(x))) }

@@ -1,0 +1,32 @@
+package diffusion
+
+import "github.com/longtake/longtake/internal/partition"
+
+// Tokens gathers the tokens of own from a latent [C, T, H, W]: [own, pt·ph·pw·C], the order in
+// which the transformer reads and writes them.
+func Tokens(latent []float32, channels int, g partition.Grid, own partition.Range) []float32 {
+	out := make([]float32, own.Len()*channels*g.PT*g.PH*g.PW)
+	walk(channels, g, own, func(token, element int) { out[token] = latent[element] })
+	return out
+}
+
+// Scatter writes the tokens of own back into a latent [C, T, H, W]; the inverse of Tokens.
+func Scatter(latent, tokens []float32, channels int, g partition.Grid, own partition.Range) {
+	walk(channels, g, own, func(token, element int) { latent[element] = tokens[token] })
+}
+
+// walk pairs every value of the own tokens with its place in the latent.
+func walk(channels int, g partition.Grid, own partition.Range, f func(token, element int)) {
+	i := 0
+	for n := own.Lo; n < own.Hi; n++ {
+		t0, h0, w0 := g.Coordinate(n)
+		for p := range g.PT * g.PH * g.PW {
+			t := t0*g.PT + p/(g.PH*g.PW)
+			h, w := h0*g.PH+p/g.PW%g.PH, w0*g.PW+p%g.PW
+			for c := range channels {
+				f(i, ((c*g.T+t)*g.H+h)*g.W+w)
+				i++
+			}
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package diffusion
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// orderLimit is the highest solver order.
+const orderLimit = 3
+
+// uniPC is UniPCMultistepScheduler of diffusers (Zhao et al. 2023, UniPC) for flow matching: it
+// predicts x0, corrects each step by the velocity found at its end (UniC), then predicts the next
+// (UniP). All coefficients are computed in float32, in the reference's order of operations.
+type uniPC struct {
+	progress
+	cfg       SchedulerConfig
+	timesteps []float32
+	sigmas    []float32 // [steps + 1], the last one 0
+	lambdas   []float32 // log(α/σ) of each sigma
+	// history holds the last predictions of x0, the newest first, one more than the solver's order.
+	history [][]float32
+	start   []float32 // the latent from which the last prediction was made
+	order   int       // of the last prediction
+}
+
+func newUniPC(steps int, shift float64, cfg SchedulerConfig) (*uniPC, error) {
+	levels := linspace(1, 1/float64(cfg.TrainTimesteps), steps+1)[:steps]
+	shifted(levels, shift)
+	const margin = 1e-6 // keeps log(1 - σ) finite
+	if math.Abs(levels[0]-1) < margin {
+		levels[0] -= margin
+	}
+	u := &uniPC{cfg: cfg, timesteps: make([]float32, steps), sigmas: make([]float32, steps+1),
+		lambdas: make([]float32, steps+1)}
+	for i, s := range levels {
+		u.timesteps[i] = float32(int64(s * float64(cfg.TrainTimesteps)))
+		u.sigmas[i] = float32(s)
+	}
+	for i, s := range u.sigmas {
+		u.lambdas[i] = log32(1-s) - log32(s)
+		if i > 0 && !(u.lambdas[i] > u.lambdas[i-1]) {
+			return nil, fmt.Errorf("cannot make %d UniPC steps with flow shift %v over %d "+
+				"training timesteps: steps %d and %d have the same noise level",
+				steps, shift, cfg.TrainTimesteps, i, i+1)
+		}
+	}
+	return u, nil
+}
+
+// Timesteps implements Scheduler.
+func (u *uniPC) Timesteps() []float32 { return u.timesteps }
+
+// Step implements Scheduler.
+func (u *uniPC) Step(i int, x, v []float32) error {
+	if err := u.check(i, len(u.timesteps), x, v); err != nil {
+		return err
+	}
+	clean := u.oldest(len(x))
+	for k := range clean {
+		clean[k] = x[k] - float32(u.sigmas[i]*v[k])
+	}
+	if i > 0 && !slices.Contains(u.cfg.DisableCorrector, i-1) {
+		u.correct(i, x, clean)
+	}
+	u.history = slices.Insert(u.history, 0, clean)
+	u.order = min(u.cfg.SolverOrder, len(u.timesteps)-i, i+1)
+	u.start = append(u.start[:0], x...)
+	u.predict(i, x)
+	return nil
+}
+
+// oldest returns a buffer of n values for a new prediction. The corrector looks at as many earlier
+// ones as the solver's order, so the one before those gives its buffer.
+func (u *uniPC) oldest(n int) []float32 {
+	if len(u.history) <= u.cfg.SolverOrder {
+		return make([]float32, n)
+	}
+	last := u.history[u.cfg.SolverOrder]
+	u.history = u.history[:u.cfg.SolverOrder]
+	return last
+}
+
+// correct replaces x, predicted for noise level i, by the corrector's value; clean is x0 as the
+// model sees it there.
+func (u *uniPC) correct(i int, x, clean []float32) {
+	s := u.solve(i-1, u.order)
+	rho := s.corrector()
+	last := rho[u.order-1]
+	for k := range x {
+		m0 := u.history[0][k]
+		sum := float32(last * (clean[k] - m0))
+		if u.order > 1 {
+			sum = s.slopes(rho[:u.order-1], u.history, k) + sum
+		}
+		x[k] = s.base(u.start[k], m0) - float32(s.scale*sum)
+	}
+}
+
+// predict replaces x, the latent of noise level i, by the predictor's value for level i+1.
+func (u *uniPC) predict(i int, x []float32) {
+	s := u.solve(i, u.order)
+	rho := s.predictor()
+	for k := range x {
+		next := s.base(x[k], u.history[0][k])
+		if u.order > 1 {
+			next -= float32(s.scale * s.slopes(rho, u.history, k))
+		}
+		x[k] = next
+	}
+}
