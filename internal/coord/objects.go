@@ -59,8 +59,8 @@ func (c *Coordinator) tryObjects(ctx context.Context, limit time.Duration) (arti
 	return artifact.Open(ctx, js, wire.Bucket, o)
 }
 
-// Open implements Service. With replicas, reads may be answered by one that lags behind, so there it
-// looks again for a while before it believes that an object is gone.
+// Open implements Service. With replicas, reads may be answered by one that lags behind, so there
+// it looks again for a while before it believes that an object is gone.
 func (c *Coordinator) Open(ctx context.Context, o job.Object) (io.ReadCloser, error) {
 	s := c.objects.Load()
 	if s == nil {

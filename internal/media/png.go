@@ -1,0 +1,45 @@
+package media
+
+import (
+	"archive/zip"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+)
+
+// frameName is the name of picture n of a clip.
+func frameName(n int) string { return fmt.Sprintf("%05d.png", n) }
+
+// pngs writes a zip of pictures, which are not compressed again.
+type pngs struct {
+	zip *zip.Writer
+	img image.NRGBA
+	n   int
+}
+
+func newPNG(w io.Writer) *pngs { return &pngs{zip: zip.NewWriter(w)} }
+
+// Add implements Encoder.
+func (p *pngs) Add(f Frame) error {
+	p.img = image.NRGBA{Pix: p.img.Pix, Stride: 4 * f.W, Rect: image.Rect(0, 0, f.W, f.H)}
+	if len(p.img.Pix) != 4*f.W*f.H {
+		p.img.Pix = make([]uint8, 4*f.W*f.H)
+	}
+	setRGBA(p.img.Pix, f.RGB)
+	w, err := p.zip.CreateHeader(&zip.FileHeader{Name: frameName(p.n), Method: zip.Store})
+	if err == nil {
+		err = png.Encode(w, &p.img)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", frameName(p.n), err)
+	}
+	p.n++
+	return nil
+}
+
+// Close implements Encoder.
+func (p *pngs) Close() error { return p.zip.Close() }
+
+// Abort implements Encoder.
+func (p *pngs) Abort() {}

@@ -1,0 +1,190 @@
+package media
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+)
+
+// Element IDs of Matroska (RFC 9559) and EBML (RFC 8794), as far as a silent VP8 clip needs them.
+const (
+	idEBML         = 0x1A45DFA3
+	idVersion      = 0x4286
+	idReadVersion  = 0x42F7
+	idMaxIDLen     = 0x42F2
+	idMaxSizeLen   = 0x42F3
+	idDocType      = 0x4282
+	idDocVersion   = 0x4287
+	idDocRead      = 0x4285
+	idSegment      = 0x18538067
+	idSeekHead     = 0x114D9B74
+	idSeek         = 0x4DBB
+	idSeekID       = 0x53AB
+	idSeekPosition = 0x53AC
+	idVoid         = 0xEC
+	idInfo         = 0x1549A966
+	idScale        = 0x2AD7B1
+	idDuration     = 0x4489
+	idMuxer        = 0x4D80
+	idWriter       = 0x5741
+	idTracks       = 0x1654AE6B
+	idTrack        = 0xAE
+	idTrackNumber  = 0xD7
+	idTrackUID     = 0x73C5
+	idTrackType    = 0x83
+	idLacing       = 0x9C
+	idCodec        = 0x86
+	idFrameNanos   = 0x23E383
+	idVideo        = 0xE0
+	idWidth        = 0xB0
+	idHeight       = 0xBA
+	idCluster      = 0x1F43B675
+	idTimestamp    = 0xE7
+	idSimpleBlock  = 0xA3
+	idCues         = 0x1C53BB6B
+	idCuePoint     = 0xBB
+	idCueTime      = 0xB3
+	idCuePositions = 0xB7
+	idCueTrack     = 0xF7
+	idCueCluster   = 0xF1
+)
+
+const (
+	unknownSize   = 1<<56 - 1 // of an element whose end is that of the file
+	seekHeadBytes = 26        // with one entry
+)
+
+// webm writes a clip as it comes: header, one cluster for each second, index.
+type webm struct {
+	w       io.Writer
+	o       Options
+	frames  vp8
+	n       int    // frames so far
+	cluster []byte // blocks of the open cluster
+	start   int    // milliseconds at which the open cluster begins
+	segment int64  // offset of the segment's first byte
+	at      int64  // bytes written
+	cues    []byte
+}
+
+func newWebM(w io.Writer, o Options) (*webm, error) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		// The VP8 encoder decides a little differently when it runs alone; with two threads or more
+		// its bytes are always the same.
+		runtime.GOMAXPROCS(2)
+	}
+	m := &webm{w: w, o: o}
+	head := element(idEBML, join(number(idVersion, 1), number(idReadVersion, 1),
+		number(idMaxIDLen, 4), number(idMaxSizeLen, 8), element(idDocType, []byte("webm")),
+		number(idDocVersion, 2), number(idDocRead, 2)))
+	head = sized(append(head, id(idSegment)...), unknownSize)
+	m.segment = int64(len(head))
+	// Close puts the seek head here, if it can.
+	head = append(head, element(idVoid, make([]byte, seekHeadBytes-2))...)
+	head = append(head, m.info()...)
+	return m, m.write(append(head, m.tracks()...))
+}
+
+func (m *webm) info() []byte {
+	body := join(number(idScale, 1e6), element(idMuxer, []byte("longtake")),
+		element(idWriter, []byte("longtake")))
+	if m.o.Frames > 0 {
+		ms := float64(m.o.Frames) * 1000 / float64(m.o.FPS)
+		body = append(body, element(idDuration, binary.BigEndian.AppendUint64(nil,
+			math.Float64bits(ms)))...)
+	}
+	return element(idInfo, body)
+}
+
+func (m *webm) tracks() []byte {
+	video := join(number(idWidth, uint64(m.o.Width)), number(idHeight, uint64(m.o.Height)))
+	return element(idTracks, element(idTrack, join(number(idTrackNumber, 1),
+		number(idTrackUID, 1), number(idTrackType, 1), number(idLacing, 0),
+		element(idCodec, []byte("V_VP8")), number(idFrameNanos, uint64(1e9/m.o.FPS)),
+		element(idVideo, video))))
+}
+
+// Add implements Encoder.
+func (m *webm) Add(f Frame) error {
+	frame, err := m.frames.encode(f)
+	if err != nil {
+		return err
+	}
+	ms := int(int64(m.n) * 1000 / int64(m.o.FPS))
+	if m.n%m.o.FPS == 0 {
+		if err := m.flush(); err != nil {
+			return err
+		}
+		m.start = ms
+	}
+	m.n++
+	const track, keyframe = 0x81, 0x80
+	block := append([]byte{track, byte((ms - m.start) >> 8), byte(ms - m.start), keyframe}, frame...)
+	m.cluster = append(m.cluster, element(idSimpleBlock, block)...)
+	return nil
+}
+
+// flush writes the open cluster and remembers where it is.
+func (m *webm) flush() error {
+	if len(m.cluster) == 0 {
+		return nil
+	}
+	place := join(number(idCueTrack, 1), number(idCueCluster, uint64(m.at-m.segment)))
+	m.cues = append(m.cues, element(idCuePoint, join(number(idCueTime, uint64(m.start)),
+		element(idCuePositions, place)))...)
+	err := m.write(element(idCluster, join(number(idTimestamp, uint64(m.start)), m.cluster)))
+	m.cluster = m.cluster[:0]
+	return err
+}
+
+// Close implements Encoder.
+func (m *webm) Close() error {
+	if err := m.flush(); err != nil {
+		return err
+	}
+	cues := uint64(m.at - m.segment)
+	if err := m.write(element(idCues, m.cues)); err != nil {
+		return err
+	}
+	if s, ok := m.w.(io.WriteSeeker); ok {
+		return m.complete(s, cues)
+	}
+	return nil
+}
+
+// complete sets what was not known when the header was written: the size of the segment, and where
+// its index is.
+func (m *webm) complete(s io.WriteSeeker, cues uint64) error {
+	end, err := s.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return fmt.Errorf("cannot complete the WebM: %w", err)
+	}
+	body := sized(nil, unknownSize)
+	binary.BigEndian.PutUint64(body, 1<<56|uint64(m.at-m.segment))
+	seek := join(element(idSeekID, id(idCues)), fixed(idSeekPosition, cues))
+	head := element(idSeekHead, element(idSeek, seek))
+	if _, err = s.Seek(end-m.at+m.segment-8, io.SeekStart); err == nil {
+		_, err = s.Write(append(body, head...))
+	}
+	if err == nil {
+		_, err = s.Seek(end, io.SeekStart)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot complete the WebM: %w", err)
+	}
+	return nil
+}
+
+// Abort implements Encoder.
+func (m *webm) Abort() {}
+
+func (m *webm) write(b []byte) error {
+	n, err := m.w.Write(b)
+	m.at += int64(n)
+	if err != nil {
+		return fmt.Errorf("cannot write the WebM: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/diffusion"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/model/tokenizer"
+	"github.com/longtake/longtake/internal/model/wan"
+	"github.com/longtake/longtake/internal/tensor"
+)
+
+// encodeTexts fills r.texts: the first rank of the group encodes, the others receive.
+func (r *run) encodeTexts(ctx context.Context) error {
+	prompts := [2]string{r.Plan.Spec.Prompt, r.Plan.Spec.NegativePrompt}
+	for i, b := range r.branches() {
+		var own []byte
+		if r.group.Rank() == 0 {
+			embeds, err := r.encodePrompt(prompts[b])
+			if err != nil {
+				return err
+			}
+			own = tensor.Bytes(embeds)
+		}
+		all, err := r.group.AllGather(ctx, collective.Tag{Op: opText + uint32(i)<<20}, own)
+		if err != nil {
+			return err
+		}
+		if len(all[0]) == 0 || len(all[0])%4 != 0 {
+			return r.badMessage(r.Rank.Rank-r.group.Rank(), "text", len(all[0]))
+		}
+		if r.texts[b], err = r.e.dit.Text(tensor.Floats(all[0])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encodePrompt cleans, tokenizes and encodes: [tokens, text_dim].
+func (r *run) encodePrompt(prompt string) ([]float32, error) {
+	ids, cut := r.e.tokens.Encode(tokenizer.Clean(prompt), wan.TextTokens)
+	if cut {
+		r.notices = append(r.notices,
+			fmt.Sprintf("the prompt is longer than %d tokens; the rest was cut off", wan.TextTokens))
+	}
+	return r.e.text.Encode(ids)
+}
+
+// denoise returns the own tokens of the finished latent.
+func (r *run) denoise(ctx context.Context) ([]float32, error) {
+	s := r.Plan.Spec
+	sched, err := diffusion.NewScheduler(s.Scheduler, s.Steps, s.FlowShift, r.e.sched)
+	if err != nil {
+		return nil, err
+	}
+	channels := r.e.folder.Transformer.InChannels
+	noise := make([]float32, channels*r.grid.T*r.grid.H*r.grid.W)
+	diffusion.NewGenerator(s.Seed).Randn(noise)
+	x := diffusion.Tokens(noise, channels, r.grid, r.seq.Own())
+	d := &diffusion.Denoiser{Scheduler: sched, Velocity: r.velocity, OnStep: r.onStep,
+		Guidance: float32(s.GuidanceScale)}
+	if r.Plan.Mesh.CFG == 2 {
+		d.Own, d.Exchange = r.branches()[0], r.exchange
+	}
+	r.report(job.StageDenoise, 0, s.Steps, 0)
+	return x, d.Run(ctx, x, 0)
+}
+
+func (r *run) velocity(ctx context.Context, step int, b diffusion.Branch, t float32,
+	x, v []float32) error {
+	tag := collective.Tag{Step: uint32(step), Op: uint32(b) * branchOps}
+	return r.seq.Forward(ctx, tag, x, v, wan.Timesteps{Values: []float32{t}}, r.texts[b])
+}
+
+// exchange swaps velocities with the rank that has the same tokens in the other branch's group.
+func (r *run) exchange(ctx context.Context, step int, own []float32) ([]float32, error) {
+	u := r.Plan.Mesh.Ulysses
+	peer := (r.Rank.Rank + u) % (2 * u)
+	tag := collective.Tag{Step: uint32(step), Op: opGuidance}
+	if err := r.Transport.Send(ctx, peer, tag, tensor.Bytes(own)); err != nil {
+		return nil, err
+	}
+	b, err := r.Transport.Recv(ctx, peer, tag)
+	if err != nil {
+		return nil, err
+	}
+	if len(b)%4 != 0 {
+		return nil, r.badMessage(peer, "velocity", len(b))
+	}
+	return tensor.Floats(b), nil
+}
+
+// badMessage names a peer that sent something of a size that cannot be right.
+func (r *run) badMessage(peer int, what string, n int) error {
+	return &collective.PeerError{Rank: peer, Err: fmt.Errorf("sent %d bytes of %s", n, what)}
+}
+
+// onStep reports progress and ends the loop when the job was cancelled.
+func (r *run) onStep(done int, d time.Duration) error {
+	r.steps = append(r.steps, d)
+	total := r.Plan.Spec.Steps
+	r.report(job.StageDenoise, done, total, time.Duration(total-done)*r.medianStep())
+	if r.Cancelled != nil && r.Cancelled() {
+		return ErrCancelled
+	}
+	return nil
+}
+
+func (r *run) medianStep() time.Duration {
+	if len(r.steps) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(r.steps))
+	return sorted[len(sorted)/2]
+}

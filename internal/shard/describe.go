@@ -1,0 +1,38 @@
+package shard
+
+import (
+	"fmt"
+
+	"github.com/longtake/longtake/internal/diffusion"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/model"
+)
+
+// tokensLimit bounds a clip, whatever the model: its latent and a rank's activations must fit into
+// memory. 720p of 81 frames has 75,600 tokens.
+const tokensLimit = 1 << 20
+
+// Describe tells the control plane what it needs to know of a model.
+func Describe(f *model.Folder) (job.Model, error) {
+	sum, err := f.Fingerprint()
+	if err != nil {
+		return job.Model{}, err
+	}
+	sched, err := diffusion.ParseSchedulerConfig(f.Scheduler)
+	if err != nil {
+		return job.Model{}, err
+	}
+	t, d := f.Transformer, f.Defaults
+	m := job.Model{Name: f.Name(), Fingerprint: sum, Heads: t.NumAttentionHeads,
+		HeadDim: t.AttentionHeadDim, Layers: t.NumLayers, Patch: t.PatchSize,
+		LatentChannels: t.InChannels, TemporalScale: f.VAE.TemporalScale(),
+		SpatialScale: f.VAE.SpatialScale(), MaxTokens: tokensLimit,
+		MaxPositions: t.RopeMaxSeqLen,
+		Defaults: job.Defaults{Width: d.Sizes[0][0], Height: d.Sizes[0][1], Frames: d.Frames,
+			MaxFrames: d.MaxFrames, Steps: d.Steps, FPS: d.FPS, GuidanceScale: d.GuidanceScale,
+			FlowShift: sched.FlowShift, Scheduler: sched.Kind()}}
+	if err := m.Check(); err != nil {
+		return job.Model{}, fmt.Errorf("cannot use model %s: %w", f.Name(), err)
+	}
+	return m, nil
+}

@@ -1,0 +1,78 @@
+package shard
+
+import (
+	"fmt"
+
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/diffusion"
+	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/model/tokenizer"
+	"github.com/longtake/longtake/internal/model/umt5"
+	"github.com/longtake/longtake/internal/model/vae"
+	"github.com/longtake/longtake/internal/model/wan"
+)
+
+// Engine is a model loaded on a device. It runs one rank of one plan at a time.
+type Engine struct {
+	dev     compute.Device
+	folder  *model.Folder
+	sched   diffusion.SchedulerConfig
+	tokens  *tokenizer.Tokenizer
+	text    *umt5.Encoder
+	dit     *wan.Transformer
+	decoder *vae.Decoder
+}
+
+// NewEngine loads every part of the model; a broken folder fails here, with one line that names
+// the part. The folder and the device stay the caller's and must outlive the engine.
+func NewEngine(folder *model.Folder, dev compute.Device) (*Engine, error) {
+	e := &Engine{dev: dev, folder: folder}
+	for _, load := range []func() error{e.loadTokenizer, e.loadText, e.loadTransformer, e.loadVAE} {
+		if err := load(); err != nil {
+			return nil, fmt.Errorf("cannot load model %s: %w", folder.Name(), err)
+		}
+	}
+	return e, nil
+}
+
+func (e *Engine) loadTokenizer() error {
+	data, err := e.folder.TokenizerJSON()
+	if err != nil {
+		return err
+	}
+	if e.tokens, err = tokenizer.Load(data); err != nil {
+		return err
+	}
+	if n, limit := e.tokens.VocabSize(), e.folder.TextEncoder.VocabSize; n > limit {
+		return fmt.Errorf("the tokenizer has %d pieces, the text encoder %d", n, limit)
+	}
+	e.sched, err = diffusion.ParseSchedulerConfig(e.folder.Scheduler)
+	return err
+}
+
+func (e *Engine) loadText() error {
+	w, err := e.folder.Weights("text_encoder")
+	if err != nil {
+		return err
+	}
+	e.text, err = umt5.Load(e.dev, e.folder.TextEncoder, w)
+	return err
+}
+
+func (e *Engine) loadTransformer() error {
+	w, err := e.folder.Weights("transformer")
+	if err != nil {
+		return err
+	}
+	e.dit, err = wan.Load(e.dev, e.folder.Transformer, w)
+	return err
+}
+
+func (e *Engine) loadVAE() error {
+	w, err := e.folder.Weights("vae")
+	if err != nil {
+		return err
+	}
+	e.decoder, err = vae.Load(e.dev, e.folder.VAE, w)
+	return err
+}

@@ -1,0 +1,190 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/collective/mem"
+	"github.com/longtake/longtake/internal/cpu"
+	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/media"
+	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/tensor/safetensors"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// engine loads a model folder of the repository.
+func engine(t testing.TB, threads int, path ...string) *Engine {
+	t.Helper()
+	f, err := model.Open(golden.Root(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev, err := cpu.New(threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := NewEngine(f, dev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		dev.Close()
+		f.Close()
+	})
+	return e
+}
+
+// generate runs every rank of a mesh in this process and returns rank 0's result and objects.
+func generate(t testing.TB, engines []*Engine, world []collective.Transport, s job.Spec,
+	m job.Mesh) (job.Result, artifact.Store) {
+	t.Helper()
+	objects := artifact.NewMemory()
+	results, errs := make([]job.Result, m.Size()), make([]error, m.Size())
+	plan := job.Plan{Job: "video_test", Attempt: 1, Spec: s, Mesh: m,
+		Nodes: make([]job.NodeID, m.Size())}
+	var wg sync.WaitGroup
+	for r := range m.Size() {
+		wg.Go(func() {
+			k := &Rank{Plan: plan, Rank: r, Transport: world[r], Objects: objects, TempDir: t.TempDir()}
+			results[r], errs[r] = engines[r].Run(context.Background(), k)
+			if errs[r] != nil {
+				world[r].Close()
+			}
+		})
+	}
+	wg.Wait()
+	for r, err := range errs {
+		if err != nil {
+			t.Fatalf("rank %d: %v", r, err)
+		}
+	}
+	return results[0], objects
+}
+
+func inMemory(t testing.TB, n int) []collective.Transport {
+	world := mem.NewWorld(n, mem.Options{})
+	t.Cleanup(func() {
+		for _, tr := range world {
+			tr.Close()
+		}
+	})
+	return world
+}
+
+// spec reads the parameters of an end-to-end golden.
+func spec(g *golden.File) job.Spec {
+	s := job.Spec{FPS: 16, DType: "fp32", Format: string(media.PNG)}
+	g.Meta("prompt", &s.Prompt)
+	g.Meta("negative_prompt", &s.NegativePrompt)
+	g.Meta("width", &s.Width)
+	g.Meta("height", &s.Height)
+	g.Meta("frames", &s.Frames)
+	g.Meta("steps", &s.Steps)
+	g.Meta("guidance_scale", &s.GuidanceScale)
+	g.Meta("seed", &s.Seed)
+	g.Meta("scheduler", &s.Scheduler)
+	g.Meta("flow_shift", &s.FlowShift)
+	return s
+}
+
+// latents reads the stored latents of a result.
+func latents(t testing.TB, objects artifact.Store, res job.Result) []float32 {
+	t.Helper()
+	f, err := safetensors.Parse(object(t, objects, res.Latents))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := f.Tensor("latents")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := x.Float32()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func object(t testing.TB, objects artifact.Store, o job.Object) []byte {
+	t.Helper()
+	r, err := objects.Get(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+var clips = []struct {
+	golden string
+	model  []string
+	long   bool
+}{
+	{"e2e_short", []string{"models", "demo"}, false},
+	{"e2e_image", []string{"models", "demo"}, false},
+	{"e2e_noguide", []string{"models", "demo"}, false},
+	{"e2e_negative", []string{"models", "demo"}, true},
+	{"e2e_euler", []string{"models", "demo"}, true},
+	{"e2e_demo", []string{"models", "demo"}, true},
+	{"tiny3_e2e", []string{"testdata", "golden", "tiny3"}, false},
+	{"tiny5_e2e", []string{"testdata", "golden", "tiny5"}, false},
+	{"tiny7_e2e", []string{"testdata", "golden", "tiny7"}, false},
+}
+
+func TestClipsEqualTheReference(t *testing.T) {
+	for _, c := range clips {
+		t.Run(c.golden, func(t *testing.T) {
+			if c.long && testing.Short() {
+				t.Skip("a whole clip; left out in short runs")
+			}
+			g, e := golden.Open(t, c.golden), engine(t, 2, c.model...)
+			res, objects := generate(t, []*Engine{e}, inMemory(t, 1), spec(g), job.Mesh{CFG: 1, Ulysses: 1})
+			golden.Near(t, "latents", latents(t, objects, res), g.Floats("latents"), 1e-4)
+			got := frames(t, object(t, objects, res.Video))
+			if p := golden.PSNR(got, g.Tensor("frames").Data); !(p >= 60) {
+				t.Errorf("frames: PSNR %.1f dB is below 60", p)
+			} else {
+				t.Logf("frames: PSNR %.1f dB", p)
+			}
+		})
+	}
+}
+
+// TestAnyMeshGivesTheSameBytes is the numeric contract: shards, mesh and threads change nothing.
+func TestAnyMeshGivesTheSameBytes(t *testing.T) {
+	s := spec(golden.Open(t, "e2e_short"))
+	s.Steps = 2
+	var want string
+	for _, c := range []struct {
+		cfg, ulysses, threads int
+	}{{1, 1, 2}, {1, 1, 1}, {1, 2, 1}, {1, 3, 2}, {1, 5, 1}, {1, 8, 1},
+		{2, 1, 1}, {2, 2, 2}, {2, 3, 1}, {2, 4, 1}} {
+		m := job.Mesh{CFG: c.cfg, Ulysses: c.ulysses}
+		engines := make([]*Engine, m.Size())
+		for r := range engines {
+			engines[r] = engine(t, c.threads, "models", "demo")
+		}
+		res, _ := generate(t, engines, inMemory(t, m.Size()), s, m)
+		name := fmt.Sprintf("cfg=%d,ulysses=%d,threads=%d", c.cfg, c.ulysses, c.threads)
+		if want == "" {
+			want = res.LatentsSHA256
+		}
+		if res.LatentsSHA256 != want {
+			t.Errorf("%s: latents %.12s, others %.12s", name, res.LatentsSHA256, want)
+		}
+	}
+}

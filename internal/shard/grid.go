@@ -1,0 +1,17 @@
+package shard
+
+import (
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/partition"
+)
+
+// LatentGrid returns the latent of a clip and the patches the model cuts it into.
+func LatentGrid(f *model.Folder, s job.Spec) partition.Grid {
+	p := f.Transformer.PatchSize
+	space, time := f.VAE.SpatialScale(), f.VAE.TemporalScale()
+	return partition.Grid{
+		T: (s.Frames-1)/time + 1, H: s.Height / space, W: s.Width / space,
+		PT: p[0], PH: p[1], PW: p[2],
+	}
+}

@@ -1,0 +1,205 @@
+package shard
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	natsio "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/cpu"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/models/demo"
+)
+
+const (
+	requestTime = 2 * time.Second        // for an answer of the leader
+	retryPause  = 250 * time.Millisecond // before a request is repeated
+)
+
+// Shard is a running node.
+type Shard struct {
+	cfg    Config
+	id     job.NodeID
+	info   job.Model
+	folder *model.Folder
+	dev    *cpu.Device
+	engine *Engine
+	link   *link
+	nc     *natsio.Conn
+	store  artifact.Store
+	log    *slog.Logger
+
+	ctx        context.Context
+	stop       context.CancelFunc
+	wg         sync.WaitGroup
+	registered chan struct{} // closed after the first registration
+	once       sync.Once
+	beat       chan struct{} // a heartbeat is due at once
+
+	mu   sync.Mutex
+	work *work // nil when idle
+	err  error // why the node ended by itself
+}
+
+// Start loads the model, connects, and begins to register; it does not wait for a coordinator to
+// answer (Registered does). Close ends the shard.
+func Start(ctx context.Context, cfg Config) (*Shard, error) {
+	s := &Shard{cfg: cfg, id: job.NodeID("node_" + rand.Text()), log: cfg.Log,
+		registered: make(chan struct{}), beat: make(chan struct{}, 1)}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	for _, step := range []func() error{s.load, s.connect, s.listen} {
+		if err := step(); err != nil {
+			s.Close()
+			return nil, fmt.Errorf("cannot start shard %s: %w", cfg.Name, err)
+		}
+	}
+	s.wg.Go(s.live)
+	return s, nil
+}
+
+// OpenModel opens a model folder, or the embedded demo for "".
+func OpenModel(path string) (*model.Folder, error) {
+	if path == "" {
+		return model.OpenFS(demo.FS, "demo")
+	}
+	return model.Open(path)
+}
+
+func (s *Shard) load() (err error) {
+	if s.folder, err = OpenModel(s.cfg.Model); err != nil {
+		return err
+	}
+	if s.info, err = Describe(s.folder); err != nil {
+		return err
+	}
+	if s.dev, err = cpu.New(s.cfg.Threads); err != nil {
+		return err
+	}
+	s.engine, err = NewEngine(s.folder, s.dev)
+	return err
+}
+
+// connect opens both planes. The control plane may be down: the client keeps trying.
+func (s *Shard) connect() (err error) {
+	if s.link, err = s.cfg.Data.open(string(s.id)); err != nil {
+		return err
+	}
+	opts := append([]natsio.Option{natsio.Name(s.cfg.Name), natsio.MaxReconnects(-1),
+		natsio.ReconnectWait(retryPause), natsio.RetryOnFailedConnect(true),
+		natsio.ErrorHandler(func(*natsio.Conn, *natsio.Subscription, error) {}),
+	}, s.cfg.ControlOptions...)
+	if s.nc, err = natsio.Connect(s.cfg.Control, opts...); err != nil {
+		return fmt.Errorf("cannot reach the coordinators at %q: %w", s.cfg.Control, err)
+	}
+	return nil
+}
+
+// listen takes orders.
+func (s *Shard) listen() error {
+	for subject, f := range map[string]natsio.MsgHandler{
+		wire.SubjectStart(s.id): s.onStart,
+		wire.SubjectStop(s.id):  s.onStop,
+		wire.SubjectRoutes:      s.onRoutes,
+	} {
+		if _, err := s.nc.Subscribe(subject, f); err != nil {
+			return fmt.Errorf("cannot listen for orders: %w", err)
+		}
+	}
+	return nil
+}
+
+// ID returns the node's id, new with every start.
+func (s *Shard) ID() job.NodeID { return s.id }
+
+// Model returns what the shard registers of its model.
+func (s *Shard) Model() job.Model { return s.info }
+
+// Registered waits until a coordinator has accepted the node; it fails when one refused it for
+// good or ctx ends.
+func (s *Shard) Registered(ctx context.Context) error {
+	select {
+	case <-s.registered:
+		return nil
+	case <-s.ctx.Done():
+		return s.Err()
+	case <-ctx.Done():
+		return fmt.Errorf("shard %s is not registered: %w", s.cfg.Name, ctx.Err())
+	}
+}
+
+// Done is closed when the shard has ended, by Close or because it was refused for good.
+func (s *Shard) Done() <-chan struct{} { return s.ctx.Done() }
+
+// Err returns why the shard ended by itself, nil otherwise.
+func (s *Shard) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *Shard) fail(err error) {
+	s.mu.Lock()
+	s.err = err
+	s.mu.Unlock()
+	s.stop()
+}
+
+// Close says goodbye, ends the rank at work and frees everything.
+func (s *Shard) Close() error {
+	if s.nc != nil && s.nc.IsConnected() && s.Err() == nil {
+		s.nc.Request(wire.SubjectGoodbye, wire.Encode(wire.Goodbye{Node: s.id}), requestTime)
+	}
+	s.stop()
+	if w := s.current(); w != nil {
+		w.cancel(errors.New("the shard is stopping"))
+	}
+	s.wg.Wait()
+	if s.nc != nil {
+		s.nc.Close()
+	}
+	if s.link != nil {
+		s.link.close()
+	}
+	if s.dev != nil {
+		s.dev.Close()
+	}
+	if s.folder != nil {
+		return s.folder.Close()
+	}
+	return nil
+}
+
+func (s *Shard) current() *work {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.work
+}
+
+// objects opens the coordinators' object store, once it is needed.
+func (s *Shard) objects(ctx context.Context) (artifact.Store, error) {
+	if s.store != nil {
+		return s.store, nil
+	}
+	js, err := jetstream.New(s.nc)
+	if err != nil {
+		return nil, err
+	}
+	s.store, err = artifact.Bind(ctx, js, wire.Bucket)
+	return s.store, err
+}
+
+// tempDir returns a folder of the shard's own for a clip being encoded.
+func (s *Shard) tempDir() (string, error) { return os.MkdirTemp(s.cfg.TempDir, "longtake-") }

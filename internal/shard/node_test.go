@@ -1,0 +1,192 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	natsio "github.com/nats-io/nats.go"
+
+	"github.com/longtake/longtake/internal/collective/mem"
+	"github.com/longtake/longtake/internal/collective/nats"
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/job"
+)
+
+const patience = time.Minute
+
+// cluster is a coordinator with shards of the smallest model, all in this process.
+type cluster struct {
+	t      *testing.T
+	c      *coord.Coordinator
+	shards []*Shard
+}
+
+func startCluster(t *testing.T, n int, data func(int) DataPlane) *cluster {
+	t.Helper()
+	c, err := coord.Start(t.Context(), coord.Config{Data: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &cluster{t: t, c: c}
+	t.Cleanup(func() {
+		for _, s := range k.shards {
+			s.Close()
+		}
+		c.Close()
+	})
+	for i := range n {
+		k.add(fmt.Sprintf("s%d", i), data(i))
+	}
+	return k
+}
+
+func (k *cluster) add(name string, data DataPlane) {
+	k.t.Helper()
+	s, err := Start(k.t.Context(), Config{Name: name, Threads: 1, TempDir: k.t.TempDir(),
+		Model: golden.Root("testdata", "golden", "tiny3"), Data: data,
+		ControlOptions: []natsio.Option{k.c.NATS()}})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.shards = append(k.shards, s)
+	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	defer cancel()
+	if err := s.Registered(ctx); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+func ownServers(int) DataPlane { return DataPlane{PeerTimeout: 10 * time.Second} }
+
+func request(frames, steps, shards int, mesh job.Mesh) job.Request {
+	size, scale, seed := 64, 4.0, uint64(7)
+	return job.Request{Prompt: "a red ball", Width: &size, Height: &size, Frames: &frames,
+		Steps: &steps, GuidanceScale: &scale, Seed: &seed, Shards: shards, Mesh: mesh, Format: "png"}
+}
+
+// create queues a job.
+func (k *cluster) create(r job.Request) job.ID {
+	k.t.Helper()
+	rec, err := k.c.Create(k.t.Context(), r)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return rec.ID
+}
+
+// await returns the first view that ok accepts, or a final one.
+func (k *cluster) await(id job.ID, ok func(coord.View) bool) coord.View {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	defer cancel()
+	views, err := k.c.Watch(ctx, id)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	var v coord.View
+	for v = range views {
+		if ok(v) {
+			return v
+		}
+	}
+	if !v.State.Final() {
+		k.t.Fatalf("job %s stays %s (%q)", id, v.State, v.Waiting)
+	}
+	return v
+}
+
+func never(coord.View) bool { return false }
+
+func denoising(v coord.View) bool { return v.Progress.Stage == job.StageDenoise }
+
+// TestEveryDataPlaneGivesTheSameLatents runs one clip over servers of the shards' own, over one
+// that they share, and over memory.
+func TestEveryDataPlaneGivesTheSameLatents(t *testing.T) {
+	shared, err := nats.StartServer(nats.ServerOptions{Name: "data"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shared.Shutdown()
+	planes := map[string]func(int) DataPlane{
+		"own servers": ownServers,
+		"one server":  func(int) DataPlane { return DataPlane{Server: shared} },
+		"memory":      func() func(int) DataPlane { h := &mem.Hub{}; return func(int) DataPlane { return DataPlane{Hub: h} } }(),
+	}
+	var want string
+	for name, plane := range planes {
+		t.Run(name, func(t *testing.T) {
+			k := startCluster(t, 4, plane)
+			for _, m := range []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 2}, {CFG: 1, Ulysses: 3}} {
+				v := k.await(k.create(request(5, 2, 0, m)), never)
+				if v.State != job.Completed {
+					t.Fatalf("mesh %v: %s: %s", m, v.State, v.Error)
+				}
+				if want == "" {
+					want = v.Result.LatentsSHA256
+				}
+				if v.Result.LatentsSHA256 != want || v.Plan.Mesh != m {
+					t.Errorf("mesh %v, run as %v: latents %.12s, others %.12s", m, v.Plan.Mesh,
+						v.Result.LatentsSHA256, want)
+				}
+			}
+		})
+	}
+}
+
+func TestADeadShardFailsItsJobWithTheReason(t *testing.T) {
+	k := startCluster(t, 2, ownServers)
+	id := k.create(request(33, 200, 2, job.Mesh{CFG: 1, Ulysses: 2}))
+	k.await(id, denoising)
+	k.shards[1].Close()
+	v := k.await(id, never)
+	if v.State != job.Failed || !strings.Contains(v.Error, "s1") {
+		t.Fatalf("the job is %s: %q; want it failed with the name of the shard", v.State, v.Error)
+	}
+	next := k.await(k.create(request(1, 1, 1, job.Mesh{})), never)
+	if next.State != job.Completed {
+		t.Errorf("afterwards a job is %s: %s", next.State, next.Error)
+	}
+}
+
+func TestACancelledJobStopsAtAStepAndFreesItsShards(t *testing.T) {
+	k := startCluster(t, 2, ownServers)
+	id := k.create(request(33, 500, 2, job.Mesh{}))
+	k.await(id, denoising)
+	if _, err := k.c.Cancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if v := k.await(id, never); v.State != job.Cancelled {
+		t.Fatalf("the job is %s: %s", v.State, v.Error)
+	}
+	if v := k.await(k.create(request(1, 1, 2, job.Mesh{})), never); v.State != job.Completed {
+		t.Errorf("afterwards a job is %s: %s", v.State, v.Error)
+	}
+}
+
+func TestWhatCannotStartSaysWhy(t *testing.T) {
+	taken, err := nats.StartServer(nats.ServerOptions{Name: "taken", RouteAddr: "127.0.0.1:0",
+		ClusterName: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Shutdown()
+	addr := strings.TrimPrefix(taken.RouteURL(), "nats-route://")
+	for want, cfg := range map[string]Config{
+		"there is no such folder": {Name: "a", Model: "none"},
+		"threads":                 {Name: "a", Threads: -1},
+		addr:                      {Name: "a", Data: DataPlane{Listen: addr}},
+	} {
+		cfg.Control = "nats://127.0.0.1:1"
+		s, err := Start(t.Context(), cfg)
+		if err == nil {
+			s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got %v; want a line with %q", err, want)
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/diffusion"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/model/wan"
+	"github.com/longtake/longtake/internal/partition"
+)
+
+// ErrCancelled ends a rank whose job was cancelled, at a step boundary.
+var ErrCancelled = errors.New("the job was cancelled")
+
+// Rank is one rank's work on one plan.
+type Rank struct {
+	Plan      job.Plan
+	Rank      int
+	Transport collective.Transport
+	Objects   artifact.Store
+	TempDir   string             // for the encoded clip, before it is stored
+	Progress  func(job.Progress) // called by rank 0
+	Cancelled func() bool        // asked at every step boundary
+}
+
+// Operation numbers within a step; the transformer's messages use those below branchOps.
+const (
+	branchOps  = 1 << 12 // per branch: two per layer
+	opGuidance = 1<<16 + iota
+	opText
+	opLatents
+	opStats
+	opDone
+)
+
+// run is a Rank at work.
+type run struct {
+	*Rank
+	e       *Engine
+	grid    partition.Grid
+	group   *collective.Group // the ranks that share this rank's branch
+	seq     *wan.Sequence
+	texts   [2]*wan.Text
+	seconds map[job.Stage]float64
+	steps   []time.Duration
+	notices []string
+}
+
+// Run computes the rank's part of the clip. Rank 0 stores the latents and the video and returns
+// the result; other ranks return an empty one.
+func (e *Engine) Run(ctx context.Context, k *Rank) (job.Result, error) {
+	r := &run{Rank: k, e: e, seconds: map[job.Stage]float64{}}
+	if err := r.open(); err != nil {
+		return job.Result{}, err
+	}
+	defer r.close()
+	if err := r.stage(job.StageText, func() error { return r.encodeTexts(ctx) }); err != nil {
+		return job.Result{}, err
+	}
+	var own []float32
+	err := r.stage(job.StageDenoise, func() (err error) {
+		own, err = r.denoise(ctx)
+		return err
+	})
+	if err != nil {
+		return job.Result{}, err
+	}
+	if k.Rank != 0 {
+		return job.Result{}, r.handIn(ctx, own)
+	}
+	return r.finish(ctx, own)
+}
+
+// stage times f and names the stage in its error.
+func (r *run) stage(s job.Stage, f func() error) error {
+	start := time.Now()
+	err := f()
+	r.seconds[s] += time.Since(start).Seconds()
+	if err != nil && !errors.Is(err, ErrCancelled) {
+		return fmt.Errorf("%s: %w", s, err)
+	}
+	return err
+}
+
+// open lays out the rank's group and memory.
+func (r *run) open() error {
+	p, s := r.Plan, r.Plan.Spec
+	if p.Mesh.Size() != r.Transport.Size() || r.Transport.Size() != len(p.Nodes) {
+		return fmt.Errorf("a mesh of %d ranks does not fit %d nodes", p.Mesh.Size(), len(p.Nodes))
+	}
+	r.grid = LatentGrid(r.e.folder, s)
+	first := r.Rank.Rank / p.Mesh.Ulysses * p.Mesh.Ulysses
+	members := make([]int, p.Mesh.Ulysses)
+	for i := range members {
+		members[i] = first + i
+	}
+	var err error
+	if r.group, err = collective.NewGroup(r.Transport, members); err != nil {
+		return err
+	}
+	tokens := partition.Even(r.grid.Tokens(), p.Mesh.Ulysses)
+	heads := partition.Even(r.e.folder.Transformer.NumAttentionHeads, p.Mesh.Ulysses)
+	r.seq, err = r.e.dit.NewSequence(r.grid, r.group, tokens, heads)
+	return err
+}
+
+func (r *run) close() {
+	r.seq.Free()
+	for _, t := range r.texts {
+		if t != nil {
+			t.Free()
+		}
+	}
+}
+
+// branches lists the branches that this rank's group computes.
+func (r *run) branches() []diffusion.Branch {
+	switch {
+	case !r.Plan.Spec.Guided():
+		return []diffusion.Branch{diffusion.Conditional}
+	case r.Plan.Mesh.CFG == 1:
+		return []diffusion.Branch{diffusion.Conditional, diffusion.Unconditional}
+	}
+	return []diffusion.Branch{diffusion.Branch(r.Rank.Rank / r.Plan.Mesh.Ulysses)}
+}
+
+func (r *run) report(s job.Stage, done, total int, eta time.Duration) {
+	if r.Progress != nil && r.Rank.Rank == 0 {
+		r.Progress(job.Progress{Job: r.Plan.Job, Attempt: r.Plan.Attempt,
+			Stage: s, Done: done, Total: total, ETA: eta})
+	}
+}

@@ -1,0 +1,197 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	natsio "github.com/nats-io/nats.go"
+
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// errNotLive stops a rank whose attempt is over; nobody waits for its word.
+var errNotLive = errors.New("the attempt is not live any more")
+
+// work is the rank that a node runs.
+type work struct {
+	order    wire.Start
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	boundary atomic.Bool // stop at the next step boundary
+
+	mu       sync.Mutex
+	progress job.Progress
+}
+
+func (w *work) name() wire.Work {
+	return wire.Work{Job: w.order.Plan.Job, Attempt: w.order.Plan.Attempt, Rank: w.order.Rank}
+}
+
+func (w *work) is(id job.ID, a job.Attempt) bool {
+	return w.order.Plan.Job == id && w.order.Plan.Attempt == a
+}
+
+// at returns the stage and the count of what is done in it.
+func (w *work) at() (job.Stage, int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.progress.Stage, w.progress.Done
+}
+
+func (s *Shard) onStart(m *natsio.Msg) {
+	o, err := wire.Decode[wire.Start](m.Data)
+	if err == nil {
+		err = s.accept(o)
+	}
+	ack := wire.Ack{OK: err == nil}
+	if err != nil {
+		ack.Reason = err.Error()
+	}
+	s.answer(m, ack)
+}
+
+// accept begins an order; repeating one that runs changes nothing.
+func (s *Shard) accept(o wire.Start) error {
+	if n := o.Plan.Spec.Threads; n != 0 && n != s.dev.Threads() {
+		return fmt.Errorf("threads: %d is not what shard %s runs with: %d", n, s.cfg.Name,
+			s.dev.Threads())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.work; w != nil {
+		if w.is(o.Plan.Job, o.Plan.Attempt) && w.order.Rank == o.Rank {
+			return nil
+		}
+		return fmt.Errorf("shard %s still works on job %s attempt %d", s.cfg.Name,
+			w.order.Plan.Job, w.order.Plan.Attempt)
+	}
+	if s.ctx.Err() != nil {
+		return fmt.Errorf("shard %s is stopping", s.cfg.Name)
+	}
+	w := &work{order: o}
+	w.ctx, w.cancel = context.WithCancelCause(context.WithoutCancel(s.ctx))
+	s.work = w
+	s.wg.Go(func() { s.run(w) })
+	return nil
+}
+
+func (s *Shard) onStop(m *natsio.Msg) {
+	o, err := wire.Decode[wire.Stop](m.Data)
+	if err != nil {
+		s.answer(m, wire.Ack{Reason: err.Error()})
+		return
+	}
+	if w := s.current(); w != nil && w.is(o.Job, o.Attempt) {
+		if o.Boundary {
+			w.boundary.Store(true)
+		} else {
+			w.cancel(errNotLive)
+		}
+	}
+	s.answer(m, wire.Ack{OK: true})
+}
+
+func (s *Shard) answer(m *natsio.Msg, a wire.Ack) {
+	if err := m.Respond(wire.Encode(a)); err != nil {
+		s.log.Warn("cannot answer an order", "error", err)
+	}
+}
+
+// run runs a rank to its end, reports, and makes the node idle again.
+func (s *Shard) run(w *work) {
+	p := w.order.Plan
+	log := s.log.With("job", p.Job, "attempt", p.Attempt, "rank", w.order.Rank)
+	log.Info("started", "mesh", fmt.Sprintf("%dx%d", p.Mesh.CFG, p.Mesh.Ulysses))
+	s.beatNow()
+	res, err := s.compute(w)
+	switch {
+	case err == nil && w.order.Rank == 0:
+		s.deliver(w, wire.SubjectComplete,
+			wire.Completion{Node: s.id, Job: p.Job, Attempt: p.Attempt, Result: res})
+	case err == nil || errors.Is(context.Cause(w.ctx), errNotLive):
+	default:
+		s.deliver(w, wire.SubjectFail, s.failure(w, err))
+	}
+	log.Info("ended", "error", err)
+	w.cancel(nil)
+	s.mu.Lock()
+	s.work = nil
+	s.mu.Unlock()
+	s.beatNow()
+}
+
+// compute joins the other ranks and runs the engine.
+func (s *Shard) compute(w *work) (job.Result, error) {
+	objects, err := s.objects(w.ctx)
+	if err != nil {
+		return job.Result{}, fmt.Errorf("cannot open the object store: %w", err)
+	}
+	tr, err := s.join(w)
+	if err != nil {
+		return job.Result{}, err
+	}
+	defer tr.Close()
+	dir, err := s.tempDir()
+	if err != nil {
+		return job.Result{}, err
+	}
+	defer os.RemoveAll(dir)
+	return s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank, Transport: tr,
+		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load,
+		Progress: func(p job.Progress) { s.progress(w, p) }})
+}
+
+func (s *Shard) join(w *work) (collective.Transport, error) {
+	p := w.order.Plan
+	if hub := s.cfg.Data.Hub; hub != nil {
+		return hub.Join(string(p.Job), uint32(p.Attempt), w.order.Rank, len(p.Nodes))
+	}
+	nodes := make([]string, len(p.Nodes))
+	for i, n := range p.Nodes {
+		nodes[i] = string(n)
+	}
+	return s.link.endpoint.Join(string(p.Job), uint32(p.Attempt), w.order.Rank, nodes)
+}
+
+func (s *Shard) progress(w *work, p job.Progress) {
+	w.mu.Lock()
+	w.progress = p
+	w.mu.Unlock()
+	if w.order.Rank != 0 {
+		return
+	}
+	report := wire.Encode(wire.Report{Node: s.id, Progress: p})
+	if err := s.nc.Publish(wire.SubjectProgress, report); err != nil {
+		s.log.Warn("cannot report progress", "error", err)
+	}
+}
+
+func (s *Shard) failure(w *work, err error) wire.Failure {
+	p := w.order.Plan
+	f := wire.Failure{Node: s.id, Job: p.Job, Attempt: p.Attempt, Rank: w.order.Rank, Peer: -1,
+		Reason: err.Error(), Cancelled: w.boundary.Load()}
+	var peer *collective.PeerError
+	if errors.As(err, &peer) {
+		f.Peer = peer.Rank
+	}
+	return f
+}
+
+// deliver repeats a last word until a leader has taken it, or says that it is of no use, or the
+// shard stops.
+func (s *Shard) deliver(w *work, subject string, m any) {
+	for s.ctx.Err() == nil && !errors.Is(context.Cause(w.ctx), errNotLive) {
+		a, err := ask[wire.Ack](s.ctx, s.nc, subject, m)
+		if err == nil && (a.OK || a.Final) {
+			return
+		}
+		s.log.Debug("a report was not taken", "subject", subject, "reason", a.Reason, "error", err)
+		s.pause(retryPause)
+	}
+}
