@@ -51,7 +51,7 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 	}
 	if s.Mesh != (Mesh{}) && meshes != nil {
 		if err := meshes(s, s.Mesh); err != nil {
-			return Spec{}, &FieldError{"mesh", meshText(s.Mesh), err.Error()}
+			return Spec{}, &FieldError{"mesh", s.Mesh.String(), err.Error()}
 		}
 	}
 	return s, nil
@@ -201,19 +201,17 @@ func checkShards(s Spec) error {
 		return nil
 	}
 	if m.CFG < 1 || m.CFG > 2 || m.Ulysses < 1 || m.Ulysses > ShardsLimit/m.CFG {
-		return &FieldError{"mesh", meshText(m), "cfg 1 or 2, ulysses from 1, 1024 ranks at most"}
+		return &FieldError{"mesh", m.String(), "cfg 1 or 2, ulysses from 1, 1024 ranks at most"}
 	}
 	if s.Shards != 0 && s.Shards != m.Size() {
 		return &FieldError{"shards", number(s.Shards),
-			fmt.Sprintf("%d, the size of mesh %s, or leave it out", m.Size(), meshText(m))}
+			fmt.Sprintf("%d, the size of mesh %s, or leave it out", m.Size(), m.String())}
 	}
 	if m.CFG == 2 && !s.Guided() {
-		return &FieldError{"mesh", meshText(m), "cfg=1 unless guidance_scale is above 1"}
+		return &FieldError{"mesh", m.String(), "cfg=1 unless guidance_scale is above 1"}
 	}
 	return nil
 }
-
-func meshText(m Mesh) string { return fmt.Sprintf("cfg=%d,ulysses=%d", m.CFG, m.Ulysses) }
 
 func number(v int) string { return fmt.Sprint(v) }
 

@@ -1,6 +1,9 @@
 package job
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // ID names a job for its whole life, for instance "video_01j...".
 type ID string
@@ -43,6 +46,9 @@ type Mesh struct {
 
 // Size returns the number of ranks.
 func (m Mesh) Size() int { return m.CFG * m.Ulysses }
+
+// String returns the form in which people write a mesh.
+func (m Mesh) String() string { return fmt.Sprintf("cfg=%d,ulysses=%d", m.CFG, m.Ulysses) }
 
 // Plan is one attempt's placement: Nodes[r] runs rank r.
 type Plan struct {

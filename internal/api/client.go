@@ -1,0 +1,257 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/job"
+)
+
+const (
+	answerMax  = 64 << 20 // bytes of a JSON answer
+	retryPause = 300 * time.Millisecond
+	retryTime  = 20 * time.Second // for a coordinator that is away to come back
+)
+
+// Client speaks to a coordinator. Its methods return a *Error for what the server refused.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// NewClient returns a client for the coordinator at base, such as http://127.0.0.1:8080; nil is
+// http.DefaultClient.
+func NewClient(base string, hc *http.Client) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("coordinator %q; allowed: a URL such as http://127.0.0.1:8080", base)
+	}
+	if hc == nil {
+		hc = http.DefaultClient
+	}
+	return &Client{base: strings.TrimRight(base, "/"), http: hc}, nil
+}
+
+// Create queues a video. It is asked for under a random key, so that what is sent again after a
+// broken connection makes no second one.
+func (c *Client) Create(ctx context.Context, r Create) (Video, error) {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return Video{}, err
+	}
+	key := rand.Text()
+	return again(ctx, func() (Video, error) {
+		return call[Video](ctx, c, http.MethodPost, "/v1/videos", b, "Idempotency-Key", key)
+	})
+}
+
+// Get returns one video.
+func (c *Client) Get(ctx context.Context, id job.ID) (Video, error) {
+	return call[Video](ctx, c, http.MethodGet, path(id, ""), nil)
+}
+
+// List returns a page of videos: at most limit (0: the server's default) after the given one.
+func (c *Client) List(ctx context.Context, after job.ID, limit int) (List, error) {
+	q := url.Values{}
+	if after != "" {
+		q.Set("after", string(after))
+	}
+	if limit > 0 {
+		q.Set("limit", fmt.Sprint(limit))
+	}
+	return call[List](ctx, c, http.MethodGet, "/v1/videos?"+q.Encode(), nil)
+}
+
+// Cancel stops a video at its next step.
+func (c *Client) Cancel(ctx context.Context, id job.ID) (Video, error) {
+	return call[Video](ctx, c, http.MethodPost, path(id, "/cancel"), nil)
+}
+
+// Retry queues the same video again.
+func (c *Client) Retry(ctx context.Context, id job.ID) (Video, error) {
+	return call[Video](ctx, c, http.MethodPost, path(id, "/retry"), nil)
+}
+
+// Delete cancels a video if need be and forgets it.
+func (c *Client) Delete(ctx context.Context, id job.ID) error {
+	_, err := call[struct{}](ctx, c, http.MethodDelete, path(id, ""), nil)
+	return err
+}
+
+// Models returns the served models.
+func (c *Client) Models(ctx context.Context) ([]Model, error) {
+	l, err := call[modelList](ctx, c, http.MethodGet, "/v1/models", nil)
+	return l.Data, err
+}
+
+// Nodes returns the registered shards.
+func (c *Client) Nodes(ctx context.Context) ([]coord.Node, error) {
+	l, err := call[nodeList](ctx, c, http.MethodGet, "/v1/nodes", nil)
+	return l.Data, err
+}
+
+// Cluster returns what the coordinator knows of itself and the others.
+func (c *Client) Cluster(ctx context.Context) (coord.Status, error) {
+	return call[coord.Status](ctx, c, http.MethodGet, "/v1/cluster", nil)
+}
+
+// Content opens a video's file: variant "video" or "latents". The caller closes it.
+func (c *Client) Content(ctx context.Context, id job.ID, variant string) (io.ReadCloser, error) {
+	resp, err := c.send(ctx, http.MethodGet, path(id, "/content?variant="+url.QueryEscape(variant)),
+		nil)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// Watch calls f with every change until the video is final, which it returns. It goes on when the
+// coordinator is away for a while or another one leads.
+func (c *Client) Watch(ctx context.Context, id job.ID, f func(Video)) (Video, error) {
+	for {
+		v, err := again(ctx, func() (Video, error) { return c.watch(ctx, id, f) })
+		if err != nil || v.Final() {
+			return v, err
+		}
+		if err := sleep(ctx); err != nil {
+			return v, err
+		}
+	}
+}
+
+// watch follows one stream to its end; the last video need not be final.
+func (c *Client) watch(ctx context.Context, id job.ID, f func(Video)) (last Video, err error) {
+	resp, err := c.send(ctx, http.MethodGet, path(id, "/events"), nil)
+	if err != nil {
+		return last, err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, answerMax)
+	for lines.Scan() {
+		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
+		if !ok {
+			continue
+		}
+		last = Video{}
+		if err := json.Unmarshal(data, &last); err != nil {
+			return last, fmt.Errorf("cannot read the coordinator's event: %w", err)
+		}
+		f(last)
+	}
+	return last, nil // a stream that breaks off is followed anew
+}
+
+func path(id job.ID, rest string) string { return "/v1/videos/" + url.PathEscape(string(id)) + rest }
+
+// call sends a request and reads the JSON answer.
+func call[T any](ctx context.Context, c *Client, method, path string, body []byte,
+	headers ...string) (T, error) {
+	var out T
+	resp, err := c.send(ctx, method, path, body, headers...)
+	if err != nil {
+		return out, err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, answerMax)).Decode(&out); err != nil {
+		return out, fmt.Errorf("cannot read the coordinator's answer: %w", err)
+	}
+	return out, nil
+}
+
+// send returns the response if it is a good one; the caller closes its body.
+func (c *Client) send(ctx context.Context, method, path string, body []byte,
+	headers ...string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, &UnreachableError{URL: c.base, Err: err}
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	return nil, readError(resp)
+}
+
+func readError(resp *http.Response) error {
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, bodyMax)) // what was read is all there is to say
+	var e errorBody
+	if json.Unmarshal(b, &e) != nil || e.Error == nil || e.Error.Message == "" {
+		return &Error{Status: resp.StatusCode, Message: fmt.Sprintf("the coordinator answers %s: %.200s",
+			resp.Status, strings.TrimSpace(string(b)))}
+	}
+	e.Error.Status = resp.StatusCode
+	return e.Error
+}
+
+// UnreachableError is returned when no coordinator answers.
+type UnreachableError struct {
+	URL string
+	Err error
+}
+
+// Error implements error.
+func (e *UnreachableError) Error() string {
+	cause := e.Err
+	var u *url.Error
+	if errors.As(cause, &u) {
+		cause = u.Err
+	}
+	return fmt.Sprintf("cannot reach the coordinator at %s: %v", e.URL, cause)
+}
+
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// again repeats f while the coordinator is away or has no leader, for retryTime at most.
+func again(ctx context.Context, f func() (Video, error)) (Video, error) {
+	for end := time.Now().Add(retryTime); ; {
+		v, err := f()
+		if err == nil || !passing(err) || time.Now().After(end) || ctx.Err() != nil {
+			return v, err
+		}
+		if serr := sleep(ctx); serr != nil {
+			return v, serr
+		}
+	}
+}
+
+// passing reports whether an error may go away by itself.
+func passing(err error) bool {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Status == http.StatusServiceUnavailable && e.Code != "no_model"
+	}
+	var u *UnreachableError
+	return errors.As(err, &u)
+}
+
+func sleep(ctx context.Context) error {
+	select {
+	case <-time.After(retryPause):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,98 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Model is a served model in OpenAI's shape.
+type Model struct {
+	ID      string    `json:"id"`
+	Object  string    `json:"object"` // "model"
+	Created int64     `json:"created"`
+	OwnedBy string    `json:"owned_by"`
+	Details job.Model `json:"longtake"`
+}
+
+type modelList struct {
+	Object string  `json:"object"`
+	Data   []Model `json:"data"`
+}
+
+type nodeList struct {
+	Object string       `json:"object"`
+	Data   []coord.Node `json:"data"`
+}
+
+func (s *server) models(w http.ResponseWriter, r *http.Request) error {
+	out := modelList{Object: "list", Data: []Model{}}
+	if m, ok := s.service.Model(r.Context()); ok {
+		out.Data = append(out.Data, Model{ID: m.Name, Object: "model", OwnedBy: "longtake", Details: m})
+	}
+	reply(w, http.StatusOK, out)
+	return nil
+}
+
+func (s *server) nodes(w http.ResponseWriter, r *http.Request) error {
+	nodes, err := s.service.Nodes(r.Context())
+	if err == nil {
+		reply(w, http.StatusOK, nodeList{"list", append([]coord.Node{}, nodes...)})
+	}
+	return err
+}
+
+func (s *server) cluster(w http.ResponseWriter, r *http.Request) error {
+	st, err := s.service.Status(r.Context())
+	if err == nil {
+		reply(w, http.StatusOK, st)
+	}
+	return err
+}
+
+// livez says that the process answers.
+func (s *server) livez(w http.ResponseWriter, _ *http.Request) error {
+	fmt.Fprintln(w, "ok")
+	return nil
+}
+
+// readyz says whether requests can be taken here; with ?verbose, what was looked at.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
+	ready := s.service.Ready(r.Context())
+	if !r.URL.Query().Has("verbose") {
+		if ready != nil {
+			return ready
+		}
+		fmt.Fprintln(w, "ok")
+		return nil
+	}
+	var b strings.Builder
+	line := func(ok bool, what, text string) {
+		mark := "+"
+		if !ok {
+			mark = "-"
+		}
+		fmt.Fprintf(&b, "[%s] %s: %s\n", mark, what, text)
+	}
+	if ready == nil {
+		line(true, "coordinator", "ready")
+	} else {
+		line(false, "coordinator", ready.Error())
+	}
+	if st, err := s.service.Status(r.Context()); err == nil {
+		line(st.Leader != "", "raft", fmt.Sprintf("%s in term %d, led by %q", st.State, st.Term,
+			st.Leader))
+		line(st.Nodes > 0, "shards", fmt.Sprintf("%d registered here", st.Nodes))
+	}
+	m, ok := s.service.Model(r.Context())
+	line(ok, "model", fmt.Sprintf("%q", m.Name))
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if ready != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	fmt.Fprint(w, b.String())
+	return nil
+}

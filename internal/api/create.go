@@ -1,0 +1,266 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/partition"
+)
+
+const bodyMax = 1 << 20 // bytes of a request
+
+// Create is what POST /v1/videos takes: OpenAI's fields and ours. Nil and empty ones take the
+// model's defaults. Size stands for Width and Height, Seconds for Frames at FPS.
+type Create struct {
+	Model          string   `json:"model,omitempty"`
+	Prompt         *string  `json:"prompt"`
+	NegativePrompt string   `json:"negative_prompt,omitempty"`
+	Size           string   `json:"size,omitempty"` // WxH
+	Width          *int     `json:"width,omitempty"`
+	Height         *int     `json:"height,omitempty"`
+	Seconds        *float64 `json:"seconds,omitempty"`
+	Frames         *int     `json:"num_frames,omitempty"`
+	FPS            *int     `json:"fps,omitempty"`
+	Steps          *int     `json:"num_inference_steps,omitempty"`
+	GuidanceScale  *float64 `json:"guidance_scale,omitempty"`
+	FlowShift      *float64 `json:"flow_shift,omitempty"`
+	Scheduler      string   `json:"scheduler,omitempty"`
+	Seed           *uint64  `json:"seed,omitempty"`
+	DType          string   `json:"dtype,omitempty"`
+	Format         string   `json:"format,omitempty"`
+	Shards         *int     `json:"shards,omitempty"`
+	Mesh           string   `json:"mesh,omitempty"` // such as "cfg=2,ulysses=3"
+	Threads        *int     `json:"threads,omitempty"`
+}
+
+// set stores one field; the value is the text of a JSON scalar or a form's value.
+func (c *Create) set(name, value string) error {
+	switch name {
+	case "model":
+		c.Model = value
+	case "prompt":
+		c.Prompt = &value
+	case "negative_prompt":
+		c.NegativePrompt = value
+	case "size":
+		c.Size = value
+	case "scheduler":
+		c.Scheduler = value
+	case "dtype":
+		c.DType = value
+	case "format":
+		c.Format = value
+	case "mesh":
+		c.Mesh = value
+	case "seed":
+		return parse(&c.Seed, name, value, func(s string) (uint64, error) {
+			return strconv.ParseUint(s, 10, 64)
+		}, "an integer from 0")
+	default:
+		return c.setNumber(name, value)
+	}
+	return nil
+}
+
+func (c *Create) setNumber(name, value string) error {
+	ints := map[string]**int{"width": &c.Width, "height": &c.Height, "num_frames": &c.Frames,
+		"fps": &c.FPS, "num_inference_steps": &c.Steps, "shards": &c.Shards, "threads": &c.Threads}
+	if p, ok := ints[name]; ok {
+		return parse(p, name, value, strconv.Atoi, "an integer")
+	}
+	floats := map[string]**float64{"seconds": &c.Seconds, "guidance_scale": &c.GuidanceScale,
+		"flow_shift": &c.FlowShift}
+	if p, ok := floats[name]; ok {
+		return parse(p, name, value, func(s string) (float64, error) {
+			return strconv.ParseFloat(s, 64)
+		}, "a number")
+	}
+	if name == "input_reference" {
+		return invalid(name, "input_reference is not supported; allowed: text to video")
+	}
+	return invalid(name, "unknown field %.64q; allowed: %s", name, strings.Join(fieldNames, ", "))
+}
+
+var fieldNames = []string{"model", "prompt", "negative_prompt", "size", "width", "height", "seconds",
+	"num_frames", "fps", "num_inference_steps", "guidance_scale", "flow_shift", "scheduler", "seed",
+	"dtype", "format", "shards", "mesh", "threads"}
+
+func parse[T any](p **T, name, value string, f func(string) (T, error), want string) error {
+	v, err := f(strings.TrimSpace(value))
+	if err != nil {
+		return &job.FieldError{Field: name, Value: fmt.Sprintf("%.64q", value), Allowed: want}
+	}
+	*p = &v
+	return nil
+}
+
+// readCreate reads the body of a request.
+func readCreate(w http.ResponseWriter, r *http.Request) (Create, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	var c Create
+	switch {
+	case err == nil && kind == "multipart/form-data" && params["boundary"] != "":
+		err = c.readForm(r)
+	case err == nil && kind == "application/json":
+		err = c.readJSON(r.Body)
+	default:
+		return c, &Error{Status: http.StatusUnsupportedMediaType, Type: "invalid_request_error",
+			Message: fmt.Sprintf("Content-Type is %.64q; allowed: application/json, multipart/form-data",
+				r.Header.Get("Content-Type"))}
+	}
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return c, &Error{Status: http.StatusRequestEntityTooLarge, Type: "invalid_request_error",
+			Message: fmt.Sprintf("the body is too large; allowed: %d bytes", bodyMax)}
+	}
+	if err == nil && c.Prompt == nil {
+		err = invalid("prompt", "prompt is missing; allowed: a text, which may be empty")
+	}
+	return c, err
+}
+
+func (c *Create) readForm(r *http.Request) error {
+	m, err := r.MultipartReader()
+	if err != nil {
+		return invalid("", "cannot read the form: %v", err)
+	}
+	for {
+		part, err := m.NextPart()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return bodyError("the form", err)
+		}
+		value, err := io.ReadAll(part)
+		if err != nil {
+			return bodyError("the form", err)
+		}
+		if err := c.set(part.FormName(), string(value)); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Create) readJSON(r io.Reader) error {
+	d := json.NewDecoder(r)
+	var fields map[string]json.RawMessage
+	if err := d.Decode(&fields); err != nil {
+		return bodyError("the JSON object", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return invalid("", "cannot read the JSON object: something follows it")
+	}
+	names := make([]string, 0, len(fields))
+	for name := range fields {
+		names = append(names, name)
+	}
+	slices.Sort(names) // so that the first error is always the same
+	for _, name := range names {
+		raw, text := fields[name], ""
+		switch raw[0] {
+		case 'n': // null
+			continue
+		case '"':
+			if err := json.Unmarshal(raw, &text); err != nil {
+				return bodyError(name, err)
+			}
+		case '{', '[', 't', 'f':
+			return &job.FieldError{Field: name, Value: fmt.Sprintf("%.64s", raw),
+				Allowed: "a text or a number"}
+		default:
+			text = string(raw)
+		}
+		if err := c.set(name, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bodyError keeps a *http.MaxBytesError to be seen, and blames the client for anything else.
+func bodyError(what string, err error) error {
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return err
+	}
+	return invalid("", "cannot read %s: %v", what, err)
+}
+
+// request turns c into what the coordinator takes; m fills in what Seconds depends on.
+func (c Create) request(m job.Model) (job.Request, error) {
+	r := job.Request{
+		Model: c.Model, NegativePrompt: c.NegativePrompt, Width: c.Width, Height: c.Height,
+		Frames: c.Frames, FPS: c.FPS, Steps: c.Steps, GuidanceScale: c.GuidanceScale,
+		FlowShift: c.FlowShift, Scheduler: c.Scheduler, Seed: c.Seed, DType: c.DType, Format: c.Format,
+	}
+	if c.Prompt != nil {
+		r.Prompt = *c.Prompt
+	}
+	if c.Shards != nil {
+		r.Shards = *c.Shards
+	}
+	if c.Threads != nil {
+		r.Threads = *c.Threads
+	}
+	if c.Mesh != "" {
+		mesh, err := partition.ParseMesh(c.Mesh)
+		if err != nil {
+			return r, invalid("mesh", "%v", err)
+		}
+		r.Mesh = job.Mesh(mesh)
+	}
+	if err := c.setSize(&r); err != nil {
+		return r, err
+	}
+	return r, c.setSeconds(&r, m)
+}
+
+func (c Create) setSize(r *job.Request) error {
+	if c.Size == "" {
+		return nil
+	}
+	if c.Width != nil || c.Height != nil {
+		return invalid("size", "size and width or height are given; allowed: one way to say it")
+	}
+	a, b, ok := strings.Cut(c.Size, "x")
+	w, err := strconv.Atoi(a)
+	h, err2 := strconv.Atoi(b)
+	if !ok || err != nil || err2 != nil {
+		return &job.FieldError{Field: "size", Value: fmt.Sprintf("%.64q", c.Size),
+			Allowed: "WIDTHxHEIGHT in pixels, such as 832x480"}
+	}
+	r.Width, r.Height = &w, &h
+	return nil
+}
+
+// setSeconds picks the number of frames that the model can make nearest to a duration.
+func (c Create) setSeconds(r *job.Request, m job.Model) error {
+	if c.Seconds == nil {
+		return nil
+	}
+	if c.Frames != nil {
+		return invalid("seconds", "seconds and num_frames are given; allowed: one of them")
+	}
+	fps := m.Defaults.FPS
+	if c.FPS != nil {
+		fps = *c.FPS
+	}
+	if s := *c.Seconds; !(s > 0 && s <= float64(job.FramesLimit)) {
+		return &job.FieldError{Field: "seconds", Value: fmt.Sprint(s), Allowed: "above 0"}
+	}
+	scale := float64(m.TemporalScale)
+	n := int(math.Round(*c.Seconds*float64(fps)/scale)*scale) + 1
+	r.Frames = &n
+	return nil
+}

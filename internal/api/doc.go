@@ -1,0 +1,19 @@
+// Package api is the HTTP face of a coordinator and its client.
+//
+// The videos routes are those of OpenAI's Videos API, in its shapes, with the fields beside it that
+// other servers of open models use (num_frames, num_inference_steps, guidance_scale, seed ...):
+//
+//	POST   /v1/videos               create (JSON or multipart/form-data; Idempotency-Key)
+//	GET    /v1/videos               list (limit, after, order)
+//	GET    /v1/videos/{id}          status
+//	DELETE /v1/videos/{id}          cancel if need be, then forget
+//	GET    /v1/videos/{id}/content  the file (variant=video, latents)
+//	POST   /v1/videos/{id}/cancel   stop at the next step
+//	POST   /v1/videos/{id}/retry    queue the same again
+//	GET    /v1/videos/{id}/events   status as server-sent events, until it is final
+//	GET    /v1/models, /v1/nodes, /v1/cluster
+//	GET    /livez, /readyz, /metrics
+//
+// What OpenAI's object has no field for is under "longtake". A follower answers with a redirect
+// (307) to the leader.
+package api

@@ -1,0 +1,103 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Error is what the API answers when it does not do what was asked, in OpenAI's shape. The client
+// returns it as a *Error.
+type Error struct {
+	Status  int    `json:"-"` // of HTTP
+	Message string `json:"message"`
+	Type    string `json:"type"`            // "invalid_request_error" or "server_error"
+	Param   string `json:"param,omitempty"` // the field that is wrong
+	Code    string `json:"code,omitempty"`
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.Message }
+
+// BadRequest reports whether the request was wrong, so that repeating it is of no use.
+func (e *Error) BadRequest() bool { return e.Status >= 400 && e.Status < 500 && e.Status != 429 }
+
+type errorBody struct {
+	Error *Error `json:"error"`
+}
+
+// kinds maps sentinels to answers.
+var kinds = []struct {
+	err    error
+	status int
+	code   string
+}{
+	{coord.ErrNotFound, http.StatusNotFound, "not_found"},
+	{coord.ErrQueueFull, http.StatusTooManyRequests, "queue_full"},
+	{coord.ErrKeyReused, http.StatusConflict, "idempotency_key_reused"},
+	{job.ErrTransition, http.StatusConflict, "wrong_state"},
+	{coord.ErrNoModel, http.StatusServiceUnavailable, "no_model"},
+	{coord.ErrNotReady, http.StatusServiceUnavailable, "not_ready"},
+	{coord.ErrNotLeader, http.StatusServiceUnavailable, "no_leader"},
+}
+
+// explain turns an error into its answer.
+func explain(err error) *Error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
+	var field *job.FieldError
+	if errors.As(err, &field) {
+		e := invalid(field.Field, "%s", field.Error())
+		e.Code = "invalid_value"
+		return e
+	}
+	e := &Error{Status: http.StatusInternalServerError, Message: err.Error(), Type: "server_error"}
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			e.Status, e.Code = k.status, k.code
+			break
+		}
+	}
+	if e.Status < 500 {
+		e.Type = "invalid_request_error"
+	}
+	return e
+}
+
+// invalid is the answer to a request with a wrong field.
+func invalid(param, format string, args ...any) *Error {
+	return &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf(format, args...),
+		Type: "invalid_request_error", Param: param, Code: "invalid_request"}
+}
+
+// fail answers with an error; one that leads elsewhere becomes a redirect.
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	var elsewhere *coord.NotLeaderError
+	if errors.As(err, &elsewhere) && elsewhere.HTTP != "" {
+		w.Header().Set("Location", elsewhere.HTTP+r.URL.RequestURI())
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return
+	}
+	e := explain(err)
+	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "1")
+	}
+	reply(w, e.Status, errorBody{e})
+}
+
+// reply answers with JSON.
+func reply(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil { // of types that are all ours
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(append(b, '\n')) //nolint:errcheck // the client is gone
+}

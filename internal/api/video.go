@@ -1,0 +1,117 @@
+package api
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Video is a job in the shape of OpenAI's video object.
+type Video struct {
+	ID          job.ID      `json:"id"`
+	Object      string      `json:"object"` // "video"
+	Model       string      `json:"model"`
+	Status      string      `json:"status"`   // "queued", "in_progress", "completed" or "failed"
+	Progress    int         `json:"progress"` // percent
+	Prompt      string      `json:"prompt"`
+	Size        string      `json:"size"`       // WxH
+	Seconds     string      `json:"seconds"`    // of the clip
+	CreatedAt   int64       `json:"created_at"` // Unix seconds, as the others
+	CompletedAt *int64      `json:"completed_at"`
+	ExpiresAt   *int64      `json:"expires_at"` // always null: videos stay until they are deleted
+	RemixedFrom *string     `json:"remixed_from_video_id"`
+	Error       *VideoError `json:"error"`
+	Details     Details     `json:"longtake"`
+}
+
+// VideoError says why a video failed; a cancelled one has the code "cancelled".
+type VideoError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// Details are what OpenAI's object has no field for.
+type Details struct {
+	State           job.State   `json:"state"`
+	Spec            job.Spec    `json:"spec"`
+	Stage           job.Stage   `json:"stage,omitempty"`
+	Done            int         `json:"done,omitempty"`        // steps or frames of the stage
+	Total           int         `json:"total,omitempty"`       // steps or frames of the stage
+	ETA             float64     `json:"eta_seconds,omitempty"` // of the stage
+	Waiting         string      `json:"waiting,omitempty"`     // why it is queued
+	Ahead           int         `json:"jobs_ahead,omitempty"`
+	Attempt         job.Attempt `json:"attempt,omitempty"`
+	Mesh            string      `json:"mesh,omitempty"`
+	Nodes           []string    `json:"nodes,omitempty"` // names, by rank
+	CancelRequested bool        `json:"cancel_requested,omitempty"`
+	Created         time.Time   `json:"created"`
+	Started         time.Time   `json:"started,omitzero"`
+	Finished        time.Time   `json:"finished,omitzero"`
+	Result          *job.Result `json:"result,omitempty"`
+}
+
+// Final reports whether the video will not change any more.
+func (v Video) Final() bool { return v.Details.State.Final() }
+
+// toVideo describes a job.
+func toVideo(v coord.View) Video {
+	s := v.Spec
+	out := Video{
+		ID: v.ID, Object: "video", Model: s.Model, Status: status(v.State), Progress: percent(v),
+		Prompt: s.Prompt, Size: fmt.Sprintf("%dx%d", s.Width, s.Height),
+		Seconds:   strconv.FormatFloat(float64(s.Frames)/float64(s.FPS), 'f', -1, 64),
+		CreatedAt: v.Created.Unix(), Details: details(v),
+	}
+	if v.State == job.Completed {
+		at := v.Finished.Unix()
+		out.CompletedAt = &at
+	}
+	switch v.State {
+	case job.Failed:
+		out.Error = &VideoError{Code: "generation_failed", Message: v.Error}
+	case job.Cancelled:
+		out.Error = &VideoError{Code: "cancelled", Message: "the job was cancelled"}
+	}
+	return out
+}
+
+func details(v coord.View) Details {
+	p := v.Progress
+	d := Details{
+		State: v.State, Spec: v.Spec, Stage: p.Stage, Done: p.Done, Total: p.Total,
+		ETA: p.ETA.Seconds(), Waiting: v.Waiting, Ahead: v.Ahead, Attempt: v.Attempt, Nodes: v.Nodes,
+		CancelRequested: v.CancelRequested, Created: v.Created, Started: v.Started,
+		Finished: v.Finished,
+	}
+	if m := v.Plan.Mesh; m != (job.Mesh{}) {
+		d.Mesh = m.String()
+	}
+	if v.State == job.Completed {
+		d.Result = &v.Result
+	}
+	return d
+}
+
+func status(s job.State) string {
+	switch s {
+	case job.Running:
+		return "in_progress"
+	case job.Cancelled:
+		return "failed" // OpenAI has no other word for it
+	}
+	return string(s)
+}
+
+// percent weighs the stages as they weigh on a usual clip.
+func percent(v coord.View) int {
+	if v.State == job.Completed {
+		return 100
+	}
+	weights := map[job.Stage][2]int{job.StageText: {0, 2}, job.StageDenoise: {2, 88},
+		job.StageDecode: {90, 9}, job.StageEncode: {99, 0}}
+	w := weights[v.Progress.Stage]
+	return w[0] + w[1]*v.Progress.Done/max(v.Progress.Total, 1)
+}
