@@ -431,11 +431,11 @@ func TestOperatorsRoutes(t *testing.T) {
 	f := newFake()
 	_, c := serve(t, f)
 	ctx := context.Background()
-	for path, want := range map[string]string{"/livez": "ok\n", "/readyz": "ok\n",
-		"/readyz?verbose": "[+] shards", "/metrics": "longtake_http_request_duration_seconds"} {
-		if status, body, _ := do(t, c, "GET", path, "", ""); status != 200 ||
-			!strings.Contains(body, want) {
-			t.Errorf("%s: %d %q", path, status, body)
+	for _, want := range [][2]string{{"/livez", "ok\n"}, {"/readyz", "ok\n"},
+		{"/readyz?verbose", "[+] shards"}, {"/metrics", "longtake_http_request_duration_seconds"}} {
+		if status, body, _ := do(t, c, "GET", want[0], "", ""); status != 200 ||
+			!strings.Contains(body, want[1]) {
+			t.Errorf("%s: %d %q", want[0], status, body)
 		}
 	}
 	nodes, err := c.Nodes(ctx)

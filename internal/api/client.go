@@ -108,8 +108,8 @@ func (c *Client) Cluster(ctx context.Context) (coord.Status, error) {
 
 // Content opens a video's file: variant "video" or "latents". The caller closes it.
 func (c *Client) Content(ctx context.Context, id job.ID, variant string) (io.ReadCloser, error) {
-	resp, err := c.send(ctx, http.MethodGet, path(id, "/content?variant="+url.QueryEscape(variant)),
-		nil)
+	rest := "/content?variant=" + url.QueryEscape(variant)
+	resp, err := c.send(ctx, http.MethodGet, path(id, rest), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,8 @@ func (c *Client) Watch(ctx context.Context, id job.ID, f func(Video)) (Video, er
 }
 
 // watch follows one stream to its end; the last video need not be final.
-func (c *Client) watch(ctx context.Context, id job.ID, f func(Video)) (last Video, err error) {
+func (c *Client) watch(ctx context.Context, id job.ID, f func(Video)) (Video, error) {
+	var last Video
 	resp, err := c.send(ctx, http.MethodGet, path(id, "/events"), nil)
 	if err != nil {
 		return last, err
@@ -153,7 +154,9 @@ func (c *Client) watch(ctx context.Context, id job.ID, f func(Video)) (last Vide
 	return last, nil // a stream that breaks off is followed anew
 }
 
-func path(id job.ID, rest string) string { return "/v1/videos/" + url.PathEscape(string(id)) + rest }
+func path(id job.ID, rest string) string {
+	return "/v1/videos/" + url.PathEscape(string(id)) + rest
+}
 
 // call sends a request and reads the JSON answer.
 func call[T any](ctx context.Context, c *Client, method, path string, body []byte,

@@ -90,9 +90,9 @@ func (c *Create) setNumber(name, value string) error {
 	return invalid(name, "unknown field %.64q; allowed: %s", name, strings.Join(fieldNames, ", "))
 }
 
-var fieldNames = []string{"model", "prompt", "negative_prompt", "size", "width", "height", "seconds",
-	"num_frames", "fps", "num_inference_steps", "guidance_scale", "flow_shift", "scheduler", "seed",
-	"dtype", "format", "shards", "mesh", "threads"}
+var fieldNames = []string{"model", "prompt", "negative_prompt", "size", "width", "height",
+	"seconds", "num_frames", "fps", "num_inference_steps", "guidance_scale", "flow_shift",
+	"scheduler", "seed", "dtype", "format", "shards", "mesh", "threads"}
 
 func parse[T any](p **T, name, value string, f func(string) (T, error), want string) error {
 	v, err := f(strings.TrimSpace(value))

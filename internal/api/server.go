@@ -36,6 +36,9 @@ type Config struct {
 	Log     *slog.Logger         // nil: discarded
 }
 
+// handler answers a request, or returns the error to answer with.
+type handler func(http.ResponseWriter, *http.Request) error
+
 type server struct {
 	service coord.Service
 	log     *slog.Logger
@@ -51,7 +54,7 @@ func New(c Config) http.Handler {
 	}
 	s.metrics = newHTTPMetrics(c.Metrics)
 	mux := http.NewServeMux()
-	routes := map[string]func(http.ResponseWriter, *http.Request) error{
+	routes := map[string]handler{
 		"POST /v1/videos":             s.create,
 		"GET /v1/videos":              s.list,
 		"GET /v1/videos/{id}":         s.get,
@@ -76,7 +79,7 @@ func New(c Config) http.Handler {
 
 const metricsPath = "/metrics"
 
-func serveMetrics(r *prometheus.Registry) func(http.ResponseWriter, *http.Request) error {
+func serveMetrics(r *prometheus.Registry) handler {
 	h := promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 	return func(w http.ResponseWriter, req *http.Request) error {
 		h.ServeHTTP(w, req)
@@ -90,7 +93,7 @@ func noRoute(_ http.ResponseWriter, r *http.Request) error {
 }
 
 // wrap limits how many requests run, measures them, and answers with the error of f.
-func (s *server) wrap(route string, f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+func (s *server) wrap(route string, f handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case s.slots <- struct{}{}:

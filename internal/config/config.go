@@ -1,0 +1,252 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cast"
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// Setting is one thing that can be set. Its type is that of Default: string, int, bool,
+// time.Duration or []string.
+type Setting struct {
+	Key     string // in the file, such as "nats.listen"
+	Default any
+	Usage   string
+	Env     string // variable; "": LONGTAKE_ and the key in capitals
+	Short   string // one-letter flag, if any
+}
+
+// Flag returns the name of the setting's flag.
+func (s Setting) Flag() string { return strings.ReplaceAll(s.Key, ".", "-") }
+
+// EnvName returns the name of the setting's environment variable.
+func (s Setting) EnvName() string {
+	if s.Env != "" {
+		return s.Env
+	}
+	return "LONGTAKE_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.Key))
+}
+
+// Settings are all that a program can be told.
+type Settings []Setting
+
+// Define adds a flag for each setting.
+func (s Settings) Define(fs *pflag.FlagSet) {
+	for _, x := range s {
+		usage := x.Usage
+		switch d := x.Default.(type) {
+		case string:
+			fs.StringP(x.Flag(), x.Short, d, usage)
+		case int:
+			fs.IntP(x.Flag(), x.Short, d, usage)
+		case bool:
+			fs.BoolP(x.Flag(), x.Short, d, usage)
+		case time.Duration:
+			fs.DurationP(x.Flag(), x.Short, d, usage)
+		case []string:
+			fs.StringSliceP(x.Flag(), x.Short, d, usage)
+		default:
+			panic(fmt.Sprintf("setting %s has a default of type %T", x.Key, d))
+		}
+	}
+}
+
+// Values are settings in force.
+type Values struct {
+	settings Settings
+	values   map[string]any
+	sources  map[string]string
+}
+
+// Load puts the settings together: flag, else environment, else the file at path ("": none), else
+// default. A key of the file that is not a setting is an error, as is a value of another type.
+func Load(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
+	file, err := readFile(s, path)
+	if err != nil {
+		return nil, err
+	}
+	v := &Values{settings: s, values: map[string]any{}, sources: map[string]string{}}
+	for _, x := range s {
+		value, source := any(x.Default), "default"
+		if file != nil && file.InConfig(x.Key) {
+			value, source = file.Get(x.Key), "file "+path
+		}
+		if env, ok := os.LookupEnv(x.EnvName()); ok {
+			value, source = env, "environment "+x.EnvName()
+		}
+		if f := fs.Lookup(x.Flag()); f != nil && f.Changed {
+			value, source = flagValue(f), "flag --"+x.Flag()
+		}
+		if v.values[x.Key], err = convert(value, x.Default); err != nil {
+			return nil, fmt.Errorf("%s is %q (%s); allowed: %w", x.Key, fmt.Sprint(value), source, err)
+		}
+		v.sources[x.Key] = source
+	}
+	return v, nil
+}
+
+func flagValue(f *pflag.Flag) any {
+	if s, ok := f.Value.(pflag.SliceValue); ok {
+		return s.GetSlice()
+	}
+	return f.Value.String()
+}
+
+func readFile(s Settings, path string) (*viper.Viper, error) {
+	if path == "" {
+		return nil, nil
+	}
+	v := viper.New()
+	v.SetConfigFile(path)
+	v.SetConfigType("yaml")
+	if err := v.ReadInConfig(); err != nil {
+		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	keys := v.AllKeys()
+	slices.Sort(keys)
+	for _, k := range keys {
+		known := func(x Setting) bool { return x.Key == k }
+		if !slices.ContainsFunc(s, known) {
+			return nil, fmt.Errorf("%s: unknown key %q; did you mean %q? All keys: %s", path, k,
+				s.nearest(k), strings.Join(s.keys(), ", "))
+		}
+	}
+	return v, nil
+}
+
+// convert makes value the type of like; the error says what is allowed.
+func convert(value, like any) (any, error) {
+	var (
+		out  any
+		err  error
+		what string
+	)
+	switch like.(type) {
+	case string:
+		out, err = cast.ToStringE(value)
+		what = "a text"
+	case int:
+		out, err = cast.ToIntE(value)
+		what = "an integer"
+	case bool:
+		out, err = cast.ToBoolE(value)
+		what = "true or false"
+	case time.Duration:
+		out, err = toDuration(value)
+		what = "a duration such as 500ms, 3s or 2m"
+	case []string:
+		out, err = toStrings(value)
+		what = "a list of texts"
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s", what) //nolint:err113 // says all that is known
+	}
+	return out, nil
+}
+
+// toDuration wants a unit: a bare number would be nanoseconds, which nobody means.
+func toDuration(value any) (time.Duration, error) {
+	if d, ok := value.(time.Duration); ok {
+		return d, nil
+	}
+	return time.ParseDuration(fmt.Sprint(value))
+}
+
+// toStrings also splits at commas, as in a variable of the environment.
+func toStrings(value any) ([]string, error) {
+	if s, ok := value.(string); ok {
+		if s == "" {
+			return nil, nil
+		}
+		return strings.Split(s, ","), nil
+	}
+	return cast.ToStringSliceE(value)
+}
+
+func (s Settings) keys() []string {
+	var out []string
+	for _, x := range s {
+		out = append(out, x.Key)
+	}
+	return out
+}
+
+// nearest returns the known key that takes the fewest edits.
+func (s Settings) nearest(key string) string {
+	return slices.MinFunc(s.keys(), func(a, b string) int {
+		return distance(a, key) - distance(b, key)
+	})
+}
+
+// distance is Levenshtein's, in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0]++
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+func get[T any](v *Values, key string) T {
+	x, ok := v.values[key].(T)
+	if !ok {
+		panic(fmt.Sprintf("no setting %q of type %T", key, x))
+	}
+	return x
+}
+
+// String returns a setting of type string.
+func (v *Values) String(key string) string { return get[string](v, key) }
+
+// Int returns a setting of type int.
+func (v *Values) Int(key string) int { return get[int](v, key) }
+
+// Bool returns a setting of type bool.
+func (v *Values) Bool(key string) bool { return get[bool](v, key) }
+
+// Duration returns a setting of type time.Duration.
+func (v *Values) Duration(key string) time.Duration { return get[time.Duration](v, key) }
+
+// Strings returns a setting of type []string.
+func (v *Values) Strings(key string) []string { return get[[]string](v, key) }
+
+// Source says where a value came from, such as "environment LONGTAKE_DATA".
+func (v *Values) Source(key string) string { return v.sources[key] }
+
+// Entry is one value in force.
+type Entry struct {
+	Key    string `json:"key"`
+	Value  any    `json:"value"`
+	Source string `json:"source"`
+}
+
+// Entries lists all values, in the order of the settings.
+func (v *Values) Entries() []Entry {
+	var out []Entry
+	for _, x := range v.settings {
+		value := v.values[x.Key]
+		if d, ok := value.(time.Duration); ok {
+			value = d.String()
+		}
+		out = append(out, Entry{Key: x.Key, Value: value, Source: v.sources[x.Key]})
+	}
+	return out
+}

@@ -1,0 +1,75 @@
+package config
+
+import "time"
+
+var logging = Settings{
+	{Key: "log.level", Default: "info", Usage: "debug, info, warn or error"},
+	{Key: "log.format", Default: "text", Usage: "text or json"},
+}
+
+// Coordinator are the settings of cmd/coordinator.
+func Coordinator() Settings {
+	return append(Settings{
+		{Key: "id", Default: "c1", Usage: "name of this coordinator, unique among its peers"},
+		{Key: "data", Default: "data/coordinator",
+			Usage: "directory of decisions and stored objects; what is in it survives a restart"},
+		{Key: "http.listen", Default: "127.0.0.1:8080", Usage: "host:port of the HTTP API"},
+		{Key: "http.url", Default: "",
+			Usage: "URL under which clients reach the API (default: http:// and http.listen)"},
+		{Key: "nats.listen", Default: "127.0.0.1:4222", Usage: "host:port that shards connect to"},
+		{Key: "nats.routes", Default: "",
+			Usage: "host:port for the other coordinators' NATS servers; needs raft.peers"},
+		{Key: "nats.peers", Default: []string{},
+			Usage: "the other coordinators' nats-route://host:port"},
+		{Key: "raft.listen", Default: "",
+			Usage: "host:port for the other coordinators' decisions; needs raft.peers"},
+		{Key: "raft.peers", Default: []string{},
+			Usage: "all coordinators as ID@RAFT_HOST:PORT=HTTP_URL, this one included; none: alone"},
+		{Key: "limits.queued", Default: 1000, Usage: "jobs that may wait"},
+		{Key: "limits.kept", Default: 10000, Usage: "jobs that are remembered"},
+		{Key: "limits.nodes", Default: 1024, Usage: "shards that may register"},
+		{Key: "lost-after", Default: 3 * time.Second, Usage: "silence after which a shard is lost"},
+	}, logging...)
+}
+
+// Shard are the settings of cmd/shard.
+func Shard() Settings {
+	return append(Settings{
+		{Key: "name", Default: "", Usage: "name that people see (default: the host's)"},
+		{Key: "model", Default: "", Usage: "folder of a Wan model as diffusers writes it (default: " +
+			"the small one that is built in)"},
+		{Key: "threads", Default: 0, Usage: "threads that compute; 0: all cores"},
+		{Key: "control", Default: "nats://127.0.0.1:4222",
+			Usage: "the coordinators' NATS, separated by commas"},
+		{Key: "data.listen", Default: "127.0.0.1:0",
+			Usage: "host:port at which other shards send activations; port 0: any"},
+		{Key: "data.advertise", Default: "",
+			Usage: "host:port that other shards dial (default: where data.listen ended up)"},
+		{Key: "data.url", Default: "",
+			Usage: "a NATS cluster to exchange activations over, in place of an own server"},
+		{Key: "data.peer-timeout", Default: 30 * time.Second,
+			Usage: "silence of another rank after which it is named and the job fails"},
+		{Key: "tmp", Default: "", Usage: "directory for clips being encoded (default: the system's)"},
+	}, logging...)
+}
+
+// Client are the settings of the longtake command itself, beside those of its commands.
+func Client() Settings {
+	return Settings{
+		{Key: "coordinator", Default: "", Env: "LONGTAKE_URL",
+			Usage: "URL of a coordinator's API, such as http://127.0.0.1:8080"},
+		{Key: "log.level", Default: "error", Usage: "debug, info, warn or error"},
+		{Key: "log.format", Default: "text", Usage: "text or json"},
+	}
+}
+
+// Local are the settings of a whole cluster in one process.
+func Local() Settings {
+	return Settings{
+		{Key: "model", Default: "", Usage: "folder of a Wan model as diffusers writes it (default: " +
+			"the small one that is built in)"},
+		{Key: "shards", Default: 0, Usage: "how many shards share the work (default: 2)"},
+		{Key: "threads", Default: 0, Usage: "threads of each shard (default: the cores, shared out)"},
+		{Key: "transport", Default: "nats", Usage: "how shards exchange activations: nats or mem"},
+	}
+}
