@@ -197,8 +197,8 @@ func bodyError(what string, err error) error {
 	return invalid("", "cannot read %s: %v", what, err)
 }
 
-// request turns c into what the coordinator takes; m fills in what Seconds depends on.
-func (c Create) request(m job.Model) (job.Request, error) {
+// Request turns c into what the coordinator takes; m fills in what Seconds depends on.
+func (c Create) Request(m job.Model) (job.Request, error) {
 	r := job.Request{
 		Model: c.Model, NegativePrompt: c.NegativePrompt, Width: c.Width, Height: c.Height,
 		Frames: c.Frames, FPS: c.FPS, Steps: c.Steps, GuidanceScale: c.GuidanceScale,

@@ -148,7 +148,7 @@ func (s *server) create(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return coord.ErrNoModel
 	}
-	req, err := c.request(m)
+	req, err := c.Request(m)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func (c *Coordinator) queue(key string, s job.Spec) (job.Record, error) {
 // servable refuses what no mesh fits, and a format that none of the nodes can write.
 func (c *Coordinator) servable(m job.Model, s job.Spec) error {
 	if s.Shards > 0 {
-		if _, err := chooseMesh(m, s, s.Shards); err != nil {
+		if _, err := ChooseMesh(m, s, s.Shards); err != nil {
 			return &job.FieldError{Field: "shards", Value: fmt.Sprint(s.Shards), Allowed: err.Error()}
 		}
 	}
@@ -239,7 +239,7 @@ func drawSeed() uint64 {
 func meshCheck(m job.Model) func(job.Spec, job.Mesh) error {
 	return func(s job.Spec, mesh job.Mesh) error {
 		s.Mesh = mesh
-		_, err := chooseMesh(m, s, mesh.Size())
+		_, err := ChooseMesh(m, s, mesh.Size())
 		return err
 	}
 }

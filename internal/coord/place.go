@@ -104,7 +104,7 @@ func are(n int) string {
 // place commits a plan for r on free nodes, takes them from the pool and orders them to start. A
 // job that no mesh fits fails at once.
 func (l *leader) place(r job.Record, p *pool) error {
-	mesh, err := chooseMesh(l.c.fsm.model(), r.Spec, len(p.free))
+	mesh, err := ChooseMesh(l.c.fsm.model(), r.Spec, len(p.free))
 	if err != nil {
 		l.fail(r, err.Error())
 		return nil

@@ -8,12 +8,17 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// chooseMesh arranges a job on at most free nodes: the mesh that it asks for, the best one of the
-// number of shards that it asks for, or the best of up to free. An error names what does not fit.
-func chooseMesh(m job.Model, s job.Spec, free int) (job.Mesh, error) {
-	load := partition.Load{Tokens: m.Tokens(s.Frames, s.Height, s.Width), Heads: m.Heads,
+// Load returns what a mesh has to carry for a job.
+func Load(m job.Model, s job.Spec) partition.Load {
+	return partition.Load{Tokens: m.Tokens(s.Frames, s.Height, s.Width), Heads: m.Heads,
 		HeadDim: m.HeadDim, Layers: m.Layers, Guided: s.Guided(),
 		TokenWidth: m.LatentChannels * m.Patch[0] * m.Patch[1] * m.Patch[2]}
+}
+
+// ChooseMesh arranges a job on at most free nodes: the mesh that it asks for, the best one of the
+// number of shards that it asks for, or the best of up to free. An error names what does not fit.
+func ChooseMesh(m job.Model, s job.Spec, free int) (job.Mesh, error) {
+	load := Load(m, s)
 	if s.Mesh != (job.Mesh{}) {
 		return s.Mesh, bare(partition.Check(partition.Mesh(s.Mesh), load), "mesh: ")
 	}

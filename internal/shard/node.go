@@ -78,7 +78,23 @@ func OpenModel(path string) (*model.Folder, error) {
 	return model.Open(path)
 }
 
-func (s *Shard) load() (err error) {
+// ModelError says that a model cannot be loaded.
+type ModelError struct{ Err error }
+
+// Error implements error.
+func (e *ModelError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ModelError) Unwrap() error { return e.Err }
+
+func (s *Shard) load() error {
+	if err := s.open(); err != nil {
+		return &ModelError{err}
+	}
+	return nil
+}
+
+func (s *Shard) open() (err error) {
 	if s.folder, err = OpenModel(s.cfg.Model); err != nil {
 		return err
 	}

@@ -1,0 +1,77 @@
+// Command coordinator runs one member of the control plane: Raft, NATS and the HTTP API.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"regexp"
+
+	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/cli"
+	"github.com/longtake/longtake/internal/config"
+	"github.com/longtake/longtake/internal/coord"
+)
+
+const long = `Run a coordinator: it takes jobs over HTTP, decides over them in Raft, and places
+them on the shards that register over NATS. One is enough; three survive the loss of one.
+
+  coordinator --config configs/coordinator.yaml`
+
+func main() {
+	os.Exit(cli.Main(cli.Daemon("coordinator", "Run a coordinator", long, config.Coordinator(), run)))
+}
+
+func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
+	cfg, err := read(v)
+	if err != nil {
+		return err
+	}
+	cfg.Log = log
+	l, err := net.Listen("tcp", v.String("http.listen"))
+	if err != nil {
+		return fmt.Errorf("cannot listen for HTTP: %w", err)
+	}
+	if cfg.HTTP == "" {
+		cfg.HTTP = "http://" + l.Addr().String()
+	}
+	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
+		return errors.Join(fmt.Errorf("cannot create the data directory: %w", err), l.Close())
+	}
+	c, err := coord.Start(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	log.Info("serving", "http", cfg.HTTP, "nats", c.ClientURL(), "data", cfg.Data,
+		"version", cli.Version)
+	h := api.New(api.Config{Service: c, Metrics: c.Metrics(), Log: log})
+	err = api.Serve(ctx, l, h)
+	log.Info("stopping")
+	return errors.Join(err, c.Close())
+}
+
+// peerPattern is ID@RAFT_HOST:PORT=HTTP_URL.
+var peerPattern = regexp.MustCompile(`^([^@=]+)@([^=]+)=(https?://.+)$`)
+
+func read(v *config.Values) (coord.Config, error) {
+	c := coord.Config{
+		ID: v.String("id"), Data: v.String("data"), HTTP: v.String("http.url"), Version: cli.Version,
+		Raft: coord.RaftConfig{Listen: v.String("raft.listen")},
+		NATS: coord.NATSConfig{Listen: v.String("nats.listen"), Routes: v.String("nats.routes"),
+			Peers: v.Strings("nats.peers")},
+		Limits: coord.Limits{Queued: v.Int("limits.queued"), Kept: v.Int("limits.kept"),
+			Nodes: v.Int("limits.nodes")},
+		Timing: coord.Timing{LostAfter: v.Duration("lost-after")},
+	}
+	for _, p := range v.Strings("raft.peers") {
+		m := peerPattern.FindStringSubmatch(p)
+		if m == nil {
+			return c, fmt.Errorf("raft.peers has %q; allowed: ID@RAFT_HOST:PORT=HTTP_URL", p)
+		}
+		c.Raft.Peers = append(c.Raft.Peers, coord.Peer{ID: m[1], Raft: m[2], HTTP: m[3]})
+	}
+	return c, nil
+}

@@ -1,0 +1,60 @@
+// Command shard offers this machine's device to a cluster.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/longtake/longtake/internal/cli"
+	"github.com/longtake/longtake/internal/config"
+	"github.com/longtake/longtake/internal/shard"
+)
+
+const long = `Run a shard: it loads a model, registers with the coordinators and computes its part
+of each job that they place on it. It waits for coordinators that are not there yet.
+
+  shard --config configs/shard.yaml --name a`
+
+func main() {
+	os.Exit(cli.Main(cli.Daemon("shard", "Run a shard", long, config.Shard(), run)))
+}
+
+func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
+	cfg, err := read(v)
+	if err != nil {
+		return err
+	}
+	cfg.Log = log
+	s, err := shard.Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	log.Info("loaded", "model", s.Model().Name, "name", cfg.Name, "id", s.ID(), "control", cfg.Control)
+	select {
+	case <-ctx.Done():
+		log.Info("stopping")
+	case <-s.Done():
+	}
+	return errors.Join(s.Err(), s.Close())
+}
+
+func read(v *config.Values) (shard.Config, error) {
+	c := shard.Config{
+		Name: v.String("name"), Model: v.String("model"), Threads: v.Int("threads"),
+		TempDir: v.String("tmp"), Control: v.String("control"),
+		Data: shard.DataPlane{URL: v.String("data.url"), Listen: v.String("data.listen"),
+			Advertise: v.String("data.advertise"), PeerTimeout: v.Duration("data.peer-timeout")},
+	}
+	if c.Name != "" {
+		return c, nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return c, fmt.Errorf("name is not set and the host has none: %w", err)
+	}
+	c.Name = host
+	return c, nil
+}

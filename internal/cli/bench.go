@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/job"
+)
+
+const benchHelp = `Time the default clip of a model on several numbers of shards, in this process.
+
+The cores are shared out: n shards have a n-th of the threads each, so that sharding
+shows its own cost. Rounds take turns between the numbers of shards; each figure is the
+minimum over the rounds (of the median step). Every run must make the same latents.`
+
+func benchCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "bench", Short: "Measure speed"}
+	run := &cobra.Command{Use: "run", Short: "Time a clip on several numbers of shards",
+		Long: benchHelp, Args: cobra.NoArgs}
+	f := run.Flags()
+	counts := f.IntSlice("shards", []int{1, 2, 4}, "numbers of shards")
+	rounds := f.Int("rounds", 2, "clips for each number of shards")
+	steps := f.Int("steps", 0, "denoising steps (default: the model's)")
+	model := f.String("model", "", "folder of the model (default: the built-in one)")
+	threads := f.Int("threads", runtime.NumCPU(), "threads in all")
+	js := asJSON(run)
+	run.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *rounds < 1 || *rounds > 1000 {
+			return usage("--rounds is %d; allowed: 1 to 1000", *rounds)
+		}
+		b := bench{model: *model, threads: *threads}
+		if *steps != 0 {
+			b.steps = steps
+		}
+		rows, err := b.run(cmd.Context(), *counts, *rounds)
+		if err != nil {
+			return inFlags(err)
+		}
+		return printBench(cmd.OutOrStdout(), rows, *js)
+	}
+	cmd.AddCommand(run)
+	return cmd
+}
+
+// bench measures clips; benchRow is what it finds for one number of shards.
+type bench struct {
+	model   string
+	threads int
+	steps   *int
+}
+
+type benchRow struct {
+	Shards       int     `json:"shards"`
+	Threads      int     `json:"threads"` // of each
+	Mesh         string  `json:"mesh"`
+	StepSeconds  float64 `json:"step_seconds"`
+	Ratio        float64 `json:"step_ratio"` // to the first row
+	Denoise      float64 `json:"denoise_seconds"`
+	Decode       float64 `json:"decode_seconds"`
+	Total        float64 `json:"total_seconds"` // of all stages
+	BytesPerStep uint64  `json:"bytes_per_step"`
+	Latents      string  `json:"latents_sha256"`
+}
+
+func (b bench) run(ctx context.Context, counts []int, rounds int) ([]benchRow, error) {
+	rows := make([]benchRow, len(counts))
+	for round := range rounds {
+		for i, n := range counts {
+			row, err := b.measure(ctx, n)
+			if err != nil {
+				return nil, err
+			}
+			if round > 0 {
+				row = best(row, rows[i])
+			}
+			rows[i] = row
+			if row.Latents != rows[0].Latents {
+				return nil, fmt.Errorf("%d shards made other latents than %d: %s, %s", n, counts[0],
+					row.Latents, rows[0].Latents)
+			}
+		}
+	}
+	for i := range rows {
+		rows[i].Ratio = rows[i].StepSeconds / rows[0].StepSeconds
+	}
+	return rows, nil
+}
+
+func best(a, b benchRow) benchRow {
+	a.StepSeconds = min(a.StepSeconds, b.StepSeconds)
+	a.Denoise, a.Decode = min(a.Denoise, b.Denoise), min(a.Decode, b.Decode)
+	a.Total = min(a.Total, b.Total)
+	return a
+}
+
+// measure makes one clip on a fresh cluster of n shards.
+func (b bench) measure(ctx context.Context, n int) (row benchRow, err error) {
+	if n < 1 || n > localShardsMax {
+		return row, usage("--shards is %d; allowed: 1 to %d", n, localShardsMax)
+	}
+	c := localConfig{Model: b.model, Shards: n, Threads: max(1, b.threads/n), Transport: "nats",
+		Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)}
+	cluster, err := startLocal(ctx, c)
+	if err != nil {
+		return row, err
+	}
+	defer func() { err = errors.Join(err, cluster.Close()) }()
+	cl, err := api.NewClient(cluster.URL, nil)
+	if err != nil {
+		return row, err
+	}
+	prompt, seed := "a red ball bouncing over the sea at sunset", uint64(1)
+	video, err := makeVideo(ctx, cl, api.Create{Prompt: &prompt, Seed: &seed, Shards: &n,
+		Steps: b.steps}, &lines{w: io.Discard})
+	if err != nil {
+		return row, err
+	}
+	r := video.Details.Result
+	row = benchRow{Shards: n, Threads: c.Threads, Mesh: video.Details.Mesh, StepSeconds: r.StepSeconds,
+		Denoise: r.Seconds[job.StageDenoise], Decode: r.Seconds[job.StageDecode],
+		BytesPerStep: r.BytesExchanged / uint64(video.Details.Spec.Steps), //nolint:gosec // from 1
+		Latents:      r.LatentsSHA256}
+	for _, s := range r.Seconds {
+		row.Total += s
+	}
+	return row, nil
+}
+
+func printBench(w io.Writer, rows []benchRow, js bool) error {
+	if js {
+		for _, r := range rows {
+			if err := printJSON(w, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := table(w, "SHARDS\tTHREADS\tMESH\tSTEP\tRATIO\tDENOISE\tDECODE\tTOTAL\tBYTES A STEP",
+		func(w io.Writer) {
+			for _, r := range rows {
+				fmt.Fprintf(w, "%d\t%dx%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", r.Shards, r.Shards, r.Threads,
+					r.Mesh, span(r.StepSeconds), r.Ratio, span(r.Denoise), span(r.Decode), span(r.Total),
+					size(r.BytesPerStep))
+			}
+		})
+	if len(rows) > 0 {
+		fmt.Fprintf(w, "the latents were the same bytes in every run: %s\n", rows[0].Latents)
+	}
+	return err
+}

@@ -1,0 +1,323 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/config"
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/shard"
+)
+
+const cancelTime = 5 * time.Second // to tell a coordinator that nobody waits any more
+
+const generateHelp = `Generate a clip from a text.
+
+  longtake generate -p "a red ball bouncing over the sea at sunset"
+  longtake generate -p "..." --size 96x64 --seconds 2 --seed 7 -o ball.webm
+  longtake generate -p "..." --frames 1 -o picture/             an image, as PNG
+  longtake generate -p "..." --model path/to/Wan2.1-T2V-1.3B-Diffusers --size 832x480 --frames 81
+
+Without --coordinator (or LONGTAKE_URL) it starts a whole cluster in this process, uses it
+through its HTTP API and stops it. -o takes a .webm or .mp4 file (mp4 needs ffmpeg) or a
+folder, which receives PNG frames. What is left out takes the model's defaults. The same
+seed gives the same latents, byte for byte, on any number of shards, meshes and threads.`
+
+// generation is what generate was asked for.
+type generation struct {
+	create  api.Create
+	out     output
+	json    bool
+	values  *config.Values
+	local   localConfig
+	stdout  io.Writer
+	stderr  io.Writer
+	started time.Time
+}
+
+func generateCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "generate", Short: "Generate a clip from a text", Long: generateHelp,
+		Args: cobra.NoArgs}
+	f := cmd.Flags()
+	f.StringP("prompt", "p", "", "what to show; may be empty")
+	f.String("negative-prompt", "", "what to stay away from")
+	f.String("size", "", "WIDTHxHEIGHT in pixels")
+	f.Int("frames", 0, "frames: 4k+1; 1 is an image")
+	f.Float64("seconds", 0, "duration, in place of --frames; the nearest count that the model can make")
+	f.Int("fps", 0, "frames per second")
+	f.Int("steps", 0, "denoising steps")
+	f.Float64("guidance-scale", 0, "how closely to follow the prompt; up to 1: not at all,"+
+		" for half the work")
+	f.Float64("flow-shift", 0, "more is more time at high noise")
+	f.String("scheduler", "", "unipc or euler")
+	f.Uint64("seed", 0, "of the noise (default: drawn, and told)")
+	f.String("dtype", "", "fp32")
+	f.String("mesh", "", "how shards are arranged, such as cfg=2,ulysses=3 (default: fewest bytes moved)")
+	f.StringP("output", "o", "clip.webm", "file or folder to write")
+	f.String("save-latents", "", "also write the latents, as safetensors")
+	js := asJSON(cmd)
+	config.Local().Define(f)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		g, err := readGeneration(cmd, *js)
+		if err != nil {
+			return inFlags(err)
+		}
+		return inFlags(g.run(cmd.Context()))
+	}
+	return cmd
+}
+
+// flagNames maps the API's fields to flags, where they differ by more than - for _.
+var flagNames = map[string]string{"num_frames": "frames", "num_inference_steps": "steps",
+	"width": "size: width", "height": "size: height", "format": "output: format"}
+
+// inFlags words an error about a field of the API as one about a flag.
+func inFlags(err error) error {
+	var refused *api.Error
+	var field *job.FieldError
+	name, text := "", ""
+	if errors.As(err, &refused) {
+		name, text = refused.Param, refused.Message
+	} else if errors.As(err, &field) {
+		name, text = field.Field, field.Error()
+	}
+	rest, ok := strings.CutPrefix(text, name)
+	if name == "" || !ok {
+		return err
+	}
+	flag := strings.ReplaceAll(name, "_", "-")
+	if f, ok := flagNames[name]; ok {
+		flag = f
+	}
+	return usage("--%s%s", flag, rest)
+}
+
+// readGeneration checks all that can be checked without a model.
+func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
+	g := &generation{json: js, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
+		started: time.Now()}
+	f := cmd.Flags()
+	if !f.Changed("prompt") {
+		return nil, usage(`the prompt is missing; say -p "..." (an empty one is allowed)`)
+	}
+	g.create = readCreate(f)
+	path, _ := f.GetString("output")
+	latents, _ := f.GetString("save-latents")
+	var err error
+	if g.out, err = checkOutput(path, latents); err != nil {
+		return nil, err
+	}
+	g.create.Format = string(g.out.Format)
+	if g.values, err = load(cmd, config.Local()); err != nil {
+		return nil, err
+	}
+	if g.values.String("coordinator") != "" {
+		return g, g.checkRemote()
+	}
+	if err := g.out.Format.Available(); err != nil {
+		return nil, &usageError{err}
+	}
+	log, err := logger(g.values, g.stderr)
+	if err != nil {
+		return nil, err
+	}
+	mesh, err := partition.ParseMesh(g.create.Mesh)
+	if g.create.Mesh != "" && err != nil {
+		return nil, usage("--mesh: %w", err)
+	}
+	if g.create.Mesh == "" {
+		mesh = partition.Mesh{}
+	}
+	g.local, err = readLocal(g.values, mesh.Size(), log)
+	return g, err
+}
+
+// readCreate takes the flags that were given.
+func readCreate(f *pflag.FlagSet) api.Create {
+	prompt, _ := f.GetString("prompt")
+	c := api.Create{Prompt: &prompt}
+	c.NegativePrompt, _ = f.GetString("negative-prompt")
+	c.Size, _ = f.GetString("size")
+	c.Scheduler, _ = f.GetString("scheduler")
+	c.DType, _ = f.GetString("dtype")
+	c.Mesh, _ = f.GetString("mesh")
+	c.Frames = given(f, "frames", f.GetInt)
+	c.FPS = given(f, "fps", f.GetInt)
+	c.Steps = given(f, "steps", f.GetInt)
+	c.Seconds = given(f, "seconds", f.GetFloat64)
+	c.GuidanceScale = given(f, "guidance-scale", f.GetFloat64)
+	c.FlowShift = given(f, "flow-shift", f.GetFloat64)
+	c.Seed = given(f, "seed", f.GetUint64)
+	c.Shards = given(f, "shards", f.GetInt)
+	return c
+}
+
+func given[T any](f *pflag.FlagSet, name string, get func(string) (T, error)) *T {
+	v, err := get(name)
+	if err != nil || !f.Changed(name) {
+		return nil
+	}
+	return &v
+}
+
+// checkRemote refuses what only a cluster of our own could do.
+func (g *generation) checkRemote() error {
+	for _, key := range []string{"model", "threads", "transport"} {
+		if strings.HasPrefix(g.values.Source(key), "flag") {
+			return usage("--%s does not go with a coordinator (%s), whose shards have their own; leave one out",
+				key, g.values.Source("coordinator"))
+		}
+	}
+	return nil
+}
+
+func (g *generation) run(ctx context.Context) (err error) {
+	url := g.values.String("coordinator")
+	if url == "" {
+		if err := g.preflight(); err != nil {
+			return err
+		}
+		cluster, err := startLocal(ctx, g.local)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, cluster.Close()) }()
+		url = cluster.URL
+	}
+	c, err := api.NewClient(url, nil)
+	if err != nil {
+		return &usageError{err}
+	}
+	v, err := makeVideo(ctx, c, g.create, newReporter(g.json, g.stdout, g.stderr))
+	if err != nil {
+		return err
+	}
+	if err := g.out.fetch(ctx, c, v); err != nil {
+		return err
+	}
+	return g.summarise(v)
+}
+
+// preflight checks the request against the model, before a cluster is started for it.
+func (g *generation) preflight() error {
+	folder, err := shard.OpenModel(g.local.Model)
+	if err != nil {
+		return &usageError{err}
+	}
+	defer folder.Close()
+	m, err := shard.Describe(folder)
+	if err != nil {
+		return &usageError{err}
+	}
+	r, err := g.create.Request(m)
+	if err != nil {
+		return err
+	}
+	s, err := m.Resolve(r, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := coord.ChooseMesh(m, s, g.local.Shards); err != nil {
+		field, value := "shards", fmt.Sprint(s.Shards)
+		if g.create.Mesh != "" {
+			field, value = "mesh", s.Mesh.String()
+		}
+		return &job.FieldError{Field: field, Value: value, Allowed: err.Error()}
+	}
+	return nil
+}
+
+// makeVideo creates a video and follows it to its end. When ctx ends meanwhile, the job is
+// cancelled.
+func makeVideo(ctx context.Context, c *api.Client, r api.Create, rep reporter) (api.Video, error) {
+	v, err := c.Create(ctx, r)
+	if err != nil {
+		return v, err
+	}
+	defer rep.end()
+	id := v.ID
+	if v, err = c.Watch(ctx, id, rep.update); err != nil {
+		if ctx.Err() != nil {
+			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+			defer cancel()
+			if _, cerr := c.Cancel(late, id); cerr != nil {
+				return v, fmt.Errorf("interrupted; job %s goes on, as it cannot be cancelled: %w", id, cerr)
+			}
+			return v, fmt.Errorf("interrupted; job %s is cancelled", id)
+		}
+		return v, err
+	}
+	if v.Error != nil {
+		return v, fmt.Errorf("job %s: %s", id, v.Error.Message)
+	}
+	return v, nil
+}
+
+// resultLine is what --json prints in the end.
+type resultLine struct {
+	Event          string                `json:"event"` // "result"
+	ID             job.ID                `json:"id"`
+	Output         string                `json:"output"`
+	Spec           job.Spec              `json:"spec"`
+	Mesh           string                `json:"mesh"`
+	Seconds        map[job.Stage]float64 `json:"seconds"`
+	StepSeconds    float64               `json:"step_seconds"`
+	TotalSeconds   float64               `json:"total_seconds"`
+	BytesExchanged uint64                `json:"bytes_exchanged"`
+	Retransmits    uint64                `json:"retransmits"`
+	LatentsSHA256  string                `json:"latents_sha256"`
+	VideoSHA256    string                `json:"video_sha256"`
+	Notices        []string              `json:"notices,omitempty"`
+}
+
+func (g *generation) summarise(v api.Video) error {
+	r, s := v.Details.Result, v.Details.Spec
+	took := time.Since(g.started)
+	if g.json {
+		return printJSON(g.stdout, resultLine{Event: "result", ID: v.ID, Output: g.out.Path, Spec: s,
+			Mesh: v.Details.Mesh, Seconds: r.Seconds, StepSeconds: r.StepSeconds,
+			TotalSeconds: took.Seconds(), BytesExchanged: r.BytesExchanged, Retransmits: r.Retransmits,
+			LatentsSHA256: r.LatentsSHA256, VideoSHA256: r.Video.SHA256, Notices: r.Notices})
+	}
+	for _, n := range r.Notices {
+		fmt.Fprintln(g.stderr, "notice:", n)
+	}
+	fmt.Fprintf(g.stdout, "%s: %s, %d frames at %d fps, seed %d\n", g.out.Path, v.Size, s.Frames, s.FPS,
+		s.Seed)
+	fmt.Fprintf(g.stdout, "%d steps of %s on %s; text %s, decode %s, encode %s; %s exchanged; %s in all\n",
+		s.Steps, span(r.StepSeconds), v.Details.Mesh, span(r.Seconds[job.StageText]),
+		span(r.Seconds[job.StageDecode]), span(r.Seconds[job.StageEncode]), size(r.BytesExchanged),
+		span(took.Seconds()))
+	return nil
+}
+
+// span prints a duration with three digits.
+func span(seconds float64) string {
+	switch {
+	case seconds < 1:
+		return fmt.Sprintf("%.3g ms", seconds*1000)
+	case seconds < 100:
+		return fmt.Sprintf("%.3g s", seconds)
+	}
+	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
+}
+
+// size prints bytes in decimal units.
+func size(n uint64) string {
+	v, unit := float64(n), 0
+	for v >= 1000 && unit < 4 {
+		v /= 1000
+		unit++
+	}
+	return fmt.Sprintf("%.3g %s", v, []string{"B", "kB", "MB", "GB", "TB"}[unit])
+}

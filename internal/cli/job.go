@@ -1,0 +1,209 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/media"
+)
+
+func jobCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "job", Short: "Look at jobs and act on them"}
+	cmd.AddCommand(jobList(), jobStatus(), jobFetch(),
+		jobAction("cancel", "Stop a job at its next step", (*api.Client).Cancel),
+		jobAction("retry", "Queue the same clip again", (*api.Client).Retry),
+		jobDelete())
+	return cmd
+}
+
+func jobList() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List jobs, the newest first", Args: cobra.NoArgs}
+	limit := cmd.Flags().Int("limit", 20, "how many, up to 100")
+	after := cmd.Flags().String("after", "", "id of the last job of the page before")
+	js := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *limit < 1 || *limit > 100 {
+			return usage("--limit is %d; allowed: 1 to 100", *limit)
+		}
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		l, err := c.List(cmd.Context(), job.ID(*after), *limit)
+		if err != nil {
+			return err
+		}
+		out := cmd.OutOrStdout()
+		if *js {
+			for _, v := range l.Data {
+				if err := printJSON(out, v); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		err = table(out, "ID\tSTATE\tSIZE\tFRAMES\tCREATED\tPROMPT", func(w io.Writer) {
+			for _, v := range l.Data {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", v.ID, stateText(v), v.Size,
+					v.Details.Spec.Frames, v.Details.Created.Local().Format(time.DateTime), short(v.Prompt))
+			}
+		})
+		if l.HasMore {
+			fmt.Fprintf(cmd.ErrOrStderr(), "more: longtake job list --after %s\n", l.LastID)
+		}
+		return err
+	}
+	return cmd
+}
+
+// short cuts a prompt to what fits a line.
+func short(s string) string {
+	r := []rune(s)
+	for i := range r {
+		if r[i] < ' ' {
+			r[i] = ' '
+		}
+	}
+	if len(r) > 48 {
+		r = append(r[:47], '…')
+	}
+	return string(r)
+}
+
+func jobStatus() *cobra.Command {
+	cmd := &cobra.Command{Use: "status ID", Short: "Show a job", Args: cobra.ExactArgs(1)}
+	js := asJSON(cmd)
+	watch := cmd.Flags().BoolP("watch", "w", false, "follow the job to its end")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		id := job.ID(args[0])
+		var v api.Video
+		if *watch {
+			rep := newReporter(*js, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			v, err = c.Watch(cmd.Context(), id, rep.update)
+			rep.end()
+		} else {
+			v, err = c.Get(cmd.Context(), id)
+		}
+		if err != nil {
+			return err
+		}
+		return printVideo(cmd.OutOrStdout(), v, *js)
+	}
+	return cmd
+}
+
+func printVideo(w io.Writer, v api.Video, js bool) error {
+	if js {
+		return printJSON(w, v)
+	}
+	d, s := v.Details, v.Details.Spec
+	line := func(key, format string, args ...any) {
+		fmt.Fprintf(w, "%-10s %s\n", key, fmt.Sprintf(format, args...))
+	}
+	line("id", "%s", v.ID)
+	line("state", "%s", stateText(v))
+	if v.Error != nil {
+		line("error", "%s", v.Error.Message)
+	}
+	line("prompt", "%q", s.Prompt)
+	line("clip", "%s, %d frames at %d fps, %s", v.Size, s.Frames, s.FPS, s.Format)
+	line("sampling", "%s, %d steps, guidance %g, shift %g, seed %d", s.Scheduler, s.Steps,
+		s.GuidanceScale, s.FlowShift, s.Seed)
+	if d.Mesh != "" {
+		line("placement", "attempt %d, %s, on %v", d.Attempt, d.Mesh, d.Nodes)
+	}
+	line("created", "%s", d.Created.Local().Format(time.DateTime))
+	if !d.Finished.IsZero() {
+		line("finished", "%s", d.Finished.Local().Format(time.DateTime))
+	}
+	if r := d.Result; r != nil {
+		line("result", "%s, %s a step, %s exchanged", size(uint64(r.Video.Size)), //nolint:gosec // checked
+			span(r.StepSeconds), size(r.BytesExchanged))
+		line("latents", "%s", r.LatentsSHA256)
+	}
+	return nil
+}
+
+// jobAction is a command that does one thing to one job and shows it.
+func jobAction(name, short string,
+	do func(*api.Client, context.Context, job.ID) (api.Video, error)) *cobra.Command {
+	cmd := &cobra.Command{Use: name + " ID", Short: short, Args: cobra.ExactArgs(1)}
+	js := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		v, err := do(c, cmd.Context(), job.ID(args[0]))
+		if err != nil {
+			return err
+		}
+		return printVideo(cmd.OutOrStdout(), v, *js)
+	}
+	return cmd
+}
+
+func jobDelete() *cobra.Command {
+	return &cobra.Command{Use: "delete ID", Short: "Cancel a job if need be, and forget it and its clip",
+		Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := client(cmd)
+			if err != nil {
+				return err
+			}
+			return c.Delete(cmd.Context(), job.ID(args[0]))
+		}}
+}
+
+func jobFetch() *cobra.Command {
+	cmd := &cobra.Command{Use: "fetch ID", Short: "Download the clip of a completed job",
+		Args: cobra.ExactArgs(1)}
+	path := cmd.Flags().StringP("output", "o", "", "file, or folder for a job of PNG frames "+
+		"(default: ID.webm, ID.mp4 or ID/)")
+	latents := cmd.Flags().String("save-latents", "", "also download the latents")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		v, err := c.Get(cmd.Context(), job.ID(args[0]))
+		if err != nil {
+			return err
+		}
+		o, err := fetchOutput(v, *path, *latents)
+		if err != nil {
+			return err
+		}
+		if err := o.fetch(cmd.Context(), c, v); err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), o.Path)
+		return nil
+	}
+	return cmd
+}
+
+// fetchOutput checks that the path suits the format that the job was made in.
+func fetchOutput(v api.Video, path, latents string) (output, error) {
+	format := media.Format(v.Details.Spec.Format)
+	if path == "" {
+		path = string(v.ID)
+		if format != media.PNG {
+			path += format.Extension()
+		}
+	}
+	o, err := checkOutput(path, latents)
+	if err == nil && o.Format != format {
+		err = usage("-o is %q, but the job made %s; allowed: a matching path", path, format)
+	}
+	return o, err
+}

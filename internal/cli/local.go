@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+
+	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/collective/mem"
+	"github.com/longtake/longtake/internal/collective/nats"
+	"github.com/longtake/longtake/internal/config"
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/shard"
+)
+
+const (
+	defaultShards  = 2
+	localShardsMax = 64
+)
+
+// localConfig describes a whole cluster in this process.
+type localConfig struct {
+	Model     string // folder; "": the built-in one
+	Shards    int
+	Threads   int    // of each shard; 0: the cores, shared out
+	Transport string // "nats" or "mem"
+	Data      string // directory that stays; "": one that goes with the cluster
+	Listen    string // host:port of the API
+	Log       *slog.Logger
+}
+
+// readLocal takes the settings; shards is what else asks for a number of them, or 0.
+func readLocal(v *config.Values, shards int, log *slog.Logger) (localConfig, error) {
+	c := localConfig{Model: v.String("model"), Shards: v.Int("shards"), Threads: v.Int("threads"),
+		Transport: v.String("transport"), Listen: "127.0.0.1:0", Log: log}
+	if c.Shards == 0 {
+		c.Shards = shards
+	}
+	if c.Shards == 0 {
+		c.Shards = defaultShards
+	}
+	if c.Shards < 1 || c.Shards > localShardsMax {
+		return c, usage("--shards is %d; allowed: 1 to %d in one process", c.Shards, localShardsMax)
+	}
+	if c.Threads < 0 || c.Threads > 1024 {
+		return c, usage("--threads is %d; allowed: 0 (the cores, shared out) to 1024", c.Threads)
+	}
+	if c.Threads == 0 {
+		c.Threads = max(1, runtime.NumCPU()/c.Shards)
+	}
+	if c.Transport != "nats" && c.Transport != "mem" {
+		return c, usage("--transport is %q; allowed: nats, mem", c.Transport)
+	}
+	return c, nil
+}
+
+// local is a running cluster in this process: coordinator, HTTP API, shards.
+type local struct {
+	URL    string
+	coord  *coord.Coordinator
+	data   *nats.Server
+	shards []*shard.Shard
+	temp   string
+	stop   context.CancelFunc
+	served chan error // the API's end
+}
+
+// startLocal returns once every shard is registered. The caller closes the cluster.
+func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
+	l := &local{served: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	if l.temp, err = os.MkdirTemp("", "longtake-"); err != nil {
+		return l, fmt.Errorf("cannot create a directory: %w", err)
+	}
+	if cfg.Data == "" {
+		cfg.Data = l.temp
+	}
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return l, fmt.Errorf("cannot listen for HTTP: %w", err)
+	}
+	l.URL = "http://" + listener.Addr().String()
+	l.coord, err = coord.Start(ctx, coord.Config{Data: cfg.Data, HTTP: l.URL, Version: Version,
+		Log: cfg.Log})
+	if err != nil {
+		listener.Close()
+		return l, err
+	}
+	l.serve(ctx, listener, cfg.Log)
+	return l, l.startShards(ctx, cfg)
+}
+
+func (l *local) serve(ctx context.Context, listener net.Listener, log *slog.Logger) {
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stop = stop
+	h := api.New(api.Config{Service: l.coord, Metrics: l.coord.Metrics(), Log: log})
+	go func() { l.served <- api.Serve(run, listener, h) }()
+}
+
+// startShards starts them side by side: each loads the model.
+func (l *local) startShards(ctx context.Context, cfg localConfig) (err error) {
+	var plane shard.DataPlane
+	if cfg.Transport == "mem" {
+		plane.Hub = new(mem.Hub)
+	} else if l.data, err = nats.StartServer(nats.ServerOptions{Name: "data"}); err != nil {
+		return err
+	} else {
+		plane.Server = l.data
+	}
+	l.shards = make([]*shard.Shard, cfg.Shards)
+	errs := make([]error, cfg.Shards)
+	var wg sync.WaitGroup
+	for i := range cfg.Shards {
+		wg.Go(func() {
+			sc := shard.Config{Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
+				Threads: cfg.Threads, TempDir: l.temp, Log: cfg.Log, Data: plane}
+			sc.ControlOptions = append(sc.ControlOptions, l.coord.NATS())
+			if l.shards[i], errs[i] = shard.Start(ctx, sc); errs[i] == nil {
+				errs[i] = l.shards[i].Registered(ctx)
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err // the others are most likely the same
+		}
+	}
+	return nil
+}
+
+// Close stops everything, in reverse.
+func (l *local) Close() error {
+	var wg sync.WaitGroup
+	for _, s := range l.shards {
+		if s != nil {
+			wg.Go(func() { s.Close() })
+		}
+	}
+	wg.Wait()
+	if l.data != nil {
+		l.data.Shutdown()
+	}
+	var err error
+	if l.stop != nil {
+		l.stop()
+		err = <-l.served
+	}
+	if l.coord != nil {
+		err = errors.Join(err, l.coord.Close())
+	}
+	if l.temp != "" {
+		err = errors.Join(err, os.RemoveAll(l.temp))
+	}
+	return err
+}

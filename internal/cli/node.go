@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longtake/longtake/internal/coord"
+)
+
+func nodeCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "node", Short: "Look at the machines that compute"}
+	cmd.AddCommand(nodeList(), nodeStatus())
+	return cmd
+}
+
+func nodeList() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List registered shards", Args: cobra.NoArgs}
+	js := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		nodes, err := nodes(cmd)
+		if err != nil {
+			return err
+		}
+		return printNodes(cmd.OutOrStdout(), nodes, *js)
+	}
+	return cmd
+}
+
+func nodeStatus() *cobra.Command {
+	cmd := &cobra.Command{Use: "status NAME", Short: "Show a shard, by its name or id",
+		Args: cobra.ExactArgs(1)}
+	js := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		all, err := nodes(cmd)
+		if err != nil {
+			return err
+		}
+		var found []coord.Node
+		for _, n := range all {
+			if n.Name == args[0] || string(n.ID) == args[0] {
+				found = append(found, n)
+			}
+		}
+		if len(found) == 0 {
+			return fmt.Errorf("no shard is called %q; see longtake node list", args[0])
+		}
+		return printNodes(cmd.OutOrStdout(), found, *js)
+	}
+	return cmd
+}
+
+func nodes(cmd *cobra.Command) ([]coord.Node, error) {
+	c, err := client(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return c.Nodes(cmd.Context())
+}
+
+func printNodes(w io.Writer, nodes []coord.Node, js bool) error {
+	if js {
+		for _, n := range nodes {
+			if err := printJSON(w, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return table(w, "NAME\tSTATE\tJOB\tDEVICE\tTHREADS\tMEMORY\tSEEN\tID", func(w io.Writer) {
+		for _, n := range nodes {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s ago\t%s\n", n.Name, n.State, dash(string(n.Job)),
+				n.Device, n.Threads, size(n.RSS), n.LastSeen.Round(time.Millisecond), n.ID)
+		}
+	})
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func clusterCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "cluster", Short: "Look at the coordinators"}
+	cmd.AddCommand(
+		clusterView("status", "Show what the coordinator knows of itself and the cluster", printStatus),
+		clusterView("members", "List the coordinators", printMembers))
+	return cmd
+}
+
+// clusterView is a command that shows the cluster's status in one way.
+func clusterView(name, short string, show func(io.Writer, coord.Status) error) *cobra.Command {
+	cmd := &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs}
+	js := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		s, err := c.Cluster(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if *js {
+			return printJSON(cmd.OutOrStdout(), s)
+		}
+		return show(cmd.OutOrStdout(), s)
+	}
+	return cmd
+}
+
+func printStatus(w io.Writer, s coord.Status) error {
+	line := func(key, format string, args ...any) {
+		fmt.Fprintf(w, "%-12s %s\n", key, fmt.Sprintf(format, args...))
+	}
+	line("coordinator", "%s (%s), longtake %s", s.ID, strings.ToLower(s.State), s.Version)
+	line("leader", "%s, term %d", dash(s.Leader), s.Term)
+	line("log", "applied %d of %d", s.Applied, s.LastIndex)
+	line("nats", "%s", dash(s.NATS))
+	line("model", "%s", dash(s.Model.Name))
+	line("shards", "%d", s.Nodes)
+	line("jobs", "%d queued, %d running, %d kept", s.Queued, s.Running, s.Jobs)
+	return nil
+}
+
+func printMembers(w io.Writer, s coord.Status) error {
+	return table(w, "ID\tROLE\tRAFT\tHTTP", func(w io.Writer) {
+		for _, m := range s.Members {
+			role := "follower"
+			if m.Leader {
+				role = "leader"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.ID, role, dash(m.Raft), dash(m.HTTP))
+		}
+	})
+}

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// reporter shows how a job gets on; end takes away what is only for the meantime.
+type reporter interface {
+	update(v api.Video)
+	end()
+}
+
+// newReporter picks by what w is: a bar on a terminal, else a line for each stage; or JSON on out.
+func newReporter(js bool, out, w io.Writer) reporter {
+	if js {
+		return &jsonReporter{w: out}
+	}
+	if f, ok := w.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
+		return &bar{w: w}
+	}
+	return &lines{w: w}
+}
+
+// stateText says in a word or two where a job stands.
+func stateText(v api.Video) string {
+	d := v.Details
+	switch {
+	case d.State == job.Queued && d.Waiting != "":
+		return "queued: " + d.Waiting
+	case d.State == job.Queued && d.Ahead > 0:
+		return fmt.Sprintf("queued behind %d", d.Ahead)
+	case d.State != job.Running:
+		return string(d.State)
+	case d.Stage == "":
+		return "starting"
+	case d.Total == 0:
+		return string(d.Stage)
+	}
+	return fmt.Sprintf("%s %d/%d", d.Stage, d.Done, d.Total)
+}
+
+type bar struct {
+	w     io.Writer
+	stage string
+	bar   *progressbar.ProgressBar
+}
+
+func (b *bar) update(v api.Video) {
+	d := v.Details
+	stage := string(d.State) + string(d.Stage)
+	if stage != b.stage {
+		b.end()
+		b.stage = stage
+		b.bar = progressbar.NewOptions(max(d.Total, 1), progressbar.OptionSetWriter(b.w),
+			progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish(),
+			progressbar.OptionThrottle(50*time.Millisecond))
+	}
+	text := stateText(v)
+	if d.ETA > 0 {
+		text += fmt.Sprintf(", %s left", time.Duration(d.ETA*float64(time.Second)).Round(time.Second))
+	}
+	b.bar.Describe(text)
+	_ = b.bar.Set(d.Done) // of a terminal that is gone there is nothing to say
+}
+
+func (b *bar) end() {
+	if b.bar != nil {
+		_ = b.bar.Clear()
+		b.bar = nil
+	}
+}
+
+type lines struct {
+	w    io.Writer
+	last string
+}
+
+func (l *lines) update(v api.Video) {
+	text := stateText(v)
+	if v.Details.State == job.Running {
+		text = string(v.Details.Stage)
+	}
+	if text != l.last && text != "" {
+		fmt.Fprintln(l.w, text)
+	}
+	l.last = text
+}
+
+func (l *lines) end() {}
+
+type jsonReporter struct{ w io.Writer }
+
+// progressLine is what --json prints while a job runs.
+type progressLine struct {
+	Event   string    `json:"event"` // "progress"
+	ID      job.ID    `json:"id"`
+	State   job.State `json:"state"`
+	Stage   job.Stage `json:"stage,omitempty"`
+	Done    int       `json:"done"`
+	Total   int       `json:"total"`
+	ETA     float64   `json:"eta_seconds"`
+	Waiting string    `json:"waiting,omitempty"`
+}
+
+func (j *jsonReporter) update(v api.Video) {
+	d := v.Details
+	_ = printJSON(j.w, progressLine{Event: "progress", ID: v.ID, State: d.State, Stage: d.Stage,
+		Done: d.Done, Total: d.Total, ETA: d.ETA, Waiting: d.Waiting})
+}
+
+func (j *jsonReporter) end() {}

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/config"
+)
+
+// defaultURL is where `longtake up` and the shipped configuration listen.
+const defaultURL = "http://127.0.0.1:8080"
+
+const rootHelp = `longtake generates video from text with the open Wan models, split over shards.
+
+  longtake generate -p "a red ball bouncing over the sea at sunset"
+
+starts a whole cluster in this process, makes clip.webm with it and stops it. For a
+cluster that stays, run "longtake up", or one coordinator and any number of shards.
+
+Commands that need a coordinator take its URL from --coordinator or LONGTAKE_URL, else
+` + defaultURL + `.
+
+Exit codes: 0 done, 1 failed, 2 the request was wrong, 130 interrupted.`
+
+// Longtake returns the command longtake.
+func Longtake() *cobra.Command {
+	root := &cobra.Command{Use: "longtake", Short: "Distributed video generation", Long: rootHelp,
+		Version: Version}
+	config.Client().Define(root.PersistentFlags())
+	root.AddCommand(generateCommand(), upCommand(), jobCommand(), nodeCommand(), clusterCommand(),
+		planCommand(), benchCommand(), configCommand(),
+		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), Version) }})
+	return root
+}
+
+// load reads the client's settings and more.
+func load(cmd *cobra.Command, more ...config.Settings) (*config.Values, error) {
+	s := config.Client()
+	for _, m := range more {
+		s = append(s, m...)
+	}
+	v, err := config.Load(s, cmd.Flags(), "")
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return v, nil
+}
+
+// client connects to the coordinator that the settings name.
+func client(cmd *cobra.Command) (*api.Client, error) {
+	v, err := load(cmd)
+	if err != nil {
+		return nil, err
+	}
+	url := v.String("coordinator")
+	if url == "" {
+		url = defaultURL
+	}
+	c, err := api.NewClient(url, nil)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return c, nil
+}
+
+// asJSON adds --json to a command.
+func asJSON(cmd *cobra.Command) *bool {
+	return cmd.Flags().Bool("json", false, "print JSON, one object a line")
+}
+
+func printJSON(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
+
+// table prints aligned columns.
+func table(w io.Writer, head string, rows func(io.Writer)) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, head)
+	rows(t)
+	return t.Flush()
+}
+
+func configCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Look at settings"}
+	show := &cobra.Command{Use: "show", Short: "Print every setting in force and where it came from",
+		Long: `Print every setting in force and where it came from: a flag wins over an environment
+variable, that over a line of the file, that over the default.
+
+  longtake config show
+  longtake config show --role coordinator --config configs/coordinator.yaml`,
+		Args: cobra.NoArgs}
+	role := show.Flags().String("role", "longtake", "whose settings: longtake, coordinator or shard")
+	file := show.Flags().String("config", "", "YAML file of a coordinator's or shard's settings")
+	js := asJSON(show)
+	show.RunE = func(cmd *cobra.Command, _ []string) error {
+		roles := map[string]config.Settings{"coordinator": config.Coordinator(),
+			"shard": config.Shard(), "longtake": append(config.Client(), config.Local()...)}
+		s, ok := roles[*role]
+		if !ok {
+			return usage("--role is %q; allowed: longtake, coordinator, shard", *role)
+		}
+		v, err := config.Load(s, show.InheritedFlags(), *file)
+		if err != nil {
+			return &usageError{err}
+		}
+		return printConfig(cmd.OutOrStdout(), v, *js)
+	}
+	cmd.AddCommand(show)
+	return cmd
+}
+
+func printConfig(w io.Writer, v *config.Values, js bool) error {
+	if js {
+		for _, e := range v.Entries() {
+			if err := printJSON(w, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return table(w, "KEY\tVALUE\tSOURCE", func(w io.Writer) {
+		for _, e := range v.Entries() {
+			fmt.Fprintf(w, "%s\t%v\t%s\n", e.Key, e.Value, e.Source)
+		}
+	})
+}

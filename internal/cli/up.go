@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longtake/longtake/internal/config"
+)
+
+func upCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "up", Short: "Run a whole cluster in this process, until Ctrl-C",
+		Long: `Run a whole cluster in this process, until Ctrl-C: a coordinator with its HTTP API, and
+shards. Jobs and clips stay in --data, so they are there again after the next start.
+
+  longtake up --shards 2
+  longtake generate --coordinator ` + defaultURL + ` -p "a white boat on the sea"`,
+		Args: cobra.NoArgs}
+	listen := cmd.Flags().String("listen", "127.0.0.1:8080", "host:port of the HTTP API")
+	data := cmd.Flags().String("data", "data/up", "directory of jobs and clips")
+	config.Local().Define(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		v, err := load(cmd, config.Local())
+		if err != nil {
+			return err
+		}
+		log, err := logger(v, cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		c, err := readLocal(v, 0, log)
+		if err != nil {
+			return err
+		}
+		c.Listen, c.Data = *listen, *data
+		if err := os.MkdirAll(c.Data, 0o750); err != nil {
+			return usage("--data: %w", err)
+		}
+		cluster, err := startLocal(cmd.Context(), c)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%d shards with %d threads each; the API is at %s; Ctrl-C stops\n",
+			c.Shards, c.Threads, cluster.URL)
+		select {
+		case <-cmd.Context().Done():
+		case err = <-cluster.served:
+			cluster.served <- err
+			err = errors.Join(errors.New("the API has stopped"), err)
+		}
+		return errors.Join(err, cluster.Close())
+	}
+	return cmd
+}
