@@ -14,7 +14,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-const benchHelp = `Time the default clip of a model on several numbers of shards, in this process.
+const benchHelp = `Time a clip of a model on several numbers of shards, in this process.
 
 The cores are shared out: n shards have a n-th of the threads each, so that sharding
 shows its own cost. Rounds take turns between the numbers of shards; each figure is the
@@ -27,7 +27,9 @@ func benchCommand() *cobra.Command {
 	f := run.Flags()
 	counts := f.IntSlice("shards", []int{1, 2, 4}, "numbers of shards")
 	rounds := f.Int("rounds", 2, "clips for each number of shards")
-	steps := f.Int("steps", 0, "denoising steps (default: the model's)")
+	f.Int("steps", 0, "denoising steps (default: the model's)")
+	f.String("size", "", "WIDTHxHEIGHT in pixels (default: the model's)")
+	f.Int("frames", 0, "frames, 4k+1 (default: the model's)")
 	model := f.String("model", "", "folder of the model (default: the built-in one)")
 	threads := f.Int("threads", runtime.NumCPU(), "threads in all")
 	js := asJSON(run)
@@ -35,10 +37,9 @@ func benchCommand() *cobra.Command {
 		if *rounds < 1 || *rounds > 1000 {
 			return usage("--rounds is %d; allowed: 1 to 1000", *rounds)
 		}
-		b := bench{model: *model, threads: *threads}
-		if *steps != 0 {
-			b.steps = steps
-		}
+		b := bench{model: *model, threads: *threads, clip: api.Create{
+			Steps: given(f, "steps", f.GetInt), Frames: given(f, "frames", f.GetInt)}}
+		b.clip.Size, _ = f.GetString("size")
 		rows, err := b.run(cmd.Context(), *counts, *rounds)
 		if err != nil {
 			return inFlags(err)
@@ -53,7 +54,7 @@ func benchCommand() *cobra.Command {
 type bench struct {
 	model   string
 	threads int
-	steps   *int
+	clip    api.Create // what is timed, but for prompt, seed and shards
 }
 
 type benchRow struct {
@@ -117,8 +118,9 @@ func (b bench) measure(ctx context.Context, n int) (row benchRow, err error) {
 		return row, err
 	}
 	prompt, seed := "a red ball bouncing over the sea at sunset", uint64(1)
-	video, err := makeVideo(ctx, cl, api.Create{Prompt: &prompt, Seed: &seed, Shards: &n,
-		Steps: b.steps}, &lines{w: io.Discard})
+	clip := b.clip
+	clip.Prompt, clip.Seed, clip.Shards = &prompt, &seed, &n
+	video, err := makeVideo(ctx, cl, clip, &lines{w: io.Discard})
 	if err != nil {
 		return row, err
 	}

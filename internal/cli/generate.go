@@ -62,7 +62,8 @@ func generateCommand() *cobra.Command {
 	f.String("scheduler", "", "unipc or euler")
 	f.Uint64("seed", 0, "of the noise (default: drawn, and told)")
 	f.String("dtype", "", "fp32")
-	f.String("mesh", "", "how shards are arranged, such as cfg=2,ulysses=3 (default: fewest bytes moved)")
+	f.String("mesh", "", "how shards are arranged, such as cfg=2,ulysses=3"+
+		" (default: fewest bytes moved)")
 	f.StringP("output", "o", "clip.webm", "file or folder to write")
 	f.String("save-latents", "", "also write the latents, as safetensors")
 	js := asJSON(cmd)
@@ -294,10 +295,10 @@ func (g *generation) summarise(v api.Video) error {
 	}
 	fmt.Fprintf(g.stdout, "%s: %s, %d frames at %d fps, seed %d\n", g.out.Path, v.Size, s.Frames, s.FPS,
 		s.Seed)
-	fmt.Fprintf(g.stdout, "%d steps of %s on %s; text %s, decode %s, encode %s; %s exchanged; %s in all\n",
-		s.Steps, span(r.StepSeconds), v.Details.Mesh, span(r.Seconds[job.StageText]),
-		span(r.Seconds[job.StageDecode]), span(r.Seconds[job.StageEncode]), size(r.BytesExchanged),
-		span(took.Seconds()))
+	fmt.Fprintf(g.stdout, "%d steps of %s on %s; text %s, decode %s, encode %s; ", s.Steps,
+		span(r.StepSeconds), v.Details.Mesh, span(r.Seconds[job.StageText]),
+		span(r.Seconds[job.StageDecode]), span(r.Seconds[job.StageEncode]))
+	fmt.Fprintf(g.stdout, "%s exchanged; %s in all\n", size(r.BytesExchanged), span(took.Seconds()))
 	return nil
 }
 

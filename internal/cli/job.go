@@ -154,7 +154,7 @@ func jobAction(name, short string,
 }
 
 func jobDelete() *cobra.Command {
-	return &cobra.Command{Use: "delete ID", Short: "Cancel a job if need be, and forget it and its clip",
+	return &cobra.Command{Use: "delete ID", Short: "Forget an ended job, and its clip",
 		Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := client(cmd)
 			if err != nil {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -65,7 +66,7 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 	load := coord.Load(m, s)
 	options, err := partition.Explain(shards, load)
 	if err != nil {
-		return usage("--%w", err)
+		return usage("--shards is %d; allowed: %s", shards, strings.TrimPrefix(err.Error(), "shards: "))
 	}
 	plans := make([]planLine, 0, len(options))
 	for _, o := range options {
@@ -88,8 +89,8 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 			if p.Chosen {
 				mark = "chosen"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%v\t%v\t%s\n", p.Mesh, size(uint64(p.BytesPerStep)), //nolint:gosec // >= 0
-				p.Tokens, p.Heads, mark)
+			bytes := size(uint64(p.BytesPerStep)) //nolint:gosec // from 0
+			fmt.Fprintf(w, "%s\t%s\t%v\t%v\t%s\n", p.Mesh, bytes, p.Tokens, p.Heads, mark)
 		}
 	})
 }

@@ -144,7 +144,7 @@ func TestRefusalsSayWhatIsAllowed(t *testing.T) {
 	_, err := Choose(9, l)
 	f(err, "9", "8 or 10")
 	_, err = Choose(40, l)
-	f(err, "use 16")
+	f(err, "shards: 16 (")
 	f(Check(Mesh{1, 9}, l), "ulysses=9", "1 to 8")
 	f(Check(Mesh{3, 1}, l), "cfg=3")
 	l.Guided = false

@@ -69,8 +69,8 @@ func meshes(ranks int, l Load) []Mesh {
 func Choose(ranks int, l Load) (Mesh, error) {
 	candidates := meshes(ranks, l)
 	if len(candidates) == 0 {
-		return Mesh{}, fmt.Errorf("shards: %d cannot share this clip (%d heads, %d tokens); use %s",
-			ranks, l.Heads, l.Tokens, nearest(ranks, l))
+		return Mesh{}, fmt.Errorf("shards: %s (%d heads, %d tokens cannot be shared by %d)",
+			nearest(ranks, l), l.Heads, l.Tokens, ranks)
 	}
 	best := candidates[0]
 	for _, m := range candidates[1:] {
