@@ -22,7 +22,6 @@ test: ## vet, every test, the race detector where goroutines live, a few thousan
 	$(GO) test ./...
 	$(MAKE) test-race fuzz
 
-RACE_SKIP := /cmd/|/internal/cpu/gen|/tools
 test-race: ## every package under the race detector (needs a C compiler)
 	@command -v $${CC:-cc} >/dev/null || { echo "test-race: skipped, no C compiler"; exit 0; }; \
 	CGO_ENABLED=1 $(GO) test -race -short ./...

@@ -53,7 +53,7 @@ func generateCommand() *cobra.Command {
 	f.String("negative-prompt", "", "what to stay away from")
 	f.String("size", "", "WIDTHxHEIGHT in pixels")
 	f.Int("frames", 0, "frames: 4k+1; 1 is an image")
-	f.Float64("seconds", 0, "duration, in place of --frames; the nearest count that the model can make")
+	f.Float64("seconds", 0, "duration, in place of --frames, rounded to what the model can make")
 	f.Int("fps", 0, "frames per second")
 	f.Int("steps", 0, "denoising steps")
 	f.Float64("guidance-scale", 0, "how closely to follow the prompt; up to 1: not at all,"+
@@ -175,7 +175,7 @@ func given[T any](f *pflag.FlagSet, name string, get func(string) (T, error)) *T
 func (g *generation) checkRemote() error {
 	for _, key := range []string{"model", "threads", "transport"} {
 		if strings.HasPrefix(g.values.Source(key), "flag") {
-			return usage("--%s does not go with a coordinator (%s), whose shards have their own; leave one out",
+			return usage("--%s does not go with a coordinator (%s), whose shards have theirs; leave one out",
 				key, g.values.Source("coordinator"))
 		}
 	}
@@ -293,8 +293,8 @@ func (g *generation) summarise(v api.Video) error {
 	for _, n := range r.Notices {
 		fmt.Fprintln(g.stderr, "notice:", n)
 	}
-	fmt.Fprintf(g.stdout, "%s: %s, %d frames at %d fps, seed %d\n", g.out.Path, v.Size, s.Frames, s.FPS,
-		s.Seed)
+	fmt.Fprintf(g.stdout, "%s: %s, %d frames at %d fps, seed %d\n", g.out.Path, v.Size, s.Frames,
+		s.FPS, s.Seed)
 	fmt.Fprintf(g.stdout, "%d steps of %s on %s; text %s, decode %s, encode %s; ", s.Steps,
 		span(r.StepSeconds), v.Details.Mesh, span(r.Seconds[job.StageText]),
 		span(r.Seconds[job.StageDecode]), span(r.Seconds[job.StageEncode]))

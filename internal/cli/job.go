@@ -127,7 +127,7 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 		line("finished", "%s", d.Finished.Local().Format(time.DateTime))
 	}
 	if r := d.Result; r != nil {
-		line("result", "%s, %s a step, %s exchanged", size(uint64(r.Video.Size)), //nolint:gosec // checked
+		line("result", "%s, %s a step, %s exchanged", size(uint64(r.Video.Size)), //nolint:gosec // >= 0
 			span(r.StepSeconds), size(r.BytesExchanged))
 		line("latents", "%s", r.LatentsSHA256)
 	}
