@@ -227,7 +227,8 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// again repeats f while the coordinator is away or has no leader, for retryTime at most.
+// again repeats f while the coordinator is away, has no leader or no shard yet, for retryTime at
+// most.
 func again(ctx context.Context, f func() (Video, error)) (Video, error) {
 	for end := time.Now().Add(retryTime); ; {
 		v, err := f()
@@ -244,7 +245,7 @@ func again(ctx context.Context, f func() (Video, error)) (Video, error) {
 func passing(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {
-		return e.Status == http.StatusServiceUnavailable && e.Code != "no_model"
+		return e.Status == http.StatusServiceUnavailable
 	}
 	var u *UnreachableError
 	return errors.As(err, &u)

@@ -112,7 +112,7 @@ type Status struct {
 // Errors of the service.
 var (
 	ErrNotFound  = errors.New("not found")
-	ErrNoModel   = errors.New("no shard has registered yet, so no model is known")
+	ErrNoModel   = errors.New("no shard has registered yet, so no model is known; start one")
 	ErrQueueFull = errors.New("the queue is full")
 	ErrKeyReused = errors.New("this key was used for another request")
 	ErrNotLeader = errors.New("this coordinator is not the leader")

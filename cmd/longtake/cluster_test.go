@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/longtake/longtake/internal/golden"
+)
+
+const deadline = 60 * time.Second // of anything that a test waits for
+
+// binaries are what `make build` makes, in a folder of the test's own.
+type binaries struct{ dir string }
+
+func build(t *testing.T) binaries {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/", "./cmd/...")
+	cmd.Dir, cmd.Env = golden.Root("."), append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return binaries{dir}
+}
+
+// daemon is a running coordinator or shard.
+type daemon struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	logs chan string
+}
+
+func (b binaries) start(t *testing.T, name string, args ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, cmd: exec.Command(filepath.Join(b.dir, name), args...),
+		logs: make(chan string, 1024)}
+	d.cmd.Dir = t.TempDir()
+	stderr, err := d.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(d.logs)
+		for s := bufio.NewScanner(stderr); s.Scan(); {
+			select {
+			case d.logs <- s.Text():
+			default: // nobody reads that far
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		if d.cmd.ProcessState == nil {
+			d.kill()
+		}
+	})
+	return d
+}
+
+// find waits for a log line and returns the groups of the pattern in it.
+func (d *daemon) find(pattern string) []string {
+	d.t.Helper()
+	re, late := regexp.MustCompile(pattern), time.After(deadline)
+	for {
+		select {
+		case line, ok := <-d.logs:
+			if !ok {
+				d.t.Fatalf("%s ended before it logged %q", d.cmd.Path, pattern)
+			}
+			if m := re.FindStringSubmatch(line); m != nil {
+				return m[1:]
+			}
+		case <-late:
+			d.t.Fatalf("%s did not log %q", d.cmd.Path, pattern)
+		}
+	}
+}
+
+func (d *daemon) kill() {
+	d.cmd.Process.Kill()
+	d.cmd.Wait()
+}
+
+// stop asks it to end, as an operator does, and wants exit code 0.
+func (d *daemon) stop() {
+	d.t.Helper()
+	d.cmd.Process.Signal(syscall.SIGTERM)
+	if err := d.cmd.Wait(); err != nil {
+		d.t.Errorf("%s on SIGTERM: %v", filepath.Base(d.cmd.Path), err)
+	}
+}
+
+// longtake runs the CLI and wants it to succeed.
+func (b binaries) longtake(t *testing.T, env string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(b.dir, "longtake"), args...)
+	cmd.Env = append(os.Environ(), env)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("longtake %v: %v: %s", args, err, errs.String())
+	}
+	return string(out)
+}
+
+func file(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil || len(b) == 0 {
+		t.Fatalf("%s: %d bytes, %v", path, len(b), err)
+	}
+	return b
+}
+
+// post creates a job and returns its ID.
+func post(t *testing.T, url, body string) string {
+	t.Helper()
+	r, err := http.Post(url+"/v1/videos", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	var v struct{ ID string }
+	if err != nil || json.Unmarshal(b, &v) != nil || v.ID == "" {
+		t.Fatalf("%s: %s, %v", r.Status, b, err)
+	}
+	return v.ID
+}
+
+// until polls.
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(deadline); !done(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited for %s in vain", what)
+		}
+	}
+}
+
+// TestACoordinatorAndThreeShardsAsProcesses makes a clip on four processes that equals the one made
+// in a single process. Then the coordinator is killed: it forgets neither the clip nor the waiting
+// job, which runs as soon as the fourth shard comes.
+func TestACoordinatorAndThreeShardsAsProcesses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and starts processes")
+	}
+	b, dir, model := build(t), t.TempDir(), golden.Root("testdata", "golden", "tiny3")
+	clip := []string{"generate", "-p", "a blue car", "--size", "32x32", "--frames", "5", "--steps", "3",
+		"--seed", "5", "--shards", "3"}
+	b.longtake(t, "", append(clip, "--model", model, "-o", dir+"/one.webm", "--save-latents",
+		dir+"/one.safetensors")...)
+
+	data := t.TempDir()
+	coordinator := func(http, nats string) *daemon {
+		return b.start(t, "coordinator", "--config", golden.Root("configs", "coordinator.yaml"),
+			"--data", data, "--http-listen", http, "--nats-listen", nats)
+	}
+	c := coordinator("127.0.0.1:0", "127.0.0.1:0")
+	serving := `msg=serving http=http://(\S+) nats=nats://(\S+)`
+	at := c.find(serving)
+	url := "http://" + at[0]
+	shard := func(name string) *daemon {
+		return b.start(t, "shard", "--config", golden.Root("configs", "shard.yaml"), "--name", name,
+			"--control", "nats://"+at[1], "--model", model, "--threads", "1")
+	}
+	shards := []*daemon{shard("a"), shard("b"), shard("c")}
+	env := "LONGTAKE_URL=" + url
+	b.longtake(t, env, append(clip, "-o", dir+"/many.webm", "--save-latents",
+		dir+"/many.safetensors")...)
+	for _, kind := range []string{".webm", ".safetensors"} {
+		if !bytes.Equal(file(t, dir+"/one"+kind), file(t, dir+"/many"+kind)) {
+			t.Errorf("one process and four made another %s", kind)
+		}
+	}
+	done := strings.Fields(strings.Split(b.longtake(t, env, "job", "list"), "\n")[1])[0]
+	waiting := post(t, url, `{"prompt":"x","size":"32x32","num_frames":5,"num_inference_steps":2,
+		"seed":1,"shards":4}`)
+
+	c.kill()
+	c = coordinator(at[0], at[1])
+	c.find(serving)
+	b.longtake(t, env, "job", "fetch", done, "-o", dir+"/again.webm")
+	if !bytes.Equal(file(t, dir+"/again.webm"), file(t, dir+"/one.webm")) {
+		t.Error("the clip is another after the restart")
+	}
+	if s := b.longtake(t, env, "job", "status", waiting); !strings.Contains(s, "queued") {
+		t.Errorf("the waiting job is %s", s)
+	}
+	shards = append(shards, shard("d"))
+	until(t, "the job that waited", func() bool {
+		return strings.Contains(b.longtake(t, env, "job", "status", waiting), "completed")
+	})
+	for _, d := range append(shards, c) {
+		d.stop()
+	}
+}
+
+// TestMemoryOfAShard makes twenty clips of the demo's size on two shards. Neither may ever hold
+// more than its weights and 600 MB, nor more after the last clip than after the third.
+func TestMemoryOfAShard(t *testing.T) {
+	if os.Getenv("LONGTAKE_LONG") == "" {
+		t.Skip("takes minutes: set LONGTAKE_LONG")
+	}
+	b := build(t)
+	c := b.start(t, "coordinator", "--data", t.TempDir(), "--http-listen", "127.0.0.1:0",
+		"--nats-listen", "127.0.0.1:0")
+	at := c.find(`msg=serving http=(\S+) nats=(\S+)`)
+	var shards []*daemon
+	for _, name := range []string{"a", "b"} {
+		shards = append(shards, b.start(t, "shard", "--control", at[1], "--name", name,
+			"--threads", "1"))
+	}
+	early := make([]int, len(shards))
+	for i := range 20 {
+		b.longtake(t, "LONGTAKE_URL="+at[0], "generate", "-p", fmt.Sprintf("a red ball, %d", i),
+			"--steps", "3", "--shards", "2", "-o", filepath.Join(t.TempDir(), "x.webm"))
+		for k, s := range shards {
+			now, peak := s.status("VmRSS"), s.status("VmHWM")
+			if weights := 60; peak > weights+600 {
+				t.Errorf("clip %d: a shard held %d MB", i, peak)
+			}
+			if i == 2 {
+				early[k] = now
+			}
+			if i == 19 && now > early[k]+max(16, early[k]/10) {
+				t.Errorf("a shard grew from %d MB to %d MB", early[k], now)
+			}
+			t.Logf("clip %d, shard %d: %d MB now, %d MB at most", i, k, now, peak)
+		}
+	}
+}
+
+// status reads a size in MB from /proc.
+func (d *daemon) status(name string) int {
+	d.t.Helper()
+	text := string(file(d.t, fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid)))
+	_, rest, _ := strings.Cut(text, name+":")
+	var kb int
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		d.t.Fatalf("%s: %v", name, err)
+	}
+	return kb / 1024
+}
