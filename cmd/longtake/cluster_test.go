@@ -232,7 +232,7 @@ func TestMemoryOfAShard(t *testing.T) {
 	early := make([]int, len(shards))
 	for i := range 20 {
 		b.longtake(t, "LONGTAKE_URL="+at[0], "generate", "-p", fmt.Sprintf("a red ball, %d", i),
-			"--steps", "3", "--shards", "2", "-o", filepath.Join(t.TempDir(), "x.webm"))
+			"--steps", "2", "--shards", "2", "-o", filepath.Join(t.TempDir(), "x.webm"))
 		for k, s := range shards {
 			now, peak := s.status("VmRSS"), s.status("VmHWM")
 			if weights := 60; peak > weights+600 {

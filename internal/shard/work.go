@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -107,7 +108,7 @@ func (s *Shard) answer(m *natsio.Msg, a wire.Ack) {
 func (s *Shard) run(w *work) {
 	p := w.order.Plan
 	log := s.log.With("job", p.Job, "attempt", p.Attempt, "rank", w.order.Rank)
-	log.Info("started", "mesh", fmt.Sprintf("%dx%d", p.Mesh.CFG, p.Mesh.Ulysses))
+	log.Info("started", "mesh", p.Mesh.String())
 	s.beatNow()
 	res, err := s.compute(w)
 	switch {
@@ -124,6 +125,7 @@ func (s *Shard) run(w *work) {
 	s.work = nil
 	s.mu.Unlock()
 	s.beatNow()
+	debug.FreeOSMemory() // what the clip took goes back to the host now, not at the heap's next peak
 }
 
 // compute joins the other ranks and runs the engine.
