@@ -224,7 +224,6 @@ func TestMistakesAreOneLine(t *testing.T) {
 	check(2, "htp|http.listen", "config", "show", "--role", "coordinator", "--config", "bad.yaml")
 	check(1, "in use", "up", "--model", tiny(), "--listen", taken.Addr().String())
 	os.Remove("bad.yaml")
-	os.RemoveAll("data")
 	clean()
 }
 

@@ -293,13 +293,21 @@ func (g *generation) summarise(v api.Video) error {
 	for _, n := range r.Notices {
 		fmt.Fprintln(g.stderr, "notice:", n)
 	}
-	fmt.Fprintf(g.stdout, "%s: %s, %d frames at %d fps, seed %d\n", g.out.Path, v.Size, s.Frames,
-		s.FPS, s.Seed)
-	fmt.Fprintf(g.stdout, "%d steps of %s on %s; text %s, decode %s, encode %s; ", s.Steps,
-		span(r.StepSeconds), v.Details.Mesh, span(r.Seconds[job.StageText]),
+	fmt.Fprintf(g.stdout, "%s: %s, %s at %d fps, seed %d\n", g.out.Path, v.Size,
+		count(s.Frames, "frame"), s.FPS, s.Seed)
+	fmt.Fprintf(g.stdout, "%s of %s on %s; text %s, decode %s, encode %s; ",
+		count(s.Steps, "step"), span(r.StepSeconds), v.Details.Mesh, span(r.Seconds[job.StageText]),
 		span(r.Seconds[job.StageDecode]), span(r.Seconds[job.StageEncode]))
 	fmt.Fprintf(g.stdout, "%s exchanged; %s in all\n", size(r.BytesExchanged), span(took.Seconds()))
 	return nil
+}
+
+// count prints a number of things: 1 frame, 2 frames.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // span prints a duration with three digits.

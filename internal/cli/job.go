@@ -116,8 +116,8 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 		line("error", "%s", v.Error.Message)
 	}
 	line("prompt", "%q", s.Prompt)
-	line("clip", "%s, %d frames at %d fps, %s", v.Size, s.Frames, s.FPS, s.Format)
-	line("sampling", "%s, %d steps, guidance %g, shift %g, seed %d", s.Scheduler, s.Steps,
+	line("clip", "%s, %s at %d fps, %s", v.Size, count(s.Frames, "frame"), s.FPS, s.Format)
+	line("sampling", "%s, %s, guidance %g, shift %g, seed %d", s.Scheduler, count(s.Steps, "step"),
 		s.GuidanceScale, s.FlowShift, s.Seed)
 	if d.Mesh != "" {
 		line("placement", "attempt %d, %s, on %v", d.Attempt, d.Mesh, d.Nodes)

@@ -89,6 +89,10 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 		return l, fmt.Errorf("cannot listen for HTTP: %w", err)
 	}
 	l.URL = "http://" + listener.Addr().String()
+	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
+		listener.Close()
+		return l, usage("--data: %w", err)
+	}
 	l.coord, err = coord.Start(ctx, coord.Config{Data: cfg.Data, HTTP: l.URL, Version: Version,
 		Log: cfg.Log})
 	if err != nil {

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -35,9 +34,6 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 			return err
 		}
 		c.Listen, c.Data = *listen, *data
-		if err := os.MkdirAll(c.Data, 0o750); err != nil {
-			return usage("--data: %w", err)
-		}
 		cluster, err := startLocal(cmd.Context(), c)
 		if err != nil {
 			return err

@@ -113,8 +113,8 @@ func readFile(s Settings, path string) (*viper.Viper, error) {
 	for _, k := range keys {
 		known := func(x Setting) bool { return x.Key == k }
 		if !slices.ContainsFunc(s, known) {
-			return nil, fmt.Errorf("%s: unknown key %q; did you mean %q? All keys: %s", path, k,
-				s.nearest(k), strings.Join(s.keys(), ", "))
+			return nil, fmt.Errorf("%s: unknown key %q;%s all keys: %s", path, k, s.hint(k),
+				strings.Join(s.keys(), ", "))
 		}
 	}
 	return v, nil
@@ -177,11 +177,15 @@ func (s Settings) keys() []string {
 	return out
 }
 
-// nearest returns the known key that takes the fewest edits.
-func (s Settings) nearest(key string) string {
-	return slices.MinFunc(s.keys(), func(a, b string) int {
+// hint asks for the known key that takes the fewest edits, if those are few.
+func (s Settings) hint(key string) string {
+	near := slices.MinFunc(s.keys(), func(a, b string) int {
 		return distance(a, key) - distance(b, key)
 	})
+	if distance(near, key) > len(key)/3 {
+		return ""
+	}
+	return fmt.Sprintf(" did you mean %q?", near)
 }
 
 // distance is Levenshtein's, in bytes.

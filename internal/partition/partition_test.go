@@ -145,8 +145,8 @@ func TestRefusalsSayWhatIsAllowed(t *testing.T) {
 	f(err, "9", "8 or 10")
 	_, err = Choose(40, l)
 	f(err, "shards: 16 (")
-	f(Check(Mesh{1, 9}, l), "ulysses=9", "1 to 8")
-	f(Check(Mesh{3, 1}, l), "cfg=3")
+	f(Check(Mesh{1, 9}, l), "ulysses", "1 to 8")
+	f(Check(Mesh{3, 1}, l), "cfg 1")
 	l.Guided = false
 	f(Check(Mesh{2, 1}, l), "guidance")
 }

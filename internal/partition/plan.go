@@ -37,17 +37,18 @@ func Bytes(m Mesh, l Load) int64 {
 	return sum * floatBytes
 }
 
-// Check reports whether a mesh can run a load; the error says what is allowed.
+// Check reports whether a mesh can run a load; the error names what is
+// allowed, not the mesh.
 func Check(m Mesh, l Load) error {
 	if m.CFG < 1 || m.CFG > 2 {
-		return fmt.Errorf("mesh: cfg=%d; allowed are 1, and 2 with guidance", m.CFG)
+		return fmt.Errorf("mesh: cfg 1, or 2 with guidance")
 	}
 	if m.CFG == 2 && !l.Guided {
-		return fmt.Errorf("mesh: cfg=2 needs guidance (guidance_scale above 1); use cfg=1")
+		return fmt.Errorf("mesh: cfg 1, as long as guidance_scale is not above 1")
 	}
 	if most := min(l.Heads, l.Tokens); m.Ulysses < 1 || m.Ulysses > most {
-		return fmt.Errorf("mesh: ulysses=%d; allowed is 1 to %d: the model has %d heads and the clip %d "+
-			"tokens, and each rank needs one of either", m.Ulysses, most, l.Heads, l.Tokens)
+		return fmt.Errorf("mesh: ulysses from 1 to %d (the model has %d heads and the clip %d tokens; "+
+			"each rank needs one of either)", most, l.Heads, l.Tokens)
 	}
 	return nil
 }

@@ -135,8 +135,8 @@ var clips = []struct {
 	long   bool
 }{
 	{"e2e_short", []string{"models", "demo"}, false},
-	{"e2e_image", []string{"models", "demo"}, false},
-	{"e2e_noguide", []string{"models", "demo"}, false},
+	{"e2e_image", []string{"models", "demo"}, true},
+	{"e2e_noguide", []string{"models", "demo"}, true},
 	{"e2e_negative", []string{"models", "demo"}, true},
 	{"e2e_euler", []string{"models", "demo"}, true},
 	{"e2e_demo", []string{"models", "demo"}, true},
@@ -166,17 +166,22 @@ func TestClipsEqualTheReference(t *testing.T) {
 
 // TestAnyMeshGivesTheSameBytes is the numeric contract: shards, mesh and threads change nothing.
 func TestAnyMeshGivesTheSameBytes(t *testing.T) {
-	s := spec(golden.Open(t, "e2e_short"))
+	type setup struct{ cfg, ulysses, threads int }
+	clip, model := "e2e_short", []string{"models", "demo"}
+	setups := []setup{{1, 1, 2}, {1, 1, 1}, {1, 2, 1}, {1, 3, 2}, {1, 5, 1}, {1, 8, 1},
+		{2, 1, 1}, {2, 2, 2}, {2, 3, 1}, {2, 4, 1}}
+	if testing.Short() {
+		clip, model = "tiny5_e2e", []string{"testdata", "golden", "tiny5"}
+		setups = []setup{{1, 1, 2}, {1, 5, 1}, {2, 2, 2}}
+	}
+	s := spec(golden.Open(t, clip))
 	s.Steps = 2
 	var want string
-	for _, c := range []struct {
-		cfg, ulysses, threads int
-	}{{1, 1, 2}, {1, 1, 1}, {1, 2, 1}, {1, 3, 2}, {1, 5, 1}, {1, 8, 1},
-		{2, 1, 1}, {2, 2, 2}, {2, 3, 1}, {2, 4, 1}} {
+	for _, c := range setups {
 		m := job.Mesh{CFG: c.cfg, Ulysses: c.ulysses}
 		engines := make([]*Engine, m.Size())
 		for r := range engines {
-			engines[r] = engine(t, c.threads, "models", "demo")
+			engines[r] = engine(t, c.threads, model...)
 		}
 		res, _ := generate(t, engines, inMemory(t, m.Size()), s, m)
 		name := fmt.Sprintf("cfg=%d,ulysses=%d,threads=%d", c.cfg, c.ulysses, c.threads)
