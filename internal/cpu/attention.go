@@ -8,42 +8,47 @@ import (
 )
 
 const (
-	keyTile   = 64      // keys between two rescalings of the running softmax; fixes the bits
-	queryTile = 32      // queries of a task
-	packKeys  = 256     // keys of a packing task
-	packMost  = 8 << 20 // packed elements of keys and values that several heads may share
+	keyTile     = 64      // keys between two rescalings of the running softmax; fixes the bits
+	queryGroups = 4       // groups of mr queries of a task, which share a tile of keys in cache
+	packKeys    = 4       // panels of keys of a packing task
+	packMost    = 8 << 20 // packed elements of keys and values that several heads may share
 )
 
-// attention is one call: heads of width hd, their keys and values packed for the micro-kernel.
+// attention is one call: heads of width hd. Keys are packed in panels for the micro-kernel; values
+// are read in place where heads lie at whole vectors, and copied with zeros between them otherwise.
 type attention struct {
 	dst, q, k, v view
 	bias         *view
 	args         compute.AttentionArgs
 	kern         *kernels
 	hd           int // width of a head
-	wide         int // hd rounded up to nr: the width of an accumulator row
-	keys         int // number of keys, rounded up to nr
+	wide         int // hd rounded up to whole vectors: the width of an accumulator row
+	copied       bool
+	padded       int // keys in panels
 	packed       []float32
+	zero         []float32
+
+	packing bool // what do does
+	first   int  // head of the first slot
+	tasks   int  // tasks of a head
 }
 
 // Attention computes softmax(scale·q·kᵀ + bias)·v head by head; see compute.Device. Heads whose
 // packed keys fit packMost elements run together, wider ones in turn.
 func (d *Device) Attention(dst, q, k, v compute.Mat, args compute.AttentionArgs) {
 	a := newAttention(dst, q, k, v, args)
-	a.kern = &d.kern
-	a.wide, a.keys = roundUp(a.hd, d.kern.nr), roundUp(k.Rows, d.kern.nr)
+	a.kern = d.kern
+	a.wide, a.padded = roundUp(a.hd, d.kern.half), d.kern.padded(k.Rows)
+	a.copied = a.wide != a.hd
+	a.zero = make([]float32, a.hd)
 	group := min(args.Heads, max(1, packMost/a.headLen()))
-	tiles := (q.Rows + queryTile - 1) / queryTile
-	chunks := (k.Rows + packKeys - 1) / packKeys
-	for h := 0; h < args.Heads; h += group {
-		n := min(group, args.Heads-h)
+	for a.first = 0; a.first < args.Heads; a.first += group {
+		n := min(group, args.Heads-a.first)
 		a.packed = floats(&d.keys, n*a.headLen())
-		d.pool.run(n*chunks, func(_ *worker, task int) {
-			a.pack(h, task/chunks, task%chunks*packKeys)
-		})
-		d.pool.run(n*tiles, func(w *worker, task int) {
-			a.tile(w, h, task/tiles, task%tiles*queryTile)
-		})
+		a.packing, a.tasks = true, ceil(a.padded, packKeys*d.kern.nr)
+		d.pool.run(n*a.tasks, a)
+		a.packing, a.tasks = false, ceil(q.Rows, queryGroups*d.kern.mr)
+		d.pool.run(n*a.tasks, a)
 	}
 }
 
@@ -69,179 +74,129 @@ func newAttention(dst, q, k, v compute.Mat, args compute.AttentionArgs) *attenti
 }
 
 // headLen is the length of one head's packed keys and values.
-func (a *attention) headLen() int { return a.keys * (a.hd + a.wide) }
+func (a *attention) headLen() int {
+	if a.copied {
+		return a.padded*a.hd + a.k.rows*a.wide
+	}
+	return a.padded * a.hd
+}
 
-// head returns the packed keys, panels [hd, nr] of nr keys, and the packed values, panels
-// [keys, nr] of nr columns.
-func (a *attention) head(slot int) (k, v []float32) {
+// head returns the packed keys and, as rows step apart, the values of a slot.
+func (a *attention) head(slot int) (k, v []float32, step int) {
 	p := a.packed[slot*a.headLen() : (slot+1)*a.headLen()]
-	return p[:a.keys*a.hd], p[a.keys*a.hd:]
+	if a.copied {
+		return p[:a.padded*a.hd], p[a.padded*a.hd:], a.wide
+	}
+	return p, a.v.data[(a.first+slot)*a.hd:], a.v.stride
 }
 
-// pack packs keys [key, key+packKeys) of head first+slot.
-func (a *attention) pack(first, slot, key int) {
-	pk, pv := a.head(slot)
-	nr, col := a.kern.nr, (first+slot)*a.hd
-	for j := key; j < min(key+packKeys, a.keys); j++ {
-		to := pk[j/nr*nr*a.hd+j%nr:]
-		if j >= a.k.rows { // rounding: the score is computed and never read
-			for c := range a.hd {
-				to[c*nr] = 0
+func (a *attention) do(w *worker, task int) {
+	slot, part := task/a.tasks, task%a.tasks
+	if a.packing {
+		a.pack(w, slot, part*packKeys*a.kern.nr)
+		return
+	}
+	a.tile(w, slot, part*queryGroups*a.kern.mr)
+}
+
+// pack packs packKeys panels of keys from key on, and their values where those are copied.
+func (a *attention) pack(w *worker, slot, key int) {
+	pk, pv, _ := a.head(slot)
+	nr, col := a.kern.nr, (a.first+slot)*a.hd
+	end := min(key+packKeys*nr, a.padded)
+	for j := key; j < end; j += nr {
+		width := min(nr, a.padded-j)
+		at := w.aims(width)
+		for i := range at {
+			at[i] = &a.zero[0] // rounding: the score is masked
+			if j+i < a.k.rows {
+				at[i] = &a.k.row(j + i)[col]
 			}
-			continue
 		}
-		for c, x := range a.k.row(j)[col : col+a.hd] {
-			to[c*nr] = x
-		}
-		row := a.v.row(j)[col : col+a.hd]
-		for c := range a.wide {
-			x := float32(0)
-			if c < a.hd {
-				x = row[c]
-			}
-			pv[(c/nr*a.keys+j)*nr+c%nr] = x
+		a.kern.transpose(pk[j*a.hd:], width, at, a.hd)
+	}
+	if a.copied {
+		for j := key; j < min(end, a.k.rows); j++ {
+			to := pv[j*a.wide : (j+1)*a.wide]
+			clear(to[copy(to, a.v.row(j)[col:col+a.hd]):])
 		}
 	}
 }
 
-// state is the running softmax of a tile of queries.
+// state is the running softmax of a task's queries.
 type state struct {
-	rows       int       // queries of the tile
-	high       int       // rows, rounded up to mr
-	q          []float32 // packed queries, scaled
-	scores     []float32 // [high, keyTile]
-	probs      []float32 // packed probabilities of mr queries
-	part       []float32 // [mr, wide], the values of one tile of keys
-	out        []float32 // [high, wide], not yet divided by sums
-	most, sums []float32 // [high], the running maximum and sum
-	shrink     []float32 // [high], what the last tile of keys made of the earlier ones
+	scores []float32 // [mr, keyTile]
+	add    []float32 // [mr, keyTile], what is added to them
+	out    []float32 // [queryGroups·mr, wide], not yet divided by the sums
+	runs   [queryGroups]running
 }
 
-// tile computes queries [query, query+queryTile) of head first+slot.
-func (a *attention) tile(w *worker, first, slot, query int) {
-	s := a.begin(w, first+slot, query)
-	pk, pv := a.head(slot)
-	for j0 := 0; j0 < a.k.rows; j0 += keyTile {
-		j1 := min(j0+keyTile, a.k.rows)
-		for r := 0; r < s.high; r += a.kern.mr {
-			a.score(s, pk, r, j0, j1)
-			for i := r; i < min(r+a.kern.mr, s.rows); i++ {
-				a.soften(s, first+slot, query+i, i, j0, j1)
-			}
-			a.weigh(w, s, pv, r, j0, j1)
-		}
-	}
-	col := (first + slot) * a.hd
-	for i := range s.rows {
-		to, from := a.dst.row(query + i)[col:col+a.hd], s.out[i*a.wide:]
-		for c := range to {
-			to[c] = from[c] / s.sums[i]
-		}
-	}
-}
-
-// begin packs the scaled queries of a tile and clears its running softmax.
-func (a *attention) begin(w *worker, head, query int) *state {
-	s := &w.state
-	mr := a.kern.mr
-	s.rows = min(queryTile, a.q.rows-query)
-	s.high = roundUp(s.rows, mr)
-	s.q = floats(&s.q, s.high*a.hd)
-	s.scores = floats(&s.scores, s.high*keyTile)
-	s.probs = floats(&s.probs, mr*keyTile)
-	s.part = floats(&s.part, mr*a.wide)
-	s.out = floats(&s.out, s.high*a.wide)
-	s.shrink = floats(&s.shrink, s.high)
-	s.most = floats(&s.most, s.high)
-	s.sums = floats(&s.sums, s.high)
-	clear(s.q)
+// tile computes queries from query on of a slot's head.
+func (a *attention) tile(w *worker, slot, query int) {
+	s, mr := &w.state, a.kern.mr
+	rows := min(queryGroups*mr, a.q.rows-query)
+	s.scores, s.add = floats(&s.scores, mr*keyTile), floats(&s.add, mr*keyTile)
+	s.out = floats(&s.out, roundUp(rows, mr)*a.wide)
 	clear(s.out)
-	clear(s.sums)
-	for i := range s.most {
-		s.most[i] = float32(math.Inf(-1))
+	for g := range s.runs {
+		s.runs[g].reset()
 	}
-	for i := range s.rows {
-		to := s.q[i/mr*mr*a.hd+i%mr:]
-		for c, x := range a.q.row(query + i)[head*a.hd : (head+1)*a.hd] {
-			to[c*mr] = x * a.args.Scale
+	pk, pv, step := a.head(slot)
+	for j := 0; j < a.k.rows; j += keyTile {
+		n := min(keyTile, a.k.rows-j)
+		for g := 0; g*mr < rows; g++ {
+			a.score(w, pk, slot, query+g*mr, j)
+			add, addStep := a.addend(s, slot, query+g*mr, j, n)
+			a.kern.soften(s.scores, n, a.args.Scale, add, addStep, &s.runs[g])
+			a.kern.weigh(s.out[g*mr*a.wide:], a.wide, a.wide, s.scores, n, pv[j*step:], step, &s.runs[g])
 		}
 	}
-	return s
-}
-
-// score computes the scores of mr queries from row r and keys [j0, j1).
-func (a *attention) score(s *state, pk []float32, r, j0, j1 int) {
-	nr := a.kern.nr
-	q := s.q[r*a.hd : (r+a.kern.mr)*a.hd]
-	for j := j0; j < j1; j += nr {
-		a.kern.gemm(s.scores[r*keyTile+j-j0:], keyTile, q, pk[j*a.hd:(j+nr)*a.hd], false)
-	}
-}
-
-// soften turns the scores of row i, query at, into probabilities against the running maximum and
-// rescales what the row has so far.
-func (a *attention) soften(s *state, head, at, i, j0, j1 int) {
-	p := s.scores[i*keyTile : i*keyTile+j1-j0]
-	if a.bias != nil {
-		addTo(p, a.bias.row(head)[j0-at+a.q.rows-1:])
-	}
-	if j1 == a.k.rows {
-		p[len(p)-1] += a.args.LastKeyBias
-	}
-	most := s.most[i]
-	for _, x := range p {
-		if x > most { // a NaN passes and spoils the sum, as it should
-			most = x
-		}
-	}
-	base := most
-	if math.IsInf(float64(most), -1) {
-		base = 0 // every key so far is masked: probabilities 0, not exp(-Inf+Inf)
-	}
-	shrink := exp(s.most[i] - base)
-	s.most[i], s.shrink[i] = most, shrink
-	s.sums[i] = float32(s.sums[i]*shrink) + expRow(p, base)
-}
-
-// expRow computes p = exp(p-base) and returns the sum, in four lanes that are added pairwise.
-func expRow(p []float32, base float32) float32 {
-	expAll(p, base)
-	var t0, t1, t2, t3 float32
-	for ; len(p) >= 4; p = p[4:] {
-		t0, t1, t2, t3 = t0+p[0], t1+p[1], t2+p[2], t3+p[3]
-	}
-	for _, x := range p {
-		t0 += x
-	}
-	return (t0 + t1) + (t2 + t3)
-}
-
-// weigh adds the values of keys [j0, j1), weighted by the probabilities of mr queries from row
-// r. A tile's sum is formed on its own: it keeps long sums exact.
-func (a *attention) weigh(w *worker, s *state, pv []float32, r, j0, j1 int) {
-	mr, nr := a.kern.mr, a.kern.nr
-	rows := w.lanes(mr)
+	col := (a.first + slot) * a.hd
 	for i := range rows {
-		rows[i] = zeros[:j1-j0]
-		if r+i < s.rows {
-			rows[i] = s.scores[(r+i)*keyTile:][:j1-j0]
-		}
-	}
-	probs := s.probs[:mr*(j1-j0)]
-	a.kern.interleave(probs, rows)
-	for c := 0; c < a.wide; c += nr {
-		v := pv[(c/nr*a.keys+j0)*nr : (c/nr*a.keys+j1)*nr]
-		a.kern.gemm(s.part[c:], a.wide, probs, v, false)
-	}
-	for i := r; i < min(r+mr, s.rows); i++ {
-		rescale(s.out[i*a.wide:(i+1)*a.wide], s.shrink[i], s.part[(i-r)*a.wide:])
+		a.kern.divide(a.dst.row(query + i)[col:col+a.hd], s.out[i*a.wide:], s.runs[i/mr].sums[i%mr])
 	}
 }
 
-// rescale computes y = y*shrink + add.
-func rescale(y []float32, shrink float32, add []float32) {
-	add = add[:len(y)]
-	for c := range y {
-		y[c] = float32(y[c]*shrink) + add[c]
+// score computes the scores of mr queries and a tile of keys from j on.
+func (a *attention) score(w *worker, pk []float32, slot, query, j int) {
+	at, col := w.aims(a.kern.mr), (a.first+slot)*a.hd
+	for i := range at {
+		at[i] = &a.q.row(min(query+i, a.q.rows-1))[col]
+	}
+	rows := min(len(at), a.q.rows-query)
+	for c := 0; c < keyTile && j+c < a.padded; c += a.kern.nr {
+		width := min(a.kern.nr, a.padded-j-c)
+		b := pk[(j+c)*a.hd : (j+c+width)*a.hd]
+		a.kern.gemm(w.state.scores[c:], keyTile, rows, width, at, a.hd, b, false)
 	}
 }
+
+// addend returns what is added to the scores of mr queries and n keys from j on, and the distance
+// of its rows; nil when that is nothing. Keys that only fill up a vector are masked.
+func (a *attention) addend(s *state, slot, query, j, n int) ([]float32, int) {
+	last := j+n == a.k.rows
+	if a.bias == nil && !(last && (n < keyTile || a.args.LastKeyBias != 0)) {
+		return nil, 0
+	}
+	rows, step := 1, 0
+	if a.bias != nil {
+		rows, step = a.kern.mr, keyTile
+	}
+	for i := range rows {
+		add := s.add[i*keyTile : (i+1)*keyTile]
+		clear(add)
+		if a.bias != nil {
+			at := j - min(query+i, a.q.rows-1) + a.q.rows - 1
+			copy(add, a.bias.row(a.first + slot)[at:at+n])
+		}
+		if last {
+			add[n-1] += a.args.LastKeyBias
+		}
+		for c := n; c < keyTile; c++ {
+			add[c] = float32(math.Inf(-1))
+		}
+	}
+	return s.add, step
+}
+
+func ceil(n, per int) int { return (n + per - 1) / per }

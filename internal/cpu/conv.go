@@ -29,12 +29,14 @@ func (d *Device) PackConv(w, bias []float32, s compute.ConvShape) (compute.Conv,
 	if err := d.checkWeight(w, bias, s.Out, s.In*taps); err != nil {
 		return nil, fmt.Errorf("cannot pack a convolution: %w", err)
 	}
-	at := make([]int, s.In*taps)
-	for k := range at {
-		at[k] = k%s.In*taps + k/s.In
+	k := s.In * taps
+	byTap := make([]float32, len(w)) // [out, taps, in]
+	for i := range byTap {
+		out, tap, in := i/k, i%k/s.In, i%s.In
+		byTap[i] = w[out*k+in*taps+tap]
 	}
 	return &conv{
-		panels: packPanels(w, s.Out, s.In*taps, d.kern.nr, at),
+		panels: packPanels(d.kern, byTap, s.Out, k),
 		bias:   append([]float32(nil), bias...),
 		shape:  s,
 	}, nil
@@ -48,7 +50,6 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 		panic(fmt.Sprintf("cpu: Conv: weight is a %T, not of the cpu device", w))
 	}
 	g := newGather(c.shape, x, a)
-	g.kern = &d.kern
 	t, h, wide := g.outSize(a.FrontPad)
 	if dst.T != t || dst.H != h || dst.W != wide || t < 1 {
 		panic(fmt.Sprintf("cpu: Conv: dst is %d x %d x %d, want %d x %d x %d",
@@ -57,8 +58,8 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 	out := sized(op, "dst", dst.Mat, t*h*wide, c.shape.Out)
 	apart(op, "dst", "x", dst.Mat, x.Mat)
 	g.height, g.width = h, wide
-	ep := newEpilogue(op, c.bias, compute.Epilogue{Residual: a.Residual}, out)
-	d.multiply(&product{m: out.rows, src: g, w: c.panels, store: ep.store})
+	ep := newEpilogue(op, d.kern, c.bias, compute.Epilogue{Residual: a.Residual}, out)
+	d.multiply(&product{m: out.rows, src: g, w: c.panels, gemm: d.kern.gemm, span: c.shape.In, ep: ep})
 }
 
 // gather is a source whose rows are the voxels that a convolution reads for one output voxel.
@@ -71,13 +72,13 @@ type gather struct {
 	inHigh, inWide int // size of an input frame
 	double         int // 1 when frames are doubled in height and width, else 0
 	height, width  int // size of an output frame
-	kern           *kernels
+	zero           []float32
 }
 
 func newGather(s compute.ConvShape, x compute.Volume, a compute.ConvArgs) *gather {
 	g := &gather{
 		shape: s, frames: x.T, front: a.FrontPad, inHigh: x.H, inWide: x.W,
-		x: sized("Conv", "x", x.Mat, x.T*x.H*x.W, s.In),
+		x: sized("Conv", "x", x.Mat, x.T*x.H*x.W, s.In), zero: make([]float32, s.In),
 	}
 	if a.FrontPad < 0 || x.H < 1 || x.W < 1 {
 		panic(fmt.Sprintf("cpu: Conv: FrontPad %d, frames of %d x %d", a.FrontPad, x.H, x.W))
@@ -108,44 +109,39 @@ func (g *gather) outSize(front int) (t, h, w int) {
 // site is the place of an output voxel.
 type site struct{ t, h, w int }
 
-func (g *gather) pack(w *worker, dst []float32, row, k0, k1 int) {
-	mr := g.kern.mr
-	rows := w.lanes(mr)
-	if cap(w.sites) < mr {
-		w.sites = make([]site, mr)
-	}
-	sites := w.sites[:mr]
-	for i := range sites {
-		at := row + i
-		sites[i] = site{at / (g.height * g.width), at / g.width % g.height, at % g.width}
-	}
-	for k := k0; k < k1; {
-		tap, ch := k/g.shape.In, k%g.shape.In
-		n := min(g.shape.In-ch, k1-k)
-		for i, s := range sites {
-			rows[i] = zeros[:n]
-			if v := g.voxel(s, tap); v != nil {
-				rows[i] = v[ch : ch+n]
+// load has nothing to do: voxels are read in place.
+func (g *gather) load(*worker, int, int, int, int) {}
+
+// aim points at the voxels that one tap reads for a group of output voxels.
+func (g *gather) aim(_ *worker, at []*float32, row, k0 int) {
+	tap, ch := k0/g.shape.In, k0%g.shape.In
+	s := site{row / (g.height * g.width), row / g.width % g.height, row % g.width}
+	for i := range at {
+		at[i] = g.voxel(s, tap, ch)
+		if s.w++; s.w == g.width {
+			s.w = 0
+			if s.h++; s.h == g.height {
+				s.h = 0
+				s.t++
 			}
 		}
-		g.kern.interleave(dst[(k-k0)*mr:], rows)
-		k += n
 	}
 }
 
-// voxel returns what the output voxel at s reads for a tap, nil where that is padding.
-func (g *gather) voxel(s site, tap int) []float32 {
+// voxel returns what the output voxel at s reads for a tap from channel ch on: zeros where that is
+// padding, and beyond the last frame, where nothing of it is kept.
+func (g *gather) voxel(s site, tap, ch int) *float32 {
 	kw := tap % g.shape.KW
 	kh := tap / g.shape.KW % g.shape.KH
 	f := s.t + tap/(g.shape.KW*g.shape.KH) - g.front
 	h, w := s.h+kh-g.shape.KH/2, s.w+kw-g.shape.KW/2
 	if f < 0 || f >= g.frames || h < 0 || h >= g.inHigh<<g.double ||
 		w < 0 || w >= g.inWide<<g.double {
-		return nil
+		return &g.zero[ch]
 	}
 	at := (h>>g.double)*g.inWide + w>>g.double
 	if f < g.prevFrames {
-		return g.prev.row(f*g.inHigh*g.inWide + at)
+		return &g.prev.data[(f*g.inHigh*g.inWide+at)*g.prev.stride+ch]
 	}
-	return g.x.row((f-g.prevFrames)*g.inHigh*g.inWide + at)
+	return &g.x.data[((f-g.prevFrames)*g.inHigh*g.inWide+at)*g.x.stride+ch]
 }

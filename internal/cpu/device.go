@@ -22,7 +22,7 @@ type Options struct {
 
 // Device implements compute.Device and compute.HostMemory on the host's processor.
 type Device struct {
-	kern  kernels
+	kern  *kernels
 	pool  *pool
 	limit int64
 	used  atomic.Int64
@@ -37,8 +37,9 @@ var (
 // New starts a Device with the given number of threads; 0 means GOMAXPROCS. See Open.
 func New(threads int) (*Device, error) { return Open(Options{Threads: threads}) }
 
-// Open starts a Device. It refuses options out of range and an unknown value of LONGTAKE_CPU, the
-// environment variable that forces a set of micro-kernels ("generic" is the only one so far).
+// Open starts a Device. It refuses options out of range, and a value of LONGTAKE_CPU, the
+// environment variable that forces a set of kernels, that is unknown or that this machine cannot
+// run: "avx512", "avx2" or "generic".
 func Open(o Options) (*Device, error) {
 	if o.Threads < 0 || o.Threads > threadsMax {
 		return nil, fmt.Errorf("cannot start cpu device: threads is %d, allowed are 0 to %d",

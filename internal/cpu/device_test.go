@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"os"
 	"testing"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -24,4 +25,24 @@ func open(t testing.TB, threads int) compute.Device {
 	return d
 }
 
-func TestConformance(t *testing.T) { computetest.Run(t, open, 1e-5) }
+// eachSet runs a test with every set of kernels that this machine has, or with the one that the
+// environment names.
+func eachSet(t *testing.T, test func(t *testing.T)) {
+	if os.Getenv("LONGTAKE_CPU") != "" {
+		test(t)
+		return
+	}
+	for _, c := range append(candidates(), candidate{kernels: &generic}) {
+		t.Run(c.name, func(t *testing.T) {
+			if c.lacks != "" {
+				t.Skipf("this machine lacks %s", c.lacks)
+			}
+			t.Setenv("LONGTAKE_CPU", c.name)
+			test(t)
+		})
+	}
+}
+
+func TestConformance(t *testing.T) {
+	eachSet(t, func(t *testing.T) { computetest.Run(t, open, 1e-5) })
+}

@@ -1,19 +1,27 @@
-// Package cpu is the Device that runs on the host's processor, in portable Go.
+// Package cpu is the Device that runs on the host's processor: in assembly on amd64, in portable Go
+// everywhere else.
 //
 // # How it works
 //
-// Linear, Conv and Attention share one micro-kernel that multiplies a packed panel of mr rows by a
-// packed panel of nr columns (the layout of Goto and van de Geijn, "Anatomy of High-Performance
-// Matrix Multiplication", 2008). Weights are packed once; rows are packed per tile, and a
-// convolution only differs in how it gathers them. Attention walks keys in tiles with a running
-// softmax (Milakov and Gimelshein, 2018; Dao et al., "FlashAttention", 2022), so the matrix of
-// scores never exists.
+// Linear, Conv and Attention share one micro-kernel that multiplies mr rows by a packed panel of nr
+// columns (after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
+// 2008). Only weights are packed, once; the rows are read where they lie, through a pointer per
+// row, so a convolution is a product whose pointers change from tap to tap, and neither gathers nor
+// pads anything. Attention walks keys in tiles with a running softmax (Milakov and Gimelshein,
+// 2018; Dao et al., "FlashAttention", 2022), so the matrix of scores never exists.
+//
+// # Sets of kernels
+//
+// What depends on the instruction set is a table of functions: type kernels. There are avx512, avx2
+// (both written by the generator in gen) and generic. The best one that the machine runs is used;
+// the environment variable LONGTAKE_CPU forces one.
 //
 // # Bits
 //
-// Every sum runs over k in ascending order, one float32 multiplication and one float32 addition per
-// step, never fused; edges of a matrix go through the same kernel on zero-padded panels. So an
-// element's bits depend on its row and column alone, and are the same on every architecture.
+// Every sum runs over k in ascending order with one fixed way to round, and rows and columns at the
+// edges go through the same steps. So within a set an element's bits depend on its row and column
+// alone. Sets differ from each other by rounding: assembly fuses multiplications and additions,
+// generic never does and is the same on every architecture.
 //
 // # Threads
 //

@@ -7,7 +7,9 @@ func (d *Device) Activate(dst, x compute.Mat, act compute.Activation) {
 	checkActivation("Activate", act)
 	in := viewOf("Activate", "x", x)
 	out := sized("Activate", "dst", dst, x.Rows, x.Cols)
-	d.pool.eachRow(in.rows, in.cols, func(i int) { activate(out.row(i), in.row(i), act) })
+	d.pool.eachRow(in.rows, in.cols, func(i int) {
+		d.kern.finish(out.row(i), in.row(i), &finishing{act: act})
+	})
 }
 
 // AddVector computes dst[i,:] = x[i,:] + v. dst may be x.
@@ -18,7 +20,9 @@ func (d *Device) AddVector(dst, x compute.Mat, v compute.Vector) {
 	if add == nil {
 		panic("cpu: AddVector: v is nil")
 	}
-	d.pool.eachRow(in.rows, in.cols, func(i int) { addRows(out.row(i), in.row(i), add) })
+	d.pool.eachRow(in.rows, in.cols, func(i int) {
+		d.kern.finish(out.row(i), in.row(i), &finishing{residual: add})
+	})
 }
 
 // Add computes dst = a + b element by element. dst may be a or b.
@@ -26,14 +30,9 @@ func (d *Device) Add(dst, a, b compute.Mat) {
 	x := viewOf("Add", "a", a)
 	y := sized("Add", "b", b, a.Rows, a.Cols)
 	out := sized("Add", "dst", dst, a.Rows, a.Cols)
-	d.pool.eachRow(x.rows, x.cols, func(i int) { addRows(out.row(i), x.row(i), y.row(i)) })
-}
-
-func addRows(dst, x, y []float32) {
-	x, y = x[:len(dst)], y[:len(dst)]
-	for j := range dst {
-		dst[j] = x[j] + y[j]
-	}
+	d.pool.eachRow(x.rows, x.cols, func(i int) {
+		d.kern.finish(out.row(i), x.row(i), &finishing{residual: y.row(i)})
+	})
 }
 
 // Copy copies src to dst, which must not overlap.

@@ -40,6 +40,7 @@ func (r *rowVec) row(i int) []float32 {
 
 // epilogue finishes the rows of a product and writes them to dst.
 type epilogue struct {
+	finish        func(dst, y []float32, f *finishing)
 	dst           view
 	bias          []float32
 	act           compute.Activation
@@ -47,10 +48,11 @@ type epilogue struct {
 	gate          *rowVec
 }
 
-func newEpilogue(op string, bias []float32, ep compute.Epilogue, dst view) *epilogue {
+func newEpilogue(op string, kern *kernels, bias []float32, ep compute.Epilogue,
+	dst view) *epilogue {
 	checkActivation(op, ep.Act)
 	return &epilogue{
-		dst: dst, bias: bias, act: ep.Act,
+		finish: kern.finish, dst: dst, bias: bias, act: ep.Act,
 		mul:      optional(op, "Mul", ep.Mul, dst),
 		gate:     rowVecOf(op, "Gate", ep.Gate, dst.rows, dst.cols),
 		residual: optional(op, "Residual", ep.Residual, dst),
@@ -66,35 +68,21 @@ func optional(op, name string, m *compute.Mat, like view) *view {
 	return &v
 }
 
-// store finishes columns [col, col+len(y)) of a row; y may be overwritten.
+// store finishes columns [col, col+len(y)) of a row.
 func (e *epilogue) store(row, col int, y []float32) {
 	end := col + len(y)
+	f := finishing{act: e.act}
 	if e.bias != nil {
-		addTo(y, e.bias[col:end])
+		f.bias = e.bias[col:end]
 	}
-	activate(y, y, e.act)
 	if e.mul != nil {
-		scaleBy(y, e.mul.row(row)[col:end])
+		f.mul = e.mul.row(row)[col:end]
 	}
 	if e.gate != nil {
-		scaleBy(y, e.gate.row(row)[col:end])
+		f.gate = e.gate.row(row)[col:end]
 	}
 	if e.residual != nil {
-		addTo(y, e.residual.row(row)[col:end])
+		f.residual = e.residual.row(row)[col:end]
 	}
-	copy(e.dst.row(row)[col:end], y)
-}
-
-func addTo(y, v []float32) {
-	v = v[:len(y)]
-	for j := range y {
-		y[j] += v[j]
-	}
-}
-
-func scaleBy(y, v []float32) {
-	v = v[:len(y)]
-	for j := range y {
-		y[j] *= v[j]
-	}
+	e.finish(e.dst.row(row)[col:end], y, &f)
 }

@@ -1,114 +1,163 @@
 package cpu
 
-// Sizes of the blocks that a task works on; they change speed, never bits.
-const (
-	tileRows = 32  // rows of a task, packed at once
-	tileCols = 256 // columns of a task
-	depth    = 512 // steps of k that are packed at once; the sums wait in the task's tile
-)
+// tileCols is the columns of a task at most; it changes speed, never bits.
+const tileCols = 256
 
-// panels is a matrix [k, n] packed for the micro-kernel: panels of nr columns, each k·nr values.
+// panels is a matrix [k, n] packed for the micro-kernel: panels of kernels.nr columns, the last one
+// of half as many where that is enough; a panel holds its columns step by step of k.
 type panels struct {
-	n, k, nr int
-	data     []float32
+	n, k, padded int
+	data         []float32
 }
 
-// packPanels packs w [n, k] (row-major: the columns of the product) into panels; at gives for a
-// step of k its place in a row of w, nil means the same place.
-func packPanels(w []float32, n, k, nr int, at []int) panels {
-	p := panels{n: n, k: k, nr: nr, data: make([]float32, roundUp(n, nr)*k)}
-	for j := range n {
-		to, row := p.data[j/nr*nr*k+j%nr:], w[j*k:(j+1)*k]
-		for step, x := range row {
-			if at != nil {
-				x = row[at[step]]
+// packPanels packs w [n, k] (row-major: the columns of the product).
+func packPanels(kern *kernels, w []float32, n, k int) panels {
+	p := panels{n: n, k: k, padded: kern.padded(n)}
+	p.data = aligned(p.padded * k)
+	var rows []*float32
+	zero := make([]float32, k)
+	for j := 0; j < n; j += kern.nr {
+		rows = rows[:0]
+		for i := range min(kern.nr, p.padded-j) {
+			row := zero
+			if j+i < n {
+				row = w[(j+i)*k:]
 			}
-			to[step*nr] = x
+			rows = append(rows, &row[0])
 		}
+		kern.transpose(p.data[j*k:], len(rows), rows, k)
 	}
 	return p
 }
 
-// panel returns steps [k0, k1) of the columns that start at col, a multiple of nr.
-func (p panels) panel(col, k0, k1 int) []float32 {
-	o := col * p.k
-	return p.data[o+k0*p.nr : o+k1*p.nr]
+// panel returns steps [k0, k0+n) of the panel that starts at column col, and its width.
+func (p *panels) panel(col, nr, k0, n int) (b []float32, width int) {
+	width = min(nr, p.padded-col)
+	o := col*p.k + k0*width
+	return p.data[o : o+n*width], width
 }
 
-// source gives the left matrix of a product, mr rows at a time.
+// source says where the left matrix of a product lies.
 type source interface {
-	// pack interleaves steps [k0, k1) of rows [row, row+mr) into dst; rows beyond the end are zero.
-	pack(w *worker, dst []float32, row, k0, k1 int)
+	// aim points at[i] to step k0 of row+i; all of at is set, to some row where there is none.
+	// From there as many steps follow as the product's run says.
+	aim(w *worker, at []*float32, row, k0 int)
+	// load prepares rows [row, row+rows), steps [k0, k0+n), for aim.
+	load(w *worker, row, rows, k0, n int)
 }
 
-// product is src [m, k] times w [k, n]; store gets each finished part of a row once.
+// product is src [m, k] times w [k, n], finished by ep. The steps of k lie in runs that end at
+// multiples of span; a turn takes several runs of a whole span, or a part of one.
 type product struct {
-	m     int
-	src   source
-	w     panels
-	store func(row, col int, y []float32)
+	m       int
+	src     source
+	w       panels
+	gemm    microTile
+	span    int
+	ep      *epilogue
+	mr, nr  int
+	rows    int // rows of a task
+	cols    int // columns of a task
+	depth   int // steps of k of a turn
+	rowTask int // number of tasks over the rows
 }
 
-// multiply runs the product on the workers.
+// multiply runs the product on the workers. Tasks are made small enough to share.
 func (d *Device) multiply(p *product) {
-	rows := (p.m + tileRows - 1) / tileRows
-	cols := (p.w.n + tileCols - 1) / tileCols
-	d.pool.run(rows*cols, func(w *worker, task int) {
-		d.tile(w, p, task%rows*tileRows, task/rows*tileCols)
-	})
+	if p.m == 0 {
+		return
+	}
+	k := d.kern
+	p.mr, p.nr, p.depth = k.mr, k.nr, k.depth
+	p.rows, p.cols = split(p.m, k.rowsMost, k.mr), split(p.w.n, tileCols, k.nr)
+	for share := 4 * d.pool.size(); d.pool.size() > 1 && p.tasks() < share; {
+		switch {
+		case p.cols > 2*k.nr:
+			p.cols = split(p.cols, (p.cols+1)/2, k.nr)
+		case p.rows > 2*k.mr:
+			p.rows = split(p.rows, (p.rows+1)/2, k.mr)
+		default:
+			share = 0
+		}
+	}
+	p.rowTask = ceil(p.m, p.rows)
+	d.pool.run(p.tasks(), p)
 }
 
-// tile computes rows [row, row+tileRows) of columns [col, col+tileCols), as far as they exist.
-func (d *Device) tile(w *worker, p *product, row, col int) {
-	height := min(tileRows, p.m-row)
-	width := min(tileCols, p.w.n-col)
-	ld := roundUp(width, p.w.nr)
-	high := roundUp(height, d.kern.mr)
-	c := floats(&w.c, high*ld)
-	for k0 := 0; k0 < p.w.k; k0 += depth {
-		k1 := min(k0+depth, p.w.k)
-		a := floats(&w.a, high*(k1-k0))
-		for r := 0; r < high; r += d.kern.mr {
-			p.src.pack(w, a[r*(k1-k0):(r+d.kern.mr)*(k1-k0)], row+r, k0, k1)
-		}
-		for j := 0; j < width; j += p.w.nr {
-			b := p.w.panel(col+j, k0, k1)
-			for r := 0; r < high; r += d.kern.mr {
-				d.kern.gemm(c[r*ld+j:], ld, a[r*(k1-k0):(r+d.kern.mr)*(k1-k0)], b, k0 > 0)
+func (p *product) tasks() int {
+	return ceil(p.m, p.rows) * ceil(p.w.n, p.cols)
+}
+
+// do computes a task: rows x cols of the product, as far as they exist.
+func (p *product) do(w *worker, task int) {
+	row, col := task%p.rowTask*p.rows, task/p.rowTask*p.cols
+	rows, cols := min(p.rows, p.m-row), min(p.cols, p.w.padded-col)
+	c := floats(&w.c, roundUp(rows, p.mr)*cols)
+	for k0 := 0; k0 < p.w.k; {
+		n, runs := p.turn(k0)
+		p.src.load(w, row, rows, k0, n*runs)
+		at := p.pointers(w, row, rows, k0, n, runs)
+		for j := 0; j < cols; j += p.nr {
+			b, width := p.w.panel(col+j, p.nr, k0, n*runs)
+			for r := 0; r < rows; r += p.mr {
+				p.gemm(c[r*cols+j:], cols, min(p.mr, rows-r), width, at[r*runs:(r+p.mr)*runs], n, b, k0 > 0)
 			}
 		}
+		k0 += n * runs
 	}
-	for r := range height {
-		p.store(row+r, col, c[r*ld:r*ld+width])
+	for r := range rows {
+		p.ep.store(row+r, col, c[r*cols:r*cols+min(cols, p.w.n-col)])
 	}
 }
 
-// matrix is a source that reads the rows of x, with zeros to stand for rows that do not exist.
+// turn returns how many steps a run of the turn at k0 has, and how many runs there are.
+func (p *product) turn(k0 int) (n, runs int) {
+	if p.span > p.depth {
+		return min(p.depth, p.span-k0%p.span), 1
+	}
+	return p.span, min(p.depth/p.span, (p.w.k-k0)/p.span)
+}
+
+// pointers aims at every run of every group of rows.
+func (p *product) pointers(w *worker, row, rows, k0, n, runs int) []*float32 {
+	groups := ceil(rows, p.mr)
+	at := w.aims(groups * p.mr * runs)
+	for i := range groups * runs {
+		p.src.aim(w, at[i*p.mr:(i+1)*p.mr], row+i/runs*p.mr, k0+i%runs*n)
+	}
+	return at
+}
+
+// matrix is a source of the rows of x.
 type matrix struct {
-	x    view
-	kern *kernels
-	zero []float32
+	x      view
+	copied bool // rows lie apart by a multiple of what makes them share a cache set
 }
 
-func (m *matrix) pack(w *worker, dst []float32, row, k0, k1 int) {
-	rows := w.lanes(m.kern.mr)
-	for i := range rows {
-		if row+i < m.x.rows {
-			rows[i] = m.x.row(row + i)[k0:k1]
+// alias is the distance of rows, in elements, at which twelve of them no longer fit the first cache
+// side by side: a multiple of 2 KiB.
+const alias = 512
+
+func newMatrix(x view) *matrix { return &matrix{x: x, copied: x.stride%alias == 0 && x.rows > 4} }
+
+func (m *matrix) load(w *worker, row, rows, k0, n int) {
+	if !m.copied {
+		return
+	}
+	w.ld = n + 16
+	a := floats(&w.a, rows*w.ld)
+	for r := range rows {
+		copy(a[r*w.ld:], m.x.row(row + r)[k0:k0+n])
+	}
+	w.row, w.last, w.k0 = row, rows-1, k0
+}
+
+func (m *matrix) aim(w *worker, at []*float32, row, k0 int) {
+	for i := range at {
+		if m.copied {
+			at[i] = &w.a[min(row+i-w.row, w.last)*w.ld+k0-w.k0]
 		} else {
-			rows[i] = m.zero[:k1-k0]
+			at[i] = &m.x.data[min(row+i, m.x.rows-1)*m.x.stride+k0]
 		}
 	}
-	m.kern.interleave(dst, rows)
 }
-
-// lanes returns room for n row slices.
-func (w *worker) lanes(n int) [][]float32 {
-	if cap(w.rows) < n {
-		w.rows = make([][]float32, n)
-	}
-	return w.rows[:n]
-}
-
-// zeros is read by every packer and written by none.
-var zeros = make([]float32, depth)

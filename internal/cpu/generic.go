@@ -1,82 +1,222 @@
 package cpu
 
-import "unsafe"
+import (
+	"math"
+	"unsafe"
+)
 
-// gemm4x2 is the plain Go micro-kernel: eight independent sums hide the latency of the addition,
-// eight steps of k per turn hide the loop. float32(a*b) forbids fusing.
-func gemm4x2(c []float32, ld int, a, b []float32, add bool) {
-	var c00, c01, c10, c11, c20, c21, c30, c31 float32
-	r0, r1, r2, r3 := c[:2], c[ld:ld+2], c[2*ld:2*ld+2], c[3*ld:3*ld+2]
+// generic is the set in plain Go: the twin that the sets in assembly are held to, and what other
+// architectures run. It never fuses a multiplication with an addition, so its bits are the same
+// everywhere.
+var generic = kernels{
+	name: "generic", mr: 4, nr: 2, half: 2, rowsMost: 32, depth: 512,
+	gemm: gemmGeneric, transpose: transposeGeneric, finish: finishGeneric,
+	soften: softenGeneric, weigh: weighGeneric, divide: divideGeneric,
+	sum: sumGeneric, squares: squaresGeneric, normalise: normaliseGeneric, rotate: rotateGeneric,
+}
+
+// gemmGeneric computes 4 x 2 sums at a time: eight independent ones hide an addition's latency.
+func gemmGeneric(c []float32, ld, _, _ int, at []*float32, n int, b []float32, add bool) {
+	var s [4][2]float32
 	if add {
-		c00, c01, c10, c11 = r0[0], r0[1], r1[0], r1[1]
-		c20, c21, c30, c31 = r2[0], r2[1], r3[0], r3[1]
+		for i := range s {
+			s[i] = [2]float32(c[i*ld:])
+		}
 	}
-	turns := len(b) / 16
-	as, bs := blocks[[32]float32](a, turns), blocks[[16]float32](b, turns)
-	for k := range as {
-		x, y := &as[k], &bs[k]
-		c00, c01 = c00+float32(x[0]*y[0]), c01+float32(x[0]*y[1])
-		c10, c11 = c10+float32(x[1]*y[0]), c11+float32(x[1]*y[1])
-		c20, c21 = c20+float32(x[2]*y[0]), c21+float32(x[2]*y[1])
-		c30, c31 = c30+float32(x[3]*y[0]), c31+float32(x[3]*y[1])
-		c00, c01 = c00+float32(x[4]*y[2]), c01+float32(x[4]*y[3])
-		c10, c11 = c10+float32(x[5]*y[2]), c11+float32(x[5]*y[3])
-		c20, c21 = c20+float32(x[6]*y[2]), c21+float32(x[6]*y[3])
-		c30, c31 = c30+float32(x[7]*y[2]), c31+float32(x[7]*y[3])
-		c00, c01 = c00+float32(x[8]*y[4]), c01+float32(x[8]*y[5])
-		c10, c11 = c10+float32(x[9]*y[4]), c11+float32(x[9]*y[5])
-		c20, c21 = c20+float32(x[10]*y[4]), c21+float32(x[10]*y[5])
-		c30, c31 = c30+float32(x[11]*y[4]), c31+float32(x[11]*y[5])
-		c00, c01 = c00+float32(x[12]*y[6]), c01+float32(x[12]*y[7])
-		c10, c11 = c10+float32(x[13]*y[6]), c11+float32(x[13]*y[7])
-		c20, c21 = c20+float32(x[14]*y[6]), c21+float32(x[14]*y[7])
-		c30, c31 = c30+float32(x[15]*y[6]), c31+float32(x[15]*y[7])
-		c00, c01 = c00+float32(x[16]*y[8]), c01+float32(x[16]*y[9])
-		c10, c11 = c10+float32(x[17]*y[8]), c11+float32(x[17]*y[9])
-		c20, c21 = c20+float32(x[18]*y[8]), c21+float32(x[18]*y[9])
-		c30, c31 = c30+float32(x[19]*y[8]), c31+float32(x[19]*y[9])
-		c00, c01 = c00+float32(x[20]*y[10]), c01+float32(x[20]*y[11])
-		c10, c11 = c10+float32(x[21]*y[10]), c11+float32(x[21]*y[11])
-		c20, c21 = c20+float32(x[22]*y[10]), c21+float32(x[22]*y[11])
-		c30, c31 = c30+float32(x[23]*y[10]), c31+float32(x[23]*y[11])
-		c00, c01 = c00+float32(x[24]*y[12]), c01+float32(x[24]*y[13])
-		c10, c11 = c10+float32(x[25]*y[12]), c11+float32(x[25]*y[13])
-		c20, c21 = c20+float32(x[26]*y[12]), c21+float32(x[26]*y[13])
-		c30, c31 = c30+float32(x[27]*y[12]), c31+float32(x[27]*y[13])
-		c00, c01 = c00+float32(x[28]*y[14]), c01+float32(x[28]*y[15])
-		c10, c11 = c10+float32(x[29]*y[14]), c11+float32(x[29]*y[15])
-		c20, c21 = c20+float32(x[30]*y[14]), c21+float32(x[30]*y[15])
-		c30, c31 = c30+float32(x[31]*y[14]), c31+float32(x[31]*y[15])
+	for ; len(b) >= 2*n && n > 0; at, b = at[4:], b[2*n:] {
+		r0, r1 := unsafe.Slice(at[0], n), unsafe.Slice(at[1], n)
+		r2, r3 := unsafe.Slice(at[2], n), unsafe.Slice(at[3], n)
+		run4x2(&s, r0, r1, r2, r3, unsafe.Slice((*[2]float32)(b[:2*n]), n))
 	}
-	as4, bs2 := blocks[[4]float32](a[32*turns:], len(b)/2-8*turns), b[16*turns:]
-	for k := range as4 {
-		x, y0, y1 := &as4[k], bs2[2*k], bs2[2*k+1]
-		c00, c01 = c00+float32(x[0]*y0), c01+float32(x[0]*y1)
-		c10, c11 = c10+float32(x[1]*y0), c11+float32(x[1]*y1)
-		c20, c21 = c20+float32(x[2]*y0), c21+float32(x[2]*y1)
-		c30, c31 = c30+float32(x[3]*y0), c31+float32(x[3]*y1)
+	for i := range s {
+		copy(c[i*ld:i*ld+2], s[i][:])
 	}
-	r0[0], r0[1], r1[0], r1[1] = c00, c01, c10, c11
-	r2[0], r2[1], r3[0], r3[1] = c20, c21, c30, c31
 }
 
-// blocks views the first n blocks of s as arrays, so that constant indices need no bounds check.
-func blocks[A [4]float32 | [16]float32 | [32]float32](s []float32, n int) []A {
-	var block A
-	if n == 0 {
-		return nil
+func run4x2(s *[4][2]float32, r0, r1, r2, r3 []float32, b [][2]float32) {
+	c00, c01, c10, c11 := s[0][0], s[0][1], s[1][0], s[1][1]
+	c20, c21, c30, c31 := s[2][0], s[2][1], s[3][0], s[3][1]
+	r0, r1, r2, r3 = r0[:len(b)], r1[:len(b)], r2[:len(b)], r3[:len(b)]
+	for k := range b {
+		y0, y1 := b[k][0], b[k][1]
+		c00, c01 = c00+float32(r0[k]*y0), c01+float32(r0[k]*y1)
+		c10, c11 = c10+float32(r1[k]*y0), c11+float32(r1[k]*y1)
+		c20, c21 = c20+float32(r2[k]*y0), c21+float32(r2[k]*y1)
+		c30, c31 = c30+float32(r3[k]*y0), c31+float32(r3[k]*y1)
 	}
-	_ = s[n*len(block)-1]
-	return unsafe.Slice((*A)(unsafe.Pointer(&s[0])), n)
+	*s = [4][2]float32{{c00, c01}, {c10, c11}, {c20, c21}, {c30, c31}}
 }
 
-// interleave4 packs four rows for gemm4x2.
-func interleave4(dst []float32, rows [][]float32) {
-	r0 := rows[0]
-	r1, r2, r3 := rows[1][:len(r0)], rows[2][:len(r0)], rows[3][:len(r0)]
-	to := blocks[[4]float32](dst, len(r0))
-	for k := range to {
-		d := &to[k]
-		d[0], d[1], d[2], d[3] = r0[k], r1[k], r2[k], r3[k]
+func transposeGeneric(dst []float32, stride int, rows []*float32, n int) {
+	for i, r := range rows {
+		for k, x := range unsafe.Slice(r, n) {
+			dst[k*stride+i] = x
+		}
+	}
+}
+
+// finishGeneric works on pieces that it holds on the stack: dst may be any of its inputs.
+func finishGeneric(dst, y []float32, f *finishing) {
+	var piece [lane]float32
+	for at := 0; at < len(dst); at += lane {
+		end := min(at+lane, len(dst))
+		v := piece[:copy(piece[:], y[at:end])]
+		if f.bias != nil {
+			addTo(v, f.bias[at:end])
+		}
+		activate(v, v, f.act)
+		if f.mul != nil {
+			scaleBy(v, f.mul[at:end])
+		}
+		if f.gate != nil {
+			scaleBy(v, f.gate[at:end])
+		}
+		if f.residual != nil {
+			addTo(v, f.residual[at:end])
+		}
+		copy(dst[at:end], v)
+	}
+}
+
+func addTo(y, v []float32) {
+	v = v[:len(y)]
+	for j := range y {
+		y[j] += v[j]
+	}
+}
+
+func scaleBy(y, v []float32) {
+	v = v[:len(y)]
+	for j := range y {
+		y[j] *= v[j]
+	}
+}
+
+func softenGeneric(p []float32, n int, scale float32, add []float32, step int, s *running) {
+	for i := range 4 {
+		row, most := p[i*keyTile:i*keyTile+n], s.most[i]
+		for j := range row {
+			row[j] *= scale
+			if add != nil {
+				row[j] += add[i*step+j]
+			}
+			if row[j] > most { // a NaN passes and spoils the sum, as it should
+				most = row[j]
+			}
+		}
+		base := max(most, -math.MaxFloat32) // every key masked: probabilities 0, not exp(-Inf+Inf)
+		s.shrink[i] = exp(s.most[i] - base)
+		s.most[i] = most
+		s.sums[i] = float32(s.sums[i]*s.shrink[i]) + expRow(row, base)
+	}
+}
+
+// expRow computes p = exp(p-base) and returns the sum, in four lanes that are added pairwise.
+func expRow(p []float32, base float32) float32 {
+	expAll(p, base)
+	var t0, t1, t2, t3 float32
+	for ; len(p) >= 4; p = p[4:] {
+		t0, t1, t2, t3 = t0+p[0], t1+p[1], t2+p[2], t3+p[3]
+	}
+	for _, x := range p {
+		t0 += x
+	}
+	return (t0 + t1) + (t2 + t3)
+}
+
+// weighGeneric forms a tile's sum on its own before adding it: that keeps long sums exact.
+func weighGeneric(o []float32, ld, width int, p []float32, n int, v []float32, step int,
+	s *running) {
+	for c := 0; c < width; c += 2 {
+		var sums [4][2]float32
+		for j := range n {
+			v0, v1 := v[j*step+c], v[j*step+c+1]
+			for i := range sums {
+				x := p[i*keyTile+j]
+				sums[i][0] += float32(x * v0)
+				sums[i][1] += float32(x * v1)
+			}
+		}
+		for i, sum := range sums {
+			to := o[i*ld+c : i*ld+c+2]
+			to[0] = float32(to[0]*s.shrink[i]) + sum[0]
+			to[1] = float32(to[1]*s.shrink[i]) + sum[1]
+		}
+	}
+}
+
+func divideGeneric(dst, y []float32, by float32) {
+	y = y[:len(dst)]
+	for j := range dst {
+		dst[j] = y[j] / by
+	}
+}
+
+// sumGeneric adds x in float64, in four lanes that are added pairwise.
+func sumGeneric(x []float32) float64 {
+	var s0, s1, s2, s3 float64
+	for ; len(x) >= 4; x = x[4:] {
+		s0 += float64(x[0])
+		s1 += float64(x[1])
+		s2 += float64(x[2])
+		s3 += float64(x[3])
+	}
+	for _, v := range x {
+		s0 += float64(v)
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+// squaresGeneric adds (x-mean)² in float64, in four lanes that are added pairwise.
+func squaresGeneric(x []float32, mean float64) float64 {
+	var s0, s1, s2, s3 float64
+	for ; len(x) >= 4; x = x[4:] {
+		d0, d1 := float64(x[0])-mean, float64(x[1])-mean
+		d2, d3 := float64(x[2])-mean, float64(x[3])-mean
+		s0, s1 = s0+float64(d0*d0), s1+float64(d1*d1)
+		s2, s3 = s2+float64(d2*d2), s3+float64(d3*d3)
+	}
+	for _, v := range x {
+		d := float64(v) - mean
+		s0 += float64(d * d)
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+func normaliseGeneric(dst, x []float32, f *normalising) {
+	x = x[:len(dst)]
+	for j, v := range x {
+		dst[j] = float32((float64(v) - f.mean) * f.inverse)
+	}
+	affine(dst, f.gain, 0, f.bias)
+	affine(dst, f.scale, 1, f.shift)
+}
+
+// affine computes y = y*(base+gain) + bias; nil slices are left out.
+func affine(y, gain []float32, base float32, bias []float32) {
+	if gain == nil {
+		return
+	}
+	gain = gain[:len(y)]
+	for j := range y {
+		y[j] *= base + gain[j]
+	}
+	if bias == nil {
+		return
+	}
+	bias = bias[:len(y)]
+	for j := range y {
+		y[j] += bias[j]
+	}
+}
+
+func rotateGeneric(y, cos, sin []float32) {
+	sin = sin[:len(cos)]
+	for ; len(y) >= 2*len(cos); y = y[2*len(cos):] {
+		for j, c := range cos {
+			s, a, b := sin[j], y[2*j], y[2*j+1]
+			y[2*j] = float32(a*c) - float32(b*s)
+			y[2*j+1] = float32(a*s) + float32(b*c)
+		}
 	}
 }

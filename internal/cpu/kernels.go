@@ -2,32 +2,126 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 	"os"
+	"strings"
+
+	"github.com/longtake/longtake/internal/compute"
 )
 
-// kernels is a set of micro-kernels and the tile they work on. A faster set for one architecture
-// keeps the contract: the same bits as the generic one.
+// kernels is what the operations need of one instruction set, and the tiles it works on. Sets agree
+// with each other up to rounding; within a set an element's bits depend on nothing but its row and
+// column. Slices must be as long as the sizes say: a set in assembly checks that once per call.
 type kernels struct {
-	name   string
-	mr, nr int
-	// gemm computes the tile c [mr, nr], rows ld apart: c = a·b, or c += a·b when add is set.
-	// a holds mr values per step of k, b holds nr; k ascends, nothing is fused.
-	gemm func(c []float32, ld int, a, b []float32, add bool)
-	// interleave writes rows[i][k] to dst[k*mr+i] for the mr rows, all of the length of rows[0].
-	interleave func(dst []float32, rows [][]float32)
+	name string
+	// mr and nr are the rows and columns of the micro-kernel's tile; the last panel of a matrix has
+	// half columns where that is enough.
+	mr, nr, half int
+	// rowsMost and depth are the rows and the steps of k that a task of a product works on at
+	// once; they change speed, never bits.
+	rowsMost, depth int
+
+	// gemm computes rows of the tile c [mr, width], ld apart: c = a·b, or c += a·b when add is
+	// set. Width is nr or half; b [k, width] is a panel. Step k of the left matrix lies in run k/n,
+	// whose n steps start, row by row, at the mr pointers at[k/n*mr:]. It may compute all mr rows.
+	gemm microTile
+	// transpose computes dst[k*stride+i] = rows[i][k] for k < n, lanes rows at a time.
+	transpose func(dst []float32, stride int, rows []*float32, n int)
+
+	// finish computes dst = act(y+bias)·mul·gate + residual; nil slices leave a step out.
+	finish func(dst, y []float32, f *finishing)
+
+	// soften works on a tile of scores p [mr, keyTile] of which n columns count: it multiplies them
+	// by scale, adds add[i*step+j] (nil: nothing), and turns them into probabilities against the
+	// running maximum. It updates s.
+	soften func(p []float32, n int, scale float32, add []float32, step int, s *running)
+	// weigh computes o = o·shrink + p·v for mr rows of o, ld apart, of v's first width columns, a
+	// multiple of half; p [mr, keyTile] and v [n, width] with rows step apart.
+	weigh func(o []float32, ld, width int, p []float32, n int, v []float32, step int, s *running)
+	// divide computes dst = y/by.
+	divide func(dst, y []float32, by float32)
+
+	// sum adds x, squares adds (x-mean)², both in float64.
+	sum     func(x []float32) float64
+	squares func(x []float32, mean float64) float64
+	// normalise computes y = (x-mean)·inverse, then y·gain+bias, then y·(1+scale)+shift; nil slices
+	// leave a step out.
+	normalise func(dst, x []float32, f *normalising)
+	// rotate rotates the pairs of every head of y by the angles of a row.
+	rotate func(y, cos, sin []float32)
+
+	// peak does turns of a loop of multiply-adds on registers and returns the floating-point
+	// operations of a turn; nil where there is none.
+	peak func(turns int) float64
 }
 
-// generic is the set in plain Go.
-var generic = kernels{name: "generic", mr: 4, nr: 2, gemm: gemm4x2, interleave: interleave4}
+// microTile is the type of kernels.gemm.
+type microTile = func(c []float32, ld, rows, width int, at []*float32, n int, b []float32, add bool)
 
-// chooseKernels picks the set for this machine, or the one that LONGTAKE_CPU names.
-func chooseKernels() (kernels, error) {
-	switch v := os.Getenv("LONGTAKE_CPU"); v {
-	case "", "generic":
-		return generic, nil
-	default:
-		return kernels{}, fmt.Errorf("LONGTAKE_CPU is %q, allowed is generic", v)
+// finishing is the rest of a row's epilogue.
+type finishing struct {
+	bias, mul, gate, residual []float32
+	act                       compute.Activation
+}
+
+// normalising is the second pass of a norm.
+type normalising struct {
+	mean, inverse            float64
+	gain, bias, scale, shift []float32
+}
+
+// running is the running softmax of at most 16 rows; the assembly knows its layout.
+type running struct {
+	most, sums [16]float32
+	shrink     [16]float32 // what the last tile of keys made of the earlier ones
+	origin     [16]float32 // what it subtracted
+}
+
+// reset starts over: no key was seen.
+func (r *running) reset() {
+	*r = running{}
+	for i := range r.most {
+		r.most[i] = float32(math.Inf(-1))
 	}
 }
 
+// candidate is a set of kernels that this build has.
+type candidate struct {
+	*kernels
+	lacks string // what the machine would need to run it, "" when it can
+}
+
+// chooseKernels picks the best set that the machine runs, or the one that LONGTAKE_CPU names.
+func chooseKernels() (*kernels, error) {
+	want, names := os.Getenv("LONGTAKE_CPU"), []string{}
+	for _, c := range append(candidates(), candidate{kernels: &generic}) {
+		switch {
+		case want == "" && c.lacks == "":
+			return c.kernels, nil
+		case want == c.name && c.lacks != "":
+			return nil, fmt.Errorf("LONGTAKE_CPU is %q, but this machine lacks %s", want, c.lacks)
+		case want == c.name:
+			return c.kernels, nil
+		}
+		names = append(names, c.name)
+	}
+	return nil, fmt.Errorf("LONGTAKE_CPU is %q, allowed is %s", want, strings.Join(names, ", "))
+}
+
+// padded returns how many columns n take in panels.
+func (k *kernels) padded(n int) int {
+	whole := n / k.nr * k.nr
+	if rest := n - whole; rest > k.half {
+		return whole + k.nr
+	} else if rest > 0 {
+		return whole + k.half
+	}
+	return whole
+}
+
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
+
+// split returns the size of the fewest equal parts of n, none above most; both are multiples of to.
+func split(n, most, to int) int {
+	return roundUp(ceil(n, max(1, ceil(n, most))), to)
+}

@@ -21,7 +21,7 @@ func (d *Device) PackLinear(w, bias []float32, out, in int) (compute.Linear, err
 		return nil, fmt.Errorf("cannot pack a linear weight: %w", err)
 	}
 	return &linear{
-		panels: packPanels(w, out, in, d.kern.nr, nil),
+		panels: packPanels(d.kern, w, out, in),
 		bias:   append([]float32(nil), bias...),
 	}, nil
 }
@@ -37,7 +37,7 @@ func (d *Device) checkWeight(w, bias []float32, n, k int) error {
 	if bias != nil && len(bias) != n {
 		return fmt.Errorf("bias has %d values, want %d", len(bias), n)
 	}
-	return d.take(roundUp(n, d.kern.nr)*k + len(bias))
+	return d.take(d.kern.padded(n)*k + len(bias))
 }
 
 // Linear computes dst = ep(x·Wᵀ + b); see compute.Device.
@@ -49,11 +49,6 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	in := sized("Linear", "x", x, x.Rows, l.k)
 	out := sized("Linear", "dst", dst, x.Rows, l.n)
 	apart("Linear", "dst", "x", dst, x)
-	e := newEpilogue("Linear", l.bias, ep, out)
-	d.multiply(&product{
-		m:     in.rows,
-		src:   &matrix{x: in, kern: &d.kern, zero: zeros},
-		w:     l.panels,
-		store: e.store,
-	})
+	d.multiply(&product{m: in.rows, src: newMatrix(in), w: l.panels, gemm: d.kern.gemm, span: l.k,
+		ep: newEpilogue("Linear", d.kern, l.bias, ep, out)})
 }

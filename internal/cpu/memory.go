@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"unsafe"
 
 	"github.com/longtake/longtake/internal/compute"
 )
@@ -40,7 +41,15 @@ func (d *Device) Alloc(n int) (compute.Memory, error) {
 	if err := d.take(n); err != nil {
 		return nil, err
 	}
-	return &memory{n: n, data: make([]float32, n)}, nil
+	return &memory{n: n, data: aligned(n)}, nil
+}
+
+// aligned returns n zeroed elements that start at a cache line.
+func aligned(n int) []float32 {
+	const line = 64
+	v := make([]float32, n+line/4)
+	at := int(-uintptr(unsafe.Pointer(&v[0])) % line / 4)
+	return v[at : at+n : at+n]
 }
 
 // take accounts for n more float32.

@@ -7,37 +7,6 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 )
 
-// sum adds x in float64, in four lanes that are added pairwise.
-func sum(x []float32) float64 {
-	var s0, s1, s2, s3 float64
-	for ; len(x) >= 4; x = x[4:] {
-		s0 += float64(x[0])
-		s1 += float64(x[1])
-		s2 += float64(x[2])
-		s3 += float64(x[3])
-	}
-	for _, v := range x {
-		s0 += float64(v)
-	}
-	return (s0 + s1) + (s2 + s3)
-}
-
-// sumSquares adds (x-mean)² in float64, in four lanes that are added pairwise.
-func sumSquares(x []float32, mean float64) float64 {
-	var s0, s1, s2, s3 float64
-	for ; len(x) >= 4; x = x[4:] {
-		d0, d1 := float64(x[0])-mean, float64(x[1])-mean
-		d2, d3 := float64(x[2])-mean, float64(x[3])-mean
-		s0, s1 = s0+float64(d0*d0), s1+float64(d1*d1)
-		s2, s3 = s2+float64(d2*d2), s3+float64(d3*d3)
-	}
-	for _, v := range x {
-		d := float64(v) - mean
-		s0 += float64(d * d)
-	}
-	return (s0 + s1) + (s2 + s3)
-}
-
 // LayerNorm normalises every row over its width; see compute.Norm.
 func (d *Device) LayerNorm(dst, x compute.Mat, p compute.Norm) {
 	const op = "LayerNorm"
@@ -52,18 +21,11 @@ func (d *Device) LayerNorm(dst, x compute.Mat, p compute.Norm) {
 	}
 	n := float64(x.Cols)
 	d.pool.eachRow(in.rows, in.cols, func(i int) {
-		src, to := in.row(i), out.row(i)
-		mean := sum(src) / n
-		inverse := 1 / math.Sqrt(sumSquares(src, mean)/n+float64(p.Eps))
-		for j, v := range src {
-			to[j] = float32((float64(v) - mean) * inverse)
-		}
-		if gain != nil {
-			affine(to, gain, 0, bias)
-		}
-		if scale != nil {
-			affine(to, scale.row(i), 1, shift.rowOrNil(i))
-		}
+		src, f := in.row(i), normalising{gain: gain, bias: bias, shift: shift.rowOrNil(i)}
+		f.scale = scale.rowOrNil(i)
+		f.mean = d.kern.sum(src) / n
+		f.inverse = 1 / math.Sqrt(d.kern.squares(src, f.mean)/n+float64(p.Eps))
+		d.kern.normalise(out.row(i), src, &f)
 	})
 }
 
@@ -73,21 +35,6 @@ func (r *rowVec) rowOrNil(i int) []float32 {
 		return nil
 	}
 	return r.row(i)
-}
-
-// affine computes y = y*(base+gain) + bias; bias may be nil.
-func affine(y, gain []float32, base float32, bias []float32) {
-	gain = gain[:len(y)]
-	if bias == nil {
-		for j := range y {
-			y[j] *= base + gain[j]
-		}
-		return
-	}
-	bias = bias[:len(y)]
-	for j := range y {
-		y[j] = float32(y[j]*(base+gain[j])) + bias[j]
-	}
 }
 
 // RMSNorm scales rows by their root mean square and the gain, then rotates pairs; see
@@ -101,34 +48,16 @@ func (d *Device) RMSNorm(dst, x compute.Mat, gain compute.Vector, eps float32, r
 	n := float64(x.Cols)
 	d.pool.eachRow(in.rows, in.cols, func(i int) {
 		src, to := in.row(i), out.row(i)
-		inverse := float32(1 / math.Sqrt(sumSquares(src, 0)/n+float64(eps)))
-		scaleRow(to, src, inverse, g)
+		inverse := 1 / math.Sqrt(d.kern.squares(src, 0)/n+float64(eps))
+		d.kern.normalise(to, src, &normalising{inverse: inverse, gain: g})
 		if turn != nil {
-			turn.row(to, i)
+			d.kern.rotate(to, turn.cos.row(i), turn.sin.row(i))
 		}
 	})
 }
 
-// scaleRow computes y = x*s*gain; a nil gain is left out. y may be x.
-func scaleRow(y, x []float32, s float32, gain []float32) {
-	x = x[:len(y)]
-	if gain == nil {
-		for j, v := range x {
-			y[j] = v * s
-		}
-		return
-	}
-	gain = gain[:len(y)]
-	for j, v := range x {
-		y[j] = float32(v*s) * gain[j]
-	}
-}
-
 // rotation is a checked compute.Rope.
-type rotation struct {
-	half     int
-	cos, sin view
-}
+type rotation struct{ cos, sin view }
 
 func newRotation(op string, r *compute.Rope, x compute.Mat) *rotation {
 	if r == nil {
@@ -140,22 +69,8 @@ func newRotation(op string, r *compute.Rope, x compute.Mat) *rotation {
 	}
 	half := r.HeadDim / 2
 	return &rotation{
-		half: half,
-		cos:  sized(op, "rope cos", r.Cos, x.Rows, half),
-		sin:  sized(op, "rope sin", r.Sin, x.Rows, half),
-	}
-}
-
-// row rotates the pairs of row i in place.
-func (r *rotation) row(y []float32, i int) {
-	cos := r.cos.row(i)
-	sin := r.sin.row(i)[:len(cos)]
-	for ; len(y) >= 2*len(cos); y = y[2*len(cos):] {
-		for j, c := range cos {
-			s, a, b := sin[j], y[2*j], y[2*j+1]
-			y[2*j] = float32(a*c) - float32(b*s)
-			y[2*j+1] = float32(a*s) + float32(b*c)
-		}
+		cos: sized(op, "rope cos", r.Cos, x.Rows, half),
+		sin: sized(op, "rope sin", r.Sin, x.Rows, half),
 	}
 }
 
@@ -169,7 +84,10 @@ func (d *Device) ChannelNorm(dst, x compute.Mat, gain compute.Vector, act comput
 	root := math.Sqrt(float64(x.Cols))
 	d.pool.eachRow(in.rows, in.cols, func(i int) {
 		src, to := in.row(i), out.row(i)
-		scaleRow(to, src, float32(root/max(math.Sqrt(sumSquares(src, 0)), 1e-12)), g)
-		activate(to, to, act)
+		inverse := root / max(math.Sqrt(d.kern.squares(src, 0)), 1e-12)
+		d.kern.normalise(to, src, &normalising{inverse: inverse, gain: g})
+		if act != compute.Identity {
+			d.kern.finish(to, to, &finishing{act: act})
+		}
 	})
 }

@@ -5,16 +5,30 @@ import (
 	"sync/atomic"
 )
 
-// body does one task of a batch with a worker's scratch.
+// batch is a number of tasks, done one by one with the scratch of whoever takes it.
+type batch interface{ do(w *worker, task int) }
+
+// body is a batch of one function.
 type body func(w *worker, task int)
+
+func (b body) do(w *worker, task int) { b(w, task) }
 
 // worker owns scratch that only the goroutine running it touches; buffers grow and stay.
 type worker struct {
 	a, c  []float32
-	rows  [][]float32
-	sites []site
+	at    []*float32
 	state state
 	wake  chan struct{}
+
+	row, last, k0, ld int // what a holds of a matrix
+}
+
+// aims returns room for n pointers.
+func (w *worker) aims(n int) []*float32 {
+	if cap(w.at) < n {
+		w.at = make([]*float32, n)
+	}
+	return w.at[:n]
 }
 
 // floats returns n elements of *buf, growing it when needed; the contents are whatever was there.
@@ -30,8 +44,8 @@ type pool struct {
 	workers []*worker
 	next    atomic.Int64
 	tasks   int
-	do      body
-	batch   sync.WaitGroup
+	batch   batch
+	group   sync.WaitGroup
 	ended   sync.WaitGroup
 	closed  bool
 }
@@ -51,28 +65,28 @@ func newPool(threads int) *pool {
 
 func (p *pool) size() int { return len(p.workers) }
 
-// run calls do for every task in [0, tasks), in any order and on any worker, and returns when all
+// run does every task of b in [0, tasks), in any order and on any worker, and returns when all
 // are done. It is not reentrant.
-func (p *pool) run(tasks int, do body) {
+func (p *pool) run(tasks int, b batch) {
 	if p.closed {
 		panic("cpu: the device is used after Close")
 	}
 	others := min(len(p.workers), tasks) - 1
 	if others < 1 {
 		for i := range tasks {
-			do(p.workers[0], i)
+			b.do(p.workers[0], i)
 		}
 		return
 	}
 	p.next.Store(0)
-	p.tasks, p.do = tasks, do
-	p.batch.Add(others)
+	p.tasks, p.batch = tasks, b
+	p.group.Add(others)
 	for _, w := range p.workers[1 : 1+others] {
 		w.wake <- struct{}{}
 	}
 	p.drain(p.workers[0])
-	p.batch.Wait()
-	p.do = nil
+	p.group.Wait()
+	p.batch = nil
 }
 
 // drain takes tasks until none is left.
@@ -82,7 +96,7 @@ func (p *pool) drain(w *worker) {
 		if i >= p.tasks {
 			return
 		}
-		p.do(w, i)
+		p.batch.do(w, i)
 	}
 }
 
@@ -90,7 +104,7 @@ func (p *pool) drain(w *worker) {
 func (p *pool) serve(w *worker) {
 	for range w.wake {
 		p.drain(w)
-		p.batch.Done()
+		p.group.Done()
 	}
 }
 
@@ -112,9 +126,9 @@ const elementsPerTask = 8192
 // eachRow calls do for every row in [0, rows), width elements each, on the workers.
 func (p *pool) eachRow(rows, width int, do func(i int)) {
 	chunk := max(1, elementsPerTask/max(1, width))
-	p.run((rows+chunk-1)/chunk, func(_ *worker, task int) {
+	p.run((rows+chunk-1)/chunk, body(func(_ *worker, task int) {
 		for i := task * chunk; i < min(rows, (task+1)*chunk); i++ {
 			do(i)
 		}
-	})
+	}))
 }

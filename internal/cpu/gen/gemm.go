@@ -1,0 +1,170 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// unroll is how many steps of k a turn of the loop takes.
+const unroll = 4
+
+// gemm writes the micro-kernels of every height up to mr, one and two vectors wide, and the loop
+// that measures the peak.
+func gemm(m *maker) {
+	for vecs := 1; vecs <= 2; vecs++ {
+		for rows := 1; rows <= m.mr; rows++ {
+			newMicroKernel(m, rows, vecs).write()
+		}
+	}
+	peak(m)
+}
+
+// microKernel multiplies rows of A, each read in place through a pointer of its own, by a panel of
+// B that is vecs vectors wide. A run of k has one pointer per row in a table; the sums stay in
+// registers over all the runs, and a step of k loads the vectors of B and broadcasts an element of
+// each row.
+type microKernel struct {
+	*maker
+	vecs  int
+	sums  [][]reg.VecVirtual
+	rows  []reg.Register
+	k, b  reg.Register
+	table operand.Mem // where the next run's pointers are
+	left  operand.Mem // runs left
+	even  operand.Mem // n rounded down to a multiple of unroll
+	n     operand.Mem
+}
+
+func newMicroKernel(m *maker, rows, vecs int) *microKernel {
+	f := &microKernel{maker: m, vecs: vecs}
+	m.begin(fmt.Sprintf("gemm%dx%d", rows, vecs*m.lanes),
+		"c *float32, ld int, rows **float32, runs, n int, b *float32, add bool",
+		"computes c = a·b, or c += a·b.")
+	for range rows {
+		f.rows = append(f.rows, m.GP64())
+		f.sums = append(f.sums, f.vectors(vecs))
+	}
+	local := m.AllocLocal(24)
+	f.table, f.left, f.even = local, local.Offset(8), local.Offset(16)
+	return f
+}
+
+// write appends the whole function.
+func (f *microKernel) write() {
+	f.start()
+	f.Label("run")
+	f.aim()
+	f.XORQ(f.k, f.k)
+	f.CMPQ(f.even, operand.U8(0))
+	f.JEQ(to("rest"))
+	f.Label("loop")
+	f.steps(unroll)
+	f.CMPQ(f.k, f.even)
+	f.JLT(to("loop"))
+	f.Label("rest")
+	f.CMPQ(f.k, f.n)
+	f.JGE(to("next"))
+	f.Label("one")
+	f.steps(1)
+	f.CMPQ(f.k, f.n)
+	f.JLT(to("one"))
+	f.Label("next")
+	f.DECQ(f.left)
+	f.JNZ(to("run"))
+	f.tile(func(sum reg.VecVirtual, p operand.Mem) { f.VMOVUPS(sum, p) })
+	f.end()
+}
+
+// start reads the arguments and loads or clears the sums.
+func (f *microKernel) start() {
+	r := f.arg("rows")
+	f.MOVQ(r, f.table)
+	r = f.arg("runs")
+	f.MOVQ(r, f.left)
+	r = f.arg("n")
+	f.ANDQ(operand.I32(-unroll), r)
+	f.MOVQ(r, f.even)
+	f.n = f.inMemory("n")
+	add := f.Load(f.Param("add"), f.GP8())
+	f.TESTB(add, add)
+	f.JZ(to("fresh"))
+	f.tile(func(sum reg.VecVirtual, p operand.Mem) { f.VMOVUPS(p, sum) })
+	f.JMP(to("ready"))
+	f.Label("fresh")
+	for _, row := range f.sums {
+		for _, sum := range row {
+			f.zero(sum)
+		}
+	}
+	f.Label("ready")
+	f.b, f.k = f.arg("b"), f.GP64()
+}
+
+// tile calls do with every sum and its place in c.
+func (f *microKernel) tile(do func(sum reg.VecVirtual, p operand.Mem)) {
+	c, ld := f.arg("c"), f.arg("ld")
+	f.SHLQ(operand.U8(2), ld)
+	for i, row := range f.sums {
+		for j, sum := range row {
+			do(sum, at(c, 4*f.lanes*j))
+		}
+		if i+1 < len(f.sums) {
+			f.ADDQ(ld, c)
+		}
+	}
+}
+
+// aim loads the pointers of the next run.
+func (f *microKernel) aim() {
+	f.MOVQ(f.table, f.k)
+	for i, p := range f.rows {
+		f.MOVQ(at(f.k, 8*i), p)
+	}
+	f.ADDQ(operand.U8(8*f.mr), f.k)
+	f.MOVQ(f.k, f.table)
+}
+
+// steps appends n steps of k.
+func (f *microKernel) steps(n int) {
+	for s := range n {
+		b := f.vectors(f.vecs)
+		for j, v := range b {
+			f.VMOVUPS(at(f.b, 4*f.lanes*(s*f.vecs+j)), v)
+		}
+		for i, p := range f.rows {
+			x := f.vec()
+			f.VBROADCASTSS(operand.Mem{Base: p, Index: f.k, Scale: 4, Disp: 4 * s}, x)
+			for j, v := range b {
+				f.VFMADD231PS(x, v, f.sums[i][j])
+			}
+		}
+	}
+	f.ADDQ(operand.I32(int32(4*f.lanes*f.vecs*n)), f.b)
+	f.ADDQ(operand.U8(n), f.k)
+}
+
+// peakSums is how many independent sums the peak's loop has.
+const peakSums = 12
+
+// peak writes a loop of multiply-adds that touches registers only.
+func peak(m *maker) {
+	m.begin("peak", "turns int", fmt.Sprintf("does turns times %d multiply-adds of %d lanes.",
+		peakSums, m.lanes))
+	turns := m.arg("turns")
+	x, y := m.vec(), m.vec()
+	m.zero(x)
+	m.zero(y)
+	sums := m.vectors(peakSums)
+	for _, s := range sums {
+		m.zero(s)
+	}
+	m.Label("loop")
+	for _, s := range sums {
+		m.VFMADD231PS(x, y, s)
+	}
+	m.DECQ(turns)
+	m.JNZ(to("loop"))
+	m.end()
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/pass"
+	"github.com/mmcloughlin/avo/printer"
+)
+
+// files are the generated files without their endings and what fills them.
+var files = []struct {
+	name string
+	fill func(m *maker)
+}{
+	{"gemm", gemm},
+	{"finish", finish},
+	{"attention", attention},
+	{"transpose", transpose},
+	{"norm", norm},
+}
+
+func main() {
+	dir := flag.String("dir", ".", "directory to write to")
+	flag.Parse()
+	if err := write(*dir); err != nil {
+		fmt.Fprintln(os.Stderr, "gen:", err)
+		os.Exit(1)
+	}
+}
+
+// write generates every file into dir.
+func write(dir string) error {
+	for _, f := range files {
+		c := build.NewContext()
+		c.ConstraintExpr("amd64")
+		statics := map[string]operand.Mem{}
+		for _, set := range []isa{avx512, avx2} {
+			f.fill(&maker{Context: c, isa: set, statics: statics})
+		}
+		file, err := c.Result()
+		if err != nil {
+			return fmt.Errorf("cannot build %s: %w", f.name, err)
+		}
+		if err := pass.Compile.Execute(file); err != nil {
+			return fmt.Errorf("cannot compile %s: %w", f.name, err)
+		}
+		if err := emit(filepath.Join(dir, f.name), file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emit writes the assembly and the declarations of file.
+func emit(path string, file *ir.File) error {
+	cfg := printer.Config{Name: "gen", Argv: []string{"internal/cpu/gen"}, Pkg: "cpu"}
+	for end, p := range map[string]printer.Printer{
+		"_amd64.s":       printer.NewGoAsm(cfg),
+		"_stub_amd64.go": printer.NewStubs(cfg),
+	} {
+		text, err := p.Print(file)
+		if err != nil {
+			return fmt.Errorf("cannot print %s: %w", path+end, err)
+		}
+		if err := os.WriteFile(path+end, text, 0o644); err != nil {
+			return fmt.Errorf("cannot write: %w", err)
+		}
+	}
+	return nil
+}

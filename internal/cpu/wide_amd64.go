@@ -1,0 +1,94 @@
+package cpu
+
+// wide is the set for AVX-512.
+var wide = kernels{
+	name: "avx512", mr: 12, nr: 32, half: 16, rowsMost: 96, depth: 512,
+	gemm: gemmWide, transpose: transposeWide, finish: finishWide,
+	soften: softenWide, weigh: weighWide, divide: divideWide,
+	sum: sumWide, squares: squaresWide, normalise: normaliseWide, rotate: rotateWide,
+	peak: peakWide,
+}
+
+// microKernel is a generated function that computes a fixed number of rows and columns.
+type microKernel = func(c *float32, ld int, rows **float32, runs, n int, b *float32, add bool)
+
+// gemmWideRows are the micro-kernels of 16 and of 32 columns by rows.
+var gemmWideRows = [2][13]microKernel{{
+	1: gemm1x16AVX512, gemm2x16AVX512, gemm3x16AVX512, gemm4x16AVX512, gemm5x16AVX512,
+	gemm6x16AVX512, gemm7x16AVX512, gemm8x16AVX512, gemm9x16AVX512, gemm10x16AVX512,
+	gemm11x16AVX512, gemm12x16AVX512,
+}, {
+	1: gemm1x32AVX512, gemm2x32AVX512, gemm3x32AVX512, gemm4x32AVX512, gemm5x32AVX512,
+	gemm6x32AVX512, gemm7x32AVX512, gemm8x32AVX512, gemm9x32AVX512, gemm10x32AVX512,
+	gemm11x32AVX512, gemm12x32AVX512,
+}}
+
+func gemmWide(c []float32, ld, rows, width int, at []*float32, n int, b []float32, add bool) {
+	runs := len(b) / (width * n)
+	_, _, _ = c[(rows-1)*ld+width-1], at[runs*12-1], b[runs*width*n-1]
+	gemmWideRows[width/32][rows](&c[0], ld, &at[0], runs, n, &b[0], add)
+}
+
+func transposeWide(dst []float32, stride int, rows []*float32, n int) {
+	if n == 0 {
+		return
+	}
+	_ = dst[(n-1)*stride+len(rows)-1]
+	for i := 0; i+16 <= len(rows); i += 16 {
+		transposeAVX512(&dst[i], stride, &rows[i], n)
+	}
+}
+
+func finishWide(dst, y []float32, f *finishing) {
+	if len(dst) == 0 {
+		return
+	}
+	o := f.operands(len(dst))
+	finishAVX512(&dst[0], &y[:len(dst)][0], len(dst), o.bias, o.mul, o.gate, o.residual, int(f.act))
+}
+
+func softenWide(p []float32, n int, scale float32, add []float32, step int, s *running) {
+	vecs := checkTile(p, 12, n, 16, add, step)
+	softenAVX512(&p[0], vecs, scale, first(add, 0), step, &s.most[0])
+}
+
+func weighWide(o []float32, ld, width int, p []float32, n int, v []float32, step int, s *running) {
+	_, _, _ = o[11*ld+width-1], p[11*keyTile+n-1], v[(n-1)*step+width-1]
+	at := 0
+	for ; at+32 <= width; at += 32 {
+		weigh32AVX512(&o[at], ld, &p[0], n, &v[at], step, &s.shrink[0])
+	}
+	if at < width {
+		weigh16AVX512(&o[at], ld, &p[0], n, &v[at], step, &s.shrink[0])
+	}
+}
+
+func divideWide(dst, y []float32, by float32) {
+	divideAVX512(&dst[0], &y[:len(dst)][0], len(dst), by)
+}
+
+func sumWide(x []float32) float64 { return sumAVX512(first(x, 0), len(x)) }
+
+func squaresWide(x []float32, mean float64) float64 {
+	return squaresAVX512(first(x, 0), len(x), mean)
+}
+
+func normaliseWide(dst, x []float32, f *normalising) {
+	if n := len(dst); n > 0 {
+		normaliseAVX512(&dst[0], &x[:n][0], n, f.mean, f.inverse,
+			first(f.gain, n), first(f.bias, n), first(f.scale, n), first(f.shift, n))
+	}
+}
+
+func rotateWide(y, cos, sin []float32) {
+	if heads := len(y) / (2 * len(cos)); heads > 0 {
+		rotateAVX512(&y[0], heads, &cos[0], first(sin, len(cos)), len(cos))
+	}
+}
+
+func peakWide(turns int) float64 {
+	if turns > 0 {
+		peakAVX512(turns)
+	}
+	return 2 * 16 * 12
+}
