@@ -7,8 +7,9 @@ func (d *Device) Activate(dst, x compute.Mat, act compute.Activation) {
 	checkActivation("Activate", act)
 	in := viewOf("Activate", "x", x)
 	out := sized("Activate", "dst", dst, x.Rows, x.Cols)
-	d.pool.eachRow(in.rows, in.cols, func(i int) {
-		d.kern.finish(out.row(i), in.row(i), &finishing{act: act})
+	d.pool.eachRow(in.rows, in.cols, func(w *worker, i int) {
+		w.finishing = finishing{act: act}
+		d.kern.finish(out.row(i), in.row(i), &w.finishing)
 	})
 }
 
@@ -20,8 +21,9 @@ func (d *Device) AddVector(dst, x compute.Mat, v compute.Vector) {
 	if add == nil {
 		panic("cpu: AddVector: v is nil")
 	}
-	d.pool.eachRow(in.rows, in.cols, func(i int) {
-		d.kern.finish(out.row(i), in.row(i), &finishing{residual: add})
+	d.pool.eachRow(in.rows, in.cols, func(w *worker, i int) {
+		w.finishing = finishing{residual: add}
+		d.kern.finish(out.row(i), in.row(i), &w.finishing)
 	})
 }
 
@@ -30,8 +32,9 @@ func (d *Device) Add(dst, a, b compute.Mat) {
 	x := viewOf("Add", "a", a)
 	y := sized("Add", "b", b, a.Rows, a.Cols)
 	out := sized("Add", "dst", dst, a.Rows, a.Cols)
-	d.pool.eachRow(x.rows, x.cols, func(i int) {
-		d.kern.finish(out.row(i), x.row(i), &finishing{residual: y.row(i)})
+	d.pool.eachRow(x.rows, x.cols, func(w *worker, i int) {
+		w.finishing = finishing{residual: y.row(i)}
+		d.kern.finish(out.row(i), x.row(i), &w.finishing)
 	})
 }
 
@@ -40,5 +43,5 @@ func (d *Device) Copy(dst, src compute.Mat) {
 	from := viewOf("Copy", "src", src)
 	to := sized("Copy", "dst", dst, src.Rows, src.Cols)
 	apart("Copy", "dst", "src", dst, src)
-	d.pool.eachRow(from.rows, from.cols, func(i int) { copy(to.row(i), from.row(i)) })
+	d.pool.eachRow(from.rows, from.cols, func(_ *worker, i int) { copy(to.row(i), from.row(i)) })
 }

@@ -69,9 +69,10 @@ func optional(op, name string, m *compute.Mat, like view) *view {
 }
 
 // store finishes columns [col, col+len(y)) of a row.
-func (e *epilogue) store(row, col int, y []float32) {
+func (e *epilogue) store(w *worker, row, col int, y []float32) {
 	end := col + len(y)
-	f := finishing{act: e.act}
+	f := &w.finishing
+	*f = finishing{act: e.act}
 	if e.bias != nil {
 		f.bias = e.bias[col:end]
 	}
@@ -84,5 +85,5 @@ func (e *epilogue) store(row, col int, y []float32) {
 	if e.residual != nil {
 		f.residual = e.residual.row(row)[col:end]
 	}
-	e.finish(e.dst.row(row)[col:end], y, &f)
+	e.finish(e.dst.row(row)[col:end], y, f)
 }

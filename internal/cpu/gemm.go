@@ -106,7 +106,7 @@ func (p *product) do(w *worker, task int) {
 		k0 += n * runs
 	}
 	for r := range rows {
-		p.ep.store(row+r, col, c[r*cols:r*cols+min(cols, p.w.n-col)])
+		p.ep.store(w, row+r, col, c[r*cols:r*cols+min(cols, p.w.n-col)])
 	}
 }
 

@@ -20,12 +20,12 @@ func (d *Device) LayerNorm(dst, x compute.Mat, p compute.Norm) {
 		panic("cpu: LayerNorm: Bias without Gain, or Shift without Scale")
 	}
 	n := float64(x.Cols)
-	d.pool.eachRow(in.rows, in.cols, func(i int) {
-		src, f := in.row(i), normalising{gain: gain, bias: bias, shift: shift.rowOrNil(i)}
-		f.scale = scale.rowOrNil(i)
+	d.pool.eachRow(in.rows, in.cols, func(w *worker, i int) {
+		src, f := in.row(i), &w.normalising
+		f.gain, f.bias, f.scale, f.shift = gain, bias, scale.rowOrNil(i), shift.rowOrNil(i)
 		f.mean = d.kern.sum(src) / n
 		f.inverse = 1 / math.Sqrt(d.kern.squares(src, f.mean)/n+float64(p.Eps))
-		d.kern.normalise(out.row(i), src, &f)
+		d.kern.normalise(out.row(i), src, f)
 	})
 }
 
@@ -46,10 +46,11 @@ func (d *Device) RMSNorm(dst, x compute.Mat, gain compute.Vector, eps float32, r
 	g := vectorOf(op, "gain", gain, x.Cols)
 	turn := newRotation(op, r, x)
 	n := float64(x.Cols)
-	d.pool.eachRow(in.rows, in.cols, func(i int) {
+	d.pool.eachRow(in.rows, in.cols, func(w *worker, i int) {
 		src, to := in.row(i), out.row(i)
 		inverse := 1 / math.Sqrt(d.kern.squares(src, 0)/n+float64(eps))
-		d.kern.normalise(to, src, &normalising{inverse: inverse, gain: g})
+		w.normalising = normalising{inverse: inverse, gain: g}
+		d.kern.normalise(to, src, &w.normalising)
 		if turn != nil {
 			d.kern.rotate(to, turn.cos.row(i), turn.sin.row(i))
 		}
@@ -82,12 +83,14 @@ func (d *Device) ChannelNorm(dst, x compute.Mat, gain compute.Vector, act comput
 	g := vectorOf(op, "gain", gain, x.Cols)
 	checkActivation(op, act)
 	root := math.Sqrt(float64(x.Cols))
-	d.pool.eachRow(in.rows, in.cols, func(i int) {
+	d.pool.eachRow(in.rows, in.cols, func(w *worker, i int) {
 		src, to := in.row(i), out.row(i)
 		inverse := root / max(math.Sqrt(d.kern.squares(src, 0)), 1e-12)
-		d.kern.normalise(to, src, &normalising{inverse: inverse, gain: g})
+		w.normalising = normalising{inverse: inverse, gain: g}
+		d.kern.normalise(to, src, &w.normalising)
 		if act != compute.Identity {
-			d.kern.finish(to, to, &finishing{act: act})
+			w.finishing = finishing{act: act}
+			d.kern.finish(to, to, &w.finishing)
 		}
 	})
 }

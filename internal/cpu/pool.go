@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -18,7 +19,12 @@ type worker struct {
 	a, c  []float32
 	at    []*float32
 	state state
-	wake  chan struct{}
+
+	finishing   finishing // of the row at hand, here so that no row allocates
+	normalising normalising
+
+	asleep atomic.Bool
+	wake   chan struct{}
 
 	row, last, k0, ld int // what a holds of a matrix
 }
@@ -39,16 +45,23 @@ func floats(buf *[]float32, n int) []float32 {
 	return (*buf)[:n]
 }
 
-// pool runs batches of tasks on a fixed set of workers; workers[0] is the caller of run.
+// pool runs batches of tasks on a fixed set of workers; workers[0] is the caller of run. A worker
+// without work spins for a while before it sleeps: operations follow each other within
+// microseconds, waking a sleeper takes longer.
 type pool struct {
 	workers []*worker
-	next    atomic.Int64
-	tasks   int
-	batch   batch
-	group   sync.WaitGroup
+	batch   batch        // of the tasks in next; fixed while any of them is unfinished
+	next    atomic.Int64 // tasks that nobody took
+	left    atomic.Int64 // tasks that are not done
+	closed  atomic.Bool
 	ended   sync.WaitGroup
-	closed  bool
 }
+
+// A worker looks for work spinTurns times spinLooks times, about 50 µs, letting others run between.
+const (
+	spinTurns = 50
+	spinLooks = 1000
+)
 
 // newPool starts threads-1 goroutines.
 func newPool(threads int) *pool {
@@ -68,7 +81,7 @@ func (p *pool) size() int { return len(p.workers) }
 // run does every task of b in [0, tasks), in any order and on any worker, and returns when all
 // are done. It is not reentrant.
 func (p *pool) run(tasks int, b batch) {
-	if p.closed {
+	if p.closed.Load() {
 		panic("cpu: the device is used after Close")
 	}
 	others := min(len(p.workers), tasks) - 1
@@ -78,44 +91,71 @@ func (p *pool) run(tasks int, b batch) {
 		}
 		return
 	}
-	p.next.Store(0)
-	p.tasks, p.batch = tasks, b
-	p.group.Add(others)
+	p.batch = b
+	p.left.Store(int64(tasks))
+	p.next.Store(int64(tasks))
 	for _, w := range p.workers[1 : 1+others] {
-		w.wake <- struct{}{}
+		w.rouse()
 	}
 	p.drain(p.workers[0])
-	p.group.Wait()
+	for !spin(func() bool { return p.left.Load() == 0 }) {
+	}
 	p.batch = nil
 }
 
-// drain takes tasks until none is left.
+// drain takes tasks until none is left. A task that was taken keeps its batch in place.
 func (p *pool) drain(w *worker) {
 	for {
-		i := int(p.next.Add(1)) - 1
-		if i >= p.tasks {
+		i := p.next.Add(-1)
+		if i < 0 {
 			return
 		}
-		p.batch.do(w, i)
+		p.batch.do(w, int(i))
+		p.left.Add(-1)
 	}
+}
+
+// spin looks for a condition a while; it reports whether it came true.
+func spin(ok func() bool) bool {
+	for range spinTurns {
+		for range spinLooks {
+			if ok() {
+				return true
+			}
+		}
+		runtime.Gosched()
+	}
+	return false
 }
 
 // serve is the life of a worker's goroutine.
 func (p *pool) serve(w *worker) {
-	for range w.wake {
+	due := func() bool { return p.next.Load() > 0 || p.closed.Load() }
+	for !p.closed.Load() {
+		if !spin(due) {
+			w.asleep.Store(true)
+			if !due() || !w.asleep.CompareAndSwap(true, false) {
+				<-w.wake // whoever made due true after the look saw asleep
+			}
+		}
 		p.drain(w)
-		p.group.Done()
+	}
+}
+
+// rouse wakes a worker that sleeps.
+func (w *worker) rouse() {
+	if w.asleep.CompareAndSwap(true, false) {
+		w.wake <- struct{}{}
 	}
 }
 
 // close ends the goroutines and waits for them.
 func (p *pool) close() {
-	if p.closed {
+	if p.closed.Swap(true) {
 		return
 	}
-	p.closed = true
 	for _, w := range p.workers[1:] {
-		close(w.wake)
+		w.rouse()
 	}
 	p.ended.Wait()
 }
@@ -124,11 +164,11 @@ func (p *pool) close() {
 const elementsPerTask = 8192
 
 // eachRow calls do for every row in [0, rows), width elements each, on the workers.
-func (p *pool) eachRow(rows, width int, do func(i int)) {
+func (p *pool) eachRow(rows, width int, do func(w *worker, i int)) {
 	chunk := max(1, elementsPerTask/max(1, width))
-	p.run((rows+chunk-1)/chunk, body(func(_ *worker, task int) {
+	p.run((rows+chunk-1)/chunk, body(func(w *worker, task int) {
 		for i := task * chunk; i < min(rows, (task+1)*chunk); i++ {
-			do(i)
+			do(w, i)
 		}
 	}))
 }
