@@ -19,8 +19,9 @@ type Device interface {
 	Sync() error
 
 	// PackLinear prepares a weight [out, in] (row-major, as torch.nn.Linear) and a bias [out] or
-	// nil. Sizes that do not match are an error; the slices are copied.
-	PackLinear(w, bias []float32, out, in int) (Linear, error)
+	// nil, for products whose inputs are of type t. Sizes that do not match are an error; the
+	// slices are copied.
+	PackLinear(w, bias []float32, out, in int, t DType) (Linear, error)
 	// PackConv prepares a convolution weight [out, in, kt, kh, kw] and a bias [out] or nil.
 	PackConv(w, bias []float32, s ConvShape) (Conv, error)
 	// Vector prepares a row of parameters (a norm's gain or bias, a modulation table).
@@ -57,6 +58,16 @@ type HostMemory interface {
 	// Floats views memory that the same device allocated.
 	Floats(Memory) []float32
 }
+
+// DType is the type of what a product multiplies. Sums, and what lies between products, are
+// float32.
+type DType uint8
+
+// The types of products.
+const (
+	FP32 DType = iota
+	BF16       // bfloat16, rounded to nearest, ties to even
+)
 
 // Activation is an elementwise function applied by an epilogue.
 type Activation uint8
@@ -101,12 +112,14 @@ type Rope struct {
 
 // AttentionArgs: Heads divides the width; LastKeyBias is added to the logits of the last key (the
 // log of how many identical padded keys it stands for). RelBias, when set, is [heads, nq+nk-1] and
-// adds RelBias[h, j-i+nq-1] to the logit of query i and key j (UMT5's relative positions).
+// adds RelBias[h, j-i+nq-1] to the logit of query i and key j (UMT5's relative positions). DType is
+// that of both products.
 type AttentionArgs struct {
 	Heads       int
 	Scale       float32
 	LastKeyBias float32
 	RelBias     *Mat
+	DType       DType
 }
 
 // ConvShape is the shape of a convolution's weight.

@@ -4,173 +4,163 @@
 
 #include "textflag.h"
 
-// func softenAVX512(p *float32, vecs int, scale float32, add *float32, step int, s *float32)
-// Requires: AVX, AVX512F
-TEXT ·softenAVX512(SB), NOSPLIT, $0-48
+// func softenAVX512(p *float32, scale float32, add *float32, step int, s *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·softenAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+0(FP), AX
-	MOVQ         vecs+8(FP), CX
-	MOVQ         s+40(FP), DX
-	VBROADCASTSS scale+16(FP), Z0
-	MOVQ         add+24(FP), BX
-	MOVQ         step+32(FP), SI
-	SHLQ         $0x02, SI
-	MOVQ         AX, R8
-	XORQ         R9, R9
-
-l1:
-	MOVQ         R8, R11
-	MOVQ         CX, R10
-	MOVQ         BX, DI
-	VBROADCASTSS (DX)(R9*4), Z1
-	VMOVSS       (DX)(R9*4), X2
-	VMOVSS       X2, 128(DX)(R9*4)
-
-l2:
-	VMULPS  (R11), Z0, Z2
-	TESTQ   BX, BX
-	JZ      l3
-	VMOVUPS (DI), Z4
-	VADDPS  Z4, Z2, Z2
-	ADDQ    $0x40, DI
+	MOVQ         s+32(FP), CX
+	VBROADCASTSS scale+8(FP), Z0
+	MOVQ         add+16(FP), DX
+	VMOVUPS      f3fb8aa3b<>+0(SB), Z1
+	VMULPS       Z1, Z0, Z1
+	TESTQ        DX, DX
+	JZ           l2
+	MOVQ         step+24(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         AX, SI
+	XORQ         DI, DI
 
 l3:
-	VMOVUPS       Z2, (R11)
-	VMAXPS        Z1, Z2, Z1
-	ADDQ          $0x40, R11
-	DECQ          R10
-	JNZ           l2
-	VEXTRACTF64X4 $0x01, Z1, Y2
-	VMAXPS        Y2, Y1, Y1
-	VEXTRACTF128  $0x01, Y1, X2
-	VMAXPS        X2, X1, X1
-	VPERMILPS     $0x4e, X1, X2
-	VMAXPS        X2, X1, X1
-	VPERMILPS     $0xb1, X1, X2
-	VMAXPS        X2, X1, X1
-	VMOVSS        X1, (DX)(R9*4)
-	ADDQ          SI, BX
-	ADDQ          $+256, R8
-	INCQ          R9
-	CMPQ          R9, $0x0c
-	JLT           l1
-	VMOVUPS       fc2d10000<>+0(SB), Z0
-	VMOVUPS       f42b20000<>+0(SB), Z1
-	VMOVUPS       f3fb8aa3b<>+0(SB), Z2
-	VMOVUPS       f3f318000<>+0(SB), Z4
-	VMOVUPS       fb95e8083<>+0(SB), Z5
-	VMOVUPS       f3f800000<>+0(SB), Z6
-	VMOVUPS       f3ab5121d<>+0(SB), Z7
-	VMOVUPS       f3c091cf0<>+0(SB), Z8
-	VMOVUPS       f3d2aac79<>+0(SB), Z9
-	VMOVUPS       f3e2aaa49<>+0(SB), Z10
-	VMOVUPS       f3efffffe<>+0(SB), Z11
-	VMOVUPS       fff7fffff<>+0(SB), Z12
-	XORQ          BX, BX
-	VMAXPS        (DX)(BX*4), Z12, Z13
-	VMOVUPS       128(DX)(BX*4), Z12
-	VMOVUPS       Z13, 192(DX)(BX*4)
-	VSUBPS        Z13, Z12, Z12
-	VMAXPS        Z12, Z0, Z12
-	VMINPS        Z12, Z1, Z12
-	VMULPS        Z2, Z12, Z13
-	VRNDSCALEPS   $0x00, Z13, Z13
-	VFNMADD231PS  Z4, Z13, Z12
-	VFNMADD231PS  Z5, Z13, Z12
-	VMOVUPS       Z7, Z14
-	VFMADD213PS   Z8, Z12, Z14
-	VFMADD213PS   Z9, Z12, Z14
-	VFMADD213PS   Z10, Z12, Z14
-	VFMADD213PS   Z11, Z12, Z14
-	VMULPS        Z12, Z12, Z15
-	VFMADD213PS   Z12, Z15, Z14
-	VADDPS        Z6, Z14, Z12
-	VSCALEFPS     Z13, Z12, Z12
-	VMOVUPS       Z12, 128(DX)(BX*4)
-	VMULPS        64(DX)(BX*4), Z12, Z12
-	VMOVUPS       Z12, 64(DX)(BX*4)
-	XORQ          BX, BX
+	VMOVUPS     (SI), Z1
+	VFMADD213PS (DX), Z0, Z1
+	VMOVUPS     Z1, (SI)
+	VMOVUPS     64(SI), Z1
+	VFMADD213PS 64(DX), Z0, Z1
+	VMOVUPS     Z1, 64(SI)
+	VMOVUPS     128(SI), Z1
+	VFMADD213PS 128(DX), Z0, Z1
+	VMOVUPS     Z1, 128(SI)
+	VMOVUPS     192(SI), Z1
+	VFMADD213PS 192(DX), Z0, Z1
+	VMOVUPS     Z1, 192(SI)
+	ADDQ        BX, DX
+	ADDQ        $+256, SI
+	ADDQ        $0x04, DI
+	CMPQ        DI, $0x30
+	JLT         l3
+	VMOVUPS     f3fb8aa3b<>+0(SB), Z0
+	VMOVUPS     Z0, Z1
+	JMP         l1
+
+l2:
+l1:
+	VMOVUPS fff800000<>+0(SB), Z0
+	MOVQ    AX, DX
+	XORQ    BX, BX
 
 l4:
-	MOVQ         AX, DI
-	MOVQ         CX, SI
-	VBROADCASTSS 192(DX)(BX*4), Z12
-	VPXORD       Z3, Z3, Z3
+	VMOVUPS       Z0, Z3
+	VMOVUPS       (DX), Z4
+	VMAXPS        Z3, Z4, Z3
+	VMOVUPS       64(DX), Z4
+	VMAXPS        Z3, Z4, Z3
+	VMOVUPS       128(DX), Z4
+	VMAXPS        Z3, Z4, Z3
+	VMOVUPS       192(DX), Z4
+	VMAXPS        Z3, Z4, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMAXPS        Y4, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X4
+	VMAXPS        X4, X3, X3
+	VPERMILPS     $0x4e, X3, X4
+	VMAXPS        X4, X3, X3
+	VPERMILPS     $0xb1, X3, X4
+	VMAXPS        X4, X3, X3
+	VMOVSS        X3, 64(CX)(BX*1)
+	ADDQ          $+256, DX
+	ADDQ          $0x04, BX
+	CMPQ          BX, $0x30
+	JLT           l4
+	VMOVUPS       f3f800000<>+0(SB), Z0
+	VMOVUPS       f3af4ba7f<>+0(SB), Z0
+	VMOVUPS       f3c13bc2a<>+0(SB), Z3
+	VMOVUPS       f3d648e73<>+0(SB), Z4
+	VMOVUPS       f3e75edab<>+0(SB), Z5
+	VMOVUPS       f3f31725d<>+0(SB), Z6
+	VMOVUPS       f3f800000<>+0(SB), Z7
+	VMOVUPS       fff7fffff<>+0(SB), Z8
+	VMULPS        64(CX), Z1, Z9
+	VMOVUPS       (CX), Z10
+	VMAXPS        Z10, Z9, Z9
+	VMOVUPS       Z9, (CX)
+	VMAXPS        Z8, Z9, Z8
+	VMOVUPS       Z8, 128(CX)
+	VSUBPS        Z8, Z10, Z10
+	VREDUCEPS     $0x01, Z10, Z8
+	VMOVUPS       Z0, Z9
+	VFMADD213PS   Z3, Z8, Z9
+	VFMADD213PS   Z4, Z8, Z9
+	VFMADD213PS   Z5, Z8, Z9
+	VFMADD213PS   Z6, Z8, Z9
+	VFMADD213PS   Z7, Z8, Z9
+	VSCALEFPS     Z10, Z9, Z10
+	VMOVUPS       Z10, 64(CX)
+	LEAQ          192(CX), DX
+	MOVQ          AX, BX
+	XORQ          SI, SI
 
 l5:
-	VMOVUPS       (DI), Z13
-	VSUBPS        Z12, Z13, Z13
-	VMAXPS        Z13, Z0, Z13
-	VMINPS        Z13, Z1, Z13
-	VMULPS        Z2, Z13, Z14
-	VRNDSCALEPS   $0x00, Z14, Z14
-	VFNMADD231PS  Z4, Z14, Z13
-	VFNMADD231PS  Z5, Z14, Z13
-	VMOVUPS       Z7, Z15
-	VFMADD213PS   Z8, Z13, Z15
-	VFMADD213PS   Z9, Z13, Z15
-	VFMADD213PS   Z10, Z13, Z15
-	VFMADD213PS   Z11, Z13, Z15
-	VMULPS        Z13, Z13, Z16
-	VFMADD213PS   Z13, Z16, Z15
-	VADDPS        Z6, Z15, Z13
-	VSCALEFPS     Z14, Z13, Z13
-	VMOVUPS       Z13, (DI)
-	VADDPS        Z13, Z3, Z3
-	ADDQ          $0x40, DI
-	DECQ          SI
-	JNZ           l5
-	VEXTRACTF64X4 $0x01, Z3, Y12
-	VADDPS        Y12, Y3, Y3
-	VEXTRACTF128  $0x01, Y3, X12
-	VADDPS        X12, X3, X3
-	VPERMILPS     $0x4e, X3, X12
-	VADDPS        X12, X3, X3
-	VPERMILPS     $0xb1, X3, X12
-	VADDPS        X12, X3, X3
-	VADDSS        64(DX)(BX*4), X3, X3
-	VMOVSS        X3, 64(DX)(BX*4)
-	ADDQ          $+256, AX
-	INCQ          BX
-	CMPQ          BX, $0x0c
-	JLT           l4
+	VBROADCASTSS 128(CX)(SI*1), Z8
+	VPXORD       Z2, Z2, Z2
+	VMOVUPS      (AX), Z9
+	VFMSUB213PS  Z8, Z1, Z9
+	VREDUCEPS    $0x01, Z9, Z10
+	VMOVUPS      Z0, Z11
+	VFMADD213PS  Z3, Z10, Z11
+	VFMADD213PS  Z4, Z10, Z11
+	VFMADD213PS  Z5, Z10, Z11
+	VFMADD213PS  Z6, Z10, Z11
+	VFMADD213PS  Z7, Z10, Z11
+	VSCALEFPS    Z9, Z11, Z9
+	VADDPS       Z9, Z2, Z2
+	VMOVUPS      64(AX), Z10
+	VFMSUB213PS  Z8, Z1, Z10
+	VREDUCEPS    $0x01, Z10, Z11
+	VMOVUPS      Z0, Z12
+	VFMADD213PS  Z3, Z11, Z12
+	VFMADD213PS  Z4, Z11, Z12
+	VFMADD213PS  Z5, Z11, Z12
+	VFMADD213PS  Z6, Z11, Z12
+	VFMADD213PS  Z7, Z11, Z12
+	VSCALEFPS    Z10, Z12, Z10
+	VADDPS       Z10, Z2, Z2
+	VMOVUPS      Z9, (BX)
+	VMOVUPS      Z10, 64(BX)
+	VMOVUPS      128(AX), Z9
+	VFMSUB213PS  Z8, Z1, Z9
+	VREDUCEPS    $0x01, Z9, Z10
+	VMOVUPS      Z0, Z11
+	VFMADD213PS  Z3, Z10, Z11
+	VFMADD213PS  Z4, Z10, Z11
+	VFMADD213PS  Z5, Z10, Z11
+	VFMADD213PS  Z6, Z10, Z11
+	VFMADD213PS  Z7, Z10, Z11
+	VSCALEFPS    Z9, Z11, Z9
+	VADDPS       Z9, Z2, Z2
+	VMOVUPS      192(AX), Z10
+	VFMSUB213PS  Z8, Z1, Z10
+	VREDUCEPS    $0x01, Z10, Z8
+	VMOVUPS      Z0, Z11
+	VFMADD213PS  Z3, Z8, Z11
+	VFMADD213PS  Z4, Z8, Z11
+	VFMADD213PS  Z5, Z8, Z11
+	VFMADD213PS  Z6, Z8, Z11
+	VFMADD213PS  Z7, Z8, Z11
+	VSCALEFPS    Z10, Z11, Z10
+	VADDPS       Z10, Z2, Z2
+	VMOVUPS      Z9, 128(BX)
+	VMOVUPS      Z10, 192(BX)
+	VBROADCASTSS 64(CX)(SI*1), Z8
+	VFMADD231PS  (DX), Z8, Z2
+	VMOVUPS      Z2, (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $+256, BX
+	ADDQ         $+256, AX
+	ADDQ         $0x04, SI
+	CMPQ         SI, $0x30
+	JLT          l5
 	VZEROUPPER
 	RET
-
-DATA fc2d10000<>+0(SB)/4, $0xc2d10000
-DATA fc2d10000<>+4(SB)/4, $0xc2d10000
-DATA fc2d10000<>+8(SB)/4, $0xc2d10000
-DATA fc2d10000<>+12(SB)/4, $0xc2d10000
-DATA fc2d10000<>+16(SB)/4, $0xc2d10000
-DATA fc2d10000<>+20(SB)/4, $0xc2d10000
-DATA fc2d10000<>+24(SB)/4, $0xc2d10000
-DATA fc2d10000<>+28(SB)/4, $0xc2d10000
-DATA fc2d10000<>+32(SB)/4, $0xc2d10000
-DATA fc2d10000<>+36(SB)/4, $0xc2d10000
-DATA fc2d10000<>+40(SB)/4, $0xc2d10000
-DATA fc2d10000<>+44(SB)/4, $0xc2d10000
-DATA fc2d10000<>+48(SB)/4, $0xc2d10000
-DATA fc2d10000<>+52(SB)/4, $0xc2d10000
-DATA fc2d10000<>+56(SB)/4, $0xc2d10000
-DATA fc2d10000<>+60(SB)/4, $0xc2d10000
-GLOBL fc2d10000<>(SB), RODATA|NOPTR, $64
-
-DATA f42b20000<>+0(SB)/4, $0x42b20000
-DATA f42b20000<>+4(SB)/4, $0x42b20000
-DATA f42b20000<>+8(SB)/4, $0x42b20000
-DATA f42b20000<>+12(SB)/4, $0x42b20000
-DATA f42b20000<>+16(SB)/4, $0x42b20000
-DATA f42b20000<>+20(SB)/4, $0x42b20000
-DATA f42b20000<>+24(SB)/4, $0x42b20000
-DATA f42b20000<>+28(SB)/4, $0x42b20000
-DATA f42b20000<>+32(SB)/4, $0x42b20000
-DATA f42b20000<>+36(SB)/4, $0x42b20000
-DATA f42b20000<>+40(SB)/4, $0x42b20000
-DATA f42b20000<>+44(SB)/4, $0x42b20000
-DATA f42b20000<>+48(SB)/4, $0x42b20000
-DATA f42b20000<>+52(SB)/4, $0x42b20000
-DATA f42b20000<>+56(SB)/4, $0x42b20000
-DATA f42b20000<>+60(SB)/4, $0x42b20000
-GLOBL f42b20000<>(SB), RODATA|NOPTR, $64
 
 DATA f3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
 DATA f3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
@@ -190,41 +180,23 @@ DATA f3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
 DATA f3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
 GLOBL f3fb8aa3b<>(SB), RODATA|NOPTR, $64
 
-DATA f3f318000<>+0(SB)/4, $0x3f318000
-DATA f3f318000<>+4(SB)/4, $0x3f318000
-DATA f3f318000<>+8(SB)/4, $0x3f318000
-DATA f3f318000<>+12(SB)/4, $0x3f318000
-DATA f3f318000<>+16(SB)/4, $0x3f318000
-DATA f3f318000<>+20(SB)/4, $0x3f318000
-DATA f3f318000<>+24(SB)/4, $0x3f318000
-DATA f3f318000<>+28(SB)/4, $0x3f318000
-DATA f3f318000<>+32(SB)/4, $0x3f318000
-DATA f3f318000<>+36(SB)/4, $0x3f318000
-DATA f3f318000<>+40(SB)/4, $0x3f318000
-DATA f3f318000<>+44(SB)/4, $0x3f318000
-DATA f3f318000<>+48(SB)/4, $0x3f318000
-DATA f3f318000<>+52(SB)/4, $0x3f318000
-DATA f3f318000<>+56(SB)/4, $0x3f318000
-DATA f3f318000<>+60(SB)/4, $0x3f318000
-GLOBL f3f318000<>(SB), RODATA|NOPTR, $64
-
-DATA fb95e8083<>+0(SB)/4, $0xb95e8083
-DATA fb95e8083<>+4(SB)/4, $0xb95e8083
-DATA fb95e8083<>+8(SB)/4, $0xb95e8083
-DATA fb95e8083<>+12(SB)/4, $0xb95e8083
-DATA fb95e8083<>+16(SB)/4, $0xb95e8083
-DATA fb95e8083<>+20(SB)/4, $0xb95e8083
-DATA fb95e8083<>+24(SB)/4, $0xb95e8083
-DATA fb95e8083<>+28(SB)/4, $0xb95e8083
-DATA fb95e8083<>+32(SB)/4, $0xb95e8083
-DATA fb95e8083<>+36(SB)/4, $0xb95e8083
-DATA fb95e8083<>+40(SB)/4, $0xb95e8083
-DATA fb95e8083<>+44(SB)/4, $0xb95e8083
-DATA fb95e8083<>+48(SB)/4, $0xb95e8083
-DATA fb95e8083<>+52(SB)/4, $0xb95e8083
-DATA fb95e8083<>+56(SB)/4, $0xb95e8083
-DATA fb95e8083<>+60(SB)/4, $0xb95e8083
-GLOBL fb95e8083<>(SB), RODATA|NOPTR, $64
+DATA fff800000<>+0(SB)/4, $0xff800000
+DATA fff800000<>+4(SB)/4, $0xff800000
+DATA fff800000<>+8(SB)/4, $0xff800000
+DATA fff800000<>+12(SB)/4, $0xff800000
+DATA fff800000<>+16(SB)/4, $0xff800000
+DATA fff800000<>+20(SB)/4, $0xff800000
+DATA fff800000<>+24(SB)/4, $0xff800000
+DATA fff800000<>+28(SB)/4, $0xff800000
+DATA fff800000<>+32(SB)/4, $0xff800000
+DATA fff800000<>+36(SB)/4, $0xff800000
+DATA fff800000<>+40(SB)/4, $0xff800000
+DATA fff800000<>+44(SB)/4, $0xff800000
+DATA fff800000<>+48(SB)/4, $0xff800000
+DATA fff800000<>+52(SB)/4, $0xff800000
+DATA fff800000<>+56(SB)/4, $0xff800000
+DATA fff800000<>+60(SB)/4, $0xff800000
+GLOBL fff800000<>(SB), RODATA|NOPTR, $64
 
 DATA f3f800000<>+0(SB)/4, $0x3f800000
 DATA f3f800000<>+4(SB)/4, $0x3f800000
@@ -244,95 +216,95 @@ DATA f3f800000<>+56(SB)/4, $0x3f800000
 DATA f3f800000<>+60(SB)/4, $0x3f800000
 GLOBL f3f800000<>(SB), RODATA|NOPTR, $64
 
-DATA f3ab5121d<>+0(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+4(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+8(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+12(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+16(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+20(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+24(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+28(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+32(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+36(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+40(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+44(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+48(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+52(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+56(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+60(SB)/4, $0x3ab5121d
-GLOBL f3ab5121d<>(SB), RODATA|NOPTR, $64
+DATA f3af4ba7f<>+0(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+4(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+8(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+12(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+16(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+20(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+24(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+28(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+32(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+36(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+40(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+44(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+48(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+52(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+56(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+60(SB)/4, $0x3af4ba7f
+GLOBL f3af4ba7f<>(SB), RODATA|NOPTR, $64
 
-DATA f3c091cf0<>+0(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+4(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+8(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+12(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+16(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+20(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+24(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+28(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+32(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+36(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+40(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+44(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+48(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+52(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+56(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+60(SB)/4, $0x3c091cf0
-GLOBL f3c091cf0<>(SB), RODATA|NOPTR, $64
+DATA f3c13bc2a<>+0(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+4(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+8(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+12(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+16(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+20(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+24(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+28(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+32(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+36(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+40(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+44(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+48(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+52(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+56(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+60(SB)/4, $0x3c13bc2a
+GLOBL f3c13bc2a<>(SB), RODATA|NOPTR, $64
 
-DATA f3d2aac79<>+0(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+4(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+8(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+12(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+16(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+20(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+24(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+28(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+32(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+36(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+40(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+44(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+48(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+52(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+56(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+60(SB)/4, $0x3d2aac79
-GLOBL f3d2aac79<>(SB), RODATA|NOPTR, $64
+DATA f3d648e73<>+0(SB)/4, $0x3d648e73
+DATA f3d648e73<>+4(SB)/4, $0x3d648e73
+DATA f3d648e73<>+8(SB)/4, $0x3d648e73
+DATA f3d648e73<>+12(SB)/4, $0x3d648e73
+DATA f3d648e73<>+16(SB)/4, $0x3d648e73
+DATA f3d648e73<>+20(SB)/4, $0x3d648e73
+DATA f3d648e73<>+24(SB)/4, $0x3d648e73
+DATA f3d648e73<>+28(SB)/4, $0x3d648e73
+DATA f3d648e73<>+32(SB)/4, $0x3d648e73
+DATA f3d648e73<>+36(SB)/4, $0x3d648e73
+DATA f3d648e73<>+40(SB)/4, $0x3d648e73
+DATA f3d648e73<>+44(SB)/4, $0x3d648e73
+DATA f3d648e73<>+48(SB)/4, $0x3d648e73
+DATA f3d648e73<>+52(SB)/4, $0x3d648e73
+DATA f3d648e73<>+56(SB)/4, $0x3d648e73
+DATA f3d648e73<>+60(SB)/4, $0x3d648e73
+GLOBL f3d648e73<>(SB), RODATA|NOPTR, $64
 
-DATA f3e2aaa49<>+0(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+4(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+8(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+12(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+16(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+20(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+24(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+28(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+32(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+36(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+40(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+44(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+48(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+52(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+56(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+60(SB)/4, $0x3e2aaa49
-GLOBL f3e2aaa49<>(SB), RODATA|NOPTR, $64
+DATA f3e75edab<>+0(SB)/4, $0x3e75edab
+DATA f3e75edab<>+4(SB)/4, $0x3e75edab
+DATA f3e75edab<>+8(SB)/4, $0x3e75edab
+DATA f3e75edab<>+12(SB)/4, $0x3e75edab
+DATA f3e75edab<>+16(SB)/4, $0x3e75edab
+DATA f3e75edab<>+20(SB)/4, $0x3e75edab
+DATA f3e75edab<>+24(SB)/4, $0x3e75edab
+DATA f3e75edab<>+28(SB)/4, $0x3e75edab
+DATA f3e75edab<>+32(SB)/4, $0x3e75edab
+DATA f3e75edab<>+36(SB)/4, $0x3e75edab
+DATA f3e75edab<>+40(SB)/4, $0x3e75edab
+DATA f3e75edab<>+44(SB)/4, $0x3e75edab
+DATA f3e75edab<>+48(SB)/4, $0x3e75edab
+DATA f3e75edab<>+52(SB)/4, $0x3e75edab
+DATA f3e75edab<>+56(SB)/4, $0x3e75edab
+DATA f3e75edab<>+60(SB)/4, $0x3e75edab
+GLOBL f3e75edab<>(SB), RODATA|NOPTR, $64
 
-DATA f3efffffe<>+0(SB)/4, $0x3efffffe
-DATA f3efffffe<>+4(SB)/4, $0x3efffffe
-DATA f3efffffe<>+8(SB)/4, $0x3efffffe
-DATA f3efffffe<>+12(SB)/4, $0x3efffffe
-DATA f3efffffe<>+16(SB)/4, $0x3efffffe
-DATA f3efffffe<>+20(SB)/4, $0x3efffffe
-DATA f3efffffe<>+24(SB)/4, $0x3efffffe
-DATA f3efffffe<>+28(SB)/4, $0x3efffffe
-DATA f3efffffe<>+32(SB)/4, $0x3efffffe
-DATA f3efffffe<>+36(SB)/4, $0x3efffffe
-DATA f3efffffe<>+40(SB)/4, $0x3efffffe
-DATA f3efffffe<>+44(SB)/4, $0x3efffffe
-DATA f3efffffe<>+48(SB)/4, $0x3efffffe
-DATA f3efffffe<>+52(SB)/4, $0x3efffffe
-DATA f3efffffe<>+56(SB)/4, $0x3efffffe
-DATA f3efffffe<>+60(SB)/4, $0x3efffffe
-GLOBL f3efffffe<>(SB), RODATA|NOPTR, $64
+DATA f3f31725d<>+0(SB)/4, $0x3f31725d
+DATA f3f31725d<>+4(SB)/4, $0x3f31725d
+DATA f3f31725d<>+8(SB)/4, $0x3f31725d
+DATA f3f31725d<>+12(SB)/4, $0x3f31725d
+DATA f3f31725d<>+16(SB)/4, $0x3f31725d
+DATA f3f31725d<>+20(SB)/4, $0x3f31725d
+DATA f3f31725d<>+24(SB)/4, $0x3f31725d
+DATA f3f31725d<>+28(SB)/4, $0x3f31725d
+DATA f3f31725d<>+32(SB)/4, $0x3f31725d
+DATA f3f31725d<>+36(SB)/4, $0x3f31725d
+DATA f3f31725d<>+40(SB)/4, $0x3f31725d
+DATA f3f31725d<>+44(SB)/4, $0x3f31725d
+DATA f3f31725d<>+48(SB)/4, $0x3f31725d
+DATA f3f31725d<>+52(SB)/4, $0x3f31725d
+DATA f3f31725d<>+56(SB)/4, $0x3f31725d
+DATA f3f31725d<>+60(SB)/4, $0x3f31725d
+GLOBL f3f31725d<>(SB), RODATA|NOPTR, $64
 
 DATA fff7fffff<>+0(SB)/4, $0xff7fffff
 DATA fff7fffff<>+4(SB)/4, $0xff7fffff
@@ -613,16 +585,26 @@ loop:
 	VZEROUPPER
 	RET
 
-// func divideAVX512(dst *float32, y *float32, n int, by float32)
+// func divideAVX512(dst *float32, y *float32, n int, sums *float32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·divideAVX512(SB), NOSPLIT, $0-28
-	MOVQ         dst+0(FP), AX
-	MOVQ         y+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS by+24(FP), Z0
-	XORQ         BX, BX
-	SUBQ         $0x10, DX
-	JL           l7
+TEXT ·divideAVX512(SB), NOSPLIT, $0-32
+	MOVQ          dst+0(FP), AX
+	MOVQ          y+8(FP), CX
+	MOVQ          n+16(FP), DX
+	MOVQ          sums+24(FP), BX
+	VMOVUPS       (BX), Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0x4e, X0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0xb1, X0, X1
+	VADDPS        X1, X0, X0
+	VBROADCASTSS  X0, Z0
+	XORQ          BX, BX
+	SUBQ          $0x10, DX
+	JL            l7
 
 l6:
 	VMOVUPS (CX)(BX*4), Z1
@@ -646,142 +628,847 @@ l8:
 	VZEROUPPER
 	RET
 
-// func softenAVX2(p *float32, vecs int, scale float32, add *float32, step int, s *float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·softenAVX2(SB), NOSPLIT, $0-48
+// func softenBF16(p *float32, scale float32, add *float32, step int, s *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·softenBF16(SB), NOSPLIT, $0-40
 	MOVQ         p+0(FP), AX
-	MOVQ         vecs+8(FP), CX
-	MOVQ         s+40(FP), DX
-	VBROADCASTSS scale+16(FP), Y0
-	MOVQ         add+24(FP), BX
-	MOVQ         step+32(FP), SI
-	SHLQ         $0x02, SI
-	MOVQ         AX, R8
-	XORQ         R9, R9
-
-l1:
-	MOVQ         R8, R11
-	MOVQ         CX, R10
-	MOVQ         BX, DI
-	VBROADCASTSS (DX)(R9*4), Y1
-	VMOVSS       (DX)(R9*4), X2
-	VMOVSS       X2, 128(DX)(R9*4)
-
-l2:
-	VMULPS  (R11), Y0, Y2
-	TESTQ   BX, BX
-	JZ      l3
-	VMOVUPS (DI), Y3
-	VADDPS  Y3, Y2, Y2
-	ADDQ    $0x20, DI
+	MOVQ         s+32(FP), CX
+	VBROADCASTSS scale+8(FP), Z0
+	MOVQ         add+16(FP), DX
+	VMOVUPS      f3fb8aa3b<>+0(SB), Z1
+	VMULPS       Z1, Z0, Z1
+	TESTQ        DX, DX
+	JZ           l2
+	MOVQ         step+24(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         AX, SI
+	XORQ         DI, DI
 
 l3:
-	VMOVUPS      Y2, (R11)
-	VMAXPS       Y1, Y2, Y1
-	ADDQ         $0x20, R11
-	DECQ         R10
-	JNZ          l2
-	VEXTRACTF128 $0x01, Y1, X2
-	VMAXPS       X2, X1, X1
-	VPERMILPS    $0x4e, X1, X2
-	VMAXPS       X2, X1, X1
-	VPERMILPS    $0xb1, X1, X2
-	VMAXPS       X2, X1, X1
-	VMOVSS       X1, (DX)(R9*4)
-	ADDQ         SI, BX
-	ADDQ         $+256, R8
-	INCQ         R9
-	CMPQ         R9, $0x06
-	JLT          l1
-	XORQ         BX, BX
-	VMOVUPS      fff7fffff<>+0(SB), Y0
-	VMAXPS       (DX)(BX*4), Y0, Y1
-	VMOVUPS      128(DX)(BX*4), Y0
-	VMOVUPS      Y1, 192(DX)(BX*4)
-	VSUBPS       Y1, Y0, Y0
-	VMOVUPS      fc2d10000<>+0(SB), Y1
-	VMAXPS       Y0, Y1, Y0
-	VMOVUPS      f42b20000<>+0(SB), Y1
-	VMINPS       Y0, Y1, Y0
-	VMULPS       f3fb8aa3b<>+0(SB), Y0, Y1
-	VROUNDPS     $0x00, Y1, Y1
-	VFNMADD231PS f3f318000<>+0(SB), Y1, Y0
-	VFNMADD231PS fb95e8083<>+0(SB), Y1, Y0
-	VMOVUPS      f3ab5121d<>+0(SB), Y2
-	VFMADD213PS  f3c091cf0<>+0(SB), Y0, Y2
-	VFMADD213PS  f3d2aac79<>+0(SB), Y0, Y2
-	VFMADD213PS  f3e2aaa49<>+0(SB), Y0, Y2
-	VFMADD213PS  f3efffffe<>+0(SB), Y0, Y2
-	VMULPS       Y0, Y0, Y3
-	VFMADD213PS  Y0, Y3, Y2
-	VADDPS       f3f800000<>+0(SB), Y2, Y0
-	VCVTPS2DQ    Y1, Y1
-	VPSRAD       $0x01, Y1, Y2
-	VPSUBD       Y2, Y1, Y1
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       f3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y0, Y0
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       f3f800000<>+0(SB), Y1, Y1
-	VMULPS       Y1, Y0, Y0
-	VMOVUPS      Y0, 128(DX)(BX*4)
-	VMULPS       64(DX)(BX*4), Y0, Y0
-	VMOVUPS      Y0, 64(DX)(BX*4)
-	XORQ         BX, BX
+	VMOVUPS     (SI), Z1
+	VFMADD213PS (DX), Z0, Z1
+	VMOVUPS     Z1, (SI)
+	VMOVUPS     64(SI), Z1
+	VFMADD213PS 64(DX), Z0, Z1
+	VMOVUPS     Z1, 64(SI)
+	VMOVUPS     128(SI), Z1
+	VFMADD213PS 128(DX), Z0, Z1
+	VMOVUPS     Z1, 128(SI)
+	VMOVUPS     192(SI), Z1
+	VFMADD213PS 192(DX), Z0, Z1
+	VMOVUPS     Z1, 192(SI)
+	ADDQ        BX, DX
+	ADDQ        $+256, SI
+	ADDQ        $0x04, DI
+	CMPQ        DI, $0x30
+	JLT         l3
+	VMOVUPS     f3fb8aa3b<>+0(SB), Z0
+	VMOVUPS     Z0, Z1
+	JMP         l1
+
+l2:
+l1:
+	VMOVUPS fff800000<>+0(SB), Z0
+	MOVQ    AX, DX
+	XORQ    BX, BX
 
 l4:
-	MOVQ         AX, DI
-	MOVQ         CX, SI
-	VBROADCASTSS 192(DX)(BX*4), Y0
-	VXORPS       Y1, Y1, Y1
+	VMOVUPS       Z0, Z5
+	VMOVUPS       (DX), Z6
+	VMAXPS        Z5, Z6, Z5
+	VMOVUPS       64(DX), Z6
+	VMAXPS        Z5, Z6, Z5
+	VMOVUPS       128(DX), Z6
+	VMAXPS        Z5, Z6, Z5
+	VMOVUPS       192(DX), Z6
+	VMAXPS        Z5, Z6, Z5
+	VEXTRACTF64X4 $0x01, Z5, Y6
+	VMAXPS        Y6, Y5, Y5
+	VEXTRACTF128  $0x01, Y5, X6
+	VMAXPS        X6, X5, X5
+	VPERMILPS     $0x4e, X5, X6
+	VMAXPS        X6, X5, X5
+	VPERMILPS     $0xb1, X5, X6
+	VMAXPS        X6, X5, X5
+	VMOVSS        X5, 64(CX)(BX*1)
+	ADDQ          $+256, DX
+	ADDQ          $0x04, BX
+	CMPQ          BX, $0x30
+	JLT           l4
+	VMOVUPS       f3f800000<>+0(SB), Z0
+	VMOVUPS       f3d9dd555<>+0(SB), Z0
+	VMOVUPS       f3e691bc4<>+0(SB), Z5
+	VMOVUPS       f3f31f32d<>+0(SB), Z6
+	VMOVUPS       f3f800000<>+0(SB), Z7
+	VMOVUPS       fff7fffff<>+0(SB), Z8
+	VMULPS        64(CX), Z1, Z9
+	VMOVUPS       (CX), Z10
+	VMAXPS        Z10, Z9, Z9
+	VMOVUPS       Z9, (CX)
+	VMAXPS        Z8, Z9, Z8
+	VMOVUPS       Z8, 128(CX)
+	VSUBPS        Z8, Z10, Z10
+	VREDUCEPS     $0x01, Z10, Z8
+	VMOVUPS       Z0, Z9
+	VFMADD213PS   Z5, Z8, Z9
+	VFMADD213PS   Z6, Z8, Z9
+	VFMADD213PS   Z7, Z8, Z9
+	VSCALEFPS     Z10, Z9, Z10
+	VMOVUPS       Z10, 64(CX)
+	LEAQ          192(CX), DX
+	MOVQ          AX, BX
+	XORQ          SI, SI
 
 l5:
-	VMOVUPS      (DI), Y2
-	VSUBPS       Y0, Y2, Y2
-	VMOVUPS      fc2d10000<>+0(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VMOVUPS      f42b20000<>+0(SB), Y3
-	VMINPS       Y2, Y3, Y2
-	VMULPS       f3fb8aa3b<>+0(SB), Y2, Y3
-	VROUNDPS     $0x00, Y3, Y3
-	VFNMADD231PS f3f318000<>+0(SB), Y3, Y2
-	VFNMADD231PS fb95e8083<>+0(SB), Y3, Y2
-	VMOVUPS      f3ab5121d<>+0(SB), Y4
-	VFMADD213PS  f3c091cf0<>+0(SB), Y2, Y4
-	VFMADD213PS  f3d2aac79<>+0(SB), Y2, Y4
-	VFMADD213PS  f3e2aaa49<>+0(SB), Y2, Y4
-	VFMADD213PS  f3efffffe<>+0(SB), Y2, Y4
-	VMULPS       Y2, Y2, Y5
-	VFMADD213PS  Y2, Y5, Y4
-	VADDPS       f3f800000<>+0(SB), Y4, Y2
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y4
-	VPSUBD       Y4, Y3, Y3
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       f3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y2, Y2
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       f3f800000<>+0(SB), Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VMOVUPS      Y2, (DI)
-	VADDPS       Y2, Y1, Y1
-	ADDQ         $0x20, DI
-	DECQ         SI
-	JNZ          l5
-	VEXTRACTF128 $0x01, Y1, X0
-	VADDPS       X0, X1, X1
-	VPERMILPS    $0x4e, X1, X0
-	VADDPS       X0, X1, X1
-	VPERMILPS    $0xb1, X1, X0
-	VADDPS       X0, X1, X1
-	VADDSS       64(DX)(BX*4), X1, X1
-	VMOVSS       X1, 64(DX)(BX*4)
+	VBROADCASTSS 128(CX)(SI*1), Z8
+	VPXORD       Z2, Z2, Z2
+	VMOVUPS      (AX), Z9
+	VFMSUB213PS  Z8, Z1, Z9
+	VREDUCEPS    $0x01, Z9, Z10
+	VMOVUPS      Z0, Z11
+	VFMADD213PS  Z5, Z10, Z11
+	VFMADD213PS  Z6, Z10, Z11
+	VFMADD213PS  Z7, Z10, Z11
+	VSCALEFPS    Z9, Z11, Z9
+	VADDPS       Z9, Z2, Z2
+	VMOVUPS      64(AX), Z10
+	VFMSUB213PS  Z8, Z1, Z10
+	VREDUCEPS    $0x01, Z10, Z11
+	VMOVUPS      Z0, Z12
+	VFMADD213PS  Z5, Z11, Z12
+	VFMADD213PS  Z6, Z11, Z12
+	VFMADD213PS  Z7, Z11, Z12
+	VSCALEFPS    Z10, Z12, Z10
+	VADDPS       Z10, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	LONG         $0x482fd262
+	WORD         $0xd972
+	VMOVUPS      Z3, (BX)
+	VMOVUPS      128(AX), Z9
+	VFMSUB213PS  Z8, Z1, Z9
+	VREDUCEPS    $0x01, Z9, Z10
+	VMOVUPS      Z0, Z11
+	VFMADD213PS  Z5, Z10, Z11
+	VFMADD213PS  Z6, Z10, Z11
+	VFMADD213PS  Z7, Z10, Z11
+	VSCALEFPS    Z9, Z11, Z9
+	VADDPS       Z9, Z2, Z2
+	VMOVUPS      192(AX), Z10
+	VFMSUB213PS  Z8, Z1, Z10
+	VREDUCEPS    $0x01, Z10, Z8
+	VMOVUPS      Z0, Z11
+	VFMADD213PS  Z5, Z8, Z11
+	VFMADD213PS  Z6, Z8, Z11
+	VFMADD213PS  Z7, Z8, Z11
+	VSCALEFPS    Z10, Z11, Z10
+	VADDPS       Z10, Z2, Z2
+	VPXORD       Z4, Z4, Z4
+	LONG         $0x482fd262
+	WORD         $0xe172
+	VMOVUPS      Z4, 64(BX)
+	VBROADCASTSS 64(CX)(SI*1), Z8
+	VFMADD231PS  (DX), Z8, Z2
+	VMOVUPS      Z2, (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $+128, BX
 	ADDQ         $+256, AX
-	INCQ         BX
-	CMPQ         BX, $0x06
-	JLT          l4
+	ADDQ         $0x04, SI
+	CMPQ         SI, $0x30
+	JLT          l5
 	VZEROUPPER
 	RET
+
+DATA f3d9dd555<>+0(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+4(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+8(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+12(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+16(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+20(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+24(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+28(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+32(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+36(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+40(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+44(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+48(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+52(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+56(SB)/4, $0x3d9dd555
+DATA f3d9dd555<>+60(SB)/4, $0x3d9dd555
+GLOBL f3d9dd555<>(SB), RODATA|NOPTR, $64
+
+DATA f3e691bc4<>+0(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+4(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+8(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+12(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+16(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+20(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+24(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+28(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+32(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+36(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+40(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+44(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+48(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+52(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+56(SB)/4, $0x3e691bc4
+DATA f3e691bc4<>+60(SB)/4, $0x3e691bc4
+GLOBL f3e691bc4<>(SB), RODATA|NOPTR, $64
+
+DATA f3f31f32d<>+0(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+4(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+8(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+12(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+16(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+20(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+24(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+28(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+32(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+36(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+40(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+44(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+48(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+52(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+56(SB)/4, $0x3f31f32d
+DATA f3f31f32d<>+60(SB)/4, $0x3f31f32d
+GLOBL f3f31f32d<>(SB), RODATA|NOPTR, $64
+
+// func weigh16BF16(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
+// Requires: AVX, AVX512F
+TEXT ·weigh16BF16(SB), NOSPLIT, $0-56
+	MOVQ   o+0(FP), AX
+	MOVQ   ld+8(FP), CX
+	MOVQ   p+16(FP), DX
+	MOVQ   n+24(FP), BX
+	MOVQ   v+32(FP), SI
+	MOVQ   step+40(FP), DI
+	MOVQ   shrink+48(FP), R8
+	SHLQ   $0x02, CX
+	SHLQ   $0x02, DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loop:
+	VMOVUPS      (SI), Z12
+	VBROADCASTSS (DX), Z13
+	LONG         $0x481ed262
+	WORD         $0xc552
+	VBROADCASTSS 128(DX), Z13
+	LONG         $0x481ed262
+	WORD         $0xcd52
+	VBROADCASTSS 256(DX), Z13
+	LONG         $0x481ed262
+	WORD         $0xd552
+	VBROADCASTSS 384(DX), Z13
+	LONG         $0x481ed262
+	WORD         $0xdd52
+	VBROADCASTSS 512(DX), Z13
+	LONG         $0x481ed262
+	WORD         $0xe552
+	VBROADCASTSS 640(DX), Z13
+	LONG         $0x481ed262
+	WORD         $0xed52
+	VBROADCASTSS 768(DX), Z13
+	LONG         $0x481ed262
+	WORD         $0xf552
+	VBROADCASTSS 896(DX), Z13
+	LONG         $0x481ed262
+	WORD         $0xfd52
+	VBROADCASTSS 1024(DX), Z13
+	LONG         $0x481e5262
+	WORD         $0xc552
+	VBROADCASTSS 1152(DX), Z13
+	LONG         $0x481e5262
+	WORD         $0xcd52
+	VBROADCASTSS 1280(DX), Z13
+	LONG         $0x481e5262
+	WORD         $0xd552
+	VBROADCASTSS 1408(DX), Z13
+	LONG         $0x481e5262
+	WORD         $0xdd52
+	ADDQ         DI, SI
+	ADDQ         $0x04, DX
+	DECQ         BX
+	JNZ          loop
+	VBROADCASTSS (R8), Z12
+	VFMADD231PS  (AX), Z12, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 4(R8), Z0
+	VFMADD231PS  (AX), Z0, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 8(R8), Z0
+	VFMADD231PS  (AX), Z0, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 12(R8), Z0
+	VFMADD231PS  (AX), Z0, Z3
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 16(R8), Z0
+	VFMADD231PS  (AX), Z0, Z4
+	VMOVUPS      Z4, (AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 20(R8), Z0
+	VFMADD231PS  (AX), Z0, Z5
+	VMOVUPS      Z5, (AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 24(R8), Z0
+	VFMADD231PS  (AX), Z0, Z6
+	VMOVUPS      Z6, (AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 28(R8), Z0
+	VFMADD231PS  (AX), Z0, Z7
+	VMOVUPS      Z7, (AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 32(R8), Z0
+	VFMADD231PS  (AX), Z0, Z8
+	VMOVUPS      Z8, (AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 36(R8), Z0
+	VFMADD231PS  (AX), Z0, Z9
+	VMOVUPS      Z9, (AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 40(R8), Z0
+	VFMADD231PS  (AX), Z0, Z10
+	VMOVUPS      Z10, (AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 44(R8), Z0
+	VFMADD231PS  (AX), Z0, Z11
+	VMOVUPS      Z11, (AX)
+	ADDQ         CX, AX
+	VZEROUPPER
+	RET
+
+// func weigh32BF16(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
+// Requires: AVX, AVX512F
+TEXT ·weigh32BF16(SB), NOSPLIT, $0-56
+	MOVQ   o+0(FP), AX
+	MOVQ   ld+8(FP), CX
+	MOVQ   p+16(FP), DX
+	MOVQ   n+24(FP), BX
+	MOVQ   v+32(FP), SI
+	MOVQ   step+40(FP), DI
+	MOVQ   shrink+48(FP), R8
+	SHLQ   $0x02, CX
+	SHLQ   $0x02, DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+loop:
+	VMOVUPS      (SI), Z24
+	VMOVUPS      64(SI), Z25
+	VBROADCASTSS (DX), Z26
+	LONG         $0x403e9262
+	WORD         $0xc252
+	LONG         $0x40369262
+	WORD         $0xca52
+	VBROADCASTSS 128(DX), Z26
+	LONG         $0x403e9262
+	WORD         $0xd252
+	LONG         $0x40369262
+	WORD         $0xda52
+	VBROADCASTSS 256(DX), Z26
+	LONG         $0x403e9262
+	WORD         $0xe252
+	LONG         $0x40369262
+	WORD         $0xea52
+	VBROADCASTSS 384(DX), Z26
+	LONG         $0x403e9262
+	WORD         $0xf252
+	LONG         $0x40369262
+	WORD         $0xfa52
+	VBROADCASTSS 512(DX), Z26
+	LONG         $0x403e1262
+	WORD         $0xc252
+	LONG         $0x40361262
+	WORD         $0xca52
+	VBROADCASTSS 640(DX), Z26
+	LONG         $0x403e1262
+	WORD         $0xd252
+	LONG         $0x40361262
+	WORD         $0xda52
+	VBROADCASTSS 768(DX), Z26
+	LONG         $0x403e1262
+	WORD         $0xe252
+	LONG         $0x40361262
+	WORD         $0xea52
+	VBROADCASTSS 896(DX), Z26
+	LONG         $0x403e1262
+	WORD         $0xf252
+	LONG         $0x40361262
+	WORD         $0xfa52
+	VBROADCASTSS 1024(DX), Z26
+	LONG         $0x403e8262
+	WORD         $0xc252
+	LONG         $0x40368262
+	WORD         $0xca52
+	VBROADCASTSS 1152(DX), Z26
+	LONG         $0x403e8262
+	WORD         $0xd252
+	LONG         $0x40368262
+	WORD         $0xda52
+	VBROADCASTSS 1280(DX), Z26
+	LONG         $0x403e8262
+	WORD         $0xe252
+	LONG         $0x40368262
+	WORD         $0xea52
+	VBROADCASTSS 1408(DX), Z26
+	LONG         $0x403e8262
+	WORD         $0xf252
+	LONG         $0x40368262
+	WORD         $0xfa52
+	ADDQ         DI, SI
+	ADDQ         $0x04, DX
+	DECQ         BX
+	JNZ          loop
+	VBROADCASTSS (R8), Z24
+	VFMADD231PS  (AX), Z24, Z0
+	VMOVUPS      Z0, (AX)
+	VFMADD231PS  64(AX), Z24, Z1
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 4(R8), Z0
+	VFMADD231PS  (AX), Z0, Z2
+	VMOVUPS      Z2, (AX)
+	VFMADD231PS  64(AX), Z0, Z3
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 8(R8), Z0
+	VFMADD231PS  (AX), Z0, Z4
+	VMOVUPS      Z4, (AX)
+	VFMADD231PS  64(AX), Z0, Z5
+	VMOVUPS      Z5, 64(AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 12(R8), Z0
+	VFMADD231PS  (AX), Z0, Z6
+	VMOVUPS      Z6, (AX)
+	VFMADD231PS  64(AX), Z0, Z7
+	VMOVUPS      Z7, 64(AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 16(R8), Z0
+	VFMADD231PS  (AX), Z0, Z8
+	VMOVUPS      Z8, (AX)
+	VFMADD231PS  64(AX), Z0, Z9
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 20(R8), Z0
+	VFMADD231PS  (AX), Z0, Z10
+	VMOVUPS      Z10, (AX)
+	VFMADD231PS  64(AX), Z0, Z11
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 24(R8), Z0
+	VFMADD231PS  (AX), Z0, Z12
+	VMOVUPS      Z12, (AX)
+	VFMADD231PS  64(AX), Z0, Z13
+	VMOVUPS      Z13, 64(AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 28(R8), Z0
+	VFMADD231PS  (AX), Z0, Z14
+	VMOVUPS      Z14, (AX)
+	VFMADD231PS  64(AX), Z0, Z15
+	VMOVUPS      Z15, 64(AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 32(R8), Z0
+	VFMADD231PS  (AX), Z0, Z16
+	VMOVUPS      Z16, (AX)
+	VFMADD231PS  64(AX), Z0, Z17
+	VMOVUPS      Z17, 64(AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 36(R8), Z0
+	VFMADD231PS  (AX), Z0, Z18
+	VMOVUPS      Z18, (AX)
+	VFMADD231PS  64(AX), Z0, Z19
+	VMOVUPS      Z19, 64(AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 40(R8), Z0
+	VFMADD231PS  (AX), Z0, Z20
+	VMOVUPS      Z20, (AX)
+	VFMADD231PS  64(AX), Z0, Z21
+	VMOVUPS      Z21, 64(AX)
+	ADDQ         CX, AX
+	VBROADCASTSS 44(R8), Z0
+	VFMADD231PS  (AX), Z0, Z22
+	VMOVUPS      Z22, (AX)
+	VFMADD231PS  64(AX), Z0, Z23
+	VMOVUPS      Z23, 64(AX)
+	ADDQ         CX, AX
+	VZEROUPPER
+	RET
+
+// func softenAVX2(p *float32, scale float32, add *float32, step int, s *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softenAVX2(SB), NOSPLIT, $0-40
+	MOVQ         p+0(FP), AX
+	MOVQ         s+32(FP), CX
+	VBROADCASTSS scale+8(FP), Y0
+	MOVQ         add+16(FP), DX
+	VMULPS       f3fb8aa3b<>+0(SB), Y0, Y1
+	TESTQ        DX, DX
+	JZ           l2
+	MOVQ         step+24(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         AX, SI
+	XORQ         DI, DI
+
+l3:
+	VMOVUPS     (SI), Y1
+	VFMADD213PS (DX), Y0, Y1
+	VMOVUPS     Y1, (SI)
+	VMOVUPS     32(SI), Y1
+	VFMADD213PS 32(DX), Y0, Y1
+	VMOVUPS     Y1, 32(SI)
+	VMOVUPS     64(SI), Y1
+	VFMADD213PS 64(DX), Y0, Y1
+	VMOVUPS     Y1, 64(SI)
+	VMOVUPS     96(SI), Y1
+	VFMADD213PS 96(DX), Y0, Y1
+	VMOVUPS     Y1, 96(SI)
+	VMOVUPS     128(SI), Y1
+	VFMADD213PS 128(DX), Y0, Y1
+	VMOVUPS     Y1, 128(SI)
+	VMOVUPS     160(SI), Y1
+	VFMADD213PS 160(DX), Y0, Y1
+	VMOVUPS     Y1, 160(SI)
+	VMOVUPS     192(SI), Y1
+	VFMADD213PS 192(DX), Y0, Y1
+	VMOVUPS     Y1, 192(SI)
+	VMOVUPS     224(SI), Y1
+	VFMADD213PS 224(DX), Y0, Y1
+	VMOVUPS     Y1, 224(SI)
+	ADDQ        BX, DX
+	ADDQ        $+256, SI
+	ADDQ        $0x04, DI
+	CMPQ        DI, $0x18
+	JLT         l3
+	VMOVUPS     f3fb8aa3b<>+0(SB), Y1
+	JMP         l1
+
+l2:
+l1:
+	VMOVUPS fff800000<>+0(SB), Y0
+	MOVQ    AX, DX
+	XORQ    BX, BX
+
+l4:
+	VMOVUPS      Y0, Y2
+	VMOVUPS      (DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      32(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      64(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      96(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      128(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      160(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      192(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      224(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMAXPS       X3, X2, X2
+	VPERMILPS    $0x4e, X2, X3
+	VMAXPS       X3, X2, X2
+	VPERMILPS    $0xb1, X2, X3
+	VMAXPS       X3, X2, X2
+	VMOVSS       X2, 64(CX)(BX*1)
+	ADDQ         $+256, DX
+	ADDQ         $0x04, BX
+	CMPQ         BX, $0x18
+	JLT          l4
+	VMOVUPS      fff7fffff<>+0(SB), Y0
+	VMULPS       64(CX), Y1, Y2
+	VMOVUPS      (CX), Y3
+	VMAXPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (CX)
+	VMAXPS       Y0, Y2, Y0
+	VMOVUPS      Y0, 128(CX)
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      fc3480000<>+0(SB), Y0
+	VMAXPS       Y3, Y0, Y3
+	VROUNDPS     $0x01, Y3, Y0
+	VSUBPS       Y0, Y3, Y2
+	VMOVUPS      f3af4ba7f<>+0(SB), Y3
+	VFMADD213PS  f3c13bc2a<>+0(SB), Y2, Y3
+	VFMADD213PS  f3d648e73<>+0(SB), Y2, Y3
+	VFMADD213PS  f3e75edab<>+0(SB), Y2, Y3
+	VFMADD213PS  f3f31725d<>+0(SB), Y2, Y3
+	VFMADD213PS  f3f800000<>+0(SB), Y2, Y3
+	VMOVUPS      Y3, Y3
+	VCVTPS2DQ    Y0, Y0
+	VPSRAD       $0x01, Y0, Y2
+	VPSUBD       Y2, Y0, Y0
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       f3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VPSLLD       $0x17, Y0, Y0
+	VPADDD       f3f800000<>+0(SB), Y0, Y0
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      Y3, 64(CX)
+	LEAQ         192(CX), DX
+	MOVQ         AX, BX
+	XORQ         SI, SI
+
+l5:
+	VBROADCASTSS 128(CX)(SI*1), Y0
+	VXORPS       Y2, Y2, Y2
+	VMOVUPS      (AX), Y3
+	VFMSUB213PS  Y0, Y1, Y3
+	VMOVUPS      fc3480000<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VROUNDPS     $0x01, Y3, Y4
+	VSUBPS       Y4, Y3, Y3
+	VMOVUPS      f3af4ba7f<>+0(SB), Y5
+	VFMADD213PS  f3c13bc2a<>+0(SB), Y3, Y5
+	VFMADD213PS  f3d648e73<>+0(SB), Y3, Y5
+	VFMADD213PS  f3e75edab<>+0(SB), Y3, Y5
+	VFMADD213PS  f3f31725d<>+0(SB), Y3, Y5
+	VFMADD213PS  f3f800000<>+0(SB), Y3, Y5
+	VMOVUPS      Y5, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       f3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       f3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      32(AX), Y4
+	VFMSUB213PS  Y0, Y1, Y4
+	VMOVUPS      fc3480000<>+0(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VROUNDPS     $0x01, Y4, Y5
+	VSUBPS       Y5, Y4, Y4
+	VMOVUPS      f3af4ba7f<>+0(SB), Y6
+	VFMADD213PS  f3c13bc2a<>+0(SB), Y4, Y6
+	VFMADD213PS  f3d648e73<>+0(SB), Y4, Y6
+	VFMADD213PS  f3e75edab<>+0(SB), Y4, Y6
+	VFMADD213PS  f3f31725d<>+0(SB), Y4, Y6
+	VFMADD213PS  f3f800000<>+0(SB), Y4, Y6
+	VMOVUPS      Y6, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSUBD       Y6, Y5, Y5
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       f3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       f3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      Y3, (BX)
+	VMOVUPS      Y4, 32(BX)
+	VMOVUPS      64(AX), Y3
+	VFMSUB213PS  Y0, Y1, Y3
+	VMOVUPS      fc3480000<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VROUNDPS     $0x01, Y3, Y4
+	VSUBPS       Y4, Y3, Y3
+	VMOVUPS      f3af4ba7f<>+0(SB), Y5
+	VFMADD213PS  f3c13bc2a<>+0(SB), Y3, Y5
+	VFMADD213PS  f3d648e73<>+0(SB), Y3, Y5
+	VFMADD213PS  f3e75edab<>+0(SB), Y3, Y5
+	VFMADD213PS  f3f31725d<>+0(SB), Y3, Y5
+	VFMADD213PS  f3f800000<>+0(SB), Y3, Y5
+	VMOVUPS      Y5, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       f3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       f3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      96(AX), Y4
+	VFMSUB213PS  Y0, Y1, Y4
+	VMOVUPS      fc3480000<>+0(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VROUNDPS     $0x01, Y4, Y5
+	VSUBPS       Y5, Y4, Y4
+	VMOVUPS      f3af4ba7f<>+0(SB), Y6
+	VFMADD213PS  f3c13bc2a<>+0(SB), Y4, Y6
+	VFMADD213PS  f3d648e73<>+0(SB), Y4, Y6
+	VFMADD213PS  f3e75edab<>+0(SB), Y4, Y6
+	VFMADD213PS  f3f31725d<>+0(SB), Y4, Y6
+	VFMADD213PS  f3f800000<>+0(SB), Y4, Y6
+	VMOVUPS      Y6, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSUBD       Y6, Y5, Y5
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       f3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       f3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      Y3, 64(BX)
+	VMOVUPS      Y4, 96(BX)
+	VMOVUPS      128(AX), Y3
+	VFMSUB213PS  Y0, Y1, Y3
+	VMOVUPS      fc3480000<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VROUNDPS     $0x01, Y3, Y4
+	VSUBPS       Y4, Y3, Y3
+	VMOVUPS      f3af4ba7f<>+0(SB), Y5
+	VFMADD213PS  f3c13bc2a<>+0(SB), Y3, Y5
+	VFMADD213PS  f3d648e73<>+0(SB), Y3, Y5
+	VFMADD213PS  f3e75edab<>+0(SB), Y3, Y5
+	VFMADD213PS  f3f31725d<>+0(SB), Y3, Y5
+	VFMADD213PS  f3f800000<>+0(SB), Y3, Y5
+	VMOVUPS      Y5, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       f3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       f3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      160(AX), Y4
+	VFMSUB213PS  Y0, Y1, Y4
+	VMOVUPS      fc3480000<>+0(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VROUNDPS     $0x01, Y4, Y5
+	VSUBPS       Y5, Y4, Y4
+	VMOVUPS      f3af4ba7f<>+0(SB), Y6
+	VFMADD213PS  f3c13bc2a<>+0(SB), Y4, Y6
+	VFMADD213PS  f3d648e73<>+0(SB), Y4, Y6
+	VFMADD213PS  f3e75edab<>+0(SB), Y4, Y6
+	VFMADD213PS  f3f31725d<>+0(SB), Y4, Y6
+	VFMADD213PS  f3f800000<>+0(SB), Y4, Y6
+	VMOVUPS      Y6, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSUBD       Y6, Y5, Y5
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       f3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       f3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      Y3, 128(BX)
+	VMOVUPS      Y4, 160(BX)
+	VMOVUPS      192(AX), Y3
+	VFMSUB213PS  Y0, Y1, Y3
+	VMOVUPS      fc3480000<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VROUNDPS     $0x01, Y3, Y4
+	VSUBPS       Y4, Y3, Y3
+	VMOVUPS      f3af4ba7f<>+0(SB), Y5
+	VFMADD213PS  f3c13bc2a<>+0(SB), Y3, Y5
+	VFMADD213PS  f3d648e73<>+0(SB), Y3, Y5
+	VFMADD213PS  f3e75edab<>+0(SB), Y3, Y5
+	VFMADD213PS  f3f31725d<>+0(SB), Y3, Y5
+	VFMADD213PS  f3f800000<>+0(SB), Y3, Y5
+	VMOVUPS      Y5, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       f3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       f3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      224(AX), Y4
+	VFMSUB213PS  Y0, Y1, Y4
+	VMOVUPS      fc3480000<>+0(SB), Y0
+	VMAXPS       Y4, Y0, Y4
+	VROUNDPS     $0x01, Y4, Y0
+	VSUBPS       Y0, Y4, Y4
+	VMOVUPS      f3af4ba7f<>+0(SB), Y5
+	VFMADD213PS  f3c13bc2a<>+0(SB), Y4, Y5
+	VFMADD213PS  f3d648e73<>+0(SB), Y4, Y5
+	VFMADD213PS  f3e75edab<>+0(SB), Y4, Y5
+	VFMADD213PS  f3f31725d<>+0(SB), Y4, Y5
+	VFMADD213PS  f3f800000<>+0(SB), Y4, Y5
+	VMOVUPS      Y5, Y4
+	VCVTPS2DQ    Y0, Y0
+	VPSRAD       $0x01, Y0, Y5
+	VPSUBD       Y5, Y0, Y0
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       f3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VPSLLD       $0x17, Y0, Y0
+	VPADDD       f3f800000<>+0(SB), Y0, Y0
+	VMULPS       Y0, Y4, Y4
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      Y3, 192(BX)
+	VMOVUPS      Y4, 224(BX)
+	VBROADCASTSS 64(CX)(SI*1), Y0
+	VFMADD231PS  (DX), Y0, Y2
+	VMOVUPS      Y2, (DX)
+	ADDQ         $0x20, DX
+	ADDQ         $+256, BX
+	ADDQ         $+256, AX
+	ADDQ         $0x04, SI
+	CMPQ         SI, $0x18
+	JLT          l5
+	VZEROUPPER
+	RET
+
+DATA fc3480000<>+0(SB)/4, $0xc3480000
+DATA fc3480000<>+4(SB)/4, $0xc3480000
+DATA fc3480000<>+8(SB)/4, $0xc3480000
+DATA fc3480000<>+12(SB)/4, $0xc3480000
+DATA fc3480000<>+16(SB)/4, $0xc3480000
+DATA fc3480000<>+20(SB)/4, $0xc3480000
+DATA fc3480000<>+24(SB)/4, $0xc3480000
+DATA fc3480000<>+28(SB)/4, $0xc3480000
+DATA fc3480000<>+32(SB)/4, $0xc3480000
+DATA fc3480000<>+36(SB)/4, $0xc3480000
+DATA fc3480000<>+40(SB)/4, $0xc3480000
+DATA fc3480000<>+44(SB)/4, $0xc3480000
+DATA fc3480000<>+48(SB)/4, $0xc3480000
+DATA fc3480000<>+52(SB)/4, $0xc3480000
+DATA fc3480000<>+56(SB)/4, $0xc3480000
+DATA fc3480000<>+60(SB)/4, $0xc3480000
+GLOBL fc3480000<>(SB), RODATA|NOPTR, $64
 
 // func weigh8AVX2(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
 // Requires: AVX, FMA3
@@ -936,13 +1623,21 @@ loop:
 	VZEROUPPER
 	RET
 
-// func divideAVX2(dst *float32, y *float32, n int, by float32)
-// Requires: AVX
-TEXT ·divideAVX2(SB), NOSPLIT, $0-28
+// func divideAVX2(dst *float32, y *float32, n int, sums *float32)
+// Requires: AVX, AVX2
+TEXT ·divideAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         y+8(FP), CX
 	MOVQ         n+16(FP), DX
-	VBROADCASTSS by+24(FP), Y0
+	MOVQ         sums+24(FP), BX
+	VMOVUPS      (BX), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VADDPS       X1, X0, X0
+	VBROADCASTSS X0, Y0
 	XORQ         BX, BX
 	SUBQ         $0x08, DX
 	JL           l7

@@ -7,7 +7,7 @@ package cpu
 // softenAVX512 computes one tile of a running softmax; see kernels.soften.
 //
 //go:noescape
-func softenAVX512(p *float32, vecs int, scale float32, add *float32, step int, s *float32)
+func softenAVX512(p *float32, scale float32, add *float32, step int, s *float32)
 
 // weigh16AVX512 computes o = o·shrink + p·v for mr rows; see kernels.weigh.
 //
@@ -19,15 +19,30 @@ func weigh16AVX512(o *float32, ld int, p *float32, n int, v *float32, step int, 
 //go:noescape
 func weigh32AVX512(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
 
-// divideAVX512 computes dst = y/by.
+// divideAVX512 divides y by the sum of a vector.
 //
 //go:noescape
-func divideAVX512(dst *float32, y *float32, n int, by float32)
+func divideAVX512(dst *float32, y *float32, n int, sums *float32)
+
+// softenBF16 computes one tile of a running softmax; see kernels.soften.
+//
+//go:noescape
+func softenBF16(p *float32, scale float32, add *float32, step int, s *float32)
+
+// weigh16BF16 computes o = o·shrink + p·v for mr rows; see kernels.weigh.
+//
+//go:noescape
+func weigh16BF16(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
+
+// weigh32BF16 computes o = o·shrink + p·v for mr rows; see kernels.weigh.
+//
+//go:noescape
+func weigh32BF16(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
 
 // softenAVX2 computes one tile of a running softmax; see kernels.soften.
 //
 //go:noescape
-func softenAVX2(p *float32, vecs int, scale float32, add *float32, step int, s *float32)
+func softenAVX2(p *float32, scale float32, add *float32, step int, s *float32)
 
 // weigh8AVX2 computes o = o·shrink + p·v for mr rows; see kernels.weigh.
 //
@@ -39,7 +54,7 @@ func weigh8AVX2(o *float32, ld int, p *float32, n int, v *float32, step int, shr
 //go:noescape
 func weigh16AVX2(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
 
-// divideAVX2 computes dst = y/by.
+// divideAVX2 divides y by the sum of a vector.
 //
 //go:noescape
-func divideAVX2(dst *float32, y *float32, n int, by float32)
+func divideAVX2(dst *float32, y *float32, n int, sums *float32)

@@ -37,13 +37,20 @@ func eachThreads(b *testing.B, flops float64, start func(b *testing.B, d compute
 	}
 }
 
+// eachDType runs a benchmark for both types of products.
+func eachDType(b *testing.B, name string, run func(b *testing.B, dt compute.DType)) {
+	for dt, of := range []string{"fp32", "bf16"} {
+		b.Run(name+"/"+of, func(b *testing.B) { run(b, compute.DType(dt)) })
+	}
+}
+
 func BenchmarkLinear(b *testing.B) {
 	for _, s := range [][3]int{{216, 256, 896}, {1024, 1536, 1536}, {1, 256, 1536}} {
 		n, in, out := s[0], s[1], s[2]
-		b.Run(fmt.Sprintf("%dx%dx%d", n, in, out), func(b *testing.B) {
+		eachDType(b, fmt.Sprintf("%dx%dx%d", n, in, out), func(b *testing.B, dt compute.DType) {
 			flops := 2 * float64(n) * float64(in) * float64(out)
 			eachThreads(b, flops, func(b *testing.B, d compute.Device) func() {
-				w, err := d.PackLinear(make([]float32, in*out), make([]float32, out), out, in)
+				w, err := d.PackLinear(make([]float32, in*out), make([]float32, out), out, in, dt)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -56,13 +63,13 @@ func BenchmarkLinear(b *testing.B) {
 
 func BenchmarkAttention(b *testing.B) {
 	for _, s := range []int{216, 4320} {
-		b.Run(fmt.Sprintf("S=%d", s), func(b *testing.B) {
+		eachDType(b, fmt.Sprintf("S=%d", s), func(b *testing.B, dt compute.DType) {
 			flops := 4 * float64(s) * float64(s) * 256
 			eachThreads(b, flops, func(b *testing.B, d compute.Device) func() {
 				q, k := filled(b, d, s, 256), filled(b, d, s, 256)
 				v, y := filled(b, d, s, 256), filled(b, d, s, 256)
 				return func() {
-					d.Attention(y, q, k, v, compute.AttentionArgs{Heads: 8, Scale: 0.17})
+					d.Attention(y, q, k, v, compute.AttentionArgs{Heads: 8, Scale: 0.17, DType: dt})
 				}
 			})
 		})

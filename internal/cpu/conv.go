@@ -26,7 +26,7 @@ func (d *Device) PackConv(w, bias []float32, s compute.ConvShape) (compute.Conv,
 		}
 	}
 	taps := s.KT * s.KH * s.KW
-	if err := d.checkWeight(w, bias, s.Out, s.In*taps); err != nil {
+	if err := d.checkWeight(w, bias, s.Out, s.In*taps, compute.FP32); err != nil {
 		return nil, fmt.Errorf("cannot pack a convolution: %w", err)
 	}
 	k := s.In * taps
@@ -36,7 +36,7 @@ func (d *Device) PackConv(w, bias []float32, s compute.ConvShape) (compute.Conv,
 		byTap[i] = w[out*k+in*taps+tap]
 	}
 	return &conv{
-		panels: packPanels(d.kern, byTap, s.Out, k),
+		panels: packPanels(d.kern, byTap, s.Out, k, nil),
 		bias:   append([]float32(nil), bias...),
 		shape:  s,
 	}, nil

@@ -12,9 +12,12 @@
 //
 // # Sets of kernels
 //
-// What depends on the instruction set is a table of functions: type kernels. There are avx512, avx2
-// (both written by the generator in gen) and generic. The best one that the machine runs is used;
-// the environment variable LONGTAKE_CPU forces one.
+// What depends on the instruction set is a table of functions: type kernels. There are avx512bf16,
+// avx512, avx2 (written by the generator in gen) and generic. The best one that the machine runs is
+// used; the environment variable LONGTAKE_CPU forces one.
+//
+// Products in bfloat16 take both inputs rounded and add in float32. avx512bf16 multiplies pairs of
+// them at twice the speed of float32; the other sets multiply the rounded numbers as float32.
 //
 // # Bits
 //

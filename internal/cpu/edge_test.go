@@ -55,7 +55,7 @@ func TestMemoryLimit(t *testing.T) {
 	if _, err := d.Alloc(50); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %q", err, want)
 	}
-	if _, err := d.PackLinear(make([]float32, 100), nil, 10, 10); err == nil {
+	if _, err := d.PackLinear(make([]float32, 100), nil, 10, 10, compute.FP32); err == nil {
 		t.Error("a weight beyond the limit was packed")
 	}
 	if _, err := d.Vector(make([]float32, 50)); err == nil {
@@ -85,7 +85,7 @@ func TestPackRefuses(t *testing.T) {
 		{"wrong bias", w, w, 3, 4},
 		{"no rows", nil, nil, 0, 4},
 	} {
-		if _, err := d.PackLinear(c.w, c.bias, c.out, c.in); err == nil {
+		if _, err := d.PackLinear(c.w, c.bias, c.out, c.in, compute.FP32); err == nil {
 			t.Errorf("%s: packed as a linear weight", c.name)
 		}
 		s := compute.ConvShape{Out: c.out, In: c.in, KT: 1, KH: 1, KW: 1}
@@ -112,7 +112,7 @@ func dense(t *testing.T, d compute.Device, rows, cols int) compute.Mat {
 func TestMismatchesPanic(t *testing.T) {
 	d := open(t, 2)
 	a, b, c := dense(t, d, 4, 6), dense(t, d, 4, 5), dense(t, d, 4, 6)
-	w, err := d.PackLinear(make([]float32, 36), nil, 6, 6)
+	w, err := d.PackLinear(make([]float32, 36), nil, 6, 6, compute.FP32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestCloseTwiceAndUseAfter(t *testing.T) {
 
 func TestEmptyMatricesAreFine(t *testing.T) {
 	d := open(t, 2)
-	w, err := d.PackLinear(make([]float32, 36), nil, 6, 6)
+	w, err := d.PackLinear(make([]float32, 36), nil, 6, 6, compute.FP32)
 	if err != nil {
 		t.Fatal(err)
 	}

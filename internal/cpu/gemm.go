@@ -1,7 +1,8 @@
 package cpu
 
-// tileCols is the columns of a task at most; it changes speed, never bits.
-const tileCols = 256
+// tileLen is about how many elements a turn takes of the packed matrix at most, so that they stay in
+// the second cache; it changes speed, never bits.
+const tileLen = 128 << 10
 
 // panels is a matrix [k, n] packed for the micro-kernel: panels of kernels.nr columns, the last one
 // of half as many where that is enough; a panel holds its columns step by step of k.
@@ -10,22 +11,31 @@ type panels struct {
 	data         []float32
 }
 
-// packPanels packs w [n, k] (row-major: the columns of the product).
-func packPanels(kern *kernels, w []float32, n, k int) panels {
-	p := panels{n: n, k: k, padded: kern.padded(n)}
-	p.data = aligned(p.padded * k)
-	var rows []*float32
-	zero := make([]float32, k)
+// packPanels packs w [n, k] (row-major: the columns of the product), rounded where low is set; then
+// k counts units.
+func packPanels(kern *kernels, w []float32, n, k int, low *lower) panels {
+	units, round := k, func(_, row []float32) []float32 { return row }
+	if low != nil {
+		units = low.units(k)
+		round = func(buf, row []float32) []float32 {
+			low.narrow(buf, row)
+			return buf
+		}
+	}
+	p := panels{n: n, k: units, padded: kern.padded(n)}
+	p.data = aligned(p.padded * units)
+	rows, zero := make([]*float32, kern.nr), make([]float32, units)
+	bufs := make([]float32, kern.nr*units)
 	for j := 0; j < n; j += kern.nr {
-		rows = rows[:0]
-		for i := range min(kern.nr, p.padded-j) {
+		width := min(kern.nr, p.padded-j)
+		for i := range width {
 			row := zero
 			if j+i < n {
-				row = w[(j+i)*k:]
+				row = round(bufs[i*units:(i+1)*units], w[(j+i)*k:(j+i+1)*k])
 			}
-			rows = append(rows, &row[0])
+			rows[i] = &row[0]
 		}
-		kern.transpose(p.data[j*k:], len(rows), rows, k)
+		kern.transpose(p.data[j*units:], width, rows[:width], units)
 	}
 	return p
 }
@@ -69,7 +79,7 @@ func (d *Device) multiply(p *product) {
 	}
 	k := d.kern
 	p.mr, p.nr, p.depth = k.mr, k.nr, k.depth
-	p.rows, p.cols = split(p.m, k.rowsMost, k.mr), split(p.w.n, tileCols, k.nr)
+	p.rows, p.cols = split(p.m, k.rowsMost, k.mr), split(p.w.n, tileLen/min(p.w.k, k.depth), k.nr)
 	for share := 4 * d.pool.size(); d.pool.size() > 1 && p.tasks() < share; {
 		switch {
 		case p.cols > 2*k.nr:
@@ -100,7 +110,8 @@ func (p *product) do(w *worker, task int) {
 		for j := 0; j < cols; j += p.nr {
 			b, width := p.w.panel(col+j, p.nr, k0, n*runs)
 			for r := 0; r < rows; r += p.mr {
-				p.gemm(c[r*cols+j:], cols, min(p.mr, rows-r), width, at[r*runs:(r+p.mr)*runs], n, b, k0 > 0)
+				p.gemm(c[r*cols+j:], cols, min(p.mr, rows-r), width, at[r*runs:(r+p.mr)*runs],
+					runs, n, b, k0 > 0)
 			}
 		}
 		k0 += n * runs
@@ -131,14 +142,17 @@ func (p *product) pointers(w *worker, row, rows, k0, n, runs int) []*float32 {
 // matrix is a source of the rows of x.
 type matrix struct {
 	x      view
-	copied bool // rows lie apart by a multiple of what makes them share a cache set
+	copied bool   // rows lie apart by a multiple of what makes them share a cache set
+	low    *lower // rows are rounded; k counts units
 }
 
 // alias is the distance of rows, in elements, at which twelve of them no longer fit the first cache
 // side by side: a multiple of 2 KiB.
 const alias = 512
 
-func newMatrix(x view) *matrix { return &matrix{x: x, copied: x.stride%alias == 0 && x.rows > 4} }
+func newMatrix(x view, low *lower) *matrix {
+	return &matrix{x: x, low: low, copied: low != nil || x.stride%alias == 0 && x.rows > 4}
+}
 
 func (m *matrix) load(w *worker, row, rows, k0, n int) {
 	if !m.copied {
@@ -147,7 +161,11 @@ func (m *matrix) load(w *worker, row, rows, k0, n int) {
 	w.ld = n + 16
 	a := floats(&w.a, rows*w.ld)
 	for r := range rows {
-		copy(a[r*w.ld:], m.x.row(row + r)[k0:k0+n])
+		if x := m.x.row(row + r); m.low != nil {
+			m.low.narrow(a[r*w.ld:], x[k0*m.low.per:min((k0+n)*m.low.per, len(x))])
+		} else {
+			copy(a[r*w.ld:], x[k0:k0+n])
+		}
 	}
 	w.row, w.last, w.k0 = row, rows-1, k0
 }

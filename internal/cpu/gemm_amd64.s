@@ -4637,6 +4637,5821 @@ loop:
 	VZEROUPPER
 	RET
 
+// func gemm1x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm1x16BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+
+ready:
+	MOVQ b+40(FP), CX
+
+run:
+	MOVQ (SP), DX
+	MOVQ (DX), AX
+	ADDQ $0x60, DX
+	MOVQ DX, (SP)
+	XORQ DX, DX
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (CX), Z1
+	VBROADCASTSS (AX)(DX*4), Z2
+	LONG         $0x4876f262
+	WORD         $0xc252
+	VMOVUPS      64(CX), Z1
+	VBROADCASTSS 4(AX)(DX*4), Z2
+	LONG         $0x4876f262
+	WORD         $0xc252
+	VMOVUPS      128(CX), Z1
+	VBROADCASTSS 8(AX)(DX*4), Z2
+	LONG         $0x4876f262
+	WORD         $0xc252
+	VMOVUPS      192(CX), Z1
+	VBROADCASTSS 12(AX)(DX*4), Z2
+	LONG         $0x4876f262
+	WORD         $0xc252
+	ADDQ         $+256, CX
+	ADDQ         $0x04, DX
+	CMPQ         DX, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ DX, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (CX), Z1
+	VBROADCASTSS (AX)(DX*4), Z2
+	LONG         $0x4876f262
+	WORD         $0xc252
+	ADDQ         $+64, CX
+	ADDQ         $0x01, DX
+	CMPQ         DX, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm2x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm2x16BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+ready:
+	MOVQ b+40(FP), DX
+
+run:
+	MOVQ (SP), BX
+	MOVQ (BX), AX
+	MOVQ 8(BX), CX
+	ADDQ $0x60, BX
+	MOVQ BX, (SP)
+	XORQ BX, BX
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (DX), Z2
+	VBROADCASTSS (AX)(BX*4), Z3
+	LONG         $0x486ef262
+	WORD         $0xc352
+	VBROADCASTSS (CX)(BX*4), Z3
+	LONG         $0x486ef262
+	WORD         $0xcb52
+	VMOVUPS      64(DX), Z2
+	VBROADCASTSS 4(AX)(BX*4), Z3
+	LONG         $0x486ef262
+	WORD         $0xc352
+	VBROADCASTSS 4(CX)(BX*4), Z3
+	LONG         $0x486ef262
+	WORD         $0xcb52
+	VMOVUPS      128(DX), Z2
+	VBROADCASTSS 8(AX)(BX*4), Z3
+	LONG         $0x486ef262
+	WORD         $0xc352
+	VBROADCASTSS 8(CX)(BX*4), Z3
+	LONG         $0x486ef262
+	WORD         $0xcb52
+	VMOVUPS      192(DX), Z2
+	VBROADCASTSS 12(AX)(BX*4), Z3
+	LONG         $0x486ef262
+	WORD         $0xc352
+	VBROADCASTSS 12(CX)(BX*4), Z3
+	LONG         $0x486ef262
+	WORD         $0xcb52
+	ADDQ         $+256, DX
+	ADDQ         $0x04, BX
+	CMPQ         BX, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ BX, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (DX), Z2
+	VBROADCASTSS (AX)(BX*4), Z3
+	LONG         $0x486ef262
+	WORD         $0xc352
+	VBROADCASTSS (CX)(BX*4), Z3
+	LONG         $0x486ef262
+	WORD         $0xcb52
+	ADDQ         $+64, DX
+	ADDQ         $0x01, BX
+	CMPQ         BX, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm3x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm3x16BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+
+ready:
+	MOVQ b+40(FP), BX
+
+run:
+	MOVQ (SP), SI
+	MOVQ (SI), AX
+	MOVQ 8(SI), CX
+	MOVQ 16(SI), DX
+	ADDQ $0x60, SI
+	MOVQ SI, (SP)
+	XORQ SI, SI
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (BX), Z3
+	VBROADCASTSS (AX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xc452
+	VBROADCASTSS (CX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	VBROADCASTSS (DX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xd452
+	VMOVUPS      64(BX), Z3
+	VBROADCASTSS 4(AX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xc452
+	VBROADCASTSS 4(CX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	VBROADCASTSS 4(DX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xd452
+	VMOVUPS      128(BX), Z3
+	VBROADCASTSS 8(AX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xc452
+	VBROADCASTSS 8(CX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	VBROADCASTSS 8(DX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xd452
+	VMOVUPS      192(BX), Z3
+	VBROADCASTSS 12(AX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xc452
+	VBROADCASTSS 12(CX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	VBROADCASTSS 12(DX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xd452
+	ADDQ         $+256, BX
+	ADDQ         $0x04, SI
+	CMPQ         SI, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ SI, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (BX), Z3
+	VBROADCASTSS (AX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xc452
+	VBROADCASTSS (CX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	VBROADCASTSS (DX)(SI*4), Z4
+	LONG         $0x4866f262
+	WORD         $0xd452
+	ADDQ         $+64, BX
+	ADDQ         $0x01, SI
+	CMPQ         SI, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm4x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm4x16BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+ready:
+	MOVQ b+40(FP), SI
+
+run:
+	MOVQ (SP), DI
+	MOVQ (DI), AX
+	MOVQ 8(DI), CX
+	MOVQ 16(DI), DX
+	MOVQ 24(DI), BX
+	ADDQ $0x60, DI
+	MOVQ DI, (SP)
+	XORQ DI, DI
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (SI), Z4
+	VBROADCASTSS (AX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xc552
+	VBROADCASTSS (CX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xcd52
+	VBROADCASTSS (DX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xd552
+	VBROADCASTSS (BX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xdd52
+	VMOVUPS      64(SI), Z4
+	VBROADCASTSS 4(AX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xc552
+	VBROADCASTSS 4(CX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xcd52
+	VBROADCASTSS 4(DX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xd552
+	VBROADCASTSS 4(BX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xdd52
+	VMOVUPS      128(SI), Z4
+	VBROADCASTSS 8(AX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xc552
+	VBROADCASTSS 8(CX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xcd52
+	VBROADCASTSS 8(DX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xd552
+	VBROADCASTSS 8(BX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xdd52
+	VMOVUPS      192(SI), Z4
+	VBROADCASTSS 12(AX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xc552
+	VBROADCASTSS 12(CX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xcd52
+	VBROADCASTSS 12(DX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xd552
+	VBROADCASTSS 12(BX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xdd52
+	ADDQ         $+256, SI
+	ADDQ         $0x04, DI
+	CMPQ         DI, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ DI, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (SI), Z4
+	VBROADCASTSS (AX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xc552
+	VBROADCASTSS (CX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xcd52
+	VBROADCASTSS (DX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xd552
+	VBROADCASTSS (BX)(DI*4), Z5
+	LONG         $0x485ef262
+	WORD         $0xdd52
+	ADDQ         $+64, SI
+	ADDQ         $0x01, DI
+	CMPQ         DI, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm5x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm5x16BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+
+ready:
+	MOVQ b+40(FP), DI
+
+run:
+	MOVQ (SP), R8
+	MOVQ (R8), AX
+	MOVQ 8(R8), CX
+	MOVQ 16(R8), DX
+	MOVQ 24(R8), BX
+	MOVQ 32(R8), SI
+	ADDQ $0x60, R8
+	MOVQ R8, (SP)
+	XORQ R8, R8
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (DI), Z5
+	VBROADCASTSS (AX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xc652
+	VBROADCASTSS (CX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS (DX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xd652
+	VBROADCASTSS (BX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xde52
+	VBROADCASTSS (SI)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xe652
+	VMOVUPS      64(DI), Z5
+	VBROADCASTSS 4(AX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xc652
+	VBROADCASTSS 4(CX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS 4(DX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xd652
+	VBROADCASTSS 4(BX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xde52
+	VBROADCASTSS 4(SI)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xe652
+	VMOVUPS      128(DI), Z5
+	VBROADCASTSS 8(AX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xc652
+	VBROADCASTSS 8(CX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS 8(DX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xd652
+	VBROADCASTSS 8(BX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xde52
+	VBROADCASTSS 8(SI)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xe652
+	VMOVUPS      192(DI), Z5
+	VBROADCASTSS 12(AX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xc652
+	VBROADCASTSS 12(CX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS 12(DX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xd652
+	VBROADCASTSS 12(BX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xde52
+	VBROADCASTSS 12(SI)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xe652
+	ADDQ         $+256, DI
+	ADDQ         $0x04, R8
+	CMPQ         R8, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R8, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (DI), Z5
+	VBROADCASTSS (AX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xc652
+	VBROADCASTSS (CX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS (DX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xd652
+	VBROADCASTSS (BX)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xde52
+	VBROADCASTSS (SI)(R8*4), Z6
+	LONG         $0x4856f262
+	WORD         $0xe652
+	ADDQ         $+64, DI
+	ADDQ         $0x01, R8
+	CMPQ         R8, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm6x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm6x16BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+ready:
+	MOVQ b+40(FP), R8
+
+run:
+	MOVQ (SP), R9
+	MOVQ (R9), AX
+	MOVQ 8(R9), CX
+	MOVQ 16(R9), DX
+	MOVQ 24(R9), BX
+	MOVQ 32(R9), SI
+	MOVQ 40(R9), DI
+	ADDQ $0x60, R9
+	MOVQ R9, (SP)
+	XORQ R9, R9
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R8), Z6
+	VBROADCASTSS (AX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xc752
+	VBROADCASTSS (CX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xcf52
+	VBROADCASTSS (DX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xd752
+	VBROADCASTSS (BX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xdf52
+	VBROADCASTSS (SI)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xe752
+	VBROADCASTSS (DI)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xef52
+	VMOVUPS      64(R8), Z6
+	VBROADCASTSS 4(AX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xc752
+	VBROADCASTSS 4(CX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xcf52
+	VBROADCASTSS 4(DX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xd752
+	VBROADCASTSS 4(BX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xdf52
+	VBROADCASTSS 4(SI)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xe752
+	VBROADCASTSS 4(DI)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xef52
+	VMOVUPS      128(R8), Z6
+	VBROADCASTSS 8(AX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xc752
+	VBROADCASTSS 8(CX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xcf52
+	VBROADCASTSS 8(DX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xd752
+	VBROADCASTSS 8(BX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xdf52
+	VBROADCASTSS 8(SI)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xe752
+	VBROADCASTSS 8(DI)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xef52
+	VMOVUPS      192(R8), Z6
+	VBROADCASTSS 12(AX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xc752
+	VBROADCASTSS 12(CX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xcf52
+	VBROADCASTSS 12(DX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xd752
+	VBROADCASTSS 12(BX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xdf52
+	VBROADCASTSS 12(SI)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xe752
+	VBROADCASTSS 12(DI)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xef52
+	ADDQ         $+256, R8
+	ADDQ         $0x04, R9
+	CMPQ         R9, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R9, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R8), Z6
+	VBROADCASTSS (AX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xc752
+	VBROADCASTSS (CX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xcf52
+	VBROADCASTSS (DX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xd752
+	VBROADCASTSS (BX)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xdf52
+	VBROADCASTSS (SI)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xe752
+	VBROADCASTSS (DI)(R9*4), Z7
+	LONG         $0x484ef262
+	WORD         $0xef52
+	ADDQ         $+64, R8
+	ADDQ         $0x01, R9
+	CMPQ         R9, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm7x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm7x16BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+
+ready:
+	MOVQ b+40(FP), R9
+
+run:
+	MOVQ (SP), R10
+	MOVQ (R10), AX
+	MOVQ 8(R10), CX
+	MOVQ 16(R10), DX
+	MOVQ 24(R10), BX
+	MOVQ 32(R10), SI
+	MOVQ 40(R10), DI
+	MOVQ 48(R10), R8
+	ADDQ $0x60, R10
+	MOVQ R10, (SP)
+	XORQ R10, R10
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R9), Z7
+	VBROADCASTSS (AX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xc052
+	VBROADCASTSS (CX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS (DX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xd052
+	VBROADCASTSS (BX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xd852
+	VBROADCASTSS (SI)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xe052
+	VBROADCASTSS (DI)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xe852
+	VBROADCASTSS (R8)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xf052
+	VMOVUPS      64(R9), Z7
+	VBROADCASTSS 4(AX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xc052
+	VBROADCASTSS 4(CX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS 4(DX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xd052
+	VBROADCASTSS 4(BX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xd852
+	VBROADCASTSS 4(SI)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xe052
+	VBROADCASTSS 4(DI)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xe852
+	VBROADCASTSS 4(R8)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xf052
+	VMOVUPS      128(R9), Z7
+	VBROADCASTSS 8(AX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xc052
+	VBROADCASTSS 8(CX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS 8(DX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xd052
+	VBROADCASTSS 8(BX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xd852
+	VBROADCASTSS 8(SI)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xe052
+	VBROADCASTSS 8(DI)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xe852
+	VBROADCASTSS 8(R8)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xf052
+	VMOVUPS      192(R9), Z7
+	VBROADCASTSS 12(AX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xc052
+	VBROADCASTSS 12(CX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS 12(DX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xd052
+	VBROADCASTSS 12(BX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xd852
+	VBROADCASTSS 12(SI)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xe052
+	VBROADCASTSS 12(DI)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xe852
+	VBROADCASTSS 12(R8)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xf052
+	ADDQ         $+256, R9
+	ADDQ         $0x04, R10
+	CMPQ         R10, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R10, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R9), Z7
+	VBROADCASTSS (AX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xc052
+	VBROADCASTSS (CX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS (DX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xd052
+	VBROADCASTSS (BX)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xd852
+	VBROADCASTSS (SI)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xe052
+	VBROADCASTSS (DI)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xe852
+	VBROADCASTSS (R8)(R10*4), Z8
+	LONG         $0x4846d262
+	WORD         $0xf052
+	ADDQ         $+64, R9
+	ADDQ         $0x01, R10
+	CMPQ         R10, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm8x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm8x16BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z7
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+ready:
+	MOVQ b+40(FP), R10
+
+run:
+	MOVQ (SP), R11
+	MOVQ (R11), AX
+	MOVQ 8(R11), CX
+	MOVQ 16(R11), DX
+	MOVQ 24(R11), BX
+	MOVQ 32(R11), SI
+	MOVQ 40(R11), DI
+	MOVQ 48(R11), R8
+	MOVQ 56(R11), R9
+	ADDQ $0x60, R11
+	MOVQ R11, (SP)
+	XORQ R11, R11
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R10), Z8
+	VBROADCASTSS (AX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xc152
+	VBROADCASTSS (CX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xc952
+	VBROADCASTSS (DX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xd152
+	VBROADCASTSS (BX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xd952
+	VBROADCASTSS (SI)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xe152
+	VBROADCASTSS (DI)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xe952
+	VBROADCASTSS (R8)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xf152
+	VBROADCASTSS (R9)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xf952
+	VMOVUPS      64(R10), Z8
+	VBROADCASTSS 4(AX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xc152
+	VBROADCASTSS 4(CX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xc952
+	VBROADCASTSS 4(DX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xd152
+	VBROADCASTSS 4(BX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xd952
+	VBROADCASTSS 4(SI)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xe152
+	VBROADCASTSS 4(DI)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xe952
+	VBROADCASTSS 4(R8)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xf152
+	VBROADCASTSS 4(R9)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xf952
+	VMOVUPS      128(R10), Z8
+	VBROADCASTSS 8(AX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xc152
+	VBROADCASTSS 8(CX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xc952
+	VBROADCASTSS 8(DX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xd152
+	VBROADCASTSS 8(BX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xd952
+	VBROADCASTSS 8(SI)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xe152
+	VBROADCASTSS 8(DI)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xe952
+	VBROADCASTSS 8(R8)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xf152
+	VBROADCASTSS 8(R9)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xf952
+	VMOVUPS      192(R10), Z8
+	VBROADCASTSS 12(AX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xc152
+	VBROADCASTSS 12(CX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xc952
+	VBROADCASTSS 12(DX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xd152
+	VBROADCASTSS 12(BX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xd952
+	VBROADCASTSS 12(SI)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xe152
+	VBROADCASTSS 12(DI)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xe952
+	VBROADCASTSS 12(R8)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xf152
+	VBROADCASTSS 12(R9)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xf952
+	ADDQ         $+256, R10
+	ADDQ         $0x04, R11
+	CMPQ         R11, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R11, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R10), Z8
+	VBROADCASTSS (AX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xc152
+	VBROADCASTSS (CX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xc952
+	VBROADCASTSS (DX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xd152
+	VBROADCASTSS (BX)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xd952
+	VBROADCASTSS (SI)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xe152
+	VBROADCASTSS (DI)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xe952
+	VBROADCASTSS (R8)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xf152
+	VBROADCASTSS (R9)(R11*4), Z9
+	LONG         $0x483ed262
+	WORD         $0xf952
+	ADDQ         $+64, R10
+	ADDQ         $0x01, R11
+	CMPQ         R11, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm9x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm9x16BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+
+ready:
+	MOVQ b+40(FP), R11
+
+run:
+	MOVQ (SP), R12
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), DX
+	MOVQ 24(R12), BX
+	MOVQ 32(R12), SI
+	MOVQ 40(R12), DI
+	MOVQ 48(R12), R8
+	MOVQ 56(R12), R9
+	MOVQ 64(R12), R10
+	ADDQ $0x60, R12
+	MOVQ R12, (SP)
+	XORQ R12, R12
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R11), Z9
+	VBROADCASTSS (AX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xc252
+	VBROADCASTSS (CX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS (DX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xd252
+	VBROADCASTSS (BX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xda52
+	VBROADCASTSS (SI)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xe252
+	VBROADCASTSS (DI)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xea52
+	VBROADCASTSS (R8)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xf252
+	VBROADCASTSS (R9)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xfa52
+	VBROADCASTSS (R10)(R12*4), Z10
+	LONG         $0x48365262
+	WORD         $0xc252
+	VMOVUPS      64(R11), Z9
+	VBROADCASTSS 4(AX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xc252
+	VBROADCASTSS 4(CX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS 4(DX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xd252
+	VBROADCASTSS 4(BX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xda52
+	VBROADCASTSS 4(SI)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xe252
+	VBROADCASTSS 4(DI)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xea52
+	VBROADCASTSS 4(R8)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xf252
+	VBROADCASTSS 4(R9)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xfa52
+	VBROADCASTSS 4(R10)(R12*4), Z10
+	LONG         $0x48365262
+	WORD         $0xc252
+	VMOVUPS      128(R11), Z9
+	VBROADCASTSS 8(AX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xc252
+	VBROADCASTSS 8(CX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS 8(DX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xd252
+	VBROADCASTSS 8(BX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xda52
+	VBROADCASTSS 8(SI)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xe252
+	VBROADCASTSS 8(DI)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xea52
+	VBROADCASTSS 8(R8)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xf252
+	VBROADCASTSS 8(R9)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xfa52
+	VBROADCASTSS 8(R10)(R12*4), Z10
+	LONG         $0x48365262
+	WORD         $0xc252
+	VMOVUPS      192(R11), Z9
+	VBROADCASTSS 12(AX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xc252
+	VBROADCASTSS 12(CX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS 12(DX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xd252
+	VBROADCASTSS 12(BX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xda52
+	VBROADCASTSS 12(SI)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xe252
+	VBROADCASTSS 12(DI)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xea52
+	VBROADCASTSS 12(R8)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xf252
+	VBROADCASTSS 12(R9)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xfa52
+	VBROADCASTSS 12(R10)(R12*4), Z10
+	LONG         $0x48365262
+	WORD         $0xc252
+	ADDQ         $+256, R11
+	ADDQ         $0x04, R12
+	CMPQ         R12, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R12, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R11), Z9
+	VBROADCASTSS (AX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xc252
+	VBROADCASTSS (CX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS (DX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xd252
+	VBROADCASTSS (BX)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xda52
+	VBROADCASTSS (SI)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xe252
+	VBROADCASTSS (DI)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xea52
+	VBROADCASTSS (R8)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xf252
+	VBROADCASTSS (R9)(R12*4), Z10
+	LONG         $0x4836d262
+	WORD         $0xfa52
+	VBROADCASTSS (R10)(R12*4), Z10
+	LONG         $0x48365262
+	WORD         $0xc252
+	ADDQ         $+64, R11
+	ADDQ         $0x01, R12
+	CMPQ         R12, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm10x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm10x16BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z9
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+
+ready:
+	MOVQ b+40(FP), R12
+
+run:
+	MOVQ (SP), R13
+	MOVQ (R13), AX
+	MOVQ 8(R13), CX
+	MOVQ 16(R13), DX
+	MOVQ 24(R13), BX
+	MOVQ 32(R13), SI
+	MOVQ 40(R13), DI
+	MOVQ 48(R13), R8
+	MOVQ 56(R13), R9
+	MOVQ 64(R13), R10
+	MOVQ 72(R13), R11
+	ADDQ $0x60, R13
+	MOVQ R13, (SP)
+	XORQ R13, R13
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R12), Z10
+	VBROADCASTSS (AX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xc352
+	VBROADCASTSS (CX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xcb52
+	VBROADCASTSS (DX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xd352
+	VBROADCASTSS (BX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xdb52
+	VBROADCASTSS (SI)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xe352
+	VBROADCASTSS (DI)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xeb52
+	VBROADCASTSS (R8)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xf352
+	VBROADCASTSS (R9)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xfb52
+	VBROADCASTSS (R10)(R13*4), Z11
+	LONG         $0x482e5262
+	WORD         $0xc352
+	VBROADCASTSS (R11)(R13*4), Z11
+	LONG         $0x482e5262
+	WORD         $0xcb52
+	VMOVUPS      64(R12), Z10
+	VBROADCASTSS 4(AX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xc352
+	VBROADCASTSS 4(CX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xcb52
+	VBROADCASTSS 4(DX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xd352
+	VBROADCASTSS 4(BX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xdb52
+	VBROADCASTSS 4(SI)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xe352
+	VBROADCASTSS 4(DI)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xeb52
+	VBROADCASTSS 4(R8)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xf352
+	VBROADCASTSS 4(R9)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xfb52
+	VBROADCASTSS 4(R10)(R13*4), Z11
+	LONG         $0x482e5262
+	WORD         $0xc352
+	VBROADCASTSS 4(R11)(R13*4), Z11
+	LONG         $0x482e5262
+	WORD         $0xcb52
+	VMOVUPS      128(R12), Z10
+	VBROADCASTSS 8(AX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xc352
+	VBROADCASTSS 8(CX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xcb52
+	VBROADCASTSS 8(DX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xd352
+	VBROADCASTSS 8(BX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xdb52
+	VBROADCASTSS 8(SI)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xe352
+	VBROADCASTSS 8(DI)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xeb52
+	VBROADCASTSS 8(R8)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xf352
+	VBROADCASTSS 8(R9)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xfb52
+	VBROADCASTSS 8(R10)(R13*4), Z11
+	LONG         $0x482e5262
+	WORD         $0xc352
+	VBROADCASTSS 8(R11)(R13*4), Z11
+	LONG         $0x482e5262
+	WORD         $0xcb52
+	VMOVUPS      192(R12), Z10
+	VBROADCASTSS 12(AX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xc352
+	VBROADCASTSS 12(CX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xcb52
+	VBROADCASTSS 12(DX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xd352
+	VBROADCASTSS 12(BX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xdb52
+	VBROADCASTSS 12(SI)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xe352
+	VBROADCASTSS 12(DI)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xeb52
+	VBROADCASTSS 12(R8)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xf352
+	VBROADCASTSS 12(R9)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xfb52
+	VBROADCASTSS 12(R10)(R13*4), Z11
+	LONG         $0x482e5262
+	WORD         $0xc352
+	VBROADCASTSS 12(R11)(R13*4), Z11
+	LONG         $0x482e5262
+	WORD         $0xcb52
+	ADDQ         $+256, R12
+	ADDQ         $0x04, R13
+	CMPQ         R13, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R13, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R12), Z10
+	VBROADCASTSS (AX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xc352
+	VBROADCASTSS (CX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xcb52
+	VBROADCASTSS (DX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xd352
+	VBROADCASTSS (BX)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xdb52
+	VBROADCASTSS (SI)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xe352
+	VBROADCASTSS (DI)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xeb52
+	VBROADCASTSS (R8)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xf352
+	VBROADCASTSS (R9)(R13*4), Z11
+	LONG         $0x482ed262
+	WORD         $0xfb52
+	VBROADCASTSS (R10)(R13*4), Z11
+	LONG         $0x482e5262
+	WORD         $0xc352
+	VBROADCASTSS (R11)(R13*4), Z11
+	LONG         $0x482e5262
+	WORD         $0xcb52
+	ADDQ         $+64, R12
+	ADDQ         $0x01, R13
+	CMPQ         R13, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm11x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm11x16BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+
+ready:
+	MOVQ b+40(FP), R13
+
+run:
+	MOVQ (SP), R14
+	MOVQ (R14), AX
+	MOVQ 8(R14), CX
+	MOVQ 16(R14), DX
+	MOVQ 24(R14), BX
+	MOVQ 32(R14), SI
+	MOVQ 40(R14), DI
+	MOVQ 48(R14), R8
+	MOVQ 56(R14), R9
+	MOVQ 64(R14), R10
+	MOVQ 72(R14), R11
+	MOVQ 80(R14), R12
+	ADDQ $0x60, R14
+	MOVQ R14, (SP)
+	XORQ R14, R14
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R13), Z11
+	VBROADCASTSS (AX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xc452
+	VBROADCASTSS (CX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS (DX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xd452
+	VBROADCASTSS (BX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xdc52
+	VBROADCASTSS (SI)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xe452
+	VBROADCASTSS (DI)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xec52
+	VBROADCASTSS (R8)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xf452
+	VBROADCASTSS (R9)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xfc52
+	VBROADCASTSS (R10)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xc452
+	VBROADCASTSS (R11)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xcc52
+	VBROADCASTSS (R12)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xd452
+	VMOVUPS      64(R13), Z11
+	VBROADCASTSS 4(AX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xc452
+	VBROADCASTSS 4(CX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS 4(DX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xd452
+	VBROADCASTSS 4(BX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xdc52
+	VBROADCASTSS 4(SI)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xe452
+	VBROADCASTSS 4(DI)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xec52
+	VBROADCASTSS 4(R8)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xf452
+	VBROADCASTSS 4(R9)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xfc52
+	VBROADCASTSS 4(R10)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xc452
+	VBROADCASTSS 4(R11)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xcc52
+	VBROADCASTSS 4(R12)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xd452
+	VMOVUPS      128(R13), Z11
+	VBROADCASTSS 8(AX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xc452
+	VBROADCASTSS 8(CX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS 8(DX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xd452
+	VBROADCASTSS 8(BX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xdc52
+	VBROADCASTSS 8(SI)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xe452
+	VBROADCASTSS 8(DI)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xec52
+	VBROADCASTSS 8(R8)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xf452
+	VBROADCASTSS 8(R9)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xfc52
+	VBROADCASTSS 8(R10)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xc452
+	VBROADCASTSS 8(R11)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xcc52
+	VBROADCASTSS 8(R12)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xd452
+	VMOVUPS      192(R13), Z11
+	VBROADCASTSS 12(AX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xc452
+	VBROADCASTSS 12(CX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS 12(DX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xd452
+	VBROADCASTSS 12(BX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xdc52
+	VBROADCASTSS 12(SI)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xe452
+	VBROADCASTSS 12(DI)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xec52
+	VBROADCASTSS 12(R8)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xf452
+	VBROADCASTSS 12(R9)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xfc52
+	VBROADCASTSS 12(R10)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xc452
+	VBROADCASTSS 12(R11)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xcc52
+	VBROADCASTSS 12(R12)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xd452
+	ADDQ         $+256, R13
+	ADDQ         $0x04, R14
+	CMPQ         R14, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R14, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R13), Z11
+	VBROADCASTSS (AX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xc452
+	VBROADCASTSS (CX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS (DX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xd452
+	VBROADCASTSS (BX)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xdc52
+	VBROADCASTSS (SI)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xe452
+	VBROADCASTSS (DI)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xec52
+	VBROADCASTSS (R8)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xf452
+	VBROADCASTSS (R9)(R14*4), Z12
+	LONG         $0x4826d262
+	WORD         $0xfc52
+	VBROADCASTSS (R10)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xc452
+	VBROADCASTSS (R11)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xcc52
+	VBROADCASTSS (R12)(R14*4), Z12
+	LONG         $0x48265262
+	WORD         $0xd452
+	ADDQ         $+64, R13
+	ADDQ         $0x01, R14
+	CMPQ         R14, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm12x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm12x16BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z11
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+ready:
+	MOVQ b+40(FP), R14
+
+run:
+	MOVQ (SP), R15
+	MOVQ (R15), AX
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), DX
+	MOVQ 24(R15), BX
+	MOVQ 32(R15), SI
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), R8
+	MOVQ 56(R15), R9
+	MOVQ 64(R15), R10
+	MOVQ 72(R15), R11
+	MOVQ 80(R15), R12
+	MOVQ 88(R15), R13
+	ADDQ $0x60, R15
+	MOVQ R15, (SP)
+	XORQ R15, R15
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R14), Z12
+	VBROADCASTSS (AX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xc552
+	VBROADCASTSS (CX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xcd52
+	VBROADCASTSS (DX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xd552
+	VBROADCASTSS (BX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xdd52
+	VBROADCASTSS (SI)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xe552
+	VBROADCASTSS (DI)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xf552
+	VBROADCASTSS (R9)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xfd52
+	VBROADCASTSS (R10)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xc552
+	VBROADCASTSS (R11)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xcd52
+	VBROADCASTSS (R12)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xd552
+	VBROADCASTSS (R13)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xdd52
+	VMOVUPS      64(R14), Z12
+	VBROADCASTSS 4(AX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xc552
+	VBROADCASTSS 4(CX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xcd52
+	VBROADCASTSS 4(DX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xd552
+	VBROADCASTSS 4(BX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xdd52
+	VBROADCASTSS 4(SI)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xe552
+	VBROADCASTSS 4(DI)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xed52
+	VBROADCASTSS 4(R8)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xf552
+	VBROADCASTSS 4(R9)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xfd52
+	VBROADCASTSS 4(R10)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xc552
+	VBROADCASTSS 4(R11)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xcd52
+	VBROADCASTSS 4(R12)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xd552
+	VBROADCASTSS 4(R13)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xdd52
+	VMOVUPS      128(R14), Z12
+	VBROADCASTSS 8(AX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xc552
+	VBROADCASTSS 8(CX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xcd52
+	VBROADCASTSS 8(DX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xd552
+	VBROADCASTSS 8(BX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xdd52
+	VBROADCASTSS 8(SI)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xe552
+	VBROADCASTSS 8(DI)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xed52
+	VBROADCASTSS 8(R8)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xf552
+	VBROADCASTSS 8(R9)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xfd52
+	VBROADCASTSS 8(R10)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xc552
+	VBROADCASTSS 8(R11)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xcd52
+	VBROADCASTSS 8(R12)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xd552
+	VBROADCASTSS 8(R13)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xdd52
+	VMOVUPS      192(R14), Z12
+	VBROADCASTSS 12(AX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xc552
+	VBROADCASTSS 12(CX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xcd52
+	VBROADCASTSS 12(DX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xd552
+	VBROADCASTSS 12(BX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xdd52
+	VBROADCASTSS 12(SI)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xe552
+	VBROADCASTSS 12(DI)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xed52
+	VBROADCASTSS 12(R8)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xf552
+	VBROADCASTSS 12(R9)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xfd52
+	VBROADCASTSS 12(R10)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xc552
+	VBROADCASTSS 12(R11)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xcd52
+	VBROADCASTSS 12(R12)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xd552
+	VBROADCASTSS 12(R13)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xdd52
+	ADDQ         $+256, R14
+	ADDQ         $0x04, R15
+	CMPQ         R15, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R15, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R14), Z12
+	VBROADCASTSS (AX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xc552
+	VBROADCASTSS (CX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xcd52
+	VBROADCASTSS (DX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xd552
+	VBROADCASTSS (BX)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xdd52
+	VBROADCASTSS (SI)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xe552
+	VBROADCASTSS (DI)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xed52
+	VBROADCASTSS (R8)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xf552
+	VBROADCASTSS (R9)(R15*4), Z13
+	LONG         $0x481ed262
+	WORD         $0xfd52
+	VBROADCASTSS (R10)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xc552
+	VBROADCASTSS (R11)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xcd52
+	VBROADCASTSS (R12)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xd552
+	VBROADCASTSS (R13)(R15*4), Z13
+	LONG         $0x481e5262
+	WORD         $0xdd52
+	ADDQ         $+64, R14
+	ADDQ         $0x01, R15
+	CMPQ         R15, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z11, (AX)
+	VZEROUPPER
+	RET
+
+// func gemm1x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm1x32BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+ready:
+	MOVQ b+40(FP), CX
+
+run:
+	MOVQ (SP), DX
+	MOVQ (DX), AX
+	ADDQ $0x60, DX
+	MOVQ DX, (SP)
+	XORQ DX, DX
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      64(CX), Z3
+	VBROADCASTSS (AX)(DX*4), Z4
+	LONG         $0x486ef262
+	WORD         $0xc452
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	VMOVUPS      128(CX), Z2
+	VMOVUPS      192(CX), Z3
+	VBROADCASTSS 4(AX)(DX*4), Z4
+	LONG         $0x486ef262
+	WORD         $0xc452
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	VMOVUPS      256(CX), Z2
+	VMOVUPS      320(CX), Z3
+	VBROADCASTSS 8(AX)(DX*4), Z4
+	LONG         $0x486ef262
+	WORD         $0xc452
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	VMOVUPS      384(CX), Z2
+	VMOVUPS      448(CX), Z3
+	VBROADCASTSS 12(AX)(DX*4), Z4
+	LONG         $0x486ef262
+	WORD         $0xc452
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	ADDQ         $+512, CX
+	ADDQ         $0x04, DX
+	CMPQ         DX, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ DX, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      64(CX), Z3
+	VBROADCASTSS (AX)(DX*4), Z4
+	LONG         $0x486ef262
+	WORD         $0xc452
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	ADDQ         $+128, CX
+	ADDQ         $0x01, DX
+	CMPQ         DX, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func gemm2x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm2x32BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+ready:
+	MOVQ b+40(FP), DX
+
+run:
+	MOVQ (SP), BX
+	MOVQ (BX), AX
+	MOVQ 8(BX), CX
+	ADDQ $0x60, BX
+	MOVQ BX, (SP)
+	XORQ BX, BX
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (DX), Z4
+	VMOVUPS      64(DX), Z5
+	VBROADCASTSS (AX)(BX*4), Z6
+	LONG         $0x485ef262
+	WORD         $0xc652
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS (CX)(BX*4), Z6
+	LONG         $0x485ef262
+	WORD         $0xd652
+	LONG         $0x4856f262
+	WORD         $0xde52
+	VMOVUPS      128(DX), Z4
+	VMOVUPS      192(DX), Z5
+	VBROADCASTSS 4(AX)(BX*4), Z6
+	LONG         $0x485ef262
+	WORD         $0xc652
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS 4(CX)(BX*4), Z6
+	LONG         $0x485ef262
+	WORD         $0xd652
+	LONG         $0x4856f262
+	WORD         $0xde52
+	VMOVUPS      256(DX), Z4
+	VMOVUPS      320(DX), Z5
+	VBROADCASTSS 8(AX)(BX*4), Z6
+	LONG         $0x485ef262
+	WORD         $0xc652
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS 8(CX)(BX*4), Z6
+	LONG         $0x485ef262
+	WORD         $0xd652
+	LONG         $0x4856f262
+	WORD         $0xde52
+	VMOVUPS      384(DX), Z4
+	VMOVUPS      448(DX), Z5
+	VBROADCASTSS 12(AX)(BX*4), Z6
+	LONG         $0x485ef262
+	WORD         $0xc652
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS 12(CX)(BX*4), Z6
+	LONG         $0x485ef262
+	WORD         $0xd652
+	LONG         $0x4856f262
+	WORD         $0xde52
+	ADDQ         $+512, DX
+	ADDQ         $0x04, BX
+	CMPQ         BX, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ BX, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (DX), Z4
+	VMOVUPS      64(DX), Z5
+	VBROADCASTSS (AX)(BX*4), Z6
+	LONG         $0x485ef262
+	WORD         $0xc652
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS (CX)(BX*4), Z6
+	LONG         $0x485ef262
+	WORD         $0xd652
+	LONG         $0x4856f262
+	WORD         $0xde52
+	ADDQ         $+128, DX
+	ADDQ         $0x01, BX
+	CMPQ         BX, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	VZEROUPPER
+	RET
+
+// func gemm3x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm3x32BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+ready:
+	MOVQ b+40(FP), BX
+
+run:
+	MOVQ (SP), SI
+	MOVQ (SI), AX
+	MOVQ 8(SI), CX
+	MOVQ 16(SI), DX
+	ADDQ $0x60, SI
+	MOVQ SI, (SP)
+	XORQ SI, SI
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (BX), Z6
+	VMOVUPS      64(BX), Z7
+	VBROADCASTSS (AX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xc052
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS (CX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xd052
+	LONG         $0x4846d262
+	WORD         $0xd852
+	VBROADCASTSS (DX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xe052
+	LONG         $0x4846d262
+	WORD         $0xe852
+	VMOVUPS      128(BX), Z6
+	VMOVUPS      192(BX), Z7
+	VBROADCASTSS 4(AX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xc052
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS 4(CX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xd052
+	LONG         $0x4846d262
+	WORD         $0xd852
+	VBROADCASTSS 4(DX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xe052
+	LONG         $0x4846d262
+	WORD         $0xe852
+	VMOVUPS      256(BX), Z6
+	VMOVUPS      320(BX), Z7
+	VBROADCASTSS 8(AX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xc052
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS 8(CX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xd052
+	LONG         $0x4846d262
+	WORD         $0xd852
+	VBROADCASTSS 8(DX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xe052
+	LONG         $0x4846d262
+	WORD         $0xe852
+	VMOVUPS      384(BX), Z6
+	VMOVUPS      448(BX), Z7
+	VBROADCASTSS 12(AX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xc052
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS 12(CX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xd052
+	LONG         $0x4846d262
+	WORD         $0xd852
+	VBROADCASTSS 12(DX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xe052
+	LONG         $0x4846d262
+	WORD         $0xe852
+	ADDQ         $+512, BX
+	ADDQ         $0x04, SI
+	CMPQ         SI, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ SI, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (BX), Z6
+	VMOVUPS      64(BX), Z7
+	VBROADCASTSS (AX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xc052
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS (CX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xd052
+	LONG         $0x4846d262
+	WORD         $0xd852
+	VBROADCASTSS (DX)(SI*4), Z8
+	LONG         $0x484ed262
+	WORD         $0xe052
+	LONG         $0x4846d262
+	WORD         $0xe852
+	ADDQ         $+128, BX
+	ADDQ         $0x01, SI
+	CMPQ         SI, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VZEROUPPER
+	RET
+
+// func gemm4x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm4x32BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+ready:
+	MOVQ b+40(FP), SI
+
+run:
+	MOVQ (SP), DI
+	MOVQ (DI), AX
+	MOVQ 8(DI), CX
+	MOVQ 16(DI), DX
+	MOVQ 24(DI), BX
+	ADDQ $0x60, DI
+	MOVQ DI, (SP)
+	XORQ DI, DI
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VBROADCASTSS (AX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xc252
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS (CX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xd252
+	LONG         $0x4836d262
+	WORD         $0xda52
+	VBROADCASTSS (DX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xe252
+	LONG         $0x4836d262
+	WORD         $0xea52
+	VBROADCASTSS (BX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xf252
+	LONG         $0x4836d262
+	WORD         $0xfa52
+	VMOVUPS      128(SI), Z8
+	VMOVUPS      192(SI), Z9
+	VBROADCASTSS 4(AX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xc252
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS 4(CX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xd252
+	LONG         $0x4836d262
+	WORD         $0xda52
+	VBROADCASTSS 4(DX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xe252
+	LONG         $0x4836d262
+	WORD         $0xea52
+	VBROADCASTSS 4(BX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xf252
+	LONG         $0x4836d262
+	WORD         $0xfa52
+	VMOVUPS      256(SI), Z8
+	VMOVUPS      320(SI), Z9
+	VBROADCASTSS 8(AX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xc252
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS 8(CX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xd252
+	LONG         $0x4836d262
+	WORD         $0xda52
+	VBROADCASTSS 8(DX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xe252
+	LONG         $0x4836d262
+	WORD         $0xea52
+	VBROADCASTSS 8(BX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xf252
+	LONG         $0x4836d262
+	WORD         $0xfa52
+	VMOVUPS      384(SI), Z8
+	VMOVUPS      448(SI), Z9
+	VBROADCASTSS 12(AX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xc252
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS 12(CX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xd252
+	LONG         $0x4836d262
+	WORD         $0xda52
+	VBROADCASTSS 12(DX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xe252
+	LONG         $0x4836d262
+	WORD         $0xea52
+	VBROADCASTSS 12(BX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xf252
+	LONG         $0x4836d262
+	WORD         $0xfa52
+	ADDQ         $+512, SI
+	ADDQ         $0x04, DI
+	CMPQ         DI, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ DI, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VBROADCASTSS (AX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xc252
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS (CX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xd252
+	LONG         $0x4836d262
+	WORD         $0xda52
+	VBROADCASTSS (DX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xe252
+	LONG         $0x4836d262
+	WORD         $0xea52
+	VBROADCASTSS (BX)(DI*4), Z10
+	LONG         $0x483ed262
+	WORD         $0xf252
+	LONG         $0x4836d262
+	WORD         $0xfa52
+	ADDQ         $+128, SI
+	ADDQ         $0x01, DI
+	CMPQ         DI, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	VZEROUPPER
+	RET
+
+// func gemm5x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm5x32BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+
+ready:
+	MOVQ b+40(FP), DI
+
+run:
+	MOVQ (SP), R8
+	MOVQ (R8), AX
+	MOVQ 8(R8), CX
+	MOVQ 16(R8), DX
+	MOVQ 24(R8), BX
+	MOVQ 32(R8), SI
+	ADDQ $0x60, R8
+	MOVQ R8, (SP)
+	XORQ R8, R8
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (DI), Z10
+	VMOVUPS      64(DI), Z11
+	VBROADCASTSS (AX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xc452
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS (CX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xd452
+	LONG         $0x4826d262
+	WORD         $0xdc52
+	VBROADCASTSS (DX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xe452
+	LONG         $0x4826d262
+	WORD         $0xec52
+	VBROADCASTSS (BX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xf452
+	LONG         $0x4826d262
+	WORD         $0xfc52
+	VBROADCASTSS (SI)(R8*4), Z12
+	LONG         $0x482e5262
+	WORD         $0xc452
+	LONG         $0x48265262
+	WORD         $0xcc52
+	VMOVUPS      128(DI), Z10
+	VMOVUPS      192(DI), Z11
+	VBROADCASTSS 4(AX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xc452
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS 4(CX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xd452
+	LONG         $0x4826d262
+	WORD         $0xdc52
+	VBROADCASTSS 4(DX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xe452
+	LONG         $0x4826d262
+	WORD         $0xec52
+	VBROADCASTSS 4(BX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xf452
+	LONG         $0x4826d262
+	WORD         $0xfc52
+	VBROADCASTSS 4(SI)(R8*4), Z12
+	LONG         $0x482e5262
+	WORD         $0xc452
+	LONG         $0x48265262
+	WORD         $0xcc52
+	VMOVUPS      256(DI), Z10
+	VMOVUPS      320(DI), Z11
+	VBROADCASTSS 8(AX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xc452
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS 8(CX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xd452
+	LONG         $0x4826d262
+	WORD         $0xdc52
+	VBROADCASTSS 8(DX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xe452
+	LONG         $0x4826d262
+	WORD         $0xec52
+	VBROADCASTSS 8(BX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xf452
+	LONG         $0x4826d262
+	WORD         $0xfc52
+	VBROADCASTSS 8(SI)(R8*4), Z12
+	LONG         $0x482e5262
+	WORD         $0xc452
+	LONG         $0x48265262
+	WORD         $0xcc52
+	VMOVUPS      384(DI), Z10
+	VMOVUPS      448(DI), Z11
+	VBROADCASTSS 12(AX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xc452
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS 12(CX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xd452
+	LONG         $0x4826d262
+	WORD         $0xdc52
+	VBROADCASTSS 12(DX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xe452
+	LONG         $0x4826d262
+	WORD         $0xec52
+	VBROADCASTSS 12(BX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xf452
+	LONG         $0x4826d262
+	WORD         $0xfc52
+	VBROADCASTSS 12(SI)(R8*4), Z12
+	LONG         $0x482e5262
+	WORD         $0xc452
+	LONG         $0x48265262
+	WORD         $0xcc52
+	ADDQ         $+512, DI
+	ADDQ         $0x04, R8
+	CMPQ         R8, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R8, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (DI), Z10
+	VMOVUPS      64(DI), Z11
+	VBROADCASTSS (AX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xc452
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS (CX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xd452
+	LONG         $0x4826d262
+	WORD         $0xdc52
+	VBROADCASTSS (DX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xe452
+	LONG         $0x4826d262
+	WORD         $0xec52
+	VBROADCASTSS (BX)(R8*4), Z12
+	LONG         $0x482ed262
+	WORD         $0xf452
+	LONG         $0x4826d262
+	WORD         $0xfc52
+	VBROADCASTSS (SI)(R8*4), Z12
+	LONG         $0x482e5262
+	WORD         $0xc452
+	LONG         $0x48265262
+	WORD         $0xcc52
+	ADDQ         $+128, DI
+	ADDQ         $0x01, R8
+	CMPQ         R8, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	VZEROUPPER
+	RET
+
+// func gemm6x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm6x32BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS 64(AX), Z11
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+ready:
+	MOVQ b+40(FP), R8
+
+run:
+	MOVQ (SP), R9
+	MOVQ (R9), AX
+	MOVQ 8(R9), CX
+	MOVQ 16(R9), DX
+	MOVQ 24(R9), BX
+	MOVQ 32(R9), SI
+	MOVQ 40(R9), DI
+	ADDQ $0x60, R9
+	MOVQ R9, (SP)
+	XORQ R9, R9
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R8), Z12
+	VMOVUPS      64(R8), Z13
+	VBROADCASTSS (AX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xc652
+	LONG         $0x4816d262
+	WORD         $0xce52
+	VBROADCASTSS (CX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xd652
+	LONG         $0x4816d262
+	WORD         $0xde52
+	VBROADCASTSS (DX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xe652
+	LONG         $0x4816d262
+	WORD         $0xee52
+	VBROADCASTSS (BX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xf652
+	LONG         $0x4816d262
+	WORD         $0xfe52
+	VBROADCASTSS (SI)(R9*4), Z14
+	LONG         $0x481e5262
+	WORD         $0xc652
+	LONG         $0x48165262
+	WORD         $0xce52
+	VBROADCASTSS (DI)(R9*4), Z14
+	LONG         $0x481e5262
+	WORD         $0xd652
+	LONG         $0x48165262
+	WORD         $0xde52
+	VMOVUPS      128(R8), Z12
+	VMOVUPS      192(R8), Z13
+	VBROADCASTSS 4(AX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xc652
+	LONG         $0x4816d262
+	WORD         $0xce52
+	VBROADCASTSS 4(CX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xd652
+	LONG         $0x4816d262
+	WORD         $0xde52
+	VBROADCASTSS 4(DX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xe652
+	LONG         $0x4816d262
+	WORD         $0xee52
+	VBROADCASTSS 4(BX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xf652
+	LONG         $0x4816d262
+	WORD         $0xfe52
+	VBROADCASTSS 4(SI)(R9*4), Z14
+	LONG         $0x481e5262
+	WORD         $0xc652
+	LONG         $0x48165262
+	WORD         $0xce52
+	VBROADCASTSS 4(DI)(R9*4), Z14
+	LONG         $0x481e5262
+	WORD         $0xd652
+	LONG         $0x48165262
+	WORD         $0xde52
+	VMOVUPS      256(R8), Z12
+	VMOVUPS      320(R8), Z13
+	VBROADCASTSS 8(AX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xc652
+	LONG         $0x4816d262
+	WORD         $0xce52
+	VBROADCASTSS 8(CX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xd652
+	LONG         $0x4816d262
+	WORD         $0xde52
+	VBROADCASTSS 8(DX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xe652
+	LONG         $0x4816d262
+	WORD         $0xee52
+	VBROADCASTSS 8(BX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xf652
+	LONG         $0x4816d262
+	WORD         $0xfe52
+	VBROADCASTSS 8(SI)(R9*4), Z14
+	LONG         $0x481e5262
+	WORD         $0xc652
+	LONG         $0x48165262
+	WORD         $0xce52
+	VBROADCASTSS 8(DI)(R9*4), Z14
+	LONG         $0x481e5262
+	WORD         $0xd652
+	LONG         $0x48165262
+	WORD         $0xde52
+	VMOVUPS      384(R8), Z12
+	VMOVUPS      448(R8), Z13
+	VBROADCASTSS 12(AX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xc652
+	LONG         $0x4816d262
+	WORD         $0xce52
+	VBROADCASTSS 12(CX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xd652
+	LONG         $0x4816d262
+	WORD         $0xde52
+	VBROADCASTSS 12(DX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xe652
+	LONG         $0x4816d262
+	WORD         $0xee52
+	VBROADCASTSS 12(BX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xf652
+	LONG         $0x4816d262
+	WORD         $0xfe52
+	VBROADCASTSS 12(SI)(R9*4), Z14
+	LONG         $0x481e5262
+	WORD         $0xc652
+	LONG         $0x48165262
+	WORD         $0xce52
+	VBROADCASTSS 12(DI)(R9*4), Z14
+	LONG         $0x481e5262
+	WORD         $0xd652
+	LONG         $0x48165262
+	WORD         $0xde52
+	ADDQ         $+512, R8
+	ADDQ         $0x04, R9
+	CMPQ         R9, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R9, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R8), Z12
+	VMOVUPS      64(R8), Z13
+	VBROADCASTSS (AX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xc652
+	LONG         $0x4816d262
+	WORD         $0xce52
+	VBROADCASTSS (CX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xd652
+	LONG         $0x4816d262
+	WORD         $0xde52
+	VBROADCASTSS (DX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xe652
+	LONG         $0x4816d262
+	WORD         $0xee52
+	VBROADCASTSS (BX)(R9*4), Z14
+	LONG         $0x481ed262
+	WORD         $0xf652
+	LONG         $0x4816d262
+	WORD         $0xfe52
+	VBROADCASTSS (SI)(R9*4), Z14
+	LONG         $0x481e5262
+	WORD         $0xc652
+	LONG         $0x48165262
+	WORD         $0xce52
+	VBROADCASTSS (DI)(R9*4), Z14
+	LONG         $0x481e5262
+	WORD         $0xd652
+	LONG         $0x48165262
+	WORD         $0xde52
+	ADDQ         $+128, R8
+	ADDQ         $0x01, R9
+	CMPQ         R9, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	VZEROUPPER
+	RET
+
+// func gemm7x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm7x32BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS 64(AX), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+ready:
+	MOVQ b+40(FP), R9
+
+run:
+	MOVQ (SP), R10
+	MOVQ (R10), AX
+	MOVQ 8(R10), CX
+	MOVQ 16(R10), DX
+	MOVQ 24(R10), BX
+	MOVQ 32(R10), SI
+	MOVQ 40(R10), DI
+	MOVQ 48(R10), R8
+	ADDQ $0x60, R10
+	MOVQ R10, (SP)
+	XORQ R10, R10
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R9), Z14
+	VMOVUPS      64(R9), Z15
+	VBROADCASTSS (AX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xc052
+	LONG         $0x4806b262
+	WORD         $0xc852
+	VBROADCASTSS (CX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xd052
+	LONG         $0x4806b262
+	WORD         $0xd852
+	VBROADCASTSS (DX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xe052
+	LONG         $0x4806b262
+	WORD         $0xe852
+	VBROADCASTSS (BX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xf052
+	LONG         $0x4806b262
+	WORD         $0xf852
+	VBROADCASTSS (SI)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xc052
+	LONG         $0x48063262
+	WORD         $0xc852
+	VBROADCASTSS (DI)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xd052
+	LONG         $0x48063262
+	WORD         $0xd852
+	VBROADCASTSS (R8)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xe052
+	LONG         $0x48063262
+	WORD         $0xe852
+	VMOVUPS      128(R9), Z14
+	VMOVUPS      192(R9), Z15
+	VBROADCASTSS 4(AX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xc052
+	LONG         $0x4806b262
+	WORD         $0xc852
+	VBROADCASTSS 4(CX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xd052
+	LONG         $0x4806b262
+	WORD         $0xd852
+	VBROADCASTSS 4(DX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xe052
+	LONG         $0x4806b262
+	WORD         $0xe852
+	VBROADCASTSS 4(BX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xf052
+	LONG         $0x4806b262
+	WORD         $0xf852
+	VBROADCASTSS 4(SI)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xc052
+	LONG         $0x48063262
+	WORD         $0xc852
+	VBROADCASTSS 4(DI)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xd052
+	LONG         $0x48063262
+	WORD         $0xd852
+	VBROADCASTSS 4(R8)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xe052
+	LONG         $0x48063262
+	WORD         $0xe852
+	VMOVUPS      256(R9), Z14
+	VMOVUPS      320(R9), Z15
+	VBROADCASTSS 8(AX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xc052
+	LONG         $0x4806b262
+	WORD         $0xc852
+	VBROADCASTSS 8(CX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xd052
+	LONG         $0x4806b262
+	WORD         $0xd852
+	VBROADCASTSS 8(DX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xe052
+	LONG         $0x4806b262
+	WORD         $0xe852
+	VBROADCASTSS 8(BX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xf052
+	LONG         $0x4806b262
+	WORD         $0xf852
+	VBROADCASTSS 8(SI)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xc052
+	LONG         $0x48063262
+	WORD         $0xc852
+	VBROADCASTSS 8(DI)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xd052
+	LONG         $0x48063262
+	WORD         $0xd852
+	VBROADCASTSS 8(R8)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xe052
+	LONG         $0x48063262
+	WORD         $0xe852
+	VMOVUPS      384(R9), Z14
+	VMOVUPS      448(R9), Z15
+	VBROADCASTSS 12(AX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xc052
+	LONG         $0x4806b262
+	WORD         $0xc852
+	VBROADCASTSS 12(CX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xd052
+	LONG         $0x4806b262
+	WORD         $0xd852
+	VBROADCASTSS 12(DX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xe052
+	LONG         $0x4806b262
+	WORD         $0xe852
+	VBROADCASTSS 12(BX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xf052
+	LONG         $0x4806b262
+	WORD         $0xf852
+	VBROADCASTSS 12(SI)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xc052
+	LONG         $0x48063262
+	WORD         $0xc852
+	VBROADCASTSS 12(DI)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xd052
+	LONG         $0x48063262
+	WORD         $0xd852
+	VBROADCASTSS 12(R8)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xe052
+	LONG         $0x48063262
+	WORD         $0xe852
+	ADDQ         $+512, R9
+	ADDQ         $0x04, R10
+	CMPQ         R10, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R10, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R9), Z14
+	VMOVUPS      64(R9), Z15
+	VBROADCASTSS (AX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xc052
+	LONG         $0x4806b262
+	WORD         $0xc852
+	VBROADCASTSS (CX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xd052
+	LONG         $0x4806b262
+	WORD         $0xd852
+	VBROADCASTSS (DX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xe052
+	LONG         $0x4806b262
+	WORD         $0xe852
+	VBROADCASTSS (BX)(R10*4), Z16
+	LONG         $0x480eb262
+	WORD         $0xf052
+	LONG         $0x4806b262
+	WORD         $0xf852
+	VBROADCASTSS (SI)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xc052
+	LONG         $0x48063262
+	WORD         $0xc852
+	VBROADCASTSS (DI)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xd052
+	LONG         $0x48063262
+	WORD         $0xd852
+	VBROADCASTSS (R8)(R10*4), Z16
+	LONG         $0x480e3262
+	WORD         $0xe052
+	LONG         $0x48063262
+	WORD         $0xe852
+	ADDQ         $+128, R9
+	ADDQ         $0x01, R10
+	CMPQ         R10, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	VZEROUPPER
+	RET
+
+// func gemm8x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm8x32BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS 64(AX), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	VMOVUPS 64(AX), Z15
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+ready:
+	MOVQ b+40(FP), R10
+
+run:
+	MOVQ (SP), R11
+	MOVQ (R11), AX
+	MOVQ 8(R11), CX
+	MOVQ 16(R11), DX
+	MOVQ 24(R11), BX
+	MOVQ 32(R11), SI
+	MOVQ 40(R11), DI
+	MOVQ 48(R11), R8
+	MOVQ 56(R11), R9
+	ADDQ $0x60, R11
+	MOVQ R11, (SP)
+	XORQ R11, R11
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R10), Z16
+	VMOVUPS      64(R10), Z17
+	VBROADCASTSS (AX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xc252
+	LONG         $0x4076b262
+	WORD         $0xca52
+	VBROADCASTSS (CX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xd252
+	LONG         $0x4076b262
+	WORD         $0xda52
+	VBROADCASTSS (DX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xe252
+	LONG         $0x4076b262
+	WORD         $0xea52
+	VBROADCASTSS (BX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xf252
+	LONG         $0x4076b262
+	WORD         $0xfa52
+	VBROADCASTSS (SI)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xc252
+	LONG         $0x40763262
+	WORD         $0xca52
+	VBROADCASTSS (DI)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xd252
+	LONG         $0x40763262
+	WORD         $0xda52
+	VBROADCASTSS (R8)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xe252
+	LONG         $0x40763262
+	WORD         $0xea52
+	VBROADCASTSS (R9)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xf252
+	LONG         $0x40763262
+	WORD         $0xfa52
+	VMOVUPS      128(R10), Z16
+	VMOVUPS      192(R10), Z17
+	VBROADCASTSS 4(AX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xc252
+	LONG         $0x4076b262
+	WORD         $0xca52
+	VBROADCASTSS 4(CX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xd252
+	LONG         $0x4076b262
+	WORD         $0xda52
+	VBROADCASTSS 4(DX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xe252
+	LONG         $0x4076b262
+	WORD         $0xea52
+	VBROADCASTSS 4(BX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xf252
+	LONG         $0x4076b262
+	WORD         $0xfa52
+	VBROADCASTSS 4(SI)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xc252
+	LONG         $0x40763262
+	WORD         $0xca52
+	VBROADCASTSS 4(DI)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xd252
+	LONG         $0x40763262
+	WORD         $0xda52
+	VBROADCASTSS 4(R8)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xe252
+	LONG         $0x40763262
+	WORD         $0xea52
+	VBROADCASTSS 4(R9)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xf252
+	LONG         $0x40763262
+	WORD         $0xfa52
+	VMOVUPS      256(R10), Z16
+	VMOVUPS      320(R10), Z17
+	VBROADCASTSS 8(AX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xc252
+	LONG         $0x4076b262
+	WORD         $0xca52
+	VBROADCASTSS 8(CX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xd252
+	LONG         $0x4076b262
+	WORD         $0xda52
+	VBROADCASTSS 8(DX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xe252
+	LONG         $0x4076b262
+	WORD         $0xea52
+	VBROADCASTSS 8(BX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xf252
+	LONG         $0x4076b262
+	WORD         $0xfa52
+	VBROADCASTSS 8(SI)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xc252
+	LONG         $0x40763262
+	WORD         $0xca52
+	VBROADCASTSS 8(DI)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xd252
+	LONG         $0x40763262
+	WORD         $0xda52
+	VBROADCASTSS 8(R8)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xe252
+	LONG         $0x40763262
+	WORD         $0xea52
+	VBROADCASTSS 8(R9)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xf252
+	LONG         $0x40763262
+	WORD         $0xfa52
+	VMOVUPS      384(R10), Z16
+	VMOVUPS      448(R10), Z17
+	VBROADCASTSS 12(AX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xc252
+	LONG         $0x4076b262
+	WORD         $0xca52
+	VBROADCASTSS 12(CX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xd252
+	LONG         $0x4076b262
+	WORD         $0xda52
+	VBROADCASTSS 12(DX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xe252
+	LONG         $0x4076b262
+	WORD         $0xea52
+	VBROADCASTSS 12(BX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xf252
+	LONG         $0x4076b262
+	WORD         $0xfa52
+	VBROADCASTSS 12(SI)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xc252
+	LONG         $0x40763262
+	WORD         $0xca52
+	VBROADCASTSS 12(DI)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xd252
+	LONG         $0x40763262
+	WORD         $0xda52
+	VBROADCASTSS 12(R8)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xe252
+	LONG         $0x40763262
+	WORD         $0xea52
+	VBROADCASTSS 12(R9)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xf252
+	LONG         $0x40763262
+	WORD         $0xfa52
+	ADDQ         $+512, R10
+	ADDQ         $0x04, R11
+	CMPQ         R11, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R11, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R10), Z16
+	VMOVUPS      64(R10), Z17
+	VBROADCASTSS (AX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xc252
+	LONG         $0x4076b262
+	WORD         $0xca52
+	VBROADCASTSS (CX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xd252
+	LONG         $0x4076b262
+	WORD         $0xda52
+	VBROADCASTSS (DX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xe252
+	LONG         $0x4076b262
+	WORD         $0xea52
+	VBROADCASTSS (BX)(R11*4), Z18
+	LONG         $0x407eb262
+	WORD         $0xf252
+	LONG         $0x4076b262
+	WORD         $0xfa52
+	VBROADCASTSS (SI)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xc252
+	LONG         $0x40763262
+	WORD         $0xca52
+	VBROADCASTSS (DI)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xd252
+	LONG         $0x40763262
+	WORD         $0xda52
+	VBROADCASTSS (R8)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xe252
+	LONG         $0x40763262
+	WORD         $0xea52
+	VBROADCASTSS (R9)(R11*4), Z18
+	LONG         $0x407e3262
+	WORD         $0xf252
+	LONG         $0x40763262
+	WORD         $0xfa52
+	ADDQ         $+128, R10
+	ADDQ         $0x01, R11
+	CMPQ         R11, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	VZEROUPPER
+	RET
+
+// func gemm9x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm9x32BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS 64(AX), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	VMOVUPS 64(AX), Z15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS 64(AX), Z17
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+
+ready:
+	MOVQ b+40(FP), R11
+
+run:
+	MOVQ (SP), R12
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), DX
+	MOVQ 24(R12), BX
+	MOVQ 32(R12), SI
+	MOVQ 40(R12), DI
+	MOVQ 48(R12), R8
+	MOVQ 56(R12), R9
+	MOVQ 64(R12), R10
+	ADDQ $0x60, R12
+	MOVQ R12, (SP)
+	XORQ R12, R12
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R11), Z18
+	VMOVUPS      64(R11), Z19
+	VBROADCASTSS (AX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xc452
+	LONG         $0x4066b262
+	WORD         $0xcc52
+	VBROADCASTSS (CX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xd452
+	LONG         $0x4066b262
+	WORD         $0xdc52
+	VBROADCASTSS (DX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xe452
+	LONG         $0x4066b262
+	WORD         $0xec52
+	VBROADCASTSS (BX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xf452
+	LONG         $0x4066b262
+	WORD         $0xfc52
+	VBROADCASTSS (SI)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xc452
+	LONG         $0x40663262
+	WORD         $0xcc52
+	VBROADCASTSS (DI)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xd452
+	LONG         $0x40663262
+	WORD         $0xdc52
+	VBROADCASTSS (R8)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xe452
+	LONG         $0x40663262
+	WORD         $0xec52
+	VBROADCASTSS (R9)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xf452
+	LONG         $0x40663262
+	WORD         $0xfc52
+	VBROADCASTSS (R10)(R12*4), Z20
+	LONG         $0x406ea262
+	WORD         $0xc452
+	LONG         $0x4066a262
+	WORD         $0xcc52
+	VMOVUPS      128(R11), Z18
+	VMOVUPS      192(R11), Z19
+	VBROADCASTSS 4(AX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xc452
+	LONG         $0x4066b262
+	WORD         $0xcc52
+	VBROADCASTSS 4(CX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xd452
+	LONG         $0x4066b262
+	WORD         $0xdc52
+	VBROADCASTSS 4(DX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xe452
+	LONG         $0x4066b262
+	WORD         $0xec52
+	VBROADCASTSS 4(BX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xf452
+	LONG         $0x4066b262
+	WORD         $0xfc52
+	VBROADCASTSS 4(SI)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xc452
+	LONG         $0x40663262
+	WORD         $0xcc52
+	VBROADCASTSS 4(DI)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xd452
+	LONG         $0x40663262
+	WORD         $0xdc52
+	VBROADCASTSS 4(R8)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xe452
+	LONG         $0x40663262
+	WORD         $0xec52
+	VBROADCASTSS 4(R9)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xf452
+	LONG         $0x40663262
+	WORD         $0xfc52
+	VBROADCASTSS 4(R10)(R12*4), Z20
+	LONG         $0x406ea262
+	WORD         $0xc452
+	LONG         $0x4066a262
+	WORD         $0xcc52
+	VMOVUPS      256(R11), Z18
+	VMOVUPS      320(R11), Z19
+	VBROADCASTSS 8(AX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xc452
+	LONG         $0x4066b262
+	WORD         $0xcc52
+	VBROADCASTSS 8(CX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xd452
+	LONG         $0x4066b262
+	WORD         $0xdc52
+	VBROADCASTSS 8(DX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xe452
+	LONG         $0x4066b262
+	WORD         $0xec52
+	VBROADCASTSS 8(BX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xf452
+	LONG         $0x4066b262
+	WORD         $0xfc52
+	VBROADCASTSS 8(SI)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xc452
+	LONG         $0x40663262
+	WORD         $0xcc52
+	VBROADCASTSS 8(DI)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xd452
+	LONG         $0x40663262
+	WORD         $0xdc52
+	VBROADCASTSS 8(R8)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xe452
+	LONG         $0x40663262
+	WORD         $0xec52
+	VBROADCASTSS 8(R9)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xf452
+	LONG         $0x40663262
+	WORD         $0xfc52
+	VBROADCASTSS 8(R10)(R12*4), Z20
+	LONG         $0x406ea262
+	WORD         $0xc452
+	LONG         $0x4066a262
+	WORD         $0xcc52
+	VMOVUPS      384(R11), Z18
+	VMOVUPS      448(R11), Z19
+	VBROADCASTSS 12(AX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xc452
+	LONG         $0x4066b262
+	WORD         $0xcc52
+	VBROADCASTSS 12(CX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xd452
+	LONG         $0x4066b262
+	WORD         $0xdc52
+	VBROADCASTSS 12(DX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xe452
+	LONG         $0x4066b262
+	WORD         $0xec52
+	VBROADCASTSS 12(BX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xf452
+	LONG         $0x4066b262
+	WORD         $0xfc52
+	VBROADCASTSS 12(SI)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xc452
+	LONG         $0x40663262
+	WORD         $0xcc52
+	VBROADCASTSS 12(DI)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xd452
+	LONG         $0x40663262
+	WORD         $0xdc52
+	VBROADCASTSS 12(R8)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xe452
+	LONG         $0x40663262
+	WORD         $0xec52
+	VBROADCASTSS 12(R9)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xf452
+	LONG         $0x40663262
+	WORD         $0xfc52
+	VBROADCASTSS 12(R10)(R12*4), Z20
+	LONG         $0x406ea262
+	WORD         $0xc452
+	LONG         $0x4066a262
+	WORD         $0xcc52
+	ADDQ         $+512, R11
+	ADDQ         $0x04, R12
+	CMPQ         R12, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R12, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R11), Z18
+	VMOVUPS      64(R11), Z19
+	VBROADCASTSS (AX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xc452
+	LONG         $0x4066b262
+	WORD         $0xcc52
+	VBROADCASTSS (CX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xd452
+	LONG         $0x4066b262
+	WORD         $0xdc52
+	VBROADCASTSS (DX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xe452
+	LONG         $0x4066b262
+	WORD         $0xec52
+	VBROADCASTSS (BX)(R12*4), Z20
+	LONG         $0x406eb262
+	WORD         $0xf452
+	LONG         $0x4066b262
+	WORD         $0xfc52
+	VBROADCASTSS (SI)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xc452
+	LONG         $0x40663262
+	WORD         $0xcc52
+	VBROADCASTSS (DI)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xd452
+	LONG         $0x40663262
+	WORD         $0xdc52
+	VBROADCASTSS (R8)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xe452
+	LONG         $0x40663262
+	WORD         $0xec52
+	VBROADCASTSS (R9)(R12*4), Z20
+	LONG         $0x406e3262
+	WORD         $0xf452
+	LONG         $0x40663262
+	WORD         $0xfc52
+	VBROADCASTSS (R10)(R12*4), Z20
+	LONG         $0x406ea262
+	WORD         $0xc452
+	LONG         $0x4066a262
+	WORD         $0xcc52
+	ADDQ         $+128, R11
+	ADDQ         $0x01, R12
+	CMPQ         R12, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	VZEROUPPER
+	RET
+
+// func gemm10x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm10x32BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS 64(AX), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	VMOVUPS 64(AX), Z15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS 64(AX), Z17
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	VMOVUPS 64(AX), Z19
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+
+ready:
+	MOVQ b+40(FP), R12
+
+run:
+	MOVQ (SP), R13
+	MOVQ (R13), AX
+	MOVQ 8(R13), CX
+	MOVQ 16(R13), DX
+	MOVQ 24(R13), BX
+	MOVQ 32(R13), SI
+	MOVQ 40(R13), DI
+	MOVQ 48(R13), R8
+	MOVQ 56(R13), R9
+	MOVQ 64(R13), R10
+	MOVQ 72(R13), R11
+	ADDQ $0x60, R13
+	MOVQ R13, (SP)
+	XORQ R13, R13
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R12), Z20
+	VMOVUPS      64(R12), Z21
+	VBROADCASTSS (AX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xc652
+	LONG         $0x4056b262
+	WORD         $0xce52
+	VBROADCASTSS (CX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xd652
+	LONG         $0x4056b262
+	WORD         $0xde52
+	VBROADCASTSS (DX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xe652
+	LONG         $0x4056b262
+	WORD         $0xee52
+	VBROADCASTSS (BX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xf652
+	LONG         $0x4056b262
+	WORD         $0xfe52
+	VBROADCASTSS (SI)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xc652
+	LONG         $0x40563262
+	WORD         $0xce52
+	VBROADCASTSS (DI)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xd652
+	LONG         $0x40563262
+	WORD         $0xde52
+	VBROADCASTSS (R8)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xe652
+	LONG         $0x40563262
+	WORD         $0xee52
+	VBROADCASTSS (R9)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xf652
+	LONG         $0x40563262
+	WORD         $0xfe52
+	VBROADCASTSS (R10)(R13*4), Z22
+	LONG         $0x405ea262
+	WORD         $0xc652
+	LONG         $0x4056a262
+	WORD         $0xce52
+	VBROADCASTSS (R11)(R13*4), Z22
+	LONG         $0x405ea262
+	WORD         $0xd652
+	LONG         $0x4056a262
+	WORD         $0xde52
+	VMOVUPS      128(R12), Z20
+	VMOVUPS      192(R12), Z21
+	VBROADCASTSS 4(AX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xc652
+	LONG         $0x4056b262
+	WORD         $0xce52
+	VBROADCASTSS 4(CX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xd652
+	LONG         $0x4056b262
+	WORD         $0xde52
+	VBROADCASTSS 4(DX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xe652
+	LONG         $0x4056b262
+	WORD         $0xee52
+	VBROADCASTSS 4(BX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xf652
+	LONG         $0x4056b262
+	WORD         $0xfe52
+	VBROADCASTSS 4(SI)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xc652
+	LONG         $0x40563262
+	WORD         $0xce52
+	VBROADCASTSS 4(DI)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xd652
+	LONG         $0x40563262
+	WORD         $0xde52
+	VBROADCASTSS 4(R8)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xe652
+	LONG         $0x40563262
+	WORD         $0xee52
+	VBROADCASTSS 4(R9)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xf652
+	LONG         $0x40563262
+	WORD         $0xfe52
+	VBROADCASTSS 4(R10)(R13*4), Z22
+	LONG         $0x405ea262
+	WORD         $0xc652
+	LONG         $0x4056a262
+	WORD         $0xce52
+	VBROADCASTSS 4(R11)(R13*4), Z22
+	LONG         $0x405ea262
+	WORD         $0xd652
+	LONG         $0x4056a262
+	WORD         $0xde52
+	VMOVUPS      256(R12), Z20
+	VMOVUPS      320(R12), Z21
+	VBROADCASTSS 8(AX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xc652
+	LONG         $0x4056b262
+	WORD         $0xce52
+	VBROADCASTSS 8(CX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xd652
+	LONG         $0x4056b262
+	WORD         $0xde52
+	VBROADCASTSS 8(DX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xe652
+	LONG         $0x4056b262
+	WORD         $0xee52
+	VBROADCASTSS 8(BX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xf652
+	LONG         $0x4056b262
+	WORD         $0xfe52
+	VBROADCASTSS 8(SI)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xc652
+	LONG         $0x40563262
+	WORD         $0xce52
+	VBROADCASTSS 8(DI)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xd652
+	LONG         $0x40563262
+	WORD         $0xde52
+	VBROADCASTSS 8(R8)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xe652
+	LONG         $0x40563262
+	WORD         $0xee52
+	VBROADCASTSS 8(R9)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xf652
+	LONG         $0x40563262
+	WORD         $0xfe52
+	VBROADCASTSS 8(R10)(R13*4), Z22
+	LONG         $0x405ea262
+	WORD         $0xc652
+	LONG         $0x4056a262
+	WORD         $0xce52
+	VBROADCASTSS 8(R11)(R13*4), Z22
+	LONG         $0x405ea262
+	WORD         $0xd652
+	LONG         $0x4056a262
+	WORD         $0xde52
+	VMOVUPS      384(R12), Z20
+	VMOVUPS      448(R12), Z21
+	VBROADCASTSS 12(AX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xc652
+	LONG         $0x4056b262
+	WORD         $0xce52
+	VBROADCASTSS 12(CX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xd652
+	LONG         $0x4056b262
+	WORD         $0xde52
+	VBROADCASTSS 12(DX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xe652
+	LONG         $0x4056b262
+	WORD         $0xee52
+	VBROADCASTSS 12(BX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xf652
+	LONG         $0x4056b262
+	WORD         $0xfe52
+	VBROADCASTSS 12(SI)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xc652
+	LONG         $0x40563262
+	WORD         $0xce52
+	VBROADCASTSS 12(DI)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xd652
+	LONG         $0x40563262
+	WORD         $0xde52
+	VBROADCASTSS 12(R8)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xe652
+	LONG         $0x40563262
+	WORD         $0xee52
+	VBROADCASTSS 12(R9)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xf652
+	LONG         $0x40563262
+	WORD         $0xfe52
+	VBROADCASTSS 12(R10)(R13*4), Z22
+	LONG         $0x405ea262
+	WORD         $0xc652
+	LONG         $0x4056a262
+	WORD         $0xce52
+	VBROADCASTSS 12(R11)(R13*4), Z22
+	LONG         $0x405ea262
+	WORD         $0xd652
+	LONG         $0x4056a262
+	WORD         $0xde52
+	ADDQ         $+512, R12
+	ADDQ         $0x04, R13
+	CMPQ         R13, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R13, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R12), Z20
+	VMOVUPS      64(R12), Z21
+	VBROADCASTSS (AX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xc652
+	LONG         $0x4056b262
+	WORD         $0xce52
+	VBROADCASTSS (CX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xd652
+	LONG         $0x4056b262
+	WORD         $0xde52
+	VBROADCASTSS (DX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xe652
+	LONG         $0x4056b262
+	WORD         $0xee52
+	VBROADCASTSS (BX)(R13*4), Z22
+	LONG         $0x405eb262
+	WORD         $0xf652
+	LONG         $0x4056b262
+	WORD         $0xfe52
+	VBROADCASTSS (SI)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xc652
+	LONG         $0x40563262
+	WORD         $0xce52
+	VBROADCASTSS (DI)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xd652
+	LONG         $0x40563262
+	WORD         $0xde52
+	VBROADCASTSS (R8)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xe652
+	LONG         $0x40563262
+	WORD         $0xee52
+	VBROADCASTSS (R9)(R13*4), Z22
+	LONG         $0x405e3262
+	WORD         $0xf652
+	LONG         $0x40563262
+	WORD         $0xfe52
+	VBROADCASTSS (R10)(R13*4), Z22
+	LONG         $0x405ea262
+	WORD         $0xc652
+	LONG         $0x4056a262
+	WORD         $0xce52
+	VBROADCASTSS (R11)(R13*4), Z22
+	LONG         $0x405ea262
+	WORD         $0xd652
+	LONG         $0x4056a262
+	WORD         $0xde52
+	ADDQ         $+128, R12
+	ADDQ         $0x01, R13
+	CMPQ         R13, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, 64(AX)
+	VZEROUPPER
+	RET
+
+// func gemm11x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm11x32BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS 64(AX), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	VMOVUPS 64(AX), Z15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS 64(AX), Z17
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	VMOVUPS 64(AX), Z19
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z20
+	VMOVUPS 64(AX), Z21
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+
+ready:
+	MOVQ b+40(FP), R13
+
+run:
+	MOVQ (SP), R14
+	MOVQ (R14), AX
+	MOVQ 8(R14), CX
+	MOVQ 16(R14), DX
+	MOVQ 24(R14), BX
+	MOVQ 32(R14), SI
+	MOVQ 40(R14), DI
+	MOVQ 48(R14), R8
+	MOVQ 56(R14), R9
+	MOVQ 64(R14), R10
+	MOVQ 72(R14), R11
+	MOVQ 80(R14), R12
+	ADDQ $0x60, R14
+	MOVQ R14, (SP)
+	XORQ R14, R14
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R13), Z22
+	VMOVUPS      64(R13), Z23
+	VBROADCASTSS (AX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xc052
+	LONG         $0x40469262
+	WORD         $0xc852
+	VBROADCASTSS (CX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xd052
+	LONG         $0x40469262
+	WORD         $0xd852
+	VBROADCASTSS (DX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xe052
+	LONG         $0x40469262
+	WORD         $0xe852
+	VBROADCASTSS (BX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xf052
+	LONG         $0x40469262
+	WORD         $0xf852
+	VBROADCASTSS (SI)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xc052
+	LONG         $0x40461262
+	WORD         $0xc852
+	VBROADCASTSS (DI)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xd052
+	LONG         $0x40461262
+	WORD         $0xd852
+	VBROADCASTSS (R8)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xe052
+	LONG         $0x40461262
+	WORD         $0xe852
+	VBROADCASTSS (R9)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xf052
+	LONG         $0x40461262
+	WORD         $0xf852
+	VBROADCASTSS (R10)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xc052
+	LONG         $0x40468262
+	WORD         $0xc852
+	VBROADCASTSS (R11)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xd052
+	LONG         $0x40468262
+	WORD         $0xd852
+	VBROADCASTSS (R12)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xe052
+	LONG         $0x40468262
+	WORD         $0xe852
+	VMOVUPS      128(R13), Z22
+	VMOVUPS      192(R13), Z23
+	VBROADCASTSS 4(AX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xc052
+	LONG         $0x40469262
+	WORD         $0xc852
+	VBROADCASTSS 4(CX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xd052
+	LONG         $0x40469262
+	WORD         $0xd852
+	VBROADCASTSS 4(DX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xe052
+	LONG         $0x40469262
+	WORD         $0xe852
+	VBROADCASTSS 4(BX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xf052
+	LONG         $0x40469262
+	WORD         $0xf852
+	VBROADCASTSS 4(SI)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xc052
+	LONG         $0x40461262
+	WORD         $0xc852
+	VBROADCASTSS 4(DI)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xd052
+	LONG         $0x40461262
+	WORD         $0xd852
+	VBROADCASTSS 4(R8)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xe052
+	LONG         $0x40461262
+	WORD         $0xe852
+	VBROADCASTSS 4(R9)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xf052
+	LONG         $0x40461262
+	WORD         $0xf852
+	VBROADCASTSS 4(R10)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xc052
+	LONG         $0x40468262
+	WORD         $0xc852
+	VBROADCASTSS 4(R11)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xd052
+	LONG         $0x40468262
+	WORD         $0xd852
+	VBROADCASTSS 4(R12)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xe052
+	LONG         $0x40468262
+	WORD         $0xe852
+	VMOVUPS      256(R13), Z22
+	VMOVUPS      320(R13), Z23
+	VBROADCASTSS 8(AX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xc052
+	LONG         $0x40469262
+	WORD         $0xc852
+	VBROADCASTSS 8(CX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xd052
+	LONG         $0x40469262
+	WORD         $0xd852
+	VBROADCASTSS 8(DX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xe052
+	LONG         $0x40469262
+	WORD         $0xe852
+	VBROADCASTSS 8(BX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xf052
+	LONG         $0x40469262
+	WORD         $0xf852
+	VBROADCASTSS 8(SI)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xc052
+	LONG         $0x40461262
+	WORD         $0xc852
+	VBROADCASTSS 8(DI)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xd052
+	LONG         $0x40461262
+	WORD         $0xd852
+	VBROADCASTSS 8(R8)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xe052
+	LONG         $0x40461262
+	WORD         $0xe852
+	VBROADCASTSS 8(R9)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xf052
+	LONG         $0x40461262
+	WORD         $0xf852
+	VBROADCASTSS 8(R10)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xc052
+	LONG         $0x40468262
+	WORD         $0xc852
+	VBROADCASTSS 8(R11)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xd052
+	LONG         $0x40468262
+	WORD         $0xd852
+	VBROADCASTSS 8(R12)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xe052
+	LONG         $0x40468262
+	WORD         $0xe852
+	VMOVUPS      384(R13), Z22
+	VMOVUPS      448(R13), Z23
+	VBROADCASTSS 12(AX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xc052
+	LONG         $0x40469262
+	WORD         $0xc852
+	VBROADCASTSS 12(CX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xd052
+	LONG         $0x40469262
+	WORD         $0xd852
+	VBROADCASTSS 12(DX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xe052
+	LONG         $0x40469262
+	WORD         $0xe852
+	VBROADCASTSS 12(BX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xf052
+	LONG         $0x40469262
+	WORD         $0xf852
+	VBROADCASTSS 12(SI)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xc052
+	LONG         $0x40461262
+	WORD         $0xc852
+	VBROADCASTSS 12(DI)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xd052
+	LONG         $0x40461262
+	WORD         $0xd852
+	VBROADCASTSS 12(R8)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xe052
+	LONG         $0x40461262
+	WORD         $0xe852
+	VBROADCASTSS 12(R9)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xf052
+	LONG         $0x40461262
+	WORD         $0xf852
+	VBROADCASTSS 12(R10)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xc052
+	LONG         $0x40468262
+	WORD         $0xc852
+	VBROADCASTSS 12(R11)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xd052
+	LONG         $0x40468262
+	WORD         $0xd852
+	VBROADCASTSS 12(R12)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xe052
+	LONG         $0x40468262
+	WORD         $0xe852
+	ADDQ         $+512, R13
+	ADDQ         $0x04, R14
+	CMPQ         R14, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R14, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R13), Z22
+	VMOVUPS      64(R13), Z23
+	VBROADCASTSS (AX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xc052
+	LONG         $0x40469262
+	WORD         $0xc852
+	VBROADCASTSS (CX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xd052
+	LONG         $0x40469262
+	WORD         $0xd852
+	VBROADCASTSS (DX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xe052
+	LONG         $0x40469262
+	WORD         $0xe852
+	VBROADCASTSS (BX)(R14*4), Z24
+	LONG         $0x404e9262
+	WORD         $0xf052
+	LONG         $0x40469262
+	WORD         $0xf852
+	VBROADCASTSS (SI)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xc052
+	LONG         $0x40461262
+	WORD         $0xc852
+	VBROADCASTSS (DI)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xd052
+	LONG         $0x40461262
+	WORD         $0xd852
+	VBROADCASTSS (R8)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xe052
+	LONG         $0x40461262
+	WORD         $0xe852
+	VBROADCASTSS (R9)(R14*4), Z24
+	LONG         $0x404e1262
+	WORD         $0xf052
+	LONG         $0x40461262
+	WORD         $0xf852
+	VBROADCASTSS (R10)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xc052
+	LONG         $0x40468262
+	WORD         $0xc852
+	VBROADCASTSS (R11)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xd052
+	LONG         $0x40468262
+	WORD         $0xd852
+	VBROADCASTSS (R12)(R14*4), Z24
+	LONG         $0x404e8262
+	WORD         $0xe052
+	LONG         $0x40468262
+	WORD         $0xe852
+	ADDQ         $+128, R13
+	ADDQ         $0x01, R14
+	CMPQ         R14, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, 64(AX)
+	VZEROUPPER
+	RET
+
+// func gemm12x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·gemm12x32BF16(SB), NOSPLIT, $24-49
+	MOVQ    rows+16(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    runs+24(FP), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    n+32(FP), AX
+	ANDQ    $-4, AX
+	MOVQ    AX, 16(SP)
+	MOVB    add+48(FP), AL
+	TESTB   AL, AL
+	JZ      fresh
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z2
+	VMOVUPS 64(AX), Z3
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z4
+	VMOVUPS 64(AX), Z5
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z6
+	VMOVUPS 64(AX), Z7
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z8
+	VMOVUPS 64(AX), Z9
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z10
+	VMOVUPS 64(AX), Z11
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z12
+	VMOVUPS 64(AX), Z13
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z14
+	VMOVUPS 64(AX), Z15
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z16
+	VMOVUPS 64(AX), Z17
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z18
+	VMOVUPS 64(AX), Z19
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z20
+	VMOVUPS 64(AX), Z21
+	ADDQ    CX, AX
+	VMOVUPS (AX), Z22
+	VMOVUPS 64(AX), Z23
+	JMP     ready
+
+fresh:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+ready:
+	MOVQ b+40(FP), R14
+
+run:
+	MOVQ (SP), R15
+	MOVQ (R15), AX
+	MOVQ 8(R15), CX
+	MOVQ 16(R15), DX
+	MOVQ 24(R15), BX
+	MOVQ 32(R15), SI
+	MOVQ 40(R15), DI
+	MOVQ 48(R15), R8
+	MOVQ 56(R15), R9
+	MOVQ 64(R15), R10
+	MOVQ 72(R15), R11
+	MOVQ 80(R15), R12
+	MOVQ 88(R15), R13
+	ADDQ $0x60, R15
+	MOVQ R15, (SP)
+	XORQ R15, R15
+	CMPQ 16(SP), $0x00
+	JEQ  rest
+
+loop:
+	VMOVUPS      (R14), Z24
+	VMOVUPS      64(R14), Z25
+	VBROADCASTSS (AX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xc252
+	LONG         $0x40369262
+	WORD         $0xca52
+	VBROADCASTSS (CX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xd252
+	LONG         $0x40369262
+	WORD         $0xda52
+	VBROADCASTSS (DX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xe252
+	LONG         $0x40369262
+	WORD         $0xea52
+	VBROADCASTSS (BX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xf252
+	LONG         $0x40369262
+	WORD         $0xfa52
+	VBROADCASTSS (SI)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xc252
+	LONG         $0x40361262
+	WORD         $0xca52
+	VBROADCASTSS (DI)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xd252
+	LONG         $0x40361262
+	WORD         $0xda52
+	VBROADCASTSS (R8)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xe252
+	LONG         $0x40361262
+	WORD         $0xea52
+	VBROADCASTSS (R9)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xf252
+	LONG         $0x40361262
+	WORD         $0xfa52
+	VBROADCASTSS (R10)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xc252
+	LONG         $0x40368262
+	WORD         $0xca52
+	VBROADCASTSS (R11)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xd252
+	LONG         $0x40368262
+	WORD         $0xda52
+	VBROADCASTSS (R12)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xe252
+	LONG         $0x40368262
+	WORD         $0xea52
+	VBROADCASTSS (R13)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xf252
+	LONG         $0x40368262
+	WORD         $0xfa52
+	VMOVUPS      128(R14), Z24
+	VMOVUPS      192(R14), Z25
+	VBROADCASTSS 4(AX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xc252
+	LONG         $0x40369262
+	WORD         $0xca52
+	VBROADCASTSS 4(CX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xd252
+	LONG         $0x40369262
+	WORD         $0xda52
+	VBROADCASTSS 4(DX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xe252
+	LONG         $0x40369262
+	WORD         $0xea52
+	VBROADCASTSS 4(BX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xf252
+	LONG         $0x40369262
+	WORD         $0xfa52
+	VBROADCASTSS 4(SI)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xc252
+	LONG         $0x40361262
+	WORD         $0xca52
+	VBROADCASTSS 4(DI)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xd252
+	LONG         $0x40361262
+	WORD         $0xda52
+	VBROADCASTSS 4(R8)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xe252
+	LONG         $0x40361262
+	WORD         $0xea52
+	VBROADCASTSS 4(R9)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xf252
+	LONG         $0x40361262
+	WORD         $0xfa52
+	VBROADCASTSS 4(R10)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xc252
+	LONG         $0x40368262
+	WORD         $0xca52
+	VBROADCASTSS 4(R11)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xd252
+	LONG         $0x40368262
+	WORD         $0xda52
+	VBROADCASTSS 4(R12)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xe252
+	LONG         $0x40368262
+	WORD         $0xea52
+	VBROADCASTSS 4(R13)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xf252
+	LONG         $0x40368262
+	WORD         $0xfa52
+	VMOVUPS      256(R14), Z24
+	VMOVUPS      320(R14), Z25
+	VBROADCASTSS 8(AX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xc252
+	LONG         $0x40369262
+	WORD         $0xca52
+	VBROADCASTSS 8(CX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xd252
+	LONG         $0x40369262
+	WORD         $0xda52
+	VBROADCASTSS 8(DX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xe252
+	LONG         $0x40369262
+	WORD         $0xea52
+	VBROADCASTSS 8(BX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xf252
+	LONG         $0x40369262
+	WORD         $0xfa52
+	VBROADCASTSS 8(SI)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xc252
+	LONG         $0x40361262
+	WORD         $0xca52
+	VBROADCASTSS 8(DI)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xd252
+	LONG         $0x40361262
+	WORD         $0xda52
+	VBROADCASTSS 8(R8)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xe252
+	LONG         $0x40361262
+	WORD         $0xea52
+	VBROADCASTSS 8(R9)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xf252
+	LONG         $0x40361262
+	WORD         $0xfa52
+	VBROADCASTSS 8(R10)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xc252
+	LONG         $0x40368262
+	WORD         $0xca52
+	VBROADCASTSS 8(R11)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xd252
+	LONG         $0x40368262
+	WORD         $0xda52
+	VBROADCASTSS 8(R12)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xe252
+	LONG         $0x40368262
+	WORD         $0xea52
+	VBROADCASTSS 8(R13)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xf252
+	LONG         $0x40368262
+	WORD         $0xfa52
+	VMOVUPS      384(R14), Z24
+	VMOVUPS      448(R14), Z25
+	VBROADCASTSS 12(AX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xc252
+	LONG         $0x40369262
+	WORD         $0xca52
+	VBROADCASTSS 12(CX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xd252
+	LONG         $0x40369262
+	WORD         $0xda52
+	VBROADCASTSS 12(DX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xe252
+	LONG         $0x40369262
+	WORD         $0xea52
+	VBROADCASTSS 12(BX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xf252
+	LONG         $0x40369262
+	WORD         $0xfa52
+	VBROADCASTSS 12(SI)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xc252
+	LONG         $0x40361262
+	WORD         $0xca52
+	VBROADCASTSS 12(DI)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xd252
+	LONG         $0x40361262
+	WORD         $0xda52
+	VBROADCASTSS 12(R8)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xe252
+	LONG         $0x40361262
+	WORD         $0xea52
+	VBROADCASTSS 12(R9)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xf252
+	LONG         $0x40361262
+	WORD         $0xfa52
+	VBROADCASTSS 12(R10)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xc252
+	LONG         $0x40368262
+	WORD         $0xca52
+	VBROADCASTSS 12(R11)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xd252
+	LONG         $0x40368262
+	WORD         $0xda52
+	VBROADCASTSS 12(R12)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xe252
+	LONG         $0x40368262
+	WORD         $0xea52
+	VBROADCASTSS 12(R13)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xf252
+	LONG         $0x40368262
+	WORD         $0xfa52
+	ADDQ         $+512, R14
+	ADDQ         $0x04, R15
+	CMPQ         R15, 16(SP)
+	JLT          loop
+
+rest:
+	CMPQ R15, n+32(FP)
+	JGE  next
+
+one:
+	VMOVUPS      (R14), Z24
+	VMOVUPS      64(R14), Z25
+	VBROADCASTSS (AX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xc252
+	LONG         $0x40369262
+	WORD         $0xca52
+	VBROADCASTSS (CX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xd252
+	LONG         $0x40369262
+	WORD         $0xda52
+	VBROADCASTSS (DX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xe252
+	LONG         $0x40369262
+	WORD         $0xea52
+	VBROADCASTSS (BX)(R15*4), Z26
+	LONG         $0x403e9262
+	WORD         $0xf252
+	LONG         $0x40369262
+	WORD         $0xfa52
+	VBROADCASTSS (SI)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xc252
+	LONG         $0x40361262
+	WORD         $0xca52
+	VBROADCASTSS (DI)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xd252
+	LONG         $0x40361262
+	WORD         $0xda52
+	VBROADCASTSS (R8)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xe252
+	LONG         $0x40361262
+	WORD         $0xea52
+	VBROADCASTSS (R9)(R15*4), Z26
+	LONG         $0x403e1262
+	WORD         $0xf252
+	LONG         $0x40361262
+	WORD         $0xfa52
+	VBROADCASTSS (R10)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xc252
+	LONG         $0x40368262
+	WORD         $0xca52
+	VBROADCASTSS (R11)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xd252
+	LONG         $0x40368262
+	WORD         $0xda52
+	VBROADCASTSS (R12)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xe252
+	LONG         $0x40368262
+	WORD         $0xea52
+	VBROADCASTSS (R13)(R15*4), Z26
+	LONG         $0x403e8262
+	WORD         $0xf252
+	LONG         $0x40368262
+	WORD         $0xfa52
+	ADDQ         $+128, R14
+	ADDQ         $0x01, R15
+	CMPQ         R15, n+32(FP)
+	JLT          one
+
+next:
+	DECQ    8(SP)
+	JNZ     run
+	MOVQ    c+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z22, (AX)
+	VMOVUPS Z23, 64(AX)
+	VZEROUPPER
+	RET
+
+// func peakBF16(turns int)
+// Requires: AVX, AVX512F
+TEXT ·peakBF16(SB), NOSPLIT, $0-8
+	MOVQ   turns+0(FP), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+loop:
+	LONG $0x4876f262
+	WORD $0xd052
+	LONG $0x4876f262
+	WORD $0xd852
+	LONG $0x4876f262
+	WORD $0xe052
+	LONG $0x4876f262
+	WORD $0xe852
+	LONG $0x4876f262
+	WORD $0xf052
+	LONG $0x4876f262
+	WORD $0xf852
+	LONG $0x48767262
+	WORD $0xc052
+	LONG $0x48767262
+	WORD $0xc852
+	LONG $0x48767262
+	WORD $0xd052
+	LONG $0x48767262
+	WORD $0xd852
+	LONG $0x48767262
+	WORD $0xe052
+	LONG $0x48767262
+	WORD $0xe852
+	DECQ AX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
 // func gemm1x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
 // Requires: AVX, FMA3
 TEXT ·gemm1x8AVX2(SB), NOSPLIT, $24-49

@@ -129,6 +129,131 @@ func gemm12x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *flo
 //go:noescape
 func peakAVX512(turns int)
 
+// gemm1x16BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm1x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm2x16BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm2x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm3x16BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm3x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm4x16BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm4x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm5x16BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm5x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm6x16BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm6x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm7x16BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm7x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm8x16BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm8x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm9x16BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm9x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm10x16BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm10x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm11x16BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm11x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm12x16BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm12x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm1x32BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm1x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm2x32BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm2x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm3x32BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm3x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm4x32BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm4x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm5x32BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm5x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm6x32BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm6x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm7x32BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm7x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm8x32BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm8x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm9x32BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm9x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm10x32BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm10x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm11x32BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm11x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// gemm12x32BF16 computes c = a·b, or c += a·b.
+//
+//go:noescape
+func gemm12x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+
+// peakBF16 does turns times 12 multiply-adds of 16 lanes.
+//
+//go:noescape
+func peakBF16(turns int)
+
 // gemm1x8AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape

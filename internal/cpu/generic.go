@@ -13,20 +13,23 @@ var generic = kernels{
 	gemm: gemmGeneric, transpose: transposeGeneric, finish: finishGeneric,
 	soften: softenGeneric, weigh: weighGeneric, divide: divideGeneric,
 	sum: sumGeneric, squares: squaresGeneric, normalise: normaliseGeneric, rotate: rotateGeneric,
+	bf16: lower{per: 1, gemm: gemmGeneric, soften: softenRoundedGeneric, weigh: weighGeneric,
+		narrow: narrowGeneric},
 }
 
 // gemmGeneric computes 4 x 2 sums at a time: eight independent ones hide an addition's latency.
-func gemmGeneric(c []float32, ld, _, _ int, at []*float32, n int, b []float32, add bool) {
+func gemmGeneric(c []float32, ld, _, _ int, at []*float32, runs, n int, b []float32, add bool) {
 	var s [4][2]float32
 	if add {
 		for i := range s {
 			s[i] = [2]float32(c[i*ld:])
 		}
 	}
-	for ; len(b) >= 2*n && n > 0; at, b = at[4:], b[2*n:] {
+	for range runs {
 		r0, r1 := unsafe.Slice(at[0], n), unsafe.Slice(at[1], n)
 		r2, r3 := unsafe.Slice(at[2], n), unsafe.Slice(at[3], n)
 		run4x2(&s, r0, r1, r2, r3, unsafe.Slice((*[2]float32)(b[:2*n]), n))
+		at, b = at[4:], b[2*n:]
 	}
 	for i := range s {
 		copy(c[i*ld:i*ld+2], s[i][:])
@@ -92,9 +95,9 @@ func scaleBy(y, v []float32) {
 	}
 }
 
-func softenGeneric(p []float32, n int, scale float32, add []float32, step int, s *running) {
+func softenGeneric(p []float32, scale float32, add []float32, step int, s *running) {
 	for i := range 4 {
-		row, most := p[i*keyTile:i*keyTile+n], s.most[i]
+		row, most := p[i*keyTile:(i+1)*keyTile], s.most[i]
 		for j := range row {
 			row[j] *= scale
 			if add != nil {
@@ -109,6 +112,11 @@ func softenGeneric(p []float32, n int, scale float32, add []float32, step int, s
 		s.most[i] = most
 		s.sums[i] = float32(s.sums[i]*s.shrink[i]) + expRow(row, base)
 	}
+}
+
+func softenRoundedGeneric(p []float32, scale float32, add []float32, step int, s *running) {
+	softenGeneric(p, scale, add, step, s)
+	narrowGeneric(p, p[:4*keyTile])
 }
 
 // expRow computes p = exp(p-base) and returns the sum, in four lanes that are added pairwise.
@@ -145,10 +153,10 @@ func weighGeneric(o []float32, ld, width int, p []float32, n int, v []float32, s
 	}
 }
 
-func divideGeneric(dst, y []float32, by float32) {
+func divideGeneric(dst, y []float32, s *running, i int) {
 	y = y[:len(dst)]
 	for j := range dst {
-		dst[j] = y[j] / by
+		dst[j] = y[j] / s.sums[i]
 	}
 }
 
@@ -218,5 +226,19 @@ func rotateGeneric(y, cos, sin []float32) {
 			y[2*j] = float32(a*c) - float32(b*s)
 			y[2*j+1] = float32(a*s) + float32(b*c)
 		}
+	}
+}
+
+// narrowGeneric rounds x to bfloat16, ties to even; NaN stays NaN.
+func narrowGeneric(dst, x []float32) {
+	dst = dst[:len(x)]
+	for i, v := range x {
+		bits := math.Float32bits(v)
+		if v == v {
+			bits += 0x7fff + bits>>16&1
+		} else {
+			bits |= 1 << 22
+		}
+		dst[i] = math.Float32frombits(bits &^ 0xffff)
 	}
 }

@@ -22,8 +22,9 @@ type kernels struct {
 	rowsMost, depth int
 
 	// gemm computes rows of the tile c [mr, width], ld apart: c = a·b, or c += a·b when add is
-	// set. Width is nr or half; b [k, width] is a panel. Step k of the left matrix lies in run k/n,
-	// whose n steps start, row by row, at the mr pointers at[k/n*mr:]. It may compute all mr rows.
+	// set. Width is nr or half; b [runs·n, width] is a panel. Step k of the left matrix lies in run
+	// k/n, whose n steps start, row by row, at the mr pointers at[k/n*mr:]. It may compute all mr
+	// rows.
 	gemm microTile
 	// transpose computes dst[k*stride+i] = rows[i][k] for k < n, lanes rows at a time.
 	transpose func(dst []float32, stride int, rows []*float32, n int)
@@ -31,15 +32,17 @@ type kernels struct {
 	// finish computes dst = act(y+bias)·mul·gate + residual; nil slices leave a step out.
 	finish func(dst, y []float32, f *finishing)
 
-	// soften works on a tile of scores p [mr, keyTile] of which n columns count: it multiplies them
-	// by scale, adds add[i*step+j] (nil: nothing), and turns them into probabilities against the
-	// running maximum. It updates s.
-	soften func(p []float32, n int, scale float32, add []float32, step int, s *running)
+	// soften works on a tile of scores p [mr, keyTile]: it multiplies them by scale, which is
+	// positive where add is nil, adds add[i*step+j] (nil: nothing), and turns them into probabilities
+	// against the running maximum. It updates s.
+	soften func(p []float32, scale float32, add []float32, step int, s *running)
 	// weigh computes o = o·shrink + p·v for mr rows of o, ld apart, of v's first width columns, a
 	// multiple of half; p [mr, keyTile] and v [n, width] with rows step apart.
 	weigh func(o []float32, ld, width int, p []float32, n int, v []float32, step int, s *running)
-	// divide computes dst = y/by.
-	divide func(dst, y []float32, by float32)
+	// bf16 multiplies in bfloat16.
+	bf16 lower
+	// divide computes dst = y divided by the sum of row i.
+	divide func(dst, y []float32, s *running, i int)
 
 	// sum adds x, squares adds (x-mean)², both in float64.
 	sum     func(x []float32) float64
@@ -55,8 +58,28 @@ type kernels struct {
 	peak func(turns int) float64
 }
 
+// lower is how a set multiplies bfloat16 with sums in float32. Inputs are kept in units of four
+// bytes: pairs of bfloat16 where the machine multiplies those, one number rounded to bfloat16
+// elsewhere. Counts of k, widths of rows and strides are in units.
+type lower struct {
+	per  int // steps of k in a unit
+	gemm microTile
+	// soften leaves probabilities in units, rows of the tile after each other without gaps.
+	soften func(p []float32, scale float32, add []float32, step int, s *running)
+	weigh  func(o []float32, ld, width int, p []float32, n int, v []float32, step int, s *running)
+	// narrow rounds x to ceil(len(x)/per) units; dst may be x.
+	narrow func(dst, x []float32)
+	// zip rounds (x[i], y[i]) to unit i of dst; nil where per is 1.
+	zip  func(dst, x, y []float32)
+	peak func(turns int) float64
+}
+
+// units returns how many units n steps of k take.
+func (l *lower) units(n int) int { return ceil(n, l.per) }
+
 // microTile is the type of kernels.gemm.
-type microTile = func(c []float32, ld, rows, width int, at []*float32, n int, b []float32, add bool)
+type microTile = func(c []float32, ld, rows, width int, at []*float32, runs, n int, b []float32,
+	add bool)
 
 // finishing is the rest of a row's epilogue.
 type finishing struct {
@@ -70,11 +93,13 @@ type normalising struct {
 	gain, bias, scale, shift []float32
 }
 
-// running is the running softmax of at most 16 rows; the assembly knows its layout.
+// running is the running softmax of at most 16 rows; the assembly knows its layout. The units of
+// most and origin are the set's.
 type running struct {
-	most, sums [16]float32
-	shrink     [16]float32 // what the last tile of keys made of the earlier ones
-	origin     [16]float32 // what it subtracted
+	most   [16]float32
+	shrink [16]float32      // what the last tile of keys made of the earlier ones
+	origin [16]float32      // what it subtracted
+	sums   [16 * 16]float32 // a vector of every row, to be added
 }
 
 // reset starts over: no key was seen.

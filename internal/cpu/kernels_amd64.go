@@ -8,11 +8,14 @@ import "golang.org/x/sys/cpu"
 func candidates() []candidate {
 	x := &cpu.X86
 	base := []feature{{"AVX2", x.HasAVX2}, {"FMA", x.HasFMA}, {"BMI2", x.HasBMI2}}
+	long := append(base[:len(base):len(base)], feature{"AVX-512 F", x.HasAVX512F},
+		feature{"AVX-512 BW", x.HasAVX512BW}, feature{"AVX-512 DQ", x.HasAVX512DQ},
+		feature{"AVX-512 VL", x.HasAVX512VL})
+	pairs := append(long[:len(long):len(long)], feature{"AVX-512 BF16", x.HasAVX512BF16})
 	return []candidate{
-		{&wide, lacking(append(base, feature{"AVX-512 F", x.HasAVX512F},
-			feature{"AVX-512 BW", x.HasAVX512BW}, feature{"AVX-512 DQ", x.HasAVX512DQ},
-			feature{"AVX-512 VL", x.HasAVX512VL}))},
-		{&narrow, lacking(base)},
+		{&avx512bf16, lacking(pairs)},
+		{&avx512, lacking(long)},
+		{&avx2, lacking(base)},
 	}
 }
 

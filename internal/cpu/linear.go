@@ -9,25 +9,35 @@ import (
 // linear is a packed weight with its bias, nil when there is none.
 type linear struct {
 	panels
+	in   int
 	bias []float32
+	low  *lower // nil in float32
 }
 
 // Dims returns out and in.
-func (l *linear) Dims() (out, in int) { return l.n, l.k }
+func (l *linear) Dims() (out, in int) { return l.n, l.in }
 
 // PackLinear packs a weight [out, in] and a bias [out] or nil. It refuses sizes that do not match.
-func (d *Device) PackLinear(w, bias []float32, out, in int) (compute.Linear, error) {
-	if err := d.checkWeight(w, bias, out, in); err != nil {
+func (d *Device) PackLinear(w, bias []float32, out, in int, t compute.DType) (compute.Linear,
+	error) {
+	if err := d.checkWeight(w, bias, out, in, t); err != nil {
 		return nil, fmt.Errorf("cannot pack a linear weight: %w", err)
 	}
-	return &linear{
-		panels: packPanels(d.kern, w, out, in),
-		bias:   append([]float32(nil), bias...),
-	}, nil
+	low := d.lower(t)
+	return &linear{in: in, low: low, panels: packPanels(d.kern, w, out, in, low),
+		bias: append([]float32(nil), bias...)}, nil
+}
+
+// lower returns how to multiply in a type, nil for float32.
+func (d *Device) lower(t compute.DType) *lower {
+	if t == compute.BF16 {
+		return &d.kern.bf16
+	}
+	return nil
 }
 
 // checkWeight checks the sizes of a weight [n, k] with its bias and accounts for their memory.
-func (d *Device) checkWeight(w, bias []float32, n, k int) error {
+func (d *Device) checkWeight(w, bias []float32, n, k int, t compute.DType) error {
 	if n < 1 || k < 1 {
 		return fmt.Errorf("shape is %d x %d, want both positive", n, k)
 	}
@@ -36,6 +46,12 @@ func (d *Device) checkWeight(w, bias []float32, n, k int) error {
 	}
 	if bias != nil && len(bias) != n {
 		return fmt.Errorf("bias has %d values, want %d", len(bias), n)
+	}
+	if t > compute.BF16 {
+		return fmt.Errorf("type %d is unknown", t)
+	}
+	if low := d.lower(t); low != nil {
+		k = low.units(k)
 	}
 	return d.take(d.kern.padded(n)*k + len(bias))
 }
@@ -46,9 +62,13 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	if !ok {
 		panic(fmt.Sprintf("cpu: Linear: weight is a %T, not of the cpu device", w))
 	}
-	in := sized("Linear", "x", x, x.Rows, l.k)
+	in := sized("Linear", "x", x, x.Rows, l.in)
 	out := sized("Linear", "dst", dst, x.Rows, l.n)
 	apart("Linear", "dst", "x", dst, x)
-	d.multiply(&product{m: in.rows, src: newMatrix(in), w: l.panels, gemm: d.kern.gemm, span: l.k,
-		ep: newEpilogue("Linear", d.kern, l.bias, ep, out)})
+	p := &product{m: in.rows, src: newMatrix(in, l.low), w: l.panels, gemm: d.kern.gemm, span: l.k,
+		ep: newEpilogue("Linear", d.kern, l.bias, ep, out)}
+	if l.low != nil {
+		p.gemm = l.low.gemm
+	}
+	d.multiply(p)
 }

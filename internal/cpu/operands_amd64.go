@@ -17,13 +17,10 @@ func first(v []float32, n int) *float32 {
 	return unsafe.SliceData(v)
 }
 
-// checkTile panics when a tile of scores, or what is added to it, is too short; it returns how many
-// vectors hold n columns.
-func checkTile(p []float32, rows, n, lanes int, add []float32, step int) int {
-	vecs := (n + lanes - 1) / lanes
+// checkTile panics when a tile of scores, or what is added to it, is too short.
+func checkTile(p []float32, rows int, add []float32, step int) {
 	if add != nil {
-		_ = add[:(rows-1)*step+vecs*lanes]
+		_ = add[:(rows-1)*step+keyTile]
 	}
 	_ = p[:rows*keyTile]
-	return vecs
 }

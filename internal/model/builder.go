@@ -7,11 +7,14 @@ import (
 )
 
 // Builder packs weights onto a device and keeps the first error, so that a model's constructor
-// reads like its architecture.
+// reads like its architecture. It starts with products in float32.
 type Builder struct {
 	dev compute.Device
 	w   *Weights
 	err error
+
+	// DType is what linear layers multiply, from here on.
+	DType compute.DType
 }
 
 // NewBuilder packs weights of w onto dev.
@@ -54,7 +57,7 @@ func (b *Builder) Fused(names []string, out, in int, biased bool) compute.Linear
 
 // PackLinear packs a weight that is at hand already.
 func (b *Builder) PackLinear(w, bias []float32, out, in int) compute.Linear {
-	p, err := b.dev.PackLinear(w, bias, out, in)
+	p, err := b.dev.PackLinear(w, bias, out, in, b.DType)
 	b.keep(err)
 	return p
 }

@@ -16,6 +16,7 @@ import (
 type Engine struct {
 	dev     compute.Device
 	folder  *model.Folder
+	dtype   compute.DType
 	sched   diffusion.SchedulerConfig
 	tokens  *tokenizer.Tokenizer
 	text    *umt5.Encoder
@@ -55,7 +56,7 @@ func (e *Engine) loadText() error {
 	if err != nil {
 		return err
 	}
-	e.text, err = umt5.Load(e.dev, e.folder.TextEncoder, w)
+	e.text, err = umt5.Load(e.dev, e.folder.TextEncoder, w, e.dtype)
 	return err
 }
 
@@ -64,7 +65,7 @@ func (e *Engine) loadTransformer() error {
 	if err != nil {
 		return err
 	}
-	e.dit, err = wan.Load(e.dev, e.folder.Transformer, w)
+	e.dit, err = wan.Load(e.dev, e.folder.Transformer, w, e.dtype)
 	return err
 }
 

@@ -15,6 +15,7 @@ type attentionCase struct {
 	q, k, v           []float32
 	scale, last       float32
 	rel               []float32 // [heads, nq+nk-1], nil for none
+	dtype             compute.DType
 }
 
 func (c *attentionCase) width() int { return c.heads * c.hd }
@@ -25,6 +26,7 @@ func drawAttentionCase(t *rapid.T) *attentionCase {
 		nq:      drawSize(t, "queries", 70), nk: drawSize(t, "keys", 200),
 		heads: rapid.IntRange(1, 3).Draw(t, "heads"),
 		hd:    rapid.SampledFrom(headDims).Draw(t, "head dim"),
+		dtype: drawDType(t),
 	}
 	r := drawNumbers(t)
 	c.q = r.normal(c.nq*c.width(), 1)
@@ -40,7 +42,7 @@ func drawAttentionCase(t *rapid.T) *attentionCase {
 func drawAttention(t *rapid.T) *trial {
 	c := drawAttentionCase(t)
 	return &trial{
-		rows: c.nq, cols: c.width(), run: c.run, want: c.want(),
+		rows: c.nq, cols: c.width(), run: c.run, want: c.want(), tol: c.tol(),
 		poison: func(i int) { spoil(c.q, i, c.width()) },
 	}
 }
@@ -59,7 +61,8 @@ func (c *attentionCase) runPart(t fataler, dev compute.Device, lo, hi, h0, h1 in
 	v := cols(r.place(c.v, c.nk, c.width()))
 	q := cols(r.place(c.q, c.nq, c.width()).RowRange(lo, hi))
 	dst := r.fresh(c.nq, (h1-h0)*c.hd)
-	args := compute.AttentionArgs{Heads: h1 - h0, Scale: c.scale, LastKeyBias: c.last}
+	args := compute.AttentionArgs{Heads: h1 - h0, Scale: c.scale, LastKeyBias: c.last,
+		DType: c.dtype}
 	if c.rel != nil && hi > lo {
 		b := r.place(c.rel, c.heads, c.nq+c.nk-1).RowRange(h0, h1)
 		b = b.ColRange(c.nq-hi, c.nq-hi+(hi-lo)+c.nk-1)
@@ -67,6 +70,15 @@ func (c *attentionCase) runPart(t fataler, dev compute.Device, lo, hi, h0, h1 in
 	}
 	dev.Attention(dst.RowRange(lo, hi), q, k, v, args)
 	return r.take(dst, lo, hi)
+}
+
+// tol is what rounding the probabilities costs: half a unit in the last of eight places, times the
+// largest value, which is below eight.
+func (c *attentionCase) tol() float64 {
+	if c.dtype == compute.BF16 {
+		return 8.0 / 512
+	}
+	return 0
 }
 
 func (c *attentionCase) want() []float64 {
@@ -77,7 +89,7 @@ func (c *attentionCase) want() []float64 {
 			for j, x := range p {
 				for d := range c.hd {
 					at := h*c.hd + d
-					out[i*c.width()+at] += x * float64(c.v[j*c.width()+at])
+					out[i*c.width()+at] += x * rounded(c.v[j*c.width()+at], c.dtype)
 				}
 			}
 		}
@@ -92,7 +104,7 @@ func (c *attentionCase) probabilities(h, i int) []float64 {
 		dot := 0.0
 		for d := range c.hd {
 			at := h*c.hd + d
-			dot += float64(c.q[i*c.width()+at]) * float64(c.k[j*c.width()+at])
+			dot += rounded(c.q[i*c.width()+at], c.dtype) * rounded(c.k[j*c.width()+at], c.dtype)
 		}
 		p[j] = dot * float64(c.scale)
 		if c.rel != nil {
@@ -139,7 +151,7 @@ func (s *suite) attentionRelBias(t *testing.T) {
 	s.rowwise(t, func(t *rapid.T) *trial {
 		c := drawAttentionCase(t)
 		c.rel = drawNumbers(t).normal(c.heads*(c.nq+c.nk-1), 2)
-		return &trial{rows: c.nq, cols: c.width(), run: c.run, want: c.want()}
+		return &trial{rows: c.nq, cols: c.width(), run: c.run, want: c.want(), tol: c.tol()}
 	})
 }
 
@@ -150,6 +162,7 @@ func (s *suite) attentionPadded(t *testing.T) {
 	dev := s.open(t, 2)
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawAttentionCase(t)
+		c.dtype = compute.FP32
 		n := rapid.IntRange(1, 512).Draw(t, "copies")
 		c.last = float32(math.Log(float64(n)))
 		one := c.run(t, dev, 0, c.nq)

@@ -16,6 +16,7 @@ type linearCase struct {
 	mul, residual []float32
 	inPlace       bool // dst is the residual, or else mul
 	gate          *gateCase
+	dtype         compute.DType
 }
 
 // gateCase is a drawn RowVec: groups of vectors, and which one a row has.
@@ -71,7 +72,7 @@ func drawLinear(t *rapid.T) *trial {
 		placing: drawPlacing(t),
 		n:       drawSize(t, "n", 70), in: drawSize(t, "in", 1100), out: drawSize(t, "out", 270),
 		act:     compute.Activation(rapid.IntRange(0, 2).Draw(t, "act")),
-		inPlace: rapid.Bool().Draw(t, "in place"),
+		inPlace: rapid.Bool().Draw(t, "in place"), dtype: drawDType(t),
 	}
 	c.x, c.w = r.normal(c.n*c.in, 1), r.normal(c.out*c.in, 1/math.Sqrt(float64(c.in)))
 	if rapid.Bool().Draw(t, "bias") {
@@ -93,7 +94,7 @@ func drawLinear(t *rapid.T) *trial {
 func (c *linearCase) run(t fataler, dev compute.Device, lo, hi int) []float32 {
 	t.Helper()
 	r := c.on(t, dev)
-	w, err := dev.PackLinear(c.w, c.b, c.out, c.in)
+	w, err := dev.PackLinear(c.w, c.b, c.out, c.in, c.dtype)
 	if err != nil {
 		t.Fatalf("cannot pack: %v", err)
 	}
@@ -123,7 +124,7 @@ func (c *linearCase) want() []float64 {
 		for j := range c.out {
 			y := 0.0
 			for k := range c.in {
-				y += float64(c.x[i*c.in+k]) * float64(c.w[j*c.in+k])
+				y += rounded(c.x[i*c.in+k], c.dtype) * rounded(c.w[j*c.in+k], c.dtype)
 			}
 			out[i*c.out+j] = c.finish(y, i, j)
 		}

@@ -66,7 +66,7 @@ func (s *suite) rowwise(t *testing.T, draw func(*rapid.T) *trial) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := draw(t)
 		whole := c.run(t, devs[0], 0, c.rows)
-		close(t, whole, c.want, s.tol)
+		close(t, whole, c.want, max(s.tol, c.tol))
 		for i, dev := range devs[1:] {
 			same(t, c.run(t, dev, 0, c.rows), whole, "%d threads against 1", i+2)
 		}

@@ -16,6 +16,8 @@ type trial struct {
 	run func(t fataler, dev compute.Device, lo, hi int) []float32
 	// want is the reference's result.
 	want []float64
+	// tol is the tolerance where that is more than the device's.
+	tol float64
 	// poison spoils row i of the input, nil when the operation has no such row.
 	poison func(i int)
 }
@@ -64,6 +66,20 @@ func spoil(x []float32, i, cols int) {
 		x[i*cols+j] = float32(math.Inf(1 - 2*(j%2)))
 	}
 	x[i*cols] = float32(math.NaN())
+}
+
+// drawDType draws a type of products.
+func drawDType(t *rapid.T) compute.DType {
+	return rapid.SampledFrom([]compute.DType{compute.FP32, compute.BF16}).Draw(t, "dtype")
+}
+
+// rounded returns x as products of a type see it.
+func rounded(x float32, t compute.DType) float64 {
+	if t == compute.BF16 {
+		bits := math.Float32bits(x)
+		x = math.Float32frombits((bits + 0x7fff + bits>>16&1) &^ 0xffff)
+	}
+	return float64(x)
 }
 
 // sentinel fills the elements around a matrix; no operation may touch them.

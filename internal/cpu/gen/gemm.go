@@ -21,6 +21,15 @@ func gemm(m *maker) {
 	peak(m)
 }
 
+// multiplyAdd appends sum += x·y, or for pairs sum += x0·y0 + x1·y1.
+func (m *maker) multiplyAdd(x, y, sum reg.VecVirtual) {
+	if m.pairs {
+		m.dotPairs(x, y, sum)
+		return
+	}
+	m.VFMADD231PS(x, y, sum)
+}
+
 // microKernel multiplies rows of A, each read in place through a pointer of its own, by a panel of
 // B that is vecs vectors wide. A run of k has one pointer per row in a table; the sums stay in
 // registers over all the runs, and a step of k loads the vectors of B and broadcasts an element of
@@ -137,7 +146,7 @@ func (f *microKernel) steps(n int) {
 			x := f.vec()
 			f.VBROADCASTSS(operand.Mem{Base: p, Index: f.k, Scale: 4, Disp: 4 * s}, x)
 			for j, v := range b {
-				f.VFMADD231PS(x, v, f.sums[i][j])
+				f.multiplyAdd(x, v, f.sums[i][j])
 			}
 		}
 	}
@@ -162,7 +171,7 @@ func peak(m *maker) {
 	}
 	m.Label("loop")
 	for _, s := range sums {
-		m.VFMADD231PS(x, y, s)
+		m.multiplyAdd(x, y, s)
 	}
 	m.DECQ(turns)
 	m.JNZ(to("loop"))

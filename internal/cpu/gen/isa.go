@@ -13,14 +13,24 @@ import (
 // isa is an instruction set.
 type isa struct {
 	name  string
-	lanes int // float32 of a vector
-	mr    int // rows of the micro-kernel; it has two vectors of columns
+	lanes int  // float32 of a vector
+	mr    int  // rows of the micro-kernel; it has two vectors of columns
+	pairs bool // products are of pairs of bfloat16, two steps of k in four bytes
 }
 
 var (
-	avx512 = isa{name: "AVX512", lanes: 16, mr: 12}
-	avx2   = isa{name: "AVX2", lanes: 8, mr: 6}
+	avx512     = isa{name: "AVX512", lanes: 16, mr: 12}
+	avx512bf16 = isa{name: "BF16", lanes: 16, mr: 12, pairs: true}
+	avx2       = isa{name: "AVX2", lanes: 8, mr: 6}
 )
+
+// per is how many steps of k four bytes hold.
+func (s isa) per() int {
+	if s.pairs {
+		return 2
+	}
+	return 1
+}
 
 // maker appends functions for one instruction set.
 type maker struct {

@@ -17,12 +17,14 @@ import (
 var files = []struct {
 	name string
 	fill func(m *maker)
+	sets []isa
 }{
-	{"gemm", gemm},
-	{"finish", finish},
-	{"attention", attention},
-	{"transpose", transpose},
-	{"norm", norm},
+	{"gemm", gemm, []isa{avx512, avx512bf16, avx2}},
+	{"finish", finish, []isa{avx512, avx2}},
+	{"attention", attention, []isa{avx512, avx512bf16, avx2}},
+	{"transpose", transpose, []isa{avx512, avx2}},
+	{"norm", norm, []isa{avx512, avx2}},
+	{"bfloat", narrow, []isa{avx512, avx512bf16, avx2}},
 }
 
 func main() {
@@ -40,7 +42,7 @@ func write(dir string) error {
 		c := build.NewContext()
 		c.ConstraintExpr("amd64")
 		statics := map[string]operand.Mem{}
-		for _, set := range []isa{avx512, avx2} {
+		for _, set := range f.sets {
 			f.fill(&maker{Context: c, isa: set, statics: statics})
 		}
 		file, err := c.Result()
@@ -50,6 +52,7 @@ func write(dir string) error {
 		if err := pass.Compile.Execute(file); err != nil {
 			return fmt.Errorf("cannot compile %s: %w", f.name, err)
 		}
+		encode(file)
 		if err := emit(filepath.Join(dir, f.name), file); err != nil {
 			return err
 		}

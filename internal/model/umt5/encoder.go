@@ -12,6 +12,7 @@ import (
 type Encoder struct {
 	dev    compute.Device
 	cfg    model.TextEncoder
+	dtype  compute.DType
 	embed  tensor.Tensor // [vocab, d], read row by row from the file
 	layers []layer
 	norm   compute.Vector
@@ -26,11 +27,13 @@ type layer struct {
 }
 
 // Load binds every weight of the text encoder; missing and unused ones are errors that name them.
-// w stays in use: embeddings are read from it on demand.
-func Load(dev compute.Device, cfg model.TextEncoder, w *model.Weights) (*Encoder, error) {
-	e := &Encoder{dev: dev, cfg: cfg}
+// w stays in use: embeddings are read from it on demand. t is what products multiply.
+func Load(dev compute.Device, cfg model.TextEncoder, w *model.Weights, t compute.DType) (*Encoder,
+	error) {
+	e := &Encoder{dev: dev, cfg: cfg, dtype: t}
 	e.embed = w.Raw(embeddingName(w), cfg.VocabSize, cfg.DModel)
 	b := model.NewBuilder(dev, w)
+	b.DType = t
 	for i := range cfg.NumLayers {
 		e.layers = append(e.layers, loadLayer(b, cfg, i))
 	}
@@ -139,7 +142,8 @@ func (l *layer) forward(e *Encoder, s *scratch) {
 	q, k := s.qkv.ColRange(0, inner), s.qkv.ColRange(inner, 2*inner)
 	v := s.qkv.ColRange(2*inner, 3*inner)
 	dev.Attention(s.attn, q, k, v,
-		compute.AttentionArgs{Heads: e.cfg.NumHeads, Scale: 1, RelBias: &s.bias})
+		compute.AttentionArgs{Heads: e.cfg.NumHeads, Scale: 1, RelBias: &s.bias,
+			DType: e.dtype})
 	dev.Linear(s.x, s.attn, l.out, compute.Epilogue{Residual: &s.x})
 
 	dev.RMSNorm(s.norm, s.x, l.ffNorm, eps, nil)

@@ -26,7 +26,7 @@ func load(t *testing.T, folder string) *Encoder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := Load(dev, f.TextEncoder, w)
+	e, err := Load(dev, f.TextEncoder, w, compute.FP32)
 	if err != nil {
 		t.Fatal(err)
 	}

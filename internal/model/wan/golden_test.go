@@ -15,6 +15,11 @@ import (
 
 func load(t testing.TB, threads int, path ...string) *Transformer {
 	t.Helper()
+	return loadAs(t, threads, compute.FP32, path...)
+}
+
+func loadAs(t testing.TB, threads int, dt compute.DType, path ...string) *Transformer {
+	t.Helper()
 	f, err := model.Open(golden.Root(path...))
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +34,7 @@ func load(t testing.TB, threads int, path ...string) *Transformer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Load(dev, f.Transformer, w)
+	m, err := Load(dev, f.Transformer, w, dt)
 	if err != nil {
 		t.Fatal(err)
 	}

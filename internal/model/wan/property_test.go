@@ -12,6 +12,7 @@ import (
 
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/collective/mem"
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/cpu"
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/partition"
@@ -108,7 +109,7 @@ func rankPass(cfg model.Transformer, w *model.Weights, grid partition.Grid, tr c
 		return err
 	}
 	defer dev.Close()
-	m, err := Load(dev, cfg, w)
+	m, err := Load(dev, cfg, w, compute.FP32)
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, text *T
 	dev.Linear(s.q2, x, b.cross.q, compute.Epilogue{})
 	dev.RMSNorm(s.q2, s.q2, b.cross.normQ, eps, nil)
 	dev.Attention(s.attn, s.q2, text.keys[i], text.vals[i], compute.AttentionArgs{
-		Heads: t.cfg.NumAttentionHeads, Scale: s.scale(), LastKeyBias: text.bias})
+		Heads: t.cfg.NumAttentionHeads, Scale: s.scale(), LastKeyBias: text.bias, DType: t.dtype})
 	dev.Linear(s.hidden, s.attn, b.cross.out, compute.Epilogue{Residual: &s.hidden})
 
 	dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: eps,

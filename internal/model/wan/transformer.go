@@ -15,6 +15,7 @@ const TextTokens = 512
 type Transformer struct {
 	dev    compute.Device
 	cfg    model.Transformer
+	dtype  compute.DType
 	patch  compute.Linear // [d, patch·C]
 	time1  compute.Linear // [d, freq]
 	time2  compute.Linear // [d, d]
@@ -41,22 +42,25 @@ type attention struct {
 	normQ, normK compute.Vector
 }
 
-// Load binds every weight; missing, misshaped and unused ones are errors that name them.
-func Load(dev compute.Device, cfg model.Transformer, w *model.Weights) (*Transformer, error) {
+// Load binds every weight; missing, misshaped and unused ones are errors that name them. dt is what
+// products multiply; those of the time embedding are float32 whatever it is.
+func Load(dev compute.Device, cfg model.Transformer, w *model.Weights, dt compute.DType) (
+	*Transformer, error) {
 	b := model.NewBuilder(dev, w)
 	d, p := cfg.Dim(), cfg.PatchSize[0]*cfg.PatchSize[1]*cfg.PatchSize[2]
 	const cond = "condition_embedder."
 	t := &Transformer{
-		dev: dev, cfg: cfg,
-		patch: loadPatch(b, cfg),
+		dev: dev, cfg: cfg, dtype: dt,
 		time1: b.Linear(cond+"time_embedder.linear_1", d, cfg.FreqDim, true),
 		time2: b.Linear(cond+"time_embedder.linear_2", d, d, true),
 		timeP: b.Linear(cond+"time_proj", 6*d, d, true),
-		text1: b.Linear(cond+"text_embedder.linear_1", d, cfg.TextDim, true),
-		text2: b.Linear(cond+"text_embedder.linear_2", d, d, true),
 		table: b.Vector("scale_shift_table", 2*d, 1, 2, d),
-		proj:  b.Linear("proj_out", p*cfg.OutChannels, d, true),
 	}
+	b.DType = dt
+	t.patch = loadPatch(b, cfg)
+	t.text1 = b.Linear(cond+"text_embedder.linear_1", d, cfg.TextDim, true)
+	t.text2 = b.Linear(cond+"text_embedder.linear_2", d, d, true)
+	t.proj = b.Linear("proj_out", p*cfg.OutChannels, d, true)
 	for i := range cfg.NumLayers {
 		t.blocks = append(t.blocks, loadBlock(b, cfg, fmt.Sprintf("blocks.%d.", i)))
 	}

@@ -15,7 +15,8 @@ import (
 // runs in the same order whatever the number of ranks.
 func (s *Sequence) selfAttention(ctx context.Context, tag collective.Tag) error {
 	d, hd := s.t.cfg.Dim(), s.t.cfg.AttentionHeadDim
-	args := compute.AttentionArgs{Heads: s.t.cfg.NumAttentionHeads, Scale: s.scale()}
+	args := compute.AttentionArgs{Heads: s.t.cfg.NumAttentionHeads, Scale: s.scale(),
+		DType: s.t.dtype}
 	if s.group.Size() == 1 {
 		s.attend(s.attn, s.qkv, d, args)
 		return nil
