@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/longtake/longtake/internal/cli"
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/shard"
 )
@@ -48,8 +49,9 @@ func read(v *config.Values) (shard.Config, error) {
 		Data: shard.DataPlane{URL: v.String("data.url"), Listen: v.String("data.listen"),
 			Advertise: v.String("data.advertise"), PeerTimeout: v.Duration("data.peer-timeout")},
 	}
-	if c.Name != "" {
-		return c, nil
+	var err error
+	if c.DType, err = compute.ParseDType(v.String("dtype")); err != nil || c.Name != "" {
+		return c, err
 	}
 	host, err := os.Hostname()
 	if err != nil {

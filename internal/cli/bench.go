@@ -30,6 +30,7 @@ func benchCommand() *cobra.Command {
 	f.Int("steps", 0, "denoising steps (default: the model's)")
 	f.String("size", "", "WIDTHxHEIGHT in pixels (default: the model's)")
 	f.Int("frames", 0, "frames, 4k+1 (default: the model's)")
+	dtype := f.String("dtype", "fp32", "fp32 or bf16")
 	model := f.String("model", "", "folder of the model (default: the built-in one)")
 	threads := f.Int("threads", runtime.NumCPU(), "threads in all")
 	js := asJSON(run)
@@ -38,7 +39,7 @@ func benchCommand() *cobra.Command {
 			return usage("--rounds is %d; allowed: 1 to 1000", *rounds)
 		}
 		b := bench{model: *model, threads: *threads, clip: api.Create{
-			Steps: given(f, "steps", f.GetInt), Frames: given(f, "frames", f.GetInt)}}
+			Steps: given(f, "steps", f.GetInt), Frames: given(f, "frames", f.GetInt), DType: *dtype}}
 		b.clip.Size, _ = f.GetString("size")
 		rows, err := b.run(cmd.Context(), *counts, *rounds)
 		if err != nil {
@@ -106,8 +107,12 @@ func (b bench) measure(ctx context.Context, n int) (row benchRow, err error) {
 	if n < 1 || n > localShardsMax {
 		return row, usage("--shards is %d; allowed: 1 to %d", n, localShardsMax)
 	}
+	dtype, err := parseDType(b.clip.DType)
+	if err != nil {
+		return row, err
+	}
 	c := localConfig{Model: b.model, Shards: n, Threads: max(1, b.threads/n), Transport: "nats",
-		Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)}
+		DType: dtype, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)}
 	cluster, err := startLocal(ctx, c)
 	if err != nil {
 		return row, err

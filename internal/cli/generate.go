@@ -61,7 +61,7 @@ func generateCommand() *cobra.Command {
 	f.Float64("flow-shift", 0, "more is more time at high noise")
 	f.String("scheduler", "", "unipc or euler")
 	f.Uint64("seed", 0, "of the noise (default: drawn, and told)")
-	f.String("dtype", "", "fp32")
+	f.String("dtype", "", "what matrix products multiply: fp32, or bf16 for twice the speed")
 	f.String("mesh", "", "how shards are arranged, such as cfg=2,ulysses=3"+
 		" (default: fewest bytes moved)")
 	f.StringP("output", "o", "clip.webm", "file or folder to write")
@@ -139,7 +139,10 @@ func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
 	if g.create.Mesh == "" {
 		mesh = partition.Mesh{}
 	}
-	g.local, err = readLocal(g.values, mesh.Size(), log)
+	if g.local, err = readLocal(g.values, mesh.Size(), log); err != nil {
+		return nil, err
+	}
+	g.local.DType, err = parseDType(g.create.DType)
 	return g, err
 }
 

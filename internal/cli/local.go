@@ -13,6 +13,7 @@ import (
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/collective/mem"
 	"github.com/longtake/longtake/internal/collective/nats"
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/shard"
@@ -29,6 +30,7 @@ type localConfig struct {
 	Shards    int
 	Threads   int    // of each shard; 0: the cores, shared out
 	Transport string // "nats" or "mem"
+	DType     compute.DType
 	Data      string // directory that stays; "": one that goes with the cluster
 	Listen    string // host:port of the API
 	Log       *slog.Logger
@@ -57,6 +59,14 @@ func readLocal(v *config.Values, shards int, log *slog.Logger) (localConfig, err
 		return c, usage("--transport is %q; allowed: nats, mem", c.Transport)
 	}
 	return c, nil
+}
+
+func parseDType(name string) (compute.DType, error) {
+	t, err := compute.ParseDType(name)
+	if err != nil {
+		return t, usage("--%w", err)
+	}
+	return t, nil
 }
 
 // local is a running cluster in this process: coordinator, HTTP API, shards.
@@ -126,7 +136,7 @@ func (l *local) startShards(ctx context.Context, cfg localConfig) (err error) {
 	for i := range cfg.Shards {
 		wg.Go(func() {
 			sc := shard.Config{Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
-				Threads: cfg.Threads, TempDir: l.temp, Log: cfg.Log, Data: plane}
+				Threads: cfg.Threads, DType: cfg.DType, TempDir: l.temp, Log: cfg.Log, Data: plane}
 			sc.ControlOptions = append(sc.ControlOptions, l.coord.NATS())
 			if l.shards[i], errs[i] = shard.Start(ctx, sc); errs[i] == nil {
 				errs[i] = l.shards[i].Registered(ctx)

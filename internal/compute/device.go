@@ -1,5 +1,7 @@
 package compute
 
+import "fmt"
+
 // Device runs the operations of the models. Implementations: internal/cpu, internal/cuda.
 type Device interface {
 	// Name describes the device to people, for instance "cpu: 2 threads, generic".
@@ -68,6 +70,25 @@ const (
 	FP32 DType = iota
 	BF16       // bfloat16, rounded to nearest, ties to even
 )
+
+// String returns the name that users give: fp32 or bf16.
+func (t DType) String() string {
+	if t == BF16 {
+		return "bf16"
+	}
+	return "fp32"
+}
+
+// ParseDType returns the type that users call name; "" is fp32.
+func ParseDType(name string) (DType, error) {
+	switch name {
+	case "", "fp32":
+		return FP32, nil
+	case "bf16":
+		return BF16, nil
+	}
+	return 0, fmt.Errorf("dtype is %q; allowed: fp32, bf16", name)
+}
 
 // Activation is an elementwise function applied by an epilogue.
 type Activation uint8

@@ -39,6 +39,8 @@ func Shard() Settings {
 		{Key: "model", Default: "", Usage: "folder of a Wan model as diffusers writes it (default: " +
 			"the small one that is built in)"},
 		{Key: "threads", Default: 0, Usage: "threads that compute; 0: all cores"},
+		{Key: "dtype", Default: "fp32", Usage: "what the model is loaded for: fp32 or bf16; a job of " +
+			"the other type loads it again"},
 		{Key: "control", Default: "nats://127.0.0.1:4222",
 			Usage: "the coordinators' NATS, separated by commas"},
 		{Key: "data.listen", Default: "127.0.0.1:0",

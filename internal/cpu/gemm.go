@@ -1,6 +1,6 @@
 package cpu
 
-// tileLen is about how many elements a turn takes of the packed matrix at most, so that they stay in
+// tileLen is about how many elements of the packed matrix a turn takes at most, so that they stay in
 // the second cache; it changes speed, never bits.
 const tileLen = 128 << 10
 

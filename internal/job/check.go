@@ -179,7 +179,7 @@ func checkNames(s Spec) error {
 		allowed  []string
 	}{
 		{"scheduler", s.Scheduler, []string{"unipc", "euler"}},
-		{"dtype", s.DType, []string{"fp32"}},
+		{"dtype", s.DType, []string{"fp32", "bf16"}},
 		{"format", s.Format, []string{"webm", "mp4", "png"}},
 	}
 	for _, c := range sets {

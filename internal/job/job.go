@@ -28,7 +28,7 @@ type Spec struct {
 	FlowShift      float64 `json:"flow_shift"`
 	Scheduler      string  `json:"scheduler"` // "unipc" or "euler"
 	Seed           uint64  `json:"seed"`
-	DType          string  `json:"dtype"`             // "fp32"
+	DType          string  `json:"dtype"`             // "fp32", "bf16"
 	Format         string  `json:"format"`            // "webm", "mp4" or "png" (a zip of frames)
 	Shards         int     `json:"shards,omitempty"`  // 0: as many as pay
 	Mesh           Mesh    `json:"mesh,omitzero"`     // zero: the planner's choice

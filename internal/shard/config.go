@@ -9,6 +9,7 @@ import (
 
 	"github.com/longtake/longtake/internal/collective/mem"
 	"github.com/longtake/longtake/internal/collective/nats"
+	"github.com/longtake/longtake/internal/compute"
 )
 
 // Config says where a shard runs and whom it works for.
@@ -16,6 +17,8 @@ type Config struct {
 	Name    string // for people; need not be unique
 	Model   string // folder of the model; "" is the embedded demo
 	Threads int    // of the CPU device; 0: all cores
+	// DType is what the model is loaded for; a job of the other type loads it again.
+	DType   compute.DType
 	TempDir string // for clips being encoded; "": the system's
 	Log     *slog.Logger
 

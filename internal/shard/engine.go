@@ -12,7 +12,8 @@ import (
 	"github.com/longtake/longtake/internal/model/wan"
 )
 
-// Engine is a model loaded on a device. It runs one rank of one plan at a time.
+// Engine is a model loaded on a device. It runs one rank of one plan at a time. The weights of the
+// text encoder and the transformer are there in one type at a time.
 type Engine struct {
 	dev     compute.Device
 	folder  *model.Folder
@@ -25,15 +26,30 @@ type Engine struct {
 }
 
 // NewEngine loads every part of the model; a broken folder fails here, with one line that names
-// the part. The folder and the device stay the caller's and must outlive the engine.
-func NewEngine(folder *model.Folder, dev compute.Device) (*Engine, error) {
-	e := &Engine{dev: dev, folder: folder}
-	for _, load := range []func() error{e.loadTokenizer, e.loadText, e.loadTransformer, e.loadVAE} {
+// the part. The folder and the device stay the caller's and must outlive the engine. Products of
+// the text encoder and the transformer are of type t until Use says otherwise.
+func NewEngine(folder *model.Folder, dev compute.Device, t compute.DType) (*Engine, error) {
+	e := &Engine{dev: dev, folder: folder, dtype: t}
+	return e, e.load(e.loadTokenizer, e.loadText, e.loadTransformer, e.loadVAE)
+}
+
+func (e *Engine) load(parts ...func() error) error {
+	for _, load := range parts {
 		if err := load(); err != nil {
-			return nil, fmt.Errorf("cannot load model %s: %w", folder.Name(), err)
+			return fmt.Errorf("cannot load model %s: %w", e.folder.Name(), err)
 		}
 	}
-	return e, nil
+	return nil
+}
+
+// Use makes products of type t from here on: where they are not, it lets go of the weights and
+// loads them again, which takes as long as at the start.
+func (e *Engine) Use(t compute.DType) error {
+	if e.dtype == t && e.dit != nil {
+		return nil
+	}
+	e.dtype, e.text, e.dit = t, nil, nil
+	return e.load(e.loadText, e.loadTransformer)
 }
 
 func (e *Engine) loadTokenizer() error {

@@ -12,6 +12,7 @@ import (
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/collective/mem"
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/cpu"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
@@ -25,6 +26,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // engine loads a model folder of the repository.
 func engine(t testing.TB, threads int, path ...string) *Engine {
 	t.Helper()
+	return engineOf(t, compute.FP32, threads, path...)
+}
+
+func engineOf(t testing.TB, dt compute.DType, threads int, path ...string) *Engine {
+	t.Helper()
 	f, err := model.Open(golden.Root(path...))
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +39,7 @@ func engine(t testing.TB, threads int, path ...string) *Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := NewEngine(f, dev)
+	e, err := NewEngine(f, dev, dt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,8 +170,36 @@ func TestClipsEqualTheReference(t *testing.T) {
 	}
 }
 
+// TestHalfPrecisionStaysClose holds a clip in bfloat16 to the reference's frames in float32.
+func TestHalfPrecisionStaysClose(t *testing.T) {
+	g := golden.Open(t, "tiny5_e2e")
+	e := engine(t, 2, "testdata", "golden", "tiny5")
+	if !testing.Short() {
+		g, e = golden.Open(t, "e2e_short"), engine(t, 2, "models", "demo")
+	}
+	for _, dt := range []compute.DType{compute.BF16, compute.FP32, compute.BF16} {
+		if err := e.Use(dt); err != nil {
+			t.Fatal(err)
+		}
+		least := map[compute.DType]float64{compute.FP32: 60, compute.BF16: 35}[dt]
+		res, objects := generate(t, []*Engine{e}, inMemory(t, 1), spec(g), job.Mesh{CFG: 1, Ulysses: 1})
+		got := frames(t, object(t, objects, res.Video))
+		p := golden.PSNR(got, g.Tensor("frames").Data)
+		if !(p >= least) {
+			t.Errorf("%s: PSNR %.1f dB is below %.0f", dt, p, least)
+		}
+		t.Logf("%s: PSNR %.1f dB", dt, p)
+	}
+}
+
 // TestAnyMeshGivesTheSameBytes is the numeric contract: shards, mesh and threads change nothing.
 func TestAnyMeshGivesTheSameBytes(t *testing.T) {
+	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+		t.Run(dt.String(), func(t *testing.T) { sameBytes(t, dt) })
+	}
+}
+
+func sameBytes(t *testing.T, dt compute.DType) {
 	type setup struct{ cfg, ulysses, threads int }
 	clip, model := "e2e_short", []string{"models", "demo"}
 	setups := []setup{{1, 1, 2}, {1, 1, 1}, {1, 2, 1}, {1, 3, 2}, {1, 5, 1}, {1, 8, 1},
@@ -181,7 +215,7 @@ func TestAnyMeshGivesTheSameBytes(t *testing.T) {
 		m := job.Mesh{CFG: c.cfg, Ulysses: c.ulysses}
 		engines := make([]*Engine, m.Size())
 		for r := range engines {
-			engines[r] = engine(t, c.threads, model...)
+			engines[r] = engineOf(t, dt, c.threads, model...)
 		}
 		res, _ := generate(t, engines, inMemory(t, m.Size()), s, m)
 		name := fmt.Sprintf("cfg=%d,ulysses=%d,threads=%d", c.cfg, c.ulysses, c.threads)

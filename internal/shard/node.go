@@ -104,7 +104,7 @@ func (s *Shard) open() (err error) {
 	if s.dev, err = cpu.New(s.cfg.Threads); err != nil {
 		return err
 	}
-	s.engine, err = NewEngine(s.folder, s.dev)
+	s.engine, err = NewEngine(s.folder, s.dev, s.cfg.DType)
 	return err
 }
 

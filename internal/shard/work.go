@@ -12,6 +12,7 @@ import (
 	natsio "github.com/nats-io/nats.go"
 
 	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -133,6 +134,13 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 	objects, err := s.objects(w.ctx)
 	if err != nil {
 		return job.Result{}, fmt.Errorf("cannot open the object store: %w", err)
+	}
+	dtype, err := compute.ParseDType(w.order.Plan.Spec.DType)
+	if err != nil {
+		return job.Result{}, err
+	}
+	if err := s.engine.Use(dtype); err != nil {
+		return job.Result{}, err
 	}
 	tr, err := s.join(w)
 	if err != nil {
