@@ -136,7 +136,8 @@ func (l *local) startShards(ctx context.Context, cfg localConfig) (err error) {
 	for i := range cfg.Shards {
 		wg.Go(func() {
 			sc := shard.Config{Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
-				Threads: cfg.Threads, DType: cfg.DType, TempDir: l.temp, Log: cfg.Log, Data: plane}
+				Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
+				TempDir: l.temp, Log: cfg.Log, Data: plane}
 			sc.ControlOptions = append(sc.ControlOptions, l.coord.NATS())
 			if l.shards[i], errs[i] = shard.Start(ctx, sc); errs[i] == nil {
 				errs[i] = l.shards[i].Registered(ctx)

@@ -59,7 +59,8 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 	apart(op, "dst", "x", dst.Mat, x.Mat)
 	g.height, g.width = h, wide
 	ep := newEpilogue(op, d.kern, c.bias, compute.Epilogue{Residual: a.Residual}, out)
-	d.multiply(&product{m: out.rows, src: g, w: c.panels, gemm: d.kern.gemm, span: c.shape.In, ep: ep})
+	d.multiply(&product{m: out.rows, src: g, w: c.panels, gemm: d.kern.gemm,
+		span: g.taps * c.shape.In, ep: ep})
 }
 
 // gather is a source whose rows are the voxels that a convolution reads for one output voxel.
@@ -72,20 +73,24 @@ type gather struct {
 	inHigh, inWide int // size of an input frame
 	double         int // 1 when frames are doubled in height and width, else 0
 	height, width  int // size of an output frame
+	taps           int // neighbours in a row that a run takes at once
 	zero           []float32
 }
 
 func newGather(s compute.ConvShape, x compute.Volume, a compute.ConvArgs) *gather {
 	g := &gather{
 		shape: s, frames: x.T, front: a.FrontPad, inHigh: x.H, inWide: x.W,
-		x: sized("Conv", "x", x.Mat, x.T*x.H*x.W, s.In), zero: make([]float32, s.In),
+		x: sized("Conv", "x", x.Mat, x.T*x.H*x.W, s.In), taps: 1,
 	}
 	if a.FrontPad < 0 || x.H < 1 || x.W < 1 {
 		panic(fmt.Sprintf("cpu: Conv: FrontPad %d, frames of %d x %d", a.FrontPad, x.H, x.W))
 	}
 	if a.Upsample {
 		g.double = 1
+	} else if x.Stride == s.In && (a.Prev == nil || a.Prev.Stride == s.In) {
+		g.taps = s.KW // neighbours lie side by side
 	}
+	g.zero = make([]float32, g.taps*s.In)
 	if p := a.Prev; p != nil {
 		if p.H != x.H || p.W != x.W {
 			panic(fmt.Sprintf("cpu: Conv: Prev has frames of %d x %d, x of %d x %d",
@@ -106,42 +111,61 @@ func (g *gather) outSize(front int) (t, h, w int) {
 	return t, h, w
 }
 
-// site is the place of an output voxel.
-type site struct{ t, h, w int }
+// load starts a turn: what the last one composed is not needed any more.
+func (g *gather) load(w *worker, _, _, _, _ int) { w.composed = w.composed[:0] }
 
-// load has nothing to do: voxels are read in place.
-func (g *gather) load(*worker, int, int, int, int) {}
-
-// aim points at the voxels that one tap reads for a group of output voxels.
-func (g *gather) aim(_ *worker, at []*float32, row, k0 int) {
-	tap, ch := k0/g.shape.In, k0%g.shape.In
-	s := site{row / (g.height * g.width), row / g.width % g.height, row % g.width}
-	for i := range at {
-		at[i] = g.voxel(s, tap, ch)
-		if s.w++; s.w == g.width {
-			s.w = 0
-			if s.h++; s.h == g.height {
-				s.h = 0
-				s.t++
-			}
+// aim points at what a run reads for a group of output voxels: taps neighbouring voxels, from step
+// k0 on. Voxels beyond the last one read something; nothing of it is kept.
+func (g *gather) aim(w *worker, at []*float32, row, k0 int) {
+	span := g.taps * g.shape.In
+	run, from := k0/span*g.taps, k0%span
+	kw, kh, kt := run%g.shape.KW, run/g.shape.KW%g.shape.KH, run/(g.shape.KW*g.shape.KH)
+	for len(at) > 0 {
+		x, y, t := row%g.width, row/g.width%g.height, row/(g.width*g.height)
+		n := min(len(at), g.width-x)
+		voxels := g.line(t+kt-g.front, y+kh-g.shape.KH/2)
+		for i := range n {
+			at[i] = g.point(w, voxels, x+i+kw-g.shape.KW/2, from)
 		}
+		at, row = at[n:], row+n
 	}
 }
 
-// voxel returns what the output voxel at s reads for a tap from channel ch on: zeros where that is
-// padding, and beyond the last frame, where nothing of it is kept.
-func (g *gather) voxel(s site, tap, ch int) *float32 {
-	kw := tap % g.shape.KW
-	kh := tap / g.shape.KW % g.shape.KH
-	f := s.t + tap/(g.shape.KW*g.shape.KH) - g.front
-	h, w := s.h+kh-g.shape.KH/2, s.w+kw-g.shape.KW/2
-	if f < 0 || f >= g.frames || h < 0 || h >= g.inHigh<<g.double ||
-		w < 0 || w >= g.inWide<<g.double {
-		return &g.zero[ch]
+// line is a row of voxels, stride elements apart; nil where it is padding.
+type line struct {
+	data   []float32
+	stride int
+}
+
+// line returns row y of frame t.
+func (g *gather) line(t, y int) line {
+	if t < 0 || t >= g.frames || y < 0 || y >= g.inHigh<<g.double {
+		return line{}
 	}
-	at := (h>>g.double)*g.inWide + w>>g.double
-	if f < g.prevFrames {
-		return &g.prev.data[(f*g.inHigh*g.inWide+at)*g.prev.stride+ch]
+	v, first := &g.x, (t-g.prevFrames)*g.inHigh
+	if t < g.prevFrames {
+		v, first = &g.prev, t*g.inHigh
 	}
-	return &g.x.data[((f-g.prevFrames)*g.inHigh*g.inWide+at)*g.x.stride+ch]
+	return line{v.data[(first+y>>g.double)*g.inWide*v.stride:], v.stride}
+}
+
+// point returns where a run reads the taps voxels from x on, beginning at element from: in place,
+// or where some of them are padding, in a copy.
+func (g *gather) point(w *worker, l line, x, from int) *float32 {
+	wide := g.inWide << g.double
+	switch {
+	case l.data == nil || x+g.taps <= 0 || x >= wide:
+		return &g.zero[from]
+	case x >= 0 && x+g.taps <= wide:
+		return &l.data[x>>g.double*l.stride+from]
+	}
+	n := len(w.composed)
+	for i := range g.taps {
+		voxel := g.zero[:g.shape.In]
+		if x+i >= 0 && x+i < wide {
+			voxel = l.data[(x+i)*l.stride:][:g.shape.In]
+		}
+		w.composed = append(w.composed, voxel...)
+	}
+	return &w.composed[n+from]
 }

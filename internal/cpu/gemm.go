@@ -1,7 +1,7 @@
 package cpu
 
-// tileLen is about how many elements of the packed matrix a turn takes at most, so that they stay in
-// the second cache; it changes speed, never bits.
+// tileLen is about how many elements of the packed matrix a turn takes at most, so that they stay
+// in the second cache; it changes speed, never bits.
 const tileLen = 128 << 10
 
 // panels is a matrix [k, n] packed for the micro-kernel: panels of kernels.nr columns, the last one

@@ -16,9 +16,11 @@ func (b body) do(w *worker, task int) { b(w, task) }
 
 // worker owns scratch that only the goroutine running it touches; buffers grow and stay.
 type worker struct {
-	a, c  []float32
-	at    []*float32
-	state state
+	a, c []float32
+	// composed are the runs of a convolution that padding cuts.
+	composed []float32
+	at       []*float32
+	state    state
 
 	finishing   finishing // of the row at hand, here so that no row allocates
 	normalising normalising

@@ -17,6 +17,9 @@ type Config struct {
 	Name    string // for people; need not be unique
 	Model   string // folder of the model; "" is the embedded demo
 	Threads int    // of the CPU device; 0: all cores
+	// DecodeThreads are those that rank 0 decodes with, while other shards of the process wait;
+	// 0: Threads.
+	DecodeThreads int
 	// DType is what the model is loaded for; a job of the other type loads it again.
 	DType   compute.DType
 	TempDir string // for clips being encoded; "": the system's

@@ -15,7 +15,7 @@ import (
 // Engine is a model loaded on a device. It runs one rank of one plan at a time. The weights of the
 // text encoder and the transformer are there in one type at a time.
 type Engine struct {
-	dev     compute.Device
+	dev     Devices
 	folder  *model.Folder
 	dtype   compute.DType
 	sched   diffusion.SchedulerConfig
@@ -25,10 +25,16 @@ type Engine struct {
 	decoder *vae.Decoder
 }
 
+// Devices are where an engine's parts run; they may be the same one.
+type Devices struct {
+	Main   compute.Device // text encoder and transformer
+	Decode compute.Device // VAE
+}
+
 // NewEngine loads every part of the model; a broken folder fails here, with one line that names
-// the part. The folder and the device stay the caller's and must outlive the engine. Products of
+// the part. The folder and the devices stay the caller's and must outlive the engine. Products of
 // the text encoder and the transformer are of type t until Use says otherwise.
-func NewEngine(folder *model.Folder, dev compute.Device, t compute.DType) (*Engine, error) {
+func NewEngine(folder *model.Folder, dev Devices, t compute.DType) (*Engine, error) {
 	e := &Engine{dev: dev, folder: folder, dtype: t}
 	return e, e.load(e.loadTokenizer, e.loadText, e.loadTransformer, e.loadVAE)
 }
@@ -72,7 +78,7 @@ func (e *Engine) loadText() error {
 	if err != nil {
 		return err
 	}
-	e.text, err = umt5.Load(e.dev, e.folder.TextEncoder, w, e.dtype)
+	e.text, err = umt5.Load(e.dev.Main, e.folder.TextEncoder, w, e.dtype)
 	return err
 }
 
@@ -81,7 +87,7 @@ func (e *Engine) loadTransformer() error {
 	if err != nil {
 		return err
 	}
-	e.dit, err = wan.Load(e.dev, e.folder.Transformer, w, e.dtype)
+	e.dit, err = wan.Load(e.dev.Main, e.folder.Transformer, w, e.dtype)
 	return err
 }
 
@@ -90,6 +96,6 @@ func (e *Engine) loadVAE() error {
 	if err != nil {
 		return err
 	}
-	e.decoder, err = vae.Load(e.dev, e.folder.VAE, w)
+	e.decoder, err = vae.Load(e.dev.Decode, e.folder.VAE, w)
 	return err
 }

@@ -39,7 +39,7 @@ func engineOf(t testing.TB, dt compute.DType, threads int, path ...string) *Engi
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := NewEngine(f, dev, dt)
+	e, err := NewEngine(f, Devices{dev, dev}, dt)
 	if err != nil {
 		t.Fatal(err)
 	}

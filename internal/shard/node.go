@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -33,6 +34,7 @@ type Shard struct {
 	info   job.Model
 	folder *model.Folder
 	dev    *cpu.Device
+	decode *cpu.Device // for the VAE
 	engine *Engine
 	link   *link
 	nc     *natsio.Conn
@@ -104,7 +106,10 @@ func (s *Shard) open() (err error) {
 	if s.dev, err = cpu.New(s.cfg.Threads); err != nil {
 		return err
 	}
-	s.engine, err = NewEngine(s.folder, s.dev, s.cfg.DType)
+	if s.decode, err = cpu.New(cmp.Or(s.cfg.DecodeThreads, s.cfg.Threads)); err != nil {
+		return err
+	}
+	s.engine, err = NewEngine(s.folder, Devices{Main: s.dev, Decode: s.decode}, s.cfg.DType)
 	return err
 }
 
@@ -188,6 +193,9 @@ func (s *Shard) Close() error {
 	}
 	if s.link != nil {
 		s.link.close()
+	}
+	if s.decode != nil {
+		s.decode.Close()
 	}
 	if s.dev != nil {
 		s.dev.Close()

@@ -102,7 +102,8 @@ func (f *softmax) addend(add reg.Register) {
 	})
 }
 
-// maxima puts every row's maximum where its shrink will be. A NaN is passed over: it spoils the sum.
+// maxima puts every row's maximum where its shrink will be. A NaN is passed over: it spoils the
+// sum.
 func (f *softmax) maxima() {
 	none := f.held(f.constant(float32(math.Inf(-1))))
 	f.rows(func(p, row reg.Register) {

@@ -26,8 +26,8 @@ func narrow(m *maker) {
 }
 
 // rounding appends the rounding of float32 to bfloat16 in integers: half of the last place that
-// stays is added, less one where that place is even, and the rest cut off. NaN would turn into another
-// number if all its bits were in the rest; it becomes the quiet one first.
+// stays is added, less one where that place is even, and the rest cut off. NaN would turn into
+// another number if all its bits were in the rest; it becomes the quiet one first.
 type rounding struct {
 	*maker
 	half, one, keep operand.Op
