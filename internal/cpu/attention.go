@@ -60,9 +60,9 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, args compute.AttentionArgs)
 
 func newAttention(dst, q, k, v compute.Mat, args compute.AttentionArgs) *attention {
 	const op = "Attention"
-	if args.Heads < 1 || q.Cols%args.Heads != 0 || q.Cols == 0 || k.Rows < 1 {
-		panic(fmt.Sprintf("cpu: Attention: %d heads over width %d, %d keys",
-			args.Heads, q.Cols, k.Rows))
+	if args.Heads < 1 || q.Cols%args.Heads != 0 || q.Cols == 0 || k.Rows < 1 || !(args.Scale > 0) {
+		panic(fmt.Sprintf("cpu: Attention: %d heads over width %d, %d keys, scale %g",
+			args.Heads, q.Cols, k.Rows, args.Scale))
 	}
 	apart(op, "dst", "q", dst, q)
 	apart(op, "dst", "k", dst, k)
@@ -262,7 +262,7 @@ func (a *attention) addend(s *state, slot, query, j, n int) ([]float32, int) {
 			clear(s.scores[i*keyTile+n : (i+1)*keyTile])
 		}
 	}
-	if a.bias == nil && a.args.Scale > 0 && !(last && (n < keyTile || a.args.LastKeyBias != 0)) {
+	if a.bias == nil && !(last && (n < keyTile || a.args.LastKeyBias != 0)) {
 		return nil, 0
 	}
 	rows, step := 1, 0

@@ -14,81 +14,82 @@ TEXT ·softenAVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      f3fb8aa3b<>+0(SB), Z1
 	VMULPS       Z1, Z0, Z1
 	TESTQ        DX, DX
-	JZ           l2
+	JZ           l1
 	MOVQ         step+24(FP), BX
+	VMOVUPS      f3f800000<>+0(SB), Z2
+	VMOVUPS      Z2, Z2
+	VDIVPS       Z0, Z2, Z2
 	SHLQ         $0x02, BX
 	MOVQ         AX, SI
 	XORQ         DI, DI
 
-l3:
-	VMOVUPS     (SI), Z1
-	VFMADD213PS (DX), Z0, Z1
-	VMOVUPS     Z1, (SI)
-	VMOVUPS     64(SI), Z1
-	VFMADD213PS 64(DX), Z0, Z1
-	VMOVUPS     Z1, 64(SI)
-	VMOVUPS     128(SI), Z1
-	VFMADD213PS 128(DX), Z0, Z1
-	VMOVUPS     Z1, 128(SI)
-	VMOVUPS     192(SI), Z1
-	VFMADD213PS 192(DX), Z0, Z1
-	VMOVUPS     Z1, 192(SI)
+l2:
+	VMOVUPS     (DX), Z0
+	VFMADD213PS (SI), Z2, Z0
+	VMOVUPS     Z0, (SI)
+	VMOVUPS     64(DX), Z0
+	VFMADD213PS 64(SI), Z2, Z0
+	VMOVUPS     Z0, 64(SI)
+	VMOVUPS     128(DX), Z0
+	VFMADD213PS 128(SI), Z2, Z0
+	VMOVUPS     Z0, 128(SI)
+	VMOVUPS     192(DX), Z0
+	VFMADD213PS 192(SI), Z2, Z0
+	VMOVUPS     Z0, 192(SI)
 	ADDQ        BX, DX
 	ADDQ        $+256, SI
 	ADDQ        $0x04, DI
 	CMPQ        DI, $0x30
-	JLT         l3
-	VMOVUPS     f3fb8aa3b<>+0(SB), Z0
-	VMOVUPS     Z0, Z1
-	JMP         l1
+	JLT         l2
 
-l2:
 l1:
 	VMOVUPS fff800000<>+0(SB), Z0
 	MOVQ    AX, DX
 	XORQ    BX, BX
 
-l4:
-	VMOVUPS       Z0, Z3
+l3:
+	VMOVUPS       Z0, Z2
 	VMOVUPS       (DX), Z4
-	VMAXPS        Z3, Z4, Z3
+	VMAXPS        Z2, Z4, Z2
 	VMOVUPS       64(DX), Z4
-	VMAXPS        Z3, Z4, Z3
+	VMAXPS        Z2, Z4, Z2
 	VMOVUPS       128(DX), Z4
-	VMAXPS        Z3, Z4, Z3
+	VMAXPS        Z2, Z4, Z2
 	VMOVUPS       192(DX), Z4
-	VMAXPS        Z3, Z4, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y4
-	VMAXPS        Y4, Y3, Y3
-	VEXTRACTF128  $0x01, Y3, X4
-	VMAXPS        X4, X3, X3
-	VPERMILPS     $0x4e, X3, X4
-	VMAXPS        X4, X3, X3
-	VPERMILPS     $0xb1, X3, X4
-	VMAXPS        X4, X3, X3
-	VMOVSS        X3, 64(CX)(BX*1)
+	VMAXPS        Z2, Z4, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y4
+	VMAXPS        Y4, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X4
+	VMAXPS        X4, X2, X2
+	VPERMILPS     $0x4e, X2, X4
+	VMAXPS        X4, X2, X2
+	VPERMILPS     $0xb1, X2, X4
+	VMAXPS        X4, X2, X2
+	VMOVSS        X2, 64(CX)(BX*1)
 	ADDQ          $+256, DX
 	ADDQ          $0x04, BX
 	CMPQ          BX, $0x30
-	JLT           l4
+	JLT           l3
 	VMOVUPS       f3f800000<>+0(SB), Z0
 	VMOVUPS       f3af4ba7f<>+0(SB), Z0
-	VMOVUPS       f3c13bc2a<>+0(SB), Z3
+	VMOVUPS       f3c13bc2a<>+0(SB), Z2
 	VMOVUPS       f3d648e73<>+0(SB), Z4
 	VMOVUPS       f3e75edab<>+0(SB), Z5
 	VMOVUPS       f3f31725d<>+0(SB), Z6
 	VMOVUPS       f3f800000<>+0(SB), Z7
-	VMOVUPS       fff7fffff<>+0(SB), Z8
-	VMULPS        64(CX), Z1, Z9
+	VMOVUPS       ff149f2ca<>+0(SB), Z8
+	VMOVUPS       64(CX), Z9
 	VMOVUPS       (CX), Z10
 	VMAXPS        Z10, Z9, Z9
 	VMOVUPS       Z9, (CX)
 	VMAXPS        Z8, Z9, Z8
+	VMULPS        Z1, Z8, Z8
 	VMOVUPS       Z8, 128(CX)
+	VMULPS        Z1, Z10, Z10
 	VSUBPS        Z8, Z10, Z10
 	VREDUCEPS     $0x01, Z10, Z8
 	VMOVUPS       Z0, Z9
-	VFMADD213PS   Z3, Z8, Z9
+	VFMADD213PS   Z2, Z8, Z9
 	VFMADD213PS   Z4, Z8, Z9
 	VFMADD213PS   Z5, Z8, Z9
 	VFMADD213PS   Z6, Z8, Z9
@@ -99,66 +100,66 @@ l4:
 	MOVQ          AX, BX
 	XORQ          SI, SI
 
-l5:
+l4:
 	VBROADCASTSS 128(CX)(SI*1), Z8
-	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
 	VMOVUPS      (AX), Z9
 	VFMSUB213PS  Z8, Z1, Z9
 	VREDUCEPS    $0x01, Z9, Z10
 	VMOVUPS      Z0, Z11
-	VFMADD213PS  Z3, Z10, Z11
+	VFMADD213PS  Z2, Z10, Z11
 	VFMADD213PS  Z4, Z10, Z11
 	VFMADD213PS  Z5, Z10, Z11
 	VFMADD213PS  Z6, Z10, Z11
 	VFMADD213PS  Z7, Z10, Z11
 	VSCALEFPS    Z9, Z11, Z9
-	VADDPS       Z9, Z2, Z2
+	VADDPS       Z9, Z3, Z3
 	VMOVUPS      64(AX), Z10
 	VFMSUB213PS  Z8, Z1, Z10
 	VREDUCEPS    $0x01, Z10, Z11
 	VMOVUPS      Z0, Z12
-	VFMADD213PS  Z3, Z11, Z12
+	VFMADD213PS  Z2, Z11, Z12
 	VFMADD213PS  Z4, Z11, Z12
 	VFMADD213PS  Z5, Z11, Z12
 	VFMADD213PS  Z6, Z11, Z12
 	VFMADD213PS  Z7, Z11, Z12
 	VSCALEFPS    Z10, Z12, Z10
-	VADDPS       Z10, Z2, Z2
+	VADDPS       Z10, Z3, Z3
 	VMOVUPS      Z9, (BX)
 	VMOVUPS      Z10, 64(BX)
 	VMOVUPS      128(AX), Z9
 	VFMSUB213PS  Z8, Z1, Z9
 	VREDUCEPS    $0x01, Z9, Z10
 	VMOVUPS      Z0, Z11
-	VFMADD213PS  Z3, Z10, Z11
+	VFMADD213PS  Z2, Z10, Z11
 	VFMADD213PS  Z4, Z10, Z11
 	VFMADD213PS  Z5, Z10, Z11
 	VFMADD213PS  Z6, Z10, Z11
 	VFMADD213PS  Z7, Z10, Z11
 	VSCALEFPS    Z9, Z11, Z9
-	VADDPS       Z9, Z2, Z2
+	VADDPS       Z9, Z3, Z3
 	VMOVUPS      192(AX), Z10
 	VFMSUB213PS  Z8, Z1, Z10
 	VREDUCEPS    $0x01, Z10, Z8
 	VMOVUPS      Z0, Z11
-	VFMADD213PS  Z3, Z8, Z11
+	VFMADD213PS  Z2, Z8, Z11
 	VFMADD213PS  Z4, Z8, Z11
 	VFMADD213PS  Z5, Z8, Z11
 	VFMADD213PS  Z6, Z8, Z11
 	VFMADD213PS  Z7, Z8, Z11
 	VSCALEFPS    Z10, Z11, Z10
-	VADDPS       Z10, Z2, Z2
+	VADDPS       Z10, Z3, Z3
 	VMOVUPS      Z9, 128(BX)
 	VMOVUPS      Z10, 192(BX)
 	VBROADCASTSS 64(CX)(SI*1), Z8
-	VFMADD231PS  (DX), Z8, Z2
-	VMOVUPS      Z2, (DX)
+	VFMADD231PS  (DX), Z8, Z3
+	VMOVUPS      Z3, (DX)
 	ADDQ         $0x40, DX
 	ADDQ         $+256, BX
 	ADDQ         $+256, AX
 	ADDQ         $0x04, SI
 	CMPQ         SI, $0x30
-	JLT          l5
+	JLT          l4
 	VZEROUPPER
 	RET
 
@@ -180,24 +181,6 @@ DATA f3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
 DATA f3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
 GLOBL f3fb8aa3b<>(SB), RODATA|NOPTR, $64
 
-DATA fff800000<>+0(SB)/4, $0xff800000
-DATA fff800000<>+4(SB)/4, $0xff800000
-DATA fff800000<>+8(SB)/4, $0xff800000
-DATA fff800000<>+12(SB)/4, $0xff800000
-DATA fff800000<>+16(SB)/4, $0xff800000
-DATA fff800000<>+20(SB)/4, $0xff800000
-DATA fff800000<>+24(SB)/4, $0xff800000
-DATA fff800000<>+28(SB)/4, $0xff800000
-DATA fff800000<>+32(SB)/4, $0xff800000
-DATA fff800000<>+36(SB)/4, $0xff800000
-DATA fff800000<>+40(SB)/4, $0xff800000
-DATA fff800000<>+44(SB)/4, $0xff800000
-DATA fff800000<>+48(SB)/4, $0xff800000
-DATA fff800000<>+52(SB)/4, $0xff800000
-DATA fff800000<>+56(SB)/4, $0xff800000
-DATA fff800000<>+60(SB)/4, $0xff800000
-GLOBL fff800000<>(SB), RODATA|NOPTR, $64
-
 DATA f3f800000<>+0(SB)/4, $0x3f800000
 DATA f3f800000<>+4(SB)/4, $0x3f800000
 DATA f3f800000<>+8(SB)/4, $0x3f800000
@@ -215,6 +198,24 @@ DATA f3f800000<>+52(SB)/4, $0x3f800000
 DATA f3f800000<>+56(SB)/4, $0x3f800000
 DATA f3f800000<>+60(SB)/4, $0x3f800000
 GLOBL f3f800000<>(SB), RODATA|NOPTR, $64
+
+DATA fff800000<>+0(SB)/4, $0xff800000
+DATA fff800000<>+4(SB)/4, $0xff800000
+DATA fff800000<>+8(SB)/4, $0xff800000
+DATA fff800000<>+12(SB)/4, $0xff800000
+DATA fff800000<>+16(SB)/4, $0xff800000
+DATA fff800000<>+20(SB)/4, $0xff800000
+DATA fff800000<>+24(SB)/4, $0xff800000
+DATA fff800000<>+28(SB)/4, $0xff800000
+DATA fff800000<>+32(SB)/4, $0xff800000
+DATA fff800000<>+36(SB)/4, $0xff800000
+DATA fff800000<>+40(SB)/4, $0xff800000
+DATA fff800000<>+44(SB)/4, $0xff800000
+DATA fff800000<>+48(SB)/4, $0xff800000
+DATA fff800000<>+52(SB)/4, $0xff800000
+DATA fff800000<>+56(SB)/4, $0xff800000
+DATA fff800000<>+60(SB)/4, $0xff800000
+GLOBL fff800000<>(SB), RODATA|NOPTR, $64
 
 DATA f3af4ba7f<>+0(SB)/4, $0x3af4ba7f
 DATA f3af4ba7f<>+4(SB)/4, $0x3af4ba7f
@@ -306,23 +307,23 @@ DATA f3f31725d<>+56(SB)/4, $0x3f31725d
 DATA f3f31725d<>+60(SB)/4, $0x3f31725d
 GLOBL f3f31725d<>(SB), RODATA|NOPTR, $64
 
-DATA fff7fffff<>+0(SB)/4, $0xff7fffff
-DATA fff7fffff<>+4(SB)/4, $0xff7fffff
-DATA fff7fffff<>+8(SB)/4, $0xff7fffff
-DATA fff7fffff<>+12(SB)/4, $0xff7fffff
-DATA fff7fffff<>+16(SB)/4, $0xff7fffff
-DATA fff7fffff<>+20(SB)/4, $0xff7fffff
-DATA fff7fffff<>+24(SB)/4, $0xff7fffff
-DATA fff7fffff<>+28(SB)/4, $0xff7fffff
-DATA fff7fffff<>+32(SB)/4, $0xff7fffff
-DATA fff7fffff<>+36(SB)/4, $0xff7fffff
-DATA fff7fffff<>+40(SB)/4, $0xff7fffff
-DATA fff7fffff<>+44(SB)/4, $0xff7fffff
-DATA fff7fffff<>+48(SB)/4, $0xff7fffff
-DATA fff7fffff<>+52(SB)/4, $0xff7fffff
-DATA fff7fffff<>+56(SB)/4, $0xff7fffff
-DATA fff7fffff<>+60(SB)/4, $0xff7fffff
-GLOBL fff7fffff<>(SB), RODATA|NOPTR, $64
+DATA ff149f2ca<>+0(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+4(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+8(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+12(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+16(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+20(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+24(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+28(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+32(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+36(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+40(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+44(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+48(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+52(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+56(SB)/4, $0xf149f2ca
+DATA ff149f2ca<>+60(SB)/4, $0xf149f2ca
+GLOBL ff149f2ca<>(SB), RODATA|NOPTR, $64
 
 // func weigh16AVX512(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
 // Requires: AVX, AVX512F
@@ -604,19 +605,19 @@ TEXT ·divideAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS  X0, Z0
 	XORQ          BX, BX
 	SUBQ          $0x10, DX
-	JL            l7
+	JL            l6
 
-l6:
+l5:
 	VMOVUPS (CX)(BX*4), Z1
 	VDIVPS  Z0, Z1, Z1
 	VMOVUPS Z1, (AX)(BX*4)
 	ADDQ    $0x10, BX
 	SUBQ    $0x10, DX
-	JGE     l6
+	JGE     l5
 
-l7:
+l6:
 	ADDQ      $0x10, DX
-	JZ        l8
+	JZ        l7
 	MOVQ      $-1, SI
 	BZHIQ     DX, SI, SI
 	KMOVW     SI, K1
@@ -624,7 +625,7 @@ l7:
 	VDIVPS    Z0, Z1, Z1
 	VMOVUPS   Z1, K1, (AX)(BX*4)
 
-l8:
+l7:
 	VZEROUPPER
 	RET
 
@@ -638,79 +639,80 @@ TEXT ·softenBF16(SB), NOSPLIT, $0-40
 	VMOVUPS      f3fb8aa3b<>+0(SB), Z1
 	VMULPS       Z1, Z0, Z1
 	TESTQ        DX, DX
-	JZ           l2
+	JZ           l1
 	MOVQ         step+24(FP), BX
+	VMOVUPS      f3f800000<>+0(SB), Z2
+	VMOVUPS      Z2, Z2
+	VDIVPS       Z0, Z2, Z2
 	SHLQ         $0x02, BX
 	MOVQ         AX, SI
 	XORQ         DI, DI
 
-l3:
-	VMOVUPS     (SI), Z1
-	VFMADD213PS (DX), Z0, Z1
-	VMOVUPS     Z1, (SI)
-	VMOVUPS     64(SI), Z1
-	VFMADD213PS 64(DX), Z0, Z1
-	VMOVUPS     Z1, 64(SI)
-	VMOVUPS     128(SI), Z1
-	VFMADD213PS 128(DX), Z0, Z1
-	VMOVUPS     Z1, 128(SI)
-	VMOVUPS     192(SI), Z1
-	VFMADD213PS 192(DX), Z0, Z1
-	VMOVUPS     Z1, 192(SI)
+l2:
+	VMOVUPS     (DX), Z0
+	VFMADD213PS (SI), Z2, Z0
+	VMOVUPS     Z0, (SI)
+	VMOVUPS     64(DX), Z0
+	VFMADD213PS 64(SI), Z2, Z0
+	VMOVUPS     Z0, 64(SI)
+	VMOVUPS     128(DX), Z0
+	VFMADD213PS 128(SI), Z2, Z0
+	VMOVUPS     Z0, 128(SI)
+	VMOVUPS     192(DX), Z0
+	VFMADD213PS 192(SI), Z2, Z0
+	VMOVUPS     Z0, 192(SI)
 	ADDQ        BX, DX
 	ADDQ        $+256, SI
 	ADDQ        $0x04, DI
 	CMPQ        DI, $0x30
-	JLT         l3
-	VMOVUPS     f3fb8aa3b<>+0(SB), Z0
-	VMOVUPS     Z0, Z1
-	JMP         l1
+	JLT         l2
 
-l2:
 l1:
 	VMOVUPS fff800000<>+0(SB), Z0
 	MOVQ    AX, DX
 	XORQ    BX, BX
 
-l4:
-	VMOVUPS       Z0, Z5
+l3:
+	VMOVUPS       Z0, Z2
 	VMOVUPS       (DX), Z6
-	VMAXPS        Z5, Z6, Z5
+	VMAXPS        Z2, Z6, Z2
 	VMOVUPS       64(DX), Z6
-	VMAXPS        Z5, Z6, Z5
+	VMAXPS        Z2, Z6, Z2
 	VMOVUPS       128(DX), Z6
-	VMAXPS        Z5, Z6, Z5
+	VMAXPS        Z2, Z6, Z2
 	VMOVUPS       192(DX), Z6
-	VMAXPS        Z5, Z6, Z5
-	VEXTRACTF64X4 $0x01, Z5, Y6
-	VMAXPS        Y6, Y5, Y5
-	VEXTRACTF128  $0x01, Y5, X6
-	VMAXPS        X6, X5, X5
-	VPERMILPS     $0x4e, X5, X6
-	VMAXPS        X6, X5, X5
-	VPERMILPS     $0xb1, X5, X6
-	VMAXPS        X6, X5, X5
-	VMOVSS        X5, 64(CX)(BX*1)
+	VMAXPS        Z2, Z6, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y6
+	VMAXPS        Y6, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X6
+	VMAXPS        X6, X2, X2
+	VPERMILPS     $0x4e, X2, X6
+	VMAXPS        X6, X2, X2
+	VPERMILPS     $0xb1, X2, X6
+	VMAXPS        X6, X2, X2
+	VMOVSS        X2, 64(CX)(BX*1)
 	ADDQ          $+256, DX
 	ADDQ          $0x04, BX
 	CMPQ          BX, $0x30
-	JLT           l4
+	JLT           l3
 	VMOVUPS       f3f800000<>+0(SB), Z0
 	VMOVUPS       f3d9dd555<>+0(SB), Z0
-	VMOVUPS       f3e691bc4<>+0(SB), Z5
+	VMOVUPS       f3e691bc4<>+0(SB), Z2
 	VMOVUPS       f3f31f32d<>+0(SB), Z6
 	VMOVUPS       f3f800000<>+0(SB), Z7
-	VMOVUPS       fff7fffff<>+0(SB), Z8
-	VMULPS        64(CX), Z1, Z9
+	VMOVUPS       ff149f2ca<>+0(SB), Z8
+	VMOVUPS       64(CX), Z9
 	VMOVUPS       (CX), Z10
 	VMAXPS        Z10, Z9, Z9
 	VMOVUPS       Z9, (CX)
 	VMAXPS        Z8, Z9, Z8
+	VMULPS        Z1, Z8, Z8
 	VMOVUPS       Z8, 128(CX)
+	VMULPS        Z1, Z10, Z10
 	VSUBPS        Z8, Z10, Z10
 	VREDUCEPS     $0x01, Z10, Z8
 	VMOVUPS       Z0, Z9
-	VFMADD213PS   Z5, Z8, Z9
+	VFMADD213PS   Z2, Z8, Z9
 	VFMADD213PS   Z6, Z8, Z9
 	VFMADD213PS   Z7, Z8, Z9
 	VSCALEFPS     Z10, Z9, Z10
@@ -719,62 +721,62 @@ l4:
 	MOVQ          AX, BX
 	XORQ          SI, SI
 
-l5:
+l4:
 	VBROADCASTSS 128(CX)(SI*1), Z8
-	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
 	VMOVUPS      (AX), Z9
 	VFMSUB213PS  Z8, Z1, Z9
 	VREDUCEPS    $0x01, Z9, Z10
 	VMOVUPS      Z0, Z11
-	VFMADD213PS  Z5, Z10, Z11
+	VFMADD213PS  Z2, Z10, Z11
 	VFMADD213PS  Z6, Z10, Z11
 	VFMADD213PS  Z7, Z10, Z11
 	VSCALEFPS    Z9, Z11, Z9
-	VADDPS       Z9, Z2, Z2
+	VADDPS       Z9, Z3, Z3
 	VMOVUPS      64(AX), Z10
 	VFMSUB213PS  Z8, Z1, Z10
 	VREDUCEPS    $0x01, Z10, Z11
 	VMOVUPS      Z0, Z12
-	VFMADD213PS  Z5, Z11, Z12
+	VFMADD213PS  Z2, Z11, Z12
 	VFMADD213PS  Z6, Z11, Z12
 	VFMADD213PS  Z7, Z11, Z12
 	VSCALEFPS    Z10, Z12, Z10
-	VADDPS       Z10, Z2, Z2
-	VPXORD       Z3, Z3, Z3
+	VADDPS       Z10, Z3, Z3
+	VPXORD       Z4, Z4, Z4
 	LONG         $0x482fd262
-	WORD         $0xd972
-	VMOVUPS      Z3, (BX)
+	WORD         $0xe172
+	VMOVUPS      Z4, (BX)
 	VMOVUPS      128(AX), Z9
 	VFMSUB213PS  Z8, Z1, Z9
 	VREDUCEPS    $0x01, Z9, Z10
 	VMOVUPS      Z0, Z11
-	VFMADD213PS  Z5, Z10, Z11
+	VFMADD213PS  Z2, Z10, Z11
 	VFMADD213PS  Z6, Z10, Z11
 	VFMADD213PS  Z7, Z10, Z11
 	VSCALEFPS    Z9, Z11, Z9
-	VADDPS       Z9, Z2, Z2
+	VADDPS       Z9, Z3, Z3
 	VMOVUPS      192(AX), Z10
 	VFMSUB213PS  Z8, Z1, Z10
 	VREDUCEPS    $0x01, Z10, Z8
 	VMOVUPS      Z0, Z11
-	VFMADD213PS  Z5, Z8, Z11
+	VFMADD213PS  Z2, Z8, Z11
 	VFMADD213PS  Z6, Z8, Z11
 	VFMADD213PS  Z7, Z8, Z11
 	VSCALEFPS    Z10, Z11, Z10
-	VADDPS       Z10, Z2, Z2
-	VPXORD       Z4, Z4, Z4
+	VADDPS       Z10, Z3, Z3
+	VPXORD       Z5, Z5, Z5
 	LONG         $0x482fd262
-	WORD         $0xe172
-	VMOVUPS      Z4, 64(BX)
+	WORD         $0xe972
+	VMOVUPS      Z5, 64(BX)
 	VBROADCASTSS 64(CX)(SI*1), Z8
-	VFMADD231PS  (DX), Z8, Z2
-	VMOVUPS      Z2, (DX)
+	VFMADD231PS  (DX), Z8, Z3
+	VMOVUPS      Z3, (DX)
 	ADDQ         $0x40, DX
 	ADDQ         $+128, BX
 	ADDQ         $+256, AX
 	ADDQ         $0x04, SI
 	CMPQ         SI, $0x30
-	JLT          l5
+	JLT          l4
 	VZEROUPPER
 	RET
 
@@ -1138,52 +1140,51 @@ TEXT ·softenAVX2(SB), NOSPLIT, $0-40
 	MOVQ         add+16(FP), DX
 	VMULPS       f3fb8aa3b<>+0(SB), Y0, Y1
 	TESTQ        DX, DX
-	JZ           l2
+	JZ           l1
 	MOVQ         step+24(FP), BX
+	VMOVUPS      f3f800000<>+0(SB), Y2
+	VDIVPS       Y0, Y2, Y2
 	SHLQ         $0x02, BX
 	MOVQ         AX, SI
 	XORQ         DI, DI
 
-l3:
-	VMOVUPS     (SI), Y1
-	VFMADD213PS (DX), Y0, Y1
-	VMOVUPS     Y1, (SI)
-	VMOVUPS     32(SI), Y1
-	VFMADD213PS 32(DX), Y0, Y1
-	VMOVUPS     Y1, 32(SI)
-	VMOVUPS     64(SI), Y1
-	VFMADD213PS 64(DX), Y0, Y1
-	VMOVUPS     Y1, 64(SI)
-	VMOVUPS     96(SI), Y1
-	VFMADD213PS 96(DX), Y0, Y1
-	VMOVUPS     Y1, 96(SI)
-	VMOVUPS     128(SI), Y1
-	VFMADD213PS 128(DX), Y0, Y1
-	VMOVUPS     Y1, 128(SI)
-	VMOVUPS     160(SI), Y1
-	VFMADD213PS 160(DX), Y0, Y1
-	VMOVUPS     Y1, 160(SI)
-	VMOVUPS     192(SI), Y1
-	VFMADD213PS 192(DX), Y0, Y1
-	VMOVUPS     Y1, 192(SI)
-	VMOVUPS     224(SI), Y1
-	VFMADD213PS 224(DX), Y0, Y1
-	VMOVUPS     Y1, 224(SI)
+l2:
+	VMOVUPS     (DX), Y0
+	VFMADD213PS (SI), Y2, Y0
+	VMOVUPS     Y0, (SI)
+	VMOVUPS     32(DX), Y0
+	VFMADD213PS 32(SI), Y2, Y0
+	VMOVUPS     Y0, 32(SI)
+	VMOVUPS     64(DX), Y0
+	VFMADD213PS 64(SI), Y2, Y0
+	VMOVUPS     Y0, 64(SI)
+	VMOVUPS     96(DX), Y0
+	VFMADD213PS 96(SI), Y2, Y0
+	VMOVUPS     Y0, 96(SI)
+	VMOVUPS     128(DX), Y0
+	VFMADD213PS 128(SI), Y2, Y0
+	VMOVUPS     Y0, 128(SI)
+	VMOVUPS     160(DX), Y0
+	VFMADD213PS 160(SI), Y2, Y0
+	VMOVUPS     Y0, 160(SI)
+	VMOVUPS     192(DX), Y0
+	VFMADD213PS 192(SI), Y2, Y0
+	VMOVUPS     Y0, 192(SI)
+	VMOVUPS     224(DX), Y0
+	VFMADD213PS 224(SI), Y2, Y0
+	VMOVUPS     Y0, 224(SI)
 	ADDQ        BX, DX
 	ADDQ        $+256, SI
 	ADDQ        $0x04, DI
 	CMPQ        DI, $0x18
-	JLT         l3
-	VMOVUPS     f3fb8aa3b<>+0(SB), Y1
-	JMP         l1
+	JLT         l2
 
-l2:
 l1:
 	VMOVUPS fff800000<>+0(SB), Y0
 	MOVQ    AX, DX
 	XORQ    BX, BX
 
-l4:
+l3:
 	VMOVUPS      Y0, Y2
 	VMOVUPS      (DX), Y3
 	VMAXPS       Y2, Y3, Y2
@@ -1211,14 +1212,16 @@ l4:
 	ADDQ         $+256, DX
 	ADDQ         $0x04, BX
 	CMPQ         BX, $0x18
-	JLT          l4
-	VMOVUPS      fff7fffff<>+0(SB), Y0
-	VMULPS       64(CX), Y1, Y2
+	JLT          l3
+	VMOVUPS      ff149f2ca<>+0(SB), Y0
+	VMOVUPS      64(CX), Y2
 	VMOVUPS      (CX), Y3
 	VMAXPS       Y3, Y2, Y2
 	VMOVUPS      Y2, (CX)
 	VMAXPS       Y0, Y2, Y0
+	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, 128(CX)
+	VMULPS       Y1, Y3, Y3
 	VSUBPS       Y0, Y3, Y3
 	VMOVUPS      fc3480000<>+0(SB), Y0
 	VMAXPS       Y3, Y0, Y3
@@ -1245,7 +1248,7 @@ l4:
 	MOVQ         AX, BX
 	XORQ         SI, SI
 
-l5:
+l4:
 	VBROADCASTSS 128(CX)(SI*1), Y0
 	VXORPS       Y2, Y2, Y2
 	VMOVUPS      (AX), Y3
@@ -1448,7 +1451,7 @@ l5:
 	ADDQ         $+256, AX
 	ADDQ         $0x04, SI
 	CMPQ         SI, $0x18
-	JLT          l5
+	JLT          l4
 	VZEROUPPER
 	RET
 
@@ -1640,19 +1643,19 @@ TEXT ·divideAVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSS X0, Y0
 	XORQ         BX, BX
 	SUBQ         $0x08, DX
-	JL           l7
+	JL           l6
 
-l6:
+l5:
 	VMOVUPS (CX)(BX*4), Y1
 	VDIVPS  Y0, Y1, Y1
 	VMOVUPS Y1, (AX)(BX*4)
 	ADDQ    $0x08, BX
 	SUBQ    $0x08, DX
-	JGE     l6
+	JGE     l5
 
-l7:
+l6:
 	ADDQ       $0x08, DX
-	JZ         l8
+	JZ         l7
 	LEAQ       window<>+0(SB), SI
 	NEGQ       DX
 	VMOVUPS    32(SI)(DX*4), Y1
@@ -1660,7 +1663,7 @@ l7:
 	VDIVPS     Y0, Y2, Y2
 	VMASKMOVPS Y2, Y1, (AX)(BX*4)
 
-l8:
+l7:
 	VZEROUPPER
 	RET
 

@@ -33,8 +33,8 @@ type kernels struct {
 	finish func(dst, y []float32, f *finishing)
 
 	// soften works on a tile of scores p [mr, keyTile]: it multiplies them by scale, which is
-	// positive where add is nil, adds add[i*step+j] (nil: nothing), and turns them into probabilities
-	// against the running maximum. It updates s.
+	// positive, adds add[i*step+j] (nil: nothing), and turns them into probabilities against the
+	// running maximum. It updates s.
 	soften func(p []float32, scale float32, add []float32, step int, s *running)
 	// weigh computes o = o·shrink + p·v for mr rows of o, ld apart, of v's first width columns, a
 	// multiple of half; p [mr, keyTile] and v [n, width] with rows step apart.

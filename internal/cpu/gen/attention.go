@@ -26,6 +26,9 @@ func attention(m *maker) {
 // every row, then what becomes of the earlier tiles, for all rows at once, then the exponentials,
 // as powers of two.
 //
+// The maximum is rounded after it is multiplied, the scores are not: all of a row's probabilities
+// share that factor, and the sum takes it out. (Scores beyond 10⁹ would make it infinite.)
+//
 // History, as attention over 4,320 tokens in 8 heads of 32 on one Zen 4 thread whose peak is 115
 // (float32) and 228 GFLOP/s (bfloat16):
 //
@@ -37,12 +40,12 @@ func attention(m *maker) {
 type softmax struct {
 	*maker
 	p, s         reg.Register
-	scale, log2e reg.VecVirtual // log2e is what the scores, as they lie, are multiplied by
+	scale, log2e reg.VecVirtual // log2e is what differences of scores are multiplied by
 	powers       *power
 }
 
-// Offsets of type running: per row the maximum times log2(e), what is left of earlier tiles, what
-// is subtracted; and a vector of sums.
+// Offsets of type running: per row the maximum of the scores before they are scaled, what is left of
+// earlier tiles, what is subtracted; and a vector of sums.
 const (
 	runMost   = 0
 	runShrink = 64
@@ -59,14 +62,9 @@ func newSoftmax(m *maker) *softmax {
 }
 
 func (f *softmax) write() {
-	add, ready := f.arg("add"), f.label()
+	add := f.arg("add")
 	f.VMULPS(f.constant(log2e), f.scale, f.log2e)
-	f.given(add, func() {
-		f.addend(add)
-		f.VMOVUPS(f.constant(log2e), f.log2e)
-		f.JMP(to(ready))
-	})
-	f.Label(ready)
+	f.given(add, func() { f.addend(add) })
 	f.maxima()
 	f.powers = newPower(f.maker)
 	f.origins()
@@ -87,15 +85,17 @@ func (f *softmax) rows(body func(p, row reg.Register)) {
 	f.JLT(to(loop))
 }
 
-// addend scales the scores in place and adds what is to be added.
+// addend adds what is to be added, divided by the scale.
 func (f *softmax) addend(add reg.Register) {
-	step := f.arg("step")
+	step, inverse := f.arg("step"), f.vec()
+	f.VMOVUPS(f.constant(1), inverse)
+	f.VDIVPS(f.scale, inverse, inverse)
 	f.SHLQ(operand.U8(2), step)
 	f.rows(func(p, _ reg.Register) {
 		for at := 0; at < keyTile; at += f.lanes {
 			x := f.vec()
-			f.VMOVUPS(operand.Mem{Base: p, Disp: 4 * at}, x)
-			f.VFMADD213PS(operand.Mem{Base: add, Disp: 4 * at}, f.scale, x)
+			f.VMOVUPS(operand.Mem{Base: add, Disp: 4 * at}, x)
+			f.VFMADD213PS(operand.Mem{Base: p, Disp: 4 * at}, inverse, x)
 			f.VMOVUPS(x, operand.Mem{Base: p, Disp: 4 * at})
 		}
 		f.ADDQ(step, add)
@@ -126,15 +126,17 @@ func (f *softmax) of(row reg.Register, offset int) operand.Mem {
 
 // origins updates the maxima of all rows, and what becomes of the earlier tiles.
 func (f *softmax) origins() {
-	lowest := f.held(f.constant(-math.MaxFloat32)) // where every key so far is masked
+	lowest := f.held(f.constant(-1e30)) // where every key so far is masked
 	for i := 0; i < f.mr; i += f.lanes {
 		x, most, base := f.vec(), f.vec(), f.vec()
-		f.VMULPS(at(f.s, runShrink+4*i), f.log2e, x)
+		f.VMOVUPS(at(f.s, runShrink+4*i), x)
 		f.VMOVUPS(at(f.s, runMost+4*i), most)
 		f.VMAXPS(most, x, x)
 		f.VMOVUPS(x, at(f.s, runMost+4*i))
 		f.VMAXPS(lowest, x, base)
+		f.VMULPS(f.log2e, base, base)
 		f.VMOVUPS(base, at(f.s, runOrigin+4*i))
+		f.VMULPS(f.log2e, most, most)
 		f.VSUBPS(base, most, most)
 		f.powers.of(most)
 		f.VMOVUPS(most, at(f.s, runShrink+4*i))

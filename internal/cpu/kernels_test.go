@@ -1,0 +1,291 @@
+package cpu
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/longtake/longtake/internal/compute"
+	"pgregory.net/rapid"
+)
+
+// twin is a set of kernels held to generic.
+type twin struct {
+	*testing.T
+	*kernels
+}
+
+// eachTwin runs a test with every set in assembly that this machine has.
+func eachTwin(t *testing.T, test func(w twin)) {
+	for _, c := range candidates() {
+		t.Run(c.name, func(t *testing.T) {
+			if c.lacks != "" {
+				t.Skipf("this machine lacks %s", c.lacks)
+			}
+			test(twin{t, c.kernels})
+		})
+	}
+}
+
+// specials are values at the ends of float32.
+var specials = []float32{0, float32(math.Copysign(0, -1)), math.SmallestNonzeroFloat32, -1e-41, 1e-38,
+	float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), 1, -1}
+
+// draw returns n values at an odd place of memory, now and then special.
+func draw(t *rapid.T, n int) []float32 {
+	special := rapid.IntRange(0, 4).Draw(t, "special") == 0
+	at := rapid.IntRange(0, 15).Draw(t, "offset")
+	seed := rapid.Uint64().Draw(t, "seed")
+	v := aligned(n + at)[at:]
+	for i := range v {
+		seed = seed*6364136223846793005 + 1442695040888963407
+		v[i] = float32(int32(seed>>32)) / (1 << 29) //nolint:gosec // -4 to 4
+		if special && seed>>8%16 == 0 {
+			v[i] = specials[seed>>12%uint64(len(specials))]
+		}
+	}
+	return v
+}
+
+// maybe draws values, or nothing.
+func maybe(t *rapid.T, n int) []float32 {
+	if rapid.Bool().Draw(t, "left out") {
+		return nil
+	}
+	return draw(t, n)
+}
+
+func size(t *rapid.T, name string, most int) int {
+	return rapid.IntRange(1, most).Draw(t, name)
+}
+
+// agree fails where two sets are further apart than rounding explains.
+func agree(t *rapid.T, what string, got, want []float32, tol float64) {
+	t.Helper()
+	for i, w := range want {
+		g, w := float64(got[i]), float64(w)
+		if g == w || g != g && w != w || math.Abs(g-w) <= tol*(1+math.Abs(w)) {
+			continue
+		}
+		t.Fatalf("%s: element %d is %g, the twin's %g", what, i, g, w)
+	}
+}
+
+func TestEpilogueTwins(t *testing.T) {
+	eachTwin(t, func(k twin) {
+		rapid.Check(k, func(t *rapid.T) {
+			n := size(t, "n", 100)
+			y := draw(t, n)
+			f := finishing{bias: maybe(t, n), mul: maybe(t, n), gate: maybe(t, n), residual: maybe(t, n),
+				act: compute.Activation(rapid.IntRange(0, 2).Draw(t, "act"))}
+			got, want := make([]float32, n+1), make([]float32, n)
+			k.finish(got[:n], y, &f)
+			finishGeneric(want, y, &f)
+			agree(t, "finish", got[:n], want, 1e-5)
+			if got[n] != 0 {
+				t.Fatal("finish writes beyond the row")
+			}
+		})
+	})
+}
+
+func TestNormTwins(t *testing.T) {
+	eachTwin(t, func(k twin) {
+		rapid.Check(k, func(t *rapid.T) {
+			n := size(t, "n", 150)
+			x := draw(t, n)
+			mean := float64(rapid.Float32Range(-1, 1).Draw(t, "mean"))
+			sums := []float32{float32(k.sum(x)), float32(k.squares(x, mean))}
+			agree(t, "sum, squares", sums,
+				[]float32{float32(sumGeneric(x)), float32(squaresGeneric(x, mean))}, 1e-5)
+			f := normalising{mean: mean, inverse: 0.7, gain: maybe(t, n), scale: maybe(t, n)}
+			if f.gain != nil {
+				f.bias = maybe(t, n)
+			}
+			if f.scale != nil {
+				f.shift = maybe(t, n)
+			}
+			got, want := make([]float32, n), make([]float32, n)
+			k.normalise(got, x, &f)
+			normaliseGeneric(want, x, &f)
+			agree(t, "normalise", got, want, 1e-5)
+		})
+	})
+}
+
+func TestRotationTwins(t *testing.T) {
+	eachTwin(t, func(k twin) {
+		rapid.Check(k, func(t *rapid.T) {
+			half, heads := size(t, "half", 70), size(t, "heads", 3)
+			got, cos, sin := draw(t, 2*half*heads), draw(t, half), draw(t, half)
+			want := slices.Clone(got)
+			k.rotate(got, cos, sin)
+			rotateGeneric(want, cos, sin)
+			agree(t, "rotate", got, want, 1e-5)
+		})
+	})
+}
+
+// lowers are the two ways of a set to multiply.
+func (k *kernels) lowers() []*lower { return []*lower{nil, &k.bf16} }
+
+// multiply is a [m, k] times w [n, k] with a set's own tiles, in runs of the length run.
+func (k *kernels) multiply(a, w []float32, m, n, steps, run int, low *lower) []float32 {
+	p := packPanels(k, w, n, steps, low)
+	gemm, row := k.gemm, func(i int) []float32 { return a[i*steps : (i+1)*steps] }
+	if low != nil {
+		gemm = low.gemm
+		row = func(i int) []float32 {
+			units := make([]float32, low.units(steps))
+			low.narrow(units, a[i*steps:(i+1)*steps])
+			return units
+		}
+	}
+	c := make([]float32, roundUp(m, k.mr)*p.padded)
+	for r := 0; r < m; r += k.mr {
+		rows := make([][]float32, k.mr)
+		for i := range rows {
+			rows[i] = row(min(r+i, m-1))
+		}
+		for k0 := 0; k0 < p.k; {
+			length := min(run, p.k-k0)
+			runs := min(2, (p.k-k0)/length)
+			var at []*float32
+			for step := range runs {
+				for _, x := range rows {
+					at = append(at, &x[k0+step*length])
+				}
+			}
+			for j := 0; j < p.padded; j += k.nr {
+				b, width := p.panel(j, k.nr, k0, runs*length)
+				gemm(c[r*p.padded+j:], p.padded, min(k.mr, m-r), width, at, runs, length, b, k0 > 0)
+			}
+			k0 += runs * length
+		}
+	}
+	out := make([]float32, 0, m*n)
+	for r := range m {
+		out = append(out, c[r*p.padded:r*p.padded+n]...)
+	}
+	return out
+}
+
+func TestProductTwins(t *testing.T) {
+	eachTwin(t, func(k twin) {
+		rapid.Check(k, func(t *rapid.T) {
+			m, n, steps := size(t, "m", 30), size(t, "n", 80), size(t, "k", 120)
+			run := size(t, "run", 60)
+			a, w := draw(t, m*steps), draw(t, n*steps)
+			for i, low := range k.lowers() {
+				got := k.multiply(a, w, m, n, steps, run, low)
+				want := generic.multiply(a, w, m, n, steps, run, generic.lowers()[i])
+				tol := 2e-4 // of sums up to 120·16
+				for j, x := range want {
+					if x-x != 0 {
+						got[j] = x // overflow: where sums meet infinity depends on how they round
+					}
+				}
+				agree(t, "gemm", got, want, tol)
+			}
+		})
+	})
+}
+
+// tile is a running softmax over two tiles of keys with a set's own groups of rows.
+func (k *kernels) tile(scores, add, v []float32, rows, width int, low *lower) []float32 {
+	out := make([]float32, rows*width)
+	for r := 0; r < rows; r += k.mr {
+		var s running
+		s.reset()
+		o := make([]float32, k.mr*width)
+		for j := 0; j < 2*keyTile; j += keyTile {
+			p := make([]float32, k.mr*keyTile)
+			for i := range min(k.mr, rows-r) {
+				copy(p[i*keyTile:], scores[(r+i)*2*keyTile+j:][:keyTile])
+			}
+			values := v[j*width : (j+keyTile)*width]
+			if low == nil {
+				k.soften(p, 0.25, add, 0, &s)
+				k.weigh(o, width, width, p, keyTile, values, width, &s)
+				continue
+			}
+			units := make([]float32, low.units(keyTile)*width)
+			for i := range low.units(keyTile) {
+				row, to := values[i*low.per*width:], units[i*width:(i+1)*width]
+				if low.per == 2 {
+					low.zip(to, row[:width], row[width:2*width])
+				} else {
+					low.narrow(to, row[:width])
+				}
+			}
+			low.soften(p, 0.25, add, 0, &s)
+			low.weigh(o, width, width, p, low.units(keyTile), units, width, &s)
+		}
+		for i := range min(k.mr, rows-r) {
+			k.divide(out[(r+i)*width:(r+i+1)*width], o[i*width:], &s, i)
+		}
+	}
+	return out
+}
+
+func TestSoftmaxTwins(t *testing.T) {
+	eachTwin(t, func(k twin) {
+		rapid.Check(k, func(t *rapid.T) {
+			rows, width := size(t, "rows", 30), 16*size(t, "vectors", 5)
+			scores, add := draw(t, rows*2*keyTile), maybe(t, keyTile)
+			v := make([]float32, 2*keyTile*width)
+			for i := range v {
+				v[i] = float32(i%23-11) / 7
+			}
+			for i, low := range k.lowers() {
+				got := k.tile(scores, add, v, rows, width, low)
+				want := generic.tile(scores, add, v, rows, width, generic.lowers()[i])
+				agree(t, "softmax", got, want, []float64{1e-5, 2.0 / 256}[i])
+			}
+		})
+	})
+}
+
+func TestTransposeTwins(t *testing.T) {
+	eachTwin(t, func(k twin) {
+		rapid.Check(k, func(t *rapid.T) {
+			n := size(t, "n", 70)
+			rows := make([]*float32, k.nr)
+			for i := range rows {
+				rows[i] = &draw(t, n)[0]
+			}
+			got, want := make([]float32, n*k.nr), make([]float32, n*k.nr)
+			k.transpose(got, k.nr, rows, n)
+			transposeGeneric(want, k.nr, rows, n)
+			agree(t, "transpose", got, want, 0)
+		})
+	})
+}
+
+// TestRoundingTwins holds the rounding to bfloat16 to the bit, but for numbers below the smallest
+// normal one, which AVX512_BF16 takes for zero.
+func TestRoundingTwins(t *testing.T) {
+	eachTwin(t, func(k twin) {
+		rapid.Check(k, func(t *rapid.T) {
+			n := size(t, "n", 100)
+			x := draw(t, n)
+			got, want := make([]float32, k.bf16.units(n)), make([]float32, n)
+			k.bf16.narrow(got, x)
+			narrowGeneric(want, x)
+			if k.bf16.per == 2 {
+				got = unpaired(got)[:n]
+			}
+			agree(t, "narrow", got, want, 0x1p-126)
+		})
+	})
+}
+
+// unpaired turns pairs of bfloat16 into float32.
+func unpaired(units []float32) []float32 {
+	var out []float32
+	for _, u := range units {
+		bits := math.Float32bits(u)
+		out = append(out, math.Float32frombits(bits<<16), math.Float32frombits(bits&^0xffff))
+	}
+	return out
+}
