@@ -3,6 +3,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/longtake/longtake/internal/cli.Version=$(VERSION)
 FUZZ    ?= 5000x
+TORCH   ?= python3
 export CGO_ENABLED = 0
 
 .PHONY: help build demo test test-race test-long fuzz lint bench-cpu picture golden clean
@@ -39,8 +40,12 @@ fuzz: ## every fuzz target, $(FUZZ) inputs each (or a time, as FUZZ=1m)
 lint: ## golangci-lint, when it is installed
 	golangci-lint run
 
-bench-cpu: build ## step and decode time of the demo clip, bytes exchanged, for 1, 2 and 4 shards
+bench-cpu: build ## the CPU engine's parts beside PyTorch's (where TORCH has it), and the cost of sharding
+	@if $(TORCH) -c 'import torch, diffusers' 2>/dev/null; then \
+	  bin/longtake bench engine --torch "$(TORCH) tools/bench_torch.py models/demo"; \
+	else echo "bench-cpu: $(TORCH) has no torch and diffusers; no comparison"; bin/longtake bench engine; fi
 	bin/longtake bench run
+	bin/longtake bench run --dtype bf16
 
 picture: build ## make the README's picture again (Python with pillow)
 	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --seed 1 -o bin/frames/

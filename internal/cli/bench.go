@@ -38,7 +38,7 @@ func benchCommand() *cobra.Command {
 		if *rounds < 1 || *rounds > 1000 {
 			return usage("--rounds is %d; allowed: 1 to 1000", *rounds)
 		}
-		b := bench{model: *model, threads: *threads, clip: api.Create{
+		b := clipBench{model: *model, threads: *threads, clip: api.Create{
 			Steps: given(f, "steps", f.GetInt), Frames: given(f, "frames", f.GetInt), DType: *dtype}}
 		b.clip.Size, _ = f.GetString("size")
 		rows, err := b.run(cmd.Context(), *counts, *rounds)
@@ -47,12 +47,12 @@ func benchCommand() *cobra.Command {
 		}
 		return printBench(cmd.OutOrStdout(), rows, *js)
 	}
-	cmd.AddCommand(run)
+	cmd.AddCommand(run, benchEngineCommand())
 	return cmd
 }
 
-// bench measures clips; benchRow is what it finds for one number of shards.
-type bench struct {
+// clipBench measures clips; benchRow is what it finds for one number of shards.
+type clipBench struct {
 	model   string
 	threads int
 	clip    api.Create // what is timed, but for prompt, seed and shards
@@ -71,7 +71,7 @@ type benchRow struct {
 	Latents      string  `json:"latents_sha256"`
 }
 
-func (b bench) run(ctx context.Context, counts []int, rounds int) ([]benchRow, error) {
+func (b clipBench) run(ctx context.Context, counts []int, rounds int) ([]benchRow, error) {
 	rows := make([]benchRow, len(counts))
 	for round := range rounds {
 		for i, n := range counts {
@@ -103,7 +103,7 @@ func best(a, b benchRow) benchRow {
 }
 
 // measure makes one clip on a fresh cluster of n shards.
-func (b bench) measure(ctx context.Context, n int) (row benchRow, err error) {
+func (b clipBench) measure(ctx context.Context, n int) (row benchRow, err error) {
 	if n < 1 || n > localShardsMax {
 		return row, usage("--shards is %d; allowed: 1 to %d", n, localShardsMax)
 	}

@@ -1,0 +1,197 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/collective/mem"
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/model/vae"
+	"github.com/longtake/longtake/internal/model/wan"
+	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/tensor"
+)
+
+// items lists what is timed, by the names that the peer knows.
+func items() []item {
+	var out []item
+	for _, s := range [][3]int{{1024, 1536, 1536}, {216, 256, 768}, {216, 256, 896}, {216, 896, 256},
+		{4320, 256, 896}} {
+		out = append(out, gemm(s[0], s[1], s[2]))
+	}
+	out = append(out, attention(4320, 8, 32), attention(1560, 12, 128))
+	for _, frames := range []int{9, 21, 180} {
+		out = append(out, transformer(frames))
+	}
+	return append(out, block(), decode())
+}
+
+func gemm(m, k, n int) item {
+	return item{
+		name: fmt.Sprintf("gemm %dx%dx%d", m, k, n), flops: 2 * float64(m) * float64(k) * float64(n),
+		types: both, one: true,
+		start: func(e *env, t compute.DType) (func() error, func(), error) {
+			a := model.NewArena(e.dev)
+			x, y := a.Mat(m, k), a.Mat(m, n)
+			w, err := e.dev.PackLinear(random(n*k), nil, n, k, t)
+			if err == nil {
+				err = a.Err()
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+			e.dev.Upload(x, random(m*k))
+			return func() error {
+				e.dev.Linear(y, x, w, compute.Epilogue{})
+				return e.dev.Sync()
+			}, a.Free, nil
+		},
+	}
+}
+
+func attention(tokens, heads, dim int) item {
+	return item{
+		name:  fmt.Sprintf("attention %dx%dx%d", tokens, heads, dim),
+		flops: 4 * float64(tokens) * float64(tokens) * float64(heads*dim), types: both,
+		start: func(e *env, t compute.DType) (func() error, func(), error) {
+			a := model.NewArena(e.dev)
+			d := heads * dim
+			qkv, y := a.Mat(tokens, 3*d), a.Mat(tokens, d)
+			if err := a.Err(); err != nil {
+				return nil, nil, err
+			}
+			e.dev.Upload(qkv, random(tokens*3*d))
+			return func() error {
+				e.dev.Attention(y, qkv.ColRange(0, d), qkv.ColRange(d, 2*d), qkv.ColRange(2*d, 3*d),
+					compute.AttentionArgs{Heads: heads, Scale: 0.1, DType: t})
+				return e.dev.Sync()
+			}, a.Free, nil
+		},
+	}
+}
+
+// transformer is a pass of the demo model.
+func transformer(frames int) item {
+	g := partition.Grid{T: frames, H: 8, W: 12, PT: 1, PH: 2, PW: 2}
+	return item{
+		name: fmt.Sprintf("demo transformer %d tokens", g.Tokens()), best: true, types: both,
+		start: func(e *env, t compute.DType) (func() error, func(), error) {
+			w, err := e.folder.Weights("transformer")
+			if err != nil {
+				return nil, nil, err
+			}
+			return pass(e, e.folder.Transformer, w, g, make([]float32, e.folder.Transformer.TextDim), t)
+		},
+	}
+}
+
+// block is a block of Wan 2.1 1.3B with a text of 512 tokens, in a transformer of that one.
+func block() item {
+	const s, d, f = 1560, 1536, 8960
+	cfg := model.Transformer{PatchSize: [3]int{1, 2, 2}, NumAttentionHeads: 12, AttentionHeadDim: 128,
+		InChannels: 16, OutChannels: 16, TextDim: 4096, FreqDim: 256, FFNDim: f, NumLayers: 1,
+		CrossAttnNorm: true, Eps: 1e-6}
+	g := partition.Grid{T: 1, H: 60, W: 104, PT: 1, PH: 2, PW: 2}
+	return item{
+		name: "wan 1.3B block 1560 tokens", types: both,
+		flops: 12*s*d*d + 4*s*d*f + 4*s*s*d + 4*s*512*d,
+		start: func(e *env, t compute.DType) (func() error, func(), error) {
+			tensors := map[string]tensor.Tensor{}
+			for name, shape := range model.TransformerWeights(cfg) {
+				v := random(tensor.Shape(shape).Elements())
+				for i := range v {
+					v[i] *= 0.02
+				}
+				tensors[name] = tensor.FromFloat32(v, shape...)
+			}
+			w := model.NewWeights("transformer", tensors)
+			return pass(e, cfg, w, g, random(wan.TextTokens*cfg.TextDim), t)
+		},
+	}
+}
+
+// pass is a forward pass of a transformer on one rank.
+func pass(e *env, cfg model.Transformer, w *model.Weights, g partition.Grid, text []float32,
+	dt compute.DType) (func() error, func(), error) {
+	t, err := wan.Load(e.dev, cfg, w, dt)
+	if err != nil {
+		return nil, nil, err
+	}
+	embedded, err := t.Text(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	group, err := collective.NewGroup(mem.NewWorld(1, mem.Options{})[0], []int{0})
+	if err != nil {
+		return nil, nil, err
+	}
+	all := partition.Even(g.Tokens(), 1)
+	s, err := t.NewSequence(g, group, all, partition.Even(cfg.NumAttentionHeads, 1))
+	if err != nil {
+		return nil, nil, err
+	}
+	x, v := random(g.Tokens()*t.TokenWidth()), make([]float32, g.Tokens()*t.TokenWidth())
+	run := func() error {
+		return s.Forward(context.Background(), collective.Tag{}, x, v,
+			wan.Timesteps{Values: []float32{500}}, embedded)
+	}
+	return run, func() {
+		s.Free()
+		embedded.Free()
+	}, nil
+}
+
+// decode is 33 frames of 64 x 112 of the demo model.
+func decode() item {
+	const frames, h, w = 9, 8, 14
+	return item{
+		name: "vae decode 33x64x112", types: []compute.DType{compute.FP32},
+		start: func(e *env, _ compute.DType) (func() error, func(), error) {
+			weights, err := e.folder.Weights("vae")
+			if err != nil {
+				return nil, nil, err
+			}
+			d, err := vae.Load(e.dev, e.folder.VAE, weights)
+			if err != nil {
+				return nil, nil, err
+			}
+			return func() error {
+				s, err := d.NewStream(h, w)
+				if err != nil {
+					return err
+				}
+				defer s.Free()
+				frame := random(h * w * e.folder.VAE.ZDim)
+				for range frames {
+					if _, err := s.Next(frame); err != nil {
+						return err
+					}
+				}
+				return nil
+			}, func() {}, nil
+		},
+	}
+}
+
+// clip is a whole clip, loading and encoding included.
+func clip(make func(t compute.DType) error) item {
+	return item{
+		name: "demo clip 96x64 33 frames 30 steps guided", best: true, types: both,
+		start: func(_ *env, t compute.DType) (func() error, func(), error) {
+			return func() error { return make(t) }, func() {}, nil
+		},
+	}
+}
+
+// random returns n values of the normal distribution, the same ones every time.
+func random(n int) []float32 {
+	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not for secrets
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(r.NormFloat64())
+	}
+	return v
+}

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longtake/longtake/internal/bench"
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/shard"
+)
+
+const benchEngineHelp = `Time the engine's parts on this machine: matrix products and their share of the peak
+that is measured beside them, attention, passes of the transformer, the decoder, a whole clip.
+
+With --torch both sides take turns, item by item, and the ratio is ours over theirs:
+
+  longtake bench engine --torch "python3 tools/bench_torch.py models/demo"`
+
+func benchEngineCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "engine", Short: "Time the engine's parts, beside PyTorch's",
+		Long: benchEngineHelp, Args: cobra.NoArgs}
+	f := cmd.Flags()
+	torch := f.String("torch", "", "command that times the same in PyTorch")
+	threads := f.Int("threads", runtime.NumCPU(), "threads")
+	rounds := f.Int("rounds", 3, "turns of each side")
+	js := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *rounds < 1 || *rounds > 1000 {
+			return usage("--rounds is %d; allowed: 1 to 1000", *rounds)
+		}
+		if *threads < 1 || *threads > 1024 {
+			return usage("--threads is %d; allowed: 1 to 1024", *threads)
+		}
+		out := cmd.OutOrStdout()
+		c := bench.Config{Threads: *threads, Rounds: *rounds, Clip: clipProcess(cmd.Context())}
+		c.Report = func(r bench.Row) { printEngineRow(out, r) }
+		if *js {
+			c.Report = func(r bench.Row) { _ = printJSON(out, r) }
+		}
+		var err error
+		if c.Folder, err = shard.OpenModel(""); err != nil {
+			return err
+		}
+		defer c.Folder.Close()
+		if *torch != "" {
+			if c.Peer, err = bench.StartPeer(cmd.Context(), strings.Fields(*torch)); err != nil {
+				fmt.Fprintf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
+			} else {
+				defer c.Peer.Close()
+			}
+		}
+		if !*js {
+			printEngineHead(out, c.Peer)
+		}
+		return bench.Run(c)
+	}
+	return cmd
+}
+
+// clipProcess makes the demo clip with this program, started anew.
+func clipProcess(ctx context.Context) func(t compute.DType) error {
+	return func(t compute.DType) error {
+		dir, err := os.MkdirTemp("", "longtake-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		clip := exec.CommandContext(ctx, self, "generate", "-p", //nolint:gosec // this program
+			"a red ball bouncing over the sea at sunset", "--dtype", t.String(),
+			"-o", filepath.Join(dir, "clip.webm"))
+		if out, err := clip.CombinedOutput(); err != nil {
+			return fmt.Errorf("generate: %w: %s", err, out)
+		}
+		return nil
+	}
+}
+
+const engineRow = "%-42s %-5s %7v %9s %8s %6s %9s %6s\n"
+
+func printEngineHead(w io.Writer, p *bench.Peer) {
+	peer := ""
+	if p != nil {
+		fmt.Fprintf(w, "compared with %s; * against the better of its types\n", p.Name)
+		peer = "THEIRS"
+	}
+	fmt.Fprintf(w, engineRow, "ITEM", "DTYPE", "THREADS", "TIME", "GFLOP/S", "PEAK", peer, "RATIO")
+}
+
+func printEngineRow(w io.Writer, r bench.Row) {
+	speed, peak, peer, ratio := "", "", "", ""
+	if r.GFLOPS > 0 {
+		speed = fmt.Sprintf("%.1f", r.GFLOPS)
+	}
+	if r.Peak > 0 {
+		peak = fmt.Sprintf("%.2f", r.Peak)
+	}
+	if r.Peer > 0 {
+		peer, ratio = span(r.Peer), fmt.Sprintf("%.2f", r.Ratio)
+		if r.Best {
+			ratio += "*"
+		}
+	}
+	fmt.Fprintf(w, engineRow, r.Name, r.DType, r.Threads, span(r.Seconds), speed, peak, peer, ratio)
+}

@@ -1,0 +1,24 @@
+package cpu
+
+import (
+	"time"
+
+	"github.com/longtake/longtake/internal/compute"
+)
+
+// Peak measures the multiply-adds that the device's threads do without touching memory, and returns
+// floating-point operations per second; 0 where the set of kernels has no loop for it.
+func (d *Device) Peak(t compute.DType) float64 {
+	loop := d.kern.peak
+	if low := d.lower(t); low != nil {
+		loop = low.peak
+	}
+	if loop == nil {
+		return 0
+	}
+	const turns = 1 << 22
+	per := loop(1)
+	start := time.Now()
+	d.pool.run(d.pool.size(), body(func(*worker, int) { loop(turns) }))
+	return per * turns * float64(d.pool.size()) / time.Since(start).Seconds()
+}
