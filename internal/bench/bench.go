@@ -86,7 +86,8 @@ func (c Config) item(it item, threads int) (err error) {
 	rows := make([]Row, len(it.types))
 	peers := make([]float64, len(it.types))
 	for i, t := range it.types {
-		rows[i] = Row{Name: it.name, DType: t.String(), Threads: threads, Seconds: math.Inf(1), Best: it.best}
+		rows[i] = Row{Name: it.name, DType: t.String(), Threads: threads, Best: it.best,
+			Seconds: math.Inf(1)}
 		peers[i] = math.Inf(1)
 	}
 	for range c.Rounds {

@@ -10,8 +10,8 @@ import (
 	"os/exec"
 )
 
-// Peer is a process that times the same items. It reads a line of JSON per question and answers with
-// one, after a first line that says what it is.
+// Peer is a process that times the same items. It reads a line of JSON per question and answers
+// with one, after a first line that says what it is.
 type Peer struct {
 	Name string // what it runs, such as "torch 2.9.0"
 	cmd  *exec.Cmd

@@ -17,8 +17,9 @@ import (
 	"github.com/longtake/longtake/internal/shard"
 )
 
-const benchEngineHelp = `Time the engine's parts on this machine: matrix products and their share of the peak
-that is measured beside them, attention, passes of the transformer, the decoder, a whole clip.
+const benchEngineHelp = `Time the engine's parts on this machine: matrix products and their share of
+the peak that is measured beside them, attention, passes of the transformer, the decoder, a
+whole clip.
 
 With --torch both sides take turns, item by item, and the ratio is ours over theirs:
 

@@ -131,10 +131,10 @@ type Rope struct {
 	Cos, Sin Mat
 }
 
-// AttentionArgs: Heads divides the width; Scale is positive; LastKeyBias is added to the logits of the last key (the
-// log of how many identical padded keys it stands for). RelBias, when set, is [heads, nq+nk-1] and
-// adds RelBias[h, j-i+nq-1] to the logit of query i and key j (UMT5's relative positions). DType is
-// that of both products.
+// AttentionArgs: Heads divides the width; Scale is positive; LastKeyBias is added to the logits of
+// the last key (the log of how many identical padded keys it stands for). RelBias, when set, is
+// [heads, nq+nk-1] and adds RelBias[h, j-i+nq-1] to the logit of query i and key j (UMT5's relative
+// positions). DType is that of both products.
 type AttentionArgs struct {
 	Heads       int
 	Scale       float32

@@ -18,7 +18,7 @@ const (
 // are read in place where heads lie at whole vectors, and copied with zeros between them otherwise.
 type attention struct {
 	dst, q, k, v view
-	bias         *view
+	bias         view // without rows: none
 	args         compute.AttentionArgs
 	kern         *kernels
 	low          *lower // nil in float32
@@ -38,7 +38,8 @@ type attention struct {
 // Attention computes softmax(scale·q·kᵀ + bias)·v head by head; see compute.Device. Heads whose
 // packed keys fit packMost elements run together, wider ones in turn.
 func (d *Device) Attention(dst, q, k, v compute.Mat, args compute.AttentionArgs) {
-	a := newAttention(dst, q, k, v, args)
+	d.attention = newAttention(dst, q, k, v, args)
+	a := &d.attention
 	a.kern = d.kern
 	a.wide, a.padded = roundUp(a.hd, d.kern.half), d.kern.padded(k.Rows)
 	a.low, a.units = d.lower(args.DType), a.hd
@@ -46,7 +47,7 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, args compute.AttentionArgs)
 		a.units = a.low.units(a.hd)
 	}
 	a.copied = a.low != nil || a.wide != a.hd
-	a.zero = make([]float32, a.hd)
+	a.zero = d.zeros(a.hd)
 	group := min(args.Heads, max(1, packMost/a.headLen()))
 	for a.first = 0; a.first < args.Heads; a.first += group {
 		n := min(group, args.Heads-a.first)
@@ -58,7 +59,7 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, args compute.AttentionArgs)
 	}
 }
 
-func newAttention(dst, q, k, v compute.Mat, args compute.AttentionArgs) *attention {
+func newAttention(dst, q, k, v compute.Mat, args compute.AttentionArgs) attention {
 	const op = "Attention"
 	if args.Heads < 1 || q.Cols%args.Heads != 0 || q.Cols == 0 || k.Rows < 1 || !(args.Scale > 0) {
 		panic(fmt.Sprintf("cpu: Attention: %d heads over width %d, %d keys, scale %g",
@@ -67,14 +68,13 @@ func newAttention(dst, q, k, v compute.Mat, args compute.AttentionArgs) *attenti
 	apart(op, "dst", "q", dst, q)
 	apart(op, "dst", "k", dst, k)
 	apart(op, "dst", "v", dst, v)
-	a := &attention{
+	a := attention{
 		q: viewOf(op, "q", q), k: sized(op, "k", k, k.Rows, q.Cols),
 		v: sized(op, "v", v, k.Rows, q.Cols), dst: sized(op, "dst", dst, q.Rows, q.Cols),
 		args: args, hd: q.Cols / args.Heads,
 	}
 	if args.RelBias != nil {
-		b := sized(op, "RelBias", *args.RelBias, args.Heads, max(0, q.Rows+k.Rows-1))
-		a.bias = &b
+		a.bias = sized(op, "RelBias", *args.RelBias, args.Heads, max(0, q.Rows+k.Rows-1))
 	}
 	return a
 }
@@ -262,17 +262,17 @@ func (a *attention) addend(s *state, slot, query, j, n int) ([]float32, int) {
 			clear(s.scores[i*keyTile+n : (i+1)*keyTile])
 		}
 	}
-	if a.bias == nil && !(last && (n < keyTile || a.args.LastKeyBias != 0)) {
+	if a.bias.rows == 0 && !(last && (n < keyTile || a.args.LastKeyBias != 0)) {
 		return nil, 0
 	}
 	rows, step := 1, 0
-	if a.bias != nil {
+	if a.bias.rows > 0 {
 		rows, step = a.kern.mr, keyTile
 	}
 	for i := range rows {
 		add := s.add[i*keyTile : (i+1)*keyTile]
 		clear(add)
-		if a.bias != nil {
+		if a.bias.rows > 0 {
 			at := j - min(query+i, a.q.rows-1) + a.q.rows - 1
 			copy(add, a.bias.row(a.first + slot)[at:at+n])
 		}

@@ -49,7 +49,9 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 	if !ok {
 		panic(fmt.Sprintf("cpu: Conv: weight is a %T, not of the cpu device", w))
 	}
-	g := newGather(c.shape, x, a)
+	d.gather = newGather(c.shape, x, a)
+	g := &d.gather
+	g.zero = d.zeros(g.taps * c.shape.In)
 	t, h, wide := g.outSize(a.FrontPad)
 	if dst.T != t || dst.H != h || dst.W != wide || t < 1 {
 		panic(fmt.Sprintf("cpu: Conv: dst is %d x %d x %d, want %d x %d x %d",
@@ -59,7 +61,7 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 	apart(op, "dst", "x", dst.Mat, x.Mat)
 	g.height, g.width = h, wide
 	ep := newEpilogue(op, d.kern, c.bias, compute.Epilogue{Residual: a.Residual}, out)
-	d.multiply(&product{m: out.rows, src: g, w: c.panels, gemm: d.kern.gemm,
+	d.multiply(product{m: out.rows, src: g, w: &c.panels, gemm: d.kern.gemm,
 		span: g.taps * c.shape.In, ep: ep})
 }
 
@@ -77,8 +79,8 @@ type gather struct {
 	zero           []float32
 }
 
-func newGather(s compute.ConvShape, x compute.Volume, a compute.ConvArgs) *gather {
-	g := &gather{
+func newGather(s compute.ConvShape, x compute.Volume, a compute.ConvArgs) gather {
+	g := gather{
 		shape: s, frames: x.T, front: a.FrontPad, inHigh: x.H, inWide: x.W,
 		x: sized("Conv", "x", x.Mat, x.T*x.H*x.W, s.In), taps: 1,
 	}
@@ -90,7 +92,6 @@ func newGather(s compute.ConvShape, x compute.Volume, a compute.ConvArgs) *gathe
 	} else if x.Stride == s.In && (a.Prev == nil || a.Prev.Stride == s.In) {
 		g.taps = s.KW // neighbours lie side by side
 	}
-	g.zero = make([]float32, g.taps*s.In)
 	if p := a.Prev; p != nil {
 		if p.H != x.H || p.W != x.W {
 			panic(fmt.Sprintf("cpu: Conv: Prev has frames of %d x %d, x of %d x %d",

@@ -27,6 +27,22 @@ type Device struct {
 	limit int64
 	used  atomic.Int64
 	keys  []float32 // packed keys and values of the attention that is running
+	zero  []float32 // never written
+
+	// The operation at work, in place so that running it allocates nothing.
+	rowwise   rowwise
+	product   product
+	matrix    matrix
+	gather    gather
+	attention attention
+}
+
+// zeros returns n zeros to read.
+func (d *Device) zeros(n int) []float32 {
+	if len(d.zero) < n {
+		d.zero = make([]float32, n)
+	}
+	return d.zero[:n]
 }
 
 var (

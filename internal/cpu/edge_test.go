@@ -222,3 +222,37 @@ func TestAttentionInGroupsOfHeads(t *testing.T) {
 		}
 	}
 }
+
+// TestSteadyStateAllocatesNothing runs each operation of a step again and again.
+func TestSteadyStateAllocatesNothing(t *testing.T) {
+	d := open(t, 2)
+	const n, w = 70, 48
+	x, y, z := dense(t, d, n, w), dense(t, d, n, w), dense(t, d, n, w)
+	clip := compute.Volume{Mat: dense(t, d, n, 16), T: 1, H: 7, W: 10}
+	grown := compute.Volume{Mat: dense(t, d, n, 16), T: 1, H: 7, W: 10}
+	conv, err := d.PackConv(make([]float32, 16*16*9), nil, compute.ConvShape{Out: 16, In: 16, KT: 1,
+		KH: 3, KW: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := &compute.RowVec{M: z.RowRange(0, 1)}
+	rope := &compute.Rope{HeadDim: w, Cos: z.ColRange(0, w/2), Sin: z.ColRange(0, w/2)}
+	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+		l, err := d.PackLinear(make([]float32, w*w), make([]float32, w), w, w, dt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if allocated := testing.AllocsPerRun(20, func() {
+			d.Linear(y, x, l, compute.Epilogue{Act: compute.GELUTanh, Gate: gate, Residual: &y})
+			d.LayerNorm(y, y, compute.Norm{Eps: 1, Scale: gate, Shift: gate})
+			d.RMSNorm(y, y, nil, 1, rope)
+			d.Attention(y, x, x, x, compute.AttentionArgs{Heads: 3, Scale: 1, LastKeyBias: 2, DType: dt})
+			d.Conv(grown, clip, conv, compute.ConvArgs{})
+			d.ChannelNorm(y, y, nil, compute.SiLU)
+			d.Activate(y, y, compute.SiLU)
+			d.Copy(y, x)
+		}); allocated > 0 {
+			t.Errorf("%s: %g allocations", dt, allocated)
+		}
+	}
+}

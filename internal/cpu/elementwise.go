@@ -5,43 +5,40 @@ import "github.com/longtake/longtake/internal/compute"
 // Activate computes dst = act(x). dst may be x.
 func (d *Device) Activate(dst, x compute.Mat, act compute.Activation) {
 	checkActivation("Activate", act)
-	in := viewOf("Activate", "x", x)
-	out := sized("Activate", "dst", dst, x.Rows, x.Cols)
-	d.pool.eachRow(in.rows, in.cols, func(w *worker, i int) {
-		w.finishing = finishing{act: act}
-		d.kern.finish(out.row(i), in.row(i), &w.finishing)
-	})
+	o := inOut("Activate", dst, x)
+	o.act, o.row = act, (*rowwise).finish
+	d.each(o)
 }
 
 // AddVector computes dst[i,:] = x[i,:] + v. dst may be x.
 func (d *Device) AddVector(dst, x compute.Mat, v compute.Vector) {
-	in := viewOf("AddVector", "x", x)
-	out := sized("AddVector", "dst", dst, x.Rows, x.Cols)
-	add := vectorOf("AddVector", "v", v, x.Cols)
-	if add == nil {
+	o := inOut("AddVector", dst, x)
+	if o.bias = vectorOf("AddVector", "v", v, x.Cols); o.bias == nil {
 		panic("cpu: AddVector: v is nil")
 	}
-	d.pool.eachRow(in.rows, in.cols, func(w *worker, i int) {
-		w.finishing = finishing{residual: add}
-		d.kern.finish(out.row(i), in.row(i), &w.finishing)
-	})
+	o.row = (*rowwise).finish
+	d.each(o)
 }
 
 // Add computes dst = a + b element by element. dst may be a or b.
 func (d *Device) Add(dst, a, b compute.Mat) {
-	x := viewOf("Add", "a", a)
-	y := sized("Add", "b", b, a.Rows, a.Cols)
-	out := sized("Add", "dst", dst, a.Rows, a.Cols)
-	d.pool.eachRow(x.rows, x.cols, func(w *worker, i int) {
-		w.finishing = finishing{residual: y.row(i)}
-		d.kern.finish(out.row(i), x.row(i), &w.finishing)
-	})
+	o := inOut("Add", dst, a)
+	o.other, o.row = sized("Add", "b", b, a.Rows, a.Cols), (*rowwise).finish
+	d.each(o)
+}
+
+// finish computes a row of out = act(in+bias) + other.
+func (o *rowwise) finish(w *worker, i int) {
+	w.finishing = finishing{bias: o.bias, act: o.act, residual: o.other.rowOrNil(i)}
+	o.kern.finish(o.out.row(i), o.in.row(i), &w.finishing)
 }
 
 // Copy copies src to dst, which must not overlap.
 func (d *Device) Copy(dst, src compute.Mat) {
-	from := viewOf("Copy", "src", src)
-	to := sized("Copy", "dst", dst, src.Rows, src.Cols)
 	apart("Copy", "dst", "src", dst, src)
-	d.pool.eachRow(from.rows, from.cols, func(_ *worker, i int) { copy(to.row(i), from.row(i)) })
+	o := inOut("Copy", dst, src)
+	o.row = (*rowwise).copy
+	d.each(o)
 }
+
+func (o *rowwise) copy(_ *worker, i int) { copy(o.out.row(i), o.in.row(i)) }

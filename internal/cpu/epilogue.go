@@ -6,18 +6,18 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 )
 
-// rowVec is a checked compute.RowVec; nil stands for one that is not set.
+// rowVec is a checked compute.RowVec; without rows it is not set.
 type rowVec struct {
 	m     view
 	index []int32
 }
 
 // rowVecOf checks r for rows x cols.
-func rowVecOf(op, name string, r *compute.RowVec, rows, cols int) *rowVec {
+func rowVecOf(op, name string, r *compute.RowVec, rows, cols int) rowVec {
 	if r == nil {
-		return nil
+		return rowVec{}
 	}
-	v := &rowVec{m: sized(op, name, r.M, r.M.Rows, cols), index: r.Index}
+	v := rowVec{m: sized(op, name, r.M, r.M.Rows, cols), index: r.Index}
 	if r.M.Rows < 1 || r.Index != nil && len(r.Index) != rows {
 		panic(fmt.Sprintf("cpu: %s: %s has %d vectors and %d indices for %d rows",
 			op, name, r.M.Rows, len(r.Index), rows))
@@ -31,8 +31,12 @@ func rowVecOf(op, name string, r *compute.RowVec, rows, cols int) *rowVec {
 	return v
 }
 
+// row returns the vector of row i, nil when none is set.
 func (r *rowVec) row(i int) []float32 {
-	if r.index == nil {
+	switch {
+	case r.m.rows == 0:
+		return nil
+	case r.index == nil:
 		return r.m.row(0)
 	}
 	return r.m.row(int(r.index[i]))
@@ -44,14 +48,14 @@ type epilogue struct {
 	dst           view
 	bias          []float32
 	act           compute.Activation
-	mul, residual *view
-	gate          *rowVec
+	mul, residual view // without rows: not set
+	gate          rowVec
 }
 
 func newEpilogue(op string, kern *kernels, bias []float32, ep compute.Epilogue,
-	dst view) *epilogue {
+	dst view) epilogue {
 	checkActivation(op, ep.Act)
-	return &epilogue{
+	return epilogue{
 		finish: kern.finish, dst: dst, bias: bias, act: ep.Act,
 		mul:      optional(op, "Mul", ep.Mul, dst),
 		gate:     rowVecOf(op, "Gate", ep.Gate, dst.rows, dst.cols),
@@ -59,31 +63,24 @@ func newEpilogue(op string, kern *kernels, bias []float32, ep compute.Epilogue,
 	}
 }
 
-// optional views a matrix of like's size, nil when it is not set.
-func optional(op, name string, m *compute.Mat, like view) *view {
+// optional views a matrix of like's size; what is not set has no rows.
+func optional(op, name string, m *compute.Mat, like view) view {
 	if m == nil {
-		return nil
+		return view{}
 	}
-	v := sized(op, name, *m, like.rows, like.cols)
-	return &v
+	return sized(op, name, *m, like.rows, like.cols)
 }
 
 // store finishes columns [col, col+len(y)) of a row.
 func (e *epilogue) store(w *worker, row, col int, y []float32) {
 	end := col + len(y)
-	f := &w.finishing
-	*f = finishing{act: e.act}
-	if e.bias != nil {
-		f.bias = e.bias[col:end]
+	part := func(v []float32) []float32 {
+		if v == nil {
+			return nil
+		}
+		return v[col:end]
 	}
-	if e.mul != nil {
-		f.mul = e.mul.row(row)[col:end]
-	}
-	if e.gate != nil {
-		f.gate = e.gate.row(row)[col:end]
-	}
-	if e.residual != nil {
-		f.residual = e.residual.row(row)[col:end]
-	}
-	e.finish(e.dst.row(row)[col:end], y, f)
+	w.finishing = finishing{bias: part(e.bias), act: e.act, mul: part(e.mul.rowOrNil(row)),
+		gate: part(e.gate.row(row)), residual: part(e.residual.rowOrNil(row))}
+	e.finish(e.dst.row(row)[col:end], y, &w.finishing)
 }

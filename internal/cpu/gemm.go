@@ -61,10 +61,10 @@ type source interface {
 type product struct {
 	m       int
 	src     source
-	w       panels
+	w       *panels
 	gemm    microTile
 	span    int
-	ep      *epilogue
+	ep      epilogue
 	mr, nr  int
 	rows    int // rows of a task
 	cols    int // columns of a task
@@ -73,11 +73,12 @@ type product struct {
 }
 
 // multiply runs the product on the workers. Tasks are made small enough to share.
-func (d *Device) multiply(p *product) {
-	if p.m == 0 {
+func (d *Device) multiply(of product) {
+	if of.m == 0 {
 		return
 	}
-	k := d.kern
+	d.product = of
+	p, k := &d.product, d.kern
 	p.mr, p.nr, p.depth = k.mr, k.nr, k.depth
 	p.rows, p.cols = split(p.m, k.rowsMost, k.mr), split(p.w.n, tileLen/min(p.w.k, k.depth), k.nr)
 	for share := 4 * d.pool.size(); d.pool.size() > 1 && p.tasks() < share; {
@@ -150,8 +151,8 @@ type matrix struct {
 // side by side: a multiple of 2 KiB.
 const alias = 512
 
-func newMatrix(x view, low *lower) *matrix {
-	return &matrix{x: x, low: low, copied: low != nil || x.stride%alias == 0 && x.rows > 4}
+func newMatrix(x view, low *lower) matrix {
+	return matrix{x: x, low: low, copied: low != nil || x.stride%alias == 0 && x.rows > 4}
 }
 
 func (m *matrix) load(w *worker, row, rows, k0, n int) {

@@ -65,7 +65,8 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	in := sized("Linear", "x", x, x.Rows, l.in)
 	out := sized("Linear", "dst", dst, x.Rows, l.n)
 	apart("Linear", "dst", "x", dst, x)
-	p := &product{m: in.rows, src: newMatrix(in, l.low), w: l.panels, gemm: d.kern.gemm, span: l.k,
+	d.matrix = newMatrix(in, l.low)
+	p := product{m: in.rows, src: &d.matrix, w: &l.panels, gemm: d.kern.gemm, span: l.k,
 		ep: newEpilogue("Linear", d.kern, l.bias, ep, out)}
 	if l.low != nil {
 		p.gemm = l.low.gemm

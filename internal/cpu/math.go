@@ -105,21 +105,16 @@ func geluTanh(dst, x []float32) {
 	sigmoidRow(dst, x, z[:])
 }
 
-// activate computes dst = act(x); dst may be x.
+// activate computes dst = act(x) for at most lane elements; dst may be x.
 func activate(dst, x []float32, act compute.Activation) {
-	x = x[:len(dst)]
-	if act == compute.Identity {
+	switch act {
+	case compute.SiLU:
+		silu(dst, x)
+	case compute.GELUTanh:
+		geluTanh(dst, x)
+	default:
 		copy(dst, x)
-		return
 	}
-	f := silu
-	if act == compute.GELUTanh {
-		f = geluTanh
-	}
-	for ; len(x) > lane; x, dst = x[lane:], dst[lane:] {
-		f(dst[:lane], x[:lane])
-	}
-	f(dst, x)
 }
 
 func checkActivation(op string, act compute.Activation) {

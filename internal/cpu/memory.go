@@ -33,6 +33,14 @@ func (v view) row(i int) []float32 {
 	return v.data[o : o+v.cols : o+v.cols]
 }
 
+// rowOrNil is row, or nil for a matrix without rows.
+func (v *view) rowOrNil(i int) []float32 {
+	if v.rows == 0 {
+		return nil
+	}
+	return v.row(i)
+}
+
 // Alloc returns zeroed memory for n float32 elements, or an error when the limit is reached.
 func (d *Device) Alloc(n int) (compute.Memory, error) {
 	if n < 0 {

@@ -10,66 +10,60 @@ import (
 // LayerNorm normalises every row over its width; see compute.Norm.
 func (d *Device) LayerNorm(dst, x compute.Mat, p compute.Norm) {
 	const op = "LayerNorm"
-	in := viewOf(op, "x", x)
-	out := sized(op, "dst", dst, x.Rows, x.Cols)
-	gain := vectorOf(op, "Gain", p.Gain, x.Cols)
-	bias := vectorOf(op, "Bias", p.Bias, x.Cols)
-	scale := rowVecOf(op, "Scale", p.Scale, x.Rows, x.Cols)
-	shift := rowVecOf(op, "Shift", p.Shift, x.Rows, x.Cols)
-	if gain == nil && bias != nil || scale == nil && shift != nil {
+	o := inOut(op, dst, x)
+	o.gain = vectorOf(op, "Gain", p.Gain, x.Cols)
+	o.bias = vectorOf(op, "Bias", p.Bias, x.Cols)
+	o.scale = rowVecOf(op, "Scale", p.Scale, x.Rows, x.Cols)
+	o.shift = rowVecOf(op, "Shift", p.Shift, x.Rows, x.Cols)
+	if o.gain == nil && o.bias != nil || p.Scale == nil && p.Shift != nil {
 		panic("cpu: LayerNorm: Bias without Gain, or Shift without Scale")
 	}
-	n := float64(x.Cols)
-	d.pool.eachRow(in.rows, in.cols, func(w *worker, i int) {
-		src, f := in.row(i), &w.normalising
-		f.gain, f.bias, f.scale, f.shift = gain, bias, scale.rowOrNil(i), shift.rowOrNil(i)
-		f.mean = d.kern.sum(src) / n
-		f.inverse = 1 / math.Sqrt(d.kern.squares(src, f.mean)/n+float64(p.Eps))
-		d.kern.normalise(out.row(i), src, f)
-	})
+	o.eps, o.row = float64(p.Eps), (*rowwise).layerNorm
+	d.each(o)
 }
 
-// rowOrNil is row, or nil when the vectors are not set.
-func (r *rowVec) rowOrNil(i int) []float32 {
-	if r == nil {
-		return nil
-	}
-	return r.row(i)
+func (o *rowwise) layerNorm(w *worker, i int) {
+	x, n, f := o.in.row(i), float64(o.in.cols), &w.normalising
+	f.gain, f.bias, f.scale, f.shift = o.gain, o.bias, o.scale.row(i), o.shift.row(i)
+	f.mean = o.kern.sum(x) / n
+	f.inverse = 1 / math.Sqrt(o.kern.squares(x, f.mean)/n+o.eps)
+	o.kern.normalise(o.out.row(i), x, f)
 }
 
 // RMSNorm scales rows by their root mean square and the gain, then rotates pairs; see
 // compute.Device. A nil gain leaves the gain out.
 func (d *Device) RMSNorm(dst, x compute.Mat, gain compute.Vector, eps float32, r *compute.Rope) {
 	const op = "RMSNorm"
-	in := viewOf(op, "x", x)
-	out := sized(op, "dst", dst, x.Rows, x.Cols)
-	g := vectorOf(op, "gain", gain, x.Cols)
-	turn := newRotation(op, r, x)
-	n := float64(x.Cols)
-	d.pool.eachRow(in.rows, in.cols, func(w *worker, i int) {
-		src, to := in.row(i), out.row(i)
-		inverse := 1 / math.Sqrt(d.kern.squares(src, 0)/n+float64(eps))
-		w.normalising = normalising{inverse: inverse, gain: g}
-		d.kern.normalise(to, src, &w.normalising)
-		if turn != nil {
-			d.kern.rotate(to, turn.cos.row(i), turn.sin.row(i))
-		}
-	})
+	o := inOut(op, dst, x)
+	o.gain = vectorOf(op, "gain", gain, x.Cols)
+	o.rope = newRotation(op, r, x)
+	o.eps, o.row = float64(eps), (*rowwise).rmsNorm
+	d.each(o)
 }
 
-// rotation is a checked compute.Rope.
+func (o *rowwise) rmsNorm(w *worker, i int) {
+	x, y := o.in.row(i), o.out.row(i)
+	inverse := 1 / math.Sqrt(o.kern.squares(x, 0)/float64(len(x))+o.eps)
+	w.normalising = normalising{inverse: inverse, gain: o.gain}
+	o.kern.normalise(y, x, &w.normalising)
+	if o.rope.cos.cols > 0 {
+		o.kern.rotate(y, o.rope.cos.row(i), o.rope.sin.row(i))
+	}
+}
+
+// rotation is a checked compute.Rope; without columns it is not set.
 type rotation struct{ cos, sin view }
 
-func newRotation(op string, r *compute.Rope, x compute.Mat) *rotation {
+func newRotation(op string, r *compute.Rope, x compute.Mat) rotation {
 	if r == nil {
-		return nil
+		return rotation{}
 	}
 	if r.HeadDim < 2 || r.HeadDim%2 != 0 || x.Cols%r.HeadDim != 0 {
 		panic(fmt.Sprintf("cpu: %s: rope's head dim %d does not divide width %d into pairs",
 			op, r.HeadDim, x.Cols))
 	}
 	half := r.HeadDim / 2
-	return &rotation{
+	return rotation{
 		cos: sized(op, "rope cos", r.Cos, x.Rows, half),
 		sin: sized(op, "rope sin", r.Sin, x.Rows, half),
 	}
@@ -78,19 +72,20 @@ func newRotation(op string, r *compute.Rope, x compute.Mat) *rotation {
 // ChannelNorm computes x / max(|x|, 1e-12) * sqrt(C) * gain, then act; see compute.Device.
 func (d *Device) ChannelNorm(dst, x compute.Mat, gain compute.Vector, act compute.Activation) {
 	const op = "ChannelNorm"
-	in := viewOf(op, "x", x)
-	out := sized(op, "dst", dst, x.Rows, x.Cols)
-	g := vectorOf(op, "gain", gain, x.Cols)
+	o := inOut(op, dst, x)
+	o.gain = vectorOf(op, "gain", gain, x.Cols)
 	checkActivation(op, act)
-	root := math.Sqrt(float64(x.Cols))
-	d.pool.eachRow(in.rows, in.cols, func(w *worker, i int) {
-		src, to := in.row(i), out.row(i)
-		inverse := root / max(math.Sqrt(d.kern.squares(src, 0)), 1e-12)
-		w.normalising = normalising{inverse: inverse, gain: g}
-		d.kern.normalise(to, src, &w.normalising)
-		if act != compute.Identity {
-			w.finishing = finishing{act: act}
-			d.kern.finish(to, to, &w.finishing)
-		}
-	})
+	o.act, o.row = act, (*rowwise).channelNorm
+	d.each(o)
+}
+
+func (o *rowwise) channelNorm(w *worker, i int) {
+	x, y := o.in.row(i), o.out.row(i)
+	length := max(math.Sqrt(o.kern.squares(x, 0)), 1e-12)
+	w.normalising = normalising{inverse: math.Sqrt(float64(len(x))) / length, gain: o.gain}
+	o.kern.normalise(y, x, &w.normalising)
+	if o.act != compute.Identity {
+		w.finishing = finishing{act: o.act}
+		o.kern.finish(y, y, &w.finishing)
+	}
 }

@@ -161,16 +161,3 @@ func (p *pool) close() {
 	}
 	p.ended.Wait()
 }
-
-// elementsPerTask is how many elements a task of an elementwise operation has at least.
-const elementsPerTask = 8192
-
-// eachRow calls do for every row in [0, rows), width elements each, on the workers.
-func (p *pool) eachRow(rows, width int, do func(w *worker, i int)) {
-	chunk := max(1, elementsPerTask/max(1, width))
-	p.run((rows+chunk-1)/chunk, body(func(w *worker, task int) {
-		for i := task * chunk; i < min(rows, (task+1)*chunk); i++ {
-			do(w, i)
-		}
-	}))
-}

@@ -44,8 +44,8 @@ type softmax struct {
 	powers       *power
 }
 
-// Offsets of type running: per row the maximum of the scores before they are scaled, what is left of
-// earlier tiles, what is subtracted; and a vector of sums.
+// Offsets of type running: per row the maximum of the scores before they are scaled, what is left
+// of earlier tiles, what is subtracted; and a vector of sums.
 const (
 	runMost   = 0
 	runShrink = 64

@@ -32,6 +32,7 @@ type Sequence struct {
 	mod, outMod                         compute.Mat // [values, 6d], [values, 2d]
 	freq, timeHidden, tembAll, tprojAll compute.Mat
 	temb, tproj                         compute.Mat
+	parts                               [6]compute.RowVec
 	tap                                 func(name string, m compute.Mat) // for tests
 }
 
@@ -92,7 +93,9 @@ func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float
 		if err := s.block(ctx, layerTag, i, text); err != nil {
 			return err
 		}
-		s.observe(fmt.Sprintf("block.%d", i), s.hidden)
+		if s.tap != nil {
+			s.observe(fmt.Sprintf("block.%d", i), s.hidden)
+		}
 	}
 	s.output()
 	return dev.Download(v, s.out)

@@ -58,8 +58,10 @@ func (s *Sequence) embedTime(ts Timesteps) {
 	s.index = ts.Index
 }
 
-// modulation returns part i (d columns) of the rows in m, spread over tokens by their timestep.
+// modulation returns part i (d columns) of the rows in m, spread over tokens by their timestep. It
+// is good until part i is asked for again.
 func (s *Sequence) modulation(m compute.Mat, i int) *compute.RowVec {
 	d := s.t.cfg.Dim()
-	return &compute.RowVec{M: m.ColRange(i*d, (i+1)*d), Index: s.index}
+	s.parts[i] = compute.RowVec{M: m.ColRange(i*d, (i+1)*d), Index: s.index}
+	return &s.parts[i]
 }

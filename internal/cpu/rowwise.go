@@ -1,0 +1,39 @@
+package cpu
+
+import "github.com/longtake/longtake/internal/compute"
+
+// rowwise is an operation whose rows are computed one by one. A Device keeps the one at work in
+// place, so that running it allocates nothing.
+type rowwise struct {
+	kern         *kernels
+	out, in      view
+	row          func(o *rowwise, w *worker, i int)
+	act          compute.Activation
+	other        view      // a second matrix
+	gain, bias   []float32 // nil: left out
+	scale, shift rowVec
+	eps          float64
+	rope         rotation
+	chunk        int // rows of a task
+}
+
+// elementsPerTask is how many elements a task has at least.
+const elementsPerTask = 8192
+
+// each runs o over the rows of its input.
+func (d *Device) each(o rowwise) {
+	o.kern, o.chunk = d.kern, max(1, elementsPerTask/max(1, o.in.cols))
+	d.rowwise = o
+	d.pool.run(ceil(o.in.rows, o.chunk), &d.rowwise)
+}
+
+func (o *rowwise) do(w *worker, task int) {
+	for i := task * o.chunk; i < min(o.in.rows, (task+1)*o.chunk); i++ {
+		o.row(o, w, i)
+	}
+}
+
+// inOut checks the matrices of an operation from x to dst.
+func inOut(op string, dst, x compute.Mat) rowwise {
+	return rowwise{in: viewOf(op, "x", x), out: sized(op, "dst", dst, x.Rows, x.Cols)}
+}
