@@ -17,6 +17,10 @@ type Device interface {
 	Upload(dst Mat, src []float32)
 	// Download copies src into dst, dense row-major, after all earlier operations are done.
 	Download(dst []float32, src Mat) error
+	// DownloadBF16 is Download rounded to bfloat16, two bytes per element, little-endian.
+	DownloadBF16(dst []byte, src Mat) error
+	// UploadBF16 is Upload of what DownloadBF16 gives.
+	UploadBF16(dst Mat, src []byte)
 	// Sync waits until every operation issued so far is done.
 	Sync() error
 

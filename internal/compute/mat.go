@@ -12,6 +12,8 @@ type Memory interface {
 type Linear interface {
 	// Dims returns out and in.
 	Dims() (out, in int)
+	// Part views outputs [lo, hi) of the weight: a Linear of its own, with the same bits.
+	Part(lo, hi int) Linear
 }
 
 // Conv is a packed convolution weight, ready for one Device.

@@ -10,8 +10,12 @@ import (
 
 // Load returns what a mesh has to carry for a job.
 func Load(m job.Model, s job.Spec) partition.Load {
+	element := 4
+	if s.DType == "bf16" {
+		element = 2
+	}
 	return partition.Load{Tokens: m.Tokens(s.Frames, s.Height, s.Width), Heads: m.Heads,
-		HeadDim: m.HeadDim, Layers: m.Layers, Guided: s.Guided(),
+		HeadDim: m.HeadDim, Layers: m.Layers, Guided: s.Guided(), ElementBytes: element,
 		TokenWidth: m.LatentChannels * m.Patch[0] * m.Patch[1] * m.Patch[2]}
 }
 

@@ -7,8 +7,8 @@ const tileLen = 128 << 10
 // panels is a matrix [k, n] packed for the micro-kernel: panels of kernels.nr columns, the last one
 // of half as many where that is enough; a panel holds its columns step by step of k.
 type panels struct {
-	n, k, padded int
-	data         []float32
+	n, k, padded, nr int
+	data             []float32
 }
 
 // packPanels packs w [n, k] (row-major: the columns of the product), rounded where low is set; then
@@ -22,7 +22,7 @@ func packPanels(kern *kernels, w []float32, n, k int, low *lower) panels {
 			return buf
 		}
 	}
-	p := panels{n: n, k: units, padded: kern.padded(n)}
+	p := panels{n: n, k: units, padded: kern.padded(n), nr: kern.nr}
 	p.data = aligned(p.padded * units)
 	rows, zero := make([]*float32, kern.nr), make([]float32, units)
 	bufs := make([]float32, kern.nr*units)
@@ -41,8 +41,8 @@ func packPanels(kern *kernels, w []float32, n, k int, low *lower) panels {
 }
 
 // panel returns steps [k0, k0+n) of the panel that starts at column col, and its width.
-func (p *panels) panel(col, nr, k0, n int) (b []float32, width int) {
-	width = min(nr, p.padded-col)
+func (p *panels) panel(col, k0, n int) (b []float32, width int) {
+	width = min(p.nr, p.padded-col)
 	o := col*p.k + k0*width
 	return p.data[o : o+n*width], width
 }
@@ -64,6 +64,7 @@ type product struct {
 	w       *panels
 	gemm    microTile
 	span    int
+	skip    int // columns before the first that is kept
 	ep      epilogue
 	mr, nr  int
 	rows    int // rows of a task
@@ -109,7 +110,7 @@ func (p *product) do(w *worker, task int) {
 		p.src.load(w, row, rows, k0, n*runs)
 		at := p.pointers(w, row, rows, k0, n, runs)
 		for j := 0; j < cols; j += p.nr {
-			b, width := p.w.panel(col+j, p.nr, k0, n*runs)
+			b, width := p.w.panel(col+j, k0, n*runs)
 			for r := 0; r < rows; r += p.mr {
 				p.gemm(c[r*cols+j:], cols, min(p.mr, rows-r), width, at[r*runs:(r+p.mr)*runs],
 					runs, n, b, k0 > 0)
@@ -117,8 +118,9 @@ func (p *product) do(w *worker, task int) {
 		}
 		k0 += n * runs
 	}
+	first := max(0, p.skip-col)
 	for r := range rows {
-		p.ep.store(w, row+r, col, c[r*cols:r*cols+min(cols, p.w.n-col)])
+		p.ep.store(w, row+r, col+first-p.skip, c[r*cols+first:r*cols+min(cols, p.w.n-col)])
 	}
 }
 

@@ -157,7 +157,7 @@ func (k *kernels) multiply(a, w []float32, m, n, steps, run int, low *lower) []f
 				}
 			}
 			for j := 0; j < p.padded; j += k.nr {
-				b, width := p.panel(j, k.nr, k0, runs*length)
+				b, width := p.panel(j, k0, runs*length)
 				gemm(c[r*p.padded+j:], p.padded, min(k.mr, m-r), width, at, runs, length, b, k0 > 0)
 			}
 			k0 += runs * length

@@ -10,12 +10,29 @@ import (
 type linear struct {
 	panels
 	in   int
+	skip int // columns of panels before the first output
 	bias []float32
 	low  *lower // nil in float32
 }
 
 // Dims returns out and in.
-func (l *linear) Dims() (out, in int) { return l.n, l.in }
+func (l *linear) Dims() (out, in int) { return l.n - l.skip, l.in }
+
+// Part views outputs [lo, hi). It begins with the panel that lo is in.
+func (l *linear) Part(lo, hi int) compute.Linear {
+	if out, _ := l.Dims(); lo < 0 || hi <= lo || hi > out {
+		panic(fmt.Sprintf("cpu: outputs [%d, %d) of %d", lo, hi, out))
+	}
+	p := *l
+	if p.bias != nil {
+		p.bias = p.bias[lo:hi]
+	}
+	from := (l.skip + lo) / l.nr * l.nr
+	p.skip, p.n = l.skip+lo-from, l.skip+hi-from
+	p.padded = min(l.padded-from, roundUp(p.n, l.nr))
+	p.data = l.data[from*l.k:]
+	return &p
+}
 
 // PackLinear packs a weight [out, in] and a bias [out] or nil. It refuses sizes that do not match.
 func (d *Device) PackLinear(w, bias []float32, out, in int, t compute.DType) (compute.Linear,
@@ -63,11 +80,11 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 		panic(fmt.Sprintf("cpu: Linear: weight is a %T, not of the cpu device", w))
 	}
 	in := sized("Linear", "x", x, x.Rows, l.in)
-	out := sized("Linear", "dst", dst, x.Rows, l.n)
+	out := sized("Linear", "dst", dst, x.Rows, l.n-l.skip)
 	apart("Linear", "dst", "x", dst, x)
 	d.matrix = newMatrix(in, l.low)
 	p := product{m: in.rows, src: &d.matrix, w: &l.panels, gemm: d.kern.gemm, span: l.k,
-		ep: newEpilogue("Linear", d.kern, l.bias, ep, out)}
+		skip: l.skip, ep: newEpilogue("Linear", d.kern, l.bias, ep, out)}
 	if l.low != nil {
 		p.gemm = l.low.gemm
 	}

@@ -1,7 +1,9 @@
 package cpu
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"unsafe"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -117,4 +119,42 @@ func (d *Device) Download(dst []float32, src compute.Mat) error {
 		copy(dst[i*from.cols:], from.row(i))
 	}
 	return nil
+}
+
+// DownloadBF16 copies src into dst, dense row-major, rounded to bfloat16 in little-endian bytes.
+func (d *Device) DownloadBF16(dst []byte, src compute.Mat) error {
+	from := viewOf("DownloadBF16", "src", src)
+	checkBytes("DownloadBF16", len(dst), from)
+	low, w := &d.kern.bf16, d.pool.workers[0]
+	buf := floats(&w.a, low.units(from.cols)+1)
+	for i := range from.rows {
+		low.narrow(buf, from.row(i))
+		to := dst[2*i*from.cols : 2*(i+1)*from.cols]
+		if low.per == 2 {
+			copy(to, unsafe.Slice((*byte)(unsafe.Pointer(&buf[0])), len(to)))
+			continue
+		}
+		for j, v := range buf[:from.cols] {
+			binary.LittleEndian.PutUint16(to[2*j:], uint16(math.Float32bits(v)>>16))
+		}
+	}
+	return nil
+}
+
+// UploadBF16 copies bfloat16 in little-endian bytes, dense row-major, into dst.
+func (d *Device) UploadBF16(dst compute.Mat, src []byte) {
+	to := viewOf("UploadBF16", "dst", dst)
+	checkBytes("UploadBF16", len(src), to)
+	for i := range to.rows {
+		row, from := to.row(i), src[2*i*to.cols:2*(i+1)*to.cols]
+		for j := range row {
+			row[j] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(from[2*j:])) << 16)
+		}
+	}
+}
+
+func checkBytes(op string, n int, v view) {
+	if n != 2*v.rows*v.cols {
+		panic(fmt.Sprintf("cpu: %s: %d bytes for %d x %d", op, n, v.rows, v.cols))
+	}
 }

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -8,16 +9,17 @@ import (
 // ranksMax bounds the ranks of one job.
 const ranksMax = 1024
 
-const floatBytes = 4
+const floatBytes = 4 // of what guidance exchanges
 
 // Load is what a mesh has to carry: one clip on one model.
 type Load struct {
 	Tokens, Heads, HeadDim, Layers int
 	TokenWidth                     int  // latent values of a token
 	Guided                         bool // two branches per step
+	ElementBytes                   int  // of an activation on its way; 0: 4
 }
 
-// Bytes returns what all ranks of a mesh send to each other in one denoising step, float32, counted
+// Bytes returns what all ranks of a mesh send to each other in one denoising step, counted
 // from the uneven ranges of Even. What a rank keeps is not counted. m must pass Check.
 func Bytes(m Mesh, l Load) int64 {
 	tokens, heads := Even(l.Tokens, m.Ulysses), Even(l.Heads, m.Ulysses)
@@ -26,15 +28,16 @@ func Bytes(m Mesh, l Load) int64 {
 		pairs += int64(tokens[r].Len()) * int64(l.Heads-heads[r].Len())
 	}
 	const ways = 4 // q, k and v to the heads' ranks, the output back
-	perBranch := pairs * int64(l.HeadDim) * ways * int64(l.Layers)
+	element := int64(cmp.Or(l.ElementBytes, 4))
+	perBranch := pairs * int64(l.HeadDim) * ways * int64(l.Layers) * element
 	if !l.Guided {
-		return perBranch * floatBytes
+		return perBranch
 	}
 	sum := 2 * perBranch
 	if m.CFG == 2 {
-		sum += 2 * int64(l.Tokens) * int64(l.TokenWidth)
+		sum += 2 * int64(l.Tokens) * int64(l.TokenWidth) * floatBytes
 	}
-	return sum * floatBytes
+	return sum
 }
 
 // Check reports whether a mesh can run a load; the error names what is

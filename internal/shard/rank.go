@@ -30,7 +30,7 @@ type Rank struct {
 
 // Operation numbers within a step; the transformer's messages use those below branchOps.
 const (
-	branchOps  = 1 << 12 // per branch: two per layer
+	branchOps  = 1 << 12 // per branch: five per layer
 	opGuidance = 1<<16 + iota
 	opText
 	opLatents

@@ -158,3 +158,23 @@ func (s *suite) activations(t *testing.T) {
 		close(t, tr.run(t, dev, 0, 1), want, s.tol)
 	}
 }
+
+// transfers checks what goes out and comes in as bfloat16.
+func (s *suite) transfers(t *testing.T) {
+	dev := s.open(t, 1)
+	rapid.Check(t, func(t *rapid.T) {
+		rows, cols := drawSize(t, "rows", 20), drawSize(t, "cols", 70)
+		x, g := drawNumbers(t).normal(rows*cols, 1), drawPlacing(t).on(t, dev)
+		bytes := make([]byte, 2*rows*cols)
+		if err := dev.DownloadBF16(bytes, g.place(x, rows, cols)); err != nil {
+			t.Fatalf("cannot download: %v", err)
+		}
+		back := g.fresh(rows, cols)
+		dev.UploadBF16(back, bytes)
+		for i, v := range g.take(back, 0, rows) {
+			if want := rounded(x[i], compute.BF16); float64(v) != want {
+				t.Fatalf("element %d is %g, want %g", i, v, want)
+			}
+		}
+	})
+}

@@ -2,6 +2,7 @@ package computetest
 
 import (
 	"math"
+	"testing"
 
 	"github.com/longtake/longtake/internal/compute"
 	"pgregory.net/rapid"
@@ -156,4 +157,35 @@ func reference(x float64, act compute.Activation) float64 {
 		return x / (1 + math.Exp(-x))
 	}
 	return x
+}
+
+// linearParts checks that a range of outputs alone has the same bits.
+func (s *suite) linearParts(t *testing.T) {
+	devs := s.devices(t)
+	rapid.Check(t, func(t *rapid.T) {
+		r := drawNumbers(t)
+		n, in := drawSize(t, "n", 40), drawSize(t, "in", 100)
+		out, dt := drawSize(t, "out", 150), drawDType(t)
+		dev := rapid.SampledFrom(devs).Draw(t, "device")
+		g := drawPlacing(t).on(t, dev)
+		w, err := dev.PackLinear(r.normal(out*in, 1), r.normal(out, 1), out, in, dt)
+		if err != nil {
+			t.Fatalf("cannot pack: %v", err)
+		}
+		x, whole := g.place(r.normal(n*in, 1), n, in), g.fresh(n, out)
+		dev.Linear(whole, x, w, compute.Epilogue{Act: compute.SiLU})
+		lo := rapid.IntRange(0, out-1).Draw(t, "lo")
+		hi := rapid.IntRange(lo+1, out).Draw(t, "hi")
+		part := w.Part(lo, hi)
+		from := rapid.IntRange(0, hi-lo-1).Draw(t, "of it from")
+		part = part.Part(from, hi-lo)
+		lo += from
+		if o, i := part.Dims(); o != hi-lo || i != in {
+			t.Fatalf("a part of %d outputs says %d x %d", hi-lo, o, i)
+		}
+		alone, want := g.fresh(n, hi-lo), make([]float32, n*(hi-lo))
+		dev.Linear(alone, x, part, compute.Epilogue{Act: compute.SiLU})
+		g.download(want, whole.ColRange(lo, hi))
+		same(t, g.take(alone, 0, n), want, "outputs [%d, %d) alone", lo, hi)
+	})
 }

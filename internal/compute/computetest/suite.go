@@ -40,6 +40,8 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol 
 	t.Run("AttentionPaddedKeys", s.attentionPadded)
 	t.Run("AttentionLargeLogits", s.attentionLarge)
 	t.Run("ZeroRows", s.zeroRows)
+	t.Run("LinearParts", s.linearParts)
+	t.Run("BF16Transfers", s.transfers)
 	t.Run("Subnormals", s.subnormals)
 	t.Run("Activations", s.activations)
 }

@@ -59,21 +59,22 @@ func TestAnyNumberOfRanksGivesTheSameBytes(t *testing.T) {
 		for i := range x {
 			x[i] = float32(r.NormFloat64())
 		}
-		want := pass(t, cfg, weights, grid, x, 1, nil)
+		dt := rapid.SampledFrom([]compute.DType{compute.FP32, compute.BF16}).Draw(t, "dtype")
+		want := pass(t, cfg, dt, weights, grid, x, 1, nil)
 		ranks := rapid.IntRange(1, min(cfg.NumAttentionHeads, grid.Tokens())).Draw(t, "ranks")
 		weightsOf := make([]float64, ranks)
 		for i := range weightsOf {
 			weightsOf[i] = rapid.Float64Range(0.1, 3).Draw(t, "speed")
 		}
-		if got := pass(t, cfg, weights, grid, x, ranks, weightsOf); !bytes.Equal(got, want) {
+		if got := pass(t, cfg, dt, weights, grid, x, ranks, weightsOf); !bytes.Equal(got, want) {
 			t.Fatalf("%d ranks give other bytes than one", ranks)
 		}
 	})
 }
 
 // pass runs a forward pass on several ranks and joins their velocities.
-func pass(t *rapid.T, cfg model.Transformer, weights func() *model.Weights, grid partition.Grid,
-	x []float32, ranks int, speeds []float64) []byte {
+func pass(t *rapid.T, cfg model.Transformer, dt compute.DType, weights func() *model.Weights,
+	grid partition.Grid, x []float32, ranks int, speeds []float64) []byte {
 	tokens, heads := partition.Even(grid.Tokens(), ranks), partition.Even(cfg.NumAttentionHeads, ranks)
 	if speeds != nil {
 		tokens = partition.Weighted(grid.Tokens(), speeds)
@@ -86,7 +87,7 @@ func pass(t *rapid.T, cfg model.Transformer, weights func() *model.Weights, grid
 	for r := range ranks {
 		wg.Go(func() {
 			lo, hi := tokens[r].Lo*width, tokens[r].Hi*width
-			errs[r] = rankPass(cfg, weights(), grid, world[r], 1+r%3, tokens, heads, x[lo:hi], out[lo:hi])
+			errs[r] = rankPass(cfg, dt, weights(), grid, world[r], 1+r%3, tokens, heads, x[lo:hi], out[lo:hi])
 			if errs[r] != nil {
 				world[r].Close()
 			}
@@ -102,14 +103,14 @@ func pass(t *rapid.T, cfg model.Transformer, weights func() *model.Weights, grid
 	return tensor.Bytes(out)
 }
 
-func rankPass(cfg model.Transformer, w *model.Weights, grid partition.Grid, tr collective.Transport,
+func rankPass(cfg model.Transformer, dt compute.DType, w *model.Weights, grid partition.Grid, tr collective.Transport,
 	threads int, tokens, heads []partition.Range, x, v []float32) error {
 	dev, err := cpu.New(threads)
 	if err != nil {
 		return err
 	}
 	defer dev.Close()
-	m, err := Load(dev, cfg, w, compute.FP32)
+	m, err := Load(dev, cfg, w, dt)
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (s *Sequence) Own() partition.Range { return s.own }
 func (s *Sequence) Free() { s.arena.Free() }
 
 // Forward predicts the velocity v of the own tokens x, both [own, TokenWidth], at the timesteps ts.
-// Every rank of the group calls it with the same tag; operations tag.Op .. tag.Op+2·layers-1 are
+// Every rank of the group calls it with the same tag; operations tag.Op .. tag.Op+5·layers-1 are
 // used for its messages.
 func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float32,
 	ts Timesteps, text *Text) error {
@@ -89,7 +89,7 @@ func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float
 	dev.Linear(s.hidden, s.in, s.t.patch, compute.Epilogue{})
 	s.observe("patch_embedding", s.hidden)
 	for i := range s.t.blocks {
-		layerTag := collective.Tag{Step: tag.Step, Op: tag.Op + uint32(2*i)}
+		layerTag := collective.Tag{Step: tag.Step, Op: tag.Op + uint32(opsPerLayer*i)}
 		if err := s.block(ctx, layerTag, i, text); err != nil {
 			return err
 		}
@@ -117,17 +117,12 @@ func (s *Sequence) output() {
 // block is one transformer block on the own tokens; only its self-attention talks to the group.
 func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, text *Text) error {
 	t, dev, b, eps := s.t, s.t.dev, &s.t.blocks[i], s.t.cfg.Eps
-	d := t.cfg.Dim()
 	m := s.mod.RowRange(0, s.tproj.Rows)
 	dev.AddVector(m, s.tproj, b.table)
 
 	dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: eps,
 		Shift: s.modulation(m, 0), Scale: s.modulation(m, 1)})
-	dev.Linear(s.qkv, s.norm, b.self.qkv, compute.Epilogue{})
-	q, k := s.qkv.ColRange(0, d), s.qkv.ColRange(d, 2*d)
-	dev.RMSNorm(q, q, b.self.normQ, eps, &s.rope)
-	dev.RMSNorm(k, k, b.self.normK, eps, &s.rope)
-	if err := s.selfAttention(ctx, tag); err != nil {
+	if err := s.selfAttention(ctx, tag, &b.self); err != nil {
 		return err
 	}
 	dev.Linear(s.hidden, s.attn, b.self.out,

@@ -36,8 +36,9 @@ type block struct {
 }
 
 type attention struct {
-	qkv          compute.Linear // self: [3d, d]
-	q, kv        compute.Linear // cross: [d, d], [2d, d]
+	qkv          compute.Linear    // self: [3d, d]
+	parts        [3]compute.Linear // of qkv: q, k, v
+	q, kv        compute.Linear    // cross: [d, d], [2d, d]
 	out          compute.Linear
 	normQ, normK compute.Vector
 }
@@ -97,6 +98,11 @@ func loadBlock(b *model.Builder, cfg model.Transformer, at string) block {
 		ffnOut: b.Linear(at+"ffn.net.2", d, cfg.FFNDim, true),
 	}
 	l.self.qkv = b.Fused([]string{at + "attn1.to_q", at + "attn1.to_k", at + "attn1.to_v"}, d, d, true)
+	for i := range l.self.parts {
+		if l.self.qkv != nil {
+			l.self.parts[i] = l.self.qkv.Part(i*d, (i+1)*d)
+		}
+	}
 	l.cross.q = b.Linear(at+"attn2.to_q", d, d, true)
 	l.cross.kv = b.Fused([]string{at + "attn2.to_k", at + "attn2.to_v"}, d, d, true)
 	if cfg.CrossAttnNorm {

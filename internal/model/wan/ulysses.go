@@ -7,124 +7,114 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/partition"
-	"github.com/longtake/longtake/internal/tensor"
 )
 
-// selfAttention reads s.qkv and fills s.attn, both of the own tokens. In between, q, k and v of
-// the own heads gather from every rank in canonical token order, so that a row's sum over keys
-// runs in the same order whatever the number of ranks.
-func (s *Sequence) selfAttention(ctx context.Context, tag collective.Tag) error {
-	d, hd := s.t.cfg.Dim(), s.t.cfg.AttentionHeadDim
-	args := compute.AttentionArgs{Heads: s.t.cfg.NumAttentionHeads, Scale: s.scale(),
-		DType: s.t.dtype}
+// Operations of a layer: q, k and v travel to the ranks of their heads, the output of both halves
+// of the heads travels back.
+const (
+	opHalf      = 3
+	opsPerLayer = opHalf + 2
+)
+
+// selfAttention reads s.norm and fills s.attn, both of the own tokens.
+func (s *Sequence) selfAttention(ctx context.Context, tag collective.Tag, a *attention) error {
+	d := s.t.cfg.Dim()
 	if s.group.Size() == 1 {
-		s.attend(s.attn, s.qkv, d, args)
+		s.t.dev.Linear(s.qkv, s.norm, a.qkv, compute.Epilogue{})
+		s.rotate(a, 0)
+		s.rotate(a, 1)
+		s.attend(s.attn, s.qkv, d, partition.Range{Lo: 0, Hi: s.t.cfg.NumAttentionHeads})
 		return nil
 	}
-	if err := s.scatterHeads(ctx, tag); err != nil {
+	if err := s.scatterHeads(ctx, tag, a); err != nil {
 		return fmt.Errorf("cannot gather own heads: %w", err)
 	}
-	args.Heads = s.heads[s.group.Rank()].Len()
-	w := args.Heads * hd
-	s.attend(s.allOut, s.all, w, args)
-	back := collective.Tag{Step: tag.Step, Op: tag.Op + 1}
-	if err := s.scatterTokens(ctx, back); err != nil {
+	if err := s.scatterTokens(ctx, tag); err != nil {
 		return fmt.Errorf("cannot gather own tokens: %w", err)
 	}
 	return nil
 }
 
-// attend runs attention on q, k and v that lie side by side, w columns each.
-func (s *Sequence) attend(dst, qkv compute.Mat, w int, args compute.AttentionArgs) {
-	q, k, v := qkv.ColRange(0, w), qkv.ColRange(w, 2*w), qkv.ColRange(2*w, 3*w)
-	s.t.dev.Attention(dst, q, k, v, args)
+// part views q (0), k (1) or v (2) of the own tokens.
+func (s *Sequence) part(i int) compute.Mat {
+	d := s.t.cfg.Dim()
+	return s.qkv.ColRange(i*d, (i+1)*d)
 }
 
-// columns returns a rank's head columns within a width of all heads.
-func (s *Sequence) columns(rank int) partition.Range {
+// rotate normalises and rotates q (0) or k (1).
+func (s *Sequence) rotate(a *attention, i int) {
+	m := s.part(i)
+	s.t.dev.RMSNorm(m, m, []compute.Vector{a.normQ, a.normK}[i], s.t.cfg.Eps, &s.rope)
+}
+
+// attend runs heads [r.Lo, r.Hi) of q, k and v that lie side by side, w columns each.
+func (s *Sequence) attend(dst, qkv compute.Mat, w int, r partition.Range) {
+	lo, hi := r.Lo*s.t.cfg.AttentionHeadDim, r.Hi*s.t.cfg.AttentionHeadDim
+	s.t.dev.Attention(dst.ColRange(lo, hi), qkv.ColRange(lo, hi), qkv.ColRange(w+lo, w+hi),
+		qkv.ColRange(2*w+lo, 2*w+hi),
+		compute.AttentionArgs{Heads: r.Len(), Scale: s.scale(), DType: s.t.dtype})
+}
+
+// columns returns the columns of heads within a width of all heads.
+func (s *Sequence) columns(heads partition.Range) partition.Range {
 	hd := s.t.cfg.AttentionHeadDim
-	return partition.Range{Lo: s.heads[rank].Lo * hd, Hi: s.heads[rank].Hi * hd}
+	return partition.Range{Lo: heads.Lo * hd, Hi: heads.Hi * hd}
 }
 
-// scatterHeads is the all-to-all that scatters heads and gathers tokens: s.qkv [own, 3d] of every
-// rank becomes s.all [N, 3w].
-func (s *Sequence) scatterHeads(ctx context.Context, tag collective.Tag) error {
-	d, me := s.t.cfg.Dim(), s.group.Rank()
-	w := s.columns(me).Len()
-	send := make([][]byte, s.group.Size())
-	for r := range send {
-		c := s.columns(r)
-		for part := range 3 {
-			m := s.qkv.ColRange(part*d+c.Lo, part*d+c.Hi)
-			if r == me {
-				own := s.all.RowRange(s.own.Lo, s.own.Hi)
-				s.t.dev.Copy(own.ColRange(part*w, (part+1)*w), m)
-				continue
-			}
-			if err := s.pack(&send[r], 3, part, m); err != nil {
-				return err
-			}
+// scatterHeads computes v, k and q of the own tokens and gathers those of the own heads from every
+// rank, in canonical token order, so that a row's sum over keys runs in the same order whatever
+// the number of ranks: s.all [N, 3w]. While one travels the next is computed.
+func (s *Sequence) scatterHeads(ctx context.Context, tag collective.Tag, a *attention) error {
+	w := s.columns(s.heads[s.group.Rank()]).Len()
+	x := s.newExchange(ctx)
+	for i := 2; i >= 0; i-- {
+		m := s.part(i)
+		s.t.dev.Linear(m, s.norm, a.parts[i], compute.Epilogue{})
+		if i < 2 {
+			s.rotate(a, i)
 		}
+		op := collective.Tag{Step: tag.Step, Op: tag.Op + uint32(i)} //nolint:gosec // 0 to 2
+		x.start(op, func(r int) compute.Mat {
+			c := s.columns(s.heads[r])
+			return m.ColRange(c.Lo, c.Hi)
+		}, func(r int) compute.Mat {
+			return s.all.RowRange(s.tokens[r].Lo, s.tokens[r].Hi).ColRange(i*w, (i+1)*w)
+		})
 	}
-	recv, err := s.group.AllToAll(ctx, tag, send)
-	if err != nil {
-		return err
-	}
-	return s.unpack(recv, func(r, part int) compute.Mat {
-		rows := s.all.RowRange(s.tokens[r].Lo, s.tokens[r].Hi)
-		return rows.ColRange(part*w, (part+1)*w)
-	}, 3)
+	return x.finish()
 }
 
-// scatterTokens is the way back: s.allOut [N, w] of every rank becomes s.attn [own, d].
+// half returns the first (0) or second (1) half of a rank's heads; the second may be empty.
+func (s *Sequence) half(rank, i int) partition.Range {
+	h := s.heads[rank]
+	middle := h.Lo + (h.Len()+1)/2
+	if i == 0 {
+		return partition.Range{Lo: h.Lo, Hi: middle}
+	}
+	return partition.Range{Lo: middle, Hi: h.Hi}
+}
+
+// scatterTokens computes attention of the own heads and gathers the output of the own tokens from
+// every rank: s.allOut [N, w] of every rank becomes s.attn [own, d]. While one half of the heads
+// travels the other is computed.
 func (s *Sequence) scatterTokens(ctx context.Context, tag collective.Tag) error {
 	me := s.group.Rank()
-	send := make([][]byte, s.group.Size())
-	for r := range send {
-		m := s.allOut.RowRange(s.tokens[r].Lo, s.tokens[r].Hi)
-		if r == me {
-			c := s.columns(me)
-			s.t.dev.Copy(s.attn.ColRange(c.Lo, c.Hi), m)
-			continue
+	w, first := s.columns(s.heads[me]).Len(), s.heads[me].Lo
+	x := s.newExchange(ctx)
+	for i := range 2 {
+		own := s.half(me, i)
+		own.Lo, own.Hi = own.Lo-first, own.Hi-first
+		if own.Len() > 0 {
+			s.attend(s.allOut, s.all, w, own)
 		}
-		if err := s.pack(&send[r], 1, 0, m); err != nil {
-			return err
-		}
+		c := s.columns(own)
+		op := collective.Tag{Step: tag.Step, Op: tag.Op + opHalf + uint32(i)} //nolint:gosec // 0, 1
+		x.start(op, func(r int) compute.Mat {
+			return s.allOut.RowRange(s.tokens[r].Lo, s.tokens[r].Hi).ColRange(c.Lo, c.Hi)
+		}, func(r int) compute.Mat {
+			c := s.columns(s.half(r, i))
+			return s.attn.ColRange(c.Lo, c.Hi)
+		})
 	}
-	recv, err := s.group.AllToAll(ctx, tag, send)
-	if err != nil {
-		return err
-	}
-	return s.unpack(recv, func(r, _ int) compute.Mat {
-		c := s.columns(r)
-		return s.attn.ColRange(c.Lo, c.Hi)
-	}, 1)
-}
-
-// pack downloads m as part of parts equal ones into *buf, which it allocates for the first.
-func (s *Sequence) pack(buf *[]byte, parts, part int, m compute.Mat) error {
-	n := m.Rows * m.Cols
-	if *buf == nil {
-		*buf = tensor.Bytes(make([]float32, parts*n))
-	}
-	return s.t.dev.Download(tensor.Floats(*buf)[part*n:(part+1)*n], m)
-}
-
-// unpack uploads each peer's parts to where place puts them. A message of another size is an error.
-func (s *Sequence) unpack(recv [][]byte, place func(rank, part int) compute.Mat, parts int) error {
-	for r, b := range recv {
-		if r == s.group.Rank() {
-			continue
-		}
-		for part := range parts {
-			m := place(r, part)
-			n := m.Rows * m.Cols
-			if len(b) != 4*n*parts {
-				return &collective.PeerError{Rank: s.group.Member(r),
-					Err: fmt.Errorf("sent %d bytes, %d expected", len(b), 4*n*parts)}
-			}
-			s.t.dev.Upload(m, tensor.Floats(b)[part*n:(part+1)*n])
-		}
-	}
-	return nil
+	return x.finish()
 }
