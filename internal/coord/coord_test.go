@@ -244,6 +244,20 @@ func TestAnotherModelIsRefused(t *testing.T) {
 	}
 }
 
+func TestAnotherArithmeticIsRefusedWhileThereAreNodes(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	fake(t, c, "a", func(r *wire.Registration) { r.Arithmetic = "avx512" })
+	b := newFake(t, "b", func(r *wire.Registration) { r.Arithmetic = "avx2" })
+	b.join(c)
+	w := b.register()
+	for _, want := range []string{"avx512", "avx2", "LONGTAKE_CPU"} {
+		if w.Accepted || w.Final || !strings.Contains(w.Reason, want) {
+			t.Fatalf("%+v does not say %q", w, want)
+		}
+	}
+	fake(t, c, "c", func(r *wire.Registration) { r.Arithmetic = "avx512" })
+}
+
 func TestFormatNeedsAShardThatWritesIt(t *testing.T) {
 	c := start(t, config(t.TempDir()))
 	fake(t, c, "a", func(r *wire.Registration) { r.Capabilities = []string{"webm", "png"} })

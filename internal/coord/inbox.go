@@ -87,13 +87,20 @@ func (l *leader) agree(m job.Model) error {
 	return err
 }
 
-// admit puts a node into the table, in the place of an earlier process at the same route.
+// admit puts a node into the table, in the place of an earlier process at the same route. It
+// refuses one whose results would differ in their bits from those of the nodes that are there.
 func (l *leader) admit(r wire.Registration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, n := range l.nodes {
 		if id != r.Node && r.Route != "" && n.reg.Route == r.Route {
 			l.remove(id, "was replaced by a new process at "+r.Route)
+		}
+	}
+	for id, n := range l.nodes {
+		if id != r.Node && n.reg.Arithmetic != r.Arithmetic {
+			return fmt.Errorf("the shards of this cluster compute with %s, this one with %s, which "+
+				"rounds differently; set LONGTAKE_CPU to the same on all", n.reg.Arithmetic, r.Arithmetic)
 		}
 	}
 	old := l.nodes[r.Node]

@@ -84,6 +84,9 @@ func (d *Device) Name() string {
 	return fmt.Sprintf("cpu: %d %s, %s", d.pool.size(), unit, d.kern.name)
 }
 
+// Arithmetic names what decides about the bits of results: the set of kernels.
+func (d *Device) Arithmetic() string { return d.kern.name }
+
 // Threads returns how many threads compute.
 func (d *Device) Threads() int { return d.pool.size() }
 

@@ -73,6 +73,7 @@ func (r Registration) check() error {
 	}{
 		{"name", r.Name, nameLimit}, {"start", r.Start, nameLimit},
 		{"device", r.Device, routeLimit}, {"route", r.Route, routeLimit},
+		{"arithmetic", r.Arithmetic, nameLimit},
 	}
 	for _, t := range texts {
 		if err := checkText(t.what, t.s, t.limit); err != nil {

@@ -21,7 +21,8 @@ type Registration struct {
 	Name         string     `json:"name"`  // for people; need not be unique
 	Start        string     `json:"start"` // id of the process's start, for the log
 	Model        job.Model  `json:"model"`
-	Device       string     `json:"device"` // such as "cpu (AVX-512)"
+	Device       string     `json:"device"`     // such as "cpu (AVX-512)"
+	Arithmetic   string     `json:"arithmetic"` // nodes of another one round differently
 	Threads      int        `json:"threads"`
 	Route        string     `json:"route"`                  // its data-plane server; may be empty
 	Capabilities []string   `json:"capabilities,omitempty"` // formats, as "mp4"; none: all
