@@ -68,7 +68,7 @@ func TestResolveNamesTheWrongField(t *testing.T) {
 		{Request{FPS: ptr(0)}, "fps", "1 to 120"},
 		{Request{FPS: ptr(121)}, "fps", "1 to 120"},
 		{Request{Scheduler: "ddim"}, "scheduler", "unipc, euler"},
-		{Request{DType: "bf16"}, "dtype", "fp32"},
+		{Request{DType: "fp8"}, "dtype", "fp32"},
 		{Request{Format: "gif"}, "format", "webm, mp4, png"},
 		{Request{Model: "sora"}, "model", `"demo"`},
 		{Request{Prompt: strings.Repeat("a", PromptLimit+1)}, "prompt", "32768"},
