@@ -34,6 +34,14 @@ func (m *maker) multiplyAdd(x, y, sum reg.VecVirtual) {
 // B that is vecs vectors wide. A run of k has one pointer per row in a table; the sums stay in
 // registers over all the runs, and a step of k loads the vectors of B and broadcasts an element of
 // each row.
+//
+// History, for 1024x1536x1536 on one Zen 4 thread whose peak is 115 (float32) and 228 GFLOP/s
+// (bfloat16):
+//
+//   - v1: 4 x 2 sums in portable Go over packed panels of A and B: 4;
+//   - v2: 12 x 32 in AVX-512, rows of A in place: 97, and 105 to 115 where k is 256 to 896;
+//   - v3: the task's columns chosen by what of B stays in the second cache: 103; with pairs of
+//     bfloat16: 192.
 type microKernel struct {
 	*maker
 	vecs  int
