@@ -64,7 +64,14 @@ func read(v *config.Values) (coord.Config, error) {
 			Peers: v.Strings("nats.peers")},
 		Limits: coord.Limits{Queued: v.Int("limits.queued"), Kept: v.Int("limits.kept"),
 			Nodes: v.Int("limits.nodes")},
-		Timing: coord.Timing{LostAfter: v.Duration("lost-after")},
+		CheckpointEvery: v.Int("checkpoint.every-steps"),
+		Timing:          coord.Timing{LostAfter: v.Duration("lost-after")},
+	}
+	switch {
+	case c.CheckpointEvery < 0:
+		return c, fmt.Errorf("checkpoint.every-steps is %d; allowed: from 0", c.CheckpointEvery)
+	case c.CheckpointEvery == 0:
+		c.CheckpointEvery = -1
 	}
 	for _, p := range v.Strings("raft.peers") {
 		m := peerPattern.FindStringSubmatch(p)

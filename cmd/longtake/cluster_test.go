@@ -260,3 +260,98 @@ func (d *daemon) status(name string) int {
 	}
 	return kb / 1024
 }
+
+// video is what this test reads of GET /v1/videos/ID.
+type video struct {
+	Details struct {
+		State    string `json:"state"`
+		Stage    string `json:"stage"`
+		Done     int    `json:"done"`
+		Attempt  int    `json:"attempt"`
+		Waiting  string `json:"waiting"`
+		Attempts []struct {
+			Step   int    `json:"step"`
+			Reason string `json:"reason"`
+		} `json:"attempts_lost"`
+		Result struct {
+			Latents string `json:"latents_sha256"`
+		} `json:"result"`
+	} `json:"longtake"`
+}
+
+func get(t *testing.T, url, id string) (v video) {
+	t.Helper()
+	r, err := http.Get(url + "/v1/videos/" + id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if err := json.NewDecoder(r.Body).Decode(&v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestKilledShardsLoseNoClip kills two of four shards with SIGKILL and stops a third with SIGSTOP, one
+// after the other in the middle of a clip. The last one finishes it, to the bytes of a calm run, and
+// every attempt goes on from where the one before was, give or take the step under way.
+func TestKilledShardsLoseNoClip(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and starts processes")
+	}
+	b, model := build(t), golden.Root("testdata", "golden", "tiny3")
+	c := b.start(t, "coordinator", "--data", t.TempDir(), "--http-listen", "127.0.0.1:0",
+		"--nats-listen", "127.0.0.1:0")
+	at := c.find(`msg=serving http=http://(\S+) nats=nats://(\S+)`)
+	url := "http://" + at[0]
+	shards := make([]*daemon, 4)
+	for i := range shards {
+		shards[i] = b.start(t, "shard", "--name", fmt.Sprintf("s%d", i), "--control", "nats://"+at[1],
+			"--model", model, "--threads", "1")
+		shards[i].find(`msg=registered`)
+	}
+	body := `{"prompt":"a blue car","size":"64x64","num_frames":33,"num_inference_steps":160,"seed":5,
+		"mesh":"cfg=2,ulysses=2"}`
+	final := func(id string) video {
+		var v video
+		until(t, "the clip", func() bool {
+			v = get(t, url, id)
+			return v.Details.State != "queued" && v.Details.State != "running"
+		})
+		if v.Details.State != "completed" {
+			t.Fatalf("%+v", v)
+		}
+		return v
+	}
+	calm := final(post(t, url, body)).Details.Result.Latents
+
+	id := post(t, url, body)
+	seen := 0
+	for i, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGKILL} {
+		until(t, "progress", func() bool {
+			d := get(t, url, id).Details
+			if d.Attempt != i+1 || d.Stage != "denoise" || d.Done < seen+5 {
+				return false
+			}
+			seen = d.Done
+			return true
+		})
+		if err := shards[i].cmd.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%v to shard %d after step %d", signal, i, seen)
+	}
+	v := final(id)
+	if v.Details.Result.Latents != calm {
+		t.Errorf("latents %.12s, undisturbed %.12s", v.Details.Result.Latents, calm)
+	}
+	if len(v.Details.Attempts) != 3 {
+		t.Fatalf("%+v", v.Details.Attempts)
+	}
+	for i, a := range v.Details.Attempts {
+		t.Logf("attempt %d: %s; goes on from step %d", i+1, a.Reason, a.Step)
+		if a.Step == 0 {
+			t.Errorf("attempt %d left no checkpoint", i+1)
+		}
+	}
+}

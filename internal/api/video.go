@@ -45,7 +45,9 @@ type Details struct {
 	Ahead           int         `json:"jobs_ahead,omitempty"`
 	Attempt         job.Attempt `json:"attempt,omitempty"`
 	Mesh            string      `json:"mesh,omitempty"`
-	Nodes           []string    `json:"nodes,omitempty"` // names, by rank
+	Nodes           []string    `json:"nodes,omitempty"`           // names, by rank
+	Losses          []job.Loss  `json:"attempts_lost,omitempty"`   // oldest first
+	Checkpoint      int         `json:"checkpoint_step,omitempty"` // of a job on its way; 0: none yet
 	CancelRequested bool        `json:"cancel_requested,omitempty"`
 	Created         time.Time   `json:"created"`
 	Started         time.Time   `json:"started,omitzero"`
@@ -84,7 +86,7 @@ func details(v coord.View) Details {
 		State: v.State, Spec: v.Spec, Stage: p.Stage, Done: p.Done, Total: p.Total,
 		ETA: p.ETA.Seconds(), Waiting: v.Waiting, Ahead: v.Ahead, Attempt: v.Attempt, Nodes: v.Nodes,
 		CancelRequested: v.CancelRequested, Created: v.Created, Started: v.Started,
-		Finished: v.Finished,
+		Finished: v.Finished, Losses: v.Losses, Checkpoint: v.Checkpoint.Step,
 	}
 	if m := v.Plan.Mesh; m != (job.Mesh{}) {
 		d.Mesh = m.String()

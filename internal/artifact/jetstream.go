@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -56,7 +57,7 @@ func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 	}
 	meta := jetstream.ObjectMeta{Name: o.Name,
 		Opts: &jetstream.ObjectMetaOptions{ChunkSize: chunkBytes}}
-	if info, err = b.os.Put(ctx, meta, contextReader{ctx, r}); err != nil {
+	if info, err = b.os.Put(ctx, meta, lingering{contextReader{ctx, r}}); err != nil {
 		return job.Object{}, fmt.Errorf("cannot store %s of %d bytes: %w", o.Name, o.Size, err)
 	}
 	if info.Size != uint64(o.Size) {
@@ -64,6 +65,19 @@ func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 			ErrDamaged, info.Size, o.Size)
 	}
 	return o, nil
+}
+
+// lingering waits at the end of what it reads. nats.go 1.55 starts a goroutine with the first part
+// of every Put; if Put ends before that goroutine has begun, it never ends. The wait lets it begin.
+type lingering struct{ r io.Reader }
+
+// Read implements io.Reader.
+func (l lingering) Read(b []byte) (int, error) {
+	n, err := l.r.Read(b)
+	if errors.Is(err, io.EOF) {
+		time.Sleep(time.Millisecond)
+	}
+	return n, err
 }
 
 // Get implements Store.

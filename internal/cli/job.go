@@ -122,6 +122,13 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 	if d.Mesh != "" {
 		line("placement", "attempt %d, %s, on %v", d.Attempt, d.Mesh, d.Nodes)
 	}
+	if d.Checkpoint > 0 {
+		line("checkpoint", "step %d of %d", d.Checkpoint, s.Steps)
+	}
+	for _, l := range d.Losses {
+		line("lost", "attempt %d at %s, to go on from step %d: %s", l.Attempt,
+			l.Time.Local().Format(time.TimeOnly), l.Step, l.Reason)
+	}
 	line("created", "%s", d.Created.Local().Format(time.DateTime))
 	if !d.Finished.IsZero() {
 		line("finished", "%s", d.Finished.Local().Format(time.DateTime))

@@ -103,8 +103,12 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 		listener.Close()
 		return l, usage("--data: %w", err)
 	}
+	every := 1
+	if cfg.Data == l.temp {
+		every = -1 // the shards and the checkpoints would go together
+	}
 	l.coord, err = coord.Start(ctx, coord.Config{Data: cfg.Data, HTTP: l.URL, Version: Version,
-		Log: cfg.Log})
+		CheckpointEvery: every, Log: cfg.Log})
 	if err != nil {
 		listener.Close()
 		return l, err

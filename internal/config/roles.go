@@ -28,6 +28,8 @@ func Coordinator() Settings {
 		{Key: "limits.queued", Default: 1000, Usage: "jobs that may wait"},
 		{Key: "limits.kept", Default: 10000, Usage: "jobs that are remembered"},
 		{Key: "limits.nodes", Default: 1024, Usage: "shards that may register"},
+		{Key: "checkpoint.every-steps", Default: 1, Usage: "denoising steps between checkpoints, from " +
+			"which a clip goes on when a shard is lost; 0: none are written"},
 		{Key: "lost-after", Default: 3 * time.Second, Usage: "silence after which a shard is lost"},
 	}, logging...)
 }

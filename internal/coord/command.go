@@ -24,6 +24,8 @@ const (
 	kindDelete    kind = "delete"
 	kindModel     kind = "model"
 	kindSwept     kind = "swept"
+	kindSave      kind = "save"
+	kindLose      kind = "lose"
 )
 
 // command is one entry of the Raft log. All that could differ between coordinators, such as the
@@ -40,6 +42,9 @@ type command struct {
 	Reason  string      `json:"reason,omitempty"`
 	Model   *job.Model  `json:"model,omitempty"`
 	Swept   []string    `json:"swept,omitempty"` // names of objects that are gone
+
+	Checkpoint *job.Checkpoint `json:"checkpoint,omitempty"`
+	Damaged    bool            `json:"damaged,omitempty"` // the job's checkpoint is of no use
 }
 
 // creation asks for a new job, within limits.

@@ -20,8 +20,10 @@ type Config struct {
 	NATS    NATSConfig
 	Limits  Limits
 	Timing  Timing
-	Log     *slog.Logger     // default: discarded
-	Now     func() time.Time // default: time.Now
+	// CheckpointEvery is how many denoising steps lie between checkpoints; 0: 1, below 0: none.
+	CheckpointEvery int
+	Log             *slog.Logger     // default: discarded
+	Now             func() time.Time // default: time.Now
 }
 
 // RaftConfig says with whom decisions are replicated.
@@ -74,6 +76,7 @@ func (c *Config) fill() {
 		c.Now = time.Now
 	}
 	l, t := &c.Limits, &c.Timing
+	set(&c.CheckpointEvery, 1)
 	set(&l.Queued, 1000)
 	set(&l.Kept, 10000)
 	set(&l.Nodes, 1024)

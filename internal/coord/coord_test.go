@@ -83,7 +83,7 @@ func TestJobsOnDisjointNodesRunAtOnce(t *testing.T) {
 	}
 }
 
-func TestLostNodeFailsTheJob(t *testing.T) {
+func TestJobGoesOnAfterALostNode(t *testing.T) {
 	c := start(t, config(t.TempDir()))
 	a, b := fake(t, c, "a"), fake(t, c, "b")
 	id := create(t, c, request(2))
@@ -94,14 +94,55 @@ func TestLostNodeFailsTheJob(t *testing.T) {
 	if _, err := ask[wire.Ack](a, wire.SubjectProgress, report); err != nil {
 		t.Fatal(err)
 	}
+	saved := wire.Saved{Node: "a", Job: id, Attempt: 1, Checkpoint: job.Checkpoint{Step: 2,
+		Object: job.Object{Name: "sha256-" + sum, Size: 3, SHA256: sum}}}
+	if ack, err := ask[wire.Ack](a, wire.SubjectSaved, saved); err != nil || !ack.OK {
+		t.Fatalf("%+v, %v", ack, err)
+	}
 	b.leave()
-	v := untilState(t, c, id, job.Failed)
+	l := untilLost(t, c, id, 1)
 	want := "node name-b (rank 1) was lost: silent for"
-	if !strings.HasPrefix(v.Error, want) || !strings.HasSuffix(v.Error, "step 2 of 4") {
-		t.Fatalf("%q", v.Error)
+	if !strings.HasPrefix(l.Reason, want) || !strings.HasSuffix(l.Reason, "step 2 of 4") ||
+		l.Step != 2 || l.Attempt != 1 {
+		t.Fatalf("%+v", l)
 	}
 	if s := next(t, a.stops, "a stop order"); s.Job != id || s.Boundary {
 		t.Fatalf("%+v", s)
+	}
+	a.idle()
+	s := a.told()
+	if s.Plan.Attempt != 2 || s.Plan.Mesh.Size() != 1 || s.Plan.Resume != saved.Checkpoint {
+		t.Fatalf("the next attempt: %+v", s.Plan)
+	}
+	if ack, err := ask[wire.Ack](a, wire.SubjectSaved, saved); err != nil || ack.OK || !ack.Final {
+		t.Fatalf("a checkpoint of attempt 1: %+v, %v", ack, err)
+	}
+	if ack := a.finish(c, s); !ack.OK {
+		t.Fatalf("%+v", ack)
+	}
+	if v := untilState(t, c, id, job.Completed); v.Checkpoint != (job.Checkpoint{}) {
+		t.Fatalf("a finished job keeps %+v", v.Checkpoint)
+	}
+}
+
+var sum = strings.Repeat("0123456789abcdef", 4)
+
+func TestAJobThatGetsNowhereFails(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	a := fake(t, c, "a")
+	id := create(t, c, request(1))
+	for attempt := range job.FutileLimit {
+		s := a.told()
+		report := wire.Failure{Node: "a", Job: id, Attempt: s.Plan.Attempt, Peer: 0, Reason: "no answer"}
+		if ack, err := ask[wire.Ack](a, wire.SubjectFail, report); err != nil || !ack.OK {
+			t.Fatalf("%+v, %v", ack, err)
+		}
+		untilLost(t, c, id, attempt+1)
+		a.idle()
+	}
+	v := untilState(t, c, id, job.Failed)
+	if !strings.Contains(v.Error, "no answer") || !strings.Contains(v.Error, "5 attempts") {
+		t.Fatalf("%q", v.Error)
 	}
 	again, err := c.Retry(context.Background(), id)
 	if err != nil || again.Spec != v.Spec {
@@ -125,34 +166,34 @@ func TestFailureReportNamesNodes(t *testing.T) {
 			t.Fatalf("%+v, %v", ack, err)
 		}
 	}
-	v := untilState(t, c, id, job.Failed)
+	l := untilLost(t, c, id, 1)
 	want := "node name-b (rank 1) failed: no answer; it blames node name-a (rank 0)"
-	if v.Error != want {
-		t.Fatalf("%q, want %q", v.Error, want)
+	if l.Reason != want {
+		t.Fatalf("%q, want %q", l.Reason, want)
 	}
 }
 
-func TestRefusedOrderFailsTheJob(t *testing.T) {
+func TestRefusedOrderLosesTheAttempt(t *testing.T) {
 	c := start(t, config(t.TempDir()))
 	a, b := fake(t, c, "a"), fake(t, c, "b")
 	b.refuse = "out of memory"
 	id := create(t, c, request(2))
 	a.told()
-	v := untilState(t, c, id, job.Failed)
-	if !strings.Contains(v.Error, "node name-b (rank 1)") || !strings.Contains(v.Error, "out of memory") {
-		t.Fatalf("%q", v.Error)
+	l := untilLost(t, c, id, 1)
+	if !strings.Contains(l.Reason, "node name-b (rank 1)") ||
+		!strings.Contains(l.Reason, "out of memory") {
+		t.Fatalf("%+v", l)
 	}
 }
 
-func TestIdleRankZeroFailsTheJob(t *testing.T) {
+func TestIdleRankZeroLosesTheAttempt(t *testing.T) {
 	c := start(t, config(t.TempDir()))
 	a := fake(t, c, "a")
 	id := create(t, c, request(1))
 	a.told()
 	a.idle() // it lost the job without a word
-	v := untilState(t, c, id, job.Failed)
-	if v.Error != "node name-a (rank 0) no longer works on it" {
-		t.Fatalf("%q", v.Error)
+	if l := untilLost(t, c, id, 1); l.Reason != "node name-a (rank 0) no longer works on it" {
+		t.Fatalf("%+v", l)
 	}
 }
 

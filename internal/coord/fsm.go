@@ -146,7 +146,7 @@ func (f *fsm) sweepable() (spare []string, gone []job.Object) {
 		switch {
 		case held[t.Object.Name]:
 			spare = append(spare, t.Object.Name)
-		case !seeds[t.Seed]:
+		case t.Own || !seeds[t.Seed]:
 			gone = append(gone, t.Object)
 		}
 	}

@@ -304,6 +304,13 @@ func untilState(t *testing.T, c *Coordinator, id job.ID, s job.State) View {
 	return until(t, c, id, string(s), func(v View) bool { return v.State == s })
 }
 
+// untilLost waits until a job has lost n attempts, and returns the last loss.
+func untilLost(t *testing.T, c *Coordinator, id job.ID, n int) job.Loss {
+	t.Helper()
+	v := until(t, c, id, "on its way again", func(v View) bool { return len(v.Losses) >= n })
+	return v.Losses[n-1]
+}
+
 func names(n int) []string {
 	out := make([]string, n)
 	for i := range out {

@@ -21,6 +21,7 @@ func (l *leader) listen() error {
 		answer(l, wire.SubjectProgress, l.onReport),
 		answer(l, wire.SubjectComplete, l.onCompletion),
 		answer(l, wire.SubjectFail, l.onFailure),
+		answer(l, wire.SubjectSaved, l.onSaved),
 		l.c.broker.conn.Flush(),
 	)
 }
@@ -235,11 +236,26 @@ func (l *leader) verify(res job.Result) error {
 	return nil
 }
 
+// onSaved records a checkpoint: from here on an attempt that is lost goes on there.
+func (l *leader) onSaved(m wire.Saved) wire.Ack {
+	if _, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt}); !live {
+		return l.refuse(m.Job, m.Attempt)
+	}
+	_, err := l.c.commit(command{Kind: kindSave, Job: m.Job, Attempt: m.Attempt,
+		Checkpoint: &m.Checkpoint})
+	if err != nil {
+		return l.later(err)
+	}
+	l.c.metrics.checkpoints.Inc()
+	l.c.metrics.checkpointBytes.Add(float64(m.Checkpoint.Object.Size))
+	return wire.Ack{OK: true}
+}
+
 // onFailure ends an attempt one of whose ranks could not finish, or that was cancelled.
 func (l *leader) onFailure(m wire.Failure) wire.Ack {
 	r, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt, Rank: m.Rank})
 	if !live {
-		if r.State.Final() && r.Attempt == m.Attempt {
+		if r.State != job.Running && r.Attempt == m.Attempt {
 			return wire.Ack{OK: true} // a repeat, or the second rank to say so
 		}
 		return l.refuse(m.Job, m.Attempt)
@@ -253,8 +269,13 @@ func (l *leader) onFailure(m wire.Failure) wire.Ack {
 		l.stopAll(end.Plan, false, "the job was cancelled")
 		return wire.Ack{OK: true}
 	}
-	l.fail(r, l.reason(r, m))
-	if again, ok := l.c.fsm.get(m.Job); ok && again.State == job.Running {
+	if reason := l.reason(r, m); m.Peer >= 0 || m.Damaged {
+		l.lose(r, reason, m.Damaged)
+	} else {
+		l.fail(r, reason)
+	}
+	if again, ok := l.c.fsm.get(m.Job); ok && again.State == job.Running &&
+		again.Attempt == m.Attempt {
 		return wire.Ack{Reason: "not recorded yet"}
 	}
 	return wire.Ack{OK: true}

@@ -79,7 +79,7 @@ func (l *leader) tick() {
 	}
 	for _, r := range l.c.fsm.all(running) {
 		if reason := l.trouble(r); reason != "" {
-			l.fail(r, reason)
+			l.lose(r, reason, false)
 		}
 	}
 	l.forget()
@@ -143,6 +143,27 @@ func (l *leader) fail(r job.Record, reason string) {
 	l.c.log.Info("job failed", "job", r.ID, "attempt", r.Attempt, "reason", reason, "where", where)
 	l.ended(end)
 	l.stopAll(end.Plan, false, "the attempt failed: "+reason)
+}
+
+// lose gives a job's live attempt up and stops its ranks; the job goes on in another one.
+func (l *leader) lose(r job.Record, reason string, damaged bool) {
+	after, err := l.c.commit(command{Kind: kindLose, Job: r.ID, Attempt: r.Attempt, Reason: reason,
+		Damaged: damaged})
+	if err != nil {
+		l.c.log.Warn("cannot give up an attempt", "job", r.ID, "error", err)
+		return
+	}
+	l.c.log.Info("attempt lost", "job", r.ID, "attempt", r.Attempt, "reason", reason,
+		"state", after.State, "step", after.Checkpoint.Step)
+	l.c.metrics.lost.Inc()
+	if after.State.Final() {
+		l.ended(after)
+	}
+	l.mu.Lock()
+	delete(l.alive, r.ID)
+	l.mu.Unlock()
+	l.stopAll(r.Plan, false, "the attempt was lost: "+reason)
+	l.c.wake()
 }
 
 // ended counts a job that just became final.

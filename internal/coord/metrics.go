@@ -21,6 +21,9 @@ type metrics struct {
 	nodesLost prometheus.Counter
 	stale     prometheus.Counter
 	refused   prometheus.Counter
+	lost      prometheus.Counter
+
+	checkpoints, checkpointBytes prometheus.Counter
 }
 
 // Metrics returns the coordinator's registry, for /metrics. The API may add its own to it.
@@ -48,9 +51,13 @@ func newMetrics(c *Coordinator) *metrics {
 		nodesLost: counter("longtake_nodes_gone_total", "Nodes that were lost or left."),
 		stale:     counter("longtake_stale_messages_total", "Messages of attempts that are not live."),
 		refused:   counter("longtake_refused_messages_total", "Messages that could not be read."),
+		lost: counter("longtake_attempts_lost_total",
+			"Attempts that were given up; their jobs went on in another one."),
+		checkpoints:     counter("longtake_checkpoints_total", "Checkpoints that became durable."),
+		checkpointBytes: counter("longtake_checkpoint_bytes_total", "Their size."),
 	}
 	m.registry.MustRegister(m.finished, m.stage, m.step, m.duration, m.waited, m.commit, m.exchanged,
-		m.resent, m.nodesLost, m.stale, m.refused)
+		m.resent, m.nodesLost, m.stale, m.refused, m.lost, m.checkpoints, m.checkpointBytes)
 	m.registry.MustRegister(gauges(c)...)
 	return m
 }

@@ -13,7 +13,7 @@ import (
 // stopTime bounds a stop order; heartbeats repeat what it did not reach.
 const stopTime = time.Second
 
-// start orders every rank's node to run its part. Unless all acknowledge, the attempt fails.
+// start orders every rank's node to run its part. Unless all acknowledge, the attempt is lost.
 func (l *leader) start(p job.Plan, nodes []*node) {
 	members := make([]wire.Member, len(nodes))
 	for i, n := range nodes {
@@ -38,11 +38,11 @@ func (l *leader) start(p job.Plan, nodes []*node) {
 	l.sign(p.Nodes[0], wire.Work{Job: p.Job, Attempt: p.Attempt})
 }
 
-// abandon fails an attempt that did not start, if it is still live.
+// abandon gives up an attempt that did not start, if it is still live.
 func (l *leader) abandon(p job.Plan, reason string) {
 	r, live := l.live(p.Nodes[0], wire.Work{Job: p.Job, Attempt: p.Attempt})
 	if live && l.ctx.Err() == nil {
-		l.fail(r, reason)
+		l.lose(r, reason, false)
 	}
 }
 

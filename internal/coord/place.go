@@ -45,7 +45,7 @@ func (l *leader) schedule() {
 	reasons := map[job.ID]string{}
 	blocked := false
 	for _, r := range l.c.fsm.all(queued) {
-		why, block := l.hindrance(r.Spec, p)
+		why, block := l.hindrance(r, p)
 		switch {
 		case why == "" && blocked:
 			reasons[r.ID] = "waits for its turn"
@@ -63,10 +63,12 @@ func (l *leader) schedule() {
 }
 
 // hindrance says why a job cannot run now, "" if it can; block: those behind it must wait too.
-func (l *leader) hindrance(s job.Spec, p pool) (why string, block bool) {
-	want := wanted(s)
+func (l *leader) hindrance(r job.Record, p pool) (why string, block bool) {
+	s, want := r.Spec, wanted(r)
 	writer := func(n *node) bool { return n.writes(s.Format) }
 	switch {
+	case p.works(r.ID):
+		return fmt.Sprintf("waits for the shards of attempt %d to stop", r.Attempt), true
 	case p.total == 0:
 		return "waits for a shard to register", false
 	case want > p.total:
@@ -84,8 +86,21 @@ func (l *leader) hindrance(s job.Spec, p pool) (why string, block bool) {
 	return "", false
 }
 
-// wanted is the number of shards that a spec asks for; 0: as many as pay.
-func wanted(s job.Spec) int { return max(s.Shards, s.Mesh.Size()) }
+// wanted is the number of shards that a job needs; 0: as many as pay. One that has lost an attempt
+// goes on with what is there.
+func wanted(r job.Record) int {
+	if r.Attempt > 0 {
+		return 0
+	}
+	return max(r.Spec.Shards, r.Spec.Mesh.Size())
+}
+
+// works reports whether a node is still at work on a job.
+func (p pool) works(id job.ID) bool {
+	return slices.ContainsFunc(p.all, func(n *node) bool {
+		return n.beat.State != wire.Idle && n.beat.Work.Job == id
+	})
+}
 
 func shards(n int) string {
 	if n == 1 {
@@ -104,13 +119,14 @@ func are(n int) string {
 // place commits a plan for r on free nodes, takes them from the pool and orders them to start. A
 // job that no mesh fits fails at once.
 func (l *leader) place(r job.Record, p *pool) error {
-	mesh, err := ChooseMesh(l.c.fsm.model(), r.Spec, len(p.free))
+	mesh, err := arrange(l.c.fsm.model(), r, len(p.free))
 	if err != nil {
 		l.fail(r, err.Error())
 		return nil
 	}
 	picked := p.take(mesh.Size(), r.Spec.Format)
-	plan := job.Plan{Job: r.ID, Attempt: r.Attempt + 1, Spec: r.Spec, Mesh: mesh}
+	plan := job.Plan{Job: r.ID, Attempt: r.Attempt + 1, Spec: r.Spec, Mesh: mesh,
+		Resume: r.Checkpoint, CheckpointEvery: max(0, l.c.cfg.CheckpointEvery)}
 	for _, n := range picked {
 		plan.Nodes = append(plan.Nodes, n.reg.Node)
 	}
@@ -122,6 +138,21 @@ func (l *leader) place(r job.Record, p *pool) error {
 		"ulysses", mesh.Ulysses)
 	l.spawn(func() { l.start(plan, picked) })
 	return nil
+}
+
+// arrange chooses the mesh of a job's next attempt. After a loss the shards asked for are the most
+// it gets, not the least.
+func arrange(m job.Model, r job.Record, free int) (job.Mesh, error) {
+	s := r.Spec
+	if r.Attempt > 0 {
+		if asked := max(s.Shards, s.Mesh.Size()); asked > 0 {
+			free = min(free, asked)
+		}
+		if s.Mesh.Size() != free {
+			s.Shards, s.Mesh = 0, job.Mesh{}
+		}
+	}
+	return ChooseMesh(m, s, free)
 }
 
 // take removes n nodes from the pool; the first, which will hold rank 0, can write the format.

@@ -57,14 +57,18 @@ func TestRestartKeepsJobs(t *testing.T) {
 		t.Fatalf("%q, %v", text, err)
 	}
 	a.join(c) // still at work; the answer to its heartbeat makes it register
-	v = untilState(t, c, orphan, job.Failed)
-	if v.Error != "the coordinator restarted, and node b (rank 0) did not come back" {
-		t.Fatalf("the orphan: %q", v.Error)
+	if l := untilLost(t, c, orphan, 1); l.Reason != "the coordinator restarted, and node b (rank 0) "+
+		"did not come back" {
+		t.Fatalf("the orphan: %+v", l)
 	}
 	if ack := a.finish(c, s); !ack.OK {
 		t.Fatalf("the adopted job: %+v", ack)
 	}
 	untilState(t, c, adopted, job.Completed)
+	if s = a.told(); s.Plan.Job != orphan || s.Plan.Attempt != 2 {
+		t.Fatalf("job %s runs", s.Plan.Job)
+	}
+	a.finish(c, s)
 	if s := a.told(); s.Plan.Job != waiting {
 		t.Fatalf("job %s runs", s.Plan.Job)
 	}
@@ -103,9 +107,8 @@ func TestGoodbyeAndReplacement(t *testing.T) {
 		t.Fatalf("%+v, %v", ack, err)
 	}
 	a2.once.Do(func() { a2.conn.Close() })
-	v := untilState(t, c, id, job.Failed)
-	if !strings.Contains(v.Error, "name-a2 (rank 0) was shut down") {
-		t.Fatalf("%q", v.Error)
+	if l := untilLost(t, c, id, 1); !strings.Contains(l.Reason, "name-a2 (rank 0) was shut down") {
+		t.Fatalf("%+v", l)
 	}
 }
 

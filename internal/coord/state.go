@@ -20,7 +20,9 @@ type state struct {
 // trash is an object that no job owns any more and that the leader has still to delete.
 type trash struct {
 	Object job.Object `json:"object"`
-	Seed   uint64     `json:"seed"` // of the job; a running one of this seed may store it anew
+	// Seed is the job's; a running one of this seed may store the object anew.
+	Seed uint64 `json:"seed"`
+	Own  bool   `json:"own,omitempty"` // no other job can store it
 }
 
 func newState() *state {
@@ -52,6 +54,9 @@ func (s *state) apply(c command) (job.Record, error) {
 		return old, err
 	}
 	s.jobs[c.Job] = r
+	if o := old.Checkpoint.Object; o.Name != "" && o != r.Checkpoint.Object {
+		s.trash = append(slices.Clip(s.trash), trash{Object: o, Own: true})
+	}
 	return r, nil
 }
 
@@ -62,6 +67,10 @@ func transition(r job.Record, c command) (job.Record, error) {
 		return r.Place(*c.Plan, c.Now)
 	case c.Kind == kindComplete && c.Result != nil:
 		return r.Complete(c.Attempt, *c.Result, c.Now)
+	case c.Kind == kindSave && c.Checkpoint != nil:
+		return r.Save(c.Attempt, *c.Checkpoint)
+	case c.Kind == kindLose:
+		return r.Lose(c.Attempt, c.Reason, c.Damaged, c.Now)
 	case c.Kind == kindFail:
 		return r.Fail(c.Attempt, c.Reason, c.Now)
 	case c.Kind == kindCancel:

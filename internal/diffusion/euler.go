@@ -44,3 +44,11 @@ func (e *euler) Step(i int, x, v []float32) error {
 	}
 	return nil
 }
+
+// State implements Scheduler: there is none.
+func (e *euler) State() [][]float32 { return nil }
+
+// Restore implements Scheduler.
+func (e *euler) Restore(done, n int, state [][]float32) error {
+	return e.restore(done, len(e.timesteps), n, state, 0)
+}

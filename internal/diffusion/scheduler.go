@@ -25,6 +25,12 @@ type Scheduler interface {
 	// Step applies step i to x in place, given the model's velocity v at x; v is not changed. Steps
 	// are applied in order from 0. After an error x is as it was.
 	Step(i int, x, v []float32) error
+	// State returns what the steps so far left behind, beside x: slices of x's size, valid until
+	// the next Step. With it and x another Scheduler goes on with the same bits.
+	State() [][]float32
+	// Restore takes the place of `done` steps on a latent of n values, given the state they left.
+	// State of another shape is an error.
+	Restore(done, n int, state [][]float32) error
 }
 
 // NewScheduler makes the scheduler of a kind with that many steps and that flow shift. Where the
@@ -71,6 +77,21 @@ func (p *progress) check(i, steps int, x, v []float32) error {
 		return fmt.Errorf("a latent of %d values, %d at the steps before", len(x), p.size)
 	}
 	p.done, p.size = i+1, len(x)
+	return nil
+}
+
+// restore is Restore's check, for `want` slices of state.
+func (p *progress) restore(done, steps, n int, state [][]float32, want int) error {
+	if p.done > 0 || done < 0 || done > steps || len(state) != want {
+		return fmt.Errorf("cannot restore step %d of %d with %d slices, %d wanted", done, steps,
+			len(state), want)
+	}
+	for _, s := range state {
+		if len(s) != n {
+			return fmt.Errorf("cannot restore %d values for a latent of %d", len(s), n)
+		}
+	}
+	p.done, p.size = done, n
 	return nil
 }
 

@@ -56,6 +56,52 @@ func trace(t *testing.T, s Scheduler, x, bias []float32) []float32 {
 	return out
 }
 
+// TestRestoreGoesOnWithTheSameBits stops a scheduler anywhere and goes on with another one.
+func TestRestoreGoesOnWithTheSameBits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		kind := rapid.SampledFrom([]string{KindUniPC, KindEuler}).Draw(t, "kind")
+		cfg := wan(kind)
+		if kind == KindUniPC {
+			cfg.SolverOrder = rapid.IntRange(1, orderLimit).Draw(t, "order")
+		}
+		steps := rapid.IntRange(1, 12).Draw(t, "steps")
+		at := rapid.IntRange(0, steps).Draw(t, "at")
+		fresh := func() Scheduler {
+			s, err := NewScheduler(kind, steps, 3, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		run := func(s Scheduler, x []float32, from, to int) {
+			v := make([]float32, len(x))
+			for i := from; i < to; i++ {
+				for k := range x {
+					v[k] = float32(0.7*x[k]) + float32(i*k)/10
+				}
+				if err := s.Step(i, x, v); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		want, got := []float32{1, -2, 0.5}, []float32{1, -2, 0.5}
+		run(fresh(), want, 0, steps)
+		first, second := fresh(), fresh()
+		run(first, got, 0, at)
+		if err := second.Restore(at, len(got), first.State()); err != nil {
+			t.Fatal(err)
+		}
+		run(second, got, at, steps)
+		if !slices.Equal(got, want) {
+			t.Fatalf("stopped at %d of %d: %v, want %v", at, steps, got, want)
+		}
+		state := append(first.State(), make([]float32, 3))
+		if err := fresh().Restore(at, len(got), state); err == nil {
+			t.Fatal("a slice too many was taken")
+		}
+	})
+}
+
 func TestSchedulers(t *testing.T) {
 	f := golden.Open(t, "sched")
 	x, bias := f.Floats("x"), f.Floats("bias")

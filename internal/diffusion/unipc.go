@@ -64,11 +64,44 @@ func (u *uniPC) Step(i int, x, v []float32) error {
 		u.correct(i, x, clean)
 	}
 	u.history = slices.Insert(u.history, 0, clean)
-	u.order = min(u.cfg.SolverOrder, len(u.timesteps)-i, i+1)
+	u.order = u.orderAt(i)
 	u.start = append(u.start[:0], x...)
 	u.predict(i, x)
 	return nil
 }
+
+// State implements Scheduler: the latest predictions, the newest first, then the latent from which
+// the last one was made.
+func (u *uniPC) State() [][]float32 {
+	if u.done == 0 {
+		return nil
+	}
+	return append(slices.Clone(u.history[:u.kept(u.done)]), u.start)
+}
+
+// kept is how many predictions the steps after `done` look at.
+func (u *uniPC) kept(done int) int { return min(done, u.cfg.SolverOrder) }
+
+// Restore implements Scheduler.
+func (u *uniPC) Restore(done, n int, state [][]float32) error {
+	want := 0
+	if done > 0 {
+		want = u.kept(done) + 1
+	}
+	if err := u.restore(done, len(u.timesteps), n, state, want); err != nil || done == 0 {
+		return err
+	}
+	u.history = u.history[:0]
+	for _, s := range state[:want-1] {
+		u.history = append(u.history, slices.Clone(s))
+	}
+	u.start = slices.Clone(state[want-1])
+	u.order = u.orderAt(done - 1)
+	return nil
+}
+
+// orderAt is the order of the prediction that step i makes.
+func (u *uniPC) orderAt(i int) int { return min(u.cfg.SolverOrder, len(u.timesteps)-i, i+1) }
 
 // oldest returns a buffer of n values for a new prediction. The corrector looks at as many earlier
 // ones as the solver's order, so the one before those gives its buffer.

@@ -57,6 +57,10 @@ type Plan struct {
 	Spec    Spec     `json:"spec"`
 	Mesh    Mesh     `json:"mesh"`
 	Nodes   []NodeID `json:"nodes"`
+	// Resume is where the attempt begins; CheckpointEvery is how many steps lie between two
+	// checkpoints, 0: none are written.
+	Resume          Checkpoint `json:"resume,omitzero"`
+	CheckpointEvery int        `json:"checkpoint_every,omitempty"`
 }
 
 // State is where a job stands.

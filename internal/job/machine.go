@@ -3,6 +3,7 @@ package job
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,6 +18,11 @@ var (
 const (
 	ErrorLimit = 2048 // bytes of Record.Error
 	NodesLimit = 1024 // ranks of a plan
+
+	// FutileLimit is how many attempts in a row may be lost without a step of progress.
+	FutileLimit = 5
+	// LossesLimit is how many losses are remembered, the latest ones.
+	LossesLimit = 64
 )
 
 // New returns a queued job.
@@ -51,6 +57,8 @@ func (p Plan) check(r Record) error {
 		return fmt.Errorf("the plan is for job %s", p.Job)
 	case p.Spec != r.Spec:
 		return errors.New("the plan has another spec")
+	case p.Resume != r.Checkpoint:
+		return errors.New("the plan begins at another checkpoint")
 	case n == 0 || n > NodesLimit || p.Mesh.CFG < 1 || p.Mesh.Ulysses < 1 || p.Mesh.Size() != n:
 		return fmt.Errorf("a mesh cfg=%d,ulysses=%d on %d nodes", p.Mesh.CFG, p.Mesh.Ulysses, n)
 	}
@@ -93,6 +101,61 @@ func (r Record) Fail(a Attempt, reason string, now time.Time) (Record, error) {
 		return r.end(Cancelled, now), nil
 	}
 	return r.end(Failed, now), nil
+}
+
+// Save takes a checkpoint of the running attempt a. One that is not beyond the latest changes
+// nothing.
+func (r Record) Save(a Attempt, c Checkpoint) (Record, error) {
+	if err := r.live("save a checkpoint of", a); err != nil {
+		return r, err
+	}
+	if c.Step < 1 || c.Step > r.Spec.Steps || c.Object.Name == "" {
+		return r, fmt.Errorf("cannot save a checkpoint of job %s: step %d of %d, object %.64q: %w",
+			r.ID, c.Step, r.Spec.Steps, c.Object.Name, ErrTransition)
+	}
+	if c.Step > r.Checkpoint.Step {
+		r.Checkpoint = c
+	}
+	return r, nil
+}
+
+// Lose gives the running attempt a up for a reason that is not the job's: the job waits for its
+// next one, which goes on from the latest checkpoint; damaged drops that one first. A job that
+// loses
+// FutileLimit attempts in a row without progress fails, one that was to be cancelled is. A repeat
+// changes nothing.
+func (r Record) Lose(a Attempt, reason string, damaged bool, now time.Time) (Record, error) {
+	if n := len(r.Losses); n > 0 && r.Losses[n-1].Attempt == a && r.Attempt == a {
+		return r, nil
+	}
+	if err := r.live("give up an attempt of", a); err != nil {
+		return r, err
+	}
+	reason = strings.ToValidUTF8(reason[:min(len(reason), ErrorLimit)], "")
+	if r.CancelRequested {
+		return r.Fail(a, reason, now)
+	}
+	loss := Loss{Attempt: a, Reason: reason, Step: r.Checkpoint.Step, Time: now}
+	r.Losses = append(slices.Clone(r.Losses), loss)
+	r.Losses = r.Losses[max(0, len(r.Losses)-LossesLimit):]
+	if n := r.futile(); n >= FutileLimit {
+		why := fmt.Sprintf("%s; %d attempts in a row were lost without progress", reason, n)
+		return r.Fail(a, why, now)
+	}
+	if damaged {
+		r.Checkpoint = Checkpoint{}
+	}
+	r.State = Queued
+	return r, nil
+}
+
+// futile counts the latest losses at the step of the last one.
+func (r Record) futile() int {
+	n := 0
+	for i := len(r.Losses) - 1; i >= 0 && r.Losses[i].Step == r.Losses[len(r.Losses)-1].Step; i-- {
+		n++
+	}
+	return n
 }
 
 // RequestCancel ends a queued job and marks a running one, whose shards then stop at a step
@@ -151,6 +214,6 @@ func (r Record) refuse(verb string) error {
 }
 
 func (r Record) end(s State, now time.Time) Record {
-	r.State, r.Finished = s, now
+	r.State, r.Finished, r.Checkpoint = s, now, Checkpoint{}
 	return r
 }

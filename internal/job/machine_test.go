@@ -177,3 +177,73 @@ func checkStep(t *rapid.T, before, after Record, err error) {
 		t.Fatalf("attempt %d runs plan %d", after.Attempt, after.Plan.Attempt)
 	}
 }
+
+// runningJob returns a job in its first attempt.
+func runningJob(t *testing.T) Record {
+	t.Helper()
+	r := New("j", "", Spec{Steps: 10}, time.Time{})
+	p := Plan{Job: "j", Attempt: 1, Spec: r.Spec, Mesh: Mesh{1, 1}, Nodes: []NodeID{"a"}}
+	r, err := r.Place(p, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestALostAttemptGoesOnFromItsCheckpoint(t *testing.T) {
+	r := runningJob(t)
+	save := func(a Attempt, step int) error {
+		next, err := r.Save(a, Checkpoint{Step: step, Object: Object{Name: fmt.Sprint(step)}})
+		r = next
+		return err
+	}
+	for _, step := range []int{3, 2} { // an older one comes late
+		if err := save(1, step); err != nil || r.Checkpoint.Step != 3 {
+			t.Fatalf("step %d: %+v, %v", step, r.Checkpoint, err)
+		}
+	}
+	for _, step := range []int{0, 11} {
+		if err := save(1, step); err == nil {
+			t.Fatalf("a checkpoint of step %d of 10 was taken", step)
+		}
+	}
+	if err := save(2, 4); !errors.Is(err, ErrStale) {
+		t.Fatalf("a checkpoint of another attempt: %v", err)
+	}
+	for range 2 { // a repeat changes nothing
+		var err error
+		if r, err = r.Lose(1, "gone", false, time.Time{}); err != nil || r.State != Queued ||
+			len(r.Losses) != 1 || r.Losses[0].Step != 3 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+	p := Plan{Job: "j", Attempt: 2, Spec: r.Spec, Mesh: Mesh{1, 1}, Nodes: []NodeID{"b"}}
+	if _, err := r.Place(p, time.Time{}); err == nil {
+		t.Fatal("a plan from the beginning was taken")
+	}
+	p.Resume = r.Checkpoint
+	r, err := r.Place(p, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err = r.Lose(2, "unreadable", true, time.Time{}); err != nil || r.Checkpoint.Step != 0 {
+		t.Fatalf("a damaged checkpoint stays: %+v, %v", r, err)
+	}
+	p.Attempt, p.Resume = 3, Checkpoint{}
+	if r, err = r.Place(p, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = r.Complete(3, Result{}, time.Time{}); err != nil || len(r.Losses) != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+}
+
+func TestALostAttemptOfACancelledJobEndsIt(t *testing.T) {
+	r, err := runningJob(t).RequestCancel(time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err = r.Lose(1, "gone", false, time.Time{}); err != nil || r.State != Cancelled {
+		t.Fatalf("%+v, %v", r, err)
+	}
+}

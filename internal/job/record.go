@@ -5,16 +5,32 @@ import "time"
 // Record is all that is decided about one job; it is what Raft replicates. Its transitions return
 // a changed copy and never write through the receiver.
 type Record struct {
-	ID              ID        `json:"id"`
-	Key             string    `json:"key,omitempty"` // the request's, for repeated creates
-	Spec            Spec      `json:"spec"`
-	State           State     `json:"state"`
-	Attempt         Attempt   `json:"attempt"` // of the latest placement; 0 before the first
-	Plan            Plan      `json:"plan,omitzero"`
-	Created         time.Time `json:"created"`
-	Started         time.Time `json:"started,omitzero"`  // of the first placement
-	Finished        time.Time `json:"finished,omitzero"` // when it became final
-	CancelRequested bool      `json:"cancel_requested,omitempty"`
-	Error           string    `json:"error,omitempty"` // why it failed
-	Result          Result    `json:"result,omitzero"`
+	ID              ID         `json:"id"`
+	Key             string     `json:"key,omitempty"` // the request's, for repeated creates
+	Spec            Spec       `json:"spec"`
+	State           State      `json:"state"`
+	Attempt         Attempt    `json:"attempt"` // of the latest placement; 0 before the first
+	Plan            Plan       `json:"plan,omitzero"`
+	Checkpoint      Checkpoint `json:"checkpoint,omitzero"` // where the next attempt goes on
+	Losses          []Loss     `json:"losses,omitempty"`    // attempts that ended early, oldest first
+	Created         time.Time  `json:"created"`
+	Started         time.Time  `json:"started,omitzero"`  // of the first placement
+	Finished        time.Time  `json:"finished,omitzero"` // when it became final
+	CancelRequested bool       `json:"cancel_requested,omitempty"`
+	Error           string     `json:"error,omitempty"` // why it failed
+	Result          Result     `json:"result,omitzero"`
+}
+
+// Checkpoint is a job's state at a step boundary. Step 0 is none.
+type Checkpoint struct {
+	Step   int    `json:"step"` // denoising steps done
+	Object Object `json:"object"`
+}
+
+// Loss is an attempt that was given up for a reason that is not the job's.
+type Loss struct {
+	Attempt Attempt   `json:"attempt"`
+	Reason  string    `json:"reason"`
+	Step    int       `json:"step"` // of the checkpoint that was there
+	Time    time.Time `json:"time"`
 }

@@ -61,13 +61,26 @@ func (r *run) denoise(ctx context.Context) ([]float32, error) {
 	noise := make([]float32, channels*r.grid.T*r.grid.H*r.grid.W)
 	diffusion.NewGenerator(s.Seed).Randn(noise)
 	x := diffusion.Tokens(noise, channels, r.grid, r.seq.Own())
-	d := &diffusion.Denoiser{Scheduler: sched, Velocity: r.velocity, OnStep: r.onStep,
-		Guidance: float32(s.GuidanceScale)}
+	from, err := r.resume(ctx, x, sched)
+	if err != nil {
+		return nil, err
+	}
+	saver := r.newSaver(ctx)
+	defer saver.close()
+	d := &diffusion.Denoiser{Scheduler: sched, Velocity: r.velocity,
+		Guidance: float32(s.GuidanceScale), OnStep: func(done int, took time.Duration) error {
+			saver.save(done, x, sched)
+			return r.onStep(done, took)
+		}}
 	if r.Plan.Mesh.CFG == 2 {
 		d.Own, d.Exchange = r.branches()[0], r.exchange
 	}
-	r.report(job.StageDenoise, 0, s.Steps, 0)
-	return x, d.Run(ctx, x, 0)
+	r.report(job.StageDenoise, from, s.Steps, 0)
+	if err := d.Run(ctx, x, from); err != nil {
+		return nil, err
+	}
+	saver.wait()
+	return x, nil
 }
 
 func (r *run) velocity(ctx context.Context, step int, b diffusion.Branch, t float32,

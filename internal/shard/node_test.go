@@ -141,18 +141,52 @@ func TestEveryDataPlaneGivesTheSameLatents(t *testing.T) {
 	}
 }
 
-func TestADeadShardFailsItsJobWithTheReason(t *testing.T) {
-	k := startCluster(t, 2, ownServers)
-	id := k.create(request(33, 200, 2, job.Mesh{CFG: 1, Ulysses: 2}))
-	k.await(id, denoising)
-	k.shards[1].Close()
-	v := k.await(id, never)
-	if v.State != job.Failed || !strings.Contains(v.Error, "s1") {
-		t.Fatalf("the job is %s: %q; want it failed with the name of the shard", v.State, v.Error)
+// TestAClipOutlivesItsShards stops shards one after the other in the middle of a clip, the one with
+// rank 0 among them, until one is left; the clip has the bytes of an undisturbed one.
+func TestAClipOutlivesItsShards(t *testing.T) {
+	for _, scheduler := range []string{"unipc", "euler"} {
+		t.Run(scheduler, func(t *testing.T) { outlive(t, scheduler) })
 	}
-	next := k.await(k.create(request(1, 1, 1, job.Mesh{})), never)
-	if next.State != job.Completed {
-		t.Errorf("afterwards a job is %s: %s", next.State, next.Error)
+}
+
+func outlive(t *testing.T, scheduler string) {
+	k := startCluster(t, 4, ownServers)
+	r := request(33, 120, 0, job.Mesh{CFG: 2, Ulysses: 2})
+	r.Scheduler = scheduler
+	calm := k.await(k.create(r), never)
+	if calm.State != job.Completed {
+		t.Fatalf("the undisturbed job is %s: %s", calm.State, calm.Error)
+	}
+	id := k.create(r)
+	for attempt, dying := range []int{1, 0, 3} {
+		begun := -1
+		v := k.await(id, func(v coord.View) bool { // three steps of this attempt are done
+			if v.Attempt != job.Attempt(attempt+1) || !denoising(v) {
+				return false
+			}
+			if begun < 0 {
+				begun = v.Progress.Done
+			}
+			return v.Progress.Done >= begun+3
+		})
+		if v.State.Final() {
+			t.Fatalf("the job is %s (%s) before shard %d stops", v.State, v.Error, dying)
+		}
+		k.shards[dying].Close()
+	}
+	v := k.await(id, never)
+	if v.State != job.Completed || v.Result.LatentsSHA256 != calm.Result.LatentsSHA256 {
+		t.Fatalf("the job is %s (%s), latents %.12s; undisturbed %.12s", v.State, v.Error,
+			v.Result.LatentsSHA256, calm.Result.LatentsSHA256)
+	}
+	if len(v.Losses) != 3 || v.Plan.Resume.Step == 0 {
+		t.Errorf("%d attempts were lost, the last one began at step %d", len(v.Losses),
+			v.Plan.Resume.Step)
+	}
+	for i, l := range v.Losses {
+		if i > 0 && l.Step <= v.Losses[i-1].Step {
+			t.Errorf("attempt %d added no step: %+v", l.Attempt, v.Losses)
+		}
 	}
 }
 

@@ -26,6 +26,10 @@ type Rank struct {
 	TempDir   string             // for the encoded clip, before it is stored
 	Progress  func(job.Progress) // called by rank 0
 	Cancelled func() bool        // asked at every step boundary
+	// Saved makes a stored checkpoint durable, on rank 0; nil where none are written. Note is told
+	// of a checkpoint that could not be written, which ends nothing.
+	Saved func(context.Context, job.Checkpoint) error
+	Note  func(what string, err error)
 }
 
 // Operation numbers within a step; the transformer's messages use those below branchOps.
@@ -36,6 +40,7 @@ const (
 	opLatents
 	opStats
 	opDone
+	opCheckpoint
 )
 
 // run is a Rank at work.

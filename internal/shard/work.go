@@ -154,6 +154,10 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 	defer os.RemoveAll(dir)
 	return s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank, Transport: tr,
 		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load,
+		Saved: func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
+		Note: func(what string, err error) {
+			s.log.Warn(what, "job", w.order.Plan.Job, "attempt", w.order.Plan.Attempt, "error", err)
+		},
 		Progress: func(p job.Progress) { s.progress(w, p) }})
 }
 
@@ -182,10 +186,23 @@ func (s *Shard) progress(w *work, p job.Progress) {
 	}
 }
 
+// saved tells the leader of a checkpoint. It counts once Raft has it.
+func (s *Shard) saved(ctx context.Context, w *work, c job.Checkpoint) error {
+	p := w.order.Plan
+	a, err := ask[wire.Ack](ctx, s.nc, wire.SubjectSaved, wire.Saved{Node: s.id, Job: p.Job,
+		Attempt: p.Attempt, Checkpoint: c})
+	if err == nil && !a.OK {
+		err = errors.New(a.Reason)
+	}
+	return err
+}
+
 func (s *Shard) failure(w *work, err error) wire.Failure {
 	p := w.order.Plan
 	f := wire.Failure{Node: s.id, Job: p.Job, Attempt: p.Attempt, Rank: w.order.Rank, Peer: -1,
 		Reason: err.Error(), Cancelled: w.boundary.Load()}
+	var damaged *DamagedError
+	f.Damaged = errors.As(err, &damaged)
 	var peer *collective.PeerError
 	if errors.As(err, &peer) {
 		f.Peer = peer.Rank

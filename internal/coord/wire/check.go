@@ -129,6 +129,16 @@ func (c Completion) check() error {
 	return checkWork(c.Node, c.Job, c.Attempt, 0)
 }
 
+func (s Saved) check() error {
+	if err := s.Checkpoint.Object.Check(); err != nil {
+		return err
+	}
+	if s.Checkpoint.Step < 1 {
+		return fmt.Errorf("a checkpoint of step %d", s.Checkpoint.Step)
+	}
+	return checkWork(s.Node, s.Job, s.Attempt, 0)
+}
+
 func (f Failure) check() error {
 	if f.Peer < -1 || f.Peer >= job.NodesLimit {
 		return fmt.Errorf("peer %d", f.Peer)

@@ -111,6 +111,14 @@ type Completion struct {
 	Result  job.Result  `json:"result"`
 }
 
+// Saved is rank 0's word that a checkpoint is stored.
+type Saved struct {
+	Node       job.NodeID     `json:"node"`
+	Job        job.ID         `json:"job"`
+	Attempt    job.Attempt    `json:"attempt"`
+	Checkpoint job.Checkpoint `json:"checkpoint"`
+}
+
 // Failure is a rank's last word when it could not finish, or stopped because it was told to.
 type Failure struct {
 	Node      job.NodeID  `json:"node"`
@@ -119,6 +127,7 @@ type Failure struct {
 	Rank      int         `json:"rank"`
 	Cancelled bool        `json:"cancelled,omitempty"` // stopped at a step boundary, as ordered
 	Peer      int         `json:"peer"`                // the rank it blames; -1: none
+	Damaged   bool        `json:"damaged,omitempty"`   // the checkpoint could not be read
 	Reason    string      `json:"reason"`
 }
 

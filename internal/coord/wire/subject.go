@@ -14,6 +14,7 @@ const (
 	SubjectProgress  = "longtake.coord.progress"  // Report, no answer
 	SubjectComplete  = "longtake.coord.complete"  // Completion -> Ack
 	SubjectFail      = "longtake.coord.fail"      // Failure -> Ack
+	SubjectSaved     = "longtake.coord.saved"     // Saved -> Ack
 )
 
 // Bucket is the name of the object store that shards and coordinators share.

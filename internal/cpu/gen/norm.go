@@ -5,8 +5,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// norm writes the sums over a row in float64 and what is done with them. v1: three passes over a row
-// in the first cache, 0.4 ns per element of a layer norm; what binds is the way to the row.
+// norm writes the sums over a row in float64 and what is done with them. v1: three passes over a
+// row in the first cache, 0.4 ns per element of a layer norm; what binds is the way to the row.
 func norm(m *maker) {
 	moment(m)
 	normalise(m)

@@ -1,0 +1,178 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/diffusion"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/tensor/safetensors"
+)
+
+// DamagedError says that a checkpoint cannot be read: the job has to begin anew.
+type DamagedError struct{ Err error }
+
+// Error implements error.
+func (e *DamagedError) Error() string { return "the checkpoint cannot be used: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// saver writes checkpoints beside the computation: the ranks of the first branch send what they
+// hold to rank 0, which stores it. One is under way at a time; a step boundary waits for the one
+// before.
+type saver struct {
+	r    *run
+	wg   sync.WaitGroup
+	stop context.CancelFunc
+	ctx  context.Context
+}
+
+func (r *run) newSaver(ctx context.Context) *saver {
+	s := &saver{r: r}
+	s.ctx, s.stop = context.WithCancel(ctx)
+	return s
+}
+
+// save takes the state after `done` steps: the own tokens x, and what the scheduler keeps of them.
+func (s *saver) save(done int, x []float32, sched diffusion.Scheduler) {
+	every := s.r.Plan.CheckpointEvery
+	total := s.r.Plan.Spec.Steps
+	if every == 0 || done%every != 0 && done != total || s.r.Rank.Rank >= s.r.Plan.Mesh.Ulysses {
+		return
+	}
+	parts := [][]float32{slices.Clone(x)}
+	for _, p := range sched.State() {
+		parts = append(parts, slices.Clone(p))
+	}
+	s.wg.Wait()
+	s.wg.Go(func() {
+		if err := s.write(done, parts); err != nil && s.ctx.Err() == nil && s.r.Note != nil {
+			s.r.Note("cannot save a checkpoint", err)
+		}
+	})
+}
+
+// wait lets the last checkpoint finish.
+func (s *saver) wait() { s.wg.Wait() }
+
+// close gives up what is under way.
+func (s *saver) close() {
+	s.stop()
+	s.wg.Wait()
+}
+
+func (s *saver) write(done int, parts [][]float32) error {
+	r := s.r
+	tag := collective.Tag{Step: uint32(done), Op: opCheckpoint} //nolint:gosec // steps are few
+	if r.Rank.Rank != 0 {
+		return r.Transport.Send(s.ctx, 0, tag, tensor.Bytes(slices.Concat(parts...)))
+	}
+	width := r.e.dit.TokenWidth()
+	whole := make([][]float32, len(parts)) // [tokens, width] each
+	for i, p := range parts {
+		whole[i] = make([]float32, r.grid.Tokens()*width)
+		copy(whole[i], p)
+	}
+	ranges := partition.Even(r.grid.Tokens(), r.Plan.Mesh.Ulysses)
+	for peer := 1; peer < len(ranges); peer++ {
+		b, err := r.Transport.Recv(s.ctx, peer, tag)
+		if err != nil {
+			return err
+		}
+		n := ranges[peer].Len() * width
+		if len(b) != 4*n*len(parts) {
+			return r.badMessage(peer, "a checkpoint", len(b))
+		}
+		for i, v := range tensor.Floats(b) {
+			whole[i/n][ranges[peer].Lo*width+i%n] = v
+		}
+	}
+	o, err := s.store(done, whole)
+	if err != nil {
+		return err
+	}
+	return r.Saved(s.ctx, job.Checkpoint{Step: done, Object: o})
+}
+
+// store writes the tensors "0" (the latent's tokens), "1" and so on (the scheduler's). The metadata
+// make the object one of this job alone.
+func (s *saver) store(done int, whole [][]float32) (o job.Object, err error) {
+	width := s.r.e.dit.TokenWidth()
+	tensors := map[string]tensor.Tensor{}
+	for i, v := range whole {
+		tensors[strconv.Itoa(i)] = tensor.FromFloat32(v, len(v)/width, width)
+	}
+	meta := map[string]string{"job": string(s.r.Plan.Job), "step": strconv.Itoa(done),
+		"attempt": fmt.Sprint(s.r.Plan.Attempt)}
+	err = s.r.withFile(func(f *os.File) error {
+		if err := safetensors.Write(f, tensors, meta); err != nil {
+			return err
+		}
+		o, err = s.r.Objects.Put(s.ctx, f)
+		return err
+	})
+	return o, err
+}
+
+// resume loads the plan's checkpoint into x, the own tokens, and the scheduler; it returns the
+// steps done. Without a checkpoint it does nothing.
+func (r *run) resume(ctx context.Context, x []float32, sched diffusion.Scheduler) (int, error) {
+	c := r.Plan.Resume
+	if c.Step == 0 {
+		return 0, nil
+	}
+	if err := r.load(ctx, c, x, sched); err != nil {
+		if ctx.Err() != nil {
+			return 0, err
+		}
+		return 0, &DamagedError{err}
+	}
+	return c.Step, nil
+}
+
+func (r *run) load(ctx context.Context, c job.Checkpoint, x []float32,
+	sched diffusion.Scheduler) error {
+	src, err := r.Objects.Get(ctx, c.Object)
+	if err != nil {
+		return err
+	}
+	data, err := io.ReadAll(io.LimitReader(src, c.Object.Size+1))
+	if err := errors.Join(err, src.Close()); err != nil {
+		return err
+	}
+	f, err := safetensors.Parse(data)
+	if err != nil {
+		return err
+	}
+	var parts [][]float32
+	width := r.e.dit.TokenWidth()
+	for i := range len(f.Names()) {
+		t, err := f.Tensor(strconv.Itoa(i))
+		if err != nil {
+			return err
+		}
+		v, err := t.Float32()
+		if err != nil {
+			return err
+		}
+		if len(v) != r.grid.Tokens()*width {
+			return fmt.Errorf("tensor %d has %d values, want %d", i, len(v), r.grid.Tokens()*width)
+		}
+		parts = append(parts, v[r.seq.Own().Lo*width:r.seq.Own().Hi*width])
+	}
+	if len(parts) == 0 {
+		return errors.New("it is empty")
+	}
+	copy(x, parts[0])
+	return sched.Restore(c.Step, len(x), parts[1:])
+}
