@@ -9,7 +9,7 @@ import (
 )
 
 // commandVersion is written into every command; a coordinator refuses versions above its own.
-const commandVersion = 1
+const commandVersion = 2
 
 // kind says what a command does.
 type kind string

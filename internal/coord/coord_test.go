@@ -150,6 +150,48 @@ func TestAJobThatGetsNowhereFails(t *testing.T) {
 	}
 }
 
+// TestANodeThatDoesNotStopIsNotWaitedFor leaves a node at work on a lost attempt.
+func TestANodeThatDoesNotStopIsNotWaitedFor(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	a := fake(t, c, "a")
+	a.hangs = true
+	id := create(t, c, request(1))
+	a.told()
+	b := fake(t, c, "b")
+	report := wire.Failure{Node: "a", Job: id, Attempt: 1, Peer: 0, Reason: "hangs"}
+	if ack, err := ask[wire.Ack](a, wire.SubjectFail, report); err != nil || !ack.OK {
+		t.Fatalf("%+v, %v", ack, err)
+	}
+	if s := b.told(); s.Plan.Job != id || s.Plan.Attempt != 2 {
+		t.Fatalf("%+v", s.Plan)
+	}
+}
+
+// TestOtherRanksMayGoOnceRankZeroDecodes loses a node whose part is done.
+func TestOtherRanksMayGoOnceRankZeroDecodes(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	a, b := fake(t, c, "a"), fake(t, c, "b")
+	id := create(t, c, request(2))
+	s := a.told()
+	b.told()
+	report := wire.Report{Node: "a", Progress: job.Progress{Job: id, Attempt: 1,
+		Stage: job.StageDecode, Done: 1, Total: 4}}
+	if _, err := ask[wire.Ack](a, wire.SubjectProgress, report); err != nil {
+		t.Fatal(err)
+	}
+	b.leave()
+	eventually(t, "b is gone", func() bool {
+		nodes, err := c.Nodes(context.Background())
+		return err == nil && len(nodes) == 1
+	})
+	if ack := a.finish(c, s); !ack.OK {
+		t.Fatalf("%+v", ack)
+	}
+	if v := untilState(t, c, id, job.Completed); len(v.Losses) != 0 {
+		t.Fatalf("%+v", v.Losses)
+	}
+}
+
 func TestFailureReportNamesNodes(t *testing.T) {
 	c := start(t, config(t.TempDir()))
 	a, b := fake(t, c, "a"), fake(t, c, "b")

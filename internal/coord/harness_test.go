@@ -71,6 +71,7 @@ type shardFake struct {
 	mu     sync.Mutex
 	work   wire.Work
 	refuse string // start orders, for this reason
+	hangs  bool   // it does not stop
 	pulses map[string]int
 }
 
@@ -138,7 +139,7 @@ func (f *shardFake) onStop(data []byte) wire.Ack {
 	if err != nil {
 		return wire.Ack{Reason: err.Error()}
 	}
-	if !s.Boundary {
+	if !s.Boundary && !f.hangs {
 		f.idle()
 	}
 	f.stops <- s
@@ -182,7 +183,7 @@ func (f *shardFake) pulse() {
 		f.mu.Unlock()
 		f.register()
 		f.mu.Lock()
-	case p.Stop:
+	case p.Stop && !f.hangs:
 		f.pulses["stop"]++
 		if f.work == h.Work {
 			f.work = wire.Work{}

@@ -95,9 +95,10 @@ func queued(r job.Record) bool { return r.State == job.Queued }
 func (l *leader) trouble(r job.Record) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.c.cfg.Now()
+	now, p := l.c.cfg.Now(), l.progress[r.ID]
+	alone := p.Attempt == r.Attempt && (p.Stage == job.StageDecode || p.Stage == job.StageEncode)
 	for rank, id := range r.Plan.Nodes {
-		if l.nodes[id] != nil {
+		if l.nodes[id] != nil || rank > 0 && alone { // the other ranks are done
 			continue
 		}
 		if d, ok := l.gone[id]; ok {

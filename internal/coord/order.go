@@ -25,6 +25,9 @@ func (l *leader) start(p job.Plan, nodes []*node) {
 		wg.Go(func() {
 			order := wire.Start{Plan: p, Rank: rank, Members: members}
 			errs[rank] = l.request(wire.SubjectStart(n.reg.Node), order, l.c.cfg.Timing.Order)
+			if errs[rank] == nil {
+				l.began(n.reg.Node, wire.Work{Job: p.Job, Attempt: p.Attempt, Rank: rank})
+			}
 		})
 	}
 	wg.Wait()
@@ -36,6 +39,16 @@ func (l *leader) start(p job.Plan, nodes []*node) {
 		}
 	}
 	l.sign(p.Nodes[0], wire.Work{Job: p.Job, Attempt: p.Attempt})
+}
+
+// began notes that a node took an order, before its next heartbeat says so: if the attempt is lost
+// at once, the node is not idle yet.
+func (l *leader) began(id job.NodeID, w wire.Work) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := l.nodes[id]; n != nil && n.beat.State == wire.Idle {
+		n.beat.State, n.beat.Work = wire.Busy, w
+	}
 }
 
 // abandon gives up an attempt that did not start, if it is still live.

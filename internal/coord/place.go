@@ -67,7 +67,7 @@ func (l *leader) hindrance(r job.Record, p pool) (why string, block bool) {
 	s, want := r.Spec, wanted(r)
 	writer := func(n *node) bool { return n.writes(s.Format) }
 	switch {
-	case p.works(r.ID):
+	case p.works(r.ID) && l.c.cfg.Now().Sub(r.LastLoss()) < l.c.cfg.Timing.LostAfter:
 		return fmt.Sprintf("waits for the shards of attempt %d to stop", r.Attempt), true
 	case p.total == 0:
 		return "waits for a shard to register", false

@@ -149,6 +149,14 @@ func (r Record) Lose(a Attempt, reason string, damaged bool, now time.Time) (Rec
 	return r, nil
 }
 
+// LastLoss is when the latest attempt was lost, zero if none was.
+func (r Record) LastLoss() time.Time {
+	if n := len(r.Losses); n > 0 {
+		return r.Losses[n-1].Time
+	}
+	return time.Time{}
+}
+
 // futile counts the latest losses at the step of the last one.
 func (r Record) futile() int {
 	n := 0
