@@ -292,6 +292,38 @@ func get(t *testing.T, url, id string) (v video) {
 	return v
 }
 
+// TestAKilledCoordinatorStopsNoClip kills the only coordinator in the middle of a clip: the steps go
+// on without it, and the one that comes back gets the clip.
+func TestAKilledCoordinatorStopsNoClip(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and starts processes")
+	}
+	b, model, data := build(t), golden.Root("testdata", "golden", "tiny3"), t.TempDir()
+	serving := `msg=serving http=http://(\S+) nats=nats://(\S+)`
+	c := b.start(t, "coordinator", "--data", data, "--http-listen", "127.0.0.1:0", "--nats-listen",
+		"127.0.0.1:0")
+	at := c.find(serving)
+	for i := range 2 {
+		b.start(t, "shard", "--name", fmt.Sprintf("s%d", i), "--control", "nats://"+at[1], "--model",
+			model, "--threads", "1").find(`msg=registered`)
+	}
+	url := "http://" + at[0]
+	id := post(t, url, `{"prompt":"a blue car","size":"64x64","num_frames":33,
+		"num_inference_steps":200,"seed":5,"mesh":"cfg=1,ulysses=2"}`)
+	until(t, "progress", func() bool { return get(t, url, id).Details.Done >= 5 })
+	c.kill()
+	b.start(t, "coordinator", "--data", data, "--http-listen", at[0], "--nats-listen",
+		at[1]).find(serving)
+	var v video
+	until(t, "the clip", func() bool {
+		v = get(t, url, id)
+		return v.Details.State == "completed" || v.Details.State == "failed"
+	})
+	if v.Details.State != "completed" || v.Details.Attempt != 1 {
+		t.Errorf("%+v", v)
+	}
+}
+
 // TestKilledShardsLoseNoClip kills two of four shards with SIGKILL and stops a third with SIGSTOP, one
 // after the other in the middle of a clip. The last one finishes it, to the bytes of a calm run, and
 // every attempt goes on from where the one before was, give or take the step under way.
@@ -348,6 +380,11 @@ func TestKilledShardsLoseNoClip(t *testing.T) {
 	if len(v.Details.Attempts) != 3 {
 		t.Fatalf("%+v", v.Details.Attempts)
 	}
+	shards[1].cmd.Process.Signal(syscall.SIGCONT) // it wakes up, and finds that the job is over
+	until(t, "the stopped shard to come back", func() bool {
+		nodes := b.longtake(t, "LONGTAKE_URL="+url, "node", "list")
+		return regexp.MustCompile(`(?m)^s1 .*idle`).MatchString(nodes)
+	})
 	for i, a := range v.Details.Attempts {
 		t.Logf("attempt %d: %s; goes on from step %d", i+1, a.Reason, a.Step)
 		if a.Step == 0 {

@@ -28,18 +28,31 @@ func (e *DamagedError) Error() string { return "the checkpoint cannot be used: "
 func (e *DamagedError) Unwrap() error { return e.Err }
 
 // saver writes checkpoints beside the computation: the ranks of the first branch send what they
-// hold to rank 0, which stores it. One is under way at a time; a step boundary waits for the one
-// before.
+// hold to rank 0, which stores it. A step boundary waits for the gathering before it, never for the
+// store: where that is slow, or away, the latest checkpoint takes the place of those that wait.
 type saver struct {
-	r    *run
-	wg   sync.WaitGroup
-	stop context.CancelFunc
-	ctx  context.Context
+	r       *run
+	ctx     context.Context
+	stop    context.CancelFunc
+	gathers sync.WaitGroup
+	writer  sync.WaitGroup
+	latest  chan snapshot // of one
 }
 
+// snapshot is the whole state after a step: the latent's tokens [tokens, width], then what the
+// scheduler keeps of them.
+type snapshot struct {
+	step  int
+	whole [][]float32
+}
+
+// newSaver starts the writer on rank 0. The caller closes the saver.
 func (r *run) newSaver(ctx context.Context) *saver {
-	s := &saver{r: r}
+	s := &saver{r: r, latest: make(chan snapshot, 1)}
 	s.ctx, s.stop = context.WithCancel(ctx)
+	if r.Plan.CheckpointEvery > 0 && r.Rank.Rank == 0 {
+		s.writer.Go(s.write)
+	}
 	return s
 }
 
@@ -54,34 +67,39 @@ func (s *saver) save(done int, x []float32, sched diffusion.Scheduler) {
 	for _, p := range sched.State() {
 		parts = append(parts, slices.Clone(p))
 	}
-	s.wg.Wait()
-	s.wg.Go(func() {
-		if err := s.write(done, parts); err != nil && s.ctx.Err() == nil && s.r.Note != nil {
-			s.r.Note("cannot save a checkpoint", err)
-		}
-	})
+	s.gathers.Wait()
+	s.gathers.Go(func() { s.note(s.gather(done, parts)) })
 }
 
-// wait lets the last checkpoint finish.
-func (s *saver) wait() { s.wg.Wait() }
+// wait lets the last gathering finish.
+func (s *saver) wait() { s.gathers.Wait() }
 
 // close gives up what is under way.
 func (s *saver) close() {
 	s.stop()
-	s.wg.Wait()
+	s.gathers.Wait()
+	s.writer.Wait()
 }
 
-func (s *saver) write(done int, parts [][]float32) error {
+// note tells of an error, which ends nothing.
+func (s *saver) note(err error) {
+	if err != nil && s.ctx.Err() == nil && s.r.Note != nil {
+		s.r.Note("cannot save a checkpoint", err)
+	}
+}
+
+// gather brings the parts of all ranks together on rank 0.
+func (s *saver) gather(done int, parts [][]float32) error {
 	r := s.r
 	tag := collective.Tag{Step: uint32(done), Op: opCheckpoint} //nolint:gosec // steps are few
 	if r.Rank.Rank != 0 {
 		return r.Transport.Send(s.ctx, 0, tag, tensor.Bytes(slices.Concat(parts...)))
 	}
 	width := r.e.dit.TokenWidth()
-	whole := make([][]float32, len(parts)) // [tokens, width] each
+	snap := snapshot{step: done, whole: make([][]float32, len(parts))}
 	for i, p := range parts {
-		whole[i] = make([]float32, r.grid.Tokens()*width)
-		copy(whole[i], p)
+		snap.whole[i] = make([]float32, r.grid.Tokens()*width)
+		copy(snap.whole[i], p)
 	}
 	ranges := partition.Even(r.grid.Tokens(), r.Plan.Mesh.Ulysses)
 	for peer := 1; peer < len(ranges); peer++ {
@@ -94,25 +112,42 @@ func (s *saver) write(done int, parts [][]float32) error {
 			return r.badMessage(peer, "a checkpoint", len(b))
 		}
 		for i, v := range tensor.Floats(b) {
-			whole[i/n][ranges[peer].Lo*width+i%n] = v
+			snap.whole[i/n][ranges[peer].Lo*width+i%n] = v
 		}
 	}
-	o, err := s.store(done, whole)
-	if err != nil {
-		return err
+	select { // only this goroutine sends
+	case <-s.latest:
+	default:
 	}
-	return r.Saved(s.ctx, job.Checkpoint{Step: done, Object: o})
+	s.latest <- snap
+	return nil
+}
+
+// write stores snapshots until the saver is closed.
+func (s *saver) write() {
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case snap := <-s.latest:
+			o, err := s.store(snap)
+			if err == nil {
+				err = s.r.Saved(s.ctx, job.Checkpoint{Step: snap.step, Object: o})
+			}
+			s.note(err)
+		}
+	}
 }
 
 // store writes the tensors "0" (the latent's tokens), "1" and so on (the scheduler's). The metadata
 // make the object one of this job alone.
-func (s *saver) store(done int, whole [][]float32) (o job.Object, err error) {
+func (s *saver) store(snap snapshot) (o job.Object, err error) {
 	width := s.r.e.dit.TokenWidth()
 	tensors := map[string]tensor.Tensor{}
-	for i, v := range whole {
+	for i, v := range snap.whole {
 		tensors[strconv.Itoa(i)] = tensor.FromFloat32(v, len(v)/width, width)
 	}
-	meta := map[string]string{"job": string(s.r.Plan.Job), "step": strconv.Itoa(done),
+	meta := map[string]string{"job": string(s.r.Plan.Job), "step": strconv.Itoa(snap.step),
 		"attempt": fmt.Sprint(s.r.Plan.Attempt)}
 	err = s.r.withFile(func(f *os.File) error {
 		if err := safetensors.Write(f, tensors, meta); err != nil {

@@ -65,11 +65,10 @@ func (r *run) denoise(ctx context.Context) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	saver := r.newSaver(ctx)
-	defer saver.close()
+	r.saver = r.newSaver(ctx)
 	d := &diffusion.Denoiser{Scheduler: sched, Velocity: r.velocity,
 		Guidance: float32(s.GuidanceScale), OnStep: func(done int, took time.Duration) error {
-			saver.save(done, x, sched)
+			r.saver.save(done, x, sched)
 			return r.onStep(done, took)
 		}}
 	if r.Plan.Mesh.CFG == 2 {
@@ -79,7 +78,7 @@ func (r *run) denoise(ctx context.Context) ([]float32, error) {
 	if err := d.Run(ctx, x, from); err != nil {
 		return nil, err
 	}
-	saver.wait()
+	r.saver.wait()
 	return x, nil
 }
 

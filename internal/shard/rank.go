@@ -54,6 +54,7 @@ type run struct {
 	seconds map[job.Stage]float64
 	steps   []time.Duration
 	notices []string
+	saver   *saver // nil before the denoising loop
 }
 
 // Run computes the rank's part of the clip. Rank 0 stores the latents and the video and returns
@@ -115,6 +116,9 @@ func (r *run) open() error {
 }
 
 func (r *run) close() {
+	if r.saver != nil {
+		r.saver.close()
+	}
 	r.seq.Free()
 	for _, t := range r.texts {
 		if t != nil {
