@@ -250,7 +250,7 @@ func makeVideo(ctx context.Context, c *api.Client, r api.Create, rep reporter) (
 	}
 	defer rep.end()
 	id := v.ID
-	if v, err = c.Watch(ctx, id, rep.update); err != nil {
+	if v, err = c.Watch(ctx, id, following(rep)); err != nil {
 		if ctx.Err() != nil {
 			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
 			defer cancel()

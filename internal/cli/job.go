@@ -89,7 +89,7 @@ func jobStatus() *cobra.Command {
 		var v api.Video
 		if *watch {
 			rep := newReporter(*js, cmd.OutOrStdout(), cmd.ErrOrStderr())
-			v, err = c.Watch(cmd.Context(), id, rep.update)
+			v, err = c.Watch(cmd.Context(), id, following(rep))
 			rep.end()
 		} else {
 			v, err = c.Get(cmd.Context(), id)

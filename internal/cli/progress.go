@@ -16,7 +16,28 @@ import (
 // reporter shows how a job gets on; end takes away what is only for the meantime.
 type reporter interface {
 	update(v api.Video)
+	lost(v api.Video, l job.Loss) // an attempt; it was not told of before
 	end()
+}
+
+// following returns what to call with every change of a job: it tells rep of lost attempts, once,
+// and of the job.
+func following(rep reporter) func(v api.Video) {
+	var told job.Attempt
+	return func(v api.Video) {
+		for _, l := range v.Details.Losses {
+			if l.Attempt > told {
+				rep.lost(v, l)
+				told = l.Attempt
+			}
+		}
+		rep.update(v)
+	}
+}
+
+// lossText is one line about a lost attempt.
+func lossText(l job.Loss) string {
+	return fmt.Sprintf("attempt %d was lost (%s); going on from step %d", l.Attempt, l.Reason, l.Step)
 }
 
 // newReporter picks by what w is: a bar on a terminal, else a line for each stage; or JSON on out.
@@ -73,6 +94,12 @@ func (b *bar) update(v api.Video) {
 	_ = b.bar.Set(d.Done) // of a terminal that is gone there is nothing to say
 }
 
+func (b *bar) lost(_ api.Video, l job.Loss) {
+	b.end()
+	b.stage = ""
+	fmt.Fprintln(b.w, lossText(l))
+}
+
 func (b *bar) end() {
 	if b.bar != nil {
 		_ = b.bar.Clear()
@@ -96,6 +123,8 @@ func (l *lines) update(v api.Video) {
 	l.last = text
 }
 
+func (l *lines) lost(_ api.Video, loss job.Loss) { fmt.Fprintln(l.w, lossText(loss)) }
+
 func (l *lines) end() {}
 
 type jsonReporter struct{ w io.Writer }
@@ -116,6 +145,17 @@ func (j *jsonReporter) update(v api.Video) {
 	d := v.Details
 	_ = printJSON(j.w, progressLine{Event: "progress", ID: v.ID, State: d.State, Stage: d.Stage,
 		Done: d.Done, Total: d.Total, ETA: d.ETA, Waiting: d.Waiting})
+}
+
+// lossLine is what --json prints when an attempt was lost.
+type lossLine struct {
+	Event string `json:"event"` // "lost"
+	ID    job.ID `json:"id"`
+	job.Loss
+}
+
+func (j *jsonReporter) lost(v api.Video, l job.Loss) {
+	_ = printJSON(j.w, lossLine{Event: "lost", ID: v.ID, Loss: l})
 }
 
 func (j *jsonReporter) end() {}
