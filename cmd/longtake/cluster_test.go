@@ -238,11 +238,11 @@ func TestMemoryOfAShard(t *testing.T) {
 			if weights := 60; peak > weights+600 {
 				t.Errorf("clip %d: a shard held %d MB", i, peak)
 			}
-			if i == 2 {
-				early[k] = now
+			if i == 4 { // when a clip ends and its memory goes back is chance; the peak is not
+				early[k] = peak
 			}
-			if i == 19 && now > early[k]+max(16, early[k]/10) {
-				t.Errorf("a shard grew from %d MB to %d MB", early[k], now)
+			if i == 19 && peak > early[k]+max(16, early[k]/10) {
+				t.Errorf("a shard grew from %d MB to %d MB", early[k], peak)
 			}
 			t.Logf("clip %d, shard %d: %d MB now, %d MB at most", i, k, now, peak)
 		}
