@@ -2,7 +2,7 @@ package cpu
 
 // avx512 is the set for AVX-512.
 var avx512 = kernels{
-	name: "avx512", mr: 12, nr: 32, half: 16, rowsMost: 96, depth: 512,
+	name: "avx512", mr: 12, nr: 32, half: 16, rowsMost: 144, depth: 256,
 	gemm: gemm512, transpose: transpose512, finish: finish512,
 	soften: soften512, weigh: weigh512, divide: divide512,
 	sum: sum512, squares: squares512, normalise: normalise512, rotate: rotate512,
