@@ -57,7 +57,9 @@ func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 	}
 	meta := jetstream.ObjectMeta{Name: o.Name,
 		Opts: &jetstream.ObjectMetaOptions{ChunkSize: chunkBytes}}
-	if info, err = b.os.Put(ctx, meta, lingering{contextReader{ctx, r}}); err != nil {
+	put, cancel := late(ctx)
+	defer cancel()
+	if info, err = b.os.Put(put, meta, lingering{contextReader{ctx, r}}); err != nil {
 		return job.Object{}, fmt.Errorf("cannot store %s of %d bytes: %w", o.Name, o.Size, err)
 	}
 	if info.Size != uint64(o.Size) {
@@ -67,17 +69,33 @@ func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 	return o, nil
 }
 
-// lingering waits at the end of what it reads. nats.go 1.55 starts a goroutine with the first part
-// of every Put; if Put ends before that goroutine has begun, it never ends. The wait lets it begin.
+// nats.go 1.55 starts a goroutine with the first part of every Put; if Put ends before that
+// goroutine has begun, it never ends. linger is what Put is held up by, so that it begins.
+const linger = 2 * time.Millisecond
+
+// lingering waits where the reading ends, well or not.
 type lingering struct{ r io.Reader }
 
 // Read implements io.Reader.
 func (l lingering) Read(b []byte) (int, error) {
 	n, err := l.r.Read(b)
-	if errors.Is(err, io.EOF) {
-		time.Sleep(time.Millisecond)
+	if err != nil {
+		time.Sleep(linger)
 	}
 	return n, err
+}
+
+// late returns a context that ends a little after ctx: Put then hears of the end from its reader.
+func late(ctx context.Context) (context.Context, func()) {
+	after, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		time.Sleep(5 * linger)
+		cancel()
+	})
+	return after, func() {
+		stop()
+		cancel()
+	}
 }
 
 // Get implements Store.

@@ -42,8 +42,8 @@ func (m *maker) multiplyAdd(x, y, sum reg.VecVirtual) {
 //   - v2: 12 x 32 in AVX-512, rows of A in place: 97, and 105 to 115 where k is 256 to 896;
 //   - v3: the task's columns chosen by what of B stays in the second cache: 103; with pairs of
 //     bfloat16: 175 to 190;
-//   - v4: 144 rows by 256 steps (of pairs: 512), so that a panel's turn fits the first cache: 102 and
-//     201.
+//   - v4: 144 rows by 256 steps (of pairs: 512), so that a panel's turn fits the first cache: 102
+//     and 201.
 type microKernel struct {
 	*maker
 	vecs  int
