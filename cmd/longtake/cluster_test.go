@@ -359,14 +359,14 @@ func TestKilledShardsLoseNoClip(t *testing.T) {
 	calm := final(post(t, url, body)).Details.Result.Latents
 
 	id := post(t, url, body)
-	seen := 0
+	last, seen := 0, 0
 	for i, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGKILL} {
 		until(t, "progress", func() bool {
 			d := get(t, url, id).Details
-			if d.Attempt != i+1 || d.Saved <= seen {
+			if d.Attempt <= last || d.Saved <= seen {
 				return false
 			}
-			seen = d.Saved
+			last, seen = d.Attempt, d.Saved
 			return true
 		})
 		if err := shards[i].cmd.Process.Signal(signal); err != nil {
@@ -378,7 +378,7 @@ func TestKilledShardsLoseNoClip(t *testing.T) {
 	if v.Details.Result.Latents != calm {
 		t.Errorf("latents %.12s, undisturbed %.12s", v.Details.Result.Latents, calm)
 	}
-	if len(v.Details.Attempts) != 3 {
+	if len(v.Details.Attempts) < 3 {
 		t.Fatalf("%+v", v.Details.Attempts)
 	}
 	shards[1].cmd.Process.Signal(syscall.SIGCONT) // it wakes up, and finds that the job is over

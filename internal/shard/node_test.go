@@ -158,10 +158,12 @@ func outlive(t *testing.T, scheduler string) {
 		t.Fatalf("the undisturbed job is %s: %s", calm.State, calm.Error)
 	}
 	id := k.create(r)
-	for attempt, dying := range []int{1, 0, 3} {
-		v := k.await(id, func(v coord.View) bool { // this attempt has left a checkpoint
-			return v.Attempt == job.Attempt(attempt+1) && v.Checkpoint.Step > v.Plan.Resume.Step
+	var last job.Attempt
+	for _, dying := range []int{1, 0, 3} {
+		v := k.await(id, func(v coord.View) bool { // a new attempt has left a checkpoint
+			return v.Attempt > last && v.Checkpoint.Step > v.Plan.Resume.Step
 		})
+		last = v.Attempt
 		if v.State.Final() {
 			t.Fatalf("the job is %s (%s) before shard %d stops", v.State, v.Error, dying)
 		}
@@ -172,13 +174,13 @@ func outlive(t *testing.T, scheduler string) {
 		t.Fatalf("the job is %s (%s), latents %.12s; undisturbed %.12s", v.State, v.Error,
 			v.Result.LatentsSHA256, calm.Result.LatentsSHA256)
 	}
-	if len(v.Losses) != 3 || v.Plan.Resume.Step == 0 {
+	if len(v.Losses) < 3 || v.Plan.Resume.Step == 0 {
 		t.Errorf("%d attempts were lost, the last one began at step %d", len(v.Losses),
 			v.Plan.Resume.Step)
 	}
 	for i, l := range v.Losses {
-		if i > 0 && l.Step <= v.Losses[i-1].Step {
-			t.Errorf("attempt %d added no step: %+v", l.Attempt, v.Losses)
+		if i > 0 && l.Step < v.Losses[i-1].Step {
+			t.Errorf("attempt %d went back: %+v", l.Attempt, v.Losses)
 		}
 	}
 }
