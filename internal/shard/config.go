@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -32,6 +33,9 @@ type Config struct {
 
 	// Data is how ranks exchange activations.
 	Data DataPlane
+
+	// afterStep, where set, holds every rank at its step boundaries: tests set the pace with it.
+	afterStep func(ctx context.Context, done int)
 }
 
 // DataPlane chooses one way to reach the other ranks; the first one that is set is used.

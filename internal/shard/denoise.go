@@ -69,6 +69,9 @@ func (r *run) denoise(ctx context.Context) ([]float32, error) {
 	d := &diffusion.Denoiser{Scheduler: sched, Velocity: r.velocity,
 		Guidance: float32(s.GuidanceScale), OnStep: func(done int, took time.Duration) error {
 			r.saver.save(done, x, sched)
+			if r.AfterStep != nil {
+				r.AfterStep(ctx, done)
+			}
 			return r.onStep(done, took)
 		}}
 	if r.Plan.Mesh.CFG == 2 {

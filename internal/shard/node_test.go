@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,24 @@ type cluster struct {
 	t      *testing.T
 	c      *coord.Coordinator
 	shards []*Shard
+	gate   gate
+}
+
+// gate lets the ranks of a cluster pass so many step boundaries, and holds them there.
+type gate struct{ closed, steps atomic.Int64 }
+
+// hold closes the gate behind the given step.
+func (g *gate) hold(step int) {
+	g.steps.Store(int64(step))
+	g.closed.Store(1)
+}
+
+func (g *gate) open() { g.closed.Store(0) }
+
+func (g *gate) wait(ctx context.Context, done int) {
+	for g.closed.Load() == 1 && int64(done) > g.steps.Load() && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func startCluster(t *testing.T, n int, data func(int) DataPlane) *cluster {
@@ -48,7 +67,7 @@ func (k *cluster) add(name string, data DataPlane) {
 	k.t.Helper()
 	s, err := Start(k.t.Context(), Config{Name: name, Threads: 1, TempDir: k.t.TempDir(),
 		Model: golden.Root("testdata", "golden", "tiny3"), Data: data,
-		ControlOptions: []natsio.Option{k.c.NATS()}})
+		afterStep: k.gate.wait, ControlOptions: []natsio.Option{k.c.NATS()}})
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -151,15 +170,16 @@ func TestAClipOutlivesItsShards(t *testing.T) {
 
 func outlive(t *testing.T, scheduler string) {
 	k := startCluster(t, 4, ownServers)
-	r := request(33, 300, 0, job.Mesh{CFG: 2, Ulysses: 2})
+	r := request(33, 60, 0, job.Mesh{CFG: 2, Ulysses: 2})
 	r.Scheduler = scheduler
 	calm := k.await(k.create(r), never)
 	if calm.State != job.Completed {
 		t.Fatalf("the undisturbed job is %s: %s", calm.State, calm.Error)
 	}
+	k.gate.hold(9)
 	id := k.create(r)
 	var last job.Attempt
-	for _, dying := range []int{1, 0, 3} {
+	for i, dying := range []int{1, 0, 3} {
 		v := k.await(id, func(v coord.View) bool { // a new attempt has left a checkpoint
 			return v.Attempt > last && v.Checkpoint.Step > v.Plan.Resume.Step
 		})
@@ -168,7 +188,9 @@ func outlive(t *testing.T, scheduler string) {
 			t.Fatalf("the job is %s (%s) before shard %d stops", v.State, v.Error, dying)
 		}
 		k.shards[dying].Close()
+		k.gate.hold(9 + 10*(i+1))
 	}
+	k.gate.open()
 	v := k.await(id, never)
 	if v.State != job.Completed || v.Result.LatentsSHA256 != calm.Result.LatentsSHA256 {
 		t.Fatalf("the job is %s (%s), latents %.12s; undisturbed %.12s", v.State, v.Error,
@@ -187,11 +209,13 @@ func outlive(t *testing.T, scheduler string) {
 
 func TestACancelledJobStopsAtAStepAndFreesItsShards(t *testing.T) {
 	k := startCluster(t, 2, ownServers)
+	k.gate.hold(9)
 	id := k.create(request(33, 500, 2, job.Mesh{}))
 	k.await(id, denoising)
 	if _, err := k.c.Cancel(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
+	k.gate.open()
 	if v := k.await(id, never); v.State != job.Cancelled {
 		t.Fatalf("the job is %s: %s", v.State, v.Error)
 	}

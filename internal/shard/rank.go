@@ -26,6 +26,8 @@ type Rank struct {
 	TempDir   string             // for the encoded clip, before it is stored
 	Progress  func(job.Progress) // called by rank 0
 	Cancelled func() bool        // asked at every step boundary
+	// AfterStep is called at every step boundary, on every rank; nil: nothing.
+	AfterStep func(ctx context.Context, done int)
 	// Saved makes a stored checkpoint durable, on rank 0; nil where none are written. Note is told
 	// of a checkpoint that could not be written, which ends nothing.
 	Saved func(context.Context, job.Checkpoint) error

@@ -153,7 +153,7 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 	}
 	defer os.RemoveAll(dir)
 	return s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank, Transport: tr,
-		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load,
+		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,
 		Saved: func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
 		Note: func(what string, err error) {
 			s.log.Warn(what, "job", w.order.Plan.Job, "attempt", w.order.Plan.Attempt, "error", err)
