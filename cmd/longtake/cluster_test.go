@@ -343,8 +343,6 @@ func TestKilledShardsLoseNoClip(t *testing.T) {
 			"--model", model, "--threads", "1")
 		shards[i].find(`msg=registered`)
 	}
-	body := `{"prompt":"a blue car","size":"64x64","num_frames":33,"num_inference_steps":250,"seed":5,
-		"mesh":"cfg=2,ulysses=2"}`
 	final := func(id string) video {
 		var v video
 		until(t, "the clip", func() bool {
@@ -356,6 +354,8 @@ func TestKilledShardsLoseNoClip(t *testing.T) {
 		}
 		return v
 	}
+	body := `{"prompt":"a blue car","size":"96x96","num_frames":33,"num_inference_steps":250,"seed":5,
+		"mesh":"cfg=2,ulysses=2"}`
 	calm := final(post(t, url, body)).Details.Result.Latents
 
 	id := post(t, url, body)
@@ -363,6 +363,9 @@ func TestKilledShardsLoseNoClip(t *testing.T) {
 	for i, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGKILL} {
 		until(t, "progress", func() bool {
 			d := get(t, url, id).Details
+			if d.State == "completed" {
+				t.Fatalf("the clip was done before shard %d was to die: %+v", i, d)
+			}
 			if d.Attempt <= last || d.Saved <= seen {
 				return false
 			}

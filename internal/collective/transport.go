@@ -28,8 +28,10 @@ type Transport interface {
 	Recv(ctx context.Context, from int, tag Tag) ([]byte, error)
 	// Stats returns what was moved so far.
 	Stats() Stats
-	// Close gives up the attempt: waiting calls return an error.
+	// Close leaves the attempt: waiting calls return an error. It lets what was sent arrive first.
 	Close() error
+	// Abort is Close for an attempt that failed: it waits for no peer.
+	Abort()
 }
 
 // Stats counts a transport's work since it was opened.

@@ -152,13 +152,17 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		return job.Result{}, err
 	}
 	defer os.RemoveAll(dir)
-	return s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank, Transport: tr,
+	res, err := s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank, Transport: tr,
 		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,
 		Saved: func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
 		Note: func(what string, err error) {
 			s.log.Warn(what, "job", w.order.Plan.Job, "attempt", w.order.Plan.Attempt, "error", err)
 		},
 		Progress: func(p job.Progress) { s.progress(w, p) }})
+	if err != nil && !errors.Is(err, ErrCancelled) {
+		tr.Abort()
+	}
+	return res, err
 }
 
 func (s *Shard) join(w *work) (collective.Transport, error) {

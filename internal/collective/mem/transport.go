@@ -244,3 +244,6 @@ func (t *Transport) Close() error {
 	}
 	return nil
 }
+
+// Abort implements collective.Transport; nothing is under way in memory.
+func (t *Transport) Abort() { t.Close() }

@@ -247,6 +247,12 @@ func (t *Transport) Close() error {
 	return nil
 }
 
+// Abort implements collective.Transport.
+func (t *Transport) Abort() {
+	t.fail(collective.ErrClosed)
+	t.Close()
+}
+
 // linger waits until no message to a live peer is unacknowledged.
 func (t *Transport) linger() {
 	limit := time.NewTimer(t.e.opts.Linger)
