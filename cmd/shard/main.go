@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/longtake/longtake/internal/cli"
 	"github.com/longtake/longtake/internal/compute"
@@ -36,10 +37,28 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	log.Info("loaded", "model", s.Model().Name, "name", cfg.Name, "id", s.ID(), "control", cfg.Control)
 	select {
 	case <-ctx.Done():
-		log.Info("stopping")
+		drain(ctx, s, v.Duration("drain-timeout"), log)
 	case <-s.Done():
 	}
 	return errors.Join(s.Err(), s.Close())
+}
+
+// drainGrace is what a drain may take beyond its limit, for the coordinators to act on it.
+const drainGrace = 5 * time.Second
+
+// drain hands over what the shard works on. A second signal ends the process in the meantime.
+func drain(ctx context.Context, s *shard.Shard, limit time.Duration, log *slog.Logger) {
+	if limit <= 0 {
+		return
+	}
+	log.Info("draining", "limit", limit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit+drainGrace)
+	defer cancel()
+	if err := s.Drain(ctx, limit); err != nil {
+		log.Warn("stopping without being drained", "error", err)
+		return
+	}
+	log.Info("drained")
 }
 
 func read(v *config.Values) (shard.Config, error) {

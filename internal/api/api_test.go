@@ -156,6 +156,15 @@ func (f *fake) Nodes(context.Context) ([]coord.Node, error) {
 	return []coord.Node{{ID: "n1", Name: "a"}}, f.err
 }
 
+func (f *fake) DrainNode(_ context.Context, name string, within time.Duration) (coord.Node, error) {
+	n := coord.Node{ID: "n1", Name: name, State: "draining", Deadline: time.Unix(0, 0).Add(within)}
+	return n, f.err
+}
+
+func (f *fake) UndrainNode(_ context.Context, name string) (coord.Node, error) {
+	return coord.Node{ID: "n1", Name: name, State: "idle"}, f.err
+}
+
 func (f *fake) Status(context.Context) (coord.Status, error) {
 	return coord.Status{ID: "c1", State: "Leader", Leader: "c1", Nodes: 1}, nil
 }

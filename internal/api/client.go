@@ -101,6 +101,18 @@ func (c *Client) Nodes(ctx context.Context) ([]coord.Node, error) {
 	return l.Data, err
 }
 
+// Drain takes a shard, by name or id, out of use; within bounds how long it may finish its step.
+func (c *Client) Drain(ctx context.Context, name string, within time.Duration) (coord.Node, error) {
+	return call[coord.Node](ctx, c, http.MethodPost, fmt.Sprintf("/v1/nodes/%s/drain?within=%g",
+		url.PathEscape(name), within.Seconds()), nil)
+}
+
+// Undrain lets a drained shard work again.
+func (c *Client) Undrain(ctx context.Context, name string) (coord.Node, error) {
+	return call[coord.Node](ctx, c, http.MethodPost,
+		"/v1/nodes/"+url.PathEscape(name)+"/undrain", nil)
+}
+
 // Cluster returns what the coordinator knows of itself and the others.
 func (c *Client) Cluster(ctx context.Context) (coord.Status, error) {
 	return call[coord.Status](ctx, c, http.MethodGet, "/v1/cluster", nil)

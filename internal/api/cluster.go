@@ -3,7 +3,9 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
@@ -41,6 +43,35 @@ func (s *server) nodes(w http.ResponseWriter, r *http.Request) error {
 	nodes, err := s.service.Nodes(r.Context())
 	if err == nil {
 		reply(w, http.StatusOK, nodeList{"list", append([]coord.Node{}, nodes...)})
+	}
+	return err
+}
+
+// drainWithin is how long a drained node may finish its step, unless the request says.
+const drainWithin, drainWithinMax = 60.0, 24 * 3600.0
+
+func (s *server) drain(w http.ResponseWriter, r *http.Request) error {
+	within := drainWithin
+	if text := r.FormValue("within"); text != "" {
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(v >= 0 && v <= drainWithinMax) {
+			return &job.FieldError{Field: "within", Value: fmt.Sprintf("%.32q", text),
+				Allowed: "0 to 86400 seconds"}
+		}
+		within = v
+	}
+	n, err := s.service.DrainNode(r.Context(), r.PathValue("name"),
+		time.Duration(within*float64(time.Second)))
+	if err == nil {
+		reply(w, http.StatusOK, n)
+	}
+	return err
+}
+
+func (s *server) undrain(w http.ResponseWriter, r *http.Request) error {
+	n, err := s.service.UndrainNode(r.Context(), r.PathValue("name"))
+	if err == nil {
+		reply(w, http.StatusOK, n)
 	}
 	return err
 }

@@ -40,6 +40,7 @@ type Create struct {
 	Shards         *int     `json:"shards,omitempty"`
 	Mesh           string   `json:"mesh,omitempty"` // such as "cfg=2,ulysses=3"
 	Threads        *int     `json:"threads,omitempty"`
+	Priority       *int     `json:"priority,omitempty"` // higher ones go first; default 0
 }
 
 // set stores one field; the value is the text of a JSON scalar or a form's value.
@@ -73,7 +74,8 @@ func (c *Create) set(name, value string) error {
 
 func (c *Create) setNumber(name, value string) error {
 	ints := map[string]**int{"width": &c.Width, "height": &c.Height, "num_frames": &c.Frames,
-		"fps": &c.FPS, "num_inference_steps": &c.Steps, "shards": &c.Shards, "threads": &c.Threads}
+		"fps": &c.FPS, "num_inference_steps": &c.Steps, "shards": &c.Shards, "threads": &c.Threads,
+		"priority": &c.Priority}
 	if p, ok := ints[name]; ok {
 		return parse(p, name, value, strconv.Atoi, "an integer")
 	}
@@ -92,7 +94,7 @@ func (c *Create) setNumber(name, value string) error {
 
 var fieldNames = []string{"model", "prompt", "negative_prompt", "size", "width", "height",
 	"seconds", "num_frames", "fps", "num_inference_steps", "guidance_scale", "flow_shift",
-	"scheduler", "seed", "dtype", "format", "shards", "mesh", "threads"}
+	"scheduler", "seed", "dtype", "format", "shards", "mesh", "threads", "priority"}
 
 func parse[T any](p **T, name, value string, f func(string) (T, error), want string) error {
 	v, err := f(strings.TrimSpace(value))
@@ -212,6 +214,9 @@ func (c Create) Request(m job.Model) (job.Request, error) {
 	}
 	if c.Threads != nil {
 		r.Threads = *c.Threads
+	}
+	if c.Priority != nil {
+		r.Priority = *c.Priority
 	}
 	if c.Mesh != "" {
 		mesh, err := partition.ParseMesh(c.Mesh)

@@ -11,6 +11,8 @@
 //	POST   /v1/videos/{id}/cancel   stop at the next step
 //	POST   /v1/videos/{id}/retry    queue the same again
 //	GET    /v1/videos/{id}/events   status as server-sent events, until it is final
+//	POST   /v1/nodes/{name}/drain   no new work, hand over what runs (within: seconds, default 60)
+//	POST   /v1/nodes/{name}/undrain let it work again
 //	GET    /v1/models, /v1/nodes, /v1/cluster
 //	GET    /livez, /readyz, /metrics
 //

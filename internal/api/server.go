@@ -55,21 +55,23 @@ func New(c Config) http.Handler {
 	s.metrics = newHTTPMetrics(c.Metrics)
 	mux := http.NewServeMux()
 	routes := map[string]handler{
-		"POST /v1/videos":             s.create,
-		"GET /v1/videos":              s.list,
-		"GET /v1/videos/{id}":         s.get,
-		"DELETE /v1/videos/{id}":      s.delete,
-		"GET /v1/videos/{id}/content": s.content,
-		"POST /v1/videos/{id}/cancel": s.cancel,
-		"POST /v1/videos/{id}/retry":  s.retry,
-		"GET /v1/videos/{id}/events":  s.events,
-		"GET /v1/models":              s.models,
-		"GET /v1/nodes":               s.nodes,
-		"GET /v1/cluster":             s.cluster,
-		"GET /livez":                  s.livez,
-		"GET /readyz":                 s.readyz,
-		"GET " + metricsPath:          serveMetrics(c.Metrics),
-		"/":                           noRoute,
+		"POST /v1/videos":               s.create,
+		"GET /v1/videos":                s.list,
+		"GET /v1/videos/{id}":           s.get,
+		"DELETE /v1/videos/{id}":        s.delete,
+		"GET /v1/videos/{id}/content":   s.content,
+		"POST /v1/videos/{id}/cancel":   s.cancel,
+		"POST /v1/videos/{id}/retry":    s.retry,
+		"GET /v1/videos/{id}/events":    s.events,
+		"GET /v1/models":                s.models,
+		"GET /v1/nodes":                 s.nodes,
+		"POST /v1/nodes/{name}/drain":   s.drain,
+		"POST /v1/nodes/{name}/undrain": s.undrain,
+		"GET /v1/cluster":               s.cluster,
+		"GET /livez":                    s.livez,
+		"GET /readyz":                   s.readyz,
+		"GET " + metricsPath:            serveMetrics(c.Metrics),
+		"/":                             noRoute,
 	}
 	for pattern, f := range routes {
 		mux.HandleFunc(pattern, s.wrap(pattern, f))

@@ -64,6 +64,7 @@ func generateCommand() *cobra.Command {
 	f.String("dtype", "", "what matrix products multiply: fp32, or bf16 for twice the speed")
 	f.String("mesh", "", "how shards are arranged, such as cfg=2,ulysses=3"+
 		" (default: fewest bytes moved)")
+	f.Int("priority", 0, "-100 to 100; a higher one goes first and takes the shards of lower ones")
 	f.StringP("output", "o", "clip.webm", "file or folder to write")
 	f.String("save-latents", "", "also write the latents, as safetensors")
 	js := asJSON(cmd)
@@ -162,6 +163,7 @@ func readCreate(f *pflag.FlagSet) api.Create {
 	c.GuidanceScale = given(f, "guidance-scale", f.GetFloat64)
 	c.FlowShift = given(f, "flow-shift", f.GetFloat64)
 	c.Seed = given(f, "seed", f.GetUint64)
+	c.Priority = given(f, "priority", f.GetInt)
 	c.Shards = given(f, "shards", f.GetInt)
 	return c
 }

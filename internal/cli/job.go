@@ -125,9 +125,12 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 	if d.Checkpoint > 0 {
 		line("checkpoint", "step %d of %d", d.Checkpoint, s.Steps)
 	}
+	if d.Decision != "" {
+		line("decision", "%s", d.Decision)
+	}
 	for _, l := range d.Losses {
-		line("lost", "attempt %d at %s, to go on from step %d: %s", l.Attempt,
-			l.Time.Local().Format(time.TimeOnly), l.Step, l.Reason)
+		line(lossWord(l), "attempt %d at %s: %s; %s", l.Attempt, l.Time.Local().Format(time.TimeOnly),
+			l.Reason, aftermath(l))
 	}
 	line("created", "%s", d.Created.Local().Format(time.DateTime))
 	if !d.Finished.IsZero() {
@@ -139,6 +142,25 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 		line("latents", "%s", r.LatentsSHA256)
 	}
 	return nil
+}
+
+func lossWord(l job.Loss) string {
+	if l.Planned {
+		return "stopped"
+	}
+	return "lost"
+}
+
+// aftermath tells what an attempt's early end cost.
+func aftermath(l job.Loss) string {
+	text := fmt.Sprintf("on from step %d, %s again", l.Step, count(l.Redone, "step"))
+	if l.Detection > 0 {
+		text += fmt.Sprintf(", noticed after %s", span(l.Detection.Seconds()))
+	}
+	if !l.Recovered.IsZero() {
+		text += fmt.Sprintf(", %s until a step further", span(l.Recovered.Sub(l.Time).Seconds()))
+	}
+	return text
 }
 
 // jobAction is a command that does one thing to one job and shows it.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -12,8 +13,8 @@ import (
 )
 
 func nodeCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "node", Short: "Look at the machines that compute"}
-	cmd.AddCommand(nodeList(), nodeStatus())
+	cmd := &cobra.Command{Use: "node", Short: "Look at the machines that compute, take them out and in"}
+	cmd.AddCommand(nodeList(), nodeStatus(), nodeDrain(), nodeUndrain())
 	return cmd
 }
 
@@ -51,6 +52,89 @@ func nodeStatus() *cobra.Command {
 		return printNodes(cmd.OutOrStdout(), found, *js)
 	}
 	return cmd
+}
+
+const drainHelp = `Take a shard out of use, to service or stop its machine. It gets no new work. Clips
+that it works on go over to other shards at their next step boundary and lose nothing; when the
+deadline is over, or with --force, at once, and the step under way is computed again.
+
+The command waits until the shard is free; it stays registered, as "drained", until its process ends
+or longtake node undrain lets it work again. SIGTERM to a shard's process drains it as well.`
+
+func nodeDrain() *cobra.Command {
+	cmd := &cobra.Command{Use: "drain NAME", Short: "Take a shard out of use, by its name or id",
+		Long: drainHelp, Args: cobra.ExactArgs(1)}
+	deadline := cmd.Flags().Duration("deadline", time.Minute, "how long it may finish its step")
+	force := cmd.Flags().Bool("force", false, "do not wait for a step boundary")
+	js := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		if *deadline < 0 || *deadline > 24*time.Hour {
+			return usage("--deadline is %v; allowed: 0s to 24h", *deadline)
+		}
+		if *force {
+			*deadline = 0
+		}
+		n, err := c.Drain(cmd.Context(), args[0], *deadline)
+		for err == nil && n.State == "draining" {
+			if err := pause(cmd.Context(), drainPoll); err != nil {
+				return fmt.Errorf("shard %s is still at work on job %s, and goes on being drained: %w",
+					n.Name, n.Job, err)
+			}
+			n, err = findNode(cmd, string(n.ID))
+		}
+		if err != nil {
+			return err
+		}
+		return printNodes(cmd.OutOrStdout(), []coord.Node{n}, *js)
+	}
+	return cmd
+}
+
+const drainPoll = 200 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func nodeUndrain() *cobra.Command {
+	cmd := &cobra.Command{Use: "undrain NAME", Short: "Let a drained shard work again",
+		Args: cobra.ExactArgs(1)}
+	js := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		n, err := c.Undrain(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return printNodes(cmd.OutOrStdout(), []coord.Node{n}, *js)
+	}
+	return cmd
+}
+
+// findNode returns one shard by its name or id.
+func findNode(cmd *cobra.Command, name string) (coord.Node, error) {
+	all, err := nodes(cmd)
+	if err != nil {
+		return coord.Node{}, err
+	}
+	for _, n := range all {
+		if n.Name == name || string(n.ID) == name {
+			return n, nil
+		}
+	}
+	return coord.Node{}, fmt.Errorf("no shard is called %q; see longtake node list", name)
 }
 
 func nodes(cmd *cobra.Command) ([]coord.Node, error) {

@@ -37,7 +37,11 @@ func following(rep reporter) func(v api.Video) {
 
 // lossText is one line about a lost attempt.
 func lossText(l job.Loss) string {
-	return fmt.Sprintf("attempt %d was lost (%s); going on from step %d", l.Attempt, l.Reason, l.Step)
+	verb := "was lost"
+	if l.Planned {
+		verb = "stopped"
+	}
+	return fmt.Sprintf("attempt %d %s (%s); going on from step %d", l.Attempt, verb, l.Reason, l.Step)
 }
 
 // newReporter picks by what w is: a bar on a terminal, else a line for each stage; or JSON on out.

@@ -53,6 +53,8 @@ func Shard() Settings {
 			Usage: "a NATS cluster to exchange activations over, in place of an own server"},
 		{Key: "data.peer-timeout", Default: 30 * time.Second,
 			Usage: "silence of another rank after which it is named and the job fails"},
+		{Key: "drain-timeout", Default: time.Minute, Usage: "on SIGTERM, how long the shard may finish " +
+			"its step and hand its work over; 0s: not at all"},
 		{Key: "tmp", Default: "", Usage: "directory for clips being encoded (default: the system's)"},
 	}, logging...)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // commandVersion is written into every command; a coordinator refuses versions above its own.
-const commandVersion = 2
+const commandVersion = 3
 
 // kind says what a command does.
 type kind string
@@ -26,6 +26,8 @@ const (
 	kindSwept     kind = "swept"
 	kindSave      kind = "save"
 	kindLose      kind = "lose"
+	kindDrain     kind = "drain"
+	kindUndrain   kind = "undrain"
 )
 
 // command is one entry of the Raft log. All that could differ between coordinators, such as the
@@ -44,7 +46,8 @@ type command struct {
 	Swept   []string    `json:"swept,omitempty"` // names of objects that are gone
 
 	Checkpoint *job.Checkpoint `json:"checkpoint,omitempty"`
-	Damaged    bool            `json:"damaged,omitempty"` // the job's checkpoint is of no use
+	Setback    *job.Setback    `json:"setback,omitempty"`
+	Drain      *Drain          `json:"drain,omitempty"` // of undrain, the node alone
 }
 
 // creation asks for a new job, within limits.

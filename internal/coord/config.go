@@ -57,6 +57,8 @@ type Limits struct {
 type Timing struct {
 	Heartbeat time.Duration // asked of nodes; default 500 ms
 	LostAfter time.Duration // silence after which a node is lost; default 3 s
+	HungAfter time.Duration // the least time without progress after which a rank hangs; default 10 s
+	HungFirst time.Duration // likewise, while its pace is not measured yet; default 10 min
 	Grace     time.Duration // for nodes to come back after a change of leader; default LostAfter + 2 s
 	Tick      time.Duration // of the leader's checks; default LostAfter / 12
 	Order     time.Duration // for a node to acknowledge an order; default 5 s
@@ -82,6 +84,8 @@ func (c *Config) fill() {
 	set(&l.Nodes, 1024)
 	set(&t.Heartbeat, 500*time.Millisecond)
 	set(&t.LostAfter, 3*time.Second)
+	set(&t.HungAfter, 10*time.Second)
+	set(&t.HungFirst, 10*time.Minute)
 	set(&t.Grace, t.LostAfter+2*time.Second)
 	set(&t.Tick, max(t.LostAfter/12, time.Millisecond))
 	set(&t.Order, 5*time.Second)

@@ -22,6 +22,7 @@ type Coordinator struct {
 	log     *slog.Logger
 	broker  *broker
 	cons    *consensus
+	decide  func(command) (outcome, error) // through Raft
 	fsm     *fsm
 	hub     *hub
 	metrics *metrics
@@ -66,7 +67,9 @@ func (c *Coordinator) open() error {
 	if c.broker, err = openBroker(c.cfg); err != nil {
 		return errors.Join(err, store.Close())
 	}
-	c.cons, err = openRaft(c.cfg, store, c.fsm)
+	if c.cons, err = openRaft(c.cfg, store, c.fsm); err == nil {
+		c.decide = c.cons.do
+	}
 	return err
 }
 
@@ -143,8 +146,9 @@ func (c *Coordinator) takeOffice(ctx context.Context) {
 		c.log.Warn("cannot lead yet", "error", err)
 		return
 	}
-	l, err := newLeader(ctx, c)
-	if err != nil {
+	l := newLeader(ctx, c)
+	if err := l.listen(); err != nil {
+		l.close()
 		c.log.Warn("cannot lead yet", "error", err)
 		return
 	}
@@ -204,9 +208,9 @@ func (c *Coordinator) notLeader() error {
 func (c *Coordinator) commit(cmd command) (job.Record, error) {
 	cmd.Now = c.cfg.Now().UTC().Round(0)
 	start := time.Now()
-	out, err := c.cons.do(cmd)
+	out, err := c.decide(cmd)
 	c.metrics.commit.Observe(time.Since(start).Seconds())
-	if errors.Is(err, ErrNotLeader) {
+	if errors.Is(err, ErrNotLeader) && c.cons != nil {
 		return job.Record{}, c.notLeader()
 	}
 	if err != nil {

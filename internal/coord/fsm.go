@@ -49,6 +49,7 @@ type snapshot struct {
 	Model   job.Model    `json:"model"`
 	Jobs    []job.Record `json:"jobs"` // by creation
 	Trash   []trash      `json:"trash"`
+	Drains  []Drain      `json:"drains,omitempty"` // by node
 }
 
 // Snapshot copies the state. Equal states give equal bytes.
@@ -58,6 +59,9 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	s := &snapshot{Version: commandVersion, Model: f.state.model, Trash: slices.Clone(f.state.trash)}
 	for _, id := range f.state.order {
 		s.Jobs = append(s.Jobs, f.state.jobs[id])
+	}
+	for _, id := range slices.Sorted(maps.Keys(f.state.drains)) {
+		s.Drains = append(s.Drains, f.state.drains[id])
 	}
 	return s, nil
 }
@@ -94,6 +98,9 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 			next.keys[rec.Key] = rec.ID
 		}
 	}
+	for _, d := range s.Drains {
+		next.drains[d.Node] = d
+	}
 	f.mu.Lock()
 	f.state = next
 	f.mu.Unlock()
@@ -106,6 +113,13 @@ func (f *fsm) get(id job.ID) (job.Record, bool) {
 	defer f.mu.RUnlock()
 	r, ok := f.state.jobs[id]
 	return r, ok
+}
+
+// drains returns the nodes that get no new work.
+func (f *fsm) drains() map[job.NodeID]Drain {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return maps.Clone(f.state.drains)
 }
 
 // model returns the model, zero if there is none yet.

@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ func (l *leader) listen() error {
 		answer(l, wire.SubjectRegister, l.onRegister),
 		answer(l, wire.SubjectHeartbeat, l.onHeartbeat),
 		answer(l, wire.SubjectGoodbye, l.onGoodbye),
+		answer(l, wire.SubjectLeave, l.onLeave),
 		answer(l, wire.SubjectProgress, l.onReport),
 		answer(l, wire.SubjectComplete, l.onCompletion),
 		answer(l, wire.SubjectFail, l.onFailure),
@@ -156,7 +158,10 @@ func (l *leader) onHeartbeat(h wire.Heartbeat) wire.Pulse {
 		return wire.Pulse{Stop: !l.over(h)}
 	}
 	r, _ := l.c.fsm.get(h.Work.Job)
-	return wire.Pulse{Cancel: r.CancelRequested}
+	l.mu.Lock()
+	_, yield := l.asks[r.ID]
+	l.mu.Unlock()
+	return wire.Pulse{Cancel: r.CancelRequested, Yield: yield && !r.CancelRequested}
 }
 
 // over reports whether h's rank is of an attempt that completed: it ends by itself.
@@ -186,6 +191,9 @@ func (l *leader) onReport(r wire.Report) wire.Ack {
 	}
 	l.mu.Lock()
 	l.progress[p.Job] = p
+	pace := l.paces[p.Job]
+	pace.advance(p, l.c.cfg.Now())
+	l.paces[p.Job] = pace
 	if n := l.nodes[r.Node]; n != nil {
 		n.seen = l.c.cfg.Now()
 	}
@@ -238,16 +246,16 @@ func (l *leader) verify(res job.Result) error {
 
 // onSaved records a checkpoint: from here on an attempt that is lost goes on there.
 func (l *leader) onSaved(m wire.Saved) wire.Ack {
-	if _, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt}); !live {
+	before, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt})
+	if !live {
 		return l.refuse(m.Job, m.Attempt)
 	}
-	_, err := l.c.commit(command{Kind: kindSave, Job: m.Job, Attempt: m.Attempt,
+	after, err := l.c.commit(command{Kind: kindSave, Job: m.Job, Attempt: m.Attempt,
 		Checkpoint: &m.Checkpoint})
 	if err != nil {
 		return l.later(err)
 	}
-	l.c.metrics.checkpoints.Inc()
-	l.c.metrics.checkpointBytes.Add(float64(m.Checkpoint.Object.Size))
+	l.c.metrics.saved(before, after)
 	return wire.Ack{OK: true}
 }
 
@@ -269,16 +277,27 @@ func (l *leader) onFailure(m wire.Failure) wire.Ack {
 		l.stopAll(end.Plan, false, "the job was cancelled")
 		return wire.Ack{OK: true}
 	}
-	if reason := l.reason(r, m); m.Peer >= 0 || m.Damaged {
-		l.lose(r, reason, m.Damaged)
-	} else {
-		l.fail(r, reason)
-	}
+	l.lose(r, l.setback(r, m))
 	if again, ok := l.c.fsm.get(m.Job); ok && again.State == job.Running &&
 		again.Attempt == m.Attempt {
 		return wire.Ack{Reason: "not recorded yet"}
 	}
 	return wire.Ack{OK: true}
+}
+
+// setback turns a failure report into what is recorded. A rank that blames nobody else brings its
+// node into blame.
+func (l *leader) setback(r job.Record, m wire.Failure) job.Setback {
+	b := job.Setback{Reason: l.reason(r, m), Damaged: m.Damaged}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case m.Yielded:
+		b.Planned, b.Reason = true, cmp.Or(l.asks[r.ID], "it was asked to stop at a step boundary")
+	case m.Peer < 0 && !m.Damaged:
+		l.blame(r.ID, m.Node)
+	}
+	return b
 }
 
 // reason turns a failure report into a job's error: who, what, where, and whom it blames.

@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
@@ -111,6 +112,7 @@ func (c *Coordinator) view(id job.ID) (View, bool) {
 		if p := l.progress[id]; p.Attempt == r.Attempt {
 			v.Progress = p
 		}
+		v.Decision = cmp.Or(l.asks[id], l.decisions[id])
 	case job.Queued:
 		v.Waiting = l.waiting[id]
 	}

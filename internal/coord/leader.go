@@ -15,6 +15,7 @@ import (
 // leader is the memory of one term of office. It is rebuilt from what nodes say.
 type leader struct {
 	c      *Coordinator
+	out    outbox
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.Mutex     // of wg and of cancelling ctx
@@ -29,13 +30,20 @@ type leader struct {
 	progress map[job.ID]job.Progress
 	waiting  map[job.ID]string
 	alive    map[job.ID]time.Time // last sign that rank 0 runs the live attempt
+	paces    map[job.ID]pace
+	asks     map[job.ID]string // jobs that are to stop at a step boundary, and why
+	// decisions tell why a running job goes over to more shards or does not.
+	decisions map[job.ID]string
+	// blamed are nodes on which a job went wrong: others come first.
+	blamed map[job.ID]map[job.NodeID]bool
 }
 
-// newLeader takes office: it gives the jobs that run a time to be heard of, and listens.
-func newLeader(ctx context.Context, c *Coordinator) (*leader, error) {
+// newLeader takes office: it gives the jobs that run a time to be heard of.
+func newLeader(ctx context.Context, c *Coordinator) *leader {
 	l := &leader{c: c, since: c.cfg.Now(), nodes: map[job.NodeID]*node{},
 		gone: map[job.NodeID]departure{}, progress: map[job.ID]job.Progress{},
-		waiting: map[job.ID]string{}, alive: map[job.ID]time.Time{}}
+		waiting: map[job.ID]string{}, alive: map[job.ID]time.Time{}, paces: map[job.ID]pace{},
+		blamed: map[job.ID]map[job.NodeID]bool{}}
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	l.calm = l.since
 	t := c.cfg.Timing
@@ -45,11 +53,8 @@ func newLeader(ctx context.Context, c *Coordinator) (*leader, error) {
 			l.alive[r.ID] = l.calm.Add(-t.LostAfter)
 		}
 	}
-	if err := l.listen(); err != nil {
-		l.close()
-		return nil, err
-	}
-	return l, nil
+	l.out = natsOutbox{l}
+	return l
 }
 
 // close stops listening and waits for orders under way.
@@ -78,11 +83,12 @@ func (l *leader) tick() {
 		l.publishRoutes()
 	}
 	for _, r := range l.c.fsm.all(running) {
-		if reason := l.trouble(r); reason != "" {
-			l.lose(r, reason, false)
+		if b := l.trouble(r); b.Reason != "" {
+			l.lose(r, b)
 		}
 	}
 	l.forget()
+	l.endDrains()
 	l.schedule()
 	l.sweep()
 }
@@ -91,30 +97,79 @@ func running(r job.Record) bool { return r.State == job.Running }
 
 func queued(r job.Record) bool { return r.State == job.Queued }
 
-// trouble says why a running job cannot go on, or "".
-func (l *leader) trouble(r job.Record) string {
+// trouble says why a running job cannot go on, with no reason if it can.
+func (l *leader) trouble(r job.Record) job.Setback {
+	drains := l.c.fsm.drains()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, p := l.c.cfg.Now(), l.progress[r.ID]
 	alone := p.Attempt == r.Attempt && (p.Stage == job.StageDecode || p.Stage == job.StageEncode)
 	for rank, id := range r.Plan.Nodes {
-		if l.nodes[id] != nil || rank > 0 && alone { // the other ranks are done
-			continue
+		if rank > 0 && alone { // the other ranks are done
+			break
 		}
-		if d, ok := l.gone[id]; ok {
-			return fmt.Sprintf("node %s (rank %d) %s%s", d.name, rank, d.why, l.stage(r.ID))
-		}
-		if now.After(l.calm) {
-			return fmt.Sprintf("the coordinator restarted, and node %s (rank %d) did not come back",
-				id, rank)
+		if b := l.nodeTrouble(r, rank, id, drains); b.Reason != "" {
+			b.Reason += l.stage(r.ID)
+			return b
 		}
 	}
 	n := l.nodes[r.Plan.Nodes[0]]
 	sign, ok := l.alive[r.ID]
 	if n == nil || !ok || now.Sub(sign) <= l.c.cfg.Timing.LostAfter {
-		return ""
+		return job.Setback{}
 	}
-	return fmt.Sprintf("node %s (rank 0) no longer works on it%s", n.reg.Name, l.stage(r.ID))
+	return job.Setback{Detection: now.Sub(sign),
+		Reason: fmt.Sprintf("node %s (rank 0) no longer works on it%s", n.reg.Name, l.stage(r.ID))}
+}
+
+// nodeTrouble says what is wrong with the node of a rank; the caller holds the lock.
+func (l *leader) nodeTrouble(r job.Record, rank int, id job.NodeID,
+	drains map[job.NodeID]Drain) job.Setback {
+	now, n := l.c.cfg.Now(), l.nodes[id]
+	d, gone := l.gone[id]
+	switch {
+	case n == nil && gone:
+		return job.Setback{Reason: fmt.Sprintf("node %s (rank %d) %s", d.name, rank, d.why),
+			Detection: d.silent}
+	case n == nil && now.After(l.calm):
+		return job.Setback{Detection: now.Sub(l.since), Reason: fmt.Sprintf(
+			"the coordinator restarted, and node %s (rank %d) did not come back", id, rank)}
+	case n == nil:
+		return job.Setback{}
+	}
+	if d, ok := drains[id]; ok && now.After(d.Deadline) {
+		return job.Setback{Reason: fmt.Sprintf("node %s (rank %d) was drained, and its time was over",
+			n.reg.Name, rank)}
+	}
+	limit := l.patience(r)
+	if at := n.beat.Computing; n.working(r) && at > limit {
+		l.blame(r.ID, id)
+		return job.Setback{Detection: at, Reason: fmt.Sprintf(
+			"node %s (rank %d) hangs: it has computed for %v without coming further, %v is allowed",
+			n.reg.Name, rank, short(at), short(limit))}
+	}
+	return job.Setback{}
+}
+
+// patience is how long a rank of a job may compute without coming further: several times what an
+// advance has taken so far.
+func (l *leader) patience(r job.Record) time.Duration {
+	t := l.c.cfg.Timing
+	if p := l.paces[r.ID]; p.attempt == r.Attempt && p.slowest > 0 {
+		return max(t.HungAfter, hungFactor*p.slowest)
+	}
+	return max(t.HungAfter, t.HungFirst)
+}
+
+// hungFactor is how many times its slowest advance a rank may take for the next.
+const hungFactor = 8
+
+// blame notes that a job went wrong on a node; the caller holds the lock.
+func (l *leader) blame(id job.ID, n job.NodeID) {
+	if l.blamed[id] == nil {
+		l.blamed[id] = map[job.NodeID]bool{}
+	}
+	l.blamed[id][n] = true
 }
 
 // stage says where a job is, as part of a reason; the caller holds the lock.
@@ -147,23 +202,27 @@ func (l *leader) fail(r job.Record, reason string) {
 }
 
 // lose gives a job's live attempt up and stops its ranks; the job goes on in another one.
-func (l *leader) lose(r job.Record, reason string, damaged bool) {
-	after, err := l.c.commit(command{Kind: kindLose, Job: r.ID, Attempt: r.Attempt, Reason: reason,
-		Damaged: damaged})
+func (l *leader) lose(r job.Record, b job.Setback) {
+	l.mu.Lock()
+	if p := l.progress[r.ID]; p.Attempt == r.Attempt && p.Stage == job.StageDenoise {
+		b.Done = max(b.Done, p.Done)
+	}
+	l.mu.Unlock()
+	after, err := l.c.commit(command{Kind: kindLose, Job: r.ID, Attempt: r.Attempt, Setback: &b})
 	if err != nil {
 		l.c.log.Warn("cannot give up an attempt", "job", r.ID, "error", err)
 		return
 	}
-	l.c.log.Info("attempt lost", "job", r.ID, "attempt", r.Attempt, "reason", reason,
-		"state", after.State, "step", after.Checkpoint.Step)
-	l.c.metrics.lost.Inc()
+	l.c.log.Info("attempt ended early", "job", r.ID, "attempt", r.Attempt, "reason", b.Reason,
+		"planned", b.Planned, "state", after.State, "step", after.Checkpoint.Step)
+	l.c.metrics.setback(after, b)
 	if after.State.Final() {
 		l.ended(after)
 	}
 	l.mu.Lock()
 	delete(l.alive, r.ID)
 	l.mu.Unlock()
-	l.stopAll(r.Plan, false, "the attempt was lost: "+reason)
+	l.stopAll(r.Plan, false, "the attempt is over: "+b.Reason)
 	l.c.wake()
 }
 
@@ -186,6 +245,16 @@ func (l *leader) forget() {
 	for id := range l.alive {
 		if stale(id) {
 			delete(l.alive, id)
+		}
+	}
+	for id := range l.paces {
+		if stale(id) {
+			delete(l.paces, id)
+		}
+	}
+	for id := range l.blamed {
+		if stale(id) {
+			delete(l.blamed, id)
 		}
 	}
 	for id := range l.waiting {

@@ -1,6 +1,8 @@
 package coord
 
 import (
+	"strconv"
+
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,7 +23,10 @@ type metrics struct {
 	nodesLost prometheus.Counter
 	stale     prometheus.Counter
 	refused   prometheus.Counter
-	lost      prometheus.Counter
+	setbacks  *prometheus.CounterVec // by whether they were planned
+	redone    prometheus.Counter
+	detection prometheus.Histogram
+	recovery  prometheus.Histogram
 
 	checkpoints, checkpointBytes prometheus.Counter
 }
@@ -51,13 +56,22 @@ func newMetrics(c *Coordinator) *metrics {
 		nodesLost: counter("longtake_nodes_gone_total", "Nodes that were lost or left."),
 		stale:     counter("longtake_stale_messages_total", "Messages of attempts that are not live."),
 		refused:   counter("longtake_refused_messages_total", "Messages that could not be read."),
-		lost: counter("longtake_attempts_lost_total",
-			"Attempts that were given up; their jobs went on in another one."),
+		setbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "longtake_attempts_lost_total",
+			Help: "Attempts that ended early; their jobs went on in another one. Planned ones were " +
+				"asked to stop: for a drain, a more urgent job, or more shards.",
+		}, []string{"planned"}),
+		redone: counter("longtake_steps_redone_total", "Denoising steps that were done twice."),
+		detection: histogram("longtake_detection_seconds",
+			"From the last sign of life to the end of an attempt.", 0.01),
+		recovery: histogram("longtake_recovery_seconds",
+			"From the end of an attempt to the first step beyond it that is durable.", 0.01),
 		checkpoints:     counter("longtake_checkpoints_total", "Checkpoints that became durable."),
 		checkpointBytes: counter("longtake_checkpoint_bytes_total", "Their size."),
 	}
 	m.registry.MustRegister(m.finished, m.stage, m.step, m.duration, m.waited, m.commit, m.exchanged,
-		m.resent, m.nodesLost, m.stale, m.refused, m.lost, m.checkpoints, m.checkpointBytes)
+		m.resent, m.nodesLost, m.stale, m.refused, m.checkpoints, m.checkpointBytes, m.setbacks,
+		m.redone, m.detection, m.recovery)
 	m.registry.MustRegister(gauges(c)...)
 	return m
 }
@@ -108,6 +122,30 @@ func gauges(c *Coordinator) []prometheus.Collector {
 			}
 			return float64(c.cons.raft.AppliedIndex())
 		}),
+	}
+}
+
+// setback counts an attempt that ended early.
+func (m *metrics) setback(r job.Record, b job.Setback) {
+	m.setbacks.WithLabelValues(strconv.FormatBool(b.Planned)).Inc()
+	if n := len(r.Losses); n > 0 {
+		m.redone.Add(float64(r.Losses[n-1].Redone))
+	}
+	if b.Detection > 0 {
+		m.detection.Observe(b.Detection.Seconds())
+	}
+}
+
+// saved counts a checkpoint; before is the job without it.
+func (m *metrics) saved(before, after job.Record) {
+	if before.Checkpoint == after.Checkpoint {
+		return
+	}
+	m.checkpoints.Inc()
+	m.checkpointBytes.Add(float64(after.Checkpoint.Object.Size))
+	if n := len(before.Losses); n > 0 && before.Losses[n-1].Recovered.IsZero() {
+		l := after.Losses[n-1]
+		m.recovery.Observe(l.Recovered.Sub(l.Time).Seconds())
 	}
 }
 

@@ -27,6 +27,18 @@ func (n *node) writes(format string) bool {
 type departure struct {
 	name, why string
 	at        time.Time
+	silent    time.Duration // how long it was not heard of
+}
+
+// working reports whether the node says that it is in a part of the job's live attempt in which a
+// rank gets on by itself: steps and frames, not the object store.
+func (n *node) working(r job.Record) bool {
+	w := n.beat.Work
+	if w.Job != r.ID || w.Attempt != r.Attempt {
+		return false
+	}
+	return n.beat.Stage == job.StageDecode ||
+		n.beat.Stage == job.StageDenoise && n.beat.Step < r.Spec.Steps
 }
 
 // departuresKept bounds the memory of nodes that are gone.
@@ -48,7 +60,8 @@ func (l *leader) remove(id job.NodeID, why string) {
 		}
 		delete(l.gone, oldest)
 	}
-	l.gone[id] = departure{n.reg.Name, why, l.c.cfg.Now()}
+	now := l.c.cfg.Now()
+	l.gone[id] = departure{n.reg.Name, why, now, now.Sub(n.seen)}
 	l.c.metrics.nodesLost.Inc()
 	l.c.log.Info("node gone", "node", id, "name", n.reg.Name, "why", why)
 }
@@ -58,7 +71,8 @@ func (l *leader) dropSilent() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, limit, any := l.c.cfg.Now(), l.c.cfg.Timing.LostAfter, false
-	for id, n := range l.nodes {
+	for _, n := range l.sorted() {
+		id := n.reg.Node
 		if silent := now.Sub(n.seen); silent > limit {
 			l.remove(id, fmt.Sprintf("was lost: silent for %v", silent.Round(100*time.Millisecond)))
 			any = true
@@ -104,22 +118,31 @@ func (l *leader) routes(but job.NodeID) []string {
 // publishRoutes tells all nodes who is there.
 func (l *leader) publishRoutes() {
 	l.mu.Lock()
-	msg := wire.Encode(wire.Routes{Routes: l.routes("")})
+	msg := wire.Routes{Routes: l.routes("")}
 	l.mu.Unlock()
-	if err := l.c.broker.conn.Publish(wire.SubjectRoutes, msg); err != nil {
+	if err := l.out.publish(wire.SubjectRoutes, msg); err != nil {
 		l.c.log.Warn("cannot publish routes", "error", err)
 	}
 }
 
 // list describes the nodes for clients.
 func (l *leader) list() []Node {
+	drains := l.c.fsm.drains()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	out := []Node{}
 	now := l.c.cfg.Now()
 	for _, n := range l.sorted() {
+		d, draining := drains[n.reg.Node]
+		state := string(n.beat.State)
+		switch {
+		case draining && n.beat.State == wire.Idle:
+			state = "drained"
+		case draining:
+			state = "draining"
+		}
 		out = append(out, Node{ID: n.reg.Node, Name: n.reg.Name, Device: n.reg.Device,
-			Threads: n.reg.Threads, Route: n.reg.Route, State: string(n.beat.State),
+			Threads: n.reg.Threads, Route: n.reg.Route, State: state, Deadline: d.Deadline,
 			RSS: n.beat.RSS, Job: n.beat.Work.Job, Attempt: n.beat.Work.Attempt,
 			Step: n.beat.Step, Since: n.since, LastSeen: now.Sub(n.seen)})
 	}

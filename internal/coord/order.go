@@ -19,25 +19,36 @@ func (l *leader) start(p job.Plan, nodes []*node) {
 	for i, n := range nodes {
 		members[i] = wire.Member{Node: n.reg.Node, Name: n.reg.Name, Route: n.reg.Route}
 	}
-	errs := make([]error, len(nodes))
-	var wg sync.WaitGroup
+	var mu sync.Mutex
+	left := len(nodes)
 	for rank, n := range nodes {
-		wg.Go(func() {
-			order := wire.Start{Plan: p, Rank: rank, Members: members}
-			errs[rank] = l.request(wire.SubjectStart(n.reg.Node), order, l.c.cfg.Timing.Order)
-			if errs[rank] == nil {
-				l.began(n.reg.Node, wire.Work{Job: p.Job, Attempt: p.Attempt, Rank: rank})
+		order := wire.Start{Plan: p, Rank: rank, Members: members}
+		l.out.request(wire.SubjectStart(n.reg.Node), order, l.c.cfg.Timing.Order, func(err error) {
+			if err != nil {
+				l.abandon(p, fmt.Sprintf("node %s (rank %d) did not take the order to start: %v",
+					n.reg.Name, rank, err))
+				return
+			}
+			l.began(n.reg.Node, wire.Work{Job: p.Job, Attempt: p.Attempt, Rank: rank})
+			mu.Lock()
+			left--
+			all := left == 0
+			mu.Unlock()
+			if all {
+				l.started(p)
 			}
 		})
 	}
-	wg.Wait()
-	for rank, err := range errs {
-		if err != nil {
-			l.abandon(p, fmt.Sprintf("node %s (rank %d) did not take the order to start: %v",
-				nodes[rank].reg.Name, rank, err))
-			return
-		}
+}
+
+// started notes that all ranks of a plan are at work.
+func (l *leader) started(p job.Plan) {
+	l.mu.Lock()
+	if l.paces[p.Job].attempt < p.Attempt {
+		now := l.c.cfg.Now()
+		l.paces[p.Job] = pace{attempt: p.Attempt, placed: now, at: now}
 	}
+	l.mu.Unlock()
 	l.sign(p.Nodes[0], wire.Work{Job: p.Job, Attempt: p.Attempt})
 }
 
@@ -55,15 +66,33 @@ func (l *leader) began(id job.NodeID, w wire.Work) {
 func (l *leader) abandon(p job.Plan, reason string) {
 	r, live := l.live(p.Nodes[0], wire.Work{Job: p.Job, Attempt: p.Attempt})
 	if live && l.ctx.Err() == nil {
-		l.lose(r, reason, false)
+		l.lose(r, job.Setback{Reason: reason})
 	}
 }
 
-// request sends an order and waits for its acknowledgement.
-func (l *leader) request(subject string, order any, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(l.ctx, limit)
+// outbox is how the leader reaches nodes.
+type outbox interface {
+	// publish sends m to all nodes.
+	publish(subject string, m any) error
+	// request sends an order, without waiting, and calls done once with why it was not acknowledged.
+	request(subject string, order any, limit time.Duration, done func(error))
+}
+
+// natsOutbox sends over the coordinators' NATS.
+type natsOutbox struct{ l *leader }
+
+func (o natsOutbox) publish(subject string, m any) error {
+	return o.l.c.broker.conn.Publish(subject, wire.Encode(m))
+}
+
+func (o natsOutbox) request(subject string, order any, limit time.Duration, done func(error)) {
+	o.l.spawn(func() { done(o.ask(subject, order, limit)) })
+}
+
+func (o natsOutbox) ask(subject string, order any, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(o.l.ctx, limit)
 	defer cancel()
-	m, err := l.c.broker.conn.RequestWithContext(ctx, subject, wire.Encode(order))
+	m, err := o.l.c.broker.conn.RequestWithContext(ctx, subject, wire.Encode(order))
 	if err != nil {
 		return fmt.Errorf("no answer: %w", err)
 	}
@@ -80,16 +109,21 @@ func (l *leader) request(subject string, order any, limit time.Duration) error {
 // stopAll orders the nodes of a plan to stop, without waiting for them.
 func (l *leader) stopAll(p job.Plan, boundary bool, reason string) {
 	order := wire.Stop{Job: p.Job, Attempt: p.Attempt, Boundary: boundary, Reason: reason}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, id := range p.Nodes {
-		if l.nodes[id] == nil {
-			continue
+		l.mu.Lock()
+		there := l.nodes[id] != nil
+		l.mu.Unlock()
+		if there {
+			l.order(wire.SubjectStop(id), order)
 		}
-		l.spawn(func() {
-			if err := l.request(wire.SubjectStop(id), order, stopTime); err != nil {
-				l.c.log.Warn("stop order", "node", id, "job", p.Job, "error", err)
-			}
-		})
 	}
+}
+
+// order sends a stop order without waiting for an answer.
+func (l *leader) order(subject string, order wire.Stop) {
+	l.out.request(subject, order, stopTime, func(err error) {
+		if err != nil {
+			l.c.log.Warn("stop order", "subject", subject, "job", order.Job, "error", err)
+		}
+	})
 }

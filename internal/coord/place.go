@@ -24,33 +24,46 @@ func (l *leader) idle() pool {
 			taken[id] = true
 		}
 	}
+	drains := l.c.fsm.drains()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := pool{total: len(l.nodes)}
+	p := pool{}
 	for _, n := range l.sorted() {
+		if _, out := drains[n.reg.Node]; out {
+			continue
+		}
 		seen := *n
 		p.all = append(p.all, &seen)
 		if n.beat.State == wire.Idle && !taken[n.reg.Node] {
 			p.free = append(p.free, &seen)
 		}
 	}
+	p.total = len(p.all)
 	return p
 }
 
-// schedule places queued jobs on idle nodes, first come, first served. A job that wants more shards
-// than are registered lets others pass; one that waits for busy nodes does not, so that it gets
-// its turn. It runs on the coordinator's own goroutine only.
+// schedule places queued jobs on idle nodes: those of the highest priority first, of equal ones in
+// the order of their creation. A job that wants more shards than are registered lets others pass;
+// one that waits for busy nodes does not, so that it gets its turn, and if it is the more urgent
+// one it takes the shards of running jobs at their next step boundary. It runs on the coordinator's
+// own goroutine only.
 func (l *leader) schedule() {
 	p := l.idle()
-	reasons := map[job.ID]string{}
+	reasons, preempted := map[job.ID]string{}, map[job.ID]string{}
 	blocked := false
-	for _, r := range l.c.fsm.all(queued) {
+	for _, r := range byPriority(l.c.fsm.all(queued)) {
 		why, block := l.hindrance(r, p)
 		switch {
 		case why == "" && blocked:
 			reasons[r.ID] = "waits for its turn"
 		case why != "":
 			reasons[r.ID] = why
+			if block && !blocked && len(preempted) == 0 {
+				for _, v := range l.victims(r, p) {
+					preempted[v.ID] = fmt.Sprintf("job %s of priority %d takes its shards", r.ID,
+						r.Spec.Priority)
+				}
+			}
 			blocked = blocked || block
 		default:
 			if err := l.place(r, &p); err != nil {
@@ -60,6 +73,13 @@ func (l *leader) schedule() {
 		}
 	}
 	l.setWaiting(reasons)
+	l.ask(l.yields(p, preempted, !blocked))
+}
+
+// byPriority sorts the highest first and keeps the order of equal ones.
+func byPriority(all []job.Record) []job.Record {
+	slices.SortStableFunc(all, func(a, b job.Record) int { return b.Spec.Priority - a.Spec.Priority })
+	return all
 }
 
 // hindrance says why a job cannot run now, "" if it can; block: those behind it must wait too.
@@ -124,7 +144,7 @@ func (l *leader) place(r job.Record, p *pool) error {
 		l.fail(r, err.Error())
 		return nil
 	}
-	picked := p.take(mesh.Size(), r.Spec.Format)
+	picked := p.take(mesh.Size(), r.Spec.Format, l.blameOf(r.ID))
 	plan := job.Plan{Job: r.ID, Attempt: r.Attempt + 1, Spec: r.Spec, Mesh: mesh,
 		Resume: r.Checkpoint, CheckpointEvery: max(0, l.c.cfg.CheckpointEvery)}
 	for _, n := range picked {
@@ -136,7 +156,7 @@ func (l *leader) place(r job.Record, p *pool) error {
 	l.c.metrics.waited.Observe(l.c.cfg.Now().Sub(r.Created).Seconds())
 	l.c.log.Info("job placed", "job", r.ID, "attempt", plan.Attempt, "cfg", mesh.CFG,
 		"ulysses", mesh.Ulysses)
-	l.spawn(func() { l.start(plan, picked) })
+	l.start(plan, picked)
 	return nil
 }
 
@@ -155,13 +175,31 @@ func arrange(m job.Model, r job.Record, free int) (job.Mesh, error) {
 	return ChooseMesh(m, s, free)
 }
 
-// take removes n nodes from the pool; the first, which will hold rank 0, can write the format.
-func (p *pool) take(n int, format string) []*node {
+// take removes n nodes from the pool, those in blame last; the first, which will hold rank 0, can
+// write the format.
+func (p *pool) take(n int, format string, blamed map[job.NodeID]bool) []*node {
+	slices.SortStableFunc(p.free, func(a, b *node) int {
+		return rank(blamed[a.reg.Node]) - rank(blamed[b.reg.Node])
+	})
 	first := slices.IndexFunc(p.free, func(n *node) bool { return n.writes(format) })
 	picked := []*node{p.free[first]}
 	rest := slices.Delete(slices.Clone(p.free), first, first+1)
 	p.free = rest[n-1:]
 	return append(picked, rest[:n-1]...)
+}
+
+func rank(blamed bool) int {
+	if blamed {
+		return 1
+	}
+	return 0
+}
+
+// blameOf returns the nodes on which a job went wrong.
+func (l *leader) blameOf(id job.ID) map[job.NodeID]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.blamed[id])
 }
 
 // setWaiting replaces the reasons and tells watchers of those that changed.

@@ -34,6 +34,11 @@ type Service interface {
 	Open(ctx context.Context, o job.Object) (io.ReadCloser, error)
 	// Nodes returns the registered nodes, by name.
 	Nodes(ctx context.Context) ([]Node, error)
+	// DrainNode takes a node, by name or id, out of the scheduler's choice. Its work goes over to
+	// others at the next step boundary, after `within` in any case; 0: at once.
+	DrainNode(ctx context.Context, name string, within time.Duration) (Node, error)
+	// UndrainNode lets a drained node work again.
+	UndrainNode(ctx context.Context, name string) (Node, error)
 	// Status returns what this coordinator knows about itself and the cluster.
 	Status(ctx context.Context) (Status, error)
 	// Model returns the model that the cluster serves, false before the first shard registered.
@@ -49,6 +54,7 @@ type View struct {
 	Waiting  string       `json:"waiting,omitempty"`       // why a queued job does not run yet
 	Ahead    int          `json:"jobs_ahead,omitempty"`    // queued jobs before this one
 	Nodes    []string     `json:"nodes_by_rank,omitempty"` // names, of the latest placement
+	Decision string       `json:"decision,omitempty"`      // on going over to other shards
 }
 
 // ListOptions selects a page of jobs.
@@ -74,13 +80,14 @@ type Node struct {
 	Device   string        `json:"device"`
 	Threads  int           `json:"threads"`
 	Route    string        `json:"route"` // of its data-plane NATS server
-	State    string        `json:"state"` // "idle" or "busy"
+	State    string        `json:"state"` // "idle", "busy", "draining" (busy still) or "drained"
 	RSS      uint64        `json:"rss_bytes"`
 	Job      job.ID        `json:"job,omitempty"`
 	Attempt  job.Attempt   `json:"attempt,omitempty"`
 	Step     int           `json:"step,omitempty"`
 	Since    time.Time     `json:"registered"`
 	LastSeen time.Duration `json:"last_seen_ns"` // ago
+	Deadline time.Time     `json:"drain_deadline,omitzero"`
 }
 
 // Member is one coordinator of the Raft configuration.

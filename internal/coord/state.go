@@ -15,6 +15,8 @@ type state struct {
 	order []job.ID // by creation
 	keys  map[string]job.ID
 	trash []trash
+
+	drains map[job.NodeID]Drain
 }
 
 // trash is an object that no job owns any more and that the leader has still to delete.
@@ -26,7 +28,8 @@ type trash struct {
 }
 
 func newState() *state {
-	return &state{jobs: map[job.ID]job.Record{}, keys: map[string]job.ID{}}
+	return &state{jobs: map[job.ID]job.Record{}, keys: map[string]job.ID{},
+		drains: map[job.NodeID]Drain{}}
 }
 
 // apply executes one command; on an error nothing has changed. The record is the command's job
@@ -44,6 +47,8 @@ func (s *state) apply(c command) (job.Record, error) {
 			return slices.Contains(c.Swept, t.Object.Name)
 		})
 		return job.Record{}, nil
+	case kindDrain, kindUndrain:
+		return job.Record{}, s.drain(c)
 	}
 	old, ok := s.jobs[c.Job]
 	if !ok {
@@ -54,10 +59,34 @@ func (s *state) apply(c command) (job.Record, error) {
 		return old, err
 	}
 	s.jobs[c.Job] = r
-	if o := old.Checkpoint.Object; o.Name != "" && o != r.Checkpoint.Object {
-		s.trash = append(slices.Clip(s.trash), trash{Object: o, Own: true})
+	for _, o := range []job.Object{old.Checkpoint.Object, old.Before.Object} {
+		if o.Name != "" && o != r.Checkpoint.Object && o != r.Before.Object {
+			s.trash = append(slices.Clip(s.trash), trash{Object: o, Own: true})
+		}
 	}
 	return r, nil
+}
+
+// drain takes a node out of the scheduler's choice, or lets it back in. Of two orders to drain the
+// earlier deadline counts.
+func (s *state) drain(c command) error {
+	if c.Drain == nil || c.Drain.Node == "" {
+		return fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
+	}
+	d := *c.Drain
+	if c.Kind == kindUndrain {
+		delete(s.drains, d.Node)
+		return nil
+	}
+	old, ok := s.drains[d.Node]
+	if !ok && len(s.drains) >= drainsKept {
+		return fmt.Errorf("cannot drain node %s: %d nodes are being drained", d.Node, drainsKept)
+	}
+	if ok && old.Deadline.Before(d.Deadline) {
+		d.Deadline = old.Deadline
+	}
+	s.drains[d.Node] = d
+	return nil
 }
 
 // transition moves an existing job.
@@ -68,9 +97,9 @@ func transition(r job.Record, c command) (job.Record, error) {
 	case c.Kind == kindComplete && c.Result != nil:
 		return r.Complete(c.Attempt, *c.Result, c.Now)
 	case c.Kind == kindSave && c.Checkpoint != nil:
-		return r.Save(c.Attempt, *c.Checkpoint)
-	case c.Kind == kindLose:
-		return r.Lose(c.Attempt, c.Reason, c.Damaged, c.Now)
+		return r.Save(c.Attempt, *c.Checkpoint, c.Now)
+	case c.Kind == kindLose && c.Setback != nil:
+		return r.Lose(c.Attempt, *c.Setback, c.Now)
 	case c.Kind == kindFail:
 		return r.Fail(c.Attempt, c.Reason, c.Now)
 	case c.Kind == kindCancel:

@@ -16,9 +16,12 @@ const (
 	FPSLimit     = 120
 	ShardsLimit  = NodesLimit
 	ThreadsLimit = 1024
-	KeyLimit     = 256     // bytes
-	seedLimit    = 1 << 63 // exclusive
-	scaleLimit   = 100.0   // of guidance_scale and flow_shift
+	KeyLimit     = 256 // bytes
+
+	PriorityLimit = 100 // of its absolute value
+
+	seedLimit  = 1 << 63 // exclusive
+	scaleLimit = 100.0   // of guidance_scale and flow_shift
 )
 
 // FieldError says which field of a request is wrong; its text is one line for the client.
@@ -68,6 +71,7 @@ func (m Model) fill(r Request) Spec {
 		Scheduler:     or(r.Scheduler, or(d.Scheduler, "unipc")),
 		Seed:          at(r.Seed, 0), DType: or(r.DType, "fp32"), Format: or(r.Format, "webm"),
 		Shards: r.Shards, Mesh: r.Mesh, Threads: r.Threads,
+		Priority: r.Priority,
 	}
 }
 
@@ -155,6 +159,7 @@ func checkNumbers(s Spec) error {
 		{"fps", s.FPS, 1, FPSLimit},
 		{"threads", s.Threads, 0, ThreadsLimit},
 		{"shards", s.Shards, 0, ShardsLimit},
+		{"priority", s.Priority, -PriorityLimit, PriorityLimit},
 	}
 	for _, c := range ints {
 		if c.v < c.a || c.v > c.b {

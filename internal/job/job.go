@@ -33,6 +33,8 @@ type Spec struct {
 	Shards         int     `json:"shards,omitempty"`  // 0: as many as pay
 	Mesh           Mesh    `json:"mesh,omitzero"`     // zero: the planner's choice
 	Threads        int     `json:"threads,omitempty"` // per shard; 0: the shard's own setting
+	// Priority puts jobs of a higher one first, and lets them take the shards of lower ones.
+	Priority int `json:"priority,omitempty"`
 }
 
 // Guided reports whether each step needs the unconditional branch too (as diffusers: scale > 1).

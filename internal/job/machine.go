@@ -82,6 +82,7 @@ func (r Record) Complete(a Attempt, res Result, now time.Time) (Record, error) {
 		return r, err
 	}
 	r.Result = res
+	r.recovered(now)
 	return r.end(Completed, now), nil
 }
 
@@ -103,9 +104,9 @@ func (r Record) Fail(a Attempt, reason string, now time.Time) (Record, error) {
 	return r.end(Failed, now), nil
 }
 
-// Save takes a checkpoint of the running attempt a. One that is not beyond the latest changes
-// nothing.
-func (r Record) Save(a Attempt, c Checkpoint) (Record, error) {
+// Save takes a checkpoint of the running attempt a, and keeps the one before it. One that is not
+// beyond the latest changes nothing.
+func (r Record) Save(a Attempt, c Checkpoint, now time.Time) (Record, error) {
 	if err := r.live("save a checkpoint of", a); err != nil {
 		return r, err
 	}
@@ -114,36 +115,54 @@ func (r Record) Save(a Attempt, c Checkpoint) (Record, error) {
 			r.ID, c.Step, r.Spec.Steps, c.Object.Name, ErrTransition)
 	}
 	if c.Step > r.Checkpoint.Step {
-		r.Checkpoint = c
+		r.Before, r.Checkpoint = r.Checkpoint, c
+		r.recovered(now)
 	}
 	return r, nil
 }
 
+// recovered notes that the job is beyond where its last loss threw it back to.
+func (r *Record) recovered(now time.Time) {
+	if n := len(r.Losses); n > 0 && r.Losses[n-1].Recovered.IsZero() {
+		r.Losses = slices.Clone(r.Losses)
+		r.Losses[n-1].Recovered = now
+	}
+}
+
+// Setback is how an attempt came to an end before its time.
+type Setback struct {
+	Reason    string        `json:"reason"`
+	Damaged   bool          `json:"damaged,omitempty"` // the latest checkpoint is of no use
+	Planned   bool          `json:"planned,omitempty"` // it stopped at a boundary, as it was asked to
+	Done      int           `json:"done,omitempty"`    // steps that were done
+	Detection time.Duration `json:"detection_ns,omitempty"`
+}
+
 // Lose gives the running attempt a up for a reason that is not the job's: the job waits for its
-// next one, which goes on from the latest checkpoint; damaged drops that one first. A job that
-// loses
-// FutileLimit attempts in a row without progress fails, one that was to be cancelled is. A repeat
-// changes nothing.
-func (r Record) Lose(a Attempt, reason string, damaged bool, now time.Time) (Record, error) {
+// next one, which goes on from the latest checkpoint, or the one before if that is damaged. A job
+// that loses FutileLimit attempts in a row without progress fails, one that was to be cancelled is.
+// A repeat changes nothing.
+func (r Record) Lose(a Attempt, b Setback, now time.Time) (Record, error) {
 	if n := len(r.Losses); n > 0 && r.Losses[n-1].Attempt == a && r.Attempt == a {
 		return r, nil
 	}
 	if err := r.live("give up an attempt of", a); err != nil {
 		return r, err
 	}
-	reason = strings.ToValidUTF8(reason[:min(len(reason), ErrorLimit)], "")
+	reason := strings.ToValidUTF8(b.Reason[:min(len(b.Reason), ErrorLimit)], "")
 	if r.CancelRequested {
 		return r.Fail(a, reason, now)
 	}
-	loss := Loss{Attempt: a, Reason: reason, Step: r.Checkpoint.Step, Time: now}
+	if b.Damaged {
+		r.Checkpoint, r.Before = r.Before, Checkpoint{}
+	}
+	loss := Loss{Attempt: a, Reason: reason, Step: r.Checkpoint.Step, Time: now, Planned: b.Planned,
+		Redone: max(0, b.Done-r.Checkpoint.Step), Detection: b.Detection}
 	r.Losses = append(slices.Clone(r.Losses), loss)
 	r.Losses = r.Losses[max(0, len(r.Losses)-LossesLimit):]
 	if n := r.futile(); n >= FutileLimit {
 		why := fmt.Sprintf("%s; %d attempts in a row were lost without progress", reason, n)
 		return r.Fail(a, why, now)
-	}
-	if damaged {
-		r.Checkpoint = Checkpoint{}
 	}
 	r.State = Queued
 	return r, nil
@@ -157,11 +176,18 @@ func (r Record) LastLoss() time.Time {
 	return time.Time{}
 }
 
-// futile counts the latest losses at the step of the last one.
+// futile counts the latest losses that brought the job no further than the one before them. Those
+// that were planned do not count.
 func (r Record) futile() int {
-	n := 0
-	for i := len(r.Losses) - 1; i >= 0 && r.Losses[i].Step == r.Losses[len(r.Losses)-1].Step; i-- {
-		n++
+	n, best := 0, 0
+	for _, l := range r.Losses {
+		switch {
+		case l.Planned:
+		case l.Step > best:
+			n, best = 1, l.Step
+		default:
+			n++
+		}
 	}
 	return n
 }
@@ -222,6 +248,7 @@ func (r Record) refuse(verb string) error {
 }
 
 func (r Record) end(s State, now time.Time) Record {
-	r.State, r.Finished, r.Checkpoint = s, now, Checkpoint{}
+	r.State, r.Finished = s, now
+	r.Checkpoint, r.Before = Checkpoint{}, Checkpoint{}
 	return r
 }

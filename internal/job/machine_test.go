@@ -193,7 +193,7 @@ func runningJob(t *testing.T) Record {
 func TestALostAttemptGoesOnFromItsCheckpoint(t *testing.T) {
 	r := runningJob(t)
 	save := func(a Attempt, step int) error {
-		next, err := r.Save(a, Checkpoint{Step: step, Object: Object{Name: fmt.Sprint(step)}})
+		next, err := r.Save(a, Checkpoint{Step: step, Object: Object{Name: fmt.Sprint(step)}}, now)
 		r = next
 		return err
 	}
@@ -212,8 +212,8 @@ func TestALostAttemptGoesOnFromItsCheckpoint(t *testing.T) {
 	}
 	for range 2 { // a repeat changes nothing
 		var err error
-		if r, err = r.Lose(1, "gone", false, time.Time{}); err != nil || r.State != Queued ||
-			len(r.Losses) != 1 || r.Losses[0].Step != 3 {
+		if r, err = r.Lose(1, Setback{Reason: "gone", Done: 4}, now); err != nil || r.State != Queued ||
+			len(r.Losses) != 1 || r.Losses[0].Step != 3 || r.Losses[0].Redone != 1 {
 			t.Fatalf("%+v, %v", r, err)
 		}
 	}
@@ -226,7 +226,7 @@ func TestALostAttemptGoesOnFromItsCheckpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, err = r.Lose(2, "unreadable", true, time.Time{}); err != nil || r.Checkpoint.Step != 0 {
+	if r, err = r.Lose(2, Setback{Reason: "unreadable", Damaged: true}, now); err != nil || r.Checkpoint.Step != 0 {
 		t.Fatalf("a damaged checkpoint stays: %+v, %v", r, err)
 	}
 	p.Attempt, p.Resume = 3, Checkpoint{}
@@ -238,12 +238,60 @@ func TestALostAttemptGoesOnFromItsCheckpoint(t *testing.T) {
 	}
 }
 
+// TestADamagedCheckpointFallsBackOnTheOneBefore loses an attempt whose checkpoint cannot be read,
+// twice: the second time there is none left.
+func TestADamagedCheckpointFallsBackOnTheOneBefore(t *testing.T) {
+	r := runningJob(t)
+	for _, step := range []int{2, 5} {
+		r, _ = r.Save(1, Checkpoint{Step: step, Object: Object{Name: fmt.Sprint(step)}}, now)
+	}
+	for i, want := range []int{2, 0} {
+		a := Attempt(i + 1)
+		var err error
+		if r, err = r.Lose(a, Setback{Reason: "unreadable", Damaged: true}, now); err != nil ||
+			r.Checkpoint.Step != want || r.Losses[i].Step != want {
+			t.Fatalf("%+v, %v; want step %d", r, err, want)
+		}
+		p := planOf(r, a+1, 1)
+		p.Resume = r.Checkpoint
+		if r, err = r.Place(p, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	later := now.Add(time.Minute)
+	r, err := r.Save(3, Checkpoint{Step: 1, Object: Object{Name: "x"}}, later)
+	if err != nil || !r.Losses[1].Recovered.Equal(later) || !r.Losses[0].Recovered.IsZero() {
+		t.Errorf("%+v, %v", r.Losses, err)
+	}
+}
+
+// TestFutileAttemptsEndAJob counts losses without progress; planned ones do not count.
+func TestFutileAttemptsEndAJob(t *testing.T) {
+	r := runningJob(t)
+	for i := 1; r.State == Running; i++ {
+		planned := i%2 == 0
+		next, err := r.Lose(Attempt(i), Setback{Reason: "gone", Planned: planned}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := i == 2*FutileLimit-1; (next.State == Failed) != want {
+			t.Fatalf("after %d losses the job is %s", i, next.State)
+		}
+		if r = next; r.State == Queued {
+			p := planOf(r, Attempt(i+1), 1)
+			if r, err = r.Place(p, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 func TestALostAttemptOfACancelledJobEndsIt(t *testing.T) {
 	r, err := runningJob(t).RequestCancel(time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, err = r.Lose(1, "gone", false, time.Time{}); err != nil || r.State != Cancelled {
+	if r, err = r.Lose(1, Setback{Reason: "gone", Done: 4}, now); err != nil || r.State != Cancelled {
 		t.Fatalf("%+v, %v", r, err)
 	}
 }

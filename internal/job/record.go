@@ -12,6 +12,7 @@ type Record struct {
 	Attempt         Attempt    `json:"attempt"` // of the latest placement; 0 before the first
 	Plan            Plan       `json:"plan,omitzero"`
 	Checkpoint      Checkpoint `json:"checkpoint,omitzero"` // where the next attempt goes on
+	Before          Checkpoint `json:"before,omitzero"`     // the one to fall back on
 	Losses          []Loss     `json:"losses,omitempty"`    // attempts that ended early, oldest first
 	Created         time.Time  `json:"created"`
 	Started         time.Time  `json:"started,omitzero"`  // of the first placement
@@ -27,10 +28,18 @@ type Checkpoint struct {
 	Object Object `json:"object"`
 }
 
-// Loss is an attempt that was given up for a reason that is not the job's.
+// Loss is an attempt that ended early for a reason that is not the job's.
 type Loss struct {
 	Attempt Attempt   `json:"attempt"`
 	Reason  string    `json:"reason"`
-	Step    int       `json:"step"` // of the checkpoint that was there
+	Step    int       `json:"step"` // that the next attempt goes on from
 	Time    time.Time `json:"time"`
+	// Planned: the attempt was asked to stop, at a step boundary.
+	Planned bool `json:"planned,omitempty"`
+	// Redone counts the steps that were done and have to be done again.
+	Redone int `json:"redone_steps,omitempty"`
+	// Detection is how long what went wrong was not noticed, 0 if it was told.
+	Detection time.Duration `json:"detection_ns,omitempty"`
+	// Recovered is when the job was beyond Step again, zero if it is not yet.
+	Recovered time.Time `json:"recovered,omitzero"`
 }

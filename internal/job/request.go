@@ -19,6 +19,7 @@ type Request struct {
 	Shards         int      `json:"shards,omitempty"`  // 0: as many as pay
 	Mesh           Mesh     `json:"mesh,omitzero"`     // zero: the planner's choice
 	Threads        int      `json:"threads,omitempty"` // per shard; 0: the shard's own setting
+	Priority       int      `json:"priority,omitempty"`
 
 	// Key makes a repeated create return the first one's job; empty: no such check.
 	Key string `json:"key,omitempty"`

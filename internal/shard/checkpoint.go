@@ -32,11 +32,19 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 // store: where that is slow, or away, the latest checkpoint takes the place of those that wait.
 type saver struct {
 	r       *run
+	tr      collective.Transport // whose waiting is not the computation's
 	ctx     context.Context
 	stop    context.CancelFunc
 	gathers sync.WaitGroup
 	writer  sync.WaitGroup
 	latest  chan snapshot // of one
+	tries   chan try      // of one, the latest
+}
+
+// try is how storing the checkpoint of a step went.
+type try struct {
+	step int
+	err  error
 }
 
 // snapshot is the whole state after a step: the latent's tokens [tokens, width], then what the
@@ -48,7 +56,10 @@ type snapshot struct {
 
 // newSaver starts the writer on rank 0. The caller closes the saver.
 func (r *run) newSaver(ctx context.Context) *saver {
-	s := &saver{r: r, latest: make(chan snapshot, 1)}
+	s := &saver{r: r, tr: r.Transport, latest: make(chan snapshot, 1), tries: make(chan try, 1)}
+	if w, ok := s.tr.(watched); ok {
+		s.tr = w.Transport
+	}
 	s.ctx, s.stop = context.WithCancel(ctx)
 	if r.Plan.CheckpointEvery > 0 && r.Rank.Rank == 0 {
 		s.writer.Go(s.write)
@@ -67,12 +78,17 @@ func (s *saver) save(done int, x []float32, sched diffusion.Scheduler) {
 	for _, p := range sched.State() {
 		parts = append(parts, slices.Clone(p))
 	}
-	s.gathers.Wait()
+	s.await()
 	s.gathers.Go(func() { s.note(s.gather(done, parts)) })
 }
 
-// wait lets the last gathering finish.
-func (s *saver) wait() { s.gathers.Wait() }
+// await lets the last gathering finish, which waits for the other ranks.
+func (s *saver) await() {
+	if w, ok := s.r.Transport.(watched); ok {
+		defer w.a.waits()()
+	}
+	s.gathers.Wait()
+}
 
 // close gives up what is under way.
 func (s *saver) close() {
@@ -93,7 +109,7 @@ func (s *saver) gather(done int, parts [][]float32) error {
 	r := s.r
 	tag := collective.Tag{Step: uint32(done), Op: opCheckpoint} //nolint:gosec // steps are few
 	if r.Rank.Rank != 0 {
-		return r.Transport.Send(s.ctx, 0, tag, tensor.Bytes(slices.Concat(parts...)))
+		return s.tr.Send(s.ctx, 0, tag, tensor.Bytes(slices.Concat(parts...)))
 	}
 	width := r.e.dit.TokenWidth()
 	snap := snapshot{step: done, whole: make([][]float32, len(parts))}
@@ -103,7 +119,7 @@ func (s *saver) gather(done int, parts [][]float32) error {
 	}
 	ranges := partition.Even(r.grid.Tokens(), r.Plan.Mesh.Ulysses)
 	for peer := 1; peer < len(ranges); peer++ {
-		b, err := r.Transport.Recv(s.ctx, peer, tag)
+		b, err := s.tr.Recv(s.ctx, peer, tag)
 		if err != nil {
 			return err
 		}
@@ -135,6 +151,34 @@ func (s *saver) write() {
 				err = s.r.Saved(s.ctx, job.Checkpoint{Step: snap.step, Object: o})
 			}
 			s.note(err)
+			select { // only this goroutine sends
+			case <-s.tries:
+			default:
+			}
+			s.tries <- try{snap.step, err}
+		}
+	}
+}
+
+// durable waits until the state after `done` steps is stored and recorded, and reports whether it
+// is; false as well where no checkpoint is made of that step. Only rank 0 knows.
+func (s *saver) durable(done int) bool {
+	every := s.r.Plan.CheckpointEvery
+	if every == 0 || done%every != 0 {
+		return false
+	}
+	s.await()
+	if w, ok := s.r.Transport.(watched); ok {
+		defer w.a.waits()()
+	}
+	for {
+		select {
+		case <-s.ctx.Done():
+			return false
+		case t := <-s.tries:
+			if t.step >= done {
+				return t.err == nil
+			}
 		}
 	}
 }

@@ -81,7 +81,7 @@ func (r *run) denoise(ctx context.Context) ([]float32, error) {
 	if err := d.Run(ctx, x, from); err != nil {
 		return nil, err
 	}
-	r.saver.wait()
+	r.saver.await()
 	return x, nil
 }
 
@@ -121,6 +121,9 @@ func (r *run) onStep(done int, d time.Duration) error {
 	r.report(job.StageDenoise, done, total, time.Duration(total-done)*r.medianStep())
 	if r.Cancelled != nil && r.Cancelled() {
 		return ErrCancelled
+	}
+	if r.Yield != nil && r.Rank.Rank == 0 && done < total && r.Yield() && r.saver.durable(done) {
+		return ErrYielded
 	}
 	return nil
 }

@@ -74,6 +74,8 @@ func (s *Shard) heartbeats(interval time.Duration) {
 			w.cancel(errNotLive)
 		case w != nil && p.Cancel:
 			w.boundary.Store(true)
+		case w != nil:
+			w.yield.Store(p.Yield)
 		}
 		select {
 		case <-s.ctx.Done():
@@ -89,6 +91,7 @@ func (s *Shard) heartbeat() wire.Heartbeat {
 	if w := s.current(); w != nil {
 		h.State, h.Work = wire.Busy, w.name()
 		h.Stage, h.Step = w.at()
+		h.Computing = w.activity.computing()
 	}
 	return h
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	natsio "github.com/nats-io/nats.go"
@@ -23,7 +24,8 @@ import (
 )
 
 const (
-	requestTime = 2 * time.Second        // for an answer of the leader
+	requestTime = 2 * time.Second // for an answer of the leader
+	drainPoll   = 50 * time.Millisecond
 	retryPause  = 250 * time.Millisecond // before a request is repeated
 )
 
@@ -47,6 +49,7 @@ type Shard struct {
 	registered chan struct{} // closed after the first registration
 	once       sync.Once
 	beat       chan struct{} // a heartbeat is due at once
+	leaving    atomic.Bool   // no new work
 
 	mu   sync.Mutex
 	work *work // nil when idle
@@ -176,6 +179,30 @@ func (s *Shard) fail(err error) {
 	s.err = err
 	s.mu.Unlock()
 	s.stop()
+}
+
+// Drain hands the work at hand over to other shards, at a step boundary, and takes no new one. It
+// returns when the shard is idle, or an error when ctx ends before. The coordinators move the work
+// on without a boundary when `within` is over.
+func (s *Shard) Drain(ctx context.Context, within time.Duration) error {
+	s.leaving.Store(true)
+	told := false
+	for {
+		if !told {
+			a, err := ask[wire.Ack](ctx, s.nc, wire.SubjectLeave, wire.Leave{Node: s.id, Within: within})
+			told = err == nil && a.OK
+		}
+		if s.current() == nil {
+			return nil
+		}
+		select {
+		case <-time.After(drainPoll):
+		case <-s.ctx.Done():
+			return s.Err()
+		case <-ctx.Done():
+			return fmt.Errorf("shard %s is not drained: %w", s.cfg.Name, ctx.Err())
+		}
+	}
 }
 
 // Close says goodbye, ends the rank at work and frees everything.

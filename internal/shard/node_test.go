@@ -25,6 +25,16 @@ type cluster struct {
 	c      *coord.Coordinator
 	shards []*Shard
 	gate   gate
+	hung   atomic.Pointer[string] // the shard whose ranks stop computing
+	thaw   chan struct{}          // ends that
+}
+
+// atBoundary is what every rank does after a step.
+func (k *cluster) atBoundary(ctx context.Context, name string, done int) {
+	k.gate.wait(ctx, done)
+	if h := k.hung.Load(); h != nil && *h == name {
+		<-k.thaw // deaf to ctx, as a kernel that does not return
+	}
 }
 
 // gate lets the ranks of a cluster pass so many step boundaries, and holds them there.
@@ -46,11 +56,12 @@ func (g *gate) wait(ctx context.Context, done int) {
 
 func startCluster(t *testing.T, n int, data func(int) DataPlane) *cluster {
 	t.Helper()
-	c, err := coord.Start(t.Context(), coord.Config{Data: t.TempDir()})
+	c, err := coord.Start(t.Context(), coord.Config{Data: t.TempDir(),
+		Timing: coord.Timing{HungAfter: 2 * time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &cluster{t: t, c: c}
+	k := &cluster{t: t, c: c, thaw: make(chan struct{})}
 	t.Cleanup(func() {
 		for _, s := range k.shards {
 			s.Close()
@@ -67,7 +78,8 @@ func (k *cluster) add(name string, data DataPlane) {
 	k.t.Helper()
 	s, err := Start(k.t.Context(), Config{Name: name, Threads: 1, TempDir: k.t.TempDir(),
 		Model: golden.Root("testdata", "golden", "tiny3"), Data: data,
-		afterStep: k.gate.wait, ControlOptions: []natsio.Option{k.c.NATS()}})
+		ControlOptions: []natsio.Option{k.c.NATS()},
+		afterStep:      func(ctx context.Context, done int) { k.atBoundary(ctx, name, done) }})
 	if err != nil {
 		k.t.Fatal(err)
 	}

@@ -17,15 +17,19 @@ import (
 // ErrCancelled ends a rank whose job was cancelled, at a step boundary.
 var ErrCancelled = errors.New("the job was cancelled")
 
+// ErrYielded ends rank 0 at a step boundary whose checkpoint is durable, since others are to go on.
+var ErrYielded = errors.New("the attempt stopped at a step boundary, as it was told to")
+
 // Rank is one rank's work on one plan.
 type Rank struct {
 	Plan      job.Plan
 	Rank      int
 	Transport collective.Transport
 	Objects   artifact.Store
-	TempDir   string             // for the encoded clip, before it is stored
-	Progress  func(job.Progress) // called by rank 0
-	Cancelled func() bool        // asked at every step boundary
+	TempDir   string // for the encoded clip, before it is stored
+	Progress  func(job.Progress)
+	Cancelled func() bool // asked at every step boundary
+	Yield     func() bool // likewise, on rank 0; nil: never
 	// AfterStep is called at every step boundary, on every rank; nil: nothing.
 	AfterStep func(ctx context.Context, done int)
 	// Saved makes a stored checkpoint durable, on rank 0; nil where none are written. Note is told
@@ -141,7 +145,7 @@ func (r *run) branches() []diffusion.Branch {
 }
 
 func (r *run) report(s job.Stage, done, total int, eta time.Duration) {
-	if r.Progress != nil && r.Rank.Rank == 0 {
+	if r.Progress != nil {
 		r.Progress(job.Progress{Job: r.Plan.Job, Attempt: r.Plan.Attempt,
 			Stage: s, Done: done, Total: total, ETA: eta})
 	}

@@ -26,6 +26,8 @@ type work struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	boundary atomic.Bool // stop at the next step boundary
+	yield    atomic.Bool // likewise, with a checkpoint, for another attempt
+	activity activity
 
 	mu       sync.Mutex
 	progress job.Progress
@@ -76,6 +78,9 @@ func (s *Shard) accept(o wire.Start) error {
 	if s.ctx.Err() != nil {
 		return fmt.Errorf("shard %s is stopping", s.cfg.Name)
 	}
+	if s.leaving.Load() {
+		return fmt.Errorf("shard %s is being drained", s.cfg.Name)
+	}
 	w := &work{order: o}
 	w.ctx, w.cancel = context.WithCancelCause(context.WithoutCancel(s.ctx))
 	s.work = w
@@ -90,9 +95,12 @@ func (s *Shard) onStop(m *natsio.Msg) {
 		return
 	}
 	if w := s.current(); w != nil && w.is(o.Job, o.Attempt) {
-		if o.Boundary {
+		switch {
+		case o.Yield:
+			w.yield.Store(true)
+		case o.Boundary:
 			w.boundary.Store(true)
-		} else {
+		default:
 			w.cancel(errNotLive)
 		}
 	}
@@ -152,14 +160,15 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		return job.Result{}, err
 	}
 	defer os.RemoveAll(dir)
-	res, err := s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank, Transport: tr,
+	res, err := s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank,
+		Transport: watched{tr, &w.activity}, Yield: w.yield.Load,
 		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,
 		Saved: func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
 		Note: func(what string, err error) {
 			s.log.Warn(what, "job", w.order.Plan.Job, "attempt", w.order.Plan.Attempt, "error", err)
 		},
 		Progress: func(p job.Progress) { s.progress(w, p) }})
-	if err != nil && !errors.Is(err, ErrCancelled) {
+	if err != nil && !errors.Is(err, ErrCancelled) && !errors.Is(err, ErrYielded) {
 		tr.Abort()
 	}
 	return res, err
@@ -181,6 +190,7 @@ func (s *Shard) progress(w *work, p job.Progress) {
 	w.mu.Lock()
 	w.progress = p
 	w.mu.Unlock()
+	w.activity.advances()
 	if w.order.Rank != 0 {
 		return
 	}
@@ -204,7 +214,8 @@ func (s *Shard) saved(ctx context.Context, w *work, c job.Checkpoint) error {
 func (s *Shard) failure(w *work, err error) wire.Failure {
 	p := w.order.Plan
 	f := wire.Failure{Node: s.id, Job: p.Job, Attempt: p.Attempt, Rank: w.order.Rank, Peer: -1,
-		Reason: err.Error(), Cancelled: w.boundary.Load()}
+		Reason: err.Error(), Cancelled: w.boundary.Load(),
+		Yielded: errors.Is(err, ErrYielded)}
 	var damaged *DamagedError
 	f.Damaged = errors.As(err, &damaged)
 	var peer *collective.PeerError

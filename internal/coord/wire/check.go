@@ -103,6 +103,13 @@ func (h Heartbeat) check() error {
 
 func (g Goodbye) check() error { return CheckNodeID(g.Node) }
 
+func (l Leave) check() error {
+	if l.Within < 0 {
+		return fmt.Errorf("within %v", l.Within)
+	}
+	return CheckNodeID(l.Node)
+}
+
 func (r Report) check() error {
 	p := r.Progress
 	if p.Done < 0 || p.Total < p.Done || p.ETA < 0 {

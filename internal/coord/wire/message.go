@@ -56,18 +56,29 @@ type Heartbeat struct {
 	Work  Work       `json:"work,omitzero"`
 	Stage job.Stage  `json:"stage,omitempty"`
 	Step  int        `json:"step,omitempty"` // done in the stage
+	// Computing is how long the rank has neither waited for a peer nor come a step further; 0 while
+	// it waits.
+	Computing time.Duration `json:"computing_ns,omitempty"`
 }
 
 // Pulse answers a Heartbeat. At most one of its flags is set.
 type Pulse struct {
 	Register bool `json:"register,omitempty"` // unknown here: register again
 	Stop     bool `json:"stop,omitempty"`     // the attempt is not live: stop at once
-	Cancel   bool `json:"cancel,omitempty"`   // stop at the next step boundary
+	Cancel   bool `json:"cancel,omitempty"`   // stop at the next step boundary: the job is over
+	Yield    bool `json:"yield,omitempty"`    // stop at the next step boundary with a checkpoint
 }
 
 // Goodbye takes a node out, before its process ends.
 type Goodbye struct {
 	Node job.NodeID `json:"node"`
+}
+
+// Leave asks that a node be drained: it gets no new work, and what it works on goes over to others
+// at its next step boundary, at the latest when Within is over.
+type Leave struct {
+	Node   job.NodeID    `json:"node"`
+	Within time.Duration `json:"within_ns"`
 }
 
 // Member is a rank's node, as the other ranks see it.
@@ -89,6 +100,7 @@ type Stop struct {
 	Job      job.ID      `json:"job"`
 	Attempt  job.Attempt `json:"attempt"`
 	Boundary bool        `json:"boundary"` // at the next step boundary, and report; else at once
+	Yield    bool        `json:"yield"`    // likewise, on rank 0, once a checkpoint is durable
 	Reason   string      `json:"reason,omitempty"`
 }
 
@@ -126,6 +138,7 @@ type Failure struct {
 	Attempt   job.Attempt `json:"attempt"`
 	Rank      int         `json:"rank"`
 	Cancelled bool        `json:"cancelled,omitempty"` // stopped at a step boundary, as ordered
+	Yielded   bool        `json:"yielded,omitempty"`   // stopped with a checkpoint, as ordered
 	Peer      int         `json:"peer"`                // the rank it blames; -1: none
 	Damaged   bool        `json:"damaged,omitempty"`   // the checkpoint could not be read
 	Reason    string      `json:"reason"`

@@ -11,6 +11,7 @@ const (
 	SubjectRegister  = "longtake.coord.register"  // Registration -> Welcome
 	SubjectHeartbeat = "longtake.coord.heartbeat" // Heartbeat -> Pulse
 	SubjectGoodbye   = "longtake.coord.goodbye"   // Goodbye -> Ack
+	SubjectLeave     = "longtake.coord.leave"     // Leave -> Ack
 	SubjectProgress  = "longtake.coord.progress"  // Report, no answer
 	SubjectComplete  = "longtake.coord.complete"  // Completion -> Ack
 	SubjectFail      = "longtake.coord.fail"      // Failure -> Ack

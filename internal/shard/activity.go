@@ -1,0 +1,65 @@
+package shard
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/longtake/longtake/internal/collective"
+)
+
+// activity tells a rank that computes from one that waits for others. Heartbeats carry it, so that
+// the leader finds the one rank that hangs, however many wait for it.
+type activity struct {
+	mu      sync.Mutex
+	waiting int       // calls that wait for others
+	since   time.Time // of the last sign of getting on
+}
+
+// advances notes that the rank came a step further.
+func (a *activity) advances() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.since = time.Now()
+}
+
+// waits notes that the rank waits for others until the function it returns is called.
+func (a *activity) waits() (done func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waiting++
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.waiting--
+		a.since = time.Now()
+	}
+}
+
+// computing returns for how long the rank has computed without a sign of getting on.
+func (a *activity) computing() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.waiting > 0 || a.since.IsZero() {
+		return 0
+	}
+	return time.Since(a.since)
+}
+
+// watched is a transport that keeps an activity.
+type watched struct {
+	collective.Transport
+	a *activity
+}
+
+// Send implements collective.Transport.
+func (w watched) Send(ctx context.Context, to int, tag collective.Tag, data []byte) error {
+	defer w.a.waits()()
+	return w.Transport.Send(ctx, to, tag, data)
+}
+
+// Recv implements collective.Transport.
+func (w watched) Recv(ctx context.Context, from int, tag collective.Tag) ([]byte, error) {
+	defer w.a.waits()()
+	return w.Transport.Recv(ctx, from, tag)
+}
