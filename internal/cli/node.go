@@ -13,7 +13,7 @@ import (
 )
 
 func nodeCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "node", Short: "Look at the machines that compute, take them out and in"}
+	cmd := &cobra.Command{Use: "node", Short: "Look at the shards, take them out and back in"}
 	cmd.AddCommand(nodeList(), nodeStatus(), nodeDrain(), nodeUndrain())
 	return cmd
 }
@@ -54,9 +54,9 @@ func nodeStatus() *cobra.Command {
 	return cmd
 }
 
-const drainHelp = `Take a shard out of use, to service or stop its machine. It gets no new work. Clips
-that it works on go over to other shards at their next step boundary and lose nothing; when the
-deadline is over, or with --force, at once, and the step under way is computed again.
+const drainHelp = `Take a shard out of use, to service or stop its machine. It gets no new work.
+Clips that it works on go over to other shards at their next step boundary and lose nothing; when
+the deadline is over, or with --force, at once, and the step under way is computed again.
 
 The command waits until the shard is free; it stays registered, as "drained", until its process ends
 or longtake node undrain lets it work again. SIGTERM to a shard's process drains it as well.`

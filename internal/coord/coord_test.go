@@ -133,7 +133,7 @@ func TestAJobThatGetsNowhereFails(t *testing.T) {
 	id := create(t, c, request(1))
 	for attempt := range job.FutileLimit {
 		s := a.told()
-		report := wire.Failure{Node: "a", Job: id, Attempt: s.Plan.Attempt, Peer: 0, Reason: "no answer"}
+		report := wire.Failure{Node: "a", Job: id, Attempt: s.Plan.Attempt, Peer: -1, Reason: "no answer"}
 		if ack, err := ask[wire.Ack](a, wire.SubjectFail, report); err != nil || !ack.OK {
 			t.Fatalf("%+v, %v", ack, err)
 		}

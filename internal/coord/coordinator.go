@@ -18,19 +18,22 @@ import (
 
 // Coordinator is one member of the control plane. It implements Service.
 type Coordinator struct {
-	cfg     Config
-	log     *slog.Logger
-	broker  *broker
-	cons    *consensus
-	decide  func(command) (outcome, error) // through Raft
-	fsm     *fsm
-	hub     *hub
-	metrics *metrics
-	kick    chan struct{} // asks the leader to look at the queue
-	lead    atomic.Pointer[leader]
-	objects atomic.Pointer[artifact.Store]
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
+	cfg    Config
+	log    *slog.Logger
+	broker *broker
+	cons   *consensus
+	decide func(command) (outcome, error) // through Raft
+	random func([]byte)
+	// outboxOf is how a leader reaches nodes.
+	outboxOf func(*leader) outbox
+	fsm      *fsm
+	hub      *hub
+	metrics  *metrics
+	kick     chan struct{} // asks the leader to look at the queue
+	lead     atomic.Pointer[leader]
+	objects  atomic.Pointer[artifact.Store]
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
 }
 
 var _ Service = (*Coordinator)(nil)
@@ -43,7 +46,8 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 		return nil, fmt.Errorf("cannot start coordinator: %w", err)
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	c := &Coordinator{cfg: cfg, log: cfg.Log, kick: make(chan struct{}, 1), cancel: cancel}
+	c := &Coordinator{cfg: cfg, log: cfg.Log, kick: make(chan struct{}, 1), cancel: cancel,
+		random: randomBytes, outboxOf: func(l *leader) outbox { return natsOutbox{l} }}
 	c.hub = &hub{view: c.view, watchers: map[job.ID][]*watcher{}}
 	c.fsm = &fsm{state: newState(), changed: c.changed}
 	c.metrics = newMetrics(c)
@@ -190,6 +194,9 @@ func (c *Coordinator) leader() (*leader, error) {
 }
 
 func (c *Coordinator) notLeader() error {
+	if c.cons == nil {
+		return ErrNotLeader
+	}
 	_, id := c.cons.raft.LeaderWithID()
 	e := &NotLeaderError{ID: string(id)}
 	if e.ID == c.cfg.ID {

@@ -295,6 +295,7 @@ func (l *leader) setback(r job.Record, m wire.Failure) job.Setback {
 	case m.Yielded:
 		b.Planned, b.Reason = true, cmp.Or(l.asks[r.ID], "it was asked to stop at a step boundary")
 	case m.Peer < 0 && !m.Damaged:
+		b.Own = true
 		l.blame(r.ID, m.Node)
 	}
 	return b

@@ -24,7 +24,7 @@ func (c *Coordinator) Create(_ context.Context, r job.Request) (job.Record, erro
 	}
 	drawn := r.Seed == nil
 	if drawn {
-		seed := drawSeed()
+		seed := c.drawSeed()
 		r.Seed = &seed
 	}
 	s, err := m.Resolve(r, meshCheck(m))
@@ -222,17 +222,19 @@ func (c *Coordinator) Watch(ctx context.Context, id job.ID) (<-chan View, error)
 func (c *Coordinator) newID() job.ID {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(c.cfg.Now().UnixMilli())<<16)
-	rand.Read(b[6:]) //nolint:errcheck // never fails
+	c.random(b[6:])
 	return job.ID("video_" + idEncoding.EncodeToString(b[:]))
 }
 
 var idEncoding = base32.NewEncoding(strings.ToLower("0123456789ABCDEFGHJKMNPQRSTVWXYZ")).
 	WithPadding(base32.NoPadding)
 
+func randomBytes(b []byte) { rand.Read(b) } //nolint:errcheck // never fails
+
 // drawSeed returns 32 random bits, which every JSON reader can hold.
-func drawSeed() uint64 {
+func (c *Coordinator) drawSeed() uint64 {
 	var b [4]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails
+	c.random(b[:])
 	return uint64(binary.BigEndian.Uint32(b[:]))
 }
 

@@ -53,7 +53,7 @@ func newLeader(ctx context.Context, c *Coordinator) *leader {
 			l.alive[r.ID] = l.calm.Add(-t.LostAfter)
 		}
 	}
-	l.out = natsOutbox{l}
+	l.out = c.outboxOf(l)
 	return l
 }
 

@@ -19,8 +19,10 @@ const (
 	ErrorLimit = 2048 // bytes of Record.Error
 	NodesLimit = 1024 // ranks of a plan
 
-	// FutileLimit is how many attempts in a row may be lost without a step of progress.
+	// FutileLimit is how many attempts may be lost without a step of progress because a rank could
+	// not go on: then it is the job. LossLimit is how many may be lost in all, to machines that die.
 	FutileLimit = 5
+	LossLimit   = 50
 	// LossesLimit is how many losses are remembered, the latest ones.
 	LossesLimit = 64
 )
@@ -134,14 +136,15 @@ type Setback struct {
 	Reason    string        `json:"reason"`
 	Damaged   bool          `json:"damaged,omitempty"` // the latest checkpoint is of no use
 	Planned   bool          `json:"planned,omitempty"` // it stopped at a boundary, as it was asked to
+	Own       bool          `json:"own,omitempty"`     // a rank could not go on, and blames nobody
 	Done      int           `json:"done,omitempty"`    // steps that were done
 	Detection time.Duration `json:"detection_ns,omitempty"`
 }
 
 // Lose gives the running attempt a up for a reason that is not the job's: the job waits for its
 // next one, which goes on from the latest checkpoint, or the one before if that is damaged. A job
-// that loses FutileLimit attempts in a row without progress fails, one that was to be cancelled is.
-// A repeat changes nothing.
+// that loses too many without progress fails, one that was to be cancelled is. A repeat changes
+// nothing.
 func (r Record) Lose(a Attempt, b Setback, now time.Time) (Record, error) {
 	if n := len(r.Losses); n > 0 && r.Losses[n-1].Attempt == a && r.Attempt == a {
 		return r, nil
@@ -156,13 +159,12 @@ func (r Record) Lose(a Attempt, b Setback, now time.Time) (Record, error) {
 	if b.Damaged {
 		r.Checkpoint, r.Before = r.Before, Checkpoint{}
 	}
-	loss := Loss{Attempt: a, Reason: reason, Step: r.Checkpoint.Step, Time: now, Planned: b.Planned,
+	loss := Loss{Attempt: a, Reason: reason, Step: r.Checkpoint.Step, Time: now, Planned: b.Planned, Own: b.Own,
 		Redone: max(0, b.Done-r.Checkpoint.Step), Detection: b.Detection}
 	r.Losses = append(slices.Clone(r.Losses), loss)
 	r.Losses = r.Losses[max(0, len(r.Losses)-LossesLimit):]
-	if n := r.futile(); n >= FutileLimit {
-		why := fmt.Sprintf("%s; %d attempts in a row were lost without progress", reason, n)
-		return r.Fail(a, why, now)
+	if lost, own := r.futile(); own >= FutileLimit || lost >= LossLimit {
+		return r.Fail(a, fmt.Sprintf("%s; %d attempts were lost without progress", reason, lost), now)
 	}
 	r.State = Queued
 	return r, nil
@@ -176,20 +178,23 @@ func (r Record) LastLoss() time.Time {
 	return time.Time{}
 }
 
-// futile counts the latest losses that brought the job no further than the one before them. Those
-// that were planned do not count.
-func (r Record) futile() int {
-	n, best := 0, 0
+// futile counts the latest losses that brought the job no further than the one before them, and
+// those among them that are a rank's own. Planned ones do not count.
+func (r Record) futile() (lost, own int) {
+	best := 0
 	for _, l := range r.Losses {
-		switch {
-		case l.Planned:
-		case l.Step > best:
-			n, best = 1, l.Step
-		default:
-			n++
+		if l.Planned {
+			continue
+		}
+		if l.Step > best {
+			lost, own, best = 0, 0, l.Step
+		}
+		lost++
+		if l.Own {
+			own++
 		}
 	}
-	return n
+	return lost, own
 }
 
 // RequestCancel ends a queued job and marks a running one, whose shards then stop at a step

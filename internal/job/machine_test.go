@@ -270,7 +270,7 @@ func TestFutileAttemptsEndAJob(t *testing.T) {
 	r := runningJob(t)
 	for i := 1; r.State == Running; i++ {
 		planned := i%2 == 0
-		next, err := r.Lose(Attempt(i), Setback{Reason: "gone", Planned: planned}, now)
+		next, err := r.Lose(Attempt(i), Setback{Reason: "gone", Planned: planned, Own: !planned}, now)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,6 +36,8 @@ type Loss struct {
 	Time    time.Time `json:"time"`
 	// Planned: the attempt was asked to stop, at a step boundary.
 	Planned bool `json:"planned,omitempty"`
+	// Own: a rank could not go on, and blamed nobody else.
+	Own bool `json:"own,omitempty"`
 	// Redone counts the steps that were done and have to be done again.
 	Redone int `json:"redone_steps,omitempty"`
 	// Detection is how long what went wrong was not noticed, 0 if it was told.

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
+	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/diffusion"
 	"github.com/longtake/longtake/internal/job"
@@ -210,25 +212,51 @@ func (r *run) resume(ctx context.Context, x []float32, sched diffusion.Scheduler
 	if c.Step == 0 {
 		return 0, nil
 	}
-	if err := r.load(ctx, c, x, sched); err != nil {
-		if ctx.Err() != nil {
-			return 0, err
-		}
+	data, err := r.fetch(ctx, c.Object)
+	if errors.Is(err, artifact.ErrDamaged) || errors.Is(err, artifact.ErrNotFound) {
+		return 0, &DamagedError{err}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the checkpoint: %w", err)
+	}
+	if err := r.load(data, c.Step, x, sched); err != nil {
 		return 0, &DamagedError{err}
 	}
 	return c.Step, nil
 }
 
-func (r *run) load(ctx context.Context, c job.Checkpoint, x []float32,
-	sched diffusion.Scheduler) error {
-	src, err := r.Objects.Get(ctx, c.Object)
+// A store whose replicas are behind, or without a leader, is asked again for a while.
+const (
+	fetchTries = 20
+	fetchPause = 250 * time.Millisecond
+)
+
+// fetch reads an object.
+func (r *run) fetch(ctx context.Context, o job.Object) (data []byte, err error) {
+	for range fetchTries {
+		if data, err = r.read(ctx, o); err == nil || errors.Is(err, artifact.ErrDamaged) {
+			return data, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(fetchPause):
+		}
+	}
+	return nil, err
+}
+
+func (r *run) read(ctx context.Context, o job.Object) ([]byte, error) {
+	src, err := r.Objects.Get(ctx, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(src, c.Object.Size+1))
-	if err := errors.Join(err, src.Close()); err != nil {
-		return err
-	}
+	data, err := io.ReadAll(io.LimitReader(src, o.Size+1))
+	return data, errors.Join(err, src.Close())
+}
+
+// load takes a checkpoint's bytes.
+func (r *run) load(data []byte, step int, x []float32, sched diffusion.Scheduler) error {
 	f, err := safetensors.Parse(data)
 	if err != nil {
 		return err
@@ -253,5 +281,5 @@ func (r *run) load(ctx context.Context, c job.Checkpoint, x []float32,
 		return errors.New("it is empty")
 	}
 	copy(x, parts[0])
-	return sched.Restore(c.Step, len(x), parts[1:])
+	return sched.Restore(step, len(x), parts[1:])
 }

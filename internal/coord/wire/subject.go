@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/longtake/longtake/internal/job"
 )
@@ -29,6 +30,16 @@ func SubjectStart(id job.NodeID) string { return "longtake.node." + string(id) +
 
 // SubjectStop is where a node takes a Stop order.
 func SubjectStop(id job.NodeID) string { return "longtake.node." + string(id) + ".stop" }
+
+// NodeOf returns the node that takes orders on a subject, "" if it is none of those.
+func NodeOf(subject string) job.NodeID {
+	id, ok := strings.CutPrefix(subject, "longtake.node.")
+	id, _, dot := strings.Cut(id, ".")
+	if !ok || !dot {
+		return ""
+	}
+	return job.NodeID(id)
+}
 
 // nameLimit bounds ids and names, in bytes.
 const nameLimit = 64
