@@ -1,9 +1,12 @@
 package coord
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -136,3 +139,17 @@ func (k *Core) Record(id job.ID) (job.Record, bool) { return k.c.fsm.get(id) }
 
 // Records returns all jobs in the order of their creation.
 func (k *Core) Records() []job.Record { return k.c.fsm.all(nil) }
+
+// Snapshot returns the machine's state, as Raft would write it.
+func (k *Core) Snapshot() ([]byte, error) {
+	s, err := k.c.fsm.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(s)
+}
+
+// Restore replaces the machine's state by a snapshot.
+func (k *Core) Restore(data []byte) error {
+	return k.c.fsm.Restore(io.NopCloser(bytes.NewReader(data)))
+}

@@ -288,7 +288,8 @@ func (l *leader) onFailure(m wire.Failure) wire.Ack {
 // setback turns a failure report into what is recorded. A rank that blames nobody else brings its
 // node into blame.
 func (l *leader) setback(r job.Record, m wire.Failure) job.Setback {
-	b := job.Setback{Reason: l.reason(r, m), Damaged: m.Damaged}
+	// A later checkpoint than the one that could not be read is none the worse for it.
+	b := job.Setback{Reason: l.reason(r, m), Damaged: m.Damaged && r.Checkpoint == r.Plan.Resume}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {

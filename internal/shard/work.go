@@ -81,6 +81,11 @@ func (s *Shard) accept(o wire.Start) error {
 	if s.leaving.Load() {
 		return fmt.Errorf("shard %s is being drained", s.cfg.Name)
 	}
+	if s.last.Plan.Job == o.Plan.Job && s.last.Plan.Attempt >= o.Plan.Attempt {
+		return fmt.Errorf("shard %s has had attempt %d of job %s already", s.cfg.Name,
+			s.last.Plan.Attempt, o.Plan.Job)
+	}
+	s.last = o
 	w := &work{order: o}
 	w.ctx, w.cancel = context.WithCancelCause(context.WithoutCancel(s.ctx))
 	s.work = w

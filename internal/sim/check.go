@@ -1,0 +1,193 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/partition"
+)
+
+// entry is what the checkers read of a log entry.
+type entry struct {
+	Kind    string      `json:"kind"`
+	Job     job.ID      `json:"job"`
+	Attempt job.Attempt `json:"attempt"`
+	Create  *struct {
+		Spec job.Spec `json:"spec"`
+	} `json:"create"`
+	Setback *job.Setback `json:"setback"`
+}
+
+func read(data []byte) entry {
+	var e entry
+	if err := json.Unmarshal(data, &e); err != nil {
+		panic(fmt.Sprintf("sim: a log entry that cannot be read: %v", err))
+	}
+	return e
+}
+
+// checker judges every committed decision, and the end.
+type checker struct {
+	w         *world
+	best      map[job.ID]int // the furthest durable step
+	completed map[job.ID]int // times
+}
+
+func newChecker(w *world) *checker {
+	return &checker{w: w, best: map[job.ID]int{}, completed: map[job.ID]int{}}
+}
+
+// committed looks at a decision about a job, which was before and now is after.
+func (c *checker) committed(k *coord.Core, e entry, before, after job.Record) {
+	if e.Job == "" || e.Kind == "delete" || after.ID != e.Job {
+		return
+	}
+	c.attempts(before, after)
+	if after.State == job.Running && before.State != job.Running {
+		c.w.stats.Attempts++
+		c.placed(k, after)
+	}
+	c.durable(e, before, after)
+	if after.State == job.Completed && before.State != job.Completed {
+		c.artifact(after)
+	}
+	c.vanished(k)
+}
+
+// attempts only grow, one at a time, and what is final stays.
+func (c *checker) attempts(before, after job.Record) {
+	id := after.ID
+	switch {
+	case before.ID == "":
+	case before.State.Final() && after.State != before.State:
+		c.w.violated("final", "job %s was %s and is %s", id, before.State, after.State)
+	case after.Attempt < before.Attempt || after.Attempt > before.Attempt+1:
+		c.w.violated("attempts", "job %s: attempt %d after %d", id, after.Attempt, before.Attempt)
+	case after.Attempt != before.Attempt && before.State == job.Running:
+		c.w.violated("two live attempts", "job %s: %d and %d", id, before.Attempt, after.Attempt)
+	}
+}
+
+// placed checks a new attempt: it has nodes to itself, and its ranks tile the grid.
+func (c *checker) placed(k *coord.Core, r job.Record) {
+	taken := map[job.NodeID]job.ID{}
+	for _, other := range k.Records() {
+		if other.State != job.Running {
+			continue
+		}
+		for _, n := range other.Plan.Nodes {
+			if id, ok := taken[n]; ok {
+				c.w.violated("node twice", "node %s has ranks of jobs %s and %s", n, id, other.ID)
+			}
+			taken[n] = other.ID
+		}
+	}
+	load := coord.Load(model(), r.Spec)
+	if err := partition.Check(partition.Mesh(r.Plan.Mesh), load); err != nil {
+		c.w.violated("tiles", "job %s: %v", r.ID, err)
+		return
+	}
+	at := 0
+	for _, t := range partition.Even(load.Tokens, r.Plan.Mesh.Ulysses) {
+		if t.Lo != at || t.Len() == 0 {
+			c.w.violated("tiles", "job %s: a range %v after token %d", r.ID, t, at)
+		}
+		at = t.Hi
+	}
+	if at != load.Tokens || r.Plan.Mesh.Size() != len(r.Plan.Nodes) {
+		c.w.violated("tiles", "job %s: %d of %d tokens on %d nodes", r.ID, at, load.Tokens,
+			len(r.Plan.Nodes))
+	}
+}
+
+// durable wants no attempt to begin before the furthest durable checkpoint that can be read.
+func (c *checker) durable(e entry, before, after job.Record) {
+	id := after.ID
+	if e.Kind == "save" && after.Checkpoint.Step > c.best[id] {
+		c.best[id] = after.Checkpoint.Step
+	}
+	if after.State.Final() || after.Checkpoint.Step >= before.Checkpoint.Step {
+		return
+	}
+	if c.w.store.good(before.Checkpoint.Object) {
+		c.w.violated("progress", "job %s goes back from step %d to %d, and its checkpoint is good", id,
+			before.Checkpoint.Step, after.Checkpoint.Step)
+	}
+	c.best[id] = after.Checkpoint.Step
+}
+
+// artifact checks what a completed job leaves: once, there, and the clip that was asked for.
+func (c *checker) artifact(r job.Record) {
+	c.completed[r.ID]++
+	want := finished(r.Spec)
+	switch {
+	case c.completed[r.ID] > 1:
+		c.w.violated("artifact", "job %s completed twice", r.ID)
+	case !c.w.store.good(r.Result.Video) || !c.w.store.good(r.Result.Latents):
+		c.w.violated("artifact", "job %s: its result is not there", r.ID)
+	case r.Result.LatentsSHA256 != fmt.Sprint(want):
+		c.w.violated("artifact", "job %s became another clip", r.ID)
+	}
+}
+
+// vanished wants every acknowledged job to be known.
+func (c *checker) vanished(k *coord.Core) {
+	for _, id := range c.w.clients.order {
+		if _, ok := k.Record(id); !ok && !c.w.clients.gone[id] {
+			c.w.violated("vanished", "job %s was acknowledged, and is unknown", id)
+		}
+	}
+}
+
+// pretend is the record of a create that a mutant did not commit.
+func (c *checker) pretend(e entry) job.Record {
+	return job.New(e.Job, "", e.Create.Spec, c.w.now)
+}
+
+// ended reports whether every job is final.
+func (c *checker) ended() bool {
+	k := c.w.raft.lead()
+	if k == nil {
+		return false
+	}
+	for _, r := range k.Records() {
+		if !r.State.Final() {
+			return false
+		}
+	}
+	return true
+}
+
+// last judges the end: jobs are completed unless they were cancelled or could not be.
+func (c *checker) last() {
+	k := c.w.raft.lead()
+	c.vanished(k)
+	for _, r := range k.Records() {
+		if r.State == job.Failed && !strings.Contains(r.Error, "without progress") {
+			c.w.violated("lost", "job %s failed: %s", r.ID, r.Error)
+		}
+		if o := r.Result; r.State == job.Completed &&
+			(!c.w.store.good(o.Video) || !c.w.store.good(o.Latents)) {
+			c.w.violated("artifact", "job %s: its result is not there any more", r.ID)
+		}
+	}
+}
+
+// stuck tells what did not come to an end.
+func (c *checker) stuck() {
+	k := c.w.raft.lead()
+	if k == nil {
+		c.w.violated("stuck", "nobody leads")
+		return
+	}
+	for _, r := range k.Records() {
+		if !r.State.Final() {
+			c.w.violated("stuck", "job %s is %s in attempt %d on %v, %d attempts lost", r.ID, r.State,
+				r.Attempt, r.Plan.Nodes, len(r.Losses))
+		}
+	}
+	c.w.violated("stuck", "a client was never answered")
+}

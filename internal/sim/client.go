@@ -1,0 +1,152 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// clients create jobs, repeat what was not answered, cancel, delete, and drain nodes.
+type clients struct {
+	w     *world
+	left  int                  // requests that are not answered yet
+	acked map[string]job.ID    // by key
+	gone  map[job.ID]bool      // deleted, or asked to be
+	order []job.ID             // of acknowledgement
+	ended map[job.ID]job.State // as a client saw it
+}
+
+func newClients(w *world) *clients {
+	c := &clients{w: w, acked: map[string]job.ID{}, gone: map[job.ID]bool{},
+		ended: map[job.ID]job.State{}}
+	for i := range 1 + w.rng.IntN(6) {
+		c.left++
+		key := fmt.Sprintf("k%d", i)
+		r := c.request(i)
+		w.after(w.between(time.Second, 25*time.Second), func() { c.create(key, r) })
+	}
+	for range w.rng.IntN(4) {
+		act := []func(){c.cancel, c.drain, c.undrain, c.delete}[w.rng.IntN(4)]
+		w.after(w.between(3*time.Second, troubled), act)
+	}
+	w.after(troubled, c.undrainAll)
+	return c
+}
+
+func (c *clients) request(i int) job.Request {
+	steps, seed := 1+c.w.rng.IntN(8), uint64(i+1)
+	r := job.Request{Prompt: "p", Steps: &steps, Seed: &seed}
+	if c.w.rng.IntN(3) == 0 {
+		r.Shards = 1 + c.w.rng.IntN(len(c.w.nodes))
+	}
+	if c.w.rng.IntN(3) == 0 {
+		r.Priority = c.w.rng.IntN(3)
+	}
+	return r
+}
+
+// service returns that of the leader, or nil.
+func (c *clients) service() coord.Service {
+	if k := c.w.raft.lead(); k != nil {
+		return k.Service()
+	}
+	return nil
+}
+
+// create repeats a request until it is answered; some answers are lost.
+func (c *clients) create(key string, r job.Request) {
+	again := func() { c.w.after(500*time.Millisecond, func() { c.create(key, r) }) }
+	s := c.service()
+	if s == nil {
+		again()
+		return
+	}
+	r.Key = key
+	rec, err := s.Create(context.Background(), r)
+	switch {
+	case errors.Is(err, coord.ErrNotLeader), errors.Is(err, coord.ErrNoModel):
+		again()
+		return
+	case err != nil:
+		c.w.violated("create", "%v", err)
+		return
+	}
+	if c.w.chance(0.3) {
+		again()
+		return
+	}
+	c.left--
+	if old, ok := c.acked[key]; ok && old != rec.ID {
+		c.w.violated("doubled", "key %s made jobs %s and %s", key, old, rec.ID)
+	}
+	c.acked[key] = rec.ID
+	c.order = append(c.order, rec.ID)
+	c.w.stats.Jobs++
+	c.w.log("client created %s with key %s: %d steps, %d shards, priority %d", rec.ID, key,
+		rec.Spec.Steps, rec.Spec.Shards, rec.Spec.Priority)
+}
+
+// some picks an acknowledged job.
+func (c *clients) some() (job.ID, coord.Service) {
+	s := c.service()
+	if s == nil || len(c.order) == 0 {
+		return "", nil
+	}
+	return c.order[c.w.rng.IntN(len(c.order))], s
+}
+
+func (c *clients) cancel() {
+	if id, s := c.some(); s != nil && !c.gone[id] {
+		_, err := s.Cancel(context.Background(), id)
+		c.w.log("client cancels %s: %v", id, err)
+	}
+}
+
+func (c *clients) delete() {
+	id, s := c.some()
+	if s == nil || c.gone[id] {
+		return
+	}
+	err := s.Delete(context.Background(), id)
+	if err == nil || errors.Is(err, coord.ErrNotLeader) { // then it may be, or not
+		c.gone[id] = true
+	}
+	c.w.log("client deletes %s: %v", id, err)
+}
+
+func (c *clients) drain() {
+	n := c.w.nodes[c.w.rng.IntN(len(c.w.nodes))]
+	if s := c.service(); s != nil {
+		within := []time.Duration{0, 2 * time.Second, time.Minute}[c.w.rng.IntN(3)]
+		_, err := s.DrainNode(context.Background(), n.name, within)
+		c.w.log("operator drains %s within %v: %v", n.name, within, err)
+	}
+}
+
+func (c *clients) undrain() {
+	n := c.w.nodes[c.w.rng.IntN(len(c.w.nodes))]
+	if s := c.service(); s != nil {
+		_, err := s.UndrainNode(context.Background(), n.name)
+		c.w.log("operator undrains %s: %v", n.name, err)
+	}
+}
+
+// undrainAll lets every node work, once and again until it is so.
+func (c *clients) undrainAll() {
+	if s := c.service(); s != nil {
+		nodes, err := s.Nodes(context.Background())
+		for _, n := range nodes {
+			if err == nil && !n.Deadline.IsZero() {
+				_, err = s.UndrainNode(context.Background(), string(n.ID))
+			}
+		}
+	}
+	c.w.after(5*time.Second, c.undrainAll)
+}
+
+// done reports whether every request was answered.
+func (c *clients) done() bool { return c.left == 0 }

@@ -1,0 +1,265 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// node is a machine; each boot is another shard process, with an id of its own.
+type node struct {
+	w          *world
+	name       string
+	boots      int
+	id         job.NodeID
+	up         bool
+	frozen     bool // SIGSTOP: nothing happens, nothing is lost
+	isCut      bool // nothing gets out or in
+	hung       bool // the device does not come back
+	leaving    bool
+	registered bool
+	work       *work
+	last       wire.Start // the latest order taken
+}
+
+const heartbeat = 500 * time.Millisecond
+
+func (n *node) boot() {
+	if n.up {
+		return
+	}
+	n.boots++
+	n.id = job.NodeID(fmt.Sprintf("%s-%d", n.name, n.boots))
+	n.up, n.frozen, n.isCut, n.hung, n.leaving = true, false, false, false, false
+	n.registered, n.work = false, nil
+	n.w.log("%s boots", n.id)
+	n.beat(n.id)
+}
+
+// alive reports whether the process with this id runs.
+func (n *node) alive(id job.NodeID) bool { return n.up && n.id == id }
+
+// reachable reports whether the process answers others.
+func (n *node) reachable() bool { return n.up && !n.frozen && !n.isCut }
+
+func (n *node) crash() {
+	if !n.up {
+		return
+	}
+	n.w.stats.Crashes++
+	n.w.log("%s crashes", n.id)
+	n.up, n.work = false, nil
+	n.w.after(n.w.between(100*time.Millisecond, 15*time.Second), n.boot)
+}
+
+func (n *node) freeze() {
+	n.w.stats.Freezes++
+	n.w.log("%s freezes", n.id)
+	n.frozen = true
+	n.w.after(n.w.between(100*time.Millisecond, 12*time.Second), func() {
+		n.w.log("%s thaws", n.id)
+		n.frozen = false
+	})
+}
+
+func (n *node) cut() {
+	n.w.stats.Cuts++
+	n.w.log("%s is cut off", n.id)
+	n.isCut = true
+	n.w.after(n.w.between(100*time.Millisecond, 12*time.Second), func() {
+		n.w.log("%s is reached again", n.id)
+		n.isCut = false
+	})
+}
+
+func (n *node) hang() {
+	n.w.log("%s hangs", n.id)
+	n.hung = true
+}
+
+// leave is SIGTERM.
+func (n *node) leave() {
+	if !n.up || n.leaving {
+		return
+	}
+	n.w.log("%s leaves", n.id)
+	n.leaving = true
+	n.goAway(n.id)
+}
+
+func (n *node) goAway(id job.NodeID) {
+	switch {
+	case !n.alive(id):
+		return
+	case n.work == nil && !n.frozen:
+		n.tell(wire.Goodbye{Node: id}, nil)
+		n.w.log("%s is gone", id)
+		n.up = false
+		n.w.after(n.w.between(time.Second, 10*time.Second), n.boot)
+		return
+	}
+	n.tell(wire.Leave{Node: id, Within: 5 * time.Second}, nil)
+	n.w.after(heartbeat, func() { n.goAway(id) })
+}
+
+// heal ends what is wrong with the machine, for good.
+func (n *node) heal() {
+	n.frozen, n.isCut = false, false
+	if n.hung {
+		n.up = false
+	}
+	n.boot()
+}
+
+// tell sends a message to the leader.
+func (n *node) tell(m any, reply func(any)) {
+	if !n.reachable() {
+		return
+	}
+	id := n.id
+	n.w.message(func() {
+		n.w.raft.handle(m, func(a any) {
+			if n.alive(id) && n.reachable() && reply != nil {
+				reply(a)
+			}
+		})
+	})
+}
+
+// beat registers, then keeps the registration alive.
+func (n *node) beat(id job.NodeID) {
+	if !n.alive(id) {
+		return
+	}
+	n.w.after(heartbeat, func() { n.beat(id) })
+	if !n.registered {
+		r := wire.Registration{Node: id, Name: n.name, Start: string(id), Model: model(),
+			Device: "sim", Arithmetic: "sim", Threads: 1, Route: "nats-route://" + n.name + ":1"}
+		if n.work != nil {
+			r.Work = n.work.wire()
+		}
+		n.tell(r, n.onWelcome)
+		return
+	}
+	h := wire.Heartbeat{Node: id, State: wire.Idle}
+	if k := n.work; k != nil {
+		h.State, h.Work, h.Stage, h.Step = wire.Busy, k.wire(), k.stage, k.step
+		if n.hung {
+			h.Computing = n.w.now.Sub(k.since)
+		}
+	}
+	n.tell(h, n.onPulse)
+}
+
+func (n *node) onWelcome(a any) {
+	x, ok := a.(wire.Welcome)
+	if !ok || !x.Accepted {
+		return
+	}
+	n.registered = true
+	if x.Stop && n.work != nil {
+		n.work.stop()
+	}
+}
+
+func (n *node) onPulse(a any) {
+	p, ok := a.(wire.Pulse)
+	switch k := n.work; {
+	case !ok:
+	case p.Register:
+		n.registered = false
+	case k == nil:
+	case p.Stop:
+		k.stop()
+	default:
+		k.cancel = k.cancel || p.Cancel
+		k.yield = p.Yield
+	}
+}
+
+var errLost = errors.New("no answer")
+
+// send is coord.World's: it delivers an order to a node.
+func (w *world) send(id job.NodeID, order any, limit time.Duration, done func(error)) {
+	answered := false
+	finish := func(err error) {
+		if !answered {
+			answered = true
+			done(err)
+		}
+	}
+	w.after(limit, func() { finish(errLost) })
+	w.message(func() { w.deliver(id, order, finish) })
+}
+
+// deliver hands an order over; a frozen process takes it when it thaws.
+func (w *world) deliver(id job.NodeID, order any, finish func(error)) {
+	n := w.find(id)
+	if n == nil || n.isCut {
+		return
+	}
+	if n.frozen {
+		w.after(200*time.Millisecond, func() { w.deliver(id, order, finish) })
+		return
+	}
+	err := n.take(order)
+	w.message(func() { finish(err) })
+}
+
+// find returns the process with an id.
+func (w *world) find(id job.NodeID) *node {
+	for _, n := range w.nodes {
+		if n.alive(id) {
+			return n
+		}
+	}
+	return nil
+}
+
+// take carries out an order.
+func (n *node) take(order any) error {
+	switch o := order.(type) {
+	case wire.Start:
+		return n.begin(o)
+	case wire.Stop:
+		if k := n.work; k != nil && k.is(o.Job, o.Attempt) {
+			switch {
+			case o.Yield:
+				k.yield = true
+			case o.Boundary:
+				k.cancel = true
+			default:
+				k.stop()
+			}
+		}
+	}
+	return nil
+}
+
+// begin starts a rank.
+func (n *node) begin(o wire.Start) error {
+	if k := n.work; k != nil {
+		if k.is(o.Plan.Job, o.Plan.Attempt) && k.rank == o.Rank {
+			return nil
+		}
+		return errors.New("it still works")
+	}
+	if n.leaving {
+		return errors.New("it is being drained")
+	}
+	if n.last.Plan.Job == o.Plan.Job && n.last.Plan.Attempt >= o.Plan.Attempt {
+		return errors.New("it has had this attempt already")
+	}
+	n.last = o
+	k := &work{n: n, id: n.id, plan: o.Plan, rank: o.Rank, since: n.w.now, stage: job.StageText}
+	k.missing = make([]time.Time, len(o.Plan.Nodes))
+	n.work = k
+	n.w.log("%s starts %s attempt %d rank %d at step %d", n.id, o.Plan.Job, o.Plan.Attempt, o.Rank,
+		o.Plan.Resume.Step)
+	n.w.after(n.w.between(20*time.Millisecond, 300*time.Millisecond), k.load)
+	n.w.after(peerCheck, k.watch)
+	return nil
+}

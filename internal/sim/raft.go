@@ -1,0 +1,231 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/job"
+)
+
+const members = 3
+
+// raft is an ideal consensus: one log, of which every member has applied a prefix, and one leader
+// at most that can append. Members that were deposed may believe for a while that they lead.
+type raft struct {
+	w       *world
+	log     [][]byte
+	cores   []*member
+	leader  int // -1: none
+	settles bool
+}
+
+// member is a coordinator.
+type member struct {
+	r       *raft
+	id      int
+	core    *coord.Core
+	applied int
+	down    bool
+	snap    []byte // of the first snapped entries
+	snapped int
+}
+
+const tick = 250 * time.Millisecond
+
+func newRaft(w *world) *raft {
+	r := &raft{w: w, leader: -1}
+	for i := range members {
+		m := &member{r: r, id: i}
+		m.boot()
+		r.cores = append(r.cores, m)
+	}
+	r.elect()
+	return r
+}
+
+// boot starts a member anew, from its snapshot and the log.
+func (m *member) boot() {
+	w := m.r.w
+	m.core = coord.NewCore(coord.Config{Data: "-", Now: func() time.Time { return w.now }},
+		coord.World{Append: m.append, Send: w.send, Random: w.random, Objects: w.store})
+	m.applied, m.down = 0, false
+	if m.snap != nil {
+		if err := m.core.Restore(m.snap); err != nil {
+			w.violated("snapshot", "%v", err)
+		}
+		m.applied = m.snapped
+	}
+	core := m.core
+	w.after(w.between(0, tick), func() { m.tick(core) })
+}
+
+func (m *member) tick(core *coord.Core) {
+	if m.core != core || m.down {
+		return
+	}
+	core.Tick()
+	m.r.w.after(tick, func() { m.tick(core) })
+}
+
+// catchUp applies what is committed.
+func (m *member) catchUp() {
+	for ; m.applied < len(m.r.log); m.applied++ {
+		m.core.Apply(uint64(m.applied+1), m.r.log[m.applied])
+	}
+}
+
+// append is coord.World's.
+func (m *member) append(entry []byte) (job.Record, error) {
+	w := m.r.w
+	if m.r.leader != m.id || m.down || w.failure != nil {
+		return job.Record{}, fmt.Errorf("cannot commit: %w", coord.ErrNotLeader)
+	}
+	w.stats.Commits++
+	c := read(entry)
+	entry, lost := w.mutateEntry(m, c, entry)
+	if lost {
+		return w.check.pretend(c), nil
+	}
+	before, _ := m.core.Record(c.Job)
+	m.r.log = append(m.r.log, entry)
+	rec, err := m.core.Apply(uint64(len(m.r.log)), entry)
+	m.applied = len(m.r.log)
+	w.log("c%d commits %s %s attempt %d: %v", m.id, c.Kind, c.Job, rec.Attempt, err)
+	if err == nil {
+		w.check.committed(m.core, c, before, rec)
+	}
+	if w.chance(0.004) { // it is committed, but the leader never learns
+		w.log("c%d loses its office before it learns of that", m.id)
+		m.r.leader = -1
+		w.after(w.between(200*time.Millisecond, 2*time.Second), m.r.elect)
+		return job.Record{}, fmt.Errorf("cannot commit: %w", coord.ErrNotLeader)
+	}
+	return rec, err
+}
+
+// elect makes some member the leader.
+func (r *raft) elect() {
+	if r.leader >= 0 {
+		return
+	}
+	var up []*member
+	for _, m := range r.cores {
+		if !m.down {
+			up = append(up, m)
+		}
+	}
+	if len(up) <= members/2 {
+		r.w.after(500*time.Millisecond, r.elect)
+		return
+	}
+	m := up[r.w.rng.IntN(len(up))]
+	r.leader = m.id
+	r.w.stats.Terms++
+	r.w.log("c%d leads", m.id)
+	m.core.Resign()
+	m.catchUp()
+	m.core.Lead()
+	for _, old := range up {
+		if old != m && old.core.Leads() {
+			r.w.after(r.w.between(0, time.Second), func() { r.learn(old) })
+		}
+	}
+}
+
+// learn tells a member that it does not lead any more.
+func (r *raft) learn(m *member) {
+	if r.leader != m.id {
+		m.core.Resign()
+	}
+	m.catchUp()
+	if r.w.rng.IntN(2) == 0 {
+		m.compact()
+	}
+}
+
+// compact takes a snapshot.
+func (m *member) compact() {
+	snap, err := m.core.Snapshot()
+	if err != nil {
+		m.r.w.violated("snapshot", "%v", err)
+	}
+	m.snap, m.snapped = snap, m.applied
+}
+
+// depose takes the office from the leader, which does not know it yet.
+func (r *raft) depose() {
+	if r.leader < 0 {
+		return
+	}
+	r.w.log("c%d is deposed", r.leader)
+	r.leader = -1
+	r.w.after(r.w.between(100*time.Millisecond, 3*time.Second), r.elect)
+}
+
+func (r *raft) crashLeader() {
+	if r.leader >= 0 {
+		r.crash(r.cores[r.leader])
+		r.w.after(r.w.between(300*time.Millisecond, 3*time.Second), r.elect)
+	}
+}
+
+// crashAll kills every member at once; they come back with what is on their disks.
+func (r *raft) crashAll() {
+	for _, m := range r.cores {
+		r.crash(m)
+	}
+	r.w.after(r.w.between(time.Second, 6*time.Second), r.elect)
+}
+
+func (r *raft) crash(m *member) {
+	if m.down {
+		return
+	}
+	r.w.stats.Crashes++
+	r.w.log("c%d crashes", m.id)
+	m.down = true
+	m.core.Resign()
+	if r.leader == m.id {
+		r.leader = -1
+	}
+	r.w.after(r.w.between(200*time.Millisecond, 5*time.Second), func() {
+		r.w.log("c%d is back", m.id)
+		m.boot()
+	})
+}
+
+// settle lets leaders follow up on what they heard.
+func (r *raft) settle() {
+	for _, m := range r.cores {
+		if !m.down && m.core.Leads() {
+			m.core.Settle()
+		}
+	}
+}
+
+// lead returns the core that leads, nil if there is none.
+func (r *raft) lead() *coord.Core {
+	if r.leader < 0 {
+		return nil
+	}
+	return r.cores[r.leader].core
+}
+
+// handle delivers a node's message to all that believe to lead; reply gets each answer.
+func (r *raft) handle(m any, reply func(any)) {
+	for _, c := range r.cores {
+		if c.down || !c.core.Leads() {
+			continue
+		}
+		if a, err := c.core.Handle(m); err == nil {
+			r.w.message(func() { reply(a) })
+		}
+	}
+}
+
+func (w *world) random(p []byte) {
+	for i := range p {
+		p[i] = byte(w.rng.Uint32())
+	}
+}

@@ -1,0 +1,96 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// store is an object store that fails now and then, and whose objects rot.
+type store struct {
+	w       *world
+	objects map[string]stored
+	order   []string
+}
+
+type stored struct {
+	data   []byte
+	rotten bool
+}
+
+var errAway = errors.New("the store is away")
+
+// Put implements artifact.Store.
+func (s *store) Put(_ context.Context, r io.ReadSeeker) (job.Object, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return job.Object{}, err
+	}
+	if s.w.chance(0.02) {
+		return job.Object{}, errAway
+	}
+	sum := sha256.Sum256(data)
+	o := job.Object{SHA256: hex.EncodeToString(sum[:]), Size: int64(len(data))}
+	o.Name = "sha256-" + o.SHA256
+	if _, ok := s.objects[o.Name]; !ok {
+		s.order = append(s.order, o.Name)
+	}
+	s.objects[o.Name] = stored{data: data}
+	return o, nil
+}
+
+// Get implements artifact.Store.
+func (s *store) Get(_ context.Context, o job.Object) (io.ReadCloser, error) {
+	x, ok := s.objects[o.Name]
+	switch {
+	case !ok:
+		return nil, artifact.ErrNotFound
+	case s.w.chance(0.01):
+		return nil, errAway
+	case x.rotten:
+		return nil, artifact.ErrDamaged
+	}
+	return io.NopCloser(bytes.NewReader(x.data)), nil
+}
+
+// Delete implements artifact.Store.
+func (s *store) Delete(_ context.Context, o job.Object) error {
+	if _, ok := s.objects[o.Name]; !ok {
+		return artifact.ErrNotFound
+	}
+	delete(s.objects, o.Name)
+	return nil
+}
+
+// List implements artifact.Store.
+func (s *store) List(context.Context) ([]string, error) {
+	return slices.Sorted(maps.Keys(s.objects)), nil
+}
+
+// good reports whether an object can be read.
+func (s *store) good(o job.Object) bool {
+	x, ok := s.objects[o.Name]
+	return ok && !x.rotten
+}
+
+// rot spoils the checkpoint that was stored last.
+func (s *store) rot() {
+	for _, name := range slices.Backward(s.order) {
+		x, ok := s.objects[name]
+		if ok && bytes.HasPrefix(x.data, []byte("ckpt ")) {
+			s.w.log("%.12s rots: %s", name, x.data)
+			s.w.stats.Damaged++
+			x.rotten = true
+			s.objects[name] = x
+			return
+		}
+	}
+}

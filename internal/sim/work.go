@@ -1,0 +1,289 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/job"
+)
+
+const (
+	peerCheck   = 500 * time.Millisecond
+	peerTimeout = 2 * time.Second
+	wordPause   = 400 * time.Millisecond // before a last word is repeated
+)
+
+// work is a rank. Rank 0's drives the attempt: a step is done when all ranks are there.
+type work struct {
+	n       *node
+	id      job.NodeID
+	plan    job.Plan
+	rank    int
+	stage   job.Stage
+	step    int
+	latent  uint64 // what the clip has become so far, on rank 0
+	since   time.Time
+	cancel  bool // stop at a boundary
+	yield   bool
+	saved   int // step of the durable checkpoint
+	over    bool
+	word    any // the last one, until it is acknowledged
+	missing []time.Time
+}
+
+func (k *work) wire() wire.Work {
+	return wire.Work{Job: k.plan.Job, Attempt: k.plan.Attempt, Rank: k.rank}
+}
+
+func (k *work) is(id job.ID, a job.Attempt) bool { return k.plan.Job == id && k.plan.Attempt == a }
+
+// here reports whether the rank still is.
+func (k *work) here() bool { return k.n.alive(k.id) && k.n.work == k }
+
+// later runs f after d, once the process is not frozen.
+func (k *work) later(d time.Duration, f func()) {
+	k.n.w.after(d, func() {
+		switch {
+		case !k.here():
+		case k.n.frozen:
+			k.later(100*time.Millisecond, f)
+		default:
+			f()
+		}
+	})
+}
+
+// stop ends the rank at once, unless its device hangs.
+func (k *work) stop() {
+	k.over, k.word = true, nil
+	if !k.n.hung {
+		k.n.work = nil
+	}
+}
+
+// load brings the rank to where the attempt begins.
+func (k *work) load() {
+	if !k.here() || k.over {
+		return
+	}
+	k.step, k.latent = k.plan.Resume.Step, begin(k.plan.Spec.Seed)
+	if k.step > 0 {
+		if err := k.resume(); err != nil {
+			damaged := !errors.Is(err, errAway)
+			k.fail(wire.Failure{Peer: -1, Damaged: damaged, Reason: err.Error()})
+			return
+		}
+	}
+	k.stage, k.since = job.StageDenoise, k.n.w.now
+	if k.rank == 0 {
+		k.report()
+		k.boundary(0)
+	}
+}
+
+func (k *work) resume() error {
+	r, err := k.n.w.store.Get(context.Background(), k.plan.Resume.Object)
+	if err != nil {
+		return err
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	var id string
+	var step int
+	_, err = fmt.Sscanf(string(data), "ckpt %s %d %d", &id, &step, &k.latent)
+	if err != nil || id != string(k.plan.Job) || step != k.step {
+		return fmt.Errorf("it says %q: %w", data, artifact.ErrDamaged)
+	}
+	return nil
+}
+
+// ranks returns the works of all ranks that are there.
+func (k *work) ranks() (all []*work, complete bool) {
+	complete = true
+	for _, id := range k.plan.Nodes {
+		n := k.n.w.find(id)
+		if n == nil || !n.reachable() || n.hung || n.work == nil || n.work.over ||
+			!n.work.is(k.plan.Job, k.plan.Attempt) || n.work.stage != job.StageDenoise {
+			complete = false
+			continue
+		}
+		all = append(all, n.work)
+	}
+	return all, complete
+}
+
+// advance does a step, if all ranks are there.
+func (k *work) advance() {
+	w := k.n.w
+	if k.over {
+		return
+	}
+	ranks, ok := k.ranks()
+	if !ok {
+		k.later(100*time.Millisecond, k.advance)
+		return
+	}
+	if w.chance(0.003) {
+		k.fail(wire.Failure{Peer: -1, Reason: "no space left on device"})
+		return
+	}
+	for _, other := range ranks {
+		other.step++
+		other.since = w.now
+	}
+	k.latent = next(k.latent)
+	k.report()
+	k.save(k.step)
+	k.later(w.between(time.Millisecond, 10*time.Millisecond), func() { k.boundary(time.Second) })
+}
+
+// boundary is between two steps; patience is how long a rank that yields waits for its checkpoint.
+func (k *work) boundary(patience time.Duration) {
+	switch {
+	case k.over:
+	case k.cancel:
+		k.fail(wire.Failure{Peer: -1, Cancelled: true, Reason: "cancelled"})
+	case k.step == k.plan.Spec.Steps:
+		k.decode()
+	case k.yield && k.saved == k.step:
+		k.n.w.stats.Yields++
+		k.fail(wire.Failure{Peer: -1, Yielded: true, Reason: "yielded"})
+	case k.yield && patience > 0:
+		k.later(20*time.Millisecond, func() { k.boundary(patience - 20*time.Millisecond) })
+	default:
+		k.later(k.n.w.between(50*time.Millisecond, 400*time.Millisecond), k.advance)
+	}
+}
+
+func (k *work) report() {
+	k.n.tell(wire.Report{Node: k.id, Progress: job.Progress{Job: k.plan.Job, Attempt: k.plan.Attempt,
+		Stage: k.stage, Done: k.step, Total: k.plan.Spec.Steps}}, nil)
+}
+
+// save stores a checkpoint beside the computation.
+func (k *work) save(step int) {
+	latent := k.latent
+	k.later(k.n.w.between(time.Millisecond, 200*time.Millisecond), func() {
+		o, err := k.put("ckpt %s %d %d", k.plan.Job, step, latent)
+		if err != nil {
+			return
+		}
+		k.n.tell(wire.Saved{Node: k.id, Job: k.plan.Job, Attempt: k.plan.Attempt,
+			Checkpoint: job.Checkpoint{Step: step, Object: o}}, func(a any) {
+			if ack, ok := a.(wire.Ack); ok && ack.OK {
+				k.saved = max(k.saved, step)
+			}
+		})
+	})
+}
+
+// decode lets the other ranks go and finishes the clip.
+func (k *work) decode() {
+	ranks, ok := k.ranks()
+	if !ok {
+		k.later(100*time.Millisecond, k.decode)
+		return
+	}
+	for _, other := range ranks {
+		if other != k {
+			other.stop()
+		}
+	}
+	k.stage, k.step = job.StageDecode, 0
+	k.report()
+	k.later(k.n.w.between(100*time.Millisecond, time.Second), k.finish)
+}
+
+func (k *work) finish() {
+	if k.over {
+		return
+	}
+	var res job.Result
+	var errs [2]error
+	res.Video, errs[0] = k.put("video %d", k.latent)
+	res.Latents, errs[1] = k.put("latents %d", k.latent)
+	if err := errors.Join(errs[:]...); err != nil {
+		k.fail(wire.Failure{Peer: -1, Reason: err.Error()})
+		return
+	}
+	res.LatentsSHA256 = fmt.Sprint(k.latent)
+	k.say(wire.Completion{Node: k.id, Job: k.plan.Job, Attempt: k.plan.Attempt, Result: res})
+}
+
+func (k *work) put(format string, args ...any) (job.Object, error) {
+	return k.n.w.store.Put(context.Background(), bytes.NewReader(fmt.Appendf(nil, format, args...)))
+}
+
+// fail ends the rank with a last word.
+func (k *work) fail(f wire.Failure) {
+	f.Node, f.Job, f.Attempt, f.Rank = k.id, k.plan.Job, k.plan.Attempt, k.rank
+	k.n.w.log("%s fails %s attempt %d rank %d: %s", k.id, f.Job, f.Attempt, k.rank, f.Reason)
+	k.say(f)
+}
+
+// say repeats a last word until it is taken, or of no use.
+func (k *work) say(word any) {
+	k.over, k.word = true, word
+	k.repeat()
+}
+
+func (k *work) repeat() {
+	if k.word == nil || !k.here() {
+		return
+	}
+	k.n.tell(k.word, func(a any) {
+		if ack, ok := a.(wire.Ack); ok && (ack.OK || ack.Final) && k.here() {
+			k.stop()
+		}
+	})
+	k.later(wordPause, k.repeat)
+}
+
+// watch names a rank that is not there for too long.
+func (k *work) watch() {
+	if !k.here() || k.over || k.stage == job.StageDecode {
+		return
+	}
+	for rank, id := range k.plan.Nodes {
+		n := k.n.w.find(id)
+		there := n != nil && n.reachable() && n.work != nil &&
+			n.work.is(k.plan.Job, k.plan.Attempt) && !n.work.over
+		switch {
+		case there && !k.n.isCut || rank == k.rank:
+			k.missing[rank] = time.Time{}
+		case k.missing[rank].IsZero():
+			k.missing[rank] = k.n.w.now
+		case k.n.w.now.Sub(k.missing[rank]) > peerTimeout && !k.n.hung:
+			k.fail(wire.Failure{Peer: rank, Reason: fmt.Sprintf("rank %d is silent", rank)})
+			return
+		}
+	}
+	k.later(peerCheck, k.watch)
+}
+
+// begin and next stand for the computation: the clip depends on the seed and every step.
+func begin(seed uint64) uint64 { return next(seed) }
+
+func next(v uint64) uint64 {
+	v += 0x9e3779b97f4a7c15
+	v = (v ^ v>>30) * 0xbf58476d1ce4e5b9
+	v = (v ^ v>>27) * 0x94d049bb133111eb
+	return v ^ v>>31
+}
+
+// finished is what a clip has to become.
+func finished(s job.Spec) uint64 {
+	v := begin(s.Seed)
+	for range s.Steps {
+		v = next(v)
+	}
+	return v
+}
