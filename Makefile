@@ -6,7 +6,7 @@ FUZZ    ?= 5000x
 TORCH   ?= python3
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-generic test-race test-long fuzz lint bench-cpu picture golden clean
+.PHONY: help build demo test test-generic test-race test-long sim fuzz lint bench-cpu picture golden clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-race: ## every package under the race detector (needs a C compiler)
 
 test-long: ## tests that take minutes: whole clips, many jobs, memory over time
 	LONGTAKE_LONG=1 $(GO) test -timeout 60m ./...
+
+sim: ## simulate SEEDS clusters (default 100000), each from a seed of its own
+	SIM_SEEDS=$(or $(SEEDS),100000) $(GO) test ./internal/sim -count=1 -timeout 24h -v -run 'ClustersSurvive'
 
 fuzz: ## every fuzz target, $(FUZZ) inputs each (or a time, as FUZZ=1m)
 	@set -e; for pkg in $$($(GO) list ./...); do \

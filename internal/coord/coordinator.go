@@ -23,7 +23,10 @@ type Coordinator struct {
 	broker *broker
 	cons   *consensus
 	decide func(command) (outcome, error) // through Raft
-	random func([]byte)
+	// confirm asks a majority whether this coordinator still leads: one that does not may not know
+	// of attempts that are live.
+	confirm func() bool
+	random  func([]byte)
 	// outboxOf is how a leader reaches nodes.
 	outboxOf func(*leader) outbox
 	fsm      *fsm
@@ -73,6 +76,7 @@ func (c *Coordinator) open() error {
 	}
 	if c.cons, err = openRaft(c.cfg, store, c.fsm); err == nil {
 		c.decide = c.cons.do
+		c.confirm = func() bool { return c.cons.raft.VerifyLeader().Error() == nil }
 	}
 	return err
 }

@@ -28,6 +28,8 @@ type World struct {
 	Append func(entry []byte) (job.Record, error)
 	// Send delivers an order to a node and calls done with why it was not acknowledged.
 	Send func(node job.NodeID, order any, limit time.Duration, done func(error))
+	// Leads asks a majority whether the core still leads.
+	Leads func() bool
 	// Random fills p, for ids.
 	Random func(p []byte)
 	// Objects is the store that nodes share.
@@ -37,7 +39,8 @@ type World struct {
 // NewCore returns a core with an empty machine that does not lead.
 func NewCore(cfg Config, w World) *Core {
 	cfg.fill()
-	c := &Coordinator{cfg: cfg, log: cfg.Log, kick: make(chan struct{}, 1), random: w.Random}
+	c := &Coordinator{cfg: cfg, log: cfg.Log, kick: make(chan struct{}, 1), random: w.Random,
+		confirm: w.Leads}
 	c.hub = &hub{view: c.view, watchers: map[job.ID][]*watcher{}}
 	c.fsm = &fsm{state: newState(), changed: c.changed}
 	c.metrics = newMetrics(c)

@@ -72,7 +72,7 @@ func (l *leader) onRegister(r wire.Registration) wire.Welcome {
 	}
 	w := wire.Welcome{Accepted: true, Leader: l.c.cfg.ID, Interval: t.Heartbeat,
 		LostAfter: t.LostAfter}
-	w.Stop = r.Work != (wire.Work{}) && !l.sign(r.Node, r.Work)
+	w.Stop = r.Work != (wire.Work{}) && !l.sign(r.Node, r.Work) && l.c.confirm()
 	l.mu.Lock()
 	w.Routes = l.routes(r.Node)
 	l.mu.Unlock()
@@ -155,7 +155,7 @@ func (l *leader) onHeartbeat(h wire.Heartbeat) wire.Pulse {
 		return wire.Pulse{}
 	}
 	if !l.sign(h.Node, h.Work) {
-		return wire.Pulse{Stop: !l.over(h)}
+		return wire.Pulse{Stop: !l.over(h) && l.c.confirm()}
 	}
 	r, _ := l.c.fsm.get(h.Work.Job)
 	l.mu.Lock()

@@ -159,8 +159,8 @@ func (r Record) Lose(a Attempt, b Setback, now time.Time) (Record, error) {
 	if b.Damaged {
 		r.Checkpoint, r.Before = r.Before, Checkpoint{}
 	}
-	loss := Loss{Attempt: a, Reason: reason, Step: r.Checkpoint.Step, Time: now, Planned: b.Planned, Own: b.Own,
-		Redone: max(0, b.Done-r.Checkpoint.Step), Detection: b.Detection}
+	loss := Loss{Attempt: a, Reason: reason, Step: r.Checkpoint.Step, Time: now, Planned: b.Planned,
+		Own: b.Own, Redone: max(0, b.Done-r.Checkpoint.Step), Detection: b.Detection}
 	r.Losses = append(slices.Clone(r.Losses), loss)
 	r.Losses = r.Losses[max(0, len(r.Losses)-LossesLimit):]
 	if lost, own := r.futile(); own >= FutileLimit || lost >= LossLimit {

@@ -13,16 +13,14 @@ import (
 // clients create jobs, repeat what was not answered, cancel, delete, and drain nodes.
 type clients struct {
 	w     *world
-	left  int                  // requests that are not answered yet
-	acked map[string]job.ID    // by key
-	gone  map[job.ID]bool      // deleted, or asked to be
-	order []job.ID             // of acknowledgement
-	ended map[job.ID]job.State // as a client saw it
+	left  int               // requests that are not answered yet
+	made  map[string]job.ID // by key
+	gone  map[job.ID]bool   // deleted, or asked to be
+	order []job.ID          // that were acknowledged
 }
 
 func newClients(w *world) *clients {
-	c := &clients{w: w, acked: map[string]job.ID{}, gone: map[job.ID]bool{},
-		ended: map[job.ID]job.State{}}
+	c := &clients{w: w, made: map[string]job.ID{}, gone: map[job.ID]bool{}}
 	for i := range 1 + w.rng.IntN(6) {
 		c.left++
 		key := fmt.Sprintf("k%d", i)
@@ -75,15 +73,15 @@ func (c *clients) create(key string, r job.Request) {
 		c.w.violated("create", "%v", err)
 		return
 	}
-	if c.w.chance(0.3) {
+	if old, ok := c.made[key]; ok && old != rec.ID {
+		c.w.violated("doubled", "key %s made jobs %s and %s", key, old, rec.ID)
+	}
+	c.made[key] = rec.ID
+	if c.w.chance(0.3) { // the answer is lost
 		again()
 		return
 	}
 	c.left--
-	if old, ok := c.acked[key]; ok && old != rec.ID {
-		c.w.violated("doubled", "key %s made jobs %s and %s", key, old, rec.ID)
-	}
-	c.acked[key] = rec.ID
 	c.order = append(c.order, rec.ID)
 	c.w.stats.Jobs++
 	c.w.log("client created %s with key %s: %d steps, %d shards, priority %d", rec.ID, key,

@@ -3,21 +3,113 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
+
+	"github.com/longtake/longtake/internal/job"
 )
 
-// Mutants are planted bugs, one for each kind of thing that the checkers look for, with the kinds of
-// violation that tell of it.
-var Mutants = map[string][]string{}
+// Mutants are planted bugs, at least one for each kind of violation, which it has to show as.
+var Mutants = map[string]string{
+	"a create is acknowledged before it is committed": "vanished",
+	"a member comes back without its log":             "vanished",
+	"a repeated create makes a second job":            "doubled",
+	"a loss throws the checkpoint away":               "progress",
+	"two jobs share a node":                           "node twice",
+	"the ranks are more than the heads":               "tiles",
+	"a second attempt starts beside the first":        "two live attempts",
+	"attempts begin to count anew":                    "attempts",
+	"a completed job goes on":                         "final",
+	"a result is recorded twice":                      "artifact",
+	"an attempt forgets what it resumed from":         "artifact",
+	"the results are swept with the checkpoints":      "artifact",
+	"a rank's own error fails the job":                "lost",
+	"queued jobs are never placed":                    "stuck",
+	"a snapshot misses a job":                         "vanished",
+}
+
+// is reports whether this bug is planted.
+func (w *world) is(mutant string) bool {
+	if w.Mutant == "" {
+		return false
+	}
+	if _, ok := Mutants[mutant]; !ok {
+		panic("sim: no mutant is called " + mutant)
+	}
+	return w.Mutant == mutant
+}
 
 // mutateEntry lets the planted bug change a decision on its way into the log; lost: it does not get
 // there, though the leader believes so.
-func (w *world) mutateEntry(_ *member, e entry, data []byte) (_ []byte, lost bool) {
-	if w.Mutant == "" {
-		return data, false
-	}
-	var c map[string]any
-	if err := json.Unmarshal(data, &c); err != nil {
-		panic(fmt.Sprintf("sim: %v", err))
+func (w *world) mutateEntry(m *member, e entry, data []byte) (_ []byte, lost bool) {
+	switch {
+	case e.Kind == "create" && w.is("a create is acknowledged before it is committed"):
+		return data, w.chance(0.2)
+	case e.Kind == "create" && w.is("a repeated create makes a second job"):
+		return rewrite(data, func(c map[string]any) {
+			delete(c["create"].(map[string]any), "key")
+		}), false
+	case e.Kind == "lose" && w.is("a loss throws the checkpoint away"):
+		return rewrite(data, damage), false
+	case e.Kind == "lose" && w.is("a rank's own error fails the job") && e.Setback.Own:
+		return rewrite(data, func(c map[string]any) { c["kind"] = "fail" }), false
+	case e.Kind == "place" && w.is("two jobs share a node"):
+		return w.share(m, data), false
+	case e.Kind == "place" && w.is("the ranks are more than the heads"):
+		return rewrite(data, widen), false
 	}
 	return data, false
+}
+
+func rewrite(data []byte, f func(map[string]any)) []byte {
+	var c map[string]any
+	d := json.NewDecoder(strings.NewReader(string(data)))
+	d.UseNumber()
+	if err := d.Decode(&c); err != nil {
+		panic(fmt.Sprintf("sim: %v", err))
+	}
+	f(c)
+	out, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("sim: %v", err))
+	}
+	return out
+}
+
+// share puts a node of another running job into a plan.
+func (w *world) share(m *member, data []byte) []byte {
+	for _, r := range m.core.Records() {
+		if r.State == job.Running {
+			return rewrite(data, func(c map[string]any) {
+				c["plan"].(map[string]any)["nodes"].([]any)[0] = string(r.Plan.Nodes[0])
+			})
+		}
+	}
+	return data
+}
+
+func damage(c map[string]any) { c["setback"].(map[string]any)["damaged"] = true }
+
+// widen spreads a plan over more ranks than there are heads.
+func widen(c map[string]any) {
+	const ranks = 40
+	nodes := make([]any, ranks)
+	for i := range nodes {
+		nodes[i] = fmt.Sprint("x", i)
+	}
+	p := c["plan"].(map[string]any)
+	p["nodes"], p["mesh"] = nodes, map[string]any{"cfg": 1, "ulysses": ranks}
+}
+
+// mutateRecord lets the planted bug change what a decision made of a job.
+func (w *world) mutateRecord(e entry, before, after *job.Record) {
+	switch {
+	case e.Kind == "save" && w.is("a second attempt starts beside the first"):
+		after.Attempt++
+	case e.Kind == "lose" && w.is("attempts begin to count anew"):
+		after.Attempt = 0
+	case e.Kind == "save" && w.is("a completed job goes on"):
+		before.State = job.Completed
+	case e.Kind == "complete" && w.is("a result is recorded twice"):
+		w.check.artifact(*after)
+	}
 }

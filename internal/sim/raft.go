@@ -47,8 +47,11 @@ func newRaft(w *world) *raft {
 // boot starts a member anew, from its snapshot and the log.
 func (m *member) boot() {
 	w := m.r.w
+	if len(m.r.log) > 0 && w.is("a member comes back without its log") {
+		defer func() { m.applied = len(m.r.log) }()
+	}
 	m.core = coord.NewCore(coord.Config{Data: "-", Now: func() time.Time { return w.now }},
-		coord.World{Append: m.append, Send: w.send, Random: w.random, Objects: w.store})
+		coord.World{Append: m.append, Send: w.send, Leads: m.leads, Random: w.random, Objects: w.store})
 	m.applied, m.down = 0, false
 	if m.snap != nil {
 		if err := m.core.Restore(m.snap); err != nil {
@@ -75,6 +78,9 @@ func (m *member) catchUp() {
 	}
 }
 
+// leads is coord.World's.
+func (m *member) leads() bool { return m.r.leader == m.id && !m.down }
+
 // append is coord.World's.
 func (m *member) append(entry []byte) (job.Record, error) {
 	w := m.r.w
@@ -83,6 +89,9 @@ func (m *member) append(entry []byte) (job.Record, error) {
 	}
 	w.stats.Commits++
 	c := read(entry)
+	if c.Kind == "place" && w.is("queued jobs are never placed") {
+		return job.Record{}, fmt.Errorf("cannot commit: %w", coord.ErrNotLeader)
+	}
 	entry, lost := w.mutateEntry(m, c, entry)
 	if lost {
 		return w.check.pretend(c), nil
@@ -93,6 +102,7 @@ func (m *member) append(entry []byte) (job.Record, error) {
 	m.applied = len(m.r.log)
 	w.log("c%d commits %s %s attempt %d: %v", m.id, c.Kind, c.Job, rec.Attempt, err)
 	if err == nil {
+		w.mutateRecord(c, &before, &rec)
 		w.check.committed(m.core, c, before, rec)
 	}
 	if w.chance(0.004) { // it is committed, but the leader never learns
@@ -151,6 +161,13 @@ func (m *member) compact() {
 		m.r.w.violated("snapshot", "%v", err)
 	}
 	m.snap, m.snapped = snap, m.applied
+	if m.r.w.is("a snapshot misses a job") {
+		m.snap = rewrite(snap, func(s map[string]any) {
+			if jobs, _ := s["jobs"].([]any); len(jobs) > 0 {
+				s["jobs"] = jobs[1:]
+			}
+		})
+	}
 }
 
 // depose takes the office from the leader, which does not know it yet.

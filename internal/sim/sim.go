@@ -89,6 +89,7 @@ func (e *events) Pop() any {
 type world struct {
 	Options
 	rng     *rand.Rand
+	loss    float64 // of messages
 	now     time.Time
 	start   time.Time
 	queue   events
@@ -119,6 +120,7 @@ func newWorld(o Options) *world {
 	w := &world{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0x6c6f6e6774616b65))}
 	w.start = time.Unix(1_700_000_000, 0).UTC()
 	w.now = w.start
+	w.loss = []float64{0, 0.03, 0.03, 0.15}[w.rng.IntN(4)]
 	w.store = &store{w: w, objects: map[string]stored{}}
 	w.check = newChecker(w)
 	w.raft = newRaft(w)
@@ -192,7 +194,7 @@ func (w *world) violated(kind, format string, args ...any) {
 
 // message carries f over the network: late, not at all, or twice.
 func (w *world) message(f func()) {
-	if w.chance(0.03) {
+	if w.chance(w.loss) {
 		return
 	}
 	w.after(w.between(100*time.Microsecond, 20*time.Millisecond), f)
@@ -203,7 +205,7 @@ func (w *world) message(f func()) {
 
 // faults plans what goes wrong with machines.
 func (w *world) faults() {
-	for range w.rng.IntN(9) {
+	for range w.rng.IntN([]int{3, 9, 9, 25}[w.rng.IntN(4)]) {
 		n := w.nodes[w.rng.IntN(len(w.nodes))]
 		fault := []func(){n.crash, n.freeze, n.cut, n.hang, n.leave}[w.rng.IntN(5)]
 		w.after(w.between(time.Second, troubled-time.Second), fault)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -82,5 +83,25 @@ func TestARunIsDecidedByItsSeed(t *testing.T) {
 		if traces[0] != traces[1] {
 			t.Fatalf("two runs of seed %d differ:\n%s\n%s", seed, traces[0], traces[1])
 		}
+	}
+}
+
+// TestPlantedBugsAreCaught plants one bug of each kind. Every kind of violation has its mutant.
+func TestPlantedBugsAreCaught(t *testing.T) {
+	for mutant, kind := range Mutants {
+		t.Run(mutant, func(t *testing.T) {
+			for seed := range uint64(500) {
+				_, err := Run(Options{Seed: seed, Mutant: mutant})
+				var f *Failure
+				if !errors.As(err, &f) {
+					continue
+				}
+				if f.Kind != kind {
+					t.Fatalf("shows as %q (%s), not as %q", f.Kind, f.What, kind)
+				}
+				return
+			}
+			t.Error("nothing was found in 500 seeds")
+		})
 	}
 }

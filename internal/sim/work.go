@@ -73,7 +73,7 @@ func (k *work) load() {
 		return
 	}
 	k.step, k.latent = k.plan.Resume.Step, begin(k.plan.Spec.Seed)
-	if k.step > 0 {
+	if k.step > 0 && !k.n.w.is("an attempt forgets what it resumed from") {
 		if err := k.resume(); err != nil {
 			damaged := !errors.Is(err, errAway)
 			k.fail(wire.Failure{Peer: -1, Damaged: damaged, Reason: err.Error()})

@@ -19,7 +19,7 @@ var floors = []struct {
 	{"internal/model", 3},
 	{"internal/job", 4}, {"internal/diffusion", 4}, {"internal/artifact", 5},
 	{"internal/coord/wire", 6}, {"internal/coord", 7}, {"internal/shard", 7},
-	{"internal/config", 7}, {"internal/bench", 7}, {"internal/api", 8}, {"internal/cli", 9},
+	{"internal/config", 7}, {"internal/bench", 7}, {"internal/api", 8}, {"internal/sim", 8}, {"internal/cli", 9},
 	{"cmd", 10},
 }
 
