@@ -59,7 +59,9 @@ var peerPattern = regexp.MustCompile(`^([^@=]+)@([^=]+)=(https?://.+)$`)
 func read(v *config.Values) (coord.Config, error) {
 	c := coord.Config{
 		ID: v.String("id"), Data: v.String("data"), HTTP: v.String("http.url"), Version: cli.Version,
-		Raft: coord.RaftConfig{Listen: v.String("raft.listen")},
+		Raft: coord.RaftConfig{Listen: v.String("raft.listen"), Join: v.Bool("raft.join"),
+			TLS: coord.TLSConfig{Cert: v.String("raft.tls.cert"), Key: v.String("raft.tls.key"),
+				CA: v.String("raft.tls.ca")}},
 		NATS: coord.NATSConfig{Listen: v.String("nats.listen"), Routes: v.String("nats.routes"),
 			Peers: v.Strings("nats.peers")},
 		Limits: coord.Limits{Queued: v.Int("limits.queued"), Kept: v.Int("limits.kept"),

@@ -36,6 +36,8 @@ type fake struct {
 	objects map[string]string
 	err     error // of every call
 	watch   chan coord.View
+
+	snapshot string
 }
 
 func newFake() *fake {
@@ -163,6 +165,29 @@ func (f *fake) DrainNode(_ context.Context, name string, within time.Duration) (
 
 func (f *fake) UndrainNode(_ context.Context, name string) (coord.Node, error) {
 	return coord.Node{ID: "n1", Name: name, State: "idle"}, f.err
+}
+
+func (f *fake) AddMember(_ context.Context, p coord.Peer) (coord.Status, error) {
+	return coord.Status{Members: []coord.Member{{ID: p.ID, Raft: p.Raft, HTTP: p.HTTP}}}, f.err
+}
+
+func (f *fake) RemoveMember(context.Context, string) (coord.Status, error) {
+	return coord.Status{}, f.err
+}
+
+func (f *fake) TransferLeader(_ context.Context, to string) (coord.Status, error) {
+	return coord.Status{Leader: to}, f.err
+}
+
+func (f *fake) SaveSnapshot(_ context.Context, w io.Writer) error {
+	_, err := io.WriteString(w, f.snapshot)
+	return errors.Join(err, f.err)
+}
+
+func (f *fake) RestoreSnapshot(_ context.Context, r io.Reader) error {
+	b, err := io.ReadAll(r)
+	f.snapshot = string(b)
+	return errors.Join(err, f.err)
 }
 
 func (f *fake) Status(context.Context) (coord.Status, error) {
@@ -433,6 +458,51 @@ func TestWatch(t *testing.T) {
 	if err != nil || v.Error == nil || v.Error.Message != "no more power" ||
 		strings.Join(seen, " ") != "queued0 in_progress46 failed0" {
 		t.Errorf("%v %+v %v", err, v, seen)
+	}
+}
+
+// TestRoutesThatChangeTheCluster goes through what operators do to nodes and coordinators.
+func TestRoutesThatChangeTheCluster(t *testing.T) {
+	f := newFake()
+	_, c := serve(t, f)
+	ctx := context.Background()
+	if n, err := c.Drain(ctx, "a", 90*time.Second); err != nil || n.Name != "a" ||
+		n.Deadline.Unix() != 90 {
+		t.Errorf("%+v, %v", n, err)
+	}
+	if n, err := c.Undrain(ctx, "a"); err != nil || n.State != "idle" {
+		t.Errorf("%+v, %v", n, err)
+	}
+	for _, within := range []string{"-1", "x", "NaN", "1e9"} {
+		status, body, _ := do(t, c, "POST", "/v1/nodes/a/drain?within="+within, "", "")
+		if status != 400 || !strings.Contains(body, "within") {
+			t.Errorf("within %s: %d %s", within, status, body)
+		}
+	}
+	s, err := c.AddMember(ctx, coord.Peer{ID: "c4", Raft: "h:1", HTTP: "http://h"})
+	if err != nil || len(s.Members) != 1 || s.Members[0].Raft != "h:1" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if status, body, _ := do(t, c, "POST", "/v1/cluster/members", "application/json",
+		`{"name":"x"}`); status != 400 || !strings.Contains(body, "raft_address") {
+		t.Errorf("%d %s", status, body)
+	}
+	if _, err := c.RemoveMember(ctx, "c4"); err != nil {
+		t.Error(err)
+	}
+	if s, err := c.TransferLeader(ctx, "c2"); err != nil || s.Leader != "c2" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := c.Restore(ctx, []byte("{}")); err != nil {
+		t.Error(err)
+	}
+	r, err := c.Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if b, err := io.ReadAll(r); err != nil || string(b) != "{}" {
+		t.Errorf("%s, %v", b, err)
 	}
 }
 

@@ -118,6 +118,41 @@ func (c *Client) Cluster(ctx context.Context) (coord.Status, error) {
 	return call[coord.Status](ctx, c, http.MethodGet, "/v1/cluster", nil)
 }
 
+// AddMember adds a coordinator.
+func (c *Client) AddMember(ctx context.Context, p coord.Peer) (coord.Status, error) {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return coord.Status{}, err
+	}
+	return call[coord.Status](ctx, c, http.MethodPost, "/v1/cluster/members", b)
+}
+
+// RemoveMember takes a coordinator out.
+func (c *Client) RemoveMember(ctx context.Context, id string) (coord.Status, error) {
+	return call[coord.Status](ctx, c, http.MethodDelete,
+		"/v1/cluster/members/"+url.PathEscape(id), nil)
+}
+
+// TransferLeader hands the leadership to a coordinator, "" for any.
+func (c *Client) TransferLeader(ctx context.Context, to string) (coord.Status, error) {
+	return call[coord.Status](ctx, c, http.MethodPost,
+		"/v1/cluster/transfer?to="+url.QueryEscape(to), nil)
+}
+
+// Snapshot opens all that was decided; the caller closes it.
+func (c *Client) Snapshot(ctx context.Context) (io.ReadCloser, error) {
+	resp, err := c.send(ctx, http.MethodGet, "/v1/cluster/snapshot", nil)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// Restore replaces all that was decided by a snapshot.
+func (c *Client) Restore(ctx context.Context, snapshot []byte) (coord.Status, error) {
+	return call[coord.Status](ctx, c, http.MethodPost, "/v1/cluster/snapshot", snapshot)
+}
+
 // Content opens a video's file: variant "video" or "latents". The caller closes it.
 func (c *Client) Content(ctx context.Context, id job.ID, variant string) (io.ReadCloser, error) {
 	rest := "/content?variant=" + url.QueryEscape(variant)

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -82,6 +84,52 @@ func (s *server) cluster(w http.ResponseWriter, r *http.Request) error {
 		reply(w, http.StatusOK, st)
 	}
 	return err
+}
+
+// status200 answers with the cluster after a change to it.
+func status200(w http.ResponseWriter, st coord.Status, err error) error {
+	if err == nil {
+		reply(w, http.StatusOK, st)
+	}
+	return err
+}
+
+func (s *server) addMember(w http.ResponseWriter, r *http.Request) error {
+	var p coord.Peer
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyMax))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		return invalid("", "cannot read the coordinator: %v; wanted: id, raft_address, http_address", err)
+	}
+	st, err := s.service.AddMember(r.Context(), p)
+	return status200(w, st, err)
+}
+
+func (s *server) removeMember(w http.ResponseWriter, r *http.Request) error {
+	st, err := s.service.RemoveMember(r.Context(), r.PathValue("id"))
+	return status200(w, st, err)
+}
+
+func (s *server) transfer(w http.ResponseWriter, r *http.Request) error {
+	st, err := s.service.TransferLeader(r.Context(), r.FormValue("to"))
+	return status200(w, st, err)
+}
+
+func (s *server) saveSnapshot(w http.ResponseWriter, r *http.Request) error {
+	var b bytes.Buffer
+	if err := s.service.SaveSnapshot(r.Context(), &b); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, err := b.WriteTo(w)
+	return err
+}
+
+func (s *server) restoreSnapshot(w http.ResponseWriter, r *http.Request) error {
+	if err := s.service.RestoreSnapshot(r.Context(), r.Body); err != nil {
+		return err
+	}
+	return s.cluster(w, r)
 }
 
 // livez says that the process answers.

@@ -36,6 +36,8 @@ var kinds = []struct {
 	status int
 	code   string
 }{
+	{coord.ErrAlone, http.StatusConflict, "alone"},
+	{coord.ErrSnapshot, http.StatusUnprocessableEntity, "bad_snapshot"},
 	{coord.ErrNotFound, http.StatusNotFound, "not_found"},
 	{coord.ErrQueueFull, http.StatusTooManyRequests, "queue_full"},
 	{coord.ErrKeyReused, http.StatusConflict, "idempotency_key_reused"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -167,59 +166,4 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-func clusterCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "cluster", Short: "Look at the coordinators"}
-	cmd.AddCommand(
-		clusterView("status", "Show what the coordinator knows of itself and the cluster", printStatus),
-		clusterView("members", "List the coordinators", printMembers))
-	return cmd
-}
-
-// clusterView is a command that shows the cluster's status in one way.
-func clusterView(name, short string, show func(io.Writer, coord.Status) error) *cobra.Command {
-	cmd := &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs}
-	js := asJSON(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := client(cmd)
-		if err != nil {
-			return err
-		}
-		s, err := c.Cluster(cmd.Context())
-		if err != nil {
-			return err
-		}
-		if *js {
-			return printJSON(cmd.OutOrStdout(), s)
-		}
-		return show(cmd.OutOrStdout(), s)
-	}
-	return cmd
-}
-
-func printStatus(w io.Writer, s coord.Status) error {
-	line := func(key, format string, args ...any) {
-		fmt.Fprintf(w, "%-12s %s\n", key, fmt.Sprintf(format, args...))
-	}
-	line("coordinator", "%s (%s), longtake %s", s.ID, strings.ToLower(s.State), s.Version)
-	line("leader", "%s, term %d", dash(s.Leader), s.Term)
-	line("log", "applied %d of %d", s.Applied, s.LastIndex)
-	line("nats", "%s", dash(s.NATS))
-	line("model", "%s", dash(s.Model.Name))
-	line("shards", "%d", s.Nodes)
-	line("jobs", "%d queued, %d running, %d kept", s.Queued, s.Running, s.Jobs)
-	return nil
-}
-
-func printMembers(w io.Writer, s coord.Status) error {
-	return table(w, "ID\tROLE\tRAFT\tHTTP", func(w io.Writer) {
-		for _, m := range s.Members {
-			role := "follower"
-			if m.Leader {
-				role = "leader"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.ID, role, dash(m.Raft), dash(m.HTTP))
-		}
-	})
 }

@@ -25,6 +25,12 @@ func Coordinator() Settings {
 			Usage: "host:port for the other coordinators' decisions; needs raft.peers"},
 		{Key: "raft.peers", Default: []string{},
 			Usage: "all coordinators as ID@RAFT_HOST:PORT=HTTP_URL, this one included; none: alone"},
+		{Key: "raft.join", Default: false, Usage: "wait to be added to a cluster that exists (longtake " +
+			"cluster members add), instead of founding one with the peers"},
+		{Key: "raft.tls.cert", Default: "", Usage: "PEM certificate for the other coordinators, which " +
+			"names the host that they dial; with raft.tls.key and raft.tls.ca Raft runs over mutual TLS"},
+		{Key: "raft.tls.key", Default: "", Usage: "its key"},
+		{Key: "raft.tls.ca", Default: "", Usage: "PEM certificate that signed those of all coordinators"},
 		{Key: "limits.queued", Default: 1000, Usage: "jobs that may wait"},
 		{Key: "limits.kept", Default: 10000, Usage: "jobs that are remembered"},
 		{Key: "limits.nodes", Default: 1024, Usage: "shards that may register"},

@@ -1,10 +1,22 @@
 package coord
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,4 +121,174 @@ func TestThreeCoordinators(t *testing.T) {
 	f.join(next)
 	create(t, next, request(1))
 	f.told()
+}
+
+// three starts c0, c1 and c2 and returns them with the leader first.
+func three(t *testing.T, edit func(*Config)) ([]*Coordinator, []string) {
+	t.Helper()
+	addrs := ports(4)
+	var all []*Coordinator
+	for i := range 3 {
+		cfg := member(t.TempDir(), fmt.Sprintf("c%d", i), addrs[:6])
+		edit(&cfg)
+		all = append(all, start(t, cfg))
+	}
+	lead := leaderOf(t, all)
+	slices.SortStableFunc(all, func(a, b *Coordinator) int {
+		return rank(a != lead) - rank(b != lead)
+	})
+	return all, addrs
+}
+
+// authority writes a CA and a certificate for 127.0.0.1 that it signed.
+func authority(t *testing.T) TLSConfig {
+	t.Helper()
+	dir := t.TempDir()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
+		NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	cert := func(name string, c *x509.Certificate) string {
+		der, err := x509.CreateCertificate(rand.Reader, c, ca, &key.PublicKey, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return put(name, "CERTIFICATE", der)
+	}
+	return TLSConfig{CA: cert("ca.pem", ca), Cert: cert("cert.pem", leaf),
+		Key: put("key.pem", "EC PRIVATE KEY", der)}
+}
+
+// TestCoordinatorsOverMutualTLS runs three with certificates. One with those of another authority is
+// not talked to.
+func TestCoordinatorsOverMutualTLS(t *testing.T) {
+	files := authority(t)
+	all, addrs := three(t, func(c *Config) { c.Raft.TLS = files })
+	f := fake(t, all[0], "a")
+	create(t, all[0], request(1))
+	f.told()
+	conf, err := authority(t).load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf.ServerName, conf.InsecureSkipVerify = "127.0.0.1", true
+	conn, err := tls.Dial("tcp", addrs[0], conf)
+	if err == nil { // TLS 1.3 tells a client at its first read
+		_, err = conn.Read(make([]byte, 1))
+		conn.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "tls") {
+		t.Errorf("a stranger is told %v", err)
+	}
+	cfg := member(t.TempDir(), "c0", ports(3))
+	for what, bad := range map[string]TLSConfig{"all of": {Cert: files.Cert},
+		"no certificate": {Cert: files.Cert, Key: files.Key, CA: files.Key}} {
+		cfg.Raft.TLS = bad
+		if c, err := Start(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%+v: %v", bad, err)
+			if err == nil {
+				c.Close()
+			}
+		}
+	}
+}
+
+// TestMembersComeAndGo hands the leadership over, adds a fourth coordinator, and removes one.
+func TestMembersComeAndGo(t *testing.T) {
+	ctx := context.Background()
+	all, addrs := three(t, func(*Config) {})
+	lead := all[0]
+	f := fake(t, lead, "a")
+	id := create(t, lead, request(1))
+	f.finish(lead, f.told())
+	untilState(t, lead, id, job.Completed)
+	f.leave()
+
+	cfg := member(t.TempDir(), "c3", addrs)
+	cfg.Raft.Join = true
+	fourth := start(t, cfg)
+	s, err := lead.AddMember(ctx, Peer{ID: "c3", Raft: addrs[6], HTTP: "http://added"})
+	if err != nil || len(s.Members) != 4 {
+		t.Fatalf("%+v, %v", s.Members, err)
+	}
+	eventually(t, "the added one knows the job and has the objects", func() bool {
+		_, ok := fourth.fsm.get(id)
+		return ok && fourth.Ready(ctx) == nil
+	})
+	gone := all[1]
+	if s, err = lead.RemoveMember(ctx, gone.cfg.ID); err != nil || len(s.Members) != 3 {
+		t.Fatalf("%+v, %v", s.Members, err)
+	}
+	if _, err := lead.TransferLeader(ctx, "c3"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the added one leads", func() bool { return fourth.lead.Load() != nil })
+	var e *NotLeaderError
+	if _, err := lead.Get(ctx, id); !errors.As(err, &e) || e.HTTP != "http://added" {
+		t.Errorf("the old leader says %v", err)
+	}
+	if v, err := fourth.Get(ctx, id); err != nil || v.State != job.Completed {
+		t.Errorf("%+v, %v", v, err)
+	}
+	for what, err := range map[string]error{
+		"leader":    second(fourth.RemoveMember(ctx, "c3")),
+		"not found": second(fourth.RemoveMember(ctx, "c9")),
+		"host:port": second(fourth.AddMember(ctx, Peer{ID: "x", Raft: "nowhere"})),
+		"letters":   second(fourth.AddMember(ctx, Peer{ID: "x y", Raft: "h:1"})),
+	} {
+		if err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%v; want %q in it", err, what)
+		}
+	}
+}
+
+func second(_ Status, err error) error { return err }
+
+// TestASnapshotBringsBackWhatWasDecided saves, does more, and restores, on one coordinator and on
+// another cluster.
+func TestASnapshotBringsBackWhatWasDecided(t *testing.T) {
+	ctx := context.Background()
+	c := start(t, config(t.TempDir()))
+	f := fake(t, c, "a")
+	id := create(t, c, request(1))
+	f.finish(c, f.told())
+	untilState(t, c, id, job.Completed)
+	var saved bytes.Buffer
+	if err := c.SaveSnapshot(ctx, &saved); err != nil {
+		t.Fatal(err)
+	}
+	later := create(t, c, request(3))
+	for _, to := range []*Coordinator{c, start(t, config(t.TempDir()))} {
+		if err := to.RestoreSnapshot(ctx, bytes.NewReader(saved.Bytes())); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := to.Get(ctx, id); err != nil || v.State != job.Completed {
+			t.Errorf("%+v, %v", v, err)
+		}
+		if _, err := to.Get(ctx, later); !errors.Is(err, ErrNotFound) {
+			t.Errorf("what came after the snapshot: %v", err)
+		}
+	}
+	other := bytes.ReplaceAll(saved.Bytes(), []byte(demo().Fingerprint), []byte("f9"))
+	for _, bad := range []string{"", "{", `{"v":99}`, string(other)} {
+		if err := c.RestoreSnapshot(ctx, strings.NewReader(bad)); !errors.Is(err, ErrSnapshot) {
+			t.Errorf("%.20q: %v", bad, err)
+		}
+	}
 }

@@ -28,6 +28,7 @@ const (
 	kindLose      kind = "lose"
 	kindDrain     kind = "drain"
 	kindUndrain   kind = "undrain"
+	kindMember    kind = "member"
 )
 
 // command is one entry of the Raft log. All that could differ between coordinators, such as the
@@ -47,7 +48,8 @@ type command struct {
 
 	Checkpoint *job.Checkpoint `json:"checkpoint,omitempty"`
 	Setback    *job.Setback    `json:"setback,omitempty"`
-	Drain      *Drain          `json:"drain,omitempty"` // of undrain, the node alone
+	Member     *Peer           `json:"member,omitempty"` // without an address: it is gone
+	Drain      *Drain          `json:"drain,omitempty"`  // of undrain, the node alone
 }
 
 // creation asks for a new job, within limits.

@@ -30,13 +30,16 @@ type Config struct {
 type RaftConfig struct {
 	Listen string // host:port for other coordinators; needs Peers
 	Peers  []Peer // all coordinators, this one included; empty: alone
+	// Join makes this one wait until a cluster that exists adds it, instead of founding one.
+	Join bool
+	TLS  TLSConfig
 }
 
 // Peer is one coordinator of the cluster.
 type Peer struct {
-	ID   string
-	Raft string // host:port that the others dial
-	HTTP string // URL of its HTTP API
+	ID   string `json:"id"`
+	Raft string `json:"raft_address"` // host:port that the others dial
+	HTTP string `json:"http_address"` // URL of its HTTP API
 }
 
 // NATSConfig says where the embedded NATS server listens.
@@ -133,7 +136,7 @@ func (c *Config) check() error {
 
 func (c *Config) checkPeers() error {
 	if c.alone() {
-		if c.Raft.Listen != "" || c.NATS.Routes != "" {
+		if c.Raft.Listen != "" || c.NATS.Routes != "" || c.Raft.Join {
 			return errors.New("raft and NATS route addresses need peers")
 		}
 		return nil

@@ -93,12 +93,29 @@ func (c *consensus) listen(cfg Config, logger hclog.Logger) (raft.ServerAddress,
 	if err != nil {
 		return "", fmt.Errorf("cannot resolve raft address %s: %w", own.Raft, err)
 	}
-	t, err := raft.NewTCPTransportWithLogger(cfg.Raft.Listen, advertise, raftPool, raftIO, logger)
+	t, err := openTransport(cfg.Raft, advertise, logger)
 	if err != nil {
 		return "", fmt.Errorf("cannot listen for Raft on %s: %w", cfg.Raft.Listen, err)
 	}
 	c.transport = t
 	return raft.ServerAddress(own.Raft), nil
+}
+
+// openTransport listens for other coordinators, over mutual TLS if that is configured.
+func openTransport(cfg RaftConfig, advertise net.Addr, logger hclog.Logger,
+) (*raft.NetworkTransport, error) {
+	if !cfg.TLS.on() {
+		return raft.NewTCPTransportWithLogger(cfg.Listen, advertise, raftPool, raftIO, logger)
+	}
+	conf, err := cfg.TLS.load()
+	if err != nil {
+		return nil, err
+	}
+	layer, err := listenTLS(cfg.Listen, advertise, conf)
+	if err != nil {
+		return nil, err
+	}
+	return raft.NewNetworkTransportWithLogger(layer, raftPool, raftIO, logger), nil
 }
 
 // bootstrap writes the first configuration into an empty log, and refuses another cluster's log.
@@ -117,6 +134,9 @@ func (c *consensus) bootstrap(cfg Config, own raft.ServerAddress, snaps raft.Sna
 			return fmt.Errorf("cannot read Raft's log: %w", err)
 		}
 		return cfg.matches(have)
+	}
+	if cfg.Raft.Join {
+		return nil
 	}
 	first := raft.Configuration{}
 	if cfg.alone() {

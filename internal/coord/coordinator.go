@@ -206,11 +206,7 @@ func (c *Coordinator) notLeader() error {
 	if e.ID == c.cfg.ID {
 		e.ID = "" // elected, but not in office yet
 	}
-	for _, p := range c.cfg.Raft.Peers {
-		if p.ID == e.ID {
-			e.HTTP = p.HTTP
-		}
-	}
+	e.HTTP = c.addresses()[e.ID]
 	return e
 }
 

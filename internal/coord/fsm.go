@@ -50,13 +50,16 @@ type snapshot struct {
 	Jobs    []job.Record `json:"jobs"` // by creation
 	Trash   []trash      `json:"trash"`
 	Drains  []Drain      `json:"drains,omitempty"` // by node
+
+	Members map[string]string `json:"members,omitempty"`
 }
 
 // Snapshot copies the state. Equal states give equal bytes.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	s := &snapshot{Version: commandVersion, Model: f.state.model, Trash: slices.Clone(f.state.trash)}
+	s := &snapshot{Version: commandVersion, Model: f.state.model, Trash: slices.Clone(f.state.trash),
+		Members: maps.Clone(f.state.members)}
 	for _, id := range f.state.order {
 		s.Jobs = append(s.Jobs, f.state.jobs[id])
 	}
@@ -68,11 +71,18 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 
 // Persist writes the snapshot; called once, by Raft.
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
-	if err := json.NewEncoder(sink).Encode(s); err != nil {
+	if err := s.write(sink); err != nil {
 		sink.Cancel()
-		return fmt.Errorf("cannot write a snapshot: %w", err)
+		return err
 	}
 	return sink.Close()
+}
+
+func (s *snapshot) write(w io.Writer) error {
+	if err := json.NewEncoder(w).Encode(s); err != nil {
+		return fmt.Errorf("cannot write a snapshot: %w", err)
+	}
+	return nil
 }
 
 // Release does nothing: the copy is garbage-collected.
@@ -98,6 +108,7 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 			next.keys[rec.Key] = rec.ID
 		}
 	}
+	maps.Copy(next.members, s.Members)
 	for _, d := range s.Drains {
 		next.drains[d.Node] = d
 	}
@@ -113,6 +124,13 @@ func (f *fsm) get(id job.ID) (job.Record, bool) {
 	defer f.mu.RUnlock()
 	r, ok := f.state.jobs[id]
 	return r, ok
+}
+
+// members returns the HTTP addresses of coordinators that were added.
+func (f *fsm) members() map[string]string {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return maps.Clone(f.state.members)
 }
 
 // drains returns the nodes that get no new work.

@@ -55,8 +55,33 @@ func (c *Coordinator) tryObjects(ctx context.Context, limit time.Duration) (arti
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	o := artifact.Options{Replicas: max(len(c.cfg.Raft.Peers), 1)}
-	return artifact.Open(ctx, js, wire.Bucket, o)
+	n, err := c.replicas()
+	if err != nil {
+		return nil, err
+	}
+	return artifact.Open(ctx, js, wire.Bucket, artifact.Options{Replicas: n})
+}
+
+// replicas is how many copies are kept of an object: one with each coordinator, up to five.
+func (c *Coordinator) replicas() (int, error) {
+	f := c.cons.raft.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return 0, err
+	}
+	n := len(f.Configuration().Servers)
+	if n == 0 {
+		return 0, errors.New("this coordinator is not a member yet; see longtake cluster members add")
+	}
+	return min(n, replicasMax), nil
+}
+
+// resize keeps as many copies of objects as there are coordinators now.
+func (c *Coordinator) resize() {
+	ctx, cancel := context.WithTimeout(context.Background(), objectsTryMax)
+	defer cancel()
+	if _, err := c.tryObjects(ctx, objectsTryMax); err != nil {
+		c.log.Warn("cannot change the number of copies of objects", "error", err)
+	}
 }
 
 // Open implements Service. With replicas, reads may be answered by one that lags behind, so there

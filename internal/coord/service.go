@@ -39,6 +39,15 @@ type Service interface {
 	DrainNode(ctx context.Context, name string, within time.Duration) (Node, error)
 	// UndrainNode lets a drained node work again.
 	UndrainNode(ctx context.Context, name string) (Node, error)
+	// AddMember adds a coordinator, which has to run with raft.join; RemoveMember takes one out that
+	// is not the leader. TransferLeader hands the leadership to a member, "" for any.
+	AddMember(ctx context.Context, p Peer) (Status, error)
+	RemoveMember(ctx context.Context, id string) (Status, error)
+	TransferLeader(ctx context.Context, to string) (Status, error)
+	// SaveSnapshot writes all that was decided, without the objects. RestoreSnapshot replaces it, on
+	// all coordinators; ErrSnapshot if it cannot be read or is of another model.
+	SaveSnapshot(ctx context.Context, w io.Writer) error
+	RestoreSnapshot(ctx context.Context, r io.Reader) error
 	// Status returns what this coordinator knows about itself and the cluster.
 	Status(ctx context.Context) (Status, error)
 	// Model returns the model that the cluster serves, false before the first shard registered.
@@ -124,6 +133,8 @@ var (
 	ErrKeyReused = errors.New("this key was used for another request")
 	ErrNotLeader = errors.New("this coordinator is not the leader")
 	ErrNotReady  = errors.New("the coordinator is not ready")
+	ErrAlone     = errors.New("not possible with one coordinator")
+	ErrSnapshot  = errors.New("this snapshot cannot be restored")
 )
 
 // NotLeaderError says who leads; errors.Is(err, ErrNotLeader) holds.
@@ -135,7 +146,7 @@ type NotLeaderError struct {
 // Error implements error.
 func (e *NotLeaderError) Error() string {
 	if e.ID == "" {
-		return "the coordinators have no leader at the moment"
+		return "the coordinators have no leader at the moment; a majority has to be up and in reach"
 	}
 	return fmt.Sprintf("%v; %s at %s leads", ErrNotLeader, e.ID, e.HTTP)
 }

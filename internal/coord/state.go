@@ -17,6 +17,8 @@ type state struct {
 	trash []trash
 
 	drains map[job.NodeID]Drain
+
+	members map[string]string // HTTP addresses of coordinators that were added, by id
 }
 
 // trash is an object that no job owns any more and that the leader has still to delete.
@@ -29,7 +31,7 @@ type trash struct {
 
 func newState() *state {
 	return &state{jobs: map[job.ID]job.Record{}, keys: map[string]job.ID{},
-		drains: map[job.NodeID]Drain{}}
+		drains: map[job.NodeID]Drain{}, members: map[string]string{}}
 }
 
 // apply executes one command; on an error nothing has changed. The record is the command's job
@@ -49,6 +51,8 @@ func (s *state) apply(c command) (job.Record, error) {
 		return job.Record{}, nil
 	case kindDrain, kindUndrain:
 		return job.Record{}, s.drain(c)
+	case kindMember:
+		return job.Record{}, s.member(c)
 	}
 	old, ok := s.jobs[c.Job]
 	if !ok {
@@ -66,6 +70,24 @@ func (s *state) apply(c command) (job.Record, error) {
 	}
 	return r, nil
 }
+
+// member notes where a coordinator's API is, or that it is gone.
+func (s *state) member(c command) error {
+	switch p := c.Member; {
+	case p == nil || p.ID == "":
+		return fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
+	case p.HTTP == "":
+		delete(s.members, p.ID)
+	case len(s.members) >= membersKept:
+		return fmt.Errorf("cannot add coordinator %s: %d are known", p.ID, membersKept)
+	default:
+		s.members[p.ID] = p.HTTP
+	}
+	return nil
+}
+
+// membersKept bounds the coordinators that were added.
+const membersKept = 64
 
 // drain takes a node out of the scheduler's choice, or lets it back in. Of two orders to drain the
 // earlier deadline counts.

@@ -57,16 +57,10 @@ func (c *Coordinator) Status(context.Context) (Status, error) {
 	if err := f.Error(); err != nil {
 		return s, fmt.Errorf("cannot read the members: %w", err)
 	}
+	addresses := c.addresses()
 	for _, m := range f.Configuration().Servers {
 		member := Member{ID: string(m.ID), Raft: string(m.Address), Leader: m.ID == leader}
-		if member.ID == c.cfg.ID {
-			member.HTTP = c.cfg.HTTP
-		}
-		for _, p := range c.cfg.Raft.Peers {
-			if p.ID == member.ID {
-				member.HTTP = p.HTTP
-			}
-		}
+		member.HTTP = addresses[member.ID]
 		s.Members = append(s.Members, member)
 	}
 	return s, nil

@@ -16,6 +16,7 @@ func (k *cluster) calm(r job.Request) string {
 	if v.State != job.Completed {
 		k.t.Fatalf("the undisturbed job is %s: %s", v.State, v.Error)
 	}
+	k.idle(len(k.shards))
 	return v.Result.LatentsSHA256
 }
 
@@ -94,6 +95,9 @@ func TestADrainedShardHandsItsClipOver(t *testing.T) {
 
 // TestAForcedDrainDoesNotWait drains a shard whose rank does not come to a boundary.
 func TestAForcedDrainDoesNotWait(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one of its kind is enough")
+	}
 	k := startCluster(t, 2, ownServers)
 	r := request(33, 40, 0, job.Mesh{})
 	latents := k.calm(r)
@@ -111,6 +115,9 @@ func TestAForcedDrainDoesNotWait(t *testing.T) {
 // TestAShardThatLeavesHandsItsClipOver drains from the shard's side, with one that is alone: the clip waits
 // for another shard.
 func TestAShardThatLeavesHandsItsClipOver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one of its kind is enough")
+	}
 	k := startCluster(t, 1, ownServers)
 	r := request(33, 40, 0, job.Mesh{})
 	latents := k.calm(r)
@@ -154,6 +161,9 @@ func TestAnUrgentJobTakesShards(t *testing.T) {
 // TestAShardThatJoinsIsUsed starts a clip on one shard and adds another one: the clip goes over to
 // both, since many steps are left.
 func TestAShardThatJoinsIsUsed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one of its kind is enough")
+	}
 	k := startCluster(t, 1, ownServers)
 	r := request(33, 400, 0, job.Mesh{})
 	k.gate.hold(9)

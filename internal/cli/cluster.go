@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/coord"
+)
+
+func clusterCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "cluster", Short: "Look at the coordinators, and change them"}
+	cmd.AddCommand(
+		clusterView("status", "Show what the coordinator knows of itself and the cluster", printStatus),
+		membersCommand(), transferCommand(), snapshotCommand())
+	return cmd
+}
+
+// clusterView is a command that shows the cluster's status in one way.
+func clusterView(name, short string, show func(io.Writer, coord.Status) error) *cobra.Command {
+	cmd := &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs}
+	js := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		s, err := c.Cluster(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if *js {
+			return printJSON(cmd.OutOrStdout(), s)
+		}
+		return show(cmd.OutOrStdout(), s)
+	}
+	return cmd
+}
+
+func printStatus(w io.Writer, s coord.Status) error {
+	line := func(key, format string, args ...any) {
+		fmt.Fprintf(w, "%-12s %s\n", key, fmt.Sprintf(format, args...))
+	}
+	line("coordinator", "%s (%s), longtake %s", s.ID, strings.ToLower(s.State), s.Version)
+	line("leader", "%s, term %d", dash(s.Leader), s.Term)
+	line("log", "applied %d of %d", s.Applied, s.LastIndex)
+	line("nats", "%s", dash(s.NATS))
+	line("model", "%s", dash(s.Model.Name))
+	line("shards", "%d", s.Nodes)
+	line("jobs", "%d queued, %d running, %d kept", s.Queued, s.Running, s.Jobs)
+	return nil
+}
+
+func printMembers(w io.Writer, s coord.Status) error {
+	return table(w, "ID\tROLE\tRAFT\tHTTP", func(w io.Writer) {
+		for _, m := range s.Members {
+			role := "follower"
+			if m.Leader {
+				role = "leader"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.ID, role, dash(m.Raft), dash(m.HTTP))
+		}
+	})
+}
+
+const membersHelp = `List the coordinators, add one or take one out.
+
+A coordinator is added in two steps: start its process with --raft-join, with itself and the others
+in raft.peers and nats.peers; then, at any member:
+
+  longtake cluster members add c4 --raft 10.0.0.4:7001 --http http://10.0.0.4:8080
+
+To replace one that is dead, remove it first. The leader is not removed; transfer the leadership.`
+
+func membersCommand() *cobra.Command {
+	cmd := clusterView("members", "List the coordinators, add or remove one", printMembers)
+	cmd.Long = membersHelp
+	add := &cobra.Command{Use: "add ID", Short: "Add a coordinator that runs with --raft-join",
+		Args: cobra.ExactArgs(1)}
+	raft := add.Flags().String("raft", "", "host:port at which the others reach its Raft (required)")
+	http := add.Flags().String("http", "", "URL of its API, for clients")
+	clusterChange(add, func(ctx context.Context, c *api.Client, args []string,
+	) (coord.Status, error) {
+		if *raft == "" {
+			return coord.Status{}, usage("--raft is missing: the host:port of the coordinator's Raft")
+		}
+		return c.AddMember(ctx, coord.Peer{ID: args[0], Raft: *raft, HTTP: *http})
+	})
+	remove := &cobra.Command{Use: "remove ID", Short: "Take a coordinator out",
+		Args: cobra.ExactArgs(1)}
+	clusterChange(remove, func(ctx context.Context, c *api.Client, args []string,
+	) (coord.Status, error) {
+		return c.RemoveMember(ctx, args[0])
+	})
+	cmd.AddCommand(add, remove)
+	return cmd
+}
+
+func transferCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "transfer-leader [ID]",
+		Short: "Hand the leadership to a coordinator, or to any other", Args: cobra.MaximumNArgs(1)}
+	clusterChange(cmd, func(ctx context.Context, c *api.Client, args []string,
+	) (coord.Status, error) {
+		return c.TransferLeader(ctx, strings.Join(args, ""))
+	})
+	return cmd
+}
+
+// clusterChange makes cmd change the cluster and list the coordinators then.
+func clusterChange(cmd *cobra.Command,
+	do func(context.Context, *api.Client, []string) (coord.Status, error)) {
+	js := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		s, err := do(cmd.Context(), c, args)
+		if err != nil {
+			return err
+		}
+		if *js {
+			return printJSON(cmd.OutOrStdout(), s)
+		}
+		return printMembers(cmd.OutOrStdout(), s)
+	}
+}
+
+const snapshotHelp = `Save all that the coordinators have decided to a file: jobs, their states and
+checkpoints; or replace it by a saved one. The objects themselves, videos, latents and checkpoints,
+are not in it; they stay where they are stored.`
+
+func snapshotCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "snapshot", Short: "Save or restore what was decided",
+		Long: snapshotHelp}
+	save := &cobra.Command{Use: "save FILE", Short: "Write a snapshot", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := client(cmd)
+			if err != nil {
+				return err
+			}
+			return saveSnapshot(cmd.Context(), c, args[0])
+		}}
+	restore := &cobra.Command{Use: "restore FILE", Args: cobra.ExactArgs(1),
+		Short: "Replace what was decided by a snapshot; what came after it is forgotten"}
+	clusterChange(restore, func(ctx context.Context, c *api.Client, args []string,
+	) (coord.Status, error) {
+		data, err := os.ReadFile(args[0])
+		if err != nil {
+			return coord.Status{}, fmt.Errorf("cannot read the snapshot: %w", err)
+		}
+		return c.Restore(ctx, data)
+	})
+	cmd.AddCommand(save, restore)
+	return cmd
+}
+
+// saveSnapshot writes a whole file, or none.
+func saveSnapshot(ctx context.Context, c *api.Client, path string) error {
+	r, err := c.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return fmt.Errorf("cannot read the snapshot: %w", err)
+	}
+	if err := os.WriteFile(path+".part", data, 0o600); err != nil {
+		return fmt.Errorf("cannot write the snapshot: %w", err)
+	}
+	return os.Rename(path+".part", path)
+}

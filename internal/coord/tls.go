@@ -1,0 +1,75 @@
+package coord
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// TLSConfig names the PEM files with which coordinators prove to each other who they are. All are
+// set, or none: then their connections are plain.
+type TLSConfig struct {
+	Cert, Key string // of this coordinator; the certificate names the host that the others dial
+	CA        string // that signed the certificates of all
+}
+
+func (t TLSConfig) on() bool { return t != TLSConfig{} }
+
+// load reads the files into a configuration for both directions.
+func (t TLSConfig) load() (*tls.Config, error) {
+	if t.Cert == "" || t.Key == "" || t.CA == "" {
+		return nil, errors.New("raft TLS needs all of a certificate, its key and a CA")
+	}
+	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the certificate %s with key %s: %w", t.Cert, t.Key, err)
+	}
+	pem, err := os.ReadFile(t.CA)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the CA: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("there is no certificate in the CA file %s", t.CA)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, ClientCAs: pool,
+		ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13}, nil
+}
+
+// tlsLayer carries Raft over mutual TLS.
+type tlsLayer struct {
+	net.Listener
+	cfg       *tls.Config
+	advertise net.Addr
+}
+
+var _ raft.StreamLayer = (*tlsLayer)(nil)
+
+// listenTLS opens the listener.
+func listenTLS(addr string, advertise net.Addr, cfg *tls.Config) (*tlsLayer, error) {
+	l, err := tls.Listen("tcp", addr, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &tlsLayer{l, cfg, advertise}, nil
+}
+
+// Addr returns what the others dial.
+func (l *tlsLayer) Addr() net.Addr { return l.advertise }
+
+// Dial implements raft.StreamLayer: it wants the host's name in the other's certificate.
+func (l *tlsLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(string(addr))
+	if err != nil {
+		return nil, err
+	}
+	cfg := l.cfg.Clone()
+	cfg.ServerName = host
+	return tls.DialWithDialer(&net.Dialer{Timeout: timeout}, "tcp", string(addr), cfg)
+}
