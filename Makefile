@@ -6,7 +6,7 @@ FUZZ    ?= 5000x
 TORCH   ?= python3
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-generic test-race test-long sim fuzz lint bench-cpu picture golden clean
+.PHONY: help build demo test test-generic test-race test-long sim chaos fuzz lint bench-cpu picture golden clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ test-long: ## tests that take minutes: whole clips, many jobs, memory over time
 
 sim: ## simulate SEEDS clusters (default 100000), each from a seed of its own
 	SIM_SEEDS=$(or $(SEEDS),100000) $(GO) test ./internal/sim -count=1 -timeout 24h -v -run 'ClustersSurvive'
+
+chaos: ## three coordinators and five shards as processes, on which things go wrong for DURATION (default 15m); fills docs/reliability.md
+	LONGTAKE_CHAOS=$(or $(DURATION),15m) LONGTAKE_CHAOS_SEED=$(or $(SEED),1) LONGTAKE_CHAOS_REPORT=docs/reliability.md \
+	  $(GO) test ./cmd/longtake -count=1 -timeout 24h -v -run TestChaos
 
 fuzz: ## every fuzz target, $(FUZZ) inputs each (or a time, as FUZZ=1m)
 	@set -e; for pkg in $$($(GO) list ./...); do \

@@ -63,7 +63,7 @@ func read(v *config.Values) (coord.Config, error) {
 			TLS: coord.TLSConfig{Cert: v.String("raft.tls.cert"), Key: v.String("raft.tls.key"),
 				CA: v.String("raft.tls.ca")}},
 		NATS: coord.NATSConfig{Listen: v.String("nats.listen"), Routes: v.String("nats.routes"),
-			Peers: v.Strings("nats.peers")},
+			Peers: v.Strings("nats.peers"), Private: v.Bool("nats.private")},
 		Limits: coord.Limits{Queued: v.Int("limits.queued"), Kept: v.Int("limits.kept"),
 			Nodes: v.Int("limits.nodes")},
 		CheckpointEvery: v.Int("checkpoint.every-steps"),

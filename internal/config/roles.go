@@ -21,6 +21,8 @@ func Coordinator() Settings {
 			Usage: "host:port for the other coordinators' NATS servers; needs raft.peers"},
 		{Key: "nats.peers", Default: []string{},
 			Usage: "the other coordinators' nats-route://host:port"},
+		{Key: "nats.private", Default: false, Usage: "do not tell shards of the other coordinators' " +
+			"NATS servers: for shards that reach those they list through a proxy or NAT"},
 		{Key: "raft.listen", Default: "",
 			Usage: "host:port for the other coordinators' decisions; needs raft.peers"},
 		{Key: "raft.peers", Default: []string{},

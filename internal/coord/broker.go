@@ -74,6 +74,7 @@ func brokerOptions(cfg Config) (*natsd.Options, error) {
 		o.DontListen, o.Host, o.Port = false, "127.0.0.1", natsd.RANDOM_PORT
 	}
 	o.Cluster.Name, o.Cluster.PoolSize = clusterName, -1
+	o.Cluster.NoAdvertise = cfg.NATS.Private
 	if o.Cluster.Host, o.Cluster.Port, err = splitAddress(cfg.NATS.Routes); err != nil {
 		return nil, err
 	}

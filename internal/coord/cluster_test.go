@@ -135,7 +135,13 @@ func three(t *testing.T, edit func(*Config)) ([]*Coordinator, []string) {
 	}
 	lead := leaderOf(t, all)
 	slices.SortStableFunc(all, func(a, b *Coordinator) int {
-		return rank(a != lead) - rank(b != lead)
+		switch lead {
+		case a:
+			return -1
+		case b:
+			return 1
+		}
+		return 0
 	})
 	return all, addrs
 }

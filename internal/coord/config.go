@@ -47,6 +47,9 @@ type NATSConfig struct {
 	Listen string   // host:port for shards, port 0: any; empty: in-process clients only
 	Routes string   // host:port for the NATS servers of the other coordinators; needs Peers
 	Peers  []string // their nats-route://host:port
+	// Private keeps shards from being told of the other coordinators' servers: they use those that
+	// they list, which may be proxies.
+	Private bool
 }
 
 // Limits bound what the coordinator holds.

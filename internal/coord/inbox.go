@@ -306,7 +306,7 @@ func (l *leader) setback(r job.Record, m wire.Failure) job.Setback {
 func (l *leader) reason(r job.Record, m wire.Failure) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	text := fmt.Sprintf("node %s (rank %d) failed%s: %s", l.name(m.Node), m.Rank, l.stage(r.ID),
+	text := fmt.Sprintf("node %s (rank %d) failed%s: %s", l.name(m.Node), m.Rank, l.stage(r),
 		m.Reason)
 	if m.Peer >= 0 && m.Peer < len(r.Plan.Nodes) && m.Peer != m.Rank {
 		text += fmt.Sprintf("; it blames node %s (rank %d)", l.name(r.Plan.Nodes[m.Peer]), m.Peer)

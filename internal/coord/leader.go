@@ -109,7 +109,7 @@ func (l *leader) trouble(r job.Record) job.Setback {
 			break
 		}
 		if b := l.nodeTrouble(r, rank, id, drains); b.Reason != "" {
-			b.Reason += l.stage(r.ID)
+			b.Reason += l.stage(r)
 			return b
 		}
 	}
@@ -119,7 +119,7 @@ func (l *leader) trouble(r job.Record) job.Setback {
 		return job.Setback{}
 	}
 	return job.Setback{Detection: now.Sub(sign),
-		Reason: fmt.Sprintf("node %s (rank 0) no longer works on it%s", n.reg.Name, l.stage(r.ID))}
+		Reason: fmt.Sprintf("node %s (rank 0) no longer works on it%s", n.reg.Name, l.stage(r))}
 }
 
 // nodeTrouble says what is wrong with the node of a rank; the caller holds the lock.
@@ -173,8 +173,11 @@ func (l *leader) blame(id job.ID, n job.NodeID) {
 }
 
 // stage says where a job is, as part of a reason; the caller holds the lock.
-func (l *leader) stage(id job.ID) string {
-	p := l.progress[id]
+func (l *leader) stage(r job.Record) string {
+	p := l.progress[r.ID]
+	if p.Attempt != r.Attempt {
+		return ""
+	}
 	switch p.Stage {
 	case "":
 		return ""
@@ -189,7 +192,7 @@ func (l *leader) stage(id job.ID) string {
 // fail ends a job's live attempt for a reason and stops its ranks.
 func (l *leader) fail(r job.Record, reason string) {
 	l.mu.Lock()
-	where := l.stage(r.ID)
+	where := l.stage(r)
 	l.mu.Unlock()
 	end, err := l.c.commit(command{Kind: kindFail, Job: r.ID, Attempt: r.Attempt, Reason: reason})
 	if err != nil {

@@ -89,6 +89,8 @@ func (l *leader) hindrance(r job.Record, p pool) (why string, block bool) {
 	switch {
 	case p.works(r.ID) && l.c.cfg.Now().Sub(r.LastLoss()) < l.c.cfg.Timing.LostAfter:
 		return fmt.Sprintf("waits for the shards of attempt %d to stop", r.Attempt), true
+	case l.c.objects.Load() == nil:
+		return "waits for the object store", true
 	case p.total == 0:
 		return "waits for a shard to register", false
 	case want > p.total:
@@ -139,12 +141,13 @@ func are(n int) string {
 // place commits a plan for r on free nodes, takes them from the pool and orders them to start. A
 // job that no mesh fits fails at once.
 func (l *leader) place(r job.Record, p *pool) error {
-	mesh, err := arrange(l.c.fsm.model(), r, len(p.free))
+	free := l.trusted(r, *p)
+	mesh, err := arrange(l.c.fsm.model(), r, len(free))
 	if err != nil {
 		l.fail(r, err.Error())
 		return nil
 	}
-	picked := p.take(mesh.Size(), r.Spec.Format, l.blameOf(r.ID))
+	picked := p.take(free, mesh.Size(), r.Spec.Format)
 	plan := job.Plan{Job: r.ID, Attempt: r.Attempt + 1, Spec: r.Spec, Mesh: mesh,
 		Resume: r.Checkpoint, CheckpointEvery: max(0, l.c.cfg.CheckpointEvery)}
 	for _, n := range picked {
@@ -158,6 +161,20 @@ func (l *leader) place(r job.Record, p *pool) error {
 		"ulysses", mesh.Ulysses)
 	l.start(plan, picked)
 	return nil
+}
+
+// trusted returns the free nodes but those on which the job went wrong, if it can do without them.
+func (l *leader) trusted(r job.Record, p pool) []*node {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := slices.DeleteFunc(slices.Clone(p.free), func(n *node) bool {
+		return l.blamed[r.ID][n.reg.Node]
+	})
+	enough := len(left) >= max(wanted(r), 1)
+	if enough && slices.ContainsFunc(left, func(n *node) bool { return n.writes(r.Spec.Format) }) {
+		return left
+	}
+	return p.free
 }
 
 // arrange chooses the mesh of a job's next attempt. After a loss the shards asked for are the most
@@ -175,31 +192,17 @@ func arrange(m job.Model, r job.Record, free int) (job.Mesh, error) {
 	return ChooseMesh(m, s, free)
 }
 
-// take removes n nodes from the pool, those in blame last; the first, which will hold rank 0, can
-// write the format.
-func (p *pool) take(n int, format string, blamed map[job.NodeID]bool) []*node {
-	slices.SortStableFunc(p.free, func(a, b *node) int {
-		return rank(blamed[a.reg.Node]) - rank(blamed[b.reg.Node])
+// take removes n of the given nodes from the pool; the first, which will hold rank 0, can write the
+// format.
+func (p *pool) take(from []*node, n int, format string) []*node {
+	first := slices.IndexFunc(from, func(n *node) bool { return n.writes(format) })
+	picked := []*node{from[first]}
+	rest := slices.Delete(slices.Clone(from), first, first+1)
+	picked = append(picked, rest[:n-1]...)
+	p.free = slices.DeleteFunc(slices.Clone(p.free), func(n *node) bool {
+		return slices.Contains(picked, n)
 	})
-	first := slices.IndexFunc(p.free, func(n *node) bool { return n.writes(format) })
-	picked := []*node{p.free[first]}
-	rest := slices.Delete(slices.Clone(p.free), first, first+1)
-	p.free = rest[n-1:]
-	return append(picked, rest[:n-1]...)
-}
-
-func rank(blamed bool) int {
-	if blamed {
-		return 1
-	}
-	return 0
-}
-
-// blameOf returns the nodes on which a job went wrong.
-func (l *leader) blameOf(id job.ID) map[job.NodeID]bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return maps.Clone(l.blamed[id])
+	return picked
 }
 
 // setWaiting replaces the reasons and tells watchers of those that changed.

@@ -119,7 +119,7 @@ func (l *leader) growth(r job.Record, free int) (note string, pays bool) {
 	left := time.Duration(r.Spec.Steps-p.done-1) * p.mean
 	saves := left - left*time.Duration(have)/time.Duration(mesh.Size())
 	cost := p.setup + p.mean/2
-	pays = saves > 2*cost
+	pays = saves > max(2*cost, growthLeast)
 	verdict := "stays"
 	if pays {
 		verdict = "goes over"
@@ -127,6 +127,9 @@ func (l *leader) growth(r job.Record, free int) (note string, pays bool) {
 	return fmt.Sprintf("%s idle beside the %d at work: %d shards would save %v and cost %v, so it %s",
 		shards(free), have, mesh.Size(), short(saves), short(cost), verdict), pays
 }
+
+// growthLeast is what going over to more shards has to save at least.
+const growthLeast = time.Second
 
 func short(d time.Duration) time.Duration {
 	if d > 10*time.Second {

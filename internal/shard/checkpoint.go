@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/collective"
@@ -223,36 +221,6 @@ func (r *run) resume(ctx context.Context, x []float32, sched diffusion.Scheduler
 		return 0, &DamagedError{err}
 	}
 	return c.Step, nil
-}
-
-// A store whose replicas are behind, or without a leader, is asked again for a while.
-const (
-	fetchTries = 20
-	fetchPause = 250 * time.Millisecond
-)
-
-// fetch reads an object.
-func (r *run) fetch(ctx context.Context, o job.Object) (data []byte, err error) {
-	for range fetchTries {
-		if data, err = r.read(ctx, o); err == nil || errors.Is(err, artifact.ErrDamaged) {
-			return data, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(fetchPause):
-		}
-	}
-	return nil, err
-}
-
-func (r *run) read(ctx context.Context, o job.Object) ([]byte, error) {
-	src, err := r.Objects.Get(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(src, o.Size+1))
-	return data, errors.Join(err, src.Close())
 }
 
 // load takes a checkpoint's bytes.

@@ -86,7 +86,8 @@ func (l *link) connect(node string) (conn *natsio.Conn, err error) {
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
-	opts := nats.ServerOptions{Name: node, RouteAddr: listen, ClusterName: "longtake-data"}
+	opts := nats.ServerOptions{Name: node, RouteAddr: listen, Advertise: l.plane.Advertise,
+		ClusterName: "longtake-data"}
 	if l.server, err = nats.StartServer(opts); err != nil {
 		return nil, err
 	}

@@ -108,7 +108,7 @@ func (r *run) storeLatents(ctx context.Context, latent []float32) (job.Object, e
 	err := r.withFile(func(f *os.File) error {
 		err := safetensors.Write(f, map[string]tensor.Tensor{"latents": t}, nil)
 		if err == nil {
-			o, err = r.Objects.Put(ctx, f)
+			o, err = r.put(ctx, f)
 		}
 		return err
 	})
@@ -124,7 +124,7 @@ func (r *run) storeVideo(ctx context.Context, latent []float32) (job.Object, err
 		}
 		return r.stage(job.StageEncode, func() (err error) {
 			r.report(job.StageEncode, 0, 1, 0)
-			o, err = r.Objects.Put(ctx, f)
+			o, err = r.put(ctx, f)
 			return err
 		})
 	})

@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	requestTime = 2 * time.Second // for an answer of the leader
+	requestTime = 2 * time.Second  // for an answer of the leader
+	ackTime     = 10 * time.Second // for the object store to acknowledge a piece
 	drainPoll   = 50 * time.Millisecond
 	retryPause  = 250 * time.Millisecond // before a request is repeated
 )
@@ -245,12 +246,17 @@ func (s *Shard) objects(ctx context.Context) (artifact.Store, error) {
 	if s.store != nil {
 		return s.store, nil
 	}
-	js, err := jetstream.New(s.nc)
+	js, err := jetstream.New(s.nc, jetstream.WithPublishAsyncTimeout(ackTime))
 	if err != nil {
 		return nil, err
 	}
-	s.store, err = artifact.Bind(ctx, js, wire.Bucket)
-	return s.store, err
+	ctx, cancel := context.WithTimeout(ctx, ackTime)
+	defer cancel()
+	store, err := artifact.Bind(ctx, js, wire.Bucket)
+	if err == nil {
+		s.store = store
+	}
+	return store, err
 }
 
 // tempDir returns a folder of the shard's own for a clip being encoded.

@@ -38,7 +38,7 @@ func (k *cluster) atBoundary(ctx context.Context, name string, done int) {
 }
 
 // gate lets the ranks of a cluster pass so many step boundaries, and holds them there.
-type gate struct{ closed, steps atomic.Int64 }
+type gate struct{ closed, steps, pace atomic.Int64 }
 
 // hold closes the gate behind the given step.
 func (g *gate) hold(step int) {
@@ -49,6 +49,7 @@ func (g *gate) hold(step int) {
 func (g *gate) open() { g.closed.Store(0) }
 
 func (g *gate) wait(ctx context.Context, done int) {
+	time.Sleep(time.Duration(g.pace.Load()))
 	for g.closed.Load() == 1 && int64(done) > g.steps.Load() && ctx.Err() == nil {
 		time.Sleep(time.Millisecond)
 	}

@@ -11,6 +11,7 @@ import (
 
 	natsio "github.com/nats-io/nats.go"
 
+	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/coord/wire"
@@ -144,7 +145,11 @@ func (s *Shard) run(w *work) {
 
 // compute joins the other ranks and runs the engine.
 func (s *Shard) compute(w *work) (job.Result, error) {
-	objects, err := s.objects(w.ctx)
+	var objects artifact.Store
+	err := patiently(w.ctx, func() (err error) {
+		objects, err = s.objects(w.ctx)
+		return err
+	})
 	if err != nil {
 		return job.Result{}, fmt.Errorf("cannot open the object store: %w", err)
 	}
@@ -160,11 +165,13 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		return job.Result{}, err
 	}
 	defer tr.Close()
-	dir, err := s.tempDir()
-	if err != nil {
-		return job.Result{}, err
+	dir := ""
+	if w.order.Rank == 0 {
+		if dir, err = s.tempDir(); err != nil {
+			return job.Result{}, err
+		}
+		defer os.RemoveAll(dir)
 	}
-	defer os.RemoveAll(dir)
 	res, err := s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank,
 		Transport: watched{tr, &w.activity}, Yield: w.yield.Load,
 		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,

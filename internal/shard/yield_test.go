@@ -170,12 +170,14 @@ func TestAShardThatJoinsIsUsed(t *testing.T) {
 	id := k.create(r)
 	k.await(id, saved)
 	k.add("s1", ownServers(1))
+	k.gate.pace.Store(int64(10 * time.Millisecond))
 	k.gate.open()
 	v := k.await(id, never)
 	if v.State != job.Completed || len(v.Plan.Nodes) != 2 {
 		t.Fatalf("the job is %s (%s) on %d shards", v.State, v.Error, len(v.Plan.Nodes))
 	}
 	loss(t, v, "2 shards would save", true, 0)
+	k.gate.pace.Store(0)
 	r.Shards = 1
 	k.completed(k.create(r), v.Result.LatentsSHA256)
 }

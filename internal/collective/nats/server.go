@@ -17,6 +17,7 @@ type ServerOptions struct {
 	Name        string   // unique in the cluster
 	ClientAddr  string   // host:port for clients; "": in-process clients only
 	RouteAddr   string   // host:port for other servers, port 0: any; "": none
+	Advertise   string   // host:port that other servers dial; "": RouteAddr
 	Routes      []string // nats-route://host:port of other servers; others are learned from them
 	ClusterName string   // the same on all servers with routes; default "longtake"
 	StoreDir    string   // JetStream's files; "": no JetStream. With routes it needs a quorum.
@@ -85,6 +86,7 @@ func (o ServerOptions) natsd() (*natsd.Options, error) {
 	if opts.DontListen { // routing waits for the client listener: give it a private one
 		opts.DontListen, opts.Port = false, natsd.RANDOM_PORT
 	}
+	opts.Cluster.Advertise = o.Advertise
 	opts.Cluster.Host, opts.Cluster.Port, err = splitAddr("route", o.RouteAddr)
 	if err != nil {
 		return nil, err

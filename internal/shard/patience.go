@@ -1,0 +1,67 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// While the coordinators have no majority the object store is away; that is no fault of the clip or
+// of this machine, so a rank waits for it. What is not there is looked for again for a while, since
+// a replica may lag behind.
+const (
+	storePatience = 2 * time.Minute
+	lagPatience   = 5 * time.Second
+	storePause    = 250 * time.Millisecond
+)
+
+// patiently repeats f until it succeeds, its error cannot pass by itself, or it is time to give up.
+func patiently(ctx context.Context, f func() error) error {
+	start := time.Now()
+	for {
+		err := f()
+		limit := storePatience
+		if errors.Is(err, artifact.ErrNotFound) {
+			limit = lagPatience
+		}
+		if err == nil || errors.Is(err, artifact.ErrDamaged) || time.Since(start) > limit {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(storePause):
+		}
+	}
+}
+
+// put stores what the clip leaves behind.
+func (r *run) put(ctx context.Context, f io.ReadSeeker) (o job.Object, err error) {
+	err = patiently(ctx, func() (err error) {
+		o, err = r.Objects.Put(ctx, f)
+		return err
+	})
+	return o, err
+}
+
+// fetch reads an object.
+func (r *run) fetch(ctx context.Context, o job.Object) (data []byte, err error) {
+	err = patiently(ctx, func() (err error) {
+		data, err = r.read(ctx, o)
+		return err
+	})
+	return data, err
+}
+
+func (r *run) read(ctx context.Context, o job.Object) ([]byte, error) {
+	src, err := r.Objects.Get(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(src, o.Size+1))
+	return data, errors.Join(err, src.Close())
+}
