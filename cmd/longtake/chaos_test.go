@@ -47,6 +47,7 @@ type chaos struct {
 	faults   map[string]int
 	accepted map[string]int // ids, and which clip they are of
 	stats    chaosStats
+	sums     map[int]string // of latents, by clip
 }
 
 // clip is what a job has to leave: the hashes of its two files.
@@ -250,7 +251,10 @@ func (c *chaos) create(key string, which int) string {
 // chaosVideo is what is read of a job.
 type chaosVideo struct {
 	Details struct {
-		State    string
+		State  string
+		Result struct {
+			Latents string `json:"latents_sha256"`
+		}
 		Attempts []struct {
 			Planned   bool
 			Redone    int           `json:"redone_steps"`
@@ -349,6 +353,47 @@ func (c *chaos) once() {
 
 // jobs lists what is not done, for the report of a failure.
 func (c *chaos) jobs() string { return c.get("/v1/videos?limit=5") + c.get("/v1/nodes") }
+
+// judgeLatents wants jobs of the same clip to have the same latents.
+func (c *chaos) judgeLatents(id string, which int, v chaosVideo) {
+	sum := v.Details.Result.Latents
+	if c.sums == nil {
+		c.sums = map[int]string{}
+	}
+	if old := c.sums[which]; sum == "" || old != "" && old != sum {
+		c.t.Errorf("clip %s became %q, others %q", id, sum, old)
+	}
+	c.sums[which] = sum
+	c.stats.delivered++
+}
+
+// leader finds the coordinator that leads.
+func (c *chaos) leader() (p *coordinatorProc) {
+	until(c.t, "a leader", func() bool {
+		var st struct{ Leader string }
+		if json.Unmarshal([]byte(c.get("/v1/cluster")), &st) != nil || len(st.Leader) != 2 {
+			return false
+		}
+		p = c.coords[st.Leader[1]-'0']
+		return true
+	})
+	return p
+}
+
+// ready counts the coordinators that serve.
+func (c *chaos) ready() (n int) {
+	for _, p := range c.coords {
+		resp, err := chaosHTTP.Get("http://" + p.http + "/readyz")
+		if err != nil {
+			continue
+		}
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			n++
+		}
+	}
+	return n
+}
 
 // disturb lets one thing after the other go wrong.
 func (c *chaos) disturb(end time.Time) {
@@ -501,6 +546,44 @@ func (c *chaos) heal() {
 	for _, s := range c.shards {
 		s.data.set(false, 0)
 	}
+}
+
+// TestANewLeaderSoon kills the leader of three coordinators with SIGKILL, again and again, while a
+// clip is made, and measures how long it takes until the next command is acknowledged. Then it kills
+// all three at once. LONGTAKE_KILLS says how often (3).
+func TestANewLeaderSoon(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts many processes")
+	}
+	kills := 3
+	fmt.Sscan(os.Getenv("LONGTAKE_KILLS"), &kills)
+	c := &chaos{t: t, b: build(t), model: golden.Root("testdata", "golden", "tiny3"),
+		rng: rand.New(rand.NewPCG(1, 1)), accepted: map[string]int{}}
+	c.startAll()
+	var took []time.Duration
+	for i := range kills {
+		c.create(fmt.Sprint("before-", i), 0)
+		p := c.leader()
+		p.d.kill()
+		start := time.Now()
+		c.create(fmt.Sprint("after-", i), 1)
+		took = append(took, time.Since(start))
+		p.d = c.b.start(t, "coordinator", p.args...)
+		until(t, "three coordinators", func() bool { return c.ready() == len(c.coords) })
+	}
+	slices.Sort(took)
+	t.Logf("%d kills: acknowledged again after %v (median), %v (99 of 100), %v (longest)", kills,
+		took[len(took)/2], took[(len(took)-1)*99/100], took[len(took)-1])
+	if worst := took[(len(took)-1)*99/100]; worst > 5*time.Second {
+		t.Errorf("a command was acknowledged only after %v", worst)
+	}
+	c.killCoordinators()
+	for id, which := range c.accepted {
+		if v, ok := c.await(id); ok {
+			c.judgeLatents(id, which, v)
+		}
+	}
+	c.once()
 }
 
 const reportMark = "<!-- made by make chaos -->"

@@ -325,7 +325,7 @@ func TestAKilledCoordinatorStopsNoClip(t *testing.T) {
 	}
 }
 
-// TestKilledShardsLoseNoClip kills two of four shards with SIGKILL and stops a third with SIGSTOP, one
+// TestKilledShardsLoseNoClip kills three of five shards with SIGKILL and stops one with SIGSTOP, one
 // after the other in the middle of a clip. The last one finishes it, to the bytes of a calm run, and
 // every attempt goes on from where the one before was, give or take the step under way.
 func TestKilledShardsLoseNoClip(t *testing.T) {
@@ -337,7 +337,7 @@ func TestKilledShardsLoseNoClip(t *testing.T) {
 		"--nats-listen", "127.0.0.1:0")
 	at := c.find(`msg=serving http=http://(\S+) nats=nats://(\S+)`)
 	url := "http://" + at[0]
-	shards := make([]*daemon, 4)
+	shards := make([]*daemon, 5)
 	for i := range shards {
 		shards[i] = b.start(t, "shard", "--name", fmt.Sprintf("s%d", i), "--control", "nats://"+at[1],
 			"--model", model, "--threads", "1")
@@ -360,7 +360,8 @@ func TestKilledShardsLoseNoClip(t *testing.T) {
 
 	id := post(t, url, body)
 	last, seen := 0, 0
-	for i, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGKILL} {
+	for i, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGKILL,
+		syscall.SIGKILL} {
 		until(t, "progress", func() bool {
 			d := get(t, url, id).Details
 			if d.State == "completed" {
@@ -381,7 +382,7 @@ func TestKilledShardsLoseNoClip(t *testing.T) {
 	if v.Details.Result.Latents != calm {
 		t.Errorf("latents %.12s, undisturbed %.12s", v.Details.Result.Latents, calm)
 	}
-	if len(v.Details.Attempts) < 3 {
+	if len(v.Details.Attempts) < 4 {
 		t.Fatalf("%+v", v.Details.Attempts)
 	}
 	shards[1].cmd.Process.Signal(syscall.SIGCONT) // it wakes up, and finds that the job is over

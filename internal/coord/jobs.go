@@ -79,9 +79,10 @@ func (c *Coordinator) servable(m job.Model, s job.Spec) error {
 		Allowed: "what a registered shard can write (mp4 needs ffmpeg there)"}
 }
 
-// Get implements Service.
+// Get implements Service. It asks a majority first: what a leader shows is never older than what
+// another one has acknowledged meanwhile.
 func (c *Coordinator) Get(_ context.Context, id job.ID) (View, error) {
-	if _, err := c.leader(); err != nil {
+	if err := c.reading(); err != nil {
 		return View{}, err
 	}
 	v, ok := c.view(id)
@@ -89,6 +90,17 @@ func (c *Coordinator) Get(_ context.Context, id job.ID) (View, error) {
 		return View{}, fmt.Errorf("job %.64s: %w", id, ErrNotFound)
 	}
 	return v, nil
+}
+
+// reading returns nil if what is read here is the latest.
+func (c *Coordinator) reading() error {
+	if _, err := c.leader(); err != nil {
+		return err
+	}
+	if !c.confirm() {
+		return c.notLeader()
+	}
+	return nil
 }
 
 // view puts together what is known about a job.
@@ -133,7 +145,7 @@ func (c *Coordinator) List(_ context.Context, o ListOptions) (Page, error) {
 		return Page{}, &job.FieldError{Field: "order", Value: fmt.Sprintf("%.32q", o.Order),
 			Allowed: "asc, desc"}
 	}
-	if _, err := c.leader(); err != nil {
+	if err := c.reading(); err != nil {
 		return Page{}, err
 	}
 	ids := c.fsm.ids()
