@@ -35,7 +35,8 @@ type Config struct {
 	Data DataPlane
 
 	// afterStep, where set, holds every rank at its step boundaries: tests set the pace with it.
-	afterStep func(ctx context.Context, done int)
+	afterStep  func(ctx context.Context, done int)
+	fenceAfter time.Duration // how long a rank may take to stop; 0: 30 s
 }
 
 // DataPlane chooses one way to reach the other ranks; the first one that is set is used.

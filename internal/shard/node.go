@@ -51,6 +51,7 @@ type Shard struct {
 	once       sync.Once
 	beat       chan struct{} // a heartbeat is due at once
 	leaving    atomic.Bool   // no new work
+	hung       atomic.Bool   // a rank does not return
 
 	mu   sync.Mutex
 	work *work      // nil when idle
@@ -207,7 +208,8 @@ func (s *Shard) Drain(ctx context.Context, within time.Duration) error {
 	}
 }
 
-// Close says goodbye, ends the rank at work and frees everything.
+// Close says goodbye, ends the rank at work and frees everything. Where a rank hangs, what it uses
+// is freed by the end of the process alone.
 func (s *Shard) Close() error {
 	if s.nc != nil && s.nc.IsConnected() && s.Err() == nil {
 		s.nc.Request(wire.SubjectGoodbye, wire.Encode(wire.Goodbye{Node: s.id}), requestTime)
@@ -216,12 +218,15 @@ func (s *Shard) Close() error {
 	if w := s.current(); w != nil {
 		w.cancel(errors.New("the shard is stopping"))
 	}
-	s.wg.Wait()
+	ended := s.wait()
 	if s.nc != nil {
 		s.nc.Close()
 	}
 	if s.link != nil {
 		s.link.close()
+	}
+	if !ended {
+		return nil
 	}
 	if s.decode != nil {
 		s.decode.Close()
@@ -234,6 +239,29 @@ func (s *Shard) Close() error {
 	}
 	return nil
 }
+
+// wait waits for the shard's goroutines, not for long where a rank hangs, and reports whether they
+// have ended.
+func (s *Shard) wait() bool {
+	ended := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(ended)
+	}()
+	if !s.hung.Load() {
+		<-ended
+		return true
+	}
+	select {
+	case <-ended:
+		return true
+	case <-time.After(hungPatience):
+		return false
+	}
+}
+
+// hungPatience is how long Close waits for a rank that hangs.
+const hungPatience = 2 * time.Second
 
 func (s *Shard) current() *work {
 	s.mu.Lock()

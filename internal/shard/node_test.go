@@ -25,14 +25,14 @@ type cluster struct {
 	c      *coord.Coordinator
 	shards []*Shard
 	gate   gate
-	hung   atomic.Pointer[string] // the shard whose ranks stop computing
+	hung   atomic.Pointer[string] // the shard whose ranks stop computing after a few steps
 	thaw   chan struct{}          // ends that
 }
 
 // atBoundary is what every rank does after a step.
 func (k *cluster) atBoundary(ctx context.Context, name string, done int) {
 	k.gate.wait(ctx, done)
-	if h := k.hung.Load(); h != nil && *h == name {
+	if h := k.hung.Load(); h != nil && *h == name && done > 9 {
 		<-k.thaw // deaf to ctx, as a kernel that does not return
 	}
 }
@@ -56,9 +56,12 @@ func (g *gate) wait(ctx context.Context, done int) {
 }
 
 func startCluster(t *testing.T, n int, data func(int) DataPlane) *cluster {
+	return startClusterWith(t, n, data, coord.Timing{HungAfter: 2 * patience})
+}
+
+func startClusterWith(t *testing.T, n int, data func(int) DataPlane, timing coord.Timing) *cluster {
 	t.Helper()
-	c, err := coord.Start(t.Context(), coord.Config{Data: t.TempDir(),
-		Timing: coord.Timing{HungAfter: 2 * time.Second}})
+	c, err := coord.Start(t.Context(), coord.Config{Data: t.TempDir(), Timing: timing})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +81,7 @@ func startCluster(t *testing.T, n int, data func(int) DataPlane) *cluster {
 func (k *cluster) add(name string, data DataPlane) {
 	k.t.Helper()
 	s, err := Start(k.t.Context(), Config{Name: name, Threads: 1, TempDir: k.t.TempDir(),
-		Model: golden.Root("testdata", "golden", "tiny3"), Data: data,
+		Model: golden.Root("testdata", "golden", "tiny3"), Data: data, fenceAfter: 5 * time.Second,
 		ControlOptions: []natsio.Option{k.c.NATS()},
 		afterStep:      func(ctx context.Context, done int) { k.atBoundary(ctx, name, done) }})
 	if err != nil {

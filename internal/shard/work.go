@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	natsio "github.com/nats-io/nats.go"
 
@@ -29,6 +31,7 @@ type work struct {
 	boundary atomic.Bool // stop at the next step boundary
 	yield    atomic.Bool // likewise, with a checkpoint, for another attempt
 	activity activity
+	ended    chan struct{} // closed when the rank has returned
 
 	mu       sync.Mutex
 	progress job.Progress
@@ -87,12 +90,28 @@ func (s *Shard) accept(o wire.Start) error {
 			s.last.Plan.Attempt, o.Plan.Job)
 	}
 	s.last = o
-	w := &work{order: o}
+	w := &work{order: o, ended: make(chan struct{})}
 	w.ctx, w.cancel = context.WithCancelCause(context.WithoutCancel(s.ctx))
 	s.work = w
 	s.wg.Go(func() { s.run(w) })
+	context.AfterFunc(w.ctx, func() { s.fence(w) })
 	return nil
 }
+
+// fence ends the process's part in the cluster when a rank that was told to stop does not return:
+// its device hangs, and only another process can use it again.
+func (s *Shard) fence(w *work) {
+	select {
+	case <-w.ended:
+	case <-time.After(cmp.Or(s.cfg.fenceAfter, fenceAfter)):
+		s.hung.Store(true)
+		s.fail(fmt.Errorf("shard %s: job %s attempt %d was told to stop and hangs; the process has to "+
+			"start again", s.cfg.Name, w.order.Plan.Job, w.order.Plan.Attempt))
+	}
+}
+
+// fenceAfter is how long a rank may take to stop.
+const fenceAfter = 30 * time.Second
 
 func (s *Shard) onStop(m *natsio.Msg) {
 	o, err := wire.Decode[wire.Stop](m.Data)
@@ -130,11 +149,12 @@ func (s *Shard) run(w *work) {
 	case err == nil && w.order.Rank == 0:
 		s.deliver(w, wire.SubjectComplete,
 			wire.Completion{Node: s.id, Job: p.Job, Attempt: p.Attempt, Result: res})
-	case err == nil || errors.Is(context.Cause(w.ctx), errNotLive):
+	case err == nil || errors.Is(err, ErrYielded) || errors.Is(context.Cause(w.ctx), errNotLive):
 	default:
 		s.deliver(w, wire.SubjectFail, s.failure(w, err))
 	}
 	log.Info("ended", "error", err)
+	close(w.ended)
 	w.cancel(nil)
 	s.mu.Lock()
 	s.work = nil
@@ -180,7 +200,10 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 			s.log.Warn(what, "job", w.order.Plan.Job, "attempt", w.order.Plan.Attempt, "error", err)
 		},
 		Progress: func(p job.Progress) { s.progress(w, p) }})
-	if err != nil && !errors.Is(err, ErrCancelled) && !errors.Is(err, ErrYielded) {
+	switch {
+	case errors.Is(err, ErrYielded): // the leader hears of it before the others miss this rank
+		s.deliver(w, wire.SubjectFail, s.failure(w, err))
+	case err != nil && !errors.Is(err, ErrCancelled):
 		tr.Abort()
 	}
 	return res, err

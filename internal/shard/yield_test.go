@@ -185,15 +185,20 @@ func TestAShardThatJoinsIsUsed(t *testing.T) {
 // TestAHungRankIsFound lets a rank of three stop computing while its process answers: its shard is
 // named, though the others wait as well, and the clip goes on without it.
 func TestAHungRankIsFound(t *testing.T) {
-	k := startCluster(t, 3, ownServers)
+	k := startClusterWith(t, 3, ownServers, coord.Timing{HungAfter: 2 * time.Second})
 	r := request(33, 40, 3, job.Mesh{})
 	latents := k.calm(r)
-	k.gate.hold(9)
-	id := k.create(r)
-	k.await(id, saved)
 	name := "s1"
 	k.hung.Store(&name)
-	k.gate.open()
+	id := k.create(r)
 	defer close(k.thaw)
 	loss(t, k.completed(id, latents), "node s1 (rank 1) hangs", false, 1)
+	select { // its process ends, since its device is of no use
+	case <-k.shards[1].Done():
+	case <-time.After(2 * fenceAfter):
+		t.Fatal("the hung shard stays")
+	}
+	if err := k.shards[1].Err(); err == nil || !strings.Contains(err.Error(), "start again") {
+		t.Errorf("the hung shard says %v", err)
+	}
 }
