@@ -37,7 +37,12 @@ func (l Layout) Own(step, rank, w int) Range {
 
 func (l Layout) own(frames Range, rank int) Range {
 	_, _, u := l.Place(rank)
-	return Even(l.WindowTokens(), l.Mesh.Ulysses)[u].Plus(frames.Lo * l.PerFrame)
+	return l.Split(frames)[u].Plus(frames.Lo * l.PerFrame)
+}
+
+// Split shares a window's tokens, counted from its first, among the ranks of a group.
+func (l Layout) Split(frames Range) []Range {
+	return Even(frames.Len()*l.PerFrame, l.Mesh.Ulysses)
 }
 
 // Held lists the tokens that a rank holds, sorted: all that it computes at some step.
@@ -64,6 +69,20 @@ func (l Layout) Kept() [][]Range {
 		held := l.Held(rank)
 		out[rank] = subtract(held, taken)
 		taken = union(append(taken, held...))
+	}
+	return out
+}
+
+// KeptDuring is Kept while a window is made after others: its tokens are kept by the ranks that
+// compute them, since others that hold them hear of them when it is done.
+func (l Layout) KeptDuring(window int) [][]Range {
+	frames := l.windows(0)[window]
+	tokens := []Range{{frames.Lo * l.PerFrame, frames.Hi * l.PerFrame}}
+	out := l.Kept()
+	for rank := range out {
+		if _, cfg, _ := l.Place(rank); cfg == 0 {
+			out[rank] = union(append(subtract(out[rank], tokens), l.own(frames, rank)))
+		}
 	}
 	return out
 }

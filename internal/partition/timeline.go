@@ -14,12 +14,16 @@ type Timeline struct {
 	// Uniform moves the seams from step to step, evenly over the stride, so that no frame is at a
 	// seam for long (the "uniform" contexts of AnimateDiff-Evolved).
 	Uniform bool
+	// Extend makes the windows one after the other: each begins with the last Overlap frames of the
+	// one before, the first with those of Given frames that are there already.
+	Extend bool
+	Given  int
 }
 
 // Tokens returns those of the whole clip.
 func (t Timeline) Tokens() int { return t.Frames * t.PerFrame }
 
-// WindowTokens returns those of one window.
+// WindowTokens returns those of one window, the longest where they differ.
 func (t Timeline) WindowTokens() int { return t.window() * t.PerFrame }
 
 func (t Timeline) window() int {
@@ -48,6 +52,9 @@ func (t Timeline) shift(step int) int {
 func (t Timeline) Windows(step int) []Range { return t.windows(t.shift(step)) }
 
 func (t Timeline) windows(shift int) []Range {
+	if t.Extend {
+		return t.blocks()
+	}
 	w := t.window()
 	starts := []int{0}
 	for at := t.Stride() - shift; at < t.Frames-w; at += t.Stride() {
@@ -61,6 +68,27 @@ func (t Timeline) windows(shift int) []Range {
 		out[i] = Range{a, a + w}
 	}
 	return out
+}
+
+// blocks lists windows that are made one after the other; the last one may be shorter.
+func (t Timeline) blocks() []Range {
+	at := max(0, t.Given-t.Overlap)
+	out := []Range{{at, min(t.Frames, at+t.window())}}
+	for out[len(out)-1].Hi < t.Frames {
+		at = out[len(out)-1].Hi - t.Overlap
+		out = append(out, Range{at, min(t.Frames, at+t.window())})
+	}
+	return out
+}
+
+// Known returns how many frames at the beginning of a window are there before it is made, where
+// windows are made one after the other.
+func (t Timeline) Known(window int) int {
+	w := t.blocks()[window]
+	if window == 0 {
+		return max(0, t.Given-w.Lo)
+	}
+	return t.Overlap
 }
 
 // shifts lists every shift that some step may have.

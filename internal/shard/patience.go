@@ -3,7 +3,9 @@ package shard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
@@ -48,20 +50,29 @@ func (r *run) put(ctx context.Context, f io.ReadSeeker) (o job.Object, err error
 	return o, err
 }
 
-// fetch reads an object.
-func (r *run) fetch(ctx context.Context, o job.Object) (data []byte, err error) {
+// download copies an object to a file of its own, which the caller removes.
+func (r *run) download(ctx context.Context, o job.Object) (path string, err error) {
 	err = patiently(ctx, func() (err error) {
-		data, err = r.read(ctx, o)
+		path, err = r.copy(ctx, o)
 		return err
 	})
-	return data, err
+	return path, err
 }
 
-func (r *run) read(ctx context.Context, o job.Object) ([]byte, error) {
+func (r *run) copy(ctx context.Context, o job.Object) (path string, err error) {
 	src, err := r.Objects.Get(ctx, o)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	data, err := io.ReadAll(io.LimitReader(src, o.Size+1))
-	return data, errors.Join(err, src.Close())
+	defer src.Close()
+	f, err := os.CreateTemp(r.TempDir, "object-*")
+	if err != nil {
+		return "", fmt.Errorf("cannot create a temporary file: %w", err)
+	}
+	_, err = io.Copy(f, src)
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
 }

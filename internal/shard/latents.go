@@ -1,0 +1,99 @@
+package shard
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/longtake/longtake/internal/diffusion"
+	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/tensor/safetensors"
+)
+
+// latentFile is a clip's latent as diffusers returns it for output_type="latent": a safetensors file
+// with `latents` F32 [1, C, T, H, W]. It is written and read in parts.
+type latentFile struct {
+	file     *os.File
+	at       int64 // of the tensor
+	channels int
+	grid     partition.Grid
+	chunk    []float32 // [C, frames, H, W] of the chunk that is being written
+	frames   partition.Range
+}
+
+func (r *run) newLatentFile(f *os.File) (*latentFile, error) {
+	g, c := r.grid, r.e.folder.Transformer.InChannels
+	places, err := safetensors.Blank(f, map[string]tensor.Shape{"latents": {1, c, g.T, g.H, g.W}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &latentFile{file: f, at: places["latents"], channels: c, grid: g}, nil
+}
+
+func (f *latentFile) perFrame() int { return f.grid.H / f.grid.PH * (f.grid.W / f.grid.PW) }
+
+// put takes tokens of a chunk, which is one of whole frames.
+func (f *latentFile) put(tokens partition.Range, values []float32) {
+	per := f.perFrame()
+	lo, hi := tokens.Lo/per*f.grid.PT, (tokens.Hi+per-1)/per*f.grid.PT
+	if f.chunk == nil {
+		f.frames = partition.Range{Lo: lo, Hi: lo}
+	}
+	if hi > f.frames.Hi || lo < f.frames.Lo {
+		f.grow(partition.Range{Lo: min(lo, f.frames.Lo), Hi: max(hi, f.frames.Hi)})
+	}
+	g := f.grid
+	g.T = f.frames.Len()
+	diffusion.Scatter(f.chunk, values, f.channels, g, tokens.Plus(-f.frames.Lo/g.PT*per))
+}
+
+// grow makes room for more frames of the chunk.
+func (f *latentFile) grow(frames partition.Range) {
+	plane := f.grid.H * f.grid.W
+	chunk := make([]float32, f.channels*frames.Len()*plane)
+	for c := range f.channels {
+		old := f.chunk[c*f.frames.Len()*plane : (c+1)*f.frames.Len()*plane]
+		copy(chunk[(c*frames.Len()+f.frames.Lo-frames.Lo)*plane:], old)
+	}
+	f.chunk, f.frames = chunk, frames
+}
+
+// flush writes the chunk.
+func (f *latentFile) flush(partition.Range) error {
+	plane := f.grid.H * f.grid.W
+	n := f.frames.Len() * plane
+	for c := range f.channels {
+		at := f.at + int64(4*(c*f.grid.T+f.frames.Lo)*plane)
+		if _, err := f.file.WriteAt(tensor.Bytes(f.chunk[c*n:(c+1)*n]), at); err != nil {
+			return fmt.Errorf("cannot write the latents: %w", err)
+		}
+	}
+	f.chunk, f.frames = nil, partition.Range{}
+	return nil
+}
+
+// sum returns the SHA-256 of the latent's values.
+func (f *latentFile) sum() (string, error) {
+	h := sha256.New()
+	size := int64(4 * f.channels * f.grid.T * f.grid.H * f.grid.W)
+	if _, err := io.Copy(h, io.NewSectionReader(f.file, f.at, size)); err != nil {
+		return "", fmt.Errorf("cannot read the latents: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// frame reads latent frame t, [C, H, W].
+func (f *latentFile) frame(t int) ([]float32, error) {
+	plane := f.grid.H * f.grid.W
+	out := make([]float32, f.channels*plane)
+	for c := range f.channels {
+		at := f.at + int64(4*(c*f.grid.T+t)*plane)
+		if _, err := f.file.ReadAt(tensor.Bytes(out[c*plane:(c+1)*plane]), at); err != nil {
+			return nil, fmt.Errorf("cannot read the latents: %w", err)
+		}
+	}
+	return out, nil
+}
