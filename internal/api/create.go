@@ -102,8 +102,8 @@ func (c *Create) setNumber(name, value string) error {
 
 var fieldNames = []string{"model", "prompt", "negative_prompt", "size", "width", "height",
 	"seconds", "num_frames", "fps", "num_inference_steps", "guidance_scale", "flow_shift",
-	"scheduler", "seed", "dtype", "format", "shards", "mesh", "threads", "priority", "window", "overlap",
-	"window_schedule", "long"}
+	"scheduler", "seed", "dtype", "format", "shards", "mesh", "threads", "priority", "window",
+	"overlap", "window_schedule", "long"}
 
 func parse[T any](p **T, name, value string, f func(string) (T, error), want string) error {
 	v, err := f(strings.TrimSpace(value))

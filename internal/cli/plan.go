@@ -16,9 +16,9 @@ import (
 
 func planCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "plan", Short: "Show how a clip would be split, and what it would move",
-		Long: `Show the meshes that a number of shards can have for a clip, with the passes through the model
-that the busiest shard runs in a step, one after the other, and the bytes that all shards together
-send. The planner takes the least work, then the fewest bytes.
+		Long: `Show the meshes that a number of shards can have for a clip, with the passes through the
+model that the busiest shard runs in a step, one after the other, and the bytes that all shards
+together send. The planner takes the least work, then the fewest bytes.
 
   longtake plan --shards 4 --size 96x64 --frames 33
   longtake plan --shards 4 --seconds 60`, Args: cobra.NoArgs}
@@ -96,7 +96,8 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 		fmt.Fprintf(w, " in %d windows of %d", n, load.WindowTokens())
 	}
 	fmt.Fprintf(w, "; %d heads, %d layers\n", m.Heads, m.Layers)
-	return table(w, "MESH\tPASSES A STEP\tBYTES A STEP\tTOKENS OF A RANK\tHEADS OF A RANK\t", func(w io.Writer) {
+	const head = "MESH\tPASSES A STEP\tBYTES A STEP\tTOKENS OF A RANK\tHEADS OF A RANK\t"
+	return table(w, head, func(w io.Writer) {
 		for _, p := range plans {
 			mark := ""
 			if p.Chosen {

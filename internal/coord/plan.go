@@ -8,8 +8,8 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// Load returns what a mesh has to carry for a job. A clip whose windows are made one after the other
-// is split as one window is.
+// Load returns what a mesh has to carry for a job. A clip whose windows are made one after the
+// other is split as one window is.
 func Load(m job.Model, s job.Spec) partition.Load {
 	element := 4
 	if s.DType == "bf16" {

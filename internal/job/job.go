@@ -49,8 +49,8 @@ type Spec struct {
 // Long is a way to make a clip that is longer than what the model makes at once.
 type Long string
 
-// The ways: all windows together, blended where they overlap; or one after the other, each beginning
-// with the last latents of the one before, which needs a model that was trained for it.
+// The ways: all windows together, blended where they overlap; or one after the other, each
+// beginning with the last latents of the one before, which needs a model that was trained for it.
 const (
 	LongWindows Long = "windows"
 	LongExtend  Long = "extend"
@@ -71,8 +71,8 @@ func (s Spec) TotalSteps() int { return s.Steps * max(1, s.Blocks) }
 // Guided reports whether each step needs the unconditional branch too (as diffusers: scale > 1).
 func (s Spec) Guided() bool { return s.GuidanceScale > 1 }
 
-// Mesh arranges a job's ranks: rank = (window·CFG + cfg)·Ulysses + ulysses. Window, of long clips, is
-// the number of groups that share the windows; 0 is 1.
+// Mesh arranges a job's ranks: rank = (window·CFG + cfg)·Ulysses + ulysses. Window, of long clips,
+// is the number of groups that share the windows; 0 is 1.
 type Mesh struct {
 	Window  int `json:"window,omitempty"`
 	CFG     int `json:"cfg"`

@@ -47,7 +47,8 @@ func (m Model) Tokens(frames, height, width int) int {
 }
 
 func (m Model) tokens(latents, height, width int) int {
-	return latents / m.Patch[0] * (height / m.SpatialScale / m.Patch[1]) * (width / m.SpatialScale / m.Patch[2])
+	rows, columns := height/m.SpatialScale/m.Patch[1], width/m.SpatialScale/m.Patch[2]
+	return latents / m.Patch[0] * rows * columns
 }
 
 // Check reports whether m, which came from a shard, can be worked with: positive sizes of sane

@@ -34,7 +34,8 @@ func ParseMesh(s string) (Mesh, error) {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		axis, ok := axes[name]
 		if !ok {
-			return Mesh{}, fmt.Errorf("mesh %q: %q is not one of window=N, cfg=N, ulysses=N, once each", s, part)
+			return Mesh{}, fmt.Errorf("mesh %q: %q is not one of window=N, cfg=N, ulysses=N, once each",
+				s, part)
 		}
 		delete(axes, name)
 		n, err := strconv.Atoi(value)

@@ -236,8 +236,8 @@ func (s *saver) durable(done int) bool {
 // resume loads the plan's checkpoint into x, the held tokens; restore takes the steps done and what
 // the scheduler kept of the own tokens. It returns the steps done. Without a checkpoint it does
 // nothing.
-func (r *run) resume(ctx context.Context, x []float32, restore func(done int, state [][]float32) error) (
-	int, error) {
+func (r *run) resume(ctx context.Context, x []float32,
+	restore func(done int, state [][]float32) error) (int, error) {
 	c := r.Plan.Resume
 	if c.Step == 0 {
 		return 0, nil
@@ -292,7 +292,8 @@ func (r *run) load(path string, step int, x []float32,
 }
 
 // rows copies ranges of rows of tensor i, which has that many, to dst.
-func (r *run) rows(f *safetensors.File, i, total int, ranges []partition.Range, dst []float32) error {
+func (r *run) rows(f *safetensors.File, i, total int, ranges []partition.Range,
+	dst []float32) error {
 	t, err := f.Tensor(strconv.Itoa(i))
 	if err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// block returns in which window the step after `done` steps is, where windows are made one after the
-// other, and how many of its steps are done. After the last step that is the last window.
+// block returns in which window the step after `done` steps is, where windows are made one after
+// the other, and how many of its steps are done. After the last step that is the last window.
 func (r *run) block(done int) (window, steps int) {
 	per := r.Plan.Spec.Steps
 	if last := len(r.layout.Windows(0)) - 1; done >= per*(last+1) {
@@ -21,8 +21,8 @@ func (r *run) block(done int) (window, steps int) {
 }
 
 // extend makes windows one after the other: each begins with the last latents of the one before,
-// whose tokens are given at timestep 0 and stay as they are (the rule of Wan 2.2's TI2V). It returns
-// the values of the held tokens.
+// whose tokens are given at timestep 0 and stay as they are (the rule of Wan 2.2's TI2V). It
+// returns the values of the held tokens.
 func (r *run) extend(ctx context.Context) ([]float32, error) {
 	x := make([]float32, r.held.Values())
 	sched, err := r.scheduler()

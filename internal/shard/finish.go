@@ -44,8 +44,8 @@ func (r *run) latents(x []float32) []slab {
 	}}}
 }
 
-// collect brings the latent [1, C, T, H, W] into a file on rank 0, and the traffic of all ranks into
-// res; then it lets the others go.
+// collect brings the latent [1, C, T, H, W] into a file on rank 0, and the traffic of all ranks
+// into res; then it lets the others go.
 func (r *run) collect(ctx context.Context, x []float32, f *latentFile, res *job.Result) error {
 	err := r.gather(ctx, r.Transport, r.Plan.Spec.TotalSteps(), opLatents, r.latents(x), &sink{
 		take: func(_ int, t partition.Range, v []float32) error {

@@ -35,8 +35,8 @@ func (r *run) chunks() []partition.Range {
 	return out
 }
 
-// gather brings slabs together on rank 0, where s takes them, a chunk at a time, so that rank 0
-// never holds a tensor as a whole. Other ranks send; s is nil there. After an error of s the rest is
+// gather brings slabs together on rank 0, where s takes them, a chunk at a time, so that it never
+// holds a tensor as a whole. Other ranks send; s is nil there. After an error of s the rest is
 // received still, since others wait to send it.
 func (r *run) gather(ctx context.Context, tr collective.Transport, step int, kind uint32,
 	slabs []slab, s *sink) error {

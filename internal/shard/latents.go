@@ -13,8 +13,8 @@ import (
 	"github.com/longtake/longtake/internal/tensor/safetensors"
 )
 
-// latentFile is a clip's latent as diffusers returns it for output_type="latent": a safetensors file
-// with `latents` F32 [1, C, T, H, W]. It is written and read in parts.
+// latentFile is a clip's latent as diffusers returns it for output_type="latent": a safetensors
+// file with `latents` F32 [1, C, T, H, W]. It is written and read in parts.
 type latentFile struct {
 	file     *os.File
 	at       int64 // of the tensor
