@@ -1,6 +1,12 @@
 package compute
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrMemory is what a Device refuses for lack of memory: less at a time may fit.
+var ErrMemory = errors.New("out of memory")
 
 // Device runs the operations of the models. Implementations: internal/cpu, internal/cuda.
 type Device interface {
@@ -9,7 +15,7 @@ type Device interface {
 	// Close stops workers and frees everything the device holds.
 	Close() error
 
-	// Alloc returns zeroed memory for n float32 elements.
+	// Alloc returns zeroed memory for n float32 elements, ErrMemory if there is not so much left.
 	Alloc(n int) (Memory, error)
 	// Free gives memory back; using it afterwards is a programming error.
 	Free(Memory)

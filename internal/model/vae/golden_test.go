@@ -32,6 +32,21 @@ func load(t testing.TB, path ...string) *Decoder {
 	return d
 }
 
+// latentFrames cuts a latent [C, T, n], not normalised, into normalised frames [C, n].
+func latentFrames(d *Decoder, z []float32, frames, n int) [][]float32 {
+	out := make([][]float32, frames)
+	for i := range out {
+		for c := range d.cfg.ZDim {
+			at := (c*frames + i) * n
+			for _, v := range z[at : at+n] {
+				out[i] = append(out[i],
+					(v-float32(d.cfg.LatentsMean[c]))/float32(d.cfg.LatentsStd[c]))
+			}
+		}
+	}
+	return out
+}
+
 // decode runs a whole latent [C, T, h, w], not normalised, and returns frames [T', H, W, 3].
 func decode(t testing.TB, d *Decoder, z []float32, frames, h, w int) []float32 {
 	t.Helper()
@@ -41,14 +56,7 @@ func decode(t testing.TB, d *Decoder, z []float32, frames, h, w int) []float32 {
 	}
 	defer s.Free()
 	var out []float32
-	for i := range frames {
-		frame := make([]float32, 0, d.cfg.ZDim*h*w)
-		for c := range d.cfg.ZDim {
-			at := (c*frames + i) * h * w
-			for _, v := range z[at : at+h*w] {
-				frame = append(frame, (v-float32(d.cfg.LatentsMean[c]))/float32(d.cfg.LatentsStd[c]))
-			}
-		}
+	for i, frame := range latentFrames(d, z, frames, h*w) {
 		group, err := s.Next(frame)
 		if err != nil {
 			t.Fatal(err)
