@@ -4,12 +4,24 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/cpu"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/model"
 )
 
 func load(t testing.TB, path ...string) *Decoder {
+	t.Helper()
+	dev, cfg, w := open(t, path...)
+	d, err := Load(dev, cfg, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// open returns a device, and the VAE of a model folder.
+func open(t testing.TB, path ...string) (compute.Device, model.VAE, *model.Weights) {
 	t.Helper()
 	f, err := model.Open(golden.Root(path...))
 	if err != nil {
@@ -25,11 +37,7 @@ func load(t testing.TB, path ...string) *Decoder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := Load(dev, f.VAE, w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return dev, f.VAE, w
 }
 
 // latentFrames cuts a latent [C, T, n], not normalised, into normalised frames [C, n].
