@@ -26,14 +26,16 @@ type Rank struct {
 	Rank      int
 	Transport collective.Transport
 	Objects   artifact.Store
-	TempDir   string // for the encoded clip, before it is stored
+	TempDir   string // for the latents, and for the encoded clip before it is stored
 	Progress  func(job.Progress)
 	Cancelled func() bool // asked at every step boundary
 	Yield     func() bool // likewise, on rank 0; nil: never
+	// SharedCores says that the ranks compute on the same cores: rank 0 then decodes alone.
+	SharedCores bool
 	// AfterStep is called at every step boundary, on every rank; nil: nothing.
 	AfterStep func(ctx context.Context, done int)
 	// Saved makes a stored checkpoint durable, on rank 0; nil where none are written. Note is told
-	// of a checkpoint that could not be written, which ends nothing.
+	// of what went wrong and ends nothing, such as a checkpoint that could not be written.
 	Saved func(context.Context, job.Checkpoint) error
 	Note  func(what string, err error)
 }
@@ -47,6 +49,8 @@ const (
 	opStats
 	opDone
 	opCheckpoint
+	opRows  // of frames, from the rank that decoded them
+	opTaken // the rows of a frame group are with rank 0
 )
 
 // run is a Rank at work.
