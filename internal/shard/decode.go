@@ -95,17 +95,28 @@ func (r *run) assist(ctx context.Context, text []byte) error {
 		if err := r.copyTo(ctx, f, o.Latents); err != nil {
 			return fmt.Errorf("cannot read the latents: %w", err)
 		}
-		return r.eachGroup(ctx, f.Name(), o.Rows, func(t int, frames [][]float32) error {
-			if t >= aheadMost {
-				if _, err := r.Transport.Recv(ctx, 0, r.frameTag(t-aheadMost, opTaken)); err != nil {
-					return err
-				}
+		err := r.eachGroup(ctx, f.Name(), o.Rows, func(t int, frames [][]float32) error {
+			if err := r.taken(ctx, t-aheadMost); err != nil {
+				return err
 			}
 			rgb := make([]uint8, len(frames)*len(frames[0]))
 			media.ToRGB(rgb, slices.Concat(frames...))
 			return r.Transport.Send(ctx, 0, r.frameTag(t, opRows), rgb)
 		})
+		for t := r.grid.T - aheadMost; t < r.grid.T && err == nil; t++ {
+			err = r.taken(ctx, t)
+		}
+		return err
 	})
+}
+
+// taken waits until rank 0 has the rows of latent frame t, if there is such a frame.
+func (r *run) taken(ctx context.Context, t int) error {
+	if t < 0 {
+		return nil
+	}
+	_, err := r.Transport.Recv(ctx, 0, r.frameTag(t, opTaken))
+	return err
 }
 
 // frameTag tags the messages about what latent frame t became.
@@ -141,6 +152,9 @@ func (r *run) decode(ctx context.Context, latents string, shares []partition.Ran
 		return err
 	}
 	defer enc.Abort()
+	if r.ranks = len(shares); r.ranks > 1 {
+		r.report(job.StageDecode, 0, s.Frames, 0)
+	}
 	q := encodeBeside(enc)
 	defer q.stop()
 	err = r.eachGroup(ctx, latents, shares[0], func(t int, rows [][]float32) error {
@@ -177,32 +191,42 @@ func (r *run) encoding(f func() error) error {
 // assemble makes the frames of latent frame t: own has rank 0's rows [rows, W, 3].
 func (r *run) assemble(ctx context.Context, t int, own [][]float32,
 	shares []partition.Range) ([]media.Frame, error) {
-	s, scale := r.Plan.Spec, r.e.folder.VAE.SpatialScale()
+	s := r.Plan.Spec
 	group := make([]media.Frame, len(own))
 	for i := range group {
 		group[i] = media.Frame{W: s.Width, H: s.Height, RGB: make([]uint8, 3*s.Width*s.Height)}
 		media.ToRGB(group[i].RGB[:len(own[i])], own[i])
 	}
+	line := 3 * s.Width * r.e.folder.VAE.SpatialScale() // of the latent
 	for peer := 1; peer < len(shares); peer++ {
+		lo, n := shares[peer].Lo*line, shares[peer].Len()*line
 		rows, err := r.Transport.Recv(ctx, peer, r.frameTag(t, opRows))
 		if err != nil {
 			return nil, err
 		}
-		line := 3 * s.Width * scale
-		lo, n := shares[peer].Lo*line, shares[peer].Len()*line
 		if len(rows) != n*len(group) {
 			return nil, r.badMessage(peer, "frames", len(rows))
 		}
 		for i := range group {
 			copy(group[i].RGB[lo:], rows[i*n:(i+1)*n])
 		}
-		if t+aheadMost < r.grid.T { // otherwise nobody waits for it
-			if err := r.Transport.Send(ctx, peer, r.frameTag(t, opTaken), nil); err != nil {
-				return nil, err
-			}
+	}
+	return group, r.take(ctx, t, len(shares))
+}
+
+// take tells the other ranks that their rows of latent frame t are here. Before the last ones it
+// reports that they may go.
+func (r *run) take(ctx context.Context, t, ranks int) error {
+	if t == r.grid.T-1 && r.ranks > 1 {
+		r.ranks = 0
+		r.report(job.StageDecode, r.frames, r.Plan.Spec.Frames, 0)
+	}
+	for peer := 1; peer < ranks; peer++ {
+		if err := r.Transport.Send(ctx, peer, r.frameTag(t, opTaken), nil); err != nil {
+			return err
 		}
 	}
-	return group, nil
+	return nil
 }
 
 // eachGroup decodes some rows of the latent in a file, latent frame by latent frame, and hands what
@@ -219,7 +243,7 @@ func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Rang
 		return err
 	}
 	defer stream.Free()
-	start, done, total := time.Now(), 0, r.Plan.Spec.Frames
+	start, total := time.Now(), r.Plan.Spec.Frames
 	for t := range r.grid.T {
 		frames, err := stream.Next(z.frame(t))
 		if err != nil {
@@ -228,9 +252,9 @@ func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Rang
 		if err := f(t, frames); err != nil {
 			return err
 		}
-		done += len(frames)
-		left := time.Since(start) * time.Duration(total-done) / time.Duration(done)
-		r.report(job.StageDecode, done, total, left)
+		r.frames += len(frames)
+		left := time.Since(start) * time.Duration(total-r.frames) / time.Duration(r.frames)
+		r.report(job.StageDecode, r.frames, total, left)
 		if err := r.stopped(ctx); err != nil {
 			return err
 		}

@@ -64,6 +64,8 @@ type run struct {
 	seconds map[job.Stage]float64
 	steps   []time.Duration
 	notices []string
+	frames  int    // decoded
+	ranks   int    // at work on them; only rank 0 knows
 	saver   *saver // nil before the denoising loop
 }
 
@@ -151,6 +153,6 @@ func (r *run) branches() []diffusion.Branch {
 func (r *run) report(s job.Stage, done, total int, eta time.Duration) {
 	if r.Progress != nil {
 		r.Progress(job.Progress{Job: r.Plan.Job, Attempt: r.Plan.Attempt,
-			Stage: s, Done: done, Total: total, ETA: eta})
+			Stage: s, Done: done, Total: total, ETA: eta, Ranks: r.ranks})
 	}
 }
