@@ -230,7 +230,7 @@ func (r *run) take(ctx context.Context, t, ranks int) error {
 }
 
 // eachGroup decodes some rows of the latent in a file, latent frame by latent frame, and hands what
-// each becomes to f. It stops where the job is cancelled.
+// each becomes to f. It stops when the job is cancelled, between two layers.
 func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Range,
 	f func(t int, frames [][]float32) error) error {
 	z, err := r.openLatents(latents)
@@ -243,6 +243,7 @@ func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Rang
 		return err
 	}
 	defer stream.Free()
+	stream.StopWhen(func() error { return r.stopped(ctx) })
 	start, total := time.Now(), r.Plan.Spec.Frames
 	for t := range r.grid.T {
 		frames, err := stream.Next(z.frame(t))
@@ -255,9 +256,9 @@ func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Rang
 		r.frames += len(frames)
 		left := time.Since(start) * time.Duration(total-r.frames) / time.Duration(r.frames)
 		r.report(job.StageDecode, r.frames, total, left)
-		if err := r.stopped(ctx); err != nil {
-			return err
-		}
+	}
+	if err := r.stopped(ctx); err != nil {
+		return err
 	}
 	r.tellBands(stream)
 	return nil

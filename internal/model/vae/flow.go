@@ -15,14 +15,17 @@ const history = 2
 type room struct {
 	dev  compute.Device
 	bufs [3]compute.Memory
+	stop func() error // asked before each layer; nil: never
 	err  error
 }
 
 // volume returns room for activations in a buffer that none of the volumes in use lies in. What is
 // there is not zeroed.
 func (r *room) volume(t, h, w, c int, used ...compute.Volume) compute.Volume {
-	i := r.unused(used)
-	n := t * h * w * c
+	if r.err == nil && r.stop != nil {
+		r.err = r.stop()
+	}
+	i, n := r.unused(used), t*h*w*c
 	if r.err == nil && (r.bufs[i] == nil || r.bufs[i].Len() < n) {
 		r.release(i)
 		r.bufs[i], r.err = r.dev.Alloc(n)

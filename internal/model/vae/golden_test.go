@@ -1,6 +1,7 @@
 package vae
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -101,6 +102,25 @@ func channelsLast(x []float32) []float32 {
 		}
 	}
 	return out
+}
+
+func TestAStreamStopsBetweenLayers(t *testing.T) {
+	d := load(t, "testdata", "golden", "tiny7")
+	s, err := d.NewStream(2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Free()
+	over, asked := errors.New("enough"), 0
+	s.StopWhen(func() error {
+		if asked++; asked > 20 {
+			return over
+		}
+		return nil
+	})
+	if _, err := s.Next(make([]float32, d.cfg.ZDim*4)); !errors.Is(err, over) || asked != 21 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
 }
 
 func TestStreamRefusesAWrongSize(t *testing.T) {

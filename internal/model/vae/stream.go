@@ -17,6 +17,7 @@ type Stream struct {
 	n     int             // latent frames decoded so far
 	first []float32       // the first of them, until the second is decoded
 
+	stop  func() error // see StopWhen
 	room  *room
 	trunk flow           // up to the middle block
 	base  compute.Volume // what it made, where several bands start from it
@@ -42,7 +43,7 @@ func (d *Decoder) NewBand(h, w int, rows partition.Range) (*Stream, error) {
 
 // cut starts anew with the rows cut into a number of bands.
 func (s *Stream) cut(bands int) {
-	s.room = &room{dev: s.d.dev}
+	s.room = &room{dev: s.d.dev, stop: s.stop}
 	s.trunk = newFlow(s.d.dev, s.room, s.d.caches)
 	s.base, s.bands = compute.Volume{}, nil
 	for _, r := range partition.Even(s.rows.Len(), bands) {
@@ -67,6 +68,10 @@ func (s *Stream) Size() (h, w int) {
 	scale := s.d.cfg.SpatialScale()
 	return s.rows.Len() * scale, s.w * scale
 }
+
+// StopWhen has stop asked before each layer, since a large frame takes a while. What it returns,
+// unless nil, ends Next; the stream is then good for nothing but Free.
+func (s *Stream) StopWhen(stop func() error) { s.stop, s.room.stop = stop, stop }
 
 // Bands returns the number of bands that a frame is decoded in: 1, or more where the device had no
 // memory for that.
