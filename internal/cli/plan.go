@@ -80,7 +80,8 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 	for _, o := range options {
 		plans = append(plans, planLine{Mesh: o.Mesh.String(), BytesPerStep: o.Bytes.Sum(),
 			SeamBytes: o.Bytes.Seams, Passes: o.Passes, Chosen: o.Best,
-			Tokens: lengths(load.WindowTokens(), o.Mesh.Ulysses), Heads: lengths(load.Heads, o.Mesh.Ulysses)})
+			Tokens: lengths(load.WindowTokens(), o.Mesh.Ulysses),
+			Heads:  lengths(load.Heads, o.Mesh.Ulysses)})
 	}
 	if js {
 		for _, p := range plans {

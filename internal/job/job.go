@@ -140,6 +140,8 @@ type Progress struct {
 	Done    int           `json:"done"`  // steps or frames done in this stage
 	Total   int           `json:"total"` // steps or frames of this stage
 	ETA     time.Duration `json:"eta_ns,omitempty"`
+	// Ranks are how many are at work behind denoising, from rank 0 on; 0: rank 0 alone.
+	Ranks int `json:"ranks,omitempty"`
 }
 
 // Object points to stored bytes.

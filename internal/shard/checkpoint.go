@@ -242,18 +242,19 @@ func (r *run) resume(ctx context.Context, x []float32,
 	if c.Step == 0 {
 		return 0, nil
 	}
-	path, err := r.download(ctx, c.Object)
-	if errors.Is(err, artifact.ErrDamaged) || errors.Is(err, artifact.ErrNotFound) {
-		return 0, &DamagedError{err}
-	}
-	if err != nil {
-		return 0, fmt.Errorf("cannot read the checkpoint: %w", err)
-	}
-	defer os.Remove(path)
-	if err := r.load(path, c.Step, x, restore); err != nil {
-		return 0, &DamagedError{err}
-	}
-	return c.Step, nil
+	return c.Step, r.withFile(func(f *os.File) error {
+		err := r.copyTo(ctx, f, c.Object)
+		if errors.Is(err, artifact.ErrDamaged) || errors.Is(err, artifact.ErrNotFound) {
+			return &DamagedError{err}
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read the checkpoint: %w", err)
+		}
+		if err := r.load(f.Name(), c.Step, x, restore); err != nil {
+			return &DamagedError{err}
+		}
+		return nil
+	})
 }
 
 // load takes what is held from a checkpoint's file.

@@ -13,9 +13,9 @@ import (
 	"github.com/longtake/longtake/internal/tensor/safetensors"
 )
 
-// latentFile is a clip's latent as diffusers returns it for output_type="latent": a safetensors
-// file with `latents` F32 [1, C, T, H, W]. It is written and read in parts.
-type latentFile struct {
+// latentWriter writes a clip's latent as diffusers returns it for output_type="latent": a safetensors
+// file with `latents` F32 [1, C, T, H, W]. It does so chunk by chunk.
+type latentWriter struct {
 	file     *os.File
 	at       int64 // of the tensor
 	channels int
@@ -24,19 +24,19 @@ type latentFile struct {
 	frames   partition.Range
 }
 
-func (r *run) newLatentFile(f *os.File) (*latentFile, error) {
+func (r *run) newLatentWriter(f *os.File) (*latentWriter, error) {
 	g, c := r.grid, r.e.folder.Transformer.InChannels
 	places, err := safetensors.Blank(f, map[string]tensor.Shape{"latents": {1, c, g.T, g.H, g.W}}, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &latentFile{file: f, at: places["latents"], channels: c, grid: g}, nil
+	return &latentWriter{file: f, at: places["latents"], channels: c, grid: g}, nil
 }
 
-func (f *latentFile) perFrame() int { return f.grid.H / f.grid.PH * (f.grid.W / f.grid.PW) }
+func (f *latentWriter) perFrame() int { return f.grid.H / f.grid.PH * (f.grid.W / f.grid.PW) }
 
 // put takes tokens of a chunk, which is one of whole frames.
-func (f *latentFile) put(tokens partition.Range, values []float32) {
+func (f *latentWriter) put(tokens partition.Range, values []float32) {
 	per := f.perFrame()
 	lo, hi := tokens.Lo/per*f.grid.PT, (tokens.Hi+per-1)/per*f.grid.PT
 	if f.chunk == nil {
@@ -51,7 +51,7 @@ func (f *latentFile) put(tokens partition.Range, values []float32) {
 }
 
 // grow makes room for more frames of the chunk.
-func (f *latentFile) grow(frames partition.Range) {
+func (f *latentWriter) grow(frames partition.Range) {
 	plane := f.grid.H * f.grid.W
 	chunk := make([]float32, f.channels*frames.Len()*plane)
 	for c := range f.channels {
@@ -62,7 +62,7 @@ func (f *latentFile) grow(frames partition.Range) {
 }
 
 // flush writes the chunk.
-func (f *latentFile) flush(partition.Range) error {
+func (f *latentWriter) flush(partition.Range) error {
 	plane := f.grid.H * f.grid.W
 	n := f.frames.Len() * plane
 	for c := range f.channels {
@@ -76,24 +76,11 @@ func (f *latentFile) flush(partition.Range) error {
 }
 
 // sum returns the SHA-256 of the latent's values.
-func (f *latentFile) sum() (string, error) {
+func (f *latentWriter) sum() (string, error) {
 	h := sha256.New()
 	size := int64(4 * f.channels * f.grid.T * f.grid.H * f.grid.W)
 	if _, err := io.Copy(h, io.NewSectionReader(f.file, f.at, size)); err != nil {
 		return "", fmt.Errorf("cannot read the latents: %w", err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// frame reads latent frame t, [C, H, W].
-func (f *latentFile) frame(t int) ([]float32, error) {
-	plane := f.grid.H * f.grid.W
-	out := make([]float32, f.channels*plane)
-	for c := range f.channels {
-		at := f.at + int64(4*(c*f.grid.T+t)*plane)
-		if _, err := f.file.ReadAt(tensor.Bytes(out[c*plane:(c+1)*plane]), at); err != nil {
-			return nil, fmt.Errorf("cannot read the latents: %w", err)
-		}
-	}
-	return out, nil
 }

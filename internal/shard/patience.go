@@ -3,9 +3,7 @@ package shard
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
@@ -48,31 +46,4 @@ func (r *run) put(ctx context.Context, f io.ReadSeeker) (o job.Object, err error
 		return err
 	})
 	return o, err
-}
-
-// download copies an object to a file of its own, which the caller removes.
-func (r *run) download(ctx context.Context, o job.Object) (path string, err error) {
-	err = patiently(ctx, func() (err error) {
-		path, err = r.copy(ctx, o)
-		return err
-	})
-	return path, err
-}
-
-func (r *run) copy(ctx context.Context, o job.Object) (path string, err error) {
-	src, err := r.Objects.Get(ctx, o)
-	if err != nil {
-		return "", err
-	}
-	defer src.Close()
-	f, err := os.CreateTemp(r.TempDir, "object-*")
-	if err != nil {
-		return "", fmt.Errorf("cannot create a temporary file: %w", err)
-	}
-	_, err = io.Copy(f, src)
-	if err = errors.Join(err, f.Close()); err != nil {
-		os.Remove(f.Name())
-		return "", err
-	}
-	return f.Name(), nil
 }

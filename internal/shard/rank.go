@@ -30,12 +30,14 @@ type Rank struct {
 	Progress  func(job.Progress)
 	Cancelled func() bool // asked at every step boundary
 	Yield     func() bool // likewise, on rank 0; nil: never
+	// SharedCores says that the ranks compute on the same cores: rank 0 then decodes alone.
+	SharedCores bool
 	// Alive is called whenever a part of a step is done, on every rank; nil: nothing.
 	Alive func()
 	// AfterStep is called at every step boundary, on every rank; nil: nothing.
 	AfterStep func(ctx context.Context, done int)
 	// Saved makes a stored checkpoint durable, on rank 0; nil where none are written. Note is told
-	// of a checkpoint that could not be written, which ends nothing.
+	// of what went wrong and ends nothing, such as a checkpoint that could not be written.
 	Saved func(context.Context, job.Checkpoint) error
 	Note  func(what string, err error)
 }
@@ -57,6 +59,8 @@ const (
 	opInventory
 	opStats
 	opDone
+	opRows  // of frames, from the rank that decoded them
+	opTaken // the rows of a frame group are with rank 0
 )
 
 // op numbers the i-th message of a kind.
@@ -76,6 +80,8 @@ type run struct {
 	seconds map[job.Stage]float64
 	steps   []time.Duration
 	notices []string
+	frames  int    // decoded
+	ranks   int    // at work on them; only rank 0 knows
 	saver   *saver // nil before the denoising loop
 }
 
@@ -182,6 +188,6 @@ func (r *run) branches() []diffusion.Branch {
 func (r *run) report(s job.Stage, done, total int, eta time.Duration) {
 	if r.Progress != nil {
 		r.Progress(job.Progress{Job: r.Plan.Job, Attempt: r.Plan.Attempt,
-			Stage: s, Done: done, Total: total, ETA: eta})
+			Stage: s, Done: done, Total: total, ETA: eta, Ranks: r.ranks})
 	}
 }

@@ -193,7 +193,8 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 	res, err := s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank,
 		Transport: watched{tr, &w.activity}, Yield: w.yield.Load, Alive: w.activity.advances,
 		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,
-		Saved: func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
+		SharedCores: s.cfg.Data.inProcess(),
+		Saved:       func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
 		Note: func(what string, err error) {
 			s.log.Warn(what, "job", w.order.Plan.Job, "attempt", w.order.Plan.Attempt, "error", err)
 		},
