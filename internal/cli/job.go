@@ -125,6 +125,9 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 	if d.Checkpoint > 0 {
 		line("checkpoint", "step %d of %d", d.Checkpoint, s.Steps)
 	}
+	if p := d.Parts; p != nil {
+		line("parts", "%s durable, %s", count(p.Count, "part"), size(uint64(p.Bytes))) //nolint:gosec // >= 0
+	}
 	if d.Decision != "" {
 		line("decision", "%s", d.Decision)
 	}

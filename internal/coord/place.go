@@ -159,6 +159,7 @@ func (l *leader) place(r job.Record, p *pool) error {
 	l.c.metrics.waited.Observe(l.c.cfg.Now().Sub(r.Created).Seconds())
 	l.c.log.Info("job placed", "job", r.ID, "attempt", plan.Attempt, "cfg", mesh.CFG,
 		"ulysses", mesh.Ulysses)
+	plan.Parts = r.Parts
 	l.start(plan, picked)
 	return nil
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"unicode/utf8"
@@ -146,6 +147,13 @@ func (s Saved) check() error {
 	return checkWork(s.Node, s.Job, s.Attempt, 0)
 }
 
+func (k Kept) check() error {
+	if err := cmp.Or(job.CheckPart(k.Name), k.Object.Check()); err != nil {
+		return err
+	}
+	return checkWork(k.Node, k.Job, k.Attempt, k.Rank)
+}
+
 func (f Failure) check() error {
 	if f.Peer < -1 || f.Peer >= job.NodesLimit {
 		return fmt.Errorf("peer %d", f.Peer)
@@ -167,7 +175,22 @@ func (s Start) check() error {
 			return fmt.Errorf("rank %d is on node %.64q and on %.64q", i, s.Plan.Nodes[i], m.Node)
 		}
 	}
+	if err := checkParts(s.Plan.Parts); err != nil {
+		return err
+	}
 	return checkWork(s.Plan.Nodes[s.Rank], s.Plan.Job, s.Plan.Attempt, s.Rank)
+}
+
+func checkParts(parts map[string]job.Object) error {
+	if len(parts) > job.PartsLimit {
+		return fmt.Errorf("%d parts; allowed: %d", len(parts), job.PartsLimit)
+	}
+	for name, o := range parts {
+		if err := cmp.Or(job.CheckPart(name), o.Check()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s Stop) check() error { return checkWork("any", s.Job, s.Attempt, 0) }
