@@ -126,7 +126,8 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 		line("checkpoint", "step %d of %d", d.Checkpoint, s.Steps)
 	}
 	if p := d.Parts; p != nil {
-		line("parts", "%s durable, %s", count(p.Count, "part"), size(uint64(p.Bytes))) //nolint:gosec // >= 0
+		n := uint64(p.Bytes) //nolint:gosec // >= 0
+		line("parts", "%s durable, %s", count(p.Count, "part"), size(n))
 	}
 	if d.Decision != "" {
 		line("decision", "%s", d.Decision)

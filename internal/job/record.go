@@ -17,9 +17,9 @@ type Record struct {
 	Plan       Plan       `json:"plan,omitzero"`
 	Checkpoint Checkpoint `json:"checkpoint,omitzero"` // where the next attempt goes on
 	Before     Checkpoint `json:"before,omitzero"`     // the one to fall back on
-	// Parts are finished pieces of work, by name: later attempts use them instead of making them.
+	// Parts are finished pieces of work, by name, that later attempts use.
 	Parts           map[string]Object `json:"parts,omitempty"`
-	Losses          []Loss            `json:"losses,omitempty"` // attempts that ended early, oldest first
+	Losses          []Loss            `json:"losses,omitempty"` // attempts that ended early
 	Created         time.Time         `json:"created"`
 	Started         time.Time         `json:"started,omitzero"`  // of the first placement
 	Finished        time.Time         `json:"finished,omitzero"` // when it became final

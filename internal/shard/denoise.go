@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/longtake/longtake/internal/collective"
@@ -20,7 +21,7 @@ func (r *run) encodeTexts(ctx context.Context) error {
 	for i, b := range r.branches() {
 		var own []byte
 		if r.group.Rank() == 0 {
-			embeds, err := r.encodePrompt(prompts[b])
+			embeds, err := r.encodePrompt(ctx, job.PartText+strconv.Itoa(int(b)), prompts[b])
 			if err != nil {
 				return err
 			}
@@ -40,14 +41,23 @@ func (r *run) encodeTexts(ctx context.Context) error {
 	return nil
 }
 
-// encodePrompt cleans, tokenizes and encodes: [tokens, text_dim].
-func (r *run) encodePrompt(prompt string) ([]float32, error) {
+// encodePrompt cleans, tokenizes and encodes: [tokens, text_dim]. An earlier attempt may have kept
+// that under the given name.
+func (r *run) encodePrompt(ctx context.Context, part, prompt string) ([]float32, error) {
 	ids, cut := r.e.tokens.Encode(tokenizer.Clean(prompt), wan.TextTokens)
 	if cut {
 		r.notices = append(r.notices,
 			fmt.Sprintf("the prompt is longer than %d tokens; the rest was cut off", wan.TextTokens))
 	}
-	return r.e.text.Encode(ids)
+	width := r.e.folder.Transformer.TextDim
+	if kept := r.part(ctx, part, len(ids)*width); kept != nil {
+		return kept, nil
+	}
+	embeds, err := r.e.text.Encode(ids)
+	if err == nil {
+		r.keepBeside(part, embeds, width)
+	}
+	return embeds, err
 }
 
 // denoise returns the own tokens of the finished latent.

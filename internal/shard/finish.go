@@ -89,11 +89,18 @@ func (r *run) finish(ctx context.Context, own []float32) (job.Result, error) {
 	if err != nil {
 		return res, fmt.Errorf("%s: %w", job.StageDenoise, err)
 	}
-	sum := sha256.Sum256(tensor.Bytes(latent))
-	res.LatentsSHA256 = hex.EncodeToString(sum[:])
 	if res.Latents, err = r.storeLatents(ctx, latent); err != nil {
 		return res, fmt.Errorf("cannot store the latents: %w", err)
 	}
+	r.keep(ctx, job.PartLatents, res.Latents)
+	return r.complete(ctx, latent, res)
+}
+
+// complete decodes the latent, whose object is stored.
+func (r *run) complete(ctx context.Context, latent []float32, res job.Result) (job.Result, error) {
+	sum := sha256.Sum256(tensor.Bytes(latent))
+	res.LatentsSHA256 = hex.EncodeToString(sum[:])
+	var err error
 	res.Video, err = r.storeVideo(ctx, latent)
 	res.ContentType = media.Format(r.Plan.Spec.Format).ContentType()
 	res.Seconds, res.Notices = r.seconds, r.notices

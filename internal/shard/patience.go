@@ -19,6 +19,9 @@ const (
 	storePause    = 250 * time.Millisecond
 )
 
+// errRefused is the leader's word that asking again is of no use.
+var errRefused = errors.New("refused")
+
 // patiently repeats f until it succeeds, its error cannot pass by itself, or it is time to give up.
 func patiently(ctx context.Context, f func() error) error {
 	start := time.Now()
@@ -28,7 +31,8 @@ func patiently(ctx context.Context, f func() error) error {
 		if errors.Is(err, artifact.ErrNotFound) {
 			limit = lagPatience
 		}
-		if err == nil || errors.Is(err, artifact.ErrDamaged) || time.Since(start) > limit {
+		if err == nil || errors.Is(err, artifact.ErrDamaged) || errors.Is(err, errRefused) ||
+			time.Since(start) > limit {
 			return err
 		}
 		select {

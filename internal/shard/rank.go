@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
@@ -36,6 +37,8 @@ type Rank struct {
 	// of a checkpoint that could not be written, which ends nothing.
 	Saved func(context.Context, job.Checkpoint) error
 	Note  func(what string, err error)
+	// Kept makes a stored part of the job durable, on the rank that made it; nil: none are kept.
+	Kept func(ctx context.Context, name string, o job.Object) error
 }
 
 // Operation numbers within a step; the transformer's messages use those below branchOps.
@@ -47,6 +50,7 @@ const (
 	opStats
 	opDone
 	opCheckpoint
+	opKept
 )
 
 // run is a Rank at work.
@@ -61,16 +65,29 @@ type run struct {
 	steps   []time.Duration
 	notices []string
 	saver   *saver // nil before the denoising loop
+
+	beside     sync.WaitGroup // what is stored while the rank computes
+	besideCtx  context.Context
+	besideStop context.CancelFunc
 }
 
 // Run computes the rank's part of the clip. Rank 0 stores the latents and the video and returns
 // the result; other ranks return an empty one.
 func (e *Engine) Run(ctx context.Context, k *Rank) (job.Result, error) {
 	r := &run{Rank: k, e: e, seconds: map[job.Stage]float64{}}
+	r.besideCtx, r.besideStop = context.WithCancel(ctx)
+	defer r.besideStop()
 	if err := r.open(); err != nil {
 		return job.Result{}, err
 	}
 	defer r.close()
+	switch latent, ok, err := r.finished(ctx); {
+	case err != nil || ok && k.Rank != 0:
+		return job.Result{}, err
+	case ok:
+		r.report(job.StageDecode, 0, k.Plan.Spec.Frames, 0)
+		return r.complete(ctx, latent, job.Result{Latents: k.Plan.Parts[job.PartLatents]})
+	}
 	if err := r.stage(job.StageText, func() error { return r.encodeTexts(ctx) }); err != nil {
 		return job.Result{}, err
 	}
@@ -122,6 +139,8 @@ func (r *run) open() error {
 }
 
 func (r *run) close() {
+	r.besideStop()
+	r.beside.Wait()
 	if r.saver != nil {
 		r.saver.close()
 	}

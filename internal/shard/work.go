@@ -196,6 +196,9 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		Transport: watched{tr, &w.activity}, Yield: w.yield.Load,
 		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,
 		Saved: func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
+		Kept: func(ctx context.Context, name string, o job.Object) error {
+			return s.kept(ctx, w, name, o)
+		},
 		Note: func(what string, err error) {
 			s.log.Warn(what, "job", w.order.Plan.Job, "attempt", w.order.Plan.Attempt, "error", err)
 		},
@@ -241,6 +244,20 @@ func (s *Shard) saved(ctx context.Context, w *work, c job.Checkpoint) error {
 	a, err := ask[wire.Ack](ctx, s.nc, wire.SubjectSaved, wire.Saved{Node: s.id, Job: p.Job,
 		Attempt: p.Attempt, Checkpoint: c})
 	if err == nil && !a.OK {
+		err = errors.New(a.Reason)
+	}
+	return err
+}
+
+// kept tells the leader of a part.
+func (s *Shard) kept(ctx context.Context, w *work, name string, o job.Object) error {
+	p := w.order.Plan
+	a, err := ask[wire.Ack](ctx, s.nc, wire.SubjectKept, wire.Kept{Node: s.id, Job: p.Job,
+		Attempt: p.Attempt, Rank: w.order.Rank, Name: name, Object: o})
+	switch {
+	case err == nil && a.Final:
+		err = fmt.Errorf("%w: %s", errRefused, a.Reason)
+	case err == nil && !a.OK:
 		err = errors.New(a.Reason)
 	}
 	return err

@@ -1,0 +1,160 @@
+package shard
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/tensor/safetensors"
+)
+
+const (
+	partReadTime = 10 * time.Second // for a part that is made again sooner than it is waited for
+	partKeepTime = 5 * time.Second  // for the leader to record one
+)
+
+// keeps reports whether the ranks record parts: where checkpoints are written.
+func (r *run) keeps() bool { return r.Plan.CheckpointEvery > 0 && r.Kept != nil }
+
+// keep records a stored object as a part of the job. It is waited for a little; where nobody leads
+// for longer the work goes on without.
+func (r *run) keep(ctx context.Context, name string, o job.Object) {
+	if !r.keeps() {
+		return
+	}
+	short, cancel := context.WithTimeout(ctx, partKeepTime)
+	defer cancel()
+	err := patiently(short, func() error { return r.Kept(short, name, o) })
+	if err != nil && ctx.Err() == nil {
+		r.note("cannot keep part "+name, err)
+	}
+}
+
+// keepBeside stores values [rows, width] as a part, beside the computation.
+func (r *run) keepBeside(name string, values []float32, width int) {
+	if !r.keeps() {
+		return
+	}
+	r.beside.Go(func() {
+		var b bytes.Buffer
+		meta := map[string]string{"job": string(r.Plan.Job), "part": name}
+		t := map[string]tensor.Tensor{"part": tensor.FromFloat32(values, len(values)/width, width)}
+		err := safetensors.Write(&b, t, meta)
+		var o job.Object
+		if err == nil {
+			o, err = r.put(r.besideCtx, bytes.NewReader(b.Bytes()))
+		}
+		switch {
+		case err == nil:
+			r.keep(r.besideCtx, name, o)
+		case r.besideCtx.Err() == nil:
+			r.note("cannot store part "+name, err)
+		}
+	})
+}
+
+// part returns the n values of a part that an earlier attempt has kept, nil if there is none that
+// can be used.
+func (r *run) part(ctx context.Context, name string, n int) []float32 {
+	o, ok := r.Plan.Parts[name]
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, partReadTime)
+	defer cancel()
+	data, err := r.read(ctx, o)
+	var v []float32
+	if err == nil {
+		v, err = values(data, "part", n)
+	}
+	if err != nil {
+		r.spoilt(ctx, name, err)
+		return nil
+	}
+	return v
+}
+
+// spoilt tells of a part that cannot be used. One that is damaged makes room for a good one, whose
+// object has the same name.
+func (r *run) spoilt(ctx context.Context, name string, err error) {
+	r.note("part "+name+" is made again", err)
+	if errors.Is(err, artifact.ErrDamaged) {
+		if err := r.Objects.Delete(ctx, r.Plan.Parts[name]); err != nil {
+			r.note("cannot delete part "+name, err)
+		}
+	}
+}
+
+func (r *run) note(what string, err error) {
+	if r.Note != nil {
+		r.Note(what, err)
+	}
+}
+
+// values reads the n values of one tensor.
+func values(data []byte, name string, n int) ([]float32, error) {
+	f, err := safetensors.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	t, err := f.Tensor(name)
+	if err != nil {
+		return nil, err
+	}
+	v, err := t.Float32()
+	if err == nil && len(v) != n {
+		err = fmt.Errorf("tensor %s has %d values, want %d", name, len(v), n)
+	}
+	return v, err
+}
+
+// finished returns the latent [C, T, H, W] if an earlier attempt has kept it, nil on the ranks that
+// rank 0 tells that it has it. Without one that can be read, ok is false on all ranks.
+func (r *run) finished(ctx context.Context) (latent []float32, ok bool, err error) {
+	if _, kept := r.Plan.Parts[job.PartLatents]; !kept {
+		return nil, false, nil
+	}
+	tag := collective.Tag{Op: opKept}
+	if r.Rank.Rank != 0 {
+		b, err := r.Transport.Recv(ctx, 0, tag)
+		return nil, len(b) == 1 && b[0] == 1, err
+	}
+	if latent, err = r.latents(ctx); err != nil {
+		return nil, false, err
+	}
+	verdict := byte(0)
+	if latent != nil {
+		verdict = 1
+	}
+	for peer := 1; peer < r.Transport.Size(); peer++ {
+		if err := r.Transport.Send(ctx, peer, tag, []byte{verdict}); err != nil {
+			return nil, false, err
+		}
+	}
+	return latent, latent != nil, nil
+}
+
+// latents reads the kept latent; nil if it is gone or damaged.
+func (r *run) latents(ctx context.Context) ([]float32, error) {
+	data, err := r.fetch(ctx, r.Plan.Parts[job.PartLatents])
+	lost := errors.Is(err, artifact.ErrDamaged) || errors.Is(err, artifact.ErrNotFound)
+	if err != nil && !lost {
+		return nil, fmt.Errorf("cannot read the latents of an earlier attempt: %w", err)
+	}
+	var latent []float32
+	if err == nil {
+		g := r.grid
+		latent, err = values(data, "latents", r.e.folder.Transformer.InChannels*g.T*g.H*g.W)
+	}
+	if err != nil {
+		r.spoilt(ctx, job.PartLatents, err)
+		return nil, nil
+	}
+	return latent, nil
+}
