@@ -261,7 +261,7 @@ func TestCreateJSON(t *testing.T) {
 	want := job.Spec{Model: "demo", Prompt: "a é", NegativePrompt: "n", Width: 128, Height: 64,
 		Frames: 13, FPS: 8, Steps: 7, GuidanceScale: 2.5, FlowShift: 4, Scheduler: "euler", Seed: 18,
 		DType: "fp32", Format: "png", Shards: 2, Mesh: job.Mesh{CFG: 2, Ulysses: 1}}
-	if s != want {
+	if !s.Equal(want) {
 		t.Errorf("got %+v\nwant %+v", s, want)
 	}
 }

@@ -43,6 +43,10 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 	s := m.fill(r)
 	checks := []func(Spec) error{
 		m.checkTexts, m.checkSize, m.checkFrames, checkNumbers, checkNames, checkShards,
+		Spec.checkScenes,
+	}
+	if err := s.stage(r.Scenes); err != nil {
+		return Spec{}, err
 	}
 	for _, check := range checks {
 		if err := check(s); err != nil {

@@ -26,7 +26,7 @@ func TestResolveFillsDefaults(t *testing.T) {
 	}
 	want := Spec{Model: "demo", Prompt: "a ball", Width: 96, Height: 64, Frames: 33, FPS: 16,
 		Steps: 30, GuidanceScale: 4, FlowShift: 3, Scheduler: "unipc", DType: "fp32", Format: "webm"}
-	if s != want {
+	if !s.Equal(want) {
 		t.Fatalf("%+v\nwant %+v", s, want)
 	}
 }
@@ -146,6 +146,7 @@ func FuzzResolve(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(m, []byte(`{"prompt":"x","num_frames":33,"mesh":{"cfg":2,"ulysses":2}}`))
+	f.Add(m, []byte(`{"storyboard":[{"start":0,"prompt":"x"},{"start":1,"prompt":"y"}]}`))
 	f.Add([]byte(`{}`), []byte(`{"width":-1}`))
 	f.Fuzz(func(t *testing.T, model, request []byte) {
 		var m Model
@@ -161,8 +162,8 @@ func FuzzResolve(f *testing.F) {
 			Width: &s.Width, Height: &s.Height, Frames: &s.Frames, FPS: &s.FPS, Steps: &s.Steps,
 			GuidanceScale: &s.GuidanceScale, FlowShift: &s.FlowShift, Scheduler: s.Scheduler,
 			Seed: &s.Seed, DType: s.DType, Format: s.Format, Shards: s.Shards, Mesh: s.Mesh,
-			Threads: s.Threads}
-		if second, err := m.Resolve(again, nil); err != nil || second != s {
+			Threads: s.Threads, Scenes: s.Scenes}
+		if second, err := m.Resolve(again, nil); err != nil || !second.Equal(s) {
 			t.Fatalf("%+v, then %+v, %v", s, second, err)
 		}
 		if n := m.Tokens(s.Frames, s.Height, s.Width); n < 1 {

@@ -19,6 +19,7 @@ type Spec struct {
 	Model          string  `json:"model"`
 	Prompt         string  `json:"prompt"`
 	NegativePrompt string  `json:"negative_prompt,omitempty"`
+	Scenes         []Scene `json:"storyboard,omitempty"` // from 0 on; the first has the prompt
 	Width          int     `json:"width"`
 	Height         int     `json:"height"`
 	Frames         int     `json:"num_frames"`

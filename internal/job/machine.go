@@ -60,7 +60,7 @@ func (p Plan) check(r Record) error {
 	switch {
 	case p.Job != r.ID:
 		return fmt.Errorf("the plan is for job %s", p.Job)
-	case p.Spec != r.Spec:
+	case !p.Spec.Equal(r.Spec):
 		return errors.New("the plan has another spec")
 	case p.Resume != r.Checkpoint:
 		return errors.New("the plan begins at another checkpoint")

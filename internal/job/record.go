@@ -38,6 +38,8 @@ type Checkpoint struct {
 const (
 	PartLatents = "latents" // those of the finished clip, as the result's
 	PartText    = "text."   // and the number of a branch: embeddings of its prompt
+
+	PartScene = "text.scene." // and the number of a scene of a storyboard
 )
 
 // Limits on the parts of a job.

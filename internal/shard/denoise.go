@@ -4,61 +4,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/diffusion"
 	"github.com/longtake/longtake/internal/job"
-	"github.com/longtake/longtake/internal/model/tokenizer"
 	"github.com/longtake/longtake/internal/model/wan"
 	"github.com/longtake/longtake/internal/tensor"
 )
-
-// encodeTexts fills r.texts: the first rank of the group encodes, the others receive.
-func (r *run) encodeTexts(ctx context.Context) error {
-	prompts := [2]string{r.Plan.Spec.Prompt, r.Plan.Spec.NegativePrompt}
-	for i, b := range r.branches() {
-		var own []byte
-		if r.group.Rank() == 0 {
-			embeds, err := r.encodePrompt(ctx, job.PartText+strconv.Itoa(int(b)), prompts[b])
-			if err != nil {
-				return err
-			}
-			own = tensor.Bytes(embeds)
-		}
-		all, err := r.group.AllGather(ctx, collective.Tag{Op: opText + uint32(i)<<20}, own)
-		if err != nil {
-			return err
-		}
-		if len(all[0]) == 0 || len(all[0])%4 != 0 {
-			return r.badMessage(r.Rank.Rank-r.group.Rank(), "text", len(all[0]))
-		}
-		if r.texts[b], err = r.e.dit.Text(tensor.Floats(all[0])); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// encodePrompt cleans, tokenizes and encodes: [tokens, text_dim]. An earlier attempt may have kept
-// that under the given name.
-func (r *run) encodePrompt(ctx context.Context, part, prompt string) ([]float32, error) {
-	ids, cut := r.e.tokens.Encode(tokenizer.Clean(prompt), wan.TextTokens)
-	if cut {
-		r.notices = append(r.notices,
-			fmt.Sprintf("the prompt is longer than %d tokens; the rest was cut off", wan.TextTokens))
-	}
-	width := r.e.folder.Transformer.TextDim
-	if kept := r.part(ctx, part, len(ids)*width); kept != nil {
-		return kept, nil
-	}
-	embeds, err := r.e.text.Encode(ids)
-	if err == nil {
-		r.keepBeside(part, embeds, width)
-	}
-	return embeds, err
-}
 
 // denoise returns the own tokens of the finished latent.
 func (r *run) denoise(ctx context.Context) ([]float32, error) {

@@ -60,6 +60,7 @@ type run struct {
 	grid    partition.Grid
 	group   *collective.Group // the ranks that share this rank's branch
 	seq     *wan.Sequence
+	embeds  [2][][]float32 // of each branch, per scene, [tokens, text_dim]
 	texts   [2]*wan.Text
 	seconds map[job.Stage]float64
 	steps   []time.Duration
