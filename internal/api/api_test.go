@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -266,6 +267,29 @@ func TestCreateJSON(t *testing.T) {
 	}
 }
 
+func TestCreateStoryboard(t *testing.T) {
+	f := newFake()
+	_, c := serve(t, f)
+	board := `[{"start": 0, "prompt": "a"}, {"start": 1.5, "prompt": "b"}]`
+	want := []job.Scene{{Prompt: "a"}, {Start: 1.5, Prompt: "b"}}
+	status, body, _ := do(t, c, "POST", "/v1/videos", "application/json", `{"storyboard": `+board+`}`)
+	if s := f.jobs["video_0"].Spec; status != 200 || !slices.Equal(s.Scenes, want) || s.Prompt != "a" {
+		t.Errorf("%d: %s", status, body)
+	}
+	var b bytes.Buffer
+	m := multipart.NewWriter(&b)
+	m.WriteField("storyboard", board)
+	m.Close()
+	status, body, _ = do(t, c, "POST", "/v1/videos", m.FormDataContentType(), b.String())
+	if s := f.jobs["video_1"].Spec; status != 200 || !slices.Equal(s.Scenes, want) {
+		t.Errorf("%d: %s", status, body)
+	}
+	v, err := c.Create(t.Context(), Create{Storyboard: want})
+	if err != nil || !slices.Equal(v.Details.Spec.Scenes, want) {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 func TestCreateForm(t *testing.T) {
 	f := newFake()
 	_, c := serve(t, f)
@@ -296,6 +320,12 @@ func TestCreateRefuses(t *testing.T) {
 	check(400, "prompt", `{"prompt": null}`)
 	check(400, "prompt", `{"prompt": ["a"]}`)
 	check(400, "size", `{"prompt": "a", "size": "big"}`)
+	check(400, "storyboard", `{"storyboard": "a"}`)
+	check(400, "storyboard", `{"storyboard": []}`)
+	check(400, "storyboard", `{"storyboard": {"0": "a"}}`)
+	check(400, "storyboard", `{"storyboard": [{"start": 0, "prompt": "a", "end": 3}]}`)
+	check(400, "storyboard", `{"storyboard": [{"start": 1, "prompt": "a"}]}`)
+	check(400, "storyboard", `{"prompt": "a", "storyboard": [{"start": 99, "prompt": "a"}]}`)
 	check(400, "size", `{"prompt": "a", "size": "96x64", "width": 96}`)
 	check(400, "width", `{"prompt": "a", "width": 97}`)
 	check(400, "num_frames", `{"prompt": "a", "num_frames": 32}`)

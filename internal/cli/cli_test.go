@@ -212,6 +212,8 @@ func TestMistakesAreOneLine(t *testing.T) {
 	check(2, "no folder", generate("-o", "no/such/clip.webm")...)
 	check(2, "no folder", generate("--save-latents", "no/such/l.st")...)
 	check(2, "-p", "generate")
+	check(2, "--storyboard|no such", "generate", "--storyboard", "none.yaml")
+	check(2, "--storyboard bad.yaml|htp", "generate", "--storyboard", "bad.yaml")
 	check(2, "--help", "generate", "--bogus")
 	check(2, "--help", "frobnicate")
 	check(2, "abc", generate("--frames", "abc")...)

@@ -26,6 +26,7 @@ const generateHelp = `Generate a clip from a text.
   longtake generate -p "a red ball bouncing over the sea at sunset"
   longtake generate -p "..." --size 96x64 --seconds 2 --seed 7 -o ball.webm
   longtake generate -p "..." --frames 1 -o picture/             an image, as PNG
+  longtake generate --storyboard scenes.yaml --seconds 8        scenes that go over into each other
   longtake generate -p "..." --model path/to/Wan2.1-T2V-1.3B-Diffusers --size 832x480 --frames 81
 
 Without --coordinator (or LONGTAKE_URL) it starts a whole cluster in this process, uses it
@@ -50,6 +51,8 @@ func generateCommand() *cobra.Command {
 		Args: cobra.NoArgs}
 	f := cmd.Flags()
 	f.StringP("prompt", "p", "", "what to show; may be empty")
+	f.String("storyboard", "", "YAML file of seconds and what to show from then on, such as"+
+		` "0: a red ball" and "2.5: a blue ball"`)
 	f.String("negative-prompt", "", "what to stay away from")
 	f.String("size", "", "WIDTHxHEIGHT in pixels")
 	f.Int("frames", 0, "frames: 4k+1; 1 is an image")
@@ -109,10 +112,17 @@ func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
 	g := &generation{json: js, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
 		started: time.Now()}
 	f := cmd.Flags()
-	if !f.Changed("prompt") {
+	if !f.Changed("prompt") && !f.Changed("storyboard") {
 		return nil, usage(`the prompt is missing; say -p "..." (an empty one is allowed)`)
 	}
 	g.create = readCreate(f)
+	if board := given(f, "storyboard", f.GetString); board != nil {
+		scenes, err := readStoryboard(*board)
+		if err != nil {
+			return nil, err
+		}
+		g.create.Storyboard = scenes
+	}
 	path, _ := f.GetString("output")
 	latents, _ := f.GetString("save-latents")
 	var err error
@@ -149,8 +159,7 @@ func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
 
 // readCreate takes the flags that were given.
 func readCreate(f *pflag.FlagSet) api.Create {
-	prompt, _ := f.GetString("prompt")
-	c := api.Create{Prompt: &prompt}
+	c := api.Create{Prompt: given(f, "prompt", f.GetString)}
 	c.NegativePrompt, _ = f.GetString("negative-prompt")
 	c.Size, _ = f.GetString("size")
 	c.Scheduler, _ = f.GetString("scheduler")

@@ -115,7 +115,12 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 	if v.Error != nil {
 		line("error", "%s", v.Error.Message)
 	}
-	line("prompt", "%q", s.Prompt)
+	if len(s.Scenes) == 0 {
+		line("prompt", "%q", s.Prompt)
+	}
+	for _, c := range s.Scenes {
+		line("scene", "from %g s: %q", c.Start, c.Prompt)
+	}
 	line("clip", "%s, %s at %d fps, %s", v.Size, count(s.Frames, "frame"), s.FPS, s.Format)
 	line("sampling", "%s, %s, guidance %g, shift %g, seed %d", s.Scheduler, count(s.Steps, "step"),
 		s.GuidanceScale, s.FlowShift, s.Seed)
