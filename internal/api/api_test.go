@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -267,6 +268,23 @@ func TestCreateJSON(t *testing.T) {
 	}
 }
 
+func TestFramesSnapWithANotice(t *testing.T) {
+	_, c := serve(t, newFake())
+	for body, want := range map[string]string{
+		`{"prompt": "", "num_frames": 34}`: "34 frames were asked for; the clip has 33 (2.06 s)",
+		`{"prompt": "", "seconds": 1.7}`:   "28 frames were asked for; the clip has 29 (1.81 s)",
+		`{"prompt": "", "seconds": 2}`:     "",
+	} {
+		status, text, _ := do(t, c, "POST", "/v1/videos", "application/json", body)
+		var v Video
+		if err := json.Unmarshal([]byte(text), &v); err != nil || status != 200 ||
+			!strings.Contains(strings.Join(v.Details.Notices, "\n"), want) ||
+			(want == "") != (len(v.Details.Notices) == 0) {
+			t.Errorf("%s: %d %s", body, status, text)
+		}
+	}
+}
+
 func TestCreateStoryboard(t *testing.T) {
 	f := newFake()
 	_, c := serve(t, f)
@@ -328,7 +346,7 @@ func TestCreateRefuses(t *testing.T) {
 	check(400, "storyboard", `{"prompt": "a", "storyboard": [{"start": 99, "prompt": "a"}]}`)
 	check(400, "size", `{"prompt": "a", "size": "96x64", "width": 96}`)
 	check(400, "width", `{"prompt": "a", "width": 97}`)
-	check(400, "num_frames", `{"prompt": "a", "num_frames": 32}`)
+	check(400, "num_frames", `{"prompt": "a", "num_frames": 0}`)
 	check(400, "num_frames", `{"prompt": "a", "num_frames": 3.5}`)
 	check(400, "num_inference_steps", `{"prompt": "a", "num_inference_steps": 0}`)
 	check(400, "seconds", `{"prompt": "a", "seconds": 1, "num_frames": 33}`)

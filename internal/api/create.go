@@ -106,9 +106,9 @@ func (c *Create) setNumber(name, value string) error {
 	return invalid(name, "unknown field %.64q; allowed: %s", name, strings.Join(fieldNames, ", "))
 }
 
-var fieldNames = []string{"model", "prompt", "negative_prompt", "storyboard", "size", "width", "height",
-	"seconds", "num_frames", "fps", "num_inference_steps", "guidance_scale", "flow_shift",
-	"scheduler", "seed", "dtype", "format", "shards", "mesh", "threads", "priority"}
+var fieldNames = []string{"model", "prompt", "negative_prompt", "storyboard", "size", "width",
+	"height", "seconds", "num_frames", "fps", "num_inference_steps", "guidance_scale",
+	"flow_shift", "scheduler", "seed", "dtype", "format", "shards", "mesh", "threads", "priority"}
 
 func parse[T any](p **T, name, value string, f func(string) (T, error), want string) error {
 	v, err := f(strings.TrimSpace(value))
@@ -140,7 +140,8 @@ func readCreate(w http.ResponseWriter, r *http.Request) (Create, error) {
 			Message: fmt.Sprintf("the body is too large; allowed: %d bytes", bodyMax)}
 	}
 	if err == nil && c.Prompt == nil && c.Storyboard == nil {
-		err = invalid("prompt", "prompt is missing; allowed: a text, which may be empty, or a storyboard")
+		err = invalid("prompt", "prompt is missing; allowed: a text, which may be empty, "+
+			"or a storyboard")
 	}
 	return c, err
 }
@@ -266,7 +267,7 @@ func (c Create) setSize(r *job.Request) error {
 	return nil
 }
 
-// setSeconds picks the number of frames that the model can make nearest to a duration.
+// setSeconds picks the number of frames of a duration: the first one, and those that follow.
 func (c Create) setSeconds(r *job.Request, m job.Model) error {
 	if c.Seconds == nil {
 		return nil
@@ -281,8 +282,11 @@ func (c Create) setSeconds(r *job.Request, m job.Model) error {
 	if s := *c.Seconds; !(s > 0 && s <= float64(job.FramesLimit)) {
 		return &job.FieldError{Field: "seconds", Value: fmt.Sprint(s), Allowed: "above 0"}
 	}
-	scale := float64(m.TemporalScale)
-	n := int(math.Round(*c.Seconds*float64(fps)/scale)*scale) + 1
+	n := int(math.Round(*c.Seconds*float64(fps))) + 1
+	if n > job.FramesLimit {
+		return &job.FieldError{Field: "seconds", Value: fmt.Sprint(*c.Seconds),
+			Allowed: fmt.Sprintf("up to %d frames", job.FramesLimit)}
+	}
 	r.Frames = &n
 	return nil
 }

@@ -128,7 +128,7 @@ func TestGenerate(t *testing.T) {
 
 func TestGenerateJSON(t *testing.T) {
 	_, clean := alone(t)
-	r := longtake(t, generate("--json", "-o", "c.webm", "-p", strings.Repeat("word ", 2000))...)
+	r := longtake(t, generate("--json", "-o", "c.webm", "--frames", "6", "-p", strings.Repeat("word ", 2000))...)
 	if r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
@@ -143,7 +143,8 @@ func TestGenerateJSON(t *testing.T) {
 		len(last.LatentsSHA256) != 64 || last.Spec.Seed != 3 || last.Seconds["decode"] <= 0 {
 		t.Errorf("%+v, %v", last, err)
 	}
-	if len(last.Notices) != 1 || !strings.Contains(last.Notices[0], "512") {
+	if len(last.Notices) != 2 || !strings.Contains(last.Notices[0], "6 frames were asked for") ||
+		!strings.Contains(last.Notices[1], "512") {
 		t.Errorf("notices %q", last.Notices)
 	}
 	clean("c.webm")
@@ -199,7 +200,7 @@ func TestMistakesAreOneLine(t *testing.T) {
 	}
 	check(2, "--shards is 7; allowed: 6 ", generate("--shards", "7")...)
 	check(2, "--size: width is 40|16", generate("--size", "40x32")...)
-	check(2, "--frames is 6|5 and 9", generate("--frames", "6")...)
+	check(2, "--frames is 0|1 to ", generate("--frames", "0")...)
 	check(2, "--steps is 0", generate("--steps", "0")...)
 	check(2, "--mesh", generate("--mesh", "cfg=3")...)
 	check(2, "--mesh", generate("--mesh", "ulysses=9")...)

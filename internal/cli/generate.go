@@ -55,8 +55,8 @@ func generateCommand() *cobra.Command {
 		` "0: a red ball" and "2.5: a blue ball"`)
 	f.String("negative-prompt", "", "what to stay away from")
 	f.String("size", "", "WIDTHxHEIGHT in pixels")
-	f.Int("frames", 0, "frames: 4k+1; 1 is an image")
-	f.Float64("seconds", 0, "duration, in place of --frames, rounded to what the model can make")
+	f.Int("frames", 0, "how many; Wan makes 4k+1, so the nearest of those; 1 is an image")
+	f.Float64("seconds", 0, "duration, in place of --frames")
 	f.Int("fps", 0, "frames per second")
 	f.Int("steps", 0, "denoising steps")
 	f.Float64("guidance-scale", 0, "how closely to follow the prompt; up to 1: not at all,"+
@@ -302,9 +302,9 @@ func (g *generation) summarise(v api.Video) error {
 		return printJSON(g.stdout, resultLine{Event: "result", ID: v.ID, Output: g.out.Path, Spec: s,
 			Mesh: v.Details.Mesh, Seconds: r.Seconds, StepSeconds: r.StepSeconds,
 			TotalSeconds: took.Seconds(), BytesExchanged: r.BytesExchanged, Retransmits: r.Retransmits,
-			LatentsSHA256: r.LatentsSHA256, VideoSHA256: r.Video.SHA256, Notices: r.Notices})
+			LatentsSHA256: r.LatentsSHA256, VideoSHA256: r.Video.SHA256, Notices: v.Details.Notices})
 	}
-	for _, n := range r.Notices {
+	for _, n := range v.Details.Notices {
 		fmt.Fprintln(g.stderr, "notice:", n)
 	}
 	fmt.Fprintf(g.stdout, "%s: %s, %s at %d fps, seed %d\n", g.out.Path, v.Size,

@@ -122,6 +122,9 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 		line("scene", "from %g s: %q", c.Start, c.Prompt)
 	}
 	line("clip", "%s, %s at %d fps, %s", v.Size, count(s.Frames, "frame"), s.FPS, s.Format)
+	for _, n := range d.Notices {
+		line("notice", "%s", n)
+	}
 	line("sampling", "%s, %s, guidance %g, shift %g, seed %d", s.Scheduler, count(s.Steps, "step"),
 		s.GuidanceScale, s.FlowShift, s.Seed)
 	if d.Mesh != "" {

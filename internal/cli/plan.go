@@ -24,7 +24,7 @@ together send in one step. The planner takes the one with the fewest.
 	shards := f.Int("shards", defaultShards, "how many shards")
 	path := f.String("model", "", "folder of the model (default: the built-in one)")
 	f.String("size", "", "WIDTHxHEIGHT in pixels")
-	f.Int("frames", 0, "frames: 4k+1")
+	f.Int("frames", 0, "how many")
 	f.Float64("guidance-scale", 0, "up to 1: one branch, so no cfg")
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

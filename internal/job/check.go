@@ -28,7 +28,7 @@ const (
 type FieldError struct {
 	Field   string // as in JSON, such as "num_frames"
 	Value   string
-	Allowed string // what would do, such as "4k+1 frames; the nearest are 29 and 33"
+	Allowed string // what would do, such as "1 to 81"
 }
 
 // Error implements error.
@@ -36,11 +36,14 @@ func (e *FieldError) Error() string {
 	return fmt.Sprintf("%s is %s; allowed: %s", e.Field, e.Value, e.Allowed)
 }
 
-// Resolve fills r's gaps with m's defaults (a nil Seed becomes 0) and checks every field. The
-// first one that is wrong comes back as a *FieldError. meshes judges a mesh that r asks for
-// (the planner's Check); nil skips it.
+// Resolve fills r's gaps with m's defaults (a nil Seed becomes 0), takes the nearest count of
+// frames that the model makes, and checks every field. The first one that is wrong comes back as a
+// *FieldError. meshes judges a mesh that r asks for (the planner's Check); nil skips it.
 func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 	s := m.fill(r)
+	if n := m.snap(s.Frames); n != s.Frames {
+		s.Frames, s.FramesAsked = n, s.Frames
+	}
 	checks := []func(Spec) error{
 		m.checkTexts, m.checkSize, m.checkFrames, checkNumbers, checkNames, checkShards,
 		Spec.checkScenes,
@@ -117,41 +120,44 @@ func (m Model) checkSide(field string, v, unit int) error {
 	return &FieldError{field, number(v), allowed}
 }
 
-// checkFrames wants temporalScale·k+1 frames, whose latent the patches tile, within the limits.
-func (m Model) checkFrames(s Spec) error {
+// framesTop is the most frames of a clip.
+func (m Model) framesTop() int {
 	top := FramesLimit
 	if m.Defaults.MaxFrames > 0 {
 		top = min(top, m.Defaults.MaxFrames)
 	}
-	scale, pt := m.TemporalScale, m.Patch[0]
 	if m.MaxPositions > 0 {
-		top = min(top, (m.MaxPositions*pt-1)*scale+1)
+		top = min(top, (m.MaxPositions*m.Patch[0]-1)*m.TemporalScale+1)
 	}
-	if s.Frames < 1 || s.Frames > top || (s.Frames-1)%scale != 0 {
-		return &FieldError{"num_frames", number(s.Frames), m.framesAllowed(s.Frames, top)}
+	return top
+}
+
+// snap returns the count nearest to n that the model can make, the larger one of two: as many latent
+// frames as patches tile, each of temporalScale frames but the first. Counts out of the limits stay.
+func (m Model) snap(n int) int {
+	unit, top := m.TemporalScale*m.Patch[0], m.framesTop()
+	least := unit - m.TemporalScale + 1
+	if n < 1 || n > top || least > top {
+		return n
 	}
-	if t := (s.Frames-1)/scale + 1; t%pt != 0 {
-		return &FieldError{"num_frames", number(s.Frames),
-			fmt.Sprintf("counts whose %d latent frames divide by %d", t, pt)}
+	near := least + max(0, (2*(n-least)+unit)/(2*unit))*unit
+	if near > top {
+		near -= unit
+	}
+	return near
+}
+
+// checkFrames wants a count that the model can make, within the limits.
+func (m Model) checkFrames(s Spec) error {
+	top := m.framesTop()
+	if s.Frames < 1 || s.Frames > top || (s.Frames-1)%m.TemporalScale != 0 {
+		return &FieldError{"num_frames", number(s.Frames), fmt.Sprintf("1 to %d", top)}
 	}
 	if n := m.Tokens(s.Frames, s.Height, s.Width); m.MaxTokens > 0 && n > m.MaxTokens {
 		return &FieldError{"num_frames x size", fmt.Sprintf("%d tokens", n),
 			fmt.Sprintf("up to %d tokens, so fewer frames or a smaller size", m.MaxTokens)}
 	}
 	return nil
-}
-
-func (m Model) framesAllowed(v, top int) string {
-	scale := m.TemporalScale
-	text := fmt.Sprintf("%dk+1 from 1 to %d", scale, top)
-	if v <= 1 || v >= top {
-		return text
-	}
-	low := v - (v-1)%scale
-	if low+scale > top {
-		return text + fmt.Sprintf(", nearest %d", low)
-	}
-	return text + fmt.Sprintf(", nearest %d and %d", low, low+scale)
 }
 
 func checkNumbers(s Spec) error {

@@ -23,6 +23,7 @@ type Spec struct {
 	Width          int     `json:"width"`
 	Height         int     `json:"height"`
 	Frames         int     `json:"num_frames"`
+	FramesAsked    int     `json:"num_frames_asked,omitempty"` // 0: Frames
 	FPS            int     `json:"fps"`
 	Steps          int     `json:"num_inference_steps"`
 	GuidanceScale  float64 `json:"guidance_scale"`
@@ -36,6 +37,15 @@ type Spec struct {
 	Threads        int     `json:"threads,omitempty"` // per shard; 0: the shard's own setting
 	// Priority puts jobs of a higher one first, and lets them take the shards of lower ones.
 	Priority int `json:"priority,omitempty"`
+}
+
+// Notices tells what the clip has other than was asked for.
+func (s Spec) Notices() []string {
+	if s.FramesAsked == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d frames were asked for; the clip has %d (%.3g s), the nearest "+
+		"count that the model makes", s.FramesAsked, s.Frames, float64(s.Frames)/float64(s.FPS))}
 }
 
 // Guided reports whether each step needs the unconditional branch too (as diffusers: scale > 1).
