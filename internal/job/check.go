@@ -132,8 +132,8 @@ func (m Model) framesTop() int {
 	return top
 }
 
-// snap returns the count nearest to n that the model can make, the larger one of two: as many latent
-// frames as patches tile, each of temporalScale frames but the first. Counts out of the limits stay.
+// snap returns the count nearest to n that the model makes, the larger one of two: as many latent
+// frames as patches tile, each of TemporalScale frames but the first. One out of the limits stays.
 func (m Model) snap(n int) int {
 	unit, top := m.TemporalScale*m.Patch[0], m.framesTop()
 	least := unit - m.TemporalScale + 1
