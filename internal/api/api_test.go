@@ -40,6 +40,7 @@ type fake struct {
 	watch   chan coord.View
 
 	snapshot string
+	preview  []byte
 }
 
 func newFake() *fake {
@@ -156,6 +157,13 @@ func (f *fake) Open(_ context.Context, o job.Object) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader(s)), nil
 }
 
+func (f *fake) Preview(_ context.Context, id job.ID) (coord.Preview, error) {
+	if f.preview == nil {
+		return coord.Preview{}, fmt.Errorf("job %s has no preview yet: %w", id, coord.ErrNotFound)
+	}
+	return coord.Preview{Step: 5, Data: f.preview}, f.err
+}
+
 func (f *fake) Nodes(context.Context) ([]coord.Node, error) {
 	return []coord.Node{{ID: "n1", Name: "a"}}, f.err
 }
@@ -265,6 +273,25 @@ func TestCreateJSON(t *testing.T) {
 		DType: "fp32", Format: "png", Shards: 2, Mesh: job.Mesh{CFG: 2, Ulysses: 1}}
 	if !s.Equal(want) {
 		t.Errorf("got %+v\nwant %+v", s, want)
+	}
+}
+
+func TestPreview(t *testing.T) {
+	f := newFake()
+	_, c := serve(t, f)
+	get := func(want int, says string) http.Header {
+		t.Helper()
+		status, body, h := do(t, c, "GET", "/v1/videos/video_0/content?variant=preview", "", "")
+		if status != want || !strings.Contains(body, says) {
+			t.Errorf("%d: %.200s; want %d, %q", status, body, want, says)
+		}
+		return h
+	}
+	get(404, "no preview yet")
+	f.preview = []byte("RIFFsizeWEBPVP8X")
+	h := get(200, "WEBPVP8X")
+	if h.Get("Content-Type") != "image/webp" || h.Get("Cache-Control") != "no-store" {
+		t.Errorf("headers %v", h)
 	}
 }
 

@@ -27,13 +27,16 @@ var variants = map[string]func(coord.View) (o job.Object, kind, ext string){
 // content sends a file; its ETag is the SHA-256 of its bytes.
 func (s *server) content(w http.ResponseWriter, r *http.Request) error {
 	variant := r.URL.Query().Get("variant")
+	if variant == "preview" {
+		return s.preview(w, r)
+	}
 	if variant == "" {
 		variant = "video"
 	}
 	pick, ok := variants[variant]
 	if !ok {
 		return &job.FieldError{Field: "variant", Value: fmt.Sprintf("%.64q", variant),
-			Allowed: "video, latents"}
+			Allowed: "video, latents, preview"}
 	}
 	v, err := s.service.Get(r.Context(), id(r))
 	if err != nil {
@@ -64,6 +67,23 @@ func (s *server) content(w http.ResponseWriter, r *http.Request) error {
 	if _, err := io.Copy(w, f); err != nil {
 		s.log.Warn("a download broke off", "video", v.ID, "error", err)
 		panic(http.ErrAbortHandler) // the status is sent; a cut connection is all that is left to say
+	}
+	return nil
+}
+
+// preview sends the latest preview of a running job.
+func (s *server) preview(w http.ResponseWriter, r *http.Request) error {
+	p, err := s.service.Preview(r.Context(), id(r))
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", media.AnimationType)
+	h.Set("Content-Length", strconv.Itoa(len(p.Data)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if r.Method != http.MethodHead {
+		w.Write(p.Data) //nolint:errcheck // the reader has left
 	}
 	return nil
 }

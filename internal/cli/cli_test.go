@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/media"
 )
 
 func TestMain(m *testing.M) {
@@ -314,11 +315,36 @@ func TestInterrupt(t *testing.T) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+	var v struct{ ID string }
+	if err := json.Unmarshal([]byte(longtake(t, "job", "list", "--json").out), &v); err != nil {
+		t.Fatal(err)
+	}
+	for longtake(t, "job", "fetch", v.ID, "--preview", "-o", "p.webp").code != 0 {
+		select {
+		case r := <-done:
+			t.Fatalf("ended before there was a preview: %+v", r)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if p, _ := os.ReadFile("p.webp"); !media.IsAnimation(p) {
+		t.Errorf("a preview of %d bytes, %.20q", len(p), p)
+	}
 	cancel(errors.New("Ctrl-C"))
 	if r := <-done; r.code != 130 || !strings.Contains(r.err, "is cancelled") {
 		t.Errorf("%+v", r)
 	}
-	clean()
+	clean("p.webp")
+}
+
+func TestPreviewMistakes(t *testing.T) {
+	alone(t)
+	for _, args := range [][]string{{"-o", "p.webm"}, {"--save-latents", "l"}, {"-o", "no/p.webp"}} {
+		r := longtake(t, append([]string{"job", "fetch", "video_x", "--preview", "--coordinator",
+			"http://127.0.0.1:1"}, args...)...)
+		if r.code != 2 || strings.Count(r.err, "\n") != 1 {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
 }
 
 func TestPlan(t *testing.T) {

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -133,6 +136,9 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 	if d.Checkpoint > 0 {
 		line("checkpoint", "step %d of %d", d.Checkpoint, s.Steps)
 	}
+	if d.PreviewStep > 0 {
+		line("preview", "of step %d: longtake job fetch %s --preview", d.PreviewStep, v.ID)
+	}
 	if p := d.Parts; p != nil {
 		n := uint64(p.Bytes) //nolint:gosec // >= 0
 		line("parts", "%s durable, %s", count(p.Count, "part"), size(n))
@@ -211,10 +217,20 @@ func jobFetch() *cobra.Command {
 	path := cmd.Flags().StringP("output", "o", "", "file, or folder for a job of PNG frames "+
 		"(default: ID.webm, ID.mp4 or ID/)")
 	latents := cmd.Flags().String("save-latents", "", "also download the latents")
+	preview := cmd.Flags().Bool("preview", false, "while the job runs: a rough animation of what "+
+		"its clip is going to be (default: ID.webp)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := client(cmd)
 		if err != nil {
 			return err
+		}
+		if *preview {
+			*path = cmp.Or(*path, args[0]+".webp")
+			if err := fetchPreview(cmd.Context(), c, job.ID(args[0]), *path, *latents); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), *path)
+			return nil
 		}
 		v, err := c.Get(cmd.Context(), job.ID(args[0]))
 		if err != nil {
@@ -231,6 +247,37 @@ func jobFetch() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// fetchPreview writes the latest preview of a running job.
+func fetchPreview(ctx context.Context, c *api.Client, id job.ID, path, latents string) error {
+	if latents != "" {
+		return usage("--save-latents does not go with --preview; leave one out")
+	}
+	if filepath.Ext(path) != ".webp" {
+		return usage("-o is %q, but a preview is WebP; allowed: a .webp file", path)
+	}
+	if err := checkFile(path); err != nil {
+		return err
+	}
+	r, err := c.Content(ctx, id, "preview")
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	f, err := os.CreateTemp(filepath.Dir(path), ".longtake-*")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	defer os.Remove(f.Name()) // fails after a rename
+	defer f.Close()
+	if _, err = io.Copy(f, r); err == nil {
+		err = rename(f, path)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
 }
 
 // fetchOutput checks that the path suits the format that the job was made in.

@@ -25,6 +25,7 @@ func (l *leader) listen() error {
 		answer(l, wire.SubjectFail, l.onFailure),
 		answer(l, wire.SubjectSaved, l.onSaved),
 		answer(l, wire.SubjectKept, l.onKept),
+		answer(l, wire.SubjectPreview, l.onPreview),
 		l.c.broker.conn.Flush(),
 	)
 }

@@ -124,6 +124,7 @@ func (c *Coordinator) view(id job.ID) (View, bool) {
 		if p := l.progress[id]; p.Attempt == r.Attempt {
 			v.Progress = p
 		}
+		v.PreviewStep = l.previews[id].Step
 		v.Decision = cmp.Or(l.asks[id], l.decisions[id])
 	case job.Queued:
 		v.Waiting = l.waiting[id]

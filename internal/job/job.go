@@ -74,6 +74,8 @@ type Plan struct {
 	// checkpoints, 0: none are written.
 	Resume          Checkpoint `json:"resume,omitzero"`
 	CheckpointEvery int        `json:"checkpoint_every,omitempty"`
+	// PreviewEvery is how many steps lie between two previews, 0: none are made.
+	PreviewEvery int `json:"preview_every,omitempty"`
 	// Parts are the job's, for the ranks; the record itself keeps them beside the plan.
 	Parts map[string]Object `json:"parts,omitempty"`
 }

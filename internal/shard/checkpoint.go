@@ -39,6 +39,8 @@ type saver struct {
 	writer  sync.WaitGroup
 	latest  chan snapshot // of one
 	tries   chan try      // of one, the latest
+	views   chan snapshot // of one, for previews
+	shown   int           // step of the last of those
 }
 
 // try is how storing the checkpoint of a step went.
@@ -56,13 +58,15 @@ type snapshot struct {
 
 // newSaver starts the writer on rank 0. The caller closes the saver.
 func (r *run) newSaver(ctx context.Context) *saver {
-	s := &saver{r: r, tr: r.Transport, latest: make(chan snapshot, 1), tries: make(chan try, 1)}
+	s := &saver{r: r, tr: r.Transport, latest: make(chan snapshot, 1), tries: make(chan try, 1),
+		views: make(chan snapshot, 1)}
 	if w, ok := s.tr.(watched); ok {
 		s.tr = w.Transport
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
 	if r.Plan.CheckpointEvery > 0 && r.Rank.Rank == 0 {
 		s.writer.Go(s.write)
+		s.writer.Go(s.view)
 	}
 	return s
 }
@@ -136,6 +140,7 @@ func (s *saver) gather(done int, parts [][]float32) error {
 	default:
 	}
 	s.latest <- snap
+	s.show(snap)
 	return nil
 }
 

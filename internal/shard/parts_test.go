@@ -22,6 +22,7 @@ type attempts struct {
 	parts   map[string]job.Object
 	notes   []string
 	stages  map[job.Stage]bool // of the latest attempt
+	preview func(ctx context.Context, step int, data []byte) error
 }
 
 func newAttempts(t *testing.T, m job.Mesh) *attempts {
@@ -50,7 +51,8 @@ func (a *attempts) run() job.Result {
 		wg.Go(func() {
 			k := &Rank{Plan: a.plan, Rank: r, Transport: world[r], Objects: a.objects,
 				TempDir: a.t.TempDir(), Kept: a.kept, Note: a.note, Progress: a.progress,
-				Saved: func(context.Context, job.Checkpoint) error { return nil }}
+				Preview: a.preview,
+				Saved:   func(context.Context, job.Checkpoint) error { return nil }}
 			if results[r], errs[r] = a.engines[r].Run(context.Background(), k); errs[r] != nil {
 				world[r].Close()
 			}

@@ -37,6 +37,8 @@ type Rank struct {
 	// of a checkpoint that could not be written, which ends nothing.
 	Saved func(context.Context, job.Checkpoint) error
 	Note  func(what string, err error)
+	// Preview publishes a preview made after some steps, on rank 0; nil: none are made.
+	Preview func(ctx context.Context, step int, data []byte) error
 	// Kept makes a stored part of the job durable, on the rank that made it; nil: none are kept.
 	Kept func(ctx context.Context, name string, o job.Object) error
 }

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/media"
 )
 
 // Limits of messages.
@@ -16,6 +17,9 @@ const (
 	routeLimit        = 256     // bytes of a route or device
 	capabilitiesLimit = 64
 	noticesLimit      = 64
+
+	// PreviewLimit is of a preview's bytes, which a leader keeps one of for each running job.
+	PreviewLimit = 256 << 10
 )
 
 // checked is a message that knows what is allowed in it.
@@ -152,6 +156,14 @@ func (k Kept) check() error {
 		return err
 	}
 	return checkWork(k.Node, k.Job, k.Attempt, k.Rank)
+}
+
+func (p Preview) check() error {
+	if len(p.Data) > PreviewLimit || !media.IsAnimation(p.Data) || p.Step < 1 {
+		return fmt.Errorf("a preview of step %d, %d bytes; allowed: a WebP of up to %d", p.Step,
+			len(p.Data), PreviewLimit)
+	}
+	return checkWork(p.Node, p.Job, p.Attempt, 0)
 }
 
 func (f Failure) check() error {

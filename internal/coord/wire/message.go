@@ -141,6 +141,15 @@ type Kept struct {
 	Object  job.Object  `json:"object"`
 }
 
+// Preview is rank 0's rough animation of the clip after some steps.
+type Preview struct {
+	Node    job.NodeID  `json:"node"`
+	Job     job.ID      `json:"job"`
+	Attempt job.Attempt `json:"attempt"`
+	Step    int         `json:"step"`
+	Data    []byte      `json:"data"` // animated WebP
+}
+
 // Failure is a rank's last word when it could not finish, or stopped because it was told to.
 type Failure struct {
 	Node      job.NodeID  `json:"node"`

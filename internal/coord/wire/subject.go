@@ -17,6 +17,7 @@ const (
 	SubjectComplete  = "longtake.coord.complete"  // Completion -> Ack
 	SubjectFail      = "longtake.coord.fail"      // Failure -> Ack
 	SubjectSaved     = "longtake.coord.saved"     // Saved -> Ack
+	SubjectPreview   = "longtake.coord.preview"   // Preview -> Ack
 	SubjectKept      = "longtake.coord.kept"      // Kept -> Ack
 )
 
