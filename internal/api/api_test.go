@@ -295,6 +295,45 @@ func TestPreview(t *testing.T) {
 	}
 }
 
+// TestPartial asks for a clip of two seconds while it is decoded.
+func TestPartial(t *testing.T) {
+	f := newFake()
+	_, c := serve(t, f)
+	if _, err := c.Create(t.Context(), Create{Prompt: new(string)}); err != nil {
+		t.Fatal(err)
+	}
+	get := func(want int, says string) Video {
+		t.Helper()
+		status, body, h := do(t, c, "GET", "/v1/videos/video_0/content?variant=partial", "", "")
+		if status != want || !strings.Contains(body, says) ||
+			want == 200 && (h.Get("Content-Type") != "video/webm" || body != says) {
+			t.Errorf("%d %s: %.200s; want %d, %q", status, h.Get("Content-Type"), body, want, says)
+		}
+		v, err := c.Get(t.Context(), "video_0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	get(404, "no second to show yet")
+	f.objects["a"], f.objects["b"], f.objects["d"] = "header, first, ", "second", "fourth"
+	f.set("video_0", func(v *coord.View) {
+		v.State = job.Running
+		v.Parts = map[string]job.Object{"text.0": {Name: "x"}, "video.0000": {Name: "a", Size: 15},
+			"video.0001": {Name: "b", Size: 6}, "video.0003": {Name: "d", Size: 6}}
+	})
+	if v := get(200, "header, first, second"); v.Details.ReadySeconds != 2 || v.Details.Parts.Count != 4 {
+		t.Errorf("%+v", v.Details)
+	}
+	f.set("video_0", func(v *coord.View) { v.Spec.Format = "mp4" })
+	get(409, "cannot be shown in part; allowed: webm")
+	f.set("video_0", func(v *coord.View) {
+		v.State, v.Parts = job.Completed, nil
+		v.Result.Video, v.Result.ContentType = job.Object{Name: "b", Size: 6}, "video/webm"
+	})
+	get(200, "second")
+}
+
 func TestFramesSnapWithANotice(t *testing.T) {
 	_, c := serve(t, newFake())
 	for body, want := range map[string]string{

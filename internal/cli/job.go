@@ -139,6 +139,9 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 	if d.PreviewStep > 0 {
 		line("preview", "of step %d: longtake job fetch %s --preview", d.PreviewStep, v.ID)
 	}
+	if d.ReadySeconds > 0 {
+		line("ready", "%s: longtake job fetch %s --partial", count(d.ReadySeconds, "second"), v.ID)
+	}
 	if p := d.Parts; p != nil {
 		n := uint64(p.Bytes) //nolint:gosec // >= 0
 		line("parts", "%s durable, %s", count(p.Count, "part"), size(n))
@@ -217,6 +220,8 @@ func jobFetch() *cobra.Command {
 	path := cmd.Flags().StringP("output", "o", "", "file, or folder for a job of PNG frames "+
 		"(default: ID.webm, ID.mp4 or ID/)")
 	latents := cmd.Flags().String("save-latents", "", "also download the latents")
+	partial := cmd.Flags().Bool("partial", false, "while the job is decoded: the seconds "+
+		"that are done")
 	preview := cmd.Flags().Bool("preview", false, "while the job runs: a rough animation of what "+
 		"its clip is going to be (default: ID.webp)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -224,9 +229,16 @@ func jobFetch() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if *preview {
-			*path = cmp.Or(*path, args[0]+".webp")
-			if err := fetchPreview(cmd.Context(), c, job.ID(args[0]), *path, *latents); err != nil {
+		if *preview || *partial {
+			if *preview && *partial || *latents != "" {
+				return usage("--preview, --partial and --save-latents do not go together; allowed: one")
+			}
+			early := early{"partial", ".webm"}
+			if *preview {
+				early.variant, early.ext = "preview", ".webp"
+			}
+			*path = cmp.Or(*path, args[0]+early.ext)
+			if err := early.fetch(cmd.Context(), c, job.ID(args[0]), *path); err != nil {
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), *path)
@@ -249,18 +261,18 @@ func jobFetch() *cobra.Command {
 	return cmd
 }
 
-// fetchPreview writes the latest preview of a running job.
-func fetchPreview(ctx context.Context, c *api.Client, id job.ID, path, latents string) error {
-	if latents != "" {
-		return usage("--save-latents does not go with --preview; leave one out")
-	}
-	if filepath.Ext(path) != ".webp" {
-		return usage("-o is %q, but a preview is WebP; allowed: a .webp file", path)
+// early is what a running job has to show.
+type early struct{ variant, ext string }
+
+// fetch writes what there is so far.
+func (e early) fetch(ctx context.Context, c *api.Client, id job.ID, path string) error {
+	if filepath.Ext(path) != e.ext {
+		return usage("-o is %q; allowed with --%s: a %s file", path, e.variant, e.ext)
 	}
 	if err := checkFile(path); err != nil {
 		return err
 	}
-	r, err := c.Content(ctx, id, "preview")
+	r, err := c.Content(ctx, id, e.variant)
 	if err != nil {
 		return err
 	}

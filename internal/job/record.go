@@ -39,6 +39,7 @@ const (
 	PartLatents = "latents" // those of the finished clip, as the result's
 	PartText    = "text."   // and the number of a branch: embeddings of its prompt
 
+	PartVideo = "video."      // and four digits: seconds of the clip, in order
 	PartScene = "text.scene." // and the number of a scene of a storyboard
 )
 
@@ -47,6 +48,26 @@ const (
 	PartsLimit    = 2048
 	PartNameLimit = 64 // bytes
 )
+
+// PartSeconds is how many seconds of the clip a part has, so that there are never too many.
+func (s Spec) PartSeconds() int {
+	const most = PartsLimit / 2
+	seconds := (s.Frames + s.FPS - 1) / max(s.FPS, 1)
+	return max(1, (seconds+most-1)/most)
+}
+
+// Seconds lists the parts that hold the first seconds of the clip, up to the first one that is
+// missing.
+func (r Record) Seconds() []Object {
+	var out []Object
+	for {
+		o, ok := r.Parts[fmt.Sprintf("%s%04d", PartVideo, len(out))]
+		if !ok {
+			return out
+		}
+		out = append(out, o)
+	}
+}
 
 // CheckPart reports whether a part may have this name: lower-case letters, digits, dots, dashes.
 func CheckPart(name string) error {

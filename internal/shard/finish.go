@@ -92,7 +92,7 @@ func (r *run) finish(ctx context.Context, own []float32) (job.Result, error) {
 	if res.Latents, err = r.storeLatents(ctx, latent); err != nil {
 		return res, fmt.Errorf("cannot store the latents: %w", err)
 	}
-	r.keep(ctx, job.PartLatents, res.Latents)
+	r.keepLatents(ctx, res.Latents)
 	return r.complete(ctx, latent, res)
 }
 
@@ -126,7 +126,9 @@ func (r *run) storeLatents(ctx context.Context, latent []float32) (job.Object, e
 func (r *run) storeVideo(ctx context.Context, latent []float32) (job.Object, error) {
 	var o job.Object
 	err := r.withFile(func(f *os.File) error {
-		if err := r.stage(job.StageDecode, func() error { return r.decode(ctx, latent, f) }); err != nil {
+		if err := r.stage(job.StageDecode, func() error {
+			return r.decode(ctx, latent, r.share(f))
+		}); err != nil {
 			return err
 		}
 		return r.stage(job.StageEncode, func() (err error) {

@@ -24,15 +24,23 @@ func (r *run) keeps() bool { return r.Plan.CheckpointEvery > 0 && r.Kept != nil 
 
 // keep records a stored object as a part of the job. It is waited for a little; where nobody leads
 // for longer the work goes on without.
-func (r *run) keep(ctx context.Context, name string, o job.Object) {
+func (r *run) keep(ctx context.Context, name string, o job.Object) error {
 	if !r.keeps() {
-		return
+		return nil
 	}
 	short, cancel := context.WithTimeout(ctx, partKeepTime)
 	defer cancel()
 	err := patiently(short, func() error { return r.Kept(short, name, o) })
-	if err != nil && ctx.Err() == nil {
-		r.note("cannot keep part "+name, err)
+	if err != nil {
+		err = fmt.Errorf("cannot record it: %w", err)
+	}
+	return err
+}
+
+// keepLatents records the finished latents.
+func (r *run) keepLatents(ctx context.Context, o job.Object) {
+	if err := r.keep(ctx, job.PartLatents, o); err != nil && ctx.Err() == nil {
+		r.note("cannot keep the latents", err)
 	}
 }
 
@@ -50,11 +58,11 @@ func (r *run) keepBeside(name string, values []float32, width int) {
 		if err == nil {
 			o, err = r.put(r.besideCtx, bytes.NewReader(b.Bytes()))
 		}
-		switch {
-		case err == nil:
-			r.keep(r.besideCtx, name, o)
-		case r.besideCtx.Err() == nil:
-			r.note("cannot store part "+name, err)
+		if err == nil {
+			err = r.keep(r.besideCtx, name, o)
+		}
+		if err != nil && r.besideCtx.Err() == nil {
+			r.note("cannot keep part "+name, err)
 		}
 	})
 }

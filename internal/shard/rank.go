@@ -43,6 +43,9 @@ type Rank struct {
 	Kept func(ctx context.Context, name string, o job.Object) error
 }
 
+// besideTime is how long a rank that is done waits for what it stores beside its work.
+const besideTime = time.Second
+
 // Operation numbers within a step; the transformer's messages use those below branchOps.
 const (
 	branchOps  = 1 << 12 // per branch: five per layer
@@ -72,12 +75,13 @@ type run struct {
 	beside     sync.WaitGroup // what is stored while the rank computes
 	besideCtx  context.Context
 	besideStop context.CancelFunc
+	closing    chan struct{} // closed when the rank ends
 }
 
 // Run computes the rank's part of the clip. Rank 0 stores the latents and the video and returns
 // the result; other ranks return an empty one.
 func (e *Engine) Run(ctx context.Context, k *Rank) (job.Result, error) {
-	r := &run{Rank: k, e: e, seconds: map[job.Stage]float64{}}
+	r := &run{Rank: k, e: e, seconds: map[job.Stage]float64{}, closing: make(chan struct{})}
 	r.besideCtx, r.besideStop = context.WithCancel(ctx)
 	defer r.besideStop()
 	if err := r.open(); err != nil {
@@ -142,8 +146,11 @@ func (r *run) open() error {
 }
 
 func (r *run) close() {
-	r.besideStop()
+	close(r.closing)
+	// What is being stored may finish: otherwise it would stay behind, unknown to anyone.
+	late := time.AfterFunc(besideTime, r.besideStop)
 	r.beside.Wait()
+	late.Stop()
 	if r.saver != nil {
 		r.saver.close()
 	}

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/longtake/longtake/internal/collective"
@@ -78,9 +79,9 @@ func (r *run) shareText(ctx context.Context, tag collective.Tag, p prompt) ([]fl
 // that.
 func (r *run) encodePrompt(ctx context.Context, p prompt) ([]float32, error) {
 	ids, cut := r.e.tokens.Encode(tokenizer.Clean(p.text), wan.TextTokens)
-	if cut {
-		r.notices = append(r.notices,
-			fmt.Sprintf("the prompt is longer than %d tokens; the rest was cut off", wan.TextTokens))
+	what := fmt.Sprintf("the prompt is longer than %d tokens; the rest was cut off", wan.TextTokens)
+	if cut && !slices.Contains(r.notices, what) {
+		r.notices = append(r.notices, what)
 	}
 	width := r.e.folder.Transformer.TextDim
 	if kept := r.part(ctx, p.part, len(ids)*width); kept != nil {
