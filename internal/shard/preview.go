@@ -59,22 +59,31 @@ func (s *saver) view() {
 
 // preview makes an animation of what the clip is on its way to be.
 func (r *run) preview(snap snapshot) ([]byte, error) {
-	channels := r.e.folder.Transformer.InChannels
-	latent := make([]float32, channels*r.grid.T*r.grid.H*r.grid.W)
-	whole := partition.Range{Lo: 0, Hi: r.grid.Tokens()}
-	diffusion.Scatter(latent, snap.clean(r.Plan.Spec.Scheduler, r.Plan.Spec.Steps), channels, r.grid,
-		whole)
-	s := r.Plan.Spec
-	scale := r.e.folder.VAE.TemporalScale()
-	for every := (r.grid.T + previewFrames - 1) / previewFrames; every <= r.grid.T; every *= 2 {
-		frames := latentFrames(latent, r.grid, r.e.folder.Defaults.LatentRGB, every)
-		data, err := media.Animate(frames, max(1, 1000*scale*every/s.FPS))
+	s, g := r.Plan.Spec, r.grid
+	frames := g.T / g.PT // of tokens
+	per, width := g.Tokens()/frames, r.e.dit.TokenWidth()
+	tokens := snap.clean(s.Scheduler, s.Steps)
+	millis := 1000 * r.e.folder.VAE.TemporalScale() * g.PT
+	for every := (frames + previewFrames - 1) / previewFrames; every <= frames; every *= 2 {
+		var pictures []media.Frame
+		for t := 0; t < frames; t += every {
+			pictures = append(pictures, r.paint(tokens[t*per*width:(t+1)*per*width]))
+		}
+		data, err := media.Animate(pictures, max(1, millis*every/s.FPS))
 		if err != nil || len(data) <= wire.PreviewLimit {
 			return data, err
 		}
 	}
-	return nil, fmt.Errorf("one frame of %dx%d takes more than %d bytes", r.grid.W, r.grid.H,
-		wire.PreviewLimit)
+	return nil, fmt.Errorf("one frame of %dx%d takes more than %d bytes", g.W, g.H, wire.PreviewLimit)
+}
+
+// paint makes a picture of the tokens of one frame, [tokens, width].
+func (r *run) paint(tokens []float32) media.Frame {
+	g, channels := r.grid, r.e.folder.Transformer.InChannels
+	g.T = g.PT
+	latent := make([]float32, channels*g.T*g.H*g.W)
+	diffusion.Scatter(latent, tokens, channels, g, partition.Range{Hi: g.Tokens()})
+	return paintLatent(latent, g, r.e.folder.Defaults.LatentRGB)
 }
 
 // clean returns the tokens of the clean latent as far as it is known: UniPC keeps the last
@@ -86,26 +95,22 @@ func (s snapshot) clean(scheduler string, steps int) []float32 {
 	return s.whole[0]
 }
 
-// latentFrames paints every n-th frame of a latent [C, T, H, W], each pixel as a square.
-func latentFrames(latent []float32, g partition.Grid, l model.LatentRGB, n int) []media.Frame {
+// paintLatent makes a picture of the first frame of a latent [C, T, H, W], each pixel a square.
+func paintLatent(latent []float32, g partition.Grid, l model.LatentRGB) media.Frame {
 	zoom := min(max((previewSide+max(g.H, g.W)-1)/max(g.H, g.W), zoomMin), zoomMax)
 	plane := g.H * g.W
 	small, rgb := make([]float32, 3*plane), make([]uint8, 3*plane)
-	var out []media.Frame
-	for t := 0; t < g.T; t += n {
-		for i := range plane {
-			copy(small[3*i:], l.Bias[:])
-			for c, factors := range l.Factors {
-				v := latent[(c*g.T+t)*plane+i]
-				for k, f := range factors {
-					small[3*i+k] += float32(f * v)
-				}
+	for i := range plane {
+		copy(small[3*i:], l.Bias[:])
+		for c, factors := range l.Factors {
+			v := latent[c*g.T*plane+i]
+			for k, f := range factors {
+				small[3*i+k] += float32(f * v)
 			}
 		}
-		media.ToRGB(rgb, small)
-		out = append(out, enlarge(rgb, g.W, g.H, zoom))
 	}
-	return out
+	media.ToRGB(rgb, small)
+	return enlarge(rgb, g.W, g.H, zoom)
 }
 
 // enlarge turns each pixel of [h, w, 3] into a square of zoom pixels a side.

@@ -13,28 +13,26 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
-func TestLatentFrames(t *testing.T) {
-	g := partition.Grid{T: 3, H: 1, W: 2, PT: 1, PH: 1, PW: 1}
+func TestPaintLatent(t *testing.T) {
+	g := partition.Grid{T: 2, H: 1, W: 2, PT: 1, PH: 1, PW: 1}
 	l := model.LatentRGB{Factors: [][3]float32{{1, 0, 0}, {0, 0, 2}}, Bias: [3]float32{-1, -1, -1}}
-	latent := []float32{0, 1, 2, 2, 2, 2, 0, 0.5, 1, 1, 1, 9}
-	got := latentFrames(latent, g, l, 2)
-	if len(got) != 2 || got[0].W != 2*zoomMax || got[0].H != zoomMax {
-		t.Fatalf("%d frames, the first %dx%d", len(got), got[0].W, got[0].H)
+	got := paintLatent([]float32{0, 1, 2, 2, 0, 0.5, 9, 9}, g, l)
+	if got.W != 2*zoomMax || got.H != zoomMax {
+		t.Fatalf("a picture of %dx%d", got.W, got.H)
 	}
-	f := func(frame, x int, want ...uint8) {
+	f := func(x int, want ...uint8) {
 		t.Helper()
 		for y := range zoomMax {
-			at := 3 * (y*got[frame].W + x)
-			if p := got[frame].RGB[at : at+3]; fmt.Sprint(p) != fmt.Sprint(want) {
-				t.Fatalf("pixel %d, %d of frame %d is %v, want %v", x, y, frame, p, want)
+			at := 3 * (y*got.W + x)
+			if p := got.RGB[at : at+3]; fmt.Sprint(p) != fmt.Sprint(want) {
+				t.Fatalf("pixel %d, %d is %v, want %v", x, y, p, want)
 			}
 		}
 	}
-	f(0, 0, 0, 0, 0)
-	f(0, zoomMax-1, 0, 0, 0)
-	f(0, zoomMax, 128, 0, 128)
-	f(1, 0, 255, 0, 255)
-	f(1, 2*zoomMax-1, 255, 0, 255)
+	f(0, 0, 0, 0)
+	f(zoomMax-1, 0, 0, 0)
+	f(zoomMax, 128, 0, 128)
+	f(2*zoomMax-1, 128, 0, 128)
 }
 
 // TestTheDemosPreviewLooksLikeItsClip paints the final latents of a golden and compares with its
@@ -50,7 +48,9 @@ func TestTheDemosPreviewLooksLikeItsClip(t *testing.T) {
 	g := LatentGrid(m, s)
 	clip := file.Tensor("frames").Data
 	var got, want []byte
-	for i, f := range latentFrames(file.Floats("latents"), g, m.Defaults.LatentRGB, 1) {
+	latent := file.Floats("latents")
+	for i := range g.T {
+		f := paintLatent(latent[i*g.H*g.W:], g, m.Defaults.LatentRGB)
 		zoom := f.W / g.W
 		for n := range g.H * g.W {
 			x, y := n%g.W, n/g.W

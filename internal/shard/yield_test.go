@@ -103,7 +103,7 @@ func TestAForcedDrainDoesNotWait(t *testing.T) {
 	latents := k.calm(r)
 	k.gate.hold(9)
 	id := k.create(r)
-	k.await(id, func(v coord.View) bool { return v.Progress.Done >= 9 })
+	k.await(id, func(v coord.View) bool { return v.Checkpoint.Step >= 9 })
 	if _, err := k.c.DrainNode(t.Context(), "s1", 0); err != nil {
 		t.Fatal(err)
 	}
