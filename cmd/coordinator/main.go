@@ -67,13 +67,17 @@ func read(v *config.Values) (coord.Config, error) {
 		Limits: coord.Limits{Queued: v.Int("limits.queued"), Kept: v.Int("limits.kept"),
 			Nodes: v.Int("limits.nodes")},
 		CheckpointEvery: v.Int("checkpoint.every-steps"),
+		PreviewEvery:    v.Int("preview.every-steps"),
 		Timing:          coord.Timing{LostAfter: v.Duration("lost-after")},
 	}
-	switch {
-	case c.CheckpointEvery < 0:
-		return c, fmt.Errorf("checkpoint.every-steps is %d; allowed: from 0", c.CheckpointEvery)
-	case c.CheckpointEvery == 0:
-		c.CheckpointEvery = -1
+	for key, every := range map[string]*int{"checkpoint.every-steps": &c.CheckpointEvery,
+		"preview.every-steps": &c.PreviewEvery} {
+		switch {
+		case *every < 0:
+			return c, fmt.Errorf("%s is %d; allowed: from 0", key, *every)
+		case *every == 0:
+			*every = -1 // a zero Config takes the default
+		}
 	}
 	for _, p := range v.Strings("raft.peers") {
 		m := peerPattern.FindStringSubmatch(p)

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +40,7 @@ type fake struct {
 	watch   chan coord.View
 
 	snapshot string
+	preview  []byte
 }
 
 func newFake() *fake {
@@ -154,6 +157,13 @@ func (f *fake) Open(_ context.Context, o job.Object) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader(s)), nil
 }
 
+func (f *fake) Preview(_ context.Context, id job.ID) (coord.Preview, error) {
+	if f.preview == nil {
+		return coord.Preview{}, fmt.Errorf("job %s has no preview yet: %w", id, coord.ErrNotFound)
+	}
+	return coord.Preview{Step: 5, Data: f.preview}, f.err
+}
+
 func (f *fake) Nodes(context.Context) ([]coord.Node, error) {
 	return []coord.Node{{ID: "n1", Name: "a"}}, f.err
 }
@@ -261,8 +271,106 @@ func TestCreateJSON(t *testing.T) {
 	want := job.Spec{Model: "demo", Prompt: "a é", NegativePrompt: "n", Width: 128, Height: 64,
 		Frames: 13, FPS: 8, Steps: 7, GuidanceScale: 2.5, FlowShift: 4, Scheduler: "euler", Seed: 18,
 		DType: "fp32", Format: "png", Shards: 2, Mesh: job.Mesh{CFG: 2, Ulysses: 1}}
-	if s != want {
+	if !s.Equal(want) {
 		t.Errorf("got %+v\nwant %+v", s, want)
+	}
+}
+
+func TestPreview(t *testing.T) {
+	f := newFake()
+	_, c := serve(t, f)
+	get := func(want int, says string) http.Header {
+		t.Helper()
+		status, body, h := do(t, c, "GET", "/v1/videos/video_0/content?variant=preview", "", "")
+		if status != want || !strings.Contains(body, says) {
+			t.Errorf("%d: %.200s; want %d, %q", status, body, want, says)
+		}
+		return h
+	}
+	get(404, "no preview yet")
+	f.preview = []byte("RIFFsizeWEBPVP8X")
+	h := get(200, "WEBPVP8X")
+	if h.Get("Content-Type") != "image/webp" || h.Get("Cache-Control") != "no-store" {
+		t.Errorf("headers %v", h)
+	}
+}
+
+// TestPartial asks for a clip of two seconds while it is decoded.
+func TestPartial(t *testing.T) {
+	f := newFake()
+	_, c := serve(t, f)
+	if _, err := c.Create(t.Context(), Create{Prompt: new(string)}); err != nil {
+		t.Fatal(err)
+	}
+	get := func(want int, says string) Video {
+		t.Helper()
+		status, body, h := do(t, c, "GET", "/v1/videos/video_0/content?variant=partial", "", "")
+		if status != want || !strings.Contains(body, says) ||
+			want == 200 && (h.Get("Content-Type") != "video/webm" || body != says) {
+			t.Errorf("%d %s: %.200s; want %d, %q", status, h.Get("Content-Type"), body, want, says)
+		}
+		v, err := c.Get(t.Context(), "video_0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	get(404, "no second to show yet")
+	f.objects["a"], f.objects["b"], f.objects["d"] = "header, first, ", "second", "fourth"
+	f.set("video_0", func(v *coord.View) {
+		v.State = job.Running
+		v.Parts = map[string]job.Object{"text.0": {Name: "x"}, "video.0000": {Name: "a", Size: 15},
+			"video.0001": {Name: "b", Size: 6}, "video.0003": {Name: "d", Size: 6}}
+	})
+	if v := get(200, "header, first, second"); v.Details.ReadySeconds != 2 || v.Details.Parts.Count != 4 {
+		t.Errorf("%+v", v.Details)
+	}
+	f.set("video_0", func(v *coord.View) { v.Spec.Format = "mp4" })
+	get(409, "cannot be shown in part; allowed: webm")
+	f.set("video_0", func(v *coord.View) {
+		v.State, v.Parts = job.Completed, nil
+		v.Result.Video, v.Result.ContentType = job.Object{Name: "b", Size: 6}, "video/webm"
+	})
+	get(200, "second")
+}
+
+func TestFramesSnapWithANotice(t *testing.T) {
+	_, c := serve(t, newFake())
+	for body, want := range map[string]string{
+		`{"prompt": "", "num_frames": 34}`: "34 frames were asked for; the clip has 33 (2.06 s)",
+		`{"prompt": "", "seconds": 1.7}`:   "28 frames were asked for; the clip has 29 (1.81 s)",
+		`{"prompt": "", "seconds": 2}`:     "",
+	} {
+		status, text, _ := do(t, c, "POST", "/v1/videos", "application/json", body)
+		var v Video
+		if err := json.Unmarshal([]byte(text), &v); err != nil || status != 200 ||
+			!strings.Contains(strings.Join(v.Details.Notices, "\n"), want) ||
+			(want == "") != (len(v.Details.Notices) == 0) {
+			t.Errorf("%s: %d %s", body, status, text)
+		}
+	}
+}
+
+func TestCreateStoryboard(t *testing.T) {
+	f := newFake()
+	_, c := serve(t, f)
+	board := `[{"start": 0, "prompt": "a"}, {"start": 1.5, "prompt": "b"}]`
+	want := []job.Scene{{Prompt: "a"}, {Start: 1.5, Prompt: "b"}}
+	status, body, _ := do(t, c, "POST", "/v1/videos", "application/json", `{"storyboard": `+board+`}`)
+	if s := f.jobs["video_0"].Spec; status != 200 || !slices.Equal(s.Scenes, want) || s.Prompt != "a" {
+		t.Errorf("%d: %s", status, body)
+	}
+	var b bytes.Buffer
+	m := multipart.NewWriter(&b)
+	m.WriteField("storyboard", board)
+	m.Close()
+	status, body, _ = do(t, c, "POST", "/v1/videos", m.FormDataContentType(), b.String())
+	if s := f.jobs["video_1"].Spec; status != 200 || !slices.Equal(s.Scenes, want) {
+		t.Errorf("%d: %s", status, body)
+	}
+	v, err := c.Create(t.Context(), Create{Storyboard: want})
+	if err != nil || !slices.Equal(v.Details.Spec.Scenes, want) {
+		t.Errorf("%+v, %v", v, err)
 	}
 }
 
@@ -296,9 +404,15 @@ func TestCreateRefuses(t *testing.T) {
 	check(400, "prompt", `{"prompt": null}`)
 	check(400, "prompt", `{"prompt": ["a"]}`)
 	check(400, "size", `{"prompt": "a", "size": "big"}`)
+	check(400, "storyboard", `{"storyboard": "a"}`)
+	check(400, "storyboard", `{"storyboard": []}`)
+	check(400, "storyboard", `{"storyboard": {"0": "a"}}`)
+	check(400, "storyboard", `{"storyboard": [{"start": 0, "prompt": "a", "end": 3}]}`)
+	check(400, "storyboard", `{"storyboard": [{"start": 1, "prompt": "a"}]}`)
+	check(400, "storyboard", `{"prompt": "a", "storyboard": [{"start": 99, "prompt": "a"}]}`)
 	check(400, "size", `{"prompt": "a", "size": "96x64", "width": 96}`)
 	check(400, "width", `{"prompt": "a", "width": 97}`)
-	check(400, "num_frames", `{"prompt": "a", "num_frames": 32}`)
+	check(400, "num_frames", `{"prompt": "a", "num_frames": 0}`)
 	check(400, "num_frames", `{"prompt": "a", "num_frames": 3.5}`)
 	check(400, "num_inference_steps", `{"prompt": "a", "num_inference_steps": 0}`)
 	check(400, "seconds", `{"prompt": "a", "seconds": 1, "num_frames": 33}`)

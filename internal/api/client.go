@@ -153,7 +153,8 @@ func (c *Client) Restore(ctx context.Context, snapshot []byte) (coord.Status, er
 	return call[coord.Status](ctx, c, http.MethodPost, "/v1/cluster/snapshot", snapshot)
 }
 
-// Content opens a video's file: variant "video" or "latents". The caller closes it.
+// Content opens a video's file: variant "video" or "latents", or "preview" and "partial"
+// while it is made. The caller closes it.
 func (c *Client) Content(ctx context.Context, id job.ID, variant string) (io.ReadCloser, error) {
 	rest := "/content?variant=" + url.QueryEscape(variant)
 	resp, err := c.send(ctx, http.MethodGet, path(id, rest), nil)

@@ -21,30 +21,31 @@ const bodyMax = 1 << 20 // bytes of a request
 // Create is what POST /v1/videos takes: OpenAI's fields and ours. Nil and empty ones take the
 // model's defaults. Size stands for Width and Height, Seconds for Frames at FPS.
 type Create struct {
-	Model          string   `json:"model,omitempty"`
-	Prompt         *string  `json:"prompt"`
-	NegativePrompt string   `json:"negative_prompt,omitempty"`
-	Size           string   `json:"size,omitempty"` // WxH
-	Width          *int     `json:"width,omitempty"`
-	Height         *int     `json:"height,omitempty"`
-	Seconds        *float64 `json:"seconds,omitempty"`
-	Frames         *int     `json:"num_frames,omitempty"`
-	FPS            *int     `json:"fps,omitempty"`
-	Steps          *int     `json:"num_inference_steps,omitempty"`
-	GuidanceScale  *float64 `json:"guidance_scale,omitempty"`
-	FlowShift      *float64 `json:"flow_shift,omitempty"`
-	Scheduler      string   `json:"scheduler,omitempty"`
-	Seed           *uint64  `json:"seed,omitempty"`
-	DType          string   `json:"dtype,omitempty"`
-	Format         string   `json:"format,omitempty"`
-	Shards         *int     `json:"shards,omitempty"`
-	Mesh           string   `json:"mesh,omitempty"` // such as "cfg=2,ulysses=3"
-	Threads        *int     `json:"threads,omitempty"`
-	Priority       *int     `json:"priority,omitempty"` // higher ones go first; default 0
-	Window         *int     `json:"window,omitempty"`   // latent frames; 0: the clip as a whole
-	Overlap        *int     `json:"overlap,omitempty"`
-	Schedule       string   `json:"window_schedule,omitempty"`
-	Long           string   `json:"long,omitempty"`
+	Model          string      `json:"model,omitempty"`
+	Prompt         *string     `json:"prompt"`
+	NegativePrompt string      `json:"negative_prompt,omitempty"`
+	Storyboard     []job.Scene `json:"storyboard,omitempty"` // the first at 0, or after the prompt
+	Size           string      `json:"size,omitempty"`       // WxH
+	Width          *int        `json:"width,omitempty"`
+	Height         *int        `json:"height,omitempty"`
+	Seconds        *float64    `json:"seconds,omitempty"`
+	Frames         *int        `json:"num_frames,omitempty"`
+	FPS            *int        `json:"fps,omitempty"`
+	Steps          *int        `json:"num_inference_steps,omitempty"`
+	GuidanceScale  *float64    `json:"guidance_scale,omitempty"`
+	FlowShift      *float64    `json:"flow_shift,omitempty"`
+	Scheduler      string      `json:"scheduler,omitempty"`
+	Seed           *uint64     `json:"seed,omitempty"`
+	DType          string      `json:"dtype,omitempty"`
+	Format         string      `json:"format,omitempty"`
+	Shards         *int        `json:"shards,omitempty"`
+	Mesh           string      `json:"mesh,omitempty"` // such as "cfg=2,ulysses=3"
+	Threads        *int        `json:"threads,omitempty"`
+	Priority       *int        `json:"priority,omitempty"` // higher ones go first; default 0
+	Window         *int        `json:"window,omitempty"`   // latent frames; 0: the clip as a whole
+	Overlap        *int        `json:"overlap,omitempty"`
+	Schedule       string      `json:"window_schedule,omitempty"`
+	Long           string      `json:"long,omitempty"`
 }
 
 // set stores one field; the value is the text of a JSON scalar or a form's value.
@@ -56,6 +57,8 @@ func (c *Create) set(name, value string) error {
 		c.Prompt = &value
 	case "negative_prompt":
 		c.NegativePrompt = value
+	case "storyboard":
+		return c.setStoryboard(value)
 	case "size":
 		c.Size = value
 	case "scheduler":
@@ -80,6 +83,17 @@ func (c *Create) set(name, value string) error {
 	return nil
 }
 
+// setStoryboard reads a JSON array of scenes.
+func (c *Create) setStoryboard(value string) error {
+	d := json.NewDecoder(strings.NewReader(value))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c.Storyboard); err != nil || len(c.Storyboard) == 0 || d.More() {
+		return &job.FieldError{Field: "storyboard", Value: fmt.Sprintf("%.64q", value),
+			Allowed: `scenes, such as [{"start": 0, "prompt": "a"}, {"start": 2.5, "prompt": "b"}]`}
+	}
+	return nil
+}
+
 func (c *Create) setNumber(name, value string) error {
 	ints := map[string]**int{"width": &c.Width, "height": &c.Height, "num_frames": &c.Frames,
 		"fps": &c.FPS, "num_inference_steps": &c.Steps, "shards": &c.Shards, "threads": &c.Threads,
@@ -100,10 +114,10 @@ func (c *Create) setNumber(name, value string) error {
 	return invalid(name, "unknown field %.64q; allowed: %s", name, strings.Join(fieldNames, ", "))
 }
 
-var fieldNames = []string{"model", "prompt", "negative_prompt", "size", "width", "height",
-	"seconds", "num_frames", "fps", "num_inference_steps", "guidance_scale", "flow_shift",
-	"scheduler", "seed", "dtype", "format", "shards", "mesh", "threads", "priority", "window",
-	"overlap", "window_schedule", "long"}
+var fieldNames = []string{"model", "prompt", "negative_prompt", "storyboard", "size", "width",
+	"height", "seconds", "num_frames", "fps", "num_inference_steps", "guidance_scale",
+	"flow_shift", "scheduler", "seed", "dtype", "format", "shards", "mesh", "threads", "priority",
+	"window", "overlap", "window_schedule", "long"}
 
 func parse[T any](p **T, name, value string, f func(string) (T, error), want string) error {
 	v, err := f(strings.TrimSpace(value))
@@ -134,8 +148,9 @@ func readCreate(w http.ResponseWriter, r *http.Request) (Create, error) {
 		return c, &Error{Status: http.StatusRequestEntityTooLarge, Type: "invalid_request_error",
 			Message: fmt.Sprintf("the body is too large; allowed: %d bytes", bodyMax)}
 	}
-	if err == nil && c.Prompt == nil {
-		err = invalid("prompt", "prompt is missing; allowed: a text, which may be empty")
+	if err == nil && c.Prompt == nil && c.Storyboard == nil {
+		err = invalid("prompt", "prompt is missing; allowed: a text, which may be empty, "+
+			"or a storyboard")
 	}
 	return c, err
 }
@@ -179,14 +194,16 @@ func (c *Create) readJSON(r io.Reader) error {
 	slices.Sort(names) // so that the first error is always the same
 	for _, name := range names {
 		raw, text := fields[name], ""
-		switch raw[0] {
-		case 'n': // null
+		switch kind := raw[0]; {
+		case kind == 'n': // null
 			continue
-		case '"':
+		case name == "storyboard":
+			text = string(raw)
+		case kind == '"':
 			if err := json.Unmarshal(raw, &text); err != nil {
 				return bodyError(name, err)
 			}
-		case '{', '[', 't', 'f':
+		case strings.IndexByte("{[tf", kind) >= 0:
 			return &job.FieldError{Field: name, Value: fmt.Sprintf("%.64s", raw),
 				Allowed: "a text or a number"}
 		default:
@@ -211,7 +228,8 @@ func bodyError(what string, err error) error {
 // Request turns c into what the coordinator takes; m fills in what Seconds depends on.
 func (c Create) Request(m job.Model) (job.Request, error) {
 	r := job.Request{
-		Model: c.Model, NegativePrompt: c.NegativePrompt, Width: c.Width, Height: c.Height,
+		Model: c.Model, NegativePrompt: c.NegativePrompt, Scenes: c.Storyboard,
+		Width: c.Width, Height: c.Height,
 		Frames: c.Frames, FPS: c.FPS, Steps: c.Steps, GuidanceScale: c.GuidanceScale,
 		FlowShift: c.FlowShift, Scheduler: c.Scheduler, Seed: c.Seed, DType: c.DType, Format: c.Format,
 		Window: c.Window, Overlap: c.Overlap, Schedule: job.Schedule(c.Schedule), Long: job.Long(c.Long),
@@ -259,7 +277,7 @@ func (c Create) setSize(r *job.Request) error {
 	return nil
 }
 
-// setSeconds picks the number of frames that the model can make nearest to a duration.
+// setSeconds picks the number of frames of a duration: the first one, and those that follow.
 func (c Create) setSeconds(r *job.Request, m job.Model) error {
 	if c.Seconds == nil {
 		return nil
@@ -274,8 +292,11 @@ func (c Create) setSeconds(r *job.Request, m job.Model) error {
 	if s := *c.Seconds; !(s > 0 && s <= float64(job.FramesLimit)) {
 		return &job.FieldError{Field: "seconds", Value: fmt.Sprint(s), Allowed: "above 0"}
 	}
-	scale := float64(m.TemporalScale)
-	n := int(math.Round(*c.Seconds*float64(fps)/scale)*scale) + 1
+	n := int(math.Round(*c.Seconds*float64(fps))) + 1
+	if n > job.FramesLimit {
+		return &job.FieldError{Field: "seconds", Value: fmt.Sprint(*c.Seconds),
+			Allowed: fmt.Sprintf("up to %d frames", job.FramesLimit)}
+	}
 	r.Frames = &n
 	return nil
 }

@@ -48,12 +48,22 @@ type Details struct {
 	Nodes           []string    `json:"nodes,omitempty"`           // names, by rank
 	Losses          []job.Loss  `json:"attempts_lost,omitempty"`   // oldest first
 	Checkpoint      int         `json:"checkpoint_step,omitempty"` // of a job on its way; 0: none yet
+	Parts           *Parts      `json:"parts,omitempty"`           // of a job on its way
+	ReadySeconds    int         `json:"ready_seconds,omitempty"`   // of a job on its way
+	PreviewStep     int         `json:"preview_step,omitempty"`    // of the latest preview
+	Notices         []string    `json:"notices,omitempty"`         // on what it has instead
 	Decision        string      `json:"decision,omitempty"`        // on going over to other shards
 	CancelRequested bool        `json:"cancel_requested,omitempty"`
 	Created         time.Time   `json:"created"`
 	Started         time.Time   `json:"started,omitzero"`
 	Finished        time.Time   `json:"finished,omitzero"`
 	Result          *job.Result `json:"result,omitempty"`
+}
+
+// Parts are finished pieces of a job's work that a later attempt uses.
+type Parts struct {
+	Count int   `json:"count"`
+	Bytes int64 `json:"bytes"`
 }
 
 // Final reports whether the video will not change any more.
@@ -87,10 +97,15 @@ func details(v coord.View) Details {
 		State: v.State, Spec: v.Spec, Stage: p.Stage, Done: p.Done, Total: p.Total,
 		ETA: p.ETA.Seconds(), Waiting: v.Waiting, Ahead: v.Ahead, Attempt: v.Attempt, Nodes: v.Nodes,
 		CancelRequested: v.CancelRequested, Created: v.Created, Started: v.Started,
+		PreviewStep: v.PreviewStep, ReadySeconds: len(v.Seconds()) * v.Spec.PartSeconds(),
+		Notices:  append(v.Spec.Notices(), v.Result.Notices...),
 		Finished: v.Finished, Decision: v.Decision, Losses: v.Losses, Checkpoint: v.Checkpoint.Step,
 	}
 	if m := v.Plan.Mesh; m != (job.Mesh{}) {
 		d.Mesh = m.String()
+	}
+	if n := len(v.Parts); n > 0 {
+		d.Parts = &Parts{Count: n, Bytes: v.PartsSize()}
 	}
 	if v.State == job.Completed {
 		d.Result = &v.Result

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/media"
 )
 
 func TestMain(m *testing.M) {
@@ -128,7 +129,7 @@ func TestGenerate(t *testing.T) {
 
 func TestGenerateJSON(t *testing.T) {
 	_, clean := alone(t)
-	r := longtake(t, generate("--json", "-o", "c.webm", "-p", strings.Repeat("word ", 2000))...)
+	r := longtake(t, generate("--json", "-o", "c.webm", "--frames", "6", "-p", strings.Repeat("word ", 2000))...)
 	if r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
@@ -143,7 +144,8 @@ func TestGenerateJSON(t *testing.T) {
 		len(last.LatentsSHA256) != 64 || last.Spec.Seed != 3 || last.Seconds["decode"] <= 0 {
 		t.Errorf("%+v, %v", last, err)
 	}
-	if len(last.Notices) != 1 || !strings.Contains(last.Notices[0], "512") {
+	if len(last.Notices) != 2 || !strings.Contains(last.Notices[0], "6 frames were asked for") ||
+		!strings.Contains(last.Notices[1], "512") {
 		t.Errorf("notices %q", last.Notices)
 	}
 	clean("c.webm")
@@ -199,7 +201,7 @@ func TestMistakesAreOneLine(t *testing.T) {
 	}
 	check(2, "--shards is 7; allowed: 6 ", generate("--shards", "7")...)
 	check(2, "--size: width is 40|16", generate("--size", "40x32")...)
-	check(2, "--frames is 6|5 and 9", generate("--frames", "6")...)
+	check(2, "--frames is 0|1 to ", generate("--frames", "0")...)
 	check(2, "--steps is 0", generate("--steps", "0")...)
 	check(2, "--mesh", generate("--mesh", "cfg=3")...)
 	check(2, "--mesh", generate("--mesh", "ulysses=9")...)
@@ -212,6 +214,8 @@ func TestMistakesAreOneLine(t *testing.T) {
 	check(2, "no folder", generate("-o", "no/such/clip.webm")...)
 	check(2, "no folder", generate("--save-latents", "no/such/l.st")...)
 	check(2, "-p", "generate")
+	check(2, "--storyboard|no such", "generate", "--storyboard", "none.yaml")
+	check(2, "--storyboard bad.yaml|htp", "generate", "--storyboard", "bad.yaml")
 	check(2, "--help", "generate", "--bogus")
 	check(2, "--help", "frobnicate")
 	check(2, "abc", generate("--frames", "abc")...)
@@ -311,11 +315,36 @@ func TestInterrupt(t *testing.T) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+	var v struct{ ID string }
+	if err := json.Unmarshal([]byte(longtake(t, "job", "list", "--json").out), &v); err != nil {
+		t.Fatal(err)
+	}
+	for longtake(t, "job", "fetch", v.ID, "--preview", "-o", "p.webp").code != 0 {
+		select {
+		case r := <-done:
+			t.Fatalf("ended before there was a preview: %+v", r)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if p, _ := os.ReadFile("p.webp"); !media.IsAnimation(p) {
+		t.Errorf("a preview of %d bytes, %.20q", len(p), p)
+	}
 	cancel(errors.New("Ctrl-C"))
 	if r := <-done; r.code != 130 || !strings.Contains(r.err, "is cancelled") {
 		t.Errorf("%+v", r)
 	}
-	clean()
+	clean("p.webp")
+}
+
+func TestPreviewMistakes(t *testing.T) {
+	alone(t)
+	for _, args := range [][]string{{"-o", "p.webm"}, {"--save-latents", "l"}, {"-o", "no/p.webp"}} {
+		r := longtake(t, append([]string{"job", "fetch", "video_x", "--preview", "--coordinator",
+			"http://127.0.0.1:1"}, args...)...)
+		if r.code != 2 || strings.Count(r.err, "\n") != 1 {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
 }
 
 func TestPlan(t *testing.T) {

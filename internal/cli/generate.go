@@ -27,6 +27,7 @@ const generateHelp = `Generate a clip from a text.
   longtake generate -p "..." --size 96x64 --seconds 2 --seed 7 -o ball.webm
   longtake generate -p "..." --frames 1 -o picture/             an image, as PNG
   longtake generate -p "..." --seconds 60                       a minute, in windows
+  longtake generate --storyboard scenes.yaml --seconds 8        scenes that go over into each other
   longtake generate -p "..." --model path/to/Wan2.1-T2V-1.3B-Diffusers --size 832x480 --frames 81
 
 Without --coordinator (or LONGTAKE_URL) it starts a whole cluster in this process, uses it
@@ -51,10 +52,12 @@ func generateCommand() *cobra.Command {
 		Args: cobra.NoArgs}
 	f := cmd.Flags()
 	f.StringP("prompt", "p", "", "what to show; may be empty")
+	f.String("storyboard", "", "YAML file of seconds and what to show from then on, such as"+
+		` "0: a red ball" and "2.5: a blue ball"`)
 	f.String("negative-prompt", "", "what to stay away from")
 	f.String("size", "", "WIDTHxHEIGHT in pixels")
-	f.Int("frames", 0, "frames: 4k+1; 1 is an image")
-	f.Float64("seconds", 0, "duration, in place of --frames, rounded to what the model can make")
+	f.Int("frames", 0, "how many; Wan makes 4k+1, so the nearest of those; 1 is an image")
+	f.Float64("seconds", 0, "duration, in place of --frames")
 	defineWindows(f)
 	f.Int("fps", 0, "frames per second")
 	f.Int("steps", 0, "denoising steps")
@@ -111,10 +114,17 @@ func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
 	g := &generation{json: js, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
 		started: time.Now()}
 	f := cmd.Flags()
-	if !f.Changed("prompt") {
+	if !f.Changed("prompt") && !f.Changed("storyboard") {
 		return nil, usage(`the prompt is missing; say -p "..." (an empty one is allowed)`)
 	}
 	g.create = readCreate(f)
+	if board := given(f, "storyboard", f.GetString); board != nil {
+		scenes, err := readStoryboard(*board)
+		if err != nil {
+			return nil, err
+		}
+		g.create.Storyboard = scenes
+	}
 	path, _ := f.GetString("output")
 	latents, _ := f.GetString("save-latents")
 	var err error
@@ -151,8 +161,7 @@ func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
 
 // readCreate takes the flags that were given.
 func readCreate(f *pflag.FlagSet) api.Create {
-	prompt, _ := f.GetString("prompt")
-	c := api.Create{Prompt: &prompt}
+	c := api.Create{Prompt: given(f, "prompt", f.GetString)}
 	c.NegativePrompt, _ = f.GetString("negative-prompt")
 	c.Size, _ = f.GetString("size")
 	c.Scheduler, _ = f.GetString("scheduler")
@@ -311,9 +320,9 @@ func (g *generation) summarise(v api.Video) error {
 		return printJSON(g.stdout, resultLine{Event: "result", ID: v.ID, Output: g.out.Path, Spec: s,
 			Mesh: v.Details.Mesh, Seconds: r.Seconds, StepSeconds: r.StepSeconds,
 			TotalSeconds: took.Seconds(), BytesExchanged: r.BytesExchanged, Retransmits: r.Retransmits,
-			LatentsSHA256: r.LatentsSHA256, VideoSHA256: r.Video.SHA256, Notices: r.Notices})
+			LatentsSHA256: r.LatentsSHA256, VideoSHA256: r.Video.SHA256, Notices: v.Details.Notices})
 	}
-	for _, n := range r.Notices {
+	for _, n := range v.Details.Notices {
 		fmt.Fprintln(g.stderr, "notice:", n)
 	}
 	fmt.Fprintf(g.stdout, "%s: %s, %s at %d fps, seed %d\n", g.out.Path, v.Size,

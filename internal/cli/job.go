@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -115,8 +118,16 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 	if v.Error != nil {
 		line("error", "%s", v.Error.Message)
 	}
-	line("prompt", "%q", s.Prompt)
+	if len(s.Scenes) == 0 {
+		line("prompt", "%q", s.Prompt)
+	}
+	for _, c := range s.Scenes {
+		line("scene", "from %g s: %q", c.Start, c.Prompt)
+	}
 	line("clip", "%s, %s at %d fps, %s", v.Size, count(s.Frames, "frame"), s.FPS, s.Format)
+	for _, n := range d.Notices {
+		line("notice", "%s", n)
+	}
 	line("sampling", "%s, %s, guidance %g, shift %g, seed %d", s.Scheduler, count(s.Steps, "step"),
 		s.GuidanceScale, s.FlowShift, s.Seed)
 	if d.Mesh != "" {
@@ -124,6 +135,16 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 	}
 	if d.Checkpoint > 0 {
 		line("checkpoint", "step %d of %d", d.Checkpoint, s.TotalSteps())
+	}
+	if d.PreviewStep > 0 {
+		line("preview", "of step %d: longtake job fetch %s --preview", d.PreviewStep, v.ID)
+	}
+	if d.ReadySeconds > 0 {
+		line("ready", "%s: longtake job fetch %s --partial", count(d.ReadySeconds, "second"), v.ID)
+	}
+	if p := d.Parts; p != nil {
+		n := uint64(p.Bytes) //nolint:gosec // >= 0
+		line("parts", "%s durable, %s", count(p.Count, "part"), size(n))
 	}
 	if d.Decision != "" {
 		line("decision", "%s", d.Decision)
@@ -199,10 +220,29 @@ func jobFetch() *cobra.Command {
 	path := cmd.Flags().StringP("output", "o", "", "file, or folder for a job of PNG frames "+
 		"(default: ID.webm, ID.mp4 or ID/)")
 	latents := cmd.Flags().String("save-latents", "", "also download the latents")
+	partial := cmd.Flags().Bool("partial", false, "while the job is decoded: the seconds "+
+		"that are done")
+	preview := cmd.Flags().Bool("preview", false, "while the job runs: a rough animation of what "+
+		"its clip is going to be (default: ID.webp)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := client(cmd)
 		if err != nil {
 			return err
+		}
+		if *preview || *partial {
+			if *preview && *partial || *latents != "" {
+				return usage("--preview, --partial and --save-latents do not go together; allowed: one")
+			}
+			early := early{"partial", ".webm"}
+			if *preview {
+				early.variant, early.ext = "preview", ".webp"
+			}
+			*path = cmp.Or(*path, args[0]+early.ext)
+			if err := early.fetch(cmd.Context(), c, job.ID(args[0]), *path); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), *path)
+			return nil
 		}
 		v, err := c.Get(cmd.Context(), job.ID(args[0]))
 		if err != nil {
@@ -219,6 +259,37 @@ func jobFetch() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// early is what a running job has to show.
+type early struct{ variant, ext string }
+
+// fetch writes what there is so far.
+func (e early) fetch(ctx context.Context, c *api.Client, id job.ID, path string) error {
+	if filepath.Ext(path) != e.ext {
+		return usage("-o is %q; allowed with --%s: a %s file", path, e.variant, e.ext)
+	}
+	if err := checkFile(path); err != nil {
+		return err
+	}
+	r, err := c.Content(ctx, id, e.variant)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	f, err := os.CreateTemp(filepath.Dir(path), ".longtake-*")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	defer os.Remove(f.Name()) // fails after a rename
+	defer f.Close()
+	if _, err = io.Copy(f, r); err == nil {
+		err = rename(f, path)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
 }
 
 // fetchOutput checks that the path suits the format that the job was made in.

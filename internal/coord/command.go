@@ -9,7 +9,7 @@ import (
 )
 
 // commandVersion is written into every command; a coordinator refuses versions above its own.
-const commandVersion = 3
+const commandVersion = 4
 
 // kind says what a command does.
 type kind string
@@ -25,6 +25,7 @@ const (
 	kindModel     kind = "model"
 	kindSwept     kind = "swept"
 	kindSave      kind = "save"
+	kindKeep      kind = "keep"
 	kindLose      kind = "lose"
 	kindDrain     kind = "drain"
 	kindUndrain   kind = "undrain"
@@ -47,6 +48,7 @@ type command struct {
 	Swept   []string    `json:"swept,omitempty"` // names of objects that are gone
 
 	Checkpoint *job.Checkpoint `json:"checkpoint,omitempty"`
+	Part       *part           `json:"part,omitempty"`
 	Setback    *job.Setback    `json:"setback,omitempty"`
 	Member     *Peer           `json:"member,omitempty"` // without an address: it is gone
 	Drain      *Drain          `json:"drain,omitempty"`  // of undrain, the node alone
@@ -58,6 +60,12 @@ type creation struct {
 	Spec      job.Spec `json:"spec"`
 	QueuedMax int      `json:"queued_max"`
 	KeptMax   int      `json:"kept_max"`
+}
+
+// part is a finished piece of a job's work.
+type part struct {
+	Name   string     `json:"name"`
+	Object job.Object `json:"object"`
 }
 
 func (c command) encode() ([]byte, error) {

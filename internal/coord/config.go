@@ -22,8 +22,10 @@ type Config struct {
 	Timing  Timing
 	// CheckpointEvery is how many denoising steps lie between checkpoints; 0: 1, below 0: none.
 	CheckpointEvery int
-	Log             *slog.Logger     // default: discarded
-	Now             func() time.Time // default: time.Now
+	// PreviewEvery is how many lie between previews, which come with checkpoints; 0: 5, below 0: none.
+	PreviewEvery int
+	Log          *slog.Logger     // default: discarded
+	Now          func() time.Time // default: time.Now
 }
 
 // RaftConfig says with whom decisions are replicated.
@@ -85,6 +87,7 @@ func (c *Config) fill() {
 	}
 	l, t := &c.Limits, &c.Timing
 	set(&c.CheckpointEvery, 1)
+	set(&c.PreviewEvery, 5)
 	set(&l.Queued, 1000)
 	set(&l.Kept, 10000)
 	set(&l.Nodes, 1024)

@@ -145,7 +145,7 @@ func TestAJobThatGetsNowhereFails(t *testing.T) {
 		t.Fatalf("%q", v.Error)
 	}
 	again, err := c.Retry(context.Background(), id)
-	if err != nil || again.Spec != v.Spec {
+	if err != nil || !again.Spec.Equal(v.Spec) {
 		t.Fatalf("%+v, %v", again, err)
 	}
 }

@@ -128,6 +128,10 @@ func (k *Core) Handle(m any) (any, error) {
 		return l.onCompletion(m), nil
 	case wire.Saved:
 		return l.onSaved(m), nil
+	case wire.Kept:
+		return l.onKept(m), nil
+	case wire.Preview:
+		return l.onPreview(m), nil
 	case wire.Failure:
 		return l.onFailure(m), nil
 	}

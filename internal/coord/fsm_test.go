@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ func drawCommand(t *rapid.T, s *state) command {
 	c := command{Job: id, Attempt: job.Attempt(rapid.IntRange(0, 2).Draw(t, "attempt")),
 		Now: time.Unix(int64(rapid.IntRange(0, 1e6).Draw(t, "now")), 0).UTC(), Reason: "why"}
 	kinds := []kind{kindCreate, kindPlace, kindComplete, kindFail, kindCancel, kindCancelled,
-		kindDelete, kindModel, kindSwept, "unheard of"}
+		kindDelete, kindModel, kindSwept, kindKeep, "unheard of"}
 	c.Kind = rapid.SampledFrom(kinds).Draw(t, "kind")
 	if rapid.IntRange(0, 9).Draw(t, "spoil") == 0 {
 		return c // without the part that its kind needs
@@ -57,6 +58,9 @@ func drawCommand(t *rapid.T, s *state) command {
 	case kindComplete:
 		c.Result = &job.Result{Video: job.Object{Name: "o" + string(id)},
 			Seconds: map[job.Stage]float64{job.StageText: 1, job.StageDecode: 2}}
+	case kindKeep:
+		name := rapid.SampledFrom([]string{"text.0", "latents"}).Draw(t, "part")
+		c.Part = &part{name, object(name)}
 	case kindModel:
 		m := demo()
 		m.Fingerprint = rapid.SampledFrom([]string{"f1", "f2"}).Draw(t, "fingerprint")
@@ -165,6 +169,36 @@ func FuzzApply(f *testing.F) {
 			t.Fatal("a restored snapshot differs")
 		}
 	})
+}
+
+func object(name string) job.Object {
+	return job.Object{Name: name, Size: 1, SHA256: strings.Repeat("0a", 32)}
+}
+
+// TestPartsAreCollectedWithTheJob keeps two parts, one of which becomes the result.
+func TestPartsAreCollectedWithTheJob(t *testing.T) {
+	s := newState()
+	result := &job.Result{Video: object("video"), Latents: object("latents")}
+	for _, c := range []command{
+		{Kind: kindCreate, Job: "a", Create: &creation{QueuedMax: 1, KeptMax: 1}},
+		{Kind: kindPlace, Job: "a", Plan: &job.Plan{Job: "a", Attempt: 1,
+			Mesh: job.Mesh{CFG: 1, Ulysses: 1}, Nodes: []job.NodeID{"n"}}},
+		{Kind: kindKeep, Job: "a", Attempt: 1, Part: &part{"text.0", object("text")}},
+		{Kind: kindKeep, Job: "a", Attempt: 1, Part: &part{"latents", object("latents")}},
+	} {
+		if _, err := s.apply(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.trash) != 0 || len(objects(s.jobs["a"])) != 2 {
+		t.Fatalf("parts of a running job: trash %v, objects %v", s.trash, objects(s.jobs["a"]))
+	}
+	if _, err := s.apply(command{Kind: kindComplete, Job: "a", Attempt: 1, Result: result}); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.trash) != 1 || s.trash[0].Object.Name != "text" || s.trash[0].Own {
+		t.Errorf("trash %+v; want the text", s.trash)
+	}
 }
 
 func TestOldFinalJobsMakeRoom(t *testing.T) {

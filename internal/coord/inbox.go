@@ -24,6 +24,8 @@ func (l *leader) listen() error {
 		answer(l, wire.SubjectComplete, l.onCompletion),
 		answer(l, wire.SubjectFail, l.onFailure),
 		answer(l, wire.SubjectSaved, l.onSaved),
+		answer(l, wire.SubjectKept, l.onKept),
+		answer(l, wire.SubjectPreview, l.onPreview),
 		l.c.broker.conn.Flush(),
 	)
 }
@@ -256,6 +258,20 @@ func (l *leader) onSaved(m wire.Saved) wire.Ack {
 		return l.later(err)
 	}
 	l.c.metrics.saved(before, after)
+	return wire.Ack{OK: true}
+}
+
+// onKept records a part: later attempts use it.
+func (l *leader) onKept(m wire.Kept) wire.Ack {
+	_, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt, Rank: m.Rank})
+	if !live {
+		return l.refuse(m.Job, m.Attempt)
+	}
+	_, err := l.c.commit(command{Kind: kindKeep, Job: m.Job, Attempt: m.Attempt,
+		Part: &part{m.Name, m.Object}})
+	if err != nil {
+		return l.later(err)
+	}
 	return wire.Ack{OK: true}
 }
 

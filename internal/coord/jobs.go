@@ -41,7 +41,7 @@ func (c *Coordinator) Create(_ context.Context, r job.Request) (job.Record, erro
 	if drawn {
 		s.Seed = rec.Spec.Seed
 	}
-	if rec.Spec != s {
+	if !rec.Spec.Equal(s) {
 		return job.Record{}, fmt.Errorf("cannot create the job: key %.64q: %w", r.Key, ErrKeyReused)
 	}
 	return rec, nil
@@ -124,6 +124,7 @@ func (c *Coordinator) view(id job.ID) (View, bool) {
 		if p := l.progress[id]; p.Attempt == r.Attempt {
 			v.Progress = p
 		}
+		v.PreviewStep = l.previews[id].Step
 		v.Decision = cmp.Or(l.asks[id], l.decisions[id])
 	case job.Queued:
 		v.Waiting = l.waiting[id]

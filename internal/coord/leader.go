@@ -28,6 +28,7 @@ type leader struct {
 	nodes    map[job.NodeID]*node
 	gone     map[job.NodeID]departure
 	progress map[job.ID]job.Progress
+	previews map[job.ID]Preview // the latest
 	waiting  map[job.ID]string
 	alive    map[job.ID]time.Time // last sign that rank 0 runs the live attempt
 	paces    map[job.ID]pace
@@ -43,7 +44,7 @@ func newLeader(ctx context.Context, c *Coordinator) *leader {
 	l := &leader{c: c, since: c.cfg.Now(), nodes: map[job.NodeID]*node{},
 		gone: map[job.NodeID]departure{}, progress: map[job.ID]job.Progress{},
 		waiting: map[job.ID]string{}, alive: map[job.ID]time.Time{}, paces: map[job.ID]pace{},
-		blamed: map[job.ID]map[job.NodeID]bool{}}
+		blamed: map[job.ID]map[job.NodeID]bool{}, previews: map[job.ID]Preview{}}
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	l.calm = l.since
 	t := c.cfg.Timing
@@ -240,29 +241,22 @@ func (l *leader) forget() {
 		r, ok := l.c.fsm.get(id)
 		return !ok || r.State.Final()
 	}
-	for id := range l.progress {
-		if stale(id) {
-			delete(l.progress, id)
-		}
-	}
-	for id := range l.alive {
-		if stale(id) {
-			delete(l.alive, id)
-		}
-	}
-	for id := range l.paces {
-		if stale(id) {
-			delete(l.paces, id)
-		}
-	}
-	for id := range l.blamed {
-		if stale(id) {
-			delete(l.blamed, id)
-		}
-	}
+	forgetIf(l.progress, stale)
+	forgetIf(l.alive, stale)
+	forgetIf(l.paces, stale)
+	forgetIf(l.blamed, stale)
+	forgetIf(l.previews, stale)
 	for id := range l.waiting {
 		if r, ok := l.c.fsm.get(id); !ok || r.State != job.Queued {
 			delete(l.waiting, id)
+		}
+	}
+}
+
+func forgetIf[T any](m map[job.ID]T, stale func(job.ID) bool) {
+	for id := range m {
+		if stale(id) {
+			delete(m, id)
 		}
 	}
 }

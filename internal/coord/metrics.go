@@ -156,7 +156,9 @@ func (m *metrics) ended(r job.Record) {
 		return
 	}
 	m.duration.Observe(r.Finished.Sub(r.Started).Seconds())
-	m.step.Observe(r.Result.StepSeconds)
+	if r.Result.StepSeconds > 0 { // else an earlier attempt did all steps
+		m.step.Observe(r.Result.StepSeconds)
+	}
 	m.exchanged.Add(float64(r.Result.BytesExchanged))
 	m.resent.Add(float64(r.Result.Retransmits))
 	for s, v := range r.Result.Seconds {

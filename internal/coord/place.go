@@ -149,7 +149,8 @@ func (l *leader) place(r job.Record, p *pool) error {
 	}
 	picked := p.take(free, mesh.Size(), r.Spec.Format)
 	plan := job.Plan{Job: r.ID, Attempt: r.Attempt + 1, Spec: r.Spec, Mesh: mesh,
-		Resume: r.Checkpoint, CheckpointEvery: max(0, l.c.cfg.CheckpointEvery)}
+		Resume: r.Checkpoint, CheckpointEvery: max(0, l.c.cfg.CheckpointEvery),
+		PreviewEvery: max(0, l.c.cfg.PreviewEvery)}
 	for _, n := range picked {
 		plan.Nodes = append(plan.Nodes, n.reg.Node)
 	}
@@ -159,6 +160,7 @@ func (l *leader) place(r job.Record, p *pool) error {
 	l.c.metrics.waited.Observe(l.c.cfg.Now().Sub(r.Created).Seconds())
 	l.c.log.Info("job placed", "job", r.ID, "attempt", plan.Attempt, "cfg", mesh.CFG,
 		"ulysses", mesh.Ulysses)
+	plan.Parts = r.Parts
 	l.start(plan, picked)
 	return nil
 }

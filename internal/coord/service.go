@@ -32,6 +32,8 @@ type Service interface {
 	Watch(ctx context.Context, id job.ID) (<-chan View, error)
 	// Open reads a stored object of a result; ErrNotFound if it is gone.
 	Open(ctx context.Context, o job.Object) (io.ReadCloser, error)
+	// Preview returns the latest preview of a running job; ErrNotFound if there is none.
+	Preview(ctx context.Context, id job.ID) (Preview, error)
 	// Nodes returns the registered nodes, by name.
 	Nodes(ctx context.Context) ([]Node, error)
 	// DrainNode takes a node, by name or id, out of the scheduler's choice. Its work goes over to
@@ -64,6 +66,8 @@ type View struct {
 	Ahead    int          `json:"jobs_ahead,omitempty"`    // queued jobs before this one
 	Nodes    []string     `json:"nodes_by_rank,omitempty"` // names, of the latest placement
 	Decision string       `json:"decision,omitempty"`      // on going over to other shards
+	// PreviewStep is after how many steps the latest preview was made, 0: there is none.
+	PreviewStep int `json:"preview_step,omitempty"`
 }
 
 // ListOptions selects a page of jobs.

@@ -2,6 +2,7 @@ package coord
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/longtake/longtake/internal/job"
@@ -63,12 +64,27 @@ func (s *state) apply(c command) (job.Record, error) {
 		return old, err
 	}
 	s.jobs[c.Job] = r
+	s.discard(old, r)
+	return r, nil
+}
+
+// discard puts on the trash what old refers to and r does not. Parts may be stored anew by another
+// job of the same seed.
+func (s *state) discard(old, r job.Record) {
 	for _, o := range []job.Object{old.Checkpoint.Object, old.Before.Object} {
 		if o.Name != "" && o != r.Checkpoint.Object && o != r.Before.Object {
 			s.trash = append(slices.Clip(s.trash), trash{Object: o, Own: true})
 		}
 	}
-	return r, nil
+	if r.Parts != nil {
+		return // they only grow while the job lives
+	}
+	results := objects(r)
+	for _, name := range slices.Sorted(maps.Keys(old.Parts)) {
+		if o := old.Parts[name]; !slices.Contains(results, o) {
+			s.trash = append(slices.Clip(s.trash), trash{Object: o, Seed: r.Spec.Seed})
+		}
+	}
 }
 
 // member notes where a coordinator's API is, or that it is gone.
@@ -120,6 +136,8 @@ func transition(r job.Record, c command) (job.Record, error) {
 		return r.Complete(c.Attempt, *c.Result, c.Now)
 	case c.Kind == kindSave && c.Checkpoint != nil:
 		return r.Save(c.Attempt, *c.Checkpoint, c.Now)
+	case c.Kind == kindKeep && c.Part != nil:
+		return r.Keep(c.Attempt, c.Part.Name, c.Part.Object)
 	case c.Kind == kindLose && c.Setback != nil:
 		return r.Lose(c.Attempt, *c.Setback, c.Now)
 	case c.Kind == kindFail:
@@ -189,9 +207,12 @@ func (s *state) forget(r job.Record) {
 	}
 }
 
-// objects returns what r's result points to.
+// objects returns what r's result points to, and its parts.
 func objects(r job.Record) []job.Object {
 	all := []job.Object{r.Result.Video, r.Result.Latents}
+	for _, name := range slices.Sorted(maps.Keys(r.Parts)) {
+		all = append(all, r.Parts[name])
+	}
 	return slices.DeleteFunc(all, func(o job.Object) bool { return o.Name == "" })
 }
 

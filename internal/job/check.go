@@ -30,7 +30,7 @@ const (
 type FieldError struct {
 	Field   string // as in JSON, such as "num_frames"
 	Value   string
-	Allowed string // what would do, such as "4k+1 frames; the nearest are 29 and 33"
+	Allowed string // what would do, such as "1 to 81"
 }
 
 // Error implements error.
@@ -38,16 +38,23 @@ func (e *FieldError) Error() string {
 	return fmt.Sprintf("%s is %s; allowed: %s", e.Field, e.Value, e.Allowed)
 }
 
-// Resolve fills r's gaps with m's defaults (a nil Seed becomes 0) and checks every field. The
-// first one that is wrong comes back as a *FieldError. meshes judges a mesh that r asks for
-// (the planner's Check); nil skips it.
+// Resolve fills r's gaps with m's defaults (a nil Seed becomes 0), takes the nearest count of
+// frames that the model makes, and checks every field. The first one that is wrong comes back as a
+// *FieldError. meshes judges a mesh that r asks for (the planner's Check); nil skips it.
 func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 	s := m.fill(r)
 	if r.Window != nil {
 		m.Defaults.Window = *r.Window
 	}
+	if n := m.snap(s.Frames); n != s.Frames {
+		s.Frames, s.FramesAsked = n, s.Frames
+	}
 	checks := []func(Spec) error{
 		m.checkTexts, m.checkSize, m.checkFrames, m.checkWindow, checkNumbers, checkNames, checkShards,
+		Spec.checkScenes,
+	}
+	if err := s.stage(r.Scenes); err != nil {
+		return Spec{}, err
 	}
 	for _, check := range checks {
 		if err := check(s); err != nil {
@@ -157,19 +164,34 @@ func (m Model) framesAtOnce() int {
 	return top
 }
 
-// checkFrames wants temporalScale·k+1 frames, whose latent the patches tile, within the limits.
+// framesTop is the most frames of a clip.
+func (m Model) framesTop() int {
+	if m.Defaults.Window > 0 {
+		return FramesLimit
+	}
+	return m.framesAtOnce()
+}
+
+// snap returns the count nearest to n that the model makes, the larger one of two: as many latent
+// frames as patches tile, each of TemporalScale frames but the first. One out of the limits stays.
+func (m Model) snap(n int) int {
+	unit, top := m.TemporalScale*m.Patch[0], m.framesTop()
+	least := unit - m.TemporalScale + 1
+	if n < 1 || n > top || least > top {
+		return n
+	}
+	near := least + max(0, (2*(n-least)+unit)/(2*unit))*unit
+	if near > top {
+		near -= unit
+	}
+	return near
+}
+
+// checkFrames wants a count that the model can make, within the limits.
 func (m Model) checkFrames(s Spec) error {
-	top := FramesLimit
-	if m.Defaults.Window == 0 {
-		top = m.framesAtOnce()
-	}
-	scale, pt := m.TemporalScale, m.Patch[0]
-	if s.Frames < 1 || s.Frames > top || (s.Frames-1)%scale != 0 {
-		return &FieldError{"num_frames", number(s.Frames), m.framesAllowed(s.Frames, top)}
-	}
-	if t := (s.Frames-1)/scale + 1; t%pt != 0 {
-		return &FieldError{"num_frames", number(s.Frames),
-			fmt.Sprintf("counts whose %d latent frames divide by %d", t, pt)}
+	top := m.framesTop()
+	if s.Frames < 1 || s.Frames > top || (s.Frames-1)%m.TemporalScale != 0 {
+		return &FieldError{"num_frames", number(s.Frames), fmt.Sprintf("1 to %d", top)}
 	}
 	if n := m.Tokens(s.Frames, s.Height, s.Width); n > ClipTokensLimit {
 		return &FieldError{"num_frames x size", fmt.Sprintf("%d tokens", n),
@@ -207,19 +229,6 @@ func (m Model) checkWindow(s Spec) error {
 			"windows; this model was not trained to go on from given latents"}
 	}
 	return nil
-}
-
-func (m Model) framesAllowed(v, top int) string {
-	scale := m.TemporalScale
-	text := fmt.Sprintf("%dk+1 from 1 to %d", scale, top)
-	if v <= 1 || v >= top {
-		return text
-	}
-	low := v - (v-1)%scale
-	if low+scale > top {
-		return text + fmt.Sprintf(", nearest %d", low)
-	}
-	return text + fmt.Sprintf(", nearest %d and %d", low, low+scale)
 }
 
 func checkNumbers(s Spec) error {

@@ -26,7 +26,7 @@ func TestResolveFillsDefaults(t *testing.T) {
 	}
 	want := Spec{Model: "demo", Prompt: "a ball", Width: 96, Height: 64, Frames: 33, FPS: 16,
 		Steps: 30, GuidanceScale: 4, FlowShift: 3, Scheduler: "unipc", DType: "fp32", Format: "webm"}
-	if s != want {
+	if !s.Equal(want) {
 		t.Fatalf("%+v\nwant %+v", s, want)
 	}
 }
@@ -53,9 +53,9 @@ func TestResolveNamesTheWrongField(t *testing.T) {
 		{Request{Width: ptr(0)}, "width", "multiple of 16 from 16 to 4096"},
 		{Request{Height: ptr(4112)}, "height", "to 4096"},
 		{Request{Height: ptr(-16)}, "height", "multiple of 16"},
-		{Request{Frames: ptr(32)}, "num_frames", "4k+1 from 1 to 81, nearest 29 and 33"},
-		{Request{Frames: ptr(0)}, "num_frames", "4k+1"},
-		{Request{Frames: ptr(85)}, "num_frames", "1 to 81"},
+		{Request{Frames: ptr(0)}, "num_frames", "1 to 81"},
+		{Request{Frames: ptr(-4)}, "num_frames", "1 to 81"},
+		{Request{Frames: ptr(82)}, "num_frames", "1 to 81"},
 		{Request{Width: ptr(4096), Height: ptr(4096)}, "num_frames x size", "up to 4096 tokens"},
 		{Request{Steps: ptr(0)}, "num_inference_steps", "1 to 1000"},
 		{Request{Steps: ptr(1001)}, "num_inference_steps", "1 to 1000"},
@@ -107,7 +107,7 @@ func TestResolveLongClips(t *testing.T) {
 		t.Helper()
 		s, err := long().Resolve(r, nil)
 		got := Spec{Window: s.Window, Overlap: s.Overlap, Schedule: s.Schedule, Long: s.Long}
-		if err != nil || got != want {
+		if err != nil || !got.Equal(want) {
 			t.Errorf("%+v: %+v, %v; want %+v", r, got, err, want)
 		}
 	}
@@ -175,22 +175,41 @@ func TestModelCheck(t *testing.T) {
 	}
 }
 
-// TestNearestFramesAreAllowed takes any wrong count: what the error proposes is accepted.
-func TestNearestFramesAreAllowed(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		m, n := demo(), rapid.IntRange(2, 80).Draw(t, "frames")
-		_, err := m.Resolve(Request{Frames: &n}, nil)
-		if (n-1)%4 == 0 {
-			if err != nil {
-				t.Fatal(err)
-			}
-			return
+func TestFramesSnapToTheNearest(t *testing.T) {
+	m, two := demo(), demo()
+	two.Patch[0], two.Defaults.MaxFrames, two.Defaults.Frames = 2, 83, 29
+	f := func(m Model, n, want int, notice string) {
+		t.Helper()
+		s, err := m.Resolve(Request{Frames: &n}, nil)
+		text := strings.Join(s.Notices(), "\n")
+		if err != nil || s.Frames != want || !strings.Contains(text, notice) ||
+			(text == "") != (n == want) {
+			t.Errorf("%d frames: %d, %q, %v; want %d, %q", n, s.Frames, text, err, want, notice)
 		}
-		low := n - (n-1)%4
-		for _, near := range []int{low, low + 4} {
-			if _, err := m.Resolve(Request{Frames: &near}, nil); err != nil {
-				t.Fatal(err)
-			}
+	}
+	f(m, 33, 33, "")
+	f(m, 34, 33, "34 frames were asked for; the clip has 33 (2.06 s)")
+	f(m, 35, 37, "35 frames were asked for; the clip has 37") // of two the larger one
+	f(m, 36, 37, "the clip has 37")
+	f(m, 2, 1, "the clip has 1")
+	f(m, 1, 1, "")
+	f(two, 1, 5, "the clip has 5") // two latent frames at least
+	f(two, 9, 13, "the clip has 13")
+	f(two, 83, 77, "the clip has 77") // 85 are too many
+}
+
+// TestSnappedFramesAreNear takes any count within the limits: what becomes of it stays, and is at
+// most half of a step away.
+func TestSnappedFramesAreNear(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, n := demo(), rapid.IntRange(1, 81).Draw(t, "frames")
+		s, err := m.Resolve(Request{Frames: &n}, nil)
+		if err != nil || (s.Frames-1)%4 != 0 || s.Frames-n > 2 || n-s.Frames > 2 {
+			t.Fatalf("%d frames became %d, %v", n, s.Frames, err)
+		}
+		if again, err := m.Resolve(Request{Frames: &s.Frames}, nil); err != nil ||
+			again.Frames != s.Frames || again.FramesAsked != 0 {
+			t.Fatalf("%d frames became %d, %v", s.Frames, again.Frames, err)
 		}
 	})
 }
@@ -203,6 +222,7 @@ func FuzzResolve(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(m, []byte(`{"prompt":"x","num_frames":33,"mesh":{"cfg":2,"ulysses":2}}`))
+	f.Add(m, []byte(`{"storyboard":[{"start":0,"prompt":"x"},{"start":1,"prompt":"y"}]}`))
 	f.Add([]byte(`{}`), []byte(`{"width":-1}`))
 	f.Fuzz(func(t *testing.T, model, request []byte) {
 		var m Model
@@ -214,12 +234,14 @@ func FuzzResolve(f *testing.F) {
 		if err != nil {
 			return
 		}
+		s.FramesAsked = 0
 		again := Request{Model: s.Model, Prompt: s.Prompt, NegativePrompt: s.NegativePrompt,
 			Width: &s.Width, Height: &s.Height, Frames: &s.Frames, FPS: &s.FPS, Steps: &s.Steps,
 			GuidanceScale: &s.GuidanceScale, FlowShift: &s.FlowShift, Scheduler: s.Scheduler,
 			Seed: &s.Seed, DType: s.DType, Format: s.Format, Shards: s.Shards, Mesh: s.Mesh,
-			Threads: s.Threads, Window: &s.Window, Overlap: &s.Overlap, Schedule: s.Schedule, Long: s.Long}
-		if second, err := m.Resolve(again, nil); err != nil || second != s {
+			Threads: s.Threads, Window: &s.Window, Overlap: &s.Overlap, Schedule: s.Schedule, Long: s.Long,
+			Scenes: s.Scenes}
+		if second, err := m.Resolve(again, nil); err != nil || !second.Equal(s) {
 			t.Fatalf("%+v, then %+v, %v", s, second, err)
 		}
 		if n := m.Tokens(s.Frames, s.Height, s.Width); n < 1 {

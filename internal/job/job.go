@@ -19,9 +19,11 @@ type Spec struct {
 	Model          string  `json:"model"`
 	Prompt         string  `json:"prompt"`
 	NegativePrompt string  `json:"negative_prompt,omitempty"`
+	Scenes         []Scene `json:"storyboard,omitempty"` // from 0 on; the first has the prompt
 	Width          int     `json:"width"`
 	Height         int     `json:"height"`
 	Frames         int     `json:"num_frames"`
+	FramesAsked    int     `json:"num_frames_asked,omitempty"` // 0: Frames
 	FPS            int     `json:"fps"`
 	Steps          int     `json:"num_inference_steps"`
 	GuidanceScale  float64 `json:"guidance_scale"`
@@ -68,6 +70,15 @@ const (
 // TotalSteps returns the denoising steps of all windows that are made one after the other.
 func (s Spec) TotalSteps() int { return s.Steps * max(1, s.Blocks) }
 
+// Notices tells what the clip has other than was asked for.
+func (s Spec) Notices() []string {
+	if s.FramesAsked == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d frames were asked for; the clip has %d (%.3g s), the nearest "+
+		"count that the model makes", s.FramesAsked, s.Frames, float64(s.Frames)/float64(s.FPS))}
+}
+
 // Guided reports whether each step needs the unconditional branch too (as diffusers: scale > 1).
 func (s Spec) Guided() bool { return s.GuidanceScale > 1 }
 
@@ -104,6 +115,10 @@ type Plan struct {
 	CheckpointEvery int        `json:"checkpoint_every,omitempty"`
 	// Shares are the speeds of the mesh's window groups, in any unit; nil: all alike.
 	Shares []float64 `json:"shares,omitempty"`
+	// PreviewEvery is how many steps lie between two previews, 0: none are made.
+	PreviewEvery int `json:"preview_every,omitempty"`
+	// Parts are the job's, for the ranks; the record itself keeps them beside the plan.
+	Parts map[string]Object `json:"parts,omitempty"`
 }
 
 // State is where a job stands.

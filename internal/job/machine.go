@@ -1,8 +1,10 @@
 package job
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -45,6 +47,7 @@ func (r Record) Place(p Plan, now time.Time) (Record, error) {
 	if err := p.check(r); err != nil {
 		return r, fmt.Errorf("cannot place job %s: %w", r.ID, err)
 	}
+	p.Parts = nil // the record has them
 	r.State, r.Attempt, r.Plan = Running, p.Attempt, p
 	if r.Started.IsZero() {
 		r.Started = now
@@ -58,7 +61,7 @@ func (p Plan) check(r Record) error {
 	switch {
 	case p.Job != r.ID:
 		return fmt.Errorf("the plan is for job %s", p.Job)
-	case p.Spec != r.Spec:
+	case !p.Spec.Equal(r.Spec):
 		return errors.New("the plan has another spec")
 	case p.Resume != r.Checkpoint:
 		return errors.New("the plan begins at another checkpoint")
@@ -145,6 +148,33 @@ func (r Record) Save(a Attempt, c Checkpoint, now time.Time) (Record, error) {
 		r.Before, r.Checkpoint = r.Checkpoint, c
 		r.recovered(now)
 	}
+	return r, nil
+}
+
+// Keep takes a part that the running attempt a has finished. The first object of a name stays: a
+// repeat changes nothing, another one is refused.
+func (r Record) Keep(a Attempt, name string, o Object) (Record, error) {
+	if err := r.live("keep a part of", a); err != nil {
+		return r, err
+	}
+	if err := cmp.Or(CheckPart(name), o.Check()); err != nil {
+		return r, fmt.Errorf("cannot keep a part of job %s: %w: %w", r.ID, err, ErrTransition)
+	}
+	old, ok := r.Parts[name]
+	switch {
+	case ok && old == o:
+		return r, nil
+	case ok:
+		return r, fmt.Errorf("cannot keep part %s of job %s: it is another object already: %w", name,
+			r.ID, ErrTransition)
+	case len(r.Parts) >= PartsLimit:
+		return r, fmt.Errorf("cannot keep part %s of job %s: it has %d: %w", name, r.ID, PartsLimit,
+			ErrTransition)
+	}
+	parts := make(map[string]Object, len(r.Parts)+1)
+	maps.Copy(parts, r.Parts)
+	parts[name] = o
+	r.Parts = parts
 	return r, nil
 }
 
@@ -279,6 +309,6 @@ func (r Record) refuse(verb string) error {
 
 func (r Record) end(s State, now time.Time) Record {
 	r.State, r.Finished = s, now
-	r.Checkpoint, r.Before = Checkpoint{}, Checkpoint{}
+	r.Checkpoint, r.Before, r.Parts = Checkpoint{}, Checkpoint{}, nil
 	return r
 }

@@ -76,7 +76,11 @@ func (m Model) Check() error {
 			"overlap %d; allowed: from 0", m.Name, m.MaxTokens, m.MaxPositions, d.MaxFrames, d.Window,
 			d.Overlap)
 	}
-	if _, err := m.Resolve(Request{}, nil); err != nil {
+	s, err := m.Resolve(Request{}, nil)
+	if err == nil && s.FramesAsked != 0 {
+		err = &FieldError{"frames", number(s.FramesAsked), fmt.Sprintf("such as %d", s.Frames)}
+	}
+	if err != nil {
 		return fmt.Errorf("model %q has defaults that do not work: %w", m.Name, err)
 	}
 	return nil

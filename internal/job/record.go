@@ -1,31 +1,90 @@
 package job
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Record is all that is decided about one job; it is what Raft replicates. Its transitions return
 // a changed copy and never write through the receiver.
 type Record struct {
-	ID              ID         `json:"id"`
-	Key             string     `json:"key,omitempty"` // the request's, for repeated creates
-	Spec            Spec       `json:"spec"`
-	State           State      `json:"state"`
-	Attempt         Attempt    `json:"attempt"` // of the latest placement; 0 before the first
-	Plan            Plan       `json:"plan,omitzero"`
-	Checkpoint      Checkpoint `json:"checkpoint,omitzero"` // where the next attempt goes on
-	Before          Checkpoint `json:"before,omitzero"`     // the one to fall back on
-	Losses          []Loss     `json:"losses,omitempty"`    // attempts that ended early, oldest first
-	Created         time.Time  `json:"created"`
-	Started         time.Time  `json:"started,omitzero"`  // of the first placement
-	Finished        time.Time  `json:"finished,omitzero"` // when it became final
-	CancelRequested bool       `json:"cancel_requested,omitempty"`
-	Error           string     `json:"error,omitempty"` // why it failed
-	Result          Result     `json:"result,omitzero"`
+	ID         ID         `json:"id"`
+	Key        string     `json:"key,omitempty"` // the request's, for repeated creates
+	Spec       Spec       `json:"spec"`
+	State      State      `json:"state"`
+	Attempt    Attempt    `json:"attempt"` // of the latest placement; 0 before the first
+	Plan       Plan       `json:"plan,omitzero"`
+	Checkpoint Checkpoint `json:"checkpoint,omitzero"` // where the next attempt goes on
+	Before     Checkpoint `json:"before,omitzero"`     // the one to fall back on
+	// Parts are finished pieces of work, by name, that later attempts use.
+	Parts           map[string]Object `json:"parts,omitempty"`
+	Losses          []Loss            `json:"losses,omitempty"` // attempts that ended early
+	Created         time.Time         `json:"created"`
+	Started         time.Time         `json:"started,omitzero"`  // of the first placement
+	Finished        time.Time         `json:"finished,omitzero"` // when it became final
+	CancelRequested bool              `json:"cancel_requested,omitempty"`
+	Error           string            `json:"error,omitempty"` // why it failed
+	Result          Result            `json:"result,omitzero"`
 }
 
 // Checkpoint is a job's state at a step boundary. Step 0 is none.
 type Checkpoint struct {
 	Step   int    `json:"step"` // denoising steps done
 	Object Object `json:"object"`
+}
+
+// Names of parts that are known.
+const (
+	PartLatents = "latents" // those of the finished clip, as the result's
+	PartText    = "text."   // and the number of a branch: embeddings of its prompt
+
+	PartVideo = "video."      // and four digits: seconds of the clip, in order
+	PartScene = "text.scene." // and the number of a scene of a storyboard
+)
+
+// Limits on the parts of a job.
+const (
+	PartsLimit    = 2048
+	PartNameLimit = 64 // bytes
+)
+
+// PartSeconds is how many seconds of the clip a part has, so that there are never too many.
+func (s Spec) PartSeconds() int {
+	const most = PartsLimit / 2
+	seconds := (s.Frames + s.FPS - 1) / max(s.FPS, 1)
+	return max(1, (seconds+most-1)/most)
+}
+
+// Seconds lists the parts that hold the first seconds of the clip, up to the first one that is
+// missing.
+func (r Record) Seconds() []Object {
+	var out []Object
+	for {
+		o, ok := r.Parts[fmt.Sprintf("%s%04d", PartVideo, len(out))]
+		if !ok {
+			return out
+		}
+		out = append(out, o)
+	}
+}
+
+// CheckPart reports whether a part may have this name: lower-case letters, digits, dots, dashes.
+func CheckPart(name string) error {
+	rest := strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-")
+	if name == "" || len(name) > PartNameLimit || rest != "" {
+		return fmt.Errorf("part %.70q; allowed: 1 to %d of a-z, 0-9, dot and dash", name,
+			PartNameLimit)
+	}
+	return nil
+}
+
+// PartsSize returns the sum of the sizes of the job's parts, in bytes.
+func (r Record) PartsSize() (n int64) {
+	for _, o := range r.Parts {
+		n += o.Size
+	}
+	return n
 }
 
 // Loss is an attempt that ended early for a reason that is not the job's.

@@ -5,6 +5,7 @@ type Request struct {
 	Model          string   `json:"model,omitempty"` // empty or the served model's name
 	Prompt         string   `json:"prompt"`
 	NegativePrompt string   `json:"negative_prompt,omitempty"`
+	Scenes         []Scene  `json:"storyboard,omitempty"`
 	Width          *int     `json:"width,omitempty"`
 	Height         *int     `json:"height,omitempty"`
 	Frames         *int     `json:"num_frames,omitempty"`

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -187,4 +188,25 @@ func (m *webm) write(b []byte) error {
 		return fmt.Errorf("cannot write the WebM: %w", err)
 	}
 	return nil
+}
+
+// Tap returns a writer that passes on to w what a WebM encoder writes, and calls f first with the
+// header, then with each cluster, a second of the clip: together they can be played.
+// f must not keep b.
+func Tap(w io.WriteSeeker, f func(b []byte, cluster bool)) io.WriteSeeker { return &tap{w, f} }
+
+// tap knows that the encoder writes its header, and each cluster, at once.
+type tap struct {
+	io.WriteSeeker
+	f func(b []byte, cluster bool)
+}
+
+// Write implements io.Writer.
+func (t *tap) Write(b []byte) (int, error) {
+	n, err := t.WriteSeeker.Write(b)
+	cluster := bytes.HasPrefix(b, id(idCluster))
+	if err == nil && (cluster || bytes.HasPrefix(b, id(idEBML))) {
+		t.f(b, cluster)
+	}
+	return n, err
 }

@@ -19,6 +19,7 @@ type Defaults struct {
 	Window        int  // latent frames denoised together in a long clip; 0: all
 	Overlap       int  // of two windows
 	Extend        bool // trained with given latents at timestep 0
+	LatentRGB     LatentRGB
 }
 
 func readDefaults(fsys fs.FS, name string) (Defaults, error) {
@@ -39,6 +40,7 @@ func readDefaults(fsys fs.FS, name string) (Defaults, error) {
 		Window:        s.int("window", 0, 0, 1<<20),
 		Overlap:       s.int("overlap", 0, 0, 1<<20),
 		Extend:        s.bool("extend", false),
+		LatentRGB:     s.latentRGB(),
 		Sizes:         s.sizes("sizes", [2]int{832, 480}),
 	}
 	if d.Name == "" || len(d.Name) > 256 {

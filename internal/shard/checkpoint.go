@@ -40,6 +40,8 @@ type saver struct {
 	latest  chan snapshot // of one
 	tries   chan try      // of one, the latest
 	kept    [][]partition.Range
+	views   chan sketch // of one, for previews
+	shown   int         // step of the last of those
 }
 
 // try is how storing the checkpoint of a step went.
@@ -69,7 +71,8 @@ func (s snapshot) drop() {
 
 // newSaver starts the writer on rank 0. The caller closes the saver.
 func (r *run) newSaver(ctx context.Context) *saver {
-	s := &saver{r: r, tr: r.Transport, latest: make(chan snapshot, 1), tries: make(chan try, 1)}
+	s := &saver{r: r, tr: r.Transport, latest: make(chan snapshot, 1), tries: make(chan try, 1),
+		views: make(chan sketch, 1)}
 	if w, ok := s.tr.(watched); ok {
 		s.tr = w.Transport
 	}
@@ -77,6 +80,7 @@ func (r *run) newSaver(ctx context.Context) *saver {
 	s.kept = r.layout.Kept()
 	if r.Plan.CheckpointEvery > 0 && r.Rank.Rank == 0 {
 		s.writer.Go(s.write)
+		s.writer.Go(s.view)
 	}
 	return s
 }
@@ -128,6 +132,11 @@ func (s *saver) close() {
 		snap.drop()
 	default:
 	}
+	select {
+	case k := <-s.views:
+		k.tensors.Close()
+	default:
+	}
 }
 
 // note tells of an error, which ends nothing.
@@ -176,6 +185,7 @@ func (s *saver) gather(done int, st state) error {
 		old.drop()
 	default:
 	}
+	s.show(done, f)
 	s.latest <- snapshot{done, f}
 	return nil
 }

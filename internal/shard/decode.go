@@ -2,6 +2,8 @@ package shard
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -309,6 +311,17 @@ func (r *run) openLatents(path string) (*latentFile, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return &latentFile{file, x, c, g.T, g.H * g.W}, nil
+}
+
+// sumOf returns the SHA-256 of the latent's values in a file.
+func (r *run) sumOf(latents string) (string, error) {
+	z, err := r.openLatents(latents)
+	if err != nil {
+		return "", err
+	}
+	defer z.file.Close()
+	sum := sha256.Sum256(z.x.Data)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // frame reads frame t, [C, H, W].

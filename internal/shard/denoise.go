@@ -9,46 +9,10 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/diffusion"
 	"github.com/longtake/longtake/internal/job"
-	"github.com/longtake/longtake/internal/model/tokenizer"
 	"github.com/longtake/longtake/internal/model/wan"
+	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/tensor"
 )
-
-// encodeTexts fills r.texts: the first rank of the group encodes, the others receive.
-func (r *run) encodeTexts(ctx context.Context) error {
-	prompts := [2]string{r.Plan.Spec.Prompt, r.Plan.Spec.NegativePrompt}
-	for i, b := range r.branches() {
-		var own []byte
-		if r.group.Rank() == 0 {
-			embeds, err := r.encodePrompt(prompts[b])
-			if err != nil {
-				return err
-			}
-			own = tensor.Bytes(embeds)
-		}
-		all, err := r.group.AllGather(ctx, collective.Tag{Op: op(opText, i)}, own)
-		if err != nil {
-			return err
-		}
-		if len(all[0]) == 0 || len(all[0])%4 != 0 {
-			return r.badMessage(r.Rank.Rank-r.group.Rank(), "text", len(all[0]))
-		}
-		if r.texts[b], err = r.e.dit.Text(tensor.Floats(all[0])); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// encodePrompt cleans, tokenizes and encodes: [tokens, text_dim].
-func (r *run) encodePrompt(prompt string) ([]float32, error) {
-	ids, cut := r.e.tokens.Encode(tokenizer.Clean(prompt), wan.TextTokens)
-	if cut {
-		r.notices = append(r.notices,
-			fmt.Sprintf("the prompt is longer than %d tokens; the rest was cut off", wan.TextTokens))
-	}
-	return r.e.text.Encode(ids)
-}
 
 // denoise returns the values of the held tokens of the finished latent.
 func (r *run) denoise(ctx context.Context) ([]float32, error) {
@@ -116,14 +80,21 @@ func (r *run) boundary(ctx context.Context, before int, now func() state) func(i
 }
 
 func (r *run) velocity(ctx context.Context, p diffusion.Pass, x, v []float32) error {
-	return r.pass(ctx, p, x, v, wan.Timesteps{Values: []float32{p.Timestep}})
+	window := r.layout.Windows(p.Step)[p.Window]
+	return r.pass(ctx, p, window, x, v, wan.Timesteps{Values: []float32{p.Timestep}})
 }
 
 // pass runs the model over one window.
-func (r *run) pass(ctx context.Context, p diffusion.Pass, x, v []float32, ts wan.Timesteps) error {
+func (r *run) pass(ctx context.Context, p diffusion.Pass, window partition.Range, x, v []float32,
+	ts wan.Timesteps) error {
+	pt := r.grid.PT
+	text, err := r.text(p.Branch, partition.Range{Lo: window.Lo * pt, Hi: window.Hi * pt})
+	if err != nil {
+		return err
+	}
 	n := (2*p.Window + int(p.Branch)) * r.e.dit.Operations()
 	tag := collective.Tag{Step: uint32(p.Step), Op: uint32(n)} //nolint:gosec // job bounds both
-	err := r.seq.Forward(ctx, tag, x, v, ts, r.texts[p.Branch])
+	err = r.seq.Forward(ctx, tag, x, v, ts, text)
 	if r.Alive != nil {
 		r.Alive()
 	}

@@ -103,8 +103,8 @@ func (r *run) window(ctx context.Context, x []float32, w int, sched diffusion.Sc
 	d := r.denoiser(sched)
 	d.Given = slices.Clone(x[at.Lo : at.Lo+known*r.e.dit.TokenWidth()])
 	d.Velocity = func(ctx context.Context, p diffusion.Pass, x, v []float32) error {
-		p.Step, p.Window = before+p.Step, 0
-		return r.pass(ctx, p, x, v, wan.Timesteps{Values: []float32{p.Timestep, 0}, Index: index})
+		p.Step = before + p.Step
+		return r.pass(ctx, p, r.layout.Windows(0)[w], x, v, wan.Timesteps{Values: []float32{p.Timestep, 0}, Index: index})
 	}
 	if exchange := d.Exchange; exchange != nil {
 		d.Exchange = func(ctx context.Context, p diffusion.Pass, own []float32) ([]float32, error) {
@@ -116,7 +116,7 @@ func (r *run) window(ctx context.Context, x []float32, w int, sched diffusion.Sc
 	if err := d.Run(ctx, x[at.Lo:at.Hi], from); err != nil {
 		return err
 	}
-	return r.share(ctx, w, x)
+	return r.hand(ctx, w, x)
 }
 
 // partly is the state of a clip whose window w is being made: the latent of the whole clip, and as

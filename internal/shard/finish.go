@@ -30,6 +30,11 @@ func (r *run) handIn(ctx context.Context, x []float32) error {
 	if err := r.Transport.Send(ctx, 0, r.last(opStats), b); err != nil {
 		return err
 	}
+	return r.serve(ctx)
+}
+
+// serve waits until rank 0 has the latent, and decodes what it asks for.
+func (r *run) serve(ctx context.Context) error {
 	text, err := r.Transport.Recv(ctx, 0, r.last(opDone))
 	if err != nil || len(text) == 0 {
 		return err
@@ -82,30 +87,36 @@ func (r *run) receive(ctx context.Context, peer int, op uint32, n int) ([]byte, 
 // latent is in a file, of which each rank reads a frame at a time.
 func (r *run) finish(ctx context.Context, x []float32) (job.Result, error) {
 	res := job.Result{StepSeconds: r.medianStep().Seconds()}
-	err := r.withFile(func(file *os.File) error {
-		f, err := r.newLatentWriter(file)
+	err := r.withFile(func(f *os.File) error {
+		w, err := r.newLatentWriter(f)
 		if err != nil {
 			return err
 		}
-		if err := r.collect(ctx, x, f, &res); err != nil {
+		if err := r.collect(ctx, x, w, &res); err != nil {
 			return fmt.Errorf("%s: %w", job.StageDenoise, err)
 		}
-		shares := r.shares()
-		if err := r.letGo(ctx, shares); err != nil {
-			return err
-		}
-		if res.LatentsSHA256, err = f.sum(); err != nil {
-			return err
-		}
-		if res.Latents, err = r.put(ctx, file); err != nil {
+		if res.Latents, err = r.put(ctx, f); err != nil {
 			return fmt.Errorf("cannot store the latents: %w", err)
 		}
-		res.Video, err = r.storeVideo(ctx, file.Name(), res.Latents, shares)
-		return err
+		r.keepLatents(ctx, res.Latents)
+		return r.complete(ctx, f.Name(), &res)
 	})
+	return res, err
+}
+
+// complete decodes the latent in a file, whose object is stored.
+func (r *run) complete(ctx context.Context, latents string, res *job.Result) (err error) {
+	shares := r.shares()
+	if err := r.letGo(ctx, shares); err != nil {
+		return err
+	}
+	if res.LatentsSHA256, err = r.sumOf(latents); err != nil {
+		return err
+	}
+	res.Video, err = r.storeVideo(ctx, latents, res.Latents, shares)
 	res.ContentType = media.Format(r.Plan.Spec.Format).ContentType()
 	res.Seconds, res.Notices = r.seconds, r.notices
-	return res, err
+	return err
 }
 
 // storeVideo decodes and encodes the latent in a file into a temporary one, and stores that.
@@ -116,7 +127,7 @@ func (r *run) storeVideo(ctx context.Context, latents string, o job.Object,
 			if err := r.ask(ctx, o, shares); err != nil {
 				return err
 			}
-			return r.decode(ctx, latents, shares, f)
+			return r.decode(ctx, latents, shares, r.tap(f))
 		}); err != nil {
 			return err
 		}

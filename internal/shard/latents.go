@@ -1,10 +1,7 @@
 package shard
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/longtake/longtake/internal/diffusion"
@@ -73,14 +70,4 @@ func (f *latentWriter) flush(partition.Range) error {
 	}
 	f.chunk, f.frames = nil, partition.Range{}
 	return nil
-}
-
-// sum returns the SHA-256 of the latent's values.
-func (f *latentWriter) sum() (string, error) {
-	h := sha256.New()
-	size := int64(4 * f.channels * f.grid.T * f.grid.H * f.grid.W)
-	if _, err := io.Copy(h, io.NewSectionReader(f.file, f.at, size)); err != nil {
-		return "", fmt.Errorf("cannot read the latents: %w", err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

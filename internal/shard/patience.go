@@ -19,6 +19,9 @@ const (
 	storePause    = 250 * time.Millisecond
 )
 
+// errRefused is the leader's word that asking again is of no use.
+var errRefused = errors.New("refused")
+
 // patiently repeats f until it succeeds, its error cannot pass by itself, or it is time to give up.
 func patiently(ctx context.Context, f func() error) error {
 	start := time.Now()
@@ -28,7 +31,8 @@ func patiently(ctx context.Context, f func() error) error {
 		if errors.Is(err, artifact.ErrNotFound) {
 			limit = lagPatience
 		}
-		if err == nil || errors.Is(err, artifact.ErrDamaged) || time.Since(start) > limit {
+		if err == nil || errors.Is(err, artifact.ErrDamaged) || errors.Is(err, errRefused) ||
+			time.Since(start) > limit {
 			return err
 		}
 		select {
@@ -46,4 +50,14 @@ func (r *run) put(ctx context.Context, f io.ReadSeeker) (o job.Object, err error
 		return err
 	})
 	return o, err
+}
+
+// read reads a small object.
+func (r *run) read(ctx context.Context, o job.Object) ([]byte, error) {
+	src, err := r.Objects.Get(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(src, o.Size+1))
+	return data, errors.Join(err, src.Close())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
@@ -40,7 +41,14 @@ type Rank struct {
 	// of what went wrong and ends nothing, such as a checkpoint that could not be written.
 	Saved func(context.Context, job.Checkpoint) error
 	Note  func(what string, err error)
+	// Preview publishes a preview made after some steps, on rank 0; nil: none are made.
+	Preview func(ctx context.Context, step int, data []byte) error
+	// Kept makes a stored part of the job durable, on the rank that made it; nil: none are kept.
+	Kept func(ctx context.Context, name string, o job.Object) error
 }
+
+// besideTime is how long a rank that is done waits for what it stores beside its work.
+const besideTime = time.Second
 
 // Operations within a step. The transformer's messages have the numbers below opOthers, pass by
 // pass; those of each other kind have a number of their own, so far apart.
@@ -61,6 +69,7 @@ const (
 	opDone
 	opRows  // of frames, from the rank that decoded them
 	opTaken // the rows of a frame group are with rank 0
+	opKept
 )
 
 // op numbers the i-th message of a kind.
@@ -76,23 +85,34 @@ type run struct {
 	group   *collective.Group // the ranks that share this rank's windows and branch
 	seq     *wan.Sequence     // of windows of seqSize frames
 	seqSize int
-	texts   [2]*wan.Text
+	embeds  [2][][]float32 // of each branch, per scene, [tokens, text_dim]
+	texts   [2][]sceneText
 	seconds map[job.Stage]float64
 	steps   []time.Duration
 	notices []string
 	frames  int    // decoded
 	ranks   int    // at work on them; only rank 0 knows
 	saver   *saver // nil before the denoising loop
+
+	beside     sync.WaitGroup // what is stored while the rank computes
+	besideCtx  context.Context
+	besideStop context.CancelFunc
+	closing    chan struct{} // closed when the rank ends
 }
 
 // Run computes the rank's part of the clip. Rank 0 stores the latents and the video and returns
 // the result; other ranks return an empty one.
 func (e *Engine) Run(ctx context.Context, k *Rank) (job.Result, error) {
-	r := &run{Rank: k, e: e, seconds: map[job.Stage]float64{}}
+	r := &run{Rank: k, e: e, seconds: map[job.Stage]float64{}, closing: make(chan struct{})}
+	r.besideCtx, r.besideStop = context.WithCancel(ctx)
+	defer r.besideStop()
 	if err := r.open(); err != nil {
 		return job.Result{}, err
 	}
 	defer r.close()
+	if res, ok, err := r.finished(ctx); ok || err != nil {
+		return res, err
+	}
 	if err := r.stage(job.StageText, func() error { return r.encodeTexts(ctx) }); err != nil {
 		return job.Result{}, err
 	}
@@ -160,17 +180,18 @@ func (r *run) use(window partition.Range) (err error) {
 }
 
 func (r *run) close() {
+	close(r.closing)
+	// What is being stored may finish: otherwise it would stay behind, unknown to anyone.
+	late := time.AfterFunc(besideTime, r.besideStop)
+	r.beside.Wait()
+	late.Stop()
 	if r.saver != nil {
 		r.saver.close()
 	}
 	if r.seq != nil {
 		r.seq.Free()
 	}
-	for _, t := range r.texts {
-		if t != nil {
-			t.Free()
-		}
-	}
+	r.freeTexts()
 }
 
 // branches lists the branches that this rank's group computes.

@@ -58,9 +58,9 @@ func (r *run) floats(ctx context.Context, peer int, tag collective.Tag, n int) (
 	return tensor.Floats(b), nil
 }
 
-// share gives the values of a finished window, which are in x, to the ranks that hold some of its
+// hand gives the values of a finished window, which are in x, to the ranks that hold some of its
 // tokens too, and takes theirs.
-func (r *run) share(ctx context.Context, window int, x []float32) error {
+func (r *run) hand(ctx context.Context, window int, x []float32) error {
 	size := r.Transport.Size()
 	out, want, pieces := make([][]float32, size), make([]int, size), make([][]partition.Piece, size)
 	of := func(from, to int) (list []partition.Piece) {

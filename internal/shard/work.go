@@ -195,6 +195,13 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,
 		SharedCores: s.cfg.Data.inProcess(),
 		Saved:       func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
+		Kept: func(ctx context.Context, name string, o job.Object) error {
+			return s.kept(ctx, w, name, o)
+		},
+		Preview: func(ctx context.Context, step int, data []byte) error {
+			return s.tell(ctx, wire.SubjectPreview, wire.Preview{Node: s.id, Job: w.order.Plan.Job,
+				Attempt: w.order.Plan.Attempt, Step: step, Data: data})
+		},
 		Note: func(what string, err error) {
 			s.log.Warn(what, "job", w.order.Plan.Job, "attempt", w.order.Plan.Attempt, "error", err)
 		},
@@ -237,12 +244,27 @@ func (s *Shard) progress(w *work, p job.Progress) {
 // saved tells the leader of a checkpoint. It counts once Raft has it.
 func (s *Shard) saved(ctx context.Context, w *work, c job.Checkpoint) error {
 	p := w.order.Plan
-	a, err := ask[wire.Ack](ctx, s.nc, wire.SubjectSaved, wire.Saved{Node: s.id, Job: p.Job,
-		Attempt: p.Attempt, Checkpoint: c})
-	if err == nil && !a.OK {
+	return s.tell(ctx, wire.SubjectSaved, wire.Saved{Node: s.id, Job: p.Job, Attempt: p.Attempt,
+		Checkpoint: c})
+}
+
+// tell sends the leader a message that it acknowledges.
+func (s *Shard) tell(ctx context.Context, subject string, m any) error {
+	a, err := ask[wire.Ack](ctx, s.nc, subject, m)
+	switch {
+	case err == nil && a.Final:
+		err = fmt.Errorf("%w: %s", errRefused, a.Reason)
+	case err == nil && !a.OK:
 		err = errors.New(a.Reason)
 	}
 	return err
+}
+
+// kept tells the leader of a part.
+func (s *Shard) kept(ctx context.Context, w *work, name string, o job.Object) error {
+	p := w.order.Plan
+	return s.tell(ctx, wire.SubjectKept, wire.Kept{Node: s.id, Job: p.Job, Attempt: p.Attempt,
+		Rank: w.order.Rank, Name: name, Object: o})
 }
 
 func (s *Shard) failure(w *work, err error) wire.Failure {

@@ -118,7 +118,7 @@ func TestAForcedDrainDoesNotWait(t *testing.T) {
 	latents := k.calm(r)
 	k.gate.hold(9)
 	id := k.create(r)
-	k.await(id, func(v coord.View) bool { return v.Progress.Done >= 9 })
+	k.await(id, func(v coord.View) bool { return v.Checkpoint.Step >= 9 })
 	if _, err := k.c.DrainNode(t.Context(), "s1", 0); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,8 @@ func TestAnUrgentJobTakesShards(t *testing.T) {
 	k := startCluster(t, 2, ownServers)
 	r := request(33, 40, 2, job.Mesh{})
 	latents := k.calm(r)
-	k.gate.hold(9)
+	k.gate.pace.Store(int64(20 * time.Millisecond)) // boundaries come after the first checkpoint too
+	k.gate.hold(30)
 	id := k.create(r)
 	k.await(id, saved)
 	same, urgent := request(1, 1, 2, job.Mesh{}), request(1, 1, 2, job.Mesh{})

@@ -51,6 +51,7 @@ func (c *checker) committed(k *coord.Core, e entry, before, after job.Record) {
 		c.placed(k, after)
 	}
 	c.durable(e, before, after)
+	c.parts(before, after)
 	if after.State == job.Completed && before.State != job.Completed {
 		c.artifact(after)
 		if c.w.is("the results are swept with the checkpoints") {
@@ -120,6 +121,22 @@ func (c *checker) durable(e entry, before, after job.Record) {
 			before.Checkpoint.Step, after.Checkpoint.Step)
 	}
 	c.best[id] = after.Checkpoint.Step
+}
+
+// parts wants those of a live job to stay, and their objects with them.
+func (c *checker) parts(before, after job.Record) {
+	if after.State.Final() {
+		return
+	}
+	if len(after.Parts) < len(before.Parts) {
+		c.w.violated("progress", "job %s had %d parts and has %d", after.ID, len(before.Parts),
+			len(after.Parts))
+	}
+	for name, o := range after.Parts {
+		if !c.w.store.good(o) {
+			c.w.violated("artifact", "part %s of job %s is not there", name, after.ID)
+		}
+	}
 }
 
 // artifact checks what a completed job leaves: once, there, and the clip that was asked for.

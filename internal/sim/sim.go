@@ -31,6 +31,7 @@ type Stats struct {
 	Events, Jobs, Attempts, Commits int
 	Crashes, Freezes, Cuts, Terms   int
 	Damaged, Yields                 int
+	Kept                            int // attempts that began with finished latents
 }
 
 // Add adds b to s.
@@ -45,6 +46,7 @@ func (s *Stats) Add(b Stats) {
 	s.Terms += b.Terms
 	s.Damaged += b.Damaged
 	s.Yields += b.Yields
+	s.Kept += b.Kept
 }
 
 // Failure is what a checker found.

@@ -1,11 +1,13 @@
 package wire
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"unicode/utf8"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/media"
 )
 
 // Limits of messages.
@@ -15,6 +17,9 @@ const (
 	routeLimit        = 256     // bytes of a route or device
 	capabilitiesLimit = 64
 	noticesLimit      = 64
+
+	// PreviewLimit is of a preview's bytes, which a leader keeps one of for each running job.
+	PreviewLimit = 256 << 10
 )
 
 // checked is a message that knows what is allowed in it.
@@ -146,6 +151,21 @@ func (s Saved) check() error {
 	return checkWork(s.Node, s.Job, s.Attempt, 0)
 }
 
+func (k Kept) check() error {
+	if err := cmp.Or(job.CheckPart(k.Name), k.Object.Check()); err != nil {
+		return err
+	}
+	return checkWork(k.Node, k.Job, k.Attempt, k.Rank)
+}
+
+func (p Preview) check() error {
+	if len(p.Data) > PreviewLimit || !media.IsAnimation(p.Data) || p.Step < 1 {
+		return fmt.Errorf("a preview of step %d, %d bytes; allowed: a WebP of up to %d", p.Step,
+			len(p.Data), PreviewLimit)
+	}
+	return checkWork(p.Node, p.Job, p.Attempt, 0)
+}
+
 func (f Failure) check() error {
 	if f.Peer < -1 || f.Peer >= job.NodesLimit {
 		return fmt.Errorf("peer %d", f.Peer)
@@ -167,7 +187,22 @@ func (s Start) check() error {
 			return fmt.Errorf("rank %d is on node %.64q and on %.64q", i, s.Plan.Nodes[i], m.Node)
 		}
 	}
+	if err := checkParts(s.Plan.Parts); err != nil {
+		return err
+	}
 	return checkWork(s.Plan.Nodes[s.Rank], s.Plan.Job, s.Plan.Attempt, s.Rank)
+}
+
+func checkParts(parts map[string]job.Object) error {
+	if len(parts) > job.PartsLimit {
+		return fmt.Errorf("%d parts; allowed: %d", len(parts), job.PartsLimit)
+	}
+	for name, o := range parts {
+		if err := cmp.Or(job.CheckPart(name), o.Check()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s Stop) check() error { return checkWork("any", s.Job, s.Attempt, 0) }

@@ -3,10 +3,10 @@
 //
 // # From nodes, to whoever leads
 //
-// Register, Heartbeat, Goodbye, Completion and Failure are requests; while nobody leads they have
-// no responder, and the node asks again. Reports is published. A node that is told `register` in
-// the answer to a heartbeat registers again, with the attempt it works on, so that a new leader
-// learns of it; nothing else is lost with a leader.
+// Register, Heartbeat, Goodbye, Saved, Kept, Preview, Completion and Failure are requests; while
+// nobody leads they have no responder, and the node asks again. Reports is published. A node that
+// is told `register` in the answer to a heartbeat registers again, with the attempt it works on, so
+// that a new leader learns of it; nothing else is lost with a leader, but the latest previews.
 //
 // A node is busy from the acknowledged start order until its rank has ended; on rank 0, and on a
 // rank that failed, until the Completion or Failure was acknowledged, which it repeats until then

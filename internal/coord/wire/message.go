@@ -131,6 +131,25 @@ type Saved struct {
 	Checkpoint job.Checkpoint `json:"checkpoint"`
 }
 
+// Kept is a rank's word that a part of the job is stored: later attempts need not make it again.
+type Kept struct {
+	Node    job.NodeID  `json:"node"`
+	Job     job.ID      `json:"job"`
+	Attempt job.Attempt `json:"attempt"`
+	Rank    int         `json:"rank"`
+	Name    string      `json:"name"`
+	Object  job.Object  `json:"object"`
+}
+
+// Preview is rank 0's rough animation of the clip after some steps.
+type Preview struct {
+	Node    job.NodeID  `json:"node"`
+	Job     job.ID      `json:"job"`
+	Attempt job.Attempt `json:"attempt"`
+	Step    int         `json:"step"`
+	Data    []byte      `json:"data"` // animated WebP
+}
+
 // Failure is a rank's last word when it could not finish, or stopped because it was told to.
 type Failure struct {
 	Node      job.NodeID  `json:"node"`

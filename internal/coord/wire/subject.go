@@ -17,6 +17,8 @@ const (
 	SubjectComplete  = "longtake.coord.complete"  // Completion -> Ack
 	SubjectFail      = "longtake.coord.fail"      // Failure -> Ack
 	SubjectSaved     = "longtake.coord.saved"     // Saved -> Ack
+	SubjectPreview   = "longtake.coord.preview"   // Preview -> Ack
+	SubjectKept      = "longtake.coord.kept"      // Kept -> Ack
 )
 
 // Bucket is the name of the object store that shards and coordinators share.

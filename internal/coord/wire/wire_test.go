@@ -36,6 +36,8 @@ func roundTrip[T any](t *testing.T, m T) {
 
 func TestMessagesSurviveTheWire(t *testing.T) {
 	w := Work{Job: "j", Attempt: 1, Rank: 2}
+	roundTrip(t, Preview{Node: "n", Job: "j", Attempt: 1, Step: 5, Data: []byte("RIFFsizeWEBPVP8X")})
+	roundTrip(t, Kept{Node: "n", Job: "j", Attempt: 1, Rank: 2, Name: "text.0", Object: object()})
 	roundTrip(t, Registration{Node: "n", Name: "a", Start: "s", Model: model(), Device: "cpu",
 		Threads: 2, Route: "nats-route://h:1", Capabilities: []string{"mp4"}, Work: w})
 	roundTrip(t, Welcome{Accepted: true, Interval: time.Second, Routes: []string{"r"}})
@@ -79,6 +81,15 @@ func TestBrokenMessagesAreRefused(t *testing.T) {
 	refused(t, "a rank without a node", Start{Plan: plan(), Rank: 2, Members: make([]Member, 2)})
 	refused(t, "too few members", Start{Plan: plan()})
 	refused(t, "a stop for nothing", Stop{})
+	refused(t, "a preview that is none", Preview{Node: "n", Job: "j", Attempt: 1, Step: 5,
+		Data: []byte("<html></html>   ")})
+	refused(t, "a preview too large", Preview{Node: "n", Job: "j", Attempt: 1, Step: 5,
+		Data: append([]byte("RIFFsizeWEBP"), make([]byte, PreviewLimit)...)})
+	refused(t, "a part without a name", Kept{Node: "a", Job: "j", Attempt: 1, Object: object()})
+	refused(t, "a part without bytes", Kept{Node: "a", Job: "j", Attempt: 1, Name: "text.0"})
+	order := Start{Plan: plan(), Members: []Member{{Node: "a"}, {Node: "b"}}}
+	order.Plan.Parts = map[string]job.Object{"/": object()}
+	refused(t, "an order with a strange part", order)
 	if _, err := Decode[Ack](make([]byte, MessageLimit+1)); err == nil {
 		t.Error("a message over the limit is accepted")
 	}
@@ -96,6 +107,9 @@ func FuzzDecode(f *testing.F) {
 		again[Report](t, data)
 		again[Completion](t, data)
 		again[Failure](t, data)
+		again[Saved](t, data)
+		again[Kept](t, data)
+		again[Preview](t, data)
 		again[Start](t, data)
 		again[Stop](t, data)
 	})

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+const storyboardMax = 1 << 20 // bytes of the file
+
+// readStoryboard reads scenes from a YAML file; an error names its line.
+func readStoryboard(path string) ([]job.Scene, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usage("--storyboard: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, storyboardMax+1))
+	if err != nil {
+		return nil, usage("--storyboard: %w", err)
+	}
+	scenes, err := parseStoryboard(text)
+	if err != nil {
+		return nil, usage("--storyboard %s: %w", path, err)
+	}
+	return scenes, nil
+}
+
+// parseStoryboard reads a map of seconds to prompts, or a list of such pairs or of `start` and
+// `prompt`.
+func parseStoryboard(text []byte) ([]job.Scene, error) {
+	if len(text) > storyboardMax {
+		return nil, fmt.Errorf("over %d bytes; allowed: up to %d", storyboardMax, storyboardMax)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return nil, fmt.Errorf("cannot read it: %.200s", oneLine(err.Error()))
+	}
+	var scenes []job.Scene
+	var err error
+	switch root := content(&doc); root.Kind {
+	case yaml.MappingNode:
+		scenes, err = readPairs(root)
+	case yaml.SequenceNode:
+		for _, item := range root.Content {
+			var next []job.Scene
+			if next, err = readItem(item); err != nil {
+				return nil, err
+			}
+			scenes = append(scenes, next...)
+		}
+	}
+	if err == nil && len(scenes) == 0 {
+		err = errors.New(`no scenes; allowed: seconds and prompts, such as "0: a red ball"`)
+	}
+	return scenes, err
+}
+
+func oneLine(s string) string {
+	out := []rune(s)
+	for i, r := range out {
+		if r < ' ' {
+			out[i] = ' '
+		}
+	}
+	return string(out)
+}
+
+// content returns a document's root, an empty node if there is none.
+func content(doc *yaml.Node) *yaml.Node {
+	if len(doc.Content) == 0 {
+		return &yaml.Node{}
+	}
+	return doc.Content[0]
+}
+
+// readPairs reads `seconds: prompt` pairs.
+func readPairs(n *yaml.Node) ([]job.Scene, error) {
+	var scenes []job.Scene
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		s, err := readScene(n.Content[i], n.Content[i+1])
+		if err != nil {
+			return nil, err
+		}
+		if len(scenes) > 0 && s.Start <= scenes[len(scenes)-1].Start {
+			return nil, fmt.Errorf("line %d: %g s after %g s; allowed: ascending times",
+				n.Content[i].Line, s.Start, scenes[len(scenes)-1].Start)
+		}
+		scenes = append(scenes, s)
+	}
+	return scenes, nil
+}
+
+// readItem reads an item of a list: the keys start and prompt, or one pair.
+func readItem(n *yaml.Node) ([]job.Scene, error) {
+	if n.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("line %d: no scene; allowed: start and prompt", n.Line)
+	}
+	if len(n.Content) == 2 && n.Content[0].Value != "start" && n.Content[0].Value != "prompt" {
+		return readPairs(n)
+	}
+	fields := map[string]*yaml.Node{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if key.Value != "start" && key.Value != "prompt" || fields[key.Value] != nil {
+			return nil, fmt.Errorf("line %d: key %.64q; allowed: start and prompt, once each", key.Line,
+				key.Value)
+		}
+		fields[key.Value] = n.Content[i+1]
+	}
+	if fields["start"] == nil || fields["prompt"] == nil {
+		return nil, fmt.Errorf("line %d: a scene lacks a key; allowed: start and prompt", n.Line)
+	}
+	s, err := readScene(fields["start"], fields["prompt"])
+	return []job.Scene{s}, err
+}
+
+func readScene(start, prompt *yaml.Node) (job.Scene, error) {
+	at, err := strconv.ParseFloat(start.Value, 64)
+	if err != nil || !(at >= 0) || math.IsInf(at, 0) || start.Kind != yaml.ScalarNode {
+		return job.Scene{}, fmt.Errorf("line %d: time %.64q; allowed: seconds from 0", start.Line,
+			start.Value)
+	}
+	if prompt.Kind != yaml.ScalarNode || prompt.Tag == "!!null" {
+		return job.Scene{}, fmt.Errorf("line %d: no prompt; allowed: a text", prompt.Line)
+	}
+	return job.Scene{Start: at, Prompt: prompt.Value}, nil
+}

@@ -1,0 +1,69 @@
+package model
+
+import "fmt"
+
+// LatentRGB is a rough picture of a latent: a pixel's red, green and blue, of -1..1, are its
+// normalised channels times Factors, plus Bias.
+type LatentRGB struct {
+	Factors [][3]float32 // of each channel; none: the model has no such picture
+	Bias    [3]float32
+}
+
+// wan21RGB is for the VAE of Wan 2.1, as ComfyUI publishes it (latent_rgb_factors and its bias, in
+// class Wan21 of comfy/latent_formats.py).
+var wan21RGB = LatentRGB{Bias: [3]float32{-0.1835, -0.0868, -0.3360}, Factors: [][3]float32{
+	{-0.1299, -0.1692, 0.2932}, {0.0671, 0.0406, 0.0442}, {0.3568, 0.2548, 0.1747},
+	{0.0372, 0.2344, 0.1420}, {0.0313, 0.0189, -0.0328}, {0.0296, -0.0956, -0.0665},
+	{-0.3477, -0.4059, -0.2925}, {0.0166, 0.1902, 0.1975}, {-0.0412, 0.0267, -0.1364},
+	{-0.1293, 0.0740, 0.1636}, {0.0680, 0.3019, 0.1128}, {0.0032, 0.0581, 0.0639},
+	{-0.1251, 0.0927, 0.1699}, {0.0060, -0.0633, 0.0005}, {0.3477, 0.2275, 0.2950},
+	{0.1984, 0.0913, 0.1861},
+}}
+
+// latentRGB reads `latent_rgb`, a row for each channel, and `latent_rgb_bias`.
+func (s *settings) latentRGB() LatentRGB {
+	const allowed = "rows of three numbers, each from -16 to 16"
+	var rows [][]float32
+	bias := []float32{0, 0, 0}
+	s.take("latent_rgb", &rows, allowed)
+	if s.take("latent_rgb_bias", &bias, allowed) && rows == nil {
+		s.fail("latent_rgb", allowed)
+	}
+	var l LatentRGB
+	if !threeNumbers(bias) {
+		s.fail("latent_rgb_bias", allowed)
+		return LatentRGB{}
+	}
+	good := true
+	for _, r := range rows {
+		good = good && threeNumbers(r)
+		l.Factors = append(l.Factors, [3]float32(append(r, 0, 0, 0)[:3]))
+	}
+	if !good || rows != nil && len(rows) == 0 {
+		s.fail("latent_rgb", allowed)
+		return LatentRGB{}
+	}
+	l.Bias = [3]float32(bias)
+	return l
+}
+
+func threeNumbers(row []float32) bool {
+	const limit = 16
+	good := len(row) == 3
+	for _, v := range row {
+		good = good && v >= -limit && v <= limit
+	}
+	return good
+}
+
+// fit wants a row for each channel; without any, 16 channels are taken for those of Wan 2.1.
+func (l *LatentRGB) fit(channels int) error {
+	switch n := len(l.Factors); {
+	case n == 0 && channels == len(wan21RGB.Factors):
+		*l = wan21RGB
+	case n != 0 && n != channels:
+		return fmt.Errorf("longtake.json: latent_rgb has %d rows; allowed: %d, one for each channel", n,
+			channels)
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/media"
+	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/partition"
+)
+
+func TestPaintLatent(t *testing.T) {
+	g := partition.Grid{T: 2, H: 1, W: 2, PT: 1, PH: 1, PW: 1}
+	l := model.LatentRGB{Factors: [][3]float32{{1, 0, 0}, {0, 0, 2}}, Bias: [3]float32{-1, -1, -1}}
+	got := paintLatent([]float32{0, 1, 2, 2, 0, 0.5, 9, 9}, g, l)
+	if got.W != 2*zoomMax || got.H != zoomMax {
+		t.Fatalf("a picture of %dx%d", got.W, got.H)
+	}
+	f := func(x int, want ...uint8) {
+		t.Helper()
+		for y := range zoomMax {
+			at := 3 * (y*got.W + x)
+			if p := got.RGB[at : at+3]; fmt.Sprint(p) != fmt.Sprint(want) {
+				t.Fatalf("pixel %d, %d is %v, want %v", x, y, p, want)
+			}
+		}
+	}
+	f(0, 0, 0, 0)
+	f(zoomMax-1, 0, 0, 0)
+	f(zoomMax, 128, 0, 128)
+	f(2*zoomMax-1, 128, 0, 128)
+}
+
+// TestTheDemosPreviewLooksLikeItsClip paints the final latents of a golden and compares with its
+// frames: each latent pixel with the average of what it stands for.
+func TestTheDemosPreviewLooksLikeItsClip(t *testing.T) {
+	m, err := model.Open(golden.Root("models", "demo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	file := golden.Open(t, "e2e_short")
+	s := spec(file)
+	g := LatentGrid(m, s)
+	clip := file.Tensor("frames").Data
+	var got, want []byte
+	latent := file.Floats("latents")
+	for i := range g.T {
+		f := paintLatent(latent[i*g.H*g.W:], g, m.Defaults.LatentRGB)
+		zoom := f.W / g.W
+		for n := range g.H * g.W {
+			x, y := n%g.W, n/g.W
+			at := 3 * (y*zoom*f.W + x*zoom)
+			got = append(got, f.RGB[at:at+3]...)
+			want = append(want, average(clip, s, i, x, y)...)
+		}
+	}
+	if p := golden.PSNR(got, want); !(p >= 15) {
+		t.Errorf("PSNR %.1f dB is below 15", p)
+	} else {
+		t.Logf("PSNR %.1f dB", p)
+	}
+}
+
+// average is the mean colour of the 8x8 pixels and the frames that a latent pixel stands for.
+func average(clip []byte, s job.Spec, latentFrame, x, y int) []byte {
+	from, to := 4*latentFrame-3, 4*latentFrame+1
+	var sum [3]int
+	n := 0
+	for f := max(from, 0); f < to; f++ {
+		for i := range 64 {
+			at := 3 * ((f*s.Height+8*y+i/8)*s.Width + 8*x + i%8)
+			for c := range sum {
+				sum[c] += int(clip[at+c])
+			}
+			n++
+		}
+	}
+	return []byte{byte(sum[0] / n), byte(sum[1] / n), byte(sum[2] / n)}
+}
+
+// TestPreviewsCome counts those of an attempt: the first checkpoint's, then one in every few, and
+// the last.
+func TestPreviewsCome(t *testing.T) {
+	for _, m := range partMeshes {
+		a := newAttempts(t, m)
+		a.plan.Spec.Steps, a.plan.CheckpointEvery, a.plan.PreviewEvery = 6, 1, 2
+		var steps []int
+		a.preview = func(_ context.Context, step int, data []byte) error {
+			if !media.IsAnimation(data) {
+				t.Errorf("step %d: %.20q", step, data)
+			}
+			steps = append(steps, step)
+			return nil
+		}
+		if a.run(); len(steps) == 0 || steps[0]%2 != 1 && steps[0] != 6 || len(a.notes) > 0 {
+			t.Errorf("previews of steps %v, notes %v", steps, a.notes)
+		}
+		a.plan.CheckpointEvery, steps, a.parts = 0, nil, nil
+		if a.run(); len(steps) > 0 {
+			t.Errorf("without checkpoints there were previews of steps %v", steps)
+		}
+	}
+}
+
+// TestAPreviewOfARunningClip asks a coordinator for one before, while and after a clip is made.
+func TestAPreviewOfARunningClip(t *testing.T) {
+	k := startCluster(t, 2, ownServers)
+	k.gate.hold(3)
+	id := k.create(request(9, 12, 0, job.Mesh{}))
+	v := k.await(id, func(v coord.View) bool { return v.PreviewStep > 0 || v.State.Final() })
+	p, err := k.c.Preview(t.Context(), id)
+	if err != nil || !media.IsAnimation(p.Data) || p.Step < 1 || v.PreviewStep < 1 {
+		t.Errorf("%d bytes of step %d, %v; %+v", len(p.Data), p.Step, err, v)
+	}
+	k.gate.open()
+	if v := k.await(id, never); v.State != job.Completed {
+		t.Fatalf("%s: %s", v.State, v.Error)
+	}
+	if _, err := k.c.Preview(t.Context(), id); err == nil {
+		t.Error("a completed job has a preview")
+	}
+	if _, err := k.c.Preview(t.Context(), "video_x"); err == nil {
+		t.Error("an unknown job has a preview")
+	}
+}
