@@ -131,7 +131,7 @@ func TestResolveRefusesWindows(t *testing.T) {
 		field, says string
 	}{
 		{long(), Request{Frames: ptr(41), Window: ptr(10)}, "window", "to 9 latent frames"},
-		{long(), Request{Frames: ptr(41), Window: ptr(0)}, "num_frames", "4k+1 from 1 to 33"},
+		{long(), Request{Frames: ptr(41), Window: ptr(0)}, "num_frames", "1 to 33"},
 		{long(), Request{Frames: ptr(41), Overlap: ptr(9)}, "overlap", "0 to 8"},
 		{long(), Request{Frames: ptr(41), Overlap: ptr(0), Long: "extend"}, "overlap", "1 to 8"},
 		{long(), Request{Frames: ptr(41), Long: "twice"}, "long", "windows, extend"},

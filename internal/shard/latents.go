@@ -10,8 +10,8 @@ import (
 	"github.com/longtake/longtake/internal/tensor/safetensors"
 )
 
-// latentWriter writes a clip's latent as diffusers returns it for output_type="latent": a safetensors
-// file with `latents` F32 [1, C, T, H, W]. It does so chunk by chunk.
+// latentWriter writes a clip's latent as diffusers returns it for output_type="latent", chunk by
+// chunk: a safetensors file with `latents` F32 [1, C, T, H, W].
 type latentWriter struct {
 	file     *os.File
 	at       int64 // of the tensor

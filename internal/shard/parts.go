@@ -123,8 +123,8 @@ func values(data []byte, name string, n int) ([]float32, error) {
 	return v, err
 }
 
-// finished makes the clip from the latent that an earlier attempt has kept, if there is one that can
-// be read: ok says so on all ranks.
+// finished makes the clip from the latent that an earlier attempt has kept, if there is one that
+// can be read: ok says so on all ranks.
 func (r *run) finished(ctx context.Context) (res job.Result, ok bool, err error) {
 	if _, kept := r.Plan.Parts[job.PartLatents]; !kept {
 		return res, false, nil

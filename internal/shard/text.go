@@ -35,8 +35,8 @@ func (r *run) prompts(b diffusion.Branch) []prompt {
 	return all
 }
 
-// textsKept bounds the blends of scenes that a branch keeps: a window that is computed in every step
-// usually finds its own.
+// textsKept bounds the blends of scenes that a branch keeps: a window that is computed in every
+// step usually finds its own.
 const textsKept = 16
 
 // sceneText is a blend of scenes as the transformer sees it.
