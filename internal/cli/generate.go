@@ -307,6 +307,7 @@ type resultLine struct {
 	StepSeconds    float64               `json:"step_seconds"`
 	TotalSeconds   float64               `json:"total_seconds"`
 	BytesExchanged uint64                `json:"bytes_exchanged"`
+	StepBytes      uint64                `json:"bytes_per_step"`
 	Retransmits    uint64                `json:"retransmits"`
 	LatentsSHA256  string                `json:"latents_sha256"`
 	VideoSHA256    string                `json:"video_sha256"`
@@ -319,7 +320,8 @@ func (g *generation) summarise(v api.Video) error {
 	if g.json {
 		return printJSON(g.stdout, resultLine{Event: "result", ID: v.ID, Output: g.out.Path, Spec: s,
 			Mesh: v.Details.Mesh, Seconds: r.Seconds, StepSeconds: r.StepSeconds,
-			TotalSeconds: took.Seconds(), BytesExchanged: r.BytesExchanged, Retransmits: r.Retransmits,
+			TotalSeconds: took.Seconds(), BytesExchanged: r.BytesExchanged, StepBytes: r.StepBytes,
+			Retransmits:   r.Retransmits,
 			LatentsSHA256: r.LatentsSHA256, VideoSHA256: r.Video.SHA256, Notices: v.Details.Notices})
 	}
 	for _, n := range v.Details.Notices {
@@ -330,7 +332,8 @@ func (g *generation) summarise(v api.Video) error {
 	fmt.Fprintf(g.stdout, "%s of %s on %s; text %s, decode %s, encode %s; ",
 		count(s.Steps, "step"), span(r.StepSeconds), v.Details.Mesh, span(r.Seconds[job.StageText]),
 		span(r.Seconds[job.StageDecode]), span(r.Seconds[job.StageEncode]))
-	fmt.Fprintf(g.stdout, "%s exchanged; %s in all\n", size(r.BytesExchanged), span(took.Seconds()))
+	fmt.Fprintf(g.stdout, "%s exchanged, %s a step; %s in all\n", size(r.BytesExchanged),
+		size(r.StepBytes), span(took.Seconds()))
 	return nil
 }
 

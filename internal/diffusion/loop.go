@@ -45,7 +45,7 @@ type Denoiser struct {
 	// Given are known values at the beginning of x, which stay as they are.
 	Given []float32
 	// Known returns a window's velocity if it is there before it is computed, else nil; Learn is told
-	// of those that were computed. Either may be nil.
+	// of every window's velocity. Either may be nil.
 	Known func(step, window int) []float32
 	Learn func(step, window int, v []float32)
 	// OnStep is called after every step with the count of steps done and the step's duration. An
@@ -99,13 +99,13 @@ func (d *Denoiser) predict(ctx context.Context, i int, t float32, x, v []float32
 
 // window fills v with the guided velocity of one window.
 func (d *Denoiser) window(ctx context.Context, p Pass, x, v []float32) error {
+	var known []float32
 	if d.Known != nil {
-		if known := d.Known(p.Step, p.Window); known != nil {
-			copy(v, known)
-			return nil
-		}
+		known = d.Known(p.Step, p.Window)
 	}
-	if err := d.guided(ctx, p, x, v); err != nil {
+	if known != nil {
+		copy(v, known)
+	} else if err := d.guided(ctx, p, x, v); err != nil {
 		return err
 	}
 	if d.Learn != nil {

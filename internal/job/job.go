@@ -175,7 +175,9 @@ type Result struct {
 	Seconds        map[Stage]float64  `json:"seconds"`
 	StepSeconds    float64            `json:"step_seconds"`    // median denoising step
 	BytesExchanged uint64             `json:"bytes_exchanged"` // sum over ranks, sent
+	StepBytes      uint64             `json:"step_bytes"`      // of those, in a denoising step
 	Retransmits    uint64             `json:"retransmits"`
-	Notices        []string           `json:"notices,omitempty"` // e.g. prompt cut at 512 tokens
+	WindowsReused  int                `json:"windows_reused,omitempty"` // by the last attempt
+	Notices        []string           `json:"notices,omitempty"`        // e.g. prompt cut at 512 tokens
 	Extra          map[string]float64 `json:"extra,omitempty"`
 }

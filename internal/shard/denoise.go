@@ -20,9 +20,13 @@ func (r *run) denoise(ctx context.Context) ([]float32, error) {
 	x, err := r.loop(ctx)
 	if err == nil {
 		r.saver.await()
+		r.stepBytes = r.sent() - r.before
 	}
 	return x, err
 }
+
+// sent counts the bytes that this rank sent to compute: not those of checkpoints and latents.
+func (r *run) sent() uint64 { return r.Transport.Stats().BytesSent - r.gathered.Load() }
 
 func (r *run) loop(ctx context.Context) ([]float32, error) {
 	if r.layout.Extend {
@@ -45,8 +49,24 @@ func (r *run) loop(ctx context.Context) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
+	known, err := r.reuse(ctx, from)
+	if err != nil {
+		return nil, fmt.Errorf("cannot take over what was computed: %w", err)
+	}
+	if r.group.Rank() == 0 && r.branches()[0] == diffusion.Conditional {
+		r.reused = len(known) // the others of its windows reuse the same
+	}
 	d := r.denoiser(sched)
 	d.Windows, d.Velocity = r.held, r.velocity
+	if r.salvages() {
+		d.Learn = r.learn
+	}
+	d.Known = func(step, window int) []float32 {
+		if step != from {
+			return nil
+		}
+		return known[window]
+	}
 	d.OnStep = r.boundary(ctx, 0, func() state { return r.whole(x, sched) })
 	r.report(job.StageDenoise, from, s.Steps, 0)
 	return x, d.Run(ctx, x, from)
@@ -70,6 +90,9 @@ func (r *run) denoiser(sched diffusion.Scheduler) *diffusion.Denoiser {
 // be the last. before is how many steps came before the loop that it is for.
 func (r *run) boundary(ctx context.Context, before int, now func() state) func(int,
 	time.Duration) error {
+	if len(r.steps) == 0 {
+		r.before = r.sent()
+	}
 	return func(done int, took time.Duration) error {
 		r.saver.save(before+done, now)
 		if r.AfterStep != nil {

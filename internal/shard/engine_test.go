@@ -63,9 +63,22 @@ func generate(t testing.TB, engines []*Engine, world []collective.Transport, s j
 func attempt(t testing.TB, engines []*Engine, world []collective.Transport, plan job.Plan,
 	objects artifact.Store, set func(*Rank)) job.Result {
 	t.Helper()
+	res, errs := tryAttempt(t, engines, world, plan, objects, set)
+	for r, err := range errs {
+		if err != nil {
+			t.Fatalf("rank %d: %v", r, err)
+		}
+	}
+	return res
+}
+
+// tryAttempt is attempt where ranks may fail.
+func tryAttempt(t testing.TB, engines []*Engine, world []collective.Transport, plan job.Plan,
+	objects artifact.Store, set func(*Rank)) (job.Result, []error) {
 	n := plan.Mesh.Size()
 	results, errs := make([]job.Result, n), make([]error, n)
-	plan.Job, plan.Attempt, plan.Nodes = "video_test", 1, make([]job.NodeID, n)
+	plan.Job, plan.Nodes = "video_test", make([]job.NodeID, n)
+	plan.Attempt = max(1, plan.Attempt)
 	var wg sync.WaitGroup
 	for r := range n {
 		wg.Go(func() {
@@ -80,12 +93,7 @@ func attempt(t testing.TB, engines []*Engine, world []collective.Transport, plan
 		})
 	}
 	wg.Wait()
-	for r, err := range errs {
-		if err != nil {
-			t.Fatalf("rank %d: %v", r, err)
-		}
-	}
-	return results[0]
+	return results[0], errs
 }
 
 func inMemory(t testing.TB, n int) []collective.Transport {

@@ -27,6 +27,8 @@ func (r *run) handIn(ctx context.Context, x []float32) error {
 	st := r.Transport.Stats()
 	b := binary.LittleEndian.AppendUint64(nil, st.BytesSent)
 	b = binary.LittleEndian.AppendUint64(b, st.Retransmits)
+	b = binary.LittleEndian.AppendUint64(b, r.stepBytes)
+	b = binary.LittleEndian.AppendUint64(b, uint64(r.reused)) //nolint:gosec // from 0
 	if err := r.Transport.Send(ctx, 0, r.last(opStats), b); err != nil {
 		return err
 	}
@@ -63,14 +65,18 @@ func (r *run) collect(ctx context.Context, x []float32, f *latentWriter, res *jo
 	}
 	st := r.Transport.Stats()
 	res.BytesExchanged, res.Retransmits = st.BytesSent, st.Retransmits
+	steps, reused := r.stepBytes, uint64(r.reused) //nolint:gosec // from 0
 	for peer := 1; peer < r.Transport.Size(); peer++ {
-		counts, err := r.receive(ctx, peer, opStats, 16)
+		counts, err := r.receive(ctx, peer, opStats, 32)
 		if err != nil {
 			return err
 		}
 		res.BytesExchanged += binary.LittleEndian.Uint64(counts)
 		res.Retransmits += binary.LittleEndian.Uint64(counts[8:])
+		steps += binary.LittleEndian.Uint64(counts[16:])
+		reused += binary.LittleEndian.Uint64(counts[24:])
 	}
+	res.StepBytes, res.WindowsReused = steps/uint64(max(1, len(r.steps))), int(reused) //nolint:gosec // few
 	return nil
 }
 

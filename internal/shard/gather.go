@@ -88,6 +88,7 @@ func (r *run) give(ctx context.Context, tr collective.Transport, tag collective.
 	if len(all) == 0 {
 		return nil
 	}
+	r.gathered.Add(uint64(4 * len(all))) //nolint:gosec // from 0
 	return tr.Send(ctx, 0, tag, tensor.Bytes(all))
 }
 

@@ -4,11 +4,14 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/partition"
 )
 
 // longSpec reads the parameters of a golden of a long clip, whose latent has T frames.
@@ -78,6 +81,9 @@ func TestLongClipsHaveTheSameBytesOnAnyMesh(t *testing.T) {
 				if res.LatentsSHA256 != want {
 					t.Errorf("%s: latents %.12s, others %.12s", m, res.LatentsSHA256, want)
 				}
+				if name == "windows" || name == "bf16" {
+					bytesAsCounted(t, engines[0], s, m, res.StepBytes)
+				}
 			}
 		})
 	}
@@ -85,6 +91,74 @@ func TestLongClipsHaveTheSameBytesOnAnyMesh(t *testing.T) {
 	f("bf16", s, compute.BF16, meshes[2:6])
 	f("uniform", uniform, compute.FP32, meshes[:6])
 	f("extend", extending(s), compute.FP32, meshes[:4])
+}
+
+// bytesAsCounted wants the ranks to have sent in a step what the planner counts.
+func bytesAsCounted(t *testing.T, e *Engine, s job.Spec, m job.Mesh, sent uint64) {
+	t.Helper()
+	d, err := Describe(e.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.DType = e.dtype.String()
+	want := partition.Bytes(partition.Mesh(m), coord.Load(d, s))
+	if sent != uint64(want.Sum()) {
+		t.Errorf("%s: %d bytes sent in a step, counted %+v", m, sent, want)
+	}
+	t.Logf("%s: %d bytes a step, of which seams %d", m, sent, want.Seams)
+}
+
+// TestComputedWindowsAreNotComputedAgain loses one of three ranks in the middle of a step, in which
+// the others are done with their windows: the next attempt, on any mesh, computes the windows of the
+// lost rank alone, to the same bytes.
+func TestComputedWindowsAreNotComputedAgain(t *testing.T) {
+	s := longSpec(golden.Open(t, "long_windows_14"))
+	s.Steps, s.Frames, s.Width, s.Height = 2, 85, 32, 48 // 22 latents: 5 windows of 6
+	engines := make([]*Engine, 3)
+	for r := range engines {
+		engines[r] = engine(t, 1, "testdata", "golden", "tiny3")
+	}
+	three := job.Mesh{Window: 3, CFG: 1, Ulysses: 1}
+	res, objects := generate(t, engines, inMemory(t, 3), s, three)
+	windows := len(Timeline(LatentGrid(engines[0].folder, s), s).Windows(0))
+	lost := partition.Even(windows, 3)[1].Len()
+	for _, m := range []job.Mesh{{Window: 2, CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}} {
+		var nodes [3]Salvage
+		plan := job.Plan{Spec: s, Mesh: three, CheckpointEvery: 1}
+		var at job.Checkpoint
+		world := inMemory(t, 3)
+		_, errs := tryAttempt(t, engines, world, plan, objects, func(k *Rank) {
+			k.Salvage = &nodes[k.Rank]
+			k.Saved = func(_ context.Context, c job.Checkpoint) error {
+				at = c
+				return nil
+			}
+			done := 0
+			k.Alive = func() {
+				if done++; k.Rank == 1 && done > 2*lost { // in its second step
+					for len(nodes[0].of("video_test", 1))+len(nodes[2].of("video_test", 1)) < windows-lost {
+						time.Sleep(time.Millisecond)
+					}
+					world[1].Abort()
+				}
+			}
+		})
+		if errs[1] == nil || at.Step != 1 {
+			t.Fatalf("the attempt went on: %v, checkpoint %d", errs, at.Step)
+		}
+		passes := make([]int, 2)
+		plan = job.Plan{Spec: s, Mesh: m, CheckpointEvery: 1, Resume: at, Attempt: 2}
+		again := attempt(t, engines[:2], inMemory(t, 2), plan, objects, func(k *Rank) {
+			k.Salvage = &nodes[2*k.Rank] // of ranks 0 and 2
+			k.Saved = func(context.Context, job.Checkpoint) error { return nil }
+			k.Alive = func() { passes[k.Rank]++ }
+		})
+		if again.LatentsSHA256 != res.LatentsSHA256 || again.WindowsReused != windows-lost ||
+			passes[0]+passes[1] != 2*lost {
+			t.Errorf("%s: %d windows reused of %d, %d passes, latents %.12s, undisturbed %.12s", m,
+				again.WindowsReused, windows, passes, again.LatentsSHA256, res.LatentsSHA256)
+		}
+	}
 }
 
 // TestLongClipsGoOnAnywhere stops clips after every step and goes on from the checkpoint on another

@@ -52,6 +52,7 @@ type Shard struct {
 	beat       chan struct{} // a heartbeat is due at once
 	leaving    atomic.Bool   // no new work
 	hung       atomic.Bool   // a rank does not return
+	salvage    Salvage
 
 	mu   sync.Mutex
 	work *work      // nil when idle

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
@@ -43,6 +44,9 @@ type Rank struct {
 	Note  func(what string, err error)
 	// Preview publishes a preview made after some steps, on rank 0; nil: none are made.
 	Preview func(ctx context.Context, step int, data []byte) error
+	// Salvage has what an earlier attempt on this node has computed of the step it was lost in, and
+	// takes what this one computes; nil: neither.
+	Salvage *Salvage
 	// Kept makes a stored part of the job durable, on the rank that made it; nil: none are kept.
 	Kept func(ctx context.Context, name string, o job.Object) error
 }
@@ -93,6 +97,11 @@ type run struct {
 	frames  int    // decoded
 	ranks   int    // at work on them; only rank 0 knows
 	saver   *saver // nil before the denoising loop
+	reused  int    // windows of the first step that an earlier attempt had computed
+
+	gathered  atomic.Uint64 // bytes sent of checkpoints and latents
+	before    uint64        // bytes sent before the first step
+	stepBytes uint64        // bytes sent in all steps
 
 	beside     sync.WaitGroup // what is stored while the rank computes
 	besideCtx  context.Context

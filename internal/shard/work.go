@@ -191,7 +191,7 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 	}
 	defer os.RemoveAll(dir)
 	res, err := s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank,
-		Transport: watched{tr, &w.activity}, Yield: w.yield.Load, Alive: w.activity.advances,
+		Transport: watched{tr, &w.activity}, Yield: w.yield.Load, Alive: w.activity.advances, Salvage: &s.salvage,
 		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,
 		SharedCores: s.cfg.Data.inProcess(),
 		Saved:       func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
@@ -207,6 +207,8 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		},
 		Progress: func(p job.Progress) { s.progress(w, p) }})
 	switch {
+	case err == nil:
+		s.salvage.clear()
 	case errors.Is(err, ErrYielded): // the leader hears of it before the others miss this rank
 		s.deliver(w, wire.SubjectFail, s.failure(w, err))
 	case err != nil && !errors.Is(err, ErrCancelled):
