@@ -154,6 +154,7 @@ func (l *leader) place(r job.Record, p *pool) error {
 	for _, n := range picked {
 		plan.Nodes = append(plan.Nodes, n.reg.Node)
 	}
+	plan.Shares = shares(mesh, picked)
 	if _, err := l.c.commit(command{Kind: kindPlace, Job: r.ID, Plan: &plan}); err != nil {
 		return err
 	}

@@ -115,11 +115,15 @@ func (r *run) pass(ctx context.Context, p diffusion.Pass, window partition.Range
 	if err != nil {
 		return err
 	}
+	start := time.Now()
 	n := (2*p.Window + int(p.Branch)) * r.e.dit.Operations()
 	tag := collective.Tag{Step: uint32(p.Step), Op: uint32(n)} //nolint:gosec // job bounds both
 	err = r.seq.Forward(ctx, tag, x, v, ts, text)
 	if r.Alive != nil {
 		r.Alive()
+	}
+	if r.Pace != nil && r.group.Size() == 1 && err == nil {
+		r.Pace(r.e.dit.Work(window.Len()*r.layout.PerFrame), time.Since(start))
 	}
 	return err
 }

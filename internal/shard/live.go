@@ -87,7 +87,7 @@ func (s *Shard) heartbeats(interval time.Duration) {
 }
 
 func (s *Shard) heartbeat() wire.Heartbeat {
-	h := wire.Heartbeat{Node: s.id, State: wire.Idle, RSS: rss()}
+	h := wire.Heartbeat{Node: s.id, State: wire.Idle, RSS: rss(), Speed: s.speed.mean()}
 	if w := s.current(); w != nil {
 		h.State, h.Work = wire.Busy, w.name()
 		h.Stage, h.Step = w.at()

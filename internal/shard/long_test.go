@@ -93,6 +93,23 @@ func TestLongClipsHaveTheSameBytesOnAnyMesh(t *testing.T) {
 	f("extend", extending(s), compute.FP32, meshes[:4])
 }
 
+// TestWindowsAreSharedUnevenly, where nodes differ in speed, with the same bytes.
+func TestWindowsAreSharedUnevenly(t *testing.T) {
+	s := longSpec(golden.Open(t, "long_windows_14"))
+	s.Steps, s.Frames, s.Width, s.Height = 2, 85, 32, 48 // 5 windows
+	engines := []*Engine{engine(t, 1, "testdata", "golden", "tiny3"),
+		engine(t, 2, "testdata", "golden", "tiny3")}
+	one, _ := generate(t, engines[:1], inMemory(t, 1), s, job.Mesh{CFG: 1, Ulysses: 1})
+	passes := make([]int, 2)
+	plan := job.Plan{Spec: s, Mesh: job.Mesh{Window: 2, CFG: 1, Ulysses: 1}, Shares: []float64{4, 1}}
+	res := attempt(t, engines, inMemory(t, 2), plan, artifact.NewMemory(), func(k *Rank) {
+		k.Alive = func() { passes[k.Rank]++ }
+	})
+	if res.LatentsSHA256 != one.LatentsSHA256 || passes[0] != 4*4 || passes[1] != 4*1 {
+		t.Errorf("passes %v, latents %.12s, alone %.12s", passes, res.LatentsSHA256, one.LatentsSHA256)
+	}
+}
+
 // bytesAsCounted wants the ranks to have sent in a step what the planner counts.
 func bytesAsCounted(t *testing.T, e *Engine, s job.Spec, m job.Mesh, sent uint64) {
 	t.Helper()

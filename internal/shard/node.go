@@ -53,6 +53,7 @@ type Shard struct {
 	leaving    atomic.Bool   // no new work
 	hung       atomic.Bool   // a rank does not return
 	salvage    Salvage
+	speed      speed
 
 	mu   sync.Mutex
 	work *work      // nil when idle

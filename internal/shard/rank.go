@@ -36,6 +36,9 @@ type Rank struct {
 	SharedCores bool
 	// Alive is called whenever a part of a step is done, on every rank; nil: nothing.
 	Alive func()
+	// Pace is told of passes through the model that no other rank shared: their operations, and how
+	// long they took; nil: nobody is.
+	Pace func(operations float64, took time.Duration)
 	// AfterStep is called at every step boundary, on every rank; nil: nothing.
 	AfterStep func(ctx context.Context, done int)
 	// Saved makes a stored checkpoint durable, on rank 0; nil where none are written. Note is told

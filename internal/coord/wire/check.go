@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"unicode/utf8"
 
 	"github.com/longtake/longtake/internal/job"
@@ -99,6 +100,9 @@ func (r Registration) check() error {
 func (h Heartbeat) check() error {
 	if h.State != Idle && h.State != Busy {
 		return fmt.Errorf("state %.32q; allowed: idle, busy", h.State)
+	}
+	if !(h.Speed >= 0 && h.Speed < math.MaxFloat32) {
+		return fmt.Errorf("a speed of %v", h.Speed)
 	}
 	if h.Work != (Work{}) {
 		return checkWork(h.Node, h.Work.Job, h.Work.Attempt, h.Work.Rank)

@@ -59,6 +59,9 @@ type Heartbeat struct {
 	// Computing is how long the rank has neither waited for a peer nor come a step further; 0 while
 	// it waits.
 	Computing time.Duration `json:"computing_ns,omitempty"`
+	// Speed is what the node has measured of passes through the model that no other rank shared, in
+	// operations per second; 0: nothing yet.
+	Speed float64 `json:"speed,omitempty"`
 }
 
 // Pulse answers a Heartbeat. At most one of its flags is set.

@@ -121,6 +121,13 @@ func loadAttention(b *model.Builder, at string, d int) attention {
 // Config returns the configuration the transformer was loaded with.
 func (t *Transformer) Config() model.Transformer { return t.cfg }
 
+// Work returns the multiplications and additions of a pass over so many tokens: products and
+// attention.
+func (t *Transformer) Work(tokens int) float64 {
+	n, d, f := float64(tokens), float64(t.cfg.Dim()), float64(t.cfg.FFNDim)
+	return float64(len(t.blocks)) * (12*n*d*d + 4*n*d*f + 4*n*n*d)
+}
+
 // Operations returns how many operation numbers a pass uses for its messages.
 func (t *Transformer) Operations() int { return opsPerLayer * len(t.blocks) }
 
