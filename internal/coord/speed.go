@@ -71,6 +71,6 @@ func (l *leader) balance(r job.Record) (note string, pays bool) {
 	if saves <= max(2*cost, growthLeast) {
 		return "", false
 	}
-	return fmt.Sprintf("its shards differ in speed: sharing its windows unevenly saves %v and costs %v",
-		short(saves), short(cost)), true
+	return fmt.Sprintf("its shards differ in speed: sharing its windows unevenly saves %v and "+
+		"costs %v", short(saves), short(cost)), true
 }

@@ -53,7 +53,8 @@ func mix(mean, next time.Duration) time.Duration {
 
 // yields decides which running jobs are to stop at their next step boundary, and why: a node of
 // theirs is being drained, a more urgent job needs their shards (preempted), their windows should
-// follow the speed of their nodes, or more shards are there than they use. idle is true when nothing waits for shards.
+// follow the speed of their nodes, or more shards are there than they use. idle is true when
+// nothing waits for shards.
 func (l *leader) yields(p pool, preempted map[job.ID]string, idle bool) map[job.ID]string {
 	asks := map[job.ID]string{}
 	drains := l.c.fsm.drains()

@@ -177,7 +177,7 @@ type Result struct {
 	BytesExchanged uint64             `json:"bytes_exchanged"` // sum over ranks, sent
 	StepBytes      uint64             `json:"step_bytes"`      // of those, in a denoising step
 	Retransmits    uint64             `json:"retransmits"`
-	WindowsReused  int                `json:"windows_reused,omitempty"` // by the last attempt
-	Notices        []string           `json:"notices,omitempty"`        // e.g. prompt cut at 512 tokens
+	WindowsReused  int                `json:"windows_reused,omitempty"`
+	Notices        []string           `json:"notices,omitempty"` // e.g. prompt cut at 512 tokens
 	Extra          map[string]float64 `json:"extra,omitempty"`
 }

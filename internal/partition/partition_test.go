@@ -39,6 +39,9 @@ func TestRangesTileExactly(t *testing.T) {
 }
 
 func TestWeightedFollowsTheWeights(t *testing.T) {
+	if got := Weighted(5, []float64{4, 1}); got[0].Len() != 4 {
+		t.Errorf("5 by 4 to 1: %v", got)
+	}
 	rs := Weighted(1000, []float64{1, 3})
 	if d := rs[0].Len(); d < 249 || d > 252 {
 		t.Errorf("a weight of 1 in 4 got %d of 1000", d)

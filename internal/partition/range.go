@@ -1,9 +1,8 @@
 package partition
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
+	"math"
 )
 
 // Range is a half-open run of indexes [Lo, Hi).
@@ -26,8 +25,9 @@ func Even(n, parts int) []Range {
 	return out
 }
 
-// Weighted tiles [0, n) with one range per weight, in proportion (largest remainder), each at least
-// one long. It panics when n is smaller than the number of weights or a weight is not positive.
+// Weighted tiles [0, n) with one range per weight, in proportion as far as whole numbers allow: the
+// largest ratio of size to weight is as small as it can be, while each range is at least one long.
+// It panics when n is smaller than the number of weights or a weight is not positive.
 func Weighted(n int, weights []float64) []Range {
 	sum := 0.0
 	for _, w := range weights {
@@ -39,20 +39,34 @@ func Weighted(n int, weights []float64) []Range {
 	if n < len(weights) {
 		panic(fmt.Sprintf("partition: %d cannot be shared by %d", n, len(weights)))
 	}
-	spare := n - len(weights)
-	sizes, rest, order := make([]int, len(weights)), make([]float64, len(weights)), make([]int, 0)
-	left := spare
+	sizes, left := make([]int, len(weights)), n
 	for i, w := range weights {
-		share := float64(spare) * (w / sum)
-		whole := min(int(share), left)
-		sizes[i], rest[i], order = 1+whole, share-float64(whole), append(order, i)
-		left -= whole
+		sizes[i] = max(1, min(n, int(float64(n)*(w/sum))))
+		left -= sizes[i]
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rest[b], rest[a]) })
-	for i := range left {
-		sizes[order[i%len(order)]]++
+	for ; left > 0; left-- {
+		sizes[best(sizes, weights, 1)]++
+	}
+	for ; left < 0; left++ {
+		sizes[best(sizes, weights, -1)]--
 	}
 	return tile(sizes)
+}
+
+// best returns whose size is to change by one: to grow, who then has the least for its weight; to
+// shrink, who has the most for it and more than one.
+func best(sizes []int, weights []float64, by int) int {
+	at, least := -1, math.Inf(1)
+	for i, n := range sizes {
+		load := float64(n+1) / weights[i]
+		if by < 0 {
+			load = -float64(n) / weights[i]
+		}
+		if (by > 0 || n > 1) && (at < 0 || load < least) {
+			at, least = i, load
+		}
+	}
+	return at
 }
 
 func tile(sizes []int) []Range {

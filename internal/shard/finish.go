@@ -76,7 +76,8 @@ func (r *run) collect(ctx context.Context, x []float32, f *latentWriter, res *jo
 		steps += binary.LittleEndian.Uint64(counts[16:])
 		reused += binary.LittleEndian.Uint64(counts[24:])
 	}
-	res.StepBytes, res.WindowsReused = steps/uint64(max(1, len(r.steps))), int(reused) //nolint:gosec // few
+	res.StepBytes = steps / uint64(max(1, len(r.steps)))
+	res.WindowsReused = int(reused) //nolint:gosec // few
 	return nil
 }
 

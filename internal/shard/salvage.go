@@ -93,7 +93,8 @@ func (r *run) reuse(ctx context.Context, step int) (map[int][]float32, error) {
 }
 
 // inventory tells all ranks what each has: by rank.
-func (r *run) inventory(ctx context.Context, step int, mine []finding) ([][]partition.Piece, error) {
+func (r *run) inventory(ctx context.Context, step int, mine []finding) ([][]partition.Piece,
+	error) {
 	all := make([]int, r.Transport.Size())
 	for i := range all {
 		all[i] = i

@@ -191,7 +191,8 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 	}
 	defer os.RemoveAll(dir)
 	res, err := s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank,
-		Transport: watched{tr, &w.activity}, Yield: w.yield.Load, Alive: w.activity.advances, Salvage: &s.salvage, Pace: s.speed.measure,
+		Transport: watched{tr, &w.activity}, Yield: w.yield.Load,
+		Alive: w.activity.advances, Salvage: &s.salvage, Pace: s.speed.measure,
 		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,
 		SharedCores: s.cfg.Data.inProcess(),
 		Saved:       func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
