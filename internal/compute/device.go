@@ -17,7 +17,8 @@ type Device interface {
 
 	// Alloc returns zeroed memory for n float32 elements, ErrMemory if there is not so much left.
 	Alloc(n int) (Memory, error)
-	// Free gives memory back; using it afterwards is a programming error.
+	// Free gives memory back when the operations issued so far are done; using it in later ones is a
+	// programming error.
 	Free(Memory)
 	// Upload copies src, dense row-major [dst.Rows, dst.Cols], into dst.
 	Upload(dst Mat, src []float32)

@@ -235,6 +235,7 @@ func (r *run) take(ctx context.Context, t, ranks int) error {
 // each becomes to f. It stops when the job is cancelled, between two layers.
 func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Range,
 	f func(t int, frames [][]float32) error) error {
+	r.release()
 	z, err := r.openLatents(latents)
 	if err != nil {
 		return err

@@ -138,9 +138,9 @@ func never(coord.View) bool { return false }
 
 func denoising(v coord.View) bool { return v.Progress.Stage == job.StageDenoise }
 
-// TestEveryDataPlaneGivesTheSameLatents runs one clip over servers of the shards' own, over one
-// that they share, and over memory.
-func TestEveryDataPlaneGivesTheSameLatents(t *testing.T) {
+// TestEveryDataPlaneGivesTheSameClip runs one clip over servers of the shards' own, where its
+// decoding is spread, over one that they share, and over memory.
+func TestEveryDataPlaneGivesTheSameClip(t *testing.T) {
 	shared, err := nats.StartServer(nats.ServerOptions{Name: "data"})
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func TestEveryDataPlaneGivesTheSameLatents(t *testing.T) {
 	if testing.Short() {
 		meshes = meshes[1:2]
 	}
-	var want string
+	var want job.Result
 	for name, plane := range planes {
 		t.Run(name, func(t *testing.T) {
 			k := startCluster(t, 4, plane)
@@ -164,12 +164,15 @@ func TestEveryDataPlaneGivesTheSameLatents(t *testing.T) {
 				if v.State != job.Completed {
 					t.Fatalf("mesh %v: %s: %s", m, v.State, v.Error)
 				}
-				if want == "" {
-					want = v.Result.LatentsSHA256
+				if want.LatentsSHA256 == "" {
+					want = v.Result
 				}
-				if v.Result.LatentsSHA256 != want || v.Plan.Mesh != m {
+				if v.Result.LatentsSHA256 != want.LatentsSHA256 || v.Plan.Mesh != m {
 					t.Errorf("mesh %v, run as %v: latents %.12s, others %.12s", m, v.Plan.Mesh,
-						v.Result.LatentsSHA256, want)
+						v.Result.LatentsSHA256, want.LatentsSHA256)
+				}
+				if got := v.Result.Video; got != want.Video {
+					t.Errorf("mesh %v: video %.20s, others %.20s", m, got.Name, want.Video.Name)
 				}
 			}
 		})

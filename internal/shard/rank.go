@@ -200,6 +200,11 @@ func (r *run) close() {
 	if r.saver != nil {
 		r.saver.close()
 	}
+	r.release()
+}
+
+// release gives back the device's memory of denoising.
+func (r *run) release() {
 	if r.seq != nil {
 		r.seq.Free()
 	}
