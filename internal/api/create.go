@@ -42,6 +42,10 @@ type Create struct {
 	Mesh           string      `json:"mesh,omitempty"` // such as "cfg=2,ulysses=3"
 	Threads        *int        `json:"threads,omitempty"`
 	Priority       *int        `json:"priority,omitempty"` // higher ones go first; default 0
+	Window         *int        `json:"window,omitempty"`   // latent frames; 0: the clip as a whole
+	Overlap        *int        `json:"overlap,omitempty"`
+	Schedule       string      `json:"window_schedule,omitempty"`
+	Long           string      `json:"long,omitempty"`
 }
 
 // set stores one field; the value is the text of a JSON scalar or a form's value.
@@ -65,6 +69,10 @@ func (c *Create) set(name, value string) error {
 		c.Format = value
 	case "mesh":
 		c.Mesh = value
+	case "window_schedule":
+		c.Schedule = value
+	case "long":
+		c.Long = value
 	case "seed":
 		return parse(&c.Seed, name, value, func(s string) (uint64, error) {
 			return strconv.ParseUint(s, 10, 64)
@@ -89,7 +97,7 @@ func (c *Create) setStoryboard(value string) error {
 func (c *Create) setNumber(name, value string) error {
 	ints := map[string]**int{"width": &c.Width, "height": &c.Height, "num_frames": &c.Frames,
 		"fps": &c.FPS, "num_inference_steps": &c.Steps, "shards": &c.Shards, "threads": &c.Threads,
-		"priority": &c.Priority}
+		"priority": &c.Priority, "window": &c.Window, "overlap": &c.Overlap}
 	if p, ok := ints[name]; ok {
 		return parse(p, name, value, strconv.Atoi, "an integer")
 	}
@@ -108,7 +116,8 @@ func (c *Create) setNumber(name, value string) error {
 
 var fieldNames = []string{"model", "prompt", "negative_prompt", "storyboard", "size", "width",
 	"height", "seconds", "num_frames", "fps", "num_inference_steps", "guidance_scale",
-	"flow_shift", "scheduler", "seed", "dtype", "format", "shards", "mesh", "threads", "priority"}
+	"flow_shift", "scheduler", "seed", "dtype", "format", "shards", "mesh", "threads", "priority",
+	"window", "overlap", "window_schedule", "long"}
 
 func parse[T any](p **T, name, value string, f func(string) (T, error), want string) error {
 	v, err := f(strings.TrimSpace(value))
@@ -223,6 +232,7 @@ func (c Create) Request(m job.Model) (job.Request, error) {
 		Width: c.Width, Height: c.Height,
 		Frames: c.Frames, FPS: c.FPS, Steps: c.Steps, GuidanceScale: c.GuidanceScale,
 		FlowShift: c.FlowShift, Scheduler: c.Scheduler, Seed: c.Seed, DType: c.DType, Format: c.Format,
+		Window: c.Window, Overlap: c.Overlap, Schedule: job.Schedule(c.Schedule), Long: job.Long(c.Long),
 	}
 	if c.Prompt != nil {
 		r.Prompt = *c.Prompt

@@ -132,7 +132,7 @@ func (b clipBench) measure(ctx context.Context, n int) (row benchRow, err error)
 	r := video.Details.Result
 	row = benchRow{Shards: n, Threads: c.Threads, Mesh: video.Details.Mesh, StepSeconds: r.StepSeconds,
 		Denoise: r.Seconds[job.StageDenoise], Decode: r.Seconds[job.StageDecode],
-		BytesPerStep: r.BytesExchanged / uint64(video.Details.Spec.Steps), //nolint:gosec // from 1
+		BytesPerStep: r.BytesExchanged / uint64(video.Details.Spec.TotalSteps()), //nolint:gosec // from 1
 		Latents:      r.LatentsSHA256}
 	for _, s := range r.Seconds {
 		row.Total += s

@@ -26,6 +26,7 @@ const generateHelp = `Generate a clip from a text.
   longtake generate -p "a red ball bouncing over the sea at sunset"
   longtake generate -p "..." --size 96x64 --seconds 2 --seed 7 -o ball.webm
   longtake generate -p "..." --frames 1 -o picture/             an image, as PNG
+  longtake generate -p "..." --seconds 60                       a minute, in windows
   longtake generate --storyboard scenes.yaml --seconds 8        scenes that go over into each other
   longtake generate -p "..." --model path/to/Wan2.1-T2V-1.3B-Diffusers --size 832x480 --frames 81
 
@@ -57,6 +58,7 @@ func generateCommand() *cobra.Command {
 	f.String("size", "", "WIDTHxHEIGHT in pixels")
 	f.Int("frames", 0, "how many; Wan makes 4k+1, so the nearest of those; 1 is an image")
 	f.Float64("seconds", 0, "duration, in place of --frames")
+	defineWindows(f)
 	f.Int("fps", 0, "frames per second")
 	f.Int("steps", 0, "denoising steps")
 	f.Float64("guidance-scale", 0, "how closely to follow the prompt; up to 1: not at all,"+
@@ -174,7 +176,23 @@ func readCreate(f *pflag.FlagSet) api.Create {
 	c.Seed = given(f, "seed", f.GetUint64)
 	c.Priority = given(f, "priority", f.GetInt)
 	c.Shards = given(f, "shards", f.GetInt)
+	readWindows(f, &c)
 	return c
+}
+
+// defineWindows adds the flags that say how a long clip is made.
+func defineWindows(f *pflag.FlagSet) {
+	f.Int("window", 0, "latent frames denoised at once in a long clip; 0: all of it"+
+		" (default: the model's)")
+	f.Int("overlap", 0, "latent frames that two windows share (default: the model's)")
+	f.String("window-schedule", "", "static, or uniform: windows move from step to step")
+	f.String("long", "", "windows: all at once, blended; extend: each goes on from the one before")
+}
+
+func readWindows(f *pflag.FlagSet, c *api.Create) {
+	c.Window, c.Overlap = given(f, "window", f.GetInt), given(f, "overlap", f.GetInt)
+	c.Schedule, _ = f.GetString("window-schedule")
+	c.Long, _ = f.GetString("long")
 }
 
 func given[T any](f *pflag.FlagSet, name string, get func(string) (T, error)) *T {

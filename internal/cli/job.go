@@ -134,7 +134,7 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 		line("placement", "attempt %d, %s, on %v", d.Attempt, d.Mesh, d.Nodes)
 	}
 	if d.Checkpoint > 0 {
-		line("checkpoint", "step %d of %d", d.Checkpoint, s.Steps)
+		line("checkpoint", "step %d of %d", d.Checkpoint, s.TotalSteps())
 	}
 	if d.PreviewStep > 0 {
 		line("preview", "of step %d: longtake job fetch %s --preview", d.PreviewStep, v.ID)

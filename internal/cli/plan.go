@@ -16,15 +16,19 @@ import (
 
 func planCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "plan", Short: "Show how a clip would be split, and what it would move",
-		Long: `Show the meshes that a number of shards can have for a clip, with the bytes that all ranks
-together send in one step. The planner takes the one with the fewest.
+		Long: `Show the meshes that a number of shards can have for a clip, with the passes through the
+model that the busiest shard runs in a step, one after the other, and the bytes that all shards
+together send. The planner takes the least work, then the fewest bytes.
 
-  longtake plan --shards 4 --size 96x64 --frames 33`, Args: cobra.NoArgs}
+  longtake plan --shards 4 --size 96x64 --frames 33
+  longtake plan --shards 4 --seconds 60`, Args: cobra.NoArgs}
 	f := cmd.Flags()
 	shards := f.Int("shards", defaultShards, "how many shards")
 	path := f.String("model", "", "folder of the model (default: the built-in one)")
 	f.String("size", "", "WIDTHxHEIGHT in pixels")
-	f.Int("frames", 0, "how many")
+	f.Int("frames", 0, "frames: 4k+1")
+	f.Float64("seconds", 0, "duration, in place of --frames")
+	defineWindows(f)
 	f.Float64("guidance-scale", 0, "up to 1: one branch, so no cfg")
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -39,7 +43,9 @@ together send in one step. The planner takes the one with the fewest.
 		}
 		c := api.Create{Frames: given(f, "frames", f.GetInt),
 			GuidanceScale: given(f, "guidance-scale", f.GetFloat64)}
+		c.Seconds = given(f, "seconds", f.GetFloat64)
 		c.Size, _ = f.GetString("size")
+		readWindows(f, &c)
 		r, err := c.Request(m)
 		if err != nil {
 			return inFlags(err)
@@ -57,7 +63,9 @@ together send in one step. The planner takes the one with the fewest.
 type planLine struct {
 	Mesh         string `json:"mesh"`
 	BytesPerStep int64  `json:"bytes_per_step"`
-	Tokens       []int  `json:"tokens"` // of each rank of a group
+	SeamBytes    int64  `json:"seam_bytes_per_step"` // of those, where windows overlap
+	Passes       int    `json:"passes_per_step"`     // through the model, of the busiest rank
+	Tokens       []int  `json:"tokens"`              // of each rank of a group
 	Heads        []int  `json:"heads"`
 	Chosen       bool   `json:"chosen"`
 }
@@ -70,8 +78,10 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 	}
 	plans := make([]planLine, 0, len(options))
 	for _, o := range options {
-		plans = append(plans, planLine{Mesh: o.Mesh.String(), BytesPerStep: o.Bytes, Chosen: o.Best,
-			Tokens: lengths(load.Tokens, o.Mesh.Ulysses), Heads: lengths(load.Heads, o.Mesh.Ulysses)})
+		plans = append(plans, planLine{Mesh: o.Mesh.String(), BytesPerStep: o.Bytes.Sum(),
+			SeamBytes: o.Bytes.Seams, Passes: o.Passes, Chosen: o.Best,
+			Tokens: lengths(load.WindowTokens(), o.Mesh.Ulysses),
+			Heads:  lengths(load.Heads, o.Mesh.Ulysses)})
 	}
 	if js {
 		for _, p := range plans {
@@ -81,16 +91,21 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 		}
 		return nil
 	}
-	fmt.Fprintf(w, "%s: %dx%d, %d frames are %d tokens; %d heads, %d layers\n", m.Name, s.Width,
-		s.Height, s.Frames, load.Tokens, m.Heads, m.Layers)
-	return table(w, "MESH\tBYTES A STEP\tTOKENS OF A RANK\tHEADS OF A RANK\t", func(w io.Writer) {
+	fmt.Fprintf(w, "%s: %dx%d, %d frames are %d tokens", m.Name, s.Width, s.Height, s.Frames,
+		m.Tokens(s.Frames, s.Height, s.Width))
+	if n := len(load.Windows(0)); n > 1 {
+		fmt.Fprintf(w, " in %d windows of %d", n, load.WindowTokens())
+	}
+	fmt.Fprintf(w, "; %d heads, %d layers\n", m.Heads, m.Layers)
+	const head = "MESH\tPASSES A STEP\tBYTES A STEP\tTOKENS OF A RANK\tHEADS OF A RANK\t"
+	return table(w, head, func(w io.Writer) {
 		for _, p := range plans {
 			mark := ""
 			if p.Chosen {
 				mark = "chosen"
 			}
 			bytes := size(uint64(p.BytesPerStep)) //nolint:gosec // from 0
-			fmt.Fprintf(w, "%s\t%s\t%v\t%v\t%s\n", p.Mesh, bytes, p.Tokens, p.Heads, mark)
+			fmt.Fprintf(w, "%s\t%d\t%s\t%v\t%v\t%s\n", p.Mesh, p.Passes, bytes, p.Tokens, p.Heads, mark)
 		}
 	})
 }

@@ -1,6 +1,12 @@
 package compute
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrMemory is what a Device refuses for lack of memory: less at a time may fit.
+var ErrMemory = errors.New("out of memory")
 
 // Device runs the operations of the models. Implementations: internal/cpu, internal/cuda.
 type Device interface {
@@ -9,7 +15,7 @@ type Device interface {
 	// Close stops workers and frees everything the device holds.
 	Close() error
 
-	// Alloc returns zeroed memory for n float32 elements.
+	// Alloc returns zeroed memory for n float32 elements, ErrMemory if there is not so much left.
 	Alloc(n int) (Memory, error)
 	// Free gives memory back; using it afterwards is a programming error.
 	Free(Memory)
@@ -157,14 +163,19 @@ type Volume struct {
 }
 
 // ConvArgs: in time the input is FrontPad zero frames, then Prev's frames, then x's, and nothing is
-// padded beyond that: dst.T = FrontPad + Prev.T + x.T - KT + 1. In space the input is zero-padded
-// by KH/2 and KW/2 (odd kernels keep the size). With Upsample each frame is first doubled in height
-// and width (nearest), never materialised: dst.H = 2·x.H. Residual [dst.Rows, Out],
-// when set, is added at the end; it may be dst. Prev, when set, holds the frames that come before
-// x's (a causal cache), of x's size, and is doubled with them.
+// padded beyond that; output frames are StrideT input frames apart (0: 1):
+// dst.T = (FrontPad + Prev.T + x.T - KT) / StrideT + 1. In space the input is zero-padded by KH/2
+// and KW/2 (odd kernels keep the size). With Upsample each frame is first doubled in height and
+// width (nearest), never materialised: dst.H = 2·x.H. With Downsample, which excludes Upsample,
+// outputs are two voxels apart and zeros follow on the right and below only (WanResample):
+// output (h, w) reads from (2h, 2w) on, dst.H = x.H / 2. Residual [dst.Rows, Out], when set, is
+// added at the end; it may be dst. Prev, when set, holds the frames that come before x's (a causal
+// cache), of x's size, and is doubled with them.
 type ConvArgs struct {
-	Prev     *Volume
-	FrontPad int
-	Upsample bool
-	Residual *Mat
+	Prev       *Volume
+	FrontPad   int
+	StrideT    int
+	Upsample   bool
+	Downsample bool
+	Residual   *Mat
 }

@@ -192,6 +192,26 @@ func TestOtherRanksMayGoOnceRankZeroDecodes(t *testing.T) {
 	}
 }
 
+// TestARankThatDecodesIsMissed loses a node whose part is not done.
+func TestARankThatDecodesIsMissed(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	a, b := fake(t, c, "a"), fake(t, c, "b")
+	id := create(t, c, request(2))
+	a.told()
+	b.told()
+	report := wire.Report{Node: "a", Progress: job.Progress{Job: id, Attempt: 1,
+		Stage: job.StageDecode, Done: 1, Total: 4, Ranks: 2}}
+	if _, err := ask[wire.Ack](a, wire.SubjectProgress, report); err != nil {
+		t.Fatal(err)
+	}
+	b.leave()
+	l := untilLost(t, c, id, 1)
+	want := "after decoding frame 1 of 4"
+	if !strings.Contains(l.Reason, want) {
+		t.Fatalf("%q, want %q", l.Reason, want)
+	}
+}
+
 func TestFailureReportNamesNodes(t *testing.T) {
 	c := start(t, config(t.TempDir()))
 	a, b := fake(t, c, "a"), fake(t, c, "b")

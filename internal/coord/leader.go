@@ -104,11 +104,11 @@ func (l *leader) trouble(r job.Record) job.Setback {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, p := l.c.cfg.Now(), l.progress[r.ID]
-	alone := p.Attempt == r.Attempt && (p.Stage == job.StageDecode || p.Stage == job.StageEncode)
-	for rank, id := range r.Plan.Nodes {
-		if rank > 0 && alone { // the other ranks are done
-			break
-		}
+	ranks := len(r.Plan.Nodes)
+	if p.Attempt == r.Attempt && (p.Stage == job.StageDecode || p.Stage == job.StageEncode) {
+		ranks = min(ranks, max(p.Ranks, 1)) // the others are done
+	}
+	for rank, id := range r.Plan.Nodes[:ranks] {
 		if b := l.nodeTrouble(r, rank, id, drains); b.Reason != "" {
 			b.Reason += l.stage(r)
 			return b

@@ -38,7 +38,7 @@ func (n *node) working(r job.Record) bool {
 		return false
 	}
 	return n.beat.Stage == job.StageDecode ||
-		n.beat.Stage == job.StageDenoise && n.beat.Step < r.Spec.Steps
+		n.beat.Stage == job.StageDenoise && n.beat.Step < r.Spec.TotalSteps()
 }
 
 // departuresKept bounds the memory of nodes that are gone.

@@ -8,13 +8,21 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// Load returns what a mesh has to carry for a job.
+// Load returns what a mesh has to carry for a job. A clip whose windows are made one after the
+// other is split as one window is.
 func Load(m job.Model, s job.Spec) partition.Load {
 	element := 4
 	if s.DType == "bf16" {
 		element = 2
 	}
-	return partition.Load{Tokens: m.Tokens(s.Frames, s.Height, s.Width), Heads: m.Heads,
+	frames := m.Latents(s.Frames)
+	if s.Long == job.LongExtend {
+		frames = s.Window
+	}
+	grid := partition.Grid{T: frames, H: s.Height / m.SpatialScale, W: s.Width / m.SpatialScale,
+		PT: m.Patch[0], PH: m.Patch[1], PW: m.Patch[2]}
+	timeline := grid.Timeline(s.Window, s.Overlap, s.Schedule == job.ScheduleUniform)
+	return partition.Load{Timeline: timeline, Heads: m.Heads,
 		HeadDim: m.HeadDim, Layers: m.Layers, Guided: s.Guided(), ElementBytes: element,
 		TokenWidth: m.LatentChannels * m.Patch[0] * m.Patch[1] * m.Patch[2]}
 }

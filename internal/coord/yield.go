@@ -116,7 +116,7 @@ func (l *leader) growth(r job.Record, free int) (note string, pays bool) {
 	if err != nil || mesh.Size() <= have {
 		return "", false
 	}
-	left := time.Duration(r.Spec.Steps-p.done-1) * p.mean
+	left := time.Duration(r.Spec.TotalSteps()-p.done-1) * p.mean
 	saves := left - left*time.Duration(have)/time.Duration(mesh.Size())
 	cost := p.setup + p.mean/2
 	pays = saves > max(2*cost, growthLeast)

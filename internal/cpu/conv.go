@@ -52,7 +52,7 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 	d.gather = newGather(c.shape, x, a)
 	g := &d.gather
 	g.zero = d.zeros(g.taps * c.shape.In)
-	t, h, wide := g.outSize(a.FrontPad)
+	t, h, wide := g.outSize()
 	if dst.T != t || dst.H != h || dst.W != wide || t < 1 {
 		panic(fmt.Sprintf("cpu: Conv: dst is %d x %d x %d, want %d x %d x %d",
 			dst.T, dst.H, dst.W, t, h, wide))
@@ -78,6 +78,9 @@ type gather struct {
 	front          int // zero frames before them
 	inHigh, inWide int // size of an input frame
 	double         int // 1 when frames are doubled in height and width, else 0
+	strideT        int // frames from one output to the next
+	stride         int // voxels from one output to the next, down and across
+	padH, padW     int // zero voxels above and on the left
 	height, width  int // size of an output frame
 	taps           int // neighbours in a row that a run takes at once
 	zero           []float32
@@ -87,9 +90,13 @@ func newGather(s compute.ConvShape, x compute.Volume, a compute.ConvArgs) gather
 	g := gather{
 		shape: s, frames: x.T, front: a.FrontPad, inHigh: x.H, inWide: x.W,
 		x: sized("Conv", "x", x.Mat, x.T*x.H*x.W, s.In), taps: 1,
+		stride: 1, strideT: max(a.StrideT, 1), padH: s.KH / 2, padW: s.KW / 2,
 	}
-	if a.FrontPad < 0 || x.H < 1 || x.W < 1 {
-		panic(fmt.Sprintf("cpu: Conv: FrontPad %d, frames of %d x %d", a.FrontPad, x.H, x.W))
+	if a.FrontPad < 0 || a.StrideT < 0 || x.H < 1 || x.W < 1 || a.Upsample && a.Downsample {
+		panic(fmt.Sprintf("cpu: Conv: %+v, frames of %d x %d", a, x.H, x.W))
+	}
+	if a.Downsample {
+		g.stride, g.padH, g.padW = 2, 0, 0
 	}
 	if a.Upsample {
 		g.double = 1
@@ -107,10 +114,14 @@ func newGather(s compute.ConvShape, x compute.Volume, a compute.ConvArgs) gather
 	return g
 }
 
-// outSize returns the frames, height and width of the output.
-func (g *gather) outSize(front int) (t, h, w int) {
+// outSize returns the frames, height and width of the output; t is below 1 where there are too few
+// frames.
+func (g *gather) outSize() (t, h, w int) {
 	s := g.shape
-	t = g.frames + front - s.KT + 1
+	t = (g.frames + g.front - s.KT + g.strideT) / g.strideT
+	if g.stride > 1 {
+		return t, g.inHigh / g.stride, g.inWide / g.stride
+	}
 	h = g.inHigh<<g.double + s.KH/2*2 - s.KH + 1
 	w = g.inWide<<g.double + s.KW/2*2 - s.KW + 1
 	return t, h, w
@@ -128,9 +139,9 @@ func (g *gather) aim(w *worker, at []*float32, row, k0 int) {
 	for len(at) > 0 {
 		x, y, t := row%g.width, row/g.width%g.height, row/(g.width*g.height)
 		n := min(len(at), g.width-x)
-		voxels := g.line(t+kt-g.front, y+kh-g.shape.KH/2)
+		voxels := g.line(t*g.strideT+kt-g.front, y*g.stride+kh-g.padH)
 		for i := range n {
-			at[i] = g.point(w, voxels, x+i+kw-g.shape.KW/2, from)
+			at[i] = g.point(w, voxels, (x+i)*g.stride+kw-g.padW, from)
 		}
 		at, row = at[n:], row+n
 	}

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -51,8 +52,8 @@ func TestMemoryLimit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "cannot allocate 200 bytes on the cpu: 240 of 400 bytes are in use"
-	if _, err := d.Alloc(50); err == nil || err.Error() != want {
+	want := "cannot allocate 200 bytes on the cpu: out of memory: 240 of 400 bytes are in use"
+	if _, err := d.Alloc(50); !errors.Is(err, compute.ErrMemory) || err.Error() != want {
 		t.Errorf("got %v, want %q", err, want)
 	}
 	if _, err := d.PackLinear(make([]float32, 100), nil, 10, 10, compute.FP32); err == nil {

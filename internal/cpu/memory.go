@@ -43,7 +43,8 @@ func (v *view) rowOrNil(i int) []float32 {
 	return v.row(i)
 }
 
-// Alloc returns zeroed memory for n float32 elements, or an error when the limit is reached.
+// Alloc returns zeroed memory for n float32 elements, or compute.ErrMemory when the limit is
+// reached.
 func (d *Device) Alloc(n int) (compute.Memory, error) {
 	if n < 0 {
 		return nil, fmt.Errorf("cannot allocate %d elements on the cpu", n)
@@ -71,8 +72,8 @@ func (d *Device) take(n int) error {
 	}
 	if used := d.used.Add(bytes); d.limit > 0 && used > d.limit {
 		d.used.Add(-bytes)
-		return fmt.Errorf("cannot allocate %d bytes on the cpu: %d of %d bytes are in use",
-			bytes, used-bytes, d.limit)
+		return fmt.Errorf("cannot allocate %d bytes on the cpu: %w: %d of %d bytes are in use",
+			bytes, compute.ErrMemory, used-bytes, d.limit)
 	}
 	return nil
 }

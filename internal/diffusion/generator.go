@@ -39,26 +39,45 @@ func NewGenerator(seed uint64) *Generator {
 // length: fewer than 16 are drawn one by one, more in blocks of 16, of which the last is redrawn
 // when the length is not a multiple of 16.
 func (g *Generator) Randn(dst []float32) {
-	if len(dst) < fillBlock {
-		for i := range dst {
-			dst[i] = float32(g.normal())
+	g.Stream(len(dst), func(at int, values []float32) { copy(dst[at:], values) })
+}
+
+// Stream draws what Randn would of n values and hands it to f in runs, each with the place of its
+// first value; the last run may replace values of those before it. f keeps nothing of them; without
+// it the values are only passed over.
+func (g *Generator) Stream(n int, f func(at int, values []float32)) {
+	if n < fillBlock {
+		for i := range n {
+			v := [1]float32{float32(g.normal())}
+			if f != nil {
+				f(i, v[:])
+			}
 		}
 		return
 	}
-	for i := range dst {
-		dst[i] = g.uniform32()
+	at := 0
+	for ; at+fillBlock <= n; at += fillBlock {
+		g.block(at, f)
 	}
-	for i := 0; i+fillBlock <= len(dst); i += fillBlock {
-		boxMuller(dst[i : i+fillBlock])
-	}
-	if len(dst)%fillBlock == 0 {
+	if at == n {
 		return
 	}
-	last := dst[len(dst)-fillBlock:]
-	for i := range last {
-		last[i] = g.uniform32()
+	for range n - at { // torch draws these and does not use them
+		g.uint32()
 	}
-	boxMuller(last)
+	g.block(n-fillBlock, f)
+}
+
+// block draws a run of 16 values.
+func (g *Generator) block(at int, f func(at int, values []float32)) {
+	var run [fillBlock]float32
+	for i := range run {
+		run[i] = g.uniform32()
+	}
+	if f != nil {
+		boxMuller(run[:])
+		f(at, run[:])
+	}
 }
 
 // Randperm returns what torch.randperm(n) returns, for n below 2^32/20 (above, torch draws by

@@ -15,16 +15,23 @@ const (
 	Unconditional
 )
 
-// Velocity predicts the velocity v of x, a rank's own tokens [own, token width], for one branch at
-// a timestep. All ranks of a sequence-parallel group call it together.
-type Velocity func(ctx context.Context, step int, b Branch, timestep float32, x, v []float32) error
+// Pass is one run of the model: over one window of the clip, in one branch.
+type Pass struct {
+	Step, Window int
+	Branch       Branch
+	Timestep     float32
+}
+
+// Velocity predicts the velocity v of x, a rank's own tokens of the pass's window
+// [own, token width]. All ranks of a sequence-parallel group call it together.
+type Velocity func(ctx context.Context, p Pass, x, v []float32) error
 
 // Exchange gives the own velocity to the rank that computed the other branch for the same tokens,
 // and returns that rank's.
-type Exchange func(ctx context.Context, step int, own []float32) ([]float32, error)
+type Exchange func(ctx context.Context, p Pass, own []float32) ([]float32, error)
 
 // Denoiser runs a rank's part of the denoising loop. Everything in it works element by element on
-// the own tokens, so no rank ever needs the whole latent.
+// the tokens that the rank holds, so no rank ever needs the whole latent.
 type Denoiser struct {
 	Scheduler Scheduler
 	Velocity  Velocity
@@ -33,23 +40,35 @@ type Denoiser struct {
 	// Exchange is set where the branches are computed by different ranks; Own tells which is here.
 	Exchange Exchange
 	Own      Branch
+	// Windows say what is computed where; nil: all that is held is one window, number 0.
+	Windows *Windows
+	// Given are known values at the beginning of x, which stay as they are.
+	Given []float32
+	// Known returns a window's velocity if it is there before it is computed, else nil; Learn is told
+	// of those that were computed. Either may be nil.
+	Known func(step, window int) []float32
+	Learn func(step, window int, v []float32)
 	// OnStep is called after every step with the count of steps done and the step's duration. An
 	// error stops the loop: that is how a cancellation takes effect at a step boundary.
 	OnStep func(done int, d time.Duration) error
+
+	other []float32 // scratch
 }
 
 // Run denoises x in place from step `from` (0 for a fresh clip) to the end.
 func (d *Denoiser) Run(ctx context.Context, x []float32, from int) error {
 	timesteps := d.Scheduler.Timesteps()
-	v, u := make([]float32, len(x)), make([]float32, len(x))
+	v := make([]float32, len(x))
+	copy(x, d.Given)
 	for i := from; i < len(timesteps); i++ {
 		start := time.Now()
-		if err := d.predict(ctx, i, timesteps[i], x, v, u); err != nil {
+		if err := d.predict(ctx, i, timesteps[i], x, v); err != nil {
 			return fmt.Errorf("cannot compute step %d of %d: %w", i+1, len(timesteps), err)
 		}
 		if err := d.Scheduler.Step(i, x, v); err != nil {
 			return fmt.Errorf("cannot apply step %d of %d: %w", i+1, len(timesteps), err)
 		}
+		copy(x, d.Given)
 		if d.OnStep == nil {
 			continue
 		}
@@ -60,27 +79,64 @@ func (d *Denoiser) Run(ctx context.Context, x []float32, from int) error {
 	return nil
 }
 
-// predict fills v with the guided velocity of step i; u is scratch.
-func (d *Denoiser) predict(ctx context.Context, i int, t float32, x, v, u []float32) error {
-	if d.Guidance <= 1 {
-		return d.Velocity(ctx, i, Conditional, t, x, v)
+// predict fills v with the guided velocity of step i, blended where windows overlap.
+func (d *Denoiser) predict(ctx context.Context, i int, t float32, x, v []float32) error {
+	if d.Windows == nil {
+		return d.window(ctx, Pass{Step: i, Timestep: t}, x, v)
 	}
-	if d.Exchange == nil {
-		if err := d.Velocity(ctx, i, Conditional, t, x, v); err != nil {
+	run := d.Windows.run(i)
+	own := make([][]float32, 0, run.Len())
+	for w := run.Lo; w < run.Hi; w++ {
+		at := d.Windows.place(i, w)
+		own = append(own, d.Windows.buffer(w-run.Lo, at.Len()))
+		p := Pass{Step: i, Window: w, Timestep: t}
+		if err := d.window(ctx, p, x[at.Lo:at.Hi], own[len(own)-1]); err != nil {
 			return err
 		}
-		if err := d.Velocity(ctx, i, Unconditional, t, x, u); err != nil {
+	}
+	return d.Windows.blend(ctx, i, own, v)
+}
+
+// window fills v with the guided velocity of one window.
+func (d *Denoiser) window(ctx context.Context, p Pass, x, v []float32) error {
+	if d.Known != nil {
+		if known := d.Known(p.Step, p.Window); known != nil {
+			copy(v, known)
+			return nil
+		}
+	}
+	if err := d.guided(ctx, p, x, v); err != nil {
+		return err
+	}
+	if d.Learn != nil {
+		d.Learn(p.Step, p.Window, v)
+	}
+	return nil
+}
+
+func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
+	if d.Guidance <= 1 || d.Exchange == nil {
+		if err := d.Velocity(ctx, p, x, v); err != nil || d.Guidance <= 1 {
+			return err
+		}
+		if len(d.other) < len(x) {
+			d.other = make([]float32, len(x))
+		}
+		p.Branch = Unconditional
+		u := d.other[:len(x)]
+		if err := d.Velocity(ctx, p, x, u); err != nil {
 			return err
 		}
 		Guide(v, v, u, d.Guidance)
 		return nil
 	}
 	own := make([]float32, len(x)) // handed over to the peer
-	if err := d.Velocity(ctx, i, d.Own, t, x, own); err != nil {
+	p.Branch = d.Own
+	if err := d.Velocity(ctx, p, x, own); err != nil {
 		return err
 	}
 	copy(v, own)
-	other, err := d.Exchange(ctx, i, own)
+	other, err := d.Exchange(ctx, p, own)
 	if err != nil {
 		return err
 	}

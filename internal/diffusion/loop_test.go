@@ -10,10 +10,10 @@ import (
 )
 
 // model is a velocity that depends on everything it is given.
-func model(_ context.Context, step int, b Branch, timestep float32, x, v []float32) error {
-	scale := float32(0.7) - float32(b)/4
+func model(_ context.Context, p Pass, x, v []float32) error {
+	scale := float32(0.7) - float32(p.Branch)/4
 	for i := range v {
-		v[i] = float32(scale*x[i]) + float32(step) + timestep/1000
+		v[i] = float32(scale*x[i]) + float32(p.Step) + p.Timestep/1000
 	}
 	return nil
 }
@@ -37,9 +37,9 @@ func TestDenoiserSteps(t *testing.T) {
 	d := denoiser(t, 4, 1)
 	var branches []Branch
 	var done []int
-	d.Velocity = func(ctx context.Context, i int, b Branch, ts float32, x, v []float32) error {
-		branches = append(branches, b)
-		return model(ctx, i, b, ts, x, v)
+	d.Velocity = func(ctx context.Context, p Pass, x, v []float32) error {
+		branches = append(branches, p.Branch)
+		return model(ctx, p, x, v)
 	}
 	d.OnStep = func(n int, _ time.Duration) error { done = append(done, n); return nil }
 	x := noise(20)
@@ -58,9 +58,9 @@ func TestDenoiserStopsOnStep(t *testing.T) {
 	stop := errors.New("cancelled")
 	d := denoiser(t, 6, 4)
 	calls := 0
-	d.Velocity = func(ctx context.Context, i int, b Branch, ts float32, x, v []float32) error {
+	d.Velocity = func(ctx context.Context, p Pass, x, v []float32) error {
 		calls++
-		return model(ctx, i, b, ts, x, v)
+		return model(ctx, p, x, v)
 	}
 	d.OnStep = func(n int, _ time.Duration) error {
 		if n == 2 {
@@ -89,7 +89,7 @@ func TestGuidanceOverRanks(t *testing.T) {
 	for b := range pipes {
 		d := denoiser(t, steps, 4.5)
 		d.Own = Branch(b)
-		d.Exchange = func(ctx context.Context, _ int, own []float32) ([]float32, error) {
+		d.Exchange = func(_ context.Context, _ Pass, own []float32) ([]float32, error) {
 			pipes[b] <- own
 			return <-pipes[1-b], nil
 		}
@@ -110,17 +110,17 @@ func TestGuidanceOverRanks(t *testing.T) {
 func TestDenoiserErrors(t *testing.T) {
 	broken := errors.New("broken")
 	fail := func(branch Branch) func(*Denoiser) {
-		velocity := func(ctx context.Context, i int, b Branch, ts float32, x, v []float32) error {
-			if b == branch && i == 1 {
+		velocity := func(ctx context.Context, p Pass, x, v []float32) error {
+			if p.Branch == branch && p.Step == 1 {
 				return broken
 			}
-			return model(ctx, i, b, ts, x, v)
+			return model(ctx, p, x, v)
 		}
 		return func(d *Denoiser) { d.Velocity = velocity }
 	}
 	exchange := func(v []float32, err error) func(*Denoiser) {
 		return func(d *Denoiser) {
-			d.Exchange = func(context.Context, int, []float32) ([]float32, error) { return v, err }
+			d.Exchange = func(context.Context, Pass, []float32) ([]float32, error) { return v, err }
 		}
 	}
 	cases := []struct {

@@ -25,6 +25,8 @@ type Scheduler interface {
 	// Step applies step i to x in place, given the model's velocity v at x; v is not changed. Steps
 	// are applied in order from 0. After an error x is as it was.
 	Step(i int, x, v []float32) error
+	// Done returns how many steps were applied.
+	Done() int
 	// State returns what the steps so far left behind, beside x: slices of x's size, valid until
 	// the next Step. With it and x another Scheduler goes on with the same bits.
 	State() [][]float32
@@ -63,6 +65,9 @@ func NewScheduler(kind string, steps int, shift float64, cfg SchedulerConfig) (S
 
 // progress counts the steps applied and refuses one out of order or of another size.
 type progress struct{ done, size int }
+
+// Done implements Scheduler.
+func (p *progress) Done() int { return p.done }
 
 // check refuses step i of steps unless it is the next and has the size of the ones before.
 func (p *progress) check(i, steps int, x, v []float32) error {

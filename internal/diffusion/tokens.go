@@ -6,17 +6,17 @@ import "github.com/longtake/longtake/internal/partition"
 // which the transformer reads and writes them.
 func Tokens(latent []float32, channels int, g partition.Grid, own partition.Range) []float32 {
 	out := make([]float32, own.Len()*channels*g.PT*g.PH*g.PW)
-	walk(channels, g, own, func(token, element int) { out[token] = latent[element] })
+	walk(channels, g, own, func(i, c, t, place int) { out[i] = latent[(c*g.T+t)*g.H*g.W+place] })
 	return out
 }
 
 // Scatter writes the tokens of own back into a latent [C, T, H, W]; the inverse of Tokens.
 func Scatter(latent, tokens []float32, channels int, g partition.Grid, own partition.Range) {
-	walk(channels, g, own, func(token, element int) { latent[element] = tokens[token] })
+	walk(channels, g, own, func(i, c, t, place int) { latent[(c*g.T+t)*g.H*g.W+place] = tokens[i] })
 }
 
-// walk pairs every value of the own tokens with its place in the latent.
-func walk(channels int, g partition.Grid, own partition.Range, f func(token, element int)) {
+// walk tells for every value of the own tokens its channel, its frame and its place in the frame.
+func walk(channels int, g partition.Grid, own partition.Range, f func(i, c, t, place int)) {
 	i := 0
 	for n := own.Lo; n < own.Hi; n++ {
 		t0, h0, w0 := g.Coordinate(n)
@@ -24,7 +24,7 @@ func walk(channels int, g partition.Grid, own partition.Range, f func(token, ele
 			t := t0*g.PT + p/(g.PH*g.PW)
 			h, w := h0*g.PH+p/g.PW%g.PH, w0*g.PW+p%g.PW
 			for c := range channels {
-				f(i, ((c*g.T+t)*g.H+h)*g.W+w)
+				f(i, c, t, h*g.W+w)
 				i++
 			}
 		}

@@ -17,6 +17,8 @@ const (
 	ShardsLimit  = NodesLimit
 	ThreadsLimit = 1024
 	KeyLimit     = 256 // bytes
+	// ClipTokensLimit bounds what a latent takes on disk: 10 minutes of 1080p have 20 million.
+	ClipTokensLimit = 1 << 25
 
 	PriorityLimit = 100 // of its absolute value
 
@@ -41,11 +43,14 @@ func (e *FieldError) Error() string {
 // *FieldError. meshes judges a mesh that r asks for (the planner's Check); nil skips it.
 func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 	s := m.fill(r)
+	if r.Window != nil {
+		m.Defaults.Window = *r.Window
+	}
 	if n := m.snap(s.Frames); n != s.Frames {
 		s.Frames, s.FramesAsked = n, s.Frames
 	}
 	checks := []func(Spec) error{
-		m.checkTexts, m.checkSize, m.checkFrames, checkNumbers, checkNames, checkShards,
+		m.checkTexts, m.checkSize, m.checkFrames, m.checkWindow, checkNumbers, checkNames, checkShards,
 		Spec.checkScenes,
 	}
 	if err := s.stage(r.Scenes); err != nil {
@@ -56,6 +61,7 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 			return Spec{}, err
 		}
 	}
+	s = m.whole(s)
 	if len(r.Key) > KeyLimit {
 		return Spec{}, &FieldError{"key", number(len(r.Key)) + " bytes", "up to 256 bytes"}
 	}
@@ -79,7 +85,33 @@ func (m Model) fill(r Request) Spec {
 		Seed:          at(r.Seed, 0), DType: or(r.DType, "fp32"), Format: or(r.Format, "webm"),
 		Shards: r.Shards, Mesh: r.Mesh, Threads: r.Threads,
 		Priority: r.Priority,
+		Window:   at(r.Window, d.Window), Overlap: at(r.Overlap, m.overlap(r)),
+		Schedule: Schedule(or(string(r.Schedule), string(ScheduleStatic))),
+		Long:     Long(or(string(r.Long), string(LongWindows))),
 	}
+}
+
+// overlap is that of the model's windows, or where a request has windows of its own the same share
+// of them.
+func (m Model) overlap(r Request) int {
+	d := m.Defaults
+	if r.Window == nil || d.Window == 0 {
+		return d.Overlap
+	}
+	n := min(max(*r.Window, 0), d.Window) * d.Overlap / d.Window
+	return n - n%m.Patch[0]
+}
+
+// whole takes out what is of no use to a clip that is denoised as a whole.
+func (m Model) whole(s Spec) Spec {
+	if s.Window == 0 || s.Window >= m.Latents(s.Frames) {
+		s.Window, s.Overlap, s.Schedule, s.Long = 0, 0, "", ""
+	}
+	if s.Long == LongExtend {
+		stride := s.Window - s.Overlap
+		s.Schedule, s.Blocks = "", 1+(m.Latents(s.Frames)-s.Window+stride-1)/stride
+	}
+	return s
 }
 
 func (m Model) checkTexts(s Spec) error {
@@ -120,8 +152,8 @@ func (m Model) checkSide(field string, v, unit int) error {
 	return &FieldError{field, number(v), allowed}
 }
 
-// framesTop is the most frames of a clip.
-func (m Model) framesTop() int {
+// framesAtOnce is how many frames can be denoised as a whole, as far as MaxTokens allows.
+func (m Model) framesAtOnce() int {
 	top := FramesLimit
 	if m.Defaults.MaxFrames > 0 {
 		top = min(top, m.Defaults.MaxFrames)
@@ -130,6 +162,14 @@ func (m Model) framesTop() int {
 		top = min(top, (m.MaxPositions*m.Patch[0]-1)*m.TemporalScale+1)
 	}
 	return top
+}
+
+// framesTop is the most frames of a clip.
+func (m Model) framesTop() int {
+	if m.Defaults.Window > 0 {
+		return FramesLimit
+	}
+	return m.framesAtOnce()
 }
 
 // snap returns the count nearest to n that the model makes, the larger one of two: as many latent
@@ -153,9 +193,40 @@ func (m Model) checkFrames(s Spec) error {
 	if s.Frames < 1 || s.Frames > top || (s.Frames-1)%m.TemporalScale != 0 {
 		return &FieldError{"num_frames", number(s.Frames), fmt.Sprintf("1 to %d", top)}
 	}
-	if n := m.Tokens(s.Frames, s.Height, s.Width); m.MaxTokens > 0 && n > m.MaxTokens {
+	if n := m.Tokens(s.Frames, s.Height, s.Width); n > ClipTokensLimit {
 		return &FieldError{"num_frames x size", fmt.Sprintf("%d tokens", n),
-			fmt.Sprintf("up to %d tokens, so fewer frames or a smaller size", m.MaxTokens)}
+			fmt.Sprintf("up to %d tokens, so fewer frames or a smaller size", ClipTokensLimit)}
+	}
+	return nil
+}
+
+// checkWindow wants windows that the model can denoise: those of the clip, or the clip as a whole.
+func (m Model) checkWindow(s Spec) error {
+	t, pt := m.Latents(s.Frames), m.Patch[0]
+	top := m.Latents(m.framesAtOnce())
+	if s.Window < 0 || s.Window > top || s.Window%pt != 0 {
+		return &FieldError{"window", number(s.Window),
+			fmt.Sprintf("0 (the clip as a whole) to %d latent frames, divisible by %d", top, pt)}
+	}
+	least, atOnce := 0, t
+	if s.Long == LongExtend {
+		least = pt
+	}
+	if s.Window > 0 && s.Window < t {
+		atOnce = s.Window
+		if s.Overlap < least || s.Overlap >= s.Window || s.Overlap%pt != 0 {
+			return &FieldError{"overlap", number(s.Overlap), fmt.Sprintf("%d to %d latent frames, "+
+				"divisible by %d, for windows of %d", least, s.Window-pt, pt, s.Window)}
+		}
+	}
+	if n := m.tokens(atOnce, s.Height, s.Width); m.MaxTokens > 0 && n > m.MaxTokens {
+		return &FieldError{"num_frames x size", fmt.Sprintf("%d tokens at once", n),
+			fmt.Sprintf("up to %d tokens, so fewer frames, smaller windows or a smaller size",
+				m.MaxTokens)}
+	}
+	if s.Long == LongExtend && !m.Extends {
+		return &FieldError{"long", quote(string(s.Long)),
+			"windows; this model was not trained to go on from given latents"}
 	}
 	return nil
 }
@@ -196,6 +267,9 @@ func checkNames(s Spec) error {
 		{"scheduler", s.Scheduler, []string{"unipc", "euler"}},
 		{"dtype", s.DType, []string{"fp32", "bf16"}},
 		{"format", s.Format, []string{"webm", "mp4", "png"}},
+		{"long", string(s.Long), []string{string(LongWindows), string(LongExtend)}},
+		{"window_schedule", string(s.Schedule),
+			[]string{string(ScheduleStatic), string(ScheduleUniform)}},
 	}
 	for _, c := range sets {
 		found := false
@@ -215,8 +289,11 @@ func checkShards(s Spec) error {
 	if m == (Mesh{}) {
 		return nil
 	}
-	if m.CFG < 1 || m.CFG > 2 || m.Ulysses < 1 || m.Ulysses > ShardsLimit/m.CFG {
-		return &FieldError{"mesh", m.String(), "cfg 1 or 2, ulysses from 1, 1024 ranks at most"}
+	w := max(1, m.Window)
+	if m.Window < 0 || w > ShardsLimit || m.CFG < 1 || m.CFG > 2 || m.Ulysses < 1 ||
+		m.Ulysses > ShardsLimit/m.CFG/w {
+		return &FieldError{"mesh", m.String(),
+			"window from 1, cfg 1 or 2, ulysses from 1, 1024 ranks at most"}
 	}
 	if s.Shards != 0 && s.Shards != m.Size() {
 		return &FieldError{"shards", number(s.Shards),

@@ -35,7 +35,7 @@ func TestResolveAccepts(t *testing.T) {
 	for name, r := range map[string]Request{
 		"empty prompt": {}, "zero guidance": {GuidanceScale: ptr(0.0)}, "an image": {Frames: ptr(1)},
 		"largest seed": {Seed: ptr(uint64(math.MaxInt64))}, "a square": {Height: ptr(16), Width: ptr(16)},
-		"mesh":      {Mesh: Mesh{2, 3}, Shards: 6},
+		"mesh":      {Mesh: Mesh{CFG: 2, Ulysses: 3}, Shards: 6},
 		"long text": {Prompt: strings.Repeat("a", PromptLimit)},
 	} {
 		if _, err := demo().Resolve(r, nil); err != nil {
@@ -76,12 +76,12 @@ func TestResolveNamesTheWrongField(t *testing.T) {
 		{Request{Shards: -1}, "shards", "0 to 1024"},
 		{Request{Shards: 1025}, "shards", "0 to 1024"},
 		{Request{Threads: -1}, "threads", "0 to 1024"},
-		{Request{Mesh: Mesh{3, 1}}, "mesh", "cfg 1 or 2"},
-		{Request{Mesh: Mesh{1, 0}}, "mesh", "cfg 1 or 2"},
-		{Request{Mesh: Mesh{2, math.MaxInt}}, "mesh", "1024"},
-		{Request{Mesh: Mesh{2, 1}, Shards: 3}, "shards", "2, the size of mesh"},
-		{Request{Mesh: Mesh{2, 1}, GuidanceScale: ptr(1.0)}, "mesh", "cfg=1"},
-		{Request{Mesh: Mesh{1, 7}}, "mesh", "six heads"},
+		{Request{Mesh: Mesh{0, 3, 1}}, "mesh", "cfg 1 or 2"},
+		{Request{Mesh: Mesh{0, 1, 0}}, "mesh", "cfg 1 or 2"},
+		{Request{Mesh: Mesh{0, 2, math.MaxInt}}, "mesh", "1024"},
+		{Request{Mesh: Mesh{0, 2, 1}, Shards: 3}, "shards", "2, the size of mesh"},
+		{Request{Mesh: Mesh{0, 2, 1}, GuidanceScale: ptr(1.0)}, "mesh", "cfg=1"},
+		{Request{Mesh: Mesh{0, 1, 7}}, "mesh", "six heads"},
 		{Request{Key: strings.Repeat("k", 257)}, "key", "256"},
 	}
 	six := func(Spec, Mesh) error { return errors.New("at most six heads") }
@@ -90,6 +90,61 @@ func TestResolveNamesTheWrongField(t *testing.T) {
 		var f *FieldError
 		if !errors.As(err, &f) || f.Field != c.field || !strings.Contains(f.Allowed, c.says) ||
 			strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v; want field %s, %q", err, c.field, c.says)
+		}
+	}
+}
+
+// long is a model that makes clips of any length, 9 latent frames at once.
+func long() Model {
+	m := demo()
+	m.Defaults.MaxFrames, m.Defaults.Window, m.Defaults.Overlap, m.Extends = 33, 9, 3, true
+	return m
+}
+
+func TestResolveLongClips(t *testing.T) {
+	f := func(r Request, want Spec) {
+		t.Helper()
+		s, err := long().Resolve(r, nil)
+		got := Spec{Window: s.Window, Overlap: s.Overlap, Schedule: s.Schedule, Long: s.Long}
+		if err != nil || !got.Equal(want) {
+			t.Errorf("%+v: %+v, %v; want %+v", r, got, err, want)
+		}
+	}
+	f(Request{Frames: ptr(33)}, Spec{})
+	f(Request{Frames: ptr(33), Long: LongExtend}, Spec{})
+	f(Request{Frames: ptr(961)}, Spec{Window: 9, Overlap: 3, Schedule: "static", Long: "windows"})
+	f(Request{Frames: ptr(41), Window: ptr(6)},
+		Spec{Window: 6, Overlap: 2, Schedule: "static", Long: "windows"})
+	f(Request{Frames: ptr(41), Schedule: "uniform", Overlap: ptr(0)},
+		Spec{Window: 9, Schedule: "uniform", Long: "windows"})
+	f(Request{Frames: ptr(41), Long: LongExtend, Schedule: "uniform"},
+		Spec{Window: 9, Overlap: 3, Long: "extend"})
+}
+
+func TestResolveRefusesWindows(t *testing.T) {
+	stock := long()
+	stock.Extends = false
+	for _, c := range []struct {
+		m           Model
+		r           Request
+		field, says string
+	}{
+		{long(), Request{Frames: ptr(41), Window: ptr(10)}, "window", "to 9 latent frames"},
+		{long(), Request{Frames: ptr(41), Window: ptr(0)}, "num_frames", "1 to 33"},
+		{long(), Request{Frames: ptr(41), Overlap: ptr(9)}, "overlap", "0 to 8"},
+		{long(), Request{Frames: ptr(41), Overlap: ptr(0), Long: "extend"}, "overlap", "1 to 8"},
+		{long(), Request{Frames: ptr(41), Long: "twice"}, "long", "windows, extend"},
+		{long(), Request{Frames: ptr(41), Schedule: "x"}, "window_schedule", "static, uniform"},
+		{stock, Request{Frames: ptr(41), Long: "extend"}, "long", "not trained"},
+		{long(), Request{Frames: ptr(FramesLimit - 3), Width: ptr(1024), Height: ptr(1024)},
+			"num_frames x size", "up to 33554432"},
+		{long(), Request{Frames: ptr(41), Width: ptr(1024), Height: ptr(1024)},
+			"num_frames x size", "smaller windows"},
+	} {
+		_, err := c.m.Resolve(c.r, nil)
+		var f *FieldError
+		if !errors.As(err, &f) || f.Field != c.field || !strings.Contains(f.Allowed, c.says) {
 			t.Errorf("%v; want field %s, %q", err, c.field, c.says)
 		}
 	}
@@ -106,6 +161,8 @@ func TestModelCheck(t *testing.T) {
 		"zero scale":     func(m *Model) { m.TemporalScale = 0 },
 		"minus heads":    func(m *Model) { m.Heads = -1 },
 		"huge patch":     func(m *Model) { m.Patch[2] = math.MaxInt },
+		"minus window":   func(m *Model) { m.Defaults.Window = -1 },
+		"wide overlap":   func(m *Model) { m.Defaults.Window, m.Defaults.Frames = 3, 33; m.Defaults.Overlap = 3 },
 		"minus tokens":   func(m *Model) { m.MaxTokens = -1 },
 		"odd default":    func(m *Model) { m.Defaults.Frames = 2 },
 		"no default":     func(m *Model) { m.Defaults.Steps = 0 },
@@ -182,7 +239,8 @@ func FuzzResolve(f *testing.F) {
 			Width: &s.Width, Height: &s.Height, Frames: &s.Frames, FPS: &s.FPS, Steps: &s.Steps,
 			GuidanceScale: &s.GuidanceScale, FlowShift: &s.FlowShift, Scheduler: s.Scheduler,
 			Seed: &s.Seed, DType: s.DType, Format: s.Format, Shards: s.Shards, Mesh: s.Mesh,
-			Threads: s.Threads, Scenes: s.Scenes}
+			Threads: s.Threads, Window: &s.Window, Overlap: &s.Overlap, Schedule: s.Schedule, Long: s.Long,
+			Scenes: s.Scenes}
 		if second, err := m.Resolve(again, nil); err != nil || !second.Equal(s) {
 			t.Fatalf("%+v, then %+v, %v", s, second, err)
 		}

@@ -37,7 +37,38 @@ type Spec struct {
 	Threads        int     `json:"threads,omitempty"` // per shard; 0: the shard's own setting
 	// Priority puts jobs of a higher one first, and lets them take the shards of lower ones.
 	Priority int `json:"priority,omitempty"`
+
+	// How a long clip is made: 0 and empty for one that is denoised as a whole. Window and Overlap
+	// count latent frames.
+	Window   int      `json:"window,omitempty"`
+	Overlap  int      `json:"overlap,omitempty"`
+	Schedule Schedule `json:"window_schedule,omitempty"`
+	Long     Long     `json:"long,omitempty"`
+	// Blocks counts the windows that are made one after the other; 0: all are made together.
+	Blocks int `json:"blocks,omitempty"`
 }
+
+// Long is a way to make a clip that is longer than what the model makes at once.
+type Long string
+
+// The ways: all windows together, blended where they overlap; or one after the other, each
+// beginning with the last latents of the one before, which needs a model that was trained for it.
+const (
+	LongWindows Long = "windows"
+	LongExtend  Long = "extend"
+)
+
+// Schedule says where windows begin from step to step.
+type Schedule string
+
+// The schedules: always at the same frames, or moved from step to step.
+const (
+	ScheduleStatic  Schedule = "static"
+	ScheduleUniform Schedule = "uniform"
+)
+
+// TotalSteps returns the denoising steps of all windows that are made one after the other.
+func (s Spec) TotalSteps() int { return s.Steps * max(1, s.Blocks) }
 
 // Notices tells what the clip has other than was asked for.
 func (s Spec) Notices() []string {
@@ -51,17 +82,25 @@ func (s Spec) Notices() []string {
 // Guided reports whether each step needs the unconditional branch too (as diffusers: scale > 1).
 func (s Spec) Guided() bool { return s.GuidanceScale > 1 }
 
-// Mesh arranges a job's ranks: rank = cfg·Ulysses + ulysses.
+// Mesh arranges a job's ranks: rank = (window·CFG + cfg)·Ulysses + ulysses. Window, of long clips,
+// is the number of groups that share the windows; 0 is 1.
 type Mesh struct {
+	Window  int `json:"window,omitempty"`
 	CFG     int `json:"cfg"`
 	Ulysses int `json:"ulysses"`
 }
 
 // Size returns the number of ranks.
-func (m Mesh) Size() int { return m.CFG * m.Ulysses }
+func (m Mesh) Size() int { return max(1, m.Window) * m.CFG * m.Ulysses }
 
 // String returns the form in which people write a mesh.
-func (m Mesh) String() string { return fmt.Sprintf("cfg=%d,ulysses=%d", m.CFG, m.Ulysses) }
+func (m Mesh) String() string {
+	text := fmt.Sprintf("cfg=%d,ulysses=%d", m.CFG, m.Ulysses)
+	if m.Window > 1 {
+		text = fmt.Sprintf("window=%d,", m.Window) + text
+	}
+	return text
+}
 
 // Plan is one attempt's placement: Nodes[r] runs rank r.
 type Plan struct {
@@ -74,6 +113,8 @@ type Plan struct {
 	// checkpoints, 0: none are written.
 	Resume          Checkpoint `json:"resume,omitzero"`
 	CheckpointEvery int        `json:"checkpoint_every,omitempty"`
+	// Shares are the speeds of the mesh's window groups, in any unit; nil: all alike.
+	Shares []float64 `json:"shares,omitempty"`
 	// PreviewEvery is how many steps lie between two previews, 0: none are made.
 	PreviewEvery int `json:"preview_every,omitempty"`
 	// Parts are the job's, for the ranks; the record itself keeps them beside the plan.
@@ -114,6 +155,8 @@ type Progress struct {
 	Done    int           `json:"done"`  // steps or frames done in this stage
 	Total   int           `json:"total"` // steps or frames of this stage
 	ETA     time.Duration `json:"eta_ns,omitempty"`
+	// Ranks are how many are at work behind denoising, from rank 0 on; 0: rank 0 alone.
+	Ranks int `json:"ranks,omitempty"`
 }
 
 // Object points to stored bytes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -64,8 +65,11 @@ func (p Plan) check(r Record) error {
 		return errors.New("the plan has another spec")
 	case p.Resume != r.Checkpoint:
 		return errors.New("the plan begins at another checkpoint")
-	case n == 0 || n > NodesLimit || p.Mesh.CFG < 1 || p.Mesh.Ulysses < 1 || p.Mesh.Size() != n:
-		return fmt.Errorf("a mesh cfg=%d,ulysses=%d on %d nodes", p.Mesh.CFG, p.Mesh.Ulysses, n)
+	case n == 0 || n > NodesLimit || !p.Mesh.fits(n):
+		return fmt.Errorf("a mesh %s on %d nodes", p.Mesh, n)
+	}
+	if err := p.checkShares(); err != nil {
+		return err
 	}
 	seen := make(map[NodeID]bool, n)
 	for _, id := range p.Nodes {
@@ -73,6 +77,27 @@ func (p Plan) check(r Record) error {
 			return fmt.Errorf("node %q holds two ranks or has no name", id)
 		}
 		seen[id] = true
+	}
+	return nil
+}
+
+// fits reports whether a mesh of positive counts has n ranks.
+func (m Mesh) fits(n int) bool {
+	return m.Window >= 0 && m.Window <= n && m.CFG >= 1 && m.CFG <= n && m.Ulysses >= 1 &&
+		m.Ulysses <= n && m.Size() == n
+}
+
+func (p Plan) checkShares() error {
+	if p.Shares == nil {
+		return nil
+	}
+	if len(p.Shares) != max(1, p.Mesh.Window) {
+		return fmt.Errorf("%d shares for a mesh %s", len(p.Shares), p.Mesh)
+	}
+	for _, s := range p.Shares {
+		if !(s > 0 && s < math.MaxFloat32) {
+			return fmt.Errorf("a share of %v; allowed: above 0", s)
+		}
 	}
 	return nil
 }
@@ -115,9 +140,9 @@ func (r Record) Save(a Attempt, c Checkpoint, now time.Time) (Record, error) {
 	if err := r.live("save a checkpoint of", a); err != nil {
 		return r, err
 	}
-	if c.Step < 1 || c.Step > r.Spec.Steps || c.Object.Name == "" {
+	if c.Step < 1 || c.Step > r.Spec.TotalSteps() || c.Object.Name == "" {
 		return r, fmt.Errorf("cannot save a checkpoint of job %s: step %d of %d, object %.64q: %w",
-			r.ID, c.Step, r.Spec.Steps, c.Object.Name, ErrTransition)
+			r.ID, c.Step, r.Spec.TotalSteps(), c.Object.Name, ErrTransition)
 	}
 	if c.Step > r.Checkpoint.Step {
 		r.Before, r.Checkpoint = r.Checkpoint, c

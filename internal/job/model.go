@@ -17,8 +17,9 @@ type Model struct {
 	LatentChannels int      `json:"latent_channels"`
 	TemporalScale  int      `json:"temporal_scale"` // frames for each latent frame after the first
 	SpatialScale   int      `json:"spatial_scale"`  // pixels for each latent row or column
-	MaxTokens      int      `json:"max_tokens"`     // of one clip; 0: no limit
+	MaxTokens      int      `json:"max_tokens"`     // denoised at once; 0: no limit
 	MaxPositions   int      `json:"max_positions"`  // of tokens on each axis; 0: no limit
+	Extends        bool     `json:"extends"`        // trained with given latents at timestep 0
 	Defaults       Defaults `json:"defaults"`
 }
 
@@ -27,7 +28,9 @@ type Defaults struct {
 	Width         int     `json:"width"`
 	Height        int     `json:"height"`
 	Frames        int     `json:"frames"`
-	MaxFrames     int     `json:"max_frames"` // 0: no limit beyond MaxTokens
+	MaxFrames     int     `json:"max_frames"` // denoised at once; 0: no limit beyond MaxTokens
+	Window        int     `json:"window"`     // latent frames of a long clip's windows; 0: none
+	Overlap       int     `json:"overlap"`    // of two windows
 	Steps         int     `json:"steps"`
 	FPS           int     `json:"fps"`
 	GuidanceScale float64 `json:"guidance_scale"`
@@ -35,10 +38,17 @@ type Defaults struct {
 	Scheduler     string  `json:"scheduler"`
 }
 
-// Tokens returns the length of the transformer's sequence for a clip of this size.
+// Latents returns the latent frames of a clip.
+func (m Model) Latents(frames int) int { return (frames-1)/m.TemporalScale + 1 }
+
+// Tokens returns the number of tokens of a clip of this size.
 func (m Model) Tokens(frames, height, width int) int {
-	t := ((frames-1)/m.TemporalScale + 1) / m.Patch[0]
-	return t * (height / m.SpatialScale / m.Patch[1]) * (width / m.SpatialScale / m.Patch[2])
+	return m.tokens(m.Latents(frames), height, width)
+}
+
+func (m Model) tokens(latents, height, width int) int {
+	rows, columns := height/m.SpatialScale/m.Patch[1], width/m.SpatialScale/m.Patch[2]
+	return latents / m.Patch[0] * rows * columns
 }
 
 // Check reports whether m, which came from a shard, can be worked with: positive sizes of sane
@@ -60,9 +70,11 @@ func (m Model) Check() error {
 				limit)
 		}
 	}
-	if min(m.MaxTokens, m.MaxPositions, m.Defaults.MaxFrames) < 0 {
-		return fmt.Errorf("model %q: max_tokens %d, max_positions %d, max_frames %d; allowed: from 0",
-			m.Name, m.MaxTokens, m.MaxPositions, m.Defaults.MaxFrames)
+	d := m.Defaults
+	if min(m.MaxTokens, m.MaxPositions, d.MaxFrames, d.Window, d.Overlap) < 0 || d.Window > limit {
+		return fmt.Errorf("model %q: max_tokens %d, max_positions %d, max_frames %d, window %d, "+
+			"overlap %d; allowed: from 0", m.Name, m.MaxTokens, m.MaxPositions, d.MaxFrames, d.Window,
+			d.Overlap)
 	}
 	s, err := m.Resolve(Request{}, nil)
 	if err == nil && s.FramesAsked != 0 {

@@ -21,6 +21,10 @@ type Request struct {
 	Mesh           Mesh     `json:"mesh,omitzero"`     // zero: the planner's choice
 	Threads        int      `json:"threads,omitempty"` // per shard; 0: the shard's own setting
 	Priority       int      `json:"priority,omitempty"`
+	Window         *int     `json:"window,omitempty"` // latent frames; 0: the clip as a whole
+	Overlap        *int     `json:"overlap,omitempty"`
+	Schedule       Schedule `json:"window_schedule,omitempty"`
+	Long           Long     `json:"long,omitempty"`
 
 	// Key makes a repeated create return the first one's job; empty: no such check.
 	Key string `json:"key,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -170,9 +171,9 @@ func (f *Folder) want(w *Weights) shapes {
 	case "transformer":
 		return TransformerWeights(f.Transformer)
 	}
-	w.IgnorePrefix("encoder.")
-	w.IgnorePrefix("quant_conv.")
-	return decoderWeights(f.VAE)
+	s := decoderWeights(f.VAE)
+	maps.Copy(s, encoderWeights(f.VAE))
+	return s
 }
 
 // Weights offers the weights of "transformer", "text_encoder" or "vae" for binding. Views of them

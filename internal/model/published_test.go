@@ -152,3 +152,14 @@ func TestTheWrongSizeOfAPublishedModelIsNamed(t *testing.T) {
 		t.Errorf("31 layers: %v; want %q", err, want)
 	}
 }
+
+func TestAWeightThatThePublishedEncoderLacksIsNamed(t *testing.T) {
+	dir, vae := publishedFolder(t, "1.3B", 8960, 12, 30), published(t, "vae")
+	delete(vae, "encoder.down_blocks.5.time_conv.weight")
+	synthesise(t, filepath.Join(dir, "vae", "diffusion_pytorch_model.safetensors"), vae, "F32", 4)
+	_, err := Open(dir)
+	want := "vae: weight encoder.down_blocks.5.time_conv.weight [192 192 3 1 1] is missing"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v; want %q", err, want)
+	}
+}

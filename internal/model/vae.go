@@ -109,12 +109,7 @@ func decoderWeights(c VAE) shapes {
 	s := shapes{}
 	s.linear("post_quant_conv", c.ZDim, c.ZDim, 1, 1, 1)
 	s.linear("decoder.conv_in", dims[0], c.ZDim, 3, 3, 3)
-	s.residual("decoder.mid_block.resnets.0.", dims[0], dims[0])
-	s.residual("decoder.mid_block.resnets.1.", dims[0], dims[0])
-	const attn = "decoder.mid_block.attentions.0."
-	s[attn+"norm.gamma"] = []int{dims[0], 1, 1}
-	s.linear(attn+"to_qkv", 3*dims[0], dims[0], 1, 1)
-	s.linear(attn+"proj", dims[0], dims[0], 1, 1)
+	s.middle("decoder.mid_block.", dims[0])
 	for i := range len(dims) - 1 {
 		s.upBlock(c, i, dims)
 	}
@@ -122,6 +117,45 @@ func decoderWeights(c VAE) shapes {
 	s["decoder.norm_out.gamma"] = []int{last, 1, 1, 1}
 	s.linear("decoder.conv_out", c.OutChannels, last, 3, 3, 3)
 	return s
+}
+
+// encoderWeights lists the shape of every weight of the encoder.
+func encoderWeights(c VAE) shapes {
+	dims := c.EncoderDims()
+	last := dims[len(dims)-1]
+	s := shapes{}
+	s.linear("encoder.conv_in", dims[0], c.OutChannels, 3, 3, 3)
+	at := func(i int) string { return fmt.Sprintf("encoder.down_blocks.%d.", i) }
+	n := 0 // residuals and downsamplers are in one list
+	for i, out := range dims[1:] {
+		in := dims[i]
+		for range c.NumResBlocks {
+			s.residual(at(n), in, out)
+			in, n = out, n+1
+		}
+		if i == len(dims)-2 {
+			break
+		}
+		s.linear(at(n)+"resample.1", out, out, 3, 3)
+		if c.TemperalDownsample[i] {
+			s.linear(at(n)+"time_conv", out, out, 3, 1, 1)
+		}
+		n++
+	}
+	s.middle("encoder.mid_block.", last)
+	s["encoder.norm_out.gamma"] = []int{last, 1, 1, 1}
+	s.linear("encoder.conv_out", 2*c.ZDim, last, 3, 3, 3)
+	s.linear("quant_conv", 2*c.ZDim, 2*c.ZDim, 1, 1, 1)
+	return s
+}
+
+// EncoderDims lists the encoder's widths: before its first block, then after each.
+func (v VAE) EncoderDims() []int {
+	dims := []int{v.BaseDim}
+	for _, m := range v.DimMult {
+		dims = append(dims, v.BaseDim*m)
+	}
+	return dims
 }
 
 // DecoderDims lists the decoder's widths: before its first block, then after each.
@@ -145,6 +179,15 @@ func (s shapes) residual(at string, in, out int) {
 	if in != out {
 		s.linear(at+"conv_shortcut", out, in, 1, 1, 1)
 	}
+}
+
+func (s shapes) middle(at string, dim int) {
+	s.residual(at+"resnets.0.", dim, dim)
+	s.residual(at+"resnets.1.", dim, dim)
+	at += "attentions.0."
+	s[at+"norm.gamma"] = []int{dim, 1, 1}
+	s.linear(at+"to_qkv", 3*dim, dim, 1, 1)
+	s.linear(at+"proj", dim, dim, 1, 1)
 }
 
 func (s shapes) upBlock(c VAE, i int, dims []int) {

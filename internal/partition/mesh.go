@@ -6,26 +6,36 @@ import (
 	"strings"
 )
 
-// Mesh arranges ranks: rank = cfg·Ulysses + ulysses. CFG is 2 where the branches of guidance run
-// on two groups at once, else 1; Ulysses ranks share a sequence.
-type Mesh struct{ CFG, Ulysses int }
+// Mesh arranges ranks: rank = (window·CFG + cfg)·Ulysses + ulysses. CFG is 2 where the branches of
+// guidance run on two groups at once, else 1; Ulysses ranks share a sequence; Window groups share
+// the windows of a long clip. Window 0 is 1, and the form that all but long clips have.
+type Mesh struct{ Window, CFG, Ulysses int }
+
+// Windows returns the number of groups that share the windows.
+func (m Mesh) Windows() int { return max(1, m.Window) }
 
 // Size returns the number of ranks.
-func (m Mesh) Size() int { return m.CFG * m.Ulysses }
+func (m Mesh) Size() int { return m.Windows() * m.CFG * m.Ulysses }
 
 // String returns the form that ParseMesh reads.
-func (m Mesh) String() string { return fmt.Sprintf("cfg=%d,ulysses=%d", m.CFG, m.Ulysses) }
+func (m Mesh) String() string {
+	text := fmt.Sprintf("cfg=%d,ulysses=%d", m.CFG, m.Ulysses)
+	if m.Window > 1 {
+		text = fmt.Sprintf("window=%d,", m.Window) + text
+	}
+	return text
+}
 
-// ParseMesh reads "cfg=2,ulysses=3" in any order; what is left out is 1. `window` is known, but
-// only as 1.
+// ParseMesh reads "window=2,cfg=2,ulysses=3" in any order; what is left out is 1.
 func ParseMesh(s string) (Mesh, error) {
-	m, window := Mesh{CFG: 1, Ulysses: 1}, 1
-	axes := map[string]*int{"cfg": &m.CFG, "ulysses": &m.Ulysses, "window": &window}
+	m := Mesh{Window: 1, CFG: 1, Ulysses: 1}
+	axes := map[string]*int{"cfg": &m.CFG, "ulysses": &m.Ulysses, "window": &m.Window}
 	for part := range strings.SplitSeq(s, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		axis, ok := axes[name]
 		if !ok {
-			return Mesh{}, fmt.Errorf("mesh %q: %q is not one of cfg=N, ulysses=N, once each", s, part)
+			return Mesh{}, fmt.Errorf("mesh %q: %q is not one of window=N, cfg=N, ulysses=N, once each",
+				s, part)
 		}
 		delete(axes, name)
 		n, err := strconv.Atoi(value)
@@ -35,8 +45,8 @@ func ParseMesh(s string) (Mesh, error) {
 		}
 		*axis = n
 	}
-	if window != 1 {
-		return Mesh{}, fmt.Errorf("mesh %q: window=%d is not supported; only 1 is", s, window)
+	if m.Window == 1 {
+		m.Window = 0
 	}
 	return m, nil
 }

@@ -64,15 +64,26 @@ func TestGridCoordinates(t *testing.T) {
 }
 
 func load(t *rapid.T) Load {
-	return Load{Tokens: rapid.IntRange(1, 60).Draw(t, "tokens"),
+	return Load{Timeline: timeline(t),
 		Heads:   rapid.IntRange(1, 9).Draw(t, "heads"),
 		HeadDim: rapid.IntRange(1, 8).Draw(t, "dim"), Layers: rapid.IntRange(1, 3).Draw(t, "layers"),
 		TokenWidth: rapid.IntRange(1, 64).Draw(t, "width"), Guided: rapid.Bool().Draw(t, "guided")}
 }
 
+func timeline(t *rapid.T) Timeline {
+	tl := Timeline{Frames: rapid.IntRange(1, 30).Draw(t, "frames"),
+		PerFrame: rapid.IntRange(1, 5).Draw(t, "per frame"), Uniform: rapid.Bool().Draw(t, "uniform"),
+		Window: rapid.IntRange(0, 12).Draw(t, "window")}
+	if tl.Window > 0 {
+		tl.Overlap = rapid.IntRange(0, tl.Window-1).Draw(t, "overlap")
+	}
+	return tl
+}
+
 // count walks every value that crosses from one rank to another.
 func count(m Mesh, l Load) (n int64) {
-	tokens, heads := Even(l.Tokens, m.Ulysses), Even(l.Heads, m.Ulysses)
+	tokens, heads := Even(l.WindowTokens(), m.Ulysses), Even(l.Heads, m.Ulysses)
+	windows := len(l.Windows(0))
 	branches := 1
 	if l.Guided {
 		branches = 2
@@ -82,12 +93,22 @@ func count(m Mesh, l Load) (n int64) {
 			if from != to {
 				qkv := 3 * tokens[from].Len() * heads[to].Len()
 				back := tokens[to].Len() * heads[from].Len()
-				n += int64(branches * l.Layers * l.HeadDim * (qkv + back))
+				n += int64(windows * branches * l.Layers * l.HeadDim * (qkv + back))
 			}
 		}
 	}
 	if m.CFG == 2 {
-		n += int64(2 * l.Tokens * l.TokenWidth)
+		n += int64(2 * windows * l.WindowTokens() * l.TokenWidth)
+	}
+	layout := Layout{Timeline: l.Timeline, Mesh: m}
+	for from := range m.Size() {
+		for to := range m.Size() {
+			if layout.Paired(from, to) {
+				for _, p := range layout.Seams(0, from, to) {
+					n += int64(p.Tokens.Len() * l.TokenWidth)
+				}
+			}
+		}
 	}
 	return 4 * n
 }
@@ -96,11 +117,12 @@ func TestBytesEqualACountOfEveryValue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := load(t)
 		m := Mesh{CFG: rapid.IntRange(1, 2).Draw(t, "cfg"),
-			Ulysses: rapid.IntRange(1, min(l.Heads, l.Tokens)).Draw(t, "ulysses")}
+			Ulysses: rapid.IntRange(1, min(l.Heads, l.WindowTokens())).Draw(t, "ulysses"),
+			Window:  rapid.IntRange(0, l.windowsMost()).Draw(t, "groups")}
 		if Check(m, l) != nil {
 			return
 		}
-		if got, want := Bytes(m, l), count(m, l); got != want {
+		if got, want := Bytes(m, l).Sum(), count(m, l); got != want {
 			t.Fatalf("%v of %+v: %d bytes, counted %d", m, l, got, want)
 		}
 	})
@@ -124,7 +146,7 @@ func TestChoiceIsValidAndCheapest(t *testing.T) {
 			t.Fatalf("%d ranks: %v, %v", ranks, m, err)
 		}
 		for _, o := range options {
-			if o.Bytes < Bytes(m, l) || o.Best != (o.Mesh == m) {
+			if cheaper(o.Mesh, m, l) || o.Best != (o.Mesh == m) || o.Bytes != Bytes(o.Mesh, l) {
 				t.Fatalf("%v beats %v", o, m)
 			}
 		}
@@ -132,7 +154,7 @@ func TestChoiceIsValidAndCheapest(t *testing.T) {
 }
 
 func TestRefusalsSayWhatIsAllowed(t *testing.T) {
-	l := Load{Tokens: 216, Heads: 8, HeadDim: 32, Layers: 8, TokenWidth: 64, Guided: true}
+	l := Load{Timeline: Timeline{Frames: 9, PerFrame: 24}, Heads: 8, HeadDim: 32, Layers: 8, TokenWidth: 64, Guided: true}
 	f := func(err error, want ...string) {
 		t.Helper()
 		for _, w := range want {
@@ -145,15 +167,17 @@ func TestRefusalsSayWhatIsAllowed(t *testing.T) {
 	f(err, "9", "8 or 10")
 	_, err = Choose(40, l)
 	f(err, "shards: 16 (")
-	f(Check(Mesh{1, 9}, l), "ulysses", "1 to 8")
-	f(Check(Mesh{3, 1}, l), "cfg 1")
+	f(Check(Mesh{0, 1, 9}, l), "ulysses", "1 to 8")
+	f(Check(Mesh{0, 3, 1}, l), "cfg 1")
+	f(Check(Mesh{2, 1, 1}, l), "window from 1 to 1")
 	l.Guided = false
-	f(Check(Mesh{2, 1}, l), "guidance")
+	f(Check(Mesh{0, 2, 1}, l), "guidance")
 }
 
 func TestParseMesh(t *testing.T) {
 	for s, want := range map[string]Mesh{
-		"cfg=2,ulysses=3": {2, 3}, "ulysses=4": {1, 4}, " ulysses=2 , cfg=2,window=1": {2, 2},
+		"cfg=2,ulysses=3": {0, 2, 3}, "ulysses=4": {0, 1, 4}, " ulysses=2 , cfg=2,window=1": {0, 2, 2},
+		"window=3": {3, 1, 1}, "cfg=2,window=2": {2, 2, 1},
 	} {
 		m, err := ParseMesh(s)
 		if back, err2 := ParseMesh(want.String()); err != nil || m != want || err2 != nil || back != m {
@@ -161,7 +185,7 @@ func TestParseMesh(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"", "cfg", "cfg=0", "cfg=1,cfg=1", "ring=2", "ulysses=x",
-		"window=2", "cfg=9999"} {
+		"window=0", "cfg=9999"} {
 		if m, err := ParseMesh(s); err == nil {
 			t.Errorf("%q was read as %v", s, m)
 		}

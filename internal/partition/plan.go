@@ -13,31 +13,63 @@ const floatBytes = 4 // of what guidance exchanges
 
 // Load is what a mesh has to carry: one clip on one model.
 type Load struct {
-	Tokens, Heads, HeadDim, Layers int
-	TokenWidth                     int  // latent values of a token
-	Guided                         bool // two branches per step
-	ElementBytes                   int  // of an activation on its way; 0: 4
+	Timeline
+	Heads, HeadDim, Layers int
+	TokenWidth             int  // latent values of a token
+	Guided                 bool // two branches per step
+	ElementBytes           int  // of an activation on its way; 0: 4
 }
 
-// Bytes returns what all ranks of a mesh send to each other in one denoising step, counted
-// from the uneven ranges of Even. What a rank keeps is not counted. m must pass Check.
-func Bytes(m Mesh, l Load) int64 {
-	tokens, heads := Even(l.Tokens, m.Ulysses), Even(l.Heads, m.Ulysses)
+// Traffic is what all ranks together send to each other in a denoising step, in bytes.
+type Traffic struct {
+	Activations int64 // of the ranks that share a sequence
+	Guidance    int64 // velocities between the branches
+	Seams       int64 // velocities where windows overlap
+}
+
+// Sum returns all of it.
+func (t Traffic) Sum() int64 { return t.Activations + t.Guidance + t.Seams }
+
+// Bytes returns what the ranks of a mesh send in the first step, counted from the uneven ranges of
+// Even. What a rank keeps is not counted. m must pass Check.
+func Bytes(m Mesh, l Load) Traffic {
+	windows := int64(len(l.Windows(0)))
+	t := Traffic{Activations: windows * l.branches() * perPass(m, l)}
+	if m.CFG == 2 {
+		values := windows * int64(l.WindowTokens()) * int64(l.TokenWidth)
+		t.Guidance = 2 * values * floatBytes
+	}
+	layout := Layout{Timeline: l.Timeline, Mesh: m}
+	t.Seams = layout.seamTokens(0) * int64(l.TokenWidth) * floatBytes
+	return t
+}
+
+func (l Load) branches() int64 {
+	if l.Guided {
+		return 2
+	}
+	return 1
+}
+
+// perPass returns the bytes of one window's pass through the model in one branch.
+func perPass(m Mesh, l Load) int64 {
+	tokens, heads := Even(l.WindowTokens(), m.Ulysses), Even(l.Heads, m.Ulysses)
 	var pairs int64 // token-heads that leave their rank, one way
 	for r := range tokens {
 		pairs += int64(tokens[r].Len()) * int64(l.Heads-heads[r].Len())
 	}
 	const ways = 4 // q, k and v to the heads' ranks, the output back
 	element := int64(cmp.Or(l.ElementBytes, 4))
-	perBranch := pairs * int64(l.HeadDim) * ways * int64(l.Layers) * element
-	if !l.Guided {
-		return perBranch
-	}
-	sum := 2 * perBranch
-	if m.CFG == 2 {
-		sum += 2 * int64(l.Tokens) * int64(l.TokenWidth) * floatBytes
-	}
-	return sum
+	return pairs * int64(l.HeadDim) * ways * int64(l.Layers) * element
+}
+
+// passes returns how many passes through the model the busiest group of a mesh runs one after the
+// other in a step, times CFG·Ulysses·Windows ranks: what a mesh costs in time, as far as counts of
+// windows that do not divide evenly make a difference.
+func passes(m Mesh, l Load) int64 {
+	windows := len(l.Windows(0))
+	most := (windows + m.Windows() - 1) / m.Windows()
+	return int64(most) * l.branches() * int64(m.Windows())
 }
 
 // Check reports whether a mesh can run a load; the error names what is
@@ -49,40 +81,64 @@ func Check(m Mesh, l Load) error {
 	if m.CFG == 2 && !l.Guided {
 		return fmt.Errorf("mesh: cfg 1, as long as guidance_scale is not above 1")
 	}
-	if most := min(l.Heads, l.Tokens); m.Ulysses < 1 || m.Ulysses > most {
+	if most := min(l.Heads, l.WindowTokens()); m.Ulysses < 1 || m.Ulysses > most {
 		return fmt.Errorf("mesh: ulysses from 1 to %d (the model has %d heads and the clip %d tokens; "+
-			"each rank needs one of either)", most, l.Heads, l.Tokens)
+			"each rank needs one of either)", most, l.Heads, l.WindowTokens())
+	}
+	if most := l.windowsMost(); m.Window < 0 || m.Window > most {
+		return fmt.Errorf("mesh: window from 1 to %d, the windows of this clip", most)
 	}
 	return nil
+}
+
+// windowsMost is the most groups that the windows can be shared by at every step.
+func (l Load) windowsMost() int {
+	least := len(l.windows(0))
+	for _, s := range l.shifts() {
+		least = min(least, len(l.windows(s)))
+	}
+	return least
 }
 
 // meshes lists the meshes of exactly this many ranks that pass Check.
 func meshes(ranks int, l Load) []Mesh {
 	var out []Mesh
-	for cfg := 1; cfg <= 2; cfg++ {
-		m := Mesh{CFG: cfg, Ulysses: ranks / cfg}
-		if ranks%cfg == 0 && Check(m, l) == nil {
-			out = append(out, m)
+	for w := 1; w <= min(ranks, l.windowsMost()); w++ {
+		for cfg := 1; cfg <= 2; cfg++ {
+			m := Mesh{CFG: cfg, Ulysses: ranks / w / cfg}
+			if w > 1 {
+				m.Window = w
+			}
+			if ranks%(w*cfg) == 0 && Check(m, l) == nil {
+				out = append(out, m)
+			}
 		}
 	}
 	return out
 }
 
-// Choose returns the mesh of exactly this many ranks that moves the fewest bytes. The error names
-// the nearest counts that work.
+// Choose returns the mesh of exactly this many ranks whose busiest rank has the least to compute;
+// among those the one that moves the fewest bytes. The error names the nearest counts that work.
 func Choose(ranks int, l Load) (Mesh, error) {
 	candidates := meshes(ranks, l)
 	if len(candidates) == 0 {
 		return Mesh{}, fmt.Errorf("shards: %s (%d heads, %d tokens cannot be shared by %d)",
-			nearest(ranks, l), l.Heads, l.Tokens, ranks)
+			nearest(ranks, l), l.Heads, l.WindowTokens(), ranks)
 	}
 	best := candidates[0]
 	for _, m := range candidates[1:] {
-		if Bytes(m, l) < Bytes(best, l) {
+		if cheaper(m, best, l) {
 			best = m
 		}
 	}
 	return best, nil
+}
+
+func cheaper(a, b Mesh, l Load) bool {
+	if x, y := passes(a, l), passes(b, l); x != y {
+		return x < y
+	}
+	return Bytes(a, l).Sum() < Bytes(b, l).Sum()
 }
 
 // nearest names the counts next to ranks that some mesh has.
@@ -99,7 +155,7 @@ func nearest(ranks int, l Load) string {
 
 // usable walks from a count until some mesh has it; 0 when none does.
 func usable(ranks, step int, l Load) int {
-	for most := 2 * min(l.Heads, l.Tokens); ranks > 0 && (step < 0 || ranks <= most); ranks += step {
+	for most := ranksMost(l); ranks > 0 && (step < 0 || ranks <= most); ranks += step {
 		if len(meshes(ranks, l)) > 0 {
 			return ranks
 		}
@@ -110,18 +166,24 @@ func usable(ranks, step int, l Load) int {
 // ChooseUpTo returns the mesh of the most ranks, at most limit (from 1), that some mesh has; among
 // those the one with the fewest bytes.
 func ChooseUpTo(limit int, l Load) Mesh {
-	most := min(limit, 2*min(l.Heads, l.Tokens))
+	most := min(limit, ranksMost(l))
 	if m, err := Choose(usable(most, -1, l), l); err == nil {
 		return m
 	}
 	return Mesh{CFG: 1, Ulysses: 1}
 }
 
+// ranksMost is a bound on the ranks of a mesh that passes Check.
+func ranksMost(l Load) int {
+	return min(ranksMax, 2*min(l.Heads, l.WindowTokens())*l.windowsMost())
+}
+
 // Option is a mesh that the planner weighed.
 type Option struct {
-	Mesh  Mesh
-	Bytes int64 // per step, all ranks together
-	Best  bool
+	Mesh   Mesh
+	Bytes  Traffic
+	Passes int // that the busiest rank runs in a step
+	Best   bool
 }
 
 // Explain lists the meshes of exactly this many ranks with their bytes; the chosen one is Best.
@@ -132,7 +194,8 @@ func Explain(ranks int, l Load) ([]Option, error) {
 	}
 	var out []Option
 	for _, m := range meshes(ranks, l) {
-		out = append(out, Option{m, Bytes(m, l), m == best})
+		n := int(passes(m, l)) / m.Windows() / m.CFG
+		out = append(out, Option{m, Bytes(m, l), n, m == best})
 	}
 	return out, nil
 }

@@ -39,8 +39,9 @@ type saver struct {
 	writer  sync.WaitGroup
 	latest  chan snapshot // of one
 	tries   chan try      // of one, the latest
-	views   chan snapshot // of one, for previews
-	shown   int           // step of the last of those
+	kept    [][]partition.Range
+	views   chan sketch // of one, for previews
+	shown   int         // step of the last of those
 }
 
 // try is how storing the checkpoint of a step went.
@@ -49,21 +50,34 @@ type try struct {
 	err  error
 }
 
-// snapshot is the whole state after a step: the latent's tokens [tokens, width], then what the
-// scheduler keeps of them.
+// state is what a rank has after a step: slabs of tensors over tokens, the first of which is the
+// latent and covers the clip, while those that the scheduler keeps may cover a window alone.
+type state struct {
+	covers []partition.Range // the tokens of each tensor
+	slabs  []slab
+}
+
+// snapshot is the whole state after a step, in a file that is not used for anything else.
 type snapshot struct {
-	step  int
-	whole [][]float32
+	step int
+	file *os.File
+}
+
+// drop lets go of a snapshot that is of no use any more.
+func (s snapshot) drop() {
+	s.file.Close()
+	os.Remove(s.file.Name())
 }
 
 // newSaver starts the writer on rank 0. The caller closes the saver.
 func (r *run) newSaver(ctx context.Context) *saver {
 	s := &saver{r: r, tr: r.Transport, latest: make(chan snapshot, 1), tries: make(chan try, 1),
-		views: make(chan snapshot, 1)}
+		views: make(chan sketch, 1)}
 	if w, ok := s.tr.(watched); ok {
 		s.tr = w.Transport
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
+	s.kept = r.layout.Kept()
 	if r.Plan.CheckpointEvery > 0 && r.Rank.Rank == 0 {
 		s.writer.Go(s.write)
 		s.writer.Go(s.view)
@@ -71,19 +85,33 @@ func (r *run) newSaver(ctx context.Context) *saver {
 	return s
 }
 
-// save takes the state after `done` steps: the own tokens x, and what the scheduler keeps of them.
-func (s *saver) save(done int, x []float32, sched diffusion.Scheduler) {
+// save takes the state after `done` steps, which now returns as a copy.
+func (s *saver) save(done int, now func() state) {
 	every := s.r.Plan.CheckpointEvery
-	total := s.r.Plan.Spec.Steps
-	if every == 0 || done%every != 0 && done != total || s.r.Rank.Rank >= s.r.Plan.Mesh.Ulysses {
+	total := s.r.Plan.Spec.TotalSteps()
+	if every == 0 || done%every != 0 && done != total {
 		return
 	}
-	parts := [][]float32{slices.Clone(x)}
-	for _, p := range sched.State() {
-		parts = append(parts, slices.Clone(p))
+	if _, cfg, _ := s.r.layout.Place(s.r.Rank.Rank); cfg != 0 {
+		return
 	}
+	st := now()
 	s.await()
-	s.gathers.Go(func() { s.note(s.gather(done, parts)) })
+	s.gathers.Go(func() { s.note(s.gather(done, st)) })
+}
+
+// whole is the state of a loop over all that the rank holds.
+func (r *run) whole(x []float32, sched diffusion.Scheduler) state {
+	var st state
+	for _, v := range append([][]float32{x}, sched.State()...) {
+		own := slices.Clone(v)
+		st.covers = append(st.covers, partition.Range{Hi: r.layout.Tokens()})
+		st.slabs = append(st.slabs, slab{r.saver.kept, func(t partition.Range) []float32 {
+			at := r.held.Place(t)
+			return own[at.Lo:at.Hi]
+		}})
+	}
+	return st
 }
 
 // await lets the last gathering finish, which waits for the other ranks.
@@ -99,6 +127,16 @@ func (s *saver) close() {
 	s.stop()
 	s.gathers.Wait()
 	s.writer.Wait()
+	select {
+	case snap := <-s.latest:
+		snap.drop()
+	default:
+	}
+	select {
+	case k := <-s.views:
+		k.tensors.Close()
+	default:
+	}
 }
 
 // note tells of an error, which ends nothing.
@@ -108,40 +146,56 @@ func (s *saver) note(err error) {
 	}
 }
 
-// gather brings the parts of all ranks together on rank 0.
-func (s *saver) gather(done int, parts [][]float32) error {
+// gather brings the state of all ranks together on rank 0, as the tensors "0" (the latent's tokens
+// [tokens, width]), "1" and so on (the scheduler's). The metadata make the object one of this job
+// alone.
+func (s *saver) gather(done int, st state) error {
 	r := s.r
-	tag := collective.Tag{Step: uint32(done), Op: opCheckpoint} //nolint:gosec // steps are few
 	if r.Rank.Rank != 0 {
-		return s.tr.Send(s.ctx, 0, tag, tensor.Bytes(slices.Concat(parts...)))
+		return r.gather(s.ctx, s.tr, done, opCheckpoint, st.slabs, nil)
 	}
-	width := r.e.dit.TokenWidth()
-	snap := snapshot{step: done, whole: make([][]float32, len(parts))}
-	for i, p := range parts {
-		snap.whole[i] = make([]float32, r.grid.Tokens()*width)
-		copy(snap.whole[i], p)
+	var f *os.File
+	var places map[string]int64
+	width, open := r.e.dit.TokenWidth(), func() (err error) {
+		if f, err = os.CreateTemp(r.TempDir, "checkpoint-*"); err != nil {
+			return fmt.Errorf("cannot create a temporary file: %w", err)
+		}
+		places, err = safetensors.Blank(f, s.shapes(st), map[string]string{"job": string(r.Plan.Job),
+			"step": strconv.Itoa(done), "attempt": fmt.Sprint(r.Plan.Attempt)})
+		return err
 	}
-	ranges := partition.Even(r.grid.Tokens(), r.Plan.Mesh.Ulysses)
-	for peer := 1; peer < len(ranges); peer++ {
-		b, err := s.tr.Recv(s.ctx, peer, tag)
-		if err != nil {
+	failed := open()
+	err := r.gather(s.ctx, s.tr, done, opCheckpoint, st.slabs, &sink{
+		take: func(i int, t partition.Range, v []float32) error {
+			if failed != nil {
+				return failed
+			}
+			at := places[strconv.Itoa(i)] + int64(4*width*(t.Lo-st.covers[i].Lo))
+			_, err := f.WriteAt(tensor.Bytes(v), at)
 			return err
+		}, flush: func(partition.Range) error { return nil }})
+	if err != nil {
+		if f != nil {
+			snapshot{file: f}.drop()
 		}
-		n := ranges[peer].Len() * width
-		if len(b) != 4*n*len(parts) {
-			return r.badMessage(peer, "a checkpoint", len(b))
-		}
-		for i, v := range tensor.Floats(b) {
-			snap.whole[i/n][ranges[peer].Lo*width+i%n] = v
-		}
+		return err
 	}
 	select { // only this goroutine sends
-	case <-s.latest:
+	case old := <-s.latest:
+		old.drop()
 	default:
 	}
-	s.latest <- snap
-	s.show(snap)
+	s.show(done, f)
+	s.latest <- snapshot{done, f}
 	return nil
+}
+
+func (s *saver) shapes(st state) map[string]tensor.Shape {
+	out := map[string]tensor.Shape{}
+	for i, c := range st.covers {
+		out[strconv.Itoa(i)] = tensor.Shape{c.Len(), s.r.e.dit.TokenWidth()}
+	}
+	return out
 }
 
 // write stores snapshots until the saver is closed.
@@ -151,7 +205,8 @@ func (s *saver) write() {
 		case <-s.ctx.Done():
 			return
 		case snap := <-s.latest:
-			o, err := s.store(snap)
+			o, err := s.r.Objects.Put(s.ctx, snap.file)
+			snap.drop()
 			if err == nil {
 				err = s.r.Saved(s.ctx, job.Checkpoint{Step: snap.step, Object: o})
 			}
@@ -188,71 +243,80 @@ func (s *saver) durable(done int) bool {
 	}
 }
 
-// store writes the tensors "0" (the latent's tokens), "1" and so on (the scheduler's). The metadata
-// make the object one of this job alone.
-func (s *saver) store(snap snapshot) (o job.Object, err error) {
-	width := s.r.e.dit.TokenWidth()
-	tensors := map[string]tensor.Tensor{}
-	for i, v := range snap.whole {
-		tensors[strconv.Itoa(i)] = tensor.FromFloat32(v, len(v)/width, width)
-	}
-	meta := map[string]string{"job": string(s.r.Plan.Job), "step": strconv.Itoa(snap.step),
-		"attempt": fmt.Sprint(s.r.Plan.Attempt)}
-	err = s.r.withFile(func(f *os.File) error {
-		if err := safetensors.Write(f, tensors, meta); err != nil {
-			return err
-		}
-		o, err = s.r.Objects.Put(s.ctx, f)
-		return err
-	})
-	return o, err
-}
-
-// resume loads the plan's checkpoint into x, the own tokens, and the scheduler; it returns the
-// steps done. Without a checkpoint it does nothing.
-func (r *run) resume(ctx context.Context, x []float32, sched diffusion.Scheduler) (int, error) {
+// resume loads the plan's checkpoint into x, the held tokens; restore takes the steps done and what
+// the scheduler kept of the own tokens. It returns the steps done. Without a checkpoint it does
+// nothing.
+func (r *run) resume(ctx context.Context, x []float32,
+	restore func(done int, state [][]float32) error) (int, error) {
 	c := r.Plan.Resume
 	if c.Step == 0 {
 		return 0, nil
 	}
-	data, err := r.fetch(ctx, c.Object)
-	if errors.Is(err, artifact.ErrDamaged) || errors.Is(err, artifact.ErrNotFound) {
-		return 0, &DamagedError{err}
-	}
-	if err != nil {
-		return 0, fmt.Errorf("cannot read the checkpoint: %w", err)
-	}
-	if err := r.load(data, c.Step, x, sched); err != nil {
-		return 0, &DamagedError{err}
-	}
-	return c.Step, nil
+	return c.Step, r.withFile(func(f *os.File) error {
+		err := r.copyTo(ctx, f, c.Object)
+		if errors.Is(err, artifact.ErrDamaged) || errors.Is(err, artifact.ErrNotFound) {
+			return &DamagedError{err}
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read the checkpoint: %w", err)
+		}
+		if err := r.load(f.Name(), c.Step, x, restore); err != nil {
+			return &DamagedError{err}
+		}
+		return nil
+	})
 }
 
-// load takes a checkpoint's bytes.
-func (r *run) load(data []byte, step int, x []float32, sched diffusion.Scheduler) error {
-	f, err := safetensors.Parse(data)
+// load takes what is held from a checkpoint's file.
+func (r *run) load(path string, step int, x []float32,
+	restore func(done int, state [][]float32) error) error {
+	f, err := safetensors.Open(path)
 	if err != nil {
 		return err
 	}
-	var parts [][]float32
+	defer f.Close()
+	held := r.layout.Held(r.Rank.Rank)
+	if err := r.rows(f, 0, r.layout.Tokens(), held, x); err != nil {
+		return err
+	}
+	cover := partition.Range{Hi: r.layout.Tokens()}
+	if r.layout.Extend && len(f.Names()) > 1 {
+		w, _ := r.block(step)
+		window := r.layout.Windows(0)[w]
+		cover = partition.Range{Lo: window.Lo * r.layout.PerFrame, Hi: window.Hi * r.layout.PerFrame}
+		held = []partition.Range{r.layout.Own(0, r.Rank.Rank, w)}
+	}
+	var kept [][]float32
+	for i := 1; i < len(f.Names()); i++ {
+		n := 0
+		var list []partition.Range
+		for _, h := range held {
+			list, n = append(list, h.Plus(-cover.Lo)), n+h.Len()
+		}
+		v := make([]float32, n*r.e.dit.TokenWidth())
+		if err := r.rows(f, i, cover.Len(), list, v); err != nil {
+			return err
+		}
+		kept = append(kept, v)
+	}
+	return restore(step, kept)
+}
+
+// rows copies ranges of rows of tensor i, which has that many, to dst.
+func (r *run) rows(f *safetensors.File, i, total int, ranges []partition.Range,
+	dst []float32) error {
+	t, err := f.Tensor(strconv.Itoa(i))
+	if err != nil {
+		return err
+	}
 	width := r.e.dit.TokenWidth()
-	for i := range len(f.Names()) {
-		t, err := f.Tensor(strconv.Itoa(i))
-		if err != nil {
-			return err
-		}
-		v, err := t.Float32()
-		if err != nil {
-			return err
-		}
-		if len(v) != r.grid.Tokens()*width {
-			return fmt.Errorf("tensor %d has %d values, want %d", i, len(v), r.grid.Tokens()*width)
-		}
-		parts = append(parts, v[r.seq.Own().Lo*width:r.seq.Own().Hi*width])
+	if !t.Shape.Equal(tensor.Shape{total, width}) || t.DType != tensor.F32 {
+		return fmt.Errorf("tensor %d is %v %v, want F32 [%d %d]", i, t.DType, t.Shape, total, width)
 	}
-	if len(parts) == 0 {
-		return errors.New("it is empty")
+	bytes := tensor.Bytes(dst)
+	for _, rows := range ranges {
+		n := copy(bytes, t.Data[4*width*rows.Lo:4*width*rows.Hi])
+		bytes = bytes[n:]
 	}
-	copy(x, parts[0])
-	return sched.Restore(step, len(x), parts[1:])
+	return nil
 }

@@ -51,6 +51,9 @@ type DataPlane struct {
 	PeerTimeout time.Duration
 }
 
+// inProcess reports whether the ranks are in one process.
+func (p DataPlane) inProcess() bool { return p.Hub != nil || p.Server != nil }
+
 // link is an open data plane.
 type link struct {
 	plane    DataPlane

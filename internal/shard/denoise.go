@@ -10,66 +10,109 @@ import (
 	"github.com/longtake/longtake/internal/diffusion"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model/wan"
+	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// denoise returns the own tokens of the finished latent.
+// denoise returns the values of the held tokens of the finished latent.
 func (r *run) denoise(ctx context.Context) ([]float32, error) {
-	s := r.Plan.Spec
-	sched, err := diffusion.NewScheduler(s.Scheduler, s.Steps, s.FlowShift, r.e.sched)
-	if err != nil {
-		return nil, err
-	}
-	channels := r.e.folder.Transformer.InChannels
-	noise := make([]float32, channels*r.grid.T*r.grid.H*r.grid.W)
-	diffusion.NewGenerator(s.Seed).Randn(noise)
-	x := diffusion.Tokens(noise, channels, r.grid, r.seq.Own())
-	from, err := r.resume(ctx, x, sched)
-	if err != nil {
-		return nil, err
-	}
 	r.saver = r.newSaver(ctx)
-	d := &diffusion.Denoiser{Scheduler: sched, Velocity: r.velocity,
-		Guidance: float32(s.GuidanceScale), OnStep: func(done int, took time.Duration) error {
-			r.saver.save(done, x, sched)
-			if r.AfterStep != nil {
-				r.AfterStep(ctx, done)
-			}
-			return r.onStep(done, took)
-		}}
+	x, err := r.loop(ctx)
+	if err == nil {
+		r.saver.await()
+	}
+	return x, err
+}
+
+func (r *run) loop(ctx context.Context) ([]float32, error) {
+	if r.layout.Extend {
+		return r.extend(ctx)
+	}
+	sched, err := r.scheduler()
+	if err != nil {
+		return nil, err
+	}
+	s := r.Plan.Spec
+	noise := diffusion.WindowNoise(diffusion.NewGenerator(s.Seed), r.e.folder.Transformer.InChannels,
+		r.grid, s.Window, s.Overlap)
+	x := make([]float32, 0, r.held.Values())
+	for _, h := range r.layout.Held(r.Rank.Rank) {
+		x = append(x, noise.Tokens(h)...)
+	}
+	from, err := r.resume(ctx, x, func(done int, state [][]float32) error {
+		return sched.Restore(done, len(x), state)
+	})
+	if err != nil {
+		return nil, err
+	}
+	d := r.denoiser(sched)
+	d.Windows, d.Velocity = r.held, r.velocity
+	d.OnStep = r.boundary(ctx, 0, func() state { return r.whole(x, sched) })
+	r.report(job.StageDenoise, from, s.Steps, 0)
+	return x, d.Run(ctx, x, from)
+}
+
+func (r *run) scheduler() (diffusion.Scheduler, error) {
+	s := r.Plan.Spec
+	return diffusion.NewScheduler(s.Scheduler, s.Steps, s.FlowShift, r.e.sched)
+}
+
+// denoiser makes the loop of all but the velocities.
+func (r *run) denoiser(sched diffusion.Scheduler) *diffusion.Denoiser {
+	d := &diffusion.Denoiser{Scheduler: sched, Guidance: float32(r.Plan.Spec.GuidanceScale)}
 	if r.Plan.Mesh.CFG == 2 {
 		d.Own, d.Exchange = r.branches()[0], r.exchange
 	}
-	r.report(job.StageDenoise, from, s.Steps, 0)
-	if err := d.Run(ctx, x, from); err != nil {
-		return nil, err
-	}
-	r.saver.await()
-	return x, nil
+	return d
 }
 
-func (r *run) velocity(ctx context.Context, step int, b diffusion.Branch, t float32,
-	x, v []float32) error {
-	tag := collective.Tag{Step: uint32(step), Op: uint32(b) * branchOps}
-	return r.seq.Forward(ctx, tag, x, v, wan.Timesteps{Values: []float32{t}}, r.texts[b])
+// boundary is what happens after every step: the state is saved, the others hear of it, and it may
+// be the last. before is how many steps came before the loop that it is for.
+func (r *run) boundary(ctx context.Context, before int, now func() state) func(int,
+	time.Duration) error {
+	return func(done int, took time.Duration) error {
+		r.saver.save(before+done, now)
+		if r.AfterStep != nil {
+			r.AfterStep(ctx, before+done)
+		}
+		return r.onStep(before+done, took)
+	}
+}
+
+func (r *run) velocity(ctx context.Context, p diffusion.Pass, x, v []float32) error {
+	window := r.layout.Windows(p.Step)[p.Window]
+	return r.pass(ctx, p, window, x, v, wan.Timesteps{Values: []float32{p.Timestep}})
+}
+
+// pass runs the model over one window.
+func (r *run) pass(ctx context.Context, p diffusion.Pass, window partition.Range, x, v []float32,
+	ts wan.Timesteps) error {
+	pt := r.grid.PT
+	text, err := r.text(p.Branch, partition.Range{Lo: window.Lo * pt, Hi: window.Hi * pt})
+	if err != nil {
+		return err
+	}
+	n := (2*p.Window + int(p.Branch)) * r.e.dit.Operations()
+	tag := collective.Tag{Step: uint32(p.Step), Op: uint32(n)} //nolint:gosec // job bounds both
+	err = r.seq.Forward(ctx, tag, x, v, ts, text)
+	if r.Alive != nil {
+		r.Alive()
+	}
+	return err
 }
 
 // exchange swaps velocities with the rank that has the same tokens in the other branch's group.
-func (r *run) exchange(ctx context.Context, step int, own []float32) ([]float32, error) {
+func (r *run) exchange(ctx context.Context, p diffusion.Pass, own []float32) ([]float32, error) {
 	u := r.Plan.Mesh.Ulysses
-	peer := (r.Rank.Rank + u) % (2 * u)
-	tag := collective.Tag{Step: uint32(step), Op: opGuidance}
+	peer := r.Rank.Rank + u
+	if _, cfg, _ := r.layout.Place(r.Rank.Rank); cfg == 1 {
+		peer = r.Rank.Rank - u
+	}
+	tag := collective.Tag{Step: uint32(p.Step), Op: op(opGuidance, p.Window)} //nolint:gosec // few
 	if err := r.Transport.Send(ctx, peer, tag, tensor.Bytes(own)); err != nil {
 		return nil, err
 	}
-	b, err := r.Transport.Recv(ctx, peer, tag)
-	if err != nil {
-		return nil, err
-	}
-	if len(b)%4 != 0 {
-		return nil, r.badMessage(peer, "velocity", len(b))
-	}
-	return tensor.Floats(b), nil
+	return r.floats(ctx, peer, tag, len(own))
 }
 
 // badMessage names a peer that sent something of a size that cannot be right.
@@ -80,7 +123,7 @@ func (r *run) badMessage(peer int, what string, n int) error {
 // onStep reports progress and ends the loop when the job was cancelled.
 func (r *run) onStep(done int, d time.Duration) error {
 	r.steps = append(r.steps, d)
-	total := r.Plan.Spec.Steps
+	total := r.Plan.Spec.TotalSteps()
 	r.report(job.StageDenoise, done, total, time.Duration(total-done)*r.medianStep())
 	if r.Cancelled != nil && r.Cancelled() {
 		return ErrCancelled

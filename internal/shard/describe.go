@@ -23,14 +23,20 @@ func Describe(f *model.Folder) (job.Model, error) {
 		return job.Model{}, err
 	}
 	t, d := f.Transformer, f.Defaults
+	if d.Window == 0 { // as many as the model was trained on
+		d.Window = (d.Frames-1)/f.VAE.TemporalScale() + 1
+		d.Window -= d.Window % t.PatchSize[0]
+		d.Overlap = d.Window / 4
+		d.Overlap -= d.Overlap % t.PatchSize[0]
+	}
 	m := job.Model{Name: f.Name(), Fingerprint: sum, Heads: t.NumAttentionHeads,
 		HeadDim: t.AttentionHeadDim, Layers: t.NumLayers, Patch: t.PatchSize,
 		LatentChannels: t.InChannels, TemporalScale: f.VAE.TemporalScale(),
 		SpatialScale: f.VAE.SpatialScale(), MaxTokens: tokensLimit,
-		MaxPositions: t.RopeMaxSeqLen,
+		MaxPositions: t.RopeMaxSeqLen, Extends: d.Extend,
 		Defaults: job.Defaults{Width: d.Sizes[0][0], Height: d.Sizes[0][1], Frames: d.Frames,
-			MaxFrames: d.MaxFrames, Steps: d.Steps, FPS: d.FPS, GuidanceScale: d.GuidanceScale,
-			FlowShift: sched.FlowShift, Scheduler: sched.Kind()}}
+			MaxFrames: d.MaxFrames, Window: d.Window, Overlap: d.Overlap, Steps: d.Steps,
+			FPS: d.FPS, GuidanceScale: d.GuidanceScale, FlowShift: sched.FlowShift, Scheduler: sched.Kind()}}
 	if err := m.Check(); err != nil {
 		return job.Model{}, fmt.Errorf("cannot use model %s: %w", f.Name(), err)
 	}

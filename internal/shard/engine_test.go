@@ -55,13 +55,24 @@ func generate(t testing.TB, engines []*Engine, world []collective.Transport, s j
 	m job.Mesh) (job.Result, artifact.Store) {
 	t.Helper()
 	objects := artifact.NewMemory()
-	results, errs := make([]job.Result, m.Size()), make([]error, m.Size())
-	plan := job.Plan{Job: "video_test", Attempt: 1, Spec: s, Mesh: m,
-		Nodes: make([]job.NodeID, m.Size())}
+	return attempt(t, engines, world, job.Plan{Spec: s, Mesh: m}, objects, nil), objects
+}
+
+// attempt runs every rank of a plan in this process, set up by set where that is not nil, and returns
+// rank 0's result.
+func attempt(t testing.TB, engines []*Engine, world []collective.Transport, plan job.Plan,
+	objects artifact.Store, set func(*Rank)) job.Result {
+	t.Helper()
+	n := plan.Mesh.Size()
+	results, errs := make([]job.Result, n), make([]error, n)
+	plan.Job, plan.Attempt, plan.Nodes = "video_test", 1, make([]job.NodeID, n)
 	var wg sync.WaitGroup
-	for r := range m.Size() {
+	for r := range n {
 		wg.Go(func() {
 			k := &Rank{Plan: plan, Rank: r, Transport: world[r], Objects: objects, TempDir: t.TempDir()}
+			if set != nil {
+				set(k)
+			}
 			results[r], errs[r] = engines[r].Run(context.Background(), k)
 			if errs[r] != nil {
 				world[r].Close()
@@ -74,7 +85,7 @@ func generate(t testing.TB, engines []*Engine, world []collective.Transport, s j
 			t.Fatalf("rank %d: %v", r, err)
 		}
 	}
-	return results[0], objects
+	return results[0]
 }
 
 func inMemory(t testing.TB, n int) []collective.Transport {

@@ -6,6 +6,13 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
+// Timeline returns the windows of a clip whose latent is g.
+func Timeline(g partition.Grid, s job.Spec) partition.Timeline {
+	t := g.Timeline(s.Window, s.Overlap, s.Schedule == job.ScheduleUniform)
+	t.Extend = s.Long == job.LongExtend
+	return t
+}
+
 // LatentGrid returns the latent of a clip and the patches the model cuts it into.
 func LatentGrid(f *model.Folder, s job.Spec) partition.Grid {
 	p := f.Transformer.PatchSize

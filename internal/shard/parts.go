@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
@@ -122,47 +123,61 @@ func values(data []byte, name string, n int) ([]float32, error) {
 	return v, err
 }
 
-// finished returns the latent [C, T, H, W] if an earlier attempt has kept it, nil on the ranks that
-// rank 0 tells that it has it. Without one that can be read, ok is false on all ranks.
-func (r *run) finished(ctx context.Context) (latent []float32, ok bool, err error) {
+// finished makes the clip from the latent that an earlier attempt has kept, if there is one that
+// can be read: ok says so on all ranks.
+func (r *run) finished(ctx context.Context) (res job.Result, ok bool, err error) {
 	if _, kept := r.Plan.Parts[job.PartLatents]; !kept {
-		return nil, false, nil
+		return res, false, nil
 	}
-	tag := collective.Tag{Op: opKept}
 	if r.Rank.Rank != 0 {
-		b, err := r.Transport.Recv(ctx, 0, tag)
-		return nil, len(b) == 1 && b[0] == 1, err
+		b, err := r.Transport.Recv(ctx, 0, collective.Tag{Op: opKept})
+		if ok = len(b) == 1 && b[0] == 1; ok && err == nil {
+			err = r.serve(ctx)
+		}
+		return res, ok, err
 	}
-	if latent, err = r.latents(ctx); err != nil {
-		return nil, false, err
-	}
+	err = r.withFile(func(f *os.File) error {
+		if ok, err = r.recall(ctx, f); err != nil {
+			return err
+		}
+		if err := r.tellKept(ctx, ok); err != nil || !ok {
+			return err
+		}
+		r.report(job.StageDecode, 0, r.Plan.Spec.Frames, 0)
+		res.Latents = r.Plan.Parts[job.PartLatents]
+		return r.complete(ctx, f.Name(), &res)
+	})
+	return res, ok, err
+}
+
+// tellKept tells the others whether there is a latent.
+func (r *run) tellKept(ctx context.Context, ok bool) error {
 	verdict := byte(0)
-	if latent != nil {
+	if ok {
 		verdict = 1
 	}
 	for peer := 1; peer < r.Transport.Size(); peer++ {
-		if err := r.Transport.Send(ctx, peer, tag, []byte{verdict}); err != nil {
-			return nil, false, err
+		err := r.Transport.Send(ctx, peer, collective.Tag{Op: opKept}, []byte{verdict})
+		if err != nil {
+			return err
 		}
 	}
-	return latent, latent != nil, nil
+	return nil
 }
 
-// latents reads the kept latent; nil if it is gone or damaged.
-func (r *run) latents(ctx context.Context) ([]float32, error) {
-	data, err := r.fetch(ctx, r.Plan.Parts[job.PartLatents])
+// recall reads the kept latent into a file; ok is false if it is gone or damaged.
+func (r *run) recall(ctx context.Context, f *os.File) (ok bool, err error) {
+	err = r.copyTo(ctx, f, r.Plan.Parts[job.PartLatents])
 	lost := errors.Is(err, artifact.ErrDamaged) || errors.Is(err, artifact.ErrNotFound)
 	if err != nil && !lost {
-		return nil, fmt.Errorf("cannot read the latents of an earlier attempt: %w", err)
+		return false, fmt.Errorf("cannot read the latents of an earlier attempt: %w", err)
 	}
-	var latent []float32
 	if err == nil {
-		g := r.grid
-		latent, err = values(data, "latents", r.e.folder.Transformer.InChannels*g.T*g.H*g.W)
+		var z *latentFile
+		if z, err = r.openLatents(f.Name()); err == nil {
+			return true, z.file.Close()
+		}
 	}
-	if err != nil {
-		r.spoilt(ctx, job.PartLatents, err)
-		return nil, nil
-	}
-	return latent, nil
+	r.spoilt(ctx, job.PartLatents, err)
+	return false, nil
 }

@@ -52,15 +52,7 @@ func (r *run) put(ctx context.Context, f io.ReadSeeker) (o job.Object, err error
 	return o, err
 }
 
-// fetch reads an object.
-func (r *run) fetch(ctx context.Context, o job.Object) (data []byte, err error) {
-	err = patiently(ctx, func() (err error) {
-		data, err = r.read(ctx, o)
-		return err
-	})
-	return data, err
-}
-
+// read reads a small object.
 func (r *run) read(ctx context.Context, o job.Object) ([]byte, error) {
 	src, err := r.Objects.Get(ctx, o)
 	if err != nil {

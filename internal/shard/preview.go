@@ -2,12 +2,15 @@ package shard
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/diffusion"
 	"github.com/longtake/longtake/internal/media"
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/tensor/safetensors"
 )
 
 // Bounds of a preview: what it need not exceed to be seen, and cannot to be sent.
@@ -24,19 +27,31 @@ func (r *run) previews() bool {
 		len(r.e.folder.Defaults.LatentRGB.Factors) > 0
 }
 
-// show hands a checkpoint's snapshot to the one that makes previews, if enough steps have passed
-// since the last; a newer one takes the place of one that waits.
-func (s *saver) show(snap snapshot) {
-	every, last := s.r.Plan.PreviewEvery, snap.step == s.r.Plan.Spec.Steps
-	if !s.r.previews() || s.shown > 0 && snap.step < s.shown+every && !last {
+// show hands a checkpoint's file to the one that makes previews, if enough steps have passed since
+// the last; a newer one takes the place of one that waits.
+func (s *saver) show(step int, f *os.File) {
+	every, last := s.r.Plan.PreviewEvery, step == s.r.Plan.Spec.TotalSteps()
+	if !s.r.previews() || s.shown > 0 && step < s.shown+every && !last {
 		return
 	}
-	s.shown = snap.step
+	tensors, err := safetensors.Open(f.Name())
+	if err != nil {
+		s.r.note("cannot make a preview", err)
+		return
+	}
+	s.shown = step
 	select { // only this goroutine sends
-	case <-s.views:
+	case old := <-s.views:
+		old.tensors.Close()
 	default:
 	}
-	s.views <- snap
+	s.views <- sketch{step, tensors}
+}
+
+// sketch is a checkpoint to make a preview of.
+type sketch struct {
+	step    int
+	tensors *safetensors.File
 }
 
 // view publishes previews until the saver is closed.
@@ -45,10 +60,11 @@ func (s *saver) view() {
 		select {
 		case <-s.ctx.Done():
 			return
-		case snap := <-s.views:
-			data, err := s.r.preview(snap)
+		case k := <-s.views:
+			data, err := s.r.preview(k)
+			k.tensors.Close()
 			if err == nil {
-				err = s.r.Preview(s.ctx, snap.step, data)
+				err = s.r.Preview(s.ctx, k.step, data)
 			}
 			if err != nil && s.ctx.Err() == nil {
 				s.r.note("cannot publish a preview", err)
@@ -58,16 +74,22 @@ func (s *saver) view() {
 }
 
 // preview makes an animation of what the clip is on its way to be.
-func (r *run) preview(snap snapshot) ([]byte, error) {
+func (r *run) preview(k sketch) ([]byte, error) {
 	s, g := r.Plan.Spec, r.grid
 	frames := g.T / g.PT // of tokens
-	per, width := g.Tokens()/frames, r.e.dit.TokenWidth()
-	tokens := snap.clean(s.Scheduler, s.Steps)
+	tokens, err := r.clean(k)
+	if err != nil {
+		return nil, err
+	}
 	millis := 1000 * r.e.folder.VAE.TemporalScale() * g.PT
 	for every := (frames + previewFrames - 1) / previewFrames; every <= frames; every *= 2 {
 		var pictures []media.Frame
 		for t := 0; t < frames; t += every {
-			pictures = append(pictures, r.paint(tokens[t*per*width:(t+1)*per*width]))
+			p, err := r.paint(tokens, t)
+			if err != nil {
+				return nil, err
+			}
+			pictures = append(pictures, p)
 		}
 		data, err := media.Animate(pictures, max(1, millis*every/s.FPS))
 		if err != nil || len(data) <= wire.PreviewLimit {
@@ -77,22 +99,32 @@ func (r *run) preview(snap snapshot) ([]byte, error) {
 	return nil, fmt.Errorf("one frame of %dx%d takes more than %d bytes", g.W, g.H, wire.PreviewLimit)
 }
 
-// paint makes a picture of the tokens of one frame, [tokens, width].
-func (r *run) paint(tokens []float32) media.Frame {
-	g, channels := r.grid, r.e.folder.Transformer.InChannels
-	g.T = g.PT
-	latent := make([]float32, channels*g.T*g.H*g.W)
-	diffusion.Scatter(latent, tokens, channels, g, partition.Range{Hi: g.Tokens()})
-	return paintLatent(latent, g, r.e.folder.Defaults.LatentRGB)
+// clean returns the tokens of the clean latent as far as it is known: UniPC keeps the last
+// prediction of it, the newest first. Euler keeps none, and where windows are made one after the
+// other it is of one of them alone, so there the latent itself has to do.
+func (r *run) clean(k sketch) (tensor.Tensor, error) {
+	name := "0"
+	if r.Plan.Spec.Scheduler == diffusion.KindUniPC && !r.layout.Extend && k.tensors.Has("1") &&
+		k.step < r.Plan.Spec.Steps {
+		name = "1"
+	}
+	return k.tensors.Tensor(name)
 }
 
-// clean returns the tokens of the clean latent as far as it is known: UniPC keeps the last
-// prediction of it, the newest first. Euler keeps none, so there the latent itself has to do.
-func (s snapshot) clean(scheduler string, steps int) []float32 {
-	if scheduler == diffusion.KindUniPC && len(s.whole) > 1 && s.step < steps {
-		return s.whole[1]
+// paint makes a picture of frame t of tokens, [tokens, width].
+func (r *run) paint(tokens tensor.Tensor, t int) (media.Frame, error) {
+	g, channels := r.grid, r.e.folder.Transformer.InChannels
+	size := len(tokens.Data) / (g.T / g.PT)
+	g.T = g.PT
+	row := tensor.Tensor{DType: tokens.DType, Shape: tensor.Shape{size / tokens.DType.Size()},
+		Data: tokens.Data[t*size : (t+1)*size]}
+	v, err := row.Float32()
+	if err != nil {
+		return media.Frame{}, err
 	}
-	return s.whole[0]
+	latent := make([]float32, channels*g.T*g.H*g.W)
+	diffusion.Scatter(latent, v, channels, g, partition.Range{Hi: g.Tokens()})
+	return paintLatent(latent, g, r.e.folder.Defaults.LatentRGB), nil
 }
 
 // paintLatent makes a picture of the first frame of a latent [C, T, H, W], each pixel a square.

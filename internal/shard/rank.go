@@ -27,14 +27,18 @@ type Rank struct {
 	Rank      int
 	Transport collective.Transport
 	Objects   artifact.Store
-	TempDir   string // for the encoded clip, before it is stored
+	TempDir   string // for checkpoints, latents and the encoded clip
 	Progress  func(job.Progress)
 	Cancelled func() bool // asked at every step boundary
 	Yield     func() bool // likewise, on rank 0; nil: never
+	// SharedCores says that the ranks compute on the same cores: rank 0 then decodes alone.
+	SharedCores bool
+	// Alive is called whenever a part of a step is done, on every rank; nil: nothing.
+	Alive func()
 	// AfterStep is called at every step boundary, on every rank; nil: nothing.
 	AfterStep func(ctx context.Context, done int)
 	// Saved makes a stored checkpoint durable, on rank 0; nil where none are written. Note is told
-	// of a checkpoint that could not be written, which ends nothing.
+	// of what went wrong and ends nothing, such as a checkpoint that could not be written.
 	Saved func(context.Context, job.Checkpoint) error
 	Note  func(what string, err error)
 	// Preview publishes a preview made after some steps, on rank 0; nil: none are made.
@@ -46,30 +50,48 @@ type Rank struct {
 // besideTime is how long a rank that is done waits for what it stores beside its work.
 const besideTime = time.Second
 
-// Operation numbers within a step; the transformer's messages use those below branchOps.
+// Operations within a step. The transformer's messages have the numbers below opOthers, pass by
+// pass; those of each other kind have a number of their own, so far apart.
 const (
-	branchOps  = 1 << 12 // per branch: five per layer
-	opGuidance = 1<<16 + iota
-	opText
-	opLatents
+	opOthers = 1 << 31
+	opsApart = 1 << 24
+)
+
+const (
+	opGuidance   = opOthers + iota*opsApart // and the window
+	opText                                  // and the branch
+	opSeams                                 // and, where they are made one by one, the window
+	opCheckpoint                            // and the chunk
+	opLatents                               // and the chunk
+	opSalvage                               // and the window
+	opInventory
 	opStats
 	opDone
-	opCheckpoint
+	opRows  // of frames, from the rank that decoded them
+	opTaken // the rows of a frame group are with rank 0
 	opKept
 )
+
+// op numbers the i-th message of a kind.
+func op(kind uint32, i int) uint32 { return kind + uint32(i) } //nolint:gosec // far below opsApart
 
 // run is a Rank at work.
 type run struct {
 	*Rank
 	e       *Engine
-	grid    partition.Grid
-	group   *collective.Group // the ranks that share this rank's branch
-	seq     *wan.Sequence
+	grid    partition.Grid // of the whole clip
+	layout  partition.Layout
+	held    *diffusion.Windows
+	group   *collective.Group // the ranks that share this rank's windows and branch
+	seq     *wan.Sequence     // of windows of seqSize frames
+	seqSize int
 	embeds  [2][][]float32 // of each branch, per scene, [tokens, text_dim]
-	texts   [2]*wan.Text
+	texts   [2][]sceneText
 	seconds map[job.Stage]float64
 	steps   []time.Duration
 	notices []string
+	frames  int    // decoded
+	ranks   int    // at work on them; only rank 0 knows
 	saver   *saver // nil before the denoising loop
 
 	beside     sync.WaitGroup // what is stored while the rank computes
@@ -88,28 +110,24 @@ func (e *Engine) Run(ctx context.Context, k *Rank) (job.Result, error) {
 		return job.Result{}, err
 	}
 	defer r.close()
-	switch latent, ok, err := r.finished(ctx); {
-	case err != nil || ok && k.Rank != 0:
-		return job.Result{}, err
-	case ok:
-		r.report(job.StageDecode, 0, k.Plan.Spec.Frames, 0)
-		return r.complete(ctx, latent, job.Result{Latents: k.Plan.Parts[job.PartLatents]})
+	if res, ok, err := r.finished(ctx); ok || err != nil {
+		return res, err
 	}
 	if err := r.stage(job.StageText, func() error { return r.encodeTexts(ctx) }); err != nil {
 		return job.Result{}, err
 	}
-	var own []float32
+	var x []float32
 	err := r.stage(job.StageDenoise, func() (err error) {
-		own, err = r.denoise(ctx)
+		x, err = r.denoise(ctx)
 		return err
 	})
 	if err != nil {
 		return job.Result{}, err
 	}
 	if k.Rank != 0 {
-		return job.Result{}, r.handIn(ctx, own)
+		return job.Result{}, r.handIn(ctx, x)
 	}
-	return r.finish(ctx, own)
+	return r.finish(ctx, x)
 }
 
 // stage times f and names the stage in its error.
@@ -130,6 +148,9 @@ func (r *run) open() error {
 		return fmt.Errorf("a mesh of %d ranks does not fit %d nodes", p.Mesh.Size(), len(p.Nodes))
 	}
 	r.grid = LatentGrid(r.e.folder, s)
+	r.layout = partition.Layout{Timeline: Timeline(r.grid, s), Mesh: partition.Mesh(p.Mesh),
+		Shares: p.Shares}
+	r.held = diffusion.NewWindows(r.layout, r.Rank.Rank, r.e.dit.TokenWidth(), r.swapSeams)
 	first := r.Rank.Rank / p.Mesh.Ulysses * p.Mesh.Ulysses
 	members := make([]int, p.Mesh.Ulysses)
 	for i := range members {
@@ -139,9 +160,22 @@ func (r *run) open() error {
 	if r.group, err = collective.NewGroup(r.Transport, members); err != nil {
 		return err
 	}
-	tokens := partition.Even(r.grid.Tokens(), p.Mesh.Ulysses)
-	heads := partition.Even(r.e.folder.Transformer.NumAttentionHeads, p.Mesh.Ulysses)
-	r.seq, err = r.e.dit.NewSequence(r.grid, r.group, tokens, heads)
+	return r.use(r.layout.Windows(0)[0])
+}
+
+// use makes the sequence one of a window's length.
+func (r *run) use(window partition.Range) (err error) {
+	if r.seq != nil && r.seqSize == window.Len() {
+		return nil
+	}
+	if r.seq != nil {
+		r.seq.Free()
+	}
+	grid := r.grid
+	grid.T = window.Len() * grid.PT
+	heads := partition.Even(r.e.folder.Transformer.NumAttentionHeads, r.Plan.Mesh.Ulysses)
+	r.seq, err = r.e.dit.NewSequence(grid, r.group, r.layout.Split(window), heads)
+	r.seqSize = window.Len()
 	return err
 }
 
@@ -154,12 +188,10 @@ func (r *run) close() {
 	if r.saver != nil {
 		r.saver.close()
 	}
-	r.seq.Free()
-	for _, t := range r.texts {
-		if t != nil {
-			t.Free()
-		}
+	if r.seq != nil {
+		r.seq.Free()
 	}
+	r.freeTexts()
 }
 
 // branches lists the branches that this rank's group computes.
@@ -170,12 +202,13 @@ func (r *run) branches() []diffusion.Branch {
 	case r.Plan.Mesh.CFG == 1:
 		return []diffusion.Branch{diffusion.Conditional, diffusion.Unconditional}
 	}
-	return []diffusion.Branch{diffusion.Branch(r.Rank.Rank / r.Plan.Mesh.Ulysses)}
+	_, cfg, _ := r.layout.Place(r.Rank.Rank)
+	return []diffusion.Branch{diffusion.Branch(cfg)}
 }
 
 func (r *run) report(s job.Stage, done, total int, eta time.Duration) {
 	if r.Progress != nil {
 		r.Progress(job.Progress{Job: r.Plan.Job, Attempt: r.Plan.Attempt,
-			Stage: s, Done: done, Total: total, ETA: eta})
+			Stage: s, Done: done, Total: total, ETA: eta, Ranks: r.ranks})
 	}
 }

@@ -32,8 +32,8 @@ type piece struct {
 	data []byte
 }
 
-// share returns a writer to f whose seconds become parts of the job as they come.
-func (r *run) share(f *os.File) io.Writer {
+// tap returns a writer to f whose seconds become parts of the job as they come.
+func (r *run) tap(f *os.File) io.Writer {
 	if !r.keeps() || media.Format(r.Plan.Spec.Format) != media.WebM {
 		return f
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model/tokenizer"
 	"github.com/longtake/longtake/internal/model/wan"
+	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/tensor"
 )
 
@@ -34,21 +35,59 @@ func (r *run) prompts(b diffusion.Branch) []prompt {
 	return all
 }
 
-// encodeTexts fills r.embeds, and r.texts with what the whole clip shows of them.
+// textsKept bounds the blends of scenes that a branch keeps: a window that is computed in every
+// step usually finds its own.
+const textsKept = 16
+
+// sceneText is a blend of scenes as the transformer sees it.
+type sceneText struct {
+	weights []diffusion.Weight
+	text    *wan.Text
+}
+
+// text returns what a branch follows in a window of latent frames, of windows of a length.
+func (r *run) text(branch diffusion.Branch, window partition.Range) (*wan.Text, error) {
+	weights := []diffusion.Weight{{Scene: 0, Weight: 1}}
+	if len(r.embeds[branch]) > 1 {
+		weights = diffusion.Scenes(r.sceneStarts(), window.Lo, window.Hi, window.Len())
+	}
+	known := r.texts[branch]
+	for _, k := range known {
+		if slices.Equal(k.weights, weights) {
+			return k.text, nil
+		}
+	}
+	if len(known) == textsKept {
+		known[0].text.Free()
+		known = slices.Delete(known, 0, 1)
+	}
+	embeds := diffusion.BlendEmbeds(r.embeds[branch], r.e.folder.Transformer.TextDim, weights)
+	text, err := r.e.dit.Text(embeds)
+	if err == nil {
+		known = append(known, sceneText{weights, text})
+	}
+	r.texts[branch] = known
+	return text, err
+}
+
+func (r *run) freeTexts() {
+	for _, known := range r.texts {
+		for _, k := range known {
+			k.text.Free()
+		}
+	}
+}
+
+// encodeTexts fills r.embeds.
 func (r *run) encodeTexts(ctx context.Context) error {
 	for i, b := range r.branches() {
 		for scene, p := range r.prompts(b) {
-			tag := collective.Tag{Step: uint32(scene), Op: opText + uint32(i)<<20} //nolint:gosec // few
+			tag := collective.Tag{Step: uint32(scene), Op: op(opText, i)} //nolint:gosec // few
 			embeds, err := r.shareText(ctx, tag, p)
 			if err != nil {
 				return err
 			}
 			r.embeds[b] = append(r.embeds[b], embeds)
-		}
-		var err error
-		embeds := r.blend(b, 0, r.grid.T, r.grid.T)
-		if r.texts[b], err = r.e.dit.Text(embeds); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -92,16 +131,6 @@ func (r *run) encodePrompt(ctx context.Context, p prompt) ([]float32, error) {
 		r.keepBeside(p.part, embeds, width)
 	}
 	return embeds, err
-}
-
-// blend returns the embeddings that a branch follows in the latent frames [a, b) of a window: those
-// of the scenes there, each by its share. The caller only reads them.
-func (r *run) blend(branch diffusion.Branch, a, b, window int) []float32 {
-	weights := []diffusion.Weight{{Scene: 0, Weight: 1}}
-	if len(r.embeds[branch]) > 1 {
-		weights = diffusion.Scenes(r.sceneStarts(), a, b, window)
-	}
-	return diffusion.BlendEmbeds(r.embeds[branch], r.e.folder.Transformer.TextDim, weights)
 }
 
 // sceneStarts returns where scenes begin, in latent frames.

@@ -185,17 +185,16 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		return job.Result{}, err
 	}
 	defer tr.Close()
-	dir := ""
-	if w.order.Rank == 0 {
-		if dir, err = s.tempDir(); err != nil {
-			return job.Result{}, err
-		}
-		defer os.RemoveAll(dir)
+	dir, err := s.tempDir()
+	if err != nil {
+		return job.Result{}, err
 	}
+	defer os.RemoveAll(dir)
 	res, err := s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank,
-		Transport: watched{tr, &w.activity}, Yield: w.yield.Load,
+		Transport: watched{tr, &w.activity}, Yield: w.yield.Load, Alive: w.activity.advances,
 		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,
-		Saved: func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
+		SharedCores: s.cfg.Data.inProcess(),
+		Saved:       func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
 		Kept: func(ctx context.Context, name string, o job.Object) error {
 			return s.kept(ctx, w, name, o)
 		},

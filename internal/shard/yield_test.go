@@ -51,6 +51,21 @@ func (k *cluster) idle(n int) {
 	}
 }
 
+// asked waits until a rank was told to stop at its next step boundary.
+func (k *cluster) asked() {
+	k.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		for _, s := range k.shards {
+			if w := s.current(); w != nil && w.yield.Load() {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			k.t.Fatal("no rank is told to stop")
+		}
+	}
+}
+
 func saved(v coord.View) bool { return v.Checkpoint.Step > v.Plan.Resume.Step }
 
 // loss wants the first early end of an attempt to be as described.
@@ -146,11 +161,13 @@ func TestAnUrgentJobTakesShards(t *testing.T) {
 	same, urgent := request(1, 1, 2, job.Mesh{}), request(1, 1, 2, job.Mesh{})
 	urgent.Priority = 5
 	later := k.create(same)
-	first := k.await(k.create(urgent), never)
+	next := k.create(urgent)
+	k.asked()
+	k.gate.open()
+	first := k.await(next, never)
 	if first.State != job.Completed {
 		t.Fatalf("the urgent job is %s: %s", first.State, first.Error)
 	}
-	k.gate.open()
 	v := k.completed(id, latents)
 	loss(t, v, "priority 5", true, 0)
 	if w := k.await(later, never); !w.Started.After(v.Started) || !first.Finished.Before(v.Finished) {

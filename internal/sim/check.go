@@ -95,14 +95,14 @@ func (c *checker) placed(k *coord.Core, r job.Record) {
 		return
 	}
 	at := 0
-	for _, t := range partition.Even(load.Tokens, r.Plan.Mesh.Ulysses) {
+	for _, t := range partition.Even(load.WindowTokens(), r.Plan.Mesh.Ulysses) {
 		if t.Lo != at || t.Len() == 0 {
 			c.w.violated("tiles", "job %s: a range %v after token %d", r.ID, t, at)
 		}
 		at = t.Hi
 	}
-	if at != load.Tokens || r.Plan.Mesh.Size() != len(r.Plan.Nodes) {
-		c.w.violated("tiles", "job %s: %d of %d tokens on %d nodes", r.ID, at, load.Tokens,
+	if at != load.WindowTokens() || r.Plan.Mesh.Size() != len(r.Plan.Nodes) {
+		c.w.violated("tiles", "job %s: %d of %d tokens on %d nodes", r.ID, at, load.WindowTokens(),
 			len(r.Plan.Nodes))
 	}
 }

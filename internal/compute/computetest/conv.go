@@ -14,7 +14,8 @@ type convCase struct {
 	shape         compute.ConvShape
 	prev, t, h, w int // frames before x, frames of x, their size
 	front         int
-	up            bool
+	strideT       int
+	up, down      bool
 	x             []float32 // the frames of prev, then those of x
 	weight, bias  []float32
 	residual      []float32
@@ -32,8 +33,14 @@ func drawConv(t *rapid.T) *convCase {
 		},
 		prev: rapid.IntRange(0, 2).Draw(t, "prev"), t: rapid.IntRange(1, 3).Draw(t, "t"),
 		h: rapid.IntRange(1, 6).Draw(t, "h"), w: rapid.IntRange(1, 7).Draw(t, "w"),
-		up:      rapid.Bool().Draw(t, "upsample"),
+		strideT: rapid.IntRange(0, 2).Draw(t, "stride in time"),
 		inPlace: rapid.Bool().Draw(t, "in place"),
+	}
+	switch rapid.SampledFrom([]string{"", "up", "down"}).Draw(t, "resample") {
+	case "up":
+		c.up = true
+	case "down":
+		c.down, c.h, c.w = true, c.h+1, c.w+1
 	}
 	least := max(0, c.shape.KT-c.prev-c.t)
 	c.front = rapid.IntRange(least, 2).Draw(t, "front")
@@ -56,11 +63,20 @@ func (c *convCase) fill(r numbers) {
 
 // out returns the frames of the output and their size.
 func (c *convCase) out() (t, h, w int) {
-	t = c.prev + c.t + c.front - c.shape.KT + 1
-	if c.up {
-		return t, 2 * c.h, 2 * c.w
+	t = (c.prev+c.t+c.front-c.shape.KT)/max(c.strideT, 1) + 1
+	h, w = c.scaled()
+	if c.down {
+		return t, h / 2, w / 2
 	}
-	return t, c.h, c.w
+	return t, h, w
+}
+
+// scaled returns the size of a frame that the kernel sees.
+func (c *convCase) scaled() (h, w int) {
+	if c.up {
+		return 2 * c.h, 2 * c.w
+	}
+	return c.h, c.w
 }
 
 func (c *convCase) rows() int {
@@ -90,7 +106,8 @@ func (c *convCase) run(t fataler, dev compute.Device) []float32 {
 	r := c.on(t, dev)
 	frame, in := c.h*c.w, c.shape.In
 	split := c.prev * frame * in
-	args := compute.ConvArgs{FrontPad: c.front, Upsample: c.up}
+	args := compute.ConvArgs{FrontPad: c.front, StrideT: c.strideT, Upsample: c.up,
+		Downsample: c.down}
 	if c.prev > 0 {
 		p := c.volume(r.place(c.x[:split], c.prev*frame, in), c.prev)
 		args.Prev = &p
@@ -111,7 +128,7 @@ func (c *convCase) run(t fataler, dev compute.Device) []float32 {
 
 // at is channel ch of the padded, doubled input.
 func (c *convCase) at(f, h, w, ch int) float64 {
-	_, high, wide := c.out()
+	high, wide := c.scaled()
 	f -= c.front
 	if f < 0 || h < 0 || h >= high || w < 0 || w >= wide {
 		return 0
@@ -140,6 +157,10 @@ func (c *convCase) voxel(o, t, h, w int) float64 {
 	s, y := c.shape, 0.0
 	if c.bias != nil {
 		y = float64(c.bias[o])
+	}
+	t *= max(c.strideT, 1)
+	if c.down {
+		h, w = 2*h+s.KH/2, 2*w+s.KW/2
 	}
 	for ch := range s.In {
 		for kt := range s.KT {
@@ -174,7 +195,7 @@ func (s *suite) convFrames(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawConv(t)
 		c.prev, c.t = 0, rapid.IntRange(1, 5).Draw(t, "frames")
-		c.front, c.residual = c.shape.KT-1, nil
+		c.front, c.strideT, c.residual = c.shape.KT-1, 1, nil
 		c.fill(drawNumbers(t))
 		dev := rapid.SampledFrom(devs).Draw(t, "device")
 		whole := c.run(t, dev)

@@ -117,8 +117,8 @@ func (l Leave) check() error {
 
 func (r Report) check() error {
 	p := r.Progress
-	if p.Done < 0 || p.Total < p.Done || p.ETA < 0 {
-		return fmt.Errorf("progress %d of %d, %v left", p.Done, p.Total, p.ETA)
+	if p.Done < 0 || p.Total < p.Done || p.ETA < 0 || p.Ranks < 0 {
+		return fmt.Errorf("progress %d of %d, %v left, on %d ranks", p.Done, p.Total, p.ETA, p.Ranks)
 	}
 	switch p.Stage {
 	case job.StageText, job.StageDenoise, job.StageDecode, job.StageEncode:

@@ -1,7 +1,8 @@
-// Package vae is the decoder of Wan's causal video autoencoder (diffusers' AutoencoderKLWan):
-// latents to frames, one latent frame at a time. Every causal convolution keeps the last frames it
-// saw, so that a clip of any length decodes in memory that does not grow with it, and frame groups
-// get the bits they would have in one pass.
+// Package vae is Wan's causal video autoencoder (diffusers' AutoencoderKLWan): latents to frames,
+// one latent frame at a time, and frames to latents, group by group. Every causal convolution keeps
+// the last frames it saw, so that a clip of any length passes in memory that does not grow with it,
+// and frame groups get the bits they would have in one pass. A band of a frame's rows can be
+// decoded alone, to the bits that it has in the whole frame.
 //
 // Activations are [T·H·W, C], channels last.
 package vae

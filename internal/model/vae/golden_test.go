@@ -1,15 +1,28 @@
 package vae
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/cpu"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/model"
 )
 
 func load(t testing.TB, path ...string) *Decoder {
+	t.Helper()
+	dev, cfg, w := open(t, path...)
+	d, err := Load(dev, cfg, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// open returns a device, and the VAE of a model folder.
+func open(t testing.TB, path ...string) (compute.Device, model.VAE, *model.Weights) {
 	t.Helper()
 	f, err := model.Open(golden.Root(path...))
 	if err != nil {
@@ -25,11 +38,22 @@ func load(t testing.TB, path ...string) *Decoder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := Load(dev, f.VAE, w)
-	if err != nil {
-		t.Fatal(err)
+	return dev, f.VAE, w
+}
+
+// latentFrames cuts a latent [C, T, n], not normalised, into normalised frames [C, n].
+func latentFrames(d *Decoder, z []float32, frames, n int) [][]float32 {
+	out := make([][]float32, frames)
+	for i := range out {
+		for c := range d.cfg.ZDim {
+			at := (c*frames + i) * n
+			for _, v := range z[at : at+n] {
+				out[i] = append(out[i],
+					(v-float32(d.cfg.LatentsMean[c]))/float32(d.cfg.LatentsStd[c]))
+			}
+		}
 	}
-	return d
+	return out
 }
 
 // decode runs a whole latent [C, T, h, w], not normalised, and returns frames [T', H, W, 3].
@@ -41,14 +65,7 @@ func decode(t testing.TB, d *Decoder, z []float32, frames, h, w int) []float32 {
 	}
 	defer s.Free()
 	var out []float32
-	for i := range frames {
-		frame := make([]float32, 0, d.cfg.ZDim*h*w)
-		for c := range d.cfg.ZDim {
-			at := (c*frames + i) * h * w
-			for _, v := range z[at : at+h*w] {
-				frame = append(frame, (v-float32(d.cfg.LatentsMean[c]))/float32(d.cfg.LatentsStd[c]))
-			}
-		}
+	for i, frame := range latentFrames(d, z, frames, h*w) {
 		group, err := s.Next(frame)
 		if err != nil {
 			t.Fatal(err)
@@ -85,6 +102,25 @@ func channelsLast(x []float32) []float32 {
 		}
 	}
 	return out
+}
+
+func TestAStreamStopsBetweenLayers(t *testing.T) {
+	d := load(t, "testdata", "golden", "tiny7")
+	s, err := d.NewStream(2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Free()
+	over, asked := errors.New("enough"), 0
+	s.StopWhen(func() error {
+		if asked++; asked > 20 {
+			return over
+		}
+		return nil
+	})
+	if _, err := s.Next(make([]float32, d.cfg.ZDim*4)); !errors.Is(err, over) || asked != 21 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
 }
 
 func TestStreamRefusesAWrongSize(t *testing.T) {

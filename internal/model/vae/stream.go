@@ -1,67 +1,206 @@
 package vae
 
 import (
+	"errors"
 	"fmt"
-	"math"
 
 	"github.com/longtake/longtake/internal/compute"
-	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/partition"
 )
 
-// history is how many frames a causal convolution looks back.
-const history = 2
-
-// Stream decodes one clip, latent frame by latent frame. It belongs to one goroutine.
+// Stream decodes one clip, or a band of it, latent frame by latent frame. It belongs to one
+// goroutine.
 type Stream struct {
-	d      *Decoder
-	h, w   int              // of the latent
-	caches []compute.Volume // per causal convolution, the last two input frames
-	keep   *model.Arena     // the caches
-	work   *model.Arena     // this frame's activations
-	first  bool
+	d     *Decoder
+	h, w  int             // of the latent
+	rows  partition.Range // of the latent, to decode
+	n     int             // latent frames decoded so far
+	first []float32       // the first of them, until the second is decoded
+
+	stop  func() error // see StopWhen
+	room  *room
+	trunk flow           // up to the middle block
+	base  compute.Volume // what it made, where several bands start from it
+	bands []*band        // decoded in turn
 }
 
 // NewStream prepares decoding of latents of height h and width w.
 func (d *Decoder) NewStream(h, w int) (*Stream, error) {
-	if h < 1 || w < 1 {
-		return nil, fmt.Errorf("cannot decode a latent of %d x %d", h, w)
+	return d.NewBand(h, w, partition.Range{Lo: 0, Hi: h})
+}
+
+// NewBand prepares decoding of the given rows of latents of height h and width w. Their bits are
+// those that they have in the whole frame.
+func (d *Decoder) NewBand(h, w int, rows partition.Range) (*Stream, error) {
+	if h < 1 || w < 1 || rows.Lo < 0 || rows.Len() < 1 || rows.Hi > h {
+		return nil, fmt.Errorf("cannot decode rows [%d, %d) of a latent of %d x %d", rows.Lo, rows.Hi,
+			h, w)
 	}
-	return &Stream{d: d, h: h, w: w, first: true, keep: model.NewArena(d.dev),
-		caches: make([]compute.Volume, d.convs)}, nil
+	s := &Stream{d: d, h: h, w: w, rows: rows}
+	s.cut(1)
+	return s, nil
+}
+
+// cut starts anew with the rows cut into a number of bands.
+func (s *Stream) cut(bands int) {
+	s.room = &room{dev: s.d.dev, stop: s.stop}
+	s.trunk = newFlow(s.d.dev, s.room, s.d.caches)
+	s.base, s.bands = compute.Volume{}, nil
+	for _, r := range partition.Even(s.rows.Len(), bands) {
+		r = partition.Range{Lo: s.rows.Lo + r.Lo, Hi: s.rows.Lo + r.Hi}
+		f := newFlow(s.d.dev, s.room, s.d.caches)
+		s.bands = append(s.bands, &band{flow: f, reads: s.d.reads(s.h, r),
+			parked: make([][]float32, s.d.caches)})
+	}
 }
 
 // Free gives the device's memory back.
-func (s *Stream) Free() { s.keep.Free() }
-
-// Size returns the height and width of a frame in pixels.
-func (s *Stream) Size() (h, w int) {
-	scale := 1 << (len(s.d.cfg.DimMult) - 1)
-	return s.h * scale, s.w * scale
+func (s *Stream) Free() {
+	s.room.free()
+	s.trunk.keep.Free()
+	for _, b := range s.bands {
+		b.keep.Free()
+	}
 }
 
+// Size returns the height and width in pixels of what Next returns.
+func (s *Stream) Size() (h, w int) {
+	scale := s.d.cfg.SpatialScale()
+	return s.rows.Len() * scale, s.w * scale
+}
+
+// StopWhen has stop asked before each layer, since a large frame takes a while. What it returns,
+// unless nil, ends Next; the stream is then good for nothing but Free.
+func (s *Stream) StopWhen(stop func() error) { s.stop, s.room.stop = stop, stop }
+
+// Bands returns the number of bands that a frame is decoded in: 1, or more where the device had no
+// memory for that.
+func (s *Stream) Bands() int { return len(s.bands) }
+
 // Next decodes the next latent frame z [C, h, w], normalised as the transformer made it, into
-// frames [H, W, 3] each, values in -1..1: one frame for the first latent, 4 (the temporal scale)
-// for each later one.
+// frames [H, W, 3] of the stream's Size, values in -1..1: one frame for the first latent, 4 (the
+// temporal scale) for each later one. Where the device has too little memory (compute.ErrMemory),
+// it decodes narrower bands one after the other, down to one row of the latent.
 func (s *Stream) Next(z []float32) ([][]float32, error) {
 	c, n := s.d.cfg.ZDim, s.h*s.w
 	if len(z) != c*n {
 		return nil, fmt.Errorf("cannot decode %d values as a latent of %d x %d x %d", len(z), c, s.h, s.w)
 	}
-	s.work = model.NewArena(s.d.dev)
-	defer s.work.Free()
-	x := s.volume(1, s.h, s.w, c)
-	quant := s.volume(1, s.h, s.w, c)
-	if err := s.work.Err(); err != nil {
-		return nil, fmt.Errorf("cannot decode a frame: %w", err)
+	out, err := s.decode(z)
+	for errors.Is(err, compute.ErrMemory) && s.narrow() {
+		out, err = s.again(z)
 	}
-	s.d.dev.Upload(x.Mat, s.channelsLast(z))
-	s.d.dev.Linear(quant.Mat, x.Mat, s.d.postQuant, compute.Epilogue{})
-	out, err := s.forward(quant)
 	if err != nil {
 		return nil, fmt.Errorf("cannot decode a frame: %w", err)
 	}
-	s.first = false
-	return s.frames(out)
+	if s.n++; s.n == 1 {
+		s.first = append(s.first, z...)
+	} else {
+		s.first = nil
+	}
+	return out, nil
+}
+
+// narrow halves the bands and forgets what was decoded. From the third latent frame on nothing is
+// allocated any more, so it is not asked for then.
+func (s *Stream) narrow() bool {
+	if s.n > 1 || len(s.bands) == s.rows.Len() {
+		return false
+	}
+	s.Free()
+	s.cut(min(2*len(s.bands), s.rows.Len()))
+	return true
+}
+
+// again decodes z after what came before it.
+func (s *Stream) again(z []float32) ([][]float32, error) {
+	if s.n == 1 {
+		s.n = 0
+		_, err := s.decode(s.first)
+		s.n = 1
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s.decode(z)
+}
+
+// decode runs the decoder proper on one latent frame (WanDecoder3d).
+func (s *Stream) decode(z []float32) ([][]float32, error) {
+	x, err := s.middle(z)
+	if err != nil {
+		return nil, err
+	}
+	var out [][]float32
+	for _, b := range s.bands {
+		y, err := s.behind(b, x)
+		if err != nil {
+			return nil, err
+		}
+		if out == nil {
+			out = s.frames(y.T)
+		}
+		if err := s.download(out, y, b); err != nil {
+			return nil, err
+		}
+		if len(s.bands) > 1 {
+			if err := b.park(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// middle runs what sees the whole frame.
+func (s *Stream) middle(z []float32) (compute.Volume, error) {
+	d, f := s.d, &s.trunk
+	x := s.room.volume(1, s.h, s.w, d.cfg.ZDim)
+	quant := s.room.like(x, d.cfg.ZDim)
+	y := s.room.like(x, d.convIn.conv.Shape().Out, quant)
+	if f.failed() {
+		return y, f.err()
+	}
+	d.dev.Upload(x.Mat, s.channelsLast(z))
+	d.dev.Linear(quant.Mat, x.Mat, d.postQuant, compute.Epilogue{})
+	f.causal(y, quant, d.convIn, nil)
+	y = f.middle(y, &d.mid)
+	if len(s.bands) == 1 || f.failed() {
+		return y, f.err()
+	}
+	if s.base.T == 0 {
+		s.base = compute.Volume{Mat: f.keep.Mat(y.Rows, y.Cols), T: 1, H: s.h, W: s.w}
+	}
+	if !f.failed() {
+		d.dev.Copy(s.base.Mat, y.Mat)
+	}
+	return s.base, f.err()
+}
+
+// behind runs the rest on a band, with the rows that were read for it around it. The first latent
+// frame is one frame for good: time is doubled from the second on.
+func (s *Stream) behind(b *band, x compute.Volume) (compute.Volume, error) {
+	d := s.d
+	b.step, b.lo = 0, 0
+	if len(s.bands) > 1 { // x is the others' too
+		b.unpark()
+		y := s.room.like(x, x.Cols)
+		if !b.failed() {
+			d.dev.Copy(y.Mat, x.Mat)
+		}
+		x = y
+	}
+	for i := range d.ups {
+		x = b.up(x, &d.ups[i], s.n > 0)
+	}
+	x = b.crop(x)
+	out := s.room.like(x, d.cfg.OutChannels)
+	if b.failed() {
+		return x, b.err()
+	}
+	d.dev.ChannelNorm(x.Mat, x.Mat, d.normOut, compute.SiLU)
+	b.causal(out, x, d.convOut, nil)
+	return out, b.err()
 }
 
 // channelsLast transposes z [C, h, w] to [h·w, C] and undoes the normalisation: z·std + mean.
@@ -77,161 +216,30 @@ func (s *Stream) channelsLast(z []float32) []float32 {
 	return out
 }
 
-// frames downloads [T·H·W, 3] as T frames clamped to -1..1.
-func (s *Stream) frames(x compute.Volume) ([][]float32, error) {
-	size := x.H * x.W * x.Cols
-	all := make([]float32, x.T*size)
-	if err := s.d.dev.Download(all, x.Mat); err != nil {
-		return nil, fmt.Errorf("cannot decode a frame: %w", err)
+// frames makes t frames of the stream's size.
+func (s *Stream) frames(t int) [][]float32 {
+	h, w := s.Size()
+	out := make([][]float32, t)
+	for i := range out {
+		out[i] = make([]float32, h*w*s.d.cfg.OutChannels)
 	}
-	for i, v := range all {
-		all[i] = min(max(v, -1), 1)
-	}
-	out := make([][]float32, x.T)
+	return out
+}
+
+// download puts a band's rows of x [T·H·W, 3] where they belong, clamped to -1..1.
+func (s *Stream) download(out [][]float32, x compute.Volume, b *band) error {
+	r := b.reads[len(b.reads)-1]
+	line := x.W * x.Cols
+	first := s.rows.Lo * s.d.cfg.SpatialScale()
 	for t := range out {
-		out[t] = all[t*size : (t+1)*size]
-	}
-	return out, nil
-}
-
-// volume allocates activations of this frame.
-func (s *Stream) volume(t, h, w, c int) compute.Volume {
-	return compute.Volume{Mat: s.work.Mat(t*h*w, c), T: t, H: h, W: w}
-}
-
-// like allocates activations of x's extent with c channels.
-func (s *Stream) like(x compute.Volume, c int) compute.Volume { return s.volume(x.T, x.H, x.W, c) }
-
-// forward runs the decoder proper on one latent frame (WanDecoder3d).
-func (s *Stream) forward(x compute.Volume) (compute.Volume, error) {
-	d := s.d
-	x = s.causal(x, causal{d.convIn, 0}, nil)
-	x = s.residual(x, &d.mid[0])
-	x = s.attention(x, &d.attn)
-	x = s.residual(x, &d.mid[1])
-	for i := range d.ups {
-		x = s.up(x, &d.ups[i])
-		if err := s.work.Err(); err != nil {
-			return x, err
+		dst := out[t][(r.Lo-first)*line : (r.Hi-first)*line]
+		lo := t*x.H + r.Lo - b.lo
+		if err := s.d.dev.Download(dst, x.RowRange(lo*x.W, (lo+r.Len())*x.W)); err != nil {
+			return err
+		}
+		for i, v := range dst {
+			dst[i] = min(max(v, -1), 1)
 		}
 	}
-	d.dev.ChannelNorm(x.Mat, x.Mat, d.normOut, compute.SiLU)
-	x = s.causal(x, causal{d.convOut, d.convs - 1}, nil)
-	return x, s.err()
-}
-
-func (s *Stream) err() error {
-	if err := s.keep.Err(); err != nil {
-		return err
-	}
-	return s.work.Err()
-}
-
-// failed reports that memory ran out: operations stop, forward returns the error.
-func (s *Stream) failed() bool { return s.err() != nil }
-
-// causal convolves x, preceded by the frames cached from earlier calls (zeros at the start), and
-// caches x's last ones.
-func (s *Stream) causal(x compute.Volume, c causal, residual *compute.Mat) compute.Volume {
-	out := s.like(x, c.conv.Shape().Out)
-	cache := s.cache(c.cache, x)
-	if s.failed() {
-		return out
-	}
-	s.d.dev.Conv(out, x, c.conv, compute.ConvArgs{Prev: &cache, Residual: residual})
-	s.remember(cache, x)
-	return out
-}
-
-// cache returns convolution i's history, zeros the first time.
-func (s *Stream) cache(i int, x compute.Volume) compute.Volume {
-	if s.caches[i].T == 0 {
-		s.caches[i] = compute.Volume{Mat: s.keep.Mat(history*x.H*x.W, x.Cols), T: history, H: x.H, W: x.W}
-	}
-	return s.caches[i]
-}
-
-// remember moves x's last frames into a cache.
-func (s *Stream) remember(cache, x compute.Volume) {
-	n := x.H * x.W
-	if x.T == 1 {
-		s.d.dev.Copy(cache.RowRange(0, n), cache.RowRange(n, 2*n))
-		s.d.dev.Copy(cache.RowRange(n, 2*n), x.Mat)
-		return
-	}
-	s.d.dev.Copy(cache.Mat, x.RowRange((x.T-history)*n, x.T*n))
-}
-
-func (s *Stream) residual(x compute.Volume, r *residual) compute.Volume {
-	norm, short := s.like(x, r.in), x
-	if r.shortcut != nil {
-		short = s.like(x, r.out)
-	}
-	if s.failed() {
-		return short
-	}
-	if r.shortcut != nil {
-		s.d.dev.Linear(short.Mat, x.Mat, r.shortcut, compute.Epilogue{})
-	}
-	s.d.dev.ChannelNorm(norm.Mat, x.Mat, r.norm1, compute.SiLU)
-	h := s.causal(norm, r.conv1, nil)
-	if s.failed() {
-		return h
-	}
-	s.d.dev.ChannelNorm(h.Mat, h.Mat, r.norm2, compute.SiLU)
-	return s.causal(h, r.conv2, &short.Mat)
-}
-
-// attention lets the pixels of each frame attend to each other.
-func (s *Stream) attention(x compute.Volume, a *attention) compute.Volume {
-	norm, qkv, o := s.like(x, a.dim), s.like(x, 3*a.dim), s.like(x, a.dim)
-	if s.failed() {
-		return x
-	}
-	dev, n := s.d.dev, x.H*x.W
-	dev.ChannelNorm(norm.Mat, x.Mat, a.norm, compute.Identity)
-	dev.Linear(qkv.Mat, norm.Mat, a.qkv, compute.Epilogue{})
-	args := compute.AttentionArgs{Heads: 1, Scale: float32(1 / math.Sqrt(float64(a.dim)))}
-	for t := range x.T {
-		f := qkv.RowRange(t*n, (t+1)*n)
-		dev.Attention(o.RowRange(t*n, (t+1)*n), f.ColRange(0, a.dim),
-			f.ColRange(a.dim, 2*a.dim), f.ColRange(2*a.dim, 3*a.dim), args)
-	}
-	dev.Linear(norm.Mat, o.Mat, a.proj, compute.Epilogue{Residual: &x.Mat})
-	return norm
-}
-
-// up runs a block's residuals and upsamples behind them. The first latent frame is one frame for
-// good: time is doubled from the second on.
-func (s *Stream) up(x compute.Volume, u *upBlock) compute.Volume {
-	for i := range u.res {
-		x = s.residual(x, &u.res[i])
-	}
-	if u.temporal != nil && !s.first {
-		x = s.doubleFrames(x, u.temporal)
-	}
-	if u.spatial == nil {
-		return x
-	}
-	out := s.volume(x.T, 2*x.H, 2*x.W, u.spatial.Shape().Out)
-	if !s.failed() {
-		s.d.dev.Conv(out, x, u.spatial, compute.ConvArgs{Upsample: true})
-	}
-	return out
-}
-
-// doubleFrames makes two frames of each: the convolution gives both side by side in its channels.
-func (s *Stream) doubleFrames(x compute.Volume, c *causal) compute.Volume {
-	n, ch := x.H*x.W, x.Cols
-	pairs := s.causal(x, *c, nil) // [T·H·W, 2·C]
-	out := s.volume(2*x.T, x.H, x.W, ch)
-	if s.failed() {
-		return out
-	}
-	for t := range x.T {
-		src := pairs.RowRange(t*n, (t+1)*n)
-		s.d.dev.Copy(out.RowRange(2*t*n, (2*t+1)*n), src.ColRange(0, ch))
-		s.d.dev.Copy(out.RowRange((2*t+1)*n, (2*t+2)*n), src.ColRange(ch, 2*ch))
-	}
-	return out
+	return nil
 }

@@ -121,6 +121,9 @@ func loadAttention(b *model.Builder, at string, d int) attention {
 // Config returns the configuration the transformer was loaded with.
 func (t *Transformer) Config() model.Transformer { return t.cfg }
 
+// Operations returns how many operation numbers a pass uses for its messages.
+func (t *Transformer) Operations() int { return opsPerLayer * len(t.blocks) }
+
 // TokenWidth returns the values of one token of the latent: channels times patch volume.
 func (t *Transformer) TokenWidth() int {
 	p := t.cfg.PatchSize

@@ -16,20 +16,56 @@ import (
 // Write writes tensors in alphabetical order; the same tensors and metadata give the same bytes.
 func Write(w io.Writer, tensors map[string]tensor.Tensor, metadata map[string]string) error {
 	names := slices.Sorted(maps.Keys(tensors))
-	text, err := encodeHeader(names, tensors, metadata)
-	if err != nil {
-		return fmt.Errorf("cannot write safetensors: %w", err)
-	}
-	head := append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
-	if _, err := w.Write(head); err != nil {
-		return fmt.Errorf("cannot write safetensors: %w", err)
+	if _, err := writeHeader(w, names, tensors, metadata); err != nil {
+		return err
 	}
 	for _, n := range names {
+		if t := tensors[n]; len(t.Data) != t.Shape.Elements()*t.DType.Size() {
+			return fmt.Errorf("cannot write tensor %q: %d bytes of %v %v", n, len(t.Data), t.DType, t.Shape)
+		}
 		if _, err := w.Write(tensors[n].Data); err != nil {
 			return fmt.Errorf("cannot write tensor %q: %w", n, err)
 		}
 	}
 	return nil
+}
+
+// Blank writes the header of float32 tensors and makes room in the file for their values, which the
+// caller fills in. It returns at which byte of the file each tensor begins.
+func Blank(f *os.File, shapes map[string]tensor.Shape, metadata map[string]string) (
+	map[string]int64, error) {
+	tensors := map[string]tensor.Tensor{}
+	for n, s := range shapes {
+		tensors[n] = tensor.Tensor{DType: tensor.F32, Shape: s}
+	}
+	names := slices.Sorted(maps.Keys(tensors))
+	at, err := writeHeader(f, names, tensors, metadata)
+	if err != nil {
+		return nil, err
+	}
+	places := map[string]int64{}
+	for _, n := range names {
+		places[n] = at
+		at += 4 * int64(shapes[n].Elements())
+	}
+	if err := f.Truncate(at); err != nil {
+		return nil, fmt.Errorf("cannot write safetensors: %w", err)
+	}
+	return places, nil
+}
+
+// writeHeader returns the bytes it has written.
+func writeHeader(w io.Writer, names []string, tensors map[string]tensor.Tensor,
+	metadata map[string]string) (int64, error) {
+	text, err := encodeHeader(names, tensors, metadata)
+	if err != nil {
+		return 0, fmt.Errorf("cannot write safetensors: %w", err)
+	}
+	head := append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
+	if _, err := w.Write(head); err != nil {
+		return 0, fmt.Errorf("cannot write safetensors: %w", err)
+	}
+	return int64(len(head)), nil
 }
 
 // encodeHeader pads the header with spaces so that the data begins at a multiple of 8.
@@ -41,8 +77,8 @@ func encodeHeader(names []string, tensors map[string]tensor.Tensor,
 	}
 	for _, n := range names {
 		t := tensors[n]
-		e := entry{DType: t.DType.String(), Shape: []int64{},
-			Offsets: []int64{at, at + int64(len(t.Data))}}
+		size := int64(t.Shape.Elements()) * int64(t.DType.Size())
+		e := entry{DType: t.DType.String(), Shape: []int64{}, Offsets: []int64{at, at + size}}
 		for _, d := range t.Shape {
 			e.Shape = append(e.Shape, int64(d))
 		}

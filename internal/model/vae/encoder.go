@@ -1,0 +1,209 @@
+package vae
+
+import (
+	"fmt"
+
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/model"
+)
+
+// Encoder holds the packed weights of the encoder on one device.
+type Encoder struct {
+	dev     compute.Device
+	cfg     model.VAE
+	convIn  causal
+	downs   []downBlock
+	mid     middle
+	normOut compute.Vector
+	convOut causal
+	quant   compute.Linear // gives the mean, then the logarithm of the variance
+	caches  int            // as many causal convolutions; each keeps a history
+}
+
+type downBlock struct {
+	res      []residual
+	spatial  compute.Conv // halves height and width; nil in the last block
+	temporal *causal      // halves the frames; nil where time is not downsampled
+}
+
+// LoadEncoder binds the encoder's weights. The decoder's are left unread; anything else missing or
+// unused is an error that names it.
+func LoadEncoder(dev compute.Device, cfg model.VAE, w *model.Weights) (*Encoder, error) {
+	w.IgnorePrefix("decoder.")
+	w.IgnorePrefix("post_quant_conv.")
+	l := &loader{Builder: model.NewBuilder(dev, w)}
+	e := &Encoder{dev: dev, cfg: cfg}
+	dims := cfg.EncoderDims()
+	both, last := 2*cfg.ZDim, dims[len(dims)-1]
+	e.convIn = l.causal("encoder.conv_in", kernel3(dims[0], cfg.OutChannels))
+	for i := range len(dims) - 1 {
+		e.downs = append(e.downs, l.downBlock(cfg, i, dims))
+	}
+	e.mid = l.middle("encoder.mid_block.", last)
+	e.normOut = l.Vector("encoder.norm_out.gamma", last, last, 1, 1, 1)
+	e.convOut = l.causal("encoder.conv_out", kernel3(both, last))
+	e.quant = l.Linear("quant_conv", both, both, true, 1, 1, 1)
+	e.caches = l.caches
+	if err := l.Finish(); err != nil {
+		return nil, fmt.Errorf("cannot load the VAE encoder: %w", err)
+	}
+	return e, nil
+}
+
+// downBlock loads block i: its residuals and, but for the last, the downsampling behind them. The
+// file has both in one list.
+func (l *loader) downBlock(cfg model.VAE, i int, dims []int) downBlock {
+	at := func(j int) string {
+		return fmt.Sprintf("encoder.down_blocks.%d.", i*(cfg.NumResBlocks+1)+j)
+	}
+	in, out := dims[i], dims[i+1]
+	var d downBlock
+	for j := range cfg.NumResBlocks {
+		d.res = append(d.res, l.residual(at(j), in, out))
+		in = out
+	}
+	if i == len(dims)-2 {
+		return d
+	}
+	down := at(cfg.NumResBlocks)
+	s := compute.ConvShape{Out: out, In: out, KT: 1, KH: 3, KW: 3}
+	d.spatial = l.Conv(down+"resample.1", s, true)
+	if cfg.TemperalDownsample[i] {
+		c := l.causal(down+"time_conv", compute.ConvShape{Out: out, In: out, KT: 3, KH: 1, KW: 1})
+		d.temporal = &c
+	}
+	return d
+}
+
+// EncodeStream encodes one clip, group of frames by group of frames. It belongs to one goroutine.
+type EncodeStream struct {
+	flow
+	e     *Encoder
+	h, w  int // of a frame
+	first bool
+}
+
+// NewStream prepares encoding of frames of height h and width w in pixels, multiples of the spatial
+// scale.
+func (e *Encoder) NewStream(h, w int) (*EncodeStream, error) {
+	scale := e.cfg.SpatialScale()
+	if h < scale || w < scale || h%scale != 0 || w%scale != 0 {
+		return nil, fmt.Errorf("cannot encode frames of %d x %d; allowed: multiples of %d", h, w, scale)
+	}
+	return &EncodeStream{flow: newFlow(e.dev, &room{dev: e.dev}, e.caches), e: e, h: h, w: w,
+		first: true}, nil
+}
+
+// Free gives the device's memory back.
+func (s *EncodeStream) Free() {
+	s.room.free()
+	s.keep.Free()
+}
+
+// Group returns how many frames Next takes: 1 at first, then 4 (the temporal scale).
+func (s *EncodeStream) Group() int {
+	if s.first {
+		return 1
+	}
+	return s.e.cfg.TemporalScale()
+}
+
+// Next encodes the next Group of frames, [H, W, 3] each, values in -1..1, into one latent frame
+// [C, h, w]: the mode of the posterior (AutoencoderKLWan._encode), normalised as the transformer
+// takes it, (mean - latents_mean) / latents_std.
+func (s *EncodeStream) Next(frames [][]float32) ([]float32, error) {
+	if len(frames) != s.Group() {
+		return nil, fmt.Errorf("cannot encode %d frames at once; %d are next", len(frames), s.Group())
+	}
+	for _, f := range frames {
+		if n := s.h * s.w * s.e.cfg.OutChannels; len(f) != n {
+			return nil, fmt.Errorf("cannot encode a frame of %d values as %d x %d", len(f), s.h, s.w)
+		}
+	}
+	x, err := s.forward(frames)
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode frames: %w", err)
+	}
+	s.first = false
+	out, err := s.normalised(x)
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode frames: %w", err)
+	}
+	return out, nil
+}
+
+// forward runs the encoder proper (WanEncoder3d) and quant_conv: the mean [h·w, C].
+func (s *EncodeStream) forward(frames [][]float32) (compute.Volume, error) {
+	e, n := s.e, s.h*s.w
+	in := s.room.volume(len(frames), s.h, s.w, e.cfg.OutChannels)
+	x := s.room.like(in, e.convIn.conv.Shape().Out)
+	if s.failed() {
+		return x, s.err()
+	}
+	for t, f := range frames {
+		s.dev.Upload(in.RowRange(t*n, (t+1)*n), f)
+	}
+	s.causal(x, in, e.convIn, nil)
+	for i := range e.downs {
+		x = s.down(x, &e.downs[i])
+	}
+	x = s.middle(x, &e.mid)
+	both := s.room.like(x, 2*e.cfg.ZDim)
+	mean := s.room.like(x, e.cfg.ZDim, both)
+	if s.failed() {
+		return x, s.err()
+	}
+	s.dev.ChannelNorm(x.Mat, x.Mat, e.normOut, compute.SiLU)
+	s.causal(both, x, e.convOut, nil)
+	if !s.failed() {
+		s.dev.Linear(mean.Mat, both.Mat, e.quant.Part(0, e.cfg.ZDim), compute.Epilogue{})
+	}
+	return mean, s.err()
+}
+
+// down runs a block's residuals and the downsampling behind them. The first frame stands alone, so
+// time is halved from the second group on; the frame before a group comes first.
+func (s *EncodeStream) down(x compute.Volume, d *downBlock) compute.Volume {
+	for i := range d.res {
+		x = s.residual(x, &d.res[i])
+	}
+	if d.spatial == nil {
+		return x
+	}
+	small := s.room.volume(x.T, x.H/2, x.W/2, x.Cols, x)
+	if s.failed() {
+		return x
+	}
+	s.dev.Conv(small, x, d.spatial, compute.ConvArgs{Downsample: true})
+	if d.temporal == nil {
+		return small
+	}
+	cache, out := s.cache(d.temporal.cache, 1, small), small
+	if !s.first {
+		out = s.room.volume(small.T/2, small.H, small.W, small.Cols, small)
+	}
+	if s.failed() {
+		return x
+	}
+	if !s.first {
+		s.dev.Conv(out, small, d.temporal.conv, compute.ConvArgs{Prev: &cache, StrideT: 2})
+	}
+	s.remember(cache, small)
+	return out
+}
+
+// normalised downloads [h·w, C] as [C, h, w].
+func (s *EncodeStream) normalised(x compute.Volume) ([]float32, error) {
+	rows := make([]float32, x.Rows*x.Cols)
+	if err := s.dev.Download(rows, x.Mat); err != nil {
+		return nil, err
+	}
+	out := make([]float32, len(rows))
+	for ch := range x.Cols {
+		mean, std := float32(s.e.cfg.LatentsMean[ch]), float32(s.e.cfg.LatentsStd[ch])
+		for i := range x.Rows {
+			out[ch*x.Rows+i] = (rows[i*x.Cols+ch] - mean) / std
+		}
+	}
+	return out, nil
+}

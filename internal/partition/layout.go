@@ -1,0 +1,189 @@
+package partition
+
+import "slices"
+
+// Layout says which rank of a mesh computes, and which holds, what of a clip.
+type Layout struct {
+	Timeline
+	Mesh Mesh
+	// Shares are the speeds of the window groups, in any unit; nil: all alike.
+	Shares []float64
+}
+
+// Place returns a rank's group of windows, its branch and its place in the group that shares a
+// sequence: rank = (window·CFG + cfg)·Ulysses + ulysses.
+func (l Layout) Place(rank int) (window, cfg, ulysses int) {
+	return rank / (l.Mesh.CFG * l.Mesh.Ulysses), rank / l.Mesh.Ulysses % l.Mesh.CFG,
+		rank % l.Mesh.Ulysses
+}
+
+// Run returns the windows, as indexes into Windows(step), that a rank's group computes.
+func (l Layout) Run(step, rank int) Range { return l.run(l.shift(step), rank) }
+
+func (l Layout) run(shift, rank int) Range {
+	g, _, _ := l.Place(rank)
+	n := len(l.windows(shift))
+	if l.Shares == nil {
+		return Even(n, l.Mesh.Windows())[g]
+	}
+	return Weighted(n, l.Shares)[g]
+}
+
+// Own returns the tokens of the clip that a rank computes of window w of a step, which must be in
+// its run.
+func (l Layout) Own(step, rank, w int) Range {
+	return l.own(l.windows(l.shift(step))[w], rank)
+}
+
+func (l Layout) own(frames Range, rank int) Range {
+	_, _, u := l.Place(rank)
+	return l.Split(frames)[u].Plus(frames.Lo * l.PerFrame)
+}
+
+// Split shares a window's tokens, counted from its first, among the ranks of a group.
+func (l Layout) Split(frames Range) []Range {
+	return Even(frames.Len()*l.PerFrame, l.Mesh.Ulysses)
+}
+
+// Held lists the tokens that a rank holds, sorted: all that it computes at some step.
+func (l Layout) Held(rank int) []Range {
+	var all []Range
+	for _, s := range l.shifts() {
+		windows, run := l.windows(s), l.run(s, rank)
+		for w := run.Lo; w < run.Hi; w++ {
+			all = append(all, l.own(windows[w], rank))
+		}
+	}
+	return union(all)
+}
+
+// Kept lists, for every rank of the first branch, the tokens that it answers for: each token of the
+// clip is kept by one rank, the first of those that hold it. Ranks of the other branch keep none.
+func (l Layout) Kept() [][]Range {
+	out := make([][]Range, l.Mesh.Size())
+	var taken []Range
+	for rank := range out {
+		if _, cfg, _ := l.Place(rank); cfg != 0 {
+			continue
+		}
+		held := l.Held(rank)
+		out[rank] = subtract(held, taken)
+		taken = union(append(taken, held...))
+	}
+	return out
+}
+
+// KeptDuring is Kept while a window is made after others: its tokens are kept by the ranks that
+// compute them, since others that hold them hear of them when it is done.
+func (l Layout) KeptDuring(window int) [][]Range {
+	frames := l.windows(0)[window]
+	tokens := []Range{{frames.Lo * l.PerFrame, frames.Hi * l.PerFrame}}
+	out := l.Kept()
+	for rank := range out {
+		if _, cfg, _ := l.Place(rank); cfg == 0 {
+			out[rank] = union(append(subtract(out[rank], tokens), l.own(frames, rank)))
+		}
+	}
+	return out
+}
+
+// subtract returns what of the sorted ranges a is not in the sorted ranges b.
+func subtract(a, b []Range) []Range {
+	var out []Range
+	for _, r := range a {
+		for _, t := range b {
+			if t.Hi <= r.Lo || t.Lo >= r.Hi {
+				continue
+			}
+			if t.Lo > r.Lo {
+				out = append(out, Range{r.Lo, t.Lo})
+			}
+			r.Lo = min(t.Hi, r.Hi)
+		}
+		if r.Len() > 0 {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Piece is a run of the clip's tokens in one window.
+type Piece struct {
+	Window int
+	Tokens Range
+}
+
+// Seams lists the velocities of a step that one rank has computed and another one holds tokens of:
+// what travels between the two, by window. The ranks are of one branch.
+func (l Layout) Seams(step, from, to int) []Piece {
+	return l.seams(l.shift(step), from, l.Held(to))
+}
+
+func (l Layout) seams(shift, from int, held []Range) []Piece {
+	var out []Piece
+	windows, run := l.windows(shift), l.run(shift, from)
+	for w := run.Lo; w < run.Hi; w++ {
+		own := l.own(windows[w], from)
+		for _, h := range held {
+			if c := own.Cut(h); c.Len() > 0 {
+				out = append(out, Piece{w, c})
+			}
+		}
+	}
+	return out
+}
+
+// seamTokens counts the tokens whose velocities travel between ranks in a step: a token that so
+// many ranks of a branch hold travels, from each window, to all of them but the one that computed.
+func (l Layout) seamTokens(step int) int64 {
+	windows := l.Windows(step)
+	if len(windows) == 1 {
+		return 0
+	}
+	var held, own []Range
+	for rank := range l.Mesh.Size() {
+		if _, cfg, _ := l.Place(rank); cfg != 0 {
+			continue
+		}
+		held = append(held, l.Held(rank)...)
+		run := l.Run(step, rank)
+		for w := run.Lo; w < run.Hi; w++ {
+			own = append(own, l.own(windows[w], rank))
+		}
+	}
+	sum := cover(held)
+	var n int64
+	for _, r := range own {
+		n += sum(r.Hi) - sum(r.Lo) - int64(r.Len())
+	}
+	return n * int64(l.Mesh.CFG)
+}
+
+// cover returns the function that counts, over all indexes below x, by how many ranges each is
+// covered.
+func cover(all []Range) func(x int) int64 {
+	var lows, highs []int
+	for _, r := range all {
+		lows, highs = append(lows, r.Lo), append(highs, r.Hi)
+	}
+	below := func(ends []int) func(x int) int64 { // Σ max(0, x - end)
+		slices.Sort(ends)
+		sums := make([]int64, len(ends)+1)
+		for i, e := range ends {
+			sums[i+1] = sums[i] + int64(e)
+		}
+		return func(x int) int64 {
+			i, _ := slices.BinarySearch(ends, x)
+			return int64(i)*int64(x) - sums[i]
+		}
+	}
+	begun, ended := below(lows), below(highs)
+	return func(x int) int64 { return begun(x) - ended(x) }
+}
+
+// Paired reports whether two ranks exchange seams: they are two, of the same branch.
+func (l Layout) Paired(a, b int) bool {
+	_, ca, _ := l.Place(a)
+	_, cb, _ := l.Place(b)
+	return a != b && ca == cb
+}
