@@ -409,7 +409,7 @@ func (c *chaos) disturb(end time.Time) {
 		{"shard cut off from shards", c.cutData},
 		{"shard on a slow link (20 ms a piece)", c.slowData},
 		{"shard's disk refuses files", c.breakDisk},
-		{"checkpoint overwritten with rubbish", c.spoil},
+		{"checkpoint and texts overwritten with rubbish", c.spoil},
 		{"coordinator killed (SIGKILL)", c.killCoordinator},
 		{"all coordinators killed at once", c.killCoordinators},
 	}
@@ -485,12 +485,14 @@ func (c *chaos) breakDisk() {
 	os.MkdirAll(s.tmp, 0o700)
 }
 
-// spoil overwrites the latest checkpoint of a running job.
+// spoil overwrites the latest checkpoint of a running job, and the texts that it keeps.
 func (c *chaos) spoil() {
+	type object struct{ Name string }
 	var snap struct {
 		Jobs []struct {
 			State      string
-			Checkpoint struct{ Object struct{ Name string } }
+			Checkpoint struct{ Object object }
+			Parts      map[string]object
 		}
 	}
 	if json.Unmarshal([]byte(c.get("/v1/cluster/snapshot")), &snap) != nil {
@@ -513,8 +515,14 @@ func (c *chaos) spoil() {
 			continue
 		}
 		for _, j := range snap.Jobs {
-			if name := j.Checkpoint.Object.Name; j.State == "running" && name != "" {
-				store.PutBytes(ctx, name, []byte("rubbish"))
+			if j.State != "running" {
+				continue
+			}
+			names := []string{j.Checkpoint.Object.Name, j.Parts["text.0"].Name, j.Parts["text.1"].Name}
+			for _, name := range names {
+				if name != "" {
+					store.PutBytes(ctx, name, []byte("rubbish"))
+				}
 			}
 		}
 		c.shards[0].d.kill() // so that somebody reads it

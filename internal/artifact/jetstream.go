@@ -70,8 +70,9 @@ func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 }
 
 // nats.go 1.55 starts a goroutine with the first part of every Put; if Put ends before that
-// goroutine has begun, it never ends. linger is what Put is held up by, so that it begins.
-const linger = 2 * time.Millisecond
+// goroutine has begun, it never ends. linger is what Put is held up by, so that it begins, on a
+// machine with more to do than cores too.
+const linger = 5 * time.Millisecond
 
 // lingering waits where the reading ends, well or not.
 type lingering struct{ r io.Reader }

@@ -165,9 +165,15 @@ func (f *fsm) all(keep func(job.Record) bool) []job.Record {
 func (f *fsm) sweepable() (spare []string, gone []job.Object) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	if len(f.state.trash) == 0 {
+		return nil, nil
+	}
 	held, seeds := map[string]bool{}, map[uint64]bool{}
 	for r := range maps.Values(f.state.jobs) {
 		for _, o := range objects(r) {
+			held[o.Name] = true
+		}
+		for _, o := range r.Parts {
 			held[o.Name] = true
 		}
 		if r.State == job.Running {

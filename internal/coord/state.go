@@ -207,12 +207,9 @@ func (s *state) forget(r job.Record) {
 	}
 }
 
-// objects returns what r's result points to, and its parts.
+// objects returns what r's result points to.
 func objects(r job.Record) []job.Object {
 	all := []job.Object{r.Result.Video, r.Result.Latents}
-	for _, name := range slices.Sorted(maps.Keys(r.Parts)) {
-		all = append(all, r.Parts[name])
-	}
 	return slices.DeleteFunc(all, func(o job.Object) bool { return o.Name == "" })
 }
 

@@ -45,7 +45,7 @@ const (
 
 // Limits on the parts of a job.
 const (
-	PartsLimit    = 2048
+	PartsLimit    = 1024
 	PartNameLimit = 64 // bytes
 )
 

@@ -136,10 +136,10 @@ func TestAShardThatLeavesHandsItsClipOver(t *testing.T) {
 	k := startCluster(t, 1, ownServers)
 	r := request(33, 40, 0, job.Mesh{})
 	latents := k.calm(r)
-	k.gate.hold(9)
+	k.gate.pace.Store(int64(20 * time.Millisecond)) // boundaries come after the first checkpoint too
+	k.gate.hold(30)
 	id := k.create(r)
 	k.await(id, saved)
-	k.gate.hold(12)
 	if err := k.shards[0].Drain(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}

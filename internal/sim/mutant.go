@@ -14,6 +14,7 @@ var Mutants = map[string]string{
 	"a member comes back without its log":             "vanished",
 	"a repeated create makes a second job":            "doubled",
 	"a loss throws the checkpoint away":               "progress",
+	"a loss throws the parts away":                    "progress",
 	"two jobs share a node":                           "node twice",
 	"the ranks are more than the heads":               "tiles",
 	"a second attempt starts beside the first":        "two live attempts",
@@ -107,6 +108,8 @@ func (w *world) mutateRecord(e entry, before, after *job.Record) {
 		after.Attempt++
 	case e.Kind == "lose" && w.is("attempts begin to count anew"):
 		after.Attempt = 0
+	case e.Kind == "lose" && w.is("a loss throws the parts away"):
+		after.Parts = nil
 	case e.Kind == "save" && w.is("a completed job goes on"):
 		before.State = job.Completed
 	case e.Kind == "complete" && w.is("a result is recorded twice"):
