@@ -56,6 +56,7 @@ bench-cpu: build ## the CPU engine's parts beside PyTorch's (where TORCH has it)
 	else echo "bench-cpu: $(TORCH) has no torch and diffusers; no comparison"; bin/longtake bench engine; fi
 	bin/longtake bench run
 	bin/longtake bench run --dtype bf16
+	bin/longtake bench run --shards 1,2 --rounds 4 --checkpoints
 
 picture: build ## make the README's picture again (Python with pillow)
 	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --seed 1 -o bin/frames/

@@ -48,11 +48,13 @@ type Details struct {
 	Nodes           []string    `json:"nodes,omitempty"`           // names, by rank
 	Losses          []job.Loss  `json:"attempts_lost,omitempty"`   // oldest first
 	Checkpoint      int         `json:"checkpoint_step,omitempty"` // of a job on its way; 0: none yet
-	Parts           *Parts      `json:"parts,omitempty"`           // of a job on its way
-	ReadySeconds    int         `json:"ready_seconds,omitempty"`   // of a job on its way
-	PreviewStep     int         `json:"preview_step,omitempty"`    // of the latest preview
-	Notices         []string    `json:"notices,omitempty"`         // on what it has instead
-	Decision        string      `json:"decision,omitempty"`        // on going over to other shards
+	CheckpointBytes int64       `json:"checkpoint_bytes,omitempty"`
+	CheckpointTime  float64     `json:"checkpoint_seconds,omitempty"` // from its step's end
+	Parts           *Parts      `json:"parts,omitempty"`              // of a job on its way
+	ReadySeconds    int         `json:"ready_seconds,omitempty"`      // of a job on its way
+	PreviewStep     int         `json:"preview_step,omitempty"`       // of the latest preview
+	Notices         []string    `json:"notices,omitempty"`            // on what it has instead
+	Decision        string      `json:"decision,omitempty"`           // on going over to other shards
 	CancelRequested bool        `json:"cancel_requested,omitempty"`
 	Created         time.Time   `json:"created"`
 	Started         time.Time   `json:"started,omitzero"`
@@ -100,6 +102,7 @@ func details(v coord.View) Details {
 		PreviewStep: v.PreviewStep, ReadySeconds: len(v.Seconds()) * v.Spec.PartSeconds(),
 		Notices:  append(v.Spec.Notices(), v.Result.Notices...),
 		Finished: v.Finished, Decision: v.Decision, Losses: v.Losses, Checkpoint: v.Checkpoint.Step,
+		CheckpointBytes: v.Checkpoint.Object.Size, CheckpointTime: v.Checkpoint.Seconds,
 	}
 	if m := v.Plan.Mesh; m != (job.Mesh{}) {
 		d.Mesh = m.String()

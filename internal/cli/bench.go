@@ -18,7 +18,9 @@ const benchHelp = `Time a clip of a model on several numbers of shards, in this 
 
 The cores are shared out: n shards have a n-th of the threads each, so that sharding
 shows its own cost. Rounds take turns between the numbers of shards; each figure is the
-minimum over the rounds (of the median step). Every run must make the same latents.`
+minimum over the rounds (of the median step). Every run must make the same latents.
+--checkpoints adds a row for each that saves the clip after every step, with its ratio to
+the row before.`
 
 func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure speed"}
@@ -33,12 +35,14 @@ func benchCommand() *cobra.Command {
 	dtype := f.String("dtype", "fp32", "fp32 or bf16")
 	model := f.String("model", "", "folder of the model (default: the built-in one)")
 	threads := f.Int("threads", runtime.NumCPU(), "threads in all")
+	saving := f.Bool("checkpoints", false, "time each number of shards also with a checkpoint after"+
+		" every step")
 	js := asJSON(run)
 	run.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *rounds < 1 || *rounds > 1000 {
 			return usage("--rounds is %d; allowed: 1 to 1000", *rounds)
 		}
-		b := clipBench{model: *model, threads: *threads, clip: api.Create{
+		b := clipBench{model: *model, threads: *threads, saving: *saving, clip: api.Create{
 			Steps: given(f, "steps", f.GetInt), Frames: given(f, "frames", f.GetInt), DType: *dtype}}
 		b.clip.Size, _ = f.GetString("size")
 		rows, err := b.run(cmd.Context(), *counts, *rounds)
@@ -55,15 +59,17 @@ func benchCommand() *cobra.Command {
 type clipBench struct {
 	model   string
 	threads int
+	saving  bool       // also with checkpoints
 	clip    api.Create // what is timed, but for prompt, seed and shards
 }
 
 type benchRow struct {
 	Shards       int     `json:"shards"`
+	Checkpoints  bool    `json:"checkpoints"`
 	Threads      int     `json:"threads"` // of each
 	Mesh         string  `json:"mesh"`
 	StepSeconds  float64 `json:"step_seconds"`
-	Ratio        float64 `json:"step_ratio"` // to the first row
+	Ratio        float64 `json:"step_ratio"` // to the first row; with checkpoints, to that without
 	Denoise      float64 `json:"denoise_seconds"`
 	Decode       float64 `json:"decode_seconds"`
 	Total        float64 `json:"total_seconds"` // of all stages
@@ -72,10 +78,17 @@ type benchRow struct {
 }
 
 func (b clipBench) run(ctx context.Context, counts []int, rounds int) ([]benchRow, error) {
-	rows := make([]benchRow, len(counts))
+	var setups []benchRow
+	for _, n := range counts {
+		setups = append(setups, benchRow{Shards: n})
+		if b.saving {
+			setups = append(setups, benchRow{Shards: n, Checkpoints: true})
+		}
+	}
+	rows := make([]benchRow, len(setups))
 	for round := range rounds {
-		for i, n := range counts {
-			row, err := b.measure(ctx, n)
+		for i, s := range setups {
+			row, err := b.measure(ctx, s.Shards, s.Checkpoints)
 			if err != nil {
 				return nil, err
 			}
@@ -84,13 +97,17 @@ func (b clipBench) run(ctx context.Context, counts []int, rounds int) ([]benchRo
 			}
 			rows[i] = row
 			if row.Latents != rows[0].Latents {
-				return nil, fmt.Errorf("%d shards made other latents than %d: %s, %s", n, counts[0],
+				return nil, fmt.Errorf("%d shards made other latents than %d: %s, %s", s.Shards, counts[0],
 					row.Latents, rows[0].Latents)
 			}
 		}
 	}
 	for i := range rows {
-		rows[i].Ratio = rows[i].StepSeconds / rows[0].StepSeconds
+		beside := 0
+		if rows[i].Checkpoints {
+			beside = i - 1
+		}
+		rows[i].Ratio = rows[i].StepSeconds / rows[beside].StepSeconds
 	}
 	return rows, nil
 }
@@ -103,7 +120,7 @@ func best(a, b benchRow) benchRow {
 }
 
 // measure makes one clip on a fresh cluster of n shards.
-func (b clipBench) measure(ctx context.Context, n int) (row benchRow, err error) {
+func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRow, err error) {
 	if n < 1 || n > localShardsMax {
 		return row, usage("--shards is %d; allowed: 1 to %d", n, localShardsMax)
 	}
@@ -112,7 +129,7 @@ func (b clipBench) measure(ctx context.Context, n int) (row benchRow, err error)
 		return row, err
 	}
 	c := localConfig{Model: b.model, Shards: n, Threads: max(1, b.threads/n), Transport: "nats",
-		DType: dtype, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)}
+		DType: dtype, Listen: "127.0.0.1:0", Checkpoints: saving, Log: slog.New(slog.DiscardHandler)}
 	cluster, err := startLocal(ctx, c)
 	if err != nil {
 		return row, err
@@ -130,7 +147,7 @@ func (b clipBench) measure(ctx context.Context, n int) (row benchRow, err error)
 		return row, err
 	}
 	r := video.Details.Result
-	row = benchRow{Shards: n, Threads: c.Threads, Mesh: video.Details.Mesh, StepSeconds: r.StepSeconds,
+	row = benchRow{Shards: n, Checkpoints: saving, Threads: c.Threads, Mesh: video.Details.Mesh, StepSeconds: r.StepSeconds,
 		Denoise: r.Seconds[job.StageDenoise], Decode: r.Seconds[job.StageDecode],
 		BytesPerStep: r.StepBytes,
 		Latents:      r.LatentsSHA256}
@@ -152,7 +169,11 @@ func printBench(w io.Writer, rows []benchRow, js bool) error {
 	err := table(w, "SHARDS\tTHREADS\tMESH\tSTEP\tRATIO\tDENOISE\tDECODE\tTOTAL\tBYTES A STEP",
 		func(w io.Writer) {
 			for _, r := range rows {
-				fmt.Fprintf(w, "%d\t%dx%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", r.Shards, r.Shards, r.Threads,
+				saved := ""
+				if r.Checkpoints {
+					saved = " + checkpoints"
+				}
+				fmt.Fprintf(w, "%d%s\t%dx%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", r.Shards, saved, r.Shards, r.Threads,
 					r.Mesh, span(r.StepSeconds), r.Ratio, span(r.Denoise), span(r.Decode), span(r.Total),
 					size(r.BytesPerStep))
 			}

@@ -134,7 +134,8 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 		line("placement", "attempt %d, %s, on %v", d.Attempt, d.Mesh, d.Nodes)
 	}
 	if d.Checkpoint > 0 {
-		line("checkpoint", "step %d of %d", d.Checkpoint, s.TotalSteps())
+		line("checkpoint", "step %d of %d, %s, stored in %s", d.Checkpoint, s.TotalSteps(),
+			size(uint64(d.CheckpointBytes)), span(d.CheckpointTime)) //nolint:gosec // from 0
 	}
 	if d.PreviewStep > 0 {
 		line("preview", "of step %d: longtake job fetch %s --preview", d.PreviewStep, v.ID)

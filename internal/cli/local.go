@@ -32,8 +32,10 @@ type localConfig struct {
 	Transport string // "nats" or "mem"
 	DType     compute.DType
 	Data      string // directory that stays; "": one that goes with the cluster
-	Listen    string // host:port of the API
-	Log       *slog.Logger
+	// Checkpoints are written also where the directory goes with the cluster.
+	Checkpoints bool
+	Listen      string // host:port of the API
+	Log         *slog.Logger
 }
 
 // readLocal takes the settings; shards is what else asks for a number of them, or 0.
@@ -104,7 +106,7 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 		return l, usage("--data: %w", err)
 	}
 	every := 1
-	if cfg.Data == l.temp {
+	if cfg.Data == l.temp && !cfg.Checkpoints {
 		every = -1 // the shards and the checkpoints would go together
 	}
 	l.coord, err = coord.Start(ctx, coord.Config{Data: cfg.Data, HTTP: l.URL, Version: Version,

@@ -29,6 +29,7 @@ type metrics struct {
 	recovery  prometheus.Histogram
 
 	checkpoints, checkpointBytes prometheus.Counter
+	checkpointTime               prometheus.Histogram
 }
 
 // Metrics returns the coordinator's registry, for /metrics. The API may add its own to it.
@@ -68,10 +69,12 @@ func newMetrics(c *Coordinator) *metrics {
 			"From the end of an attempt to the first step beyond it that is durable.", 0.01),
 		checkpoints:     counter("longtake_checkpoints_total", "Checkpoints that became durable."),
 		checkpointBytes: counter("longtake_checkpoint_bytes_total", "Their size."),
+		checkpointTime: histogram("longtake_checkpoint_duration_seconds",
+			"From the end of a step until its checkpoint was stored.", 0.001),
 	}
 	m.registry.MustRegister(m.finished, m.stage, m.step, m.duration, m.waited, m.commit, m.exchanged,
 		m.resent, m.nodesLost, m.stale, m.refused, m.checkpoints, m.checkpointBytes, m.setbacks,
-		m.redone, m.detection, m.recovery)
+		m.redone, m.detection, m.recovery, m.checkpointTime)
 	m.registry.MustRegister(gauges(c)...)
 	return m
 }
@@ -143,6 +146,7 @@ func (m *metrics) saved(before, after job.Record) {
 	}
 	m.checkpoints.Inc()
 	m.checkpointBytes.Add(float64(after.Checkpoint.Object.Size))
+	m.checkpointTime.Observe(after.Checkpoint.Seconds)
 	if n := len(before.Losses); n > 0 && before.Losses[n-1].Recovered.IsZero() {
 		l := after.Losses[n-1]
 		m.recovery.Observe(l.Recovered.Sub(l.Time).Seconds())

@@ -32,6 +32,8 @@ type Record struct {
 type Checkpoint struct {
 	Step   int    `json:"step"` // denoising steps done
 	Object Object `json:"object"`
+	// Seconds passed from the end of the step until the object was stored.
+	Seconds float64 `json:"seconds,omitempty"`
 }
 
 // Names of parts that are known.

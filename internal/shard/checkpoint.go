@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/collective"
@@ -59,8 +60,9 @@ type state struct {
 
 // snapshot is the whole state after a step, in a file that is not used for anything else.
 type snapshot struct {
-	step int
-	file *os.File
+	step  int
+	since time.Time // the step's end
+	file  *os.File
 }
 
 // drop lets go of a snapshot that is of no use any more.
@@ -95,9 +97,9 @@ func (s *saver) save(done int, now func() state) {
 	if _, cfg, _ := s.r.layout.Place(s.r.Rank.Rank); cfg != 0 {
 		return
 	}
-	st := now()
+	st, since := now(), time.Now()
 	s.await()
-	s.gathers.Go(func() { s.note(s.gather(done, st)) })
+	s.gathers.Go(func() { s.note(s.gather(done, since, st)) })
 }
 
 // whole is the state of a loop over all that the rank holds.
@@ -149,7 +151,7 @@ func (s *saver) note(err error) {
 // gather brings the state of all ranks together on rank 0, as the tensors "0" (the latent's tokens
 // [tokens, width]), "1" and so on (the scheduler's). The metadata make the object one of this job
 // alone.
-func (s *saver) gather(done int, st state) error {
+func (s *saver) gather(done int, since time.Time, st state) error {
 	r := s.r
 	if r.Rank.Rank != 0 {
 		return r.gather(s.ctx, s.tr, done, opCheckpoint, st.slabs, nil)
@@ -186,7 +188,7 @@ func (s *saver) gather(done int, st state) error {
 	default:
 	}
 	s.show(done, f)
-	s.latest <- snapshot{done, f}
+	s.latest <- snapshot{done, since, f}
 	return nil
 }
 
@@ -208,7 +210,8 @@ func (s *saver) write() {
 			o, err := s.r.Objects.Put(s.ctx, snap.file)
 			snap.drop()
 			if err == nil {
-				err = s.r.Saved(s.ctx, job.Checkpoint{Step: snap.step, Object: o})
+				err = s.r.Saved(s.ctx, job.Checkpoint{Step: snap.step, Object: o,
+					Seconds: time.Since(snap.since).Seconds()})
 			}
 			s.note(err)
 			select { // only this goroutine sends

@@ -149,8 +149,8 @@ func (s Saved) check() error {
 	if err := s.Checkpoint.Object.Check(); err != nil {
 		return err
 	}
-	if s.Checkpoint.Step < 1 {
-		return fmt.Errorf("a checkpoint of step %d", s.Checkpoint.Step)
+	if c := s.Checkpoint; c.Step < 1 || !(c.Seconds >= 0 && c.Seconds < math.MaxFloat32) {
+		return fmt.Errorf("a checkpoint of step %d after %v s", c.Step, c.Seconds)
 	}
 	return checkWork(s.Node, s.Job, s.Attempt, 0)
 }
