@@ -147,8 +147,8 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 		return row, err
 	}
 	r := video.Details.Result
-	row = benchRow{Shards: n, Checkpoints: saving, Threads: c.Threads, Mesh: video.Details.Mesh, StepSeconds: r.StepSeconds,
-		Denoise: r.Seconds[job.StageDenoise], Decode: r.Seconds[job.StageDecode],
+	row = benchRow{Shards: n, Checkpoints: saving, Threads: c.Threads, Mesh: video.Details.Mesh,
+		StepSeconds: r.StepSeconds, Denoise: r.Seconds[job.StageDenoise], Decode: r.Seconds[job.StageDecode],
 		BytesPerStep: r.StepBytes,
 		Latents:      r.LatentsSHA256}
 	for _, s := range r.Seconds {
@@ -173,7 +173,8 @@ func printBench(w io.Writer, rows []benchRow, js bool) error {
 				if r.Checkpoints {
 					saved = " + checkpoints"
 				}
-				fmt.Fprintf(w, "%d%s\t%dx%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", r.Shards, saved, r.Shards, r.Threads,
+				fmt.Fprintf(w, "%d%s\t%dx%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", r.Shards, saved, r.Shards,
+					r.Threads,
 					r.Mesh, span(r.StepSeconds), r.Ratio, span(r.Denoise), span(r.Decode), span(r.Total),
 					size(r.BytesPerStep))
 			}

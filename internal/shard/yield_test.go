@@ -89,6 +89,7 @@ func TestADrainedShardHandsItsClipOver(t *testing.T) {
 	if _, err := k.c.DrainNode(t.Context(), v.Nodes[0], time.Minute); err != nil {
 		t.Fatal(err)
 	}
+	k.asked()
 	k.gate.open()
 	v = k.completed(id, latents)
 	loss(t, v, "drained", true, 0)
@@ -127,8 +128,8 @@ func TestAForcedDrainDoesNotWait(t *testing.T) {
 	loss(t, k.completed(id, latents), "its time was over", false, 1)
 }
 
-// TestAShardThatLeavesHandsItsClipOver drains from the shard's side, with one that is alone: the clip waits
-// for another shard.
+// TestAShardThatLeavesHandsItsClipOver drains from the shard's side, with one that is alone: the
+// clip waits for another shard.
 func TestAShardThatLeavesHandsItsClipOver(t *testing.T) {
 	if testing.Short() {
 		t.Skip("one of its kind is enough")
@@ -136,15 +137,17 @@ func TestAShardThatLeavesHandsItsClipOver(t *testing.T) {
 	k := startCluster(t, 1, ownServers)
 	r := request(33, 40, 0, job.Mesh{})
 	latents := k.calm(r)
-	k.gate.pace.Store(int64(20 * time.Millisecond)) // boundaries come after the first checkpoint too
-	k.gate.hold(30)
+	k.gate.hold(9)
 	id := k.create(r)
 	k.await(id, saved)
-	if err := k.shards[0].Drain(t.Context(), time.Minute); err != nil {
+	drained := make(chan error, 1)
+	go func() { drained <- k.shards[0].Drain(t.Context(), time.Minute) }()
+	k.asked()
+	k.gate.open()
+	if err := <-drained; err != nil {
 		t.Fatal(err)
 	}
 	k.shards[0].Close()
-	k.gate.open()
 	k.add("late", ownServers(0))
 	loss(t, k.completed(id, latents), "drained", true, 0)
 }
@@ -154,8 +157,7 @@ func TestAnUrgentJobTakesShards(t *testing.T) {
 	k := startCluster(t, 2, ownServers)
 	r := request(33, 40, 2, job.Mesh{})
 	latents := k.calm(r)
-	k.gate.pace.Store(int64(20 * time.Millisecond)) // boundaries come after the first checkpoint too
-	k.gate.hold(30)
+	k.gate.hold(9)
 	id := k.create(r)
 	k.await(id, saved)
 	same, urgent := request(1, 1, 2, job.Mesh{}), request(1, 1, 2, job.Mesh{})
