@@ -148,7 +148,8 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	}
 	r := video.Details.Result
 	row = benchRow{Shards: n, Checkpoints: saving, Threads: c.Threads, Mesh: video.Details.Mesh,
-		StepSeconds: r.StepSeconds, Denoise: r.Seconds[job.StageDenoise], Decode: r.Seconds[job.StageDecode],
+		StepSeconds: r.StepSeconds, Denoise: r.Seconds[job.StageDenoise],
+		Decode:       r.Seconds[job.StageDecode],
 		BytesPerStep: r.StepBytes,
 		Latents:      r.LatentsSHA256}
 	for _, s := range r.Seconds {

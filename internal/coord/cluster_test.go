@@ -41,7 +41,7 @@ func ports(n int) []string {
 func member(dir, id string, addrs []string) Config {
 	cfg := config(dir)
 	cfg.ID = id
-	cfg.Timing.Election = 150 * time.Millisecond
+	cfg.Timing.Election = 400 * time.Millisecond
 	for i := range len(addrs) / 2 {
 		name := fmt.Sprintf("c%d", i)
 		cfg.Raft.Peers = append(cfg.Raft.Peers,
