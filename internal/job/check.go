@@ -206,7 +206,7 @@ func (m Model) checkWindow(s Spec) error {
 	top := m.Latents(m.framesAtOnce())
 	if s.Window < 0 || s.Window > top || s.Window%pt != 0 {
 		return &FieldError{"window", number(s.Window),
-			fmt.Sprintf("0 (the clip as a whole) to %d latent frames, divisible by %d", top, pt)}
+			fmt.Sprintf("0 (the clip as a whole) to %d latent frames", top) + divisible(pt)}
 	}
 	least, atOnce := 0, t
 	if s.Long == LongExtend {
@@ -215,8 +215,8 @@ func (m Model) checkWindow(s Spec) error {
 	if s.Window > 0 && s.Window < t {
 		atOnce = s.Window
 		if s.Overlap < least || s.Overlap >= s.Window || s.Overlap%pt != 0 {
-			return &FieldError{"overlap", number(s.Overlap), fmt.Sprintf("%d to %d latent frames, "+
-				"divisible by %d, for windows of %d", least, s.Window-pt, pt, s.Window)}
+			return &FieldError{"overlap", number(s.Overlap), fmt.Sprintf("%d to %d latent frames "+
+				"for windows of %d", least, s.Window-pt, s.Window) + divisible(pt)}
 		}
 	}
 	if n := m.tokens(atOnce, s.Height, s.Width); m.MaxTokens > 0 && n > m.MaxTokens {
@@ -303,6 +303,14 @@ func checkShards(s Spec) error {
 		return &FieldError{"mesh", m.String(), "cfg=1 unless guidance_scale is above 1"}
 	}
 	return nil
+}
+
+// divisible says what counts of latent frames patches of pt of them can tile.
+func divisible(pt int) string {
+	if pt == 1 {
+		return ""
+	}
+	return fmt.Sprintf(", divisible by %d", pt)
 }
 
 func number(v int) string { return fmt.Sprint(v) }
