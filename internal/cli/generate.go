@@ -68,7 +68,7 @@ func generateCommand() *cobra.Command {
 	f.Uint64("seed", 0, "of the noise (default: drawn, and told)")
 	f.String("dtype", "", "what matrix products multiply: fp32, or bf16 for twice the speed")
 	f.String("mesh", "", "how shards are arranged, such as cfg=2,ulysses=3"+
-		" (default: least work, then fewest bytes moved)")
+		" (default: fewest bytes moved, unless another is much faster)")
 	f.Int("priority", 0, "-100 to 100; a higher one goes first and takes the shards of lower ones")
 	f.StringP("output", "o", "clip.webm", "file or folder to write")
 	f.String("save-latents", "", "also write the latents, as safetensors")
@@ -309,6 +309,7 @@ type resultLine struct {
 	BytesExchanged uint64                `json:"bytes_exchanged"`
 	StepBytes      uint64                `json:"bytes_per_step"`
 	Retransmits    uint64                `json:"retransmits"`
+	WindowsReused  int                   `json:"windows_reused,omitempty"`
 	LatentsSHA256  string                `json:"latents_sha256"`
 	VideoSHA256    string                `json:"video_sha256"`
 	Notices        []string              `json:"notices,omitempty"`

@@ -18,7 +18,7 @@ func planCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "plan", Short: "Show how a clip would be split, and what it would move",
 		Long: `Show the meshes that a number of shards can have for a clip, with the passes through the
 model that the busiest shard runs in a step, one after the other, and the bytes that all shards
-together send. The planner takes the least work, then the fewest bytes.
+together send. The planner takes the fewest bytes, unless another mesh is much faster.
 
   longtake plan --shards 4 --size 96x64 --frames 33
   longtake plan --shards 4 --seconds 60`, Args: cobra.NoArgs}

@@ -149,11 +149,31 @@ func TestChoiceIsValidAndCheapest(t *testing.T) {
 			t.Fatalf("%d ranks: %v, %v", ranks, m, err)
 		}
 		for _, o := range options {
-			if cheaper(o.Mesh, m, l) || o.Best != (o.Mesh == m) || o.Bytes != Bytes(o.Mesh, l) {
+			fewer := o.Bytes.Sum() < Bytes(m, l).Sum() && passes(o.Mesh, l) <= passes(m, l)
+			if fewer || o.Best != (o.Mesh == m) || o.Bytes != Bytes(o.Mesh, l) {
 				t.Fatalf("%v beats %v", o, m)
+			}
+			if float64(passes(m, l)) > slack*float64(passes(o.Mesh, l)) {
+				t.Fatalf("%v is much faster than %v", o, m)
 			}
 		}
 	})
+}
+
+func TestWindowsAreSharedUnlessThatIsSlow(t *testing.T) {
+	l := Load{Heads: 8, HeadDim: 32, Layers: 8, TokenWidth: 64, Guided: true}
+	f := func(ranks, frames int, want Mesh) {
+		t.Helper()
+		l.Timeline = Timeline{Frames: frames, PerFrame: 24, Window: 9, Overlap: 3}
+		if m, err := Choose(ranks, l); err != nil || m != want {
+			t.Errorf("%d ranks, %d frames: %v, %v; want %v", ranks, frames, m, err, want)
+		}
+	}
+	f(3, 241, Mesh{3, 1, 1})   // 40 windows: 14 for the busiest
+	f(2, 21, Mesh{0, 2, 1})    // 3 windows
+	f(2, 241, Mesh{2, 1, 1})   // 20 each
+	f(4, 9, Mesh{0, 2, 2})     // one window
+	f(60, 241, Mesh{15, 2, 2})
 }
 
 func TestRefusalsSayWhatIsAllowed(t *testing.T) {

@@ -3,6 +3,7 @@ package partition
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -117,28 +118,32 @@ func meshes(ranks int, l Load) []Mesh {
 	return out
 }
 
-// Choose returns the mesh of exactly this many ranks whose busiest rank has the least to compute;
-// among those the one that moves the fewest bytes. The error names the nearest counts that work.
+// slack is by how much the busiest rank's work may exceed the least for the sake of fewer bytes.
+const slack = 1.2
+
+// Choose returns the mesh of exactly this many ranks that moves the fewest bytes, of those whose
+// busiest rank has little more than the least to compute. The error names the nearest counts that
+// work.
 func Choose(ranks int, l Load) (Mesh, error) {
 	candidates := meshes(ranks, l)
 	if len(candidates) == 0 {
 		return Mesh{}, fmt.Errorf("shards: %s (%d heads, %d tokens cannot be shared by %d)",
 			nearest(ranks, l), l.Heads, l.WindowTokens(), ranks)
 	}
-	best := candidates[0]
-	for _, m := range candidates[1:] {
-		if cheaper(m, best, l) {
-			best = m
+	least := passes(candidates[0], l)
+	for _, m := range candidates {
+		least = min(least, passes(m, l))
+	}
+	best, fewest := Mesh{}, int64(math.MaxInt64)
+	for _, m := range candidates {
+		if float64(passes(m, l)) > slack*float64(least) {
+			continue
+		}
+		if n := Bytes(m, l).Sum(); n < fewest {
+			best, fewest = m, n
 		}
 	}
 	return best, nil
-}
-
-func cheaper(a, b Mesh, l Load) bool {
-	if x, y := passes(a, l), passes(b, l); x != y {
-		return x < y
-	}
-	return Bytes(a, l).Sum() < Bytes(b, l).Sum()
 }
 
 // nearest names the counts next to ranks that some mesh has.
