@@ -276,6 +276,7 @@ type video struct {
 		} `json:"attempts_lost"`
 		Result struct {
 			Latents string `json:"latents_sha256"`
+			Reused  int    `json:"windows_reused"`
 		} `json:"result"`
 	} `json:"longtake"`
 }
@@ -329,6 +330,17 @@ func TestAKilledCoordinatorStopsNoClip(t *testing.T) {
 // after the other in the middle of a clip. The last one finishes it, to the bytes of a calm run, and
 // every attempt goes on from where the one before was, give or take the step under way.
 func TestKilledShardsLoseNoClip(t *testing.T) {
+	killShards(t, `{"prompt":"a blue car","size":"96x96","num_frames":33,"num_inference_steps":250,
+		"seed":5,"mesh":"cfg=2,ulysses=2"}`)
+}
+
+// TestKilledShardsLoseNoLongClip is the same for one whose windows are shared out.
+func TestKilledShardsLoseNoLongClip(t *testing.T) {
+	killShards(t, `{"prompt":"a blue car","size":"48x32","num_frames":137,"num_inference_steps":150,
+		"seed":5,"mesh":"window=4","window":6,"overlap":2}`)
+}
+
+func killShards(t *testing.T, body string) {
 	if testing.Short() {
 		t.Skip("builds and starts processes")
 	}
@@ -354,8 +366,6 @@ func TestKilledShardsLoseNoClip(t *testing.T) {
 		}
 		return v
 	}
-	body := `{"prompt":"a blue car","size":"96x96","num_frames":33,"num_inference_steps":250,"seed":5,
-		"mesh":"cfg=2,ulysses=2"}`
 	calm := final(post(t, url, body)).Details.Result.Latents
 
 	id := post(t, url, body)
@@ -379,6 +389,7 @@ func TestKilledShardsLoseNoClip(t *testing.T) {
 		t.Logf("%v to shard %d after the checkpoint of step %d", signal, i, seen)
 	}
 	v := final(id)
+	t.Logf("%d windows of the last attempt's first step were taken over", v.Details.Result.Reused)
 	if v.Details.Result.Latents != calm {
 		t.Errorf("latents %.12s, undisturbed %.12s", v.Details.Result.Latents, calm)
 	}

@@ -322,7 +322,7 @@ func (g *generation) summarise(v api.Video) error {
 		return printJSON(g.stdout, resultLine{Event: "result", ID: v.ID, Output: g.out.Path, Spec: s,
 			Mesh: v.Details.Mesh, Seconds: r.Seconds, StepSeconds: r.StepSeconds,
 			TotalSeconds: took.Seconds(), BytesExchanged: r.BytesExchanged, StepBytes: r.StepBytes,
-			Retransmits:   r.Retransmits,
+			Retransmits: r.Retransmits, WindowsReused: r.WindowsReused,
 			LatentsSHA256: r.LatentsSHA256, VideoSHA256: r.Video.SHA256, Notices: v.Details.Notices})
 	}
 	for _, n := range v.Details.Notices {

@@ -133,6 +133,10 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 	if d.Mesh != "" {
 		line("placement", "attempt %d, %s, on %v", d.Attempt, d.Mesh, d.Nodes)
 	}
+	if d.Result != nil && d.Result.WindowsReused > 0 {
+		line("taken over", "%s of the step in which the attempt before was lost",
+			count(d.Result.WindowsReused, "window"))
+	}
 	if d.Checkpoint > 0 {
 		line("checkpoint", "step %d of %d, %s, stored in %s", d.Checkpoint, s.TotalSteps(),
 			size(uint64(d.CheckpointBytes)), span(d.CheckpointTime)) //nolint:gosec // from 0

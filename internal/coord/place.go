@@ -159,8 +159,8 @@ func (l *leader) place(r job.Record, p *pool) error {
 		return err
 	}
 	l.c.metrics.waited.Observe(l.c.cfg.Now().Sub(r.Created).Seconds())
-	l.c.log.Info("job placed", "job", r.ID, "attempt", plan.Attempt, "cfg", mesh.CFG,
-		"ulysses", mesh.Ulysses)
+	l.c.log.Info("job placed", "job", r.ID, "attempt", plan.Attempt, "mesh", mesh.String(),
+		"shares", plan.Shares)
 	plan.Parts = r.Parts
 	l.start(plan, picked)
 	return nil

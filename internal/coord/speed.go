@@ -9,8 +9,16 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// alike is by how much the speeds of nodes may differ before windows are shared unevenly.
-const alike = 1.15
+// alike is by how much the speeds of nodes may differ before windows are shared unevenly; what is
+// measured on busy machines comes and goes.
+const alike = 1.25
+
+// A running job is stopped for it only after some steps of its attempt, when the slowest group then
+// takes at most this part of the time.
+const (
+	balanceAfter = 3
+	balanceMost  = 0.75
+)
 
 // shares returns the speeds of a mesh's window groups on nodes, by rank: nil where all are alike,
 // where some are not known yet, and where a group is of ranks that wait for each other in a pass.
@@ -68,7 +76,8 @@ func (l *leader) balance(r job.Record) (note string, pays bool) {
 	left := time.Duration(r.Spec.TotalSteps()-p.done-1) * p.mean
 	saves := time.Duration(float64(left) * (1 - after/before))
 	cost := p.setup + p.mean/2
-	if saves <= max(2*cost, growthLeast) {
+	early := p.done < r.Plan.Resume.Step+balanceAfter
+	if early || after > balanceMost*before || saves <= max(2*cost, growthLeast) {
 		return "", false
 	}
 	return fmt.Sprintf("its shards differ in speed: sharing its windows unevenly saves %v and "+

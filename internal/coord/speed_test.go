@@ -25,7 +25,7 @@ func TestSharesFollowMeasuredSpeeds(t *testing.T) {
 	}
 	f(job.Mesh{Window: 2, CFG: 1, Ulysses: 1}, []float64{4, 1}, 4, 1)
 	f(job.Mesh{Window: 2, CFG: 2, Ulysses: 1}, []float64{3, 1}, 4, 3, 1, 2)
-	f(job.Mesh{Window: 2, CFG: 1, Ulysses: 1}, nil, 1.1, 1)
+	f(job.Mesh{Window: 2, CFG: 1, Ulysses: 1}, nil, 1.2, 1)
 	f(job.Mesh{Window: 2, CFG: 1, Ulysses: 1}, nil, 4, 0)
 	f(job.Mesh{Window: 2, CFG: 1, Ulysses: 2}, nil, 4, 4, 1, 1)
 	f(job.Mesh{CFG: 2, Ulysses: 1}, nil, 4, 1)

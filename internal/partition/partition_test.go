@@ -169,10 +169,10 @@ func TestWindowsAreSharedUnlessThatIsSlow(t *testing.T) {
 			t.Errorf("%d ranks, %d frames: %v, %v; want %v", ranks, frames, m, err, want)
 		}
 	}
-	f(3, 241, Mesh{3, 1, 1})   // 40 windows: 14 for the busiest
-	f(2, 21, Mesh{0, 2, 1})    // 3 windows
-	f(2, 241, Mesh{2, 1, 1})   // 20 each
-	f(4, 9, Mesh{0, 2, 2})     // one window
+	f(3, 241, Mesh{3, 1, 1}) // 40 windows: 14 for the busiest
+	f(2, 21, Mesh{0, 2, 1})  // 3 windows
+	f(2, 241, Mesh{2, 1, 1}) // 20 each
+	f(4, 9, Mesh{0, 2, 2})   // one window
 	f(60, 241, Mesh{15, 2, 2})
 }
 

@@ -22,7 +22,7 @@ func (s *speed) measure(operations float64, took time.Duration) {
 	if s.per == 0 {
 		s.per = now
 	}
-	s.per = (15*s.per + now) / 16
+	s.per = (63*s.per + now) / 64
 }
 
 // mean returns 0 before the first pass.
