@@ -100,6 +100,9 @@ func TestALostRankIsNamedWhileDecoding(t *testing.T) {
 
 // TestTooLittleMemoryIsTold takes memory from the device that decodes until frames come in bands.
 func TestTooLittleMemoryIsTold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes alone: nothing for the race detector")
+	}
 	f, err := model.Open(golden.Root("testdata", "golden", "tiny5"))
 	if err != nil {
 		t.Fatal(err)

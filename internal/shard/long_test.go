@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,6 +88,11 @@ func TestLongClipsHaveTheSameBytesOnAnyMesh(t *testing.T) {
 			}
 		})
 	}
+	if testing.Short() {
+		f("windows", s, compute.FP32, meshes[5:7])
+		f("extend", extending(s), compute.FP32, meshes[:2])
+		return
+	}
 	f("windows", s, compute.FP32, meshes)
 	f("bf16", s, compute.BF16, meshes[2:6])
 	f("uniform", uniform, compute.FP32, meshes[:6])
@@ -95,6 +101,9 @@ func TestLongClipsHaveTheSameBytesOnAnyMesh(t *testing.T) {
 
 // TestWindowsAreSharedUnevenly, where nodes differ in speed, with the same bytes.
 func TestWindowsAreSharedUnevenly(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one of its kind is enough")
+	}
 	s := longSpec(golden.Open(t, "long_windows_14"))
 	s.Steps, s.Frames, s.Width, s.Height = 2, 85, 32, 48 // 5 windows
 	engines := []*Engine{engine(t, 1, "testdata", "golden", "tiny3"),
@@ -142,29 +151,30 @@ func TestComputedWindowsAreNotComputedAgain(t *testing.T) {
 	for _, m := range []job.Mesh{{Window: 2, CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}} {
 		var nodes [3]Salvage
 		plan := job.Plan{Spec: s, Mesh: three, CheckpointEvery: 1}
-		var at job.Checkpoint
+		var at atomic.Pointer[job.Checkpoint]
 		world := inMemory(t, 3)
 		_, errs := tryAttempt(t, engines, world, plan, objects, func(k *Rank) {
 			k.Salvage = &nodes[k.Rank]
 			k.Saved = func(_ context.Context, c job.Checkpoint) error {
-				at = c
+				at.Store(&c)
 				return nil
 			}
 			done := 0
 			k.Alive = func() {
 				if done++; k.Rank == 1 && done > 2*lost { // in its second step
-					for len(nodes[0].of("video_test", 1))+len(nodes[2].of("video_test", 1)) < windows-lost {
+					for at.Load() == nil || len(nodes[0].of("video_test", 1))+
+						len(nodes[2].of("video_test", 1)) < windows-lost {
 						time.Sleep(time.Millisecond)
 					}
 					world[1].Abort()
 				}
 			}
 		})
-		if errs[1] == nil || at.Step != 1 {
-			t.Fatalf("the attempt went on: %v, checkpoint %d", errs, at.Step)
+		if errs[1] == nil || at.Load().Step != 1 {
+			t.Fatalf("the attempt went on: %v, checkpoint %d", errs, at.Load().Step)
 		}
 		passes := make([]int, 2)
-		plan = job.Plan{Spec: s, Mesh: m, CheckpointEvery: 1, Resume: at, Attempt: 2}
+		plan = job.Plan{Spec: s, Mesh: m, CheckpointEvery: 1, Resume: *at.Load(), Attempt: 2}
 		again := attempt(t, engines[:2], inMemory(t, 2), plan, objects, func(k *Rank) {
 			k.Salvage = &nodes[2*k.Rank] // of ranks 0 and 2
 			k.Saved = func(context.Context, job.Checkpoint) error { return nil }
@@ -184,6 +194,9 @@ func TestLongClipsGoOnAnywhere(t *testing.T) {
 	s := longSpec(golden.Open(t, "long_windows_14"))
 	s.Steps, s.Frames, s.Width, s.Height = 2, 57, 32, 48
 	for _, s := range []job.Spec{s, extending(s)} {
+		if testing.Short() && s.Long == job.LongWindows {
+			continue // one of its kind is enough
+		}
 		meshes := []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 1, Ulysses: 3}, {CFG: 2, Ulysses: 1},
 			{CFG: 2, Ulysses: 2}}
 		if s.Long == job.LongWindows {

@@ -142,6 +142,9 @@ func (c *counting) Free(m compute.Memory) {
 // TestMemoryFollowsTheBand wants a quarter of the rows to take well below half of the memory, and
 // no more for a longer clip.
 func TestMemoryFollowsTheBand(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes alone: nothing for the race detector")
+	}
 	d := load(t, "testdata", "golden", "tiny7")
 	c := &counting{Device: d.dev}
 	d.dev = c
@@ -191,6 +194,9 @@ func limited(t *testing.T, d *Decoder, elements int) *Decoder {
 }
 
 func TestTooLittleMemoryMakesBands(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes alone: nothing for the race detector")
+	}
 	d := load(t, "testdata", "golden", "tiny5")
 	c := &counting{Device: d.dev}
 	d.dev = c
