@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,12 +8,12 @@ import (
 	"testing"
 )
 
-// The page whose tables are made here, and the lines between which they stand.
-const (
-	costPage  = "long-video.md"
-	costBegin = "<!-- made by make costs -->"
-	costEnd   = "<!-- end of what make costs made -->"
-)
+// costPage is the page whose tables are made here. Each stands between two lines.
+const costPage = "long-video.md"
+
+func costLines(name string) (begin, end string) {
+	return "<!-- made by make costs: " + name + " -->\n\n", "\n<!-- end: " + name + " -->"
+}
 
 // What the tables are for: Wan 2.1 and the windows that it has as it is published.
 const (
@@ -76,8 +75,8 @@ func (c costClip) seams() string {
 	return fmt.Sprintf("%.1f MB", float64(Bytes(Mesh{Window: 2, CFG: 1, Ulysses: 1}, c.load()).Seams)/1e6)
 }
 
-// costTables writes the tables as they stand in the page.
-func costTables() string {
+// costSizes tells what a clip is cut into, and what travels.
+func costSizes() string {
 	var b strings.Builder
 	b.WriteString("| clip | latents | windows | tokens of a window | tokens of the clip | seam of two " +
 		"groups, per step | latents as a file |\n|---|---|---|---|---|---|---|\n")
@@ -86,7 +85,13 @@ func costTables() string {
 		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s | %.1f MB |\n", c, l.Frames, len(l.Windows(0)),
 			l.WindowTokens(), l.Tokens(), c.seams(), float64(l.Tokens()*costTokenWidth*floatBytes)/1e6)
 	}
-	b.WriteString("\n| clip |")
+	return b.String()
+}
+
+// costWork tells what a clip takes to compute.
+func costWork() string {
+	var b strings.Builder
+	b.WriteString("| clip |")
 	for _, m := range costModels {
 		fmt.Fprintf(&b, " %s: PFLOP a step | %d steps | hours on one |", m.name, costSteps)
 	}
@@ -100,6 +105,31 @@ func costTables() string {
 				three(step*costSteps/costSustained/3600))
 		}
 		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// costMeshes tells what the planner knows of a minute of the demo, as longtake plan prints it.
+func costMeshes(t *testing.T) string {
+	grid := Grid{T: 241, H: 8, W: 12, PT: 1, PH: 2, PW: 2}
+	l := Load{Timeline: grid.Timeline(9, 3, false), Heads: 8, HeadDim: 32, Layers: 8,
+		TokenWidth: costTokenWidth, Guided: true}
+	var b strings.Builder
+	b.WriteString("| shards | mesh | passes a step, of the busiest | bytes a step, of all | seams |\n" +
+		"|---|---|---|---|---|\n")
+	for _, shards := range []int{2, 3, 4, 8} {
+		options, err := Explain(shards, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range options {
+			chosen := ""
+			if o.Best {
+				chosen = ", chosen"
+			}
+			fmt.Fprintf(&b, "| %d | `%s`%s | %d | %d | %d |\n", shards, o.Mesh, chosen, o.Passes,
+				o.Bytes.Sum(), o.Bytes.Seams)
+		}
 	}
 	return b.String()
 }
@@ -120,16 +150,22 @@ func TestCostsOfLongClips(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, begun := bytes.Cut(page, []byte(costBegin+"\n\n"))
-	_, after, ended := bytes.Cut(rest, []byte("\n"+costEnd))
-	if !begun || !ended {
-		t.Fatalf("%s lacks the lines %s and %s", path, costBegin, costEnd)
+	now := string(page)
+	for name, table := range map[string]string{"meshes": costMeshes(t), "sizes": costSizes(),
+		"work": costWork()} {
+		begin, end := costLines(name)
+		before, rest, begun := strings.Cut(now, begin)
+		old, after, ended := strings.Cut(rest, end)
+		if !begun || !ended {
+			t.Fatalf("%s lacks the lines %q and %q", path, begin, end)
+		}
+		if old != table && os.Getenv("LONGTAKE_COSTS") == "" {
+			t.Errorf("%s: %s are not current; make costs writes:\n%s", path, name, table)
+		}
+		now = before + begin + table + end + after
 	}
-	want := string(before) + costBegin + "\n\n" + costTables() + "\n" + costEnd + string(after)
 	if os.Getenv("LONGTAKE_COSTS") != "" {
-		err = os.WriteFile(path, []byte(want), 0o644) //nolint:gosec // a page for all to read
-	} else if want != string(page) {
-		t.Errorf("%s is not current; make costs writes:\n%s", path, costTables())
+		err = os.WriteFile(path, []byte(now), 0o644) //nolint:gosec // a page for all to read
 	}
 	if err != nil {
 		t.Fatal(err)
