@@ -4,12 +4,13 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X github.com/longtake/longtake/internal/cli.Version=$(VERSION)
 FUZZ    ?= 5000x
 TORCH   ?= python3
+PYTHON  ?= python3
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-generic test-race test-long sim chaos fuzz lint bench-cpu picture golden clean
+.PHONY: help build demo test test-generic test-race test-long sim chaos fuzz lint bench-cpu picture long-pictures costs golden clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## static binaries in bin/: longtake, coordinator, shard
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
@@ -60,7 +61,16 @@ bench-cpu: build ## the CPU engine's parts beside PyTorch's (where TORCH has it)
 
 picture: build ## make the README's picture again (Python with pillow)
 	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --seed 1 -o bin/frames/
-	python3 tools/gif.py bin/frames docs/images/clip.gif
+	$(PYTHON) tools/gif.py bin/frames docs/images/clip.gif
+
+long-pictures: build ## make the contact sheets of docs/long-video.md again: a minute in both modes (Python with pillow)
+	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --seed 1 --steps 20 --seconds 60 -o bin/long/windows/
+	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --seed 1 --steps 20 --seconds 60 --long extend -o bin/long/extend/
+	$(PYTHON) tools/contact.py bin/long/windows docs/images/long-windows.png
+	$(PYTHON) tools/contact.py bin/long/extend docs/images/long-extend.png
+
+costs: ## fill the tables of docs/long-video.md that say what minutes cost
+	LONGTAKE_COSTS=1 $(GO) test ./internal/partition -count=1 -run TestCostsOfLongClips
 
 golden: ## make the golden tensors again (Python; see tools/README.md)
 	cd tools && python3 goldens.py ../testdata/golden --model ../models/demo
