@@ -113,8 +113,8 @@ type Piece struct {
 	Tokens Range
 }
 
-// Seams lists the velocities of a step that one rank has computed and another one holds tokens of:
-// what travels between the two, by window. The ranks are of one branch.
+// Seams lists the velocities of a step that one rank has computed and that count at tokens which
+// another one holds: what travels between the two, by window. The ranks are of one branch.
 func (l Layout) Seams(step, from, to int) []Piece {
 	return l.seams(l.shift(step), from, l.Held(to))
 }
@@ -123,7 +123,7 @@ func (l Layout) seams(shift, from int, held []Range) []Piece {
 	var out []Piece
 	windows, run := l.windows(shift), l.run(shift, from)
 	for w := run.Lo; w < run.Hi; w++ {
-		own := l.own(windows[w], from)
+		own := l.own(windows[w], from).Cut(l.weighed(windows[w]))
 		for _, h := range held {
 			if c := own.Cut(h); c.Len() > 0 {
 				out = append(out, Piece{w, c})
@@ -131,6 +131,16 @@ func (l Layout) seams(shift, from int, held []Range) []Piece {
 		}
 	}
 	return out
+}
+
+// weighed returns the tokens of a window whose velocities count in the blend: not those of the first
+// frame where Fade leaves it out. Windows that are made one after the other are handed on as a
+// whole.
+func (l Layout) weighed(frames Range) Range {
+	if frames.Lo > 0 && l.Overlap > 0 && !l.Extend {
+		frames.Lo++
+	}
+	return Range{frames.Lo * l.PerFrame, frames.Hi * l.PerFrame}
 }
 
 // seamTokens counts the tokens whose velocities travel between ranks in a step: a token that so
@@ -148,7 +158,7 @@ func (l Layout) seamTokens(step int) int64 {
 		held = append(held, l.Held(rank)...)
 		run := l.Run(step, rank)
 		for w := run.Lo; w < run.Hi; w++ {
-			own = append(own, l.own(windows[w], rank))
+			own = append(own, l.own(windows[w], rank).Cut(l.weighed(windows[w])))
 		}
 	}
 	sum := cover(held)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -41,6 +40,7 @@ type saver struct {
 	latest  chan snapshot // of one
 	tries   chan try      // of one, the latest
 	kept    [][]partition.Range
+	copies  [][]float32 // of the state that is being gathered
 	views   chan sketch // of one, for previews
 	shown   int         // step of the last of those
 }
@@ -97,16 +97,26 @@ func (s *saver) save(done int, now func() state) {
 	if _, cfg, _ := s.r.layout.Place(s.r.Rank.Rank); cfg != 0 {
 		return
 	}
-	st, since := now(), time.Now()
+	since := time.Now()
 	s.await()
+	st := now()
 	s.gathers.Go(func() { s.note(s.gather(done, since, st)) })
+}
+
+// clone copies v into memory that the i-th copy of the step before had.
+func (s *saver) clone(i int, v []float32) []float32 {
+	for len(s.copies) <= i {
+		s.copies = append(s.copies, nil)
+	}
+	s.copies[i] = append(s.copies[i][:0], v...)
+	return s.copies[i]
 }
 
 // whole is the state of a loop over all that the rank holds.
 func (r *run) whole(x []float32, sched diffusion.Scheduler) state {
 	var st state
-	for _, v := range append([][]float32{x}, sched.State()...) {
-		own := slices.Clone(v)
+	for i, v := range append([][]float32{x}, sched.State()...) {
+		own := r.saver.clone(i, v)
 		st.covers = append(st.covers, partition.Range{Hi: r.layout.Tokens()})
 		st.slabs = append(st.slabs, slab{r.saver.kept, func(t partition.Range) []float32 {
 			at := r.held.Place(t)

@@ -123,7 +123,7 @@ func (r *run) window(ctx context.Context, x []float32, w int, sched diffusion.Sc
 // partly is the state of a clip whose window w is being made: the latent of the whole clip, and as
 // long as the window is not done what the scheduler keeps of it.
 func (r *run) partly(x []float32, w int, sched diffusion.Scheduler) state {
-	latent := slices.Clone(x)
+	latent := r.saver.clone(0, x)
 	frames := r.layout.Windows(0)[w]
 	window := partition.Range{Lo: frames.Lo * r.layout.PerFrame, Hi: frames.Hi * r.layout.PerFrame}
 	st := state{covers: []partition.Range{{Hi: r.layout.Tokens()}}, slabs: r.latents(latent)}
@@ -137,8 +137,8 @@ func (r *run) partly(x []float32, w int, sched diffusion.Scheduler) state {
 			ranges[rank] = []partition.Range{r.layout.Own(0, rank, w)}
 		}
 	}
-	for _, v := range sched.State() {
-		own, first := slices.Clone(v), r.layout.Own(0, r.Rank.Rank, w).Lo
+	for i, v := range sched.State() {
+		own, first := r.saver.clone(1+i, v), r.layout.Own(0, r.Rank.Rank, w).Lo
 		st.covers = append(st.covers, window)
 		st.slabs = append(st.slabs, slab{ranges, func(t partition.Range) []float32 {
 			width := r.e.dit.TokenWidth()

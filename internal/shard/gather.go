@@ -10,7 +10,7 @@ import (
 )
 
 // chunkValues is about how many values of a tensor travel to rank 0 in one message.
-const chunkValues = 1 << 18
+const chunkValues = 1 << 16
 
 // slab is a tensor over tokens, of which each rank has some.
 type slab struct {

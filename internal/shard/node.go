@@ -118,6 +118,7 @@ func (s *Shard) open() (err error) {
 		return err
 	}
 	s.engine, err = NewEngine(s.folder, Devices{Main: s.dev, Decode: s.decode}, s.cfg.DType)
+	boundGarbage()
 	return err
 }
 
