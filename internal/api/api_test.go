@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -155,6 +156,15 @@ func (f *fake) Open(_ context.Context, o job.Object) (io.ReadCloser, error) {
 		return nil, coord.ErrNotFound
 	}
 	return io.NopCloser(strings.NewReader(s)), nil
+}
+
+func (f *fake) StoreInput(_ context.Context, r io.ReadSeeker) (job.Object, error) {
+	b, err := io.ReadAll(r)
+	sum := sha256.Sum256(b)
+	o := job.Object{Name: fmt.Sprintf("sha256-%x", sum), Size: int64(len(b)),
+		SHA256: fmt.Sprintf("%x", sum)}
+	f.objects[o.Name] = string(b)
+	return o, errors.Join(err, f.err)
 }
 
 func (f *fake) Preview(_ context.Context, id job.ID) (coord.Preview, error) {

@@ -37,8 +37,8 @@ func ReadPicture(r io.ReadSeeker) (image.Image, error) {
 	return img, nil
 }
 
-// Fit makes a frame of a picture: scaled so that it covers w x h pixels, and cut at its middle. What
-// shines through becomes black.
+// Fit makes a frame of a picture: scaled so that it covers w x h pixels, its edges cut. What shines
+// through becomes black.
 func Fit(img image.Image, w, h int) Frame {
 	out := image.NewRGBA(image.Rect(0, 0, w, h))
 	draw.CatmullRom.Scale(out, out.Bounds(), img, cover(img.Bounds(), w, h), draw.Src, nil)
