@@ -159,6 +159,7 @@ func (f *fake) Open(_ context.Context, o job.Object) (io.ReadCloser, error) {
 }
 
 func (f *fake) StoreInput(_ context.Context, r io.ReadSeeker) (job.Object, error) {
+	r.Seek(0, io.SeekStart)
 	b, err := io.ReadAll(r)
 	sum := sha256.Sum256(b)
 	o := job.Object{Name: fmt.Sprintf("sha256-%x", sum), Size: int64(len(b)),

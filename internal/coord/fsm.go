@@ -162,8 +162,8 @@ func (f *fsm) all(keep func(job.Record) bool) []job.Record {
 }
 
 // sweepable sorts the trash: spare names objects that a job still refers to, gone lists those to
-// delete. What a running job of the same seed may be storing anew stays for later, as do inputs that
-// wait for their jobs.
+// delete. What a running job of the same seed may be storing anew stays for later, as do inputs
+// that wait for their jobs.
 func (f *fsm) sweepable(now time.Time) (spare []string, gone []job.Object) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
