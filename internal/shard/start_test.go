@@ -7,7 +7,10 @@ import (
 	"image/color"
 	"image/png"
 	"slices"
+	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/golden"
@@ -91,6 +94,37 @@ func TestTwoCallsEqualOne(t *testing.T) {
 				two.LatentsSHA256, one.LatentsSHA256)
 		}
 	}
+}
+
+// TestBlocksAreCountedAsTheyAreMade wants the control plane's count to be the timeline's, and the
+// windows to lie where those of the clip made in one go do, if what is given ends with one.
+func TestBlocksAreCountedAsTheyAreMade(t *testing.T) {
+	folder := tinies(t, 1)[0].folder
+	rapid.Check(t, func(rt *rapid.T) {
+		window := rapid.IntRange(2, 9).Draw(rt, "window")
+		overlap := rapid.IntRange(1, window-1).Draw(rt, "overlap")
+		given := rapid.IntRange(1, 40).Draw(rt, "given")
+		frames := 4*(given+rapid.IntRange(1, 40).Draw(rt, "added")-1) + 1
+		o := job.Object{Name: "o", SHA256: strings.Repeat("0", 64)}
+		s, err := extendable().Resolve(job.Request{Frames: &frames, Window: &window, Overlap: &overlap,
+			Start: job.Start{Kind: job.StartLatents, Object: o, Latents: given}}, nil)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		l := Timeline(LatentGrid(folder, s), s)
+		made, passed := l.Windows(0), l.Passed()
+		if len(made) != s.Blocks || made[len(made)-1].Hi != l.Frames || made[0].Lo > given ||
+			l.Known(0) < 1 || made[0].Lo+l.Known(0) != given {
+			rt.Errorf("%+v: windows %v, %d blocks", s, made, s.Blocks)
+		}
+		whole := l
+		whole.Given = 0
+		all := whole.Windows(0)
+		if aligned := given >= window && (given-window)%(window-overlap) == 0; aligned &&
+			!slices.Equal(append(slices.Clone(passed), made...), all) {
+			rt.Errorf("%+v: %v passed, %v made; in one go %v", s, passed, made, all)
+		}
+	})
 }
 
 // photo stores a picture.
