@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"slices"
 	"strconv"
@@ -130,7 +131,8 @@ func parse[T any](p **T, name, value string, f func(string) (T, error), want str
 }
 
 // readCreate reads the body of a request. A form may bring an input, which the caller drops.
-func readCreate(w http.ResponseWriter, r *http.Request) (c Create, in *Input, err error) {
+func (s *server) readCreate(w http.ResponseWriter, r *http.Request) (c Create, in *Input,
+	err error) {
 	wait := func(d time.Duration) { // not every writer has deadlines; http.Server's has
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d))
 	}
@@ -139,7 +141,7 @@ func readCreate(w http.ResponseWriter, r *http.Request) (c Create, in *Input, er
 	case err == nil && kind == "multipart/form-data" && params["boundary"] != "":
 		wait(inputTime)
 		r.Body = http.MaxBytesReader(w, r.Body, inputMax+bodyMax)
-		in, err = c.readForm(r)
+		in, err = c.readForm(r, s.receive)
 	case err == nil && kind == "application/json":
 		wait(bodyTime)
 		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
@@ -166,7 +168,9 @@ func (c *Create) prompted() error {
 		"or a storyboard")
 }
 
-func (c *Create) readForm(r *http.Request) (in *Input, err error) {
+// readForm takes the fields of a form; receive takes a file.
+func (c *Create) readForm(r *http.Request, receive func(*multipart.Part) (*Input, error)) (
+	in *Input, err error) {
 	m, err := r.MultipartReader()
 	if err != nil {
 		return nil, invalid("", "cannot read the form: %v", err)
@@ -221,7 +225,7 @@ func (c *Create) readJSON(r io.Reader) error {
 		switch kind := raw[0]; {
 		case kind == 'n': // null
 			continue
-		case name == "storyboard":
+		case name == "storyboard" || name == inputField:
 			text = string(raw)
 		case kind == '"':
 			if err := json.Unmarshal(raw, &text); err != nil {

@@ -27,6 +27,7 @@ const inputAllowed = "a file in multipart/form-data: a PNG or JPEG picture, or l
 // Input is a file that a clip starts from: a picture or latents.
 type Input struct {
 	file  *os.File
+	slots <-chan struct{} // one of which it takes at a server; nil: none
 	start job.Start
 	shape tensor.Shape // of latents, [1, C, T, h, w]
 }
@@ -57,13 +58,19 @@ func (in *Input) Close() error { return in.file.Close() }
 // IsImage reports whether the input is a picture.
 func (in *Input) IsImage() bool { return in.start.Kind == job.StartImage }
 
-// receive copies a part of a form into a temporary file, which is gone once it is closed.
-func receive(part *multipart.Part) (_ *Input, err error) {
+// receive copies a part of a form into a temporary file, which the caller drops.
+func (s *server) receive(part *multipart.Part) (_ *Input, err error) {
+	select {
+	case s.inputs <- struct{}{}:
+	default:
+		return nil, overloaded("too many inputs at once; try again")
+	}
 	f, err := os.CreateTemp("", "longtake-input-*")
 	if err != nil {
+		<-s.inputs
 		return nil, fmt.Errorf("cannot create a temporary file: %w", err)
 	}
-	in := &Input{file: f}
+	in := &Input{file: f, slots: s.inputs}
 	defer func() {
 		if err != nil {
 			in.drop()
@@ -84,6 +91,7 @@ func (in *Input) drop() {
 	if in != nil {
 		in.file.Close()
 		os.Remove(in.file.Name())
+		<-in.slots
 	}
 }
 
@@ -202,7 +210,7 @@ func take[T any](to **T, from T) {
 
 // extend queues a clip that goes on from a completed one.
 func (s *server) extend(w http.ResponseWriter, r *http.Request) error {
-	c, in, err := readCreate(w, r)
+	c, in, err := s.readCreate(w, r)
 	defer in.drop()
 	if err != nil {
 		return err

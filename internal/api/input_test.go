@@ -134,6 +134,11 @@ func TestInputsAreRefused(t *testing.T) {
 	check(400, "PNG or JPEG", picture(t)[:40], "prompt", "a")
 	check(400, "more than the 1", picture(t), "prompt", "a", "num_frames", "1")
 	check(413, "too large", z, "prompt", strings.Repeat("a", bodyMax+1))
+	status, text, _ := do(t, c, "POST", "/v1/videos", "application/json",
+		`{"prompt": "a", "input_reference": {"file_id": "x"}}`)
+	if status != 400 || !strings.Contains(text, "a file in multipart/form-data") {
+		t.Errorf("%d %s", status, text)
+	}
 	f.model.Extends = false
 	check(400, "was not trained", picture(t), "prompt", "a")
 	if len(f.jobs) != 0 {
@@ -189,4 +194,35 @@ func TestExtensions(t *testing.T) {
 		"application/json", `{}`); status != 404 {
 		t.Errorf("%d %s", status, text)
 	}
+}
+
+// TestInputsAtOnceAreBounded wants a full server to say so, and a dropped input to make room.
+func TestInputsAtOnceAreBounded(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	s := &server{inputs: make(chan struct{}, 1)}
+	part := func() *multipart.Part {
+		b, kind, err := encodeForm(Create{}, input(t, picture(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, boundary, _ := strings.Cut(kind, "boundary=")
+		p, err := multipart.NewReader(bytes.NewReader(b), boundary).NextPart()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	in, err := s.receive(part())
+	if err != nil || !in.IsImage() {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	if _, err := s.receive(part()); err == nil || !strings.Contains(err.Error(), "too many inputs") {
+		t.Errorf("a second one: %v", err)
+	}
+	in.drop()
+	in, err = s.receive(part())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.drop()
 }

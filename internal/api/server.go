@@ -26,6 +26,7 @@ const (
 	stopTime    = 3 * time.Second // for requests that run when the server stops
 	headerMax   = 64 << 10        // bytes
 	requestsMax = 4096            // at once
+	inputsMax   = 8               // received at once: files on disk, pictures in memory
 	deleteTime  = 30 * time.Second
 	keepAlive   = 15 * time.Second // between signs of life on a stream
 )
@@ -44,12 +45,14 @@ type server struct {
 	service coord.Service
 	log     *slog.Logger
 	slots   chan struct{}
+	inputs  chan struct{} // likewise, of those that are received
 	metrics httpMetrics
 }
 
 // New returns the API of a coordinator.
 func New(c Config) http.Handler {
-	s := &server{service: c.Service, log: c.Log, slots: make(chan struct{}, requestsMax)}
+	s := &server{service: c.Service, log: c.Log, slots: make(chan struct{}, requestsMax),
+		inputs: make(chan struct{}, inputsMax)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -108,8 +111,7 @@ func (s *server) wrap(route string, f handler) http.HandlerFunc {
 		case s.slots <- struct{}{}:
 			defer func() { <-s.slots }()
 		default:
-			fail(w, r, &Error{Status: http.StatusServiceUnavailable, Type: "server_error",
-				Code: "overloaded", Message: "too many requests at once; try again"})
+			fail(w, r, overloaded("too many requests at once; try again"))
 			return
 		}
 		seen := &recorder{ResponseWriter: w, status: http.StatusOK}
@@ -147,7 +149,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 }
 
 func (s *server) create(w http.ResponseWriter, r *http.Request) error {
-	c, in, err := readCreate(w, r)
+	c, in, err := s.readCreate(w, r)
 	defer in.drop()
 	if err == nil {
 		err = c.prompted()
