@@ -255,6 +255,9 @@ func TestAnotherLatentIsRefused(t *testing.T) {
 
 // TestExtensionEqualsTheReference continues the first window of a golden that was made in one go.
 func TestExtensionEqualsTheReference(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long clips are held to the reference elsewhere")
+	}
 	g := golden.Open(t, "long_extend_17")
 	s := extending(longSpec(g))
 	e := engine(t, 2, "models", "demo")
