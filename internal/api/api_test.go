@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -155,6 +156,16 @@ func (f *fake) Open(_ context.Context, o job.Object) (io.ReadCloser, error) {
 		return nil, coord.ErrNotFound
 	}
 	return io.NopCloser(strings.NewReader(s)), nil
+}
+
+func (f *fake) StoreInput(_ context.Context, r io.ReadSeeker) (job.Object, error) {
+	r.Seek(0, io.SeekStart)
+	b, err := io.ReadAll(r)
+	sum := sha256.Sum256(b)
+	o := job.Object{Name: fmt.Sprintf("sha256-%x", sum), Size: int64(len(b)),
+		SHA256: fmt.Sprintf("%x", sum)}
+	f.objects[o.Name] = string(b)
+	return o, errors.Join(err, f.err)
 }
 
 func (f *fake) Preview(_ context.Context, id job.ID) (coord.Preview, error) {
@@ -692,6 +703,13 @@ func TestOpenAIsClient(t *testing.T) {
 	if d, err := oc.Videos.Delete(ctx, id); err != nil || !d.Deleted {
 		t.Errorf("%+v, %v", d, err)
 	}
+	f.model.Extends, f.model.Defaults.Window, f.model.Defaults.Overlap = true, 9, 3
+	params.InputReference = openai.VideoNewParamsInputReferenceUnion{
+		OfFile: bytes.NewReader(picture(t))}
+	if v, err = oc.Videos.New(ctx, params); err != nil ||
+		f.jobs[job.ID(v.ID)].Spec.Start.Kind != job.StartImage {
+		t.Errorf("from a picture: %+v, %v", v, err)
+	}
 	var e *openai.Error
 	if _, err = oc.Videos.Get(ctx, id); !errors.As(err, &e) || e.StatusCode != 404 ||
 		e.Code != "not_found" {
@@ -705,8 +723,12 @@ func FuzzCreate(f *testing.F) {
 	f.Add("application/json", `{"prompt": "\ud800", "size": "96x64", "seed": 1e3}`)
 	f.Add("multipart/form-data; boundary=x",
 		"--x\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\na\r\n--x--\r\n")
+	f.Add("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; "+
+		"name=\"prompt\"\r\n\r\na\r\n--x\r\nContent-Disposition: form-data; "+
+		"name=\"input_reference\"; filename=\"a\"\r\n\r\n"+
+		string(latentsOf(f, "latents", 1, 16, 1, 2, 2))+"\r\n--x--\r\n")
 	f.Fuzz(func(t *testing.T, kind, body string) {
-		fk := newFake()
+		fk := extender()
 		h := New(Config{Service: fk, Metrics: prometheus.NewRegistry()})
 		r := httptest.NewRequest("POST", "/v1/videos", strings.NewReader(body))
 		r.Header.Set("Content-Type", kind)

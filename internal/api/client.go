@@ -9,8 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"mime/multipart"
 	"net/http"
 	"net/url"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +57,66 @@ func (c *Client) Create(ctx context.Context, r Create) (Video, error) {
 	key := rand.Text()
 	return again(ctx, func() (Video, error) {
 		return call[Video](ctx, c, http.MethodPost, "/v1/videos", b, "Idempotency-Key", key)
+	})
+}
+
+// CreateFrom is Create of a video that starts from in.
+func (c *Client) CreateFrom(ctx context.Context, r Create, in *Input) (Video, error) {
+	b, kind, err := encodeForm(r, in)
+	if err != nil {
+		return Video{}, err
+	}
+	key := rand.Text()
+	return again(ctx, func() (Video, error) {
+		return call[Video](ctx, c, http.MethodPost, "/v1/videos", b, "Idempotency-Key", key,
+			"Content-Type", kind)
+	})
+}
+
+// encodeForm writes a request and its input as a form; the second result is its content type.
+func encodeForm(r Create, in *Input) ([]byte, string, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, "", err
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, "", err
+	}
+	var b bytes.Buffer
+	form := multipart.NewWriter(&b)
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		value := string(fields[name])
+		if value == "null" {
+			continue
+		}
+		if value[0] == '"' {
+			err = json.Unmarshal(fields[name], &value)
+		}
+		if err == nil {
+			err = form.WriteField(name, value)
+		}
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	part, err := form.CreateFormFile(inputField, filepath.Base(in.file.Name()))
+	if err == nil {
+		_, err = io.Copy(part, io.NewSectionReader(in.file, 0, inputMax+1))
+	}
+	err = errors.Join(err, form.Close())
+	return b.Bytes(), form.FormDataContentType(), err
+}
+
+// Extend queues a video that goes on from a completed one; what r leaves out is as there.
+func (c *Client) Extend(ctx context.Context, id job.ID, r Create) (Video, error) {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return Video{}, err
+	}
+	key := rand.Text()
+	return again(ctx, func() (Video, error) {
+		return call[Video](ctx, c, http.MethodPost, path(id, "/extensions"), b, "Idempotency-Key", key)
 	})
 }
 

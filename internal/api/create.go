@@ -7,10 +7,12 @@ import (
 	"io"
 	"math"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/partition"
@@ -108,8 +110,8 @@ func (c *Create) setNumber(name, value string) error {
 			return strconv.ParseFloat(s, 64)
 		}, "a number")
 	}
-	if name == "input_reference" {
-		return invalid(name, "input_reference is not supported; allowed: text to video")
+	if name == inputField {
+		return &job.FieldError{Field: name, Value: "no file", Allowed: inputAllowed}
 	}
 	return invalid(name, "unknown field %.64q; allowed: %s", name, strings.Join(fieldNames, ", "))
 }
@@ -117,7 +119,7 @@ func (c *Create) setNumber(name, value string) error {
 var fieldNames = []string{"model", "prompt", "negative_prompt", "storyboard", "size", "width",
 	"height", "seconds", "num_frames", "fps", "num_inference_steps", "guidance_scale",
 	"flow_shift", "scheduler", "seed", "dtype", "format", "shards", "mesh", "threads", "priority",
-	"window", "overlap", "window_schedule", "long"}
+	"window", "overlap", "window_schedule", "long", inputField}
 
 func parse[T any](p **T, name, value string, f func(string) (T, error), want string) error {
 	v, err := f(strings.TrimSpace(value))
@@ -128,52 +130,78 @@ func parse[T any](p **T, name, value string, f func(string) (T, error), want str
 	return nil
 }
 
-// readCreate reads the body of a request.
-func readCreate(w http.ResponseWriter, r *http.Request) (Create, error) {
-	r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
+// readCreate reads the body of a request. A form may bring an input, which the caller drops.
+func (s *server) readCreate(w http.ResponseWriter, r *http.Request) (c Create, in *Input,
+	err error) {
+	wait := func(d time.Duration) { // not every writer has deadlines; http.Server's has
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d))
+	}
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	var c Create
 	switch {
 	case err == nil && kind == "multipart/form-data" && params["boundary"] != "":
-		err = c.readForm(r)
+		wait(inputTime)
+		r.Body = http.MaxBytesReader(w, r.Body, inputMax+bodyMax)
+		in, err = c.readForm(r, s.receive)
 	case err == nil && kind == "application/json":
+		wait(bodyTime)
+		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
 		err = c.readJSON(r.Body)
 	default:
-		return c, &Error{Status: http.StatusUnsupportedMediaType, Type: "invalid_request_error",
+		return c, nil, &Error{Status: http.StatusUnsupportedMediaType, Type: "invalid_request_error",
 			Message: fmt.Sprintf("Content-Type is %.64q; allowed: application/json, multipart/form-data",
 				r.Header.Get("Content-Type"))}
 	}
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		return c, &Error{Status: http.StatusRequestEntityTooLarge, Type: "invalid_request_error",
-			Message: fmt.Sprintf("the body is too large; allowed: %d bytes", bodyMax)}
+		err = &Error{Status: http.StatusRequestEntityTooLarge, Type: "invalid_request_error",
+			Message: fmt.Sprintf("the body is too large; allowed: %d bytes", large.Limit)}
 	}
-	if err == nil && c.Prompt == nil && c.Storyboard == nil {
-		err = invalid("prompt", "prompt is missing; allowed: a text, which may be empty, "+
-			"or a storyboard")
-	}
-	return c, err
+	return c, in, err
 }
 
-func (c *Create) readForm(r *http.Request) error {
+// prompted wants something to show.
+func (c *Create) prompted() error {
+	if c.Prompt != nil || c.Storyboard != nil {
+		return nil
+	}
+	return invalid("prompt", "prompt is missing; allowed: a text, which may be empty, "+
+		"or a storyboard")
+}
+
+// readForm takes the fields of a form; receive takes a file.
+func (c *Create) readForm(r *http.Request, receive func(*multipart.Part) (*Input, error)) (
+	in *Input, err error) {
 	m, err := r.MultipartReader()
 	if err != nil {
-		return invalid("", "cannot read the form: %v", err)
+		return nil, invalid("", "cannot read the form: %v", err)
 	}
+	left := int64(bodyMax) // bytes of values
 	for {
 		part, err := m.NextPart()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return in, nil
 		}
 		if err != nil {
-			return bodyError("the form", err)
+			return in, bodyError("the form", err)
 		}
-		value, err := io.ReadAll(part)
+		if part.FormName() == inputField && part.FileName() != "" {
+			if in != nil {
+				return in, invalid(inputField, "%s is given twice; allowed: once", inputField)
+			}
+			if in, err = receive(part); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		value, err := io.ReadAll(io.LimitReader(part, left+1))
 		if err != nil {
-			return bodyError("the form", err)
+			return in, bodyError("the form", err)
+		}
+		if left -= int64(len(value)); left < 0 {
+			return in, &http.MaxBytesError{Limit: bodyMax}
 		}
 		if err := c.set(part.FormName(), string(value)); err != nil {
-			return err
+			return in, err
 		}
 	}
 }
@@ -197,7 +225,7 @@ func (c *Create) readJSON(r io.Reader) error {
 		switch kind := raw[0]; {
 		case kind == 'n': // null
 			continue
-		case name == "storyboard":
+		case name == "storyboard" || name == inputField:
 			text = string(raw)
 		case kind == '"':
 			if err := json.Unmarshal(raw, &text); err != nil {

@@ -3,11 +3,15 @@
 // The videos routes are those of OpenAI's Videos API, in its shapes, with the fields beside it that
 // other servers of open models use (num_frames, num_inference_steps, guidance_scale, seed ...):
 //
-//	POST   /v1/videos               create (JSON or multipart/form-data; Idempotency-Key)
+//	POST   /v1/videos               create (JSON or multipart/form-data; Idempotency-Key);
+//	                                input_reference: a picture or latents that it starts from
 //	GET    /v1/videos               list (limit, after, order)
 //	GET    /v1/videos/{id}          status
 //	DELETE /v1/videos/{id}          cancel if need be, then forget
 //	GET    /v1/videos/{id}/content  the file (variant=video, latents)
+//	POST   /v1/videos/{id}/extensions
+//	                                a longer clip that goes on from a completed one (JSON; what is
+//	                                left out is as there; seconds, num_frames: what is added)
 //	POST   /v1/videos/{id}/cancel   stop at the next step
 //	POST   /v1/videos/{id}/retry    queue the same again
 //	GET    /v1/videos/{id}/events   status as server-sent events, until it is final

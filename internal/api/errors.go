@@ -78,6 +78,12 @@ func invalid(param, format string, args ...any) *Error {
 		Type: "invalid_request_error", Param: param, Code: "invalid_request"}
 }
 
+// overloaded is the answer to a request for which there is no room at the moment.
+func overloaded(message string) *Error {
+	return &Error{Status: http.StatusServiceUnavailable, Type: "server_error", Code: "overloaded",
+		Message: message}
+}
+
 // fail answers with an error; one that leads elsewhere becomes a redirect.
 func fail(w http.ResponseWriter, r *http.Request, err error) {
 	var elsewhere *coord.NotLeaderError

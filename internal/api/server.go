@@ -21,10 +21,12 @@ import (
 const (
 	headerTime  = 10 * time.Second // to send a request's header
 	bodyTime    = time.Minute      // to send its body
+	inputTime   = 10 * time.Minute // to send one with an input
 	idleTime    = 2 * time.Minute
 	stopTime    = 3 * time.Second // for requests that run when the server stops
 	headerMax   = 64 << 10        // bytes
 	requestsMax = 4096            // at once
+	inputsMax   = 8               // received at once: files on disk, pictures in memory
 	deleteTime  = 30 * time.Second
 	keepAlive   = 15 * time.Second // between signs of life on a stream
 )
@@ -43,12 +45,14 @@ type server struct {
 	service coord.Service
 	log     *slog.Logger
 	slots   chan struct{}
+	inputs  chan struct{} // likewise, of those that are received
 	metrics httpMetrics
 }
 
 // New returns the API of a coordinator.
 func New(c Config) http.Handler {
-	s := &server{service: c.Service, log: c.Log, slots: make(chan struct{}, requestsMax)}
+	s := &server{service: c.Service, log: c.Log, slots: make(chan struct{}, requestsMax),
+		inputs: make(chan struct{}, inputsMax)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -62,6 +66,7 @@ func New(c Config) http.Handler {
 		"GET /v1/videos/{id}/content":     s.content,
 		"POST /v1/videos/{id}/cancel":     s.cancel,
 		"POST /v1/videos/{id}/retry":      s.retry,
+		"POST /v1/videos/{id}/extensions": s.extend,
 		"GET /v1/videos/{id}/events":      s.events,
 		"GET /v1/models":                  s.models,
 		"GET /v1/nodes":                   s.nodes,
@@ -106,8 +111,7 @@ func (s *server) wrap(route string, f handler) http.HandlerFunc {
 		case s.slots <- struct{}{}:
 			defer func() { <-s.slots }()
 		default:
-			fail(w, r, &Error{Status: http.StatusServiceUnavailable, Type: "server_error",
-				Code: "overloaded", Message: "too many requests at once; try again"})
+			fail(w, r, overloaded("too many requests at once; try again"))
 			return
 		}
 		seen := &recorder{ResponseWriter: w, status: http.StatusOK}
@@ -145,27 +149,49 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 }
 
 func (s *server) create(w http.ResponseWriter, r *http.Request) error {
-	// Not every writer has deadlines; http.Server's has.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
-	c, err := readCreate(w, r)
+	c, in, err := s.readCreate(w, r)
+	defer in.drop()
+	if err == nil {
+		err = c.prompted()
+	}
 	if err != nil {
 		return err
 	}
+	m, err := s.model(r)
+	if err != nil {
+		return err
+	}
+	if in == nil {
+		req, err := c.Request(m)
+		if err != nil {
+			return err
+		}
+		return s.queue(w, r, req)
+	}
+	req, err := in.Request(c, m)
+	if err == nil {
+		req.Start.Object, err = s.service.StoreInput(r.Context(), in.file)
+	}
+	if err != nil {
+		return err
+	}
+	return s.queue(w, r, req)
+}
+
+// model is the one that the cluster serves.
+func (s *server) model(r *http.Request) (job.Model, error) {
 	m, ok := s.service.Model(r.Context())
 	if !ok {
-		return coord.ErrNoModel
+		return m, coord.ErrNoModel
 	}
-	req, err := c.Request(m)
-	if err != nil {
-		return err
-	}
+	return m, nil
+}
+
+// queue creates a job and answers with it.
+func (s *server) queue(w http.ResponseWriter, r *http.Request, req job.Request) error {
 	req.Key = r.Header.Get("Idempotency-Key")
 	rec, err := s.service.Create(r.Context(), req)
-	if err != nil {
-		return err
-	}
-	reply(w, http.StatusOK, toVideo(coord.View{Record: rec}))
-	return nil
+	return s.replyView(w)(coord.View{Record: rec}, err)
 }
 
 // List is a page of videos in OpenAI's shape.

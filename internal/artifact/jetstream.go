@@ -47,7 +47,7 @@ func Bind(ctx context.Context, js jetstream.JetStream, name string) (Store, erro
 
 // Put implements Store.
 func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
-	o, err := describe(ctx, r)
+	o, err := Describe(ctx, r)
 	if err != nil {
 		return job.Object{}, fmt.Errorf("cannot read what is to be stored: %w", err)
 	}

@@ -25,7 +25,7 @@ var _ Store = (*Memory)(nil)
 
 // Put implements Store.
 func (m *Memory) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
-	o, err := describe(ctx, r)
+	o, err := Describe(ctx, r)
 	if err != nil {
 		return job.Object{}, fmt.Errorf("cannot read what is to be stored: %w", err)
 	}

@@ -32,8 +32,8 @@ var (
 	ErrDamaged  = errors.New("the object is damaged")
 )
 
-// describe reads r to its end and returns the object that names its bytes; r is back at the start.
-func describe(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
+// Describe reads r to its end and returns the object that names its bytes; r is back at the start.
+func Describe(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return job.Object{}, err
 	}

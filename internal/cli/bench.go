@@ -142,7 +142,8 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	prompt, seed := "a red ball bouncing over the sea at sunset", uint64(1)
 	clip := b.clip
 	clip.Prompt, clip.Seed, clip.Shards = &prompt, &seed, &n
-	video, err := makeVideo(ctx, cl, clip, &lines{w: io.Discard})
+	queue := func(ctx context.Context, c *api.Client) (api.Video, error) { return c.Create(ctx, clip) }
+	video, err := makeVideo(ctx, cl, queue, &lines{w: io.Discard})
 	if err != nil {
 		return row, err
 	}

@@ -216,6 +216,10 @@ func TestMistakesAreOneLine(t *testing.T) {
 	check(2, "-p", "generate")
 	check(2, "--storyboard|no such", "generate", "--storyboard", "none.yaml")
 	check(2, "--storyboard bad.yaml|htp", "generate", "--storyboard", "bad.yaml")
+	check(2, "--extend is|which is no file", generate("--extend", "video_1")...)
+	check(2, "--extend bad.yaml|of another kind", generate("--extend", "bad.yaml")...)
+	check(2, "--image|no such", generate("--image", "none.png")...)
+	check(2, "--image and --extend", generate("--image", "a.png", "--extend", "b")...)
 	check(2, "--help", "generate", "--bogus")
 	check(2, "--help", "frobnicate")
 	check(2, "abc", generate("--frames", "abc")...)
@@ -242,9 +246,12 @@ func TestUnreachableCoordinator(t *testing.T) {
 }
 
 // up runs `longtake up` beside the test and returns its URL.
-func up(t *testing.T, data string) string {
+func up(t *testing.T, data string) string { return upWith(t, tiny(), data) }
+
+// upWith starts a cluster of a model, "" being the built-in one.
+func upWith(t *testing.T, model, data string) string {
 	t.Helper()
-	l, err := startLocal(t.Context(), localConfig{Model: tiny(), Shards: 2, Threads: 1,
+	l, err := startLocal(t.Context(), localConfig{Model: model, Shards: 2, Threads: 1,
 		Transport: "nats", Data: data, Listen: "127.0.0.1:0", Log: quiet()})
 	if err != nil {
 		t.Fatal(err)

@@ -28,16 +28,24 @@ const generateHelp = `Generate a clip from a text.
   longtake generate -p "..." --frames 1 -o picture/             an image, as PNG
   longtake generate -p "..." --seconds 60                       a minute, in windows
   longtake generate --storyboard scenes.yaml --seconds 8        scenes that go over into each other
+  longtake generate -p "..." --image picture.png                starts from a picture
+  longtake generate -p "..." --save-latents ball.safetensors    keeps what a clip can go on from,
+  longtake generate -p "..." --extend ball.safetensors --seconds 2   for 2 seconds more
   longtake generate -p "..." --model path/to/Wan2.1-T2V-1.3B-Diffusers --size 832x480 --frames 81
 
 Without --coordinator (or LONGTAKE_URL) it starts a whole cluster in this process, uses it
 through its HTTP API and stops it. -o takes a .webm or .mp4 file (mp4 needs ffmpeg) or a
 folder, which receives PNG frames. What is left out takes the model's defaults. The same
-seed gives the same latents, byte for byte, on any number of shards, meshes and threads.`
+seed gives the same latents, byte for byte, on any number of shards, meshes and threads.
+
+--image and --extend need a model with per-token timesteps, such as the built-in one. --extend
+takes latents, or with a coordinator the id of a video, from which all that is left out is
+taken; --seconds and --frames are then what is added, and the result is the whole clip.`
 
 // generation is what generate was asked for.
 type generation struct {
 	create  api.Create
+	start   source
 	out     output
 	json    bool
 	values  *config.Values
@@ -54,6 +62,7 @@ func generateCommand() *cobra.Command {
 	f.StringP("prompt", "p", "", "what to show; may be empty")
 	f.String("storyboard", "", "YAML file of seconds and what to show from then on, such as"+
 		` "0: a red ball" and "2.5: a blue ball"`)
+	defineStart(f)
 	f.String("negative-prompt", "", "what to stay away from")
 	f.String("size", "", "WIDTHxHEIGHT in pixels")
 	f.Int("frames", 0, "how many; Wan makes 4k+1, so the nearest of those; 1 is an image")
@@ -86,7 +95,8 @@ func generateCommand() *cobra.Command {
 
 // flagNames maps the API's fields to flags, where they differ by more than - for _.
 var flagNames = map[string]string{"num_frames": "frames", "num_inference_steps": "steps",
-	"width": "size: width", "height": "size: height", "format": "output: format"}
+	"width": "size: width", "height": "size: height", "format": "output: format",
+	"input_reference": "image or --extend:"}
 
 // inFlags words an error about a field of the API as one about a flag.
 func inFlags(err error) error {
@@ -114,10 +124,17 @@ func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
 	g := &generation{json: js, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
 		started: time.Now()}
 	f := cmd.Flags()
-	if !f.Changed("prompt") && !f.Changed("storyboard") {
+	g.create = readCreate(f)
+	var err error
+	if g.values, err = load(cmd, config.Local()); err != nil {
+		return nil, err
+	}
+	if g.start, err = readStart(f, g.values.String("coordinator") != ""); err != nil {
+		return nil, err
+	}
+	if !f.Changed("prompt") && !f.Changed("storyboard") && g.start.video == "" {
 		return nil, usage(`the prompt is missing; say -p "..." (an empty one is allowed)`)
 	}
-	g.create = readCreate(f)
 	if board := given(f, "storyboard", f.GetString); board != nil {
 		scenes, err := readStoryboard(*board)
 		if err != nil {
@@ -127,14 +144,10 @@ func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
 	}
 	path, _ := f.GetString("output")
 	latents, _ := f.GetString("save-latents")
-	var err error
 	if g.out, err = checkOutput(path, latents); err != nil {
 		return nil, err
 	}
 	g.create.Format = string(g.out.Format)
-	if g.values, err = load(cmd, config.Local()); err != nil {
-		return nil, err
-	}
 	if g.values.String("coordinator") != "" {
 		return g, g.checkRemote()
 	}
@@ -215,6 +228,10 @@ func (g *generation) checkRemote() error {
 }
 
 func (g *generation) run(ctx context.Context) (err error) {
+	if err := g.start.open(ctx); err != nil {
+		return err
+	}
+	defer g.start.close()
 	url := g.values.String("coordinator")
 	if url == "" {
 		if err := g.preflight(); err != nil {
@@ -231,7 +248,7 @@ func (g *generation) run(ctx context.Context) (err error) {
 	if err != nil {
 		return &usageError{err}
 	}
-	v, err := makeVideo(ctx, c, g.create, newReporter(g.json, g.stdout, g.stderr))
+	v, err := makeVideo(ctx, c, g.queue, newReporter(g.json, g.stdout, g.stderr))
 	if err != nil {
 		return err
 	}
@@ -252,7 +269,7 @@ func (g *generation) preflight() error {
 	if err != nil {
 		return &usageError{err}
 	}
-	r, err := g.create.Request(m)
+	r, err := g.start.request(g.create, m)
 	if err != nil {
 		return err
 	}
@@ -270,10 +287,16 @@ func (g *generation) preflight() error {
 	return nil
 }
 
-// makeVideo creates a video and follows it to its end. When ctx ends meanwhile, the job is
+// queue creates the video.
+func (g *generation) queue(ctx context.Context, c *api.Client) (api.Video, error) {
+	return g.start.queue(ctx, c, g.create)
+}
+
+// makeVideo has a video created and follows it to its end. When ctx ends meanwhile, the job is
 // cancelled.
-func makeVideo(ctx context.Context, c *api.Client, r api.Create, rep reporter) (api.Video, error) {
-	v, err := c.Create(ctx, r)
+func makeVideo(ctx context.Context, c *api.Client, queue func(context.Context, *api.Client) (
+	api.Video, error), rep reporter) (api.Video, error) {
+	v, err := queue(ctx, c)
 	if err != nil {
 		return v, err
 	}

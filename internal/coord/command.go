@@ -9,7 +9,7 @@ import (
 )
 
 // commandVersion is written into every command; a coordinator refuses versions above its own.
-const commandVersion = 4
+const commandVersion = 5
 
 // kind says what a command does.
 type kind string
@@ -30,6 +30,7 @@ const (
 	kindDrain     kind = "drain"
 	kindUndrain   kind = "undrain"
 	kindMember    kind = "member"
+	kindLease     kind = "lease"
 )
 
 // command is one entry of the Raft log. All that could differ between coordinators, such as the
@@ -52,6 +53,13 @@ type command struct {
 	Setback    *job.Setback    `json:"setback,omitempty"`
 	Member     *Peer           `json:"member,omitempty"` // without an address: it is gone
 	Drain      *Drain          `json:"drain,omitempty"`  // of undrain, the node alone
+	Lease      *lease          `json:"lease,omitempty"`
+}
+
+// lease keeps an object for a while that no job refers to yet.
+type lease struct {
+	Object job.Object `json:"object"`
+	Until  time.Time  `json:"until"`
 }
 
 // creation asks for a new job, within limits.

@@ -34,6 +34,7 @@ type Coordinator struct {
 	metrics  *metrics
 	kick     chan struct{} // asks the leader to look at the queue
 	lead     atomic.Pointer[leader]
+	owners   sync.Mutex // held while objects are deleted, and while they are given to jobs
 	objects  atomic.Pointer[artifact.Store]
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup

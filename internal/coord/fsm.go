@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -161,8 +162,9 @@ func (f *fsm) all(keep func(job.Record) bool) []job.Record {
 }
 
 // sweepable sorts the trash: spare names objects that a job still refers to, gone lists those to
-// delete. What a running job of the same seed may be storing anew stays for later.
-func (f *fsm) sweepable() (spare []string, gone []job.Object) {
+// delete. What a running job of the same seed may be storing anew stays for later, as do inputs
+// that wait for their jobs.
+func (f *fsm) sweepable(now time.Time) (spare []string, gone []job.Object) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if len(f.state.trash) == 0 {
@@ -184,6 +186,7 @@ func (f *fsm) sweepable() (spare []string, gone []job.Object) {
 		switch {
 		case held[t.Object.Name]:
 			spare = append(spare, t.Object.Name)
+		case t.Until.After(now):
 		case t.Own || !seeds[t.Seed]:
 			gone = append(gone, t.Object)
 		}

@@ -43,7 +43,8 @@ func drawCommand(t *rapid.T, s *state) command {
 	c := command{Job: id, Attempt: job.Attempt(rapid.IntRange(0, 2).Draw(t, "attempt")),
 		Now: time.Unix(int64(rapid.IntRange(0, 1e6).Draw(t, "now")), 0).UTC(), Reason: "why"}
 	kinds := []kind{kindCreate, kindPlace, kindComplete, kindFail, kindCancel, kindCancelled,
-		kindDelete, kindModel, kindSwept, kindKeep, "unheard of"}
+		kindDelete, kindModel, kindSwept, kindKeep, kindLease,
+		"unheard of"}
 	c.Kind = rapid.SampledFrom(kinds).Draw(t, "kind")
 	if rapid.IntRange(0, 9).Draw(t, "spoil") == 0 {
 		return c // without the part that its kind needs
@@ -52,6 +53,9 @@ func drawCommand(t *rapid.T, s *state) command {
 	case kindCreate:
 		c.Create = &creation{Key: rapid.SampledFrom([]string{"", "k"}).Draw(t, "key"), QueuedMax: 2,
 			KeptMax: 3, Spec: job.Spec{Seed: rapid.Uint64Range(0, 1).Draw(t, "seed")}}
+		if rapid.Bool().Draw(t, "start") {
+			c.Create.Spec.Start = job.Start{Kind: job.StartImage, Object: object("in"), Latents: 1}
+		}
 	case kindPlace:
 		c.Plan = &job.Plan{Job: id, Attempt: s.jobs[id].Attempt + 1, Spec: s.jobs[id].Spec,
 			Mesh: job.Mesh{CFG: 1, Ulysses: 1}, Nodes: []job.NodeID{"n"}}
@@ -65,6 +69,8 @@ func drawCommand(t *rapid.T, s *state) command {
 		m := demo()
 		m.Fingerprint = rapid.SampledFrom([]string{"f1", "f2"}).Draw(t, "fingerprint")
 		c.Model = &m
+	case kindLease:
+		c.Lease = &lease{object(rapid.SampledFrom([]string{"in", "oa"}).Draw(t, "input")), c.Now}
 	case kindSwept:
 		c.Swept = []string{"oa", "ob"}
 	}
@@ -191,7 +197,7 @@ func TestPartsAreCollectedWithTheJob(t *testing.T) {
 		}
 	}
 	s.trash = []trash{{Object: object("latents")}, {Object: object("text")}, {Object: object("old")}}
-	spare, gone := (&fsm{state: s}).sweepable()
+	spare, gone := (&fsm{state: s}).sweepable(time.Time{})
 	if !slices.Equal(spare, []string{"latents", "text"}) || len(gone) != 0 {
 		t.Fatalf("beside a running job %v are spared, %v are gone", spare, gone)
 	}
@@ -201,6 +207,73 @@ func TestPartsAreCollectedWithTheJob(t *testing.T) {
 	}
 	if len(s.trash) != 1 || s.trash[0].Object.Name != "text" || s.trash[0].Own {
 		t.Errorf("trash %+v; want the text", s.trash)
+	}
+}
+
+// TestWhatAJobStartsFromStays wants an input to stay until its lease is over, or no job starts from
+// it any more, across snapshots.
+func TestWhatAJobStartsFromStays(t *testing.T) {
+	f := &fsm{state: newState()}
+	in, now := object("in"), time.Unix(1000, 0).UTC()
+	apply := func(c command) error {
+		c.Now = now
+		_, err := f.state.apply(c)
+		return err
+	}
+	must := func(c command) {
+		t.Helper()
+		if err := apply(c); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Restore(io.NopCloser(bytes.NewReader(snapshotOf(t, f)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(at time.Time, spared, deleted []string) {
+		t.Helper()
+		spare, gone := f.sweepable(at)
+		var names []string
+		for _, o := range gone {
+			names = append(names, o.Name)
+		}
+		if !slices.Equal(spare, spared) || !slices.Equal(names, deleted) {
+			t.Fatalf("%v are spared, %v are gone; want %v and %v", spare, names, spared, deleted)
+		}
+	}
+	from := func(id job.ID) command {
+		return command{Kind: kindCreate, Job: id, Create: &creation{QueuedMax: 2, KeptMax: 3,
+			Spec: job.Spec{Start: job.Start{Kind: job.StartImage, Object: in, Latents: 1}}}}
+	}
+	if err := apply(from("a")); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("a start that nobody knows: %v", err)
+	}
+	must(command{Kind: kindLease, Lease: &lease{in, now.Add(time.Minute)}})
+	want(now, nil, nil)
+	want(now.Add(time.Hour), nil, []string{"in"})
+	must(from("a"))
+	want(now.Add(time.Hour), []string{"in"}, nil)
+	must(command{Kind: kindSwept, Swept: []string{"in"}})
+	must(from("b"))
+	for _, id := range []job.ID{"a", "b"} {
+		must(command{Kind: kindCancel, Job: id})
+		must(command{Kind: kindDelete, Job: id})
+		if id == "a" {
+			want(now, []string{"in"}, nil)
+		}
+	}
+	want(now, nil, []string{"in", "in"})
+	must(command{Kind: kindLease, Lease: &lease{in, now.Add(time.Minute)}})
+	want(now, nil, nil)
+}
+
+func TestInputsAreBounded(t *testing.T) {
+	s := newState()
+	for i := range leasesKept + 1 {
+		_, err := s.apply(command{Kind: kindLease,
+			Lease: &lease{object(fmt.Sprint(i)), time.Unix(1, 0)}})
+		if full := i == leasesKept; errors.Is(err, ErrQueueFull) != full {
+			t.Fatalf("input %d: %v", i, err)
+		}
 	}
 }
 

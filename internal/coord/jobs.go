@@ -47,8 +47,12 @@ func (c *Coordinator) Create(_ context.Context, r job.Request) (job.Record, erro
 	return rec, nil
 }
 
-// queue commits a new job.
+// queue commits a new job. What it starts from is not deleted meanwhile.
 func (c *Coordinator) queue(key string, s job.Spec) (job.Record, error) {
+	if s.Start != (job.Start{}) {
+		c.owners.Lock()
+		defer c.owners.Unlock()
+	}
 	l := c.cfg.Limits
 	return c.commit(command{Kind: kindCreate, Job: c.newID(),
 		Create: &creation{Key: key, Spec: s, QueuedMax: l.Queued, KeptMax: l.Kept}})

@@ -25,6 +25,7 @@ const (
 	lagTries  = 20
 	sweepMax  = 4               // objects deleted in one tick
 	sweepTime = 2 * time.Second // for all of them
+	leaseTime = time.Hour       // for an input to be stored, and a job to refer to it
 )
 
 // openObjects opens the object store, again and again until JetStream is there.
@@ -112,10 +113,44 @@ func (c *Coordinator) Open(ctx context.Context, o job.Object) (io.ReadCloser, er
 	return r, nil
 }
 
+// StoreInput implements Service. The lease comes first, so that an input is deleted again whatever
+// happens.
+func (c *Coordinator) StoreInput(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
+	if _, err := c.leader(); err != nil {
+		return job.Object{}, err
+	}
+	s := c.objects.Load()
+	if s == nil {
+		return job.Object{}, fmt.Errorf("%w: the object store is not open yet", ErrNotReady)
+	}
+	o, err := artifact.Describe(ctx, r)
+	if err != nil {
+		return o, fmt.Errorf("cannot read an input: %w", err)
+	}
+	if err := c.lease(o); err != nil {
+		return o, err
+	}
+	if o, err = (*s).Put(ctx, r); err != nil {
+		return o, fmt.Errorf("cannot store an input: %w", err)
+	}
+	return o, nil
+}
+
+// lease keeps an object from being deleted for a while.
+func (c *Coordinator) lease(o job.Object) error {
+	c.owners.Lock()
+	defer c.owners.Unlock()
+	_, err := c.commit(command{Kind: kindLease,
+		Lease: &lease{Object: o, Until: c.cfg.Now().Add(leaseTime)}})
+	return err
+}
+
 // sweep deletes a few objects that no job owns any more. It shares the goroutine with placement, so
 // that no job that might store such an object anew starts meanwhile.
 func (l *leader) sweep() {
-	spare, gone := l.c.fsm.sweepable()
+	l.c.owners.Lock()
+	defer l.c.owners.Unlock()
+	spare, gone := l.c.fsm.sweepable(l.c.cfg.Now())
 	s := l.c.objects.Load()
 	if len(spare)+len(gone) == 0 || s == nil {
 		return

@@ -30,6 +30,9 @@ type Service interface {
 	// Watch sends the job's view now and after changes (a slow reader misses those in between, not
 	// the last), and closes the channel after a final view, when ctx ends or leadership is lost.
 	Watch(ctx context.Context, id job.ID) (<-chan View, error)
+	// StoreInput stores what a job is to start from, r from its start to its end. It stays for an
+	// hour, or as long as a job refers to it; ErrQueueFull where too many are stored.
+	StoreInput(ctx context.Context, r io.ReadSeeker) (job.Object, error)
 	// Open reads a stored object of a result; ErrNotFound if it is gone.
 	Open(ctx context.Context, o job.Object) (io.ReadCloser, error)
 	// Preview returns the latest preview of a running job; ErrNotFound if there is none.

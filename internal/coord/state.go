@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/longtake/longtake/internal/job"
 )
@@ -28,6 +29,8 @@ type trash struct {
 	// Seed is the job's; a running one of this seed may store the object anew.
 	Seed uint64 `json:"seed"`
 	Own  bool   `json:"own,omitempty"` // no other job can store it
+	// Until is when an input may go to which no job refers; zero: at once.
+	Until time.Time `json:"until,omitzero"`
 }
 
 func newState() *state {
@@ -54,6 +57,8 @@ func (s *state) apply(c command) (job.Record, error) {
 		return job.Record{}, s.drain(c)
 	case kindMember:
 		return job.Record{}, s.member(c)
+	case kindLease:
+		return job.Record{}, s.lease(c)
 	}
 	old, ok := s.jobs[c.Job]
 	if !ok {
@@ -66,6 +71,48 @@ func (s *state) apply(c command) (job.Record, error) {
 	s.jobs[c.Job] = r
 	s.discard(old, r)
 	return r, nil
+}
+
+// lease puts an input on the trash that is about to be stored, to stay there until its time is over
+// or a job refers to it.
+func (s *state) lease(c command) error {
+	if c.Lease == nil || c.Lease.Until.IsZero() {
+		return fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
+	}
+	l := *c.Lease
+	if err := l.Object.Check(); err != nil {
+		return fmt.Errorf("cannot keep an input: %w", err)
+	}
+	others, leased := []trash(nil), 0
+	for _, t := range s.trash {
+		if t.Object.Name == l.Object.Name {
+			continue
+		}
+		if others = append(others, t); !t.Until.IsZero() {
+			leased++
+		}
+	}
+	if leased >= leasesKept {
+		return fmt.Errorf("%w: %d inputs wait for their jobs", ErrQueueFull, leased)
+	}
+	s.trash = append(others, trash{Object: l.Object, Until: l.Until})
+	return nil
+}
+
+// leasesKept bounds the inputs that no job refers to.
+const leasesKept = 1024
+
+// knows reports whether an object is owned, or on the trash still.
+func (s *state) knows(o job.Object) bool {
+	if slices.ContainsFunc(s.trash, func(t trash) bool { return t.Object == o }) {
+		return true
+	}
+	for _, r := range s.jobs {
+		if slices.Contains(objects(r), o) {
+			return true
+		}
+	}
+	return false
 }
 
 // discard puts on the trash what old refers to and r does not. Parts may be stored anew by another
@@ -164,6 +211,10 @@ func (s *state) create(c command) (job.Record, error) {
 	if queued, _ := s.counts(); queued >= c.Create.QueuedMax {
 		return job.Record{}, fmt.Errorf("%w: %d jobs wait", ErrQueueFull, queued)
 	}
+	if o := c.Create.Spec.Start.Object; o.Name != "" && !s.knows(o) {
+		return job.Record{}, fmt.Errorf("cannot create the job: what it starts from, %.64q, is %w",
+			o.Name, ErrNotFound)
+	}
 	s.evict(c.Create.KeptMax - 1)
 	r := job.New(c.Job, c.Create.Key, c.Create.Spec, c.Now)
 	s.jobs[r.ID] = r
@@ -207,9 +258,9 @@ func (s *state) forget(r job.Record) {
 	}
 }
 
-// objects returns what r's result points to.
+// objects returns what r's result points to, and what r starts from.
 func objects(r job.Record) []job.Object {
-	all := []job.Object{r.Result.Video, r.Result.Latents}
+	all := []job.Object{r.Result.Video, r.Result.Latents, r.Spec.Start.Object}
 	return slices.DeleteFunc(all, func(o job.Object) bool { return o.Name == "" })
 }
 

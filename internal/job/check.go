@@ -50,8 +50,8 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 		s.Frames, s.FramesAsked = n, s.Frames
 	}
 	checks := []func(Spec) error{
-		m.checkTexts, m.checkSize, m.checkFrames, m.checkWindow, checkNumbers, checkNames, checkShards,
-		Spec.checkScenes,
+		m.checkTexts, m.checkSize, m.checkFrames, m.checkStart, m.checkWindow, checkNumbers, checkNames,
+		checkShards, Spec.checkScenes,
 	}
 	if err := s.stage(r.Scenes); err != nil {
 		return Spec{}, err
@@ -87,8 +87,16 @@ func (m Model) fill(r Request) Spec {
 		Priority: r.Priority,
 		Window:   at(r.Window, d.Window), Overlap: at(r.Overlap, m.overlap(r)),
 		Schedule: Schedule(or(string(r.Schedule), string(ScheduleStatic))),
-		Long:     Long(or(string(r.Long), string(LongWindows))),
+		Long:     m.long(r), Start: r.Start,
 	}
+}
+
+// long is how a request has long clips made: what goes on from a start has one way.
+func (m Model) long(r Request) Long {
+	if r.Long == "" && r.Start != (Start{}) && m.Extends {
+		return LongExtend
+	}
+	return Long(or(string(r.Long), string(LongWindows)))
 }
 
 // overlap is that of the model's windows, or where a request has windows of its own the same share
@@ -102,14 +110,19 @@ func (m Model) overlap(r Request) int {
 	return n - n%m.Patch[0]
 }
 
-// whole takes out what is of no use to a clip that is denoised as a whole.
+// whole takes out what is of no use to a clip that is denoised as a whole. After a start, one
+// window has all that is given.
 func (m Model) whole(s Spec) Spec {
-	if s.Window == 0 || s.Window >= m.Latents(s.Frames) {
-		s.Window, s.Overlap, s.Schedule, s.Long = 0, 0, "", ""
+	if t := m.Latents(s.Frames); s.Window == 0 || s.Window >= t {
+		s.Window, s.Overlap, s.Schedule = 0, 0, ""
+		if s.Start == (Start{}) {
+			s.Long = ""
+		} else {
+			s.Window, s.Overlap = t, s.Start.Latents
+		}
 	}
 	if s.Long == LongExtend {
-		stride := s.Window - s.Overlap
-		s.Schedule, s.Blocks = "", 1+(m.Latents(s.Frames)-s.Window+stride-1)/stride
+		s.Schedule, s.Blocks = "", m.blocks(s)
 	}
 	return s
 }

@@ -46,6 +46,9 @@ type Spec struct {
 	Long     Long     `json:"long,omitempty"`
 	// Blocks counts the windows that are made one after the other; 0: all are made together.
 	Blocks int `json:"blocks,omitempty"`
+
+	// Start is what the clip goes on from; Frames counts what is given too.
+	Start Start `json:"start,omitzero"`
 }
 
 // Long is a way to make a clip that is longer than what the model makes at once.

@@ -43,6 +43,7 @@ const (
 
 	PartVideo = "video."      // and four digits: seconds of the clip, in order
 	PartScene = "text.scene." // and the number of a scene of a storyboard
+	PartStart = "start"       // the latent of the picture that the clip starts from
 )
 
 // Limits on the parts of a job.

@@ -24,7 +24,8 @@ type Request struct {
 	Window         *int     `json:"window,omitempty"` // latent frames; 0: the clip as a whole
 	Overlap        *int     `json:"overlap,omitempty"`
 	Schedule       Schedule `json:"window_schedule,omitempty"`
-	Long           Long     `json:"long,omitempty"`
+	Long           Long     `json:"long,omitempty"` // empty: windows, or extend after a start
+	Start          Start    `json:"start,omitzero"`
 
 	// Key makes a repeated create return the first one's job; empty: no such check.
 	Key string `json:"key,omitempty"`

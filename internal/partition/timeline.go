@@ -81,6 +81,19 @@ func (t Timeline) blocks() []Range {
 	return out
 }
 
+// Passed lists the windows before the first one that is made, of the clip that is made in one go:
+// what they have drawn of a generator is passed over, so that both have the same noise.
+func (t Timeline) Passed() []Range {
+	first := t.blocks()[0].Lo
+	t.Given = 0
+	all := t.blocks()
+	n := slices.IndexFunc(all, func(w Range) bool { return w.Lo >= first })
+	if n < 0 {
+		n = len(all)
+	}
+	return all[:n]
+}
+
 // Known returns how many frames at the beginning of a window are there before it is made, where
 // windows are made one after the other.
 func (t Timeline) Known(window int) int {

@@ -236,7 +236,7 @@ func (r *run) take(ctx context.Context, t, ranks int) error {
 func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Range,
 	f func(t int, frames [][]float32) error) error {
 	r.release()
-	z, err := r.openLatents(latents)
+	z, err := r.openLatents(latents, r.grid.T)
 	if err != nil {
 		return err
 	}
@@ -297,26 +297,27 @@ type latentFile struct {
 	channels, t, n int // n values of a channel's frame
 }
 
-func (r *run) openLatents(path string) (*latentFile, error) {
+// openLatents opens a latent of the clip's size with so many frames.
+func (r *run) openLatents(path string, frames int) (*latentFile, error) {
 	file, err := safetensors.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	g, c := r.grid, r.e.folder.Transformer.InChannels
 	x, err := file.Tensor("latents")
-	if want := (tensor.Shape{1, c, g.T, g.H, g.W}); err == nil &&
+	if want := (tensor.Shape{1, c, frames, g.H, g.W}); err == nil &&
 		(x.DType != tensor.F32 || !x.Shape.Equal(want)) {
 		err = fmt.Errorf("the latents are %v %v, not F32 %v", x.DType, x.Shape, want)
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &latentFile{file, x, c, g.T, g.H * g.W}, nil
+	return &latentFile{file, x, c, frames, g.H * g.W}, nil
 }
 
 // sumOf returns the SHA-256 of the latent's values in a file.
 func (r *run) sumOf(latents string) (string, error) {
-	z, err := r.openLatents(latents)
+	z, err := r.openLatents(latents, r.grid.T)
 	if err != nil {
 		return "", err
 	}
@@ -326,11 +327,14 @@ func (r *run) sumOf(latents string) (string, error) {
 }
 
 // frame reads frame t, [C, H, W].
-func (l *latentFile) frame(t int) []float32 {
-	out := make([]float32, l.channels*l.n)
-	to, size := tensor.Bytes(out), 4*l.n
+func (l *latentFile) frame(t int) []float32 { return l.frames(partition.Range{Lo: t, Hi: t + 1}) }
+
+// frames reads some frames, [C, frames, H, W].
+func (l *latentFile) frames(f partition.Range) []float32 {
+	out := make([]float32, l.channels*f.Len()*l.n)
+	to, size := tensor.Bytes(out), 4*f.Len()*l.n
 	for c := range l.channels {
-		at := (c*l.t + t) * size
+		at := 4 * (c*l.t + f.Lo) * l.n
 		copy(to[c*size:(c+1)*size], l.x.Data[at:at+size])
 	}
 	return out

@@ -29,6 +29,9 @@ func (r *run) extend(ctx context.Context) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.given(ctx, x); err != nil {
+		return nil, err
+	}
 	done, err := r.resume(ctx, x, func(done int, state [][]float32) error {
 		w, steps := r.block(done)
 		if steps == 0 || steps == r.Plan.Spec.Steps {
@@ -40,7 +43,7 @@ func (r *run) extend(ctx context.Context) ([]float32, error) {
 		return nil, err
 	}
 	r.report(job.StageDenoise, done, r.Plan.Spec.TotalSteps(), 0)
-	gen := diffusion.NewGenerator(r.Plan.Spec.Seed)
+	gen := r.generator()
 	from, steps := r.block(done)
 	for w := range r.layout.Windows(0) {
 		noise := r.blockNoise(gen, w)
@@ -61,6 +64,16 @@ func (r *run) extend(ctx context.Context) ([]float32, error) {
 		}
 	}
 	return x, nil
+}
+
+// generator is where the noise of windows comes from, one after the other. It has passed over those
+// that would have been made before, so that a clip made in several goes equals one made in one.
+func (r *run) generator() *diffusion.Generator {
+	gen, g := diffusion.NewGenerator(r.Plan.Spec.Seed), r.grid
+	for _, w := range r.layout.Passed() {
+		gen.Stream(r.e.folder.Transformer.InChannels*w.Len()*g.PT*g.H*g.W, nil)
+	}
+	return gen
 }
 
 // blockNoise draws a window's noise, as far as this rank computes it.

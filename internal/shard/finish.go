@@ -102,6 +102,11 @@ func (r *run) finish(ctx context.Context, x []float32) (job.Result, error) {
 		if err := r.collect(ctx, x, w, &res); err != nil {
 			return fmt.Errorf("%s: %w", job.StageDenoise, err)
 		}
+		if r.Plan.Spec.Start.Kind == job.StartLatents { // no rank holds what no window begins with
+			if err := r.withStart(ctx, w.begin); err != nil {
+				return err
+			}
+		}
 		if res.Latents, err = r.put(ctx, f); err != nil {
 			return fmt.Errorf("cannot store the latents: %w", err)
 		}

@@ -9,7 +9,7 @@ import (
 // Timeline returns the windows of a clip whose latent is g.
 func Timeline(g partition.Grid, s job.Spec) partition.Timeline {
 	t := g.Timeline(s.Window, s.Overlap, s.Schedule == job.ScheduleUniform)
-	t.Extend = s.Long == job.LongExtend
+	t.Extend, t.Given = s.Long == job.LongExtend, s.Start.Latents/g.PT
 	return t
 }
 

@@ -32,6 +32,18 @@ func (r *run) newLatentWriter(f *os.File) (*latentWriter, error) {
 
 func (f *latentWriter) perFrame() int { return f.grid.H / f.grid.PH * (f.grid.W / f.grid.PW) }
 
+// begin writes a given latent of fewer frames, the clip's first ones.
+func (f *latentWriter) begin(z *latentFile) error {
+	n := 4 * z.t * z.n
+	for c := range f.channels {
+		at := f.at + int64(4*c*f.grid.T*z.n)
+		if _, err := f.file.WriteAt(z.x.Data[c*n:(c+1)*n], at); err != nil {
+			return fmt.Errorf("cannot write the latents: %w", err)
+		}
+	}
+	return nil
+}
+
 // put takes tokens of a chunk, which is one of whole frames.
 func (f *latentWriter) put(tokens partition.Range, values []float32) {
 	per := f.perFrame()

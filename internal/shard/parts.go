@@ -174,7 +174,7 @@ func (r *run) recall(ctx context.Context, f *os.File) (ok bool, err error) {
 	}
 	if err == nil {
 		var z *latentFile
-		if z, err = r.openLatents(f.Name()); err == nil {
+		if z, err = r.openLatents(f.Name(), r.grid.T); err == nil {
 			return true, z.file.Close()
 		}
 	}

@@ -84,7 +84,7 @@ func (r *run) preview(k sketch) ([]byte, error) {
 	millis := 1000 * r.e.folder.VAE.TemporalScale() * g.PT
 	for every := (frames + previewFrames - 1) / previewFrames; every <= frames; every *= 2 {
 		var pictures []media.Frame
-		for t := 0; t < frames; t += every {
+		for t := r.layout.Windows(0)[0].Lo; t < frames; t += every { // what is given is known
 			p, err := r.paint(tokens, t)
 			if err != nil {
 				return nil, err

@@ -77,6 +77,7 @@ const (
 	opRows  // of frames, from the rank that decoded them
 	opTaken // the rows of a frame group are with rank 0
 	opKept
+	opStart // the latent of a picture
 )
 
 // op numbers the i-th message of a kind.

@@ -95,11 +95,7 @@ func (r *run) reuse(ctx context.Context, step int) (map[int][]float32, error) {
 // inventory tells all ranks what each has: by rank.
 func (r *run) inventory(ctx context.Context, step int, mine []finding) ([][]partition.Piece,
 	error) {
-	all := make([]int, r.Transport.Size())
-	for i := range all {
-		all[i] = i
-	}
-	world, err := collective.NewGroup(r.Transport, all)
+	world, err := r.world()
 	if err != nil {
 		return nil, err
 	}

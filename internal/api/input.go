@@ -1,0 +1,245 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"os"
+
+	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/media"
+	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/tensor/safetensors"
+)
+
+// inputMax bounds what a clip starts from, in bytes: the latents of ten minutes of 480p have 1 GB.
+const inputMax = 1 << 30
+
+const inputField = "input_reference"
+
+const inputAllowed = "a file in multipart/form-data: a PNG or JPEG picture, or latents " +
+	"(safetensors, as variant=latents of a video's content)"
+
+// Input is a file that a clip starts from: a picture or latents.
+type Input struct {
+	file  *os.File
+	slots <-chan struct{} // one of which it takes at a server; nil: none
+	start job.Start
+	shape tensor.Shape // of latents, [1, C, T, h, w]
+}
+
+// OpenInput reads a file that a clip is to start from. One that is neither a picture nor latents is
+// a *job.FieldError. The caller closes it.
+func OpenInput(ctx context.Context, path string) (_ *Input, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	in := &Input{file: f}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	if err := in.inspect(); err != nil {
+		return nil, err
+	}
+	in.start.Object, err = artifact.Describe(ctx, f)
+	return in, err
+}
+
+// Close closes the file.
+func (in *Input) Close() error { return in.file.Close() }
+
+// IsImage reports whether the input is a picture.
+func (in *Input) IsImage() bool { return in.start.Kind == job.StartImage }
+
+// receive copies a part of a form into a temporary file, which the caller drops.
+func (s *server) receive(part *multipart.Part) (_ *Input, err error) {
+	select {
+	case s.inputs <- struct{}{}:
+	default:
+		return nil, overloaded("too many inputs at once; try again")
+	}
+	f, err := os.CreateTemp("", "longtake-input-*")
+	if err != nil {
+		<-s.inputs
+		return nil, fmt.Errorf("cannot create a temporary file: %w", err)
+	}
+	in := &Input{file: f, slots: s.inputs}
+	defer func() {
+		if err != nil {
+			in.drop()
+		}
+	}()
+	n, err := io.Copy(f, io.LimitReader(part, inputMax+1))
+	if err != nil {
+		return in, bodyError("the form", err)
+	}
+	if n > inputMax {
+		return in, &http.MaxBytesError{Limit: inputMax}
+	}
+	return in, in.inspect()
+}
+
+// drop removes a temporary file; of nothing, it does nothing.
+func (in *Input) drop() {
+	if in != nil {
+		in.file.Close()
+		os.Remove(in.file.Name())
+		<-in.slots
+	}
+}
+
+// inspect finds out what the file is.
+func (in *Input) inspect() error {
+	head := make([]byte, 512)
+	n, err := in.file.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	switch http.DetectContentType(head[:n]) {
+	case "image/png", "image/jpeg":
+		if _, err := in.file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		if _, err := media.ReadPicture(in.file); err != nil {
+			return &job.FieldError{Field: inputField, Value: fmt.Sprintf("%.200v", err),
+				Allowed: fmt.Sprintf("a PNG or JPEG picture of up to %d pixels", media.PictureMax)}
+		}
+		in.start = job.Start{Kind: job.StartImage, Latents: 1}
+		return nil
+	}
+	return in.inspectLatents()
+}
+
+func (in *Input) inspectLatents() error {
+	f, err := safetensors.Open(in.file.Name())
+	if err != nil {
+		return &job.FieldError{Field: inputField, Value: "a file of another kind",
+			Allowed: inputAllowed}
+	}
+	defer f.Close()
+	x, err := f.Tensor("latents")
+	if err != nil || x.DType != tensor.F32 || len(x.Shape) != 5 || x.Shape[0] != 1 {
+		return &job.FieldError{Field: inputField, Value: "a safetensors file of something else",
+			Allowed: "one with latents, F32 [1, channels, frames, height, width]"}
+	}
+	in.start = job.Start{Kind: job.StartLatents, Latents: x.Shape[2]}
+	in.shape = x.Shape
+	return nil
+}
+
+// Request turns c into what the coordinator takes, for a clip that starts from in. After latents,
+// Seconds and Frames are what is added.
+func (in *Input) Request(c Create, m job.Model) (job.Request, error) {
+	r, err := c.Request(m)
+	if err != nil {
+		return r, err
+	}
+	r.Start = in.start
+	if in.IsImage() {
+		return r, nil
+	}
+	h, w := in.shape[3]*m.SpatialScale, in.shape[4]*m.SpatialScale
+	if in.shape[1] != m.LatentChannels {
+		return r, &job.FieldError{Field: inputField,
+			Value:   fmt.Sprintf("a latent of %d channels", in.shape[1]),
+			Allowed: fmt.Sprintf("%d, as this model has", m.LatentChannels)}
+	}
+	return r, c.extend(&r, m, w, h)
+}
+
+// extend makes r a request for what its start has, of w x h pixels, and what c adds to that.
+func (c Create) extend(r *job.Request, m job.Model, w, h int) error {
+	if r.Width != nil && *r.Width != w || r.Height != nil && *r.Height != h {
+		return &job.FieldError{Field: "size", Value: "another one than that of what it goes on from",
+			Allowed: fmt.Sprintf("%dx%d, or leave it out", w, h)}
+	}
+	r.Width, r.Height = &w, &h
+	added := m.Defaults.Frames - 1
+	switch {
+	case c.Seconds != nil:
+		added = *r.Frames - 1 // there is a first frame already
+	case c.Frames != nil:
+		added = *c.Frames
+	}
+	given := r.Start.Latents
+	if added < 1 || added > job.FramesLimit || given < 1 || given > job.FramesLimit {
+		return &job.FieldError{Field: "num_frames", Value: fmt.Sprint(added),
+			Allowed: fmt.Sprintf("1 to %d to be added", job.FramesLimit)}
+	}
+	n := (given-1)*m.TemporalScale + 1 + added
+	r.Frames = &n
+	return nil
+}
+
+// inherit takes what c leaves out from the spec of the clip that it goes on from.
+func (c *Create) inherit(s job.Spec, m job.Model) {
+	if c.Prompt == nil && c.Storyboard == nil {
+		c.Prompt, c.Storyboard = &s.Prompt, s.Scenes
+	}
+	take(&c.FPS, s.FPS)
+	take(&c.Steps, s.Steps)
+	take(&c.GuidanceScale, s.GuidanceScale)
+	take(&c.FlowShift, s.FlowShift)
+	take(&c.Seed, s.Seed)
+	for _, f := range []struct {
+		to   *string
+		from string
+	}{{&c.Model, s.Model}, {&c.NegativePrompt, s.NegativePrompt}, {&c.Scheduler, s.Scheduler},
+		{&c.DType, s.DType}, {&c.Format, s.Format}} {
+		if *f.to == "" {
+			*f.to = f.from
+		}
+	}
+	if c.Window == nil && c.Overlap == nil && s.Overlap > 0 && s.Window < m.Latents(s.Frames) {
+		c.Window, c.Overlap = &s.Window, &s.Overlap
+	}
+}
+
+func take[T any](to **T, from T) {
+	if *to == nil {
+		*to = &from
+	}
+}
+
+// extend queues a clip that goes on from a completed one.
+func (s *server) extend(w http.ResponseWriter, r *http.Request) error {
+	c, in, err := s.readCreate(w, r)
+	defer in.drop()
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		return invalid(inputField, "%s does not go with an extension, which goes on from a video; "+
+			"allowed: leave it out", inputField)
+	}
+	v, err := s.service.Get(r.Context(), id(r))
+	if err != nil {
+		return err
+	}
+	if v.State != job.Completed {
+		return fmt.Errorf("video %s cannot be extended, it is %s: %w", v.ID, v.State,
+			job.ErrTransition)
+	}
+	m, err := s.model(r)
+	if err != nil {
+		return err
+	}
+	c.inherit(v.Spec, m)
+	req, err := c.Request(m)
+	if err != nil {
+		return err
+	}
+	req.Start = job.Start{Kind: job.StartLatents, Object: v.Result.Latents,
+		Latents: m.Latents(v.Spec.Frames)}
+	if err := c.extend(&req, m, v.Spec.Width, v.Spec.Height); err != nil {
+		return err
+	}
+	return s.queue(w, r, req)
+}

@@ -1,0 +1,228 @@
+package api
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/png"
+	"mime/multipart"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/tensor/safetensors"
+)
+
+// extender is a coordinator of a model that goes on from given latents.
+func extender() *fake {
+	f := newFake()
+	f.model.Extends, f.model.Defaults.Window, f.model.Defaults.Overlap = true, 9, 3
+	return f
+}
+
+// picture is a PNG.
+func picture(t testing.TB) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 20, 10))); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// latentsOf is a safetensors file of one tensor of zeros.
+func latentsOf(t testing.TB, name string, shape ...int) []byte {
+	t.Helper()
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	var b bytes.Buffer
+	x := map[string]tensor.Tensor{name: tensor.FromFloat32(make([]float32, n), shape...)}
+	if err := safetensors.Write(&b, x, nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// input opens bytes as a file of the client's.
+func input(t testing.TB, data []byte) *Input {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "input")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := OpenInput(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close() })
+	return in
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestClipsStartFromInputs(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	f := extender()
+	_, c := serve(t, f)
+	check := func(r Create, data []byte, want job.Start, frames, w, h int) {
+		t.Helper()
+		r.Prompt, r.Seed = ptr("a ball"), ptr(uint64(7))
+		in := input(t, data)
+		v, err := c.CreateFrom(t.Context(), r, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := v.Details.Spec
+		if want.Object = in.start.Object; s.Start != want || s.Frames != frames || s.Width != w ||
+			s.Height != h || s.Prompt != "a ball" || s.Seed != 7 || s.Long != job.LongExtend {
+			t.Errorf("%+v", s)
+		}
+		if f.objects[want.Object.Name] != string(data) {
+			t.Errorf("%d bytes were stored", len(f.objects[want.Object.Name]))
+		}
+	}
+	shown := job.Start{Kind: job.StartImage, Latents: 1}
+	check(Create{}, picture(t), shown, 33, 96, 64)
+	check(Create{Frames: ptr(49), Size: "64x96"}, picture(t), shown, 49, 64, 96)
+	made := job.Start{Kind: job.StartLatents, Latents: 3}
+	z := latentsOf(t, "latents", 1, 16, 3, 6, 4)
+	check(Create{}, z, made, 9+32, 32, 48)
+	check(Create{Frames: ptr(8), Size: "32x48"}, z, made, 17, 32, 48)
+	check(Create{Seconds: ptr(1.0)}, z, made, 25, 32, 48)
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) != 0 {
+		t.Errorf("%v, %v were left behind", left, err)
+	}
+}
+
+func TestInputsAreRefused(t *testing.T) {
+	f := extender()
+	_, c := serve(t, f)
+	check := func(status int, says string, data []byte, fields ...string) {
+		t.Helper()
+		var b bytes.Buffer
+		form := multipart.NewWriter(&b)
+		for i := 0; i < len(fields); i += 2 {
+			form.WriteField(fields[i], fields[i+1])
+		}
+		part, err := form.CreateFormFile("input_reference", "file")
+		if err != nil {
+			t.Fatal(err)
+		}
+		part.Write(data)
+		form.Close()
+		got, text, _ := do(t, c, "POST", "/v1/videos", form.FormDataContentType(), b.String())
+		if got != status || !strings.Contains(text, says) || strings.Count(text, "\n") != 1 {
+			t.Errorf("%q: %d %s", says, got, text)
+		}
+	}
+	z := latentsOf(t, "latents", 1, 16, 3, 6, 4)
+	check(400, "prompt is missing", z)
+	check(400, "a file of another kind", []byte("hello"), "prompt", "a")
+	check(400, "a file of another kind", nil, "prompt", "a")
+	check(400, "of something else", latentsOf(t, "x", 1, 16, 3, 6, 4), "prompt", "a")
+	check(400, "of something else", latentsOf(t, "latents", 16, 3, 6, 4), "prompt", "a")
+	check(400, "allowed: 16", latentsOf(t, "latents", 1, 8, 3, 6, 4), "prompt", "a")
+	check(400, "allowed: 32x48", z, "prompt", "a", "size", "96x64")
+	check(400, "to be added", z, "prompt", "a", "num_frames", "0")
+	check(400, "more than the 9", z, "prompt", "a", "num_frames", "1")
+	check(400, "PNG or JPEG", picture(t)[:40], "prompt", "a")
+	check(400, "more than the 1", picture(t), "prompt", "a", "num_frames", "1")
+	check(413, "too large", z, "prompt", strings.Repeat("a", bodyMax+1))
+	status, text, _ := do(t, c, "POST", "/v1/videos", "application/json",
+		`{"prompt": "a", "input_reference": {"file_id": "x"}}`)
+	if status != 400 || !strings.Contains(text, "a file in multipart/form-data") {
+		t.Errorf("%d %s", status, text)
+	}
+	f.model.Extends = false
+	check(400, "was not trained", picture(t), "prompt", "a")
+	if len(f.jobs) != 0 {
+		t.Errorf("%d jobs were made", len(f.jobs))
+	}
+}
+
+func TestExtensions(t *testing.T) {
+	f := extender()
+	_, c := serve(t, f)
+	first, err := c.Create(t.Context(), Create{Prompt: ptr("a ball"), Size: "64x96", FPS: ptr(8),
+		Steps: ptr(3), Seed: ptr(uint64(9)), Format: "png", Frames: ptr(41), Long: "extend",
+		Window: ptr(6), Overlap: ptr(2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Extend(t.Context(), first.ID, Create{}); err == nil ||
+		!strings.Contains(err.Error(), "it is queued") {
+		t.Errorf("a video that is not made yet: %v", err)
+	}
+	z := job.Object{Name: "z", Size: 1, SHA256: strings.Repeat("0", 64)}
+	f.set(first.ID, func(v *coord.View) {
+		v.State, v.Result = job.Completed, job.Result{Latents: z}
+	})
+	check := func(r Create, want func(*job.Spec)) {
+		t.Helper()
+		v, err := c.Extend(t.Context(), first.ID, r)
+		s := first.Details.Spec
+		s.Start = job.Start{Kind: job.StartLatents, Object: z, Latents: 11}
+		s.Frames, s.Blocks = 41+32, 2
+		if want(&s); err != nil || !v.Details.Spec.Equal(s) {
+			t.Errorf("%+v, %v\nwant %+v", v.Details.Spec, err, s)
+		}
+	}
+	check(Create{}, func(*job.Spec) {})
+	check(Create{Seconds: ptr(2.0), Prompt: ptr("a cube"), Seed: ptr(uint64(3)), Steps: ptr(5)},
+		func(s *job.Spec) {
+			s.Frames, s.Prompt, s.Seed, s.Steps, s.Blocks = 41+16, "a cube", 3, 5, 1
+		})
+	check(Create{Frames: ptr(9)}, func(s *job.Spec) {
+		s.Frames, s.FramesAsked, s.Blocks = 49, 50, 1
+	})
+	f.set(first.ID, func(v *coord.View) { v.Spec.Seed = 4 })
+	check(Create{}, func(s *job.Spec) { s.Seed = 4 })
+	for body, says := range map[string]string{`{"size": "96x64"}`: "allowed: 64x96",
+		`{"long": "windows"}`: "extend", `{"num_frames": -1}`: "to be added", `{"x": 1}`: "unknown field"} {
+		status, text, _ := do(t, c, "POST", "/v1/videos/video_0/extensions", "application/json", body)
+		if status != 400 || !strings.Contains(text, says) {
+			t.Errorf("%s: %d %s", body, status, text)
+		}
+	}
+	if status, text, _ := do(t, c, "POST", fmt.Sprintf("/v1/videos/%s/extensions", "nobody"),
+		"application/json", `{}`); status != 404 {
+		t.Errorf("%d %s", status, text)
+	}
+}
+
+// TestInputsAtOnceAreBounded wants a full server to say so, and a dropped input to make room.
+func TestInputsAtOnceAreBounded(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	s := &server{inputs: make(chan struct{}, 1)}
+	part := func() *multipart.Part {
+		b, kind, err := encodeForm(Create{}, input(t, picture(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, boundary, _ := strings.Cut(kind, "boundary=")
+		p, err := multipart.NewReader(bytes.NewReader(b), boundary).NextPart()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	in, err := s.receive(part())
+	if err != nil || !in.IsImage() {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	if _, err := s.receive(part()); err == nil || !strings.Contains(err.Error(), "too many inputs") {
+		t.Errorf("a second one: %v", err)
+	}
+	in.drop()
+	in, err = s.receive(part())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.drop()
+}

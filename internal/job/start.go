@@ -1,0 +1,63 @@
+package job
+
+import "fmt"
+
+// Start is what a clip goes on from: frames of its latent that are there before it is made, and
+// stay as they are. The zero value is none.
+type Start struct {
+	Kind    StartKind `json:"kind,omitempty"`
+	Object  Object    `json:"object,omitzero"`
+	Latents int       `json:"latents,omitempty"` // frames of the latent that are given
+}
+
+// StartKind says what the bytes of a start are.
+type StartKind string
+
+// The kinds: a latent as results keep it, or a picture (PNG or JPEG), which becomes the first
+// latent frame.
+const (
+	StartLatents StartKind = "latents"
+	StartImage   StartKind = "image"
+)
+
+// startField is what clients call a start.
+const startField = "input_reference"
+
+// checkStart wants a model that goes on from given latents, and a clip that is longer than those.
+func (m Model) checkStart(s Spec) error {
+	g := s.Start
+	if g == (Start{}) {
+		return nil
+	}
+	if g.Kind != StartLatents && g.Kind != StartImage {
+		return &FieldError{startField, quote(string(g.Kind)), "latents, image"}
+	}
+	if err := g.Object.Check(); err != nil {
+		return &FieldError{startField, err.Error(), "a stored object"}
+	}
+	switch {
+	case !m.Extends:
+		return &FieldError{startField, string(g.Kind),
+			"none; this model was not trained to go on from given latents"}
+	case s.Long != LongExtend:
+		return &FieldError{"long", quote(string(s.Long)), "extend, for a clip that goes on from " +
+			"what is given"}
+	case g.Latents < 1 || g.Latents%m.Patch[0] != 0 || g.Kind == StartImage && g.Latents != 1:
+		return &FieldError{startField, fmt.Sprintf("%d latent frames", g.Latents),
+			fmt.Sprintf("from 1, 1 for an image, divisible by %d", m.Patch[0])}
+	case g.Latents >= m.Latents(s.Frames):
+		return &FieldError{"num_frames", number(s.Frames), fmt.Sprintf("more than the %d that are "+
+			"given, such as %d", m.frames(g.Latents), m.frames(g.Latents+m.Patch[0]))}
+	}
+	return nil
+}
+
+// frames is the inverse of Latents.
+func (m Model) frames(latents int) int { return (latents-1)*m.TemporalScale + 1 }
+
+// blocks counts the windows that are made one after the other, behind what is given.
+func (m Model) blocks(s Spec) int {
+	at, stride := max(0, s.Start.Latents-s.Overlap), s.Window-s.Overlap
+	left := max(0, m.Latents(s.Frames)-at-s.Window)
+	return 1 + (left+stride-1)/max(1, stride)
+}
