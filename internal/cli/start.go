@@ -43,8 +43,8 @@ func readStart(f *pflag.FlagSet, remote bool) (source, error) {
 	if remote && extend != "" {
 		return source{flag: "extend", video: job.ID(extend)}, nil
 	}
-	return source{}, usage("--extend is %.64q, which is no file; allowed: latents (of --save-latents),"+
-		" or with --coordinator the id of a video", extend)
+	return source{}, usage("--extend is %.64q, which is no file; allowed: latents (of "+
+		"--save-latents), or with --coordinator the id of a video", extend)
 }
 
 // open reads the file, if there is one.

@@ -133,9 +133,9 @@ func (l Layout) seams(shift, from int, held []Range) []Piece {
 	return out
 }
 
-// weighed returns the tokens of a window whose velocities count in the blend: not those of the first
-// frame where Fade leaves it out. Windows that are made one after the other are handed on as a
-// whole.
+// weighed returns the tokens of a window whose velocities count in the blend: not those of the
+// first frame where Fade leaves it out. Windows that are made one after the other are handed on as
+// a whole.
 func (l Layout) weighed(frames Range) Range {
 	if frames.Lo > 0 && l.Overlap > 0 && !l.Extend {
 		frames.Lo++

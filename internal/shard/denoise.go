@@ -21,6 +21,9 @@ func (r *run) denoise(ctx context.Context) ([]float32, error) {
 	if err == nil {
 		r.saver.await()
 		r.stepBytes = r.sent() - r.before
+		if r.Salvage != nil {
+			r.Salvage.clear() // no step can be lost any more
+		}
 	}
 	return x, err
 }

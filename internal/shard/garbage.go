@@ -10,7 +10,8 @@ import (
 // grow with what is in use, which is mostly weights: they stay, and have nothing to scan.
 const garbageMost = 12 << 20
 
-// boundGarbage sets when the collector runs, once the weights are there. A GOGC of the user's holds.
+// boundGarbage sets when the collector runs, once the weights are there. A GOGC of the user's
+// holds.
 func boundGarbage() {
 	if os.Getenv("GOGC") != "" {
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -204,12 +205,16 @@ func (r *run) close() {
 	r.release()
 }
 
-// release gives back the device's memory of denoising.
+// release gives back the memory of denoising.
 func (r *run) release() {
 	if r.seq != nil {
 		r.seq.Free()
 	}
 	r.freeTexts()
+	if r.saver != nil {
+		r.saver.copies = nil
+	}
+	debug.FreeOSMemory() // the next stage does not come on top of what this one left
 }
 
 // branches lists the branches that this rank's group computes.

@@ -208,8 +208,6 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		},
 		Progress: func(p job.Progress) { s.progress(w, p) }})
 	switch {
-	case err == nil:
-		s.salvage.clear()
 	case errors.Is(err, ErrYielded): // the leader hears of it before the others miss this rank
 		s.deliver(w, wire.SubjectFail, s.failure(w, err))
 	case err != nil && !errors.Is(err, ErrCancelled):
