@@ -6,7 +6,7 @@ FUZZ    ?= 5000x
 TORCH   ?= python3
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-generic test-race test-long cuda-test sim chaos fuzz lint bench-cpu picture golden clean
+.PHONY: help build demo test test-generic test-race test-long cuda cuda-test sim chaos fuzz lint bench-cpu picture golden clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-race: ## every package under the race detector (needs a C compiler)
 
 cuda-test: ## the CUDA kernels and device on an emulated GPU (needs g++; fetches cuda.h from PyPI)
 	@GO=$(GO) kernels/test.sh
+
+cuda: ## bin/cuda/shard, which runs on NVIDIA GPUs (needs g++; fetches nvcc and cuda.h from PyPI)
+	@GO=$(GO) LDFLAGS='$(LDFLAGS)' kernels/build.sh
 
 test-long: ## tests that take minutes: whole clips, many jobs, memory over time
 	LONGTAKE_LONG=1 $(GO) test -timeout 60m ./...

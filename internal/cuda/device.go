@@ -11,6 +11,9 @@ import (
 	"gorgonia.org/cu"
 )
 
+// Built says whether this program can run on a GPU at all.
+const Built = true
+
 // Device implements compute.Device on one GPU.
 type Device struct {
 	name    string

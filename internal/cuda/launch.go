@@ -69,7 +69,7 @@ type value uint64
 
 func arg(p cu.DevicePtr) value { return value(p) }
 func num(n int) value          { return value(n) }
-func real(x float32) value     { return value(math.Float64bits(float64(x))) }
+func float(x float32) value     { return value(math.Float64bits(float64(x))) }
 func flag(b bool) value {
 	if b {
 		return 1

@@ -101,7 +101,7 @@ func (d *Device) LayerNorm(dst, x compute.Mat, p compute.Norm) {
 	scale := d.rowVecOf(op, "Scale", p.Scale, x.Rows, x.Cols, 0)
 	shift := d.rowVecOf(op, "Shift", p.Shift, x.Rows, x.Cols, 1)
 	d.launch(layerNorm, ceil(in.rows, warps), 1, ptr(out), num(out.stride), ptr(in), num(in.stride),
-		num(in.rows), num(in.cols), real(p.Eps), gain, bias, scale.at, scale.stride, scale.index,
+		num(in.rows), num(in.cols), float(p.Eps), gain, bias, scale.at, scale.stride, scale.index,
 		shift.at, shift.stride, shift.index)
 }
 
@@ -123,7 +123,7 @@ func (d *Device) RMSNorm(dst, x compute.Mat, gain compute.Vector, eps float32, r
 	d.enter(op)
 	defer d.leave()
 	d.launch(rmsNormRope, ceil(in.rows, warps), 1, ptr(out), num(out.stride), ptr(in), num(in.stride),
-		num(in.rows), num(in.cols), real(eps), g, num(half), ptr(cos), num(cos.stride), ptr(sin),
+		num(in.rows), num(in.cols), float(eps), g, num(half), ptr(cos), num(cos.stride), ptr(sin),
 		num(sin.stride))
 }
 
@@ -173,7 +173,7 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
 	defer d.leave()
 	d.launch(attentionOf(hd, a.DType), ceil(in.rows, queries), a.Heads, ptr(out), num(out.stride),
 		ptr(in), num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride),
-		num(in.rows), num(keys.rows), num(hd), real(a.Scale), real(a.LastKeyBias), ptr(bias),
+		num(in.rows), num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias),
 		num(bias.stride))
 }
 

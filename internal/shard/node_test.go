@@ -23,6 +23,7 @@ const patience = time.Minute
 type cluster struct {
 	t      *testing.T
 	c      *coord.Coordinator
+	device string // of shards to be added
 	shards []*Shard
 	gate   gate
 	hung   atomic.Pointer[string] // the shard whose ranks stop computing
@@ -77,7 +78,7 @@ func startCluster(t *testing.T, n int, data func(int) DataPlane) *cluster {
 
 func (k *cluster) add(name string, data DataPlane) {
 	k.t.Helper()
-	s, err := Start(k.t.Context(), Config{Name: name, Threads: 1, TempDir: k.t.TempDir(),
+	s, err := Start(k.t.Context(), Config{Name: name, Device: k.device, Threads: 1, TempDir: k.t.TempDir(),
 		Model: golden.Root("testdata", "golden", "tiny3"), Data: data,
 		ControlOptions: []natsio.Option{k.c.NATS()},
 		afterStep:      func(ctx context.Context, done int) { k.atBoundary(ctx, name, done) }})
@@ -248,6 +249,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 	for want, cfg := range map[string]Config{
 		"there is no such folder": {Name: "a", Model: "none"},
 		"threads":                 {Name: "a", Threads: -1},
+		"device is \"tpu\"":       {Name: "a", Device: "tpu"},
 		addr:                      {Name: "a", Data: DataPlane{Listen: addr}},
 	} {
 		cfg.Control = "nats://127.0.0.1:1"

@@ -40,7 +40,8 @@ struct CUfunc_st {
 
 struct CUmod_st {
   std::map<std::string, CUfunc_st> functions;
-  std::string image;
+  std::string names;
+  char separator;
 };
 
 struct CUctx_st {
@@ -275,15 +276,36 @@ CALL cuCtxSynchronize() {
   return in([](CUcontext c) { return flush_all(c, false); });
 }
 
-// Modules. An image is a list of kernels (kernels/emu/README.md), or any file that holds the names
-// of the kernels, as a fatbin or cubin does; their code is that of this library.
+// Modules. An image is a list of kernels, or a fatbin that is not compressed, in which the names of
+// kernels can be found. The code of kernels is this library's.
+
+// Fatbin is how a fatbin begins.
+struct Fatbin {
+  uint32_t magic;
+  uint16_t version, header_bytes;
+  uint64_t bytes;  // after the header
+};
+
+// symbols returns what the names of an image's kernels are looked up in, each after separator and
+// before another.
+static std::string symbols(const void* image, char* separator) {
+  const char list[] = "longtake kernels\n";
+  *separator = '\n';
+  if (strncmp((const char*)image, list, strlen(list)) == 0) return (const char*)image;
+  Fatbin f;
+  memcpy(&f, image, sizeof f);
+  *separator = '\0';
+  if (f.magic == 0xba55ed50) return std::string((const char*)image, f.header_bytes + f.bytes);
+  return "";
+}
 
 CALL cuModuleLoadData(CUmodule* m, const void* image) {
   return in([=](CUcontext c) {
-    const char list[] = "longtake kernels\n";
-    if (strncmp((const char*)image, list, strlen(list)) != 0)
-      return refuse(CUDA_ERROR_INVALID_IMAGE, "the module is not a list of kernels");
-    c->modules.insert(*m = new CUmod_st{{}, (const char*)image});
+    char separator;
+    std::string names = symbols(image, &separator);
+    if (names.empty())
+      return refuse(CUDA_ERROR_INVALID_IMAGE, "the module is neither a list of kernels nor a fatbin");
+    c->modules.insert(*m = new CUmod_st{{}, std::move(names), separator});
     return CUDA_SUCCESS;
   });
 }
@@ -301,7 +323,8 @@ CALL cuModuleGetFunction(CUfunction* f, CUmodule m, const char* name) {
   return in([=](CUcontext c) {
     if (c->modules.count(m) == 0) return CUDA_ERROR_INVALID_HANDLE;
     const emu::Kernel* k = emu::find(name);
-    if (k == nullptr || m->image.find("\n" + std::string(name) + "\n") == std::string::npos)
+    const std::string symbol = m->separator + std::string(name) + m->separator;
+    if (k == nullptr || m->names.find(symbol) == std::string::npos)
       return CUDA_ERROR_NOT_FOUND;
     *f = &m->functions.try_emplace(name, CUfunc_st{k, gpu()->shared}).first->second;
     return CUDA_SUCCESS;

@@ -6,7 +6,9 @@
 #define UNROLL _Pragma("unroll")
 
 // KERNEL begins a kernel that is launched with blocks of exactly `threads` threads.
-#define KERNEL(threads, name) extern "C" __global__ void __launch_bounds__(threads) name
+// Two blocks of it must fit a multiprocessor: without that, ptxas would rather spill than give up a
+// block.
+#define KERNEL(threads, name) extern "C" __global__ void __launch_bounds__(threads, 2) name
 // LAUNCHABLE registers a kernel in the emulator; a GPU finds it in the module.
 #define LAUNCHABLE(threads, name)
 

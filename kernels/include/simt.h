@@ -30,6 +30,7 @@ DEVICE void load(Shared<float> to, const M& m, i64 row0, i64 rows, i64 k0, i64 d
 
 // compute adds the tile's steps to the sums of rows [y, y+4) and columns [x, x+4) of the tile.
 DEVICE void compute(Sums& s, Shared<float> a, Shared<float> b, int y, int x) {
+  UNROLL
   for (int k = 0; k < DEPTH; k++) {
     float u[EACH], v[EACH];
     for (int i = 0; i < EACH; i++) u[i] = a[k * PITCH + y + i];
@@ -56,9 +57,12 @@ DEVICE void multiply(const A& a, const B& b, i64 rows, i64 cols, i64 depth, cons
     if (!idle) compute(s, tile_a, tile_b, y, x);
     __syncthreads();
   }
-  for (int i = 0; i < EACH; i++)
+  UNROLL
+  for (int i = 0; i < EACH; i++) {
+    UNROLL
     for (int j = 0; j < EACH; j++)
       if (row0 + y + i < rows && col0 + x + j < cols) finish(row0 + y + i, col0 + x + j, s.of[i][j]);
+  }
 }
 
 }  // namespace simt

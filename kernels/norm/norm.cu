@@ -2,7 +2,7 @@
 // butterfly. A row's bits depend on the row alone. dst may be x in all of them.
 #include "../include/kernel.h"
 
-namespace norm {
+namespace norms {
 
 constexpr int ROWS = 4;  // of a block, a warp each
 constexpr int THREADS = 32 * ROWS;
@@ -84,4 +84,4 @@ KERNEL(THREADS, channel_norm)
 }
 LAUNCHABLE(THREADS, channel_norm)
 
-}  // namespace norm
+}  // namespace norms
