@@ -7,7 +7,8 @@ TORCH   ?= python3
 PYTHON  ?= python3
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-generic test-race test-long sim chaos fuzz lint bench-cpu picture long-pictures costs golden clean
+.PHONY: help build demo test test-generic test-race test-long cuda cuda-test sim chaos fuzz lint \
+  bench-cpu picture long-pictures costs golden clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,11 +19,11 @@ build: ## static binaries in bin/: longtake, coordinator, shard
 demo: build ## build and write demo.webm with the shipped model, over two shards
 	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --shards 2 -o demo.webm
 
-test: ## vet, every test, portable kernels, the race detector where goroutines live, a few thousand inputs to each fuzz target
+test: ## vet, every test, portable kernels, the race detector where goroutines live, the CUDA device on an emulated GPU, a few thousand inputs to each fuzz target
 	$(GO) vet ./...
 	GOARCH=arm64 $(GO) vet ./...
 	$(GO) test ./...
-	$(MAKE) test-generic test-race fuzz
+	$(MAKE) test-generic test-race cuda-test fuzz
 
 test-generic: ## the CPU engine and the models without assembly
 	LONGTAKE_CPU=generic $(GO) test ./internal/cpu ./internal/model/...
@@ -30,6 +31,12 @@ test-generic: ## the CPU engine and the models without assembly
 test-race: ## every package under the race detector (needs a C compiler)
 	@command -v $${CC:-cc} >/dev/null || { echo "test-race: skipped, no C compiler"; exit 0; }; \
 	CGO_ENABLED=1 $(GO) test -race -short ./...
+
+cuda-test: ## the CUDA kernels and device on an emulated GPU (needs g++; fetches cuda.h from PyPI)
+	@GO=$(GO) kernels/test.sh
+
+cuda: ## bin/cuda/shard, which runs on NVIDIA GPUs (needs g++; fetches nvcc and cuda.h from PyPI)
+	@GO=$(GO) LDFLAGS='$(LDFLAGS)' kernels/build.sh
 
 test-long: ## tests that take minutes: whole clips, many jobs, memory over time
 	LONGTAKE_LONG=1 $(GO) test -timeout 60m ./...

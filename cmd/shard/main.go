@@ -63,7 +63,8 @@ func drain(ctx context.Context, s *shard.Shard, limit time.Duration, log *slog.L
 
 func read(v *config.Values) (shard.Config, error) {
 	c := shard.Config{
-		Name: v.String("name"), Model: v.String("model"), Threads: v.Int("threads"),
+		Name: v.String("name"), Model: v.String("model"), Device: v.String("device"),
+		Threads: v.Int("threads"),
 		TempDir: v.String("tmp"), Control: v.String("control"),
 		Data: shard.DataPlane{URL: v.String("data.url"), Listen: v.String("data.listen"),
 			Advertise: v.String("data.advertise"), PeerTimeout: v.Duration("data.peer-timeout")},

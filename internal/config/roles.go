@@ -50,7 +50,9 @@ func Shard() Settings {
 		{Key: "name", Default: "", Usage: "name that people see (default: the host's)"},
 		{Key: "model", Default: "", Usage: "folder of a Wan model as diffusers writes it (default: " +
 			"the small one that is built in)"},
-		{Key: "threads", Default: 0, Usage: "threads that compute; 0: all cores"},
+		{Key: "device", Default: "auto", Usage: "where the model runs: cpu, cuda (a GPU; needs a shard " +
+			"built by make cuda), or auto, a GPU where there is one"},
+		{Key: "threads", Default: 0, Usage: "threads that compute on the CPU; 0: all cores"},
 		{Key: "dtype", Default: "fp32", Usage: "what the model is loaded for: fp32 or bf16; a job of " +
 			"the other type loads it again"},
 		{Key: "control", Default: "nats://127.0.0.1:4222",

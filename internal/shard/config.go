@@ -17,6 +17,7 @@ import (
 type Config struct {
 	Name    string // for people; need not be unique
 	Model   string // folder of the model; "" is the embedded demo
+	Device  string // DeviceCPU, DeviceCUDA or DeviceAuto; "" is DeviceCPU
 	Threads int    // of the CPU device; 0: all cores
 	// DecodeThreads are those that rank 0 decodes with, while other shards of the process wait;
 	// 0: Threads.

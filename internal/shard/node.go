@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/wire"
-	"github.com/longtake/longtake/internal/cpu"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/models/demo"
@@ -36,8 +34,8 @@ type Shard struct {
 	id     job.NodeID
 	info   job.Model
 	folder *model.Folder
-	dev    *cpu.Device
-	decode *cpu.Device // for the VAE
+	dev    device
+	decode device // for the VAE; may be dev
 	engine *Engine
 	link   *link
 	nc     *natsio.Conn
@@ -111,10 +109,7 @@ func (s *Shard) open() (err error) {
 	if s.info, err = Describe(s.folder); err != nil {
 		return err
 	}
-	if s.dev, err = cpu.New(s.cfg.Threads); err != nil {
-		return err
-	}
-	if s.decode, err = cpu.New(cmp.Or(s.cfg.DecodeThreads, s.cfg.Threads)); err != nil {
+	if s.dev, s.decode, err = openDevices(s.cfg, s.log); err != nil {
 		return err
 	}
 	s.engine, err = NewEngine(s.folder, Devices{Main: s.dev, Decode: s.decode}, s.cfg.DType)

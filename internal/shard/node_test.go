@@ -23,6 +23,7 @@ const patience = time.Minute
 type cluster struct {
 	t      *testing.T
 	c      *coord.Coordinator
+	device string // of shards to be added
 	shards []*Shard
 	gate   gate
 	hung   atomic.Pointer[string] // the shard whose ranks stop computing after a few steps
@@ -80,8 +81,9 @@ func startClusterWith(t *testing.T, n int, data func(int) DataPlane, timing coor
 
 func (k *cluster) add(name string, data DataPlane) {
 	k.t.Helper()
-	s, err := Start(k.t.Context(), Config{Name: name, Threads: 1, TempDir: k.t.TempDir(),
-		Model: golden.Root("testdata", "golden", "tiny3"), Data: data, fenceAfter: 5 * time.Second,
+	s, err := Start(k.t.Context(), Config{Name: name, Device: k.device, Threads: 1,
+		TempDir: k.t.TempDir(),
+		Model:   golden.Root("testdata", "golden", "tiny3"), Data: data, fenceAfter: 5 * time.Second,
 		ControlOptions: []natsio.Option{k.c.NATS()},
 		afterStep:      func(ctx context.Context, done int) { k.atBoundary(ctx, name, done) }})
 	if err != nil {
@@ -255,6 +257,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 	for want, cfg := range map[string]Config{
 		"there is no such folder": {Name: "a", Model: "none"},
 		"threads":                 {Name: "a", Threads: -1},
+		"device is \"tpu\"":       {Name: "a", Device: "tpu"},
 		addr:                      {Name: "a", Data: DataPlane{Listen: addr}},
 	} {
 		cfg.Control = "nats://127.0.0.1:1"

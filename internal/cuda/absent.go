@@ -1,0 +1,13 @@
+//go:build !cuda
+
+package cuda
+
+import "fmt"
+
+// Built says whether this program can run on a GPU at all.
+const Built = false
+
+// Open fails: this build has no CUDA.
+func Open(Options) (GPU, error) {
+	return nil, fmt.Errorf("%w: this program was built without -tags cuda", ErrNone)
+}

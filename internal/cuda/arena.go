@@ -1,0 +1,177 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/longtake/longtake/internal/compute"
+	"gorgonia.org/cu"
+)
+
+const (
+	alignment   = 256 // bytes; of every piece, as cuMemAlloc's
+	slabDefault = 64 << 20
+)
+
+// memory is a piece of a slab.
+type memory struct {
+	n     int // float32 elements
+	at    cu.DevicePtr
+	bytes int64
+	slab  *slab
+	freed bool
+}
+
+// Len returns the number of float32 elements.
+func (m *memory) Len() int { return m.n }
+
+// slab is memory of the driver, handed out in pieces.
+type slab struct {
+	base cu.DevicePtr
+	free []span // by offset, none touching another
+}
+
+// span is a run of bytes of a slab.
+type span struct{ off, bytes int64 }
+
+// arena hands out memory, the first piece that is large enough. All work runs on one stream, so
+// that a piece may be handed out again while its last user still waits on the GPU.
+type arena struct {
+	slabBytes int64
+	exact     bool
+	slabs     []*slab
+
+	mu   sync.Mutex
+	lost []*memory // weights that the collector found, to be given back
+}
+
+func (a *arena) init(o Options) {
+	a.slabBytes, a.exact = o.SlabBytes, o.Exact
+	if a.slabBytes <= 0 {
+		a.slabBytes = slabDefault
+	}
+}
+
+// take returns a piece; 0 bytes take nothing.
+func (a *arena) take(bytes int64) (*memory, error) {
+	if err := a.collect(); err != nil {
+		return nil, err
+	}
+	if bytes == 0 {
+		return &memory{}, nil
+	}
+	if a.exact {
+		p, err := alloc(bytes)
+		if err != nil {
+			return nil, err
+		}
+		s := &slab{base: p}
+		a.slabs = append(a.slabs, s)
+		return &memory{at: p, bytes: bytes, slab: s}, nil
+	}
+	need := (bytes + alignment - 1) / alignment * alignment
+	for _, s := range a.slabs {
+		if m := s.take(need); m != nil {
+			return m, nil
+		}
+	}
+	size := max(a.slabBytes, need)
+	p, err := alloc(size)
+	if err != nil {
+		return nil, err
+	}
+	s := &slab{base: p, free: []span{{0, size}}}
+	a.slabs = append(a.slabs, s)
+	return s.take(need), nil
+}
+
+// alloc takes memory of the driver; compute.ErrMemory says that it has no more.
+func alloc(bytes int64) (cu.DevicePtr, error) {
+	p, err := cu.MemAlloc(bytes)
+	if errors.Is(err, cu.OutOfMemory) {
+		err = fmt.Errorf("%w: the GPU refuses %d bytes", compute.ErrMemory, bytes)
+	}
+	return p, err
+}
+
+func (s *slab) take(need int64) *memory {
+	i := slices.IndexFunc(s.free, func(f span) bool { return f.bytes >= need })
+	if i < 0 {
+		return nil
+	}
+	f := &s.free[i]
+	m := &memory{at: s.base + cu.DevicePtr(f.off), bytes: need, slab: s}
+	f.off, f.bytes = f.off+need, f.bytes-need
+	if f.bytes == 0 {
+		s.free = slices.Delete(s.free, i, i+1)
+	}
+	return m
+}
+
+// give takes a piece back; with exact allocations the driver gets it.
+func (a *arena) give(m *memory) error {
+	s := m.slab
+	m.n, m.freed = 0, true
+	if s == nil {
+		return nil
+	}
+	if a.exact {
+		a.slabs = slices.DeleteFunc(a.slabs, func(o *slab) bool { return o == s })
+		return cu.MemFree(m.at)
+	}
+	s.give(span{int64(m.at - s.base), m.bytes})
+	return nil
+}
+
+// give puts a span back and joins it with its neighbours.
+func (s *slab) give(f span) {
+	i, _ := slices.BinarySearchFunc(s.free, f.off, func(e span, off int64) int {
+		return int(e.off - off)
+	})
+	s.free = slices.Insert(s.free, i, f)
+	if i+1 < len(s.free) && f.off+f.bytes == s.free[i+1].off {
+		s.free[i].bytes += s.free[i+1].bytes
+		s.free = slices.Delete(s.free, i+1, i+2)
+	}
+	if i > 0 && s.free[i-1].off+s.free[i-1].bytes == f.off {
+		s.free[i-1].bytes += s.free[i].bytes
+		s.free = slices.Delete(s.free, i, i+1)
+	}
+}
+
+// lose is give for the collector: from any goroutine, carried out by the next take.
+func (a *arena) lose(m *memory) {
+	a.mu.Lock()
+	a.lost = append(a.lost, m)
+	a.mu.Unlock()
+}
+
+// collect gives back what was lost.
+func (a *arena) collect() error {
+	a.mu.Lock()
+	lost := a.lost
+	a.lost = nil
+	a.mu.Unlock()
+	for _, m := range lost {
+		if err := a.give(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close gives every slab to the driver.
+func (a *arena) close() error {
+	var first error
+	for _, s := range a.slabs {
+		if err := cu.MemFree(s.base); err != nil && first == nil {
+			first = err
+		}
+	}
+	a.slabs = nil
+	return first
+}

@@ -1,0 +1,175 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/longtake/longtake/internal/compute"
+	"gorgonia.org/cu"
+)
+
+// Built says whether this program can run on a GPU at all.
+const Built = true
+
+// Device implements compute.Device on one GPU.
+type Device struct {
+	name    string
+	ctx     cu.CUContext
+	stream  cu.Stream
+	module  cu.Module
+	kernels [kernelCount]cu.Function
+	memory  arena
+	staging staging
+	index   [2]indexBuffer // of the two RowVecs that an operation may have
+	scratch *memory        // packed bfloat16 on its way out or in
+	params  params
+	err     error // the first one of the driver
+	closed  bool
+}
+
+var _ GPU = (*Device)(nil)
+
+// Open starts a Device. It fails with ErrNone where there is no GPU.
+func Open(o Options) (GPU, error) {
+	gpu, err := choose(o.Ordinal)
+	if err != nil {
+		return nil, err
+	}
+	d := &Device{}
+	d.memory.init(o)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if d.ctx, err = gpu.MakeContext(cu.SchedAuto); err != nil {
+		return nil, fmt.Errorf("cannot open GPU %d: %w", o.Ordinal, err)
+	}
+	if err = d.start(gpu); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot open GPU %d: %w", o.Ordinal, err), d.Close())
+	}
+	return d, nil
+}
+
+// start loads the kernels and makes what a running device needs.
+func (d *Device) start(gpu cu.Device) error {
+	name, err := gpu.Name()
+	if err != nil {
+		return err
+	}
+	major, minor, err := gpu.ComputeCapability()
+	if err != nil {
+		return err
+	}
+	d.name = fmt.Sprintf("cuda: %s, sm_%d%d, %s", name, major, minor, generation)
+	if d.module, err = cu.LoadData(image()); err != nil {
+		return fmt.Errorf("cannot load the kernels: %w", err)
+	}
+	for i, k := range kernels {
+		if d.kernels[i], err = d.module.Function(k.name); err != nil {
+			return fmt.Errorf("cannot find kernel %s: %w", k.name, err)
+		}
+	}
+	if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
+		return err
+	}
+	return d.staging.open()
+}
+
+// Name describes the device, for instance "cuda: NVIDIA H100 80GB HBM3, sm_90, v1".
+func (d *Device) Name() string { return d.name }
+
+// GoString keeps what prints a device short.
+func (d *Device) GoString() string { return d.name }
+
+// Arithmetic names the generation of kernels: all GPUs that run one round alike.
+func (d *Device) Arithmetic() string { return "cuda-" + generation }
+
+// Threads returns 0.
+func (d *Device) Threads() int { return 0 }
+
+// enter makes the device's context the calling thread's; leave lets the thread go.
+func (d *Device) enter(op string) {
+	if d.closed {
+		panic(fmt.Sprintf("cuda: %s after Close", op))
+	}
+	runtime.LockOSThread()
+	d.keep(cu.SetCurrentContext(d.ctx))
+}
+
+func (d *Device) leave() { runtime.UnlockOSThread() }
+
+// keep remembers the first error of the driver.
+func (d *Device) keep(err error) {
+	if err != nil && d.err == nil {
+		d.err = fmt.Errorf("%s: %w", d.name, err)
+	}
+}
+
+// Sync waits until every operation issued so far is done.
+func (d *Device) Sync() error {
+	d.enter("Sync")
+	defer d.leave()
+	d.keep(d.stream.Synchronize())
+	return d.err
+}
+
+// Close waits and frees everything that the device holds. Closing twice is harmless.
+func (d *Device) Close() error {
+	if d.closed {
+		return nil
+	}
+	d.enter("Close")
+	defer d.leave()
+	d.closed = true
+	var errs []error
+	if d.stream != cu.NoStream {
+		errs = append(errs, d.stream.Synchronize(), d.stream.Destroy())
+	}
+	errs = append(errs, d.staging.close(), d.memory.close())
+	if d.module != (cu.Module{}) {
+		errs = append(errs, d.module.Unload())
+	}
+	return errors.Join(append(errs, d.ctx.Destroy())...)
+}
+
+// Alloc returns zeroed memory for n float32 elements.
+func (d *Device) Alloc(n int) (compute.Memory, error) {
+	d.enter("Alloc")
+	defer d.leave()
+	const most = 1 << 40 // elements; beyond any GPU, and safe to multiply by 4
+	if n < 0 || n > most {
+		return nil, fmt.Errorf("cannot allocate %d elements on the GPU: allowed are 0 to %d", n, most)
+	}
+	m, err := d.take(4 * int64(n))
+	if err != nil {
+		return nil, err
+	}
+	m.n = n
+	if n > 0 {
+		d.keep(cu.MemsetD8Async(m.at, 0, 4*int64(n), d.stream))
+	}
+	return m, d.err
+}
+
+// take returns bytes of memory with whatever is in it.
+func (d *Device) take(bytes int64) (*memory, error) {
+	if d.err != nil {
+		return nil, d.err
+	}
+	m, err := d.memory.take(bytes)
+	if err != nil {
+		return nil, fmt.Errorf("cannot allocate %d bytes on the GPU: %w", bytes, err)
+	}
+	return m, nil
+}
+
+// Free gives memory back. Freeing twice, or memory of another device kind, panics.
+func (d *Device) Free(m compute.Memory) {
+	if m == nil {
+		return
+	}
+	d.enter("Free")
+	defer d.leave()
+	d.keep(d.memory.give(memoryOf("Free", m)))
+}

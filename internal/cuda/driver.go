@@ -1,0 +1,98 @@
+//go:build cuda
+
+package cuda
+
+/*
+#cgo LDFLAGS: -llongtake_kernels -lcuda -ldl
+#include <cuda.h>
+#include <stdlib.h>
+
+// What the trampoline in place of libcuda knows (kernels/driver).
+extern const char* longtake_driver_missing(void);
+
+// The kernels, linked into the program (kernels/Makefile).
+extern const char longtake_kernels;
+extern const long long longtake_kernels_bytes;
+
+// What gorgonia.org/cu lacks: pinned memory, and copies of rows, which it refuses without an array.
+static CUresult pinned(void** p, size_t n) { return cuMemHostAlloc(p, n, 0); }
+
+static CUresult rows_up(CUdeviceptr to, size_t pitch, void* from, size_t width, size_t rows,
+                        CUstream s) {
+	CUDA_MEMCPY2D c = {.srcMemoryType = CU_MEMORYTYPE_HOST, .srcHost = from, .srcPitch = width,
+		.dstMemoryType = CU_MEMORYTYPE_DEVICE, .dstDevice = to, .dstPitch = pitch,
+		.WidthInBytes = width, .Height = rows};
+	return cuMemcpy2DAsync(&c, s);
+}
+
+static CUresult rows_down(void* to, CUdeviceptr from, size_t pitch, size_t width, size_t rows,
+                          CUstream s) {
+	CUDA_MEMCPY2D c = {.srcMemoryType = CU_MEMORYTYPE_DEVICE, .srcDevice = from, .srcPitch = pitch,
+		.dstMemoryType = CU_MEMORYTYPE_HOST, .dstHost = to, .dstPitch = width,
+		.WidthInBytes = width, .Height = rows};
+	return cuMemcpy2DAsync(&c, s);
+}
+*/
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+
+	"gorgonia.org/cu"
+)
+
+// missing returns why the machine has no driver, "" where it has one.
+func missing() string { return C.GoString(C.longtake_driver_missing()) }
+
+// image returns the module with all kernels.
+func image() string {
+	return C.GoStringN(&C.longtake_kernels, C.int(C.longtake_kernels_bytes))
+}
+
+// pinned returns n bytes of host memory that the GPU reads and writes by itself.
+func pinned(n int) ([]byte, error) {
+	var p unsafe.Pointer
+	if err := status("pinned memory", C.pinned(&p, C.size_t(n))); err != nil {
+		return nil, err
+	}
+	return unsafe.Slice((*byte)(p), n), nil
+}
+
+// cStream is the stream as C sees it.
+func (d *Device) cStream() C.CUstream { return C.CUstream(unsafe.Pointer(d.stream.C())) }
+
+// status is a result of the driver as an error.
+func status(op string, r C.CUresult) error {
+	if r == C.CUDA_SUCCESS {
+		return nil
+	}
+	return fmt.Errorf("%s: error %d of the driver", op, int(r))
+}
+
+// rowsUp copies dense rows of pinned memory to rows of the GPU.
+func (d *Device) rowsUp(to block, from unsafe.Pointer) error {
+	return status("copy to the GPU", C.rows_up(C.CUdeviceptr(to.at), C.size_t(to.pitch), from,
+		C.size_t(to.width), C.size_t(to.rows), d.cStream()))
+}
+
+// rowsDown copies rows of the GPU to dense rows of pinned memory.
+func (d *Device) rowsDown(to unsafe.Pointer, from block) error {
+	return status("copy from the GPU", C.rows_down(to, C.CUdeviceptr(from.at),
+		C.size_t(from.pitch), C.size_t(from.width), C.size_t(from.rows), d.cStream()))
+}
+
+// choose returns a GPU of this machine.
+func choose(ordinal int) (cu.Device, error) {
+	if why := missing(); why != "" {
+		return 0, fmt.Errorf("%w: there is no CUDA driver here (%s)", ErrNone, why)
+	}
+	n, err := cu.NumDevices()
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%w: the CUDA driver sees none (%v)", ErrNone, err)
+	}
+	if ordinal < 0 || ordinal >= n {
+		return 0, fmt.Errorf("cannot open GPU %d: there are %d, from 0 on", ordinal, n)
+	}
+	return cu.GetDevice(ordinal)
+}

@@ -1,0 +1,104 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"math"
+	"unsafe"
+
+	"gorgonia.org/cu"
+)
+
+// generation is that of the kernels at work.
+const generation = "v1"
+
+// kernel names a kernel of the module.
+type kernel int
+
+// The kernels, as kernels/ defines them.
+const (
+	linearF32 kernel = iota
+	linearBF16
+	layerNorm
+	rmsNormRope
+	channelNorm
+	attention64
+	attention128
+	attention384
+	attention64BF16
+	attention128BF16
+	attention384BF16
+	conv
+	activate
+	addVector
+	add
+	copyRows
+	packBF16
+	unpackBF16
+	kernelCount
+)
+
+// kernels says how each is called, and how many threads its blocks have.
+var kernels = [kernelCount]struct {
+	name    string
+	threads int
+}{
+	linearF32:        {"linear_v1", 256},
+	linearBF16:       {"linear_v1_bf16", 256},
+	layerNorm:        {"layer_norm", 128},
+	rmsNormRope:      {"rms_norm_rope", 128},
+	channelNorm:      {"channel_norm", 128},
+	attention64:      {"attention_v1_64", 128},
+	attention128:     {"attention_v1_128", 128},
+	attention384:     {"attention_v1_384", 128},
+	attention64BF16:  {"attention_v1_64_bf16", 128},
+	attention128BF16: {"attention_v1_128_bf16", 128},
+	attention384BF16: {"attention_v1_384_bf16", 128},
+	conv:             {"conv_v1", 256},
+	activate:         {"activate", 256},
+	addVector:        {"add_vector", 256},
+	add:              {"add", 256},
+	copyRows:         {"copy", 256},
+	packBF16:         {"pack_bf16", 256},
+	unpackBF16:       {"unpack_bf16", 256},
+}
+
+// value is one parameter of a kernel: a pointer, a whole number or a float64. gorgonia.org/cu hands
+// over 8 bytes of each.
+type value uint64
+
+func arg(p cu.DevicePtr) value { return value(p) }
+func num(n int) value          { return value(n) }
+func float(x float32) value    { return value(math.Float64bits(float64(x))) }
+func flag(b bool) value {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// params holds the values of the launch at hand and pointers to them.
+type params struct {
+	values [32]value
+	at     [32]unsafe.Pointer
+}
+
+// launch puts a kernel on the stream, with a grid of x by y blocks.
+func (d *Device) launch(k kernel, x, y int, values ...value) {
+	if x == 0 || y == 0 || d.err != nil {
+		return
+	}
+	p := &d.params
+	copy(p.values[:], values)
+	for i := range values {
+		p.at[i] = unsafe.Pointer(&p.values[i])
+	}
+	d.keep(d.kernels[k].Launch(x, y, 1, kernels[k].threads, 1, 1, 0, d.stream, p.at[:len(values)]))
+}
+
+// elements launches a kernel that has a thread per element of v.
+func (d *Device) elements(k kernel, v view, values ...value) {
+	d.launch(k, ceil(v.rows*v.cols, kernels[k].threads), 1, values...)
+}
+
+func ceil(n, per int) int { return (n + per - 1) / per }

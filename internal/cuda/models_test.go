@@ -1,0 +1,245 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/collective/mem"
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/cpu"
+	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/model/umt5"
+	"github.com/longtake/longtake/internal/model/vae"
+	"github.com/longtake/longtake/internal/model/wan"
+	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/tensor"
+)
+
+// Bounds against the CPU device, relative L2: float32 differs in rounding alone, bfloat16 in what
+// roundings to eight places make of that over the layers.
+const (
+	boundFP32 = 1e-5
+	boundBF16 = 5e-3
+)
+
+func bound(t compute.DType) float64 {
+	if t == compute.BF16 {
+		return boundBF16
+	}
+	return boundFP32
+}
+
+func demo(t testing.TB) *model.Folder {
+	t.Helper()
+	f, err := model.Open(golden.Root("models", "demo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func openCPU(t testing.TB) compute.Device {
+	t.Helper()
+	d, err := cpu.New(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// openSlabs is open with memory as users have it, in slabs.
+func openSlabs(t testing.TB) *Device {
+	t.Helper()
+	d, err := Open(Options{SlabBytes: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Errorf("cannot close: %v", err)
+		}
+	})
+	return d.(*Device)
+}
+
+func weights(t testing.TB, f *model.Folder, part string) *model.Weights {
+	t.Helper()
+	w, err := f.Weights(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func normal(n int) []float32 {
+	r, v := rand.New(rand.NewPCG(uint64(n), 1)), make([]float32, n)
+	for i := range v {
+		v[i] = float32(r.NormFloat64())
+	}
+	return v
+}
+
+func TestTextEncoderAgreesWithTheCPU(t *testing.T) {
+	f, g := demo(t), golden.Open(t, "umt5")
+	var ids []int32
+	for _, id := range g.Ints("ids.0") {
+		ids = append(ids, int32(id))
+	}
+	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+		t.Run(dt.String(), func(t *testing.T) {
+			encode := func(dev compute.Device) []float32 {
+				e, err := umt5.Load(dev, f.TextEncoder, weights(t, f, "text_encoder"), dt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out, err := e.Encode(ids)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return out
+			}
+			golden.Near(t, "embeddings", encode(open(t, 0)), encode(openCPU(t)), bound(dt))
+		})
+	}
+}
+
+// passGrid is the clip of the transformer's tests: 12 tokens.
+var passGrid = partition.Grid{T: 2, H: 4, W: 6, PT: 1, PH: 2, PW: 2}
+
+// pass runs the demo's transformer over several ranks, each on a device of its own, and joins their
+// velocities. Tokens have two timesteps.
+func pass(t testing.TB, f *model.Folder, dt compute.DType, devs []compute.Device) []float32 {
+	t.Helper()
+	n, heads := len(devs), f.Transformer.NumAttentionHeads
+	r := ranks{folder: f, dtype: dt, x: normal(passGrid.Tokens() * 64),
+		embeds: normal(5 * f.Transformer.TextDim), tokens: partition.Even(passGrid.Tokens(), n),
+		heads: partition.Even(heads, n)}
+	r.v = make([]float32, len(r.x))
+	world, errs := mem.NewWorld(n, mem.Options{}), make([]error, n)
+	var wg sync.WaitGroup
+	for i, dev := range devs {
+		w := weights(t, f, "transformer")
+		wg.Go(func() {
+			if errs[i] = r.pass(dev, w, world[i]); errs[i] != nil {
+				world[i].Close()
+			}
+		})
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if err != nil {
+			t.Fatalf("rank %d of %d: %v", i, n, err)
+		}
+		world[i].Close()
+	}
+	return r.v
+}
+
+// ranks is what the ranks of a pass share.
+type ranks struct {
+	folder        *model.Folder
+	dtype         compute.DType
+	x, v, embeds  []float32
+	tokens, heads []partition.Range
+}
+
+// pass is one rank's part.
+func (r ranks) pass(dev compute.Device, w *model.Weights, tr collective.Transport) error {
+	m, err := wan.Load(dev, r.folder.Transformer, w, r.dtype)
+	if err != nil {
+		return err
+	}
+	text, err := m.Text(r.embeds)
+	if err != nil {
+		return err
+	}
+	defer text.Free()
+	members := make([]int, tr.Size())
+	for i := range members {
+		members[i] = i
+	}
+	group, err := collective.NewGroup(tr, members)
+	if err != nil {
+		return err
+	}
+	s, err := m.NewSequence(passGrid, group, r.tokens, r.heads)
+	if err != nil {
+		return err
+	}
+	defer s.Free()
+	own, width := s.Own(), m.TokenWidth()
+	ts := wan.Timesteps{Values: []float32{0, 700}, Index: make([]int32, own.Len())}
+	for i := range ts.Index {
+		ts.Index[i] = int32((own.Lo + i) % 2)
+	}
+	lo, hi := own.Lo*width, own.Hi*width
+	return s.Forward(context.Background(), collective.Tag{}, r.x[lo:hi], r.v[lo:hi], ts, text)
+}
+
+func TestTransformerAgreesWithTheCPU(t *testing.T) {
+	f := demo(t)
+	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+		t.Run(dt.String(), func(t *testing.T) {
+			want := pass(t, f, dt, []compute.Device{openCPU(t)})
+			golden.Near(t, "velocity", pass(t, f, dt, []compute.Device{openSlabs(t)}), want, bound(dt))
+		})
+	}
+}
+
+// TestAnyNumberOfRanksGivesTheSameBytes also opens several devices in one process.
+func TestAnyNumberOfRanksGivesTheSameBytes(t *testing.T) {
+	f := demo(t)
+	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+		t.Run(dt.String(), func(t *testing.T) {
+			var devs []compute.Device
+			var want []byte
+			for range 3 {
+				devs = append(devs, openSlabs(t))
+				got := tensor.Bytes(pass(t, f, dt, devs))
+				if want == nil {
+					want = slices.Clone(got)
+				}
+				if !bytes.Equal(got, want) {
+					t.Fatalf("%d ranks give other bytes than one", len(devs))
+				}
+			}
+		})
+	}
+}
+
+// TestDecoderAgreesWithTheCPU decodes two latent frames: the first is a picture, the second brings
+// the caches and the doubling of frames.
+func TestDecoderAgreesWithTheCPU(t *testing.T) {
+	f := demo(t)
+	decode := func(dev compute.Device) []float32 {
+		d, err := vae.Load(dev, f.VAE, weights(t, f, "vae"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := d.NewStream(3, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Free()
+		var out []float32
+		for range 2 {
+			frames, err := s.Next(normal(f.VAE.ZDim * 6))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, slices.Concat(frames...)...)
+		}
+		return out
+	}
+	golden.Near(t, "frames", decode(openSlabs(t)), decode(openCPU(t)), boundFP32)
+}

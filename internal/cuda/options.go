@@ -1,0 +1,30 @@
+package cuda
+
+import (
+	"errors"
+
+	"github.com/longtake/longtake/internal/compute"
+)
+
+// ErrNone says that there is no GPU to open: this build has no CUDA, the machine no driver, or the
+// driver no device. The CPU is the way out.
+var ErrNone = errors.New("no GPU")
+
+// Options choose a GPU and how its memory is taken.
+type Options struct {
+	// Ordinal is the driver's number of the GPU.
+	Ordinal int
+	// SlabBytes is how much memory is asked of the driver at once; 0 means 64 MiB. Exact takes
+	// every allocation by itself, so that a debugging driver can tell them apart.
+	SlabBytes int64
+	Exact     bool
+}
+
+// GPU is an open device with what the control plane wants to know.
+type GPU interface {
+	compute.Device
+	// Arithmetic names what decides about the bits of results: the generation of kernels.
+	Arithmetic() string
+	// Threads returns 0: a GPU has none to choose.
+	Threads() int
+}

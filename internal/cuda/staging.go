@@ -1,0 +1,215 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/longtake/longtake/internal/compute"
+	"gorgonia.org/cu"
+)
+
+const (
+	slotBytes = 1 << 20
+	slotCount = 4
+)
+
+// staging is pinned memory that everything passes through on its way to the GPU and back, in slots
+// that take turns. A slot is free again once its event has happened.
+type staging struct {
+	pinned []byte
+	events [slotCount]cu.Event
+	next   int
+}
+
+func (s *staging) open() (err error) {
+	if s.pinned, err = pinned(slotBytes * slotCount); err != nil {
+		return err
+	}
+	for i := range s.events {
+		if s.events[i], err = cu.MakeEvent(cu.DisableTiming); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *staging) close() error {
+	var errs []error
+	for i := range s.events {
+		if s.events[i] != (cu.Event{}) {
+			errs = append(errs, cu.DestroyEvent(&s.events[i]))
+		}
+	}
+	if s.pinned != nil {
+		errs = append(errs, cu.MemFreeHost(unsafe.Pointer(&s.pinned[0])))
+	}
+	s.pinned = nil
+	return errors.Join(errs...)
+}
+
+// slot waits for the next slot.
+func (s *staging) slot() ([]byte, cu.Event, error) {
+	i := s.next
+	s.next = (i + 1) % slotCount
+	return s.pinned[i*slotBytes : (i+1)*slotBytes], s.events[i], s.events[i].Synchronize()
+}
+
+// block is a matrix of elements of size bytes on the GPU: rows of width bytes, pitch apart.
+type block struct {
+	at           cu.DevicePtr
+	rows         int
+	width, pitch int64
+}
+
+// run is a block of b's rows with the bytes of its dense copy where it begins.
+type run struct {
+	block
+	from int64
+}
+
+// runs cuts a block in runs that fit a slot: whole rows, or parts of one.
+func (b block) runs(f func(r run)) {
+	if b.rows == 0 || b.width == 0 {
+		return
+	}
+	if b.rows == 1 || b.width == b.pitch { // dense: one long row
+		b = block{at: b.at, rows: 1, width: int64(b.rows) * b.width}
+	}
+	each := max(1, int(slotBytes/b.width))
+	for i := 0; i < b.rows; i += each {
+		n := min(each, b.rows-i)
+		for col := int64(0); col < b.width; col += slotBytes {
+			part := block{at: b.at + cu.DevicePtr(int64(i)*b.pitch+col), rows: n,
+				width: min(slotBytes, b.width-col), pitch: b.pitch}
+			f(run{block: part, from: int64(i)*b.width + col})
+		}
+	}
+}
+
+// up copies dense bytes to a block of the GPU; src may be changed once it returns.
+func (d *Device) up(b block, src []byte) {
+	b.runs(func(r run) {
+		slot, event, err := d.staging.slot()
+		if d.keep(err); d.err != nil {
+			return
+		}
+		n := int64(r.rows) * r.width
+		copy(slot, src[r.from:r.from+n])
+		host := unsafe.Pointer(&slot[0])
+		if r.rows == 1 {
+			d.keep(cu.MemcpyHtoDAsync(r.at, host, n, d.stream))
+		} else {
+			d.keep(d.rowsUp(r.block, host))
+		}
+		d.keep(event.Record(d.stream))
+	})
+}
+
+// down copies a block of the GPU to dense bytes and waits for it.
+func (d *Device) down(dst []byte, b block) error {
+	b.runs(func(r run) {
+		slot, event, err := d.staging.slot()
+		if d.keep(err); d.err != nil {
+			return
+		}
+		n, host := int64(r.rows)*r.width, unsafe.Pointer(&slot[0])
+		if r.rows == 1 {
+			d.keep(cu.MemcpyDtoHAsync(host, r.at, n, d.stream))
+		} else {
+			d.keep(d.rowsDown(host, r.block))
+		}
+		d.keep(event.Record(d.stream))
+		d.keep(event.Synchronize())
+		copy(dst[r.from:r.from+n], slot)
+	})
+	return d.err
+}
+
+// bytesOf views values as bytes; float32 and bfloat16 are little-endian on every host of a GPU.
+func bytesOf[T float32 | int32 | uint16](v []T) []byte {
+	if len(v) == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), len(v)*int(unsafe.Sizeof(v[0])))
+}
+
+// Upload copies src, dense row-major [dst.Rows, dst.Cols], into dst.
+func (d *Device) Upload(dst compute.Mat, src []float32) {
+	to := viewOf("Upload", "dst", dst)
+	if len(src) != to.rows*to.cols {
+		panic(fmt.Sprintf("cuda: Upload: %d values for %d x %d", len(src), to.rows, to.cols))
+	}
+	d.enter("Upload")
+	defer d.leave()
+	d.up(to.block(), bytesOf(src))
+}
+
+// Download copies src into dst, dense row-major, after all earlier operations are done.
+func (d *Device) Download(dst []float32, src compute.Mat) error {
+	from := viewOf("Download", "src", src)
+	if len(dst) != from.rows*from.cols {
+		panic(fmt.Sprintf("cuda: Download: %d values for %d x %d", len(dst), from.rows, from.cols))
+	}
+	d.enter("Download")
+	defer d.leave()
+	return d.down(bytesOf(dst), from.block())
+}
+
+// DownloadBF16 is Download rounded to bfloat16.
+func (d *Device) DownloadBF16(dst []byte, src compute.Mat) error {
+	from := viewOf("DownloadBF16", "src", src)
+	d.enter("DownloadBF16")
+	defer d.leave()
+	packed := d.packed("DownloadBF16", len(dst), from)
+	if packed == nil {
+		return d.err
+	}
+	d.elements(packBF16, from, arg(packed.at), ptr(from), num(from.stride), num(from.rows),
+		num(from.cols))
+	return d.down(dst, block{at: packed.at, rows: 1, width: int64(len(dst))})
+}
+
+// UploadBF16 is Upload of what DownloadBF16 gives.
+func (d *Device) UploadBF16(dst compute.Mat, src []byte) {
+	to := viewOf("UploadBF16", "dst", dst)
+	d.enter("UploadBF16")
+	defer d.leave()
+	packed := d.packed("UploadBF16", len(src), to)
+	if packed == nil {
+		return
+	}
+	d.up(block{at: packed.at, rows: 1, width: int64(len(src))}, src)
+	d.elements(unpackBF16, to, ptr(to), num(to.stride), arg(packed.at), num(to.rows), num(to.cols))
+}
+
+// packed returns memory for n bytes, those of a matrix in bfloat16; nil when there are none, or no
+// memory.
+func (d *Device) packed(op string, n int, v view) *memory {
+	if n != 2*v.rows*v.cols {
+		panic(fmt.Sprintf("cuda: %s: %d bytes for %d x %d", op, n, v.rows, v.cols))
+	}
+	return d.grow(&d.scratch, n)
+}
+
+// grow returns *m with room for n bytes; what was in it is gone. It returns nil for 0 bytes, or
+// when there is no memory.
+func (d *Device) grow(m **memory, n int) *memory {
+	if n == 0 || d.err != nil {
+		return nil
+	}
+	if *m != nil && (*m).bytes >= int64(n) {
+		return *m
+	}
+	if *m != nil {
+		d.keep(d.memory.give(*m))
+	}
+	var err error
+	if *m, err = d.take(int64(n)); err != nil {
+		*m = nil
+		d.keep(err)
+	}
+	return *m
+}

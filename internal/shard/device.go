@@ -1,0 +1,64 @@
+package shard
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/cpu"
+	"github.com/longtake/longtake/internal/cuda"
+)
+
+// The values of Config.Device.
+const (
+	DeviceCPU  = "cpu"
+	DeviceCUDA = "cuda"
+	DeviceAuto = "auto" // a GPU where there is one, or else the CPU
+)
+
+// device is what a shard computes on.
+type device interface {
+	compute.Device
+	// Arithmetic names what decides about the bits of results.
+	Arithmetic() string
+	// Threads returns how many threads compute, 0 where that is not asked.
+	Threads() int
+}
+
+// openDevices opens where the model and its decoder run, which may be the same.
+func openDevices(cfg Config, log *slog.Logger) (main, decode device, err error) {
+	switch cfg.Device {
+	case "", DeviceCPU:
+		return openCPU(cfg)
+	case DeviceCUDA, DeviceAuto:
+	default:
+		return nil, nil, fmt.Errorf("device is %q; allowed: cpu, cuda, auto", cfg.Device)
+	}
+	gpu, err := cuda.Open(cuda.Options{})
+	switch {
+	case err == nil:
+		log.Info("computing on a GPU", "device", gpu.Name())
+		return gpu, gpu, nil
+	case cfg.Device == DeviceCUDA:
+		return nil, nil, fmt.Errorf("cannot compute on a GPU: %w; --device cpu does without", err)
+	case !errors.Is(err, cuda.ErrNone):
+		return nil, nil, err
+	case cuda.Built:
+		log.Info("computing on the CPU", "reason", err)
+	}
+	return openCPU(cfg)
+}
+
+func openCPU(cfg Config) (main, decode device, err error) {
+	m, err := cpu.New(cfg.Threads)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := cpu.New(cmp.Or(cfg.DecodeThreads, cfg.Threads))
+	if err != nil {
+		return nil, nil, errors.Join(err, m.Close())
+	}
+	return m, d, nil
+}

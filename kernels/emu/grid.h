@@ -1,0 +1,26 @@
+// Running a grid: blocks on a few operating system threads, the threads of a block as fibers.
+#pragma once
+
+#include <string>
+
+#include "../include/kernel.h"
+
+namespace emu {
+
+// Launch is one kernel launch.
+struct Launch {
+  const Kernel* kernel;
+  Dim grid, block;
+  void** params;
+  i64 shared_max;  // bytes of shared memory that a block may have
+
+  std::string failure;  // "" when all went well
+};
+
+// run runs every block and waits. The order of blocks, and of threads between two barriers, is the
+// launch's own business on a GPU; here EMU_ORDER chooses it: forward (default), backward or random.
+void run(Launch* l);
+
+const Kernel* find(const char* name);
+
+}  // namespace emu

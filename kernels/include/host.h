@@ -1,0 +1,180 @@
+// The host's side of kernel.h: a faithful model of what kernels use of a GPU. Threads of a block
+// are fibers of one operating system thread; barriers and collectives of a warp are where they take
+// turns. The model fails loudly, through emu::fail, on what hardware forbids or leaves undefined:
+// shared memory read or written without a barrier in between, indices out of bounds, barriers that
+// not every thread reaches, warps that diverge at a collective.
+#pragma once
+
+#include <string.h>
+
+#include <type_traits>
+#include <utility>
+
+#define DEVICE static inline
+#define DEVICE_MEMBER inline
+#define UNROLL _Pragma("GCC unroll 16")
+#define __global__
+#define __restrict__
+#define KERNEL(threads, name) extern "C" void name
+
+namespace emu {
+
+struct Dim { unsigned x, y, z; };
+struct Block;
+
+// Thread is one thread of the block at work.
+struct Thread {
+  Dim index;      // threadIdx
+  unsigned flat;  // its number in the block
+  Block* block;
+};
+
+// Word is what is known of one element of shared memory: who wrote and read it last, and in which
+// stretch between two barriers.
+struct Word {
+  uint32_t written, read;    // stretch
+  uint16_t writer, reader;   // thread
+};
+constexpr uint16_t MANY = 0xffff;  // readers
+
+// Array is one __shared__ array of a block.
+struct Array {
+  const void* tag;
+  const char* name;
+  char* data;
+  Word* words;
+  i64 count, size;  // elements, bytes of one
+};
+
+// Block is what threads of a block have in common.
+struct Block {
+  Dim index, grid, dim;
+  uint32_t stretch;  // number of the stretch between two barriers, never used again
+};
+
+extern thread_local Thread* self __attribute__((tls_model("initial-exec")));
+
+// fail ends the kernel: it says what went wrong and where, and does not return.
+[[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
+[[noreturn]] void race(const Array* a, i64 i, bool writing);
+[[noreturn]] void outside(const Array* a, i64 i);
+
+// shared_array finds or makes the block's array of a tag.
+Array* shared_array(const void* tag, const char* name, i64 count, i64 size);
+// block_sync waits for every thread of the block that has not returned.
+void block_sync(const char* file, int line);
+// exchange gives 16 bytes to the other lanes and returns those of all 32, once every lane is here.
+const char (*exchange(const void* mine, size_t size, const char* what))[16];
+
+inline void reading(const Array* a, i64 i) {
+  if ((uint64_t)i >= (uint64_t)a->count) outside(a, i);
+  Word& w = a->words[i];
+  const uint32_t now = self->block->stretch;
+  const uint16_t me = (uint16_t)self->flat;
+  if (w.written == now && w.writer != me) race(a, i, false);
+  if (w.read != now) {
+    w.read = now;
+    w.reader = me;
+  } else if (w.reader != me) {
+    w.reader = MANY;
+  }
+}
+
+inline void writing(const Array* a, i64 i) {
+  if ((uint64_t)i >= (uint64_t)a->count) outside(a, i);
+  Word& w = a->words[i];
+  const uint32_t now = self->block->stretch;
+  const uint16_t me = (uint16_t)self->flat;
+  if ((w.written == now && w.writer != me) || (w.read == now && w.reader != me)) race(a, i, true);
+  w.written = now;
+  w.writer = me;
+}
+
+// Element stands for one element of shared memory.
+template <class T> struct Element {
+  const Array* array;
+  i64 at;
+  T* data() const { return reinterpret_cast<T*>(array->data); }
+  operator T() const {
+    reading(array, at);
+    return data()[at];
+  }
+  Element& operator=(T x) {
+    writing(array, at);
+    data()[at] = x;
+    return *this;
+  }
+  Element& operator=(const Element& o) { return *this = (T)o; }
+};
+
+// Shared is a run of shared memory that begins at an element.
+template <class T> struct Shared {
+  const Array* array;
+  i64 from;
+  Element<T> operator[](i64 i) const { return {array, from + i}; }
+  Shared operator+(i64 n) const { return {array, from + n}; }
+};
+
+// Kernel is a kernel that can be launched by its name.
+struct Kernel {
+  const char* name;
+  unsigned threads;  // of a block
+  int parameters;
+  void (*call)(void** params);
+  Kernel* next;
+};
+
+void add(Kernel*);
+
+template <class F> struct Call;
+template <class... A> struct Call<void (*)(A...)> {
+  static_assert(((sizeof(A) == 8 && std::is_trivially_copyable_v<A>)&&...), "8 bytes a parameter");
+  static constexpr int count = sizeof...(A);
+  template <class F, size_t... I> static void with(F f, void** p, std::index_sequence<I...>) {
+    f(*static_cast<A*>(p[I])...);
+  }
+  template <class F> static void with(F f, void** p) {
+    with(f, p, std::make_index_sequence<sizeof...(A)>());
+  }
+};
+
+}  // namespace emu
+
+#define LAUNCHABLE(threads_, name_)                                                               \
+  static struct name_##_entry : emu::Kernel {                                                     \
+    name_##_entry() {                                                                             \
+      name = #name_, threads = threads_, parameters = emu::Call<decltype(&name_)>::count;         \
+      call = [](void** p) { emu::Call<decltype(&name_)>::with(&name_, p); };                      \
+      emu::add(this);                                                                             \
+    }                                                                                             \
+  } name_##_entry_;
+
+template <class T> using Shared = emu::Shared<T>;
+#define SHARED(T, name, count)                                                                    \
+  static const char name##_tag = 0;                                                               \
+  const emu::Shared<T> name = {emu::shared_array(&name##_tag, #name, count, sizeof(T)), 0}
+
+#define threadIdx (emu::self->index)
+#define blockIdx (emu::self->block->index)
+#define blockDim (emu::self->block->dim)
+#define gridDim (emu::self->block->grid)
+#define __syncthreads() emu::block_sync(__FILE__, __LINE__)
+
+DEVICE float float_of(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+DEVICE uint32_t bits_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+DEVICE float shuffle_xor(float x, int lanes) {
+  const char(*all)[16] = emu::exchange(&x, sizeof x, "shuffle_xor");
+  float other;
+  memcpy(&other, all[(emu::self->flat ^ (unsigned)lanes) % 32], sizeof other);
+  return other;
+}

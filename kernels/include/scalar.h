@@ -1,0 +1,48 @@
+// Functions of one number that are computed the same way, to the last bit, on a GPU and on the
+// host: multiplications are fused with additions exactly where fmaf says so.
+#pragma once
+
+// exponential is e^x to about an ulp over the whole range: x = n·ln 2 + r (Cody and Waite, 1980),
+// a polynomial for e^r on |r| <= ln2/2 fitted for least maximal relative error, and two steps of
+// scaling, so that subnormal results are right.
+DEVICE float exponential(float x) {
+  if (!(x > -104.0f)) return x != x ? x : 0.0f;
+  if (x > 89.0f) return INFINITY;
+  float n = rintf(x * 1.44269504f);
+  float r = fmaf(n, 2.12194440e-4f, fmaf(n, -0.693359375f, x));
+  float y = fmaf(0.0013814602280035615f, r, 0.008368715643882751f);
+  y = fmaf(y, r, 0.04166838899254799f);
+  y = fmaf(y, r, 0.1666652113199234f);
+  y = fmaf(y, r, 0.4999999403953552f);
+  y = fmaf(r * r, y, r) + 1.0f;
+  int whole = (int)n, half = whole / 2;
+  return y * float_of((uint32_t)(half + 127) << 23) * float_of((uint32_t)(whole - half + 127) << 23);
+}
+
+// The values of compute.Activation.
+enum { IDENTITY = 0, GELU_TANH = 1, SILU = 2 };
+
+// activation computes x·sigmoid(x), or x·sigmoid(2u) with u = sqrt(2/pi)(x+0.044715x³), which is
+// 0.5x(1+tanh(u)) and cancels nowhere.
+DEVICE float activation(float x, i64 act) {
+  if (act == IDENTITY) return x;
+  float z = x;
+  if (act == GELU_TANH) z = 1.5957691216057308f * fmaf(0.044715f, x * x * x, x);
+  return x / (1.0f + exponential(-z));
+}
+
+// sum_over and most_over return the sum and the largest of 2, 4, 8, 16 or 32 neighbouring lanes, the
+// same bits in each of them: a butterfly, in whose every step both sides add the same two numbers. A
+// NaN goes through both.
+template <int LANES> DEVICE float sum_over(float x) {
+  for (int lanes = LANES / 2; lanes > 0; lanes /= 2) x += shuffle_xor(x, lanes);
+  return x;
+}
+
+template <int LANES> DEVICE float most_over(float x) {
+  for (int lanes = LANES / 2; lanes > 0; lanes /= 2) {
+    const float other = shuffle_xor(x, lanes);
+    x = other > x || other != other ? other : x;
+  }
+  return x;
+}
