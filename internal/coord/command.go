@@ -46,7 +46,8 @@ type command struct {
 	Result  *job.Result `json:"result,omitempty"`
 	Reason  string      `json:"reason,omitempty"`
 	Model   *job.Model  `json:"model,omitempty"`
-	Swept   []string    `json:"swept,omitempty"` // names of objects that are gone
+	Swept   []string    `json:"swept,omitempty"`  // names of objects that are gone
+	Spared  []string    `json:"spared,omitempty"` // and of those that a job still refers to
 
 	Checkpoint *job.Checkpoint `json:"checkpoint,omitempty"`
 	Part       *part           `json:"part,omitempty"`

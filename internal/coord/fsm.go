@@ -170,14 +170,8 @@ func (f *fsm) sweepable(now time.Time) (spare []string, gone []job.Object) {
 	if len(f.state.trash) == 0 {
 		return nil, nil
 	}
-	held, seeds := map[string]bool{}, map[uint64]bool{}
+	held, seeds := f.state.held(), map[uint64]bool{}
 	for r := range maps.Values(f.state.jobs) {
-		for _, o := range objects(r) {
-			held[o.Name] = true
-		}
-		for _, o := range r.Parts {
-			held[o.Name] = true
-		}
 		if r.State == job.Running {
 			seeds[r.Spec.Seed] = true
 		}

@@ -72,7 +72,7 @@ func drawCommand(t *rapid.T, s *state) command {
 	case kindLease:
 		c.Lease = &lease{object(rapid.SampledFrom([]string{"in", "oa"}).Draw(t, "input")), c.Now}
 	case kindSwept:
-		c.Swept = []string{"oa", "ob"}
+		c.Swept, c.Spared = []string{"oa", "ob"}, []string{"oc"}
 	}
 	return c
 }
@@ -252,7 +252,8 @@ func TestWhatAJobStartsFromStays(t *testing.T) {
 	want(now.Add(time.Hour), nil, []string{"in"})
 	must(from("a"))
 	want(now.Add(time.Hour), []string{"in"}, nil)
-	must(command{Kind: kindSwept, Swept: []string{"in"}})
+	must(command{Kind: kindSwept, Spared: []string{"in"}})
+	want(now.Add(time.Hour), nil, nil)
 	must(from("b"))
 	for _, id := range []job.ID{"a", "b"} {
 		must(command{Kind: kindCancel, Job: id})
@@ -261,6 +262,8 @@ func TestWhatAJobStartsFromStays(t *testing.T) {
 			want(now, []string{"in"}, nil)
 		}
 	}
+	want(now, nil, []string{"in", "in"})
+	must(command{Kind: kindSwept, Spared: []string{"in"}}) // decided before b was deleted
 	want(now, nil, []string{"in", "in"})
 	must(command{Kind: kindLease, Lease: &lease{in, now.Add(time.Minute)}})
 	want(now, nil, nil)

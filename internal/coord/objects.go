@@ -157,17 +157,18 @@ func (l *leader) sweep() {
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, sweepTime)
 	defer cancel()
+	var swept []string
 	for _, o := range gone[:min(len(gone), sweepMax)] {
 		if err := (*s).Delete(ctx, o); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			l.c.log.Warn("cannot delete an object", "object", o.Name, "error", err)
 			continue
 		}
-		spare = append(spare, o.Name)
+		swept = append(swept, o.Name)
 	}
-	if len(spare) == 0 {
+	if len(spare)+len(swept) == 0 {
 		return
 	}
-	if _, err := l.c.commit(command{Kind: kindSwept, Swept: spare}); err != nil {
+	if _, err := l.c.commit(command{Kind: kindSwept, Swept: swept, Spared: spare}); err != nil {
 		l.c.log.Warn("cannot record a sweep", "error", err)
 	}
 }

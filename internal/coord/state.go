@@ -49,9 +49,7 @@ func (s *state) apply(c command) (job.Record, error) {
 	case kindModel:
 		return job.Record{}, s.setModel(c.Model)
 	case kindSwept:
-		s.trash = slices.DeleteFunc(slices.Clone(s.trash), func(t trash) bool {
-			return slices.Contains(c.Swept, t.Object.Name)
-		})
+		s.sweep(c)
 		return job.Record{}, nil
 	case kindDrain, kindUndrain:
 		return job.Record{}, s.drain(c)
@@ -71,6 +69,30 @@ func (s *state) apply(c command) (job.Record, error) {
 	s.jobs[c.Job] = r
 	s.discard(old, r)
 	return r, nil
+}
+
+// sweep takes off the trash what is gone, and what a job refers to: one that did may have been
+// deleted since the leader looked, and then its object is the trash's again.
+func (s *state) sweep(c command) {
+	held := s.held()
+	s.trash = slices.DeleteFunc(slices.Clone(s.trash), func(t trash) bool {
+		name := t.Object.Name
+		return slices.Contains(c.Swept, name) || held[name] && slices.Contains(c.Spared, name)
+	})
+}
+
+// held names the objects that jobs refer to.
+func (s *state) held() map[string]bool {
+	held := map[string]bool{}
+	for r := range maps.Values(s.jobs) {
+		for _, o := range objects(r) {
+			held[o.Name] = true
+		}
+		for _, o := range r.Parts {
+			held[o.Name] = true
+		}
+	}
+	return held
 }
 
 // lease puts an input on the trash that is about to be stored, to stay there until its time is over

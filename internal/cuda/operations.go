@@ -217,7 +217,8 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 	d.launch(conv, ceil(out.rows, tile), ceil(s.Out, tile), ptr(in), num(in.stride), ptr(prev),
 		num(prev.stride), num(frames-x.T), num(frames), num(a.FrontPad), num(x.H), num(x.W),
 		flag(a.Upsample), num(s.KT), num(s.KH), num(s.KW), num(s.In), arg(c.weight.at), num(out.rows),
-		num(h), num(ww), num(g.time), num(g.space), num(g.padH), num(g.padW), num(s.Out), ptr(out), num(out.stride), bias, ptr(res), num(res.stride))
+		num(h), num(ww), num(g.time), num(g.space), num(g.padH), num(g.padW), num(s.Out), ptr(out),
+		num(out.stride), bias, ptr(res), num(res.stride))
 }
 
 // stepping is how a convolution walks over its input: outputs so far apart, zeros above and on the
