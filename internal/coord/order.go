@@ -25,6 +25,9 @@ func (l *leader) start(p job.Plan, nodes []*node) {
 		order := wire.Start{Plan: p, Rank: rank, Members: members}
 		l.out.request(wire.SubjectStart(n.reg.Node), order, l.c.cfg.Timing.Order, func(err error) {
 			if err != nil {
+				l.mu.Lock()
+				l.blame(p.Job, n.reg.Node)
+				l.mu.Unlock()
 				l.abandon(p, fmt.Sprintf("node %s (rank %d) did not take the order to start: %v",
 					n.reg.Name, rank, err))
 				return

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
@@ -89,6 +90,8 @@ func (l *leader) hindrance(r job.Record, p pool) (why string, block bool) {
 	switch {
 	case p.works(r.ID) && l.c.cfg.Now().Sub(r.LastLoss()) < l.c.cfg.Timing.LostAfter:
 		return fmt.Sprintf("waits for the shards of attempt %d to stop", r.Attempt), true
+	case l.c.cfg.Now().Sub(r.LastLoss()) < l.breath(r):
+		return fmt.Sprintf("waits a moment, since attempt %d was lost at once", r.Attempt), false
 	case l.c.objects.Load() == nil:
 		return "waits for the object store", true
 	case p.total == 0:
@@ -106,6 +109,16 @@ func (l *leader) hindrance(r job.Record, p pool) (why string, block bool) {
 		return fmt.Sprintf("waits for an idle shard that can write %s", s.Format), true
 	}
 	return "", false
+}
+
+// breath is how long a job waits after attempts that got nowhere, the longer the more of them there
+// were: otherwise a node that is dead and not missed yet could use up what attempts a job has.
+func (l *leader) breath(r job.Record) time.Duration {
+	lost, _ := r.Futile()
+	if lost < 2 {
+		return 0
+	}
+	return min(time.Duration(lost)*100*time.Millisecond, l.c.cfg.Timing.LostAfter)
 }
 
 // wanted is the number of shards that a job needs; 0: as many as pay. One that has lost an attempt

@@ -218,7 +218,7 @@ func (r Record) Lose(a Attempt, b Setback, now time.Time) (Record, error) {
 		Own: b.Own, Redone: max(0, b.Done-r.Checkpoint.Step), Detection: b.Detection}
 	r.Losses = append(slices.Clone(r.Losses), loss)
 	r.Losses = r.Losses[max(0, len(r.Losses)-LossesLimit):]
-	if lost, own := r.futile(); own >= FutileLimit || lost >= LossLimit {
+	if lost, own := r.Futile(); own >= FutileLimit || lost >= LossLimit {
 		return r.Fail(a, fmt.Sprintf("%s; %d attempts were lost without progress", reason, lost), now)
 	}
 	r.State = Queued
@@ -233,9 +233,9 @@ func (r Record) LastLoss() time.Time {
 	return time.Time{}
 }
 
-// futile counts the latest losses that brought the job no further than the one before them, and
+// Futile counts the latest losses that brought the job no further than the one before them, and
 // those among them that are a rank's own. Planned ones do not count.
-func (r Record) futile() (lost, own int) {
+func (r Record) Futile() (lost, own int) {
 	best := 0
 	for _, l := range r.Losses {
 		if l.Planned {
