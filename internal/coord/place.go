@@ -105,10 +105,21 @@ func (l *leader) hindrance(r job.Record, p pool) (why string, block bool) {
 	case len(p.free) < max(want, 1):
 		return fmt.Sprintf("waits for %s, %s of %d idle", shards(max(want, 1)), are(len(p.free)),
 			p.total), true
+	case l.onlyBlamed(r, p):
+		return "waits for a shard on which it has not failed", true
 	case !slices.ContainsFunc(p.free, writer):
 		return fmt.Sprintf("waits for an idle shard that can write %s", s.Format), true
 	}
 	return "", false
+}
+
+// onlyBlamed reports whether a job has gone wrong on all nodes that are free, but not on all that
+// there are: five failures of its own in a row would end it.
+func (l *leader) onlyBlamed(r job.Record, p pool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	good := func(n *node) bool { return !l.blamed[r.ID][n.reg.Node] }
+	return !slices.ContainsFunc(p.free, good) && slices.ContainsFunc(p.all, good)
 }
 
 // breath is how long a job waits after attempts that got nowhere, the longer the more of them there
