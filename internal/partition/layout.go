@@ -77,7 +77,7 @@ func (l Layout) Kept() [][]Range {
 // compute them, since others that hold them hear of them when it is done.
 func (l Layout) KeptDuring(window int) [][]Range {
 	frames := l.windows(0)[window]
-	tokens := []Range{{frames.Lo * l.PerFrame, frames.Hi * l.PerFrame}}
+	tokens := []Range{l.TokensOf(frames)}
 	out := l.Kept()
 	for rank := range out {
 		if _, cfg, _ := l.Place(rank); cfg == 0 {
@@ -140,7 +140,7 @@ func (l Layout) weighed(frames Range) Range {
 	if frames.Lo > 0 && l.Overlap > 0 && !l.Extend {
 		frames.Lo++
 	}
-	return Range{frames.Lo * l.PerFrame, frames.Hi * l.PerFrame}
+	return l.TokensOf(frames)
 }
 
 // seamTokens counts the tokens whose velocities travel between ranks in a step: a token that so

@@ -23,6 +23,11 @@ type Timeline struct {
 // Tokens returns those of the whole clip.
 func (t Timeline) Tokens() int { return t.Frames * t.PerFrame }
 
+// TokensOf returns the tokens of some frames.
+func (t Timeline) TokensOf(frames Range) Range {
+	return Range{frames.Lo * t.PerFrame, frames.Hi * t.PerFrame}
+}
+
 // WindowTokens returns those of one window, the longest where they differ.
 func (t Timeline) WindowTokens() int { return t.window() * t.PerFrame }
 

@@ -295,8 +295,7 @@ func (r *run) load(path string, step int, x []float32,
 	cover := partition.Range{Hi: r.layout.Tokens()}
 	if r.layout.Extend && len(f.Names()) > 1 {
 		w, _ := r.block(step)
-		window := r.layout.Windows(0)[w]
-		cover = partition.Range{Lo: window.Lo * r.layout.PerFrame, Hi: window.Hi * r.layout.PerFrame}
+		cover = r.layout.TokensOf(r.layout.Windows(0)[w])
 		held = []partition.Range{r.layout.Own(0, r.Rank.Rank, w)}
 	}
 	var kept [][]float32

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -236,6 +237,7 @@ func (r *run) take(ctx context.Context, t, ranks int) error {
 func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Range,
 	f func(t int, frames [][]float32) error) error {
 	r.release()
+	debug.FreeOSMemory() // decoding does not come on top of what denoising left
 	z, err := r.openLatents(latents, r.grid.T)
 	if err != nil {
 		return err

@@ -142,7 +142,7 @@ func (r *run) exchange(ctx context.Context, p diffusion.Pass, own []float32) ([]
 	if err := r.Transport.Send(ctx, peer, tag, tensor.Bytes(own)); err != nil {
 		return nil, err
 	}
-	return r.floats(ctx, peer, tag, len(own))
+	return r.floats(ctx, r.Transport, peer, tag, len(own))
 }
 
 // badMessage names a peer that sent something of a size that cannot be right.

@@ -89,8 +89,7 @@ func (r *run) blockNoise(gen *diffusion.Generator, w int) []float32 {
 func (r *run) known(w int) int {
 	frames := r.layout.Windows(0)[w]
 	known := partition.Range{Lo: frames.Lo, Hi: frames.Lo + r.layout.Known(w)}
-	tokens := partition.Range{Lo: known.Lo * r.layout.PerFrame, Hi: known.Hi * r.layout.PerFrame}
-	return r.layout.Own(0, r.Rank.Rank, w).Cut(tokens).Len()
+	return r.layout.Own(0, r.Rank.Rank, w).Cut(r.layout.TokensOf(known)).Len()
 }
 
 // begin puts noise where a window is not known yet.
@@ -137,8 +136,7 @@ func (r *run) window(ctx context.Context, x []float32, w int, sched diffusion.Sc
 // long as the window is not done what the scheduler keeps of it.
 func (r *run) partly(x []float32, w int, sched diffusion.Scheduler) state {
 	latent := r.saver.clone(0, x)
-	frames := r.layout.Windows(0)[w]
-	window := partition.Range{Lo: frames.Lo * r.layout.PerFrame, Hi: frames.Hi * r.layout.PerFrame}
+	window := r.layout.TokensOf(r.layout.Windows(0)[w])
 	st := state{covers: []partition.Range{{Hi: r.layout.Tokens()}}, slabs: r.latents(latent)}
 	st.slabs[0].ranges = r.layout.KeptDuring(w)
 	if sched.Done() == r.Plan.Spec.Steps {

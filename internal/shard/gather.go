@@ -2,7 +2,6 @@ package shard
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/partition"
@@ -129,12 +128,5 @@ func (r *run) chunk(ctx context.Context, tr collective.Transport, tag collective
 	if rank == 0 || n == 0 {
 		return nil, nil
 	}
-	b, err := tr.Recv(ctx, rank, tag)
-	if err != nil {
-		return nil, err
-	}
-	if len(b) != 4*n {
-		return nil, r.badMessage(rank, fmt.Sprintf("a chunk of %d values", n), len(b))
-	}
-	return tensor.Floats(b), nil
+	return r.floats(ctx, tr, rank, tag, n)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,7 +70,7 @@ const (
 	opSeams                                 // and, where they are made one by one, the window
 	opCheckpoint                            // and the chunk
 	opLatents                               // and the chunk
-	opSalvage                               // and the window
+	opSalvage
 	opInventory
 	opStats
 	opDone
@@ -214,7 +213,6 @@ func (r *run) release() {
 	if r.saver != nil {
 		r.saver.copies = nil
 	}
-	debug.FreeOSMemory() // the next stage does not come on top of what this one left
 }
 
 // branches lists the branches that this rank's group computes.

@@ -186,8 +186,7 @@ func (t *trade) needs(rank int, f func(window int, own partition.Range, s source
 	l := t.r.layout
 	run, windows := l.Run(t.step, rank), l.Windows(t.step)
 	for w := run.Lo; w < run.Hi; w++ {
-		whole := partition.Range{Lo: windows[w].Lo * l.PerFrame, Hi: windows[w].Hi * l.PerFrame}
-		if t.sources(w, whole) == nil {
+		if t.sources(w, l.TokensOf(windows[w])) == nil {
 			continue
 		}
 		own := l.Own(t.step, rank, w)

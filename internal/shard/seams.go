@@ -37,7 +37,7 @@ func (r *run) swap(ctx context.Context, tag collective.Tag, out [][]float32, wan
 		}
 		if want[peer] > 0 {
 			each(func() (err error) {
-				in[peer], err = r.floats(ctx, peer, tag, want[peer])
+				in[peer], err = r.floats(ctx, r.Transport, peer, tag, want[peer])
 				return err
 			})
 		}
@@ -47,8 +47,9 @@ func (r *run) swap(ctx context.Context, tag collective.Tag, out [][]float32, wan
 }
 
 // floats receives n values of another rank.
-func (r *run) floats(ctx context.Context, peer int, tag collective.Tag, n int) ([]float32, error) {
-	b, err := r.Transport.Recv(ctx, peer, tag)
+func (r *run) floats(ctx context.Context, tr collective.Transport, peer int, tag collective.Tag,
+	n int) ([]float32, error) {
+	b, err := tr.Recv(ctx, peer, tag)
 	if err != nil {
 		return nil, err
 	}
