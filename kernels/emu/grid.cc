@@ -33,7 +33,7 @@ const char* const state_names[] = {"fresh", "ready", "at a barrier", "at a colle
 // Warp is where 32 lanes exchange values: two buffers in turn, because a lane may reach the next
 // collective before the others have read the last one.
 struct Warp {
-  char slots[2][32][16];
+  Slots slots[2];
   unsigned arrived, turn, lanes;
   const char* what;
 };
@@ -100,6 +100,7 @@ void release() {
 void entry() {
   Worker* w = worker;
   w->launch->kernel->call(w->launch->params);
+  copy_end();
   w = worker;
   w->alive--;
   release();
@@ -155,7 +156,12 @@ void lay_out(Worker* w, const Launch* l, Dim index) {
   w->tasks.resize(n);
   w->warps.assign((n + 31) / 32, Warp());
   for (unsigned i = 0; i < n; i++) {
-    w->tasks[i].thread = {{i % d.x, i / d.x % d.y, i / (d.x * d.y)}, i, &w->block};
+    Thread* t = &w->tasks[i].thread;
+    t->index = {i % d.x, i / d.x % d.y, i / (d.x * d.y)};
+    t->flat = i;
+    t->block = &w->block;
+    t->copies.clear();
+    t->groups = 0;
     w->tasks[i].state = FRESH;
     w->warps[i / 32].lanes++;
   }
@@ -351,6 +357,7 @@ Array* array_at(const void* tag, const char* name, i64 at, Word* words, i64 coun
   char* data = (char*)(base / DYNAMIC_ALIGNMENT * DYNAMIC_ALIGNMENT) + at;
   w->arrays.push_back({tag, name, data, words, count, size});
   memset(data, 0xff, count * size);
+  for (i64 i = 0; i < count; i++) words[i].copier = 0;
   return &w->arrays.back();
 }
 
@@ -395,24 +402,25 @@ void block_sync(const char* file, int line) {
   leave(t->state);
 }
 
-const char (*exchange(const void* mine, size_t size, const char* what))[16] {
+const Slots& exchange(const void* mine, size_t size, const char* what, void (*work)(Slots&)) {
   Worker* w = worker;
   Warp* p = &w->warps[self->flat / 32];
   if (p->lanes != 32) fail("%s in a warp of %u lanes", what, p->lanes);
-  if (p->arrived > 0 && strcmp(p->what, what) != 0)
+  if (p->arrived > 0 && p->what != what && strcmp(p->what, what) != 0)
     fail("the warp has diverged: %s here, %s in another lane", what, p->what);
   p->what = what;
-  const unsigned turn = p->turn;
-  memcpy(p->slots[turn % 2][self->flat % 32], mine, size);
+  Slots& slots = p->slots[p->turn % 2];
+  memcpy(slots[self->flat % 32], mine, size);
   if (++p->arrived == 32) {
     p->arrived = 0;
     p->turn++;
+    if (work != nullptr) work(slots);
     Task* first = &w->tasks[self->flat / 32 * 32];
     for (Task* t = first; t < first + 32; t++) t->state = READY;
   } else {
     leave(AT_WARP);
   }
-  return p->slots[turn % 2];
+  return slots;
 }
 
 void run(Launch* l) {

@@ -9,6 +9,7 @@
 
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #define DEVICE static inline
 #define DEVICE_MEMBER inline
@@ -22,18 +23,12 @@ namespace emu {
 struct Dim { unsigned x, y, z; };
 struct Block;
 
-// Thread is one thread of the block at work.
-struct Thread {
-  Dim index;      // threadIdx
-  unsigned flat;  // its number in the block
-  Block* block;
-};
-
 // Word is what is known of one element of shared memory: who wrote and read it last, and in which
-// stretch between two barriers.
+// stretch between two barriers; and who has a copy to it under way.
 struct Word {
   uint32_t written, read;    // stretch
   uint16_t writer, reader;   // thread
+  uint16_t copier;           // thread + 1, 0 for none
 };
 constexpr uint16_t MANY = 0xffff;  // readers
 
@@ -44,6 +39,24 @@ struct Array {
   char* data;
   Word* words;
   i64 count, size;  // elements, bytes of one
+};
+
+// Copy is an asynchronous copy of 16 bytes under way: elements [at, at+16/size) of an array.
+struct Copy {
+  const Array* array;
+  i64 at;
+  const char* from;
+  int bytes;       // the others become zeros
+  unsigned group;  // number of the group that it was committed with, or will be
+};
+
+// Thread is one thread of the block at work.
+struct Thread {
+  Dim index;      // threadIdx
+  unsigned flat;  // its number in the block
+  Block* block;
+  std::vector<Copy> copies;  // in order
+  unsigned groups;           // committed so far
 };
 
 // Block is what threads of a block have in common.
@@ -58,6 +71,7 @@ extern thread_local Thread* self __attribute__((tls_model("initial-exec")));
 [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 [[noreturn]] void race(const Array* a, i64 i, bool writing);
 [[noreturn]] void outside(const Array* a, i64 i);
+[[noreturn]] void under_way(const Array* a, i64 i, const char* doing);
 
 // shared_array finds or makes the block's array of a tag.
 Array* shared_array(const void* tag, const char* name, i64 count, i64 size);
@@ -65,14 +79,29 @@ Array* shared_array(const void* tag, const char* name, i64 count, i64 size);
 Array* dynamic_array(const char* name, i64 count, i64 size);
 // block_sync waits for every thread of the block that has not returned.
 void block_sync(const char* file, int line);
-// exchange gives 16 bytes to the other lanes and returns those of all 32, once every lane is here.
-const char (*exchange(const void* mine, size_t size, const char* what))[16];
+// SLOT is the bytes that a lane can bring to a collective of its warp.
+constexpr int SLOT = 64;
+typedef char Slots[32][SLOT];
+// exchange gives bytes to the other lanes and returns those of all 32, once every lane is here. One
+// lane calls work on them before, if there is some.
+const Slots& exchange(const void* mine, size_t size, const char* what,
+                      void (*work)(Slots&) = nullptr);
+
+// copy_start begins a copy of 16 bytes to shared memory, copy_commit closes a group of them, and
+// copy_wait does those of all groups but the last `left`; copy_end is for threads that return.
+void copy_start(const Array* a, i64 at, const void* from, int bytes);
+void copy_commit();
+void copy_wait(unsigned left);
+void copy_end();
+// aligned_run checks that 16 bytes from an element on are inside an array and aligned.
+void aligned_run(const Array* a, i64 at, const char* what);
 
 inline void reading(const Array* a, i64 i) {
   if ((uint64_t)i >= (uint64_t)a->count) outside(a, i);
   Word& w = a->words[i];
   const uint32_t now = self->block->stretch;
   const uint16_t me = (uint16_t)self->flat;
+  if (w.copier != 0) under_way(a, i, "read");
   if (w.written == now && w.writer != me) race(a, i, false);
   if (w.read != now) {
     w.read = now;
@@ -87,6 +116,7 @@ inline void writing(const Array* a, i64 i) {
   Word& w = a->words[i];
   const uint32_t now = self->block->stretch;
   const uint16_t me = (uint16_t)self->flat;
+  if (w.copier != 0) under_way(a, i, "written");
   if ((w.written == now && w.writer != me) || (w.read == now && w.reader != me)) race(a, i, true);
   w.written = now;
   w.writer = me;
@@ -177,7 +207,7 @@ DEVICE uint32_t bits_of(float x) {
 }
 
 DEVICE float shuffle_xor(float x, int lanes) {
-  const char(*all)[16] = emu::exchange(&x, sizeof x, "shuffle_xor");
+  const emu::Slots& all = emu::exchange(&x, sizeof x, "shuffle_xor");
   float other;
   memcpy(&other, all[(emu::self->flat ^ (unsigned)lanes) % 32], sizeof other);
   return other;

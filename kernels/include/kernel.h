@@ -17,3 +17,5 @@ typedef long long i64;
 
 #include "bf16.h"
 #include "scalar.h"
+#include "copy.h"
+#include "mma.h"

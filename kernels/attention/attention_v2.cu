@@ -1,0 +1,253 @@
+// Flash attention, v2: on tensor cores, with q, k and v in bfloat16 and sums in float32, for heads
+// up to 128 wide. Keys are walked in order, 64 at a time, with the running softmax of Milakov and
+// Gimelshein (2018); the arrangement is that of FlashAttention-2 (Dao, 2023): a warp has rows of its
+// own, probabilities stay in registers and become the next product's operand. See README.md.
+#include "../include/kernel.h"
+
+namespace attention {
+namespace v2 {
+
+constexpr int THREADS = 128;  // of a block: 4 warps
+constexpr int ROWS = 32;      // queries of a warp
+constexpr int QUERIES = THREADS / 32 * ROWS;
+constexpr int KEYS = 64;      // of a tile; fixes the bits
+constexpr int DOWN = ROWS / 16;
+constexpr float LOG2E = 1.44269504f;
+
+// Matrix is [rows, hd] of a head; rows begin at multiples of 16 bytes and are filled with zeros to a
+// multiple of 8.
+struct Matrix {
+  const bf16* at;
+  i64 ld, rows;
+};
+
+// Call is what all threads share: shapes, and matrices that begin at the block's head.
+struct Call {
+  Matrix q, k, v;
+  const float* bias;  // [nq+nk-1] or null
+  float* dst;         // [nq, hd]
+  i64 ld, hd;
+  float scale, last;  // last: added to the logit of the last key
+};
+
+// Running is the softmax of the thread's rows so far: rows g and g+8 of each product. Logits are in
+// units of ln 2.
+struct Running {
+  float most[DOWN][2], sum[DOWN][2];
+};
+
+// Logits are a warp's with the keys of a tile, then their probabilities.
+struct Logits {
+  float of[DOWN][KEYS / 8][4];
+};
+
+// Out is a warp's weighted values.
+template <int WIDEST> struct Out {
+  float of[DOWN][WIDEST / 8][4];
+};
+
+// place is where 8 elements of a row are in shared memory. The order of a row's chunks turns with
+// the row, so that any 8 rows of the same chunk lie in different banks.
+template <int WIDEST> DEVICE int place(int row, int chunk) {
+  const int turn = WIDEST == 32 ? row / 2 % 4 : row % 8;
+  return row * WIDEST + (chunk ^ turn) * 8;
+}
+
+// load starts the copies of `count` rows from row0 on; what is not there becomes zeros.
+template <int WIDEST>
+DEVICE void load(Shared<bf16> to, const Matrix& m, i64 row0, int count, i64 hd) {
+  constexpr int CHUNKS = WIDEST / 8, STEP = THREADS / CHUNKS;
+  const int chunk = threadIdx.x % CHUNKS;
+  for (int r = threadIdx.x / CHUNKS; r < count; r += STEP) {
+    const bool there = row0 + r < m.rows && 8 * chunk < hd;
+    copy16(to + place<WIDEST>(r, chunk), m.at + (there ? (row0 + r) * m.ld + 8 * chunk : 0),
+           there ? 16 : 0);
+  }
+  commit_copies();
+}
+
+// score computes the products of the warp's queries with a tile of keys.
+template <int WIDEST> DEVICE void score(Logits& s, Shared<bf16> q, Shared<bf16> keys) {
+  const int lane = threadIdx.x % 32;
+  UNROLL
+  for (int k = 0; k < WIDEST / 16; k++) {
+    Fragment<4> x[DOWN];
+    UNROLL
+    for (int m = 0; m < DOWN; m++)
+      x[m] = load_matrices(q + place<WIDEST>(16 * m + lane % 16, 2 * k + lane / 16));
+    UNROLL
+    for (int n = 0; n < KEYS / 16; n++) {
+      const int row = 16 * n + lane / 16 * 8 + lane % 8;
+      const Fragment<4> y = load_matrices(keys + place<WIDEST>(row, 2 * k + lane / 8 % 2));
+      UNROLL
+      for (int m = 0; m < DOWN; m++) {
+        multiply_add(s.of[m][2 * n], x[m], y.of[0], y.of[1]);
+        multiply_add(s.of[m][2 * n + 1], x[m], y.of[2], y.of[3]);
+      }
+    }
+  }
+}
+
+// logit scales a product and adds what is added to it; keys that do not exist are at -infinity.
+DEVICE float logit(float s, const Call& a, i64 query, i64 key) {
+  s *= a.scale;
+  if (a.bias && key < a.k.rows && query < a.q.rows)
+    s = fmaf(a.bias[key - query + a.q.rows - 1], LOG2E, s);
+  if (key == a.k.rows - 1) s += a.last;
+  return key < a.k.rows ? s : -INFINITY;
+}
+
+DEVICE void scale_all(Logits& s, const Call& a, i64 row0, i64 key0) {
+  const int lane = threadIdx.x % 32;
+  UNROLL
+  for (int m = 0; m < DOWN; m++) {
+    UNROLL
+    for (int n = 0; n < KEYS / 8; n++) {
+      UNROLL
+      for (int r = 0; r < 4; r++)
+        s.of[m][n][r] = logit(s.of[m][n][r], a, row0 + 16 * m + lane / 4 + r / 2 * 8,
+                              key0 + 8 * n + lane % 4 * 2 + r % 2);
+    }
+  }
+}
+
+// soften turns the logits of the thread's row `half` of product m into probabilities against the
+// running maximum, and returns what the earlier ones shrink by.
+DEVICE float soften(Logits& s, Running& run, int m, int half) {
+  float most = run.most[m][half];
+  UNROLL
+  for (int n = 0; n < KEYS / 8; n++)
+    most = fmaxf(most, fmaxf(s.of[m][n][2 * half], s.of[m][n][2 * half + 1]));
+  most = most_over<4>(most);
+  const float base = fmaxf(most, -3.4028235e38f);  // with every key at -infinity: 0, not NaN
+  float total = 0;
+  UNROLL
+  for (int n = 0; n < KEYS / 8; n++) {
+    UNROLL
+    for (int r = 2 * half; r < 2 * half + 2; r++) {
+      s.of[m][n][r] = power(s.of[m][n][r] - base);
+      total += s.of[m][n][r];
+    }
+  }
+  const float shrink = power(run.most[m][half] - base);
+  run.sum[m][half] = fmaf(run.sum[m][half], shrink, sum_over<4>(total));
+  run.most[m][half] = most;
+  return shrink;
+}
+
+template <int WIDEST> DEVICE void soften_all(Logits& s, Running& run, Out<WIDEST>& out) {
+  UNROLL
+  for (int m = 0; m < DOWN; m++) {
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+      const float shrink = soften(s, run, m, half);
+      UNROLL
+      for (int n = 0; n < WIDEST / 8; n++) {
+        out.of[m][n][2 * half] *= shrink;
+        out.of[m][n][2 * half + 1] *= shrink;
+      }
+    }
+  }
+}
+
+// weigh adds the tile's values, weighted: two products of logits side by side are one operand.
+template <int WIDEST> DEVICE void weigh(Out<WIDEST>& out, const Logits& p, Shared<bf16> values) {
+  const int lane = threadIdx.x % 32;
+  UNROLL
+  for (int k = 0; k < KEYS / 16; k++) {
+    Fragment<4> x[DOWN];
+    UNROLL
+    for (int m = 0; m < DOWN; m++) {
+      const float *low = p.of[m][2 * k], *high = p.of[m][2 * k + 1];
+      x[m] = {{pair(low[0], low[1]), pair(low[2], low[3]), pair(high[0], high[1]),
+               pair(high[2], high[3])}};
+    }
+    UNROLL
+    for (int n = 0; n < WIDEST / 16; n++) {
+      const Fragment<4> y =
+          load_transposed(values + place<WIDEST>(16 * k + lane % 16, 2 * n + lane / 16));
+      UNROLL
+      for (int m = 0; m < DOWN; m++) {
+        multiply_add(out.of[m][2 * n], x[m], y.of[0], y.of[1]);
+        multiply_add(out.of[m][2 * n + 1], x[m], y.of[2], y.of[3]);
+      }
+    }
+  }
+}
+
+// finish divides by the sums and stores.
+template <int WIDEST>
+DEVICE void finish(const Out<WIDEST>& out, const Running& run, const Call& a, i64 row0) {
+  const int lane = threadIdx.x % 32;
+  UNROLL
+  for (int m = 0; m < DOWN; m++) {
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+      const i64 row = row0 + 16 * m + lane / 4 + 8 * half;
+      const float by = 1.0f / run.sum[m][half];
+      if (row >= a.q.rows) continue;
+      UNROLL
+      for (int n = 0; n < WIDEST / 8; n++) {
+        UNROLL
+        for (int r = 0; r < 2; r++) {
+          const i64 col = 8 * n + lane % 4 * 2 + r;
+          if (col < a.hd) a.dst[row * a.ld + col] = out.of[m][n][2 * half + r] * by;
+        }
+      }
+    }
+  }
+}
+
+// attend walks over the keys. Values arrive while the tile's logits are computed, the next keys
+// while its values are weighed.
+template <int WIDEST> DEVICE void attend(const Call& a) {
+  DYNAMIC(bf16, rows, (QUERIES + 2 * KEYS) * WIDEST);
+  const Shared<bf16> keys = rows + QUERIES * WIDEST, values = keys + KEYS * WIDEST;
+  const int warp = threadIdx.x / 32;
+  const i64 first = (i64)blockIdx.x * QUERIES, row0 = first + warp * ROWS;
+  const bool idle = row0 >= a.q.rows;
+  Out<WIDEST> out = {};
+  Running run;
+  for (int m = 0; m < DOWN; m++)
+    for (int half = 0; half < 2; half++) run.most[m][half] = -INFINITY, run.sum[m][half] = 0;
+  load<WIDEST>(rows, a.q, first, QUERIES, a.hd);
+  load<WIDEST>(keys, a.k, 0, KEYS, a.hd);
+  for (i64 key = 0; key < a.k.rows; key += KEYS) {
+    wait_copies<0>();
+    __syncthreads();
+    load<WIDEST>(values, a.v, key, KEYS, a.hd);
+    Logits s = {};
+    if (!idle) score<WIDEST>(s, rows + warp * ROWS * WIDEST, keys);
+    wait_copies<0>();
+    __syncthreads();
+    if (key + KEYS < a.k.rows) load<WIDEST>(keys, a.k, key + KEYS, KEYS, a.hd);
+    if (idle) continue;
+    scale_all(s, a, row0, key);
+    soften_all(s, run, out);
+    weigh(out, s, values);
+  }
+  if (!idle) finish(out, run, a, row0);
+}
+
+}  // namespace v2
+
+// ATTENTION_V2 defines the kernel for head dims up to WIDEST. q: [nq, heads, wide], k, v: [nk,
+// heads, wide] in bfloat16, wide being hd rounded up to 8 and filled with zeros; dst: [nq, heads·hd];
+// bias: [heads, nq+nk-1] or null. grid: (ceil(nq / 128), heads)
+#define ATTENTION_V2(name, WIDEST)                                                                \
+  KERNEL(v2::THREADS, name)                                                                       \
+  (float* dst, i64 ld, const bf16* q, i64 ldq, const bf16* k, i64 ldk, const bf16* v, i64 ldv,    \
+   i64 nq, i64 nk, i64 hd, double scale, double last, const float* bias, i64 ld_bias) {           \
+    const i64 head = blockIdx.y, wide = (hd + 7) / 8 * 8, col = head * wide;                      \
+    v2::attend<WIDEST>(v2::Call{{q + col, ldq, nq}, {k + col, ldk, nk}, {v + col, ldv, nk},       \
+                                bias ? bias + head * ld_bias : bias, dst + head * hd, ld, hd,     \
+                                (float)(scale * 1.4426950408889634),                              \
+                                (float)(last * 1.4426950408889634)});                             \
+  }                                                                                               \
+  LAUNCHABLE(v2::THREADS, name)
+
+ATTENTION_V2(attention_v2_32, 32)
+ATTENTION_V2(attention_v2_64, 64)
+ATTENTION_V2(attention_v2_128, 128)
+
+}  // namespace attention
