@@ -24,7 +24,16 @@ func dense(t testing.TB, d compute.Device, rows, cols int) compute.Mat {
 	return compute.NewMat(mem, rows, cols)
 }
 
+// onEmulator skips what only the emulated GPU shows.
+func onEmulator(t *testing.T) {
+	t.Helper()
+	if d := openSlabs(t); !strings.Contains(d.Name(), "Emulated") {
+		t.Skip("the GPU is a real one")
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
+	onEmulator(t)
 	if _, err := Open(Options{Ordinal: 7}); err == nil || errors.Is(err, ErrNone) ||
 		!strings.Contains(err.Error(), "cannot open GPU 7: there are 1") {
 		t.Errorf("got %v", err)
@@ -32,6 +41,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestNameAndArithmetic(t *testing.T) {
+	onEmulator(t)
 	t.Setenv("EMU_GPU", "h100")
 	d := openSlabs(t)
 	if got := d.Name(); !strings.HasPrefix(got, "cuda: Emulated H100, sm_90, ") {
@@ -194,6 +204,7 @@ func TestUploadsOfEverySize(t *testing.T) {
 }
 
 func TestMemoryRunsOut(t *testing.T) {
+	onEmulator(t)
 	t.Setenv("EMU_MEMORY_MB", "8")
 	d, err := Open(Options{SlabBytes: 1 << 20})
 	if err != nil {
@@ -236,6 +247,7 @@ func TestWeightsGoBack(t *testing.T) {
 // TestAWildAddressIsAnError launches a kernel on memory that is not there: the error sticks, and
 // what is left then is reported.
 func TestAWildAddressIsAnError(t *testing.T) {
+	onEmulator(t)
 	opened, err := Open(Options{Exact: true})
 	if err != nil {
 		t.Fatal(err)
@@ -255,6 +267,7 @@ func TestAWildAddressIsAnError(t *testing.T) {
 }
 
 func TestALeakIsReported(t *testing.T) {
+	onEmulator(t)
 	opened, err := Open(Options{})
 	if err != nil {
 		t.Fatal(err)

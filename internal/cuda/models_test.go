@@ -5,6 +5,8 @@ package cuda
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -89,26 +91,30 @@ func normal(n int) []float32 {
 	return v
 }
 
-func TestTextEncoderAgreesWithTheCPU(t *testing.T) {
-	f, g := demo(t), golden.Open(t, "umt5")
+// encode embeds the first prompt of the goldens.
+func encode(t testing.TB, f *model.Folder, dev compute.Device, dt compute.DType) []float32 {
+	t.Helper()
 	var ids []int32
-	for _, id := range g.Ints("ids.0") {
+	for _, id := range golden.Open(t, "umt5").Ints("ids.0") {
 		ids = append(ids, int32(id))
 	}
+	e, err := umt5.Load(dev, f.TextEncoder, weights(t, f, "text_encoder"), dt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := e.Encode(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestTextEncoderAgreesWithTheCPU(t *testing.T) {
+	f := demo(t)
 	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
 		t.Run(dt.String(), func(t *testing.T) {
-			encode := func(dev compute.Device) []float32 {
-				e, err := umt5.Load(dev, f.TextEncoder, weights(t, f, "text_encoder"), dt)
-				if err != nil {
-					t.Fatal(err)
-				}
-				out, err := e.Encode(ids)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return out
-			}
-			golden.Near(t, "embeddings", encode(open(t, 0)), encode(openCPU(t)), bound(dt))
+			golden.Near(t, "embeddings", encode(t, f, open(t, 0), dt), encode(t, f, openCPU(t), dt),
+				bound(dt))
 		})
 	}
 }
@@ -217,29 +223,53 @@ func TestAnyNumberOfRanksGivesTheSameBytes(t *testing.T) {
 	}
 }
 
-// TestDecoderAgreesWithTheCPU decodes two latent frames: the first is a picture, the second brings
-// the caches and the doubling of frames.
+// decode makes two latent frames pictures: the first alone, the second with the caches and the
+// doubling of frames.
+func decode(t testing.TB, f *model.Folder, dev compute.Device) []float32 {
+	t.Helper()
+	d, err := vae.Load(dev, f.VAE, weights(t, f, "vae"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := d.NewStream(3, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Free()
+	var out []float32
+	for range 2 {
+		frames, err := s.Next(normal(f.VAE.ZDim * 6))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, slices.Concat(frames...)...)
+	}
+	return out
+}
+
 func TestDecoderAgreesWithTheCPU(t *testing.T) {
 	f := demo(t)
-	decode := func(dev compute.Device) []float32 {
-		d, err := vae.Load(dev, f.VAE, weights(t, f, "vae"))
-		if err != nil {
-			t.Fatal(err)
+	golden.Near(t, "frames", decode(t, f, openSlabs(t)), decode(t, f, openCPU(t)), boundFP32)
+}
+
+// TestBitsAreTheSameEverywhere holds what v1 computes to hashes: those of kernels run on an x86-64
+// host, which a GPU in one must give as well.
+func TestBitsAreTheSameEverywhere(t *testing.T) {
+	f, dev := demo(t), openSlabs(t)
+	one := []compute.Device{dev}
+	for name, c := range map[string]struct {
+		got  []float32
+		want string
+	}{
+		"text":             {encode(t, f, dev, compute.FP32), "06f8d8d8401129b8"},
+		"text bf16":        {encode(t, f, dev, compute.BF16), "7450298f9384111d"},
+		"transformer":      {pass(t, f, compute.FP32, one), "0af88da16ee62b5b"},
+		"transformer bf16": {pass(t, f, compute.BF16, one), "e179414f3294f1b7"},
+		"frames":           {decode(t, f, dev), "cc544ea44387106a"},
+	} {
+		sum := sha256.Sum256(tensor.Bytes(c.got))
+		if got := hex.EncodeToString(sum[:8]); got != c.want {
+			t.Errorf("%s: the bits' hash is %s, want %s", name, got, c.want)
 		}
-		s, err := d.NewStream(3, 2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Free()
-		var out []float32
-		for range 2 {
-			frames, err := s.Next(normal(f.VAE.ZDim * 6))
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, slices.Concat(frames...)...)
-		}
-		return out
 	}
-	golden.Near(t, "frames", decode(openSlabs(t)), decode(openCPU(t)), boundFP32)
 }

@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"errors"
+	"time"
 
 	"github.com/longtake/longtake/internal/compute"
 )
@@ -27,4 +28,6 @@ type GPU interface {
 	Arithmetic() string
 	// Threads returns 0: a GPU has none to choose.
 	Threads() int
+	// Elapsed returns how long the GPU takes for what f issues, by its own clock.
+	Elapsed(f func() error) (time.Duration, error)
 }

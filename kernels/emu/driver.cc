@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
@@ -28,9 +30,14 @@ struct CUstream_st {
   uint64_t issued = 0, done = 0;
 };
 
+// Moment is when an event was reached, in seconds; 0: not yet.
+using Moment = std::shared_ptr<double>;
+
 struct CUevent_st {
+  bool timed;
   CUstream stream = nullptr;
   uint64_t after = 0;  // operations of the stream
+  Moment when = std::make_shared<double>(0);
 };
 
 struct CUfunc_st {
@@ -117,6 +124,10 @@ CUresult flush_all(CUcontext c, bool blocking_only) {
   for (CUstream s : c->streams)
     if (s->blocking || !blocking_only) flush(c, s);
   return c->error;
+}
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 CUstream of(CUcontext c, CUstream s) { return s == nullptr ? &c->legacy : s; }
@@ -566,9 +577,9 @@ CALL cuStreamQuery(CUstream s) {
   });
 }
 
-CALL cuEventCreate(CUevent* e, unsigned) {
+CALL cuEventCreate(CUevent* e, unsigned flags) {
   return in([=](CUcontext c) {
-    c->events.insert(*e = new CUevent_st);
+    c->events.insert(*e = new CUevent_st{(flags & CU_EVENT_DISABLE_TIMING) == 0});
     return CUDA_SUCCESS;
   });
 }
@@ -584,6 +595,11 @@ CALL cuEventDestroy(CUevent e) {
 CALL cuEventRecord(CUevent e, CUstream s) {
   return in([=](CUcontext c) {
     if (c->events.count(e) == 0 || !known(c, s)) return CUDA_ERROR_INVALID_HANDLE;
+    const Moment when = e->when = std::make_shared<double>(0);
+    issue(c, s, [=] {
+      *when = now();
+      return CUDA_SUCCESS;
+    });
     e->stream = of(c, s);
     e->after = e->stream->issued;
     return CUDA_SUCCESS;
@@ -597,6 +613,17 @@ static CUresult reach(CUcontext c, CUevent e) {
 CALL cuEventSynchronize(CUevent e) {
   return in([=](CUcontext c) {
     return c->events.count(e) == 0 ? CUDA_ERROR_INVALID_HANDLE : reach(c, e);
+  });
+}
+
+CALL cuEventElapsedTime(float* milliseconds, CUevent from, CUevent to) {
+  return in([=](CUcontext c) {
+    for (CUevent e : {from, to})
+      if (c->events.count(e) == 0 || !e->timed || e->stream == nullptr)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (*from->when == 0 || *to->when == 0) return CUDA_ERROR_NOT_READY;
+    *milliseconds = (float)((*to->when - *from->when) * 1e3);
+    return CUDA_SUCCESS;
   });
 }
 
