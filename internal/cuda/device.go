@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/longtake/longtake/internal/compute"
 	"gorgonia.org/cu"
@@ -16,18 +17,19 @@ const Built = true
 
 // Device implements compute.Device on one GPU.
 type Device struct {
-	name    string
-	ctx     cu.CUContext
-	stream  cu.Stream
-	module  cu.Module
-	kernels [kernelCount]cu.Function
-	memory  arena
-	staging staging
-	index   [2]indexBuffer // of the two RowVecs that an operation may have
-	scratch *memory        // packed bfloat16 on its way out or in
-	params  params
-	err     error // the first one of the driver
-	closed  bool
+	name        string
+	ctx         cu.CUContext
+	stream      cu.Stream
+	module      cu.Module
+	kernels     [kernelCount]cu.Function
+	generations []generation // the one at work and, where it lacks a kernel, the older ones
+	memory      arena
+	staging     staging
+	index       [2]indexBuffer // of the two RowVecs that an operation may have
+	scratch     *memory        // packed bfloat16 on its way out or in
+	params      params
+	err         error // the first one of the driver
+	closed      bool
 }
 
 var _ GPU = (*Device)(nil)
@@ -45,14 +47,14 @@ func Open(o Options) (GPU, error) {
 	if d.ctx, err = gpu.MakeContext(cu.SchedAuto); err != nil {
 		return nil, fmt.Errorf("cannot open GPU %d: %w", o.Ordinal, err)
 	}
-	if err = d.start(gpu); err != nil {
+	if err = d.start(gpu, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open GPU %d: %w", o.Ordinal, err), d.Close())
 	}
 	return d, nil
 }
 
 // start loads the kernels and makes what a running device needs.
-func (d *Device) start(gpu cu.Device) error {
+func (d *Device) start(gpu cu.Device, o Options) error {
 	name, err := gpu.Name()
 	if err != nil {
 		return err
@@ -61,19 +63,46 @@ func (d *Device) start(gpu cu.Device) error {
 	if err != nil {
 		return err
 	}
-	d.name = fmt.Sprintf("cuda: %s, sm_%d%d, %s", name, major, minor, generation)
-	if d.module, err = cu.LoadData(image()); err != nil {
-		return fmt.Errorf("cannot load the kernels: %w", err)
+	if d.generations, err = generationFor(o, major, minor); err != nil {
+		return err
 	}
-	for i, k := range kernels {
-		if d.kernels[i], err = d.module.Function(k.name); err != nil {
-			return fmt.Errorf("cannot find kernel %s: %w", k.name, err)
-		}
+	d.name = fmt.Sprintf("cuda: %s, sm_%d%d, %s", name, major, minor, d.generations[0].name)
+	if err := d.load(); err != nil {
+		return err
 	}
 	if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
 		return err
 	}
 	return d.staging.open()
+}
+
+// load finds the kernels in the module and lets those have their shared memory that need more than
+// every kernel may have.
+func (d *Device) load() (err error) {
+	if d.module, err = cu.LoadData(image()); err != nil {
+		return fmt.Errorf("cannot load the kernels: %w", err)
+	}
+	for i, k := range kernels {
+		if !d.has(k.only) {
+			continue
+		}
+		if d.kernels[i], err = d.module.Function(k.name); err != nil {
+			return fmt.Errorf("cannot find kernel %s: %w", k.name, err)
+		}
+		if k.shared > sharedAnyway {
+			if err := allowShared(d.kernels[i], k.shared); err != nil {
+				return fmt.Errorf("%s: %w", k.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// has says whether kernels of a generation may run, "" for those of all.
+func (d *Device) has(name string) bool {
+	return name == "" || slices.ContainsFunc(d.generations, func(g generation) bool {
+		return g.name == name
+	})
 }
 
 // Name describes the device, for instance "cuda: NVIDIA H100 80GB HBM3, sm_90, v1".
@@ -83,7 +112,7 @@ func (d *Device) Name() string { return d.name }
 func (d *Device) GoString() string { return d.name }
 
 // Arithmetic names the generation of kernels: all GPUs that run one round alike.
-func (d *Device) Arithmetic() string { return "cuda-" + generation }
+func (d *Device) Arithmetic() string { return "cuda-" + d.generations[0].name }
 
 // Threads returns 0.
 func (d *Device) Threads() int { return 0 }

@@ -14,8 +14,13 @@ extern const char* longtake_driver_missing(void);
 extern const char longtake_kernels;
 extern const long long longtake_kernels_bytes;
 
-// What gorgonia.org/cu lacks: pinned memory, and copies of rows, which it refuses without an array.
+// What gorgonia.org/cu lacks: pinned memory, a function's consent to more shared memory, and copies
+// of rows, which it refuses without an array.
 static CUresult pinned(void** p, size_t n) { return cuMemHostAlloc(p, n, 0); }
+
+static CUresult allow_shared(CUfunction f, int bytes) {
+	return cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes);
+}
 
 static CUresult rows_up(CUdeviceptr to, size_t pitch, void* from, size_t width, size_t rows,
                         CUstream s) {
@@ -57,6 +62,17 @@ func pinned(n int) ([]byte, error) {
 		return nil, err
 	}
 	return unsafe.Slice((*byte)(p), n), nil
+}
+
+// sharedAnyway is the bytes of dynamic shared memory that a kernel has without asking.
+const sharedAnyway = 48 << 10
+
+// allowShared lets a kernel have bytes of dynamic shared memory. A cu.Function is the driver's
+// handle and nothing else, and has no method that gives it.
+func allowShared(f cu.Function, bytes int) error {
+	const _ = -(unsafe.Sizeof(f) ^ unsafe.Sizeof(C.CUfunction(nil))) // the same size, or no build
+	handle := *(*C.CUfunction)(unsafe.Pointer(&f))
+	return status("shared memory of a kernel", C.allow_shared(handle, C.int(bytes)))
 }
 
 // cStream is the stream as C sees it.

@@ -47,7 +47,7 @@ func TestNameAndArithmetic(t *testing.T) {
 	if got := d.Name(); !strings.HasPrefix(got, "cuda: Emulated H100, sm_90, ") {
 		t.Errorf("the name is %q", got)
 	}
-	if got := d.Arithmetic(); got != "cuda-"+generation || d.Threads() != 0 {
+	if got := d.Arithmetic(); got != "cuda-"+d.generations[0].name || d.Threads() != 0 {
 		t.Errorf("arithmetic %q, %d threads", got, d.Threads())
 	}
 }

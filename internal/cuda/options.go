@@ -15,6 +15,9 @@ var ErrNone = errors.New("no GPU")
 type Options struct {
 	// Ordinal is the driver's number of the GPU.
 	Ordinal int
+	// Generation names the kernels for products in bfloat16, "v1" for instance; "" means what the
+	// environment variable LONGTAKE_CUDA names, or else the best that the GPU runs.
+	Generation string
 	// SlabBytes is how much memory is asked of the driver at once; 0 means 64 MiB. Exact takes
 	// every allocation by itself, so that a debugging driver can tell them apart.
 	SlabBytes int64

@@ -387,7 +387,9 @@ CALL cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigne
     return issue(c, s, [=]() mutable {
       std::vector<void*> at;
       for (uint64_t& v : values) at.push_back(&v);
-      emu::Launch l = {f->kernel, {gx, gy, gz}, {bx, by, bz}, at.data(), gpu()->shared, ""};
+      const int most = f->shared_most > gpu()->shared ? gpu()->shared_most : gpu()->shared;
+      emu::Launch l = {f->kernel, {gx, gy, gz}, {bx, by, bz}, at.data(), gpu()->shared, most, shared,
+                       ""};
       emu::run(&l);
       return l.failure.empty() ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
     });
