@@ -3,6 +3,8 @@ package compute
 import (
 	"errors"
 	"fmt"
+
+	"github.com/longtake/longtake/internal/tensor"
 )
 
 // ErrMemory is what a Device refuses for lack of memory: less at a time may fit.
@@ -70,6 +72,20 @@ type Device interface {
 type HostMemory interface {
 	// Floats views memory that the same device allocated.
 	Floats(Memory) []float32
+}
+
+// Stored is offered by devices that take weights as a file holds them: nothing of a weight's size
+// is made on the host.
+type Stored interface {
+	// PackStored is PackLinear of a weight whose rows follow each other in parts.
+	PackStored(parts []tensor.Tensor, bias []float32, out, in int, t DType) (Linear, error)
+}
+
+// Reserver is offered by devices that set memory aside before it is needed.
+type Reserver interface {
+	// Reserve sees to it that so many bytes can be allocated, in pieces whose sizes are rounded up to
+	// Unit. ErrMemory says that there are not so many; how many there are is in the text.
+	Reserve(bytes int64) error
 }
 
 // DType is the type of what a product multiplies. Sums, and what lies between products, are

@@ -32,7 +32,11 @@ type Device struct {
 	closed      bool
 }
 
-var _ GPU = (*Device)(nil)
+var (
+	_ GPU              = (*Device)(nil)
+	_ compute.Stored   = (*Device)(nil)
+	_ compute.Reserver = (*Device)(nil)
+)
 
 // Open starts a Device. It fails with ErrNone where there is no GPU.
 func Open(o Options) (GPU, error) {
@@ -179,6 +183,16 @@ func (d *Device) Alloc(n int) (compute.Memory, error) {
 		d.keep(cu.MemsetD8Async(m.at, 0, 4*int64(n), d.stream))
 	}
 	return m, d.err
+}
+
+// Reserve takes memory of the driver for what is to come, unless it is there.
+func (d *Device) Reserve(bytes int64) error {
+	d.enter("Reserve")
+	defer d.leave()
+	if d.err != nil {
+		return d.err
+	}
+	return d.memory.reserve(bytes)
 }
 
 // take returns bytes of memory with whatever is in it.
