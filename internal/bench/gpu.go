@@ -38,6 +38,15 @@ func (g GPU) Run() error {
 			g.Report(r)
 		}
 	}
+	rows, width, side := clip480.Tokens(), wan13.heads*wan13.dim, 4096
+	if g.Tiny {
+		rows, width, side = 30, 70, 40
+	}
+	r, err := g.overlapRow(rows, width, side)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.Name, err)
+	}
+	g.Report(r)
 	return nil
 }
 

@@ -44,8 +44,9 @@ func measured(device, peer string, rows []Row) string {
 		"| what | type | ms | TFLOP/s | of peak | PyTorch, ms | ours / theirs | note |\n" +
 		"|---|---|---|---|---|---|---|---|\n")
 	for _, r := range rows {
-		fmt.Fprintf(&b, "| %s | %s | %.4g | %.1f | %s | %s | %s | %s |\n", r.Name, r.DType,
-			1e3*r.Seconds, r.GFLOPS/1e3, nonzero("%.1f %%", 100*r.Peak), nonzero("%.4g", 1e3*r.Peer),
+		fmt.Fprintf(&b, "| %s | %s | %.4g | %s | %s | %s | %s | %s |\n", r.Name, r.DType,
+			1e3*r.Seconds, nonzero("%.1f", r.GFLOPS/1e3), nonzero("%.1f %%", 100*r.Peak),
+			nonzero("%.4g", 1e3*r.Peer),
 			nonzero("%.2f", r.Ratio), strings.ReplaceAll(r.Note, "|", "/"))
 	}
 	if r, ok := find(rows, passItem); ok {

@@ -13,7 +13,7 @@ import (
 // TestBenchOnAGPU runs the benchmark's tiny sizes as a user does.
 func TestBenchOnAGPU(t *testing.T) {
 	r := longtake(t, "bench", "gpu", "--sizes", "tiny", "--rounds", "1", "--json")
-	if n := strings.Count(r.out, `"seconds"`); r.code != 0 || n != 5 {
+	if n := strings.Count(r.out, `"seconds"`); r.code != 0 || n != 6 {
 		t.Errorf("%d rows: %+v", n, r)
 	}
 	gpu, err := cuda.Open(cuda.Options{})

@@ -74,6 +74,26 @@ type HostMemory interface {
 	Floats(Memory) []float32
 }
 
+// Copier is offered by devices that copy to and from the host beside their computing.
+type Copier interface {
+	// Copies opens copies beside the operations that are issued from here on.
+	Copies() Copies
+}
+
+// Copies are under way beside operations. One goroutine opens and ends them and issues what runs
+// beside them.
+type Copies interface {
+	// Download begins to copy src, as the operations issued so far leave it, to dst: dense, row-major,
+	// in type t, little-endian. What it returns fills dst; it is to be called once, on any goroutine,
+	// and no operation may write src before it has returned.
+	Download(dst []byte, src Mat, t DType) func() error
+	// Upload copies what Download gives to dst, which no operation may touch that is issued after
+	// Copies and before End.
+	Upload(dst Mat, src []byte, t DType)
+	// End has later operations wait for the uploads.
+	End()
+}
+
 // Stored is offered by devices that take weights as a file holds them: nothing of a weight's size
 // is made on the host.
 type Stored interface {

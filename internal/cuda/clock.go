@@ -11,22 +11,22 @@ import (
 
 // Elapsed returns the time between two events of the stream, before and after what f issues.
 func (d *Device) Elapsed(f func() error) (time.Duration, error) {
-	begin, err := d.mark()
+	begin, err := d.tick()
 	if err != nil {
 		return 0, err
 	}
 	err = f()
-	end, ended := d.mark()
+	end, ended := d.tick()
 	took, measured := d.between(begin, end)
 	return took, errors.Join(err, ended, measured)
 }
 
-// mark records a new event.
-func (d *Device) mark() (e cu.Event, err error) {
+// tick records a new event with a clock.
+func (d *Device) tick() (e cu.Event, err error) {
 	d.enter("Elapsed")
 	defer d.leave()
-	if d.err != nil {
-		return e, d.err
+	if d.failure() != nil {
+		return e, d.failure()
 	}
 	e, err = cu.MakeEvent(cu.DefaultEvent)
 	if err == nil {

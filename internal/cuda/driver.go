@@ -75,8 +75,8 @@ func allowShared(f cu.Function, bytes int) error {
 	return status("shared memory of a kernel", C.allow_shared(handle, C.int(bytes)))
 }
 
-// cStream is the stream as C sees it.
-func (d *Device) cStream() C.CUstream { return C.CUstream(unsafe.Pointer(d.stream.C())) }
+// cStream is a stream as this file's C sees it.
+func cStream(s cu.Stream) C.CUstream { return C.CUstream(unsafe.Pointer(s.C())) }
 
 // status is a result of the driver as an error.
 func status(op string, r C.CUresult) error {
@@ -87,15 +87,15 @@ func status(op string, r C.CUresult) error {
 }
 
 // rowsUp copies dense rows of pinned memory to rows of the GPU.
-func (d *Device) rowsUp(to block, from unsafe.Pointer) error {
+func rowsUp(to block, from unsafe.Pointer, s cu.Stream) error {
 	return status("copy to the GPU", C.rows_up(C.CUdeviceptr(to.at), C.size_t(to.pitch), from,
-		C.size_t(to.width), C.size_t(to.rows), d.cStream()))
+		C.size_t(to.width), C.size_t(to.rows), cStream(s)))
 }
 
 // rowsDown copies rows of the GPU to dense rows of pinned memory.
-func (d *Device) rowsDown(to unsafe.Pointer, from block) error {
+func rowsDown(to unsafe.Pointer, from block, s cu.Stream) error {
 	return status("copy from the GPU", C.rows_down(to, C.CUdeviceptr(from.at),
-		C.size_t(from.pitch), C.size_t(from.width), C.size_t(from.rows), d.cStream()))
+		C.size_t(from.pitch), C.size_t(from.width), C.size_t(from.rows), cStream(s)))
 }
 
 // choose returns a GPU of this machine.

@@ -243,7 +243,7 @@ func TestReserve(t *testing.T) {
 func TestMemoryRunsOut(t *testing.T) {
 	onEmulator(t)
 	t.Setenv("EMU_MEMORY_MB", "8")
-	d, err := Open(Options{SlabBytes: 1 << 20})
+	d, err := Open(Options{SlabBytes: 1 << 20, CopyBytes: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

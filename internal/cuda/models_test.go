@@ -64,7 +64,7 @@ func openCPU(t testing.TB) compute.Device {
 // openSlabs is open with memory as users have it, in slabs.
 func openSlabs(t testing.TB) *Device {
 	t.Helper()
-	return openWith(t, Options{SlabBytes: 4 << 20})
+	return openWith(t, Options{SlabBytes: 4 << 20, CopyBytes: 1000})
 }
 
 func openWith(t testing.TB, o Options) *Device {
@@ -227,7 +227,7 @@ func TestTransformerAgreesWithTheCPU(t *testing.T) {
 	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
 		t.Run(dt.String(), func(t *testing.T) {
 			want := pass(t, f, dt, []compute.Device{openCPU(t)})
-			gpu := openWith(t, Options{SlabBytes: 1}) // what was not reserved takes a slab
+			gpu := openWith(t, Options{SlabBytes: 1, CopyBytes: 1000}) // what was not reserved takes a slab
 			golden.Near(t, "velocity", pass(t, f, dt, []compute.Device{gpu}), want, bound(dt))
 		})
 	}

@@ -22,6 +22,9 @@ type Options struct {
 	// every allocation by itself, so that a debugging driver can tell them apart.
 	SlabBytes int64
 	Exact     bool
+	// CopyBytes is the size of the pieces in which copies beside the computing pass through pinned
+	// memory; 0 means 4 MiB.
+	CopyBytes int
 }
 
 // GPU is an open device with what the control plane wants to know.

@@ -77,7 +77,7 @@ func upload[T any](d *Device, owner *T, bytes []byte) (*memory, error) {
 		return nil, err
 	}
 	d.up(block{at: m.at, rows: 1, width: int64(len(bytes))}, bytes)
-	return m, d.err
+	return m, d.failure()
 }
 
 // owned takes memory that owner's end gives back.
@@ -138,7 +138,7 @@ func (d *Device) PackStored(parts []tensor.Tensor, bias []float32, out, in int,
 	if err != nil {
 		return nil, fmt.Errorf("cannot pack a linear weight: %w", err)
 	}
-	return &linear{whole: p, hi: out}, d.err
+	return &linear{whole: p, hi: out}, d.failure()
 }
 
 // sizeOf returns the bytes of an element of a weight.
@@ -180,11 +180,11 @@ func (d *Device) piece(at cu.DevicePtr, p tensor.Tensor, t compute.DType) error 
 	}
 	if (p.DType == tensor.BF16) == (t == compute.BF16) {
 		d.up(block{at: at, rows: 1, width: int64(len(p.Data))}, p.Data)
-		return d.err
+		return d.failure()
 	}
 	raw := d.grow(&d.scratch, len(p.Data))
 	if raw == nil {
-		return d.err
+		return d.failure()
 	}
 	d.up(block{at: raw.at, rows: 1, width: int64(len(p.Data))}, p.Data)
 	if row := (view{rows: 1, cols: n}); t == compute.BF16 {
@@ -192,7 +192,7 @@ func (d *Device) piece(at cu.DevicePtr, p tensor.Tensor, t compute.DType) error 
 	} else {
 		d.elements(unpackBF16, row, arg(at), num(n), arg(raw.at), num(1), num(n))
 	}
-	return d.err
+	return d.failure()
 }
 
 // checkWeight checks the sizes of a weight [out, in] of n values with its bias.

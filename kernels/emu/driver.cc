@@ -2,6 +2,8 @@
 // GPU. Work on a stream is put off until somebody waits for it, so that a program that does not
 // wait, or reuses memory too early, gets wrong answers rather than lucky ones. Environment:
 // EMU_GPU (h100, a100, rtx4090) names the GPU, EMU_MEMORY_MB its memory, EMU_ORDER see grid.h.
+// EMU_STREAMS says how streams go beside each other: late (default) puts all off, early has those but
+// a context's first go as soon as the events allow that they wait for, random is in between.
 #include <cuda.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,14 +27,26 @@
 
 #define CALL extern "C" __attribute__((visibility("default"))) CUresult
 
+// Moment is when an event was reached, in seconds; 0: not yet.
+using Moment = std::shared_ptr<double>;
+
+// Operation is work on a stream. It may begin once `after`, where there is one, was reached.
+struct Operation {
+  std::function<CUresult()> run;
+  Moment after;
+
+  bool ready() const { return after == nullptr || *after != 0; }
+};
+
 struct CUstream_st {
   bool blocking;
-  std::deque<std::function<CUresult()>> waiting;
+  size_t number = 0;  // in its context, from 1 on; 0 is the legacy stream
+  std::deque<Operation> waiting = {};
   uint64_t issued = 0, done = 0;
 };
 
-// Moment is when an event was reached, in seconds; 0: not yet.
-using Moment = std::shared_ptr<double>;
+// Schedule is what becomes of streams that nobody waits for.
+enum class Schedule { LATE, EARLY, RANDOM };
 
 struct CUevent_st {
   bool timed;
@@ -53,7 +68,9 @@ struct CUmod_st {
 
 struct CUctx_st {
   CUresult error = CUDA_SUCCESS;  // sticks: a kernel has failed
-  CUstream_st legacy{true, {}};
+  Schedule schedule = Schedule::LATE;
+  size_t made = 0;  // streams so far
+  CUstream_st legacy{true};
   std::set<CUstream> streams;
   std::set<CUevent> events;
   std::set<CUmodule> modules;
@@ -83,6 +100,12 @@ size_t memory_bytes() {
   return (want != nullptr ? (size_t)atol(want) : 4096) << 20;
 }
 
+Schedule schedule() {
+  const char* want = getenv("EMU_STREAMS");
+  if (want == nullptr || strcmp(want, "late") == 0) return Schedule::LATE;
+  return strcmp(want, "early") == 0 ? Schedule::EARLY : Schedule::RANDOM;
+}
+
 CUresult refuse(CUresult r, const char* format, ...) __attribute__((format(printf, 2, 3)));
 CUresult refuse(CUresult r, const char* format, ...) {
   char text[400];
@@ -96,6 +119,8 @@ CUresult refuse(CUresult r, const char* format, ...) {
 
 CUcontext current() { return stack.empty() ? nullptr : stack.back(); }
 
+void advance(CUcontext c);
+
 // in runs f in the current context, which must be there and well.
 template <class F> CUresult in(F f) {
   std::lock_guard<std::recursive_mutex> lock(mu);
@@ -103,18 +128,31 @@ template <class F> CUresult in(F f) {
   if (c == nullptr || contexts.count(c) == 0) return CUDA_ERROR_INVALID_CONTEXT;
   if (c->error != CUDA_SUCCESS) return c->error;
   CUresult r = f(c);
+  advance(c);
   return c->error != CUDA_SUCCESS ? c->error : r;
 }
 
 // flush does a stream's operations, up to a number of them.
 CUresult flush(CUcontext c, CUstream s, uint64_t upto) {
   while (s->done < upto && !s->waiting.empty()) {
-    auto f = std::move(s->waiting.front());
+    auto f = std::move(s->waiting.front().run);
     s->waiting.pop_front();
     s->done++;
     if (CUresult r = f(); r != CUDA_SUCCESS) c->error = r;
   }
   return c->error;
+}
+
+// advance has streams go on by themselves, as far as the schedule has them and events allow.
+void advance(CUcontext c) {
+  static std::minstd_rand dice(1);
+  if (c->schedule == Schedule::LATE) return;
+  for (CUstream s : c->streams) {
+    uint64_t most = s->number > 1 ? s->waiting.size() : 0;
+    if (c->schedule == Schedule::RANDOM) most = dice() % (s->waiting.size() + 1);
+    for (; most > 0 && !s->waiting.empty() && s->waiting.front().ready(); most--)
+      flush(c, s, s->done + 1);
+  }
 }
 
 CUresult flush(CUcontext c, CUstream s) { return flush(c, s, s->issued); }
@@ -134,9 +172,9 @@ CUstream of(CUcontext c, CUstream s) { return s == nullptr ? &c->legacy : s; }
 
 bool known(CUcontext c, CUstream s) { return s == nullptr || c->streams.count(s) > 0; }
 
-CUresult issue(CUcontext c, CUstream s, std::function<CUresult()> f) {
+CUresult issue(CUcontext c, CUstream s, std::function<CUresult()> f, Moment after = nullptr) {
   if (!known(c, s)) return CUDA_ERROR_INVALID_HANDLE;
-  of(c, s)->waiting.push_back(std::move(f));
+  of(c, s)->waiting.push_back({std::move(f), std::move(after)});
   of(c, s)->issued++;
   return CUDA_SUCCESS;
 }
@@ -220,6 +258,7 @@ CALL cuCtxCreate(CUcontext* c, unsigned, CUdevice d) {
   if (d != 0) return CUDA_ERROR_INVALID_DEVICE;
   std::lock_guard<std::recursive_mutex> lock(mu);
   contexts.insert(*c = new CUctx_st);
+  (*c)->schedule = schedule();
   stack.push_back(*c);
   return CUDA_SUCCESS;
 }
@@ -548,7 +587,7 @@ CALL cuMemcpy2DAsync(const CUDA_MEMCPY2D* p, CUstream s) {
 
 CALL cuStreamCreate(CUstream* s, unsigned flags) {
   return in([=](CUcontext c) {
-    c->streams.insert(*s = new CUstream_st{(flags & CU_STREAM_NON_BLOCKING) == 0, {}});
+    c->streams.insert(*s = new CUstream_st{(flags & CU_STREAM_NON_BLOCKING) == 0, ++c->made});
     return CUDA_SUCCESS;
   });
 }
@@ -640,8 +679,11 @@ CALL cuEventQuery(CUevent e) {
 CALL cuStreamWaitEvent(CUstream s, CUevent e, unsigned) {
   return in([=](CUcontext c) {
     if (c->events.count(e) == 0) return CUDA_ERROR_INVALID_HANDLE;
+    if (e->stream == nullptr) return known(c, s) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
     const CUstream other = e->stream;
     const uint64_t after = e->after;
-    return issue(c, s, [=] { return other == nullptr ? CUDA_SUCCESS : flush(c, other, after); });
+    const Moment when = e->when;
+    auto wait = [=] { return *when != 0 ? CUDA_SUCCESS : flush(c, other, after); };
+    return issue(c, s, wait, when);
   });
 }
