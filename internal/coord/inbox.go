@@ -98,7 +98,7 @@ func (l *leader) admit(r wire.Registration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, n := range l.nodes {
-		if id != r.Node && r.Route != "" && n.reg.Route == r.Route {
+		if id != r.Node && r.Route != "" && n.reg.Route == r.Route && n.reg.Start != r.Start {
 			l.remove(id, "was replaced by a new process at "+r.Route)
 		}
 	}

@@ -35,6 +35,13 @@ func (s *Shelf) Len() int {
 	return len(s.boards)
 }
 
+// Handed returns how many pieces of data have been left there so far.
+func (s *Shelf) Handed() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
 func (s *Shelf) join(attempt string, ranks int) *board {
 	s.mu.Lock()
 	defer s.mu.Unlock()
