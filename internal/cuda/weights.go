@@ -4,7 +4,6 @@ package cuda
 
 import (
 	"fmt"
-	"math"
 	"runtime"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -107,38 +106,41 @@ func (d *Device) Vector(v []float32) (compute.Vector, error) {
 // PackLinear copies a weight [out, in] and a bias [out] or nil to the device.
 func (d *Device) PackLinear(w, bias []float32, out, in int, t compute.DType) (compute.Linear,
 	error) {
-	p, err := d.pack(w, bias, out, in, t)
-	if err != nil {
-		return nil, fmt.Errorf("cannot pack a linear weight: %w", err)
-	}
-	return &linear{whole: p, hi: out}, nil
+	return d.PackStored([]tensor.Tensor{tensor.FromFloat32(w, len(w))}, bias, out, in, t)
 }
 
 // PackStored is PackLinear of a weight as a file holds it. It goes up in pieces and is converted on
 // the GPU.
 func (d *Device) PackStored(parts []tensor.Tensor, bias []float32, out, in int,
 	t compute.DType) (compute.Linear, error) {
+	p, err := d.pack(parts, bias, out, in, t)
+	if err != nil {
+		return nil, fmt.Errorf("cannot pack a linear weight: %w", err)
+	}
+	return &linear{whole: p, hi: out}, nil
+}
+
+func (d *Device) pack(parts []tensor.Tensor, bias []float32, out, in int,
+	t compute.DType) (*packed, error) {
 	elements := 0
 	for _, p := range parts {
 		elements += p.Shape.Elements()
 	}
 	if err := checkWeight(elements, bias, out, in, t); err != nil {
-		return nil, fmt.Errorf("cannot pack a linear weight: %w", err)
+		return nil, err
 	}
 	d.enter("pack")
 	defer d.leave()
 	p := &packed{out: out, in: in, dtype: t}
 	var err error
-	if p.weight, err = owned(d, p, int64(elements*sizeOf(t))); err == nil {
-		err = d.convert(p.weight.at, parts, t)
+	if p.weight, err = owned(d, p, int64(elements*sizeOf(t))); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		p.bias, err = upload(d, p, bytesOf(bias))
+	if err := d.convert(p.weight.at, parts, t); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot pack a linear weight: %w", err)
-	}
-	return &linear{whole: p, hi: out}, d.failure()
+	p.bias, err = upload(d, p, bytesOf(bias))
+	return p, err
 }
 
 // sizeOf returns the bytes of an element of a weight.
@@ -209,39 +211,6 @@ func checkWeight(n int, bias []float32, out, in int, t compute.DType) error {
 	return nil
 }
 
-func (d *Device) pack(w, bias []float32, out, in int, t compute.DType) (*packed, error) {
-	if err := checkWeight(len(w), bias, out, in, t); err != nil {
-		return nil, err
-	}
-	d.enter("pack")
-	defer d.leave()
-	p, bytes := &packed{out: out, in: in, dtype: t}, bytesOf(w)
-	if t == compute.BF16 {
-		bytes = bytesOf(narrow(w))
-	}
-	var err error
-	if p.weight, err = upload(d, p, bytes); err != nil {
-		return nil, err
-	}
-	p.bias, err = upload(d, p, bytesOf(bias))
-	return p, err
-}
-
-// narrow rounds to bfloat16, ties to even; NaN stays NaN.
-func narrow(x []float32) []uint16 {
-	out := make([]uint16, len(x))
-	for i, v := range x {
-		bits := math.Float32bits(v)
-		if v == v {
-			bits += 0x7fff + bits>>16&1
-		} else {
-			bits |= 1 << 22
-		}
-		out[i] = uint16(bits >> 16)
-	}
-	return out
-}
-
 // PackConv copies a weight [out, in, kt, kh, kw], its taps before its channels, and a bias [out] or
 // nil to the device.
 func (d *Device) PackConv(w, bias []float32, s compute.ConvShape) (compute.Conv, error) {
@@ -261,7 +230,8 @@ func (d *Device) PackConv(w, bias []float32, s compute.ConvShape) (compute.Conv,
 		out, tap, in := i/k, i%k/s.In, i%s.In
 		byTap[i] = w[out*k+in*taps+tap]
 	}
-	p, err := d.pack(byTap, bias, s.Out, k, compute.FP32)
+	p, err := d.pack([]tensor.Tensor{tensor.FromFloat32(byTap, len(byTap))}, bias, s.Out, k,
+		compute.FP32)
 	if err != nil {
 		return nil, fmt.Errorf("cannot pack a convolution: %w", err)
 	}
