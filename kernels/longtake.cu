@@ -3,4 +3,5 @@
 #include "conv/conv_v1.cu"
 #include "elementwise/elementwise.cu"
 #include "linear/linear_v1.cu"
+#include "linear/linear_v3.cu"
 #include "norm/norm.cu"

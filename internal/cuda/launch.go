@@ -32,6 +32,8 @@ const (
 	copyRows
 	packBF16
 	unpackBF16
+	packV3
+	linearV3
 	kernelCount
 )
 
@@ -61,6 +63,8 @@ var kernels = [kernelCount]struct {
 	copyRows:         {"copy", 256, 0, ""},
 	packBF16:         {"pack_bf16", 256, 0, ""},
 	unpackBF16:       {"unpack_bf16", 256, 0, ""},
+	packV3:           {"pack_v3", packer, 0, "v3"},
+	linearV3:         {"linear_v3", 384, 4*(rowsV3+colsV3)*panelBytes + 1024, "v3"},
 }
 
 // value is one parameter of a kernel: a pointer, a whole number or a float64. gorgonia.org/cu hands

@@ -71,11 +71,19 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	d.enter(op)
 	defer d.leave()
 	gate := d.rowVecOf(op, "Gate", ep.Gate, out.rows, out.cols, 0)
+	end := epilogue{ptr(out), num(out.stride), l.bias(), num(int(ep.Act)), ptr(mul), num(mul.stride),
+		gate.at, gate.stride, gate.index, ptr(res), num(res.stride)}
 	by := d.linearOf(k, l.whole.out, l.whole.dtype)
-	d.launch(by.kernel, ceil(out.rows, by.rows), ceil(n, by.cols), ptr(in), num(in.stride), l.weight(),
-		num(in.rows), num(k), num(n), ptr(out), num(out.stride), l.bias(), num(int(ep.Act)),
-		ptr(mul), num(mul.stride), gate.at, gate.stride, gate.index, ptr(res), num(res.stride))
+	if by.kernel == linearV3 {
+		d.linearPanels(l, in, out, end)
+		return
+	}
+	d.launch(by.kernel, ceil(out.rows, by.rows), ceil(n, by.cols), append([]value{ptr(in),
+		num(in.stride), l.weight(), num(in.rows), num(k), num(n)}, end[:]...)...)
 }
+
+// epilogue is the parameters of what kernels of linear layers do with their sums, from dst on.
+type epilogue [11]value
 
 // warps is the rows of a block of the norms.
 const warps = 4

@@ -121,12 +121,17 @@ func (d *Device) pack(w, bias []float32, out, in int, t compute.DType) (*packed,
 	}
 	d.enter("pack")
 	defer d.leave()
-	p, bytes := &packed{out: out, in: in, dtype: t}, bytesOf(w)
-	if t == compute.BF16 {
-		bytes = bytesOf(narrow(w))
-	}
+	p := &packed{out: out, in: in, dtype: t}
 	var err error
-	if p.weight, err = upload(d, p, bytes); err != nil {
+	switch {
+	case t == compute.FP32:
+		p.weight, err = upload(d, p, bytesOf(w))
+	case d.linearOf(in, out, t).kernel == linearV3:
+		p.weight, err = d.uploadPanels(p, w)
+	default:
+		p.weight, err = upload(d, p, bytesOf(narrow(w)))
+	}
+	if err != nil {
 		return nil, err
 	}
 	p.bias, err = upload(d, p, bytesOf(bias))

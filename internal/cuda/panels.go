@@ -1,0 +1,78 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"runtime"
+
+	"gorgonia.org/cu"
+)
+
+// Panels are how v3 wants its operands, see kernels/include/panels.h: 64 columns of all rows in
+// bfloat16, then the next 64. Rows of a panel are a multiple of 8, its groups of that many begin where
+// a tile may.
+const (
+	panelCols  = 64
+	panelBytes = 2 * panelCols // of a row of a panel
+	panelGroup = 8
+)
+
+// Tiles of linear_v3.
+const (
+	rowsV3 = 128
+	colsV3 = 256
+	packer = 256 // threads of pack_v3
+)
+
+// panels are those of a matrix: where they begin, how many, and how many rows each has.
+type panels struct{ at, pitch, count value }
+
+func panelPitch(rows int) int { return ceil(rows, panelGroup) * panelGroup }
+func panelCount(cols int) int { return ceil(cols, panelCols) }
+
+// panelLines is the rows of all panels of a matrix, and those of zeros after them.
+func panelLines(rows, cols, tail int) int { return panelCount(cols)*panelPitch(rows) + tail }
+
+// intoPanels rounds m and lays it out at an address, with tail rows of zeros, which a tile may read,
+// after the last panel.
+func (d *Device) intoPanels(to cu.DevicePtr, m view, tail int) panels {
+	pitch := num(panelPitch(m.rows))
+	lines := panelLines(m.rows, m.cols, tail)
+	d.launch(packV3, ceil(lines*panelBytes/16, packer), 1, arg(to), ptr(m), num(m.stride),
+		num(m.rows), num(m.cols), pitch, num(tail))
+	return panels{arg(to), pitch, num(panelCount(m.cols))}
+}
+
+// uploadPanels brings a weight [out, in] to the device as panels; owner's end gives it back.
+func (d *Device) uploadPanels(owner *packed, w []float32) (*memory, error) {
+	m, err := d.take(int64(panelBytes * panelLines(owner.out, owner.in, colsV3)))
+	if err != nil {
+		return nil, err
+	}
+	runtime.AddCleanup(owner, d.memory.lose, m)
+	plain, err := d.take(int64(4 * len(w)))
+	if err != nil {
+		return nil, err
+	}
+	d.up(block{at: plain.at, rows: 1, width: int64(4 * len(w))}, bytesOf(w))
+	d.intoPanels(m.at, view{at: plain.at, rows: owner.out, cols: owner.in, stride: owner.in}, colsV3)
+	d.keep(d.memory.give(plain))
+	return m, d.err
+}
+
+// linearPanels is Linear with v3: x is laid out in panels, then multiplied.
+func (d *Device) linearPanels(l *linear, x, out view, ep epilogue) {
+	if x.rows == 0 {
+		return
+	}
+	m := d.grow(&d.panels, panelBytes*panelLines(x.rows, x.cols, rowsV3))
+	if m == nil {
+		return
+	}
+	a := d.intoPanels(m.at, x, rowsV3)
+	skip := l.lo % panelGroup
+	w := l.whole.weight.at + cu.DevicePtr((l.lo-skip)*panelBytes)
+	blocks := ceil(x.rows, rowsV3) * ceil(skip+out.cols, colsV3)
+	d.launch(linearV3, blocks, 1, append([]value{a.at, a.pitch, arg(w),
+		num(panelPitch(l.whole.out)), num(x.rows), a.count, num(out.cols), num(skip)}, ep[:]...)...)
+}
