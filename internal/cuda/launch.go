@@ -28,6 +28,7 @@ const (
 	attention64BF16
 	attention128BF16
 	attention384BF16
+	attentionMerge
 	conv
 	activate
 	addVector
@@ -54,6 +55,7 @@ var kernels = [kernelCount]struct {
 	attention64BF16:  {"attention_v1_64_bf16", 128},
 	attention128BF16: {"attention_v1_128_bf16", 128},
 	attention384BF16: {"attention_v1_384_bf16", 128},
+	attentionMerge:   {"attention_merge", 128},
 	conv:             {"conv_v1", 256},
 	activate:         {"activate", 256},
 	addVector:        {"add_vector", 256},
