@@ -25,6 +25,7 @@ const (
 	attention64BF16
 	attention128BF16
 	attention384BF16
+	attentionMerge
 	conv
 	activate
 	addVector
@@ -56,6 +57,7 @@ var kernels = [kernelCount]struct {
 	attention64BF16:  {"attention_v1_64_bf16", 128, 0, ""},
 	attention128BF16: {"attention_v1_128_bf16", 128, 0, ""},
 	attention384BF16: {"attention_v1_384_bf16", 128, 0, ""},
+	attentionMerge:   {"attention_merge", 128, 0, ""},
 	conv:             {"conv_v1", 256, 0, ""},
 	activate:         {"activate", 256, 0, ""},
 	addVector:        {"add_vector", 256, 0, ""},

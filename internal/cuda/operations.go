@@ -146,10 +146,14 @@ func (d *Device) ChannelNorm(dst, x compute.Mat, gain compute.Vector, act comput
 
 // Attention computes softmax(scale·q·kᵀ + bias)·v head by head; see compute.Device.
 func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
-	const op = "Attention"
+	d.attend("Attention", dst, q, k, v, a, view{})
+}
+
+// attend is Attention that stores the logarithms of the softmax's sums, unless lse is empty.
+func (d *Device) attend(op string, dst, q, k, v compute.Mat, a compute.AttentionArgs, lse view) {
 	if a.Heads < 1 || q.Cols%a.Heads != 0 || q.Cols == 0 || k.Rows < 1 || !(a.Scale > 0) {
-		panic(fmt.Sprintf("cuda: Attention: %d heads over width %d, %d keys, scale %g",
-			a.Heads, q.Cols, k.Rows, a.Scale))
+		panic(fmt.Sprintf("cuda: %s: %d heads over width %d, %d keys, scale %g",
+			op, a.Heads, q.Cols, k.Rows, a.Scale))
 	}
 	apart(op, "dst", "q", dst, q)
 	apart(op, "dst", "k", dst, k)
@@ -167,7 +171,7 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
 	d.launch(by.kernel, ceil(in.rows, by.rows), a.Heads, ptr(out), num(out.stride),
 		ptr(in), num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride),
 		num(in.rows), num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias),
-		num(bias.stride))
+		num(bias.stride), ptr(lse), num(lse.stride))
 }
 
 // Conv computes a causal 3D convolution; see compute.ConvArgs.
