@@ -35,6 +35,9 @@ const (
 	unpackBF16
 	packV3
 	linearV3
+	packValuesV3
+	attentionV3Of64
+	attentionV3Of128
 	kernelCount
 )
 
@@ -67,6 +70,9 @@ var kernels = [kernelCount]struct {
 	unpackBF16:       {"unpack_bf16", 256, 0, ""},
 	packV3:           {"pack_v3", packer, 0, "v3"},
 	linearV3:         {"linear_v3", 384, 4*(rowsV3+colsV3)*panelBytes + 1024, "v3"},
+	packValuesV3:     {"pack_values_v3", packer, 0, "v3"},
+	attentionV3Of64:  {"attention_v3_64", 384, sharedV3(64), "v3"},
+	attentionV3Of128: {"attention_v3_128", 384, sharedV3(128), "v3"},
 }
 
 // value is one parameter of a kernel: a pointer, a whole number or a float64. gorgonia.org/cu hands

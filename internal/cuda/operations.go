@@ -168,6 +168,10 @@ func (d *Device) attend(op string, dst, q, k, v compute.Mat, a compute.Attention
 	d.enter(op)
 	defer d.leave()
 	by := d.attentionOf(hd, a.RelBias != nil, a.DType)
+	if by.kernel == attentionV3Of64 || by.kernel == attentionV3Of128 {
+		d.attendPanels(by, in, keys, vals, out, lse, a)
+		return
+	}
 	d.launch(by.kernel, ceil(in.rows, by.rows), a.Heads, ptr(out), num(out.stride),
 		ptr(in), num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride),
 		num(in.rows), num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias),

@@ -5,6 +5,7 @@ package cuda
 import (
 	"runtime"
 
+	"github.com/longtake/longtake/internal/compute"
 	"gorgonia.org/cu"
 )
 
@@ -75,4 +76,51 @@ func (d *Device) linearPanels(l *linear, x, out view, ep epilogue) {
 	blocks := ceil(x.rows, rowsV3) * ceil(skip+out.cols, colsV3)
 	d.launch(linearV3, blocks, 1, append([]value{a.at, a.pitch, arg(w),
 		num(panelPitch(l.whole.out)), num(x.rows), a.count, num(out.cols), num(skip)}, ep[:]...)...)
+}
+
+// Tiles of attention_v3.
+const (
+	queriesV3 = 128
+	keysV3    = 128
+)
+
+// sharedV3 is the shared memory of attention_v3 for heads of a width: two consumers' queries, two
+// tiles of keys and two of values, and what makes them begin at a multiple of 1024.
+func sharedV3(wide int) int { return 2*wide*(queriesV3+2*2*keysV3) + 1024 }
+
+// attentionV3 returns the kernel for heads of a width.
+func attentionV3(hd int, relative bool) product {
+	switch {
+	case relative || hd > 128:
+		return product{}
+	case hd > 64:
+		return product{kernel: attentionV3Of128, rows: queriesV3}
+	}
+	return product{kernel: attentionV3Of64, rows: queriesV3}
+}
+
+// attendPanels is attention with v3: keys and values are laid out in panels, head after head, then
+// attended to.
+func (d *Device) attendPanels(by product, q, k, v, dst, lse view, a compute.AttentionArgs) {
+	if q.rows == 0 {
+		return
+	}
+	wide, hd := 64, q.cols/a.Heads
+	if by.kernel == attentionV3Of128 {
+		wide = 128
+	}
+	pitch := ceil(k.rows, keysV3) * keysV3
+	size := 2 * a.Heads * pitch * wide
+	m := d.grow(&d.panels, 2*size)
+	if m == nil {
+		return
+	}
+	keys, vals := m.at, m.at+cu.DevicePtr(size)
+	d.launch(packV3, ceil(panelCount(hd)*pitch*panelBytes/16, packer), a.Heads, arg(keys), ptr(k),
+		num(k.stride), num(k.rows), num(hd), num(pitch), 0)
+	d.launch(packValuesV3, ceil(pitch*wide*2/16, packer), a.Heads, arg(vals), ptr(v), num(v.stride),
+		num(k.rows), num(hd), num(wide), num(pitch/panelCols))
+	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, ptr(dst), num(dst.stride), ptr(q),
+		num(q.stride), arg(keys), arg(vals), num(pitch), num(q.rows), num(k.rows), num(hd),
+		float(a.Scale), float(a.LastKeyBias), ptr(lse), num(lse.stride))
 }

@@ -19,7 +19,8 @@ constexpr int GROUP = 16;                   // tiles of rows that are walked tog
 constexpr int PACK_THREADS = 256;
 
 // pack_v3: panels of x [rows, cols], each of `pitch` rows, a multiple of 8, and `tail` rows of zeros
-// after the last. A thread makes 16 bytes. grid: ceil((panels·pitch + tail)·8 / 256)
+// after the last; then those of the next `cols` columns of x, and so on for as many as the grid is
+// high. A thread makes 16 bytes. grid: (ceil((panels·pitch + tail)·8 / 256), heads)
 KERNEL(PACK_THREADS, pack_v3)
 (Sixteen* dst, const float* x, i64 ldx, i64 rows, i64 cols, i64 pitch, i64 tail) {
   const i64 at = (i64)blockIdx.x * PACK_THREADS + threadIdx.x;
@@ -28,7 +29,9 @@ KERNEL(PACK_THREADS, pack_v3)
   if (line >= count * pitch + tail) return;
   const i64 col = panel * panels::COLS + at % panels::PIECES * panels::PIECE;
   const bool there = panel < count && row < rows;
-  const Sixteen s = panels::rounded_piece(x + row * ldx, col, there ? cols : 0, 1);
+  const Sixteen s = panels::rounded_piece(x + row * ldx + blockIdx.y * cols, col,
+                                         there ? cols : 0);
+  dst += blockIdx.y * (count * pitch + tail) * panels::PIECES;
   dst[wgmma::swizzled((uint32_t)(at % (8 * panels::PIECES) * 16)) / 16 +
       at / (8 * panels::PIECES) * (8 * panels::PIECES)] = s;
 }
