@@ -119,6 +119,28 @@ type Reserver interface {
 	Reserve(bytes int64) error
 }
 
+// PartialAttention is offered by devices that can attend to the keys a part at a time, for keys that
+// arrive or are kept in pieces. The result is that of Attention up to rounding; its bits depend on
+// where the keys are cut and on the order in which the parts are merged.
+type PartialAttention interface {
+	// AttentionPart is Attention over some of the keys. lse [nq, heads] receives the logarithm of the
+	// sum of the exponentials of each query's logits. LastKeyBias belongs to the part with the last
+	// key, RelBias is the columns of the part: from its first key on, nq + nk - 1 of them.
+	AttentionPart(dst, lse, q, k, v Mat, a AttentionArgs)
+	// MergeAttention makes dst and lse those of the union of two parts that share no key, of which
+	// they are one and o and l the other. dst, o: [nq, heads·hd]; lse, l: [nq, heads]; no overlap.
+	MergeAttention(dst, lse, o, l Mat)
+}
+
+// Workspace is offered by devices whose operations take memory beside what they are given, which
+// the device keeps for the next ones.
+type Workspace interface {
+	// LinearBytes returns how much a Linear of x [rows, in] takes.
+	LinearBytes(rows, in, out int, t DType) int64
+	// AttentionBytes returns how much an Attention over so many keys takes.
+	AttentionBytes(keys, heads, headDim int, t DType) int64
+}
+
 // DType is the type of what a product multiplies. Sums, and what lies between products, are
 // float32.
 type DType uint8

@@ -29,6 +29,7 @@ type Device struct {
 	staging     staging
 	index       [2]indexBuffer // of the two RowVecs that an operation may have
 	scratch     *memory        // packed bfloat16 on its way out or in
+	panels      *memory        // x of a product, as panels
 	params      params
 	closed      bool
 

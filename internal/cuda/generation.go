@@ -33,6 +33,10 @@ type product struct {
 
 // generations are all that there are, the best first.
 var generations = []generation{{
+	name: "v3", needs: "sm_90", runs: func(major, minor int) bool { return major == 9 && minor == 0 },
+	linear:    func(_, _ int) product { return product{linearV3, rowsV3, colsV3} },
+	attention: attentionV3,
+}, {
 	name: "v1", needs: "any", runs: func(_, _ int) bool { return true },
 	linear:    func(_, _ int) product { return product{linearBF16, tile, tile} },
 	attention: func(hd int, _ bool) product { return attentionV1(hd, compute.BF16) },

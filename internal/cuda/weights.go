@@ -133,10 +133,12 @@ func (d *Device) pack(parts []tensor.Tensor, bias []float32, out, in int,
 	defer d.leave()
 	p := &packed{out: out, in: in, dtype: t}
 	var err error
-	if p.weight, err = owned(d, p, int64(elements*sizeOf(t))); err != nil {
-		return nil, err
+	if d.linearOf(in, out, t).kernel == linearV3 {
+		err = d.storePanels(p, parts)
+	} else if p.weight, err = owned(d, p, int64(elements*sizeOf(t))); err == nil {
+		err = d.convert(p.weight.at, parts, t)
 	}
-	if err := d.convert(p.weight.at, parts, t); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	p.bias, err = upload(d, p, bytesOf(bias))

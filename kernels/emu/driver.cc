@@ -490,7 +490,7 @@ CALL cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigne
       for (uint64_t& v : values) at.push_back(&v);
       const int most = f->shared_most > gpu()->shared ? gpu()->shared_most : gpu()->shared;
       emu::Launch l = {f->kernel, {gx, gy, gz}, {bx, by, bz}, at.data(), gpu()->shared, most, shared,
-                       ""};
+                       (unsigned)(10 * gpu()->major + gpu()->minor), ""};
       show(c, false);
       emu::run(&l);
       show(c, true);

@@ -67,7 +67,21 @@ func (t *Transformer) SequenceBytes(g partition.Grid, rank int, tokens,
 	if _, gives := t.dev.(compute.Copier); gives && len(tokens) > 1 {
 		s.allocateGiven(rank, heads)
 	}
+	if w, takes := t.dev.(compute.Workspace); takes {
+		return m.Most() + 2*s.workBytes(w, g.Tokens(), heads[rank]) // it may move once as it grows
+	}
 	return m.Most()
+}
+
+// workBytes returns the most that one operation of a pass takes beside the sequence's memory.
+func (s *Sequence) workBytes(w compute.Workspace, total int, heads partition.Range) int64 {
+	cfg, n, t := s.t.cfg, s.own.Len(), s.t.dtype
+	d := cfg.Dim()
+	return max(w.LinearBytes(n, d, 3*d, t), w.LinearBytes(n, d, d, t),
+		w.LinearBytes(n, d, cfg.FFNDim, t), w.LinearBytes(n, cfg.FFNDim, d, t),
+		w.LinearBytes(TextTokens, cfg.TextDim, d, t),
+		w.AttentionBytes(total, heads.Len(), cfg.AttentionHeadDim, t),
+		w.AttentionBytes(TextTokens, cfg.NumAttentionHeads, cfg.AttentionHeadDim, t))
 }
 
 // allocateGiven takes the memory for what is on its way to other devices of the process: at most
