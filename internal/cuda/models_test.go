@@ -180,15 +180,15 @@ func (r ranks) pass(dev compute.Device, w *model.Weights, tr collective.Transpor
 	if err != nil {
 		return err
 	}
-	end, err := r.reserve(dev, m, tr.Rank())
-	if err != nil {
-		return err
-	}
 	text, err := m.Text(r.embeds)
 	if err != nil {
 		return err
 	}
 	defer text.Free()
+	end, err := r.reserve(dev, m, tr.Rank())
+	if err != nil {
+		return err
+	}
 	members := make([]int, tr.Size())
 	for i := range members {
 		members[i] = i
@@ -212,22 +212,37 @@ func (r ranks) pass(dev compute.Device, w *model.Weights, tr collective.Transpor
 	return errors.Join(err, end())
 }
 
-// reserve has a GPU set aside what a rank will hold. What it returns fails if that was not enough.
+// reserve has a GPU set aside what a sequence will take. What it returns fails if that was not
+// enough.
 func (r ranks) reserve(dev compute.Device, m *wan.Transformer, rank int) (func() error, error) {
 	d, ok := dev.(*Device)
 	if !ok {
 		return func() error { return nil }, nil
 	}
-	held, work := m.TextBytes(len(r.embeds) / r.folder.Transformer.TextDim)
-	need := held + work + m.SequenceBytes(passGrid, rank, r.tokens, r.heads)
+	need := m.SequenceBytes(passGrid, rank, r.tokens, r.heads)
 	err := d.Reserve(need)
-	slabs := len(d.memory.slabs)
+	slabs, held := len(d.memory.slabs), d.fillBelow(need)
 	return func() error {
+		for _, h := range held {
+			d.memory.lose(h)
+		}
 		if got := len(d.memory.slabs); got != slabs {
 			return fmt.Errorf("%d bytes were reserved; still, %d slabs became %d", need, slabs, got)
 		}
 		return nil
 	}, err
+}
+
+// fillBelow takes what is free in runs of less than so many bytes.
+func (d *Device) fillBelow(bytes int64) (held []*memory) {
+	for _, s := range d.memory.slabs {
+		for _, f := range slices.Clone(s.free) {
+			if f.bytes < bytes {
+				held = append(held, s.take(f.bytes))
+			}
+		}
+	}
+	return held
 }
 
 func TestTransformerAgreesWithTheCPU(t *testing.T) {

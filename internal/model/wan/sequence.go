@@ -63,7 +63,9 @@ func (t *Transformer) SequenceBytes(g partition.Grid, rank int, tokens,
 	m := &compute.Meter{}
 	s := &Sequence{t: t, tokens: tokens, heads: heads, own: tokens[rank], arena: model.NewArena(m)}
 	s.allocate(g.Tokens(), heads[rank])
-	s.arena.Mat(2, s.own.Len()) // the tokens' timesteps, for scale and shift
+	for range 2 {
+		s.arena.Mat(1, s.own.Len()) // the tokens' timesteps, for scale and for shift
+	}
 	if _, gives := t.dev.(compute.Copier); gives && len(tokens) > 1 {
 		s.allocateGiven(rank, heads)
 	}
