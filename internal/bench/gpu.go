@@ -20,7 +20,8 @@ type Clocked interface {
 // GPU says what to time on a GPU.
 type GPU struct {
 	Device Clocked
-	Tiny   bool // sizes that show that everything runs, and nothing else
+	Other  compute.Device // another GPU; nil: there is none
+	Tiny   bool           // sizes that show that everything runs, and nothing else
 	Rounds int
 	Peer   *Peer // nil: nobody to compare with
 	Report func(Row)
@@ -44,6 +45,13 @@ func (g GPU) Run() error {
 	}
 	r, err := g.overlapRow(rows, width, side)
 	if err != nil {
+		return fmt.Errorf("%s: %w", r.Name, err)
+	}
+	g.Report(r)
+	if g.Other == nil {
+		return nil
+	}
+	if r, err = g.handRow(rows, width); err != nil {
 		return fmt.Errorf("%s: %w", r.Name, err)
 	}
 	g.Report(r)

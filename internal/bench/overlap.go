@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -92,4 +93,45 @@ func (o *overlap) round(copies, products bool) error {
 		return err
 	}
 	return o.dev.Sync()
+}
+
+// handRow times what goes from this GPU to another one, packed and unpacked.
+func (g GPU) handRow(rows, width int) (Row, error) {
+	r := Row{Name: fmt.Sprintf("GPU to GPU %dx%d", rows, width), DType: compute.BF16.String(),
+		Seconds: math.Inf(1)}
+	a, b := model.NewArena(g.Device), model.NewArena(g.Other)
+	defer a.Free()
+	defer b.Free()
+	from, to := a.Mat(rows, width), b.Mat(rows, width)
+	if err := errors.Join(a.Err(), b.Err()); err != nil {
+		return r, err
+	}
+	g.Device.Upload(from, random(rows*width))
+	for range g.Rounds + 1 { // the first one takes memory
+		if err := g.Device.Sync(); err != nil {
+			return r, err
+		}
+		begun := time.Now()
+		if err := g.hand(from, to); err != nil {
+			return r, err
+		}
+		r.Seconds = min(r.Seconds, time.Since(begun).Seconds())
+	}
+	r.Note = fmt.Sprintf("%.3g GB/s", float64(2*rows*width)/r.Seconds/1e9)
+	return r, nil
+}
+
+func (g GPU) hand(from, to compute.Mat) error {
+	out, in := compute.Beside(g.Device), compute.Beside(g.Other)
+	defer out.End()
+	giver, ok := out.(compute.Giver)
+	if !ok {
+		return errors.New("the device gives nothing to others")
+	}
+	ticket, err := giver.Give(from, compute.BF16)
+	if err == nil {
+		err = in.Upload(to, ticket, compute.BF16)
+	}
+	in.End()
+	return errors.Join(err, g.Other.Sync())
 }

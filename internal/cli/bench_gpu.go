@@ -80,6 +80,14 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	}
 	peer := ""
 	g := bench.GPU{Device: gpu, Tiny: b.sizes == "tiny", Rounds: b.rounds}
+	other, err := b.other()
+	if err != nil {
+		return err
+	}
+	if other != nil {
+		defer other.Close()
+		g.Other = other
+	}
 	if b.torch != "" {
 		if g.Peer, err = bench.StartPeer(cmd.Context(), strings.Fields(b.torch)); err != nil {
 			fmt.Fprintf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
@@ -94,6 +102,15 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	return bench.Page(b.page, gpu.Name(), peer, rows)
+}
+
+// other opens the GPU after the one that is measured, nil where there is none.
+func (b gpuBench) other() (cuda.GPU, error) {
+	n, err := cuda.Count()
+	if err != nil || n < 2 {
+		return nil, err
+	}
+	return cuda.Open(cuda.Options{Ordinal: (b.ordinal + 1) % n})
 }
 
 const gpuRow = "%-34s %-5s %9s %9s %7s %9s %6s %s\n"
@@ -114,14 +131,16 @@ func (b gpuBench) report(out io.Writer, device, peer string, rows *[]bench.Row) 
 			_ = printJSON(out, r)
 			return
 		}
-		peak, theirs, ratio := "", "", ""
+		speed, peak, theirs, ratio := "", "", "", ""
+		if r.GFLOPS > 0 {
+			speed = fmt.Sprintf("%.4g", r.GFLOPS/1e3)
+		}
 		if r.Peak > 0 {
 			peak = fmt.Sprintf("%.3f", r.Peak)
 		}
 		if r.Peer > 0 {
 			theirs, ratio = span(r.Peer), fmt.Sprintf("%.2f", r.Ratio)
 		}
-		fmt.Fprintf(out, gpuRow, r.Name, r.DType, span(r.Seconds), fmt.Sprintf("%.4g", r.GFLOPS/1e3),
-			peak, theirs, ratio, r.Note)
+		fmt.Fprintf(out, gpuRow, r.Name, r.DType, span(r.Seconds), speed, peak, theirs, ratio, r.Note)
 	}
 }
