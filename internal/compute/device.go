@@ -3,6 +3,8 @@ package compute
 import (
 	"errors"
 	"fmt"
+
+	"github.com/longtake/longtake/internal/tensor"
 )
 
 // ErrMemory is what a Device refuses for lack of memory: less at a time may fit.
@@ -83,6 +85,40 @@ type PartialAttention interface {
 	// MergeAttention makes dst and lse those of the union of two parts that share no key, of which
 	// they are one and o and l the other. dst, o: [nq, heads·hd]; lse, l: [nq, heads]; no overlap.
 	MergeAttention(dst, lse, o, l Mat)
+}
+
+// Copier is offered by devices that copy to and from the host beside their computing.
+type Copier interface {
+	// Copies opens copies beside the operations that are issued from here on.
+	Copies() Copies
+}
+
+// Copies are under way beside operations. One goroutine opens and ends them and issues what runs
+// beside them.
+type Copies interface {
+	// Download begins to copy src, as the operations issued so far leave it, to dst: dense, row-major,
+	// in type t, little-endian. What it returns fills dst; it is to be called once, on any goroutine,
+	// and no operation may write src before it has returned.
+	Download(dst []byte, src Mat, t DType) func() error
+	// Upload copies what Download gives to dst, which no operation may touch that is issued after
+	// Copies and before End.
+	Upload(dst Mat, src []byte, t DType)
+	// End has later operations wait for the uploads.
+	End()
+}
+
+// Stored is offered by devices that take weights as a file holds them: nothing of a weight's size
+// is made on the host.
+type Stored interface {
+	// PackStored is PackLinear of a weight whose rows follow each other in parts.
+	PackStored(parts []tensor.Tensor, bias []float32, out, in int, t DType) (Linear, error)
+}
+
+// Reserver is offered by devices that set memory aside before it is needed.
+type Reserver interface {
+	// Reserve sees to it that so many bytes can be allocated, in pieces whose sizes are rounded up to
+	// Unit. ErrMemory says that there are not so many; how many there are is in the text.
+	Reserve(bytes int64) error
 }
 
 // DType is the type of what a product multiplies. Sums, and what lies between products, are

@@ -105,7 +105,8 @@ func (l *leader) admit(r wire.Registration) error {
 	for id, n := range l.nodes {
 		if id != r.Node && n.reg.Arithmetic != r.Arithmetic {
 			return fmt.Errorf("the shards of this cluster compute with %s, this one with %s, which "+
-				"rounds differently; set LONGTAKE_CPU to the same on all", n.reg.Arithmetic, r.Arithmetic)
+				"rounds differently; set LONGTAKE_CPU, or LONGTAKE_CUDA, to the same on all",
+				n.reg.Arithmetic, r.Arithmetic)
 		}
 	}
 	old := l.nodes[r.Node]

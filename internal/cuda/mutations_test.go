@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -152,7 +153,7 @@ func buildGo(t *testing.T, dir, file, text string) string {
 	write(t, other, text)
 	overlay, program := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "tests")
 	write(t, overlay, fmt.Sprintf(`{"Replace": {%q: %q}}`, golden.Root(file), other))
-	command(t, "go", "test", "-tags", "cuda", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay,
+	command(t, cmp.Or(os.Getenv("GO"), "go"), "test", "-tags", "cuda", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay,
 		"-o", program, "./internal/cuda")
 	return program
 }

@@ -71,11 +71,8 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	d.enter(op)
 	defer d.leave()
 	gate := d.rowVecOf(op, "Gate", ep.Gate, out.rows, out.cols, 0)
-	by := linearF32
-	if l.whole.dtype == compute.BF16 {
-		by = linearBF16
-	}
-	d.launch(by, ceil(out.rows, tile), ceil(n, tile), ptr(in), num(in.stride), l.weight(),
+	by := d.linearOf(k, l.whole.out, l.whole.dtype)
+	d.launch(by.kernel, ceil(out.rows, by.rows), ceil(n, by.cols), ptr(in), num(in.stride), l.weight(),
 		num(in.rows), num(k), num(n), ptr(out), num(out.stride), l.bias(), num(int(ep.Act)),
 		ptr(mul), num(mul.stride), gate.at, gate.stride, gate.index, ptr(res), num(res.stride))
 }
@@ -139,19 +136,6 @@ func (d *Device) ChannelNorm(dst, x compute.Mat, gain compute.Vector, act comput
 		num(in.stride), num(in.rows), num(in.cols), g, num(int(act)))
 }
 
-// queries is the rows of a block of attention.
-const queries = 16
-
-// attentions lists the kernels of attention by the widest head that they take.
-var attentions = []struct {
-	widest    int
-	fp32, low kernel
-}{
-	{64, attention64, attention64BF16},
-	{128, attention128, attention128BF16},
-	{384, attention384, attention384BF16},
-}
-
 // Attention computes softmax(scale·q·kᵀ + bias)·v head by head; see compute.Device.
 func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
 	d.attend("Attention", dst, q, k, v, a, view{})
@@ -175,23 +159,14 @@ func (d *Device) attend(op string, dst, q, k, v compute.Mat, a compute.Attention
 	hd := q.Cols / a.Heads
 	d.enter(op)
 	defer d.leave()
-	d.launch(attentionOf(hd, a.DType), ceil(in.rows, queries), a.Heads, ptr(out), num(out.stride),
+	by := d.attentionOf(hd, a.RelBias != nil, a.DType)
+	if lse != (view{}) {
+		by = attentionV1(hd, a.DType) // the one that stores them
+	}
+	d.launch(by.kernel, ceil(in.rows, by.rows), a.Heads, ptr(out), num(out.stride),
 		ptr(in), num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride),
 		num(in.rows), num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias),
 		num(bias.stride), ptr(lse), num(lse.stride))
-}
-
-// attentionOf returns the kernel for heads of a width.
-func attentionOf(hd int, t compute.DType) kernel {
-	for _, c := range attentions {
-		if hd <= c.widest && t == compute.BF16 {
-			return c.low
-		}
-		if hd <= c.widest {
-			return c.fp32
-		}
-	}
-	panic(fmt.Sprintf("cuda: Attention: head dim %d; allowed: 1 to 384", hd))
 }
 
 // Conv computes a causal 3D convolution; see compute.ConvArgs.

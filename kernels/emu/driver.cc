@@ -2,16 +2,21 @@
 // GPU. Work on a stream is put off until somebody waits for it, so that a program that does not
 // wait, or reuses memory too early, gets wrong answers rather than lucky ones. Environment:
 // EMU_GPU (h100, a100, rtx4090) names the GPU, EMU_MEMORY_MB its memory, EMU_ORDER see grid.h.
+// EMU_STREAMS says how streams go beside each other: late (default) puts all off, early has those but
+// a context's first go as soon as the events allow that they wait for, random is in between.
 #include <cuda.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -22,15 +27,32 @@
 
 #define CALL extern "C" __attribute__((visibility("default"))) CUresult
 
+// Moment is when an event was reached, in seconds; 0: not yet.
+using Moment = std::shared_ptr<double>;
+
+// Operation is work on a stream. It may begin once `after`, where there is one, was reached.
+struct Operation {
+  std::function<CUresult()> run;
+  Moment after;
+
+  bool ready() const { return after == nullptr || *after != 0; }
+};
+
 struct CUstream_st {
   bool blocking;
-  std::deque<std::function<CUresult()>> waiting;
+  size_t number = 0;  // in its context, from 1 on; 0 is the legacy stream
+  std::deque<Operation> waiting = {};
   uint64_t issued = 0, done = 0;
 };
 
+// Schedule is what becomes of streams that nobody waits for.
+enum class Schedule { LATE, EARLY, RANDOM };
+
 struct CUevent_st {
+  bool timed;
   CUstream stream = nullptr;
   uint64_t after = 0;  // operations of the stream
+  Moment when = std::make_shared<double>(0);
 };
 
 struct CUfunc_st {
@@ -46,7 +68,9 @@ struct CUmod_st {
 
 struct CUctx_st {
   CUresult error = CUDA_SUCCESS;  // sticks: a kernel has failed
-  CUstream_st legacy{true, {}};
+  Schedule schedule = Schedule::LATE;
+  size_t made = 0;  // streams so far
+  CUstream_st legacy{true};
   std::set<CUstream> streams;
   std::set<CUevent> events;
   std::set<CUmodule> modules;
@@ -76,6 +100,12 @@ size_t memory_bytes() {
   return (want != nullptr ? (size_t)atol(want) : 4096) << 20;
 }
 
+Schedule schedule() {
+  const char* want = getenv("EMU_STREAMS");
+  if (want == nullptr || strcmp(want, "late") == 0) return Schedule::LATE;
+  return strcmp(want, "early") == 0 ? Schedule::EARLY : Schedule::RANDOM;
+}
+
 CUresult refuse(CUresult r, const char* format, ...) __attribute__((format(printf, 2, 3)));
 CUresult refuse(CUresult r, const char* format, ...) {
   char text[400];
@@ -89,6 +119,8 @@ CUresult refuse(CUresult r, const char* format, ...) {
 
 CUcontext current() { return stack.empty() ? nullptr : stack.back(); }
 
+void advance(CUcontext c);
+
 // in runs f in the current context, which must be there and well.
 template <class F> CUresult in(F f) {
   std::lock_guard<std::recursive_mutex> lock(mu);
@@ -96,18 +128,31 @@ template <class F> CUresult in(F f) {
   if (c == nullptr || contexts.count(c) == 0) return CUDA_ERROR_INVALID_CONTEXT;
   if (c->error != CUDA_SUCCESS) return c->error;
   CUresult r = f(c);
+  advance(c);
   return c->error != CUDA_SUCCESS ? c->error : r;
 }
 
 // flush does a stream's operations, up to a number of them.
 CUresult flush(CUcontext c, CUstream s, uint64_t upto) {
   while (s->done < upto && !s->waiting.empty()) {
-    auto f = std::move(s->waiting.front());
+    auto f = std::move(s->waiting.front().run);
     s->waiting.pop_front();
     s->done++;
     if (CUresult r = f(); r != CUDA_SUCCESS) c->error = r;
   }
   return c->error;
+}
+
+// advance has streams go on by themselves, as far as the schedule has them and events allow.
+void advance(CUcontext c) {
+  static std::minstd_rand dice(1);
+  if (c->schedule == Schedule::LATE) return;
+  for (CUstream s : c->streams) {
+    uint64_t most = s->number > 1 ? s->waiting.size() : 0;
+    if (c->schedule == Schedule::RANDOM) most = dice() % (s->waiting.size() + 1);
+    for (; most > 0 && !s->waiting.empty() && s->waiting.front().ready(); most--)
+      flush(c, s, s->done + 1);
+  }
 }
 
 CUresult flush(CUcontext c, CUstream s) { return flush(c, s, s->issued); }
@@ -119,13 +164,17 @@ CUresult flush_all(CUcontext c, bool blocking_only) {
   return c->error;
 }
 
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 CUstream of(CUcontext c, CUstream s) { return s == nullptr ? &c->legacy : s; }
 
 bool known(CUcontext c, CUstream s) { return s == nullptr || c->streams.count(s) > 0; }
 
-CUresult issue(CUcontext c, CUstream s, std::function<CUresult()> f) {
+CUresult issue(CUcontext c, CUstream s, std::function<CUresult()> f, Moment after = nullptr) {
   if (!known(c, s)) return CUDA_ERROR_INVALID_HANDLE;
-  of(c, s)->waiting.push_back(std::move(f));
+  of(c, s)->waiting.push_back({std::move(f), std::move(after)});
   of(c, s)->issued++;
   return CUDA_SUCCESS;
 }
@@ -209,6 +258,7 @@ CALL cuCtxCreate(CUcontext* c, unsigned, CUdevice d) {
   if (d != 0) return CUDA_ERROR_INVALID_DEVICE;
   std::lock_guard<std::recursive_mutex> lock(mu);
   contexts.insert(*c = new CUctx_st);
+  (*c)->schedule = schedule();
   stack.push_back(*c);
   return CUDA_SUCCESS;
 }
@@ -376,7 +426,9 @@ CALL cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigne
     return issue(c, s, [=]() mutable {
       std::vector<void*> at;
       for (uint64_t& v : values) at.push_back(&v);
-      emu::Launch l = {f->kernel, {gx, gy, gz}, {bx, by, bz}, at.data(), gpu()->shared, ""};
+      const int most = f->shared_most > gpu()->shared ? gpu()->shared_most : gpu()->shared;
+      emu::Launch l = {f->kernel, {gx, gy, gz}, {bx, by, bz}, at.data(), gpu()->shared, most, shared,
+                       ""};
       emu::run(&l);
       return l.failure.empty() ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
     });
@@ -535,7 +587,7 @@ CALL cuMemcpy2DAsync(const CUDA_MEMCPY2D* p, CUstream s) {
 
 CALL cuStreamCreate(CUstream* s, unsigned flags) {
   return in([=](CUcontext c) {
-    c->streams.insert(*s = new CUstream_st{(flags & CU_STREAM_NON_BLOCKING) == 0, {}});
+    c->streams.insert(*s = new CUstream_st{(flags & CU_STREAM_NON_BLOCKING) == 0, ++c->made});
     return CUDA_SUCCESS;
   });
 }
@@ -566,9 +618,9 @@ CALL cuStreamQuery(CUstream s) {
   });
 }
 
-CALL cuEventCreate(CUevent* e, unsigned) {
+CALL cuEventCreate(CUevent* e, unsigned flags) {
   return in([=](CUcontext c) {
-    c->events.insert(*e = new CUevent_st);
+    c->events.insert(*e = new CUevent_st{(flags & CU_EVENT_DISABLE_TIMING) == 0});
     return CUDA_SUCCESS;
   });
 }
@@ -584,6 +636,11 @@ CALL cuEventDestroy(CUevent e) {
 CALL cuEventRecord(CUevent e, CUstream s) {
   return in([=](CUcontext c) {
     if (c->events.count(e) == 0 || !known(c, s)) return CUDA_ERROR_INVALID_HANDLE;
+    const Moment when = e->when = std::make_shared<double>(0);
+    issue(c, s, [=] {
+      *when = now();
+      return CUDA_SUCCESS;
+    });
     e->stream = of(c, s);
     e->after = e->stream->issued;
     return CUDA_SUCCESS;
@@ -600,6 +657,17 @@ CALL cuEventSynchronize(CUevent e) {
   });
 }
 
+CALL cuEventElapsedTime(float* milliseconds, CUevent from, CUevent to) {
+  return in([=](CUcontext c) {
+    for (CUevent e : {from, to})
+      if (c->events.count(e) == 0 || !e->timed || e->stream == nullptr)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (*from->when == 0 || *to->when == 0) return CUDA_ERROR_NOT_READY;
+    *milliseconds = (float)((*to->when - *from->when) * 1e3);
+    return CUDA_SUCCESS;
+  });
+}
+
 CALL cuEventQuery(CUevent e) {
   return in([=](CUcontext c) {
     if (c->events.count(e) == 0) return CUDA_ERROR_INVALID_HANDLE;
@@ -611,8 +679,11 @@ CALL cuEventQuery(CUevent e) {
 CALL cuStreamWaitEvent(CUstream s, CUevent e, unsigned) {
   return in([=](CUcontext c) {
     if (c->events.count(e) == 0) return CUDA_ERROR_INVALID_HANDLE;
+    if (e->stream == nullptr) return known(c, s) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
     const CUstream other = e->stream;
     const uint64_t after = e->after;
-    return issue(c, s, [=] { return other == nullptr ? CUDA_SUCCESS : flush(c, other, after); });
+    const Moment when = e->when;
+    auto wait = [=] { return *when != 0 ? CUDA_SUCCESS : flush(c, other, after); };
+    return issue(c, s, wait, when);
   });
 }

@@ -68,6 +68,7 @@ struct Worker {
 thread_local Worker* worker __attribute__((tls_model("initial-exec")));
 
 constexpr i64 SHARED_MOST = 256 << 10;  // no GPU has more per block
+constexpr i64 DYNAMIC_ALIGNMENT = 1024;
 
 std::mutex failing;
 
@@ -161,7 +162,8 @@ void lay_out(Worker* w, const Launch* l, Dim index) {
   w->alive = n;
   w->arrived = 0;
   w->arrays.clear();
-  w->bytes = w->elements = 0;
+  w->bytes = l->dynamic;  // it comes first
+  w->elements = l->dynamic / 2;
 }
 
 // abandon takes the stacks of threads that will never go on.
@@ -225,7 +227,7 @@ void Pool::take(Worker* w, Launch* l) {
 
 void Pool::live() {
   Worker* w = worker = new Worker;
-  w->memory.resize(SHARED_MOST + 16);
+  w->memory.resize(SHARED_MOST + DYNAMIC_ALIGNMENT);
   w->words.resize(SHARED_MOST / 2);
   uint64_t seen = 0;
   for (;;) {
@@ -338,22 +340,49 @@ void outside(const Array* a, i64 i) {
   fail("out of bounds: %s[%lld] of %lld elements", a->name, i, a->count);
 }
 
-Array* shared_array(const void* tag, const char* name, i64 count, i64 size) {
+namespace {
+
+// array_at makes an array at a byte of the block's shared memory. What nobody has written is NaN.
+Array* array_at(const void* tag, const char* name, i64 at, Word* words, i64 count, i64 size) {
   Worker* w = worker;
-  for (Array& a : w->arrays)
-    if (a.tag == tag) return &a;
   if (w->arrays.capacity() < 32) w->arrays.reserve(32);
   if (w->arrays.size() == 32) fail("more than 32 shared arrays");
-  const i64 at = (w->bytes + 15) / 16 * 16;
-  if (at + count * size > w->launch->shared_max)
-    fail("%s needs %lld bytes of shared memory beyond %lld, the limit is %lld", name, count * size,
-         at, w->launch->shared_max);
-  char* base = (char*)(((uintptr_t)w->memory.data() + 15) & ~(uintptr_t)15);
-  w->arrays.push_back({tag, name, base + at, &w->words[w->elements], count, size});
-  memset(base + at, 0xff, count * size);  // NaN: what nobody has written shows
-  w->bytes = at + count * size;
-  w->elements += count;
+  const uintptr_t base = (uintptr_t)w->memory.data() + DYNAMIC_ALIGNMENT - 1;
+  char* data = (char*)(base / DYNAMIC_ALIGNMENT * DYNAMIC_ALIGNMENT) + at;
+  w->arrays.push_back({tag, name, data, words, count, size});
+  memset(data, 0xff, count * size);
   return &w->arrays.back();
+}
+
+Array* known_array(const void* tag) {
+  for (Array& a : worker->arrays)
+    if (a.tag == tag) return &a;
+  return nullptr;
+}
+
+}  // namespace
+
+Array* shared_array(const void* tag, const char* name, i64 count, i64 size) {
+  if (Array* a = known_array(tag)) return a;
+  Worker* w = worker;
+  const Launch* l = w->launch;
+  const i64 at = (w->bytes + 15) / 16 * 16, end = at + count * size;
+  if (end - l->dynamic > l->static_most || end > l->shared_most)
+    fail("%s needs %lld bytes of shared memory beyond %lld, the limit is %lld", name, count * size,
+         at, end > l->shared_most ? l->shared_most : l->static_most);
+  Array* a = array_at(tag, name, at, &w->words[w->elements], count, size);
+  w->bytes = end;
+  w->elements += count;
+  return a;
+}
+
+Array* dynamic_array(const char* name, i64 count, i64 size) {
+  static const char tag = 0;
+  if (Array* a = known_array(&tag)) return a;
+  if (worker->launch->dynamic != count * size)
+    fail("%s is %lld bytes of dynamic shared memory, the launch brings %lld", name, count * size,
+         worker->launch->dynamic);
+  return array_at(&tag, name, 0, &worker->words[0], count, size);
 }
 
 void block_sync(const char* file, int line) {
