@@ -85,7 +85,7 @@ func (o *overlap) round(copies, products bool) error {
 	}
 	err := fetch()
 	if copies && err == nil {
-		c.Upload(o.up, o.bytes, compute.BF16)
+		err = c.Upload(o.up, o.bytes, compute.BF16)
 	}
 	c.End()
 	if err != nil {

@@ -1,6 +1,10 @@
 package compute
 
-import "github.com/longtake/longtake/internal/tensor"
+import (
+	"errors"
+
+	"github.com/longtake/longtake/internal/tensor"
+)
 
 // Beside opens copies beside a device's operations, or in line with them where it has no others.
 func Beside(dev Device) Copies {
@@ -25,12 +29,16 @@ func (c inLine) Download(dst []byte, src Mat, t DType) func() error {
 }
 
 // Upload implements Copies.
-func (c inLine) Upload(dst Mat, src []byte, t DType) {
-	if t == BF16 {
+func (c inLine) Upload(dst Mat, src []byte, t DType) error {
+	switch {
+	case IsTicket(src):
+		return errors.New("a ticket came to a device that takes none")
+	case t == BF16:
 		c.dev.UploadBF16(dst, src)
-	} else {
+	default:
 		c.dev.Upload(dst, tensor.Floats(src))
 	}
+	return nil
 }
 
 // End implements Copies.

@@ -100,12 +100,23 @@ type Copies interface {
 	// in type t, little-endian. What it returns fills dst; it is to be called once, on any goroutine,
 	// and no operation may write src before it has returned.
 	Download(dst []byte, src Mat, t DType) func() error
-	// Upload copies what Download gives to dst, which no operation may touch that is issued after
-	// Copies and before End.
-	Upload(dst Mat, src []byte, t DType)
+	// Upload copies what Download, or Giver.Give, gives to dst, which no operation may touch that is
+	// issued after Copies and before End. A ticket that is not valid is an error.
+	Upload(dst Mat, src []byte, t DType) error
 	// End has later operations wait for the uploads.
 	End()
 }
+
+// Giver is offered by Copies of devices that hand matrices to other devices of their process
+// without the host.
+type Giver interface {
+	// Give is Download for a device of this process: its Upload takes the ticket in place of the bytes,
+	// once, before the device that gave has opened the Copies after the next.
+	Give(src Mat, t DType) (ticket []byte, err error)
+}
+
+// IsTicket reports whether b is a ticket. Tickets have an odd number of bytes, as no matrix has.
+func IsTicket(b []byte) bool { return len(b)%2 == 1 }
 
 // Stored is offered by devices that take weights as a file holds them: nothing of a weight's size
 // is made on the host.

@@ -143,6 +143,7 @@ type copies struct {
 func (d *Device) Copies() compute.Copies {
 	d.enter("Copies")
 	defer d.leave()
+	d.sweep()
 	return &copies{d: d, begun: d.mark(d.stream)}
 }
 
@@ -227,19 +228,24 @@ func (d *Device) pieceDown(l *lane, s slot, p view, t compute.DType) {
 	d.keep(s.event.Record(l.stream))
 }
 
-// Upload copies src to dst beside what was issued since Copies.
-func (c *copies) Upload(dst compute.Mat, src []byte, t compute.DType) {
+// Upload copies src, or what it is a ticket for, to dst beside what was issued since Copies.
+func (c *copies) Upload(dst compute.Mat, src []byte, t compute.DType) error {
 	to, d := viewOf("Upload", "dst", dst), c.d
-	size := bytesIn("Upload", to, t, len(src))
+	if !compute.IsTicket(src) {
+		bytesIn("Upload", to, t, len(src))
+	}
 	d.enter("Upload")
 	defer d.leave()
 	if len(src) == 0 || d.failure() != nil {
-		return
+		return d.failure()
 	}
-	l := &d.lanes[laneUp]
+	l, size := &d.lanes[laneUp], sizeOf(t)
 	if !c.waited {
 		d.keep(l.stream.Wait(c.begun, 0))
 		c.waited = true
+	}
+	if compute.IsTicket(src) {
+		return d.receive(l, to, src, t)
 	}
 	to.pieces(size, d.slotSize, func(p view, at int) {
 		s := l.slot()
@@ -247,6 +253,7 @@ func (c *copies) Upload(dst compute.Mat, src []byte, t compute.DType) {
 		copy(s.host, src[at:at+size*p.rows*p.cols])
 		d.pieceUp(l, s, p, t)
 	})
+	return d.failure()
 }
 
 // pieceUp issues the copy of a slot to a view.

@@ -77,7 +77,9 @@ func ringOf(t *testing.T, d compute.Device, dt compute.DType) []byte {
 		d.LayerNorm(x, x, compute.Norm{Eps: 1})
 		for i, b := range sent {
 			j := (i + 1) % 3
-			c.Upload(y.ColRange(j*w, (j+1)*w), b, dt)
+			if err := c.Upload(y.ColRange(j*w, (j+1)*w), b, dt); err != nil {
+				t.Fatal(err)
+			}
 			clear(b)
 		}
 		c.End()

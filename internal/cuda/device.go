@@ -32,8 +32,11 @@ type Device struct {
 	params      params
 	closed      bool
 
-	lanes    [2]lane // of copies beside the computing: down, up
-	slotSize int     // of a lane, in bytes
+	ordinal  int
+	given    [2][]*parcel // since the latest Copies, and the ones before
+	taken    []*parcel    // of other devices, on their way here
+	lanes    [2]lane      // of copies beside the computing: down, up
+	slotSize int          // of a lane, in bytes
 	marks    marks
 
 	mu  sync.Mutex
@@ -53,7 +56,7 @@ func Open(o Options) (GPU, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{slotSize: cmp.Or(o.CopyBytes, copySlotBytes)}
+	d := &Device{ordinal: o.Ordinal, slotSize: cmp.Or(o.CopyBytes, copySlotBytes)}
 	d.memory.init(o)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -89,7 +92,11 @@ func (d *Device) start(gpu cu.Device, o Options) error {
 	if err := d.staging.open(); err != nil {
 		return err
 	}
-	return d.openLanes()
+	if err := d.openLanes(); err != nil {
+		return err
+	}
+	d.join(gpu)
+	return nil
 }
 
 // load finds the kernels in the module and lets those have their shared memory that need more than
@@ -183,6 +190,7 @@ func (d *Device) Close() error {
 	if d.stream != cu.NoStream {
 		errs = append(errs, d.stream.Synchronize(), d.stream.Destroy())
 	}
+	d.part()
 	for i := range d.lanes {
 		errs = append(errs, d.lanes[i].close())
 	}

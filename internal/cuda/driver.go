@@ -98,14 +98,23 @@ func rowsDown(to unsafe.Pointer, from block, s cu.Stream) error {
 		C.size_t(from.pitch), C.size_t(from.width), C.size_t(from.rows), cStream(s)))
 }
 
-// choose returns a GPU of this machine.
-func choose(ordinal int) (cu.Device, error) {
+// Count returns how many GPUs this machine has. It fails with ErrNone where there is none.
+func Count() (int, error) {
 	if why := missing(); why != "" {
 		return 0, fmt.Errorf("%w: there is no CUDA driver here (%s)", ErrNone, why)
 	}
 	n, err := cu.NumDevices()
 	if err != nil || n == 0 {
 		return 0, fmt.Errorf("%w: the CUDA driver sees none (%v)", ErrNone, err)
+	}
+	return n, nil
+}
+
+// choose returns a GPU of this machine.
+func choose(ordinal int) (cu.Device, error) {
+	n, err := Count()
+	if err != nil {
+		return 0, err
 	}
 	if ordinal < 0 || ordinal >= n {
 		return 0, fmt.Errorf("cannot open GPU %d: there are %d, from 0 on", ordinal, n)

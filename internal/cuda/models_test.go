@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -133,6 +134,13 @@ var passGrid = partition.Grid{T: 2, H: 4, W: 6, PT: 1, PH: 2, PW: 2}
 // velocities. Tokens have two timesteps.
 func pass(t testing.TB, f *model.Folder, dt compute.DType, devs []compute.Device) []float32 {
 	t.Helper()
+	return passOver(t, f, dt, devs, near)
+}
+
+// passOver is pass with transports made of those of a world in memory.
+func passOver(t testing.TB, f *model.Folder, dt compute.DType, devs []compute.Device,
+	over func(collective.Transport) collective.Transport) []float32 {
+	t.Helper()
 	n, heads := len(devs), f.Transformer.NumAttentionHeads
 	r := ranks{folder: f, dtype: dt, x: normal(passGrid.Tokens() * 64),
 		embeds: normal(5 * f.Transformer.TextDim), tokens: partition.Even(passGrid.Tokens(), n),
@@ -143,7 +151,7 @@ func pass(t testing.TB, f *model.Folder, dt compute.DType, devs []compute.Device
 	for i, dev := range devs {
 		w := weights(t, f, "transformer")
 		wg.Go(func() {
-			if errs[i] = r.pass(dev, w, world[i]); errs[i] != nil {
+			if errs[i] = r.pass(dev, w, over(world[i])); errs[i] != nil {
 				world[i].Close()
 			}
 		})
@@ -233,25 +241,53 @@ func TestTransformerAgreesWithTheCPU(t *testing.T) {
 	}
 }
 
-// TestAnyNumberOfRanksGivesTheSameBytes also opens several devices in one process.
+// far hides from a transport's user that the ranks are in one process.
+func far(tr collective.Transport) collective.Transport {
+	return struct{ collective.Transport }{tr}
+}
+
+// TestAnyNumberOfRanksGivesTheSameBytes opens a device for each rank: on one GPU or on several, which
+// have access to each other's memory or not; what ranks exchange takes the way through the host or
+// goes from device to device.
 func TestAnyNumberOfRanksGivesTheSameBytes(t *testing.T) {
 	f := demo(t)
 	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
-		t.Run(dt.String(), func(t *testing.T) {
-			var devs []compute.Device
-			var want []byte
-			for range 3 {
-				devs = append(devs, openSlabs(t))
-				got := tensor.Bytes(pass(t, f, dt, devs))
-				if want == nil {
-					want = slices.Clone(got)
-				}
-				if !bytes.Equal(got, want) {
-					t.Fatalf("%d ranks give other bytes than one", len(devs))
-				}
+		want := tensor.Bytes(pass(t, f, dt, []compute.Device{openSlabs(t)}))
+		for _, c := range []struct {
+			name  string
+			gpus  int
+			peers string
+			world func(collective.Transport) collective.Transport
+		}{{"through the host", 1, "1", far}, {"one GPU", 1, "1", near}, {"GPUs", 3, "1", near},
+			{"GPUs without access", 3, "0", near}} {
+			for ranks := 2; ranks <= 3; ranks++ {
+				t.Run(fmt.Sprintf("%v %s %d", dt, c.name, ranks), func(t *testing.T) {
+					got := passOver(t, f, dt, openSeveral(t, ranks, c.gpus, c.peers), c.world)
+					if !bytes.Equal(tensor.Bytes(got), want) {
+						t.Error("other bytes than one rank gives")
+					}
+				})
 			}
-		})
+		}
 	}
+}
+
+func near(tr collective.Transport) collective.Transport { return tr }
+
+// openSeveral opens devices on a number of emulated GPUs, or on as many as there are.
+func openSeveral(t *testing.T, n, gpus int, peers string) (devs []compute.Device) {
+	t.Helper()
+	t.Setenv("EMU_GPUS", strconv.Itoa(gpus))
+	t.Setenv("EMU_PEERS", peers)
+	have, err := Count()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		devs = append(devs, openWith(t, Options{Ordinal: i % min(gpus, have), SlabBytes: 4 << 20,
+			CopyBytes: 1000}))
+	}
+	return devs
 }
 
 // decode makes two latent frames pictures: the first alone, the second with the caches and the

@@ -3,7 +3,8 @@
 // wait, or reuses memory too early, gets wrong answers rather than lucky ones. Environment:
 // EMU_GPU (h100, a100, rtx4090) names the GPU, EMU_MEMORY_MB its memory, EMU_ORDER see grid.h.
 // EMU_STREAMS says how streams go beside each other: late (default) puts all off, early has those but
-// a context's first go as soon as the events allow that they wait for, random is in between.
+// a context's first go as soon as the events allow that they wait for, random is in between. EMU_GPUS
+// is how many there are, each with memory of its own; EMU_PEERS=0 denies them access to each other's.
 #include <cuda.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -68,6 +69,8 @@ struct CUmod_st {
 
 struct CUctx_st {
   CUresult error = CUDA_SUCCESS;  // sticks: a kernel has failed
+  CUdevice device = 0;
+  std::set<CUcontext> peers;  // whose memory this one may use
   Schedule schedule = Schedule::LATE;
   size_t made = 0;  // streams so far
   CUstream_st legacy{true};
@@ -81,7 +84,8 @@ namespace {
 
 std::recursive_mutex mu;  // of everything here
 std::set<CUcontext> contexts;
-size_t used = 0;
+constexpr int GPUS_MOST = 16;
+size_t used[GPUS_MOST];  // of each GPU's memory
 thread_local std::vector<CUcontext> stack;
 
 const emu::Gpu* gpu() {
@@ -93,6 +97,12 @@ const emu::Gpu* gpu() {
     exit(2);
   }();
   return one;
+}
+
+int gpus() {
+  const char* want = getenv("EMU_GPUS");
+  const int n = want != nullptr ? atoi(want) : 1;
+  return n < 1 ? 1 : n > GPUS_MOST ? GPUS_MOST : n;
 }
 
 size_t memory_bytes() {
@@ -179,10 +189,22 @@ CUresult issue(CUcontext c, CUstream s, std::function<CUresult()> f, Moment afte
   return CUDA_SUCCESS;
 }
 
-CUresult on_gpu(CUdeviceptr p, size_t n, const char* what) {
+// may_use reports whether a context may use the allocation that begins at base.
+bool may_use(CUcontext c, void* base) {
+  if (c->memory.count(base) > 0) return true;
+  for (CUcontext o : c->peers)
+    if (contexts.count(o) > 0 && o->memory.count(base) > 0) return true;
+  return false;
+}
+
+// on_gpu wants n bytes at p to be memory that a context may use.
+CUresult on_gpu(CUcontext c, CUdeviceptr p, size_t n, const char* what) {
   void* base;
   size_t size;
-  if (n == 0 || emu::covers((void*)p, n, &base, &size)) return CUDA_SUCCESS;
+  const bool there = n == 0 || emu::covers((void*)p, n, &base, &size);
+  if (n == 0 || (there && may_use(c, base))) return CUDA_SUCCESS;
+  if (there)
+    return refuse(CUDA_ERROR_INVALID_VALUE, "%s: %p is memory of another context", what, (void*)p);
   char text[200];
   emu::explain((char*)p + n - 1, text, sizeof text);
   return refuse(CUDA_ERROR_INVALID_VALUE, "%s: the last of %zu bytes at %p is %s", what, n, (void*)p,
@@ -219,13 +241,13 @@ CALL cuDriverGetVersion(int* v) {
 }
 
 CALL cuDeviceGetCount(int* n) {
-  *n = 1;
+  *n = gpus();
   return CUDA_SUCCESS;
 }
 
 CALL cuDeviceGet(CUdevice* d, int i) {
   *d = i;
-  return i == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+  return i >= 0 && i < gpus() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
 }
 
 CALL cuDeviceGetName(char* name, int n, CUdevice) {
@@ -255,9 +277,10 @@ CALL cuDeviceGetAttribute(int* v, CUdevice_attribute a, CUdevice) {
 // Contexts.
 
 CALL cuCtxCreate(CUcontext* c, unsigned, CUdevice d) {
-  if (d != 0) return CUDA_ERROR_INVALID_DEVICE;
+  if (d < 0 || d >= gpus()) return CUDA_ERROR_INVALID_DEVICE;
   std::lock_guard<std::recursive_mutex> lock(mu);
   contexts.insert(*c = new CUctx_st);
+  (*c)->device = d;
   (*c)->schedule = schedule();
   stack.push_back(*c);
   return CUDA_SUCCESS;
@@ -273,7 +296,7 @@ CALL cuCtxDestroy(CUcontext c) {
   char why[200];
   for (auto& [p, n] : c->memory) {
     bytes += n;
-    used -= n;
+    used[c->device] -= n;
     emu::give(p, why, sizeof why);
   }
   if (size_t n = c->memory.size() + c->pinned.size() + c->streams.size() + c->events.size() +
@@ -287,6 +310,7 @@ CALL cuCtxDestroy(CUcontext c) {
   for (CUevent e : c->events) delete e;
   for (CUmodule m : c->modules) delete m;
   contexts.erase(c);
+  for (CUcontext o : contexts) o->peers.erase(c);
   if (current() == c) stack.pop_back();
   delete c;
   return r;
@@ -318,12 +342,50 @@ CALL cuCtxPopCurrent(CUcontext* c) {
 }
 
 CALL cuCtxGetDevice(CUdevice* d) {
-  *d = 0;
-  return current() != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+  return in([=](CUcontext c) {
+    *d = c->device;
+    return CUDA_SUCCESS;
+  });
 }
 
 CALL cuCtxSynchronize() {
   return in([](CUcontext c) { return flush_all(c, false); });
+}
+
+// Peers: what GPUs may do with each other's memory.
+
+static bool peers(CUdevice a, CUdevice b) {
+  const char* want = getenv("EMU_PEERS");
+  return a != b && (want == nullptr || strcmp(want, "0") != 0);
+}
+
+CALL cuDeviceCanAccessPeer(int* can, CUdevice a, CUdevice b) {
+  *can = peers(a, b);
+  return CUDA_SUCCESS;
+}
+
+CALL cuCtxEnablePeerAccess(CUcontext peer, unsigned) {
+  return in([=](CUcontext c) {
+    if (contexts.count(peer) == 0) return CUDA_ERROR_INVALID_CONTEXT;
+    if (!peers(c->device, peer->device)) return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
+    const bool fresh = c->peers.insert(peer).second;
+    return fresh ? CUDA_SUCCESS : CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
+  });
+}
+
+CALL cuCtxDisablePeerAccess(CUcontext peer) {
+  return in([=](CUcontext c) {
+    return c->peers.erase(peer) > 0 ? CUDA_SUCCESS : CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
+  });
+}
+
+// show hides the memory of other GPUs from kernels of a context that has no access to it, or brings
+// it back.
+static void show(CUcontext c, bool all) {
+  for (CUcontext o : contexts) {
+    if (o->device == c->device || c->peers.count(o) > 0) continue;
+    for (auto& [p, n] : o->memory) emu::hide(p, !all);
+  }
 }
 
 // Modules. An image is a list of kernels, or a fatbin that is not compressed, in which the names of
@@ -429,7 +491,9 @@ CALL cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigne
       const int most = f->shared_most > gpu()->shared ? gpu()->shared_most : gpu()->shared;
       emu::Launch l = {f->kernel, {gx, gy, gz}, {bx, by, bz}, at.data(), gpu()->shared, most, shared,
                        ""};
+      show(c, false);
       emu::run(&l);
+      show(c, true);
       return l.failure.empty() ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
     });
   });
@@ -438,9 +502,9 @@ CALL cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigne
 // Memory.
 
 CALL cuMemGetInfo(size_t* left, size_t* total) {
-  return in([=](CUcontext) {
+  return in([=](CUcontext c) {
     *total = memory_bytes();
-    *left = *total - used;
+    *left = *total - used[c->device];
     return CUDA_SUCCESS;
   });
 }
@@ -448,10 +512,10 @@ CALL cuMemGetInfo(size_t* left, size_t* total) {
 CALL cuMemAlloc(CUdeviceptr* p, size_t n) {
   return in([=](CUcontext c) {
     if (n == 0) return CUDA_ERROR_INVALID_VALUE;
-    if (used + n > memory_bytes()) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (used[c->device] + n > memory_bytes()) return CUDA_ERROR_OUT_OF_MEMORY;
     void* m = emu::take(n);
     if (m == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
-    used += n;
+    used[c->device] += n;
     c->memory[m] = n;
     *p = (CUdeviceptr)m;
     return CUDA_SUCCESS;
@@ -465,7 +529,7 @@ CALL cuMemFree(CUdeviceptr p) {
     char why[200] = "memory of another context";
     bool ok = at != c->memory.end();
     if (ok) {
-      used -= at->second;
+      used[c->device] -= at->second;
       c->memory.erase(at);
     }
     if (ok) ok = emu::give((void*)p, why, sizeof why);
@@ -492,14 +556,14 @@ CALL cuMemFreeHost(void* p) {
 
 CALL cuMemcpyHtoDAsync(CUdeviceptr d, const void* h, size_t n, CUstream s) {
   return in([=](CUcontext c) {
-    if (CUresult r = on_gpu(d, n, "cuMemcpyHtoDAsync"); r != CUDA_SUCCESS) return r;
+    if (CUresult r = on_gpu(c, d, n, "cuMemcpyHtoDAsync"); r != CUDA_SUCCESS) return r;
     return copy_host(c, (void*)d, h, n, h, s);
   });
 }
 
 CALL cuMemcpyDtoHAsync(void* h, CUdeviceptr d, size_t n, CUstream s) {
   return in([=](CUcontext c) {
-    if (CUresult r = on_gpu(d, n, "cuMemcpyDtoHAsync"); r != CUDA_SUCCESS) return r;
+    if (CUresult r = on_gpu(c, d, n, "cuMemcpyDtoHAsync"); r != CUDA_SUCCESS) return r;
     return copy_host(c, h, (void*)d, n, h, s);
   });
 }
@@ -522,8 +586,8 @@ CALL cuMemcpyDtoH(void* h, CUdeviceptr d, size_t n) {
 
 CALL cuMemcpyDtoDAsync(CUdeviceptr d, CUdeviceptr from, size_t n, CUstream s) {
   return in([=](CUcontext c) {
-    if (CUresult r = on_gpu(d, n, "cuMemcpyDtoDAsync"); r != CUDA_SUCCESS) return r;
-    if (CUresult r = on_gpu(from, n, "cuMemcpyDtoDAsync"); r != CUDA_SUCCESS) return r;
+    if (CUresult r = on_gpu(c, d, n, "cuMemcpyDtoDAsync"); r != CUDA_SUCCESS) return r;
+    if (CUresult r = on_gpu(c, from, n, "cuMemcpyDtoDAsync"); r != CUDA_SUCCESS) return r;
     return issue(c, s, [=] {
       memmove((void*)d, (void*)from, n);
       return CUDA_SUCCESS;
@@ -531,9 +595,26 @@ CALL cuMemcpyDtoDAsync(CUdeviceptr d, CUdeviceptr from, size_t n, CUstream s) {
   });
 }
 
+// cuMemcpyPeerAsync needs no access: without it the driver stages on the host.
+CALL cuMemcpyPeerAsync(CUdeviceptr d, CUcontext to, CUdeviceptr from, CUcontext of, size_t n,
+                       CUstream s) {
+  return in([=](CUcontext c) {
+    for (CUcontext e : {to, of})
+      if (contexts.count(e) == 0) return CUDA_ERROR_INVALID_CONTEXT;
+    if (CUresult r = on_gpu(to, d, n, "cuMemcpyPeerAsync"); r != CUDA_SUCCESS) return r;
+    if (CUresult r = on_gpu(of, from, n, "cuMemcpyPeerAsync"); r != CUDA_SUCCESS) return r;
+    return issue(c, s, [=] {
+      if (contexts.count(of) == 0 || on_gpu(of, from, n, "a copy of a peer") != CUDA_SUCCESS)
+        return CUDA_ERROR_ILLEGAL_ADDRESS;
+      memcpy((void*)d, (void*)from, n);
+      return CUDA_SUCCESS;
+    });
+  });
+}
+
 CALL cuMemsetD8Async(CUdeviceptr d, unsigned char v, size_t n, CUstream s) {
   return in([=](CUcontext c) {
-    if (CUresult r = on_gpu(d, n, "cuMemsetD8Async"); r != CUDA_SUCCESS) return r;
+    if (CUresult r = on_gpu(c, d, n, "cuMemsetD8Async"); r != CUDA_SUCCESS) return r;
     return issue(c, s, [=] {
       memset((void*)d, v, n);
       return CUDA_SUCCESS;
@@ -570,7 +651,7 @@ CALL cuMemcpy2DAsync(const CUDA_MEMCPY2D* p, CUstream s) {
         return refuse(CUDA_ERROR_INVALID_VALUE, "cuMemcpy2DAsync: rows of %zu bytes, %zu apart",
                       width, e.pitch);
       if (e.host) continue;
-      if (CUresult r = on_gpu((CUdeviceptr)e.at, span, "cuMemcpy2DAsync"); r != CUDA_SUCCESS) return r;
+      if (CUresult r = on_gpu(c, (CUdeviceptr)e.at, span, "cuMemcpy2DAsync"); r != CUDA_SUCCESS) return r;
     }
     CUresult r = issue(c, s, [=] {
       for (size_t i = 0; i < rows; i++) memmove(to.at + i * to.pitch, from.at + i * from.pitch, width);
@@ -676,14 +757,22 @@ CALL cuEventQuery(CUevent e) {
   });
 }
 
+// owner_of returns the context of an event, which any stream may wait for.
+static CUcontext owner_of(CUevent e) {
+  for (CUcontext c : contexts)
+    if (c->events.count(e) > 0) return c;
+  return nullptr;
+}
+
 CALL cuStreamWaitEvent(CUstream s, CUevent e, unsigned) {
   return in([=](CUcontext c) {
-    if (c->events.count(e) == 0) return CUDA_ERROR_INVALID_HANDLE;
+    const CUcontext owner = owner_of(e);
+    if (owner == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (e->stream == nullptr) return known(c, s) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
     const CUstream other = e->stream;
     const uint64_t after = e->after;
     const Moment when = e->when;
-    auto wait = [=] { return *when != 0 ? CUDA_SUCCESS : flush(c, other, after); };
+    auto wait = [=] { return *when != 0 ? CUDA_SUCCESS : flush(owner, other, after); };
     return issue(c, s, wait, when);
   });
 }

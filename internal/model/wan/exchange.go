@@ -49,6 +49,10 @@ func (x *exchange) start(tag collective.Tag, from, place func(rank int) compute.
 			}
 			continue
 		}
+		if give, ok := x.copies.(compute.Giver); ok && g.Near(r) && m.Cols > 0 {
+			fetch = append(fetch, ticket(give, &send[r], m, x.s.t.dtype))
+			continue
+		}
 		send[r] = collective.NewBuffer(x.s.bytes(m))
 		fetch = append(fetch, x.copies.Download(send[r], m, x.s.t.dtype))
 	}
@@ -69,6 +73,13 @@ func (x *exchange) start(tag collective.Tag, from, place func(rank int) compute.
 			x.stop(err)
 		}
 	})
+}
+
+// ticket gives a matrix to a rank of this process, and the ticket for it in place of the bytes.
+func ticket(g compute.Giver, to *[]byte, m compute.Mat, t compute.DType) func() error {
+	var err error
+	*to, err = g.Give(m, t)
+	return func() error { return err }
 }
 
 // finish puts every message in its place, as soon as it is there. A message of another size than
@@ -94,13 +105,13 @@ func (x *exchange) finish() error {
 
 // unpack uploads what came for a matrix.
 func (x *exchange) unpack(m compute.Mat, b []byte) error {
-	if size := x.s.bytes(m); len(b) != size {
+	if size := x.s.bytes(m); len(b) != size && !compute.IsTicket(b) {
 		return fmt.Errorf("sent %d bytes, %d expected", len(b), size)
 	}
-	if len(b) > 0 {
-		x.copies.Upload(m, b, x.s.t.dtype)
+	if len(b) == 0 {
+		return nil
 	}
-	return nil
+	return x.copies.Upload(m, b, x.s.t.dtype)
 }
 
 // bytes returns the size of a matrix in the type that travels.

@@ -64,7 +64,30 @@ func (t *Transformer) SequenceBytes(g partition.Grid, rank int, tokens,
 	s := &Sequence{t: t, tokens: tokens, heads: heads, own: tokens[rank], arena: model.NewArena(m)}
 	s.allocate(g.Tokens(), heads[rank])
 	s.arena.Mat(2, s.own.Len()) // the tokens' timesteps, for scale and shift
+	if _, gives := t.dev.(compute.Copier); gives && len(tokens) > 1 {
+		s.allocateGiven(rank, heads)
+	}
 	return m.Most()
+}
+
+// allocateGiven takes the memory for what is on its way to other devices of the process: at most two
+// layers' parts of q, k and v, and one layer's of the output, which goes in two halves.
+func (s *Sequence) allocateGiven(rank int, heads []partition.Range) {
+	travel := func(tokens, heads partition.Range) {
+		n := tokens.Len() * s.columns(heads).Len() * s.bytes(compute.Mat{Rows: 1, Cols: 1})
+		s.arena.Mat(1, (n+3)/4)
+	}
+	for r := range s.tokens {
+		if r == rank {
+			continue
+		}
+		for range 2 * 3 {
+			travel(s.own, heads[r])
+		}
+		for i := range 2 {
+			travel(s.tokens[r], halfOf(heads[rank], i))
+		}
+	}
 }
 
 // allocate takes the memory for a sequence of so many tokens in all on the rank that has heads.
