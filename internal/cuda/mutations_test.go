@@ -23,6 +23,7 @@ type mutation struct {
 
 // TestMutations makes the mistakes of kernels/mutations, one at a time.
 func TestMutations(t *testing.T) {
+	onEmulator(t)
 	lists, err := filepath.Glob(golden.Root("kernels", "mutations", "*.txt"))
 	if err != nil || len(lists) == 0 {
 		t.Fatalf("there are no mutations (%v)", err)
