@@ -159,10 +159,7 @@ func (d *Device) attend(op string, dst, q, k, v compute.Mat, a compute.Attention
 	hd := q.Cols / a.Heads
 	d.enter(op)
 	defer d.leave()
-	by := d.attentionOf(hd, a.RelBias != nil, a.DType)
-	if lse != (view{}) {
-		by = attentionV1(hd, a.DType) // the one that stores them
-	}
+	by := d.attentionOf(hd, a.RelBias != nil, lse != view{}, a.DType)
 	d.launch(by.kernel, ceil(in.rows, by.rows), a.Heads, ptr(out), num(out.stride),
 		ptr(in), num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride),
 		num(in.rows), num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias),
