@@ -74,8 +74,8 @@ type HostMemory interface {
 	Floats(Memory) []float32
 }
 
-// PartialAttention is offered by devices that can attend to the keys a part at a time, for keys that
-// arrive or are kept in pieces. The result is that of Attention up to rounding; its bits depend on
+// PartialAttention is offered by devices that can attend to the keys a part at a time, for keys
+// that arrive or are kept in pieces. The result is that of Attention up to rounding; its bits depend on
 // where the keys are cut and on the order in which the parts are merged.
 type PartialAttention interface {
 	// AttentionPart is Attention over some of the keys. lse [nq, heads] receives the logarithm of the
