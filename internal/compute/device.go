@@ -110,8 +110,8 @@ type Copies interface {
 // Giver is offered by Copies of devices that hand matrices to other devices of their process
 // without the host.
 type Giver interface {
-	// Give is Download for a device of this process: its Upload takes the ticket in place of the bytes,
-	// once, before the device that gave has opened the Copies after the next.
+	// Give is Download for a device of this process: its Upload takes the ticket in place of the
+	// bytes, once, before the device that gave has opened the Copies after the next.
 	Give(src Mat, t DType) (ticket []byte, err error)
 }
 

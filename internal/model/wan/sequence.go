@@ -70,8 +70,8 @@ func (t *Transformer) SequenceBytes(g partition.Grid, rank int, tokens,
 	return m.Most()
 }
 
-// allocateGiven takes the memory for what is on its way to other devices of the process: at most two
-// layers' parts of q, k and v, and one layer's of the output, which goes in two halves.
+// allocateGiven takes the memory for what is on its way to other devices of the process: at most
+// two layers' parts of q, k and v, and one layer's of the output, which goes in two halves.
 func (s *Sequence) allocateGiven(rank int, heads []partition.Range) {
 	travel := func(tokens, heads partition.Range) {
 		n := tokens.Len() * s.columns(heads).Len() * s.bytes(compute.Mat{Rows: 1, Cols: 1})
