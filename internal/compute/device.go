@@ -75,8 +75,8 @@ type HostMemory interface {
 }
 
 // PartialAttention is offered by devices that can attend to the keys a part at a time, for keys
-// that arrive or are kept in pieces. The result is that of Attention up to rounding; its bits depend on
-// where the keys are cut and on the order in which the parts are merged.
+// that arrive or are kept in pieces. The result is that of Attention up to rounding; its bits
+// depend on where the keys are cut and on the order in which the parts are merged.
 type PartialAttention interface {
 	// AttentionPart is Attention over some of the keys. lse [nq, heads] receives the logarithm of the
 	// sum of the exponentials of each query's logits. LastKeyBias belongs to the part with the last
