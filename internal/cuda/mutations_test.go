@@ -136,15 +136,13 @@ func (m *mutation) mutated(t *testing.T) string {
 
 // buildKernel makes an emulated driver with the mistake in one of its kernels, and returns its folder.
 func buildKernel(t *testing.T, dir string, m *mutation, text string) string {
-	for _, sub := range []string{"include", filepath.Dir(m.unit)} {
-		if err := os.CopyFS(filepath.Join(dir, "kernels", sub),
-			os.DirFS(golden.Root("kernels", sub))); err != nil {
-			t.Fatal(err)
-		}
+	tree := filepath.Join(dir, "kernels")
+	if err := os.CopyFS(tree, os.DirFS(golden.Root("kernels"))); err != nil {
+		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, m.file), text)
-	command(t, "make", "-s", "-C", golden.Root("kernels"), "mutant", "UNIT="+m.unit,
-		"FROM="+filepath.Join(dir, "kernels"), "TO="+dir)
+	command(t, "make", "-s", "-C", golden.Root("kernels"), "mutant", "UNIT="+m.unit, "FROM="+tree,
+		"TO="+dir)
 	return dir
 }
 
