@@ -7,5 +7,5 @@ cd "$here/.."
 "$here/build.sh" >/dev/null
 bin/cuda/longtake bench gpu --list
 run=$here/with-gpu.sh
-$run ${GO:-go} test -tags cuda -count=1 -timeout 30m -skip 'TestMutations|TestEmulator' ./internal/cuda
+$run ${GO:-go} test -tags cuda -count=1 -timeout 30m ./internal/cuda
 $run ${GO:-go} test -tags cuda -count=1 -timeout 30m -run GPU ./internal/shard ./internal/cli

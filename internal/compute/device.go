@@ -74,6 +74,19 @@ type HostMemory interface {
 	Floats(Memory) []float32
 }
 
+// PartialAttention is offered by devices that can attend to the keys a part at a time, for keys
+// that arrive or are kept in pieces. The result is that of Attention up to rounding; its bits
+// depend on where the keys are cut and on the order in which the parts are merged.
+type PartialAttention interface {
+	// AttentionPart is Attention over some of the keys. lse [nq, heads] receives the logarithm of the
+	// sum of the exponentials of each query's logits. LastKeyBias belongs to the part with the last
+	// key, RelBias is the columns of the part: from its first key on, nq + nk - 1 of them.
+	AttentionPart(dst, lse, q, k, v Mat, a AttentionArgs)
+	// MergeAttention makes dst and lse those of the union of two parts that share no key, of which
+	// they are one and o and l the other. dst, o: [nq, heads·hd]; lse, l: [nq, heads]; no overlap.
+	MergeAttention(dst, lse, o, l Mat)
+}
+
 // Copier is offered by devices that copy to and from the host beside their computing.
 type Copier interface {
 	// Copies opens copies beside the operations that are issued from here on.
@@ -117,19 +130,6 @@ type Reserver interface {
 	// Reserve sees to it that so many bytes can be allocated, in pieces whose sizes are rounded up to
 	// Unit. ErrMemory says that there are not so many; how many there are is in the text.
 	Reserve(bytes int64) error
-}
-
-// PartialAttention is offered by devices that can attend to the keys a part at a time, for keys that
-// arrive or are kept in pieces. The result is that of Attention up to rounding; its bits depend on
-// where the keys are cut and on the order in which the parts are merged.
-type PartialAttention interface {
-	// AttentionPart is Attention over some of the keys. lse [nq, heads] receives the logarithm of the
-	// sum of the exponentials of each query's logits. LastKeyBias belongs to the part with the last
-	// key, RelBias is the columns of the part: from its first key on, nq + nk - 1 of them.
-	AttentionPart(dst, lse, q, k, v Mat, a AttentionArgs)
-	// MergeAttention makes dst and lse those of the union of two parts that share no key, of which
-	// they are one and o and l the other. dst, o: [nq, heads·hd]; lse, l: [nq, heads]; no overlap.
-	MergeAttention(dst, lse, o, l Mat)
 }
 
 // Workspace is offered by devices whose operations take memory beside what they are given, which

@@ -11,8 +11,8 @@ import (
 var _ compute.Workspace = (*Device)(nil)
 
 // Panels are how v3 wants its operands, see kernels/include/panels.h: 64 columns of all rows in
-// bfloat16, then the next 64. Rows of a panel are a multiple of 8, its groups of that many begin where
-// a tile may.
+// bfloat16, then the next 64. Rows of a panel are a multiple of 8, its groups of that many begin
+// where a tile may.
 const (
 	panelCols  = 64
 	panelBytes = 2 * panelCols // of a row of a panel
@@ -88,7 +88,7 @@ func (d *Device) LinearBytes(rows, in, out int, t compute.DType) int64 {
 
 // AttentionBytes returns the panels of keys and values, where the kernel wants such.
 func (d *Device) AttentionBytes(keys, heads, headDim int, t compute.DType) int64 {
-	by := d.attentionOf(headDim, false, t)
+	by := d.attentionOf(headDim, false, false, t)
 	if by.kernel != attentionV3Of64 && by.kernel != attentionV3Of128 {
 		return 0
 	}
