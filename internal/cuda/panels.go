@@ -35,8 +35,8 @@ func panelCount(cols int) int { return ceil(cols, panelCols) }
 // panelLines is the rows of all panels of a matrix, and those of zeros after them.
 func panelLines(rows, cols, tail int) int { return panelCount(cols)*panelPitch(rows) + tail }
 
-// intoPanels rounds m and lays it out at an address, with tail rows of zeros, which a tile may read,
-// after the last panel.
+// intoPanels rounds m and lays it out at an address, with tail rows of zeros, which a tile may
+// read, after the last panel.
 func (d *Device) intoPanels(to cu.DevicePtr, m view, tail int) panels {
 	pitch := num(panelPitch(m.rows))
 	lines := panelLines(m.rows, m.cols, tail)
