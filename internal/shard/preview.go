@@ -3,6 +3,7 @@ package shard
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/diffusion"
@@ -16,6 +17,7 @@ import (
 // Bounds of a preview: what it need not exceed to be seen, and cannot to be sent.
 const (
 	previewFrames = 64
+	previewShare  = 100 // of the time, previews take one part in so many
 	previewSide   = 192 // pixels that small latents are enlarged to
 	zoomMin       = 2
 	zoomMax       = 16
@@ -27,11 +29,13 @@ func (r *run) previews() bool {
 		len(r.e.folder.Defaults.LatentRGB.Factors) > 0
 }
 
-// show hands a checkpoint's file to the one that makes previews, if enough steps have passed since
-// the last; a newer one takes the place of one that waits.
+// show hands a checkpoint's file to the one that makes previews, if enough steps and enough time
+// have passed since the last; a newer one takes the place of one that waits. The last step's is
+// always shown.
 func (s *saver) show(step int, f *os.File) {
 	every, last := s.r.Plan.PreviewEvery, step == s.r.Plan.Spec.TotalSteps()
-	if !s.r.previews() || s.shown > 0 && step < s.shown+every && !last {
+	early := s.shown > 0 && (step < s.shown+every || time.Now().UnixNano() < s.rest.Load())
+	if !s.r.previews() || early && !last {
 		return
 	}
 	tensors, err := safetensors.Open(f.Name())
@@ -61,8 +65,10 @@ func (s *saver) view() {
 		case <-s.ctx.Done():
 			return
 		case k := <-s.views:
+			since := time.Now()
 			data, err := s.r.preview(k)
 			k.tensors.Close()
+			s.rest.Store(since.Add(previewShare * time.Since(since)).UnixNano())
 			if err == nil {
 				err = s.r.Preview(s.ctx, k.step, data)
 			}
