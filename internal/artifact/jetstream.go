@@ -70,7 +70,9 @@ func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 }
 
 // chunkSize is that of an object of so many bytes: Put makes a buffer of it.
-func chunkSize(n int64) uint32 { return uint32(min(max(n, 1), chunkBytes)) } //nolint:gosec // bounded
+func chunkSize(n int64) uint32 {
+	return uint32(min(max(n, 1), chunkBytes)) //nolint:gosec // bounded
+}
 
 // nats.go 1.55 starts a goroutine with the first part of every Put; if Put ends before that
 // goroutine has begun, it never ends. linger is what Put is held up by, so that it begins, on a
