@@ -18,7 +18,7 @@ import (
 
 func jobCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "job", Short: "Look at jobs and act on them"}
-	cmd.AddCommand(jobList(), jobStatus(), jobFetch(),
+	cmd.AddCommand(jobList(), jobStatus(), jobLogs(), jobFetch(),
 		jobAction("cancel", "Stop a job at its next step", (*api.Client).Cancel),
 		jobAction("retry", "Queue the same clip again", (*api.Client).Retry),
 		jobDelete())
