@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
@@ -41,10 +40,9 @@ type saver struct {
 	latest  chan snapshot // of one
 	tries   chan try      // of one, the latest
 	kept    [][]partition.Range
-	copies  [][]float32  // of the state that is being gathered
-	views   chan sketch  // of one, for previews
-	shown   int          // step of the last of those
-	rest    atomic.Int64 // Unix nanoseconds before which no other is made
+	copies  [][]float32 // of the state that is being gathered
+	views   chan sketch // of one, for previews
+	shown   int         // step of the last of those
 }
 
 // try is how storing the checkpoint of a step went.

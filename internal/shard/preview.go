@@ -29,13 +29,11 @@ func (r *run) previews() bool {
 		len(r.e.folder.Defaults.LatentRGB.Factors) > 0
 }
 
-// show hands a checkpoint's file to the one that makes previews, if enough steps and enough time
-// have passed since the last; a newer one takes the place of one that waits. The last step's is
-// always shown.
+// show hands a checkpoint's file to the one that makes previews, if enough steps have passed since
+// the last; a newer one takes the place of one that waits.
 func (s *saver) show(step int, f *os.File) {
 	every, last := s.r.Plan.PreviewEvery, step == s.r.Plan.Spec.TotalSteps()
-	early := s.shown > 0 && (step < s.shown+every || time.Now().UnixNano() < s.rest.Load())
-	if !s.r.previews() || early && !last {
+	if !s.r.previews() || s.shown > 0 && step < s.shown+every && !last {
 		return
 	}
 	tensors, err := safetensors.Open(f.Name())
@@ -58,17 +56,23 @@ type sketch struct {
 	tensors *safetensors.File
 }
 
-// view publishes previews until the saver is closed.
+// view publishes previews until the saver is closed. One that took a while is followed by
+// previewShare times as long without any, but for the last step's.
 func (s *saver) view() {
+	var rest time.Time // until when there is none
 	for {
 		select {
 		case <-s.ctx.Done():
 			return
 		case k := <-s.views:
 			since := time.Now()
+			if since.Before(rest) && k.step < s.r.Plan.Spec.TotalSteps() {
+				k.tensors.Close()
+				continue
+			}
 			data, err := s.r.preview(k)
 			k.tensors.Close()
-			s.rest.Store(since.Add(previewShare * time.Since(since)).UnixNano())
+			rest = since.Add(previewShare * time.Since(since))
 			if err == nil {
 				err = s.r.Preview(s.ctx, k.step, data)
 			}
