@@ -44,12 +44,7 @@ func jobList() *cobra.Command {
 		}
 		out := cmd.OutOrStdout()
 		if *js {
-			for _, v := range l.Data {
-				if err := printJSON(out, v); err != nil {
-					return err
-				}
-			}
-			return nil
+			return printLines(out, l.Data)
 		}
 		err = table(out, "ID\tSTATE\tSIZE\tFRAMES\tCREATED\tPROMPT", func(w io.Writer) {
 			for _, v := range l.Data {

@@ -43,13 +43,10 @@ func jobLogs() *cobra.Command {
 }
 
 func printEvents(w io.Writer, events []jobEvent, js bool) error {
+	if js {
+		return printLines(w, events)
+	}
 	for _, e := range events {
-		if js {
-			if err := printJSON(w, e); err != nil {
-				return err
-			}
-			continue
-		}
 		if _, err := fmt.Fprintf(w, "%s  %-9s %s\n", e.Time.Local().Format(time.DateTime), e.Event,
 			e.Text); err != nil {
 			return err
