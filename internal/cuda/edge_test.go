@@ -109,9 +109,11 @@ func TestEmptyMatricesAreFine(t *testing.T) {
 }
 
 // TestAStepAsksTheDriverForNothing runs each operation again and again.
-func TestAStepAsksTheDriverForNothing(t *testing.T) {
+func TestAStepAsksTheDriverForNothing(t *testing.T) { eachGeneration(t, sameSlabs) }
+
+func sameSlabs(t *testing.T) {
 	d := openSlabs(t)
-	const n, w = 9, 12
+	const n, w = 9, 24
 	x, y, z := dense(t, d, n, w), dense(t, d, n, w), dense(t, d, n, w)
 	l, err := d.PackLinear(make([]float32, w*w), nil, w, w, compute.BF16)
 	if err != nil {

@@ -5,7 +5,6 @@ package cuda
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -37,6 +36,10 @@ var generations = []generation{{
 	name: "v3", needs: "sm_90", runs: func(major, minor int) bool { return major == 9 && minor == 0 },
 	linear:    func(_, _ int) product { return product{linearV3, rowsV3, colsV3} },
 	attention: attentionV3,
+}, {
+	name: "v2", needs: "sm_80 or newer", runs: func(major, _ int) bool { return major >= 8 },
+	linear:    linearV2Of,
+	attention: attentionV2,
 }, {
 	name: "v1", needs: "any", runs: func(_, _ int) bool { return true },
 	linear:    func(_, _ int) product { return product{linearBF16, tile, tile} },
@@ -73,19 +76,12 @@ func (d *Device) linearOf(in, out int, t compute.DType) product {
 	return d.first(func(g generation) product { return g.linear(in, out) })
 }
 
-// attentionOf returns the kernel for heads of a width, with or without relative positions, one of
-// those that store the logarithms of their sums where these are wanted.
-func (d *Device) attentionOf(hd int, relative, sums bool, t compute.DType) product {
+// attentionOf returns the kernel for heads of a width, with or without relative positions.
+func (d *Device) attentionOf(hd int, relative bool, t compute.DType) product {
 	if t == compute.FP32 {
 		return attentionV1(hd, t)
 	}
-	return d.first(func(g generation) product {
-		p := g.attention(hd, relative)
-		if sums && !slices.Contains(storesSums, p.kernel) {
-			return product{}
-		}
-		return p
-	})
+	return d.first(func(g generation) product { return g.attention(hd, relative) })
 }
 
 // first returns what the best generation that has a kernel chooses; v1 always has.

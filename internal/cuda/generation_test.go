@@ -14,6 +14,14 @@ func TestGenerations(t *testing.T) {
 		want         string // the generation, or a part of the error
 	}{
 		{"", "", 5, 0, "v1"},
+		{"", "", 7, 5, "v1"},
+		{"", "", 8, 0, "v2"},
+		{"", "", 8, 9, "v2"},
+		{"", "", 12, 0, "v2"},
+		{"", "v3", 12, 0, `LONGTAKE_CUDA is "v3", which needs sm_90; this GPU is sm_120`},
+		{"v2", "", 7, 5, `Generation is "v2", which needs sm_80 or newer; this GPU is sm_75`},
+		{"", "", 9, 0, "v3"},
+		{"", "v2", 9, 0, "v2"},
 		{"v1", "", 9, 0, "v1"},
 		{"", "v1", 9, 0, "v1"},
 		{"v1", "v7", 9, 0, "v1"},

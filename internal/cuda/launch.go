@@ -33,6 +33,11 @@ const (
 	copyRows
 	packBF16
 	unpackBF16
+	packV2
+	linearV2
+	attentionV2Of32
+	attentionV2Of64
+	attentionV2Of128
 	packV3
 	linearV3
 	packValuesV3
@@ -68,6 +73,11 @@ var kernels = [kernelCount]struct {
 	copyRows:         {"copy", 256, 0, ""},
 	packBF16:         {"pack_bf16", 256, 0, ""},
 	unpackBF16:       {"unpack_bf16", 256, 0, ""},
+	packV2:           {"pack_v2", packer, 0, "v2"},
+	linearV2:         {"linear_v2", 128, stagesV2 * 2 * tileV2 * depthV2 * 2, "v2"},
+	attentionV2Of32:  {"attention_v2_32", 128, sharedV2(32), "v2"},
+	attentionV2Of64:  {"attention_v2_64", 128, sharedV2(64), "v2"},
+	attentionV2Of128: {"attention_v2_128", 128, sharedV2(128), "v2"},
 	packV3:           {"pack_v3", packer, 0, "v3"},
 	linearV3:         {"linear_v3", 384, 4*(rowsV3+colsV3)*panelBytes + 1024, "v3"},
 	packValuesV3:     {"pack_values_v3", packer, 0, "v3"},

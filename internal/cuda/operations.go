@@ -74,12 +74,15 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	end := epilogue{ptr(out), num(out.stride), l.bias(), num(int(ep.Act)), ptr(mul), num(mul.stride),
 		gate.at, gate.stride, gate.index, ptr(res), num(res.stride)}
 	by := d.linearOf(k, l.whole.out, l.whole.dtype)
-	if by.kernel == linearV3 {
+	switch by.kernel {
+	case linearV3:
 		d.linearPanels(l, in, out, end)
-		return
+	case linearV2:
+		d.linearRows(l, in, out, end)
+	default:
+		d.launch(by.kernel, ceil(out.rows, by.rows), ceil(n, by.cols), append([]value{ptr(in),
+			num(in.stride), l.weight(), num(in.rows), num(k), num(n)}, end[:]...)...)
 	}
-	d.launch(by.kernel, ceil(out.rows, by.rows), ceil(n, by.cols), append([]value{ptr(in),
-		num(in.stride), l.weight(), num(in.rows), num(k), num(n)}, end[:]...)...)
 }
 
 // epilogue is the parameters of what kernels of linear layers do with their sums, from dst on.
@@ -167,15 +170,18 @@ func (d *Device) attend(op string, dst, q, k, v compute.Mat, a compute.Attention
 	hd := q.Cols / a.Heads
 	d.enter(op)
 	defer d.leave()
-	by := d.attentionOf(hd, a.RelBias != nil, lse != view{}, a.DType)
-	if by.kernel == attentionV3Of64 || by.kernel == attentionV3Of128 {
+	by := d.attentionOf(hd, a.RelBias != nil, a.DType)
+	switch by.kernel {
+	case attentionV3Of64, attentionV3Of128:
 		d.attendPanels(by, in, keys, vals, out, lse, a)
-		return
+	case attentionV2Of32, attentionV2Of64, attentionV2Of128:
+		d.attendRows(by, in, keys, vals, out, lse, bias, a)
+	default:
+		d.launch(by.kernel, ceil(in.rows, by.rows), a.Heads, ptr(out), num(out.stride),
+			ptr(in), num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride),
+			num(in.rows), num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias),
+			num(bias.stride), ptr(lse), num(lse.stride))
 	}
-	d.launch(by.kernel, ceil(in.rows, by.rows), a.Heads, ptr(out), num(out.stride),
-		ptr(in), num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride),
-		num(in.rows), num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias),
-		num(bias.stride), ptr(lse), num(lse.stride))
 }
 
 // Conv computes a causal 3D convolution; see compute.ConvArgs.

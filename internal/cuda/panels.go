@@ -78,21 +78,27 @@ func (d *Device) linearPanels(l *linear, x, out view, ep epilogue) {
 		num(panelPitch(l.whole.out)), num(x.rows), a.count, num(out.cols), num(skip)}, ep[:]...)...)
 }
 
-// LinearBytes returns the panels of x, where the kernel wants such.
+// LinearBytes returns what the kernel takes for a rounded x.
 func (d *Device) LinearBytes(rows, in, out int, t compute.DType) int64 {
-	if d.linearOf(in, out, t).kernel != linearV3 {
-		return 0
+	switch d.linearOf(in, out, t).kernel {
+	case linearV3:
+		return int64(panelBytes * panelLines(rows, in, rowsV3))
+	case linearV2:
+		return int64(2 * rows * in)
 	}
-	return int64(panelBytes * panelLines(rows, in, rowsV3))
+	return 0
 }
 
-// AttentionBytes returns the panels of keys and values, where the kernel wants such.
+// AttentionBytes returns what the kernel takes for rounded keys and values.
 func (d *Device) AttentionBytes(keys, heads, headDim int, t compute.DType) int64 {
-	by := d.attentionOf(headDim, false, false, t)
-	if by.kernel != attentionV3Of64 && by.kernel != attentionV3Of128 {
-		return 0
+	by := d.attentionOf(headDim, false, t)
+	switch by.kernel {
+	case attentionV3Of64, attentionV3Of128:
+		return int64(2 * sizeV3(by, keys, heads))
+	case attentionV2Of32, attentionV2Of64, attentionV2Of128:
+		return int64(2 * sizeV2(keys, heads, headDim))
 	}
-	return int64(2 * sizeV3(by, keys, heads))
+	return 0
 }
 
 // sizeV3 returns the bytes of keys, or of values, in panels.

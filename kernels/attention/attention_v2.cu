@@ -2,7 +2,7 @@
 // up to 128 wide. Keys are walked in order, 64 at a time, with the running softmax of Milakov and
 // Gimelshein (2018); the arrangement is that of FlashAttention-2 (Dao, 2023): a warp has rows of its
 // own, probabilities stay in registers and become the next product's operand. See README.md.
-#include "../include/kernel.h"
+#include "../include/mma.h"
 
 namespace attention {
 namespace v2 {
@@ -23,10 +23,12 @@ struct Matrix {
 
 // Call is what all threads share: shapes, and matrices that begin at the block's head.
 struct Call {
-  Matrix q, k, v;
+  const float* q;     // [nq, hd]
+  i64 ldq, nq, hd;
+  Matrix k, v;
+  float *dst, *lse;   // [nq, hd]; [nq, heads] from the head's column on, or null
+  i64 ld, ld_lse;
   const float* bias;  // [nq+nk-1] or null
-  float* dst;         // [nq, hd]
-  i64 ld, hd;
   float scale, last;  // last: added to the logit of the last key
 };
 
@@ -53,12 +55,22 @@ template <int WIDEST> DEVICE int place(int row, int chunk) {
   return row * WIDEST + (chunk ^ turn) * 8;
 }
 
-// load starts the copies of `count` rows from row0 on; what is not there becomes zeros.
-template <int WIDEST>
-DEVICE void load(Shared<bf16> to, const Matrix& m, i64 row0, int count, i64 hd) {
-  constexpr int CHUNKS = WIDEST / 8, STEP = THREADS / CHUNKS;
+// load_queries rounds the block's queries; what is not there becomes zeros.
+template <int WIDEST> DEVICE void load_queries(Shared<bf16> to, const Call& a, i64 first) {
+  constexpr int CHUNKS = WIDEST / 8;
   const int chunk = threadIdx.x % CHUNKS;
-  for (int r = threadIdx.x / CHUNKS; r < count; r += STEP) {
+  for (int r = threadIdx.x / CHUNKS; r < QUERIES; r += THREADS / CHUNKS) {
+    const i64 row = first + r;
+    store(to + place<WIDEST>(r, chunk),
+          rounded_eight(a.q + row * a.ldq, 8 * chunk, row < a.nq ? a.hd : 0));
+  }
+}
+
+// load starts the copies of a tile of rows from row0 on; what is not there becomes zeros.
+template <int WIDEST> DEVICE void load(Shared<bf16> to, const Matrix& m, i64 row0, i64 hd) {
+  constexpr int CHUNKS = WIDEST / 8;
+  const int chunk = threadIdx.x % CHUNKS;
+  for (int r = threadIdx.x / CHUNKS; r < KEYS; r += THREADS / CHUNKS) {
     const bool there = row0 + r < m.rows && 8 * chunk < hd;
     copy16(to + place<WIDEST>(r, chunk), m.at + (there ? (row0 + r) * m.ld + 8 * chunk : 0),
            there ? 16 : 0);
@@ -91,8 +103,8 @@ template <int WIDEST> DEVICE void score(Logits& s, Shared<bf16> q, Shared<bf16> 
 // logit scales a product and adds what is added to it; keys that do not exist are at -infinity.
 DEVICE float logit(float s, const Call& a, i64 query, i64 key) {
   s *= a.scale;
-  if (a.bias && key < a.k.rows && query < a.q.rows)
-    s = fmaf(a.bias[key - query + a.q.rows - 1], LOG2E, s);
+  if (a.bias && key < a.k.rows && query < a.nq)
+    s = fmaf(a.bias[key - query + a.nq - 1], LOG2E, s);
   if (key == a.k.rows - 1) s += a.last;
   return key < a.k.rows ? s : -INFINITY;
 }
@@ -175,7 +187,8 @@ template <int WIDEST> DEVICE void weigh(Out<WIDEST>& out, const Logits& p, Share
   }
 }
 
-// finish divides by the sums and stores.
+// finish divides by the sums and stores, and, where that is asked for, tells the logarithms of the
+// sums of the exponentials of the logits.
 template <int WIDEST>
 DEVICE void finish(const Out<WIDEST>& out, const Running& run, const Call& a, i64 row0) {
   const int lane = threadIdx.x % 32;
@@ -184,14 +197,16 @@ DEVICE void finish(const Out<WIDEST>& out, const Running& run, const Call& a, i6
     UNROLL
     for (int half = 0; half < 2; half++) {
       const i64 row = row0 + 16 * m + lane / 4 + 8 * half;
-      const float by = 1.0f / run.sum[m][half];
-      if (row >= a.q.rows) continue;
+      const float sum = run.sum[m][half];
+      if (row >= a.nq) continue;
+      if (a.lse && lane % 4 == 0)
+        a.lse[row * a.ld_lse] = fmaf(run.most[m][half], 1 / LOG2E, logarithm(sum));
       UNROLL
       for (int n = 0; n < WIDEST / 8; n++) {
         UNROLL
         for (int r = 0; r < 2; r++) {
           const i64 col = 8 * n + lane % 4 * 2 + r;
-          if (col < a.hd) a.dst[row * a.ld + col] = out.of[m][n][2 * half + r] * by;
+          if (col < a.hd) a.dst[row * a.ld + col] = out.of[m][n][2 * half + r] / sum;
         }
       }
     }
@@ -205,22 +220,22 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
   const Shared<bf16> keys = rows + QUERIES * WIDEST, values = keys + KEYS * WIDEST;
   const int warp = threadIdx.x / 32;
   const i64 first = (i64)blockIdx.x * QUERIES, row0 = first + warp * ROWS;
-  const bool idle = row0 >= a.q.rows;
+  const bool idle = row0 >= a.nq;
   Out<WIDEST> out = {};
   Running run;
   for (int m = 0; m < DOWN; m++)
     for (int half = 0; half < 2; half++) run.most[m][half] = -INFINITY, run.sum[m][half] = 0;
-  load<WIDEST>(rows, a.q, first, QUERIES, a.hd);
-  load<WIDEST>(keys, a.k, 0, KEYS, a.hd);
+  load_queries<WIDEST>(rows, a, first);
+  load<WIDEST>(keys, a.k, 0, a.hd);
   for (i64 key = 0; key < a.k.rows; key += KEYS) {
     wait_copies<0>();
     __syncthreads();
-    load<WIDEST>(values, a.v, key, KEYS, a.hd);
+    load<WIDEST>(values, a.v, key, a.hd);
     Logits s = {};
     if (!idle) score<WIDEST>(s, rows + warp * ROWS * WIDEST, keys);
     wait_copies<0>();
     __syncthreads();
-    if (key + KEYS < a.k.rows) load<WIDEST>(keys, a.k, key + KEYS, KEYS, a.hd);
+    if (key + KEYS < a.k.rows) load<WIDEST>(keys, a.k, key + KEYS, a.hd);
     if (idle) continue;
     scale_all(s, a, row0, key);
     soften_all(s, run, out);
@@ -231,16 +246,18 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
 
 }  // namespace v2
 
-// ATTENTION_V2 defines the kernel for head dims up to WIDEST. q: [nq, heads, wide], k, v: [nk,
-// heads, wide] in bfloat16, wide being hd rounded up to 8 and filled with zeros; dst: [nq, heads·hd];
-// bias: [heads, nq+nk-1] or null. grid: (ceil(nq / 128), heads)
+// ATTENTION_V2 defines the kernel for head dims up to WIDEST. q, dst: [nq, heads·hd]; k, v: [nk, heads,
+// wide] in bfloat16, wide being hd rounded up to 8 and filled with zeros; bias: [heads, nq+nk-1] or
+// null; lse: [nq, heads] or null. grid: (ceil(nq / 128), heads)
 #define ATTENTION_V2(name, WIDEST)                                                                \
   KERNEL(v2::THREADS, name)                                                                       \
-  (float* dst, i64 ld, const bf16* q, i64 ldq, const bf16* k, i64 ldk, const bf16* v, i64 ldv,    \
-   i64 nq, i64 nk, i64 hd, double scale, double last, const float* bias, i64 ld_bias) {           \
-    const i64 head = blockIdx.y, wide = (hd + 7) / 8 * 8, col = head * wide;                      \
-    v2::attend<WIDEST>(v2::Call{{q + col, ldq, nq}, {k + col, ldk, nk}, {v + col, ldv, nk},       \
-                                bias ? bias + head * ld_bias : bias, dst + head * hd, ld, hd,     \
+  (float* dst, i64 ld, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 nq, i64 nk,     \
+   i64 heads, i64 hd, double scale, double last, const float* bias, i64 ld_bias, float* lse,      \
+   i64 ld_lse) {                                                                                  \
+    const i64 head = blockIdx.y, wide = (hd + 7) / 8 * 8, at = head * wide, ldk = heads * wide;   \
+    v2::attend<WIDEST>(v2::Call{q + head * hd, ldq, nq, hd, {k + at, ldk, nk}, {v + at, ldk, nk}, \
+                                dst + head * hd, lse ? lse + head : lse, ld, ld_lse,              \
+                                bias ? bias + head * ld_bias : bias,                              \
                                 (float)(scale * 1.4426950408889634),                              \
                                 (float)(last * 1.4426950408889634)});                             \
   }                                                                                               \

@@ -86,7 +86,7 @@ template <int WIDE> DEVICE void load_queries(const Call& c, uint32_t to, i64 fir
   for (int e = threadIdx.x % warpgroup::THREADS; e < QUERIES * PIECES; e += warpgroup::THREADS) {
     const int row = e / PIECES, piece = e % PIECES;
     const i64 cols = first + row < c.nq ? c.hd : 0;
-    const Sixteen s = panels::rounded_piece(c.q + (first + row) * c.ldq, piece * panels::PIECE, cols);
+    const Sixteen s = rounded_eight(c.q + (first + row) * c.ldq, piece * panels::PIECE, cols);
     store(to + piece / panels::PIECES * Ring<WIDE>::QUERY_PANEL +
               wgmma::swizzled(row * panels::ROW_BYTES + piece % panels::PIECES * 16), s);
   }

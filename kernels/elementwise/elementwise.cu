@@ -52,27 +52,4 @@ KERNEL(THREADS, unpack_bf16)(float* dst, i64 ld, const bf16* x, i64 rows, i64 co
 }
 LAUNCHABLE(THREADS, unpack_bf16)
 
-// Eight is 8 bfloat16 that are stored at once.
-struct alignas(16) Eight {
-  uint32_t of[4];
-};
-
-// narrow_rows: dst [rows, groups, wide] = x [rows, groups, width] rounded, zeros from width on; what
-// tensor cores multiply. wide is a multiple of 8; a thread stores 8 elements.
-// grid: ceil(rows·groups·wide / 8 / 256)
-KERNEL(THREADS, narrow_rows)
-(bf16* dst, i64 wide, const float* x, i64 ldx, i64 rows, i64 groups, i64 width) {
-  const i64 at = element(), each = wide / 8, i = at / each / groups, j = at % each * 8;
-  if (i >= rows) return;
-  const float* from = x + i * ldx + at / each % groups * width;
-  float v[8];
-  UNROLL
-  for (int e = 0; e < 8; e++) v[e] = j + e < width ? from[j + e] : 0.0f;
-  Eight all;
-  UNROLL
-  for (int e = 0; e < 4; e++) all.of[e] = pair(v[2 * e], v[2 * e + 1]);
-  *reinterpret_cast<Eight*>(dst + at * 8) = all;
-}
-LAUNCHABLE(THREADS, narrow_rows)
-
 }  // namespace elementwise

@@ -5,6 +5,8 @@
 // On the host a copy is done in the wait (emu/copies.cc).
 #pragma once
 
+#include "kernel.h"
+
 #ifdef __CUDACC__
 
 DEVICE uint32_t shared_address(const void* p) { return (uint32_t)__cvta_generic_to_shared(p); }

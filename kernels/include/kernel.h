@@ -17,5 +17,3 @@ typedef long long i64;
 
 #include "bf16.h"
 #include "scalar.h"
-#include "copy.h"
-#include "mma.h"

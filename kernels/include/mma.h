@@ -11,26 +11,14 @@
 // cores add them in an order and with a rounding that are not specified; products are exact.
 #pragma once
 
+#include "copy.h"
+
 // Fragment is registers of a lane that hold pairs of bfloat16.
 template <int N> struct Fragment {
   uint32_t of[N];
 };
 
 #ifdef __CUDACC__
-
-// pair rounds two numbers to bfloat16, ties to even; NaN becomes 0x7fff.
-DEVICE uint32_t pair(float low, float high) {
-  uint32_t r;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-  return r;
-}
-
-// power is 2^x to about two units in the last place. Results below the normal range are zero.
-DEVICE float power(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
 
 // load_matrices brings four 8 x 8 matrices from shared memory. `row` is 8 elements, on a multiple of
 // 16 bytes: lanes 0 to 7 name the rows of the first matrix, lanes 8 to 15 of the second, and so on.
@@ -43,6 +31,9 @@ DEVICE Fragment<4> load_matrices(Shared<bf16> row) {
                : "memory");
   return f;
 }
+
+// store stores 8 elements of a row, on a multiple of 16 bytes.
+DEVICE void store(Shared<bf16> row, const Sixteen& x) { *reinterpret_cast<Sixteen*>(row) = x; }
 
 // load_transposed is load_matrices with each matrix transposed: rows 2t and 2t+1 of column g.
 DEVICE Fragment<4> load_transposed(Shared<bf16> row) {
@@ -64,14 +55,10 @@ DEVICE void multiply_add(float* c, const Fragment<4>& a, uint32_t b0, uint32_t b
 
 #else
 
-DEVICE uint32_t pair(float low, float high) {
-  const uint32_t a = low != low ? 0x7fff : narrow(low), b = high != high ? 0x7fff : narrow(high);
-  return a | b << 16;
-}
-
-DEVICE float power(float x) {
-  const float y = exp2f(x);
-  return fabsf(y) < 1.17549435e-38f ? 0 : y;
+DEVICE void store(Shared<bf16> row, const Sixteen& x) {
+  emu::aligned_run(row.array, row.from, "store");
+  for (int i = 0; i < 8; i++) emu::writing(row.array, row.from + i);
+  memcpy(row.array->data + 2 * row.from, &x, sizeof x);
 }
 
 // matrix_rows reads the lane's row and returns the rows of all lanes.

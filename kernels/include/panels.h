@@ -13,15 +13,4 @@ constexpr int ROW_BYTES = 2 * COLS;
 constexpr int PIECE = 8;                   // columns of 16 bytes
 constexpr int PIECES = COLS / PIECE;       // of a row of a panel
 
-// rounded_piece returns 8 numbers of a row from column c on, as bfloat16; beyond cols there are zeros.
-DEVICE Sixteen rounded_piece(const float* row, i64 c, i64 cols) {
-  Sixteen s;
-  UNROLL
-  for (int i = 0; i < 4; i++) {
-    const i64 at = c + 2 * i;
-    s.of[i] = pair(at < cols ? row[at] : 0.0f, at + 1 < cols ? row[at + 1] : 0.0f);
-  }
-  return s;
-}
-
 }  // namespace panels

@@ -1,5 +1,5 @@
-// Functions of one number that are computed the same way, to the last bit, on a GPU and on the
-// host: multiplications are fused with additions exactly where fmaf says so.
+// Functions of one number. All but power are computed the same way, to the last bit, on a GPU and on
+// the host: multiplications are fused with additions exactly where fmaf says so.
 #pragma once
 
 // exponential is e^x to about an ulp over the whole range: x = n·ln 2 + r (Cody and Waite, 1980),
@@ -33,6 +33,18 @@ DEVICE float logarithm(float x) {
   y = fmaf(y, t, 1.0f / 3) * t;
   y = fmaf(2.0f * s, y, 2.0f * s);
   return fmaf(e, 0.693359375f, fmaf(e, -2.12194440e-4f, y));
+}
+
+// power is 2^x, as fast as the GPU has it (two units in the last place; tiny results are 0).
+DEVICE float power(float x) {
+#ifdef __CUDACC__
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  const float y = exp2f(x);
+  return y < 1.1754944e-38f ? 0.0f : y;
+#endif
 }
 
 // The values of compute.Activation.

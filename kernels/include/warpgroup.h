@@ -36,11 +36,6 @@ DEVICE void absent() {
 #endif
 }
 
-// Sixteen is 16 bytes: eight numbers in bfloat16.
-struct alignas(16) Sixteen {
-  uint32_t of[4];
-};
-
 // store writes 16 bytes of tile memory; bulk::fence() and a barrier lie between it and a wgmma.
 DEVICE void store(uint32_t at, const Sixteen& x) {
 #ifdef __CUDACC__
@@ -70,21 +65,6 @@ DEVICE float load_one(uint32_t at) {
   emu::tile_load(at, &x, sizeof x);
 #endif
   return x;
-}
-
-// pair rounds two numbers to bfloat16, the first in the lower half.
-DEVICE uint32_t pair(float low, float high) { return (uint32_t)narrow(high) << 16 | narrow(low); }
-
-// power is 2^x, as fast as the GPU has it (two units in the last place; tiny results are 0).
-DEVICE float power(float x) {
-#ifdef __CUDACC__
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-#else
-  const float y = exp2f(x);
-  return y < 1.1754944e-38f ? 0.0f : y;
-#endif
 }
 
 namespace warpgroup {

@@ -2,12 +2,13 @@
 // float32. A block computes 128 x 128 elements, a warp 64 x 64 of them; steps of k arrive by
 // asynchronous copies, two ahead of the one at work. An element is summed in the same order,
 // whatever tile it is in and how many rows there are. See README.md.
-#include "../include/kernel.h"
+#include "../include/mma.h"
 #include "epilogue.h"
 
 namespace linear {
 namespace v2 {
 
+constexpr int PACK_THREADS = 256;
 constexpr int TILE = 128;     // rows and columns of a block
 constexpr int THREADS = 128;  // of a block: 2 x 2 warps
 constexpr int WARP = 64;      // rows and columns of a warp
@@ -124,20 +125,28 @@ DEVICE Tile tile_of() {
 
 }  // namespace v2
 
-// x: [n, ldx], w: [out, in rounded up to 8], both bfloat16, filled with zeros beyond in.
-// grid: (ceil(n / 128), ceil(out / 128))
+// pack_v2: dst [rows, groups, wide] = x [rows, groups, width] rounded, with zeros from width on. wide is
+// a multiple of 8; a thread makes 16 bytes. grid: ceil(rows·groups·wide / 8 / 256)
+KERNEL(v2::PACK_THREADS, pack_v2)
+(Sixteen* dst, i64 wide, const float* x, i64 ldx, i64 rows, i64 groups, i64 width) {
+  const i64 at = (i64)blockIdx.x * v2::PACK_THREADS + threadIdx.x, pieces = wide / 8;
+  const i64 row = at / pieces / groups, group = at / pieces % groups;
+  if (row < rows) dst[at] = rounded_eight(x + row * ldx + group * width, at % pieces * 8, width);
+}
+LAUNCHABLE(v2::PACK_THREADS, pack_v2)
+
+// x: [n, in], w: [out, in], both bfloat16; in is a multiple of 8. grid: (ceil(n / 128), ceil(out / 128))
 KERNEL(v2::THREADS, linear_v2)
-(const bf16* x, i64 ldx, const bf16* w, i64 n, i64 in, i64 out, float* dst, i64 ld,
- const float* bias, i64 act, const float* mul, i64 ld_mul, const float* gate, i64 ld_gate,
- const int* index, const float* residual, i64 ld_residual) {
+(const bf16* x, const bf16* w, i64 n, i64 in, i64 out, float* dst, i64 ld, const float* bias,
+ i64 act, const float* mul, i64 ld_mul, const float* gate, i64 ld_gate, const int* index,
+ const float* residual, i64 ld_residual) {
   DYNAMIC(bf16, stages, v2::STAGES * 2 * v2::HALF);
   const Epilogue ep = {dst, ld, bias, act, mul, ld_mul, gate, ld_gate, index, residual, ld_residual};
-  const i64 depth = (in + 7) / 8 * 8;
   const v2::Tile tile = v2::tile_of();
   const i64 row0 = tile.down * v2::TILE, col0 = tile.across * v2::TILE;
   const i64 row = row0 + threadIdx.x / 64 * v2::WARP, col = col0 + threadIdx.x / 32 % 2 * v2::WARP;
   v2::Sums s = {};
-  v2::multiply(s, stages, {x, ldx, n, depth}, {w, depth, out, depth}, row0, col0,
+  v2::multiply(s, stages, {x, in, n, in}, {w, in, out, in}, row0, col0,
                row >= n || col >= out);
   v2::finish(s, ep, row, n, col, out);
 }

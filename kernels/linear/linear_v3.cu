@@ -29,7 +29,7 @@ KERNEL(PACK_THREADS, pack_v3)
   if (line >= count * pitch + tail) return;
   const i64 col = panel * panels::COLS + at % panels::PIECES * panels::PIECE;
   const bool there = panel < count && row < rows;
-  const Sixteen s = panels::rounded_piece(x + row * ldx + blockIdx.y * cols, col,
+  const Sixteen s = rounded_eight(x + row * ldx + blockIdx.y * cols, col,
                                          there ? cols : 0);
   dst += blockIdx.y * (count * pitch + tail) * panels::PIECES;
   dst[wgmma::swizzled((uint32_t)(at % (8 * panels::PIECES) * 16)) / 16 +

@@ -1,0 +1,79 @@
+//go:build cuda
+
+package cuda
+
+import "github.com/longtake/longtake/internal/compute"
+
+// Tiles of linear_v2 and attention_v2, whose warps multiply with mma.
+const (
+	tileV2    = 128 // rows and columns of a product
+	depthV2   = 32  // of k in a stage, of which there are stagesV2
+	stagesV2  = 3
+	queriesV2 = 128
+	keysV2    = 64
+)
+
+// runV2 is the elements that asynchronous copies move at a time.
+const runV2 = 8
+
+// linearV2Of returns the kernel for a weight [out, in]: rows have to begin at multiples of 16 bytes.
+func linearV2Of(in, _ int) product {
+	if in%runV2 != 0 {
+		return product{}
+	}
+	return product{linearV2, tileV2, tileV2}
+}
+
+// attentionV2 returns the kernel for heads of a width.
+func attentionV2(hd int, _ bool) product {
+	switch {
+	case hd > 128:
+		return product{}
+	case hd > 64:
+		return product{kernel: attentionV2Of128, rows: queriesV2}
+	case hd > 32:
+		return product{kernel: attentionV2Of64, rows: queriesV2}
+	}
+	return product{kernel: attentionV2Of32, rows: queriesV2}
+}
+
+// sharedV2 is the shared memory of attention_v2 for heads of a width: queries, keys and values.
+func sharedV2(wide int) int { return 2 * wide * (queriesV2 + 2*keysV2) }
+
+// rowsOf rounds rows of groups, each of which it widens to a multiple of runV2 with zeros.
+func (d *Device) rowsOf(to value, m view, groups int) {
+	width := m.cols / groups
+	wide := ceil(width, runV2) * runV2
+	d.launch(packV2, ceil(m.rows*groups*wide/runV2, packer), 1, to, num(wide), ptr(m), num(m.stride),
+		num(m.rows), num(groups), num(width))
+}
+
+// linearRows is Linear with v2: x is rounded, then multiplied.
+func (d *Device) linearRows(l *linear, x, out view, ep epilogue) {
+	m := d.grow(&d.panels, 2*x.rows*x.cols)
+	if m == nil {
+		return
+	}
+	d.rowsOf(arg(m.at), x, 1)
+	d.launch(linearV2, ceil(x.rows, tileV2), ceil(out.cols, tileV2), append([]value{arg(m.at),
+		l.weight(), num(x.rows), num(x.cols), num(out.cols)}, ep[:]...)...)
+}
+
+// sizeV2 returns the bytes of rounded keys, or of values.
+func sizeV2(keys, heads, hd int) int { return 2 * keys * heads * ceil(hd, runV2) * runV2 }
+
+// attendRows is attention with v2: keys and values are rounded, then attended to.
+func (d *Device) attendRows(by product, q, k, v, dst, lse, bias view, a compute.AttentionArgs) {
+	hd := q.cols / a.Heads
+	size := sizeV2(k.rows, a.Heads, hd)
+	m := d.grow(&d.panels, 2*size)
+	if m == nil {
+		return
+	}
+	keys, vals := arg(m.at), arg(m.at)+value(size)
+	d.rowsOf(keys, k, a.Heads)
+	d.rowsOf(vals, v, a.Heads)
+	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, ptr(dst), num(dst.stride), ptr(q),
+		num(q.stride), keys, vals, num(q.rows), num(k.rows), num(a.Heads), num(hd), float(a.Scale),
+		float(a.LastKeyBias), ptr(bias), num(bias.stride), ptr(lse), num(lse.stride))
+}
