@@ -230,6 +230,8 @@ func TestMistakesAreOneLine(t *testing.T) {
 	check(2, "not go with", generate("--coordinator", "http://127.0.0.1:1")...)
 	check(2, "URL", "job", "list", "--coordinator", "nowhere")
 	check(2, "htp|http.listen", "config", "show", "--role", "coordinator", "--config", "bad.yaml")
+	check(2, "--sizes is", "bench", "gpu", "--sizes", "huge")
+	check(2, "not for a page", "bench", "gpu", "--sizes", "tiny", "--page", "x.md")
 	check(1, "in use", "up", "--model", tiny(), "--listen", taken.Addr().String())
 	os.Remove("bad.yaml")
 	clean()
@@ -289,6 +291,7 @@ func TestCommandsOfACluster(t *testing.T) {
 	}
 	ok("completed", "job", "status", v.ID)
 	ok("completed", "job", "status", "--watch", v.ID)
+	ok("completed", "job", "logs", v.ID)
 	ok("b.webm", "job", "fetch", v.ID, "-o", "b.webm", "--save-latents", "l.safetensors")
 	a, _ := os.ReadFile("a.webm")
 	b, _ := os.ReadFile("b.webm")

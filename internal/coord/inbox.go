@@ -98,7 +98,8 @@ func (l *leader) admit(r wire.Registration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, n := range l.nodes {
-		if id != r.Node && r.Route != "" && n.reg.Route == r.Route {
+		sibling := r.Start != "" && n.reg.Start == r.Start // another shard of the same process
+		if id != r.Node && r.Route != "" && n.reg.Route == r.Route && !sibling {
 			l.remove(id, "was replaced by a new process at "+r.Route)
 		}
 	}

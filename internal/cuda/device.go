@@ -3,10 +3,12 @@
 package cuda
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/longtake/longtake/internal/compute"
 	"gorgonia.org/cu"
@@ -29,11 +31,25 @@ type Device struct {
 	scratch     *memory        // packed bfloat16 on its way out or in
 	panels      *memory        // x of a product, as panels
 	params      params
-	err         error // the first one of the driver
 	closed      bool
+
+	ordinal  int
+	given    [2][]*parcel // since the latest Copies, and the ones before
+	taken    []*parcel    // of other devices, on their way here
+	lanes    [2]lane      // of copies beside the computing: down, up
+	slotSize int          // of a lane, in bytes
+	marks    marks
+
+	mu  sync.Mutex
+	err error // the first one of the driver
 }
 
-var _ GPU = (*Device)(nil)
+var (
+	_ GPU              = (*Device)(nil)
+	_ compute.Stored   = (*Device)(nil)
+	_ compute.Reserver = (*Device)(nil)
+	_ compute.Copier   = (*Device)(nil)
+)
 
 // Open starts a Device. It fails with ErrNone where there is no GPU.
 func Open(o Options) (GPU, error) {
@@ -41,7 +57,7 @@ func Open(o Options) (GPU, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{}
+	d := &Device{ordinal: o.Ordinal, slotSize: cmp.Or(o.CopyBytes, copySlotBytes)}
 	d.memory.init(o)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -74,7 +90,14 @@ func (d *Device) start(gpu cu.Device, o Options) error {
 	if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
 		return err
 	}
-	return d.staging.open()
+	if err := d.staging.open(); err != nil {
+		return err
+	}
+	if err := d.openLanes(); err != nil {
+		return err
+	}
+	d.join(gpu)
+	return nil
 }
 
 // load finds the kernels in the module and lets those have their shared memory that need more than
@@ -131,9 +154,21 @@ func (d *Device) leave() { runtime.UnlockOSThread() }
 
 // keep remembers the first error of the driver.
 func (d *Device) keep(err error) {
-	if err != nil && d.err == nil {
+	if err == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err == nil {
 		d.err = fmt.Errorf("%s: %w", d.name, err)
 	}
+}
+
+// failure returns the first error of the driver.
+func (d *Device) failure() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.err
 }
 
 // Sync waits until every operation issued so far is done.
@@ -141,7 +176,7 @@ func (d *Device) Sync() error {
 	d.enter("Sync")
 	defer d.leave()
 	d.keep(d.stream.Synchronize())
-	return d.err
+	return d.failure()
 }
 
 // Close waits and frees everything that the device holds. Closing twice is harmless.
@@ -156,7 +191,11 @@ func (d *Device) Close() error {
 	if d.stream != cu.NoStream {
 		errs = append(errs, d.stream.Synchronize(), d.stream.Destroy())
 	}
-	errs = append(errs, d.staging.close(), d.memory.close())
+	d.part()
+	for i := range d.lanes {
+		errs = append(errs, d.lanes[i].close())
+	}
+	errs = append(errs, d.marks.close(), d.staging.close(), d.memory.close())
 	if d.module != (cu.Module{}) {
 		errs = append(errs, d.module.Unload())
 	}
@@ -179,13 +218,23 @@ func (d *Device) Alloc(n int) (compute.Memory, error) {
 	if n > 0 {
 		d.keep(cu.MemsetD8Async(m.at, 0, 4*int64(n), d.stream))
 	}
-	return m, d.err
+	return m, d.failure()
+}
+
+// Reserve takes memory of the driver for what is to come, unless it is there.
+func (d *Device) Reserve(bytes int64) error {
+	d.enter("Reserve")
+	defer d.leave()
+	if d.failure() != nil {
+		return d.failure()
+	}
+	return d.memory.reserve(bytes)
 }
 
 // take returns bytes of memory with whatever is in it.
 func (d *Device) take(bytes int64) (*memory, error) {
-	if d.err != nil {
-		return nil, d.err
+	if d.failure() != nil {
+		return nil, d.failure()
 	}
 	m, err := d.memory.take(bytes)
 	if err != nil {

@@ -36,6 +36,7 @@ func TestEmulator(t *testing.T) {
 		commit(t, name)
 		return
 	}
+	onEmulator(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ package cuda
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -72,12 +73,19 @@ func (d *Device) linearOf(in, out int, t compute.DType) product {
 	return d.first(func(g generation) product { return g.linear(in, out) })
 }
 
-// attentionOf returns the kernel for heads of a width, with or without relative positions.
-func (d *Device) attentionOf(hd int, relative bool, t compute.DType) product {
+// attentionOf returns the kernel for heads of a width, with or without relative positions, one of
+// those that store the logarithms of their sums where these are wanted.
+func (d *Device) attentionOf(hd int, relative, sums bool, t compute.DType) product {
 	if t == compute.FP32 {
 		return attentionV1(hd, t)
 	}
-	return d.first(func(g generation) product { return g.attention(hd, relative) })
+	return d.first(func(g generation) product {
+		p := g.attention(hd, relative)
+		if sums && !slices.Contains(storesSums, p.kernel) {
+			return product{}
+		}
+		return p
+	})
 }
 
 // first returns what the best generation that has a kernel chooses; v1 always has.

@@ -97,15 +97,19 @@ type params struct {
 
 // launch puts a kernel on the stream, with a grid of x by y blocks.
 func (d *Device) launch(k kernel, x, y int, values ...value) {
-	if x == 0 || y == 0 || d.err != nil {
+	d.launchOn(d.stream, &d.params, k, x, y, values)
+}
+
+// launchOn is launch on another stream, with room for the values that no other goroutine uses.
+func (d *Device) launchOn(s cu.Stream, p *params, k kernel, x, y int, values []value) {
+	if x == 0 || y == 0 || d.failure() != nil {
 		return
 	}
-	p := &d.params
 	copy(p.values[:], values)
 	for i := range values {
 		p.at[i] = unsafe.Pointer(&p.values[i])
 	}
-	d.keep(d.kernels[k].Launch(x, y, 1, kernels[k].threads, 1, 1, kernels[k].shared, d.stream,
+	d.keep(d.kernels[k].Launch(x, y, 1, kernels[k].threads, 1, 1, kernels[k].shared, s,
 		p.at[:len(values)]))
 }
 

@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,6 +23,7 @@ type mutation struct {
 
 // TestMutations makes the mistakes of kernels/mutations, one at a time.
 func TestMutations(t *testing.T) {
+	onEmulator(t)
 	lists, err := filepath.Glob(golden.Root("kernels", "mutations", "*.txt"))
 	if err != nil || len(lists) == 0 {
 		t.Fatalf("there are no mutations (%v)", err)
@@ -134,15 +136,13 @@ func (m *mutation) mutated(t *testing.T) string {
 
 // buildKernel makes an emulated driver with the mistake in one of its kernels, and returns its folder.
 func buildKernel(t *testing.T, dir string, m *mutation, text string) string {
-	for _, sub := range []string{"include", filepath.Dir(m.unit)} {
-		if err := os.CopyFS(filepath.Join(dir, "kernels", sub),
-			os.DirFS(golden.Root("kernels", sub))); err != nil {
-			t.Fatal(err)
-		}
+	tree := filepath.Join(dir, "kernels")
+	if err := os.CopyFS(tree, os.DirFS(golden.Root("kernels"))); err != nil {
+		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, m.file), text)
-	command(t, "make", "-s", "-C", golden.Root("kernels"), "mutant", "UNIT="+m.unit,
-		"FROM="+filepath.Join(dir, "kernels"), "TO="+dir)
+	command(t, "make", "-s", "-C", golden.Root("kernels"), "mutant", "UNIT="+m.unit, "FROM="+tree,
+		"TO="+dir)
 	return dir
 }
 
@@ -152,7 +152,7 @@ func buildGo(t *testing.T, dir, file, text string) string {
 	write(t, other, text)
 	overlay, program := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "tests")
 	write(t, overlay, fmt.Sprintf(`{"Replace": {%q: %q}}`, golden.Root(file), other))
-	command(t, "go", "test", "-tags", "cuda", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay,
+	command(t, cmp.Or(os.Getenv("GO"), "go"), "test", "-tags", "cuda", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay,
 		"-o", program, "./internal/cuda")
 	return program
 }

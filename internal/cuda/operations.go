@@ -167,7 +167,7 @@ func (d *Device) attend(op string, dst, q, k, v compute.Mat, a compute.Attention
 	hd := q.Cols / a.Heads
 	d.enter(op)
 	defer d.leave()
-	by := d.attentionOf(hd, a.RelBias != nil, a.DType)
+	by := d.attentionOf(hd, a.RelBias != nil, lse != view{}, a.DType)
 	if by.kernel == attentionV3Of64 || by.kernel == attentionV3Of128 {
 		d.attendPanels(by, in, keys, vals, out, lse, a)
 		return

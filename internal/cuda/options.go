@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"errors"
+	"time"
 
 	"github.com/longtake/longtake/internal/compute"
 )
@@ -21,6 +22,9 @@ type Options struct {
 	// every allocation by itself, so that a debugging driver can tell them apart.
 	SlabBytes int64
 	Exact     bool
+	// CopyBytes is the size of the pieces in which copies beside the computing pass through pinned
+	// memory; 0 means 4 MiB.
+	CopyBytes int
 }
 
 // GPU is an open device with what the control plane wants to know.
@@ -30,4 +34,6 @@ type GPU interface {
 	Arithmetic() string
 	// Threads returns 0: a GPU has none to choose.
 	Threads() int
+	// Elapsed returns how long the GPU takes for what f issues, by its own clock.
+	Elapsed(f func() error) (time.Duration, error)
 }

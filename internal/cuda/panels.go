@@ -3,15 +3,16 @@
 package cuda
 
 import (
-	"runtime"
-
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/tensor"
 	"gorgonia.org/cu"
 )
 
+var _ compute.Workspace = (*Device)(nil)
+
 // Panels are how v3 wants its operands, see kernels/include/panels.h: 64 columns of all rows in
-// bfloat16, then the next 64. Rows of a panel are a multiple of 8, its groups of that many begin where
-// a tile may.
+// bfloat16, then the next 64. Rows of a panel are a multiple of 8, its groups of that many begin
+// where a tile may.
 const (
 	panelCols  = 64
 	panelBytes = 2 * panelCols // of a row of a panel
@@ -34,8 +35,8 @@ func panelCount(cols int) int { return ceil(cols, panelCols) }
 // panelLines is the rows of all panels of a matrix, and those of zeros after them.
 func panelLines(rows, cols, tail int) int { return panelCount(cols)*panelPitch(rows) + tail }
 
-// intoPanels rounds m and lays it out at an address, with tail rows of zeros, which a tile may read,
-// after the last panel.
+// intoPanels rounds m and lays it out at an address, with tail rows of zeros, which a tile may
+// read, after the last panel.
 func (d *Device) intoPanels(to cu.DevicePtr, m view, tail int) panels {
 	pitch := num(panelPitch(m.rows))
 	lines := panelLines(m.rows, m.cols, tail)
@@ -44,21 +45,20 @@ func (d *Device) intoPanels(to cu.DevicePtr, m view, tail int) panels {
 	return panels{arg(to), pitch, num(panelCount(m.cols))}
 }
 
-// uploadPanels brings a weight [out, in] to the device as panels; owner's end gives it back.
-func (d *Device) uploadPanels(owner *packed, w []float32) (*memory, error) {
-	m, err := d.take(int64(panelBytes * panelLines(owner.out, owner.in, colsV3)))
-	if err != nil {
-		return nil, err
+// storePanels brings a weight [out, in] to the device as panels, by way of float32 on the device.
+func (d *Device) storePanels(p *packed, parts []tensor.Tensor) (err error) {
+	lines := panelLines(p.out, p.in, colsV3)
+	if p.weight, err = owned(d, p, int64(panelBytes*lines)); err != nil {
+		return err
 	}
-	runtime.AddCleanup(owner, d.memory.lose, m)
-	plain, err := d.take(int64(4 * len(w)))
+	plain, err := d.take(int64(4 * p.out * p.in))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d.up(block{at: plain.at, rows: 1, width: int64(4 * len(w))}, bytesOf(w))
-	d.intoPanels(m.at, view{at: plain.at, rows: owner.out, cols: owner.in, stride: owner.in}, colsV3)
+	err = d.convert(plain.at, parts, compute.FP32)
+	d.intoPanels(p.weight.at, view{at: plain.at, rows: p.out, cols: p.in, stride: p.in}, colsV3)
 	d.keep(d.memory.give(plain))
-	return m, d.err
+	return err
 }
 
 // linearPanels is Linear with v3: x is laid out in panels, then multiplied.
@@ -76,6 +76,36 @@ func (d *Device) linearPanels(l *linear, x, out view, ep epilogue) {
 	blocks := ceil(x.rows, rowsV3) * ceil(skip+out.cols, colsV3)
 	d.launch(linearV3, blocks, 1, append([]value{a.at, a.pitch, arg(w),
 		num(panelPitch(l.whole.out)), num(x.rows), a.count, num(out.cols), num(skip)}, ep[:]...)...)
+}
+
+// LinearBytes returns the panels of x, where the kernel wants such.
+func (d *Device) LinearBytes(rows, in, out int, t compute.DType) int64 {
+	if d.linearOf(in, out, t).kernel != linearV3 {
+		return 0
+	}
+	return int64(panelBytes * panelLines(rows, in, rowsV3))
+}
+
+// AttentionBytes returns the panels of keys and values, where the kernel wants such.
+func (d *Device) AttentionBytes(keys, heads, headDim int, t compute.DType) int64 {
+	by := d.attentionOf(headDim, false, false, t)
+	if by.kernel != attentionV3Of64 && by.kernel != attentionV3Of128 {
+		return 0
+	}
+	return int64(2 * sizeV3(by, keys, heads))
+}
+
+// sizeV3 returns the bytes of keys, or of values, in panels.
+func sizeV3(by product, keys, heads int) int {
+	return 2 * heads * ceil(keys, keysV3) * keysV3 * wideV3(by)
+}
+
+// wideV3 returns the width that a kernel gives heads.
+func wideV3(by product) int {
+	if by.kernel == attentionV3Of128 {
+		return 128
+	}
+	return 64
 }
 
 // Tiles of attention_v3.
@@ -105,12 +135,8 @@ func (d *Device) attendPanels(by product, q, k, v, dst, lse view, a compute.Atte
 	if q.rows == 0 {
 		return
 	}
-	wide, hd := 64, q.cols/a.Heads
-	if by.kernel == attentionV3Of128 {
-		wide = 128
-	}
-	pitch := ceil(k.rows, keysV3) * keysV3
-	size := 2 * a.Heads * pitch * wide
+	wide, hd := wideV3(by), q.cols/a.Heads
+	pitch, size := ceil(k.rows, keysV3)*keysV3, sizeV3(by, k.rows, a.Heads)
 	m := d.grow(&d.panels, 2*size)
 	if m == nil {
 		return

@@ -10,6 +10,10 @@ import (
 
 var _ compute.PartialAttention = (*Device)(nil)
 
+// storesSums lists the kernels of attention that can store the logarithms of their sums.
+var storesSums = []kernel{attention64, attention128, attention384, attention64BF16,
+	attention128BF16, attention384BF16, attentionV3Of64, attentionV3Of128}
+
 // AttentionPart is Attention over some of the keys, with the logarithms of the sums that a merge
 // needs; see compute.PartialAttention.
 func (d *Device) AttentionPart(dst, lse, q, k, v compute.Mat, a compute.AttentionArgs) {

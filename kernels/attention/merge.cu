@@ -1,6 +1,6 @@
-// Merging of attention over parts of the keys: each part has its result and the logarithm of the sum
-// of the exponentials of its logits (lse), and the whole is their mean, weighted by exp(lse), as in
-// the ring attention of Liu, Zaharia and Abbeel (2023). See README.md.
+// Merging of attention over parts of the keys: each part has its result and the logarithm of the
+// sum of the exponentials of its logits (lse), and the whole is their mean, weighted by exp(lse), as
+// in the ring attention of Liu, Zaharia and Abbeel (2023). See README.md.
 #include "../include/kernel.h"
 
 namespace attention_merge {
@@ -19,7 +19,8 @@ KERNEL(THREADS, attention_merge)
   const i64 pair = (i64)blockIdx.x * ROWS + threadIdx.x / 32;
   const i64 query = pair / heads, head = pair % heads;
   const bool idle = query >= nq;
-  const float a = idle ? 0.0f : lse[query * ld_lse + head], b = idle ? 0.0f : l[query * ld_l + head];
+  const float a = idle ? 0.0f : lse[query * ld_lse + head];
+  const float b = idle ? 0.0f : l[query * ld_l + head];
   __syncthreads();  // all lanes have read lse before one writes it
   if (idle) return;
   const float most = b > a || b != b ? b : a;

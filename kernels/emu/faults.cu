@@ -111,7 +111,7 @@ KERNEL(THREADS, fault_much_shared)(float* x) {
 }
 LAUNCHABLE(THREADS, fault_much_shared)
 
-// fault_beyond writes a page beyond its memory, fault_before one before, fault_nowhere at address 8.
+// fault_beyond writes behind its memory, fault_before a page before it, fault_nowhere at address 8.
 KERNEL(THREADS, fault_beyond)(float* x) { x[THREADS + threadIdx.x] = 1; }
 LAUNCHABLE(THREADS, fault_beyond)
 

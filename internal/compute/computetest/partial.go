@@ -39,8 +39,8 @@ func partial(t *testing.T, dev compute.Device) {
 	}
 }
 
-// partsCase is attention over keys [cuts[0], cuts[1]), [cuts[1], cuts[2]), ..., merged. Its result is
-// [nq, heads·hd + heads]: attention, then the logarithms.
+// partsCase is attention over keys [cuts[0], cuts[1]), [cuts[1], cuts[2]), ..., merged. Its result
+// is [nq, heads·hd + heads]: attention, then the logarithms.
 type partsCase struct {
 	*attentionCase
 	cuts []int
