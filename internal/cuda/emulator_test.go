@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"encoding/binary"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -100,8 +101,19 @@ func (c *culprit) ok(err error) {
 	}
 }
 
-// commit makes the mistake; what is left at the end is a mistake of its own.
+// commit makes the mistake.
 func commit(t *testing.T, name string) {
+	watched(t, slices.Collect(maps.Keys(faults)), func(c *culprit) {
+		if f := crimes[name]; f != nil {
+			f(c)
+			return
+		}
+		c.launch(name, 1, 64, value(c.x))
+	})
+}
+
+// watched runs f with a module of some kernels; what is left at the end is a mistake of its own.
+func watched(t *testing.T, kernels []string, f func(c *culprit)) {
 	c := &culprit{T: t}
 	gpu, err := choose(0)
 	c.ok(err)
@@ -109,11 +121,7 @@ func commit(t *testing.T, name string) {
 	defer runtime.UnlockOSThread()
 	ctx, err := gpu.MakeContext(cu.SchedAuto)
 	c.ok(err)
-	list := []string{"longtake kernels", ""}
-	for name := range faults {
-		list = slices.Insert(list, 1, name)
-	}
-	c.module, err = cu.LoadData(strings.Join(list, "\n"))
+	c.module, err = cu.LoadData("longtake kernels\n" + strings.Join(kernels, "\n") + "\n")
 	c.ok(err)
 	c.stream, err = cu.MakeStream(cu.NonBlocking)
 	c.ok(err)
@@ -121,12 +129,7 @@ func commit(t *testing.T, name string) {
 	c.ok(err)
 	ones := slices.Repeat([]float32{1}, 64)
 	c.ok(cu.MemcpyHtoD(c.x, unsafe.Pointer(&ones[0]), 4*64))
-	switch f := crimes[name]; {
-	case f != nil:
-		f(c)
-	default:
-		c.launch(name, 1, 64, value(c.x))
-	}
+	f(c)
 	c.ok(c.stream.Synchronize())
 	c.look()
 	c.ok(cu.MemFree(c.x))
@@ -145,6 +148,16 @@ func (c *culprit) launch(name string, blocks, threads int, values ...value) {
 		at[i] = unsafe.Pointer(&values[i])
 	}
 	c.ok(f.Launch(1, blocks, 1, threads, 1, 1, 0, c.stream, at))
+}
+
+// warpgroup launches a kernel of faults_v3.cu, which has bytes of tile memory.
+func (c *culprit) warpgroup(name string, bytes int, number value) {
+	c.Helper()
+	f, err := c.module.Function(name)
+	c.ok(err)
+	x := value(c.x)
+	at := []unsafe.Pointer{unsafe.Pointer(&x), unsafe.Pointer(&number)}
+	c.ok(f.Launch(1, 1, 1, 128, 1, 1, bytes+1024, c.stream, at))
 }
 
 // look wants no NaN in x.
