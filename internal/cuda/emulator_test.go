@@ -108,7 +108,7 @@ func commit(t *testing.T, name string) {
 			f(c)
 			return
 		}
-		c.launch(name, 1, 64, value(c.x))
+		c.launch(name, 1, 64, 0, value(c.x))
 	})
 }
 
@@ -139,7 +139,7 @@ func watched(t *testing.T, kernels []string, f func(c *culprit)) {
 }
 
 // launch launches a kernel of faults.cu with a grid of 1 x blocks.
-func (c *culprit) launch(name string, blocks, threads int, values ...value) {
+func (c *culprit) launch(name string, blocks, threads, shared int, values ...value) {
 	c.Helper()
 	f, err := c.module.Function(name)
 	c.ok(err)
@@ -147,17 +147,7 @@ func (c *culprit) launch(name string, blocks, threads int, values ...value) {
 	for i := range values {
 		at[i] = unsafe.Pointer(&values[i])
 	}
-	c.ok(f.Launch(1, blocks, 1, threads, 1, 1, 0, c.stream, at))
-}
-
-// warpgroup launches a kernel of faults_v3.cu, which has bytes of tile memory.
-func (c *culprit) warpgroup(name string, bytes int, number value) {
-	c.Helper()
-	f, err := c.module.Function(name)
-	c.ok(err)
-	x := value(c.x)
-	at := []unsafe.Pointer{unsafe.Pointer(&x), unsafe.Pointer(&number)}
-	c.ok(f.Launch(1, 1, 1, 128, 1, 1, bytes+1024, c.stream, at))
+	c.ok(f.Launch(1, blocks, 1, threads, 1, 1, shared, c.stream, at))
 }
 
 // look wants no NaN in x.
@@ -176,14 +166,14 @@ var crimes = map[string]func(c *culprit){
 	"fault_slack": func(c *culprit) {
 		p, err := cu.MemAlloc(40)
 		c.ok(err)
-		c.launch("fault_slack", 1, 64, value(p), 10)
+		c.launch("fault_slack", 1, 64, 0, value(p), 10)
 		c.ok(cu.MemFree(p))
 	},
 	"freed": func(c *culprit) {
 		p, err := cu.MemAlloc(256)
 		c.ok(err)
 		c.ok(cu.MemFree(p))
-		c.launch("fault_none", 1, 64, value(p))
+		c.launch("fault_none", 1, 64, 0, value(p))
 	},
 	"freed twice": func(c *culprit) {
 		p, err := cu.MemAlloc(256)
@@ -191,9 +181,9 @@ var crimes = map[string]func(c *culprit){
 		c.ok(cu.MemFree(p))
 		c.ok(cu.MemFree(p))
 	},
-	"fault_small_warp": func(c *culprit) { c.launch("fault_small_warp", 1, 16, value(c.x)) },
-	"block":            func(c *culprit) { c.launch("fault_none", 1, 32, value(c.x)) },
-	"grid":             func(c *culprit) { c.launch("fault_none", 1<<16, 64, value(c.x)) },
+	"fault_small_warp": func(c *culprit) { c.launch("fault_small_warp", 1, 16, 0, value(c.x)) },
+	"block":            func(c *culprit) { c.launch("fault_none", 1, 32, 0, value(c.x)) },
+	"grid":             func(c *culprit) { c.launch("fault_none", 1<<16, 64, 0, value(c.x)) },
 	"no wait":          noWait,
 	"leak of memory": func(c *culprit) {
 		_, err := cu.MemAlloc(256)

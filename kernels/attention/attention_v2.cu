@@ -1,7 +1,7 @@
 // Flash attention, v2: on tensor cores, with q, k and v in bfloat16 and sums in float32, for heads
 // up to 128 wide. Keys are walked in order, 64 at a time, with the running softmax of Milakov and
-// Gimelshein (2018); the arrangement is that of FlashAttention-2 (Dao, 2023): a warp has rows of its
-// own, probabilities stay in registers and become the next product's operand. See README.md.
+// Gimelshein (2018); the arrangement is that of FlashAttention-2 (Dao, 2023): a warp has rows of
+// its own, probabilities stay in registers and become the next product's operand. See README.md.
 #include "../include/mma.h"
 
 namespace attention {
@@ -14,8 +14,8 @@ constexpr int KEYS = 64;      // of a tile; fixes the bits
 constexpr int DOWN = ROWS / 16;
 constexpr float LOG2E = 1.44269504f;
 
-// Matrix is [rows, hd] of a head; rows begin at multiples of 16 bytes and are filled with zeros to a
-// multiple of 8.
+// Matrix is [rows, hd] of a head; rows begin at multiples of 16 bytes and are filled with zeros to
+// a multiple of 8.
 struct Matrix {
   const bf16* at;
   i64 ld, rows;
@@ -32,8 +32,8 @@ struct Call {
   float scale, last;  // last: added to the logit of the last key
 };
 
-// Running is the softmax of the thread's rows so far: rows g and g+8 of each product. Logits are in
-// units of ln 2.
+// Running is the softmax of the thread's rows so far: rows g and g+8 of each product. Sums are of the
+// thread's own keys.
 struct Running {
   float most[DOWN][2], sum[DOWN][2];
 };
@@ -100,16 +100,14 @@ template <int WIDEST> DEVICE void score(Logits& s, Shared<bf16> q, Shared<bf16> 
   }
 }
 
-// logit scales a product and adds what is added to it; keys that do not exist are at -infinity.
-DEVICE float logit(float s, const Call& a, i64 query, i64 key) {
-  s *= a.scale;
-  if (a.bias && key < a.k.rows && query < a.nq)
-    s = fmaf(a.bias[key - query + a.nq - 1], LOG2E, s);
-  if (key == a.k.rows - 1) s += a.last;
-  return key < a.k.rows ? s : -INFINITY;
+// adjusted returns a product with what is added to it; keys that do not exist are at -infinity.
+DEVICE float adjusted(float s, const Call& a, i64 query, i64 key) {
+  if (key >= a.k.rows) return -INFINITY;
+  if (a.bias && query < a.nq) s += a.bias[key - query + a.nq - 1] / a.scale;
+  return key == a.k.rows - 1 ? s + a.last / a.scale : s;
 }
 
-DEVICE void scale_all(Logits& s, const Call& a, i64 row0, i64 key0) {
+DEVICE void adjust(Logits& s, const Call& a, i64 row0, i64 key0) {
   const int lane = threadIdx.x % 32;
   UNROLL
   for (int m = 0; m < DOWN; m++) {
@@ -117,42 +115,43 @@ DEVICE void scale_all(Logits& s, const Call& a, i64 row0, i64 key0) {
     for (int n = 0; n < KEYS / 8; n++) {
       UNROLL
       for (int r = 0; r < 4; r++)
-        s.of[m][n][r] = logit(s.of[m][n][r], a, row0 + 16 * m + lane / 4 + r / 2 * 8,
-                              key0 + 8 * n + lane % 4 * 2 + r % 2);
+        s.of[m][n][r] = adjusted(s.of[m][n][r], a, row0 + 16 * m + lane / 4 + r / 2 * 8,
+                                 key0 + 8 * n + lane % 4 * 2 + r % 2);
     }
   }
 }
 
 // soften turns the logits of the thread's row `half` of product m into probabilities against the
 // running maximum, and returns what the earlier ones shrink by.
-DEVICE float soften(Logits& s, Running& run, int m, int half) {
+DEVICE float soften(Logits& s, Running& run, int m, int half, float scale) {
   float most = run.most[m][half];
   UNROLL
   for (int n = 0; n < KEYS / 8; n++)
     most = fmaxf(most, fmaxf(s.of[m][n][2 * half], s.of[m][n][2 * half + 1]));
   most = most_over<4>(most);
-  const float base = fmaxf(most, -3.4028235e38f);  // with every key at -infinity: 0, not NaN
+  const float base = fmaxf(most, -3.4028235e38f / scale) * scale;  // all at -infinity: not NaN
   float total = 0;
   UNROLL
   for (int n = 0; n < KEYS / 8; n++) {
     UNROLL
     for (int r = 2 * half; r < 2 * half + 2; r++) {
-      s.of[m][n][r] = power(s.of[m][n][r] - base);
+      s.of[m][n][r] = power(fmaf(s.of[m][n][r], scale, -base));
       total += s.of[m][n][r];
     }
   }
-  const float shrink = power(run.most[m][half] - base);
-  run.sum[m][half] = fmaf(run.sum[m][half], shrink, sum_over<4>(total));
+  const float shrink = power(fmaf(run.most[m][half], scale, -base));
+  run.sum[m][half] = fmaf(run.sum[m][half], shrink, total);
   run.most[m][half] = most;
   return shrink;
 }
 
-template <int WIDEST> DEVICE void soften_all(Logits& s, Running& run, Out<WIDEST>& out) {
+template <int WIDEST>
+DEVICE void soften_all(Logits& s, Running& run, Out<WIDEST>& out, float scale) {
   UNROLL
   for (int m = 0; m < DOWN; m++) {
     UNROLL
     for (int half = 0; half < 2; half++) {
-      const float shrink = soften(s, run, m, half);
+      const float shrink = soften(s, run, m, half, scale);
       UNROLL
       for (int n = 0; n < WIDEST / 8; n++) {
         out.of[m][n][2 * half] *= shrink;
@@ -197,10 +196,10 @@ DEVICE void finish(const Out<WIDEST>& out, const Running& run, const Call& a, i6
     UNROLL
     for (int half = 0; half < 2; half++) {
       const i64 row = row0 + 16 * m + lane / 4 + 8 * half;
-      const float sum = run.sum[m][half];
+      const float sum = sum_over<4>(run.sum[m][half]);
       if (row >= a.nq) continue;
       if (a.lse && lane % 4 == 0)
-        a.lse[row * a.ld_lse] = fmaf(run.most[m][half], 1 / LOG2E, logarithm(sum));
+        a.lse[row * a.ld_lse] = fmaf(run.most[m][half], a.scale, logarithm(sum));
       UNROLL
       for (int n = 0; n < WIDEST / 8; n++) {
         UNROLL
@@ -237,8 +236,8 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
     __syncthreads();
     if (key + KEYS < a.k.rows) load<WIDEST>(keys, a.k, key + KEYS, a.hd);
     if (idle) continue;
-    scale_all(s, a, row0, key);
-    soften_all(s, run, out);
+    if (a.bias || key + KEYS >= a.k.rows) adjust(s, a, row0, key);
+    soften_all(s, run, out, a.scale * LOG2E);
     weigh(out, s, values);
   }
   if (!idle) finish(out, run, a, row0);
@@ -246,8 +245,8 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
 
 }  // namespace v2
 
-// ATTENTION_V2 defines the kernel for head dims up to WIDEST. q, dst: [nq, heads·hd]; k, v: [nk, heads,
-// wide] in bfloat16, wide being hd rounded up to 8 and filled with zeros; bias: [heads, nq+nk-1] or
+// ATTENTION_V2 defines the kernel for head dims up to WIDEST. q, dst: [nq, heads·hd]; k, v: [nk,
+// heads, wide] in bfloat16, wide being hd rounded up to 8 and filled with zeros; bias: [heads, nq+nk-1] or
 // null; lse: [nq, heads] or null. grid: (ceil(nq / 128), heads)
 #define ATTENTION_V2(name, WIDEST)                                                                \
   KERNEL(v2::THREADS, name)                                                                       \
@@ -258,8 +257,7 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
     v2::attend<WIDEST>(v2::Call{q + head * hd, ldq, nq, hd, {k + at, ldk, nk}, {v + at, ldk, nk}, \
                                 dst + head * hd, lse ? lse + head : lse, ld, ld_lse,              \
                                 bias ? bias + head * ld_bias : bias,                              \
-                                (float)(scale * 1.4426950408889634),                              \
-                                (float)(last * 1.4426950408889634)});                             \
+                                (float)scale, (float)last});                                      \
   }                                                                                               \
   LAUNCHABLE(v2::THREADS, name)
 

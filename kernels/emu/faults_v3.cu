@@ -114,7 +114,7 @@ DEVICE void end(uint32_t at, const float* x, mbarrier::One b, int mistake) {
   if (mistake == TOO_MANY_REGISTERS) warpgroup::less<128>(), warpgroup::less<64>(),
                                      warpgroup::more<256>();
   if (mistake == ODD_REGISTERS) warpgroup::less<100>();
-  if (mistake == OVERRUN) {  // phase 1 ends before threads that wait for it can run, and phase 2 too
+  if (mistake == OVERRUN) {  // phases 1 and 2 end before threads that wait for 1 can run
     if (threadIdx.x != 64) return mbarrier::wait(b, 1);
     mbarrier::arrive(b);
     mbarrier::arrive(b);

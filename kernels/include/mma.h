@@ -20,8 +20,8 @@ template <int N> struct Fragment {
 
 #ifdef __CUDACC__
 
-// load_matrices brings four 8 x 8 matrices from shared memory. `row` is 8 elements, on a multiple of
-// 16 bytes: lanes 0 to 7 name the rows of the first matrix, lanes 8 to 15 of the second, and so on.
+// load_matrices brings four 8 x 8 matrices from shared memory. `row` is 8 elements, on a multiple
+// of 16 bytes: lanes 0 to 7 name the rows of the first matrix, lanes 8 to 15 of the second, and so on.
 // Register m holds elements 2t and 2t+1 of row g of matrix m.
 DEVICE Fragment<4> load_matrices(Shared<bf16> row) {
   Fragment<4> f;

@@ -17,11 +17,10 @@ constexpr int STAGES = 3;
 constexpr int HALF = TILE * DEPTH;  // elements of one operand in a stage
 constexpr int DOWN = WARP / 16, ACROSS = WARP / 8;  // products of a warp
 
-// Matrix is [rows, depth]; rows begin at multiples of 16 bytes and are filled with zeros to depth, a
-// multiple of 8.
+// Matrix is [rows, depth], depth a multiple of 8.
 struct Matrix {
   const bf16* at;
-  i64 ld, rows, depth;
+  i64 rows, depth;
 };
 
 // Sums is what a thread accumulates, as the fragments of its warp's products.
@@ -41,7 +40,7 @@ DEVICE void load(Shared<bf16> to, const Matrix& m, i64 row0, i64 k0) {
   for (int i = 0; i < TILE / (THREADS / 4); i++) {
     const int r = threadIdx.x / 4 + i * (THREADS / 4);
     const bool there = row0 + r < m.rows && k < m.depth;
-    copy16(to + place(r, chunk), m.at + (there ? (row0 + r) * m.ld + k : 0), there ? 16 : 0);
+    copy16(to + place(r, chunk), m.at + (there ? (row0 + r) * m.depth + k : 0), there ? 16 : 0);
   }
 }
 
@@ -98,7 +97,8 @@ DEVICE void multiply(Sums& s, Shared<bf16> stages, const Matrix& x, const Matrix
     wait_copies<STAGES - 2>();
     __syncthreads();
     const i64 next = step + STAGES - 1;
-    const Shared<bf16> at = stages + step % STAGES * 2 * HALF, to = stages + next % STAGES * 2 * HALF;
+    const Shared<bf16> at = stages + step % STAGES * 2 * HALF;
+    const Shared<bf16> to = stages + next % STAGES * 2 * HALF;
     if (next < steps) {
       load(to, x, row0, next * DEPTH);
       load(to + HALF, w, col0, next * DEPTH);
@@ -125,8 +125,8 @@ DEVICE Tile tile_of() {
 
 }  // namespace v2
 
-// pack_v2: dst [rows, groups, wide] = x [rows, groups, width] rounded, with zeros from width on. wide is
-// a multiple of 8; a thread makes 16 bytes. grid: ceil(rows·groups·wide / 8 / 256)
+// pack_v2: dst [rows, groups, wide] = x [rows, groups, width] rounded, with zeros from width on. wide
+// is a multiple of 8; a thread makes 16 bytes. grid: ceil(rows·groups·wide / 8 / 256)
 KERNEL(v2::PACK_THREADS, pack_v2)
 (Sixteen* dst, i64 wide, const float* x, i64 ldx, i64 rows, i64 groups, i64 width) {
   const i64 at = (i64)blockIdx.x * v2::PACK_THREADS + threadIdx.x, pieces = wide / 8;
@@ -135,18 +135,20 @@ KERNEL(v2::PACK_THREADS, pack_v2)
 }
 LAUNCHABLE(v2::PACK_THREADS, pack_v2)
 
-// x: [n, in], w: [out, in], both bfloat16; in is a multiple of 8. grid: (ceil(n / 128), ceil(out / 128))
+// x: [n, in], w: [out, in], both bfloat16; in is a multiple of 8. grid: (ceil(n / 128),
+// ceil(out / 128))
 KERNEL(v2::THREADS, linear_v2)
 (const bf16* x, const bf16* w, i64 n, i64 in, i64 out, float* dst, i64 ld, const float* bias,
  i64 act, const float* mul, i64 ld_mul, const float* gate, i64 ld_gate, const int* index,
  const float* residual, i64 ld_residual) {
   DYNAMIC(bf16, stages, v2::STAGES * 2 * v2::HALF);
-  const Epilogue ep = {dst, ld, bias, act, mul, ld_mul, gate, ld_gate, index, residual, ld_residual};
+  const Epilogue ep = {dst,  ld,      bias,  act,      mul,        ld_mul,
+                       gate, ld_gate, index, residual, ld_residual};
   const v2::Tile tile = v2::tile_of();
   const i64 row0 = tile.down * v2::TILE, col0 = tile.across * v2::TILE;
   const i64 row = row0 + threadIdx.x / 64 * v2::WARP, col = col0 + threadIdx.x / 32 % 2 * v2::WARP;
   v2::Sums s = {};
-  v2::multiply(s, stages, {x, in, n, in}, {w, in, out, in}, row0, col0,
+  v2::multiply(s, stages, {x, n, in}, {w, out, in}, row0, col0,
                row >= n || col >= out);
   v2::finish(s, ep, row, n, col, out);
 }
