@@ -10,7 +10,6 @@ const (
 	depthV2   = 32  // of k in a stage, of which there are stagesV2
 	stagesV2  = 3
 	queriesV2 = 128
-	keysV2    = 64
 )
 
 // runV2 is the elements that asynchronous copies move at a time.
@@ -37,8 +36,16 @@ func attentionV2(hd int, _ bool) product {
 	return product{kernel: attentionV2Of32, rows: queriesV2}
 }
 
+// keysV2 is how many keys a tile of attention_v2 has, for heads of a width.
+func keysV2(wide int) int {
+	if wide > 64 {
+		return 32
+	}
+	return 64
+}
+
 // sharedV2 is the shared memory of attention_v2 for heads of a width: queries, keys and values.
-func sharedV2(wide int) int { return 2 * wide * (queriesV2 + 2*keysV2) }
+func sharedV2(wide int) int { return 2 * wide * (queriesV2 + 2*keysV2(wide)) }
 
 // rowsOf rounds rows of groups, each of which it widens to a multiple of runV2 with zeros.
 func (d *Device) rowsOf(to value, m view, groups int) {

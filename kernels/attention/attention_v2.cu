@@ -1,6 +1,6 @@
 // Flash attention, v2: on tensor cores, with q, k and v in bfloat16 and sums in float32, for heads
-// up to 128 wide. Keys are walked in order, 64 at a time, with the running softmax of Milakov and
-// Gimelshein (2018); the arrangement is that of FlashAttention-2 (Dao, 2023): a warp has rows of
+// up to 128 wide. Keys are walked in order, a tile at a time, with the running softmax of Milakov
+// and Gimelshein (2018); the arrangement is that of FlashAttention-2 (Dao, 2023): a warp has rows of
 // its own, probabilities stay in registers and become the next product's operand. See README.md.
 #include "../include/mma.h"
 
@@ -10,9 +10,11 @@ namespace v2 {
 constexpr int THREADS = 128;  // of a block: 4 warps
 constexpr int ROWS = 32;      // queries of a warp
 constexpr int QUERIES = THREADS / 32 * ROWS;
-constexpr int KEYS = 64;      // of a tile; fixes the bits
 constexpr int DOWN = ROWS / 16;
 constexpr float LOG2E = 1.44269504f;
+
+// KEYS is how many a tile has; it fixes the bits. Wide heads leave registers for no more.
+template <int WIDEST> constexpr int KEYS = WIDEST > 64 ? 32 : 64;
 
 // Matrix is [rows, hd] of a head; rows begin at multiples of 16 bytes and are filled with zeros to
 // a multiple of 8.
@@ -32,15 +34,15 @@ struct Call {
   float scale, last;  // last: added to the logit of the last key
 };
 
-// Running is the softmax of the thread's rows so far: rows g and g+8 of each product. Sums are of the
-// thread's own keys.
+// Running is the softmax of the thread's rows so far: rows g and g+8 of each product. Sums are of
+// the thread's own keys.
 struct Running {
   float most[DOWN][2], sum[DOWN][2];
 };
 
 // Logits are a warp's with the keys of a tile, then their probabilities.
-struct Logits {
-  float of[DOWN][KEYS / 8][4];
+template <int TILE> struct Logits {
+  float of[DOWN][TILE / 8][4];
 };
 
 // Out is a warp's weighted values.
@@ -70,7 +72,7 @@ template <int WIDEST> DEVICE void load_queries(Shared<bf16> to, const Call& a, i
 template <int WIDEST> DEVICE void load(Shared<bf16> to, const Matrix& m, i64 row0, i64 hd) {
   constexpr int CHUNKS = WIDEST / 8;
   const int chunk = threadIdx.x % CHUNKS;
-  for (int r = threadIdx.x / CHUNKS; r < KEYS; r += THREADS / CHUNKS) {
+  for (int r = threadIdx.x / CHUNKS; r < KEYS<WIDEST>; r += THREADS / CHUNKS) {
     const bool there = row0 + r < m.rows && 8 * chunk < hd;
     copy16(to + place<WIDEST>(r, chunk), m.at + (there ? (row0 + r) * m.ld + 8 * chunk : 0),
            there ? 16 : 0);
@@ -79,7 +81,8 @@ template <int WIDEST> DEVICE void load(Shared<bf16> to, const Matrix& m, i64 row
 }
 
 // score computes the products of the warp's queries with a tile of keys.
-template <int WIDEST> DEVICE void score(Logits& s, Shared<bf16> q, Shared<bf16> keys) {
+template <int WIDEST>
+DEVICE void score(Logits<KEYS<WIDEST>>& s, Shared<bf16> q, Shared<bf16> keys) {
   const int lane = threadIdx.x % 32;
   UNROLL
   for (int k = 0; k < WIDEST / 16; k++) {
@@ -88,7 +91,7 @@ template <int WIDEST> DEVICE void score(Logits& s, Shared<bf16> q, Shared<bf16> 
     for (int m = 0; m < DOWN; m++)
       x[m] = load_matrices(q + place<WIDEST>(16 * m + lane % 16, 2 * k + lane / 16));
     UNROLL
-    for (int n = 0; n < KEYS / 16; n++) {
+    for (int n = 0; n < KEYS<WIDEST> / 16; n++) {
       const int row = 16 * n + lane / 16 * 8 + lane % 8;
       const Fragment<4> y = load_matrices(keys + place<WIDEST>(row, 2 * k + lane / 8 % 2));
       UNROLL
@@ -107,12 +110,12 @@ DEVICE float adjusted(float s, const Call& a, i64 query, i64 key) {
   return key == a.k.rows - 1 ? s + a.last / a.scale : s;
 }
 
-DEVICE void adjust(Logits& s, const Call& a, i64 row0, i64 key0) {
+template <int TILE> DEVICE void adjust(Logits<TILE>& s, const Call& a, i64 row0, i64 key0) {
   const int lane = threadIdx.x % 32;
   UNROLL
   for (int m = 0; m < DOWN; m++) {
     UNROLL
-    for (int n = 0; n < KEYS / 8; n++) {
+    for (int n = 0; n < TILE / 8; n++) {
       UNROLL
       for (int r = 0; r < 4; r++)
         s.of[m][n][r] = adjusted(s.of[m][n][r], a, row0 + 16 * m + lane / 4 + r / 2 * 8,
@@ -123,16 +126,17 @@ DEVICE void adjust(Logits& s, const Call& a, i64 row0, i64 key0) {
 
 // soften turns the logits of the thread's row `half` of product m into probabilities against the
 // running maximum, and returns what the earlier ones shrink by.
-DEVICE float soften(Logits& s, Running& run, int m, int half, float scale) {
+template <int TILE>
+DEVICE float soften(Logits<TILE>& s, Running& run, int m, int half, float scale) {
   float most = run.most[m][half];
   UNROLL
-  for (int n = 0; n < KEYS / 8; n++)
+  for (int n = 0; n < TILE / 8; n++)
     most = fmaxf(most, fmaxf(s.of[m][n][2 * half], s.of[m][n][2 * half + 1]));
   most = most_over<4>(most);
   const float base = fmaxf(most, -3.4028235e38f / scale) * scale;  // all at -infinity: not NaN
   float total = 0;
   UNROLL
-  for (int n = 0; n < KEYS / 8; n++) {
+  for (int n = 0; n < TILE / 8; n++) {
     UNROLL
     for (int r = 2 * half; r < 2 * half + 2; r++) {
       s.of[m][n][r] = power(fmaf(s.of[m][n][r], scale, -base));
@@ -146,7 +150,7 @@ DEVICE float soften(Logits& s, Running& run, int m, int half, float scale) {
 }
 
 template <int WIDEST>
-DEVICE void soften_all(Logits& s, Running& run, Out<WIDEST>& out, float scale) {
+DEVICE void soften_all(Logits<KEYS<WIDEST>>& s, Running& run, Out<WIDEST>& out, float scale) {
   UNROLL
   for (int m = 0; m < DOWN; m++) {
     UNROLL
@@ -162,10 +166,11 @@ DEVICE void soften_all(Logits& s, Running& run, Out<WIDEST>& out, float scale) {
 }
 
 // weigh adds the tile's values, weighted: two products of logits side by side are one operand.
-template <int WIDEST> DEVICE void weigh(Out<WIDEST>& out, const Logits& p, Shared<bf16> values) {
+template <int WIDEST>
+DEVICE void weigh(Out<WIDEST>& out, const Logits<KEYS<WIDEST>>& p, Shared<bf16> values) {
   const int lane = threadIdx.x % 32;
   UNROLL
-  for (int k = 0; k < KEYS / 16; k++) {
+  for (int k = 0; k < KEYS<WIDEST> / 16; k++) {
     Fragment<4> x[DOWN];
     UNROLL
     for (int m = 0; m < DOWN; m++) {
@@ -215,8 +220,9 @@ DEVICE void finish(const Out<WIDEST>& out, const Running& run, const Call& a, i6
 // attend walks over the keys. Values arrive while the tile's logits are computed, the next keys
 // while its values are weighed.
 template <int WIDEST> DEVICE void attend(const Call& a) {
-  DYNAMIC(bf16, rows, (QUERIES + 2 * KEYS) * WIDEST);
-  const Shared<bf16> keys = rows + QUERIES * WIDEST, values = keys + KEYS * WIDEST;
+  constexpr int TILE = KEYS<WIDEST>;
+  DYNAMIC(bf16, rows, (QUERIES + 2 * TILE) * WIDEST);
+  const Shared<bf16> keys = rows + QUERIES * WIDEST, values = keys + TILE * WIDEST;
   const int warp = threadIdx.x / 32;
   const i64 first = (i64)blockIdx.x * QUERIES, row0 = first + warp * ROWS;
   const bool idle = row0 >= a.nq;
@@ -226,17 +232,17 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
     for (int half = 0; half < 2; half++) run.most[m][half] = -INFINITY, run.sum[m][half] = 0;
   load_queries<WIDEST>(rows, a, first);
   load<WIDEST>(keys, a.k, 0, a.hd);
-  for (i64 key = 0; key < a.k.rows; key += KEYS) {
+  for (i64 key = 0; key < a.k.rows; key += TILE) {
     wait_copies<0>();
     __syncthreads();
     load<WIDEST>(values, a.v, key, a.hd);
-    Logits s = {};
+    Logits<TILE> s = {};
     if (!idle) score<WIDEST>(s, rows + warp * ROWS * WIDEST, keys);
     wait_copies<0>();
     __syncthreads();
-    if (key + KEYS < a.k.rows) load<WIDEST>(keys, a.k, key + KEYS, a.hd);
+    if (key + TILE < a.k.rows) load<WIDEST>(keys, a.k, key + TILE, a.hd);
     if (idle) continue;
-    if (a.bias || key + KEYS >= a.k.rows) adjust(s, a, row0, key);
+    if (a.bias || key + TILE >= a.k.rows) adjust(s, a, row0, key);
     soften_all(s, run, out, a.scale * LOG2E);
     weigh(out, s, values);
   }
@@ -246,8 +252,8 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
 }  // namespace v2
 
 // ATTENTION_V2 defines the kernel for head dims up to WIDEST. q, dst: [nq, heads·hd]; k, v: [nk,
-// heads, wide] in bfloat16, wide being hd rounded up to 8 and filled with zeros; bias: [heads, nq+nk-1] or
-// null; lse: [nq, heads] or null. grid: (ceil(nq / 128), heads)
+// heads, wide] in bfloat16, wide being hd rounded up to 8 and filled with zeros; bias: [heads,
+// nq+nk-1] or null; lse: [nq, heads] or null. grid: (ceil(nq / 128), heads)
 #define ATTENTION_V2(name, WIDEST)                                                                \
   KERNEL(v2::THREADS, name)                                                                       \
   (float* dst, i64 ld, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 nq, i64 nk,     \

@@ -4,6 +4,7 @@
 #define DEVICE static __device__ __forceinline__
 #define DEVICE_MEMBER __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 
 // KERNEL begins a kernel that is launched with blocks of exactly `threads` threads.
 // Two blocks of it must fit a multiprocessor: without that, ptxas would rather spill than give up a

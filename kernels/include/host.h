@@ -14,6 +14,7 @@
 #define DEVICE static inline
 #define DEVICE_MEMBER inline
 #define UNROLL _Pragma("GCC unroll 16")
+#define ROLLED
 #define __global__
 #define __restrict__
 #define KERNEL(threads, name) extern "C" void name

@@ -65,20 +65,28 @@ DEVICE void compute(Sums& s, Shared<bf16> a, Shared<bf16> b) {
   }
 }
 
-// finish hands the warp's elements from (row0, col0) on to the epilogue.
-DEVICE void finish(const Sums& s, const Epilogue& ep, i64 row0, i64 rows, i64 col0, i64 cols) {
+// finish_rows hands 16 rows of the warp's elements, from (row0, col0) on, to the epilogue.
+DEVICE void finish_rows(const float (*s)[4], const Epilogue& ep, i64 row0, i64 rows, i64 col0,
+                        i64 cols) {
   const int lane = threadIdx.x % 32;
   UNROLL
-  for (int m = 0; m < DOWN; m++) {
+  for (int n = 0; n < ACROSS; n++) {
     UNROLL
-    for (int n = 0; n < ACROSS; n++) {
-      UNROLL
-      for (int r = 0; r < 4; r++) {
-        const i64 row = row0 + 16 * m + lane / 4 + r / 2 * 8;
-        const i64 col = col0 + 8 * n + lane % 4 * 2 + r % 2;
-        if (row < rows && col < cols) ep(row, col, s.of[m][n][r]);
-      }
+    for (int r = 0; r < 4; r++) {
+      const i64 row = row0 + lane / 4 + r / 2 * 8, col = col0 + 8 * n + lane % 4 * 2 + r % 2;
+      if (row < rows && col < cols) ep(row, col, s[n][r]);
     }
+  }
+}
+
+// finish hands over all of them, always from the first registers, to which the others move up: the
+// epilogue is long, and unrolled for every element it would be four times as long.
+DEVICE void finish(Sums& s, const Epilogue& ep, i64 row0, i64 rows, i64 col0, i64 cols) {
+  ROLLED
+  for (int m = 0; m < DOWN; m++) {
+    finish_rows(s.of[0], ep, row0 + 16 * m, rows, col0, cols);
+    UNROLL
+    for (int i = 0; i < (DOWN - 1) * ACROSS * 4; i++) (&s.of[0][0][0])[i] = (&s.of[1][0][0])[i];
   }
 }
 
