@@ -189,3 +189,28 @@ func (s *suite) linearParts(t *testing.T) {
 		same(t, g.take(alone, 0, n), want, "outputs [%d, %d) alone", lo, hi)
 	})
 }
+
+// linearOfManyRows multiplies more rows than blocks at work at a time have, some of which are then
+// multiplied alone.
+func (s *suite) linearOfManyRows(t *testing.T) {
+	const n, in, out, few = 2600, 8, 300, 100
+	r, dev := numbersFrom(1), s.open(t, 2)
+	x := r.normal(n*in, 1)
+	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+		w, err := dev.PackLinear(r.normal(out*in, 1), r.normal(out, 1), out, in, dt)
+		if err != nil {
+			t.Fatalf("cannot pack: %v", err)
+		}
+		multiply := func(lo, hi int) []float32 {
+			g := placing{}.on(t, dev)
+			y := g.fresh(hi-lo, out)
+			dev.Linear(y, g.place(x[lo*in:hi*in], hi-lo, in), w, compute.Epilogue{})
+			return g.take(y, 0, hi-lo)
+		}
+		all := multiply(0, n)
+		for lo := 0; lo < n; lo += few {
+			hi := min(lo+few, n)
+			same(t, multiply(lo, hi), all[lo*out:hi*out], "%v: rows [%d, %d) alone", dt, lo, hi)
+		}
+	}
+}

@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol 
 	t.Run("AttentionUnreachableKeys", s.attentionUnreachable)
 	t.Run("ZeroRows", s.zeroRows)
 	t.Run("LinearParts", s.linearParts)
+	t.Run("LinearOfManyRows", s.linearOfManyRows)
 	t.Run("BF16Transfers", s.transfers)
 	t.Run("Subnormals", s.subnormals)
 	t.Run("Activations", s.activations)
