@@ -223,3 +223,26 @@ func (s *suite) attentionLarge(t *testing.T) {
 		close(t, c.run(t, dev, 0, c.nq), c.want(), s.tol)
 	}
 }
+
+// attentionOfManyRows attends for more queries than a block of any device has, a few of which are
+// then attended for alone.
+func (s *suite) attentionOfManyRows(t *testing.T) {
+	const nq, nk, few = 300, 70, 37
+	r, dev := numbersFrom(1), s.open(t, 2)
+	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+		for _, hd := range []int{32, 64, 128} {
+			c := &attentionCase{nq: nq, nk: nk, heads: 2, hd: hd, scale: 0.1, dtype: dt}
+			c.q, c.k = r.normal(nq*c.width(), 1), r.normal(nk*c.width(), 1)
+			c.v = r.normal(nk*c.width(), 1)
+			if hd == 64 {
+				c.rel = r.normal(c.heads*(nq+nk-1), 1)
+			}
+			all := c.run(t, dev, 0, nq)
+			for lo := 0; lo < nq; lo += few {
+				hi := min(lo+few, nq)
+				same(t, c.run(t, dev, lo, hi), all[lo*c.width():hi*c.width()], "%v: queries [%d, %d)",
+					dt, lo, hi)
+			}
+		}
+	}
+}
