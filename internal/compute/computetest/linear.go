@@ -202,7 +202,7 @@ func (s *suite) linearParts(t *testing.T) {
 // linearOfManyRows multiplies more rows than blocks at work at a time have, some of which are then
 // multiplied alone.
 func (s *suite) linearOfManyRows(t *testing.T) {
-	const n, in, out, few = 2600, 8, 300, 100
+	const n, in, out, few = 2600, 40, 300, 100
 	r, dev := numbersFrom(1), s.open(t, 2)
 	x := r.normal(n*in, 1)
 	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
