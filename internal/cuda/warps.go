@@ -15,7 +15,8 @@ const (
 // runV2 is the elements that asynchronous copies move at a time.
 const runV2 = 8
 
-// linearV2Of returns the kernel for a weight [out, in]: rows have to begin at multiples of 16 bytes.
+// linearV2Of returns the kernel for a weight [out, in], whose rows have to begin at multiples of
+// 16 bytes.
 func linearV2Of(in, _ int) product {
 	if in%runV2 != 0 {
 		return product{}
