@@ -246,3 +246,21 @@ func (s *suite) attentionOfManyRows(t *testing.T) {
 		}
 	}
 }
+
+// attentionOfManyKeys attends to more keys than any device walks over at a time, the later ones with
+// the larger logits.
+func (s *suite) attentionOfManyKeys(t *testing.T) {
+	const nq, nk = 150, 700
+	r, dev := numbersFrom(1), s.open(t, 2)
+	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+		for _, hd := range []int{64, 128} {
+			c := &attentionCase{nq: nq, nk: nk, heads: 1, hd: hd, dtype: dt,
+				scale: float32(1 / math.Sqrt(float64(hd)))}
+			c.q, c.k, c.v = r.normal(nq*hd, 1), r.normal(nk*hd, 1), r.normal(nk*hd, 1)
+			for i := range c.k {
+				c.k[i] *= 1 + float32(i/hd)/200
+			}
+			close(t, c.run(t, dev, 0, nq), c.want(), max(s.tol, c.tol()))
+		}
+	}
+}

@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol 
 	t.Run("AttentionLargeLogits", s.attentionLarge)
 	t.Run("AttentionParts", s.attentionParts)
 	t.Run("AttentionOfManyRows", s.attentionOfManyRows)
+	t.Run("AttentionOfManyKeys", s.attentionOfManyKeys)
 	t.Run("AttentionUnreachableKeys", s.attentionUnreachable)
 	t.Run("ZeroRows", s.zeroRows)
 	t.Run("LinearParts", s.linearParts)
