@@ -14,7 +14,8 @@ func (f Format) Continues() bool { return f == WebM }
 // end of a cluster. The rest goes to w, to the bytes that one encoder would have written; if w is an
 // io.WriteSeeker, it has to be behind those that are kept. It returns how many frames there are. An
 // error says that kept is not the beginning of such a clip.
-func Continue(f Format, w io.Writer, o Options, kept io.ReaderAt, size int64) (Encoder, int, error) {
+func Continue(f Format, w io.Writer, o Options, kept io.ReaderAt, size int64) (e Encoder,
+	frames int, err error) {
 	if !f.Continues() {
 		return nil, 0, fmt.Errorf("cannot go on with a clip of format %q", f)
 	}

@@ -143,7 +143,6 @@ func (r *run) finished(ctx context.Context) (res job.Result, ok bool, err error)
 		if err := r.tellKept(ctx, ok); err != nil || !ok {
 			return err
 		}
-		r.report(job.StageDecode, 0, r.Plan.Spec.Frames, 0)
 		res.Latents = r.Plan.Parts[job.PartLatents]
 		return r.complete(ctx, f.Name(), &res)
 	})

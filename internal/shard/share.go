@@ -32,12 +32,13 @@ type piece struct {
 	data []byte
 }
 
-// tap returns a writer to f whose seconds become parts of the job as they come.
-func (r *run) tap(f *os.File) io.Writer {
-	if !r.keeps() || media.Format(r.Plan.Spec.Format) != media.WebM {
+// tap returns a writer to f whose seconds become parts of the job as they come, from the next one on.
+func (r *run) tap(f *os.File, next int) io.Writer {
+	if !r.keeps() || !media.Format(r.Plan.Spec.Format).Continues() {
 		return f
 	}
-	s := &sharing{r: r, per: r.Plan.Spec.PartSeconds(), queue: make(chan piece, shareAhead)}
+	s := &sharing{r: r, per: r.Plan.Spec.PartSeconds(), next: next,
+		queue: make(chan piece, shareAhead)}
 	r.beside.Go(s.store)
 	return media.Tap(f, s.take)
 }
@@ -54,11 +55,8 @@ func (s *sharing) take(b []byte, cluster bool) {
 	if s.have++; s.have < s.per {
 		return
 	}
-	p := piece{fmt.Sprintf("%s%04d", job.PartVideo, s.next), s.buf}
+	p := piece{job.VideoPart(s.next), s.buf}
 	s.have, s.buf, s.next = 0, nil, s.next+1
-	if _, kept := s.r.Plan.Parts[p.name]; kept {
-		return
-	}
 	select {
 	case s.queue <- p:
 	default:
