@@ -65,6 +65,7 @@ bench-cpu: build ## the CPU engine's parts beside PyTorch's (where TORCH has it)
 	bin/longtake bench run
 	bin/longtake bench run --dtype bf16
 	bin/longtake bench run --shards 1,2 --rounds 4 --checkpoints
+	bin/longtake bench run --shards 1,2 --rounds 2 --size 192x128 --steps 12 --checkpoints
 
 picture: build ## make the README's picture again (Python with pillow)
 	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --seed 1 -o bin/frames/

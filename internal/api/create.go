@@ -111,7 +111,7 @@ func (c *Create) setNumber(name, value string) error {
 		}, "a number")
 	}
 	if name == inputField {
-		return &job.FieldError{Field: name, Value: "no file", Allowed: inputAllowed}
+		return &job.FieldError{Field: name, Value: "no file", Allowed: inputAllowedForm}
 	}
 	return invalid(name, "unknown field %.64q; allowed: %s", name, strings.Join(fieldNames, ", "))
 }

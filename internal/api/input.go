@@ -21,8 +21,11 @@ const inputMax = 1 << 30
 
 const inputField = "input_reference"
 
-const inputAllowed = "a file in multipart/form-data: a PNG or JPEG picture, or latents " +
-	"(safetensors, as variant=latents of a video's content)"
+const (
+	inputAllowed = "a PNG or JPEG picture, or latents (safetensors, as variant=latents of a video's " +
+		"content)"
+	inputAllowedForm = "a file in multipart/form-data: " + inputAllowed
+)
 
 // Input is a file that a clip starts from: a picture or latents.
 type Input struct {

@@ -56,7 +56,7 @@ func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 		return o, nil
 	}
 	meta := jetstream.ObjectMeta{Name: o.Name,
-		Opts: &jetstream.ObjectMetaOptions{ChunkSize: chunkBytes}}
+		Opts: &jetstream.ObjectMetaOptions{ChunkSize: chunkSize(o.Size)}}
 	put, cancel := late(ctx)
 	defer cancel()
 	if info, err = b.os.Put(put, meta, lingering{contextReader{ctx, r}}); err != nil {
@@ -67,6 +67,11 @@ func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 			ErrDamaged, info.Size, o.Size)
 	}
 	return o, nil
+}
+
+// chunkSize is that of an object of so many bytes: Put makes a buffer of it.
+func chunkSize(n int64) uint32 {
+	return uint32(min(max(n, 1), chunkBytes)) //nolint:gosec // bounded
 }
 
 // nats.go 1.55 starts a goroutine with the first part of every Put; if Put ends before that

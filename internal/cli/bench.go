@@ -161,12 +161,7 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 
 func printBench(w io.Writer, rows []benchRow, js bool) error {
 	if js {
-		for _, r := range rows {
-			if err := printJSON(w, r); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(w, rows)
 	}
 	err := table(w, "SHARDS\tTHREADS\tMESH\tSTEP\tRATIO\tDENOISE\tDECODE\tTOTAL\tBYTES A STEP",
 		func(w io.Writer) {

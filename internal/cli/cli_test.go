@@ -289,6 +289,7 @@ func TestCommandsOfACluster(t *testing.T) {
 	}
 	ok("completed", "job", "status", v.ID)
 	ok("completed", "job", "status", "--watch", v.ID)
+	ok("completed", "job", "logs", v.ID)
 	ok("b.webm", "job", "fetch", v.ID, "-o", "b.webm", "--save-latents", "l.safetensors")
 	a, _ := os.ReadFile("a.webm")
 	b, _ := os.ReadFile("b.webm")

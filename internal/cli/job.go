@@ -18,7 +18,7 @@ import (
 
 func jobCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "job", Short: "Look at jobs and act on them"}
-	cmd.AddCommand(jobList(), jobStatus(), jobFetch(),
+	cmd.AddCommand(jobList(), jobStatus(), jobLogs(), jobFetch(),
 		jobAction("cancel", "Stop a job at its next step", (*api.Client).Cancel),
 		jobAction("retry", "Queue the same clip again", (*api.Client).Retry),
 		jobDelete())
@@ -44,12 +44,7 @@ func jobList() *cobra.Command {
 		}
 		out := cmd.OutOrStdout()
 		if *js {
-			for _, v := range l.Data {
-				if err := printJSON(out, v); err != nil {
-					return err
-				}
-			}
-			return nil
+			return printLines(out, l.Data)
 		}
 		err = table(out, "ID\tSTATE\tSIZE\tFRAMES\tCREATED\tPROMPT", func(w io.Writer) {
 			for _, v := range l.Data {

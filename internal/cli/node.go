@@ -146,12 +146,7 @@ func nodes(cmd *cobra.Command) ([]coord.Node, error) {
 
 func printNodes(w io.Writer, nodes []coord.Node, js bool) error {
 	if js {
-		for _, n := range nodes {
-			if err := printJSON(w, n); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(w, nodes)
 	}
 	return table(w, "NAME\tSTATE\tJOB\tDEVICE\tTHREADS\tMEMORY\tSEEN\tID", func(w io.Writer) {
 		for _, n := range nodes {

@@ -84,12 +84,7 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 			Heads:  lengths(load.Heads, o.Mesh.Ulysses)})
 	}
 	if js {
-		for _, p := range plans {
-			if err := printJSON(w, p); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(w, plans)
 	}
 	fmt.Fprintf(w, "%s: %dx%d, %d frames are %d tokens", m.Name, s.Width, s.Height, s.Frames,
 		m.Tokens(s.Frames, s.Height, s.Width))

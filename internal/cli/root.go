@@ -76,6 +76,16 @@ func asJSON(cmd *cobra.Command) *bool {
 
 func printJSON(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
 
+// printLines prints each of list as JSON, one a line.
+func printLines[T any](w io.Writer, list []T) error {
+	for _, v := range list {
+		if err := printJSON(w, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // table prints aligned columns.
 func table(w io.Writer, head string, rows func(io.Writer)) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -115,12 +125,7 @@ variable, that over a line of the file, that over the default.
 
 func printConfig(w io.Writer, v *config.Values, js bool) error {
 	if js {
-		for _, e := range v.Entries() {
-			if err := printJSON(w, e); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(w, v.Entries())
 	}
 	return table(w, "KEY\tVALUE\tSOURCE", func(w io.Writer) {
 		for _, e := range v.Entries() {

@@ -3,6 +3,7 @@ package shard
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/diffusion"
@@ -16,6 +17,7 @@ import (
 // Bounds of a preview: what it need not exceed to be seen, and cannot to be sent.
 const (
 	previewFrames = 64
+	previewShare  = 100 // of the time, previews take one part in so many
 	previewSide   = 192 // pixels that small latents are enlarged to
 	zoomMin       = 2
 	zoomMax       = 16
@@ -54,15 +56,23 @@ type sketch struct {
 	tensors *safetensors.File
 }
 
-// view publishes previews until the saver is closed.
+// view publishes previews until the saver is closed. One that took a while is followed by
+// previewShare times as long without any, but for the last step's.
 func (s *saver) view() {
+	var rest time.Time // until when there is none
 	for {
 		select {
 		case <-s.ctx.Done():
 			return
 		case k := <-s.views:
+			since := time.Now()
+			if since.Before(rest) && k.step < s.r.Plan.Spec.TotalSteps() {
+				k.tensors.Close()
+				continue
+			}
 			data, err := s.r.preview(k)
 			k.tensors.Close()
+			rest = since.Add(previewShare * time.Since(since))
 			if err == nil {
 				err = s.r.Preview(s.ctx, k.step, data)
 			}

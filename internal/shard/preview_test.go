@@ -107,6 +107,21 @@ func TestPreviewsCome(t *testing.T) {
 	}
 }
 
+// TestPreviewsRest wants none between the first and the last of a clip that takes less than a
+// hundred times what one of them takes.
+func TestPreviewsRest(t *testing.T) {
+	a := newAttempts(t, job.Mesh{CFG: 1, Ulysses: 1})
+	a.plan.Spec.Steps, a.plan.CheckpointEvery, a.plan.PreviewEvery = 12, 1, 1
+	var steps []int
+	a.preview = func(_ context.Context, step int, _ []byte) error {
+		steps = append(steps, step)
+		return nil
+	}
+	if a.run(); len(steps) == 0 || len(steps) > 2 || len(steps) == 2 && steps[1] != 12 {
+		t.Errorf("previews of steps %v; want one, and the last step's", steps)
+	}
+}
+
 // TestAPreviewOfARunningClip asks a coordinator for one before, while and after a clip is made.
 func TestAPreviewOfARunningClip(t *testing.T) {
 	k := startCluster(t, 2, ownServers)

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// jobEvent is something that happened to a job.
+type jobEvent struct {
+	Time  time.Time `json:"time"`
+	Event string    `json:"event"`
+	Text  string    `json:"text"`
+}
+
+const logsHelp = `Show what happened to a job, in order: when it was created and placed,
+which attempts ended early and why, when it was beyond the lost step again, how it ended.
+All of it is in the coordinators' log, so it is there whatever died. "job status -w"
+follows a job.`
+
+func jobLogs() *cobra.Command {
+	cmd := &cobra.Command{Use: "logs ID", Short: "Show what happened to a job, in order",
+		Long: logsHelp, Args: cobra.ExactArgs(1)}
+	js := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		v, err := c.Get(cmd.Context(), job.ID(args[0]))
+		if err != nil {
+			return err
+		}
+		return printEvents(cmd.OutOrStdout(), jobEvents(v), *js)
+	}
+	return cmd
+}
+
+func printEvents(w io.Writer, events []jobEvent, js bool) error {
+	if js {
+		return printLines(w, events)
+	}
+	for _, e := range events {
+		if _, err := fmt.Fprintf(w, "%s  %-9s %s\n", e.Time.Local().Format(time.DateTime), e.Event,
+			e.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// jobEvents lists what is known of the job's past, the oldest first.
+func jobEvents(v api.Video) []jobEvent {
+	d := v.Details
+	events := []jobEvent{{d.Created, "created", fmt.Sprintf("%s of %s", count(d.Spec.Frames, "frame"),
+		v.Size)}}
+	if !d.Started.IsZero() {
+		events = append(events, jobEvent{d.Started, "started", "attempt 1"})
+	}
+	for _, l := range d.Losses {
+		text := fmt.Sprintf("attempt %d: %s; %s", l.Attempt, l.Reason, aftermath(l))
+		events = append(events, jobEvent{l.Time, lossWord(l), text})
+		if !l.Recovered.IsZero() {
+			events = append(events, jobEvent{l.Recovered, "recovered",
+				fmt.Sprintf("beyond where attempt %d had to begin again", l.Attempt)})
+		}
+	}
+	if d.State.Final() {
+		events = append(events, jobEvent{d.Finished, string(d.State), ending(v)})
+	}
+	slices.SortStableFunc(events, func(a, b jobEvent) int { return a.Time.Compare(b.Time) })
+	return events
+}
+
+// ending says how a job ended.
+func ending(v api.Video) string {
+	if r := v.Details.Result; r != nil {
+		return fmt.Sprintf("%s in attempt %d", size(uint64(r.Video.Size)), //nolint:gosec // >= 0
+			v.Details.Attempt)
+	}
+	if v.Error != nil {
+		return v.Error.Message
+	}
+	return ""
+}
