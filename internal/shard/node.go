@@ -67,6 +67,7 @@ func Start(ctx context.Context, cfg Config) (*Shard, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	cfg.host.enter(s.id)
 	for _, step := range []func() error{s.load, s.connect, s.listen} {
 		if err := step(); err != nil {
 			s.Close()
@@ -148,6 +149,9 @@ func (s *Shard) listen() error {
 // ID returns the node's id, new with every start.
 func (s *Shard) ID() job.NodeID { return s.id }
 
+// Name returns the name that people see.
+func (s *Shard) Name() string { return s.cfg.Name }
+
 // Model returns what the shard registers of its model.
 func (s *Shard) Model() job.Model { return s.info }
 
@@ -216,6 +220,7 @@ func (s *Shard) Close() error {
 		w.cancel(errors.New("the shard is stopping"))
 	}
 	ended := s.wait()
+	s.cfg.host.leave(s.id)
 	if s.nc != nil {
 		s.nc.Close()
 	}
