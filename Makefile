@@ -7,7 +7,7 @@ TORCH   ?= python3
 PYTHON  ?= python3
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-generic test-race test-long cuda cuda-test sim chaos fuzz lint \
+.PHONY: help build demo test test-generic test-race test-long cuda cuda-test gpu-test gpu-bench sim chaos fuzz lint \
   bench-cpu picture long-pictures costs golden clean
 
 help: ## list the targets
@@ -35,8 +35,17 @@ test-race: ## every package under the race detector (needs a C compiler)
 cuda-test: ## the CUDA kernels and device on an emulated GPU (needs g++; fetches cuda.h from PyPI)
 	@GO=$(GO) kernels/test.sh
 
-cuda: ## bin/cuda/shard, which runs on NVIDIA GPUs (needs g++; fetches nvcc and cuda.h from PyPI)
+cuda: ## bin/cuda/shard and bin/cuda/longtake, which run on NVIDIA GPUs (needs g++; fetches nvcc and cuda.h from PyPI)
 	@GO=$(GO) LDFLAGS='$(LDFLAGS)' kernels/build.sh
+
+gpu-test: ## on a machine with an NVIDIA GPU: the device's conformance, its bits, a whole clip
+	@GO=$(GO) LDFLAGS='$(LDFLAGS)' kernels/gpu-test.sh
+
+gpu-bench: ## on a machine with an NVIDIA GPU: kernels and passes beside PyTorch (where TORCH has it); fills docs/gpu.md
+	@kernels/need-gpu.sh gpu-bench && GO=$(GO) LDFLAGS='$(LDFLAGS)' kernels/build.sh >/dev/null
+	@if $(TORCH) -c 'import torch' 2>/dev/null; then \
+	  bin/cuda/longtake bench gpu --page docs/gpu.md --torch "$(TORCH) tools/bench_torch_gpu.py"; \
+	else echo "gpu-bench: $(TORCH) has no torch; no comparison"; bin/cuda/longtake bench gpu --page docs/gpu.md; fi
 
 test-long: ## tests that take minutes: whole clips, many jobs, memory over time
 	LONGTAKE_LONG=1 $(GO) test -timeout 60m ./...

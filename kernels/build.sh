@@ -1,5 +1,6 @@
 #!/bin/sh
-# build.sh: compiles the kernels for GPUs and bin/cuda/shard with them. `make cuda` runs it.
+# build.sh: compiles the kernels for GPUs, and bin/cuda/shard and bin/cuda/longtake with them. `make
+# cuda` runs it.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(dirname "$here")/bin/cuda
@@ -7,9 +8,6 @@ CUDA_INCLUDE=${CUDA_INCLUDE:-$("$here/fetch.sh" headers.txt)/nvidia/cuda_runtime
 export CUDA_INCLUDE
 "$here/gpu.sh" "$out/gpu"
 make -s -C "$here" gpu
-stamp=$(cat "$out/lib/libcuda.a" "$out/gpu/liblongtake_kernels.a" | cksum | cut -d' ' -f1)
-export CGO_ENABLED=1 CGO_CFLAGS="-O2 -I$CUDA_INCLUDE"
-export CGO_LDFLAGS="-L$out/lib -L$out/gpu -Wl,--defsym=longtake_stamp=$stamp"
 cd "$here/.."
-${GO:-go} build -tags cuda -trimpath -ldflags "${LDFLAGS:-}" -o "$out/shard" ./cmd/shard
-echo "built $out/shard"
+kernels/with-gpu.sh ${GO:-go} build -tags cuda -trimpath -ldflags "${LDFLAGS:-}" -o "$out/" ./cmd/shard ./cmd/longtake
+echo "built $out/shard $out/longtake"

@@ -30,31 +30,34 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		return err
 	}
 	cfg.Log = log
-	s, err := shard.Start(ctx, cfg)
+	m, err := shard.StartMachine(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	log.Info("loaded", "model", s.Model().Name, "name", cfg.Name, "id", s.ID(), "control", cfg.Control)
+	for _, s := range m.Shards() {
+		log.Info("loaded", "model", s.Model().Name, "name", s.Name(), "id", s.ID(),
+			"control", cfg.Control)
+	}
 	select {
 	case <-ctx.Done():
-		drain(ctx, s, v.Duration("drain-timeout"), log)
-	case <-s.Done():
+		drain(ctx, m, v.Duration("drain-timeout"), log)
+	case <-m.Done():
 	}
-	return errors.Join(s.Err(), s.Close())
+	return errors.Join(m.Err(), m.Close())
 }
 
 // drainGrace is what a drain may take beyond its limit, for the coordinators to act on it.
 const drainGrace = 5 * time.Second
 
-// drain hands over what the shard works on. A second signal ends the process in the meantime.
-func drain(ctx context.Context, s *shard.Shard, limit time.Duration, log *slog.Logger) {
+// drain hands over what the shards work on. A second signal ends the process in the meantime.
+func drain(ctx context.Context, m *shard.Machine, limit time.Duration, log *slog.Logger) {
 	if limit <= 0 {
 		return
 	}
 	log.Info("draining", "limit", limit)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit+drainGrace)
 	defer cancel()
-	if err := s.Drain(ctx, limit); err != nil {
+	if err := m.Drain(ctx, limit); err != nil {
 		log.Warn("stopping without being drained", "error", err)
 		return
 	}
@@ -64,7 +67,7 @@ func drain(ctx context.Context, s *shard.Shard, limit time.Duration, log *slog.L
 func read(v *config.Values) (shard.Config, error) {
 	c := shard.Config{
 		Name: v.String("name"), Model: v.String("model"), Device: v.String("device"),
-		Threads: v.Int("threads"),
+		GPUs: v.String("gpus"), Threads: v.Int("threads"),
 		TempDir: v.String("tmp"), Control: v.String("control"),
 		Data: shard.DataPlane{URL: v.String("data.url"), Listen: v.String("data.listen"),
 			Advertise: v.String("data.advertise"), PeerTimeout: v.Duration("data.peer-timeout")},

@@ -22,6 +22,7 @@ type Row struct {
 	// Ratio is Seconds over the peer's, in the peer's better type where Best is set.
 	Ratio float64 `json:"ratio,omitempty"`
 	Best  bool    `json:"against_best,omitempty"`
+	Note  string  `json:"note,omitempty"` // what the peer says of its time, or why it has none
 
 	peak float64 // floating-point operations per second
 }
@@ -40,7 +41,7 @@ type item struct {
 // env is where items run.
 type env struct {
 	folder *model.Folder
-	dev    *cpu.Device
+	dev    compute.Device
 }
 
 var both = []compute.DType{compute.FP32, compute.BF16}
@@ -93,13 +94,13 @@ func (c Config) item(it item, threads int) (err error) {
 	for range c.Rounds {
 		for i, t := range it.types {
 			if c.Peer != nil {
-				s, err := c.Peer.Time(it.name, t.String(), threads)
+				took, err := c.Peer.Time(it.name, t.String(), threads)
 				if err != nil {
 					return err
 				}
-				peers[i] = min(peers[i], s)
+				peers[i] = min(peers[i], took.Seconds)
 			}
-			if err := rows[i].measure(it, &env{c.Folder, dev}, t); err != nil {
+			if err := rows[i].measure(it, c.Folder, dev, t); err != nil {
 				return err
 			}
 		}
@@ -116,9 +117,9 @@ func (c Config) item(it item, threads int) (err error) {
 }
 
 // measure times an item for a while and keeps the least time, and the greatest peak.
-func (r *Row) measure(it item, e *env, t compute.DType) error {
+func (r *Row) measure(it item, f *model.Folder, dev *cpu.Device, t compute.DType) error {
 	const atLeast, least = 300 * time.Millisecond, 2
-	run, stop, err := it.start(e, t)
+	run, stop, err := it.start(&env{f, dev}, t)
 	if err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func (r *Row) measure(it item, e *env, t compute.DType) error {
 		r.Seconds = min(r.Seconds, time.Since(start).Seconds())
 	}
 	for range 3 {
-		r.peak = max(r.peak, e.dev.Peak(t))
+		r.peak = max(r.peak, dev.Peak(t))
 	}
 	return nil
 }

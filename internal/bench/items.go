@@ -46,7 +46,7 @@ func gemm(m, k, n int) item {
 			e.dev.Upload(x, random(m*k))
 			return func() error {
 				e.dev.Linear(y, x, w, compute.Epilogue{})
-				return e.dev.Sync()
+				return nil
 			}, a.Free, nil
 		},
 	}
@@ -67,7 +67,7 @@ func attention(tokens, heads, dim int) item {
 			return func() error {
 				e.dev.Attention(y, qkv.ColRange(0, d), qkv.ColRange(d, 2*d), qkv.ColRange(2*d, 3*d),
 					compute.AttentionArgs{Heads: heads, Scale: 0.1, DType: t})
-				return e.dev.Sync()
+				return nil
 			}, a.Free, nil
 		},
 	}
@@ -90,27 +90,59 @@ func transformer(frames int) item {
 
 // block is a block of Wan 2.1 1.3B with a text of 512 tokens, in a transformer of that one.
 func block() item {
-	const s, d, f = 1560, 1536, 8960
-	cfg := model.Transformer{PatchSize: [3]int{1, 2, 2}, NumAttentionHeads: 12, AttentionHeadDim: 128,
-		InChannels: 16, OutChannels: 16, TextDim: 4096, FreqDim: 256, FFNDim: f, NumLayers: 1,
-		CrossAttnNorm: true, Eps: 1e-6}
 	g := partition.Grid{T: 1, H: 60, W: 104, PT: 1, PH: 2, PW: 2}
+	it := wan13.layers("wan 1.3B block 1560 tokens", 1, g)
+	it.types = both
+	return it
+}
+
+// shape is that of a transformer of Wan.
+type shape struct{ heads, dim, inner, text int } // dim of a head, width of the feed-forward
+
+// The transformers of Wan 2.1 (Wan: Open and Advanced Large-Scale Video Generative Models, 2025).
+var (
+	wan13 = shape{heads: 12, dim: 128, inner: 8960, text: 4096}
+	wan14 = shape{heads: 40, dim: 128, inner: 13824, text: 4096}
+)
+
+func (s shape) config(layers int) model.Transformer {
+	return model.Transformer{PatchSize: [3]int{1, 2, 2}, NumAttentionHeads: s.heads,
+		AttentionHeadDim: s.dim, InChannels: 16, OutChannels: 16, TextDim: s.text, FreqDim: 256,
+		FFNDim: s.inner, NumLayers: layers, CrossAttnNorm: true, Eps: 1e-6}
+}
+
+// flops returns the operations of a block over so many tokens and a text of 512, whose keys and
+// values are there.
+func (s shape) flops(tokens int) float64 {
+	n, d, f := float64(tokens), float64(s.heads*s.dim), float64(s.inner)
+	return 12*n*d*d + 4*n*d*f + 4*n*n*d + 4*n*wan.TextTokens*d
+}
+
+// layers is a pass through a transformer of so many layers, with random weights.
+func (s shape) layers(name string, n int, g partition.Grid) item {
+	cfg := s.config(n)
 	return item{
-		name: "wan 1.3B block 1560 tokens", types: both,
-		flops: 12*s*d*d + 4*s*d*f + 4*s*s*d + 4*s*512*d,
+		name: name, flops: float64(n) * s.flops(g.Tokens()), types: []compute.DType{compute.BF16},
 		start: func(e *env, t compute.DType) (func() error, func(), error) {
-			tensors := map[string]tensor.Tensor{}
-			for name, shape := range model.TransformerWeights(cfg) {
-				v := random(tensor.Shape(shape).Elements())
-				for i := range v {
-					v[i] *= 0.02
-				}
-				tensors[name] = tensor.FromFloat32(v, shape...)
-			}
-			w := model.NewWeights("transformer", tensors)
-			return pass(e, cfg, w, g, random(wan.TextTokens*cfg.TextDim), t)
+			return pass(e, cfg, arbitrary(cfg), g, random(wan.TextTokens*cfg.TextDim), t)
 		},
 	}
+}
+
+// arbitrary returns weights of a transformer; those of one size are the same ones.
+func arbitrary(cfg model.Transformer) *model.Weights {
+	tensors, values := map[string]tensor.Tensor{}, map[int][]float32{}
+	for name, shape := range model.TransformerWeights(cfg) {
+		n := tensor.Shape(shape).Elements()
+		if values[n] == nil {
+			values[n] = random(n)
+			for i := range values[n] {
+				values[n][i] *= 0.02
+			}
+		}
+		tensors[name] = tensor.FromFloat32(values[n], shape...)
+	}
+	return model.NewWeights("transformer", tensors)
 }
 
 // pass is a forward pass of a transformer on one rank.

@@ -26,9 +26,15 @@ type question struct {
 }
 
 type answer struct {
-	Name    string  `json:"name"`
+	Name  string `json:"name"`
+	Error string `json:"error"`
+	Taken
+}
+
+// Taken is a peer's time for an item.
+type Taken struct {
 	Seconds float64 `json:"seconds"`
-	Error   string  `json:"error"`
+	Note    string  `json:"note"` // such as the backend that was the fastest
 }
 
 // StartPeer runs a command line. An error says that there is nobody to compare with.
@@ -76,20 +82,20 @@ func cmpErr(err, other error) error {
 	return other
 }
 
-// Time asks for the seconds of an item.
-func (p *Peer) Time(name, dtype string, threads int) (float64, error) {
+// Time asks for the time of an item.
+func (p *Peer) Time(name, dtype string, threads int) (Taken, error) {
 	q, err := json.Marshal(question{name, dtype, threads})
 	if err != nil {
-		return 0, err
+		return Taken{}, err
 	}
 	if _, err := p.in.Write(append(q, '\n')); err != nil {
-		return 0, fmt.Errorf("cannot ask %s: %w", p.Name, err)
+		return Taken{}, fmt.Errorf("cannot ask %s: %w", p.Name, err)
 	}
 	a, err := p.read()
 	if err != nil {
-		return 0, fmt.Errorf("%s, %s: %w", name, dtype, err)
+		return Taken{}, fmt.Errorf("%s, %s: %w", name, dtype, err)
 	}
-	return a.Seconds, nil
+	return a.Taken, nil
 }
 
 // Close ends the process.

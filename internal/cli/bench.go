@@ -51,7 +51,7 @@ func benchCommand() *cobra.Command {
 		}
 		return printBench(cmd.OutOrStdout(), rows, *js)
 	}
-	cmd.AddCommand(run, benchEngineCommand())
+	cmd.AddCommand(run, benchEngineCommand(), benchGPUCommand())
 	return cmd
 }
 

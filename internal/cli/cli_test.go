@@ -24,8 +24,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		// Connections of http.DefaultClient that are still warm.
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
-		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-		goleak.IgnoreAnyFunction("github.com/nats-io/nats.go/jetstream.(*pushConsumer).resetPendingAcksOnReconnect"))
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }
 
 // tiny is a model of random weights that takes milliseconds.
@@ -230,6 +229,8 @@ func TestMistakesAreOneLine(t *testing.T) {
 	check(2, "not go with", generate("--coordinator", "http://127.0.0.1:1")...)
 	check(2, "URL", "job", "list", "--coordinator", "nowhere")
 	check(2, "htp|http.listen", "config", "show", "--role", "coordinator", "--config", "bad.yaml")
+	check(2, "--sizes is", "bench", "gpu", "--sizes", "huge")
+	check(2, "not for a page", "bench", "gpu", "--sizes", "tiny", "--page", "x.md")
 	check(1, "in use", "up", "--model", tiny(), "--listen", taken.Addr().String())
 	os.Remove("bad.yaml")
 	clean()

@@ -46,6 +46,9 @@ func (g *Group) Size() int { return len(g.members) }
 // Member returns the rank in the transport of the group's rank i.
 func (g *Group) Member(i int) int { return g.members[i] }
 
+// Near reports whether the group's rank i is known to be in this process.
+func (g *Group) Near(i int) bool { return Near(g.t, g.members[i]) }
+
 // AllToAll sends out[i] to rank i and returns what the ranks sent here, in[i] from rank i; in[Rank]
 // is out[Rank] itself. Parts may differ in size and be empty. It hands out over, and panics where
 // len(out) is not Size.

@@ -34,6 +34,18 @@ type Transport interface {
 	Abort()
 }
 
+// Neighbours is offered by transports that know of ranks in their own process.
+type Neighbours interface {
+	// Near reports whether a rank is in this process, so that what is sent to it may refer to memory.
+	Near(rank int) bool
+}
+
+// Near reports whether a rank of t is known to be in this process.
+func Near(t Transport, rank int) bool {
+	n, ok := t.(Neighbours)
+	return ok && n.Near(rank)
+}
+
 // Stats counts a transport's work since it was opened.
 type Stats struct {
 	BytesSent, BytesReceived uint64 // payload bytes, without retransmissions

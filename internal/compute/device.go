@@ -3,6 +3,8 @@ package compute
 import (
 	"errors"
 	"fmt"
+
+	"github.com/longtake/longtake/internal/tensor"
 )
 
 // ErrMemory is what a Device refuses for lack of memory: less at a time may fit.
@@ -70,6 +72,73 @@ type Device interface {
 type HostMemory interface {
 	// Floats views memory that the same device allocated.
 	Floats(Memory) []float32
+}
+
+// PartialAttention is offered by devices that can attend to the keys a part at a time, for keys
+// that arrive or are kept in pieces. The result is that of Attention up to rounding; its bits
+// depend on where the keys are cut and on the order in which the parts are merged.
+type PartialAttention interface {
+	// AttentionPart is Attention over some of the keys. lse [nq, heads] receives the logarithm of the
+	// sum of the exponentials of each query's logits. LastKeyBias belongs to the part with the last
+	// key, RelBias is the columns of the part: from its first key on, nq + nk - 1 of them.
+	AttentionPart(dst, lse, q, k, v Mat, a AttentionArgs)
+	// MergeAttention makes dst and lse those of the union of two parts that share no key, of which
+	// they are one and o and l the other. dst, o: [nq, heads·hd]; lse, l: [nq, heads]; no overlap.
+	MergeAttention(dst, lse, o, l Mat)
+}
+
+// Copier is offered by devices that copy to and from the host beside their computing.
+type Copier interface {
+	// Copies opens copies beside the operations that are issued from here on.
+	Copies() Copies
+}
+
+// Copies are under way beside operations. One goroutine opens and ends them and issues what runs
+// beside them.
+type Copies interface {
+	// Download begins to copy src, as the operations issued so far leave it, to dst: dense, row-major,
+	// in type t, little-endian. What it returns fills dst; it is to be called once, on any goroutine,
+	// and no operation may write src before it has returned.
+	Download(dst []byte, src Mat, t DType) func() error
+	// Upload copies what Download, or Giver.Give, gives to dst, which no operation may touch that is
+	// issued after Copies and before End. A ticket that is not valid is an error.
+	Upload(dst Mat, src []byte, t DType) error
+	// End has later operations wait for the uploads.
+	End()
+}
+
+// Giver is offered by Copies of devices that hand matrices to other devices of their process
+// without the host.
+type Giver interface {
+	// Give is Download for a device of this process: its Upload takes the ticket in place of the
+	// bytes, once, before the device that gave has opened the Copies after the next.
+	Give(src Mat, t DType) (ticket []byte, err error)
+}
+
+// IsTicket reports whether b is a ticket. Tickets have an odd number of bytes, as no matrix has.
+func IsTicket(b []byte) bool { return len(b)%2 == 1 }
+
+// Stored is offered by devices that take weights as a file holds them: nothing of a weight's size
+// is made on the host.
+type Stored interface {
+	// PackStored is PackLinear of a weight whose rows follow each other in parts.
+	PackStored(parts []tensor.Tensor, bias []float32, out, in int, t DType) (Linear, error)
+}
+
+// Reserver is offered by devices that set memory aside before it is needed.
+type Reserver interface {
+	// Reserve sees to it that so many bytes can be allocated, in pieces whose sizes are rounded up to
+	// Unit. ErrMemory says that there are not so many; how many there are is in the text.
+	Reserve(bytes int64) error
+}
+
+// Workspace is offered by devices whose operations take memory beside what they are given, which
+// the device keeps for the next ones.
+type Workspace interface {
+	// LinearBytes returns how much a Linear of x [rows, in] takes.
+	LinearBytes(rows, in, out int, t DType) int64
+	// AttentionBytes returns how much an Attention over so many keys takes.
+	AttentionBytes(keys, heads, headDim int, t DType) int64
 }
 
 // DType is the type of what a product multiplies. Sums, and what lies between products, are

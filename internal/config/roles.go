@@ -52,6 +52,8 @@ func Shard() Settings {
 			"the small one that is built in)"},
 		{Key: "device", Default: "auto", Usage: "where the model runs: cpu, cuda (a GPU; needs a shard " +
 			"built by make cuda), or auto, a GPU where there is one"},
+		{Key: "gpus", Default: "", Usage: "a shard on each of these GPUs: all, or numbers such as 0,1 " +
+			"(default: one shard, as device says)"},
 		{Key: "threads", Default: 0, Usage: "threads that compute on the CPU; 0: all cores"},
 		{Key: "dtype", Default: "fp32", Usage: "what the model is loaded for: fp32 or bf16; a job of " +
 			"the other type loads it again"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -468,4 +469,34 @@ func TestStatusAndMetrics(t *testing.T) {
 			t.Errorf("metric %s", f.GetName())
 		}
 	}
+}
+
+// TestNodesOfOneRoute: shards of one process share a route and stay; a new process at the route takes
+// the place of all of them.
+func TestNodesOfOneRoute(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	at := func(process string) func(*wire.Registration) {
+		return func(r *wire.Registration) { r.Route, r.Start = "nats-route://host:1", process }
+	}
+	first, second := fake(t, c, "a", at("one")), fake(t, c, "b", at("one"))
+	there := func(want ...job.NodeID) {
+		t.Helper()
+		nodes, err := c.Nodes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []job.NodeID
+		for _, n := range nodes {
+			got = append(got, n.ID)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%v are there, want %v", got, want)
+		}
+	}
+	there("a", "b")
+	first.leave()
+	second.leave()
+	fake(t, c, "c", at("two"))
+	there("c")
 }

@@ -98,14 +98,16 @@ func (l *leader) admit(r wire.Registration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, n := range l.nodes {
-		if id != r.Node && r.Route != "" && n.reg.Route == r.Route {
+		sibling := r.Start != "" && n.reg.Start == r.Start // another shard of the same process
+		if id != r.Node && r.Route != "" && n.reg.Route == r.Route && !sibling {
 			l.remove(id, "was replaced by a new process at "+r.Route)
 		}
 	}
 	for id, n := range l.nodes {
 		if id != r.Node && n.reg.Arithmetic != r.Arithmetic {
 			return fmt.Errorf("the shards of this cluster compute with %s, this one with %s, which "+
-				"rounds differently; set LONGTAKE_CPU to the same on all", n.reg.Arithmetic, r.Arithmetic)
+				"rounds differently; set LONGTAKE_CPU, or LONGTAKE_CUDA, to the same on all",
+				n.reg.Arithmetic, r.Arithmetic)
 		}
 	}
 	old := l.nodes[r.Node]

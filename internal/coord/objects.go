@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
@@ -50,17 +48,13 @@ func (c *Coordinator) openObjects(ctx context.Context) {
 // tryObjects opens the object store within a limit: without a leader of its own, JetStream does not
 // answer at all.
 func (c *Coordinator) tryObjects(ctx context.Context, limit time.Duration) (artifact.Store, error) {
-	js, err := jetstream.New(c.broker.conn)
-	if err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	n, err := c.replicas()
 	if err != nil {
 		return nil, err
 	}
-	return artifact.Open(ctx, js, wire.Bucket, artifact.Options{Replicas: n})
+	return artifact.Open(ctx, c.broker.conn, wire.Bucket, artifact.Options{Replicas: n})
 }
 
 // replicas is how many copies are kept of an object: one with each coordinator, up to five.
@@ -159,7 +153,7 @@ func (l *leader) sweep() {
 	defer cancel()
 	var swept []string
 	for _, o := range gone[:min(len(gone), sweepMax)] {
-		if err := (*s).Delete(ctx, o); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := (*s).Delete(ctx, o); err != nil {
 			l.c.log.Warn("cannot delete an object", "object", o.Name, "error", err)
 			continue
 		}

@@ -9,5 +9,11 @@ const Built = false
 
 // Open fails: this build has no CUDA.
 func Open(Options) (GPU, error) {
-	return nil, fmt.Errorf("%w: this program was built without -tags cuda", ErrNone)
+	_, err := Count()
+	return nil, err
+}
+
+// Count fails: this build has no CUDA.
+func Count() (int, error) {
+	return 0, fmt.Errorf("%w: this program was built without -tags cuda", ErrNone)
 }

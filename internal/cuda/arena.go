@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	alignment   = 256 // bytes; of every piece, as cuMemAlloc's
+	alignment   = compute.Unit // bytes; of every piece, as cuMemAlloc's
 	slabDefault = 64 << 20
 )
 
@@ -31,8 +31,9 @@ func (m *memory) Len() int { return m.n }
 
 // slab is memory of the driver, handed out in pieces.
 type slab struct {
-	base cu.DevicePtr
-	free []span // by offset, none touching another
+	base  cu.DevicePtr
+	bytes int64
+	free  []span // by offset, none touching another
 }
 
 // span is a run of bytes of a slab.
@@ -69,7 +70,7 @@ func (a *arena) take(bytes int64) (*memory, error) {
 		if err != nil {
 			return nil, err
 		}
-		s := &slab{base: p}
+		s := &slab{base: p, bytes: bytes}
 		a.slabs = append(a.slabs, s)
 		return &memory{at: p, bytes: bytes, slab: s}, nil
 	}
@@ -79,23 +80,22 @@ func (a *arena) take(bytes int64) (*memory, error) {
 			return m, nil
 		}
 	}
-	size := max(a.slabBytes, need)
-	p, err := alloc(size)
+	s, err := a.grow(max(a.slabBytes, need))
 	if err != nil {
 		return nil, err
 	}
-	s := &slab{base: p, free: []span{{0, size}}}
-	a.slabs = append(a.slabs, s)
 	return s.take(need), nil
 }
 
 // alloc takes memory of the driver; compute.ErrMemory says that it has no more.
 func alloc(bytes int64) (cu.DevicePtr, error) {
 	p, err := cu.MemAlloc(bytes)
-	if errors.Is(err, cu.OutOfMemory) {
-		err = fmt.Errorf("%w: the GPU refuses %d bytes", compute.ErrMemory, bytes)
+	if !errors.Is(err, cu.OutOfMemory) {
+		return p, err
 	}
-	return p, err
+	left, all, _ := cu.MemInfo()
+	return p, fmt.Errorf("%w: %d bytes in one piece are needed, %d of the GPU's %d are free",
+		compute.ErrMemory, bytes, left, all)
 }
 
 func (s *slab) take(need int64) *memory {
@@ -162,6 +162,45 @@ func (a *arena) collect() error {
 		}
 	}
 	return nil
+}
+
+// reserve sees to it that some slab has bytes in one run. Where none has, slabs that nobody uses go
+// back to the driver first.
+func (a *arena) reserve(bytes int64) error {
+	if err := a.collect(); err != nil || a.exact || bytes <= 0 {
+		return err
+	}
+	kept := a.slabs[:0]
+	for _, s := range a.slabs {
+		if slices.ContainsFunc(s.free, func(f span) bool { return f.bytes >= bytes }) {
+			return nil
+		}
+	}
+	var errs []error
+	for _, s := range a.slabs {
+		if len(s.free) == 1 && s.free[0] == (span{0, s.bytes}) {
+			errs = append(errs, cu.MemFree(s.base))
+		} else {
+			kept = append(kept, s)
+		}
+	}
+	a.slabs = kept
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	_, err := a.grow(bytes)
+	return err
+}
+
+// grow takes a slab of the driver.
+func (a *arena) grow(bytes int64) (*slab, error) {
+	p, err := alloc(bytes)
+	if err != nil {
+		return nil, err
+	}
+	s := &slab{base: p, bytes: bytes, free: []span{{0, bytes}}}
+	a.slabs = append(a.slabs, s)
+	return s, nil
 }
 
 // close gives every slab to the driver.

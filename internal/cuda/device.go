@@ -3,9 +3,12 @@
 package cuda
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/longtake/longtake/internal/compute"
 	"gorgonia.org/cu"
@@ -16,21 +19,37 @@ const Built = true
 
 // Device implements compute.Device on one GPU.
 type Device struct {
-	name    string
-	ctx     cu.CUContext
-	stream  cu.Stream
-	module  cu.Module
-	kernels [kernelCount]cu.Function
-	memory  arena
-	staging staging
-	index   [2]indexBuffer // of the two RowVecs that an operation may have
-	scratch *memory        // packed bfloat16 on its way out or in
-	params  params
-	err     error // the first one of the driver
-	closed  bool
+	name        string
+	ctx         cu.CUContext
+	stream      cu.Stream
+	module      cu.Module
+	kernels     [kernelCount]cu.Function
+	generations []generation // the one at work and, where it lacks a kernel, the older ones
+	memory      arena
+	staging     staging
+	index       [2]indexBuffer // of the two RowVecs that an operation may have
+	scratch     *memory        // packed bfloat16 on its way out or in
+	panels      *memory        // x of a product, as panels
+	params      params
+	closed      bool
+
+	ordinal  int
+	given    [2][]*parcel // since the latest Copies, and the ones before
+	taken    []*parcel    // of other devices, on their way here
+	lanes    [2]lane      // of copies beside the computing: down, up
+	slotSize int          // of a lane, in bytes
+	marks    marks
+
+	mu  sync.Mutex
+	err error // the first one of the driver
 }
 
-var _ GPU = (*Device)(nil)
+var (
+	_ GPU              = (*Device)(nil)
+	_ compute.Stored   = (*Device)(nil)
+	_ compute.Reserver = (*Device)(nil)
+	_ compute.Copier   = (*Device)(nil)
+)
 
 // Open starts a Device. It fails with ErrNone where there is no GPU.
 func Open(o Options) (GPU, error) {
@@ -38,21 +57,21 @@ func Open(o Options) (GPU, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{}
+	d := &Device{ordinal: o.Ordinal, slotSize: cmp.Or(o.CopyBytes, copySlotBytes)}
 	d.memory.init(o)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if d.ctx, err = gpu.MakeContext(cu.SchedAuto); err != nil {
 		return nil, fmt.Errorf("cannot open GPU %d: %w", o.Ordinal, err)
 	}
-	if err = d.start(gpu); err != nil {
+	if err = d.start(gpu, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot open GPU %d: %w", o.Ordinal, err), d.Close())
 	}
 	return d, nil
 }
 
 // start loads the kernels and makes what a running device needs.
-func (d *Device) start(gpu cu.Device) error {
+func (d *Device) start(gpu cu.Device, o Options) error {
 	name, err := gpu.Name()
 	if err != nil {
 		return err
@@ -61,19 +80,53 @@ func (d *Device) start(gpu cu.Device) error {
 	if err != nil {
 		return err
 	}
-	d.name = fmt.Sprintf("cuda: %s, sm_%d%d, %s", name, major, minor, generation)
-	if d.module, err = cu.LoadData(image()); err != nil {
-		return fmt.Errorf("cannot load the kernels: %w", err)
+	if d.generations, err = generationFor(o, major, minor); err != nil {
+		return err
 	}
-	for i, k := range kernels {
-		if d.kernels[i], err = d.module.Function(k.name); err != nil {
-			return fmt.Errorf("cannot find kernel %s: %w", k.name, err)
-		}
+	d.name = fmt.Sprintf("cuda: %s, sm_%d%d, %s", name, major, minor, d.generations[0].name)
+	if err := d.load(); err != nil {
+		return err
 	}
 	if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
 		return err
 	}
-	return d.staging.open()
+	if err := d.staging.open(); err != nil {
+		return err
+	}
+	if err := d.openLanes(); err != nil {
+		return err
+	}
+	d.join(gpu)
+	return nil
+}
+
+// load finds the kernels in the module and lets those have their shared memory that need more than
+// every kernel may have.
+func (d *Device) load() (err error) {
+	if d.module, err = cu.LoadData(image()); err != nil {
+		return fmt.Errorf("cannot load the kernels: %w", err)
+	}
+	for i, k := range kernels {
+		if !d.has(k.only) {
+			continue
+		}
+		if d.kernels[i], err = d.module.Function(k.name); err != nil {
+			return fmt.Errorf("cannot find kernel %s: %w", k.name, err)
+		}
+		if k.shared > sharedAnyway {
+			if err := allowShared(d.kernels[i], k.shared); err != nil {
+				return fmt.Errorf("%s: %w", k.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// has says whether kernels of a generation may run, "" for those of all.
+func (d *Device) has(name string) bool {
+	return name == "" || slices.ContainsFunc(d.generations, func(g generation) bool {
+		return g.name == name
+	})
 }
 
 // Name describes the device, for instance "cuda: NVIDIA H100 80GB HBM3, sm_90, v1".
@@ -83,7 +136,7 @@ func (d *Device) Name() string { return d.name }
 func (d *Device) GoString() string { return d.name }
 
 // Arithmetic names the generation of kernels: all GPUs that run one round alike.
-func (d *Device) Arithmetic() string { return "cuda-" + generation }
+func (d *Device) Arithmetic() string { return "cuda-" + d.generations[0].name }
 
 // Threads returns 0.
 func (d *Device) Threads() int { return 0 }
@@ -101,9 +154,21 @@ func (d *Device) leave() { runtime.UnlockOSThread() }
 
 // keep remembers the first error of the driver.
 func (d *Device) keep(err error) {
-	if err != nil && d.err == nil {
+	if err == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err == nil {
 		d.err = fmt.Errorf("%s: %w", d.name, err)
 	}
+}
+
+// failure returns the first error of the driver.
+func (d *Device) failure() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.err
 }
 
 // Sync waits until every operation issued so far is done.
@@ -111,7 +176,7 @@ func (d *Device) Sync() error {
 	d.enter("Sync")
 	defer d.leave()
 	d.keep(d.stream.Synchronize())
-	return d.err
+	return d.failure()
 }
 
 // Close waits and frees everything that the device holds. Closing twice is harmless.
@@ -126,7 +191,11 @@ func (d *Device) Close() error {
 	if d.stream != cu.NoStream {
 		errs = append(errs, d.stream.Synchronize(), d.stream.Destroy())
 	}
-	errs = append(errs, d.staging.close(), d.memory.close())
+	d.part()
+	for i := range d.lanes {
+		errs = append(errs, d.lanes[i].close())
+	}
+	errs = append(errs, d.marks.close(), d.staging.close(), d.memory.close())
 	if d.module != (cu.Module{}) {
 		errs = append(errs, d.module.Unload())
 	}
@@ -149,13 +218,23 @@ func (d *Device) Alloc(n int) (compute.Memory, error) {
 	if n > 0 {
 		d.keep(cu.MemsetD8Async(m.at, 0, 4*int64(n), d.stream))
 	}
-	return m, d.err
+	return m, d.failure()
+}
+
+// Reserve takes memory of the driver for what is to come, unless it is there.
+func (d *Device) Reserve(bytes int64) error {
+	d.enter("Reserve")
+	defer d.leave()
+	if d.failure() != nil {
+		return d.failure()
+	}
+	return d.memory.reserve(bytes)
 }
 
 // take returns bytes of memory with whatever is in it.
 func (d *Device) take(bytes int64) (*memory, error) {
-	if d.err != nil {
-		return nil, d.err
+	if d.failure() != nil {
+		return nil, d.failure()
 	}
 	m, err := d.memory.take(bytes)
 	if err != nil {

@@ -5,9 +5,10 @@
 // # What it does
 //
 // Every operation is one launch on one stream, in the order of the calls; only Download and Sync
-// wait. Memory comes from slabs that the device keeps, so that a step that has run once allocates
-// nothing from the driver. What goes up and down passes through pinned buffers. An error of the
-// driver sticks: Alloc, Download and Sync return it from then on.
+// wait. Copies go beside that, on a stream for each direction. Memory comes from slabs that the
+// device keeps; Reserve takes one for a whole job, so that its steps ask the driver for nothing.
+// What goes up and down passes through pinned buffers. An error of the driver sticks: Alloc,
+// Download and Sync return it from then on.
 //
 // # Caveats
 //

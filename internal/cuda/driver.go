@@ -14,8 +14,13 @@ extern const char* longtake_driver_missing(void);
 extern const char longtake_kernels;
 extern const long long longtake_kernels_bytes;
 
-// What gorgonia.org/cu lacks: pinned memory, and copies of rows, which it refuses without an array.
+// What gorgonia.org/cu lacks: pinned memory, a function's consent to more shared memory, and copies
+// of rows, which it refuses without an array.
 static CUresult pinned(void** p, size_t n) { return cuMemHostAlloc(p, n, 0); }
+
+static CUresult allow_shared(CUfunction f, int bytes) {
+	return cuFuncSetAttribute(f, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes);
+}
 
 static CUresult rows_up(CUdeviceptr to, size_t pitch, void* from, size_t width, size_t rows,
                         CUstream s) {
@@ -59,8 +64,19 @@ func pinned(n int) ([]byte, error) {
 	return unsafe.Slice((*byte)(p), n), nil
 }
 
-// cStream is the stream as C sees it.
-func (d *Device) cStream() C.CUstream { return C.CUstream(unsafe.Pointer(d.stream.C())) }
+// sharedAnyway is the bytes of dynamic shared memory that a kernel has without asking.
+const sharedAnyway = 48 << 10
+
+// allowShared lets a kernel have bytes of dynamic shared memory. A cu.Function is the driver's
+// handle and nothing else, and has no method that gives it.
+func allowShared(f cu.Function, bytes int) error {
+	const _ = -(unsafe.Sizeof(f) ^ unsafe.Sizeof(C.CUfunction(nil))) // the same size, or no build
+	handle := *(*C.CUfunction)(unsafe.Pointer(&f))
+	return status("shared memory of a kernel", C.allow_shared(handle, C.int(bytes)))
+}
+
+// cStream is a stream as this file's C sees it.
+func cStream(s cu.Stream) C.CUstream { return C.CUstream(unsafe.Pointer(s.C())) }
 
 // status is a result of the driver as an error.
 func status(op string, r C.CUresult) error {
@@ -71,25 +87,34 @@ func status(op string, r C.CUresult) error {
 }
 
 // rowsUp copies dense rows of pinned memory to rows of the GPU.
-func (d *Device) rowsUp(to block, from unsafe.Pointer) error {
+func rowsUp(to block, from unsafe.Pointer, s cu.Stream) error {
 	return status("copy to the GPU", C.rows_up(C.CUdeviceptr(to.at), C.size_t(to.pitch), from,
-		C.size_t(to.width), C.size_t(to.rows), d.cStream()))
+		C.size_t(to.width), C.size_t(to.rows), cStream(s)))
 }
 
 // rowsDown copies rows of the GPU to dense rows of pinned memory.
-func (d *Device) rowsDown(to unsafe.Pointer, from block) error {
+func rowsDown(to unsafe.Pointer, from block, s cu.Stream) error {
 	return status("copy from the GPU", C.rows_down(to, C.CUdeviceptr(from.at),
-		C.size_t(from.pitch), C.size_t(from.width), C.size_t(from.rows), d.cStream()))
+		C.size_t(from.pitch), C.size_t(from.width), C.size_t(from.rows), cStream(s)))
 }
 
-// choose returns a GPU of this machine.
-func choose(ordinal int) (cu.Device, error) {
+// Count returns how many GPUs this machine has. It fails with ErrNone where there is none.
+func Count() (int, error) {
 	if why := missing(); why != "" {
 		return 0, fmt.Errorf("%w: there is no CUDA driver here (%s)", ErrNone, why)
 	}
 	n, err := cu.NumDevices()
 	if err != nil || n == 0 {
 		return 0, fmt.Errorf("%w: the CUDA driver sees none (%v)", ErrNone, err)
+	}
+	return n, nil
+}
+
+// choose returns a GPU of this machine.
+func choose(ordinal int) (cu.Device, error) {
+	n, err := Count()
+	if err != nil {
+		return 0, err
 	}
 	if ordinal < 0 || ordinal >= n {
 		return 0, fmt.Errorf("cannot open GPU %d: there are %d, from 0 on", ordinal, n)

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/tensor"
 	"gorgonia.org/cu"
 	"pgregory.net/rapid"
 )
@@ -24,7 +26,16 @@ func dense(t testing.TB, d compute.Device, rows, cols int) compute.Mat {
 	return compute.NewMat(mem, rows, cols)
 }
 
+// onEmulator skips what only the emulated GPU shows.
+func onEmulator(t *testing.T) {
+	t.Helper()
+	if d := openSlabs(t); !strings.Contains(d.Name(), "Emulated") {
+		t.Skip("the GPU is a real one")
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
+	onEmulator(t)
 	if _, err := Open(Options{Ordinal: 7}); err == nil || errors.Is(err, ErrNone) ||
 		!strings.Contains(err.Error(), "cannot open GPU 7: there are 1") {
 		t.Errorf("got %v", err)
@@ -32,12 +43,13 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestNameAndArithmetic(t *testing.T) {
+	onEmulator(t)
 	t.Setenv("EMU_GPU", "h100")
 	d := openSlabs(t)
 	if got := d.Name(); !strings.HasPrefix(got, "cuda: Emulated H100, sm_90, ") {
 		t.Errorf("the name is %q", got)
 	}
-	if got := d.Arithmetic(); got != "cuda-"+generation || d.Threads() != 0 {
+	if got := d.Arithmetic(); got != "cuda-"+d.generations[0].name || d.Threads() != 0 {
 		t.Errorf("arithmetic %q, %d threads", got, d.Threads())
 	}
 }
@@ -193,9 +205,45 @@ func TestUploadsOfEverySize(t *testing.T) {
 	}
 }
 
+// TestReserve sets memory aside: what is then allocated asks the driver for nothing, slabs that
+// nobody uses make room, and too much is refused with the figures.
+func TestReserve(t *testing.T) {
+	onEmulator(t)
+	t.Setenv("EMU_MEMORY_MB", "64")
+	d := openSlabs(t)
+	for _, mb := range []int64{20, 40, 30} { // 20 and 40 do not fit beside each other and the rest
+		if err := d.Reserve(mb << 20); err != nil {
+			t.Fatal(err)
+		}
+		slabs := len(d.memory.slabs)
+		var held []compute.Memory
+		for range mb {
+			m, err := d.Alloc(1 << 18) // 1 MiB
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, m)
+		}
+		if got := len(d.memory.slabs); got != slabs {
+			t.Errorf("%d MiB reserved, and %d slabs became %d", mb, slabs, got)
+		}
+		for _, m := range held {
+			d.Free(m)
+		}
+	}
+	err := d.Reserve(65 << 20)
+	if !errors.Is(err, compute.ErrMemory) || !strings.Contains(err.Error(), "68157440 bytes in one") {
+		t.Errorf("got %v", err)
+	}
+	if err := d.Reserve(1 << 20); err != nil {
+		t.Errorf("a refusal spoils the device: %v", err)
+	}
+}
+
 func TestMemoryRunsOut(t *testing.T) {
+	onEmulator(t)
 	t.Setenv("EMU_MEMORY_MB", "8")
-	d, err := Open(Options{SlabBytes: 1 << 20})
+	d, err := Open(Options{SlabBytes: 1 << 20, CopyBytes: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,9 +281,74 @@ func TestWeightsGoBack(t *testing.T) {
 	}
 }
 
+// TestStoredWeights packs what a file holds, in pieces of more than one slot and at odd addresses,
+// and wants the bits of weights that went through the host.
+func TestStoredWeights(t *testing.T) {
+	d := openSlabs(t)
+	const out, in = 3, slotBytes/8 + 5 // a row of float32 fits a slot, all of them do not
+	bias := normal(out)
+	x, y := dense(t, d, 2, in), dense(t, d, 2, out)
+	d.Upload(x, normal(2*in))
+	product := func(l compute.Linear, err error) []float32 {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := make([]float32, 2*out)
+		d.Linear(y, x, l, compute.Epilogue{})
+		if err := d.Download(v, y); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for _, stored := range []tensor.DType{tensor.F32, tensor.BF16, tensor.F16} {
+		file := make([]byte, 1+out*in*stored.Size())[1:]
+		for i := range file {
+			file[i] = byte(i*i%251) & 0x3f // small numbers in every type
+		}
+		whole := tensor.Tensor{DType: stored, Shape: tensor.Shape{out, in}, Data: file}
+		cut := in * stored.Size()
+		parts := []tensor.Tensor{{DType: stored, Shape: tensor.Shape{1, in}, Data: file[:cut]},
+			{DType: stored, Shape: tensor.Shape{2, in}, Data: file[cut:]}}
+		w, err := whole.Float32()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+			want := product(d.PackLinear(w, bias, out, in, dt))
+			got := product(d.PackStored(parts, bias, out, in, dt))
+			if !slices.Equal(got, want) {
+				t.Errorf("%v as %v: %v, want %v", stored, dt, got, want)
+			}
+		}
+	}
+	_, err := d.PackStored([]tensor.Tensor{{DType: tensor.I64, Shape: tensor.Shape{1, 1},
+		Data: make([]byte, 8)}}, nil, 1, 1, compute.BF16)
+	if err == nil || !strings.Contains(err.Error(), "I64") {
+		t.Errorf("whole numbers as a weight: %v", err)
+	}
+}
+
+// TestStoredWeightsTakeNoHostMemory: nothing of a weight's size is made on the host.
+func TestStoredWeightsTakeNoHostMemory(t *testing.T) {
+	d := openSlabs(t)
+	const out, in = 1024, 1024
+	w := []tensor.Tensor{tensor.FromFloat32(make([]float32, out*in), out, in)}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := d.PackStored(w, nil, out, in, compute.BF16); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 64<<10 {
+		t.Errorf("%d bytes were allocated for a weight of %d", got, 4*out*in)
+	}
+}
+
 // TestAWildAddressIsAnError launches a kernel on memory that is not there: the error sticks, and
 // what is left then is reported.
 func TestAWildAddressIsAnError(t *testing.T) {
+	onEmulator(t)
 	opened, err := Open(Options{Exact: true})
 	if err != nil {
 		t.Fatal(err)
@@ -255,6 +368,7 @@ func TestAWildAddressIsAnError(t *testing.T) {
 }
 
 func TestALeakIsReported(t *testing.T) {
+	onEmulator(t)
 	opened, err := Open(Options{})
 	if err != nil {
 		t.Fatal(err)

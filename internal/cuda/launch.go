@@ -9,9 +9,6 @@ import (
 	"gorgonia.org/cu"
 )
 
-// generation is that of the kernels at work.
-const generation = "v1"
-
 // kernel names a kernel of the module.
 type kernel int
 
@@ -28,6 +25,7 @@ const (
 	attention64BF16
 	attention128BF16
 	attention384BF16
+	attentionMerge
 	conv
 	activate
 	addVector
@@ -35,32 +33,46 @@ const (
 	copyRows
 	packBF16
 	unpackBF16
+	packV3
+	linearV3
+	packValuesV3
+	attentionV3Of64
+	attentionV3Of128
 	kernelCount
 )
 
-// kernels says how each is called, and how many threads its blocks have.
+// kernels says how each is called, how many threads its blocks have, how many bytes of dynamic
+// shared memory, and which generation alone has it, "" for all.
 var kernels = [kernelCount]struct {
 	name    string
 	threads int
+	shared  int
+	only    string
 }{
-	linearF32:        {"linear_v1", 256},
-	linearBF16:       {"linear_v1_bf16", 256},
-	layerNorm:        {"layer_norm", 128},
-	rmsNormRope:      {"rms_norm_rope", 128},
-	channelNorm:      {"channel_norm", 128},
-	attention64:      {"attention_v1_64", 128},
-	attention128:     {"attention_v1_128", 128},
-	attention384:     {"attention_v1_384", 128},
-	attention64BF16:  {"attention_v1_64_bf16", 128},
-	attention128BF16: {"attention_v1_128_bf16", 128},
-	attention384BF16: {"attention_v1_384_bf16", 128},
-	conv:             {"conv_v1", 256},
-	activate:         {"activate", 256},
-	addVector:        {"add_vector", 256},
-	add:              {"add", 256},
-	copyRows:         {"copy", 256},
-	packBF16:         {"pack_bf16", 256},
-	unpackBF16:       {"unpack_bf16", 256},
+	linearF32:        {"linear_v1", 256, 0, ""},
+	linearBF16:       {"linear_v1_bf16", 256, 0, ""},
+	layerNorm:        {"layer_norm", 128, 0, ""},
+	rmsNormRope:      {"rms_norm_rope", 128, 0, ""},
+	channelNorm:      {"channel_norm", 128, 0, ""},
+	attention64:      {"attention_v1_64", 128, 0, ""},
+	attention128:     {"attention_v1_128", 128, 0, ""},
+	attention384:     {"attention_v1_384", 128, 0, ""},
+	attention64BF16:  {"attention_v1_64_bf16", 128, 0, ""},
+	attention128BF16: {"attention_v1_128_bf16", 128, 0, ""},
+	attention384BF16: {"attention_v1_384_bf16", 128, 0, ""},
+	attentionMerge:   {"attention_merge", 128, 0, ""},
+	conv:             {"conv_v1", 256, 0, ""},
+	activate:         {"activate", 256, 0, ""},
+	addVector:        {"add_vector", 256, 0, ""},
+	add:              {"add", 256, 0, ""},
+	copyRows:         {"copy", 256, 0, ""},
+	packBF16:         {"pack_bf16", 256, 0, ""},
+	unpackBF16:       {"unpack_bf16", 256, 0, ""},
+	packV3:           {"pack_v3", packer, 0, "v3"},
+	linearV3:         {"linear_v3", 384, 4*(rowsV3+colsV3)*panelBytes + 1024, "v3"},
+	packValuesV3:     {"pack_values_v3", packer, 0, "v3"},
+	attentionV3Of64:  {"attention_v3_64", 384, sharedV3(64), "v3"},
+	attentionV3Of128: {"attention_v3_128", 384, sharedV3(128), "v3"},
 }
 
 // value is one parameter of a kernel: a pointer, a whole number or a float64. gorgonia.org/cu hands
@@ -85,15 +97,20 @@ type params struct {
 
 // launch puts a kernel on the stream, with a grid of x by y blocks.
 func (d *Device) launch(k kernel, x, y int, values ...value) {
-	if x == 0 || y == 0 || d.err != nil {
+	d.launchOn(d.stream, &d.params, k, x, y, values)
+}
+
+// launchOn is launch on another stream, with room for the values that no other goroutine uses.
+func (d *Device) launchOn(s cu.Stream, p *params, k kernel, x, y int, values []value) {
+	if x == 0 || y == 0 || d.failure() != nil {
 		return
 	}
-	p := &d.params
 	copy(p.values[:], values)
 	for i := range values {
 		p.at[i] = unsafe.Pointer(&p.values[i])
 	}
-	d.keep(d.kernels[k].Launch(x, y, 1, kernels[k].threads, 1, 1, 0, d.stream, p.at[:len(values)]))
+	d.keep(d.kernels[k].Launch(x, y, 1, kernels[k].threads, 1, 1, kernels[k].shared, s,
+		p.at[:len(values)]))
 }
 
 // elements launches a kernel that has a thread per element of v.

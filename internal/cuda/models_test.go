@@ -5,8 +5,13 @@ package cuda
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -60,7 +65,12 @@ func openCPU(t testing.TB) compute.Device {
 // openSlabs is open with memory as users have it, in slabs.
 func openSlabs(t testing.TB) *Device {
 	t.Helper()
-	d, err := Open(Options{SlabBytes: 4 << 20})
+	return openWith(t, Options{SlabBytes: 4 << 20, CopyBytes: 1000})
+}
+
+func openWith(t testing.TB, o Options) *Device {
+	t.Helper()
+	d, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,26 +99,30 @@ func normal(n int) []float32 {
 	return v
 }
 
-func TestTextEncoderAgreesWithTheCPU(t *testing.T) {
-	f, g := demo(t), golden.Open(t, "umt5")
+// encode embeds the first prompt of the goldens.
+func encode(t testing.TB, f *model.Folder, dev compute.Device, dt compute.DType) []float32 {
+	t.Helper()
 	var ids []int32
-	for _, id := range g.Ints("ids.0") {
+	for _, id := range golden.Open(t, "umt5").Ints("ids.0") {
 		ids = append(ids, int32(id))
 	}
+	e, err := umt5.Load(dev, f.TextEncoder, weights(t, f, "text_encoder"), dt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := e.Encode(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestTextEncoderAgreesWithTheCPU(t *testing.T) {
+	f := demo(t)
 	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
 		t.Run(dt.String(), func(t *testing.T) {
-			encode := func(dev compute.Device) []float32 {
-				e, err := umt5.Load(dev, f.TextEncoder, weights(t, f, "text_encoder"), dt)
-				if err != nil {
-					t.Fatal(err)
-				}
-				out, err := e.Encode(ids)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return out
-			}
-			golden.Near(t, "embeddings", encode(open(t, 0)), encode(openCPU(t)), bound(dt))
+			golden.Near(t, "embeddings", encode(t, f, open(t, 0), dt), encode(t, f, openCPU(t), dt),
+				bound(dt))
 		})
 	}
 }
@@ -120,6 +134,13 @@ var passGrid = partition.Grid{T: 2, H: 4, W: 6, PT: 1, PH: 2, PW: 2}
 // velocities. Tokens have two timesteps.
 func pass(t testing.TB, f *model.Folder, dt compute.DType, devs []compute.Device) []float32 {
 	t.Helper()
+	return passOver(t, f, dt, devs, near)
+}
+
+// passOver is pass with transports made of those of a world in memory.
+func passOver(t testing.TB, f *model.Folder, dt compute.DType, devs []compute.Device,
+	over func(collective.Transport) collective.Transport) []float32 {
+	t.Helper()
 	n, heads := len(devs), f.Transformer.NumAttentionHeads
 	r := ranks{folder: f, dtype: dt, x: normal(passGrid.Tokens() * 64),
 		embeds: normal(5 * f.Transformer.TextDim), tokens: partition.Even(passGrid.Tokens(), n),
@@ -130,7 +151,7 @@ func pass(t testing.TB, f *model.Folder, dt compute.DType, devs []compute.Device
 	for i, dev := range devs {
 		w := weights(t, f, "transformer")
 		wg.Go(func() {
-			if errs[i] = r.pass(dev, w, world[i]); errs[i] != nil {
+			if errs[i] = r.pass(dev, w, over(world[i])); errs[i] != nil {
 				world[i].Close()
 			}
 		})
@@ -164,6 +185,10 @@ func (r ranks) pass(dev compute.Device, w *model.Weights, tr collective.Transpor
 		return err
 	}
 	defer text.Free()
+	end, err := r.reserve(dev, m, tr.Rank())
+	if err != nil {
+		return err
+	}
 	members := make([]int, tr.Size())
 	for i := range members {
 		members[i] = i
@@ -183,7 +208,41 @@ func (r ranks) pass(dev compute.Device, w *model.Weights, tr collective.Transpor
 		ts.Index[i] = int32((own.Lo + i) % 2)
 	}
 	lo, hi := own.Lo*width, own.Hi*width
-	return s.Forward(context.Background(), collective.Tag{}, r.x[lo:hi], r.v[lo:hi], ts, text)
+	err = s.Forward(context.Background(), collective.Tag{}, r.x[lo:hi], r.v[lo:hi], ts, text)
+	return errors.Join(err, end())
+}
+
+// reserve has a GPU set aside what a sequence will take. What it returns fails if that was not
+// enough.
+func (r ranks) reserve(dev compute.Device, m *wan.Transformer, rank int) (func() error, error) {
+	d, ok := dev.(*Device)
+	if !ok {
+		return func() error { return nil }, nil
+	}
+	need := m.SequenceBytes(passGrid, rank, r.tokens, r.heads)
+	err := d.Reserve(need)
+	slabs, held := len(d.memory.slabs), d.fillBelow(need)
+	return func() error {
+		for _, h := range held {
+			d.memory.lose(h)
+		}
+		if got := len(d.memory.slabs); got != slabs {
+			return fmt.Errorf("%d bytes were reserved; still, %d slabs became %d", need, slabs, got)
+		}
+		return nil
+	}, err
+}
+
+// fillBelow takes what is free in runs of less than so many bytes.
+func (d *Device) fillBelow(bytes int64) (held []*memory) {
+	for _, s := range d.memory.slabs {
+		for _, f := range slices.Clone(s.free) {
+			if f.bytes < bytes {
+				held = append(held, s.take(f.bytes))
+			}
+		}
+	}
+	return held
 }
 
 func TestTransformerAgreesWithTheCPU(t *testing.T) {
@@ -191,55 +250,109 @@ func TestTransformerAgreesWithTheCPU(t *testing.T) {
 	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
 		t.Run(dt.String(), func(t *testing.T) {
 			want := pass(t, f, dt, []compute.Device{openCPU(t)})
-			golden.Near(t, "velocity", pass(t, f, dt, []compute.Device{openSlabs(t)}), want, bound(dt))
+			gpu := openWith(t, Options{SlabBytes: 1, CopyBytes: 1000}) // what was not reserved takes a slab
+			golden.Near(t, "velocity", pass(t, f, dt, []compute.Device{gpu}), want, bound(dt))
 		})
 	}
 }
 
-// TestAnyNumberOfRanksGivesTheSameBytes also opens several devices in one process.
+// far hides from a transport's user that the ranks are in one process.
+func far(tr collective.Transport) collective.Transport {
+	return struct{ collective.Transport }{tr}
+}
+
+// TestAnyNumberOfRanksGivesTheSameBytes opens a device for each rank: on one GPU or on several, which
+// have access to each other's memory or not; what ranks exchange takes the way through the host or
+// goes from device to device.
 func TestAnyNumberOfRanksGivesTheSameBytes(t *testing.T) {
 	f := demo(t)
 	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
-		t.Run(dt.String(), func(t *testing.T) {
-			var devs []compute.Device
-			var want []byte
-			for range 3 {
-				devs = append(devs, openSlabs(t))
-				got := tensor.Bytes(pass(t, f, dt, devs))
-				if want == nil {
-					want = slices.Clone(got)
-				}
-				if !bytes.Equal(got, want) {
-					t.Fatalf("%d ranks give other bytes than one", len(devs))
-				}
+		want := tensor.Bytes(pass(t, f, dt, []compute.Device{openSlabs(t)}))
+		for _, c := range []struct {
+			name  string
+			gpus  int
+			peers string
+			world func(collective.Transport) collective.Transport
+		}{{"through the host", 1, "1", far}, {"one GPU", 1, "1", near}, {"GPUs", 3, "1", near},
+			{"GPUs without access", 3, "0", near}} {
+			for ranks := 2; ranks <= 3; ranks++ {
+				t.Run(fmt.Sprintf("%v %s %d", dt, c.name, ranks), func(t *testing.T) {
+					got := passOver(t, f, dt, openSeveral(t, ranks, c.gpus, c.peers), c.world)
+					if !bytes.Equal(tensor.Bytes(got), want) {
+						t.Error("other bytes than one rank gives")
+					}
+				})
 			}
-		})
+		}
 	}
 }
 
-// TestDecoderAgreesWithTheCPU decodes two latent frames: the first is a picture, the second brings
-// the caches and the doubling of frames.
+func near(tr collective.Transport) collective.Transport { return tr }
+
+// openSeveral opens devices on a number of emulated GPUs, or on as many as there are.
+func openSeveral(t *testing.T, n, gpus int, peers string) (devs []compute.Device) {
+	t.Helper()
+	t.Setenv("EMU_GPUS", strconv.Itoa(gpus))
+	t.Setenv("EMU_PEERS", peers)
+	have, err := Count()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		devs = append(devs, openWith(t, Options{Ordinal: i % min(gpus, have), SlabBytes: 4 << 20,
+			CopyBytes: 1000}))
+	}
+	return devs
+}
+
+// decode makes two latent frames pictures: the first alone, the second with the caches and the
+// doubling of frames.
+func decode(t testing.TB, f *model.Folder, dev compute.Device) []float32 {
+	t.Helper()
+	d, err := vae.Load(dev, f.VAE, weights(t, f, "vae"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := d.NewStream(3, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Free()
+	var out []float32
+	for range 2 {
+		frames, err := s.Next(normal(f.VAE.ZDim * 6))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, slices.Concat(frames...)...)
+	}
+	return out
+}
+
 func TestDecoderAgreesWithTheCPU(t *testing.T) {
 	f := demo(t)
-	decode := func(dev compute.Device) []float32 {
-		d, err := vae.Load(dev, f.VAE, weights(t, f, "vae"))
-		if err != nil {
-			t.Fatal(err)
+	golden.Near(t, "frames", decode(t, f, openSlabs(t)), decode(t, f, openCPU(t)), boundFP32)
+}
+
+// TestBitsAreTheSameEverywhere holds what v1 computes to hashes: those of kernels run on an x86-64
+// host, which a GPU in one must give as well.
+func TestBitsAreTheSameEverywhere(t *testing.T) {
+	t.Setenv("LONGTAKE_CUDA", "v1")
+	f, dev := demo(t), openSlabs(t)
+	one := []compute.Device{dev}
+	for name, c := range map[string]struct {
+		got  []float32
+		want string
+	}{
+		"text":             {encode(t, f, dev, compute.FP32), "06f8d8d8401129b8"},
+		"text bf16":        {encode(t, f, dev, compute.BF16), "7450298f9384111d"},
+		"transformer":      {pass(t, f, compute.FP32, one), "0af88da16ee62b5b"},
+		"transformer bf16": {pass(t, f, compute.BF16, one), "e179414f3294f1b7"},
+		"frames":           {decode(t, f, dev), "cc544ea44387106a"},
+	} {
+		sum := sha256.Sum256(tensor.Bytes(c.got))
+		if got := hex.EncodeToString(sum[:8]); got != c.want {
+			t.Errorf("%s: the bits' hash is %s, want %s", name, got, c.want)
 		}
-		s, err := d.NewStream(3, 2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Free()
-		var out []float32
-		for range 2 {
-			frames, err := s.Next(normal(f.VAE.ZDim * 6))
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, slices.Concat(frames...)...)
-		}
-		return out
 	}
-	golden.Near(t, "frames", decode(openSlabs(t)), decode(openCPU(t)), boundFP32)
 }

@@ -71,14 +71,19 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	d.enter(op)
 	defer d.leave()
 	gate := d.rowVecOf(op, "Gate", ep.Gate, out.rows, out.cols, 0)
-	by := linearF32
-	if l.whole.dtype == compute.BF16 {
-		by = linearBF16
+	end := epilogue{ptr(out), num(out.stride), l.bias(), num(int(ep.Act)), ptr(mul), num(mul.stride),
+		gate.at, gate.stride, gate.index, ptr(res), num(res.stride)}
+	by := d.linearOf(k, l.whole.out, l.whole.dtype)
+	if by.kernel == linearV3 {
+		d.linearPanels(l, in, out, end)
+		return
 	}
-	d.launch(by, ceil(out.rows, tile), ceil(n, tile), ptr(in), num(in.stride), l.weight(),
-		num(in.rows), num(k), num(n), ptr(out), num(out.stride), l.bias(), num(int(ep.Act)),
-		ptr(mul), num(mul.stride), gate.at, gate.stride, gate.index, ptr(res), num(res.stride))
+	d.launch(by.kernel, ceil(out.rows, by.rows), ceil(n, by.cols), append([]value{ptr(in),
+		num(in.stride), l.weight(), num(in.rows), num(k), num(n)}, end[:]...)...)
 }
+
+// epilogue is the parameters of what kernels of linear layers do with their sums, from dst on.
+type epilogue [11]value
 
 // warps is the rows of a block of the norms.
 const warps = 4
@@ -139,25 +144,16 @@ func (d *Device) ChannelNorm(dst, x compute.Mat, gain compute.Vector, act comput
 		num(in.stride), num(in.rows), num(in.cols), g, num(int(act)))
 }
 
-// queries is the rows of a block of attention.
-const queries = 16
-
-// attentions lists the kernels of attention by the widest head that they take.
-var attentions = []struct {
-	widest    int
-	fp32, low kernel
-}{
-	{64, attention64, attention64BF16},
-	{128, attention128, attention128BF16},
-	{384, attention384, attention384BF16},
-}
-
 // Attention computes softmax(scale·q·kᵀ + bias)·v head by head; see compute.Device.
 func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
-	const op = "Attention"
+	d.attend("Attention", dst, q, k, v, a, view{})
+}
+
+// attend is Attention that stores the logarithms of the softmax's sums, unless lse is empty.
+func (d *Device) attend(op string, dst, q, k, v compute.Mat, a compute.AttentionArgs, lse view) {
 	if a.Heads < 1 || q.Cols%a.Heads != 0 || q.Cols == 0 || k.Rows < 1 || !(a.Scale > 0) {
-		panic(fmt.Sprintf("cuda: Attention: %d heads over width %d, %d keys, scale %g",
-			a.Heads, q.Cols, k.Rows, a.Scale))
+		panic(fmt.Sprintf("cuda: %s: %d heads over width %d, %d keys, scale %g",
+			op, a.Heads, q.Cols, k.Rows, a.Scale))
 	}
 	apart(op, "dst", "q", dst, q)
 	apart(op, "dst", "k", dst, k)
@@ -171,23 +167,15 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
 	hd := q.Cols / a.Heads
 	d.enter(op)
 	defer d.leave()
-	d.launch(attentionOf(hd, a.DType), ceil(in.rows, queries), a.Heads, ptr(out), num(out.stride),
+	by := d.attentionOf(hd, a.RelBias != nil, lse != view{}, a.DType)
+	if by.kernel == attentionV3Of64 || by.kernel == attentionV3Of128 {
+		d.attendPanels(by, in, keys, vals, out, lse, a)
+		return
+	}
+	d.launch(by.kernel, ceil(in.rows, by.rows), a.Heads, ptr(out), num(out.stride),
 		ptr(in), num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride),
 		num(in.rows), num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias),
-		num(bias.stride))
-}
-
-// attentionOf returns the kernel for heads of a width.
-func attentionOf(hd int, t compute.DType) kernel {
-	for _, c := range attentions {
-		if hd <= c.widest && t == compute.BF16 {
-			return c.low
-		}
-		if hd <= c.widest {
-			return c.fp32
-		}
-	}
-	panic(fmt.Sprintf("cuda: Attention: head dim %d; allowed: 1 to 384", hd))
+		num(bias.stride), ptr(lse), num(lse.stride))
 }
 
 // Conv computes a causal 3D convolution; see compute.ConvArgs.

@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"errors"
+	"time"
 
 	"github.com/longtake/longtake/internal/compute"
 )
@@ -14,10 +15,16 @@ var ErrNone = errors.New("no GPU")
 type Options struct {
 	// Ordinal is the driver's number of the GPU.
 	Ordinal int
+	// Generation names the kernels for products in bfloat16, "v1" for instance; "" means what the
+	// environment variable LONGTAKE_CUDA names, or else the best that the GPU runs.
+	Generation string
 	// SlabBytes is how much memory is asked of the driver at once; 0 means 64 MiB. Exact takes
 	// every allocation by itself, so that a debugging driver can tell them apart.
 	SlabBytes int64
 	Exact     bool
+	// CopyBytes is the size of the pieces in which copies beside the computing pass through pinned
+	// memory; 0 means 4 MiB.
+	CopyBytes int
 }
 
 // GPU is an open device with what the control plane wants to know.
@@ -27,4 +34,6 @@ type GPU interface {
 	Arithmetic() string
 	// Threads returns 0: a GPU has none to choose.
 	Threads() int
+	// Elapsed returns how long the GPU takes for what f issues, by its own clock.
+	Elapsed(f func() error) (time.Duration, error)
 }

@@ -93,7 +93,7 @@ func (b block) runs(f func(r run)) {
 func (d *Device) up(b block, src []byte) {
 	b.runs(func(r run) {
 		slot, event, err := d.staging.slot()
-		if d.keep(err); d.err != nil {
+		if d.keep(err); d.failure() != nil {
 			return
 		}
 		n := int64(r.rows) * r.width
@@ -102,7 +102,7 @@ func (d *Device) up(b block, src []byte) {
 		if r.rows == 1 {
 			d.keep(cu.MemcpyHtoDAsync(r.at, host, n, d.stream))
 		} else {
-			d.keep(d.rowsUp(r.block, host))
+			d.keep(rowsUp(r.block, host, d.stream))
 		}
 		d.keep(event.Record(d.stream))
 	})
@@ -112,20 +112,20 @@ func (d *Device) up(b block, src []byte) {
 func (d *Device) down(dst []byte, b block) error {
 	b.runs(func(r run) {
 		slot, event, err := d.staging.slot()
-		if d.keep(err); d.err != nil {
+		if d.keep(err); d.failure() != nil {
 			return
 		}
 		n, host := int64(r.rows)*r.width, unsafe.Pointer(&slot[0])
 		if r.rows == 1 {
 			d.keep(cu.MemcpyDtoHAsync(host, r.at, n, d.stream))
 		} else {
-			d.keep(d.rowsDown(host, r.block))
+			d.keep(rowsDown(host, r.block, d.stream))
 		}
 		d.keep(event.Record(d.stream))
 		d.keep(event.Synchronize())
 		copy(dst[r.from:r.from+n], slot)
 	})
-	return d.err
+	return d.failure()
 }
 
 // bytesOf views values as bytes; float32 and bfloat16 are little-endian on every host of a GPU.
@@ -165,7 +165,7 @@ func (d *Device) DownloadBF16(dst []byte, src compute.Mat) error {
 	defer d.leave()
 	packed := d.packed("DownloadBF16", len(dst), from)
 	if packed == nil {
-		return d.err
+		return d.failure()
 	}
 	d.elements(packBF16, from, arg(packed.at), ptr(from), num(from.stride), num(from.rows),
 		num(from.cols))
@@ -197,7 +197,7 @@ func (d *Device) packed(op string, n int, v view) *memory {
 // grow returns *m with room for n bytes; what was in it is gone. It returns nil for 0 bytes, or
 // when there is no memory.
 func (d *Device) grow(m **memory, n int) *memory {
-	if n == 0 || d.err != nil {
+	if n == 0 || d.failure() != nil {
 		return nil
 	}
 	if *m != nil && (*m).bytes >= int64(n) {

@@ -4,10 +4,10 @@ package cuda
 
 import (
 	"fmt"
-	"math"
 	"runtime"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/tensor"
 	"gorgonia.org/cu"
 )
 
@@ -47,11 +47,7 @@ func (l *linear) Part(lo, hi int) compute.Linear {
 
 // weight and bias return where those of the part begin.
 func (l *linear) weight() value {
-	size := 4
-	if l.whole.dtype == compute.BF16 {
-		size = 2
-	}
-	return arg(l.whole.weight.at + cu.DevicePtr(l.lo*l.whole.in*size))
+	return arg(l.whole.weight.at + cu.DevicePtr(l.lo*l.whole.in*sizeOf(l.whole.dtype)))
 }
 
 func (l *linear) bias() value {
@@ -75,13 +71,21 @@ func upload[T any](d *Device, owner *T, bytes []byte) (*memory, error) {
 	if len(bytes) == 0 {
 		return nil, nil
 	}
-	m, err := d.take(int64(len(bytes)))
+	m, err := owned(d, owner, int64(len(bytes)))
 	if err != nil {
 		return nil, err
 	}
 	d.up(block{at: m.at, rows: 1, width: int64(len(bytes))}, bytes)
-	runtime.AddCleanup(owner, d.memory.lose, m)
-	return m, d.err
+	return m, d.failure()
+}
+
+// owned takes memory that owner's end gives back.
+func owned[T any](d *Device, owner *T, bytes int64) (*memory, error) {
+	m, err := d.take(bytes)
+	if err == nil {
+		runtime.AddCleanup(owner, d.memory.lose, m)
+	}
+	return m, err
 }
 
 // Vector copies a row of parameters to the device.
@@ -102,50 +106,111 @@ func (d *Device) Vector(v []float32) (compute.Vector, error) {
 // PackLinear copies a weight [out, in] and a bias [out] or nil to the device.
 func (d *Device) PackLinear(w, bias []float32, out, in int, t compute.DType) (compute.Linear,
 	error) {
-	p, err := d.pack(w, bias, out, in, t)
+	return d.PackStored([]tensor.Tensor{tensor.FromFloat32(w, len(w))}, bias, out, in, t)
+}
+
+// PackStored is PackLinear of a weight as a file holds it. It goes up in pieces and is converted on
+// the GPU.
+func (d *Device) PackStored(parts []tensor.Tensor, bias []float32, out, in int,
+	t compute.DType) (compute.Linear, error) {
+	p, err := d.pack(parts, bias, out, in, t)
 	if err != nil {
 		return nil, fmt.Errorf("cannot pack a linear weight: %w", err)
 	}
 	return &linear{whole: p, hi: out}, nil
 }
 
-func (d *Device) pack(w, bias []float32, out, in int, t compute.DType) (*packed, error) {
-	if out < 1 || in < 1 || len(w) != out*in {
-		return nil, fmt.Errorf("weight has %d values, want %d x %d, both positive", len(w), out, in)
+func (d *Device) pack(parts []tensor.Tensor, bias []float32, out, in int,
+	t compute.DType) (*packed, error) {
+	elements := 0
+	for _, p := range parts {
+		elements += p.Shape.Elements()
 	}
-	if bias != nil && len(bias) != out {
-		return nil, fmt.Errorf("bias has %d values, want %d", len(bias), out)
-	}
-	if t > compute.BF16 {
-		return nil, fmt.Errorf("type %d is unknown", t)
+	if err := checkWeight(elements, bias, out, in, t); err != nil {
+		return nil, err
 	}
 	d.enter("pack")
 	defer d.leave()
-	p, bytes := &packed{out: out, in: in, dtype: t}, bytesOf(w)
-	if t == compute.BF16 {
-		bytes = bytesOf(narrow(w))
-	}
+	p := &packed{out: out, in: in, dtype: t}
 	var err error
-	if p.weight, err = upload(d, p, bytes); err != nil {
+	if d.linearOf(in, out, t).kernel == linearV3 {
+		err = d.storePanels(p, parts)
+	} else if p.weight, err = owned(d, p, int64(elements*sizeOf(t))); err == nil {
+		err = d.convert(p.weight.at, parts, t)
+	}
+	if err != nil {
 		return nil, err
 	}
 	p.bias, err = upload(d, p, bytesOf(bias))
 	return p, err
 }
 
-// narrow rounds to bfloat16, ties to even; NaN stays NaN.
-func narrow(x []float32) []uint16 {
-	out := make([]uint16, len(x))
-	for i, v := range x {
-		bits := math.Float32bits(v)
-		if v == v {
-			bits += 0x7fff + bits>>16&1
-		} else {
-			bits |= 1 << 22
-		}
-		out[i] = uint16(bits >> 16)
+// sizeOf returns the bytes of an element of a weight.
+func sizeOf(t compute.DType) int {
+	if t == compute.BF16 {
+		return 2
 	}
-	return out
+	return 4
+}
+
+// convert brings what is in parts to the GPU, one after the other, as elements of type t.
+func (d *Device) convert(at cu.DevicePtr, parts []tensor.Tensor, t compute.DType) error {
+	for _, p := range parts {
+		size := p.DType.Size()
+		if len(p.Data) != size*p.Shape.Elements() {
+			return fmt.Errorf("a tensor of %v %v has %d bytes", p.DType, p.Shape, len(p.Data))
+		}
+		for n := slotBytes / size; len(p.Data) > 0; p.Data = p.Data[n*size:] {
+			n = min(n, len(p.Data)/size)
+			piece := tensor.Tensor{DType: p.DType, Shape: tensor.Shape{n}, Data: p.Data[:n*size]}
+			if err := d.piece(at, piece, t); err != nil {
+				return err
+			}
+			at += cu.DevicePtr(n * sizeOf(t))
+		}
+	}
+	return nil
+}
+
+// piece brings up to a slot of values to the GPU as elements of type t.
+func (d *Device) piece(at cu.DevicePtr, p tensor.Tensor, t compute.DType) error {
+	n := p.Shape.Elements()
+	if p.DType != tensor.F32 && p.DType != tensor.BF16 {
+		v, err := p.Float32()
+		if err != nil {
+			return err
+		}
+		p = tensor.FromFloat32(v, n)
+	}
+	if (p.DType == tensor.BF16) == (t == compute.BF16) {
+		d.up(block{at: at, rows: 1, width: int64(len(p.Data))}, p.Data)
+		return d.failure()
+	}
+	raw := d.grow(&d.scratch, len(p.Data))
+	if raw == nil {
+		return d.failure()
+	}
+	d.up(block{at: raw.at, rows: 1, width: int64(len(p.Data))}, p.Data)
+	if row := (view{rows: 1, cols: n}); t == compute.BF16 {
+		d.elements(packBF16, row, arg(at), arg(raw.at), num(n), num(1), num(n))
+	} else {
+		d.elements(unpackBF16, row, arg(at), num(n), arg(raw.at), num(1), num(n))
+	}
+	return d.failure()
+}
+
+// checkWeight checks the sizes of a weight [out, in] of n values with its bias.
+func checkWeight(n int, bias []float32, out, in int, t compute.DType) error {
+	if out < 1 || in < 1 || n != out*in {
+		return fmt.Errorf("weight has %d values, want %d x %d, both positive", n, out, in)
+	}
+	if bias != nil && len(bias) != out {
+		return fmt.Errorf("bias has %d values, want %d", len(bias), out)
+	}
+	if t > compute.BF16 {
+		return fmt.Errorf("type %d is unknown", t)
+	}
+	return nil
 }
 
 // PackConv copies a weight [out, in, kt, kh, kw], its taps before its channels, and a bias [out] or
@@ -167,7 +232,8 @@ func (d *Device) PackConv(w, bias []float32, s compute.ConvShape) (compute.Conv,
 		out, tap, in := i/k, i%k/s.In, i%s.In
 		byTap[i] = w[out*k+in*taps+tap]
 	}
-	p, err := d.pack(byTap, bias, s.Out, k, compute.FP32)
+	p, err := d.pack([]tensor.Tensor{tensor.FromFloat32(byTap, len(byTap))}, bias, s.Out, k,
+		compute.FP32)
 	if err != nil {
 		return nil, fmt.Errorf("cannot pack a convolution: %w", err)
 	}

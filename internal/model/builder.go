@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/tensor"
 )
 
 // Builder packs weights onto a device and keeps the first error, so that a model's constructor
@@ -41,18 +42,39 @@ func (b *Builder) Pack(v []float32) compute.Vector {
 // Linear packs name.weight [out, in] and, when biased, name.bias [out]. Trailing dimensions of 1
 // (a pointwise convolution) are given in kernel.
 func (b *Builder) Linear(name string, out, in int, biased bool, kernel ...int) compute.Linear {
-	w := b.w.Take(name+".weight", append([]int{out, in}, kernel...)...)
-	return b.PackLinear(w, b.bias(name, out, biased), out, in)
+	shape := append([]int{out, in}, kernel...)
+	bias := b.bias(name, out, biased)
+	if dev, ok := b.dev.(compute.Stored); ok {
+		return b.packStored(dev, []tensor.Tensor{b.w.Raw(name+".weight", shape...)}, bias, out, in)
+	}
+	return b.PackLinear(b.w.Take(name+".weight", shape...), bias, out, in)
 }
 
 // Fused packs several linear layers [out, in] with the same input as one [len(names)·out, in].
 func (b *Builder) Fused(names []string, out, in int, biased bool) compute.Linear {
-	var w, bias []float32
+	var bias []float32
 	for _, n := range names {
-		w = append(w, b.w.Take(n+".weight", out, in)...)
 		bias = append(bias, b.bias(n, out, biased)...)
 	}
+	if dev, ok := b.dev.(compute.Stored); ok {
+		var parts []tensor.Tensor
+		for _, n := range names {
+			parts = append(parts, b.w.Raw(n+".weight", out, in))
+		}
+		return b.packStored(dev, parts, bias, len(names)*out, in)
+	}
+	var w []float32
+	for _, n := range names {
+		w = append(w, b.w.Take(n+".weight", out, in)...)
+	}
 	return b.PackLinear(w, bias, len(names)*out, in)
+}
+
+func (b *Builder) packStored(dev compute.Stored, parts []tensor.Tensor, bias []float32,
+	out, in int) compute.Linear {
+	p, err := dev.PackStored(parts, bias, out, in, b.DType)
+	b.keep(err)
+	return p
 }
 
 // PackLinear packs a weight that is at hand already.

@@ -52,6 +52,9 @@ type watched struct {
 	a *activity
 }
 
+// Near implements collective.Neighbours.
+func (w watched) Near(rank int) bool { return collective.Near(w.Transport, rank) }
+
 // Send implements collective.Transport.
 func (w watched) Send(ctx context.Context, to int, tag collective.Tag, data []byte) error {
 	defer w.a.waits()()

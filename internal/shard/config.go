@@ -1,9 +1,11 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	natsio "github.com/nats-io/nats.go"
@@ -18,6 +20,8 @@ type Config struct {
 	Name    string // for people; need not be unique
 	Model   string // folder of the model; "" is the embedded demo
 	Device  string // DeviceCPU, DeviceCUDA or DeviceAuto; "" is DeviceCPU
+	GPU     int    // number of the GPU, where Device is one
+	GPUs    string // of a Machine: "all", or numbers separated by commas; "": what Device says
 	Threads int    // of the CPU device; 0: all cores
 	// DecodeThreads are those that rank 0 decodes with, while other shards of the process wait;
 	// 0: Threads.
@@ -35,6 +39,8 @@ type Config struct {
 	// Data is how ranks exchange activations.
 	Data DataPlane
 
+	host *host // what the shards of a Machine share; nil: a shard of its own
+
 	// afterStep, where set, holds every rank at its step boundaries: tests set the pace with it.
 	afterStep  func(ctx context.Context, done int)
 	fenceAfter time.Duration // how long a rank may take to stop; 0: 30 s
@@ -43,7 +49,7 @@ type Config struct {
 // DataPlane chooses one way to reach the other ranks; the first one that is set is used.
 type DataPlane struct {
 	Hub    *mem.Hub     // ranks of this process hand slices over
-	Server *nats.Server // a server in this process that its shards share
+	Server *nats.Server // a server in this process that its shards share; it stays the caller's
 	URL    string       // a NATS cluster that runs already
 	Listen string       // host:port of an own server's routes; "" is 127.0.0.1:0
 	// Advertise is the route host:port that other nodes dial; "": where Listen ended up.
@@ -58,7 +64,8 @@ func (p DataPlane) inProcess() bool { return p.Hub != nil || p.Server != nil }
 // link is an open data plane.
 type link struct {
 	plane    DataPlane
-	server   *nats.Server // own one, or nil
+	server   *nats.Server // one in this process, or nil
+	own      bool         // the server is nobody else's
 	conn     *natsio.Conn
 	endpoint *nats.Endpoint
 }
@@ -83,23 +90,25 @@ func (p DataPlane) open(node string) (*link, error) {
 func (l *link) connect(node string) (conn *natsio.Conn, err error) {
 	switch {
 	case l.plane.Server != nil:
-		return l.plane.Server.Connect()
+		l.server = l.plane.Server
+		return l.server.Connect()
 	case l.plane.URL != "":
 		return nats.Dial(l.plane.URL)
 	}
-	listen := l.plane.Listen
-	if listen == "" {
-		listen = "127.0.0.1:0"
-	}
-	opts := nats.ServerOptions{Name: node, RouteAddr: listen, Advertise: l.plane.Advertise,
-		ClusterName: "longtake-data"}
-	if l.server, err = nats.StartServer(opts); err != nil {
+	if l.server, err = l.plane.serve(node); err != nil {
 		return nil, err
 	}
+	l.own = true
 	return l.server.Connect()
 }
 
-// route returns what other nodes' servers dial, "" when there is no own server.
+// serve starts a server that others find.
+func (p DataPlane) serve(name string) (*nats.Server, error) {
+	return nats.StartServer(nats.ServerOptions{Name: name, Advertise: p.Advertise,
+		RouteAddr: cmp.Or(p.Listen, "127.0.0.1:0"), ClusterName: "longtake-data"})
+}
+
+// route returns what other nodes' servers dial, "" when there is no server that they reach.
 func (l *link) route() string {
 	switch {
 	case l.server == nil:
@@ -110,9 +119,9 @@ func (l *link) route() string {
 	return l.server.RouteURL()
 }
 
-// setRoutes joins the own server with the others.
+// setRoutes joins the server with the others.
 func (l *link) setRoutes(routes []string) error {
-	if l.server == nil {
+	if l.route() == "" {
 		return nil
 	}
 	others := make([]string, 0, len(routes))
@@ -121,7 +130,8 @@ func (l *link) setRoutes(routes []string) error {
 			others = append(others, r)
 		}
 	}
-	return l.server.SetRoutes(others)
+	slices.Sort(others)
+	return l.server.SetRoutes(slices.Compact(others)) // shards of a machine have the same one
 }
 
 func (l *link) close() {
@@ -131,7 +141,7 @@ func (l *link) close() {
 	if l.conn != nil {
 		l.conn.Close()
 	}
-	if l.server != nil {
+	if l.own {
 		l.server.Shutdown()
 	}
 }

@@ -3,9 +3,15 @@
 package shard
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 
+	natsio "github.com/nats-io/nats.go"
+
+	"github.com/longtake/longtake/internal/cuda"
+	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -19,8 +25,14 @@ func TestAClipOnGPUsIsTheSameOnAnyNumberOfThem(t *testing.T) {
 	if name := k.shards[0].dev.Name(); !strings.HasPrefix(name, "cuda: ") {
 		t.Fatalf("the device is %q", name)
 	}
-	want := ""
-	for _, m := range []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}, {CFG: 1, Ulysses: 3}} {
+	k.sameLatents("", []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}, {CFG: 1, Ulysses: 3}})
+}
+
+// sameLatents makes a clip with each mesh and wants the latents of the first, or those given.
+func (k *cluster) sameLatents(want string, meshes []job.Mesh) string {
+	t := k.t
+	t.Helper()
+	for _, m := range meshes {
 		v := k.await(k.create(request(1, 2, 0, m)), never)
 		if v.State != job.Completed {
 			t.Fatalf("mesh %v: %s: %s", m, v.State, v.Error)
@@ -32,5 +44,83 @@ func TestAClipOnGPUsIsTheSameOnAnyNumberOfThem(t *testing.T) {
 			t.Errorf("mesh %v, run as %v: latents %.12s, others %.12s", m, v.Plan.Mesh,
 				v.Result.LatentsSHA256, want)
 		}
+	}
+	return want
+}
+
+// machine starts a shard on each GPU of a process and waits for them.
+func (k *cluster) machine(name, gpus string) *Machine {
+	k.t.Helper()
+	m, err := StartMachine(k.t.Context(), Config{Name: name, Device: DeviceAuto, GPUs: gpus,
+		TempDir: k.t.TempDir(), Model: golden.Root("testdata", "golden", "tiny3"),
+		Data: ownServers(0), ControlOptions: []natsio.Option{k.c.NATS()}})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			k.t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	defer cancel()
+	for _, s := range m.Shards() {
+		if err := s.Registered(ctx); err != nil {
+			k.t.Fatal(err)
+		}
+	}
+	return m
+}
+
+// TestAMachineOfGPUs makes clips on the GPUs of one process, then on those and a shard elsewhere, and
+// wants the latents of one GPU.
+func TestAMachineOfGPUs(t *testing.T) {
+	t.Setenv("EMU_GPUS", "3")
+	k := startCluster(t, 0, ownServers)
+	m := k.machine("a", "all")
+	n := len(m.Shards())
+	if name := m.Shards()[n-1].Name(); name != fmt.Sprintf("a-gpu%d", n-1) {
+		t.Errorf("the last shard is called %q", name)
+	}
+	one := job.Mesh{CFG: 1, Ulysses: 1}
+	meshes := []job.Mesh{one, {CFG: 1, Ulysses: 2}, {CFG: 1, Ulysses: 3}, {CFG: 2, Ulysses: 1}}
+	if n < 3 {
+		meshes = meshes[:n]
+	}
+	want := k.sameLatents("", meshes)
+	k.device = DeviceCUDA
+	k.add("b", ownServers(0))
+	if n == 3 {
+		k.sameLatents(want, []job.Mesh{{CFG: 2, Ulysses: 2}})
+	}
+	shelf := &m.Shards()[0].cfg.host.shelf
+	if left, handed := shelf.Len(), shelf.Handed(); left != 0 || n > 1 && handed == 0 {
+		t.Errorf("%d attempts have left something behind, of %d pieces handed over", left, handed)
+	}
+}
+
+func TestWhichGPUs(t *testing.T) {
+	t.Setenv("EMU_GPUS", "3")
+	n, err := cuda.Count()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := parseGPUs("all", DeviceAuto)
+	if err != nil || len(all) != n {
+		t.Errorf("all: %v, %v", all, err)
+	}
+	if got, err := parseGPUs(fmt.Sprint(n-1), DeviceCUDA); err != nil || got[0] != n-1 {
+		t.Errorf("the last one: %v, %v", got, err)
+	}
+	if got, err := parseGPUs("", DeviceCPU); err != nil || got != nil {
+		t.Errorf("none: %v, %v", got, err)
+	}
+	for _, bad := range []string{"0,0", "-1", "x", "99", ","} {
+		if got, err := parseGPUs(bad, DeviceCUDA); err == nil {
+			t.Errorf("%q is %v", bad, got)
+		}
+	}
+	if _, err := parseGPUs("all", DeviceCPU); err == nil {
+		t.Error("GPUs were taken although device is cpu")
 	}
 }

@@ -36,7 +36,7 @@ func openDevices(cfg Config, log *slog.Logger) (main, decode device, err error) 
 	default:
 		return nil, nil, fmt.Errorf("device is %q; allowed: cpu, cuda, auto", cfg.Device)
 	}
-	gpu, err := cuda.Open(cuda.Options{})
+	gpu, err := cuda.Open(cuda.Options{Ordinal: cfg.GPU})
 	switch {
 	case err == nil:
 		log.Info("computing on a GPU", "device", gpu.Name())

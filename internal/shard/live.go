@@ -36,7 +36,7 @@ func (s *Shard) live() {
 }
 
 func (s *Shard) register() (wire.Welcome, error) {
-	r := wire.Registration{Node: s.id, Name: s.cfg.Name, Start: string(s.id), Model: s.info,
+	r := wire.Registration{Node: s.id, Name: s.cfg.Name, Start: s.cfg.host.start(s.id), Model: s.info,
 		Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
 		Route: s.link.route(), Capabilities: formats()}
 	if w := s.current(); w != nil {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	natsio "github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/wire"
@@ -23,7 +22,7 @@ import (
 
 const (
 	requestTime = 2 * time.Second  // for an answer of the leader
-	ackTime     = 10 * time.Second // for the object store to acknowledge a piece
+	storeTime   = 10 * time.Second // for the object store to be found
 	drainPoll   = 50 * time.Millisecond
 	retryPause  = 250 * time.Millisecond // before a request is repeated
 )
@@ -68,6 +67,7 @@ func Start(ctx context.Context, cfg Config) (*Shard, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	cfg.host.enter(s.id)
 	for _, step := range []func() error{s.load, s.connect, s.listen} {
 		if err := step(); err != nil {
 			s.Close()
@@ -149,6 +149,9 @@ func (s *Shard) listen() error {
 // ID returns the node's id, new with every start.
 func (s *Shard) ID() job.NodeID { return s.id }
 
+// Name returns the name that people see.
+func (s *Shard) Name() string { return s.cfg.Name }
+
 // Model returns what the shard registers of its model.
 func (s *Shard) Model() job.Model { return s.info }
 
@@ -217,6 +220,7 @@ func (s *Shard) Close() error {
 		w.cancel(errors.New("the shard is stopping"))
 	}
 	ended := s.wait()
+	s.cfg.host.leave(s.id)
 	if s.nc != nil {
 		s.nc.Close()
 	}
@@ -272,13 +276,9 @@ func (s *Shard) objects(ctx context.Context) (artifact.Store, error) {
 	if s.store != nil {
 		return s.store, nil
 	}
-	js, err := jetstream.New(s.nc, jetstream.WithPublishAsyncTimeout(ackTime))
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, ackTime)
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	store, err := artifact.Bind(ctx, js, wire.Bucket)
+	store, err := artifact.Bind(ctx, s.nc, wire.Bucket)
 	if err == nil {
 		s.store = store
 	}

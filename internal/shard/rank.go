@@ -173,6 +173,9 @@ func (r *run) open() error {
 	if r.group, err = collective.NewGroup(r.Transport, members); err != nil {
 		return err
 	}
+	if err := r.reserve(); err != nil {
+		return err
+	}
 	return r.use(r.layout.Windows(0)[0])
 }
 
@@ -184,12 +187,22 @@ func (r *run) use(window partition.Range) (err error) {
 	if r.seq != nil {
 		r.seq.Free()
 	}
-	grid := r.grid
-	grid.T = window.Len() * grid.PT
-	heads := partition.Even(r.e.folder.Transformer.NumAttentionHeads, r.Plan.Mesh.Ulysses)
-	r.seq, err = r.e.dit.NewSequence(grid, r.group, r.layout.Split(window), heads)
+	r.seq, err = r.e.dit.NewSequence(r.windowGrid(window), r.group, r.layout.Split(window),
+		r.headRanges())
 	r.seqSize = window.Len()
 	return err
+}
+
+// windowGrid is the latent grid of a window.
+func (r *run) windowGrid(window partition.Range) partition.Grid {
+	grid := r.grid
+	grid.T = window.Len() * grid.PT
+	return grid
+}
+
+// headRanges are the heads of each rank of a group.
+func (r *run) headRanges() []partition.Range {
+	return partition.Even(r.e.folder.Transformer.NumAttentionHeads, r.Plan.Mesh.Ulysses)
 }
 
 func (r *run) close() {

@@ -194,7 +194,7 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		Transport: watched{tr, &w.activity}, Yield: w.yield.Load,
 		Alive: w.activity.advances, Salvage: &s.salvage, Pace: s.speed.measure,
 		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,
-		SharedCores: s.cfg.Data.inProcess(),
+		SharedCores: s.cfg.Data.inProcess() && s.dev.Threads() > 0,
 		Saved:       func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
 		Kept: func(ctx context.Context, name string, o job.Object) error {
 			return s.kept(ctx, w, name, o)
@@ -225,7 +225,11 @@ func (s *Shard) join(w *work) (collective.Transport, error) {
 	for i, n := range p.Nodes {
 		nodes[i] = string(n)
 	}
-	return s.link.endpoint.Join(string(p.Job), uint32(p.Attempt), w.order.Rank, nodes)
+	tr, err := s.link.endpoint.Join(string(p.Job), uint32(p.Attempt), w.order.Rank, nodes)
+	if err != nil || s.cfg.host == nil {
+		return tr, err
+	}
+	return s.cfg.host.handOver(tr, p), nil
 }
 
 func (s *Shard) progress(w *work, p job.Progress) {

@@ -6,26 +6,25 @@
 
 namespace convolution {
 
-// Voxels reads front zero frames, then prev's frames, then x's.
+// Voxels are front zero frames, then prev's frames, then x's.
 struct Voxels {
   const float* x;     // [frames·h·w, in], ld apart, after prev's
   i64 ld;
   const float* prev;  // [prev_frames·h·w, in]
-  i64 ld_prev, prev_frames, frames;  // frames: of prev and x
-  i64 front, h, w, twice;            // twice: 1 where frames are doubled in height and width
-  i64 kh, kw, in;
-  i64 out_h, out_w;
-  i64 stride_t, stride, pad_h, pad_w;  // outputs apart in time and space; zeros above and left
+  i64 ld_prev;
+  int prev_frames, frames;       // frames: of prev and x
+  int front, h, w, twice;        // twice: 1 where frames are doubled in height and width
+  int kt, kh, kw, in;
+  int out_h, out_w;
+  int stride_t, stride, pad_h, pad_w;  // outputs apart in time and space; zeros above and left
 
-  DEVICE_MEMBER float at(i64 row, i64 k) const {
-    const i64 tap = k / in, channel = k % in;
-    const i64 t = row / (out_h * out_w) * stride_t + tap / (kh * kw) - front;
-    const i64 y = row / out_w % out_h * stride + tap / kw % kh - pad_h;
-    const i64 z = row % out_w * stride + tap % kw - pad_w;
-    if (t < 0 || t >= frames || y < 0 || y >= h << twice || z < 0 || z >= w << twice) return 0.0f;
-    const i64 in_frame = (y >> twice) * w + (z >> twice);
-    if (t < prev_frames) return prev[(t * h * w + in_frame) * ld_prev + channel];
-    return x[((t - prev_frames) * h * w + in_frame) * ld + channel];
+  // at is where a voxel's channels lie, null in what is padded.
+  DEVICE_MEMBER const float* at(int t, int y, int z) const {
+    const int high = h << twice, wide = w << twice;
+    if (t < 0 || t >= frames || y < 0 || y >= high || z < 0 || z >= wide) return nullptr;
+    const i64 in_frame = (i64)(y >> twice) * w + (z >> twice), frame = (i64)h * w;
+    if (t < prev_frames) return prev + (t * frame + in_frame) * ld_prev;
+    return x + ((t - prev_frames) * frame + in_frame) * ld;
   }
 };
 
@@ -50,14 +49,70 @@ struct Finish {
   }
 };
 
+}  // namespace convolution
+
+namespace simt {
+
+// A thread walks through voxels with the rows that it loads side by side and one step of k: it
+// divides once, and looks for voxels where a tap begins.
+template <> struct Walk<convolution::Voxels> {
+  static constexpr int LOADS = TILE * DEPTH / THREADS;  // rows of a thread
+  const convolution::Voxels& v;
+  int t[LOADS], y[LOADS], z[LOADS];  // where the windows of its rows begin
+  const float* from[LOADS];          // the channels of the tap at hand
+  int kt, kh, kw, channel;
+
+  DEVICE_MEMBER Walk(const convolution::Voxels& v, i64 row0, i64 rows, i64)
+      : v(v), kt(0), kh(0), kw(0), channel(threadIdx.x % DEPTH) {
+    UNROLL
+    for (int i = 0; i < LOADS; i++) {
+      const i64 row = row0 + threadIdx.x / DEPTH + i * (THREADS / DEPTH);
+      const i64 plane = (i64)v.out_h * v.out_w, in_plane = row % plane;
+      t[i] = row < rows ? (int)(row / plane) * v.stride_t - v.front : v.frames;
+      y[i] = (int)(in_plane / v.out_w) * v.stride - v.pad_h;
+      z[i] = (int)(in_plane % v.out_w) * v.stride - v.pad_w;
+    }
+    aim();
+  }
+
+  // aim looks for the voxels of the tap at hand, which may be beyond the last.
+  DEVICE_MEMBER void aim() {
+    while (channel >= v.in) {
+      channel -= v.in;
+      if (++kw < v.kw) continue;
+      kw = 0;
+      if (++kh < v.kh) continue;
+      kh = 0;
+      kt++;
+    }
+    UNROLL
+    for (int i = 0; i < LOADS; i++)
+      from[i] = kt < v.kt ? v.at(t[i] + kt, y[i] + kh, z[i] + kw) : nullptr;
+  }
+
+  DEVICE_MEMBER void load_tile(Shared<float> to, i64) {
+    const int row = threadIdx.x % DEPTH * PITCH + threadIdx.x / DEPTH;
+    UNROLL
+    for (int i = 0; i < LOADS; i++)
+      to[row + i * (THREADS / DEPTH)] = from[i] ? from[i][channel] : 0.0f;
+    channel += DEPTH;
+    if (channel >= v.in) aim();
+  }
+};
+
+}  // namespace simt
+
+namespace convolution {
+
 // rows = T·out_h·out_w of dst. grid: (ceil(rows / 64), ceil(out / 64))
 KERNEL(simt::THREADS, conv_v1)
 (const float* x, i64 ldx, const float* prev, i64 ld_prev, i64 prev_frames, i64 frames, i64 front,
  i64 h, i64 w, i64 twice, i64 kt, i64 kh, i64 kw, i64 in, const float* weight, i64 rows, i64 out_h,
- i64 out_w, i64 stride_t, i64 stride, i64 pad_h, i64 pad_w, i64 out, float* dst, i64 ld, const float* bias, const float* residual,
- i64 ld_residual) {
-  const Voxels voxels = {x, ldx, prev, ld_prev, prev_frames, frames, front, h, w, twice,
-                         kh, kw, in, out_h, out_w, stride_t, stride, pad_h, pad_w};
+ i64 out_w, i64 stride_t, i64 stride, i64 pad_h, i64 pad_w, i64 out, float* dst, i64 ld,
+ const float* bias, const float* residual, i64 ld_residual) {
+  const Voxels voxels = {x, ldx, prev, ld_prev, (int)prev_frames, (int)frames, (int)front, (int)h,
+                         (int)w, (int)twice, (int)kt, (int)kh, (int)kw, (int)in, (int)out_h,
+                         (int)out_w, (int)stride_t, (int)stride, (int)pad_h, (int)pad_w};
   const i64 depth = kt * kh * kw * in;
   simt::multiply(voxels, Weight{weight, depth}, rows, out, depth,
                  Finish{dst, ld, bias, residual, ld_residual});

@@ -2,16 +2,22 @@
 // GPU. Work on a stream is put off until somebody waits for it, so that a program that does not
 // wait, or reuses memory too early, gets wrong answers rather than lucky ones. Environment:
 // EMU_GPU (h100, a100, rtx4090) names the GPU, EMU_MEMORY_MB its memory, EMU_ORDER see grid.h.
+// EMU_STREAMS says how streams go beside each other: late (default) puts all off, early has those but
+// a context's first go as soon as the events allow that they wait for, random is in between. EMU_GPUS
+// is how many there are, each with memory of its own; EMU_PEERS=0 denies them access to each other's.
 #include <cuda.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -22,15 +28,32 @@
 
 #define CALL extern "C" __attribute__((visibility("default"))) CUresult
 
+// Moment is when an event was reached, in seconds; 0: not yet.
+using Moment = std::shared_ptr<double>;
+
+// Operation is work on a stream. It may begin once `after`, where there is one, was reached.
+struct Operation {
+  std::function<CUresult()> run;
+  Moment after;
+
+  bool ready() const { return after == nullptr || *after != 0; }
+};
+
 struct CUstream_st {
   bool blocking;
-  std::deque<std::function<CUresult()>> waiting;
+  size_t number = 0;  // in its context, from 1 on; 0 is the legacy stream
+  std::deque<Operation> waiting = {};
   uint64_t issued = 0, done = 0;
 };
 
+// Schedule is what becomes of streams that nobody waits for.
+enum class Schedule { LATE, EARLY, RANDOM };
+
 struct CUevent_st {
+  bool timed;
   CUstream stream = nullptr;
   uint64_t after = 0;  // operations of the stream
+  Moment when = std::make_shared<double>(0);
 };
 
 struct CUfunc_st {
@@ -46,7 +69,11 @@ struct CUmod_st {
 
 struct CUctx_st {
   CUresult error = CUDA_SUCCESS;  // sticks: a kernel has failed
-  CUstream_st legacy{true, {}};
+  CUdevice device = 0;
+  std::set<CUcontext> peers;  // whose memory this one may use
+  Schedule schedule = Schedule::LATE;
+  size_t made = 0;  // streams so far
+  CUstream_st legacy{true};
   std::set<CUstream> streams;
   std::set<CUevent> events;
   std::set<CUmodule> modules;
@@ -57,7 +84,8 @@ namespace {
 
 std::recursive_mutex mu;  // of everything here
 std::set<CUcontext> contexts;
-size_t used = 0;
+constexpr int GPUS_MOST = 16;
+size_t used[GPUS_MOST];  // of each GPU's memory
 thread_local std::vector<CUcontext> stack;
 
 const emu::Gpu* gpu() {
@@ -71,9 +99,21 @@ const emu::Gpu* gpu() {
   return one;
 }
 
+int gpus() {
+  const char* want = getenv("EMU_GPUS");
+  const int n = want != nullptr ? atoi(want) : 1;
+  return n < 1 ? 1 : n > GPUS_MOST ? GPUS_MOST : n;
+}
+
 size_t memory_bytes() {
   const char* want = getenv("EMU_MEMORY_MB");
   return (want != nullptr ? (size_t)atol(want) : 4096) << 20;
+}
+
+Schedule schedule() {
+  const char* want = getenv("EMU_STREAMS");
+  if (want == nullptr || strcmp(want, "late") == 0) return Schedule::LATE;
+  return strcmp(want, "early") == 0 ? Schedule::EARLY : Schedule::RANDOM;
 }
 
 CUresult refuse(CUresult r, const char* format, ...) __attribute__((format(printf, 2, 3)));
@@ -89,6 +129,8 @@ CUresult refuse(CUresult r, const char* format, ...) {
 
 CUcontext current() { return stack.empty() ? nullptr : stack.back(); }
 
+void advance(CUcontext c);
+
 // in runs f in the current context, which must be there and well.
 template <class F> CUresult in(F f) {
   std::lock_guard<std::recursive_mutex> lock(mu);
@@ -96,18 +138,31 @@ template <class F> CUresult in(F f) {
   if (c == nullptr || contexts.count(c) == 0) return CUDA_ERROR_INVALID_CONTEXT;
   if (c->error != CUDA_SUCCESS) return c->error;
   CUresult r = f(c);
+  advance(c);
   return c->error != CUDA_SUCCESS ? c->error : r;
 }
 
 // flush does a stream's operations, up to a number of them.
 CUresult flush(CUcontext c, CUstream s, uint64_t upto) {
   while (s->done < upto && !s->waiting.empty()) {
-    auto f = std::move(s->waiting.front());
+    auto f = std::move(s->waiting.front().run);
     s->waiting.pop_front();
     s->done++;
     if (CUresult r = f(); r != CUDA_SUCCESS) c->error = r;
   }
   return c->error;
+}
+
+// advance has streams go on by themselves, as far as the schedule has them and events allow.
+void advance(CUcontext c) {
+  static std::minstd_rand dice(1);
+  if (c->schedule == Schedule::LATE) return;
+  for (CUstream s : c->streams) {
+    uint64_t most = s->number > 1 ? s->waiting.size() : 0;
+    if (c->schedule == Schedule::RANDOM) most = dice() % (s->waiting.size() + 1);
+    for (; most > 0 && !s->waiting.empty() && s->waiting.front().ready(); most--)
+      flush(c, s, s->done + 1);
+  }
 }
 
 CUresult flush(CUcontext c, CUstream s) { return flush(c, s, s->issued); }
@@ -119,21 +174,37 @@ CUresult flush_all(CUcontext c, bool blocking_only) {
   return c->error;
 }
 
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 CUstream of(CUcontext c, CUstream s) { return s == nullptr ? &c->legacy : s; }
 
 bool known(CUcontext c, CUstream s) { return s == nullptr || c->streams.count(s) > 0; }
 
-CUresult issue(CUcontext c, CUstream s, std::function<CUresult()> f) {
+CUresult issue(CUcontext c, CUstream s, std::function<CUresult()> f, Moment after = nullptr) {
   if (!known(c, s)) return CUDA_ERROR_INVALID_HANDLE;
-  of(c, s)->waiting.push_back(std::move(f));
+  of(c, s)->waiting.push_back({std::move(f), std::move(after)});
   of(c, s)->issued++;
   return CUDA_SUCCESS;
 }
 
-CUresult on_gpu(CUdeviceptr p, size_t n, const char* what) {
+// may_use reports whether a context may use the allocation that begins at base.
+bool may_use(CUcontext c, void* base) {
+  if (c->memory.count(base) > 0) return true;
+  for (CUcontext o : c->peers)
+    if (contexts.count(o) > 0 && o->memory.count(base) > 0) return true;
+  return false;
+}
+
+// on_gpu wants n bytes at p to be memory that a context may use.
+CUresult on_gpu(CUcontext c, CUdeviceptr p, size_t n, const char* what) {
   void* base;
   size_t size;
-  if (n == 0 || emu::covers((void*)p, n, &base, &size)) return CUDA_SUCCESS;
+  const bool there = n == 0 || emu::covers((void*)p, n, &base, &size);
+  if (n == 0 || (there && may_use(c, base))) return CUDA_SUCCESS;
+  if (there)
+    return refuse(CUDA_ERROR_INVALID_VALUE, "%s: %p is memory of another context", what, (void*)p);
   char text[200];
   emu::explain((char*)p + n - 1, text, sizeof text);
   return refuse(CUDA_ERROR_INVALID_VALUE, "%s: the last of %zu bytes at %p is %s", what, n, (void*)p,
@@ -170,13 +241,13 @@ CALL cuDriverGetVersion(int* v) {
 }
 
 CALL cuDeviceGetCount(int* n) {
-  *n = 1;
+  *n = gpus();
   return CUDA_SUCCESS;
 }
 
 CALL cuDeviceGet(CUdevice* d, int i) {
   *d = i;
-  return i == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+  return i >= 0 && i < gpus() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
 }
 
 CALL cuDeviceGetName(char* name, int n, CUdevice) {
@@ -206,9 +277,11 @@ CALL cuDeviceGetAttribute(int* v, CUdevice_attribute a, CUdevice) {
 // Contexts.
 
 CALL cuCtxCreate(CUcontext* c, unsigned, CUdevice d) {
-  if (d != 0) return CUDA_ERROR_INVALID_DEVICE;
+  if (d < 0 || d >= gpus()) return CUDA_ERROR_INVALID_DEVICE;
   std::lock_guard<std::recursive_mutex> lock(mu);
   contexts.insert(*c = new CUctx_st);
+  (*c)->device = d;
+  (*c)->schedule = schedule();
   stack.push_back(*c);
   return CUDA_SUCCESS;
 }
@@ -223,7 +296,7 @@ CALL cuCtxDestroy(CUcontext c) {
   char why[200];
   for (auto& [p, n] : c->memory) {
     bytes += n;
-    used -= n;
+    used[c->device] -= n;
     emu::give(p, why, sizeof why);
   }
   if (size_t n = c->memory.size() + c->pinned.size() + c->streams.size() + c->events.size() +
@@ -237,6 +310,7 @@ CALL cuCtxDestroy(CUcontext c) {
   for (CUevent e : c->events) delete e;
   for (CUmodule m : c->modules) delete m;
   contexts.erase(c);
+  for (CUcontext o : contexts) o->peers.erase(c);
   if (current() == c) stack.pop_back();
   delete c;
   return r;
@@ -268,12 +342,50 @@ CALL cuCtxPopCurrent(CUcontext* c) {
 }
 
 CALL cuCtxGetDevice(CUdevice* d) {
-  *d = 0;
-  return current() != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+  return in([=](CUcontext c) {
+    *d = c->device;
+    return CUDA_SUCCESS;
+  });
 }
 
 CALL cuCtxSynchronize() {
   return in([](CUcontext c) { return flush_all(c, false); });
+}
+
+// Peers: what GPUs may do with each other's memory.
+
+static bool peers(CUdevice a, CUdevice b) {
+  const char* want = getenv("EMU_PEERS");
+  return a != b && (want == nullptr || strcmp(want, "0") != 0);
+}
+
+CALL cuDeviceCanAccessPeer(int* can, CUdevice a, CUdevice b) {
+  *can = peers(a, b);
+  return CUDA_SUCCESS;
+}
+
+CALL cuCtxEnablePeerAccess(CUcontext peer, unsigned) {
+  return in([=](CUcontext c) {
+    if (contexts.count(peer) == 0) return CUDA_ERROR_INVALID_CONTEXT;
+    if (!peers(c->device, peer->device)) return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
+    const bool fresh = c->peers.insert(peer).second;
+    return fresh ? CUDA_SUCCESS : CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
+  });
+}
+
+CALL cuCtxDisablePeerAccess(CUcontext peer) {
+  return in([=](CUcontext c) {
+    return c->peers.erase(peer) > 0 ? CUDA_SUCCESS : CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
+  });
+}
+
+// show hides the memory of other GPUs from kernels of a context that has no access to it, or brings
+// it back.
+static void show(CUcontext c, bool all) {
+  for (CUcontext o : contexts) {
+    if (o->device == c->device || c->peers.count(o) > 0) continue;
+    for (auto& [p, n] : o->memory) emu::hide(p, !all);
+  }
 }
 
 // Modules. An image is a list of kernels, or a fatbin that is not compressed, in which the names of
@@ -376,8 +488,12 @@ CALL cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigne
     return issue(c, s, [=]() mutable {
       std::vector<void*> at;
       for (uint64_t& v : values) at.push_back(&v);
-      emu::Launch l = {f->kernel, {gx, gy, gz}, {bx, by, bz}, at.data(), gpu()->shared, ""};
+      const int most = f->shared_most > gpu()->shared ? gpu()->shared_most : gpu()->shared;
+      emu::Launch l = {f->kernel, {gx, gy, gz}, {bx, by, bz}, at.data(), gpu()->shared, most, shared,
+                       (unsigned)(10 * gpu()->major + gpu()->minor), ""};
+      show(c, false);
       emu::run(&l);
+      show(c, true);
       return l.failure.empty() ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
     });
   });
@@ -386,9 +502,9 @@ CALL cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigne
 // Memory.
 
 CALL cuMemGetInfo(size_t* left, size_t* total) {
-  return in([=](CUcontext) {
+  return in([=](CUcontext c) {
     *total = memory_bytes();
-    *left = *total - used;
+    *left = *total - used[c->device];
     return CUDA_SUCCESS;
   });
 }
@@ -396,10 +512,10 @@ CALL cuMemGetInfo(size_t* left, size_t* total) {
 CALL cuMemAlloc(CUdeviceptr* p, size_t n) {
   return in([=](CUcontext c) {
     if (n == 0) return CUDA_ERROR_INVALID_VALUE;
-    if (used + n > memory_bytes()) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (used[c->device] + n > memory_bytes()) return CUDA_ERROR_OUT_OF_MEMORY;
     void* m = emu::take(n);
     if (m == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
-    used += n;
+    used[c->device] += n;
     c->memory[m] = n;
     *p = (CUdeviceptr)m;
     return CUDA_SUCCESS;
@@ -413,7 +529,7 @@ CALL cuMemFree(CUdeviceptr p) {
     char why[200] = "memory of another context";
     bool ok = at != c->memory.end();
     if (ok) {
-      used -= at->second;
+      used[c->device] -= at->second;
       c->memory.erase(at);
     }
     if (ok) ok = emu::give((void*)p, why, sizeof why);
@@ -440,14 +556,14 @@ CALL cuMemFreeHost(void* p) {
 
 CALL cuMemcpyHtoDAsync(CUdeviceptr d, const void* h, size_t n, CUstream s) {
   return in([=](CUcontext c) {
-    if (CUresult r = on_gpu(d, n, "cuMemcpyHtoDAsync"); r != CUDA_SUCCESS) return r;
+    if (CUresult r = on_gpu(c, d, n, "cuMemcpyHtoDAsync"); r != CUDA_SUCCESS) return r;
     return copy_host(c, (void*)d, h, n, h, s);
   });
 }
 
 CALL cuMemcpyDtoHAsync(void* h, CUdeviceptr d, size_t n, CUstream s) {
   return in([=](CUcontext c) {
-    if (CUresult r = on_gpu(d, n, "cuMemcpyDtoHAsync"); r != CUDA_SUCCESS) return r;
+    if (CUresult r = on_gpu(c, d, n, "cuMemcpyDtoHAsync"); r != CUDA_SUCCESS) return r;
     return copy_host(c, h, (void*)d, n, h, s);
   });
 }
@@ -470,8 +586,8 @@ CALL cuMemcpyDtoH(void* h, CUdeviceptr d, size_t n) {
 
 CALL cuMemcpyDtoDAsync(CUdeviceptr d, CUdeviceptr from, size_t n, CUstream s) {
   return in([=](CUcontext c) {
-    if (CUresult r = on_gpu(d, n, "cuMemcpyDtoDAsync"); r != CUDA_SUCCESS) return r;
-    if (CUresult r = on_gpu(from, n, "cuMemcpyDtoDAsync"); r != CUDA_SUCCESS) return r;
+    if (CUresult r = on_gpu(c, d, n, "cuMemcpyDtoDAsync"); r != CUDA_SUCCESS) return r;
+    if (CUresult r = on_gpu(c, from, n, "cuMemcpyDtoDAsync"); r != CUDA_SUCCESS) return r;
     return issue(c, s, [=] {
       memmove((void*)d, (void*)from, n);
       return CUDA_SUCCESS;
@@ -479,9 +595,26 @@ CALL cuMemcpyDtoDAsync(CUdeviceptr d, CUdeviceptr from, size_t n, CUstream s) {
   });
 }
 
+// cuMemcpyPeerAsync needs no access: without it the driver stages on the host.
+CALL cuMemcpyPeerAsync(CUdeviceptr d, CUcontext to, CUdeviceptr from, CUcontext of, size_t n,
+                       CUstream s) {
+  return in([=](CUcontext c) {
+    for (CUcontext e : {to, of})
+      if (contexts.count(e) == 0) return CUDA_ERROR_INVALID_CONTEXT;
+    if (CUresult r = on_gpu(to, d, n, "cuMemcpyPeerAsync"); r != CUDA_SUCCESS) return r;
+    if (CUresult r = on_gpu(of, from, n, "cuMemcpyPeerAsync"); r != CUDA_SUCCESS) return r;
+    return issue(c, s, [=] {
+      if (contexts.count(of) == 0 || on_gpu(of, from, n, "a copy of a peer") != CUDA_SUCCESS)
+        return CUDA_ERROR_ILLEGAL_ADDRESS;
+      memcpy((void*)d, (void*)from, n);
+      return CUDA_SUCCESS;
+    });
+  });
+}
+
 CALL cuMemsetD8Async(CUdeviceptr d, unsigned char v, size_t n, CUstream s) {
   return in([=](CUcontext c) {
-    if (CUresult r = on_gpu(d, n, "cuMemsetD8Async"); r != CUDA_SUCCESS) return r;
+    if (CUresult r = on_gpu(c, d, n, "cuMemsetD8Async"); r != CUDA_SUCCESS) return r;
     return issue(c, s, [=] {
       memset((void*)d, v, n);
       return CUDA_SUCCESS;
@@ -518,7 +651,7 @@ CALL cuMemcpy2DAsync(const CUDA_MEMCPY2D* p, CUstream s) {
         return refuse(CUDA_ERROR_INVALID_VALUE, "cuMemcpy2DAsync: rows of %zu bytes, %zu apart",
                       width, e.pitch);
       if (e.host) continue;
-      if (CUresult r = on_gpu((CUdeviceptr)e.at, span, "cuMemcpy2DAsync"); r != CUDA_SUCCESS) return r;
+      if (CUresult r = on_gpu(c, (CUdeviceptr)e.at, span, "cuMemcpy2DAsync"); r != CUDA_SUCCESS) return r;
     }
     CUresult r = issue(c, s, [=] {
       for (size_t i = 0; i < rows; i++) memmove(to.at + i * to.pitch, from.at + i * from.pitch, width);
@@ -535,7 +668,7 @@ CALL cuMemcpy2DAsync(const CUDA_MEMCPY2D* p, CUstream s) {
 
 CALL cuStreamCreate(CUstream* s, unsigned flags) {
   return in([=](CUcontext c) {
-    c->streams.insert(*s = new CUstream_st{(flags & CU_STREAM_NON_BLOCKING) == 0, {}});
+    c->streams.insert(*s = new CUstream_st{(flags & CU_STREAM_NON_BLOCKING) == 0, ++c->made});
     return CUDA_SUCCESS;
   });
 }
@@ -566,9 +699,9 @@ CALL cuStreamQuery(CUstream s) {
   });
 }
 
-CALL cuEventCreate(CUevent* e, unsigned) {
+CALL cuEventCreate(CUevent* e, unsigned flags) {
   return in([=](CUcontext c) {
-    c->events.insert(*e = new CUevent_st);
+    c->events.insert(*e = new CUevent_st{(flags & CU_EVENT_DISABLE_TIMING) == 0});
     return CUDA_SUCCESS;
   });
 }
@@ -584,6 +717,11 @@ CALL cuEventDestroy(CUevent e) {
 CALL cuEventRecord(CUevent e, CUstream s) {
   return in([=](CUcontext c) {
     if (c->events.count(e) == 0 || !known(c, s)) return CUDA_ERROR_INVALID_HANDLE;
+    const Moment when = e->when = std::make_shared<double>(0);
+    issue(c, s, [=] {
+      *when = now();
+      return CUDA_SUCCESS;
+    });
     e->stream = of(c, s);
     e->after = e->stream->issued;
     return CUDA_SUCCESS;
@@ -600,6 +738,17 @@ CALL cuEventSynchronize(CUevent e) {
   });
 }
 
+CALL cuEventElapsedTime(float* milliseconds, CUevent from, CUevent to) {
+  return in([=](CUcontext c) {
+    for (CUevent e : {from, to})
+      if (c->events.count(e) == 0 || !e->timed || e->stream == nullptr)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (*from->when == 0 || *to->when == 0) return CUDA_ERROR_NOT_READY;
+    *milliseconds = (float)((*to->when - *from->when) * 1e3);
+    return CUDA_SUCCESS;
+  });
+}
+
 CALL cuEventQuery(CUevent e) {
   return in([=](CUcontext c) {
     if (c->events.count(e) == 0) return CUDA_ERROR_INVALID_HANDLE;
@@ -608,11 +757,22 @@ CALL cuEventQuery(CUevent e) {
   });
 }
 
+// owner_of returns the context of an event, which any stream may wait for.
+static CUcontext owner_of(CUevent e) {
+  for (CUcontext c : contexts)
+    if (c->events.count(e) > 0) return c;
+  return nullptr;
+}
+
 CALL cuStreamWaitEvent(CUstream s, CUevent e, unsigned) {
   return in([=](CUcontext c) {
-    if (c->events.count(e) == 0) return CUDA_ERROR_INVALID_HANDLE;
+    const CUcontext owner = owner_of(e);
+    if (owner == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    if (e->stream == nullptr) return known(c, s) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
     const CUstream other = e->stream;
     const uint64_t after = e->after;
-    return issue(c, s, [=] { return other == nullptr ? CUDA_SUCCESS : flush(c, other, after); });
+    const Moment when = e->when;
+    auto wait = [=] { return *when != 0 ? CUDA_SUCCESS : flush(owner, other, after); };
+    return issue(c, s, wait, when);
   });
 }

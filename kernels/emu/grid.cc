@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "async.h"
 #include "fiber.h"
 #include "memory.h"
 
@@ -25,10 +26,10 @@ thread_local Thread* self __attribute__((tls_model("initial-exec")));
 
 namespace {
 
-enum State { FRESH, READY, AT_BARRIER, AT_WARP, DONE };
+enum State { FRESH, READY, AT_BARRIER, AT_WARP, ASLEEP, DONE };
 
 const char* const state_names[] = {"fresh", "ready", "at a barrier", "at a collective of their warp",
-                                   "returned"};
+                                   "asleep", "returned"};
 
 // Warp is where 32 lanes exchange values: two buffers in turn, because a lane may reach the next
 // collective before the others have read the last one.
@@ -63,11 +64,13 @@ struct Worker {
   std::vector<Word> words;
   i64 bytes = 0, elements = 0;
   const void* fault = nullptr;
+  std::mt19937 random{3};
 };
 
 thread_local Worker* worker __attribute__((tls_model("initial-exec")));
 
 constexpr i64 SHARED_MOST = 256 << 10;  // no GPU has more per block
+constexpr i64 DYNAMIC_ALIGNMENT = 1024;
 
 std::mutex failing;
 
@@ -94,6 +97,7 @@ void release() {
   }
   w->arrived = 0;
   w->block.stretch = ++w->stretch;
+  async_met();
 }
 
 void entry() {
@@ -121,20 +125,26 @@ void turn(Worker* w, Task* t) {
   if (t->state == DONE) w->stacks.push_back(t->fiber.stack);
 }
 
+// broken ends the block for a reason that is no thread's.
+void broken(Worker* w, const std::string& why) {
+  w->running = nullptr;
+  std::lock_guard<std::mutex> lock(failing);
+  if (w->launch->failure.empty())
+    w->launch->failure = std::string(w->launch->kernel->name) + ": " + why;
+  w->failed = true;
+}
+
 // stuck says who waits for what when nobody can go on.
 void stuck(Worker* w) {
-  unsigned counts[5] = {};
+  unsigned counts[DONE + 1] = {};
   for (const Task& t : w->tasks) counts[t.state]++;
   std::string all;
   for (int s = AT_BARRIER; s <= DONE; s++) {
     if (counts[s] == 0) continue;
     all += (all.empty() ? "" : ", ") + std::to_string(counts[s]) + " threads are " + state_names[s];
   }
-  w->running = nullptr;
-  std::lock_guard<std::mutex> lock(failing);
-  if (w->launch->failure.empty())
-    w->launch->failure = std::string(w->launch->kernel->name) + ": nobody can go on: " + all;
-  w->failed = true;
+  const std::string what = async_waiting();
+  broken(w, "nobody can go on: " + all + (what.empty() ? "" : ": " + what));
 }
 
 std::vector<unsigned> order(unsigned n, unsigned salt) {
@@ -161,13 +171,15 @@ void lay_out(Worker* w, const Launch* l, Dim index) {
   w->alive = n;
   w->arrived = 0;
   w->arrays.clear();
-  w->bytes = w->elements = 0;
+  async_begin();
+  w->bytes = l->dynamic;  // it comes first
+  w->elements = l->dynamic / 2;
 }
 
 // abandon takes the stacks of threads that will never go on.
 void abandon(Worker* w) {
   for (Task& t : w->tasks)
-    if (t.state == READY || t.state == AT_BARRIER || t.state == AT_WARP)
+    if (t.state != FRESH && t.state != DONE)
       w->stacks.push_back(t.fiber.stack);
 }
 
@@ -184,9 +196,12 @@ void run_block(Worker* w, Launch* l, Dim index, const std::vector<unsigned>& by)
       turn(w, t);
       if (w->failed) return abandon(w);
     }
-    if (!moved) stuck(w);
+    std::string failure;
+    if (!moved && !async_step(&failure)) stuck(w);
+    if (!failure.empty()) broken(w, failure);
   }
-  if (w->failed) abandon(w);
+  if (w->failed) return abandon(w);
+  if (const std::string left = async_end(); !left.empty()) broken(w, left);
 }
 
 // Pool is the operating system threads; a launch has them all.
@@ -225,7 +240,7 @@ void Pool::take(Worker* w, Launch* l) {
 
 void Pool::live() {
   Worker* w = worker = new Worker;
-  w->memory.resize(SHARED_MOST + 16);
+  w->memory.resize(SHARED_MOST + DYNAMIC_ALIGNMENT);
   w->words.resize(SHARED_MOST / 2);
   uint64_t seen = 0;
   for (;;) {
@@ -338,22 +353,72 @@ void outside(const Array* a, i64 i) {
   fail("out of bounds: %s[%lld] of %lld elements", a->name, i, a->count);
 }
 
-Array* shared_array(const void* tag, const char* name, i64 count, i64 size) {
+namespace {
+
+// array_at makes an array at a byte of the block's shared memory. What nobody has written is NaN.
+Array* array_at(const void* tag, const char* name, i64 at, Word* words, i64 count, i64 size) {
   Worker* w = worker;
-  for (Array& a : w->arrays)
-    if (a.tag == tag) return &a;
   if (w->arrays.capacity() < 32) w->arrays.reserve(32);
   if (w->arrays.size() == 32) fail("more than 32 shared arrays");
-  const i64 at = (w->bytes + 15) / 16 * 16;
-  if (at + count * size > w->launch->shared_max)
-    fail("%s needs %lld bytes of shared memory beyond %lld, the limit is %lld", name, count * size,
-         at, w->launch->shared_max);
-  char* base = (char*)(((uintptr_t)w->memory.data() + 15) & ~(uintptr_t)15);
-  w->arrays.push_back({tag, name, base + at, &w->words[w->elements], count, size});
-  memset(base + at, 0xff, count * size);  // NaN: what nobody has written shows
-  w->bytes = at + count * size;
-  w->elements += count;
+  const uintptr_t base = (uintptr_t)w->memory.data() + DYNAMIC_ALIGNMENT - 1;
+  char* data = (char*)(base / DYNAMIC_ALIGNMENT * DYNAMIC_ALIGNMENT) + at;
+  w->arrays.push_back({tag, name, data, words, count, size});
+  memset(data, 0xff, count * size);
   return &w->arrays.back();
+}
+
+Array* known_array(const void* tag) {
+  for (Array& a : worker->arrays)
+    if (a.tag == tag) return &a;
+  return nullptr;
+}
+
+}  // namespace
+
+Array* shared_array(const void* tag, const char* name, i64 count, i64 size) {
+  if (Array* a = known_array(tag)) return a;
+  Worker* w = worker;
+  const Launch* l = w->launch;
+  const i64 at = (w->bytes + 15) / 16 * 16, end = at + count * size;
+  if (end - l->dynamic > l->static_most || end > l->shared_most)
+    fail("%s needs %lld bytes of shared memory beyond %lld, the limit is %lld", name, count * size,
+         at, end > l->shared_most ? l->shared_most : l->static_most);
+  Array* a = array_at(tag, name, at, &w->words[w->elements], count, size);
+  w->bytes = end;
+  w->elements += count;
+  return a;
+}
+
+Array* dynamic_array(const char* name, i64 count, i64 size) {
+  static const char tag = 0;
+  if (Array* a = known_array(&tag)) return a;
+  if (worker->launch->dynamic != count * size)
+    fail("%s is %lld bytes of dynamic shared memory, the launch brings %lld", name, count * size,
+         worker->launch->dynamic);
+  return array_at(&tag, name, 0, &worker->words[0], count, size);
+}
+
+Shape shape() {
+  const Worker* w = worker;
+  return {(unsigned)w->tasks.size(), w->launch->dynamic, w->launch->compute};
+}
+
+void sleep() { leave(ASLEEP); }
+
+void wake(unsigned thread) { worker->tasks[thread].state = READY; }
+
+void reserve(const char* name, i64 bytes) {
+  Worker* w = worker;
+  const i64 end = (w->bytes + 15) / 16 * 16 + bytes;
+  if (end - w->launch->dynamic > w->launch->static_most || end > w->launch->shared_most)
+    fail("%s needs %lld bytes of shared memory beyond %lld", name, bytes, w->bytes);
+  w->bytes = end;
+}
+
+unsigned any_of(unsigned n) {
+  static const char* const want = getenv("EMU_ORDER");
+  if (want != nullptr && strcmp(want, "backward") == 0) return n - 1;
+  return want != nullptr && strcmp(want, "random") == 0 ? worker->random() % n : 0;
 }
 
 void block_sync(const char* file, int line) {

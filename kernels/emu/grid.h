@@ -12,7 +12,9 @@ struct Launch {
   const Kernel* kernel;
   Dim grid, block;
   void** params;
-  i64 shared_max;  // bytes of shared memory that a block may have
+  i64 static_most, shared_most;  // bytes of shared memory that a block may have, and of all of it
+  i64 dynamic;                   // bytes of it that the launch brings
+  unsigned compute;              // capability of the GPU, 90 for 9.0
 
   std::string failure;  // "" when all went well
 };

@@ -17,7 +17,7 @@ constexpr unsigned char SLACK = 0xa5;
 struct Region {
   char *map, *data;
   size_t mapped, bytes;
-  bool freed;
+  bool hidden;
 };
 
 // regions holds what is there, by the address of its data, and graves what was.
@@ -79,11 +79,19 @@ bool covers(const void* p, size_t bytes, void** base, size_t* size) {
   return true;
 }
 
+void hide(void* p, bool hidden) {
+  Region& r = regions.at((char*)p);
+  r.hidden = hidden;
+  mprotect(r.map + PAGE, r.mapped - 2 * PAGE, hidden ? PROT_NONE : PROT_READ | PROT_WRITE);
+}
+
 void explain(const void* p, char* text, size_t n) {
   for (const auto& [data, r] : regions) {
     if ((char*)p < r.map || (char*)p >= r.map + r.mapped) continue;
     const char* c = (const char*)p;
-    if (c < r.data)
+    if (r.hidden && c >= r.data && c < r.data + r.bytes)
+      snprintf(text, n, "in memory of another GPU, to which this one has no access");
+    else if (c < r.data)
       snprintf(text, n, "%td bytes before an allocation of %zu", r.data - c, r.bytes);
     else
       snprintf(text, n, "%td bytes beyond an allocation of %zu", c - r.data - (ptrdiff_t)r.bytes,

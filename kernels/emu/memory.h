@@ -16,6 +16,8 @@ void* take(size_t bytes);
 bool give(void* p, char* why, size_t n);
 // covers reports whether [p, p+bytes) lies in one allocation, and which.
 bool covers(const void* p, size_t bytes, void** base, size_t* size);
+// hide takes an allocation out of the reach of kernels, and back.
+void hide(void* p, bool hidden);
 // explain tells what a wild address is near to.
 void explain(const void* p, char* text, size_t n);
 // catch_faults turns faults of kernels into failures of their launch.

@@ -15,6 +15,11 @@
 // Shared is a run of a block's shared memory.
 template <class T> using Shared = T*;
 #define SHARED(T, name, count) __shared__ T name[count]
+// DYNAMIC is shared memory that a launch brings, which may be more than 48 KiB: all of it, aligned
+// to 1,024 bytes, as internal/cuda's table of kernels says in bytes. A kernel has one at most.
+#define DYNAMIC(T, name, count)                                                                   \
+  extern __shared__ __align__(1024) unsigned char longtake_dynamic[];                             \
+  T* const name = reinterpret_cast<T*>(longtake_dynamic)
 
 DEVICE float float_of(uint32_t bits) { return __uint_as_float(bits); }
 DEVICE uint32_t bits_of(float x) { return __float_as_uint(x); }

@@ -61,6 +61,8 @@ extern thread_local Thread* self __attribute__((tls_model("initial-exec")));
 
 // shared_array finds or makes the block's array of a tag.
 Array* shared_array(const void* tag, const char* name, i64 count, i64 size);
+// dynamic_array is the block's dynamic shared memory, which must be count elements of size bytes.
+Array* dynamic_array(const char* name, i64 count, i64 size);
 // block_sync waits for every thread of the block that has not returned.
 void block_sync(const char* file, int line);
 // exchange gives 16 bytes to the other lanes and returns those of all 32, once every lane is here.
@@ -153,6 +155,8 @@ template <class T> using Shared = emu::Shared<T>;
 #define SHARED(T, name, count)                                                                    \
   static const char name##_tag = 0;                                                               \
   const emu::Shared<T> name = {emu::shared_array(&name##_tag, #name, count, sizeof(T)), 0}
+#define DYNAMIC(T, name, count)                                                                   \
+  const emu::Shared<T> name = {emu::dynamic_array(#name, count, sizeof(T)), 0}
 
 #define threadIdx (emu::self->index)
 #define blockIdx (emu::self->block->index)

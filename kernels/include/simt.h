@@ -28,6 +28,18 @@ DEVICE void load(Shared<float> to, const M& m, i64 row0, i64 rows, i64 k0, i64 d
   }
 }
 
+// Walk is how a thread goes through a matrix, tile by tile. A matrix whose elements take work to
+// find has its own.
+template <class M> struct Walk {
+  M m;
+  i64 row0, rows, depth;
+  DEVICE_MEMBER Walk(const M& m, i64 row0, i64 rows, i64 depth)
+      : m(m), row0(row0), rows(rows), depth(depth) {}
+  DEVICE_MEMBER void load_tile(Shared<float> to, i64 k0) const {
+    load(to, m, row0, rows, k0, depth);
+  }
+};
+
 // compute adds the tile's steps to the sums of rows [y, y+4) and columns [x, x+4) of the tile.
 DEVICE void compute(Sums& s, Shared<float> a, Shared<float> b, int y, int x) {
   UNROLL
@@ -50,9 +62,11 @@ DEVICE void multiply(const A& a, const B& b, i64 rows, i64 cols, i64 depth, cons
   const int y = threadIdx.x / (TILE / EACH) * EACH, x = threadIdx.x % (TILE / EACH) * EACH;
   const bool idle = row0 + y >= rows || col0 + x >= cols;
   Sums s = {};
+  Walk<A> walk_a(a, row0, rows, depth);
+  Walk<B> walk_b(b, col0, cols, depth);
   for (i64 k0 = 0; k0 < depth; k0 += DEPTH) {
-    load(tile_a, a, row0, rows, k0, depth);
-    load(tile_b, b, col0, cols, k0, depth);
+    walk_a.load_tile(tile_a, k0);
+    walk_b.load_tile(tile_b, k0);
     __syncthreads();
     if (!idle) compute(s, tile_a, tile_b, y, x);
     __syncthreads();

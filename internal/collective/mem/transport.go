@@ -49,6 +49,9 @@ func (t *Transport) Rank() int { return t.rank }
 // Size implements collective.Transport.
 func (t *Transport) Size() int { return len(t.w.ranks) }
 
+// Near implements collective.Neighbours: all ranks are in this process.
+func (t *Transport) Near(int) bool { return true }
+
 // Stats implements collective.Transport.
 func (t *Transport) Stats() collective.Stats {
 	return collective.Stats{BytesSent: t.sent.Load(), BytesReceived: t.received.Load()}

@@ -2,6 +2,7 @@ package computetest
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -97,9 +98,9 @@ func (c *attentionCase) want() []float64 {
 	return out
 }
 
-func (c *attentionCase) probabilities(h, i int) []float64 {
+// logits returns those of query i of a head.
+func (c *attentionCase) logits(h, i int) []float64 {
 	p := make([]float64, c.nk)
-	most, total := math.Inf(-1), 0.0
 	for j := range p {
 		dot := 0.0
 		for d := range c.hd {
@@ -110,11 +111,14 @@ func (c *attentionCase) probabilities(h, i int) []float64 {
 		if c.rel != nil {
 			p[j] += float64(c.rel[h*(c.nq+c.nk-1)+j-i+c.nq-1])
 		}
-		if j == c.nk-1 {
-			p[j] += float64(c.last)
-		}
-		most = max(most, p[j])
 	}
+	p[c.nk-1] += float64(c.last)
+	return p
+}
+
+func (c *attentionCase) probabilities(h, i int) []float64 {
+	p, total := c.logits(h, i), 0.0
+	most := slices.Max(p)
 	for j := range p {
 		p[j] = math.Exp(p[j] - most)
 		total += p[j]

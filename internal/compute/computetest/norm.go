@@ -62,27 +62,55 @@ func drawLayerNorm(t *rapid.T) *trial {
 	if c.scale != nil {
 		c.shift = drawGate(t, r, "shift", c.n, c.d)
 	}
-	return c.trial(c.wantLayer(), func(r *rig, dst, x compute.Mat, lo, hi int) {
+	tr := c.trial(c.wantLayer(), func(r *rig, dst, x compute.Mat, lo, hi int) {
 		r.dev.LayerNorm(dst, x, compute.Norm{
 			Eps: c.eps, Gain: r.vector(c.gain), Bias: r.vector(c.bias),
 			Scale: c.scale.on(r, lo, hi), Shift: c.shift.on(r, lo, hi),
 		})
 	})
+	tr.tol = c.tolLayer()
+	return tr
+}
+
+// moments returns the mean of row i and its variance.
+func (c *normCase) moments(i int) (mean, variance float64) {
+	row := c.x[i*c.d : (i+1)*c.d]
+	for _, v := range row {
+		mean += float64(v) / float64(c.d)
+	}
+	for _, v := range row {
+		variance += (float64(v) - mean) * (float64(v) - mean) / float64(c.d)
+	}
+	return mean, variance
+}
+
+// tolLayer is what a mean costs that is a float32: a unit in the last place of the row's largest
+// element, which is much where all elements are nearly the same.
+func (c *normCase) tolLayer() float64 {
+	worst, gain, scale := 0.0, 1.0, 1.0
+	for i := range c.n {
+		_, variance := c.moments(i)
+		for _, v := range c.x[i*c.d : (i+1)*c.d] {
+			worst = max(worst, math.Abs(float64(v))/math.Sqrt(variance+float64(c.eps)))
+		}
+	}
+	for _, v := range c.gain {
+		gain = max(gain, math.Abs(float64(v)))
+	}
+	if c.scale != nil {
+		for _, v := range c.scale.v {
+			scale = max(scale, math.Abs(1+float64(v)))
+		}
+	}
+	return worst * gain * scale * 0x1p-23
 }
 
 func (c *normCase) wantLayer() []float64 {
 	out := make([]float64, c.n*c.d)
 	for i := range c.n {
-		row := c.x[i*c.d : (i+1)*c.d]
-		mean, square := 0.0, 0.0
-		for _, v := range row {
-			mean += float64(v) / float64(c.d)
-		}
-		for _, v := range row {
-			square += (float64(v) - mean) * (float64(v) - mean) / float64(c.d)
-		}
-		for j, v := range row {
-			y := (float64(v) - mean) / math.Sqrt(square+float64(c.eps))
+		mean, variance := c.moments(i)
+		for j, v := range c.x[i*c.d : (i+1)*c.d] {
+			y := (float64(v) - mean) / math.Sqrt(variance+float64(c.eps))
 			if c.gain != nil {
 				y = y*float64(c.gain[j]) + float64(c.bias[j])
 			}

@@ -39,6 +39,8 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol 
 	t.Run("AttentionRelBiasRows", s.attentionRelBias)
 	t.Run("AttentionPaddedKeys", s.attentionPadded)
 	t.Run("AttentionLargeLogits", s.attentionLarge)
+	t.Run("AttentionParts", s.attentionParts)
+	t.Run("AttentionUnreachableKeys", s.attentionUnreachable)
 	t.Run("ZeroRows", s.zeroRows)
 	t.Run("LinearParts", s.linearParts)
 	t.Run("BF16Transfers", s.transfers)

@@ -19,7 +19,7 @@ const (
 type Registration struct {
 	Node         job.NodeID `json:"node"`  // new with every start of the process
 	Name         string     `json:"name"`  // for people; need not be unique
-	Start        string     `json:"start"` // id of the process's start, for the log
+	Start        string     `json:"start"` // id of the process's start, the same for all its nodes
 	Model        job.Model  `json:"model"`
 	Device       string     `json:"device"`     // such as "cpu (AVX-512)"
 	Arithmetic   string     `json:"arithmetic"` // nodes of another one round differently

@@ -25,4 +25,11 @@ func newScratch(dev compute.Device, cfg model.TextEncoder, n int) (*scratch, err
 	return s, a.Err()
 }
 
+// Bytes returns the memory of the device that encoding n tokens takes.
+func (e *Encoder) Bytes(n int) int64 {
+	m := &compute.Meter{}
+	_, _ = newScratch(m, e.cfg, n) // a Meter refuses nothing
+	return m.Most()
+}
+
 func (s *scratch) free() { s.arena.Free() }

@@ -44,29 +44,84 @@ func (t *Transformer) NewSequence(g partition.Grid, group *collective.Group,
 		return nil, fmt.Errorf("%d token and %d head ranges for %d ranks",
 			len(tokens), len(heads), group.Size())
 	}
-	own, w := tokens[group.Rank()], heads[group.Rank()].Len()*t.cfg.AttentionHeadDim
-	n, d, total := own.Len(), t.cfg.Dim(), g.Tokens()
-	a := model.NewArena(t.dev)
-	s := &Sequence{t: t, group: group, tokens: tokens, heads: heads, own: own, arena: a,
-		in: a.Mat(n, t.TokenWidth()), out: a.Mat(n, t.TokenWidth()),
-		hidden: a.Mat(n, d), norm: a.Mat(n, d), attn: a.Mat(n, d), up: a.Mat(n, t.cfg.FFNDim),
-		qkv: a.Mat(n, 3*d), q2: a.Mat(n, d),
-		mod: a.Mat(timestepsMax, 6*d), outMod: a.Mat(timestepsMax, 2*d),
-		freq: a.Mat(timestepsMax, t.cfg.FreqDim), timeHidden: a.Mat(timestepsMax, d),
-		tembAll: a.Mat(timestepsMax, d), tprojAll: a.Mat(timestepsMax, 6*d),
+	s := &Sequence{t: t, group: group, tokens: tokens, heads: heads, own: tokens[group.Rank()],
+		arena: model.NewArena(t.dev)}
+	s.allocate(g.Tokens(), heads[group.Rank()])
+	if err := s.arena.Err(); err != nil {
+		return nil, fmt.Errorf("cannot hold %d tokens: %w", s.own.Len(), err)
 	}
-	if group.Size() > 1 {
-		s.all, s.allOut = a.Mat(total, 3*w), a.Mat(total, w)
-	}
-	half := t.cfg.AttentionHeadDim / 2
-	s.rope = compute.Rope{HeadDim: t.cfg.AttentionHeadDim, Cos: a.Mat(n, half), Sin: a.Mat(n, half)}
-	if err := a.Err(); err != nil {
-		return nil, fmt.Errorf("cannot hold %d tokens: %w", n, err)
-	}
-	cos, sin := ropeTables(t.cfg, g, own)
+	cos, sin := ropeTables(t.cfg, g, s.own)
 	t.dev.Upload(s.rope.Cos, cos)
 	t.dev.Upload(s.rope.Sin, sin)
 	return s, nil
+}
+
+// SequenceBytes returns the memory of the device that a Sequence and its passes take on the rank of
+// a group.
+func (t *Transformer) SequenceBytes(g partition.Grid, rank int, tokens,
+	heads []partition.Range) int64 {
+	m := &compute.Meter{}
+	s := &Sequence{t: t, tokens: tokens, heads: heads, own: tokens[rank], arena: model.NewArena(m)}
+	s.allocate(g.Tokens(), heads[rank])
+	for range 2 {
+		s.arena.Mat(1, s.own.Len()) // the tokens' timesteps, for scale and for shift
+	}
+	if _, gives := t.dev.(compute.Copier); gives && len(tokens) > 1 {
+		s.allocateGiven(rank, heads)
+	}
+	if w, takes := t.dev.(compute.Workspace); takes {
+		return m.Most() + 2*s.workBytes(w, g.Tokens(), heads[rank]) // it may move once as it grows
+	}
+	return m.Most()
+}
+
+// workBytes returns the most that one operation of a pass takes beside the sequence's memory.
+func (s *Sequence) workBytes(w compute.Workspace, total int, heads partition.Range) int64 {
+	cfg, n, t := s.t.cfg, s.own.Len(), s.t.dtype
+	d := cfg.Dim()
+	return max(w.LinearBytes(n, d, 3*d, t), w.LinearBytes(n, d, d, t),
+		w.LinearBytes(n, d, cfg.FFNDim, t), w.LinearBytes(n, cfg.FFNDim, d, t),
+		w.LinearBytes(TextTokens, cfg.TextDim, d, t),
+		w.AttentionBytes(total, heads.Len(), cfg.AttentionHeadDim, t),
+		w.AttentionBytes(TextTokens, cfg.NumAttentionHeads, cfg.AttentionHeadDim, t))
+}
+
+// allocateGiven takes the memory for what is on its way to other devices of the process: at most
+// two layers' parts of q, k and v, and one layer's of the output, which goes in two halves.
+func (s *Sequence) allocateGiven(rank int, heads []partition.Range) {
+	travel := func(tokens, heads partition.Range) {
+		n := tokens.Len() * s.columns(heads).Len() * s.bytes(compute.Mat{Rows: 1, Cols: 1})
+		s.arena.Mat(1, (n+3)/4)
+	}
+	for r := range s.tokens {
+		if r == rank {
+			continue
+		}
+		for range 2 * 3 {
+			travel(s.own, heads[r])
+		}
+		for i := range 2 {
+			travel(s.tokens[r], halfOf(heads[rank], i))
+		}
+	}
+}
+
+// allocate takes the memory for a sequence of so many tokens in all on the rank that has heads.
+func (s *Sequence) allocate(total int, heads partition.Range) {
+	cfg, a, n := s.t.cfg, s.arena, s.own.Len()
+	d := cfg.Dim()
+	s.in, s.out = a.Mat(n, s.t.TokenWidth()), a.Mat(n, s.t.TokenWidth())
+	s.hidden, s.norm, s.attn, s.up = a.Mat(n, d), a.Mat(n, d), a.Mat(n, d), a.Mat(n, cfg.FFNDim)
+	s.qkv, s.q2 = a.Mat(n, 3*d), a.Mat(n, d)
+	s.mod, s.outMod = a.Mat(timestepsMax, 6*d), a.Mat(timestepsMax, 2*d)
+	s.freq, s.timeHidden = a.Mat(timestepsMax, cfg.FreqDim), a.Mat(timestepsMax, d)
+	s.tembAll, s.tprojAll = a.Mat(timestepsMax, d), a.Mat(timestepsMax, 6*d)
+	if len(s.tokens) > 1 {
+		w := heads.Len() * cfg.AttentionHeadDim
+		s.all, s.allOut = a.Mat(total, 3*w), a.Mat(total, w)
+	}
+	half := cfg.AttentionHeadDim / 2
+	s.rope = compute.Rope{HeadDim: cfg.AttentionHeadDim, Cos: a.Mat(n, half), Sin: a.Mat(n, half)}
 }
 
 // Own returns the tokens this rank holds.

@@ -1,6 +1,7 @@
 package wan
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -39,14 +40,10 @@ func (t *Transformer) Text(embeds []float32) (*Text, error) {
 	work := model.NewArena(t.dev)
 	defer work.Free()
 	src, hidden := work.Mat(n, in), work.Mat(n, d)
-	x.embed = x.arena.Mat(n, d)
-	for range t.blocks {
-		kv := x.arena.Mat(n, 2*d)
-		x.keys, x.vals = append(x.keys, kv), append(x.vals, kv)
-	}
-	if work.Err() != nil || x.arena.Err() != nil {
+	x.allocate(n, d, len(t.blocks))
+	if err := errors.Join(work.Err(), x.arena.Err()); err != nil {
 		x.arena.Free()
-		return nil, fmt.Errorf("cannot hold the text of %d layers: out of device memory", len(t.blocks))
+		return nil, fmt.Errorf("cannot hold the text of %d layers: %w", len(t.blocks), err)
 	}
 	t.dev.Upload(src, rows)
 	t.dev.Linear(hidden, src, t.text1, compute.Epilogue{Act: compute.GELUTanh})
@@ -55,6 +52,27 @@ func (t *Transformer) Text(embeds []float32) (*Text, error) {
 		t.projectText(x, i)
 	}
 	return x, t.dev.Sync()
+}
+
+// allocate takes the memory for n tokens of width d in so many layers.
+func (x *Text) allocate(n, d, layers int) {
+	x.embed = x.arena.Mat(n, d)
+	for range layers {
+		kv := x.arena.Mat(n, 2*d)
+		x.keys, x.vals = append(x.keys, kv), append(x.vals, kv)
+	}
+}
+
+// TextBytes returns the memory of the device that a Text of a prompt of n tokens holds, and what
+// making it takes beyond that.
+func (t *Transformer) TextBytes(n int) (held, work int64) {
+	n = min(n+1, TextTokens)
+	m, w := &compute.Meter{}, &compute.Meter{}
+	x, a := &Text{arena: model.NewArena(m)}, model.NewArena(w)
+	x.allocate(n, t.cfg.Dim(), len(t.blocks))
+	a.Mat(n, t.cfg.TextDim)
+	a.Mat(n, t.cfg.Dim())
+	return m.Most(), w.Most()
 }
 
 // projectText fills layer i's keys and values.

@@ -85,8 +85,9 @@ func (s *Sequence) scatterHeads(ctx context.Context, tag collective.Tag, a *atte
 }
 
 // half returns the first (0) or second (1) half of a rank's heads; the second may be empty.
-func (s *Sequence) half(rank, i int) partition.Range {
-	h := s.heads[rank]
+func (s *Sequence) half(rank, i int) partition.Range { return halfOf(s.heads[rank], i) }
+
+func halfOf(h partition.Range, i int) partition.Range {
 	middle := h.Lo + (h.Len()+1)/2
 	if i == 0 {
 		return partition.Range{Lo: h.Lo, Hi: middle}

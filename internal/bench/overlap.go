@@ -1,0 +1,137 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/model"
+)
+
+// overlap times what a step of several ranks does, copies to the host and back beside products:
+// each alone, then both at once. Its row has the time of both.
+type overlap struct {
+	dev      compute.Device
+	down, up compute.Mat // [rows, width]
+	x, y     compute.Mat // [side, side]
+	w        compute.Linear
+	products int
+	bytes    []byte
+}
+
+// overlapRow times the copies of a matrix of rows x width, and products of side x side.
+func (g GPU) overlapRow(rows, width, side int) (Row, error) {
+	a := model.NewArena(g.Device)
+	defer a.Free()
+	o := overlap{dev: g.Device, down: a.Mat(rows, width), up: a.Mat(rows, width),
+		x: a.Mat(side, side), y: a.Mat(side, side), bytes: make([]byte, 2*rows*width), products: 1}
+	r := Row{Name: fmt.Sprintf("copies %dx%d beside gemms", rows, width),
+		DType: compute.BF16.String()}
+	var err error
+	if o.w, err = g.Device.PackLinear(random(side*side), nil, side, side, compute.BF16); err != nil {
+		return r, err
+	}
+	if err := a.Err(); err != nil {
+		return r, err
+	}
+	g.Device.Upload(o.down, random(rows*width))
+	g.Device.Upload(o.x, random(side*side))
+	copies, err := o.least(g.Rounds, true, false)
+	if err != nil {
+		return r, err
+	}
+	one, err := o.least(g.Rounds, false, true)
+	if err != nil {
+		return r, err
+	}
+	o.products = min(max(1, int(math.Round(copies/one))), 1000) // about as long as the copies
+	computing, err := o.least(g.Rounds, false, true)
+	if err != nil {
+		return r, err
+	}
+	if r.Seconds, err = o.least(g.Rounds, true, true); err != nil {
+		return r, err
+	}
+	hidden := (copies + computing - r.Seconds) / min(copies, computing)
+	r.Note = fmt.Sprintf("copies alone %.3g ms, products alone %.3g ms: %.0f %% of the shorter hidden",
+		1e3*copies, 1e3*computing, 100*hidden)
+	return r, nil
+}
+
+// least returns the least time of some rounds of copies, products or both.
+func (o *overlap) least(rounds int, copies, products bool) (float64, error) {
+	least := math.Inf(1)
+	for range rounds + 1 { // the first one takes memory
+		begun := time.Now()
+		if err := o.round(copies, products); err != nil {
+			return 0, err
+		}
+		least = min(least, time.Since(begun).Seconds())
+	}
+	return least, nil
+}
+
+func (o *overlap) round(copies, products bool) error {
+	c := compute.Beside(o.dev)
+	fetch := func() error { return nil }
+	if copies {
+		fetch = c.Download(o.bytes, o.down, compute.BF16)
+	}
+	for range o.products {
+		if products {
+			o.dev.Linear(o.y, o.x, o.w, compute.Epilogue{})
+		}
+	}
+	err := fetch()
+	if copies && err == nil {
+		err = c.Upload(o.up, o.bytes, compute.BF16)
+	}
+	c.End()
+	if err != nil {
+		return err
+	}
+	return o.dev.Sync()
+}
+
+// handRow times what goes from this GPU to another one, packed and unpacked.
+func (g GPU) handRow(rows, width int) (Row, error) {
+	r := Row{Name: fmt.Sprintf("GPU to GPU %dx%d", rows, width), DType: compute.BF16.String(),
+		Seconds: math.Inf(1)}
+	a, b := model.NewArena(g.Device), model.NewArena(g.Other)
+	defer a.Free()
+	defer b.Free()
+	from, to := a.Mat(rows, width), b.Mat(rows, width)
+	if err := errors.Join(a.Err(), b.Err()); err != nil {
+		return r, err
+	}
+	g.Device.Upload(from, random(rows*width))
+	for range g.Rounds + 1 { // the first one takes memory
+		if err := g.Device.Sync(); err != nil {
+			return r, err
+		}
+		begun := time.Now()
+		if err := g.hand(from, to); err != nil {
+			return r, err
+		}
+		r.Seconds = min(r.Seconds, time.Since(begun).Seconds())
+	}
+	r.Note = fmt.Sprintf("%.3g GB/s", float64(2*rows*width)/r.Seconds/1e9)
+	return r, nil
+}
+
+func (g GPU) hand(from, to compute.Mat) error {
+	out, in := compute.Beside(g.Device), compute.Beside(g.Other)
+	defer out.End()
+	giver, ok := out.(compute.Giver)
+	if !ok {
+		return errors.New("the device gives nothing to others")
+	}
+	ticket, err := giver.Give(from, compute.BF16)
+	if err == nil {
+		err = in.Upload(to, ticket, compute.BF16)
+	}
+	in.End()
+	return errors.Join(err, g.Other.Sync())
+}

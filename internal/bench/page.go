@@ -1,0 +1,78 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/longtake/longtake/internal/compute"
+)
+
+// Between these lines of a page stands what Page writes.
+const (
+	pageBegin = "<!-- made by make gpu-bench -->\n"
+	pageEnd   = "<!-- end: gpu-bench -->"
+)
+
+// Page puts what was measured on a device, and beside which peer, between the lines of a page that
+// are for it.
+func Page(path, device, peer string, rows []Row) error {
+	page, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	before, rest, begun := strings.Cut(string(page), pageBegin)
+	_, after, ended := strings.Cut(rest, pageEnd)
+	if !begun || !ended {
+		return fmt.Errorf("%s lacks the lines %q and %q", path, pageBegin, pageEnd)
+	}
+	now := before + pageBegin + "\n" + measured(device, peer, rows) + "\n" + pageEnd + after
+	return os.WriteFile(path, []byte(now), 0o644) //nolint:gosec // a page for all to read
+}
+
+// measured says what was measured where, in Markdown.
+func measured(device, peer string, rows []Row) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "On %s", strings.TrimPrefix(device, "cuda: "))
+	if p, ok := PeakOf(device); ok {
+		fmt.Fprintf(&b, "; its peak is %.4g TFLOP/s in bf16, %.4g in fp32", p.low, p.fp32)
+	}
+	if peer != "" {
+		fmt.Fprintf(&b, "; beside %s", peer)
+	}
+	b.WriteString(".\n\n" +
+		"| what | type | ms | TFLOP/s | of peak | PyTorch, ms | ours / theirs | note |\n" +
+		"|---|---|---|---|---|---|---|---|\n")
+	for _, r := range rows {
+		fmt.Fprintf(&b, "| %s | %s | %.4g | %s | %s | %s | %s | %s |\n", r.Name, r.DType,
+			1e3*r.Seconds, nonzero("%.1f", r.GFLOPS/1e3), nonzero("%.1f %%", 100*r.Peak),
+			nonzero("%.4g", 1e3*r.Peer),
+			nonzero("%.2f", r.Ratio), strings.ReplaceAll(r.Note, "|", "/"))
+	}
+	if r, ok := find(rows, passItem); ok {
+		fmt.Fprintf(&b, "\nA guided step of Wan 2.1 1.3B, 81 frames of 832x480, is two passes: %.3g s",
+			2*r.Seconds)
+		if r.Peak > 0 {
+			fmt.Fprintf(&b, ", MFU %.1f %%", 100*r.Peak)
+		}
+		b.WriteString(".\n")
+	}
+	return b.String()
+}
+
+// nonzero formats v, nothing where it is not known.
+func nonzero(format string, v float64) string {
+	if v == 0 {
+		return ""
+	}
+	return fmt.Sprintf(format, v)
+}
+
+func find(rows []Row, name string) (Row, bool) {
+	for _, r := range rows {
+		if r.Name == name && r.DType == compute.BF16.String() {
+			return r, true
+		}
+	}
+	return Row{}, false
+}

@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longtake/longtake/internal/bench"
+	"github.com/longtake/longtake/internal/cuda"
+)
+
+const benchGPUHelp = `Time matrix products, attention, blocks of Wan's transformers and a pass of
+the 1.3B one on this machine's GPU, with the GPU's clock, and their share of its peak. "make
+gpu-bench" builds what this needs and runs it.
+
+With --torch PyTorch times the same beside it:
+
+  bin/cuda/longtake bench gpu --torch "python3 tools/bench_torch_gpu.py"`
+
+// gpuBench is what the command was given.
+type gpuBench struct {
+	sizes, torch, page string
+	ordinal, rounds    int
+	list, json         bool
+}
+
+func benchGPUCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "gpu", Short: "Time the kernels on a GPU, beside PyTorch's",
+		Long: benchGPUHelp, Args: cobra.NoArgs}
+	var b gpuBench
+	f := cmd.Flags()
+	f.StringVar(&b.sizes, "sizes", "full", "full, or tiny: one small item of each kind")
+	f.StringVar(&b.torch, "torch", "", "command that times the same in PyTorch")
+	f.StringVar(&b.page, "page", "", "page to write the tables to, between the lines for them")
+	f.IntVar(&b.ordinal, "gpu", 0, "number of the GPU")
+	f.IntVar(&b.rounds, "rounds", 3, "turns of each item; the least time counts")
+	f.BoolVar(&b.list, "list", false, "only say which GPU there is")
+	js := asJSON(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		b.json = *js
+		if err := b.check(); err != nil {
+			return err
+		}
+		return b.run(cmd)
+	}
+	return cmd
+}
+
+func (b gpuBench) check() error {
+	switch {
+	case b.sizes != "full" && b.sizes != "tiny":
+		return usage("--sizes is %q; allowed: full, tiny", b.sizes)
+	case b.sizes == "tiny" && b.page != "":
+		return usage("--page: times of tiny sizes are not for a page")
+	case b.rounds < 1 || b.rounds > 1000:
+		return usage("--rounds is %d; allowed: 1 to 1000", b.rounds)
+	}
+	return nil
+}
+
+func (b gpuBench) run(cmd *cobra.Command) (err error) {
+	gpu, err := cuda.Open(cuda.Options{Ordinal: b.ordinal})
+	if errors.Is(err, cuda.ErrNone) {
+		err = fmt.Errorf("%w; this needs a machine with an NVIDIA GPU and its driver", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, gpu.Close()) }()
+	out := cmd.OutOrStdout()
+	if b.list {
+		_, err := fmt.Fprintln(out, gpu.Name())
+		return err
+	}
+	if b.page != "" && bench.Emulated(gpu.Name()) {
+		return usage("--page: times of the emulated GPU are not for a page")
+	}
+	peer := ""
+	g := bench.GPU{Device: gpu, Tiny: b.sizes == "tiny", Rounds: b.rounds}
+	other, err := b.other()
+	if err != nil {
+		return err
+	}
+	if other != nil {
+		defer other.Close()
+		g.Other = other
+	}
+	if b.torch != "" {
+		if g.Peer, err = bench.StartPeer(cmd.Context(), strings.Fields(b.torch)); err != nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
+		} else {
+			defer g.Peer.Close()
+			peer = g.Peer.Name
+		}
+	}
+	var rows []bench.Row
+	g.Report = b.report(out, gpu.Name(), peer, &rows)
+	if err := g.Run(); err != nil || b.page == "" {
+		return err
+	}
+	return bench.Page(b.page, gpu.Name(), peer, rows)
+}
+
+// other opens the GPU after the one that is measured, nil where there is none.
+func (b gpuBench) other() (cuda.GPU, error) {
+	n, err := cuda.Count()
+	if err != nil || n < 2 {
+		return nil, err
+	}
+	return cuda.Open(cuda.Options{Ordinal: (b.ordinal + 1) % n})
+}
+
+const gpuRow = "%-34s %-5s %9s %9s %7s %9s %6s %s\n"
+
+// report prints the head and returns what prints and keeps a row.
+func (b gpuBench) report(out io.Writer, device, peer string, rows *[]bench.Row) func(bench.Row) {
+	if !b.json {
+		fmt.Fprintf(out, "%s", device)
+		if peer != "" {
+			fmt.Fprintf(out, ", compared with %s", peer)
+		}
+		fmt.Fprintln(out)
+		fmt.Fprintf(out, gpuRow, "ITEM", "DTYPE", "TIME", "TFLOP/S", "PEAK", "THEIRS", "RATIO", "NOTE")
+	}
+	return func(r bench.Row) {
+		*rows = append(*rows, r)
+		if b.json {
+			_ = printJSON(out, r)
+			return
+		}
+		speed, peak, theirs, ratio := "", "", "", ""
+		if r.GFLOPS > 0 {
+			speed = fmt.Sprintf("%.4g", r.GFLOPS/1e3)
+		}
+		if r.Peak > 0 {
+			peak = fmt.Sprintf("%.3f", r.Peak)
+		}
+		if r.Peer > 0 {
+			theirs, ratio = span(r.Peer), fmt.Sprintf("%.2f", r.Ratio)
+		}
+		fmt.Fprintf(out, gpuRow, r.Name, r.DType, span(r.Seconds), speed, peak, theirs, ratio, r.Note)
+	}
+}

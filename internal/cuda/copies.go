@@ -1,0 +1,312 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"github.com/longtake/longtake/internal/compute"
+	"gorgonia.org/cu"
+)
+
+// copySlotBytes is the size of a lane's slot, enough for a copy to reach the bus's speed.
+const copySlotBytes = 4 << 20
+
+// The lanes of a device.
+const (
+	laneDown = iota
+	laneUp
+)
+
+// lane is one direction of the copies beside the computing: a stream of its own, and two slots of
+// pinned memory that take turns, so that one is emptied or filled by the host while the other is
+// by the GPU.
+type lane struct {
+	mu     sync.Mutex // of a download, from its first piece to its last
+	stream cu.Stream
+	pinned []byte
+	raw    *memory     // as large, on the GPU: what is bfloat16 on its way
+	events [2]cu.Event // the slot's copy is done
+	turn   int
+	params params
+}
+
+// slot is half of a lane.
+type slot struct {
+	host  []byte
+	raw   cu.DevicePtr
+	event cu.Event
+}
+
+// openLanes makes the lanes.
+func (d *Device) openLanes() error {
+	for i := range d.lanes {
+		if err := d.openLane(&d.lanes[i]); err != nil {
+			return fmt.Errorf("cannot open the lanes of copies: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *Device) openLane(l *lane) (err error) {
+	if l.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
+		return err
+	}
+	if l.pinned, err = pinned(2 * d.slotSize); err != nil {
+		return err
+	}
+	for i := range l.events {
+		if l.events[i], err = cu.MakeEvent(cu.DisableTiming); err != nil {
+			return err
+		}
+	}
+	l.raw, err = d.take(int64(len(l.pinned)))
+	return err
+}
+
+func (l *lane) close() error {
+	var errs []error
+	if l.stream != cu.NoStream {
+		errs = append(errs, l.stream.Synchronize(), l.stream.Destroy())
+	}
+	for i := range l.events {
+		if l.events[i] != (cu.Event{}) {
+			errs = append(errs, cu.DestroyEvent(&l.events[i]))
+		}
+	}
+	if l.pinned != nil {
+		errs = append(errs, cu.MemFreeHost(unsafe.Pointer(&l.pinned[0])))
+	}
+	return errors.Join(errs...)
+}
+
+// slot returns the slot whose turn it is.
+func (l *lane) slot() slot {
+	i, size := l.turn, len(l.pinned)/2
+	l.turn = 1 - i
+	return slot{host: l.pinned[i*size : (i+1)*size], raw: l.raw.at + cu.DevicePtr(i*size),
+		event: l.events[i]}
+}
+
+// marks are events without clocks: points in the order of a stream.
+type marks struct {
+	mu   sync.Mutex
+	all  []cu.Event
+	free []cu.Event
+}
+
+// mark records a point of a stream. Whoever has waited for it, or had a stream wait, gives it back.
+func (d *Device) mark(s cu.Stream) cu.Event {
+	m := &d.marks
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.free) == 0 {
+		e, err := cu.MakeEvent(cu.DisableTiming)
+		if d.keep(err); err != nil {
+			return e
+		}
+		m.all, m.free = append(m.all, e), append(m.free, e)
+	}
+	e := m.free[len(m.free)-1]
+	m.free = m.free[:len(m.free)-1]
+	d.keep(e.Record(s))
+	return e
+}
+
+func (m *marks) give(e cu.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e != (cu.Event{}) {
+		m.free = append(m.free, e)
+	}
+}
+
+func (m *marks) close() error {
+	var errs []error
+	for i := range m.all {
+		errs = append(errs, cu.DestroyEvent(&m.all[i]))
+	}
+	return errors.Join(errs...)
+}
+
+// copies implements compute.Copies.
+type copies struct {
+	d      *Device
+	begun  cu.Event
+	waited bool // the lane up has waited for begun
+}
+
+// Copies opens copies beside the operations that are issued from here on.
+func (d *Device) Copies() compute.Copies {
+	d.enter("Copies")
+	defer d.leave()
+	d.sweep()
+	return &copies{d: d, begun: d.mark(d.stream)}
+}
+
+// bytesIn returns the size of an element of type t on its way, after it has checked that n bytes
+// are those of v.
+func bytesIn(op string, v view, t compute.DType, n int) int {
+	size := sizeOf(t)
+	if n != size*v.rows*v.cols {
+		panic(fmt.Sprintf("cuda: %s: %d bytes for %d x %d in %v", op, n, v.rows, v.cols, t))
+	}
+	return size
+}
+
+// Download begins to copy src to dst; what it returns waits for that.
+func (c *copies) Download(dst []byte, src compute.Mat, t compute.DType) func() error {
+	from, d := viewOf("Download", "src", src), c.d
+	bytesIn("Download", from, t, len(dst))
+	d.enter("Download")
+	defer d.leave()
+	if len(dst) == 0 || d.failure() != nil {
+		return d.failure
+	}
+	after := d.mark(d.stream)
+	return func() error {
+		d.enter("Download")
+		defer d.leave()
+		defer d.marks.give(after)
+		return d.fetch(dst, from, t, after)
+	}
+}
+
+// fetch copies a view to dst once the mark after is passed: piece by piece, of which one is on its
+// way while the one before is taken out of its slot.
+func (d *Device) fetch(dst []byte, from view, t compute.DType, after cu.Event) error {
+	l := &d.lanes[laneDown]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d.keep(l.stream.Wait(after, 0))
+	var before piece
+	from.pieces(sizeOf(t), d.slotSize, func(p view, at int) {
+		s := l.slot()
+		d.pieceDown(l, s, p, t)
+		d.empty(before, dst)
+		before = piece{slot: s, at: at, bytes: sizeOf(t) * p.rows * p.cols}
+	})
+	d.empty(before, dst)
+	return d.failure()
+}
+
+// piece is a part of what is copied, on its way to a slot.
+type piece struct {
+	slot
+	at, bytes int // of the whole
+}
+
+// empty waits for a piece and takes it out of its slot.
+func (d *Device) empty(p piece, dst []byte) {
+	if p.bytes == 0 || d.failure() != nil {
+		return
+	}
+	d.keep(p.event.Synchronize())
+	copy(dst[p.at:p.at+p.bytes], p.host)
+}
+
+// pieceDown issues the copy of a view that fits a slot.
+func (d *Device) pieceDown(l *lane, s slot, p view, t compute.DType) {
+	if d.failure() != nil {
+		return
+	}
+	b, host := p.block(), unsafe.Pointer(&s.host[0])
+	if t == compute.BF16 {
+		n := p.rows * p.cols
+		d.launchOn(l.stream, &l.params, packBF16, ceil(n, kernels[packBF16].threads), 1,
+			[]value{arg(s.raw), ptr(p), num(p.stride), num(p.rows), num(p.cols)})
+		b = block{at: s.raw, rows: 1, width: int64(2 * n)}
+	}
+	if b.rows == 1 {
+		d.keep(cu.MemcpyDtoHAsync(host, b.at, b.width, l.stream))
+	} else {
+		d.keep(rowsDown(host, b, l.stream))
+	}
+	d.keep(s.event.Record(l.stream))
+}
+
+// Upload copies src, or what it is a ticket for, to dst beside what was issued since Copies.
+func (c *copies) Upload(dst compute.Mat, src []byte, t compute.DType) error {
+	to, d := viewOf("Upload", "dst", dst), c.d
+	if !compute.IsTicket(src) {
+		bytesIn("Upload", to, t, len(src))
+	}
+	d.enter("Upload")
+	defer d.leave()
+	if len(src) == 0 || d.failure() != nil {
+		return d.failure()
+	}
+	l, size := &d.lanes[laneUp], sizeOf(t)
+	if !c.waited {
+		d.keep(l.stream.Wait(c.begun, 0))
+		c.waited = true
+	}
+	if compute.IsTicket(src) {
+		return d.receive(l, to, src, t)
+	}
+	to.pieces(size, d.slotSize, func(p view, at int) {
+		s := l.slot()
+		d.keep(s.event.Synchronize())
+		copy(s.host, src[at:at+size*p.rows*p.cols])
+		d.pieceUp(l, s, p, t)
+	})
+	return d.failure()
+}
+
+// pieceUp issues the copy of a slot to a view.
+func (d *Device) pieceUp(l *lane, s slot, p view, t compute.DType) {
+	if d.failure() != nil {
+		return
+	}
+	b, n, host := p.block(), p.rows*p.cols, unsafe.Pointer(&s.host[0])
+	if t == compute.BF16 {
+		b = block{at: s.raw, rows: 1, width: int64(2 * n)}
+	}
+	if b.rows == 1 {
+		d.keep(cu.MemcpyHtoDAsync(b.at, host, b.width, l.stream))
+	} else {
+		d.keep(rowsUp(b, host, l.stream))
+	}
+	d.keep(s.event.Record(l.stream))
+	if t == compute.BF16 {
+		d.launchOn(l.stream, &l.params, unpackBF16, ceil(n, kernels[unpackBF16].threads), 1,
+			[]value{ptr(p), num(p.stride), arg(s.raw), num(p.rows), num(p.cols)})
+	}
+}
+
+// End has the operations that follow wait for what went up.
+func (c *copies) End() {
+	d := c.d
+	d.enter("End")
+	defer d.leave()
+	if c.waited {
+		up := d.mark(d.lanes[laneUp].stream)
+		d.keep(d.stream.Wait(up, 0))
+		d.marks.give(up)
+	}
+	d.marks.give(c.begun)
+	c.begun, c.waited = cu.Event{}, false
+}
+
+// pieces cuts a view in parts that take at most room bytes with elements of a size, whole rows or
+// parts of one, and says at which byte of the dense copy each begins.
+func (v view) pieces(size, room int, f func(p view, at int)) {
+	if v.rows == 0 || v.cols == 0 {
+		return
+	}
+	if v.rows == 1 || v.stride == v.cols {
+		v = view{at: v.at, rows: 1, cols: v.rows * v.cols, stride: v.rows * v.cols}
+	}
+	most := max(1, room/size) // elements
+	each := max(1, most/v.cols)
+	for i := 0; i < v.rows; i += each {
+		for j := 0; j < v.cols; j += most {
+			p := view{at: v.at + cu.DevicePtr(4*(i*v.stride+j)), rows: min(each, v.rows-i),
+				cols: min(most, v.cols-j), stride: v.stride}
+			f(p, size*(i*v.cols+j))
+		}
+	}
+}

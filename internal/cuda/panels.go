@@ -1,0 +1,152 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/tensor"
+	"gorgonia.org/cu"
+)
+
+var _ compute.Workspace = (*Device)(nil)
+
+// Panels are how v3 wants its operands, see kernels/include/panels.h: 64 columns of all rows in
+// bfloat16, then the next 64. Rows of a panel are a multiple of 8, its groups of that many begin
+// where a tile may.
+const (
+	panelCols  = 64
+	panelBytes = 2 * panelCols // of a row of a panel
+	panelGroup = 8
+)
+
+// Tiles of linear_v3.
+const (
+	rowsV3 = 128
+	colsV3 = 256
+	packer = 256 // threads of pack_v3
+)
+
+// panels are those of a matrix: where they begin, how many, and how many rows each has.
+type panels struct{ at, pitch, count value }
+
+func panelPitch(rows int) int { return ceil(rows, panelGroup) * panelGroup }
+func panelCount(cols int) int { return ceil(cols, panelCols) }
+
+// panelLines is the rows of all panels of a matrix, and those of zeros after them.
+func panelLines(rows, cols, tail int) int { return panelCount(cols)*panelPitch(rows) + tail }
+
+// intoPanels rounds m and lays it out at an address, with tail rows of zeros, which a tile may
+// read, after the last panel.
+func (d *Device) intoPanels(to cu.DevicePtr, m view, tail int) panels {
+	pitch := num(panelPitch(m.rows))
+	lines := panelLines(m.rows, m.cols, tail)
+	d.launch(packV3, ceil(lines*panelBytes/16, packer), 1, arg(to), ptr(m), num(m.stride),
+		num(m.rows), num(m.cols), pitch, num(tail))
+	return panels{arg(to), pitch, num(panelCount(m.cols))}
+}
+
+// storePanels brings a weight [out, in] to the device as panels, by way of float32 on the device.
+func (d *Device) storePanels(p *packed, parts []tensor.Tensor) (err error) {
+	lines := panelLines(p.out, p.in, colsV3)
+	if p.weight, err = owned(d, p, int64(panelBytes*lines)); err != nil {
+		return err
+	}
+	plain, err := d.take(int64(4 * p.out * p.in))
+	if err != nil {
+		return err
+	}
+	err = d.convert(plain.at, parts, compute.FP32)
+	d.intoPanels(p.weight.at, view{at: plain.at, rows: p.out, cols: p.in, stride: p.in}, colsV3)
+	d.keep(d.memory.give(plain))
+	return err
+}
+
+// linearPanels is Linear with v3: x is laid out in panels, then multiplied.
+func (d *Device) linearPanels(l *linear, x, out view, ep epilogue) {
+	if x.rows == 0 {
+		return
+	}
+	m := d.grow(&d.panels, panelBytes*panelLines(x.rows, x.cols, rowsV3))
+	if m == nil {
+		return
+	}
+	a := d.intoPanels(m.at, x, rowsV3)
+	skip := l.lo % panelGroup
+	w := l.whole.weight.at + cu.DevicePtr((l.lo-skip)*panelBytes)
+	blocks := ceil(x.rows, rowsV3) * ceil(skip+out.cols, colsV3)
+	d.launch(linearV3, blocks, 1, append([]value{a.at, a.pitch, arg(w),
+		num(panelPitch(l.whole.out)), num(x.rows), a.count, num(out.cols), num(skip)}, ep[:]...)...)
+}
+
+// LinearBytes returns the panels of x, where the kernel wants such.
+func (d *Device) LinearBytes(rows, in, out int, t compute.DType) int64 {
+	if d.linearOf(in, out, t).kernel != linearV3 {
+		return 0
+	}
+	return int64(panelBytes * panelLines(rows, in, rowsV3))
+}
+
+// AttentionBytes returns the panels of keys and values, where the kernel wants such.
+func (d *Device) AttentionBytes(keys, heads, headDim int, t compute.DType) int64 {
+	by := d.attentionOf(headDim, false, false, t)
+	if by.kernel != attentionV3Of64 && by.kernel != attentionV3Of128 {
+		return 0
+	}
+	return int64(2 * sizeV3(by, keys, heads))
+}
+
+// sizeV3 returns the bytes of keys, or of values, in panels.
+func sizeV3(by product, keys, heads int) int {
+	return 2 * heads * ceil(keys, keysV3) * keysV3 * wideV3(by)
+}
+
+// wideV3 returns the width that a kernel gives heads.
+func wideV3(by product) int {
+	if by.kernel == attentionV3Of128 {
+		return 128
+	}
+	return 64
+}
+
+// Tiles of attention_v3.
+const (
+	queriesV3 = 128
+	keysV3    = 128
+)
+
+// sharedV3 is the shared memory of attention_v3 for heads of a width: two consumers' queries, two
+// tiles of keys and two of values, and what makes them begin at a multiple of 1024.
+func sharedV3(wide int) int { return 2*wide*(queriesV3+2*2*keysV3) + 1024 }
+
+// attentionV3 returns the kernel for heads of a width.
+func attentionV3(hd int, relative bool) product {
+	switch {
+	case relative || hd > 128:
+		return product{}
+	case hd > 64:
+		return product{kernel: attentionV3Of128, rows: queriesV3}
+	}
+	return product{kernel: attentionV3Of64, rows: queriesV3}
+}
+
+// attendPanels is attention with v3: keys and values are laid out in panels, head after head, then
+// attended to.
+func (d *Device) attendPanels(by product, q, k, v, dst, lse view, a compute.AttentionArgs) {
+	if q.rows == 0 {
+		return
+	}
+	wide, hd := wideV3(by), q.cols/a.Heads
+	pitch, size := ceil(k.rows, keysV3)*keysV3, sizeV3(by, k.rows, a.Heads)
+	m := d.grow(&d.panels, 2*size)
+	if m == nil {
+		return
+	}
+	keys, vals := m.at, m.at+cu.DevicePtr(size)
+	d.launch(packV3, ceil(panelCount(hd)*pitch*panelBytes/16, packer), a.Heads, arg(keys), ptr(k),
+		num(k.stride), num(k.rows), num(hd), num(pitch), 0)
+	d.launch(packValuesV3, ceil(pitch*wide*2/16, packer), a.Heads, arg(vals), ptr(v), num(v.stride),
+		num(k.rows), num(hd), num(wide), num(pitch/panelCols))
+	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, ptr(dst), num(dst.stride), ptr(q),
+		num(q.stride), arg(keys), arg(vals), num(pitch), num(q.rows), num(k.rows), num(hd),
+		float(a.Scale), float(a.LastKeyBias), ptr(lse), num(lse.stride))
+}

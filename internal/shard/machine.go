@@ -1,0 +1,191 @@
+package shard
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/collective/nats"
+	"github.com/longtake/longtake/internal/collective/near"
+	"github.com/longtake/longtake/internal/cuda"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// host is what the shards of a machine share. A nil one has none.
+type host struct {
+	shelf near.Shelf
+
+	mu    sync.Mutex
+	first job.NodeID
+	nodes map[job.NodeID]bool // that are here
+}
+
+// start names the start of a node's process.
+func (h *host) start(id job.NodeID) string {
+	if h == nil {
+		return string(id)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return string(h.first)
+}
+
+func (h *host) enter(id job.NodeID) {
+	if h != nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.nodes[id] = true
+		h.first = cmp.Or(h.first, id)
+	}
+}
+
+func (h *host) leave(id job.NodeID) {
+	if h != nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.nodes, id)
+	}
+}
+
+// handOver lets a rank of a plan hand over by reference to those on other shards of the machine.
+func (h *host) handOver(tr collective.Transport, p job.Plan) collective.Transport {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	here := make([]bool, len(p.Nodes))
+	for r, n := range p.Nodes {
+		here[r] = h.nodes[n]
+	}
+	here[tr.Rank()] = true
+	return near.New(tr, &h.shelf, fmt.Sprintf("%s %d", p.Job, p.Attempt), here)
+}
+
+// Machine is the shards of one process: one for each of its GPUs, or a single one. They are nodes
+// of their own to the coordinators; what they send each other stays in the process.
+type Machine struct {
+	shards []*Shard
+	server *nats.Server // that they share; nil: none
+	done   chan struct{}
+	wg     sync.WaitGroup
+}
+
+// StartMachine starts a shard for each of the GPUs that cfg names, or the one that cfg describes
+// where it names none.
+func StartMachine(ctx context.Context, cfg Config) (*Machine, error) {
+	m := &Machine{done: make(chan struct{})}
+	gpus, err := parseGPUs(cfg.GPUs, cfg.Device)
+	if err != nil {
+		return nil, &ModelError{err}
+	}
+	if gpus == nil {
+		s, err := Start(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		m.shards = append(m.shards, s)
+		return m.watch(), nil
+	}
+	cfg.Device, cfg.host = DeviceCUDA, &host{nodes: map[job.NodeID]bool{}}
+	if cfg.Data.URL == "" {
+		if m.server, err = cfg.Data.serve(cfg.Name); err != nil {
+			return nil, fmt.Errorf("cannot open the data plane: %w", err)
+		}
+		cfg.Data.Server = m.server
+	}
+	name := cfg.Name
+	for _, gpu := range gpus {
+		cfg.Name, cfg.GPU = fmt.Sprintf("%s-gpu%d", name, gpu), gpu
+		s, err := Start(ctx, cfg)
+		if err != nil {
+			return nil, errors.Join(err, m.watch().Close())
+		}
+		m.shards = append(m.shards, s)
+	}
+	return m.watch(), nil
+}
+
+// watch closes done when a shard ends.
+func (m *Machine) watch() *Machine {
+	var once sync.Once
+	for _, s := range m.shards {
+		m.wg.Go(func() {
+			<-s.Done()
+			once.Do(func() { close(m.done) })
+		})
+	}
+	return m
+}
+
+// Shards returns the shards.
+func (m *Machine) Shards() []*Shard { return m.shards }
+
+// Done is closed when a shard has ended, by Close or because it was refused for good.
+func (m *Machine) Done() <-chan struct{} { return m.done }
+
+// Err returns why shards ended by themselves, nil otherwise.
+func (m *Machine) Err() error {
+	return m.each(func(s *Shard) error { return s.Err() })
+}
+
+// Drain is Shard.Drain for all shards at once.
+func (m *Machine) Drain(ctx context.Context, within time.Duration) error {
+	return m.each(func(s *Shard) error { return s.Drain(ctx, within) })
+}
+
+// Close closes all shards at once, then what they share.
+func (m *Machine) Close() error {
+	err := m.each((*Shard).Close)
+	m.wg.Wait()
+	if m.server != nil {
+		m.server.Shutdown()
+	}
+	return err
+}
+
+// each runs f for all shards at once.
+func (m *Machine) each(f func(s *Shard) error) error {
+	errs := make([]error, len(m.shards))
+	var wg sync.WaitGroup
+	for i, s := range m.shards {
+		wg.Go(func() { errs[i] = f(s) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// parseGPUs reads which GPUs of this machine to use: "all", numbers separated by commas, or "" for
+// what Config.Device says.
+func parseGPUs(list, device string) ([]int, error) {
+	if list == "" {
+		return nil, nil
+	}
+	if device == DeviceCPU {
+		return nil, fmt.Errorf("gpus is %q, but device is cpu", list)
+	}
+	n, err := cuda.Count()
+	if err != nil {
+		return nil, fmt.Errorf("gpus is %q: %w", list, err)
+	}
+	if list == "all" {
+		list = "0"
+		for i := 1; i < n; i++ {
+			list += "," + strconv.Itoa(i)
+		}
+	}
+	var gpus []int
+	seen := map[int]bool{}
+	for _, word := range strings.Split(list, ",") {
+		gpu, err := strconv.Atoi(strings.TrimSpace(word))
+		if err != nil || gpu < 0 || gpu >= n || seen[gpu] {
+			return nil, fmt.Errorf("gpus is %q; allowed: all, or numbers below %d, each once", list, n)
+		}
+		seen[gpu] = true
+		gpus = append(gpus, gpu)
+	}
+	return gpus, nil
+}

@@ -1,0 +1,320 @@
+// Flash attention, v3, on Hopper. The ideas are FlashAttention-3's (Shah, Bikshandi, Zhang, Thakkar,
+// Ramani and Dao, 2024): one warpgroup loads, two multiply 64 queries each and take turns, so that the
+// exponentials of one run beside the products of the other, and products with the next keys run
+// beside the exponentials of these. Probabilities go from registers into the second product. See
+// README.md.
+#include "../include/bulk.h"
+#include "../include/panels.h"
+
+namespace attention3 {
+
+constexpr int QUERIES = 64;                // of a consumer
+constexpr int CONSUMERS = 2;
+constexpr int THREADS = (CONSUMERS + 1) * warpgroup::THREADS;
+constexpr int KEYS = 128;                  // of a tile; fixes the bits
+constexpr int STAGES = 2;                  // tiles of keys, and of values, in shared memory
+constexpr int PACK_THREADS = 256;
+constexpr float LOG2E = 1.4426950408889634f;
+
+// pack_values_v3: v [nk, hd] of each head, transposed: panels of 64 keys with `wide` rows, which are
+// v's columns; what is not there is zero. A thread makes 16 bytes. grid: (ceil(panels·wide·8 / 256),
+// heads)
+KERNEL(PACK_THREADS, pack_values_v3)
+(Sixteen* dst, const float* v, i64 ldv, i64 nk, i64 hd, i64 wide, i64 count) {
+  const i64 at = (i64)blockIdx.x * PACK_THREADS + threadIdx.x;
+  const i64 col = at % wide, piece = at / wide % panels::PIECES, panel = at / wide / panels::PIECES;
+  if (panel >= count) return;
+  const float* from = v + blockIdx.y * hd + col;
+  const i64 key = panel * panels::COLS + piece * panels::PIECE;
+  float x[panels::PIECE];
+  UNROLL
+  for (int i = 0; i < panels::PIECE; i++)
+    x[i] = col < hd && key + i < nk ? from[(key + i) * ldv] : 0.0f;
+  const Sixteen s = {{pair(x[0], x[1]), pair(x[2], x[3]), pair(x[4], x[5]), pair(x[6], x[7])}};
+  const i64 row = (blockIdx.y * count + panel) * wide + col;
+  dst[row * panels::PIECES + (piece ^ row % 8)] = s;
+}
+LAUNCHABLE(PACK_THREADS, pack_values_v3)
+
+// Call is what all threads share. k: the head's panels of `pitch` rows; v: its transposed panels.
+struct Call {
+  const float* q;           // [nq, hd]
+  const bf16 *k, *v;
+  float *dst, *lse;         // [nq, hd]; [nq, heads] from the head's column on, or null
+  i64 ldq, ld, ld_lse, pitch, nq, nk, hd;
+  float scale, last;        // last: added to the logit of the last key
+  DEVICE_MEMBER i64 tiles() const { return (nk + KEYS - 1) / KEYS; }
+};
+
+// Ring is where queries, keys and values are in shared memory.
+template <int WIDE> struct Ring {
+  static constexpr int PANELS = WIDE / panels::COLS;
+  static constexpr int QUERY_PANEL = QUERIES * panels::ROW_BYTES, QUERY_BYTES = PANELS * QUERY_PANEL;
+  static constexpr int KEY_PANEL = KEYS * panels::ROW_BYTES, KEY_BYTES = PANELS * KEY_PANEL;
+  static constexpr int VALUE_PANEL = WIDE * panels::ROW_BYTES;
+  static constexpr int VALUE_BYTES = KEYS / panels::COLS * VALUE_PANEL;
+  static constexpr int BYTES = CONSUMERS * QUERY_BYTES + STAGES * (KEY_BYTES + VALUE_BYTES);
+  uint32_t tiles;
+  mbarrier::Row full_k, empty_k, full_v, empty_v;
+  DEVICE_MEMBER uint32_t q(int consumer) const { return tiles + consumer * QUERY_BYTES; }
+  DEVICE_MEMBER uint32_t k(int stage) const { return q(CONSUMERS) + stage * KEY_BYTES; }
+  DEVICE_MEMBER uint32_t v(int stage) const { return k(STAGES) + stage * VALUE_BYTES; }
+};
+
+typedef mbarrier::Turn<STAGES> Turn;
+
+// load brings tile after tile of keys and values, as stages become empty. One thread.
+template <int WIDE> DEVICE void load(const Call& c, const Ring<WIDE>& r) {
+  typedef Ring<WIDE> R;
+  Turn t;
+  for (i64 tile = 0; tile < c.tiles(); tile++, t.next()) {
+    const mbarrier::One k = mbarrier::at(r.full_k, t.stage), v = mbarrier::at(r.full_v, t.stage);
+    mbarrier::wait(mbarrier::at(r.empty_k, t.stage), t.parity ^ 1);
+    mbarrier::expect(k, R::KEY_BYTES);
+    for (int p = 0; p < R::PANELS; p++)
+      bulk::copy(r.k(t.stage) + p * R::KEY_PANEL, c.k + (p * c.pitch + tile * KEYS) * panels::COLS,
+                 R::KEY_PANEL, k);
+    mbarrier::wait(mbarrier::at(r.empty_v, t.stage), t.parity ^ 1);
+    mbarrier::expect(v, R::VALUE_BYTES);
+    bulk::copy(r.v(t.stage), c.v + tile * KEYS * WIDE, R::VALUE_BYTES, v);
+  }
+}
+
+// load_queries rounds a consumer's queries and lays them out as panels; what is not there is zero.
+template <int WIDE> DEVICE void load_queries(const Call& c, uint32_t to, i64 first) {
+  constexpr int PIECES = WIDE / panels::PIECE;
+  for (int e = threadIdx.x % warpgroup::THREADS; e < QUERIES * PIECES; e += warpgroup::THREADS) {
+    const int row = e / PIECES, piece = e % PIECES;
+    const i64 cols = first + row < c.nq ? c.hd : 0;
+    const Sixteen s = panels::rounded_piece(c.q + (first + row) * c.ldq, piece * panels::PIECE, cols);
+    store(to + piece / panels::PIECES * Ring<WIDE>::QUERY_PANEL +
+              wgmma::swizzled(row * panels::ROW_BYTES + piece % panels::PIECES * 16), s);
+  }
+  bulk::fence();
+}
+
+typedef wgmma::Sums<KEYS> Scores;
+
+// Probabilities are a consumer's, as fragments of 16 keys.
+struct Probabilities {
+  wgmma::Fragment of[KEYS / 16];
+};
+
+DEVICE void hold(Probabilities& p) {
+  UNROLL
+  for (int i = 0; i < KEYS / 16; i++) wgmma::hold(p.of[i]);
+}
+
+// score begins the products of the consumer's queries with a tile of keys.
+template <int WIDE> DEVICE void score(Scores& s, uint32_t q, uint32_t k) {
+  UNROLL
+  for (int d = 0; d < WIDE; d += 16) {
+    const int panel = d / panels::COLS, col = d % panels::COLS;
+    wgmma::multiply<KEYS>(s, wgmma::panel(q + panel * Ring<WIDE>::QUERY_PANEL, col),
+                          wgmma::panel(k + panel * Ring<WIDE>::KEY_PANEL, col), d > 0);
+  }
+  wgmma::commit();
+}
+
+// weigh begins to add a tile of values, weighted.
+template <int WIDE> DEVICE void weigh(wgmma::Sums<WIDE>& out, Probabilities& p, uint32_t v) {
+  UNROLL
+  for (int k = 0; k < KEYS; k += 16)
+    wgmma::multiply<WIDE>(out, p.of[k / 16],
+                          wgmma::panel(v + k / panels::COLS * Ring<WIDE>::VALUE_PANEL,
+                                       k % panels::COLS));
+  wgmma::commit();
+}
+
+// Running is the softmax of a thread's two rows so far. Sums are of the thread's own keys.
+struct Running {
+  float most[2], sum[2], shrink[2];
+};
+
+// limit adds what is added to the last key's score, and takes keys away that do not exist.
+DEVICE void limit(Scores& s, const Call& c, i64 tile) {
+  const float more = c.last / c.scale;
+  UNROLL
+  for (int e = 0; e < KEYS / 2; e++) {
+    const i64 key = tile * KEYS + e / 4 * 8 + threadIdx.x % 4 * 2 + e % 2;
+    if (key == c.nk - 1) s[e] += more;
+    if (key >= c.nk) s[e] = -INFINITY;
+  }
+}
+
+// soften turns scores into probabilities against the running maximum.
+DEVICE void soften(Scores& s, Running& r, const Call& c, i64 tile) {
+  if (tile == c.tiles() - 1) limit(s, c, tile);
+  const float scale = c.scale * LOG2E;
+  UNROLL
+  for (int i = 0; i < 2; i++) {
+    float most = r.most[i], total = 0;
+    UNROLL
+    for (int e = 2 * i; e < KEYS / 2; e += e % 2 ? 3 : 1) most = fmaxf(most, s[e]);
+    most = most_over<4>(most);
+    const float base = fmaxf(most, -3.4028235e38f / scale) * scale;  // all at -infinity: not NaN
+    UNROLL
+    for (int e = 2 * i; e < KEYS / 2; e += e % 2 ? 3 : 1) {
+      s[e] = power(fmaf(s[e], scale, -base));
+      total += s[e];
+    }
+    r.shrink[i] = power(fmaf(r.most[i], scale, -base));
+    r.sum[i] = fmaf(r.sum[i], r.shrink[i], total);
+    r.most[i] = most;
+  }
+}
+
+// keep rounds probabilities to what products take.
+DEVICE void keep(Probabilities& p, Scores& s) {
+  UNROLL
+  for (int i = 0; i < KEYS / 4; i++) p.of[i / 4][i % 4] = pair(s[2 * i], s[2 * i + 1]);
+}
+
+template <int WIDE> DEVICE void shrink(wgmma::Sums<WIDE>& out, const Running& r) {
+  UNROLL
+  for (int e = 0; e < WIDE / 2; e++) out[e] *= r.shrink[e / 2 % 2];
+}
+
+// finish divides by the sums and stores, and, where that is asked for, tells the logarithms of the
+// sums of the exponentials of the logits.
+template <int WIDE>
+DEVICE void finish(wgmma::Sums<WIDE>& out, Running& r, const Call& c, i64 first) {
+  const int thread = threadIdx.x % warpgroup::THREADS, lane = thread % 32;
+  UNROLL
+  for (int i = 0; i < 2; i++) {
+    const i64 row = first + thread / 32 * 16 + lane / 4 + 8 * i;
+    r.sum[i] = sum_over<4>(r.sum[i]);
+    if (c.lse && row < c.nq && lane % 4 == 0)
+      c.lse[row * c.ld_lse] = fmaf(r.most[i], c.scale, logarithm(r.sum[i]));
+  }
+  UNROLL
+  for (int e = 0; e < WIDE / 2; e++) {
+    const i64 row = first + thread / 32 * 16 + lane / 4 + e / 2 % 2 * 8;
+    const i64 col = e / 4 * 8 + lane % 4 * 2 + e % 2;
+    if (row < c.nq && col < c.hd) c.dst[row * c.ld + col] = out[e] / r.sum[e / 2 % 2];
+  }
+}
+
+// release gives a stage back, once in a warp.
+DEVICE void release(mbarrier::Row row, const Turn& t) {
+  if (threadIdx.x % 32 == 0) mbarrier::arrive(mbarrier::at(row, t.stage));
+}
+
+// Named barriers: a consumer's turn to begin products, and its own threads'.
+DEVICE void my_turn(int consumer) { warpgroup::sync(1 + consumer, CONSUMERS * warpgroup::THREADS); }
+DEVICE void your_turn(int consumer) {
+  warpgroup::arrive(2 - consumer, CONSUMERS * warpgroup::THREADS);
+}
+DEVICE void together(int consumer) { warpgroup::sync(3 + consumer, warpgroup::THREADS); }
+
+// step is a tile of keys after the first one: products with them and, behind those, with the values
+// of the tile before. The exponentials run beside the latter, and beside the other consumer's.
+template <int WIDE>
+DEVICE void step(Scores& s, wgmma::Sums<WIDE>& out, Probabilities& p, Running& run, const Call& c,
+                 const Ring<WIDE>& r, int consumer, i64 tile, const Turn& key, const Turn& value) {
+  mbarrier::wait(mbarrier::at(r.full_k, key.stage), key.parity);
+  my_turn(consumer);
+  wgmma::hold(s), wgmma::hold(out), hold(p);
+  wgmma::fence();
+  score<WIDE>(s, r.q(consumer), r.k(key.stage));
+  mbarrier::wait(mbarrier::at(r.full_v, value.stage), value.parity);
+  weigh<WIDE>(out, p, r.v(value.stage));
+  if (consumer == 0 || tile + 1 < c.tiles()) your_turn(consumer);
+  wgmma::wait<1>();
+  wgmma::hold(s);
+  release(r.empty_k, key);
+  soften(s, run, c, tile);
+  wgmma::wait<0>();
+  wgmma::hold(out), hold(p);
+  release(r.empty_v, value);
+  shrink<WIDE>(out, run);
+  keep(p, s);
+}
+
+// attend is a consumer.
+template <int WIDE> DEVICE void attend(const Call& c, const Ring<WIDE>& r, int consumer) {
+  const i64 first = ((i64)blockIdx.x * CONSUMERS + consumer) * QUERIES;
+  Scores s;
+  wgmma::Sums<WIDE> out;
+  Probabilities p;
+  Running run = {{-INFINITY, -INFINITY}, {0, 0}, {0, 0}};
+  Turn key, value;
+  load_queries<WIDE>(c, r.q(consumer), first);
+  together(consumer);
+  mbarrier::wait(mbarrier::at(r.full_k, key.stage), key.parity);
+  wgmma::fence();
+  score<WIDE>(s, r.q(consumer), r.k(key.stage));
+  wgmma::wait<0>();
+  wgmma::hold(s);
+  release(r.empty_k, key);
+  if (consumer == 1 && c.tiles() > 1) your_turn(consumer);
+  soften(s, run, c, 0);
+  keep(p, s);
+  UNROLL
+  for (int e = 0; e < WIDE / 2; e++) out[e] = 0;
+  key.next();
+  for (i64 tile = 1; tile < c.tiles(); tile++, key.next(), value.next())
+    step<WIDE>(s, out, p, run, c, r, consumer, tile, key, value);
+  mbarrier::wait(mbarrier::at(r.full_v, value.stage), value.parity);
+  wgmma::hold(out), hold(p);
+  wgmma::fence();
+  weigh<WIDE>(out, p, r.v(value.stage));
+  wgmma::wait<0>();
+  wgmma::hold(out), hold(p);
+  finish<WIDE>(out, run, c, first);
+}
+
+template <int WIDE> DEVICE void begin(const Ring<WIDE>& r) {
+  if (threadIdx.x == 0) {
+    for (int s = 0; s < STAGES; s++) {
+      mbarrier::init(mbarrier::at(r.full_k, s), 1);
+      mbarrier::init(mbarrier::at(r.full_v, s), 1);
+      mbarrier::init(mbarrier::at(r.empty_k, s), CONSUMERS * 4);
+      mbarrier::init(mbarrier::at(r.empty_v, s), CONSUMERS * 4);
+    }
+    bulk::fence();
+  }
+  __syncthreads();
+}
+
+template <int WIDE> DEVICE void run(const Call& c) {
+  TILES(tiles, Ring<WIDE>::BYTES);
+  MBARRIERS(full_k, STAGES);
+  MBARRIERS(empty_k, STAGES);
+  MBARRIERS(full_v, STAGES);
+  MBARRIERS(empty_v, STAGES);
+  const Ring<WIDE> r = {tiles, full_k, empty_k, full_v, empty_v};
+  begin(r);
+  const int group = warpgroup::index();
+  if (group == CONSUMERS) {
+    warpgroup::less<24>();
+    if (threadIdx.x % warpgroup::THREADS == 0) load(c, r);
+  } else {
+    warpgroup::more<240>();
+    attend(c, r, group);
+  }
+}
+
+#if HOPPER
+#define RUN(WIDE, ...) run<WIDE>(Call __VA_ARGS__)
+#else
+#define RUN(WIDE, ...) absent()
+#endif
+
+// ATTENTION_V3 defines the kernel for head dims up to WIDE. q, dst: [nq, heads·hd]; k: panels of each
+// head, `pitch` rows each, a multiple of 128; v: transposed panels of each head, for as many keys;
+// lse: [nq, heads] or null. grid: (ceil(nq / 128), heads)
+#define ATTENTION_V3(name, WIDE)                                                                  \
+  KERNEL_ALONE(THREADS, name)                                                                     \
+  (float* dst, i64 ld, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 pitch, i64 nq,  \
+   i64 nk, i64 hd, double scale, double last, float* lse, i64 ld_lse) {                           \
+    const i64 head = blockIdx.y, size = head * pitch * WIDE;                                      \
+    RUN(WIDE, {q + head * hd, k + size, v + size, dst + head * hd, lse ? lse + head : lse, ldq,   \
+               ld, ld_lse, pitch, nq, nk, hd, (float)scale, (float)last});                        \
+  }                                                                                               \
+  LAUNCHABLE(THREADS, name)
+
+ATTENTION_V3(attention_v3_64, 64)
+ATTENTION_V3(attention_v3_128, 128)
+
+}  // namespace attention3

@@ -1,0 +1,89 @@
+// Barriers in shared memory that count arrivals of threads and bytes of copies (PTX ISA, mbarrier). A
+// phase ends when as many arrivals were made as init said and every byte expected has come; the next
+// one begins at once. A waiter names its phase by parity: 0 for the first, 1 for the second, and so
+// on; a barrier that has just begun counts as one whose phase of parity 1 is over.
+#pragma once
+
+#include "kernel.h"
+
+#ifndef __CUDACC__
+#include "async.h"
+#endif
+
+namespace mbarrier {
+
+#ifdef __CUDACC__
+typedef uint32_t Row;  // address in shared memory
+typedef uint32_t One;
+DEVICE One at(Row row, int i) { return row + 8 * i; }
+// MBARRIERS declares `count` barriers.
+#define MBARRIERS(name, count)               \
+  __shared__ __align__(8) uint64_t name##_words[count]; \
+  const mbarrier::Row name = (uint32_t)__cvta_generic_to_shared(name##_words)
+#else
+typedef emu::Mbarrier* Row;
+typedef emu::Mbarrier* One;
+DEVICE One at(Row row, int i) { return emu::mbarrier_at(row, i); }
+#define MBARRIERS(name, count)       \
+  static const char name##_tag = 0;  \
+  const mbarrier::Row name = emu::mbarriers(&name##_tag, #name, count)
+#endif
+
+// init begins a barrier whose phases have so many arrivals: one thread calls it, then
+// bulk::fence() if copies will complete on it, and all wait before they use it.
+DEVICE void init(One b, unsigned arrivals) {
+#ifdef __CUDACC__
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(b), "r"(arrivals) : "memory");
+#else
+  emu::mbarrier_init(b, arrivals);
+#endif
+}
+
+// arrive counts one arrival; what the thread did before is seen by those who wait for the phase.
+DEVICE void arrive(One b) {
+#ifdef __CUDACC__
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(b) : "memory");
+#else
+  emu::mbarrier_arrive(b, 0);
+#endif
+}
+
+// expect counts one arrival and makes the phase wait for so many bytes of copies.
+DEVICE void expect(One b, unsigned bytes) {
+#ifdef __CUDACC__
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(b), "r"(bytes)
+               : "memory");
+#else
+  emu::mbarrier_arrive(b, bytes);
+#endif
+}
+
+// wait returns once the phase of a parity is over.
+DEVICE void wait(One b, unsigned parity) {
+#ifdef __CUDACC__
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@done bra over;\n"
+      "bra again;\n"
+      "over:\n"
+      "}" ::"r"(b), "r"(parity) : "memory");
+#else
+  emu::mbarrier_wait(b, parity);
+#endif
+}
+
+// Turn walks over the stages of a ring: which one is next, and the parity of the round.
+template <int STAGES> struct Turn {
+  int stage = 0;
+  unsigned parity = 0;
+  DEVICE_MEMBER void next() {
+    if (++stage < STAGES) return;
+    stage = 0;
+    parity ^= 1;
+  }
+};
+
+}  // namespace mbarrier
