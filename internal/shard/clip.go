@@ -55,7 +55,7 @@ func (r *run) recallSeconds(ctx context.Context, f *os.File) (parts int, size in
 		if err := r.recallSecond(ctx, f, size, o); err != nil {
 			r.notices = append(r.notices, fmt.Sprintf("%s, which an earlier attempt had made, could "+
 				"not be read; what follows it was decoded again", job.VideoPart(i)))
-			r.spoilt(ctx, job.VideoPart(i), err)
+			r.spoilt(job.VideoPart(i), err)
 			return i, size, rewind(f, size)
 		}
 		parts, size = i+1, size+o.Size

@@ -93,7 +93,7 @@ func (r *run) ask(ctx context.Context, latents job.Object, shares []partition.Ra
 // decoded.
 func (r *run) assist(ctx context.Context, text []byte) error {
 	var o order
-	if err := json.Unmarshal(text, &o); err != nil {
+	if err := json.Unmarshal(text, &o); err != nil || o.From < 0 || o.From >= r.grid.T {
 		return r.badMessage(0, "an order to decode", len(text))
 	}
 	return r.withFile(func(f *os.File) error {

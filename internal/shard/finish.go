@@ -128,9 +128,9 @@ func (r *run) complete(ctx context.Context, latents string, res *job.Result) err
 			return err
 		}
 		defer c.enc.Abort()
-		shares := r.shares()
-		if c.frames == r.Plan.Spec.Frames {
-			shares = shares[:1] // nothing is left to decode
+		shares := make([]partition.Range, 1) // of nothing, where all frames are there
+		if c.frames < r.Plan.Spec.Frames {
+			shares = r.shares()
 		}
 		if err := r.letGo(ctx, shares); err != nil {
 			return err

@@ -2,6 +2,8 @@ package shard
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,7 +17,8 @@ import (
 const shareAhead = 4
 
 // sharing stores a WebM as parts while it is written, so that its first seconds can be seen before
-// its last ones are there. It is beside the work: where the store cannot follow it gives up.
+// its last ones are there, and a later attempt goes on behind them. It is beside the work: where the
+// store cannot follow it gives up.
 type sharing struct {
 	r     *run
 	per   int    // seconds, each a cluster, in a part
@@ -71,14 +74,23 @@ func (s *sharing) store() {
 		case <-s.r.closing:
 			return
 		case p := <-s.queue:
-			o, err := s.r.put(s.r.besideCtx, bytes.NewReader(p.data))
-			if err == nil {
-				err = s.r.keep(s.r.besideCtx, p.name, o)
-			}
-			if err != nil {
+			if err := s.storePiece(s.r.besideCtx, p); err != nil {
 				s.end(err)
 				return
 			}
+		}
+	}
+}
+
+// storePiece tries until a part is stored and recorded, it is refused, or the attempt ends.
+func (s *sharing) storePiece(ctx context.Context, p piece) error {
+	for {
+		o, err := s.r.put(ctx, bytes.NewReader(p.data))
+		if err == nil {
+			err = s.r.keep(ctx, p.name, o)
+		}
+		if err == nil || errors.Is(err, errRefused) || ctx.Err() != nil {
+			return err
 		}
 	}
 }
