@@ -27,7 +27,7 @@ type Options struct {
 	BytesMax int64 // of all objects together; 0: what JetStream has
 }
 
-// bucket is a Store on a JetStream stream: chunk i of an object is the only message with the subject
+// bucket is a Store on a JetStream stream: chunk i of an object is the only message with subject
 // BUCKET.NAME.i, and an object is there when all its chunks are. The object stores of nats.go, made
 // for names that may be used again, leave a marker behind for each object that was deleted and take
 // three times the requests; with a checkpoint a step, both add up.

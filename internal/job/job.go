@@ -182,6 +182,6 @@ type Result struct {
 	Retransmits    uint64             `json:"retransmits"`
 	WindowsReused  int                `json:"windows_reused,omitempty"`
 	FramesReused   int                `json:"frames_reused,omitempty"` // that were not decoded again
-	Notices        []string           `json:"notices,omitempty"` // e.g. prompt cut at 512 tokens
+	Notices        []string           `json:"notices,omitempty"`       // e.g. prompt cut at 512 tokens
 	Extra          map[string]float64 `json:"extra,omitempty"`
 }

@@ -11,7 +11,7 @@ import (
 func (f Format) Continues() bool { return f == WebM }
 
 // Continue goes on with a clip of which the first size bytes are in kept: what Tap saw, up to the
-// end of a cluster. The rest goes to w, to the bytes that one encoder would have written; if w is an
+// end of a cluster. The rest goes to w, to the bytes that one encoder would have made; if w is an
 // io.WriteSeeker, it has to be behind those that are kept. It returns how many frames there are. An
 // error says that kept is not the beginning of such a clip.
 func Continue(f Format, w io.Writer, o Options, kept io.ReaderAt, size int64) (e Encoder,

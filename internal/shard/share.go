@@ -17,8 +17,8 @@ import (
 const shareAhead = 4
 
 // sharing stores a WebM as parts while it is written, so that its first seconds can be seen before
-// its last ones are there, and a later attempt goes on behind them. It is beside the work: where the
-// store cannot follow it gives up.
+// its last ones are there, and a later attempt goes on behind them. It is beside the work: where
+// the store cannot follow it gives up.
 type sharing struct {
 	r     *run
 	per   int    // seconds, each a cluster, in a part
@@ -35,7 +35,7 @@ type piece struct {
 	data []byte
 }
 
-// tap returns a writer to f whose seconds become parts of the job as they come, from the next one on.
+// tap returns a writer to f whose seconds become parts of the job as they come, from next on.
 func (r *run) tap(f *os.File, next int) io.Writer {
 	if !r.keeps() || !media.Format(r.Plan.Spec.Format).Continues() {
 		return f
