@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/longtake/longtake/internal/job"
 )
@@ -50,6 +51,11 @@ func Describe(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 	}
 	sum := hex.EncodeToString(h.Sum(nil))
 	return job.Object{Name: namePrefix + sum, Size: n, SHA256: sum}, nil
+}
+
+// Named returns the object of a name that List gave; its size is not known.
+func Named(name string) job.Object {
+	return job.Object{Name: name, SHA256: strings.TrimPrefix(name, namePrefix)}
 }
 
 // contextReader stops reading when its context ends.

@@ -24,6 +24,10 @@ const (
 	sweepMax  = 4               // objects deleted in one tick
 	sweepTime = 2 * time.Second // for all of them
 	leaseTime = time.Hour       // for an input to be stored, and a job to refer to it
+
+	straysFirst = time.Minute // after a leader's start it looks for objects that nobody knows
+	straysEvery = time.Hour   // and again
+	straysMax   = 64          // of them at a time
 )
 
 // openObjects opens the object store, again and again until JetStream is there.
@@ -137,6 +141,31 @@ func (c *Coordinator) lease(o job.Object) error {
 	_, err := c.commit(command{Kind: kindLease,
 		Lease: &lease{Object: o, Until: c.cfg.Now().Add(leaseTime)}})
 	return err
+}
+
+// strays puts objects on the trash that nobody knows: an attempt has stored them and ended before
+// they were recorded. What is being stored at present has the time of a lease to be.
+func (l *leader) strays() {
+	s, now := l.c.objects.Load(), l.c.cfg.Now()
+	if s == nil || now.Before(l.look) {
+		return
+	}
+	l.look = now.Add(straysEvery)
+	ctx, cancel := context.WithTimeout(l.ctx, sweepTime)
+	defer cancel()
+	names, err := (*s).List(ctx)
+	if err != nil {
+		l.c.log.Warn("cannot look for objects that nobody knows", "error", err)
+		return
+	}
+	strays := l.c.fsm.unknown(names)
+	for _, o := range strays[:min(len(strays), straysMax)] {
+		if err := l.c.lease(o); err != nil {
+			l.c.log.Warn("cannot put an object that nobody knows on the trash", "object", o.Name,
+				"error", err)
+			return
+		}
+	}
 }
 
 // sweep deletes a few objects that no job owns any more. It shares the goroutine with placement, so
