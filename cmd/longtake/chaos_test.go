@@ -22,6 +22,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/golden"
 )
 
@@ -510,10 +511,6 @@ func (c *chaos) spoil() {
 		if err != nil {
 			continue
 		}
-		store, err := js.ObjectStore(ctx, "longtake-objects")
-		if err != nil {
-			continue
-		}
 		for _, j := range snap.Jobs {
 			if j.State != "running" {
 				continue
@@ -521,7 +518,7 @@ func (c *chaos) spoil() {
 			names := []string{j.Checkpoint.Object.Name, j.Parts["text.0"].Name, j.Parts["text.1"].Name}
 			for _, name := range names {
 				if name != "" {
-					store.PutBytes(ctx, name, []byte("rubbish"))
+					js.Publish(ctx, wire.Bucket+"."+name+".0", []byte("rubbish"))
 				}
 			}
 		}

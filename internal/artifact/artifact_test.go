@@ -19,14 +19,9 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// The client of NATS forgets a goroutine when the publisher of an object is closed before it has
-// begun, as happens for objects without bytes.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
-		"github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func jetStream(t *testing.T) jetstream.JetStream {
+func serve(t *testing.T) *nats.Conn {
 	t.Helper()
 	s, err := natsd.NewServer(&natsd.Options{JetStream: true, StoreDir: t.TempDir(),
 		DontListen: true, NoSigs: true})
@@ -43,18 +38,14 @@ func jetStream(t *testing.T) jetstream.JetStream {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
+	return nc
 }
 
 // stores runs f on every kind of Store.
 func stores(t *testing.T, f func(t *testing.T, s Store)) {
 	t.Run("memory", func(t *testing.T) { f(t, NewMemory()) })
 	t.Run("jetstream", func(t *testing.T) {
-		s, err := Open(t.Context(), jetStream(t), "objects", Options{})
+		s, err := Open(t.Context(), serve(t), "objects", Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,11 +105,11 @@ func TestDeletedObjectsAreGone(t *testing.T) {
 		if err := s.Delete(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
-		_, err := get(s, o)
-		for _, err := range []error{err, s.Delete(t.Context(), o)} {
-			if !errors.Is(err, ErrNotFound) || !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("%v is not ErrNotFound", err)
-			}
+		if _, err := get(s, o); !errors.Is(err, ErrNotFound) || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v is not ErrNotFound", err)
+		}
+		if err := s.Delete(t.Context(), o); err != nil {
+			t.Errorf("deleted again: %v", err)
 		}
 		if names, err := s.List(t.Context()); err != nil || len(names) != 0 {
 			t.Errorf("left: %v, %v", names, err)
@@ -164,16 +155,88 @@ func TestABrokenSourceStoresNothing(t *testing.T) {
 	})
 }
 
-func TestBindNeedsABucket(t *testing.T) {
-	js := jetStream(t)
-	if _, err := Bind(t.Context(), js, "objects"); !errors.Is(err, jetstream.ErrBucketNotFound) {
-		t.Errorf("Bind without a bucket: %v", err)
-	}
-	a, err := Open(t.Context(), js, "objects", Options{})
+// TestWhatIsLeft holds a bucket to its words: a message for each chunk, nothing after a deletion.
+func TestWhatIsLeft(t *testing.T) {
+	s, err := Open(t.Context(), serve(t), "objects", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Bind(t.Context(), js, "objects")
+	o := put(t, s, bytes.Repeat([]byte("x"), 2*chunkBytes+1))
+	put(t, s, bytes.Repeat([]byte("x"), 2*chunkBytes+1))
+	if err := s.Delete(t.Context(), put(t, s, []byte("deleted"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []uint64{3, 0} {
+		info, err := s.(*bucket).stream.Info(t.Context())
+		if err != nil || info.State.Msgs != want {
+			t.Errorf("%d messages, %v; want %d", info.State.Msgs, err, want)
+		}
+		if err := s.Delete(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAChunkThatIsLostOrDamaged(t *testing.T) {
+	nc := serve(t)
+	s, err := Open(t.Context(), nc, "objects", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, data := s.(*bucket), bytes.Repeat([]byte("x"), 2*chunkBytes)
+	o := put(t, s, data)
+	subject, err := b.subject(o.Name, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	harm := map[error]func() error{
+		ErrDamaged: func() error {
+			_, err := b.js.Publish(t.Context(), subject, make([]byte, chunkBytes))
+			return err
+		},
+		ErrNotFound: func() error {
+			return b.stream.Purge(t.Context(), jetstream.WithPurgeSubject(subject))
+		},
+	}
+	for want, do := range harm {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := get(s, o); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+		put(t, s, data)
+		if got, err := get(s, o); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("stored again: %v", err)
+		}
+	}
+}
+
+func TestNamesOfObjects(t *testing.T) {
+	stores(t, func(t *testing.T, s Store) {
+		o := put(t, s, []byte("stays"))
+		for _, name := range []string{"", "*", ">", "sha256-*", o.Name + ".0", o.Name[:70]} {
+			if _, err := get(s, job.Object{Name: name, Size: 5, SHA256: o.SHA256}); err == nil {
+				t.Errorf("%q is read", name)
+			}
+			_ = s.Delete(t.Context(), job.Object{Name: name})
+		}
+		if _, err := get(s, o); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestBindNeedsABucket(t *testing.T) {
+	nc := serve(t)
+	if _, err := Bind(t.Context(), nc, "objects"); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("Bind without a bucket: %v", err)
+	}
+	a, err := Open(t.Context(), nc, "objects", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Bind(t.Context(), nc, "objects")
 	if err != nil {
 		t.Fatal(err)
 	}

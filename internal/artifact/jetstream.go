@@ -6,15 +6,20 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/longtake/longtake/internal/job"
 )
 
-// chunkBytes is the size of the messages that an object is cut into; NATS allows 1 MiB.
-const chunkBytes = 512 << 10
+const (
+	chunkBytes = 512 << 10        // of a message of an object; NATS allows 1 MiB
+	inFlight   = 4                // messages of an object that are not acknowledged yet
+	ackTime    = 10 * time.Second // for one to be acknowledged
+)
 
 // Options say how a bucket keeps its objects.
 type Options struct {
@@ -22,28 +27,58 @@ type Options struct {
 	BytesMax int64 // of all objects together; 0: what JetStream has
 }
 
-// bucket is a Store on a JetStream object store.
-type bucket struct{ os jetstream.ObjectStore }
+// bucket is a Store on a JetStream stream: chunk i of an object is the only message with subject
+// BUCKET.NAME.i, and an object is there when all its chunks are. The object stores of nats.go, made
+// for names that may be used again, leave a marker behind for each object that was deleted and take
+// three times the requests; with a checkpoint a step, both add up.
+type bucket struct {
+	js     jetstream.JetStream
+	stream jetstream.Stream
+	name   string
+}
 
 // Open opens a bucket, which it makes if there is none yet.
-func Open(ctx context.Context, js jetstream.JetStream, name string, o Options) (Store, error) {
-	os, err := js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: name,
-		Description: "latents and videos of longtake", Storage: jetstream.FileStorage,
-		Replicas: max(o.Replicas, 1), MaxBytes: max(o.BytesMax, -1)})
-	if err != nil {
-		return nil, fmt.Errorf("cannot open the object store %s: %w", name, err)
-	}
-	return &bucket{os}, nil
+func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (Store, error) {
+	return open(nc, name, func(js jetstream.JetStream) (jetstream.Stream, error) {
+		return js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: name,
+			Description: "latents and videos of longtake", Subjects: []string{name + ".>"},
+			Storage: jetstream.FileStorage, Replicas: max(o.Replicas, 1), MaxBytes: max(o.BytesMax, -1),
+			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, AllowDirect: true})
+	})
 }
 
 // Bind opens a bucket that exists.
-func Bind(ctx context.Context, js jetstream.JetStream, name string) (Store, error) {
-	os, err := js.ObjectStore(ctx, name)
+func Bind(ctx context.Context, nc *nats.Conn, name string) (Store, error) {
+	return open(nc, name, func(js jetstream.JetStream) (jetstream.Stream, error) {
+		return js.Stream(ctx, name)
+	})
+}
+
+func open(nc *nats.Conn, name string,
+	find func(jetstream.JetStream) (jetstream.Stream, error)) (Store, error) {
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(ackTime),
+		jetstream.WithDefaultTimeout(ackTime))
+	b := &bucket{js: js, name: name}
+	if err == nil {
+		b.stream, err = find(js)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the object store %s: %w", name, err)
 	}
-	return &bucket{os}, nil
+	return b, nil
 }
+
+// subject returns that of a chunk, a number or a wildcard, of the object of a name.
+func (b *bucket) subject(name string, chunk any) (string, error) {
+	sum, ok := strings.CutPrefix(name, namePrefix)
+	if !ok || len(sum) != 64 || strings.Trim(sum, "0123456789abcdef") != "" {
+		return "", fmt.Errorf("%.80q: %w", name, ErrNotFound)
+	}
+	return fmt.Sprintf("%s.%s.%v", b.name, name, chunk), nil
+}
+
+// chunks returns how many an object has; one without bytes has an empty one.
+func chunks(o job.Object) int { return int(max(1, (o.Size+chunkBytes-1)/chunkBytes)) }
 
 // Put implements Store.
 func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
@@ -51,100 +86,126 @@ func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 	if err != nil {
 		return job.Object{}, fmt.Errorf("cannot read what is to be stored: %w", err)
 	}
-	info, err := b.os.GetInfo(ctx, o.Name)
-	if err == nil && info.Size == uint64(o.Size) {
-		return o, nil
-	}
-	meta := jetstream.ObjectMeta{Name: o.Name,
-		Opts: &jetstream.ObjectMetaOptions{ChunkSize: chunkSize(o.Size)}}
-	put, cancel := late(ctx)
-	defer cancel()
-	if info, err = b.os.Put(put, meta, lingering{contextReader{ctx, r}}); err != nil {
+	if err := b.put(ctx, o, contextReader{ctx, r}); err != nil {
 		return job.Object{}, fmt.Errorf("cannot store %s of %d bytes: %w", o.Name, o.Size, err)
-	}
-	if info.Size != uint64(o.Size) {
-		return job.Object{}, fmt.Errorf("cannot store %s: %w: %d of %d bytes arrived", o.Name,
-			ErrDamaged, info.Size, o.Size)
 	}
 	return o, nil
 }
 
-// chunkSize is that of an object of so many bytes: Put makes a buffer of it.
-func chunkSize(n int64) uint32 {
-	return uint32(min(max(n, 1), chunkBytes)) //nolint:gosec // bounded
+// put sends an object's chunks and waits until all are acknowledged.
+func (b *bucket) put(ctx context.Context, o job.Object, r io.Reader) error {
+	var sent []jetstream.PubAckFuture
+	for i := range chunks(o) {
+		subject, err := b.subject(o.Name, i)
+		if err != nil {
+			return err
+		}
+		data := make([]byte, min(chunkBytes, o.Size-int64(i)*chunkBytes))
+		if _, err := io.ReadFull(r, data); err != nil {
+			return err
+		}
+		if len(sent) == inFlight {
+			if err := await(ctx, sent[:1]); err != nil {
+				return err
+			}
+			sent = sent[1:]
+		}
+		ack, err := b.js.PublishAsync(subject, data)
+		if err != nil {
+			return err
+		}
+		sent = append(sent, ack)
+	}
+	return await(ctx, sent)
 }
 
-// nats.go 1.55 starts a goroutine with the first part of every Put; if Put ends before that
-// goroutine has begun, it never ends. linger is what Put is held up by, so that it begins, on a
-// machine with more to do than cores too.
-const linger = 5 * time.Millisecond
-
-// lingering waits where the reading ends, well or not.
-type lingering struct{ r io.Reader }
-
-// Read implements io.Reader.
-func (l lingering) Read(b []byte) (int, error) {
-	n, err := l.r.Read(b)
-	if err != nil {
-		time.Sleep(linger)
+func await(ctx context.Context, sent []jetstream.PubAckFuture) error {
+	for _, ack := range sent {
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return n, err
-}
-
-// late returns a context that ends a little after ctx: Put then hears of the end from its reader.
-func late(ctx context.Context) (context.Context, func()) {
-	after, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		time.Sleep(5 * linger)
-		cancel()
-	})
-	return after, func() {
-		stop()
-		cancel()
-	}
+	return nil
 }
 
 // Get implements Store.
 func (b *bucket) Get(ctx context.Context, o job.Object) (io.ReadCloser, error) {
-	r, err := b.os.Get(ctx, o.Name)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read %.80s: %w", o.Name, notFound(err))
+	r := &reader{ctx: ctx, b: b, o: o}
+	if err := r.fetch(); err != nil {
+		return nil, err
 	}
-	return verify(r, o), nil
+	return verify(io.NopCloser(r), o), nil
+}
+
+// reader reads an object's chunks one after the other.
+type reader struct {
+	ctx   context.Context
+	b     *bucket
+	o     job.Object
+	next  int
+	chunk []byte // the rest of the last one
+}
+
+// fetch gets the next chunk.
+func (r *reader) fetch() error {
+	subject, err := r.b.subject(r.o.Name, r.next)
+	if err == nil {
+		var m *jetstream.RawStreamMsg
+		if m, err = r.b.stream.GetLastMsgForSubject(r.ctx, subject); err == nil {
+			r.chunk = m.Data
+		}
+	}
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read %.80s, chunk %d of %d: %w", r.o.Name, r.next, chunks(r.o), err)
+	}
+	r.next++
+	return nil
+}
+
+// Read implements io.Reader.
+func (r *reader) Read(p []byte) (int, error) {
+	for len(r.chunk) == 0 {
+		if r.next == chunks(r.o) {
+			return 0, io.EOF
+		}
+		if err := r.fetch(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, r.chunk)
+	r.chunk = r.chunk[n:]
+	return n, nil
 }
 
 // Delete implements Store.
 func (b *bucket) Delete(ctx context.Context, o job.Object) error {
-	_, err := b.os.GetInfo(ctx, o.Name)
+	subject, err := b.subject(o.Name, "*")
 	if err == nil {
-		err = b.os.Delete(ctx, o.Name)
+		err = b.stream.Purge(ctx, jetstream.WithPurgeSubject(subject))
 	}
 	if err != nil {
-		return fmt.Errorf("cannot delete %.80s: %w", o.Name, notFound(err))
+		return fmt.Errorf("cannot delete %.80s: %w", o.Name, err)
 	}
 	return nil
 }
 
 // List implements Store.
 func (b *bucket) List(ctx context.Context) ([]string, error) {
-	infos, err := b.os.List(ctx)
-	if errors.Is(err, jetstream.ErrNoObjectsFound) {
-		return nil, nil
-	}
+	info, err := b.stream.Info(ctx, jetstream.WithSubjectFilter(b.name+".*.0"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the objects: %w", err)
 	}
 	var names []string
-	for _, i := range infos {
-		names = append(names, i.Name)
+	for subject := range info.State.Subjects {
+		names = append(names, strings.Split(subject, ".")[1])
 	}
 	slices.Sort(names)
 	return names, nil
-}
-
-func notFound(err error) error {
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return ErrNotFound
-	}
-	return err
 }

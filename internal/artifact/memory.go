@@ -54,9 +54,6 @@ func (m *Memory) Get(_ context.Context, o job.Object) (io.ReadCloser, error) {
 func (m *Memory) Delete(_ context.Context, o job.Object) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, ok := m.objects[o.Name]; !ok {
-		return fmt.Errorf("cannot delete %.80s: %w", o.Name, ErrNotFound)
-	}
 	delete(m.objects, o.Name)
 	return nil
 }

@@ -8,19 +8,20 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/longtake/longtake/internal/job"
 )
 
 // Store keeps objects. Its methods may be called from any goroutine.
 type Store interface {
-	// Put reads r from its start to its end, twice, and stores it. Storing the same bytes again
-	// changes nothing.
+	// Put reads r from its start to its end, twice, and stores it. Storing the same bytes again mends
+	// an object that is damaged and changes nothing otherwise.
 	Put(ctx context.Context, r io.ReadSeeker) (job.Object, error)
 	// Get opens an object. The reader fails with ErrDamaged, at the end at the latest, when the
 	// bytes are not those that o names; the caller closes it. ErrNotFound if there is none.
 	Get(ctx context.Context, o job.Object) (io.ReadCloser, error)
-	// Delete removes an object, ErrNotFound if there is none.
+	// Delete removes an object if it is there.
 	Delete(ctx context.Context, o job.Object) error
 	// List returns the names of all objects.
 	List(ctx context.Context) ([]string, error)
@@ -31,6 +32,9 @@ var (
 	ErrNotFound = fmt.Errorf("no such object: %w", fs.ErrNotExist)
 	ErrDamaged  = errors.New("the object is damaged")
 )
+
+// namePrefix comes before the SHA-256 in an object's name.
+const namePrefix = "sha256-"
 
 // Describe reads r to its end and returns the object that names its bytes; r is back at the start.
 func Describe(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
@@ -46,7 +50,12 @@ func Describe(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 		return job.Object{}, err
 	}
 	sum := hex.EncodeToString(h.Sum(nil))
-	return job.Object{Name: "sha256-" + sum, Size: n, SHA256: sum}, nil
+	return job.Object{Name: namePrefix + sum, Size: n, SHA256: sum}, nil
+}
+
+// Named returns the object of a name that List gave; its size is not known.
+func Named(name string) job.Object {
+	return job.Object{Name: name, SHA256: strings.TrimPrefix(name, namePrefix)}
 }
 
 // contextReader stops reading when its context ends.

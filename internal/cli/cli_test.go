@@ -24,8 +24,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		// Connections of http.DefaultClient that are still warm.
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
-		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-		goleak.IgnoreAnyFunction("github.com/nats-io/nats.go/jetstream.(*pushConsumer).resetPendingAcksOnReconnect"))
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }
 
 // tiny is a model of random weights that takes milliseconds.

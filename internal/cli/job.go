@@ -132,6 +132,10 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 		line("taken over", "%s of the step in which the attempt before was lost",
 			count(d.Result.WindowsReused, "window"))
 	}
+	if d.Result != nil && d.Result.FramesReused > 0 {
+		line("taken over", "%s that an attempt before had decoded",
+			count(d.Result.FramesReused, "frame"))
+	}
 	if d.Checkpoint > 0 {
 		line("checkpoint", "step %d of %d, %s, stored in %s", d.Checkpoint, s.TotalSteps(),
 			size(uint64(d.CheckpointBytes)), span(d.CheckpointTime)) //nolint:gosec // from 0

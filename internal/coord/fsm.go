@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -186,6 +187,23 @@ func (f *fsm) sweepable(now time.Time) (spare []string, gone []job.Object) {
 		}
 	}
 	return spare, gone
+}
+
+// unknown returns the objects of those names that no job owns and that are not on the trash.
+func (f *fsm) unknown(names []string) []job.Object {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	known := f.state.held()
+	for _, t := range f.state.trash {
+		known[t.Object.Name] = true
+	}
+	var out []job.Object
+	for _, name := range names {
+		if !known[name] {
+			out = append(out, artifact.Named(name))
+		}
+	}
+	return out
 }
 
 // ids returns the ids of all jobs in the order of creation.

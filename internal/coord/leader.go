@@ -23,6 +23,7 @@ type leader struct {
 	subs   []*nats.Subscription
 	since  time.Time // start of the term
 	calm   time.Time // until when nodes may still be coming back
+	look   time.Time // when the next look for strays is
 
 	mu       sync.Mutex
 	nodes    map[job.NodeID]*node
@@ -46,7 +47,7 @@ func newLeader(ctx context.Context, c *Coordinator) *leader {
 		waiting: map[job.ID]string{}, alive: map[job.ID]time.Time{}, paces: map[job.ID]pace{},
 		blamed: map[job.ID]map[job.NodeID]bool{}, previews: map[job.ID]Preview{}}
 	l.ctx, l.cancel = context.WithCancel(ctx)
-	l.calm = l.since
+	l.calm, l.look = l.since, l.since.Add(straysFirst)
 	t := c.cfg.Timing
 	for _, r := range c.fsm.all(func(r job.Record) bool { return !r.State.Final() }) {
 		l.calm = l.since.Add(t.Grace)
@@ -92,6 +93,7 @@ func (l *leader) tick() {
 	l.endDrains()
 	l.schedule()
 	l.sweep()
+	l.strays()
 }
 
 func running(r job.Record) bool { return r.State == job.Running }

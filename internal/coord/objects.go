@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
@@ -26,6 +24,10 @@ const (
 	sweepMax  = 4               // objects deleted in one tick
 	sweepTime = 2 * time.Second // for all of them
 	leaseTime = time.Hour       // for an input to be stored, and a job to refer to it
+
+	straysFirst = time.Minute // after a leader's start it looks for objects that nobody knows
+	straysEvery = time.Hour   // and again
+	straysMax   = 64          // of them at a time
 )
 
 // openObjects opens the object store, again and again until JetStream is there.
@@ -50,17 +52,13 @@ func (c *Coordinator) openObjects(ctx context.Context) {
 // tryObjects opens the object store within a limit: without a leader of its own, JetStream does not
 // answer at all.
 func (c *Coordinator) tryObjects(ctx context.Context, limit time.Duration) (artifact.Store, error) {
-	js, err := jetstream.New(c.broker.conn)
-	if err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	n, err := c.replicas()
 	if err != nil {
 		return nil, err
 	}
-	return artifact.Open(ctx, js, wire.Bucket, artifact.Options{Replicas: n})
+	return artifact.Open(ctx, c.broker.conn, wire.Bucket, artifact.Options{Replicas: n})
 }
 
 // replicas is how many copies are kept of an object: one with each coordinator, up to five.
@@ -145,6 +143,31 @@ func (c *Coordinator) lease(o job.Object) error {
 	return err
 }
 
+// strays puts objects on the trash that nobody knows: an attempt has stored them and ended before
+// they were recorded. What is being stored at present has the time of a lease to be.
+func (l *leader) strays() {
+	s, now := l.c.objects.Load(), l.c.cfg.Now()
+	if s == nil || now.Before(l.look) {
+		return
+	}
+	l.look = now.Add(straysEvery)
+	ctx, cancel := context.WithTimeout(l.ctx, sweepTime)
+	defer cancel()
+	names, err := (*s).List(ctx)
+	if err != nil {
+		l.c.log.Warn("cannot look for objects that nobody knows", "error", err)
+		return
+	}
+	strays := l.c.fsm.unknown(names)
+	for _, o := range strays[:min(len(strays), straysMax)] {
+		if err := l.c.lease(o); err != nil {
+			l.c.log.Warn("cannot put an object that nobody knows on the trash", "object", o.Name,
+				"error", err)
+			return
+		}
+	}
+}
+
 // sweep deletes a few objects that no job owns any more. It shares the goroutine with placement, so
 // that no job that might store such an object anew starts meanwhile.
 func (l *leader) sweep() {
@@ -159,7 +182,7 @@ func (l *leader) sweep() {
 	defer cancel()
 	var swept []string
 	for _, o := range gone[:min(len(gone), sweepMax)] {
-		if err := (*s).Delete(ctx, o); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := (*s).Delete(ctx, o); err != nil {
 			l.c.log.Warn("cannot delete an object", "object", o.Name, "error", err)
 			continue
 		}

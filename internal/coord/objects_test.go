@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -65,4 +69,64 @@ func TestInputsStayForTheirJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "an input without a job is deleted", gone(late))
+}
+
+// TestStraysAreDeleted stores an object that nobody records, and one that a job starts from. Half an
+// hour later both are there, after two hours that of the job.
+func TestStraysAreDeleted(t *testing.T) {
+	ctx := context.Background()
+	var later atomic.Int64
+	cfg := config(t.TempDir())
+	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	c := start(t, cfg)
+	fake(t, c, "a", func(r *wire.Registration) { r.Model.Extends = true })
+	eventually(t, "the object store is open", func() bool { return c.objects.Load() != nil })
+	stray, err := (*c.objects.Load()).Put(ctx, bytes.NewReader([]byte("stray")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := request(1)
+	in, err := c.StoreInput(ctx, bytes.NewReader([]byte("a picture")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Start, r.Shards = job.Start{Kind: job.StartImage, Object: in, Latents: 1}, 2
+	create(t, c, r)
+	there := func(o job.Object) bool {
+		f, err := c.Open(ctx, o)
+		if err == nil {
+			f.Close()
+		}
+		return err == nil
+	}
+	later.Store(int64(30 * time.Minute))
+	eventually(t, "the stray is found", func() bool {
+		return len(c.fsm.unknown([]string{stray.Name})) == 0
+	})
+	if !there(stray) || !there(in) {
+		t.Error("an object is gone early")
+	}
+	later.Store(int64(2 * time.Hour))
+	eventually(t, "the stray is deleted", func() bool { return !there(stray) })
+	if !there(in) {
+		t.Error("what a job starts from was deleted")
+	}
+}
+
+// TestCheckpointsAreNoStrays holds what is known to all that a job refers to.
+func TestCheckpointsAreNoStrays(t *testing.T) {
+	object := func(i int) job.Object { return artifact.Named(fmt.Sprintf("sha256-%064x", i)) }
+	s := &state{jobs: map[job.ID]job.Record{"a": {Parts: map[string]job.Object{"text.0": object(1)},
+		Checkpoint: job.Checkpoint{Object: object(2)}, Before: job.Checkpoint{Object: object(3)},
+		Result: job.Result{Video: object(4), Latents: object(5)}}},
+		trash: []trash{{Object: object(6)}}}
+	s.jobs["b"] = job.Record{Spec: job.Spec{Start: job.Start{Object: object(7)}}}
+	f := &fsm{state: s}
+	var names []string
+	for i := range 9 {
+		names = append(names, object(i).Name)
+	}
+	if got := f.unknown(names); !slices.Equal(got, []job.Object{object(0), object(8)}) {
+		t.Errorf("unknown are %v", got)
+	}
 }

@@ -85,7 +85,7 @@ func (s *state) sweep(c command) {
 func (s *state) held() map[string]bool {
 	held := map[string]bool{}
 	for r := range maps.Values(s.jobs) {
-		for _, o := range objects(r) {
+		for _, o := range append(objects(r), r.Checkpoint.Object, r.Before.Object) {
 			held[o.Name] = true
 		}
 		for _, o := range r.Parts {

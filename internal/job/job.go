@@ -181,6 +181,7 @@ type Result struct {
 	StepBytes      uint64             `json:"step_bytes"`      // of those, in a denoising step
 	Retransmits    uint64             `json:"retransmits"`
 	WindowsReused  int                `json:"windows_reused,omitempty"`
-	Notices        []string           `json:"notices,omitempty"` // e.g. prompt cut at 512 tokens
+	FramesReused   int                `json:"frames_reused,omitempty"` // that were not decoded again
+	Notices        []string           `json:"notices,omitempty"`       // e.g. prompt cut at 512 tokens
 	Extra          map[string]float64 `json:"extra,omitempty"`
 }

@@ -61,16 +61,24 @@ func (s Spec) PartSeconds() int {
 
 // Seconds lists the parts that hold the first seconds of the clip, up to the first one that is
 // missing.
-func (r Record) Seconds() []Object {
+func (r Record) Seconds() []Object { return seconds(r.Parts) }
+
+// Seconds lists those of the parts that an attempt was given.
+func (p Plan) Seconds() []Object { return seconds(p.Parts) }
+
+func seconds(parts map[string]Object) []Object {
 	var out []Object
 	for {
-		o, ok := r.Parts[fmt.Sprintf("%s%04d", PartVideo, len(out))]
+		o, ok := parts[VideoPart(len(out))]
 		if !ok {
 			return out
 		}
 		out = append(out, o)
 	}
 }
+
+// VideoPart is the name of the i-th part that holds seconds of the clip.
+func VideoPart(i int) string { return fmt.Sprintf("%s%04d", PartVideo, i) }
 
 // CheckPart reports whether a part may have this name: lower-case letters, digits, dots, dashes.
 func CheckPart(name string) error {

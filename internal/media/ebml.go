@@ -2,6 +2,8 @@ package media
 
 import (
 	"encoding/binary"
+	"errors"
+	"io"
 	"math/bits"
 	"slices"
 )
@@ -40,6 +42,53 @@ func number(name uint32, v uint64) []byte {
 // fixed returns an unsigned integer element of 8 bytes.
 func fixed(name uint32, v uint64) []byte {
 	return element(name, binary.BigEndian.AppendUint64(nil, v))
+}
+
+// place is where an element lies in a file.
+type place struct {
+	name      uint32
+	body, end int64 // offsets
+}
+
+var errElement = errors.New("no EBML element that ends where it should")
+
+// locate reads the ID and the size of the element at an offset; it ends at end at the latest. An
+// element of unknown size has none here.
+func locate(r io.ReaderAt, at, end int64) (place, error) {
+	head := make([]byte, min(end-at, 4+8))
+	if n, err := r.ReadAt(head, at); n < len(head) {
+		return place{}, err
+	}
+	name, rest := vint(head, 4)
+	size, body := vint(rest, 8)
+	if body == nil {
+		return place{}, errElement
+	}
+	// the mark of its length is no part of a size
+	size &^= 1 << (7 * (len(rest) - len(body)))
+	//nolint:gosec // of 4 bytes
+	p := place{name: uint32(name), body: at + int64(len(head)-len(body))}
+	if size > uint64(end-p.body) { //nolint:gosec // not negative
+		return place{}, errElement
+	}
+	p.end = p.body + int64(size) //nolint:gosec // checked above
+	return p, nil
+}
+
+// vint takes a variable-length integer of up to so many bytes, mark included, from the front of b.
+// The rest is nil where there is none.
+func vint(b []byte, most int) (v uint64, rest []byte) {
+	if len(b) == 0 || b[0] == 0 {
+		return 0, nil
+	}
+	n := bits.LeadingZeros8(b[0]) + 1
+	if n > most || n > len(b) {
+		return 0, nil
+	}
+	for _, c := range b[:n] {
+		v = v<<8 | uint64(c)
+	}
+	return v, b[n:]
 }
 
 func join(parts ...[]byte) []byte { return slices.Concat(parts...) }

@@ -34,11 +34,8 @@ const sizeLimit = 16383
 // NewEncoder starts a clip that goes to w. When w is also an io.WriteSeeker, a WebM gets an index
 // that players find at once.
 func NewEncoder(f Format, w io.Writer, o Options) (Encoder, error) {
-	if o.Width < 1 || o.Width > sizeLimit || o.Height < 1 || o.Height > sizeLimit {
-		return nil, fmt.Errorf("clip is %dx%d; allowed: 1x1 to %dx%[3]d", o.Width, o.Height, sizeLimit)
-	}
-	if o.FPS < 1 || o.Frames < 0 {
-		return nil, fmt.Errorf("clip has %d frames at %d fps; allowed: from 1 fps", o.Frames, o.FPS)
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	var (
 		e   Encoder
@@ -58,6 +55,16 @@ func NewEncoder(f Format, w io.Writer, o Options) (Encoder, error) {
 		return nil, err
 	}
 	return &checked{Encoder: e, o: o}, nil
+}
+
+func (o Options) check() error {
+	if o.Width < 1 || o.Width > sizeLimit || o.Height < 1 || o.Height > sizeLimit {
+		return fmt.Errorf("clip is %dx%d; allowed: 1x1 to %dx%[3]d", o.Width, o.Height, sizeLimit)
+	}
+	if o.FPS < 1 || o.Frames < 0 {
+		return fmt.Errorf("clip has %d frames at %d fps; allowed: from 1 fps", o.Frames, o.FPS)
+	}
+	return nil
 }
 
 // checked refuses frames that do not fit the clip.

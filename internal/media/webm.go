@@ -71,12 +71,22 @@ type webm struct {
 }
 
 func newWebM(w io.Writer, o Options) (*webm, error) {
+	m := openWebM(w, o)
+	return m, m.write(m.header())
+}
+
+// openWebM prepares a clip of which nothing is written.
+func openWebM(w io.Writer, o Options) *webm {
 	if runtime.GOMAXPROCS(0) < 2 {
 		// The VP8 encoder decides a little differently when it runs alone; with two threads or more
 		// its bytes are always the same.
 		runtime.GOMAXPROCS(2)
 	}
-	m := &webm{w: w, o: o}
+	return &webm{w: w, o: o}
+}
+
+// header returns what comes before the clusters, and notes where the segment begins.
+func (m *webm) header() []byte {
 	head := element(idEBML, join(number(idVersion, 1), number(idReadVersion, 1),
 		number(idMaxIDLen, 4), number(idMaxSizeLen, 8), element(idDocType, []byte("webm")),
 		number(idDocVersion, 2), number(idDocRead, 2)))
@@ -85,7 +95,7 @@ func newWebM(w io.Writer, o Options) (*webm, error) {
 	// Close puts the seek head here, if it can.
 	head = append(head, element(idVoid, make([]byte, seekHeadBytes-2))...)
 	head = append(head, m.info()...)
-	return m, m.write(append(head, m.tracks()...))
+	return append(head, m.tracks()...)
 }
 
 func (m *webm) info() []byte {
@@ -113,7 +123,7 @@ func (m *webm) Add(f Frame) error {
 	if err != nil {
 		return err
 	}
-	ms := int(int64(m.n) * 1000 / int64(m.o.FPS))
+	ms := m.millis(m.n)
 	if m.n%m.o.FPS == 0 {
 		if err := m.flush(); err != nil {
 			return err
@@ -121,23 +131,34 @@ func (m *webm) Add(f Frame) error {
 		m.start = ms
 	}
 	m.n++
-	const track, keyframe = 0x81, 0x80
-	block := append([]byte{track, byte((ms - m.start) >> 8), byte(ms - m.start), keyframe}, frame...)
-	m.cluster = append(m.cluster, element(idSimpleBlock, block)...)
+	m.cluster = append(m.cluster, element(idSimpleBlock, append(m.blockHead(ms), frame...))...)
 	return nil
 }
+
+// blockHead returns what a frame's block begins with: track, time within the cluster, keyframe.
+func (m *webm) blockHead(ms int) []byte {
+	return []byte{0x81, byte((ms - m.start) >> 8), byte(ms - m.start), 0x80}
+}
+
+// millis returns when frame n is shown.
+func (m *webm) millis(n int) int { return int(int64(n) * 1000 / int64(m.o.FPS)) }
 
 // flush writes the open cluster and remembers where it is.
 func (m *webm) flush() error {
 	if len(m.cluster) == 0 {
 		return nil
 	}
-	place := join(number(idCueTrack, 1), number(idCueCluster, uint64(m.at-m.segment)))
-	m.cues = append(m.cues, element(idCuePoint, join(number(idCueTime, uint64(m.start)),
-		element(idCuePositions, place)))...)
+	m.cue()
 	err := m.write(element(idCluster, join(number(idTimestamp, uint64(m.start)), m.cluster)))
 	m.cluster = m.cluster[:0]
 	return err
+}
+
+// cue puts the cluster that comes next into the index.
+func (m *webm) cue() {
+	place := join(number(idCueTrack, 1), number(idCueCluster, uint64(m.at-m.segment)))
+	m.cues = append(m.cues, element(idCuePoint, join(number(idCueTime, uint64(m.start)),
+		element(idCuePositions, place)))...)
 }
 
 // Close implements Encoder.

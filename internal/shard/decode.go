@@ -34,6 +34,7 @@ const aheadMost = 2
 type order struct {
 	Latents job.Object      `json:"latents"`
 	Rows    partition.Range `json:"rows"`
+	From    int             `json:"from,omitempty"` // the first latent frame whose rows are wanted
 }
 
 // shares returns the rows of the latent that each rank decodes, from rank 0 on; the ranks beyond
@@ -74,9 +75,10 @@ func (r *run) letGo(ctx context.Context, shares []partition.Range) error {
 }
 
 // ask tells the others what to decode.
-func (r *run) ask(ctx context.Context, latents job.Object, shares []partition.Range) error {
+func (r *run) ask(ctx context.Context, latents job.Object, shares []partition.Range,
+	from int) error {
 	for peer := 1; peer < len(shares); peer++ {
-		b, err := json.Marshal(order{latents, shares[peer]})
+		b, err := json.Marshal(order{latents, shares[peer], from})
 		if err != nil {
 			return err
 		}
@@ -91,33 +93,32 @@ func (r *run) ask(ctx context.Context, latents job.Object, shares []partition.Ra
 // decoded.
 func (r *run) assist(ctx context.Context, text []byte) error {
 	var o order
-	if err := json.Unmarshal(text, &o); err != nil {
+	if err := json.Unmarshal(text, &o); err != nil || o.From < 0 || o.From >= r.grid.T {
 		return r.badMessage(0, "an order to decode", len(text))
 	}
 	return r.withFile(func(f *os.File) error {
 		if err := r.copyTo(ctx, f, o.Latents); err != nil {
 			return fmt.Errorf("cannot read the latents: %w", err)
 		}
-		err := r.eachGroup(ctx, f.Name(), o.Rows, func(t int, frames [][]float32) error {
-			if err := r.taken(ctx, t-aheadMost); err != nil {
-				return err
+		err := r.eachGroup(ctx, f.Name(), o.Rows, o.From, func(t int, frames [][]float32) error {
+			if t-aheadMost >= o.From {
+				if err := r.taken(ctx, t-aheadMost); err != nil {
+					return err
+				}
 			}
 			rgb := make([]uint8, len(frames)*len(frames[0]))
 			media.ToRGB(rgb, slices.Concat(frames...))
 			return r.Transport.Send(ctx, 0, r.frameTag(t, opRows), rgb)
 		})
-		for t := r.grid.T - aheadMost; t < r.grid.T && err == nil; t++ {
+		for t := max(o.From, r.grid.T-aheadMost); t < r.grid.T && err == nil; t++ {
 			err = r.taken(ctx, t)
 		}
 		return err
 	})
 }
 
-// taken waits until rank 0 has the rows of latent frame t, if there is such a frame.
+// taken waits until rank 0 has the rows of latent frame t.
 func (r *run) taken(ctx context.Context, t int) error {
-	if t < 0 {
-		return nil
-	}
 	_, err := r.Transport.Recv(ctx, 0, r.frameTag(t, opTaken))
 	return err
 }
@@ -131,8 +132,13 @@ func (r *run) frameTag(t int, op uint32) collective.Tag {
 
 // copyTo reads an object into a file.
 func (r *run) copyTo(ctx context.Context, f *os.File, o job.Object) error {
+	return r.copyAt(ctx, f, 0, o)
+}
+
+// copyAt reads an object into a file, from an offset on.
+func (r *run) copyAt(ctx context.Context, f *os.File, at int64, o job.Object) error {
 	return patiently(ctx, func() error {
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
+		if _, err := f.Seek(at, io.SeekStart); err != nil {
 			return err
 		}
 		src, err := r.Objects.Get(ctx, o)
@@ -144,37 +150,37 @@ func (r *run) copyTo(ctx context.Context, f *os.File, o job.Object) error {
 	})
 }
 
-// decode makes the clip on rank 0: it puts frames together from its own rows and those of the other
-// ranks, and hands them to the encoder. The time that it waits for the encoder counts as encoding.
+// decode makes the clip on rank 0, or the rest of it: it puts frames together from its own rows and
+// those of the other ranks, and hands them to the encoder. The time that it waits for the encoder
+// counts as encoding.
 func (r *run) decode(ctx context.Context, latents string, shares []partition.Range,
-	w io.Writer) error {
-	s := r.Plan.Spec
-	enc, err := media.NewEncoder(media.Format(s.Format), w,
-		media.Options{Width: s.Width, Height: s.Height, FPS: s.FPS, Frames: s.Frames})
-	if err != nil {
-		return err
-	}
-	defer enc.Abort()
+	c *clip) error {
 	if r.ranks = len(shares); r.ranks > 1 {
-		r.report(job.StageDecode, 0, s.Frames, 0)
+		r.report(job.StageDecode, c.frames, r.Plan.Spec.Frames, 0)
 	}
-	q := encodeBeside(enc)
+	q := encodeBeside(c.enc)
 	defer q.stop()
-	err = r.eachGroup(ctx, latents, shares[0], func(t int, rows [][]float32) error {
+	from, drop := r.missing(c.frames)
+	add := func(t int, rows [][]float32) error {
 		group, err := r.assemble(ctx, t, rows, shares)
 		if err != nil {
 			return err
 		}
+		if t == from {
+			group = group[drop:]
+		}
 		return r.encoding(func() error { return q.add(group) })
-	})
-	if err != nil {
-		return err
+	}
+	if from < r.grid.T {
+		if err := r.eachGroup(ctx, latents, shares[0], from, add); err != nil {
+			return err
+		}
 	}
 	return r.encoding(func() error {
 		if err := q.stop(); err != nil {
 			return err
 		}
-		return enc.Close()
+		return c.enc.Close()
 	})
 }
 
@@ -233,8 +239,9 @@ func (r *run) take(ctx context.Context, t, ranks int) error {
 }
 
 // eachGroup decodes some rows of the latent in a file, latent frame by latent frame, and hands what
-// each becomes to f. It stops when the job is cancelled, between two layers.
-func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Range,
+// each becomes to f, from one latent frame on. It stops when the job is cancelled, between two
+// layers.
+func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Range, from int,
 	f func(t int, frames [][]float32) error) error {
 	r.release()
 	debug.FreeOSMemory() // decoding does not come on top of what denoising left
@@ -250,16 +257,22 @@ func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Rang
 	defer stream.Free()
 	stream.StopWhen(func() error { return r.stopped(ctx) })
 	start, total := time.Now(), r.Plan.Spec.Frames
-	for t := range r.grid.T {
+	before := r.framesBefore(from)
+	r.frames = before
+	for t := stream.From(from); t < r.grid.T; t++ {
 		frames, err := stream.Next(z.frame(t))
 		if err != nil {
 			return err
+		}
+		if t < from { // it fills the decoder's caches
+			r.report(job.StageDecode, before, total, 0)
+			continue
 		}
 		if err := f(t, frames); err != nil {
 			return err
 		}
 		r.frames += len(frames)
-		left := time.Since(start) * time.Duration(total-r.frames) / time.Duration(r.frames)
+		left := time.Since(start) * time.Duration(total-r.frames) / time.Duration(r.frames-before)
 		r.report(job.StageDecode, r.frames, total, left)
 	}
 	if err := r.stopped(ctx); err != nil {

@@ -116,38 +116,53 @@ func (r *run) finish(ctx context.Context, x []float32) (job.Result, error) {
 	return res, err
 }
 
-// complete decodes the latent in a file, whose object is stored.
-func (r *run) complete(ctx context.Context, latents string, res *job.Result) (err error) {
-	shares := r.shares()
-	if err := r.letGo(ctx, shares); err != nil {
+// complete decodes the latent in a file, whose object is stored, as far as earlier attempts have
+// not, and encodes it into a temporary file, which it stores.
+func (r *run) complete(ctx context.Context, latents string, res *job.Result) error {
+	err := r.withFile(func(f *os.File) (err error) {
+		var c *clip
+		if err := r.stage(job.StageDecode, func() (err error) {
+			c, err = r.goOn(ctx, f)
+			return err
+		}); err != nil {
+			return err
+		}
+		defer c.enc.Abort()
+		shares := make([]partition.Range, 1) // of nothing, where all frames are there
+		if c.frames < r.Plan.Spec.Frames {
+			shares = r.shares()
+		}
+		if err := r.letGo(ctx, shares); err != nil {
+			return err
+		}
+		if res.LatentsSHA256, err = r.sumOf(latents); err != nil {
+			return err
+		}
+		res.FramesReused = c.frames
+		res.Video, err = r.storeVideo(ctx, latents, res.Latents, shares, c)
 		return err
-	}
-	if res.LatentsSHA256, err = r.sumOf(latents); err != nil {
-		return err
-	}
-	res.Video, err = r.storeVideo(ctx, latents, res.Latents, shares)
+	})
 	res.ContentType = media.Format(r.Plan.Spec.Format).ContentType()
 	res.Seconds, res.Notices = r.seconds, r.notices
 	return err
 }
 
-// storeVideo decodes and encodes the latent in a file into a temporary one, and stores that.
+// storeVideo decodes and encodes the latent in a file into a clip's, and stores that.
 func (r *run) storeVideo(ctx context.Context, latents string, o job.Object,
-	shares []partition.Range) (video job.Object, err error) {
-	err = r.withFile(func(f *os.File) error {
-		if err := r.stage(job.StageDecode, func() error {
-			if err := r.ask(ctx, o, shares); err != nil {
-				return err
-			}
-			return r.decode(ctx, latents, shares, r.tap(f))
-		}); err != nil {
+	shares []partition.Range, c *clip) (video job.Object, err error) {
+	if err := r.stage(job.StageDecode, func() error {
+		from, _ := r.missing(c.frames)
+		if err := r.ask(ctx, o, shares, from); err != nil {
 			return err
 		}
-		return r.stage(job.StageEncode, func() (err error) {
-			r.report(job.StageEncode, 0, 1, 0)
-			video, err = r.put(ctx, f)
-			return err
-		})
+		return r.decode(ctx, latents, shares, c)
+	}); err != nil {
+		return video, err
+	}
+	err = r.stage(job.StageEncode, func() (err error) {
+		r.report(job.StageEncode, 0, 1, 0)
+		video, err = r.put(ctx, c.file)
+		return err
 	})
 	return video, err
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	natsio "github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/wire"
@@ -23,7 +22,7 @@ import (
 
 const (
 	requestTime = 2 * time.Second  // for an answer of the leader
-	ackTime     = 10 * time.Second // for the object store to acknowledge a piece
+	storeTime   = 10 * time.Second // for the object store to be found
 	drainPoll   = 50 * time.Millisecond
 	retryPause  = 250 * time.Millisecond // before a request is repeated
 )
@@ -277,13 +276,9 @@ func (s *Shard) objects(ctx context.Context) (artifact.Store, error) {
 	if s.store != nil {
 		return s.store, nil
 	}
-	js, err := jetstream.New(s.nc, jetstream.WithPublishAsyncTimeout(ackTime))
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, ackTime)
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	store, err := artifact.Bind(ctx, js, wire.Bucket)
+	store, err := artifact.Bind(ctx, s.nc, wire.Bucket)
 	if err == nil {
 		s.store = store
 	}

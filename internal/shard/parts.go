@@ -83,22 +83,14 @@ func (r *run) part(ctx context.Context, name string, n int) []float32 {
 		v, err = values(data, "part", n)
 	}
 	if err != nil {
-		r.spoilt(ctx, name, err)
+		r.spoilt(name, err)
 		return nil
 	}
 	return v
 }
 
-// spoilt tells of a part that cannot be used. One that is damaged makes room for a good one, whose
-// object has the same name.
-func (r *run) spoilt(ctx context.Context, name string, err error) {
-	r.note("part "+name+" is made again", err)
-	if errors.Is(err, artifact.ErrDamaged) {
-		if err := r.Objects.Delete(ctx, r.Plan.Parts[name]); err != nil {
-			r.note("cannot delete part "+name, err)
-		}
-	}
-}
+// spoilt tells of a part that cannot be used: what takes its place is stored over it.
+func (r *run) spoilt(name string, err error) { r.note("part "+name+" is made again", err) }
 
 func (r *run) note(what string, err error) {
 	if r.Note != nil {
@@ -143,7 +135,6 @@ func (r *run) finished(ctx context.Context) (res job.Result, ok bool, err error)
 		if err := r.tellKept(ctx, ok); err != nil || !ok {
 			return err
 		}
-		r.report(job.StageDecode, 0, r.Plan.Spec.Frames, 0)
 		res.Latents = r.Plan.Parts[job.PartLatents]
 		return r.complete(ctx, f.Name(), &res)
 	})
@@ -178,6 +169,6 @@ func (r *run) recall(ctx context.Context, f *os.File) (ok bool, err error) {
 			return true, z.file.Close()
 		}
 	}
-	r.spoilt(ctx, job.PartLatents, err)
+	r.spoilt(job.PartLatents, err)
 	return false, nil
 }

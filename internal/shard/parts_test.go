@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -49,10 +50,7 @@ func (a *attempts) run() job.Result {
 	var wg sync.WaitGroup
 	for r := range n {
 		wg.Go(func() {
-			k := &Rank{Plan: a.plan, Rank: r, Transport: world[r], Objects: a.objects,
-				TempDir: a.t.TempDir(), Kept: a.kept, Note: a.note, Progress: a.progress,
-				Preview: a.preview,
-				Saved:   func(context.Context, job.Checkpoint) error { return nil }}
+			k := a.rank(r, world[r])
 			if results[r], errs[r] = a.engines[r].Run(context.Background(), k); errs[r] != nil {
 				world[r].Close()
 			}
@@ -65,6 +63,12 @@ func (a *attempts) run() job.Result {
 		}
 	}
 	return results[0]
+}
+
+func (a *attempts) rank(r int, tr collective.Transport) *Rank {
+	return &Rank{Plan: a.plan, Rank: r, Transport: tr, Objects: a.objects, TempDir: a.t.TempDir(),
+		Kept: a.kept, Note: a.note, Progress: a.progress, Preview: a.preview,
+		Saved: func(context.Context, job.Checkpoint) error { return nil }}
 }
 
 func (a *attempts) kept(_ context.Context, name string, o job.Object) error {

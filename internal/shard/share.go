@@ -2,6 +2,8 @@ package shard
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,7 +17,8 @@ import (
 const shareAhead = 4
 
 // sharing stores a WebM as parts while it is written, so that its first seconds can be seen before
-// its last ones are there. It is beside the work: where the store cannot follow it gives up.
+// its last ones are there, and a later attempt goes on behind them. It is beside the work: where
+// the store cannot follow it gives up.
 type sharing struct {
 	r     *run
 	per   int    // seconds, each a cluster, in a part
@@ -32,12 +35,13 @@ type piece struct {
 	data []byte
 }
 
-// tap returns a writer to f whose seconds become parts of the job as they come.
-func (r *run) tap(f *os.File) io.Writer {
-	if !r.keeps() || media.Format(r.Plan.Spec.Format) != media.WebM {
+// tap returns a writer to f whose seconds become parts of the job as they come, from next on.
+func (r *run) tap(f *os.File, next int) io.Writer {
+	if !r.keeps() || !media.Format(r.Plan.Spec.Format).Continues() {
 		return f
 	}
-	s := &sharing{r: r, per: r.Plan.Spec.PartSeconds(), queue: make(chan piece, shareAhead)}
+	s := &sharing{r: r, per: r.Plan.Spec.PartSeconds(), next: next,
+		queue: make(chan piece, shareAhead)}
 	r.beside.Go(s.store)
 	return media.Tap(f, s.take)
 }
@@ -54,11 +58,8 @@ func (s *sharing) take(b []byte, cluster bool) {
 	if s.have++; s.have < s.per {
 		return
 	}
-	p := piece{fmt.Sprintf("%s%04d", job.PartVideo, s.next), s.buf}
+	p := piece{job.VideoPart(s.next), s.buf}
 	s.have, s.buf, s.next = 0, nil, s.next+1
-	if _, kept := s.r.Plan.Parts[p.name]; kept {
-		return
-	}
 	select {
 	case s.queue <- p:
 	default:
@@ -73,14 +74,23 @@ func (s *sharing) store() {
 		case <-s.r.closing:
 			return
 		case p := <-s.queue:
-			o, err := s.r.put(s.r.besideCtx, bytes.NewReader(p.data))
-			if err == nil {
-				err = s.r.keep(s.r.besideCtx, p.name, o)
-			}
-			if err != nil {
+			if err := s.storePiece(s.r.besideCtx, p); err != nil {
 				s.end(err)
 				return
 			}
+		}
+	}
+}
+
+// storePiece tries until a part is stored and recorded, it is refused, or the attempt ends.
+func (s *sharing) storePiece(ctx context.Context, p piece) error {
+	for {
+		o, err := s.r.put(ctx, bytes.NewReader(p.data))
+		if err == nil {
+			err = s.r.keep(ctx, p.name, o)
+		}
+		if err == nil || errors.Is(err, errRefused) || ctx.Err() != nil {
+			return err
 		}
 	}
 }

@@ -63,9 +63,6 @@ func (s *store) Get(_ context.Context, o job.Object) (io.ReadCloser, error) {
 
 // Delete implements artifact.Store.
 func (s *store) Delete(_ context.Context, o job.Object) error {
-	if _, ok := s.objects[o.Name]; !ok {
-		return artifact.ErrNotFound
-	}
 	delete(s.objects, o.Name)
 	return nil
 }

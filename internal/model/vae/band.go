@@ -18,6 +18,7 @@ type band struct {
 	flow
 	reads []partition.Range // see Decoder.reads
 	step  int               // the next of reads
+	due   int               // steps that the latent frame at hand goes through
 	lo    int               // the first row of what is being decoded
 
 	parked [][]float32 // the caches, while they are in the host's memory
@@ -148,13 +149,19 @@ func (b *band) crop(x compute.Volume) compute.Volume {
 	return out
 }
 
-// up runs a block's residuals and the upsampling behind them. Time is doubled where the block does
-// so and double is set.
+// rests reports whether the latent frame at hand goes no further.
+func (b *band) rests() bool { return b.step == b.due }
+
+// up runs a block's residuals and the upsampling behind them, as far as they are due. Time is
+// doubled where the block does so and double is set.
 func (b *band) up(x compute.Volume, u *upBlock, double bool) compute.Volume {
 	for i := range u.res {
+		if b.rests() {
+			return x
+		}
 		x = b.residual(b.crop(x), &u.res[i])
 	}
-	if u.spatial == nil {
+	if u.spatial == nil || b.rests() {
 		return x
 	}
 	x = b.crop(x)

@@ -3,6 +3,7 @@ package vae
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/partition"
@@ -14,8 +15,10 @@ type Stream struct {
 	d     *Decoder
 	h, w  int             // of the latent
 	rows  partition.Range // of the latent, to decode
-	n     int             // latent frames decoded so far
-	first []float32       // the first of them, until the second is decoded
+	from  int             // the first latent frame whose frames are wanted
+	early early
+	t     int         // the latent frame that comes next
+	seen  [][]float32 // those that came, as long as memory may be refused
 
 	stop  func() error // see StopWhen
 	room  *room
@@ -36,10 +39,23 @@ func (d *Decoder) NewBand(h, w int, rows partition.Range) (*Stream, error) {
 		return nil, fmt.Errorf("cannot decode rows [%d, %d) of a latent of %d x %d", rows.Lo, rows.Hi,
 			h, w)
 	}
-	s := &Stream{d: d, h: h, w: w, rows: rows}
+	s := &Stream{d: d, h: h, w: w, rows: rows, early: d.early()}
 	s.cut(1)
 	return s, nil
 }
+
+// From has the stream give the frames of latent frame n and those after it, with the bits that
+// they have in the whole clip. It returns the latent frame that Next has to begin with: the ones
+// before n fill the caches, each layer's as late as that is possible, and give no frames. It is
+// called before the first Next, if at all.
+func (s *Stream) From(n int) (first int) {
+	s.from = n
+	s.t = s.first()
+	return s.t
+}
+
+// first returns the latent frame that the trunk begins with.
+func (s *Stream) first() int { return max(0, s.from-s.early.trunk) }
 
 // cut starts anew with the rows cut into a number of bands.
 func (s *Stream) cut(bands int) {
@@ -79,8 +95,9 @@ func (s *Stream) Bands() int { return len(s.bands) }
 
 // Next decodes the next latent frame z [C, h, w], normalised as the transformer made it, into
 // frames [H, W, 3] of the stream's Size, values in -1..1: one frame for the first latent, 4 (the
-// temporal scale) for each later one. Where the device has too little memory (compute.ErrMemory),
-// it decodes narrower bands one after the other, down to one row of the latent.
+// temporal scale) for each later one, none for those before the one that From was given. Where the
+// device has too little memory (compute.ErrMemory), it decodes narrower bands one after the other,
+// down to one row of the latent.
 func (s *Stream) Next(z []float32) ([][]float32, error) {
 	c, n := s.d.cfg.ZDim, s.h*s.w
 	if len(z) != c*n {
@@ -93,18 +110,24 @@ func (s *Stream) Next(z []float32) ([][]float32, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot decode a frame: %w", err)
 	}
-	if s.n++; s.n == 1 {
-		s.first = append(s.first, z...)
+	if s.t++; s.settled() {
+		s.seen = nil
 	} else {
-		s.first = nil
+		s.seen = append(s.seen, slices.Clone(z))
 	}
 	return out, nil
 }
 
-// narrow halves the bands and forgets what was decoded. From the third latent frame on nothing is
-// allocated any more, so it is not asked for then.
+// settled reports whether every layer has met what it is going to meet, a latent frame other than
+// the clip's first: from then on nothing is allocated any more.
+func (s *Stream) settled() bool {
+	last := s.early.steps[len(s.early.steps)-1]
+	return s.t > max(1, s.from-last)
+}
+
+// narrow halves the bands and forgets what was decoded, as long as memory is asked for.
 func (s *Stream) narrow() bool {
-	if s.n > 1 || len(s.bands) == s.rows.Len() {
+	if s.settled() || len(s.bands) == s.rows.Len() {
 		return false
 	}
 	s.Free()
@@ -114,13 +137,14 @@ func (s *Stream) narrow() bool {
 
 // again decodes z after what came before it.
 func (s *Stream) again(z []float32) ([][]float32, error) {
-	if s.n == 1 {
-		s.n = 0
-		_, err := s.decode(s.first)
-		s.n = 1
-		if err != nil {
+	now := s.t
+	defer func() { s.t = now }()
+	s.t = s.first()
+	for _, old := range s.seen {
+		if _, err := s.decode(old); err != nil {
 			return nil, err
 		}
+		s.t++
 	}
 	return s.decode(z)
 }
@@ -131,13 +155,18 @@ func (s *Stream) decode(z []float32) ([][]float32, error) {
 	if err != nil {
 		return nil, err
 	}
+	due := s.early.due(s.t, s.from)
+	if due == 0 {
+		return nil, nil
+	}
 	var out [][]float32
 	for _, b := range s.bands {
+		b.due = due
 		y, err := s.behind(b, x)
 		if err != nil {
 			return nil, err
 		}
-		if out == nil {
+		if out == nil && s.t >= s.from {
 			out = s.frames(y.T)
 		}
 		if err := s.download(out, y, b); err != nil {
@@ -177,8 +206,8 @@ func (s *Stream) middle(z []float32) (compute.Volume, error) {
 	return s.base, f.err()
 }
 
-// behind runs the rest on a band, with the rows that were read for it around it. The first latent
-// frame is one frame for good: time is doubled from the second on.
+// behind runs the rest on a band, as far as it is due, with the rows that were read for it around
+// it. The first latent frame is one frame for good: time is doubled from the second on.
 func (s *Stream) behind(b *band, x compute.Volume) (compute.Volume, error) {
 	d := s.d
 	b.step, b.lo = 0, 0
@@ -191,7 +220,10 @@ func (s *Stream) behind(b *band, x compute.Volume) (compute.Volume, error) {
 		x = y
 	}
 	for i := range d.ups {
-		x = b.up(x, &d.ups[i], s.n > 0)
+		x = b.up(x, &d.ups[i], s.t > 0)
+	}
+	if b.rests() {
+		return x, b.err()
 	}
 	x = b.crop(x)
 	out := s.room.like(x, d.cfg.OutChannels)
