@@ -247,7 +247,7 @@ func (s *suite) attentionOfManyRows(t *testing.T) {
 	}
 }
 
-// attentionOfManyKeys attends to more keys than any device walks over at a time, the later ones with
+// attentionOfManyKeys attends to more keys than any device walks over at a time; the later ones have
 // the larger logits.
 func (s *suite) attentionOfManyKeys(t *testing.T) {
 	const nq, nk = 150, 700
