@@ -247,8 +247,8 @@ func (s *suite) attentionOfManyRows(t *testing.T) {
 	}
 }
 
-// attentionOfManyKeys attends to more keys than any device walks over at a time; the later ones have
-// the larger logits.
+// attentionOfManyKeys attends to more keys than any device walks over at a time; the later ones
+// have the larger logits.
 func (s *suite) attentionOfManyKeys(t *testing.T) {
 	const nq, nk = 150, 700
 	r, dev := numbersFrom(1), s.open(t, 2)
