@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,6 +22,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/freeport"
 	"github.com/longtake/longtake/internal/golden"
 )
 
@@ -71,16 +71,6 @@ type shardProc struct {
 	control []*proxy // one for each coordinator
 	data    *proxy
 	d       *daemon
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // TestChaos runs three coordinators and five shards and lets things go wrong, one after the other,
@@ -135,11 +125,11 @@ func (c *chaos) reference() {
 
 func (c *chaos) startAll() {
 	var peers, routes []string
-	raft := make([]string, 3)
+	raft, addrs := make([]string, 3), freeport.Addrs(12)
 	for i := range 3 {
-		raft[i] = freeAddr(c.t)
-		routes = append(routes, freeAddr(c.t))
-		p := &coordinatorProc{http: freeAddr(c.t), nats: freeAddr(c.t), data: c.t.TempDir()}
+		raft[i] = addrs[4*i]
+		routes = append(routes, addrs[4*i+1])
+		p := &coordinatorProc{http: addrs[4*i+2], nats: addrs[4*i+3], data: c.t.TempDir()}
 		c.coords = append(c.coords, p)
 		peers = append(peers, fmt.Sprintf("c%d@%s=http://%s", i, raft[i], p.http))
 	}
@@ -157,7 +147,7 @@ func (c *chaos) startAll() {
 }
 
 func (c *chaos) addShard(name string) {
-	listen := freeAddr(c.t)
+	listen := freeport.Addrs(1)[0]
 	s := &shardProc{tmp: c.t.TempDir(), data: newProxy(c.t, listen)}
 	var control []string
 	for _, p := range c.coords {

@@ -20,22 +20,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/longtake/longtake/internal/freeport"
 	"github.com/longtake/longtake/internal/job"
 )
 
 // ports finds free ports, two for each coordinator: Raft's, then NATS routes'.
-func ports(n int) []string {
-	var out []string
-	for range 2 * n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			panic(err)
-		}
-		defer l.Close()
-		out = append(out, l.Addr().String())
-	}
-	return out
-}
+func ports(n int) []string { return freeport.Addrs(2 * n) }
 
 // member configures one of the coordinators c0, c1 and so on.
 func member(dir, id string, addrs []string) Config {
