@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -23,6 +24,9 @@ type consensus struct {
 	transport raft.Transport
 	fsm       *fsm
 	apply     time.Duration
+
+	asking sync.RWMutex // held by who asks whether this one leads
+	closed bool
 }
 
 const (
@@ -205,8 +209,22 @@ func (c *consensus) do(cmd command) (outcome, error) {
 	return f.Response().(outcome), nil
 }
 
+// verify asks a majority whether this one still leads; the error is Raft's. Raft answers as long as
+// it runs, but never what it has been asked before it stopped: close waits for who asks.
+func (c *consensus) verify() error {
+	c.asking.RLock()
+	defer c.asking.RUnlock()
+	if c.closed {
+		return raft.ErrRaftShutdown
+	}
+	return c.raft.VerifyLeader().Error()
+}
+
 // close stops Raft, if it runs, then what it stands on.
 func (c *consensus) close() error {
+	c.asking.Lock()
+	c.closed = true
+	c.asking.Unlock()
 	var errs []error
 	if c.raft != nil {
 		errs = append(errs, c.raft.Shutdown().Error())

@@ -77,7 +77,7 @@ func (c *Coordinator) open() error {
 	}
 	if c.cons, err = openRaft(c.cfg, store, c.fsm); err == nil {
 		c.decide = c.cons.do
-		c.confirm = func() bool { return c.cons.raft.VerifyLeader().Error() == nil }
+		c.confirm = func() bool { return c.cons.verify() == nil }
 	}
 	return err
 }

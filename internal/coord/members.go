@@ -123,7 +123,7 @@ func (c *Coordinator) SaveSnapshot(_ context.Context, w io.Writer) error {
 	if _, err := c.leader(); err != nil {
 		return err
 	}
-	if err := c.cons.raft.VerifyLeader().Error(); err != nil {
+	if err := c.cons.verify(); err != nil {
 		return c.officeError(err)
 	}
 	s, err := c.fsm.Snapshot()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -148,6 +149,37 @@ func TestStartErrors(t *testing.T) {
 		}
 		if !strings.Contains(err.Error(), k.says) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestWhoAsksIsAnsweredWhenACoordinatorStops reads without a pause while coordinators stop.
+func TestWhoAsksIsAnsweredWhenACoordinatorStops(t *testing.T) {
+	for range 5 {
+		c := start(t, config(t.TempDir()))
+		fake(t, c, "a")
+		id := create(t, c, request(1))
+		var readers sync.WaitGroup
+		for range 32 {
+			readers.Go(func() {
+				for {
+					if _, err := c.Get(context.Background(), id); err != nil {
+						return
+					}
+				}
+			})
+		}
+		time.Sleep(10 * time.Millisecond)
+		closed(t, c)
+		ended := make(chan struct{})
+		go func() {
+			readers.Wait()
+			close(ended)
+		}()
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			t.Fatal("a reader still waits for an answer")
 		}
 	}
 }
