@@ -219,9 +219,33 @@ func arrange(m job.Model, r job.Record, free int) (job.Mesh, error) {
 	return ChooseMesh(m, s, free)
 }
 
+// together puts the nodes of one process, which hand over by reference, one behind the other: those
+// of the smallest process that has n of them first, or else those of larger ones before those of
+// smaller ones.
+func together(from []*node, n int) []*node {
+	var all [][]*node
+	at := map[string]int{}
+	for _, f := range from {
+		i, seen := at[f.reg.Start]
+		if !seen {
+			i = len(all)
+			at[f.reg.Start], all = i, append(all, nil)
+		}
+		all[i] = append(all[i], f)
+	}
+	slices.SortStableFunc(all, func(a, b []*node) int {
+		if len(a) >= n && len(b) >= n {
+			return len(a) - len(b)
+		}
+		return len(b) - len(a)
+	})
+	return slices.Concat(all...)
+}
+
 // take removes n of the given nodes from the pool; the first, which will hold rank 0, can write the
 // format.
 func (p *pool) take(from []*node, n int, format string) []*node {
+	from = together(from, n)
 	first := slices.IndexFunc(from, func(n *node) bool { return n.writes(format) })
 	picked := []*node{from[first]}
 	rest := slices.Delete(slices.Clone(from), first, first+1)
