@@ -29,7 +29,20 @@ func newScratch(dev compute.Device, cfg model.TextEncoder, n int) (*scratch, err
 func (e *Encoder) Bytes(n int) int64 {
 	m := &compute.Meter{}
 	_, _ = newScratch(m, e.cfg, n) // a Meter refuses nothing
-	return m.Most()
+	return m.Most() + 2*e.workBytes(n) // that may move once as it grows
+}
+
+// workBytes returns the most that one operation takes for itself.
+func (e *Encoder) workBytes(n int) int64 {
+	w, takes := e.dev.(compute.Workspace)
+	if !takes {
+		return 0
+	}
+	cfg, t := e.cfg, e.dtype
+	d, inner := cfg.DModel, cfg.NumHeads*cfg.DKV
+	return max(w.LinearBytes(n, d, 3*inner, t), w.LinearBytes(n, inner, d, t),
+		w.LinearBytes(n, d, cfg.DFF, t), w.LinearBytes(n, cfg.DFF, d, t),
+		w.AttentionBytes(n, cfg.NumHeads, cfg.DKV, t))
 }
 
 func (s *scratch) free() { s.arena.Free() }
