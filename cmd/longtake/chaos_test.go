@@ -505,7 +505,12 @@ func (c *chaos) spoil() {
 			if j.State != "running" {
 				continue
 			}
-			names := []string{j.Checkpoint.Object.Name, j.Parts["text.0"].Name, j.Parts["text.1"].Name}
+			names := []string{j.Checkpoint.Object.Name}
+			for part, o := range j.Parts {
+				if part != "latents" {
+					names = append(names, o.Name)
+				}
+			}
 			for _, name := range names {
 				if name != "" {
 					js.Publish(ctx, wire.Bucket+"."+name+".0", []byte("rubbish"))
