@@ -476,7 +476,7 @@ func (c *chaos) breakDisk() {
 	os.MkdirAll(s.tmp, 0o700)
 }
 
-// spoil overwrites the latest checkpoint of a running job, and the texts that it keeps.
+// spoil overwrites the latest checkpoint of each running job, its texts and its decoded seconds.
 func (c *chaos) spoil() {
 	type object struct{ Name string }
 	var snap struct {
