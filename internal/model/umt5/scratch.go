@@ -28,7 +28,7 @@ func newScratch(dev compute.Device, cfg model.TextEncoder, n int) (*scratch, err
 // Bytes returns the memory of the device that encoding n tokens takes.
 func (e *Encoder) Bytes(n int) int64 {
 	m := &compute.Meter{}
-	_, _ = newScratch(m, e.cfg, n) // a Meter refuses nothing
+	_, _ = newScratch(m, e.cfg, n)     // a Meter refuses nothing
 	return m.Most() + 2*e.workBytes(n) // that may move once as it grows
 }
 
