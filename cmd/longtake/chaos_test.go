@@ -400,7 +400,7 @@ func (c *chaos) disturb(end time.Time) {
 		{"shard cut off from shards", c.cutData},
 		{"shard on a slow link (20 ms a piece)", c.slowData},
 		{"shard's disk refuses files", c.breakDisk},
-		{"checkpoint and texts overwritten with rubbish", c.spoil},
+		{"checkpoint, texts and decoded seconds overwritten with rubbish", c.spoil},
 		{"coordinator killed (SIGKILL)", c.killCoordinator},
 		{"all coordinators killed at once", c.killCoordinators},
 	}

@@ -70,8 +70,7 @@ func open(nc *nats.Conn, name string,
 
 // subject returns that of a chunk, a number or a wildcard, of the object of a name.
 func (b *bucket) subject(name string, chunk any) (string, error) {
-	sum, ok := strings.CutPrefix(name, namePrefix)
-	if !ok || len(sum) != 64 || strings.Trim(sum, "0123456789abcdef") != "" {
+	if o := Named(name); o.Check() != nil || o.SHA256 == name {
 		return "", fmt.Errorf("%.80q: %w", name, ErrNotFound)
 	}
 	return fmt.Sprintf("%s.%s.%v", b.name, name, chunk), nil

@@ -38,6 +38,18 @@ func (v VAE) TemporalScale() int {
 	return scale
 }
 
+// LatentFrames returns how many latent frames so many frames, at least one, make up: the first one
+// stands for a single frame, each one after it for TemporalScale frames.
+func (v VAE) LatentFrames(frames int) int { return (frames-1)/v.TemporalScale() + 1 }
+
+// FramesBefore returns how many frames the latent frames before one make.
+func (v VAE) FramesBefore(latent int) int {
+	if latent == 0 {
+		return 0
+	}
+	return 1 + (latent-1)*v.TemporalScale()
+}
+
 func readVAE(fsys fs.FS) (VAE, error) {
 	s, err := readSettings(fsys, "vae/config.json")
 	if err != nil {

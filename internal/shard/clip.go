@@ -92,14 +92,6 @@ func (r *run) missing(frames int) (latent, drop int) {
 	if frames == 0 {
 		return 0, 0
 	}
-	scale := r.e.folder.VAE.TemporalScale()
-	return 1 + (frames-1)/scale, (frames - 1) % scale
-}
-
-// framesBefore counts the frames that the latent frames before one make.
-func (r *run) framesBefore(latent int) int {
-	if latent == 0 {
-		return 0
-	}
-	return 1 + (latent-1)*r.e.folder.VAE.TemporalScale()
+	latent = r.e.folder.VAE.LatentFrames(frames)
+	return latent, frames - r.e.folder.VAE.FramesBefore(latent)
 }

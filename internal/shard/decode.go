@@ -153,14 +153,17 @@ func (r *run) copyAt(ctx context.Context, f *os.File, at int64, o job.Object) er
 // decode makes the clip on rank 0, or the rest of it: it puts frames together from its own rows and
 // those of the other ranks, and hands them to the encoder. The time that it waits for the encoder
 // counts as encoding.
-func (r *run) decode(ctx context.Context, latents string, shares []partition.Range,
-	c *clip) error {
+func (r *run) decode(ctx context.Context, latents string, o job.Object,
+	shares []partition.Range, c *clip) error {
+	from, drop := r.missing(c.frames)
+	if err := r.ask(ctx, o, shares, from); err != nil {
+		return err
+	}
 	if r.ranks = len(shares); r.ranks > 1 {
 		r.report(job.StageDecode, c.frames, r.Plan.Spec.Frames, 0)
 	}
 	q := encodeBeside(c.enc)
 	defer q.stop()
-	from, drop := r.missing(c.frames)
 	add := func(t int, rows [][]float32) error {
 		group, err := r.assemble(ctx, t, rows, shares)
 		if err != nil {
@@ -257,7 +260,7 @@ func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Rang
 	defer stream.Free()
 	stream.StopWhen(func() error { return r.stopped(ctx) })
 	start, total := time.Now(), r.Plan.Spec.Frames
-	before := r.framesBefore(from)
+	before := r.e.folder.VAE.FramesBefore(from)
 	r.frames = before
 	for t := stream.From(from); t < r.grid.T; t++ {
 		frames, err := stream.Next(z.frame(t))

@@ -24,7 +24,7 @@ func Describe(f *model.Folder) (job.Model, error) {
 	}
 	t, d := f.Transformer, f.Defaults
 	if d.Window == 0 { // as many as the model was trained on
-		d.Window = (d.Frames-1)/f.VAE.TemporalScale() + 1
+		d.Window = f.VAE.LatentFrames(d.Frames)
 		d.Window -= d.Window % t.PatchSize[0]
 		d.Overlap = d.Window / 4
 		d.Overlap -= d.Overlap % t.PatchSize[0]

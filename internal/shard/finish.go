@@ -151,11 +151,7 @@ func (r *run) complete(ctx context.Context, latents string, res *job.Result) err
 func (r *run) storeVideo(ctx context.Context, latents string, o job.Object,
 	shares []partition.Range, c *clip) (video job.Object, err error) {
 	if err := r.stage(job.StageDecode, func() error {
-		from, _ := r.missing(c.frames)
-		if err := r.ask(ctx, o, shares, from); err != nil {
-			return err
-		}
-		return r.decode(ctx, latents, shares, c)
+		return r.decode(ctx, latents, o, shares, c)
 	}); err != nil {
 		return video, err
 	}

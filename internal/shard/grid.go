@@ -16,9 +16,9 @@ func Timeline(g partition.Grid, s job.Spec) partition.Timeline {
 // LatentGrid returns the latent of a clip and the patches the model cuts it into.
 func LatentGrid(f *model.Folder, s job.Spec) partition.Grid {
 	p := f.Transformer.PatchSize
-	space, time := f.VAE.SpatialScale(), f.VAE.TemporalScale()
+	space := f.VAE.SpatialScale()
 	return partition.Grid{
-		T: (s.Frames-1)/time + 1, H: s.Height / space, W: s.Width / space,
+		T: f.VAE.LatentFrames(s.Frames), H: s.Height / space, W: s.Width / space,
 		PT: p[0], PH: p[1], PW: p[2],
 	}
 }

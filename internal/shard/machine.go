@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -171,20 +172,18 @@ func parseGPUs(list, device string) ([]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gpus is %q: %w", list, err)
 	}
-	if list == "all" {
-		list = "0"
-		for i := 1; i < n; i++ {
-			list += "," + strconv.Itoa(i)
-		}
-	}
 	var gpus []int
-	seen := map[int]bool{}
+	if list == "all" {
+		for gpu := range n {
+			gpus = append(gpus, gpu)
+		}
+		return gpus, nil
+	}
 	for _, word := range strings.Split(list, ",") {
 		gpu, err := strconv.Atoi(strings.TrimSpace(word))
-		if err != nil || gpu < 0 || gpu >= n || seen[gpu] {
+		if err != nil || gpu < 0 || gpu >= n || slices.Contains(gpus, gpu) {
 			return nil, fmt.Errorf("gpus is %q; allowed: all, or numbers below %d, each once", list, n)
 		}
-		seen[gpu] = true
 		gpus = append(gpus, gpu)
 	}
 	return gpus, nil

@@ -2,10 +2,12 @@ package shard
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/model/tokenizer"
 	"github.com/longtake/longtake/internal/model/wan"
+	"github.com/longtake/longtake/internal/partition"
 )
 
 // reserve has the device set aside what text and denoising will hold, so that a clip that does not
@@ -27,12 +29,7 @@ func (r *run) reserve() error {
 // memory returns the bytes of the device that text and denoising hold at a time.
 func (r *run) memory() int64 {
 	first, encode := r.layout.Windows(0), int64(0)
-	longest := first[0]
-	for _, w := range first {
-		if w.Len() > longest.Len() {
-			longest = w
-		}
-	}
+	longest := slices.MaxFunc(first, func(a, b partition.Range) int { return a.Len() - b.Len() })
 	need := r.e.dit.SequenceBytes(r.windowGrid(longest), r.group.Rank(), r.layout.Split(longest),
 		r.headRanges())
 	for _, b := range r.branches() {

@@ -21,8 +21,7 @@ import (
 )
 
 const (
-	requestTime = 2 * time.Second  // for an answer of the leader
-	storeTime   = 10 * time.Second // for the object store to be found
+	requestTime = 2 * time.Second // for an answer of the leader
 	drainPoll   = 50 * time.Millisecond
 	retryPause  = 250 * time.Millisecond // before a request is repeated
 )
@@ -276,8 +275,6 @@ func (s *Shard) objects(ctx context.Context) (artifact.Store, error) {
 	if s.store != nil {
 		return s.store, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTime)
-	defer cancel()
 	store, err := artifact.Bind(ctx, s.nc, wire.Bucket)
 	if err == nil {
 		s.store = store
