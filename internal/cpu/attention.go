@@ -2,20 +2,26 @@ package cpu
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/longtake/longtake/internal/compute"
 )
 
 const (
-	keyTile     = 64      // keys between two rescalings of the running softmax; fixes the bits
-	queryGroups = 4       // groups of mr queries of a task, which share a tile of keys in cache
-	packKeys    = 4       // panels of keys of a packing task
-	packMost    = 8 << 20 // packed elements of keys and values that several heads may share
+	keyTile   = 96      // keys between two rescalings of the running softmax; fixes the bits
+	queries   = 256     // most queries of a task; they share a tile of keys in cache
+	packMost  = 8 << 20 // packed elements that several heads may share
+	wholeMost = 1 << 19 // most scores of a head that is one task
+	inPlace   = 512     // most queries for which keys are read where they lie, whatever their cache sets
 )
 
-// attention is one call: heads of width hd. Keys are packed in panels for the micro-kernel; values
-// are read in place where heads lie at whole vectors, and copied with zeros between them otherwise.
+// attention is one call: heads of width hd. Both products run on the micro-kernel with queries as
+// its columns and a tile of scores between them in the first cache: scores [keys, queries] are rows
+// of keys times a panel of queries, the output [hd, queries] is columns of values times the tile.
+// So what softmax does is done to whole vectors, of as many queries.
+//
+// History, as part of the peak of two threads at 8 heads of 32, 4,320 tokens, and 12 heads of 128,
+// 1,560 tokens (float32, an Intel Xeon with two 512-bit units a core): v1, with queries as rows and
+// keys as panels: 0.59 and 0.69.
 type attention struct {
 	dst, q, k, v view
 	bias         view // without rows: none
@@ -24,38 +30,52 @@ type attention struct {
 	low          *lower // nil in float32
 	hd           int    // width of a head
 	units        int    // the same in units of low
-	wide         int    // hd rounded up to whole vectors: the width of an accumulator row
-	copied       bool
-	padded       int // keys in panels
+	copied       bool   // keys are packed
 	packed       []float32
 	zero         []float32
 
-	packing bool // what do does
+	whole   bool // a task is a head: then nothing of it moves between threads
+	packing bool // what do does otherwise
 	first   int  // head of the first slot
+	groups  int  // panels of queries of a task
 	tasks   int  // tasks of a head
 }
 
-// Attention computes softmax(scale·q·kᵀ + bias)·v head by head; see compute.Device. Heads whose
-// packed keys fit packMost elements run together, wider ones in turn.
+// Attention computes softmax(scale·q·kᵀ + bias)·v head by head; see compute.Device. Heads that pack
+// at most packMost elements run together, larger ones in turn.
 func (d *Device) Attention(dst, q, k, v compute.Mat, args compute.AttentionArgs) {
 	d.attention = newAttention(dst, q, k, v, args)
 	a := &d.attention
-	a.kern = d.kern
-	a.wide, a.padded = roundUp(a.hd, d.kern.half), d.kern.padded(k.Rows)
+	a.kern, a.zero = d.kern, d.zeros(a.hd)
 	a.low, a.units = d.lower(args.DType), a.hd
 	if a.low != nil {
 		a.units = a.low.units(a.hd)
 	}
-	a.copied = a.low != nil || a.wide != a.hd
-	a.zero = d.zeros(a.hd)
+	a.copied = a.low != nil || a.q.rows > inPlace
 	group := min(args.Heads, max(1, packMost/a.headLen()))
 	for a.first = 0; a.first < args.Heads; a.first += group {
 		n := min(group, args.Heads-a.first)
 		a.packed = floats(&d.keys, n*a.headLen())
-		a.packing, a.tasks = true, ceil(a.padded, packKeys*d.kern.nr)
+		if a.whole = n%d.pool.size() == 0 && q.Rows*k.Rows <= wholeMost; a.whole {
+			a.groups, a.tasks = queries/a.kern.nr, 1
+			d.pool.run(n, a)
+			continue
+		}
+		a.packing, a.tasks = true, ceil(k.Rows, keyTile)
 		d.pool.run(n*a.tasks, a)
-		a.packing, a.tasks = false, ceil(q.Rows, queryGroups*d.kern.mr)
+		a.share(n, d.pool.size())
 		d.pool.run(n*a.tasks, a)
+	}
+}
+
+// share makes tasks of queries: as large as they may be, but several for each thread.
+func (a *attention) share(heads, threads int) {
+	a.packing, a.groups = false, queries/a.kern.nr
+	for ; ; a.groups /= 2 {
+		a.tasks = ceil(a.q.rows, a.groups*a.kern.nr)
+		if a.groups == 1 || threads == 1 || heads*a.tasks >= 16*threads {
+			return
+		}
 	}
 }
 
@@ -79,12 +99,35 @@ func newAttention(dst, q, k, v compute.Mat, args compute.AttentionArgs) attentio
 	return a
 }
 
-// headLen is the length of one head's packed keys and values.
+// head is what is packed of one head.
+type head struct {
+	keys   []float32 // [keys, units], in place or packed
+	step   int       // from one to the next
+	values []float32 // [tiles, hd, keyTile], of the last in units
+	bias   []float32 // the relative ones from the last to the first, then some for queries beyond
+}
+
+// headLen is the length of what is packed of a head.
 func (a *attention) headLen() int {
-	if a.copied {
-		return a.padded*a.units + a.count(a.k.rows)*a.wide
+	return a.keysLen() + ceil(a.k.rows, keyTile)*a.valuesLen() + a.biasLen()
+}
+
+// keysLen is the length of the packed keys.
+func (a *attention) keysLen() int {
+	if !a.copied {
+		return 0
 	}
-	return a.padded * a.units
+	return a.k.rows * a.units
+}
+
+// valuesLen is the length of a tile of values, biasLen that of the bias.
+func (a *attention) valuesLen() int { return a.hd * a.count(keyTile) }
+
+func (a *attention) biasLen() int {
+	if a.bias.rows == 0 {
+		return 0
+	}
+	return a.bias.cols + a.kern.nr
 }
 
 // count returns how many units n keys take.
@@ -95,195 +138,203 @@ func (a *attention) count(n int) int {
 	return n
 }
 
-// head returns the packed keys and, as rows step apart, the values of a slot.
-func (a *attention) head(slot int) (k, v []float32, step int) {
+// head returns what is packed of a slot.
+func (a *attention) head(slot int) head {
 	p := a.packed[slot*a.headLen() : (slot+1)*a.headLen()]
-	if a.copied {
-		return p[:a.padded*a.units], p[a.padded*a.units:], a.wide
+	keys, bias := a.keysLen(), len(p)-a.biasLen()
+	h := head{p[:keys], a.units, p[keys:bias], p[bias:]}
+	if !a.copied {
+		h.keys, h.step = a.k.data[(a.first+slot)*a.hd:], a.k.stride
 	}
-	return p, a.v.data[(a.first+slot)*a.hd:], a.v.stride
+	return h
 }
 
 func (a *attention) do(w *worker, task int) {
-	slot, part := task/a.tasks, task%a.tasks
-	if a.packing {
-		a.pack(w, slot, part*packKeys*a.kern.nr)
+	slot, part, step := task/a.tasks, task%a.tasks, a.groups*a.kern.nr
+	switch {
+	case a.whole:
+		for key := 0; key < a.k.rows; key += keyTile {
+			a.pack(w, slot, key)
+		}
+		for query := 0; query < a.q.rows; query += step {
+			a.attend(w, slot, query)
+		}
+	case a.packing:
+		a.pack(w, slot, part*keyTile)
+	default:
+		a.attend(w, slot, part*step)
+	}
+}
+
+// pack packs a tile of keys, from key on, and their values; with the first one the bias.
+func (a *attention) pack(w *worker, slot, key int) {
+	h, col, n := a.head(slot), (a.first+slot)*a.hd, min(keyTile, a.k.rows-key)
+	for i := key; a.copied && i < key+n; i++ {
+		a.narrow(h.keys[i*a.units:(i+1)*a.units], a.k.row(i)[col:col+a.hd])
+	}
+	a.packValues(w, h.values[key/keyTile*a.valuesLen():][:a.valuesLen()], key, n, col)
+	if key == 0 && a.bias.rows > 0 {
+		row := a.bias.row(a.first + slot)
+		for i, b := range row {
+			h.bias[len(row)-1-i] = b
+		}
+		clear(h.bias[len(row):])
+	}
+}
+
+// packValues turns n values of a tile into rows of the micro-kernel: their steps are keys.
+func (a *attention) packValues(w *worker, to []float32, key, n, col int) {
+	rows := w.aims(keyTile)
+	for i := range rows {
+		rows[i] = &a.zero[0]
+		if i < n {
+			rows[i] = &a.v.row(key + i)[col]
+		}
+	}
+	if a.low == nil {
+		a.kern.transpose(to, keyTile, rows, a.hd)
 		return
 	}
-	a.tile(w, slot, part*queryGroups*a.kern.mr)
-}
-
-// pack packs packKeys panels of keys from key on, and their values where those are copied.
-func (a *attention) pack(w *worker, slot, key int) {
-	pk, pv, _ := a.head(slot)
-	nr, col := a.kern.nr, (a.first+slot)*a.hd
-	end := min(key+packKeys*nr, a.padded)
-	for j := key; j < end; j += nr {
-		width := min(nr, a.padded-j)
-		at := w.aims(width)
-		buf := floats(&w.a, width*a.units)
-		for i := range at {
-			at[i] = &a.zero[0] // rounding: the score is masked
-			if j+i < a.k.rows {
-				at[i] = a.rounded(buf[i*a.units:], a.k.row(j + i)[col:col+a.hd])
-			}
-		}
-		a.kern.transpose(pk[j*a.units:], width, at, a.units)
-	}
-	if a.copied {
-		a.copyValues(pv, key, min(end, a.k.rows), col)
+	turned, step := floats(&w.a, a.hd*keyTile), a.low.units(keyTile)
+	a.kern.transpose(turned, keyTile, rows, a.hd)
+	for i := range a.hd {
+		a.low.narrow(to[i*step:(i+1)*step], turned[i*keyTile:(i+1)*keyTile])
 	}
 }
 
-// rounded returns the row, or what it is in units, which it writes to buf.
-func (a *attention) rounded(buf, row []float32) *float32 {
+// narrow copies a row to units.
+func (a *attention) narrow(to, row []float32) {
 	if a.low == nil {
-		return &row[0]
+		copy(to, row)
+		return
 	}
-	a.low.narrow(buf, row)
-	return &buf[0]
+	a.low.narrow(to, row)
 }
 
-// copyValues copies values [j, end), rounded where that is asked for, with zeros up to whole
-// vectors; j is even.
-func (a *attention) copyValues(pv []float32, j, end, col int) {
-	per := 1
-	if a.low != nil {
-		per = a.low.per
-	}
-	for ; j < end; j += per {
-		to := pv[j/per*a.wide : (j/per+1)*a.wide]
-		row := a.v.row(j)[col : col+a.hd]
-		switch {
-		case a.low == nil:
-			copy(to, row)
-		case per == 1:
-			a.low.narrow(to, row)
-		default:
-			next := a.zero
-			if j+1 < end {
-				next = a.v.row(j + 1)[col : col+a.hd]
-			}
-			a.low.zip(to[:a.hd], row, next)
-		}
-		clear(to[a.hd:])
-	}
-}
-
-// state is the running softmax of a task's queries.
+// state is the running softmax of a task's queries, panel by panel.
 type state struct {
-	q      []float32 // [queryGroups·mr, units], rounded queries
-	scores []float32 // [mr, keyTile]
-	add    []float32 // [mr, keyTile], what is added to them
-	out    []float32 // [queryGroups·mr, wide], not yet divided by the sums
-	runs   [queryGroups]running
+	q      []float32 // [groups, units, nr]
+	out    []float32 // [groups, hd, nr], not yet divided by the sums
+	runs   []running // [groups]
+	scores []float32 // [keyTile, nr], then the probabilities
+	sum    []float32 // [hd, nr], of one tile of keys; at the end [nr, hd]
 }
 
-// tile computes queries from query on of a slot's head.
-func (a *attention) tile(w *worker, slot, query int) {
-	s, mr := &w.state, a.kern.mr
-	rows := min(queryGroups*mr, a.q.rows-query)
-	s.scores, s.add = floats(&s.scores, mr*keyTile), floats(&s.add, mr*keyTile)
-	s.out = floats(&s.out, roundUp(rows, mr)*a.wide)
-	clear(s.out)
-	for g := range s.runs {
+// attend computes the queries from query on of a slot's head.
+func (a *attention) attend(w *worker, slot, query int) {
+	s, h, kern := &w.state, a.head(slot), a.kern
+	groups := min(a.groups, ceil(a.q.rows-query, kern.nr))
+	a.queries(w, s, slot, query, groups)
+	s.begin(groups, kern, a.hd)
+	at := w.aims(keyTile + roundUp(a.hd, kern.mr))
+	keys, values := at[:keyTile], at[keyTile:]
+	for key := 0; key < a.k.rows; key += keyTile {
+		n := min(keyTile, a.k.rows-key)
+		point(keys, h.keys[key*h.step:], h.step, n)
+		point(values, h.values[key/keyTile*a.valuesLen():], a.count(keyTile), a.hd)
+		for g := range groups {
+			q := s.q[g*a.units*kern.nr:][:a.units*kern.nr]
+			a.rows(s.scores, keys, n, q)
+			a.soften(s, g, h, key, n, query+g*kern.nr)
+			out, p := s.out[g*a.hd*kern.nr:], s.scores[:a.count(n)*kern.nr]
+			if key == 0 {
+				a.rows(out, values, a.hd, p)
+				continue
+			}
+			a.rows(s.sum, values, a.hd, p)
+			kern.blend(out[:a.hd*kern.nr], s.sum, &s.runs[g])
+		}
+	}
+	for g := range groups {
+		a.store(w, s, slot, query, g)
+	}
+}
+
+// begin makes room for groups of queries that have not seen a key.
+func (s *state) begin(groups int, kern *kernels, hd int) {
+	floats(&s.out, (groups*hd+kern.mr)*kern.nr)
+	if len(s.runs) < groups {
+		s.runs = make([]running, groups)
+	}
+	for g := range groups {
 		s.runs[g].reset()
 	}
-	pk, pv, step := a.head(slot)
-	at := a.queries(w, slot, query, rows)
-	for j := 0; j < a.k.rows; j += keyTile {
-		n := min(keyTile, a.k.rows-j)
-		for g := 0; g*mr < rows; g++ {
-			a.score(s, pk, at[g*mr:(g+1)*mr], min(mr, rows-g*mr), j)
-			add, addStep := a.addend(s, slot, query+g*mr, j, n)
-			a.soften(s, g, add, addStep)
-			a.weigh(s, g, n, pv[a.count(j)*step:], step)
-		}
-	}
-	col := (a.first + slot) * a.hd
-	for i := range rows {
-		a.kern.divide(a.dst.row(query + i)[col:col+a.hd], s.out[i*a.wide:], &s.runs[i/mr], i%mr)
-	}
+	floats(&s.scores, keyTile*kern.nr)
+	floats(&s.sum, max(roundUp(hd, kern.mr), roundUp(hd, kern.nr))*kern.nr)
+	s.out, s.scores, s.sum = s.out[:cap(s.out)], s.scores[:cap(s.scores)], s.sum[:cap(s.sum)]
 }
 
-// queries points at the queries of a task, rounded where that is asked for; the last one stands
-// for those that do not exist.
-func (a *attention) queries(w *worker, slot, query, rows int) []*float32 {
-	at, col := w.aims(roundUp(rows, a.kern.mr)), (a.first+slot)*a.hd
-	buf := floats(&w.state.q, rows*a.units)
+// point aims at n rows that lie step apart; the last one stands for those that do not exist.
+func point(at []*float32, rows []float32, step, n int) {
 	for i := range at {
-		if i >= rows {
-			at[i] = at[rows-1]
-			continue
-		}
-		at[i] = a.rounded(buf[i*a.units:], a.q.row(query + i)[col:col+a.hd])
+		at[i] = &rows[min(i, n-1)*step]
 	}
-	return at
 }
 
-// score computes the scores of mr queries, of which rows count, and a tile of keys from j on.
-func (a *attention) score(s *state, pk []float32, at []*float32, rows, j int) {
-	gemm := a.kern.gemm
+// queries packs groups of queries from query on; the last one stands for those that do not exist.
+func (a *attention) queries(w *worker, s *state, slot, query, groups int) {
+	nr, col := a.kern.nr, (a.first+slot)*a.hd
+	rows, size := w.aims(nr), a.units*nr
+	to, buf := floats(&s.q, groups*size), floats(&w.a, size)
+	for g := range groups {
+		for i := range rows {
+			row := a.q.row(min(query+g*nr+i, a.q.rows-1))[col : col+a.hd]
+			rows[i] = &row[0]
+			if a.low != nil {
+				rows[i] = &buf[i*a.units]
+				a.low.narrow(buf[i*a.units:(i+1)*a.units], row)
+			}
+		}
+		a.kern.transpose(to[g*size:], nr, rows, a.units)
+	}
+}
+
+// rows computes n rows of a product with a panel: c [n, nr].
+func (a *attention) rows(c []float32, at []*float32, n int, panel []float32) {
+	nr, gemm := a.kern.nr, a.kern.gemm
 	if a.low != nil {
 		gemm = a.low.gemm
 	}
-	for c := 0; c < keyTile && j+c < a.padded; c += a.kern.nr {
-		width := min(a.kern.nr, a.padded-j-c)
-		b := pk[(j+c)*a.units : (j+c+width)*a.units]
-		gemm(s.scores[c:], keyTile, rows, width, at, 1, a.units, b, false)
-	}
+	gemm(c, nr, n, nr, at, 1, len(panel)/nr, panel, beside{}, false)
 }
 
-// soften turns the scores of group g into probabilities.
-func (a *attention) soften(s *state, g int, add []float32, step int) {
+// soften turns the scores of group g, whose first query is given, and of n keys from key on into
+// probabilities.
+func (a *attention) soften(s *state, g int, h head, key, n, query int) {
+	nr, soften := a.kern.nr, a.kern.soften
 	if a.low != nil {
-		a.low.soften(s.scores, a.args.Scale, add, step, &s.runs[g])
-		return
+		soften = a.low.soften
 	}
-	a.kern.soften(s.scores, a.args.Scale, add, step, &s.runs[g])
+	if key+n == a.k.rows && a.args.LastKeyBias != 0 {
+		last, add := s.scores[(n-1)*nr:n*nr], a.args.LastKeyBias/a.args.Scale
+		for i := range last {
+			last[i] += add
+		}
+	}
+	bias, at := []float32(nil), 0
+	if a.bias.rows > 0 { // of the first key; those of the next ones begin one element earlier
+		bias, at = h.bias, a.k.rows-1-key+query
+	}
+	soften(s.scores[:keyTile*nr], n, a.args.Scale, bias, at, &s.runs[g])
 }
 
-// weigh adds n values, weighted by the probabilities, to group g.
-func (a *attention) weigh(s *state, g, n int, v []float32, step int) {
-	o := s.out[g*a.kern.mr*a.wide:]
-	if a.low == nil {
-		a.kern.weigh(o, a.wide, a.wide, s.scores, n, v, step, &s.runs[g])
+// store finishes the queries of group g and writes them to dst.
+func (a *attention) store(w *worker, s *state, slot, query, g int) {
+	nr, col := a.kern.nr, (a.first+slot)*a.hd
+	wide := roundUp(a.hd, a.kern.half)
+	out, rows := s.out[g*a.hd*nr:][:a.hd*nr], w.aims(wide)
+	a.kern.divide(out, &s.runs[g])
+	point(rows, out, nr, a.hd)
+	query += g * nr
+	n := min(nr, a.q.rows-query)
+	if wide == a.hd {
+		a.kern.transpose(a.dst.data[query*a.dst.stride+col:], a.dst.stride, rows, n)
 		return
 	}
-	a.low.weigh(o, a.wide, a.wide, s.scores, a.low.units(n), v, step, &s.runs[g])
-}
-
-// addend returns what is added to the scores of mr queries and n keys from j on, and the distance
-// of its rows; nil when that is nothing. Keys that only fill up a vector are masked.
-func (a *attention) addend(s *state, slot, query, j, n int) ([]float32, int) {
-	last := j+n == a.k.rows
-	if n < keyTile { // what an earlier tile left there could be NaN
-		for i := range a.kern.mr {
-			clear(s.scores[i*keyTile+n : (i+1)*keyTile])
-		}
+	a.kern.transpose(s.sum, wide, rows, n)
+	for i := range n {
+		copy(a.dst.row(query + i)[col:col+a.hd], s.sum[i*wide:])
 	}
-	if a.bias.rows == 0 && !(last && (n < keyTile || a.args.LastKeyBias != 0)) {
-		return nil, 0
-	}
-	rows, step := 1, 0
-	if a.bias.rows > 0 {
-		rows, step = a.kern.mr, keyTile
-	}
-	for i := range rows {
-		add := s.add[i*keyTile : (i+1)*keyTile]
-		clear(add)
-		if a.bias.rows > 0 {
-			at := j - min(query+i, a.q.rows-1) + a.q.rows - 1
-			copy(add, a.bias.row(a.first + slot)[at:at+n])
-		}
-		if last {
-			add[n-1] += a.args.LastKeyBias
-		}
-		for c := n; c < keyTile; c++ {
-			add[c] = float32(math.Inf(-1))
-		}
-	}
-	return s.add, step
 }
 
 func ceil(n, per int) int { return (n + per - 1) / per }

@@ -7,54 +7,34 @@ package cpu
 // softenAVX512 computes one tile of a running softmax; see kernels.soften.
 //
 //go:noescape
-func softenAVX512(p *float32, scale float32, add *float32, step int, s *float32)
+func softenAVX512(p *float32, n int, scale float32, bias *float32, s *float32)
 
-// weigh16AVX512 computes o = o·shrink + p·v for mr rows; see kernels.weigh.
+// blendAVX512 computes out = out·shrink + tile for rows of two vectors.
 //
 //go:noescape
-func weigh16AVX512(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
+func blendAVX512(out *float32, n int, tile *float32, shrink *float32)
 
-// weigh32AVX512 computes o = o·shrink + p·v for mr rows; see kernels.weigh.
+// divideAVX512 divides rows of two vectors by sums.
 //
 //go:noescape
-func weigh32AVX512(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
-
-// divideAVX512 divides y by the sum of a vector.
-//
-//go:noescape
-func divideAVX512(dst *float32, y *float32, n int, sums *float32)
+func divideAVX512(out *float32, n int, sums *float32)
 
 // softenBF16 computes one tile of a running softmax; see kernels.soften.
 //
 //go:noescape
-func softenBF16(p *float32, scale float32, add *float32, step int, s *float32)
-
-// weigh16BF16 computes o = o·shrink + p·v for mr rows; see kernels.weigh.
-//
-//go:noescape
-func weigh16BF16(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
-
-// weigh32BF16 computes o = o·shrink + p·v for mr rows; see kernels.weigh.
-//
-//go:noescape
-func weigh32BF16(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
+func softenBF16(p *float32, n int, scale float32, bias *float32, s *float32)
 
 // softenAVX2 computes one tile of a running softmax; see kernels.soften.
 //
 //go:noescape
-func softenAVX2(p *float32, scale float32, add *float32, step int, s *float32)
+func softenAVX2(p *float32, n int, scale float32, bias *float32, s *float32)
 
-// weigh8AVX2 computes o = o·shrink + p·v for mr rows; see kernels.weigh.
+// blendAVX2 computes out = out·shrink + tile for rows of two vectors.
 //
 //go:noescape
-func weigh8AVX2(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
+func blendAVX2(out *float32, n int, tile *float32, shrink *float32)
 
-// weigh16AVX2 computes o = o·shrink + p·v for mr rows; see kernels.weigh.
+// divideAVX2 divides rows of two vectors by sums.
 //
 //go:noescape
-func weigh16AVX2(o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32)
-
-// divideAVX2 divides y by the sum of a vector.
-//
-//go:noescape
-func divideAVX2(dst *float32, y *float32, n int, sums *float32)
+func divideAVX2(out *float32, n int, sums *float32)

@@ -4,24 +4,23 @@ package cpu
 var avx2 = kernels{
 	name: "avx2", mr: 6, nr: 16, half: 8, rowsMost: 96, depth: 512,
 	gemm: gemm256, transpose: transpose256, finish: finish256,
-	soften: soften256, weigh: weigh256, divide: divide256,
+	soften: soften256, blend: blend256, divide: divide256,
 	sum: sum256, squares: squares256, normalise: normalise256, rotate: rotate256,
 	peak: peak256,
-	bf16: lower{per: 1, gemm: gemm256, soften: softenRounded256, weigh: weigh256,
-		narrow: narrow256, peak: peak256},
+	bf16: lower{per: 1, gemm: gemm256, soften: softenRounded256, narrow: narrow256,
+		widen: widen256, peak: peak256},
 }
 
 // gemm256Rows are the micro-kernels of 8 and of 16 columns by rows.
-var gemm256Rows = [2][7]microKernel{{
+var gemm256Rows = [2]heights{{
 	1: gemm1x8AVX2, gemm2x8AVX2, gemm3x8AVX2, gemm4x8AVX2, gemm5x8AVX2, gemm6x8AVX2,
 }, {
 	1: gemm1x16AVX2, gemm2x16AVX2, gemm3x16AVX2, gemm4x16AVX2, gemm5x16AVX2, gemm6x16AVX2,
 }}
 
 func gemm256(c []float32, ld, rows, width int, at []*float32, runs, n int, b []float32,
-	add bool) {
-	_, _, _ = c[(rows-1)*ld+width-1], at[runs*6-1], b[runs*width*n-1]
-	gemm256Rows[width/16][rows](&c[0], ld, &at[0], runs, n, &b[0], add)
+	next beside, add bool) {
+	gemm256Rows[width/16].multiply(6, c, ld, rows, width, at, runs, n, b, next, add)
 }
 
 func transpose256(dst []float32, stride int, rows []*float32, n int) {
@@ -42,26 +41,15 @@ func finish256(dst, y []float32, f *finishing) {
 	finishAVX2(&dst[0], &y[:len(dst)][0], len(dst), o.bias, o.mul, o.gate, o.residual, int(f.act))
 }
 
-func soften256(p []float32, scale float32, add []float32, step int, s *running) {
-	checkTile(p, 6, add, step)
-	softenAVX2(&p[0], scale, first(add, 0), step, &s.most[0])
+func soften256(p []float32, n int, scale float32, bias []float32, at int, s *running) {
+	softenAVX2(&p[:n*16][0], n, scale, biasOf(bias, at, n, 16), &s.most[0])
 }
 
-func weigh256(o []float32, ld, width int, p []float32, n int, v []float32, step int,
-	s *running) {
-	_, _, _ = o[5*ld+width-1], p[5*keyTile+n-1], v[(n-1)*step+width-1]
-	at := 0
-	for ; at+16 <= width; at += 16 {
-		weigh16AVX2(&o[at], ld, &p[0], n, &v[at], step, &s.shrink[0])
-	}
-	if at < width {
-		weigh8AVX2(&o[at], ld, &p[0], n, &v[at], step, &s.shrink[0])
-	}
+func blend256(out, tile []float32, s *running) {
+	blendAVX2(&out[0], len(out), &tile[:len(out)][0], &s.shrink[0])
 }
 
-func divide256(dst, y []float32, s *running, i int) {
-	divideAVX2(&dst[0], &y[:len(dst)][0], len(dst), &s.sums[i*8])
-}
+func divide256(out []float32, s *running) { divideAVX2(&out[0], len(out), &s.sums[0]) }
 
 func sum256(x []float32) float64 { return sumAVX2(first(x, 0), len(x)) }
 
@@ -95,7 +83,14 @@ func narrow256(dst, x []float32) {
 	}
 }
 
-func softenRounded256(p []float32, scale float32, add []float32, step int, s *running) {
-	soften256(p, scale, add, step, s)
-	narrow256(p, p[:6*keyTile])
+func widen256(dst []float32, x []uint16) {
+	if n := len(dst); n > 0 {
+		widenAVX2(&dst[0], &x[:n][0], n)
+	}
+}
+
+func softenRounded256(p []float32, n int, scale float32, bias []float32, at int,
+	s *running) {
+	soften256(p, n, scale, bias, at, s)
+	narrow256(p, p[:n*16])
 }

@@ -4,27 +4,24 @@ package cpu
 var avx512 = kernels{
 	name: "avx512", mr: 12, nr: 32, half: 16, rowsMost: 144, depth: 256,
 	gemm: gemm512, transpose: transpose512, finish: finish512,
-	soften: soften512, weigh: weigh512, divide: divide512,
+	soften: soften512, blend: blend512, divide: divide512,
 	sum: sum512, squares: squares512, normalise: normalise512, rotate: rotate512,
 	peak: peak512,
-	bf16: lower{per: 1, gemm: gemm512, soften: softenRounded512, weigh: weigh512,
-		narrow: narrow512, peak: peak512},
+	bf16: lower{per: 1, gemm: gemm512, soften: softenRounded512, narrow: narrow512,
+		widen: widen512, peak: peak512},
 }
 
 // avx512bf16 is the set for AVX-512 with its instructions on pairs of bfloat16.
 var avx512bf16 = func() kernels {
 	k := avx512
 	k.name = "avx512bf16"
-	k.bf16 = lower{per: 2, gemm: gemmPairs, soften: softenPairs, weigh: weighPairs,
-		narrow: narrowPairs, zip: zipPairs, peak: peakPairs}
+	k.bf16 = lower{per: 2, gemm: gemmPairs, soften: softenPairs, narrow: narrowPairs,
+		peak: peakPairs}
 	return k
 }()
 
-// microKernel is a generated function that computes a fixed number of rows and columns.
-type microKernel = func(c *float32, ld int, rows **float32, runs, n int, b *float32, add bool)
-
 // gemm512Rows are the micro-kernels of 16 and of 32 columns by rows.
-var gemm512Rows = [2][13]microKernel{{
+var gemm512Rows = [2]heights{{
 	1: gemm1x16AVX512, gemm2x16AVX512, gemm3x16AVX512, gemm4x16AVX512, gemm5x16AVX512,
 	gemm6x16AVX512, gemm7x16AVX512, gemm8x16AVX512, gemm9x16AVX512, gemm10x16AVX512,
 	gemm11x16AVX512, gemm12x16AVX512,
@@ -35,9 +32,8 @@ var gemm512Rows = [2][13]microKernel{{
 }}
 
 func gemm512(c []float32, ld, rows, width int, at []*float32, runs, n int, b []float32,
-	add bool) {
-	_, _, _ = c[(rows-1)*ld+width-1], at[runs*12-1], b[runs*width*n-1]
-	gemm512Rows[width/32][rows](&c[0], ld, &at[0], runs, n, &b[0], add)
+	next beside, add bool) {
+	gemm512Rows[width/32].multiply(12, c, ld, rows, width, at, runs, n, b, next, add)
 }
 
 func transpose512(dst []float32, stride int, rows []*float32, n int) {
@@ -58,25 +54,15 @@ func finish512(dst, y []float32, f *finishing) {
 	finishAVX512(&dst[0], &y[:len(dst)][0], len(dst), o.bias, o.mul, o.gate, o.residual, int(f.act))
 }
 
-func soften512(p []float32, scale float32, add []float32, step int, s *running) {
-	checkTile(p, 12, add, step)
-	softenAVX512(&p[0], scale, first(add, 0), step, &s.most[0])
+func soften512(p []float32, n int, scale float32, bias []float32, at int, s *running) {
+	softenAVX512(&p[:n*32][0], n, scale, biasOf(bias, at, n, 32), &s.most[0])
 }
 
-func weigh512(o []float32, ld, width int, p []float32, n int, v []float32, step int, s *running) {
-	_, _, _ = o[11*ld+width-1], p[11*keyTile+n-1], v[(n-1)*step+width-1]
-	at := 0
-	for ; at+32 <= width; at += 32 {
-		weigh32AVX512(&o[at], ld, &p[0], n, &v[at], step, &s.shrink[0])
-	}
-	if at < width {
-		weigh16AVX512(&o[at], ld, &p[0], n, &v[at], step, &s.shrink[0])
-	}
+func blend512(out, tile []float32, s *running) {
+	blendAVX512(&out[0], len(out), &tile[:len(out)][0], &s.shrink[0])
 }
 
-func divide512(dst, y []float32, s *running, i int) {
-	divideAVX512(&dst[0], &y[:len(dst)][0], len(dst), &s.sums[i*16])
-}
+func divide512(out []float32, s *running) { divideAVX512(&out[0], len(out), &s.sums[0]) }
 
 func sum512(x []float32) float64 { return sumAVX512(first(x, 0), len(x)) }
 
@@ -110,7 +96,14 @@ func narrow512(dst, x []float32) {
 	}
 }
 
-func softenRounded512(p []float32, scale float32, add []float32, step int, s *running) {
-	soften512(p, scale, add, step, s)
-	narrow512(p, p[:12*keyTile])
+func widen512(dst []float32, x []uint16) {
+	if n := len(dst); n > 0 {
+		widenAVX512(&dst[0], &x[:n][0], n)
+	}
+}
+
+func softenRounded512(p []float32, n int, scale float32, bias []float32, at int,
+	s *running) {
+	soften512(p, n, scale, bias, at, s)
+	narrow512(p, p[:n*32])
 }

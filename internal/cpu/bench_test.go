@@ -62,14 +62,15 @@ func BenchmarkLinear(b *testing.B) {
 }
 
 func BenchmarkAttention(b *testing.B) {
-	for _, s := range []int{216, 4320} {
-		eachDType(b, fmt.Sprintf("S=%d", s), func(b *testing.B, dt compute.DType) {
-			flops := 4 * float64(s) * float64(s) * 256
+	for _, s := range [][3]int{{216, 8, 32}, {4320, 8, 32}, {1560, 12, 128}} {
+		n, heads, w := s[0], s[1], s[1]*s[2]
+		eachDType(b, fmt.Sprintf("%dx%dx%d", n, heads, s[2]), func(b *testing.B, dt compute.DType) {
+			flops := 4 * float64(n) * float64(n) * float64(w)
 			eachThreads(b, flops, func(b *testing.B, d compute.Device) func() {
-				q, k := filled(b, d, s, 256), filled(b, d, s, 256)
-				v, y := filled(b, d, s, 256), filled(b, d, s, 256)
+				qkv, y := filled(b, d, n, 3*w), filled(b, d, n, w)
+				q, k, v := qkv.ColRange(0, w), qkv.ColRange(w, 2*w), qkv.ColRange(2*w, 3*w)
 				return func() {
-					d.Attention(y, q, k, v, compute.AttentionArgs{Heads: 8, Scale: 0.17, DType: dt})
+					d.Attention(y, q, k, v, compute.AttentionArgs{Heads: heads, Scale: 0.17, DType: dt})
 				}
 			})
 		})

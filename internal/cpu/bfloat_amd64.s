@@ -111,6 +111,35 @@ DATA keep<>+56(SB)/4, $0xffff0000
 DATA keep<>+60(SB)/4, $0xffff0000
 GLOBL keep<>(SB), RODATA|NOPTR, $64
 
+// func widenAVX512(dst *float32, x *uint16, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·widenAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   l5
+
+l4:
+	VPMOVZXWD (CX)(BX*2), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (AX)(BX*4)
+	ADDQ      $0x10, BX
+	SUBQ      $0x10, DX
+	JGE       l4
+
+l5:
+	ADDQ  $0x10, DX
+	JZ    l6
+	MOVQ  $-1, AX
+	BZHIQ DX, AX, AX
+	KMOVW AX, K1
+
+l6:
+	VZEROUPPER
+	RET
+
 // func narrowBF16(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·narrowBF16(SB), NOSPLIT, $0-24
@@ -158,66 +187,6 @@ l2:
 l3:
 	VZEROUPPER
 	RET
-
-// func zipBF16(dst *float32, x *float32, y *float32, n int)
-// Requires: AVX, AVX512BW, AVX512F, BMI2
-TEXT ·zipBF16(SB), NOSPLIT, $0-32
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    y+16(FP), DX
-	MOVQ    n+24(FP), BX
-	VMOVUPS alternate<>+0(SB), Z0
-	XORQ    SI, SI
-	SUBQ    $0x10, BX
-	JL      l5
-
-l4:
-	VMOVUPS (CX)(SI*4), Z1
-	VMOVUPS (DX)(SI*4), Z2
-	VPXORD  Z3, Z3, Z3
-	LONG    $0x486ff262
-	WORD    $0xd972
-	VPERMW  Z3, Z0, Z3
-	VMOVUPS Z3, (AX)(SI*4)
-	ADDQ    $0x10, SI
-	SUBQ    $0x10, BX
-	JGE     l4
-
-l5:
-	ADDQ      $0x10, BX
-	JZ        l6
-	MOVQ      $-1, DI
-	BZHIQ     BX, DI, DI
-	KMOVW     DI, K1
-	VMOVUPS.Z (CX)(SI*4), K1, Z1
-	VMOVUPS.Z (DX)(SI*4), K1, Z2
-	VPXORD    Z4, Z4, Z4
-	LONG      $0x486ff262
-	WORD      $0xe172
-	VPERMW    Z4, Z0, Z4
-	VMOVUPS   Z4, K1, (AX)(SI*4)
-
-l6:
-	VZEROUPPER
-	RET
-
-DATA alternate<>+0(SB)/4, $0x00100000
-DATA alternate<>+4(SB)/4, $0x00110001
-DATA alternate<>+8(SB)/4, $0x00120002
-DATA alternate<>+12(SB)/4, $0x00130003
-DATA alternate<>+16(SB)/4, $0x00140004
-DATA alternate<>+20(SB)/4, $0x00150005
-DATA alternate<>+24(SB)/4, $0x00160006
-DATA alternate<>+28(SB)/4, $0x00170007
-DATA alternate<>+32(SB)/4, $0x00180008
-DATA alternate<>+36(SB)/4, $0x00190009
-DATA alternate<>+40(SB)/4, $0x001a000a
-DATA alternate<>+44(SB)/4, $0x001b000b
-DATA alternate<>+48(SB)/4, $0x001c000c
-DATA alternate<>+52(SB)/4, $0x001d000d
-DATA alternate<>+56(SB)/4, $0x001e000e
-DATA alternate<>+60(SB)/4, $0x001f000f
-GLOBL alternate<>(SB), RODATA|NOPTR, $64
 
 // func narrowAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2
@@ -287,3 +256,33 @@ DATA window<>+52(SB)/4, $0x00000000
 DATA window<>+56(SB)/4, $0x00000000
 DATA window<>+60(SB)/4, $0x00000000
 GLOBL window<>(SB), RODATA|NOPTR, $64
+
+// func widenAVX2(dst *float32, x *uint16, n int)
+// Requires: AVX, AVX2
+TEXT ·widenAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x08, DX
+	JL   l5
+
+l4:
+	VPMOVZXWD (CX)(BX*2), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)(BX*4)
+	ADDQ      $0x08, BX
+	SUBQ      $0x08, DX
+	JGE       l4
+
+l5:
+	ADDQ    $0x08, DX
+	JZ      l6
+	LEAQ    window<>+0(SB), AX
+	MOVQ    DX, CX
+	NEGQ    CX
+	VMOVUPS 32(AX)(CX*4), Y0
+
+l6:
+	VZEROUPPER
+	RET

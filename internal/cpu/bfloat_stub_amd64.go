@@ -9,17 +9,22 @@ package cpu
 //go:noescape
 func narrowAVX512(dst *float32, x *float32, n int)
 
+// widenAVX512 turns bfloat16 into float32, whole vectors.
+//
+//go:noescape
+func widenAVX512(dst *float32, x *uint16, n int)
+
 // narrowBF16 rounds x to pairs of bfloat16.
 //
 //go:noescape
 func narrowBF16(dst *float32, x *float32, n int)
 
-// zipBF16 rounds x and y to pairs (x[i], y[i]) of bfloat16.
-//
-//go:noescape
-func zipBF16(dst *float32, x *float32, y *float32, n int)
-
 // narrowAVX2 rounds x to bfloat16, ties to even.
 //
 //go:noescape
 func narrowAVX2(dst *float32, x *float32, n int)
+
+// widenAVX2 turns bfloat16 into float32, whole vectors.
+//
+//go:noescape
+func widenAVX2(dst *float32, x *uint16, n int)

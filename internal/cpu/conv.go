@@ -185,3 +185,6 @@ func (g *gather) point(w *worker, l line, x, from int) *float32 {
 	}
 	return &w.composed[n+from]
 }
+
+// ahead knows nothing: a voxel was read for the outputs around it, too.
+func (g *gather) ahead(int, int) (at *float32, step int) { return nil, 0 }

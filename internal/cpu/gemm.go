@@ -1,14 +1,22 @@
 package cpu
 
+import "math"
+
 // tileLen is about how many elements of the packed matrix a turn takes at most, so that they stay
 // in the second cache; it changes speed, never bits.
 const tileLen = 128 << 10
 
+// lineLen is the elements of a cache line.
+const lineLen = 16
+
 // panels is a matrix [k, n] packed for the micro-kernel: panels of kernels.nr columns, the last one
-// of half as many where that is enough; a panel holds its columns step by step of k.
+// of half as many where that is enough; a panel holds its columns step by step of k. Where widen is set
+// they are halves: bfloat16 that is turned into units when it is used.
 type panels struct {
 	n, k, padded, nr int
 	data             []float32
+	halves           []uint16
+	widen            func(dst []float32, x []uint16)
 }
 
 // packPanels packs w [n, k] (row-major: the columns of the product), rounded where low is set; then
@@ -23,9 +31,13 @@ func packPanels(kern *kernels, w []float32, n, k int, low *lower) panels {
 		}
 	}
 	p := panels{n: n, k: units, padded: kern.padded(n), nr: kern.nr}
-	p.data = aligned(p.padded * units)
+	if low != nil && low.widen != nil {
+		p.widen, p.halves = low.widen, make([]uint16, p.padded*units)
+	} else {
+		p.data = aligned(p.padded * units)
+	}
 	rows, zero := make([]*float32, kern.nr), make([]float32, units)
-	bufs := make([]float32, kern.nr*units)
+	bufs, turned := make([]float32, kern.nr*units), make([]float32, kern.nr*units)
 	for j := 0; j < n; j += kern.nr {
 		width := min(kern.nr, p.padded-j)
 		for i := range width {
@@ -35,16 +47,40 @@ func packPanels(kern *kernels, w []float32, n, k int, low *lower) panels {
 			}
 			rows[i] = &row[0]
 		}
-		kern.transpose(p.data[j*units:], width, rows[:width], units)
+		if p.widen == nil {
+			kern.transpose(p.data[j*units:], width, rows[:width], units)
+			continue
+		}
+		kern.transpose(turned, width, rows[:width], units)
+		for i, v := range turned[:width*units] {
+			p.halves[j*units+i] = uint16(math.Float32bits(v) >> 16)
+		}
 	}
 	return p
 }
 
+// from views the panels from the one that starts at column col on.
+func (p *panels) from(col int) panels {
+	q := *p
+	q.n, q.padded = p.n-col, p.padded-col
+	if p.widen != nil {
+		q.halves = p.halves[col*p.k:]
+	} else {
+		q.data = p.data[col*p.k:]
+	}
+	return q
+}
+
 // panel returns steps [k0, k0+n) of the panel that starts at column col, and its width.
-func (p *panels) panel(col, k0, n int) (b []float32, width int) {
+func (p *panels) panel(w *worker, col, k0, n int) (b []float32, width int) {
 	width = min(p.nr, p.padded-col)
 	o := col*p.k + k0*width
-	return p.data[o : o+n*width], width
+	if p.widen == nil {
+		return p.data[o : o+n*width], width
+	}
+	b = floats(&w.b, n*width)
+	p.widen(b, p.halves[o:o+n*width])
+	return b, width
 }
 
 // source says where the left matrix of a product lies.
@@ -54,6 +90,8 @@ type source interface {
 	aim(w *worker, at []*float32, row, k0 int)
 	// load prepares rows [row, row+rows), steps [k0, k0+n), for aim.
 	load(w *worker, row, rows, k0, n int)
+	// ahead is where step k0 of a row will be read from, and the elements to that of the next row.
+	ahead(row, k0 int) (at *float32, step int)
 }
 
 // product is src [m, k] times w [k, n], finished by ep. The steps of k lie in runs that end at
@@ -104,24 +142,53 @@ func (p *product) tasks() int {
 func (p *product) do(w *worker, task int) {
 	row, col := task%p.rowTask*p.rows, task/p.rowTask*p.cols
 	rows, cols := min(p.rows, p.m-row), min(p.cols, p.w.padded-col)
-	c := floats(&w.c, roundUp(rows, p.mr)*cols)
+	ld := cols + lineLen // so that rows do not share a cache set
+	c := floats(&w.c, roundUp(rows, p.mr)*ld)
 	for k0 := 0; k0 < p.w.k; {
 		n, runs := p.turn(k0)
 		p.src.load(w, row, rows, k0, n*runs)
 		at := p.pointers(w, row, rows, k0, n, runs)
 		for j := 0; j < cols; j += p.nr {
-			b, width := p.w.panel(col+j, k0, n*runs)
-			for r := 0; r < rows; r += p.mr {
-				p.gemm(c[r*cols+j:], cols, min(p.mr, rows-r), width, at[r*runs:(r+p.mr)*runs],
-					runs, n, b, k0 > 0)
-			}
+			b, width := p.w.panel(w, col+j, k0, n*runs)
+			p.gemm(c[j:], ld, rows, width, at, runs, n, b, p.ahead(row, rows, col, j, cols, k0, n*runs), k0 > 0)
 		}
 		k0 += n * runs
 	}
 	first := max(0, p.skip-col)
 	for r := range rows {
-		p.ep.store(w, row+r, col+first-p.skip, c[r*cols+first:r*cols+min(cols, p.w.n-col)])
+		p.ep.store(w, row+r, col+first-p.skip, c[r*ld+first:r*ld+min(cols, p.w.n-col)])
 	}
+}
+
+// beside is what a micro-kernel fetches while it works: a line of a row and one of another panel at a
+// time. It may not be there.
+type beside struct {
+	row   *float32 // nil: nothing
+	step  int      // elements from it to the row of the next group of rows
+	panel int      // bytes from the panel at work to the other one
+}
+
+// ahead returns what to fetch beside panel j: the panel after it, and what of the rows the next turn
+// reads, or after the last one, where they are written; a row to a group.
+func (p *product) ahead(row, rows, col, j, cols, k0, n int) beside {
+	next := beside{}
+	switch {
+	case p.w.widen != nil: // what is multiplied is in cache
+	case j+p.nr < cols:
+		next.panel = 4 * p.nr * p.w.k
+	default: // the first one of the next turn
+		next.panel = 4 * (n*p.nr - j*p.w.k)
+	}
+	i := j / p.nr * ceil(rows, p.mr)
+	switch {
+	case i >= rows:
+	case k0+n < p.w.k:
+		next.row, next.step = p.src.ahead(row+i, k0+n)
+	default:
+		dst := &p.ep.dst
+		next.row, next.step = &dst.data[(row+i)*dst.stride+max(0, col-p.skip)], dst.stride
+	}
+	return next
 }
 
 // turn returns how many steps a run of the turn at k0 has, and how many runs there are.
@@ -181,4 +248,11 @@ func (m *matrix) aim(w *worker, at []*float32, row, k0 int) {
 			at[i] = &m.x.data[min(row+i, m.x.rows-1)*m.x.stride+k0]
 		}
 	}
+}
+
+func (m *matrix) ahead(row, k0 int) (at *float32, step int) {
+	if m.low != nil {
+		k0 *= m.low.per
+	}
+	return &m.x.data[row*m.x.stride+min(k0, m.x.cols-1)], m.x.stride
 }

@@ -4,17 +4,19 @@
 
 #include "textflag.h"
 
-// func gemm1x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm1x16AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm1x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm1x16AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -27,7 +29,7 @@ fresh:
 	VPXORD Z0, Z0, Z0
 
 ready:
-	MOVQ b+40(FP), CX
+	MOVQ b+48(FP), CX
 
 run:
 	MOVQ (SP), DX
@@ -39,6 +41,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), BX
+	PREFETCHT1   (CX)(BX*1)
+	MOVQ         row+56(FP), BX
+	PREFETCHT1   (BX)(DX*8)
 	VMOVUPS      (CX), Z1
 	VBROADCASTSS (AX)(DX*4), Z2
 	VFMADD231PS  Z2, Z1, Z0
@@ -57,7 +63,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ DX, n+32(FP)
+	CMPQ DX, n+40(FP)
 	JGE  next
 
 one:
@@ -66,7 +72,7 @@ one:
 	VFMADD231PS  Z2, Z1, Z0
 	ADDQ         $+64, CX
 	ADDQ         $0x01, DX
-	CMPQ         DX, n+32(FP)
+	CMPQ         DX, n+40(FP)
 	JLT          one
 
 next:
@@ -76,20 +82,30 @@ next:
 	MOVQ    ld+8(FP), CX
 	SHLQ    $0x02, CX
 	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm2x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm2x16AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm2x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm2x16AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -105,7 +121,7 @@ fresh:
 	VPXORD Z1, Z1, Z1
 
 ready:
-	MOVQ b+40(FP), DX
+	MOVQ b+48(FP), DX
 
 run:
 	MOVQ (SP), BX
@@ -118,6 +134,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), SI
+	PREFETCHT1   (DX)(SI*1)
+	MOVQ         row+56(FP), SI
+	PREFETCHT1   (SI)(BX*8)
 	VMOVUPS      (DX), Z2
 	VBROADCASTSS (AX)(BX*4), Z3
 	VFMADD231PS  Z3, Z2, Z0
@@ -144,7 +164,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ BX, n+32(FP)
+	CMPQ BX, n+40(FP)
 	JGE  next
 
 one:
@@ -155,7 +175,7 @@ one:
 	VFMADD231PS  Z3, Z2, Z1
 	ADDQ         $+64, DX
 	ADDQ         $0x01, BX
-	CMPQ         BX, n+32(FP)
+	CMPQ         BX, n+40(FP)
 	JLT          one
 
 next:
@@ -167,20 +187,30 @@ next:
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm3x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm3x16AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm3x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm3x16AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -199,7 +229,7 @@ fresh:
 	VPXORD Z2, Z2, Z2
 
 ready:
-	MOVQ b+40(FP), BX
+	MOVQ b+48(FP), BX
 
 run:
 	MOVQ (SP), SI
@@ -213,6 +243,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), DI
+	PREFETCHT1   (BX)(DI*1)
+	MOVQ         row+56(FP), DI
+	PREFETCHT1   (DI)(SI*8)
 	VMOVUPS      (BX), Z3
 	VBROADCASTSS (AX)(SI*4), Z4
 	VFMADD231PS  Z4, Z3, Z0
@@ -247,7 +281,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ SI, n+32(FP)
+	CMPQ SI, n+40(FP)
 	JGE  next
 
 one:
@@ -260,7 +294,7 @@ one:
 	VFMADD231PS  Z4, Z3, Z2
 	ADDQ         $+64, BX
 	ADDQ         $0x01, SI
-	CMPQ         SI, n+32(FP)
+	CMPQ         SI, n+40(FP)
 	JLT          one
 
 next:
@@ -274,20 +308,30 @@ next:
 	VMOVUPS Z1, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm4x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm4x16AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm4x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm4x16AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -309,7 +353,7 @@ fresh:
 	VPXORD Z3, Z3, Z3
 
 ready:
-	MOVQ b+40(FP), SI
+	MOVQ b+48(FP), SI
 
 run:
 	MOVQ (SP), DI
@@ -324,6 +368,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R8
+	PREFETCHT1   (SI)(R8*1)
+	MOVQ         row+56(FP), R8
+	PREFETCHT1   (R8)(DI*8)
 	VMOVUPS      (SI), Z4
 	VBROADCASTSS (AX)(DI*4), Z5
 	VFMADD231PS  Z5, Z4, Z0
@@ -366,7 +414,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ DI, n+32(FP)
+	CMPQ DI, n+40(FP)
 	JGE  next
 
 one:
@@ -381,7 +429,7 @@ one:
 	VFMADD231PS  Z5, Z4, Z3
 	ADDQ         $+64, SI
 	ADDQ         $0x01, DI
-	CMPQ         DI, n+32(FP)
+	CMPQ         DI, n+40(FP)
 	JLT          one
 
 next:
@@ -397,20 +445,30 @@ next:
 	VMOVUPS Z2, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm5x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm5x16AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm5x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm5x16AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -435,7 +493,7 @@ fresh:
 	VPXORD Z4, Z4, Z4
 
 ready:
-	MOVQ b+40(FP), DI
+	MOVQ b+48(FP), DI
 
 run:
 	MOVQ (SP), R8
@@ -451,6 +509,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R9
+	PREFETCHT1   (DI)(R9*1)
+	MOVQ         row+56(FP), R9
+	PREFETCHT1   (R9)(R8*8)
 	VMOVUPS      (DI), Z5
 	VBROADCASTSS (AX)(R8*4), Z6
 	VFMADD231PS  Z6, Z5, Z0
@@ -501,7 +563,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R8, n+32(FP)
+	CMPQ R8, n+40(FP)
 	JGE  next
 
 one:
@@ -518,7 +580,7 @@ one:
 	VFMADD231PS  Z6, Z5, Z4
 	ADDQ         $+64, DI
 	ADDQ         $0x01, R8
-	CMPQ         R8, n+32(FP)
+	CMPQ         R8, n+40(FP)
 	JLT          one
 
 next:
@@ -536,20 +598,30 @@ next:
 	VMOVUPS Z3, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm6x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm6x16AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm6x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm6x16AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -577,7 +649,7 @@ fresh:
 	VPXORD Z5, Z5, Z5
 
 ready:
-	MOVQ b+40(FP), R8
+	MOVQ b+48(FP), R8
 
 run:
 	MOVQ (SP), R9
@@ -594,6 +666,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R10
+	PREFETCHT1   (R8)(R10*1)
+	MOVQ         row+56(FP), R10
+	PREFETCHT1   (R10)(R9*8)
 	VMOVUPS      (R8), Z6
 	VBROADCASTSS (AX)(R9*4), Z7
 	VFMADD231PS  Z7, Z6, Z0
@@ -652,7 +728,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R9, n+32(FP)
+	CMPQ R9, n+40(FP)
 	JGE  next
 
 one:
@@ -671,7 +747,7 @@ one:
 	VFMADD231PS  Z7, Z6, Z5
 	ADDQ         $+64, R8
 	ADDQ         $0x01, R9
-	CMPQ         R9, n+32(FP)
+	CMPQ         R9, n+40(FP)
 	JLT          one
 
 next:
@@ -691,20 +767,30 @@ next:
 	VMOVUPS Z4, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm7x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm7x16AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm7x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm7x16AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -735,7 +821,7 @@ fresh:
 	VPXORD Z6, Z6, Z6
 
 ready:
-	MOVQ b+40(FP), R9
+	MOVQ b+48(FP), R9
 
 run:
 	MOVQ (SP), R10
@@ -753,6 +839,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R11
+	PREFETCHT1   (R9)(R11*1)
+	MOVQ         row+56(FP), R11
+	PREFETCHT1   (R11)(R10*8)
 	VMOVUPS      (R9), Z7
 	VBROADCASTSS (AX)(R10*4), Z8
 	VFMADD231PS  Z8, Z7, Z0
@@ -819,7 +909,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R10, n+32(FP)
+	CMPQ R10, n+40(FP)
 	JGE  next
 
 one:
@@ -840,7 +930,7 @@ one:
 	VFMADD231PS  Z8, Z7, Z6
 	ADDQ         $+64, R9
 	ADDQ         $0x01, R10
-	CMPQ         R10, n+32(FP)
+	CMPQ         R10, n+40(FP)
 	JLT          one
 
 next:
@@ -862,20 +952,30 @@ next:
 	VMOVUPS Z5, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm8x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm8x16AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm8x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm8x16AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -909,7 +1009,7 @@ fresh:
 	VPXORD Z7, Z7, Z7
 
 ready:
-	MOVQ b+40(FP), R10
+	MOVQ b+48(FP), R10
 
 run:
 	MOVQ (SP), R11
@@ -928,6 +1028,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R12
+	PREFETCHT1   (R10)(R12*1)
+	MOVQ         row+56(FP), R12
+	PREFETCHT1   (R12)(R11*8)
 	VMOVUPS      (R10), Z8
 	VBROADCASTSS (AX)(R11*4), Z9
 	VFMADD231PS  Z9, Z8, Z0
@@ -1002,7 +1106,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R11, n+32(FP)
+	CMPQ R11, n+40(FP)
 	JGE  next
 
 one:
@@ -1025,7 +1129,7 @@ one:
 	VFMADD231PS  Z9, Z8, Z7
 	ADDQ         $+64, R10
 	ADDQ         $0x01, R11
-	CMPQ         R11, n+32(FP)
+	CMPQ         R11, n+40(FP)
 	JLT          one
 
 next:
@@ -1049,20 +1153,30 @@ next:
 	VMOVUPS Z6, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm9x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm9x16AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm9x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm9x16AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -1099,7 +1213,7 @@ fresh:
 	VPXORD Z8, Z8, Z8
 
 ready:
-	MOVQ b+40(FP), R11
+	MOVQ b+48(FP), R11
 
 run:
 	MOVQ (SP), R12
@@ -1119,6 +1233,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R13
+	PREFETCHT1   (R11)(R13*1)
+	MOVQ         row+56(FP), R13
+	PREFETCHT1   (R13)(R12*8)
 	VMOVUPS      (R11), Z9
 	VBROADCASTSS (AX)(R12*4), Z10
 	VFMADD231PS  Z10, Z9, Z0
@@ -1201,7 +1319,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R12, n+32(FP)
+	CMPQ R12, n+40(FP)
 	JGE  next
 
 one:
@@ -1226,7 +1344,7 @@ one:
 	VFMADD231PS  Z10, Z9, Z8
 	ADDQ         $+64, R11
 	ADDQ         $0x01, R12
-	CMPQ         R12, n+32(FP)
+	CMPQ         R12, n+40(FP)
 	JLT          one
 
 next:
@@ -1252,20 +1370,30 @@ next:
 	VMOVUPS Z7, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm10x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm10x16AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm10x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm10x16AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -1305,7 +1433,7 @@ fresh:
 	VPXORD Z9, Z9, Z9
 
 ready:
-	MOVQ b+40(FP), R12
+	MOVQ b+48(FP), R12
 
 run:
 	MOVQ (SP), R13
@@ -1326,6 +1454,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R14
+	PREFETCHT1   (R12)(R14*1)
+	MOVQ         row+56(FP), R14
+	PREFETCHT1   (R14)(R13*8)
 	VMOVUPS      (R12), Z10
 	VBROADCASTSS (AX)(R13*4), Z11
 	VFMADD231PS  Z11, Z10, Z0
@@ -1416,7 +1548,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R13, n+32(FP)
+	CMPQ R13, n+40(FP)
 	JGE  next
 
 one:
@@ -1443,7 +1575,7 @@ one:
 	VFMADD231PS  Z11, Z10, Z9
 	ADDQ         $+64, R12
 	ADDQ         $0x01, R13
-	CMPQ         R13, n+32(FP)
+	CMPQ         R13, n+40(FP)
 	JLT          one
 
 next:
@@ -1471,20 +1603,30 @@ next:
 	VMOVUPS Z8, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm11x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm11x16AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm11x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm11x16AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -1527,7 +1669,7 @@ fresh:
 	VPXORD Z10, Z10, Z10
 
 ready:
-	MOVQ b+40(FP), R13
+	MOVQ b+48(FP), R13
 
 run:
 	MOVQ (SP), R14
@@ -1549,6 +1691,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R15
+	PREFETCHT1   (R13)(R15*1)
+	MOVQ         row+56(FP), R15
+	PREFETCHT1   (R15)(R14*8)
 	VMOVUPS      (R13), Z11
 	VBROADCASTSS (AX)(R14*4), Z12
 	VFMADD231PS  Z12, Z11, Z0
@@ -1647,7 +1793,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R14, n+32(FP)
+	CMPQ R14, n+40(FP)
 	JGE  next
 
 one:
@@ -1676,7 +1822,7 @@ one:
 	VFMADD231PS  Z12, Z11, Z10
 	ADDQ         $+64, R13
 	ADDQ         $0x01, R14
-	CMPQ         R14, n+32(FP)
+	CMPQ         R14, n+40(FP)
 	JLT          one
 
 next:
@@ -1706,20 +1852,30 @@ next:
 	VMOVUPS Z9, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z10, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm12x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm12x16AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm12x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm12x16AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -1765,7 +1921,7 @@ fresh:
 	VPXORD Z11, Z11, Z11
 
 ready:
-	MOVQ b+40(FP), R14
+	MOVQ b+48(FP), R14
 
 run:
 	MOVQ (SP), R15
@@ -1788,6 +1944,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), BP
+	PREFETCHT1   (R14)(BP*1)
+	MOVQ         row+56(FP), BP
+	PREFETCHT1   (BP)(R15*8)
 	VMOVUPS      (R14), Z12
 	VBROADCASTSS (AX)(R15*4), Z13
 	VFMADD231PS  Z13, Z12, Z0
@@ -1894,7 +2054,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R15, n+32(FP)
+	CMPQ R15, n+40(FP)
 	JGE  next
 
 one:
@@ -1925,7 +2085,7 @@ one:
 	VFMADD231PS  Z13, Z12, Z11
 	ADDQ         $+64, R14
 	ADDQ         $0x01, R15
-	CMPQ         R15, n+32(FP)
+	CMPQ         R15, n+40(FP)
 	JLT          one
 
 next:
@@ -1957,20 +2117,30 @@ next:
 	VMOVUPS Z10, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z11, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm1x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm1x32AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm1x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm1x32AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -1985,7 +2155,7 @@ fresh:
 	VPXORD Z1, Z1, Z1
 
 ready:
-	MOVQ b+40(FP), CX
+	MOVQ b+48(FP), CX
 
 run:
 	MOVQ (SP), DX
@@ -1997,6 +2167,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), BX
+	PREFETCHT1   (CX)(BX*1)
+	MOVQ         row+56(FP), BX
+	PREFETCHT1   (BX)(DX*8)
 	VMOVUPS      (CX), Z2
 	VMOVUPS      64(CX), Z3
 	VBROADCASTSS (AX)(DX*4), Z4
@@ -2023,7 +2197,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ DX, n+32(FP)
+	CMPQ DX, n+40(FP)
 	JGE  next
 
 one:
@@ -2034,7 +2208,7 @@ one:
 	VFMADD231PS  Z4, Z3, Z1
 	ADDQ         $+128, CX
 	ADDQ         $0x01, DX
-	CMPQ         DX, n+32(FP)
+	CMPQ         DX, n+40(FP)
 	JLT          one
 
 next:
@@ -2045,20 +2219,30 @@ next:
 	SHLQ    $0x02, CX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm2x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm2x32AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm2x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm2x32AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -2078,7 +2262,7 @@ fresh:
 	VPXORD Z3, Z3, Z3
 
 ready:
-	MOVQ b+40(FP), DX
+	MOVQ b+48(FP), DX
 
 run:
 	MOVQ (SP), BX
@@ -2091,6 +2275,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), SI
+	PREFETCHT1   (DX)(SI*1)
+	MOVQ         row+56(FP), SI
+	PREFETCHT1   (SI)(BX*8)
 	VMOVUPS      (DX), Z4
 	VMOVUPS      64(DX), Z5
 	VBROADCASTSS (AX)(BX*4), Z6
@@ -2129,7 +2317,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ BX, n+32(FP)
+	CMPQ BX, n+40(FP)
 	JGE  next
 
 one:
@@ -2143,7 +2331,7 @@ one:
 	VFMADD231PS  Z6, Z5, Z3
 	ADDQ         $+128, DX
 	ADDQ         $0x01, BX
-	CMPQ         BX, n+32(FP)
+	CMPQ         BX, n+40(FP)
 	JLT          one
 
 next:
@@ -2157,20 +2345,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm3x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm3x32AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm3x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm3x32AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -2195,7 +2393,7 @@ fresh:
 	VPXORD Z5, Z5, Z5
 
 ready:
-	MOVQ b+40(FP), BX
+	MOVQ b+48(FP), BX
 
 run:
 	MOVQ (SP), SI
@@ -2209,6 +2407,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), DI
+	PREFETCHT1   (BX)(DI*1)
+	MOVQ         row+56(FP), DI
+	PREFETCHT1   (DI)(SI*8)
 	VMOVUPS      (BX), Z6
 	VMOVUPS      64(BX), Z7
 	VBROADCASTSS (AX)(SI*4), Z8
@@ -2259,7 +2461,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ SI, n+32(FP)
+	CMPQ SI, n+40(FP)
 	JGE  next
 
 one:
@@ -2276,7 +2478,7 @@ one:
 	VFMADD231PS  Z8, Z7, Z5
 	ADDQ         $+128, BX
 	ADDQ         $0x01, SI
-	CMPQ         SI, n+32(FP)
+	CMPQ         SI, n+40(FP)
 	JLT          one
 
 next:
@@ -2293,20 +2495,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z4, (AX)
 	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm4x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm4x32AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm4x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm4x32AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -2336,7 +2548,7 @@ fresh:
 	VPXORD Z7, Z7, Z7
 
 ready:
-	MOVQ b+40(FP), SI
+	MOVQ b+48(FP), SI
 
 run:
 	MOVQ (SP), DI
@@ -2351,6 +2563,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R8
+	PREFETCHT1   (SI)(R8*1)
+	MOVQ         row+56(FP), R8
+	PREFETCHT1   (R8)(DI*8)
 	VMOVUPS      (SI), Z8
 	VMOVUPS      64(SI), Z9
 	VBROADCASTSS (AX)(DI*4), Z10
@@ -2413,7 +2629,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ DI, n+32(FP)
+	CMPQ DI, n+40(FP)
 	JGE  next
 
 one:
@@ -2433,7 +2649,7 @@ one:
 	VFMADD231PS  Z10, Z9, Z7
 	ADDQ         $+128, SI
 	ADDQ         $0x01, DI
-	CMPQ         DI, n+32(FP)
+	CMPQ         DI, n+40(FP)
 	JLT          one
 
 next:
@@ -2453,20 +2669,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z6, (AX)
 	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm5x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm5x32AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm5x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm5x32AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -2501,7 +2727,7 @@ fresh:
 	VPXORD Z9, Z9, Z9
 
 ready:
-	MOVQ b+40(FP), DI
+	MOVQ b+48(FP), DI
 
 run:
 	MOVQ (SP), R8
@@ -2517,6 +2743,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R9
+	PREFETCHT1   (DI)(R9*1)
+	MOVQ         row+56(FP), R9
+	PREFETCHT1   (R9)(R8*8)
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Z11
 	VBROADCASTSS (AX)(R8*4), Z12
@@ -2591,7 +2821,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R8, n+32(FP)
+	CMPQ R8, n+40(FP)
 	JGE  next
 
 one:
@@ -2614,7 +2844,7 @@ one:
 	VFMADD231PS  Z12, Z11, Z9
 	ADDQ         $+128, DI
 	ADDQ         $0x01, R8
-	CMPQ         R8, n+32(FP)
+	CMPQ         R8, n+40(FP)
 	JLT          one
 
 next:
@@ -2637,20 +2867,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z8, (AX)
 	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm6x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm6x32AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm6x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm6x32AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -2690,7 +2930,7 @@ fresh:
 	VPXORD Z11, Z11, Z11
 
 ready:
-	MOVQ b+40(FP), R8
+	MOVQ b+48(FP), R8
 
 run:
 	MOVQ (SP), R9
@@ -2707,6 +2947,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R10
+	PREFETCHT1   (R8)(R10*1)
+	MOVQ         row+56(FP), R10
+	PREFETCHT1   (R10)(R9*8)
 	VMOVUPS      (R8), Z12
 	VMOVUPS      64(R8), Z13
 	VBROADCASTSS (AX)(R9*4), Z14
@@ -2793,7 +3037,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R9, n+32(FP)
+	CMPQ R9, n+40(FP)
 	JGE  next
 
 one:
@@ -2819,7 +3063,7 @@ one:
 	VFMADD231PS  Z14, Z13, Z11
 	ADDQ         $+128, R8
 	ADDQ         $0x01, R9
-	CMPQ         R9, n+32(FP)
+	CMPQ         R9, n+40(FP)
 	JLT          one
 
 next:
@@ -2845,20 +3089,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z10, (AX)
 	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm7x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm7x32AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm7x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm7x32AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -2903,7 +3157,7 @@ fresh:
 	VPXORD Z13, Z13, Z13
 
 ready:
-	MOVQ b+40(FP), R9
+	MOVQ b+48(FP), R9
 
 run:
 	MOVQ (SP), R10
@@ -2921,6 +3175,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R11
+	PREFETCHT1   (R9)(R11*1)
+	MOVQ         row+56(FP), R11
+	PREFETCHT1   (R11)(R10*8)
 	VMOVUPS      (R9), Z14
 	VMOVUPS      64(R9), Z15
 	VBROADCASTSS (AX)(R10*4), Z16
@@ -3019,7 +3277,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R10, n+32(FP)
+	CMPQ R10, n+40(FP)
 	JGE  next
 
 one:
@@ -3048,7 +3306,7 @@ one:
 	VFMADD231PS  Z16, Z15, Z13
 	ADDQ         $+128, R9
 	ADDQ         $0x01, R10
-	CMPQ         R10, n+32(FP)
+	CMPQ         R10, n+40(FP)
 	JLT          one
 
 next:
@@ -3077,20 +3335,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z12, (AX)
 	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm8x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm8x32AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm8x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm8x32AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -3140,7 +3408,7 @@ fresh:
 	VPXORD Z15, Z15, Z15
 
 ready:
-	MOVQ b+40(FP), R10
+	MOVQ b+48(FP), R10
 
 run:
 	MOVQ (SP), R11
@@ -3159,6 +3427,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R12
+	PREFETCHT1   (R10)(R12*1)
+	MOVQ         row+56(FP), R12
+	PREFETCHT1   (R12)(R11*8)
 	VMOVUPS      (R10), Z16
 	VMOVUPS      64(R10), Z17
 	VBROADCASTSS (AX)(R11*4), Z18
@@ -3269,7 +3541,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R11, n+32(FP)
+	CMPQ R11, n+40(FP)
 	JGE  next
 
 one:
@@ -3301,7 +3573,7 @@ one:
 	VFMADD231PS  Z18, Z17, Z15
 	ADDQ         $+128, R10
 	ADDQ         $0x01, R11
-	CMPQ         R11, n+32(FP)
+	CMPQ         R11, n+40(FP)
 	JLT          one
 
 next:
@@ -3333,20 +3605,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z14, (AX)
 	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm9x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm9x32AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm9x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm9x32AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -3401,7 +3683,7 @@ fresh:
 	VPXORD Z17, Z17, Z17
 
 ready:
-	MOVQ b+40(FP), R11
+	MOVQ b+48(FP), R11
 
 run:
 	MOVQ (SP), R12
@@ -3421,6 +3703,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R13
+	PREFETCHT1   (R11)(R13*1)
+	MOVQ         row+56(FP), R13
+	PREFETCHT1   (R13)(R12*8)
 	VMOVUPS      (R11), Z18
 	VMOVUPS      64(R11), Z19
 	VBROADCASTSS (AX)(R12*4), Z20
@@ -3543,7 +3829,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R12, n+32(FP)
+	CMPQ R12, n+40(FP)
 	JGE  next
 
 one:
@@ -3578,7 +3864,7 @@ one:
 	VFMADD231PS  Z20, Z19, Z17
 	ADDQ         $+128, R11
 	ADDQ         $0x01, R12
-	CMPQ         R12, n+32(FP)
+	CMPQ         R12, n+40(FP)
 	JLT          one
 
 next:
@@ -3613,20 +3899,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z16, (AX)
 	VMOVUPS Z17, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm10x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm10x32AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm10x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm10x32AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -3686,7 +3982,7 @@ fresh:
 	VPXORD Z19, Z19, Z19
 
 ready:
-	MOVQ b+40(FP), R12
+	MOVQ b+48(FP), R12
 
 run:
 	MOVQ (SP), R13
@@ -3707,6 +4003,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R14
+	PREFETCHT1   (R12)(R14*1)
+	MOVQ         row+56(FP), R14
+	PREFETCHT1   (R14)(R13*8)
 	VMOVUPS      (R12), Z20
 	VMOVUPS      64(R12), Z21
 	VBROADCASTSS (AX)(R13*4), Z22
@@ -3841,7 +4141,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R13, n+32(FP)
+	CMPQ R13, n+40(FP)
 	JGE  next
 
 one:
@@ -3879,7 +4179,7 @@ one:
 	VFMADD231PS  Z22, Z21, Z19
 	ADDQ         $+128, R12
 	ADDQ         $0x01, R13
-	CMPQ         R13, n+32(FP)
+	CMPQ         R13, n+40(FP)
 	JLT          one
 
 next:
@@ -3917,20 +4217,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z18, (AX)
 	VMOVUPS Z19, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm11x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm11x32AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm11x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm11x32AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -3995,7 +4305,7 @@ fresh:
 	VPXORD Z21, Z21, Z21
 
 ready:
-	MOVQ b+40(FP), R13
+	MOVQ b+48(FP), R13
 
 run:
 	MOVQ (SP), R14
@@ -4017,6 +4327,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R15
+	PREFETCHT1   (R13)(R15*1)
+	MOVQ         row+56(FP), R15
+	PREFETCHT1   (R15)(R14*8)
 	VMOVUPS      (R13), Z22
 	VMOVUPS      64(R13), Z23
 	VBROADCASTSS (AX)(R14*4), Z24
@@ -4163,7 +4477,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R14, n+32(FP)
+	CMPQ R14, n+40(FP)
 	JGE  next
 
 one:
@@ -4204,7 +4518,7 @@ one:
 	VFMADD231PS  Z24, Z23, Z21
 	ADDQ         $+128, R13
 	ADDQ         $0x01, R14
-	CMPQ         R14, n+32(FP)
+	CMPQ         R14, n+40(FP)
 	JLT          one
 
 next:
@@ -4245,20 +4559,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z20, (AX)
 	VMOVUPS Z21, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm12x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm12x32AVX512(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm12x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm12x32AVX512(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -4328,7 +4652,7 @@ fresh:
 	VPXORD Z23, Z23, Z23
 
 ready:
-	MOVQ b+40(FP), R14
+	MOVQ b+48(FP), R14
 
 run:
 	MOVQ (SP), R15
@@ -4351,6 +4675,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), BP
+	PREFETCHT1   (R14)(BP*1)
+	MOVQ         row+56(FP), BP
+	PREFETCHT1   (BP)(R15*8)
 	VMOVUPS      (R14), Z24
 	VMOVUPS      64(R14), Z25
 	VBROADCASTSS (AX)(R15*4), Z26
@@ -4509,7 +4837,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R15, n+32(FP)
+	CMPQ R15, n+40(FP)
 	JGE  next
 
 one:
@@ -4553,7 +4881,7 @@ one:
 	VFMADD231PS  Z26, Z25, Z23
 	ADDQ         $+128, R14
 	ADDQ         $0x01, R15
-	CMPQ         R15, n+32(FP)
+	CMPQ         R15, n+40(FP)
 	JLT          one
 
 next:
@@ -4597,6 +4925,14 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z22, (AX)
 	VMOVUPS Z23, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
@@ -4637,17 +4973,19 @@ loop:
 	VZEROUPPER
 	RET
 
-// func gemm1x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm1x16BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm1x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm1x16BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -4660,7 +4998,7 @@ fresh:
 	VPXORD Z0, Z0, Z0
 
 ready:
-	MOVQ b+40(FP), CX
+	MOVQ b+48(FP), CX
 
 run:
 	MOVQ (SP), DX
@@ -4672,6 +5010,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), BX
+	PREFETCHT1   (CX)(BX*1)
+	MOVQ         row+56(FP), BX
+	PREFETCHT1   (BX)(DX*8)
 	VMOVUPS      (CX), Z1
 	VBROADCASTSS (AX)(DX*4), Z2
 	LONG         $0x4876f262
@@ -4694,7 +5036,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ DX, n+32(FP)
+	CMPQ DX, n+40(FP)
 	JGE  next
 
 one:
@@ -4704,7 +5046,7 @@ one:
 	WORD         $0xc252
 	ADDQ         $+64, CX
 	ADDQ         $0x01, DX
-	CMPQ         DX, n+32(FP)
+	CMPQ         DX, n+40(FP)
 	JLT          one
 
 next:
@@ -4714,20 +5056,30 @@ next:
 	MOVQ    ld+8(FP), CX
 	SHLQ    $0x02, CX
 	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm2x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm2x16BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm2x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm2x16BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -4743,7 +5095,7 @@ fresh:
 	VPXORD Z1, Z1, Z1
 
 ready:
-	MOVQ b+40(FP), DX
+	MOVQ b+48(FP), DX
 
 run:
 	MOVQ (SP), BX
@@ -4756,6 +5108,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), SI
+	PREFETCHT1   (DX)(SI*1)
+	MOVQ         row+56(FP), SI
+	PREFETCHT1   (SI)(BX*8)
 	VMOVUPS      (DX), Z2
 	VBROADCASTSS (AX)(BX*4), Z3
 	LONG         $0x486ef262
@@ -4790,7 +5146,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ BX, n+32(FP)
+	CMPQ BX, n+40(FP)
 	JGE  next
 
 one:
@@ -4803,7 +5159,7 @@ one:
 	WORD         $0xcb52
 	ADDQ         $+64, DX
 	ADDQ         $0x01, BX
-	CMPQ         BX, n+32(FP)
+	CMPQ         BX, n+40(FP)
 	JLT          one
 
 next:
@@ -4815,20 +5171,30 @@ next:
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm3x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm3x16BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm3x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm3x16BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -4847,7 +5213,7 @@ fresh:
 	VPXORD Z2, Z2, Z2
 
 ready:
-	MOVQ b+40(FP), BX
+	MOVQ b+48(FP), BX
 
 run:
 	MOVQ (SP), SI
@@ -4861,6 +5227,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), DI
+	PREFETCHT1   (BX)(DI*1)
+	MOVQ         row+56(FP), DI
+	PREFETCHT1   (DI)(SI*8)
 	VMOVUPS      (BX), Z3
 	VBROADCASTSS (AX)(SI*4), Z4
 	LONG         $0x4866f262
@@ -4907,7 +5277,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ SI, n+32(FP)
+	CMPQ SI, n+40(FP)
 	JGE  next
 
 one:
@@ -4923,7 +5293,7 @@ one:
 	WORD         $0xd452
 	ADDQ         $+64, BX
 	ADDQ         $0x01, SI
-	CMPQ         SI, n+32(FP)
+	CMPQ         SI, n+40(FP)
 	JLT          one
 
 next:
@@ -4937,20 +5307,30 @@ next:
 	VMOVUPS Z1, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm4x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm4x16BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm4x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm4x16BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -4972,7 +5352,7 @@ fresh:
 	VPXORD Z3, Z3, Z3
 
 ready:
-	MOVQ b+40(FP), SI
+	MOVQ b+48(FP), SI
 
 run:
 	MOVQ (SP), DI
@@ -4987,6 +5367,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R8
+	PREFETCHT1   (SI)(R8*1)
+	MOVQ         row+56(FP), R8
+	PREFETCHT1   (R8)(DI*8)
 	VMOVUPS      (SI), Z4
 	VBROADCASTSS (AX)(DI*4), Z5
 	LONG         $0x485ef262
@@ -5045,7 +5429,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ DI, n+32(FP)
+	CMPQ DI, n+40(FP)
 	JGE  next
 
 one:
@@ -5064,7 +5448,7 @@ one:
 	WORD         $0xdd52
 	ADDQ         $+64, SI
 	ADDQ         $0x01, DI
-	CMPQ         DI, n+32(FP)
+	CMPQ         DI, n+40(FP)
 	JLT          one
 
 next:
@@ -5080,20 +5464,30 @@ next:
 	VMOVUPS Z2, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm5x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm5x16BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm5x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm5x16BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -5118,7 +5512,7 @@ fresh:
 	VPXORD Z4, Z4, Z4
 
 ready:
-	MOVQ b+40(FP), DI
+	MOVQ b+48(FP), DI
 
 run:
 	MOVQ (SP), R8
@@ -5134,6 +5528,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R9
+	PREFETCHT1   (DI)(R9*1)
+	MOVQ         row+56(FP), R9
+	PREFETCHT1   (R9)(R8*8)
 	VMOVUPS      (DI), Z5
 	VBROADCASTSS (AX)(R8*4), Z6
 	LONG         $0x4856f262
@@ -5204,7 +5602,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R8, n+32(FP)
+	CMPQ R8, n+40(FP)
 	JGE  next
 
 one:
@@ -5226,7 +5624,7 @@ one:
 	WORD         $0xe652
 	ADDQ         $+64, DI
 	ADDQ         $0x01, R8
-	CMPQ         R8, n+32(FP)
+	CMPQ         R8, n+40(FP)
 	JLT          one
 
 next:
@@ -5244,20 +5642,30 @@ next:
 	VMOVUPS Z3, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm6x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm6x16BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm6x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm6x16BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -5285,7 +5693,7 @@ fresh:
 	VPXORD Z5, Z5, Z5
 
 ready:
-	MOVQ b+40(FP), R8
+	MOVQ b+48(FP), R8
 
 run:
 	MOVQ (SP), R9
@@ -5302,6 +5710,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R10
+	PREFETCHT1   (R8)(R10*1)
+	MOVQ         row+56(FP), R10
+	PREFETCHT1   (R10)(R9*8)
 	VMOVUPS      (R8), Z6
 	VBROADCASTSS (AX)(R9*4), Z7
 	LONG         $0x484ef262
@@ -5384,7 +5796,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R9, n+32(FP)
+	CMPQ R9, n+40(FP)
 	JGE  next
 
 one:
@@ -5409,7 +5821,7 @@ one:
 	WORD         $0xef52
 	ADDQ         $+64, R8
 	ADDQ         $0x01, R9
-	CMPQ         R9, n+32(FP)
+	CMPQ         R9, n+40(FP)
 	JLT          one
 
 next:
@@ -5429,20 +5841,30 @@ next:
 	VMOVUPS Z4, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm7x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm7x16BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm7x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm7x16BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -5473,7 +5895,7 @@ fresh:
 	VPXORD Z6, Z6, Z6
 
 ready:
-	MOVQ b+40(FP), R9
+	MOVQ b+48(FP), R9
 
 run:
 	MOVQ (SP), R10
@@ -5491,6 +5913,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R11
+	PREFETCHT1   (R9)(R11*1)
+	MOVQ         row+56(FP), R11
+	PREFETCHT1   (R11)(R10*8)
 	VMOVUPS      (R9), Z7
 	VBROADCASTSS (AX)(R10*4), Z8
 	LONG         $0x4846d262
@@ -5585,7 +6011,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R10, n+32(FP)
+	CMPQ R10, n+40(FP)
 	JGE  next
 
 one:
@@ -5613,7 +6039,7 @@ one:
 	WORD         $0xf052
 	ADDQ         $+64, R9
 	ADDQ         $0x01, R10
-	CMPQ         R10, n+32(FP)
+	CMPQ         R10, n+40(FP)
 	JLT          one
 
 next:
@@ -5635,20 +6061,30 @@ next:
 	VMOVUPS Z5, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm8x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm8x16BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm8x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm8x16BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -5682,7 +6118,7 @@ fresh:
 	VPXORD Z7, Z7, Z7
 
 ready:
-	MOVQ b+40(FP), R10
+	MOVQ b+48(FP), R10
 
 run:
 	MOVQ (SP), R11
@@ -5701,6 +6137,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R12
+	PREFETCHT1   (R10)(R12*1)
+	MOVQ         row+56(FP), R12
+	PREFETCHT1   (R12)(R11*8)
 	VMOVUPS      (R10), Z8
 	VBROADCASTSS (AX)(R11*4), Z9
 	LONG         $0x483ed262
@@ -5807,7 +6247,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R11, n+32(FP)
+	CMPQ R11, n+40(FP)
 	JGE  next
 
 one:
@@ -5838,7 +6278,7 @@ one:
 	WORD         $0xf952
 	ADDQ         $+64, R10
 	ADDQ         $0x01, R11
-	CMPQ         R11, n+32(FP)
+	CMPQ         R11, n+40(FP)
 	JLT          one
 
 next:
@@ -5862,20 +6302,30 @@ next:
 	VMOVUPS Z6, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm9x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm9x16BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm9x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm9x16BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -5912,7 +6362,7 @@ fresh:
 	VPXORD Z8, Z8, Z8
 
 ready:
-	MOVQ b+40(FP), R11
+	MOVQ b+48(FP), R11
 
 run:
 	MOVQ (SP), R12
@@ -5932,6 +6382,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R13
+	PREFETCHT1   (R11)(R13*1)
+	MOVQ         row+56(FP), R13
+	PREFETCHT1   (R13)(R12*8)
 	VMOVUPS      (R11), Z9
 	VBROADCASTSS (AX)(R12*4), Z10
 	LONG         $0x4836d262
@@ -6050,7 +6504,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R12, n+32(FP)
+	CMPQ R12, n+40(FP)
 	JGE  next
 
 one:
@@ -6084,7 +6538,7 @@ one:
 	WORD         $0xc252
 	ADDQ         $+64, R11
 	ADDQ         $0x01, R12
-	CMPQ         R12, n+32(FP)
+	CMPQ         R12, n+40(FP)
 	JLT          one
 
 next:
@@ -6110,20 +6564,30 @@ next:
 	VMOVUPS Z7, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm10x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm10x16BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm10x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm10x16BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -6163,7 +6627,7 @@ fresh:
 	VPXORD Z9, Z9, Z9
 
 ready:
-	MOVQ b+40(FP), R12
+	MOVQ b+48(FP), R12
 
 run:
 	MOVQ (SP), R13
@@ -6184,6 +6648,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R14
+	PREFETCHT1   (R12)(R14*1)
+	MOVQ         row+56(FP), R14
+	PREFETCHT1   (R14)(R13*8)
 	VMOVUPS      (R12), Z10
 	VBROADCASTSS (AX)(R13*4), Z11
 	LONG         $0x482ed262
@@ -6314,7 +6782,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R13, n+32(FP)
+	CMPQ R13, n+40(FP)
 	JGE  next
 
 one:
@@ -6351,7 +6819,7 @@ one:
 	WORD         $0xcb52
 	ADDQ         $+64, R12
 	ADDQ         $0x01, R13
-	CMPQ         R13, n+32(FP)
+	CMPQ         R13, n+40(FP)
 	JLT          one
 
 next:
@@ -6379,20 +6847,30 @@ next:
 	VMOVUPS Z8, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm11x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm11x16BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm11x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm11x16BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -6435,7 +6913,7 @@ fresh:
 	VPXORD Z10, Z10, Z10
 
 ready:
-	MOVQ b+40(FP), R13
+	MOVQ b+48(FP), R13
 
 run:
 	MOVQ (SP), R14
@@ -6457,6 +6935,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R15
+	PREFETCHT1   (R13)(R15*1)
+	MOVQ         row+56(FP), R15
+	PREFETCHT1   (R15)(R14*8)
 	VMOVUPS      (R13), Z11
 	VBROADCASTSS (AX)(R14*4), Z12
 	LONG         $0x4826d262
@@ -6599,7 +7081,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R14, n+32(FP)
+	CMPQ R14, n+40(FP)
 	JGE  next
 
 one:
@@ -6639,7 +7121,7 @@ one:
 	WORD         $0xd452
 	ADDQ         $+64, R13
 	ADDQ         $0x01, R14
-	CMPQ         R14, n+32(FP)
+	CMPQ         R14, n+40(FP)
 	JLT          one
 
 next:
@@ -6669,20 +7151,30 @@ next:
 	VMOVUPS Z9, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z10, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm12x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm12x16BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm12x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm12x16BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -6728,7 +7220,7 @@ fresh:
 	VPXORD Z11, Z11, Z11
 
 ready:
-	MOVQ b+40(FP), R14
+	MOVQ b+48(FP), R14
 
 run:
 	MOVQ (SP), R15
@@ -6751,6 +7243,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), BP
+	PREFETCHT1   (R14)(BP*1)
+	MOVQ         row+56(FP), BP
+	PREFETCHT1   (BP)(R15*8)
 	VMOVUPS      (R14), Z12
 	VBROADCASTSS (AX)(R15*4), Z13
 	LONG         $0x481ed262
@@ -6905,7 +7401,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R15, n+32(FP)
+	CMPQ R15, n+40(FP)
 	JGE  next
 
 one:
@@ -6948,7 +7444,7 @@ one:
 	WORD         $0xdd52
 	ADDQ         $+64, R14
 	ADDQ         $0x01, R15
-	CMPQ         R15, n+32(FP)
+	CMPQ         R15, n+40(FP)
 	JLT          one
 
 next:
@@ -6980,20 +7476,30 @@ next:
 	VMOVUPS Z10, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z11, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm1x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm1x32BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm1x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm1x32BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -7008,7 +7514,7 @@ fresh:
 	VPXORD Z1, Z1, Z1
 
 ready:
-	MOVQ b+40(FP), CX
+	MOVQ b+48(FP), CX
 
 run:
 	MOVQ (SP), DX
@@ -7020,6 +7526,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), BX
+	PREFETCHT1   (CX)(BX*1)
+	MOVQ         row+56(FP), BX
+	PREFETCHT1   (BX)(DX*8)
 	VMOVUPS      (CX), Z2
 	VMOVUPS      64(CX), Z3
 	VBROADCASTSS (AX)(DX*4), Z4
@@ -7054,7 +7564,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ DX, n+32(FP)
+	CMPQ DX, n+40(FP)
 	JGE  next
 
 one:
@@ -7067,7 +7577,7 @@ one:
 	WORD         $0xcc52
 	ADDQ         $+128, CX
 	ADDQ         $0x01, DX
-	CMPQ         DX, n+32(FP)
+	CMPQ         DX, n+40(FP)
 	JLT          one
 
 next:
@@ -7078,20 +7588,30 @@ next:
 	SHLQ    $0x02, CX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm2x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm2x32BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm2x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm2x32BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -7111,7 +7631,7 @@ fresh:
 	VPXORD Z3, Z3, Z3
 
 ready:
-	MOVQ b+40(FP), DX
+	MOVQ b+48(FP), DX
 
 run:
 	MOVQ (SP), BX
@@ -7124,6 +7644,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), SI
+	PREFETCHT1   (DX)(SI*1)
+	MOVQ         row+56(FP), SI
+	PREFETCHT1   (SI)(BX*8)
 	VMOVUPS      (DX), Z4
 	VMOVUPS      64(DX), Z5
 	VBROADCASTSS (AX)(BX*4), Z6
@@ -7178,7 +7702,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ BX, n+32(FP)
+	CMPQ BX, n+40(FP)
 	JGE  next
 
 one:
@@ -7196,7 +7720,7 @@ one:
 	WORD         $0xde52
 	ADDQ         $+128, DX
 	ADDQ         $0x01, BX
-	CMPQ         BX, n+32(FP)
+	CMPQ         BX, n+40(FP)
 	JLT          one
 
 next:
@@ -7210,20 +7734,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm3x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm3x32BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm3x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm3x32BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -7248,7 +7782,7 @@ fresh:
 	VPXORD Z5, Z5, Z5
 
 ready:
-	MOVQ b+40(FP), BX
+	MOVQ b+48(FP), BX
 
 run:
 	MOVQ (SP), SI
@@ -7262,6 +7796,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), DI
+	PREFETCHT1   (BX)(DI*1)
+	MOVQ         row+56(FP), DI
+	PREFETCHT1   (DI)(SI*8)
 	VMOVUPS      (BX), Z6
 	VMOVUPS      64(BX), Z7
 	VBROADCASTSS (AX)(SI*4), Z8
@@ -7336,7 +7874,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ SI, n+32(FP)
+	CMPQ SI, n+40(FP)
 	JGE  next
 
 one:
@@ -7359,7 +7897,7 @@ one:
 	WORD         $0xe852
 	ADDQ         $+128, BX
 	ADDQ         $0x01, SI
-	CMPQ         SI, n+32(FP)
+	CMPQ         SI, n+40(FP)
 	JLT          one
 
 next:
@@ -7376,20 +7914,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z4, (AX)
 	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm4x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm4x32BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm4x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm4x32BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -7419,7 +7967,7 @@ fresh:
 	VPXORD Z7, Z7, Z7
 
 ready:
-	MOVQ b+40(FP), SI
+	MOVQ b+48(FP), SI
 
 run:
 	MOVQ (SP), DI
@@ -7434,6 +7982,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R8
+	PREFETCHT1   (SI)(R8*1)
+	MOVQ         row+56(FP), R8
+	PREFETCHT1   (R8)(DI*8)
 	VMOVUPS      (SI), Z8
 	VMOVUPS      64(SI), Z9
 	VBROADCASTSS (AX)(DI*4), Z10
@@ -7528,7 +8080,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ DI, n+32(FP)
+	CMPQ DI, n+40(FP)
 	JGE  next
 
 one:
@@ -7556,7 +8108,7 @@ one:
 	WORD         $0xfa52
 	ADDQ         $+128, SI
 	ADDQ         $0x01, DI
-	CMPQ         DI, n+32(FP)
+	CMPQ         DI, n+40(FP)
 	JLT          one
 
 next:
@@ -7576,20 +8128,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z6, (AX)
 	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm5x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm5x32BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm5x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm5x32BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -7624,7 +8186,7 @@ fresh:
 	VPXORD Z9, Z9, Z9
 
 ready:
-	MOVQ b+40(FP), DI
+	MOVQ b+48(FP), DI
 
 run:
 	MOVQ (SP), R8
@@ -7640,6 +8202,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R9
+	PREFETCHT1   (DI)(R9*1)
+	MOVQ         row+56(FP), R9
+	PREFETCHT1   (R9)(R8*8)
 	VMOVUPS      (DI), Z10
 	VMOVUPS      64(DI), Z11
 	VBROADCASTSS (AX)(R8*4), Z12
@@ -7754,7 +8320,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R8, n+32(FP)
+	CMPQ R8, n+40(FP)
 	JGE  next
 
 one:
@@ -7787,7 +8353,7 @@ one:
 	WORD         $0xcc52
 	ADDQ         $+128, DI
 	ADDQ         $0x01, R8
-	CMPQ         R8, n+32(FP)
+	CMPQ         R8, n+40(FP)
 	JLT          one
 
 next:
@@ -7810,20 +8376,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z8, (AX)
 	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm6x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm6x32BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm6x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm6x32BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -7863,7 +8439,7 @@ fresh:
 	VPXORD Z11, Z11, Z11
 
 ready:
-	MOVQ b+40(FP), R8
+	MOVQ b+48(FP), R8
 
 run:
 	MOVQ (SP), R9
@@ -7880,6 +8456,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R10
+	PREFETCHT1   (R8)(R10*1)
+	MOVQ         row+56(FP), R10
+	PREFETCHT1   (R10)(R9*8)
 	VMOVUPS      (R8), Z12
 	VMOVUPS      64(R8), Z13
 	VBROADCASTSS (AX)(R9*4), Z14
@@ -8014,7 +8594,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R9, n+32(FP)
+	CMPQ R9, n+40(FP)
 	JGE  next
 
 one:
@@ -8052,7 +8632,7 @@ one:
 	WORD         $0xde52
 	ADDQ         $+128, R8
 	ADDQ         $0x01, R9
-	CMPQ         R9, n+32(FP)
+	CMPQ         R9, n+40(FP)
 	JLT          one
 
 next:
@@ -8078,20 +8658,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z10, (AX)
 	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm7x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm7x32BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm7x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm7x32BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -8136,7 +8726,7 @@ fresh:
 	VPXORD Z13, Z13, Z13
 
 ready:
-	MOVQ b+40(FP), R9
+	MOVQ b+48(FP), R9
 
 run:
 	MOVQ (SP), R10
@@ -8154,6 +8744,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R11
+	PREFETCHT1   (R9)(R11*1)
+	MOVQ         row+56(FP), R11
+	PREFETCHT1   (R11)(R10*8)
 	VMOVUPS      (R9), Z14
 	VMOVUPS      64(R9), Z15
 	VBROADCASTSS (AX)(R10*4), Z16
@@ -8308,7 +8902,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R10, n+32(FP)
+	CMPQ R10, n+40(FP)
 	JGE  next
 
 one:
@@ -8351,7 +8945,7 @@ one:
 	WORD         $0xe852
 	ADDQ         $+128, R9
 	ADDQ         $0x01, R10
-	CMPQ         R10, n+32(FP)
+	CMPQ         R10, n+40(FP)
 	JLT          one
 
 next:
@@ -8380,20 +8974,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z12, (AX)
 	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm8x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm8x32BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm8x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm8x32BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -8443,7 +9047,7 @@ fresh:
 	VPXORD Z15, Z15, Z15
 
 ready:
-	MOVQ b+40(FP), R10
+	MOVQ b+48(FP), R10
 
 run:
 	MOVQ (SP), R11
@@ -8462,6 +9066,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R12
+	PREFETCHT1   (R10)(R12*1)
+	MOVQ         row+56(FP), R12
+	PREFETCHT1   (R12)(R11*8)
 	VMOVUPS      (R10), Z16
 	VMOVUPS      64(R10), Z17
 	VBROADCASTSS (AX)(R11*4), Z18
@@ -8636,7 +9244,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R11, n+32(FP)
+	CMPQ R11, n+40(FP)
 	JGE  next
 
 one:
@@ -8684,7 +9292,7 @@ one:
 	WORD         $0xfa52
 	ADDQ         $+128, R10
 	ADDQ         $0x01, R11
-	CMPQ         R11, n+32(FP)
+	CMPQ         R11, n+40(FP)
 	JLT          one
 
 next:
@@ -8716,20 +9324,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z14, (AX)
 	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm9x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm9x32BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm9x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm9x32BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -8784,7 +9402,7 @@ fresh:
 	VPXORD Z17, Z17, Z17
 
 ready:
-	MOVQ b+40(FP), R11
+	MOVQ b+48(FP), R11
 
 run:
 	MOVQ (SP), R12
@@ -8804,6 +9422,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R13
+	PREFETCHT1   (R11)(R13*1)
+	MOVQ         row+56(FP), R13
+	PREFETCHT1   (R13)(R12*8)
 	VMOVUPS      (R11), Z18
 	VMOVUPS      64(R11), Z19
 	VBROADCASTSS (AX)(R12*4), Z20
@@ -8998,7 +9620,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R12, n+32(FP)
+	CMPQ R12, n+40(FP)
 	JGE  next
 
 one:
@@ -9051,7 +9673,7 @@ one:
 	WORD         $0xcc52
 	ADDQ         $+128, R11
 	ADDQ         $0x01, R12
-	CMPQ         R12, n+32(FP)
+	CMPQ         R12, n+40(FP)
 	JLT          one
 
 next:
@@ -9086,20 +9708,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z16, (AX)
 	VMOVUPS Z17, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm10x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm10x32BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm10x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm10x32BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -9159,7 +9791,7 @@ fresh:
 	VPXORD Z19, Z19, Z19
 
 ready:
-	MOVQ b+40(FP), R12
+	MOVQ b+48(FP), R12
 
 run:
 	MOVQ (SP), R13
@@ -9180,6 +9812,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R14
+	PREFETCHT1   (R12)(R14*1)
+	MOVQ         row+56(FP), R14
+	PREFETCHT1   (R14)(R13*8)
 	VMOVUPS      (R12), Z20
 	VMOVUPS      64(R12), Z21
 	VBROADCASTSS (AX)(R13*4), Z22
@@ -9394,7 +10030,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R13, n+32(FP)
+	CMPQ R13, n+40(FP)
 	JGE  next
 
 one:
@@ -9452,7 +10088,7 @@ one:
 	WORD         $0xde52
 	ADDQ         $+128, R12
 	ADDQ         $0x01, R13
-	CMPQ         R13, n+32(FP)
+	CMPQ         R13, n+40(FP)
 	JLT          one
 
 next:
@@ -9490,20 +10126,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z18, (AX)
 	VMOVUPS Z19, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm11x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm11x32BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm11x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm11x32BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -9568,7 +10214,7 @@ fresh:
 	VPXORD Z21, Z21, Z21
 
 ready:
-	MOVQ b+40(FP), R13
+	MOVQ b+48(FP), R13
 
 run:
 	MOVQ (SP), R14
@@ -9590,6 +10236,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R15
+	PREFETCHT1   (R13)(R15*1)
+	MOVQ         row+56(FP), R15
+	PREFETCHT1   (R15)(R14*8)
 	VMOVUPS      (R13), Z22
 	VMOVUPS      64(R13), Z23
 	VBROADCASTSS (AX)(R14*4), Z24
@@ -9824,7 +10474,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R14, n+32(FP)
+	CMPQ R14, n+40(FP)
 	JGE  next
 
 one:
@@ -9887,7 +10537,7 @@ one:
 	WORD         $0xe852
 	ADDQ         $+128, R13
 	ADDQ         $0x01, R14
-	CMPQ         R14, n+32(FP)
+	CMPQ         R14, n+40(FP)
 	JLT          one
 
 next:
@@ -9928,20 +10578,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z20, (AX)
 	VMOVUPS Z21, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm12x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, AVX512F
-TEXT ·gemm12x32BF16(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm12x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm12x32BF16(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -10011,7 +10671,7 @@ fresh:
 	VPXORD Z23, Z23, Z23
 
 ready:
-	MOVQ b+40(FP), R14
+	MOVQ b+48(FP), R14
 
 run:
 	MOVQ (SP), R15
@@ -10034,6 +10694,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), BP
+	PREFETCHT1   (R14)(BP*1)
+	MOVQ         row+56(FP), BP
+	PREFETCHT1   (BP)(R15*8)
 	VMOVUPS      (R14), Z24
 	VMOVUPS      64(R14), Z25
 	VBROADCASTSS (AX)(R15*4), Z26
@@ -10288,7 +10952,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R15, n+32(FP)
+	CMPQ R15, n+40(FP)
 	JGE  next
 
 one:
@@ -10356,7 +11020,7 @@ one:
 	WORD         $0xfa52
 	ADDQ         $+128, R14
 	ADDQ         $0x01, R15
-	CMPQ         R15, n+32(FP)
+	CMPQ         R15, n+40(FP)
 	JLT          one
 
 next:
@@ -10400,6 +11064,14 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Z22, (AX)
 	VMOVUPS Z23, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
@@ -10452,17 +11124,19 @@ loop:
 	VZEROUPPER
 	RET
 
-// func gemm1x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, FMA3
-TEXT ·gemm1x8AVX2(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm1x8AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm1x8AVX2(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -10475,7 +11149,7 @@ fresh:
 	VXORPS Y0, Y0, Y0
 
 ready:
-	MOVQ b+40(FP), CX
+	MOVQ b+48(FP), CX
 
 run:
 	MOVQ (SP), DX
@@ -10487,6 +11161,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), BX
+	PREFETCHT1   (CX)(BX*1)
+	MOVQ         row+56(FP), BX
+	PREFETCHT1   (BX)(DX*8)
 	VMOVUPS      (CX), Y1
 	VBROADCASTSS (AX)(DX*4), Y2
 	VFMADD231PS  Y2, Y1, Y0
@@ -10505,7 +11183,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ DX, n+32(FP)
+	CMPQ DX, n+40(FP)
 	JGE  next
 
 one:
@@ -10514,7 +11192,7 @@ one:
 	VFMADD231PS  Y2, Y1, Y0
 	ADDQ         $+32, CX
 	ADDQ         $0x01, DX
-	CMPQ         DX, n+32(FP)
+	CMPQ         DX, n+40(FP)
 	JLT          one
 
 next:
@@ -10524,20 +11202,30 @@ next:
 	MOVQ    ld+8(FP), CX
 	SHLQ    $0x02, CX
 	VMOVUPS Y0, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm2x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, FMA3
-TEXT ·gemm2x8AVX2(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm2x8AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm2x8AVX2(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -10553,7 +11241,7 @@ fresh:
 	VXORPS Y1, Y1, Y1
 
 ready:
-	MOVQ b+40(FP), DX
+	MOVQ b+48(FP), DX
 
 run:
 	MOVQ (SP), BX
@@ -10566,6 +11254,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), SI
+	PREFETCHT1   (DX)(SI*1)
+	MOVQ         row+56(FP), SI
+	PREFETCHT1   (SI)(BX*8)
 	VMOVUPS      (DX), Y2
 	VBROADCASTSS (AX)(BX*4), Y3
 	VFMADD231PS  Y3, Y2, Y0
@@ -10592,7 +11284,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ BX, n+32(FP)
+	CMPQ BX, n+40(FP)
 	JGE  next
 
 one:
@@ -10603,7 +11295,7 @@ one:
 	VFMADD231PS  Y3, Y2, Y1
 	ADDQ         $+32, DX
 	ADDQ         $0x01, BX
-	CMPQ         BX, n+32(FP)
+	CMPQ         BX, n+40(FP)
 	JLT          one
 
 next:
@@ -10615,20 +11307,30 @@ next:
 	VMOVUPS Y0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Y1, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm3x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, FMA3
-TEXT ·gemm3x8AVX2(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm3x8AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm3x8AVX2(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -10647,7 +11349,7 @@ fresh:
 	VXORPS Y2, Y2, Y2
 
 ready:
-	MOVQ b+40(FP), BX
+	MOVQ b+48(FP), BX
 
 run:
 	MOVQ (SP), SI
@@ -10661,6 +11363,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), DI
+	PREFETCHT1   (BX)(DI*1)
+	MOVQ         row+56(FP), DI
+	PREFETCHT1   (DI)(SI*8)
 	VMOVUPS      (BX), Y3
 	VBROADCASTSS (AX)(SI*4), Y4
 	VFMADD231PS  Y4, Y3, Y0
@@ -10695,7 +11401,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ SI, n+32(FP)
+	CMPQ SI, n+40(FP)
 	JGE  next
 
 one:
@@ -10708,7 +11414,7 @@ one:
 	VFMADD231PS  Y4, Y3, Y2
 	ADDQ         $+32, BX
 	ADDQ         $0x01, SI
-	CMPQ         SI, n+32(FP)
+	CMPQ         SI, n+40(FP)
 	JLT          one
 
 next:
@@ -10722,20 +11428,30 @@ next:
 	VMOVUPS Y1, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm4x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, FMA3
-TEXT ·gemm4x8AVX2(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm4x8AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm4x8AVX2(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -10757,7 +11473,7 @@ fresh:
 	VXORPS Y3, Y3, Y3
 
 ready:
-	MOVQ b+40(FP), SI
+	MOVQ b+48(FP), SI
 
 run:
 	MOVQ (SP), DI
@@ -10772,6 +11488,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R8
+	PREFETCHT1   (SI)(R8*1)
+	MOVQ         row+56(FP), R8
+	PREFETCHT1   (R8)(DI*8)
 	VMOVUPS      (SI), Y4
 	VBROADCASTSS (AX)(DI*4), Y5
 	VFMADD231PS  Y5, Y4, Y0
@@ -10814,7 +11534,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ DI, n+32(FP)
+	CMPQ DI, n+40(FP)
 	JGE  next
 
 one:
@@ -10829,7 +11549,7 @@ one:
 	VFMADD231PS  Y5, Y4, Y3
 	ADDQ         $+32, SI
 	ADDQ         $0x01, DI
-	CMPQ         DI, n+32(FP)
+	CMPQ         DI, n+40(FP)
 	JLT          one
 
 next:
@@ -10845,20 +11565,30 @@ next:
 	VMOVUPS Y2, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Y3, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm5x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, FMA3
-TEXT ·gemm5x8AVX2(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm5x8AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm5x8AVX2(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -10883,7 +11613,7 @@ fresh:
 	VXORPS Y4, Y4, Y4
 
 ready:
-	MOVQ b+40(FP), DI
+	MOVQ b+48(FP), DI
 
 run:
 	MOVQ (SP), R8
@@ -10899,6 +11629,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R9
+	PREFETCHT1   (DI)(R9*1)
+	MOVQ         row+56(FP), R9
+	PREFETCHT1   (R9)(R8*8)
 	VMOVUPS      (DI), Y5
 	VBROADCASTSS (AX)(R8*4), Y6
 	VFMADD231PS  Y6, Y5, Y0
@@ -10949,7 +11683,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R8, n+32(FP)
+	CMPQ R8, n+40(FP)
 	JGE  next
 
 one:
@@ -10966,7 +11700,7 @@ one:
 	VFMADD231PS  Y6, Y5, Y4
 	ADDQ         $+32, DI
 	ADDQ         $0x01, R8
-	CMPQ         R8, n+32(FP)
+	CMPQ         R8, n+40(FP)
 	JLT          one
 
 next:
@@ -10984,20 +11718,30 @@ next:
 	VMOVUPS Y3, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Y4, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm6x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, FMA3
-TEXT ·gemm6x8AVX2(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm6x8AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm6x8AVX2(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -11025,7 +11769,7 @@ fresh:
 	VXORPS Y5, Y5, Y5
 
 ready:
-	MOVQ b+40(FP), R8
+	MOVQ b+48(FP), R8
 
 run:
 	MOVQ (SP), R9
@@ -11042,6 +11786,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R10
+	PREFETCHT1   (R8)(R10*1)
+	MOVQ         row+56(FP), R10
+	PREFETCHT1   (R10)(R9*8)
 	VMOVUPS      (R8), Y6
 	VBROADCASTSS (AX)(R9*4), Y7
 	VFMADD231PS  Y7, Y6, Y0
@@ -11100,7 +11848,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R9, n+32(FP)
+	CMPQ R9, n+40(FP)
 	JGE  next
 
 one:
@@ -11119,7 +11867,7 @@ one:
 	VFMADD231PS  Y7, Y6, Y5
 	ADDQ         $+32, R8
 	ADDQ         $0x01, R9
-	CMPQ         R9, n+32(FP)
+	CMPQ         R9, n+40(FP)
 	JLT          one
 
 next:
@@ -11139,20 +11887,30 @@ next:
 	VMOVUPS Y4, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Y5, (AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm1x16AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, FMA3
-TEXT ·gemm1x16AVX2(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm1x16AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm1x16AVX2(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -11167,7 +11925,7 @@ fresh:
 	VXORPS Y1, Y1, Y1
 
 ready:
-	MOVQ b+40(FP), CX
+	MOVQ b+48(FP), CX
 
 run:
 	MOVQ (SP), DX
@@ -11179,6 +11937,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), BX
+	PREFETCHT1   (CX)(BX*1)
+	MOVQ         row+56(FP), BX
+	PREFETCHT1   (BX)(DX*8)
 	VMOVUPS      (CX), Y2
 	VMOVUPS      32(CX), Y3
 	VBROADCASTSS (AX)(DX*4), Y4
@@ -11205,7 +11967,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ DX, n+32(FP)
+	CMPQ DX, n+40(FP)
 	JGE  next
 
 one:
@@ -11216,7 +11978,7 @@ one:
 	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $+64, CX
 	ADDQ         $0x01, DX
-	CMPQ         DX, n+32(FP)
+	CMPQ         DX, n+40(FP)
 	JLT          one
 
 next:
@@ -11227,20 +11989,30 @@ next:
 	SHLQ    $0x02, CX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm2x16AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, FMA3
-TEXT ·gemm2x16AVX2(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm2x16AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm2x16AVX2(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -11260,7 +12032,7 @@ fresh:
 	VXORPS Y3, Y3, Y3
 
 ready:
-	MOVQ b+40(FP), DX
+	MOVQ b+48(FP), DX
 
 run:
 	MOVQ (SP), BX
@@ -11273,6 +12045,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), SI
+	PREFETCHT1   (DX)(SI*1)
+	MOVQ         row+56(FP), SI
+	PREFETCHT1   (SI)(BX*8)
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
 	VBROADCASTSS (AX)(BX*4), Y6
@@ -11311,7 +12087,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ BX, n+32(FP)
+	CMPQ BX, n+40(FP)
 	JGE  next
 
 one:
@@ -11325,7 +12101,7 @@ one:
 	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         $+64, DX
 	ADDQ         $0x01, BX
-	CMPQ         BX, n+32(FP)
+	CMPQ         BX, n+40(FP)
 	JLT          one
 
 next:
@@ -11339,20 +12115,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm3x16AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, FMA3
-TEXT ·gemm3x16AVX2(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm3x16AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm3x16AVX2(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -11377,7 +12163,7 @@ fresh:
 	VXORPS Y5, Y5, Y5
 
 ready:
-	MOVQ b+40(FP), BX
+	MOVQ b+48(FP), BX
 
 run:
 	MOVQ (SP), SI
@@ -11391,6 +12177,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), DI
+	PREFETCHT1   (BX)(DI*1)
+	MOVQ         row+56(FP), DI
+	PREFETCHT1   (DI)(SI*8)
 	VMOVUPS      (BX), Y6
 	VMOVUPS      32(BX), Y7
 	VBROADCASTSS (AX)(SI*4), Y8
@@ -11441,7 +12231,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ SI, n+32(FP)
+	CMPQ SI, n+40(FP)
 	JGE  next
 
 one:
@@ -11458,7 +12248,7 @@ one:
 	VFMADD231PS  Y8, Y7, Y5
 	ADDQ         $+64, BX
 	ADDQ         $0x01, SI
-	CMPQ         SI, n+32(FP)
+	CMPQ         SI, n+40(FP)
 	JLT          one
 
 next:
@@ -11475,20 +12265,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm4x16AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, FMA3
-TEXT ·gemm4x16AVX2(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm4x16AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm4x16AVX2(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -11518,7 +12318,7 @@ fresh:
 	VXORPS Y7, Y7, Y7
 
 ready:
-	MOVQ b+40(FP), SI
+	MOVQ b+48(FP), SI
 
 run:
 	MOVQ (SP), DI
@@ -11533,6 +12333,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R8
+	PREFETCHT1   (SI)(R8*1)
+	MOVQ         row+56(FP), R8
+	PREFETCHT1   (R8)(DI*8)
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
 	VBROADCASTSS (AX)(DI*4), Y10
@@ -11595,7 +12399,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ DI, n+32(FP)
+	CMPQ DI, n+40(FP)
 	JGE  next
 
 one:
@@ -11615,7 +12419,7 @@ one:
 	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         $+64, SI
 	ADDQ         $0x01, DI
-	CMPQ         DI, n+32(FP)
+	CMPQ         DI, n+40(FP)
 	JLT          one
 
 next:
@@ -11635,20 +12439,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Y6, (AX)
 	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm5x16AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, FMA3
-TEXT ·gemm5x16AVX2(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm5x16AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm5x16AVX2(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -11683,7 +12497,7 @@ fresh:
 	VXORPS Y9, Y9, Y9
 
 ready:
-	MOVQ b+40(FP), DI
+	MOVQ b+48(FP), DI
 
 run:
 	MOVQ (SP), R8
@@ -11699,6 +12513,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R9
+	PREFETCHT1   (DI)(R9*1)
+	MOVQ         row+56(FP), R9
+	PREFETCHT1   (R9)(R8*8)
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (AX)(R8*4), Y12
@@ -11773,7 +12591,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R8, n+32(FP)
+	CMPQ R8, n+40(FP)
 	JGE  next
 
 one:
@@ -11796,7 +12614,7 @@ one:
 	VFMADD231PS  Y12, Y11, Y9
 	ADDQ         $+64, DI
 	ADDQ         $0x01, R8
-	CMPQ         R8, n+32(FP)
+	CMPQ         R8, n+40(FP)
 	JLT          one
 
 next:
@@ -11819,20 +12637,30 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Y8, (AX)
 	VMOVUPS Y9, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 
-// func gemm6x16AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
-// Requires: AVX, FMA3
-TEXT ·gemm6x16AVX2(SB), NOSPLIT, $24-49
-	MOVQ    rows+16(FP), AX
-	MOVQ    AX, (SP)
-	MOVQ    runs+24(FP), AX
+// func gemm6x16AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm6x16AVX2(SB), NOSPLIT, $24-81
+	MOVQ rows+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ n+40(FP), AX
+	ANDQ $-4, AX
+	MOVQ AX, 16(SP)
+
+group:
+	MOVQ    runs+32(FP), AX
 	MOVQ    AX, 8(SP)
-	MOVQ    n+32(FP), AX
-	ANDQ    $-4, AX
-	MOVQ    AX, 16(SP)
-	MOVB    add+48(FP), AL
+	MOVB    add+80(FP), AL
 	TESTB   AL, AL
 	JZ      fresh
 	MOVQ    c+0(FP), AX
@@ -11872,7 +12700,7 @@ fresh:
 	VXORPS Y11, Y11, Y11
 
 ready:
-	MOVQ b+40(FP), R8
+	MOVQ b+48(FP), R8
 
 run:
 	MOVQ (SP), R9
@@ -11889,6 +12717,10 @@ run:
 	JEQ  rest
 
 loop:
+	MOVQ         panel+72(FP), R10
+	PREFETCHT1   (R8)(R10*1)
+	MOVQ         row+56(FP), R10
+	PREFETCHT1   (R10)(R9*8)
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	VBROADCASTSS (AX)(R9*4), Y14
@@ -11975,7 +12807,7 @@ loop:
 	JLT          loop
 
 rest:
-	CMPQ R9, n+32(FP)
+	CMPQ R9, n+40(FP)
 	JGE  next
 
 one:
@@ -12001,7 +12833,7 @@ one:
 	VFMADD231PS  Y14, Y13, Y11
 	ADDQ         $+64, R8
 	ADDQ         $0x01, R9
-	CMPQ         R9, n+32(FP)
+	CMPQ         R9, n+40(FP)
 	JLT          one
 
 next:
@@ -12027,6 +12859,14 @@ next:
 	ADDQ    CX, AX
 	VMOVUPS Y10, (AX)
 	VMOVUPS Y11, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, c+0(FP)
+	MOVQ    step+64(FP), AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, row+56(FP)
+	ADDQ    $0x40, panel+72(FP)
+	DECQ    groups+24(FP)
+	JNZ     group
 	VZEROUPPER
 	RET
 

@@ -7,122 +7,122 @@ package cpu
 // gemm1x16AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm1x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm1x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm2x16AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm2x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm2x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm3x16AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm3x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm3x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm4x16AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm4x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm4x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm5x16AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm5x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm5x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm6x16AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm6x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm6x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm7x16AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm7x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm7x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm8x16AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm8x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm8x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm9x16AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm9x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm9x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm10x16AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm10x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm10x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm11x16AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm11x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm11x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm12x16AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm12x16AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm12x16AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm1x32AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm1x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm1x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm2x32AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm2x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm2x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm3x32AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm3x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm3x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm4x32AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm4x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm4x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm5x32AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm5x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm5x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm6x32AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm6x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm6x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm7x32AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm7x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm7x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm8x32AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm8x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm8x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm9x32AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm9x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm9x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm10x32AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm10x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm10x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm11x32AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm11x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm11x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm12x32AVX512 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm12x32AVX512(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm12x32AVX512(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // peakAVX512 does turns times 12 multiply-adds of 16 lanes.
 //
@@ -132,122 +132,122 @@ func peakAVX512(turns int)
 // gemm1x16BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm1x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm1x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm2x16BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm2x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm2x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm3x16BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm3x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm3x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm4x16BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm4x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm4x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm5x16BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm5x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm5x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm6x16BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm6x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm6x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm7x16BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm7x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm7x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm8x16BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm8x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm8x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm9x16BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm9x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm9x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm10x16BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm10x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm10x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm11x16BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm11x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm11x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm12x16BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm12x16BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm12x16BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm1x32BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm1x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm1x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm2x32BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm2x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm2x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm3x32BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm3x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm3x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm4x32BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm4x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm4x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm5x32BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm5x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm5x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm6x32BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm6x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm6x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm7x32BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm7x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm7x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm8x32BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm8x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm8x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm9x32BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm9x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm9x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm10x32BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm10x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm10x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm11x32BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm11x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm11x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm12x32BF16 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm12x32BF16(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm12x32BF16(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // peakBF16 does turns times 12 multiply-adds of 16 lanes.
 //
@@ -257,62 +257,62 @@ func peakBF16(turns int)
 // gemm1x8AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm1x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm1x8AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm2x8AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm2x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm2x8AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm3x8AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm3x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm3x8AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm4x8AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm4x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm4x8AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm5x8AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm5x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm5x8AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm6x8AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm6x8AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm6x8AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm1x16AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm1x16AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm1x16AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm2x16AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm2x16AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm2x16AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm3x16AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm3x16AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm3x16AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm4x16AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm4x16AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm4x16AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm5x16AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm5x16AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm5x16AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // gemm6x16AVX2 computes c = a·b, or c += a·b.
 //
 //go:noescape
-func gemm6x16AVX2(c *float32, ld int, rows **float32, runs int, n int, b *float32, add bool)
+func gemm6x16AVX2(c *float32, ld int, rows **float32, groups int, runs int, n int, b *float32, row *float32, step int, panel int, add bool)
 
 // peakAVX2 does turns times 12 multiply-adds of 8 lanes.
 //

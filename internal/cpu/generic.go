@@ -11,28 +11,32 @@ import (
 var generic = kernels{
 	name: "generic", mr: 4, nr: 2, half: 2, rowsMost: 32, depth: 512,
 	gemm: gemmGeneric, transpose: transposeGeneric, finish: finishGeneric,
-	soften: softenGeneric, weigh: weighGeneric, divide: divideGeneric,
+	soften: softenGeneric, blend: blendGeneric, divide: divideGeneric,
 	sum: sumGeneric, squares: squaresGeneric, normalise: normaliseGeneric, rotate: rotateGeneric,
-	bf16: lower{per: 1, gemm: gemmGeneric, soften: softenRoundedGeneric, weigh: weighGeneric,
-		narrow: narrowGeneric},
+	bf16: lower{per: 1, gemm: gemmGeneric, soften: softenRoundedGeneric, narrow: narrowGeneric,
+		widen: widenGeneric},
 }
 
 // gemmGeneric computes 4 x 2 sums at a time: eight independent ones hide an addition's latency.
-func gemmGeneric(c []float32, ld, _, _ int, at []*float32, runs, n int, b []float32, add bool) {
-	var s [4][2]float32
-	if add {
-		for i := range s {
-			s[i] = [2]float32(c[i*ld:])
+func gemmGeneric(c []float32, ld, rows, _ int, at []*float32, runs, n int, b []float32, _ beside,
+	add bool) {
+	for ; rows > 0; rows -= 4 {
+		var s [4][2]float32
+		if add {
+			for i := range s {
+				s[i] = [2]float32(c[i*ld:])
+			}
 		}
-	}
-	for range runs {
-		r0, r1 := unsafe.Slice(at[0], n), unsafe.Slice(at[1], n)
-		r2, r3 := unsafe.Slice(at[2], n), unsafe.Slice(at[3], n)
-		run4x2(&s, r0, r1, r2, r3, unsafe.Slice((*[2]float32)(b[:2*n]), n))
-		at, b = at[4:], b[2*n:]
-	}
-	for i := range s {
-		copy(c[i*ld:i*ld+2], s[i][:])
+		for run := range runs {
+			r0, r1 := unsafe.Slice(at[0], n), unsafe.Slice(at[1], n)
+			r2, r3 := unsafe.Slice(at[2], n), unsafe.Slice(at[3], n)
+			run4x2(&s, r0, r1, r2, r3, unsafe.Slice((*[2]float32)(b[2*n*run:]), n))
+			at = at[4:]
+		}
+		for i := range s {
+			copy(c[i*ld:i*ld+2], s[i][:])
+		}
+		c = c[min(4*ld, len(c)):]
 	}
 }
 
@@ -95,68 +99,47 @@ func scaleBy(y, v []float32) {
 	}
 }
 
-func softenGeneric(p []float32, scale float32, add []float32, step int, s *running) {
-	for i := range 4 {
-		row, most := p[i*keyTile:(i+1)*keyTile], s.most[i]
-		for j := range row {
-			row[j] *= scale
-			if add != nil {
-				row[j] += add[i*step+j]
+func softenGeneric(p []float32, n int, scale float32, bias []float32, at int, s *running) {
+	var column [keyTile]float32
+	for i := range 2 {
+		x, most := column[:n], s.most[i]
+		for j := range x {
+			x[j] = p[2*j+i] * scale
+			if bias != nil {
+				x[j] += bias[at-j+i]
 			}
-			if row[j] > most { // a NaN passes and spoils the sum, as it should
-				most = row[j]
+			if x[j] > most { // a NaN passes and spoils the sum, as it should
+				most = x[j]
 			}
 		}
 		base := max(most, -math.MaxFloat32) // every key masked: probabilities 0, not exp(-Inf+Inf)
 		s.shrink[i] = exp(s.most[i] - base)
 		s.most[i] = most
-		s.sums[i] = float32(s.sums[i]*s.shrink[i]) + expRow(row, base)
-	}
-}
-
-func softenRoundedGeneric(p []float32, scale float32, add []float32, step int, s *running) {
-	softenGeneric(p, scale, add, step, s)
-	narrowGeneric(p, p[:4*keyTile])
-}
-
-// expRow computes p = exp(p-base) and returns the sum, in four lanes that are added pairwise.
-func expRow(p []float32, base float32) float32 {
-	expAll(p, base)
-	var t0, t1, t2, t3 float32
-	for ; len(p) >= 4; p = p[4:] {
-		t0, t1, t2, t3 = t0+p[0], t1+p[1], t2+p[2], t3+p[3]
-	}
-	for _, x := range p {
-		t0 += x
-	}
-	return (t0 + t1) + (t2 + t3)
-}
-
-// weighGeneric forms a tile's sum on its own before adding it: that keeps long sums exact.
-func weighGeneric(o []float32, ld, width int, p []float32, n int, v []float32, step int,
-	s *running) {
-	for c := 0; c < width; c += 2 {
-		var sums [4][2]float32
-		for j := range n {
-			v0, v1 := v[j*step+c], v[j*step+c+1]
-			for i := range sums {
-				x := p[i*keyTile+j]
-				sums[i][0] += float32(x * v0)
-				sums[i][1] += float32(x * v1)
-			}
+		expAll(x, base)
+		sum := float32(0)
+		for j, y := range x {
+			p[2*j+i] = y
+			sum += y
 		}
-		for i, sum := range sums {
-			to := o[i*ld+c : i*ld+c+2]
-			to[0] = float32(to[0]*s.shrink[i]) + sum[0]
-			to[1] = float32(to[1]*s.shrink[i]) + sum[1]
-		}
+		s.sums[i] = float32(s.sums[i]*s.shrink[i]) + sum
 	}
 }
 
-func divideGeneric(dst, y []float32, s *running, i int) {
-	y = y[:len(dst)]
-	for j := range dst {
-		dst[j] = y[j] / s.sums[i]
+func softenRoundedGeneric(p []float32, n int, scale float32, bias []float32, at int, s *running) {
+	softenGeneric(p, n, scale, bias, at, s)
+	narrowGeneric(p, p[:2*n])
+}
+
+// blendGeneric adds a tile's sum as a whole: that keeps long sums exact.
+func blendGeneric(out, tile []float32, s *running) {
+	for i, t := range tile[:len(out)] {
+		out[i] = float32(out[i]*s.shrink[i%2]) + t
+	}
+}
+
+func divideGeneric(out []float32, s *running) {
+	for i := range out {
+		out[i] /= s.sums[i%2]
 	}
 }
 
@@ -240,5 +223,11 @@ func narrowGeneric(dst, x []float32) {
 			bits |= 1 << 22
 		}
 		dst[i] = math.Float32frombits(bits &^ 0xffff)
+	}
+}
+
+func widenGeneric(dst []float32, x []uint16) {
+	for i, v := range x[:len(dst)] {
+		dst[i] = math.Float32frombits(uint32(v) << 16)
 	}
 }

@@ -21,10 +21,10 @@ type kernels struct {
 	// once; they change speed, never bits.
 	rowsMost, depth int
 
-	// gemm computes rows of the tile c [mr, width], ld apart: c = a·b, or c += a·b when add is
-	// set. Width is nr or half; b [runs·n, width] is a panel. Step k of the left matrix lies in run
-	// k/n, whose n steps start, row by row, at the mr pointers at[k/n*mr:]. It may compute all mr
-	// rows.
+	// gemm computes rows of c [rows, width], ld apart: c = a·b, or c += a·b when add is set. Width is
+	// nr or half; b [runs·n, width] is a panel. Step k of the left matrix lies in run k/n, whose n
+	// steps start, for row r, at the pointer at[(r/mr*runs + k/n)*mr + r%mr]. Pointers, and rows of c,
+	// are there for whole groups of mr rows: it may compute the last one whole.
 	gemm microTile
 	// transpose computes dst[k*stride+i] = rows[i][k] for k < n, lanes rows at a time.
 	transpose func(dst []float32, stride int, rows []*float32, n int)
@@ -32,17 +32,15 @@ type kernels struct {
 	// finish computes dst = act(y+bias)·mul·gate + residual; nil slices leave a step out.
 	finish func(dst, y []float32, f *finishing)
 
-	// soften works on a tile of scores p [mr, keyTile]: it multiplies them by scale, which is
-	// positive, adds add[i*step+j] (nil: nothing), and turns them into probabilities against the
-	// running maximum. It updates s.
-	soften func(p []float32, scale float32, add []float32, step int, s *running)
-	// weigh computes o = o·shrink + p·v for mr rows of o, ld apart, of v's first width columns, a
-	// multiple of half; p [mr, keyTile] and v [n, width] with rows step apart.
-	weigh func(o []float32, ld, width int, p []float32, n int, v []float32, step int, s *running)
+	// soften works on the scores p [keyTile, nr] of n keys, a query to a column: it multiplies them
+	// by scale, which is positive, adds bias[at-key+query] (nil: nothing), and turns them into
+	// probabilities against the running maximum. It updates s.
+	soften softmax
+	// blend computes out = out·shrink + tile, both [?, nr]; divide out = out / sums.
+	blend  func(out, tile []float32, s *running)
+	divide func(out []float32, s *running)
 	// bf16 multiplies in bfloat16.
 	bf16 lower
-	// divide computes dst = y divided by the sum of row i.
-	divide func(dst, y []float32, s *running, i int)
 
 	// sum adds x, squares adds (x-mean)², both in float64.
 	sum     func(x []float32) float64
@@ -64,14 +62,13 @@ type kernels struct {
 type lower struct {
 	per  int // steps of k in a unit
 	gemm microTile
-	// soften leaves probabilities in units, rows of the tile after each other without gaps.
-	soften func(p []float32, scale float32, add []float32, step int, s *running)
-	weigh  func(o []float32, ld, width int, p []float32, n int, v []float32, step int, s *running)
+	// soften leaves probabilities in units: rows of per keys.
+	soften softmax
 	// narrow rounds x to ceil(len(x)/per) units; dst may be x.
 	narrow func(dst, x []float32)
-	// zip rounds (x[i], y[i]) to unit i of dst; nil where per is 1.
-	zip  func(dst, x, y []float32)
-	peak func(turns int) float64
+	// widen turns bfloat16 into units, where a unit is one number: weights are kept in two bytes.
+	widen func(dst []float32, x []uint16)
+	peak  func(turns int) float64
 }
 
 // units returns how many units n steps of k take.
@@ -79,7 +76,10 @@ func (l *lower) units(n int) int { return ceil(n, l.per) }
 
 // microTile is the type of kernels.gemm.
 type microTile = func(c []float32, ld, rows, width int, at []*float32, runs, n int, b []float32,
-	add bool)
+	next beside, add bool)
+
+// softmax is the type of kernels.soften.
+type softmax = func(p []float32, n int, scale float32, bias []float32, at int, s *running)
 
 // finishing is the rest of a row's epilogue.
 type finishing struct {
@@ -93,13 +93,12 @@ type normalising struct {
 	gain, bias, scale, shift []float32
 }
 
-// running is the running softmax of at most 16 rows; the assembly knows its layout. The units of
-// most and origin are the set's.
+// running is the running softmax of at most 32 queries; the assembly knows its layout. The units of
+// most are the set's.
 type running struct {
-	most   [16]float32
-	shrink [16]float32      // what the last tile of keys made of the earlier ones
-	origin [16]float32      // what it subtracted
-	sums   [16 * 16]float32 // a vector of every row, to be added
+	most   [32]float32
+	shrink [32]float32 // what the last tile of keys made of the earlier ones
+	sums   [32]float32
 }
 
 // reset starts over: no key was seen.

@@ -129,39 +129,46 @@ func TestRotationTwins(t *testing.T) {
 // lowers are the two ways of a set to multiply.
 func (k *kernels) lowers() []*lower { return []*lower{nil, &k.bf16} }
 
+// product is the micro-kernel of one of them.
+func (k *kernels) product(low *lower) microTile {
+	if low != nil {
+		return low.gemm
+	}
+	return k.gemm
+}
+
 // multiply is a [m, k] times w [n, k] with a set's own tiles, in runs of the length run.
 func (k *kernels) multiply(a, w []float32, m, n, steps, run int, low *lower) []float32 {
 	p := packPanels(k, w, n, steps, low)
-	gemm, row := k.gemm, func(i int) []float32 { return a[i*steps : (i+1)*steps] }
+	row := func(i int) []float32 { return a[i*steps : (i+1)*steps] }
 	if low != nil {
-		gemm = low.gemm
 		row = func(i int) []float32 {
 			units := make([]float32, low.units(steps))
 			low.narrow(units, a[i*steps:(i+1)*steps])
 			return units
 		}
 	}
-	c := make([]float32, roundUp(m, k.mr)*p.padded)
-	for r := 0; r < m; r += k.mr {
-		rows := make([][]float32, k.mr)
-		for i := range rows {
-			rows[i] = row(min(r+i, m-1))
-		}
-		for k0 := 0; k0 < p.k; {
-			length := min(run, p.k-k0)
-			runs := min(2, (p.k-k0)/length)
-			var at []*float32
+	c, w1 := make([]float32, roundUp(m, k.mr)*p.padded), &worker{}
+	rows := make([][]float32, roundUp(m, k.mr))
+	for i := range rows {
+		rows[i] = row(min(i, m-1))
+	}
+	for k0 := 0; k0 < p.k; {
+		length := min(run, p.k-k0)
+		runs := min(2, (p.k-k0)/length)
+		var at []*float32
+		for r := 0; r < m; r += k.mr {
 			for step := range runs {
-				for _, x := range rows {
+				for _, x := range rows[r : r+k.mr] {
 					at = append(at, &x[k0+step*length])
 				}
 			}
-			for j := 0; j < p.padded; j += k.nr {
-				b, width := p.panel(j, k0, runs*length)
-				gemm(c[r*p.padded+j:], p.padded, min(k.mr, m-r), width, at, runs, length, b, k0 > 0)
-			}
-			k0 += runs * length
 		}
+		for j := 0; j < p.padded; j += k.nr {
+			b, width := p.panel(w1, j, k0, runs*length)
+			k.product(low)(c[j:], p.padded, m, width, at, runs, length, b, beside{}, k0 > 0)
+		}
+		k0 += runs * length
 	}
 	out := make([]float32, 0, m*n)
 	for r := range m {
@@ -191,55 +198,75 @@ func TestProductTwins(t *testing.T) {
 	})
 }
 
-// tile is a running softmax over two tiles of keys with a set's own groups of rows.
-func (k *kernels) tile(scores, add, v []float32, rows, width int, low *lower) []float32 {
-	out := make([]float32, rows*width)
-	for r := 0; r < rows; r += k.mr {
+// weighted is softmax(scores)·v over several tiles of keys with a set's own panels of queries:
+// scores [queries, keys], v [width, keys], bias nil or [queries+keys-1] by query-key+keys-1.
+func (k *kernels) weighted(scores, bias, v []float32, queries, keys, width int,
+	low *lower) []float32 {
+	soften := k.soften
+	if low != nil {
+		soften = low.soften
+	}
+	out := make([]float32, queries*width)
+	for q := 0; q < queries; q += k.nr {
 		var s running
 		s.reset()
-		o := make([]float32, k.mr*width)
-		for j := 0; j < 2*keyTile; j += keyTile {
-			p := make([]float32, k.mr*keyTile)
-			for i := range min(k.mr, rows-r) {
-				copy(p[i*keyTile:], scores[(r+i)*2*keyTile+j:][:keyTile])
-			}
-			values := v[j*width : (j+keyTile)*width]
-			if low == nil {
-				k.soften(p, 0.25, add, 0, &s)
-				k.weigh(o, width, width, p, keyTile, values, width, &s)
-				continue
-			}
-			units := make([]float32, low.units(keyTile)*width)
-			for i := range low.units(keyTile) {
-				row, to := values[i*low.per*width:], units[i*width:(i+1)*width]
-				if low.per == 2 {
-					low.zip(to, row[:width], row[width:2*width])
-				} else {
-					low.narrow(to, row[:width])
+		sum := make([]float32, width*k.nr)
+		for j := 0; j < keys; j += keyTile {
+			n := min(keyTile, keys-j)
+			p := make([]float32, keyTile*k.nr)
+			for key := range n {
+				for i := range min(k.nr, queries-q) {
+					p[key*k.nr+i] = scores[(q+i)*keys+j+key]
 				}
 			}
-			low.soften(p, 0.25, add, 0, &s)
-			low.weigh(o, width, width, p, low.units(keyTile), units, width, &s)
+			var padded []float32
+			if bias != nil {
+				padded = append(slices.Clone(bias), make([]float32, k.nr)...)
+			}
+			soften(p, n, 0.25, padded, keys-1-j+q, &s)
+			k.blend(sum, k.products(v[j:], p, n, width, keys, low), &s)
 		}
-		for i := range min(k.mr, rows-r) {
-			k.divide(out[(r+i)*width:(r+i+1)*width], o[i*width:], &s, i)
+		k.divide(sum, &s)
+		for i := range min(k.nr, queries-q) {
+			for c := range width {
+				out[(q+i)*width+c] = sum[c*k.nr+i]
+			}
 		}
 	}
 	return out
 }
 
+// products is v [width, n], rows step apart and as they are, times the probabilities p of n keys.
+func (k *kernels) products(v, p []float32, n, width, step int, low *lower) []float32 {
+	tile := make([]float32, width*k.nr)
+	for c := range width {
+		for i := range k.nr {
+			sum := 0.0
+			for key := range n {
+				x := p[key*k.nr+i : key*k.nr+i+1]
+				if low != nil && low.per == 2 {
+					x = unpaired(p[key/2*k.nr+i:][:1])[key%2:]
+				}
+				sum += float64(v[c*step+key]) * float64(x[0])
+			}
+			tile[c*k.nr+i] = float32(sum)
+		}
+	}
+	return tile
+}
+
 func TestSoftmaxTwins(t *testing.T) {
 	eachTwin(t, func(k twin) {
 		rapid.Check(k, func(t *rapid.T) {
-			rows, width := size(t, "rows", 30), 16*size(t, "vectors", 5)
-			scores, add := draw(t, rows*2*keyTile), maybe(t, keyTile)
-			v := make([]float32, 2*keyTile*width)
+			queries, keys, width := size(t, "queries", 40), size(t, "keys", 250), size(t, "width", 5)
+			scores, bias := draw(t, queries*keys), maybe(t, queries+keys-1)
+			v := make([]float32, keys*width)
 			for i := range v {
 				v[i] = float32(i%23-11) / 7
 			}
 			for i, low := range k.lowers() {
-				got := k.tile(scores, add, v, rows, width, low)
-				want := generic.tile(scores, add, v, rows, width, generic.lowers()[i])
+				got := k.weighted(scores, bias, v, queries, keys, width, low)
+				want := generic.weighted(scores, bias, v, queries, keys, width, generic.lowers()[i])
 				agree(t, "softmax", got, want, []float64{1e-5, 2.0 / 256}[i])
 			}
 		})

@@ -28,9 +28,9 @@ func (l *linear) Part(lo, hi int) compute.Linear {
 		p.bias = p.bias[lo:hi]
 	}
 	from := (l.skip + lo) / l.nr * l.nr
+	p.panels = l.from(from)
 	p.skip, p.n = l.skip+lo-from, l.skip+hi-from
-	p.padded = min(l.padded-from, roundUp(p.n, l.nr))
-	p.data = l.data[from*l.k:]
+	p.padded = min(p.padded, roundUp(p.n, l.nr))
 	return &p
 }
 
@@ -67,8 +67,8 @@ func (d *Device) checkWeight(w, bias []float32, n, k int, t compute.DType) error
 	if t > compute.BF16 {
 		return fmt.Errorf("type %d is unknown", t)
 	}
-	if low := d.lower(t); low != nil {
-		k = low.units(k)
+	if t == compute.BF16 {
+		k = ceil(k, 2) // two bytes each, whichever way they are multiplied
 	}
 	return d.take(d.kern.padded(n)*k + len(bias))
 }

@@ -17,10 +17,34 @@ func first(v []float32, n int) *float32 {
 	return unsafe.SliceData(v)
 }
 
-// checkTile panics when a tile of scores, or what is added to it, is too short.
-func checkTile(p []float32, rows int, add []float32, step int) {
-	if add != nil {
-		_ = add[:(rows-1)*step+keyTile]
+// biasOf returns a pointer to element at, where the bias of the first of n keys begins.
+func biasOf(bias []float32, at, n, queries int) *float32 {
+	if bias == nil {
+		return nil
 	}
-	_ = p[:rows*keyTile]
+	return &bias[at-n+1 : at+queries][n-1]
+}
+
+// microKernel is a generated function that computes groups of a fixed number of rows and columns.
+type microKernel = func(c *float32, ld int, rows **float32, groups, runs, n int, b, row *float32,
+	step, panel int, add bool)
+
+// heights are the micro-kernels of a width by their rows.
+type heights [13]microKernel
+
+// multiply is kernels.gemm: groups of mr rows, then the rest.
+func (h *heights) multiply(mr int, c []float32, ld, rows, width int, at []*float32, runs, n int,
+	b []float32, next beside, add bool) {
+	groups, rest := rows/mr, rows%mr
+	_, _, _ = c[(rows-1)*ld+width-1], at[(groups*mr+rest)*runs-1], b[runs*width*n-1]
+	if next.row == nil {
+		next.row, next.step = &b[0], 0
+	}
+	if groups > 0 {
+		h[mr](&c[0], ld, &at[0], groups, runs, n, &b[0], next.row, next.step, next.panel, add)
+	}
+	if rest > 0 {
+		h[rest](&c[groups*mr*ld], ld, &at[groups*mr*runs], 1, runs, n, &b[0], next.row, next.step,
+			next.panel, add)
+	}
 }

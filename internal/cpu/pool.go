@@ -16,7 +16,7 @@ func (b body) do(w *worker, task int) { b(w, task) }
 
 // worker owns scratch that only the goroutine running it touches; buffers grow and stay.
 type worker struct {
-	a, c []float32
+	a, b, c []float32
 	// composed are the runs of a convolution that padding cuts.
 	composed []float32
 	at       []*float32

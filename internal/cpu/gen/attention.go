@@ -1,263 +1,275 @@
 package main
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// keyTile is package cpu's: the keys between two rescalings.
-const keyTile = 64
-
 // attention writes what attention needs beside the micro-kernel.
 func attention(m *maker) {
 	newSoftmax(m).write()
-	for vecs := 1; vecs <= 2; vecs++ {
-		weigh(m, vecs)
-	}
 	if !m.pairs {
+		blend(m)
 		divide(m)
 	}
 }
 
-// softmax writes the function that turns a tile of scores into probabilities: first the maximum of
-// every row, then what becomes of the earlier tiles, for all rows at once, then the exponentials,
-// as powers of two.
+// softmax writes the function that turns a tile of scores [n, two vectors] into probabilities: the
+// maximum of every column, then what becomes of the earlier tiles, then the exponentials, as
+// powers of two.
 //
-// The maximum is rounded after it is multiplied, the scores are not: all of a row's probabilities
-// share that factor, and the sum takes it out. (Scores beyond 10⁹ would make it infinite.)
+// The maximum is rounded after it is multiplied, the scores are not: all of a column's
+// probabilities share that factor, and the sum takes it out. (Scores beyond 10⁹ would make it
+// infinite.)
 //
 // History, as attention over 4,320 tokens in 8 heads of 32 on one Zen 4 thread whose peak is 115
 // (float32) and 228 GFLOP/s (bfloat16):
 //
-//   - v1: e^x by Cody and Waite's reduction, scaled scores written back between the passes, sums
-//     folded row by row: 79 and 105;
+//   - v1: e^x by Cody and Waite's reduction, scaled scores written back between the passes, a query
+//     to a row, sums folded row by row: 79 and 105;
 //   - v2: powers of two of the scores as they lie, sums kept per lane, pairs rounded in the same
 //     pass: 79 and 130;
-//   - v3: VREDUCEPS and VSCALEFPS do the whole part, infinities included: 89 and 152.
+//   - v3: VREDUCEPS and VSCALEFPS do the whole part, infinities included: 89 and 152;
+//   - v4: a query to a column, so that nothing is folded or spread; see package cpu's attention.
 type softmax struct {
 	*maker
-	p, s         reg.Register
+	p, n, s      reg.Register
 	scale, log2e reg.VecVirtual // log2e is what differences of scores are multiplied by
 	powers       *power
 }
 
-// Offsets of type running: per row the maximum of the scores before they are scaled, what is left
-// of earlier tiles, what is subtracted; and a vector of sums.
+// Offsets of type running: per query the maximum of the scores before they are scaled, what is left
+// of earlier tiles, and the sum.
 const (
 	runMost   = 0
-	runShrink = 64
-	runOrigin = 128
-	runSums   = 192
+	runShrink = 4 * 32
+	runSums   = 8 * 32
 )
 
 func newSoftmax(m *maker) *softmax {
-	m.begin("soften", "p *float32, scale float32, add *float32, step int, s *float32",
+	m.begin("soften", "p *float32, n int, scale float32, bias *float32, s *float32",
 		"computes one tile of a running softmax; see kernels.soften.")
-	f := &softmax{maker: m, p: m.arg("p"), s: m.arg("s"), scale: m.vec(), log2e: m.vec()}
+	f := &softmax{maker: m, p: m.arg("p"), n: m.arg("n"), s: m.arg("s"), scale: m.vec(),
+		log2e: m.vec()}
 	f.VBROADCASTSS(f.inMemory("scale"), f.scale)
 	return f
 }
 
 func (f *softmax) write() {
-	add := f.arg("add")
+	bias := f.arg("bias")
 	f.VMULPS(f.constant(log2e), f.scale, f.log2e)
-	f.given(add, func() { f.addend(add) })
-	f.maxima()
+	f.given(bias, func() { f.add(bias) })
+	most := f.maxima()
 	f.powers = newPower(f.maker)
-	f.origins()
-	f.probabilities()
+	f.probabilities(f.origins(most))
 	f.end()
 }
 
-// rows runs body for every row of the tile; row is the offset of its numbers in bytes.
-func (f *softmax) rows(body func(p, row reg.Register)) {
-	p, row, loop := f.GP64(), f.GP64(), f.label()
+// width is the bytes of a row of the tile.
+func (f *softmax) width() int { return 4 * 2 * f.lanes }
+
+// keys runs body for every few keys, a turn; p is where the scores of its first one are. It leaves
+// the number of keys that fill no turn in left, and p behind the others.
+func (f *softmax) keys(turn int, body func(p reg.Register)) (p, left reg.Register) {
+	p, left = f.GP64(), f.GP64()
+	loop, done := f.label(), f.label()
 	f.MOVQ(f.p, p)
-	f.XORQ(row, row)
+	f.MOVQ(f.n, left)
+	f.SUBQ(operand.U8(turn), left)
+	f.JL(to(done))
 	f.Label(loop)
-	body(p, row)
-	f.ADDQ(operand.I32(4*keyTile), p)
-	f.ADDQ(operand.U8(4), row)
-	f.CMPQ(row, operand.U8(4*f.mr))
-	f.JLT(to(loop))
+	body(p)
+	f.ADDQ(operand.I32(int32(turn*f.width())), p)
+	f.SUBQ(operand.U8(turn), left)
+	f.JGE(to(loop))
+	f.Label(done)
+	f.ADDQ(operand.U8(turn), left)
+	return p, left
 }
 
-// addend adds what is to be added, divided by the scale.
-func (f *softmax) addend(add reg.Register) {
-	step, inverse := f.arg("step"), f.vec()
+// vector is vector i of a key's scores.
+func (f *softmax) vector(p reg.Register, key, i int) operand.Mem {
+	return at(p, key*f.width()+4*f.lanes*i)
+}
+
+// add adds the bias, divided by the scale; that of a key begins one element before the last one's.
+func (f *softmax) add(bias reg.Register) {
+	inverse := f.vec()
 	f.VMOVUPS(f.constant(1), inverse)
 	f.VDIVPS(f.scale, inverse, inverse)
-	f.SHLQ(operand.U8(2), step)
-	f.rows(func(p, _ reg.Register) {
-		for at := 0; at < keyTile; at += f.lanes {
+	f.keys(1, func(p reg.Register) {
+		for i := range 2 {
 			x := f.vec()
-			f.VMOVUPS(operand.Mem{Base: add, Disp: 4 * at}, x)
-			f.VFMADD213PS(operand.Mem{Base: p, Disp: 4 * at}, inverse, x)
-			f.VMOVUPS(x, operand.Mem{Base: p, Disp: 4 * at})
+			f.VMOVUPS(at(bias, 4*f.lanes*i), x)
+			f.VFMADD213PS(f.vector(p, 0, i), inverse, x)
+			f.VMOVUPS(x, f.vector(p, 0, i))
 		}
-		f.ADDQ(step, add)
+		f.SUBQ(operand.U8(4), bias)
 	})
 }
 
-// maxima puts every row's maximum where its shrink will be. A NaN is passed over: it spoils the
-// sum.
-func (f *softmax) maxima() {
-	none := f.held(f.constant(float32(math.Inf(-1))))
-	f.rows(func(p, row reg.Register) {
-		most := f.vec()
-		f.VMOVUPS(none, most)
-		for at := 0; at < keyTile; at += f.lanes {
-			x := f.vec()
-			f.VMOVUPS(operand.Mem{Base: p, Disp: 4 * at}, x)
-			f.VMAXPS(most, x, most) // the operand named first is what a NaN gives
+// maxima returns the maxima of the columns. A NaN is passed over: it spoils the sum.
+func (f *softmax) maxima() []reg.VecVirtual {
+	const turn = 4
+	most := f.vectors(2 * turn)
+	none := f.static("none", func(int) uint32 { return math.Float32bits(float32(math.Inf(-1))) }, 16)
+	for _, v := range most {
+		f.VMOVUPS(none, v)
+	}
+	take := func(p reg.Register, key, i int, v reg.VecVirtual) {
+		x := f.vec()
+		f.VMOVUPS(f.vector(p, key, i), x)
+		f.VMAXPS(v, x, v) // the operand named first is what a NaN gives
+	}
+	p, left := f.keys(turn, func(p reg.Register) {
+		for i, v := range most {
+			take(p, i/2, i%2, v)
 		}
-		f.fold(most, func(x, y reg.Register) { f.VMAXPS(x, y, y) })
-		f.VMOVSS(most.AsX(), f.of(row, runShrink))
 	})
+	one, done := f.label(), f.label()
+	f.Label(one)
+	f.DECQ(left)
+	f.JL(to(done))
+	take(p, 0, 0, most[0])
+	take(p, 0, 1, most[1])
+	f.ADDQ(operand.I32(int32(f.width())), p)
+	f.JMP(to(one))
+	f.Label(done)
+	for i, v := range most[2:] {
+		f.VMAXPS(most[i%2], v, most[i%2])
+	}
+	return most[:2]
 }
 
-// of is a row's number of the running softmax.
-func (f *softmax) of(row reg.Register, offset int) operand.Mem {
-	return operand.Mem{Base: f.s, Index: row, Scale: 1, Disp: offset}
-}
-
-// origins updates the maxima of all rows, and what becomes of the earlier tiles.
-func (f *softmax) origins() {
+// origins updates the maxima of all columns and what becomes of the earlier tiles, and returns what
+// is subtracted.
+func (f *softmax) origins(most []reg.VecVirtual) []reg.VecVirtual {
 	lowest := f.held(f.constant(-1e30)) // where every key so far is masked
-	for i := 0; i < f.mr; i += f.lanes {
-		x, most, base := f.vec(), f.vec(), f.vec()
-		f.VMOVUPS(at(f.s, runShrink+4*i), x)
-		f.VMOVUPS(at(f.s, runMost+4*i), most)
-		f.VMAXPS(most, x, x)
-		f.VMOVUPS(x, at(f.s, runMost+4*i))
-		f.VMAXPS(lowest, x, base)
-		f.VMULPS(f.log2e, base, base)
-		f.VMOVUPS(base, at(f.s, runOrigin+4*i))
-		f.VMULPS(f.log2e, most, most)
-		f.VSUBPS(base, most, most)
-		f.powers.of(most)
-		f.VMOVUPS(most, at(f.s, runShrink+4*i))
+	for i, x := range most {
+		before := f.vec()
+		f.VMOVUPS(at(f.s, runMost+4*f.lanes*i), before)
+		f.VMAXPS(before, x, x)
+		f.VMOVUPS(x, at(f.s, runMost+4*f.lanes*i))
+		f.VMAXPS(lowest, x, x)
+		f.VMULPS(f.log2e, x, x)
+		f.VMULPS(f.log2e, before, before)
+		f.VSUBPS(x, before, before)
+		f.powers.of(before)
+		f.VMOVUPS(before, at(f.s, runShrink+4*f.lanes*i))
 	}
+	return most
 }
 
-// probabilities turns scores into probabilities and adds them to the sums; pairs are packed.
-func (f *softmax) probabilities() {
-	sums, out := f.GP64(), f.GP64()
-	f.LEAQ(at(f.s, runSums), sums)
-	f.MOVQ(f.p, out)
-	f.rows(func(p, row reg.Register) {
-		base, sum, shrink := f.vec(), f.vec(), f.vec()
-		f.VBROADCASTSS(f.of(row, runOrigin), base)
-		f.zero(sum)
-		for at := 0; at < keyTile; at += 2 * f.lanes {
-			pair := f.vectors(2)
-			for i, x := range pair {
-				f.VMOVUPS(operand.Mem{Base: p, Disp: 4 * (at + i*f.lanes)}, x)
-				f.VFMSUB213PS(base, f.log2e, x)
-				f.powers.of(x)
-				f.VADDPS(x, sum, sum)
-			}
-			f.put(pair, out, at)
-		}
-		f.VBROADCASTSS(f.of(row, runShrink), shrink)
-		f.VFMADD231PS(operand.Mem{Base: sums}, shrink, sum)
-		f.VMOVUPS(sum, operand.Mem{Base: sums})
-		f.ADDQ(operand.U8(4*f.lanes), sums)
-		f.ADDQ(operand.I32(4*keyTile/f.per()), out)
-	})
-}
-
-// put stores two vectors of probabilities, element at of a row and on.
-func (f *softmax) put(pair []reg.VecVirtual, out reg.Register, at int) {
+// probabilities turns scores into probabilities and adds them to the sums; pairs of keys are
+// packed.
+func (f *softmax) probabilities(origins []reg.VecVirtual) {
+	sums := f.vectors(2)
+	for _, v := range sums {
+		f.zero(v)
+	}
+	probability := func(p reg.Register, key, i int) reg.VecVirtual {
+		x := f.vec()
+		f.VMOVUPS(f.vector(p, key, i), x)
+		f.VFMSUB213PS(origins[i], f.log2e, x)
+		f.powers.of(x)
+		f.VADDPS(x, sums[i], sums[i])
+		return x
+	}
 	if f.pairs {
-		both := f.vec()
-		f.round(pair[0], pair[1], both)
-		f.VMOVUPS(both, operand.Mem{Base: out, Disp: 2 * at})
-		return
+		f.pack(probability)
+	} else {
+		f.keys(1, func(p reg.Register) {
+			for i := range 2 {
+				f.VMOVUPS(probability(p, 0, i), f.vector(p, 0, i))
+			}
+		})
 	}
-	for i, x := range pair {
-		f.VMOVUPS(x, operand.Mem{Base: out, Disp: 4 * (at + i*f.lanes)})
+	for i, v := range sums {
+		shrink, sum := f.vec(), at(f.s, runSums+4*f.lanes*i)
+		f.VMOVUPS(at(f.s, runShrink+4*f.lanes*i), shrink)
+		f.VFMADD231PS(sum, shrink, v)
+		f.VMOVUPS(v, sum)
 	}
 }
 
-// fold combines the lanes of v pairwise; the result is in the lowest.
-func (m *maker) fold(v reg.VecVirtual, combine func(x, y reg.Register)) {
-	if m.lanes == 16 {
-		high := m.YMM()
-		m.VEXTRACTF64X4(operand.U8(1), v, high)
-		combine(high, v.AsY())
+// pack stores the probabilities of two keys as a row of pairs; a missing last one is zero.
+func (f *softmax) pack(probability func(p reg.Register, key, i int) reg.VecVirtual) {
+	out, order, done := f.GP64(), f.held(f.alternate()), f.label()
+	f.MOVQ(f.p, out)
+	put := func(p reg.Register, second func(i int) reg.VecVirtual) {
+		for i := range 2 {
+			low, both := probability(p, 0, i), f.vec()
+			f.round(low, second(i), both)
+			f.VPERMW(both, order, both)
+			f.VMOVUPS(both, at(out, 4*f.lanes*i))
+		}
+		f.ADDQ(operand.I32(int32(f.width())), out)
 	}
-	high := m.XMM()
-	m.VEXTRACTF128(operand.U8(1), v.AsY(), high)
-	combine(high, v.AsX())
-	m.VPERMILPS(operand.U8(0x4e), v.AsX(), high)
-	combine(high, v.AsX())
-	m.VPERMILPS(operand.U8(0xb1), v.AsX(), high)
-	combine(high, v.AsX())
+	p, left := f.keys(2, func(p reg.Register) {
+		put(p, func(i int) reg.VecVirtual { return probability(p, 1, i) })
+	})
+	f.TESTQ(left, left)
+	f.JZ(to(done))
+	put(p, func(int) reg.VecVirtual { return f.constantZero() })
+	f.Label(done)
 }
 
-// weigh writes the micro-kernel of probabilities and values: values are read in place, and the
-// tile's sum is formed on its own before the earlier ones are shrunk and added.
-func weigh(m *maker, vecs int) {
-	m.begin(fmt.Sprintf("weigh%d", vecs*m.lanes),
-		"o *float32, ld int, p *float32, n int, v *float32, step int, shrink *float32",
-		"computes o = o·shrink + p·v for mr rows; see kernels.weigh.")
-	o, ld, p, n := m.arg("o"), m.arg("ld"), m.arg("p"), m.arg("n")
-	v, step, shrink := m.arg("v"), m.arg("step"), m.arg("shrink")
-	m.SHLQ(operand.U8(2), ld)
-	m.SHLQ(operand.U8(2), step)
-	sums := make([][]reg.VecVirtual, m.mr)
-	for i := range sums {
-		sums[i] = m.vectors(vecs)
-		for _, sum := range sums[i] {
-			m.zero(sum)
+// alternate is the order of halves that turns two rows of bfloat16 into pairs.
+func (m *maker) alternate() operand.Mem {
+	return m.static("alternate", func(i int) uint32 { return uint32(i | (i+16)<<16) }, 16)
+}
+
+// eachRow runs body for every row of two vectors of the n elements at p.
+func (m *maker) eachRow(p, n reg.Register, body func()) {
+	loop, done := m.label(), m.label()
+	m.SUBQ(operand.U8(2*m.lanes), n)
+	m.JL(to(done))
+	m.Label(loop)
+	body()
+	m.ADDQ(operand.I32(int32(4*2*m.lanes)), p)
+	m.SUBQ(operand.U8(2*m.lanes), n)
+	m.JGE(to(loop))
+	m.Label(done)
+}
+
+// blend adds the sum of a tile, formed on its own, to what is left of the earlier ones.
+func blend(m *maker) {
+	m.begin("blend", "out *float32, n int, tile, shrink *float32",
+		"computes out = out·shrink + tile for rows of two vectors.")
+	out, n, tile, by := m.arg("out"), m.arg("n"), m.arg("tile"), m.arg("shrink")
+	shrink := m.vectors(2)
+	for i, v := range shrink {
+		m.VMOVUPS(at(by, 4*m.lanes*i), v)
+	}
+	m.eachRow(out, n, func() {
+		for i, v := range shrink {
+			x := m.vec()
+			m.VMOVUPS(at(out, 4*m.lanes*i), x)
+			m.VFMADD213PS(at(tile, 4*m.lanes*i), v, x)
+			m.VMOVUPS(x, at(out, 4*m.lanes*i))
 		}
-	}
-	stride := 4 * keyTile / m.per()
-	m.Label("loop")
-	b := m.vectors(vecs)
-	for j, x := range b {
-		m.VMOVUPS(at(v, 4*m.lanes*j), x)
-	}
-	for i, row := range sums {
-		x := m.vec()
-		m.VBROADCASTSS(at(p, stride*i), x)
-		for j, sum := range row {
-			m.multiplyAdd(x, b[j], sum)
-		}
-	}
-	m.ADDQ(step, v)
-	m.ADDQ(operand.U8(4), p)
-	m.DECQ(n)
-	m.JNZ(to("loop"))
-	for i, row := range sums {
-		x := m.vec()
-		m.VBROADCASTSS(at(shrink, 4*i), x)
-		for j, sum := range row {
-			place := at(o, 4*m.lanes*j)
-			m.VFMADD231PS(place, x, sum)
-			m.VMOVUPS(sum, place)
-		}
-		m.ADDQ(ld, o)
-	}
+		m.ADDQ(operand.I32(int32(4*2*m.lanes)), tile)
+	})
 	m.end()
 }
 
-// divide finishes a row of attention.
+// divide finishes the output of attention.
 func divide(m *maker) {
-	m.begin("divide", "dst, y *float32, n int, sums *float32", "divides y by the sum of a vector.")
-	dst, y, n, sum := m.arg("dst"), m.arg("y"), m.arg("n"), m.vec()
-	m.VMOVUPS(operand.Mem{Base: m.arg("sums")}, sum)
-	m.fold(sum, func(x, y reg.Register) { m.VADDPS(x, y, y) })
-	m.VBROADCASTSS(sum.AsX(), sum)
-	m.each(n, func(i reg.Register, only *mask) {
-		v := m.vec()
-		m.load(indexed(y, i), only, v)
-		m.VDIVPS(sum, v, v)
-		m.store(v, only, indexed(dst, i))
+	m.begin("divide", "out *float32, n int, sums *float32", "divides rows of two vectors by sums.")
+	out, n, by := m.arg("out"), m.arg("n"), m.arg("sums")
+	sums := m.vectors(2)
+	for i, v := range sums {
+		m.VMOVUPS(at(by, 4*m.lanes*i), v)
+	}
+	m.eachRow(out, n, func() {
+		for i, v := range sums {
+			x := m.vec()
+			m.VMOVUPS(at(out, 4*m.lanes*i), x)
+			m.VDIVPS(v, x, x)
+			m.VMOVUPS(x, at(out, 4*m.lanes*i))
+		}
 	})
 	m.end()
 }

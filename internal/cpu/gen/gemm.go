@@ -10,6 +10,9 @@ import (
 // unroll is how many steps of k a turn of the loop takes.
 const unroll = 4
 
+// cacheLine is in bytes.
+const cacheLine = 64
+
 // gemm writes the micro-kernels of every height up to mr, one and two vectors wide, and the loop
 // that measures the peak.
 func gemm(m *maker) {
@@ -46,20 +49,20 @@ func (m *maker) multiplyAdd(x, y, sum reg.VecVirtual) {
 //     and 201.
 type microKernel struct {
 	*maker
-	vecs  int
-	sums  [][]reg.VecVirtual
-	rows  []reg.Register
-	k, b  reg.Register
-	table operand.Mem // where the next run's pointers are
-	left  operand.Mem // runs left
-	even  operand.Mem // n rounded down to a multiple of unroll
-	n     operand.Mem
+	vecs                     int
+	sums                     [][]reg.VecVirtual
+	rows                     []reg.Register
+	k, b                     reg.Register
+	table                    operand.Mem // where the next run's pointers are
+	left                     operand.Mem // runs left
+	even                     operand.Mem // n rounded down to a multiple of unroll
+	c, n, groups, row, panel operand.Mem // parameters
 }
 
 func newMicroKernel(m *maker, rows, vecs int) *microKernel {
 	f := &microKernel{maker: m, vecs: vecs}
-	m.begin(fmt.Sprintf("gemm%dx%d", rows, vecs*m.lanes),
-		"c *float32, ld int, rows **float32, runs, n int, b *float32, add bool",
+	m.begin(fmt.Sprintf("gemm%dx%d", rows, vecs*m.lanes), "c *float32, ld int, rows **float32, "+
+		"groups, runs, n int, b, row *float32, step, panel int, add bool",
 		"computes c = a·b, or c += a·b.")
 	for range rows {
 		f.rows = append(f.rows, m.GP64())
@@ -67,11 +70,19 @@ func newMicroKernel(m *maker, rows, vecs int) *microKernel {
 	}
 	local := m.AllocLocal(24)
 	f.table, f.left, f.even = local, local.Offset(8), local.Offset(16)
+	f.c, f.n, f.groups = f.inMemory("c"), f.inMemory("n"), f.inMemory("groups")
+	f.row, f.panel = f.inMemory("row"), f.inMemory("panel")
 	return f
 }
 
 // write appends the whole function.
 func (f *microKernel) write() {
+	r := f.arg("rows")
+	f.MOVQ(r, f.table)
+	r = f.arg("n")
+	f.ANDQ(operand.I32(-unroll), r)
+	f.MOVQ(r, f.even)
+	f.Label("group")
 	f.start()
 	f.Label("run")
 	f.aim()
@@ -79,6 +90,7 @@ func (f *microKernel) write() {
 	f.CMPQ(f.even, operand.U8(0))
 	f.JEQ(to("rest"))
 	f.Label("loop")
+	f.fetch()
 	f.steps(unroll)
 	f.CMPQ(f.k, f.even)
 	f.JLT(to("loop"))
@@ -92,20 +104,16 @@ func (f *microKernel) write() {
 	f.Label("next")
 	f.DECQ(f.left)
 	f.JNZ(to("run"))
-	f.tile(func(sum reg.VecVirtual, p operand.Mem) { f.VMOVUPS(sum, p) })
+	f.finish()
+	f.DECQ(f.groups)
+	f.JNZ(to("group"))
 	f.end()
 }
 
-// start reads the arguments and loads or clears the sums.
+// start loads or clears the sums of a group.
 func (f *microKernel) start() {
-	r := f.arg("rows")
-	f.MOVQ(r, f.table)
-	r = f.arg("runs")
+	r := f.arg("runs")
 	f.MOVQ(r, f.left)
-	r = f.arg("n")
-	f.ANDQ(operand.I32(-unroll), r)
-	f.MOVQ(r, f.even)
-	f.n = f.inMemory("n")
 	add := f.Load(f.Param("add"), f.GP8())
 	f.TESTB(add, add)
 	f.JZ(to("fresh"))
@@ -121,9 +129,32 @@ func (f *microKernel) start() {
 	f.b, f.k = f.arg("b"), f.GP64()
 }
 
-// tile calls do with every sum and its place in c.
-func (f *microKernel) tile(do func(sum reg.VecVirtual, p operand.Mem)) {
-	c, ld := f.arg("c"), f.arg("ld")
+// finish stores the sums of a group and goes on to the next one.
+func (f *microKernel) finish() {
+	c, ld := f.tile(func(sum reg.VecVirtual, p operand.Mem) { f.VMOVUPS(sum, p) })
+	f.ADDQ(ld, c)
+	f.MOVQ(c, f.c)
+	step := f.arg("step")
+	f.SHLQ(operand.U8(2), step)
+	f.ADDQ(step, f.row)
+	f.ADDQ(operand.U8(cacheLine), f.panel)
+}
+
+// fetch brings two lines to the second cache: the next one of a row, and one of another panel, whose
+// other lines other groups fetch.
+func (f *microKernel) fetch() {
+	p := f.GP64()
+	f.MOVQ(f.panel, p)
+	f.PREFETCHT1(operand.Mem{Base: f.b, Index: p, Scale: 1})
+	p = f.GP64()
+	f.MOVQ(f.row, p)
+	f.PREFETCHT1(operand.Mem{Base: p, Index: f.k, Scale: 8})
+}
+
+// tile calls do with every sum and its place in c. It returns where the last row is and the bytes from
+// row to row.
+func (f *microKernel) tile(do func(sum reg.VecVirtual, p operand.Mem)) (c, ld reg.Register) {
+	c, ld = f.arg("c"), f.arg("ld")
 	f.SHLQ(operand.U8(2), ld)
 	for i, row := range f.sums {
 		for j, sum := range row {
@@ -133,6 +164,7 @@ func (f *microKernel) tile(do func(sum reg.VecVirtual, p operand.Mem)) {
 			f.ADDQ(ld, c)
 		}
 	}
+	return c, ld
 }
 
 // aim loads the pointers of the next run.

@@ -10,7 +10,6 @@ import (
 func narrow(m *maker) {
 	if m.pairs {
 		pack(m)
-		zip(m)
 		return
 	}
 	m.begin("narrow", "dst, x *float32, n int", "rounds x to bfloat16, ties to even.")
@@ -21,6 +20,23 @@ func narrow(m *maker) {
 		m.load(indexed(x, i), only, v)
 		r.of(v)
 		m.store(v, only, indexed(dst, i))
+	})
+	m.end()
+	widen(m)
+}
+
+// widen writes the way back, for whole vectors.
+func widen(m *maker) {
+	m.begin("widen", "dst *float32, x *uint16, n int", "turns bfloat16 into float32, whole vectors.")
+	dst, x, n := m.arg("dst"), m.arg("x"), m.arg("n")
+	m.each(n, func(i reg.Register, only *mask) {
+		if only != nil {
+			return
+		}
+		v, halves := m.vec(), operand.Mem{Base: x, Index: i, Scale: 2}
+		m.VPMOVZXWD(halves, v)
+		m.VPSLLD(operand.U8(16), v, v)
+		m.VMOVUPS(v, indexed(dst, i))
 	})
 	m.end()
 }
@@ -116,20 +132,4 @@ func (m *maker) remaining(n reg.Register, do func(part int, only *mask)) {
 		m.KMOVW(shifted.As32(), k)
 		do(part, &mask{k: k})
 	}
-}
-
-// zip writes the packing of two rows: element i of both becomes pair i.
-func zip(m *maker) {
-	m.begin("zip", "dst, x, y *float32, n int", "rounds x and y to pairs (x[i], y[i]) of bfloat16.")
-	dst, x, y, n := m.arg("dst"), m.arg("x"), m.arg("y"), m.arg("n")
-	order := m.held(m.static("alternate", func(i int) uint32 { return uint32(i | (i+16)<<16) }, 16))
-	m.each(n, func(i reg.Register, only *mask) {
-		a, b, v := m.vec(), m.vec(), m.vec()
-		m.load(indexed(x, i), only, a)
-		m.load(indexed(y, i), only, b)
-		m.round(a, b, v)
-		m.VPERMW(v, order, v)
-		m.store(v, only, indexed(dst, i))
-	})
-	m.end()
 }
