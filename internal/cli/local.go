@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"sync"
 
+	natsio "github.com/nats-io/nats.go"
+
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/collective/mem"
 	"github.com/longtake/longtake/internal/collective/nats"
@@ -109,14 +111,22 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 	if cfg.Data == l.temp && !cfg.Checkpoints {
 		every = -1 // the shards and the checkpoints would go together
 	}
-	l.coord, err = coord.Start(ctx, coord.Config{Data: cfg.Data, HTTP: l.URL, Version: Version,
-		CheckpointEvery: every, Log: cfg.Log})
-	if err != nil {
-		listener.Close()
-		return l, err
+	lead := sync.OnceValue(func() (err error) {
+		l.coord, err = coord.Start(ctx, coord.Config{Data: cfg.Data, HTTP: l.URL, Version: Version,
+			CheckpointEvery: every, Log: cfg.Log})
+		if err != nil {
+			listener.Close()
+			return err
+		}
+		l.serve(ctx, listener, cfg.Log)
+		return nil
+	})
+	go lead() // while the shards load the model
+	err = l.startShards(ctx, cfg, lead)
+	if first := lead(); first != nil {
+		return l, first // what the shards say follows from it
 	}
-	l.serve(ctx, listener, cfg.Log)
-	return l, l.startShards(ctx, cfg)
+	return l, err
 }
 
 func (l *local) serve(ctx context.Context, listener net.Listener, log *slog.Logger) {
@@ -126,8 +136,8 @@ func (l *local) serve(ctx context.Context, listener net.Listener, log *slog.Logg
 	go func() { l.served <- api.Serve(run, listener, h) }()
 }
 
-// startShards starts them side by side: each loads the model.
-func (l *local) startShards(ctx context.Context, cfg localConfig) (err error) {
+// startShards starts them side by side: each loads the model, and waits for the coordinator to lead.
+func (l *local) startShards(ctx context.Context, cfg localConfig, lead func() error) (err error) {
 	var plane shard.DataPlane
 	if cfg.Transport == "mem" {
 		plane.Hub = new(mem.Hub)
@@ -144,7 +154,12 @@ func (l *local) startShards(ctx context.Context, cfg localConfig) (err error) {
 			sc := shard.Config{Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
 				Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
 				TempDir: l.temp, Log: cfg.Log, Data: plane}
-			sc.ControlOptions = append(sc.ControlOptions, l.coord.NATS())
+			sc.ControlOptions = func() ([]natsio.Option, error) {
+				if err := lead(); err != nil {
+					return nil, err
+				}
+				return []natsio.Option{l.coord.NATS()}, nil
+			}
 			if l.shards[i], errs[i] = shard.Start(ctx, sc); errs[i] == nil {
 				errs[i] = l.shards[i].Registered(ctx)
 			}

@@ -31,9 +31,12 @@ func (d *Device) PackConv(w, bias []float32, s compute.ConvShape) (compute.Conv,
 	}
 	k := s.In * taps
 	byTap := make([]float32, len(w)) // [out, taps, in]
-	for i := range byTap {
-		out, tap, in := i/k, i%k/s.In, i%s.In
-		byTap[i] = w[out*k+in*taps+tap]
+	for at := 0; at < len(w); at += k {
+		for in := range s.In {
+			for tap, v := range w[at+in*taps : at+(in+1)*taps] {
+				byTap[at+tap*s.In+in] = v
+			}
+		}
 	}
 	return &conv{
 		panels: packPanels(d.kern, byTap, s.Out, k, nil),

@@ -33,8 +33,9 @@ type Config struct {
 
 	// Control is the coordinators' NATS: a URL, or a list separated by commas.
 	Control string
-	// ControlOptions reach it in other ways, such as within the process.
-	ControlOptions []natsio.Option
+	// ControlOptions reach it in other ways, such as within the process; nil: none. It is called when
+	// the model is loaded, and may wait.
+	ControlOptions func() ([]natsio.Option, error)
 
 	// Data is how ranks exchange activations.
 	Data DataPlane

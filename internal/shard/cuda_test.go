@@ -53,7 +53,7 @@ func (k *cluster) machine(name, gpus string) *Machine {
 	k.t.Helper()
 	m, err := StartMachine(k.t.Context(), Config{Name: name, Device: DeviceAuto, GPUs: gpus,
 		TempDir: k.t.TempDir(), Model: golden.Root("testdata", "golden", "tiny3"),
-		Data: ownServers(0), ControlOptions: []natsio.Option{k.c.NATS()}})
+		Data: ownServers(0), ControlOptions: inProcess(k.c)})
 	if err != nil {
 		k.t.Fatal(err)
 	}

@@ -121,10 +121,17 @@ func (s *Shard) connect() (err error) {
 	if s.link, err = s.cfg.Data.open(string(s.id)); err != nil {
 		return err
 	}
-	opts := append([]natsio.Option{natsio.Name(s.cfg.Name), natsio.MaxReconnects(-1),
+	opts := []natsio.Option{natsio.Name(s.cfg.Name), natsio.MaxReconnects(-1),
 		natsio.ReconnectWait(retryPause), natsio.RetryOnFailedConnect(true),
 		natsio.ErrorHandler(func(*natsio.Conn, *natsio.Subscription, error) {}),
-	}, s.cfg.ControlOptions...)
+	}
+	if s.cfg.ControlOptions != nil {
+		more, err := s.cfg.ControlOptions()
+		if err != nil {
+			return err
+		}
+		opts = append(opts, more...)
+	}
 	if s.nc, err = natsio.Connect(s.cfg.Control, opts...); err != nil {
 		return fmt.Errorf("cannot reach the coordinators at %q: %w", s.cfg.Control, err)
 	}

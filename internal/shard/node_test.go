@@ -84,7 +84,7 @@ func (k *cluster) add(name string, data DataPlane) {
 	s, err := Start(k.t.Context(), Config{Name: name, Device: k.device, Threads: 1,
 		TempDir: k.t.TempDir(),
 		Model:   golden.Root("testdata", "golden", "tiny3"), Data: data, fenceAfter: 5 * time.Second,
-		ControlOptions: []natsio.Option{k.c.NATS()},
+		ControlOptions: inProcess(k.c),
 		afterStep:      func(ctx context.Context, done int) { k.atBoundary(ctx, name, done) }})
 	if err != nil {
 		k.t.Fatal(err)
@@ -95,6 +95,11 @@ func (k *cluster) add(name string, data DataPlane) {
 	if err := s.Registered(ctx); err != nil {
 		k.t.Fatal(err)
 	}
+}
+
+// inProcess reaches a coordinator of this process.
+func inProcess(c *coord.Coordinator) func() ([]natsio.Option, error) {
+	return func() ([]natsio.Option, error) { return []natsio.Option{c.NATS()}, nil }
 }
 
 func ownServers(int) DataPlane { return DataPlane{PeerTimeout: 10 * time.Second} }
