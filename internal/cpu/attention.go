@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"unsafe"
 
 	"github.com/longtake/longtake/internal/compute"
 )
@@ -266,8 +267,16 @@ func (s *state) begin(groups int, kern *kernels, hd int) {
 
 // point aims at n rows that lie step apart; the last one stands for those that do not exist.
 func point(at []*float32, rows []float32, step, n int) {
-	for i := range at {
-		at[i] = &rows[min(i, n-1)*step]
+	_ = rows[(n-1)*step]
+	p := unsafe.Pointer(&rows[0])
+	for i := range at[:n] {
+		at[i] = (*float32)(p)
+		if i < n-1 {
+			p = unsafe.Add(p, 4*step)
+		}
+	}
+	for i := n; i < len(at); i++ {
+		at[i] = (*float32)(p)
 	}
 }
 

@@ -33,12 +33,14 @@ func transpose256(dst []float32, stride int, rows []*float32, n int) {
 	}
 }
 
-func finish256(dst, y []float32, f *finishing) {
-	if len(dst) == 0 {
+func finish256(dst, y []float32, rows, n int, f *finishing) {
+	if rows*n == 0 {
 		return
 	}
-	o := f.operands(len(dst))
-	finishAVX2(&dst[0], &y[:len(dst)][0], len(dst), o.bias, o.mul, o.gate, o.residual, int(f.act))
+	o, last := f.operands(rows, n), rows-1
+	_, _ = dst[last*f.dstStep+n-1], y[last*f.yStep+n-1]
+	finishAVX2(&dst[0], &y[0], rows, n, o.bias, o.mul, o.gate, o.residual, int(f.act), f.dstStep, f.yStep,
+		f.mulStep, f.gateStep, f.residStep)
 }
 
 func soften256(p []float32, n int, scale float32, bias []float32, at int, s *running) {

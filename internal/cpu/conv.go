@@ -143,8 +143,14 @@ func (g *gather) aim(w *worker, at []*float32, row, k0 int) {
 		x, y, t := row%g.width, row/g.width%g.height, row/(g.width*g.height)
 		n := min(len(at), g.width-x)
 		voxels := g.line(t*g.strideT+kt-g.front, y*g.stride+kh-g.padH)
-		for i := range n {
-			at[i] = g.point(w, voxels, (x+i)*g.stride+kw-g.padW, from)
+		first := x*g.stride + kw - g.padW
+		last := first + (n-1)*g.stride
+		if g.double == 0 && voxels.data != nil && first >= 0 && last+g.taps <= g.inWide {
+			point(at[:n], voxels.data[first*voxels.stride+from:], g.stride*voxels.stride, n)
+		} else {
+			for i := range n {
+				at[i] = g.point(w, voxels, first+i*g.stride, from)
+			}
 		}
 		at, row = at[n:], row+n
 	}

@@ -30,7 +30,7 @@ func (d *Device) Add(dst, a, b compute.Mat) {
 // finish computes a row of out = act(in+bias) + other.
 func (o *rowwise) finish(w *worker, i int) {
 	w.finishing = finishing{bias: o.bias, act: o.act, residual: o.other.rowOrNil(i)}
-	o.kern.finish(o.out.row(i), o.in.row(i), &w.finishing)
+	o.kern.finish(o.out.row(i), o.in.row(i), 1, o.in.cols, &w.finishing)
 }
 
 // Copy copies src to dst, which must not overlap.

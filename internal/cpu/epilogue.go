@@ -44,7 +44,7 @@ func (r *rowVec) row(i int) []float32 {
 
 // epilogue finishes the rows of a product and writes them to dst.
 type epilogue struct {
-	finish        func(dst, y []float32, f *finishing)
+	finish        func(dst, y []float32, rows, n int, f *finishing)
 	dst           view
 	bias          []float32
 	act           compute.Activation
@@ -71,16 +71,16 @@ func optional(op, name string, m *compute.Mat, like view) view {
 	return sized(op, name, *m, like.rows, like.cols)
 }
 
-// store finishes columns [col, col+len(y)) of a row.
-func (e *epilogue) store(w *worker, row, col int, y []float32) {
-	end := col + len(y)
-	part := func(v []float32) []float32 {
-		if v == nil {
-			return nil
+// store finishes columns [col, col+n) of rows, which lie ld apart in y.
+func (e *epilogue) store(w *worker, row, rows, col, n int, y []float32, ld int) {
+	if e.gate.index != nil && rows > 1 {
+		for i := range rows {
+			e.store(w, row+i, 1, col, n, y[i*ld:], ld)
 		}
-		return v[col:end]
+		return
 	}
-	w.finishing = finishing{bias: part(e.bias), act: e.act, mul: part(e.mul.rowOrNil(row)),
-		gate: part(e.gate.row(row)), residual: part(e.residual.rowOrNil(row))}
-	e.finish(e.dst.row(row)[col:end], y, &w.finishing)
+	w.finishing = finishing{act: e.act, bias: rowOf(e.bias, col, n), gate: rowOf(e.gate.row(row), col, n),
+		mul: e.mul.from(row, col), residual: e.residual.from(row, col),
+		dstStep: e.dst.stride, yStep: ld, mulStep: e.mul.stride, residStep: e.residual.stride}
+	e.finish(e.dst.from(row, col), y, rows, n, &w.finishing)
 }

@@ -4,17 +4,17 @@
 
 #include "textflag.h"
 
-// func finishAVX512(dst *float32, y *float32, n int, bias *float32, mul *float32, gate *float32, residual *float32, act int)
+// func finishAVX512(dst *float32, y *float32, rows int, n int, bias *float32, mul *float32, gate *float32, residual *float32, act int, dstStep int, yStep int, mulStep int, gateStep int, residStep int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·finishAVX512(SB), NOSPLIT, $0-64
+TEXT ·finishAVX512(SB), NOSPLIT, $0-112
 	MOVQ    dst+0(FP), AX
 	MOVQ    y+8(FP), CX
-	MOVQ    n+16(FP), DX
-	MOVQ    bias+24(FP), BX
-	MOVQ    mul+32(FP), SI
-	MOVQ    gate+40(FP), DI
-	MOVQ    residual+48(FP), R8
-	MOVQ    act+56(FP), R9
+	MOVQ    n+24(FP), DX
+	MOVQ    bias+32(FP), BX
+	MOVQ    mul+40(FP), SI
+	MOVQ    gate+48(FP), DI
+	MOVQ    residual+56(FP), R8
+	MOVQ    act+64(FP), R9
 	VMOVUPS fc2d10000<>+0(SB), Z0
 	VMOVUPS f42b20000<>+0(SB), Z1
 	VMOVUPS f3fb8aa3b<>+0(SB), Z2
@@ -28,9 +28,12 @@ TEXT ·finishAVX512(SB), NOSPLIT, $0-64
 	VMOVUPS f3efffffe<>+0(SB), Z10
 	VMOVUPS f3d372713<>+0(SB), Z11
 	VMOVUPS fbfcc422a<>+0(SB), Z12
-	XORQ    R10, R10
-	SUBQ    $0x10, DX
-	JL      l2
+
+row:
+	XORQ R10, R10
+	MOVQ DX, R11
+	SUBQ $0x10, R11
+	JL   l2
 
 l1:
 	VMOVUPS (CX)(R10*4), Z13
@@ -94,15 +97,15 @@ l9:
 l10:
 	VMOVUPS Z13, (AX)(R10*4)
 	ADDQ    $0x10, R10
-	SUBQ    $0x10, DX
+	SUBQ    $0x10, R11
 	JGE     l1
 
 l2:
-	ADDQ      $0x10, DX
+	ADDQ      $0x10, R11
 	JZ        l3
-	MOVQ      $-1, R11
-	BZHIQ     DX, R11, R11
-	KMOVW     R11, K1
+	MOVQ      $-1, R12
+	BZHIQ     R11, R12, R12
+	KMOVW     R12, K1
 	VMOVUPS.Z (CX)(R10*4), K1, Z13
 	TESTQ     BX, BX
 	JZ        l11
@@ -127,44 +130,56 @@ l12:
 l13:
 	VMAXPS       Z16, Z0, Z16
 	VMINPS       Z16, Z1, Z16
-	VMULPS       Z2, Z16, Z0
-	VRNDSCALEPS  $0x00, Z0, Z0
-	VFNMADD231PS Z3, Z0, Z16
-	VFNMADD231PS Z4, Z0, Z16
-	VMOVUPS      Z6, Z1
-	VFMADD213PS  Z7, Z16, Z1
-	VFMADD213PS  Z8, Z16, Z1
-	VFMADD213PS  Z9, Z16, Z1
-	VFMADD213PS  Z10, Z16, Z1
-	VMULPS       Z16, Z16, Z2
-	VFMADD213PS  Z16, Z2, Z1
-	VADDPS       Z5, Z1, Z16
-	VSCALEFPS    Z0, Z16, Z16
+	VMULPS       Z2, Z16, Z14
+	VRNDSCALEPS  $0x00, Z14, Z14
+	VFNMADD231PS Z3, Z14, Z16
+	VFNMADD231PS Z4, Z14, Z16
+	VMOVUPS      Z6, Z17
+	VFMADD213PS  Z7, Z16, Z17
+	VFMADD213PS  Z8, Z16, Z17
+	VFMADD213PS  Z9, Z16, Z17
+	VFMADD213PS  Z10, Z16, Z17
+	VMULPS       Z16, Z16, Z18
+	VFMADD213PS  Z16, Z18, Z17
+	VADDPS       Z5, Z17, Z16
+	VSCALEFPS    Z14, Z16, Z16
 	VADDPS       Z5, Z16, Z16
 	VDIVPS       Z16, Z13, Z13
 
 l14:
 	TESTQ     SI, SI
 	JZ        l15
-	VMOVUPS.Z (SI)(R10*4), K1, Z0
-	VMULPS    Z0, Z13, Z13
+	VMOVUPS.Z (SI)(R10*4), K1, Z14
+	VMULPS    Z14, Z13, Z13
 
 l15:
 	TESTQ     DI, DI
 	JZ        l16
-	VMOVUPS.Z (DI)(R10*4), K1, Z0
-	VMULPS    Z0, Z13, Z13
+	VMOVUPS.Z (DI)(R10*4), K1, Z14
+	VMULPS    Z14, Z13, Z13
 
 l16:
 	TESTQ     R8, R8
 	JZ        l17
-	VMOVUPS.Z (R8)(R10*4), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VMOVUPS.Z (R8)(R10*4), K1, Z14
+	VADDPS    Z14, Z13, Z13
 
 l17:
 	VMOVUPS Z13, K1, (AX)(R10*4)
 
 l3:
+	MOVQ dstStep+72(FP), R10
+	LEAQ (AX)(R10*4), AX
+	MOVQ yStep+80(FP), R10
+	LEAQ (CX)(R10*4), CX
+	MOVQ mulStep+88(FP), R10
+	LEAQ (SI)(R10*4), SI
+	MOVQ gateStep+96(FP), R10
+	LEAQ (DI)(R10*4), DI
+	MOVQ residStep+104(FP), R10
+	LEAQ (R8)(R10*4), R8
+	DECQ rows+16(FP)
+	JNZ  row
 	VZEROUPPER
 	RET
 
@@ -402,19 +417,22 @@ DATA fbfcc422a<>+56(SB)/4, $0xbfcc422a
 DATA fbfcc422a<>+60(SB)/4, $0xbfcc422a
 GLOBL fbfcc422a<>(SB), RODATA|NOPTR, $64
 
-// func finishAVX2(dst *float32, y *float32, n int, bias *float32, mul *float32, gate *float32, residual *float32, act int)
+// func finishAVX2(dst *float32, y *float32, rows int, n int, bias *float32, mul *float32, gate *float32, residual *float32, act int, dstStep int, yStep int, mulStep int, gateStep int, residStep int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·finishAVX2(SB), NOSPLIT, $0-64
+TEXT ·finishAVX2(SB), NOSPLIT, $0-112
 	MOVQ dst+0(FP), AX
 	MOVQ y+8(FP), CX
-	MOVQ n+16(FP), DX
-	MOVQ bias+24(FP), BX
-	MOVQ mul+32(FP), SI
-	MOVQ gate+40(FP), DI
-	MOVQ residual+48(FP), R8
-	MOVQ act+56(FP), R9
+	MOVQ n+24(FP), DX
+	MOVQ bias+32(FP), BX
+	MOVQ mul+40(FP), SI
+	MOVQ gate+48(FP), DI
+	MOVQ residual+56(FP), R8
+	MOVQ act+64(FP), R9
+
+row:
 	XORQ R10, R10
-	SUBQ $0x08, DX
+	MOVQ DX, R11
+	SUBQ $0x08, R11
 	JL   l2
 
 l1:
@@ -489,15 +507,15 @@ l9:
 l10:
 	VMOVUPS Y0, (AX)(R10*4)
 	ADDQ    $0x08, R10
-	SUBQ    $0x08, DX
+	SUBQ    $0x08, R11
 	JGE     l1
 
 l2:
-	ADDQ       $0x08, DX
+	ADDQ       $0x08, R11
 	JZ         l3
-	LEAQ       window<>+0(SB), R11
-	NEGQ       DX
-	VMOVUPS    32(R11)(DX*4), Y0
+	LEAQ       window<>+0(SB), R12
+	NEGQ       R11
+	VMOVUPS    32(R12)(R11*4), Y0
 	VMASKMOVPS (CX)(R10*4), Y0, Y1
 	TESTQ      BX, BX
 	JZ         l11
@@ -570,6 +588,18 @@ l17:
 	VMASKMOVPS Y1, Y0, (AX)(R10*4)
 
 l3:
+	MOVQ dstStep+72(FP), R10
+	LEAQ (AX)(R10*4), AX
+	MOVQ yStep+80(FP), R10
+	LEAQ (CX)(R10*4), CX
+	MOVQ mulStep+88(FP), R10
+	LEAQ (SI)(R10*4), SI
+	MOVQ gateStep+96(FP), R10
+	LEAQ (DI)(R10*4), DI
+	MOVQ residStep+104(FP), R10
+	LEAQ (R8)(R10*4), R8
+	DECQ rows+16(FP)
+	JNZ  row
 	VZEROUPPER
 	RET
 

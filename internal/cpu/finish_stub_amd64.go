@@ -7,9 +7,9 @@ package cpu
 // finishAVX512 computes dst = act(y+bias)·mul·gate + residual; nil leaves a step out.
 //
 //go:noescape
-func finishAVX512(dst *float32, y *float32, n int, bias *float32, mul *float32, gate *float32, residual *float32, act int)
+func finishAVX512(dst *float32, y *float32, rows int, n int, bias *float32, mul *float32, gate *float32, residual *float32, act int, dstStep int, yStep int, mulStep int, gateStep int, residStep int)
 
 // finishAVX2 computes dst = act(y+bias)·mul·gate + residual; nil leaves a step out.
 //
 //go:noescape
-func finishAVX2(dst *float32, y *float32, n int, bias *float32, mul *float32, gate *float32, residual *float32, act int)
+func finishAVX2(dst *float32, y *float32, rows int, n int, bias *float32, mul *float32, gate *float32, residual *float32, act int, dstStep int, yStep int, mulStep int, gateStep int, residStep int)

@@ -155,9 +155,7 @@ func (p *product) do(w *worker, task int) {
 		k0 += n * runs
 	}
 	first := max(0, p.skip-col)
-	for r := range rows {
-		p.ep.store(w, row+r, col+first-p.skip, c[r*ld+first:r*ld+min(cols, p.w.n-col)])
-	}
+	p.ep.store(w, row, rows, col+first-p.skip, min(cols, p.w.n-col)-first, c[first:], ld)
 }
 
 // beside is what a micro-kernel fetches while it works: a line of a row and one of another panel at a

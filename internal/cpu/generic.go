@@ -62,8 +62,24 @@ func transposeGeneric(dst []float32, stride int, rows []*float32, n int) {
 	}
 }
 
-// finishGeneric works on pieces that it holds on the stack: dst may be any of its inputs.
-func finishGeneric(dst, y []float32, f *finishing) {
+func finishGeneric(dst, y []float32, rows, n int, f *finishing) {
+	for i := range rows {
+		one := finishing{act: f.act, bias: f.bias, mul: rowOf(f.mul, i*f.mulStep, n),
+			gate: rowOf(f.gate, i*f.gateStep, n), residual: rowOf(f.residual, i*f.residStep, n)}
+		finishRow(rowOf(dst, i*f.dstStep, n), rowOf(y, i*f.yStep, n), &one)
+	}
+}
+
+// rowOf returns n elements from at on, nil for a nil slice.
+func rowOf(v []float32, at, n int) []float32 {
+	if v == nil {
+		return nil
+	}
+	return v[at : at+n]
+}
+
+// finishRow works on pieces that it holds on the stack: dst may be any of its inputs.
+func finishRow(dst, y []float32, f *finishing) {
 	var piece [lane]float32
 	for at := 0; at < len(dst); at += lane {
 		end := min(at+lane, len(dst))

@@ -29,8 +29,9 @@ type kernels struct {
 	// transpose computes dst[k*stride+i] = rows[i][k] for k < n, lanes rows at a time.
 	transpose func(dst []float32, stride int, rows []*float32, n int)
 
-	// finish computes dst = act(y+bias)·mul·gate + residual; nil slices leave a step out.
-	finish func(dst, y []float32, f *finishing)
+	// finish computes dst = act(y+bias)·mul·gate + residual for rows of n elements; nil slices leave a
+	// step out. dst may be y, mul or residual.
+	finish func(dst, y []float32, rows, n int, f *finishing)
 
 	// soften works on the scores p [keyTile, nr] of n keys, a query to a column: it multiplies them
 	// by scale, which is positive, adds bias[at-key+query] (nil: nothing), and turns them into
@@ -81,10 +82,11 @@ type microTile = func(c []float32, ld, rows, width int, at []*float32, runs, n i
 // softmax is the type of kernels.soften.
 type softmax = func(p []float32, n int, scale float32, bias []float32, at int, s *running)
 
-// finishing is the rest of a row's epilogue.
+// finishing is the rest of an epilogue. Its steps are the elements from one row to the next.
 type finishing struct {
-	bias, mul, gate, residual []float32
-	act                       compute.Activation
+	bias, mul, gate, residual                    []float32 // all rows have one bias
+	dstStep, yStep, mulStep, gateStep, residStep int
+	act                                          compute.Activation
 }
 
 // normalising is the second pass of a norm.

@@ -74,17 +74,22 @@ func agree(t *rapid.T, what string, got, want []float32, tol float64) {
 func TestEpilogueTwins(t *testing.T) {
 	eachTwin(t, func(k twin) {
 		rapid.Check(k, func(t *rapid.T) {
-			n := size(t, "n", 100)
-			y := draw(t, n)
-			f := finishing{bias: maybe(t, n), mul: maybe(t, n), gate: maybe(t, n), residual: maybe(t, n),
+			rows, n := size(t, "rows", 4), size(t, "n", 100)
+			step := n + rapid.IntRange(0, 20).Draw(t, "gap")
+			y := draw(t, rows*step)
+			f := finishing{bias: maybe(t, n), mul: maybe(t, rows*n), gate: maybe(t, n),
+				residual: maybe(t, rows*step), dstStep: step, yStep: step,
 				act: compute.Activation(rapid.IntRange(0, 2).Draw(t, "act"))}
-			got, want := make([]float32, n+1), make([]float32, n)
-			k.finish(got[:n], y, &f)
-			finishGeneric(want, y, &f)
-			agree(t, "finish", got[:n], want, 1e-5)
-			if got[n] != 0 {
-				t.Fatal("finish writes beyond the row")
+			if f.mul != nil {
+				f.mulStep = n
 			}
+			if f.residual != nil {
+				f.residStep = step
+			}
+			got, want := make([]float32, rows*step), make([]float32, rows*step)
+			k.finish(got, y, rows, n, &f)
+			finishGeneric(want, y, rows, n, &f)
+			agree(t, "finish, gaps included", got, want, 1e-5)
 		})
 	})
 }

@@ -35,6 +35,14 @@ func (v view) row(i int) []float32 {
 	return v.data[o : o+v.cols : o+v.cols]
 }
 
+// from returns what lies at a row and column and behind it, nil for a matrix without rows.
+func (v *view) from(row, col int) []float32 {
+	if v.rows == 0 {
+		return nil
+	}
+	return v.data[row*v.stride+col:]
+}
+
 // rowOrNil is row, or nil for a matrix without rows.
 func (v *view) rowOrNil(i int) []float32 {
 	if v.rows == 0 {

@@ -86,6 +86,6 @@ func (o *rowwise) channelNorm(w *worker, i int) {
 	o.kern.normalise(y, x, &w.normalising)
 	if o.act != compute.Identity {
 		w.finishing = finishing{act: o.act}
-		o.kern.finish(y, y, &w.finishing)
+		o.kern.finish(y, y, 1, len(y), &w.finishing)
 	}
 }

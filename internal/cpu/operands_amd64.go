@@ -5,8 +5,10 @@ import "unsafe"
 // operands are the pointers of a finishing, nil for a step that is left out.
 type operands struct{ bias, mul, gate, residual *float32 }
 
-func (f *finishing) operands(n int) operands {
-	return operands{first(f.bias, n), first(f.mul, n), first(f.gate, n), first(f.residual, n)}
+func (f *finishing) operands(rows, n int) operands {
+	last := rows - 1
+	return operands{first(f.bias, n), first(f.mul, last*f.mulStep+n),
+		first(f.gate, last*f.gateStep+n), first(f.residual, last*f.residStep+n)}
 }
 
 // first returns a pointer to the first of at least n elements, nil for a nil slice.

@@ -5,11 +5,14 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// finish writes the epilogue of a row: bias, activation, factors, residual, one pass over the row
-// while the product's tile is in cache. v1; 0.4 ns per element of GELU against 4 in portable Go.
+// finish writes the epilogue of rows: bias, activation, factors, residual, one pass over a row while
+// the product's tile is in cache. v1, a row to a call: 0.4 ns per element of GELU against 4 in
+// portable Go; v2, all rows of a tile in one call, for the rows of a few channels that a VAE has.
 func finish(m *maker) {
-	m.begin("finish", "dst, y *float32, n int, bias, mul, gate, residual *float32, act int",
+	m.begin("finish", "dst, y *float32, rows, n int, bias, mul, gate, residual *float32, act, "+
+		"dstStep, yStep, mulStep, gateStep, residStep int",
 		"computes dst = act(y+bias)·mul·gate + residual; nil leaves a step out.")
+	rows := m.inMemory("rows")
 	dst, y, n := m.arg("dst"), m.arg("y"), m.arg("n")
 	bias, mul, gate := m.arg("bias"), m.arg("mul"), m.arg("gate")
 	residual, act := m.arg("residual"), m.arg("act")
@@ -18,6 +21,7 @@ func finish(m *maker) {
 		exponential: e,
 		cubic:       m.constant(0.044715), twice: m.constant(-1.5957691216057308),
 	}
+	m.Label("row")
 	m.each(n, func(i reg.Register, only *mask) {
 		v := m.vec()
 		with := func(p reg.Register, do func(x reg.VecVirtual)) {
@@ -35,6 +39,15 @@ func finish(m *maker) {
 		with(residual, func(x reg.VecVirtual) { m.VADDPS(x, v, v) })
 		m.store(v, only, indexed(dst, i))
 	})
+	for _, p := range []struct {
+		at   reg.Register
+		step string
+	}{{dst, "dstStep"}, {y, "yStep"}, {mul, "mulStep"}, {gate, "gateStep"}, {residual, "residStep"}} {
+		step := m.arg(p.step)
+		m.LEAQ(operand.Mem{Base: p.at, Index: step, Scale: 4}, p.at)
+	}
+	m.DECQ(rows)
+	m.JNZ(to("row"))
 	m.end()
 }
 
