@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func finishAVX512(dst *float32, y *float32, rows int, n int, bias *float32, mul *float32, gate *float32, residual *float32, act int, dstStep int, yStep int, mulStep int, gateStep int, residStep int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·finishAVX512(SB), NOSPLIT, $0-112
 	MOVQ    dst+0(FP), AX
 	MOVQ    y+8(FP), CX
@@ -15,19 +15,17 @@ TEXT ·finishAVX512(SB), NOSPLIT, $0-112
 	MOVQ    gate+48(FP), DI
 	MOVQ    residual+56(FP), R8
 	MOVQ    act+64(FP), R9
-	VMOVUPS fc2d10000<>+0(SB), Z0
-	VMOVUPS f42b20000<>+0(SB), Z1
-	VMOVUPS f3fb8aa3b<>+0(SB), Z2
-	VMOVUPS f3f318000<>+0(SB), Z3
-	VMOVUPS fb95e8083<>+0(SB), Z4
-	VMOVUPS f3f800000<>+0(SB), Z5
-	VMOVUPS f3ab5121d<>+0(SB), Z6
-	VMOVUPS f3c091cf0<>+0(SB), Z7
-	VMOVUPS f3d2aac79<>+0(SB), Z8
-	VMOVUPS f3e2aaa49<>+0(SB), Z9
-	VMOVUPS f3efffffe<>+0(SB), Z10
-	VMOVUPS f3d372713<>+0(SB), Z11
-	VMOVUPS fbfcc422a<>+0(SB), Z12
+	VMOVUPS f3f800000<>+0(SB), Z0
+	VMOVUPS f3af4ba7f<>+0(SB), Z1
+	VMOVUPS f3c13bc2a<>+0(SB), Z2
+	VMOVUPS f3d648e73<>+0(SB), Z3
+	VMOVUPS f3e75edab<>+0(SB), Z4
+	VMOVUPS f3f31725d<>+0(SB), Z5
+	VMOVUPS f3f800000<>+0(SB), Z6
+	VMOVUPS fbfb8aa3b<>+0(SB), Z7
+	VMOVUPS fc0135761<>+0(SB), Z8
+	VMOVUPS fbdd2d3e8<>+0(SB), Z9
+	VMOVUPS f7f7fffff<>+0(SB), Z10
 
 row:
 	XORQ R10, R10
@@ -36,66 +34,61 @@ row:
 	JL   l2
 
 l1:
-	VMOVUPS (CX)(R10*4), Z13
+	VMOVUPS (CX)(R10*4), Z11
 	TESTQ   BX, BX
 	JZ      l4
-	VMOVUPS (BX)(R10*4), Z14
-	VADDPS  Z14, Z13, Z13
+	VMOVUPS (BX)(R10*4), Z12
+	VADDPS  Z12, Z11, Z11
 
 l4:
 	CMPQ   R9, $0x01
 	JL     l7
 	JE     l5
-	VPXORD Z15, Z15, Z15
-	VSUBPS Z13, Z15, Z15
+	VMULPS Z7, Z11, Z12
 	JMP    l6
 
 l5:
-	VMULPS Z13, Z13, Z15
-	VMULPS Z13, Z15, Z15
-	VMULPS Z11, Z15, Z15
-	VADDPS Z13, Z15, Z15
-	VMULPS Z12, Z15, Z15
+	VMULPS Z11, Z11, Z12
+	VMULPS Z9, Z12, Z12
+	VADDPS Z8, Z12, Z12
+	VMULPS Z11, Z12, Z12
 
 l6:
-	VMAXPS       Z15, Z0, Z15
-	VMINPS       Z15, Z1, Z15
-	VMULPS       Z2, Z15, Z14
-	VRNDSCALEPS  $0x00, Z14, Z14
-	VFNMADD231PS Z3, Z14, Z15
-	VFNMADD231PS Z4, Z14, Z15
-	VMOVUPS      Z6, Z17
-	VFMADD213PS  Z7, Z15, Z17
-	VFMADD213PS  Z8, Z15, Z17
-	VFMADD213PS  Z9, Z15, Z17
-	VFMADD213PS  Z10, Z15, Z17
-	VMULPS       Z15, Z15, Z18
-	VFMADD213PS  Z15, Z18, Z17
-	VADDPS       Z5, Z17, Z15
-	VSCALEFPS    Z14, Z15, Z15
-	VADDPS       Z5, Z15, Z15
-	VDIVPS       Z15, Z13, Z13
+	VREDUCEPS    $0x01, Z12, Z13
+	VMOVUPS      Z1, Z14
+	VFMADD213PS  Z2, Z13, Z14
+	VFMADD213PS  Z3, Z13, Z14
+	VFMADD213PS  Z4, Z13, Z14
+	VFMADD213PS  Z5, Z13, Z14
+	VFMADD213PS  Z6, Z13, Z14
+	VSCALEFPS    Z12, Z14, Z12
+	VADDPS       Z0, Z12, Z12
+	VRCP14PS     Z12, Z13
+	VMINPS       Z12, Z10, Z12
+	VFNMADD213PS Z0, Z13, Z12
+	VFMADD231PS  Z12, Z13, Z13
+	VMULPS       Z13, Z11, Z11
 
 l7:
 	TESTQ   SI, SI
 	JZ      l8
-	VMOVUPS (SI)(R10*4), Z14
-	VMULPS  Z14, Z13, Z13
+	VMOVUPS (SI)(R10*4), Z12
+	VMULPS  Z12, Z11, Z11
 
 l8:
 	TESTQ   DI, DI
 	JZ      l9
-	VMOVUPS (DI)(R10*4), Z14
-	VMULPS  Z14, Z13, Z13
+	VMOVUPS (DI)(R10*4), Z12
+	VMULPS  Z12, Z11, Z11
 
 l9:
 	TESTQ   R8, R8
 	JZ      l10
-	VMOVUPS (R8)(R10*4), Z14
-	VADDPS  Z14, Z13, Z13
+	VMOVUPS (R8)(R10*4), Z12
+	VADDPS  Z12, Z11, Z11
 
 l10:
-	VMOVUPS Z13, (AX)(R10*4)
+	VMOVUPS Z11, (AX)(R10*4)
 	ADDQ    $0x10, R10
 	SUBQ    $0x10, R11
 	JGE     l1
@@ -106,66 +99,61 @@ l2:
 	MOVQ      $-1, R12
 	BZHIQ     R11, R12, R12
 	KMOVW     R12, K1
-	VMOVUPS.Z (CX)(R10*4), K1, Z13
+	VMOVUPS.Z (CX)(R10*4), K1, Z11
 	TESTQ     BX, BX
 	JZ        l11
-	VMOVUPS.Z (BX)(R10*4), K1, Z14
-	VADDPS    Z14, Z13, Z13
+	VMOVUPS.Z (BX)(R10*4), K1, Z12
+	VADDPS    Z12, Z11, Z11
 
 l11:
 	CMPQ   R9, $0x01
 	JL     l14
 	JE     l12
-	VPXORD Z16, Z16, Z16
-	VSUBPS Z13, Z16, Z16
+	VMULPS Z7, Z11, Z12
 	JMP    l13
 
 l12:
-	VMULPS Z13, Z13, Z16
-	VMULPS Z13, Z16, Z16
-	VMULPS Z11, Z16, Z16
-	VADDPS Z13, Z16, Z16
-	VMULPS Z12, Z16, Z16
+	VMULPS Z11, Z11, Z12
+	VMULPS Z9, Z12, Z12
+	VADDPS Z8, Z12, Z12
+	VMULPS Z11, Z12, Z12
 
 l13:
-	VMAXPS       Z16, Z0, Z16
-	VMINPS       Z16, Z1, Z16
-	VMULPS       Z2, Z16, Z14
-	VRNDSCALEPS  $0x00, Z14, Z14
-	VFNMADD231PS Z3, Z14, Z16
-	VFNMADD231PS Z4, Z14, Z16
-	VMOVUPS      Z6, Z17
-	VFMADD213PS  Z7, Z16, Z17
-	VFMADD213PS  Z8, Z16, Z17
-	VFMADD213PS  Z9, Z16, Z17
-	VFMADD213PS  Z10, Z16, Z17
-	VMULPS       Z16, Z16, Z18
-	VFMADD213PS  Z16, Z18, Z17
-	VADDPS       Z5, Z17, Z16
-	VSCALEFPS    Z14, Z16, Z16
-	VADDPS       Z5, Z16, Z16
-	VDIVPS       Z16, Z13, Z13
+	VREDUCEPS    $0x01, Z12, Z13
+	VMOVUPS      Z1, Z14
+	VFMADD213PS  Z2, Z13, Z14
+	VFMADD213PS  Z3, Z13, Z14
+	VFMADD213PS  Z4, Z13, Z14
+	VFMADD213PS  Z5, Z13, Z14
+	VFMADD213PS  Z6, Z13, Z14
+	VSCALEFPS    Z12, Z14, Z12
+	VADDPS       Z0, Z12, Z12
+	VRCP14PS     Z12, Z13
+	VMINPS       Z12, Z10, Z12
+	VFNMADD213PS Z0, Z13, Z12
+	VFMADD231PS  Z12, Z13, Z13
+	VMULPS       Z13, Z11, Z11
 
 l14:
 	TESTQ     SI, SI
 	JZ        l15
-	VMOVUPS.Z (SI)(R10*4), K1, Z14
-	VMULPS    Z14, Z13, Z13
+	VMOVUPS.Z (SI)(R10*4), K1, Z12
+	VMULPS    Z12, Z11, Z11
 
 l15:
 	TESTQ     DI, DI
 	JZ        l16
-	VMOVUPS.Z (DI)(R10*4), K1, Z14
-	VMULPS    Z14, Z13, Z13
+	VMOVUPS.Z (DI)(R10*4), K1, Z12
+	VMULPS    Z12, Z11, Z11
 
 l16:
 	TESTQ     R8, R8
 	JZ        l17
-	VMOVUPS.Z (R8)(R10*4), K1, Z14
-	VADDPS    Z14, Z13, Z13
+	VMOVUPS.Z (R8)(R10*4), K1, Z12
+	VADDPS    Z12, Z11, Z11
 
 l17:
-	VMOVUPS Z13, K1, (AX)(R10*4)
+	VMOVUPS Z11, K1, (AX)(R10*4)
 
 l3:
 	MOVQ dstStep+72(FP), R10
@@ -182,96 +170,6 @@ l3:
 	JNZ  row
 	VZEROUPPER
 	RET
-
-DATA fc2d10000<>+0(SB)/4, $0xc2d10000
-DATA fc2d10000<>+4(SB)/4, $0xc2d10000
-DATA fc2d10000<>+8(SB)/4, $0xc2d10000
-DATA fc2d10000<>+12(SB)/4, $0xc2d10000
-DATA fc2d10000<>+16(SB)/4, $0xc2d10000
-DATA fc2d10000<>+20(SB)/4, $0xc2d10000
-DATA fc2d10000<>+24(SB)/4, $0xc2d10000
-DATA fc2d10000<>+28(SB)/4, $0xc2d10000
-DATA fc2d10000<>+32(SB)/4, $0xc2d10000
-DATA fc2d10000<>+36(SB)/4, $0xc2d10000
-DATA fc2d10000<>+40(SB)/4, $0xc2d10000
-DATA fc2d10000<>+44(SB)/4, $0xc2d10000
-DATA fc2d10000<>+48(SB)/4, $0xc2d10000
-DATA fc2d10000<>+52(SB)/4, $0xc2d10000
-DATA fc2d10000<>+56(SB)/4, $0xc2d10000
-DATA fc2d10000<>+60(SB)/4, $0xc2d10000
-GLOBL fc2d10000<>(SB), RODATA|NOPTR, $64
-
-DATA f42b20000<>+0(SB)/4, $0x42b20000
-DATA f42b20000<>+4(SB)/4, $0x42b20000
-DATA f42b20000<>+8(SB)/4, $0x42b20000
-DATA f42b20000<>+12(SB)/4, $0x42b20000
-DATA f42b20000<>+16(SB)/4, $0x42b20000
-DATA f42b20000<>+20(SB)/4, $0x42b20000
-DATA f42b20000<>+24(SB)/4, $0x42b20000
-DATA f42b20000<>+28(SB)/4, $0x42b20000
-DATA f42b20000<>+32(SB)/4, $0x42b20000
-DATA f42b20000<>+36(SB)/4, $0x42b20000
-DATA f42b20000<>+40(SB)/4, $0x42b20000
-DATA f42b20000<>+44(SB)/4, $0x42b20000
-DATA f42b20000<>+48(SB)/4, $0x42b20000
-DATA f42b20000<>+52(SB)/4, $0x42b20000
-DATA f42b20000<>+56(SB)/4, $0x42b20000
-DATA f42b20000<>+60(SB)/4, $0x42b20000
-GLOBL f42b20000<>(SB), RODATA|NOPTR, $64
-
-DATA f3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
-DATA f3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
-GLOBL f3fb8aa3b<>(SB), RODATA|NOPTR, $64
-
-DATA f3f318000<>+0(SB)/4, $0x3f318000
-DATA f3f318000<>+4(SB)/4, $0x3f318000
-DATA f3f318000<>+8(SB)/4, $0x3f318000
-DATA f3f318000<>+12(SB)/4, $0x3f318000
-DATA f3f318000<>+16(SB)/4, $0x3f318000
-DATA f3f318000<>+20(SB)/4, $0x3f318000
-DATA f3f318000<>+24(SB)/4, $0x3f318000
-DATA f3f318000<>+28(SB)/4, $0x3f318000
-DATA f3f318000<>+32(SB)/4, $0x3f318000
-DATA f3f318000<>+36(SB)/4, $0x3f318000
-DATA f3f318000<>+40(SB)/4, $0x3f318000
-DATA f3f318000<>+44(SB)/4, $0x3f318000
-DATA f3f318000<>+48(SB)/4, $0x3f318000
-DATA f3f318000<>+52(SB)/4, $0x3f318000
-DATA f3f318000<>+56(SB)/4, $0x3f318000
-DATA f3f318000<>+60(SB)/4, $0x3f318000
-GLOBL f3f318000<>(SB), RODATA|NOPTR, $64
-
-DATA fb95e8083<>+0(SB)/4, $0xb95e8083
-DATA fb95e8083<>+4(SB)/4, $0xb95e8083
-DATA fb95e8083<>+8(SB)/4, $0xb95e8083
-DATA fb95e8083<>+12(SB)/4, $0xb95e8083
-DATA fb95e8083<>+16(SB)/4, $0xb95e8083
-DATA fb95e8083<>+20(SB)/4, $0xb95e8083
-DATA fb95e8083<>+24(SB)/4, $0xb95e8083
-DATA fb95e8083<>+28(SB)/4, $0xb95e8083
-DATA fb95e8083<>+32(SB)/4, $0xb95e8083
-DATA fb95e8083<>+36(SB)/4, $0xb95e8083
-DATA fb95e8083<>+40(SB)/4, $0xb95e8083
-DATA fb95e8083<>+44(SB)/4, $0xb95e8083
-DATA fb95e8083<>+48(SB)/4, $0xb95e8083
-DATA fb95e8083<>+52(SB)/4, $0xb95e8083
-DATA fb95e8083<>+56(SB)/4, $0xb95e8083
-DATA fb95e8083<>+60(SB)/4, $0xb95e8083
-GLOBL fb95e8083<>(SB), RODATA|NOPTR, $64
 
 DATA f3f800000<>+0(SB)/4, $0x3f800000
 DATA f3f800000<>+4(SB)/4, $0x3f800000
@@ -291,131 +189,167 @@ DATA f3f800000<>+56(SB)/4, $0x3f800000
 DATA f3f800000<>+60(SB)/4, $0x3f800000
 GLOBL f3f800000<>(SB), RODATA|NOPTR, $64
 
-DATA f3ab5121d<>+0(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+4(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+8(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+12(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+16(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+20(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+24(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+28(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+32(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+36(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+40(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+44(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+48(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+52(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+56(SB)/4, $0x3ab5121d
-DATA f3ab5121d<>+60(SB)/4, $0x3ab5121d
-GLOBL f3ab5121d<>(SB), RODATA|NOPTR, $64
+DATA f3af4ba7f<>+0(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+4(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+8(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+12(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+16(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+20(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+24(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+28(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+32(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+36(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+40(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+44(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+48(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+52(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+56(SB)/4, $0x3af4ba7f
+DATA f3af4ba7f<>+60(SB)/4, $0x3af4ba7f
+GLOBL f3af4ba7f<>(SB), RODATA|NOPTR, $64
 
-DATA f3c091cf0<>+0(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+4(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+8(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+12(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+16(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+20(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+24(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+28(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+32(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+36(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+40(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+44(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+48(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+52(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+56(SB)/4, $0x3c091cf0
-DATA f3c091cf0<>+60(SB)/4, $0x3c091cf0
-GLOBL f3c091cf0<>(SB), RODATA|NOPTR, $64
+DATA f3c13bc2a<>+0(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+4(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+8(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+12(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+16(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+20(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+24(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+28(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+32(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+36(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+40(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+44(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+48(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+52(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+56(SB)/4, $0x3c13bc2a
+DATA f3c13bc2a<>+60(SB)/4, $0x3c13bc2a
+GLOBL f3c13bc2a<>(SB), RODATA|NOPTR, $64
 
-DATA f3d2aac79<>+0(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+4(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+8(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+12(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+16(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+20(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+24(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+28(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+32(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+36(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+40(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+44(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+48(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+52(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+56(SB)/4, $0x3d2aac79
-DATA f3d2aac79<>+60(SB)/4, $0x3d2aac79
-GLOBL f3d2aac79<>(SB), RODATA|NOPTR, $64
+DATA f3d648e73<>+0(SB)/4, $0x3d648e73
+DATA f3d648e73<>+4(SB)/4, $0x3d648e73
+DATA f3d648e73<>+8(SB)/4, $0x3d648e73
+DATA f3d648e73<>+12(SB)/4, $0x3d648e73
+DATA f3d648e73<>+16(SB)/4, $0x3d648e73
+DATA f3d648e73<>+20(SB)/4, $0x3d648e73
+DATA f3d648e73<>+24(SB)/4, $0x3d648e73
+DATA f3d648e73<>+28(SB)/4, $0x3d648e73
+DATA f3d648e73<>+32(SB)/4, $0x3d648e73
+DATA f3d648e73<>+36(SB)/4, $0x3d648e73
+DATA f3d648e73<>+40(SB)/4, $0x3d648e73
+DATA f3d648e73<>+44(SB)/4, $0x3d648e73
+DATA f3d648e73<>+48(SB)/4, $0x3d648e73
+DATA f3d648e73<>+52(SB)/4, $0x3d648e73
+DATA f3d648e73<>+56(SB)/4, $0x3d648e73
+DATA f3d648e73<>+60(SB)/4, $0x3d648e73
+GLOBL f3d648e73<>(SB), RODATA|NOPTR, $64
 
-DATA f3e2aaa49<>+0(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+4(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+8(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+12(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+16(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+20(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+24(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+28(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+32(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+36(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+40(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+44(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+48(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+52(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+56(SB)/4, $0x3e2aaa49
-DATA f3e2aaa49<>+60(SB)/4, $0x3e2aaa49
-GLOBL f3e2aaa49<>(SB), RODATA|NOPTR, $64
+DATA f3e75edab<>+0(SB)/4, $0x3e75edab
+DATA f3e75edab<>+4(SB)/4, $0x3e75edab
+DATA f3e75edab<>+8(SB)/4, $0x3e75edab
+DATA f3e75edab<>+12(SB)/4, $0x3e75edab
+DATA f3e75edab<>+16(SB)/4, $0x3e75edab
+DATA f3e75edab<>+20(SB)/4, $0x3e75edab
+DATA f3e75edab<>+24(SB)/4, $0x3e75edab
+DATA f3e75edab<>+28(SB)/4, $0x3e75edab
+DATA f3e75edab<>+32(SB)/4, $0x3e75edab
+DATA f3e75edab<>+36(SB)/4, $0x3e75edab
+DATA f3e75edab<>+40(SB)/4, $0x3e75edab
+DATA f3e75edab<>+44(SB)/4, $0x3e75edab
+DATA f3e75edab<>+48(SB)/4, $0x3e75edab
+DATA f3e75edab<>+52(SB)/4, $0x3e75edab
+DATA f3e75edab<>+56(SB)/4, $0x3e75edab
+DATA f3e75edab<>+60(SB)/4, $0x3e75edab
+GLOBL f3e75edab<>(SB), RODATA|NOPTR, $64
 
-DATA f3efffffe<>+0(SB)/4, $0x3efffffe
-DATA f3efffffe<>+4(SB)/4, $0x3efffffe
-DATA f3efffffe<>+8(SB)/4, $0x3efffffe
-DATA f3efffffe<>+12(SB)/4, $0x3efffffe
-DATA f3efffffe<>+16(SB)/4, $0x3efffffe
-DATA f3efffffe<>+20(SB)/4, $0x3efffffe
-DATA f3efffffe<>+24(SB)/4, $0x3efffffe
-DATA f3efffffe<>+28(SB)/4, $0x3efffffe
-DATA f3efffffe<>+32(SB)/4, $0x3efffffe
-DATA f3efffffe<>+36(SB)/4, $0x3efffffe
-DATA f3efffffe<>+40(SB)/4, $0x3efffffe
-DATA f3efffffe<>+44(SB)/4, $0x3efffffe
-DATA f3efffffe<>+48(SB)/4, $0x3efffffe
-DATA f3efffffe<>+52(SB)/4, $0x3efffffe
-DATA f3efffffe<>+56(SB)/4, $0x3efffffe
-DATA f3efffffe<>+60(SB)/4, $0x3efffffe
-GLOBL f3efffffe<>(SB), RODATA|NOPTR, $64
+DATA f3f31725d<>+0(SB)/4, $0x3f31725d
+DATA f3f31725d<>+4(SB)/4, $0x3f31725d
+DATA f3f31725d<>+8(SB)/4, $0x3f31725d
+DATA f3f31725d<>+12(SB)/4, $0x3f31725d
+DATA f3f31725d<>+16(SB)/4, $0x3f31725d
+DATA f3f31725d<>+20(SB)/4, $0x3f31725d
+DATA f3f31725d<>+24(SB)/4, $0x3f31725d
+DATA f3f31725d<>+28(SB)/4, $0x3f31725d
+DATA f3f31725d<>+32(SB)/4, $0x3f31725d
+DATA f3f31725d<>+36(SB)/4, $0x3f31725d
+DATA f3f31725d<>+40(SB)/4, $0x3f31725d
+DATA f3f31725d<>+44(SB)/4, $0x3f31725d
+DATA f3f31725d<>+48(SB)/4, $0x3f31725d
+DATA f3f31725d<>+52(SB)/4, $0x3f31725d
+DATA f3f31725d<>+56(SB)/4, $0x3f31725d
+DATA f3f31725d<>+60(SB)/4, $0x3f31725d
+GLOBL f3f31725d<>(SB), RODATA|NOPTR, $64
 
-DATA f3d372713<>+0(SB)/4, $0x3d372713
-DATA f3d372713<>+4(SB)/4, $0x3d372713
-DATA f3d372713<>+8(SB)/4, $0x3d372713
-DATA f3d372713<>+12(SB)/4, $0x3d372713
-DATA f3d372713<>+16(SB)/4, $0x3d372713
-DATA f3d372713<>+20(SB)/4, $0x3d372713
-DATA f3d372713<>+24(SB)/4, $0x3d372713
-DATA f3d372713<>+28(SB)/4, $0x3d372713
-DATA f3d372713<>+32(SB)/4, $0x3d372713
-DATA f3d372713<>+36(SB)/4, $0x3d372713
-DATA f3d372713<>+40(SB)/4, $0x3d372713
-DATA f3d372713<>+44(SB)/4, $0x3d372713
-DATA f3d372713<>+48(SB)/4, $0x3d372713
-DATA f3d372713<>+52(SB)/4, $0x3d372713
-DATA f3d372713<>+56(SB)/4, $0x3d372713
-DATA f3d372713<>+60(SB)/4, $0x3d372713
-GLOBL f3d372713<>(SB), RODATA|NOPTR, $64
+DATA fbfb8aa3b<>+0(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+4(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+8(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+12(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+16(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+20(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+24(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+28(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+32(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+36(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+40(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+44(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+48(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+52(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+56(SB)/4, $0xbfb8aa3b
+DATA fbfb8aa3b<>+60(SB)/4, $0xbfb8aa3b
+GLOBL fbfb8aa3b<>(SB), RODATA|NOPTR, $64
 
-DATA fbfcc422a<>+0(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+4(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+8(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+12(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+16(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+20(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+24(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+28(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+32(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+36(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+40(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+44(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+48(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+52(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+56(SB)/4, $0xbfcc422a
-DATA fbfcc422a<>+60(SB)/4, $0xbfcc422a
-GLOBL fbfcc422a<>(SB), RODATA|NOPTR, $64
+DATA fc0135761<>+0(SB)/4, $0xc0135761
+DATA fc0135761<>+4(SB)/4, $0xc0135761
+DATA fc0135761<>+8(SB)/4, $0xc0135761
+DATA fc0135761<>+12(SB)/4, $0xc0135761
+DATA fc0135761<>+16(SB)/4, $0xc0135761
+DATA fc0135761<>+20(SB)/4, $0xc0135761
+DATA fc0135761<>+24(SB)/4, $0xc0135761
+DATA fc0135761<>+28(SB)/4, $0xc0135761
+DATA fc0135761<>+32(SB)/4, $0xc0135761
+DATA fc0135761<>+36(SB)/4, $0xc0135761
+DATA fc0135761<>+40(SB)/4, $0xc0135761
+DATA fc0135761<>+44(SB)/4, $0xc0135761
+DATA fc0135761<>+48(SB)/4, $0xc0135761
+DATA fc0135761<>+52(SB)/4, $0xc0135761
+DATA fc0135761<>+56(SB)/4, $0xc0135761
+DATA fc0135761<>+60(SB)/4, $0xc0135761
+GLOBL fc0135761<>(SB), RODATA|NOPTR, $64
+
+DATA fbdd2d3e8<>+0(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+4(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+8(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+12(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+16(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+20(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+24(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+28(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+32(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+36(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+40(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+44(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+48(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+52(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+56(SB)/4, $0xbdd2d3e8
+DATA fbdd2d3e8<>+60(SB)/4, $0xbdd2d3e8
+GLOBL fbdd2d3e8<>(SB), RODATA|NOPTR, $64
+
+DATA f7f7fffff<>+0(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+4(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+8(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+12(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+16(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+20(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+24(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+28(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+32(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+36(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+40(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+44(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+48(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+52(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+56(SB)/4, $0x7f7fffff
+DATA f7f7fffff<>+60(SB)/4, $0x7f7fffff
+GLOBL f7f7fffff<>(SB), RODATA|NOPTR, $64
 
 // func finishAVX2(dst *float32, y *float32, rows int, n int, bias *float32, mul *float32, gate *float32, residual *float32, act int, dstStep int, yStep int, mulStep int, gateStep int, residStep int)
 // Requires: AVX, AVX2, FMA3
@@ -446,45 +380,40 @@ l4:
 	CMPQ   R9, $0x01
 	JL     l7
 	JE     l5
-	VXORPS Y1, Y1, Y1
-	VSUBPS Y0, Y1, Y1
+	VMULPS fbfb8aa3b<>+0(SB), Y0, Y1
 	JMP    l6
 
 l5:
 	VMULPS Y0, Y0, Y1
+	VMULPS fbdd2d3e8<>+0(SB), Y1, Y1
+	VADDPS fc0135761<>+0(SB), Y1, Y1
 	VMULPS Y0, Y1, Y1
-	VMULPS f3d372713<>+0(SB), Y1, Y1
-	VADDPS Y0, Y1, Y1
-	VMULPS fbfcc422a<>+0(SB), Y1, Y1
 
 l6:
-	VMOVUPS      fc2d10000<>+0(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VMOVUPS      f42b20000<>+0(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VMULPS       f3fb8aa3b<>+0(SB), Y1, Y2
-	VROUNDPS     $0x00, Y2, Y2
-	VFNMADD231PS f3f318000<>+0(SB), Y2, Y1
-	VFNMADD231PS fb95e8083<>+0(SB), Y2, Y1
-	VMOVUPS      f3ab5121d<>+0(SB), Y3
-	VFMADD213PS  f3c091cf0<>+0(SB), Y1, Y3
-	VFMADD213PS  f3d2aac79<>+0(SB), Y1, Y3
-	VFMADD213PS  f3e2aaa49<>+0(SB), Y1, Y3
-	VFMADD213PS  f3efffffe<>+0(SB), Y1, Y3
-	VMULPS       Y1, Y1, Y4
-	VFMADD213PS  Y1, Y4, Y3
-	VADDPS       f3f800000<>+0(SB), Y3, Y1
-	VCVTPS2DQ    Y2, Y2
-	VPSRAD       $0x01, Y2, Y3
-	VPSUBD       Y3, Y2, Y2
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       f3f800000<>+0(SB), Y3, Y3
-	VMULPS       Y3, Y1, Y1
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       f3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y1, Y1
-	VADDPS       f3f800000<>+0(SB), Y1, Y1
-	VDIVPS       Y1, Y0, Y0
+	VMOVUPS     fc3480000<>+0(SB), Y2
+	VMAXPS      Y1, Y2, Y1
+	VMOVUPS     f43480000<>+0(SB), Y2
+	VMINPS      Y1, Y2, Y1
+	VROUNDPS    $0x01, Y1, Y2
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     f3af4ba7f<>+0(SB), Y3
+	VFMADD213PS f3c13bc2a<>+0(SB), Y1, Y3
+	VFMADD213PS f3d648e73<>+0(SB), Y1, Y3
+	VFMADD213PS f3e75edab<>+0(SB), Y1, Y3
+	VFMADD213PS f3f31725d<>+0(SB), Y1, Y3
+	VFMADD213PS f3f800000<>+0(SB), Y1, Y3
+	VMOVUPS     Y3, Y1
+	VCVTPS2DQ   Y2, Y2
+	VPSRAD      $0x01, Y2, Y3
+	VPSUBD      Y3, Y2, Y2
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      f3f800000<>+0(SB), Y3, Y3
+	VMULPS      Y3, Y1, Y1
+	VPSLLD      $0x17, Y2, Y2
+	VPADDD      f3f800000<>+0(SB), Y2, Y2
+	VMULPS      Y2, Y1, Y1
+	VADDPS      f3f800000<>+0(SB), Y1, Y1
+	VDIVPS      Y1, Y0, Y0
 
 l7:
 	TESTQ   SI, SI
@@ -526,45 +455,40 @@ l11:
 	CMPQ   R9, $0x01
 	JL     l14
 	JE     l12
-	VXORPS Y2, Y2, Y2
-	VSUBPS Y1, Y2, Y2
+	VMULPS fbfb8aa3b<>+0(SB), Y1, Y2
 	JMP    l13
 
 l12:
 	VMULPS Y1, Y1, Y2
+	VMULPS fbdd2d3e8<>+0(SB), Y2, Y2
+	VADDPS fc0135761<>+0(SB), Y2, Y2
 	VMULPS Y1, Y2, Y2
-	VMULPS f3d372713<>+0(SB), Y2, Y2
-	VADDPS Y1, Y2, Y2
-	VMULPS fbfcc422a<>+0(SB), Y2, Y2
 
 l13:
-	VMOVUPS      fc2d10000<>+0(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VMOVUPS      f42b20000<>+0(SB), Y3
-	VMINPS       Y2, Y3, Y2
-	VMULPS       f3fb8aa3b<>+0(SB), Y2, Y3
-	VROUNDPS     $0x00, Y3, Y3
-	VFNMADD231PS f3f318000<>+0(SB), Y3, Y2
-	VFNMADD231PS fb95e8083<>+0(SB), Y3, Y2
-	VMOVUPS      f3ab5121d<>+0(SB), Y4
-	VFMADD213PS  f3c091cf0<>+0(SB), Y2, Y4
-	VFMADD213PS  f3d2aac79<>+0(SB), Y2, Y4
-	VFMADD213PS  f3e2aaa49<>+0(SB), Y2, Y4
-	VFMADD213PS  f3efffffe<>+0(SB), Y2, Y4
-	VMULPS       Y2, Y2, Y5
-	VFMADD213PS  Y2, Y5, Y4
-	VADDPS       f3f800000<>+0(SB), Y4, Y2
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y4
-	VPSUBD       Y4, Y3, Y3
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       f3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y2, Y2
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       f3f800000<>+0(SB), Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VADDPS       f3f800000<>+0(SB), Y2, Y2
-	VDIVPS       Y2, Y1, Y1
+	VMOVUPS     fc3480000<>+0(SB), Y3
+	VMAXPS      Y2, Y3, Y2
+	VMOVUPS     f43480000<>+0(SB), Y3
+	VMINPS      Y2, Y3, Y2
+	VROUNDPS    $0x01, Y2, Y3
+	VSUBPS      Y3, Y2, Y2
+	VMOVUPS     f3af4ba7f<>+0(SB), Y4
+	VFMADD213PS f3c13bc2a<>+0(SB), Y2, Y4
+	VFMADD213PS f3d648e73<>+0(SB), Y2, Y4
+	VFMADD213PS f3e75edab<>+0(SB), Y2, Y4
+	VFMADD213PS f3f31725d<>+0(SB), Y2, Y4
+	VFMADD213PS f3f800000<>+0(SB), Y2, Y4
+	VMOVUPS     Y4, Y2
+	VCVTPS2DQ   Y3, Y3
+	VPSRAD      $0x01, Y3, Y4
+	VPSUBD      Y4, Y3, Y3
+	VPSLLD      $0x17, Y4, Y4
+	VPADDD      f3f800000<>+0(SB), Y4, Y4
+	VMULPS      Y4, Y2, Y2
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      f3f800000<>+0(SB), Y3, Y3
+	VMULPS      Y3, Y2, Y2
+	VADDPS      f3f800000<>+0(SB), Y2, Y2
+	VDIVPS      Y2, Y1, Y1
 
 l14:
 	TESTQ      SI, SI
@@ -602,6 +526,42 @@ l3:
 	JNZ  row
 	VZEROUPPER
 	RET
+
+DATA fc3480000<>+0(SB)/4, $0xc3480000
+DATA fc3480000<>+4(SB)/4, $0xc3480000
+DATA fc3480000<>+8(SB)/4, $0xc3480000
+DATA fc3480000<>+12(SB)/4, $0xc3480000
+DATA fc3480000<>+16(SB)/4, $0xc3480000
+DATA fc3480000<>+20(SB)/4, $0xc3480000
+DATA fc3480000<>+24(SB)/4, $0xc3480000
+DATA fc3480000<>+28(SB)/4, $0xc3480000
+DATA fc3480000<>+32(SB)/4, $0xc3480000
+DATA fc3480000<>+36(SB)/4, $0xc3480000
+DATA fc3480000<>+40(SB)/4, $0xc3480000
+DATA fc3480000<>+44(SB)/4, $0xc3480000
+DATA fc3480000<>+48(SB)/4, $0xc3480000
+DATA fc3480000<>+52(SB)/4, $0xc3480000
+DATA fc3480000<>+56(SB)/4, $0xc3480000
+DATA fc3480000<>+60(SB)/4, $0xc3480000
+GLOBL fc3480000<>(SB), RODATA|NOPTR, $64
+
+DATA f43480000<>+0(SB)/4, $0x43480000
+DATA f43480000<>+4(SB)/4, $0x43480000
+DATA f43480000<>+8(SB)/4, $0x43480000
+DATA f43480000<>+12(SB)/4, $0x43480000
+DATA f43480000<>+16(SB)/4, $0x43480000
+DATA f43480000<>+20(SB)/4, $0x43480000
+DATA f43480000<>+24(SB)/4, $0x43480000
+DATA f43480000<>+28(SB)/4, $0x43480000
+DATA f43480000<>+32(SB)/4, $0x43480000
+DATA f43480000<>+36(SB)/4, $0x43480000
+DATA f43480000<>+40(SB)/4, $0x43480000
+DATA f43480000<>+44(SB)/4, $0x43480000
+DATA f43480000<>+48(SB)/4, $0x43480000
+DATA f43480000<>+52(SB)/4, $0x43480000
+DATA f43480000<>+56(SB)/4, $0x43480000
+DATA f43480000<>+60(SB)/4, $0x43480000
+GLOBL f43480000<>(SB), RODATA|NOPTR, $64
 
 DATA window<>+0(SB)/4, $0xffffffff
 DATA window<>+4(SB)/4, $0xffffffff

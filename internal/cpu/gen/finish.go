@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -16,11 +18,7 @@ func finish(m *maker) {
 	dst, y, n := m.arg("dst"), m.arg("y"), m.arg("n")
 	bias, mul, gate := m.arg("bias"), m.arg("mul"), m.arg("gate")
 	residual, act := m.arg("residual"), m.arg("act")
-	e := newExponential(m)
-	s := &sigmoid{
-		exponential: e,
-		cubic:       m.constant(0.044715), twice: m.constant(-1.5957691216057308),
-	}
+	s := newSigmoid(m)
 	m.Label("row")
 	m.each(n, func(i reg.Register, only *mask) {
 		v := m.vec()
@@ -51,32 +49,56 @@ func finish(m *maker) {
 	m.end()
 }
 
-// sigmoid appends the activations.
+// sigmoid appends the activations, v·sigmoid(-z) as v / (1+2^z).
 type sigmoid struct {
-	*exponential
-	cubic, twice operand.Op
+	*power
+	log2e, linear, cubic operand.Op
+	large                reg.VecVirtual
 }
 
-// activate appends v = v·sigmoid(-z): z is -v for SiLU (2), and twice·(v+cubic·v³) for GELU's
-// approximation by tanh (1), written so because it cancels nowhere. act 0 does nothing.
+func newSigmoid(m *maker) *sigmoid {
+	const twice = -1.5957691216057308 // -2·sqrt(2/pi)
+	s := &sigmoid{power: newPower(m), log2e: m.constant(-log2e), linear: m.constant(twice * log2e),
+		cubic: m.constant(0.044715 * twice * log2e)}
+	if m.lanes == 16 {
+		s.large = m.held(m.constant(math.MaxFloat32))
+	}
+	return s
+}
+
+// activate appends what act says: nothing (0), GELU's approximation by tanh, whose sigmoid is of
+// 2·sqrt(2/pi)·(v+0.044715·v³) and cancels nowhere (1), or SiLU, whose sigmoid is of v (2).
 func (s *sigmoid) activate(act reg.Register, v reg.VecVirtual) {
 	gelu, both, done := s.label(), s.label(), s.label()
 	s.CMPQ(act, operand.U8(1))
 	s.JL(to(done))
 	z := s.vec()
 	s.JE(to(gelu))
-	s.zero(z)
-	s.VSUBPS(v, z, z)
+	s.VMULPS(s.log2e, v, z)
 	s.JMP(to(both))
 	s.Label(gelu)
 	s.VMULPS(v, v, z)
-	s.VMULPS(v, z, z)
 	s.VMULPS(s.cubic, z, z)
-	s.VADDPS(v, z, z)
-	s.VMULPS(s.twice, z, z)
+	s.VADDPS(s.linear, z, z)
+	s.VMULPS(v, z, z)
 	s.Label(both)
 	s.of(z)
 	s.VADDPS(s.one, z, z)
-	s.VDIVPS(z, v, v)
+	s.divide(v, z)
 	s.Label(done)
+}
+
+// divide appends v = v/z for z >= 1: by an estimate of 1/z, 0 for infinity, and one step of Newton's,
+// where a division of 16 lanes takes 16 cycles.
+func (s *sigmoid) divide(v, z reg.VecVirtual) {
+	if s.lanes == 8 {
+		s.VDIVPS(z, v, v)
+		return
+	}
+	r := s.vec()
+	s.VRCP14PS(z, r)
+	s.VMINPS(z, s.large, z)     // infinity times 0 would be NaN; that of z stays
+	s.VFNMADD213PS(s.one, r, z) // 1 - z·r
+	s.VFMADD231PS(z, r, r)
+	s.VMULPS(r, v, v)
 }
