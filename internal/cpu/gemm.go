@@ -109,6 +109,7 @@ type product struct {
 	cols    int // columns of a task
 	depth   int // steps of k of a turn
 	rowTask int // number of tasks over the rows
+	group   int // tasks over the rows that follow each other before the columns change
 }
 
 // multiply runs the product on the workers. Tasks are made small enough to share.
@@ -131,6 +132,7 @@ func (d *Device) multiply(of product) {
 		}
 	}
 	p.rowTask = ceil(p.m, p.rows)
+	p.group = max(1, p.rowTask/d.pool.size())
 	d.pool.run(p.tasks(), p)
 }
 
@@ -138,9 +140,18 @@ func (p *product) tasks() int {
 	return ceil(p.m, p.rows) * ceil(p.w.n, p.cols)
 }
 
+// place returns the first row and column of a task. Those of a group of rows follow each other, so
+// that a worker's share is rows, which are mostly the ones that it wrote before.
+func (p *product) place(task int) (row, col int) {
+	perGroup := p.group * ceil(p.w.n, p.cols)
+	first, i := task/perGroup*p.group, task%perGroup
+	rows := min(p.group, p.rowTask-first)
+	return (first + i%rows) * p.rows, i / rows * p.cols
+}
+
 // do computes a task: rows x cols of the product, as far as they exist.
 func (p *product) do(w *worker, task int) {
-	row, col := task%p.rowTask*p.rows, task/p.rowTask*p.cols
+	row, col := p.place(task)
 	rows, cols := min(p.rows, p.m-row), min(p.cols, p.w.padded-col)
 	ld := cols + lineLen // so that rows do not share a cache set
 	c := floats(&w.c, roundUp(rows, p.mr)*ld)

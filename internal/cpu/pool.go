@@ -25,6 +25,7 @@ type worker struct {
 	finishing   finishing // of the row at hand, here so that no row allocates
 	normalising normalising
 
+	own    share
 	asleep atomic.Bool
 	wake   chan struct{}
 
@@ -52,8 +53,8 @@ func floats(buf *[]float32, n int) []float32 {
 // microseconds, waking a sleeper takes longer.
 type pool struct {
 	workers []*worker
-	batch   batch        // of the tasks in next; fixed while any of them is unfinished
-	next    atomic.Int64 // tasks that nobody took
+	batch   batch        // of the tasks at hand; fixed while any of them is unfinished
+	waiting atomic.Int64 // tasks that nobody took
 	left    atomic.Int64 // tasks that are not done
 	closed  atomic.Bool
 	ended   sync.WaitGroup
@@ -68,12 +69,11 @@ const (
 // newPool starts threads-1 goroutines.
 func newPool(threads int) *pool {
 	p := &pool{}
-	for i := range threads {
-		w := &worker{wake: make(chan struct{}, 1)}
-		p.workers = append(p.workers, w)
-		if i > 0 {
-			p.ended.Go(func() { p.serve(w) })
-		}
+	for range threads {
+		p.workers = append(p.workers, &worker{wake: make(chan struct{}, 1)})
+	}
+	for i := 1; i < threads; i++ {
+		p.ended.Go(func() { p.serve(i) })
 	}
 	return p
 }
@@ -86,8 +86,8 @@ func (p *pool) run(tasks int, b batch) {
 	if p.closed.Load() {
 		panic("cpu: the device is used after Close")
 	}
-	others := min(len(p.workers), tasks) - 1
-	if others < 1 {
+	busy := min(len(p.workers), tasks)
+	if busy < 2 {
 		for i := range tasks {
 			b.do(p.workers[0], i)
 		}
@@ -95,25 +95,58 @@ func (p *pool) run(tasks int, b batch) {
 	}
 	p.batch = b
 	p.left.Store(int64(tasks))
-	p.next.Store(int64(tasks))
-	for _, w := range p.workers[1 : 1+others] {
+	p.waiting.Store(int64(tasks))
+	for i, w := range p.workers[:busy] {
+		w.own.set(i*tasks/busy, (i+1)*tasks/busy)
+	}
+	for _, w := range p.workers[1:busy] {
 		w.rouse()
 	}
-	p.drain(p.workers[0])
+	p.drain(0)
 	for !spin(func() bool { return p.left.Load() == 0 }) {
 	}
 	p.batch = nil
 }
 
-// drain takes tasks until none is left. A task that was taken keeps its batch in place.
-func (p *pool) drain(w *worker) {
-	for {
-		i := p.next.Add(-1)
-		if i < 0 {
-			return
+// drain has a worker do its own share, then what is left of the others'. A task that was taken keeps
+// its batch in place.
+func (p *pool) drain(me int) {
+	for i := range p.workers {
+		from := &p.workers[(me+i)%len(p.workers)].own
+		for {
+			task, ok := from.take(i > 0)
+			if !ok {
+				break
+			}
+			p.waiting.Add(-1)
+			p.batch.do(p.workers[me], task)
+			p.left.Add(-1)
 		}
-		p.batch.do(w, int(i))
-		p.left.Add(-1)
+	}
+}
+
+// share is the tasks of a batch that a worker does first: the same part of every batch, so that it
+// finds in its caches what it wrote. The first one is in the upper half, behind the last one in the
+// lower.
+type share struct{ tasks atomic.Uint64 }
+
+func (s *share) set(lo, hi int) { s.tasks.Store(uint64(lo)<<32 | uint64(hi)) } //nolint:gosec // small
+
+// take removes the first task, or the last one.
+func (s *share) take(last bool) (task int, ok bool) {
+	for {
+		v := s.tasks.Load()
+		lo, hi := v>>32, v&(1<<32-1)
+		if lo >= hi {
+			return 0, false
+		}
+		task, next := lo, v+1<<32
+		if last {
+			task, next = hi-1, v-1
+		}
+		if s.tasks.CompareAndSwap(v, next) {
+			return int(task), true //nolint:gosec // below 1<<32
+		}
 	}
 }
 
@@ -131,8 +164,9 @@ func spin(ok func() bool) bool {
 }
 
 // serve is the life of a worker's goroutine.
-func (p *pool) serve(w *worker) {
-	due := func() bool { return p.next.Load() > 0 || p.closed.Load() }
+func (p *pool) serve(me int) {
+	w := p.workers[me]
+	due := func() bool { return p.waiting.Load() > 0 || p.closed.Load() }
 	for !p.closed.Load() {
 		if !spin(due) {
 			w.asleep.Store(true)
@@ -140,7 +174,7 @@ func (p *pool) serve(w *worker) {
 				<-w.wake // whoever made due true after the look saw asleep
 			}
 		}
-		p.drain(w)
+		p.drain(me)
 	}
 }
 
