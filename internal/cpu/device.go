@@ -27,6 +27,7 @@ type Device struct {
 	limit int64
 	used  atomic.Int64
 	keys  []float32 // packed keys and values of the attention that is running
+	units []float32 // the rounded input of the product that is running
 	zero  []float32 // never written
 
 	// The operation at work, in place so that running it allocates nothing.
@@ -93,7 +94,7 @@ func (d *Device) Threads() int { return d.pool.size() }
 // Close stops the workers and waits for them. Closing twice is harmless.
 func (d *Device) Close() error {
 	d.pool.close()
-	d.keys = nil
+	d.keys, d.units = nil, nil
 	return nil
 }
 

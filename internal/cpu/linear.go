@@ -82,7 +82,11 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	in := sized("Linear", "x", x, x.Rows, l.in)
 	out := sized("Linear", "dst", dst, x.Rows, l.n-l.skip)
 	apart("Linear", "dst", "x", dst, x)
-	d.matrix = newMatrix(in, l.low)
+	if l.low != nil && in.rows*l.k <= narrowMost && l.n > d.kern.nr {
+		d.matrix = newMatrix(d.narrowed(in, l), nil)
+	} else {
+		d.matrix = newMatrix(in, l.low)
+	}
 	p := product{m: in.rows, src: &d.matrix, w: &l.panels, gemm: d.kern.gemm, span: l.k,
 		skip: l.skip, ep: newEpilogue("Linear", d.kern, l.bias, ep, out)}
 	if l.low != nil {
@@ -90,3 +94,17 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	}
 	d.multiply(p)
 }
+
+// narrowMost is how many units of an input are rounded in a pass of their own: what stays in the
+// second cache is not rounded again for every task.
+const narrowMost = 1 << 19
+
+// narrowed rounds x to units of l's type.
+func (d *Device) narrowed(x view, l *linear) view {
+	ld := roundUp(l.k, lineLen) + lineLen // no multiple of alias
+	out := view{data: floats(&d.units, x.rows*ld), rows: x.rows, cols: l.k, stride: ld}
+	d.each(rowwise{in: x, out: out, row: (*rowwise).narrow})
+	return out
+}
+
+func (o *rowwise) narrow(_ *worker, i int) { o.kern.bf16.narrow(o.out.row(i), o.in.row(i)) }
