@@ -59,7 +59,7 @@ type Config struct {
 
 // Run times every item and reports each as soon as it is known.
 func Run(c Config) error {
-	all := items()
+	all := items(c.Folder.Transformer)
 	if c.Clip != nil {
 		all = append(all, clip(c.Clip))
 	}

@@ -92,7 +92,7 @@ func TestFailuresAreTold(t *testing.T) {
 // TestItemsRun runs every item that is quick, once.
 func TestItemsRun(t *testing.T) {
 	seen := map[string]bool{}
-	for _, it := range items() {
+	for _, it := range items(wan13.config(1)) {
 		if seen[it.name] {
 			t.Errorf("%s is there twice", it.name)
 		}

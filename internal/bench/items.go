@@ -15,8 +15,8 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// items lists what is timed, by the names that the peer knows.
-func items() []item {
+// items lists what is timed, by the names that the peer knows; demo is that of the small model.
+func items(demo model.Transformer) []item {
 	var out []item
 	for _, s := range [][3]int{{1024, 1536, 1536}, {216, 256, 768}, {216, 256, 896}, {216, 896, 256},
 		{4320, 256, 896}} {
@@ -24,7 +24,7 @@ func items() []item {
 	}
 	out = append(out, attention(4320, 8, 32), attention(1560, 12, 128))
 	for _, frames := range []int{9, 21, 180} {
-		out = append(out, transformer(frames))
+		out = append(out, transformer(demo, frames))
 	}
 	return append(out, block(), decode())
 }
@@ -73,17 +73,18 @@ func attention(tokens, heads, dim int) item {
 	}
 }
 
-// transformer is a pass of the demo model.
-func transformer(frames int) item {
+// transformer is a pass of the demo model with a text of one token, and one row for the padding.
+func transformer(demo model.Transformer, frames int) item {
 	g := partition.Grid{T: frames, H: 8, W: 12, PT: 1, PH: 2, PW: 2}
 	return item{
 		name: fmt.Sprintf("demo transformer %d tokens", g.Tokens()), best: true, types: both,
+		flops: flops(demo, g.Tokens(), 2),
 		start: func(e *env, t compute.DType) (func() error, func(), error) {
 			w, err := e.folder.Weights("transformer")
 			if err != nil {
 				return nil, nil, err
 			}
-			return pass(e, e.folder.Transformer, w, g, make([]float32, e.folder.Transformer.TextDim), t)
+			return pass(e, demo, w, g, make([]float32, demo.TextDim), t)
 		},
 	}
 }
@@ -111,18 +112,19 @@ func (s shape) config(layers int) model.Transformer {
 		FFNDim: s.inner, NumLayers: layers, CrossAttnNorm: true, Eps: 1e-6}
 }
 
-// flops returns the operations of a block over so many tokens and a text of 512, whose keys and
+// flops returns the operations of a pass over so many tokens and those of a text, whose keys and
 // values are there.
-func (s shape) flops(tokens int) float64 {
-	n, d, f := float64(tokens), float64(s.heads*s.dim), float64(s.inner)
-	return 12*n*d*d + 4*n*d*f + 4*n*n*d + 4*n*wan.TextTokens*d
+func flops(cfg model.Transformer, tokens, text int) float64 {
+	n, d, f := float64(tokens), float64(cfg.Dim()), float64(cfg.FFNDim)
+	return float64(cfg.NumLayers) * (12*n*d*d + 4*n*d*f + 4*n*n*d + 4*n*float64(text)*d)
 }
 
 // layers is a pass through a transformer of so many layers, with random weights.
 func (s shape) layers(name string, n int, g partition.Grid) item {
 	cfg := s.config(n)
 	return item{
-		name: name, flops: float64(n) * s.flops(g.Tokens()), types: []compute.DType{compute.BF16},
+		name: name, flops: flops(cfg, g.Tokens(), wan.TextTokens),
+		types: []compute.DType{compute.BF16},
 		start: func(e *env, t compute.DType) (func() error, func(), error) {
 			return pass(e, cfg, arbitrary(cfg), g, random(wan.TextTokens*cfg.TextDim), t)
 		},

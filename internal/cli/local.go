@@ -10,8 +10,6 @@ import (
 	"runtime"
 	"sync"
 
-	natsio "github.com/nats-io/nats.go"
-
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/collective/mem"
 	"github.com/longtake/longtake/internal/collective/nats"
@@ -136,7 +134,7 @@ func (l *local) serve(ctx context.Context, listener net.Listener, log *slog.Logg
 	go func() { l.served <- api.Serve(run, listener, h) }()
 }
 
-// startShards starts them side by side: each loads the model, and waits for the coordinator to lead.
+// startShards starts them side by side: each loads the model, then waits for the coordinator.
 func (l *local) startShards(ctx context.Context, cfg localConfig, lead func() error) (err error) {
 	var plane shard.DataPlane
 	if cfg.Transport == "mem" {
@@ -154,11 +152,11 @@ func (l *local) startShards(ctx context.Context, cfg localConfig, lead func() er
 			sc := shard.Config{Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
 				Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
 				TempDir: l.temp, Log: cfg.Log, Data: plane}
-			sc.ControlOptions = func() ([]natsio.Option, error) {
+			sc.ControlOptions = func() ([]shard.ControlOption, error) {
 				if err := lead(); err != nil {
 					return nil, err
 				}
-				return []natsio.Option{l.coord.NATS()}, nil
+				return []shard.ControlOption{l.coord.NATS()}, nil
 			}
 			if l.shards[i], errs[i] = shard.Start(ctx, sc); errs[i] == nil {
 				errs[i] = l.shards[i].Registered(ctx)

@@ -52,8 +52,8 @@ func finish512(dst, y []float32, rows, n int, f *finishing) {
 	}
 	o, last := f.operands(rows, n), rows-1
 	_, _ = dst[last*f.dstStep+n-1], y[last*f.yStep+n-1]
-	finishAVX512(&dst[0], &y[0], rows, n, o.bias, o.mul, o.gate, o.residual, int(f.act), f.dstStep, f.yStep,
-		f.mulStep, f.gateStep, f.residStep)
+	finishAVX512(&dst[0], &y[0], rows, n, o.bias, o.mul, o.gate, o.residual, int(f.act),
+		f.dstStep, f.yStep, f.mulStep, f.gateStep, f.residStep)
 }
 
 func soften512(p []float32, n int, scale float32, bias []float32, at int, s *running) {

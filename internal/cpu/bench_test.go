@@ -62,7 +62,7 @@ func BenchmarkLinear(b *testing.B) {
 }
 
 func BenchmarkAttention(b *testing.B) {
-	for _, s := range [][3]int{{216, 8, 32}, {4320, 8, 32}, {1560, 12, 128}} {
+	for _, s := range [][3]int{{216, 8, 32}, {504, 8, 32}, {4320, 8, 32}, {1560, 12, 128}} {
 		n, heads, w := s[0], s[1], s[1]*s[2]
 		eachDType(b, fmt.Sprintf("%dx%dx%d", n, heads, s[2]), func(b *testing.B, dt compute.DType) {
 			flops := 4 * float64(n) * float64(n) * float64(w)

@@ -15,9 +15,9 @@ TEXT ·narrowAVX512(SB), NOSPLIT, $0-24
 	VMOVUPS keep<>+0(SB), Z2
 	XORQ    BX, BX
 	SUBQ    $0x10, DX
-	JL      l2
+	JL      l3
 
-l1:
+l2:
 	VMOVUPS (CX)(BX*4), Z3
 	VPXORD  Z5, Z5, Z5
 	VADDPS  Z5, Z3, Z3
@@ -32,11 +32,11 @@ l1:
 	VMOVUPS Z3, (AX)(BX*4)
 	ADDQ    $0x10, BX
 	SUBQ    $0x10, DX
-	JGE     l1
+	JGE     l2
 
-l2:
+l3:
 	ADDQ      $0x10, DX
-	JZ        l3
+	JZ        l1
 	MOVQ      $-1, SI
 	BZHIQ     DX, SI, SI
 	KMOVW     SI, K1
@@ -53,7 +53,7 @@ l2:
 	VMOVUPS   Z4, Z3
 	VMOVUPS   Z3, K1, (AX)(BX*4)
 
-l3:
+l1:
 	VZEROUPPER
 	RET
 
@@ -119,24 +119,24 @@ TEXT ·widenAVX512(SB), NOSPLIT, $0-24
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
 	SUBQ $0x10, DX
-	JL   l5
+	JL   l6
 
-l4:
+l5:
 	VPMOVZXWD (CX)(BX*2), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (AX)(BX*4)
 	ADDQ      $0x10, BX
 	SUBQ      $0x10, DX
-	JGE       l4
+	JGE       l5
 
-l5:
+l6:
 	ADDQ  $0x10, DX
-	JZ    l6
+	JZ    l4
 	MOVQ  $-1, AX
 	BZHIQ DX, AX, AX
 	KMOVW AX, K1
 
-l6:
+l4:
 	VZEROUPPER
 	RET
 
@@ -199,9 +199,9 @@ TEXT ·narrowAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS keep<>+0(SB), Y2
 	XORQ    BX, BX
 	SUBQ    $0x08, DX
-	JL      l2
+	JL      l3
 
-l1:
+l2:
 	VMOVUPS   (CX)(BX*4), Y3
 	VXORPS    Y4, Y4, Y4
 	VADDPS    Y4, Y3, Y3
@@ -215,11 +215,11 @@ l1:
 	VMOVUPS   Y3, (AX)(BX*4)
 	ADDQ      $0x08, BX
 	SUBQ      $0x08, DX
-	JGE       l1
+	JGE       l2
 
-l2:
+l3:
 	ADDQ       $0x08, DX
-	JZ         l3
+	JZ         l1
 	LEAQ       window<>+0(SB), SI
 	NEGQ       DX
 	VMOVUPS    32(SI)(DX*4), Y3
@@ -235,7 +235,7 @@ l2:
 	VPAND      Y2, Y4, Y4
 	VMASKMOVPS Y4, Y3, (AX)(BX*4)
 
-l3:
+l1:
 	VZEROUPPER
 	RET
 
@@ -265,24 +265,24 @@ TEXT ·widenAVX2(SB), NOSPLIT, $0-24
 	MOVQ n+16(FP), DX
 	XORQ BX, BX
 	SUBQ $0x08, DX
-	JL   l5
+	JL   l6
 
-l4:
+l5:
 	VPMOVZXWD (CX)(BX*2), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (AX)(BX*4)
 	ADDQ      $0x08, BX
 	SUBQ      $0x08, DX
-	JGE       l4
+	JGE       l5
 
-l5:
+l6:
 	ADDQ    $0x08, DX
-	JZ      l6
+	JZ      l4
 	LEAQ    window<>+0(SB), AX
 	MOVQ    DX, CX
 	NEGQ    CX
 	VMOVUPS 32(AX)(CX*4), Y0
 
-l6:
+l4:
 	VZEROUPPER
 	RET

@@ -5,10 +5,10 @@
 //
 // Linear, Conv and Attention share one micro-kernel that multiplies mr rows by a packed panel of nr
 // columns (after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
-// 2008). Only weights are packed, once; the rows are read where they lie, through a pointer per
-// row, so a convolution is a product whose pointers change from tap to tap, and neither gathers nor
-// pads anything. Attention walks keys in tiles with a running softmax (Milakov and Gimelshein,
-// 2018; Dao et al., "FlashAttention", 2022), so the matrix of scores never exists.
+// 2008). Weights are packed, once; the rows are read where they lie, through a pointer per row, so
+// a convolution is a product whose pointers change from tap to tap, and neither gathers nor pads
+// anything. Attention walks keys in tiles with a running softmax (Milakov and Gimelshein, 2018; Dao
+// et al., "FlashAttention", 2022), so the matrix of scores never exists; queries are its columns.
 //
 // # Sets of kernels
 //
@@ -17,7 +17,9 @@
 // used; the environment variable LONGTAKE_CPU forces one.
 //
 // Products in bfloat16 take both inputs rounded and add in float32. avx512bf16 multiplies pairs of
-// them at twice the speed of float32; the other sets multiply the rounded numbers as float32.
+// them, on AMD's cores at twice the speed of float32, on Intel's at half of it, where avx512 is
+// preferred. The other sets keep weights in two bytes, widen a panel when they come to it, and
+// multiply as float32.
 //
 // # Bits
 //
@@ -29,6 +31,7 @@
 // # Threads
 //
 // A Device has a fixed set of workers; the calling goroutine is one of them. Operations split into
-// tiles that idle workers take one by one, and return when the last tile is done: Sync and Download
-// have nothing to wait for.
+// tiles; a worker begins with the same part of every operation, takes the others' tiles when it has
+// done its own, and the operation returns when the last one is done: Sync and Download have nothing
+// to wait for.
 package cpu

@@ -79,8 +79,9 @@ func (e *epilogue) store(w *worker, row, rows, col, n int, y []float32, ld int) 
 		}
 		return
 	}
-	w.finishing = finishing{act: e.act, bias: rowOf(e.bias, col, n), gate: rowOf(e.gate.row(row), col, n),
-		mul: e.mul.from(row, col), residual: e.residual.from(row, col),
-		dstStep: e.dst.stride, yStep: ld, mulStep: e.mul.stride, residStep: e.residual.stride}
+	w.finishing = finishing{act: e.act, bias: rowOf(e.bias, col, n),
+		gate: rowOf(e.gate.row(row), col, n), mul: e.mul.from(row, col),
+		residual: e.residual.from(row, col), dstStep: e.dst.stride, yStep: ld,
+		mulStep: e.mul.stride, residStep: e.residual.stride}
 	e.finish(e.dst.from(row, col), y, rows, n, &w.finishing)
 }

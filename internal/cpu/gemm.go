@@ -10,8 +10,8 @@ const tileLen = 128 << 10
 const lineLen = 16
 
 // panels is a matrix [k, n] packed for the micro-kernel: panels of kernels.nr columns, the last one
-// of half as many where that is enough; a panel holds its columns step by step of k. Where widen is set
-// they are halves: bfloat16 that is turned into units when it is used.
+// of half as many where that is enough; a panel holds its columns step by step of k. Where widen is
+// set they are halves: bfloat16 that is turned into units when it is used.
 type panels struct {
 	n, k, padded, nr int
 	data             []float32
@@ -140,62 +140,66 @@ func (p *product) tasks() int {
 	return ceil(p.m, p.rows) * ceil(p.w.n, p.cols)
 }
 
-// place returns the first row and column of a task. Those of a group of rows follow each other, so
-// that a worker's share is rows, which are mostly the ones that it wrote before.
-func (p *product) place(task int) (row, col int) {
+// block is a task: the part of the product that it computes.
+type block struct{ row, rows, col, cols int }
+
+// block returns a task. Those of a group of rows follow each other, so that a worker's share is
+// rows, which are mostly the ones that it wrote before.
+func (p *product) block(task int) block {
 	perGroup := p.group * ceil(p.w.n, p.cols)
 	first, i := task/perGroup*p.group, task%perGroup
 	rows := min(p.group, p.rowTask-first)
-	return (first + i%rows) * p.rows, i / rows * p.cols
+	row, col := (first+i%rows)*p.rows, i/rows*p.cols
+	return block{row, min(p.rows, p.m-row), col, min(p.cols, p.w.padded-col)}
 }
 
-// do computes a task: rows x cols of the product, as far as they exist.
+// do computes a task.
 func (p *product) do(w *worker, task int) {
-	row, col := p.place(task)
-	rows, cols := min(p.rows, p.m-row), min(p.cols, p.w.padded-col)
-	ld := cols + lineLen // so that rows do not share a cache set
-	c := floats(&w.c, roundUp(rows, p.mr)*ld)
+	t := p.block(task)
+	ld := t.cols + lineLen // so that rows do not share a cache set
+	c := floats(&w.c, roundUp(t.rows, p.mr)*ld)
 	for k0 := 0; k0 < p.w.k; {
 		n, runs := p.turn(k0)
-		p.src.load(w, row, rows, k0, n*runs)
-		at := p.pointers(w, row, rows, k0, n, runs)
-		for j := 0; j < cols; j += p.nr {
-			b, width := p.w.panel(w, col+j, k0, n*runs)
-			p.gemm(c[j:], ld, rows, width, at, runs, n, b, p.ahead(row, rows, col, j, cols, k0, n*runs), k0 > 0)
+		p.src.load(w, t.row, t.rows, k0, n*runs)
+		at := p.pointers(w, t, k0, n, runs)
+		for j := 0; j < t.cols; j += p.nr {
+			b, width := p.w.panel(w, t.col+j, k0, n*runs)
+			next := p.ahead(t, j, k0, n*runs)
+			p.gemm(c[j:], ld, t.rows, width, at, runs, n, b, next, k0 > 0)
 		}
 		k0 += n * runs
 	}
-	first := max(0, p.skip-col)
-	p.ep.store(w, row, rows, col+first-p.skip, min(cols, p.w.n-col)-first, c[first:], ld)
+	first := max(0, p.skip-t.col)
+	p.ep.store(w, t.row, t.rows, t.col+first-p.skip, min(t.cols, p.w.n-t.col)-first, c[first:], ld)
 }
 
-// beside is what a micro-kernel fetches while it works: a line of a row and one of another panel at a
-// time. It may not be there.
+// beside is what a micro-kernel fetches while it works: a line of a row and one of another panel at
+// a time. It may not be there.
 type beside struct {
 	row   *float32 // nil: nothing
 	step  int      // elements from it to the row of the next group of rows
 	panel int      // bytes from the panel at work to the other one
 }
 
-// ahead returns what to fetch beside panel j: the panel after it, and what of the rows the next turn
-// reads, or after the last one, where they are written; a row to a group.
-func (p *product) ahead(row, rows, col, j, cols, k0, n int) beside {
+// ahead returns what to fetch beside panel j of a turn of n steps: the panel after it, and what of
+// the rows the next turn reads, or after the last one, where they are written; a row to a group.
+func (p *product) ahead(t block, j, k0, n int) beside {
 	next := beside{}
-	switch {
-	case p.w.widen != nil: // what is multiplied is in cache
-	case j+p.nr < cols:
-		next.panel = 4 * p.nr * p.w.k
-	default: // the first one of the next turn
+	switch last := j+p.nr >= t.cols; {
+	case p.w.widen != nil || last && k0+n == p.w.k: // made in cache, or the last one
+	case last: // back to the first one, for the next turn
 		next.panel = 4 * (n*p.nr - j*p.w.k)
+	default:
+		next.panel = 4 * p.nr * p.w.k
 	}
-	i := j / p.nr * ceil(rows, p.mr)
+	i := j / p.nr * ceil(t.rows, p.mr)
 	switch {
-	case i >= rows:
+	case i >= t.rows:
 	case k0+n < p.w.k:
-		next.row, next.step = p.src.ahead(row+i, k0+n)
+		next.row, next.step = p.src.ahead(t.row+i, k0+n)
 	default:
 		dst := &p.ep.dst
-		next.row, next.step = &dst.data[(row+i)*dst.stride+max(0, col-p.skip)], dst.stride
+		next.row, next.step = &dst.from(t.row+i, max(0, t.col-p.skip))[0], dst.stride
 	}
 	return next
 }
@@ -209,11 +213,11 @@ func (p *product) turn(k0 int) (n, runs int) {
 }
 
 // pointers aims at every run of every group of rows.
-func (p *product) pointers(w *worker, row, rows, k0, n, runs int) []*float32 {
-	groups := ceil(rows, p.mr)
+func (p *product) pointers(w *worker, t block, k0, n, runs int) []*float32 {
+	groups := ceil(t.rows, p.mr)
 	at := w.aims(groups * p.mr * runs)
 	for i := range groups * runs {
-		p.src.aim(w, at[i*p.mr:(i+1)*p.mr], row+i/runs*p.mr, k0+i%runs*n)
+		p.src.aim(w, at[i*p.mr:(i+1)*p.mr], t.row+i/runs*p.mr, k0+i%runs*n)
 	}
 	return at
 }

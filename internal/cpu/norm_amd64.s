@@ -154,9 +154,9 @@ TEXT ·normaliseAVX512(SB), NOSPLIT, $0-72
 	VMOVUPS      f3f800000<>+0(SB), Z2
 	XORQ         R9, R9
 	SUBQ         $0x10, DX
-	JL           l14
+	JL           l15
 
-l13:
+l14:
 	VMOVUPS       (CX)(R9*4), Z3
 	VEXTRACTF64X4 $0x01, Z3, Y4
 	VCVTPS2PD     Y3, Z5
@@ -196,11 +196,11 @@ l18:
 	VMOVUPS Z3, (AX)(R9*4)
 	ADDQ    $0x10, R9
 	SUBQ    $0x10, DX
-	JGE     l13
+	JGE     l14
 
-l14:
+l15:
 	ADDQ          $0x10, DX
-	JZ            l15
+	JZ            l13
 	MOVQ          $-1, R10
 	BZHIQ         DX, R10, R10
 	KMOVW         R10, K1
@@ -242,7 +242,7 @@ l23:
 l22:
 	VMOVUPS Z3, K1, (AX)(R9*4)
 
-l15:
+l13:
 	VZEROUPPER
 	RET
 
@@ -280,9 +280,9 @@ head:
 	XORQ R8, R8
 	MOVQ DI, R9
 	SUBQ $0x10, R9
-	JL   l25
+	JL   l26
 
-l24:
+l25:
 	MOVQ           R8, R10
 	SHRQ           $0x01, R10
 	VMOVUPS        (BX)(R10*4), Y1
@@ -296,11 +296,11 @@ l24:
 	VMOVUPS        Z3, (AX)(R8*4)
 	ADDQ           $0x10, R8
 	SUBQ           $0x10, R9
-	JGE            l24
+	JGE            l25
 
-l25:
+l26:
 	ADDQ           $0x10, R9
-	JZ             l26
+	JZ             l24
 	MOVQ           $-1, R10
 	BZHIQ          R9, R10, R10
 	KMOVW          R10, K1
@@ -326,7 +326,7 @@ l25:
 	VFMADDSUB213PS Z6, Z3, Z5
 	VMOVUPS        Z5, K1, (AX)(R8*4)
 
-l26:
+l24:
 	LEAQ (AX)(DI*4), AX
 	DECQ CX
 	JNZ  head
@@ -496,9 +496,9 @@ TEXT ·normaliseAVX2(SB), NOSPLIT, $0-72
 	VBROADCASTSD inverse+32(FP), Y1
 	XORQ         R9, R9
 	SUBQ         $0x08, DX
-	JL           l14
+	JL           l15
 
-l13:
+l14:
 	VMOVUPS      (CX)(R9*4), Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VCVTPS2PD    X2, Y4
@@ -538,11 +538,11 @@ l18:
 	VMOVUPS Y2, (AX)(R9*4)
 	ADDQ    $0x08, R9
 	SUBQ    $0x08, DX
-	JGE     l13
+	JGE     l14
 
-l14:
+l15:
 	ADDQ         $0x08, DX
-	JZ           l15
+	JZ           l13
 	LEAQ         window<>+0(SB), R10
 	NEGQ         DX
 	VMOVUPS      32(R10)(DX*4), Y2
@@ -584,7 +584,7 @@ l23:
 l22:
 	VMASKMOVPS Y3, Y2, (AX)(R9*4)
 
-l15:
+l13:
 	VZEROUPPER
 	RET
 
@@ -622,9 +622,9 @@ head:
 	XORQ R8, R8
 	MOVQ DI, R9
 	SUBQ $0x08, R9
-	JL   l25
+	JL   l26
 
-l24:
+l25:
 	MOVQ           R8, R10
 	SHRQ           $0x01, R10
 	VMOVUPS        (BX)(R10*4), X1
@@ -638,11 +638,11 @@ l24:
 	VMOVUPS        Y3, (AX)(R8*4)
 	ADDQ           $0x08, R8
 	SUBQ           $0x08, R9
-	JGE            l24
+	JGE            l25
 
-l25:
+l26:
 	ADDQ           $0x08, R9
-	JZ             l26
+	JZ             l24
 	LEAQ           window<>+0(SB), R10
 	NEGQ           R9
 	VMOVUPS        32(R10)(R9*4), Y3
@@ -668,7 +668,7 @@ l25:
 	VFMADDSUB213PS Y7, Y4, Y6
 	VMASKMOVPS     Y6, Y3, (AX)(R8*4)
 
-l26:
+l24:
 	LEAQ (AX)(DI*4), AX
 	DECQ CX
 	JNZ  head

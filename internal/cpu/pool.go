@@ -108,8 +108,8 @@ func (p *pool) run(tasks int, b batch) {
 	p.batch = nil
 }
 
-// drain has a worker do its own share, then what is left of the others'. A task that was taken keeps
-// its batch in place.
+// drain has a worker do its own share, then what is left of the others'. A task that was taken
+// keeps its batch in place.
 func (p *pool) drain(me int) {
 	for i := range p.workers {
 		from := &p.workers[(me+i)%len(p.workers)].own
@@ -130,7 +130,9 @@ func (p *pool) drain(me int) {
 // lower.
 type share struct{ tasks atomic.Uint64 }
 
-func (s *share) set(lo, hi int) { s.tasks.Store(uint64(lo)<<32 | uint64(hi)) } //nolint:gosec // small
+func (s *share) set(lo, hi int) {
+	s.tasks.Store(uint64(lo)<<32 | uint64(hi)) //nolint:gosec // small
+}
 
 // take removes the first task, or the last one.
 func (s *share) take(last bool) (task int, ok bool) {

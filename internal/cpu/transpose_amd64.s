@@ -15,9 +15,9 @@ TEXT ·transposeAVX512(SB), NOSPLIT, $0-32
 	MOVQ BX, SI
 	XORQ DI, DI
 	SUBQ $0x10, BX
-	JL   l3
+	JL   l4
 
-l2:
+l3:
 	MOVQ       (DX), R8
 	VMOVUPS    (R8)(DI*4), Z0
 	MOVQ       8(DX), R8
@@ -149,11 +149,11 @@ l2:
 	SUBQ       $0x10, SI
 	ADDQ       $0x10, DI
 	SUBQ       $0x10, BX
-	JGE        l2
+	JGE        l3
 
-l3:
+l4:
 	ADDQ       $0x10, BX
-	JZ         l4
+	JZ         l2
 	MOVQ       $-1, R8
 	BZHIQ      BX, R8, R8
 	KMOVW      R8, K1
@@ -318,7 +318,7 @@ l3:
 	DECQ       SI
 	JZ         l1
 
-l4:
+l2:
 l1:
 	VZEROUPPER
 	RET
@@ -334,9 +334,9 @@ TEXT ·transposeAVX2(SB), NOSPLIT, $0-32
 	MOVQ BX, SI
 	XORQ DI, DI
 	SUBQ $0x08, BX
-	JL   l3
+	JL   l4
 
-l2:
+l3:
 	MOVQ       (DX), R8
 	VMOVUPS    (R8)(DI*4), Y0
 	MOVQ       8(DX), R8
@@ -396,11 +396,11 @@ l2:
 	SUBQ       $0x08, SI
 	ADDQ       $0x08, DI
 	SUBQ       $0x08, BX
-	JGE        l2
+	JGE        l3
 
-l3:
+l4:
 	ADDQ       $0x08, BX
-	JZ         l4
+	JZ         l2
 	LEAQ       window<>+0(SB), R8
 	NEGQ       BX
 	VMOVUPS    32(R8)(BX*4), Y0
@@ -477,7 +477,7 @@ l3:
 	DECQ       SI
 	JZ         l1
 
-l4:
+l2:
 l1:
 	VZEROUPPER
 	RET

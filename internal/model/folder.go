@@ -43,16 +43,29 @@ func Open(dir string) (*Folder, error) {
 	return openFolder(os.DirFS(dir), open, dir, filepath.Base(abs))
 }
 
-// OpenFS opens a folder in a file system, such as the embedded one; weights are read into memory.
+// stringFS is a file system that has some files as strings, such as those of the program.
+type stringFS interface {
+	ReadString(name string) (data string, ok bool)
+}
+
+// OpenFS opens a folder in a file system; weights are read into memory, where they are not yet.
 func OpenFS(fsys fs.FS, name string) (*Folder, error) {
-	open := func(file string) (*safetensors.File, error) {
+	parse := func(file string) (*safetensors.File, error) {
+		if have, ok := fsys.(stringFS); ok {
+			if data, ok := have.ReadString(file); ok {
+				return safetensors.ParseString(data)
+			}
+		}
 		data, err := fs.ReadFile(fsys, file)
 		if err != nil {
-			return nil, fmt.Errorf("cannot open %s: %w", file, pathless(err))
+			return nil, pathless(err)
 		}
-		f, err := safetensors.Parse(data)
+		return safetensors.Parse(data)
+	}
+	open := func(file string) (*safetensors.File, error) {
+		f, err := parse(file)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, fmt.Errorf("cannot open %s: %w", file, err)
 		}
 		return f, nil
 	}

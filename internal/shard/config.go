@@ -15,6 +15,9 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 )
 
+// ControlOption is an option of NATS' client.
+type ControlOption = natsio.Option
+
 // Config says where a shard runs and whom it works for.
 type Config struct {
 	Name    string // for people; need not be unique
@@ -35,7 +38,7 @@ type Config struct {
 	Control string
 	// ControlOptions reach it in other ways, such as within the process; nil: none. It is called when
 	// the model is loaded, and may wait.
-	ControlOptions func() ([]natsio.Option, error)
+	ControlOptions func() ([]ControlOption, error)
 
 	// Data is how ranks exchange activations.
 	Data DataPlane

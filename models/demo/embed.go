@@ -2,10 +2,7 @@
 // project on coloured objects moving over a few places. README.md is its card.
 package demo
 
-import (
-	"embed"
-	"unsafe"
-)
+import "embed"
 
 //go:embed model_index.json longtake.json scheduler text_encoder tokenizer transformer vae
 var embedded embed.FS
@@ -27,17 +24,14 @@ var FS = files{embedded, map[string]string{
 	"vae/diffusion_pytorch_model.safetensors":         vae,
 }}
 
-// files is a file system that does not copy weights to read them.
+// files is a file system that hands out weights without copying them.
 type files struct {
 	embed.FS
 	weights map[string]string
 }
 
-// ReadFile implements fs.ReadFileFS. What it returns of weights must not be written, as that of a
-// mapped file.
-func (f files) ReadFile(name string) ([]byte, error) {
-	if s, ok := f.weights[name]; ok {
-		return unsafe.Slice(unsafe.StringData(s), len(s)), nil
-	}
-	return f.FS.ReadFile(name)
+// ReadString returns a file of weights; ok is false for any other.
+func (f files) ReadString(name string) (data string, ok bool) {
+	data, ok = f.weights[name]
+	return data, ok
 }

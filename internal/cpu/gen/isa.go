@@ -188,21 +188,29 @@ func (m *maker) store(v reg.VecVirtual, only *mask, to operand.Mem) {
 // each runs body over n elements a vector at a time: with i the index of its first element, and the
 // mask of the last vector when it is not full.
 func (m *maker) each(n reg.Register, body func(i reg.Register, only *mask)) {
-	i, left := m.GP64(), m.GP64()
-	loop, rest, done := m.label(), m.label(), m.label()
+	m.several(n, 1, func(_ int, i reg.Register, only *mask) { body(i, only) })
+}
+
+// several is each that gives body as many as most vectors at a time, a power of two.
+func (m *maker) several(n reg.Register, most int,
+	body func(vectors int, i reg.Register, only *mask)) {
+	i, left, done := m.GP64(), m.GP64(), m.label()
 	m.XORQ(i, i)
 	m.MOVQ(n, left)
-	m.SUBQ(operand.U8(m.lanes), left)
-	m.JL(to(rest))
-	m.Label(loop)
-	body(i, nil)
-	m.ADDQ(operand.U8(m.lanes), i)
-	m.SUBQ(operand.U8(m.lanes), left)
-	m.JGE(to(loop))
-	m.Label(rest)
-	m.ADDQ(operand.U8(m.lanes), left)
+	for count := most; count > 0; count /= 2 {
+		loop, rest := m.label(), m.label()
+		m.SUBQ(operand.U8(count*m.lanes), left)
+		m.JL(to(rest))
+		m.Label(loop)
+		body(count, i, nil)
+		m.ADDQ(operand.U8(count*m.lanes), i)
+		m.SUBQ(operand.U8(count*m.lanes), left)
+		m.JGE(to(loop))
+		m.Label(rest)
+		m.ADDQ(operand.U8(count*m.lanes), left)
+	}
 	m.JZ(to(done))
-	body(i, m.first(left))
+	body(1, i, m.first(left))
 	m.Label(done)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"unsafe"
 
 	"github.com/longtake/longtake/internal/tensor"
 )
@@ -34,6 +35,11 @@ func Open(path string) (*File, error) {
 
 // Parse reads a file that is in memory; data must not change while it is used.
 func Parse(data []byte) (*File, error) { return parse("safetensors in memory", data) }
+
+// ParseString is Parse for a file that is part of the program; it is not copied.
+func ParseString(data string) (*File, error) {
+	return Parse(unsafe.Slice(unsafe.StringData(data), len(data)))
+}
 
 func parse(path string, data []byte) (*File, error) {
 	h, err := parseHeader(data, int64(len(data)))
