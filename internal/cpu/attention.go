@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"fmt"
-	"unsafe"
 
 	"github.com/longtake/longtake/internal/compute"
 )
@@ -265,21 +264,6 @@ func (s *state) begin(groups int, kern *kernels, hd int) {
 	floats(&s.scores, keyTile*kern.nr)
 	floats(&s.sum, max(roundUp(hd, kern.mr), roundUp(hd, kern.nr))*kern.nr)
 	s.out, s.scores, s.sum = s.out[:cap(s.out)], s.scores[:cap(s.scores)], s.sum[:cap(s.sum)]
-}
-
-// point aims at n rows that lie step apart; the last one stands for those that do not exist.
-func point(at []*float32, rows []float32, step, n int) {
-	_ = rows[(n-1)*step]
-	p := unsafe.Pointer(&rows[0])
-	for i := range at[:n] {
-		at[i] = (*float32)(p)
-		if i < n-1 {
-			p = unsafe.Add(p, 4*step)
-		}
-	}
-	for i := n; i < len(at); i++ {
-		at[i] = (*float32)(p)
-	}
 }
 
 // queries packs groups of queries from query on; the last one stands for those that do not exist.

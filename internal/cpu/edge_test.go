@@ -73,6 +73,29 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
+func TestWeightsInBfloat16TakeTwoBytes(t *testing.T) {
+	eachSet(t, func(t *testing.T) {
+		const out, in = 32, 64
+		d, err := Open(Options{Threads: 1, MemoryBytes: 2 * out * in})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		w := make([]float32, out*in)
+		if _, err := d.PackLinear(w, nil, out, in, compute.FP32); !errors.Is(err, compute.ErrMemory) {
+			t.Errorf("in float32: %v", err)
+		}
+		l, err := d.PackLinear(w, nil, out, in, compute.BF16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := l.(*linear).panels
+		if held := 4*cap(p.data) + 2*cap(p.halves); held > 2*out*in+64 {
+			t.Errorf("%d bytes are held, want %d", held, 2*out*in)
+		}
+	})
+}
+
 func TestPackRefuses(t *testing.T) {
 	d := open(t, 1)
 	w := make([]float32, 12)

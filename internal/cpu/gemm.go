@@ -1,6 +1,9 @@
 package cpu
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // tileLen is about how many elements of the packed matrix a turn takes at most, so that they stay
 // in the second cache; it changes speed, never bits.
@@ -220,6 +223,14 @@ func (p *product) pointers(w *worker, t block, k0, n, runs int) []*float32 {
 		p.src.aim(w, at[i*p.mr:(i+1)*p.mr], t.row+i/runs*p.mr, k0+i%runs*n)
 	}
 	return at
+}
+
+// point aims at n rows that lie step apart; the last one stands for those that do not exist.
+func point(at []*float32, rows []float32, step, n int) {
+	first := unsafe.Pointer(&rows[:(n-1)*step+1][0])
+	for i := range at {
+		at[i] = (*float32)(unsafe.Add(first, 4*step*min(i, n-1)))
+	}
 }
 
 // matrix is a source of the rows of x.

@@ -38,7 +38,7 @@ type heights [13]microKernel
 func (h *heights) multiply(mr int, c []float32, ld, rows, width int, at []*float32, runs, n int,
 	b []float32, next beside, add bool) {
 	groups, rest := rows/mr, rows%mr
-	_, _, _ = c[(rows-1)*ld+width-1], at[(groups*mr+rest)*runs-1], b[runs*width*n-1]
+	_, _, _ = c[(rows-1)*ld+width-1], at[ceil(rows, mr)*mr*runs-1], b[runs*width*n-1]
 	if next.row == nil {
 		next.row, next.step = &b[0], 0
 	}

@@ -170,21 +170,19 @@ func (a *arena) reserve(bytes int64) error {
 	if err := a.collect(); err != nil || a.exact || bytes <= 0 {
 		return err
 	}
-	kept := a.slabs[:0]
 	for _, s := range a.slabs {
 		if slices.ContainsFunc(s.free, func(f span) bool { return f.bytes >= bytes }) {
 			return nil
 		}
 	}
 	var errs []error
-	for _, s := range a.slabs {
-		if len(s.free) == 1 && s.free[0] == (span{0, s.bytes}) {
+	a.slabs = slices.DeleteFunc(a.slabs, func(s *slab) bool {
+		whole := len(s.free) == 1 && s.free[0] == (span{0, s.bytes})
+		if whole {
 			errs = append(errs, cu.MemFree(s.base))
-		} else {
-			kept = append(kept, s)
 		}
-	}
-	a.slabs = kept
+		return whole
+	})
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ type Device struct {
 	staging     staging
 	index       [2]indexBuffer // of the two RowVecs that an operation may have
 	scratch     *memory        // packed bfloat16 on its way out or in
-	panels      *memory        // x of a product, as panels
+	rounded     *memory        // x of a product, or keys and values, as v2 and v3 want them
 	params      params
 	closed      bool
 

@@ -24,8 +24,8 @@ type generation struct {
 	attention func(hd int, relative bool) product
 }
 
-// product is a kernel that multiplies matrices: rows and cols are those of a block. cols is 0 in
-// attention, where a block has one head.
+// product is a kernel that multiplies matrices: rows and cols are those of a block. In attention,
+// where a block has one head, cols is the width that v3 gives it, 0 in the others.
 type product struct {
 	kernel     kernel
 	rows, cols int

@@ -66,7 +66,7 @@ func (d *Device) linearPanels(l *linear, x, out view, ep epilogue) {
 	if x.rows == 0 {
 		return
 	}
-	m := d.grow(&d.panels, panelBytes*panelLines(x.rows, x.cols, rowsV3))
+	m := d.grow(&d.rounded, panelBytes*panelLines(x.rows, x.cols, rowsV3))
 	if m == nil {
 		return
 	}
@@ -103,15 +103,7 @@ func (d *Device) AttentionBytes(keys, heads, headDim int, t compute.DType) int64
 
 // sizeV3 returns the bytes of keys, or of values, in panels.
 func sizeV3(by product, keys, heads int) int {
-	return 2 * heads * ceil(keys, keysV3) * keysV3 * wideV3(by)
-}
-
-// wideV3 returns the width that a kernel gives heads.
-func wideV3(by product) int {
-	if by.kernel == attentionV3Of128 {
-		return 128
-	}
-	return 64
+	return 2 * heads * ceil(keys, keysV3) * keysV3 * by.cols
 }
 
 // Tiles of attention_v3.
@@ -130,9 +122,9 @@ func attentionV3(hd int, relative bool) product {
 	case relative || hd > 128:
 		return product{}
 	case hd > 64:
-		return product{kernel: attentionV3Of128, rows: queriesV3}
+		return product{attentionV3Of128, queriesV3, 128}
 	}
-	return product{kernel: attentionV3Of64, rows: queriesV3}
+	return product{attentionV3Of64, queriesV3, 64}
 }
 
 // attendPanels is attention with v3: keys and values are laid out in panels, head after head, then
@@ -141,9 +133,9 @@ func (d *Device) attendPanels(by product, q, k, v, dst, lse view, a compute.Atte
 	if q.rows == 0 {
 		return
 	}
-	wide, hd := wideV3(by), q.cols/a.Heads
+	wide, hd := by.cols, q.cols/a.Heads
 	pitch, size := ceil(k.rows, keysV3)*keysV3, sizeV3(by, k.rows, a.Heads)
-	m := d.grow(&d.panels, 2*size)
+	m := d.grow(&d.rounded, 2*size)
 	if m == nil {
 		return
 	}

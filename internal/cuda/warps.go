@@ -58,7 +58,7 @@ func (d *Device) rowsOf(to value, m view, groups int) {
 
 // linearRows is Linear with v2: x is rounded, then multiplied.
 func (d *Device) linearRows(l *linear, x, out view, ep epilogue) {
-	m := d.grow(&d.panels, 2*x.rows*x.cols)
+	m := d.grow(&d.rounded, 2*x.rows*x.cols)
 	if m == nil {
 		return
 	}
@@ -74,7 +74,7 @@ func sizeV2(keys, heads, hd int) int { return 2 * keys * heads * ceil(hd, runV2)
 func (d *Device) attendRows(by product, q, k, v, dst, lse, bias view, a compute.AttentionArgs) {
 	hd := q.cols / a.Heads
 	size := sizeV2(k.rows, a.Heads, hd)
-	m := d.grow(&d.panels, 2*size)
+	m := d.grow(&d.rounded, 2*size)
 	if m == nil {
 		return
 	}

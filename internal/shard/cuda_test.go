@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	natsio "github.com/nats-io/nats.go"
-
 	"github.com/longtake/longtake/internal/cuda"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
