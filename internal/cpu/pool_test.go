@@ -32,11 +32,15 @@ func TestEveryTaskIsDoneOnce(t *testing.T) {
 	})
 }
 
-// TestAWorkerBeginsWithItsShare holds the other worker back until both are at work.
+// TestAWorkerBeginsWithItsShare starts each batch when the other worker sleeps (one that still looks
+// for something to take may take anything), and holds both back until both are at work.
 func TestAWorkerBeginsWithItsShare(t *testing.T) {
 	p := newPool(2)
 	defer p.close()
 	for range 20 {
+		for !p.workers[1].asleep.Load() {
+			time.Sleep(10 * time.Microsecond)
+		}
 		var by [2]*worker
 		var arrived atomic.Int32
 		p.run(2, body(func(w *worker, task int) {
