@@ -56,7 +56,7 @@ func New(threads int) (*Device, error) { return Open(Options{Threads: threads}) 
 
 // Open starts a Device. It refuses options out of range, and a value of LONGTAKE_CPU, the
 // environment variable that forces a set of kernels, that is unknown or that this machine cannot
-// run: "avx512", "avx2" or "generic".
+// run: "avx512bf16", "avx512", "avx2" or "generic".
 func Open(o Options) (*Device, error) {
 	if o.Threads < 0 || o.Threads > threadsMax {
 		return nil, fmt.Errorf("cannot start cpu device: threads is %d, allowed are 0 to %d",
