@@ -64,18 +64,23 @@ func (s *Shard) heartbeats(interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		p, err := ask[wire.Pulse](s.ctx, s.nc, wire.SubjectHeartbeat, s.heartbeat())
-		switch w := s.current(); {
+		w, orders := s.current(), 0
+		if w != nil {
+			orders = w.yield.seen()
+		}
+		p, err := ask[wire.Pulse](s.ctx, s.nc, wire.SubjectHeartbeat, s.heartbeat(w))
+		switch {
 		case err != nil:
 			s.log.Debug("a heartbeat was not answered", "error", err)
 		case p.Register:
 			return
-		case w != nil && p.Stop:
+		case w == nil || w != s.current(): // it says nothing of what began meanwhile
+		case p.Stop:
 			w.cancel(errNotLive)
-		case w != nil && p.Cancel:
+		case p.Cancel:
 			w.boundary.Store(true)
-		case w != nil:
-			w.yield.Store(p.Yield)
+		default:
+			w.yield.pulse(p.Yield, orders)
 		}
 		select {
 		case <-s.ctx.Done():
@@ -86,9 +91,9 @@ func (s *Shard) heartbeats(interval time.Duration) {
 	}
 }
 
-func (s *Shard) heartbeat() wire.Heartbeat {
+func (s *Shard) heartbeat(w *work) wire.Heartbeat {
 	h := wire.Heartbeat{Node: s.id, State: wire.Idle, RSS: rss(), Speed: s.speed.mean()}
-	if w := s.current(); w != nil {
+	if w != nil {
 		h.State, h.Work = wire.Busy, w.name()
 		h.Stage, h.Step = w.at()
 		h.Computing = w.activity.computing()

@@ -29,7 +29,7 @@ type work struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	boundary atomic.Bool // stop at the next step boundary
-	yield    atomic.Bool // likewise, with a checkpoint, for another attempt
+	yield    yielding    // likewise, with a checkpoint, for another attempt
 	activity activity
 	ended    chan struct{} // closed when the rank has returned
 
@@ -113,6 +113,44 @@ func (s *Shard) fence(w *work) {
 // fenceAfter is how long a rank may take to stop.
 const fenceAfter = 30 * time.Second
 
+// yielding is whether an attempt is to stop for another one. Orders say so, pulses say so again or
+// take it back.
+type yielding struct {
+	mu     sync.Mutex
+	on     bool
+	orders int
+}
+
+func (y *yielding) told() bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.on
+}
+
+func (y *yielding) order() {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.on = true
+	y.orders++
+}
+
+// seen returns how many orders came so far, for pulse.
+func (y *yielding) seen() int {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.orders
+}
+
+// pulse is what a heartbeat's answer says, which may be older than an order that came while it was
+// on its way: such a one is not taken back.
+func (y *yielding) pulse(on bool, seen int) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if on || y.orders == seen {
+		y.on = on
+	}
+}
+
 func (s *Shard) onStop(m *natsio.Msg) {
 	o, err := wire.Decode[wire.Stop](m.Data)
 	if err != nil {
@@ -122,7 +160,7 @@ func (s *Shard) onStop(m *natsio.Msg) {
 	if w := s.current(); w != nil && w.is(o.Job, o.Attempt) {
 		switch {
 		case o.Yield:
-			w.yield.Store(true)
+			w.yield.order()
 		case o.Boundary:
 			w.boundary.Store(true)
 		default:
@@ -191,7 +229,7 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 	}
 	defer os.RemoveAll(dir)
 	res, err := s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank,
-		Transport: watched{tr, &w.activity}, Yield: w.yield.Load,
+		Transport: watched{tr, &w.activity}, Yield: w.yield.told,
 		Alive: w.activity.advances, Salvage: &s.salvage, Pace: s.speed.measure,
 		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,
 		SharedCores: s.cfg.Data.inProcess() && s.dev.Threads() > 0,

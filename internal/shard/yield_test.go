@@ -51,17 +51,17 @@ func (k *cluster) idle(n int) {
 	}
 }
 
-// asked waits until a rank was told to stop at its next step boundary.
+// asked waits until rank 0 was told to stop at its next step boundary.
 func (k *cluster) asked() {
 	k.t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		for _, s := range k.shards {
-			if w := s.current(); w != nil && w.yield.Load() {
+			if w := s.current(); w != nil && w.order.Rank == 0 && w.yield.told() {
 				return
 			}
 		}
 		if time.Now().After(end) {
-			k.t.Fatal("no rank is told to stop")
+			k.t.Fatal("rank 0 is not told to stop")
 		}
 	}
 }
@@ -74,6 +74,21 @@ func loss(t *testing.T, v coord.View, reason string, planned bool, redone int) {
 	if len(v.Losses) == 0 || !strings.Contains(v.Losses[0].Reason, reason) ||
 		v.Losses[0].Planned != planned || v.Losses[0].Redone > redone {
 		t.Errorf("early ends %+v; want one for %q", v.Losses, reason)
+	}
+}
+
+func TestAnOlderPulseTakesNoOrderBack(t *testing.T) {
+	var y yielding
+	before := y.seen()
+	y.order()
+	if y.pulse(false, before); !y.told() {
+		t.Error("an answer from before the order took it back")
+	}
+	if y.pulse(false, y.seen()); y.told() {
+		t.Error("an answer from after the order did not take it back")
+	}
+	if y.pulse(true, before); !y.told() {
+		t.Error("a pulse does not repeat an order")
 	}
 }
 
