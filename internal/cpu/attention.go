@@ -29,10 +29,12 @@ type attention struct {
 	bias         view // without rows: none
 	args         compute.AttentionArgs
 	kern         *kernels
-	low          *lower // nil in float32
-	hd           int    // width of a head
-	units        int    // the same in units of low
-	copied       bool   // keys are packed
+	low          *lower    // nil in float32
+	gemm         microTile // of kern or low, as soften
+	soften       softmax
+	hd           int  // width of a head
+	units        int  // the same in units of low
+	copied       bool // keys are packed
 	packed       []float32
 	zero         []float32
 
@@ -49,9 +51,9 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, args compute.AttentionArgs)
 	d.attention = newAttention(dst, q, k, v, args)
 	a := &d.attention
 	a.kern, a.zero = d.kern, d.zeros(a.hd)
-	a.low, a.units = d.lower(args.DType), a.hd
+	a.low, a.units, a.gemm, a.soften = d.lower(args.DType), a.hd, d.kern.gemm, d.kern.soften
 	if a.low != nil {
-		a.units = a.low.units(a.hd)
+		a.units, a.gemm, a.soften = a.low.units(a.hd), a.low.gemm, a.low.soften
 	}
 	a.copied = a.low != nil || a.q.rows > inPlace
 	group := min(args.Heads, max(1, packMost/a.headLen()))
@@ -65,13 +67,13 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, args compute.AttentionArgs)
 		}
 		a.packing, a.tasks = true, ceil(k.Rows, keyTile)
 		d.pool.run(n*a.tasks, a)
-		a.share(n, d.pool.size())
+		a.cut(n, d.pool.size())
 		d.pool.run(n*a.tasks, a)
 	}
 }
 
-// share makes tasks of queries: as large as they may be, but several for each thread.
-func (a *attention) share(heads, threads int) {
+// cut makes tasks of queries: as large as they may be, but several for each thread.
+func (a *attention) cut(heads, threads int) {
 	a.packing, a.groups = false, queries/a.kern.nr
 	for ; ; a.groups /= 2 {
 		a.tasks = ceil(a.q.rows, a.groups*a.kern.nr)
@@ -227,7 +229,7 @@ func (a *attention) attend(w *worker, slot, query int) {
 	s, h, kern := &w.state, a.head(slot), a.kern
 	groups := min(a.groups, ceil(a.q.rows-query, kern.nr))
 	a.queries(w, s, slot, query, groups)
-	s.begin(groups, kern, a.hd)
+	s.begin(groups, a.hd, kern)
 	at := w.aims(keyTile + roundUp(a.hd, kern.mr))
 	keys, values := at[:keyTile], at[keyTile:]
 	for key := 0; key < a.k.rows; key += keyTile {
@@ -237,7 +239,7 @@ func (a *attention) attend(w *worker, slot, query int) {
 		for g := range groups {
 			q := s.q[g*a.units*kern.nr:][:a.units*kern.nr]
 			a.rows(s.scores, keys, n, q)
-			a.soften(s, g, h, key, n, query+g*kern.nr)
+			a.weights(s, g, h, key, n, query+g*kern.nr)
 			out, p := s.out[g*a.hd*kern.nr:], s.scores[:a.count(n)*kern.nr]
 			if key == 0 {
 				a.rows(out, values, a.hd, p)
@@ -253,17 +255,16 @@ func (a *attention) attend(w *worker, slot, query int) {
 }
 
 // begin makes room for groups of queries that have not seen a key.
-func (s *state) begin(groups int, kern *kernels, hd int) {
-	floats(&s.out, (groups*hd+kern.mr)*kern.nr)
+func (s *state) begin(groups, hd int, kern *kernels) {
+	s.out = floats(&s.out, (groups*hd+kern.mr)*kern.nr)
+	s.scores = floats(&s.scores, keyTile*kern.nr)
+	s.sum = floats(&s.sum, max(roundUp(hd, kern.mr), roundUp(hd, kern.half))*kern.nr)
 	if len(s.runs) < groups {
 		s.runs = make([]running, groups)
 	}
 	for g := range groups {
 		s.runs[g].reset()
 	}
-	floats(&s.scores, keyTile*kern.nr)
-	floats(&s.sum, max(roundUp(hd, kern.mr), roundUp(hd, kern.nr))*kern.nr)
-	s.out, s.scores, s.sum = s.out[:cap(s.out)], s.scores[:cap(s.scores)], s.sum[:cap(s.sum)]
 }
 
 // queries packs groups of queries from query on; the last one stands for those that do not exist.
@@ -286,20 +287,14 @@ func (a *attention) queries(w *worker, s *state, slot, query, groups int) {
 
 // rows computes n rows of a product with a panel: c [n, nr].
 func (a *attention) rows(c []float32, at []*float32, n int, panel []float32) {
-	nr, gemm := a.kern.nr, a.kern.gemm
-	if a.low != nil {
-		gemm = a.low.gemm
-	}
-	gemm(c, nr, n, nr, at, 1, len(panel)/nr, panel, beside{}, false)
+	nr := a.kern.nr
+	a.gemm(c, nr, n, nr, at, 1, len(panel)/nr, panel, beside{}, false)
 }
 
-// soften turns the scores of group g, whose first query is given, and of n keys from key on into
+// weights turns the scores of group g, whose first query is given, and of n keys from key on into
 // probabilities.
-func (a *attention) soften(s *state, g int, h head, key, n, query int) {
-	nr, soften := a.kern.nr, a.kern.soften
-	if a.low != nil {
-		soften = a.low.soften
-	}
+func (a *attention) weights(s *state, g int, h head, key, n, query int) {
+	nr := a.kern.nr
 	if key+n == a.k.rows && a.args.LastKeyBias != 0 {
 		last, add := s.scores[(n-1)*nr:n*nr], a.args.LastKeyBias/a.args.Scale
 		for i := range last {
@@ -310,7 +305,7 @@ func (a *attention) soften(s *state, g int, h head, key, n, query int) {
 	if a.bias.rows > 0 { // of the first key; those of the next ones begin one element earlier
 		bias, at = h.bias, a.k.rows-1-key+query
 	}
-	soften(s.scores[:keyTile*nr], n, a.args.Scale, bias, at, &s.runs[g])
+	a.soften(s.scores, n, a.args.Scale, bias, at, &s.runs[g])
 }
 
 // store finishes the queries of group g and writes them to dst.

@@ -24,14 +24,6 @@ var (
 	avx2       = isa{name: "AVX2", lanes: 8, mr: 6}
 )
 
-// per is how many steps of k four bytes hold.
-func (s isa) per() int {
-	if s.pairs {
-		return 2
-	}
-	return 1
-}
-
 // maker appends functions for one instruction set.
 type maker struct {
 	*build.Context
