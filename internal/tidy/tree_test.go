@@ -45,7 +45,7 @@ func tree(t *testing.T) []string {
 		if rel = filepath.ToSlash(rel); d.IsDir() && (rel == ".git" || rel == "bin") {
 			return filepath.SkipDir
 		}
-		if !d.IsDir() {
+		if !d.IsDir() && rel != ".git" { // a file where the tree is one of several of a repository
 			files = append(files, rel)
 		}
 		return nil
