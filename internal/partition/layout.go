@@ -22,11 +22,15 @@ func (l Layout) Run(step, rank int) Range { return l.run(l.shift(step), rank) }
 
 func (l Layout) run(shift, rank int) Range {
 	g, _, _ := l.Place(rank)
-	n := len(l.windows(shift))
+	return l.runs(len(l.windows(shift)))[g]
+}
+
+// runs shares n windows among the groups.
+func (l Layout) runs(n int) []Range {
 	if l.Shares == nil {
-		return Even(n, l.Mesh.Windows())[g]
+		return Even(n, l.Mesh.Windows())
 	}
-	return Weighted(n, l.Shares)[g]
+	return Weighted(n, l.Shares)
 }
 
 // Own returns the tokens of the clip that a rank computes of window w of a step, which must be in
@@ -143,6 +147,32 @@ func (l Layout) weighed(frames Range) Range {
 	return l.TokensOf(frames)
 }
 
+// seamWork bounds the ranges that seamsAbout lists for one mesh.
+const seamWork = 1 << 11
+
+// seamsAbout is seamTokens of the first step, exact as long as that is little work. Of a clip with
+// more windows it counts those of two shorter ones, which differ in one window for each group: in
+// the middle of a group every further window adds the same. Of seams that move over many frames it
+// takes a few places.
+func (l Layout) seamsAbout() int64 {
+	perWindow := l.Mesh.Ulysses
+	if l.Uniform {
+		l.shiftsMost = max(2, seamWork/max(1, l.count()*perWindow))
+		perWindow *= min(l.shiftsMost, l.Stride())
+	}
+	windows, groups := l.count(), l.Mesh.Windows()
+	kept := max(2, seamWork/(perWindow*groups)) // of a group
+	cut := windows/groups - kept
+	if cut <= 0 || l.Extend {
+		return l.seamTokens(0)
+	}
+	long, short := l, l
+	long.Frames -= cut * groups * l.Stride()
+	short.Frames = long.Frames - groups*l.Stride()
+	n := long.seamTokens(0)
+	return n + int64(cut)*max(0, n-short.seamTokens(0))
+}
+
 // seamTokens counts the tokens whose velocities travel between ranks in a step: a token that so
 // many ranks of a branch hold travels, from each window, to all of them but the one that computed.
 func (l Layout) seamTokens(step int) int64 {
@@ -150,16 +180,17 @@ func (l Layout) seamTokens(step int) int64 {
 	if len(windows) == 1 {
 		return 0
 	}
-	var held, own []Range
-	for rank := range l.Mesh.Size() {
-		if _, cfg, _ := l.Place(rank); cfg != 0 {
-			continue
+	var own []Range
+	for _, run := range l.runs(len(windows)) {
+		for _, w := range windows[run.Lo:run.Hi] {
+			for _, r := range l.Split(w) {
+				own = append(own, r.Plus(w.Lo*l.PerFrame).Cut(l.weighed(w)))
+			}
 		}
-		held = append(held, l.Held(rank)...)
-		run := l.Run(step, rank)
-		for w := run.Lo; w < run.Hi; w++ {
-			own = append(own, l.own(windows[w], rank).Cut(l.weighed(windows[w])))
-		}
+	}
+	var held []Range
+	for _, h := range l.holdings() {
+		held = append(held, h...)
 	}
 	sum := cover(held)
 	var n int64
@@ -167,6 +198,26 @@ func (l Layout) seamTokens(step int) int64 {
 		n += sum(r.Hi) - sum(r.Lo) - int64(r.Len())
 	}
 	return n * int64(l.Mesh.CFG)
+}
+
+// holdings is Held of all ranks of one branch.
+func (l Layout) holdings() [][]Range {
+	out := make([][]Range, l.Mesh.Windows()*l.Mesh.Ulysses)
+	for _, shift := range l.shifts() {
+		windows := l.windows(shift)
+		for g, run := range l.runs(len(windows)) {
+			for _, w := range windows[run.Lo:run.Hi] {
+				for u, r := range l.Split(w) {
+					at := &out[g*l.Mesh.Ulysses+u]
+					*at = append(*at, r.Plus(w.Lo*l.PerFrame))
+				}
+			}
+		}
+	}
+	for i := range out {
+		out[i] = union(out[i])
+	}
+	return out
 }
 
 // cover returns the function that counts, over all indexes below x, by how many ranges each is

@@ -32,16 +32,17 @@ type Traffic struct {
 func (t Traffic) Sum() int64 { return t.Activations + t.Guidance + t.Seams }
 
 // Bytes returns what the ranks of a mesh send in the first step, counted from the uneven ranges of
-// Even. What a rank keeps is not counted. m must pass Check.
+// Even. What a rank keeps is not counted. The seams of clips with very many windows are an estimate
+// (see seamsAbout). m must pass Check.
 func Bytes(m Mesh, l Load) Traffic {
-	windows := int64(len(l.Windows(0)))
+	windows := int64(l.count())
 	t := Traffic{Activations: windows * l.branches() * perPass(m, l)}
 	if m.CFG == 2 {
 		values := windows * int64(l.WindowTokens()) * int64(l.TokenWidth)
 		t.Guidance = 2 * values * floatBytes
 	}
 	layout := Layout{Timeline: l.Timeline, Mesh: m}
-	t.Seams = layout.seamTokens(0) * int64(l.TokenWidth) * floatBytes
+	t.Seams = layout.seamsAbout() * int64(l.TokenWidth) * floatBytes
 	return t
 }
 
@@ -68,7 +69,7 @@ func perPass(m Mesh, l Load) int64 {
 // other in a step, times CFG·Ulysses·Windows ranks: what a mesh costs in time, as far as counts of
 // windows that do not divide evenly make a difference.
 func passes(m Mesh, l Load) int64 {
-	windows := len(l.Windows(0))
+	windows := l.count()
 	most := (windows + m.Windows() - 1) / m.Windows()
 	return int64(most) * l.branches() * int64(m.Windows())
 }
@@ -82,7 +83,7 @@ func Check(m Mesh, l Load) error {
 	if m.CFG == 2 && !l.Guided {
 		return fmt.Errorf("mesh: cfg 1, as long as guidance_scale is not above 1")
 	}
-	if most := min(l.Heads, l.WindowTokens()); m.Ulysses < 1 || m.Ulysses > most {
+	if most := l.sharersMost(); m.Ulysses < 1 || m.Ulysses > most {
 		return fmt.Errorf("mesh: ulysses from 1 to %d (the model has %d heads and the clip %d tokens; "+
 			"each rank needs one of either)", most, l.Heads, l.WindowTokens())
 	}
@@ -92,25 +93,24 @@ func Check(m Mesh, l Load) error {
 	return nil
 }
 
-// windowsMost is the most groups that the windows can be shared by at every step.
-func (l Load) windowsMost() int {
-	least := len(l.windows(0))
-	for _, s := range l.shifts() {
-		least = min(least, len(l.windows(s)))
-	}
-	return least
-}
+// sharersMost is the most ranks that can share a sequence.
+func (l Load) sharersMost() int { return min(l.Heads, l.WindowTokens()) }
+
+// windowsMost is the most groups that the windows can be shared by at every step: one whose seams
+// are moved has as many windows as the first, or one more.
+func (l Load) windowsMost() int { return l.count() }
 
 // meshes lists the meshes of exactly this many ranks that pass Check.
 func meshes(ranks int, l Load) []Mesh {
 	var out []Mesh
-	for w := 1; w <= min(ranks, l.windowsMost()); w++ {
-		for cfg := 1; cfg <= 2; cfg++ {
-			m := Mesh{CFG: cfg, Ulysses: ranks / w / cfg}
-			if w > 1 {
-				m.Window = w
+	sharers, branches := l.sharersMost(), int(l.branches())
+	for w := range min(ranks, l.windowsMost()) {
+		for cfg := 1; cfg <= branches; cfg++ {
+			m := Mesh{CFG: cfg, Ulysses: ranks / (w + 1) / cfg}
+			if w > 0 {
+				m.Window = w + 1
 			}
-			if ranks%(w*cfg) == 0 && Check(m, l) == nil {
+			if ranks%((w+1)*cfg) == 0 && m.Ulysses >= 1 && m.Ulysses <= sharers {
 				out = append(out, m)
 			}
 		}
@@ -180,7 +180,7 @@ func ChooseUpTo(limit int, l Load) Mesh {
 
 // ranksMost is a bound on the ranks of a mesh that passes Check.
 func ranksMost(l Load) int {
-	return min(ranksMax, 2*min(l.Heads, l.WindowTokens())*l.windowsMost())
+	return min(ranksMax, 2*l.sharersMost()*l.windowsMost())
 }
 
 // Option is a mesh that the planner weighed.

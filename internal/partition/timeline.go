@@ -18,6 +18,8 @@ type Timeline struct {
 	// one before, the first with those of Given frames that are there already.
 	Extend bool
 	Given  int
+
+	shiftsMost int // of those that shifts lists; 0: all
 }
 
 // Tokens returns those of the whole clip.
@@ -75,6 +77,18 @@ func (t Timeline) windows(shift int) []Range {
 	return out
 }
 
+// count returns how many windows the first step has, without listing them.
+func (t Timeline) count() int {
+	if t.Extend {
+		return len(t.blocks())
+	}
+	left := t.Frames - t.window()
+	if left <= 0 {
+		return 1
+	}
+	return 1 + (left+t.Stride()-1)/t.Stride()
+}
+
 // blocks lists windows that are made one after the other; the last one may be shorter.
 func (t Timeline) blocks() []Range {
 	at := max(0, t.Given-t.Overlap)
@@ -109,14 +123,19 @@ func (t Timeline) Known(window int) int {
 	return t.Overlap
 }
 
-// shifts lists every shift that some step may have.
+// shifts lists every shift that some step may have, or as many of them as are asked for, evenly.
 func (t Timeline) shifts() []int {
 	if !t.Uniform || t.window() == t.Frames {
 		return []int{0}
 	}
-	out := make([]int, t.Stride())
+	stride := t.Stride()
+	n := stride
+	if t.shiftsMost > 0 {
+		n = min(n, t.shiftsMost)
+	}
+	out := make([]int, n)
 	for i := range out {
-		out[i] = i
+		out[i] = i * (stride - 1) / max(1, n-1)
 	}
 	return out
 }

@@ -1,0 +1,72 @@
+package partition
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestAnyLegalClipIsPlannedAtOnce plans clips at the ends of what a request may ask for. The bound
+// on the time is far above what the planner takes; one that lists the windows of each mesh anew
+// takes minutes.
+func TestAnyLegalClipIsPlannedAtOnce(t *testing.T) {
+	const frames, tokens = 1 << 18, 1 << 25
+	windows := [][2]int{{1, 0}, {2, 1}, {21, 5}, {2000, 1999}, {1 << 17, 1<<17 - 1}, {1 << 17, 1},
+		{frames - 1, 0}}
+	for _, heads := range []int{12, 1 << 20} {
+		for i, w := range windows {
+			l := Load{Timeline: Timeline{Frames: frames, PerFrame: tokens / frames, Window: w[0],
+				Overlap: w[1], Uniform: i%2 == 0}, Heads: heads, HeadDim: 128, Layers: 40, TokenWidth: 64,
+				Guided: true}
+			f := func(ranks int, plan func()) {
+				start := time.Now()
+				if plan(); time.Since(start) > 5*time.Second {
+					t.Fatalf("%d ranks, %+v: %v", ranks, l, time.Since(start))
+				}
+			}
+			f(839, func() { Choose(839, l) }) //nolint:errcheck // either way
+			f(960, func() { Choose(960, l) }) //nolint:errcheck // either way
+			f(1024, func() { ChooseUpTo(1023, l) })
+			l.Uniform = !l.Uniform
+			f(960, func() { Choose(960, l) }) //nolint:errcheck // either way
+		}
+	}
+}
+
+// TestWindowsAreCountedWithoutAList holds the count to the list, and to be the least of all steps.
+func TestWindowsAreCountedWithoutAList(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := Timeline{Frames: rapid.IntRange(1, 60).Draw(t, "frames"), PerFrame: 1,
+			Window: rapid.IntRange(0, 70).Draw(t, "window"), Uniform: rapid.Bool().Draw(t, "uniform"),
+			Extend: rapid.Bool().Draw(t, "extend")}
+		l.Overlap = rapid.IntRange(0, max(0, l.window()-1)).Draw(t, "overlap")
+		if l.count() != len(l.windows(0)) {
+			t.Fatalf("%+v: %d windows, counted %d", l, len(l.windows(0)), l.count())
+		}
+		for _, s := range l.shifts() {
+			if n := len(l.windows(s)); n < l.count() || n > l.count()+1 {
+				t.Fatalf("%+v moved by %d: %d windows, %d at first", l, s, n, l.count())
+			}
+		}
+	})
+}
+
+// TestSeamsOfLongClipsAreCountedFromShorterOnes compares with the count of all.
+func TestSeamsOfLongClipsAreCountedFromShorterOnes(t *testing.T) {
+	for _, c := range []struct {
+		frames, window, overlap, groups, ulysses int
+	}{{20000, 21, 5, 4, 12}, {30000, 9, 3, 1, 12}, {30000, 4, 0, 3, 5}, {9000, 3, 2, 7, 40}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			l := Layout{Timeline: Timeline{Frames: c.frames, PerFrame: 30, Window: c.window,
+				Overlap: c.overlap}, Mesh: Mesh{Window: c.groups, CFG: 1, Ulysses: c.ulysses}}
+			if l.count()*c.ulysses <= seamWork {
+				t.Fatal("this clip is not long")
+			}
+			if got, want := l.seamsAbout(), l.seamTokens(0); got != want {
+				t.Errorf("%d tokens travel, counted %d", want, got)
+			}
+		})
+	}
+}
