@@ -32,7 +32,7 @@ type Create struct {
 	Height         *int        `json:"height,omitempty"`
 	Seconds        *float64    `json:"seconds,omitempty"`
 	Frames         *int        `json:"num_frames,omitempty"`
-	FPS            *int        `json:"fps,omitempty"`
+	FPS            *job.Rate   `json:"fps,omitempty"`
 	Steps          *int        `json:"num_inference_steps,omitempty"`
 	GuidanceScale  *float64    `json:"guidance_scale,omitempty"`
 	FlowShift      *float64    `json:"flow_shift,omitempty"`
@@ -76,9 +76,9 @@ func (c *Create) set(name, value string) error {
 	case "long":
 		c.Long = value
 	case "seed":
-		return parse(&c.Seed, name, value, func(s string) (uint64, error) {
-			return strconv.ParseUint(s, 10, 64)
-		}, "an integer from 0")
+		seed, err := job.ParseSeed(value)
+		c.Seed = seed
+		return err
 	default:
 		return c.setNumber(name, value)
 	}
@@ -98,10 +98,13 @@ func (c *Create) setStoryboard(value string) error {
 
 func (c *Create) setNumber(name, value string) error {
 	ints := map[string]**int{"width": &c.Width, "height": &c.Height, "num_frames": &c.Frames,
-		"fps": &c.FPS, "num_inference_steps": &c.Steps, "shards": &c.Shards, "threads": &c.Threads,
+		"num_inference_steps": &c.Steps, "shards": &c.Shards, "threads": &c.Threads,
 		"priority": &c.Priority, "window": &c.Window, "overlap": &c.Overlap}
 	if p, ok := ints[name]; ok {
-		return parse(p, name, value, strconv.Atoi, "an integer")
+		return parse(p, name, value, job.ParseInt, "an integer")
+	}
+	if name == "fps" {
+		return parse(&c.FPS, name, value, job.ParseRate, "a number such as 16 or 23.976, or 24000/1001")
 	}
 	floats := map[string]**float64{"seconds": &c.Seconds, "guidance_scale": &c.GuidanceScale,
 		"flow_shift": &c.FlowShift}

@@ -149,7 +149,7 @@ func TestInputsAreRefused(t *testing.T) {
 func TestExtensions(t *testing.T) {
 	f := extender()
 	_, c := serve(t, f)
-	first, err := c.Create(t.Context(), Create{Prompt: ptr("a ball"), Size: "64x96", FPS: ptr(8),
+	first, err := c.Create(t.Context(), Create{Prompt: ptr("a ball"), Size: "64x96", FPS: ptr(job.Rate(8)),
 		Steps: ptr(3), Seed: ptr(uint64(9)), Format: "png", Frames: ptr(41), Long: "extend",
 		Window: ptr(6), Overlap: ptr(2)})
 	if err != nil {

@@ -68,13 +68,13 @@ func generateCommand() *cobra.Command {
 	f.Int("frames", 0, "how many; Wan makes 4k+1, so the nearest of those; 1 is an image")
 	f.Float64("seconds", 0, "duration, in place of --frames")
 	defineWindows(f)
-	f.Int("fps", 0, "frames per second")
+	f.Var(new(rateFlag), "fps", "frames per second, such as 16, 23.976 or 24000/1001")
 	f.Int("steps", 0, "denoising steps")
 	f.Float64("guidance-scale", 0, "how closely to follow the prompt; up to 1: not at all,"+
 		" for half the work")
 	f.Float64("flow-shift", 0, "more is more time at high noise")
 	f.String("scheduler", "", "unipc or euler")
-	f.Uint64("seed", 0, "of the noise (default: drawn, and told)")
+	f.Var(new(seedFlag), "seed", "of the noise, up to 2^64-1 (default, and -1: drawn, and told)")
 	f.String("dtype", "", "what matrix products multiply: fp32, or bf16 for twice the speed")
 	f.String("mesh", "", "how shards are arranged, such as cfg=2,ulysses=3"+
 		" (default: fewest bytes moved, unless another is much faster)")
@@ -181,12 +181,12 @@ func readCreate(f *pflag.FlagSet) api.Create {
 	c.DType, _ = f.GetString("dtype")
 	c.Mesh, _ = f.GetString("mesh")
 	c.Frames = given(f, "frames", f.GetInt)
-	c.FPS = given(f, "fps", f.GetInt)
+	c.FPS = value[*rateFlag](f, "fps").rate
 	c.Steps = given(f, "steps", f.GetInt)
 	c.Seconds = given(f, "seconds", f.GetFloat64)
 	c.GuidanceScale = given(f, "guidance-scale", f.GetFloat64)
 	c.FlowShift = given(f, "flow-shift", f.GetFloat64)
-	c.Seed = given(f, "seed", f.GetUint64)
+	c.Seed = value[*seedFlag](f, "seed").seed
 	c.Priority = given(f, "priority", f.GetInt)
 	c.Shards = given(f, "shards", f.GetInt)
 	readWindows(f, &c)
@@ -351,7 +351,7 @@ func (g *generation) summarise(v api.Video) error {
 	for _, n := range v.Details.Notices {
 		fmt.Fprintln(g.stderr, "notice:", n)
 	}
-	fmt.Fprintf(g.stdout, "%s: %s, %s at %d fps, seed %d\n", g.out.Path, v.Size,
+	fmt.Fprintf(g.stdout, "%s: %s, %s at %v fps, seed %d\n", g.out.Path, v.Size,
 		count(s.Frames, "frame"), s.FPS, s.Seed)
 	fmt.Fprintf(g.stdout, "%s of %s on %s; text %s, decode %s, encode %s; ",
 		count(s.Steps, "step"), span(r.StepSeconds), v.Details.Mesh, span(r.Seconds[job.StageText]),

@@ -119,7 +119,7 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 	for _, c := range s.Scenes {
 		line("scene", "from %g s: %q", c.Start, c.Prompt)
 	}
-	line("clip", "%s, %s at %d fps, %s", v.Size, count(s.Frames, "frame"), s.FPS, s.Format)
+	line("clip", "%s, %s at %v fps, %s", v.Size, count(s.Frames, "frame"), s.FPS, s.Format)
 	for _, n := range d.Notices {
 		line("notice", "%s", n)
 	}

@@ -8,8 +8,8 @@ type Weight struct {
 
 // LatentTime returns where a time of the clip, in seconds, lies on the axis of latent frames: the
 // first one stands for a single frame, each one after it for scale frames.
-func LatentTime(seconds float64, fps, scale int) float64 {
-	frame := seconds * float64(fps)
+func LatentTime(seconds, fps float64, scale int) float64 {
+	frame := seconds * fps
 	if frame < 1 {
 		return frame
 	}

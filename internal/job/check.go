@@ -2,7 +2,6 @@ package job
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"unicode/utf8"
 )
@@ -20,10 +19,11 @@ const (
 	// ClipTokensLimit bounds what a latent takes on disk: 10 minutes of 1080p have 20 million.
 	ClipTokensLimit = 1 << 25
 
-	PriorityLimit = 100 // of its absolute value
+	PriorityLimit = 100  // of its absolute value
+	NotesLimit    = 16   // notices on what was left out of a request
+	NoteLimit     = 1024 // bytes of one
 
-	seedLimit  = 1 << 63 // exclusive
-	scaleLimit = 100.0   // of guidance_scale and flow_shift
+	scaleLimit = 100.0 // of guidance_scale and flow_shift
 )
 
 // FieldError says which field of a request is wrong; its text is one line for the client.
@@ -50,8 +50,8 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 		s.Frames, s.FramesAsked = n, s.Frames
 	}
 	checks := []func(Spec) error{
-		m.checkTexts, m.checkSize, m.checkFrames, m.checkStart, m.checkWindow, checkNumbers, checkNames,
-		checkShards, Spec.checkScenes,
+		m.checkTexts, m.checkSize, checkNumbers, m.checkWindow, m.checkFrames, m.checkStart,
+		m.checkWindows, checkNames, checkShards, Spec.checkScenes,
 	}
 	if err := s.stage(r.Scenes); err != nil {
 		return Spec{}, err
@@ -78,7 +78,7 @@ func (m Model) fill(r Request) Spec {
 	return Spec{
 		Model: or(r.Model, m.Name), Prompt: r.Prompt, NegativePrompt: r.NegativePrompt,
 		Width: at(r.Width, d.Width), Height: at(r.Height, d.Height),
-		Frames: at(r.Frames, d.Frames), FPS: at(r.FPS, d.FPS), Steps: at(r.Steps, d.Steps),
+		Frames: at(r.Frames, d.Frames), FPS: at(r.FPS, d.FPS).near(), Steps: at(r.Steps, d.Steps),
 		GuidanceScale: at(r.GuidanceScale, d.GuidanceScale),
 		FlowShift:     at(r.FlowShift, d.FlowShift),
 		Scheduler:     or(r.Scheduler, or(d.Scheduler, "unipc")),
@@ -88,6 +88,7 @@ func (m Model) fill(r Request) Spec {
 		Window:   at(r.Window, d.Window), Overlap: at(r.Overlap, m.overlap(r)),
 		Schedule: Schedule(or(string(r.Schedule), string(ScheduleStatic))),
 		Long:     m.long(r), Start: r.Start,
+		ModelAsked: r.ModelAsked, SecondsAsked: r.SecondsAsked, Notes: r.Notes,
 	}
 }
 
@@ -137,6 +138,26 @@ func (m Model) checkTexts(s Spec) error {
 		}
 		if !utf8.ValidString(p[1]) {
 			return &FieldError{p[0], "not UTF-8", "valid UTF-8"}
+		}
+	}
+	return checkAsked(s)
+}
+
+// checkAsked bounds what is kept of a client's words; the API has read them.
+func checkAsked(s Spec) error {
+	const most = 256 // bytes
+	if len(s.ModelAsked) > most || !utf8.ValidString(s.ModelAsked) {
+		return &FieldError{"model", quote(s.ModelAsked), "up to 256 bytes of UTF-8"}
+	}
+	if len(s.SecondsAsked) > most || !utf8.ValidString(s.SecondsAsked) {
+		return &FieldError{"seconds", quote(s.SecondsAsked), "up to 256 bytes of UTF-8"}
+	}
+	if len(s.Notes) > NotesLimit {
+		return &FieldError{"notes", number(len(s.Notes)), fmt.Sprintf("up to %d", NotesLimit)}
+	}
+	for _, n := range s.Notes {
+		if len(n) > NoteLimit || !utf8.ValidString(n) {
+			return &FieldError{"notes", quote(n), fmt.Sprintf("up to %d bytes of UTF-8", NoteLimit)}
 		}
 	}
 	return nil
@@ -213,14 +234,19 @@ func (m Model) checkFrames(s Spec) error {
 	return nil
 }
 
-// checkWindow wants windows that the model can denoise: those of the clip, or the clip as a whole.
+// checkWindow wants a window that the model can denoise.
 func (m Model) checkWindow(s Spec) error {
-	t, pt := m.Latents(s.Frames), m.Patch[0]
-	top := m.Latents(m.framesAtOnce())
+	pt, top := m.Patch[0], m.Latents(m.framesAtOnce())
 	if s.Window < 0 || s.Window > top || s.Window%pt != 0 {
 		return &FieldError{"window", number(s.Window),
 			fmt.Sprintf("0 (the clip as a whole) to %d latent frames", top) + divisible(pt)}
 	}
+	return nil
+}
+
+// checkWindows wants windows that make the clip, or a clip that can be denoised as a whole.
+func (m Model) checkWindows(s Spec) error {
+	t, pt := m.Latents(s.Frames), m.Patch[0]
 	least, atOnce := 0, t
 	if s.Long == LongExtend {
 		least = pt
@@ -250,7 +276,6 @@ func checkNumbers(s Spec) error {
 		v, a, b int
 	}{
 		{"num_inference_steps", s.Steps, 1, StepsLimit},
-		{"fps", s.FPS, 1, FPSLimit},
 		{"threads", s.Threads, 0, ThreadsLimit},
 		{"shards", s.Shards, 0, ShardsLimit},
 		{"priority", s.Priority, -PriorityLimit, PriorityLimit},
@@ -260,14 +285,15 @@ func checkNumbers(s Spec) error {
 			return &FieldError{c.field, number(c.v), fmt.Sprintf("%d to %d", c.a, c.b)}
 		}
 	}
+	if f := s.FPS; !(f >= 1 && f <= FPSLimit) {
+		return &FieldError{"fps", f.String(), fmt.Sprintf("1 to %d, such as 16, 23.976 or 24000/1001",
+			FPSLimit)}
+	}
 	if g := s.GuidanceScale; !(g >= 0 && g <= scaleLimit) {
 		return &FieldError{"guidance_scale", fmt.Sprint(g), "0 to 100"}
 	}
 	if f := s.FlowShift; !(f > 0 && f <= scaleLimit) {
 		return &FieldError{"flow_shift", fmt.Sprint(f), "above 0, up to 100"}
-	}
-	if s.Seed >= seedLimit {
-		return &FieldError{"seed", fmt.Sprint(s.Seed), fmt.Sprintf("0 to %d", int64(math.MaxInt64))}
 	}
 	return nil
 }

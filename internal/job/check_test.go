@@ -64,9 +64,15 @@ func TestResolveNamesTheWrongField(t *testing.T) {
 		{Request{GuidanceScale: ptr(math.Inf(1))}, "guidance_scale", "0 to 100"},
 		{Request{FlowShift: ptr(0.0)}, "flow_shift", "above 0"},
 		{Request{FlowShift: ptr(math.NaN())}, "flow_shift", "above 0"},
-		{Request{Seed: ptr(uint64(1 << 63))}, "seed", "9223372036854775807"},
-		{Request{FPS: ptr(0)}, "fps", "1 to 120"},
-		{Request{FPS: ptr(121)}, "fps", "1 to 120"},
+		{Request{FPS: ptr(Rate(0))}, "fps", "1 to 120"},
+		{Request{FPS: ptr(Rate(121))}, "fps", "1 to 120"},
+		{Request{FPS: ptr(Rate(math.NaN()))}, "fps", "1 to 120"},
+		{Request{FPS: ptr(Rate(-5)), Frames: ptr(-9)}, "fps", "1 to 120"},
+		{Request{Window: ptr(-1), Frames: ptr(100)}, "window", "latent frames"},
+		{Request{Window: ptr(1 << 40), Frames: ptr(100)}, "window", "latent frames"},
+		{Request{ModelAsked: "\xff"}, "model", "UTF-8"},
+		{Request{SecondsAsked: strings.Repeat("1", 300)}, "seconds", "256"},
+		{Request{Notes: make([]string, NotesLimit+1)}, "notes", "16"},
 		{Request{Scheduler: "ddim"}, "scheduler", "unipc, euler"},
 		{Request{DType: "fp8"}, "dtype", "fp32"},
 		{Request{Format: "gif"}, "format", "webm, mp4, png"},
@@ -214,6 +220,33 @@ func TestSnappedFramesAreNear(t *testing.T) {
 	})
 }
 
+// TestNoticesTellWhatWasAsked wants a notice in the words of the request: of a duration or of frames.
+func TestNoticesTellWhatWasAsked(t *testing.T) {
+	film := Rate(24000.0 / 1001)
+	for _, c := range []struct {
+		r    Request
+		says string
+	}{
+		{Request{Frames: ptr(33)}, ""},
+		{Request{Frames: ptr(34)}, "34 frames were asked for; the clip has 33 (2.06 s)"},
+		{Request{Frames: ptr(17), SecondsAsked: "1"}, "1 s at 16 fps were asked for; the clip has 17"},
+		{Request{Frames: ptr(20), SecondsAsked: "1.2"}, "1.2 s at 16 fps were asked for"},
+		{Request{Frames: ptr(25), SecondsAsked: "1", FPS: &film}, "1 s at 23.976 fps were asked for; " +
+			"the clip has 25 frames (1.043 s)"},
+		{Request{Frames: ptr(33), SecondsAsked: "2.0625"}, ""},
+	} {
+		s, err := demo().Resolve(c.r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(s.Notices(), "\n")
+		if (c.says == "") != (got == "") || !strings.Contains(got, c.says) ||
+			c.r.SecondsAsked != "" && strings.Contains(got, "20 frames were asked for") {
+			t.Errorf("%+v: %q, want %q", c.r, got, c.says)
+		}
+	}
+}
+
 // FuzzResolve feeds JSON requests to JSON models: nothing panics, and what is accepted stays
 // accepted when it is asked for explicitly.
 func FuzzResolve(f *testing.F) {
@@ -240,7 +273,8 @@ func FuzzResolve(f *testing.F) {
 			GuidanceScale: &s.GuidanceScale, FlowShift: &s.FlowShift, Scheduler: s.Scheduler,
 			Seed: &s.Seed, DType: s.DType, Format: s.Format, Shards: s.Shards, Mesh: s.Mesh,
 			Threads: s.Threads, Window: &s.Window, Overlap: &s.Overlap, Schedule: s.Schedule, Long: s.Long,
-			Scenes: s.Scenes}
+			Scenes: s.Scenes, Priority: s.Priority, ModelAsked: s.ModelAsked,
+			SecondsAsked: s.SecondsAsked, Notes: s.Notes}
 		if second, err := m.Resolve(again, nil); err != nil || !second.Equal(s) {
 			t.Fatalf("%+v, then %+v, %v", s, second, err)
 		}

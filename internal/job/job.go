@@ -2,6 +2,9 @@ package job
 
 import (
 	"fmt"
+	"math"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -24,7 +27,7 @@ type Spec struct {
 	Height         int     `json:"height"`
 	Frames         int     `json:"num_frames"`
 	FramesAsked    int     `json:"num_frames_asked,omitempty"` // 0: Frames
-	FPS            int     `json:"fps"`
+	FPS            Rate    `json:"fps"`
 	Steps          int     `json:"num_inference_steps"`
 	GuidanceScale  float64 `json:"guidance_scale"`
 	FlowShift      float64 `json:"flow_shift"`
@@ -49,6 +52,12 @@ type Spec struct {
 
 	// Start is what the clip goes on from; Frames counts what is given too.
 	Start Start `json:"start,omitzero"`
+
+	// What the client said, if that is not what the fields above have: an alias of the model, the
+	// text of a duration, and notices on what was left out of the request.
+	ModelAsked   string   `json:"model_asked,omitempty"`
+	SecondsAsked string   `json:"seconds_asked,omitempty"`
+	Notes        []string `json:"notes,omitempty"`
 }
 
 // Long is a way to make a clip that is longer than what the model makes at once.
@@ -75,11 +84,19 @@ func (s Spec) TotalSteps() int { return s.Steps * max(1, s.Blocks) }
 
 // Notices tells what the clip has other than was asked for.
 func (s Spec) Notices() []string {
-	if s.FramesAsked == 0 {
-		return nil
+	out := slices.Clone(s.Notes)
+	length := s.FPS.Seconds(s.Frames)
+	switch asked, err := strconv.ParseFloat(s.SecondsAsked, 64); {
+	case s.SecondsAsked != "":
+		if err != nil || math.Abs(asked-length) > 1e-6 {
+			out = append(out, fmt.Sprintf("%s s at %v fps were asked for; the clip has %d frames (%.4g s), "+
+				"the nearest count that the model makes", s.SecondsAsked, s.FPS, s.Frames, length))
+		}
+	case s.FramesAsked != 0:
+		out = append(out, fmt.Sprintf("%d frames were asked for; the clip has %d (%.3g s), the nearest "+
+			"count that the model makes", s.FramesAsked, s.Frames, length))
 	}
-	return []string{fmt.Sprintf("%d frames were asked for; the clip has %d (%.3g s), the nearest "+
-		"count that the model makes", s.FramesAsked, s.Frames, float64(s.Frames)/float64(s.FPS))}
+	return out
 }
 
 // Guided reports whether each step needs the unconditional branch too (as diffusers: scale > 1).

@@ -32,7 +32,7 @@ type Defaults struct {
 	Window        int     `json:"window"`     // latent frames of a long clip's windows; 0: none
 	Overlap       int     `json:"overlap"`    // of two windows
 	Steps         int     `json:"steps"`
-	FPS           int     `json:"fps"`
+	FPS           Rate    `json:"fps"`
 	GuidanceScale float64 `json:"guidance_scale"`
 	FlowShift     float64 `json:"flow_shift"`
 	Scheduler     string  `json:"scheduler"`

@@ -55,7 +55,8 @@ const (
 // PartSeconds is how many seconds of the clip a part has, so that there are never too many.
 func (s Spec) PartSeconds() int {
 	const most = PartsLimit / 2
-	seconds := (s.Frames + s.FPS - 1) / max(s.FPS, 1)
+	per := s.FPS.PerPart()
+	seconds := (s.Frames + per - 1) / per
 	return max(1, (seconds+most-1)/most)
 }
 

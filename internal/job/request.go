@@ -9,7 +9,7 @@ type Request struct {
 	Width          *int     `json:"width,omitempty"`
 	Height         *int     `json:"height,omitempty"`
 	Frames         *int     `json:"num_frames,omitempty"`
-	FPS            *int     `json:"fps,omitempty"`
+	FPS            *Rate    `json:"fps,omitempty"`
 	Steps          *int     `json:"num_inference_steps,omitempty"`
 	GuidanceScale  *float64 `json:"guidance_scale,omitempty"`
 	FlowShift      *float64 `json:"flow_shift,omitempty"`
@@ -26,6 +26,11 @@ type Request struct {
 	Schedule       Schedule `json:"window_schedule,omitempty"`
 	Long           Long     `json:"long,omitempty"` // empty: windows, or extend after a start
 	Start          Start    `json:"start,omitzero"`
+
+	// What the client said where the spec has what it came to; they are told again.
+	ModelAsked   string   `json:"model_asked,omitempty"`   // an alias; empty: Model
+	SecondsAsked string   `json:"seconds_asked,omitempty"` // the text of a duration
+	Notes        []string `json:"notes,omitempty"`         // notices on what was left out
 
 	// Key makes a repeated create return the first one's job; empty: no such check.
 	Key string `json:"key,omitempty"`

@@ -56,7 +56,7 @@ func (s Spec) checkScenes() error {
 	if n := len(s.Scenes); n > ScenesLimit {
 		return wrong(fmt.Sprintf("up to %d", ScenesLimit), "%d scenes", n)
 	}
-	length, bytes, before := float64(s.Frames)/float64(s.FPS), 0, math.Inf(-1)
+	length, bytes, before := s.FPS.Seconds(s.Frames), 0, math.Inf(-1)
 	for _, c := range s.Scenes {
 		bytes += len(c.Prompt)
 		switch {

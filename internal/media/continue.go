@@ -78,9 +78,9 @@ func (m *webm) skip(kept io.ReaderAt, size int64) error {
 // second returns how many frames the next cluster has.
 func (m *webm) second() int {
 	if m.o.Frames == 0 {
-		return m.o.FPS
+		return m.o.second()
 	}
-	return min(m.o.FPS, m.o.Frames-m.n)
+	return min(m.o.second(), m.o.Frames-m.n)
 }
 
 // expect finds the element that has to be at an offset.

@@ -70,7 +70,9 @@ func content(t testing.TB, f *os.File) []byte {
 func TestAClipGoesOnToTheSameBytes(t *testing.T) {
 	for _, o := range []Options{{Width: 32, Height: 16, FPS: 4, Frames: 13},
 		{Width: 32, Height: 16, FPS: 24, Frames: 50}, {Width: 16, Height: 16, FPS: 4, Frames: 8},
-		{Width: 16, Height: 16, FPS: 2}, {Width: 16, Height: 16, FPS: 1, Frames: 3}} {
+		{Width: 16, Height: 16, FPS: 2}, {Width: 16, Height: 16, FPS: 1, Frames: 3},
+		{Width: 16, Height: 16, FPS: 5000, Per: 1001, Frames: 12},
+		{Width: 16, Height: 16, FPS: 5, Per: 2, Frames: 8}} {
 		frames := cmp.Or(o.Frames, 9)
 		want, pieces := whole(t, o, frames), interrupted(t, o, frames)
 		for n := range pieces {
@@ -85,7 +87,7 @@ func TestAClipGoesOnToTheSameBytes(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%+v, %d clusters: %v", o, n, err)
 			}
-			if expected := min(n*o.FPS, frames); kept != expected {
+			if expected := min(n*o.second(), frames); kept != expected {
 				t.Errorf("%+v, %d clusters: %d frames, want %d", o, n, kept, expected)
 			}
 			for i := kept; i < frames; i++ {
@@ -99,7 +101,7 @@ func TestAClipGoesOnToTheSameBytes(t *testing.T) {
 			if !bytes.Equal(content(t, f), want) {
 				t.Errorf("%+v: another clip after %d clusters", o, n)
 			}
-			if clusters := (frames + o.FPS - 1) / o.FPS; tapped != clusters-n {
+			if clusters := (frames + o.second() - 1) / o.second(); tapped != clusters-n {
 				t.Errorf("%+v, %d clusters: %d more were seen, want %d", o, n, tapped, clusters-n)
 			}
 		}

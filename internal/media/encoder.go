@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,7 @@ type Frame struct {
 // Options describe a clip.
 type Options struct {
 	Width, Height int // pixels; up to 16383, the limit of VP8
-	FPS           int // frames per second
+	FPS, Per      int // frames in seconds, such as 24000 in 1001; Per 0 is 1
 	Frames        int // how many will come; 0: not known
 }
 
@@ -29,7 +30,10 @@ type Encoder interface {
 	Abort()
 }
 
-const sizeLimit = 16383
+const (
+	sizeLimit = 16383
+	rateMax   = 1 << 20 // of the numbers of a rate, so that no product with a count overflows
+)
 
 // NewEncoder starts a clip that goes to w. When w is also an io.WriteSeeker, a WebM gets an index
 // that players find at once.
@@ -61,11 +65,17 @@ func (o Options) check() error {
 	if o.Width < 1 || o.Width > sizeLimit || o.Height < 1 || o.Height > sizeLimit {
 		return fmt.Errorf("clip is %dx%d; allowed: 1x1 to %dx%[3]d", o.Width, o.Height, sizeLimit)
 	}
-	if o.FPS < 1 || o.Frames < 0 {
-		return fmt.Errorf("clip has %d frames at %d fps; allowed: from 1 fps", o.Frames, o.FPS)
+	if o.FPS < o.per() || o.Per < 0 || o.FPS > rateMax || o.Per > rateMax || o.Frames < 0 {
+		return fmt.Errorf("clip has %d frames at %d/%d fps; allowed: from 1 fps, in numbers up to %d",
+			o.Frames, o.FPS, o.per(), rateMax)
 	}
 	return nil
 }
+
+func (o Options) per() int { return cmp.Or(o.Per, 1) }
+
+// second returns how many frames come nearest to a second.
+func (o Options) second() int { return (2*o.FPS + o.per()) / (2 * o.per()) }
 
 // checked refuses frames that do not fit the clip.
 type checked struct {

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,6 +182,33 @@ func TestWebM(t *testing.T) {
 			unsigned(find(t, c.body, idCueTime)) {
 			t.Errorf("the index leads to element %x", cluster.id)
 		}
+	}
+}
+
+// TestRatesMayBeFractions wants the times of film's rate in a WebM, and the exact rate for ffmpeg.
+func TestRatesMayBeFractions(t *testing.T) {
+	o := Options{Width: 16, Height: 16, FPS: 24000, Per: 1001, Frames: 50}
+	var b bytes.Buffer
+	encode(t, WebM, &b, o, o.Frames)
+	segment := find(t, b.Bytes(), idSegment)
+	ms := math.Float64frombits(unsigned(find(t, segment, idInfo, idDuration)))
+	if math.Abs(ms-50*1001.0/24) > 1e-9 {
+		t.Errorf("duration %v ms", ms)
+	}
+	if ns := unsigned(find(t, segment, idTracks, idTrack, idFrameNanos)); ns != 41708333 {
+		t.Errorf("%d ns a frame", ns)
+	}
+	var starts []uint64
+	for _, c := range boxes(t, segment) {
+		if c.id == idCluster {
+			starts = append(starts, unsigned(find(t, c.body, idTimestamp)))
+		}
+	}
+	if !slices.Equal(starts, []uint64{0, 1001, 2002}) {
+		t.Errorf("clusters at %v ms", starts)
+	}
+	if a := arguments(o, "x"); !slices.Contains(a, "24000/1001") {
+		t.Errorf("ffmpeg %v", a)
 	}
 }
 
@@ -413,6 +441,9 @@ func TestEncoderRefuses(t *testing.T) {
 	f(func(o *Options) { o.Width = 0 }, ok, ok)
 	f(func(o *Options) { o.Height = 16384 }, ok, ok)
 	f(func(o *Options) { o.FPS = 0 }, ok, ok)
+	f(func(o *Options) { o.Per = 2 }, ok, ok)
+	f(func(o *Options) { o.Per = -1 }, ok, ok)
+	f(func(o *Options) { o.FPS, o.Per = 1<<40, 1<<39 }, ok, ok)
 	f(func(o *Options) { o.Frames = -1 }, ok, ok)
 	f(same)                              // no frame
 	f(same, ok)                          // too few

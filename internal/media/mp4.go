@@ -47,7 +47,7 @@ func newMP4(w io.Writer, o Options) (*mp4, error) {
 // arguments of ffmpeg: raw RGB in; H.264 out, 4:2:0 in the colours of HD television, so that every
 // player shows it.
 func arguments(o Options, path string) []string {
-	size, fps := fmt.Sprintf("%dx%d", o.Width, o.Height), fmt.Sprint(o.FPS)
+	size, fps := fmt.Sprintf("%dx%d", o.Width, o.Height), fmt.Sprintf("%d/%d", o.FPS, o.per())
 	return []string{"-hide_banner", "-loglevel", "error", "-nostdin", "-y",
 		"-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", size, "-framerate", fps, "-i", "pipe:0",
 		"-vf", "scale=out_color_matrix=bt709:out_range=tv", "-c:v", "libx264", "-crf", "17",

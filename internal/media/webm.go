@@ -102,7 +102,7 @@ func (m *webm) info() []byte {
 	body := join(number(idScale, 1e6), element(idMuxer, []byte("longtake")),
 		element(idWriter, []byte("longtake")))
 	if m.o.Frames > 0 {
-		ms := float64(m.o.Frames) * 1000 / float64(m.o.FPS)
+		ms := float64(m.o.Frames) * 1000 * float64(m.o.per()) / float64(m.o.FPS)
 		body = append(body, element(idDuration, binary.BigEndian.AppendUint64(nil,
 			math.Float64bits(ms)))...)
 	}
@@ -113,7 +113,7 @@ func (m *webm) tracks() []byte {
 	video := join(number(idWidth, uint64(m.o.Width)), number(idHeight, uint64(m.o.Height)))
 	return element(idTracks, element(idTrack, join(number(idTrackNumber, 1),
 		number(idTrackUID, 1), number(idTrackType, 1), number(idLacing, 0),
-		element(idCodec, []byte("V_VP8")), number(idFrameNanos, uint64(1e9/m.o.FPS)),
+		element(idCodec, []byte("V_VP8")), number(idFrameNanos, uint64(1e9*m.o.per()/m.o.FPS)),
 		element(idVideo, video))))
 }
 
@@ -124,7 +124,7 @@ func (m *webm) Add(f Frame) error {
 		return err
 	}
 	ms := m.millis(m.n)
-	if m.n%m.o.FPS == 0 {
+	if m.n%m.o.second() == 0 {
 		if err := m.flush(); err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ func (m *webm) blockHead(ms int) []byte {
 }
 
 // millis returns when frame n is shown.
-func (m *webm) millis(n int) int { return int(int64(n) * 1000 / int64(m.o.FPS)) }
+func (m *webm) millis(n int) int { return int(int64(n) * 1000 * int64(m.o.per()) / int64(m.o.FPS)) }
 
 // flush writes the open cluster and remembers where it is.
 func (m *webm) flush() error {

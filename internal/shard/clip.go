@@ -21,7 +21,8 @@ type clip struct {
 // or anew. They go from the object store to the file, so that memory does not grow with them.
 func (r *run) goOn(ctx context.Context, f *os.File) (*clip, error) {
 	s := r.Plan.Spec
-	o := media.Options{Width: s.Width, Height: s.Height, FPS: s.FPS, Frames: s.Frames}
+	o := media.Options{Width: s.Width, Height: s.Height, Frames: s.Frames}
+	o.FPS, o.Per = s.FPS.Fraction()
 	r.report(job.StageDecode, 0, s.Frames, 0)
 	parts, size, err := r.recallSeconds(ctx, f)
 	if err != nil {
@@ -74,7 +75,7 @@ func (r *run) recallSecond(ctx context.Context, f *os.File, at int64, o job.Obje
 // framesIn counts the frames in so many parts.
 func (r *run) framesIn(parts int) int {
 	s := r.Plan.Spec
-	return min(parts*s.PartSeconds()*s.FPS, s.Frames)
+	return min(parts*s.PartSeconds()*s.FPS.PerPart(), s.Frames)
 }
 
 // rewind cuts a file off.

@@ -36,7 +36,8 @@ func Describe(f *model.Folder) (job.Model, error) {
 		MaxPositions: t.RopeMaxSeqLen, Extends: d.Extend,
 		Defaults: job.Defaults{Width: d.Sizes[0][0], Height: d.Sizes[0][1], Frames: d.Frames,
 			MaxFrames: d.MaxFrames, Window: d.Window, Overlap: d.Overlap, Steps: d.Steps,
-			FPS: d.FPS, GuidanceScale: d.GuidanceScale, FlowShift: sched.FlowShift, Scheduler: sched.Kind()}}
+			FPS:           job.Rate(d.FPS),
+			GuidanceScale: d.GuidanceScale, FlowShift: sched.FlowShift, Scheduler: sched.Kind()}}
 	if err := m.Check(); err != nil {
 		return job.Model{}, fmt.Errorf("cannot use model %s: %w", f.Name(), err)
 	}

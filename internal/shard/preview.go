@@ -92,6 +92,7 @@ func (r *run) preview(k sketch) ([]byte, error) {
 		return nil, err
 	}
 	millis := 1000 * r.e.folder.VAE.TemporalScale() * g.PT
+	shown, seconds := s.FPS.Fraction()
 	for every := (frames + previewFrames - 1) / previewFrames; every <= frames; every *= 2 {
 		var pictures []media.Frame
 		for t := r.layout.Windows(0)[0].Lo; t < frames; t += every { // what is given is known
@@ -101,7 +102,7 @@ func (r *run) preview(k sketch) ([]byte, error) {
 			}
 			pictures = append(pictures, p)
 		}
-		data, err := media.Animate(pictures, max(1, millis*every/s.FPS))
+		data, err := media.Animate(pictures, max(1, millis*every*seconds/shown))
 		if err != nil || len(data) <= wire.PreviewLimit {
 			return data, err
 		}

@@ -138,7 +138,8 @@ func (r *run) sceneStarts() []float64 {
 	s := r.Plan.Spec
 	var starts []float64
 	for _, c := range s.Scenes {
-		starts = append(starts, diffusion.LatentTime(c.Start, s.FPS, r.e.folder.VAE.TemporalScale()))
+		starts = append(starts,
+			diffusion.LatentTime(c.Start, float64(s.FPS), r.e.folder.VAE.TemporalScale()))
 	}
 	return starts
 }
