@@ -49,14 +49,10 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 	if n := m.snap(s.Frames); n != s.Frames {
 		s.Frames, s.FramesAsked = n, s.Frames
 	}
-	checks := []func(Spec) error{
-		m.checkTexts, m.checkSize, checkNumbers, m.checkWindow, m.checkFrames, m.checkStart,
-		m.checkWindows, checkNames, checkShards, Spec.checkScenes,
-	}
 	if err := s.stage(r.Scenes); err != nil {
 		return Spec{}, err
 	}
-	for _, check := range checks {
+	for _, check := range m.checks() {
 		if err := check(s); err != nil {
 			return Spec{}, err
 		}
@@ -71,6 +67,14 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 		}
 	}
 	return s, nil
+}
+
+// checks are what a spec has to pass, in the order in which clients hear of them.
+func (m Model) checks() []func(Spec) error {
+	return []func(Spec) error{
+		m.checkTexts, m.checkSize, checkNumbers, m.checkWindow, m.checkFrames, m.checkStart,
+		m.checkWindows, checkNames, checkShards, Spec.checkScenes,
+	}
 }
 
 func (m Model) fill(r Request) Spec {
@@ -132,6 +136,10 @@ func (m Model) checkTexts(s Spec) error {
 	if s.Model != m.Name {
 		return &FieldError{"model", quote(s.Model), quote(m.Name)}
 	}
+	return checkPrompts(s)
+}
+
+func checkPrompts(s Spec) error {
 	for _, p := range [][2]string{{"prompt", s.Prompt}, {"negative_prompt", s.NegativePrompt}} {
 		if len(p[1]) > PromptLimit {
 			return &FieldError{p[0], number(len(p[1])) + " bytes", "up to 32768 bytes"}

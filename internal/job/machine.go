@@ -55,30 +55,12 @@ func (r Record) Place(p Plan, now time.Time) (Record, error) {
 	return r, nil
 }
 
-// check reports whether the plan is one for r.
+// check reports whether the plan is one for the next attempt of r.
 func (p Plan) check(r Record) error {
-	n := len(p.Nodes)
-	switch {
-	case p.Job != r.ID:
-		return fmt.Errorf("the plan is for job %s", p.Job)
-	case !p.Spec.Equal(r.Spec):
-		return errors.New("the plan has another spec")
-	case p.Resume != r.Checkpoint:
+	if p.Resume != r.Checkpoint {
 		return errors.New("the plan begins at another checkpoint")
-	case n == 0 || n > NodesLimit || !p.Mesh.fits(n):
-		return fmt.Errorf("a mesh %s on %d nodes", p.Mesh, n)
 	}
-	if err := p.checkShares(); err != nil {
-		return err
-	}
-	seen := make(map[NodeID]bool, n)
-	for _, id := range p.Nodes {
-		if id == "" || seen[id] {
-			return fmt.Errorf("node %q holds two ranks or has no name", id)
-		}
-		seen[id] = true
-	}
-	return nil
+	return p.Check(r)
 }
 
 // fits reports whether a mesh of positive counts has n ranks.
@@ -215,7 +197,8 @@ func (r Record) Lose(a Attempt, b Setback, now time.Time) (Record, error) {
 		r.Checkpoint, r.Before = r.Before, Checkpoint{}
 	}
 	loss := Loss{Attempt: a, Reason: reason, Step: r.Checkpoint.Step, Time: now, Planned: b.Planned,
-		Own: b.Own, Redone: max(0, b.Done-r.Checkpoint.Step), Detection: b.Detection}
+		Own: b.Own, Redone: max(0, min(b.Done, r.Spec.TotalSteps())-r.Checkpoint.Step),
+		Detection: b.Detection}
 	r.Losses = append(slices.Clone(r.Losses), loss)
 	r.Losses = r.Losses[max(0, len(r.Losses)-LossesLimit):]
 	if lost, own := r.Futile(); own >= FutileLimit || lost >= LossLimit {

@@ -193,7 +193,7 @@ func runningJob(t *testing.T) Record {
 func TestALostAttemptGoesOnFromItsCheckpoint(t *testing.T) {
 	r := runningJob(t)
 	save := func(a Attempt, step int) error {
-		next, err := r.Save(a, Checkpoint{Step: step, Object: Object{Name: fmt.Sprint(step)}}, now)
+		next, err := r.Save(a, Checkpoint{Step: step, Object: stored(fmt.Sprint(step))}, now)
 		r = next
 		return err
 	}
@@ -243,7 +243,7 @@ func TestALostAttemptGoesOnFromItsCheckpoint(t *testing.T) {
 func TestADamagedCheckpointFallsBackOnTheOneBefore(t *testing.T) {
 	r := runningJob(t)
 	for _, step := range []int{2, 5} {
-		r, _ = r.Save(1, Checkpoint{Step: step, Object: Object{Name: fmt.Sprint(step)}}, now)
+		r, _ = r.Save(1, Checkpoint{Step: step, Object: stored(fmt.Sprint(step))}, now)
 	}
 	for i, want := range []int{2, 0} {
 		a := Attempt(i + 1)
@@ -259,7 +259,7 @@ func TestADamagedCheckpointFallsBackOnTheOneBefore(t *testing.T) {
 		}
 	}
 	later := now.Add(time.Minute)
-	r, err := r.Save(3, Checkpoint{Step: 1, Object: Object{Name: "x"}}, later)
+	r, err := r.Save(3, Checkpoint{Step: 1, Object: stored("x")}, later)
 	if err != nil || !r.Losses[1].Recovered.Equal(later) || !r.Losses[0].Recovered.IsZero() {
 		t.Errorf("%+v, %v", r.Losses, err)
 	}
