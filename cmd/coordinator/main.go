@@ -27,6 +27,9 @@ func main() {
 
 func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	cfg, err := read(v)
+	if err == nil {
+		err = api.CheckAccess(v.Strings("http.hosts"), v.Strings("http.cors-origins"))
+	}
 	if err != nil {
 		return err
 	}
@@ -47,7 +50,9 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	}
 	log.Info("serving", "http", cfg.HTTP, "nats", c.ClientURL(), "data", cfg.Data,
 		"version", cli.Version)
-	h := api.New(api.Config{Service: c, Metrics: c.Metrics(), Log: log})
+	h := api.New(api.Config{Service: c, Metrics: c.Metrics(), Log: log,
+		Hosts:   api.Hosts(v.Strings("http.hosts"), v.String("http.listen"), cfg.HTTP),
+		Origins: v.Strings("http.cors-origins")})
 	err = api.Serve(ctx, l, h)
 	log.Info("stopping")
 	return errors.Join(err, c.Close())

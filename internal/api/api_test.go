@@ -731,6 +731,7 @@ func FuzzCreate(f *testing.F) {
 		h := New(Config{Service: fk, Metrics: prometheus.NewRegistry()})
 		r := httptest.NewRequest("POST", "/v1/videos", strings.NewReader(body))
 		r.Header.Set("Content-Type", kind)
+		r.Host = "localhost"
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		switch {

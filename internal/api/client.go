@@ -24,6 +24,7 @@ import (
 
 const (
 	answerMax  = 64 << 20 // bytes of a JSON answer
+	listMax    = coord.ListLimit * 16 << 20
 	retryPause = 300 * time.Millisecond
 	retryTime  = 20 * time.Second // for a coordinator that is away to come back
 )
@@ -134,7 +135,11 @@ func (c *Client) List(ctx context.Context, after job.ID, limit int) (List, error
 	if limit > 0 {
 		q.Set("limit", fmt.Sprint(limit))
 	}
-	return call[List](ctx, c, http.MethodGet, "/v1/videos?"+q.Encode(), nil)
+	resp, err := c.send(ctx, http.MethodGet, "/v1/videos?"+q.Encode(), nil)
+	if err != nil {
+		return List{}, err
+	}
+	return decode[List](resp.Body, listMax)
 }
 
 // Cancel stops a video at its next step.
@@ -273,13 +278,18 @@ func path(id job.ID, rest string) string {
 // call sends a request and reads the JSON answer.
 func call[T any](ctx context.Context, c *Client, method, path string, body []byte,
 	headers ...string) (T, error) {
-	var out T
 	resp, err := c.send(ctx, method, path, body, headers...)
 	if err != nil {
-		return out, err
+		var none T
+		return none, err
 	}
-	defer resp.Body.Close()
-	if err := json.NewDecoder(io.LimitReader(resp.Body, answerMax)).Decode(&out); err != nil {
+	return decode[T](resp.Body, answerMax)
+}
+
+// decode reads a JSON answer of so many bytes at most, and closes it.
+func decode[T any](r io.ReadCloser, most int64) (out T, err error) {
+	defer r.Close()
+	if err := json.NewDecoder(io.LimitReader(r, most)).Decode(&out); err != nil {
 		return out, fmt.Errorf("cannot read the coordinator's answer: %w", err)
 	}
 	return out, nil

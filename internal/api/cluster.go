@@ -1,8 +1,8 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -54,7 +54,11 @@ const drainWithin, drainWithinMax = 60.0, 24 * 3600.0
 
 func (s *server) drain(w http.ResponseWriter, r *http.Request) error {
 	within := drainWithin
-	if text := r.FormValue("within"); text != "" {
+	text, err := param(w, r, "within")
+	if err != nil {
+		return err
+	}
+	if text != "" {
 		v, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(v >= 0 && v <= drainWithinMax) {
 			return &job.FieldError{Field: "within", Value: fmt.Sprintf("%.32q", text),
@@ -111,25 +115,28 @@ func (s *server) removeMember(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) transfer(w http.ResponseWriter, r *http.Request) error {
-	st, err := s.service.TransferLeader(r.Context(), r.FormValue("to"))
+	to, err := param(w, r, "to")
+	if err != nil {
+		return err
+	}
+	st, err := s.service.TransferLeader(r.Context(), to)
 	return status200(w, st, err)
 }
 
-func (s *server) saveSnapshot(w http.ResponseWriter, r *http.Request) error {
-	var b bytes.Buffer
-	if err := s.service.SaveSnapshot(r.Context(), &b); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, err := b.WriteTo(w)
-	return err
-}
+// paramsMax bounds a form of parameters, in bytes.
+const paramsMax = 16 << 10
 
-func (s *server) restoreSnapshot(w http.ResponseWriter, r *http.Request) error {
-	if err := s.service.RestoreSnapshot(r.Context(), r.Body); err != nil {
-		return err
+// param returns a parameter of the query or of a small form.
+func param(w http.ResponseWriter, r *http.Request, name string) (string, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, paramsMax)
+	err := r.ParseForm()
+	if err == nil {
+		err = r.ParseMultipartForm(paramsMax)
 	}
-	return s.cluster(w, r)
+	if err != nil && !errors.Is(err, http.ErrNotMultipart) {
+		return "", tooLarge(bodyError("the form", err))
+	}
+	return r.Form.Get(name), nil
 }
 
 // livez says that the process answers.

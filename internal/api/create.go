@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/partition"
@@ -136,17 +135,12 @@ func parse[T any](p **T, name, value string, f func(string) (T, error), want str
 // readCreate reads the body of a request. A form may bring an input, which the caller drops.
 func (s *server) readCreate(w http.ResponseWriter, r *http.Request) (c Create, in *Input,
 	err error) {
-	wait := func(d time.Duration) { // not every writer has deadlines; http.Server's has
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d))
-	}
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case err == nil && kind == "multipart/form-data" && params["boundary"] != "":
-		wait(inputTime)
 		r.Body = http.MaxBytesReader(w, r.Body, inputMax+bodyMax)
 		in, err = c.readForm(r, s.receive)
 	case err == nil && kind == "application/json":
-		wait(bodyTime)
 		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
 		err = c.readJSON(r.Body)
 	default:
@@ -154,12 +148,17 @@ func (s *server) readCreate(w http.ResponseWriter, r *http.Request) (c Create, i
 			Message: fmt.Sprintf("Content-Type is %.64q; allowed: application/json, multipart/form-data",
 				r.Header.Get("Content-Type"))}
 	}
+	return c, in, tooLarge(err)
+}
+
+// tooLarge turns a *http.MaxBytesError into an answer.
+func tooLarge(err error) error {
 	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		err = &Error{Status: http.StatusRequestEntityTooLarge, Type: "invalid_request_error",
-			Message: fmt.Sprintf("the body is too large; allowed: %d bytes", large.Limit)}
+	if !errors.As(err, &large) {
+		return err
 	}
-	return c, in, err
+	return &Error{Status: http.StatusRequestEntityTooLarge, Type: "invalid_request_error",
+		Message: fmt.Sprintf("the body is too large; allowed: %d bytes", large.Limit)}
 }
 
 // prompted wants something to show.

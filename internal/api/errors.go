@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -84,15 +83,16 @@ func overloaded(message string) *Error {
 		Message: message}
 }
 
-// fail answers with an error; one that leads elsewhere becomes a redirect.
+// fail answers with an error; one that leads elsewhere becomes a redirect, and says so to those who
+// do not follow it.
 func fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := explain(err)
 	var elsewhere *coord.NotLeaderError
 	if errors.As(err, &elsewhere) && elsewhere.HTTP != "" {
 		w.Header().Set("Location", elsewhere.HTTP+r.URL.RequestURI())
-		w.WriteHeader(http.StatusTemporaryRedirect)
-		return
+		e = &Error{Status: http.StatusTemporaryRedirect, Type: "invalid_request_error",
+			Code: "not_leader", Message: fmt.Sprintf("%v; ask there (curl -L follows)", elsewhere)}
 	}
-	e := explain(err)
 	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
@@ -101,11 +101,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // reply answers with JSON.
 func reply(w http.ResponseWriter, status int, v any) {
-	b, err := json.Marshal(v)
-	if err != nil { // of types that are all ours
-		panic(err)
-	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	w.Write(append(b, '\n')) //nolint:errcheck // the client is gone
+	w.Write(append(encode(v), '\n')) //nolint:errcheck // the client is gone
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net/http"
 	"strconv"
 	"time"
 
@@ -20,21 +19,6 @@ func newHTTPMetrics(r *prometheus.Registry) httpMetrics {
 	return m
 }
 
-func (m httpMetrics) observe(route string, start time.Time, r *recorder) {
-	m.duration.WithLabelValues(route, strconv.Itoa(r.status)).Observe(time.Since(start).Seconds())
+func (m httpMetrics) observe(route string, start time.Time, a *answer) {
+	m.duration.WithLabelValues(route, strconv.Itoa(a.status)).Observe(time.Since(start).Seconds())
 }
-
-// recorder remembers the status of an answer.
-type recorder struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (r *recorder) WriteHeader(status int) {
-	r.status = status
-	r.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -34,7 +34,9 @@ type localConfig struct {
 	Data      string // directory that stays; "": one that goes with the cluster
 	// Checkpoints are written also where the directory goes with the cluster.
 	Checkpoints bool
-	Listen      string // host:port of the API
+	Listen      string   // host:port of the API
+	Hosts       []string // names for it, besides those of Listen
+	Origins     []string // of web pages elsewhere that may use it
 	Log         *slog.Logger
 }
 
@@ -116,7 +118,7 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 			listener.Close()
 			return err
 		}
-		l.serve(ctx, listener, cfg.Log)
+		l.serve(ctx, listener, cfg)
 		return nil
 	})
 	go lead() // while the shards load the model
@@ -127,10 +129,11 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 	return l, err
 }
 
-func (l *local) serve(ctx context.Context, listener net.Listener, log *slog.Logger) {
+func (l *local) serve(ctx context.Context, listener net.Listener, cfg localConfig) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
-	h := api.New(api.Config{Service: l.coord, Metrics: l.coord.Metrics(), Log: log})
+	h := api.New(api.Config{Service: l.coord, Metrics: l.coord.Metrics(), Log: cfg.Log,
+		Hosts: api.Hosts(cfg.Hosts, cfg.Listen, l.URL), Origins: cfg.Origins})
 	go func() { l.served <- api.Serve(run, listener, h) }()
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/config"
 )
 
@@ -19,9 +20,10 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		Args: cobra.NoArgs}
 	listen := cmd.Flags().String("listen", "127.0.0.1:8080", "host:port of the HTTP API")
 	data := cmd.Flags().String("data", "data/up", "directory of jobs and clips")
-	config.Local().Define(cmd.Flags())
+	settings := append(config.Local(), config.Served()...)
+	settings.Define(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		v, err := load(cmd, config.Local())
+		v, err := load(cmd, settings)
 		if err != nil {
 			return err
 		}
@@ -34,6 +36,10 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 			return err
 		}
 		c.Listen, c.Data = *listen, *data
+		c.Hosts, c.Origins = v.Strings("http.hosts"), v.Strings("http.cors-origins")
+		if err := api.CheckAccess(c.Hosts, c.Origins); err != nil {
+			return usage("%w", err)
+		}
 		cluster, err := startLocal(cmd.Context(), c)
 		if err != nil {
 			return err

@@ -7,6 +7,15 @@ var logging = Settings{
 	{Key: "log.format", Default: "text", Usage: "text or json"},
 }
 
+// Who may use the API from a browser.
+var (
+	httpHosts = Setting{Key: "http.hosts", Default: []string{}, Usage: "more host names under which " +
+		"clients reach the API, *.NAME for subdomains, * for any; localhost, IP addresses, this " +
+		"machine's name and those of http.listen and http.url are always allowed"}
+	httpOrigins = Setting{Key: "http.cors-origins", Default: []string{}, Usage: "origins of web " +
+		"pages elsewhere that may use the API, such as https://clips.example; * for any (default: none)"}
+)
+
 // Coordinator are the settings of cmd/coordinator.
 func Coordinator() Settings {
 	return append(Settings{
@@ -16,6 +25,7 @@ func Coordinator() Settings {
 		{Key: "http.listen", Default: "127.0.0.1:8080", Usage: "host:port of the HTTP API"},
 		{Key: "http.url", Default: "",
 			Usage: "URL under which clients reach the API (default: http:// and http.listen)"},
+		httpHosts, httpOrigins,
 		{Key: "nats.listen", Default: "127.0.0.1:4222", Usage: "host:port that shards connect to"},
 		{Key: "nats.routes", Default: "",
 			Usage: "host:port for the other coordinators' NATS servers; needs raft.peers"},
@@ -93,3 +103,6 @@ func Local() Settings {
 		{Key: "transport", Default: "nats", Usage: "how shards exchange activations: nats or mem"},
 	}
 }
+
+// Served are the settings of a cluster in one process that others use, beside those of Local.
+func Served() Settings { return Settings{httpHosts, httpOrigins} }

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+// incoming is a request's body, which has to keep coming: a client that stops sending holds its
+// connection for a while only.
+type incoming struct {
+	io.ReadCloser
+	control *http.ResponseController
+	start   time.Time
+	n       int64
+	done    bool // there is no more of it
+}
+
+// watchBody starts the time of a request's body. A request without one may take as long as it
+// likes; its connection is read meanwhile, to see whether the client leaves.
+func watchBody(r *http.Request, control *http.ResponseController) *incoming {
+	in := &incoming{ReadCloser: r.Body, control: control, start: time.Now(),
+		done: r.Body == nil || r.Body == http.NoBody}
+	if in.done {
+		in.until(time.Time{})
+		return in
+	}
+	in.extend()
+	r.Body = in
+	return in
+}
+
+// until sets the deadline; not every writer has one, that of http.Server has.
+func (in *incoming) until(t time.Time) { _ = in.control.SetReadDeadline(t) }
+
+// extend gives the body the time that what came of it deserves.
+func (in *incoming) extend() {
+	more := bodyTime + time.Duration(in.n)*(time.Second/bodyRate)
+	in.until(in.start.Add(min(more, uploadTime)))
+}
+
+// Read implements io.Reader.
+func (in *incoming) Read(p []byte) (int, error) {
+	n, err := in.ReadCloser.Read(p)
+	in.n += int64(n)
+	switch {
+	case errors.Is(err, io.EOF):
+		in.done = true
+		in.until(time.Time{})
+	case err == nil:
+		in.extend()
+	}
+	return n, err
+}
+
+// linger leaves what is left of the body, which net/http reads before it answers, a moment.
+func (in *incoming) linger() {
+	if !in.done {
+		in.until(time.Now().Add(lingerTime))
+	}
+}
+
+// answer is an answer on its way: it remembers its status, and gives the reader a time for each
+// piece.
+type answer struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	status  int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	a.status = status
+	a.extend()
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements io.Writer.
+func (a *answer) Write(p []byte) (int, error) {
+	a.extend()
+	return a.ResponseWriter.Write(p)
+}
+
+func (a *answer) extend() { _ = a.control.SetWriteDeadline(time.Now().Add(stallTime)) }
+
+// Unwrap lets http.ResponseController reach the connection.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

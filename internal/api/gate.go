@@ -1,0 +1,123 @@
+package api
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+)
+
+// gate bounds the connections of a listener, so that their files never run out. At the limit, a
+// connection that is idle makes room; else a new one is a spare: it is for probes, and refused
+// anything else. Of too many spare ones the oldest is closed, so that a probe is always heard.
+type gate struct {
+	net.Listener
+	most, spare int
+
+	mu     sync.Mutex
+	open   int
+	idle   []*gateConn // the longest idle first
+	spares []*gateConn // the oldest first
+}
+
+type gateConn struct {
+	net.Conn
+	g     *gate
+	spare bool
+	once  sync.Once
+}
+
+func newGate(l net.Listener, most, spare int) *gate {
+	return &gate{Listener: l, most: max(most, 1), spare: max(spare, 1)}
+}
+
+// Accept implements net.Listener.
+func (g *gate) Accept() (net.Conn, error) {
+	nc, err := g.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c, old := g.admit(nc)
+	if old != nil {
+		old.Close()
+	}
+	return c, nil
+}
+
+// admit counts a connection; old is the one that has to go for it, if any.
+func (g *gate) admit(nc net.Conn) (c, old *gateConn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c = &gateConn{Conn: nc, g: g}
+	switch {
+	case g.open < g.most:
+		g.open++
+	case len(g.idle) > 0:
+		old, g.idle = g.idle[0], g.idle[1:]
+		g.open++ // Close takes the old one off
+	default:
+		c.spare = true
+		if g.spares = append(g.spares, c); len(g.spares) > g.spare {
+			old = g.spares[0]
+			g.spares = g.spares[1:]
+		}
+	}
+	return c, old
+}
+
+// Close implements net.Conn.
+func (c *gateConn) Close() error {
+	c.once.Do(func() {
+		c.g.mu.Lock()
+		defer c.g.mu.Unlock()
+		if c.spare {
+			c.g.spares = without(c.g.spares, c)
+		} else {
+			c.g.open--
+		}
+		c.g.idle = without(c.g.idle, c)
+	})
+	return c.Conn.Close()
+}
+
+// CloseWrite lets net/http end an answer before it closes, as it does with a *net.TCPConn.
+func (c *gateConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// changed hears of connections from http.Server.
+func (g *gate) changed(nc net.Conn, state http.ConnState) {
+	c, ok := nc.(*gateConn)
+	if !ok || c.spare {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch state {
+	case http.StateIdle:
+		g.idle = append(g.idle, c)
+	case http.StateActive, http.StateClosed:
+		g.idle = without(g.idle, c)
+	}
+}
+
+func without(all []*gateConn, c *gateConn) []*gateConn {
+	if i := slices.Index(all, c); i >= 0 {
+		return slices.Delete(all, i, i+1)
+	}
+	return all
+}
+
+type spareKey struct{}
+
+// markSpare tells requests of a spare connection what they are.
+func markSpare(ctx context.Context, nc net.Conn) context.Context {
+	if c, ok := nc.(*gateConn); ok && c.spare {
+		return context.WithValue(ctx, spareKey{}, true)
+	}
+	return ctx
+}

@@ -1,0 +1,141 @@
+package api
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// guard is what every request passes before it is looked at: it gets an id, its Host has to be one
+// of ours (a name that an attacker points at this address is not), and what comes from a page of
+// another origin is refused unless that origin is trusted.
+type guard struct {
+	next    http.Handler
+	hosts   []string // in lower case; "*": any, "*.name": its subdomains
+	origins []string // "*": any
+	cross   *http.CrossOriginProtection
+}
+
+func newGuard(next http.Handler, hosts, origins []string) *guard {
+	g := &guard{next: next, origins: origins, cross: http.NewCrossOriginProtection()}
+	for _, h := range hosts {
+		g.hosts = append(g.hosts, hostName(h))
+	}
+	for _, o := range origins {
+		_ = g.cross.AddTrustedOrigin(o) // "*" is looked for by itself; CheckAccess sees to the others
+	}
+	return g
+}
+
+// ServeHTTP implements http.Handler.
+func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := r.Header.Get(requestIDHeader)
+	if !requestIDPattern.MatchString(id) {
+		id = "req_" + strings.ToLower(rand.Text())
+		r.Header.Set(requestIDHeader, id)
+	}
+	w.Header().Set(requestIDHeader, id)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if !g.knows(r.Host) && !probePaths[r.URL.Path] {
+		dismiss(w, r, &Error{Status: http.StatusForbidden, Type: "invalid_request_error",
+			Code: "host_not_allowed", Message: fmt.Sprintf("Host is %.128q; allowed: localhost, IP "+
+				"addresses, those that the coordinator was started with, and the setting http.hosts",
+				r.Host)})
+		return
+	}
+	if g.allowOrigin(w, r) {
+		return
+	}
+	if err := g.cross.Check(r); err != nil && !slices.Contains(g.origins, "*") {
+		dismiss(w, r, &Error{Status: http.StatusForbidden, Type: "invalid_request_error",
+			Code: "cross_origin", Message: fmt.Sprintf("%s from a page of %.128q; allowed: this "+
+				"server's own origin, and the setting http.cors-origins", r.Method,
+				r.Header.Get("Origin"))})
+		return
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+const requestIDHeader = "X-Request-Id"
+
+var requestIDPattern = regexp.MustCompile(`^[a-zA-Z0-9._:-]{1,128}$`)
+
+// dismiss answers with an error and closes the connection, whatever else the client wants to send.
+func dismiss(w http.ResponseWriter, r *http.Request, err error) {
+	w.Header().Set("Connection", "close")
+	fail(w, r, err)
+}
+
+// knows reports whether a request may be meant for this server. An address cannot be rebound, and
+// clients from before HTTP/1.1, which are no browsers, send none.
+func (g *guard) knows(host string) bool {
+	name := hostName(host)
+	if _, err := netip.ParseAddr(name); err == nil || name == "" {
+		return true
+	}
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	return slices.ContainsFunc(g.hosts, func(h string) bool {
+		return h == "*" || h == name || strings.HasPrefix(h, "*.") && strings.HasSuffix(name, h[1:])
+	})
+}
+
+// hostName returns the host of host:port, as names are compared.
+func hostName(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+// Hosts returns the names under which clients may reach an API: the host of each listening address
+// and URL (those that are none are left out), this machine's name, and what the setting http.hosts
+// has.
+func Hosts(setting []string, addresses ...string) []string {
+	out := slices.Clone(setting)
+	if name, err := os.Hostname(); err == nil {
+		out = append(out, name)
+	}
+	for _, a := range addresses {
+		if u, err := url.Parse(a); err == nil && u.Host != "" {
+			a = u.Host
+		}
+		if name := hostName(a); name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// CheckAccess returns what is wrong with the settings http.hosts and http.cors-origins, or nil.
+func CheckAccess(hosts, origins []string) error {
+	for _, h := range hosts {
+		name := strings.TrimPrefix(hostName(h), "*.")
+		_, err := netip.ParseAddr(name)
+		known := err == nil || hostPattern.MatchString(name)
+		if h != "*" && (!known || strings.Contains(h, "/")) {
+			return fmt.Errorf("http.hosts has %.128q; allowed: host names such as clips.example, "+
+				"*.clips.example for its subdomains, * for any", h)
+		}
+	}
+	for _, o := range origins {
+		u, err := url.Parse(o)
+		if o != "*" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+			o != u.Scheme+"://"+u.Host) {
+			return fmt.Errorf("http.cors-origins has %.128q; allowed: origins such as "+
+				"https://clips.example:8443, * for any", o)
+		}
+	}
+	return nil
+}
+
+var hostPattern = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?$`)

@@ -1,0 +1,184 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// handler answers a request, or returns the error to answer with.
+type handler func(http.ResponseWriter, *http.Request) error
+
+// route is a method and a path, and how they are answered.
+type route struct {
+	method, path string
+	f            handler
+	kind         routeKind
+}
+
+type routeKind int
+
+const (
+	brief  routeKind = iota // what takes a moment
+	stream                  // what takes as long as its reader
+	probe                   // what has to be answered whatever else goes on
+)
+
+const metricsPath = "/metrics"
+
+// probePaths are those that say nothing of jobs; they are answered under any Host.
+var probePaths = map[string]bool{"/livez": true, "/readyz": true, "/health": true}
+
+func (s *server) routes(metrics *prometheus.Registry) []route {
+	return []route{
+		{"POST", "/v1/videos", s.create, brief},
+		{"GET", "/v1/videos", s.list, stream},
+		{"GET", "/v1/videos/{id}", s.get, brief},
+		{"DELETE", "/v1/videos/{id}", s.delete, brief},
+		{"GET", "/v1/videos/{id}/content", s.content, stream},
+		{"POST", "/v1/videos/{id}/cancel", s.cancel, brief},
+		{"POST", "/v1/videos/{id}/retry", s.retry, brief},
+		{"POST", "/v1/videos/{id}/extensions", s.extend, brief},
+		{"GET", "/v1/videos/{id}/events", s.events, stream},
+		{"GET", "/v1/models", s.models, brief},
+		{"GET", "/v1/nodes", s.nodes, brief},
+		{"POST", "/v1/nodes/{name}/drain", s.drain, brief},
+		{"POST", "/v1/nodes/{name}/undrain", s.undrain, brief},
+		{"POST", "/v1/cluster/members", s.addMember, brief},
+		{"DELETE", "/v1/cluster/members/{id}", s.removeMember, brief},
+		{"POST", "/v1/cluster/transfer", s.transfer, brief},
+		{"GET", "/v1/cluster/snapshot", s.saveSnapshot, stream},
+		{"POST", "/v1/cluster/snapshot", s.restoreSnapshot, stream},
+		{"GET", "/v1/cluster", s.cluster, brief},
+		{"GET", "/livez", s.livez, probe},
+		{"GET", "/readyz", s.readyz, probe},
+		{"GET", "/health", s.readyz, probe},
+		{"GET", metricsPath, serveMetrics(metrics), probe},
+	}
+}
+
+func serveMetrics(r *prometheus.Registry) handler {
+	h := promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 8})
+	return func(w http.ResponseWriter, req *http.Request) error {
+		h.ServeHTTP(w, req)
+		return nil
+	}
+}
+
+// methods answers the requests for one path.
+type methods map[string]http.HandlerFunc
+
+// ServeHTTP implements http.Handler.
+func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f, ok := m[r.Method]
+	if r.Method == http.MethodHead {
+		f, ok = m[http.MethodGet]
+	}
+	if ok {
+		f(w, r)
+		return
+	}
+	w.Header().Set("Allow", m.allowed())
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	fail(w, r, &Error{Status: http.StatusMethodNotAllowed, Type: "invalid_request_error",
+		Code: "method_not_allowed", Message: fmt.Sprintf("%.32s is not for %.128s; allowed: %s",
+			r.Method, r.URL.Path, m.allowed())})
+}
+
+func (m methods) allowed() string {
+	names := []string{http.MethodOptions}
+	for name := range m {
+		names = append(names, name)
+		if name == http.MethodGet {
+			names = append(names, http.MethodHead)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// mux leads requests to their routes. A slash at a path's end makes no difference.
+func (s *server) mux(routes []route) http.Handler {
+	paths := map[string]methods{}
+	for _, r := range routes {
+		if paths[r.path] == nil {
+			paths[r.path] = methods{}
+		}
+		paths[r.path][r.method] = s.wrap(r)
+	}
+	mux := http.NewServeMux()
+	for path, m := range paths {
+		mux.Handle(path, m)
+	}
+	mux.HandleFunc("/", s.wrap(route{path: "/", f: noRoute}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := r.URL.Path; len(p) > 1 && strings.HasSuffix(p, "/") {
+			r = r.Clone(r.Context())
+			r.URL.Path, r.URL.RawPath = strings.TrimSuffix(p, "/"), strings.TrimSuffix(r.URL.RawPath, "/")
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func noRoute(_ http.ResponseWriter, r *http.Request) error {
+	return &Error{Status: http.StatusNotFound, Type: "invalid_request_error", Code: "unknown_url",
+		Message: fmt.Sprintf("there is no %.32s %.128s", r.Method, r.URL.Path)}
+}
+
+// wrap limits how many requests run and how long they may take to come, measures them, and answers
+// with the error of a route's handler.
+func (s *server) wrap(rt route) http.HandlerFunc {
+	label := strings.TrimSpace(rt.method + " " + rt.path)
+	return func(w http.ResponseWriter, r *http.Request) {
+		out := &answer{ResponseWriter: w, control: http.NewResponseController(w),
+			status: http.StatusOK}
+		in := watchBody(r, out.control)
+		defer s.metrics.observe(label, time.Now(), out)
+		defer in.linger()
+		spare := r.Context().Value(spareKey{}) != nil
+		if spare {
+			w.Header().Set("Connection", "close")
+		}
+		leave, err := s.enter(rt, r, spare)
+		if err == nil {
+			defer leave()
+			err = rt.f(out, r)
+		}
+		if err != nil {
+			s.log.Debug("request refused", "id", r.Header.Get(requestIDHeader), "method", r.Method,
+				"path", r.URL.Path, "error", err)
+			in.linger()
+			fail(out, r, err)
+		}
+	}
+}
+
+// enter takes a place for a request, which leave gives back.
+func (s *server) enter(rt route, r *http.Request, spare bool) (leave func(), err error) {
+	if rt.kind == probe {
+		return func() {}, nil
+	}
+	places := s.brief
+	switch {
+	case spare:
+		return nil, overloaded("too many connections; try again")
+	case rt.kind == stream:
+		places = s.streams
+	case r.ContentLength != 0:
+		places = s.bodies
+	}
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	default:
+		return nil, overloaded("too many requests at once; try again")
+	}
+}

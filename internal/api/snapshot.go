@@ -1,0 +1,71 @@
+package api
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+)
+
+// snapshotMax bounds a snapshot, in bytes.
+const snapshotMax = 1 << 30
+
+// withSnapshot gives f a temporary file, one at a time: a snapshot may be large.
+func (s *server) withSnapshot(f func(*os.File) error) error {
+	select {
+	case s.snapshots <- struct{}{}:
+		defer func() { <-s.snapshots }()
+	default:
+		return overloaded("another snapshot is being saved or restored; try again")
+	}
+	file, err := os.CreateTemp("", "longtake-snapshot-*")
+	if err != nil {
+		return fmt.Errorf("cannot create a temporary file: %w", err)
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	return f(file)
+}
+
+// saveSnapshot writes it to a file first, so that a slow reader has nothing in memory, and what
+// goes wrong is told.
+func (s *server) saveSnapshot(w http.ResponseWriter, r *http.Request) error {
+	return s.withSnapshot(func(f *os.File) error {
+		if err := s.service.SaveSnapshot(r.Context(), f); err != nil {
+			return err
+		}
+		n, err := f.Seek(0, io.SeekCurrent)
+		if err == nil {
+			_, err = f.Seek(0, io.SeekStart)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read the snapshot: %w", err)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+		if r.Method != http.MethodHead {
+			io.Copy(w, f) //nolint:errcheck // the reader has left
+		}
+		return nil
+	})
+}
+
+// restoreSnapshot receives all of it before anything is done with it.
+func (s *server) restoreSnapshot(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength > snapshotMax {
+		return tooLarge(&http.MaxBytesError{Limit: snapshotMax})
+	}
+	return s.withSnapshot(func(f *os.File) error {
+		if _, err := io.Copy(f, http.MaxBytesReader(w, r.Body, snapshotMax)); err != nil {
+			return tooLarge(bodyError("the snapshot", err))
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("cannot read the snapshot: %w", err)
+		}
+		if err := s.service.RestoreSnapshot(r.Context(), f); err != nil {
+			return err
+		}
+		return s.cluster(w, r)
+	})
+}
