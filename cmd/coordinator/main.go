@@ -31,7 +31,7 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		err = api.CheckAccess(v.Strings("http.hosts"), v.Strings("http.cors-origins"))
 	}
 	if err != nil {
-		return err
+		return cli.Usage(err)
 	}
 	cfg.Log = log
 	l, err := net.Listen("tcp", v.String("http.listen"))
@@ -75,12 +75,8 @@ func read(v *config.Values) (coord.Config, error) {
 		PreviewEvery:    v.Int("preview.every-steps"),
 		Timing:          coord.Timing{LostAfter: v.Duration("lost-after")},
 	}
-	for key, every := range map[string]*int{"checkpoint.every-steps": &c.CheckpointEvery,
-		"preview.every-steps": &c.PreviewEvery} {
-		switch {
-		case *every < 0:
-			return c, fmt.Errorf("%s is %d; allowed: from 0", key, *every)
-		case *every == 0:
+	for _, every := range []*int{&c.CheckpointEvery, &c.PreviewEvery} {
+		if *every == 0 {
 			*every = -1 // a zero Config takes the default
 		}
 	}

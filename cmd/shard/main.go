@@ -27,7 +27,7 @@ func main() {
 func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	cfg, err := read(v)
 	if err != nil {
-		return err
+		return cli.Usage(err)
 	}
 	cfg.Log = log
 	m, err := shard.StartMachine(ctx, cfg)

@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -31,21 +32,23 @@ const (
 
 // Client speaks to a coordinator. Its methods return a *Error for what the server refused.
 type Client struct {
-	base string
-	http *http.Client
+	base  string
+	shown string // the same, for errors
+	http  *http.Client
 }
 
 // NewClient returns a client for the coordinator at base, such as http://127.0.0.1:8080; nil is
-// http.DefaultClient.
+// one that waits for a silent coordinator for a while only.
 func NewClient(base string, hc *http.Client) (*Client, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("coordinator %q; allowed: a URL such as http://127.0.0.1:8080", base)
+		return nil, fmt.Errorf("coordinator %q; allowed: a URL such as http://127.0.0.1:8080",
+			withoutUser(base))
 	}
 	if hc == nil {
-		hc = http.DefaultClient
+		hc = defaultHTTP
 	}
-	return &Client{base: strings.TrimRight(base, "/"), http: hc}, nil
+	return &Client{base: strings.TrimRight(base, "/"), shown: withoutUser(base), http: hc}, nil
 }
 
 // Create queues a video. It is asked for under a random key, so that what is sent again after a
@@ -123,7 +126,11 @@ func (c *Client) Extend(ctx context.Context, id job.ID, r Create) (Video, error)
 
 // Get returns one video.
 func (c *Client) Get(ctx context.Context, id job.ID) (Video, error) {
-	return call[Video](ctx, c, http.MethodGet, path(id, ""), nil)
+	v, err := call[Video](ctx, c, http.MethodGet, path(id, ""), nil)
+	if err == nil {
+		err = isThe(id, v)
+	}
+	return v, err
 }
 
 // List returns a page of videos: at most limit (0: the server's default) after the given one.
@@ -250,14 +257,17 @@ func (c *Client) Watch(ctx context.Context, id job.ID, f func(Video)) (Video, er
 // watch follows one stream to its end; the last video need not be final.
 func (c *Client) watch(ctx context.Context, id job.ID, f func(Video)) (Video, error) {
 	var last Video
-	resp, err := c.send(ctx, http.MethodGet, path(id, "/events"), nil)
+	asked := path(id, "/events")
+	resp, err := c.send(ctx, http.MethodGet, asked, nil)
 	if err != nil {
 		return last, err
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, answerMax)
+	heard := false
 	for lines.Scan() {
+		heard = true
 		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
 		if !ok {
 			continue
@@ -266,9 +276,24 @@ func (c *Client) watch(ctx context.Context, id job.ID, f func(Video)) (Video, er
 		if err := json.Unmarshal(data, &last); err != nil {
 			return last, fmt.Errorf("cannot read the coordinator's event: %w", err)
 		}
+		if err := isThe(id, last); err != nil {
+			return last, err
+		}
 		f(last)
 	}
-	return last, nil // a stream that breaks off is followed anew
+	if !heard && ctx.Err() == nil { // not even a sign of life
+		return last, &UnreachableError{URL: c.shown, Asked: http.MethodGet + " " + asked,
+			Err: cmp.Or(lines.Err(), io.EOF)}
+	}
+	return last, nil // a stream that breaks off is followed again
+}
+
+// isThe refuses an answer about another video than the one that was asked for.
+func isThe(id job.ID, v Video) error {
+	if v.ID != id {
+		return fmt.Errorf("the coordinator answers with video %.64q, not with %.64q", v.ID, id)
+	}
+	return nil
 }
 
 func path(id job.ID, rest string) string {
@@ -298,20 +323,32 @@ func decode[T any](r io.ReadCloser, most int64) (out T, err error) {
 // send returns the response if it is a good one; the caller closes its body.
 func (c *Client) send(ctx context.Context, method, path string, body []byte,
 	headers ...string) (*http.Response, error) {
+	limit := answerTime
+	if method != http.MethodGet {
+		limit = changeTime
+	}
+	ctx, p := wait(ctx, limit)
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
+		p.end()
 		return nil, err
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+		req.Body = io.NopCloser(sending{req.Body, p})
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, &UnreachableError{URL: c.base, Err: err}
+		at := c.where(err)
+		err = cause(ctx, err)
+		p.end()
+		return nil, &UnreachableError{URL: at, Asked: method + " " + path, Err: err}
 	}
+	p.answered()
+	resp.Body = receiving{resp.Body, ctx, p}
 	if resp.StatusCode < 300 {
 		return resp, nil
 	}
@@ -328,56 +365,4 @@ func readError(resp *http.Response) error {
 	}
 	e.Error.Status = resp.StatusCode
 	return e.Error
-}
-
-// UnreachableError is returned when no coordinator answers.
-type UnreachableError struct {
-	URL string
-	Err error
-}
-
-// Error implements error.
-func (e *UnreachableError) Error() string {
-	cause := e.Err
-	var u *url.Error
-	if errors.As(cause, &u) {
-		cause = u.Err
-	}
-	return fmt.Sprintf("cannot reach the coordinator at %s: %v", e.URL, cause)
-}
-
-// Unwrap returns the cause.
-func (e *UnreachableError) Unwrap() error { return e.Err }
-
-// again repeats f while the coordinator is away, has no leader or no shard yet, for retryTime at
-// most.
-func again(ctx context.Context, f func() (Video, error)) (Video, error) {
-	for end := time.Now().Add(retryTime); ; {
-		v, err := f()
-		if err == nil || !passing(err) || time.Now().After(end) || ctx.Err() != nil {
-			return v, err
-		}
-		if serr := sleep(ctx); serr != nil {
-			return v, serr
-		}
-	}
-}
-
-// passing reports whether an error may go away by itself.
-func passing(err error) bool {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Status == http.StatusServiceUnavailable
-	}
-	var u *UnreachableError
-	return errors.As(err, &u)
-}
-
-func sleep(ctx context.Context) error {
-	select {
-	case <-time.After(retryPause):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

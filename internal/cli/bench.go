@@ -25,7 +25,7 @@ the row before.`
 func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure speed"}
 	run := &cobra.Command{Use: "run", Short: "Time a clip on several numbers of shards",
-		Long: benchHelp, Args: cobra.NoArgs}
+		Long: benchHelp, Args: noArgs}
 	f := run.Flags()
 	counts := f.IntSlice("shards", []int{1, 2, 4}, "numbers of shards")
 	rounds := f.Int("rounds", 2, "clips for each number of shards")
@@ -51,8 +51,7 @@ func benchCommand() *cobra.Command {
 		}
 		return printBench(cmd.OutOrStdout(), rows, *js)
 	}
-	cmd.AddCommand(run, benchEngineCommand(), benchGPUCommand())
-	return cmd
+	return group(cmd, run, benchEngineCommand(), benchGPUCommand())
 }
 
 // clipBench measures clips; benchRow is what it finds for one number of shards.
@@ -170,14 +169,14 @@ func printBench(w io.Writer, rows []benchRow, js bool) error {
 				if r.Checkpoints {
 					saved = " + checkpoints"
 				}
-				fmt.Fprintf(w, "%d%s\t%dx%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", r.Shards, saved, r.Shards,
+				printf(w, "%d%s\t%dx%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", r.Shards, saved, r.Shards,
 					r.Threads,
 					r.Mesh, span(r.StepSeconds), r.Ratio, span(r.Denoise), span(r.Decode), span(r.Total),
 					size(r.BytesPerStep))
 			}
 		})
 	if len(rows) > 0 {
-		fmt.Fprintf(w, "the latents were the same bytes in every run: %s\n", rows[0].Latents)
+		printf(w, "the latents were the same bytes in every run: %s\n", rows[0].Latents)
 	}
 	return err
 }

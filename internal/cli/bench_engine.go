@@ -27,7 +27,7 @@ With --torch both sides take turns, item by item, and the ratio is ours over the
 
 func benchEngineCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "engine", Short: "Time the engine's parts, beside PyTorch's",
-		Long: benchEngineHelp, Args: cobra.NoArgs}
+		Long: benchEngineHelp, Args: noArgs}
 	f := cmd.Flags()
 	torch := f.String("torch", "", "command that times the same in PyTorch")
 	threads := f.Int("threads", runtime.NumCPU(), "threads")
@@ -53,7 +53,7 @@ func benchEngineCommand() *cobra.Command {
 		defer c.Folder.Close()
 		if *torch != "" {
 			if c.Peer, err = bench.StartPeer(cmd.Context(), strings.Fields(*torch)); err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
+				printf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
 			} else {
 				defer c.Peer.Close()
 			}
@@ -93,10 +93,10 @@ const engineRow = "%-42s %-5s %7v %9s %8s %6s %9s %6s\n"
 func printEngineHead(w io.Writer, p *bench.Peer) {
 	peer := ""
 	if p != nil {
-		fmt.Fprintf(w, "compared with %s; * against the better of its types\n", p.Name)
+		printf(w, "compared with %s; * against the better of its types\n", p.Name)
 		peer = "THEIRS"
 	}
-	fmt.Fprintf(w, engineRow, "ITEM", "DTYPE", "THREADS", "TIME", "GFLOP/S", "PEAK", peer, "RATIO")
+	printf(w, engineRow, "ITEM", "DTYPE", "THREADS", "TIME", "GFLOP/S", "PEAK", peer, "RATIO")
 }
 
 func printEngineRow(w io.Writer, r bench.Row) {
@@ -113,5 +113,5 @@ func printEngineRow(w io.Writer, r bench.Row) {
 			ratio += "*"
 		}
 	}
-	fmt.Fprintf(w, engineRow, r.Name, r.DType, r.Threads, span(r.Seconds), speed, peak, peer, ratio)
+	printf(w, engineRow, r.Name, r.DType, r.Threads, span(r.Seconds), speed, peak, peer, ratio)
 }

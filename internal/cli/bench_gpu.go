@@ -29,7 +29,7 @@ type gpuBench struct {
 
 func benchGPUCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "gpu", Short: "Time the kernels on a GPU, beside PyTorch's",
-		Long: benchGPUHelp, Args: cobra.NoArgs}
+		Long: benchGPUHelp, Args: noArgs}
 	var b gpuBench
 	f := cmd.Flags()
 	f.StringVar(&b.sizes, "sizes", "full", "full, or tiny: one small item of each kind")
@@ -72,8 +72,8 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	defer func() { err = errors.Join(err, gpu.Close()) }()
 	out := cmd.OutOrStdout()
 	if b.list {
-		_, err := fmt.Fprintln(out, gpu.Name())
-		return err
+		printf(out, "%s\n", gpu.Name())
+		return nil
 	}
 	if b.page != "" && bench.Emulated(gpu.Name()) {
 		return usage("--page: times of the emulated GPU are not for a page")
@@ -90,7 +90,7 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	}
 	if b.torch != "" {
 		if g.Peer, err = bench.StartPeer(cmd.Context(), strings.Fields(b.torch)); err != nil {
-			fmt.Fprintf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
+			printf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
 		} else {
 			defer g.Peer.Close()
 			peer = g.Peer.Name
@@ -118,12 +118,12 @@ const gpuRow = "%-34s %-5s %9s %9s %7s %9s %6s %s\n"
 // report prints the head and returns what prints and keeps a row.
 func (b gpuBench) report(out io.Writer, device, peer string, rows *[]bench.Row) func(bench.Row) {
 	if !b.json {
-		fmt.Fprintf(out, "%s", device)
+		printf(out, "%s", device)
 		if peer != "" {
-			fmt.Fprintf(out, ", compared with %s", peer)
+			printf(out, ", compared with %s", peer)
 		}
-		fmt.Fprintln(out)
-		fmt.Fprintf(out, gpuRow, "ITEM", "DTYPE", "TIME", "TFLOP/S", "PEAK", "THEIRS", "RATIO", "NOTE")
+		printf(out, "\n")
+		printf(out, gpuRow, "ITEM", "DTYPE", "TIME", "TFLOP/S", "PEAK", "THEIRS", "RATIO", "NOTE")
 	}
 	return func(r bench.Row) {
 		*rows = append(*rows, r)
@@ -141,6 +141,6 @@ func (b gpuBench) report(out io.Writer, device, peer string, rows *[]bench.Row) 
 		if r.Peer > 0 {
 			theirs, ratio = span(r.Peer), fmt.Sprintf("%.2f", r.Ratio)
 		}
-		fmt.Fprintf(out, gpuRow, r.Name, r.DType, span(r.Seconds), speed, peak, theirs, ratio, r.Note)
+		printf(out, gpuRow, r.Name, r.DType, span(r.Seconds), speed, peak, theirs, ratio, r.Note)
 	}
 }

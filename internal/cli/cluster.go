@@ -15,15 +15,14 @@ import (
 
 func clusterCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "cluster", Short: "Look at the coordinators, and change them"}
-	cmd.AddCommand(
+	return group(cmd,
 		clusterView("status", "Show what the coordinator knows of itself and the cluster", printStatus),
 		membersCommand(), transferCommand(), snapshotCommand())
-	return cmd
 }
 
 // clusterView is a command that shows the cluster's status in one way.
 func clusterView(name, short string, show func(io.Writer, coord.Status) error) *cobra.Command {
-	cmd := &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: name, Short: short, Args: noArgs}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := client(cmd)
@@ -44,7 +43,7 @@ func clusterView(name, short string, show func(io.Writer, coord.Status) error) *
 
 func printStatus(w io.Writer, s coord.Status) error {
 	line := func(key, format string, args ...any) {
-		fmt.Fprintf(w, "%-12s %s\n", key, fmt.Sprintf(format, args...))
+		printf(w, "%-12s %s\n", key, fmt.Sprintf(format, args...))
 	}
 	line("coordinator", "%s (%s), longtake %s", s.ID, strings.ToLower(s.State), s.Version)
 	line("leader", "%s, term %d", dash(s.Leader), s.Term)
@@ -63,7 +62,7 @@ func printMembers(w io.Writer, s coord.Status) error {
 			if m.Leader {
 				role = "leader"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.ID, role, dash(m.Raft), dash(m.HTTP))
+			printf(w, "%s\t%s\t%s\t%s\n", m.ID, role, dash(m.Raft), dash(m.HTTP))
 		}
 	})
 }
@@ -81,7 +80,7 @@ func membersCommand() *cobra.Command {
 	cmd := clusterView("members", "List the coordinators, add or remove one", printMembers)
 	cmd.Long = membersHelp
 	add := &cobra.Command{Use: "add ID", Short: "Add a coordinator that runs with --raft-join",
-		Args: cobra.ExactArgs(1)}
+		Args: oneArg("ID")}
 	raft := add.Flags().String("raft", "", "host:port at which the others reach its Raft (required)")
 	http := add.Flags().String("http", "", "URL of its API, for clients")
 	clusterChange(add, func(ctx context.Context, c *api.Client, args []string,
@@ -92,7 +91,7 @@ func membersCommand() *cobra.Command {
 		return c.AddMember(ctx, coord.Peer{ID: args[0], Raft: *raft, HTTP: *http})
 	})
 	remove := &cobra.Command{Use: "remove ID", Short: "Take a coordinator out",
-		Args: cobra.ExactArgs(1)}
+		Args: oneArg("ID")}
 	clusterChange(remove, func(ctx context.Context, c *api.Client, args []string,
 	) (coord.Status, error) {
 		return c.RemoveMember(ctx, args[0])
@@ -138,7 +137,7 @@ are not in it; they stay where they are stored.`
 func snapshotCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "snapshot", Short: "Save or restore what was decided",
 		Long: snapshotHelp}
-	save := &cobra.Command{Use: "save FILE", Short: "Write a snapshot", Args: cobra.ExactArgs(1),
+	save := &cobra.Command{Use: "save FILE", Short: "Write a snapshot", Args: oneArg("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := client(cmd)
 			if err != nil {
@@ -146,7 +145,7 @@ func snapshotCommand() *cobra.Command {
 			}
 			return saveSnapshot(cmd.Context(), c, args[0])
 		}}
-	restore := &cobra.Command{Use: "restore FILE", Args: cobra.ExactArgs(1),
+	restore := &cobra.Command{Use: "restore FILE", Args: oneArg("FILE"),
 		Short: "Replace what was decided by a snapshot; what came after it is forgotten"}
 	clusterChange(restore, func(ctx context.Context, c *api.Client, args []string,
 	) (coord.Status, error) {
@@ -156,8 +155,7 @@ func snapshotCommand() *cobra.Command {
 		}
 		return c.Restore(ctx, data)
 	})
-	cmd.AddCommand(save, restore)
-	return cmd
+	return group(cmd, save, restore)
 }
 
 // saveSnapshot writes a whole file, or none.

@@ -57,7 +57,7 @@ type generation struct {
 
 func generateCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "generate", Short: "Generate a clip from a text", Long: generateHelp,
-		Args: cobra.NoArgs}
+		Args: promptInFlag}
 	f := cmd.Flags()
 	f.StringP("prompt", "p", "", "what to show; may be empty")
 	f.String("storyboard", "", "YAML file of seconds and what to show from then on, such as"+
@@ -349,14 +349,14 @@ func (g *generation) summarise(v api.Video) error {
 			LatentsSHA256: r.LatentsSHA256, VideoSHA256: r.Video.SHA256, Notices: v.Details.Notices})
 	}
 	for _, n := range v.Details.Notices {
-		fmt.Fprintln(g.stderr, "notice:", n)
+		printf(g.stderr, "notice: %s\n", n)
 	}
-	fmt.Fprintf(g.stdout, "%s: %s, %s at %v fps, seed %d\n", g.out.Path, v.Size,
+	printf(g.stdout, "%s: %s, %s at %v fps, seed %d\n", g.out.Path, v.Size,
 		count(s.Frames, "frame"), s.FPS, s.Seed)
-	fmt.Fprintf(g.stdout, "%s of %s on %s; text %s, decode %s, encode %s; ",
+	printf(g.stdout, "%s of %s on %s; text %s, decode %s, encode %s; ",
 		count(s.Steps, "step"), span(r.StepSeconds), v.Details.Mesh, span(r.Seconds[job.StageText]),
 		span(r.Seconds[job.StageDecode]), span(r.Seconds[job.StageEncode]))
-	fmt.Fprintf(g.stdout, "%s exchanged, %s a step; %s in all\n", size(r.BytesExchanged),
+	printf(g.stdout, "%s exchanged, %s a step; %s in all\n", size(r.BytesExchanged),
 		size(r.StepBytes), span(took.Seconds()))
 	return nil
 }

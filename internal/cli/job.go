@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,15 +19,14 @@ import (
 
 func jobCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "job", Short: "Look at jobs and act on them"}
-	cmd.AddCommand(jobList(), jobStatus(), jobLogs(), jobFetch(),
+	return group(cmd, jobList(), jobStatus(), jobLogs(), jobFetch(),
 		jobAction("cancel", "Stop a job at its next step", (*api.Client).Cancel),
 		jobAction("retry", "Queue the same clip again", (*api.Client).Retry),
 		jobDelete())
-	return cmd
 }
 
 func jobList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List jobs, the newest first", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List jobs, the newest first", Args: noArgs}
 	limit := cmd.Flags().Int("limit", 20, "how many, up to 100")
 	after := cmd.Flags().String("after", "", "id of the last job of the page before")
 	js := asJSON(cmd)
@@ -48,12 +48,12 @@ func jobList() *cobra.Command {
 		}
 		err = table(out, "ID\tSTATE\tSIZE\tFRAMES\tCREATED\tPROMPT", func(w io.Writer) {
 			for _, v := range l.Data {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", v.ID, stateText(v), v.Size,
+				printf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", v.ID, stateText(v), v.Size,
 					v.Details.Spec.Frames, v.Details.Created.Local().Format(time.DateTime), short(v.Prompt))
 			}
 		})
 		if l.HasMore {
-			fmt.Fprintf(cmd.ErrOrStderr(), "more: longtake job list --after %s\n", l.LastID)
+			printf(cmd.ErrOrStderr(), "more: longtake job list --after %s\n", l.LastID)
 		}
 		return err
 	}
@@ -75,7 +75,7 @@ func short(s string) string {
 }
 
 func jobStatus() *cobra.Command {
-	cmd := &cobra.Command{Use: "status ID", Short: "Show a job", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "status ID", Short: "Show a job", Args: oneJob}
 	js := asJSON(cmd)
 	watch := cmd.Flags().BoolP("watch", "w", false, "follow the job to its end")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -83,7 +83,7 @@ func jobStatus() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		id := job.ID(args[0])
+		id := jobID(args)
 		var v api.Video
 		if *watch {
 			rep := newReporter(*js, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -106,7 +106,7 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 	}
 	d, s := v.Details, v.Details.Spec
 	line := func(key, format string, args ...any) {
-		fmt.Fprintf(w, "%-10s %s\n", key, fmt.Sprintf(format, args...))
+		printf(w, "%-10s %s\n", key, fmt.Sprintf(format, args...))
 	}
 	line("id", "%s", v.ID)
 	line("state", "%s", stateText(v))
@@ -191,14 +191,14 @@ func aftermath(l job.Loss) string {
 // jobAction is a command that does one thing to one job and shows it.
 func jobAction(name, short string,
 	do func(*api.Client, context.Context, job.ID) (api.Video, error)) *cobra.Command {
-	cmd := &cobra.Command{Use: name + " ID", Short: short, Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: name + " ID", Short: short, Args: oneJob}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := client(cmd)
 		if err != nil {
 			return err
 		}
-		v, err := do(c, cmd.Context(), job.ID(args[0]))
+		v, err := do(c, cmd.Context(), jobID(args))
 		if err != nil {
 			return err
 		}
@@ -209,18 +209,18 @@ func jobAction(name, short string,
 
 func jobDelete() *cobra.Command {
 	return &cobra.Command{Use: "delete ID", Short: "Forget an ended job, and its clip",
-		Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		Args: oneJob, RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := client(cmd)
 			if err != nil {
 				return err
 			}
-			return c.Delete(cmd.Context(), job.ID(args[0]))
+			return c.Delete(cmd.Context(), jobID(args))
 		}}
 }
 
 func jobFetch() *cobra.Command {
 	cmd := &cobra.Command{Use: "fetch ID", Short: "Download the clip of a completed job",
-		Args: cobra.ExactArgs(1)}
+		Args: oneJob}
 	path := cmd.Flags().StringP("output", "o", "", "file, or folder for a job of PNG frames "+
 		"(default: ID.webm, ID.mp4 or ID/)")
 	latents := cmd.Flags().String("save-latents", "", "also download the latents")
@@ -242,24 +242,24 @@ func jobFetch() *cobra.Command {
 				early.variant, early.ext = "preview", ".webp"
 			}
 			*path = cmp.Or(*path, args[0]+early.ext)
-			if err := early.fetch(cmd.Context(), c, job.ID(args[0]), *path); err != nil {
+			if err := early.fetch(cmd.Context(), c, jobID(args), *path); err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), *path)
+			printf(cmd.OutOrStdout(), "%s\n", *path)
 			return nil
 		}
-		v, err := c.Get(cmd.Context(), job.ID(args[0]))
+		v, err := c.Get(cmd.Context(), jobID(args))
 		if err != nil {
 			return err
 		}
-		o, err := fetchOutput(v, *path, *latents)
+		o, err := fetchOutput(jobID(args), v, *path, *latents)
 		if err != nil {
 			return err
 		}
 		if err := o.fetch(cmd.Context(), c, v); err != nil {
 			return err
 		}
-		fmt.Fprintln(cmd.OutOrStdout(), o.Path)
+		printf(cmd.OutOrStdout(), "%s\n", o.Path)
 		return nil
 	}
 	return cmd
@@ -296,11 +296,16 @@ func (e early) fetch(ctx context.Context, c *api.Client, id job.ID, path string)
 	return nil
 }
 
-// fetchOutput checks that the path suits the format that the job was made in.
-func fetchOutput(v api.Video, path, latents string) (output, error) {
+// fetchOutput checks that the path suits the format that the job was made in. Without a path the
+// file is called as the job that was asked for: the answer's word is not taken for a name.
+func fetchOutput(asked job.ID, v api.Video, path, latents string) (output, error) {
 	format := media.Format(v.Details.Spec.Format)
+	if !slices.Contains(media.Formats(), format) {
+		return output{}, fmt.Errorf("job %s was made as %q, which this version does not know", asked,
+			format)
+	}
 	if path == "" {
-		path = string(v.ID)
+		path = string(asked)
 		if format != media.PNG {
 			path += format.Extension()
 		}

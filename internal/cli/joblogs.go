@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/longtake/longtake/internal/api"
-	"github.com/longtake/longtake/internal/job"
 )
 
 // jobEvent is something that happened to a job.
@@ -26,14 +25,14 @@ follows a job.`
 
 func jobLogs() *cobra.Command {
 	cmd := &cobra.Command{Use: "logs ID", Short: "Show what happened to a job, in order",
-		Long: logsHelp, Args: cobra.ExactArgs(1)}
+		Long: logsHelp, Args: oneJob}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := client(cmd)
 		if err != nil {
 			return err
 		}
-		v, err := c.Get(cmd.Context(), job.ID(args[0]))
+		v, err := c.Get(cmd.Context(), jobID(args))
 		if err != nil {
 			return err
 		}
@@ -47,10 +46,7 @@ func printEvents(w io.Writer, events []jobEvent, js bool) error {
 		return printLines(w, events)
 	}
 	for _, e := range events {
-		if _, err := fmt.Fprintf(w, "%s  %-9s %s\n", e.Time.Local().Format(time.DateTime), e.Event,
-			e.Text); err != nil {
-			return err
-		}
+		printf(w, "%s  %-9s %s\n", e.Time.Local().Format(time.DateTime), e.Event, e.Text)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/config"
+	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/shard"
 )
@@ -37,6 +38,9 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// Usage marks an error as a mistake in what was asked for: the process exits with code 2.
+func Usage(err error) error { return &usageError{err} }
+
 func usage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
 // Main runs a command with the process's arguments and returns its exit code. The first SIGINT or
@@ -55,17 +59,17 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stderr io.W
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs(args)
 	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
+	ran, err := cmd.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
 	}
 	code := exitCode(ctx, err)
 	if !started { // flags and arguments
 		code = exitBadRequest
-		err = fmt.Errorf("%w; see %s --help", err, cmd.Name())
+		err = fmt.Errorf("%w; see %s --help", err, ran.CommandPath())
 	}
 	line := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
-	fmt.Fprintf(stderr, "%s: %s\n", cmd.Name(), line)
+	printf(stderr, "%s: %s\n", cmd.Name(), line)
 	return code
 }
 
@@ -74,10 +78,12 @@ func exitCode(ctx context.Context, err error) int {
 		bad     *usageError
 		field   *job.FieldError
 		model   *shard.ModelError
+		config  *coord.ConfigError
 		refused *api.Error
 	)
 	switch {
 	case errors.As(err, &bad), errors.As(err, &field), errors.As(err, &model),
+		errors.As(err, &config),
 		errors.As(err, &refused) && (refused.Status == http.StatusBadRequest ||
 			refused.Status == http.StatusRequestEntityTooLarge):
 		return exitBadRequest
@@ -94,6 +100,7 @@ func logger(v *config.Values, stderr io.Writer) (*slog.Logger, error) {
 		return nil, usage("log.level is %q; allowed: debug, info, warn, error", v.String("log.level"))
 	}
 	o := &slog.HandlerOptions{Level: level}
+	stderr = plainWriter{stderr}
 	switch v.String("log.format") {
 	case "text":
 		return slog.New(slog.NewTextHandler(stderr, o)), nil
@@ -110,7 +117,7 @@ type Service func(ctx context.Context, v *config.Values, log *slog.Logger) error
 func Daemon(name, short, long string, s config.Settings, run Service) *cobra.Command {
 	var file string
 	var show bool
-	cmd := &cobra.Command{Use: name, Short: short, Long: long, Args: cobra.NoArgs, Version: Version,
+	cmd := &cobra.Command{Use: name, Short: short, Long: long, Args: noArgs, Version: Version,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v, err := config.Load(s, cmd.Flags(), file)
 			if err != nil {

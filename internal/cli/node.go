@@ -13,12 +13,11 @@ import (
 
 func nodeCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "node", Short: "Look at the shards, take them out and back in"}
-	cmd.AddCommand(nodeList(), nodeStatus(), nodeDrain(), nodeUndrain())
-	return cmd
+	return group(cmd, nodeList(), nodeStatus(), nodeDrain(), nodeUndrain())
 }
 
 func nodeList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List registered shards", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List registered shards", Args: noArgs}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		nodes, err := nodes(cmd)
@@ -32,7 +31,7 @@ func nodeList() *cobra.Command {
 
 func nodeStatus() *cobra.Command {
 	cmd := &cobra.Command{Use: "status NAME", Short: "Show a shard, by its name or id",
-		Args: cobra.ExactArgs(1)}
+		Args: oneArg("NAME")}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		all, err := nodes(cmd)
@@ -62,7 +61,7 @@ or longtake node undrain lets it work again. SIGTERM to a shard's process drains
 
 func nodeDrain() *cobra.Command {
 	cmd := &cobra.Command{Use: "drain NAME", Short: "Take a shard out of use, by its name or id",
-		Long: drainHelp, Args: cobra.ExactArgs(1)}
+		Long: drainHelp, Args: oneArg("NAME")}
 	deadline := cmd.Flags().Duration("deadline", time.Minute, "how long it may finish its step")
 	force := cmd.Flags().Bool("force", false, "do not wait for a step boundary")
 	js := asJSON(cmd)
@@ -106,7 +105,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 func nodeUndrain() *cobra.Command {
 	cmd := &cobra.Command{Use: "undrain NAME", Short: "Let a drained shard work again",
-		Args: cobra.ExactArgs(1)}
+		Args: oneArg("NAME")}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := client(cmd)
@@ -150,7 +149,7 @@ func printNodes(w io.Writer, nodes []coord.Node, js bool) error {
 	}
 	return table(w, "NAME\tSTATE\tJOB\tDEVICE\tTHREADS\tMEMORY\tSEEN\tID", func(w io.Writer) {
 		for _, n := range nodes {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s ago\t%s\n", n.Name, n.State, dash(string(n.Job)),
+			printf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s ago\t%s\n", n.Name, n.State, dash(string(n.Job)),
 				n.Device, n.Threads, size(n.RSS), n.LastSeen.Round(time.Millisecond), n.ID)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -49,10 +50,25 @@ func checkFile(path string) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return usage("output %q is not a file; choose another path", path)
 	}
-	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-		return usage("output %q: there is no folder %q; create it first", path, filepath.Dir(path))
+	dir := filepath.Dir(path)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return usage("output %q: there is no folder %q; create it first", path, dir)
 	}
-	return nil
+	return checkWritable(path, dir)
+}
+
+// checkWritable tries what a download begins with, before there is something to lose.
+func checkWritable(path, dir string) error {
+	f, err := os.CreateTemp(dir, ".longtake-*")
+	if err != nil {
+		cause := err
+		var p *os.PathError
+		if errors.As(err, &p) {
+			cause = p.Err // without the temporary name
+		}
+		return usage("output %q: cannot write to folder %q: %w", path, dir, cause)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // checkFolder wants one that is new, empty, or holds frames only, which will be replaced.
@@ -70,7 +86,7 @@ func checkFolder(path string) error {
 				path, e.Name())
 		}
 	}
-	return nil
+	return checkWritable(path, filepath.Dir(path))
 }
 
 // fetch stores the results of a completed video. Files appear complete or not at all.
@@ -99,7 +115,7 @@ func download(ctx context.Context, c *api.Client, id job.ID, variant string, wan
 	path string, place func(f *os.File, path string) error) (err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("cannot write %s: %w", path, err)
+			err = fmt.Errorf("cannot fetch %s: %w", path, err)
 		}
 	}()
 	f, err := os.CreateTemp(filepath.Dir(path), ".longtake-*")
@@ -114,7 +130,11 @@ func download(ctx context.Context, c *api.Client, id job.ID, variant string, wan
 	}
 	defer r.Close()
 	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f, h), r)
+	n, err := io.Copy(io.MultiWriter(f, h), io.LimitReader(r, max(want.Size, 0)+1))
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the coordinator broke off after %d of %d bytes; its log says why", n,
+			want.Size)
+	}
 	if err != nil {
 		return err
 	}

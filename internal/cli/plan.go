@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"strings"
 
@@ -21,7 +20,7 @@ model that the busiest shard runs in a step, one after the other, and the bytes 
 together send. The planner takes the fewest bytes, unless another mesh is much faster.
 
   longtake plan --shards 4 --size 96x64 --frames 33
-  longtake plan --shards 4 --seconds 60`, Args: cobra.NoArgs}
+  longtake plan --shards 4 --seconds 60`, Args: noArgs}
 	f := cmd.Flags()
 	shards := f.Int("shards", defaultShards, "how many shards")
 	path := f.String("model", "", "folder of the model (default: the built-in one)")
@@ -71,6 +70,9 @@ type planLine struct {
 }
 
 func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error {
+	if shards < 1 {
+		return usage("--shards is %d; allowed: from 1", shards)
+	}
 	load := coord.Load(m, s)
 	options, err := partition.Explain(shards, load)
 	if err != nil {
@@ -86,12 +88,12 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 	if js {
 		return printLines(w, plans)
 	}
-	fmt.Fprintf(w, "%s: %dx%d, %d frames are %d tokens", m.Name, s.Width, s.Height, s.Frames,
+	printf(w, "%s: %dx%d, %d frames are %d tokens", m.Name, s.Width, s.Height, s.Frames,
 		m.Tokens(s.Frames, s.Height, s.Width))
 	if n := len(load.Windows(0)); n > 1 {
-		fmt.Fprintf(w, " in %d windows of %d", n, load.WindowTokens())
+		printf(w, " in %d windows of %d", n, load.WindowTokens())
 	}
-	fmt.Fprintf(w, "; %d heads, %d layers\n", m.Heads, m.Layers)
+	printf(w, "; %d heads, %d layers\n", m.Heads, m.Layers)
 	const head = "MESH\tPASSES A STEP\tBYTES A STEP\tTOKENS OF A RANK\tHEADS OF A RANK\t"
 	return table(w, head, func(w io.Writer) {
 		for _, p := range plans {
@@ -100,7 +102,7 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 				mark = "chosen"
 			}
 			bytes := size(uint64(p.BytesPerStep)) //nolint:gosec // from 0
-			fmt.Fprintf(w, "%s\t%d\t%s\t%v\t%v\t%s\n", p.Mesh, p.Passes, bytes, p.Tokens, p.Heads, mark)
+			printf(w, "%s\t%d\t%s\t%v\t%v\t%s\n", p.Mesh, p.Passes, bytes, p.Tokens, p.Heads, mark)
 		}
 	})
 }

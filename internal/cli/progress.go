@@ -81,27 +81,30 @@ type bar struct {
 
 func (b *bar) update(v api.Video) {
 	d := v.Details
+	if v.Final() { // what comes next says so
+		b.end()
+		return
+	}
 	stage := string(d.State) + string(d.Stage)
 	if stage != b.stage {
 		b.end()
 		b.stage = stage
 		b.bar = progressbar.NewOptions(max(d.Total, 1), progressbar.OptionSetWriter(b.w),
 			progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(false),
-			progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish(),
-			progressbar.OptionThrottle(50*time.Millisecond))
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish())
 	}
 	text := stateText(v)
 	if d.ETA > 0 {
 		text += fmt.Sprintf(", %s left", time.Duration(d.ETA*float64(time.Second)).Round(time.Second))
 	}
-	b.bar.Describe(text)
-	_ = b.bar.Set(d.Done) // of a terminal that is gone there is nothing to say
+	_ = b.bar.Set(d.Done)       // of a terminal that is gone there is nothing to say
+	b.bar.Describe(plain(text)) // draws, so it comes last
 }
 
 func (b *bar) lost(_ api.Video, l job.Loss) {
 	b.end()
 	b.stage = ""
-	fmt.Fprintln(b.w, lossText(l))
+	printf(b.w, "%s\n", lossText(l))
 }
 
 func (b *bar) end() {
@@ -122,12 +125,12 @@ func (l *lines) update(v api.Video) {
 		text = string(v.Details.Stage)
 	}
 	if text != l.last && text != "" {
-		fmt.Fprintln(l.w, text)
+		printf(l.w, "%s\n", text)
 	}
 	l.last = text
 }
 
-func (l *lines) lost(_ api.Video, loss job.Loss) { fmt.Fprintln(l.w, lossText(loss)) }
+func (l *lines) lost(_ api.Video, loss job.Loss) { printf(l.w, "%s\n", lossText(loss)) }
 
 func (l *lines) end() {}
 

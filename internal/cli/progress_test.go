@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -29,5 +30,25 @@ func TestLostAttemptsAreToldOnce(t *testing.T) {
 		if n := strings.Count(out.String(), "node a was lost"); n != 1 {
 			t.Errorf("%s: attempt 1 is told of %d times: %q", name, n, out.String())
 		}
+	}
+}
+
+// TestBarShowsOneMoment: after each update, label and bar are of the same one.
+func TestBarShowsOneMoment(t *testing.T) {
+	var out bytes.Buffer
+	b := &bar{w: &out}
+	for done := range 10 {
+		b.update(api.Video{Details: api.Details{State: job.Running, Stage: job.StageDenoise, Done: done,
+			Total: 10}})
+		last := out.String()[strings.LastIndexByte(strings.TrimRight(out.String(), "\r"), '\r')+1:]
+		if !strings.Contains(last, fmt.Sprintf("denoise %d/10", done)) ||
+			!strings.Contains(last, fmt.Sprintf(" %d%%", done*10)) {
+			t.Errorf("after update %d the last line is %q", done, last)
+		}
+	}
+	out.Reset()
+	b.update(api.Video{Details: api.Details{State: job.Completed}})
+	if strings.Contains(out.String(), "0%") {
+		t.Errorf("a job that is completed is shown as %q", out.String())
 	}
 }

@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
-	"text/tabwriter"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -32,11 +30,10 @@ func Longtake() *cobra.Command {
 	root := &cobra.Command{Use: "longtake", Short: "Distributed video generation", Long: rootHelp,
 		Version: Version}
 	config.Client().Define(root.PersistentFlags())
-	root.AddCommand(generateCommand(), upCommand(), jobCommand(), nodeCommand(), clusterCommand(),
+	return group(root, generateCommand(), upCommand(), jobCommand(), nodeCommand(), clusterCommand(),
 		planCommand(), benchCommand(), configCommand(),
-		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), Version) }})
-	return root
+		&cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
+			Run: func(cmd *cobra.Command, _ []string) { printf(cmd.OutOrStdout(), "%s\n", Version) }})
 }
 
 // load reads the client's settings and more.
@@ -74,26 +71,6 @@ func asJSON(cmd *cobra.Command) *bool {
 	return cmd.Flags().Bool("json", false, "print JSON, one object a line")
 }
 
-func printJSON(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
-
-// printLines prints each of list as JSON, one a line.
-func printLines[T any](w io.Writer, list []T) error {
-	for _, v := range list {
-		if err := printJSON(w, v); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// table prints aligned columns.
-func table(w io.Writer, head string, rows func(io.Writer)) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, head)
-	rows(t)
-	return t.Flush()
-}
-
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Look at settings"}
 	show := &cobra.Command{Use: "show", Short: "Print every setting in force and where it came from",
@@ -102,13 +79,15 @@ variable, that over a line of the file, that over the default.
 
   longtake config show
   longtake config show --role coordinator --config configs/coordinator.yaml`,
-		Args: cobra.NoArgs}
-	role := show.Flags().String("role", "longtake", "whose settings: longtake, coordinator or shard")
+		Args: noArgs}
+	role := show.Flags().String("role", "longtake", "whose settings: longtake (its commands, up"+
+		" among them), coordinator or shard")
 	file := show.Flags().String("config", "", "YAML file of a coordinator's or shard's settings")
 	js := asJSON(show)
 	show.RunE = func(cmd *cobra.Command, _ []string) error {
 		roles := map[string]config.Settings{"coordinator": config.Coordinator(),
-			"shard": config.Shard(), "longtake": append(config.Client(), config.Local()...)}
+			"shard":    config.Shard(),
+			"longtake": slices.Concat(config.Client(), config.Local(), config.Up())}
 		s, ok := roles[*role]
 		if !ok {
 			return usage("--role is %q; allowed: longtake, coordinator, shard", *role)
@@ -119,8 +98,7 @@ variable, that over a line of the file, that over the default.
 		}
 		return printConfig(cmd.OutOrStdout(), v, *js)
 	}
-	cmd.AddCommand(show)
-	return cmd
+	return group(cmd, show)
 }
 
 func printConfig(w io.Writer, v *config.Values, js bool) error {
@@ -129,7 +107,7 @@ func printConfig(w io.Writer, v *config.Values, js bool) error {
 	}
 	return table(w, "KEY\tVALUE\tSOURCE", func(w io.Writer) {
 		for _, e := range v.Entries() {
-			fmt.Fprintf(w, "%s\t%v\t%s\n", e.Key, e.Value, e.Source)
+			printf(w, "%s\t%v\t%s\n", e.Key, e.Value, e.Source)
 		}
 	})
 }

@@ -100,6 +100,7 @@ func readPairs(n *yaml.Node) ([]job.Scene, error) {
 
 // readItem reads an item of a list: the keys start and prompt, or one pair.
 func readItem(n *yaml.Node) ([]job.Scene, error) {
+	n = follow(n)
 	if n.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("line %d: no scene; allowed: start and prompt", n.Line)
 	}
@@ -122,7 +123,16 @@ func readItem(n *yaml.Node) ([]job.Scene, error) {
 	return []job.Scene{s}, err
 }
 
+// follow returns what an alias (*name) stands for, or the node itself.
+func follow(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias // never an alias again
+	}
+	return n
+}
+
 func readScene(start, prompt *yaml.Node) (job.Scene, error) {
+	start, prompt = follow(start), follow(prompt)
 	at, err := strconv.ParseFloat(start.Value, 64)
 	if err != nil || !(at >= 0) || math.IsInf(at, 0) || start.Kind != yaml.ScalarNode {
 		return job.Scene{}, fmt.Errorf("line %d: time %.64q; allowed: seconds from 0", start.Line,

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -17,10 +16,8 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 
   longtake up --shards 2
   longtake generate --coordinator ` + defaultURL + ` -p "a white boat on the sea"`,
-		Args: cobra.NoArgs}
-	listen := cmd.Flags().String("listen", "127.0.0.1:8080", "host:port of the HTTP API")
-	data := cmd.Flags().String("data", "data/up", "directory of jobs and clips")
-	settings := append(config.Local(), config.Served()...)
+		Args: noArgs}
+	settings := append(config.Up(), config.Local()...)
 	settings.Define(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		v, err := load(cmd, settings)
@@ -35,7 +32,7 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		if err != nil {
 			return err
 		}
-		c.Listen, c.Data = *listen, *data
+		c.Listen, c.Data = v.String("listen"), v.String("data")
 		c.Hosts, c.Origins = v.Strings("http.hosts"), v.Strings("http.cors-origins")
 		if err := api.CheckAccess(c.Hosts, c.Origins); err != nil {
 			return usage("%w", err)
@@ -44,7 +41,7 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%d shards with %d threads each; the API is at %s; Ctrl-C stops\n",
+		printf(cmd.OutOrStdout(), "%d shards with %d threads each; the API is at %s; Ctrl-C stops\n",
 			c.Shards, c.Threads, cluster.URL)
 		select {
 		case <-cmd.Context().Done():

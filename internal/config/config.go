@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -30,7 +31,7 @@ func (s Setting) EnvName() string {
 	if s.Env != "" {
 		return s.Env
 	}
-	return "LONGTAKE_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.Key))
+	return prefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.Key))
 }
 
 // Settings are all that a program can be told.
@@ -65,8 +66,12 @@ type Values struct {
 }
 
 // Load puts the settings together: flag, else environment, else the file at path ("": none), else
-// default. A key of the file that is not a setting is an error, as is a value of another type.
+// default. A key of the file that is not a setting is an error, as are a variable called LONGTAKE_
+// that no program reads, and a value of another type.
 func Load(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
+	if err := s.checkEnvironment(os.Environ()); err != nil {
+		return nil, err
+	}
 	file, err := readFile(s, path)
 	if err != nil {
 		return nil, err
@@ -83,12 +88,26 @@ func Load(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
 		if f := fs.Lookup(x.Flag()); f != nil && f.Changed {
 			value, source = flagValue(f), "flag --"+x.Flag()
 		}
-		if v.values[x.Key], err = convert(value, x.Default); err != nil {
-			return nil, fmt.Errorf("%s is %q (%s); allowed: %w", x.Key, fmt.Sprint(value), source, err)
+		if err := v.set(x, value, source); err != nil {
+			return nil, err
 		}
-		v.sources[x.Key] = source
 	}
 	return v, nil
+}
+
+// set takes a value, if it may be one.
+func (v *Values) set(x Setting, value any, source string) error {
+	typed, err := convert(value, x.Default)
+	if c := checks[x.Key]; c != nil && err == nil {
+		if allowed := c(typed); allowed != "" {
+			err = errors.New(allowed)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s is %q (%s); allowed: %w", x.Key, Redact(fmt.Sprint(value)), source, err)
+	}
+	v.values[x.Key], v.sources[x.Key] = typed, source
+	return nil
 }
 
 func flagValue(f *pflag.Flag) any {
@@ -113,7 +132,7 @@ func readFile(s Settings, path string) (*viper.Viper, error) {
 	for _, k := range keys {
 		known := func(x Setting) bool { return x.Key == k }
 		if !slices.ContainsFunc(s, known) {
-			return nil, fmt.Errorf("%s: unknown key %q;%s all keys: %s", path, k, s.hint(k),
+			return nil, fmt.Errorf("%s: unknown key %q;%s all keys: %s", path, k, nearest(s.keys(), k),
 				strings.Join(s.keys(), ", "))
 		}
 	}
@@ -177,12 +196,12 @@ func (s Settings) keys() []string {
 	return out
 }
 
-// hint asks for the known key that takes the fewest edits, if those are few.
-func (s Settings) hint(key string) string {
-	near := slices.MinFunc(s.keys(), func(a, b string) int {
-		return distance(a, key) - distance(b, key)
+// nearest asks for the known name that takes the fewest edits, if those are few.
+func nearest(known []string, name string) string {
+	near := slices.MinFunc(known, func(a, b string) int {
+		return distance(a, name) - distance(b, name)
 	})
-	if distance(near, key) > len(key)/3 {
+	if distance(near, name) > len(name)/3 {
 		return ""
 	}
 	return fmt.Sprintf(" did you mean %q?", near)
@@ -242,15 +261,28 @@ type Entry struct {
 	Source string `json:"source"`
 }
 
-// Entries lists all values, in the order of the settings.
+// Entries lists all values, in the order of the settings, without passwords.
 func (v *Values) Entries() []Entry {
 	var out []Entry
 	for _, x := range v.settings {
 		value := v.values[x.Key]
-		if d, ok := value.(time.Duration); ok {
-			value = d.String()
+		switch v := value.(type) {
+		case time.Duration:
+			value = v.String()
+		case string:
+			value = Redact(v)
+		case []string:
+			value = redactAll(v)
 		}
 		out = append(out, Entry{Key: x.Key, Value: value, Source: v.sources[x.Key]})
+	}
+	return out
+}
+
+func redactAll(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = Redact(s)
 	}
 	return out
 }

@@ -39,7 +39,7 @@ func load(t *testing.T, file string, args ...string) (*Values, error) {
 }
 
 func TestPrecedence(t *testing.T) {
-	const file = "nats:\n  listen: file\nthreads: 7\nfast: true\nlost-after: 5s\npeers: [x, y]\n"
+	const file = "nats:\n  listen: file:1\nthreads: 7\nfast: true\nlost-after: 5s\npeers: [x, y]\n"
 	check := func(v *Values, err error, key string, got, want any, source string) {
 		t.Helper()
 		if err != nil || got != want || !strings.HasPrefix(v.Source(key), source) {
@@ -50,22 +50,22 @@ func TestPrecedence(t *testing.T) {
 	check(v, err, "threads", v.Int("threads"), 2, "default")
 	v, err = load(t, file)
 	check(v, err, "threads", v.Int("threads"), 7, "file ")
-	check(v, err, "nats.listen", v.String("nats.listen"), "file", "file ")
+	check(v, err, "nats.listen", v.String("nats.listen"), "file:1", "file ")
 	check(v, err, "fast", v.Bool("fast"), true, "file ")
 	check(v, err, "lost-after", v.Duration("lost-after"), 5*time.Second, "file ")
 	if !slices.Equal(v.Strings("peers"), []string{"x", "y"}) {
 		t.Errorf("peers %v", v.Strings("peers"))
 	}
 	t.Setenv("LONGTAKE_THREADS", "9")
-	t.Setenv("LONGTAKE_NATS_LISTEN", "env")
+	t.Setenv("LONGTAKE_NATS_LISTEN", "env:1")
 	t.Setenv("LONGTAKE_OTHER", "there")
 	t.Setenv("LONGTAKE_PEERS", "p,q,r")
 	v, err = load(t, file)
 	check(v, err, "threads", v.Int("threads"), 9, "environment LONGTAKE_THREADS")
 	check(v, err, "url", v.String("url"), "there", "environment LONGTAKE_OTHER")
 	check(v, err, "peers", len(v.Strings("peers")), 3, "environment")
-	v, err = load(t, file, "--nats-listen", "flag", "-n", "me", "--peers", "z")
-	check(v, err, "nats.listen", v.String("nats.listen"), "flag", "flag --nats-listen")
+	v, err = load(t, file, "--nats-listen", "flag:1", "-n", "me", "--peers", "z")
+	check(v, err, "nats.listen", v.String("nats.listen"), "flag:1", "flag --nats-listen")
 	check(v, err, "name", v.String("name"), "me", "flag --name")
 	check(v, err, "peers", v.Strings("peers")[0], "z", "flag")
 	if e := v.Entries(); len(e) != len(sample) || e[4].Value != "5s" || e[4].Key != "lost-after" {

@@ -104,5 +104,11 @@ func Local() Settings {
 	}
 }
 
-// Served are the settings of a cluster in one process that others use, beside those of Local.
-func Served() Settings { return Settings{httpHosts, httpOrigins} }
+// Up are the settings of a cluster in one process that stays.
+func Up() Settings {
+	return Settings{
+		{Key: "listen", Default: "127.0.0.1:8080", Usage: "host:port of the HTTP API"},
+		{Key: "data", Default: "data/up", Usage: "directory of jobs and clips"},
+		httpHosts, httpOrigins,
+	}
+}

@@ -74,6 +74,15 @@ type Timing struct {
 	Apply     time.Duration // for a command to commit; default 10 s
 }
 
+// ConfigError says what is wrong in a Config: nothing was started.
+type ConfigError struct{ Err error }
+
+// Error implements error.
+func (e *ConfigError) Error() string { return "cannot start coordinator: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
 var idPattern = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 
 // fill sets defaults.

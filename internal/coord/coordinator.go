@@ -47,7 +47,7 @@ var _ Service = (*Coordinator)(nil)
 func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 	cfg.fill()
 	if err := cfg.check(); err != nil {
-		return nil, fmt.Errorf("cannot start coordinator: %w", err)
+		return nil, &ConfigError{err}
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &Coordinator{cfg: cfg, log: cfg.Log, kick: make(chan struct{}, 1), cancel: cancel,

@@ -1,0 +1,41 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// again repeats f while the coordinator is away, has no leader or no shard yet, for retryTime at
+// most.
+func again(ctx context.Context, f func() (Video, error)) (Video, error) {
+	for end := time.Now().Add(retryTime); ; {
+		v, err := f()
+		if err == nil || !passing(err) || time.Now().After(end) || ctx.Err() != nil {
+			return v, err
+		}
+		if serr := sleep(ctx); serr != nil {
+			return v, serr
+		}
+	}
+}
+
+// passing reports whether an error may go away by itself.
+func passing(err error) bool {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Status == http.StatusServiceUnavailable
+	}
+	var u *UnreachableError
+	return errors.As(err, &u)
+}
+
+func sleep(ctx context.Context) error {
+	select {
+	case <-time.After(retryPause):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,162 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// How long a client waits for a coordinator that says nothing. A stream has a sign of life every
+// keepAlive; a delete may wait for deleteTime until the job has stopped.
+const (
+	dialTime   = 10 * time.Second
+	answerTime = 20 * time.Second // for the header of an answer to a question
+	changeTime = deleteTime + 15*time.Second
+	silentTime = keepAlive + 30*time.Second // between two pieces of a body
+)
+
+// defaultHTTP is the client of those who bring none. It keeps few connections open.
+var defaultHTTP = &http.Client{Transport: newTransport()}
+
+func newTransport() *http.Transport {
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTime,
+		DialContext:       (&net.Dialer{Timeout: dialTime}).DialContext,
+		ForceAttemptHTTP2: true, MaxIdleConns: 16, IdleConnTimeout: time.Minute,
+		ExpectContinueTimeout: time.Second, DisableCompression: true}
+}
+
+// patience ends a request whose other side is silent for too long.
+type patience struct {
+	timer *time.Timer
+	limit atomic.Int64 // nanoseconds
+	stop  context.CancelCauseFunc
+}
+
+// silence is why a request ended.
+type silence time.Duration
+
+// Error implements error.
+func (s silence) Error() string { return fmt.Sprintf("it is silent for %v", time.Duration(s)) }
+
+// wait starts the clock; the caller calls end.
+func wait(ctx context.Context, limit time.Duration) (context.Context, *patience) {
+	ctx, stop := context.WithCancelCause(ctx)
+	p := &patience{stop: stop}
+	p.limit.Store(int64(limit))
+	p.timer = time.AfterFunc(limit, func() { stop(silence(p.limit.Load())) })
+	return ctx, p
+}
+
+// sign starts the clock again; of a body that is still sent it may come after an answer.
+func (p *patience) sign() { p.timer.Reset(time.Duration(p.limit.Load())) }
+
+// answered says that the header came; the body follows.
+func (p *patience) answered() {
+	p.limit.Store(int64(silentTime))
+	p.sign()
+}
+
+// cause is what ended a request: the other side's silence, if that did, else err.
+func cause(ctx context.Context, err error) error {
+	var s silence
+	if errors.As(context.Cause(ctx), &s) {
+		return s
+	}
+	return err
+}
+
+// end stops it.
+func (p *patience) end() {
+	p.timer.Stop()
+	p.stop(context.Canceled)
+}
+
+// sending is a request's body: what the server takes is a sign of life.
+type sending struct {
+	io.Reader
+	p *patience
+}
+
+// Read implements io.Reader.
+func (s sending) Read(b []byte) (int, error) {
+	s.p.sign()
+	return s.Reader.Read(b)
+}
+
+// receiving is an answer's body.
+type receiving struct {
+	io.ReadCloser
+	ctx context.Context //nolint:containedctx // the request's
+	p   *patience
+}
+
+// Read implements io.Reader.
+func (r receiving) Read(b []byte) (int, error) {
+	n, err := r.ReadCloser.Read(b)
+	if err != nil && err != io.EOF { //nolint:errorlint // as readers say it
+		return n, cause(r.ctx, err)
+	}
+	r.p.sign()
+	return n, err
+}
+
+// Close implements io.Closer.
+func (r receiving) Close() error {
+	r.p.end()
+	return r.ReadCloser.Close()
+}
+
+// withoutUser is a URL to show, without the name and password that may be in it.
+func withoutUser(base string) string {
+	before, rest, ok := strings.Cut(base, "://")
+	if !ok {
+		return base[strings.LastIndexByte(base, '@')+1:]
+	}
+	return before + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
+}
+
+// UnreachableError is returned when no coordinator answers.
+type UnreachableError struct {
+	URL   string
+	Asked string // such as "GET /v1/videos"
+	Err   error
+}
+
+// Error implements error.
+func (e *UnreachableError) Error() string {
+	cause := e.Err
+	var u *url.Error
+	if errors.As(cause, &u) {
+		cause = u.Err
+	}
+	if errors.Is(cause, io.EOF) || errors.Is(cause, io.ErrUnexpectedEOF) {
+		return fmt.Sprintf("the coordinator at %s broke off its answer to %s; its log says why", e.URL,
+			e.Asked)
+	}
+	return fmt.Sprintf("cannot reach the coordinator at %s: %v", e.URL, cause)
+}
+
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// where returns the coordinator that an error is about: the one that was asked, or one to which
+// that sends its clients on.
+func (c *Client) where(err error) string {
+	asked, _ := url.Parse(c.base)
+	var u *url.Error
+	if !errors.As(err, &u) || asked == nil {
+		return c.shown
+	}
+	last, perr := url.Parse(u.URL)
+	if perr != nil || last.Host == asked.Host || last.Host == "" {
+		return c.shown
+	}
+	return fmt.Sprintf("%s://%s, the leader as %s says", last.Scheme, last.Host, c.shown)
+}

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// group makes cmd a command of commands: alone it shows its help; a command that it does not have
+// is refused, with those whose names are near.
+func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(commands...)
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		near := cmd.SuggestionsFor(args[0])
+		switch {
+		case len(near) > 0:
+			return usage("unknown command %q; did you mean %q?", args[0], strings.Join(near, `" or "`))
+		case cmd.HasParent():
+			return usage("unknown command %q", args[0])
+		}
+		return usage(`unknown command %q; for a clip of that say: longtake generate -p "..."`, args[0])
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return cmd
+}
+
+// noArgs refuses arguments.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%q is one argument too many: %s takes flags only", args[0], cmd.CommandPath())
+	}
+	return nil
+}
+
+// promptInFlag refuses arguments of a command whose text belongs into a flag.
+func promptInFlag(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage(`%q is no flag; the prompt is given with -p, in quotes: -p "a red ball"`, args[0])
+	}
+	return nil
+}
+
+// oneArg wants exactly one, which is called what.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return usage("the %s is missing: %s %s", what, cmd.CommandPath(), what)
+		case len(args) > 1:
+			return usage("%q is one argument too many: %s takes one %s", args[1], cmd.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
+// oneJob wants a job's id, and nothing that could be a path.
+func oneJob(cmd *cobra.Command, args []string) error {
+	if err := oneArg("ID")(cmd, args); err != nil {
+		return err
+	}
+	if !isName(args[0]) {
+		return usage("ID is %.64q; allowed: the id of a job, as longtake job list shows it", args[0])
+	}
+	return nil
+}
+
+// isName reports whether s is of letters, digits, - and _, up to 128 of them.
+func isName(s string) bool {
+	odd := func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') &&
+			r != '-' && r != '_'
+	}
+	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, odd)
+}
+
+// jobID is the checked argument of a command.
+func jobID(args []string) job.ID { return job.ID(args[0]) }

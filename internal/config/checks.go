@@ -1,0 +1,136 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// check returns what is allowed where a value is not, else "".
+type check func(value any) (allowed string)
+
+const (
+	manyMax = 1_000_000 // of things that are counted
+	longest = 30 * 24 * time.Hour
+)
+
+// checks are by key; the same key means the same in every program. What is not here may be any
+// value of its type, or is checked where it is opened.
+var checks = map[string]check{
+	"log.level":              oneOf("debug", "info", "warn", "error"),
+	"log.format":             oneOf("text", "json"),
+	"id":                     aName,
+	"http.listen":            anAddress,
+	"http.url":               httpURL,
+	"listen":                 anAddress,
+	"nats.listen":            anAddress,
+	"nats.routes":            anAddress,
+	"raft.listen":            anAddress,
+	"limits.queued":          between(1, manyMax),
+	"limits.kept":            between(1, manyMax),
+	"limits.nodes":           between(1, manyMax),
+	"checkpoint.every-steps": between(0, manyMax),
+	"preview.every-steps":    between(0, manyMax),
+	"lost-after":             lasting(600*time.Millisecond, longest),
+	"device":                 oneOf("cpu", "cuda", "auto"),
+	"dtype":                  oneOf("fp32", "bf16"),
+	"threads":                between(0, 1024),
+	"transport":              oneOf("nats", "mem"),
+	"control":                natsURLs,
+	"data.listen":            anAddress,
+	"data.advertise":         anAddress,
+	"data.url":               natsURLs,
+	"data.peer-timeout":      lasting(100*time.Millisecond, longest),
+	"drain-timeout":          lasting(0, longest),
+}
+
+// between allows integers of a range, both ends included.
+func between(low, high int) check {
+	return func(value any) string {
+		if n, ok := value.(int); ok && n >= low && n <= high {
+			return ""
+		}
+		return fmt.Sprintf("%d to %d", low, high)
+	}
+}
+
+// lasting allows durations of a range, both ends included.
+func lasting(low, high time.Duration) check {
+	return func(value any) string {
+		if d, ok := value.(time.Duration); ok && d >= low && d <= high {
+			return ""
+		}
+		return fmt.Sprintf("%v to %v", low, high)
+	}
+}
+
+// oneOf allows some texts.
+func oneOf(texts ...string) check {
+	return func(value any) string {
+		if s, ok := value.(string); ok && slices.Contains(texts, s) {
+			return ""
+		}
+		return strings.Join(texts, ", ")
+	}
+}
+
+var namePattern = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+
+// aName allows what can be part of a file's name, of a subject and of a URL.
+func aName(value any) string {
+	if s, ok := value.(string); ok && namePattern.MatchString(s) {
+		return ""
+	}
+	return "1 to 64 letters, digits, - and _"
+}
+
+// anAddress allows host:port, and nothing where that is the default.
+func anAddress(value any) string {
+	s, _ := value.(string)
+	_, port, err := net.SplitHostPort(s)
+	if s == "" || err == nil && isPort(port) {
+		return ""
+	}
+	return "host:port, with a port of 0 to 65535"
+}
+
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
+}
+
+// httpURL allows a URL of a host, or nothing.
+func httpURL(value any) string {
+	s, _ := value.(string)
+	u, err := url.Parse(s)
+	if s == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" {
+		return ""
+	}
+	return "a URL such as http://host:8080"
+}
+
+// natsURLs allows a list of NATS servers, separated by commas, or nothing.
+func natsURLs(value any) string {
+	text, _ := value.(string)
+	for _, s := range strings.Split(text, ",") {
+		if s = strings.TrimSpace(s); text != "" && !isNATS(s) {
+			return "nats://host:port, several separated by commas"
+		}
+	}
+	return ""
+}
+
+// isNATS reports whether a client could dial s; it takes nats:// for granted.
+func isNATS(s string) bool {
+	if !strings.Contains(s, "://") {
+		s = "nats://" + s
+	}
+	u, err := url.Parse(s)
+	return err == nil && slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) &&
+		u.Hostname() != "" && (u.Port() == "" || isPort(u.Port()))
+}
