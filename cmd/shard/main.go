@@ -34,6 +34,9 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	for _, n := range m.Shards()[0].Model().Notices { // they share it
+		log.Warn("the model is used with a notice", "notice", n)
+	}
 	for _, s := range m.Shards() {
 		log.Info("loaded", "model", s.Model().Name, "name", s.Name(), "id", s.ID(),
 			"control", cfg.Control)

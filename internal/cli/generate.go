@@ -269,6 +269,7 @@ func (g *generation) preflight() error {
 	if err != nil {
 		return &usageError{err}
 	}
+	printNotices(g.stderr, m.Notices)
 	r, err := g.start.request(g.create, m)
 	if err != nil {
 		return err
@@ -348,9 +349,7 @@ func (g *generation) summarise(v api.Video) error {
 			Retransmits: r.Retransmits, WindowsReused: r.WindowsReused,
 			LatentsSHA256: r.LatentsSHA256, VideoSHA256: r.Video.SHA256, Notices: v.Details.Notices})
 	}
-	for _, n := range v.Details.Notices {
-		printf(g.stderr, "notice: %s\n", n)
-	}
+	printNotices(g.stderr, v.Details.Notices)
 	printf(g.stdout, "%s: %s, %s at %v fps, seed %d\n", g.out.Path, v.Size,
 		count(s.Frames, "frame"), s.FPS, s.Seed)
 	printf(g.stdout, "%s of %s on %s; text %s, decode %s, encode %s; ",

@@ -40,6 +40,7 @@ together send. The planner takes the fewest bytes, unless another mesh is much f
 		if err != nil {
 			return &usageError{err}
 		}
+		printNotices(cmd.ErrOrStderr(), m.Notices)
 		c := api.Create{Frames: given(f, "frames", f.GetInt),
 			GuidanceScale: given(f, "guidance-scale", f.GetFloat64)}
 		c.Seconds = given(f, "seconds", f.GetFloat64)

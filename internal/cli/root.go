@@ -71,6 +71,13 @@ func asJSON(cmd *cobra.Command) *bool {
 	return cmd.Flags().Bool("json", false, "print JSON, one object a line")
 }
 
+// printNotices tells what is other than asked for, or was left out.
+func printNotices(w io.Writer, notices []string) {
+	for _, n := range notices {
+		printf(w, "notice: %s\n", n)
+	}
+}
+
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Look at settings"}
 	show := &cobra.Command{Use: "show", Short: "Print every setting in force and where it came from",

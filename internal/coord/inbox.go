@@ -89,6 +89,11 @@ func (l *leader) agree(m job.Model) error {
 		return nil
 	}
 	_, err := l.c.commit(command{Kind: kindModel, Model: &m})
+	if err == nil {
+		for _, n := range m.Notices {
+			l.c.log.Warn("the model is used with a notice", "model", m.Name, "notice", n)
+		}
+	}
 	return err
 }
 

@@ -31,6 +31,8 @@ type SchedulerConfig struct {
 	// UniPC.
 	SolverOrder      int
 	DisableCorrector []int
+	// Ignored are the keys that are not of the class and were left out, each with its value.
+	Ignored []string
 }
 
 // Kind returns KindUniPC or KindEuler, or "" for a config of no class.
@@ -79,9 +81,10 @@ func (c SchedulerConfig) check() error {
 	return nil
 }
 
-// ParseSchedulerConfig reads a scheduler_config.json as diffusers writes it. A key that is not of
-// the named class, or a value that is not supported, is an error; keys that begin with "_" are
-// notes of the writer. Absent keys have the class's defaults.
+// ParseSchedulerConfig reads a scheduler_config.json as diffusers writes it. A value that is not
+// supported is an error. A key that is not of the named class is left out, as diffusers does, which
+// writes those of the class that a scheduler was made from; keys that begin with "_" are notes of
+// the writer. Absent keys have the class's defaults.
 func ParseSchedulerConfig(data []byte) (SchedulerConfig, error) {
 	c, err := parseConfig(data)
 	if err != nil {
@@ -108,14 +111,27 @@ func parseConfig(data []byte) (SchedulerConfig, error) {
 		}
 		k, ok := keys[name]
 		if !ok {
-			return c, fmt.Errorf("unknown key %q, %s has: %s", name, class,
-				strings.Join(slices.Sorted(maps.Keys(keys)), ", "))
+			c.ignore(name, values[name])
+			continue
 		}
 		if !k.set(&c, values[name]) {
 			return c, refusal(name, values[name], k.allowed)
 		}
 	}
 	return c, required(keys, values)
+}
+
+// ignore notes a key that is not of the class, unless its value says that something is off.
+func (c *SchedulerConfig) ignore(name string, value any) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return
+	}
+	switch string(text) {
+	case "null", "false", "[]", "{}", `""`:
+		return
+	}
+	c.Ignored = append(c.Ignored, fmt.Sprintf("%.64s %.40s", name, text))
 }
 
 // required finds keys whose default is not supported and which are absent.

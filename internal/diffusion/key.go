@@ -109,7 +109,7 @@ var correctorKey = key{
 	},
 }
 
-// only allows a single value.
+// only allows a single value; null is as good as false.
 func only(want any) key {
 	text := fmt.Sprint(want)
 	if want == nil {
@@ -117,7 +117,9 @@ func only(want any) key {
 	}
 	return key{allowed: text, set: func(_ *SchedulerConfig, v any) bool {
 		switch v.(type) {
-		case nil, bool:
+		case nil:
+			return want == nil || want == false
+		case bool:
 			return v == want
 		}
 		return false

@@ -21,6 +21,8 @@ type Model struct {
 	MaxPositions   int      `json:"max_positions"`  // of tokens on each axis; 0: no limit
 	Extends        bool     `json:"extends"`        // trained with given latents at timestep 0
 	Defaults       Defaults `json:"defaults"`
+	// Notices say what of the model's files was left out or chosen, one line each.
+	Notices []string `json:"notices,omitempty"`
 }
 
 // Defaults are what a request that leaves fields out gets.
@@ -76,12 +78,25 @@ func (m Model) Check() error {
 			"overlap %d; allowed: from 0", m.Name, m.MaxTokens, m.MaxPositions, d.MaxFrames, d.Window,
 			d.Overlap)
 	}
+	if err := m.checkNotices(); err != nil {
+		return err
+	}
 	s, err := m.Resolve(Request{}, nil)
 	if err == nil && s.FramesAsked != 0 {
 		err = &FieldError{"frames", number(s.FramesAsked), fmt.Sprintf("such as %d", s.Frames)}
 	}
 	if err != nil {
 		return fmt.Errorf("model %q has defaults that do not work: %w", m.Name, err)
+	}
+	return nil
+}
+
+func (m Model) checkNotices() error {
+	for _, n := range m.Notices {
+		if len(n) > noticeLimit || !utf8.ValidString(n) || len(m.Notices) > noticesLimit {
+			return fmt.Errorf("model %q has %d notices, one of %d bytes; allowed: %d of %d bytes of UTF-8",
+				m.Name, len(m.Notices), len(n), noticesLimit, noticeLimit)
+		}
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ func readDefaults(fsys fs.FS, name string) (Defaults, error) {
 	if err != nil {
 		return Defaults{}, err
 	}
+	s.nullable = true
 	d := Defaults{
 		Name:          s.string("name", name),
 		FPS:           s.int("fps", 16, 1, 120),

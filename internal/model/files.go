@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -23,23 +24,27 @@ const (
 type component struct {
 	files   []*safetensors.File
 	tensors map[string]tensor.Tensor
+	stray   []string // weights that the index does not list
 }
 
 // opener opens a safetensors file by its path in the folder.
 type opener func(file string) (*safetensors.File, error)
 
-// openComponent opens stem.safetensors, or the files that its index lists.
-func openComponent(fsys fs.FS, open opener, dir, stem string) (*component, error) {
-	single := path.Join(dir, stem+".safetensors")
-	index := single + ".index.json"
-	if _, err := fs.Stat(fsys, single); err == nil {
-		return openFiles(open, []string{single}, nil)
+// source is where a component's weights are: one file, or an index of several.
+type source struct{ single, index string }
+
+// openComponent opens stem.safetensors, or the files that its index lists, or the only variant of
+// these that is there.
+func (f *Folder) openComponent(open opener, dir, stem string) (*component, error) {
+	from, err := f.findWeights(dir, stem)
+	if err != nil {
+		return nil, err
 	}
-	where, err := readIndex(fsys, index)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s holds neither %s nor %s; weights must be safetensors", dir,
-			path.Base(single), path.Base(index))
+	if from.single != "" {
+		return openFiles(open, []string{path.Join(dir, from.single)}, nil)
 	}
+	index := path.Join(dir, from.index)
+	where, err := readIndex(f.fsys, index)
 	if err != nil {
 		return nil, err
 	}
@@ -47,16 +52,91 @@ func openComponent(fsys fs.FS, open opener, dir, stem string) (*component, error
 	for i := range files {
 		files[i] = path.Join(dir, files[i])
 	}
+	if err := f.present(files); err != nil {
+		return nil, fmt.Errorf("%s: %w", index, err)
+	}
 	c, err := openFiles(open, files, where)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", index, err)
 	}
+	if n := len(c.stray); n > 0 {
+		f.notice("%s does not list %d of the weights in its files, such as %s; they were read", index, n,
+			c.stray[0])
+	}
 	return c, nil
+}
+
+// findWeights looks for a component's files under the names that diffusers and transformers use.
+func (f *Folder) findWeights(dir, stem string) (source, error) {
+	entries, err := fs.ReadDir(f.fsys, dir)
+	if err != nil {
+		return source{}, fmt.Errorf("cannot read the folder %s: %w", dir, pathless(err))
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	single := stem + ".safetensors"
+	index := single + ".index.json"
+	has := func(name string) bool { return slices.Contains(names, name) }
+	switch {
+	case has(single):
+		if has(index) {
+			f.notice("%s has %s and %s; the first was read", dir, single, index)
+		}
+		return source{single: single}, nil
+	case has(index):
+		return source{index: index}, nil
+	}
+
+	variants := variantsOf(stem, names)
+	switch kinds := slices.Sorted(maps.Keys(variants)); len(kinds) {
+	case 0:
+		return source{}, noWeights(dir, stem, names)
+	case 1:
+		f.notice("%s has no %s; its variant %s was read", dir, single, kinds[0])
+		return variants[kinds[0]], nil
+	default:
+		return source{}, fmt.Errorf("%s has the variants %s and no %s; rename the one to read", dir,
+			strings.Join(kinds, " and "), single)
+	}
+}
+
+// variantsOf finds stem.fp16.safetensors and the like, and the indexes of such.
+func variantsOf(stem string, names []string) map[string]source {
+	stem = regexp.QuoteMeta(stem)
+	single := regexp.MustCompile(`^` + stem + `\.(\w+)\.safetensors$`)
+	index := regexp.MustCompile(`^` + stem + `\.safetensors\.index\.(\w+)\.json$`)
+	found := map[string]source{}
+	for _, n := range names {
+		if m := index.FindStringSubmatch(n); m != nil && found[m[1]].single == "" {
+			found[m[1]] = source{index: n}
+		}
+		if m := single.FindStringSubmatch(n); m != nil {
+			found[m[1]] = source{single: n}
+		}
+	}
+	return found
+}
+
+// present names the first of the files that is not there.
+func (f *Folder) present(files []string) error {
+	var missing []string
+	for _, name := range files {
+		if _, err := fs.Stat(f.fsys, name); err != nil {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("cannot open %s: file does not exist, like %d of the %d that are listed; "+
+		"download them", missing[0], len(missing), len(files))
 }
 
 // readIndex returns the file of each weight.
 func readIndex(fsys fs.FS, file string) (map[string]string, error) {
-	data, err := readLimited(fsys, file, indexLimit)
+	data, err := readJSON(fsys, file, indexLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +144,7 @@ func readIndex(fsys fs.FS, file string) (map[string]string, error) {
 		WeightMap map[string]string `json:"weight_map"`
 	}
 	if err := json.Unmarshal(data, &index); err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", file, err)
+		return nil, fmt.Errorf("cannot read %s: %w", file, notJSON(data, err))
 	}
 	if len(index.WeightMap) == 0 {
 		return nil, fmt.Errorf("%s: weight_map is empty", file)
@@ -91,14 +171,16 @@ func openFiles(open opener, files []string, where map[string]string) (*component
 			return nil, errors.Join(err, c.close())
 		}
 	}
-	for weight, name := range where {
+	for _, weight := range slices.Sorted(maps.Keys(where)) {
 		if _, ok := c.tensors[weight]; !ok {
-			return nil, errors.Join(fmt.Errorf("weight %s is not in %s", weight, name), c.close())
+			return nil, errors.Join(fmt.Errorf("weight %s is not in %s", weight, where[weight]), c.close())
 		}
 	}
 	return c, nil
 }
 
+// add takes all weights of a file. One that the index has in another file is an error; one that it
+// does not list is read too, as transformers does.
 func (c *component) add(open opener, name string, where map[string]string) error {
 	f, err := open(name)
 	if err != nil {
@@ -113,8 +195,12 @@ func (c *component) add(open opener, name string, where map[string]string) error
 		if _, twice := c.tensors[weight]; twice {
 			return fmt.Errorf("weight %s is in %s and in another file", weight, name)
 		}
-		if where != nil && where[weight] != path.Base(name) {
-			return fmt.Errorf("weight %s is in %s, which the index does not say", weight, name)
+		listed, ok := where[weight]
+		if ok && listed != path.Base(name) {
+			return fmt.Errorf("weight %s is in %s, the index says in %s", weight, name, listed)
+		}
+		if where != nil && !ok {
+			c.stray = append(c.stray, weight)
 		}
 		c.tensors[weight] = t
 	}

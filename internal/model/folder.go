@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/longtake/longtake/internal/tensor/safetensors"
+	"github.com/longtake/longtake/internal/userfile"
 )
 
 // tokenizerLimit bounds tokenizer.json, in bytes; that of UMT5 has 16 MB.
@@ -25,13 +26,15 @@ type Folder struct {
 
 	fsys       fs.FS
 	components map[string]*component
+	notices    []string
+	ignored    []ignoredKeys
 }
 
 // Open opens a folder on disk; weights are memory-mapped. Anything that is missing, unknown or not
 // supported is one line that names the file, the key or the weight.
 func Open(dir string) (*Folder, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("cannot open model %s: there is no such folder", dir)
+		return nil, fmt.Errorf("cannot open model %s: %w", dir, notFolder(dir, err))
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -40,7 +43,7 @@ func Open(dir string) (*Folder, error) {
 	open := func(file string) (*safetensors.File, error) {
 		return safetensors.Open(filepath.Join(dir, filepath.FromSlash(file)))
 	}
-	return openFolder(os.DirFS(dir), open, dir, filepath.Base(abs))
+	return openFolder(userfile.Dir(dir), open, dir, filepath.Base(abs))
 }
 
 // stringFS is a file system that has some files as strings, such as those of the program.
@@ -86,10 +89,14 @@ func openFolder(fsys fs.FS, open opener, where, name string) (*Folder, error) {
 
 func (f *Folder) readConfigs(name string) (err error) {
 	for _, read := range []func() error{
-		func() error { return checkIndex(f.fsys) },
-		func() error { f.Transformer, err = readTransformer(f.fsys); return err },
-		func() error { f.TextEncoder, err = readTextEncoder(f.fsys); return err },
-		func() error { f.VAE, err = readVAE(f.fsys); return err },
+		f.checkIndex,
+		func() error {
+			return f.config("transformer", func(s *settings) { f.Transformer = readTransformer(s) })
+		},
+		func() error {
+			return f.config("text_encoder", func(s *settings) { f.TextEncoder = readTextEncoder(s) })
+		},
+		func() error { return f.config("vae", func(s *settings) { f.VAE = readVAE(s) }) },
 		func() error {
 			_, err := fs.Stat(f.fsys, "tokenizer/tokenizer.json")
 			if err != nil {
@@ -98,7 +105,7 @@ func (f *Folder) readConfigs(name string) (err error) {
 			return nil
 		},
 		func() error {
-			f.Scheduler, err = readLimited(f.fsys, "scheduler/scheduler_config.json", jsonLimit)
+			f.Scheduler, err = readJSON(f.fsys, "scheduler/scheduler_config.json", jsonLimit)
 			return err
 		},
 		func() error { f.Defaults, err = readDefaults(f.fsys, name); return err },
@@ -116,12 +123,23 @@ func (f *Folder) readConfigs(name string) (err error) {
 	return f.Defaults.LatentRGB.fit(f.Transformer.InChannels)
 }
 
+// config reads the configuration of a component.
+func (f *Folder) config(name string, read func(*settings)) error {
+	s, err := readSettings(f.fsys, name+"/config.json")
+	if err != nil {
+		return err
+	}
+	if read(s); s.err != nil {
+		return s.err
+	}
+	return f.ignore(s)
+}
+
 // checkIndex reads model_index.json, which names the classes.
-func checkIndex(fsys fs.FS) error {
-	s, err := readSettings(fsys, "model_index.json")
+func (f *Folder) checkIndex() error {
+	s, err := readSettings(f.fsys, "model_index.json")
 	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New("it has no model_index.json; a folder of Wan 2.1 text-to-video as " +
-			"Hugging Face diffusers writes it is needed")
+		return f.noIndex()
 	}
 	if err != nil {
 		return err
@@ -134,14 +152,17 @@ func checkIndex(fsys fs.FS) error {
 	s.must("scheduler", `["diffusers","UniPCMultistepScheduler"]`,
 		`["diffusers","FlowMatchEulerDiscreteScheduler"]`)
 	s.must("boundary_ratio", "null")
-	s.must("expand_timesteps", "false")
+	s.must("expand_timesteps", "false", "null")
 	s.skip("tokenizer") // whatever its class, tokenizer.json says all
 	for _, key := range []string{"_class_name", "text_encoder", "transformer", "vae"} {
 		if s.raw[key] == nil {
 			s.fail(key, "what WanPipeline writes")
 		}
 	}
-	return s.finish()
+	if s.err != nil {
+		return s.err
+	}
+	return f.ignore(s)
 }
 
 // parts are the components with weights, and the names of their files.
@@ -155,7 +176,7 @@ var parts = []struct {
 
 func (f *Folder) openWeights(open opener) error {
 	for _, p := range parts {
-		c, err := openComponent(f.fsys, open, p.name, p.stem)
+		c, err := f.openComponent(open, p.name, p.stem)
 		if err != nil {
 			return err
 		}
@@ -201,7 +222,7 @@ func (f *Folder) Weights(name string) (*Weights, error) {
 
 // TokenizerJSON returns tokenizer/tokenizer.json.
 func (f *Folder) TokenizerJSON() ([]byte, error) {
-	return readLimited(f.fsys, "tokenizer/tokenizer.json", tokenizerLimit)
+	return readJSON(f.fsys, "tokenizer/tokenizer.json", tokenizerLimit)
 }
 
 // Name returns what longtake.json calls the model, or the folder's name.

@@ -3,11 +3,15 @@ package model
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"slices"
 	"strings"
+
+	"github.com/longtake/longtake/internal/userfile"
 )
 
 // jsonLimit bounds a configuration file, in bytes.
@@ -20,19 +24,32 @@ type settings struct {
 	raw  map[string]json.RawMessage
 	used map[string]bool
 	err  error
+
+	nullable bool // null is as good as no value, for every key
 }
 
 // readSettings reads an object from a file.
 func readSettings(fsys fs.FS, file string) (*settings, error) {
-	data, err := readLimited(fsys, file, jsonLimit)
+	data, err := readJSON(fsys, file, jsonLimit)
 	if err != nil {
 		return nil, err
 	}
 	s := &settings{file: file, used: map[string]bool{}}
 	if err := json.Unmarshal(data, &s.raw); err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", file, err)
+		return nil, fmt.Errorf("cannot read %s: %w", file, notJSON(data, err))
 	}
 	return s, nil
+}
+
+// notJSON names what a file is that holds no JSON, if that can be told; otherwise err stays.
+func notJSON(data []byte, err error) error {
+	if start := bytes.TrimSpace(data); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
+		return err
+	}
+	if what := userfile.What(data); what != "" {
+		return fmt.Errorf("it is no JSON but %s", what)
+	}
+	return err
 }
 
 // fail keeps the first error.
@@ -71,28 +88,68 @@ func (s *settings) take(key string, p any, allowed string) bool {
 	return true
 }
 
-// int reads a whole number; without one it is def.
-func (s *settings) int(key string, def, lo, hi int) int {
-	v, allowed := def, fmt.Sprintf("%d to %d", lo, hi)
-	s.take(key, &v, allowed)
-	if v < lo || v > hi {
+// whole is a whole number, which may be written as 1024, 1024.0 or 1.024e3.
+type whole int
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *whole) UnmarshalJSON(data []byte) error {
+	const exact = 1 << 53 // float64 holds all whole numbers up to here
+	var f float64
+	if err := json.Unmarshal(data, &f); err != nil {
+		return err
+	}
+	if f != math.Trunc(f) || math.Abs(f) > exact || string(data) == "null" {
+		return errors.New("not a whole number")
+	}
+	*n = whole(f)
+	return nil
+}
+
+// given is take for a key whose value may not be null.
+func (s *settings) given(key string, p any, allowed string) bool {
+	ok := s.take(key, p, allowed)
+	if !ok && s.raw[key] != nil && !s.nullable {
 		s.fail(key, allowed)
 	}
-	return v
+	return ok
+}
+
+// int reads a whole number; without one it is def.
+func (s *settings) int(key string, def, lo, hi int) int {
+	v, allowed := whole(def), fmt.Sprintf("%d to %d", lo, hi)
+	s.given(key, &v, allowed)
+	if int(v) < lo || int(v) > hi {
+		s.fail(key, allowed)
+	}
+	return int(v)
+}
+
+// intOr is int for a key that Python's `or` reads: null and 0 mean otherwise.
+func (s *settings) intOr(key string, def, otherwise, lo, hi int) int {
+	if v := s.raw[key]; v != nil {
+		if text := flat(v); text == "null" || text == "0" {
+			s.used[key] = true
+			return otherwise
+		}
+	}
+	return s.int(key, def, lo, hi)
 }
 
 // float reads a number; without one it is def.
 func (s *settings) float(key string, def, lo, hi float64) float64 {
 	v, allowed := def, fmt.Sprintf("%g to %g", lo, hi)
-	s.take(key, &v, allowed)
+	s.given(key, &v, allowed)
 	if !(v >= lo && v <= hi) {
 		s.fail(key, allowed)
 	}
 	return v
 }
 
+// bool reads true or false; null means false, as in Python.
 func (s *settings) bool(key string, def bool) bool {
-	s.take(key, &def, "true or false")
+	if !s.take(key, &def, "true or false") && s.raw[key] != nil && !s.nullable {
+		return false
+	}
 	return def
 }
 
@@ -106,11 +163,21 @@ func list[T any](s *settings, key string, def []T, n int, ok func(T) bool, allow
 	allowed = fmt.Sprintf("%d values, %s", n, allowed)
 	v := slices.Clone(def)
 	bad := func(x T) bool { return !ok(x) }
-	if s.take(key, &v, allowed) && len(v) != n || slices.ContainsFunc(v, bad) {
+	if s.given(key, &v, allowed) && len(v) != n || slices.ContainsFunc(v, bad) {
 		s.fail(key, allowed)
 		return def
 	}
 	return v
+}
+
+// wholes reads a list of n whole numbers from lo to hi.
+func wholes(s *settings, key string, def []whole, n, lo, hi int) []int {
+	ok := func(v whole) bool { return int(v) >= lo && int(v) <= hi }
+	var out []int
+	for _, v := range list(s, key, def, n, ok, fmt.Sprintf("each %d to %d", lo, hi)) {
+		out = append(out, int(v))
+	}
+	return out
 }
 
 // must refuses any value of a key but the given ones, in JSON; an absent key is as the first one.
@@ -132,34 +199,48 @@ func (s *settings) skip(keys ...string) {
 	}
 }
 
-// finish returns the first error. Keys that nobody read are one too; those that begin with an
-// underscore belong to the writer of the file.
+// finish returns the first error. A key that nobody read is one too, unless it belongs to the
+// writer of the file, as those with an underscore do.
 func (s *settings) finish() error {
 	if s.err != nil {
 		return s.err
 	}
-	for _, k := range slices.Sorted(maps.Keys(s.raw)) {
-		if !s.used[k] && !strings.HasPrefix(k, "_") {
-			return fmt.Errorf("%s: key %q is unknown; this program does not know what it asks for",
-				s.file, k)
-		}
+	if unknown := s.unknown(); len(unknown) > 0 {
+		return fmt.Errorf("%s: key %q is unknown; this program does not know what it asks for", s.file,
+			unknown[0])
 	}
 	return nil
 }
 
+// unknown lists the keys that nobody read.
+func (s *settings) unknown() []string {
+	var keys []string
+	for _, k := range slices.Sorted(maps.Keys(s.raw)) {
+		if !s.used[k] && !strings.HasPrefix(k, "_") {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
 // readLimited reads a file of at most limit bytes.
 func readLimited(fsys fs.FS, file string, limit int64) ([]byte, error) {
-	info, err := fs.Stat(fsys, file)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", file, pathless(err))
-	}
-	if info.IsDir() || info.Size() > limit {
-		return nil, fmt.Errorf("cannot read %s: %d bytes; allowed: a file of up to %d", file,
-			info.Size(), limit)
-	}
-	data, err := fs.ReadFile(fsys, file)
+	data, err := userfile.ReadFS(fsys, file, limit)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", file, pathless(err))
 	}
 	return data, nil
+}
+
+// readJSON reads a file of at most limit bytes, without the byte order mark that some editors
+// write.
+func readJSON(fsys fs.FS, file string, limit int64) ([]byte, error) {
+	data, err := readLimited(fsys, file, limit)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return nil, fmt.Errorf("cannot read %s: it is UTF-16; allowed: UTF-8", file)
+	}
+	return bytes.TrimPrefix(data, []byte("\ufeff")), nil
 }

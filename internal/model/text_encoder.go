@@ -2,7 +2,7 @@ package model
 
 import (
 	"fmt"
-	"io/fs"
+	"strings"
 )
 
 // TextEncoder is the configuration of a UMT5EncoderModel.
@@ -20,11 +20,7 @@ type TextEncoder struct {
 
 // readTextEncoder reads the keys that matter to an encoder. transformers writes many more into its
 // files, for training, generation and decoders; those are skipped.
-func readTextEncoder(fsys fs.FS) (TextEncoder, error) {
-	s, err := readSettings(fsys, "text_encoder/config.json")
-	if err != nil {
-		return TextEncoder{}, err
-	}
+func readTextEncoder(s *settings) TextEncoder {
 	s.must("model_type", `"umt5"`)
 	s.must("feed_forward_proj", `"gated-gelu"`)
 	s.must("dense_act_fn", `"gelu_new"`)
@@ -49,8 +45,21 @@ func readTextEncoder(fsys fs.FS) (TextEncoder, error) {
 	} else if t.RelativeAttentionMaxDistance <= b/4 {
 		s.fail("relative_attention_max_distance", fmt.Sprintf("above %d, a quarter of the buckets", b/4))
 	}
-	return t, s.err
+	s.alias("hidden_size", t.DModel)
+	s.alias("num_attention_heads", t.NumHeads)
+	s.alias("num_hidden_layers", t.NumLayers)
+	s.alias("head_dim", t.DKV)
+	s.skip(unusedByEncoders...)
+	return t
 }
+
+// unusedByEncoders are keys that transformers writes and an encoder does not read.
+var unusedByEncoders = strings.Fields(`architectures bos_token_id chunk_size_feed_forward
+	classifier_dropout decoder_start_token_id dropout_rate dtype eos_token_id gradient_checkpointing
+	id2label initializer_factor is_decoder is_encoder_decoder label2id max_length model_max_length
+	n_positions num_decoder_layers output_past pad_token_id problem_type return_dict
+	task_specific_params tie_encoder_decoder tie_word_embeddings tokenizer_class torch_dtype
+	transformers_version unk_token_id use_cache`)
 
 // textEncoderWeights lists the shape of every weight; the embedding is under its first name.
 func textEncoderWeights(c TextEncoder) shapes {

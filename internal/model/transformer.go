@@ -1,9 +1,6 @@
 package model
 
-import (
-	"fmt"
-	"io/fs"
-)
+import "fmt"
 
 // Transformer is the configuration of a WanTransformer3DModel.
 type Transformer struct {
@@ -30,20 +27,15 @@ const (
 	countLimit = 1 << 10
 )
 
-func readTransformer(fsys fs.FS) (Transformer, error) {
-	s, err := readSettings(fsys, "transformer/config.json")
-	if err != nil {
-		return Transformer{}, err
-	}
+// readTransformer takes the defaults of WanTransformer3DModel.
+func readTransformer(s *settings) Transformer {
 	s.must("_class_name", `"WanTransformer3DModel"`)
-	patch := list(s, "patch_size", []int{1, 2, 2}, 3,
-		func(v int) bool { return v >= 1 && v <= 16 }, "each 1 to 16")
+	patch := wholes(s, "patch_size", []whole{1, 2, 2}, 3, 1, 16)
 	t := Transformer{
 		PatchSize:         [3]int(patch),
 		NumAttentionHeads: s.int("num_attention_heads", 40, 1, countLimit),
 		AttentionHeadDim:  s.int("attention_head_dim", 128, 2, 1024),
 		InChannels:        s.int("in_channels", 16, 1, countLimit),
-		OutChannels:       s.int("out_channels", 16, 1, countLimit),
 		TextDim:           s.int("text_dim", 4096, 1, widthLimit),
 		FreqDim:           s.int("freq_dim", 256, 2, widthLimit),
 		FFNDim:            s.int("ffn_dim", 13824, 1, widthLimit),
@@ -52,6 +44,7 @@ func readTransformer(fsys fs.FS) (Transformer, error) {
 		Eps:               float32(s.float("eps", 1e-6, 0, 1)),
 		RopeMaxSeqLen:     s.int("rope_max_seq_len", 1024, 1, 1<<20),
 	}
+	t.OutChannels = s.intOr("out_channels", 16, t.InChannels, 1, countLimit)
 	s.must("qk_norm", `"rms_norm_across_heads"`)
 	for _, k := range []string{"image_dim", "added_kv_proj_dim", "pos_embed_seq_len"} {
 		s.must(k, "null")
@@ -65,7 +58,8 @@ func readTransformer(fsys fs.FS) (Transformer, error) {
 	if t.OutChannels != t.InChannels {
 		s.fail("out_channels", fmt.Sprintf("%d, as in_channels", t.InChannels))
 	}
-	return t, s.finish()
+	s.skip("torch_dtype", "dtype")
+	return t
 }
 
 // TransformerWeights lists the shape of every weight of a transformer, by its name in the file.

@@ -1,9 +1,6 @@
 package model
 
-import (
-	"fmt"
-	"io/fs"
-)
+import "fmt"
 
 // VAE is the configuration of an AutoencoderKLWan.
 type VAE struct {
@@ -50,61 +47,48 @@ func (v VAE) FramesBefore(latent int) int {
 	return 1 + (latent-1)*v.TemporalScale()
 }
 
-func readVAE(fsys fs.FS) (VAE, error) {
-	s, err := readSettings(fsys, "vae/config.json")
-	if err != nil {
-		return VAE{}, err
-	}
+// readVAE takes the defaults of AutoencoderKLWan.
+func readVAE(s *settings) VAE {
 	s.must("_class_name", `"AutoencoderKLWan"`)
 	v := VAE{
-		BaseDim:        s.int("base_dim", 96, 1, 1<<12),
-		DecoderBaseDim: s.int("decoder_base_dim", 0, 0, 1<<12),
-		ZDim:           s.int("z_dim", 16, 1, countLimit),
-		NumResBlocks:   s.int("num_res_blocks", 2, 1, 64),
-		OutChannels:    s.int("out_channels", 3, 3, 3),
+		BaseDim:      s.int("base_dim", 96, 1, 1<<12),
+		ZDim:         s.int("z_dim", 16, 1, countLimit),
+		NumResBlocks: s.int("num_res_blocks", 2, 1, 64),
+		OutChannels:  s.int("out_channels", 3, 3, 3),
 	}
-	v.DimMult = []int{1, 2, 4, 4}
-	s.take("dim_mult", &v.DimMult, "a list of numbers")
-	if len(v.DimMult) < 2 || len(v.DimMult) > 6 {
+	v.DecoderBaseDim = s.intOr("decoder_base_dim", v.BaseDim, v.BaseDim, 1, 1<<12)
+	mult := []whole{1, 2, 4, 4}
+	s.given("dim_mult", &mult, "a list of numbers")
+	if len(mult) < 2 || len(mult) > 6 {
 		s.fail("dim_mult", "2 to 6 values")
-		return v, s.err
+		return v
 	}
-	v.DimMult = list(s, "dim_mult", []int{1, 2, 4, 4}, len(v.DimMult),
-		func(m int) bool { return m >= 1 && m <= 64 }, "each 1 to 64")
+	v.DimMult = wholes(s, "dim_mult", []whole{1, 2, 4, 4}, len(mult), 1, 64)
 	v.TemperalDownsample = list(s, "temperal_downsample", []bool{false, true, true},
 		len(v.DimMult)-1, func(bool) bool { return true }, "one less than dim_mult has")
 	v.LatentsMean = list(s, "latents_mean", wanMean, v.ZDim,
 		func(float64) bool { return true }, "one for each of z_dim")
 	v.LatentsStd = list(s, "latents_std", wanStd, v.ZDim,
 		func(x float64) bool { return x > 0 }, "one above 0 for each of z_dim")
-	return v, v.check(s)
+	v.check(s)
+	return v
 }
 
 // check refuses what the decoder does not compute.
-func (v VAE) check(s *settings) error {
+func (v VAE) check(s *settings) {
 	s.must("attn_scales", "[]")
 	s.must("is_residual", "false")
 	s.must("patch_size", "null")
 	s.must("in_channels", "3")
 	s.must("scale_factor_spatial", fmt.Sprint(v.SpatialScale()), "null")
 	s.must("scale_factor_temporal", fmt.Sprint(v.TemporalScale()), "null")
-	s.skip("dropout")
+	s.skip("dropout", "torch_dtype", "dtype")
 	if len(v.TemperalDownsample) != len(v.DimMult)-1 {
 		s.fail("temperal_downsample", "one value less than dim_mult has")
 	}
 	if len(v.LatentsMean) != v.ZDim || len(v.LatentsStd) != v.ZDim {
 		s.fail("z_dim", "16, unless latents_mean and latents_std are given")
 	}
-	base := v.DecoderBaseDim
-	if base == 0 {
-		base = v.BaseDim
-	}
-	for _, m := range v.DimMult[1:] {
-		if base*m%2 != 0 {
-			s.fail("base_dim", "a number that makes every width even")
-		}
-	}
-	return s.finish()
 }
 
 // Statistics of the latents of Wan 2.1's VAE, which its configuration may leave out.

@@ -97,8 +97,23 @@ func (w *Weights) problem(format string, args ...any) {
 
 // compare checks names and shapes without reading a value.
 func (w *Weights) compare(want shapes) error {
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		w.find(name, want[name])
+	for _, name := range sortedKeys(want) {
+		if t, ok := w.find(name, want[name]); ok && !isFloat(t.DType) {
+			w.problem("weight %s is %v; allowed: F32, BF16, F16, F64", name, t.DType)
+		}
 	}
-	return w.Finish()
+	err := w.Finish()
+	if err == nil {
+		return nil
+	}
+	if other := w.stranger(want); other != nil {
+		return other
+	}
+	return err
 }
+
+func isFloat(t tensor.DType) bool {
+	return t == tensor.F32 || t == tensor.BF16 || t == tensor.F16 || t == tensor.F64
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

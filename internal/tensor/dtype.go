@@ -45,6 +45,15 @@ func ParseDType(name string) (DType, error) {
 	return Invalid, fmt.Errorf("dtype %q is not known", name)
 }
 
+// DTypeNames lists what ParseDType knows.
+func DTypeNames() []string {
+	var names []string
+	for _, d := range dtypes[F64:] {
+		names = append(names, d.name)
+	}
+	return names
+}
+
 // String returns the safetensors name.
 func (d DType) String() string {
 	if int(d) >= len(dtypes) {

@@ -1,7 +1,9 @@
 package safetensors
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"unsafe"
@@ -22,6 +24,9 @@ type File struct {
 func Open(path string) (*File, error) {
 	data, unmap, err := mapFile(path)
 	if err != nil {
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err // the path is said already
+		}
 		return nil, fmt.Errorf("cannot open %s: %w", path, err)
 	}
 	f, err := parse(path, data)

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/userfile"
 )
 
 // Limits of a header.
@@ -40,19 +42,42 @@ type header struct {
 // parseHeader reads the header of a file of size bytes, of which data holds at least the header.
 func parseHeader(data []byte, size int64) (*header, error) {
 	if len(data) < 8 {
-		return nil, fmt.Errorf("the file has %d bytes, too few for a header", len(data))
+		return nil, another(data, fmt.Errorf("the file has %d bytes, too few for a header", len(data)))
 	}
 	n := binary.LittleEndian.Uint64(data)
 	if n > headerMax || n > uint64(len(data)-8) {
-		return nil, fmt.Errorf("the header claims %d bytes; the file has %d, %d are allowed",
-			n, len(data)-8, headerMax)
+		err := fmt.Errorf("the header claims %d bytes; the file has %d, %d are allowed", n, len(data)-8,
+			headerMax)
+		if n <= headerMax {
+			err = fmt.Errorf("%w: %s", err, cutShort)
+		}
+		return nil, another(data, err)
 	}
 	h := &header{entries: map[string]*entry{}, start: 8 + int64(n)}
-	if err := h.decode(data[8 : 8+n]); err != nil {
-		return nil, fmt.Errorf("the header is broken: %w", err)
+	if err := h.decode(data[8 : 8+n]); errors.Is(err, errUnsupported) {
+		return nil, err
+	} else if err != nil {
+		return nil, another(data, fmt.Errorf("the header is broken: %w", err))
 	}
 	return h, h.checkLayout(size - h.start)
 }
+
+// cutShort is what to do about an unfinished download.
+const cutShort = "the file is cut short; download it again"
+
+// another names what a file is that begins like no safetensors file; otherwise err stays.
+func another(data []byte, err error) error {
+	if len(data) > 8 && bytes.HasPrefix(bytes.TrimSpace(data[8:min(len(data), 64)]), []byte("{")) {
+		return err
+	}
+	if what := userfile.What(data); what != "" {
+		return fmt.Errorf("it is no safetensors file but %s", what)
+	}
+	return err
+}
+
+// errUnsupported marks a tensor that is well formed and of a type that this program cannot read.
+var errUnsupported = errors.New("not supported")
 
 // decode walks the object by hand so that a name that stands twice is seen.
 func (h *header) decode(text []byte) error {
@@ -106,7 +131,8 @@ func (h *header) member(d *json.Decoder, name string) error {
 // check compares dtype, shape and offsets with each other.
 func (e *entry) check() (err error) {
 	if e.dtype, err = tensor.ParseDType(e.DType); err != nil {
-		return err
+		return fmt.Errorf("dtype %.32q is %w; allowed: %s", e.DType, errUnsupported,
+			strings.Join(tensor.DTypeNames(), ", "))
 	}
 	if len(e.Shape) > rankMax {
 		return fmt.Errorf("it has %d dimensions, %d are allowed", len(e.Shape), rankMax)
@@ -145,8 +171,8 @@ func (h *header) checkLayout(data int64) error {
 		case e.Offsets[0] > at:
 			return fmt.Errorf("a gap of %d bytes lies before tensor %q", e.Offsets[0]-at, e.name)
 		case e.Offsets[1] > data:
-			return fmt.Errorf("tensor %q ends at byte %d of the data, which has %d: the file is cut short",
-				e.name, e.Offsets[1], data)
+			return fmt.Errorf("tensor %q ends at byte %d of the data, which has %d: %s", e.name,
+				e.Offsets[1], data, cutShort)
 		}
 		at = e.Offsets[1]
 	}

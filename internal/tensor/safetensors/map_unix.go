@@ -5,13 +5,14 @@ package safetensors
 import (
 	"fmt"
 	"math"
-	"os"
 	"syscall"
+
+	"github.com/longtake/longtake/internal/userfile"
 )
 
 // mapFile maps a file for reading.
 func mapFile(path string) (data []byte, unmap func() error, err error) {
-	f, err := os.Open(path)
+	f, err := userfile.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -19,9 +20,6 @@ func mapFile(path string) (data []byte, unmap func() error, err error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("it is not a regular file")
 	}
 	if st.Size() == 0 || st.Size() > math.MaxInt {
 		return nil, func() error { return nil }, nil

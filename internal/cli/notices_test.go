@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// changed copies the tiny model with old replaced by new in one of its files.
+func changed(t *testing.T, file, old, new string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(tiny())); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, file)
+	data, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(data), old) {
+		t.Fatalf("%s has no %q: %v", file, old, err)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(data), old, new, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestAModelWithUnknownKeysIsUsedWithOneNotice(t *testing.T) {
+	dir, _ := alone(t)
+	model := changed(t, "transformer/config.json", "{", `{"model_type": "ti2v",`)
+	for _, args := range [][]string{{"plan", "--model", model, "--size", "32x32", "--frames", "5"},
+		generate("--model", model, "-o", filepath.Join(dir, "a.webm"))} {
+		r := longtake(t, args...)
+		if r.code != 0 || strings.Count(r.err, "notice:") != 1 || !strings.Contains(r.err, "model_type") {
+			t.Errorf("%s: %+v", args[0], r)
+		}
+	}
+}

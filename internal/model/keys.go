@@ -1,0 +1,152 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Configurations come from many programs, so they have keys that this one does not read. Which
+// change what is computed is told in this order: a value that means "off" changes nothing; a key of
+// `arithmetic` or with a part of `arithmeticParts` does, unless it has a value that is known to
+// change nothing; all others are left out with a notice. Keys that bring weights of their own need
+// no place here: weights that are missing or not used are refused anyway.
+
+// arithmetic lists keys of related models, or of other programs' files for the same ones, that
+// change what is computed from the same weights; and the values that do not.
+var arithmetic = map[string][]string{
+	"quantization_config":     nil,
+	"action_dim":              {"0"},
+	"window_size":             {"[-1,-1]", "-1"},
+	"local_attn_size":         {"-1"},
+	"sink_size":               {"0"},
+	"num_frame_per_block":     {"1"},
+	"text_len":                {"512"},
+	"guidance_embed":          nil,
+	"guidance_embeds":         nil,
+	"add_img_emb":             nil,
+	"inject_sample_info":      nil,
+	"causal":                  nil,
+	"is_causal":               nil,
+	"causal_attention":        nil,
+	"flag_causal_attention":   nil,
+	"activation_fn":           gelu,
+	"act_fn":                  append([]string{`"silu"`, `"swish"`}, gelu...),
+	"non_linearity":           {`"silu"`, `"swish"`},
+	"norm_type":               {`"layer_norm"`, `"fp32_layer_norm"`},
+	"norm_eps":                {"1e-6", "1e-06", "0.000001"},
+	"norm_elementwise_affine": nil,
+	"attention_bias":          {"true"},
+	"qkv_bias":                {"true"},
+	"theta":                   {"10000", "10000.0"},
+	"rope_theta":              {"10000", "10000.0"},
+	"scaling_factor":          {"1", "1.0"},
+	"shift_factor":            {"0", "0.0"},
+}
+
+var gelu = []string{`"gelu-approximate"`, `"gelu_approximate"`, `"gelu_tanh"`, `"gelu_new"`,
+	`"gelu_pytorch_tanh"`, `"gelu"`}
+
+// arithmeticParts are parts of the names of such keys.
+var arithmeticParts = []string{"quant", "rope", "rotary", "sliding", "softcap", "scaling", "lora"}
+
+// off reports whether a value says that something is not there.
+func off(v json.RawMessage) bool {
+	return slices.Contains([]string{"null", "false", "[]", "{}", `""`, "[null,null]"}, flat(v))
+}
+
+// lenient is finish for files that other programs write: it returns the keys that are left out,
+// each with its value. Keys that would change what is computed are an error.
+func (s *settings) lenient() ([]string, error) {
+	var ignored []string
+	for _, k := range s.unknown() {
+		v := s.raw[k]
+		if off(v) {
+			continue
+		}
+		same, known := arithmetic[k]
+		if !known && !slices.ContainsFunc(arithmeticParts, func(part string) bool {
+			return strings.Contains(strings.ToLower(k), part)
+		}) {
+			ignored = append(ignored, fmt.Sprintf("%.64s %.40s", k, flat(v)))
+			continue
+		}
+		if !slices.Contains(same, flat(v)) {
+			s.fail(k, strings.Join(append([]string{"null"}, same...), ", ")+
+				"; it would change what is computed")
+		}
+	}
+	return ignored, s.err
+}
+
+// alias wants a key that is another name of a value to agree with it.
+func (s *settings) alias(key string, value int) {
+	if s.raw[key] != nil {
+		s.must(key, fmt.Sprint(value), "null")
+	}
+}
+
+// Bounds of a notice.
+const (
+	ignoredShown = 12   // keys
+	noticeBytes  = 1000 // at most
+)
+
+// Notices says what of the model was left out or chosen, one line each; usually there is nothing to
+// say. schedulerKeys are those of scheduler_config.json that are left out.
+func (f *Folder) Notices(schedulerKeys []string) []string {
+	notices := slices.Clone(f.notices)
+	all := f.ignored
+	if len(schedulerKeys) > 0 {
+		all = append(slices.Clip(all), ignoredKeys{"scheduler/scheduler_config.json", schedulerKeys})
+	}
+	var texts []string
+	shown, more := 0, 0
+	for _, i := range all {
+		n := min(len(i.keys), ignoredShown-shown)
+		shown, more = shown+n, more+len(i.keys)-n
+		if n > 0 {
+			texts = append(texts, i.file+": "+strings.Join(i.keys[:n], ", "))
+		}
+	}
+	if len(texts) > 0 {
+		line := "keys that are unknown and were left out: " + strings.Join(texts, "; ")
+		if more > 0 {
+			line += fmt.Sprintf(" (and %d more)", more)
+		}
+		notices = append(notices, line)
+	}
+	for i, n := range notices {
+		notices[i] = strings.ToValidUTF8(strings.Map(printable, n[:min(len(n), noticeBytes)]), "")
+	}
+	return notices
+}
+
+// printable keeps what a file says from steering a terminal.
+func printable(r rune) rune {
+	if !unicode.IsPrint(r) {
+		return '?'
+	}
+	return r
+}
+
+// ignoredKeys are the keys of a file that were left out, each with its value.
+type ignoredKeys struct {
+	file string
+	keys []string
+}
+
+// ignore notes what lenient found.
+func (f *Folder) ignore(s *settings) error {
+	keys, err := s.lenient()
+	if len(keys) > 0 {
+		f.ignored = append(f.ignored, ignoredKeys{s.file, keys})
+	}
+	return err
+}
+
+func (f *Folder) notice(format string, args ...any) {
+	f.notices = append(f.notices, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,181 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/longtake/longtake/internal/tensor"
+)
+
+// Files and folders that are not what a model folder of diffusers has are named for what they are,
+// with what to do next.
+
+// convert is what to do with files in the layout of Wan's own repositories.
+const convert = "take the -Diffusers repository of the model, or convert it with " +
+	"scripts/convert_wan_to_diffusers.py of diffusers"
+
+// needed ends errors about folders that hold something else.
+const needed = "a folder of Wan 2.1 text-to-video as Hugging Face diffusers writes it is needed"
+
+// notFolder says what a path is that is no folder.
+func notFolder(name string, err error) error {
+	if err != nil {
+		return errors.New("there is no such folder")
+	}
+	switch ext := strings.ToLower(path.Ext(name)); ext {
+	case ".safetensors", ".gguf", ".bin", ".pt", ".pth", ".ckpt":
+		return fmt.Errorf("it is a single %s file, without the configurations and the other parts; %s",
+			ext, needed)
+	}
+	return fmt.Errorf("it is a file; %s", needed)
+}
+
+// noIndex says what a folder is that has no model_index.json.
+func (f *Folder) noIndex() error {
+	has := func(pattern string) bool {
+		found, _ := fs.Glob(f.fsys, pattern)
+		return len(found) > 0
+	}
+	switch {
+	case has("Wan*_VAE.pth") || has("models_t5_*"):
+		return fmt.Errorf("it has the layout of Wan's original repositories; %s", convert)
+	case has("snapshots/*/model_index.json"):
+		found, _ := fs.Glob(f.fsys, "snapshots/*/model_index.json")
+		return fmt.Errorf("it is an entry of a download cache; the model is in its folder %s",
+			path.Dir(found[len(found)-1]))
+	case has("*/model_index.json"):
+		found, _ := fs.Glob(f.fsys, "*/model_index.json")
+		return fmt.Errorf("it has no model_index.json; its folder %s has one", path.Dir(found[0]))
+	case has("config.json") && has("*.safetensors*"):
+		return fmt.Errorf("it has no model_index.json, so it is one part of a model; the folder that "+
+			"holds all parts is needed: %s", needed)
+	case has("*.gguf"):
+		return fmt.Errorf("it has no model_index.json but a GGUF file, which is not supported; %s",
+			needed)
+	}
+	return fmt.Errorf("it has no model_index.json; %s", needed)
+}
+
+// noWeights says what a component's folder has in place of its weights.
+func noWeights(dir, stem string, names []string) error {
+	single := stem + ".safetensors"
+	lacks := fmt.Sprintf("%s holds neither %s nor %s.index.json", dir, single, single)
+	first := func(suffixes ...string) string {
+		i := slices.IndexFunc(names, func(n string) bool {
+			return slices.ContainsFunc(suffixes, func(s string) bool {
+				return strings.HasSuffix(strings.ToLower(n), s)
+			})
+		})
+		if i < 0 {
+			return ""
+		}
+		return names[i]
+	}
+	part := slices.IndexFunc(names, func(n string) bool {
+		return strings.HasPrefix(n, stem+"-0") && strings.HasSuffix(n, ".safetensors")
+	})
+	if part >= 0 {
+		return fmt.Errorf("%s but %s: the index is missing; download it", lacks, names[part])
+	}
+	if n := first(".incomplete", ".aria2", ".crdownload", ".part", ".tmp"); n != "" {
+		return fmt.Errorf("%s but %s, an unfinished download; finish it", lacks, n)
+	}
+	if n := first(".safetensors"); n != "" {
+		return fmt.Errorf("%s but %s; if these are the weights, rename it", lacks, n)
+	}
+	if n := first(".gguf"); n != "" {
+		return fmt.Errorf("%s but %s; weights must be safetensors, GGUF is not supported", lacks, n)
+	}
+	if n := first(".bin", ".pt", ".pth", ".ckpt", ".bin.index.json"); n != "" {
+		return fmt.Errorf("%s but %s, a PyTorch pickle; weights must be safetensors: write them with "+
+			"save_pretrained(safe_serialization=True) of diffusers or transformers", lacks, n)
+	}
+	return fmt.Errorf("%s; weights must be safetensors", lacks)
+}
+
+// sign is what a weight's name shows of a file.
+type sign struct {
+	parts []string // of a weight's name: its end, or anything with dots on both sides
+	what  string
+}
+
+// signs are looked for in this order.
+var signs = []sign{
+	{[]string{"scaled_fp8", ".scale_weight", ".weight_scale", ".scale_input", ".input_scale",
+		".weight_scale_inv", ".comfy_quant", ".weight_scale_2"}, quantised},
+	{[]string{".absmax", ".quant_map", ".SCB", ".quant_state.", ".qweight", ".qzeros", ".g_idx",
+		"._data", ".wscales", ".smooth_factor"}, quantised},
+	{[]string{".lora_A.", ".lora_B.", ".lora_A", ".lora_up.", ".lora_down.", ".lora_up", ".diff_b"},
+		"it is a LoRA (%s), not a whole model; LoRAs are not supported"},
+	{[]string{".add_k_proj.", ".image_embedder.", ".k_img.", ".img_emb."},
+		"it is an image-to-video model (%s); allowed: text-to-video"},
+	{[]string{".self_attn.q.", ".text_embedding.0.", ".time_projection.1.", ".head.head.",
+		".downsamples.0.", ".upsamples.0.", ".token_embedding.", ".blocks.0.attn.q."},
+		"the weights are named as in Wan's original files (%s); " + convert},
+}
+
+const quantised = "the weights are quantised (%s), which is not supported; " +
+	"allowed: F32, BF16 or F16 without scales"
+
+// stranger says what weights are that are not those that were wanted, nil if that cannot be told.
+func (w *Weights) stranger(want shapes) error {
+	names := sortedKeys(w.tensors)
+	for _, s := range signs {
+		for _, n := range names {
+			if slices.ContainsFunc(s.parts, func(p string) bool { return hasPart(n, p) }) {
+				return fmt.Errorf("%s: "+s.what, w.component, n)
+			}
+		}
+	}
+	for _, n := range names {
+		if t := w.tensors[n].DType; want[n] != nil && (t == tensor.F8E4M3 || t == tensor.F8E5M2) {
+			return fmt.Errorf("%s: "+quantised, w.component, fmt.Sprintf("%s is %v", n, t))
+		}
+	}
+	prefix, n := w.prefix(want)
+	switch {
+	case prefix == "":
+		return nil
+	case strings.HasSuffix(prefix, "diffusion_model."):
+		return fmt.Errorf("%s: the names of %d weights begin with %q, as in a single file of ComfyUI; %s",
+			w.component, n, prefix, convert)
+	}
+	return fmt.Errorf("%s: the names of %d weights begin with %q; allowed: as diffusers writes them, "+
+		"without it", w.component, n, prefix)
+}
+
+// hasPart reports whether a name has the part, which may also begin it.
+func hasPart(name, part string) bool {
+	name = "." + name
+	if strings.HasSuffix(part, ".") {
+		return strings.Contains(name, part)
+	}
+	return strings.HasSuffix(name, part) && (part[0] == '.' || name == "."+part)
+}
+
+// prefix finds what the names of most wanted weights begin with, where they are too long.
+func (w *Weights) prefix(want shapes) (prefix string, n int) {
+	count := map[string]int{}
+	for name := range w.tensors {
+		for at := strings.IndexByte(name, '.'); at >= 0; {
+			if want[name[at+1:]] != nil {
+				count[name[:at+1]]++
+			}
+			next := strings.IndexByte(name[at+1:], '.')
+			if next < 0 {
+				break
+			}
+			at += 1 + next
+		}
+	}
+	for p, c := range count {
+		if 2*c > len(want) {
+			return p, c
+		}
+	}
+	return "", 0
+}

@@ -1,0 +1,149 @@
+package userfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// readTime bounds how long a file may keep its reader waiting, where the system can tell: some
+// files of /proc and /sys say that they are regular and wait for events.
+const readTime = 30 * time.Second
+
+// Open opens a regular file for reading. Anything else is an error of type *fs.PathError that says
+// what it is; opening one waits for nothing.
+func Open(path string) (*os.File, error) {
+	// To open some devices does something, so look first.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := regular(path, info); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	if err != nil {
+		return nil, err
+	}
+
+	// What it is may have changed meanwhile.
+	if info, err = f.Stat(); err == nil {
+		err = regular(path, info)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// regular refuses all but regular files.
+func regular(path string, info fs.FileInfo) error {
+	what := ""
+	switch m := info.Mode(); {
+	case m.IsRegular():
+		return nil
+	case m.IsDir():
+		what = "a folder"
+	case m&fs.ModeNamedPipe != 0:
+		what = "a named pipe"
+	case m&fs.ModeSocket != 0:
+		what = "a socket"
+	case m&fs.ModeDevice != 0:
+		what = "a device"
+	default:
+		what = "a special file"
+	}
+	return &fs.PathError{Op: "open", Path: path,
+		Err: fmt.Errorf("it is %s; allowed: a regular file", what)}
+}
+
+// Read reads a regular file of at most limit bytes.
+func Read(path string, limit int64) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f, path, limit)
+}
+
+// ReadFS reads a regular file of at most limit bytes from a file system, such as one of Dir.
+func ReadFS(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := regular(name, info); err != nil {
+		return nil, err
+	}
+	return readAll(f, name, limit)
+}
+
+// readAll does not trust the size that the system says: a file may grow, or have none.
+func readAll(f fs.File, path string, limit int64) ([]byte, error) {
+	if d, ok := f.(interface{ SetReadDeadline(time.Time) error }); ok {
+		d.SetReadDeadline(time.Now().Add(readTime)) // fails where reading waits for nothing
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, &fs.PathError{Op: "read", Path: path,
+			Err: fmt.Errorf("it has more than %d bytes; allowed: up to %d", limit, limit)}
+	}
+	return data, nil
+}
+
+// Dir returns the file system of a folder, like os.DirFS, whose Open waits for nothing and refuses
+// all but regular files and folders.
+func Dir(root string) fs.FS { return dir(root) }
+
+type dir string
+
+// path returns where a file is; links may lead out of the folder, as those of a download cache do.
+func (d dir) path(op, name string) (string, error) {
+	if !fs.ValidPath(name) {
+		return "", &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	return filepath.Join(string(d), filepath.FromSlash(name)), nil
+}
+
+// Open implements fs.FS.
+func (d dir) Open(name string) (fs.File, error) {
+	path, err := d.path("open", name)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return os.Open(path)
+	}
+	return Open(path)
+}
+
+// Stat implements fs.StatFS.
+func (d dir) Stat(name string) (fs.FileInfo, error) {
+	path, err := d.path("stat", name)
+	if err != nil {
+		return nil, err
+	}
+	return os.Stat(path)
+}
+
+// ReadDir implements fs.ReadDirFS.
+func (d dir) ReadDir(name string) ([]fs.DirEntry, error) {
+	path, err := d.path("readdir", name)
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadDir(path)
+}
