@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -49,6 +50,7 @@ func (d *Device) zeros(n int) []float32 {
 var (
 	_ compute.Device     = (*Device)(nil)
 	_ compute.HostMemory = (*Device)(nil)
+	_ compute.Stoppable  = (*Device)(nil)
 )
 
 // New starts a Device with the given number of threads; 0 means GOMAXPROCS. See Open.
@@ -98,5 +100,8 @@ func (d *Device) Close() error {
 	return nil
 }
 
-// Sync returns at once: every operation is done when its call returns.
-func (d *Device) Sync() error { return nil }
+// Sync returns at once: every operation is done when its call returns, unless it was stopped.
+func (d *Device) Sync() error { return d.pool.brake.Err() }
+
+// StopWith implements compute.Stoppable.
+func (d *Device) StopWith(ctx context.Context) (release func()) { return d.pool.brake.StopWith(ctx) }

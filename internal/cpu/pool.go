@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/longtake/longtake/internal/compute"
 )
 
 // batch is a number of tasks, done one by one with the scratch of whoever takes it.
@@ -57,6 +59,7 @@ type pool struct {
 	waiting atomic.Int64 // tasks that nobody took
 	left    atomic.Int64 // tasks that are not done
 	closed  atomic.Bool
+	brake   compute.Brake // tasks that begin while it is on are left out
 	ended   sync.WaitGroup
 }
 
@@ -81,16 +84,19 @@ func newPool(threads int) *pool {
 func (p *pool) size() int { return len(p.workers) }
 
 // run does every task of b in [0, tasks), in any order and on any worker, and returns when all
-// are done. It is not reentrant.
+// are done, or left out because of the brake. It is not reentrant.
 func (p *pool) run(tasks int, b batch) {
 	if p.closed.Load() {
 		panic("cpu: the device is used after Close")
 	}
 	busy := min(len(p.workers), tasks)
 	if busy < 2 {
-		for i := range tasks {
+		for i := 0; i < tasks && !p.brake.On(); i++ {
 			b.do(p.workers[0], i)
 		}
+		return
+	}
+	if p.brake.On() {
 		return
 	}
 	p.batch = b
@@ -119,7 +125,9 @@ func (p *pool) drain(me int) {
 				break
 			}
 			p.waiting.Add(-1)
-			p.batch.do(p.workers[me], task)
+			if !p.brake.On() {
+				p.batch.do(p.workers[me], task)
+			}
 			p.left.Add(-1)
 		}
 	}

@@ -164,7 +164,7 @@ func (c *copies) Download(dst []byte, src compute.Mat, t compute.DType) func() e
 	d.enter("Download")
 	defer d.leave()
 	if len(dst) == 0 || d.failure() != nil {
-		return d.failure
+		return d.outcome
 	}
 	after := d.mark(d.stream)
 	return func() error {
@@ -190,7 +190,7 @@ func (d *Device) fetch(dst []byte, from view, t compute.DType, after cu.Event) e
 		before = piece{slot: s, at: at, bytes: sizeOf(t) * p.rows * p.cols}
 	})
 	d.empty(before, dst)
-	return d.failure()
+	return d.outcome()
 }
 
 // piece is a part of what is copied, on its way to a slot.

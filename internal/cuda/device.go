@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -40,6 +41,8 @@ type Device struct {
 	slotSize int          // of a lane, in bytes
 	marks    marks
 
+	brake compute.Brake // kernels are not launched while it is on
+
 	mu  sync.Mutex
 	err error // the first one of the driver
 }
@@ -49,6 +52,8 @@ var (
 	_ compute.Stored   = (*Device)(nil)
 	_ compute.Reserver = (*Device)(nil)
 	_ compute.Copier   = (*Device)(nil)
+
+	_ compute.Stoppable = (*Device)(nil)
 )
 
 // Open starts a Device. It fails with ErrNone where there is no GPU.
@@ -171,12 +176,24 @@ func (d *Device) failure() error {
 	return d.err
 }
 
+// outcome returns why what was issued so far may not be used: the driver's first error, or that
+// operations were stopped.
+func (d *Device) outcome() error {
+	if err := d.failure(); err != nil {
+		return err
+	}
+	return d.brake.Err()
+}
+
+// StopWith implements compute.Stoppable: kernels that the GPU has are finished, no others begin.
+func (d *Device) StopWith(ctx context.Context) (release func()) { return d.brake.StopWith(ctx) }
+
 // Sync waits until every operation issued so far is done.
 func (d *Device) Sync() error {
 	d.enter("Sync")
 	defer d.leave()
 	d.keep(d.stream.Synchronize())
-	return d.failure()
+	return d.outcome()
 }
 
 // Close waits and frees everything that the device holds. Closing twice is harmless.

@@ -112,7 +112,7 @@ func (d *Device) launch(k kernel, x, y int, values ...value) {
 
 // launchOn is launch on another stream, with room for the values that no other goroutine uses.
 func (d *Device) launchOn(s cu.Stream, p *params, k kernel, x, y int, values []value) {
-	if x == 0 || y == 0 || d.failure() != nil {
+	if x == 0 || y == 0 || d.failure() != nil || d.brake.On() {
 		return
 	}
 	copy(p.values[:], values)

@@ -82,7 +82,7 @@ func (c *copies) Give(src compute.Mat, t compute.DType) ([]byte, error) {
 	}
 	p := &parcel{from: d, mem: m, bytes: sizeOf(t) * n, packed: d.mark(d.stream)}
 	d.given[0] = append(d.given[0], p)
-	return post.leave(p), d.failure()
+	return post.leave(p), d.outcome()
 }
 
 func (o *office) leave(p *parcel) (ticket []byte) {

@@ -125,7 +125,7 @@ func (d *Device) down(dst []byte, b block) error {
 		d.keep(event.Synchronize())
 		copy(dst[r.from:r.from+n], slot)
 	})
-	return d.failure()
+	return d.outcome()
 }
 
 // bytesOf views values as bytes; float32 and bfloat16 are little-endian on every host of a GPU.
@@ -165,7 +165,7 @@ func (d *Device) DownloadBF16(dst []byte, src compute.Mat) error {
 	defer d.leave()
 	packed := d.packed("DownloadBF16", len(dst), from)
 	if packed == nil {
-		return d.failure()
+		return d.outcome()
 	}
 	d.elements(packBF16, from, arg(packed.at), ptr(from), num(from.stride), num(from.rows),
 		num(from.cols))

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol 
 	t.Run("AttentionOfManyKeys", s.attentionOfManyKeys)
 	t.Run("AttentionUnreachableKeys", s.attentionUnreachable)
 	t.Run("ZeroRows", s.zeroRows)
+	t.Run("Stopping", s.stopping)
 	t.Run("LinearParts", s.linearParts)
 	t.Run("LinearOfManyRows", s.linearOfManyRows)
 	t.Run("BF16Transfers", s.transfers)
