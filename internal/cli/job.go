@@ -20,7 +20,7 @@ import (
 func jobCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "job", Short: "Look at jobs and act on them"}
 	return group(cmd, jobList(), jobStatus(), jobLogs(), jobFetch(),
-		jobAction("cancel", "Stop a job at its next step", (*api.Client).Cancel),
+		jobAction("cancel", "Stop a job, in the middle of a step too", (*api.Client).Cancel),
 		jobAction("retry", "Queue the same clip again", (*api.Client).Retry),
 		jobDelete())
 }

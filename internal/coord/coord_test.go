@@ -107,7 +107,7 @@ func TestJobGoesOnAfterALostNode(t *testing.T) {
 		l.Step != 2 || l.Attempt != 1 {
 		t.Fatalf("%+v", l)
 	}
-	if s := next(t, a.stops, "a stop order"); s.Job != id || s.Boundary {
+	if s := next(t, a.stops, "a stop order"); s.Job != id || s.Cancel {
 		t.Fatalf("%+v", s)
 	}
 	a.idle()
@@ -275,7 +275,7 @@ func TestCancel(t *testing.T) {
 	if v, err := c.Cancel(ctx, running); err != nil || !v.CancelRequested {
 		t.Fatalf("a running job: %+v, %v", v, err)
 	}
-	if s := next(t, a.stops, "a stop order"); !s.Boundary || s.Job != running {
+	if s := next(t, a.stops, "a stop order"); !s.Cancel || s.Job != running {
 		t.Fatalf("%+v", s)
 	}
 	m := wire.Failure{Node: "a", Job: running, Attempt: 1, Peer: -1, Cancelled: true}

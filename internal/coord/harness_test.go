@@ -139,7 +139,7 @@ func (f *shardFake) onStop(data []byte) wire.Ack {
 	if err != nil {
 		return wire.Ack{Reason: err.Error()}
 	}
-	if !s.Boundary && !f.hangs {
+	if !s.Cancel && !f.hangs {
 		f.idle()
 	}
 	f.stops <- s

@@ -109,9 +109,10 @@ func (o natsOutbox) ask(subject string, order any, limit time.Duration) error {
 	return nil
 }
 
-// stopAll orders the nodes of a plan to stop, without waiting for them.
-func (l *leader) stopAll(p job.Plan, boundary bool, reason string) {
-	order := wire.Stop{Job: p.Job, Attempt: p.Attempt, Boundary: boundary, Reason: reason}
+// stopAll orders the nodes of a plan to stop, without waiting for them. A cancelled job ends once
+// one of its ranks says that it has stopped.
+func (l *leader) stopAll(p job.Plan, cancel bool, reason string) {
+	order := wire.Stop{Job: p.Job, Attempt: p.Attempt, Cancel: cancel, Reason: reason}
 	for _, id := range p.Nodes {
 		l.mu.Lock()
 		there := l.nodes[id] != nil

@@ -20,8 +20,9 @@ type Service interface {
 	Get(ctx context.Context, id job.ID) (View, error)
 	// List returns jobs in the order of their creation.
 	List(ctx context.Context, o ListOptions) (Page, error)
-	// Cancel ends a queued job at once and a running one at its next step boundary. Cancelling a
-	// cancelled job does nothing; one that ended otherwise gives job.ErrTransition.
+	// Cancel ends a queued job at once, and a running one as soon as its shards have stopped: within
+	// seconds. Cancelling a cancelled job does nothing; one that ended otherwise gives
+	// job.ErrTransition.
 	Cancel(ctx context.Context, id job.ID) (View, error)
 	// Delete forgets a final job and its objects; job.ErrTransition if it is not final yet.
 	Delete(ctx context.Context, id job.ID) error

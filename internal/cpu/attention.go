@@ -29,7 +29,7 @@ type attention struct {
 	bias         view // without rows: none
 	args         compute.AttentionArgs
 	kern         *kernels
-	low          *lower    // nil in float32
+	low          *lower // nil in float32
 	brake        *compute.Brake
 	gemm         microTile // of kern or low, as soften
 	soften       softmax

@@ -104,4 +104,6 @@ func (d *Device) Close() error {
 func (d *Device) Sync() error { return d.pool.brake.Err() }
 
 // StopWith implements compute.Stoppable.
-func (d *Device) StopWith(ctx context.Context) (release func()) { return d.pool.brake.StopWith(ctx) }
+func (d *Device) StopWith(ctx context.Context) (release func()) {
+	return d.pool.brake.StopWith(ctx)
+}

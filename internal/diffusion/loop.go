@@ -49,7 +49,7 @@ type Denoiser struct {
 	Known func(step, window int) []float32
 	Learn func(step, window int, v []float32)
 	// OnStep is called after every step with the count of steps done and the step's duration. An
-	// error stops the loop: that is how a cancellation takes effect at a step boundary.
+	// error stops the loop.
 	OnStep func(done int, d time.Duration) error
 
 	other []float32 // scratch
@@ -62,6 +62,9 @@ func (d *Denoiser) Run(ctx context.Context, x []float32, from int) error {
 	copy(x, d.Given)
 	for i := from; i < len(timesteps); i++ {
 		start := time.Now()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err := d.predict(ctx, i, timesteps[i], x, v); err != nil {
 			return fmt.Errorf("cannot compute step %d of %d: %w", i+1, len(timesteps), err)
 		}

@@ -169,12 +169,14 @@ const (
 
 // Progress is a running job's report; it never goes through Raft.
 type Progress struct {
-	Job     ID            `json:"job"`
-	Attempt Attempt       `json:"attempt"`
-	Stage   Stage         `json:"stage"`
-	Done    int           `json:"done"`  // steps or frames done in this stage
-	Total   int           `json:"total"` // steps or frames of this stage
-	ETA     time.Duration `json:"eta_ns,omitempty"`
+	Job     ID      `json:"job"`
+	Attempt Attempt `json:"attempt"`
+	Stage   Stage   `json:"stage"`
+	Done    int     `json:"done"` // steps or frames done in this stage
+	// Part is how much of the next step is done, from 0 to 1, where a step takes long.
+	Part  float64       `json:"part,omitempty"`
+	Total int           `json:"total"` // steps or frames of this stage
+	ETA   time.Duration `json:"eta_ns,omitempty"`
 	// Ranks are how many are at work behind denoising, from rank 0 on; 0: rank 0 alone.
 	Ranks int `json:"ranks,omitempty"`
 }

@@ -50,7 +50,7 @@ func (r *run) recallSeconds(ctx context.Context, f *os.File) (parts int, size in
 		return 0, 0, nil
 	}
 	for i, o := range r.Plan.Seconds() {
-		if err := r.stopped(ctx); err != nil {
+		if err := context.Cause(ctx); err != nil {
 			return 0, 0, err
 		}
 		if err := r.recallSecond(ctx, f, size, o); err != nil {

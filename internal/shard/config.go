@@ -47,7 +47,7 @@ type Config struct {
 
 	// afterStep, where set, holds every rank at its step boundaries: tests set the pace with it.
 	afterStep  func(ctx context.Context, done int)
-	fenceAfter time.Duration // how long a rank may take to stop; 0: 30 s
+	fenceAfter time.Duration // see fence; 0: 30 s
 }
 
 // DataPlane chooses one way to reach the other ranks; the first one that is set is used.

@@ -162,7 +162,7 @@ func (r *run) decode(ctx context.Context, latents string, o job.Object,
 	if r.ranks = len(shares); r.ranks > 1 {
 		r.report(job.StageDecode, c.frames, r.Plan.Spec.Frames, 0)
 	}
-	q := encodeBeside(c.enc)
+	q := encodeBeside(ctx, c.enc)
 	defer q.stop()
 	add := func(t int, rows [][]float32) error {
 		group, err := r.assemble(ctx, t, rows, shares)
@@ -242,8 +242,7 @@ func (r *run) take(ctx context.Context, t, ranks int) error {
 }
 
 // eachGroup decodes some rows of the latent in a file, latent frame by latent frame, and hands what
-// each becomes to f, from one latent frame on. It stops when the job is cancelled, between two
-// layers.
+// each becomes to f, from one latent frame on.
 func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Range, from int,
 	f func(t int, frames [][]float32) error) error {
 	r.release()
@@ -258,7 +257,7 @@ func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Rang
 		return err
 	}
 	defer stream.Free()
-	stream.StopWhen(func() error { return r.stopped(ctx) })
+	stream.StopWhen(func() error { return context.Cause(ctx) })
 	start, total := time.Now(), r.Plan.Spec.Frames
 	before := r.e.folder.VAE.FramesBefore(from)
 	r.frames = before
@@ -278,11 +277,8 @@ func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Rang
 		left := time.Since(start) * time.Duration(total-r.frames) / time.Duration(r.frames-before)
 		r.report(job.StageDecode, r.frames, total, left)
 	}
-	if err := r.stopped(ctx); err != nil {
-		return err
-	}
 	r.tellBands(stream)
-	return nil
+	return context.Cause(ctx)
 }
 
 // tellBands says so where the device had too little memory for whole frames.
@@ -298,14 +294,6 @@ func (r *run) tellBands(s *vae.Stream) {
 	} else if r.Note != nil {
 		r.Note(what, compute.ErrMemory)
 	}
-}
-
-// stopped reports whether the job must not go on.
-func (r *run) stopped(ctx context.Context) error {
-	if r.Cancelled != nil && r.Cancelled() {
-		return ErrCancelled
-	}
-	return ctx.Err()
 }
 
 // latentFile is a stored latent [1, C, T, H, W], mapped rather than read.

@@ -157,7 +157,7 @@ func (f *failing) Add(media.Frame) error {
 
 func TestTheEncoderEndsTheDecoding(t *testing.T) {
 	group := make([]media.Frame, 4)
-	q := encodeBeside(&failing{takes: 6})
+	q := encodeBeside(t.Context(), &failing{takes: 6})
 	var err error
 	for i := 0; err == nil; i++ {
 		if err = q.add(group); i > 3 {
@@ -167,7 +167,7 @@ func TestTheEncoderEndsTheDecoding(t *testing.T) {
 	if !errors.Is(err, errFull) || !errors.Is(q.stop(), errFull) {
 		t.Errorf("%v", err)
 	}
-	q = encodeBeside(&failing{takes: 8})
+	q = encodeBeside(t.Context(), &failing{takes: 8})
 	for range 2 {
 		if err := q.add(group); err != nil {
 			t.Error(err)

@@ -3,7 +3,6 @@ package shard
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/longtake/longtake/internal/collective"
@@ -121,10 +120,9 @@ func (r *run) pass(ctx context.Context, p diffusion.Pass, window partition.Range
 	start := time.Now()
 	n := (2*p.Window + int(p.Branch)) * r.e.dit.Operations()
 	tag := collective.Tag{Step: uint32(p.Step), Op: uint32(n)} //nolint:gosec // job bounds both
+	r.seq.Layer = r.layers(p.Step)
 	err = r.seq.Forward(ctx, tag, x, v, ts, text)
-	if r.Alive != nil {
-		r.Alive()
-	}
+	r.within.passes++
 	if r.Pace != nil && r.group.Size() == 1 && err == nil {
 		r.Pace(r.e.dit.Work(window.Len()*r.layout.PerFrame), time.Since(start))
 	}
@@ -150,24 +148,13 @@ func (r *run) badMessage(peer int, what string, n int) error {
 	return &collective.PeerError{Rank: peer, Err: fmt.Errorf("sent %d bytes of %s", n, what)}
 }
 
-// onStep reports progress and ends the loop when the job was cancelled.
+// onStep reports progress and ends the loop where others are to go on.
 func (r *run) onStep(done int, d time.Duration) error {
-	r.steps = append(r.steps, d)
+	r.steps, r.within.passes = append(r.steps, d), 0
 	total := r.Plan.Spec.TotalSteps()
 	r.report(job.StageDenoise, done, total, time.Duration(total-done)*r.medianStep())
-	if r.Cancelled != nil && r.Cancelled() {
-		return ErrCancelled
-	}
 	if r.Yield != nil && r.Rank.Rank == 0 && done < total && r.Yield() && r.saver.durable(done) {
 		return ErrYielded
 	}
 	return nil
-}
-
-func (r *run) medianStep() time.Duration {
-	if len(r.steps) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(r.steps))
-	return sorted[len(sorted)/2]
 }

@@ -78,7 +78,7 @@ func (s *Shard) heartbeats(interval time.Duration) {
 		case p.Stop:
 			w.cancel(errNotLive)
 		case p.Cancel:
-			w.boundary.Store(true)
+			w.cancel(ErrCancelled)
 		default:
 			w.yield.pulse(p.Yield, orders)
 		}

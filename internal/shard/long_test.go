@@ -112,10 +112,19 @@ func TestWindowsAreSharedUnevenly(t *testing.T) {
 	passes := make([]int, 2)
 	plan := job.Plan{Spec: s, Mesh: job.Mesh{Window: 2, CFG: 1, Ulysses: 1}, Shares: []float64{4, 1}}
 	res := attempt(t, engines, inMemory(t, 2), plan, artifact.NewMemory(), func(k *Rank) {
-		k.Alive = func() { passes[k.Rank]++ }
+		k.Alive = countPasses(&passes[k.Rank])
 	})
 	if res.LatentsSHA256 != one.LatentsSHA256 || passes[0] != 4*4 || passes[1] != 4*1 {
 		t.Errorf("passes %v, latents %.12s, alone %.12s", passes, res.LatentsSHA256, one.LatentsSHA256)
+	}
+}
+
+// countPasses counts passes.
+func countPasses(n *int) func(part float64) {
+	return func(part float64) {
+		if part == 1 {
+			*n++
+		}
 	}
 }
 
@@ -160,8 +169,9 @@ func TestComputedWindowsAreNotComputedAgain(t *testing.T) {
 				return nil
 			}
 			done := 0
-			k.Alive = func() {
-				if done++; k.Rank == 1 && done > 2*lost { // in its second step
+			count := countPasses(&done)
+			k.Alive = func(part float64) {
+				if count(part); k.Rank == 1 && done > 2*lost { // in its second step
 					for at.Load() == nil || len(nodes[0].of("video_test", 1))+
 						len(nodes[2].of("video_test", 1)) < windows-lost {
 						time.Sleep(time.Millisecond)
@@ -178,7 +188,7 @@ func TestComputedWindowsAreNotComputedAgain(t *testing.T) {
 		again := attempt(t, engines[:2], inMemory(t, 2), plan, objects, func(k *Rank) {
 			k.Salvage = &nodes[2*k.Rank] // of ranks 0 and 2
 			k.Saved = func(context.Context, job.Checkpoint) error { return nil }
-			k.Alive = func() { passes[k.Rank]++ }
+			k.Alive = countPasses(&passes[k.Rank])
 		})
 		if again.LatentsSHA256 != res.LatentsSHA256 || again.WindowsReused != windows-lost ||
 			passes[0]+passes[1] != 2*lost {

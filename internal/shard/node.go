@@ -184,7 +184,9 @@ func (s *Shard) Err() error {
 	return s.err
 }
 
+// fail ends the shard and says why.
 func (s *Shard) fail(err error) {
+	s.log.Error("the shard ends", "shard", s.cfg.Name, "node", s.id, "reason", err)
 	s.mu.Lock()
 	s.err = err
 	s.mu.Unlock()

@@ -83,7 +83,7 @@ func (k *cluster) add(name string, data DataPlane) {
 	k.t.Helper()
 	s, err := Start(k.t.Context(), Config{Name: name, Device: k.device, Threads: 1,
 		TempDir: k.t.TempDir(),
-		Model:   golden.Root("testdata", "golden", "tiny3"), Data: data, fenceAfter: 5 * time.Second,
+		Model:   golden.Root("testdata", "golden", "tiny3"), Data: data, fenceAfter: time.Second,
 		ControlOptions: inProcess(k.c),
 		afterStep:      func(ctx context.Context, done int) { k.atBoundary(ctx, name, done) }})
 	if err != nil {

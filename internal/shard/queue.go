@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"sync"
 
 	"github.com/longtake/longtake/internal/media"
@@ -15,14 +16,17 @@ type encodeQueue struct {
 }
 
 // encodeBeside starts the goroutine; stop ends it. One group of frames may wait while another is
-// encoded.
-func encodeBeside(enc media.Encoder) *encodeQueue {
+// encoded. When ctx ends, what waits is left out.
+func encodeBeside(ctx context.Context, enc media.Encoder) *encodeQueue {
 	q := &encodeQueue{groups: make(chan []media.Frame, 1), done: make(chan struct{})}
 	go func() {
 		defer close(q.done)
 		for group := range q.groups {
 			for _, f := range group {
-				if q.err = enc.Add(f); q.err != nil {
+				if q.err = context.Cause(ctx); q.err == nil {
+					q.err = enc.Add(f)
+				}
+				if q.err != nil {
 					return
 				}
 			}

@@ -10,13 +10,14 @@ import (
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/diffusion"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model/wan"
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// ErrCancelled ends a rank whose job was cancelled, at a step boundary.
+// ErrCancelled is why the context of a rank ends whose job was cancelled.
 var ErrCancelled = errors.New("the job was cancelled")
 
 // ErrYielded ends rank 0 at a step boundary whose checkpoint is durable, since others are to go on.
@@ -30,12 +31,12 @@ type Rank struct {
 	Objects   artifact.Store
 	TempDir   string // for checkpoints, latents and the encoded clip
 	Progress  func(job.Progress)
-	Cancelled func() bool // asked at every step boundary
-	Yield     func() bool // likewise, on rank 0; nil: never
+	Yield     func() bool // asked at every step boundary, on rank 0; nil: never
 	// SharedCores says that the ranks compute on the same cores: rank 0 then decodes alone.
 	SharedCores bool
-	// Alive is called whenever a part of a step is done, on every rank; nil: nothing.
-	Alive func()
+	// Alive is called on every rank as parts of a pass through the model are done, from 0 to 1, of
+	// which a step has one or more; nil: nothing.
+	Alive func(part float64)
 	// Pace is told of passes through the model that no other rank shared: their operations, and how
 	// long they took; nil: nobody is.
 	Pace func(operations float64, took time.Duration)
@@ -97,6 +98,7 @@ type run struct {
 	texts   [2][]sceneText
 	seconds map[job.Stage]float64
 	steps   []time.Duration
+	within  within
 	notices []string
 	frames  int    // decoded
 	ranks   int    // at work on them; only rank 0 knows
@@ -115,7 +117,11 @@ type run struct {
 
 // Run computes the rank's part of the clip. Rank 0 stores the latents and the video and returns
 // the result; other ranks return an empty one.
+//
+// When ctx ends, Run returns soon, in the middle of what the devices compute.
 func (e *Engine) Run(ctx context.Context, k *Rank) (job.Result, error) {
+	defer compute.StopWith(ctx, e.dev.Main)()
+	defer compute.StopWith(ctx, e.dev.Decode)()
 	r := &run{Rank: k, e: e, seconds: map[job.Stage]float64{}, closing: make(chan struct{})}
 	r.besideCtx, r.besideStop = context.WithCancel(ctx)
 	defer r.besideStop()
@@ -238,11 +244,4 @@ func (r *run) branches() []diffusion.Branch {
 	}
 	_, cfg, _ := r.layout.Place(r.Rank.Rank)
 	return []diffusion.Branch{diffusion.Branch(cfg)}
-}
-
-func (r *run) report(s job.Stage, done, total int, eta time.Duration) {
-	if r.Progress != nil {
-		r.Progress(job.Progress{Job: r.Plan.Job, Attempt: r.Plan.Attempt,
-			Stage: s, Done: done, Total: total, ETA: eta, Ranks: r.ranks})
-	}
 }

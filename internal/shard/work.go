@@ -1,15 +1,12 @@
 package shard
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	natsio "github.com/nats-io/nats.go"
 
@@ -28,10 +25,9 @@ type work struct {
 	order    wire.Start
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
-	boundary atomic.Bool // stop at the next step boundary
-	yield    yielding    // likewise, with a checkpoint, for another attempt
+	yield    yielding // stop at the next step boundary with a checkpoint, for another attempt
 	activity activity
-	ended    chan struct{} // closed when the rank has returned
+	returned chan struct{} // closed when the rank has
 
 	mu       sync.Mutex
 	progress job.Progress
@@ -90,28 +86,13 @@ func (s *Shard) accept(o wire.Start) error {
 			s.last.Plan.Attempt, o.Plan.Job)
 	}
 	s.last = o
-	w := &work{order: o, ended: make(chan struct{})}
+	w := &work{order: o, returned: make(chan struct{})}
 	w.ctx, w.cancel = context.WithCancelCause(context.WithoutCancel(s.ctx))
 	s.work = w
 	s.wg.Go(func() { s.run(w) })
 	context.AfterFunc(w.ctx, func() { s.fence(w) })
 	return nil
 }
-
-// fence ends the process's part in the cluster when a rank that was told to stop does not return:
-// its device hangs, and only another process can use it again.
-func (s *Shard) fence(w *work) {
-	select {
-	case <-w.ended:
-	case <-time.After(cmp.Or(s.cfg.fenceAfter, fenceAfter)):
-		s.hung.Store(true)
-		s.fail(fmt.Errorf("shard %s: job %s attempt %d was told to stop and hangs; the process has to "+
-			"start again", s.cfg.Name, w.order.Plan.Job, w.order.Plan.Attempt))
-	}
-}
-
-// fenceAfter is how long a rank may take to stop.
-const fenceAfter = 30 * time.Second
 
 // yielding is whether an attempt is to stop for another one. Orders say so, pulses say so again or
 // take it back.
@@ -161,8 +142,8 @@ func (s *Shard) onStop(m *natsio.Msg) {
 		switch {
 		case o.Yield:
 			w.yield.order()
-		case o.Boundary:
-			w.boundary.Store(true)
+		case o.Cancel:
+			w.cancel(ErrCancelled)
 		default:
 			w.cancel(errNotLive)
 		}
@@ -183,6 +164,10 @@ func (s *Shard) run(w *work) {
 	log.Info("started", "mesh", p.Mesh.String())
 	s.beatNow()
 	res, err := s.compute(w)
+	close(w.returned)
+	if err != nil && errors.Is(context.Cause(w.ctx), ErrCancelled) {
+		err = ErrCancelled // rather than what it broke off
+	}
 	switch {
 	case err == nil && w.order.Rank == 0:
 		s.deliver(w, wire.SubjectComplete,
@@ -192,7 +177,6 @@ func (s *Shard) run(w *work) {
 		s.deliver(w, wire.SubjectFail, s.failure(w, err))
 	}
 	log.Info("ended", "error", err)
-	close(w.ended)
 	w.cancel(nil)
 	s.mu.Lock()
 	s.work = nil
@@ -230,8 +214,8 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 	defer os.RemoveAll(dir)
 	res, err := s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank,
 		Transport: watched{tr, &w.activity}, Yield: w.yield.told,
-		Alive: w.activity.advances, Salvage: &s.salvage, Pace: s.speed.measure,
-		Objects: objects, TempDir: dir, Cancelled: w.boundary.Load, AfterStep: s.cfg.afterStep,
+		Alive: func(float64) { w.activity.advances() }, Salvage: &s.salvage, Pace: s.speed.measure,
+		Objects: objects, TempDir: dir, AfterStep: s.cfg.afterStep,
 		SharedCores: s.cfg.Data.inProcess() && s.dev.Threads() > 0,
 		Saved:       func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
 		Kept: func(ctx context.Context, name string, o job.Object) error {
@@ -248,7 +232,7 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 	switch {
 	case errors.Is(err, ErrYielded): // the leader hears of it before the others miss this rank
 		s.deliver(w, wire.SubjectFail, s.failure(w, err))
-	case err != nil && !errors.Is(err, ErrCancelled):
+	case err != nil && !errors.Is(context.Cause(w.ctx), ErrCancelled):
 		tr.Abort()
 	}
 	return res, err
@@ -313,7 +297,7 @@ func (s *Shard) kept(ctx context.Context, w *work, name string, o job.Object) er
 func (s *Shard) failure(w *work, err error) wire.Failure {
 	p := w.order.Plan
 	f := wire.Failure{Node: s.id, Job: p.Job, Attempt: p.Attempt, Rank: w.order.Rank, Peer: -1,
-		Reason: err.Error(), Cancelled: w.boundary.Load(),
+		Reason: err.Error(), Cancelled: errors.Is(err, ErrCancelled),
 		Yielded: errors.Is(err, ErrYielded)}
 	var damaged *DamagedError
 	f.Damaged = errors.As(err, &damaged)

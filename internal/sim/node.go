@@ -229,7 +229,7 @@ func (n *node) take(order any) error {
 			switch {
 			case o.Yield:
 				k.yield = true
-			case o.Boundary:
+			case o.Cancel:
 				k.cancel = true
 			default:
 				k.stop()

@@ -29,7 +29,7 @@ type work struct {
 	step    int
 	latent  uint64 // what the clip has become so far, on rank 0
 	since   time.Time
-	cancel  bool // stop at a boundary
+	cancel  bool // stop, and say so
 	yield   bool
 	saved   int // step of the durable checkpoint
 	over    bool

@@ -121,7 +121,7 @@ func (l Leave) check() error {
 
 func (r Report) check() error {
 	p := r.Progress
-	if p.Done < 0 || p.Total < p.Done || p.ETA < 0 || p.Ranks < 0 {
+	if p.Done < 0 || p.Total < p.Done || p.ETA < 0 || p.Ranks < 0 || !(p.Part >= 0 && p.Part <= 1) {
 		return fmt.Errorf("progress %d of %d, %v left, on %d ranks", p.Done, p.Total, p.ETA, p.Ranks)
 	}
 	switch p.Stage {

@@ -68,7 +68,7 @@ type Heartbeat struct {
 type Pulse struct {
 	Register bool `json:"register,omitempty"` // unknown here: register again
 	Stop     bool `json:"stop,omitempty"`     // the attempt is not live: stop at once
-	Cancel   bool `json:"cancel,omitempty"`   // stop at the next step boundary: the job is over
+	Cancel   bool `json:"cancel,omitempty"`   // stop at once: the job is cancelled
 	Yield    bool `json:"yield,omitempty"`    // stop at the next step boundary with a checkpoint
 }
 
@@ -100,11 +100,11 @@ type Start struct {
 
 // Stop orders a node to stop an attempt.
 type Stop struct {
-	Job      job.ID      `json:"job"`
-	Attempt  job.Attempt `json:"attempt"`
-	Boundary bool        `json:"boundary"` // at the next step boundary, and report; else at once
-	Yield    bool        `json:"yield"`    // likewise, on rank 0, once a checkpoint is durable
-	Reason   string      `json:"reason,omitempty"`
+	Job     job.ID      `json:"job"`
+	Attempt job.Attempt `json:"attempt"`
+	Cancel  bool        `json:"boundary"` // the job is cancelled: say when its rank has stopped
+	Yield   bool        `json:"yield"`    // likewise, on rank 0, once a checkpoint is durable
+	Reason  string      `json:"reason,omitempty"`
 }
 
 // Routes lists the data-plane servers of all nodes.
@@ -159,7 +159,7 @@ type Failure struct {
 	Job       job.ID      `json:"job"`
 	Attempt   job.Attempt `json:"attempt"`
 	Rank      int         `json:"rank"`
-	Cancelled bool        `json:"cancelled,omitempty"` // stopped at a step boundary, as ordered
+	Cancelled bool        `json:"cancelled,omitempty"` // stopped, as ordered
 	Yielded   bool        `json:"yielded,omitempty"`   // stopped with a checkpoint, as ordered
 	Peer      int         `json:"peer"`                // the rank it blames; -1: none
 	Damaged   bool        `json:"damaged,omitempty"`   // the checkpoint could not be read

@@ -45,7 +45,7 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 	roundTrip(t, Pulse{Cancel: true})
 	roundTrip(t, Goodbye{Node: "n"})
 	roundTrip(t, Start{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"}, {Node: "b", Route: "r"}}})
-	roundTrip(t, Stop{Job: "j", Attempt: 1, Boundary: true, Reason: "why"})
+	roundTrip(t, Stop{Job: "j", Attempt: 1, Cancel: true, Reason: "why"})
 	roundTrip(t, Report{Node: "n", Progress: job.Progress{Job: "j", Attempt: 1, Total: 4, Done: 2,
 		Stage: job.StageDenoise, ETA: time.Second}})
 	roundTrip(t, Completion{Node: "n", Job: "j", Attempt: 1,
