@@ -11,6 +11,7 @@ import (
 
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/media"
 )
 
 // listen subscribes to all that nodes say to the leader.
@@ -220,6 +221,10 @@ func (l *leader) onCompletion(m wire.Completion) wire.Ack {
 	if !live {
 		return l.refuse(m.Job, m.Attempt)
 	}
+	if err := asAsked(r.Spec, m.Result); err != nil {
+		l.lose(r, l.setback(r, wire.Failure{Node: m.Node, Peer: -1, Reason: err.Error()}))
+		return wire.Ack{Reason: err.Error(), Final: true}
+	}
 	if err := l.verify(m.Result); errors.Is(err, fs.ErrNotExist) {
 		l.fail(r, "the result cannot be served: "+err.Error())
 		return wire.Ack{Reason: err.Error(), Final: true}
@@ -234,6 +239,16 @@ func (l *leader) onCompletion(m wire.Completion) wire.Ack {
 	l.c.log.Info("job completed", "job", m.Job, "attempt", m.Attempt)
 	l.ended(end)
 	return wire.Ack{OK: true}
+}
+
+// asAsked refuses a result that is not of the format that was asked for: browsers take what it
+// calls itself at its word.
+func asAsked(s job.Spec, r job.Result) error {
+	if want := media.Format(s.Format).ContentType(); r.ContentType != want {
+		return &job.FieldError{Field: "content_type", Value: fmt.Sprintf("%.64q", r.ContentType),
+			Allowed: fmt.Sprintf("%q, for %s", want, s.Format)}
+	}
+	return nil
 }
 
 // verify looks for the objects of a result.

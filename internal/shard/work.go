@@ -62,6 +62,9 @@ func (s *Shard) onStart(m *natsio.Msg) {
 
 // accept begins an order; repeating one that runs changes nothing.
 func (s *Shard) accept(o wire.Start) error {
+	if err := s.judge(o); err != nil {
+		return err
+	}
 	if n := o.Plan.Spec.Threads; n != 0 && n != s.dev.Threads() {
 		return fmt.Errorf("threads: %d is not what shard %s runs with: %d", n, s.cfg.Name,
 			s.dev.Threads())

@@ -252,7 +252,7 @@ func (k *work) finish() {
 		k.fail(wire.Failure{Peer: -1, Reason: err.Error()})
 		return
 	}
-	res.LatentsSHA256 = fmt.Sprint(k.latent)
+	res.LatentsSHA256, res.ContentType = fmt.Sprint(k.latent), "video/webm"
 	k.say(wire.Completion{Node: k.id, Job: k.plan.Job, Attempt: k.plan.Attempt, Result: res})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"time"
 	"unicode/utf8"
 
 	"github.com/longtake/longtake/internal/job"
@@ -17,7 +18,6 @@ const (
 	textLimit         = 4096    // bytes of a reason
 	routeLimit        = 256     // bytes of a route or device
 	capabilitiesLimit = 64
-	noticesLimit      = 64
 
 	// PreviewLimit is of a preview's bytes, which a leader keeps one of for each running job.
 	PreviewLimit = 256 << 10
@@ -63,7 +63,7 @@ func checkWork(node job.NodeID, id job.ID, a job.Attempt, rank int) error {
 	if err := CheckNodeID(node); err != nil {
 		return err
 	}
-	if id == "" || len(id) > nameLimit || a == 0 || rank < 0 || rank >= job.NodesLimit {
+	if job.CheckID(id) != nil || a == 0 || rank < 0 || rank >= job.NodesLimit {
 		return fmt.Errorf("job %.64q, attempt %d, rank %d do not name a rank's work", id, a, rank)
 	}
 	return nil
@@ -104,6 +104,10 @@ func (h Heartbeat) check() error {
 	if !(h.Speed >= 0 && h.Speed < math.MaxFloat32) {
 		return fmt.Errorf("a speed of %v", h.Speed)
 	}
+	if err := checkText("stage", string(h.Stage), nameLimit); err != nil || h.Step < 0 ||
+		h.Computing < 0 {
+		return cmp.Or(err, fmt.Errorf("step %d, computing for %v", h.Step, h.Computing))
+	}
 	if h.Work != (Work{}) {
 		return checkWork(h.Node, h.Work.Job, h.Work.Attempt, h.Work.Rank)
 	}
@@ -112,8 +116,11 @@ func (h Heartbeat) check() error {
 
 func (g Goodbye) check() error { return CheckNodeID(g.Node) }
 
+// leaveMax is the longest time that a node may take to leave.
+const leaveMax = 30 * 24 * time.Hour
+
 func (l Leave) check() error {
-	if l.Within < 0 {
+	if l.Within < 0 || l.Within > leaveMax {
 		return fmt.Errorf("within %v", l.Within)
 	}
 	return CheckNodeID(l.Node)
@@ -132,17 +139,7 @@ func (r Report) check() error {
 }
 
 func (c Completion) check() error {
-	r := c.Result
-	for _, o := range []job.Object{r.Video, r.Latents} {
-		if err := o.Check(); err != nil {
-			return err
-		}
-	}
-	if len(r.Notices) > noticesLimit || len(r.Seconds) > 16 || len(r.Extra) > 64 {
-		return fmt.Errorf("%d notices, %d stages, %d extras", len(r.Notices), len(r.Seconds),
-			len(r.Extra))
-	}
-	return checkWork(c.Node, c.Job, c.Attempt, 0)
+	return cmp.Or(c.Result.Check(), checkWork(c.Node, c.Job, c.Attempt, 0))
 }
 
 func (s Saved) check() error {
@@ -180,21 +177,26 @@ func (f Failure) check() error {
 	return checkWork(f.Node, f.Job, f.Attempt, f.Rank)
 }
 
+// check is as strict as the API is with a request, but for what only a shard knows of its model.
 func (s Start) check() error {
-	n := len(s.Plan.Nodes)
-	if n != len(s.Members) || n != s.Plan.Mesh.Size() || s.Rank < 0 || s.Rank >= n {
-		return fmt.Errorf("rank %d of %d nodes and %d members on a mesh of %d", s.Rank, n,
-			len(s.Members), s.Plan.Mesh.Size())
+	p, n := s.Plan, len(s.Plan.Nodes)
+	if n != len(s.Members) || s.Rank < 0 || s.Rank >= n {
+		return fmt.Errorf("rank %d of %d nodes and %d members", s.Rank, n, len(s.Members))
 	}
-	for i, m := range s.Members {
-		if m.Node != s.Plan.Nodes[i] {
-			return fmt.Errorf("rank %d is on node %.64q and on %.64q", i, s.Plan.Nodes[i], m.Node)
-		}
-	}
-	if err := checkParts(s.Plan.Parts); err != nil {
+	if err := cmp.Or(p.Spec.Check(), p.Check(job.Record{ID: p.Job, Spec: p.Spec}),
+		checkParts(p.Parts)); err != nil {
 		return err
 	}
-	return checkWork(s.Plan.Nodes[s.Rank], s.Plan.Job, s.Plan.Attempt, s.Rank)
+	for i, m := range s.Members {
+		if m.Node != p.Nodes[i] {
+			return fmt.Errorf("rank %d is on node %.64q and on %.64q", i, p.Nodes[i], m.Node)
+		}
+		if err := cmp.Or(checkText("name", m.Name, nameLimit),
+			checkText("route", m.Route, routeLimit)); err != nil {
+			return err
+		}
+	}
+	return checkWork(p.Nodes[s.Rank], p.Job, p.Attempt, s.Rank)
 }
 
 func checkParts(parts map[string]job.Object) error {

@@ -19,7 +19,15 @@ func model() job.Model {
 
 func plan() job.Plan {
 	return job.Plan{Job: "j", Attempt: 1, Mesh: job.Mesh{CFG: 1, Ulysses: 2},
-		Nodes: []job.NodeID{"a", "b"}}
+		Nodes: []job.NodeID{"a", "b"}, Spec: spec()}
+}
+
+func spec() job.Spec {
+	s, err := model().Resolve(job.Request{Prompt: "p"}, nil)
+	if err != nil {
+		panic(err)
+	}
+	return s
 }
 
 func object() job.Object {
@@ -92,6 +100,35 @@ func TestBrokenMessagesAreRefused(t *testing.T) {
 	refused(t, "an order with a strange part", order)
 	if _, err := Decode[Ack](make([]byte, MessageLimit+1)); err == nil {
 		t.Error("a message over the limit is accepted")
+	}
+}
+
+// TestForgedOrdersAreRefused spoils an order in one place at a time.
+func TestForgedOrdersAreRefused(t *testing.T) {
+	order := func() Start {
+		return Start{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"}, {Node: "b"}}}
+	}
+	roundTrip(t, order())
+	for name, spoil := range map[string]func(*Start){
+		"no width":          func(s *Start) { s.Plan.Spec.Width = 0 },
+		"minus frames":      func(s *Start) { s.Plan.Spec.Frames = -5 },
+		"no steps":          func(s *Start) { s.Plan.Spec.Steps = 0 },
+		"a huge prompt":     func(s *Start) { s.Plan.Spec.Prompt = strings.Repeat("x", 1<<16) },
+		"an unknown format": func(s *Start) { s.Plan.Spec.Format = "html" },
+		"a mesh that wraps": func(s *Start) { s.Plan.Mesh = job.Mesh{CFG: 1 << 33, Ulysses: 1 << 31} },
+		"a mesh of minus":   func(s *Start) { s.Plan.Mesh = job.Mesh{CFG: -1, Ulysses: -2} },
+		"a node twice": func(s *Start) {
+			s.Plan.Nodes[1], s.Members[1].Node = "a", "a"
+		},
+		"shares of nothing": func(s *Start) { s.Plan.Shares = []float64{0} },
+		"step -1":           func(s *Start) { s.Plan.Resume.Step = -1 },
+		"minus checkpoints": func(s *Start) { s.Plan.CheckpointEvery = -1 },
+		"a job of a path":   func(s *Start) { s.Plan.Job = "../x" },
+		"a long route":      func(s *Start) { s.Members[0].Route = strings.Repeat("x", 1<<10) },
+	} {
+		s := order()
+		spoil(&s)
+		refused(t, name, s)
 	}
 }
 
