@@ -139,7 +139,9 @@ func (s *server) readCreate(w http.ResponseWriter, r *http.Request) (c Create, i
 	switch {
 	case err == nil && kind == "multipart/form-data" && params["boundary"] != "":
 		r.Body = http.MaxBytesReader(w, r.Body, inputMax+bodyMax)
-		in, err = c.readForm(r, s.receive)
+		in, err = c.readForm(r, func(p *multipart.Part) (*Input, error) {
+			return s.receive(r.Context(), p)
+		})
 	case err == nil && kind == "application/json":
 		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
 		err = c.readJSON(r.Body)

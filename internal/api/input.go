@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +23,8 @@ const inputMax = 1 << 30
 const inputField = "input_reference"
 
 const (
-	inputAllowed = "a PNG or JPEG picture, or latents (safetensors, as variant=latents of a video's " +
-		"content)"
+	inputAllowed = media.PictureAllowed + ", or latents (safetensors, as variant=latents of a " +
+		"video's content)"
 	inputAllowedForm = "a file in multipart/form-data: " + inputAllowed
 )
 
@@ -48,7 +49,7 @@ func OpenInput(ctx context.Context, path string) (_ *Input, err error) {
 			f.Close()
 		}
 	}()
-	if err := in.inspect(); err != nil {
+	if err := in.inspect(ctx); err != nil {
 		return nil, err
 	}
 	in.start.Object, err = artifact.Describe(ctx, f)
@@ -62,7 +63,7 @@ func (in *Input) Close() error { return in.file.Close() }
 func (in *Input) IsImage() bool { return in.start.Kind == job.StartImage }
 
 // receive copies a part of a form into a temporary file, which the caller drops.
-func (s *server) receive(part *multipart.Part) (_ *Input, err error) {
+func (s *server) receive(ctx context.Context, part *multipart.Part) (_ *Input, err error) {
 	select {
 	case s.inputs <- struct{}{}:
 	default:
@@ -86,7 +87,7 @@ func (s *server) receive(part *multipart.Part) (_ *Input, err error) {
 	if n > inputMax {
 		return in, &http.MaxBytesError{Limit: inputMax}
 	}
-	return in, in.inspect()
+	return in, in.inspect(ctx)
 }
 
 // drop removes a temporary file; of nothing, it does nothing.
@@ -99,28 +100,35 @@ func (in *Input) drop() {
 }
 
 // inspect finds out what the file is.
-func (in *Input) inspect() error {
+func (in *Input) inspect(ctx context.Context) error {
 	head := make([]byte, 512)
 	n, err := in.file.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	switch http.DetectContentType(head[:n]) {
-	case "image/png", "image/jpeg":
-		if _, err := in.file.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		if _, err := media.ReadPicture(in.file); err != nil {
-			return &job.FieldError{Field: inputField, Value: fmt.Sprintf("%.200v", err),
-				Allowed: fmt.Sprintf("a PNG or JPEG picture of up to %d pixels", media.PictureMax)}
-		}
-		in.start = job.Start{Kind: job.StartImage, Latents: 1}
-		return nil
+	if media.PictureKind(head[:n]) == "" {
+		return in.inspectLatents(head[:n])
 	}
-	return in.inspectLatents()
+	if _, err := in.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	_, err = media.ReadPicture(ctx, in.file)
+	if errors.Is(err, media.ErrPicture) {
+		return &job.FieldError{Field: inputField, Value: fmt.Sprintf("%.200v", err),
+			Allowed: inputAllowed}
+	}
+	in.start = job.Start{Kind: job.StartImage, Latents: 1}
+	return err
 }
 
-func (in *Input) inspectLatents() error {
+// latentsHeaderMax bounds the header of latents, in bytes: that of one tensor has about a hundred.
+const latentsHeaderMax = 64 << 10
+
+func (in *Input) inspectLatents(head []byte) error {
+	if len(head) < 8 || binary.LittleEndian.Uint64(head) > latentsHeaderMax {
+		return &job.FieldError{Field: inputField, Value: "a file of another kind",
+			Allowed: inputAllowed}
+	}
 	f, err := safetensors.Open(in.file.Name())
 	if err != nil {
 		return &job.FieldError{Field: inputField, Value: "a file of another kind",

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"image"
 	"image/png"
@@ -125,13 +126,16 @@ func TestInputsAreRefused(t *testing.T) {
 	check(400, "prompt is missing", z)
 	check(400, "a file of another kind", []byte("hello"), "prompt", "a")
 	check(400, "a file of another kind", nil, "prompt", "a")
+	check(400, "a file of another kind", append(binary.LittleEndian.AppendUint64(nil, 1<<17),
+		strings.Repeat(" ", 1<<17)...), "prompt", "a")
+	check(400, "kind gif", []byte("GIF89a"), "prompt", "a")
 	check(400, "of something else", latentsOf(t, "x", 1, 16, 3, 6, 4), "prompt", "a")
 	check(400, "of something else", latentsOf(t, "latents", 16, 3, 6, 4), "prompt", "a")
 	check(400, "allowed: 16", latentsOf(t, "latents", 1, 8, 3, 6, 4), "prompt", "a")
 	check(400, "allowed: 32x48", z, "prompt", "a", "size", "96x64")
 	check(400, "to be added", z, "prompt", "a", "num_frames", "0")
 	check(400, "more than the 9", z, "prompt", "a", "num_frames", "1")
-	check(400, "PNG or JPEG", picture(t)[:40], "prompt", "a")
+	check(400, "PNG, JPEG", picture(t)[:40], "prompt", "a")
 	check(400, "more than the 1", picture(t), "prompt", "a", "num_frames", "1")
 	check(413, "too large", z, "prompt", strings.Repeat("a", bodyMax+1))
 	status, text, _ := do(t, c, "POST", "/v1/videos", "application/json",
@@ -212,15 +216,15 @@ func TestInputsAtOnceAreBounded(t *testing.T) {
 		}
 		return p
 	}
-	in, err := s.receive(part())
+	in, err := s.receive(t.Context(), part())
 	if err != nil || !in.IsImage() {
 		t.Fatalf("%+v, %v", in, err)
 	}
-	if _, err := s.receive(part()); err == nil || !strings.Contains(err.Error(), "too many inputs") {
+	if _, err := s.receive(t.Context(), part()); err == nil || !strings.Contains(err.Error(), "too many inputs") {
 		t.Errorf("a second one: %v", err)
 	}
 	in.drop()
-	in, err = s.receive(part())
+	in, err = s.receive(t.Context(), part())
 	if err != nil {
 		t.Fatal(err)
 	}

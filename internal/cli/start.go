@@ -20,7 +20,8 @@ type source struct {
 }
 
 func defineStart(f *pflag.FlagSet) {
-	f.String("image", "", "picture that the clip starts from: PNG or JPEG, scaled and cut to its size")
+	f.String("image", "", "picture that the clip starts from: PNG, JPEG or WebP, scaled and cut to"+
+		" its size")
 	f.String("extend", "", "latents (of --save-latents) or, with a coordinator, id of a video to go"+
 		" on from")
 }

@@ -13,7 +13,7 @@ type Start struct {
 // StartKind says what the bytes of a start are.
 type StartKind string
 
-// The kinds: a latent as results keep it, or a picture (PNG or JPEG), which becomes the first
+// The kinds: a latent as results keep it, or a picture (PNG, JPEG, WebP), which becomes the first
 // latent frame.
 const (
 	StartLatents StartKind = "latents"

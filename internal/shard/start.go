@@ -120,7 +120,7 @@ func (r *run) encodePicture(ctx context.Context) ([]float32, error) {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		img, err := media.ReadPicture(f)
+		img, err := media.ReadPicture(ctx, f)
 		if err == nil {
 			rgb = media.Fit(img, s.Width, s.Height).RGB
 		}
