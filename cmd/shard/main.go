@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,8 @@ func read(v *config.Values) (shard.Config, error) {
 	c := shard.Config{
 		Name: v.String("name"), Model: v.String("model"), Device: v.String("device"),
 		GPUs: v.String("gpus"), Threads: v.Int("threads"),
-		TempDir: v.String("tmp"), Control: v.String("control"),
+		TempDir: v.String("tmp"), Cache: cmp.Or(v.String("cache"), shard.DefaultCache()),
+		Control: v.String("control"),
 		Data: shard.DataPlane{URL: v.String("data.url"), Listen: v.String("data.listen"),
 			Advertise: v.String("data.advertise"), PeerTimeout: v.Duration("data.peer-timeout")},
 	}

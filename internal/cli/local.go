@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 
@@ -95,8 +96,9 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 	if l.temp, err = os.MkdirTemp("", "longtake-"); err != nil {
 		return l, fmt.Errorf("cannot create a directory: %w", err)
 	}
+	cache := filepath.Join(cfg.Data, "models")
 	if cfg.Data == "" {
-		cfg.Data = l.temp
+		cfg.Data, cache = l.temp, shard.DefaultCache()
 	}
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
@@ -122,7 +124,7 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 		return nil
 	})
 	go lead() // while the shards load the model
-	err = l.startShards(ctx, cfg, lead)
+	err = l.startShards(ctx, cfg, cache, lead)
 	if first := lead(); first != nil {
 		return l, first // what the shards say follows from it
 	}
@@ -138,7 +140,8 @@ func (l *local) serve(ctx context.Context, listener net.Listener, cfg localConfi
 }
 
 // startShards starts them side by side: each loads the model, then waits for the coordinator.
-func (l *local) startShards(ctx context.Context, cfg localConfig, lead func() error) (err error) {
+func (l *local) startShards(ctx context.Context, cfg localConfig, cache string,
+	lead func() error) (err error) {
 	var plane shard.DataPlane
 	if cfg.Transport == "mem" {
 		plane.Hub = new(mem.Hub)
@@ -154,7 +157,7 @@ func (l *local) startShards(ctx context.Context, cfg localConfig, lead func() er
 		wg.Go(func() {
 			sc := shard.Config{Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
 				Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
-				TempDir: l.temp, Log: cfg.Log, Data: plane}
+				TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane}
 			sc.ControlOptions = func() ([]shard.ControlOption, error) {
 				if err := lead(); err != nil {
 					return nil, err

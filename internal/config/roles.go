@@ -80,6 +80,9 @@ func Shard() Settings {
 		{Key: "drain-timeout", Default: time.Minute, Usage: "on SIGTERM, how long the shard may finish " +
 			"its step and hand its work over; 0s: not at all"},
 		{Key: "tmp", Default: "", Usage: "directory for clips being encoded (default: the system's)"},
+		{Key: "cache", Default: "", Usage: "directory that remembers what was read of a model's files, " +
+			"which are read whole once and again when they change (default: longtake in the user's " +
+			"cache directory)"},
 	}, logging...)
 }
 

@@ -84,18 +84,26 @@ func (l *leader) onRegister(r wire.Registration) wire.Welcome {
 	return w
 }
 
-// agree makes m the cluster's model if it has none, and refuses another than that one.
+// agree makes m the cluster's model if it has none that is good, and refuses another than that one.
+// Shards that hold what it succeeds get no more work.
 func (l *leader) agree(m job.Model) error {
 	if have := l.c.fsm.model(); have.Fingerprint == m.Fingerprint {
 		return nil
 	}
-	_, err := l.c.commit(command{Kind: kindModel, Model: &m})
-	if err == nil {
-		for _, n := range m.Notices {
-			l.c.log.Warn("the model is used with a notice", "model", m.Name, "notice", n)
+	if _, err := l.c.commit(command{Kind: kindModel, Model: &m}); err != nil {
+		return err
+	}
+	for _, n := range m.Notices {
+		l.c.log.Warn("the model is used with a notice", "model", m.Name, "notice", n)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, n := range l.nodes {
+		if n.reg.Model.Fingerprint != m.Fingerprint {
+			l.remove(id, "holds other weights than this cluster serves by now")
 		}
 	}
-	return err
+	return nil
 }
 
 // admit puts a node into the table, in the place of an earlier process at the same route. It
@@ -315,7 +323,11 @@ func (l *leader) onFailure(m wire.Failure) wire.Ack {
 		l.stopAll(end.Plan, false, "the job was cancelled")
 		return wire.Ack{OK: true}
 	}
-	l.lose(r, l.setback(r, m))
+	if m.Final {
+		l.fail(r, l.reason(r, m))
+	} else {
+		l.lose(r, l.setback(r, m))
+	}
 	if again, ok := l.c.fsm.get(m.Job); ok && again.State == job.Running &&
 		again.Attempt == m.Attempt {
 		return wire.Ack{Reason: "not recorded yet"}

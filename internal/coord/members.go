@@ -150,7 +150,7 @@ func (c *Coordinator) RestoreSnapshot(_ context.Context, r io.Reader) error {
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
 	have, read := c.fsm.model(), trial.model()
-	if have.Fingerprint != "" && read.Fingerprint != have.Fingerprint {
+	if have.Fingerprint != "" && read.Fingerprint != have.Fingerprint && !have.Succeeds(read) {
 		return fmt.Errorf("%w: it is of a cluster that serves %q, this one serves %q", ErrSnapshot,
 			read.Name, have.Name)
 	}

@@ -286,12 +286,12 @@ func objects(r job.Record) []job.Object {
 	return slices.DeleteFunc(all, func(o job.Object) bool { return o.Name == "" })
 }
 
-// setModel takes the first model, and refuses another one later.
+// setModel takes the first model, and refuses another one later that does not succeed it.
 func (s *state) setModel(m *job.Model) error {
 	switch {
 	case m == nil:
 		return fmt.Errorf("cannot apply an incomplete %s command", kindModel)
-	case s.model.Fingerprint == "":
+	case m.Succeeds(s.model):
 		s.model = *m
 	case s.model.Fingerprint != m.Fingerprint:
 		return fmt.Errorf("this cluster serves model %q (fingerprint %.12s), not %q (%.12s); "+

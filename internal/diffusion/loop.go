@@ -2,8 +2,11 @@ package diffusion
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/longtake/longtake/internal/tensor"
 )
 
 // Branch is one pass of classifier-free guidance (Ho & Salimans 2022).
@@ -14,6 +17,14 @@ const (
 	Conditional Branch = iota
 	Unconditional
 )
+
+// String names the branch.
+func (b Branch) String() string {
+	if b == Unconditional {
+		return "unconditional"
+	}
+	return "conditional"
+}
 
 // Pass is one run of the model: over one window of the clip, in one branch.
 type Pass struct {
@@ -52,10 +63,13 @@ type Denoiser struct {
 	// error stops the loop.
 	OnStep func(done int, d time.Duration) error
 
-	other []float32 // scratch
+	other     []float32 // scratch
+	unchecked bool      // velocities and latents are not looked at: a benchmark says what that costs
 }
 
-// Run denoises x in place from step `from` (0 for a fresh clip) to the end.
+// Run denoises x in place from step `from` (0 for a fresh clip) to the end. A velocity or a latent
+// that is NaN or infinite ends it at its step, with a *tensor.NotFiniteError. The latent stands for
+// all that the scheduler keeps: every part of that goes into it.
 func (d *Denoiser) Run(ctx context.Context, x []float32, from int) error {
 	timesteps := d.Scheduler.Timesteps()
 	v := make([]float32, len(x))
@@ -70,6 +84,9 @@ func (d *Denoiser) Run(ctx context.Context, x []float32, from int) error {
 		}
 		if err := d.Scheduler.Step(i, x, v); err != nil {
 			return fmt.Errorf("cannot apply step %d of %d: %w", i+1, len(timesteps), err)
+		}
+		if err := d.check("the latent", x); err != nil {
+			return fmt.Errorf("cannot go on after step %d of %d: %w", i+1, len(timesteps), err)
 		}
 		copy(x, d.Given)
 		if d.OnStep == nil {
@@ -119,7 +136,7 @@ func (d *Denoiser) window(ctx context.Context, p Pass, x, v []float32) error {
 
 func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
 	if d.Guidance <= 1 || d.Exchange == nil {
-		if err := d.Velocity(ctx, p, x, v); err != nil || d.Guidance <= 1 {
+		if err := d.pass(ctx, p, x, v); err != nil || d.Guidance <= 1 {
 			return err
 		}
 		if len(d.other) < len(x) {
@@ -127,7 +144,7 @@ func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
 		}
 		p.Branch = Unconditional
 		u := d.other[:len(x)]
-		if err := d.Velocity(ctx, p, x, u); err != nil {
+		if err := d.pass(ctx, p, x, u); err != nil {
 			return err
 		}
 		Guide(v, v, u, d.Guidance)
@@ -135,7 +152,7 @@ func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
 	}
 	own := make([]float32, len(x)) // handed over to the peer
 	p.Branch = d.Own
-	if err := d.Velocity(ctx, p, x, own); err != nil {
+	if err := d.pass(ctx, p, x, own); err != nil {
 		return err
 	}
 	copy(v, own)
@@ -152,6 +169,26 @@ func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
 		Guide(v, other, v, d.Guidance)
 	}
 	return nil
+}
+
+// pass is one run of the model. Its velocity is looked at before any other value goes into it, so
+// that the error names the window and the branch.
+func (d *Denoiser) pass(ctx context.Context, p Pass, x, v []float32) error {
+	err := d.Velocity(ctx, p, x, v)
+	if err == nil {
+		err = d.check("the velocity", v)
+	}
+	if _, bad := errors.AsType[*tensor.NotFiniteError](err); bad {
+		err = fmt.Errorf("window %d, %v branch: %w", p.Window+1, p.Branch, err)
+	}
+	return err
+}
+
+func (d *Denoiser) check(what string, v []float32) error {
+	if d.unchecked {
+		return nil
+	}
+	return tensor.CheckFinite(what, v)
 }
 
 // Guide computes dst = u + scale·(c - u) element by element, each operation rounded to float32.

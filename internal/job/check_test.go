@@ -283,3 +283,34 @@ func FuzzResolve(f *testing.F) {
 		}
 	})
 }
+
+func TestWhichModelTakesThePlaceOfAnother(t *testing.T) {
+	model := func(edit func(*Model)) Model {
+		m := demo()
+		m.Fingerprint = FingerprintKind + "1"
+		edit(&m)
+		return m
+	}
+	good := model(func(*Model) {})
+	other := model(func(m *Model) { m.Fingerprint = FingerprintKind + "2" })
+	bad := model(func(m *Model) { m.Fingerprint, m.Damage = FingerprintKind+"3", "NaN" })
+	old := model(func(m *Model) { m.Fingerprint = "1" })
+	oldOther := model(func(m *Model) { m.Fingerprint, m.Layers = "1", 3 })
+	for name, c := range map[string]struct {
+		m, old Model
+		want   bool
+	}{
+		"the first":                       {good, Model{}, true},
+		"a damaged first":                 {bad, Model{}, true},
+		"another":                         {other, good, false},
+		"a damaged one, of a good one":    {bad, good, false},
+		"a good one, of a damaged one":    {good, bad, true},
+		"the same, of an earlier release": {good, old, true},
+		"another, of an earlier release":  {good, oldOther, false},
+		"back to an earlier release":      {old, good, false},
+	} {
+		if got := c.m.Succeeds(c.old); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

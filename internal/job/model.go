@@ -2,6 +2,8 @@ package job
 
 import (
 	"fmt"
+	"reflect"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -23,6 +25,22 @@ type Model struct {
 	Defaults       Defaults `json:"defaults"`
 	// Notices say what of the model's files was left out or chosen, one line each.
 	Notices []string `json:"notices,omitempty"`
+	// Damage says what makes every job fail: weights that are not finite. "" is the usual case.
+	Damage string `json:"damage,omitempty"`
+}
+
+// FingerprintKind is what fingerprints begin with that are of every byte of the weights. Others
+// are of releases before, which left out most of a large one.
+const FingerprintKind = "w2-"
+
+// Succeeds reports whether m may take the place of the model of a cluster: of none, of a damaged
+// one, or of the same one by the fingerprint of an earlier release.
+func (m Model) Succeeds(old Model) bool {
+	again := old
+	again.Fingerprint, again.Notices = m.Fingerprint, m.Notices
+	renamed := strings.HasPrefix(m.Fingerprint, FingerprintKind) &&
+		!strings.HasPrefix(old.Fingerprint, FingerprintKind) && reflect.DeepEqual(again, m)
+	return old.Fingerprint == "" || old.Damage != "" && m.Damage == "" || renamed
 }
 
 // Defaults are what a request that leaves fields out gets.
@@ -61,8 +79,9 @@ func (m Model) Check() error {
 		return fmt.Errorf("model %.64q, fingerprint %.64q; allowed: 1 to 256 and 128 bytes", m.Name,
 			m.Fingerprint)
 	}
-	if !utf8.ValidString(m.Name) || !utf8.ValidString(m.Fingerprint) {
-		return fmt.Errorf("model %q: the name or fingerprint is not UTF-8", m.Name)
+	if !utf8.ValidString(m.Name+m.Fingerprint+m.Damage) || len(m.Damage) > ErrorLimit {
+		return fmt.Errorf("model %q: the name, fingerprint or damage is not UTF-8, or is too long",
+			m.Name)
 	}
 	sizes := []int{m.Heads, m.HeadDim, m.Layers, m.Patch[0], m.Patch[1], m.Patch[2],
 		m.LatentChannels, m.TemporalScale, m.SpatialScale}

@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"github.com/deepteams/webp"
+
+	"github.com/longtake/longtake/internal/tensor"
 )
 
 // picture is frame n of a test clip: a bright square that moves over a gradient.
@@ -53,13 +55,19 @@ func encode(t testing.TB, f Format, w io.Writer, o Options, n int) {
 }
 
 func TestToRGB(t *testing.T) {
-	src := []float32{-1, 1, 0, -2, 2, float32(math.NaN()), 1.0 / 255, float32(math.Inf(-1))}
+	src := []float32{-1, 1, 0, -2, 2, 1.0 / 255, -math.MaxFloat32}
 	// 0 is 127.5, which rounds to the even 128; 1/255 is 128.
-	want := []uint8{0, 255, 128, 0, 255, 0, 128, 0}
+	want := []uint8{0, 255, 128, 0, 255, 128, 0}
 	got := make([]uint8, len(src))
-	ToRGB(got, src)
-	if !bytes.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	if err := ToRGB(got, src); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		var e *tensor.NotFiniteError
+		src[3] = float32(bad)
+		if err := ToRGB(got, src); !errors.As(err, &e) || e.At != 3 {
+			t.Errorf("%v becomes a pixel: %v", bad, err)
+		}
 	}
 }
 

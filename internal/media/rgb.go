@@ -1,6 +1,10 @@
 package media
 
-import "math"
+import (
+	"math"
+
+	"github.com/longtake/longtake/internal/tensor"
+)
 
 // FromRGB maps 0..255 to -1..1 as diffusers' VideoProcessor does. Both slices have the same length.
 func FromRGB(dst []float32, src []uint8) {
@@ -10,13 +14,15 @@ func FromRGB(dst []float32, src []uint8) {
 }
 
 // ToRGB maps values of -1..1 to 0..255 as diffusers' VideoProcessor does: halved, shifted, clamped
-// and rounded half to even. What is not a number becomes 0. Both slices have the same length.
-func ToRGB(dst []uint8, src []float32) {
+// and rounded half to even. Values that are NaN or infinite are a *tensor.NotFiniteError, for no
+// pixel stands for them. Both slices have the same length.
+func ToRGB(dst []uint8, src []float32) error {
+	if err := tensor.CheckFinite("a picture", src); err != nil {
+		return err
+	}
 	for i, v := range src {
-		x := v/2 + 0.5
-		if !(x > 0) { // also NaN
-			x = 0
-		}
+		x := max(v/2+0.5, 0)
 		dst[i] = uint8(math.RoundToEven(float64(min(x, 1) * 255)))
 	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/longtake/longtake/internal/tensor/safetensors"
 	"github.com/longtake/longtake/internal/userfile"
@@ -28,6 +29,7 @@ type Folder struct {
 	components map[string]*component
 	notices    []string
 	ignored    []ignoredKeys
+	builtIn    bool // the weights are strings of the program
 }
 
 // Open opens a folder on disk; weights are memory-mapped. Anything that is missing, unknown or not
@@ -72,7 +74,11 @@ func OpenFS(fsys fs.FS, name string) (*Folder, error) {
 		}
 		return f, nil
 	}
-	return openFolder(fsys, open, name, name)
+	f, err := openFolder(fsys, open, name, name)
+	if err == nil {
+		_, f.builtIn = fsys.(stringFS)
+	}
+	return f, err
 }
 
 func openFolder(fsys fs.FS, open opener, where, name string) (*Folder, error) {
@@ -218,6 +224,15 @@ func (f *Folder) Weights(name string) (*Weights, error) {
 		return nil, fmt.Errorf("the model has no component %q", name)
 	}
 	return NewWeights(name, c.tensors), nil
+}
+
+// WeightNames lists the weights of a component in alphabetical order.
+func (f *Folder) WeightNames(component string) []string {
+	c := f.components[component]
+	if c == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(c.tensors))
 }
 
 // TokenizerJSON returns tokenizer/tokenizer.json.

@@ -56,11 +56,11 @@ func TestTheEmbeddedModelIsTheOneOnDisk(t *testing.T) {
 
 func fingerprint(t *testing.T, f *Folder) string {
 	t.Helper()
-	s, err := f.Fingerprint()
+	s, err := f.Survey("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return s.Fingerprint
 }
 
 func openTiny(t *testing.T) *Folder {

@@ -29,6 +29,10 @@ func (w *Weights) Has(name string) bool {
 	return ok
 }
 
+// Stored views a weight as it is stored, whatever its shape, without taking it; zero if there is
+// none.
+func (w *Weights) Stored(name string) tensor.Tensor { return w.tensors[name] }
+
 // Raw takes a weight as it is stored, a view of the file. If it is missing or has another shape,
 // Finish will say so, and a zero tensor of the shape is returned.
 func (w *Weights) Raw(name string, shape ...int) tensor.Tensor {

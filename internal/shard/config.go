@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -14,6 +16,15 @@ import (
 	"github.com/longtake/longtake/internal/collective/nats"
 	"github.com/longtake/longtake/internal/compute"
 )
+
+// DefaultCache is a Config's Cache where nobody says otherwise, "" for a user without such a place.
+func DefaultCache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "longtake")
+}
 
 // ControlOption is an option of NATS' client.
 type ControlOption = natsio.Option
@@ -32,7 +43,10 @@ type Config struct {
 	// DType is what the model is loaded for; a job of the other type loads it again.
 	DType   compute.DType
 	TempDir string // for clips being encoded; "": the system's
-	Log     *slog.Logger
+	// Cache is a folder that remembers what was read of a model's files; "": they are read again with
+	// every start.
+	Cache string
+	Log   *slog.Logger
 
 	// Control is the coordinators' NATS: a URL, or a list separated by commas.
 	Control string

@@ -107,7 +107,9 @@ func (r *run) assist(ctx context.Context, text []byte) error {
 				}
 			}
 			rgb := make([]uint8, len(frames)*len(frames[0]))
-			media.ToRGB(rgb, slices.Concat(frames...))
+			if err := media.ToRGB(rgb, slices.Concat(frames...)); err != nil {
+				return err
+			}
 			return r.Transport.Send(ctx, 0, r.frameTag(t, opRows), rgb)
 		})
 		for t := max(o.From, r.grid.T-aheadMost); t < r.grid.T && err == nil; t++ {
@@ -207,7 +209,9 @@ func (r *run) assemble(ctx context.Context, t int, own [][]float32,
 	group := make([]media.Frame, len(own))
 	for i := range group {
 		group[i] = media.Frame{W: s.Width, H: s.Height, RGB: make([]uint8, 3*s.Width*s.Height)}
-		media.ToRGB(group[i].RGB[:len(own[i])], own[i])
+		if err := media.ToRGB(group[i].RGB[:len(own[i])], own[i]); err != nil {
+			return nil, err
+		}
 	}
 	line := 3 * s.Width * r.e.folder.VAE.SpatialScale() // of the latent
 	for peer := 1; peer < len(shares); peer++ {
@@ -262,7 +266,7 @@ func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Rang
 	before := r.e.folder.VAE.FramesBefore(from)
 	r.frames = before
 	for t := stream.From(from); t < r.grid.T; t++ {
-		frames, err := stream.Next(z.frame(t))
+		frames, err := r.decodeFrame(stream, z, t)
 		if err != nil {
 			return err
 		}
@@ -279,6 +283,20 @@ func (r *run) eachGroup(ctx context.Context, latents string, rows partition.Rang
 	}
 	r.tellBands(stream)
 	return context.Cause(ctx)
+}
+
+// decodeFrame decodes latent frame t, which may come from another rank or another attempt.
+func (r *run) decodeFrame(s *vae.Stream, z *latentFile, t int) ([][]float32, error) {
+	latent := z.frame(t)
+	err := tensor.CheckFinite("the latent", latent)
+	var frames [][]float32
+	if err == nil {
+		frames, err = s.Next(latent)
+	}
+	if _, bad := errors.AsType[*tensor.NotFiniteError](err); bad {
+		err = fmt.Errorf("latent frame %d of %d: %w", t+1, r.grid.T, err)
+	}
+	return frames, err
 }
 
 // tellBands says so where the device had too little memory for whole frames.

@@ -12,9 +12,10 @@ import (
 // memory. 720p of 81 frames has 75,600 tokens.
 const tokensLimit = 1 << 20
 
-// Describe tells the control plane what it needs to know of a model.
+// Describe tells what the control plane needs to know of a model to check a request and to plan. It
+// reads no weight: the fingerprint is of their names and shapes alone.
 func Describe(f *model.Folder) (job.Model, error) {
-	sum, err := f.Fingerprint()
+	sum, err := f.Outline()
 	if err != nil {
 		return job.Model{}, err
 	}

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -35,6 +36,7 @@ type Shard struct {
 	dev    device
 	decode device // for the VAE; may be dev
 	engine *Engine
+	damage error // what makes every job fail: weights that are not finite
 	link   *link
 	nc     *natsio.Conn
 	store  artifact.Store
@@ -108,6 +110,23 @@ func (s *Shard) open() (err error) {
 	if s.info, err = Describe(s.folder); err != nil {
 		return err
 	}
+	var sum model.Survey
+	var wg sync.WaitGroup
+	wg.Go(func() { sum, err = s.folder.Survey(s.cfg.Cache) }) // the same bytes, at the same time
+	failed := s.openEngine()
+	wg.Wait()
+	if failed != nil || err != nil {
+		return cmp.Or(failed, err)
+	}
+	s.info.Fingerprint = job.FingerprintKind + sum.Fingerprint
+	if sum.Damage != nil {
+		s.damage, s.info.Damage = sum.Damage, sum.Damage.Error()
+		s.log.Error("every job will fail", "reason", s.damage)
+	}
+	return nil
+}
+
+func (s *Shard) openEngine() (err error) {
 	if s.dev, s.decode, err = openDevices(s.cfg, s.log); err != nil {
 		return err
 	}

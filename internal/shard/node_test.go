@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -23,6 +24,7 @@ const patience = time.Minute
 type cluster struct {
 	t      *testing.T
 	c      *coord.Coordinator
+	model  string // folder; "": tiny3
 	device string // of shards to be added
 	shards []*Shard
 	gate   gate
@@ -83,7 +85,8 @@ func (k *cluster) add(name string, data DataPlane) {
 	k.t.Helper()
 	s, err := Start(k.t.Context(), Config{Name: name, Device: k.device, Threads: 1,
 		TempDir: k.t.TempDir(),
-		Model:   golden.Root("testdata", "golden", "tiny3"), Data: data, fenceAfter: time.Second,
+		Model:   cmp.Or(k.model, golden.Root("testdata", "golden", "tiny3")), Data: data,
+		fenceAfter:     time.Second,
 		ControlOptions: inProcess(k.c),
 		afterStep:      func(ctx context.Context, done int) { k.atBoundary(ctx, name, done) }})
 	if err != nil {

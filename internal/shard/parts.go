@@ -82,6 +82,9 @@ func (r *run) part(ctx context.Context, name string, n int) []float32 {
 	if err == nil {
 		v, err = values(data, "part", n)
 	}
+	if err == nil {
+		err = tensor.CheckFinite("it", v)
+	}
 	if err != nil {
 		r.spoilt(name, err)
 		return nil

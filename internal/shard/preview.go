@@ -135,11 +135,11 @@ func (r *run) paint(tokens tensor.Tensor, t int) (media.Frame, error) {
 	}
 	latent := make([]float32, channels*g.T*g.H*g.W)
 	diffusion.Scatter(latent, v, channels, g, partition.Range{Hi: g.Tokens()})
-	return paintLatent(latent, g, r.e.folder.Defaults.LatentRGB), nil
+	return paintLatent(latent, g, r.e.folder.Defaults.LatentRGB)
 }
 
 // paintLatent makes a picture of the first frame of a latent [C, T, H, W], each pixel a square.
-func paintLatent(latent []float32, g partition.Grid, l model.LatentRGB) media.Frame {
+func paintLatent(latent []float32, g partition.Grid, l model.LatentRGB) (media.Frame, error) {
 	zoom := min(max((previewSide+max(g.H, g.W)-1)/max(g.H, g.W), zoomMin), zoomMax)
 	plane := g.H * g.W
 	small, rgb := make([]float32, 3*plane), make([]uint8, 3*plane)
@@ -152,8 +152,10 @@ func paintLatent(latent []float32, g partition.Grid, l model.LatentRGB) media.Fr
 			}
 		}
 	}
-	media.ToRGB(rgb, small)
-	return enlarge(rgb, g.W, g.H, zoom)
+	if err := media.ToRGB(rgb, small); err != nil {
+		return media.Frame{}, err
+	}
+	return enlarge(rgb, g.W, g.H, zoom), nil
 }
 
 // enlarge turns each pixel of [h, w, 3] into a square of zoom pixels a side.

@@ -16,7 +16,10 @@ import (
 func TestPaintLatent(t *testing.T) {
 	g := partition.Grid{T: 2, H: 1, W: 2, PT: 1, PH: 1, PW: 1}
 	l := model.LatentRGB{Factors: [][3]float32{{1, 0, 0}, {0, 0, 2}}, Bias: [3]float32{-1, -1, -1}}
-	got := paintLatent([]float32{0, 1, 2, 2, 0, 0.5, 9, 9}, g, l)
+	got, err := paintLatent([]float32{0, 1, 2, 2, 0, 0.5, 9, 9}, g, l)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got.W != 2*zoomMax || got.H != zoomMax {
 		t.Fatalf("a picture of %dx%d", got.W, got.H)
 	}
@@ -50,7 +53,10 @@ func TestTheDemosPreviewLooksLikeItsClip(t *testing.T) {
 	var got, want []byte
 	latent := file.Floats("latents")
 	for i := range g.T {
-		f := paintLatent(latent[i*g.H*g.W:], g, m.Defaults.LatentRGB)
+		f, err := paintLatent(latent[i*g.H*g.W:], g, m.Defaults.LatentRGB)
+		if err != nil {
+			t.Fatal(err)
+		}
 		zoom := f.W / g.W
 		for n := range g.H * g.W {
 			x, y := n%g.W, n/g.W

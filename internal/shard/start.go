@@ -17,6 +17,13 @@ import (
 
 // given fills x, the held tokens, as far as they are there before the clip is made.
 func (r *run) given(ctx context.Context, x []float32) error {
+	if err := r.fillGiven(ctx, x); err != nil {
+		return err
+	}
+	return tensor.CheckFinite("what the clip goes on from", x)
+}
+
+func (r *run) fillGiven(ctx context.Context, x []float32) error {
 	switch r.Plan.Spec.Start.Kind {
 	case job.StartLatents:
 		return r.withStart(ctx, func(z *latentFile) error {
@@ -144,5 +151,9 @@ func (r *run) encodePicture(ctx context.Context) ([]float32, error) {
 	defer stream.Free()
 	frame := make([]float32, len(rgb))
 	media.FromRGB(frame, rgb)
-	return stream.Next([][]float32{frame})
+	latent, err := stream.Next([][]float32{frame})
+	if err == nil {
+		err = tensor.CheckFinite("its latent", latent)
+	}
+	return latent, err
 }

@@ -111,7 +111,8 @@ func (r *run) shareText(ctx context.Context, tag collective.Tag, p prompt) ([]fl
 	if n := len(all[0]); n == 0 || n%(4*r.e.folder.Transformer.TextDim) != 0 {
 		return nil, r.badMessage(r.Rank.Rank-r.group.Rank(), "text", n)
 	}
-	return tensor.Floats(all[0]), nil
+	embeds := tensor.Floats(all[0])
+	return embeds, tensor.CheckFinite("the text embedding", embeds)
 }
 
 // encodePrompt cleans, tokenizes and encodes: [tokens, text_dim]. An earlier attempt may have kept
@@ -127,6 +128,9 @@ func (r *run) encodePrompt(ctx context.Context, p prompt) ([]float32, error) {
 		return kept, nil
 	}
 	embeds, err := r.e.text.Encode(ids)
+	if err == nil {
+		err = tensor.CheckFinite("the text embedding", embeds)
+	}
 	if err == nil {
 		r.keepBeside(p.part, embeds, width)
 	}

@@ -27,6 +27,7 @@ type work struct {
 	cancel   context.CancelCauseFunc
 	yield    yielding // stop at the next step boundary with a checkpoint, for another attempt
 	activity activity
+	said     bool          // the leader has heard how it ended
 	returned chan struct{} // closed when the rank has
 
 	mu       sync.Mutex
@@ -175,7 +176,7 @@ func (s *Shard) run(w *work) {
 	case err == nil && w.order.Rank == 0:
 		s.deliver(w, wire.SubjectComplete,
 			wire.Completion{Node: s.id, Job: p.Job, Attempt: p.Attempt, Result: res})
-	case err == nil || errors.Is(err, ErrYielded) || errors.Is(context.Cause(w.ctx), errNotLive):
+	case err == nil || w.said || errors.Is(context.Cause(w.ctx), errNotLive):
 	default:
 		s.deliver(w, wire.SubjectFail, s.failure(w, err))
 	}
@@ -190,6 +191,10 @@ func (s *Shard) run(w *work) {
 
 // compute joins the other ranks and runs the engine.
 func (s *Shard) compute(w *work) (job.Result, error) {
+	if s.damage != nil {
+		return job.Result{}, fmt.Errorf("nothing was computed (step 0 of %d): %w",
+			w.order.Plan.Spec.TotalSteps(), s.damage)
+	}
 	var objects artifact.Store
 	err := patiently(w.ctx, func() (err error) {
 		objects, err = s.objects(w.ctx)
@@ -233,12 +238,21 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		},
 		Progress: func(p job.Progress) { s.progress(w, p) }})
 	switch {
-	case errors.Is(err, ErrYielded): // the leader hears of it before the others miss this rank
-		s.deliver(w, wire.SubjectFail, s.failure(w, err))
+	case errors.Is(err, ErrYielded):
+		s.sayFirst(w, err)
+	case w.ctx.Err() == nil && final(err):
+		s.sayFirst(w, err)
+		tr.Abort()
 	case err != nil && !errors.Is(context.Cause(w.ctx), ErrCancelled):
 		tr.Abort()
 	}
 	return res, err
+}
+
+// sayFirst tells the leader how a rank ended before the others miss it and report that instead.
+func (s *Shard) sayFirst(w *work, err error) {
+	s.deliver(w, wire.SubjectFail, s.failure(w, err))
+	w.said = true
 }
 
 func (s *Shard) join(w *work) (collective.Transport, error) {
@@ -307,6 +321,9 @@ func (s *Shard) failure(w *work, err error) wire.Failure {
 	var peer *collective.PeerError
 	if errors.As(err, &peer) {
 		f.Peer = peer.Rank
+	}
+	if f.Final = w.ctx.Err() == nil && final(err); f.Final {
+		f.Reason += s.remedy(w, err)
 	}
 	return f
 }

@@ -163,6 +163,7 @@ type Failure struct {
 	Yielded   bool        `json:"yielded,omitempty"`   // stopped with a checkpoint, as ordered
 	Peer      int         `json:"peer"`                // the rank it blames; -1: none
 	Damaged   bool        `json:"damaged,omitempty"`   // the checkpoint could not be read
+	Final     bool        `json:"final,omitempty"`     // another attempt would end alike
 	Reason    string      `json:"reason"`
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/tensor"
 )
 
 // Stream decodes one clip, or a band of it, latent frame by latent frame. It belongs to one
@@ -97,7 +98,7 @@ func (s *Stream) Bands() int { return len(s.bands) }
 // frames [H, W, 3] of the stream's Size, values in -1..1: one frame for the first latent, 4 (the
 // temporal scale) for each later one, none for those before the one that From was given. Where the
 // device has too little memory (compute.ErrMemory), it decodes narrower bands one after the other,
-// down to one row of the latent.
+// down to one row of the latent. A value that is NaN or infinite is a *tensor.NotFiniteError.
 func (s *Stream) Next(z []float32) ([][]float32, error) {
 	c, n := s.d.cfg.ZDim, s.h*s.w
 	if len(z) != c*n {
@@ -258,7 +259,8 @@ func (s *Stream) frames(t int) [][]float32 {
 	return out
 }
 
-// download puts a band's rows of x [T·H·W, 3] where they belong, clamped to -1..1.
+// download puts a band's rows of x [T·H·W, 3] where they belong, clamped to -1..1. What is not
+// finite is found first: an infinity would be clamped too.
 func (s *Stream) download(out [][]float32, x compute.Volume, b *band) error {
 	r := b.reads[len(b.reads)-1]
 	line := x.W * x.Cols
@@ -267,6 +269,9 @@ func (s *Stream) download(out [][]float32, x compute.Volume, b *band) error {
 		dst := out[t][(r.Lo-first)*line : (r.Hi-first)*line]
 		lo := t*x.H + r.Lo - b.lo
 		if err := s.d.dev.Download(dst, x.RowRange(lo*x.W, (lo+r.Len())*x.W)); err != nil {
+			return err
+		}
+		if err := tensor.CheckFinite("the decoded frame", dst); err != nil {
 			return err
 		}
 		for i, v := range dst {

@@ -15,6 +15,7 @@ import (
 // concurrent use.
 type File struct {
 	path  string
+	info  fs.FileInfo // nil in memory
 	h     *header
 	data  []byte
 	unmap func() error
@@ -22,7 +23,7 @@ type File struct {
 
 // Open maps a file. A broken one is an error that names the file and, where it can, the tensor.
 func Open(path string) (*File, error) {
-	data, unmap, err := mapFile(path)
+	data, info, unmap, err := mapFile(path)
 	if err != nil {
 		if e, ok := errors.AsType[*fs.PathError](err); ok {
 			err = e.Err // the path is said already
@@ -34,7 +35,7 @@ func Open(path string) (*File, error) {
 		unmap()
 		return nil, err
 	}
-	f.unmap = unmap
+	f.info, f.unmap = info, unmap
 	return f, nil
 }
 
@@ -53,6 +54,15 @@ func parse(path string, data []byte) (*File, error) {
 	}
 	return &File{path: path, h: h, data: data[h.start:], unmap: func() error { return nil }}, nil
 }
+
+// Path returns where the file is, or says that it is in memory.
+func (f *File) Path() string { return f.path }
+
+// Info describes the file that was opened, whatever has its name by now; nil for one in memory.
+func (f *File) Info() fs.FileInfo { return f.info }
+
+// Bytes views what follows the header: the tensors, and nothing else.
+func (f *File) Bytes() []byte { return f.data }
 
 // Names lists the tensors in alphabetical order.
 func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.h.entries)) }

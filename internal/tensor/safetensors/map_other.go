@@ -4,12 +4,15 @@ package safetensors
 
 import (
 	"math"
+	"os"
 
 	"github.com/longtake/longtake/internal/userfile"
 )
 
 // mapFile reads a file; this system has no mapping that the standard library offers.
-func mapFile(path string) (data []byte, unmap func() error, err error) {
-	data, err = userfile.Read(path, math.MaxInt64-1)
-	return data, func() error { return nil }, err
+func mapFile(path string) (data []byte, info os.FileInfo, unmap func() error, err error) {
+	if info, err = os.Stat(path); err == nil {
+		data, err = userfile.Read(path, math.MaxInt64-1)
+	}
+	return data, info, func() error { return nil }, err
 }

@@ -5,28 +5,29 @@ package safetensors
 import (
 	"fmt"
 	"math"
+	"os"
 	"syscall"
 
 	"github.com/longtake/longtake/internal/userfile"
 )
 
 // mapFile maps a file for reading.
-func mapFile(path string) (data []byte, unmap func() error, err error) {
+func mapFile(path string) (data []byte, info os.FileInfo, unmap func() error, err error) {
 	f, err := userfile.Open(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if st.Size() == 0 || st.Size() > math.MaxInt {
-		return nil, func() error { return nil }, nil
+		return nil, st, func() error { return nil }, nil
 	}
 	data, err = syscall.Mmap(int(f.Fd()), 0, int(st.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot map it: %w", err)
+		return nil, nil, nil, fmt.Errorf("cannot map it: %w", err)
 	}
-	return data, func() error { return syscall.Munmap(data) }, nil
+	return data, st, func() error { return syscall.Munmap(data) }, nil
 }

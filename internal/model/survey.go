@@ -1,0 +1,158 @@
+package model
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/longtake/longtake/internal/tensor"
+)
+
+// Survey is what reading every byte of a model tells.
+type Survey struct {
+	// Fingerprint is equal for folders with the same configurations and weights: 32 digits.
+	Fingerprint string
+	// Damage is the first weight that holds NaN or an infinity, nil where all are finite.
+	Damage *DamagedError
+}
+
+// DamagedError says that a weight is not finite, so that nothing can be computed with the model.
+type DamagedError struct {
+	Weight string `json:"weight"` // with its component, such as vae/decoder.conv_in.bias
+	At     int    `json:"at"`     // the place of the first such value
+	Value  string `json:"value"`  // NaN, +Inf or -Inf
+}
+
+// Error implements error.
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("the weights are not finite: %s is %s at %d; get the model's files again "+
+		"(longtake model verify says which differ)", e.Weight, e.Value, e.At)
+}
+
+// configFiles are those that decide about a clip besides the weights; the last one may be absent.
+var configFiles = []string{"model_index.json", "transformer/config.json",
+	"text_encoder/config.json", "vae/config.json", "scheduler/scheduler_config.json",
+	"tokenizer/tokenizer.json", "longtake.json"}
+
+// Outline is equal for folders with the same configurations, and weights of the same names, types
+// and shapes. It reads no weight.
+func (f *Folder) Outline() (string, error) {
+	h := sha256.New()
+	for _, file := range configFiles {
+		data, err := readLimited(f.fsys, file, tokenizerLimit)
+		if err != nil && !(file == "longtake.json" && errors.Is(err, fs.ErrNotExist)) {
+			return "", fmt.Errorf("cannot tell the model's fingerprint: %w", err)
+		}
+		fmt.Fprintf(h, "%s %d\n%s", file, len(data), data)
+	}
+	f.eachWeight(func(name string, t tensor.Tensor) {
+		fmt.Fprintf(h, "%s %v %v\n", name, t.DType, t.Shape)
+	})
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
+}
+
+// Survey reads the whole model. What it says of weights in files is remembered in a folder of its
+// own, so that it need not be read again as long as no file changes; "" is no such folder. Within
+// the process it is read once.
+func (f *Folder) Survey(cache string) (Survey, error) {
+	outline, err := f.Outline()
+	if err != nil {
+		return Survey{}, err
+	}
+	r := f.remembered(cache)
+	sum := sha256.Sum256([]byte(outline + " " + r.Weights))
+	return Survey{hex.EncodeToString(sum[:16]), r.Damage}, nil
+}
+
+// eachWeight calls g with every weight, in an order that is always the same.
+func (f *Folder) eachWeight(g func(name string, t tensor.Tensor)) {
+	for _, p := range parts {
+		c := f.components[p.name]
+		for _, weight := range slices.Sorted(maps.Keys(c.tensors)) {
+			g(p.name+"/"+weight, c.tensors[weight])
+		}
+	}
+}
+
+// reading is what reading the weights tells.
+type reading struct {
+	Weights string        `json:"weights"` // a hash of the hashes of all weights
+	Damage  *DamagedError `json:"damage,omitempty"`
+}
+
+// read reads the weights, several at a time, the largest first.
+func (f *Folder) read() reading {
+	var all []*weight
+	f.eachWeight(func(name string, t tensor.Tensor) {
+		all = append(all, &weight{name: name, t: t, bad: -1})
+	})
+	order := slices.Clone(all)
+	slices.SortStableFunc(order, func(a, b *weight) int { return len(b.t.Data) - len(a.t.Data) })
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(len(order), runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(order) {
+					return
+				}
+				order[i].read()
+			}
+		})
+	}
+	wg.Wait()
+
+	h := sha256.New()
+	var r reading
+	for _, w := range all {
+		fmt.Fprintf(h, "%s %x\n", w.name, w.sum)
+		if r.Damage == nil {
+			r.Damage = w.damage()
+		}
+	}
+	r.Weights = hex.EncodeToString(h.Sum(nil))
+	return r
+}
+
+// weight is one that is being read.
+type weight struct {
+	name  string
+	t     tensor.Tensor
+	sum   [sha256.Size]byte
+	bad   int // the place of the first value that is not finite, -1: none
+	value float32
+}
+
+// pieceBytes is how much of a weight is hashed and then looked at while it is in cache.
+const pieceBytes = 256 << 10
+
+func (w *weight) read() {
+	h, size := sha256.New(), max(1, w.t.DType.Size())
+	for at := 0; at < len(w.t.Data); at += pieceBytes {
+		data := w.t.Data[at:min(len(w.t.Data), at+pieceBytes)]
+		h.Write(data)
+		if w.bad >= 0 {
+			continue
+		}
+		piece := tensor.Tensor{DType: w.t.DType, Shape: tensor.Shape{len(data) / size}, Data: data}
+		if i, v := piece.FirstNotFinite(); i >= 0 {
+			w.bad, w.value = at/size+i, v
+		}
+	}
+	h.Sum(w.sum[:0])
+}
+
+func (w *weight) damage() *DamagedError {
+	if w.bad < 0 {
+		return nil
+	}
+	return &DamagedError{Weight: w.name, At: w.bad, Value: fmt.Sprint(w.value)}
+}

@@ -1,0 +1,74 @@
+package shard
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/longtake/longtake/internal/collective/mem"
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/tensor/safetensors"
+)
+
+// damaged copies a model and makes a value of its transformer NaN.
+func damaged(t *testing.T, weight string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(golden.Root("testdata", "golden", "tiny3"))); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "transformer", "diffusion_pytorch_model.safetensors")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := safetensors.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := f.Tensor(weight)
+	if err != nil || x.DType != tensor.F32 {
+		t.Fatal(x.DType, err)
+	}
+	set(x, 1, float32(math.NaN()))
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestADamagedModelFailsItsJobs runs a job on shards whose weights are damaged: first as it is, where
+// nothing is computed, then without the word of what read the weights, as if an operation had gone
+// wrong. Either way one attempt is made.
+func TestADamagedModelFailsItsJobs(t *testing.T) {
+	const weight = "blocks.1.ffn.net.0.proj.bias"
+	hub := new(mem.Hub)
+	k := startCluster(t, 0, nil)
+	k.model = damaged(t, weight)
+	for _, name := range []string{"a", "b", "c"} {
+		k.add(name, DataPlane{Hub: hub})
+	}
+	fails := func(want ...string) {
+		t.Helper()
+		id := k.create(request(5, 2, 3, job.Mesh{CFG: 1, Ulysses: 3}))
+		v := k.await(id, func(coord.View) bool { return false })
+		if v.State != job.Failed || v.Attempt != 1 {
+			t.Fatalf("%s after attempt %d: %s", v.State, v.Attempt, v.Error)
+		}
+		for _, w := range want {
+			if !strings.Contains(v.Error, w) {
+				t.Errorf("%q does not say %q", v.Error, w)
+			}
+		}
+	}
+	fails("step 0 of 2", "transformer/"+weight+" is NaN at 1")
+	for _, s := range k.shards {
+		s.damage = nil
+	}
+	fails("denoise", "step 1 of 2", "conditional branch", "not finite")
+}
