@@ -244,3 +244,34 @@ func TestBindNeedsABucket(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// TestAFullBucket has room for one object: the next one is refused as such, what is there stays, and
+// after a deletion there is room again.
+func TestAFullBucket(t *testing.T) {
+	nc := serve(t)
+	s, err := Open(t.Context(), nc, "objects", Options{BytesMax: 3 * chunkBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := bytes.Repeat([]byte("1"), 2*chunkBytes), bytes.Repeat([]byte("2"), 2*chunkBytes)
+	o := put(t, s, first)
+	if _, err := s.Put(t.Context(), bytes.NewReader(second)); !errors.Is(err, ErrFull) {
+		t.Fatalf("%v is not ErrFull", err)
+	}
+	for _, bytesMax := range []int64{chunkBytes, 0, 3 * chunkBytes} {
+		// A limit below what is there takes nothing away.
+		if s, err = Open(t.Context(), nc, "objects", Options{BytesMax: bytesMax}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := get(s, o); err != nil || !bytes.Equal(got, first) {
+			t.Fatalf("limit %d: %v", bytesMax, err)
+		}
+	}
+	if n, err := s.(Sizer).Size(t.Context()); err != nil || n < 2*chunkBytes {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if err := s.Delete(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, second)
+}

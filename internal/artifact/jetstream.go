@@ -19,6 +19,9 @@ const (
 	chunkBytes = 512 << 10        // of a message of an object; NATS allows 1 MiB
 	inFlight   = 4                // messages of an object that are not acknowledged yet
 	ackTime    = 10 * time.Second // for one to be acknowledged
+
+	codeNotStored   = 10077 // of JetStream: a limit of the stream, which its text names
+	codeNoResources = 10023 // a limit of the server
 )
 
 // Options say how a bucket keeps its objects.
@@ -42,9 +45,17 @@ func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (Store, er
 	return open(nc, name, func(js jetstream.JetStream) (jetstream.Stream, error) {
 		return js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: name,
 			Description: "latents and videos of longtake", Subjects: []string{name + ".>"},
-			Storage: jetstream.FileStorage, Replicas: max(o.Replicas, 1), MaxBytes: max(o.BytesMax, -1),
+			Storage: jetstream.FileStorage, Replicas: max(o.Replicas, 1), MaxBytes: bytesMax(o),
 			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, AllowDirect: true})
 	})
+}
+
+// bytesMax is JetStream's limit on a bucket's bytes; it says -1 for none.
+func bytesMax(o Options) int64 {
+	if o.BytesMax <= 0 {
+		return -1
+	}
+	return o.BytesMax
 }
 
 // Bind opens a bucket that exists.
@@ -123,12 +134,26 @@ func await(ctx context.Context, sent []jetstream.PubAckFuture) error {
 		select {
 		case <-ack.Ok():
 		case err := <-ack.Err():
-			return err
+			return refusal(err)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 	return nil
+}
+
+// refusal makes what JetStream answers where the bucket, or the server, is full an ErrFull.
+func refusal(err error) error {
+	var e *jetstream.APIError
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch {
+	case e.ErrorCode == codeNotStored && strings.Contains(e.Description, "maximum bytes"),
+		e.ErrorCode == codeNoResources:
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
 }
 
 // Get implements Store.
@@ -207,4 +232,13 @@ func (b *bucket) List(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+// Size implements Sizer.
+func (b *bucket) Size(ctx context.Context) (int64, error) {
+	info, err := b.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the size of the object store: %w", err)
+	}
+	return int64(info.State.Bytes), nil //nolint:gosec // of a disk
 }

@@ -21,7 +21,10 @@ type Memory struct {
 // NewMemory returns an empty store.
 func NewMemory() *Memory { return &Memory{objects: map[string][]byte{}} }
 
-var _ Store = (*Memory)(nil)
+var (
+	_ Store = (*Memory)(nil)
+	_ Sizer = (*Memory)(nil)
+)
 
 // Put implements Store.
 func (m *Memory) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
@@ -63,4 +66,14 @@ func (m *Memory) List(context.Context) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Sorted(maps.Keys(m.objects)), nil
+}
+
+// Size implements Sizer.
+func (m *Memory) Size(context.Context) (n int64, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, data := range m.objects {
+		n += int64(len(data))
+	}
+	return n, nil
 }

@@ -27,10 +27,17 @@ type Store interface {
 	List(ctx context.Context) ([]string, error)
 }
 
+// Sizer is a Store that knows how many bytes its objects take, those of half-stored ones included.
+type Sizer interface {
+	Size(ctx context.Context) (bytes int64, err error)
+}
+
 // Errors of a store. ErrNotFound is also an fs.ErrNotExist.
 var (
 	ErrNotFound = fmt.Errorf("no such object: %w", fs.ErrNotExist)
 	ErrDamaged  = errors.New("the object is damaged")
+	// ErrFull: the store has no room at the moment. Nothing is wrong with the object.
+	ErrFull = errors.New("the object store is full")
 )
 
 // namePrefix comes before the SHA-256 in an object's name.
