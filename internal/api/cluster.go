@@ -171,6 +171,11 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
 	if st, err := s.service.Status(r.Context()); err == nil {
 		line(st.Leader != "", "raft", fmt.Sprintf("%s in term %d, led by %q", st.State, st.Term,
 			st.Leader))
+		if sp := st.Space; sp.Full == "" {
+			line(true, "disk", fmt.Sprintf("%d of %d bytes are free", sp.Free, sp.Total))
+		} else {
+			line(false, "disk", sp.Full)
+		}
 		line(st.Nodes > 0, "shards", fmt.Sprintf("%d registered here", st.Nodes))
 	}
 	m, ok := s.service.Model(r.Context())

@@ -39,6 +39,7 @@ var kinds = []struct {
 	{coord.ErrSnapshot, http.StatusUnprocessableEntity, "bad_snapshot"},
 	{coord.ErrNotFound, http.StatusNotFound, "not_found"},
 	{coord.ErrQueueFull, http.StatusTooManyRequests, "queue_full"},
+	{coord.ErrNoSpace, http.StatusInsufficientStorage, "no_space"},
 	{coord.ErrKeyReused, http.StatusConflict, "idempotency_key_reused"},
 	{job.ErrTransition, http.StatusConflict, "wrong_state"},
 	{coord.ErrNoModel, http.StatusServiceUnavailable, "no_model"},

@@ -21,7 +21,7 @@ type Video struct {
 	Seconds     string      `json:"seconds"`    // of the clip
 	CreatedAt   int64       `json:"created_at"` // Unix seconds, as the others
 	CompletedAt *int64      `json:"completed_at"`
-	ExpiresAt   *int64      `json:"expires_at"` // always null: videos stay until they are deleted
+	ExpiresAt   *int64      `json:"expires_at"` // null, unless limits.keep-for is set
 	RemixedFrom *string     `json:"remixed_from_video_id"`
 	Error       *VideoError `json:"error"`
 	Details     Details     `json:"longtake"`
@@ -83,6 +83,10 @@ func toVideo(v coord.View) Video {
 	if v.State == job.Completed {
 		at := v.Finished.Unix()
 		out.CompletedAt = &at
+	}
+	if !v.Expires.IsZero() {
+		at := v.Expires.Unix()
+		out.ExpiresAt = &at
 	}
 	switch v.State {
 	case job.Failed:

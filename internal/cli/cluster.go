@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/longtake/longtake/internal/api"
@@ -51,8 +52,24 @@ func printStatus(w io.Writer, s coord.Status) error {
 	line("nats", "%s", dash(s.NATS))
 	line("model", "%s", dash(s.Model.Name))
 	line("shards", "%d", s.Nodes)
+	line("store", "%s", describeSpace(s.Space))
 	line("jobs", "%d queued, %d running, %d kept", s.Queued, s.Running, s.Jobs)
 	return nil
+}
+
+// describeSpace says what is stored, and what there is room for.
+func describeSpace(s coord.Space) string {
+	size := func(n int64) string { return humanize.Bytes(uint64(max(n, 0))) } //nolint:gosec // from 0
+	quota := ""
+	if s.Quota > 0 {
+		quota = " of " + size(s.Quota)
+	}
+	text := fmt.Sprintf("%s%s; %s of %s are free on the disk, %s of them kept back", size(s.Objects),
+		quota, size(s.Free), size(s.Total), size(s.Reserve))
+	if s.Full != "" {
+		text += "\n             NO MORE JOBS ARE TAKEN: " + s.Full
+	}
+	return text
 }
 
 func printMembers(w io.Writer, s coord.Status) error {

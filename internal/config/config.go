@@ -14,7 +14,7 @@ import (
 )
 
 // Setting is one thing that can be set. Its type is that of Default: string, int, bool,
-// time.Duration or []string.
+// time.Duration, Bytes or []string.
 type Setting struct {
 	Key     string // in the file, such as "nats.listen"
 	Default any
@@ -50,6 +50,8 @@ func (s Settings) Define(fs *pflag.FlagSet) {
 			fs.BoolP(x.Flag(), x.Short, d, usage)
 		case time.Duration:
 			fs.DurationP(x.Flag(), x.Short, d, usage)
+		case Bytes:
+			fs.StringP(x.Flag(), x.Short, fmt.Sprint(int64(d)), usage)
 		case []string:
 			fs.StringSliceP(x.Flag(), x.Short, d, usage)
 		default:
@@ -159,6 +161,9 @@ func convert(value, like any) (any, error) {
 	case time.Duration:
 		out, err = toDuration(value)
 		what = "a duration such as 500ms, 3s or 2m"
+	case Bytes:
+		out, err = toBytes(value)
+		what = "a number of bytes such as 500000, 64MiB or 20GB, less than 8EiB"
 	case []string:
 		out, err = toStrings(value)
 		what = "a list of texts"
@@ -247,6 +252,9 @@ func (v *Values) Bool(key string) bool { return get[bool](v, key) }
 
 // Duration returns a setting of type time.Duration.
 func (v *Values) Duration(key string) time.Duration { return get[time.Duration](v, key) }
+
+// Bytes returns a setting of type Bytes.
+func (v *Values) Bytes(key string) int64 { return int64(get[Bytes](v, key)) }
 
 // Strings returns a setting of type []string.
 func (v *Values) Strings(key string) []string { return get[[]string](v, key) }

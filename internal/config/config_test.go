@@ -110,3 +110,31 @@ func TestRolesAreDefined(t *testing.T) {
 		}
 	}
 }
+
+func TestBytes(t *testing.T) {
+	s := Settings{{Key: "limits.disk", Default: Bytes(7)}}
+	read := func(text string) (*Values, error) {
+		fs := pflag.NewFlagSet("x", pflag.ContinueOnError)
+		s.Define(fs)
+		if err := fs.Parse([]string{"--limits-disk", text}); err != nil {
+			t.Fatal(err)
+		}
+		return Load(s, fs, "")
+	}
+	for text, want := range map[string]int64{"0": 0, "512": 512, "64MiB": 64 << 20, "20GB": 20e9,
+		"1.5 GiB": 3 << 29, "2tb": 2e12} {
+		if v, err := read(text); err != nil || v.Bytes("limits.disk") != want {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for _, text := range []string{"", "-1", "many", "1XB", "9EiB", "99999999999999999999",
+		"NaN", "1e400GB"} {
+		if v, err := read(text); err == nil {
+			t.Errorf("%q is %d", text, v.Bytes("limits.disk"))
+		}
+	}
+	if v, err := Load(s, pflag.NewFlagSet("x", pflag.ContinueOnError), ""); err != nil ||
+		v.Bytes("limits.disk") != 7 {
+		t.Errorf("the default: %v", err)
+	}
+}

@@ -46,6 +46,14 @@ func Coordinator() Settings {
 		{Key: "limits.queued", Default: 1000, Usage: "jobs that may wait"},
 		{Key: "limits.kept", Default: 10000, Usage: "jobs that are remembered"},
 		{Key: "limits.nodes", Default: 1024, Usage: "shards that may register"},
+		{Key: "limits.disk", Default: Bytes(0), Usage: "what stored clips and checkpoints may take of " +
+			"the disk, such as 200GB; more is not taken in. 0: what the disk has, but for the reserve"},
+		{Key: "limits.disk-reserve", Default: Bytes(0), Usage: "free bytes of the disk below which no " +
+			"more jobs and checkpoints are taken; 0: 5 % of the disk, from 16MiB to 256MiB"},
+		{Key: "limits.keep-for", Default: time.Duration(0), Usage: "how long a finished job and its " +
+			"clip are kept, such as 720h; 0s: as long as there are not too many"},
+		{Key: "limits.keep-bytes", Default: Bytes(0), Usage: "what the clips of finished jobs may take " +
+			"together; the oldest go first. 0: as much as limits.disk allows"},
 		{Key: "checkpoint.every-steps", Default: 1, Usage: "denoising steps between checkpoints, from " +
 			"which a clip goes on when a shard is lost; 0: none are written"},
 		{Key: "preview.every-steps", Default: 5, Usage: "denoising steps between previews, which come " +

@@ -7,6 +7,9 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	natsd "github.com/nats-io/nats-server/v2/server"
@@ -16,14 +19,26 @@ import (
 const (
 	brokerStart = 10 * time.Second
 	clusterName = "longtake-coordinators"
+
+	// storeMax is JetStream's own limit. Without one it takes three quarters of what is free at its
+	// start, and may then refuse what it holds; how much is too much, space knows.
+	storeMax = 1 << 60
 )
 
 // broker is the embedded NATS server with JetStream, and this coordinator's client of it.
 type broker struct {
+	cfg   Config
+	opts  *natsd.Options
+	conn  *nats.Conn
+	local bool        // no listener for others
+	hurt  atomic.Bool // the server has said that it cannot write
+	away  atomic.Bool // it is being restarted
+
+	mu     sync.Mutex // of server, which is replaced by another one when it is restarted
 	server *natsd.Server
-	conn   *nats.Conn
-	local  bool // no listener for others
 }
+
+var _ nats.InProcessConnProvider = (*broker)(nil)
 
 // openBroker starts the server and connects to it in the process.
 func openBroker(cfg Config) (*broker, error) {
@@ -31,19 +46,11 @@ func openBroker(cfg Config) (*broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot start NATS: %w", err)
 	}
-	ns, err := natsd.NewServer(opts)
-	if err != nil {
+	b := &broker{cfg: cfg, opts: opts, local: cfg.NATS.Listen == ""}
+	if err := b.serve(); err != nil {
 		return nil, fmt.Errorf("cannot start NATS: %w", err)
 	}
-	fatal := make(chan string, 1)
-	ns.SetLoggerV2(brokerLog{cfg, fatal}, false, false, false)
-	ns.Start()
-	b := &broker{server: ns, local: cfg.NATS.Listen == ""}
-	if err := b.await(fatal); err != nil {
-		b.close()
-		return nil, fmt.Errorf("cannot start NATS: %w", err)
-	}
-	b.conn, err = nats.Connect("", nats.InProcessServer(ns), nats.MaxReconnects(-1),
+	b.conn, err = nats.Connect("", nats.InProcessServer(b), nats.MaxReconnects(-1),
 		nats.ReconnectWait(50*time.Millisecond), nats.Name("coordinator "+cfg.ID),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			cfg.Log.Warn("nats client", "error", err)
@@ -55,11 +62,58 @@ func openBroker(cfg Config) (*broker, error) {
 	return b, nil
 }
 
+// serve starts a server, in the place of one that has ended.
+func (b *broker) serve() error {
+	ns, err := natsd.NewServer(b.opts)
+	if err != nil {
+		return err
+	}
+	fatal := make(chan string, 1)
+	ns.SetLoggerV2(brokerLog{b, fatal}, false, false, false)
+	ns.Start()
+	if err := await(ns, fatal); err != nil {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+		return err
+	}
+	b.mu.Lock()
+	b.server = ns
+	b.mu.Unlock()
+	return nil
+}
+
+// restart ends the server and starts another one on the same files and ports. JetStream does not
+// write again by itself once a disk was full, and says nothing to who waits for it; a new server
+// reads what is there. Clients connect again.
+func (b *broker) restart() error {
+	b.away.Store(true)
+	defer b.away.Store(false)
+	b.hurt.Store(false)
+	old := b.current()
+	old.Shutdown()
+	old.WaitForShutdown()
+	if err := b.serve(); err != nil {
+		b.hurt.Store(true)
+		return fmt.Errorf("cannot restart NATS: %w", err)
+	}
+	return nil
+}
+
+// current returns the server of the moment.
+func (b *broker) current() *natsd.Server {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.server
+}
+
+// InProcessConn connects to the server of the moment.
+func (b *broker) InProcessConn() (net.Conn, error) { return b.current().InProcessConn() }
+
 func brokerOptions(cfg Config) (*natsd.Options, error) {
 	o := &natsd.Options{
 		ServerName: "longtake-" + cfg.ID, NoSigs: true, DontListen: cfg.NATS.Listen == "",
 		JetStream: true, StoreDir: filepath.Join(cfg.Data, "nats"), SyncAlways: true,
-		DisableJetStreamBanner: true,
+		DisableJetStreamBanner: true, JetStreamMaxStore: storeMax,
 	}
 	var err error
 	if cfg.NATS.Listen != "" {
@@ -105,9 +159,9 @@ func splitAddress(addr string) (string, int, error) {
 }
 
 // await returns when the server takes connections, or has said why it cannot.
-func (b *broker) await(fatal <-chan string) error {
+func await(ns *natsd.Server, fatal <-chan string) error {
 	for end := time.Now().Add(brokerStart); time.Now().Before(end); {
-		if b.server.ReadyForConnections(20 * time.Millisecond) {
+		if ns.ReadyForConnections(20 * time.Millisecond) {
 			return nil
 		}
 		select {
@@ -121,7 +175,7 @@ func (b *broker) await(fatal <-chan string) error {
 
 // url returns what shards dial, or "".
 func (b *broker) url() string {
-	if a, ok := b.server.Addr().(*net.TCPAddr); ok && a != nil && !b.local {
+	if a, ok := b.current().Addr().(*net.TCPAddr); ok && a != nil && !b.local {
 		host := a.IP.String()
 		if a.IP.IsUnspecified() {
 			host = "127.0.0.1"
@@ -136,13 +190,14 @@ func (b *broker) close() {
 	if b.conn != nil {
 		b.conn.Close()
 	}
-	b.server.Shutdown()
-	b.server.WaitForShutdown()
+	ns := b.current()
+	ns.Shutdown()
+	ns.WaitForShutdown()
 }
 
 // brokerLog passes the server's troubles on and keeps its last word.
 type brokerLog struct {
-	cfg   Config
+	b     *broker
 	fatal chan string
 }
 
@@ -154,9 +209,15 @@ func (l brokerLog) Fatalf(format string, v ...any) {
 	}
 }
 
-// Errorf logs the line.
+// Errorf logs the line, and notes whether it says that the server writes no more.
 func (l brokerLog) Errorf(format string, v ...any) {
-	l.cfg.Log.Warn("nats: " + fmt.Sprintf(format, v...))
+	line := fmt.Sprintf(format, v...)
+	l.b.cfg.Log.Warn("nats: " + line)
+	for _, word := range []string{"no space left", "write error", "disk quota", "DISABLED"} {
+		if strings.Contains(line, word) {
+			l.b.hurt.Store(true)
+		}
+	}
 }
 
 // Warnf drops the line.

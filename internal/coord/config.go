@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/longtake/longtake/internal/disk"
 )
 
 // Config says how a coordinator runs. Zero fields take defaults.
@@ -26,6 +28,8 @@ type Config struct {
 	PreviewEvery int
 	Log          *slog.Logger     // default: discarded
 	Now          func() time.Time // default: time.Now
+
+	room func(dir string) (disk.Room, error) // default: disk.Of
 }
 
 // RaftConfig says with whom decisions are replicated.
@@ -59,6 +63,15 @@ type Limits struct {
 	Queued int // jobs that wait; default 1000
 	Kept   int // jobs in all; the oldest final ones go first; default 10000
 	Nodes  int // registered nodes; default 1024
+	// Disk is what stored objects may take, in bytes; 0: what the disk has, but for the reserve.
+	Disk int64
+	// Reserve is how many bytes of the disk stay free: with less, no more is taken. Default 5 % of it,
+	// from 16 MiB to 256 MiB.
+	Reserve int64
+	// KeepFor is how long a final job is kept; 0: as long as there are not more than Kept.
+	KeepFor time.Duration
+	// KeepBytes is what the objects of final jobs may take together: the oldest go first; 0: no limit.
+	KeepBytes int64
 }
 
 // Timing are the intervals of the control plane.
@@ -140,6 +153,9 @@ func (c *Config) check() error {
 	}
 	if l := c.Limits; l.Queued < 0 || l.Kept < 1 || l.Nodes < 1 {
 		return fmt.Errorf("limits %+v; allowed: from 1", l)
+	}
+	if l := c.Limits; min(l.Disk, l.Reserve, l.KeepBytes, int64(l.KeepFor)) < 0 {
+		return fmt.Errorf("limits %+v; allowed: from 0", l)
 	}
 	if t := c.Timing; min(t.Heartbeat, t.Tick, t.Order, t.Grace, t.Apply) <= 0 ||
 		t.LostAfter <= t.Heartbeat || t.Election < 20*time.Millisecond {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -38,9 +37,6 @@ const (
 
 // openLog opens Raft's log, which also locks the data directory.
 func openLog(dir string) (*raftboltdb.BoltStore, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make the data directory: %w", err)
-	}
 	store, err := raftboltdb.New(raftboltdb.Options{
 		Path: filepath.Join(dir, "raft.db"), BoltOptions: &bbolt.Options{Timeout: lockWait},
 	})
@@ -54,7 +50,8 @@ func openLog(dir string) (*raftboltdb.BoltStore, error) {
 }
 
 // openRaft starts Raft on an open log, which it takes over.
-func openRaft(cfg Config, store *raftboltdb.BoltStore, f *fsm) (_ *consensus, err error) {
+func openRaft(cfg Config, store *raftboltdb.BoltStore, f *fsm, room *space,
+) (_ *consensus, err error) {
 	c := &consensus{store: store, fsm: f, apply: cfg.Timing.Apply}
 	defer func() {
 		if err != nil {
@@ -73,7 +70,8 @@ func openRaft(cfg Config, store *raftboltdb.BoltStore, f *fsm) (_ *consensus, er
 	if err := c.bootstrap(cfg, addr, snaps); err != nil {
 		return nil, err
 	}
-	c.raft, err = raft.NewRaft(raftConfig(cfg, logger), f, store, store, snaps, c.transport)
+	log := &spaciousLog{store, room}
+	c.raft, err = raft.NewRaft(raftConfig(cfg, logger), f, log, log, snaps, c.transport)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start Raft: %w", err)
 	}

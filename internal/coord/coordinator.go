@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type Coordinator struct {
 	// outboxOf is how a leader reaches nodes.
 	outboxOf func(*leader) outbox
 	fsm      *fsm
+	space    *space
 	hub      *hub
 	metrics  *metrics
 	kick     chan struct{} // asks the leader to look at the queue
@@ -60,6 +62,7 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 	}
 	c.wg.Go(func() { c.openObjects(run) })
 	c.wg.Go(func() { c.run(run) })
+	c.wg.Go(func() { c.watchSpace(run) })
 	if err := c.awaitStart(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start coordinator %s: %w", cfg.ID, err), c.Close())
 	}
@@ -68,6 +71,10 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 
 // open opens the log, which locks the data directory, then NATS, then Raft.
 func (c *Coordinator) open() error {
+	if err := os.MkdirAll(c.cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("cannot make the data directory: %w", err)
+	}
+	c.space = newSpace(c.cfg)
 	store, err := openLog(c.cfg.Data)
 	if err != nil {
 		return err
@@ -75,7 +82,7 @@ func (c *Coordinator) open() error {
 	if c.broker, err = openBroker(c.cfg); err != nil {
 		return errors.Join(err, store.Close())
 	}
-	if c.cons, err = openRaft(c.cfg, store, c.fsm); err == nil {
+	if c.cons, err = openRaft(c.cfg, store, c.fsm, c.space); err == nil {
 		c.decide = c.cons.do
 		c.confirm = func() bool { return c.cons.verify() == nil }
 	}
@@ -116,7 +123,7 @@ func (c *Coordinator) Close() error {
 }
 
 // NATS returns the option for nats.Connect to reach the embedded server in the process.
-func (c *Coordinator) NATS() nats.Option { return nats.InProcessServer(c.broker.server) }
+func (c *Coordinator) NATS() nats.Option { return nats.InProcessServer(c.broker) }
 
 // ClientURL returns what shards dial, or "" if the server takes in-process clients only.
 func (c *Coordinator) ClientURL() string { return c.broker.url() }

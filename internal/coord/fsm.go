@@ -128,6 +128,14 @@ func (f *fsm) get(id job.ID) (job.Record, bool) {
 	return r, ok
 }
 
+// keyed reports whether a job was created with a key.
+func (f *fsm) keyed(key string) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	_, ok := f.state.keys[key]
+	return ok && key != ""
+}
+
 // members returns the HTTP addresses of coordinators that were added.
 func (f *fsm) members() map[string]string {
 	f.mu.RLock()

@@ -99,7 +99,7 @@ func newFake(t *testing.T, id string, edit ...func(*wire.Registration)) *shardFa
 // join connects to a coordinator, listens for orders and beats until leave.
 func (f *shardFake) join(c *Coordinator) {
 	f.t.Helper()
-	nc, err := nats.Connect("", c.NATS())
+	nc, err := nats.Connect("", c.NATS(), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
 		f.t.Fatal(err)
 	}

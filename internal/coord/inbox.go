@@ -27,6 +27,7 @@ func (l *leader) listen() error {
 		answer(l, wire.SubjectSaved, l.onSaved),
 		answer(l, wire.SubjectKept, l.onKept),
 		answer(l, wire.SubjectPreview, l.onPreview),
+		answer(l, wire.SubjectDisk, l.onDisk),
 		l.c.broker.conn.Flush(),
 	)
 }
@@ -169,6 +170,7 @@ func (l *leader) onHeartbeat(h wire.Heartbeat) wire.Pulse {
 	if freed {
 		l.c.wake()
 	}
+	st, _ := l.c.space.state()
 	if h.Work == (wire.Work{}) {
 		return wire.Pulse{}
 	}
@@ -179,7 +181,8 @@ func (l *leader) onHeartbeat(h wire.Heartbeat) wire.Pulse {
 	l.mu.Lock()
 	_, yield := l.asks[r.ID]
 	l.mu.Unlock()
-	return wire.Pulse{Cancel: r.CancelRequested, Yield: yield && !r.CancelRequested}
+	return wire.Pulse{Cancel: r.CancelRequested, Yield: yield && !r.CancelRequested,
+		Full: st >= full, Stuck: st >= stuck}
 }
 
 // over reports whether h's rank is of an attempt that completed: it ends by itself.

@@ -53,6 +53,9 @@ func (c *Coordinator) queue(key string, s job.Spec) (job.Record, error) {
 		c.owners.Lock()
 		defer c.owners.Unlock()
 	}
+	if err := c.roomForMore(); err != nil && !c.fsm.keyed(key) {
+		return job.Record{}, fmt.Errorf("cannot create the job: %w", err)
+	}
 	l := c.cfg.Limits
 	return c.commit(command{Kind: kindCreate, Job: c.newID(),
 		Create: &creation{Key: key, Spec: s, QueuedMax: l.Queued, KeptMax: l.Kept}})
@@ -113,7 +116,7 @@ func (c *Coordinator) view(id job.ID) (View, bool) {
 	if !ok {
 		return View{}, false
 	}
-	v := View{Record: r}
+	v := View{Record: r, Expires: c.expires(r)}
 	if r.State == job.Queued {
 		v.Ahead = c.fsm.ahead(id)
 	}

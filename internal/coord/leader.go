@@ -25,6 +25,8 @@ type leader struct {
 	calm   time.Time // until when nodes may still be coming back
 	look   time.Time // when the next look for strays is
 
+	expired time.Time // when jobs over their limits were last deleted
+
 	mu       sync.Mutex
 	nodes    map[job.NodeID]*node
 	gone     map[job.NodeID]departure
@@ -81,6 +83,9 @@ func (l *leader) spawn(f func()) {
 
 // tick does what must happen without an event.
 func (l *leader) tick() {
+	if l.deaf() {
+		return
+	}
 	if l.dropSilent() {
 		l.publishRoutes()
 	}
@@ -91,9 +96,28 @@ func (l *leader) tick() {
 	}
 	l.forget()
 	l.endDrains()
+	l.expire()
 	l.schedule()
 	l.sweep()
 	l.strays()
+}
+
+// deaf reports whether no node can be heard, because NATS is being restarted. They have all their
+// time again afterwards.
+func (l *leader) deaf() bool {
+	if b := l.c.broker; b == nil || !b.away.Load() {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.c.cfg.Now()
+	for _, n := range l.nodes {
+		n.seen = now
+	}
+	for id := range l.alive {
+		l.alive[id] = now
+	}
+	return true
 }
 
 func running(r job.Record) bool { return r.State == job.Running }

@@ -113,6 +113,19 @@ func gauges(c *Coordinator) []prometheus.Collector {
 			}
 			return 0
 		}),
+		gauge("longtake_object_bytes", "Size of what the object store holds.", func() float64 {
+			return float64(c.space.seen().Objects)
+		}),
+		gauge("longtake_object_quota_bytes", "What it may hold (limits.disk); 0: what the disk has.",
+			func() float64 { return float64(c.space.seen().Quota) }),
+		gauge("longtake_disk_free_bytes", "Free on the disk of the data directory.", func() float64 {
+			return float64(c.space.seen().Free)
+		}),
+		gauge("longtake_disk_reserve_bytes", "Below which no more jobs are taken.", func() float64 {
+			return float64(c.space.seen().Reserve)
+		}),
+		gauge("longtake_full", "1: no more jobs and checkpoints are taken; 2: nor finished clips.",
+			func() float64 { return float64(c.space.seen().stage) }),
 		gauge("longtake_raft_leader", "1 on the leader.", func() float64 {
 			if c.cons != nil && c.cons.raft.State() == raft.Leader {
 				return 1

@@ -58,7 +58,8 @@ func (c *Coordinator) tryObjects(ctx context.Context, limit time.Duration) (arti
 	if err != nil {
 		return nil, err
 	}
-	return artifact.Open(ctx, c.broker.conn, wire.Bucket, artifact.Options{Replicas: n})
+	return artifact.Open(ctx, c.broker.conn, wire.Bucket, artifact.Options{Replicas: n,
+		BytesMax: c.cfg.Limits.Disk})
 }
 
 // replicas is how many copies are kept of an object: one with each coordinator, up to five.
@@ -117,6 +118,9 @@ func (c *Coordinator) StoreInput(ctx context.Context, r io.ReadSeeker) (job.Obje
 	if _, err := c.leader(); err != nil {
 		return job.Object{}, err
 	}
+	if err := c.roomForMore(); err != nil {
+		return job.Object{}, fmt.Errorf("cannot store an input: %w", err)
+	}
 	s := c.objects.Load()
 	if s == nil {
 		return job.Object{}, fmt.Errorf("%w: the object store is not open yet", ErrNotReady)
@@ -128,7 +132,9 @@ func (c *Coordinator) StoreInput(ctx context.Context, r io.ReadSeeker) (job.Obje
 	if err := c.lease(o); err != nil {
 		return o, err
 	}
-	if o, err = (*s).Put(ctx, r); err != nil {
+	if o, err = (*s).Put(ctx, r); errors.Is(err, artifact.ErrFull) {
+		return o, fmt.Errorf("cannot store an input: %w: %w", ErrNoSpace, err)
+	} else if err != nil {
 		return o, fmt.Errorf("cannot store an input: %w", err)
 	}
 	return o, nil

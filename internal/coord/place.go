@@ -86,6 +86,7 @@ func byPriority(all []job.Record) []job.Record {
 // hindrance says why a job cannot run now, "" if it can; block: those behind it must wait too.
 func (l *leader) hindrance(r job.Record, p pool) (why string, block bool) {
 	s, want := r.Spec, wanted(r)
+	st, fullness := l.c.space.state()
 	writer := func(n *node) bool { return n.writes(s.Format) }
 	switch {
 	case p.works(r.ID) && l.c.cfg.Now().Sub(r.LastLoss()) < l.c.cfg.Timing.LostAfter:
@@ -94,6 +95,8 @@ func (l *leader) hindrance(r job.Record, p pool) (why string, block bool) {
 		return fmt.Sprintf("waits a moment, since attempt %d was lost at once", r.Attempt), false
 	case l.c.objects.Load() == nil:
 		return "waits for the object store", true
+	case st > roomy:
+		return "waits for room: " + fullness, true
 	case p.total == 0:
 		return "waits for a shard to register", false
 	case want > p.total:

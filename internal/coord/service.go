@@ -72,6 +72,8 @@ type View struct {
 	Decision string       `json:"decision,omitempty"`      // on going over to other shards
 	// PreviewStep is after how many steps the latest preview was made, 0: there is none.
 	PreviewStep int `json:"preview_step,omitempty"`
+	// Expires is when the job and its clip are deleted because of their age; zero: not for that.
+	Expires time.Time `json:"expires,omitzero"`
 }
 
 // ListOptions selects a page of jobs.
@@ -131,6 +133,7 @@ type Status struct {
 	Jobs      int       `json:"jobs_kept"`
 	Nodes     int       `json:"nodes"`
 	Version   string    `json:"version"`
+	Space     Space     `json:"space"`
 }
 
 // Errors of the service.

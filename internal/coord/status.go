@@ -45,7 +45,7 @@ func (c *Coordinator) Status(context.Context) (Status, error) {
 	_, leader := r.LeaderWithID()
 	s := Status{ID: c.cfg.ID, State: r.State().String(), Leader: string(leader),
 		LastIndex: r.LastIndex(), Applied: r.AppliedIndex(), NATS: c.ClientURL(),
-		Model: c.fsm.model(), Version: c.cfg.Version}
+		Model: c.fsm.model(), Version: c.cfg.Version, Space: c.space.seen()}
 	s.Term, _ = strconv.ParseUint(r.Stats()["term"], 10, 64)
 	s.Queued, s.Running, s.Jobs = c.fsm.counts()
 	if l := c.lead.Load(); l != nil {

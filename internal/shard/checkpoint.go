@@ -210,20 +210,19 @@ func (s *saver) shapes(st state) map[string]tensor.Shape {
 	return out
 }
 
-// write stores snapshots until the saver is closed.
+// write stores snapshots until the saver is closed. It notes once that there is no room.
 func (s *saver) write() {
+	wasFull := false
 	for {
 		select {
 		case <-s.ctx.Done():
 			return
 		case snap := <-s.latest:
-			o, err := s.r.Objects.Put(s.ctx, snap.file)
-			snap.drop()
-			if err == nil {
-				err = s.r.Saved(s.ctx, job.Checkpoint{Step: snap.step, Object: o,
-					Seconds: time.Since(snap.since).Seconds()})
+			err := s.store(snap)
+			if full := errors.Is(err, artifact.ErrFull); !full || !wasFull {
+				s.note(err)
+				wasFull = full
 			}
-			s.note(err)
 			select { // only this goroutine sends
 			case <-s.tries:
 			default:
@@ -231,6 +230,20 @@ func (s *saver) write() {
 			s.tries <- try{snap.step, err}
 		}
 	}
+}
+
+// store makes a snapshot durable, and drops it. While there is no room, steps go on without.
+func (s *saver) store(snap snapshot) error {
+	defer snap.drop()
+	if s.r.full(false) {
+		return artifact.ErrFull
+	}
+	o, err := s.r.Objects.Put(s.ctx, snap.file)
+	if err != nil {
+		return err
+	}
+	return s.r.Saved(s.ctx, job.Checkpoint{Step: snap.step, Object: o,
+		Seconds: time.Since(snap.since).Seconds()})
 }
 
 // durable waits until the state after `done` steps is stored and recorded, and reports whether it

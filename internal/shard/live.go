@@ -69,6 +69,10 @@ func (s *Shard) heartbeats(interval time.Duration) {
 			orders = w.yield.seen()
 		}
 		p, err := ask[wire.Pulse](s.ctx, s.nc, wire.SubjectHeartbeat, s.heartbeat(w))
+		if err == nil {
+			s.full.Store(p.Full)
+			s.stuck.Store(p.Stuck)
+		}
 		switch {
 		case err != nil:
 			s.log.Debug("a heartbeat was not answered", "error", err)
@@ -90,6 +94,9 @@ func (s *Shard) heartbeats(interval time.Duration) {
 		}
 	}
 }
+
+// isFull reports what the leader has last said of the room in the object store.
+func (s *Shard) isFull(last bool) bool { return s.stuck.Load() || s.full.Load() && !last }
 
 func (s *Shard) heartbeat(w *work) wire.Heartbeat {
 	h := wire.Heartbeat{Node: s.id, State: wire.Idle, RSS: rss(), Speed: s.speed.mean()}

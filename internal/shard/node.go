@@ -50,6 +50,8 @@ type Shard struct {
 	beat       chan struct{} // a heartbeat is due at once
 	leaving    atomic.Bool   // no new work
 	hung       atomic.Bool   // a rank does not return
+	full       atomic.Bool   // the object store takes no checkpoints
+	stuck      atomic.Bool   // nor finished clips
 	salvage    Salvage
 	speed      speed
 

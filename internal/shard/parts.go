@@ -57,7 +57,7 @@ func (r *run) keepBeside(name string, values []float32, width int) {
 		err := safetensors.Write(&b, t, meta)
 		var o job.Object
 		if err == nil {
-			o, err = r.put(r.besideCtx, bytes.NewReader(b.Bytes()))
+			o, err = r.putBeside(r.besideCtx, bytes.NewReader(b.Bytes()))
 		}
 		if err == nil {
 			err = r.keep(r.besideCtx, name, o)

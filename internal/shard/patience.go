@@ -31,6 +31,9 @@ func patiently(ctx context.Context, f func() error) error {
 		if errors.Is(err, artifact.ErrNotFound) {
 			limit = lagPatience
 		}
+		if errors.Is(err, artifact.ErrFull) {
+			start = time.Now() // that ends when somebody makes room, and the work is done by then
+		}
 		if err == nil || errors.Is(err, artifact.ErrDamaged) || errors.Is(err, errRefused) ||
 			time.Since(start) > limit {
 			return err
@@ -43,14 +46,35 @@ func patiently(ctx context.Context, f func() error) error {
 	}
 }
 
-// put stores what the clip leaves behind.
-func (r *run) put(ctx context.Context, f io.ReadSeeker) (o job.Object, err error) {
+// put stores what the clip leaves behind: it waits for room as long as that takes.
+func (r *run) put(ctx context.Context, f io.ReadSeeker) (job.Object, error) {
+	return r.putWhen(ctx, f, true)
+}
+
+// putBeside stores what a later attempt could use. It waits for more room than put does.
+func (r *run) putBeside(ctx context.Context, f io.ReadSeeker) (job.Object, error) {
+	return r.putWhen(ctx, f, false)
+}
+
+func (r *run) putWhen(ctx context.Context, f io.ReadSeeker, last bool) (o job.Object, err error) {
+	told := false
 	err = patiently(ctx, func() (err error) {
-		o, err = r.Objects.Put(ctx, f)
+		if r.full(last) {
+			err = artifact.ErrFull
+		} else {
+			o, err = r.Objects.Put(ctx, f)
+		}
+		if last && !told && errors.Is(err, artifact.ErrFull) {
+			told = true
+			r.note("the clip waits for room to be stored", err)
+		}
 		return err
 	})
 	return o, err
 }
+
+// full reports whether the object store takes nothing of a kind at present.
+func (r *run) full(last bool) bool { return r.Full != nil && r.Full(last) }
 
 // read reads a small object.
 func (r *run) read(ctx context.Context, o job.Object) ([]byte, error) {

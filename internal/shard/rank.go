@@ -53,6 +53,9 @@ type Rank struct {
 	Salvage *Salvage
 	// Kept makes a stored part of the job durable, on the rank that made it; nil: none are kept.
 	Kept func(ctx context.Context, name string, o job.Object) error
+	// Full reports whether the object store takes no checkpoints and parts at present, or, of the
+	// last things, not even what the clip leaves behind; nil: never.
+	Full func(last bool) bool
 }
 
 // besideTime is how long a rank that is done waits for what it stores beside its work.

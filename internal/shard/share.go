@@ -85,7 +85,7 @@ func (s *sharing) store() {
 // storePiece tries until a part is stored and recorded, it is refused, or the attempt ends.
 func (s *sharing) storePiece(ctx context.Context, p piece) error {
 	for {
-		o, err := s.r.put(ctx, bytes.NewReader(p.data))
+		o, err := s.r.putBeside(ctx, bytes.NewReader(p.data))
 		if err == nil {
 			err = s.r.keep(ctx, p.name, o)
 		}

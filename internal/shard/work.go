@@ -225,6 +225,7 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		Alive: func(float64) { w.activity.advances() }, Salvage: &s.salvage, Pace: s.speed.measure,
 		Objects: objects, TempDir: dir, AfterStep: s.cfg.afterStep,
 		SharedCores: s.cfg.Data.inProcess() && s.dev.Threads() > 0,
+		Full:        s.isFull,
 		Saved:       func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
 		Kept: func(ctx context.Context, name string, o job.Object) error {
 			return s.kept(ctx, w, name, o)

@@ -13,7 +13,7 @@ var floors = []struct {
 	prefix string
 	floor  int
 }{
-	{"internal/userfile", 0}, {"internal/tensor", 0},
+	{"internal/userfile", 0}, {"internal/disk", 0}, {"internal/tensor", 0},
 	{"internal/partition", 1}, {"internal/collective", 1}, {"internal/compute", 1},
 	{"internal/cpu", 2}, {"internal/cuda", 2}, {"models/demo", 2}, {"internal/media", 2},
 	{"internal/model", 3},

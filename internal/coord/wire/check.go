@@ -212,3 +212,13 @@ func checkParts(parts map[string]job.Object) error {
 }
 
 func (s Stop) check() error { return checkWork("any", s.Job, s.Attempt, 0) }
+
+func (d Disk) check() error {
+	if err := CheckNodeID(job.NodeID(d.ID)); err != nil {
+		return err
+	}
+	if d.Stage < 0 || d.Stage > 2 {
+		return fmt.Errorf("stage %d of a disk; allowed: 0 to 2", d.Stage)
+	}
+	return checkText("reason", d.Reason, textLimit)
+}

@@ -64,12 +64,22 @@ type Heartbeat struct {
 	Speed float64 `json:"speed,omitempty"`
 }
 
-// Pulse answers a Heartbeat. At most one of its flags is set.
+// Pulse answers a Heartbeat. At most one of its first four flags is set.
 type Pulse struct {
 	Register bool `json:"register,omitempty"` // unknown here: register again
 	Stop     bool `json:"stop,omitempty"`     // the attempt is not live: stop at once
 	Cancel   bool `json:"cancel,omitempty"`   // stop at once: the job is cancelled
 	Yield    bool `json:"yield,omitempty"`    // stop at the next step boundary with a checkpoint
+
+	Full  bool `json:"full,omitempty"`  // store no checkpoints and parts for now
+	Stuck bool `json:"stuck,omitempty"` // nor what the clip leaves behind
+}
+
+// Disk is a coordinator's word on its disk.
+type Disk struct {
+	ID     string `json:"id"`
+	Stage  int    `json:"stage"`            // 0: there is room; 1, 2: as Full and Stuck of Pulse
+	Reason string `json:"reason,omitempty"` // in words
 }
 
 // Goodbye takes a node out, before its process ends.

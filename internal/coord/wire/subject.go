@@ -19,6 +19,7 @@ const (
 	SubjectSaved     = "longtake.coord.saved"     // Saved -> Ack
 	SubjectPreview   = "longtake.coord.preview"   // Preview -> Ack
 	SubjectKept      = "longtake.coord.kept"      // Kept -> Ack
+	SubjectDisk      = "longtake.coord.disk"      // Disk, no answer
 )
 
 // Bucket is the name of the object store that shards and coordinators share.

@@ -1,0 +1,309 @@
+package coord
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/hashicorp/raft"
+
+	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/disk"
+)
+
+const (
+	spaceEvery  = 100 * time.Millisecond // between looks at the disk
+	spaceTell   = time.Second            // between words to the leader, and looks at the store's size
+	spaceTrust  = 10 * time.Second       // for which another coordinator's word holds
+	spaceRevive = 2 * time.Second        // between restarts of NATS
+
+	reserveMin, reserveMax = 16 << 20, 256 << 20 // bytes; of small disks it is at most a quarter
+)
+
+// space watches how much room a coordinator has for what it stores. As its disk fills up it says so
+// to the leader, in two stages: first no more jobs and checkpoints are taken, while clips that are
+// done may still be stored, since they let go of more; then nothing at all is. What is left, and a
+// file that is removed when even that is gone, is for Raft's log and for deletions.
+//
+// A nil space has room for everything.
+type space struct {
+	cfg     Config
+	reserve int64
+	ballast *disk.Ballast
+	room    func(string) (disk.Room, error)
+
+	mu     sync.Mutex
+	own    Space
+	others map[string]told // what other coordinators have said, on the leader
+}
+
+// told is another coordinator's word.
+type told struct {
+	disk wire.Disk
+	at   time.Time
+}
+
+// newSpace looks at the disk for the first time. If there is nothing left it gives the reserve away
+// at once, so that a coordinator starts on a full disk.
+func newSpace(cfg Config) *space {
+	s := &space{cfg: cfg, reserve: cfg.Limits.Reserve, room: cfg.room, others: map[string]told{}}
+	if s.room == nil {
+		s.room = disk.Of
+	}
+	r, err := s.room(cfg.Data)
+	if err != nil {
+		cfg.Log.Warn("cannot see how full the disk is", "error", err)
+		r = disk.Room{Free: math.MaxInt64 / 2, Total: math.MaxInt64 / 2}
+	}
+	if s.reserve == 0 {
+		s.reserve = min(max(r.Total/20, reserveMin), reserveMax, r.Total/4)
+	}
+	s.ballast = disk.NewBallast(filepath.Join(cfg.Data, "reserve"), s.reserve/4)
+	s.own.Quota, s.own.Reserve = cfg.Limits.Disk, s.reserve
+	s.look()
+	return s
+}
+
+// look reads the disk, and gives the reserve away or takes it back.
+func (s *space) look() {
+	r, err := s.room(s.cfg.Data)
+	if err != nil {
+		return // as it was
+	}
+	held := s.ballast.Size()
+	switch {
+	case held > 0 && r.Free < held/2:
+		if s.ballast.Release() {
+			s.cfg.Log.Warn("the disk is full; the reserve is given away", "bytes", held)
+		}
+	case held == 0 && r.Free > s.reserve:
+		if err := s.ballast.Hold(); err != nil {
+			s.cfg.Log.Warn("cannot keep room back", "error", err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own.Free, s.own.Total = r.Free+held, r.Total
+	s.judge()
+}
+
+// judge says how full it is; the caller holds the lock. A stage is left only when there is somewhat
+// more room than it began with.
+func (s *space) judge() {
+	o := &s.own
+	before := o.stage
+	low := func(have, least int64, st stage) bool {
+		if before >= st {
+			least += least / 8
+		}
+		return have < least
+	}
+	o.stage, o.Full = roomy, ""
+	if low(o.Free, s.reserve, full) {
+		o.stage = full
+		o.Full = fmt.Sprintf("the disk of coordinator %s is full: %s of %s are free, %s are kept back "+
+			"(limits.disk-reserve); delete jobs, or make room on it", s.cfg.ID, size(o.Free),
+			size(o.Total), size(s.reserve))
+		if low(o.Free, s.reserve/2, stuck) {
+			o.stage = stuck
+		}
+	}
+	if q := o.Quota; q > 0 && o.stage < stuck && low(q-o.Objects, q/20, full) {
+		o.Full = fmt.Sprintf("the object store is full: it holds %s of %s (limits.disk); delete jobs, "+
+			"or allow more", size(o.Objects), size(q))
+		o.stage = max(o.stage, full)
+		if o.Objects >= q {
+			o.stage = stuck
+		}
+	}
+	if o.stage == before {
+		return
+	}
+	if o.stage == roomy {
+		s.cfg.Log.Info("there is room again", "free", o.Free, "objects", o.Objects)
+		return
+	}
+	s.cfg.Log.Error(o.Full, "stage", o.stage)
+}
+
+// size writes a number of bytes for people.
+func size(n int64) string { return humanize.Bytes(uint64(max(n, 0))) } //nolint:gosec // from 0
+
+// hear keeps what another coordinator has said.
+func (s *space) hear(d wire.Disk) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.others) < membersKept {
+		s.others[d.ID] = told{d, time.Now()}
+	}
+}
+
+// state returns how full the fullest of the disks is that are known here, and why.
+func (s *space) state() (stage, string) {
+	if s == nil {
+		return roomy, ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	worst, why := s.own.stage, s.own.Full
+	for id, t := range s.others {
+		if time.Since(t.at) > spaceTrust {
+			delete(s.others, id)
+			continue
+		}
+		if st := stage(t.disk.Stage); st > worst {
+			worst, why = st, t.disk.Reason
+		}
+	}
+	return worst, why
+}
+
+// seen returns what is known of this coordinator's disk; where it leads, with the others' troubles.
+func (s *space) seen() Space {
+	if s == nil {
+		return Space{}
+	}
+	worst, why := s.state()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.own
+	out.stage, out.Full = worst, why
+	return out
+}
+
+// spend runs f, and once more after giving the reserve away if the disk was full.
+func (s *space) spend(f func() error) error {
+	err := f()
+	if s != nil && disk.IsFull(err) && s.ballast.Release() {
+		s.cfg.Log.Warn("the disk is full; the reserve is given away", "error", err)
+		err = f()
+	}
+	return err
+}
+
+// watchSpace looks at the disk until ctx ends.
+func (c *Coordinator) watchSpace(ctx context.Context) {
+	tick := time.NewTicker(spaceEvery)
+	defer tick.Stop()
+	var next, revived time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			c.space.look()
+			if now.After(next) {
+				next = now.Add(spaceTell)
+				c.measure(ctx)
+				c.tellSpace()
+			}
+			if c.broker.hurt.Load() && now.Sub(revived) > spaceRevive && c.space.alive() {
+				revived = now
+				c.revive()
+			}
+		}
+	}
+}
+
+// alive reports whether there is room enough for NATS to start.
+func (s *space) alive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own.Free > s.reserve/16
+}
+
+// revive restarts NATS after the disk was full.
+func (c *Coordinator) revive() {
+	if err := c.broker.restart(); err != nil {
+		c.log.Error("the object store is away", "error", err)
+		return
+	}
+	c.log.Info("NATS was restarted, since it could not write while the disk was full")
+}
+
+// measure reads how much the object store holds.
+func (c *Coordinator) measure(ctx context.Context) {
+	s := c.objects.Load()
+	if s == nil {
+		return
+	}
+	sizer, ok := (*s).(artifact.Sizer)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, spaceTell)
+	defer cancel()
+	n, err := sizer.Size(ctx)
+	if err != nil {
+		return // it is away, which others notice
+	}
+	c.space.mu.Lock()
+	defer c.space.mu.Unlock()
+	c.space.own.Objects = n
+	c.space.judge()
+}
+
+// tellSpace tells the leader how full this disk is.
+func (c *Coordinator) tellSpace() {
+	if c.cfg.alone() || c.cons.raft.State() == raft.Leader {
+		return
+	}
+	c.space.mu.Lock()
+	d := wire.Disk{ID: c.cfg.ID, Stage: int(c.space.own.stage), Reason: c.space.own.Full}
+	c.space.mu.Unlock()
+	if err := c.broker.conn.Publish(wire.SubjectDisk, wire.Encode(d)); err != nil {
+		c.log.Debug("cannot tell the leader of the disk", "error", err)
+	}
+}
+
+// onDisk hears of another coordinator's disk.
+func (l *leader) onDisk(d wire.Disk) wire.Ack {
+	if d.ID != l.c.cfg.ID {
+		l.c.space.hear(d)
+	}
+	return wire.Ack{OK: true}
+}
+
+// room returns an error if no more jobs are taken.
+func (c *Coordinator) roomForMore() error {
+	if st, why := c.space.state(); st > roomy {
+		return fmt.Errorf("%w: %s", ErrNoSpace, why)
+	}
+	return nil
+}
+
+// stage is how full it is.
+type stage int
+
+const (
+	roomy stage = iota
+	full        // no more jobs and checkpoints are taken
+	stuck       // nor finished clips
+)
+
+// String implements fmt.Stringer.
+func (s stage) String() string { return [...]string{"room", "full", "stuck"}[s] }
+
+// Space is what a coordinator knows of its disk, in bytes.
+type Space struct {
+	Objects int64 `json:"object_bytes"`       // that the object store holds
+	Quota   int64 `json:"quota_bytes"`        // that it may hold; 0: what the disk has
+	Free    int64 `json:"disk_free_bytes"`    // with what is kept back
+	Total   int64 `json:"disk_bytes"`         //
+	Reserve int64 `json:"disk_reserve_bytes"` // no more jobs are taken when less is free
+	// Full says why no more jobs are taken, on the leader for all coordinators; empty: they are.
+	Full  string `json:"full,omitempty"`
+	stage stage
+}
+
+// ErrNoSpace: no more jobs are taken until there is room.
+var ErrNoSpace = errors.New("there is no room for more")

@@ -1,0 +1,41 @@
+package coord
+
+import (
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+)
+
+// spaciousLog is Raft's log, which takes what was kept back when the disk is full: with a log that
+// cannot be written a leader resigns, and nobody is elected.
+type spaciousLog struct {
+	*raftboltdb.BoltStore
+	space *space
+}
+
+var (
+	_ raft.LogStore    = (*spaciousLog)(nil)
+	_ raft.StableStore = (*spaciousLog)(nil)
+)
+
+// StoreLog implements raft.LogStore.
+func (s *spaciousLog) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
+
+// StoreLogs implements raft.LogStore.
+func (s *spaciousLog) StoreLogs(all []*raft.Log) error {
+	return s.space.spend(func() error { return s.BoltStore.StoreLogs(all) })
+}
+
+// DeleteRange implements raft.LogStore.
+func (s *spaciousLog) DeleteRange(first, last uint64) error {
+	return s.space.spend(func() error { return s.BoltStore.DeleteRange(first, last) })
+}
+
+// Set implements raft.StableStore.
+func (s *spaciousLog) Set(k, v []byte) error {
+	return s.space.spend(func() error { return s.BoltStore.Set(k, v) })
+}
+
+// SetUint64 implements raft.StableStore.
+func (s *spaciousLog) SetUint64(k []byte, v uint64) error {
+	return s.space.spend(func() error { return s.BoltStore.SetUint64(k, v) })
+}
