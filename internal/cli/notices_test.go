@@ -36,3 +36,24 @@ func TestAModelWithUnknownKeysIsUsedWithOneNotice(t *testing.T) {
 		}
 	}
 }
+
+// TestAModelOfFewPositionsMakesWhatFits has a model whose positions reach 160 pixels and 37 frames.
+func TestAModelOfFewPositionsMakesWhatFits(t *testing.T) {
+	alone(t)
+	model := changed(t, "transformer/config.json", `"rope_max_seq_len": 64`, `"rope_max_seq_len": 10`)
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"", 0, "160x80, 37 frames"},
+		{"--size 160x160 --frames 5", 0, "160x160, 5 frames"},
+		{"--size 176x32", 2, "--size: width is 176; allowed: a multiple of 16 from 16 to 160"},
+		{"--size 32x176", 2, "--size: height is 176"},
+	} {
+		r := longtake(t, append([]string{"plan", "--model", model}, strings.Fields(c.args)...)...)
+		if r.code != c.code || !strings.Contains(r.out+r.err, c.want) {
+			t.Errorf("%s: %+v", c.args, r)
+		}
+	}
+}

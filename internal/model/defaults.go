@@ -20,6 +20,8 @@ type Defaults struct {
 	Overlap       int  // of two windows
 	Extend        bool // trained with given latents at timestep 0
 	LatentRGB     LatentRGB
+
+	said map[string]bool // keys of longtake.json
 }
 
 func readDefaults(fsys fs.FS, name string) (Defaults, error) {
@@ -50,7 +52,45 @@ func readDefaults(fsys fs.FS, name string) (Defaults, error) {
 	if d.Overlap > 0 && d.Overlap >= d.Window {
 		s.fail("overlap", fmt.Sprintf("less than the window of %d", d.Window))
 	}
+	d.said = map[string]bool{}
+	for k, v := range s.raw {
+		d.said[k] = string(v) != "null"
+	}
 	return d, s.finish()
+}
+
+// TokensLimit bounds what is denoised at once, whatever the model: its latent and a rank's
+// activations must fit into memory. 720p of 81 frames has 75,600 tokens.
+const TokensLimit = 1 << 20
+
+// fit changes the frames and the size that longtake.json does not say to ones that the model can
+// make: WanPipeline's are for models with its positions, patches and VAE.
+func (d *Defaults) fit(t Transformer, v VAE) {
+	if !d.said["frames"] {
+		latents := min(v.LatentFrames(d.Frames), t.RopeMaxSeqLen*t.PatchSize[0])
+		if d.MaxFrames > 0 {
+			latents = min(latents, v.LatentFrames(d.MaxFrames))
+		}
+		latents = max(latents-latents%t.PatchSize[0], t.PatchSize[0])
+		d.Frames = v.FramesBefore(latents)
+	}
+	if d.said["sizes"] {
+		return
+	}
+	unit := [2]int{v.SpatialScale() * t.PatchSize[2], v.SpatialScale() * t.PatchSize[1]}
+	want, tokens := d.Sizes[0], v.LatentFrames(d.Frames)/t.PatchSize[0]
+	side := func(i int, scale float64) int { // in tokens
+		return max(1, int(float64(want[i])*scale+1e-6)/unit[i])
+	}
+	scale := 1.0
+	for i := range 2 {
+		scale = min(scale, float64(t.RopeMaxSeqLen*unit[i])/float64(want[i]))
+	}
+	const less = 0.95
+	for tokens*side(0, scale)*side(1, scale) > TokensLimit && scale > less/float64(want[0]) {
+		scale *= less
+	}
+	d.Sizes = [][2]int{{side(0, scale) * unit[0], side(1, scale) * unit[1]}}
 }
 
 // sizes reads a list of "WxH".

@@ -126,6 +126,7 @@ func (f *Folder) readConfigs(name string) (err error) {
 	if t, z := f.Transformer.InChannels, f.VAE.ZDim; t != z {
 		return fmt.Errorf("the transformer's in_channels is %d, the VAE's z_dim %d", t, z)
 	}
+	f.Defaults.fit(f.Transformer, f.VAE)
 	return f.Defaults.LatentRGB.fit(f.Transformer.InChannels)
 }
 

@@ -163,6 +163,37 @@ func TestABrokenFolderIsOneLineThatNamesWhat(t *testing.T) {
 	}
 }
 
+// TestDefaultsFitTheModel wants WanPipeline's defaults where the model can make them, else the
+// nearest below.
+func TestDefaultsFitTheModel(t *testing.T) {
+	wan := VAE{DimMult: []int{1, 2, 4, 4}, TemperalDownsample: []bool{false, true, true}}
+	small := VAE{DimMult: []int{1, 1}, TemperalDownsample: []bool{false}}
+	for _, c := range []struct {
+		positions int
+		patch     [3]int
+		vae       VAE
+		size      [2]int
+		frames    int
+	}{
+		{1024, [3]int{1, 2, 2}, wan, [2]int{832, 480}, 81},
+		{52, [3]int{1, 2, 2}, wan, [2]int{832, 480}, 81},
+		{51, [3]int{1, 2, 2}, wan, [2]int{816, 464}, 81},
+		{32, [3]int{1, 2, 2}, wan, [2]int{512, 288}, 81},
+		{8, [3]int{1, 2, 2}, wan, [2]int{128, 64}, 29},
+		{1, [3]int{1, 2, 2}, wan, [2]int{16, 16}, 1},
+		{1024, [3]int{2, 2, 2}, wan, [2]int{832, 480}, 77},
+		{1024, [3]int{1, 3, 5}, wan, [2]int{800, 480}, 81},
+		{1024, [3]int{1, 1, 1}, small, [2]int{298, 172}, 81},
+	} {
+		d := Defaults{Sizes: [][2]int{{832, 480}}, Frames: 81}
+		d.fit(Transformer{PatchSize: c.patch, RopeMaxSeqLen: c.positions}, c.vae)
+		if d.Sizes[0] != c.size || d.Frames != c.frames {
+			t.Errorf("%d positions, patches of %v: %v, %d frames; want %v, %d", c.positions, c.patch,
+				d.Sizes[0], d.Frames, c.size, c.frames)
+		}
+	}
+}
+
 func TestAMissingFolderIsNamed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
 	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), dir) {

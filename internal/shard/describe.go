@@ -8,10 +8,6 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// tokensLimit bounds a clip, whatever the model: its latent and a rank's activations must fit into
-// memory. 720p of 81 frames has 75,600 tokens.
-const tokensLimit = 1 << 20
-
 // Describe tells what the control plane needs to know of a model to check a request and to plan. It
 // reads no weight: the fingerprint is of their names and shapes alone.
 func Describe(f *model.Folder) (job.Model, error) {
@@ -33,7 +29,7 @@ func Describe(f *model.Folder) (job.Model, error) {
 	m := job.Model{Name: f.Name(), Fingerprint: sum, Heads: t.NumAttentionHeads,
 		HeadDim: t.AttentionHeadDim, Layers: t.NumLayers, Patch: t.PatchSize,
 		LatentChannels: t.InChannels, TemporalScale: f.VAE.TemporalScale(),
-		SpatialScale: f.VAE.SpatialScale(), MaxTokens: tokensLimit,
+		SpatialScale: f.VAE.SpatialScale(), MaxTokens: model.TokensLimit,
 		MaxPositions: t.RopeMaxSeqLen, Extends: d.Extend,
 		Notices: f.Notices(sched.Ignored),
 		Defaults: job.Defaults{Width: d.Sizes[0][0], Height: d.Sizes[0][1], Frames: d.Frames,
