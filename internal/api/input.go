@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/longtake/longtake/internal/media"
 	"github.com/longtake/longtake/internal/tensor"
 	"github.com/longtake/longtake/internal/tensor/safetensors"
+	"github.com/longtake/longtake/internal/userfile"
 )
 
 // inputMax bounds what a clip starts from, in bytes: the latents of ten minutes of 480p have 1 GB.
@@ -39,7 +41,7 @@ type Input struct {
 // OpenInput reads a file that a clip is to start from. One that is neither a picture nor latents is
 // a *job.FieldError. The caller closes it.
 func OpenInput(ctx context.Context, path string) (_ *Input, err error) {
-	f, err := os.Open(path)
+	f, err := userfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +51,10 @@ func OpenInput(ctx context.Context, path string) (_ *Input, err error) {
 			f.Close()
 		}
 	}()
+	if info, err := f.Stat(); err != nil || info.Size() > inputMax {
+		return nil, cmp.Or(err, error(&job.FieldError{Field: inputField,
+			Value: fmt.Sprintf("a file of more than %d bytes", inputMax), Allowed: inputAllowed}))
+	}
 	if err := in.inspect(ctx); err != nil {
 		return nil, err
 	}

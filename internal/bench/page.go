@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/userfile"
 )
 
 // Between these lines of a page stands what Page writes.
@@ -14,10 +15,12 @@ const (
 	pageEnd   = "<!-- end: gpu-bench -->"
 )
 
+const pageMax = 16 << 20 // bytes
+
 // Page puts what was measured on a device, and beside which peer, between the lines of a page that
 // are for it.
 func Page(path, device, peer string, rows []Row) error {
-	page, err := os.ReadFile(path)
+	page, err := userfile.Read(path, pageMax)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,10 @@ import (
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/userfile"
 )
+
+const snapshotMax = 1 << 30 // bytes
 
 func clusterCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "cluster", Short: "Look at the coordinators, and change them"}
@@ -166,7 +169,7 @@ func snapshotCommand() *cobra.Command {
 		Short: "Replace what was decided by a snapshot; what came after it is forgotten"}
 	clusterChange(restore, func(ctx context.Context, c *api.Client, args []string,
 	) (coord.Status, error) {
-		data, err := os.ReadFile(args[0])
+		data, err := userfile.Read(args[0], snapshotMax)
 		if err != nil {
 			return coord.Status{}, fmt.Errorf("cannot read the snapshot: %w", err)
 		}

@@ -3,26 +3,20 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/userfile"
 )
 
 const storyboardMax = 1 << 20 // bytes of the file
 
 // readStoryboard reads scenes from a YAML file; an error names its line.
 func readStoryboard(path string) ([]job.Scene, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, usage("--storyboard: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, storyboardMax+1))
+	text, err := userfile.Read(path, storyboardMax)
 	if err != nil {
 		return nil, usage("--storyboard: %w", err)
 	}

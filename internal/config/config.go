@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"github.com/spf13/cast"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+
+	"github.com/longtake/longtake/internal/userfile"
 )
 
 // Setting is one thing that can be set. Its type is that of Default: string, int, bool,
@@ -119,14 +122,20 @@ func flagValue(f *pflag.Flag) any {
 	return f.Value.String()
 }
 
+// fileMax bounds a configuration file, in bytes.
+const fileMax = 1 << 20
+
 func readFile(s Settings, path string) (*viper.Viper, error) {
 	if path == "" {
 		return nil, nil
 	}
+	data, err := userfile.Read(path, fileMax)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
 	v := viper.New()
-	v.SetConfigFile(path)
 	v.SetConfigType("yaml")
-	if err := v.ReadInConfig(); err != nil {
+	if err := v.ReadConfig(bytes.NewReader(data)); err != nil {
 		return nil, fmt.Errorf("cannot read the configuration: %w", err)
 	}
 	keys := v.AllKeys()

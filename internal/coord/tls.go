@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/longtake/longtake/internal/userfile"
 )
 
 // TLSConfig names the PEM files with which coordinators prove to each other who they are. All are
@@ -26,11 +27,11 @@ func (t TLSConfig) load() (*tls.Config, error) {
 	if t.Cert == "" || t.Key == "" || t.CA == "" {
 		return nil, errors.New("raft TLS needs all of a certificate, its key and a CA")
 	}
-	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	cert, err := t.pair()
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the certificate %s with key %s: %w", t.Cert, t.Key, err)
 	}
-	pem, err := os.ReadFile(t.CA)
+	pem, err := userfile.Read(t.CA, pemMax)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the CA: %w", err)
 	}
@@ -40,6 +41,21 @@ func (t TLSConfig) load() (*tls.Config, error) {
 	}
 	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, ClientCAs: pool,
 		ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13}, nil
+}
+
+// pemMax bounds a PEM file, in bytes.
+const pemMax = 1 << 20
+
+func (t TLSConfig) pair() (tls.Certificate, error) {
+	cert, err := userfile.Read(t.Cert, pemMax)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := userfile.Read(t.Key, pemMax)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
 }
 
 // tlsLayer carries Raft over mutual TLS.

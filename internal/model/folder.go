@@ -14,7 +14,7 @@ import (
 )
 
 // tokenizerLimit bounds tokenizer.json, in bytes; that of UMT5 has 16 MB.
-const tokenizerLimit = 256 << 20
+const tokenizerLimit = 64 << 20
 
 // Folder is an open model. Its configurations are checked, and so are the names and shapes of all
 // weights; the weights themselves are read where they are used. Safe for concurrent use.
@@ -104,11 +104,11 @@ func (f *Folder) readConfigs(name string) (err error) {
 		},
 		func() error { return f.config("vae", func(s *settings) { f.VAE = readVAE(s) }) },
 		func() error {
-			_, err := fs.Stat(f.fsys, "tokenizer/tokenizer.json")
+			t, err := f.fsys.Open("tokenizer/tokenizer.json")
 			if err != nil {
 				return fmt.Errorf("cannot read tokenizer/tokenizer.json: %w", pathless(err))
 			}
-			return nil
+			return t.Close()
 		},
 		func() error {
 			f.Scheduler, err = readJSON(f.fsys, "scheduler/scheduler_config.json", jsonLimit)
