@@ -150,7 +150,8 @@ func (s *server) end(ctx context.Context, id job.ID) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("cannot delete job %s yet, it is being cancelled: %w", id, job.ErrTransition)
+	return fmt.Errorf("cannot delete job %s yet: its shards are still stopping; delete it "+
+		"again once it is cancelled: %w", id, job.ErrTransition)
 }
 
 func id(r *http.Request) job.ID { return job.ID(r.PathValue("id")) }

@@ -35,11 +35,12 @@ type VideoError struct {
 
 // Details are what OpenAI's object has no field for.
 type Details struct {
-	State           job.State   `json:"state"`
+	State           job.State   `json:"state"` // the job's, or Cancelling
 	Spec            job.Spec    `json:"spec"`
 	Stage           job.Stage   `json:"stage,omitempty"`
 	Done            int         `json:"done,omitempty"`        // steps or frames of the stage
 	Total           int         `json:"total,omitempty"`       // steps or frames of the stage
+	Part            float64     `json:"part,omitempty"`        // of a step that takes long
 	ETA             float64     `json:"eta_seconds,omitempty"` // of the stage
 	Waiting         string      `json:"waiting,omitempty"`     // why it is queued
 	Ahead           int         `json:"jobs_ahead,omitempty"`
@@ -61,6 +62,9 @@ type Details struct {
 	Finished        time.Time   `json:"finished,omitzero"`
 	Result          *job.Result `json:"result,omitempty"`
 }
+
+// Cancelling is the state of a running job that was cancelled, until its shards have stopped.
+const Cancelling job.State = "cancelling"
 
 // Parts are finished pieces of a job's work that a later attempt uses.
 type Parts struct {
@@ -100,13 +104,16 @@ func toVideo(v coord.View) Video {
 func details(v coord.View) Details {
 	p := v.Progress
 	d := Details{
-		State: v.State, Spec: v.Spec, Stage: p.Stage, Done: p.Done, Total: p.Total,
+		State: v.State, Spec: v.Spec, Stage: p.Stage, Done: p.Done, Total: p.Total, Part: p.Part,
 		ETA: p.ETA.Seconds(), Waiting: v.Waiting, Ahead: v.Ahead, Attempt: v.Attempt, Nodes: v.Nodes,
 		CancelRequested: v.CancelRequested, Created: v.Created, Started: v.Started,
 		PreviewStep: v.PreviewStep, ReadySeconds: len(v.Seconds()) * v.Spec.PartSeconds(),
 		Notices:  append(v.Spec.Notices(), v.Result.Notices...),
 		Finished: v.Finished, Decision: v.Decision, Losses: v.Losses, Checkpoint: v.Checkpoint.Step,
 		CheckpointBytes: v.Checkpoint.Object.Size, CheckpointTime: v.Checkpoint.Seconds,
+	}
+	if v.State == job.Running && v.CancelRequested {
+		d.State, d.ETA = Cancelling, 0
 	}
 	if m := v.Plan.Mesh; m != (job.Mesh{}) {
 		d.Mesh = m.String()
@@ -138,5 +145,6 @@ func percent(v coord.View) int {
 	weights := map[job.Stage][2]int{job.StageText: {0, 2}, job.StageDenoise: {2, 88},
 		job.StageDecode: {90, 9}, job.StageEncode: {99, 0}}
 	w := weights[v.Progress.Stage]
-	return w[0] + w[1]*v.Progress.Done/max(v.Progress.Total, 1)
+	done := float64(v.Progress.Done) + v.Progress.Part
+	return w[0] + int(float64(w[1])*done/float64(max(v.Progress.Total, 1)))
 }

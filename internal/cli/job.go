@@ -208,7 +208,7 @@ func jobAction(name, short string,
 }
 
 func jobDelete() *cobra.Command {
-	return &cobra.Command{Use: "delete ID", Short: "Forget an ended job, and its clip",
+	return &cobra.Command{Use: "delete ID", Short: "Forget a job and its clip, cancel it first",
 		Args: oneJob, RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := client(cmd)
 			if err != nil {

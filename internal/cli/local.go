@@ -17,6 +17,7 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/shard"
 )
 
@@ -79,10 +80,13 @@ type local struct {
 	URL    string
 	coord  *coord.Coordinator
 	data   *nats.Server
-	shards []*shard.Shard
+	shards []*keeper
 	temp   string
-	stop   context.CancelFunc
-	served chan error // the API's end
+	// leave ends the watch over the shards, keeping is who keeps it.
+	leave   context.CancelFunc
+	keeping sync.WaitGroup
+	stop    context.CancelFunc
+	served  chan error // the API's end
 }
 
 // startLocal returns once every shard is registered. The caller closes the cluster.
@@ -150,22 +154,19 @@ func (l *local) startShards(ctx context.Context, cfg localConfig, cache string,
 	} else {
 		plane.Server = l.data
 	}
-	l.shards = make([]*shard.Shard, cfg.Shards)
+	watch, leave := context.WithCancel(context.WithoutCancel(ctx))
+	l.leave = leave
+	l.shards = make([]*keeper, cfg.Shards)
 	errs := make([]error, cfg.Shards)
 	var wg sync.WaitGroup
 	for i := range cfg.Shards {
+		k := &keeper{log: cfg.Log, start: func(ctx context.Context) (runner, error) {
+			return l.startShard(ctx, cfg, i, plane, cache, lead)
+		}}
+		l.shards[i] = k
 		wg.Go(func() {
-			sc := shard.Config{Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
-				Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
-				TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane}
-			sc.ControlOptions = func() ([]shard.ControlOption, error) {
-				if err := lead(); err != nil {
-					return nil, err
-				}
-				return []shard.ControlOption{l.coord.NATS()}, nil
-			}
-			if l.shards[i], errs[i] = shard.Start(ctx, sc); errs[i] == nil {
-				errs[i] = l.shards[i].Registered(ctx)
+			if errs[i] = k.first(ctx); errs[i] == nil {
+				l.keeping.Go(func() { k.keep(watch) })
 			}
 		})
 	}
@@ -178,13 +179,39 @@ func (l *local) startShards(ctx context.Context, cfg localConfig, cache string,
 	return nil
 }
 
+// startShard returns once the shard is registered.
+func (l *local) startShard(ctx context.Context, cfg localConfig, i int, plane shard.DataPlane,
+	cache string, lead func() error) (*shard.Shard, error) {
+	s, err := shard.Start(ctx, shard.Config{Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
+		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
+		TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane,
+		ControlOptions: func() ([]shard.ControlOption, error) {
+			if err := lead(); err != nil {
+				return nil, err
+			}
+			return []shard.ControlOption{l.coord.NATS()}, nil
+		}})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Registered(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// model returns what the shards serve.
+func (l *local) model() job.Model { return l.shards[0].current().(*shard.Shard).Model() }
+
 // Close stops everything, in reverse.
 func (l *local) Close() error {
+	if l.leave != nil {
+		l.leave()
+	}
+	l.keeping.Wait()
 	var wg sync.WaitGroup
-	for _, s := range l.shards {
-		if s != nil {
-			wg.Go(func() { s.Close() })
-		}
+	for _, k := range l.shards {
+		wg.Go(k.close)
 	}
 	wg.Wait()
 	if l.data != nil {

@@ -48,7 +48,12 @@ func usage(format string, args ...any) error { return &usageError{fmt.Errorf(for
 func Main(cmd *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() {
+		stop()
+		if cmd.HasSubCommands() { // a daemon's log says what it does
+			printf(os.Stderr, "\n%s: stopping; Ctrl-C again ends it at once\n", cmd.Name())
+		}
+	})
 	return Execute(ctx, cmd, os.Args[1:], os.Stderr)
 }
 

@@ -70,6 +70,9 @@ func stateText(v api.Video) string {
 	case d.Total == 0:
 		return string(d.Stage)
 	}
+	if d.Part > 0 { // of a step that takes long
+		return fmt.Sprintf("%s %d/%d and %.0f%% of the next", d.Stage, d.Done, d.Total, 100*d.Part)
+	}
 	return fmt.Sprintf("%s %d/%d", d.Stage, d.Done, d.Total)
 }
 
@@ -144,6 +147,7 @@ type progressLine struct {
 	Stage   job.Stage `json:"stage,omitempty"`
 	Done    int       `json:"done"`
 	Total   int       `json:"total"`
+	Part    float64   `json:"part,omitempty"` // of the step at work
 	ETA     float64   `json:"eta_seconds"`
 	Waiting string    `json:"waiting,omitempty"`
 }
@@ -151,7 +155,7 @@ type progressLine struct {
 func (j *jsonReporter) update(v api.Video) {
 	d := v.Details
 	_ = printJSON(j.w, progressLine{Event: "progress", ID: v.ID, State: d.State, Stage: d.Stage,
-		Done: d.Done, Total: d.Total, ETA: d.ETA, Waiting: d.Waiting})
+		Done: d.Done, Total: d.Total, Part: d.Part, ETA: d.ETA, Waiting: d.Waiting})
 }
 
 // lossLine is what --json prints when an attempt was lost.

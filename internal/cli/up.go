@@ -41,7 +41,7 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		if err != nil {
 			return err
 		}
-		printNotices(cmd.ErrOrStderr(), cluster.shards[0].Model().Notices)
+		printNotices(cmd.ErrOrStderr(), cluster.model().Notices)
 		printf(cmd.OutOrStdout(), "%d shards with %d threads each; the API is at %s; Ctrl-C stops\n",
 			c.Shards, c.Threads, cluster.URL)
 		select {
