@@ -150,12 +150,38 @@ func (f *fake) Watch(ctx context.Context, id job.ID) (<-chan coord.View, error) 
 	return ch, nil
 }
 
-func (f *fake) Open(_ context.Context, o job.Object) (io.ReadCloser, error) {
+func (f *fake) Open(_ context.Context, o job.Object) (io.ReadSeekCloser, error) {
 	s, ok := f.objects[o.Name]
-	if !ok {
+	switch {
+	case !ok:
 		return nil, coord.ErrNotFound
+	case s == "damaged":
+		return nil, fmt.Errorf("object %s: %w", o.Name, coord.ErrDamaged)
 	}
-	return io.NopCloser(strings.NewReader(s)), nil
+	return &object{Reader: strings.NewReader(s), size: o.Size}, nil
+}
+
+// object is stored bytes, and an error where some are missing.
+type object struct {
+	*strings.Reader
+	size int64
+}
+
+func (o *object) Close() error { return nil }
+
+func (o *object) Read(p []byte) (int, error) {
+	n, err := o.Reader.Read(p)
+	if err == io.EOF && o.Size() < o.size {
+		err = errors.New("the rest is gone")
+	}
+	return n, err
+}
+
+func (o *object) Seek(offset int64, whence int) (int64, error) {
+	if whence == io.SeekEnd {
+		return o.size + offset, nil
+	}
+	return o.Reader.Seek(offset, whence)
 }
 
 func (f *fake) StoreInput(_ context.Context, r io.ReadSeeker) (job.Object, error) {
@@ -339,7 +365,7 @@ func TestPartial(t *testing.T) {
 	f.set("video_0", func(v *coord.View) { v.Spec.Format = "mp4" })
 	get(409, "cannot be shown in part; allowed: webm")
 	f.set("video_0", func(v *coord.View) {
-		v.State, v.Parts = job.Completed, nil
+		v.State, v.Parts, v.Spec.Format = job.Completed, nil, "webm"
 		v.Result.Video, v.Result.ContentType = job.Object{Name: "b", Size: 6}, "video/webm"
 	})
 	get(200, "second")
@@ -520,8 +546,13 @@ func TestContent(t *testing.T) {
 		t.Errorf("variant x: %d %s", status, body)
 	}
 	delete(f.objects, "o1")
-	if status, body, _ = do(t, c, "GET", "/v1/videos/"+id+"/content", "", ""); status != 404 {
+	if status, body, _ = do(t, c, "GET", "/v1/videos/"+id+"/content", "", ""); status != 410 {
 		t.Errorf("gone: %d %s", status, body)
+	}
+	f.objects["o1"] = "damaged"
+	status, body, _ = do(t, c, "GET", "/v1/videos/"+id+"/content", "", "")
+	if status != 500 || !strings.Contains(body, "content_damaged") || !strings.Contains(body, "retry") {
+		t.Errorf("damaged: %d %s", status, body)
 	}
 	rec, _ := f.Create(context.Background(), job.Request{Prompt: "b"})
 	if status, body, _ = do(t, c, "GET", "/v1/videos/"+string(rec.ID)+"/content", "", ""); status != 409 {

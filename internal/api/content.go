@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,30 +16,38 @@ import (
 	"github.com/longtake/longtake/internal/media"
 )
 
-// variants are the files of a completed job.
-var variants = map[string]func(coord.View) (o job.Object, kind, ext string){
-	"video": func(v coord.View) (job.Object, string, string) {
-		return v.Result.Video, v.Result.ContentType, media.Format(v.Spec.Format).Extension()
-	},
-	"partial": func(v coord.View) (job.Object, string, string) { // there is more than a part now
-		return v.Result.Video, v.Result.ContentType, media.Format(v.Spec.Format).Extension()
-	},
-	"latents": func(v coord.View) (job.Object, string, string) {
-		return v.Result.Latents, "application/octet-stream", ".safetensors"
-	},
+// file is what a completed job left behind, as it is sent.
+type file struct {
+	o         job.Object
+	what      string // for people
+	kind, ext string
 }
 
-// content sends a file; its ETag is the SHA-256 of its bytes.
+const bytesType = "application/octet-stream"
+
+// fileOf returns the file that a variant names.
+func fileOf(v coord.View, variant string) (file, bool) {
+	switch variant {
+	case "", "video", "partial": // there is more than a part now
+		out := file{v.Result.Video, "clip", bytesType, ""}
+		if f := media.Format(v.Spec.Format); slices.Contains(media.Formats(), f) {
+			out.kind, out.ext = f.ContentType(), f.Extension()
+		}
+		return out, true
+	case "latents":
+		return file{v.Result.Latents, "file of latents", bytesType, ".safetensors"}, true
+	}
+	return file{}, false
+}
+
+// content sends a file, or a part of it; its ETag is the SHA-256 of its bytes. The type never is
+// one that a shard named.
 func (s *server) content(w http.ResponseWriter, r *http.Request) error {
 	variant := r.URL.Query().Get("variant")
 	if variant == "preview" {
 		return s.preview(w, r)
 	}
-	if variant == "" {
-		variant = "video"
-	}
-	pick, ok := variants[variant]
-	if !ok {
+	if _, ok := fileOf(coord.View{}, variant); !ok {
 		return &job.FieldError{Field: "variant", Value: fmt.Sprintf("%.64q", variant),
 			Allowed: "video, latents, preview, partial"}
 	}
@@ -52,30 +61,63 @@ func (s *server) content(w http.ResponseWriter, r *http.Request) error {
 	if v.State != job.Completed {
 		return fmt.Errorf("video %s has no content, it is %s: %w", v.ID, v.State, job.ErrTransition)
 	}
-	o, kind, ext := pick(v)
-	h := w.Header()
-	h.Set("ETag", strconv.Quote(o.SHA256))
-	if r.Header.Get("If-None-Match") == h.Get("ETag") {
-		w.WriteHeader(http.StatusNotModified)
-		return nil
-	}
-	f, err := s.service.Open(r.Context(), o)
+	f, _ := fileOf(v, variant)
+	return s.sendFile(w, r, v, f)
+}
+
+// sendFile answers as far as the request's conditions and ranges say.
+func (s *server) sendFile(w http.ResponseWriter, r *http.Request, v coord.View, f file) error {
+	in, err := s.open(r.Context(), v, f)
 	if err != nil {
-		h.Del("ETag")
 		return err
 	}
-	defer f.Close()
-	h.Set("Content-Type", kind)
-	h.Set("Content-Length", strconv.FormatInt(o.Size, 10))
-	h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", string(v.ID)+ext))
-	if r.Method == http.MethodHead {
-		return nil
-	}
-	if _, err := io.Copy(w, f); err != nil {
-		s.log.Warn("a download broke off", "video", v.ID, "error", err)
-		panic(http.ErrAbortHandler) // the status is sent; a cut connection is all that is left to say
+	defer in.Close()
+	h := w.Header()
+	h.Set("ETag", strconv.Quote(f.o.SHA256))
+	h.Set("Content-Type", f.kind)
+	h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", string(v.ID)+f.ext))
+	seen := &noted{ReadSeeker: in}
+	http.ServeContent(w, r, "", v.Finished, seen)
+	if seen.err != nil && r.Context().Err() == nil {
+		// The status is sent, and fewer bytes than it promised: net/http cuts the connection.
+		s.log.Warn("a download broke off", "video", v.ID, "error", seen.err)
 	}
 	return nil
+}
+
+// open opens a file of a completed job; the error says what to do when it is damaged or gone.
+func (s *server) open(ctx context.Context, v coord.View, f file) (io.ReadSeekCloser, error) {
+	in, err := s.service.Open(ctx, f.o)
+	if err == nil {
+		return in, nil
+	}
+	say := func(status int, kind, code, what string) error {
+		return &Error{Status: status, Type: kind, Code: code, Message: fmt.Sprintf("the %s of video %s "+
+			"is %s in the object store; POST /v1/videos/%[2]s/retry (longtake job retry %[2]s) makes "+
+			"the same one again", f.what, v.ID, what)}
+	}
+	switch {
+	case errors.Is(err, coord.ErrDamaged):
+		return nil, say(http.StatusInternalServerError, "server_error", "content_damaged", "damaged")
+	case errors.Is(err, coord.ErrNotFound):
+		return nil, say(http.StatusGone, "invalid_request_error", "content_gone", "gone")
+	}
+	return nil, err
+}
+
+// noted remembers why reading failed.
+type noted struct {
+	io.ReadSeeker
+	err error
+}
+
+// Read implements io.Reader.
+func (n *noted) Read(p []byte) (int, error) {
+	k, err := n.ReadSeeker.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		n.err = err
+	}
+	return k, err
 }
 
 // preview sends the latest preview of a running job.
@@ -88,7 +130,6 @@ func (s *server) preview(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", media.AnimationType)
 	h.Set("Content-Length", strconv.Itoa(len(p.Data)))
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
 	if r.Method != http.MethodHead {
 		w.Write(p.Data) //nolint:errcheck // the reader has left
 	}
@@ -126,7 +167,8 @@ func (s *server) partial(w http.ResponseWriter, r *http.Request, v coord.View) e
 	}
 	if err != nil {
 		s.log.Warn("a download broke off", "video", v.ID, "error", err)
-		panic(http.ErrAbortHandler) // as above
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler) // a cut connection is all that is left to say
 	}
 	return nil
 }

@@ -115,6 +115,9 @@ func details(v coord.View) Details {
 	if v.State == job.Running && v.CancelRequested {
 		d.State, d.ETA = Cancelling, 0
 	}
+	if v.Damage != "" {
+		d.Notices = append(d.Notices, v.Damage)
+	}
 	if m := v.Plan.Mesh; m != (job.Mesh{}) {
 		d.Mesh = m.String()
 	}

@@ -38,6 +38,7 @@ type bucket struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 	name   string
+	sums   sums
 }
 
 // Open opens a bucket, which it makes if there is none yet.
@@ -110,7 +111,7 @@ func (b *bucket) put(ctx context.Context, o job.Object, r io.Reader) error {
 		if err != nil {
 			return err
 		}
-		data := make([]byte, min(chunkBytes, o.Size-int64(i)*chunkBytes))
+		data := make([]byte, chunkSize(o, i))
 		if _, err := io.ReadFull(r, data); err != nil {
 			return err
 		}
@@ -175,22 +176,31 @@ type reader struct {
 }
 
 // fetch gets the next chunk.
-func (r *reader) fetch() error {
-	subject, err := r.b.subject(r.o.Name, r.next)
+func (r *reader) fetch() (err error) {
+	if r.chunk, err = r.b.chunk(r.ctx, r.o, r.next); err == nil {
+		r.next++
+	}
+	return err
+}
+
+// chunk reads chunk i of an object.
+func (b *bucket) chunk(ctx context.Context, o job.Object, i int) (data []byte, err error) {
+	subject, err := b.subject(o.Name, i)
 	if err == nil {
 		var m *jetstream.RawStreamMsg
-		if m, err = r.b.stream.GetLastMsgForSubject(r.ctx, subject); err == nil {
-			r.chunk = m.Data
+		if m, err = b.stream.GetLastMsgForSubject(ctx, subject); err == nil {
+			return m.Data, nil
 		}
 	}
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		err = ErrNotFound
 	}
-	if err != nil {
-		return fmt.Errorf("cannot read %.80s, chunk %d of %d: %w", r.o.Name, r.next, chunks(r.o), err)
-	}
-	r.next++
-	return nil
+	return nil, fmt.Errorf("cannot read %.80s, chunk %d of %d: %w", o.Name, i, chunks(o), err)
+}
+
+// Open implements Store.
+func (b *bucket) Open(ctx context.Context, o job.Object) (io.ReadSeekCloser, error) {
+	return b.sums.open(ctx, o, b.chunk)
 }
 
 // Read implements io.Reader.

@@ -16,6 +16,7 @@ import (
 type Memory struct {
 	mu      sync.Mutex
 	objects map[string][]byte
+	sums    sums
 }
 
 // NewMemory returns an empty store.
@@ -44,13 +45,37 @@ func (m *Memory) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 
 // Get implements Store.
 func (m *Memory) Get(_ context.Context, o job.Object) (io.ReadCloser, error) {
+	data, err := m.get(o)
+	if err != nil {
+		return nil, err
+	}
+	return verify(io.NopCloser(bytes.NewReader(data)), o), nil
+}
+
+func (m *Memory) get(o job.Object) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	data, ok := m.objects[o.Name]
 	if !ok {
 		return nil, fmt.Errorf("cannot read %.80s: %w", o.Name, ErrNotFound)
 	}
-	return verify(io.NopCloser(bytes.NewReader(data)), o), nil
+	return data, nil
+}
+
+// Open implements Store.
+func (m *Memory) Open(ctx context.Context, o job.Object) (io.ReadSeekCloser, error) {
+	return m.sums.open(ctx, o, func(_ context.Context, o job.Object, i int) ([]byte, error) {
+		data, err := m.get(o)
+		if err != nil {
+			return nil, err
+		}
+		// What is more than the object's size makes the last chunk too long.
+		from := min(i*chunkBytes, len(data))
+		if i == chunks(o)-1 {
+			return data[from:], nil
+		}
+		return data[from:min(from+chunkBytes, len(data))], nil
+	})
 }
 
 // Delete implements Store.

@@ -21,6 +21,9 @@ type Store interface {
 	// Get opens an object. The reader fails with ErrDamaged, at the end at the latest, when the
 	// bytes are not those that o names; the caller closes it. ErrNotFound if there is none.
 	Get(ctx context.Context, o job.Object) (io.ReadCloser, error)
+	// Open opens an object to be read from any place. The first time it reads all of it, a piece at a
+	// time: ErrDamaged if the bytes are not those that o names. Later it checks what is read.
+	Open(ctx context.Context, o job.Object) (io.ReadSeekCloser, error)
 	// Delete removes an object if it is there.
 	Delete(ctx context.Context, o job.Object) error
 	// List returns the names of all objects.

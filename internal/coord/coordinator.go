@@ -38,6 +38,7 @@ type Coordinator struct {
 	lead     atomic.Pointer[leader]
 	owners   sync.Mutex // held while objects are deleted, and while they are given to jobs
 	objects  atomic.Pointer[artifact.Store]
+	harm     harm
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
@@ -267,7 +268,7 @@ func (l *leader) verify(res job.Result) error {
 	ctx, cancel := context.WithTimeout(l.ctx, l.c.cfg.Timing.Order)
 	defer cancel()
 	for _, o := range []job.Object{res.Video, res.Latents} {
-		r, err := l.c.Open(ctx, o)
+		r, err := find(ctx, l.c, o, artifact.Store.Get)
 		if errors.Is(err, ErrNotFound) {
 			return fmt.Errorf("object %s: %w", o.Name, fs.ErrNotExist)
 		}

@@ -116,7 +116,7 @@ func (c *Coordinator) view(id job.ID) (View, bool) {
 	if !ok {
 		return View{}, false
 	}
-	v := View{Record: r, Expires: c.expires(r)}
+	v := View{Record: r, Expires: c.expires(r), Damage: c.harm.of(r)}
 	if r.State == job.Queued {
 		v.Ahead = c.fsm.ahead(id)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync"
 	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
@@ -84,32 +85,83 @@ func (c *Coordinator) resize() {
 	}
 }
 
-// Open implements Service. With replicas, reads may be answered by one that lags behind, so there
-// it looks again for a while before it believes that an object is gone.
-func (c *Coordinator) Open(ctx context.Context, o job.Object) (io.ReadCloser, error) {
+// Open implements Service.
+func (c *Coordinator) Open(ctx context.Context, o job.Object) (io.ReadSeekCloser, error) {
+	r, err := find(ctx, c, o, artifact.Store.Open)
+	c.harm.note(o, err)
+	return r, err
+}
+
+// find opens an object. With replicas, reads may be answered by one that lags behind, so there it
+// looks again for a while before it believes that an object is gone.
+func find[R io.Closer](ctx context.Context, c *Coordinator, o job.Object,
+	open func(artifact.Store, context.Context, job.Object) (R, error)) (r R, err error) {
 	s := c.objects.Load()
 	if s == nil {
-		return nil, fmt.Errorf("%w: the object store is not open yet", ErrNotReady)
+		return r, fmt.Errorf("%w: the object store is not open yet", ErrNotReady)
 	}
-	r, err := (*s).Get(ctx, o)
+	r, err = open(*s, ctx, o)
 	for range lagTries {
 		if !errors.Is(err, fs.ErrNotExist) || c.cfg.alone() {
 			break
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("cannot open object %.64s: %w", o.Name, ctx.Err())
+			return r, fmt.Errorf("cannot open object %.64s: %w", o.Name, ctx.Err())
 		case <-time.After(lagWait):
 		}
-		r, err = (*s).Get(ctx, o)
+		r, err = open(*s, ctx, o)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("object %.64s: %w", o.Name, ErrNotFound)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot open object %.64s: %w", o.Name, err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return r, fmt.Errorf("object %.64s: %w", o.Name, ErrNotFound)
+	case errors.Is(err, artifact.ErrDamaged):
+		return r, fmt.Errorf("object %.64s: %w", o.Name, ErrDamaged)
+	case err != nil:
+		return r, fmt.Errorf("cannot open object %.64s: %w", o.Name, err)
 	}
 	return r, nil
+}
+
+// harm remembers which objects were found damaged or gone, until they are found whole.
+type harm struct {
+	mu  sync.Mutex
+	why map[string]string // by name
+}
+
+// harmMax bounds how many objects are remembered.
+const harmMax = 4096
+
+func (h *harm) note(o job.Object, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.why == nil {
+		h.why = map[string]string{}
+	}
+	switch {
+	case err == nil:
+		delete(h.why, o.Name)
+	case errors.Is(err, ErrDamaged) && len(h.why) < harmMax:
+		h.why[o.Name] = "damaged"
+	case errors.Is(err, ErrNotFound) && len(h.why) < harmMax:
+		h.why[o.Name] = "gone"
+	}
+}
+
+// of says what is wrong with what a job left behind, "" if nothing is known.
+func (h *harm) of(r job.Record) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, x := range []struct {
+		what string
+		o    job.Object
+	}{{"clip", r.Result.Video}, {"file of latents", r.Result.Latents}} {
+		if why := h.why[x.o.Name]; why != "" && r.State == job.Completed {
+			return fmt.Sprintf("the %s is %s in the object store; a retry makes the same one again",
+				x.what, why)
+		}
+	}
+	return ""
 }
 
 // StoreInput implements Service. The lease comes first, so that an input is deleted again whatever

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/wire"
@@ -128,5 +131,55 @@ func TestCheckpointsAreNoStrays(t *testing.T) {
 	}
 	if got := f.unknown(names); !slices.Equal(got, []job.Object{object(0), object(8)}) {
 		t.Errorf("unknown are %v", got)
+	}
+}
+
+// TestHarmIsTold damages a clip, then takes it away: whoever opens it is told, and so is who looks
+// at its job, until the same bytes are stored again.
+func TestHarmIsTold(t *testing.T) {
+	ctx := context.Background()
+	c := start(t, config(t.TempDir()))
+	eventually(t, "the object store is open", func() bool { return c.objects.Load() != nil })
+	store := *c.objects.Load()
+	put := func() job.Object {
+		t.Helper()
+		o, err := store.Put(ctx, bytes.NewReader([]byte("a clip")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	o := put()
+	done := job.Record{State: job.Completed, Result: job.Result{Video: o}}
+	look := func(want error, says string) {
+		t.Helper()
+		r, err := c.Open(ctx, o)
+		if err == nil {
+			r.Close()
+		}
+		if !errors.Is(err, want) || (want == nil) != (err == nil) ||
+			!strings.Contains(c.harm.of(done), says) || (says == "") != (c.harm.of(done) == "") {
+			t.Errorf("%v, %q; want %v, %q", err, c.harm.of(done), want, says)
+		}
+	}
+	look(nil, "")
+	subject := wire.Bucket + "." + o.Name + ".0"
+	js, err := jetstream.New(c.broker.conn)
+	if err == nil {
+		_, err = js.Publish(ctx, subject, []byte("a clap"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	look(ErrDamaged, "damaged")
+	put()
+	look(nil, "")
+	if err := store.Delete(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	look(ErrNotFound, "gone")
+	done.State = job.Running
+	if c.harm.of(done) != "" {
+		t.Error("a job without a clip is told of")
 	}
 }

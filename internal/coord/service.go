@@ -34,8 +34,9 @@ type Service interface {
 	// StoreInput stores what a job is to start from, r from its start to its end. It stays for an
 	// hour, or as long as a job refers to it; ErrQueueFull where too many are stored.
 	StoreInput(ctx context.Context, r io.ReadSeeker) (job.Object, error)
-	// Open reads a stored object of a result; ErrNotFound if it is gone.
-	Open(ctx context.Context, o job.Object) (io.ReadCloser, error)
+	// Open reads a stored object of a result, all of which has been checked; ErrNotFound if it is
+	// gone, ErrDamaged if it is not what was stored.
+	Open(ctx context.Context, o job.Object) (io.ReadSeekCloser, error)
 	// Preview returns the latest preview of a running job; ErrNotFound if there is none.
 	Preview(ctx context.Context, id job.ID) (Preview, error)
 	// Nodes returns the registered nodes, by name.
@@ -74,6 +75,8 @@ type View struct {
 	PreviewStep int `json:"preview_step,omitempty"`
 	// Expires is when the job and its clip are deleted because of their age; zero: not for that.
 	Expires time.Time `json:"expires,omitzero"`
+	// Damage says what became of a completed job's objects, as far as somebody has asked for them.
+	Damage string `json:"damage,omitempty"`
 }
 
 // ListOptions selects a page of jobs.
@@ -139,6 +142,7 @@ type Status struct {
 // Errors of the service.
 var (
 	ErrNotFound  = errors.New("not found")
+	ErrDamaged   = errors.New("the object store has damaged bytes for it")
 	ErrNoModel   = errors.New("no shard has registered yet, so no model is known; start one")
 	ErrQueueFull = errors.New("the queue is full")
 	ErrKeyReused = errors.New("this key was used for another request")

@@ -61,6 +61,19 @@ func (s *store) Get(_ context.Context, o job.Object) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(x.data)), nil
 }
 
+// Open implements artifact.Store.
+func (s *store) Open(ctx context.Context, o job.Object) (io.ReadSeekCloser, error) {
+	if _, err := s.Get(ctx, o); err != nil {
+		return nil, err
+	}
+	return seekable{bytes.NewReader(s.objects[o.Name].data)}, nil
+}
+
+type seekable struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (seekable) Close() error { return nil }
+
 // Delete implements artifact.Store.
 func (s *store) Delete(_ context.Context, o job.Object) error {
 	delete(s.objects, o.Name)
