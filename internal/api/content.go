@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -153,13 +154,17 @@ func (s *server) partial(w http.ResponseWriter, r *http.Request, v coord.View) e
 		return err
 	}
 	defer first.Close()
+	start, err := opening(first, v, parts)
+	if err != nil {
+		return err
+	}
 	h := w.Header()
 	h.Set("Content-Type", format.ContentType())
 	h.Set("Cache-Control", "no-store")
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	_, err = io.Copy(w, first)
+	_, err = io.Copy(w, start)
 	for _, o := range parts[1:] {
 		if err == nil {
 			err = s.pour(r.Context(), w, o)
@@ -171,6 +176,22 @@ func (s *server) partial(w http.ResponseWriter, r *http.Request, v coord.View) e
 		panic(http.ErrAbortHandler) // a cut connection is all that is left to say
 	}
 	return nil
+}
+
+// opening is the first of a clip's parts, with a header in front that says how long these are.
+func opening(first io.Reader, v coord.View, parts []job.Object) (io.Reader, error) {
+	s := v.Spec
+	o := media.Options{Width: s.Width, Height: s.Height, Frames: s.Frames}
+	o.FPS, o.Per = s.FPS.Fraction()
+	sizes := make([]int64, len(parts))
+	for i, p := range parts {
+		sizes[i] = p.Size
+	}
+	head, err := media.Opening(first, o, sizes, s.PartSeconds())
+	if errors.Is(err, media.ErrOpening) { // another version has made it: it plays as it is
+		err = nil
+	}
+	return io.MultiReader(bytes.NewReader(head), first), err
 }
 
 // pour copies an object to a client.

@@ -10,10 +10,18 @@ import (
 	"github.com/deepteams/webp"
 )
 
+// How much is kept of a picture, of 100. Clips come back within 2 of 255 on average, of which
+// three quarters are the halved resolution of chroma and the rounding of players.
+const (
+	clipQuality    = 99
+	previewQuality = 92
+)
+
 // vp8 encodes frames as VP8 keyframes, which is what a lossy WebP picture holds.
 type vp8 struct {
-	img image.NRGBA
-	buf bytes.Buffer
+	quality float32
+	img     image.NRGBA
+	buf     bytes.Buffer
 }
 
 // encode returns the keyframe of f; it is valid until the next call.
@@ -24,7 +32,7 @@ func (v *vp8) encode(f Frame) ([]byte, error) {
 	}
 	setRGBA(v.img.Pix, f.RGB)
 	o := webp.DefaultOptions()
-	o.Quality = 92
+	o.Quality = v.quality
 	o.Method = 4 // the only method of this library whose frames every decoder accepts
 	v.buf.Reset()
 	if err := webp.Encode(&v.buf, &v.img, o); err != nil {

@@ -41,6 +41,14 @@ const (
 	idVideo        = 0xE0
 	idWidth        = 0xB0
 	idHeight       = 0xBA
+	idColour       = 0x55B0
+	idMatrix       = 0x55B1
+	idBits         = 0x55B2
+	idSitingAcross = 0x55B7
+	idSitingDown   = 0x55B8
+	idRange        = 0x55B9
+	idTransfer     = 0x55BA
+	idPrimaries    = 0x55BB
 	idCluster      = 0x1F43B675
 	idTimestamp    = 0xE7
 	idSimpleBlock  = 0xA3
@@ -82,14 +90,14 @@ func openWebM(w io.Writer, o Options) *webm {
 		// its bytes are always the same.
 		runtime.GOMAXPROCS(2)
 	}
-	return &webm{w: w, o: o}
+	return &webm{w: w, o: o, frames: vp8{quality: clipQuality}}
 }
 
 // header returns what comes before the clusters, and notes where the segment begins.
 func (m *webm) header() []byte {
 	head := element(idEBML, join(number(idVersion, 1), number(idReadVersion, 1),
 		number(idMaxIDLen, 4), number(idMaxSizeLen, 8), element(idDocType, []byte("webm")),
-		number(idDocVersion, 2), number(idDocRead, 2)))
+		number(idDocVersion, 4), number(idDocRead, 2)))
 	head = sized(append(head, id(idSegment)...), unknownSize)
 	m.segment = int64(len(head))
 	// Close puts the seek head here, if it can.
@@ -110,11 +118,21 @@ func (m *webm) info() []byte {
 }
 
 func (m *webm) tracks() []byte {
-	video := join(number(idWidth, uint64(m.o.Width)), number(idHeight, uint64(m.o.Height)))
+	video := join(number(idWidth, uint64(m.o.Width)), number(idHeight, uint64(m.o.Height)), colour())
 	return element(idTracks, element(idTrack, join(number(idTrackNumber, 1),
 		number(idTrackUID, 1), number(idTrackType, 1), number(idLacing, 0),
 		element(idCodec, []byte("V_VP8")), number(idFrameNanos, uint64(1e9*m.o.per()/m.o.FPS)),
 		element(idVideo, video))))
+}
+
+// colour says how a player gets RGB back, in the numbers of ITU-T H.273. VP8 has the matrix of
+// BT.601 and 16..235, whatever the size, which players would have to guess; the frames are sRGB.
+// A chroma sample stands for the middle of four pixels.
+func colour() []byte {
+	const bt601, limited, sRGB, bt709, middle = 6, 1, 13, 1, 2
+	return element(idColour, join(number(idMatrix, bt601), number(idBits, 8),
+		number(idSitingAcross, middle), number(idSitingDown, middle), number(idRange, limited),
+		number(idTransfer, sRGB), number(idPrimaries, bt709)))
 }
 
 // Add implements Encoder.

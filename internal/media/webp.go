@@ -29,7 +29,7 @@ func Animate(frames []Frame, frameMillis int) ([]byte, error) {
 	canvas := append(u24(nil, w-1), u24(nil, h-1)...)
 	body := chunk([]byte("WEBP"), "VP8X", append([]byte{animated, 0, 0, 0}, canvas...))
 	body = chunk(body, "ANIM", make([]byte, 4+2)) // no background, no end
-	var enc vp8
+	enc := vp8{quality: previewQuality}
 	for i, f := range frames {
 		if f.W != w || f.H != h || len(f.RGB) != 3*w*h {
 			return nil, fmt.Errorf("frame %d is %dx%d with %d bytes, the animation is %dx%d", i, f.W, f.H,
