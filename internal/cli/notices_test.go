@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,4 +57,28 @@ func TestAModelOfFewPositionsMakesWhatFits(t *testing.T) {
 			t.Errorf("%s: %+v", c.args, r)
 		}
 	}
+}
+
+// TestTheDemoSaysWhichWordsItDoesNotKnow makes a clip of capitals and a word that it never saw.
+func TestTheDemoSaysWhichWordsItDoesNotKnow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three clips of the shipped model")
+	}
+	dir, _ := alone(t)
+	latents := func(prompt string, notices int) []byte {
+		t.Helper()
+		path := filepath.Join(dir, "l.safetensors")
+		r := longtake(t, "generate", "-p", prompt, "--size", "64x64", "--frames", "1", "--steps", "1",
+			"--seed", "1", "--shards", "1", "--save-latents", path, "-o", filepath.Join(dir, "a.webm"))
+		data, err := os.ReadFile(path)
+		if err != nil || r.code != 0 || strings.Count(r.err, "notice:") != notices {
+			t.Fatalf("%q: %v %+v", prompt, err, r)
+		}
+		return data
+	}
+	small := latents("a red ball over the sea", 0)
+	if !bytes.Equal(small, latents("A RED Ball Over The Sea", 0)) {
+		t.Error("capitals make another clip")
+	}
+	latents("an astronaut over the sea", 1)
 }

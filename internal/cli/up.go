@@ -15,7 +15,7 @@ func upCommand() *cobra.Command {
 shards. Jobs and clips stay in --data, so they are there again after the next start.
 
   longtake up --shards 2
-  longtake generate --coordinator ` + defaultURL + ` -p "a white boat on the sea"`,
+  longtake generate --coordinator ` + defaultURL + ` -p "a white boat over the sea at noon"`,
 		Args: noArgs}
 	settings := append(config.Up(), config.Local()...)
 	settings.Define(cmd.Flags())

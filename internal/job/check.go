@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -58,6 +59,9 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 		}
 	}
 	s = m.whole(s)
+	if notice := m.strangeWords(s); notice != "" && len(s.Notes) < NotesLimit {
+		s.Notes = append(slices.Clip(s.Notes), notice)
+	}
 	if len(r.Key) > KeyLimit {
 		return Spec{}, &FieldError{"key", number(len(r.Key)) + " bytes", "up to 256 bytes"}
 	}

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strings"
@@ -25,6 +26,10 @@ type Model struct {
 	Defaults       Defaults `json:"defaults"`
 	// Notices say what of the model's files was left out or chosen, one line each.
 	Notices []string `json:"notices,omitempty"`
+	// Words are those that the model was trained on; none: it does not say. With LowerCase, prompts
+	// are in small letters before it sees them.
+	Words     []string `json:"words,omitempty"`
+	LowerCase bool     `json:"lower_case,omitempty"`
 	// Damage says what makes every job fail: weights that are not finite. "" is the usual case.
 	Damage string `json:"damage,omitempty"`
 }
@@ -97,7 +102,7 @@ func (m Model) Check() error {
 			"overlap %d; allowed: from 0", m.Name, m.MaxTokens, m.MaxPositions, d.MaxFrames, d.Window,
 			d.Overlap)
 	}
-	if err := m.checkNotices(); err != nil {
+	if err := cmp.Or(m.checkNotices(), m.checkWords()); err != nil {
 		return err
 	}
 	s, err := m.Resolve(Request{}, nil)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"unicode/utf8"
 )
 
 // Defaults are what a clip gets where it is not said; from longtake.json, or as diffusers'
@@ -20,6 +22,8 @@ type Defaults struct {
 	Overlap       int  // of two windows
 	Extend        bool // trained with given latents at timestep 0
 	LatentRGB     LatentRGB
+	LowerCase     bool     // of prompts, before they are tokenized: the model knows no others
+	Words         []string // that the model was trained on; none: it is not said
 
 	said map[string]bool // keys of longtake.json
 }
@@ -44,6 +48,8 @@ func readDefaults(fsys fs.FS, name string) (Defaults, error) {
 		Overlap:       s.int("overlap", 0, 0, 1<<20),
 		Extend:        s.bool("extend", false),
 		LatentRGB:     s.latentRGB(),
+		LowerCase:     s.bool("lower_case", false),
+		Words:         s.words("words"),
 		Sizes:         s.sizes("sizes", [2]int{832, 480}),
 	}
 	if d.Name == "" || len(d.Name) > 256 {
@@ -57,6 +63,19 @@ func readDefaults(fsys fs.FS, name string) (Defaults, error) {
 		d.said[k] = string(v) != "null"
 	}
 	return d, s.finish()
+}
+
+// words reads a list of words.
+func (s *settings) words(key string) []string {
+	const most, bytes = 4096, 64
+	allowed := fmt.Sprintf("a list of up to %d words of 1 to %d bytes", most, bytes)
+	var words []string
+	bad := func(w string) bool { return w == "" || len(w) > bytes || !utf8.ValidString(w) }
+	if s.take(key, &words, allowed) && (len(words) > most || slices.ContainsFunc(words, bad)) {
+		s.fail(key, allowed)
+		return nil
+	}
+	return words
 }
 
 // TokensLimit bounds what is denoised at once, whatever the model: its latent and a rank's

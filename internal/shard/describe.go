@@ -31,7 +31,7 @@ func Describe(f *model.Folder) (job.Model, error) {
 		LatentChannels: t.InChannels, TemporalScale: f.VAE.TemporalScale(),
 		SpatialScale: f.VAE.SpatialScale(), MaxTokens: model.TokensLimit,
 		MaxPositions: t.RopeMaxSeqLen, Extends: d.Extend,
-		Notices: f.Notices(sched.Ignored),
+		Notices: f.Notices(sched.Ignored), Words: d.Words, LowerCase: d.LowerCase,
 		Defaults: job.Defaults{Width: d.Sizes[0][0], Height: d.Sizes[0][1], Frames: d.Frames,
 			MaxFrames: d.MaxFrames, Window: d.Window, Overlap: d.Overlap, Steps: d.Steps,
 			FPS:           job.Rate(d.FPS),

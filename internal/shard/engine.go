@@ -73,6 +73,16 @@ func (e *Engine) loadTokenizer() error {
 	return err
 }
 
+// tokenize gives the ids of a prompt, as WanPipeline cleans it, and reports whether it had more
+// than fit.
+func (e *Engine) tokenize(prompt string) (ids []int32, cut bool) {
+	text := tokenizer.Clean(prompt)
+	if e.folder.Defaults.LowerCase {
+		text = tokenizer.LowerCase(text)
+	}
+	return e.tokens.Encode(text, wan.TextTokens)
+}
+
 func (e *Engine) loadText() error {
 	w, err := e.folder.Weights("text_encoder")
 	if err != nil {

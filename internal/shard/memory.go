@@ -5,8 +5,6 @@ import (
 	"slices"
 
 	"github.com/longtake/longtake/internal/compute"
-	"github.com/longtake/longtake/internal/model/tokenizer"
-	"github.com/longtake/longtake/internal/model/wan"
 	"github.com/longtake/longtake/internal/partition"
 )
 
@@ -35,7 +33,7 @@ func (r *run) memory() int64 {
 	for _, b := range r.branches() {
 		tokens := 0
 		for _, p := range r.prompts(b) {
-			ids, _ := r.e.tokens.Encode(tokenizer.Clean(p.text), wan.TextTokens)
+			ids, _ := r.e.tokenize(p.text)
 			tokens = max(tokens, len(ids))
 		}
 		kept := 1

@@ -9,7 +9,6 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/diffusion"
 	"github.com/longtake/longtake/internal/job"
-	"github.com/longtake/longtake/internal/model/tokenizer"
 	"github.com/longtake/longtake/internal/model/wan"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/tensor"
@@ -118,7 +117,7 @@ func (r *run) shareText(ctx context.Context, tag collective.Tag, p prompt) ([]fl
 // encodePrompt cleans, tokenizes and encodes: [tokens, text_dim]. An earlier attempt may have kept
 // that.
 func (r *run) encodePrompt(ctx context.Context, p prompt) ([]float32, error) {
-	ids, cut := r.e.tokens.Encode(tokenizer.Clean(p.text), wan.TextTokens)
+	ids, cut := r.e.tokenize(p.text)
 	what := fmt.Sprintf("the prompt is longer than %d tokens; the rest was cut off", wan.TextTokens)
 	if cut && !slices.Contains(r.notices, what) {
 		r.notices = append(r.notices, what)

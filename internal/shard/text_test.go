@@ -2,6 +2,7 @@ package shard
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/longtake/longtake/internal/job"
@@ -45,5 +46,20 @@ func TestStoryboards(t *testing.T) {
 	delete(a.parts, job.PartLatents)
 	if again := a.run().LatentsSHA256; again != both {
 		t.Errorf("a later attempt makes %.8s, not %.8s", again, both)
+	}
+}
+
+// TestTheDemoTakesAnyCapitals wants the ids of the small letters, and other models left alone.
+func TestTheDemoTakesAnyCapitals(t *testing.T) {
+	shipped, tiny := engine(t, 1, "models", "demo"), engine(t, 1, "testdata", "golden", "tiny3")
+	const small = "a red ball bouncing over the sea at sunset"
+	want, _ := shipped.tokenize(small)
+	for _, prompt := range []string{"A Red Ball Bouncing Over The Sea At Sunset", strings.ToUpper(small)} {
+		if got, _ := shipped.tokenize(prompt); !slices.Equal(got, want) {
+			t.Errorf("%q has the ids %v; want %v", prompt, got, want)
+		}
+		if got, _ := tiny.tokenize(prompt); slices.Equal(got, want) {
+			t.Errorf("%q is in small letters for a model that does not ask for it", prompt)
+		}
 	}
 }

@@ -1,8 +1,10 @@
 package tokenizer
 
 import (
+	"bytes"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/longtake/longtake/internal/model/tokenizer/fixtext"
 )
@@ -13,6 +15,29 @@ import (
 func Clean(raw string) string {
 	text := fixtext.Unescape(fixtext.Unescape(fixtext.Fix(raw)))
 	return strings.Join(strings.FieldsFunc(text, isPythonSpace), " ")
+}
+
+// LowerCase makes small letters of words that are written in ASCII, for models that know no others.
+// A word with any other letter stays as it is.
+func LowerCase(text string) string {
+	out := []byte(text)
+	for at := 0; at < len(out); {
+		word, ascii := at, true
+		for at < len(out) {
+			r, size := utf8.DecodeRune(out[at:])
+			if !unicode.In(r, unicode.L, unicode.M, unicode.N) {
+				break
+			}
+			ascii = ascii && r <= unicode.MaxASCII
+			at += size
+		}
+		if ascii {
+			copy(out[word:at], bytes.ToLower(out[word:at]))
+		}
+		_, size := utf8.DecodeRune(out[at:]) // what ends the word
+		at += size
+	}
+	return string(out)
 }
 
 // isPythonSpace is str.isspace of Python: Unicode's white space and the separators U+001C-001F.

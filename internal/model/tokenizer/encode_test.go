@@ -156,3 +156,19 @@ func FuzzEncode(f *testing.F) {
 		}
 	})
 }
+
+func TestLowerCase(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                        "",
+		"A Red BALL, 4K":          "a red ball, 4k",
+		"<b>Falls</b> DON'T":      "<b>falls</b> don't",
+		"ein grüner Würfel FÄLLT": "ein grüner Würfel FÄLLT",
+		"東京A Ａ ÀB":                "東京A Ａ ÀB",
+		"A\xffB":                  "a\xffb",
+		"E\u0301A 🎲B":             "E\u0301A 🎲b",
+	} {
+		if got := LowerCase(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
