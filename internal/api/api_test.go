@@ -42,6 +42,7 @@ type fake struct {
 
 	snapshot string
 	preview  []byte
+	status   *coord.Status // nil: of a leader with a shard
 }
 
 func newFake() *fake {
@@ -238,6 +239,9 @@ func (f *fake) RestoreSnapshot(_ context.Context, r io.Reader) error {
 }
 
 func (f *fake) Status(context.Context) (coord.Status, error) {
+	if f.status != nil {
+		return *f.status, nil
+	}
 	return coord.Status{ID: "c1", State: "Leader", Leader: "c1", Nodes: 1}, nil
 }
 

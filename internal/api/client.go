@@ -265,15 +265,17 @@ func (c *Client) watch(ctx context.Context, id job.ID, f func(Video)) (Video, er
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, answerMax)
-	heard := false
+	heard, event := false, ""
 	for lines.Scan() {
 		heard = true
+		if name, ok := bytes.CutPrefix(lines.Bytes(), []byte("event: ")); ok {
+			event = string(name)
+		}
 		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
-		if !ok {
+		if !ok || event == eventEnd {
 			continue
 		}
-		last = Video{}
-		if err := json.Unmarshal(data, &last); err != nil {
+		if last, err = follow(last, event, data); err != nil {
 			return last, fmt.Errorf("cannot read the coordinator's event: %w", err)
 		}
 		if err := isThe(id, last); err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/longtake/longtake/internal/coord"
@@ -35,10 +34,26 @@ type nodeList struct {
 func (s *server) models(w http.ResponseWriter, r *http.Request) error {
 	out := modelList{Object: "list", Data: []Model{}}
 	if m, ok := s.service.Model(r.Context()); ok {
-		out.Data = append(out.Data, Model{ID: m.Name, Object: "model", OwnedBy: "longtake", Details: m})
+		out.Data = append(out.Data, modelOf(m))
 	}
 	reply(w, http.StatusOK, out)
 	return nil
+}
+
+// getModel answers with one of the served models.
+func (s *server) getModel(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("id")
+	m, ok := s.service.Model(r.Context())
+	if !ok || m.Name != name {
+		return fmt.Errorf("model %.128q: %w", name, coord.ErrNotFound)
+	}
+	reply(w, http.StatusOK, modelOf(m))
+	return nil
+}
+
+// modelOf describes a model. When it was made is not known.
+func modelOf(m job.Model) Model {
+	return Model{ID: m.Name, Object: "model", OwnedBy: "longtake", Details: m}
 }
 
 func (s *server) nodes(w http.ResponseWriter, r *http.Request) error {
@@ -137,53 +152,4 @@ func param(w http.ResponseWriter, r *http.Request, name string) (string, error) 
 		return "", tooLarge(bodyError("the form", err))
 	}
 	return r.Form.Get(name), nil
-}
-
-// livez says that the process answers.
-func (s *server) livez(w http.ResponseWriter, _ *http.Request) error {
-	fmt.Fprintln(w, "ok")
-	return nil
-}
-
-// readyz says whether requests can be taken here; with ?verbose, what was looked at.
-func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
-	ready := s.service.Ready(r.Context())
-	if !r.URL.Query().Has("verbose") {
-		if ready != nil {
-			return ready
-		}
-		fmt.Fprintln(w, "ok")
-		return nil
-	}
-	var b strings.Builder
-	line := func(ok bool, what, text string) {
-		mark := "+"
-		if !ok {
-			mark = "-"
-		}
-		fmt.Fprintf(&b, "[%s] %s: %s\n", mark, what, text)
-	}
-	if ready == nil {
-		line(true, "coordinator", "ready")
-	} else {
-		line(false, "coordinator", ready.Error())
-	}
-	if st, err := s.service.Status(r.Context()); err == nil {
-		line(st.Leader != "", "raft", fmt.Sprintf("%s in term %d, led by %q", st.State, st.Term,
-			st.Leader))
-		if sp := st.Space; sp.Full == "" {
-			line(true, "disk", fmt.Sprintf("%d of %d bytes are free", sp.Free, sp.Total))
-		} else {
-			line(false, "disk", sp.Full)
-		}
-		line(st.Nodes > 0, "shards", fmt.Sprintf("%d registered here", st.Nodes))
-	}
-	m, ok := s.service.Model(r.Context())
-	line(ok, "model", fmt.Sprintf("%q", m.Name))
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if ready != nil {
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	fmt.Fprint(w, b.String())
-	return nil
 }

@@ -3,14 +3,12 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
@@ -202,39 +200,4 @@ func (s *server) pour(ctx context.Context, w io.Writer, o job.Object) error {
 	}
 	_, err = io.Copy(w, f)
 	return errors.Join(err, f.Close())
-}
-
-// events streams a video's status until it is final.
-func (s *server) events(w http.ResponseWriter, r *http.Request) error {
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	views, err := s.service.Watch(ctx, id(r))
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-cache")
-	out := http.NewResponseController(w)
-	alive := time.NewTicker(keepAlive)
-	defer alive.Stop()
-	for {
-		var text string
-		select {
-		case v, ok := <-views:
-			if !ok {
-				return nil
-			}
-			b, err := json.Marshal(toVideo(v))
-			if err != nil { // of types that are all ours
-				panic(err)
-			}
-			text = fmt.Sprintf("event: video\ndata: %s\n\n", b)
-		case <-alive.C:
-			text = ": waiting\n\n"
-		}
-		if _, err := io.WriteString(w, text); err != nil {
-			return nil // the reader has left
-		}
-		_ = out.Flush() // a writer that cannot, buffers
-	}
 }

@@ -46,6 +46,7 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		{"POST", "/v1/videos/{id}/extensions", s.extend, brief},
 		{"GET", "/v1/videos/{id}/events", s.events, stream},
 		{"GET", "/v1/models", s.models, brief},
+		{"GET", "/v1/models/{id...}", s.getModel, brief},
 		{"GET", "/v1/nodes", s.nodes, brief},
 		{"POST", "/v1/nodes/{name}/drain", s.drain, brief},
 		{"POST", "/v1/nodes/{name}/undrain", s.undrain, brief},

@@ -30,6 +30,10 @@ const (
 
 	deleteTime = 30 * time.Second
 	keepAlive  = 15 * time.Second // between signs of life on a stream
+
+	pollPart  = 20 // of a stage's time, which the client should let pass until it asks again
+	pollLeast = 500 * time.Millisecond
+	pollMost  = 10 * time.Second
 )
 
 // Serve answers on l until ctx ends, then lets running requests finish for a moment. It closes l.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -112,11 +114,20 @@ func (s *server) retry(w http.ResponseWriter, r *http.Request) error {
 // replyView answers with a job, or passes its error on.
 func (s *server) replyView(w http.ResponseWriter) func(coord.View, error) error {
 	return func(v coord.View, err error) error {
-		if err == nil {
-			reply(w, http.StatusOK, toVideo(v))
+		if err != nil {
+			return err
 		}
-		return err
+		if !v.State.Final() {
+			w.Header().Set("Openai-Poll-After-Ms", strconv.FormatInt(pollAfter(v).Milliseconds(), 10))
+		}
+		reply(w, http.StatusOK, toVideo(v))
+		return nil
 	}
+}
+
+// pollAfter is when it is worth asking again: a part of the time that the stage is going to take.
+func pollAfter(v coord.View) time.Duration {
+	return min(max(v.Progress.ETA/pollPart, pollLeast), pollMost)
 }
 
 // delete forgets a job; one that is not final is cancelled first.

@@ -54,10 +54,24 @@ func printStatus(w io.Writer, s coord.Status) error {
 	line("log", "applied %d of %d", s.Applied, s.LastIndex)
 	line("nats", "%s", dash(s.NATS))
 	line("model", "%s", dash(s.Model.Name))
-	line("shards", "%d", s.Nodes)
+	if s.Leads() {
+		line("shards", "%d", s.Nodes)
+	} else {
+		line("shards", "known to the leader%s", leaderURL(s))
+	}
 	line("store", "%s", describeSpace(s.Space))
 	line("jobs", "%d queued, %d running, %d kept", s.Queued, s.Running, s.Jobs)
 	return nil
+}
+
+// leaderURL says where the leader's API is, as far as that is known.
+func leaderURL(s coord.Status) string {
+	for _, m := range s.Members {
+		if m.Leader && m.HTTP != "" {
+			return ": --coordinator " + m.HTTP
+		}
+	}
+	return ""
 }
 
 // describeSpace says what is stored, and what there is room for.

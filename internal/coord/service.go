@@ -139,6 +139,9 @@ type Status struct {
 	Space     Space     `json:"space"`
 }
 
+// Leads reports whether the coordinator leads; one that does not knows of no shards.
+func (s Status) Leads() bool { return s.State == "Leader" }
+
 // Errors of the service.
 var (
 	ErrNotFound  = errors.New("not found")

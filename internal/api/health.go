@@ -1,0 +1,100 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/longtake/longtake/internal/coord"
+)
+
+// errNoShard says that jobs would only wait.
+var errNoShard = fmt.Errorf("%w: no shard is registered at the moment; start one",
+	coord.ErrNotReady)
+
+// livez says that the process answers.
+func (s *server) livez(w http.ResponseWriter, _ *http.Request) error {
+	fmt.Fprintln(w, "ok")
+	return nil
+}
+
+// readyz says whether clips can be made through this coordinator; with ?verbose, what was looked
+// at.
+// A follower is ready when it knows a leader, to which it sends clients.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
+	ready, report := s.readiness(r.Context())
+	if !r.URL.Query().Has("verbose") {
+		if ready == nil {
+			fmt.Fprintln(w, "ok")
+		}
+		return ready
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if ready != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	fmt.Fprint(w, report)
+	return nil
+}
+
+// report has a line for each part of a coordinator that was looked at.
+type report struct{ strings.Builder }
+
+func (r *report) line(ok bool, what, format string, args ...any) {
+	mark := "+"
+	if !ok {
+		mark = "-"
+	}
+	fmt.Fprintf(r, "[%s] %s: %s\n", mark, what, fmt.Sprintf(format, args...))
+}
+
+// readiness returns what keeps this coordinator from being ready, and a report.
+func (s *server) readiness(ctx context.Context) (ready error, text string) {
+	ready = s.service.Ready(ctx)
+	st, err := s.service.Status(ctx)
+	m, known := s.service.Model(ctx)
+	switch {
+	case ready != nil: // as it is
+	case err != nil:
+		ready = errors.Join(coord.ErrNotReady, err)
+	case st.Leads() && !known:
+		ready = coord.ErrNoModel
+	case st.Leads() && st.Nodes == 0:
+		ready = errNoShard
+	}
+	var b report
+	if ready == nil {
+		b.line(true, "coordinator", "ready")
+	} else {
+		b.line(false, "coordinator", "%v", ready)
+	}
+	if err == nil {
+		b.status(st)
+	}
+	if known {
+		b.line(true, "model", "%q", m.Name)
+	} else {
+		b.line(false, "model", "not known before the first shard registers")
+	}
+	return ready, b.String()
+}
+
+// status tells of what the coordinator knows of the cluster.
+func (r *report) status(st coord.Status) {
+	r.line(st.Leader != "", "raft", "%s in term %d, led by %q", st.State, st.Term, st.Leader)
+	if st.Space.Full == "" {
+		r.line(true, "disk", "%d of %d bytes are free", st.Space.Free, st.Space.Total)
+	} else {
+		r.line(false, "disk", "%s", st.Space.Full)
+	}
+	switch {
+	case !st.Leads():
+		r.line(true, "shards", "known to the leader")
+	case st.Nodes == 0:
+		r.line(false, "shards", "none is registered")
+	default:
+		r.line(true, "shards", "%d registered", st.Nodes)
+	}
+}
