@@ -33,6 +33,10 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	if err != nil {
 		return cli.Usage(err)
 	}
+	clients, err := cli.ReadClients(v)
+	if err != nil {
+		return err
+	}
 	cfg.Log = log
 	l, err := net.Listen("tcp", v.String("http.listen"))
 	if err != nil {
@@ -52,7 +56,7 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		"version", cli.Version)
 	h := api.New(api.Config{Service: c, Metrics: c.Metrics(), Log: log,
 		Hosts:   api.Hosts(v.Strings("http.hosts"), v.String("http.listen"), cfg.HTTP),
-		Origins: v.Strings("http.cors-origins")})
+		Origins: v.Strings("http.cors-origins"), Clients: clients})
 	err = api.Serve(ctx, l, h)
 	log.Info("stopping")
 	return errors.Join(err, c.Close())

@@ -311,7 +311,8 @@ func TestCreateJSON(t *testing.T) {
 	s := f.jobs["video_0"].Spec
 	want := job.Spec{Model: "demo", Prompt: "a é", NegativePrompt: "n", Width: 128, Height: 64,
 		Frames: 13, FPS: 8, Steps: 7, GuidanceScale: 2.5, FlowShift: 4, Scheduler: "euler", Seed: 18,
-		DType: "fp32", Format: "png", Shards: 2, Mesh: job.Mesh{CFG: 2, Ulysses: 1}}
+		DType: "fp32", Format: "png", Shards: 2, Mesh: job.Mesh{CFG: 2, Ulysses: 1},
+		SecondsAsked: "1.5"}
 	if !s.Equal(want) {
 		t.Errorf("got %+v\nwant %+v", s, want)
 	}
@@ -379,8 +380,9 @@ func TestFramesSnapWithANotice(t *testing.T) {
 	_, c := serve(t, newFake())
 	for body, want := range map[string]string{
 		`{"prompt": "", "num_frames": 34}`: "34 frames were asked for; the clip has 33 (2.06 s)",
-		`{"prompt": "", "seconds": 1.7}`:   "28 frames were asked for; the clip has 29 (1.81 s)",
-		`{"prompt": "", "seconds": 2}`:     "",
+		`{"prompt": "", "seconds": 1.7}`:   "1.7 s at 16 fps were asked for; the clip has 29 frames (1.812 s)",
+		`{"prompt": "", "seconds": 2}`:     "2 s at 16 fps were asked for; the clip has 33 frames",
+		`{"prompt": ""}`:                   "",
 	} {
 		status, text, _ := do(t, c, "POST", "/v1/videos", "application/json", body)
 		var v Video
@@ -451,7 +453,7 @@ func TestCreateRefuses(t *testing.T) {
 	check(400, "storyboard", `{"storyboard": [{"start": 0, "prompt": "a", "end": 3}]}`)
 	check(400, "storyboard", `{"storyboard": [{"start": 1, "prompt": "a"}]}`)
 	check(400, "storyboard", `{"prompt": "a", "storyboard": [{"start": 99, "prompt": "a"}]}`)
-	check(400, "size", `{"prompt": "a", "size": "96x64", "width": 96}`)
+	check(400, "size", `{"prompt": "a", "size": "96x64", "width": 32}`)
 	check(400, "width", `{"prompt": "a", "width": 97}`)
 	check(400, "num_frames", `{"prompt": "a", "num_frames": 0}`)
 	check(400, "num_frames", `{"prompt": "a", "num_frames": 3.5}`)
@@ -706,7 +708,7 @@ func TestOpenAIsClient(t *testing.T) {
 	params := openai.VideoNewParams{Prompt: "a cat", Seconds: "1", Size: "128x64"}
 	v, err := oc.Videos.New(ctx, params)
 	if err != nil || v.Status != openai.VideoStatusQueued || v.Size != "128x64" ||
-		v.Seconds != "1.0625" {
+		v.Seconds != "1" {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	id := string(completed(f))

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime/multipart"
 	"net/http"
 	"os"
 
@@ -24,14 +23,14 @@ const inputMax = 1 << 30
 
 const inputField = "input_reference"
 
-const (
-	inputAllowed = media.PictureAllowed + ", or latents (safetensors, as variant=latents of a " +
-		"video's content)"
-	inputAllowedForm = "a file in multipart/form-data: " + inputAllowed
-)
+const inputAllowed = media.PictureAllowed + ", or latents (safetensors, as variant=latents of a " +
+	"video's content)"
 
 // Input is a file that a clip starts from: a picture or latents.
 type Input struct {
+	name  string // of its field, at a server
+	url   string // to be fetched
+	fetch *fetcher
 	file  *os.File
 	slots <-chan struct{} // one of which it takes at a server; nil: none
 	start job.Start
@@ -68,39 +67,10 @@ func (in *Input) Close() error { return in.file.Close() }
 // IsImage reports whether the input is a picture.
 func (in *Input) IsImage() bool { return in.start.Kind == job.StartImage }
 
-// receive copies a part of a form into a temporary file, which the caller drops.
-func (s *server) receive(ctx context.Context, part *multipart.Part) (_ *Input, err error) {
-	select {
-	case s.inputs <- struct{}{}:
-	default:
-		return nil, overloaded("too many inputs at once; try again")
-	}
-	f, err := os.CreateTemp("", "longtake-input-*")
-	if err != nil {
-		<-s.inputs
-		return nil, fmt.Errorf("cannot create a temporary file: %w", err)
-	}
-	in := &Input{file: f, slots: s.inputs}
-	defer func() {
-		if err != nil {
-			in.drop()
-		}
-	}()
-	n, err := io.Copy(f, io.LimitReader(part, inputMax+1))
-	if err != nil {
-		return in, bodyError("the form", err)
-	}
-	if n > inputMax {
-		return in, &http.MaxBytesError{Limit: inputMax}
-	}
-	return in, in.inspect(ctx)
-}
-
 // drop removes a temporary file; of nothing, it does nothing.
 func (in *Input) drop() {
 	if in != nil {
-		in.file.Close()
-		os.Remove(in.file.Name())
+		(&reference{file: in.file}).drop()
 		<-in.slots
 	}
 }
@@ -180,11 +150,12 @@ func (c Create) extend(r *job.Request, m job.Model, w, h int) error {
 	r.Width, r.Height = &w, &h
 	added := m.Defaults.Frames - 1
 	switch {
-	case c.Seconds != nil:
+	case c.Seconds != nil && r.Frames != nil:
 		added = *r.Frames - 1 // there is a first frame already
 	case c.Frames != nil:
 		added = *c.Frames
 	}
+	r.SecondsAsked = "" // it is not the clip's
 	given := r.Start.Latents
 	if added < 1 || added > job.FramesLimit || given < 1 || given > job.FramesLimit {
 		return &job.FieldError{Field: "num_frames", Value: fmt.Sprint(added),

@@ -7,6 +7,8 @@ import (
 	"image"
 	"image/png"
 	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,7 +142,7 @@ func TestInputsAreRefused(t *testing.T) {
 	check(413, "too large", z, "prompt", strings.Repeat("a", bodyMax+1))
 	status, text, _ := do(t, c, "POST", "/v1/videos", "application/json",
 		`{"prompt": "a", "input_reference": {"file_id": "x"}}`)
-	if status != 400 || !strings.Contains(text, "a file in multipart/form-data") {
+	if status != 400 || !strings.Contains(text, "uploaded files are not kept") {
 		t.Errorf("%d %s", status, text)
 	}
 	f.model.Extends = false
@@ -204,29 +206,34 @@ func TestExtensions(t *testing.T) {
 func TestInputsAtOnceAreBounded(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	s := &server{inputs: make(chan struct{}, 1)}
-	part := func() *multipart.Part {
+	body := func() (*http.Request, error) {
 		b, kind, err := encodeForm(Create{}, input(t, picture(t)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, boundary, _ := strings.Cut(kind, "boundary=")
-		p, err := multipart.NewReader(bytes.NewReader(b), boundary).NextPart()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
+		r := httptest.NewRequest("POST", "/v1/videos", bytes.NewReader(b))
+		r.Header.Set("Content-Type", kind)
+		return r, err
 	}
-	in, err := s.receive(t.Context(), part())
-	if err != nil || !in.IsImage() {
+	read := func() (*Input, error) {
+		r, err := body()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, in, err := s.readCreate(httptest.NewRecorder(), r)
+		return in, err
+	}
+	in, err := read()
+	if err != nil || in.open(t.Context()) != nil || !in.IsImage() {
 		t.Fatalf("%+v, %v", in, err)
 	}
-	if _, err := s.receive(t.Context(), part()); err == nil || !strings.Contains(err.Error(), "too many inputs") {
+	if _, err := read(); err == nil || !strings.Contains(err.Error(), "too many inputs") {
 		t.Errorf("a second one: %v", err)
 	}
 	in.drop()
-	in, err = s.receive(t.Context(), part())
+	in, err = read()
 	if err != nil {
 		t.Fatal(err)
 	}
 	in.drop()
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) != 0 {
+		t.Errorf("%v, %v were left behind", left, err)
+	}
 }

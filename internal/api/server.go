@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type Config struct {
 	Log     *slog.Logger         // nil: discarded
 	Hosts   []string             // names that clients use, besides localhost and addresses
 	Origins []string             // of pages elsewhere that may use it; "*": any
+
+	Clients
 }
 
 type server struct {
@@ -32,6 +35,9 @@ type server struct {
 	brief, bodies, streams chan struct{} // a place for each request
 
 	inputs    chan struct{} // likewise, for each input that is received
+	fetch     *fetcher
+	aliases   map[string]string // names of the model, and the model's, "" for any
+	format    string            // of clips whose request names none
 	snapshots chan struct{}
 }
 
@@ -45,7 +51,8 @@ func newServer(c Config) *server {
 	s := &server{service: c.Service, log: c.Log, metrics: newHTTPMetrics(c.Metrics),
 		brief: make(chan struct{}, requestsMax), bodies: make(chan struct{}, bodiesMax),
 		streams: make(chan struct{}, streamsMax), inputs: make(chan struct{}, inputsMax),
-		snapshots: make(chan struct{}, 1)}
+		snapshots: make(chan struct{}, 1), aliases: c.Aliases, format: c.Format,
+		fetch: newFetcher(c.FetchURLs, isPublic, nil)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -65,12 +72,20 @@ func (s *server) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	c.Format = cmp.Or(c.Format, s.format)
 	if in == nil {
 		req, err := c.Request(m)
 		if err != nil {
 			return err
 		}
 		return s.queue(w, r, req)
+	}
+	if !m.Extends { // before it is decoded
+		return &job.FieldError{Field: in.name, Value: "given",
+			Allowed: "none; this model was not trained to go on from given latents"}
+	}
+	if err := in.open(r.Context()); err != nil {
+		return err
 	}
 	req, err := in.Request(c, m)
 	if err == nil {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"time"
@@ -12,13 +13,13 @@ import (
 // Video is a job in the shape of OpenAI's video object.
 type Video struct {
 	ID          job.ID      `json:"id"`
-	Object      string      `json:"object"` // "video"
-	Model       string      `json:"model"`
+	Object      string      `json:"object"`   // "video"
+	Model       string      `json:"model"`    // as it was asked for
 	Status      string      `json:"status"`   // "queued", "in_progress", "completed" or "failed"
 	Progress    int         `json:"progress"` // percent
 	Prompt      string      `json:"prompt"`
 	Size        string      `json:"size"`       // WxH
-	Seconds     string      `json:"seconds"`    // of the clip
+	Seconds     string      `json:"seconds"`    // as they were asked for; else of the clip
 	CreatedAt   int64       `json:"created_at"` // Unix seconds, as the others
 	CompletedAt *int64      `json:"completed_at"`
 	ExpiresAt   *int64      `json:"expires_at"` // null, unless limits.keep-for is set
@@ -60,6 +61,7 @@ type Details struct {
 	Created         time.Time   `json:"created"`
 	Started         time.Time   `json:"started,omitzero"`
 	Finished        time.Time   `json:"finished,omitzero"`
+	ClipSeconds     float64     `json:"clip_seconds"` // what the clip has
 	Result          *job.Result `json:"result,omitempty"`
 }
 
@@ -79,9 +81,11 @@ func (v Video) Final() bool { return v.Details.State.Final() }
 func toVideo(v coord.View) Video {
 	s := v.Spec
 	out := Video{
-		ID: v.ID, Object: "video", Model: s.Model, Status: status(v.State), Progress: percent(v),
-		Prompt: s.Prompt, Size: fmt.Sprintf("%dx%d", s.Width, s.Height),
-		Seconds:   strconv.FormatFloat(float64(s.Frames)/float64(s.FPS), 'f', -1, 64),
+		ID: v.ID, Object: "video", Model: cmp.Or(s.ModelAsked, s.Model), Status: status(v.State),
+		Progress: percent(v),
+		Prompt:   s.Prompt, Size: fmt.Sprintf("%dx%d", s.Width, s.Height),
+		Seconds: cmp.Or(s.SecondsAsked,
+			strconv.FormatFloat(s.FPS.Seconds(s.Frames), 'f', -1, 64)),
 		CreatedAt: v.Created.Unix(), Details: details(v),
 	}
 	if v.State == job.Completed {
@@ -108,8 +112,9 @@ func details(v coord.View) Details {
 		ETA: p.ETA.Seconds(), Waiting: v.Waiting, Ahead: v.Ahead, Attempt: v.Attempt, Nodes: v.Nodes,
 		CancelRequested: v.CancelRequested, Created: v.Created, Started: v.Started,
 		PreviewStep: v.PreviewStep, ReadySeconds: len(v.Seconds()) * v.Spec.PartSeconds(),
-		Notices:  append(v.Spec.Notices(), v.Result.Notices...),
-		Finished: v.Finished, Decision: v.Decision, Losses: v.Losses, Checkpoint: v.Checkpoint.Step,
+		Notices:     append(v.Spec.Notices(), v.Result.Notices...),
+		ClipSeconds: v.Spec.FPS.Seconds(v.Spec.Frames),
+		Finished:    v.Finished, Decision: v.Decision, Losses: v.Losses, Checkpoint: v.Checkpoint.Step,
 		CheckpointBytes: v.Checkpoint.Object.Size, CheckpointTime: v.Checkpoint.Seconds,
 	}
 	if v.State == job.Running && v.CancelRequested {

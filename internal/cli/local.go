@@ -39,6 +39,7 @@ type localConfig struct {
 	Listen      string   // host:port of the API
 	Hosts       []string // names for it, besides those of Listen
 	Origins     []string // of web pages elsewhere that may use it
+	Clients     api.Clients
 	Log         *slog.Logger
 }
 
@@ -139,7 +140,8 @@ func (l *local) serve(ctx context.Context, listener net.Listener, cfg localConfi
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
 	h := api.New(api.Config{Service: l.coord, Metrics: l.coord.Metrics(), Log: cfg.Log,
-		Hosts: api.Hosts(cfg.Hosts, cfg.Listen, l.URL), Origins: cfg.Origins})
+		Hosts: api.Hosts(cfg.Hosts, cfg.Listen, l.URL), Origins: cfg.Origins,
+		Clients: cfg.Clients})
 	go func() { l.served <- api.Serve(run, listener, h) }()
 }
 

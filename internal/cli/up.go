@@ -37,6 +37,9 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		if err := api.CheckAccess(c.Hosts, c.Origins); err != nil {
 			return usage("%w", err)
 		}
+		if c.Clients, err = ReadClients(v); err != nil {
+			return err
+		}
 		cluster, err := startLocal(cmd.Context(), c)
 		if err != nil {
 			return err

@@ -28,6 +28,8 @@ var checks = map[string]check{
 	"http.listen":            anAddress,
 	"http.url":               httpURL,
 	"listen":                 anAddress,
+	"http.default-format":    oneOf("webm", "mp4", "png"),
+	"http.fetch-urls":        oneOf("off", "https", "any"),
 	"nats.listen":            anAddress,
 	"nats.routes":            anAddress,
 	"raft.listen":            anAddress,

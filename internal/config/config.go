@@ -143,7 +143,7 @@ func readFile(s Settings, path string) (*viper.Viper, error) {
 	for _, k := range keys {
 		known := func(x Setting) bool { return x.Key == k }
 		if !slices.ContainsFunc(s, known) {
-			return nil, fmt.Errorf("%s: unknown key %q;%s all keys: %s", path, k, nearest(s.keys(), k),
+			return nil, fmt.Errorf("%s: unknown key %q;%s all keys: %s", path, k, Hint(s.keys(), k),
 				strings.Join(s.keys(), ", "))
 		}
 	}
@@ -210,8 +210,8 @@ func (s Settings) keys() []string {
 	return out
 }
 
-// nearest asks for the known name that takes the fewest edits, if those are few.
-func nearest(known []string, name string) string {
+// Hint asks for the known name that takes the fewest edits, if those are few.
+func Hint(known []string, name string) string {
 	near := slices.MinFunc(known, func(a, b string) int {
 		return distance(a, name) - distance(b, name)
 	})

@@ -51,7 +51,7 @@ func (s Settings) checkEnvironment(environ []string) error {
 		if strings.HasPrefix(name, prefix) && !slices.Contains(known, name) &&
 			!orchestrated.MatchString(name) {
 			return fmt.Errorf("environment variable %s is unknown;%s allowed: %s", name,
-				nearest(known, name), strings.Join(known, ", "))
+				Hint(known, name), strings.Join(known, ", "))
 		}
 	}
 	return nil

@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 var logging = Settings{
 	{Key: "log.level", Default: "info", Usage: "debug, info, warn or error"},
@@ -16,9 +19,19 @@ var (
 		"pages elsewhere that may use the API, such as https://clips.example; * for any (default: none)"}
 )
 
+// clients are settings for what clients send.
+var clients = Settings{
+	{Key: "http.model-aliases", Default: []string{}, Usage: "names of other models that stand for " +
+		"the one served, as NAME, or NAME=MODEL if it is for a certain one: such as sora-2"},
+	{Key: "http.default-format", Default: "webm", Usage: "of clips whose request names none: webm, " +
+		"mp4 (what most samples for other servers save; shards need ffmpeg for it) or png"},
+	{Key: "http.fetch-urls", Default: "off", Usage: "pictures that clips start from, where requests " +
+		"have URLs: off, https, or any (http too); never from addresses that are not public"},
+}
+
 // Coordinator are the settings of cmd/coordinator.
 func Coordinator() Settings {
-	return append(Settings{
+	return slices.Concat(Settings{
 		{Key: "id", Default: "c1", Usage: "name of this coordinator, unique among its peers"},
 		{Key: "data", Default: "data/coordinator",
 			Usage: "directory of decisions and stored objects; what is in it survives a restart"},
@@ -59,7 +72,7 @@ func Coordinator() Settings {
 		{Key: "preview.every-steps", Default: 5, Usage: "denoising steps between previews, which come " +
 			"with checkpoints; 0: none are made"},
 		{Key: "lost-after", Default: 3 * time.Second, Usage: "silence after which a shard is lost"},
-	}, logging...)
+	}, clients, logging)
 }
 
 // Shard are the settings of cmd/shard.
@@ -117,9 +130,9 @@ func Local() Settings {
 
 // Up are the settings of a cluster in one process that stays.
 func Up() Settings {
-	return Settings{
+	return slices.Concat(Settings{
 		{Key: "listen", Default: "127.0.0.1:8080", Usage: "host:port of the HTTP API"},
 		{Key: "data", Default: "data/up", Usage: "directory of jobs and clips"},
 		httpHosts, httpOrigins,
-	}
+	}, clients)
 }

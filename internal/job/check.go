@@ -48,7 +48,10 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 		m.Defaults.Window = *r.Window
 	}
 	if n := m.snap(s.Frames); n != s.Frames {
-		s.Frames, s.FramesAsked = n, s.Frames
+		if s.SecondsAsked == "" {
+			s.FramesAsked = s.Frames
+		}
+		s.Frames = n
 	}
 	if err := s.stage(r.Scenes); err != nil {
 		return Spec{}, err

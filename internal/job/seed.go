@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// seedAllowed says what ParseSeed takes.
-const seedAllowed = "an integer from 0 to 18446744073709551615; -1 draws one, and to one below " +
+// SeedAllowed says what ParseSeed takes.
+const SeedAllowed = "an integer from 0 to 18446744073709551615; -1 draws one, and to one below " +
 	"that 2^64 is added, as torch's manual_seed does"
 
 // ParseSeed reads a seed, nil for -1, which asks for one to be drawn. Whole numbers may be written
 // as floats do (42.0, 1e3), as far as those tell them apart. Negative ones are what torch's
 // manual_seed makes of them: 2^64 is added.
 func ParseSeed(text string) (*uint64, error) {
-	wrong := &FieldError{"seed", quote(text), seedAllowed}
+	wrong := &FieldError{"seed", quote(text), SeedAllowed}
 	t := strings.TrimSpace(text)
 	if len(t) > 64 {
 		return nil, wrong

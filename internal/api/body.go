@@ -1,0 +1,204 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Limits of a body.
+const (
+	bodyMax    = 1 << 20             // bytes of a request, without what it starts from
+	inlineMax  = 24 << 20            // bytes of what a clip starts from, where it is a text
+	partsMax   = 256                 // of a form
+	headersMax = 16                  // of a part
+	jsonMax    = inlineMax + bodyMax // bytes of JSON
+)
+
+// readCreate reads the body of a request. What it brings to start from is received, but not looked
+// at before its open is called; the caller drops it.
+func (s *server) readCreate(w http.ResponseWriter, r *http.Request) (Create, *Input, error) {
+	h := r.Header
+	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return Create{}, nil, unsupported("Content-Encoding is %.64q; allowed: none", e)
+	}
+	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	place := &place{s: s}
+	q := &request{}
+	switch {
+	case err == nil && kind == "multipart/form-data" && params["boundary"] != "":
+		r.Body = http.MaxBytesReader(w, r.Body, inputMax+bodyMax)
+		err = q.readForm(r, place)
+	case err == nil && kind == "application/json":
+		if c := params["charset"]; c != "" && !slices.Contains(utf8Names, strings.ToLower(c)) {
+			return Create{}, nil, unsupported("charset is %.64q; allowed: utf-8", c)
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, jsonMax)
+		err = q.readJSON(r.Body, place)
+	default:
+		return Create{}, nil, unsupported("Content-Type is %.64q; allowed: application/json (with "+
+			"curl: -H 'Content-Type: application/json'), or multipart/form-data with a boundary",
+			h.Get("Content-Type"))
+	}
+
+	var in *Input
+	if err == nil {
+		in, err = q.input(place)
+	}
+	if in == nil {
+		q.ref.drop()
+		place.leave()
+	}
+	s.rename(&q.Create)
+	return q.Create, in, tooLarge(err)
+}
+
+// utf8Names are charsets that JSON in UTF-8 may be said to be in.
+var utf8Names = []string{"utf-8", "utf8", "us-ascii", "ascii"}
+
+func unsupported(format string, args ...any) error {
+	return &Error{Status: http.StatusUnsupportedMediaType, Type: "invalid_request_error",
+		Message: fmt.Sprintf(format, args...)}
+}
+
+// tooLarge turns a *http.MaxBytesError into an answer.
+func tooLarge(err error) error {
+	var large *http.MaxBytesError
+	if !errors.As(err, &large) {
+		return err
+	}
+	return &Error{Status: http.StatusRequestEntityTooLarge, Type: "invalid_request_error",
+		Message: fmt.Sprintf("the body is too large; allowed: %d bytes", large.Limit)}
+}
+
+// place is one of the few that a server has for what clips start from: on disk, or in memory.
+type place struct {
+	s     *server
+	taken bool
+}
+
+// take takes a place, once for a request.
+func (p *place) take() error {
+	if p.taken {
+		return nil
+	}
+	select {
+	case p.s.inputs <- struct{}{}:
+		p.taken = true
+		return nil
+	default:
+		return overloaded("too many inputs at once; try again")
+	}
+}
+
+func (p *place) leave() {
+	if p.taken {
+		<-p.s.inputs
+		p.taken = false
+	}
+}
+
+// readForm takes the fields of a form, and a file.
+func (q *request) readForm(r *http.Request, p *place) error {
+	m, err := r.MultipartReader()
+	if err != nil {
+		return invalid("", "cannot read the form: %v", err)
+	}
+	left := int64(bodyMax) // bytes of values
+	for n := 0; ; n++ {
+		part, err := m.NextPart()
+		if errors.Is(err, io.EOF) {
+			// What follows the form is read, so that the connection tells whether the client leaves.
+			_, err := io.Copy(io.Discard, r.Body)
+			return err
+		}
+		if err != nil {
+			return bodyError("the form", err)
+		}
+		if n == partsMax || len(part.Header) > headersMax {
+			return invalid("", "the form has more than %d fields, or %d headers of one; allowed: fewer",
+				partsMax, headersMax)
+		}
+		name := part.FormName()
+		if own := otherNames[name]; name == inputField || own == inputField {
+			err = q.receive(name, part, p)
+		} else {
+			err = q.readPart(name, part, &left)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// readPart takes a value of a form.
+func (q *request) readPart(name string, part *multipart.Part, left *int64) error {
+	if part.FileName() != "" {
+		return invalid(name, "%.64q is a file; allowed for files: %s", name, inputField)
+	}
+	text, err := io.ReadAll(io.LimitReader(part, *left+1))
+	if err != nil {
+		return bodyError("the form", err)
+	}
+	if *left -= int64(len(text)); *left < 0 {
+		return &http.MaxBytesError{Limit: bodyMax}
+	}
+	return q.set(name, value{text: string(text)})
+}
+
+// readJSON takes the fields of a JSON object. A large one has a picture in it, for which it takes a
+// place.
+func (q *request) readJSON(body io.Reader, p *place) error {
+	text, err := io.ReadAll(io.LimitReader(body, bodyMax+1))
+	if err == nil && len(text) > bodyMax {
+		if err := p.take(); err != nil {
+			return err
+		}
+		b := bytes.NewBuffer(text)
+		_, err = b.ReadFrom(body)
+		text = b.Bytes()
+	}
+	if err != nil {
+		return bodyError("the JSON object", err)
+	}
+
+	list, err := members(text)
+	if err != nil {
+		return bodyError("the JSON object", err)
+	}
+	rest := len(text)
+	for _, m := range list {
+		if m.name == inputField || otherNames[m.name] == inputField {
+			rest -= len(m.raw)
+		}
+	}
+	if rest > bodyMax {
+		return &http.MaxBytesError{Limit: bodyMax}
+	}
+	for _, m := range list {
+		v, err := jsonValue(m.raw)
+		if err != nil {
+			return bodyError(m.name, err)
+		}
+		if err := q.set(m.name, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bodyError keeps what is an answer already, and blames the client for anything else.
+func bodyError(what string, err error) error {
+	var large *http.MaxBytesError
+	var known *Error
+	if errors.As(err, &large) || errors.As(err, &known) {
+		return err
+	}
+	return invalid("", "cannot read %s: %v", what, err)
+}

@@ -1,0 +1,250 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/media"
+)
+
+// reference is what a clip starts from, as a request brings it: a file, or a text that is a data
+// URL, a URL, base64, or JSON of those.
+type reference struct {
+	name string // of its field
+	file *os.File
+	text string
+}
+
+// referenceAllowed says what a reference may be where it is a text.
+const referenceAllowed = "a file of a form, a data URL (data:image/png;base64,...), or " +
+	`{"image_url": one}`
+
+// drop removes the file of a reference; of nothing, it does nothing.
+func (r *reference) drop() {
+	if r != nil && r.file != nil {
+		r.file.Close()
+		os.Remove(r.file.Name())
+	}
+}
+
+// setReference takes a text, or an object of one.
+func setReference(q *request, name string, v value) error {
+	text, err := referenceText(name, v, 0)
+	if err != nil || text == "" {
+		return err
+	}
+	return q.refer(&reference{name: name, text: text})
+}
+
+// refer takes the one reference that a request may have.
+func (q *request) refer(r *reference) error {
+	if q.ref != nil {
+		r.drop()
+		return invalid(r.name, "%s and %s are given; allowed: one of them, once", q.ref.name, r.name)
+	}
+	q.ref = r
+	return nil
+}
+
+// setPart takes what a form calls base[key], a member of an object.
+func (q *request) setPart(base, key string, v value) error {
+	whole := base + key
+	inner := strings.TrimSuffix(strings.TrimPrefix(key, "["), "]")
+	switch _, holds := holders[base]; {
+	case holds && !strings.ContainsAny(inner, "[]"):
+		return q.set(inner, v)
+	case slices.Contains(idle, base):
+		return nil
+	case base != inputField && otherNames[base] != inputField:
+		return unknown(whole)
+	}
+	switch key {
+	case "[image_url]", "[image_url][url]", "[url]":
+		return q.set(base, v)
+	case "[type]", "[detail]", "[image_url][detail]":
+		return nil
+	case "[file_id]":
+		return noFiles(whole)
+	}
+	return unknown(whole)
+}
+
+// referenceText finds the text in a reference.
+func referenceText(name string, v value, depth int) (string, error) {
+	text := strings.TrimSpace(v.text)
+	if v.isText() && !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "[") {
+		return text, nil
+	}
+	var list []json.RawMessage
+	if json.Unmarshal([]byte(text), &list) == nil && len(list) == 1 {
+		text = string(list[0])
+	}
+	parts, err := members([]byte(text))
+	if err != nil || depth > 2 {
+		return "", v.wrong(name, "one of: "+referenceAllowed)
+	}
+	found := ""
+	for _, m := range parts {
+		inner, err := jsonValue(m.raw)
+		if err != nil {
+			return "", bodyError(name, err)
+		}
+		switch {
+		case inner.absent() || m.name == "type" || m.name == "detail":
+		case m.name == "file_id":
+			return "", noFiles(name)
+		case (m.name == "image_url" || m.name == "url") && found == "":
+			if found, err = referenceText(name, inner, depth+1); err != nil {
+				return "", err
+			}
+		default:
+			return "", v.wrong(name, "one of: "+referenceAllowed)
+		}
+	}
+	return found, nil
+}
+
+func noFiles(name string) error {
+	return &job.FieldError{Field: name, Value: "a file_id", Allowed: referenceAllowed +
+		"; uploaded files are not kept"}
+}
+
+// receive takes a part of a form: a file, or a text that stands for one. A browser's form sends an
+// empty part without a name where no file was chosen.
+func (q *request) receive(name string, part *multipart.Part, p *place) error {
+	if err := p.take(); err != nil {
+		return err
+	}
+	f, err := receiveFile(part)
+	if err != nil {
+		return bodyError("the form", err)
+	}
+	ref := &reference{name: name, file: f}
+	if part.FileName() == "" {
+		ref, err = ref.asText(q)
+		if ref == nil || err != nil {
+			return err
+		}
+	}
+	return q.refer(ref)
+}
+
+// asText returns the reference if it is a file after all. A text is set as the request's; of one
+// that is empty nothing is left.
+func (r *reference) asText(q *request) (*reference, error) {
+	head := make([]byte, 512)
+	n, err := r.file.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.drop()
+		return nil, err
+	}
+	if kind := http.DetectContentType(head[:n]); n > 0 && (media.PictureKind(head[:n]) != "" ||
+		!strings.HasPrefix(kind, "text/")) {
+		return r, nil
+	}
+	defer r.drop()
+	text, err := io.ReadAll(io.NewSectionReader(r.file, 0, inlineMax+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > inlineMax {
+		return nil, &http.MaxBytesError{Limit: inlineMax}
+	}
+	return nil, q.set(r.name, value{text: string(text)})
+}
+
+// receiveFile copies to a temporary file.
+func receiveFile(r io.Reader) (*os.File, error) {
+	f, err := os.CreateTemp("", "longtake-input-*")
+	if err != nil {
+		return nil, &Error{Status: http.StatusInternalServerError, Type: "server_error",
+			Message: fmt.Sprintf("cannot create a temporary file: %v", err)}
+	}
+	n, err := io.Copy(f, io.LimitReader(r, inputMax+1))
+	if err == nil && n > inputMax {
+		err = &http.MaxBytesError{Limit: inputMax}
+	}
+	if err != nil {
+		(&reference{file: f}).drop()
+		return nil, err
+	}
+	return f, nil
+}
+
+// input returns what a request starts from, nil if it starts from nothing. It has its place.
+func (q *request) input(p *place) (*Input, error) {
+	r := q.ref
+	if r == nil {
+		return nil, nil
+	}
+	if err := p.take(); err != nil {
+		return nil, err
+	}
+	in := &Input{name: r.name, file: r.file, slots: p.s.inputs}
+	if lower := strings.ToLower(r.text[:min(len(r.text), 8)]); strings.HasPrefix(lower, "http://") ||
+		strings.HasPrefix(lower, "https://") {
+		in.url, in.fetch = r.text, p.s.fetch
+		return in, nil
+	}
+	if r.file != nil {
+		return in, nil
+	}
+	data, err := r.decode()
+	if err == nil {
+		in.file, err = receiveFile(bytes.NewReader(data))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+// decode returns the bytes of a data URL or of base64.
+func (r *reference) decode() ([]byte, error) {
+	text, isURL := r.text, false
+	wrong := func(what string) error {
+		return &job.FieldError{Field: r.name, Value: what, Allowed: referenceAllowed}
+	}
+	head, rest, _ := strings.Cut(text, ",")
+	if head = strings.ToLower(head[:min(len(head), 256)]); strings.HasPrefix(head, "data:") {
+		if !strings.HasSuffix(head, ";base64") {
+			return nil, wrong("a data URL that is not base64")
+		}
+		text, isURL = rest, true
+	}
+	data, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(plainBase64.Replace(text), "="))
+	switch {
+	case err != nil && isURL:
+		return nil, wrong("a data URL with broken base64")
+	case err != nil || !isURL && media.PictureKind(data) == "":
+		return nil, wrong(fmt.Sprintf("%.32q", r.text))
+	}
+	return data, nil
+}
+
+// plainBase64 takes out white space, and turns the alphabet of URLs into the usual one.
+var plainBase64 = strings.NewReplacer(" ", "", "\n", "", "\r", "", "\t", "", "-", "+", "_", "/")
+
+// open reads what a request starts from: a URL is fetched, and a picture decoded. It is an error of
+// the request if it is neither a picture nor latents.
+func (in *Input) open(ctx context.Context) error {
+	if in.url != "" {
+		f, err := in.fetch.get(ctx, in.name, in.url)
+		if err != nil {
+			return err
+		}
+		in.file = f
+	}
+	return in.inspect(ctx)
+}
