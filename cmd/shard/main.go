@@ -70,7 +70,8 @@ func drain(ctx context.Context, m *shard.Machine, limit time.Duration, log *slog
 
 func read(v *config.Values) (shard.Config, error) {
 	c := shard.Config{
-		Name: v.String("name"), Model: v.String("model"), Device: v.String("device"),
+		Version: cli.Version,
+		Name:    v.String("name"), Model: v.String("model"), Device: v.String("device"),
 		GPUs: v.String("gpus"), Threads: v.Int("threads"),
 		TempDir: v.String("tmp"), Cache: cmp.Or(v.String("cache"), shard.DefaultCache()),
 		Control: v.String("control"),

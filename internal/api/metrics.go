@@ -13,7 +13,8 @@ type httpMetrics struct {
 
 func newHTTPMetrics(r *prometheus.Registry) httpMetrics {
 	m := httpMetrics{duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "longtake_http_request_duration_seconds", Help: "Of answers, by route and status.",
+		Name:    "longtake_http_request_duration_seconds",
+		Help:    "Time until a request was answered, by route and status.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, []string{"route", "code"})}
 	r.MustRegister(m.duration)
 	return m

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -142,7 +143,9 @@ func (s *server) wrap(rt route) http.HandlerFunc {
 		out := &answer{ResponseWriter: w, control: http.NewResponseController(w),
 			status: http.StatusOK}
 		in := watchBody(r, out.control)
-		defer s.metrics.observe(label, time.Now(), out)
+		start := time.Now()
+		defer s.metrics.observe(label, start, out)
+		defer s.record(r, start, out)
 		defer in.linger()
 		spare := r.Context().Value(spareKey{}) != nil
 		if spare {
@@ -160,6 +163,18 @@ func (s *server) wrap(rt route) http.HandlerFunc {
 			fail(out, r, err)
 		}
 	}
+}
+
+// record logs a request that was answered: who changed something is worth a line, who looked is
+// not.
+func (s *server) record(r *http.Request, start time.Time, out *answer) {
+	level := slog.LevelDebug
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		level = slog.LevelInfo
+	}
+	s.log.Log(r.Context(), level, "request", "id", r.Header.Get(requestIDHeader), "from", r.RemoteAddr,
+		"method", r.Method, "path", r.URL.Path, "status", out.status,
+		"took", time.Since(start).Round(time.Microsecond))
 }
 
 // enter takes a place for a request, which leave gives back.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -40,9 +41,26 @@ func clusterView(name, short string, show func(io.Writer, coord.Status) error) *
 		if *js {
 			return printJSON(cmd.OutOrStdout(), s)
 		}
+		if s.Nodes, err = shardsOf(cmd.Context(), c, s); err != nil {
+			return err
+		}
 		return show(cmd.OutOrStdout(), s)
 	}
 	return cmd
+}
+
+// shardsOf returns how many shards are registered, which only the leader knows: -1 without one.
+func shardsOf(ctx context.Context, c *api.Client, s coord.Status) (int, error) {
+	if s.Leads() {
+		return s.Nodes, nil
+	}
+	list, err := c.Nodes(ctx) // is sent on to the leader
+	var refused *api.Error
+	var away *api.UnreachableError
+	if errors.As(err, &refused) || errors.As(err, &away) {
+		return -1, nil // the rest is worth showing all the more
+	}
+	return len(list), err
 }
 
 func printStatus(w io.Writer, s coord.Status) error {
@@ -54,10 +72,10 @@ func printStatus(w io.Writer, s coord.Status) error {
 	line("log", "applied %d of %d", s.Applied, s.LastIndex)
 	line("nats", "%s", dash(s.NATS))
 	line("model", "%s", dash(s.Model.Name))
-	if s.Leads() {
-		line("shards", "%d", s.Nodes)
+	if s.Nodes < 0 {
+		line("shards", "known to the leader%s, which does not answer", leaderURL(s))
 	} else {
-		line("shards", "known to the leader%s", leaderURL(s))
+		line("shards", "%d", s.Nodes)
 	}
 	line("store", "%s", describeSpace(s.Space))
 	line("jobs", "%d queued, %d running, %d kept", s.Queued, s.Running, s.Jobs)

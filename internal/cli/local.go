@@ -184,7 +184,8 @@ func (l *local) startShards(ctx context.Context, cfg localConfig, cache string,
 // startShard returns once the shard is registered.
 func (l *local) startShard(ctx context.Context, cfg localConfig, i int, plane shard.DataPlane,
 	cache string, lead func() error) (*shard.Shard, error) {
-	s, err := shard.Start(ctx, shard.Config{Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
+	s, err := shard.Start(ctx, shard.Config{Version: Version,
+		Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
 		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
 		TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane,
 		ControlOptions: func() ([]shard.ControlOption, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -147,12 +148,43 @@ func printNodes(w io.Writer, nodes []coord.Node, js bool) error {
 	if js {
 		return printLines(w, nodes)
 	}
-	return table(w, "NAME\tSTATE\tJOB\tDEVICE\tTHREADS\tMEMORY\tSEEN\tID", func(w io.Writer) {
+	const head = "NAME\tSTATE\tJOB\tDEVICE\tTHREADS\tMEMORY\tVERSION\tADDRESS\tUPTIME\tSEEN\tID"
+	return table(w, head, func(w io.Writer) {
 		for _, n := range nodes {
-			printf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s ago\t%s\n", n.Name, n.State, dash(string(n.Job)),
-				n.Device, n.Threads, size(n.RSS), n.LastSeen.Round(time.Millisecond), n.ID)
+			printf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s ago\t%s\n", n.Name, n.State,
+				dash(string(n.Job)), n.Device, n.Threads, size(n.RSS), dash(n.Version), address(n.Route),
+				age(n.Started), n.LastSeen.Round(time.Millisecond), n.ID)
 		}
 	})
+}
+
+// address is the host and port of a route.
+func address(route string) string {
+	_, at, _ := strings.Cut(route, "://")
+	return dash(at[strings.LastIndexByte(at, '@')+1:])
+}
+
+// age is how long ago something began, in its two largest units.
+func age(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return longSpan(time.Since(t))
+}
+
+// longSpan prints a duration of a process or a queue, in its two largest units.
+func longSpan(d time.Duration) string {
+	d = max(d, 0)
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < day:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
 }
 
 func dash(s string) string {

@@ -2,11 +2,13 @@ package coord
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -175,7 +177,7 @@ func raftConfig(cfg Config, logger hclog.Logger) *raft.Config {
 	return rc
 }
 
-// raftLog hands Raft's warnings to l, one line each.
+// raftLog hands Raft's warnings and errors to l, one line each.
 func raftLog(l *slog.Logger) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Warn, DisableTime: true,
 		Output: lines{l}})
@@ -184,9 +186,18 @@ func raftLog(l *slog.Logger) hclog.Logger {
 // lines is a writer that logs.
 type lines struct{ log *slog.Logger }
 
-// Write logs p.
+// Write logs p, which begins with its level.
 func (w lines) Write(p []byte) (int, error) {
-	w.log.Warn(string(bytes.TrimSpace(p)))
+	level, text := slog.LevelWarn, string(bytes.TrimSpace(p))
+	switch {
+	case strings.HasPrefix(text, "[ERROR]"):
+		level = slog.LevelError
+	case strings.Contains(text, "heartbeat timeout reached") &&
+		strings.HasSuffix(strings.Trim(text, `"`), "last-leader-id="):
+		level = slog.LevelDebug // how every start begins: there was no leader yet
+	}
+	text = strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(text, "[ERROR]"), "[WARN]"))
+	w.log.Log(context.Background(), level, text)
 	return len(p), nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -464,10 +466,35 @@ func TestStatusAndMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkMetrics(t, families)
+}
+
+// checkMetrics wants what an operator's first dashboard needs, and help that is a sentence.
+func checkMetrics(t *testing.T, families []*dto.MetricFamily) {
+	t.Helper()
+	found := map[string]*dto.MetricFamily{}
 	for _, f := range families {
+		found[f.GetName()] = f
 		if !strings.HasPrefix(f.GetName(), "longtake_") {
-			t.Errorf("metric %s", f.GetName())
+			continue // Go's and the process's
 		}
+		if h := f.GetHelp(); !strings.HasSuffix(h, ".") || len(strings.Fields(h)) < 4 {
+			t.Errorf("%s: help %q", f.GetName(), h)
+		}
+	}
+	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes",
+		"process_open_fds", "longtake_build_info", "longtake_nodes_in_state",
+		"longtake_oldest_queued_seconds", "longtake_node_seen_seconds", "longtake_node_memory_bytes"} {
+		if found[name] == nil {
+			t.Errorf("no metric %s", name)
+		}
+	}
+	states := map[string]float64{}
+	for _, m := range found["longtake_nodes_in_state"].GetMetric() {
+		states[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+	}
+	if len(states) != 4 || states["idle"]+states["busy"] != 1 {
+		t.Errorf("nodes by state %v", states)
 	}
 }
 

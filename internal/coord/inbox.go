@@ -131,7 +131,7 @@ func (l *leader) admit(r wire.Registration) error {
 		return fmt.Errorf("%d nodes are registered; allowed: %d", len(l.nodes), l.c.cfg.Limits.Nodes)
 	}
 	now := l.c.cfg.Now()
-	n := &node{reg: r, since: now, seen: now}
+	n := &node{reg: r, since: now, seen: now, started: now.Add(-r.Uptime)}
 	n.beat = wire.Heartbeat{Node: r.Node, State: wire.Idle, Work: r.Work}
 	if r.Work != (wire.Work{}) {
 		n.beat.State = wire.Busy

@@ -226,7 +226,7 @@ func (l *leader) fail(r job.Record, reason string) {
 		l.c.log.Warn("cannot fail a job", "job", r.ID, "error", err)
 		return
 	}
-	l.c.log.Info("job failed", "job", r.ID, "attempt", r.Attempt, "reason", reason, "where", where)
+	l.c.log.Warn("job failed", "job", r.ID, "attempt", r.Attempt, "reason", reason, "where", where)
 	l.ended(end)
 	l.stopAll(end.Plan, false, "the attempt failed: "+reason)
 }
@@ -243,7 +243,11 @@ func (l *leader) lose(r job.Record, b job.Setback) {
 		l.c.log.Warn("cannot give up an attempt", "job", r.ID, "error", err)
 		return
 	}
-	l.c.log.Info("attempt ended early", "job", r.ID, "attempt", r.Attempt, "reason", b.Reason,
+	log := l.c.log.Warn
+	if b.Planned {
+		log = l.c.log.Info
+	}
+	log("attempt ended early", "job", r.ID, "attempt", r.Attempt, "reason", b.Reason,
 		"planned", b.Planned, "state", after.State, "step", after.Checkpoint.Step)
 	l.c.metrics.setback(after, b)
 	if after.State.Final() {

@@ -3,8 +3,8 @@ package coord
 import (
 	"strconv"
 
-	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/longtake/longtake/internal/job"
 )
@@ -39,24 +39,31 @@ func newMetrics(c *Coordinator) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		finished: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "longtake_jobs_finished_total", Help: "Jobs that became final here, by state.",
+			Name: "longtake_jobs_finished_total",
+			Help: "Jobs that became final while this coordinator led, by state.",
 		}, []string{"state"}),
 		stage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "longtake_stage_duration_seconds", Help: "Time of a completed job's stage on rank 0.",
+			Name:    "longtake_stage_duration_seconds",
+			Help:    "Time that a completed job spent in each stage, on rank 0.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 3, 12),
 		}, []string{"stage"}),
 		step: histogram("longtake_step_duration_seconds",
-			"Median denoising step of a completed job.", 0.001),
-		duration: histogram("longtake_job_duration_seconds", "From placement to completion.", 0.1),
-		waited:   histogram("longtake_job_wait_seconds", "From creation to placement.", 0.001),
-		commit:   histogram("longtake_commit_duration_seconds", "Of a decision, through Raft.", 0.0005),
+			"Median time of a denoising step of a completed job.", 0.001),
+		duration: histogram("longtake_job_duration_seconds",
+			"Time of a completed job from its placement to its completion.", 0.1),
+		waited: histogram("longtake_job_wait_seconds",
+			"Time that a job waited from its creation to each placement.", 0.001),
+		commit: histogram("longtake_commit_duration_seconds",
+			"Time until a decision was replicated and applied through Raft.", 0.0005),
 		exchanged: counter("longtake_exchanged_bytes_total",
-			"Bytes that the ranks of completed jobs sent to each other."),
+			"Bytes of activations that the ranks of completed jobs sent to each other."),
 		resent: counter("longtake_retransmits_total",
-			"Chunks that the ranks of completed jobs sent again."),
-		nodesLost: counter("longtake_nodes_gone_total", "Nodes that were lost or left."),
-		stale:     counter("longtake_stale_messages_total", "Messages of attempts that are not live."),
-		refused:   counter("longtake_refused_messages_total", "Messages that could not be read."),
+			"Chunks of activations that the ranks of completed jobs had to send again."),
+		nodesLost: counter("longtake_nodes_gone_total", "Nodes (shards) that were lost or left."),
+		stale: counter("longtake_stale_messages_total",
+			"Messages that were refused since they were of an attempt that is over."),
+		refused: counter("longtake_refused_messages_total",
+			"Messages that were refused since they could not be read."),
 		setbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "longtake_attempts_lost_total",
 			Help: "Attempts that ended early; their jobs went on in another one. Planned ones were " +
@@ -64,18 +71,21 @@ func newMetrics(c *Coordinator) *metrics {
 		}, []string{"planned"}),
 		redone: counter("longtake_steps_redone_total", "Denoising steps that were done twice."),
 		detection: histogram("longtake_detection_seconds",
-			"From the last sign of life to the end of an attempt.", 0.01),
+			"Time from a lost node's last sign of life to the end of its attempt.", 0.01),
 		recovery: histogram("longtake_recovery_seconds",
-			"From the end of an attempt to the first step beyond it that is durable.", 0.01),
-		checkpoints:     counter("longtake_checkpoints_total", "Checkpoints that became durable."),
-		checkpointBytes: counter("longtake_checkpoint_bytes_total", "Their size."),
+			"Time from the end of an attempt to the first durable step beyond it.", 0.01),
+		checkpoints: counter("longtake_checkpoints_total", "Checkpoints that became durable."),
+		checkpointBytes: counter("longtake_checkpoint_bytes_total",
+			"Bytes of the checkpoints that became durable."),
 		checkpointTime: histogram("longtake_checkpoint_duration_seconds",
-			"From the end of a step until its checkpoint was stored.", 0.001),
+			"Time from the end of a step until its checkpoint was stored.", 0.001),
 	}
 	m.registry.MustRegister(m.finished, m.stage, m.step, m.duration, m.waited, m.commit, m.exchanged,
 		m.resent, m.nodesLost, m.stale, m.refused, m.checkpoints, m.checkpointBytes, m.setbacks,
 		m.redone, m.detection, m.recovery, m.checkpointTime)
 	m.registry.MustRegister(gauges(c)...)
+	m.registry.MustRegister(&nodeMetrics{c}, buildInfo(c.cfg.Version), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -87,58 +97,6 @@ func histogram(name, help string, first float64) prometheus.Histogram {
 
 func counter(name, help string) prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-}
-
-// gauges read the coordinator's state.
-func gauges(c *Coordinator) []prometheus.Collector {
-	gauge := func(name, help string, f func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
-	}
-	return []prometheus.Collector{
-		gauge("longtake_jobs_queued", "Jobs that wait.", func() float64 {
-			n, _, _ := c.fsm.counts()
-			return float64(n)
-		}),
-		gauge("longtake_jobs_running", "Jobs that run.", func() float64 {
-			_, n, _ := c.fsm.counts()
-			return float64(n)
-		}),
-		gauge("longtake_jobs_kept", "Jobs that are remembered.", func() float64 {
-			_, _, n := c.fsm.counts()
-			return float64(n)
-		}),
-		gauge("longtake_nodes", "Registered nodes, on the leader.", func() float64 {
-			if l := c.lead.Load(); l != nil {
-				return float64(len(l.list()))
-			}
-			return 0
-		}),
-		gauge("longtake_object_bytes", "Size of what the object store holds.", func() float64 {
-			return float64(c.space.seen().Objects)
-		}),
-		gauge("longtake_object_quota_bytes", "What it may hold (limits.disk); 0: what the disk has.",
-			func() float64 { return float64(c.space.seen().Quota) }),
-		gauge("longtake_disk_free_bytes", "Free on the disk of the data directory.", func() float64 {
-			return float64(c.space.seen().Free)
-		}),
-		gauge("longtake_disk_reserve_bytes", "Below which no more jobs are taken.", func() float64 {
-			return float64(c.space.seen().Reserve)
-		}),
-		gauge("longtake_full", "1: no more jobs and checkpoints are taken; 2: nor finished clips.",
-			func() float64 { return float64(c.space.seen().stage) }),
-		gauge("longtake_raft_leader", "1 on the leader.", func() float64 {
-			if c.cons != nil && c.cons.raft.State() == raft.Leader {
-				return 1
-			}
-			return 0
-		}),
-		gauge("longtake_raft_applied_index", "Of the last applied decision.", func() float64 {
-			if c.cons == nil {
-				return 0
-			}
-			return float64(c.cons.raft.AppliedIndex())
-		}),
-	}
 }
 
 // setback counts an attempt that ended early.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/longtake/longtake/internal/coord/wire"
@@ -12,10 +13,11 @@ import (
 
 // node is a registered shard process.
 type node struct {
-	reg   wire.Registration
-	beat  wire.Heartbeat
-	since time.Time
-	seen  time.Time
+	reg     wire.Registration
+	beat    wire.Heartbeat
+	since   time.Time
+	started time.Time
+	seen    time.Time
 }
 
 // writes reports whether the node can write a format.
@@ -41,6 +43,8 @@ func (n *node) working(r job.Record) bool {
 		n.beat.Stage == job.StageDenoise && n.beat.Step < r.Spec.TotalSteps()
 }
 
+const wasLost = "was lost"
+
 // departuresKept bounds the memory of nodes that are gone.
 const departuresKept = 4096
 
@@ -63,7 +67,11 @@ func (l *leader) remove(id job.NodeID, why string) {
 	now := l.c.cfg.Now()
 	l.gone[id] = departure{n.reg.Name, why, now, now.Sub(n.seen)}
 	l.c.metrics.nodesLost.Inc()
-	l.c.log.Info("node gone", "node", id, "name", n.reg.Name, "why", why)
+	log := l.c.log.Info
+	if strings.HasPrefix(why, wasLost) { // nobody asked it to go
+		log = l.c.log.Warn
+	}
+	log("node gone", "node", id, "name", n.reg.Name, "why", why)
 }
 
 // dropSilent removes nodes that were not heard of for too long, and tells whether there were any.
@@ -74,7 +82,7 @@ func (l *leader) dropSilent() bool {
 	for _, n := range l.sorted() {
 		id := n.reg.Node
 		if silent := now.Sub(n.seen); silent > limit {
-			l.remove(id, fmt.Sprintf("was lost: silent for %v", silent.Round(100*time.Millisecond)))
+			l.remove(id, fmt.Sprintf("%s: silent for %v", wasLost, silent.Round(100*time.Millisecond)))
 			any = true
 		}
 	}
@@ -144,7 +152,8 @@ func (l *leader) list() []Node {
 		out = append(out, Node{ID: n.reg.Node, Name: n.reg.Name, Device: n.reg.Device,
 			Threads: n.reg.Threads, Route: n.reg.Route, State: state, Deadline: d.Deadline,
 			RSS: n.beat.RSS, Job: n.beat.Work.Job, Attempt: n.beat.Work.Attempt,
-			Step: n.beat.Step, Since: n.since, LastSeen: now.Sub(n.seen)})
+			Step: n.beat.Step, Since: n.since, LastSeen: now.Sub(n.seen), Version: n.reg.Version,
+			Started: n.started})
 	}
 	return out
 }

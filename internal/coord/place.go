@@ -187,10 +187,31 @@ func (l *leader) place(r job.Record, p *pool) error {
 	}
 	l.c.metrics.waited.Observe(l.c.cfg.Now().Sub(r.Created).Seconds())
 	l.c.log.Info("job placed", "job", r.ID, "attempt", plan.Attempt, "mesh", mesh.String(),
-		"shares", plan.Shares)
+		"nodes", called(picked), "shares", percents(plan.Shares))
 	plan.Parts = r.Parts
 	l.start(plan, picked)
 	return nil
+}
+
+func called(nodes []*node) []string {
+	var out []string
+	for _, n := range nodes {
+		out = append(out, n.reg.Name)
+	}
+	return out
+}
+
+// percents are parts of a whole, to read.
+func percents(shares []float64) []string {
+	sum := 0.
+	for _, s := range shares {
+		sum += s
+	}
+	var out []string
+	for _, s := range shares { // none, if all parts are equal
+		out = append(out, fmt.Sprintf("%.0f%%", 100*s/sum))
+	}
+	return out
 }
 
 // trusted returns the free nodes but those on which the job went wrong, if it can do without them.

@@ -101,6 +101,7 @@ type Node struct {
 	Name     string        `json:"name"`
 	Device   string        `json:"device"`
 	Threads  int           `json:"threads"`
+	Version  string        `json:"version,omitempty"`
 	Route    string        `json:"route"` // of its data-plane NATS server
 	State    string        `json:"state"` // "idle", "busy", "draining" (busy still) or "drained"
 	RSS      uint64        `json:"rss_bytes"`
@@ -108,7 +109,8 @@ type Node struct {
 	Attempt  job.Attempt   `json:"attempt,omitempty"`
 	Step     int           `json:"step,omitempty"`
 	Since    time.Time     `json:"registered"`
-	LastSeen time.Duration `json:"last_seen_ns"` // ago
+	Started  time.Time     `json:"started,omitzero"` // its process
+	LastSeen time.Duration `json:"last_seen_ns"`     // ago
 	Deadline time.Time     `json:"drain_deadline,omitzero"`
 }
 

@@ -32,6 +32,7 @@ type ControlOption = natsio.Option
 // Config says where a shard runs and whom it works for.
 type Config struct {
 	Name    string // for people; need not be unique
+	Version string // of the program, for people
 	Model   string // folder of the model; "" is the embedded demo
 	Device  string // DeviceCPU, DeviceCUDA or DeviceAuto; "" is DeviceCPU
 	GPU     int    // number of the GPU, where Device is one

@@ -29,18 +29,19 @@ const (
 
 // Shard is a running node.
 type Shard struct {
-	cfg    Config
-	id     job.NodeID
-	info   job.Model
-	folder *model.Folder
-	dev    device
-	decode device // for the VAE; may be dev
-	engine *Engine
-	damage error // what makes every job fail: weights that are not finite
-	link   *link
-	nc     *natsio.Conn
-	store  artifact.Store
-	log    *slog.Logger
+	cfg     Config
+	id      job.NodeID
+	started time.Time
+	info    job.Model
+	folder  *model.Folder
+	dev     device
+	decode  device // for the VAE; may be dev
+	engine  *Engine
+	damage  error // what makes every job fail: weights that are not finite
+	link    *link
+	nc      *natsio.Conn
+	store   artifact.Store
+	log     *slog.Logger
 
 	ctx        context.Context
 	stop       context.CancelFunc
@@ -64,7 +65,7 @@ type Shard struct {
 // Start loads the model, connects, and begins to register; it does not wait for a coordinator to
 // answer (Registered does). Close ends the shard.
 func Start(ctx context.Context, cfg Config) (*Shard, error) {
-	s := &Shard{cfg: cfg, id: job.NodeID("node_" + rand.Text()), log: cfg.Log,
+	s := &Shard{cfg: cfg, id: job.NodeID("node_" + rand.Text()), log: cfg.Log, started: time.Now(),
 		registered: make(chan struct{}), beat: make(chan struct{}, 1)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

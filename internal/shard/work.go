@@ -180,7 +180,14 @@ func (s *Shard) run(w *work) {
 	default:
 		s.deliver(w, wire.SubjectFail, s.failure(w, err))
 	}
-	log.Info("ended", "error", err)
+	switch {
+	case err == nil:
+		log.Info("ended")
+	case errors.Is(err, ErrCancelled) || errors.Is(context.Cause(w.ctx), errNotLive):
+		log.Info("stopped", "reason", err)
+	default:
+		log.Warn("failed", "error", err)
+	}
 	w.cancel(nil)
 	s.mu.Lock()
 	s.work = nil

@@ -79,12 +79,15 @@ func (r Registration) check() error {
 	}{
 		{"name", r.Name, nameLimit}, {"start", r.Start, nameLimit},
 		{"device", r.Device, routeLimit}, {"route", r.Route, routeLimit},
-		{"arithmetic", r.Arithmetic, nameLimit},
+		{"arithmetic", r.Arithmetic, nameLimit}, {"version", r.Version, nameLimit},
 	}
 	for _, t := range texts {
 		if err := checkText(t.what, t.s, t.limit); err != nil {
 			return err
 		}
+	}
+	if r.Uptime < 0 {
+		return fmt.Errorf("an uptime of %v", r.Uptime)
 	}
 	if r.Threads < 0 || r.Threads > job.ThreadsLimit || len(r.Capabilities) > capabilitiesLimit {
 		return fmt.Errorf("%d threads, %d capabilities", r.Threads, len(r.Capabilities))

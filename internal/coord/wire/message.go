@@ -26,7 +26,10 @@ type Registration struct {
 	Threads      int        `json:"threads"`
 	Route        string     `json:"route"`                  // its data-plane server; may be empty
 	Capabilities []string   `json:"capabilities,omitempty"` // formats, as "mp4"; none: all
-	Work         Work       `json:"work,omitzero"`          // what it works on already
+	Version      string     `json:"version,omitempty"`      // of the program
+	// Uptime of the process; one of another host's clock would say less.
+	Uptime time.Duration `json:"uptime_ns,omitempty"`
+	Work   Work          `json:"work,omitzero"` // what it works on already
 }
 
 // Work names the rank that a node works on; zero: none.

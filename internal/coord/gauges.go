@@ -1,0 +1,143 @@
+package coord
+
+import (
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// gauges read the coordinator's state.
+func gauges(c *Coordinator) []prometheus.Collector {
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
+	}
+	return []prometheus.Collector{
+		gauge("longtake_jobs_queued", "Jobs that wait for shards.", func() float64 {
+			n, _, _ := c.fsm.counts()
+			return float64(n)
+		}),
+		gauge("longtake_oldest_queued_seconds", "Age of the job that has waited longest, or 0.",
+			func() float64 { return c.oldestQueued().Seconds() }),
+		gauge("longtake_jobs_running", "Jobs that run now.", func() float64 {
+			_, n, _ := c.fsm.counts()
+			return float64(n)
+		}),
+		gauge("longtake_jobs_kept", "Jobs that are remembered, whatever their state.", func() float64 {
+			_, _, n := c.fsm.counts()
+			return float64(n)
+		}),
+		gauge("longtake_nodes", "Nodes (shards) that are registered; 0 on a follower.", func() float64 {
+			if l := c.lead.Load(); l != nil {
+				return float64(len(l.list()))
+			}
+			return 0
+		}),
+		gauge("longtake_object_bytes", "Bytes that the object store holds.", func() float64 {
+			return float64(c.space.seen().Objects)
+		}),
+		gauge("longtake_object_quota_bytes",
+			"Bytes that the object store may hold (limits.disk); 0 if the disk is the limit.",
+			func() float64 { return float64(c.space.seen().Quota) }),
+		gauge("longtake_disk_free_bytes",
+			"Bytes that are free on the disk of the data directory.", func() float64 {
+				return float64(c.space.seen().Free)
+			}),
+		gauge("longtake_disk_reserve_bytes",
+			"Free bytes below which no more jobs are taken.", func() float64 {
+				return float64(c.space.seen().Reserve)
+			}),
+		gauge("longtake_full",
+			"1 if no more jobs and checkpoints are taken, 2 if no finished clips either, else 0.",
+			func() float64 { return float64(c.space.seen().stage) }),
+		gauge("longtake_raft_leader", "1 if this coordinator leads, else 0.", func() float64 {
+			if c.cons != nil && c.cons.raft.State() == raft.Leader {
+				return 1
+			}
+			return 0
+		}),
+		gauge("longtake_raft_applied_index",
+			"Index of the last decision that was applied.", func() float64 {
+				if c.cons == nil {
+					return 0
+				}
+				return float64(c.cons.raft.AppliedIndex())
+			}),
+	}
+}
+
+// oldestQueued is the age of the job that has waited longest.
+func (c *Coordinator) oldestQueued() time.Duration {
+	oldest := time.Duration(0)
+	now := c.cfg.Now()
+	for _, r := range c.fsm.all(func(r job.Record) bool { return r.State == job.Queued }) {
+		oldest = max(oldest, now.Sub(r.Created))
+	}
+	return oldest
+}
+
+// buildInfo is 1, with what runs as labels.
+func buildInfo(version string) prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "longtake_build_info",
+		Help:        "1, with the versions of longtake and Go that run as labels.",
+		ConstLabels: prometheus.Labels{"version": label(version), "goversion": runtime.Version()}})
+	g.Set(1)
+	return g
+}
+
+// label is s as a label may be.
+func label(s string) string { return strings.ToValidUTF8(s, "?") }
+
+// nodeStates are what a node's State can be.
+var nodeStates = []string{"idle", "busy", "draining", "drained"}
+
+var (
+	nodesInState = prometheus.NewDesc("longtake_nodes_in_state",
+		"Nodes (shards) in each state, on the leader.", []string{"state"}, nil)
+	nodeSeen = prometheus.NewDesc("longtake_node_seen_seconds",
+		"Time since the last sign of life of each node, on the leader.", []string{"node", "name"}, nil)
+	nodeMemory = prometheus.NewDesc("longtake_node_memory_bytes",
+		"Resident memory of each node's process, on the leader.", []string{"node", "name"}, nil)
+	nodeBusy = prometheus.NewDesc("longtake_node_busy",
+		"1 if the node works on a job, else 0, on the leader.", []string{"node", "name"}, nil)
+)
+
+// nodeMetrics tell of the registered nodes.
+type nodeMetrics struct{ c *Coordinator }
+
+// Describe implements prometheus.Collector.
+func (m *nodeMetrics) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{nodesInState, nodeSeen, nodeMemory, nodeBusy} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *nodeMetrics) Collect(out chan<- prometheus.Metric) {
+	l := m.c.lead.Load()
+	if l == nil {
+		return
+	}
+	send := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := map[string]int{}
+	for _, n := range l.list() {
+		count[n.State]++
+		id, name := label(string(n.ID)), label(n.Name)
+		send(nodeSeen, n.LastSeen.Seconds(), id, name)
+		send(nodeMemory, float64(n.RSS), id, name)
+		busy := 0.
+		if n.Job != "" {
+			busy = 1
+		}
+		send(nodeBusy, busy, id, name)
+	}
+	for _, s := range nodeStates {
+		send(nodesInState, float64(count[s]), s)
+	}
+}

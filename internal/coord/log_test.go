@@ -1,0 +1,43 @@
+package coord
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+// TestRaftsLinesKeepTheirSeverity but for the one with which every start begins.
+func TestRaftsLinesKeepTheirSeverity(t *testing.T) {
+	for line, want := range map[string]string{
+		"heartbeat timeout reached, starting election": "",
+		"failed to contact":                            "level=WARN",
+		"failed to appendEntries":                      "level=ERROR",
+	} {
+		var out bytes.Buffer
+		log := raftLog(slog.New(slog.NewTextHandler(&out, nil)))
+		switch want {
+		case "":
+			log.Warn(line, "last-leader-addr", "", "last-leader-id", "")
+		case "level=WARN":
+			log.Warn(line, "server-id", "c2")
+		default:
+			log.Error(line, "error", "x")
+		}
+		got := out.String()
+		if want == "" && got != "" || !strings.Contains(got, want) || strings.Contains(got, "[WARN]") {
+			t.Errorf("%s: %q", line, got)
+		}
+		out.Reset()
+		log.Warn("heartbeat timeout reached, starting election", "last-leader-id", "c1")
+		if !strings.Contains(out.String(), "WARN") {
+			t.Error("a leader that was lost is no warning")
+		}
+	}
+}
+
+func TestPercents(t *testing.T) {
+	if got := percents([]float64{4e10, 4e10, 2e10}); strings.Join(got, " ") != "40% 40% 20%" {
+		t.Errorf("%v", got)
+	}
+}
