@@ -24,7 +24,12 @@ func load(t testing.TB, path ...string) *Decoder {
 // open returns a device, and the VAE of a model folder.
 func open(t testing.TB, path ...string) (compute.Device, model.VAE, *model.Weights) {
 	t.Helper()
-	f, err := model.Open(golden.Root(path...))
+	return openDir(t, golden.Root(path...))
+}
+
+func openDir(t testing.TB, dir string) (compute.Device, model.VAE, *model.Weights) {
+	t.Helper()
+	f, err := model.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
