@@ -1,11 +1,17 @@
 package shard
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/cpu"
+	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/model"
 )
 
 // TestStoryboards makes clips of scenes: of one prompt throughout it is the prompt's clip, of two it
@@ -61,5 +67,37 @@ func TestTheDemoTakesAnyCapitals(t *testing.T) {
 		if got, _ := tiny.tokenize(prompt); slices.Equal(got, want) {
 			t.Errorf("%q is in small letters for a model that does not ask for it", prompt)
 		}
+	}
+}
+
+// TestATokenizerWithIdsThatTheTextEncoderLacksIsRefused adds a token beyond the encoder's embeddings.
+func TestATokenizerWithIdsThatTheTextEncoderLacksIsRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	if err := os.CopyFS(dir, os.DirFS(golden.Root("testdata", "golden", "tiny3"))); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "tokenizer", "tokenizer.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const list = `"added_tokens": [`
+	more := strings.Replace(string(data), list, list+`{"content": "<extra_id_0>"},`, 1)
+	if err := os.WriteFile(path, []byte(more), 0o600); err != nil || more == string(data) {
+		t.Fatal(err, len(more))
+	}
+	f, err := model.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	dev, err := cpu.New(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	_, err = NewEngine(f, Devices{Main: dev, Decode: dev}, compute.FP32)
+	if err == nil || !strings.Contains(err.Error(), "the tokenizer has 452 pieces, the text encoder 451") {
+		t.Error(err)
 	}
 }

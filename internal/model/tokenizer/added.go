@@ -70,6 +70,10 @@ func (a *addedTokens) index(order []int32, byID map[int32]addedToken, n normaliz
 			continue
 		}
 		key := n.normalize(span{text: t.Content}).text
+		if len(key) > pieceBytesMax {
+			return fmt.Errorf("cannot use added token %.40q: it normalizes to more than %d bytes", t.Content,
+				pieceBytesMax)
+		}
 		if key == "" {
 			return fmt.Errorf("cannot use added token %q: it normalizes to nothing", t.Content)
 		}

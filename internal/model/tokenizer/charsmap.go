@@ -77,7 +77,7 @@ func (m *charsmap) replacement(pos uint32) (string, bool) {
 	if end := strings.IndexByte(text, 0); end >= 0 {
 		text = text[:end]
 	}
-	return text, utf8.ValidString(text)
+	return text, len(text) <= pieceBytesMax && utf8.ValidString(text)
 }
 
 // unitOffset is the distance from a unit to its children.

@@ -18,6 +18,9 @@ const (
 	stageDepthMax   = 4
 	patternBytesMax = 256
 	templateIDsMax  = 64
+	// textBytesMax bounds a text while it is normalized: stages can make many characters of one. A
+	// prompt has at most 32 kB.
+	textBytesMax = 512 << 10
 )
 
 // file is the part of tokenizer.json that is read; the decoder, padding and truncation are not.
@@ -109,6 +112,9 @@ func parseFile(data []byte) (*file, error) {
 func (m *modelFile) build() (*unigram, error) {
 	if m.Type != "" && m.Type != "Unigram" {
 		return nil, fmt.Errorf("model.type %q, only \"Unigram\" is known", m.Type)
+	}
+	if len(m.Vocab) == 0 {
+		return nil, errors.New("model.vocab has no pieces, want a list of [text, score]")
 	}
 	if m.Unknown == nil {
 		return nil, errors.New("model.unk_id is missing")

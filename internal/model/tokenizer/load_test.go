@@ -141,3 +141,49 @@ func FuzzLoad(f *testing.F) {
 		checkEncode(t, tok, text, 16)
 	})
 }
+
+// doublings is a Sequence of n stages that write each "a" twice, or of n such Sequences.
+func doublings(n int, stage string) string {
+	return `{"type": "Sequence", "normalizers": [` + strings.Repeat(stage+", ", n-1) + stage + `]}`
+}
+
+const twice = `{"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}`
+
+// TestNormalizersThatGrowTheText are refused, or the text is cut, before they fill the memory.
+func TestNormalizersThatGrowTheText(t *testing.T) {
+	var all map[string]any
+	if err := json.Unmarshal([]byte(fmt.Sprintf(small, twice)), &all); err != nil {
+		t.Fatal(err)
+	}
+	load := func(normalizer string) (*Tokenizer, error) {
+		all["normalizer"] = json.RawMessage(normalizer)
+		data, err := json.Marshal(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Load(data)
+	}
+	for _, many := range []string{doublings(256, twice), doublings(4, doublings(5, twice))} {
+		if _, err := load(many); err == nil || !strings.Contains(err.Error(), "stages") {
+			t.Errorf("hundreds of doublings: %v", err)
+		}
+	}
+	delete(all, "added_tokens")
+	tok, err := load(doublings(5, twice))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, cut := tok.Encode(strings.Repeat("a", 32<<10), 512)
+	if len(ids) != 512 || !cut {
+		t.Errorf("%d ids, cut: %v", len(ids), cut)
+	}
+	if s := tok.normalizer.normalize(span{text: strings.Repeat("a", 32<<10)}); len(s.text) > textBytesMax {
+		t.Errorf("a text of %d bytes", len(s.text))
+	}
+
+	all["added_tokens"] = []any{map[string]any{"content": "aaaa", "normalized": true}}
+	if _, err := load(doublings(12, twice)); err == nil ||
+		!strings.Contains(err.Error(), "normalizes to more than") {
+		t.Errorf("an added token that grows: %v", err)
+	}
+}

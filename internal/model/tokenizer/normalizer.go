@@ -15,10 +15,21 @@ type normalizer interface {
 // chain runs normalizers in order; an empty chain changes nothing.
 type chain []normalizer
 
-func (c chain) normalize(s span) span {
+func (c chain) normalize(s span) span { return c.within(s, textBytesMax) }
+
+// within cuts the text after any stage that makes more than limit bytes of it.
+func (c chain) within(s span, limit int) span {
+	cut := false
 	for _, n := range c {
-		s = n.normalize(s)
+		if s = n.normalize(s); len(s.text) > limit {
+			end := limit
+			for !utf8.RuneStart(s.text[end]) {
+				end--
+			}
+			s, cut = s.slice(0, end), true
+		}
 	}
+	s.cut = cut
 	return s
 }
 
@@ -27,7 +38,7 @@ func (c chain) normalize(s span) span {
 func (m *charsmap) normalize(s span) span {
 	var edits []edit
 	modified := false
-	for rest, state := s.text, -1; rest != ""; {
+	for rest, state := s.text, -1; rest != "" && len(edits) <= textBytesMax; {
 		var cluster string
 		cluster, rest, state = nextCluster(rest, state)
 		if len(cluster) < graphemeBytesMax {
@@ -96,6 +107,9 @@ func (n replace) normalize(s span) span {
 		out.WriteString(text)
 	}
 	for _, m := range n.pattern.FindAllStringIndex(s.text, -1) {
+		if out.Len() > textBytesMax {
+			break // the rest would be cut off
+		}
 		before := s.slice(last, m[0])
 		write(before.text, before.head)
 		aligned := 0

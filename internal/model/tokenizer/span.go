@@ -8,6 +8,7 @@ import "unicode/utf8"
 type span struct {
 	text string
 	head int
+	cut  bool // by a chain of normalizers, of more than it takes
 }
 
 // newSpan is the whole prompt.

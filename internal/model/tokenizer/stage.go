@@ -67,7 +67,9 @@ func parseNormalizers(raw json.RawMessage, depth int) (chain, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, part...)
+		if all = append(all, part...); len(all) > stagesMax {
+			return nil, fmt.Errorf("Sequence: more than %d stages in all", stagesMax)
+		}
 	}
 	return all, nil
 }
@@ -153,7 +155,9 @@ func parsePreTokenizers(raw json.RawMessage, depth int) ([]preTokenizer, error) 
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, part...)
+		if all = append(all, part...); len(all) > stagesMax {
+			return nil, fmt.Errorf("Sequence: more than %d stages in all", stagesMax)
+		}
 	}
 	if n := countMetaspaces(all); n > 1 {
 		return nil, fmt.Errorf("Sequence: %d Metaspace stages, one is allowed", n)

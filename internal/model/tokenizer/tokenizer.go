@@ -22,19 +22,22 @@ func (t *Tokenizer) VocabSize() int { return t.size }
 func (t *Tokenizer) Encode(text string, tokensMax int) (ids []int32, truncated bool) {
 	text = string([]rune(text))
 	var content []int32
+	cut := false
 	for _, raw := range t.added.raw.split(newSpan(text)) {
 		if raw.id >= 0 {
 			content = append(content, raw.id)
 			continue
 		}
-		for _, part := range t.added.normal.split(t.normalizer.normalize(raw.span)) {
+		s := t.normalizer.normalize(raw.span)
+		for _, part := range t.added.normal.split(s) {
 			content = t.encodePart(content, part, tokensMax)
 		}
-		if len(content) > tokensMax {
+		if cut = s.cut; cut || len(content) > tokensMax {
 			break
 		}
 	}
-	return t.template.wrap(content, tokensMax)
+	ids, truncated = t.template.wrap(content, tokensMax)
+	return ids, truncated || cut
 }
 
 // encodePart appends the ids of one chunk of normalized text, and stops beyond tokensMax ids.

@@ -1,6 +1,11 @@
 package tokenizer
 
-import "sort"
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"strings"
+)
 
 // trie is a byte trie in breadth-first order: the children of node n are the nodes
 // first[n] .. first[n+1]-1, sorted by label. Node 0 is the root. The zero trie holds no key.
@@ -21,8 +26,7 @@ type keyRange struct{ lo, hi, depth int }
 
 // newTrie builds the trie of entries. Of equal keys the last one counts.
 func newTrie(entries []entry) *trie {
-	sorted := append([]entry(nil), entries...)
-	sort.SliceStable(sorted, func(i, j int) bool { return sorted[i].key < sorted[j].key })
+	sorted := sortEntries(entries)
 	t := &trie{label: []byte{0}, value: []int32{-1}}
 	queue := []keyRange{{0, len(sorted), 0}}
 	for node := 0; node < len(queue); node++ {
@@ -31,6 +35,32 @@ func newTrie(entries []entry) *trie {
 	}
 	t.first = append(t.first, int32(len(queue)))
 	return t
+}
+
+// sortEntries returns entries in the order of their keys, equal keys as they came. Most keys differ
+// within 8 bytes, which are compared as a number.
+func sortEntries(entries []entry) []entry {
+	type place struct {
+		head uint64 // of the key, padded with zeros
+		i    int32
+	}
+	order := make([]place, len(entries))
+	for i, e := range entries {
+		var head [8]byte
+		copy(head[:], e.key)
+		order[i] = place{binary.BigEndian.Uint64(head[:]), int32(i)}
+	}
+	slices.SortFunc(order, func(a, b place) int {
+		if a.head != b.head {
+			return cmp.Compare(a.head, b.head)
+		}
+		return cmp.Or(strings.Compare(entries[a.i].key, entries[b.i].key), cmp.Compare(a.i, b.i))
+	})
+	sorted := make([]entry, len(entries))
+	for i, o := range order {
+		sorted[i] = entries[o.i]
+	}
+	return sorted
 }
 
 // grow sets the value of node and appends its children to the queue.
