@@ -4,7 +4,8 @@
 // other servers of open models use (num_frames, num_inference_steps, guidance_scale, seed ...):
 //
 //	POST   /v1/videos               create (JSON or multipart/form-data; Idempotency-Key);
-//	                                input_reference: a picture or latents that it starts from
+//	                                input_reference: a picture or latents that it starts from;
+//	                                docs/api.md has all fields
 //	GET    /v1/videos               list (limit, after, order)
 //	GET    /v1/videos/{id}          status
 //	DELETE /v1/videos/{id}          cancel if need be, then forget
@@ -24,6 +25,9 @@
 //	POST   /v1/cluster/snapshot     replace it by a saved one
 //	GET    /v1/models, /v1/nodes, /v1/cluster
 //	GET    /livez, /readyz, /metrics
+//
+// Requests are read leniently where clients of other servers differ: see fields.go for the fields
+// that are taken, refused or left out with a notice, reference.go for what a clip may start from.
 //
 // What OpenAI's object has no field for is under "longtake". A follower answers with a redirect
 // (307) to the leader.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -305,4 +306,20 @@ func FuzzRequests(f *testing.F) {
 		}
 		_, _ = fk.model.Resolve(r, nil)
 	})
+}
+
+// TestEveryFieldIsDocumented holds docs/api.md to the fields that are known.
+func TestEveryFieldIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range known {
+		if !bytes.Contains(page, []byte("`"+name+"`")) {
+			t.Errorf("docs/api.md lacks `%s`", name)
+		}
+		if name != "n" && find(name) == nil && otherNames[name] == "" {
+			t.Errorf("%s cannot be set", name)
+		}
+	}
 }

@@ -53,6 +53,24 @@ func TestRandn(t *testing.T) {
 	t.Logf("%d of %d values differ in a bit, at most by %.2g", differ, values, most)
 }
 
+// TestSeedsOfAllSizes has what torch.randn(3) returns after manual_seed of seeds that int64 cannot
+// hold; -1 and -5 are 2^64-1 and 2^64-5 there.
+func TestSeedsOfAllSizes(t *testing.T) {
+	for seed, want := range map[uint64][]float32{
+		1<<64 - 1: {1.2197630405426025, -0.3929794728755951, 1.0230751037597656},
+		1<<64 - 5: {-1.8266246318817139, 0.6379720568656921, -1.7862693071365356},
+		1 << 63:   {1.5409960746765137, -0.293428897857666, -2.1787893772125244},
+		1<<63 + 5: {-0.4867807626724243, -0.6038215756416321, -0.5580962300300598},
+		1<<32 + 7: {-0.1467950940132141, 0.7861412763595581, 0.9468216300010681},
+	} {
+		got := make([]float32, len(want))
+		NewGenerator(seed).Randn(got)
+		if _, e := difference(got, want); e > normalLimit {
+			t.Errorf("seed %d: %v, want %v", seed, got, want)
+		}
+	}
+}
+
 func TestGeneratorSequence(t *testing.T) {
 	f := golden.Open(t, "rng")
 	g := NewGenerator(5)
