@@ -44,10 +44,13 @@ func (s *server) models(w http.ResponseWriter, r *http.Request) error {
 func (s *server) getModel(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("id")
 	m, ok := s.service.Model(r.Context())
-	if !ok || m.Name != name {
+	of, alias := s.aliases[name]
+	if alias = alias && (of == "" || of == m.Name); !ok || m.Name != name && !alias {
 		return fmt.Errorf("model %.128q: %w", name, coord.ErrNotFound)
 	}
-	reply(w, http.StatusOK, modelOf(m))
+	out := modelOf(m)
+	out.ID = name
+	reply(w, http.StatusOK, out)
 	return nil
 }
 

@@ -12,7 +12,7 @@ const (
 		"Last-Event-ID, Range, X-Request-Id"
 	// What scripts may read besides what they always may.
 	corsExposed = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, " +
-		"Location, Openai-Poll-After-Ms, Retry-After, X-Request-Id"
+		"Location, Openai-Poll-After-Ms, Retry-After, X-Request-Id, X-Video-Id"
 )
 
 // allowOrigin lets a page of a trusted origin read the answer. It answers preflights itself, and

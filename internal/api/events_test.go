@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"pgregory.net/rapid"
 
 	"github.com/longtake/longtake/internal/coord"
@@ -174,8 +175,10 @@ func TestFollowersSayWhere(t *testing.T) {
 func TestModels(t *testing.T) {
 	f := newFake()
 	f.model.Name = "Wan-AI/Wan2.1"
-	h := api(f, nil, nil)
-	for path, want := range map[string]int{"Wan-AI/Wan2.1": 200, "Wan-AI%2FWan2.1": 200, "other": 404} {
+	h := New(Config{Service: f, Metrics: prometheus.NewRegistry(), Clients: Clients{
+		Aliases: map[string]string{"sora-2": "", "sora-1": "x"}}})
+	for path, want := range map[string]int{"Wan-AI/Wan2.1": 200, "Wan-AI%2FWan2.1": 200, "other": 404,
+		"sora-2": 200, "sora-1": 404} {
 		if resp := ask(h, "GET", "/v1/models/"+path, ""); resp.StatusCode != want {
 			t.Errorf("%s: %d", path, resp.StatusCode)
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 
 	"github.com/longtake/longtake/internal/artifact"
@@ -194,40 +193,4 @@ func take[T any](to **T, from T) {
 	if *to == nil {
 		*to = &from
 	}
-}
-
-// extend queues a clip that goes on from a completed one.
-func (s *server) extend(w http.ResponseWriter, r *http.Request) error {
-	c, in, err := s.readCreate(w, r)
-	defer in.drop()
-	if err != nil {
-		return err
-	}
-	if in != nil {
-		return invalid(inputField, "%s does not go with an extension, which goes on from a video; "+
-			"allowed: leave it out", inputField)
-	}
-	v, err := s.service.Get(r.Context(), id(r))
-	if err != nil {
-		return err
-	}
-	if v.State != job.Completed {
-		return fmt.Errorf("video %s cannot be extended, it is %s: %w", v.ID, v.State,
-			job.ErrTransition)
-	}
-	m, err := s.model(r)
-	if err != nil {
-		return err
-	}
-	c.inherit(v.Spec, m)
-	req, err := c.Request(m)
-	if err != nil {
-		return err
-	}
-	req.Start = job.Start{Kind: job.StartLatents, Object: v.Result.Latents,
-		Latents: m.Latents(v.Spec.Frames)}
-	if err := c.extend(&req, m, v.Spec.Width, v.Spec.Height); err != nil {
-		return err
-	}
-	return s.queue(w, r, req)
 }

@@ -45,6 +45,12 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		{"POST", "/v1/videos/{id}/cancel", s.cancel, brief},
 		{"POST", "/v1/videos/{id}/retry", s.retry, brief},
 		{"POST", "/v1/videos/{id}/extensions", s.extend, brief},
+		{"POST", "/v1/videos/{id}/remix", s.remix, brief},
+		{"POST", "/v1/videos/extensions", s.extensions, brief},
+		{"POST", "/v1/videos/sync", s.createSync, stream},
+		{"POST", "/v1/videos/edits", noRoute, brief},
+		{"POST", "/v1/videos/characters", noRoute, brief},
+		{"POST", "/v1/videos/generations", noRoute, brief},
 		{"GET", "/v1/videos/{id}/events", s.events, stream},
 		{"GET", "/v1/models", s.models, brief},
 		{"GET", "/v1/models/{id...}", s.getModel, brief},
@@ -128,11 +134,6 @@ func (s *server) mux(routes []route) http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
-}
-
-func noRoute(_ http.ResponseWriter, r *http.Request) error {
-	return &Error{Status: http.StatusNotFound, Type: "invalid_request_error", Code: "unknown_url",
-		Message: fmt.Sprintf("there is no %.32s %.128s", r.Method, r.URL.Path)}
 }
 
 // wrap limits how many requests run and how long they may take to come, measures them, and answers

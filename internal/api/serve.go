@@ -43,8 +43,8 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 }
 
 func serveGate(ctx context.Context, g *gate, h http.Handler) error {
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(http.ErrServerClosed)
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: headerTime + bodyTime,
 		WriteTimeout: stallTime, IdleTimeout: idleTime, MaxHeaderBytes: headerMax,
 		BaseContext: func(net.Listener) context.Context { return life },
@@ -56,7 +56,7 @@ func serveGate(ctx context.Context, g *gate, h http.Handler) error {
 		return fmt.Errorf("cannot serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
-	end() // streams
+	end(http.ErrServerClosed) // streams
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	if err := srv.Shutdown(stop); err != nil {

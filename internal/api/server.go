@@ -60,41 +60,47 @@ func newServer(c Config) *server {
 }
 
 func (s *server) create(w http.ResponseWriter, r *http.Request) error {
+	rec, err := s.submit(w, r)
+	return s.replyView(w)(coord.View{Record: rec}, err)
+}
+
+// submit queues the job that a request asks for.
+func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record, err error) {
 	c, in, err := s.readCreate(w, r)
 	defer in.drop()
 	if err == nil {
 		err = c.prompted()
 	}
 	if err != nil {
-		return err
+		return none, err
 	}
 	m, err := s.model(r)
 	if err != nil {
-		return err
+		return none, err
 	}
 	c.Format = cmp.Or(c.Format, s.format)
 	if in == nil {
 		req, err := c.Request(m)
 		if err != nil {
-			return err
+			return none, err
 		}
-		return s.queue(w, r, req)
+		return s.queue(r, req)
 	}
 	if !m.Extends { // before it is decoded
-		return &job.FieldError{Field: in.name, Value: "given",
+		return none, &job.FieldError{Field: in.name, Value: "given",
 			Allowed: "none; this model was not trained to go on from given latents"}
 	}
 	if err := in.open(r.Context()); err != nil {
-		return err
+		return none, err
 	}
 	req, err := in.Request(c, m)
 	if err == nil {
 		req.Start.Object, err = s.service.StoreInput(r.Context(), in.file)
 	}
 	if err != nil {
-		return err
+		return none, err
 	}
-	return s.queue(w, r, req)
+	return s.queue(r, req)
 }
 
 // model is the one that the cluster serves.
@@ -106,11 +112,10 @@ func (s *server) model(r *http.Request) (job.Model, error) {
 	return m, nil
 }
 
-// queue creates a job and answers with it.
-func (s *server) queue(w http.ResponseWriter, r *http.Request, req job.Request) error {
+// queue creates a job.
+func (s *server) queue(r *http.Request, req job.Request) (job.Record, error) {
 	req.Key = r.Header.Get("Idempotency-Key")
-	rec, err := s.service.Create(r.Context(), req)
-	return s.replyView(w)(coord.View{Record: rec}, err)
+	return s.service.Create(r.Context(), req)
 }
 
 func (s *server) get(w http.ResponseWriter, r *http.Request) error {

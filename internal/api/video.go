@@ -23,7 +23,7 @@ type Video struct {
 	CreatedAt   int64       `json:"created_at"` // Unix seconds, as the others
 	CompletedAt *int64      `json:"completed_at"`
 	ExpiresAt   *int64      `json:"expires_at"` // null, unless limits.keep-for is set
-	RemixedFrom *string     `json:"remixed_from_video_id"`
+	RemixedFrom *job.ID     `json:"remixed_from_video_id"`
 	Error       *VideoError `json:"error"`
 	Details     Details     `json:"longtake"`
 }
@@ -87,6 +87,9 @@ func toVideo(v coord.View) Video {
 		Seconds: cmp.Or(s.SecondsAsked,
 			strconv.FormatFloat(s.FPS.Seconds(s.Frames), 'f', -1, 64)),
 		CreatedAt: v.Created.Unix(), Details: details(v),
+	}
+	if s.RemixOf != "" {
+		out.RemixedFrom = &s.RemixOf
 	}
 	if v.State == job.Completed {
 		at := v.Finished.Unix()

@@ -98,7 +98,7 @@ func (m Model) fill(r Request) Spec {
 		Priority: r.Priority,
 		Window:   at(r.Window, d.Window), Overlap: at(r.Overlap, m.overlap(r)),
 		Schedule: Schedule(or(string(r.Schedule), string(ScheduleStatic))),
-		Long:     m.long(r), Start: r.Start,
+		Long:     m.long(r), Start: r.Start, RemixOf: r.RemixOf,
 		ModelAsked: r.ModelAsked, SecondsAsked: r.SecondsAsked, Notes: r.Notes,
 	}
 }
@@ -163,6 +163,9 @@ func checkAsked(s Spec) error {
 	const most = 256 // bytes
 	if len(s.ModelAsked) > most || !utf8.ValidString(s.ModelAsked) {
 		return &FieldError{"model", quote(s.ModelAsked), "up to 256 bytes of UTF-8"}
+	}
+	if len(s.RemixOf) > most || !utf8.ValidString(string(s.RemixOf)) {
+		return &FieldError{"remixed_from", quote(string(s.RemixOf)), "up to 256 bytes of UTF-8"}
 	}
 	if len(s.SecondsAsked) > most || !utf8.ValidString(s.SecondsAsked) {
 		return &FieldError{"seconds", quote(s.SecondsAsked), "up to 256 bytes of UTF-8"}

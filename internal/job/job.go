@@ -53,6 +53,8 @@ type Spec struct {
 	// Start is what the clip goes on from; Frames counts what is given too.
 	Start Start `json:"start,omitzero"`
 
+	RemixOf ID `json:"remixed_from,omitempty"` // the video whose request was changed
+
 	// What the client said, if that is not what the fields above have: an alias of the model, the
 	// text of a duration, and notices on what was left out of the request.
 	ModelAsked   string   `json:"model_asked,omitempty"`

@@ -27,6 +27,8 @@ type Request struct {
 	Long           Long     `json:"long,omitempty"` // empty: windows, or extend after a start
 	Start          Start    `json:"start,omitzero"`
 
+	RemixOf ID `json:"remixed_from,omitempty"` // the video whose request was changed
+
 	// What the client said where the spec has what it came to; they are told again.
 	ModelAsked   string   `json:"model_asked,omitempty"`   // an alias; empty: Model
 	SecondsAsked string   `json:"seconds_asked,omitempty"` // the text of a duration

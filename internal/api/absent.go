@@ -1,0 +1,36 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// absent are routes that clients know from elsewhere, of POST and what is below them, and what is
+// there instead.
+var absent = map[string]string{
+	"/v1/videos/edits": "POST /v1/videos/{id}/remix makes a video again with another prompt, POST " +
+		"/v1/videos takes a picture or latents as input_reference",
+	"/v1/videos/characters": "a prompt or a picture (input_reference of POST /v1/videos) says who " +
+		"is to be seen",
+	"/v1/videos/generations": "POST /v1/videos queues a video, POST /v1/videos/sync also waits for it",
+}
+
+// notBuilt answers for those routes. Asking again is of no use, which the SDKs have to be told.
+func notBuilt(w http.ResponseWriter, r *http.Request, instead string) error {
+	w.Header().Set("X-Should-Retry", "false")
+	return &Error{Status: http.StatusNotImplemented, Type: "invalid_request_error",
+		Code: "not_implemented", Message: fmt.Sprintf("%.32s %.128s is not built; there is instead: %s",
+			r.Method, r.URL.Path, instead)}
+}
+
+// noRoute answers for paths that lead nowhere.
+func noRoute(w http.ResponseWriter, r *http.Request) error {
+	for path, instead := range absent {
+		if r.URL.Path == path || strings.HasPrefix(r.URL.Path, path+"/") {
+			return notBuilt(w, r, instead)
+		}
+	}
+	return &Error{Status: http.StatusNotFound, Type: "invalid_request_error", Code: "unknown_url",
+		Message: fmt.Sprintf("there is no %.32s %.128s", r.Method, r.URL.Path)}
+}

@@ -1,0 +1,108 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+const videoField = "video"
+
+// extensions is extend for clients that name the video in the body, as OpenAI's SDKs do.
+func (s *server) extensions(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
+	var fields map[string]json.RawMessage
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case err == nil && kind == "multipart/form-data":
+		fields, err = formFields(r)
+	case err == nil && kind == "application/json":
+		if err = json.NewDecoder(r.Body).Decode(&fields); err != nil {
+			err = bodyError("the JSON object", err)
+		}
+	default:
+		_, _, err = s.readCreate(w, r) // which says what is allowed
+	}
+	if err != nil {
+		return tooLarge(err)
+	}
+	id, err := videoID(fields[videoField])
+	if err != nil {
+		return err
+	}
+	delete(fields, videoField)
+	r.Header.Set("Content-Type", "application/json")
+	r.Body = io.NopCloser(bytes.NewReader(encode(fields)))
+	return s.extendVideo(w, r, id)
+}
+
+// videoID takes the id out of {"id": "video_..."}, or of the text alone.
+func videoID(raw json.RawMessage) (job.ID, error) {
+	var ref struct {
+		ID job.ID `json:"id"`
+	}
+	if len(raw) > 0 && raw[0] == '"' {
+		if err := json.Unmarshal(raw, &ref.ID); err != nil {
+			return "", bodyError(videoField, err)
+		}
+	} else if len(raw) > 0 && json.Unmarshal(raw, &ref) != nil {
+		ref.ID = ""
+	}
+	if ref.ID == "" {
+		return "", invalid(videoField, `video is missing or is none; allowed: {"id": "video_..."} of a `+
+			"completed video")
+	}
+	return ref.ID, nil
+}
+
+// formFields reads a form without files as the JSON object that it stands for.
+func formFields(r *http.Request) (map[string]json.RawMessage, error) {
+	m, err := r.MultipartReader()
+	if err != nil {
+		return nil, invalid("", "cannot read the form: %v", err)
+	}
+	fields := map[string]json.RawMessage{}
+	for {
+		part, err := m.NextPart()
+		if errors.Is(err, io.EOF) {
+			return fields, nil
+		}
+		if err == nil {
+			err = addField(fields, part)
+		}
+		var known *Error
+		if err != nil && !errors.As(err, &known) {
+			err = bodyError("the form", err)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func addField(fields map[string]json.RawMessage, part *multipart.Part) error {
+	name := part.FormName()
+	if part.FileName() != "" {
+		return invalid(name, "%.64q is a file; allowed: video[id], the id of a video that was made "+
+			"here, which goes on from its latents", name)
+	}
+	value, err := io.ReadAll(part)
+	if err != nil {
+		return err
+	}
+	switch {
+	case name == "video[id]" || name == "video.id":
+		fields[videoField] = encode(string(value))
+	case json.Valid(value) && (name == videoField || name == "storyboard"):
+		fields[name] = value
+	default:
+		fields[name] = encode(string(value))
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// createSync queues a video, waits until it is final and sends its file. A client that leaves
+// cancels it.
+func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
+	rec, err := s.submit(w, r)
+	if err != nil {
+		return err
+	}
+	views, err := s.service.Watch(r.Context(), rec.ID)
+	if err != nil {
+		return err
+	}
+	for v := range views {
+		if !v.State.Final() {
+			continue
+		}
+		w.Header().Set("X-Video-Id", string(v.ID))
+		if v.State != job.Completed {
+			w.Header().Set("X-Should-Retry", "false")
+			failed := toVideo(v).Error
+			return &Error{Status: http.StatusInternalServerError, Type: "server_error",
+				Code: failed.Code, Message: failed.Message}
+		}
+		f, _ := fileOf(v, "")
+		return s.sendFile(w, r, v, f)
+	}
+	if !left(r) {
+		return overloaded("the coordinator does not lead any more; GET /v1/videos/" + string(rec.ID))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), cancelTime)
+	defer cancel()
+	if _, err := s.service.Cancel(ctx, rec.ID); err != nil && !errors.Is(err, job.ErrTransition) {
+		s.log.Warn("cannot cancel the job of a client that left", "job", rec.ID, "error", err)
+	}
+	return r.Context().Err()
+}
+
+// left reports whether a client is gone, and not the server about to be.
+func left(r *http.Request) bool {
+	return r.Context().Err() != nil && !errors.Is(context.Cause(r.Context()), http.ErrServerClosed)
+}
+
+// cancelTime bounds the cancelling of a job whose client has left.
+const cancelTime = 10 * time.Second
