@@ -144,7 +144,7 @@ func readIndex(fsys fs.FS, file string) (map[string]string, error) {
 		WeightMap map[string]string `json:"weight_map"`
 	}
 	if err := json.Unmarshal(data, &index); err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", file, notJSON(data, err))
+		return nil, fmt.Errorf("cannot read %s: %w", file, err)
 	}
 	if len(index.WeightMap) == 0 {
 		return nil, fmt.Errorf("%s: weight_map is empty", file)

@@ -1,8 +1,10 @@
 package model
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -15,6 +17,8 @@ import (
 
 // tokenizerLimit bounds tokenizer.json, in bytes; that of UMT5 has 16 MB.
 const tokenizerLimit = 64 << 20
+
+const tokenizerFile = "tokenizer/tokenizer.json"
 
 // Folder is an open model. Its configurations are checked, and so are the names and shapes of all
 // weights; the weights themselves are read where they are used. Safe for concurrent use.
@@ -103,13 +107,7 @@ func (f *Folder) readConfigs(name string) (err error) {
 			return f.config("text_encoder", func(s *settings) { f.TextEncoder = readTextEncoder(s) })
 		},
 		func() error { return f.config("vae", func(s *settings) { f.VAE = readVAE(s) }) },
-		func() error {
-			t, err := f.fsys.Open("tokenizer/tokenizer.json")
-			if err != nil {
-				return fmt.Errorf("cannot read tokenizer/tokenizer.json: %w", pathless(err))
-			}
-			return t.Close()
-		},
+		f.checkTokenizer,
 		func() error {
 			f.Scheduler, err = readJSON(f.fsys, "scheduler/scheduler_config.json", jsonLimit)
 			return err
@@ -128,6 +126,24 @@ func (f *Folder) readConfigs(name string) (err error) {
 	}
 	f.Defaults.fit(f.Transformer, f.VAE)
 	return f.Defaults.LatentRGB.fit(f.Transformer.InChannels)
+}
+
+// checkTokenizer looks at the beginning of tokenizer.json, which is read later, being large.
+func (f *Folder) checkTokenizer() error {
+	t, err := f.fsys.Open(tokenizerFile)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", tokenizerFile, pathless(err))
+	}
+	defer t.Close()
+	head := make([]byte, userfile.WhatBytes)
+	n, err := io.ReadFull(t, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("cannot read %s: %w", tokenizerFile, pathless(err))
+	}
+	if what := notJSON(bytes.TrimPrefix(head[:n], []byte("\ufeff"))); what != "" {
+		return fmt.Errorf("cannot read %s: it is no JSON but %s", tokenizerFile, what)
+	}
+	return nil
 }
 
 // config reads the configuration of a component.
@@ -238,7 +254,7 @@ func (f *Folder) WeightNames(component string) []string {
 
 // TokenizerJSON returns tokenizer/tokenizer.json.
 func (f *Folder) TokenizerJSON() ([]byte, error) {
-	return readJSON(f.fsys, "tokenizer/tokenizer.json", tokenizerLimit)
+	return readJSON(f.fsys, tokenizerFile, tokenizerLimit)
 }
 
 // Name returns what longtake.json calls the model, or the folder's name.

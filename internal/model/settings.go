@@ -36,20 +36,9 @@ func readSettings(fsys fs.FS, file string) (*settings, error) {
 	}
 	s := &settings{file: file, used: map[string]bool{}}
 	if err := json.Unmarshal(data, &s.raw); err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", file, notJSON(data, err))
+		return nil, fmt.Errorf("cannot read %s: %w", file, err)
 	}
 	return s, nil
-}
-
-// notJSON names what a file is that holds no JSON, if that can be told; otherwise err stays.
-func notJSON(data []byte, err error) error {
-	if start := bytes.TrimSpace(data); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
-		return err
-	}
-	if what := userfile.What(data); what != "" {
-		return fmt.Errorf("it is no JSON but %s", what)
-	}
-	return err
 }
 
 // fail keeps the first error.
@@ -242,5 +231,18 @@ func readJSON(fsys fs.FS, file string, limit int64) ([]byte, error) {
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
 		return nil, fmt.Errorf("cannot read %s: it is UTF-16; allowed: UTF-8", file)
 	}
-	return bytes.TrimPrefix(data, []byte("\ufeff")), nil
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if what := notJSON(data); what != "" {
+		return nil, fmt.Errorf("cannot read %s: it is no JSON but %s", file, what)
+	}
+	return data, nil
+}
+
+// notJSON names what a file is that does not begin as JSON objects do, if that can be told.
+func notJSON(data []byte) string {
+	start := bytes.TrimSpace(data[:min(len(data), userfile.WhatBytes)])
+	if len(start) > 0 && (start[0] == '{' || start[0] == '[') || json.Valid(start) {
+		return ""
+	}
+	return userfile.What(data)
 }

@@ -88,6 +88,8 @@ func TestFilesThatAreSomethingElse(t *testing.T) {
 	for _, s := range []stranger{
 		{"LFS weights", weights, []byte(lfs), "Git LFS pointer"},
 		{"LFS configuration", vaeFile, []byte(lfs), "Git LFS pointer"},
+		{"LFS tokenizer", tokenizerFile, []byte(lfs), "Git LFS pointer"},
+		{"LFS scheduler", "scheduler/scheduler_config.json", []byte(lfs), "Git LFS pointer"},
 		{"LFS index", index, []byte(lfs), "Git LFS pointer"},
 		{"a web page", weights, []byte(page), "web page"},
 		{"a web page for JSON", transformerFile, []byte("  " + page), "web page"},
