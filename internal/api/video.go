@@ -46,6 +46,9 @@ type Details struct {
 	Waiting         string      `json:"waiting,omitempty"`     // why it is queued
 	Ahead           int         `json:"jobs_ahead,omitempty"`
 	Attempt         job.Attempt `json:"attempt,omitempty"`
+	AttemptsLeft    int         `json:"attempts_left,omitempty"` // without progress, until it fails
+	Where           string      `json:"where,omitempty"`         // the latest attempt's nodes and mesh
+	Placed          time.Time   `json:"placed,omitzero"`         // when that began
 	Mesh            string      `json:"mesh,omitempty"`
 	Nodes           []string    `json:"nodes,omitempty"`           // names, by rank
 	Losses          []job.Loss  `json:"attempts_lost,omitempty"`   // oldest first
@@ -119,6 +122,10 @@ func details(v coord.View) Details {
 		ClipSeconds: v.Spec.FPS.Seconds(v.Spec.Frames),
 		Finished:    v.Finished, Decision: v.Decision, Losses: v.Losses, Checkpoint: v.Checkpoint.Step,
 		CheckpointBytes: v.Checkpoint.Object.Size, CheckpointTime: v.Checkpoint.Seconds,
+		Where: v.Plan.Where, Placed: v.Placed,
+	}
+	if !v.State.Final() {
+		d.AttemptsLeft = v.AttemptsLeft()
 	}
 	if v.State == job.Running && v.CancelRequested {
 		d.State, d.ETA = Cancelling, 0

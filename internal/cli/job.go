@@ -109,9 +109,15 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 		printf(w, "%-10s %s\n", key, fmt.Sprintf(format, args...))
 	}
 	line("id", "%s", v.ID)
-	line("state", "%s", stateText(v))
+	line("state", "%s", stateText(v)+since(v, time.Now()))
 	if v.Error != nil {
 		line("error", "%s", v.Error.Message)
+	}
+	if text := outlook(v); text != "" {
+		line("next", "%s", text)
+	}
+	if text := remedy(v); text != "" {
+		line("to do", "%s", text)
 	}
 	if len(s.Scenes) == 0 {
 		line("prompt", "%q", s.Prompt)
@@ -126,8 +132,24 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 	line("sampling", "%s, %s, guidance %g, shift %g, seed %d", s.Scheduler, count(s.Steps, "step"),
 		s.GuidanceScale, s.FlowShift, s.Seed)
 	if d.Mesh != "" {
-		line("placement", "attempt %d, %s, on %v", d.Attempt, d.Mesh, d.Nodes)
+		line("placement", "%s", attemptText(d.Attempt, cmp.Or(d.Where, fmt.Sprint(d.Nodes))))
 	}
+	printWork(line, v)
+	line("created", "%s", d.Created.Local().Format(time.DateTime))
+	if !d.Finished.IsZero() {
+		line("finished", "%s", d.Finished.Local().Format(time.DateTime))
+	}
+	if r := d.Result; r != nil {
+		line("result", "%s, %s a step, %s exchanged", size(uint64(r.Video.Size)), //nolint:gosec // >= 0
+			span(r.StepSeconds), size(r.BytesExchanged))
+		line("latents", "%s", r.LatentsSHA256)
+	}
+	return nil
+}
+
+// printWork tells what there is of a job's clip, and what was lost and taken over on the way.
+func printWork(line func(key, format string, args ...any), v api.Video) {
+	d := v.Details
 	if d.Result != nil && d.Result.WindowsReused > 0 {
 		line("taken over", "%s of the step in which the attempt before was lost",
 			count(d.Result.WindowsReused, "window"))
@@ -137,7 +159,7 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 			count(d.Result.FramesReused, "frame"))
 	}
 	if d.Checkpoint > 0 {
-		line("checkpoint", "step %d of %d, %s, stored in %s", d.Checkpoint, s.TotalSteps(),
+		line("checkpoint", "step %d of %d, %s, stored in %s", d.Checkpoint, d.Spec.TotalSteps(),
 			size(uint64(d.CheckpointBytes)), span(d.CheckpointTime)) //nolint:gosec // from 0
 	}
 	if d.PreviewStep > 0 {
@@ -157,16 +179,6 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 		line(lossWord(l), "attempt %d at %s: %s; %s", l.Attempt, l.Time.Local().Format(time.TimeOnly),
 			l.Reason, aftermath(l))
 	}
-	line("created", "%s", d.Created.Local().Format(time.DateTime))
-	if !d.Finished.IsZero() {
-		line("finished", "%s", d.Finished.Local().Format(time.DateTime))
-	}
-	if r := d.Result; r != nil {
-		line("result", "%s, %s a step, %s exchanged", size(uint64(r.Video.Size)), //nolint:gosec // >= 0
-			span(r.StepSeconds), size(r.BytesExchanged))
-		line("latents", "%s", r.LatentsSHA256)
-	}
-	return nil
 }
 
 func lossWord(l job.Loss) string {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/job"
 )
 
 // jobEvent is something that happened to a job.
@@ -18,10 +19,10 @@ type jobEvent struct {
 	Text  string    `json:"text"`
 }
 
-const logsHelp = `Show what happened to a job, in order: when it was created and placed,
-which attempts ended early and why, when it was beyond the lost step again, how it ended.
-All of it is in the coordinators' log, so it is there whatever died. "job status -w"
-follows a job.`
+const logsHelp = `Show what happened to a job, in order: when it was created and placed, on which
+shards, which attempts ended early and why, when the clip was further than before the
+loss, how it ended, and what can be done. All of it is in the coordinators' log, so it is
+there whatever died. "job status -w" follows a job.`
 
 func jobLogs() *cobra.Command {
 	cmd := &cobra.Command{Use: "logs ID", Short: "Show what happened to a job, in order",
@@ -56,10 +57,13 @@ func jobEvents(v api.Video) []jobEvent {
 	d := v.Details
 	events := []jobEvent{{d.Created, "created", fmt.Sprintf("%s of %s", count(d.Spec.Frames, "frame"),
 		v.Size)}}
-	if !d.Started.IsZero() {
-		events = append(events, jobEvent{d.Started, "started", "attempt 1"})
+	if n := len(d.Losses); !d.Placed.IsZero() && (n == 0 || d.Losses[n-1].Attempt < d.Attempt) {
+		events = append(events, jobEvent{d.Placed, "started", attemptText(d.Attempt, d.Where)})
 	}
 	for _, l := range d.Losses {
+		if !l.Began.IsZero() {
+			events = append(events, jobEvent{l.Began, "started", attemptText(l.Attempt, l.Where)})
+		}
 		text := fmt.Sprintf("attempt %d: %s; %s", l.Attempt, l.Reason, aftermath(l))
 		events = append(events, jobEvent{l.Time, lossWord(l), text})
 		if !l.Recovered.IsZero() {
@@ -69,9 +73,20 @@ func jobEvents(v api.Video) []jobEvent {
 	}
 	if d.State.Final() {
 		events = append(events, jobEvent{d.Finished, string(d.State), ending(v)})
+		if d.State == job.Failed {
+			events = append(events, jobEvent{d.Finished, "to do", remedy(v)})
+		}
 	}
 	slices.SortStableFunc(events, func(a, b jobEvent) int { return a.Time.Compare(b.Time) })
 	return events
+}
+
+// attemptText names an attempt and its nodes.
+func attemptText(a job.Attempt, where string) string {
+	if where == "" {
+		return fmt.Sprintf("attempt %d", a)
+	}
+	return fmt.Sprintf("attempt %d on %s", a, where)
 }
 
 // ending says how a job ended.

@@ -13,17 +13,18 @@ import (
 func TestJobEvents(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(1000+s), 0) }
 	v := api.Video{Size: "96x64", Details: api.Details{State: job.Completed, Attempt: 3,
-		Spec: job.Spec{Frames: 33}, Created: at(0), Started: at(1), Finished: at(9), Losses: []job.Loss{
-			{Attempt: 1, Reason: "node a was lost", Step: 4, Time: at(2), Recovered: at(6)},
+		Spec: job.Spec{Frames: 33}, Created: at(0), Started: at(1), Placed: at(5), Where: "c (cfg=1)", Finished: at(9), Losses: []job.Loss{
+			{Attempt: 1, Reason: "node a was lost", Step: 4, Began: at(1), Where: "a, b (cfg=2)",
+				Time: at(2), Recovered: at(6)},
 			{Attempt: 2, Reason: "drained", Step: 5, Time: at(4), Recovered: at(6), Planned: true},
 		}, Result: &job.Result{Video: job.Object{Size: 5000}}}}
 	var out strings.Builder
 	if err := printEvents(&out, jobEvents(v), false); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"created   33 frames of 96x64", "started   attempt 1",
+	want := []string{"created   33 frames of 96x64", "started   attempt 1 on a, b (cfg=2)",
 		"lost      attempt 1: node a was lost; on from step 4", "stopped   attempt 2: drained",
-		"recovered beyond where attempt 1", "recovered beyond where attempt 2",
+		"started   attempt 3 on c (cfg=1)", "recovered beyond where attempt 1", "recovered beyond where attempt 2",
 		"completed 5 kB in attempt 3"}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != len(want) {
@@ -40,7 +41,7 @@ func TestEventsOfAJobThatFailed(t *testing.T) {
 	v := api.Video{Error: &api.VideoError{Message: "no room"},
 		Details: api.Details{State: job.Failed, Created: time.Unix(1, 0), Finished: time.Unix(2, 0)}}
 	e := jobEvents(v)
-	if len(e) != 2 || e[1].Event != "failed" || e[1].Text != "no room" {
+	if len(e) != 3 || e[2].Event != "to do" || e[1].Event != "failed" || e[1].Text != "no room" {
 		t.Errorf("%+v", e)
 	}
 }

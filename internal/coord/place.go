@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/longtake/longtake/internal/coord/wire"
@@ -182,6 +183,7 @@ func (l *leader) place(r job.Record, p *pool) error {
 		plan.Nodes = append(plan.Nodes, n.reg.Node)
 	}
 	plan.Shares = shares(mesh, picked)
+	plan.Where = where(mesh, called(picked))
 	if _, err := l.c.commit(command{Kind: kindPlace, Job: r.ID, Plan: &plan}); err != nil {
 		return err
 	}
@@ -199,6 +201,24 @@ func called(nodes []*node) []string {
 		out = append(out, n.reg.Name)
 	}
 	return out
+}
+
+// where says on which nodes a job is, and how they are arranged.
+func where(mesh job.Mesh, names []string) string {
+	end := fmt.Sprintf(" (%s)", mesh)
+	text := ""
+	for i, n := range names {
+		more := fmt.Sprintf(" and %d more", len(names)-i)
+		next := strings.ToValidUTF8(n, "?")
+		if i > 0 {
+			next = ", " + next
+		}
+		if len(text)+len(next)+len(more)+len(end) > job.WhereLimit {
+			return text + more + end
+		}
+		text += next
+	}
+	return text + end
 }
 
 // percents are parts of a whole, to read.

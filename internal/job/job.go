@@ -131,6 +131,8 @@ type Plan struct {
 	Spec    Spec     `json:"spec"`
 	Mesh    Mesh     `json:"mesh"`
 	Nodes   []NodeID `json:"nodes"`
+	// Where names the nodes and the mesh for people, in up to WhereLimit bytes.
+	Where string `json:"where,omitempty"`
 	// Resume is where the attempt begins; CheckpointEvery is how many steps lie between two
 	// checkpoints, 0: none are written.
 	Resume          Checkpoint `json:"resume,omitzero"`

@@ -21,6 +21,7 @@ var (
 const (
 	ErrorLimit = 2048 // bytes of Record.Error
 	NodesLimit = 1024 // ranks of a plan
+	WhereLimit = 256  // bytes of Plan.Where
 
 	// FutileLimit is how many attempts may be lost without a step of progress because a rank could
 	// not go on: then it is the job. LossLimit is how many may be lost in all, to machines that die.
@@ -48,7 +49,7 @@ func (r Record) Place(p Plan, now time.Time) (Record, error) {
 		return r, fmt.Errorf("cannot place job %s: %w", r.ID, err)
 	}
 	p.Parts = nil // the record has them
-	r.State, r.Attempt, r.Plan = Running, p.Attempt, p
+	r.State, r.Attempt, r.Plan, r.Placed = Running, p.Attempt, p, now
 	if r.Started.IsZero() {
 		r.Started = now
 	}
@@ -198,7 +199,7 @@ func (r Record) Lose(a Attempt, b Setback, now time.Time) (Record, error) {
 	}
 	loss := Loss{Attempt: a, Reason: reason, Step: r.Checkpoint.Step, Time: now, Planned: b.Planned,
 		Own: b.Own, Redone: max(0, min(b.Done, r.Spec.TotalSteps())-r.Checkpoint.Step),
-		Detection: b.Detection}
+		Detection: b.Detection, Began: r.Placed, Where: r.Plan.Where}
 	r.Losses = append(slices.Clone(r.Losses), loss)
 	r.Losses = r.Losses[max(0, len(r.Losses)-LossesLimit):]
 	if lost, own := r.Futile(); own >= FutileLimit || lost >= LossLimit {
@@ -233,6 +234,13 @@ func (r Record) Futile() (lost, own int) {
 		}
 	}
 	return lost, own
+}
+
+// AttemptsLeft is how many more attempts may be lost without a step of progress before the job
+// fails.
+func (r Record) AttemptsLeft() int {
+	lost, own := r.Futile()
+	return max(0, min(LossLimit-lost, FutileLimit-own))
 }
 
 // RequestCancel ends a queued job and marks a running one, whose shards then stop at a step

@@ -22,6 +22,7 @@ type Record struct {
 	Losses          []Loss            `json:"losses,omitempty"` // attempts that ended early
 	Created         time.Time         `json:"created"`
 	Started         time.Time         `json:"started,omitzero"`  // of the first placement
+	Placed          time.Time         `json:"placed,omitzero"`   // of the latest one
 	Finished        time.Time         `json:"finished,omitzero"` // when it became final
 	CancelRequested bool              `json:"cancel_requested,omitempty"`
 	Error           string            `json:"error,omitempty"` // why it failed
@@ -105,6 +106,8 @@ type Loss struct {
 	Reason  string    `json:"reason"`
 	Step    int       `json:"step"` // that the next attempt goes on from
 	Time    time.Time `json:"time"`
+	Began   time.Time `json:"began,omitzero"`  // when the attempt was placed
+	Where   string    `json:"where,omitempty"` // on which nodes, as in its Plan
 	// Planned: the attempt was asked to stop, at a step boundary.
 	Planned bool `json:"planned,omitempty"`
 	// Own: a rank could not go on, and blamed nobody else.

@@ -221,7 +221,8 @@ func (r Record) checkLosses() error {
 			return &FieldError{field + "step", fmt.Sprintf("%d, %d redone", l.Step, l.Redone),
 				fmt.Sprintf("0 to %d", n)}
 		}
-		if err := checkText(field+"reason", l.Reason, ErrorLimit); err != nil {
+		if err := cmp.Or(checkText(field+"reason", l.Reason, ErrorLimit),
+			checkText(field+"where", l.Where, WhereLimit)); err != nil {
 			return err
 		}
 	}
@@ -294,7 +295,8 @@ func (p Plan) Check(r Record) error {
 		return fmt.Errorf("a checkpoint every %d steps, a preview every %d", p.CheckpointEvery,
 			p.PreviewEvery)
 	}
-	if err := cmp.Or(p.checkShares(), p.Resume.check("resume", r.Spec.TotalSteps())); err != nil {
+	if err := cmp.Or(checkText("where", p.Where, WhereLimit), p.checkShares(),
+		p.Resume.check("resume", r.Spec.TotalSteps())); err != nil {
 		return err
 	}
 	seen := make(map[NodeID]bool, n)

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// since says how long a job has been in its state.
+func since(v api.Video, now time.Time) string {
+	d := v.Details
+	begin := time.Time{}
+	switch {
+	case d.State == job.Queued:
+		begin = d.Created
+		if n := len(d.Losses); n > 0 {
+			begin = d.Losses[n-1].Time
+		}
+	case !v.Final():
+		begin = d.Placed
+	}
+	if begin.IsZero() {
+		return ""
+	}
+	return ", for " + longSpan(now.Sub(begin))
+}
+
+// advice is what to say of a reason that begins or contains some words.
+type advice struct{ words, next, do string }
+
+// ofWaiting is by how the coordinators word why a job waits.
+var ofWaiting = []advice{
+	{"waits for a shard to register", "it starts when a shard has registered",
+		"start a shard whose control names this coordinator; longtake node list shows it then"},
+	{"registered", "it starts when so many shards are registered",
+		"start more shards; or cancel it, and ask for fewer with --shards"},
+	{"that can write", "it starts on a shard that can write the format",
+		"install ffmpeg where a shard runs and start that again; or ask for webm"},
+	{"idle", "it starts when other jobs have ended",
+		"nothing; or give it a higher --priority, or start more shards"},
+	{"waits for room", "it starts when there is room on the coordinators' disk",
+		"longtake job delete of clips that nobody needs; longtake cluster status shows the room"},
+	{"object store", "it starts when the object store is there",
+		"nothing for a minute; then see the coordinators' log and longtake cluster status"},
+	{"it has not failed", "it starts on a shard on which it has not failed",
+		"start another shard, or see the logs of those on which it failed (longtake job logs)"},
+	{"waits", "it goes on by itself in a moment", ""},
+}
+
+// ofFailure is by words of why a job failed.
+var ofFailure = []advice{
+	{words: "not finite", do: "the model or what the clip starts from holds numbers that are none: " +
+		"check the model's files, then longtake job retry"},
+	{words: "without progress", do: "see in longtake job logs what the attempts have in common, put " +
+		"it right, then longtake job retry"},
+	{words: "out of memory", do: "use more shards, a smaller size or a shorter --window"},
+	{words: "cannot be shared", do: "ask for another number of shards; longtake plan shows what fits"},
+	{words: "no space left", do: "make room where the shard keeps its temporary files (--tmp), then " +
+		"longtake job retry"},
+	{words: "ffmpeg", do: "see to ffmpeg on the shard's host, or ask for webm"},
+	{words: "object", do: "see longtake cluster status and the coordinators' log, then longtake job " +
+		"retry"},
+	{words: "", do: "put the cause right, then longtake job retry; longtake job logs has what came " +
+		"before"},
+}
+
+func adviceOn(list []advice, reason string) advice {
+	for _, a := range list {
+		if strings.Contains(reason, a.words) {
+			return a
+		}
+	}
+	return advice{}
+}
+
+// outlook says what happens next with a job.
+func outlook(v api.Video) string {
+	d := v.Details
+	switch {
+	case d.State == api.Cancelling:
+		return "its shards stop, within seconds; then it is cancelled"
+	case d.State == job.Queued && d.Waiting != "":
+		return adviceOn(ofWaiting, d.Waiting).next + resumes(d)
+	case d.State == job.Queued && d.Ahead > 0:
+		return fmt.Sprintf("it starts after %s that came before it%s", count(d.Ahead, "job"), resumes(d))
+	case d.State == job.Running && d.ETA > 0:
+		left := longSpan(time.Duration(d.ETA * float64(time.Second)))
+		return fmt.Sprintf("%s of %s left%s", left, d.Stage, ifLost(d))
+	case d.State == job.Running:
+		return "it goes on" + ifLost(d)
+	}
+	return ""
+}
+
+// resumes says where a queued job goes on that has run before.
+func resumes(d api.Details) string {
+	switch {
+	case d.Attempt == 0:
+		return ""
+	case d.Checkpoint == 0:
+		return ", from the beginning" + chances(d)
+	}
+	return fmt.Sprintf(", from step %d of %d%s", d.Checkpoint, d.Spec.TotalSteps(), chances(d))
+}
+
+// ifLost says what the loss of a shard would cost a running job.
+func ifLost(d api.Details) string {
+	if d.Checkpoint == 0 {
+		return "; if a shard is lost, it begins again on others" + chances(d)
+	}
+	return fmt.Sprintf("; if a shard is lost, it goes on from step %d on others%s", d.Checkpoint,
+		chances(d))
+}
+
+// chances says how many attempts are left, once some were lost.
+func chances(d api.Details) string {
+	if len(d.Losses) == 0 || d.AttemptsLeft == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (it fails after %s more without a step of progress)",
+		count(d.AttemptsLeft, "attempt"))
+}
+
+// remedy says what somebody can do for a job, "" if nothing is needed.
+func remedy(v api.Video) string {
+	d := v.Details
+	switch {
+	case d.State == job.Queued && d.Waiting != "":
+		return adviceOn(ofWaiting, d.Waiting).do
+	case d.State == job.Failed && v.Error != nil:
+		return adviceOn(ofFailure, v.Error.Message).do
+	case d.State == job.Completed:
+		return fmt.Sprintf("longtake job fetch %s", v.ID)
+	case d.State == job.Cancelled:
+		return fmt.Sprintf("nothing; longtake job retry %s queues it again", v.ID)
+	}
+	return ""
+}
