@@ -3,7 +3,6 @@ package job
 import (
 	"fmt"
 	"html"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,24 +27,31 @@ func (m Model) strangeWords(s Spec) string {
 		texts = append(texts, c.Prompt)
 	}
 
+	seen := make(map[string]bool, len(m.Words))
+	for _, w := range m.Words {
+		seen[w] = true
+	}
 	var strange []string
-	seen := map[string]bool{}
+	n := 0
 	for _, text := range texts {
-		for _, w := range strings.FieldsFunc(html.UnescapeString(text), betweenWords) {
+		for w := range strings.FieldsFuncSeq(html.UnescapeString(text), betweenWords) {
 			if w = strings.Trim(w, "'’"); m.LowerCase {
 				w = strings.ToLower(w)
 			}
-			if w != "" && !seen[w] && !slices.Contains(m.Words, w) {
-				strange = append(strange, fmt.Sprintf("%q", cutWord(w)))
+			if w == "" || seen[w] {
+				continue
 			}
 			seen[w] = true
+			if n++; n <= wordsShown {
+				strange = append(strange, fmt.Sprintf("%q", cutWord(w)))
+			}
 		}
 	}
-	switch n := len(strange); {
-	case n == 0:
+	if n == 0 {
 		return ""
-	case n > wordsShown:
-		strange = append(strange[:wordsShown:wordsShown], fmt.Sprintf("%d more", n-wordsShown))
+	}
+	if n > wordsShown {
+		strange = append(strange, fmt.Sprintf("%d more", n-wordsShown))
 	}
 	notice := fmt.Sprintf("model %s was not trained on these words, so what it makes of them is "+
 		"chance: %s; it knows: %.400s", m.Name, strings.Join(strange, ", "), strings.Join(m.Words, " "))

@@ -18,6 +18,8 @@ import (
 // change what is computed from the same weights; and the values that do not.
 var arithmetic = map[string][]string{
 	"quantization_config":     nil,
+	"load_in_8bit":            nil,
+	"load_in_4bit":            nil,
 	"action_dim":              {"0"},
 	"window_size":             {"[-1,-1]", "-1"},
 	"local_attn_size":         {"-1"},
@@ -49,8 +51,22 @@ var arithmetic = map[string][]string{
 var gelu = []string{`"gelu-approximate"`, `"gelu_approximate"`, `"gelu_tanh"`, `"gelu_new"`,
 	`"gelu_pytorch_tanh"`, `"gelu"`}
 
-// arithmeticParts are parts of the names of such keys.
+// arithmeticParts begin words in the names of such keys.
 var arithmeticParts = []string{"quant", "rope", "rotary", "sliding", "softcap", "scaling", "lora"}
+
+// changesArithmetic reports whether a key that this program does not read may change what is
+// computed, and lists the values that do not.
+func changesArithmetic(key string) (same []string, changes bool) {
+	if same, changes = arithmetic[key]; changes {
+		return same, true
+	}
+	for word := range strings.SplitSeq(strings.ToLower(key), "_") {
+		changes = changes || slices.ContainsFunc(arithmeticParts, func(part string) bool {
+			return strings.HasPrefix(word, part)
+		})
+	}
+	return nil, changes
+}
 
 // off reports whether a value says that something is not there.
 func off(v json.RawMessage) bool {
@@ -66,10 +82,8 @@ func (s *settings) lenient() ([]string, error) {
 		if off(v) {
 			continue
 		}
-		same, known := arithmetic[k]
-		if !known && !slices.ContainsFunc(arithmeticParts, func(part string) bool {
-			return strings.Contains(strings.ToLower(k), part)
-		}) {
+		same, changes := changesArithmetic(k)
+		if !changes {
 			ignored = append(ignored, fmt.Sprintf("%.64s %.40s", k, flat(v)))
 			continue
 		}

@@ -19,6 +19,7 @@ import (
 const (
 	headerMax = 100 << 20 // bytes, as the format says
 	rankMax   = 16        // dimensions
+	countMax  = 1 << 17   // tensors; the largest models have some thousands
 )
 
 // entry is a tensor as the header describes it.
@@ -113,6 +114,9 @@ func (h *header) member(d *json.Decoder, name string) error {
 			return fmt.Errorf("__metadata__: %w", err)
 		}
 		return nil
+	}
+	if len(h.entries) == countMax {
+		return fmt.Errorf("it has more than %d tensors", countMax)
 	}
 	if h.entries[name] != nil {
 		return fmt.Errorf("tensor %q stands twice", name)

@@ -3,6 +3,7 @@ package safetensors
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +80,21 @@ func TestBrokenFilesAreRefused(t *testing.T) {
 		if _, err := Parse(data); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)
 		}
+	}
+}
+
+func TestAHeaderOfTooManyTensorsIsRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a header of 8 MB")
+	}
+	var b strings.Builder
+	b.WriteString("{")
+	for i := range countMax + 1 {
+		fmt.Fprintf(&b, `"%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},`, i)
+	}
+	header := strings.TrimSuffix(b.String(), ",") + "}"
+	if _, err := Parse(file(header, 0)); err == nil || !strings.Contains(err.Error(), "tensors") {
+		t.Errorf("%d tensors: %v", countMax+1, err)
 	}
 }
 
