@@ -115,6 +115,10 @@ func (in *Input) inspectLatents(head []byte) error {
 		return &job.FieldError{Field: inputField, Value: "a safetensors file of something else",
 			Allowed: "one with latents, F32 [1, channels, frames, height, width]"}
 	}
+	if at, v := x.FirstNotFinite(); at >= 0 {
+		return &job.FieldError{Field: inputField, Value: fmt.Sprintf("latents with %v at %d", v, at),
+			Allowed: "values that are finite"}
+	}
 	in.start = job.Start{Kind: job.StartLatents, Latents: x.Shape[2]}
 	in.shape = x.Shape
 	return nil

@@ -134,6 +134,11 @@ func TestInputsAreRefused(t *testing.T) {
 	check(400, "of something else", latentsOf(t, "x", 1, 16, 3, 6, 4), "prompt", "a")
 	check(400, "of something else", latentsOf(t, "latents", 16, 3, 6, 4), "prompt", "a")
 	check(400, "allowed: 16", latentsOf(t, "latents", 1, 8, 3, 6, 4), "prompt", "a")
+	for _, bits := range []uint32{0x7fc00000, 0x7f800000, 0xff800000} { // NaN, +Inf, -Inf
+		bad := bytes.Clone(z)
+		binary.LittleEndian.PutUint32(bad[len(bad)-8:], bits)
+		check(400, "finite", bad, "prompt", "a")
+	}
 	check(400, "allowed: 32x48", z, "prompt", "a", "size", "96x64")
 	check(400, "to be added", z, "prompt", "a", "num_frames", "0")
 	check(400, "more than the 9", z, "prompt", "a", "num_frames", "1")

@@ -46,19 +46,26 @@ func finite(x float32) bool { return math.Abs(float64(x)) <= math.MaxFloat32 }
 // cycle where v is in cache.
 func Finite(v []float32) bool { return F32.finite(Bytes(v)) }
 
+// scanBytes is how much is looked at before what follows is; a multiple of every type's size.
+const scanBytes = 256 << 10
+
 // FirstNotFinite returns the place of the first value that is NaN or infinite as a float32, and
 // that value; the place is -1 where there is none, or where the type has no such values.
 func (t Tensor) FirstNotFinite() (at int, value float32) {
-	if t.DType.finite(t.Data) {
-		return -1, 0
-	}
-	v, err := t.Float32()
-	if err != nil {
-		return -1, 0
-	}
-	for i, x := range v {
-		if !finite(x) {
-			return i, x
+	size := max(1, t.DType.Size())
+	for lo := 0; lo < len(t.Data); lo += scanBytes {
+		data := t.Data[lo:min(len(t.Data), lo+scanBytes)]
+		if t.DType.finite(data) {
+			continue
+		}
+		v, err := Tensor{DType: t.DType, Shape: Shape{len(data) / size}, Data: data}.Float32()
+		if err != nil {
+			return -1, 0
+		}
+		for i, x := range v {
+			if !finite(x) {
+				return lo/size + i, x
+			}
 		}
 	}
 	return -1, 0

@@ -1,6 +1,8 @@
 package tensor
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"testing"
@@ -49,6 +51,39 @@ func TestCheckFiniteNamesTheFirst(t *testing.T) {
 	var e *NotFiniteError
 	if !errors.As(err, &e) || e.At != 1 || e.Count != 2 || e.Of != 4 || e.Value != -inf {
 		t.Errorf("%+v", err)
+	}
+}
+
+// TestFirstNotFinite looks for a value in all types that have such, near and far from the beginning.
+func TestFirstNotFinite(t *testing.T) {
+	const n = scanBytes/2 + 13
+	for dt, bits := range map[DType][]uint64{
+		F64:  {0x7ff0000000000000, 0xfff8000000000000, 0x7fe0000000000000 /* infinite as float32 */},
+		F32:  {0x7f800000, 0xffc00000, 0x7f800001},
+		F16:  {0x7c00, 0xfe00, 0x7c01},
+		BF16: {0x7f80, 0xffc0, 0x7f81},
+	} {
+		x := Tensor{DType: dt, Shape: Shape{n}, Data: make([]byte, n*dt.Size())}
+		for _, at := range []int{0, 1, 77, n / 2, n - 2, n - 1} {
+			place := x.Data[at*dt.Size() : (at+1)*dt.Size()]
+			for _, b := range bits {
+				var all [8]byte
+				binary.LittleEndian.PutUint64(all[:], b)
+				copy(place, all[:])
+				if got, v := x.FirstNotFinite(); got != at || finite(v) {
+					t.Errorf("%v with %x at %d: %v at %d", dt, b, at, v, got)
+				}
+			}
+			clear(place)
+			place[len(place)-1] = 0x3f
+			if got, _ := x.FirstNotFinite(); got != -1 {
+				t.Errorf("%v: a number at %d is not finite", dt, got)
+			}
+		}
+	}
+	whole := Tensor{DType: U8, Shape: Shape{8}, Data: bytes.Repeat([]byte{255}, 8)}
+	if got, _ := whole.FirstNotFinite(); got != -1 {
+		t.Errorf("a whole number at %d is not finite", got)
 	}
 }
 
