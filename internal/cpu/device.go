@@ -30,6 +30,7 @@ type Device struct {
 	keys  []float32 // packed keys and values of the attention that is running
 	units []float32 // the rounded input of the product that is running
 	zero  []float32 // never written
+	flaw  atomic.Bool
 
 	// The operation at work, in place so that running it allocates nothing.
 	rowwise   rowwise
@@ -50,6 +51,7 @@ func (d *Device) zeros(n int) []float32 {
 var (
 	_ compute.Device     = (*Device)(nil)
 	_ compute.HostMemory = (*Device)(nil)
+	_ compute.Observer   = (*Device)(nil)
 	_ compute.Stoppable  = (*Device)(nil)
 )
 

@@ -27,6 +27,7 @@ func (o *rowwise) layerNorm(w *worker, i int) {
 	f.gain, f.bias, f.scale, f.shift = o.gain, o.bias, o.scale.row(i), o.shift.row(i)
 	f.mean = o.kern.sum(x) / n
 	f.inverse = 1 / math.Sqrt(o.kern.squares(x, f.mean)/n+o.eps)
+	o.judge(f.inverse)
 	o.kern.normalise(o.out.row(i), x, f)
 }
 
@@ -44,6 +45,7 @@ func (d *Device) RMSNorm(dst, x compute.Mat, gain compute.Vector, eps float32, r
 func (o *rowwise) rmsNorm(w *worker, i int) {
 	x, y := o.in.row(i), o.out.row(i)
 	inverse := 1 / math.Sqrt(o.kern.squares(x, 0)/float64(len(x))+o.eps)
+	o.judge(inverse)
 	w.normalising = normalising{inverse: inverse, gain: o.gain}
 	o.kern.normalise(y, x, &w.normalising)
 	if o.rope.cos.cols > 0 {

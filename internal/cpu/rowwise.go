@@ -1,6 +1,11 @@
 package cpu
 
-import "github.com/longtake/longtake/internal/compute"
+import (
+	"math"
+	"sync/atomic"
+
+	"github.com/longtake/longtake/internal/compute"
+)
 
 // rowwise is an operation whose rows are computed one by one. A Device keeps the one at work in
 // place, so that running it allocates nothing.
@@ -15,6 +20,7 @@ type rowwise struct {
 	eps          float64
 	rope         rotation
 	chunk        int // rows of a task
+	flaw         *atomic.Bool
 }
 
 // elementsPerTask is how many elements a task has at least.
@@ -22,7 +28,7 @@ const elementsPerTask = 8192
 
 // each runs o over the rows of its input.
 func (d *Device) each(o rowwise) {
-	o.kern, o.chunk = d.kern, max(1, elementsPerTask/max(1, o.in.cols))
+	o.kern, o.flaw, o.chunk = d.kern, &d.flaw, max(1, elementsPerTask/max(1, o.in.cols))
 	d.rowwise = o
 	d.pool.run(ceil(o.in.rows, o.chunk), &d.rowwise)
 }
@@ -32,6 +38,17 @@ func (o *rowwise) do(w *worker, task int) {
 		o.row(o, w, i)
 	}
 }
+
+// judge looks at what a norm scales a row with: it is a number above 0 only if all of the row is
+// finite, for float64 holds the squares of every float32.
+func (o *rowwise) judge(inverse float64) {
+	if !(inverse > 0 && inverse <= math.MaxFloat64) {
+		o.flaw.Store(true)
+	}
+}
+
+// Flawed implements compute.Observer.
+func (d *Device) Flawed() bool { return d.flaw.Load() && d.flaw.Swap(false) }
 
 // inOut checks the matrices of an operation from x to dst.
 func inOut(op string, dst, x compute.Mat) rowwise {

@@ -63,8 +63,7 @@ type Denoiser struct {
 	// error stops the loop.
 	OnStep func(done int, d time.Duration) error
 
-	other     []float32 // scratch
-	unchecked bool      // velocities and latents are not looked at: a benchmark says what that costs
+	other []float32 // scratch
 }
 
 // Run denoises x in place from step `from` (0 for a fresh clip) to the end. A velocity or a latent
@@ -85,7 +84,7 @@ func (d *Denoiser) Run(ctx context.Context, x []float32, from int) error {
 		if err := d.Scheduler.Step(i, x, v); err != nil {
 			return fmt.Errorf("cannot apply step %d of %d: %w", i+1, len(timesteps), err)
 		}
-		if err := d.check("the latent", x); err != nil {
+		if err := tensor.CheckFinite("the latent", x); err != nil {
 			return fmt.Errorf("cannot go on after step %d of %d: %w", i+1, len(timesteps), err)
 		}
 		copy(x, d.Given)
@@ -176,19 +175,12 @@ func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
 func (d *Denoiser) pass(ctx context.Context, p Pass, x, v []float32) error {
 	err := d.Velocity(ctx, p, x, v)
 	if err == nil {
-		err = d.check("the velocity", v)
+		err = tensor.CheckFinite("the velocity", v)
 	}
 	if _, bad := errors.AsType[*tensor.NotFiniteError](err); bad {
 		err = fmt.Errorf("window %d, %v branch: %w", p.Window+1, p.Branch, err)
 	}
 	return err
-}
-
-func (d *Denoiser) check(what string, v []float32) error {
-	if d.unchecked {
-		return nil
-	}
-	return tensor.CheckFinite(what, v)
 }
 
 // Guide computes dst = u + scale·(c - u) element by element, each operation rounded to float32.

@@ -26,6 +26,8 @@ func TestAClipOnGPUsIsTheSameOnAnyNumberOfThem(t *testing.T) {
 	k.sameLatents("", []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}, {CFG: 1, Ulysses: 3}})
 }
 
+func TestADamagedModelOnGPUsFailsItsJobs(t *testing.T) { damagedModelFails(t, DeviceCUDA) }
+
 // sameLatents makes a clip with each mesh and wants the latents of the first, or those given.
 func (k *cluster) sameLatents(want string, meshes []job.Mesh) string {
 	t := k.t

@@ -45,17 +45,19 @@ func damaged(t *testing.T, weight string) string {
 // TestADamagedModelFailsItsJobs runs a job on shards whose weights are damaged: first as it is, where
 // nothing is computed, then without the word of what read the weights, as if an operation had gone
 // wrong. Either way one attempt is made.
-func TestADamagedModelFailsItsJobs(t *testing.T) {
+func TestADamagedModelFailsItsJobs(t *testing.T) { damagedModelFails(t, DeviceCPU) }
+
+func damagedModelFails(t *testing.T, device string) {
 	const weight = "blocks.1.ffn.net.0.proj.bias"
 	hub := new(mem.Hub)
 	k := startCluster(t, 0, nil)
-	k.model = damaged(t, weight)
+	k.model, k.device = damaged(t, weight), device
 	for _, name := range []string{"a", "b", "c"} {
 		k.add(name, DataPlane{Hub: hub})
 	}
 	fails := func(want ...string) {
 		t.Helper()
-		id := k.create(request(5, 2, 3, job.Mesh{CFG: 1, Ulysses: 3}))
+		id := k.create(request(1, 2, 3, job.Mesh{CFG: 1, Ulysses: 3}))
 		v := k.await(id, func(coord.View) bool { return false })
 		if v.State != job.Failed || v.Attempt != 1 {
 			t.Fatalf("%s after attempt %d: %s", v.State, v.Attempt, v.Error)

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io/fs"
 	"maps"
 	"math"
@@ -177,6 +178,18 @@ func (w *writable) spoil(t *testing.T, r *rand.Rand, component, name string, sta
 		} else if text := errs[first].Error(); !strings.HasPrefix(text, string(stage)+": ") {
 			t.Errorf("%d ranks, %v, NaN in %s at %d: %q, want it in %s", len(errs), dt, name, at, text,
 				stage)
+		} else if want := blockOf(name); !strings.Contains(text, want) {
+			t.Errorf("%d ranks, %v, NaN in %s at %d: %q does not say %q", len(errs), dt, name, at, text,
+				want)
 		}
 	}
+}
+
+// blockOf is what an error says of a transformer block's weight, "" for others.
+func blockOf(name string) string {
+	var block int
+	if n, _ := fmt.Sscanf(name, "blocks.%d.", &block); n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("window 1, conditional branch: what block %d of 2 makes", block+1)
 }

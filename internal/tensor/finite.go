@@ -9,7 +9,7 @@ import (
 // NotFiniteError says that values which should be numbers are NaN or infinite.
 type NotFiniteError struct {
 	What  string  // the values, such as "the velocity"
-	Count int     // of those that are not finite
+	Count int     // of those that are not finite, 0: nobody counted
 	Of    int     // values in all
 	At    int     // the place of the first one
 	Value float32 // the first one
@@ -17,6 +17,9 @@ type NotFiniteError struct {
 
 // Error implements error.
 func (e *NotFiniteError) Error() string {
+	if e.Count == 0 {
+		return e.What + " is not finite"
+	}
 	return fmt.Sprintf("%s is not finite: %d of %d values, the first is %v at %d", e.What, e.Count,
 		e.Of, e.Value, e.At)
 }

@@ -26,6 +26,10 @@ DEVICE const float* vector(const float* m, i64 ld, const int* index, i64 i) {
   return m ? m + (index ? index[i] : 0) * ld : m;
 }
 
+// inverse_root is 1/sqrt(x) for x >= 0. Squares that have outgrown float32 give NaN and not 0, which
+// would turn the row into numbers that look sound.
+DEVICE float inverse_root(float x) { return 1.0f / sqrtf(x) + 0.0f * x; }
+
 // layer_norm: n = (x-mean)/sqrt(var+eps), n·gain+bias, n·(1+scale)+shift; null gain and scale leave
 // their step out. x, dst: [n, d]. grid: ceil(n / 4)
 KERNEL(THREADS, layer_norm)
@@ -36,7 +40,7 @@ KERNEL(THREADS, layer_norm)
   if (i >= n) return;
   const float* row = x + i * ldx;
   const float mean = sum(row, d) / (float)d;
-  const float inverse = 1.0f / sqrtf(squares(row, d, mean) / (float)d + (float)eps);
+  const float inverse = inverse_root(squares(row, d, mean) / (float)d + (float)eps);
   const float* s = vector(scale, ld_scale, scale_index, i);
   const float* t = vector(shift, ld_shift, shift_index, i);
   for (i64 j = threadIdx.x % 32; j < d; j += 32) {
@@ -57,7 +61,7 @@ KERNEL(THREADS, rms_norm_rope)
   if (i >= n) return;
   const float* row = x + i * ldx;
   float* out = dst + i * ld;
-  const float inverse = 1.0f / sqrtf(squares(row, d, 0.0f) / (float)d + (float)eps);
+  const float inverse = inverse_root(squares(row, d, 0.0f) / (float)d + (float)eps);
   if (half == 0) {
     for (i64 j = threadIdx.x % 32; j < d; j += 32) out[j] = row[j] * inverse * (gain ? gain[j] : 1.0f);
     return;
@@ -78,7 +82,9 @@ KERNEL(THREADS, channel_norm)
   const i64 i = row_of_warp();
   if (i >= n) return;
   const float* row = x + i * ldx;
-  const float inverse = sqrtf((float)d) / fmaxf(sqrtf(squares(row, d, 0.0f)), 1e-12f);
+  const float length = sqrtf(squares(row, d, 0.0f));
+  const float inverse =  // NaN stays NaN, and an infinite length becomes one
+      sqrtf((float)d) / (length < 1e-12f ? 1e-12f : length) + 0.0f * length;
   for (i64 j = threadIdx.x % 32; j < d; j += 32)
     dst[i * ld + j] = activation(row[j] * inverse * (gain ? gain[j] : 1.0f), act);
 }

@@ -55,6 +55,13 @@ func (g *gateCase) on(r *rig, lo, hi int) *compute.RowVec {
 	return v
 }
 
+func (g *gateCase) values() []float32 {
+	if g == nil {
+		return nil
+	}
+	return g.v
+}
+
 // at is element j of row i's vector, or other when there is none.
 func (g *gateCase) at(i, j int, other float64) float64 {
 	if g == nil {
@@ -98,6 +105,8 @@ func drawLinear(t *rapid.T) *trial {
 	return &trial{
 		rows: c.n, cols: c.out, run: c.run, want: c.want(),
 		poison: func(i int) { spoil(c.x, i, c.in) },
+		inputs: []input{{"x", c.x, false}, {"w", c.w, false}, {"b", c.b, false}, {"mul", c.mul, false},
+			{"residual", c.residual, false}, {"gate", c.gate.values(), false}},
 	}
 }
 

@@ -48,7 +48,9 @@ func (c *normCase) trial(want []float64,
 		return r.take(dst, lo, hi)
 	}
 	poison := func(i int) { spoil(c.x, i, c.d) }
-	return &trial{rows: c.n, cols: c.d, run: run, want: want, poison: poison}
+	inputs := []input{{"x", c.x, false}, {"gain", c.gain, false}, {"bias", c.bias, false},
+		{"scale", c.scale.values(), false}, {"shift", c.shift.values(), false}}
+	return &trial{rows: c.n, cols: c.d, run: run, want: want, poison: poison, inputs: inputs}
 }
 
 func drawLayerNorm(t *rapid.T) *trial {

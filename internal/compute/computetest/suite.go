@@ -50,6 +50,8 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol 
 	t.Run("BF16Transfers", s.transfers)
 	t.Run("Subnormals", s.subnormals)
 	t.Run("Activations", s.activations)
+	t.Run("NotFinite", s.notFinite)
+	t.Run("HugeRows", s.hugeRows)
 }
 
 // suite is one run: how to open devices, and how exact they must be.

@@ -20,6 +20,8 @@ type trial struct {
 	tol float64
 	// poison spoils row i of the input, nil when the operation has no such row.
 	poison func(i int)
+	// inputs are what a value that is not finite may come from.
+	inputs []input
 }
 
 // fataler is what checks need of *testing.T and *rapid.T.

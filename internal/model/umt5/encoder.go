@@ -79,7 +79,8 @@ func loadLayer(b *model.Builder, cfg model.TextEncoder, i int) layer {
 func (e *Encoder) Dim() int { return e.cfg.DModel }
 
 // Encode returns the embeddings [len(ids), Dim] after the final norm. An id outside the vocabulary
-// and an empty prompt (there is always `</s>`) are errors.
+// and an empty prompt (there is always `</s>`) are errors. Where the device sees that values are
+// not finite, a *tensor.NotFiniteError says up to which layer.
 func (e *Encoder) Encode(ids []int32) ([]float32, error) {
 	n := len(ids)
 	if n == 0 {
@@ -94,11 +95,20 @@ func (e *Encoder) Encode(ids []int32) ([]float32, error) {
 		return nil, fmt.Errorf("cannot encode %d tokens: %w", n, err)
 	}
 	defer s.free()
+	compute.Flawed(e.dev) // of what came before
 	e.dev.Upload(s.x, rows)
 	e.observe(0, s.x)
 	for i := range e.layers {
 		e.layers[i].forward(e, s)
 		e.observe(i+1, s.x)
+		if !compute.Flawed(e.dev) {
+			continue
+		}
+		if err := e.dev.Sync(); err != nil { // stopped
+			return nil, fmt.Errorf("cannot encode %d tokens: %w", n, err)
+		}
+		what := fmt.Sprintf("what the text encoder makes up to layer %d of %d", i+1, len(e.layers))
+		return nil, &tensor.NotFiniteError{What: what}
 	}
 	e.dev.RMSNorm(s.x, s.x, e.norm, e.cfg.LayerNormEpsilon, nil)
 	if err := e.dev.Download(rows, s.x); err != nil {

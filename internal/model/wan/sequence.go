@@ -9,6 +9,7 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/tensor"
 )
 
 // timestepsMax bounds the distinct timesteps of one pass.
@@ -135,13 +136,15 @@ func (s *Sequence) Free() { s.arena.Free() }
 
 // Forward predicts the velocity v of the own tokens x, both [own, TokenWidth], at the timesteps ts.
 // Every rank of the group calls it with the same tag; operations tag.Op .. tag.Op+5·layers-1 are
-// used for its messages.
+// used for its messages. Where the device sees that values are not finite, a *tensor.NotFiniteError
+// says after which block.
 func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float32,
 	ts Timesteps, text *Text) error {
 	if err := ts.check(s.own.Len(), timestepsMax); err != nil {
 		return err
 	}
 	dev := s.t.dev
+	compute.Flawed(dev) // of what came before
 	s.embedTime(ts)
 	dev.Upload(s.in, x)
 	dev.Linear(s.hidden, s.in, s.t.patch, compute.Epilogue{})
@@ -149,6 +152,9 @@ func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float
 	for i := range s.t.blocks {
 		layerTag := collective.Tag{Step: tag.Step, Op: tag.Op + uint32(opsPerLayer*i)}
 		if err := s.block(ctx, layerTag, i, text); err != nil {
+			return err
+		}
+		if err := s.sound(i + 1); err != nil {
 			return err
 		}
 		if s.tap != nil {
@@ -159,7 +165,26 @@ func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float
 		}
 	}
 	s.output()
+	if err := s.sound(len(s.t.blocks)); err != nil {
+		return err
+	}
 	return dev.Download(v, s.out)
+}
+
+// sound returns an error if the device has seen values that are not finite: what so many blocks
+// have made. An operation that was stopped is the cause instead, if there is one.
+func (s *Sequence) sound(blocks int) error {
+	if !compute.Flawed(s.t.dev) {
+		return nil
+	}
+	if err := s.t.dev.Sync(); err != nil {
+		return err
+	}
+	what := "what the blocks are given"
+	if blocks > 0 {
+		what = fmt.Sprintf("what block %d of %d makes", blocks, len(s.t.blocks))
+	}
+	return &tensor.NotFiniteError{What: what}
 }
 
 // layerWork is from how many operations of this rank on a layer is waited for. A device that is
@@ -206,6 +231,9 @@ func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, text *T
 
 	dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: eps,
 		Shift: s.modulation(m, 0), Scale: s.modulation(m, 1)})
+	if err := s.sound(i); err != nil {
+		return err
+	}
 	if err := s.selfAttention(ctx, tag, &b.self); err != nil {
 		return err
 	}
