@@ -15,7 +15,7 @@ import (
 // Limits of a body.
 const (
 	bodyMax    = 1 << 20             // bytes of a request, without what it starts from
-	inlineMax  = 24 << 20            // bytes of what a clip starts from, where it is a text
+	inlineMax  = 16 << 20            // bytes of what a clip starts from, where it is a text
 	partsMax   = 256                 // of a form
 	headersMax = 16                  // of a part
 	jsonMax    = inlineMax + bodyMax // bytes of JSON
@@ -125,7 +125,7 @@ func (q *request) readForm(r *http.Request, p *place) error {
 			return invalid("", "the form has more than %d fields, or %d headers of one; allowed: fewer",
 				partsMax, headersMax)
 		}
-		name := part.FormName()
+		name := strings.TrimSuffix(part.FormName(), "[]")
 		if own := otherNames[name]; name == inputField || own == inputField {
 			err = q.receive(name, part, p)
 		} else {

@@ -135,6 +135,7 @@ type request struct {
 
 // set stores a field.
 func (q *request) set(name string, v value) error {
+	name = strings.TrimSuffix(name, "[]") // a form's way to write lists
 	own := name
 	if base, key, ok := strings.Cut(name, "["); ok { // a form's way to write objects
 		return q.setPart(base, "["+key, v)
@@ -204,8 +205,10 @@ func (q *request) merge(name string, v value, lenient bool) error {
 
 // note adds a notice for the client.
 func (q *request) note(format string, args ...any) {
-	if len(q.notes) < job.NotesLimit {
-		q.notes = append(q.notes, fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	text = strings.ToValidUTF8(text[:min(len(text), job.NoteLimit)], "")
+	if len(q.notes) < job.NotesLimit && !slices.Contains(q.notes, text) {
+		q.notes = append(q.notes, text)
 	}
 }
 

@@ -53,6 +53,7 @@ func TestFieldsOfOtherServers(t *testing.T) {
 		`"generator_device": "cuda"`:                                               "generator_device",
 		`"generator_device": "cpu", "max_sequence_length": 512`:                    "",
 		`"extra_params": {"cache": 3, "seed": 9}`:                                  `has "cache"`,
+		`"extra_params": {"` + strings.Repeat("\U0001f600", 900) + `": 1}`:         "left out",
 		`"extra_params": {}`:                         "",
 		`"seconds": 2.0625, "num_frames": 33`:        "",
 		`"size": "96x64", "width": 96, "height": 64`: "",

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -123,10 +124,14 @@ func noFiles(name string) error {
 // receive takes a part of a form: a file, or a text that stands for one. A browser's form sends an
 // empty part without a name where no file was chosen.
 func (q *request) receive(name string, part *multipart.Part, p *place) error {
+	data := bufio.NewReader(part)
+	if _, err := data.Peek(1); errors.Is(err, io.EOF) && part.FileName() == "" {
+		return nil
+	}
 	if err := p.take(); err != nil {
 		return err
 	}
-	f, err := receiveFile(part)
+	f, err := receiveFile(data)
 	if err != nil {
 		return bodyError("the form", err)
 	}

@@ -93,7 +93,7 @@ func TestReferences(t *testing.T) {
 		{name: "input_reference", value: `{"image_url": "` + data + `"}`},
 		{name: "input_reference[image_url]", value: data},
 		{name: "input_reference[image_url][url]", value: data},
-		{name: "image_reference", file: "x", value: png},
+		{name: "image_reference", file: "x", value: png}, {name: "input_reference[]", file: "x", value: png},
 		{name: "extra_body", value: `{"input_reference": "` + data + `"}`},
 	} {
 		status, e, v := submit(t, c, p)
