@@ -57,9 +57,22 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	h := api.New(api.Config{Service: c, Metrics: c.Metrics(), Log: log,
 		Hosts:   api.Hosts(v.Strings("http.hosts"), v.String("http.listen"), cfg.HTTP),
 		Origins: v.Strings("http.cors-origins"), Clients: clients})
-	err = api.Serve(ctx, l, h)
+	run, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-c.Ended():
+			stop()
+		case <-run.Done():
+		}
+	}()
+	err = api.Serve(run, l, h)
 	log.Info("stopping")
-	return errors.Join(err, c.Close())
+	closed := c.Close()
+	if why := c.Err(); why != nil {
+		return why // what the others say follows from it
+	}
+	return errors.Join(err, closed)
 }
 
 // peerPattern is ID@RAFT_HOST:PORT=HTTP_URL.

@@ -9,7 +9,7 @@ import (
 )
 
 // commandVersion is written into every command; a coordinator refuses versions above its own.
-const commandVersion = 5
+const commandVersion = 6
 
 // kind says what a command does.
 type kind string
@@ -31,6 +31,7 @@ const (
 	kindUndrain   kind = "undrain"
 	kindMember    kind = "member"
 	kindLease     kind = "lease"
+	kindCluster   kind = "cluster"
 )
 
 // command is one entry of the Raft log. All that could differ between coordinators, such as the
@@ -46,8 +47,9 @@ type command struct {
 	Result  *job.Result `json:"result,omitempty"`
 	Reason  string      `json:"reason,omitempty"`
 	Model   *job.Model  `json:"model,omitempty"`
-	Swept   []string    `json:"swept,omitempty"`  // names of objects that are gone
-	Spared  []string    `json:"spared,omitempty"` // and of those that a job still refers to
+	Replace bool        `json:"replace,omitempty"` // the model that is there: no shard has it
+	Swept   []string    `json:"swept,omitempty"`   // names of objects that are gone
+	Spared  []string    `json:"spared,omitempty"`  // and of those that a job still refers to
 
 	Checkpoint *job.Checkpoint `json:"checkpoint,omitempty"`
 	Part       *part           `json:"part,omitempty"`
@@ -55,6 +57,7 @@ type command struct {
 	Member     *Peer           `json:"member,omitempty"` // without an address: it is gone
 	Drain      *Drain          `json:"drain,omitempty"`  // of undrain, the node alone
 	Lease      *lease          `json:"lease,omitempty"`
+	Cluster    string          `json:"cluster,omitempty"` // id of the cluster, once
 }
 
 // lease keeps an object for a while that no job refers to yet.
@@ -79,17 +82,44 @@ type part struct {
 
 func (c command) encode() ([]byte, error) {
 	c.Version = commandVersion
-	return json.Marshal(c)
+	data, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > entryMax {
+		return nil, fmt.Errorf("it has %d bytes; allowed: %d", len(data), entryMax)
+	}
+	return seal(data), nil
 }
 
-func decodeCommand(data []byte) (command, error) {
+// entryMax bounds an entry of the log, in bytes: a plan of a thousand nodes with the longest texts,
+// each of whose bytes JSON may write as six, has half of that.
+const entryMax = 4 << 20
+
+// decodeCommand reads an entry of the log. An error means that this coordinator cannot know what
+// was decided: it must not go on as if nothing had been.
+func decodeCommand(entry []byte) (command, error) {
 	var c command
-	if err := json.Unmarshal(data, &c); err != nil {
-		return c, fmt.Errorf("cannot read a command: %w", err)
+	data, sealed, err := Unseal(entry)
+	if err != nil {
+		return c, err
 	}
-	if c.Version < 1 || c.Version > commandVersion {
-		return c, fmt.Errorf("cannot apply a command of version %d; known: 1 to %d", c.Version,
-			commandVersion)
+	if err := json.Unmarshal(data, &c); err != nil {
+		return c, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	switch {
+	case c.Version > commandVersion:
+		return c, fmt.Errorf("it is of version %d, which a newer longtake wrote; this one (%d) has to "+
+			"be updated", c.Version, commandVersion)
+	case c.Version < 1, c.Version >= sealSince && !sealed:
+		return c, fmt.Errorf("%w: version %d without a checksum", errDamaged, c.Version)
+	case !kinds[c.Kind]:
+		return c, fmt.Errorf("%w: no command is of kind %.32q", errDamaged, c.Kind)
 	}
 	return c, nil
 }
+
+var kinds = map[kind]bool{kindCreate: true, kindPlace: true, kindComplete: true, kindFail: true,
+	kindCancel: true, kindCancelled: true, kindDelete: true, kindModel: true, kindSwept: true,
+	kindSave: true, kindKeep: true, kindLose: true, kindDrain: true, kindUndrain: true,
+	kindMember: true, kindLease: true, kindCluster: true}

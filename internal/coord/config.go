@@ -26,8 +26,13 @@ type Config struct {
 	CheckpointEvery int
 	// PreviewEvery is how many lie between previews, which come with checkpoints; 0: 5, below 0: none.
 	PreviewEvery int
-	Log          *slog.Logger     // default: discarded
-	Now          func() time.Time // default: time.Now
+	Log          *slog.Logger // default: discarded
+	// Now gives the time of day, for what is written down. It may be set forward and back.
+	Now func() time.Time // default: time.Now
+	// Clock measures what passes between two readings, whatever is done to the time of day.
+	Clock func() time.Time // default: Now
+
+	leaseLeast time.Duration // of an input that a new leader comes to; default 10 min
 
 	room func(dir string) (disk.Room, error) // default: disk.Of
 }
@@ -107,12 +112,16 @@ func (c *Config) fill() {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Clock == nil {
+		c.Clock = c.Now // of time.Now, Sub uses the monotonic reading
+	}
 	l, t := &c.Limits, &c.Timing
 	set(&c.CheckpointEvery, 1)
 	set(&c.PreviewEvery, 5)
 	set(&l.Queued, 1000)
 	set(&l.Kept, 10000)
 	set(&l.Nodes, 1024)
+	set(&c.leaseLeast, 10*time.Minute)
 	set(&t.Heartbeat, 500*time.Millisecond)
 	set(&t.LostAfter, 3*time.Second)
 	set(&t.HungAfter, 10*time.Second)

@@ -16,12 +16,13 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // consensus is this coordinator's Raft node and what it stands on.
 type consensus struct {
 	raft      *raft.Raft
-	store     *raftboltdb.BoltStore
+	store     *guardedLog
 	transport raft.Transport
 	fsm       *fsm
 	apply     time.Duration
@@ -38,21 +39,28 @@ const (
 )
 
 // openLog opens Raft's log, which also locks the data directory.
-func openLog(dir string) (*raftboltdb.BoltStore, error) {
-	store, err := raftboltdb.New(raftboltdb.Options{
-		Path: filepath.Join(dir, "raft.db"), BoltOptions: &bbolt.Options{Timeout: lockWait},
+func openLog(dir string) (*guardedLog, error) {
+	g := &guardedLog{fatal: func(error) {}}
+	err := guarded(func() (err error) {
+		g.store, err = raftboltdb.New(raftboltdb.Options{
+			Path: filepath.Join(dir, "raft.db"), BoltOptions: &bbolt.Options{Timeout: lockWait},
+		})
+		return err
 	})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	switch {
+	case errors.Is(err, bbolt.ErrTimeout):
 		return nil, fmt.Errorf("cannot use data directory %s: another process holds it", dir)
-	}
-	if err != nil {
+	case errors.Is(err, errDamaged), errors.Is(err, bbolterrors.ErrInvalid),
+		errors.Is(err, bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch):
+		return nil, &broken{dir, fmt.Errorf("cannot open raft.db: %w", err)}
+	case err != nil:
 		return nil, fmt.Errorf("cannot open Raft's log in %s: %w", dir, err)
 	}
-	return store, nil
+	return g, nil
 }
 
 // openRaft starts Raft on an open log, which it takes over.
-func openRaft(cfg Config, store *raftboltdb.BoltStore, f *fsm, room *space,
+func openRaft(cfg Config, store *guardedLog, f *fsm, room *space,
 ) (_ *consensus, err error) {
 	c := &consensus{store: store, fsm: f, apply: cfg.Timing.Apply}
 	defer func() {
@@ -65,6 +73,9 @@ func openRaft(cfg Config, store *raftboltdb.BoltStore, f *fsm, room *space,
 	if err != nil {
 		return nil, fmt.Errorf("cannot open snapshots in %s: %w", cfg.Data, err)
 	}
+	if _, err := examine(cfg.Data, store, snaps); err != nil {
+		return nil, &broken{cfg.Data, err}
+	}
 	addr, err := c.listen(cfg, logger)
 	if err != nil {
 		return nil, err
@@ -73,10 +84,14 @@ func openRaft(cfg Config, store *raftboltdb.BoltStore, f *fsm, room *space,
 		return nil, err
 	}
 	log := &spaciousLog{store, room}
-	c.raft, err = raft.NewRaft(raftConfig(cfg, logger), f, log, log, snaps, c.transport)
+	err = guarded(func() (err error) {
+		c.raft, err = raft.NewRaft(raftConfig(cfg, logger), f, log, log, snaps, c.transport)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start Raft: %w", err)
 	}
+	store.running.Store(true)
 	return c, nil
 }
 

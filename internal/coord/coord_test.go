@@ -300,7 +300,7 @@ func TestCompletionWithoutObjectsFails(t *testing.T) {
 	s := a.told()
 	missing := job.Object{Name: strings.Repeat("ab", 32), Size: 1, SHA256: strings.Repeat("ab", 32)}
 	m := wire.Completion{Node: "a", Job: id, Attempt: s.Plan.Attempt,
-		Result: job.Result{Video: missing, Latents: missing}}
+		Result: job.Result{Video: missing, Latents: missing, ContentType: "video/webm"}}
 	if ack, err := ask[wire.Ack](a, wire.SubjectComplete, m); err != nil || ack.OK || !ack.Final {
 		t.Fatalf("%+v, %v", ack, err)
 	}

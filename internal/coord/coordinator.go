@@ -39,6 +39,9 @@ type Coordinator struct {
 	owners   sync.Mutex // held while objects are deleted, and while they are given to jobs
 	objects  atomic.Pointer[artifact.Store]
 	harm     harm
+	ended    chan struct{} // closed when this coordinator cannot go on
+	failure  error         // why; set before
+	failing  sync.Once
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 }
@@ -54,9 +57,10 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &Coordinator{cfg: cfg, log: cfg.Log, kick: make(chan struct{}, 1), cancel: cancel,
+		ended:  make(chan struct{}),
 		random: randomBytes, outboxOf: func(l *leader) outbox { return natsOutbox{l} }}
 	c.hub = &hub{view: c.view, watchers: map[job.ID][]*watcher{}}
-	c.fsm = &fsm{state: newState(), changed: c.changed}
+	c.fsm = &fsm{state: newState(), changed: c.changed, stop: c.fail}
 	c.metrics = newMetrics(c)
 	if err := c.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start coordinator %s: %w", cfg.ID, err), c.Close())
@@ -80,6 +84,7 @@ func (c *Coordinator) open() error {
 	if err != nil {
 		return err
 	}
+	store.fatal = c.fail
 	if c.broker, err = openBroker(c.cfg); err != nil {
 		return errors.Join(err, store.Close())
 	}
@@ -129,6 +134,27 @@ func (c *Coordinator) NATS() nats.Option { return nats.InProcessServer(c.broker)
 // ClientURL returns what shards dial, or "" if the server takes in-process clients only.
 func (c *Coordinator) ClientURL() string { return c.broker.url() }
 
+// Ended is closed when the coordinator cannot go on; Err then says why.
+func (c *Coordinator) Ended() <-chan struct{} { return c.ended }
+
+// Err returns why the coordinator has ended by itself: one line that says what can be done.
+func (c *Coordinator) Err() error {
+	select {
+	case <-c.ended:
+		return c.failure
+	default:
+		return nil
+	}
+}
+
+// fail ends the coordinator's part in the cluster. Raft's goroutines call it.
+func (c *Coordinator) fail(err error) {
+	c.failing.Do(func() {
+		c.failure = fmt.Errorf("coordinator %s stops: %w", c.cfg.ID, &broken{c.cfg.Data, err})
+		close(c.ended)
+	})
+}
+
 // run follows Raft's leadership and does the leader's periodic work, in one goroutine.
 func (c *Coordinator) run(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.Timing.Tick)
@@ -137,6 +163,9 @@ func (c *Coordinator) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-c.ended:
+			c.cons.raft.Shutdown() // Close waits for it
 			return
 		case <-c.cons.raft.LeaderCh():
 			c.resign()

@@ -42,7 +42,8 @@ func NewCore(cfg Config, w World) *Core {
 	c := &Coordinator{cfg: cfg, log: cfg.Log, kick: make(chan struct{}, 1), random: w.Random,
 		confirm: w.Leads}
 	c.hub = &hub{view: c.view, watchers: map[job.ID][]*watcher{}}
-	c.fsm = &fsm{state: newState(), changed: c.changed}
+	c.ended = make(chan struct{})
+	c.fsm = &fsm{state: newState(), changed: c.changed, stop: c.fail}
 	c.metrics = newMetrics(c)
 	c.objects.Store(&w.Objects)
 	c.decide = func(cmd command) (outcome, error) {
@@ -137,6 +138,9 @@ func (k *Core) Handle(m any) (any, error) {
 	}
 	return nil, fmt.Errorf("cannot handle a %T", m)
 }
+
+// Err returns why the core takes no more entries, nil while it does.
+func (k *Core) Err() error { return k.c.Err() }
 
 // Service is what clients see.
 func (k *Core) Service() Service { return k.c }

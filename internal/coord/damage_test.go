@@ -1,63 +1,326 @@
 package coord
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
+
 	"github.com/longtake/longtake/internal/job"
 )
 
-// TestAFailureThatWouldComeAgainEndsTheJob reports numbers that are not finite: no other attempt is
-// made, whichever rank says so and however often.
-func TestAFailureThatWouldComeAgainEndsTheJob(t *testing.T) {
-	c := start(t, config(t.TempDir()))
-	a, b := fake(t, c, "a"), fake(t, c, "b")
-	id := create(t, c, request(2))
-	a.told()
-	b.told()
-	report := wire.Failure{Node: "b", Job: id, Attempt: 1, Rank: 1, Peer: -1, Final: true,
-		Reason: "denoise: step 2 of 3 is not finite"}
-	for range 2 {
-		if ack, err := ask[wire.Ack](b, wire.SubjectFail, report); err != nil || !ack.OK {
-			t.Fatalf("%+v, %v", ack, err)
-		}
-	}
-	v := untilState(t, c, id, job.Failed)
-	if v.Attempt != 1 || len(v.Losses) != 0 || !strings.Contains(v.Error, report.Reason) ||
-		!strings.Contains(v.Error, "name-b") {
-		t.Fatalf("%+v", v)
-	}
-	late := wire.Failure{Node: "a", Job: id, Attempt: 1, Peer: 1, Reason: "rank 1 is gone"}
-	if ack, err := ask[wire.Ack](a, wire.SubjectFail, late); err != nil || !ack.OK {
-		t.Fatalf("%+v, %v", ack, err)
-	}
-}
-
-// TestADamagedModelGivesWay registers a shard whose weights are damaged first: it must not keep those
-// out whose weights are not, nor work together with them.
-func TestADamagedModelGivesWay(t *testing.T) {
-	c := start(t, config(t.TempDir()))
-	bad := func(r *wire.Registration) {
-		r.Model.Fingerprint, r.Model.Damage = "f2", "weight x is NaN"
-	}
-	a := fake(t, c, "a", bad)
-	fake(t, c, "b")
-	nodes, err := c.Nodes(t.Context())
+// TestEntriesThatCannotBeReadStopTheMachine tells those that are damaged, after which nothing is
+// known, from those that are refused, which change nothing on any coordinator.
+func TestEntriesThatCannotBeReadStopTheMachine(t *testing.T) {
+	good, err := busy()[0].encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range nodes {
-		if n.ID == "a" {
-			t.Errorf("the damaged shard is still there: %+v", n)
+	flipped := bytes.Clone(good)
+	flipped[bytes.Index(good, []byte("ball"))] ^= 1
+	f := func(data []byte, stops bool) {
+		t.Helper()
+		m := machine()
+		before := snapshotOf(t, m)
+		out := m.Apply(&raft.Log{Index: 7, Data: data}).(outcome)
+		if out.err == nil || strings.Contains(out.err.Error(), "\n") || (m.stopped != nil) != stops {
+			t.Fatalf("%.60q: %v, stopped %v", data, out.err, m.stopped)
+		}
+		if !stops {
+			if !bytes.Equal(before, snapshotOf(t, m)) {
+				t.Errorf("%.60q: the refused entry changed something", data)
+			}
+			return
+		}
+		if out = m.Apply(&raft.Log{Data: good}).(outcome); out.err == nil {
+			t.Errorf("%.60q: the machine goes on", data)
+		}
+		if _, err := m.Snapshot(); err == nil {
+			t.Errorf("%.60q: there is a snapshot of what is not known", data)
 		}
 	}
-	if w := a.register(); w.Accepted || !w.Final {
-		t.Errorf("the damaged shard is taken back: %+v", w)
+	for _, data := range []string{"", "{", "null", `{"v":0}`, `{"v":99,"kind":"create"}`,
+		`{"v":1,"kind":"nonsense"}`, `{"v":6,"kind":"create"}`, string(flipped), string(good[:99]),
+		string(good) + "x"} {
+		f([]byte(data), true)
 	}
-	late := newFake(t, "c", bad)
-	late.join(c)
-	if w := late.register(); w.Accepted || !w.Final {
-		t.Errorf("a damaged shard is taken: %+v", w)
+	for _, c := range []command{{Kind: kindCreate}, {Kind: kindModel}, {Kind: kindMember},
+		{Kind: kindCreate, Job: "../x", Create: &creation{QueuedMax: 1, KeptMax: 1, Spec: spec()}},
+		{Kind: kindCreate, Job: "a", Create: &creation{QueuedMax: 1, KeptMax: 1}},
+		{Kind: kindCreate, Job: "a", Create: &creation{QueuedMax: 1, KeptMax: -5, Spec: spec()}},
+		{Kind: kindMember, Member: &Peer{ID: "a b", HTTP: "http://x"}},
+		{Kind: kindDrain, Drain: &Drain{Node: ">"}}, {Kind: kindCluster, Cluster: "a b"}} {
+		data, err := c.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(data, false)
+	}
+	f([]byte(`{"v":5,"kind":"create"}`), false) // of before there were checksums
+}
+
+// edited returns a snapshot with a busy job in which f has changed something.
+func edited(t *testing.T, f func(s, job map[string]any)) []byte {
+	t.Helper()
+	m := machine()
+	for _, c := range busy() {
+		if _, err := m.state.apply(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var s map[string]any
+	if err := json.Unmarshal(snapshotOf(t, m), &s); err != nil {
+		t.Fatal(err)
+	}
+	f(s, s["jobs"].([]any)[0].(map[string]any))
+	data, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestHostileSnapshotsAreRefused restores what no command leads to.
+func TestHostileSnapshotsAreRefused(t *testing.T) {
+	plan := func(j map[string]any) map[string]any { return j["plan"].(map[string]any) }
+	for name, f := range map[string]func(s, j map[string]any){
+		"jobs[0].plan":              func(_, j map[string]any) { plan(j)["nodes"] = []any{} },
+		"jobs[0].plan.attempt":      func(_, j map[string]any) { delete(j, "plan") },
+		"jobs[0].width":             func(_, j map[string]any) { j["spec"].(map[string]any)["width"] = 0 },
+		"jobs[0].state":             func(_, j map[string]any) { j["state"] = "flying" },
+		"jobs[0].id":                func(_, j map[string]any) { j["id"] = "../../x" },
+		"jobs[0].parts":             func(_, j map[string]any) { j["parts"] = map[string]any{"/": nil} },
+		"jobs[0].checkpoint.step":   func(_, j map[string]any) { j["checkpoint"].(map[string]any)["step"] = -1 },
+		"jobs[0].error":             func(_, j map[string]any) { j["error"] = strings.Repeat("x", 1<<20) },
+		"jobs[1].id":                func(s, j map[string]any) { s["jobs"] = []any{j, j} },
+		"model":                     func(s, _ map[string]any) { s["model"].(map[string]any)["temporal_scale"] = 0 },
+		"jobs[0].model":             func(s, _ map[string]any) { delete(s, "model") },
+		"trash[0].object":           func(s, _ map[string]any) { s["trash"] = []any{map[string]any{}} },
+		"drains[0].node":            func(s, _ map[string]any) { s["drains"] = []any{map[string]any{"node": "*"}} },
+		"members.http_address":      func(s, _ map[string]any) { s["members"] = map[string]any{"c2": "file:///x"} },
+		"cluster":                   func(s, _ map[string]any) { s["cluster"] = "a/b" },
+		"jobs[0].num_frames x size": func(_, j map[string]any) { tiny(j) },
+		"jobs[1].plan.nodes":        func(s, j map[string]any) { s["jobs"] = []any{j, twin(j)} },
+		"jobs[0].content_type":      func(_, j map[string]any) { completed(j, "text/html") },
+	} {
+		m := machine()
+		before := m.state
+		err := m.Restore(io.NopCloser(bytes.NewReader(edited(t, f))))
+		var e *job.FieldError
+		if !errors.As(err, &e) || e.Field != name || m.state != before || len(err.Error()) > 1000 ||
+			strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %.300v", name, err)
+		}
+	}
+	if err := machine().Restore(io.NopCloser(bytes.NewReader(edited(t,
+		func(_, j map[string]any) { completed(j, "video/webm") })))); err != nil {
+		t.Error(err)
+	}
+}
+
+func tiny(j map[string]any) {
+	for _, at := range []map[string]any{j, j["plan"].(map[string]any)} {
+		at["spec"].(map[string]any)["width"] = 1
+	}
+}
+
+func twin(j map[string]any) map[string]any {
+	plan := j["plan"].(map[string]any)
+	out, other := map[string]any{}, map[string]any{}
+	for k, v := range j {
+		out[k] = v
+	}
+	for k, v := range plan {
+		other[k] = v
+	}
+	out["id"], out["key"], other["job"], out["plan"] = "b", "other", "b", other
+	return out
+}
+
+func completed(j map[string]any, kind string) {
+	o := map[string]any{"name": "o", "size": 1, "sha256": strings.Repeat("0a", 32)}
+	j["state"], j["result"] = "completed", map[string]any{"video": o, "latents": o,
+		"content_type": kind}
+	delete(j, "checkpoint")
+	delete(j, "parts")
+}
+
+// worked returns a data directory with a snapshot and entries behind it, as a coordinator left it.
+func worked(t *testing.T) (dir string, id job.ID) {
+	t.Helper()
+	dir = t.TempDir()
+	c := start(t, config(dir))
+	f := fake(t, c, "a")
+	create(t, c, request(2))
+	rc := c.cons.raft.ReloadableConfig()
+	rc.TrailingLogs = 1
+	if err := c.cons.raft.ReloadConfig(rc); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cons.raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	id = create(t, c, request(2))
+	f.leave()
+	closed(t, c)
+	return dir, id
+}
+
+// TestDamagedDataIsNamed starts a coordinator on data that is damaged in one way or another: it says
+// in one line what, and what to do. Undamaged, it has its jobs.
+func TestDamagedDataIsNamed(t *testing.T) {
+	dir, id := worked(t)
+	flip := func(path string, at func(size int) int) {
+		data, err := os.ReadFile(path)
+		if err == nil {
+			data[at(len(data))] ^= 1
+			err = os.WriteFile(path, data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	third := func(size int) int { return size / 3 }
+	snapshot := func(dir, name string) string {
+		all, err := filepath.Glob(filepath.Join(dir, "snapshots", "*", name))
+		if err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		return all[0]
+	}
+	for what, c := range map[string]struct {
+		says   string
+		damage func(dir string)
+	}{
+		"an entry": {"entry", func(dir string) { damageEntry(t, dir, "a ball", "a bull") }},
+		"its end":  {"entry", func(dir string) { damageEntry(t, dir, "queued_max", "queued\xffmax") }},
+		"the log is cut": {"raft.db", func(dir string) {
+			if err := os.Truncate(filepath.Join(dir, "raft.db"), 20_000); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"pages are zero": {"raft.db", func(dir string) { wipe(t, filepath.Join(dir, "raft.db")) }},
+		"the log is gone": {"raft.db is missing or empty", func(dir string) {
+			os.Remove(filepath.Join(dir, "raft.db"))
+		}},
+		"a snapshot is flipped":    {"snapshots/", func(dir string) { flip(snapshot(dir, "state.bin"), third) }},
+		"a snapshot is cut":        {"snapshots/", func(dir string) { os.Truncate(snapshot(dir, "state.bin"), 99) }},
+		"a snapshot is empty":      {"snapshots/", func(dir string) { os.Remove(snapshot(dir, "state.bin")) }},
+		"a snapshot is not listed": {"snapshots/", func(dir string) { os.Remove(snapshot(dir, "meta.json")) }},
+		"snapshots are gone":       {"raft.db begins at entry", func(dir string) { os.RemoveAll(filepath.Join(dir, "snapshots")) }},
+	} {
+		t.Run(what, func(t *testing.T) {
+			copied := t.TempDir()
+			if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			c.damage(copied)
+			got, err := Start(context.Background(), config(copied))
+			if err == nil {
+				got.Close()
+				t.Fatal("it starts")
+			}
+			for _, want := range []string{c.says, copied, "coordinator recover"} {
+				if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("%v; want %q", err, want)
+				}
+			}
+		})
+	}
+	c := start(t, config(dir))
+	if _, err := c.Get(context.Background(), id); err != nil {
+		t.Error(err)
+	}
+}
+
+// damageEntry changes bytes of the entries of a log, and keeps their length.
+func damageEntry(t *testing.T, dir, from, to string) {
+	t.Helper()
+	db, err := bbolt.Open(filepath.Join(dir, "raft.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	changed := 0
+	err = db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte("logs"))
+		return b.ForEach(func(k, v []byte) error {
+			if !bytes.Contains(v, []byte(from)) {
+				return nil
+			}
+			changed++
+			return b.Put(slices.Clone(k), bytes.ReplaceAll(v, []byte(from), []byte(to)))
+		})
+	})
+	if err != nil || changed == 0 {
+		t.Fatalf("%d entries changed, %v", changed, err)
+	}
+}
+
+// wipe overwrites all pages of a database but those that say where the others are.
+func wipe(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(data[2*os.Getpagesize():])
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestACoordinatorThatCannotGoOnSaysSo applies a damaged entry to a coordinator that runs.
+func TestACoordinatorThatCannotGoOnSaysSo(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	if c.Err() != nil {
+		t.Fatal(c.Err())
+	}
+	c.fsm.Apply(&raft.Log{Index: 9, Data: []byte("{")})
+	next(t, c.Ended(), "its end")
+	if err := c.Err(); err == nil || !strings.Contains(err.Error(), "entry 9") ||
+		strings.Contains(err.Error(), "\n") {
+		t.Errorf("%v", err)
+	}
+	eventually(t, "it does not lead any more", func() bool { return c.lead.Load() == nil })
+	if err := c.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "entry 9") {
+		t.Errorf("it is ready: %v", err)
+	}
+}
+
+// TestDamagedEntriesAreNotTaken offers entries to a log, as another coordinator may.
+func TestDamagedEntriesAreNotTaken(t *testing.T) {
+	g, err := openLog(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	good, err := busy()[0].encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	servers := raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: "c1"}}})
+	for i, c := range []struct {
+		l  raft.Log
+		ok bool
+	}{
+		{raft.Log{Data: good}, true}, {raft.Log{Data: good[:50]}, false},
+		{raft.Log{Type: raft.LogNoop}, true}, {raft.Log{Type: 99}, false},
+		{raft.Log{Type: raft.LogConfiguration, Data: servers}, true},
+		{raft.Log{Type: raft.LogConfiguration, Data: []byte("x")}, false},
+	} {
+		c.l.Index = uint64(i + 1)
+		if err := g.StoreLog(&c.l); (err == nil) != c.ok {
+			t.Errorf("%d: %v", i, err)
+		}
 	}
 }

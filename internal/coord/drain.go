@@ -99,14 +99,14 @@ func (l *leader) onLeave(m wire.Leave) wire.Ack {
 
 // endDrains forgets the drains of nodes that are gone.
 func (l *leader) endDrains() {
-	now := l.c.cfg.Now()
+	now := l.c.cfg.Clock()
 	drains := l.c.fsm.drains()
 	for _, id := range slices.Sorted(maps.Keys(drains)) {
 		d := drains[id]
 		l.mu.Lock()
 		there := l.nodes[id] != nil
 		l.mu.Unlock()
-		if there || now.Before(l.calm) || now.Sub(d.Since) < l.c.cfg.Timing.LostAfter {
+		if there || now.Before(l.calm) || l.drainFor(d) < l.c.cfg.Timing.LostAfter {
 			continue
 		}
 		if _, err := l.c.commit(command{Kind: kindUndrain, Drain: &Drain{Node: id}}); err != nil {

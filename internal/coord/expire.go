@@ -22,13 +22,13 @@ func (c *Coordinator) expires(r job.Record) time.Time {
 // expire deletes final jobs that are too old, or whose objects are too large together: the oldest
 // go first.
 func (l *leader) expire() {
-	lim, now := l.c.cfg.Limits, l.c.cfg.Now()
+	lim, now := l.c.cfg.Limits, l.c.cfg.Clock()
 	if lim.KeepFor == 0 && lim.KeepBytes == 0 || now.Before(l.expired.Add(expireEvery)) {
 		return
 	}
 	l.expired = now
 	final := l.c.fsm.all(func(r job.Record) bool { return r.State.Final() })
-	for _, id := range l.surplus(final, now) {
+	for _, id := range l.surplus(final, l.today()) {
 		if _, err := l.c.commit(command{Kind: kindDelete, Job: id}); err != nil {
 			l.c.log.Warn("cannot delete a job that is over its limits", "job", id, "error", err)
 			return

@@ -2,12 +2,12 @@ package coord
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -20,6 +20,12 @@ type fsm struct {
 	mu      sync.RWMutex
 	state   *state
 	changed func(job.ID) // after a command that concerns a job; called without the lock
+	// stop hears of an entry that cannot be read. From then on the machine takes no more: it does not
+	// know what the others have decided.
+	stop    func(error)
+	stopped error
+
+	bytes, entries int64 // applied since the latest snapshot
 }
 
 var _ raft.FSM = (*fsm)(nil)
@@ -30,14 +36,27 @@ type outcome struct {
 	err    error
 }
 
-// Apply executes one log entry and returns an outcome. Whatever the bytes, it does not panic.
+// Apply executes one log entry and returns an outcome. Whatever the bytes, it does not panic. An
+// entry that cannot be read stops the machine; one that is refused changes nothing, on every
+// coordinator alike.
 func (f *fsm) Apply(l *raft.Log) any {
 	c, err := decodeCommand(l.Data)
 	if err != nil {
-		return outcome{err: err}
+		err = fmt.Errorf("entry %d of the log cannot be used: %w", l.Index, err)
 	}
 	f.mu.Lock()
+	if err != nil && f.stopped == nil {
+		f.stopped = err
+		if f.stop != nil {
+			defer f.stop(err)
+		}
+	}
+	if f.stopped != nil {
+		defer f.mu.Unlock()
+		return outcome{err: f.stopped}
+	}
 	r, err := f.state.apply(c)
+	f.bytes, f.entries = f.bytes+int64(len(l.Data)), f.entries+1
 	f.mu.Unlock()
 	if err == nil && f.changed != nil {
 		f.changed(c.Job)
@@ -48,6 +67,7 @@ func (f *fsm) Apply(l *raft.Log) any {
 // snapshot is the state at one index, as it is written.
 type snapshot struct {
 	Version int          `json:"v"`
+	Cluster string       `json:"cluster,omitempty"` // id of the cluster
 	Model   job.Model    `json:"model"`
 	Jobs    []job.Record `json:"jobs"` // by creation
 	Trash   []trash      `json:"trash"`
@@ -58,10 +78,14 @@ type snapshot struct {
 
 // Snapshot copies the state. Equal states give equal bytes.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	s := &snapshot{Version: commandVersion, Model: f.state.model, Trash: slices.Clone(f.state.trash),
-		Members: maps.Clone(f.state.members)}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stopped != nil {
+		return nil, fmt.Errorf("cannot take a snapshot: %w", f.stopped)
+	}
+	f.bytes, f.entries = 0, 0
+	s := &snapshot{Version: commandVersion, Cluster: f.state.cluster, Model: f.state.model,
+		Trash: slices.Clone(f.state.trash), Members: maps.Clone(f.state.members)}
 	for _, id := range f.state.order {
 		s.Jobs = append(s.Jobs, f.state.jobs[id])
 	}
@@ -90,34 +114,46 @@ func (s *snapshot) write(w io.Writer) error {
 // Release does nothing: the copy is garbage-collected.
 func (s *snapshot) Release() {}
 
-// Restore replaces the state by a snapshot.
+// Restore replaces the state by a snapshot. On an error nothing has changed.
 func (f *fsm) Restore(r io.ReadCloser) error {
 	defer r.Close()
+	next, err := readSnapshot(r)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.state, f.bytes, f.entries = next, 0, 0
+	f.mu.Unlock()
+	return nil
+}
+
+// readSnapshot reads a state and checks all of it.
+func readSnapshot(r io.Reader) (*state, error) {
 	var s snapshot
-	if err := json.NewDecoder(r).Decode(&s); err != nil {
-		return fmt.Errorf("cannot read a snapshot: %w", err)
+	d := json.NewDecoder(io.LimitReader(r, snapshotMax))
+	if err := d.Decode(&s); err != nil {
+		return nil, fmt.Errorf("cannot read a snapshot: %w: %w", errDamaged, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("cannot read a snapshot: %w: it goes on behind its end", errDamaged)
 	}
 	if s.Version < 1 || s.Version > commandVersion {
-		return fmt.Errorf("cannot read a snapshot of version %d; known: 1 to %d", s.Version,
+		return nil, fmt.Errorf("cannot read a snapshot of version %d; known: 1 to %d", s.Version,
 			commandVersion)
 	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("cannot use a snapshot: %w", err)
+	}
 	next := newState()
-	next.model, next.trash = s.Model, s.Trash
+	next.cluster, next.model, next.trash = s.Cluster, s.Model, s.Trash
 	for _, rec := range s.Jobs {
-		next.jobs[rec.ID] = rec
-		next.order = append(next.order, rec.ID)
-		if rec.Key != "" {
-			next.keys[rec.Key] = rec.ID
-		}
+		next.add(rec)
 	}
 	maps.Copy(next.members, s.Members)
 	for _, d := range s.Drains {
 		next.drains[d.Node] = d
 	}
-	f.mu.Lock()
-	f.state = next
-	f.mu.Unlock()
-	return nil
+	return next, nil
 }
 
 // get returns a job.
@@ -172,8 +208,8 @@ func (f *fsm) all(keep func(job.Record) bool) []job.Record {
 
 // sweepable sorts the trash: spare names objects that a job still refers to, gone lists those to
 // delete. What a running job of the same seed may be storing anew stays for later, as do inputs
-// that wait for their jobs.
-func (f *fsm) sweepable(now time.Time) (spare []string, gone []job.Object) {
+// that wait for their jobs; lapsed names those that have waited long enough.
+func (f *fsm) sweepable(lapsed map[string]bool) (spare []string, gone []job.Object) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if len(f.state.trash) == 0 {
@@ -189,12 +225,21 @@ func (f *fsm) sweepable(now time.Time) (spare []string, gone []job.Object) {
 		switch {
 		case held[t.Object.Name]:
 			spare = append(spare, t.Object.Name)
-		case t.Until.After(now):
+		case !t.Until.IsZero() && !lapsed[t.Object.Name]:
 		case t.Own || !seeds[t.Seed]:
 			gone = append(gone, t.Object)
 		}
 	}
 	return spare, gone
+}
+
+// leases returns what waits on the trash for a job to refer to it.
+func (f *fsm) leases() []trash {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.DeleteFunc(slices.Clone(f.state.trash), func(t trash) bool {
+		return t.Until.IsZero()
+	})
 }
 
 // unknown returns the objects of those names that no job owns and that are not on the trash.

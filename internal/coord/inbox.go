@@ -12,7 +12,6 @@ import (
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
-	"github.com/longtake/longtake/internal/media"
 )
 
 // listen subscribes to all that nodes say to the leader.
@@ -87,12 +86,16 @@ func (l *leader) onRegister(r wire.Registration) wire.Welcome {
 }
 
 // agree makes m the cluster's model if it has none that is good, and refuses another than that one.
-// Shards that hold what it succeeds get no more work.
+// Shards that hold what it succeeds get no more work. Where no shard is registered, another model
+// takes the place of one that no job needs: who comes first does not decide for ever.
 func (l *leader) agree(m job.Model) error {
 	if have := l.c.fsm.model(); have.Fingerprint == m.Fingerprint {
 		return nil
 	}
-	if _, err := l.c.commit(command{Kind: kindModel, Model: &m}); err != nil {
+	l.mu.Lock()
+	alone := len(l.nodes) == 0 && l.c.cfg.Clock().After(l.since.Add(l.c.cfg.Timing.Grace))
+	l.mu.Unlock()
+	if _, err := l.c.commit(command{Kind: kindModel, Model: &m, Replace: alone}); err != nil {
 		return err
 	}
 	for _, n := range m.Notices {
@@ -130,7 +133,7 @@ func (l *leader) admit(r wire.Registration) error {
 	if old == nil && len(l.nodes) >= l.c.cfg.Limits.Nodes {
 		return fmt.Errorf("%d nodes are registered; allowed: %d", len(l.nodes), l.c.cfg.Limits.Nodes)
 	}
-	now := l.c.cfg.Now()
+	now := l.c.cfg.Clock()
 	n := &node{reg: r, since: now, seen: now, started: now.Add(-r.Uptime)}
 	n.beat = wire.Heartbeat{Node: r.Node, State: wire.Idle, Work: r.Work}
 	if r.Work != (wire.Work{}) {
@@ -152,7 +155,7 @@ func (l *leader) sign(id job.NodeID, w wire.Work) bool {
 	_, live := l.live(id, w)
 	if live && w.Rank == 0 {
 		l.mu.Lock()
-		l.alive[w.Job] = l.c.cfg.Now()
+		l.alive[w.Job] = l.c.cfg.Clock()
 		l.mu.Unlock()
 	}
 	return live
@@ -166,7 +169,7 @@ func (l *leader) onHeartbeat(h wire.Heartbeat) wire.Pulse {
 		return wire.Pulse{Register: true}
 	}
 	freed := n.beat.State != wire.Idle && h.State == wire.Idle
-	n.beat, n.seen = h, l.c.cfg.Now()
+	n.beat, n.seen = h, l.c.cfg.Clock()
 	l.mu.Unlock()
 	if freed {
 		l.c.wake()
@@ -214,10 +217,10 @@ func (l *leader) onReport(r wire.Report) wire.Ack {
 	l.mu.Lock()
 	l.progress[p.Job] = p
 	pace := l.paces[p.Job]
-	pace.advance(p, l.c.cfg.Now())
+	pace.advance(p, l.c.cfg.Clock())
 	l.paces[p.Job] = pace
 	if n := l.nodes[r.Node]; n != nil {
-		n.seen = l.c.cfg.Now()
+		n.seen = l.c.cfg.Clock()
 	}
 	l.mu.Unlock()
 	l.c.hub.notify(p.Job)
@@ -251,16 +254,6 @@ func (l *leader) onCompletion(m wire.Completion) wire.Ack {
 	l.c.log.Info("job completed", "job", m.Job, "attempt", m.Attempt)
 	l.ended(end)
 	return wire.Ack{OK: true}
-}
-
-// asAsked refuses a result that is not of the format that was asked for: browsers take what it
-// calls itself at its word.
-func asAsked(s job.Spec, r job.Result) error {
-	if want := media.Format(s.Format).ContentType(); r.ContentType != want {
-		return &job.FieldError{Field: "content_type", Value: fmt.Sprintf("%.64q", r.ContentType),
-			Allowed: fmt.Sprintf("%q, for %s", want, s.Format)}
-	}
-	return nil
 }
 
 // verify looks for the objects of a result.

@@ -21,7 +21,8 @@ type leader struct {
 	work   sync.Mutex     // of wg and of cancelling ctx
 	wg     sync.WaitGroup // orders under way
 	subs   []*nats.Subscription
-	since  time.Time // start of the term
+	since  time.Time // start of the term, by the clock; dated is its time of day
+	dated  time.Time
 	calm   time.Time // until when nodes may still be coming back
 	look   time.Time // when the next look for strays is
 
@@ -38,16 +39,19 @@ type leader struct {
 	asks     map[job.ID]string // jobs that are to stop at a step boundary, and why
 	// decisions tell why a running job goes over to more shards or does not.
 	decisions map[job.ID]string
+	lost      map[job.ID]loss     // of this term
+	sights    map[string]sighting // of what ends at a time
 	// blamed are nodes on which a job went wrong: others come first.
 	blamed map[job.ID]map[job.NodeID]bool
 }
 
 // newLeader takes office: it gives the jobs that run a time to be heard of.
 func newLeader(ctx context.Context, c *Coordinator) *leader {
-	l := &leader{c: c, since: c.cfg.Now(), nodes: map[job.NodeID]*node{},
+	l := &leader{c: c, since: c.cfg.Clock(), dated: c.cfg.Now(), nodes: map[job.NodeID]*node{},
 		gone: map[job.NodeID]departure{}, progress: map[job.ID]job.Progress{},
 		waiting: map[job.ID]string{}, alive: map[job.ID]time.Time{}, paces: map[job.ID]pace{},
-		blamed: map[job.ID]map[job.NodeID]bool{}, previews: map[job.ID]Preview{}}
+		blamed: map[job.ID]map[job.NodeID]bool{}, previews: map[job.ID]Preview{},
+		lost: map[job.ID]loss{}, sights: map[string]sighting{}}
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	l.calm, l.look = l.since, l.since.Add(straysFirst)
 	t := c.cfg.Timing
@@ -110,7 +114,7 @@ func (l *leader) deaf() bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.c.cfg.Now()
+	now := l.c.cfg.Clock()
 	for _, n := range l.nodes {
 		n.seen = now
 	}
@@ -129,7 +133,7 @@ func (l *leader) trouble(r job.Record) job.Setback {
 	drains := l.c.fsm.drains()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, p := l.c.cfg.Now(), l.progress[r.ID]
+	now, p := l.c.cfg.Clock(), l.progress[r.ID]
 	ranks := len(r.Plan.Nodes)
 	if p.Attempt == r.Attempt && (p.Stage == job.StageDecode || p.Stage == job.StageEncode) {
 		ranks = min(ranks, max(p.Ranks, 1)) // the others are done
@@ -152,7 +156,7 @@ func (l *leader) trouble(r job.Record) job.Setback {
 // nodeTrouble says what is wrong with the node of a rank; the caller holds the lock.
 func (l *leader) nodeTrouble(r job.Record, rank int, id job.NodeID,
 	drains map[job.NodeID]Drain) job.Setback {
-	now, n := l.c.cfg.Now(), l.nodes[id]
+	now, n := l.c.cfg.Clock(), l.nodes[id]
 	d, gone := l.gone[id]
 	switch {
 	case n == nil && gone:
@@ -164,7 +168,7 @@ func (l *leader) nodeTrouble(r job.Record, rank int, id job.NodeID,
 	case n == nil:
 		return job.Setback{}
 	}
-	if d, ok := drains[id]; ok && now.After(d.Deadline) {
+	if d, ok := drains[id]; ok && l.drainOver(d) {
 		return job.Setback{Reason: fmt.Sprintf("node %s (rank %d) was drained, and its time was over",
 			n.reg.Name, rank)}
 	}
@@ -255,6 +259,7 @@ func (l *leader) lose(r job.Record, b job.Setback) {
 	}
 	l.mu.Lock()
 	delete(l.alive, r.ID)
+	l.lost[r.ID] = loss{r.Attempt, l.c.cfg.Clock()}
 	l.mu.Unlock()
 	l.stopAll(r.Plan, false, "the attempt is over: "+b.Reason)
 	l.c.wake()
@@ -276,6 +281,8 @@ func (l *leader) forget() {
 	forgetIf(l.paces, stale)
 	forgetIf(l.blamed, stale)
 	forgetIf(l.previews, stale)
+	forgetIf(l.lost, stale)
+	l.forgetSights()
 	for id := range l.waiting {
 		if r, ok := l.c.fsm.get(id); !ok || r.State != job.Queued {
 			delete(l.waiting, id)

@@ -120,7 +120,7 @@ func (m *metrics) saved(before, after job.Record) {
 	m.checkpointTime.Observe(after.Checkpoint.Seconds)
 	if n := len(before.Losses); n > 0 && before.Losses[n-1].Recovered.IsZero() {
 		l := after.Losses[n-1]
-		m.recovery.Observe(l.Recovered.Sub(l.Time).Seconds())
+		m.recovery.Observe(max(0, l.Recovered.Sub(l.Time).Seconds()))
 	}
 }
 
@@ -130,7 +130,7 @@ func (m *metrics) ended(r job.Record) {
 	if r.State != job.Completed {
 		return
 	}
-	m.duration.Observe(r.Finished.Sub(r.Started).Seconds())
+	m.duration.Observe(max(0, r.Finished.Sub(r.Started).Seconds()))
 	if r.Result.StepSeconds > 0 { // else an earlier attempt did all steps
 		m.step.Observe(r.Result.StepSeconds)
 	}

@@ -64,7 +64,7 @@ func (l *leader) remove(id job.NodeID, why string) {
 		}
 		delete(l.gone, oldest)
 	}
-	now := l.c.cfg.Now()
+	now := l.c.cfg.Clock()
 	l.gone[id] = departure{n.reg.Name, why, now, now.Sub(n.seen)}
 	l.c.metrics.nodesLost.Inc()
 	log := l.c.log.Info
@@ -78,7 +78,7 @@ func (l *leader) remove(id job.NodeID, why string) {
 func (l *leader) dropSilent() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, limit, any := l.c.cfg.Now(), l.c.cfg.Timing.LostAfter, false
+	now, limit, any := l.c.cfg.Clock(), l.c.cfg.Timing.LostAfter, false
 	for _, n := range l.sorted() {
 		id := n.reg.Node
 		if silent := now.Sub(n.seen); silent > limit {
@@ -139,7 +139,7 @@ func (l *leader) list() []Node {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	out := []Node{}
-	now := l.c.cfg.Now()
+	now := l.c.cfg.Clock()
 	for _, n := range l.sorted() {
 		d, draining := drains[n.reg.Node]
 		state := string(n.beat.State)

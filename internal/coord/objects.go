@@ -204,7 +204,7 @@ func (c *Coordinator) lease(o job.Object) error {
 // strays puts objects on the trash that nobody knows: an attempt has stored them and ended before
 // they were recorded. What is being stored at present has the time of a lease to be.
 func (l *leader) strays() {
-	s, now := l.c.objects.Load(), l.c.cfg.Now()
+	s, now := l.c.objects.Load(), l.c.cfg.Clock()
 	if s == nil || now.Before(l.look) {
 		return
 	}
@@ -231,7 +231,7 @@ func (l *leader) strays() {
 func (l *leader) sweep() {
 	l.c.owners.Lock()
 	defer l.c.owners.Unlock()
-	spare, gone := l.c.fsm.sweepable(l.c.cfg.Now())
+	spare, gone := l.c.fsm.sweepable(l.lapsed())
 	s := l.c.objects.Load()
 	if len(spare)+len(gone) == 0 || s == nil {
 		return

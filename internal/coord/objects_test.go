@@ -23,7 +23,9 @@ import (
 // with the last one; one that no job has come for goes when its time is over.
 func TestInputsStayForTheirJobs(t *testing.T) {
 	ctx := context.Background()
-	c := start(t, config(t.TempDir()))
+	cfg := config(t.TempDir())
+	cfg.leaseLeast = time.Millisecond
+	c := start(t, cfg)
 	fake(t, c, "a", func(r *wire.Registration) { r.Model.Extends = true })
 	eventually(t, "the object store is open", func() bool { return c.objects.Load() != nil })
 	store := func(text string) job.Object {
@@ -80,6 +82,7 @@ func TestStraysAreDeleted(t *testing.T) {
 	ctx := context.Background()
 	var later atomic.Int64
 	cfg := config(t.TempDir())
+	cfg.leaseLeast = time.Millisecond
 	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
 	c := start(t, cfg)
 	fake(t, c, "a", func(r *wire.Registration) { r.Model.Extends = true })

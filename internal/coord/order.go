@@ -48,7 +48,7 @@ func (l *leader) start(p job.Plan, nodes []*node) {
 func (l *leader) started(p job.Plan) {
 	l.mu.Lock()
 	if l.paces[p.Job].attempt < p.Attempt {
-		now := l.c.cfg.Now()
+		now := l.c.cfg.Clock()
 		l.paces[p.Job] = pace{attempt: p.Attempt, placed: now, at: now}
 	}
 	l.mu.Unlock()

@@ -90,9 +90,9 @@ func (l *leader) hindrance(r job.Record, p pool) (why string, block bool) {
 	st, fullness := l.c.space.state()
 	writer := func(n *node) bool { return n.writes(s.Format) }
 	switch {
-	case p.works(r.ID) && l.c.cfg.Now().Sub(r.LastLoss()) < l.c.cfg.Timing.LostAfter:
+	case p.works(r.ID) && l.sinceLoss(r) < l.c.cfg.Timing.LostAfter:
 		return fmt.Sprintf("waits for the shards of attempt %d to stop", r.Attempt), true
-	case l.c.cfg.Now().Sub(r.LastLoss()) < l.breath(r):
+	case l.sinceLoss(r) < l.breath(r):
 		return fmt.Sprintf("waits a moment, since attempt %d was lost at once", r.Attempt), false
 	case l.c.objects.Load() == nil:
 		return "waits for the object store", true
@@ -104,7 +104,7 @@ func (l *leader) hindrance(r job.Record, p pool) (why string, block bool) {
 		return fmt.Sprintf("waits for %s, %s registered", shards(want), are(p.total)), false
 	case !slices.ContainsFunc(p.all, writer):
 		return fmt.Sprintf("waits for a shard that can write %s", s.Format), false
-	case want == 0 && l.c.cfg.Now().Before(l.calm):
+	case want == 0 && l.c.cfg.Clock().Before(l.calm):
 		return "waits for the shards to register again", true
 	case len(p.free) < max(want, 1):
 		return fmt.Sprintf("waits for %s, %s of %d idle", shards(max(want, 1)), are(len(p.free)),
@@ -187,7 +187,7 @@ func (l *leader) place(r job.Record, p *pool) error {
 	if _, err := l.c.commit(command{Kind: kindPlace, Job: r.ID, Plan: &plan}); err != nil {
 		return err
 	}
-	l.c.metrics.waited.Observe(l.c.cfg.Now().Sub(r.Created).Seconds())
+	l.c.metrics.waited.Observe(max(0, l.today().Sub(r.Created).Seconds()))
 	l.c.log.Info("job placed", "job", r.ID, "attempt", plan.Attempt, "mesh", mesh.String(),
 		"nodes", called(picked), "shares", percents(plan.Shares))
 	plan.Parts = r.Parts

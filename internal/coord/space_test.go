@@ -152,7 +152,8 @@ func TestAQuota(t *testing.T) {
 		t.Errorf("beyond the quota: %v", err)
 	}
 	a, err := ask[wire.Ack](f, wire.SubjectComplete, wire.Completion{Node: f.id, Job: id,
-		Attempt: s.Plan.Attempt, Result: job.Result{Video: big, Latents: big, ContentType: "x/y"}})
+		Attempt: s.Plan.Attempt, Result: job.Result{Video: big, Latents: big,
+			ContentType: "video/webm"}})
 	if err != nil || !a.OK {
 		t.Fatal(a, err)
 	}

@@ -1,14 +1,16 @@
 package coord
 
 import (
+	"fmt"
+	"runtime"
+
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
 
 // spaciousLog is Raft's log, which takes what was kept back when the disk is full: with a log that
 // cannot be written a leader resigns, and nobody is elected.
 type spaciousLog struct {
-	*raftboltdb.BoltStore
+	*guardedLog
 	space *space
 }
 
@@ -22,20 +24,25 @@ func (s *spaciousLog) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.L
 
 // StoreLogs implements raft.LogStore.
 func (s *spaciousLog) StoreLogs(all []*raft.Log) error {
-	return s.space.spend(func() error { return s.BoltStore.StoreLogs(all) })
+	return s.space.spend(func() error { return s.guardedLog.StoreLogs(all) })
 }
 
 // DeleteRange implements raft.LogStore.
 func (s *spaciousLog) DeleteRange(first, last uint64) error {
-	return s.space.spend(func() error { return s.BoltStore.DeleteRange(first, last) })
+	return s.space.spend(func() error { return s.guardedLog.DeleteRange(first, last) })
 }
 
 // Set implements raft.StableStore.
 func (s *spaciousLog) Set(k, v []byte) error {
-	return s.space.spend(func() error { return s.BoltStore.Set(k, v) })
+	return s.space.spend(func() error { return s.guardedLog.Set(k, v) })
 }
 
-// SetUint64 implements raft.StableStore.
+// SetUint64 implements raft.StableStore. Raft panics where the term cannot be written.
 func (s *spaciousLog) SetUint64(k []byte, v uint64) error {
-	return s.space.spend(func() error { return s.BoltStore.SetUint64(k, v) })
+	err := s.space.spend(func() error { return s.guardedLog.SetUint64(k, v) })
+	if err != nil && s.running.Load() {
+		s.fatal(fmt.Errorf("cannot write raft.db: %w", err))
+		runtime.Goexit()
+	}
+	return err
 }

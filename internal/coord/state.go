@@ -1,17 +1,23 @@
 package coord
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
 )
 
 // state is what Raft replicates. Its methods are deterministic; records in it are never written
 // through, only replaced, so that a copy of the map is a snapshot.
 type state struct {
+	// cluster is the id under which the object store knows this log; empty until the first leader
+	// has looked at it.
+	cluster string
+
 	model job.Model // zero: none registered yet
 	jobs  map[job.ID]job.Record
 	order []job.ID // by creation
@@ -47,7 +53,7 @@ func (s *state) apply(c command) (job.Record, error) {
 	case kindDelete:
 		return s.delete(c.Job)
 	case kindModel:
-		return job.Record{}, s.setModel(c.Model)
+		return job.Record{}, s.setModel(c.Model, c.Replace)
 	case kindSwept:
 		s.sweep(c)
 		return job.Record{}, nil
@@ -57,18 +63,32 @@ func (s *state) apply(c command) (job.Record, error) {
 		return job.Record{}, s.member(c)
 	case kindLease:
 		return job.Record{}, s.lease(c)
+	case kindCluster:
+		return job.Record{}, s.name(c.Cluster)
 	}
 	old, ok := s.jobs[c.Job]
 	if !ok {
-		return job.Record{}, fmt.Errorf("job %s: %w", c.Job, ErrNotFound)
+		return job.Record{}, fmt.Errorf("job %.64s: %w", c.Job, ErrNotFound)
 	}
 	r, err := transition(old, c)
+	if err == nil {
+		err = s.check(c.Kind, r)
+	}
 	if err != nil {
 		return old, err
 	}
 	s.jobs[c.Job] = r
 	s.discard(old, r)
 	return r, nil
+}
+
+// add takes a job in.
+func (s *state) add(r job.Record) {
+	s.jobs[r.ID] = r
+	s.order = append(s.order, r.ID)
+	if r.Key != "" {
+		s.keys[r.Key] = r.ID
+	}
 }
 
 // sweep takes off the trash what is gone, and what a job refers to: one that did may have been
@@ -156,11 +176,27 @@ func (s *state) discard(old, r job.Record) {
 	}
 }
 
+// name gives the cluster its id, once.
+func (s *state) name(id string) error {
+	if err := checkCluster(id); err != nil || id == "" {
+		return cmp.Or(err, fmt.Errorf("cannot apply an incomplete %s command", kindCluster))
+	}
+	if s.cluster == "" {
+		s.cluster = id
+	}
+	return nil
+}
+
 // member notes where a coordinator's API is, or that it is gone.
 func (s *state) member(c command) error {
-	switch p := c.Member; {
-	case p == nil || p.ID == "":
+	if c.Member == nil {
 		return fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
+	}
+	p := c.Member
+	if err := checkAddress(p.ID, p.HTTP); err != nil {
+		return err
+	}
+	switch {
 	case p.HTTP == "":
 		delete(s.members, p.ID)
 	case len(s.members) >= membersKept:
@@ -177,8 +213,11 @@ const membersKept = 64
 // drain takes a node out of the scheduler's choice, or lets it back in. Of two orders to drain the
 // earlier deadline counts.
 func (s *state) drain(c command) error {
-	if c.Drain == nil || c.Drain.Node == "" {
+	if c.Drain == nil {
 		return fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
+	}
+	if err := wire.CheckNodeID(c.Drain.Node); err != nil {
+		return fmt.Errorf("cannot apply a %s command: %w", c.Kind, err)
 	}
 	d := *c.Drain
 	if c.Kind == kindUndrain {
@@ -224,11 +263,19 @@ func (s *state) create(c command) (job.Record, error) {
 	if c.Create == nil || c.Job == "" {
 		return job.Record{}, fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
 	}
+	r := job.New(c.Job, c.Create.Key, c.Create.Spec, c.Now)
+	if err := cmp.Or(s.check(c.Kind, r), workable(s.model, r.Spec)); err != nil {
+		return job.Record{}, err
+	}
 	if id, ok := s.keys[c.Create.Key]; ok && c.Create.Key != "" {
 		return s.jobs[id], nil
 	}
 	if _, ok := s.jobs[c.Job]; ok {
 		return job.Record{}, fmt.Errorf("cannot create job %s: it exists", c.Job)
+	}
+	if n := c.Create.KeptMax; n < 1 || n > keptMost {
+		return job.Record{}, fmt.Errorf("cannot create a job where %d are kept; allowed: 1 to %d", n,
+			keptMost)
 	}
 	if queued, _ := s.counts(); queued >= c.Create.QueuedMax {
 		return job.Record{}, fmt.Errorf("%w: %d jobs wait", ErrQueueFull, queued)
@@ -238,12 +285,7 @@ func (s *state) create(c command) (job.Record, error) {
 			o.Name, ErrNotFound)
 	}
 	s.evict(c.Create.KeptMax - 1)
-	r := job.New(c.Job, c.Create.Key, c.Create.Spec, c.Now)
-	s.jobs[r.ID] = r
-	s.order = append(s.order, r.ID)
-	if r.Key != "" {
-		s.keys[r.Key] = r.ID
-	}
+	s.add(r)
 	return r, nil
 }
 
@@ -286,16 +328,22 @@ func objects(r job.Record) []job.Object {
 	return slices.DeleteFunc(all, func(o job.Object) bool { return o.Name == "" })
 }
 
-// setModel takes the first model, and refuses another one later that does not succeed it.
-func (s *state) setModel(m *job.Model) error {
-	switch {
-	case m == nil:
+// setModel takes the first model, or one that succeeds it. Another one takes its place only where
+// that is asked for, while no job waits or runs.
+func (s *state) setModel(m *job.Model, replace bool) error {
+	if m == nil {
 		return fmt.Errorf("cannot apply an incomplete %s command", kindModel)
-	case m.Succeeds(s.model):
+	}
+	if err := m.Check(); err != nil {
+		return fmt.Errorf("cannot apply a %s command: %w", kindModel, err)
+	}
+	queued, running := s.counts()
+	switch {
+	case m.Succeeds(s.model), replace && queued+running == 0:
 		s.model = *m
 	case s.model.Fingerprint != m.Fingerprint:
-		return fmt.Errorf("this cluster serves model %q (fingerprint %.12s), not %q (%.12s); "+
-			"another model needs a cluster with another data directory",
+		return fmt.Errorf("this cluster serves model %q (fingerprint %.12s), not %q (%.12s); to change "+
+			"it, stop its shards and let its jobs end, or use another data directory",
 			s.model.Name, s.model.Fingerprint, m.Name, m.Fingerprint)
 	}
 	return nil

@@ -25,6 +25,9 @@ func (c *Coordinator) Model(context.Context) (job.Model, bool) {
 
 // Ready implements Service.
 func (c *Coordinator) Ready(context.Context) error {
+	if err := c.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotReady, err)
+	}
 	if c.lead.Load() == nil {
 		if e := c.notLeader().(*NotLeaderError); e.ID == "" { //nolint:errorlint // its own
 			return fmt.Errorf("%w: no leader is elected", ErrNotReady)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -23,7 +24,11 @@ type entry struct {
 
 func read(data []byte) entry {
 	var e entry
-	if err := json.Unmarshal(data, &e); err != nil {
+	data, _, err := coord.Unseal(data)
+	if err == nil {
+		err = json.Unmarshal(data, &e)
+	}
+	if err != nil {
 		panic(fmt.Sprintf("sim: a log entry that cannot be read: %v", err))
 	}
 	return e
@@ -153,6 +158,25 @@ func (c *checker) artifact(r job.Record) {
 	}
 }
 
+// same wants members that have applied as much to have come to the same.
+func (c *checker) same() {
+	var seen *member
+	var want []byte
+	for _, m := range c.w.raft.cores {
+		if m.down || m.applied != len(c.w.raft.log) {
+			continue
+		}
+		have, err := m.core.Snapshot()
+		if err != nil {
+			c.w.violated("snapshot", "%v", err)
+		}
+		if seen != nil && !bytes.Equal(have, want) {
+			c.w.violated("diverged", "c%d and c%d differ after %d entries", seen.id, m.id, m.applied)
+		}
+		seen, want = m, have
+	}
+}
+
 // vanished wants every acknowledged job to be known.
 func (c *checker) vanished(k *coord.Core) {
 	for _, id := range c.w.clients.order {
@@ -185,6 +209,12 @@ func (c *checker) ended() bool {
 func (c *checker) last() {
 	k := c.w.raft.lead()
 	c.vanished(k)
+	for _, m := range c.w.raft.cores {
+		if !m.down {
+			m.catchUp()
+		}
+	}
+	c.same()
 	for _, r := range k.Records() {
 		if r.State == job.Failed && !strings.Contains(r.Error, "without progress") {
 			c.w.violated("lost", "job %s failed: %s", r.ID, r.Error)

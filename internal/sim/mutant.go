@@ -5,17 +5,19 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 )
 
 // Mutants are planted bugs, at least one for each kind of violation, which it has to show as.
 var Mutants = map[string]string{
 	"a create is acknowledged before it is committed": "vanished",
-	"a member comes back without its log":             "vanished",
+	"a member comes back without its log":             "diverged",
 	"a repeated create makes a second job":            "doubled",
 	"a loss throws the checkpoint away":               "progress",
 	"a loss throws the parts away":                    "progress",
-	"two jobs share a node":                           "node twice",
+	"two jobs share a node":                           "refused",
+	"a damaged entry is skipped":                      "vanished",
 	"the ranks are more than the heads":               "tiles",
 	"a second attempt starts beside the first":        "two live attempts",
 	"attempts begin to count anew":                    "attempts",
@@ -25,7 +27,7 @@ var Mutants = map[string]string{
 	"the results are swept with the checkpoints":      "artifact",
 	"a rank's own error fails the job":                "lost",
 	"queued jobs are never placed":                    "stuck",
-	"a snapshot misses a job":                         "vanished",
+	"a snapshot misses a job":                         "diverged",
 }
 
 // is reports whether this bug is planted.
@@ -46,19 +48,28 @@ func (w *world) mutateEntry(m *member, e entry, data []byte) (_ []byte, lost boo
 	case e.Kind == "create" && w.is("a create is acknowledged before it is committed"):
 		return data, w.chance(0.2)
 	case e.Kind == "create" && w.is("a repeated create makes a second job"):
-		return rewrite(data, func(c map[string]any) {
+		return rewriteEntry(data, func(c map[string]any) {
 			delete(c["create"].(map[string]any), "key")
 		}), false
 	case e.Kind == "lose" && w.is("a loss throws the checkpoint away"):
-		return rewrite(data, damage), false
+		return rewriteEntry(data, damage), false
 	case e.Kind == "lose" && w.is("a rank's own error fails the job") && e.Setback.Own:
-		return rewrite(data, func(c map[string]any) { c["kind"] = "fail" }), false
+		return rewriteEntry(data, func(c map[string]any) { c["kind"] = "fail" }), false
 	case e.Kind == "place" && w.is("two jobs share a node"):
 		return w.share(m, data), false
 	case e.Kind == "place" && w.is("the ranks are more than the heads"):
-		return rewrite(data, widen), false
+		return rewriteEntry(data, widen), false
 	}
 	return data, false
+}
+
+// rewriteEntry changes an entry, which gets a checksum again.
+func rewriteEntry(data []byte, f func(map[string]any)) []byte {
+	data, _, err := coord.Unseal(data)
+	if err != nil {
+		panic(fmt.Sprintf("sim: %v", err))
+	}
+	return coord.Seal(rewrite(data, f))
 }
 
 func rewrite(data []byte, f func(map[string]any)) []byte {
@@ -80,7 +91,7 @@ func rewrite(data []byte, f func(map[string]any)) []byte {
 func (w *world) share(m *member, data []byte) []byte {
 	for _, r := range m.core.Records() {
 		if r.State == job.Running {
-			return rewrite(data, func(c map[string]any) {
+			return rewriteEntry(data, func(c map[string]any) {
 				c["plan"].(map[string]any)["nodes"].([]any)[0] = string(r.Plan.Nodes[0])
 			})
 		}

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,7 +29,8 @@ type member struct {
 	core    *coord.Core
 	applied int
 	down    bool
-	snap    []byte // of the first snapped entries
+	skew    time.Duration // by which its time of day is wrong
+	snap    []byte        // of the first snapped entries
 	snapped int
 }
 
@@ -50,7 +53,8 @@ func (m *member) boot() {
 	if len(m.r.log) > 0 && w.is("a member comes back without its log") {
 		defer func() { m.applied = len(m.r.log) }()
 	}
-	m.core = coord.NewCore(coord.Config{Data: "-", Now: func() time.Time { return w.now }},
+	m.core = coord.NewCore(coord.Config{Data: "-", Clock: func() time.Time { return w.now },
+		Now: func() time.Time { return w.now.Add(m.skew) }},
 		coord.World{Append: m.append, Send: w.send, Leads: m.leads, Random: w.random, Objects: w.store})
 	m.applied, m.down = 0, false
 	if m.snap != nil {
@@ -71,11 +75,37 @@ func (m *member) tick(core *coord.Core) {
 	m.r.w.after(tick, func() { m.tick(core) })
 }
 
-// catchUp applies what is committed.
+// catchUp applies what is committed. Now and then an entry on the member's disk is damaged: then it
+// stops, and comes back once the operator has put a good copy in its place.
 func (m *member) catchUp() {
+	w := m.r.w
 	for ; m.applied < len(m.r.log); m.applied++ {
-		m.core.Apply(uint64(m.applied+1), m.r.log[m.applied])
+		entry, damaged := m.r.log[m.applied], w.chance(0.0005)
+		if damaged {
+			entry = bytes.Clone(entry)
+			entry[w.rng.IntN(len(entry))] ^= 1 << w.rng.IntN(8)
+			w.stats.DamagedEntries++
+			if w.is("a damaged entry is skipped") {
+				continue
+			}
+		}
+		m.core.Apply(uint64(m.applied+1), entry)
+		if err := m.core.Err(); (err != nil) != damaged {
+			w.violated("damage", "entry %d, damaged: %v, gave %v", m.applied+1, damaged, err)
+		} else if damaged {
+			w.log("c%d stops: %v", m.id, err)
+			m.r.crash(m)
+			return
+		}
 	}
+}
+
+// jump sets the time of day of a member.
+func (r *raft) jump() {
+	m := r.cores[r.w.rng.IntN(members)]
+	m.skew = r.w.between(-2*time.Hour, 2*time.Hour)
+	r.w.stats.Jumps++
+	r.w.log("c%d has its clock set by %v", m.id, m.skew)
 }
 
 // leads is coord.World's.
@@ -101,6 +131,9 @@ func (m *member) append(entry []byte) (job.Record, error) {
 	rec, err := m.core.Apply(uint64(len(m.r.log)), entry)
 	m.applied = len(m.r.log)
 	w.log("c%d commits %s %s attempt %d: %v", m.id, c.Kind, c.Job, rec.Attempt, err)
+	if invalid := new(job.FieldError); errors.As(err, &invalid) {
+		w.violated("refused", "the leader decides what is not valid: %v", err)
+	}
 	if err == nil {
 		w.mutateRecord(c, &before, &rec)
 		w.check.committed(m.core, c, before, rec)
@@ -134,7 +167,10 @@ func (r *raft) elect() {
 	r.w.stats.Terms++
 	r.w.log("c%d leads", m.id)
 	m.core.Resign()
-	m.catchUp()
+	if m.catchUp(); m.down {
+		r.w.after(500*time.Millisecond, r.elect)
+		return
+	}
 	m.core.Lead()
 	for _, old := range up {
 		if old != m && old.core.Leads() {
@@ -148,7 +184,10 @@ func (r *raft) learn(m *member) {
 	if r.leader != m.id {
 		m.core.Resign()
 	}
-	m.catchUp()
+	if m.catchUp(); m.down {
+		return
+	}
+	r.w.check.same()
 	if r.w.rng.IntN(2) == 0 {
 		m.compact()
 	}

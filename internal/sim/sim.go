@@ -31,6 +31,7 @@ type Stats struct {
 	Events, Jobs, Attempts, Commits int
 	Crashes, Freezes, Cuts, Terms   int
 	Damaged, Yields                 int
+	DamagedEntries, Jumps           int
 	Kept                            int // attempts that began with finished latents
 }
 
@@ -47,6 +48,8 @@ func (s *Stats) Add(b Stats) {
 	s.Damaged += b.Damaged
 	s.Yields += b.Yields
 	s.Kept += b.Kept
+	s.DamagedEntries += b.DamagedEntries
+	s.Jumps += b.Jumps
 }
 
 // Failure is what a checker found.
@@ -212,8 +215,9 @@ func (w *world) faults() {
 		fault := []func(){n.crash, n.freeze, n.cut, n.hang, n.leave}[w.rng.IntN(5)]
 		w.after(w.between(time.Second, troubled-time.Second), fault)
 	}
-	for range w.rng.IntN(4) {
-		fault := []func(){w.raft.crashLeader, w.raft.depose, w.raft.crashAll}[w.rng.IntN(3)]
+	for range w.rng.IntN(6) {
+		fault := []func(){w.raft.crashLeader, w.raft.depose, w.raft.crashAll, w.raft.jump,
+			w.raft.jump}[w.rng.IntN(5)]
 		w.after(w.between(time.Second, troubled-5*time.Second), fault)
 	}
 	for range w.rng.IntN(3) {
