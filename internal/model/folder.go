@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/longtake/longtake/internal/tensor"
 	"github.com/longtake/longtake/internal/tensor/safetensors"
 	"github.com/longtake/longtake/internal/userfile"
 )
@@ -204,12 +206,30 @@ func (f *Folder) openWeights(open opener) error {
 			return err
 		}
 		f.components[p.name] = c
+		f.leaveOut(p.name, c)
 		w := NewWeights(p.name, c.tensors)
 		if err := w.compare(f.want(w)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// leaveOut takes out the weights that a text encoder's file has when it is that of a whole
+// UMT5 model, or ComfyUI's, which has the tokenizer in it. transformers leaves them out too.
+func (f *Folder) leaveOut(name string, c *component) {
+	if name != "text_encoder" {
+		return
+	}
+	n := len(c.tensors)
+	maps.DeleteFunc(c.tensors, func(weight string, _ tensor.Tensor) bool {
+		return strings.HasPrefix(weight, "decoder.") || weight == "lm_head.weight" ||
+			weight == "spiece_model"
+	})
+	if n -= len(c.tensors); n > 0 {
+		f.notice("%s has %d weights that an encoder has no use for, such as a decoder's; they were "+
+			"left out", name, n)
+	}
 }
 
 // want lists the weights that the configuration of w's component asks for.

@@ -219,6 +219,13 @@ func TestOtherNamesOfTheWeights(t *testing.T) {
 			delete(m, stem+"-00003-of-00010.safetensors")
 			m[stem+".safetensors"] = &fstest.MapFile{Data: data}
 		}, "the first was read"},
+		{"a whole UMT5 model", func(m fstest.MapFS) {
+			all := tensors(t, m, "text_encoder/model")
+			w := all["encoder.final_layer_norm.weight"]
+			all["decoder.final_layer_norm.weight"], all["lm_head.weight"] = w, all["shared.weight"]
+			m["text_encoder/model.safetensors"] = &fstest.MapFile{Data: encoded(t, all)}
+			delete(m, "text_encoder/model.safetensors.index.json")
+		}, "text_encoder has 2 weights that an encoder has no use for"},
 		{"index that omits a weight", func(m fstest.MapFS) {
 			file := stem + ".safetensors.index.json"
 			var index struct {
