@@ -39,6 +39,8 @@ type Create struct {
 	Overlap        *int        `json:"overlap,omitempty"`
 	Schedule       string      `json:"window_schedule,omitempty"`
 	Long           string      `json:"long,omitempty"`
+	// Force takes what is far beyond the model's sizes, or predicted to take longer than allowed.
+	Force *bool `json:"force,omitempty"`
 
 	secondsText string   // Seconds as they were sent
 	alias       string   // what Model was called
@@ -76,6 +78,7 @@ func (c Create) Request(m job.Model) (job.Request, error) {
 	if c.Priority != nil {
 		r.Priority = *c.Priority
 	}
+	r.Force = c.Force != nil && *c.Force
 	if c.Mesh != "" {
 		mesh, err := partition.ParseMesh(c.Mesh)
 		if err != nil {

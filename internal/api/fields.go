@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/longtake/longtake/internal/config"
@@ -41,6 +42,7 @@ var ownFields = map[string]setter{
 	"overlap":             integer(func(c *Create) **int { return &c.Overlap }),
 	"window_schedule":     text(func(c *Create) *string { return &c.Schedule }),
 	"long":                text(func(c *Create) *string { return &c.Long }),
+	"force":               setForce,
 	inputField:            setReference,
 }
 
@@ -325,6 +327,16 @@ func setFPS(q *request, name string, v value) error {
 		return v.wrong(name, "a number such as 16 or 23.976, or 24000/1001")
 	}
 	q.FPS = &r
+	return nil
+}
+
+// setForce takes true and false, as JSON or forms have them.
+func setForce(q *request, name string, v value) error {
+	on, err := strconv.ParseBool(strings.ToLower(strings.TrimSpace(v.text)))
+	if err != nil {
+		return v.wrong(name, "true or false")
+	}
+	q.Force = &on
 	return nil
 }
 

@@ -308,6 +308,27 @@ func TestCommandsOfACluster(t *testing.T) {
 }
 
 // TestInterrupt wants a job cancelled when nobody waits for it any more.
+// TestWhatTakesTooMuchIsRefused before a cluster is started for it.
+func TestWhatTakesTooMuchIsRefused(t *testing.T) {
+	_, clean := alone(t)
+	for parts, args := range map[string][]string{
+		"--size is 1280x720|times the pixels|predicted to take|force": {"generate", "-p", "x", "--size",
+			"1280x720", "--seconds", "4"},
+		"longtake: request is too long|limits.request-time|force": generate("--limits-request-time", "1us"),
+	} {
+		r := longtake(t, args...)
+		if r.code != 2 || strings.Count(r.err, "\n") != 1 {
+			t.Errorf("%q: %+v, want code 2 and one line", args, r)
+		}
+		for p := range strings.SplitSeq(parts, "|") {
+			if !strings.Contains(r.err, p) {
+				t.Errorf("%q: %q lacks %q", args, r.err, p)
+			}
+		}
+	}
+	clean()
+}
+
 func TestInterrupt(t *testing.T) {
 	url := up(t, t.TempDir())
 	_, clean := alone(t)
@@ -359,7 +380,8 @@ func TestPreviewMistakes(t *testing.T) {
 func TestPlan(t *testing.T) {
 	alone(t)
 	r := longtake(t, "plan", "--shards", "4")
-	if r.code != 0 || !strings.Contains(r.out, "cfg=2,ulysses=2") || !strings.Contains(r.out, "chosen") {
+	if r.code != 0 || !strings.Contains(r.out, "cfg=2,ulysses=2") || !strings.Contains(r.out, "chosen") ||
+		!strings.Contains(r.out, "operations") || !strings.Contains(r.out, "seconds on 4 shards") {
 		t.Errorf("%+v", r)
 	}
 	if r := longtake(t, "plan", "--shards", "13"); r.code != 2 {

@@ -78,6 +78,8 @@ func generateCommand() *cobra.Command {
 	f.String("dtype", "", "what matrix products multiply: fp32, or bf16 for twice the speed")
 	f.String("mesh", "", "how shards are arranged, such as cfg=2,ulysses=3"+
 		" (default: fewest bytes moved, unless another is much faster)")
+	f.Bool("force", false, "make it although it is far larger than what the model is made for, or is"+
+		" predicted to take longer than limits.request-time")
 	f.Int("priority", 0, "-100 to 100; a higher one goes first and takes the shards of lower ones")
 	f.StringP("output", "o", "clip.webm", "file or folder to write")
 	f.String("save-latents", "", "also write the latents, as safetensors")
@@ -96,7 +98,7 @@ func generateCommand() *cobra.Command {
 // flagNames maps the API's fields to flags, where they differ by more than - for _.
 var flagNames = map[string]string{"num_frames": "frames", "num_inference_steps": "steps",
 	"width": "size: width", "height": "size: height", "format": "output: format",
-	"input_reference": "image or --extend:"}
+	"input_reference": "image or --extend:", "num_frames x size": "frames x --size"}
 
 // inFlags words an error about a field of the API as one about a flag.
 func inFlags(err error) error {
@@ -111,6 +113,9 @@ func inFlags(err error) error {
 	rest, ok := strings.CutPrefix(text, name)
 	if name == "" || !ok {
 		return err
+	}
+	if name == "request" { // it is no field, but all of them
+		return usage("%s", text)
 	}
 	flag := strings.ReplaceAll(name, "_", "-")
 	if f, ok := flagNames[name]; ok {
@@ -189,6 +194,7 @@ func readCreate(f *pflag.FlagSet) api.Create {
 	c.Seed = value[*seedFlag](f, "seed").seed
 	c.Priority = given(f, "priority", f.GetInt)
 	c.Shards = given(f, "shards", f.GetInt)
+	c.Force = given(f, "force", f.GetBool)
 	readWindows(f, &c)
 	return c
 }
@@ -285,7 +291,12 @@ func (g *generation) preflight() error {
 		}
 		return &job.FieldError{Field: field, Value: value, Allowed: err.Error()}
 	}
-	return nil
+	offers, err := g.local.offers(m)
+	if err != nil {
+		return err
+	}
+	limits := coord.Limits{RequestTime: g.local.RequestTime, RequestTokens: job.ClipTokensLimit}
+	return coord.Judge(m, s, offers, limits, r.Force)
 }
 
 // queue creates the video.

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/collective/mem"
@@ -40,13 +42,16 @@ type localConfig struct {
 	Hosts       []string // names for it, besides those of Listen
 	Origins     []string // of web pages elsewhere that may use it
 	Clients     api.Clients
+	// RequestTime is how long a clip may be predicted to take; below 0: no limit.
+	RequestTime time.Duration
 	Log         *slog.Logger
 }
 
 // readLocal takes the settings; shards is what else asks for a number of them, or 0.
 func readLocal(v *config.Values, shards int, log *slog.Logger) (localConfig, error) {
 	c := localConfig{Model: v.String("model"), Shards: v.Int("shards"), Threads: v.Int("threads"),
-		Transport: v.String("transport"), Listen: "127.0.0.1:0", Log: log}
+		Transport: v.String("transport"), Listen: "127.0.0.1:0",
+		RequestTime: RequestTime(v), Log: log}
 	if c.Shards == 0 {
 		c.Shards = shards
 	}
@@ -66,6 +71,23 @@ func readLocal(v *config.Values, shards int, log *slog.Logger) (localConfig, err
 		return c, usage("--transport is %q; allowed: nats, mem", c.Transport)
 	}
 	return c, nil
+}
+
+// offers is what the shards are going to bring to a clip.
+func (c localConfig) offers(m job.Model) ([]coord.Offer, error) {
+	speed, memory, err := shard.RateCPU(m, c.Threads, c.Shards)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return slices.Repeat([]coord.Offer{{Speed: speed, Memory: memory}}, c.Shards), nil
+}
+
+// RequestTime reads limits.request-time for a coordinator, whose own 0 is the default.
+func RequestTime(v *config.Values) time.Duration {
+	if d := v.Duration("limits.request-time"); d > 0 {
+		return d
+	}
+	return -1
 }
 
 func parseDType(name string) (compute.DType, error) {
@@ -120,7 +142,8 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 	}
 	lead := sync.OnceValue(func() (err error) {
 		l.coord, err = coord.Start(ctx, coord.Config{Data: cfg.Data, HTTP: l.URL, Version: Version,
-			CheckpointEvery: every, Log: cfg.Log})
+			CheckpointEvery: every, Log: cfg.Log,
+			Limits: coord.Limits{RequestTime: cfg.RequestTime}})
 		if err != nil {
 			listener.Close()
 			return err
@@ -187,7 +210,7 @@ func (l *local) startShard(ctx context.Context, cfg localConfig, i int, plane sh
 	s, err := shard.Start(ctx, shard.Config{Version: Version,
 		Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
 		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
-		TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane,
+		Sharers: cfg.Shards, TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane,
 		ControlOptions: func() ([]shard.ControlOption, error) {
 			if err := lead(); err != nil {
 				return nil, err

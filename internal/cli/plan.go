@@ -17,7 +17,9 @@ func planCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "plan", Short: "Show how a clip would be split, and what it would move",
 		Long: `Show the meshes that a number of shards can have for a clip, with the passes through the
 model that the busiest shard runs in a step, one after the other, and the bytes that all shards
-together send. The planner takes the fewest bytes, unless another mesh is much faster.
+together send. The planner takes the fewest bytes, unless another mesh is much faster. How long the
+clip takes is an estimate: on the shards of --coordinator (or LONGTAKE_URL), or else on shards that
+are as fast as this machine's CPU. Waiting for each other and for other jobs is not in it.
 
   longtake plan --shards 4 --size 96x64 --frames 33
   longtake plan --shards 4 --seconds 60`, Args: noArgs}
@@ -54,9 +56,55 @@ together send. The planner takes the fewest bytes, unless another mesh is much f
 		if err != nil {
 			return inFlags(err)
 		}
-		return printPlan(cmd.OutOrStdout(), m, s, *shards, *js)
+		offers, where, err := planOffers(cmd, m, *shards)
+		if err != nil {
+			return err
+		}
+		if err := printPlan(cmd.OutOrStdout(), m, s, *shards, *js); err != nil || *js {
+			return err
+		}
+		printForecast(cmd.OutOrStdout(), coord.Foresee(m, s, offers), where)
+		return nil
 	}
 	return cmd
+}
+
+// planOffers returns what so many shards bring to a clip: those of a coordinator that answers, or
+// this machine's CPU for each.
+func planOffers(cmd *cobra.Command, m job.Model, n int) ([]coord.Offer, string, error) {
+	v, err := load(cmd)
+	if err != nil {
+		return nil, "", err
+	}
+	var offers []coord.Offer
+	if url := v.String("coordinator"); url != "" {
+		nodes, err := nodes(cmd)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, n := range nodes {
+			offers = append(offers, coord.Offer{Speed: n.Speed, Memory: n.Memory})
+		}
+		return offers[:min(len(offers), n)], "at " + url, nil
+	}
+	speed, memory, err := shard.RateCPU(m, 0, 1)
+	if err != nil {
+		return nil, "", &usageError{err}
+	}
+	for range n {
+		offers = append(offers, coord.Offer{Speed: speed, Memory: memory})
+	}
+	return offers, "each as fast as this machine", nil
+}
+
+// printForecast tells what a clip takes in all.
+func printForecast(w io.Writer, f coord.Forecast, where string) {
+	printf(w, "about %.2g operations and %s of memory on each shard", f.Operations,
+		size(uint64(f.Memory))) //nolint:gosec // from 0
+	if f.Time > 0 {
+		printf(w, "; %s on %s %s", coord.About(f.Time), count(f.Shards, "shard"), where)
+	}
+	printf(w, "\n")
 }
 
 // planLine is one mesh of --json.

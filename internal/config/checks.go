@@ -36,6 +36,8 @@ var checks = map[string]check{
 	"limits.queued":          between(1, manyMax),
 	"limits.kept":            between(1, manyMax),
 	"limits.nodes":           between(1, manyMax),
+	"limits.request-time":    lasting(0, 10*365*24*time.Hour),
+	"limits.request-tokens":  between(1, 1<<25),
 	"checkpoint.every-steps": between(0, manyMax),
 	"preview.every-steps":    between(0, manyMax),
 	"lost-after":             lasting(600*time.Millisecond, longest),

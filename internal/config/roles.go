@@ -29,6 +29,11 @@ var clients = Settings{
 		"have URLs: off, https, or any (http too); never from addresses that are not public"},
 }
 
+// requestTime bounds what one client can ask of the shards without knowing it.
+var requestTime = Setting{Key: "limits.request-time", Default: 24 * time.Hour, Usage: "how long " +
+	"a clip may be predicted to take: longer ones are refused, unless the request says force; " +
+	"0s: no limit"}
+
 // Coordinator are the settings of cmd/coordinator.
 func Coordinator() Settings {
 	return slices.Concat(Settings{
@@ -67,6 +72,9 @@ func Coordinator() Settings {
 			"clip are kept, such as 720h; 0s: as long as there are not too many"},
 		{Key: "limits.keep-bytes", Default: Bytes(0), Usage: "what the clips of finished jobs may take " +
 			"together; the oldest go first. 0: as much as limits.disk allows"},
+		requestTime,
+		{Key: "limits.request-tokens", Default: 1 << 25, Usage: "tokens that a clip may have in all; " +
+			"longtake plan says how many it has"},
 		{Key: "checkpoint.every-steps", Default: 1, Usage: "denoising steps between checkpoints, from " +
 			"which a clip goes on when a shard is lost; 0: none are written"},
 		{Key: "preview.every-steps", Default: 5, Usage: "denoising steps between previews, which come " +
@@ -125,6 +133,7 @@ func Local() Settings {
 		{Key: "shards", Default: 0, Usage: "how many shards share the work (default: 2)"},
 		{Key: "threads", Default: 0, Usage: "threads of each shard (default: the cores, shared out)"},
 		{Key: "transport", Default: "nats", Usage: "how shards exchange activations: nats or mem"},
+		requestTime,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/disk"
+	"github.com/longtake/longtake/internal/job"
 )
 
 // Config says how a coordinator runs. Zero fields take defaults.
@@ -77,6 +78,11 @@ type Limits struct {
 	KeepFor time.Duration
 	// KeepBytes is what the objects of final jobs may take together: the oldest go first; 0: no limit.
 	KeepBytes int64
+	// RequestTime is how long a clip may be predicted to take before it is refused, unless the client
+	// insists; default 24 h, below 0: no limit. RequestTokens is how many tokens one may have; default
+	// job.ClipTokensLimit.
+	RequestTime   time.Duration
+	RequestTokens int
 }
 
 // Timing are the intervals of the control plane.
@@ -122,6 +128,8 @@ func (c *Config) fill() {
 	set(&l.Kept, 10000)
 	set(&l.Nodes, 1024)
 	set(&c.leaseLeast, 10*time.Minute)
+	set(&l.RequestTime, 24*time.Hour)
+	set(&l.RequestTokens, job.ClipTokensLimit)
 	set(&t.Heartbeat, 500*time.Millisecond)
 	set(&t.LostAfter, 3*time.Second)
 	set(&t.HungAfter, 10*time.Second)

@@ -493,7 +493,7 @@ func checkMetrics(t *testing.T, families []*dto.MetricFamily) {
 	for _, m := range found["longtake_nodes_in_state"].GetMetric() {
 		states[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
 	}
-	if len(states) != 4 || states["idle"]+states["busy"] != 1 {
+	if len(states) != len(nodeStates) || states["idle"]+states["busy"] != 1 {
 		t.Errorf("nodes by state %v", states)
 	}
 }

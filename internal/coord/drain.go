@@ -2,6 +2,7 @@ package coord
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,7 +37,17 @@ func (c *Coordinator) DrainNode(_ context.Context, name string, within time.Dura
 	if err := l.drain(n.ID, within); err != nil {
 		return n, err
 	}
-	return l.find(string(n.ID))
+	return l.after(n)
+}
+
+// after returns what became of a node; one whose process has ended meanwhile is "gone".
+func (l *leader) after(n Node) (Node, error) {
+	now, err := l.find(string(n.ID))
+	if errors.Is(err, ErrNotFound) {
+		n.State = "gone"
+		return n, nil
+	}
+	return now, err
 }
 
 // UndrainNode implements Service.

@@ -93,7 +93,7 @@ func buildInfo(version string) prometheus.Collector {
 func label(s string) string { return strings.ToValidUTF8(s, "?") }
 
 // nodeStates are what a node's State can be.
-var nodeStates = []string{"idle", "busy", "draining", "drained"}
+var nodeStates = []string{"idle", "busy", "stopping", "draining", "drained"}
 
 var (
 	nodesInState = prometheus.NewDesc("longtake_nodes_in_state",

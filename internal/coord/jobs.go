@@ -34,6 +34,9 @@ func (c *Coordinator) Create(_ context.Context, r job.Request) (job.Record, erro
 	if err := c.servable(m, s); err != nil {
 		return job.Record{}, err
 	}
+	if err := c.affordable(m, s, r); err != nil {
+		return job.Record{}, err
+	}
 	rec, err := c.queue(r.Key, s)
 	if err != nil {
 		return job.Record{}, err
@@ -59,6 +62,16 @@ func (c *Coordinator) queue(key string, s job.Spec) (job.Record, error) {
 	l := c.cfg.Limits
 	return c.commit(command{Kind: kindCreate, Job: c.newID(),
 		Create: &creation{Key: key, Spec: s, QueuedMax: l.Queued, KeptMax: l.Kept}})
+}
+
+// affordable refuses what would take too much of the shards that are there, but for a repeat of
+// what was taken before.
+func (c *Coordinator) affordable(m job.Model, s job.Spec, r job.Request) error {
+	l, err := c.leader()
+	if err != nil || c.fsm.keyed(r.Key) {
+		return err
+	}
+	return Judge(m, s, l.offers(), c.cfg.Limits, r.Force)
 }
 
 // servable refuses what no mesh fits, and a format that none of the nodes can write.

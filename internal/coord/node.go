@@ -143,6 +143,9 @@ func (l *leader) list() []Node {
 	for _, n := range l.sorted() {
 		d, draining := drains[n.reg.Node]
 		state := string(n.beat.State)
+		if n.beat.State == wire.Busy && l.stopping(n) {
+			state = "stopping"
+		}
 		switch {
 		case draining && n.beat.State == wire.Idle:
 			state = "drained"
@@ -151,9 +154,17 @@ func (l *leader) list() []Node {
 		}
 		out = append(out, Node{ID: n.reg.Node, Name: n.reg.Name, Device: n.reg.Device,
 			Threads: n.reg.Threads, Route: n.reg.Route, State: state, Deadline: d.Deadline,
-			RSS: n.beat.RSS, Job: n.beat.Work.Job, Attempt: n.beat.Work.Attempt,
+			RSS: n.beat.RSS, Speed: n.offer().Speed, Memory: n.reg.Memory,
+			Job: n.beat.Work.Job, Attempt: n.beat.Work.Attempt,
 			Step: n.beat.Step, Since: n.since, LastSeen: now.Sub(n.seen), Version: n.reg.Version,
 			Started: n.started})
 	}
 	return out
+}
+
+// stopping reports whether a node that works is to stop: what it works on is cancelled, or over and
+// not complete.
+func (l *leader) stopping(n *node) bool {
+	r, live := l.live(n.reg.Node, n.beat.Work)
+	return live && r.CancelRequested || !live && !l.over(n.beat)
 }

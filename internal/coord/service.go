@@ -97,14 +97,19 @@ type Page struct {
 
 // Node is a registered shard process.
 type Node struct {
-	ID       job.NodeID    `json:"id"`
-	Name     string        `json:"name"`
-	Device   string        `json:"device"`
-	Threads  int           `json:"threads"`
-	Version  string        `json:"version,omitempty"`
-	Route    string        `json:"route"` // of its data-plane NATS server
-	State    string        `json:"state"` // "idle", "busy", "draining" (busy still) or "drained"
-	RSS      uint64        `json:"rss_bytes"`
+	ID      job.NodeID `json:"id"`
+	Name    string     `json:"name"`
+	Device  string     `json:"device"`
+	Threads int        `json:"threads"`
+	Version string     `json:"version,omitempty"`
+	Route   string     `json:"route"` // of its data-plane NATS server
+	// State is "idle", "busy", "stopping" (busy with what is over), "draining" (busy still),
+	// "drained", or in an answer to a drain "gone".
+	State string `json:"state"`
+	RSS   uint64 `json:"rss_bytes"`
+	// Speed is in multiplications and additions a second, Memory is what a clip may take; 0: unknown.
+	Speed    float64       `json:"speed,omitempty"`
+	Memory   int64         `json:"memory_bytes,omitempty"`
 	Job      job.ID        `json:"job,omitempty"`
 	Attempt  job.Attempt   `json:"attempt,omitempty"`
 	Step     int           `json:"step,omitempty"`

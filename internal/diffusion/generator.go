@@ -21,6 +21,7 @@ type Generator struct {
 	// spare is the second value of the last Box-Muller pair of a short Randn, if not yet used.
 	spare    float64
 	hasSpare bool
+	stop     func() bool
 }
 
 // NewGenerator returns a generator seeded like torch.Generator("cpu").manual_seed(seed). Like
@@ -57,6 +58,9 @@ func (g *Generator) Stream(n int, f func(at int, values []float32)) {
 	}
 	at := 0
 	for ; at+fillBlock <= n; at += fillBlock {
+		if at%stopEvery == 0 && g.stop != nil && g.stop() {
+			return
+		}
 		g.block(at, f)
 	}
 	if at == n {
@@ -67,6 +71,13 @@ func (g *Generator) Stream(n int, f func(at int, values []float32)) {
 	}
 	g.block(n-fillBlock, f)
 }
+
+// StopWhen has Stream give up when stop says so, which is asked now and then, since the noise of a
+// long clip takes seconds. What is drawn after that is good for nothing.
+func (g *Generator) StopWhen(stop func() bool) { g.stop = stop }
+
+// stopEvery is how many values are drawn between two looks at stop.
+const stopEvery = 1 << 20
 
 // block draws a run of 16 values.
 func (g *Generator) block(at int, f func(at int, values []float32)) {

@@ -128,3 +128,17 @@ func BenchmarkRandn(b *testing.B) {
 		g.Randn(dst)
 	}
 }
+
+// TestStreamGivesUpWhenTold stops it after a million of a billion values.
+func TestStreamGivesUpWhenTold(t *testing.T) {
+	g, looks := NewGenerator(1), 0
+	g.StopWhen(func() bool {
+		looks++
+		return looks > 1
+	})
+	drawn := 0
+	g.Stream(1<<30, func(at int, values []float32) { drawn = at + len(values) })
+	if drawn != stopEvery {
+		t.Errorf("%d values were drawn", drawn)
+	}
+}

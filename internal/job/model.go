@@ -24,6 +24,7 @@ type Model struct {
 	MaxPositions   int      `json:"max_positions"`  // of tokens on each axis; 0: no limit
 	Extends        bool     `json:"extends"`        // trained with given latents at timestep 0
 	Defaults       Defaults `json:"defaults"`
+	Cost           Cost     `json:"cost,omitzero"`
 	// Notices say what of the model's files was left out or chosen, one line each.
 	Notices []string `json:"notices,omitempty"`
 	// Words are those that the model was trained on; none: it does not say. With LowerCase, prompts
@@ -42,7 +43,8 @@ const FingerprintKind = "w2-"
 // one, or of the same one by the fingerprint of an earlier release.
 func (m Model) Succeeds(old Model) bool {
 	again := old
-	again.Fingerprint, again.Notices = m.Fingerprint, m.Notices
+	again.Fingerprint, again.Notices, again.Cost = m.Fingerprint, m.Notices, m.Cost
+	again.Words, again.LowerCase = m.Words, m.LowerCase
 	renamed := strings.HasPrefix(m.Fingerprint, FingerprintKind) &&
 		!strings.HasPrefix(old.Fingerprint, FingerprintKind) && reflect.DeepEqual(again, m)
 	return old.Fingerprint == "" || old.Damage != "" && m.Damage == "" || renamed
@@ -102,7 +104,7 @@ func (m Model) Check() error {
 			"overlap %d; allowed: from 0", m.Name, m.MaxTokens, m.MaxPositions, d.MaxFrames, d.Window,
 			d.Overlap)
 	}
-	if err := cmp.Or(m.checkNotices(), m.checkWords()); err != nil {
+	if err := cmp.Or(m.checkNotices(), m.checkWords(), m.Cost.check()); err != nil {
 		return err
 	}
 	s, err := m.Resolve(Request{}, nil)

@@ -34,6 +34,9 @@ type Request struct {
 	SecondsAsked string   `json:"seconds_asked,omitempty"` // the text of a duration
 	Notes        []string `json:"notes,omitempty"`         // notices on what was left out
 
+	// Force takes what is far beyond the model's sizes, or predicted to take longer than allowed.
+	Force bool `json:"force,omitempty"`
+
 	// Key makes a repeated create return the first one's job; empty: no such check.
 	Key string `json:"key,omitempty"`
 }

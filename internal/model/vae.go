@@ -47,6 +47,41 @@ func (v VAE) FramesBefore(latent int) int {
 	return 1 + (latent-1)*v.TemporalScale()
 }
 
+// DecodeWork returns about how many multiplications and additions the decoder needs for one place
+// of a latent frame other than the first, by its convolutions.
+func (v VAE) DecodeWork() float64 {
+	dims := v.DecoderDims()
+	residual := func(in, out int) int {
+		n := 27 * (in*out + out*out)
+		if in != out {
+			n += in * out
+		}
+		return n
+	}
+	each := 27*v.ZDim*dims[0] + 2*residual(dims[0], dims[0]) + 4*dims[0]*dims[0]
+	scale := 1 // pixels, over all frames, that a place has become
+	for i, in := range dims[:len(dims)-1] {
+		out := dims[i+1]
+		if i > 0 {
+			in /= 2
+		}
+		for range v.NumResBlocks + 1 {
+			each += scale * residual(in, out)
+			in = out
+		}
+		if i == len(dims)-2 {
+			break
+		}
+		if v.TemporalUpsample(i) {
+			each += scale * 3 * out * 2 * out
+			scale *= 2
+		}
+		scale *= 4
+		each += scale * 9 * out * out / 2
+	}
+	return 2 * float64(each+scale*27*dims[len(dims)-1]*v.OutChannels)
+}
+
 // readVAE takes the defaults of AutoencoderKLWan.
 func readVAE(s *settings) VAE {
 	s.must("_class_name", `"AutoencoderKLWan"`)

@@ -46,6 +46,9 @@ func Bytes(m Mesh, l Load) Traffic {
 	return t
 }
 
+// Passes returns how many times windows go through the model in the first step, over all ranks.
+func (l Load) Passes() int64 { return int64(l.count()) * l.branches() }
+
 func (l Load) branches() int64 {
 	if l.Guided {
 		return 2

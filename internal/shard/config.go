@@ -41,6 +41,8 @@ type Config struct {
 	// DecodeThreads are those that rank 0 decodes with, while other shards of the process wait;
 	// 0: Threads.
 	DecodeThreads int
+	// Sharers is how many shards of this process share the memory of its machine; 0: this one alone.
+	Sharers int
 	// DType is what the model is loaded for; a job of the other type loads it again.
 	DType   compute.DType
 	TempDir string // for clips being encoded; "": the system's

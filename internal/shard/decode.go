@@ -339,15 +339,24 @@ func (r *run) openLatents(path string, frames int) (*latentFile, error) {
 	return &latentFile{file, x, c, frames, g.H * g.W}, nil
 }
 
+// sumBytes is how much is summed between two looks at whether that is still wanted.
+const sumBytes = 64 << 20
+
 // sumOf returns the SHA-256 of the latent's values in a file.
-func (r *run) sumOf(latents string) (string, error) {
+func (r *run) sumOf(ctx context.Context, latents string) (string, error) {
 	z, err := r.openLatents(latents, r.grid.T)
 	if err != nil {
 		return "", err
 	}
 	defer z.file.Close()
-	sum := sha256.Sum256(z.x.Data)
-	return hex.EncodeToString(sum[:]), nil
+	sum := sha256.New()
+	for part := range slices.Chunk(z.x.Data, sumBytes) {
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		sum.Write(part)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // frame reads frame t, [C, H, W].

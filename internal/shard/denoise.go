@@ -39,8 +39,11 @@ func (r *run) loop(ctx context.Context) ([]float32, error) {
 		return nil, err
 	}
 	s := r.Plan.Spec
-	noise := diffusion.WindowNoise(diffusion.NewGenerator(s.Seed), r.e.folder.Transformer.InChannels,
-		r.grid, s.Window, s.Overlap)
+	noise := diffusion.WindowNoise(r.seeded(ctx), r.e.folder.Transformer.InChannels, r.grid, s.Window,
+		s.Overlap)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	x := make([]float32, 0, r.held.Values())
 	for _, h := range r.layout.Held(r.Rank.Rank) {
 		x = append(x, noise.Tokens(h)...)
@@ -70,8 +73,15 @@ func (r *run) loop(ctx context.Context) ([]float32, error) {
 		return known[window]
 	}
 	d.OnStep = r.boundary(ctx, 0, func() state { return r.whole(x, sched) })
-	r.report(job.StageDenoise, from, s.Steps, 0)
+	r.report(job.StageDenoise, from, s.Steps, r.foreseen(from))
 	return x, d.Run(ctx, x, from)
+}
+
+// seeded returns the generator of the clip's noise. When ctx ends it gives none that is of use.
+func (r *run) seeded(ctx context.Context) *diffusion.Generator {
+	gen := diffusion.NewGenerator(r.Plan.Spec.Seed)
+	gen.StopWhen(func() bool { return ctx.Err() != nil })
+	return gen
 }
 
 func (r *run) scheduler() (diffusion.Scheduler, error) {

@@ -32,6 +32,7 @@ func Describe(f *model.Folder) (job.Model, error) {
 		SpatialScale: f.VAE.SpatialScale(), MaxTokens: model.TokensLimit,
 		MaxPositions: t.RopeMaxSeqLen, Extends: d.Extend,
 		Notices: f.Notices(sched.Ignored), Words: d.Words, LowerCase: d.LowerCase,
+		Cost: job.Cost{FFNDim: t.FFNDim, Decode: f.VAE.DecodeWork(), Pixels: largest(d.Sizes)},
 		Defaults: job.Defaults{Width: d.Sizes[0][0], Height: d.Sizes[0][1], Frames: d.Frames,
 			MaxFrames: d.MaxFrames, Window: d.Window, Overlap: d.Overlap, Steps: d.Steps,
 			FPS:           job.Rate(d.FPS),
@@ -40,4 +41,13 @@ func Describe(f *model.Folder) (job.Model, error) {
 		return job.Model{}, fmt.Errorf("cannot use model %s: %w", f.Name(), err)
 	}
 	return m, nil
+}
+
+// largest returns the pixels of the largest of sizes.
+func largest(sizes [][2]int) int {
+	most := 0
+	for _, s := range sizes {
+		most = max(most, s[0]*s[1])
+	}
+	return most
 }

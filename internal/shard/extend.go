@@ -42,12 +42,14 @@ func (r *run) extend(ctx context.Context) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.report(job.StageDenoise, done, r.Plan.Spec.TotalSteps(), 0)
-	gen := r.generator()
+	r.report(job.StageDenoise, done, r.Plan.Spec.TotalSteps(), r.foreseen(done))
+	gen := r.generator(ctx)
 	from, steps := r.block(done)
 	for w := range r.layout.Windows(0) {
 		noise := r.blockNoise(gen, w)
 		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
 		case w < from:
 			continue
 		case w > from:
@@ -68,8 +70,8 @@ func (r *run) extend(ctx context.Context) ([]float32, error) {
 
 // generator is where the noise of windows comes from, one after the other. It has passed over those
 // that would have been made before, so that a clip made in several goes equals one made in one.
-func (r *run) generator() *diffusion.Generator {
-	gen, g := diffusion.NewGenerator(r.Plan.Spec.Seed), r.grid
+func (r *run) generator(ctx context.Context) *diffusion.Generator {
+	gen, g := r.seeded(ctx), r.grid
 	for _, w := range r.layout.Passed() {
 		gen.Stream(r.e.folder.Transformer.InChannels*w.Len()*g.PT*g.H*g.W, nil)
 	}

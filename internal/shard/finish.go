@@ -135,7 +135,7 @@ func (r *run) complete(ctx context.Context, latents string, res *job.Result) err
 		if err := r.letGo(ctx, shares); err != nil {
 			return err
 		}
-		if res.LatentsSHA256, err = r.sumOf(latents); err != nil {
+		if res.LatentsSHA256, err = r.sumOf(ctx, latents); err != nil {
 			return err
 		}
 		res.FramesReused = c.frames

@@ -38,7 +38,7 @@ func (s *Shard) live() {
 func (s *Shard) register() (wire.Welcome, error) {
 	r := wire.Registration{Node: s.id, Name: s.cfg.Name, Start: s.cfg.host.start(s.id), Model: s.info,
 		Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
-		Route: s.link.route(), Capabilities: formats(),
+		Speed: s.rated, Memory: s.room, Route: s.link.route(), Capabilities: formats(),
 		Version: s.cfg.Version, Uptime: time.Since(s.started)}
 	if w := s.current(); w != nil {
 		r.Work = w.name()

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/partition"
 )
 
@@ -13,15 +14,30 @@ import (
 // with what there is.
 func (r *run) reserve() error {
 	dev, ok := r.e.dev.Main.(compute.Reserver)
-	if !ok {
+	if !ok && r.Room == 0 {
 		return nil
 	}
 	need := r.memory()
+	if !ok {
+		return r.fits(need)
+	}
 	if err := dev.Reserve(need); err != nil {
 		return fmt.Errorf("this rank's part of the clip needs %.1f GiB of the device; more ranks, or a "+
 			"smaller clip, need less on each: %w", float64(need)/(1<<30), err)
 	}
 	return nil
+}
+
+// fits refuses a clip of which this rank's part is larger than the memory of its machine: a process
+// that tried would be killed.
+func (r *run) fits(need int64) error {
+	need += 4 * job.CopiesHeld * int64(r.held.Values())
+	if need <= r.Room {
+		return nil
+	}
+	return fmt.Errorf("this rank's part of the clip needs %.1f GiB of memory, and there are %.1f; "+
+		"more ranks, or a smaller clip, need less on each", float64(need)/(1<<30),
+		float64(r.Room)/(1<<30))
 }
 
 // memory returns the bytes of the device that text and denoising hold at a time.

@@ -55,6 +55,8 @@ type Shard struct {
 	stuck      atomic.Bool   // nor finished clips
 	salvage    Salvage
 	speed      speed
+	rated      float64 // operations a second, as measured at the start
+	room       int64   // bytes that a clip may take; 0: not known
 
 	mu   sync.Mutex
 	work *work      // nil when idle
@@ -135,6 +137,12 @@ func (s *Shard) openEngine() (err error) {
 	}
 	s.engine, err = NewEngine(s.folder, Devices{Main: s.dev, Decode: s.decode}, s.cfg.DType)
 	boundGarbage()
+	if err == nil {
+		s.rated = rate(s.dev, s.engine.dit.FeedForward())
+	}
+	if s.dev.Threads() > 0 { // a GPU says itself what fits
+		s.room = room(s.cfg.Sharers)
+	}
 	return err
 }
 

@@ -32,10 +32,7 @@ func (r *run) tell(p job.Progress) {
 
 // layers returns what hears of the layers of a step's next pass.
 func (r *run) layers(step int) func(part float64) {
-	passes := len(r.branches())
-	if !r.layout.Extend {
-		passes *= max(1, r.layout.Run(step, r.Rank.Rank).Len())
-	}
+	passes := r.passes(step)
 	if r.within.passes == 0 {
 		r.within.begun = time.Now()
 	}
@@ -47,6 +44,28 @@ func (r *run) layers(step int) func(part float64) {
 			r.tellPart(step, min(1, (float64(r.within.passes)+part)/float64(passes)))
 		}
 	}
+}
+
+// foreseen is how long all steps from one on take by the speed of the device, 0 if that is not
+// known.
+func (r *run) foreseen(from int) time.Duration {
+	if r.Speed == 0 {
+		return 0
+	}
+	window := r.layout.Windows(from)[0]
+	pass := r.e.dit.Work(window.Len()*r.layout.PerFrame) / float64(r.group.Size())
+	steps := float64(r.Plan.Spec.TotalSteps() - from)
+	seconds := min(steps*float64(r.passes(from))*pass/r.Speed, 1e9)
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// passes returns how many a step has.
+func (r *run) passes(step int) int {
+	n := len(r.branches())
+	if !r.layout.Extend {
+		n *= max(1, r.layout.Run(step, r.Rank.Rank).Len())
+	}
+	return n
 }
 
 // tellPart reports a step that takes a while. Before the first one is done, the time that is left

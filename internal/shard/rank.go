@@ -34,6 +34,11 @@ type Rank struct {
 	Yield     func() bool // asked at every step boundary, on rank 0; nil: never
 	// SharedCores says that the ranks compute on the same cores: rank 0 then decodes alone.
 	SharedCores bool
+	// Room is how many bytes the rank may hold where the device has no memory of its own; 0: no limit.
+	Room int64
+	// Speed is about how many multiplications and additions the device makes in a second; 0: not
+	// known.
+	Speed float64
 	// Alive is called on every rank as parts of a pass through the model are done, from 0 to 1, of
 	// which a step has one or more; nil: nothing.
 	Alive func(part float64)

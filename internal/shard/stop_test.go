@@ -138,7 +138,7 @@ func TestShardsServeAgainAfterAHugeJob(t *testing.T) {
 	latents := k.calm(r)
 	wide, high, frames := 1024, 720, 33
 	big := r
-	big.Width, big.Height, big.Frames = &wide, &high, &frames
+	big.Width, big.Height, big.Frames, big.Force = &wide, &high, &frames, true
 	for _, drain := range []bool{false, true} {
 		id := k.create(big)
 		k.await(id, denoising)
@@ -194,5 +194,41 @@ func TestARankThatReturnsLateIsNoLoss(t *testing.T) {
 			}
 			s.stop()
 		})
+	}
+}
+
+// TestWhatDoesNotFitIsRefused wants a rank to say what it needs before it computes anything.
+func TestWhatDoesNotFitIsRefused(t *testing.T) {
+	e := engine(t, 1, "testdata", "golden", "tiny3")
+	err := run1(t, e, huge(), func(k *Rank, _ func(error)) {
+		k.Room = 1 << 20
+		k.Alive = func(float64) { t.Error("it computes") }
+	})
+	if err == nil || !strings.Contains(err.Error(), "GiB of memory") {
+		t.Errorf("the rank ends with %v", err)
+	}
+}
+
+// TestRateIsSane measures a device, and how long a clip takes by that.
+func TestRateIsSane(t *testing.T) {
+	e := engine(t, 1, "models", "demo")
+	speed := rate(e.dev.Main, e.dit.FeedForward())
+	if speed < 1e6 || speed > 1e14 {
+		t.Errorf("%g operations a second", speed)
+	}
+	var first job.Progress
+	err := run1(t, e, huge(), func(k *Rank, stop func(error)) {
+		k.Speed = 1e9
+		k.Progress = func(p job.Progress) {
+			if p.Stage == job.StageDenoise {
+				first = p
+				stop(ErrCancelled)
+			}
+		}
+	})
+	pass := e.dit.Work(3600) // of 1280x720, in two branches and 30 steps
+	want := time.Duration(60 * pass / 1e9 * float64(time.Second))
+	if !errors.Is(err, ErrCancelled) || first.ETA < want-time.Second || first.ETA > want+time.Second {
+		t.Errorf("%v are left before the first layer, want %v: %v", first.ETA, want, err)
 	}
 }

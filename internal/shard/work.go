@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -230,7 +231,8 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 	res, err := s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank,
 		Transport: watched{tr, &w.activity}, Yield: w.yield.told,
 		Alive: func(float64) { w.activity.advances() }, Salvage: &s.salvage, Pace: s.speed.measure,
-		Objects: objects, TempDir: dir, AfterStep: s.cfg.afterStep,
+		Room: s.room, Speed: cmp.Or(s.speed.mean(), s.rated), AfterStep: s.cfg.afterStep,
+		Objects: objects, TempDir: dir,
 		SharedCores: s.cfg.Data.inProcess() && s.dev.Threads() > 0,
 		Full:        s.isFull,
 		Saved:       func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },

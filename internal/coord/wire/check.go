@@ -92,6 +92,9 @@ func (r Registration) check() error {
 	if r.Threads < 0 || r.Threads > job.ThreadsLimit || len(r.Capabilities) > capabilitiesLimit {
 		return fmt.Errorf("%d threads, %d capabilities", r.Threads, len(r.Capabilities))
 	}
+	if !(r.Speed >= 0 && r.Speed < math.MaxFloat32) || r.Memory < 0 {
+		return fmt.Errorf("a speed of %v, %d bytes of memory", r.Speed, r.Memory)
+	}
 	if r.Work != (Work{}) {
 		if err := checkWork(r.Node, r.Work.Job, r.Work.Attempt, r.Work.Rank); err != nil {
 			return err

@@ -17,16 +17,20 @@ const (
 
 // Registration introduces a node.
 type Registration struct {
-	Node         job.NodeID `json:"node"`  // new with every start of the process
-	Name         string     `json:"name"`  // for people; need not be unique
-	Start        string     `json:"start"` // id of the process's start, the same for all its nodes
-	Model        job.Model  `json:"model"`
-	Device       string     `json:"device"`     // such as "cpu (AVX-512)"
-	Arithmetic   string     `json:"arithmetic"` // nodes of another one round differently
-	Threads      int        `json:"threads"`
-	Route        string     `json:"route"`                  // its data-plane server; may be empty
-	Capabilities []string   `json:"capabilities,omitempty"` // formats, as "mp4"; none: all
-	Version      string     `json:"version,omitempty"`      // of the program
+	Node       job.NodeID `json:"node"`  // new with every start of the process
+	Name       string     `json:"name"`  // for people; need not be unique
+	Start      string     `json:"start"` // id of the process's start, the same for all its nodes
+	Model      job.Model  `json:"model"`
+	Device     string     `json:"device"`     // such as "cpu (AVX-512)"
+	Arithmetic string     `json:"arithmetic"` // nodes of another one round differently
+	Threads    int        `json:"threads"`
+	// Speed is in multiplications and additions a second, as measured at the start; Memory is how many
+	// bytes a clip may take. 0: not known.
+	Speed        float64  `json:"speed,omitempty"`
+	Memory       int64    `json:"memory,omitempty"`
+	Route        string   `json:"route"`                  // its data-plane server; may be empty
+	Capabilities []string `json:"capabilities,omitempty"` // formats, as "mp4"; none: all
+	Version      string   `json:"version,omitempty"`      // of the program
 	// Uptime of the process; one of another host's clock would say less.
 	Uptime time.Duration `json:"uptime_ns,omitempty"`
 	Work   Work          `json:"work,omitzero"` // what it works on already

@@ -178,6 +178,9 @@ func TestCostFollowsTheBand(t *testing.T) {
 	if row := d.Cost(h, w, partition.Range{Lo: 30, Hi: 31}); !(row < half/2) {
 		t.Errorf("one row costs %.2f of the whole", row/whole)
 	}
+	if work := d.cfg.DecodeWork() * h * w / 2 / whole; !(work > 0.9 && work < 1.1) {
+		t.Errorf("the configuration alone gives %.2f of the multiplications", work)
+	}
 }
 
 // limited opens a device with so much memory, in elements, beside the weights.

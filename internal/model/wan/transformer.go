@@ -128,6 +128,9 @@ func (t *Transformer) Work(tokens int) float64 {
 	return float64(len(t.blocks)) * (12*n*d*d + 4*n*d*f + 4*n*n*d)
 }
 
+// FeedForward returns the largest weight of a layer, to measure the device with.
+func (t *Transformer) FeedForward() compute.Linear { return t.blocks[0].ffnUp }
+
 // Operations returns how many operation numbers a pass uses for its messages.
 func (t *Transformer) Operations() int { return opsPerLayer * len(t.blocks) }
 
