@@ -77,8 +77,8 @@ func Coordinator() Settings {
 			"longtake plan says how many it has"},
 		{Key: "checkpoint.every-steps", Default: 1, Usage: "denoising steps between checkpoints, from " +
 			"which a clip goes on when a shard is lost; 0: none are written"},
-		{Key: "preview.every-steps", Default: 5, Usage: "denoising steps between previews, which come " +
-			"with checkpoints; 0: none are made"},
+		{Key: "preview.every-steps", Default: 1, Usage: "least denoising steps between previews, which " +
+			"come with checkpoints; where steps are short there are fewer; 0: none are made"},
 		{Key: "lost-after", Default: 3 * time.Second, Usage: "silence after which a shard is lost"},
 	}, clients, logging)
 }

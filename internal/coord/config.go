@@ -25,7 +25,7 @@ type Config struct {
 	Timing  Timing
 	// CheckpointEvery is how many denoising steps lie between checkpoints; 0: 1, below 0: none.
 	CheckpointEvery int
-	// PreviewEvery is how many lie between previews, which come with checkpoints; 0: 5, below 0: none.
+	// PreviewEvery is how many lie between previews, which come with checkpoints; 0: 1, below 0: none.
 	PreviewEvery int
 	Log          *slog.Logger // default: discarded
 	// Now gives the time of day, for what is written down. It may be set forward and back.
@@ -123,7 +123,7 @@ func (c *Config) fill() {
 	}
 	l, t := &c.Limits, &c.Timing
 	set(&c.CheckpointEvery, 1)
-	set(&c.PreviewEvery, 5)
+	set(&c.PreviewEvery, 1)
 	set(&l.Queued, 1000)
 	set(&l.Kept, 10000)
 	set(&l.Nodes, 1024)

@@ -82,7 +82,7 @@ func (r *run) newSaver(ctx context.Context) *saver {
 	s.kept = r.layout.Kept()
 	if r.Plan.CheckpointEvery > 0 && r.Rank.Rank == 0 {
 		s.writer.Go(s.write)
-		s.writer.Go(s.view)
+		s.writer.Go(func() { s.view(s.publish) })
 	}
 	return s
 }

@@ -17,8 +17,9 @@ import (
 // Bounds of a preview: what it need not exceed to be seen, and cannot to be sent.
 const (
 	previewFrames = 64
-	previewShare  = 100 // of the time, previews take one part in so many
-	previewSide   = 192 // pixels that small latents are enlarged to
+	previewShare  = 32 // of the time, previews take one part in so many, on one core
+	previewSide   = 96 // pixels that small latents are enlarged to
+	previewRest   = 1500 * time.Millisecond
 	zoomMin       = 2
 	zoomMax       = 16
 )
@@ -53,34 +54,58 @@ func (s *saver) show(step int, f *os.File) {
 // sketch is a checkpoint to make a preview of.
 type sketch struct {
 	step    int
-	tensors *safetensors.File
+	tensors *safetensors.File // nil: none
+}
+
+func (k sketch) close() {
+	if k.tensors != nil {
+		k.tensors.Close()
+	}
 }
 
 // view publishes previews until the saver is closed. One that took a while is followed by
-// previewShare times as long without any, but for the last step's.
-func (s *saver) view() {
-	var rest time.Time // until when there is none
+// previewShare times as long without any, though not by more than previewRest, which people would
+// take for a halt, and not before the last step's. What comes meanwhile waits, and the newest of it
+// is next. publish returns what making one took.
+func (s *saver) view(publish func(sketch) time.Duration) {
+	var next sketch          // step 0: none
+	rest := time.NewTimer(0) // until it fires there is none
+	defer rest.Stop()
+	resting := true
 	for {
 		select {
 		case <-s.ctx.Done():
+			next.close()
 			return
 		case k := <-s.views:
-			since := time.Now()
-			if since.Before(rest) && k.step < s.r.Plan.Spec.TotalSteps() {
-				k.tensors.Close()
-				continue
-			}
-			data, err := s.r.preview(k)
-			k.tensors.Close()
-			rest = since.Add(previewShare * time.Since(since))
-			if err == nil {
-				err = s.r.Preview(s.ctx, k.step, data)
-			}
-			if err != nil && s.ctx.Err() == nil {
-				s.r.note("cannot publish a preview", err)
-			}
+			next.close()
+			next = k
+		case <-rest.C:
+			resting = false
 		}
+		if next.step == 0 || resting && next.step < s.r.Plan.Spec.TotalSteps() {
+			continue
+		}
+		took := publish(next)
+		next = sketch{}
+		resting = true
+		rest.Reset(min(previewShare*took, previewRest))
 	}
+}
+
+// publish makes a preview and sends it. It returns what making it took.
+func (s *saver) publish(k sketch) time.Duration {
+	since := time.Now()
+	data, err := s.r.preview(k)
+	k.close()
+	took := time.Since(since)
+	if err == nil {
+		err = s.r.Preview(s.ctx, k.step, data)
+	}
+	if err != nil && s.ctx.Err() == nil {
+		s.r.note("cannot publish a preview", err)
+	}
+	return took
 }
 
 // preview makes an animation of what the clip is on its way to be.

@@ -3,7 +3,10 @@ package shard
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/golden"
@@ -113,8 +116,8 @@ func TestPreviewsCome(t *testing.T) {
 	}
 }
 
-// TestPreviewsRest wants none between the first and the last of a clip that takes less than a
-// hundred times what one of them takes.
+// TestPreviewsRest wants none between the first and the last of a clip that takes less than
+// previewShare times what one of them takes.
 func TestPreviewsRest(t *testing.T) {
 	a := newAttempts(t, job.Mesh{CFG: 1, Ulysses: 1})
 	a.plan.Spec.Steps, a.plan.CheckpointEvery, a.plan.PreviewEvery = 12, 1, 1
@@ -126,6 +129,43 @@ func TestPreviewsRest(t *testing.T) {
 	if a.run(); len(steps) == 0 || len(steps) > 2 || len(steps) == 2 && steps[1] != 12 {
 		t.Errorf("previews of steps %v; want one, and the last step's", steps)
 	}
+}
+
+// TestPreviewsFollowAClip: of a clip of some seconds there is one a second or so, whose steps grow,
+// and the last one; what they take is bounded.
+func TestPreviewsFollowAClip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const steps, step, cost = 20, 600 * time.Millisecond, 30 * time.Millisecond
+		s := &saver{views: make(chan sketch, 1), r: &run{Rank: &Rank{Plan: job.Plan{
+			Spec: job.Spec{Steps: steps}}}}}
+		s.ctx, s.stop = context.WithCancel(t.Context())
+		var shown []int
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.view(func(k sketch) time.Duration {
+				time.Sleep(cost)
+				shown = append(shown, k.step)
+				return cost
+			})
+		}()
+		for i := range steps {
+			time.Sleep(step)
+			select {
+			case <-s.views:
+			default:
+			}
+			s.views <- sketch{step: i + 1}
+		}
+		time.Sleep(cost)
+		synctest.Wait()
+		s.stop()
+		<-done
+		if n := len(shown); n < steps/2-1 || time.Duration(n-1)*cost > steps*step/(previewShare-2) ||
+			shown[0] != 1 || shown[n-1] != steps || !slices.IsSorted(shown) {
+			t.Errorf("previews of steps %v", shown)
+		}
+	})
 }
 
 // TestAPreviewOfARunningClip asks a coordinator for one before, while and after a clip is made.
