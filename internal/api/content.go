@@ -46,13 +46,17 @@ func (s *server) content(w http.ResponseWriter, r *http.Request) error {
 	if variant == "preview" {
 		return s.preview(w, r)
 	}
-	if _, ok := fileOf(coord.View{}, variant); !ok {
+	_, isStill := stills[variant]
+	if _, ok := fileOf(coord.View{}, variant); !ok && !isStill {
 		return &job.FieldError{Field: "variant", Value: fmt.Sprintf("%.64q", variant),
-			Allowed: "video, latents, preview, partial"}
+			Allowed: "video, thumbnail, spritesheet, preview, partial, latents"}
 	}
 	v, err := s.service.Get(r.Context(), id(r))
 	if err != nil {
 		return err
+	}
+	if isStill {
+		return s.sendStill(w, r, v, variant)
 	}
 	if variant == "partial" && v.State != job.Completed {
 		return s.partial(w, r, v)
@@ -119,8 +123,12 @@ func (n *noted) Read(p []byte) (int, error) {
 	return k, err
 }
 
-// preview sends the latest preview of a running job.
+// preview sends the latest preview of a job, or of a completed one frames of its clip.
 func (s *server) preview(w http.ResponseWriter, r *http.Request) error {
+	if v, err := s.service.Get(r.Context(), id(r)); err == nil && v.State == job.Completed &&
+		v.Spec.Format != string(media.MP4) {
+		return s.sendStill(w, r, v, "preview")
+	}
 	p, err := s.service.Preview(r.Context(), id(r))
 	if err != nil {
 		return err

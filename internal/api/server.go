@@ -39,6 +39,7 @@ type server struct {
 	aliases   map[string]string // names of the model, and the model's, "" for any
 	format    string            // of clips whose request names none
 	snapshots chan struct{}
+	making    chan struct{} // of pictures of clips
 }
 
 // New returns the API of a coordinator.
@@ -51,7 +52,8 @@ func newServer(c Config) *server {
 	s := &server{service: c.Service, log: c.Log, metrics: newHTTPMetrics(c.Metrics),
 		brief: make(chan struct{}, requestsMax), bodies: make(chan struct{}, bodiesMax),
 		streams: make(chan struct{}, streamsMax), inputs: make(chan struct{}, inputsMax),
-		snapshots: make(chan struct{}, 1), aliases: c.Aliases, format: c.Format,
+		snapshots: make(chan struct{}, 1), making: make(chan struct{}, stillsMax),
+		aliases: c.Aliases, format: c.Format,
 		fetch: newFetcher(c.FetchURLs, isPublic, nil)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

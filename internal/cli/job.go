@@ -238,8 +238,8 @@ func jobFetch() *cobra.Command {
 	latents := cmd.Flags().String("save-latents", "", "also download the latents")
 	partial := cmd.Flags().Bool("partial", false, "while the job is decoded: the seconds "+
 		"that are done")
-	preview := cmd.Flags().Bool("preview", false, "while the job runs: a rough animation of what "+
-		"its clip is going to be (default: ID.webp)")
+	preview := cmd.Flags().Bool("preview", false, "a rough animation of what the clip is going to "+
+		"be, or of a finished one its frames (default: ID.webp)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := client(cmd)
 		if err != nil {

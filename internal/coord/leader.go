@@ -280,9 +280,9 @@ func (l *leader) forget() {
 	forgetIf(l.alive, stale)
 	forgetIf(l.paces, stale)
 	forgetIf(l.blamed, stale)
-	forgetIf(l.previews, stale)
 	forgetIf(l.lost, stale)
 	l.forgetSights()
+	l.forgetPreviews()
 	for id := range l.waiting {
 		if r, ok := l.c.fsm.get(id); !ok || r.State != job.Queued {
 			delete(l.waiting, id)

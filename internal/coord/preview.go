@@ -3,6 +3,7 @@ package coord
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
@@ -14,8 +15,11 @@ type Preview struct {
 	Data []byte // animated WebP
 }
 
+// previewsKept is how many ended jobs keep their last preview, of up to wire.PreviewLimit bytes.
+const previewsKept = 64
+
 // onPreview keeps the latest preview of a live attempt, in memory only: it is lost with the
-// leader, until the next one comes, and with the job's end.
+// leader, until the next one comes, and some time after the job's end.
 func (l *leader) onPreview(m wire.Preview) wire.Ack {
 	if _, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt}); !live {
 		return l.refuse(m.Job, m.Attempt)
@@ -40,12 +44,32 @@ func (c *Coordinator) Preview(_ context.Context, id job.ID) (Preview, error) {
 	switch {
 	case !ok:
 		return Preview{}, fmt.Errorf("job %.64s: %w", id, ErrNotFound)
-	case r.State.Final():
-		return Preview{}, fmt.Errorf("job %s is %s, and has a preview only while it runs: %w", id,
+	case p.Data == nil && r.State.Final():
+		return Preview{}, fmt.Errorf("job %s is %s, and its last preview is not kept any more: %w", id,
 			r.State, ErrNotFound)
 	case p.Data == nil:
 		return Preview{}, fmt.Errorf("job %s has no preview yet; the first one comes with its first "+
 			"checkpoint: %w", id, ErrNotFound)
 	}
 	return p, nil
+}
+
+// forgetPreviews keeps the previews of jobs that are not final, and of those that ended last.
+func (l *leader) forgetPreviews() {
+	var ended []job.Record
+	for id := range l.previews {
+		switch r, ok := l.c.fsm.get(id); {
+		case !ok:
+			delete(l.previews, id)
+		case r.State.Final():
+			ended = append(ended, r)
+		}
+	}
+	if len(ended) <= previewsKept {
+		return
+	}
+	slices.SortFunc(ended, func(a, b job.Record) int { return b.Finished.Compare(a.Finished) })
+	for _, r := range ended[previewsKept:] {
+		delete(l.previews, r.ID)
+	}
 }

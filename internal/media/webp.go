@@ -20,28 +20,36 @@ func Animate(frames []Frame, frameMillis int) ([]byte, error) {
 		return nil, errors.New("an animation without frames")
 	}
 	w, h := frames[0].W, frames[0].H
-	if w < 1 || w > sizeLimit || h < 1 || h > sizeLimit || frameMillis < 1 ||
-		frameMillis > frameMillisMax {
+	if !fits(w, h) || frameMillis < 1 || frameMillis > frameMillisMax {
 		return nil, fmt.Errorf("an animation of %dx%d, %d ms a frame; allowed: up to %dx%[4]d, %d ms",
 			w, h, frameMillis, sizeLimit, frameMillisMax)
 	}
-	const animated = 1 << 1
-	canvas := append(u24(nil, w-1), u24(nil, h-1)...)
-	body := chunk([]byte("WEBP"), "VP8X", append([]byte{animated, 0, 0, 0}, canvas...))
-	body = chunk(body, "ANIM", make([]byte, 4+2)) // no background, no end
 	enc := vp8{quality: previewQuality}
+	var keys [][]byte
 	for i, f := range frames {
 		if f.W != w || f.H != h || len(f.RGB) != 3*w*h {
 			return nil, fmt.Errorf("frame %d is %dx%d with %d bytes, the animation is %dx%d", i, f.W, f.H,
 				len(f.RGB), w, h)
 		}
-		picture, err := enc.encode(f)
+		key, err := enc.encode(f)
 		if err != nil {
 			return nil, err
 		}
+		keys = append(keys, bytes.Clone(key))
+	}
+	return animate(keys, w, h, frameMillis)
+}
+
+// animate is Animate of frames that are encoded.
+func animate(keys [][]byte, w, h, frameMillis int) ([]byte, error) {
+	const animated = 1 << 1
+	canvas := append(u24(nil, w-1), u24(nil, h-1)...)
+	body := chunk([]byte("WEBP"), "VP8X", append([]byte{animated, 0, 0, 0}, canvas...))
+	body = chunk(body, "ANIM", make([]byte, 4+2)) // no background, no end
+	for _, key := range keys {
 		const opaque = 1 << 1 // it replaces the one before
 		head := append(append(make([]byte, 6), canvas...), u24(nil, frameMillis)...)
-		body = chunk(body, "ANMF", chunk(append(head, opaque), "VP8 ", picture))
+		body = chunk(body, "ANMF", chunk(append(head, opaque), "VP8 ", key))
 	}
 	if len(body) > math.MaxInt32 {
 		return nil, fmt.Errorf("an animation of %d bytes; allowed: up to %d", len(body), math.MaxInt32)
