@@ -31,6 +31,7 @@ const (
 	chaosClips = 3 // different ones
 	inFlight   = 2 // clips that are wanted at a time
 	chaosCalm  = 3 * time.Minute
+	chaosDisk  = "256m" // of each coordinator
 )
 
 // chaos is a cluster of real processes on which things go wrong.
@@ -40,9 +41,10 @@ type chaos struct {
 	rng   *rand.Rand
 	model string
 
-	coords []*coordinatorProc
-	shards []*shardProc
-	want   [chaosClips]clip // what an undisturbed process makes
+	bigDisks bool // coordinators have no disk of their own
+	coords   []*coordinatorProc
+	shards   []*shardProc
+	want     [chaosClips]clip // what an undisturbed process makes
 
 	mu       sync.Mutex
 	faults   map[string]int
@@ -130,6 +132,10 @@ func (c *chaos) startAll() {
 		raft[i] = addrs[4*i]
 		routes = append(routes, addrs[4*i+1])
 		p := &coordinatorProc{http: addrs[4*i+2], nats: addrs[4*i+3], data: c.t.TempDir()}
+		if err := mountSmall(c.t, p.data, chaosDisk); err != nil {
+			c.t.Logf("coordinators' disks do not fill up: %v", err)
+			c.bigDisks = true
+		}
 		c.coords = append(c.coords, p)
 		peers = append(peers, fmt.Sprintf("c%d@%s=http://%s", i, raft[i], p.http))
 	}
@@ -242,8 +248,9 @@ func (c *chaos) create(key string, which int) string {
 // chaosVideo is what is read of a job.
 type chaosVideo struct {
 	Details struct {
-		State  string
-		Result struct {
+		State      string
+		Checkpoint int `json:"checkpoint_step"`
+		Result     struct {
 			Latents string `json:"latents_sha256"`
 		}
 		Attempts []struct {
@@ -386,12 +393,15 @@ func (c *chaos) ready() (n int) {
 	return n
 }
 
+// fault is a thing that can go wrong.
+type fault struct {
+	name string
+	do   func()
+}
+
 // disturb lets one thing after the other go wrong.
 func (c *chaos) disturb(end time.Time) {
-	kinds := []struct {
-		name string
-		do   func()
-	}{
+	kinds := []fault{
 		{"shard killed (SIGKILL)", c.killShard},
 		{"shard frozen (SIGSTOP)", c.freezeShard},
 		{"shard told to end (SIGTERM)", c.endShard},
@@ -403,6 +413,10 @@ func (c *chaos) disturb(end time.Time) {
 		{"checkpoint, texts and decoded seconds overwritten with rubbish", c.spoil},
 		{"coordinator killed (SIGKILL)", c.killCoordinator},
 		{"all coordinators killed at once", c.killCoordinators},
+		{"coordinator's disk full", c.fillCoordinator},
+	}
+	if c.bigDisks {
+		kinds = slices.DeleteFunc(kinds, func(k fault) bool { return k.name == "coordinator's disk full" })
 	}
 	for i := c.rng.IntN(len(kinds)); time.Now().Before(end); i++ {
 		k := kinds[i%len(kinds)]

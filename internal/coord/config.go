@@ -35,7 +35,8 @@ type Config struct {
 
 	leaseLeast time.Duration // of an input that a new leader comes to; default 10 min
 
-	room func(dir string) (disk.Room, error) // default: disk.Of
+	room     func(dir string) (disk.Room, error) // default: disk.Of
+	logBytes int64                               // default: logBytesMax
 }
 
 // RaftConfig says with whom decisions are replicated.
@@ -124,6 +125,7 @@ func (c *Config) fill() {
 	l, t := &c.Limits, &c.Timing
 	set(&c.CheckpointEvery, 1)
 	set(&c.PreviewEvery, 1)
+	set(&c.logBytes, logBytesMax)
 	set(&l.Queued, 1000)
 	set(&l.Kept, 10000)
 	set(&l.Nodes, 1024)

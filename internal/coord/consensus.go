@@ -23,6 +23,7 @@ import (
 type consensus struct {
 	raft      *raft.Raft
 	store     *guardedLog
+	log       *spaciousLog // on the store
 	transport raft.Transport
 	fsm       *fsm
 	apply     time.Duration
@@ -83,9 +84,9 @@ func openRaft(cfg Config, store *guardedLog, f *fsm, room *space,
 	if err := c.bootstrap(cfg, addr, snaps); err != nil {
 		return nil, err
 	}
-	log := &spaciousLog{store, room}
+	c.log = &spaciousLog{guardedLog: store, space: room, done: make(chan struct{})}
 	err = guarded(func() (err error) {
-		c.raft, err = raft.NewRaft(raftConfig(cfg, logger), f, log, log, snaps, c.transport)
+		c.raft, err = raft.NewRaft(raftConfig(cfg, logger), f, c.log, c.log, snaps, c.transport)
 		return err
 	})
 	if err != nil {
@@ -189,6 +190,7 @@ func raftConfig(cfg Config, logger hclog.Logger) *raft.Config {
 	t := cfg.Timing.Election
 	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout = t, t, t/2
 	rc.CommitTimeout = t / 10
+	rc.TrailingLogs, rc.SnapshotThreshold = trailingMax, snapshotAfter
 	return rc
 }
 
@@ -247,6 +249,9 @@ func (c *consensus) verify() error {
 // close stops Raft, if it runs, then what it stands on.
 func (c *consensus) close() error {
 	c.asking.Lock()
+	if !c.closed && c.log != nil {
+		close(c.log.done)
+	}
 	c.closed = true
 	c.asking.Unlock()
 	var errs []error

@@ -298,7 +298,8 @@ func TestCompletionWithoutObjectsFails(t *testing.T) {
 	a := fake(t, c, "a")
 	id := create(t, c, request(1))
 	s := a.told()
-	missing := job.Object{Name: strings.Repeat("ab", 32), Size: 1, SHA256: strings.Repeat("ab", 32)}
+	sum := strings.Repeat("ab", 32)
+	missing := job.Object{Name: "sha256-" + sum, Size: 1, SHA256: sum}
 	m := wire.Completion{Node: "a", Job: id, Attempt: s.Plan.Attempt,
 		Result: job.Result{Video: missing, Latents: missing, ContentType: "video/webm"}}
 	if ack, err := ask[wire.Ack](a, wire.SubjectComplete, m); err != nil || ack.OK || !ack.Final {

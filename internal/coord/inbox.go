@@ -251,6 +251,9 @@ func (l *leader) onCompletion(m wire.Completion) wire.Ack {
 	if err != nil {
 		return l.later(err)
 	}
+	for _, o := range []job.Object{m.Result.Video, m.Result.Latents} {
+		l.c.harm.note(o, nil) // it was stored just now, also for other jobs that have it
+	}
 	l.c.log.Info("job completed", "job", m.Job, "attempt", m.Attempt)
 	l.ended(end)
 	return wire.Ack{OK: true}

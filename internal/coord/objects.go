@@ -22,7 +22,8 @@ const (
 
 	lagWait   = 100 * time.Millisecond // between looks for an object that a replica may lack
 	lagTries  = 20
-	sweepMax  = 4               // objects deleted in one tick
+	sweepMin  = 4               // objects deleted in one tick, and more
+	sweepMax  = 32              // the more of them wait
 	sweepTime = 2 * time.Second // for all of them
 	leaseTime = time.Hour       // for an input to be stored, and a job to refer to it
 
@@ -211,17 +212,37 @@ func (l *leader) strays() {
 	l.look = now.Add(straysEvery)
 	ctx, cancel := context.WithTimeout(l.ctx, sweepTime)
 	defer cancel()
+	done := l.c.fsm.all(func(r job.Record) bool { return r.State == job.Completed })
 	names, err := (*s).List(ctx)
 	if err != nil {
 		l.c.log.Warn("cannot look for objects that nobody knows", "error", err)
 		return
 	}
+	l.missing(done, names)
 	strays := l.c.fsm.unknown(names)
 	for _, o := range strays[:min(len(strays), straysMax)] {
 		if err := l.c.lease(o); err != nil {
 			l.c.log.Warn("cannot put an object that nobody knows on the trash", "object", o.Name,
 				"error", err)
 			return
+		}
+	}
+}
+
+// missing notes which results of jobs are not among the objects that there are later. A store that
+// has lost some, after a crash of a machine or on a bad disk, says nothing by itself.
+func (l *leader) missing(done []job.Record, names []string) {
+	there := make(map[string]bool, len(names))
+	for _, n := range names {
+		there[n] = true
+	}
+	for _, r := range done {
+		for _, o := range []job.Object{r.Result.Video, r.Result.Latents} {
+			if o.Name != "" && !there[o.Name] {
+				l.c.harm.note(o, ErrNotFound)
+				l.c.log.Error("an object is gone; a retry of its job makes it again", "job", r.ID,
+					"object", o.Name)
+			}
 		}
 	}
 }
@@ -239,7 +260,7 @@ func (l *leader) sweep() {
 	ctx, cancel := context.WithTimeout(l.ctx, sweepTime)
 	defer cancel()
 	var swept []string
-	for _, o := range gone[:min(len(gone), sweepMax)] {
+	for _, o := range gone[:min(len(gone), max(sweepMin, min(len(gone)/8, sweepMax)))] {
 		if err := (*s).Delete(ctx, o); err != nil {
 			l.c.log.Warn("cannot delete an object", "object", o.Name, "error", err)
 			continue

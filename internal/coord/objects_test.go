@@ -186,3 +186,48 @@ func TestHarmIsTold(t *testing.T) {
 		t.Error("a job without a clip is told of")
 	}
 }
+
+// TestARetryMends loses a clip: its job says so before anybody asks for it, and a retry, which stores
+// the same bytes, makes it whole.
+func TestARetryMends(t *testing.T) {
+	ctx := context.Background()
+	var later atomic.Int64
+	cfg := config(t.TempDir())
+	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	c := start(t, cfg)
+	f := fake(t, c, "a")
+	id := create(t, c, request(1))
+	a, err := ask[wire.Ack](f, wire.SubjectComplete, completion(f, f.told(), stored(t, c, "the clip")))
+	if err != nil || !a.OK {
+		t.Fatal(a, err)
+	}
+	f.idle()
+	v := untilState(t, c, id, job.Completed)
+	if err := (*c.objects.Load()).Delete(ctx, v.Result.Video); err != nil {
+		t.Fatal(err)
+	}
+	later.Store(int64(2 * straysFirst))
+	eventually(t, "the job says that its clip is gone", func() bool {
+		v, err := c.Get(ctx, id)
+		return err == nil && strings.Contains(v.Damage, "gone")
+	})
+	if _, err := c.Retry(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	a, err = ask[wire.Ack](f, wire.SubjectComplete, completion(f, f.told(), stored(t, c, "the clip")))
+	if err != nil || !a.OK {
+		t.Fatal(a, err)
+	}
+	if v, err := c.Get(ctx, id); err != nil || v.Damage != "" {
+		t.Errorf("after the retry: %q, %v", v.Damage, err)
+	}
+	r, err := c.Open(ctx, v.Result.Video)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+}
+
+func completion(f *shardFake, s wire.Start, r job.Result) wire.Completion {
+	return wire.Completion{Node: f.id, Job: s.Plan.Job, Attempt: s.Plan.Attempt, Result: r}
+}

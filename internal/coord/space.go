@@ -205,12 +205,24 @@ func (c *Coordinator) watchSpace(ctx context.Context) {
 				next = now.Add(spaceTell)
 				c.measure(ctx)
 				c.tellSpace()
+				c.shortenLog()
 			}
 			if c.broker.hurt.Load() && now.Sub(revived) > spaceRevive && c.space.alive() {
 				revived = now
 				c.revive()
 			}
 		}
+	}
+}
+
+// shortenLog bounds what Raft's log takes. A snapshot needs room.
+func (c *Coordinator) shortenLog() {
+	if c.roomForMore() != nil {
+		return
+	}
+	err := c.cons.shorten(c.cfg.logBytes)
+	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		c.log.Warn("cannot shorten Raft's log", "error", err)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -231,7 +233,9 @@ func TestNATSComesBack(t *testing.T) {
 	id, url := create(t, c, request(1)), c.ClientURL()
 	s := f.told()
 	(brokerLog{b: c.broker}).Errorf("filestore: %s", "write x: no space left on device")
-	eventually(t, "NATS is restarted", func() bool { return !c.broker.hurt.Load() })
+	eventually(t, "NATS is restarted", func() bool {
+		return !c.broker.hurt.Load() && !c.broker.away.Load()
+	})
 	eventually(t, "the node is there", func() bool {
 		_, err := ask[wire.Pulse](f, wire.SubjectHeartbeat, wire.Heartbeat{Node: f.id})
 		return err == nil && c.Ready(t.Context()) == nil
@@ -243,4 +247,40 @@ func TestNATSComesBack(t *testing.T) {
 		t.Fatal(a)
 	}
 	untilState(t, c, id, job.Completed)
+}
+
+// TestALogOfLargeJobs creates and cancels jobs with long prompts, of which few are kept: neither
+// Raft's log nor its snapshots grow with their number.
+func TestALogOfLargeJobs(t *testing.T) {
+	cfg := config(t.TempDir())
+	cfg.Limits.Kept, cfg.logBytes = 8, 1<<20
+	c := start(t, cfg)
+	fake(t, c, "a")
+	r := request(2) // it waits
+	r.Prompt = strings.Repeat("x", 32<<10)
+	for i := range 150 { // 4.8 MB of prompts
+		id := create(t, c, r)
+		if _, err := c.Cancel(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if i%10 == 0 {
+			c.shortenLog()
+		}
+	}
+	taken := int64(0)
+	err := filepath.WalkDir(cfg.Data, func(path string, d fs.DirEntry, err error) error {
+		if strings.Contains(path, "snapshots") || d.Name() == "raft.db" {
+			if info, err := d.Info(); err == nil {
+				taken += info.Size()
+			}
+		}
+		return err
+	})
+	if err != nil || taken > 5<<20 {
+		t.Errorf("log and snapshots take %d bytes, %v", taken, err)
+	}
+	first, err := c.cons.store.FirstIndex()
+	if last, err2 := c.cons.store.LastIndex(); err != nil || err2 != nil || last-first > 150 {
+		t.Errorf("the log has entries from %d to %d, %v, %v", first, last, err, err2)
+	}
 }
