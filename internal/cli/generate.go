@@ -27,7 +27,7 @@ const generateHelp = `Generate a clip from a text.
   longtake generate -p "..." --size 96x64 --seconds 2 --seed 7 -o ball.webm
   longtake generate -p "..." --frames 1 -o picture/             an image, as PNG
   longtake generate -p "..." --seconds 60                       a minute, in windows
-  longtake generate --storyboard scenes.yaml --seconds 8        scenes that go over into each other
+  longtake generate --storyboard scenes.yaml --seconds 8        scenes that blend
   longtake generate -p "..." --image picture.png                starts from a picture
   longtake generate -p "..." --save-latents ball.safetensors    keeps what a clip can go on from,
   longtake generate -p "..." --extend ball.safetensors --seconds 2   for 2 seconds more
@@ -72,7 +72,7 @@ func generateCommand() *cobra.Command {
 	f.Int("steps", 0, "denoising steps")
 	f.Float64("guidance-scale", 0, "how closely to follow the prompt; up to 1: not at all,"+
 		" for half the work")
-	f.Float64("flow-shift", 0, "more is more time at high noise")
+	f.Float64("flow-shift", 0, "higher: more of the steps at high noise, for larger pictures")
 	f.String("scheduler", "", "unipc or euler")
 	f.Var(new(seedFlag), "seed", "of the noise, up to 2^64-1 (default, and -1: drawn, and told)")
 	f.String("dtype", "", "what matrix products multiply: fp32, or bf16 for twice the speed")

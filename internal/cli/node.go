@@ -54,8 +54,8 @@ func nodeStatus() *cobra.Command {
 }
 
 const drainHelp = `Take a shard out of use, to service or stop its machine. It gets no new work.
-Clips that it works on go over to other shards at their next step boundary and lose nothing; when
-the deadline is over, or with --force, at once, and the step under way is computed again.
+Clips that it works on move to other shards at the end of their step and lose nothing; when the
+deadline has passed, or with --force, they move at once and the step under way is computed again.
 
 The command waits until the shard is free; it stays registered, as "drained", until its process ends
 or longtake node undrain lets it work again. SIGTERM to a shard's process drains it as well.`

@@ -25,6 +25,17 @@ func TestParseStoryboard(t *testing.T) {
 	}
 }
 
+// TestStoryboardAliases: a scene may stand for one above it.
+func TestStoryboardAliases(t *testing.T) {
+	want := []job.Scene{{Start: 0, Prompt: "a ball"}, {Start: 1, Prompt: "b"}, {Start: 2, Prompt: "a ball"}}
+	for _, text := range []string{"0: &first a ball\n1: b\n2: *first\n",
+		"- {start: 0, prompt: &p a ball}\n- {start: 1, prompt: b}\n- {start: 2, prompt: *p}\n"} {
+		if got, err := parseStoryboard([]byte(text)); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+}
+
 func TestStoryboardMistakesAreOneLine(t *testing.T) {
 	for text, says := range map[string]string{
 		"":                                    "no scenes",
