@@ -92,6 +92,7 @@ type Timing struct {
 	LostAfter time.Duration // silence after which a node is lost; default 3 s
 	HungAfter time.Duration // the least time without progress after which a rank hangs; default 10 s
 	HungFirst time.Duration // likewise, while its pace is not measured yet; default 10 min
+	Yield     time.Duration // for a preempted job to come to a step boundary; default 1 min
 	Grace     time.Duration // for nodes to come back after a change of leader; default LostAfter + 2 s
 	Tick      time.Duration // of the leader's checks; default LostAfter / 12
 	Order     time.Duration // for a node to acknowledge an order; default 5 s
@@ -136,6 +137,7 @@ func (c *Config) fill() {
 	set(&t.LostAfter, 3*time.Second)
 	set(&t.HungAfter, 10*time.Second)
 	set(&t.HungFirst, 10*time.Minute)
+	set(&t.Yield, time.Minute)
 	set(&t.Grace, t.LostAfter+2*time.Second)
 	set(&t.Tick, max(t.LostAfter/12, time.Millisecond))
 	set(&t.Order, 5*time.Second)

@@ -36,7 +36,8 @@ type leader struct {
 	waiting  map[job.ID]string
 	alive    map[job.ID]time.Time // last sign that rank 0 runs the live attempt
 	paces    map[job.ID]pace
-	asks     map[job.ID]string // jobs that are to stop at a step boundary, and why
+	asks     map[job.ID]string    // jobs that are to stop at a step boundary, and why
+	asked    map[job.ID]time.Time // since when
 	// decisions tell why a running job goes over to more shards or does not.
 	decisions map[job.ID]string
 	lost      map[job.ID]loss     // of this term

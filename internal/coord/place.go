@@ -47,8 +47,8 @@ func (l *leader) idle() pool {
 // schedule places queued jobs on idle nodes: those of the highest priority first, of equal ones in
 // the order of their creation. A job that wants more shards than are registered lets others pass;
 // one that waits for busy nodes does not, so that it gets its turn, and if it is the more urgent
-// one it takes the shards of running jobs at their next step boundary. It runs on the coordinator's
-// own goroutine only.
+// one it takes the shards of running jobs at their next step boundary, or where that is far, in the
+// middle of a step. It runs on the coordinator's own goroutine only.
 func (l *leader) schedule() {
 	p := l.idle()
 	reasons, preempted := map[job.ID]string{}, map[job.ID]string{}
@@ -76,6 +76,7 @@ func (l *leader) schedule() {
 	}
 	l.setWaiting(reasons)
 	l.ask(l.yields(p, preempted, !blocked))
+	l.overdue(preempted)
 }
 
 // byPriority sorts the highest first and keeps the order of equal ones.

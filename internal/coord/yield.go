@@ -149,6 +149,14 @@ func (l *leader) ask(asks map[job.ID]string) {
 	l.mu.Lock()
 	old := l.asks
 	l.asks = asks
+	asked := map[job.ID]time.Time{}
+	for id := range asks {
+		asked[id] = l.asked[id]
+		if asked[id].IsZero() {
+			asked[id] = l.c.cfg.Now()
+		}
+	}
+	l.asked = asked
 	l.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(asks)) {
 		why := asks[id]
@@ -159,6 +167,21 @@ func (l *leader) ask(asks map[job.ID]string) {
 		l.c.log.Info("job is to stop at a step boundary", "job", id, "attempt", r.Attempt, "why", why)
 		order := wire.Stop{Job: id, Attempt: r.Attempt, Yield: true, Reason: why}
 		l.order(wire.SubjectStop(r.Plan.Nodes[0]), order)
+	}
+}
+
+// overdue stops preempted jobs whose step boundary is too far to be waited for.
+func (l *leader) overdue(preempted map[job.ID]string) {
+	for _, id := range slices.Sorted(maps.Keys(preempted)) {
+		l.mu.Lock()
+		since, asked := l.asked[id]
+		l.mu.Unlock()
+		r, ok := l.c.fsm.get(id)
+		if !asked || !ok || r.State != job.Running ||
+			l.c.cfg.Now().Sub(since) < l.c.cfg.Timing.Yield {
+			continue
+		}
+		l.lose(r, job.Setback{Planned: true, Reason: preempted[id] + ", in the middle of a long step"})
 	}
 }
 

@@ -246,3 +246,24 @@ func sameBytes(t *testing.T, dt compute.DType) {
 		}
 	}
 }
+
+// TestTokensThatRanksDoNotDivide shares 8 tokens and 7 heads among odd numbers of ranks.
+func TestTokensThatRanksDoNotDivide(t *testing.T) {
+	s := spec(golden.Open(t, "tiny7_e2e"))
+	s.Width, s.Height, s.Frames, s.Steps, s.GuidanceScale = 32, 32, 5, 1, 1
+	var engines []*Engine
+	for range 7 {
+		engines = append(engines, engine(t, 1, "testdata", "golden", "tiny7"))
+	}
+	var want string
+	for _, n := range []int{1, 3, 5, 7} {
+		m := job.Mesh{CFG: 1, Ulysses: n}
+		res, _ := generate(t, engines[:n], inMemory(t, n), s, m)
+		if want == "" {
+			want = res.LatentsSHA256
+		}
+		if res.LatentsSHA256 != want {
+			t.Errorf("%s: latents %.12s, alone %.12s", m, res.LatentsSHA256, want)
+		}
+	}
+}
