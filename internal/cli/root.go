@@ -31,7 +31,7 @@ func Longtake() *cobra.Command {
 		Version: Version}
 	config.Client().Define(root.PersistentFlags())
 	return group(root, generateCommand(), upCommand(), jobCommand(), nodeCommand(), clusterCommand(),
-		planCommand(), benchCommand(), configCommand(),
+		planCommand(), modelCommand(), benchCommand(), configCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
 			Run: func(cmd *cobra.Command, _ []string) { printf(cmd.OutOrStdout(), "%s\n", Version) }})
 }
