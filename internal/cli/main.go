@@ -48,12 +48,13 @@ func usage(format string, args ...any) error { return &usageError{fmt.Errorf(for
 func Main(cmd *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, func() {
+	quiet := context.AfterFunc(ctx, func() {
 		stop()
 		if cmd.HasSubCommands() { // a daemon's log says what it does
 			printf(os.Stderr, "\n%s: stopping; Ctrl-C again ends it at once\n", cmd.Name())
 		}
 	})
+	defer quiet() // before stop: the end of a command is no signal
 	return Execute(ctx, cmd, os.Args[1:], os.Stderr)
 }
 
