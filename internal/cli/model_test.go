@@ -7,49 +7,57 @@ import (
 	"testing"
 )
 
-// TestModelVerify hashes a copied model, damages it in ways that people meet, and compares it with
-// lists as several programs write them.
-func TestModelVerify(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "model")
-	if err := os.CopyFS(dir, os.DirFS(tiny())); err != nil {
+const vaeWeights = "vae/diffusion_pytorch_model.safetensors"
+
+// verified is a copied model and what `longtake model verify` says of it.
+type verified struct {
+	t     *testing.T
+	dir   string
+	lists string // folder of lists
+	first string
+}
+
+func newVerified(t *testing.T) *verified {
+	v := &verified{t: t, dir: filepath.Join(t.TempDir(), "model"), lists: t.TempDir()}
+	if err := os.CopyFS(v.dir, os.DirFS(tiny())); err != nil {
 		t.Fatal(err)
 	}
-	weights := filepath.Join(dir, "vae", "diffusion_pytorch_model.safetensors")
-	good, err := os.ReadFile(weights)
-	if err != nil {
-		t.Fatal(err)
+	o := longtake(t, "model", "verify", v.dir)
+	if o.code != 0 || !strings.Contains(o.out, "# fingerprint w2-") {
+		t.Fatalf("%+v", o)
 	}
-	first := longtake(t, "model", "verify", dir)
-	if first.code != 0 || !strings.Contains(first.out, "# fingerprint w2-") {
-		t.Fatalf("%+v", first)
+	v.first = o.out
+	return v
+}
+
+// check compares the model with a list.
+func (v *verified) check(list string, code int, says ...string) {
+	v.t.Helper()
+	name := filepath.Join(v.lists, "sums")
+	if err := os.WriteFile(name, []byte(list), 0o600); err != nil {
+		v.t.Fatal(err)
 	}
-	list := func(text string) string {
-		name := filepath.Join(t.TempDir(), "sums")
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return name
+	o := longtake(v.t, "model", "verify", v.dir, "--sums", name)
+	if o.code != code {
+		v.t.Errorf("code %d, want %d: %s%s", o.code, code, o.out, o.err)
 	}
-	check := func(text string, code int, says ...string) {
-		t.Helper()
-		o := longtake(t, "model", "verify", dir, "--sums", list(text))
-		if o.code != code {
-			t.Errorf("code %d, want %d: %s%s", o.code, code, o.out, o.err)
-		}
-		for _, s := range says {
-			if !strings.Contains(o.out+o.err, s) {
-				t.Errorf("no %q in %s%s", s, o.out, o.err)
-			}
+	for _, s := range says {
+		if !strings.Contains(o.out+o.err, s) {
+			v.t.Errorf("no %q in %s%s", s, o.out, o.err)
 		}
 	}
-	const vae = "vae/diffusion_pytorch_model.safetensors"
-	check(first.out, 0, vae+": OK")
-	check(strings.ToUpper(first.out[:64])+first.out[64:], 0)
-	check(strings.ReplaceAll(first.out, "  ", " *./"), 0, vae+": OK")
-	check(strings.ReplaceAll(first.out, "\n", "\r\n"), 0)
-	var bsd strings.Builder
-	var onlyWeights, noWeights strings.Builder
-	for line := range strings.Lines(first.out) {
+}
+
+// TestModelVerifyReadsLists compares a model with lists as several programs write them, and with
+// some that are none.
+func TestModelVerifyReadsLists(t *testing.T) {
+	v := newVerified(t)
+	v.check(v.first, 0, vaeWeights+": OK")
+	v.check(strings.ToUpper(v.first[:64])+v.first[64:], 0)
+	v.check(strings.ReplaceAll(v.first, "  ", " *./"), 0, vaeWeights+": OK")
+	v.check(strings.ReplaceAll(v.first, "\n", "\r\n"), 0)
+	var bsd, onlyWeights, noWeights strings.Builder
+	for line := range strings.Lines(v.first) {
 		sum, file, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
 		if !ok {
 			continue
@@ -61,40 +69,53 @@ func TestModelVerify(t *testing.T) {
 			noWeights.WriteString(line)
 		}
 	}
-	check(bsd.String(), 0, vae+": OK")
-	check(onlyWeights.String(), 0, "vae/config.json: NOT LISTED")
-	check(noWeights.String(), 1, vae+": NOT LISTED")
-	check(first.out+first.out[:64]+"  vae/more.safetensors\n", 1, "vae/more.safetensors: MISSING")
-	for _, bad := range []string{"", "# nothing\n", "hello", first.out[:60], "x" + first.out,
-		first.out[:64] + "  ../secret", first.out[:64] + "  /etc/passwd",
-		first.out + strings.Repeat("0", 64) + "  " + vae + "\n"} {
-		check(bad, 2, "allowed:")
+	v.check(bsd.String(), 0, vaeWeights+": OK")
+	v.check(onlyWeights.String(), 0, "vae/config.json: NOT LISTED")
+	v.check(noWeights.String(), 1, vaeWeights+": NOT LISTED")
+	sum := v.first[:64]
+	v.check(v.first+sum+"  vae/more.safetensors\n", 1, "vae/more.safetensors: MISSING")
+	for _, bad := range []string{"", "# nothing\n", "hello", v.first[:60], "x" + v.first,
+		sum + "  ../secret", sum + "  /etc/passwd",
+		v.first + strings.Repeat("0", 64) + "  " + vaeWeights + "\n"} {
+		v.check(bad, 2, "allowed:")
 	}
+}
 
-	// A byte in the middle: the model still opens.
-	changed := append([]byte{}, good...)
-	changed[len(changed)/2] ^= 1
+// TestModelVerifyFindsDamage damages a model in ways that people meet.
+func TestModelVerifyFindsDamage(t *testing.T) {
+	v := newVerified(t)
+	weights := filepath.Join(v.dir, filepath.FromSlash(vaeWeights))
+	good, err := os.ReadFile(weights)
+	if err != nil {
+		t.Fatal(err)
+	}
 	write := func(data []byte) {
+		t.Helper()
 		if err := os.WriteFile(weights, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	changed := append([]byte{}, good...)
+	changed[len(changed)/2] ^= 1 // the model still opens
 	write(changed)
-	check(first.out, 1, vae+": FAILED", "1 of the model's files")
-	if o := longtake(t, "model", "verify", dir, "--json"); o.code != 0 ||
-		!strings.Contains(o.out, `"fingerprint":"w2-`) || strings.Contains(first.out, o.out) {
-		t.Errorf("%+v", o)
+	v.check(v.first, 1, vaeWeights+": FAILED", "1 of the model's files")
+	o := longtake(t, "model", "verify", v.dir, "--json")
+	last := strings.TrimSpace(v.first[strings.LastIndex(v.first, "w2-"):])
+	if o.code != 0 || !strings.Contains(o.out, `{"fingerprint":"w2-`) || strings.Contains(o.out, last) {
+		t.Errorf("%+v, before %s", o, last)
 	}
+
 	write(good[:len(good)-1000]) // a download that broke off
-	check(first.out, 1, vae+": FAILED", "1 of the model's files")
-	for i := range 4 { // NaN
+	v.check(v.first, 1, vaeWeights+": FAILED", "1 of the model's files")
+
+	for i := range 4 {
 		good[len(good)-1-i] = 0xff
 	}
 	write(good)
-	if o := longtake(t, "model", "verify", dir); o.code != 1 || !strings.Contains(o.err, "is NaN at") {
+	if o := longtake(t, "model", "verify", v.dir); o.code != 1 || !strings.Contains(o.err, "is NaN at") {
 		t.Errorf("%+v", o)
 	}
-	for _, args := range [][]string{{dir + "/nowhere"}, {}, {dir, dir}, {dir, "--sums", "/nowhere"}} {
+	for _, args := range [][]string{{v.dir + "/no"}, {}, {v.dir, v.dir}, {v.dir, "--sums", "/no"}} {
 		if o := longtake(t, append([]string{"model", "verify"}, args...)...); o.code != 2 {
 			t.Errorf("%q: %+v", args, o)
 		}
