@@ -56,8 +56,10 @@ func (c *Coordinator) queue(key string, s job.Spec) (job.Record, error) {
 		c.owners.Lock()
 		defer c.owners.Unlock()
 	}
-	if err := c.roomForMore(); err != nil && !c.fsm.keyed(key) {
-		return job.Record{}, fmt.Errorf("cannot create the job: %w", err)
+	if !c.fsm.keyed(key) {
+		if err := cmp.Or(c.roomForMore(), c.fits(s)); err != nil {
+			return job.Record{}, fmt.Errorf("cannot create the job: %w", err)
+		}
 	}
 	l := c.cfg.Limits
 	return c.commit(command{Kind: kindCreate, Job: c.newID(),

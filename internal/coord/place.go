@@ -16,6 +16,7 @@ type pool struct {
 	free  []*node // idle and in no live plan, by name
 	total int     // registered
 	all   []*node
+	room  int64 // bytes that jobs may still store
 }
 
 // idle returns the pool of the moment.
@@ -40,7 +41,7 @@ func (l *leader) idle() pool {
 			p.free = append(p.free, &seen)
 		}
 	}
-	p.total = len(p.all)
+	p.total, p.room = len(p.all), l.c.left()
 	return p
 }
 
@@ -71,6 +72,8 @@ func (l *leader) schedule() {
 			if err := l.place(r, &p); err != nil {
 				l.c.log.Warn("cannot place a job", "job", r.ID, "error", err)
 				reasons[r.ID], blocked = "waits: "+err.Error(), true
+			} else {
+				p.room -= l.c.needs(r)
 			}
 		}
 	}
@@ -99,6 +102,9 @@ func (l *leader) hindrance(r job.Record, p pool) (why string, block bool) {
 		return "waits for the object store", true
 	case st > roomy:
 		return "waits for room: " + fullness, true
+	case l.c.needs(r) > p.room:
+		return fmt.Sprintf("waits for room: it takes about %s more of the object store, and %s are left",
+			size(l.c.needs(r)), size(p.room)), true
 	case p.total == 0:
 		return "waits for a shard to register", false
 	case want > p.total:

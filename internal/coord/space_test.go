@@ -139,13 +139,13 @@ func createIn(t *testing.T, c *Coordinator, free *atomic.Int64) (id job.ID) {
 func TestAQuota(t *testing.T) {
 	ctx := context.Background()
 	cfg, _ := tightDisk(t)
-	cfg.Limits.Disk = 1 << 20
+	cfg.Limits.Disk = 4 << 20
 	c := start(t, cfg)
 	f := fake(t, c, "a")
 	id := create(t, c, request(1))
 	s := f.told()
 	store := *c.objects.Load()
-	big, err := store.Put(ctx, bytes.NewReader(bytes.Repeat([]byte("v"), 1020<<10)))
+	big, err := store.Put(ctx, bytes.NewReader(bytes.Repeat([]byte("v"), 4080<<10)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,9 +161,12 @@ func TestAQuota(t *testing.T) {
 	}
 	f.idle()
 	eventually(t, "the store is full", func() bool {
-		_, err := c.Create(ctx, request(1))
-		return errors.Is(err, ErrNoSpace)
+		st, err := c.Status(ctx)
+		return err == nil && st.Space.Full != ""
 	})
+	if _, err := c.Create(ctx, request(1)); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("a job for a full store: %v", err)
+	}
 	if err := c.Delete(ctx, id); err != nil {
 		t.Fatal(err)
 	}
@@ -283,4 +286,49 @@ func TestALogOfLargeJobs(t *testing.T) {
 	if last, err2 := c.cons.store.LastIndex(); err != nil || err2 != nil || last-first > 150 {
 		t.Errorf("the log has entries from %d to %d, %v, %v", first, last, err, err2)
 	}
+}
+
+// TestAJobThatTakesTooMuch asks for clips that are larger than what may be stored, or than what is
+// left: the first are refused for good, the others until there is room. None of them begins.
+func TestAJobThatTakesTooMuch(t *testing.T) {
+	ctx := t.Context()
+	cfg, free := tightDisk(t)
+	cfg.Limits.Disk = 100 << 20
+	c := start(t, cfg)
+	f := fake(t, c, "a")
+	large := func(frames int) job.Request {
+		r := request(1)
+		width, height := 1024, 1024
+		r.Width, r.Height, r.Frames = &width, &height, &frames
+		return r
+	}
+	var field *job.FieldError
+	if _, err := c.Create(ctx, large(81)); !errors.As(err, &field) ||
+		!strings.Contains(err.Error(), "up to 105 MB") {
+		t.Errorf("more than the quota: %v", err)
+	}
+	first := create(t, c, large(17)) // 65 MB
+	s := f.told()
+	if _, err := c.Create(ctx, large(17)); !errors.Is(err, ErrNoSpace) ||
+		!strings.Contains(err.Error(), "promised") {
+		t.Errorf("more than is left: %v", err)
+	}
+	id := create(t, c, request(1))
+	free.Store(70 << 20) // of which 51 MB are kept back
+	if a := f.finish(c, s); !a.OK {
+		t.Fatal(a)
+	}
+	untilState(t, c, first, job.Completed)
+	f.finish(c, f.told())
+	untilState(t, c, id, job.Completed)
+	eventually(t, "what others take of the disk is seen", func() bool { return c.left() < 40<<20 })
+	if _, err := c.Create(ctx, large(17)); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("more than others leave: %v", err)
+	}
+	free.Store(800 << 20)
+	eventually(t, "there is room", func() bool {
+		_, err := c.Create(ctx, large(17))
+		return err == nil
+	})
+	f.told()
 }
