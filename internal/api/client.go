@@ -335,7 +335,7 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte,
 		p.end()
 		return nil, err
 	}
-	if body != nil {
+	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 		req.Body = io.NopCloser(sending{req.Body, p})
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -129,6 +130,39 @@ func TestBrokenAnswerIsNotUnreachable(t *testing.T) {
 	_, err := c.Content(t.Context(), job.ID("job_1"), "video")
 	if err == nil || !strings.Contains(err.Error(), "broke off") ||
 		!strings.Contains(err.Error(), "/v1/videos/job_1/content") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestClientFollowsToTheLeader with all that it sends; where the leader is away, the error names it.
+func TestClientFollowsToTheLeader(t *testing.T) {
+	leader := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		if r.Method != http.MethodPost || !strings.Contains(string(b), "a red ball") ||
+			r.Header.Get("Idempotency-Key") == "" {
+			http.Error(w, "not what was sent", http.StatusBadRequest)
+			return
+		}
+		io.WriteString(w, `{"id":"video_1"}`) //nolint:errcheck // read below
+	}))
+	defer leader.Close()
+	to := leader.URL
+	follower := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", to+r.URL.RequestURI())
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	}))
+	defer follower.Close()
+	c, err := NewClient(follower.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prompt := "a red ball"
+	if v, err := c.Create(t.Context(), Create{Prompt: &prompt}); err != nil || v.ID != "video_1" {
+		t.Errorf("%+v, %v", v, err)
+	}
+	to = "http://127.0.0.1:1"
+	if _, err := c.Nodes(t.Context()); err == nil || !strings.Contains(err.Error(), to) ||
+		!strings.Contains(err.Error(), follower.URL) {
 		t.Errorf("%v", err)
 	}
 }

@@ -15,7 +15,8 @@ func upCommand() *cobra.Command {
 shards. Jobs and clips stay in --data, so they are there again after the next start.
 
   longtake up --shards 2
-  longtake generate --coordinator ` + defaultURL + ` -p "a white boat over the sea at noon"`,
+  longtake generate --coordinator ` + defaultURL + ` --seed 4 \
+    -p "a yellow balloon rising over a city at night"`,
 		Args: noArgs}
 	settings := append(config.Up(), config.Local()...)
 	settings.Define(cmd.Flags())
