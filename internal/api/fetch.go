@@ -142,6 +142,10 @@ func (f *fetcher) download(ctx context.Context, u *url.URL) (*os.File, error) {
 	}
 
 	file, err := receiveFile(http.MaxBytesReader(nil, resp.Body, media.PictureBytes))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return nil, fmt.Errorf("it has more than %d bytes", large.Limit)
+	}
 	if err != nil {
 		return nil, err
 	}

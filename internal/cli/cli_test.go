@@ -126,6 +126,22 @@ func TestGenerate(t *testing.T) {
 	}
 }
 
+// TestRatesAndSeedsOfFlags makes a clip at film's rate, of a size as Wan writes it, with a drawn seed.
+func TestRatesAndSeedsOfFlags(t *testing.T) {
+	_, clean := alone(t)
+	r := longtake(t, generate("--fps", "24000/1001", "--seed", "-1", "--size", "32*32", "--shards", "1",
+		"-o", "a.webm")...)
+	if r.code != 0 || !strings.Contains(r.out, "32x32, 5 frames at 23.976 fps") ||
+		strings.Contains(r.out, "seed -1") {
+		t.Errorf("%+v", r)
+	}
+	r = longtake(t, generate("--seed", "-2", "--shards", "1", "-o", "a.webm")...)
+	if r.code != 0 || !strings.Contains(r.out, "seed 18446744073709551614") {
+		t.Errorf("%+v", r)
+	}
+	clean("a.webm")
+}
+
 func TestGenerateJSON(t *testing.T) {
 	_, clean := alone(t)
 	r := longtake(t, generate("--json", "-o", "c.webm", "--frames", "6", "-p", strings.Repeat("word ", 2000))...)

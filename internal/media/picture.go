@@ -107,9 +107,9 @@ func identify(data []byte) (pictureFormat, error) {
 // pictureMarks are how files begin that people take for pictures; a dot is any byte.
 var pictureMarks = []struct{ kind, mark string }{
 	{"png", "\x89PNG\r\n\x1a\n"}, {"jpeg", "\xff\xd8\xff"}, {"webp", "RIFF....WEBP"},
-	{"gif", "GIF8"}, {"bmp", "BM"}, {"tiff", "II*\x00"}, {"tiff", "MM\x00*"},
+	{"gif", "GIF8"}, {"bmp", "BM....\x00\x00\x00\x00"}, {"tiff", "II*\x00"}, {"tiff", "MM\x00*"},
 	{"heic", "....ftyphei"}, {"heic", "....ftypmif1"}, {"avif", "....ftypavi"},
-	{"jxl", "\xff\x0a"}, {"jxl", "....JXL "}, {"mp4 video", "....ftyp"},
+	{"jxl", "....JXL "}, {"mp4 video", "....ftyp"},
 	{"webm video", "\x1aE\xdf\xa3"},
 	{"svg", "<svg"}, {"pdf", "%PDF"},
 }
