@@ -7,7 +7,7 @@ TORCH   ?= python3
 PYTHON  ?= python3
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-generic test-race test-clients test-long cuda cuda-test gpu-test gpu-bench sim chaos fuzz lint \
+.PHONY: help build demo test test-generic test-race test-long cuda cuda-test gpu-test gpu-bench sim chaos kept fuzz lint \
   bench-cpu picture long-pictures costs golden clean
 
 help: ## list the targets
@@ -49,9 +49,6 @@ gpu-bench: ## on a machine with an NVIDIA GPU: kernels and passes beside PyTorch
 	  bin/cuda/longtake bench gpu --page docs/gpu.md --torch "$(TORCH) tools/bench_torch_gpu.py"; \
 	else echo "gpu-bench: $(TORCH) has no torch; no comparison"; bin/cuda/longtake bench gpu --page docs/gpu.md; fi
 
-test-clients: ## OpenAI's SDKs for Python, Node and Go against longtake up (fetched from PyPI and npm into bin/clients)
-	LONGTAKE_CLIENTS=1 $(GO) test ./cmd/longtake -count=1 -v -run '^TestClients$$'
-
 test-long: ## tests that take minutes: whole clips, many jobs, memory over time
 	LONGTAKE_LONG=1 $(GO) test -timeout 60m ./...
 
@@ -61,6 +58,10 @@ sim: ## simulate SEEDS clusters (default 100000), each from a seed of its own
 chaos: ## three coordinators and five shards as processes, on which things go wrong for DURATION (default 15m); fills docs/reliability.md
 	LONGTAKE_CHAOS=$(or $(DURATION),15m) LONGTAKE_CHAOS_SEED=$(or $(SEED),1) LONGTAKE_CHAOS_REPORT=docs/reliability.md \
 	  $(GO) test ./cmd/longtake -count=1 -timeout 24h -v -run TestChaos
+
+kept: ## 2,000 clips on a coordinator that keeps 200: what it takes of disk and memory; fills docs/reliability.md
+	LONGTAKE_LONG=1 LONGTAKE_KEPT_REPORT=docs/reliability.md \
+	  $(GO) test ./cmd/longtake -count=1 -timeout 2h -v -run TestJobsThatAreForgotten
 
 fuzz: ## every fuzz target, $(FUZZ) inputs each (or a time, as FUZZ=1m)
 	@set -e; for pkg in $$($(GO) list ./...); do \

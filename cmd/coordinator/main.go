@@ -22,9 +22,7 @@ them on the shards that register over NATS. One is enough; three survive the los
   coordinator --config configs/coordinator.yaml`
 
 func main() {
-	cmd := cli.Daemon("coordinator", "Run a coordinator", long, config.Coordinator(), run)
-	cmd.AddCommand(recoverCommand())
-	os.Exit(cli.Main(cmd))
+	os.Exit(cli.Main(cli.Daemon("coordinator", "Run a coordinator", long, config.Coordinator(), run)))
 }
 
 func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
@@ -102,19 +100,12 @@ func read(v *config.Values) (coord.Config, error) {
 			*every = -1 // a zero Config takes the default
 		}
 	}
-	peers, err := readPeers("raft.peers", v.Strings("raft.peers"))
-	c.Raft.Peers = peers
-	return c, err
-}
-
-// readPeers reads coordinators as they are written in settings.
-func readPeers(name string, list []string) (out []coord.Peer, err error) {
-	for _, p := range list {
+	for _, p := range v.Strings("raft.peers") {
 		m := peerPattern.FindStringSubmatch(p)
 		if m == nil {
-			return nil, fmt.Errorf("%s has %q; allowed: ID@RAFT_HOST:PORT=HTTP_URL", name, p)
+			return c, fmt.Errorf("raft.peers has %q; allowed: ID@RAFT_HOST:PORT=HTTP_URL", p)
 		}
-		out = append(out, coord.Peer{ID: m[1], Raft: m[2], HTTP: m[3]})
+		c.Raft.Peers = append(c.Raft.Peers, coord.Peer{ID: m[1], Raft: m[2], HTTP: m[3]})
 	}
-	return out, nil
+	return c, nil
 }

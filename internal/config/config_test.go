@@ -138,3 +138,22 @@ func TestBytes(t *testing.T) {
 		t.Errorf("the default: %v", err)
 	}
 }
+
+// TestUnitsLetShardsDrain holds what stops a shard to the time that it takes to hand its work over.
+func TestUnitsLetShardsDrain(t *testing.T) {
+	i := slices.IndexFunc(Shard(), func(s Setting) bool { return s.Key == "drain-timeout" })
+	drain := Shard()[i].Default.(time.Duration)
+	for path, key := range map[string]string{"systemd/longtake-shard.service": "\nTimeoutStopSec=",
+		"compose.yaml": "\n  stop_grace_period: "} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "deploy", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(string(text), key)
+		digits := after[:len(after)-len(strings.TrimLeft(after, "0123456789"))]
+		limit, err := time.ParseDuration(digits + "s")
+		if err != nil || limit < drain+10*time.Second {
+			t.Errorf("%s: a shard is stopped after %v, %v; it drains for %v", path, limit, err, drain)
+		}
+	}
+}
