@@ -185,8 +185,8 @@ func (q *request) merge(name string, v value, lenient bool) error {
 	}
 	var left []string
 	for _, m := range list {
-		if lenient && find(m.name) == nil && otherNames[m.name] == "" {
-			left = append(left, fmt.Sprintf("%.64q", m.name))
+		if lenient && !isField(m.name) {
+			left = append(left, m.name)
 			continue
 		}
 		inner, err := jsonValue(m.raw)
@@ -197,12 +197,24 @@ func (q *request) merge(name string, v value, lenient bool) error {
 			return err
 		}
 	}
-	if n := len(left); n > 0 {
-		slices.Sort(left)
-		q.note("%s has %s, which longtake does not know and left out", name,
-			strings.Join(left[:min(n, 8)], ", "))
+	if len(left) > 0 {
+		q.noteLeft(name, left...)
 	}
 	return nil
+}
+
+// isField reports whether there is a field of a name.
+func isField(name string) bool { return find(name) != nil || otherNames[name] != "" }
+
+// noteLeft tells of members that a field has and that mean nothing here.
+func (q *request) noteLeft(name string, left ...string) {
+	const shown = 8
+	slices.Sort(left)
+	for i := range left {
+		left[i] = fmt.Sprintf("%.64q", left[i])
+	}
+	q.note("%s has %s, which longtake does not know and left out", name,
+		strings.Join(left[:min(len(left), shown)], ", "))
 }
 
 // note adds a notice for the client.

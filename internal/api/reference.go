@@ -61,12 +61,17 @@ func (q *request) refer(r *reference) error {
 // setPart takes what a form calls base[key], a member of an object.
 func (q *request) setPart(base, key string, v value) error {
 	whole := base + key
-	inner := strings.TrimSuffix(strings.TrimPrefix(key, "["), "]")
-	switch _, holds := holders[base]; {
-	case holds && !strings.ContainsAny(inner, "[]"):
-		return q.set(inner, v)
+	inner, rest, _ := strings.Cut(strings.TrimPrefix(key, "["), "]")
+	switch h, holds := holders[base]; {
+	case holds && h.lenient && !isField(inner):
+		q.noteLeft(base, inner)
+		return nil
+	case holds && inner != "":
+		return q.set(inner+rest, v)
 	case slices.Contains(idle, base):
 		return nil
+	case unable[base] != "":
+		return refuseUnlessOff(unable[base])(q, whole, v)
 	case base != inputField && otherNames[base] != inputField:
 		return unknown(whole)
 	}

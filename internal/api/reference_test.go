@@ -111,6 +111,25 @@ func TestReferences(t *testing.T) {
 	}
 }
 
+// TestFormsHaveObjects wants fields[of][fields], as SDKs write JSON's objects in forms.
+func TestFormsHaveObjects(t *testing.T) {
+	_, c := serve(t, newFake())
+	status, e, v := submit(t, c, part{name: "extra_params[x]", value: "1"},
+		part{name: "extra_params[y][z]", value: "1"}, part{name: "extra_params[seed]", value: "9"},
+		part{name: "extra_body[num_inference_steps]", value: "3"},
+		part{name: "extra_body[metadata][a]", value: "b"})
+	notices := strings.Join(v.Details.Notices, "; ")
+	if s := v.Details.Spec; status != 200 || s.Seed != 9 || s.Steps != 3 ||
+		!strings.Contains(notices, `has "x"`) || !strings.Contains(notices, `has "y"`) {
+		t.Errorf("%d %s, %+v, %q", status, e.Message, s, notices)
+	}
+	for _, name := range []string{"extra_body[x]", "extra_body[]", "extra_body[lora][path]"} {
+		if status, e, _ := submit(t, c, part{name: name, value: "1"}); status != 400 {
+			t.Errorf("%s: %d %+v", name, status, e)
+		}
+	}
+}
+
 func TestReferencesAreRefused(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	f := extender()

@@ -12,7 +12,7 @@ import (
 // WanPipeline has them.
 type Defaults struct {
 	Name          string
-	FPS           int
+	FPS           float64  // a fraction as the nearest number, such as 23.976
 	Sizes         [][2]int // width, height that the model was trained on; the first is the default
 	Frames        int
 	MaxFrames     int // 0: no limit
@@ -39,7 +39,7 @@ func readDefaults(fsys fs.FS, name string) (Defaults, error) {
 	s.nullable = true
 	d := Defaults{
 		Name:          s.string("name", name),
-		FPS:           s.int("fps", 16, 1, 120),
+		FPS:           s.float("fps", 16, 1, 120),
 		Frames:        s.int("frames", 81, 1, 1<<20),
 		MaxFrames:     s.int("max_frames", 0, 0, 1<<20),
 		Steps:         s.int("steps", 50, 1, 1000),
