@@ -120,7 +120,11 @@ func (b *bar) end() {
 type lines struct {
 	w    io.Writer
 	last string
+	left bool // how long the stage takes was told
 }
+
+// tellLeft is from when on how long a stage takes is worth a line, in seconds.
+const tellLeft = 60
 
 func (l *lines) update(v api.Video) {
 	text := stateText(v)
@@ -129,8 +133,13 @@ func (l *lines) update(v api.Video) {
 	}
 	if text != l.last && text != "" {
 		printf(l.w, "%s\n", text)
+		l.left = false
 	}
 	l.last = text
+	if eta := v.Details.ETA; eta >= tellLeft && !l.left {
+		printf(l.w, "%s: about %s left\n", text, longSpan(time.Duration(eta*float64(time.Second))))
+		l.left = true
+	}
 }
 
 func (l *lines) lost(_ api.Video, loss job.Loss) { printf(l.w, "%s\n", lossText(loss)) }

@@ -52,3 +52,17 @@ func TestBarShowsOneMoment(t *testing.T) {
 		t.Errorf("a job that is completed is shown as %q", out.String())
 	}
 }
+
+// TestALongStageTellsOnceHowLong says so where there is no bar, and only of what takes minutes.
+func TestALongStageTellsOnceHowLong(t *testing.T) {
+	var out bytes.Buffer
+	l := &lines{w: &out}
+	for _, eta := range []float64{7200, 7100, 50} {
+		l.update(api.Video{Details: api.Details{State: job.Running, Stage: job.StageDenoise, Total: 3,
+			ETA: eta}})
+	}
+	l.update(api.Video{Details: api.Details{State: job.Running, Stage: job.StageDecode, ETA: 5}})
+	if got := out.String(); got != "denoise\ndenoise: about 2h0m left\ndecode\n" {
+		t.Errorf("it says %q", got)
+	}
+}

@@ -13,6 +13,7 @@ type Builder struct {
 	dev compute.Device
 	w   *Weights
 	err error
+	end error // why loading has ended before its time
 
 	// DType is what linear layers multiply, from here on.
 	DType compute.DType
@@ -21,11 +22,22 @@ type Builder struct {
 // NewBuilder packs weights of w onto dev.
 func NewBuilder(dev compute.Device, w *Weights) *Builder { return &Builder{dev: dev, w: w} }
 
+// ended reports whether loading is to end: then nothing is packed any more, and Finish says why.
+func (b *Builder) ended() bool {
+	if b.end == nil && b.w.stop != nil {
+		b.end = b.w.stop()
+	}
+	return b.end != nil
+}
+
 // Take returns the weight's values; see Weights.Take.
 func (b *Builder) Take(name string, shape ...int) []float32 { return b.w.Take(name, shape...) }
 
 // Vector packs a vector of n parameters stored with the given shape, [n] when none is given.
 func (b *Builder) Vector(name string, n int, shape ...int) compute.Vector {
+	if b.ended() {
+		return nil
+	}
 	if len(shape) == 0 {
 		shape = []int{n}
 	}
@@ -42,6 +54,9 @@ func (b *Builder) Pack(v []float32) compute.Vector {
 // Linear packs name.weight [out, in] and, when biased, name.bias [out]. Trailing dimensions of 1
 // (a pointwise convolution) are given in kernel.
 func (b *Builder) Linear(name string, out, in int, biased bool, kernel ...int) compute.Linear {
+	if b.ended() {
+		return nil
+	}
 	shape := append([]int{out, in}, kernel...)
 	bias := b.bias(name, out, biased)
 	if dev, ok := b.dev.(compute.Stored); ok {
@@ -52,6 +67,9 @@ func (b *Builder) Linear(name string, out, in int, biased bool, kernel ...int) c
 
 // Fused packs several linear layers [out, in] with the same input as one [len(names)·out, in].
 func (b *Builder) Fused(names []string, out, in int, biased bool) compute.Linear {
+	if b.ended() {
+		return nil
+	}
 	var bias []float32
 	for _, n := range names {
 		bias = append(bias, b.bias(n, out, biased)...)
@@ -79,6 +97,9 @@ func (b *Builder) packStored(dev compute.Stored, parts []tensor.Tensor, bias []f
 
 // PackLinear packs a weight that is at hand already.
 func (b *Builder) PackLinear(w, bias []float32, out, in int) compute.Linear {
+	if b.ended() {
+		return nil
+	}
 	p, err := b.dev.PackLinear(w, bias, out, in, b.DType)
 	b.keep(err)
 	return p
@@ -87,6 +108,9 @@ func (b *Builder) PackLinear(w, bias []float32, out, in int) compute.Linear {
 // Conv packs name.weight and name.bias. A kernel without a temporal extent (KT = 1) may be stored
 // as a 2D one: flat says so.
 func (b *Builder) Conv(name string, s compute.ConvShape, flat bool) compute.Conv {
+	if b.ended() {
+		return nil
+	}
 	shape := []int{s.Out, s.In, s.KT, s.KH, s.KW}
 	if flat {
 		shape = []int{s.Out, s.In, s.KH, s.KW}
@@ -111,6 +135,9 @@ func (b *Builder) keep(err error) {
 
 // Finish reports missing, misshaped and unused weights, or what the device refused.
 func (b *Builder) Finish() error {
+	if b.end != nil {
+		return b.end
+	}
 	if err := b.w.Finish(); err != nil {
 		return err
 	}

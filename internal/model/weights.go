@@ -16,12 +16,17 @@ type Weights struct {
 	tensors   map[string]tensor.Tensor
 	used      map[string]bool
 	problems  []string
+	stop      func() error
 }
 
 // NewWeights offers tensors under their names in the file; component is for errors.
 func NewWeights(component string, tensors map[string]tensor.Tensor) *Weights {
 	return &Weights{component: component, tensors: tensors, used: map[string]bool{}}
 }
+
+// StopWhen has a Builder ask stop before each weight, since large models take minutes to load. What
+// it returns, unless nil, is the Builder's error.
+func (w *Weights) StopWhen(stop func() error) { w.stop = stop }
 
 // Has reports whether there is a weight of that name.
 func (w *Weights) Has(name string) bool {

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -36,12 +37,12 @@ type Devices struct {
 // the text encoder and the transformer are of type t until Use says otherwise.
 func NewEngine(folder *model.Folder, dev Devices, t compute.DType) (*Engine, error) {
 	e := &Engine{dev: dev, folder: folder, dtype: t}
-	return e, e.load(e.loadTokenizer, e.loadText, e.loadTransformer, e.loadVAE)
+	return e, e.load(context.Background(), e.loadTokenizer, e.loadText, e.loadTransformer, e.loadVAE)
 }
 
-func (e *Engine) load(parts ...func() error) error {
+func (e *Engine) load(ctx context.Context, parts ...func(context.Context) error) error {
 	for _, load := range parts {
-		if err := load(); err != nil {
+		if err := load(ctx); err != nil {
 			return fmt.Errorf("cannot load model %s: %w", e.folder.Name(), err)
 		}
 	}
@@ -49,16 +50,16 @@ func (e *Engine) load(parts ...func() error) error {
 }
 
 // Use makes products of type t from here on: where they are not, it lets go of the weights and
-// loads them again, which takes as long as at the start.
-func (e *Engine) Use(t compute.DType) error {
+// loads them again, which takes as long as at the start, or ends soon when ctx does.
+func (e *Engine) Use(ctx context.Context, t compute.DType) error {
 	if e.dtype == t && e.dit != nil {
 		return nil
 	}
 	e.dtype, e.text, e.dit = t, nil, nil
-	return e.load(e.loadText, e.loadTransformer)
+	return e.load(ctx, e.loadText, e.loadTransformer)
 }
 
-func (e *Engine) loadTokenizer() error {
+func (e *Engine) loadTokenizer(context.Context) error {
 	data, err := e.folder.TokenizerJSON()
 	if err != nil {
 		return err
@@ -83,8 +84,17 @@ func (e *Engine) tokenize(prompt string) (ids []int32, cut bool) {
 	return e.tokens.Encode(text, wan.TextTokens)
 }
 
-func (e *Engine) loadText() error {
-	w, err := e.folder.Weights("text_encoder")
+// weights opens those of a component, to be loaded until ctx ends.
+func (e *Engine) weights(ctx context.Context, component string) (*model.Weights, error) {
+	w, err := e.folder.Weights(component)
+	if err == nil {
+		w.StopWhen(func() error { return context.Cause(ctx) })
+	}
+	return w, err
+}
+
+func (e *Engine) loadText(ctx context.Context) error {
+	w, err := e.weights(ctx, "text_encoder")
 	if err != nil {
 		return err
 	}
@@ -92,8 +102,8 @@ func (e *Engine) loadText() error {
 	return err
 }
 
-func (e *Engine) loadTransformer() error {
-	w, err := e.folder.Weights("transformer")
+func (e *Engine) loadTransformer(ctx context.Context) error {
+	w, err := e.weights(ctx, "transformer")
 	if err != nil {
 		return err
 	}
@@ -101,8 +111,8 @@ func (e *Engine) loadTransformer() error {
 	return err
 }
 
-func (e *Engine) loadVAE() error {
-	w, err := e.folder.Weights("vae")
+func (e *Engine) loadVAE(ctx context.Context) error {
+	w, err := e.weights(ctx, "vae")
 	if err != nil {
 		return err
 	}

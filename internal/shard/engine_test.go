@@ -201,7 +201,7 @@ func TestHalfPrecisionStaysClose(t *testing.T) {
 		g, e = golden.Open(t, "e2e_short"), engine(t, 2, "models", "demo")
 	}
 	for _, dt := range []compute.DType{compute.BF16, compute.FP32, compute.BF16} {
-		if err := e.Use(dt); err != nil {
+		if err := e.Use(t.Context(), dt); err != nil {
 			t.Fatal(err)
 		}
 		least := map[compute.DType]float64{compute.FP32: 60, compute.BF16: 35}[dt]

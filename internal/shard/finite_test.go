@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io/fs"
@@ -77,9 +78,9 @@ func (w *writable) reload(t testing.TB, component string, dt compute.DType) {
 	t.Helper()
 	for _, e := range w.engines {
 		e.dtype = dt
-		load := map[string]func() error{"text_encoder": e.loadText, "transformer": e.loadTransformer,
+		load := map[string]func(context.Context) error{"text_encoder": e.loadText, "transformer": e.loadTransformer,
 			"vae": e.loadVAE}[component]
-		if err := load(); err != nil {
+		if err := load(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

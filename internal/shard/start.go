@@ -136,7 +136,7 @@ func (r *run) encodePicture(ctx context.Context) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	weights, err := r.e.folder.Weights("vae")
+	weights, err := r.e.weights(ctx, "vae")
 	if err != nil {
 		return nil, err
 	}

@@ -232,3 +232,16 @@ func TestRateIsSane(t *testing.T) {
 		t.Errorf("%v are left before the first layer, want %v: %v", first.ETA, want, err)
 	}
 }
+
+// TestLoadingStops has weights be loaded in another type, which is not wanted any more, and then is.
+func TestLoadingStops(t *testing.T) {
+	e := engine(t, 1, "testdata", "golden", "tiny3")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(ErrCancelled)
+	if err := e.Use(ctx, compute.BF16); !errors.Is(err, ErrCancelled) {
+		t.Errorf("loading ends with %v", err)
+	}
+	if err := e.Use(t.Context(), compute.BF16); err != nil || e.text == nil || e.dit == nil {
+		t.Errorf("loaded again: %v", err)
+	}
+}

@@ -215,7 +215,7 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 	if err != nil {
 		return job.Result{}, err
 	}
-	if err := s.engine.Use(dtype); err != nil {
+	if err := s.engine.Use(w.ctx, dtype); err != nil {
 		return job.Result{}, err
 	}
 	tr, err := s.join(w)
