@@ -182,8 +182,8 @@ func TestAPreviewOfARunningClip(t *testing.T) {
 	if v := k.await(id, never); v.State != job.Completed {
 		t.Fatalf("%s: %s", v.State, v.Error)
 	}
-	if _, err := k.c.Preview(t.Context(), id); err == nil {
-		t.Error("a completed job has a preview")
+	if last, err := k.c.Preview(t.Context(), id); err != nil || last.Step < p.Step {
+		t.Errorf("of a completed job, the preview of step %d: %v", last.Step, err)
 	}
 	if _, err := k.c.Preview(t.Context(), "video_x"); err == nil {
 		t.Error("an unknown job has a preview")
