@@ -40,7 +40,7 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	}
 	for _, s := range m.Shards() {
 		log.Info("loaded", "model", s.Model().Name, "name", s.Name(), "id", s.ID(),
-			"control", cfg.Control)
+			"control", config.Redact(cfg.Control))
 	}
 	select {
 	case <-ctx.Done():

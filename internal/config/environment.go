@@ -45,13 +45,14 @@ func (s Settings) variables() []string {
 // wrong would be ignored otherwise. Those of the other programs are allowed, as one environment
 // often serves them all.
 func (s Settings) checkEnvironment(environ []string) error {
-	known := append(Variables(), s.variables()...)
+	own := s.variables()
+	known := append(Variables(), own...)
 	for _, e := range environ {
 		name, _, _ := strings.Cut(e, "=")
 		if strings.HasPrefix(name, prefix) && !slices.Contains(known, name) &&
 			!orchestrated.MatchString(name) {
 			return fmt.Errorf("environment variable %s is unknown;%s allowed: %s", name,
-				Hint(known, name), strings.Join(known, ", "))
+				Hint(known, name), strings.Join(own, ", "))
 		}
 	}
 	return nil

@@ -230,12 +230,15 @@ func where(mesh job.Mesh, names []string) string {
 
 // percents are parts of a whole, to read.
 func percents(shares []float64) []string {
+	if len(shares) == 0 {
+		return []string{"even"}
+	}
 	sum := 0.
 	for _, s := range shares {
 		sum += s
 	}
 	var out []string
-	for _, s := range shares { // none, if all parts are equal
+	for _, s := range shares {
 		out = append(out, fmt.Sprintf("%.0f%%", 100*s/sum))
 	}
 	return out

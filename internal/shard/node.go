@@ -163,7 +163,7 @@ func (s *Shard) connect() (err error) {
 		opts = append(opts, more...)
 	}
 	if s.nc, err = natsio.Connect(s.cfg.Control, opts...); err != nil {
-		return fmt.Errorf("cannot reach the coordinators at %q: %w", s.cfg.Control, err)
+		return fmt.Errorf("cannot reach the coordinators that control names: %w", err)
 	}
 	return nil
 }
