@@ -7,7 +7,7 @@ TORCH   ?= python3
 PYTHON  ?= python3
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-generic test-race test-long cuda cuda-test gpu-test gpu-bench sim chaos kept fuzz lint \
+.PHONY: help build demo test test-generic test-race test-clients test-long cuda cuda-test gpu-test gpu-bench sim chaos kept fuzz lint \
   bench-cpu picture long-pictures costs golden clean
 
 help: ## list the targets
@@ -48,6 +48,9 @@ gpu-bench: ## on a machine with an NVIDIA GPU: kernels and passes beside PyTorch
 	@if $(TORCH) -c 'import torch' 2>/dev/null; then \
 	  bin/cuda/longtake bench gpu --page docs/gpu.md --torch "$(TORCH) tools/bench_torch_gpu.py"; \
 	else echo "gpu-bench: $(TORCH) has no torch; no comparison"; bin/cuda/longtake bench gpu --page docs/gpu.md; fi
+
+test-clients: ## OpenAI's SDKs for Python, Node and Go against longtake up (fetched from PyPI and npm into bin/clients)
+	LONGTAKE_CLIENTS=1 $(GO) test ./cmd/longtake -count=1 -v -run '^TestClients$$'
 
 test-long: ## tests that take minutes: whole clips, many jobs, memory over time
 	LONGTAKE_LONG=1 $(GO) test -timeout 60m ./...

@@ -22,7 +22,9 @@ them on the shards that register over NATS. One is enough; three survive the los
   coordinator --config configs/coordinator.yaml`
 
 func main() {
-	os.Exit(cli.Main(cli.Daemon("coordinator", "Run a coordinator", long, config.Coordinator(), run)))
+	cmd := cli.Daemon("coordinator", "Run a coordinator", long, config.Coordinator(), run)
+	cmd.AddCommand(recoverCommand())
+	os.Exit(cli.Main(cmd))
 }
 
 func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
@@ -100,12 +102,19 @@ func read(v *config.Values) (coord.Config, error) {
 			*every = -1 // a zero Config takes the default
 		}
 	}
-	for _, p := range v.Strings("raft.peers") {
+	peers, err := readPeers("raft.peers", v.Strings("raft.peers"))
+	c.Raft.Peers = peers
+	return c, err
+}
+
+// readPeers reads coordinators as they are written in settings.
+func readPeers(name string, list []string) (out []coord.Peer, err error) {
+	for _, p := range list {
 		m := peerPattern.FindStringSubmatch(p)
 		if m == nil {
-			return c, fmt.Errorf("raft.peers has %q; allowed: ID@RAFT_HOST:PORT=HTTP_URL", p)
+			return nil, fmt.Errorf("%s has %q; allowed: ID@RAFT_HOST:PORT=HTTP_URL", name, p)
 		}
-		c.Raft.Peers = append(c.Raft.Peers, coord.Peer{ID: m[1], Raft: m[2], HTTP: m[3]})
+		out = append(out, coord.Peer{ID: m[1], Raft: m[2], HTTP: m[3]})
 	}
-	return c, nil
+	return out, nil
 }

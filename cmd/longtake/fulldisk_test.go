@@ -132,7 +132,8 @@ func (d *diskTest) readsAlone(kept string) {
 		code, now := d.ask(http.MethodGet, "/v1/videos/"+kept+"/content", "")
 		return code == http.StatusOK && bytes.Equal(d.before, now)
 	})
-	if code, text := d.ask(http.MethodGet, "/readyz?verbose", ""); !bytes.Contains(text, []byte("[-] disk: the disk of coordinator c1 is full")) {
+	if code, text := d.ask(http.MethodGet, "/readyz?verbose", ""); !bytes.Contains(text,
+		[]byte("[-] disk: the disk of coordinator c1 is full")) {
 		d.t.Errorf("/readyz?verbose: %d, %s", code, text)
 	}
 }

@@ -219,7 +219,7 @@ func (f *fake) AddMember(_ context.Context, p coord.Peer) (coord.Status, error) 
 	return coord.Status{Members: []coord.Member{{ID: p.ID, Raft: p.Raft, HTTP: p.HTTP}}}, f.err
 }
 
-func (f *fake) RemoveMember(context.Context, string) (coord.Status, error) {
+func (f *fake) RemoveMember(context.Context, string, bool) (coord.Status, error) {
 	return coord.Status{}, f.err
 }
 
@@ -648,7 +648,7 @@ func TestRoutesThatChangeTheCluster(t *testing.T) {
 		`{"name":"x"}`); status != 400 || !strings.Contains(body, "raft_address") {
 		t.Errorf("%d %s", status, body)
 	}
-	if _, err := c.RemoveMember(ctx, "c4"); err != nil {
+	if _, err := c.RemoveMember(ctx, "c4", false); err != nil {
 		t.Error(err)
 	}
 	if s, err := c.TransferLeader(ctx, "c2"); err != nil || s.Leader != "c2" {

@@ -203,10 +203,10 @@ func (c *Client) AddMember(ctx context.Context, p coord.Peer) (coord.Status, err
 	return call[coord.Status](ctx, c, http.MethodPost, "/v1/cluster/members", b)
 }
 
-// RemoveMember takes a coordinator out.
-func (c *Client) RemoveMember(ctx context.Context, id string) (coord.Status, error) {
+// RemoveMember takes a coordinator out; force: even if no majority is in reach then.
+func (c *Client) RemoveMember(ctx context.Context, id string, force bool) (coord.Status, error) {
 	return call[coord.Status](ctx, c, http.MethodDelete,
-		"/v1/cluster/members/"+url.PathEscape(id), nil)
+		"/v1/cluster/members/"+url.PathEscape(id)+"?force="+fmt.Sprint(force), nil)
 }
 
 // TransferLeader hands the leadership to a coordinator, "" for any.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -128,7 +129,12 @@ func (s *server) addMember(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) removeMember(w http.ResponseWriter, r *http.Request) error {
-	st, err := s.service.RemoveMember(r.Context(), r.PathValue("id"))
+	force, err := strconv.ParseBool(cmp.Or(r.URL.Query().Get("force"), "false"))
+	if err != nil {
+		return &job.FieldError{Field: "force", Value: fmt.Sprintf("%.32q", r.URL.Query().Get("force")),
+			Allowed: "true, false"}
+	}
+	st, err := s.service.RemoveMember(r.Context(), r.PathValue("id"), force)
 	return status200(w, st, err)
 }
 

@@ -18,8 +18,9 @@
 //	GET    /v1/videos/{id}/events   status as server-sent events, until it is final
 //	POST   /v1/nodes/{name}/drain   no new work, hand over what runs (within: seconds, default 60)
 //	POST   /v1/nodes/{name}/undrain let it work again
-//	POST   /v1/cluster/members      add a coordinator: {"id", "raft_address", "http_address"}
-//	DELETE /v1/cluster/members/{id} take one out
+//	POST   /v1/cluster/members      add a coordinator: {"id", "raft_address", "http_address"};
+//	                                it has to answer, and votes once it has caught up
+//	DELETE /v1/cluster/members/{id} take one out; ?force=true even if no majority is in reach then
 //	POST   /v1/cluster/transfer     hand the leadership over (to: an id)
 //	GET    /v1/cluster/snapshot     all that was decided, without the objects
 //	POST   /v1/cluster/snapshot     replace it by a saved one

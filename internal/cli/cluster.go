@@ -108,13 +108,25 @@ func describeSpace(s coord.Space) string {
 }
 
 func printMembers(w io.Writer, s coord.Status) error {
-	return table(w, "ID\tROLE\tRAFT\tHTTP", func(w io.Writer) {
+	leads := s.ID == s.Leader
+	return table(w, "ID\tROLE\tSTATE\tRAFT\tHTTP", func(w io.Writer) {
 		for _, m := range s.Members {
-			role := "follower"
-			if m.Leader {
+			role, state := "follower", "-"
+			switch {
+			case m.Leader:
 				role = "leader"
+			case !m.Voter:
+				role = "catching up"
 			}
-			printf(w, "%s\t%s\t%s\t%s\n", m.ID, role, dash(m.Raft), dash(m.HTTP))
+			switch {
+			case leads && !m.Reached:
+				state = "out of reach"
+			case leads && m.Behind > 0:
+				state = fmt.Sprintf("%d entries behind", m.Behind)
+			case leads:
+				state = "up to date"
+			}
+			printf(w, "%s\t%s\t%s\t%s\t%s\n", m.ID, role, state, dash(m.Raft), dash(m.HTTP))
 		}
 	})
 }
@@ -126,7 +138,10 @@ in raft.peers and nats.peers; then, at any member:
 
   longtake cluster members add c4 --raft 10.0.0.4:7001 --http http://10.0.0.4:8080
 
-To replace one that is dead, remove it first. The leader is not removed; transfer the leadership.`
+It has to answer at that address. It votes, and counts for a majority, once it has caught up with
+the others; until then it is listed as catching up. To replace one that is dead, remove it first.
+The leader is not removed; transfer the leadership. Nor is one without which no majority is in
+reach, unless you say --force.`
 
 func membersCommand() *cobra.Command {
 	cmd := clusterView("members", "List the coordinators, add or remove one", printMembers)
@@ -144,9 +159,10 @@ func membersCommand() *cobra.Command {
 	})
 	remove := &cobra.Command{Use: "remove ID", Short: "Take a coordinator out",
 		Args: oneArg("ID")}
+	force := remove.Flags().Bool("force", false, "even if no majority of the others is in reach")
 	clusterChange(remove, func(ctx context.Context, c *api.Client, args []string,
 	) (coord.Status, error) {
-		return c.RemoveMember(ctx, args[0])
+		return c.RemoveMember(ctx, args[0], *force)
 	})
 	cmd.AddCommand(add, remove)
 	return cmd

@@ -208,7 +208,7 @@ func TestCoordinatorsOverMutualTLS(t *testing.T) {
 // TestMembersComeAndGo hands the leadership over, adds a fourth coordinator, and removes one.
 func TestMembersComeAndGo(t *testing.T) {
 	ctx := context.Background()
-	all, addrs := three(t, func(*Config) {})
+	all, addrs := three(t, patient)
 	lead := all[0]
 	f := fake(t, lead, "a")
 	id := create(t, lead, request(1))
@@ -227,8 +227,12 @@ func TestMembersComeAndGo(t *testing.T) {
 		_, ok := fourth.fsm.get(id)
 		return ok && fourth.Ready(ctx) == nil
 	})
+	eventually(t, "the added one votes", func() bool {
+		s, err := lead.Status(ctx)
+		return err == nil && len(s.Members) == 4 && s.Members[3].Voter
+	})
 	gone := all[1]
-	if s, err = lead.RemoveMember(ctx, gone.cfg.ID); err != nil || len(s.Members) != 3 {
+	if s, err = lead.RemoveMember(ctx, gone.cfg.ID, false); err != nil || len(s.Members) != 3 {
 		t.Fatalf("%+v, %v", s.Members, err)
 	}
 	if _, err := lead.TransferLeader(ctx, "c3"); err != nil {
@@ -243,8 +247,8 @@ func TestMembersComeAndGo(t *testing.T) {
 		t.Errorf("%+v, %v", v, err)
 	}
 	for what, err := range map[string]error{
-		"leader":    second(fourth.RemoveMember(ctx, "c3")),
-		"not found": second(fourth.RemoveMember(ctx, "c9")),
+		"leader":    second(fourth.RemoveMember(ctx, "c3", false)),
+		"not found": second(fourth.RemoveMember(ctx, "c9", false)),
 		"host:port": second(fourth.AddMember(ctx, Peer{ID: "x", Raft: "nowhere"})),
 		"letters":   second(fourth.AddMember(ctx, Peer{ID: "x y", Raft: "h:1"})),
 	} {

@@ -103,12 +103,7 @@ func (c *consensus) listen(cfg Config, logger hclog.Logger) (raft.ServerAddress,
 		c.transport = t
 		return addr, nil
 	}
-	var own Peer
-	for _, p := range cfg.Raft.Peers {
-		if p.ID == cfg.ID {
-			own = p
-		}
-	}
+	own := cfg.peer()
 	advertise, err := net.ResolveTCPAddr("tcp", own.Raft)
 	if err != nil {
 		return "", fmt.Errorf("cannot resolve raft address %s: %w", own.Raft, err)
@@ -117,8 +112,19 @@ func (c *consensus) listen(cfg Config, logger hclog.Logger) (raft.ServerAddress,
 	if err != nil {
 		return "", fmt.Errorf("cannot listen for Raft on %s: %w", cfg.Raft.Listen, err)
 	}
-	c.transport = t
+	c.transport = &watched{NetworkTransport: t, own: raft.ServerID(cfg.ID),
+		contacts: map[raft.ServerID]contact{}}
 	return raft.ServerAddress(own.Raft), nil
+}
+
+// peer is this coordinator among the peers.
+func (c *Config) peer() (own Peer) {
+	for _, p := range c.Raft.Peers {
+		if p.ID == c.ID {
+			own = p
+		}
+	}
+	return own
 }
 
 // openTransport listens for other coordinators, over mutual TLS if that is configured.
@@ -173,10 +179,15 @@ func (c *consensus) bootstrap(cfg Config, own raft.ServerAddress, snaps raft.Sna
 	return nil
 }
 
-// matches reports whether a stored configuration can be that of this coordinator.
+// matches reports whether a stored configuration can be that of this coordinator. One that was
+// recovered may be the only member, and know the addresses of others to be added.
 func (c *Config) matches(have raft.Configuration) error {
 	for _, s := range have.Servers {
-		if s.ID == raft.ServerID(c.ID) && (len(have.Servers) == 1) == c.alone() {
+		if s.ID != raft.ServerID(c.ID) {
+			continue
+		}
+		if single := len(have.Servers) == 1; single == c.alone() || single &&
+			string(s.Address) == c.peer().Raft {
 			return nil
 		}
 	}
@@ -261,7 +272,7 @@ func (c *consensus) close() error {
 	if t, ok := c.transport.(raft.WithClose); ok {
 		errs = append(errs, t.Close())
 	}
-	if t, ok := c.transport.(*raft.NetworkTransport); ok {
+	if t, ok := c.transport.(*watched); ok {
 		t.CloseStreams() // Close leaves pooled connections open
 	}
 	return errors.Join(append(errs, c.store.Close())...)

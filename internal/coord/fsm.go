@@ -24,8 +24,6 @@ type fsm struct {
 	// know what the others have decided.
 	stop    func(error)
 	stopped error
-
-	bytes, entries int64 // applied since the latest snapshot
 }
 
 var _ raft.FSM = (*fsm)(nil)
@@ -56,7 +54,6 @@ func (f *fsm) Apply(l *raft.Log) any {
 		return outcome{err: f.stopped}
 	}
 	r, err := f.state.apply(c)
-	f.bytes, f.entries = f.bytes+int64(len(l.Data)), f.entries+1
 	f.mu.Unlock()
 	if err == nil && f.changed != nil {
 		f.changed(c.Job)
@@ -83,7 +80,6 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	if f.stopped != nil {
 		return nil, fmt.Errorf("cannot take a snapshot: %w", f.stopped)
 	}
-	f.bytes, f.entries = 0, 0
 	s := &snapshot{Version: commandVersion, Cluster: f.state.cluster, Model: f.state.model,
 		Trash: slices.Clone(f.state.trash), Members: maps.Clone(f.state.members)}
 	for _, id := range f.state.order {
@@ -122,7 +118,7 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 		return err
 	}
 	f.mu.Lock()
-	f.state, f.bytes, f.entries = next, 0, 0
+	f.state = next
 	f.mu.Unlock()
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,6 +26,8 @@ type leader struct {
 	dated  time.Time
 	calm   time.Time // until when nodes may still be coming back
 	look   time.Time // when the next look for strays is
+
+	promoting atomic.Bool // a member is being let vote
 
 	expired time.Time // when jobs over their limits were last deleted
 
@@ -102,6 +105,7 @@ func (l *leader) tick() {
 	l.forget()
 	l.endDrains()
 	l.expire()
+	l.promote()
 	l.schedule()
 	l.sweep()
 	l.strays()

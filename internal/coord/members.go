@@ -2,12 +2,11 @@ package coord
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/url"
 	"slices"
 
 	"github.com/hashicorp/raft"
@@ -21,20 +20,31 @@ const replicasMax = 5
 // snapshotMax bounds a snapshot that is restored, in bytes.
 const snapshotMax = 1 << 30
 
-// AddMember implements Service.
+// AddMember implements Service. The new one takes part in no majority until it has what the others
+// have.
 func (c *Coordinator) AddMember(ctx context.Context, p Peer) (Status, error) {
 	if err := c.checkMember(p); err != nil {
+		return Status{}, err
+	}
+	there, err := c.known(p)
+	if err != nil {
+		return Status{}, err
+	}
+	if err := c.greeting(ctx, p); err != nil {
 		return Status{}, err
 	}
 	if _, err := c.commit(command{Kind: kindMember, Member: &p}); err != nil {
 		return Status{}, err
 	}
-	f := c.cons.raft.AddVoter(raft.ServerID(p.ID), raft.ServerAddress(p.Raft), 0, c.cfg.Timing.Apply)
+	if there {
+		return c.Status(ctx)
+	}
+	f := c.cons.raft.AddNonvoter(raft.ServerID(p.ID), raft.ServerAddress(p.Raft), 0,
+		c.cfg.Timing.Apply)
 	if err := f.Error(); err != nil {
 		return Status{}, fmt.Errorf("cannot add coordinator %s: %w", p.ID, c.officeError(err))
 	}
-	c.log.Info("coordinator added", "id", p.ID, "raft", p.Raft)
-	c.wg.Go(c.resize)
+	c.log.Info("coordinator added; it votes once it has caught up", "id", p.ID, "raft", p.Raft)
 	return c.Status(ctx)
 }
 
@@ -47,20 +57,40 @@ func (c *Coordinator) checkMember(p Peer) error {
 		return fmt.Errorf("%w: this coordinator was started alone, without raft.peers; a cluster of "+
 			"several starts with its own data directories", ErrAlone)
 	}
-	if !idPattern.MatchString(p.ID) {
-		return invalidMember("id", p.ID, "1 to 64 letters, digits, - and _")
+	return cmp.Or(checkAddress(p.ID, p.HTTP), checkHostPort(p.Raft))
+}
+
+// known reports whether a member is there already, as it is to be added. It refuses one whose name
+// or address another one has, and more than a few that have not caught up.
+func (c *Coordinator) known(p Peer) (bool, error) {
+	servers, err := c.cons.servers()
+	if err != nil {
+		return false, err
 	}
-	if _, _, err := net.SplitHostPort(p.Raft); err != nil {
-		return invalidMember("raft_address", p.Raft, "host:port")
+	joining := 0
+	for _, s := range servers {
+		switch {
+		case string(s.ID) == p.ID && string(s.Address) == p.Raft:
+			return true, nil
+		case string(s.ID) == p.ID:
+			return false, invalidMember("raft_address", p.Raft, fmt.Sprintf("%s, which member %s has; to "+
+				"change it, remove the member first", s.Address, s.ID))
+		case string(s.Address) == p.Raft:
+			return false, invalidMember("raft_address", p.Raft, fmt.Sprintf("another one than that of "+
+				"member %s", s.ID))
+		case s.Suffrage != raft.Voter:
+			joining++
+		}
 	}
-	if u, err := url.Parse(p.HTTP); p.HTTP != "" && (err != nil || u.Host == "") {
-		return invalidMember("http_address", p.HTTP, "a URL such as http://host:8080")
+	if joining >= joiningMost {
+		return false, invalidMember("id", p.ID, fmt.Sprintf("none at present: %d members have not "+
+			"caught up yet; wait for them or remove them", joining))
 	}
-	return nil
+	return false, nil
 }
 
 // RemoveMember implements Service.
-func (c *Coordinator) RemoveMember(ctx context.Context, id string) (Status, error) {
+func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (Status, error) {
 	if _, err := c.leader(); err != nil {
 		return Status{}, err
 	}
@@ -68,10 +98,7 @@ func (c *Coordinator) RemoveMember(ctx context.Context, id string) (Status, erro
 	if err != nil {
 		return s, err
 	}
-	known := false
-	for _, m := range s.Members {
-		known = known || m.ID == id
-	}
+	known := slices.ContainsFunc(s.Members, func(m Member) bool { return m.ID == id })
 	switch {
 	case !known:
 		return s, fmt.Errorf("coordinator %.64q: %w", id, ErrNotFound)
@@ -80,12 +107,15 @@ func (c *Coordinator) RemoveMember(ctx context.Context, id string) (Status, erro
 	case id == c.cfg.ID:
 		return s, invalidMember("id", id, "another one than the leader; transfer the leadership first")
 	}
+	if err := c.keepsQuorum(id); err != nil && !force {
+		return s, err
+	}
 	f := c.cons.raft.RemoveServer(raft.ServerID(id), 0, c.cfg.Timing.Apply)
 	if err := f.Error(); err != nil {
 		return s, fmt.Errorf("cannot remove coordinator %s: %w", id, c.officeError(err))
 	}
 	c.log.Info("coordinator removed", "id", id)
-	c.wg.Go(c.resize)
+	c.wg.Go(func() { c.resize(context.WithoutCancel(ctx)) })
 	if _, err := c.commit(command{Kind: kindMember, Member: &Peer{ID: id}}); err != nil {
 		return s, err
 	}
@@ -106,6 +136,9 @@ func (c *Coordinator) TransferLeader(ctx context.Context, to string) (Status, er
 		i := slices.IndexFunc(s.Members, func(m Member) bool { return m.ID == to })
 		if i < 0 {
 			return s, fmt.Errorf("coordinator %.64q: %w", to, ErrNotFound)
+		}
+		if !s.Members[i].Voter {
+			return s, invalidMember("to", to, "a member that votes; this one has not caught up")
 		}
 		transfer = func() raft.Future {
 			return c.cons.raft.LeadershipTransferToServer(raft.ServerID(to),

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
@@ -64,13 +66,19 @@ func (c *Coordinator) tryObjects(ctx context.Context, limit time.Duration) (arti
 		BytesMax: c.cfg.Limits.Disk})
 }
 
-// replicas is how many copies are kept of an object: one with each coordinator, up to five.
+// replicas is how many copies are kept of an object: one with each coordinator that votes, up to
+// five.
 func (c *Coordinator) replicas() (int, error) {
-	f := c.cons.raft.GetConfiguration()
-	if err := f.Error(); err != nil {
+	servers, err := c.cons.servers()
+	if err != nil {
 		return 0, err
 	}
-	n := len(f.Configuration().Servers)
+	n := 0
+	for _, s := range servers {
+		if s.Suffrage == raft.Voter {
+			n++
+		}
+	}
 	if n == 0 {
 		return 0, errors.New("this coordinator is not a member yet; see longtake cluster members add")
 	}
@@ -78,8 +86,8 @@ func (c *Coordinator) replicas() (int, error) {
 }
 
 // resize keeps as many copies of objects as there are coordinators now.
-func (c *Coordinator) resize() {
-	ctx, cancel := context.WithTimeout(context.Background(), objectsTryMax)
+func (c *Coordinator) resize(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, objectsTryMax)
 	defer cancel()
 	if _, err := c.tryObjects(ctx, objectsTryMax); err != nil {
 		c.log.Warn("cannot change the number of copies of objects", "error", err)

@@ -46,10 +46,11 @@ type Service interface {
 	DrainNode(ctx context.Context, name string, within time.Duration) (Node, error)
 	// UndrainNode lets a drained node work again.
 	UndrainNode(ctx context.Context, name string) (Node, error)
-	// AddMember adds a coordinator, which has to run with raft.join; RemoveMember takes one out that
-	// is not the leader. TransferLeader hands the leadership to a member, "" for any.
+	// AddMember adds a coordinator, which has to run with raft.join and votes once it has caught up;
+	// RemoveMember takes one out that is not the leader, and without which a majority is in reach,
+	// unless it is forced. TransferLeader hands the leadership to a member, "" for any.
 	AddMember(ctx context.Context, p Peer) (Status, error)
-	RemoveMember(ctx context.Context, id string) (Status, error)
+	RemoveMember(ctx context.Context, id string, force bool) (Status, error)
 	TransferLeader(ctx context.Context, to string) (Status, error)
 	// SaveSnapshot writes all that was decided, without the objects. RestoreSnapshot replaces it, on
 	// all coordinators; ErrSnapshot if it cannot be read or is of another model.
@@ -125,6 +126,11 @@ type Member struct {
 	Raft   string `json:"raft_address"`
 	HTTP   string `json:"http_address,omitempty"`
 	Leader bool   `json:"leader"`
+	Voter  bool   `json:"voter"` // false: it has not caught up yet
+	// What only the leader knows: whether the member has answered lately, and how many entries of the
+	// log it lacks.
+	Reached bool   `json:"reached"`
+	Behind  uint64 `json:"entries_behind,omitempty"`
 }
 
 // Status describes a coordinator and, as far as it knows, its cluster.

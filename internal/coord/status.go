@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -62,7 +64,11 @@ func (c *Coordinator) Status(context.Context) (Status, error) {
 	}
 	addresses := c.addresses()
 	for _, m := range f.Configuration().Servers {
-		member := Member{ID: string(m.ID), Raft: string(m.Address), Leader: m.ID == leader}
+		member := Member{ID: string(m.ID), Raft: string(m.Address), Leader: m.ID == leader,
+			Voter: m.Suffrage == raft.Voter, Reached: c.cons.reached(m.ID, c.cfg.ID, c.cfg.Timing)}
+		if w, ok := c.cons.transport.(*watched); ok && member.Reached && string(m.ID) != c.cfg.ID {
+			member.Behind = s.LastIndex - min(s.LastIndex, w.heard(m.ID).last)
+		}
 		member.HTTP = addresses[member.ID]
 		s.Members = append(s.Members, member)
 	}

@@ -238,3 +238,30 @@ func TestFoldersOfOtherKinds(t *testing.T) {
 		t.Errorf("a part of a model: %v", err)
 	}
 }
+
+// TestNamesOfOtherLayouts names parts by weights that only they have.
+func TestNamesOfOtherLayouts(t *testing.T) {
+	for name, want := range map[string]string{
+		"decoder.upsamples.0.residual.0.gamma":                     "Wan's original files",
+		"first_stage_model.encoder.downsamples.0.residual.2.bias":  "Wan's original files",
+		"token_embedding.weight":                                   "Wan's original files",
+		"blocks.0.attn.q.weight":                                   "Wan's original files",
+		"head.head.weight":                                         "Wan's original files",
+		"blocks.0.cross_attn.k_img.weight":                         "image-to-video",
+		"lora_unet_blocks_0_self_attn_k.lora_down.weight":          "LoRA",
+		"blocks.0.ffn.net.0.proj.qweight":                          "quantised",
+		"blocks.0.attn1.to_q.weight.quant_state.bitsandbytes__nf4": "quantised",
+		"decoder.up_blocks.0.upsamplers.0.resample.1.weight":       "",
+		"encoder.block.0.layer.0.SelfAttention.q.weight":           "",
+		"blocks.0.attn1.to_q.weight":                               "",
+	} {
+		w := NewWeights("part", map[string]tensor.Tensor{name: tensor.FromFloat32([]float32{0}, 1)})
+		got := ""
+		if err := w.stranger(shapes{"x": {1}}); err != nil {
+			got = err.Error()
+		}
+		if want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s: %q; want %q", name, got, want)
+		}
+	}
+}

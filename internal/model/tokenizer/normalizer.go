@@ -91,10 +91,31 @@ func (n strip) normalize(s span) span {
 	return s.slice(lo, hi)
 }
 
-// replace puts content in the place of every match of pattern, which never matches nothing.
+// replace puts content in the place of every match of pattern, which never matches nothing. Where
+// the pattern is a plain text, literal is that.
 type replace struct {
 	pattern *regexp.Regexp
+	literal string
 	content string
+}
+
+// matches calls use with the ends of each match, until it returns false.
+func (n replace) matches(text string, use func(lo, hi int) bool) {
+	if n.literal == "" {
+		for _, m := range n.pattern.FindAllStringIndex(text, -1) {
+			if !use(m[0], m[1]) {
+				return
+			}
+		}
+		return
+	}
+	for at := 0; ; {
+		i := strings.Index(text[at:], n.literal)
+		if i < 0 || !use(at+i, at+i+len(n.literal)) {
+			return
+		}
+		at += i + len(n.literal)
+	}
 }
 
 func (n replace) normalize(s span) span {
@@ -106,19 +127,17 @@ func (n replace) normalize(s span) span {
 		}
 		out.WriteString(text)
 	}
-	for _, m := range n.pattern.FindAllStringIndex(s.text, -1) {
-		if out.Len() > textBytesMax {
-			break // the rest would be cut off
-		}
-		before := s.slice(last, m[0])
+	n.matches(s.text, func(lo, hi int) bool {
+		before := s.slice(last, lo)
 		write(before.text, before.head)
 		aligned := 0
-		if m[1] <= s.head {
+		if hi <= s.head {
 			aligned = len(n.content)
 		}
 		write(n.content, aligned)
-		last = m[1]
-	}
+		last = hi
+		return out.Len() <= textBytesMax // the rest would be cut off
+	})
 	rest := s.slice(last, len(s.text))
 	write(rest.text, rest.head)
 	return span{text: out.String(), head: head}

@@ -89,39 +89,41 @@ func (s *stageFile) normalizer() (normalizer, error) {
 	case "Strip":
 		return strip{s.StripLeft, s.StripRight}, nil
 	case "Replace":
-		pattern, err := s.pattern()
-		return replace{pattern, s.Content}, err
+		pattern, literal, err := s.pattern()
+		return replace{pattern, literal, s.Content}, err
 	}
 	return nil, fmt.Errorf("type %q, only Precompiled, Strip, Replace and Sequence are known",
 		s.Type)
 }
 
-// pattern compiles what Replace looks for. Of regular expressions only literals, character
-// classes, groups and greedy counts are taken: these mean the same here and in the reference.
-func (s *stageFile) pattern() (*regexp.Regexp, error) {
+// pattern compiles what Replace looks for, and returns it as it is where it is plain text. Of
+// regular expressions only literals, character classes, groups and greedy counts are taken: these
+// mean the same here and in the reference.
+func (s *stageFile) pattern() (_ *regexp.Regexp, literal string, err error) {
 	var source string
 	switch {
 	case s.Pattern.String != nil && s.Pattern.Regex == nil:
-		source = regexp.QuoteMeta(*s.Pattern.String)
+		literal = *s.Pattern.String
+		source = regexp.QuoteMeta(literal)
 	case s.Pattern.Regex != nil && s.Pattern.String == nil:
 		source = *s.Pattern.Regex
 		if i := firstOf(source, `\`, `.`, `^`, `$`, `(?`, `?`, `[[`, `&&`, `}+`, `{,`); i >= 0 {
-			return nil, fmt.Errorf("Replace: pattern %.40q: cannot use %q", source, source[i:i+1])
+			return nil, "", fmt.Errorf("Replace: pattern %.40q: cannot use %q", source, source[i:i+1])
 		}
 	default:
-		return nil, errors.New("Replace: pattern wants one of String and Regex")
+		return nil, "", errors.New("Replace: pattern wants one of String and Regex")
 	}
 	if len(source) > patternBytesMax || len(s.Content) > patternBytesMax {
-		return nil, fmt.Errorf("Replace: pattern and content: at most %d bytes", patternBytesMax)
+		return nil, "", fmt.Errorf("Replace: pattern and content: at most %d bytes", patternBytesMax)
 	}
 	pattern, err := regexp.Compile(source)
 	if err != nil {
-		return nil, fmt.Errorf("Replace: %w", err)
+		return nil, "", fmt.Errorf("Replace: %w", err)
 	}
 	if pattern.MatchString("") {
-		return nil, fmt.Errorf("Replace: pattern %.40q matches nothing at all", source)
+		return nil, "", fmt.Errorf("Replace: pattern %.40q matches nothing at all", source)
 	}
-	return pattern, nil
+	return pattern, literal, nil
 }
 
 // firstOf is the first place in text of any of parts, or -1.

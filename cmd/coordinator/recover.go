@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longtake/longtake/internal/cli"
+	"github.com/longtake/longtake/internal/config"
+	"github.com/longtake/longtake/internal/coord"
+)
+
+const recoverLong = `Make what one coordinator has on its disk a cluster again, after the majority
+of its cluster was lost for good. Stop it first. What it has heard of is kept: jobs, checkpoints,
+results. What only the others had is lost, so choose the coordinator that has most.
+
+To go on with this one alone, take raft.peers, raft.listen, nats.routes and nats.peers out of its
+settings, and run:
+
+  coordinator recover --config c1.yaml
+
+To go on as a cluster, keep its settings and name it alone here; then start it, start empty
+coordinators with raft.join in place of those that are lost, under their names, and add them with
+longtake cluster members add:
+
+  coordinator recover --config c1.yaml --peers c1@10.0.0.1:7001=http://10.0.0.1:8080
+
+Where several are left, name all that are left, and run it on each. A log or a snapshot that is
+damaged is refused; with --drop-damaged what follows the damage is given up.`
+
+// recoverCommand is for the worst day.
+func recoverCommand() *cobra.Command {
+	var peers []string
+	var drop bool
+	cmd := cli.Daemon("recover", "Go on after the majority of a cluster is lost", recoverLong,
+		config.Coordinator(), func(_ context.Context, v *config.Values, _ *slog.Logger) error {
+			cfg, err := read(v)
+			if err != nil {
+				return cli.Usage(err)
+			}
+			list, err := readPeers("--peers", peers)
+			if err != nil {
+				return cli.Usage(err)
+			}
+			r, err := coord.Recover(cfg, list, drop)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stdout, "%s: %d jobs are known, up to entry %d; %d entries were dropped\n",
+				cfg.Data, r.Jobs, r.Last, r.Dropped)
+			for _, p := range r.Members {
+				fmt.Fprintf(os.Stdout, "member %s %s\n", p.ID, p.Raft)
+			}
+			return nil
+		})
+	cmd.Flags().StringSliceVar(&peers, "peers", nil, "the coordinators of the cluster from now on, "+
+		"as ID@RAFT_HOST:PORT=HTTP_URL (default: this one, alone)")
+	cmd.Flags().BoolVar(&drop, "drop-damaged", false,
+		"give up what cannot be read, and what follows it")
+	return cmd
+}
