@@ -231,3 +231,29 @@ func TestDamageIsNamed(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// TestEveryWeightIsLookedAt spoils each weight of the demo in turn, at a place of its own.
+func TestEveryWeightIsLookedAt(t *testing.T) {
+	f, err := Open(golden.Root("models", "demo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	n := 0
+	f.eachWeight(func(name string, x tensor.Tensor) {
+		x.Data = append([]byte{}, x.Data...)
+		at := n * 7919 % x.Shape.Elements()
+		size := x.DType.Size()
+		for i := range size {
+			x.Data[(at+1)*size-1-i] = 0xff // NaN in every type
+		}
+		w := &weight{name: name, t: x, bad: -1}
+		if w.read(); w.bad != at {
+			t.Errorf("NaN in %s at %d is found at %d", name, at, w.bad)
+		}
+		n++
+	})
+	if n < 300 {
+		t.Errorf("the demo has %d weights", n)
+	}
+}

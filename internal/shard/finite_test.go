@@ -136,17 +136,28 @@ func place(w *writable, r *rand.Rand, name string, x tensor.Tensor, prompt strin
 }
 
 // TestAWeightThatIsNotFiniteFailsTheJob spoils a weight of every kind, behind the back of what reads
-// the weights when they are loaded.
+// the weights when they are loaded; of the demo, whose layers are the same, some.
 func TestAWeightThatIsNotFiniteFailsTheJob(t *testing.T) {
+	spoilSome(t, 1, "testdata", "golden", "tiny3")
+	if !testing.Short() {
+		spoilSome(t, 9, "models", "demo")
+	}
+}
+
+// spoilSome spoils a weight of each of so many kinds.
+func spoilSome(t *testing.T, every int, path ...string) {
 	r := rand.New(rand.NewPCG(3, 5))
+	if testing.Short() {
+		every *= 5
+	}
 	for _, ranks := range []int{1, 3} {
-		w := openWritable(t, ranks, "testdata", "golden", "tiny3")
+		w := openWritable(t, ranks, path...)
 		for _, c := range []struct {
 			component string
 			stage     job.Stage
 		}{{"text_encoder", job.StageText}, {"transformer", job.StageDenoise}, {"vae", job.StageDecode}} {
 			for i, name := range kinds(w.folder, r, c.component) {
-				if !testing.Short() || i%5 == 0 {
+				if i%every == 0 {
 					w.spoil(t, r, c.component, name, c.stage)
 				}
 			}
@@ -179,7 +190,7 @@ func (w *writable) spoil(t *testing.T, r *rand.Rand, component, name string, sta
 		} else if text := errs[first].Error(); !strings.HasPrefix(text, string(stage)+": ") {
 			t.Errorf("%d ranks, %v, NaN in %s at %d: %q, want it in %s", len(errs), dt, name, at, text,
 				stage)
-		} else if want := blockOf(name); !strings.Contains(text, want) {
+		} else if want := w.blockOf(name); !strings.Contains(text, want) {
 			t.Errorf("%d ranks, %v, NaN in %s at %d: %q does not say %q", len(errs), dt, name, at, text,
 				want)
 		}
@@ -187,10 +198,11 @@ func (w *writable) spoil(t *testing.T, r *rand.Rand, component, name string, sta
 }
 
 // blockOf is what an error says of a transformer block's weight, "" for others.
-func blockOf(name string) string {
+func (w *writable) blockOf(name string) string {
 	var block int
 	if n, _ := fmt.Sscanf(name, "blocks.%d.", &block); n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("window 1, conditional branch: what block %d of 2 makes", block+1)
+	return fmt.Sprintf("window 1, conditional branch: what block %d of %d makes", block+1,
+		w.folder.Transformer.NumLayers)
 }
