@@ -72,5 +72,6 @@ func damagedModelFails(t *testing.T, device string) {
 	for _, s := range k.shards {
 		s.damage = nil
 	}
-	fails("denoise", "step 1 of 2", "conditional branch", "not finite")
+	fails("denoise", "step 1 of 2", "conditional branch", "not finite",
+		"weights were finite when they were loaded")
 }

@@ -197,6 +197,30 @@ func (w *writable) spoil(t *testing.T, r *rand.Rand, component, name string, sta
 	}
 }
 
+// TestNumbersThatOutgrowTheirTypeFailTheJob has a layer of weights that are finite and too large.
+func TestNumbersThatOutgrowTheirTypeFailTheJob(t *testing.T) {
+	w := openWritable(t, 1, "testdata", "golden", "tiny3")
+	weights, err := w.folder.Weights("transformer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := weights.Stored("blocks.0.ffn.net.2.weight")
+	for i := range x.Shape.Elements() {
+		set(x, i, 3e38)
+	}
+	s := job.Spec{Width: 32, Height: 32, Frames: 1, FPS: 8, Steps: 2, GuidanceScale: 1,
+		FlowShift: 3, Scheduler: "euler", Format: "png"}
+	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+		w.reload(t, "transformer", dt)
+		s.DType = dt.String()
+		_, errs := tryAttempt(t, w.engines, inMemory(t, 1),
+			job.Plan{Spec: s, Mesh: job.Mesh{CFG: 1, Ulysses: 1}}, artifact.NewMemory(), nil)
+		if !final(errs[0]) || !strings.Contains(errs[0].Error(), "step 1 of 2: window 1") {
+			t.Errorf("%v: %v", dt, errs[0])
+		}
+	}
+}
+
 // blockOf is what an error says of a transformer block's weight, "" for others.
 func (w *writable) blockOf(name string) string {
 	var block int
