@@ -121,9 +121,8 @@ func (q *request) readForm(r *http.Request, p *place) error {
 		if err != nil {
 			return bodyError("the form", err)
 		}
-		if n == partsMax || len(part.Header) > headersMax {
-			return invalid("", "the form has more than %d fields, or %d headers of one; allowed: fewer",
-				partsMax, headersMax)
+		if err := checkPart(n, part); err != nil {
+			return err
 		}
 		name := strings.TrimSuffix(part.FormName(), "[]")
 		if own := otherNames[name]; name == inputField || own == inputField {
@@ -135,6 +134,15 @@ func (q *request) readForm(r *http.Request, p *place) error {
 			return err
 		}
 	}
+}
+
+// checkPart bounds the parts of a form, of which n come before this one, and their headers.
+func checkPart(n int, part *multipart.Part) error {
+	if n < partsMax && len(part.Header) <= headersMax {
+		return nil
+	}
+	return invalid("", "the form has more than %d fields, or %d headers of one; allowed: fewer",
+		partsMax, headersMax)
 }
 
 // readPart takes a value of a form.

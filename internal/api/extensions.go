@@ -23,9 +23,7 @@ func (s *server) extensions(w http.ResponseWriter, r *http.Request) error {
 	case err == nil && kind == "multipart/form-data":
 		fields, err = formFields(r)
 	case err == nil && kind == "application/json":
-		if err = json.NewDecoder(r.Body).Decode(&fields); err != nil {
-			err = bodyError("the JSON object", err)
-		}
+		fields, err = jsonFields(r.Body)
 	default:
 		_, _, err = s.readCreate(w, r) // which says what is allowed
 	}
@@ -40,6 +38,23 @@ func (s *server) extensions(w http.ResponseWriter, r *http.Request) error {
 	r.Header.Set("Content-Type", "application/json")
 	r.Body = io.NopCloser(bytes.NewReader(encode(fields)))
 	return s.extendVideo(w, r, id)
+}
+
+// jsonFields reads a JSON object.
+func jsonFields(body io.Reader) (map[string]json.RawMessage, error) {
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return nil, bodyError("the JSON object", err)
+	}
+	list, err := members(text)
+	if err != nil {
+		return nil, bodyError("the JSON object", err)
+	}
+	fields := map[string]json.RawMessage{}
+	for _, m := range list {
+		fields[m.name] = m.raw
+	}
+	return fields, nil
 }
 
 // videoID takes the id out of {"id": "video_..."}, or of the text alone.
@@ -68,10 +83,13 @@ func formFields(r *http.Request) (map[string]json.RawMessage, error) {
 		return nil, invalid("", "cannot read the form: %v", err)
 	}
 	fields := map[string]json.RawMessage{}
-	for {
+	for n := 0; ; n++ {
 		part, err := m.NextPart()
 		if errors.Is(err, io.EOF) {
 			return fields, nil
+		}
+		if err == nil {
+			err = checkPart(n, part)
 		}
 		if err == nil {
 			err = addField(fields, part)
@@ -95,6 +113,9 @@ func addField(fields map[string]json.RawMessage, part *multipart.Part) error {
 	value, err := io.ReadAll(part)
 	if err != nil {
 		return err
+	}
+	if fields[name] != nil {
+		return invalid(name, "%.64q is given twice; allowed: once", name)
 	}
 	switch {
 	case name == "video[id]" || name == "video.id":

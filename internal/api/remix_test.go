@@ -121,6 +121,7 @@ func TestExtensionsByBody(t *testing.T) {
 		{asJSON, `{"video": {"id": ""}}`, "video is missing"},
 		{asJSON, `{"video": {"id": "none"}}`, "not found"},
 		{asJSON, `{"video`, "cannot read"},
+		{asJSON, `{"video": "` + id + `", "video": "a"}`, "stands twice"},
 		{asJSON, `{"video": {"id": "` + id + `"}, "promt": "a"}`, "unknown field"},
 		{"Content-Type: " + m.FormDataContentType(), b.String(), "is a file"},
 		{"Content-Type: text/plain", "a", "Content-Type"},
