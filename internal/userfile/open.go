@@ -12,7 +12,7 @@ import (
 
 // readTime bounds how long a file may keep its reader waiting, where the system can tell: some
 // files of /proc and /sys say that they are regular and wait for events.
-const readTime = 30 * time.Second
+const readTime = 10 * time.Second
 
 // Open opens a regular file for reading. Anything else is an error of type *fs.PathError that says
 // what it is; opening one waits for nothing.
