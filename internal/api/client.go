@@ -233,7 +233,7 @@ func (c *Client) Restore(ctx context.Context, snapshot []byte) (coord.Status, er
 // while it is made. The caller closes it.
 func (c *Client) Content(ctx context.Context, id job.ID, variant string) (io.ReadCloser, error) {
 	rest := "/content?variant=" + url.QueryEscape(variant)
-	resp, err := c.send(ctx, http.MethodGet, path(id, rest), nil)
+	resp, err := c.sendWithin(ctx, contentTime, http.MethodGet, path(id, rest), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -329,6 +329,12 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte,
 	if method != http.MethodGet {
 		limit = changeTime
 	}
+	return c.sendWithin(ctx, limit, method, path, body, headers...)
+}
+
+// sendWithin is send with a limit for the answer to begin.
+func (c *Client) sendWithin(ctx context.Context, limit time.Duration, method, path string,
+	body []byte, headers ...string) (*http.Response, error) {
 	ctx, p := wait(ctx, limit)
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {

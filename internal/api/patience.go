@@ -19,7 +19,9 @@ const (
 	dialTime   = 10 * time.Second
 	answerTime = 20 * time.Second // for the header of an answer to a question
 	changeTime = deleteTime + 15*time.Second
-	silentTime = keepAlive + 30*time.Second // between two pieces of a body
+	// A coordinator reads a file whole, about 400 MB a second, before it sends the first byte.
+	contentTime = 5 * time.Minute
+	silentTime  = keepAlive + 30*time.Second // between two pieces of a body
 )
 
 // defaultHTTP is the client of those who bring none. It keeps few connections open.

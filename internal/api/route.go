@@ -26,7 +26,8 @@ type routeKind int
 
 const (
 	brief  routeKind = iota // what takes a moment
-	stream                  // what takes as long as its reader
+	stream                  // what takes as long as a job
+	load                    // what takes as long as its reader or writer
 	probe                   // what has to be answered whatever else goes on
 )
 
@@ -38,10 +39,10 @@ var probePaths = map[string]bool{"/livez": true, "/readyz": true, "/health": tru
 func (s *server) routes(metrics *prometheus.Registry) []route {
 	return []route{
 		{"POST", "/v1/videos", s.create, brief},
-		{"GET", "/v1/videos", s.list, stream},
+		{"GET", "/v1/videos", s.list, load},
 		{"GET", "/v1/videos/{id}", s.get, brief},
 		{"DELETE", "/v1/videos/{id}", s.delete, brief},
-		{"GET", "/v1/videos/{id}/content", s.content, stream},
+		{"GET", "/v1/videos/{id}/content", s.content, load},
 		{"POST", "/v1/videos/{id}/cancel", s.cancel, brief},
 		{"POST", "/v1/videos/{id}/retry", s.retry, brief},
 		{"POST", "/v1/videos/{id}/extensions", s.extend, brief},
@@ -60,8 +61,8 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		{"POST", "/v1/cluster/members", s.addMember, brief},
 		{"DELETE", "/v1/cluster/members/{id}", s.removeMember, brief},
 		{"POST", "/v1/cluster/transfer", s.transfer, brief},
-		{"GET", "/v1/cluster/snapshot", s.saveSnapshot, stream},
-		{"POST", "/v1/cluster/snapshot", s.restoreSnapshot, stream},
+		{"GET", "/v1/cluster/snapshot", s.saveSnapshot, load},
+		{"POST", "/v1/cluster/snapshot", s.restoreSnapshot, load},
 		{"GET", "/v1/cluster", s.cluster, brief},
 		{"GET", "/livez", s.livez, probe},
 		{"GET", "/readyz", s.readyz, probe},
@@ -189,9 +190,16 @@ func (s *server) enter(rt route, r *http.Request, spare bool) (leave func(), err
 		return nil, overloaded("too many connections; try again")
 	case rt.kind == stream:
 		places = s.streams
+	case rt.kind == load:
+		places = s.loads
 	case r.ContentLength != 0:
 		places = s.bodies
 	}
+	return placeIn(places)
+}
+
+// placeIn takes one of some places, which leave gives back.
+func placeIn(places chan struct{}) (leave func(), err error) {
 	select {
 	case places <- struct{}{}:
 		return func() { <-places }, nil

@@ -25,7 +25,8 @@ const (
 
 	requestsMax = 1024 // at once without a body
 	bodiesMax   = 512  // with one, of up to bodyMax bytes in memory
-	streamsMax  = 4096 // downloads and streams
+	streamsMax  = 4096 // streams of events
+	loadsMax    = 256  // what is read and sent a piece at a time, of up to a MB in memory
 	inputsMax   = 8    // received at once: files on disk, pictures in memory
 
 	deleteTime = 30 * time.Second

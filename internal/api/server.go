@@ -32,7 +32,7 @@ type server struct {
 	log     *slog.Logger
 	metrics httpMetrics
 
-	brief, bodies, streams chan struct{} // a place for each request
+	brief, bodies, streams, loads chan struct{} // a place for each request
 
 	inputs    chan struct{} // likewise, for each input that is received
 	fetch     *fetcher
@@ -51,9 +51,9 @@ func New(c Config) http.Handler {
 func newServer(c Config) *server {
 	s := &server{service: c.Service, log: c.Log, metrics: newHTTPMetrics(c.Metrics),
 		brief: make(chan struct{}, requestsMax), bodies: make(chan struct{}, bodiesMax),
-		streams: make(chan struct{}, streamsMax), inputs: make(chan struct{}, inputsMax),
-		snapshots: make(chan struct{}, 1), making: make(chan struct{}, stillsMax),
-		aliases: c.Aliases, format: c.Format,
+		streams: make(chan struct{}, streamsMax), loads: make(chan struct{}, loadsMax),
+		inputs: make(chan struct{}, inputsMax), snapshots: make(chan struct{}, 1),
+		making: make(chan struct{}, stillsMax), aliases: c.Aliases, format: c.Format,
 		fetch: newFetcher(c.FetchURLs, isPublic, nil)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

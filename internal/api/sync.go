@@ -12,7 +12,12 @@ import (
 // createSync queues a video, waits until it is final and sends its file. A client that leaves
 // cancels it.
 func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
+	leave, err := placeIn(s.bodies) // while it is read
+	if err != nil {
+		return err
+	}
 	rec, err := s.submit(w, r)
+	leave()
 	if err != nil {
 		return err
 	}
