@@ -13,11 +13,12 @@ import (
 
 const (
 	// logBytesMax is about how large entries of the log may be together before a snapshot takes their
-	// place: Raft itself counts entries alone, of which some are a thousand times larger than others.
-	logBytesMax = 32 << 20
+	// place, and snapshotAfter how many they may be. Raft itself counts entries alone, of which some
+	// are a thousand times larger than others, and looks every few minutes.
+	logBytesMax   = 32 << 20
+	snapshotAfter = 2048
 	// trailingMax is how many entries are kept behind a snapshot, for coordinators that lag a little.
-	trailingMax, trailingMin = 2048, 16
-	snapshotAfter            = 4096 // entries
+	trailingMax, trailingMin = 1024, 16
 )
 
 // spaciousLog is Raft's log, which takes what was kept back when the disk is full: with a log that
@@ -79,12 +80,12 @@ func (s *spaciousLog) SetUint64(k []byte, v uint64) error {
 	}
 }
 
-// due reports whether more than so many bytes were written since it last said so, and how many
-// entries of that size may stay behind a snapshot.
+// due reports whether more than so many bytes, or too many entries, were written since it last said
+// so, and how many entries of that size may stay behind a snapshot.
 func (s *spaciousLog) due(most int64) (trailing uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.bytes < most {
+	if s.bytes < most && s.entries < snapshotAfter {
 		return 0, false
 	}
 	mean := max(1, s.bytes/max(1, s.entries))
