@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/jpeg"
 	"image/png"
 	"io"
 
@@ -78,7 +77,7 @@ type pictureFormat struct {
 
 var pictureFormats = []pictureFormat{
 	{"png", pngConfig, watchedBy(png.Decode), pngOrientation},
-	{"jpeg", jpegConfig, watchedBy(jpeg.Decode), jpegOrientation},
+	{"jpeg", jpegConfig, decodeJPEG, jpegOrientation},
 	{"webp", webpConfig, decodeWebP, webpOrientation},
 }
 

@@ -9,6 +9,7 @@ import (
 	"image"
 	"image/jpeg"
 	"iter"
+	"slices"
 
 	stills "golang.org/x/image/vp8"
 	"golang.org/x/image/vp8l"
@@ -61,6 +62,35 @@ func jpegSegments(data []byte) iter.Seq[segment] {
 			at += n
 		}
 	}
+}
+
+// adobeMark is the segment by which image/jpeg knows the colours of a CMYK picture: APP14 of Adobe.
+const adobeMark = "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+
+// decodeJPEG also decodes CMYK without Adobe's segment, as Pillow does: as if it were there.
+func decodeJPEG(ctx context.Context, data []byte) (image.Image, error) {
+	decode := watchedBy(jpeg.Decode)
+	if !plainInk(data) {
+		return decode(ctx, data)
+	}
+	return decode(ctx, slices.Insert(slices.Clone(data), len("\xff\xd8"), []byte(adobeMark)...))
+}
+
+// plainInk reports whether a JPEG has four colours, and no segment of Adobe.
+func plainInk(data []byte) bool {
+	const sof0, sof2, sos, app14, count = 0xc0, 0xc2, 0xda, 0xee, 5
+	four := false
+	for s := range jpegSegments(data) {
+		switch {
+		case s.marker == app14 && bytes.HasPrefix(s.body, []byte("Adobe")):
+			return false
+		case s.marker >= sof0 && s.marker <= sof2 && len(s.body) > count:
+			four = s.body[count] == 4
+		case s.marker == sos:
+			return four
+		}
+	}
+	return false
 }
 
 // component is a colour of a JPEG.
