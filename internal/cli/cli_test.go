@@ -62,6 +62,7 @@ func alone(t *testing.T) (dir string, clean func(allowed ...string)) {
 	dir, temp := t.TempDir(), t.TempDir()
 	t.Chdir(dir)
 	t.Setenv("TMPDIR", temp)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	return dir, func(allowed ...string) {
 		t.Helper()
 		for _, d := range []string{dir, temp} {

@@ -51,8 +51,10 @@ type Denoiser struct {
 	// Exchange is set where the branches are computed by different ranks; Own tells which is here.
 	Exchange Exchange
 	Own      Branch
-	// Windows say what is computed where; nil: all that is held is one window, number 0.
+	// Windows say what is computed where; nil: all that is held is one window.
 	Windows *Windows
+	// Window is the number of what is held where that is one window of several.
+	Window int
 	// Given are known values at the beginning of x, which stay as they are.
 	Given []float32
 	// Known returns a window's velocity if it is there before it is computed, else nil; Learn is told
@@ -101,7 +103,7 @@ func (d *Denoiser) Run(ctx context.Context, x []float32, from int) error {
 // predict fills v with the guided velocity of step i, blended where windows overlap.
 func (d *Denoiser) predict(ctx context.Context, i int, t float32, x, v []float32) error {
 	if d.Windows == nil {
-		return d.window(ctx, Pass{Step: i, Timestep: t}, x, v)
+		return d.window(ctx, Pass{Step: i, Window: d.Window, Timestep: t}, x, v)
 	}
 	run := d.Windows.run(i)
 	own := make([][]float32, 0, run.Len())

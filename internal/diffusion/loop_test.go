@@ -3,10 +3,13 @@ package diffusion
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/longtake/longtake/internal/tensor"
 )
 
 // model is a velocity that depends on everything it is given.
@@ -163,6 +166,41 @@ func TestGuide(t *testing.T) {
 		}
 		if !slices.Equal(b, want) {
 			t.Errorf("in place %v, want %v", b, want)
+		}
+	}
+}
+
+// TestDenoiserEndsWhereNumbersAreNotFinite has velocities that are NaN or infinite, and ones that are
+// finite but for what guidance makes of them. No later step is computed.
+func TestDenoiserEndsWhereNumbersAreNotFinite(t *testing.T) {
+	inf, nan := float32(math.Inf(-1)), float32(math.NaN())
+	for _, c := range []struct {
+		name     string
+		guidance float32
+		at       Pass
+		value    float32
+		want     string
+	}{
+		{"the first step", 1, Pass{}, nan, "step 1 of 3: window 5, conditional branch: the velocity"},
+		{"a later one", 4, Pass{Step: 1}, inf, "step 2 of 3: window 5, conditional branch: the velocity"},
+		{"the other branch", 4, Pass{Step: 2, Branch: Unconditional}, nan,
+			"step 3 of 3: window 5, unconditional branch: the velocity"},
+		{"guidance", 4, Pass{Step: 1}, 3e38, "cannot go on after step 2 of 3: the latent"},
+	} {
+		d := denoiser(t, 3, c.guidance)
+		last := 0
+		d.Window = 4
+		d.Velocity = func(ctx context.Context, p Pass, x, v []float32) error {
+			err := model(ctx, p, x, v)
+			if last = p.Step; p.Step == c.at.Step && p.Branch == c.at.Branch {
+				v[7] = c.value
+			}
+			return err
+		}
+		err := d.Run(t.Context(), noise(20), 0)
+		var bad *tensor.NotFiniteError
+		if !errors.As(err, &bad) || bad.At != 7 || last != c.at.Step || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: after step %d: %v", c.name, last, err)
 		}
 	}
 }

@@ -75,3 +75,29 @@ func damagedModelFails(t *testing.T, device string) {
 	fails("denoise", "step 1 of 2", "conditional branch", "not finite",
 		"weights were finite when they were loaded")
 }
+
+// TestShardsOfOneJobHoldTheSameBytes adds a shard whose transformer differs in a bit in the middle
+// of a weight.
+func TestShardsOfOneJobHoldTheSameBytes(t *testing.T) {
+	k := startCluster(t, 1, ownServers)
+	dir := damaged(t, "blocks.1.ffn.net.0.proj.weight")
+	name := filepath.Join(dir, "transformer", "diffusion_pytorch_model.safetensors")
+	data, err := os.ReadFile(golden.Root("testdata", "golden", "tiny3", "transformer",
+		"diffusion_pytorch_model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Start(t.Context(), Config{Name: "other", Threads: 1, TempDir: t.TempDir(), Model: dir,
+		Data: ownServers(0), ControlOptions: inProcess(k.c)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Registered(t.Context()); err == nil || !strings.Contains(err.Error(), "fingerprint") {
+		t.Errorf("it is taken in: %v", err)
+	}
+}

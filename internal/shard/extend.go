@@ -115,15 +115,16 @@ func (r *run) window(ctx context.Context, x []float32, w int, sched diffusion.Sc
 		index[i] = 1
 	}
 	d := r.denoiser(sched)
+	d.Window = w
 	d.Given = slices.Clone(x[at.Lo : at.Lo+known*r.e.dit.TokenWidth()])
 	d.Velocity = func(ctx context.Context, p diffusion.Pass, x, v []float32) error {
-		p.Step = before + p.Step
+		p.Step, p.Window = before+p.Step, 0 // messages are told apart by their steps
 		ts := wan.Timesteps{Values: []float32{p.Timestep, 0}, Index: index}
 		return r.pass(ctx, p, r.layout.Windows(0)[w], x, v, ts)
 	}
 	if exchange := d.Exchange; exchange != nil {
 		d.Exchange = func(ctx context.Context, p diffusion.Pass, own []float32) ([]float32, error) {
-			p.Step += before
+			p.Step, p.Window = before+p.Step, 0
 			return exchange(ctx, p, own)
 		}
 	}
