@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/longtake/longtake/internal/coord/wire"
 )
 
 // TestRaftsLinesKeepTheirSeverity but for the one with which every start begins.
@@ -39,5 +42,37 @@ func TestRaftsLinesKeepTheirSeverity(t *testing.T) {
 func TestPercents(t *testing.T) {
 	if got := percents([]float64{4e10, 4e10, 2e10}); strings.Join(got, " ") != "40% 40% 20%" {
 		t.Errorf("%v", got)
+	}
+}
+
+// written is what a log wrote.
+type written struct {
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func (l *written) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.Write(p)
+}
+
+func (l *written) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.out.String(), text)
+}
+
+// TestTheModelsNoticesAreLoggedOnce however many shards hold it.
+func TestTheModelsNoticesAreLoggedOnce(t *testing.T) {
+	var out written
+	cfg := config(t.TempDir())
+	cfg.Log = slog.New(slog.NewTextHandler(&out, nil))
+	c := start(t, cfg)
+	for _, id := range []string{"n1", "n2"} {
+		fake(t, c, id, func(r *wire.Registration) { r.Model.Notices = []string{"a key was left out"} })
+	}
+	if n := out.count("a key was left out"); n != 1 {
+		t.Errorf("the notice is logged %d times", n)
 	}
 }
