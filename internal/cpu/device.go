@@ -105,6 +105,10 @@ func (d *Device) Close() error {
 // Sync returns at once: every operation is done when its call returns, unless it was stopped.
 func (d *Device) Sync() error { return d.pool.brake.Err() }
 
+// Progress returns a number that changes as tasks of operations are done, which take a good part of
+// a second at most. Any goroutine may call it.
+func (d *Device) Progress() uint64 { return d.pool.progress() }
+
 // StopWith implements compute.Stoppable.
 func (d *Device) StopWith(ctx context.Context) (release func()) {
 	return d.pool.brake.StopWith(ctx)

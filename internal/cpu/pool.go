@@ -55,9 +55,10 @@ func floats(buf *[]float32, n int) []float32 {
 // microseconds, waking a sleeper takes longer.
 type pool struct {
 	workers []*worker
-	batch   batch        // of the tasks at hand; fixed while any of them is unfinished
-	waiting atomic.Int64 // tasks that nobody took
-	left    atomic.Int64 // tasks that are not done
+	batch   batch         // of the tasks at hand; fixed while any of them is unfinished
+	waiting atomic.Int64  // tasks that nobody took
+	left    atomic.Int64  // tasks that are not done
+	begun   atomic.Uint64 // batches
 	closed  atomic.Bool
 	brake   compute.Brake // tasks that begin while it is on are left out
 	ended   sync.WaitGroup
@@ -89,11 +90,14 @@ func (p *pool) run(tasks int, b batch) {
 	if p.closed.Load() {
 		panic("cpu: the device is used after Close")
 	}
+	p.begun.Add(1)
 	busy := min(len(p.workers), tasks)
 	if busy < 2 {
 		for i := 0; i < tasks && !p.brake.On(); i++ {
+			p.left.Store(int64(tasks - i))
 			b.do(p.workers[0], i)
 		}
+		p.left.Store(0)
 		return
 	}
 	if p.brake.On() {
@@ -112,6 +116,11 @@ func (p *pool) run(tasks int, b batch) {
 	for !spin(func() bool { return p.left.Load() == 0 }) {
 	}
 	p.batch = nil
+}
+
+// progress is another number after every task.
+func (p *pool) progress() uint64 {
+	return p.begun.Load()<<32 - uint64(p.left.Load()) //nolint:gosec // compared alone
 }
 
 // drain has a worker do its own share, then what is left of the others'. A task that was taken

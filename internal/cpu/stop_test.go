@@ -89,3 +89,25 @@ func chooseSoften(t *testing.T) softmax {
 	}
 	return k.soften
 }
+
+// TestProgressShowsEveryTask looks at it from within tasks, of batches of one worker and of several.
+func TestProgressShowsEveryTask(t *testing.T) {
+	for _, threads := range []int{1, 3} {
+		p := newPool(threads)
+		var last atomic.Uint64
+		var same atomic.Int32
+		for range 3 {
+			p.run(1, body(func(*worker, int) {
+				if now := p.progress(); last.Swap(now) == now {
+					same.Add(1)
+				}
+			}))
+		}
+		before := p.progress()
+		p.run(50, body(func(*worker, int) {}))
+		if same.Load() > 0 || p.progress() == before {
+			t.Errorf("%d threads: of 4 batches %d do not show", threads, same.Load())
+		}
+		p.close()
+	}
+}

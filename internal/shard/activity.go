@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/compute"
 )
 
 // activity tells a rank that computes from one that waits for others. Heartbeats carry it, so that
@@ -14,6 +15,22 @@ type activity struct {
 	mu      sync.Mutex
 	waiting int       // calls that wait for others
 	since   time.Time // of the last sign of getting on
+	seen    [2]uint64 // what devices said of it
+}
+
+// watch takes it for a sign of getting on when a device has done some of an operation since the
+// last look: a layer of a large clip may take half an hour.
+func (a *activity) watch(devices ...compute.Device) {
+	for i, dev := range devices {
+		p, ok := dev.(interface{ Progress() uint64 })
+		if !ok {
+			continue
+		}
+		if now := p.Progress(); now != a.seen[i] {
+			a.seen[i] = now
+			a.advances()
+		}
+	}
 }
 
 // advances notes that the rank came a step further.

@@ -104,6 +104,7 @@ func (s *Shard) heartbeat(w *work) wire.Heartbeat {
 	if w != nil {
 		h.State, h.Work = wire.Busy, w.name()
 		h.Stage, h.Step = w.at()
+		w.activity.watch(s.dev, s.decode)
 		h.Computing = w.activity.computing()
 	}
 	return h

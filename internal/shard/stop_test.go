@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,19 +169,39 @@ func TestShardsServeAgainAfterAHugeJob(t *testing.T) {
 	}
 }
 
+// journal is a log that is read while it is written.
+type journal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(p)
+}
+
+func (j *journal) text() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
+}
+
 // TestARankThatReturnsLateIsNoLoss has a rank that was told to stop return after the shard said
 // ERROR, and another one not at all: that shard ends, and says why at ERROR too.
 func TestARankThatReturnsLateIsNoLoss(t *testing.T) {
 	for _, returns := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			var errs bytes.Buffer
+			var errs journal
 			log := slog.New(slog.NewTextHandler(&errs, &slog.HandlerOptions{Level: slog.LevelError}))
 			s := &Shard{log: log, cfg: Config{Name: "s"}}
 			s.ctx, s.stop = context.WithCancel(t.Context())
 			w := &work{returned: make(chan struct{})}
 			go s.fence(w)
 			time.Sleep(2 * fenceAfter)
-			if n := strings.Count(errs.String(), "level=ERROR"); n != 1 || s.Err() != nil {
+			synctest.Wait()
+			if n := strings.Count(errs.text(), "level=ERROR"); n != 1 || s.Err() != nil {
 				t.Errorf("%d errors are told, the shard ends with %v", n, s.Err())
 			}
 			if returns {
@@ -188,9 +209,9 @@ func TestARankThatReturnsLateIsNoLoss(t *testing.T) {
 			}
 			time.Sleep(fenceFactor * fenceAfter)
 			synctest.Wait()
-			said := strings.Contains(errs.String(), "the shard ends")
+			said := strings.Contains(errs.text(), "the shard ends")
 			if ended := s.Err() != nil; ended == returns || ended != said {
-				t.Errorf("returned %v: the shard ends with %v: %s", returns, s.Err(), &errs)
+				t.Errorf("returned %v: the shard ends with %v: %s", returns, s.Err(), errs.text())
 			}
 			s.stop()
 		})
@@ -245,3 +266,33 @@ func TestLoadingStops(t *testing.T) {
 		t.Errorf("loaded again: %v", err)
 	}
 }
+
+// TestALayerThatTakesLongIsNoHang looks at a rank whose device works on one operation.
+func TestALayerThatTakesLongIsNoHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dev := &slow{}
+		var a activity
+		a.advances()
+		for range 10 {
+			time.Sleep(time.Minute)
+			dev.done++
+			a.watch(dev, dev)
+			if d := a.computing(); d > 0 {
+				t.Fatalf("it hangs since %v", d)
+			}
+		}
+		time.Sleep(time.Minute)
+		a.watch(dev, dev)
+		if d := a.computing(); d != time.Minute {
+			t.Errorf("a device that does nothing any more hangs since %v", d)
+		}
+	})
+}
+
+// slow is a device that says how far it is.
+type slow struct {
+	compute.Device
+	done uint64
+}
+
+func (s *slow) Progress() uint64 { return s.done }
