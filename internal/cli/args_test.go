@@ -134,6 +134,25 @@ func TestUpReadsTheEnvironment(t *testing.T) {
 	}
 }
 
+// TestUnknownVariablesAreRefused by every command but the one that only tells the version.
+func TestUnknownVariablesAreRefused(t *testing.T) {
+	alone(t)
+	t.Setenv("LONGTAKE_THREAD", "2")
+	for _, args := range [][]string{{"plan"}, {"job", "list"}, {"up"}, {"generate", "-p", "x"},
+		{"config", "show"}} {
+		if r := longtake(t, args...); r.code != exitBadRequest || !strings.Contains(r.err,
+			`did you mean "LONGTAKE_THREADS"`) {
+			t.Errorf("%q: %+v", args, r)
+		}
+	}
+	if r := daemon(config.Shard()); r.code != exitBadRequest {
+		t.Errorf("%+v", r)
+	}
+	if r := longtake(t, "version"); r.code != exitDone {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestSecretsAreNotShown of URLs.
 func TestSecretsAreNotShown(t *testing.T) {
 	alone(t)

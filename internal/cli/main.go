@@ -61,7 +61,16 @@ func Main(cmd *cobra.Command) int {
 // Execute runs a command and returns its exit code; what goes wrong is one line on stderr.
 func Execute(ctx context.Context, cmd *cobra.Command, args []string, stderr io.Writer) int {
 	started := false
-	cmd.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		started = true
+		if cmd.Name() == "version" {
+			return nil
+		}
+		if err := config.CheckEnvironment(os.Environ()); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetArgs(args)
 	cmd.SetErr(stderr)

@@ -46,8 +46,8 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 			return err
 		}
 		printNotices(cmd.ErrOrStderr(), cluster.model().Notices)
-		printf(cmd.OutOrStdout(), "%d shards with %d threads each; the API is at %s; Ctrl-C stops\n",
-			c.Shards, c.Threads, cluster.URL)
+		printf(cmd.OutOrStdout(), "%s with %s each; the API is at %s; Ctrl-C stops\n",
+			count(c.Shards, "shard"), count(c.Threads, "thread"), cluster.URL)
 		select {
 		case <-cmd.Context().Done():
 		case err = <-cluster.served:

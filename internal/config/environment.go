@@ -42,18 +42,20 @@ func (s Settings) variables() []string {
 	return out
 }
 
-// checkEnvironment refuses a variable that looks like a setting and is none: a name that is written
-// wrong would be ignored otherwise. Those of the other programs are allowed, as one environment
-// often serves them all.
+// CheckEnvironment refuses a variable of environ, as of os.Environ, that looks like a setting and
+// is none: a name that is written wrong would be ignored otherwise. Those of all programs are
+// allowed, as one environment often serves them all.
+func CheckEnvironment(environ []string) error { return Settings(nil).checkEnvironment(environ) }
+
+// checkEnvironment allows those of s as well.
 func (s Settings) checkEnvironment(environ []string) error {
-	own := s.variables()
-	known := append(Variables(), own...)
+	known := append(Variables(), s.variables()...)
 	for _, e := range environ {
 		name, _, _ := strings.Cut(e, "=")
 		if strings.HasPrefix(name, prefix) && !slices.Contains(known, name) &&
 			!orchestrated.MatchString(name) {
-			return fmt.Errorf("environment variable %s is unknown;%s allowed: %s", name,
-				Hint(known, name), strings.Join(own, ", "))
+			return fmt.Errorf("environment variable %s is unknown;%s all variables: %s", name,
+				Hint(known, name), strings.Join(known, ", "))
 		}
 	}
 	return nil
