@@ -89,9 +89,7 @@ func read(v *config.Values) (coord.Config, error) {
 		NATS: coord.NATSConfig{Listen: v.String("nats.listen"), Routes: v.String("nats.routes"),
 			Peers: v.Strings("nats.peers"), Private: v.Bool("nats.private")},
 		Limits: coord.Limits{Queued: v.Int("limits.queued"), Kept: v.Int("limits.kept"),
-			Nodes: v.Int("limits.nodes"), Disk: v.Bytes("limits.disk"),
-			Reserve: v.Bytes("limits.disk-reserve"), KeepFor: v.Duration("limits.keep-for"),
-			KeepBytes: v.Bytes("limits.keep-bytes"), RequestTime: cli.RequestTime(v),
+			Nodes: v.Int("limits.nodes"), RequestTime: cli.RequestTime(v),
 			RequestTokens: v.Int("limits.request-tokens")},
 		CheckpointEvery: v.Int("checkpoint.every-steps"),
 		PreviewEvery:    v.Int("preview.every-steps"),
@@ -104,7 +102,7 @@ func read(v *config.Values) (coord.Config, error) {
 	}
 	peers, err := readPeers("raft.peers", v.Strings("raft.peers"))
 	c.Raft.Peers = peers
-	return c, err
+	return c, errors.Join(cli.ReadStorage(v, &c.Limits), err)
 }
 
 // readPeers reads coordinators as they are written in settings.

@@ -44,6 +44,7 @@ type localConfig struct {
 	Clients     api.Clients
 	// RequestTime is how long a clip may be predicted to take; below 0: no limit.
 	RequestTime time.Duration
+	Storage     coord.Limits // those that ReadStorage reads
 	Log         *slog.Logger
 }
 
@@ -88,6 +89,16 @@ func RequestTime(v *config.Values) time.Duration {
 		return d
 	}
 	return -1
+}
+
+// ReadStorage reads what bounds the disk of a coordinator.
+func ReadStorage(v *config.Values, l *coord.Limits) error {
+	l.Disk, l.Reserve = v.Bytes("limits.disk"), v.Bytes("limits.disk-reserve")
+	l.KeepFor, l.KeepBytes = v.Duration("limits.keep-for"), v.Bytes("limits.keep-bytes")
+	if l.KeepFor < 0 {
+		return usage("limits.keep-for is %v; allowed: from 0s", l.KeepFor)
+	}
+	return nil
 }
 
 func parseDType(name string) (compute.DType, error) {
@@ -141,9 +152,11 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 		every = -1 // the shards and the checkpoints would go together
 	}
 	lead := sync.OnceValue(func() (err error) {
+		limits := cfg.Storage
+		limits.RequestTime = cfg.RequestTime
 		l.coord, err = coord.Start(ctx, coord.Config{Data: cfg.Data, HTTP: l.URL, Version: Version,
 			CheckpointEvery: every, Log: cfg.Log,
-			Limits: coord.Limits{RequestTime: cfg.RequestTime}})
+			Limits: limits})
 		if err != nil {
 			listener.Close()
 			return err

@@ -41,6 +41,9 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		if c.Clients, err = ReadClients(v); err != nil {
 			return err
 		}
+		if err := ReadStorage(v, &c.Storage); err != nil {
+			return err
+		}
 		cluster, err := startLocal(cmd.Context(), c)
 		if err != nil {
 			return err

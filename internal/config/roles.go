@@ -34,6 +34,18 @@ var requestTime = Setting{Key: "limits.request-time", Default: 24 * time.Hour, U
 	"a clip may be predicted to take: longer ones are refused, unless the request says force; " +
 	"0s: no limit"}
 
+// storage bounds what finished jobs and those on their way take of the disk.
+var storage = Settings{
+	{Key: "limits.disk", Default: Bytes(0), Usage: "what stored clips and checkpoints may take of " +
+		"the disk, such as 200GB; more is not taken in. 0: what the disk has, but for the reserve"},
+	{Key: "limits.disk-reserve", Default: Bytes(0), Usage: "free bytes of the disk below which no " +
+		"more jobs and checkpoints are taken; 0: 5 % of the disk, from 16MiB to 256MiB"},
+	{Key: "limits.keep-for", Default: time.Duration(0), Usage: "how long a finished job and its " +
+		"clip are kept, such as 720h; 0s: as long as there are not too many"},
+	{Key: "limits.keep-bytes", Default: Bytes(0), Usage: "what the clips of finished jobs may take " +
+		"together; the oldest go first. 0: as much as limits.disk allows"},
+}
+
 // Coordinator are the settings of cmd/coordinator.
 func Coordinator() Settings {
 	return slices.Concat(Settings{
@@ -64,14 +76,6 @@ func Coordinator() Settings {
 		{Key: "limits.queued", Default: 1000, Usage: "jobs that may wait"},
 		{Key: "limits.kept", Default: 10000, Usage: "jobs that are remembered"},
 		{Key: "limits.nodes", Default: 1024, Usage: "shards that may register"},
-		{Key: "limits.disk", Default: Bytes(0), Usage: "what stored clips and checkpoints may take of " +
-			"the disk, such as 200GB; more is not taken in. 0: what the disk has, but for the reserve"},
-		{Key: "limits.disk-reserve", Default: Bytes(0), Usage: "free bytes of the disk below which no " +
-			"more jobs and checkpoints are taken; 0: 5 % of the disk, from 16MiB to 256MiB"},
-		{Key: "limits.keep-for", Default: time.Duration(0), Usage: "how long a finished job and its " +
-			"clip are kept, such as 720h; 0s: as long as there are not too many"},
-		{Key: "limits.keep-bytes", Default: Bytes(0), Usage: "what the clips of finished jobs may take " +
-			"together; the oldest go first. 0: as much as limits.disk allows"},
 		requestTime,
 		{Key: "limits.request-tokens", Default: 1 << 25, Usage: "tokens that a clip may have in all; " +
 			"longtake plan says how many it has"},
@@ -80,7 +84,7 @@ func Coordinator() Settings {
 		{Key: "preview.every-steps", Default: 1, Usage: "least denoising steps between previews, which " +
 			"come with checkpoints; where steps are short there are fewer; 0: none are made"},
 		{Key: "lost-after", Default: 3 * time.Second, Usage: "silence after which a shard is lost"},
-	}, clients, logging)
+	}, storage, clients, logging)
 }
 
 // Shard are the settings of cmd/shard.
@@ -143,5 +147,5 @@ func Up() Settings {
 		{Key: "listen", Default: "127.0.0.1:8080", Usage: "host:port of the HTTP API"},
 		{Key: "data", Default: "data/up", Usage: "directory of jobs and clips"},
 		httpHosts, httpOrigins,
-	}, clients)
+	}, storage, clients)
 }
