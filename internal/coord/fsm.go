@@ -175,6 +175,13 @@ func (f *fsm) members() map[string]string {
 	return maps.Clone(f.state.members)
 }
 
+// cluster returns the id of the cluster, empty if it has none yet.
+func (f *fsm) cluster() string {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.state.cluster
+}
+
 // drains returns the nodes that get no new work.
 func (f *fsm) drains() map[job.NodeID]Drain {
 	f.mu.RLock()

@@ -144,6 +144,10 @@ func (l *leader) admit(r wire.Registration) error {
 	} else {
 		l.c.log.Info("node registered", "node", r.Node, "name", r.Name, "device", r.Device,
 			"start", r.Start)
+		if own := l.c.cfg.Version; r.Version != own {
+			l.c.log.Warn("a node runs another version of longtake than this coordinator; update what is "+
+				"older", "node", r.Node, "name", r.Name, "version", r.Version, "coordinator", own)
+		}
 	}
 	delete(l.gone, r.Node)
 	l.nodes[r.Node] = n

@@ -27,6 +27,9 @@ type leader struct {
 	calm   time.Time // until when nodes may still be coming back
 	look   time.Time // when the next look for strays is
 
+	own     string    // id of the cluster whose objects the store has
+	foreign time.Time // until when it is not looked at again
+
 	promoting atomic.Bool // a member is being let vote
 
 	expired time.Time // when jobs over their limits were last deleted

@@ -214,7 +214,7 @@ func (c *Coordinator) lease(o job.Object) error {
 // they were recorded. What is being stored at present has the time of a lease to be.
 func (l *leader) strays() {
 	s, now := l.c.objects.Load(), l.c.cfg.Clock()
-	if s == nil || now.Before(l.look) {
+	if s == nil || !l.belongs(*s) || now.Before(l.look) {
 		return
 	}
 	l.look = now.Add(straysEvery)
@@ -262,7 +262,7 @@ func (l *leader) sweep() {
 	defer l.c.owners.Unlock()
 	spare, gone := l.c.fsm.sweepable(l.lapsed())
 	s := l.c.objects.Load()
-	if len(spare)+len(gone) == 0 || s == nil {
+	if len(spare)+len(gone) == 0 || s == nil || !l.belongs(*s) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, sweepTime)

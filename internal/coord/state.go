@@ -104,6 +104,10 @@ func (s *state) sweep(c command) {
 // held names the objects that jobs refer to.
 func (s *state) held() map[string]bool {
 	held := map[string]bool{}
+	if s.cluster != "" {
+		_, o := mark(s.cluster)
+		held[o.Name] = true
+	}
 	for r := range maps.Values(s.jobs) {
 		for _, o := range append(objects(r), r.Checkpoint.Object, r.Before.Object) {
 			held[o.Name] = true

@@ -1,0 +1,88 @@
+package coord
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// loud is a log that can be searched.
+type loud struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write adds a line.
+func (l *loud) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// says counts the lines with these words.
+func (l *loud) says(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Count(l.b.Bytes(), []byte(what))
+}
+
+// TestObjectsOfAnotherLogStay loses the log of a coordinator, not its objects: they stay, it says
+// so, and once the log is put back they are swept again.
+func TestObjectsOfAnotherLogStay(t *testing.T) {
+	ctx := context.Background()
+	var later atomic.Int64
+	var log loud
+	cfg := config(t.TempDir())
+	cfg.leaseLeast = time.Millisecond
+	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	c := start(t, cfg)
+	f := fake(t, c, "a")
+	id := create(t, c, request(1))
+	f.finish(c, f.told())
+	v := untilState(t, c, id, job.Completed)
+	eventually(t, "the cluster has an id", func() bool { return c.fsm.cluster() != "" })
+	var saved bytes.Buffer
+	if err := c.SaveSnapshot(ctx, &saved); err != nil {
+		t.Fatal(err)
+	}
+	f.leave()
+	closed(t, c)
+	for _, name := range []string{"raft.db", "snapshots"} {
+		if err := os.RemoveAll(filepath.Join(cfg.Data, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	c = start(t, cfg)
+	there := func() bool {
+		r, err := c.Open(ctx, v.Result.Video)
+		if err == nil {
+			r.Close()
+		}
+		return err == nil
+	}
+	for i := range 3 { // two hours are enough for a stray to go
+		eventually(t, "it says so", func() bool { return log.says("belongs to another log") > i })
+		later.Add(int64(2 * time.Hour))
+	}
+	if len(c.fsm.leases()) > 0 || !there() {
+		t.Fatal("objects of another log are on their way out")
+	}
+	if err := c.RestoreSnapshot(ctx, &saved); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	later.Add(int64(2 * foreignEvery))
+	eventually(t, "the objects of a deleted job go", func() bool { return !there() })
+}
