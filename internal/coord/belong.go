@@ -12,8 +12,8 @@ import (
 )
 
 // A log that is lost, or another one that is put in its place, knows none of the objects that are
-// stored: all of them would go. So log and object store both have the id of the cluster, and what is
-// stored is deleted only where it is the same.
+// stored: all of them would go. So log and object store both have the id of the cluster, and what
+// is stored is deleted only where it is the same.
 
 // foreignEvery is how often a leader looks again whether a foreign object store has become its own.
 const foreignEvery = time.Minute

@@ -32,10 +32,11 @@ func (l *leader) sight(what string, until time.Time, least, most time.Duration) 
 	return s
 }
 
-// drainOver reports whether the time of a drained node is over; the caller holds the lock.
+// drainOver reports whether the time of a drained node is over: all of it has passed since this
+// leader knows of it. The caller holds the lock.
 func (l *leader) drainOver(d Drain) bool {
 	within := max(0, d.Deadline.Sub(d.Since))
-	return l.c.cfg.Clock().After(l.sight("drain "+string(d.Node), d.Deadline, 0, within).end)
+	return l.c.cfg.Clock().After(l.sight("drain "+string(d.Node), d.Deadline, within, within).end)
 }
 
 // drainFor is how long this leader has known of a drain; the caller does not hold the lock.
@@ -43,7 +44,7 @@ func (l *leader) drainFor(d Drain) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	within := max(0, d.Deadline.Sub(d.Since))
-	s := l.sight("drain "+string(d.Node), d.Deadline, 0, within)
+	s := l.sight("drain "+string(d.Node), d.Deadline, within, within)
 	return l.c.cfg.Clock().Sub(s.seen)
 }
 

@@ -1,0 +1,101 @@
+package coord
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// wrong is a time of day that can be set, beside a clock that goes on.
+type wrong struct{ by atomic.Int64 }
+
+func (w *wrong) now() time.Time { return time.Now().Add(time.Duration(w.by.Load())) }
+
+func (w *wrong) config(dir string) Config {
+	cfg := config(dir)
+	cfg.Now, cfg.Clock = w.now, time.Now
+	return cfg
+}
+
+// TestALossFromAheadHoldsNothingUp loses an attempt while the clock is an hour ahead, and sets it
+// right: the job goes on at once. So it does under a coordinator that starts again.
+func TestALossFromAheadHoldsNothingUp(t *testing.T) {
+	var w wrong
+	w.by.Store(int64(time.Hour))
+	cfg := w.config(t.TempDir())
+	c := start(t, cfg)
+	f := fake(t, c, "a")
+	id := create(t, c, request(1))
+	for i := range 2 {
+		s := f.told()
+		a, err := ask[wire.Ack](f, wire.SubjectFail, wire.Failure{Node: f.id, Job: id,
+			Attempt: s.Plan.Attempt, Peer: -1, Reason: "broke"})
+		if err != nil || !a.OK {
+			t.Fatal(a, err)
+		}
+		untilLost(t, c, id, i+1)
+		f.idle()
+		w.by.Store(0)
+	}
+	f.told()
+	f.leave()
+	closed(t, c)
+
+	w.by.Store(-int64(24 * time.Hour)) // all that is written down is ahead now
+	c = start(t, cfg)
+	f.join(c)
+	if ack := f.finish(c, wire.Start{Plan: job.Plan{Job: id, Attempt: 3}}); !ack.OK {
+		t.Fatal(ack)
+	}
+	untilState(t, c, id, job.Completed)
+}
+
+// TestADrainTakesItsTimeWhateverTheClockSays drains a node for a minute, and sets the clock an hour
+// forward: what it works on goes on.
+func TestADrainTakesItsTimeWhateverTheClockSays(t *testing.T) {
+	var w wrong
+	c := start(t, w.config(t.TempDir()))
+	f := fake(t, c, "a")
+	id := create(t, c, request(1))
+	s := f.told()
+	if _, err := c.DrainNode(t.Context(), "a", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	for _, by := range []time.Duration{time.Hour, -time.Hour, 1000 * time.Hour} {
+		w.by.Store(int64(by))
+		l, err := c.leader()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _ := c.fsm.get(id)
+		if b := l.trouble(r); b.Reason != "" {
+			t.Fatalf("with the clock set by %v: %+v", by, b)
+		}
+	}
+	if ack := f.finish(c, s); !ack.OK {
+		t.Fatal(ack)
+	}
+}
+
+// TestInputsStayWhateverTheClockSays sets the clock forward while an input waits for its job.
+func TestInputsStayWhateverTheClockSays(t *testing.T) {
+	var w wrong
+	c := start(t, w.config(t.TempDir()))
+	eventually(t, "the object store is open", func() bool { return c.objects.Load() != nil })
+	if err := c.lease(object("in")); err != nil {
+		t.Fatal(err)
+	}
+	for _, by := range []time.Duration{0, 1000 * time.Hour, -1000 * time.Hour} {
+		w.by.Store(int64(by))
+		l, err := c.leader()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.lapsed()["in"] {
+			t.Fatalf("with the clock set by %v the input is given up", by)
+		}
+	}
+}
