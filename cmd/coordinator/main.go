@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"time"
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/cli"
@@ -39,7 +40,7 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	cfg.Log = log
+	cfg.Log, cfg.Now, cfg.Clock = log, clock(cfg.Data), time.Now
 	l, err := net.Listen("tcp", v.String("http.listen"))
 	if err != nil {
 		return fmt.Errorf("cannot listen for HTTP: %w", err)

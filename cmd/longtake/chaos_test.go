@@ -91,7 +91,7 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	fmt.Sscan(os.Getenv("LONGTAKE_CHAOS_SEED"), &seed)
-	c := &chaos{t: t, b: build(t), model: golden.Root("testdata", "golden", "tiny3"),
+	c := &chaos{t: t, b: build(t, "-tags", "chaos"), model: golden.Root("testdata", "golden", "tiny3"),
 		rng: rand.New(rand.NewPCG(seed, 1)), faults: map[string]int{}, accepted: map[string]int{}}
 	c.reference()
 	c.startAll()
@@ -413,6 +413,8 @@ func (c *chaos) disturb(end time.Time) {
 		{"checkpoint, texts and decoded seconds overwritten with rubbish", c.spoil},
 		{"coordinator killed (SIGKILL)", c.killCoordinator},
 		{"all coordinators killed at once", c.killCoordinators},
+		{"entry of a coordinator's log damaged", c.damageEntry},
+		{"coordinator's clock set by up to two hours", c.moveClock},
 		{"coordinator's disk full", c.fillCoordinator},
 	}
 	if c.bigDisks {

@@ -25,10 +25,11 @@ const deadline = 60 * time.Second // of anything that a test waits for
 // binaries are what `make build` makes, in a folder of the test's own.
 type binaries struct{ dir string }
 
-func build(t *testing.T) binaries {
+func build(t *testing.T, flags ...string) binaries {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/", "./cmd/...")
+	args := append([]string{"build", "-o", dir + "/"}, append(flags, "./cmd/...")...)
+	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir, cmd.Env = golden.Root("."), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -16,7 +17,8 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/longtake/longtake/internal/disk"
 )
 
 // consensus is this coordinator's Raft node and what it stands on.
@@ -51,11 +53,10 @@ func openLog(dir string) (*guardedLog, error) {
 	switch {
 	case errors.Is(err, bbolt.ErrTimeout):
 		return nil, fmt.Errorf("cannot use data directory %s: another process holds it", dir)
-	case errors.Is(err, errDamaged), errors.Is(err, bbolterrors.ErrInvalid),
-		errors.Is(err, bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch):
-		return nil, &broken{dir, fmt.Errorf("cannot open raft.db: %w", err)}
-	case err != nil:
+	case disk.IsFull(err), errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("cannot open Raft's log in %s: %w", dir, err)
+	case err != nil:
+		return nil, &broken{dir, fmt.Errorf("cannot open raft.db: %w", err)}
 	}
 	return g, nil
 }

@@ -204,7 +204,7 @@ func TestDamagedDataIsNamed(t *testing.T) {
 		"an entry": {"entry", func(dir string) { damageEntry(t, dir, "a ball", "a bull") }},
 		"its end":  {"entry", func(dir string) { damageEntry(t, dir, "queued_max", "queued\xffmax") }},
 		"the log is cut": {"raft.db", func(dir string) {
-			if err := os.Truncate(filepath.Join(dir, "raft.db"), 20_000); err != nil {
+			if err := os.Truncate(filepath.Join(dir, "raft.db"), 2*int64(os.Getpagesize())); err != nil {
 				t.Fatal(err)
 			}
 		}},
