@@ -53,6 +53,8 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 			count(c.Shards, "shard"), count(c.Threads, "thread"), cluster.URL)
 		select {
 		case <-cmd.Context().Done():
+		case <-cluster.coord.Ended():
+			err = cluster.coord.Err()
 		case err = <-cluster.served:
 			cluster.served <- err
 			err = errors.Join(errors.New("the API has stopped"), err)

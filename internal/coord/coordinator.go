@@ -42,8 +42,10 @@ type Coordinator struct {
 	ended    chan struct{} // closed when this coordinator cannot go on
 	failure  error         // why; set before
 	failing  sync.Once
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
+
+	restoring sync.Mutex // held while a snapshot is read, which may be large
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
 }
 
 var _ Service = (*Coordinator)(nil)

@@ -233,6 +233,9 @@ func (c *Coordinator) Retry(_ context.Context, id job.ID) (job.Record, error) {
 		return job.Record{}, fmt.Errorf("cannot retry job %s: it is %s: %w", id, r.State,
 			job.ErrTransition)
 	}
+	if err := c.fsm.model().CheckSpec(r.Spec); err != nil { // the model was changed
+		return job.Record{}, err
+	}
 	return c.queue("", r.Spec)
 }
 

@@ -171,6 +171,10 @@ func (c *Coordinator) RestoreSnapshot(_ context.Context, r io.Reader) error {
 	if _, err := c.leader(); err != nil {
 		return err
 	}
+	if !c.restoring.TryLock() {
+		return fmt.Errorf("%w: another one is being restored", ErrSnapshot)
+	}
+	defer c.restoring.Unlock()
 	data, err := io.ReadAll(io.LimitReader(r, snapshotMax+1))
 	switch {
 	case err != nil:
