@@ -148,7 +148,7 @@ func TestAWeightThatIsNotFiniteFailsTheJob(t *testing.T) {
 func spoilSome(t *testing.T, every int, path ...string) {
 	r := rand.New(rand.NewPCG(3, 5))
 	if testing.Short() {
-		every *= 5
+		every *= 12
 	}
 	for _, ranks := range []int{1, 3} {
 		w := openWritable(t, ranks, path...)
