@@ -1,6 +1,7 @@
 package wan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -136,9 +137,45 @@ func (s *Sequence) Free() { s.arena.Free() }
 
 // Forward predicts the velocity v of the own tokens x, both [own, TokenWidth], at the timesteps ts.
 // Every rank of the group calls it with the same tag; operations tag.Op .. tag.Op+5·layers-1 are
-// used for its messages. Where the device sees that values are not finite, a *tensor.NotFiniteError
-// says after which block.
+// used for its messages. Where values are not finite, a *tensor.NotFiniteError says after which
+// block, if that can be known: a device may see it, or a rank that is alone looks for it.
 func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float32,
+	ts Timesteps, text *Text) error {
+	err := s.forward(ctx, tag, x, v, ts, text)
+	_, sees := s.t.dev.(compute.Observer)
+	if err != nil || sees || s.group.Size() > 1 || tensor.Finite(v) {
+		return err
+	}
+	return s.locate(func() error { return s.forward(ctx, tag, x, v, ts, text) })
+}
+
+// locate runs a pass again to find the first block whose output is not finite; nil: it is none's.
+func (s *Sequence) locate(pass func() error) error {
+	before, blocks := s.tap, 0
+	defer func() { s.tap = before }()
+	var found error
+	s.tap = func(_ string, m compute.Mat) { // the input of the blocks comes first
+		if found == nil {
+			values := make([]float32, m.Rows*m.Cols)
+			found = s.t.dev.Download(values, m)
+			if found == nil {
+				found = tensor.CheckFinite(s.madeBy(blocks), values)
+			}
+		}
+		blocks++
+	}
+	return cmp.Or(pass(), found)
+}
+
+// madeBy names what so many blocks have made.
+func (s *Sequence) madeBy(blocks int) string {
+	if blocks == 0 {
+		return "what the blocks are given"
+	}
+	return fmt.Sprintf("what block %d of %d makes", blocks, len(s.t.blocks))
+}
+
+func (s *Sequence) forward(ctx context.Context, tag collective.Tag, x, v []float32,
 	ts Timesteps, text *Text) error {
 	if err := ts.check(s.own.Len(), timestepsMax); err != nil {
 		return err
@@ -180,11 +217,7 @@ func (s *Sequence) sound(blocks int) error {
 	if err := s.t.dev.Sync(); err != nil {
 		return err
 	}
-	what := "what the blocks are given"
-	if blocks > 0 {
-		what = fmt.Sprintf("what block %d of %d makes", blocks, len(s.t.blocks))
-	}
-	return &tensor.NotFiniteError{What: what}
+	return &tensor.NotFiniteError{What: s.madeBy(blocks)}
 }
 
 // layerWork is from how many operations of this rank on a layer is waited for. A device that is
