@@ -15,7 +15,8 @@ import (
 // long is a WebM of 8 seconds and a frame, tall enough for several ranks to decode it.
 func (a *attempts) long() *attempts {
 	a.plan.Spec = tall(a.t)
-	a.plan.Spec.Format, a.plan.Spec.Frames, a.plan.Spec.FPS = "webm", 33, 4
+	// A fraction, so that parts are not whole seconds.
+	a.plan.Spec.Format, a.plan.Spec.Frames, a.plan.Spec.FPS = "webm", 33, 4000./1001
 	return a
 }
 
