@@ -149,7 +149,7 @@ func TestFFmpegSeesTheColours(t *testing.T) {
 // TestColourIsTagged: what players would have to guess.
 func TestColourIsTagged(t *testing.T) {
 	var b bytes.Buffer
-	encode(t, WebM, &b, Options{Width: 1280, Height: 720, FPS: 8, Frames: 1}, 1)
+	encode(t, WebM, &b, Options{Width: 640, Height: 16, FPS: 8, Frames: 1}, 1)
 	tags := find(t, find(t, b.Bytes(), idSegment), idTracks, idTrack, idVideo, idColour)
 	for name, want := range map[uint32]uint64{idMatrix: 6, idRange: 1, idBits: 8} {
 		if got := unsigned(find(t, tags, name)); got != want {

@@ -42,11 +42,11 @@ func TestOpening(t *testing.T) {
 		clusters, have int
 		millis         float64
 	}{
-		"three seconds of five": {Options{Width: 32, Height: 32, FPS: 8, Frames: 40}, 1, 3, 3000},
-		"the first":             {Options{Width: 32, Height: 32, FPS: 8, Frames: 33}, 1, 1, 1000},
-		"all, the last short":   {Options{Width: 32, Height: 32, FPS: 8, Frames: 33}, 1, 5, 4125},
-		"parts of two seconds":  {Options{Width: 32, Height: 32, FPS: 4, Frames: 20}, 2, 2, 4000},
-		"film": {Options{Width: 32, Height: 32, FPS: 24000, Per: 1001, Frames: 72}, 1, 2,
+		"three seconds of five": {Options{Width: 16, Height: 16, FPS: 8, Frames: 40}, 1, 3, 3000},
+		"the first":             {Options{Width: 16, Height: 16, FPS: 8, Frames: 33}, 1, 1, 1000},
+		"all, the last short":   {Options{Width: 16, Height: 16, FPS: 8, Frames: 33}, 1, 5, 4125},
+		"parts of two seconds":  {Options{Width: 16, Height: 16, FPS: 4, Frames: 20}, 2, 2, 4000},
+		"film": {Options{Width: 16, Height: 16, FPS: 24000, Per: 1001, Frames: 72}, 1, 2,
 			48 * 1001 / 24.},
 	} {
 		parts := pieces(t, c.o, c.clusters)[:c.have]
