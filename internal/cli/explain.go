@@ -9,23 +9,18 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// since says how long a job has been in its state.
-func since(v api.Video, now time.Time) string {
+// since is when a job came into the state in which it waits or runs, zero for one that has ended.
+func since(v api.Video) time.Time {
 	d := v.Details
-	begin := time.Time{}
-	switch {
-	case d.State == job.Queued:
-		begin = d.Created
-		if n := len(d.Losses); n > 0 {
-			begin = d.Losses[n-1].Time
-		}
-	case !v.Final():
-		begin = d.Placed
+	switch n := len(d.Losses); {
+	case v.Final():
+		return time.Time{}
+	case d.State != job.Queued:
+		return d.Placed
+	case n > 0:
+		return d.Losses[n-1].Time
 	}
-	if begin.IsZero() {
-		return ""
-	}
-	return ", for " + longSpan(now.Sub(begin))
+	return d.Created
 }
 
 // advice is what to say of a reason that begins or contains some words.

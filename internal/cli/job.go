@@ -109,7 +109,10 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 		printf(w, "%-10s %s\n", key, fmt.Sprintf(format, args...))
 	}
 	line("id", "%s", v.ID)
-	line("state", "%s", stateText(v)+since(v, time.Now()))
+	line("state", "%s", stateText(v))
+	if t := since(v); !t.IsZero() {
+		line("since", "%s, for %s", t.Local().Format(time.DateTime), longSpan(time.Since(t)))
+	}
 	if v.Error != nil {
 		line("error", "%s", v.Error.Message)
 	}
