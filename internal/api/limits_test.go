@@ -98,9 +98,13 @@ const (
 
 // TestProbesAreAnswered holds as many connections as an attacker likes, with bodies that never end.
 func TestProbesAreAnswered(t *testing.T) {
+	clients := 4096
+	if testing.Short() {
+		clients = 600
+	}
 	for _, limits := range [][2]int{{8192, 2048}, {128, 32}} {
 		inBubble(t, newFake(), limits[0], limits[1], func(t *testing.T, p *pipes) {
-			for i := range 4096 {
+			for i := range clients {
 				path := []string{"/v1/videos", "/v1/videos/x/cancel", "/v1/cluster/snapshot",
 					"/v1/cluster/members", "/v1/nodes/a/drain", "/nothing", "/livez"}[i%7]
 				p.hold(t, fmt.Sprintf(half, path))
