@@ -324,3 +324,55 @@ func TestDamagedEntriesAreNotTaken(t *testing.T) {
 		}
 	}
 }
+
+// TestALogThatIsLostWhileItIsUsedEndsTheCoordinator damages entries that Raft has stored: its
+// goroutine ends, where it would panic.
+func TestALogThatIsLostWhileItIsUsedEndsTheCoordinator(t *testing.T) {
+	dir := t.TempDir()
+	g, err := openLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.StoreLog(&raft.Log{Index: 1, Type: raft.LogNoop}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(filepath.Join(dir, "raft.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte("logs")).ForEach(func(k, _ []byte) error {
+			return tx.Bucket([]byte("logs")).Put(slices.Clone(k), []byte{0xc1})
+		})
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+
+	if g, err = openLog(dir); err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	why := make(chan error, 1)
+	g.fatal = func(err error) { why <- err }
+	if err := g.GetLog(1, new(raft.Log)); err == nil {
+		t.Fatal("a damaged entry is read")
+	}
+	if err := g.GetLog(2, new(raft.Log)); !errors.Is(err, raft.ErrLogNotFound) {
+		t.Fatal(err)
+	}
+	g.running.Store(true)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		g.GetLog(1, new(raft.Log)) //nolint:errcheck // it does not return
+		t.Error("Raft would panic now")
+	}()
+	next(t, over, "the goroutine's end")
+	if err := next(t, why, "a reason"); !strings.Contains(err.Error(), "raft.db") {
+		t.Error(err)
+	}
+}
