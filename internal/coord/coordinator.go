@@ -64,7 +64,7 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 	c.hub = &hub{view: c.view, watchers: map[job.ID][]*watcher{}}
 	c.fsm = &fsm{state: newState(), changed: c.changed, stop: c.fail}
 	c.metrics = newMetrics(c)
-	if err := c.open(); err != nil {
+	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start coordinator %s: %w", cfg.ID, err), c.Close())
 	}
 	c.wg.Go(func() { c.openObjects(run) })
@@ -77,11 +77,14 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 }
 
 // open opens the log, which locks the data directory, then NATS, then Raft.
-func (c *Coordinator) open() error {
+func (c *Coordinator) open(ctx context.Context) error {
 	if err := os.MkdirAll(c.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("cannot make the data directory: %w", err)
 	}
 	c.space = newSpace(c.cfg)
+	if err := c.space.await(ctx); err != nil {
+		return err
+	}
 	store, err := openLog(c.cfg.Data)
 	if err != nil {
 		return err

@@ -23,7 +23,11 @@ const (
 	spaceTrust  = 10 * time.Second       // for which another coordinator's word holds
 	spaceRevive = 2 * time.Second        // between restarts of NATS
 
-	reserveMin, reserveMax = 16 << 20, 256 << 20 // bytes; of small disks it is at most a quarter
+	reserveMin, reserveMax = 16 << 20, 256 << 20 // bytes; of small disks it is at most half
+
+	// startRoom is what NATS may need to start: it puts a file of 4 MiB together anew of which half is
+	// deleted, and panics if it cannot. The file that is removed on a full disk has more.
+	startRoom, ballastMin = 3 << 20, 4 << 20
 )
 
 // space watches how much room a coordinator has for what it stores. As its disk fills up it says so
@@ -62,9 +66,10 @@ func newSpace(cfg Config) *space {
 		r = disk.Room{Free: math.MaxInt64 / 2, Total: math.MaxInt64 / 2}
 	}
 	if s.reserve == 0 {
-		s.reserve = min(max(r.Total/20, reserveMin), reserveMax, r.Total/4)
+		s.reserve = min(max(r.Total/20, reserveMin), reserveMax, r.Total/2)
 	}
-	s.ballast = disk.NewBallast(filepath.Join(cfg.Data, "reserve"), s.reserve/4)
+	s.ballast = disk.NewBallast(filepath.Join(cfg.Data, "reserve"),
+		max(s.reserve/4, min(ballastMin, s.reserve/2)))
 	s.own.Quota, s.own.Reserve = cfg.Limits.Disk, s.reserve
 	s.look()
 	return s
@@ -230,7 +235,23 @@ func (c *Coordinator) shortenLog() {
 func (s *space) alive() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.own.Free > s.reserve/16
+	return s.own.Free >= min(startRoom, s.reserve/2)
+}
+
+// await waits until there is room enough for NATS to start.
+func (s *space) await(ctx context.Context) error {
+	for told := false; !s.alive(); s.look() {
+		if !told {
+			told = true
+			s.cfg.Log.Error("the coordinator waits for room on its disk to start", "needs", startRoom)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %s", ErrNoSpace, s.seen().Full)
+		case <-time.After(spaceEvery):
+		}
+	}
+	return nil
 }
 
 // revive restarts NATS after the disk was full.

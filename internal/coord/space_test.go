@@ -332,3 +332,25 @@ func TestAJobThatTakesTooMuch(t *testing.T) {
 	})
 	f.told()
 }
+
+// TestAStartWaitsForRoom starts a coordinator on a disk that has nothing left: it gives up with its
+// context, and starts once there is room.
+func TestAStartWaitsForRoom(t *testing.T) {
+	cfg, free := tightDisk(t)
+	free.Store(1 << 20)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if c, err := Start(ctx, cfg); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("%v, %v", c, err)
+	}
+	free.Store(1 << 20)
+	room := cfg.room
+	looks := 0
+	cfg.room = func(dir string) (disk.Room, error) {
+		if looks++; looks == 3 {
+			free.Store(800 << 20)
+		}
+		return room(dir)
+	}
+	start(t, cfg)
+}
