@@ -296,3 +296,15 @@ type slow struct {
 }
 
 func (s *slow) Progress() uint64 { return s.done }
+
+// TestRoomIsShared among the shards of a process, and is less than the machine has.
+func TestRoomIsShared(t *testing.T) {
+	total := machineMemory()
+	if total == 0 {
+		t.Skip("this machine does not tell its memory")
+	}
+	one, two := room(1), room(2)
+	if one < 1 || one >= total || two > one*3/5 {
+		t.Errorf("one shard has %d bytes of %d, one of two %d", one, total, two)
+	}
+}
