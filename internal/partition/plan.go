@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -35,14 +36,20 @@ func (t Traffic) Sum() int64 { return t.Activations + t.Guidance + t.Seams }
 // Even. What a rank keeps is not counted. The seams of clips with very many windows are an estimate
 // (see seamsAbout). m must pass Check.
 func Bytes(m Mesh, l Load) Traffic {
+	t := withoutSeams(m, l)
+	layout := Layout{Timeline: l.Timeline, Mesh: m}
+	t.Seams = layout.seamsAbout() * int64(l.TokenWidth) * floatBytes
+	return t
+}
+
+// withoutSeams is Bytes but for what takes a list of ranges to count.
+func withoutSeams(m Mesh, l Load) Traffic {
 	windows := int64(l.count())
 	t := Traffic{Activations: windows * l.branches() * perPass(m, l)}
 	if m.CFG == 2 {
 		values := windows * int64(l.WindowTokens()) * int64(l.TokenWidth)
 		t.Guidance = 2 * values * floatBytes
 	}
-	layout := Layout{Timeline: l.Timeline, Mesh: m}
-	t.Seams = layout.seamsAbout() * int64(l.TokenWidth) * floatBytes
 	return t
 }
 
@@ -138,11 +145,11 @@ func Choose(ranks int, l Load) (Mesh, error) {
 		least = min(least, passes(m, l))
 	}
 	best, fewest := Mesh{}, int64(math.MaxInt64)
-	for _, m := range candidates {
-		if float64(passes(m, l)) > slack*float64(least) {
+	for _, m := range slices.Backward(candidates) { // those with the least but for seams come last
+		if float64(passes(m, l)) > slack*float64(least) || withoutSeams(m, l).Sum() > fewest {
 			continue
 		}
-		if n := Bytes(m, l).Sum(); n < fewest {
+		if n := Bytes(m, l).Sum(); n <= fewest { // of equal ones the first counts
 			best, fewest = m, n
 		}
 	}
