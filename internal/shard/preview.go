@@ -16,10 +16,10 @@ import (
 
 // Bounds of a preview: what it need not exceed to be seen, and cannot to be sent.
 const (
-	previewFrames = 64
+	previewFrames = 32
 	previewShare  = 32 // of the time, previews take one part in so many, on one core
 	previewSide   = 96 // pixels that small latents are enlarged to
-	previewRest   = 1500 * time.Millisecond
+	previewRest   = 2 * time.Second
 	zoomMin       = 2
 	zoomMax       = 16
 )
