@@ -42,6 +42,7 @@ type daemon struct {
 	t    *testing.T
 	cmd  *exec.Cmd
 	logs chan string
+	said *os.File // all of stderr
 }
 
 func (b binaries) start(t *testing.T, name string, args ...string) *daemon {
@@ -53,12 +54,16 @@ func (b binaries) start(t *testing.T, name string, args ...string) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if d.said, err = os.CreateTemp(logFolder(t), name+"-*.log"); err != nil {
+		t.Fatal(err)
+	}
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		defer close(d.logs)
-		for s := bufio.NewScanner(stderr); s.Scan(); {
+		defer d.said.Close()
+		for s := bufio.NewScanner(io.TeeReader(stderr, d.said)); s.Scan(); {
 			select {
 			case d.logs <- s.Text():
 			default: // nobody reads that far
@@ -67,10 +72,36 @@ func (b binaries) start(t *testing.T, name string, args ...string) *daemon {
 	}()
 	t.Cleanup(func() {
 		if d.cmd.ProcessState == nil {
-			d.kill()
+			d.end()
 		}
 	})
 	return d
+}
+
+// logFolder is where daemons' logs go: LONGTAKE_LOGS, which stays, or the test's own.
+func logFolder(t *testing.T) string {
+	if dir := os.Getenv("LONGTAKE_LOGS"); dir != "" {
+		return dir
+	}
+	return t.TempDir()
+}
+
+// end kills it. In a test that has failed it first says what it was doing, and the end of its log is
+// shown.
+func (d *daemon) end() {
+	if !d.t.Failed() {
+		d.kill()
+		return
+	}
+	log := file(d.t, d.said.Name())
+	d.t.Logf("%s %s said at last:\n%s", d.cmd.Path, d.cmd.Args[1:], log[max(0, len(log)-4000):])
+	d.cmd.Process.Signal(syscall.SIGCONT) // one that was stopped
+	d.cmd.Process.Signal(syscall.SIGQUIT) // the Go runtime writes all stacks
+	kill := time.AfterFunc(5*time.Second, func() { d.cmd.Process.Kill() })
+	defer kill.Stop()
+	for range d.logs { // to the end of the log
+	}
+	d.cmd.Wait()
 }
 
 // find waits for a log line and returns the groups of the pattern in it.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -112,7 +111,7 @@ func (b *broker) InProcessConn() (net.Conn, error) { return b.current().InProces
 func brokerOptions(cfg Config) (*natsd.Options, error) {
 	o := &natsd.Options{
 		ServerName: "longtake-" + cfg.ID, NoSigs: true, DontListen: cfg.NATS.Listen == "",
-		JetStream: true, StoreDir: filepath.Join(cfg.Data, "nats"), SyncAlways: true,
+		JetStream: true, StoreDir: natsDir(cfg), SyncAlways: true,
 		DisableJetStreamBanner: true, JetStreamMaxStore: storeMax,
 	}
 	var err error

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/disk"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -82,12 +83,21 @@ func (c *Coordinator) open(ctx context.Context) error {
 		return fmt.Errorf("cannot make the data directory: %w", err)
 	}
 	c.space = newSpace(c.cfg)
-	if err := c.space.await(ctx); err != nil {
-		return err
-	}
 	store, err := openLog(c.cfg.Data)
+	if disk.IsFull(err) {
+		if err = c.space.await(ctx); err == nil {
+			store, err = openLog(c.cfg.Data)
+		}
+	}
 	if err != nil {
 		return err
+	}
+	if err = dropLeftovers(natsDir(c.cfg)); err == nil {
+		c.space.look()
+		err = c.space.await(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, store.Close())
 	}
 	store.fatal = c.fail
 	if c.broker, err = openBroker(c.cfg); err != nil {
