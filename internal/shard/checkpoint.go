@@ -36,6 +36,7 @@ type saver struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	gathers sync.WaitGroup
+	lost    error // of the last gathering, once that is over
 	writer  sync.WaitGroup
 	latest  chan snapshot // of one
 	tries   chan try      // of one, the latest
@@ -100,7 +101,10 @@ func (s *saver) save(done int, now func() state) {
 	since := time.Now()
 	s.await()
 	st := now()
-	s.gathers.Go(func() { s.note(s.gather(done, since, st)) })
+	s.gathers.Go(func() {
+		s.lost = s.gather(done, since, st)
+		s.note(s.lost)
+	})
 }
 
 // clone copies v into memory that the i-th copy of the step before had.
@@ -247,13 +251,17 @@ func (s *saver) store(snap snapshot) error {
 }
 
 // durable waits until the state after `done` steps is stored and recorded, and reports whether it
-// is; false as well where no checkpoint is made of that step. Only rank 0 knows.
+// is; false as well where no checkpoint is made of that step, or it could not be gathered. Only
+// rank 0 knows.
 func (s *saver) durable(done int) bool {
 	every := s.r.Plan.CheckpointEvery
 	if every == 0 || done%every != 0 {
 		return false
 	}
 	s.await()
+	if s.lost != nil {
+		return false // the writer gets nothing to store
+	}
 	if w, ok := s.r.Transport.(watched); ok {
 		defer w.a.waits()()
 	}
