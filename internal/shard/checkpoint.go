@@ -173,8 +173,8 @@ func (s *saver) gather(done int, since time.Time, st state) error {
 	var f *os.File
 	var places map[string]int64
 	width, open := r.e.dit.TokenWidth(), func() (err error) {
-		if f, err = os.CreateTemp(r.TempDir, "checkpoint-*"); err != nil {
-			return fmt.Errorf("cannot create a temporary file: %w", err)
+		if f, err = r.tempFile("checkpoint-*"); err != nil {
+			return err
 		}
 		places, err = safetensors.Blank(f, s.shapes(st), map[string]string{"job": string(r.Plan.Job),
 			"step": strconv.Itoa(done), "attempt": fmt.Sprint(r.Plan.Attempt)})

@@ -3,7 +3,9 @@ package shard
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/longtake/longtake/internal/collective"
@@ -163,11 +165,24 @@ func (r *run) storeVideo(ctx context.Context, latents string, o job.Object,
 	return video, err
 }
 
+// tempFile creates a temporary file. Where the folder has gone meanwhile, as after a disk that was
+// away, it is made again: without it a rank could save nothing more until its end.
+func (r *run) tempFile(pattern string) (*os.File, error) {
+	file, err := os.CreateTemp(r.TempDir, pattern)
+	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(r.TempDir, 0o700) == nil {
+		file, err = os.CreateTemp(r.TempDir, pattern)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot create a temporary file: %w", err)
+	}
+	return file, nil
+}
+
 // withFile gives f a temporary file.
 func (r *run) withFile(f func(*os.File) error) error {
-	file, err := os.CreateTemp(r.TempDir, "object-*")
+	file, err := r.tempFile("object-*")
 	if err != nil {
-		return fmt.Errorf("cannot create a temporary file: %w", err)
+		return err
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
