@@ -109,7 +109,7 @@ func Shard() Settings {
 		{Key: "data.url", Default: "",
 			Usage: "a NATS cluster to exchange activations over, in place of an own server"},
 		{Key: "data.peer-timeout", Default: 30 * time.Second,
-			Usage: "silence of another rank after which it is named and the job fails"},
+			Usage: "silence of another rank after which it is named and the attempt ends"},
 		{Key: "drain-timeout", Default: time.Minute, Usage: "on SIGTERM, how long the shard may finish " +
 			"its step and hand its work over; 0s: not at all"},
 		{Key: "tmp", Default: "", Usage: "directory for clips being encoded (default: the system's)"},
@@ -119,7 +119,7 @@ func Shard() Settings {
 	}, logging...)
 }
 
-// Client are the settings of the longtake command itself, beside those of its commands.
+// Client are the settings of the longtake command itself, besides those of its commands.
 func Client() Settings {
 	return Settings{
 		{Key: "coordinator", Default: "", Env: "LONGTAKE_URL",
