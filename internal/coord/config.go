@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"regexp"
 	"slices"
 	"time"
 
@@ -109,8 +108,6 @@ func (e *ConfigError) Error() string { return "cannot start coordinator: " + e.E
 // Unwrap returns the cause.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-var idPattern = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
-
 // fill sets defaults.
 func (c *Config) fill() {
 	set(&c.ID, "c1")
@@ -160,8 +157,8 @@ func (c *Config) alone() bool { return len(c.Raft.Peers) <= 1 }
 
 // check returns the first thing that is wrong.
 func (c *Config) check() error {
-	if !idPattern.MatchString(c.ID) {
-		return fmt.Errorf("id %q; allowed: 1 to 64 letters, digits, - and _", c.ID)
+	if err := job.CheckName("id", c.ID); err != nil {
+		return err
 	}
 	if c.Data == "" {
 		return errors.New("the data directory is not set")
@@ -198,7 +195,7 @@ func (c *Config) checkPeers() error {
 	}
 	seen := map[string]bool{}
 	for _, p := range c.Raft.Peers {
-		if !idPattern.MatchString(p.ID) || seen[p.ID] {
+		if job.CheckName("id", p.ID) != nil || seen[p.ID] {
 			return fmt.Errorf("peer id %q is used twice or is not a name", p.ID)
 		}
 		if _, _, err := net.SplitHostPort(p.Raft); err != nil {

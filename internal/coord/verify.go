@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
 )
@@ -157,8 +156,8 @@ func (s *snapshot) checkTrash() error {
 
 func (s *snapshot) checkDrains() error {
 	for i, d := range s.Drains {
-		if err := wire.CheckNodeID(d.Node); err != nil {
-			return at(fmt.Sprintf("drains[%d].node", i), err)
+		if err := job.CheckName("node", string(d.Node)); err != nil {
+			return at(fmt.Sprintf("drains[%d]", i), err)
 		}
 	}
 	return nil
@@ -175,8 +174,8 @@ func (s *snapshot) checkMembers() error {
 
 // checkAddress wants the id of a coordinator and, if there is one, the URL of its API.
 func checkAddress(id, address string) error {
-	if !idPattern.MatchString(id) {
-		return invalidMember("id", id, "1 to 64 letters, digits, - and _")
+	if err := job.CheckName("id", id); err != nil {
+		return err
 	}
 	u, err := url.Parse(address)
 	if address != "" && (err != nil || u.Host == "" || len(address) > addressMost) {
@@ -196,9 +195,8 @@ func checkHostPort(address string) error {
 
 // checkCluster wants an id of a cluster, or none.
 func checkCluster(id string) error {
-	if id != "" && !idPattern.MatchString(id) {
-		return &job.FieldError{Field: "cluster", Value: fmt.Sprintf("%.64q", id),
-			Allowed: "1 to 64 letters, digits, - and _"}
+	if id == "" {
+		return nil
 	}
-	return nil
+	return job.CheckName("cluster", id)
 }

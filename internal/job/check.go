@@ -329,11 +329,7 @@ func checkNames(s Spec) error {
 			[]string{string(ScheduleStatic), string(ScheduleUniform)}},
 	}
 	for _, c := range sets {
-		found := false
-		for _, a := range c.allowed {
-			found = found || a == c.v
-		}
-		if !found {
+		if !slices.Contains(c.allowed, c.v) {
 			return &FieldError{c.field, quote(c.v), strings.Join(c.allowed, ", ")}
 		}
 	}
@@ -387,15 +383,4 @@ func at[T any](p *T, otherwise T) T {
 		return otherwise
 	}
 	return *p
-}
-
-// Check reports whether o can name stored bytes: a name, a size, a SHA-256 in lower-case hex.
-func (o Object) Check() error {
-	if o.Name == "" || len(o.Name) > 256 || o.Size < 0 {
-		return fmt.Errorf("object %.64q of %d bytes", o.Name, o.Size)
-	}
-	if len(o.SHA256) != 64 || strings.Trim(o.SHA256, "0123456789abcdef") != "" {
-		return fmt.Errorf("object %.64q: SHA-256 %.70q is not 64 hex digits", o.Name, o.SHA256)
-	}
-	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Cost is what the control plane knows of a model to foretell how long a clip takes, and what
+// Cost is what the control plane knows of a model to predict how long a clip takes, and what
 // memory. The zero one knows nothing.
 type Cost struct {
 	FFNDim int `json:"ffn_dim"` // width of the feed-forward layers

@@ -24,7 +24,7 @@ const (
 	WhereLimit = 256  // bytes of Plan.Where
 
 	// FutileLimit is how many attempts may be lost without a step of progress because a rank could
-	// not go on: then it is the job. LossLimit is how many may be lost in all, to machines that die.
+	// not go on: then it is the job. LossLimit is how many may be so lost in all, also with machines.
 	FutileLimit = 5
 	LossLimit   = 50
 	// LossesLimit is how many losses are remembered, the latest ones.
@@ -243,8 +243,8 @@ func (r Record) AttemptsLeft() int {
 	return max(0, min(LossLimit-lost, FutileLimit-own))
 }
 
-// RequestCancel ends a queued job and marks a running one, whose shards then stop at a step
-// boundary. On a cancelled job, or a second time, it changes nothing.
+// RequestCancel ends a queued job and marks a running one, whose shards then stop in
+// the middle of a step. On a cancelled job, or a second time, it changes nothing.
 func (r Record) RequestCancel(now time.Time) (Record, error) {
 	switch r.State {
 	case Queued:

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"unicode/utf8"
 )
 
-// Limits on what a record holds, beside those of its request.
+// Limits on what a record holds, besides those of its request.
 const (
 	idLimit          = 64 // bytes of the id of a job or a node
 	contentTypeLimit = 64
@@ -81,17 +82,30 @@ func (s Spec) Check() error {
 	return nil
 }
 
-// CheckID reports whether id can name a job: 1 to 64 letters, digits, '-' or '_'.
-func CheckID(id ID) error { return checkID("id", string(id)) }
+// CheckID reports whether id can name a job.
+func CheckID(id ID) error { return CheckName("id", string(id)) }
 
-func checkID(field, id string) error {
-	ok := id != "" && len(id) <= idLimit
-	for _, c := range []byte(id) {
+// CheckName reports whether a name can be a part of a path, of a subject and of a URL, as ids are:
+// 1 to 64 letters, digits, '-' or '_'. field is what has it.
+func CheckName(field, name string) error {
+	ok := name != "" && len(name) <= idLimit
+	for _, c := range []byte(name) {
 		ok = ok && ('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' ||
 			c == '_')
 	}
 	if !ok {
-		return &FieldError{field, quote(id), "1 to 64 letters, digits, - and _"}
+		return &FieldError{field, quote(name), "1 to 64 letters, digits, - and _"}
+	}
+	return nil
+}
+
+// Check reports whether o can name stored bytes: a name, a size, a SHA-256 in lower-case hex.
+func (o Object) Check() error {
+	if o.Name == "" || len(o.Name) > 256 || o.Size < 0 {
+		return fmt.Errorf("object %.64q of %d bytes", o.Name, o.Size)
+	}
+	if len(o.SHA256) != 64 || strings.Trim(o.SHA256, "0123456789abcdef") != "" {
+		return fmt.Errorf("object %.64q: SHA-256 %.70q is not 64 hex digits", o.Name, o.SHA256)
 	}
 	return nil
 }
@@ -304,7 +318,7 @@ func (p Plan) Check(r Record) error {
 		if seen[id] {
 			return fmt.Errorf("node %q holds two ranks", id)
 		}
-		if err := checkID("nodes", string(id)); err != nil {
+		if err := CheckName("nodes", string(id)); err != nil {
 			return err
 		}
 		seen[id] = true

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/longtake/longtake/internal/job"
@@ -44,19 +43,8 @@ func NodeOf(subject string) job.NodeID {
 	return job.NodeID(id)
 }
 
-// nameLimit bounds ids and names, in bytes.
+// nameLimit bounds names, in bytes.
 const nameLimit = 64
 
-// CheckNodeID reports whether id can be a token of a subject: 1 to 64 letters, digits, '-' or '_'.
-func CheckNodeID(id job.NodeID) error {
-	if id == "" || len(id) > nameLimit {
-		return fmt.Errorf("node id %.70q has %d bytes; allowed: 1 to %d", id, len(id), nameLimit)
-	}
-	for _, c := range []byte(id) {
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' {
-			return fmt.Errorf("node id %q has %q; allowed: letters, digits, - and _", id, c)
-		}
-	}
-	return nil
-}
+// CheckNodeID reports whether id can be a token of a subject.
+func CheckNodeID(id job.NodeID) error { return job.CheckName("node id", string(id)) }
