@@ -90,7 +90,7 @@ var unused = map[string][]string{
 	"max_sequence_length": {"512"},
 }
 
-// holders are fields whose members are fields; what a lenient one has beside those is left out with
+// holders are fields whose members are fields; what a lenient one has besides is left out with
 // a notice.
 var holders = map[string]struct{ lenient bool }{
 	"extra_body": {}, "extra_json": {}, "video_params": {}, "nvext": {},

@@ -6,10 +6,9 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-)
 
-// snapshotMax bounds a snapshot, in bytes.
-const snapshotMax = 1 << 30
+	"github.com/longtake/longtake/internal/coord"
+)
 
 // withSnapshot gives f a temporary file, one at a time: a snapshot may be large.
 func (s *server) withSnapshot(f func(*os.File) error) error {
@@ -53,11 +52,11 @@ func (s *server) saveSnapshot(w http.ResponseWriter, r *http.Request) error {
 
 // restoreSnapshot receives all of it before anything is done with it.
 func (s *server) restoreSnapshot(w http.ResponseWriter, r *http.Request) error {
-	if r.ContentLength > snapshotMax {
-		return tooLarge(&http.MaxBytesError{Limit: snapshotMax})
+	if r.ContentLength > coord.SnapshotMax {
+		return tooLarge(&http.MaxBytesError{Limit: coord.SnapshotMax})
 	}
 	return s.withSnapshot(func(f *os.File) error {
-		if _, err := io.Copy(f, http.MaxBytesReader(w, r.Body, snapshotMax)); err != nil {
+		if _, err := io.Copy(f, http.MaxBytesReader(w, r.Body, coord.SnapshotMax)); err != nil {
 			return tooLarge(bodyError("the snapshot", err))
 		}
 		if _, err := f.Seek(0, io.SeekStart); err != nil {

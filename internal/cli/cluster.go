@@ -8,15 +8,12 @@ import (
 	"os"
 	"strings"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/userfile"
 )
-
-const snapshotMax = 1 << 30 // bytes
 
 func clusterCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "cluster", Short: "Look at the coordinators, and change them"}
@@ -94,7 +91,7 @@ func leaderURL(s coord.Status) string {
 
 // describeSpace says what is stored, and what there is room for.
 func describeSpace(s coord.Space) string {
-	size := func(n int64) string { return humanize.Bytes(uint64(max(n, 0))) } //nolint:gosec // from 0
+	size := func(n int64) string { return size(uint64(max(n, 0))) } //nolint:gosec // from 0
 	quota := ""
 	if s.Quota > 0 {
 		quota = " of " + size(s.Quota)
@@ -217,7 +214,7 @@ func snapshotCommand() *cobra.Command {
 		Short: "Replace what was decided by a snapshot; what came after it is forgotten"}
 	clusterChange(restore, func(ctx context.Context, c *api.Client, args []string,
 	) (coord.Status, error) {
-		data, err := userfile.Read(args[0], snapshotMax)
+		data, err := userfile.Read(args[0], coord.SnapshotMax)
 		if err != nil {
 			return coord.Status{}, fmt.Errorf("cannot read the snapshot: %w", err)
 		}

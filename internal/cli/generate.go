@@ -378,24 +378,3 @@ func count(n int, thing string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }
-
-// span prints a duration with three digits.
-func span(seconds float64) string {
-	switch {
-	case seconds < 1:
-		return fmt.Sprintf("%.3g ms", seconds*1000)
-	case seconds < 100:
-		return fmt.Sprintf("%.3g s", seconds)
-	}
-	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
-}
-
-// size prints bytes in decimal units.
-func size(n uint64) string {
-	v, unit := float64(n), 0
-	for v >= 1000 && unit < 4 {
-		v /= 1000
-		unit++
-	}
-	return fmt.Sprintf("%.3g %s", v, []string{"B", "kB", "MB", "GB", "TB"}[unit])
-}

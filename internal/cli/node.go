@@ -164,29 +164,6 @@ func address(route string) string {
 	return dash(at[strings.LastIndexByte(at, '@')+1:])
 }
 
-// age is how long ago something began, in its two largest units.
-func age(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return longSpan(time.Since(t))
-}
-
-// longSpan prints a duration of a process or a queue, in its two largest units.
-func longSpan(d time.Duration) string {
-	d = max(d, 0)
-	const day = 24 * time.Hour
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
-	case d < day:
-		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
-}
-
 func dash(s string) string {
 	if s == "" {
 		return "-"

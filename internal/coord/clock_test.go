@@ -9,7 +9,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// wrong is a time of day that can be set, beside a clock that goes on.
+// wrong is a time of day that can be set, and a clock that always goes on.
 type wrong struct{ by atomic.Int64 }
 
 func (w *wrong) now() time.Time { return time.Now().Add(time.Duration(w.by.Load())) }

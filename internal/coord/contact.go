@@ -51,7 +51,7 @@ func (w *watched) heard(id raft.ServerID) contact {
 	return w.contacts[id]
 }
 
-// greet asks whoever listens at an address who it is. Nothing changes there: the question is that
+// greet asks the coordinator at an address who it is. Nothing changes there: the question is that
 // of a candidate in term 0, who cannot win.
 func (w *watched) greet(to string) (id string, err error) {
 	h := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(w.own),

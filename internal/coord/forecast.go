@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -64,7 +62,7 @@ func slowestOf(offers []Offer, n int) float64 {
 
 // memoryOf returns the bytes that the first rank of a mesh holds at a time: activations of a
 // window and the latent of its windows, or a group of decoded frames. What the decoder needs
-// beside them depends on the memory that there is.
+// besides depends on the memory that there is.
 func memoryOf(m job.Model, s job.Spec, mesh job.Mesh) int64 {
 	load, d, hd := Load(m, s), float64(m.Heads*m.HeadDim), float64(m.HeadDim)
 	u, width := float64(mesh.Ulysses), float64(load.TokenWidth)
@@ -120,9 +118,9 @@ func (f Forecast) fits(offers []Offer) error {
 	slices.SortFunc(known, func(a, b Offer) int { return cmp.Compare(b.Memory, a.Memory) })
 	if has := known[min(f.Shards, len(known))-1].Memory; f.Memory > has {
 		return &job.FieldError{Field: "num_frames x size", Value: fmt.Sprintf("too large: about %s of "+
-			"memory on each of %s", humanize.Bytes(uint64(f.Memory)), shards(f.Shards)),
+			"memory on each of %s", size(f.Memory), shards(f.Shards)),
 			Allowed: fmt.Sprintf("up to %s, which such a shard has: a smaller size, fewer frames, smaller "+
-				"windows, or more shards", humanize.Bytes(uint64(has)))}
+				"windows, or more shards", size(has))}
 	}
 	return nil
 }

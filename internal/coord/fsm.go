@@ -126,7 +126,7 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 // readSnapshot reads a state and checks all of it.
 func readSnapshot(r io.Reader) (*state, error) {
 	var s snapshot
-	d := json.NewDecoder(io.LimitReader(r, snapshotMax))
+	d := json.NewDecoder(io.LimitReader(r, SnapshotMax))
 	if err := d.Decode(&s); err != nil {
 		return nil, fmt.Errorf("cannot read a snapshot: %w: %w", errDamaged, err)
 	}

@@ -17,8 +17,8 @@ import (
 // replicasMax is the most copies that JetStream keeps.
 const replicasMax = 5
 
-// snapshotMax bounds a snapshot that is restored, in bytes.
-const snapshotMax = 1 << 30
+// SnapshotMax bounds a snapshot, in bytes.
+const SnapshotMax = 1 << 30
 
 // AddMember implements Service. The new one takes part in no majority until it has what the others
 // have.
@@ -175,12 +175,12 @@ func (c *Coordinator) RestoreSnapshot(_ context.Context, r io.Reader) error {
 		return fmt.Errorf("%w: another one is being restored", ErrSnapshot)
 	}
 	defer c.restoring.Unlock()
-	data, err := io.ReadAll(io.LimitReader(r, snapshotMax+1))
+	data, err := io.ReadAll(io.LimitReader(r, SnapshotMax+1))
 	switch {
 	case err != nil:
 		return fmt.Errorf("cannot read the snapshot: %w", err)
-	case len(data) > snapshotMax:
-		return fmt.Errorf("%w: it is larger than %d bytes", ErrSnapshot, snapshotMax)
+	case len(data) > SnapshotMax:
+		return fmt.Errorf("%w: it is larger than %d bytes", ErrSnapshot, SnapshotMax)
 	}
 	trial := &fsm{state: newState()}
 	if err := trial.Restore(io.NopCloser(bytes.NewReader(data))); err != nil {

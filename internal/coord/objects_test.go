@@ -137,7 +137,7 @@ func TestCheckpointsAreNoStrays(t *testing.T) {
 	}
 }
 
-// TestHarmIsTold damages a clip, then takes it away: whoever opens it is told, and so is who looks
+// TestHarmIsTold damages a clip, then takes it away: who opens it is told, and so is who looks
 // at its job, until the same bytes are stored again.
 func TestHarmIsTold(t *testing.T) {
 	ctx := context.Background()

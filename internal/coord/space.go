@@ -25,7 +25,7 @@ const (
 
 	reserveMin, reserveMax = 16 << 20, 256 << 20 // bytes; of small disks it is at most half
 
-	// startRoom is what NATS may need to start: it puts a file of 4 MiB together anew of which half is
+	// startRoom is what NATS may need to start: it rewrites a file of 4 MiB of which half is
 	// deleted, and panics if it cannot. The file that is removed on a full disk has more.
 	startRoom, ballastMin = 3 << 20, 4 << 20
 )

@@ -214,7 +214,7 @@ func TestOtherNamesOfTheWeights(t *testing.T) {
 			delete(m, stem+".safetensors.index.json")
 			m[stem+".safetensors.index.bf16.json"] = index
 		}, "its variant bf16 was read"},
-		{"single file beside a stale index", func(m fstest.MapFS) {
+		{"single file next to a stale index", func(m fstest.MapFS) {
 			data := whole(m)
 			delete(m, stem+"-00003-of-00010.safetensors")
 			m[stem+".safetensors"] = &fstest.MapFile{Data: data}

@@ -9,7 +9,7 @@ import (
 )
 
 // TestAnyLegalClipIsPlannedAtOnce plans clips at the ends of what a request may ask for. The bound
-// on the time is far above what the planner takes; one that lists the windows of each mesh anew
+// on the time is far above what the planner takes; one that lists the windows of each mesh again
 // takes minutes.
 func TestAnyLegalClipIsPlannedAtOnce(t *testing.T) {
 	const frames, tokens = 1 << 18, 1 << 25

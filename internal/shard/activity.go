@@ -18,8 +18,8 @@ type activity struct {
 	seen    [2]uint64 // what devices said of it
 }
 
-// watch takes it for a sign of getting on when a device has done some of an operation since the
-// last look: a layer of a large clip may take half an hour.
+// watch takes it for a sign of progress when a device has done some of an operation since the last
+// look: a layer of a large clip may take half an hour.
 func (a *activity) watch(devices ...compute.Device) {
 	for i, dev := range devices {
 		p, ok := dev.(interface{ Progress() uint64 })

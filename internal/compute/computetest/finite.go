@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// input is what an operation is given. hides says that an infinity in it may go lost, as a logit of
+// input is what an operation is given. hides says that an infinity in it may be lost, as a logit of
 // -Inf does.
 type input struct {
 	name   string

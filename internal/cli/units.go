@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+)
+
+// span prints a duration with three digits.
+func span(seconds float64) string {
+	switch {
+	case seconds < 1:
+		return fmt.Sprintf("%.3g ms", seconds*1000)
+	case seconds < 100:
+		return fmt.Sprintf("%.3g s", seconds)
+	}
+	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
+}
+
+// size prints bytes in decimal units.
+func size(n uint64) string {
+	v, unit := float64(n), 0
+	for v >= 1000 && unit < 4 {
+		v /= 1000
+		unit++
+	}
+	return fmt.Sprintf("%.3g %s", v, []string{"B", "kB", "MB", "GB", "TB"}[unit])
+}
+
+// age is how long ago something began, in its two largest units.
+func age(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return longSpan(time.Since(t))
+}
+
+// longSpan prints a duration of a process or a queue, in its two largest units.
+func longSpan(d time.Duration) string {
+	d = max(d, 0)
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < day:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+}
