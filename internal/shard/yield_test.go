@@ -106,6 +106,9 @@ func TestARankGoesOnWhereACheckpointIsLost(t *testing.T) {
 		late := time.AfterFunc(patience, func() { stop(errors.New("the rank waits for ever")) })
 		t.Cleanup(func() { late.Stop() })
 		k.Plan.CheckpointEvery, k.TempDir = 1, filepath.Join(k.TempDir, "away")
+		if err := os.WriteFile(k.TempDir, nil, 0o600); err != nil { // no folder can be made there
+			t.Error(err)
+		}
 		k.Saved = func(_ context.Context, c job.Checkpoint) error {
 			saved = c.Step
 			return nil
@@ -113,7 +116,7 @@ func TestARankGoesOnWhereACheckpointIsLost(t *testing.T) {
 		k.Yield = func() bool {
 			asked++
 			if asked == 2 {
-				if err := os.Mkdir(k.TempDir, 0o700); err != nil {
+				if err := os.Remove(k.TempDir); err != nil {
 					t.Error(err)
 				}
 			}
