@@ -39,6 +39,8 @@ func TestMistakesAreOneLineAndExitTwo(t *testing.T) {
 		{[]string{"job", "fetch", "../../x"}, []string{"../../x", "id of a job"}},
 		{[]string{"job", "logs", "a/b"}, []string{"a/b"}},
 		{[]string{"plan", "--shards", "-1"}, []string{"--shards", "-1", "from 1"}},
+		{[]string{"plan", "--shards", "-1", "--coordinator", "http://127.0.0.1:1"},
+			[]string{"--shards", "-1", "from 1"}},
 		{[]string{"plan", "--shards", "0"}, []string{"--shards", "0", "from 1"}},
 		{[]string{"generate", "-p", "x", "--seed", "1.5"}, []string{"--seed", "1.5", "-1 draws one"}},
 		{[]string{"generate", "-p", "x", "--fps", "fast"}, []string{"--fps", "fast", "24000/1001"}},

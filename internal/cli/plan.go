@@ -33,6 +33,9 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 	f.Float64("guidance-scale", 0, "up to 1: one branch, so no cfg")
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *shards < 1 {
+			return usage("--shards is %d; allowed: from 1", *shards)
+		}
 		folder, err := shard.OpenModel(*path)
 		if err != nil {
 			return &usageError{err}
@@ -119,9 +122,6 @@ type planLine struct {
 }
 
 func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error {
-	if shards < 1 {
-		return usage("--shards is %d; allowed: from 1", shards)
-	}
 	load := coord.Load(m, s)
 	options, err := partition.Explain(shards, load)
 	if err != nil {
