@@ -461,6 +461,7 @@ func TestCreateRefuses(t *testing.T) {
 	check(400, "seconds", `{"prompt": "a", "seconds": 1, "num_frames": 33}`)
 	check(400, "seconds", `{"prompt": "a", "seconds": -1}`)
 	check(400, "seconds", `{"prompt": "a", "seconds": "NaN"}`)
+	check(400, "seconds", `{"prompt": "a", "seconds": "1e9"}`)
 	check(400, "guidance_scale", `{"prompt": "a", "guidance_scale": "NaN"}`)
 	check(400, "mesh", `{"prompt": "a", "mesh": "cfg=0"}`)
 	check(400, "promt", `{"promt": "a"}`)

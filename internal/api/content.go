@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
@@ -79,6 +80,9 @@ func (s *server) sendFile(w http.ResponseWriter, r *http.Request, v coord.View, 
 	h.Set("ETag", strconv.Quote(f.o.SHA256))
 	h.Set("Content-Type", f.kind)
 	h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", string(v.ID)+f.ext))
+	if !strings.HasPrefix(r.Header.Get("Range"), "bytes=") {
+		r.Header.Del("Range") // of a unit that is not known here: RFC 9110, 14.2
+	}
 	seen := &noted{ReadSeeker: in}
 	http.ServeContent(w, r, "", v.Finished, seen)
 	if seen.err != nil && r.Context().Err() == nil {

@@ -28,6 +28,7 @@ func TestContentInParts(t *testing.T) {
 		{"from", []string{"Range: bytes=4-"}, 206, "video", "bytes 4-8/9"},
 		{"the last", []string{"Range: bytes=-3"}, 206, "deo", "bytes 6-8/9"},
 		{"beyond", []string{"Range: bytes=9-"}, 416, "", "bytes */9"},
+		{"another unit", []string{"Range: lines=0-1"}, 200, "the video", ""},
 		{"nonsense", []string{"Range: bytes=b-a"}, 416, "", ""},
 		{"the same still", []string{"Range: bytes=0-1", `If-Range: "aa"`}, 206, "th", "bytes 0-1/9"},
 		{"another now", []string{"Range: bytes=0-1", `If-Range: "bb"`}, 200, "the video", ""},

@@ -132,15 +132,12 @@ func (c Create) setSeconds(r *job.Request, m job.Model) error {
 	if !(fps > 0 && fps <= job.FPSLimit) {
 		return nil
 	}
-	if s := *c.Seconds; !(s > 0 && s <= float64(job.FramesLimit)) {
-		return &job.FieldError{Field: "seconds", Value: r.SecondsAsked, Allowed: "above 0"}
-	}
 	frames := *c.Seconds * float64(fps)
-	n := int(math.Round(frames)) + 1
-	if n > job.FramesLimit {
+	if !(frames > 0 && math.Round(frames) < job.FramesLimit) {
 		return &job.FieldError{Field: "seconds", Value: r.SecondsAsked,
-			Allowed: fmt.Sprintf("up to %d frames", job.FramesLimit)}
+			Allowed: fmt.Sprintf("above 0, and up to %d frames", job.FramesLimit)}
 	}
+	n := int(math.Round(frames)) + 1
 	if c.Frames != nil {
 		if math.Abs(float64(*c.Frames)-frames) > 1 {
 			return invalid("seconds", "seconds is %s, which are %d frames, and num_frames is %d; "+
