@@ -259,6 +259,9 @@ func (m Model) checkWindow(s Spec) error {
 		return &FieldError{"window", number(s.Window),
 			fmt.Sprintf("0 (the clip as a whole) to %d latent frames", top) + divisible(pt)}
 	}
+	if s.Overlap < 0 { // also of a clip that needs no windows
+		return &FieldError{"overlap", number(s.Overlap), "0 or more latent frames"}
+	}
 	return nil
 }
 

@@ -138,6 +138,7 @@ func TestResolveRefusesWindows(t *testing.T) {
 	}{
 		{long(), Request{Frames: ptr(41), Window: ptr(10)}, "window", "to 9 latent frames"},
 		{long(), Request{Frames: ptr(41), Window: ptr(0)}, "num_frames", "1 to 33"},
+		{long(), Request{Frames: ptr(5), Overlap: ptr(-1)}, "overlap", "0 or more"},
 		{long(), Request{Frames: ptr(41), Overlap: ptr(9)}, "overlap", "0 to 8"},
 		{long(), Request{Frames: ptr(41), Overlap: ptr(0), Long: "extend"}, "overlap", "1 to 8"},
 		{long(), Request{Frames: ptr(41), Long: "twice"}, "long", "windows, extend"},
