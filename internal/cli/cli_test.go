@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,8 +42,29 @@ func longtake(t *testing.T, args ...string) outcome {
 	return run(t.Context(), args...)
 }
 
+// shared is a buffer that the log and the progress write to, as they do to a file.
+type shared struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+// String returns what was written.
+func (s *shared) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 func run(ctx context.Context, args ...string) outcome {
-	var out, errs bytes.Buffer
+	var out bytes.Buffer
+	var errs shared
 	cmd := Longtake()
 	cmd.SetOut(&out)
 	code := Execute(ctx, cmd, args, &errs)

@@ -56,6 +56,17 @@ func (l *leader) belongs(s artifact.Store) bool {
 	return ok && err == nil
 }
 
+// settled reports whether it is known whose the object store is. Before that no job is placed:
+// what its ranks store would make the store of a new cluster look like another's, and another's
+// like this one's.
+func (l *leader) settled() bool {
+	if l.c.broker == nil || l.c.fsm.cluster() != "" {
+		return true
+	}
+	s := l.c.objects.Load()
+	return s != nil && (l.belongs(*s) || l.c.cfg.Clock().Before(l.foreign))
+}
+
 // together looks for the mark of a cluster, or leaves the first one.
 func (l *leader) together(ctx context.Context, s artifact.Store, id string) (bool, error) {
 	if id != "" {

@@ -86,3 +86,15 @@ func TestObjectsOfAnotherLogStay(t *testing.T) {
 	later.Add(int64(2 * foreignEvery))
 	eventually(t, "the objects of a deleted job go", func() bool { return !there() })
 }
+
+// TestNoJobIsPlacedBeforeItIsKnownWhoseTheStoreIs has a job and a shard at hand as soon as a new
+// coordinator leads. What its ranks stored once made the new store look like another cluster's.
+func TestNoJobIsPlacedBeforeItIsKnownWhoseTheStoreIs(t *testing.T) {
+	c := start(t, config(t.TempDir()))
+	f := fake(t, c, "a")
+	create(t, c, request(1))
+	f.told()
+	if c.fsm.cluster() == "" {
+		t.Error("a job is placed, and its objects have no cluster yet")
+	}
+}

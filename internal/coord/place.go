@@ -51,6 +51,9 @@ func (l *leader) idle() pool {
 // one it takes the shards of running jobs at their next step boundary, or where that is far, in the
 // middle of a step. It runs on the coordinator's own goroutine only.
 func (l *leader) schedule() {
+	if !l.settled() {
+		return
+	}
 	p := l.idle()
 	reasons, preempted := map[job.ID]string{}, map[job.ID]string{}
 	blocked := false
