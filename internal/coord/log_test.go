@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/longtake/longtake/internal/coord/wire"
@@ -45,34 +44,16 @@ func TestPercents(t *testing.T) {
 	}
 }
 
-// written is what a log wrote.
-type written struct {
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-func (l *written) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.out.Write(p)
-}
-
-func (l *written) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.out.String(), text)
-}
-
 // TestTheModelsNoticesAreLoggedOnce however many shards hold it.
 func TestTheModelsNoticesAreLoggedOnce(t *testing.T) {
-	var out written
+	var out loud
 	cfg := config(t.TempDir())
 	cfg.Log = slog.New(slog.NewTextHandler(&out, nil))
 	c := start(t, cfg)
 	for _, id := range []string{"n1", "n2"} {
 		fake(t, c, id, func(r *wire.Registration) { r.Model.Notices = []string{"a key was left out"} })
 	}
-	if n := out.count("a key was left out"); n != 1 {
+	if n := out.says("a key was left out"); n != 1 {
 		t.Errorf("the notice is logged %d times", n)
 	}
 }
