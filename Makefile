@@ -1,7 +1,7 @@
 # longtake: build, test and measure. `make help` lists the targets.
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X github.com/longtake/longtake/internal/cli.Version=$(VERSION)
+LDFLAGS := -s -w -X github.com/longtake/longtake/internal/daemon.Version=$(VERSION)
 FUZZ    ?= 5000x
 TORCH   ?= python3
 PYTHON  ?= python3

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/api"
-	"github.com/longtake/longtake/internal/cli"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/daemon"
 )
 
 const long = `Run a coordinator: it takes jobs over HTTP, decides over them in Raft, and places
@@ -23,9 +23,9 @@ them on the shards that register over NATS. One is enough; three survive the los
   coordinator --config configs/coordinator.yaml`
 
 func main() {
-	cmd := cli.Daemon("coordinator", "Run a coordinator", long, config.Coordinator(), run)
+	cmd := daemon.Command("coordinator", "Run a coordinator", long, config.Coordinator(), run)
 	cmd.AddCommand(recoverCommand())
-	os.Exit(cli.Main(cmd))
+	os.Exit(daemon.Main(cmd))
 }
 
 func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
@@ -34,9 +34,9 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		err = api.CheckAccess(v.Strings("http.hosts"), v.Strings("http.cors-origins"))
 	}
 	if err != nil {
-		return cli.Usage(err)
+		return daemon.Usage(err)
 	}
-	clients, err := cli.ReadClients(v)
+	clients, err := api.ReadClients(v)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		return errors.Join(err, l.Close())
 	}
 	log.Info("serving", "http", cfg.HTTP, "nats", c.ClientURL(), "data", cfg.Data,
-		"version", cli.Version)
+		"version", daemon.Version)
 	h := api.New(api.Config{Service: c, Metrics: c.Metrics(), Log: log,
 		Hosts:   api.Hosts(v.Strings("http.hosts"), v.String("http.listen"), cfg.HTTP),
 		Origins: v.Strings("http.cors-origins"), Clients: clients})
@@ -83,14 +83,14 @@ var peerPattern = regexp.MustCompile(`^([^@=]+)@([^=]+)=(https?://.+)$`)
 
 func read(v *config.Values) (coord.Config, error) {
 	c := coord.Config{
-		ID: v.String("id"), Data: v.String("data"), HTTP: v.String("http.url"), Version: cli.Version,
+		ID: v.String("id"), Data: v.String("data"), HTTP: v.String("http.url"), Version: daemon.Version,
 		Raft: coord.RaftConfig{Listen: v.String("raft.listen"), Join: v.Bool("raft.join"),
 			TLS: coord.TLSConfig{Cert: v.String("raft.tls.cert"), Key: v.String("raft.tls.key"),
 				CA: v.String("raft.tls.ca")}},
 		NATS: coord.NATSConfig{Listen: v.String("nats.listen"), Routes: v.String("nats.routes"),
 			Peers: v.Strings("nats.peers"), Private: v.Bool("nats.private")},
 		Limits: coord.Limits{Queued: v.Int("limits.queued"), Kept: v.Int("limits.kept"),
-			Nodes: v.Int("limits.nodes"), RequestTime: cli.RequestTime(v),
+			Nodes: v.Int("limits.nodes"), RequestTime: coord.RequestTime(v),
 			RequestTokens: v.Int("limits.request-tokens")},
 		CheckpointEvery: v.Int("checkpoint.every-steps"),
 		PreviewEvery:    v.Int("preview.every-steps"),
@@ -103,7 +103,7 @@ func read(v *config.Values) (coord.Config, error) {
 	}
 	peers, err := readPeers("raft.peers", v.Strings("raft.peers"))
 	c.Raft.Peers = peers
-	return c, errors.Join(cli.ReadStorage(v, &c.Limits), err)
+	return c, errors.Join(coord.ReadStorage(v, &c.Limits), err)
 }
 
 // readPeers reads coordinators as they are written in settings.

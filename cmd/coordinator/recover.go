@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longtake/longtake/internal/cli"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/daemon"
 )
 
 const recoverLong = `Make what one coordinator has on its disk a cluster again, after the majority
@@ -35,15 +35,15 @@ damaged is refused; with --drop-damaged what follows the damage is given up.`
 func recoverCommand() *cobra.Command {
 	var peers []string
 	var drop bool
-	cmd := cli.Daemon("recover", "Go on after the majority of a cluster is lost", recoverLong,
+	cmd := daemon.Command("recover", "Go on after the majority of a cluster is lost", recoverLong,
 		config.Coordinator(), func(_ context.Context, v *config.Values, _ *slog.Logger) error {
 			cfg, err := read(v)
 			if err != nil {
-				return cli.Usage(err)
+				return daemon.Usage(err)
 			}
 			list, err := readPeers("--peers", peers)
 			if err != nil {
-				return cli.Usage(err)
+				return daemon.Usage(err)
 			}
 			r, err := coord.Recover(cfg, list, drop)
 			if err != nil {

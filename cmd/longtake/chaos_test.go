@@ -21,9 +21,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/freeport"
 	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 const (
@@ -64,7 +64,7 @@ type chaosStats struct {
 type coordinatorProc struct {
 	args             []string
 	http, nats, data string
-	d                *daemon
+	d                *program
 }
 
 type shardProc struct {
@@ -72,7 +72,7 @@ type shardProc struct {
 	tmp     string
 	control []*proxy // one for each coordinator
 	data    *proxy
-	d       *daemon
+	d       *program
 }
 
 // TestChaos runs three coordinators and five shards and lets things go wrong, one after the other,

@@ -37,17 +37,17 @@ func build(t *testing.T, flags ...string) binaries {
 	return binaries{dir}
 }
 
-// daemon is a running coordinator or shard.
-type daemon struct {
+// program is a running coordinator or shard.
+type program struct {
 	t    *testing.T
 	cmd  *exec.Cmd
 	logs chan string
 	said *os.File // all of stderr
 }
 
-func (b binaries) start(t *testing.T, name string, args ...string) *daemon {
+func (b binaries) start(t *testing.T, name string, args ...string) *program {
 	t.Helper()
-	d := &daemon{t: t, cmd: exec.Command(filepath.Join(b.dir, name), args...),
+	d := &program{t: t, cmd: exec.Command(filepath.Join(b.dir, name), args...),
 		logs: make(chan string, 1024)}
 	d.cmd.Dir = t.TempDir()
 	stderr, err := d.cmd.StderrPipe()
@@ -88,7 +88,7 @@ func logFolder(t *testing.T) string {
 
 // end kills it. In a test that has failed it first says what it was doing, and the end of its log is
 // shown.
-func (d *daemon) end() {
+func (d *program) end() {
 	if !d.t.Failed() {
 		d.kill()
 		return
@@ -105,7 +105,7 @@ func (d *daemon) end() {
 }
 
 // find waits for a log line and returns the groups of the pattern in it.
-func (d *daemon) find(pattern string) []string {
+func (d *program) find(pattern string) []string {
 	d.t.Helper()
 	re, late := regexp.MustCompile(pattern), time.After(deadline)
 	for {
@@ -123,13 +123,13 @@ func (d *daemon) find(pattern string) []string {
 	}
 }
 
-func (d *daemon) kill() {
+func (d *program) kill() {
 	d.cmd.Process.Kill()
 	d.cmd.Wait()
 }
 
 // stop asks it to end, as an operator does, and wants exit code 0.
-func (d *daemon) stop() {
+func (d *program) stop() {
 	d.t.Helper()
 	d.cmd.Process.Signal(syscall.SIGTERM)
 	if err := d.cmd.Wait(); err != nil {
@@ -202,7 +202,7 @@ func TestACoordinatorAndThreeShardsAsProcesses(t *testing.T) {
 		dir+"/one.safetensors")...)
 
 	data := t.TempDir()
-	coordinator := func(http, nats string) *daemon {
+	coordinator := func(http, nats string) *program {
 		return b.start(t, "coordinator", "--config", golden.Root("configs", "coordinator.yaml"),
 			"--data", data, "--http-listen", http, "--nats-listen", nats)
 	}
@@ -210,11 +210,11 @@ func TestACoordinatorAndThreeShardsAsProcesses(t *testing.T) {
 	serving := `msg=serving http=http://(\S+) nats=nats://(\S+)`
 	at := c.find(serving)
 	url := "http://" + at[0]
-	shard := func(name string) *daemon {
+	shard := func(name string) *program {
 		return b.start(t, "shard", "--config", golden.Root("configs", "shard.yaml"), "--name", name,
 			"--control", "nats://"+at[1], "--model", model, "--threads", "1")
 	}
-	shards := []*daemon{shard("a"), shard("b"), shard("c")}
+	shards := []*program{shard("a"), shard("b"), shard("c")}
 	env := "LONGTAKE_URL=" + url
 	b.longtake(t, env, append(clip, "-o", dir+"/many.webm", "--save-latents",
 		dir+"/many.safetensors")...)
@@ -256,7 +256,7 @@ func TestMemoryOfAShard(t *testing.T) {
 	c := b.start(t, "coordinator", "--data", t.TempDir(), "--http-listen", "127.0.0.1:0",
 		"--nats-listen", "127.0.0.1:0")
 	at := c.find(`msg=serving http=(\S+) nats=(\S+)`)
-	var shards []*daemon
+	var shards []*program
 	for _, name := range []string{"a", "b"} {
 		shards = append(shards, b.start(t, "shard", "--control", at[1], "--name", name,
 			"--threads", "1"))
@@ -282,7 +282,7 @@ func TestMemoryOfAShard(t *testing.T) {
 }
 
 // status reads a size in MB from /proc.
-func (d *daemon) status(name string) int {
+func (d *program) status(name string) int {
 	d.t.Helper()
 	text := string(file(d.t, fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid)))
 	_, rest, _ := strings.Cut(text, name+":")
@@ -381,7 +381,7 @@ func killShards(t *testing.T, body string) {
 		"--nats-listen", "127.0.0.1:0")
 	at := c.find(`msg=serving http=http://(\S+) nats=nats://(\S+)`)
 	url := "http://" + at[0]
-	shards := make([]*daemon, 5)
+	shards := make([]*program, 5)
 	for i := range shards {
 		shards[i] = b.start(t, "shard", "--name", fmt.Sprintf("s%d", i), "--control", "nats://"+at[1],
 			"--model", model, "--threads", "1")

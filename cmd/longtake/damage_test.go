@@ -46,7 +46,7 @@ func damageLog(path string) (done bool, err error) {
 }
 
 // ended waits for a process to end by itself and returns what it logged.
-func (d *daemon) ended() (text string, code int, err error) {
+func (d *program) ended() (text string, code int, err error) {
 	late := time.AfterFunc(deadline, func() { d.cmd.Process.Kill() })
 	defer late.Stop()
 	var b strings.Builder

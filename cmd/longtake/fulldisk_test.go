@@ -60,7 +60,7 @@ type diskTest struct {
 	t          *testing.T
 	disk       string
 	b          binaries
-	c          *daemon
+	c          *program
 	args       []string // more of the coordinator's
 	http, nats string
 	before     []byte // what a finished clip was

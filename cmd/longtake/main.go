@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/longtake/longtake/internal/cli"
+	"github.com/longtake/longtake/internal/daemon"
 )
 
-func main() { os.Exit(cli.Main(cli.Longtake())) }
+func main() { os.Exit(daemon.Main(cli.Longtake())) }

@@ -10,9 +10,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/longtake/longtake/internal/cli"
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/config"
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/shard"
 )
 
@@ -22,13 +22,13 @@ of each job that they place on it. It waits for coordinators that are not there 
   shard --config configs/shard.yaml --name a`
 
 func main() {
-	os.Exit(cli.Main(cli.Daemon("shard", "Run a shard", long, config.Shard(), run)))
+	os.Exit(daemon.Main(daemon.Command("shard", "Run a shard", long, config.Shard(), run)))
 }
 
 func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	cfg, err := read(v)
 	if err != nil {
-		return cli.Usage(err)
+		return daemon.Usage(err)
 	}
 	cfg.Log = log
 	m, err := shard.StartMachine(ctx, cfg)
@@ -70,7 +70,7 @@ func drain(ctx context.Context, m *shard.Machine, limit time.Duration, log *slog
 
 func read(v *config.Values) (shard.Config, error) {
 	c := shard.Config{
-		Version: cli.Version,
+		Version: daemon.Version,
 		Name:    v.String("name"), Model: v.String("model"), Device: v.String("device"),
 		GPUs: v.String("gpus"), Threads: v.Int("threads"),
 		TempDir: v.String("tmp"), Cache: cmp.Or(v.String("cache"), shard.DefaultCache()),

@@ -22,6 +22,11 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string { return e.Message }
 
+// BadInput reports that the request itself was wrong or too large.
+func (e *Error) BadInput() bool {
+	return e.Status == http.StatusBadRequest || e.Status == http.StatusRequestEntityTooLarge
+}
+
 // BadRequest reports whether the request was wrong, so that repeating it is of no use.
 func (e *Error) BadRequest() bool { return e.Status >= 400 && e.Status < 500 && e.Status != 429 }
 

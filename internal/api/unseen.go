@@ -32,7 +32,7 @@ func (q *request) noteUnseen(name string, v value) {
 	}
 }
 
-// hidden reports whether the text encoder's cleaning drops a character: see its fixtext.
+// hidden reports whether the text encoder's cleaning drops a character: see package ftfy.
 func hidden(r rune) bool {
 	return r < 0x09 || r == 0x0b || r >= 0x0e && r < 0x20 || r == 0x7f
 }

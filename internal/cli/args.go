@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -20,28 +21,23 @@ func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 		near := cmd.SuggestionsFor(args[0])
 		switch {
 		case len(near) > 0:
-			return usage("unknown command %q; did you mean %q?", args[0], strings.Join(near, `" or "`))
+			return daemon.Usagef("unknown command %q; did you mean %q?", args[0], strings.Join(near,
+				`" or "`))
 		case cmd.HasParent():
-			return usage("unknown command %q", args[0])
+			return daemon.Usagef("unknown command %q", args[0])
 		}
-		return usage(`unknown command %q; for a clip of that say: longtake generate -p "..."`, args[0])
+		return daemon.Usagef(`unknown command %q; for a clip of that say: longtake generate -p "..."`,
+			args[0])
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	return cmd
 }
 
-// noArgs refuses arguments.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usage("%q is one argument too many: %s takes flags only", args[0], cmd.CommandPath())
-	}
-	return nil
-}
-
 // promptInFlag refuses arguments of a command whose text belongs into a flag.
 func promptInFlag(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage(`%q is no flag; the prompt is given with -p, in quotes: -p "a red ball"`, args[0])
+		return daemon.Usagef(`%q is no flag; the prompt is given with -p, in quotes: -p "a red ball"`,
+			args[0])
 	}
 	return nil
 }
@@ -51,9 +47,10 @@ func oneArg(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) == 0:
-			return usage("the %s is missing: %s %s", what, cmd.CommandPath(), what)
+			return daemon.Usagef("the %s is missing: %s %s", what, cmd.CommandPath(), what)
 		case len(args) > 1:
-			return usage("%q is one argument too many: %s takes one %s", args[1], cmd.CommandPath(), what)
+			return daemon.Usagef("%q is one argument too many: %s takes one %s", args[1], cmd.CommandPath(),
+				what)
 		}
 		return nil
 	}
@@ -65,7 +62,8 @@ func oneJob(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if !isName(args[0]) {
-		return usage("ID is %.64q; allowed: the id of a job, as longtake job list shows it", args[0])
+		return daemon.Usagef("ID is %.64q; allowed: the id of a job, as longtake job list shows it",
+			args[0])
 	}
 	return nil
 }

@@ -12,7 +12,8 @@ import (
 	"testing"
 
 	"github.com/longtake/longtake/internal/config"
-	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 // TestMistakesAreOneLineAndExitTwo says for each what the line has to name.
@@ -54,7 +55,7 @@ func TestMistakesAreOneLineAndExitTwo(t *testing.T) {
 		{[]string{"generate", "-p", "x", "--save-latents", "/proc/l"}, []string{"/proc", "write"}},
 	} {
 		r := longtake(t, c.args...)
-		if r.code != exitBadRequest || strings.Count(r.err, "\n") != 1 || r.out != "" ||
+		if r.code != daemon.ExitBadRequest || strings.Count(r.err, "\n") != 1 || r.out != "" ||
 			strings.Contains(r.err, "; ;") {
 			t.Errorf("%q: %+v", c.args, r)
 		}
@@ -71,19 +72,19 @@ func TestMistakesAreOneLineAndExitTwo(t *testing.T) {
 func TestGroupsShowTheirHelp(t *testing.T) {
 	alone(t)
 	for _, args := range [][]string{{}, {"job"}, {"cluster", "snapshot"}, {"job", "--help"}} {
-		if r := longtake(t, args...); r.code != exitDone || !strings.Contains(r.out, "Usage:") {
+		if r := longtake(t, args...); r.code != daemon.ExitDone || !strings.Contains(r.out, "Usage:") {
 			t.Errorf("%q: %+v", args, r)
 		}
 	}
 }
 
-// daemon runs a daemon's command with a service that must not be reached.
-func daemon(s config.Settings, args ...string) outcome {
+// runDaemon runs a daemon's command with a service that must not be reached.
+func runDaemon(s config.Settings, args ...string) outcome {
 	var out, errs bytes.Buffer
-	cmd := Daemon("daemon", "short", "long", s,
+	cmd := daemon.Command("daemon", "short", "long", s,
 		func(context.Context, *config.Values, *slog.Logger) error { return errors.New("it ran") })
 	cmd.SetOut(&out)
-	return outcome{Execute(context.Background(), cmd, args, &errs), out.String(), errs.String()}
+	return outcome{daemon.Execute(context.Background(), cmd, args, &errs), out.String(), errs.String()}
 }
 
 // TestBadDaemonValuesExitTwo names the setting and what is allowed, before anything starts.
@@ -103,21 +104,17 @@ func TestBadDaemonValuesExitTwo(t *testing.T) {
 			s = config.Shard()
 		}
 		for flag, value := range list {
-			r := daemon(s, flag, value)
+			r := runDaemon(s, flag, value)
 			key := strings.ReplaceAll(flag[2:], "-", ".")
 			plain := strings.NewReplacer(".", "", "-", "").Replace
-			if r.code != exitBadRequest || strings.Contains(r.err, "it ran") ||
+			if r.code != daemon.ExitBadRequest || strings.Contains(r.err, "it ran") ||
 				!strings.Contains(plain(r.err), plain(key)) || !strings.Contains(r.err, value) {
 				t.Errorf("%s %s %s: %+v", role, flag, value, r)
 			}
 		}
-		if r := daemon(s); r.code != exitFailed || !strings.Contains(r.err, "it ran") {
+		if r := runDaemon(s); r.code != daemon.ExitFailed || !strings.Contains(r.err, "it ran") {
 			t.Errorf("%s with defaults: %+v", role, r)
 		}
-	}
-	bad := &coord.ConfigError{Err: errors.New("x")}
-	if code := exitCode(t.Context(), bad); code != exitBadRequest {
-		t.Errorf("a wrong configuration exits %d", code)
 	}
 }
 
@@ -142,15 +139,15 @@ func TestUnknownVariablesAreRefused(t *testing.T) {
 	t.Setenv("LONGTAKE_THREAD", "2")
 	for _, args := range [][]string{{"plan"}, {"job", "list"}, {"up"}, {"generate", "-p", "x"},
 		{"config", "show"}} {
-		if r := longtake(t, args...); r.code != exitBadRequest || !strings.Contains(r.err,
+		if r := longtake(t, args...); r.code != daemon.ExitBadRequest || !strings.Contains(r.err,
 			`did you mean "LONGTAKE_THREADS"`) {
 			t.Errorf("%q: %+v", args, r)
 		}
 	}
-	if r := daemon(config.Shard()); r.code != exitBadRequest {
+	if r := runDaemon(config.Shard()); r.code != daemon.ExitBadRequest {
 		t.Errorf("%+v", r)
 	}
-	if r := longtake(t, "version"); r.code != exitDone {
+	if r := longtake(t, "version"); r.code != daemon.ExitDone {
 		t.Errorf("%+v", r)
 	}
 }
@@ -164,7 +161,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 			t.Errorf("%q: %+v", args, r)
 		}
 	}
-	r := daemon(config.Shard(), "--show-config", "--control", "nats://me:secret@h:1,nats://you:secret@i:2")
+	r := runDaemon(config.Shard(), "--show-config", "--control", "nats://me:secret@h:1,nats://you:secret@i:2")
 	if r.code != 0 || strings.Contains(r.out, "secret") || !strings.Contains(r.out, "@i:2") {
 		t.Errorf("%+v", r)
 	}
@@ -175,10 +172,10 @@ func TestFetchTakesTheNameThatWasAsked(t *testing.T) {
 	_, clean := alone(t)
 	for _, id := range []string{"../../evil", "/tmp/evil", "other", ""} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			printf(w, `{"id":%q,"longtake":{"state":"completed","spec":{"format":"webm"},`+
+			terminal.Printf(w, `{"id":%q,"longtake":{"state":"completed","spec":{"format":"webm"},`+
 				`"result":{"video":{"size":0,"sha256":"x"}}}}`, id)
 		}))
-		if r := longtake(t, "job", "fetch", "job_1", "--coordinator", s.URL); r.code != exitFailed {
+		if r := longtake(t, "job", "fetch", "job_1", "--coordinator", s.URL); r.code != daemon.ExitFailed {
 			t.Errorf("%q: %+v", id, r)
 		}
 		s.Close()

@@ -11,7 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/local"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 const benchHelp = `Time a clip of a model on several numbers of shards, in this process.
@@ -25,7 +28,7 @@ the row before.`
 func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure speed"}
 	run := &cobra.Command{Use: "run", Short: "Time a clip on several numbers of shards",
-		Long: benchHelp, Args: noArgs}
+		Long: benchHelp, Args: daemon.NoArgs}
 	f := run.Flags()
 	counts := f.IntSlice("shards", []int{1, 2, 4}, "numbers of shards")
 	rounds := f.Int("rounds", 2, "clips for each number of shards")
@@ -40,7 +43,7 @@ func benchCommand() *cobra.Command {
 	js := asJSON(run)
 	run.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *rounds < 1 || *rounds > 1000 {
-			return usage("--rounds is %d; allowed: 1 to 1000", *rounds)
+			return daemon.Usagef("--rounds is %d; allowed: 1 to 1000", *rounds)
 		}
 		b := clipBench{model: *model, threads: *threads, saving: *saving, clip: api.Create{
 			Steps: given(f, "steps", f.GetInt), Frames: given(f, "frames", f.GetInt), DType: *dtype}}
@@ -120,16 +123,16 @@ func best(a, b benchRow) benchRow {
 
 // measure makes one clip on a fresh cluster of n shards.
 func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRow, err error) {
-	if n < 1 || n > localShardsMax {
-		return row, usage("--shards is %d; allowed: 1 to %d", n, localShardsMax)
+	if n < 1 || n > local.ShardsMax {
+		return row, daemon.Usagef("--shards is %d; allowed: 1 to %d", n, local.ShardsMax)
 	}
 	dtype, err := parseDType(b.clip.DType)
 	if err != nil {
 		return row, err
 	}
-	c := localConfig{Model: b.model, Shards: n, Threads: max(1, b.threads/n), Transport: "nats",
+	c := local.Config{Model: b.model, Shards: n, Threads: max(1, b.threads/n), Transport: "nats",
 		DType: dtype, Listen: "127.0.0.1:0", Checkpoints: saving, Log: slog.New(slog.DiscardHandler)}
-	cluster, err := startLocal(ctx, c)
+	cluster, err := local.Start(ctx, c)
 	if err != nil {
 		return row, err
 	}
@@ -160,23 +163,24 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 
 func printBench(w io.Writer, rows []benchRow, js bool) error {
 	if js {
-		return printLines(w, rows)
+		return terminal.Lines(w, rows)
 	}
-	err := table(w, "SHARDS\tTHREADS\tMESH\tSTEP\tRATIO\tDENOISE\tDECODE\tTOTAL\tBYTES A STEP",
+	err := terminal.Table(w,
+		"SHARDS\tTHREADS\tMESH\tSTEP\tRATIO\tDENOISE\tDECODE\tTOTAL\tBYTES A STEP",
 		func(w io.Writer) {
 			for _, r := range rows {
 				saved := ""
 				if r.Checkpoints {
 					saved = " + checkpoints"
 				}
-				printf(w, "%d%s\t%dx%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", r.Shards, saved, r.Shards,
+				terminal.Printf(w, "%d%s\t%dx%d\t%s\t%s\t%.2f\t%s\t%s\t%s\t%s\n", r.Shards, saved, r.Shards,
 					r.Threads,
 					r.Mesh, span(r.StepSeconds), r.Ratio, span(r.Denoise), span(r.Decode), span(r.Total),
 					size(r.BytesPerStep))
 			}
 		})
 	if len(rows) > 0 {
-		printf(w, "the latents were the same bytes in every run: %s\n", rows[0].Latents)
+		terminal.Printf(w, "the latents were the same bytes in every run: %s\n", rows[0].Latents)
 	}
 	return err
 }

@@ -14,7 +14,9 @@ import (
 
 	"github.com/longtake/longtake/internal/bench"
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/shard"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 const benchEngineHelp = `Time the engine's parts on this machine: matrix products and their share of
@@ -27,7 +29,7 @@ With --torch both sides take turns, item by item, and the ratio is ours over the
 
 func benchEngineCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "engine", Short: "Time the engine's parts, beside PyTorch's",
-		Long: benchEngineHelp, Args: noArgs}
+		Long: benchEngineHelp, Args: daemon.NoArgs}
 	f := cmd.Flags()
 	torch := f.String("torch", "", "command that times the same in PyTorch")
 	threads := f.Int("threads", runtime.NumCPU(), "threads")
@@ -35,16 +37,16 @@ func benchEngineCommand() *cobra.Command {
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *rounds < 1 || *rounds > 1000 {
-			return usage("--rounds is %d; allowed: 1 to 1000", *rounds)
+			return daemon.Usagef("--rounds is %d; allowed: 1 to 1000", *rounds)
 		}
 		if *threads < 1 || *threads > 1024 {
-			return usage("--threads is %d; allowed: 1 to 1024", *threads)
+			return daemon.Usagef("--threads is %d; allowed: 1 to 1024", *threads)
 		}
 		out := cmd.OutOrStdout()
 		c := bench.Config{Threads: *threads, Rounds: *rounds, Clip: clipProcess(cmd.Context())}
 		c.Report = func(r bench.Row) { printEngineRow(out, r) }
 		if *js {
-			c.Report = func(r bench.Row) { _ = printJSON(out, r) }
+			c.Report = func(r bench.Row) { _ = terminal.JSON(out, r) }
 		}
 		var err error
 		if c.Folder, err = shard.OpenModel(""); err != nil {
@@ -53,7 +55,7 @@ func benchEngineCommand() *cobra.Command {
 		defer c.Folder.Close()
 		if *torch != "" {
 			if c.Peer, err = bench.StartPeer(cmd.Context(), strings.Fields(*torch)); err != nil {
-				printf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
+				terminal.Printf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
 			} else {
 				defer c.Peer.Close()
 			}
@@ -93,10 +95,10 @@ const engineRow = "%-42s %-5s %7v %9s %8s %6s %9s %6s\n"
 func printEngineHead(w io.Writer, p *bench.Peer) {
 	peer := ""
 	if p != nil {
-		printf(w, "compared with %s; * against the better of its types\n", p.Name)
+		terminal.Printf(w, "compared with %s; * against the better of its types\n", p.Name)
 		peer = "THEIRS"
 	}
-	printf(w, engineRow, "ITEM", "DTYPE", "THREADS", "TIME", "GFLOP/S", "PEAK", peer, "RATIO")
+	terminal.Printf(w, engineRow, "ITEM", "DTYPE", "THREADS", "TIME", "GFLOP/S", "PEAK", peer, "RATIO")
 }
 
 func printEngineRow(w io.Writer, r bench.Row) {
@@ -113,5 +115,6 @@ func printEngineRow(w io.Writer, r bench.Row) {
 			ratio += "*"
 		}
 	}
-	printf(w, engineRow, r.Name, r.DType, r.Threads, span(r.Seconds), speed, peak, peer, ratio)
+	terminal.Printf(w, engineRow, r.Name, r.DType, r.Threads, span(r.Seconds), speed, peak, peer,
+		ratio)
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/longtake/longtake/internal/bench"
 	"github.com/longtake/longtake/internal/cuda"
+	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 const benchGPUHelp = `Time matrix products, attention, blocks of Wan's transformers and a pass of
@@ -29,7 +31,7 @@ type gpuBench struct {
 
 func benchGPUCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "gpu", Short: "Time the kernels on a GPU, beside PyTorch's",
-		Long: benchGPUHelp, Args: noArgs}
+		Long: benchGPUHelp, Args: daemon.NoArgs}
 	var b gpuBench
 	f := cmd.Flags()
 	f.StringVar(&b.sizes, "sizes", "full", "full, or tiny: one small item of each kind")
@@ -52,11 +54,11 @@ func benchGPUCommand() *cobra.Command {
 func (b gpuBench) check() error {
 	switch {
 	case b.sizes != "full" && b.sizes != "tiny":
-		return usage("--sizes is %q; allowed: full, tiny", b.sizes)
+		return daemon.Usagef("--sizes is %q; allowed: full, tiny", b.sizes)
 	case b.sizes == "tiny" && b.page != "":
-		return usage("--page: times of tiny sizes are not for a page")
+		return daemon.Usagef("--page: times of tiny sizes are not for a page")
 	case b.rounds < 1 || b.rounds > 1000:
-		return usage("--rounds is %d; allowed: 1 to 1000", b.rounds)
+		return daemon.Usagef("--rounds is %d; allowed: 1 to 1000", b.rounds)
 	}
 	return nil
 }
@@ -72,11 +74,11 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	defer func() { err = errors.Join(err, gpu.Close()) }()
 	out := cmd.OutOrStdout()
 	if b.list {
-		printf(out, "%s\n", gpu.Name())
+		terminal.Printf(out, "%s\n", gpu.Name())
 		return nil
 	}
 	if b.page != "" && bench.Emulated(gpu.Name()) {
-		return usage("--page: times of the emulated GPU are not for a page")
+		return daemon.Usagef("--page: times of the emulated GPU are not for a page")
 	}
 	peer := ""
 	g := bench.GPU{Device: gpu, Tiny: b.sizes == "tiny", Rounds: b.rounds}
@@ -90,7 +92,7 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	}
 	if b.torch != "" {
 		if g.Peer, err = bench.StartPeer(cmd.Context(), strings.Fields(b.torch)); err != nil {
-			printf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
+			terminal.Printf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
 		} else {
 			defer g.Peer.Close()
 			peer = g.Peer.Name
@@ -118,17 +120,18 @@ const gpuRow = "%-34s %-5s %9s %9s %7s %9s %6s %s\n"
 // report prints the head and returns what prints and keeps a row.
 func (b gpuBench) report(out io.Writer, device, peer string, rows *[]bench.Row) func(bench.Row) {
 	if !b.json {
-		printf(out, "%s", device)
+		terminal.Printf(out, "%s", device)
 		if peer != "" {
-			printf(out, ", compared with %s", peer)
+			terminal.Printf(out, ", compared with %s", peer)
 		}
-		printf(out, "\n")
-		printf(out, gpuRow, "ITEM", "DTYPE", "TIME", "TFLOP/S", "PEAK", "THEIRS", "RATIO", "NOTE")
+		terminal.Printf(out, "\n")
+		terminal.Printf(out, gpuRow, "ITEM", "DTYPE", "TIME", "TFLOP/S", "PEAK", "THEIRS", "RATIO",
+			"NOTE")
 	}
 	return func(r bench.Row) {
 		*rows = append(*rows, r)
 		if b.json {
-			_ = printJSON(out, r)
+			_ = terminal.JSON(out, r)
 			return
 		}
 		speed, peak, theirs, ratio := "", "", "", ""
@@ -141,6 +144,6 @@ func (b gpuBench) report(out io.Writer, device, peer string, rows *[]bench.Row) 
 		if r.Peer > 0 {
 			theirs, ratio = span(r.Peer), fmt.Sprintf("%.2f", r.Ratio)
 		}
-		printf(out, gpuRow, r.Name, r.DType, span(r.Seconds), speed, peak, theirs, ratio, r.Note)
+		terminal.Printf(out, gpuRow, r.Name, r.DType, span(r.Seconds), speed, peak, theirs, ratio, r.Note)
 	}
 }

@@ -17,7 +17,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/local"
 	"github.com/longtake/longtake/internal/media"
 )
 
@@ -67,7 +69,7 @@ func run(ctx context.Context, args ...string) outcome {
 	var errs shared
 	cmd := Longtake()
 	cmd.SetOut(&out)
-	code := Execute(ctx, cmd, args, &errs)
+	code := daemon.Execute(ctx, cmd, args, &errs)
 	return outcome{code, out.String(), errs.String()}
 }
 
@@ -291,7 +293,7 @@ func up(t *testing.T, data string) string { return upWith(t, tiny(), data) }
 // upWith starts a cluster of a model, "" being the built-in one.
 func upWith(t *testing.T, model, data string) string {
 	t.Helper()
-	l, err := startLocal(t.Context(), localConfig{Model: model, Shards: 2, Threads: 1,
+	l, err := local.Start(t.Context(), local.Config{Model: model, Shards: 2, Threads: 1,
 		Transport: "nats", Data: data, Listen: "127.0.0.1:0", Log: quiet()})
 	if err != nil {
 		t.Fatal(err)

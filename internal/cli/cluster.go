@@ -12,6 +12,8 @@ import (
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/terminal"
 	"github.com/longtake/longtake/internal/userfile"
 )
 
@@ -24,7 +26,7 @@ func clusterCommand() *cobra.Command {
 
 // clusterView is a command that shows the cluster's status in one way.
 func clusterView(name, short string, show func(io.Writer, coord.Status) error) *cobra.Command {
-	cmd := &cobra.Command{Use: name, Short: short, Args: noArgs}
+	cmd := &cobra.Command{Use: name, Short: short, Args: daemon.NoArgs}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := client(cmd)
@@ -36,7 +38,7 @@ func clusterView(name, short string, show func(io.Writer, coord.Status) error) *
 			return err
 		}
 		if *js {
-			return printJSON(cmd.OutOrStdout(), s)
+			return terminal.JSON(cmd.OutOrStdout(), s)
 		}
 		if s.Nodes, err = shardsOf(cmd.Context(), c, s); err != nil {
 			return err
@@ -62,7 +64,7 @@ func shardsOf(ctx context.Context, c *api.Client, s coord.Status) (int, error) {
 
 func printStatus(w io.Writer, s coord.Status) error {
 	line := func(key, format string, args ...any) {
-		printf(w, "%-12s %s\n", key, fmt.Sprintf(format, args...))
+		terminal.Printf(w, "%-12s %s\n", key, fmt.Sprintf(format, args...))
 	}
 	line("coordinator", "%s (%s), longtake %s", s.ID, strings.ToLower(s.State), s.Version)
 	line("leader", "%s, term %d", dash(s.Leader), s.Term)
@@ -106,7 +108,7 @@ func describeSpace(s coord.Space) string {
 
 func printMembers(w io.Writer, s coord.Status) error {
 	leads := s.ID == s.Leader
-	return table(w, "ID\tROLE\tSTATE\tRAFT\tHTTP", func(w io.Writer) {
+	return terminal.Table(w, "ID\tROLE\tSTATE\tRAFT\tHTTP", func(w io.Writer) {
 		for _, m := range s.Members {
 			role, state := "follower", "-"
 			switch {
@@ -123,7 +125,7 @@ func printMembers(w io.Writer, s coord.Status) error {
 			case leads:
 				state = "up to date"
 			}
-			printf(w, "%s\t%s\t%s\t%s\t%s\n", m.ID, role, state, dash(m.Raft), dash(m.HTTP))
+			terminal.Printf(w, "%s\t%s\t%s\t%s\t%s\n", m.ID, role, state, dash(m.Raft), dash(m.HTTP))
 		}
 	})
 }
@@ -150,7 +152,8 @@ func membersCommand() *cobra.Command {
 	clusterChange(add, func(ctx context.Context, c *api.Client, args []string,
 	) (coord.Status, error) {
 		if *raft == "" {
-			return coord.Status{}, usage("--raft is missing: the host:port of the coordinator's Raft")
+			return coord.Status{},
+				daemon.Usagef("--raft is missing: the host:port of the coordinator's Raft")
 		}
 		return c.AddMember(ctx, coord.Peer{ID: args[0], Raft: *raft, HTTP: *http})
 	})
@@ -189,7 +192,7 @@ func clusterChange(cmd *cobra.Command,
 			return err
 		}
 		if *js {
-			return printJSON(cmd.OutOrStdout(), s)
+			return terminal.JSON(cmd.OutOrStdout(), s)
 		}
 		return printMembers(cmd.OutOrStdout(), s)
 	}

@@ -14,9 +14,12 @@ import (
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/local"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/shard"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 const cancelTime = 5 * time.Second // to tell a coordinator that nobody waits any more
@@ -49,7 +52,7 @@ type generation struct {
 	out     output
 	json    bool
 	values  *config.Values
-	local   localConfig
+	local   local.Config
 	stdout  io.Writer
 	stderr  io.Writer
 	started time.Time
@@ -115,13 +118,13 @@ func inFlags(err error) error {
 		return err
 	}
 	if name == "request" { // it is no field, but all of them
-		return usage("%s", text)
+		return daemon.Usagef("%s", text)
 	}
 	flag := strings.ReplaceAll(name, "_", "-")
 	if f, ok := flagNames[name]; ok {
 		flag = f
 	}
-	return usage("--%s%s", flag, rest)
+	return daemon.Usagef("--%s%s", flag, rest)
 }
 
 // readGeneration checks all that can be checked without a model.
@@ -138,7 +141,7 @@ func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
 		return nil, err
 	}
 	if !f.Changed("prompt") && !f.Changed("storyboard") && g.start.video == "" {
-		return nil, usage(`the prompt is missing; say -p "..." (an empty one is allowed)`)
+		return nil, daemon.Usagef(`the prompt is missing; say -p "..." (an empty one is allowed)`)
 	}
 	if board := given(f, "storyboard", f.GetString); board != nil {
 		scenes, err := readStoryboard(*board)
@@ -157,20 +160,20 @@ func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
 		return g, g.checkRemote()
 	}
 	if err := g.out.Format.Available(); err != nil {
-		return nil, &usageError{err}
+		return nil, daemon.Usage(err)
 	}
-	log, err := logger(g.values, g.stderr)
+	log, err := daemon.Logger(g.values, g.stderr)
 	if err != nil {
 		return nil, err
 	}
 	mesh, err := partition.ParseMesh(g.create.Mesh)
 	if g.create.Mesh != "" && err != nil {
-		return nil, usage("--mesh: %w", err)
+		return nil, daemon.Usagef("--mesh: %w", err)
 	}
 	if g.create.Mesh == "" {
 		mesh = partition.Mesh{}
 	}
-	if g.local, err = readLocal(g.values, mesh.Size(), log); err != nil {
+	if g.local, err = local.Read(g.values, mesh.Size(), log); err != nil {
 		return nil, err
 	}
 	g.local.DType, err = parseDType(g.create.DType)
@@ -226,7 +229,8 @@ func given[T any](f *pflag.FlagSet, name string, get func(string) (T, error)) *T
 func (g *generation) checkRemote() error {
 	for _, key := range []string{"model", "threads", "transport"} {
 		if strings.HasPrefix(g.values.Source(key), "flag") {
-			return usage("--%s does not go with a coordinator (%s), whose shards have theirs; leave one out",
+			return daemon.Usagef("--%s does not go with a coordinator (%s), whose shards have "+
+				"theirs; leave one out",
 				key, g.values.Source("coordinator"))
 		}
 	}
@@ -243,7 +247,7 @@ func (g *generation) run(ctx context.Context) (err error) {
 		if err := g.preflight(); err != nil {
 			return err
 		}
-		cluster, err := startLocal(ctx, g.local)
+		cluster, err := local.Start(ctx, g.local)
 		if err != nil {
 			return err
 		}
@@ -252,7 +256,7 @@ func (g *generation) run(ctx context.Context) (err error) {
 	}
 	c, err := api.NewClient(url, nil)
 	if err != nil {
-		return &usageError{err}
+		return daemon.Usage(err)
 	}
 	v, err := makeVideo(ctx, c, g.queue, newReporter(g.json, g.stdout, g.stderr))
 	if err != nil {
@@ -268,12 +272,12 @@ func (g *generation) run(ctx context.Context) (err error) {
 func (g *generation) preflight() error {
 	folder, err := shard.OpenModel(g.local.Model)
 	if err != nil {
-		return &usageError{err}
+		return daemon.Usage(err)
 	}
 	defer folder.Close()
 	m, err := shard.Describe(folder)
 	if err != nil {
-		return &usageError{err}
+		return daemon.Usage(err)
 	}
 	printNotices(g.stderr, m.Notices)
 	r, err := g.start.request(g.create, m)
@@ -291,7 +295,7 @@ func (g *generation) preflight() error {
 		}
 		return &job.FieldError{Field: field, Value: value, Allowed: err.Error()}
 	}
-	offers, err := g.local.offers(m)
+	offers, err := g.local.Offers(m)
 	if err != nil {
 		return err
 	}
@@ -354,19 +358,19 @@ func (g *generation) summarise(v api.Video) error {
 	r, s := v.Details.Result, v.Details.Spec
 	took := time.Since(g.started)
 	if g.json {
-		return printJSON(g.stdout, resultLine{Event: "result", ID: v.ID, Output: g.out.Path, Spec: s,
+		return terminal.JSON(g.stdout, resultLine{Event: "result", ID: v.ID, Output: g.out.Path, Spec: s,
 			Mesh: v.Details.Mesh, Seconds: r.Seconds, StepSeconds: r.StepSeconds,
 			TotalSeconds: took.Seconds(), BytesExchanged: r.BytesExchanged, StepBytes: r.StepBytes,
 			Retransmits: r.Retransmits, WindowsReused: r.WindowsReused,
 			LatentsSHA256: r.LatentsSHA256, VideoSHA256: r.Video.SHA256, Notices: v.Details.Notices})
 	}
 	printNotices(g.stderr, v.Details.Notices)
-	printf(g.stdout, "%s: %s, %s at %v fps, seed %d\n", g.out.Path, v.Size,
+	terminal.Printf(g.stdout, "%s: %s, %s at %v fps, seed %d\n", g.out.Path, v.Size,
 		count(s.Frames, "frame"), s.FPS, s.Seed)
-	printf(g.stdout, "%s of %s on %s; text %s, decode %s, encode %s; ",
+	terminal.Printf(g.stdout, "%s of %s on %s; text %s, decode %s, encode %s; ",
 		count(s.Steps, "step"), span(r.StepSeconds), v.Details.Mesh, span(r.Seconds[job.StageText]),
 		span(r.Seconds[job.StageDecode]), span(r.Seconds[job.StageEncode]))
-	printf(g.stdout, "%s exchanged, %s a step; %s in all\n", size(r.BytesExchanged),
+	terminal.Printf(g.stdout, "%s exchanged, %s a step; %s in all\n", size(r.BytesExchanged),
 		size(r.StepBytes), span(took.Seconds()))
 	return nil
 }

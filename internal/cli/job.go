@@ -13,8 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 func jobCommand() *cobra.Command {
@@ -26,13 +28,13 @@ func jobCommand() *cobra.Command {
 }
 
 func jobList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List jobs, the newest first", Args: noArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List jobs, the newest first", Args: daemon.NoArgs}
 	limit := cmd.Flags().Int("limit", 20, "how many, up to 100")
 	after := cmd.Flags().String("after", "", "id of the last job of the page before")
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *limit < 1 || *limit > 100 {
-			return usage("--limit is %d; allowed: 1 to 100", *limit)
+			return daemon.Usagef("--limit is %d; allowed: 1 to 100", *limit)
 		}
 		c, err := client(cmd)
 		if err != nil {
@@ -44,16 +46,16 @@ func jobList() *cobra.Command {
 		}
 		out := cmd.OutOrStdout()
 		if *js {
-			return printLines(out, l.Data)
+			return terminal.Lines(out, l.Data)
 		}
-		err = table(out, "ID\tSTATE\tSIZE\tFRAMES\tCREATED\tPROMPT", func(w io.Writer) {
+		err = terminal.Table(out, "ID\tSTATE\tSIZE\tFRAMES\tCREATED\tPROMPT", func(w io.Writer) {
 			for _, v := range l.Data {
-				printf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", v.ID, stateText(v), v.Size,
+				terminal.Printf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", v.ID, stateText(v), v.Size,
 					v.Details.Spec.Frames, v.Details.Created.Local().Format(time.DateTime), short(v.Prompt))
 			}
 		})
 		if l.HasMore {
-			printf(cmd.ErrOrStderr(), "more: longtake job list --after %s\n", l.LastID)
+			terminal.Printf(cmd.ErrOrStderr(), "more: longtake job list --after %s\n", l.LastID)
 		}
 		return err
 	}
@@ -102,11 +104,11 @@ func jobStatus() *cobra.Command {
 
 func printVideo(w io.Writer, v api.Video, js bool) error {
 	if js {
-		return printJSON(w, v)
+		return terminal.JSON(w, v)
 	}
 	d, s := v.Details, v.Details.Spec
 	line := func(key, format string, args ...any) {
-		printf(w, "%-10s %s\n", key, fmt.Sprintf(format, args...))
+		terminal.Printf(w, "%-10s %s\n", key, fmt.Sprintf(format, args...))
 	}
 	line("id", "%s", v.ID)
 	line("state", "%s", stateText(v))
@@ -250,7 +252,7 @@ func jobFetch() *cobra.Command {
 		}
 		if *preview || *partial {
 			if *preview && *partial || *latents != "" {
-				return usage("--preview, --partial and --save-latents do not go together; allowed: one")
+				return daemon.Usagef("--preview, --partial and --save-latents do not go together; allowed: one")
 			}
 			early := early{"partial", ".webm"}
 			if *preview {
@@ -260,7 +262,7 @@ func jobFetch() *cobra.Command {
 			if err := early.fetch(cmd.Context(), c, jobID(args), *path); err != nil {
 				return err
 			}
-			printf(cmd.OutOrStdout(), "%s\n", *path)
+			terminal.Printf(cmd.OutOrStdout(), "%s\n", *path)
 			return nil
 		}
 		v, err := c.Get(cmd.Context(), jobID(args))
@@ -274,7 +276,7 @@ func jobFetch() *cobra.Command {
 		if err := o.fetch(cmd.Context(), c, v); err != nil {
 			return err
 		}
-		printf(cmd.OutOrStdout(), "%s\n", o.Path)
+		terminal.Printf(cmd.OutOrStdout(), "%s\n", o.Path)
 		return nil
 	}
 	return cmd
@@ -286,7 +288,7 @@ type early struct{ variant, ext string }
 // fetch writes what there is so far.
 func (e early) fetch(ctx context.Context, c *api.Client, id job.ID, path string) error {
 	if filepath.Ext(path) != e.ext {
-		return usage("-o is %q; allowed with --%s: a %s file", path, e.variant, e.ext)
+		return daemon.Usagef("-o is %q; allowed with --%s: a %s file", path, e.variant, e.ext)
 	}
 	if err := checkFile(path); err != nil {
 		return err
@@ -327,7 +329,7 @@ func fetchOutput(asked job.ID, v api.Video, path, latents string) (output, error
 	}
 	o, err := checkOutput(path, latents)
 	if err == nil && o.Format != format {
-		err = usage("-o is %q, but the job made %s; allowed: a matching path", path, format)
+		err = daemon.Usagef("-o is %q, but the job made %s; allowed: a matching path", path, format)
 	}
 	return o, err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 // jobEvent is something that happened to a job.
@@ -44,10 +45,10 @@ func jobLogs() *cobra.Command {
 
 func printEvents(w io.Writer, events []jobEvent, js bool) error {
 	if js {
-		return printLines(w, events)
+		return terminal.Lines(w, events)
 	}
 	for _, e := range events {
-		printf(w, "%s  %-9s %s\n", e.Time.Local().Format(time.DateTime), e.Event, e.Text)
+		terminal.Printf(w, "%s  %-9s %s\n", e.Time.Local().Format(time.DateTime), e.Event, e.Text)
 	}
 	return nil
 }

@@ -11,8 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/terminal"
 	"github.com/longtake/longtake/internal/userfile"
 )
 
@@ -45,7 +47,7 @@ func modelCommand() *cobra.Command {
 				v.want, err = model.ParseSums(data)
 			}
 			if err != nil {
-				return usage("--sums %.200s: %w", *list, err)
+				return daemon.Usagef("--sums %.200s: %w", *list, err)
 			}
 		}
 		return v.run(cmd.Context())
@@ -65,7 +67,7 @@ type verification struct {
 func (v *verification) run(ctx context.Context) error {
 	sums, err := model.Sums(ctx, v.dir)
 	if err != nil {
-		return usage("%w", err)
+		return daemon.Usagef("%w", err)
 	}
 	missing := maps.Clone(v.want)
 	for _, s := range sums {
@@ -108,14 +110,14 @@ func (v *verification) tell(s model.Sum, status string) error {
 	}
 	switch {
 	case v.js:
-		return printJSON(v.out, struct {
+		return terminal.JSON(v.out, struct {
 			model.Sum
 			Status string `json:"status,omitempty"`
 		}{s, status})
 	case status == "":
-		printf(v.out, "%s  %s\n", s.SHA256, s.File)
+		terminal.Printf(v.out, "%s  %s\n", s.SHA256, s.File)
 	default:
-		printf(v.out, "%s: %s\n", s.File, status)
+		terminal.Printf(v.out, "%s: %s\n", s.File, status)
 	}
 	return nil
 }
@@ -133,9 +135,9 @@ func (v *verification) weights() error {
 	}
 	print := job.FingerprintKind + s.Fingerprint
 	if v.js {
-		err = printJSON(v.out, map[string]string{"fingerprint": print})
+		err = terminal.JSON(v.out, map[string]string{"fingerprint": print})
 	} else {
-		printf(v.out, "# fingerprint %s\n", print) // a comment to sha256sum
+		terminal.Printf(v.out, "# fingerprint %s\n", print) // a comment to sha256sum
 	}
 	if s.Damage != nil {
 		err = errors.Join(err, s.Damage)

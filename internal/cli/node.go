@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 func nodeCommand() *cobra.Command {
@@ -18,7 +20,7 @@ func nodeCommand() *cobra.Command {
 }
 
 func nodeList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List registered shards", Args: noArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List registered shards", Args: daemon.NoArgs}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		nodes, err := nodes(cmd)
@@ -72,7 +74,7 @@ func nodeDrain() *cobra.Command {
 			return err
 		}
 		if *deadline < 0 || *deadline > 24*time.Hour {
-			return usage("--deadline is %v; allowed: 0s to 24h", *deadline)
+			return daemon.Usagef("--deadline is %v; allowed: 0s to 24h", *deadline)
 		}
 		if *force {
 			*deadline = 0
@@ -146,12 +148,12 @@ func nodes(cmd *cobra.Command) ([]coord.Node, error) {
 
 func printNodes(w io.Writer, nodes []coord.Node, js bool) error {
 	if js {
-		return printLines(w, nodes)
+		return terminal.Lines(w, nodes)
 	}
 	const head = "NAME\tSTATE\tJOB\tDEVICE\tTHREADS\tMEMORY\tVERSION\tADDRESS\tUPTIME\tSEEN\tID"
-	return table(w, head, func(w io.Writer) {
+	return terminal.Table(w, head, func(w io.Writer) {
 		for _, n := range nodes {
-			printf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s ago\t%s\n", n.Name, n.State,
+			terminal.Printf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s ago\t%s\n", n.Name, n.State,
 				dash(string(n.Job)), n.Device, n.Threads, size(n.RSS), dash(n.Version), address(n.Route),
 				age(n.Started), n.LastSeen.Round(time.Millisecond), n.ID)
 		}

@@ -12,6 +12,7 @@ import (
 	"regexp"
 
 	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
 )
@@ -29,11 +30,11 @@ var framePattern = regexp.MustCompile(`^\d{5,}\.png$`)
 func checkOutput(path, latents string) (output, error) {
 	f, err := media.FormatOfPath(path)
 	if err != nil {
-		return output{}, &usageError{err}
+		return output{}, daemon.Usage(err)
 	}
 	o := output{Path: filepath.Clean(path), Format: f, Latents: latents}
 	if latents != "" && filepath.Clean(latents) == o.Path {
-		return o, usage("-o and --save-latents are both %q; allowed: two paths", path)
+		return o, daemon.Usagef("-o and --save-latents are both %q; allowed: two paths", path)
 	}
 	if f == media.PNG {
 		err = checkFolder(o.Path)
@@ -48,11 +49,11 @@ func checkOutput(path, latents string) (output, error) {
 
 func checkFile(path string) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return usage("output %q is not a file; choose another path", path)
+		return daemon.Usagef("output %q is not a file; choose another path", path)
 	}
 	dir := filepath.Dir(path)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return usage("output %q: there is no folder %q; create it first", path, dir)
+		return daemon.Usagef("output %q: there is no folder %q; create it first", path, dir)
 	}
 	return checkWritable(path, dir)
 }
@@ -66,7 +67,7 @@ func checkWritable(path, dir string) error {
 		if errors.As(err, &p) {
 			cause = p.Err // without the temporary name
 		}
-		return usage("output %q: cannot write to folder %q: %w", path, dir, cause)
+		return daemon.Usagef("output %q: cannot write to folder %q: %w", path, dir, cause)
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
@@ -78,11 +79,12 @@ func checkFolder(path string) error {
 		return checkFile(path)
 	}
 	if err != nil {
-		return usage("output %q is not a folder: %w", path, err)
+		return daemon.Usagef("output %q is not a folder: %w", path, err)
 	}
 	for _, e := range entries {
 		if !framePattern.MatchString(e.Name()) {
-			return usage("output folder %q holds %q; allowed: a new folder, an empty one, or one of frames",
+			return daemon.Usagef("output folder %q holds %q; allowed: a new folder, an empty one, or "+
+				"one of frames",
 				path, e.Name())
 		}
 	}

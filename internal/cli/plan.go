@@ -8,9 +8,12 @@ import (
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/local"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/shard"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 func planCommand() *cobra.Command {
@@ -22,9 +25,9 @@ clip takes is an estimate: on the shards of --coordinator (or LONGTAKE_URL), or 
 are as fast as this machine's CPU. Waiting for each other and for other jobs is not in it.
 
   longtake plan --shards 4 --size 96x64 --frames 33
-  longtake plan --shards 4 --seconds 60`, Args: noArgs}
+  longtake plan --shards 4 --seconds 60`, Args: daemon.NoArgs}
 	f := cmd.Flags()
-	shards := f.Int("shards", defaultShards, "how many shards")
+	shards := f.Int("shards", local.DefaultShards, "how many shards")
 	path := f.String("model", "", "folder of the model (default: the built-in one)")
 	f.String("size", "", "WIDTHxHEIGHT in pixels")
 	f.Int("frames", 0, "frames: 4k+1")
@@ -34,16 +37,16 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *shards < 1 {
-			return usage("--shards is %d; allowed: from 1", *shards)
+			return daemon.Usagef("--shards is %d; allowed: from 1", *shards)
 		}
 		folder, err := shard.OpenModel(*path)
 		if err != nil {
-			return &usageError{err}
+			return daemon.Usage(err)
 		}
 		defer folder.Close()
 		m, err := shard.Describe(folder)
 		if err != nil {
-			return &usageError{err}
+			return daemon.Usage(err)
 		}
 		printNotices(cmd.ErrOrStderr(), m.Notices)
 		c := api.Create{Frames: given(f, "frames", f.GetInt),
@@ -92,7 +95,7 @@ func planOffers(cmd *cobra.Command, m job.Model, n int) ([]coord.Offer, string, 
 	}
 	speed, memory, err := shard.RateCPU(m, 0, 1)
 	if err != nil {
-		return nil, "", &usageError{err}
+		return nil, "", daemon.Usage(err)
 	}
 	for range n {
 		offers = append(offers, coord.Offer{Speed: speed, Memory: memory})
@@ -102,12 +105,12 @@ func planOffers(cmd *cobra.Command, m job.Model, n int) ([]coord.Offer, string, 
 
 // printForecast tells what a clip takes in all.
 func printForecast(w io.Writer, f coord.Forecast, where string) {
-	printf(w, "about %.2g operations and %s of memory on each shard", f.Operations,
+	terminal.Printf(w, "about %.2g operations and %s of memory on each shard", f.Operations,
 		size(uint64(f.Memory))) //nolint:gosec // from 0
 	if f.Time > 0 {
-		printf(w, "; %s on %s %s", coord.About(f.Time), count(f.Shards, "shard"), where)
+		terminal.Printf(w, "; %s on %s %s", coord.About(f.Time), count(f.Shards, "shard"), where)
 	}
-	printf(w, "\n")
+	terminal.Printf(w, "\n")
 }
 
 // planLine is one mesh of --json.
@@ -125,7 +128,8 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 	load := coord.Load(m, s)
 	options, err := partition.Explain(shards, load)
 	if err != nil {
-		return usage("--shards is %d; allowed: %s", shards, strings.TrimPrefix(err.Error(), "shards: "))
+		return daemon.Usagef("--shards is %d; allowed: %s", shards, strings.TrimPrefix(err.Error(),
+			"shards: "))
 	}
 	plans := make([]planLine, 0, len(options))
 	for _, o := range options {
@@ -135,23 +139,23 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 			Heads:  lengths(load.Heads, o.Mesh.Ulysses)})
 	}
 	if js {
-		return printLines(w, plans)
+		return terminal.Lines(w, plans)
 	}
-	printf(w, "%s: %dx%d, %d frames are %d tokens", m.Name, s.Width, s.Height, s.Frames,
+	terminal.Printf(w, "%s: %dx%d, %d frames are %d tokens", m.Name, s.Width, s.Height, s.Frames,
 		m.Tokens(s.Frames, s.Height, s.Width))
 	if n := len(load.Windows(0)); n > 1 {
-		printf(w, " in %d windows of %d", n, load.WindowTokens())
+		terminal.Printf(w, " in %d windows of %d", n, load.WindowTokens())
 	}
-	printf(w, "; %d heads, %d layers\n", m.Heads, m.Layers)
+	terminal.Printf(w, "; %d heads, %d layers\n", m.Heads, m.Layers)
 	const head = "MESH\tPASSES A STEP\tBYTES A STEP\tTOKENS OF A RANK\tHEADS OF A RANK\t"
-	return table(w, head, func(w io.Writer) {
+	return terminal.Table(w, head, func(w io.Writer) {
 		for _, p := range plans {
 			mark := ""
 			if p.Chosen {
 				mark = "chosen"
 			}
 			bytes := size(uint64(p.BytesPerStep)) //nolint:gosec // from 0
-			printf(w, "%s\t%d\t%s\t%v\t%v\t%s\n", p.Mesh, p.Passes, bytes, p.Tokens, p.Heads, mark)
+			terminal.Printf(w, "%s\t%d\t%s\t%v\t%v\t%s\n", p.Mesh, p.Passes, bytes, p.Tokens, p.Heads, mark)
 		}
 	})
 }

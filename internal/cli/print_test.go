@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 // evil clears the screen, sets a title, forges a line, turns text around, hides some, and is no UTF-8.
@@ -199,7 +199,7 @@ func firstSpecial(text string) string {
 		return "bytes that are no UTF-8"
 	}
 	for i, r := range text {
-		if special(r) && r != '\n' {
+		if terminal.Special(r) && r != '\n' {
 			return fmt.Sprintf("%q", text[max(0, i-20):min(len(text), i+20)])
 		}
 	}
@@ -255,33 +255,4 @@ func TestPrintingGoesThroughOnePlace(t *testing.T) {
 			}
 		}
 	}
-}
-
-func FuzzPlain(f *testing.F) {
-	f.Add(evil)
-	f.Add("\xff\xfe👩\u200d🚀")
-	f.Fuzz(func(t *testing.T, s string) {
-		p := plain(s)
-		if where := firstSpecial(p); where != "" || strings.Contains(p, "\n") {
-			t.Errorf("%q became %q: %s", s, p, where)
-		}
-		if plain(p) != p {
-			t.Errorf("%q is not as plain as can be", p)
-		}
-		b, _ := json.Marshal(s)
-		var back, want string
-		if json.Unmarshal(b, &want) != nil || json.Unmarshal([]byte(plain(string(b))), &back) != nil ||
-			back != want {
-			t.Errorf("JSON of %q says %q", s, back)
-		}
-		var out bytes.Buffer
-		printf(&out, "%-4s|%q|%5v", s, s, []string{s})
-		if where := firstSpecial(out.String()); where != "" {
-			t.Errorf("%q is printed as %q", s, out.String())
-		}
-		n, err := plainWriter{io.Discard}.Write([]byte(s))
-		if n != len(s) || err != nil {
-			t.Errorf("%d, %v", n, err)
-		}
-	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 // reporter shows how a job gets on; end takes away what is only for the meantime.
@@ -100,14 +101,14 @@ func (b *bar) update(v api.Video) {
 	if d.ETA > 0 {
 		text += fmt.Sprintf(", %s left", time.Duration(d.ETA*float64(time.Second)).Round(time.Second))
 	}
-	_ = b.bar.Set(d.Done)       // of a terminal that is gone there is nothing to say
-	b.bar.Describe(plain(text)) // draws, so it comes last
+	_ = b.bar.Set(d.Done)                 // of a terminal that is gone there is nothing to say
+	b.bar.Describe(terminal.Escape(text)) // draws, so it comes last
 }
 
 func (b *bar) lost(_ api.Video, l job.Loss) {
 	b.end()
 	b.stage = ""
-	printf(b.w, "%s\n", lossText(l))
+	terminal.Printf(b.w, "%s\n", lossText(l))
 }
 
 func (b *bar) end() {
@@ -132,17 +133,18 @@ func (l *lines) update(v api.Video) {
 		text = string(v.Details.Stage)
 	}
 	if text != l.last && text != "" {
-		printf(l.w, "%s\n", text)
+		terminal.Printf(l.w, "%s\n", text)
 		l.left = false
 	}
 	l.last = text
 	if eta := v.Details.ETA; eta >= tellLeft && !l.left {
-		printf(l.w, "%s: about %s left\n", text, longSpan(time.Duration(eta*float64(time.Second))))
+		terminal.Printf(l.w, "%s: about %s left\n", text,
+			longSpan(time.Duration(eta*float64(time.Second))))
 		l.left = true
 	}
 }
 
-func (l *lines) lost(_ api.Video, loss job.Loss) { printf(l.w, "%s\n", lossText(loss)) }
+func (l *lines) lost(_ api.Video, loss job.Loss) { terminal.Printf(l.w, "%s\n", lossText(loss)) }
 
 func (l *lines) end() {}
 
@@ -163,7 +165,7 @@ type progressLine struct {
 
 func (j *jsonReporter) update(v api.Video) {
 	d := v.Details
-	_ = printJSON(j.w, progressLine{Event: "progress", ID: v.ID, State: d.State, Stage: d.Stage,
+	_ = terminal.JSON(j.w, progressLine{Event: "progress", ID: v.ID, State: d.State, Stage: d.Stage,
 		Done: d.Done, Total: d.Total, Part: d.Part, ETA: d.ETA, Waiting: d.Waiting})
 }
 
@@ -175,7 +177,7 @@ type lossLine struct {
 }
 
 func (j *jsonReporter) lost(v api.Video, l job.Loss) {
-	_ = printJSON(j.w, lossLine{Event: "lost", ID: v.ID, Loss: l})
+	_ = terminal.JSON(j.w, lossLine{Event: "lost", ID: v.ID, Loss: l})
 }
 
 func (j *jsonReporter) end() {}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/config"
+	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 // defaultURL is where `longtake up` and the shipped configuration listen.
@@ -28,12 +30,15 @@ Exit codes: 0 done, 1 failed, 2 the request was wrong, 130 interrupted.`
 // Longtake returns the command longtake.
 func Longtake() *cobra.Command {
 	root := &cobra.Command{Use: "longtake", Short: "Distributed video generation", Long: rootHelp,
-		Version: Version}
+		Version: daemon.Version}
 	config.Client().Define(root.PersistentFlags())
 	return group(root, generateCommand(), upCommand(), jobCommand(), nodeCommand(), clusterCommand(),
 		planCommand(), modelCommand(), benchCommand(), configCommand(),
-		&cobra.Command{Use: "version", Short: "Print the version", Args: noArgs,
-			Run: func(cmd *cobra.Command, _ []string) { printf(cmd.OutOrStdout(), "%s\n", Version) }})
+		&cobra.Command{Use: "version", Short: "Print the version", Args: daemon.NoArgs,
+			Run: func(cmd *cobra.Command, _ []string) {
+				terminal.Printf(cmd.OutOrStdout(), "%s\n",
+					daemon.Version)
+			}})
 }
 
 // load reads the client's settings and more.
@@ -44,7 +49,7 @@ func load(cmd *cobra.Command, more ...config.Settings) (*config.Values, error) {
 	}
 	v, err := config.Load(s, cmd.Flags(), "")
 	if err != nil {
-		return nil, &usageError{err}
+		return nil, daemon.Usage(err)
 	}
 	return v, nil
 }
@@ -61,7 +66,7 @@ func client(cmd *cobra.Command) (*api.Client, error) {
 	}
 	c, err := api.NewClient(url, nil)
 	if err != nil {
-		return nil, &usageError{err}
+		return nil, daemon.Usage(err)
 	}
 	return c, nil
 }
@@ -74,7 +79,7 @@ func asJSON(cmd *cobra.Command) *bool {
 // printNotices tells what is other than asked for, or was left out.
 func printNotices(w io.Writer, notices []string) {
 	for _, n := range notices {
-		printf(w, "notice: %s\n", n)
+		terminal.Printf(w, "notice: %s\n", n)
 	}
 }
 
@@ -86,7 +91,7 @@ variable, that over a line of the file, that over the default.
 
   longtake config show
   longtake config show --role coordinator --config configs/coordinator.yaml`,
-		Args: noArgs}
+		Args: daemon.NoArgs}
 	role := show.Flags().String("role", "longtake", "whose settings: longtake (its commands, up"+
 		" among them), coordinator or shard")
 	file := show.Flags().String("config", "", "YAML file of a coordinator's or shard's settings")
@@ -97,24 +102,13 @@ variable, that over a line of the file, that over the default.
 			"longtake": slices.Concat(config.Client(), config.Local(), config.Up())}
 		s, ok := roles[*role]
 		if !ok {
-			return usage("--role is %q; allowed: longtake, coordinator, shard", *role)
+			return daemon.Usagef("--role is %q; allowed: longtake, coordinator, shard", *role)
 		}
 		v, err := config.Load(s, show.InheritedFlags(), *file)
 		if err != nil {
-			return &usageError{err}
+			return daemon.Usage(err)
 		}
-		return printConfig(cmd.OutOrStdout(), v, *js)
+		return daemon.PrintConfig(cmd.OutOrStdout(), v, *js)
 	}
 	return group(cmd, show)
-}
-
-func printConfig(w io.Writer, v *config.Values, js bool) error {
-	if js {
-		return printLines(w, v.Entries())
-	}
-	return table(w, "KEY\tVALUE\tSOURCE", func(w io.Writer) {
-		for _, e := range v.Entries() {
-			printf(w, "%s\t%v\t%s\n", e.Key, e.Value, e.Source)
-		}
-	})
 }

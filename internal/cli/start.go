@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -32,7 +33,7 @@ func readStart(f *pflag.FlagSet, remote bool) (source, error) {
 	extend, _ := f.GetString("extend")
 	switch {
 	case f.Changed("image") && f.Changed("extend"):
-		return source{}, usage("--image and --extend are given; allowed: one of them")
+		return source{}, daemon.Usagef("--image and --extend are given; allowed: one of them")
 	case f.Changed("image"):
 		return source{flag: "image", path: image}, nil
 	case !f.Changed("extend"):
@@ -44,7 +45,7 @@ func readStart(f *pflag.FlagSet, remote bool) (source, error) {
 	if remote && extend != "" {
 		return source{flag: "extend", video: job.ID(extend)}, nil
 	}
-	return source{}, usage("--extend is %.64q, which is no file; allowed: latents (of "+
+	return source{}, daemon.Usagef("--extend is %.64q, which is no file; allowed: latents (of "+
 		"--save-latents), or with --coordinator the id of a video", extend)
 }
 
@@ -57,13 +58,13 @@ func (s *source) open(ctx context.Context) error {
 	var wrong *job.FieldError
 	switch {
 	case errors.As(err, &wrong):
-		return usage("--%s %.200s is %s; allowed: %s", s.flag, s.path, wrong.Value, wrong.Allowed)
+		return daemon.Usagef("--%s %.200s is %s; allowed: %s", s.flag, s.path, wrong.Value, wrong.Allowed)
 	case err != nil:
-		return usage("--%s: %w", s.flag, err)
+		return daemon.Usagef("--%s: %w", s.flag, err)
 	case in.IsImage() != (s.flag == "image"):
 		in.Close()
-		return usage("--%s %.200s is of the other kind; allowed: pictures with --image, latents with"+
-			" --extend", s.flag, s.path)
+		return daemon.Usagef("--%s %.200s is of the other kind; allowed: pictures with --image, latents "+
+			"with --extend", s.flag, s.path)
 	}
 	s.input = in
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/userfile"
 )
@@ -18,11 +19,11 @@ const storyboardMax = 1 << 20 // bytes of the file
 func readStoryboard(path string) ([]job.Scene, error) {
 	text, err := userfile.Read(path, storyboardMax)
 	if err != nil {
-		return nil, usage("--storyboard: %w", err)
+		return nil, daemon.Usagef("--storyboard: %w", err)
 	}
 	scenes, err := parseStoryboard(text)
 	if err != nil {
-		return nil, usage("--storyboard %s: %w", path, err)
+		return nil, daemon.Usagef("--storyboard %s: %w", path, err)
 	}
 	return scenes, nil
 }

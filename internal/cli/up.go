@@ -7,6 +7,10 @@ import (
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/config"
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/local"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 func upCommand() *cobra.Command {
@@ -17,7 +21,7 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
   longtake up --shards 2
   longtake generate --coordinator ` + defaultURL + ` --seed 4 \
     -p "a yellow balloon rising over a city at night"`,
-		Args: noArgs}
+		Args: daemon.NoArgs}
 	settings := append(config.Up(), config.Local()...)
 	settings.Define(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -25,40 +29,33 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		if err != nil {
 			return err
 		}
-		log, err := logger(v, cmd.ErrOrStderr())
+		log, err := daemon.Logger(v, cmd.ErrOrStderr())
 		if err != nil {
 			return err
 		}
-		c, err := readLocal(v, 0, log)
+		c, err := local.Read(v, 0, log)
 		if err != nil {
 			return err
 		}
 		c.Listen, c.Data = v.String("listen"), v.String("data")
 		c.Hosts, c.Origins = v.Strings("http.hosts"), v.Strings("http.cors-origins")
 		if err := api.CheckAccess(c.Hosts, c.Origins); err != nil {
-			return usage("%w", err)
+			return daemon.Usagef("%w", err)
 		}
-		if c.Clients, err = ReadClients(v); err != nil {
-			return err
+		if c.Clients, err = api.ReadClients(v); err != nil {
+			return daemon.Usage(err)
 		}
-		if err := ReadStorage(v, &c.Storage); err != nil {
-			return err
+		if err := coord.ReadStorage(v, &c.Storage); err != nil {
+			return daemon.Usage(err)
 		}
-		cluster, err := startLocal(cmd.Context(), c)
+		cluster, err := local.Start(cmd.Context(), c)
 		if err != nil {
 			return err
 		}
-		printNotices(cmd.ErrOrStderr(), cluster.model().Notices)
-		printf(cmd.OutOrStdout(), "%s with %s each; the API is at %s; Ctrl-C stops\n",
+		printNotices(cmd.ErrOrStderr(), cluster.Model().Notices)
+		terminal.Printf(cmd.OutOrStdout(), "%s with %s each; the API is at %s; Ctrl-C stops\n",
 			count(c.Shards, "shard"), count(c.Threads, "thread"), cluster.URL)
-		select {
-		case <-cmd.Context().Done():
-		case <-cluster.coord.Ended():
-			err = cluster.coord.Err()
-		case err = <-cluster.served:
-			cluster.served <- err
-			err = errors.Join(errors.New("the API has stopped"), err)
-		}
+		err = cluster.Wait(cmd.Context())
 		return errors.Join(err, cluster.Close())
 	}
 	return cmd

@@ -5,8 +5,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/longtake/longtake/internal/api"
-	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -64,14 +62,4 @@ func value[T any](f *pflag.FlagSet, name string) T {
 		panic("flag --" + name + " is of another type")
 	}
 	return v
-}
-
-// ReadClients takes the settings for what clients of an API send.
-func ReadClients(v *config.Values) (api.Clients, error) {
-	aliases, err := api.ParseAliases(v.Strings("http.model-aliases"))
-	if err != nil {
-		return api.Clients{}, usage("http.model-aliases has %w", err)
-	}
-	return api.Clients{Aliases: aliases, Format: v.String("http.default-format"),
-		FetchURLs: v.String("http.fetch-urls")}, nil
 }

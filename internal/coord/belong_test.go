@@ -40,7 +40,7 @@ func TestObjectsOfAnotherLogStay(t *testing.T) {
 	ctx := context.Background()
 	var later atomic.Int64
 	var log loud
-	cfg := config(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.leaseLeast = time.Millisecond
 	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
 	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
@@ -90,7 +90,7 @@ func TestObjectsOfAnotherLogStay(t *testing.T) {
 // TestNoJobIsPlacedBeforeItIsKnownWhoseTheStoreIs has a job and a shard at hand as soon as a new
 // coordinator leads. What its ranks stored once made the new store look like another cluster's.
 func TestNoJobIsPlacedBeforeItIsKnownWhoseTheStoreIs(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	f := fake(t, c, "a")
 	create(t, c, request(1))
 	f.told()

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // wrong is a time of day that can be set, and a clock that always goes on.
@@ -15,7 +15,7 @@ type wrong struct{ by atomic.Int64 }
 func (w *wrong) now() time.Time { return time.Now().Add(time.Duration(w.by.Load())) }
 
 func (w *wrong) config(dir string) Config {
-	cfg := config(dir)
+	cfg := testConfig(dir)
 	cfg.Now, cfg.Clock = w.now, time.Now
 	return cfg
 }

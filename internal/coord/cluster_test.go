@@ -29,7 +29,7 @@ func ports(n int) []string { return freeport.Addrs(2 * n) }
 
 // member configures one of the coordinators c0, c1 and so on.
 func member(dir, id string, addrs []string) Config {
-	cfg := config(dir)
+	cfg := testConfig(dir)
 	cfg.ID = id
 	cfg.Timing.Election = 400 * time.Millisecond
 	for i := range len(addrs) / 2 {
@@ -264,7 +264,7 @@ func second(_ Status, err error) error { return err }
 // another cluster.
 func TestASnapshotBringsBackWhatWasDecided(t *testing.T) {
 	ctx := context.Background()
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	f := fake(t, c, "a")
 	id := create(t, c, request(1))
 	f.finish(c, f.told())
@@ -274,7 +274,7 @@ func TestASnapshotBringsBackWhatWasDecided(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := create(t, c, request(3))
-	for _, to := range []*Coordinator{c, start(t, config(t.TempDir()))} {
+	for _, to := range []*Coordinator{c, start(t, testConfig(t.TempDir()))} {
 		if err := to.RestoreSnapshot(ctx, bytes.NewReader(saved.Bytes())); err != nil {
 			t.Fatal(err)
 		}

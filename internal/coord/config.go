@@ -108,6 +108,9 @@ func (e *ConfigError) Error() string { return "cannot start coordinator: " + e.E
 // Unwrap returns the cause.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
+// BadInput reports that what was asked for is wrong, not what was tried.
+func (e *ConfigError) BadInput() bool { return true }
+
 // fill sets defaults.
 func (c *Config) fill() {
 	set(&c.ID, "c1")

@@ -10,13 +10,13 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 func TestJobRunsOnAllShards(t *testing.T) {
 	ctx := context.Background()
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	if _, err := c.Create(ctx, request(0)); !errors.Is(err, ErrNoModel) {
 		t.Fatalf("without a shard: %v", err)
 	}
@@ -52,7 +52,7 @@ func TestJobRunsOnAllShards(t *testing.T) {
 }
 
 func TestJobWaitsForShards(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a := fake(t, c, "a")
 	big := create(t, c, request(3))
 	until(t, c, big, "waiting for shards", func(v View) bool {
@@ -78,7 +78,7 @@ func TestJobWaitsForShards(t *testing.T) {
 }
 
 func TestJobsOnDisjointNodesRunAtOnce(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a, b := fake(t, c, "a"), fake(t, c, "b")
 	one, two := create(t, c, request(1)), create(t, c, request(1))
 	if x, y := a.told().Plan.Job, b.told().Plan.Job; x != one || y != two {
@@ -87,7 +87,7 @@ func TestJobsOnDisjointNodesRunAtOnce(t *testing.T) {
 }
 
 func TestJobGoesOnAfterALostNode(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a, b := fake(t, c, "a"), fake(t, c, "b")
 	id := create(t, c, request(2))
 	a.told()
@@ -131,7 +131,7 @@ func TestJobGoesOnAfterALostNode(t *testing.T) {
 var sum = strings.Repeat("0123456789abcdef", 4)
 
 func TestAJobThatGetsNowhereFails(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a := fake(t, c, "a")
 	id := create(t, c, request(1))
 	for attempt := range job.FutileLimit {
@@ -155,7 +155,7 @@ func TestAJobThatGetsNowhereFails(t *testing.T) {
 
 // TestANodeThatDoesNotStopIsNotWaitedFor leaves a node at work on a lost attempt.
 func TestANodeThatDoesNotStopIsNotWaitedFor(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a := fake(t, c, "a")
 	a.hangs = true
 	id := create(t, c, request(1))
@@ -172,7 +172,7 @@ func TestANodeThatDoesNotStopIsNotWaitedFor(t *testing.T) {
 
 // TestOtherRanksMayGoOnceRankZeroDecodes loses a node whose part is done.
 func TestOtherRanksMayGoOnceRankZeroDecodes(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a, b := fake(t, c, "a"), fake(t, c, "b")
 	id := create(t, c, request(2))
 	s := a.told()
@@ -197,7 +197,7 @@ func TestOtherRanksMayGoOnceRankZeroDecodes(t *testing.T) {
 
 // TestARankThatDecodesIsMissed loses a node whose part is not done.
 func TestARankThatDecodesIsMissed(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a, b := fake(t, c, "a"), fake(t, c, "b")
 	id := create(t, c, request(2))
 	a.told()
@@ -216,7 +216,7 @@ func TestARankThatDecodesIsMissed(t *testing.T) {
 }
 
 func TestFailureReportNamesNodes(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a, b := fake(t, c, "a"), fake(t, c, "b")
 	id := create(t, c, request(2))
 	a.told()
@@ -239,7 +239,7 @@ func TestFailureReportNamesNodes(t *testing.T) {
 }
 
 func TestRefusedOrderLosesTheAttempt(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a, b := fake(t, c, "a"), fake(t, c, "b")
 	b.refuse = "out of memory"
 	id := create(t, c, request(2))
@@ -252,7 +252,7 @@ func TestRefusedOrderLosesTheAttempt(t *testing.T) {
 }
 
 func TestIdleRankZeroLosesTheAttempt(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a := fake(t, c, "a")
 	id := create(t, c, request(1))
 	a.told()
@@ -264,7 +264,7 @@ func TestIdleRankZeroLosesTheAttempt(t *testing.T) {
 
 func TestCancel(t *testing.T) {
 	ctx := context.Background()
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a := fake(t, c, "a")
 	running, waiting := create(t, c, request(1)), create(t, c, request(1))
 	a.told()
@@ -294,7 +294,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestCompletionWithoutObjectsFails(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a := fake(t, c, "a")
 	id := create(t, c, request(1))
 	s := a.told()
@@ -312,7 +312,7 @@ func TestCompletionWithoutObjectsFails(t *testing.T) {
 
 func TestDeleteRemovesObjects(t *testing.T) {
 	ctx := context.Background()
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a := fake(t, c, "a")
 	id := create(t, c, request(1))
 	a.finish(c, a.told())
@@ -338,7 +338,7 @@ func TestDeleteRemovesObjects(t *testing.T) {
 }
 
 func TestAnotherModelIsRefused(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	fake(t, c, "a")
 	f := newFake(t, "b", func(r *wire.Registration) { r.Model.Fingerprint = "f2" })
 	f.join(c)
@@ -352,7 +352,7 @@ func TestAnotherModelIsRefused(t *testing.T) {
 }
 
 func TestAnotherArithmeticIsRefusedWhileThereAreNodes(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	fake(t, c, "a", func(r *wire.Registration) { r.Arithmetic = "avx512" })
 	b := newFake(t, "b", func(r *wire.Registration) { r.Arithmetic = "avx2" })
 	b.join(c)
@@ -366,7 +366,7 @@ func TestAnotherArithmeticIsRefusedWhileThereAreNodes(t *testing.T) {
 }
 
 func TestFormatNeedsAShardThatWritesIt(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	fake(t, c, "a", func(r *wire.Registration) { r.Capabilities = []string{"webm", "png"} })
 	mp4 := job.Request{Format: "mp4", Shards: 2}
 	var f *job.FieldError
@@ -382,7 +382,7 @@ func TestFormatNeedsAShardThatWritesIt(t *testing.T) {
 
 func TestKeysAndLimits(t *testing.T) {
 	ctx := context.Background()
-	cfg := config(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.Limits.Queued = 2
 	c := start(t, cfg)
 	f := fake(t, c, "a")
@@ -411,7 +411,7 @@ func TestKeysAndLimits(t *testing.T) {
 
 func TestListPages(t *testing.T) {
 	ctx := context.Background()
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	fake(t, c, "a")
 	var ids []job.ID
 	for range 5 {
@@ -449,7 +449,7 @@ func TestListPages(t *testing.T) {
 
 func TestStatusAndMetrics(t *testing.T) {
 	ctx := context.Background()
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a := fake(t, c, "a")
 	id := create(t, c, request(1))
 	a.finish(c, a.told())
@@ -502,7 +502,7 @@ func checkMetrics(t *testing.T, families []*dto.MetricFamily) {
 // TestNodesOfOneRoute: shards of one process share a route and stay; a new process at the route takes
 // the place of all of them.
 func TestNodesOfOneRoute(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	at := func(process string) func(*wire.Registration) {
 		return func(r *wire.Registration) { r.Route, r.Start = "nats-route://host:1", process }
 	}

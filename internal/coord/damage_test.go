@@ -158,7 +158,7 @@ func completed(j map[string]any, kind string) {
 func worked(t *testing.T) (dir string, id job.ID) {
 	t.Helper()
 	dir = t.TempDir()
-	c := start(t, config(dir))
+	c := start(t, testConfig(dir))
 	f := fake(t, c, "a")
 	create(t, c, request(2))
 	rc := c.cons.raft.ReloadableConfig()
@@ -224,7 +224,7 @@ func TestDamagedDataIsNamed(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.damage(copied)
-			got, err := Start(context.Background(), config(copied))
+			got, err := Start(context.Background(), testConfig(copied))
 			if err == nil {
 				got.Close()
 				t.Fatal("it starts")
@@ -236,7 +236,7 @@ func TestDamagedDataIsNamed(t *testing.T) {
 			}
 		})
 	}
-	c := start(t, config(dir))
+	c := start(t, testConfig(dir))
 	if _, err := c.Get(context.Background(), id); err != nil {
 		t.Error(err)
 	}
@@ -281,7 +281,7 @@ func wipe(t *testing.T, path string) {
 
 // TestACoordinatorThatCannotGoOnSaysSo applies a damaged entry to a coordinator that runs.
 func TestACoordinatorThatCannotGoOnSaysSo(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	if c.Err() != nil {
 		t.Fatal(c.Err())
 	}

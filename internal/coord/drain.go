@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // Drain says that a node gets no new work. What it works on goes over to other nodes at a step

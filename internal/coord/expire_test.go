@@ -17,7 +17,7 @@ import (
 func TestOldJobsGo(t *testing.T) {
 	ctx := t.Context()
 	var later atomic.Int64
-	cfg := config(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.Limits.KeepFor = time.Hour
 	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
 	c := start(t, cfg)

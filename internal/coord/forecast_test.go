@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // costly is the demo's shape: 256 wide, 8 layers.
@@ -118,7 +118,7 @@ func TestAbout(t *testing.T) {
 // TestCreateForesees refuses a clip by the speed that a shard registered with, and takes the same one
 // where the client insists, or has it already.
 func TestCreateForesees(t *testing.T) {
-	cfg := config(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.Limits.RequestTime = time.Hour
 	c := start(t, cfg)
 	fake(t, c, "a", func(r *wire.Registration) { r.Model, r.Speed = costly(), 1e6 })
@@ -144,7 +144,7 @@ func TestCreateForesees(t *testing.T) {
 
 // TestANodeThatStopsSaysSo cancels a job whose rank takes its time.
 func TestANodeThatStopsSaysSo(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a := fake(t, c, "a")
 	id := create(t, c, request(1))
 	a.told()
@@ -158,7 +158,7 @@ func TestANodeThatStopsSaysSo(t *testing.T) {
 
 // TestADrainOfANodeThatLeavesIsDone answers with what was known of it.
 func TestADrainOfANodeThatLeavesIsDone(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	fake(t, c, "a")
 	l := c.lead.Load()
 	n, err := l.find("name-a")

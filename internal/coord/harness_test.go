@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,7 +31,7 @@ func quick() Timing {
 		Apply: 5 * time.Second}
 }
 
-func config(dir string) Config { return Config{Data: dir, Timing: quick()} }
+func testConfig(dir string) Config { return Config{Data: dir, Timing: quick()} }
 
 func start(t *testing.T, cfg Config) *Coordinator {
 	t.Helper()

@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // TestAResultIsOfTheFormatThatWasAskedFor hands in a page in place of a clip.
 func TestAResultIsOfTheFormatThatWasAskedFor(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	f := fake(t, c, "a")
 	id := create(t, c, request(1))
 	s := f.told()
@@ -29,7 +29,7 @@ func TestAResultIsOfTheFormatThatWasAskedFor(t *testing.T) {
 // TestWhoRegistersFirstDoesNotFixTheModel registers a stranger's model. Another one takes its place
 // once nobody has it and no job needs it, and not before.
 func TestWhoRegistersFirstDoesNotFixTheModel(t *testing.T) {
-	cfg := config(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.Timing.Grace = time.Millisecond
 	c := start(t, cfg)
 	stranger := func(r *wire.Registration) { r.Model.Name, r.Model.Fingerprint = "strange", "w2-s" }

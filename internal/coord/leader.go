@@ -9,8 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // leader is the memory of one term of office. It is rebuilt from what nodes say.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // TestRaftsLinesKeepTheirSeverity but for the one with which every start begins.
@@ -47,7 +47,7 @@ func TestPercents(t *testing.T) {
 // TestTheModelsNoticesAreLoggedOnce however many shards hold it.
 func TestTheModelsNoticesAreLoggedOnce(t *testing.T) {
 	var out loud
-	cfg := config(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.Log = slog.New(slog.NewTextHandler(&out, nil))
 	c := start(t, cfg)
 	for _, id := range []string{"n1", "n2"} {

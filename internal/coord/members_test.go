@@ -96,7 +96,7 @@ func TestOneCoordinatorOfThreeIsRecovered(t *testing.T) {
 	if _, err := Recover(left.cfg, nil, false); err != nil {
 		t.Fatal(err)
 	}
-	cfg := config(left.cfg.Data)
+	cfg := testConfig(left.cfg.Data)
 	cfg.ID = left.cfg.ID
 	alone := start(t, cfg)
 	v, err := alone.Get(t.Context(), id)
@@ -129,7 +129,7 @@ func TestDamagedDataIsRecovered(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			copied := func() Config {
-				cfg := config(t.TempDir())
+				cfg := testConfig(t.TempDir())
 				cfg.fill()
 				if err := os.CopyFS(cfg.Data, os.DirFS(dir)); err != nil {
 					t.Fatal(err)
@@ -152,7 +152,7 @@ func TestDamagedDataIsRecovered(t *testing.T) {
 		})
 	}
 	gone := t.TempDir()
-	if _, err := Recover(config(gone), nil, true); err == nil {
+	if _, err := Recover(testConfig(gone), nil, true); err == nil {
 		t.Error("an empty directory is recovered")
 	}
 }

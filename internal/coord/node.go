@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // node is a registered shard process.

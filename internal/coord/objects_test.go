@@ -15,15 +15,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/longtake/longtake/internal/artifact"
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // TestInputsStayForTheirJobs stores an input: it stays as long as a job starts from it, and goes
 // with the last one; one that no job has come for goes when its time is over.
 func TestInputsStayForTheirJobs(t *testing.T) {
 	ctx := context.Background()
-	cfg := config(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.leaseLeast = time.Millisecond
 	c := start(t, cfg)
 	fake(t, c, "a", func(r *wire.Registration) { r.Model.Extends = true })
@@ -81,7 +81,7 @@ func TestInputsStayForTheirJobs(t *testing.T) {
 func TestStraysAreDeleted(t *testing.T) {
 	ctx := context.Background()
 	var later atomic.Int64
-	cfg := config(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.leaseLeast = time.Millisecond
 	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
 	c := start(t, cfg)
@@ -141,7 +141,7 @@ func TestCheckpointsAreNoStrays(t *testing.T) {
 // at its job, until the same bytes are stored again.
 func TestHarmIsTold(t *testing.T) {
 	ctx := context.Background()
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	eventually(t, "the object store is open", func() bool { return c.objects.Load() != nil })
 	store := *c.objects.Load()
 	put := func() job.Object {
@@ -192,7 +192,7 @@ func TestHarmIsTold(t *testing.T) {
 func TestARetryMends(t *testing.T) {
 	ctx := context.Background()
 	var later atomic.Int64
-	cfg := config(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
 	c := start(t, cfg)
 	f := fake(t, c, "a")

@@ -58,7 +58,7 @@ func TestCountsThatDoNotFit(t *testing.T) {
 
 // TestASeedIsDrawnOnce has all ranks of all attempts use the seed that the client was told.
 func TestASeedIsDrawnOnce(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a, b := fake(t, c, "a"), fake(t, c, "b")
 	rec, err := c.Create(t.Context(), request(2))
 	if err != nil {
@@ -81,7 +81,7 @@ func TestASeedIsDrawnOnce(t *testing.T) {
 
 // TestALongStepIsNotWaitedFor has an urgent job come while a step of another one goes on and on.
 func TestALongStepIsNotWaitedFor(t *testing.T) {
-	cfg := config(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.Timing.Yield = 50 * time.Millisecond
 	c := start(t, cfg)
 	a := fake(t, c, "a")

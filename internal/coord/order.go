@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // stopTime bounds a stop order; heartbeats repeat what it did not reach.

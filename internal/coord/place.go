@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // pool is what the scheduler may use: nodes that do nothing.

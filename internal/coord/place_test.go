@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // TestRanksAreTogether picks nodes, which are written as the process that they are of, in the order

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // Preview is a rough animation of a running job's clip.

@@ -12,7 +12,7 @@ import (
 // they are deleted.
 func TestPreviewsOutliveTheirJobs(t *testing.T) {
 	ctx := context.Background()
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	fake(t, c, "a")
 	eventually(t, "it leads", func() bool { return c.lead.Load() != nil })
 	l := c.lead.Load()

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // eventually polls a condition that has no event to wait for. Its limit ends a test that hangs, and
@@ -30,7 +30,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func TestRestartKeepsJobs(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
-	c := start(t, config(dir))
+	c := start(t, testConfig(dir))
 	a := fake(t, c, "a")
 	done := create(t, c, request(1))
 	a.finish(c, a.told())
@@ -45,7 +45,7 @@ func TestRestartKeepsJobs(t *testing.T) {
 	b.leave()
 	closed(t, c)
 
-	c = start(t, config(dir))
+	c = start(t, testConfig(dir))
 	v, err := c.Get(ctx, done)
 	if err != nil || v.State != job.Completed {
 		t.Fatalf("the finished job: %+v, %v", v, err)
@@ -77,7 +77,7 @@ func TestRestartKeepsJobs(t *testing.T) {
 }
 
 func TestStaleWorkIsStopped(t *testing.T) {
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	f := newFake(t, "a")
 	f.work = wire.Work{Job: "video_of_another_life", Attempt: 1}
 	f.join(c)
@@ -93,7 +93,7 @@ func TestStaleWorkIsStopped(t *testing.T) {
 
 func TestGoodbyeAndReplacement(t *testing.T) {
 	ctx := context.Background()
-	c := start(t, config(t.TempDir()))
+	c := start(t, testConfig(t.TempDir()))
 	a := fake(t, c, "a")
 	a2 := fake(t, c, "a2", func(r *wire.Registration) { r.Route = a.reg.Route })
 	a.leave()
@@ -122,9 +122,9 @@ func TestStartErrors(t *testing.T) {
 	defer l.Close()
 	dir := t.TempDir()
 	used := t.TempDir()
-	start(t, config(used))
+	start(t, testConfig(used))
 	other := t.TempDir()
-	closed(t, start(t, config(other)))
+	closed(t, start(t, testConfig(other)))
 	cases := map[string]struct {
 		says string
 		edit func(*Config)
@@ -140,7 +140,7 @@ func TestStartErrors(t *testing.T) {
 		"taken for raft": {"address already in use", func(c *Config) { *c = taken(c.Data, l.Addr().String()) }},
 	}
 	for name, k := range cases {
-		cfg := config(dir)
+		cfg := testConfig(dir)
 		k.edit(&cfg)
 		c, err := Start(context.Background(), cfg)
 		if err == nil {
@@ -157,7 +157,7 @@ func TestStartErrors(t *testing.T) {
 // TestWhoAsksIsAnsweredWhenACoordinatorStops reads without a pause while coordinators stop.
 func TestWhoAsksIsAnsweredWhenACoordinatorStops(t *testing.T) {
 	for range 5 {
-		c := start(t, config(t.TempDir()))
+		c := start(t, testConfig(t.TempDir()))
 		fake(t, c, "a")
 		id := create(t, c, request(1))
 		var readers sync.WaitGroup

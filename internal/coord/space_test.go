@@ -13,16 +13,16 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/disk"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // tightDisk is a configuration on a disk of 1 GB, of which the test says how much is free.
 func tightDisk(t *testing.T) (Config, *atomic.Int64) {
 	free := new(atomic.Int64)
 	free.Store(800 << 20)
-	cfg := config(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.room = func(string) (disk.Room, error) { return disk.Room{Free: free.Load(), Total: 1 << 30}, nil }
 	return cfg, free
 }
@@ -255,7 +255,7 @@ func TestNATSComesBack(t *testing.T) {
 // TestALogOfLargeJobs creates and cancels jobs with long prompts, of which few are kept: neither
 // Raft's log nor its snapshots grow with their number.
 func TestALogOfLargeJobs(t *testing.T) {
-	cfg := config(t.TempDir())
+	cfg := testConfig(t.TempDir())
 	cfg.Limits.Kept, cfg.logBytes = 8, 1<<20
 	c := start(t, cfg)
 	fake(t, c, "a")

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 func nodesOf(speeds ...float64) []*node {

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // state is what Raft replicates. Its methods are deterministic; records in it are never written

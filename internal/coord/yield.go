@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // pace is what the leader has measured of a job's live attempt.

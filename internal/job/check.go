@@ -39,6 +39,9 @@ func (e *FieldError) Error() string {
 	return fmt.Sprintf("%s is %s; allowed: %s", e.Field, e.Value, e.Allowed)
 }
 
+// BadInput reports that what was asked for is wrong, not what was tried.
+func (e *FieldError) BadInput() bool { return true }
+
 // Resolve fills r's gaps with m's defaults (a nil Seed becomes 0), takes the nearest count of
 // frames that the model makes, and checks every field. The first one that is wrong comes back as a
 // *FieldError. meshes judges a mesh that r asks for (the planner's Check); nil skips it.

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // judge refuses an order that the model of this shard cannot carry out. Who sends it has been asked

@@ -3,9 +3,9 @@ package shard
 import (
 	"testing"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // TestForgedOrdersAreRefusedByTheShard wants an order for what the model cannot make to be answered,

@@ -8,7 +8,7 @@ import (
 
 	natsio "github.com/nats-io/nats.go"
 
-	"github.com/longtake/longtake/internal/coord/wire"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // live keeps the node registered: it registers, then sends heartbeats until it is told to register

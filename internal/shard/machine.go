@@ -12,15 +12,15 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/collective/inproc"
 	"github.com/longtake/longtake/internal/collective/nats"
-	"github.com/longtake/longtake/internal/collective/near"
 	"github.com/longtake/longtake/internal/cuda"
 	"github.com/longtake/longtake/internal/job"
 )
 
 // host is what the shards of a machine share. A nil one has none.
 type host struct {
-	shelf near.Shelf
+	shelf inproc.Shelf
 
 	mu    sync.Mutex
 	first job.NodeID
@@ -63,7 +63,7 @@ func (h *host) handOver(tr collective.Transport, p job.Plan) collective.Transpor
 		here[r] = h.nodes[n]
 	}
 	here[tr.Rank()] = true
-	return near.New(tr, &h.shelf, fmt.Sprintf("%s %d", p.Job, p.Attempt), here)
+	return inproc.New(tr, &h.shelf, fmt.Sprintf("%s %d", p.Job, p.Attempt), here)
 }
 
 // Machine is the shards of one process: one for each of its GPUs, or a single one. They are nodes

@@ -15,9 +15,9 @@ import (
 	natsio "github.com/nats-io/nats.go"
 
 	"github.com/longtake/longtake/internal/artifact"
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/wire"
 	"github.com/longtake/longtake/models/demo"
 )
 
@@ -100,6 +100,9 @@ func (e *ModelError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *ModelError) Unwrap() error { return e.Err }
+
+// BadInput reports that what was asked for is wrong, not what was tried.
+func (e *ModelError) BadInput() bool { return true }
 
 func (s *Shard) load() error {
 	if err := s.open(); err != nil {

@@ -5,13 +5,13 @@ import (
 	"os"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/diffusion"
 	"github.com/longtake/longtake/internal/media"
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/tensor"
 	"github.com/longtake/longtake/internal/tensor/safetensors"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // Bounds of a preview: what it need not exceed to be seen, and cannot to be sent.

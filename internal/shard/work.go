@@ -14,8 +14,8 @@ import (
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/compute"
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // errNotLive stops a rank whose attempt is over; nobody waits for its word.

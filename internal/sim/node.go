@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // node is a machine; each boot is another shard process, with an id of its own.

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
-	"github.com/longtake/longtake/internal/coord/wire"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 const (

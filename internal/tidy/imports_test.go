@@ -18,9 +18,10 @@ var floors = []struct {
 	{"internal/cpu", 2}, {"internal/cuda", 2}, {"models/demo", 2}, {"internal/media", 2},
 	{"internal/model", 3},
 	{"internal/job", 4}, {"internal/diffusion", 4}, {"internal/artifact", 5},
-	{"internal/coord/wire", 6}, {"internal/coord", 7}, {"internal/shard", 7},
-	{"internal/config", 7}, {"internal/bench", 7}, {"internal/api", 8}, {"internal/sim", 8}, {"internal/cli", 9},
-	{"cmd", 10},
+	{"internal/wire", 6}, {"internal/coord", 7}, {"internal/shard", 7},
+	{"internal/terminal", 0}, {"internal/config", 0}, {"internal/daemon", 1},
+	{"internal/bench", 7}, {"internal/api", 8}, {"internal/sim", 8},
+	{"internal/local", 9}, {"internal/cli", 10}, {"cmd", 11},
 }
 
 func floor(dir string) int {
@@ -69,7 +70,7 @@ var keepers = []struct {
 		"internal/artifact"}},
 	{"gorgonia.org/cu", []string{"internal/cuda"}},
 	{"github.com/spf13/viper", []string{"internal/config"}},
-	{"github.com/spf13/cobra", []string{"internal/cli", "cmd"}},
+	{"github.com/spf13/cobra", []string{"internal/cli", "internal/daemon", "cmd"}},
 	{"github.com/deepteams/webp", []string{"internal/media"}},
 	{"unsafe", []string{"internal/tensor", "internal/collective", "internal/cpu", "internal/cuda"}},
 }

@@ -6,14 +6,14 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/longtake/longtake/internal/model/tokenizer/fixtext"
+	"github.com/longtake/longtake/internal/model/tokenizer/ftfy"
 )
 
 // Clean prepares a prompt as diffusers' WanPipeline does (its function prompt_clean): repairs
 // broken text, decodes HTML references twice, makes every run of white space one space, and strips
 // the ends. White space is what Python takes for it.
 func Clean(raw string) string {
-	text := fixtext.Unescape(fixtext.Unescape(fixtext.Fix(raw)))
+	text := ftfy.Unescape(ftfy.Unescape(ftfy.Fix(raw)))
 	return strings.Join(strings.FieldsFunc(text, isPythonSpace), " ")
 }
 

@@ -11,7 +11,7 @@
 //	template       special tokens around the ids, such as a last </s>   template.go
 //
 // Clean is the prompt cleaning that diffusers' WanPipeline does before tokenizing; the repair of
-// broken text that it asks for lives in package fixtext.
+// broken text that it asks for lives in package ftfy.
 //
 // Caveats: a file that asks for a stage not named above is refused; padding and truncation
 // settings of the file are ignored, since the pipeline sets its own for each call. Grapheme

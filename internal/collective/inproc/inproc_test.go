@@ -1,4 +1,4 @@
-package near_test
+package inproc_test
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/collective/inproc"
 	"github.com/longtake/longtake/internal/collective/nats"
-	"github.com/longtake/longtake/internal/collective/near"
 	"github.com/longtake/longtake/internal/collective/transporttest"
 )
 
@@ -20,16 +20,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var worlds atomic.Uint64
 
 // hosts puts ranks on endpoints of their own, so many of them in what passes for one process.
-func hosts(t *testing.T, each int) (transporttest.Open, *[]*near.Shelf) {
+func hosts(t *testing.T, each int) (transporttest.Open, *[]*inproc.Shelf) {
 	s, err := nats.StartServer(nats.ServerOptions{Name: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Shutdown)
-	var shelves []*near.Shelf
+	var shelves []*inproc.Shelf
 	return func(t testing.TB, n int, o transporttest.Options) transporttest.Join {
 		nodes, eps, world := make([]string, n), make([]*nats.Endpoint, n), worlds.Add(1)
-		own := make([]near.Shelf, n)
+		own := make([]inproc.Shelf, n)
 		for r := range nodes {
 			nodes[r] = fmt.Sprintf("node-%d-%d", world, r)
 			eps[r] = endpoint(t, s, nodes[r], o)
@@ -44,7 +44,7 @@ func hosts(t *testing.T, each int) (transporttest.Open, *[]*near.Shelf) {
 			for r := range flags {
 				flags[r] = r/each == rank/each
 			}
-			return near.New(tr, &own[rank/each], fmt.Sprint(attempt), flags), nil
+			return inproc.New(tr, &own[rank/each], fmt.Sprint(attempt), flags), nil
 		}
 	}, &shelves
 }

@@ -1,4 +1,4 @@
-package fixtext
+package ftfy
 
 import (
 	"strings"

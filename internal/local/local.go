@@ -1,4 +1,6 @@
-package cli
+// Package local runs a whole cluster in one process: a coordinator, its HTTP API and shards. It is
+// what `longtake generate` and `longtake up` start.
+package local
 
 import (
 	"context"
@@ -19,17 +21,19 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/shard"
 )
 
+// Limits of the shards of one process.
 const (
-	defaultShards  = 2
-	localShardsMax = 64
+	DefaultShards = 2
+	ShardsMax     = 64
 )
 
-// localConfig describes a whole cluster in this process.
-type localConfig struct {
+// Config describes a whole cluster in this process.
+type Config struct {
 	Model     string // folder; "": the built-in one
 	Shards    int
 	Threads   int    // of each shard; 0: the cores, shared out
@@ -44,73 +48,47 @@ type localConfig struct {
 	Clients     api.Clients
 	// RequestTime is how long a clip may be predicted to take; below 0: no limit.
 	RequestTime time.Duration
-	Storage     coord.Limits // those that ReadStorage reads
+	Storage     coord.Limits // those that coord.ReadStorage reads
 	Log         *slog.Logger
 }
 
-// readLocal takes the settings; shards is what else asks for a number of them, or 0.
-func readLocal(v *config.Values, shards int, log *slog.Logger) (localConfig, error) {
-	c := localConfig{Model: v.String("model"), Shards: v.Int("shards"), Threads: v.Int("threads"),
+// Read takes the settings; shards is what else asks for a number of them, or 0.
+func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
+	c := Config{Model: v.String("model"), Shards: v.Int("shards"), Threads: v.Int("threads"),
 		Transport: v.String("transport"), Listen: "127.0.0.1:0",
-		RequestTime: RequestTime(v), Log: log}
+		RequestTime: coord.RequestTime(v), Log: log}
 	if c.Shards == 0 {
 		c.Shards = shards
 	}
 	if c.Shards == 0 {
-		c.Shards = defaultShards
+		c.Shards = DefaultShards
 	}
-	if c.Shards < 1 || c.Shards > localShardsMax {
-		return c, usage("--shards is %d; allowed: 1 to %d in one process", c.Shards, localShardsMax)
+	if c.Shards < 1 || c.Shards > ShardsMax {
+		return c, daemon.Usagef("--shards is %d; allowed: 1 to %d in one process", c.Shards, ShardsMax)
 	}
 	if c.Threads < 0 || c.Threads > 1024 {
-		return c, usage("--threads is %d; allowed: 0 (the cores, shared out) to 1024", c.Threads)
+		return c, daemon.Usagef("--threads is %d; allowed: 0 (the cores, shared out) to 1024", c.Threads)
 	}
 	if c.Threads == 0 {
 		c.Threads = max(1, runtime.NumCPU()/c.Shards)
 	}
 	if c.Transport != "nats" && c.Transport != "mem" {
-		return c, usage("--transport is %q; allowed: nats, mem", c.Transport)
+		return c, daemon.Usagef("--transport is %q; allowed: nats, mem", c.Transport)
 	}
 	return c, nil
 }
 
-// offers is what the shards are going to bring to a clip.
-func (c localConfig) offers(m job.Model) ([]coord.Offer, error) {
+// Offers is what the shards are going to bring to a clip.
+func (c Config) Offers(m job.Model) ([]coord.Offer, error) {
 	speed, memory, err := shard.RateCPU(m, c.Threads, c.Shards)
 	if err != nil {
-		return nil, &usageError{err}
+		return nil, daemon.Usage(err)
 	}
 	return slices.Repeat([]coord.Offer{{Speed: speed, Memory: memory}}, c.Shards), nil
 }
 
-// RequestTime reads limits.request-time for a coordinator, whose own 0 is the default.
-func RequestTime(v *config.Values) time.Duration {
-	if d := v.Duration("limits.request-time"); d > 0 {
-		return d
-	}
-	return -1
-}
-
-// ReadStorage reads what bounds the disk of a coordinator.
-func ReadStorage(v *config.Values, l *coord.Limits) error {
-	l.Disk, l.Reserve = v.Bytes("limits.disk"), v.Bytes("limits.disk-reserve")
-	l.KeepFor, l.KeepBytes = v.Duration("limits.keep-for"), v.Bytes("limits.keep-bytes")
-	if l.KeepFor < 0 {
-		return usage("limits.keep-for is %v; allowed: from 0s", l.KeepFor)
-	}
-	return nil
-}
-
-func parseDType(name string) (compute.DType, error) {
-	t, err := compute.ParseDType(name)
-	if err != nil {
-		return t, usage("--%w", err)
-	}
-	return t, nil
-}
-
-// local is a running cluster in this process: coordinator, HTTP API, shards.
-type local struct {
+// Cluster is a running cluster in this process: coordinator, HTTP API, shards.
+type Cluster struct {
 	URL    string
 	coord  *coord.Coordinator
 	data   *nats.Server
@@ -120,12 +98,14 @@ type local struct {
 	leave   context.CancelFunc
 	keeping sync.WaitGroup
 	stop    context.CancelFunc
-	served  chan error // the API's end
+	// served is closed when the API has ended; serveErr then says why.
+	served   chan struct{}
+	serveErr error
 }
 
-// startLocal returns once every shard is registered. The caller closes the cluster.
-func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
-	l := &local{served: make(chan error, 1)}
+// Start returns once every shard is registered. The caller closes the cluster.
+func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
+	l := &Cluster{served: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())
@@ -145,7 +125,7 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 	l.URL = "http://" + listener.Addr().String()
 	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
 		listener.Close()
-		return l, usage("--data: %w", err)
+		return l, daemon.Usagef("--data: %w", err)
 	}
 	every := 1
 	if cfg.Data == l.temp && !cfg.Checkpoints {
@@ -154,7 +134,7 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 	lead := sync.OnceValue(func() (err error) {
 		limits := cfg.Storage
 		limits.RequestTime = cfg.RequestTime
-		l.coord, err = coord.Start(ctx, coord.Config{Data: cfg.Data, HTTP: l.URL, Version: Version,
+		l.coord, err = coord.Start(ctx, coord.Config{Data: cfg.Data, HTTP: l.URL, Version: daemon.Version,
 			CheckpointEvery: every, Log: cfg.Log,
 			Limits: limits})
 		if err != nil {
@@ -172,17 +152,20 @@ func startLocal(ctx context.Context, cfg localConfig) (_ *local, err error) {
 	return l, err
 }
 
-func (l *local) serve(ctx context.Context, listener net.Listener, cfg localConfig) {
+func (l *Cluster) serve(ctx context.Context, listener net.Listener, cfg Config) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
 	h := api.New(api.Config{Service: l.coord, Metrics: l.coord.Metrics(), Log: cfg.Log,
 		Hosts: api.Hosts(cfg.Hosts, cfg.Listen, l.URL), Origins: cfg.Origins,
 		Clients: cfg.Clients})
-	go func() { l.served <- api.Serve(run, listener, h) }()
+	go func() {
+		defer close(l.served)
+		l.serveErr = api.Serve(run, listener, h)
+	}()
 }
 
 // startShards starts them side by side: each loads the model, then waits for the coordinator.
-func (l *local) startShards(ctx context.Context, cfg localConfig, cache string,
+func (l *Cluster) startShards(ctx context.Context, cfg Config, cache string,
 	lead func() error) (err error) {
 	var plane shard.DataPlane
 	if cfg.Transport == "mem" {
@@ -218,9 +201,9 @@ func (l *local) startShards(ctx context.Context, cfg localConfig, cache string,
 }
 
 // startShard returns once the shard is registered.
-func (l *local) startShard(ctx context.Context, cfg localConfig, i int, plane shard.DataPlane,
+func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard.DataPlane,
 	cache string, lead func() error) (*shard.Shard, error) {
-	s, err := shard.Start(ctx, shard.Config{Version: Version,
+	s, err := shard.Start(ctx, shard.Config{Version: daemon.Version,
 		Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
 		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
 		Sharers: cfg.Shards, TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane,
@@ -239,11 +222,11 @@ func (l *local) startShard(ctx context.Context, cfg localConfig, i int, plane sh
 	return s, nil
 }
 
-// model returns what the shards serve.
-func (l *local) model() job.Model { return l.shards[0].current().(*shard.Shard).Model() }
+// Model returns what the shards serve.
+func (l *Cluster) Model() job.Model { return l.shards[0].current().(*shard.Shard).Model() }
 
 // Close stops everything, in reverse.
-func (l *local) Close() error {
+func (l *Cluster) Close() error {
 	if l.leave != nil {
 		l.leave()
 	}
@@ -259,7 +242,8 @@ func (l *local) Close() error {
 	var err error
 	if l.stop != nil {
 		l.stop()
-		err = <-l.served
+		<-l.served
+		err = l.serveErr
 	}
 	if l.coord != nil {
 		err = errors.Join(err, l.coord.Close())
@@ -268,4 +252,16 @@ func (l *local) Close() error {
 		err = errors.Join(err, os.RemoveAll(l.temp))
 	}
 	return err
+}
+
+// Wait returns when ctx ends, or with the reason why the cluster cannot go on.
+func (l *Cluster) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-l.coord.Ended():
+		return l.coord.Err()
+	case <-l.served:
+		return errors.Join(errors.New("the API has stopped"), l.serveErr)
+	}
 }

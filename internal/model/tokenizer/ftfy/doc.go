@@ -1,4 +1,4 @@
-// Package fixtext repairs broken text the way the Python packages ftfy and html do.
+// Package ftfy repairs broken text the way the Python packages ftfy and html do.
 //
 // Fix is ftfy.fix_text (version 6.3) with its default configuration: it undoes mojibake (UTF-8
 // read in another encoding, once or several times), decodes HTML entities, straightens quotes,
@@ -18,4 +18,4 @@
 // lone surrogates, which a Go string does not hold, are U+FFFD from the start.
 //
 // The tables in testdata hold what the reference gives: 46 chosen texts and 250 random ones.
-package fixtext
+package ftfy

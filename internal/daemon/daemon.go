@@ -1,4 +1,6 @@
-package cli
+// Package daemon runs the process of a command: its arguments, signals, log and exit code. The
+// commands themselves are built elsewhere; nothing here knows what they do.
+package daemon
 
 import (
 	"context"
@@ -6,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -14,22 +15,19 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/config"
-	"github.com/longtake/longtake/internal/coord"
-	"github.com/longtake/longtake/internal/job"
-	"github.com/longtake/longtake/internal/shard"
+	"github.com/longtake/longtake/internal/terminal"
 )
 
 // Version of the program; the build sets it.
 var Version = "unknown"
 
-// Exit codes.
+// Exit codes of every command.
 const (
-	exitDone        = 0
-	exitFailed      = 1
-	exitBadRequest  = 2
-	exitInterrupted = 130
+	ExitDone        = 0
+	ExitFailed      = 1
+	ExitBadRequest  = 2
+	ExitInterrupted = 130
 )
 
 // usageError is a mistake in what was asked for.
@@ -38,10 +36,14 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// BadInput marks the error for exitCode.
+func (e *usageError) BadInput() bool { return true }
+
 // Usage marks an error as a mistake in what was asked for: the process exits with code 2.
 func Usage(err error) error { return &usageError{err} }
 
-func usage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+// Usagef returns such an error, formatted as fmt.Errorf does.
+func Usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
 // Main runs a command with the process's arguments and returns its exit code. The first SIGINT or
 // SIGTERM ends the command's context, the second the process.
@@ -51,7 +53,7 @@ func Main(cmd *cobra.Command) int {
 	quiet := context.AfterFunc(ctx, func() {
 		stop()
 		if cmd.HasSubCommands() { // a daemon's log says what it does
-			printf(os.Stderr, "\n%s: stopping; Ctrl-C again ends it at once\n", cmd.Name())
+			terminal.Printf(os.Stderr, "\n%s: stopping; Ctrl-C again ends it at once\n", cmd.Name())
 		}
 	})
 	defer quiet() // before stop: the end of a command is no signal
@@ -76,72 +78,67 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stderr io.W
 	cmd.SetErr(stderr)
 	ran, err := cmd.ExecuteContextC(ctx)
 	if err == nil {
-		return exitDone
+		return ExitDone
 	}
 	code := exitCode(ctx, err)
 	if !started { // flags and arguments
-		code = exitBadRequest
+		code = ExitBadRequest
 		err = fmt.Errorf("%w; see %s --help", err, ran.CommandPath())
 	}
 	line := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
-	printf(stderr, "%s: %s\n", cmd.Name(), line)
+	terminal.Printf(stderr, "%s: %s\n", cmd.Name(), line)
 	return code
 }
 
+// badInput is implemented by errors that can be a mistake in what was asked for, such as a
+// *job.FieldError.
+type badInput interface{ BadInput() bool }
+
 func exitCode(ctx context.Context, err error) int {
-	var (
-		bad     *usageError
-		field   *job.FieldError
-		model   *shard.ModelError
-		config  *coord.ConfigError
-		refused *api.Error
-	)
+	var bad badInput
 	switch {
-	case errors.As(err, &bad), errors.As(err, &field), errors.As(err, &model),
-		errors.As(err, &config),
-		errors.As(err, &refused) && (refused.Status == http.StatusBadRequest ||
-			refused.Status == http.StatusRequestEntityTooLarge):
-		return exitBadRequest
+	case errors.As(err, &bad) && bad.BadInput():
+		return ExitBadRequest
 	case ctx.Err() != nil:
-		return exitInterrupted
+		return ExitInterrupted
 	}
-	return exitFailed
+	return ExitFailed
 }
 
-// logger writes to stderr as the settings say.
-func logger(v *config.Values, stderr io.Writer) (*slog.Logger, error) {
+// Logger writes to stderr as the settings say.
+func Logger(v *config.Values, stderr io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(v.String("log.level"))); err != nil {
-		return nil, usage("log.level is %q; allowed: debug, info, warn, error", v.String("log.level"))
+		return nil, Usagef("log.level is %q; allowed: debug, info, warn, error", v.String("log.level"))
 	}
 	o := &slog.HandlerOptions{Level: level}
-	stderr = plainWriter{stderr}
+	stderr = terminal.Plain{W: stderr}
 	switch v.String("log.format") {
 	case "text":
 		return slog.New(slog.NewTextHandler(stderr, o)), nil
 	case "json":
 		return slog.New(slog.NewJSONHandler(stderr, o)), nil
 	}
-	return nil, usage("log.format is %q; allowed: text, json", v.String("log.format"))
+	return nil, Usagef("log.format is %q; allowed: text, json", v.String("log.format"))
 }
 
 // Service is what a daemon does until its context ends.
 type Service func(ctx context.Context, v *config.Values, log *slog.Logger) error
 
-// Daemon returns the command of a program that runs until it is told to stop.
-func Daemon(name, short, long string, s config.Settings, run Service) *cobra.Command {
+// Command returns the command of a program that runs until it is told to stop.
+func Command(name, short, long string, s config.Settings, run Service) *cobra.Command {
 	var file string
 	var show bool
-	cmd := &cobra.Command{Use: name, Short: short, Long: long, Args: noArgs, Version: Version,
+	cmd := &cobra.Command{Use: name, Short: short, Long: long, Args: NoArgs, Version: Version,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v, err := config.Load(s, cmd.Flags(), file)
 			if err != nil {
 				return &usageError{err}
 			}
 			if show {
-				return printConfig(cmd.OutOrStdout(), v, false)
+				return PrintConfig(cmd.OutOrStdout(), v, false)
 			}
-			log, err := logger(v, cmd.ErrOrStderr())
+			log, err := Logger(v, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -151,4 +148,24 @@ func Daemon(name, short, long string, s config.Settings, run Service) *cobra.Com
 	cmd.Flags().StringVar(&file, "config", "", "YAML file of settings; unknown keys are refused")
 	cmd.Flags().BoolVar(&show, "show-config", false, "print every setting and its source, and stop")
 	return cmd
+}
+
+// PrintConfig prints every setting in force and its source, as a table or as JSON.
+func PrintConfig(w io.Writer, v *config.Values, js bool) error {
+	if js {
+		return terminal.Lines(w, v.Entries())
+	}
+	return terminal.Table(w, "KEY\tVALUE\tSOURCE", func(w io.Writer) {
+		for _, e := range v.Entries() {
+			terminal.Printf(w, "%s\t%v\t%s\n", e.Key, e.Value, e.Source)
+		}
+	})
+}
+
+// NoArgs refuses arguments.
+func NoArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return Usagef("%q is one argument too many: %s takes flags only", args[0], cmd.CommandPath())
+	}
+	return nil
 }

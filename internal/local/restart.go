@@ -1,4 +1,4 @@
-package cli
+package local
 
 import (
 	"context"
@@ -80,8 +80,10 @@ func (k *keeper) keep(ctx context.Context) {
 // again tries to start another one until that works, or ctx ends.
 func (k *keeper) again(ctx context.Context, wait *time.Duration) bool {
 	for {
-		if pause(ctx, *wait) != nil {
+		select {
+		case <-ctx.Done():
 			return false
+		case <-time.After(*wait):
 		}
 		*wait = min(2**wait, restartMost)
 		r, err := k.start(ctx)

@@ -1,7 +1,7 @@
-// Package near hands over by reference what ranks of one process send each other, whatever
+// Package inproc hands over by reference what ranks of one process send each other, whatever
 // transport joins them with the others: that one carries a number, under which the data lies on a
 // shelf. Deadlines, blame and the order of attempts are thus the transport's own.
-package near
+package inproc
 
 import (
 	"context"
@@ -104,7 +104,7 @@ const numberBytes = 8
 // whose transports are made with the same shelf and flags. attempt names it, job included.
 func New(t collective.Transport, shelf *Shelf, attempt string, near []bool) *Transport {
 	if len(near) != t.Size() || !near[t.Rank()] {
-		panic(fmt.Sprintf("near: %v are no flags for rank %d of %d", near, t.Rank(), t.Size()))
+		panic(fmt.Sprintf("inproc: %v are no flags for rank %d of %d", near, t.Rank(), t.Size()))
 	}
 	ranks := 0
 	for _, n := range near {

@@ -1,4 +1,4 @@
-package cli
+package terminal
 
 import (
 	"bytes"
@@ -12,10 +12,10 @@ import (
 	"unicode/utf8"
 )
 
-// printf prints as fmt.Fprintf does, but shows what is special to a terminal in the arguments as
+// Printf prints as fmt.Fprintf does, but shows what is special to a terminal in the arguments as
 // escapes: names, notices and errors come from servers and files, and could move the cursor, forge
-// a line or hide text otherwise. All that this package prints goes through here or printJSON.
-func printf(w io.Writer, format string, args ...any) {
+// a line or hide text otherwise. All that the commands print goes through here or JSON.
+func Printf(w io.Writer, format string, args ...any) {
 	wrapped := make([]any, len(args))
 	for i, a := range args {
 		wrapped[i] = visible{a}
@@ -28,19 +28,19 @@ type visible struct{ value any }
 
 // Format implements fmt.Formatter.
 func (v visible) Format(f fmt.State, verb rune) {
-	_, _ = io.WriteString(f, plain(fmt.Sprintf(fmt.FormatString(f, verb), v.value)))
+	_, _ = io.WriteString(f, Escape(fmt.Sprintf(fmt.FormatString(f, verb), v.value)))
 }
 
-// plain returns s with every rune that does not stay in its place as an escape, as JSON has them:
+// Escape returns s with every rune that does not stay in its place as an escape, as JSON has them:
 // controls, line ends, marks that turn the direction of text, and other invisible ones but the
 // joiners, which emoji and some scripts need. A byte that is no UTF-8 is shown as \xNN.
-func plain(s string) string {
+func Escape(s string) string {
 	var b strings.Builder
 	for i, r := range s {
 		switch {
 		case r == utf8.RuneError && !strings.HasPrefix(s[i:], string(r)):
 			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case !special(r):
+		case !Special(r):
 			b.WriteRune(r)
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)
@@ -52,50 +52,51 @@ func plain(s string) string {
 	return b.String()
 }
 
-func special(r rune) bool {
+// Special reports whether a rune does more than to be seen where it stands.
+func Special(r rune) bool {
 	const joiner, nonJoiner = '\u200d', '\u200c'
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) &&
 		r != joiner && r != nonJoiner
 }
 
-// plainWriter makes lines of text or JSON plain that others print: logs, tables.
-type plainWriter struct{ w io.Writer }
+// Plain makes lines of text or JSON plain that others print: logs, tables.
+type Plain struct{ W io.Writer }
 
 // Write implements io.Writer.
-func (p plainWriter) Write(b []byte) (int, error) {
+func (p Plain) Write(b []byte) (int, error) {
 	lines := strings.Split(string(b), "\n")
 	for i, l := range lines {
-		lines[i] = plain(l)
+		lines[i] = Escape(l)
 	}
-	if _, err := io.WriteString(p.w, strings.Join(lines, "\n")); err != nil {
+	if _, err := io.WriteString(p.W, strings.Join(lines, "\n")); err != nil {
 		return 0, err
 	}
 	return len(b), nil
 }
 
-// printJSON prints a line of JSON. Only within its texts are there special characters, where an
+// JSON prints a line of JSON. Only within its texts are there special characters, where an
 // escape means the same.
-func printJSON(w io.Writer, v any) error {
+func JSON(w io.Writer, v any) error {
 	var b bytes.Buffer
 	if err := json.NewEncoder(&b).Encode(v); err != nil {
 		return err
 	}
-	_, err := plainWriter{w}.Write(b.Bytes())
+	_, err := Plain{w}.Write(b.Bytes())
 	return err
 }
 
-// printLines prints each of list as JSON, one a line.
-func printLines[T any](w io.Writer, list []T) error {
+// Lines prints each of list as JSON, one a line.
+func Lines[T any](w io.Writer, list []T) error {
 	for _, v := range list {
-		if err := printJSON(w, v); err != nil {
+		if err := JSON(w, v); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// table prints aligned columns.
-func table(w io.Writer, head string, rows func(io.Writer)) error {
+// Table prints aligned columns.
+func Table(w io.Writer, head string, rows func(io.Writer)) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = io.WriteString(t, head+"\n")
 	rows(t)

@@ -1,0 +1,17 @@
+package api
+
+import (
+	"fmt"
+
+	"github.com/longtake/longtake/internal/config"
+)
+
+// ReadClients takes the settings for what clients of an API send.
+func ReadClients(v *config.Values) (Clients, error) {
+	aliases, err := ParseAliases(v.Strings("http.model-aliases"))
+	if err != nil {
+		return Clients{}, fmt.Errorf("http.model-aliases has %w", err)
+	}
+	return Clients{Aliases: aliases, Format: v.String("http.default-format"),
+		FetchURLs: v.String("http.fetch-urls")}, nil
+}
