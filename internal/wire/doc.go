@@ -4,7 +4,7 @@
 // # From nodes, to whoever leads
 //
 // Register, Heartbeat, Goodbye, Saved, Kept, Preview, Completion and Failure are requests; while
-// nobody leads they have no responder, and the node asks again. Reports is published. A node that
+// nobody leads they have no responder, and the node asks again. Report is published. A node that
 // is told `register` in the answer to a heartbeat registers again, with the attempt it works on, so
 // that a new leader learns of it; nothing else is lost with a leader, but the latest previews.
 //
