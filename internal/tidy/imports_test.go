@@ -7,67 +7,103 @@ import (
 	"testing"
 )
 
-// floors says on which floor a room is; a room imports only from its own floor or from below. The
-// longest prefix of a path counts.
-var floors = []struct {
+// levels orders the packages: a package imports only from its own level or from below. The
+// longest prefix of a path decides, so a subpackage has its parent's level unless it is listed.
+var levels = []struct {
 	prefix string
-	floor  int
+	level  int
 }{
-	{"internal/userfile", 0}, {"internal/disk", 0}, {"internal/tensor", 0},
-	{"internal/partition", 1}, {"internal/collective", 1}, {"internal/compute", 1},
-	{"internal/cpu", 2}, {"internal/cuda", 2}, {"models/demo", 2}, {"internal/media", 2},
+	{"internal/config", 0},
+	{"internal/disk", 0},
+	{"internal/tensor", 0},
+	{"internal/terminal", 0},
+	{"internal/userfile", 0},
+
+	{"internal/collective", 1},
+	{"internal/compute", 1},
+	{"internal/daemon", 1},
+	{"internal/natsd", 1},
+	{"internal/partition", 1},
+
+	{"internal/cpu", 2},
+	{"internal/cuda", 2},
+	{"internal/media", 2},
+	{"models/demo", 2},
+
 	{"internal/model", 3},
-	{"internal/job", 4}, {"internal/diffusion", 4}, {"internal/artifact", 5},
-	{"internal/wire", 6}, {"internal/coord", 7}, {"internal/shard", 7},
-	{"internal/terminal", 0}, {"internal/config", 0}, {"internal/daemon", 1},
-	{"internal/bench", 7}, {"internal/api", 8}, {"internal/sim", 8},
-	{"internal/local", 9}, {"internal/cli", 10}, {"cmd", 11},
+
+	{"internal/diffusion", 4},
+	{"internal/job", 4},
+
+	{"internal/artifact", 5},
+	{"internal/latents", 5},
+	{"internal/plan", 5},
+
+	{"internal/engine", 6},
+	{"internal/sched", 6},
+	{"internal/wire", 6},
+
+	{"internal/bench", 7},
+	{"internal/coord", 7},
+	{"internal/shard", 7},
+
+	{"internal/api", 8},
+	{"internal/sim", 8},
+
+	{"internal/local", 9},
+
+	{"internal/cli", 10},
+
+	{"cmd", 11},
 }
 
-func floor(dir string) int {
-	best, at := -1, -1
-	for _, f := range floors {
-		if (dir == f.prefix || strings.HasPrefix(dir, f.prefix+"/")) && len(f.prefix) > best {
-			best, at = len(f.prefix), f.floor
+// level returns the level of the package in dir, or -1 if it has none.
+func level(dir string) int {
+	longest, at := -1, -1
+	for _, l := range levels {
+		if within(dir, []string{l.prefix}) && len(l.prefix) > longest {
+			longest, at = len(l.prefix), l.level
 		}
 	}
 	return at
 }
 
-// forTests lists the rooms that support tests alone.
-var forTests = []string{"internal/golden", "internal/freeport"}
+// forTests lists the packages that only tests may import.
+var forTests = []string{"internal/golden", "internal/freeport", "internal/testlog"}
 
-// TestImportsGoDownward holds the order of the rooms. Tests may import what supports them.
+// TestImportsGoDownward rules out import cycles between layers before the compiler could see them:
+// the scheduler cannot come to know HTTP, nor a tensor the model that uses it.
 func TestImportsGoDownward(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.test || !strings.HasPrefix(s.dir, "internal/") && !strings.HasPrefix(s.dir, "cmd/") {
 			continue
 		}
-		own := floor(s.dir)
+		own := level(s.dir)
 		if own < 0 && s.dir != "internal/tidy" && !slices.Contains(forTests, s.dir) {
-			t.Errorf("%s is a room without a floor", s.dir)
+			t.Errorf("%s has no level; add it to levels", s.dir)
 		}
+
 		for _, path := range imports(s) {
-			room, ours := strings.CutPrefix(path, module)
-			if ours && own >= 0 && floor(room) > own {
-				t.Errorf("%s imports %s, which is above it", s.path, room)
+			pkg, ours := strings.CutPrefix(path, module)
+			if ours && own >= 0 && level(pkg) > own {
+				t.Errorf("%s imports %s, which is above it", s.path, pkg)
 			}
-			if ours && slices.Contains(forTests, room) {
-				t.Errorf("%s imports %s, which is for tests", s.path, room)
+			if ours && slices.Contains(forTests, pkg) {
+				t.Errorf("%s imports %s, which is for tests", s.path, pkg)
 			}
 		}
 	}
 }
 
-// keepers says which rooms alone may know a thing.
-var keepers = []struct {
-	prefix string
-	rooms  []string
+// owners says which packages alone may import a library, so that replacing it touches one place.
+var owners = []struct {
+	prefix   string
+	packages []string
 }{
 	{"github.com/hashicorp/raft", []string{"internal/coord"}},
 	{"go.etcd.io/bbolt", []string{"internal/coord"}},
-	{"github.com/nats-io/", []string{"internal/collective/nats", "internal/coord", "internal/shard",
-		"internal/artifact"}},
+	{"github.com/nats-io/", []string{"internal/collective/nats", "internal/natsd", "internal/coord",
+		"internal/shard", "internal/artifact"}},
 	{"gorgonia.org/cu", []string{"internal/cuda"}},
 	{"github.com/spf13/viper", []string{"internal/config"}},
 	{"github.com/spf13/cobra", []string{"internal/cli", "internal/daemon", "cmd"}},
@@ -75,21 +111,22 @@ var keepers = []struct {
 	{"unsafe", []string{"internal/tensor", "internal/collective", "internal/cpu", "internal/cuda"}},
 }
 
-func TestOnlyItsKeeperKnowsAThing(t *testing.T) {
+func TestLibrariesHaveOneOwner(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, path := range imports(s) {
-			for _, k := range keepers {
-				whole := s.test && within(s.dir, []string{"cmd"}) // tests of whole clusters
-				if strings.HasPrefix(path, k.prefix) && !within(s.dir, k.rooms) && !whole {
-					t.Errorf("%s imports %s; only %v may", s.path, path, k.rooms)
+			for _, o := range owners {
+				cluster := s.test && within(s.dir, []string{"cmd"}) // tests of whole clusters
+				if strings.HasPrefix(path, o.prefix) && !within(s.dir, o.packages) && !cluster {
+					t.Errorf("%s imports %s; only %v may", s.path, path, o.packages)
 				}
 			}
 		}
 	}
 }
 
-// TestPureRooms holds job and partition to the standard library.
-func TestPureRooms(t *testing.T) {
+// TestPurePackages holds job and partition to the standard library: what they decide depends on
+// their arguments alone.
+func TestPurePackages(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.test || !within(s.dir, []string{"internal/job", "internal/partition"}) {
 			continue
@@ -102,7 +139,7 @@ func TestPureRooms(t *testing.T) {
 	}
 }
 
-// TestThereIsNoCgo holds the default build to pure Go.
+// TestThereIsNoCgo holds the default build to pure Go, which is what makes the binaries static.
 func TestThereIsNoCgo(t *testing.T) {
 	for _, s := range sources(t) {
 		if slices.Contains(imports(s), "C") && !within(s.dir, []string{"internal/cuda"}) {
@@ -111,12 +148,14 @@ func TestThereIsNoCgo(t *testing.T) {
 	}
 }
 
-func within(dir string, rooms []string) bool {
-	return slices.ContainsFunc(rooms, func(r string) bool {
-		return dir == r || strings.HasPrefix(dir, r+"/")
+// within reports whether dir is one of the packages or lies below one.
+func within(dir string, packages []string) bool {
+	return slices.ContainsFunc(packages, func(p string) bool {
+		return dir == p || strings.HasPrefix(dir, p+"/")
 	})
 }
 
+// imports lists the paths that a file imports.
 func imports(s source) []string {
 	var out []string
 	for _, i := range s.file.Imports {
