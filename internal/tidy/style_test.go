@@ -2,19 +2,12 @@ package tidy
 
 import (
 	"bytes"
+	"fmt"
 	"go/ast"
 	"go/format"
 	"slices"
 	"strings"
 	"testing"
-)
-
-// Limits of the code's shape.
-const (
-	medianMax  = 10  // lines of a function
-	p95Max     = 60  // lines of a function
-	longestMax = 70  // lines of a function
-	columnsMax = 100 // of a line
 )
 
 func TestFunctionsAreShort(t *testing.T) {
@@ -47,17 +40,27 @@ func TestFunctionsAreShort(t *testing.T) {
 }
 
 func TestLinesAreShortAndFormatted(t *testing.T) {
+	var wide []string
 	for _, s := range sources(t) {
 		if s.generated {
 			continue
 		}
-		if line, n := s.longest(); n > columnsMax && !s.test {
-			t.Errorf("%s:%d has %d columns; allowed: %d", s.path, line, n, columnsMax)
+		for _, n := range s.wide() {
+			at := fmt.Sprintf("%s:%d", s.path, n)
+			if !s.test {
+				t.Errorf("%s has more than %d columns", at, columnsMax)
+			}
+			wide = append(wide, at)
 		}
+
 		want, err := format.Source(s.text)
 		if err != nil || !bytes.Equal(want, s.text) {
 			t.Errorf("%s is not as gofmt writes it (%v)", s.path, err)
 		}
+	}
+	if len(wide) > wideTests {
+		t.Errorf("%d lines of tests have more than %d columns; allowed: %d\n%s", len(wide), columnsMax,
+			wideTests, sample(wide))
 	}
 }
 

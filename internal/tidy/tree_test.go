@@ -2,12 +2,14 @@ package tidy
 
 import (
 	"bytes"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -88,12 +90,28 @@ func (s source) lines(n ast.Node) int {
 	return s.fset.Position(n.End()).Line - s.fset.Position(n.Pos()).Line + 1
 }
 
-// longest returns the number and the width of the file's widest line.
-func (s source) longest() (line, width int) {
+// line returns the number of the line at pos.
+func (s source) line(pos token.Pos) int { return s.fset.Position(pos).Line }
+
+// at returns where a node begins, as file:line.
+func (s source) at(n ast.Node) string { return fmt.Sprintf("%s:%d", s.path, s.line(n.Pos())) }
+
+// wide returns the numbers of the lines of more than columnsMax columns.
+func (s source) wide() []int {
+	var out []int
 	for i, l := range bytes.Split(s.text, []byte("\n")) {
-		if n := utf8.RuneCount(l); n > width {
-			line, width = i+1, n
+		if utf8.RuneCount(l) > columnsMax {
+			out = append(out, i+1)
 		}
 	}
-	return line, width
+	return out
+}
+
+// sample joins the first of many findings, one a line.
+func sample(findings []string) string {
+	const most = 40
+	if len(findings) > most {
+		findings = append(slices.Clone(findings[:most]), "...")
+	}
+	return strings.Join(findings, "\n")
 }
