@@ -16,7 +16,7 @@ import (
 )
 
 // items lists what is timed, by the names that the peer knows; demo is that of the small model.
-func items(demo model.Transformer) []item {
+func items(demo model.TransformerConfig) []item {
 	var out []item
 	for _, s := range [][3]int{{1024, 1536, 1536}, {216, 256, 768}, {216, 256, 896}, {216, 896, 256},
 		{4320, 256, 896}} {
@@ -74,7 +74,7 @@ func attention(tokens, heads, dim int) item {
 }
 
 // transformer is a pass of the demo model with a text of one token, and one row for the padding.
-func transformer(demo model.Transformer, frames int) item {
+func transformer(demo model.TransformerConfig, frames int) item {
 	g := partition.Grid{T: frames, H: 8, W: 12, PT: 1, PH: 2, PW: 2}
 	return item{
 		name: fmt.Sprintf("demo transformer %d tokens", g.Tokens()), best: true, types: both,
@@ -106,15 +106,15 @@ var (
 	wan14 = shape{heads: 40, dim: 128, inner: 13824, text: 4096}
 )
 
-func (s shape) config(layers int) model.Transformer {
-	return model.Transformer{PatchSize: [3]int{1, 2, 2}, NumAttentionHeads: s.heads,
+func (s shape) config(layers int) model.TransformerConfig {
+	return model.TransformerConfig{PatchSize: [3]int{1, 2, 2}, NumAttentionHeads: s.heads,
 		AttentionHeadDim: s.dim, InChannels: 16, OutChannels: 16, TextDim: s.text, FreqDim: 256,
 		FFNDim: s.inner, NumLayers: layers, CrossAttnNorm: true, Eps: 1e-6}
 }
 
 // flops returns the operations of a pass over so many tokens and those of a text, whose keys and
 // values are there.
-func flops(cfg model.Transformer, tokens, text int) float64 {
+func flops(cfg model.TransformerConfig, tokens, text int) float64 {
 	n, d, f := float64(tokens), float64(cfg.Dim()), float64(cfg.FFNDim)
 	return float64(cfg.NumLayers) * (12*n*d*d + 4*n*d*f + 4*n*n*d + 4*n*float64(text)*d)
 }
@@ -132,10 +132,10 @@ func (s shape) layers(name string, n int, g partition.Grid) item {
 }
 
 // arbitrary returns weights of a transformer; those of one size are the same ones.
-func arbitrary(cfg model.Transformer) *model.Weights {
+func arbitrary(cfg model.TransformerConfig) *model.Weights {
 	tensors, values := map[string]tensor.Tensor{}, map[int][]float32{}
-	for name, shape := range model.TransformerWeights(cfg) {
-		n := tensor.Shape(shape).Elements()
+	for name, shape := range cfg.Shapes() {
+		n := shape.Elements()
 		if values[n] == nil {
 			values[n] = random(n)
 			for i := range values[n] {
@@ -144,11 +144,11 @@ func arbitrary(cfg model.Transformer) *model.Weights {
 		}
 		tensors[name] = tensor.FromFloat32(values[n], shape...)
 	}
-	return model.NewWeights("transformer", tensors)
+	return model.NewWeights("transformer", tensors, cfg.Shapes())
 }
 
 // pass is a forward pass of a transformer on one rank.
-func pass(e *env, cfg model.Transformer, w *model.Weights, g partition.Grid, text []float32,
+func pass(e *env, cfg model.TransformerConfig, w *model.Weights, g partition.Grid, text []float32,
 	dt compute.DType) (func() error, func(), error) {
 	t, err := wan.Load(e.dev, cfg, w, dt)
 	if err != nil {

@@ -2,18 +2,20 @@ package model
 
 import "github.com/longtake/longtake/internal/compute"
 
-// Arena hands out a device's memory for one computation and frees it at once. After an error every
-// further matrix is empty; Err tells it.
+// Arena allocates the device memory of one computation and frees all of it in one call. After the
+// first error every further matrix is empty, so that a list of allocations needs one check of Err,
+// at its end. It belongs to one goroutine.
 type Arena struct {
 	dev  compute.Device
-	mems []compute.Memory
+	mems []compute.Memory // what Free gives back
 	err  error
 }
 
-// NewArena allocates on dev.
+// NewArena returns an empty arena on dev. With a compute.Meter as the device it allocates nothing,
+// and the meter tells how many bytes the same calls would take.
 func NewArena(dev compute.Device) *Arena { return &Arena{dev: dev} }
 
-// Mat allocates a zeroed matrix [rows, cols].
+// Mat allocates a zeroed matrix [rows, cols]; after an error, an empty one.
 func (a *Arena) Mat(rows, cols int) compute.Mat {
 	if a.err != nil {
 		return compute.Mat{}
@@ -27,7 +29,8 @@ func (a *Arena) Mat(rows, cols int) compute.Mat {
 	return compute.NewMat(m, rows, cols)
 }
 
-// Err returns the first refusal of the device.
+// Err returns the device's first error, such as compute.ErrMemory, and in that case frees what was
+// allocated: nothing of a computation that does not fit stays behind.
 func (a *Arena) Err() error {
 	if a.err != nil {
 		a.Free()
@@ -35,7 +38,7 @@ func (a *Arena) Err() error {
 	return a.err
 }
 
-// Free gives everything back.
+// Free returns all memory to the device. The arena may be used again; an error stays.
 func (a *Arena) Free() {
 	for _, m := range a.mems {
 		a.dev.Free(m)

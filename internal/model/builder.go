@@ -7,97 +7,79 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// Builder packs weights onto a device and keeps the first error, so that a model's constructor
-// reads like its architecture. It starts with products in float32.
+// Builder packs weights onto a device in the layout that its kernels want. Shapes, and whether a
+// layer has a bias, come from the architecture's Shapes, so a constructor only names its layers.
+// The first error is kept for Finish; until then layers may be nil. It belongs to one goroutine.
 type Builder struct {
-	dev compute.Device
-	w   *Weights
-	err error
-	end error // why loading has ended before its time
+	*Weights
+	dev     compute.Device
+	err     error // what the device refused first
+	stopped error // what the function given to StopWhen returned
 
-	// DType is what linear layers multiply, from here on.
+	// DType is the type that linear layers packed from here on multiply in; float32 at first.
 	DType compute.DType
 }
 
-// NewBuilder packs weights of w onto dev.
-func NewBuilder(dev compute.Device, w *Weights) *Builder { return &Builder{dev: dev, w: w} }
+// NewBuilder returns a builder that packs weights of w onto dev.
+func NewBuilder(dev compute.Device, w *Weights) *Builder { return &Builder{Weights: w, dev: dev} }
 
-// ended reports whether loading is to end: then nothing is packed any more, and Finish says why.
-func (b *Builder) ended() bool {
-	if b.end == nil && b.w.stop != nil {
-		b.end = b.w.stop()
+// halted reports whether the caller has asked to stop: then nothing is packed any more.
+func (b *Builder) halted() bool {
+	if b.stopped == nil && b.stop != nil {
+		b.stopped = b.stop()
 	}
-	return b.end != nil
+	return b.stopped != nil
 }
 
-// Take returns the weight's values; see Weights.Take.
-func (b *Builder) Take(name string, shape ...int) []float32 { return b.w.Take(name, shape...) }
-
-// Vector packs a vector of n parameters stored with the given shape, [n] when none is given.
-func (b *Builder) Vector(name string, n int, shape ...int) compute.Vector {
-	if b.ended() {
+// Vector packs a weight as a vector, whatever its shape: gains of norms are stored as [n],
+// [n, 1, 1] or [n, 1, 1, 1], modulation tables as [1, k, n].
+func (b *Builder) Vector(name string) compute.Vector {
+	if b.halted() {
 		return nil
 	}
-	if len(shape) == 0 {
-		shape = []int{n}
-	}
-	return b.Pack(b.w.Take(name, shape...))
-}
-
-// Pack packs a vector that is at hand already.
-func (b *Builder) Pack(v []float32) compute.Vector {
-	p, err := b.dev.Vector(v)
+	p, err := b.dev.Vector(b.Take(name))
 	b.keep(err)
 	return p
 }
 
-// Linear packs name.weight [out, in] and, when biased, name.bias [out]. Trailing dimensions of 1
-// (a pointwise convolution) are given in kernel.
-func (b *Builder) Linear(name string, out, in int, biased bool, kernel ...int) compute.Linear {
-	if b.ended() {
+// Linear packs name.weight [out, in] and name.bias [out], where there is one. Several layers with
+// the same input are packed as one with their outputs in order, [Σ out, in]: one product then does
+// the work of several. A pointwise convolution [out, in, 1...] is a linear layer, too.
+func (b *Builder) Linear(names ...string) compute.Linear {
+	if b.halted() {
 		return nil
 	}
-	shape := append([]int{out, in}, kernel...)
-	bias := b.bias(name, out, biased)
-	if dev, ok := b.dev.(compute.Stored); ok {
-		return b.packStored(dev, []tensor.Tensor{b.w.Raw(name+".weight", shape...)}, bias, out, in)
-	}
-	return b.PackLinear(b.w.Take(name+".weight", shape...), bias, out, in)
-}
 
-// Fused packs several linear layers [out, in] with the same input as one [len(names)·out, in].
-func (b *Builder) Fused(names []string, out, in int, biased bool) compute.Linear {
-	if b.ended() {
-		return nil
-	}
+	// All shapes first: a device may want the size of the whole.
+	out, in := 0, 0
 	var bias []float32
 	for _, n := range names {
-		bias = append(bias, b.bias(n, out, biased)...)
+		s := b.Shape(n + ".weight") // [out, in, 1...]
+		out, in = out+s[0], s[1:].Elements()
+		bias = append(bias, b.bias(n)...)
 	}
+
+	// Some devices convert stored types by themselves, which saves the copy in float32.
 	if dev, ok := b.dev.(compute.Stored); ok {
 		var parts []tensor.Tensor
 		for _, n := range names {
-			parts = append(parts, b.w.Raw(n+".weight", out, in))
+			parts = append(parts, b.Raw(n+".weight"))
 		}
-		return b.packStored(dev, parts, bias, len(names)*out, in)
+		p, err := dev.PackStored(parts, bias, out, in, b.DType)
+		b.keep(err)
+		return p
 	}
-	var w []float32
-	for _, n := range names {
-		w = append(w, b.w.Take(n+".weight", out, in)...)
+
+	w := b.Take(names[0] + ".weight")
+	for _, n := range names[1:] {
+		w = append(w, b.Take(n+".weight")...)
 	}
-	return b.PackLinear(w, bias, len(names)*out, in)
+	return b.PackLinear(w, bias, out, in)
 }
 
-func (b *Builder) packStored(dev compute.Stored, parts []tensor.Tensor, bias []float32,
-	out, in int) compute.Linear {
-	p, err := dev.PackStored(parts, bias, out, in, b.DType)
-	b.keep(err)
-	return p
-}
-
-// PackLinear packs a weight that is at hand already.
+// PackLinear packs a weight [out, in] that the caller has rearranged, with bias [out] or nil.
 func (b *Builder) PackLinear(w, bias []float32, out, in int) compute.Linear {
-	if b.ended() {
+	if b.halted() {
 		return nil
 	}
 	p, err := b.dev.PackLinear(w, bias, out, in, b.DType)
@@ -105,40 +87,44 @@ func (b *Builder) PackLinear(w, bias []float32, out, in int) compute.Linear {
 	return p
 }
 
-// Conv packs name.weight and name.bias. A kernel without a temporal extent (KT = 1) may be stored
-// as a 2D one: flat says so.
-func (b *Builder) Conv(name string, s compute.ConvShape, flat bool) compute.Conv {
-	if b.ended() {
+// Conv packs a convolution, name.weight [out, in, kt, kh, kw] and name.bias [out]. One that is
+// stored as [out, in, kh, kw] works on single frames: kt is 1.
+func (b *Builder) Conv(name string) compute.Conv {
+	if b.halted() {
 		return nil
 	}
-	shape := []int{s.Out, s.In, s.KT, s.KH, s.KW}
-	if flat {
-		shape = []int{s.Out, s.In, s.KH, s.KW}
+	s := b.Shape(name + ".weight")
+	shape := compute.ConvShape{Out: s[0], In: s[1], KT: 1, KH: s[len(s)-2], KW: s[len(s)-1]}
+	if len(s) == 5 {
+		shape.KT = s[2]
 	}
-	p, err := b.dev.PackConv(b.w.Take(name+".weight", shape...), b.bias(name, s.Out, true), s)
+	p, err := b.dev.PackConv(b.Take(name+".weight"), b.bias(name), shape)
 	b.keep(err)
 	return p
 }
 
-func (b *Builder) bias(name string, out int, biased bool) []float32 {
-	if !biased {
+// bias takes a layer's bias [out]; nil for a layer without one.
+func (b *Builder) bias(name string) []float32 {
+	if !b.Listed(name + ".bias") {
 		return nil
 	}
-	return b.w.Take(name+".bias", out)
+	return b.Take(name + ".bias")
 }
 
+// keep records the first error of the device, usually that its memory is full.
 func (b *Builder) keep(err error) {
 	if b.err == nil && err != nil {
 		b.err = fmt.Errorf("cannot pack weights: %w", err)
 	}
 }
 
-// Finish reports missing, misshaped and unused weights, or what the device refused.
+// Finish returns why loading was stopped, else the first missing, misshaped or unused weight, else
+// what the device refused. The layers may only be used if it returns nil.
 func (b *Builder) Finish() error {
-	if b.end != nil {
-		return b.end
+	if b.stopped != nil {
+		return b.stopped
 	}
-	if err := b.w.Finish(); err != nil {
+	if err := b.Weights.Finish(); err != nil {
 		return err
 	}
 	return b.err

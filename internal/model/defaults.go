@@ -84,7 +84,7 @@ const TokensLimit = 1 << 20
 
 // fit changes the frames and the size that longtake.json does not say to ones that the model can
 // make: WanPipeline's are for models with its positions, patches and VAE.
-func (d *Defaults) fit(t Transformer, v VAE) {
+func (d *Defaults) fit(t TransformerConfig, v VAEConfig) {
 	if !d.said["frames"] {
 		latents := min(v.LatentFrames(d.Frames), t.RopeMaxSeqLen*t.PatchSize[0])
 		if d.MaxFrames > 0 {

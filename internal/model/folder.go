@@ -25,9 +25,9 @@ const tokenizerFile = "tokenizer/tokenizer.json"
 // Folder is an open model. Its configurations are checked, and so are the names and shapes of all
 // weights; the weights themselves are read where they are used. Safe for concurrent use.
 type Folder struct {
-	Transformer Transformer
-	TextEncoder TextEncoder
-	VAE         VAE
+	Transformer TransformerConfig
+	TextEncoder TextEncoderConfig
+	VAE         VAEConfig
 	Scheduler   []byte // scheduler_config.json
 	Defaults    Defaults
 
@@ -207,8 +207,7 @@ func (f *Folder) openWeights(open opener) error {
 		}
 		f.components[p.name] = c
 		f.leaveOut(p.name, c)
-		w := NewWeights(p.name, c.tensors)
-		if err := w.compare(f.want(w)); err != nil {
+		if err := NewWeights(p.name, c.tensors, f.shapes(p.name)).check(); err != nil {
 			return err
 		}
 	}
@@ -232,25 +231,18 @@ func (f *Folder) leaveOut(name string, c *component) {
 	}
 }
 
-// want lists the weights that the configuration of w's component asks for.
-func (f *Folder) want(w *Weights) shapes {
-	switch w.component {
+// shapes lists the weights that the configuration of a component asks for.
+func (f *Folder) shapes(component string) Shapes {
+	switch component {
 	case "text_encoder":
-		s := textEncoderWeights(f.TextEncoder)
-		const shared, tied = "shared.weight", "encoder.embed_tokens.weight"
-		if w.Has(tied) { // written a second time, or only, under this name
-			s[tied] = s[shared]
-			if !w.Has(shared) {
-				delete(s, shared)
-			}
-		}
+		s := f.TextEncoder.Shapes()
+		s.rename(f.components[component].tensors)
 		return s
 	case "transformer":
-		return TransformerWeights(f.Transformer)
+		return f.Transformer.Shapes()
+	default:
+		return f.VAE.Shapes()
 	}
-	s := decoderWeights(f.VAE)
-	maps.Copy(s, encoderWeights(f.VAE))
-	return s
 }
 
 // Weights offers the weights of "transformer", "text_encoder" or "vae" for binding. Views of them
@@ -260,7 +252,7 @@ func (f *Folder) Weights(name string) (*Weights, error) {
 	if c == nil {
 		return nil, fmt.Errorf("the model has no component %q", name)
 	}
-	return NewWeights(name, c.tensors), nil
+	return NewWeights(name, c.tensors, f.shapes(name)), nil
 }
 
 // WeightNames lists the weights of a component in alphabetical order.

@@ -166,12 +166,12 @@ func TestABrokenFolderIsOneLineThatNamesWhat(t *testing.T) {
 // TestDefaultsFitTheModel wants WanPipeline's defaults where the model can make them, else the
 // nearest below.
 func TestDefaultsFitTheModel(t *testing.T) {
-	wan := VAE{DimMult: []int{1, 2, 4, 4}, TemperalDownsample: []bool{false, true, true}}
-	small := VAE{DimMult: []int{1, 1}, TemperalDownsample: []bool{false}}
+	wan := VAEConfig{DimMult: []int{1, 2, 4, 4}, TemperalDownsample: []bool{false, true, true}}
+	small := VAEConfig{DimMult: []int{1, 1}, TemperalDownsample: []bool{false}}
 	for _, c := range []struct {
 		positions int
 		patch     [3]int
-		vae       VAE
+		vae       VAEConfig
 		size      [2]int
 		frames    int
 	}{
@@ -186,7 +186,7 @@ func TestDefaultsFitTheModel(t *testing.T) {
 		{1024, [3]int{1, 1, 1}, small, [2]int{298, 172}, 81},
 	} {
 		d := Defaults{Sizes: [][2]int{{832, 480}}, Frames: 81}
-		d.fit(Transformer{PatchSize: c.patch, RopeMaxSeqLen: c.positions}, c.vae)
+		d.fit(TransformerConfig{PatchSize: c.patch, RopeMaxSeqLen: c.positions}, c.vae)
 		if d.Sizes[0] != c.size || d.Frames != c.frames {
 			t.Errorf("%d positions, patches of %v: %v, %d frames; want %v, %d", c.positions, c.patch,
 				d.Sizes[0], d.Frames, c.size, c.frames)
@@ -203,8 +203,9 @@ func TestAMissingFolderIsNamed(t *testing.T) {
 
 func TestWeightsTellMissingAndUnused(t *testing.T) {
 	w := NewWeights("part", map[string]tensor.Tensor{
-		"a": tensor.FromFloat32([]float32{1, 2}, 2), "b": tensor.FromFloat32([]float32{3}, 1)})
-	if got := w.Take("a", 2); !slices.Equal(got, []float32{1, 2}) {
+		"a": tensor.FromFloat32([]float32{1, 2}, 2), "b": tensor.FromFloat32([]float32{3}, 1)},
+		Shapes{"a": {2}})
+	if got := w.Take("a"); !slices.Equal(got, []float32{1, 2}) {
 		t.Errorf("a is %v", got)
 	}
 	err := w.Finish()

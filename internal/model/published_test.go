@@ -42,17 +42,17 @@ const (
 )
 
 // published reads the shapes that tools/shapes.py wrote, with its ranges of layers written out.
-func published(t *testing.T, part string) shapes {
+func published(t *testing.T, part string) Shapes {
 	t.Helper()
 	data, err := os.ReadFile("testdata/published.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all map[string]shapes
+	var all map[string]Shapes
 	if err := json.Unmarshal(data, &all); err != nil {
 		t.Fatal(err)
 	}
-	layers, out := regexp.MustCompile(`\.0-(\d+)\.`), shapes{}
+	layers, out := regexp.MustCompile(`\.0-(\d+)\.`), Shapes{}
 	for name, shape := range all[part] {
 		m := layers.FindStringSubmatch(name)
 		if m == nil {
@@ -71,7 +71,7 @@ func published(t *testing.T, part string) shapes {
 }
 
 // synthesise writes a safetensors file whose header is right and whose data is a hole in the file.
-func synthesise(t *testing.T, path string, weights shapes, dtype string, size int) {
+func synthesise(t *testing.T, path string, weights Shapes, dtype string, size int) {
 	t.Helper()
 	header, at := map[string]any{}, 0
 	for name, shape := range weights {

@@ -3,30 +3,32 @@ package model
 import (
 	"fmt"
 	"strings"
+
+	"github.com/longtake/longtake/internal/tensor"
 )
 
-// TextEncoder is the configuration of a UMT5EncoderModel.
-type TextEncoder struct {
+// TextEncoderConfig is the configuration of transformers' UMT5EncoderModel, with its field names.
+type TextEncoderConfig struct {
 	VocabSize                    int
-	DModel                       int
+	DModel                       int // width of an embedding
 	DKV                          int // width of a head
-	DFF                          int
+	DFF                          int // hidden width of the feed-forward
 	NumLayers                    int
-	NumHeads                     int
-	RelativeAttentionNumBuckets  int
-	RelativeAttentionMaxDistance int
+	NumHeads                     int // heads · DKV need not be DModel
+	RelativeAttentionNumBuckets  int // for both directions together; a multiple of 4
+	RelativeAttentionMaxDistance int // in tokens; all greater ones share a bucket
 	LayerNormEpsilon             float32
 }
 
 // readTextEncoder reads the keys that matter to an encoder. transformers writes many more into its
 // files, for training, generation and decoders; those are skipped.
-func readTextEncoder(s *settings) TextEncoder {
+func readTextEncoder(s *settings) TextEncoderConfig {
 	s.must("model_type", `"umt5"`)
 	s.must("feed_forward_proj", `"gated-gelu"`)
 	s.must("dense_act_fn", `"gelu_new"`)
 	s.must("is_gated_act", "true")
 	s.must("scalable_attention", "true", "false", "null") // changes nothing in the encoder
-	t := TextEncoder{
+	c := TextEncoderConfig{
 		VocabSize:                    s.int("vocab_size", 250112, 1, 1<<24),
 		DModel:                       s.int("d_model", 512, 1, widthLimit),
 		DKV:                          s.int("d_kv", 64, 1, 1024),
@@ -37,20 +39,25 @@ func readTextEncoder(s *settings) TextEncoder {
 		RelativeAttentionMaxDistance: s.int("relative_attention_max_distance", 128, 2, 1<<20),
 		LayerNormEpsilon:             float32(s.float("layer_norm_epsilon", 1e-6, 0, 1)),
 	}
+
+	// The class's own default is a plain ReLU, which is not implemented: one key has to say GELU.
 	if s.raw["feed_forward_proj"] == nil && s.raw["dense_act_fn"] == nil {
 		s.fail("feed_forward_proj", `"gated-gelu"`)
 	}
-	if b := t.RelativeAttentionNumBuckets; b%4 != 0 {
+
+	// Half the buckets are for each direction, and half of those for exact distances.
+	if b := c.RelativeAttentionNumBuckets; b%4 != 0 {
 		s.fail("relative_attention_num_buckets", "a multiple of 4")
-	} else if t.RelativeAttentionMaxDistance <= b/4 {
+	} else if c.RelativeAttentionMaxDistance <= b/4 {
 		s.fail("relative_attention_max_distance", fmt.Sprintf("above %d, a quarter of the buckets", b/4))
 	}
-	s.alias("hidden_size", t.DModel)
-	s.alias("num_attention_heads", t.NumHeads)
-	s.alias("num_hidden_layers", t.NumLayers)
-	s.alias("head_dim", t.DKV)
+
+	s.alias("hidden_size", c.DModel)
+	s.alias("num_attention_heads", c.NumHeads)
+	s.alias("num_hidden_layers", c.NumLayers)
+	s.alias("head_dim", c.DKV)
 	s.skip(unusedByEncoders...)
-	return t
+	return c
 }
 
 // unusedByEncoders are keys that transformers writes and an encoder does not read.
@@ -61,22 +68,45 @@ var unusedByEncoders = strings.Fields(`architectures bos_token_id chunk_size_fee
 	task_specific_params tie_encoder_decoder tie_word_embeddings tokenizer_class torch_dtype
 	transformers_version unk_token_id use_cache`)
 
-// textEncoderWeights lists the shape of every weight; the embedding is under its first name.
-func textEncoderWeights(c TextEncoder) shapes {
+// Names of the token embedding [vocab, d]. UMT5 shares one between its encoder and its decoder, and
+// files hold it under the first name, under the second, or under both.
+const (
+	SharedEmbedding = "shared.weight"
+	TiedEmbedding   = "encoder.embed_tokens.weight"
+)
+
+// Shapes lists the weights of a text encoder, its embedding under SharedEmbedding.
+func (c TextEncoderConfig) Shapes() Shapes {
 	inner, d := c.NumHeads*c.DKV, c.DModel
-	s := shapes{"shared.weight": {c.VocabSize, d}, "encoder.final_layer_norm.weight": {d}}
+	s := Shapes{SharedEmbedding: {c.VocabSize, d}, "encoder.final_layer_norm.weight": {d}}
 	for i := range c.NumLayers {
 		at := fmt.Sprintf("encoder.block.%d.layer.", i)
+
+		// Layer 0 is self-attention without biases. Each block has a table of relative positions of
+		// its own, where T5 has one in its first block alone.
 		for _, q := range []string{"q", "k", "v"} {
-			s[at+"0.SelfAttention."+q+".weight"] = []int{inner, d}
+			s[at+"0.SelfAttention."+q+".weight"] = tensor.Shape{inner, d}
 		}
-		s[at+"0.SelfAttention.o.weight"] = []int{d, inner}
+		s[at+"0.SelfAttention.o.weight"] = tensor.Shape{d, inner}
 		s[at+"0.SelfAttention.relative_attention_bias.weight"] =
-			[]int{c.RelativeAttentionNumBuckets, c.NumHeads}
-		s[at+"0.layer_norm.weight"], s[at+"1.layer_norm.weight"] = []int{d}, []int{d}
-		s[at+"1.DenseReluDense.wi_0.weight"] = []int{c.DFF, d}
-		s[at+"1.DenseReluDense.wi_1.weight"] = []int{c.DFF, d}
-		s[at+"1.DenseReluDense.wo.weight"] = []int{d, c.DFF}
+			tensor.Shape{c.RelativeAttentionNumBuckets, c.NumHeads}
+		s[at+"0.layer_norm.weight"], s[at+"1.layer_norm.weight"] = tensor.Shape{d}, tensor.Shape{d}
+
+		// Layer 1 is the feed-forward: wi_0 is the gate, wi_1 what it multiplies.
+		s[at+"1.DenseReluDense.wi_0.weight"] = tensor.Shape{c.DFF, d}
+		s[at+"1.DenseReluDense.wi_1.weight"] = tensor.Shape{c.DFF, d}
+		s[at+"1.DenseReluDense.wo.weight"] = tensor.Shape{d, c.DFF}
 	}
 	return s
+}
+
+// rename lists the embedding as the files have it: under its second name as well, or instead.
+func (s Shapes) rename(has map[string]tensor.Tensor) {
+	if _, tied := has[TiedEmbedding]; !tied {
+		return
+	}
+	s[TiedEmbedding] = s[SharedEmbedding]
+	if _, shared := has[SharedEmbedding]; !shared {
+		delete(s, SharedEmbedding)
+	}
 }

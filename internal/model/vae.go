@@ -2,32 +2,32 @@ package model
 
 import "fmt"
 
-// VAE is the configuration of an AutoencoderKLWan.
-type VAE struct {
-	BaseDim            int
-	DecoderBaseDim     int // 0: as BaseDim
-	ZDim               int // channels of the latent
-	DimMult            []int
-	NumResBlocks       int
-	TemperalDownsample []bool // of the encoder's blocks, in their order; diffusers' spelling
-	OutChannels        int
-	LatentsMean        []float64 // [ZDim]
-	LatentsStd         []float64
+// VAEConfig is the configuration of diffusers' AutoencoderKLWan.
+type VAEConfig struct {
+	BaseDim            int       // width of the encoder at full resolution
+	DecoderBaseDim     int       // that of the decoder; 0: as BaseDim
+	ZDim               int       // channels of the latent
+	DimMult            []int     // width of each of the encoder's blocks, in BaseDim
+	NumResBlocks       int       // residuals in a block of the encoder; the decoder has one more
+	TemperalDownsample []bool    // of the encoder's blocks, in their order; diffusers' spelling
+	OutChannels        int       // of a frame: 3
+	LatentsMean        []float64 // [ZDim]; the transformer sees (z - mean) / std
+	LatentsStd         []float64 // [ZDim]
 }
 
 // TemporalUpsample reports whether the decoder's block i doubles the frames: the decoder undoes the
 // encoder in reverse.
-func (v VAE) TemporalUpsample(i int) bool {
-	return v.TemperalDownsample[len(v.TemperalDownsample)-1-i]
+func (c VAEConfig) TemporalUpsample(i int) bool {
+	return c.TemperalDownsample[len(c.TemperalDownsample)-1-i]
 }
 
-// SpatialScale returns the pixels for each latent row or column.
-func (v VAE) SpatialScale() int { return 1 << (len(v.DimMult) - 1) }
+// SpatialScale returns the pixels for each latent row or column: every block but the last halves.
+func (c VAEConfig) SpatialScale() int { return 1 << (len(c.DimMult) - 1) }
 
 // TemporalScale returns the frames for each latent frame after the first.
-func (v VAE) TemporalScale() int {
+func (c VAEConfig) TemporalScale() int {
 	scale := 1
-	for _, down := range v.TemperalDownsample {
+	for _, down := range c.TemperalDownsample {
 		if down {
 			scale *= 2
 		}
@@ -35,93 +35,100 @@ func (v VAE) TemporalScale() int {
 	return scale
 }
 
-// LatentFrames returns how many latent frames so many frames, at least one, make up: the first one
-// stands for a single frame, each one after it for TemporalScale frames.
-func (v VAE) LatentFrames(frames int) int { return (frames-1)/v.TemporalScale() + 1 }
+// LatentFrames returns how many latent frames a clip of so many frames, at least one, has: the
+// first latent frame stands for a single frame, each later one for TemporalScale frames.
+func (c VAEConfig) LatentFrames(frames int) int { return (frames-1)/c.TemporalScale() + 1 }
 
-// FramesBefore returns how many frames the latent frames before one make.
-func (v VAE) FramesBefore(latent int) int {
+// FramesBefore returns how many frames the latent frames [0, latent) decode to. With the number of
+// all latent frames it is the length of the clip.
+func (c VAEConfig) FramesBefore(latent int) int {
 	if latent == 0 {
 		return 0
 	}
-	return 1 + (latent-1)*v.TemporalScale()
+	return 1 + (latent-1)*c.TemporalScale()
 }
 
-// DecodeWork returns about how many multiplications and additions the decoder needs for one place
-// of a latent frame other than the first, by its convolutions.
-func (v VAE) DecodeWork() float64 {
-	dims := v.DecoderDims()
+// DecodeWork estimates the multiplications and additions that decoding takes for each position of a
+// latent frame, of any but the first. It counts convolutions and the products of the attention; the
+// scheduler compares it with the work of denoising.
+func (c VAEConfig) DecodeWork() float64 {
+	dims := c.decoderDims()
 	residual := func(in, out int) int {
-		n := 27 * (in*out + out*out)
+		n := 27 * (in*out + out*out) // two convolutions of 3 x 3 x 3
 		if in != out {
-			n += in * out
+			n += in * out // the shortcut
 		}
 		return n
 	}
-	each := 27*v.ZDim*dims[0] + 2*residual(dims[0], dims[0]) + 4*dims[0]*dims[0]
-	scale := 1 // pixels, over all frames, that a place has become
+
+	each := 27*c.ZDim*dims[0] + 2*residual(dims[0], dims[0]) + 4*dims[0]*dims[0]
+	scale := 1 // pixels, over all frames, that a position has become
 	for i, in := range dims[:len(dims)-1] {
 		out := dims[i+1]
 		if i > 0 {
-			in /= 2
+			in /= 2 // upsampling has halved the channels
 		}
-		for range v.NumResBlocks + 1 {
+		for range c.NumResBlocks + 1 {
 			each += scale * residual(in, out)
 			in = out
 		}
 		if i == len(dims)-2 {
 			break
 		}
-		if v.TemporalUpsample(i) {
+		if c.TemporalUpsample(i) {
 			each += scale * 3 * out * 2 * out
 			scale *= 2
 		}
 		scale *= 4
 		each += scale * 9 * out * out / 2
 	}
-	return 2 * float64(each+scale*27*dims[len(dims)-1]*v.OutChannels)
+	return 2 * float64(each+scale*27*dims[len(dims)-1]*c.OutChannels)
 }
 
-// readVAE takes the defaults of AutoencoderKLWan.
-func readVAE(s *settings) VAE {
+// readVAE reads vae/config.json, with the defaults of AutoencoderKLWan's constructor.
+func readVAE(s *settings) VAEConfig {
 	s.must("_class_name", `"AutoencoderKLWan"`)
-	v := VAE{
+	c := VAEConfig{
 		BaseDim:      s.int("base_dim", 96, 1, 1<<12),
 		ZDim:         s.int("z_dim", 16, 1, countLimit),
 		NumResBlocks: s.int("num_res_blocks", 2, 1, 64),
 		OutChannels:  s.int("out_channels", 3, 3, 3),
 	}
-	v.DecoderBaseDim = s.intOr("decoder_base_dim", v.BaseDim, v.BaseDim, 1, 1<<12)
+	c.DecoderBaseDim = s.intOr("decoder_base_dim", c.BaseDim, c.BaseDim, 1, 1<<12)
+
+	// The length of dim_mult decides how long the other lists have to be, so it comes first.
 	mult := []whole{1, 2, 4, 4}
 	s.given("dim_mult", &mult, "a list of numbers")
 	if len(mult) < 2 || len(mult) > 6 {
 		s.fail("dim_mult", "2 to 6 values")
-		return v
+		return c
 	}
-	v.DimMult = wholes(s, "dim_mult", []whole{1, 2, 4, 4}, len(mult), 1, 64)
-	v.TemperalDownsample = list(s, "temperal_downsample", []bool{false, true, true},
-		len(v.DimMult)-1, func(bool) bool { return true }, "one less than dim_mult has")
-	v.LatentsMean = list(s, "latents_mean", wanMean, v.ZDim,
+	c.DimMult = wholes(s, "dim_mult", []whole{1, 2, 4, 4}, len(mult), 1, 64)
+	c.TemperalDownsample = list(s, "temperal_downsample", []bool{false, true, true},
+		len(c.DimMult)-1, func(bool) bool { return true }, "one less than dim_mult has")
+
+	c.LatentsMean = list(s, "latents_mean", wanMean, c.ZDim,
 		func(float64) bool { return true }, "one for each of z_dim")
-	v.LatentsStd = list(s, "latents_std", wanStd, v.ZDim,
+	c.LatentsStd = list(s, "latents_std", wanStd, c.ZDim,
 		func(x float64) bool { return x > 0 }, "one above 0 for each of z_dim")
-	v.check(s)
-	return v
+	c.check(s)
+	return c
 }
 
-// check refuses what the decoder does not compute.
-func (v VAE) check(s *settings) {
+// check refuses what AutoencoderKLWan can do and package vae cannot: Wan 2.2's residual blocks and
+// patches, attention at further resolutions.
+func (c VAEConfig) check(s *settings) {
 	s.must("attn_scales", "[]")
 	s.must("is_residual", "false")
 	s.must("patch_size", "null")
 	s.must("in_channels", "3")
-	s.must("scale_factor_spatial", fmt.Sprint(v.SpatialScale()), "null")
-	s.must("scale_factor_temporal", fmt.Sprint(v.TemporalScale()), "null")
+	s.must("scale_factor_spatial", fmt.Sprint(c.SpatialScale()), "null")
+	s.must("scale_factor_temporal", fmt.Sprint(c.TemporalScale()), "null")
 	s.skip("dropout", "torch_dtype", "dtype")
-	if len(v.TemperalDownsample) != len(v.DimMult)-1 {
+	if len(c.TemperalDownsample) != len(c.DimMult)-1 {
 		s.fail("temperal_downsample", "one value less than dim_mult has")
 	}
-	if len(v.LatentsMean) != v.ZDim || len(v.LatentsStd) != v.ZDim {
+	if len(c.LatentsMean) != c.ZDim || len(c.LatentsStd) != c.ZDim {
 		s.fail("z_dim", "16, unless latents_mean and latents_std are given")
 	}
 }
@@ -134,108 +141,26 @@ var (
 		3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160}
 )
 
-// decoderWeights lists the shape of every weight of the decoder.
-func decoderWeights(c VAE) shapes {
-	dims := c.DecoderDims()
-	s := shapes{}
-	s.linear("post_quant_conv", c.ZDim, c.ZDim, 1, 1, 1)
-	s.linear("decoder.conv_in", dims[0], c.ZDim, 3, 3, 3)
-	s.middle("decoder.mid_block.", dims[0])
-	for i := range len(dims) - 1 {
-		s.upBlock(c, i, dims)
-	}
-	last := dims[len(dims)-1]
-	s["decoder.norm_out.gamma"] = []int{last, 1, 1, 1}
-	s.linear("decoder.conv_out", c.OutChannels, last, 3, 3, 3)
-	return s
-}
-
-// encoderWeights lists the shape of every weight of the encoder.
-func encoderWeights(c VAE) shapes {
-	dims := c.EncoderDims()
-	last := dims[len(dims)-1]
-	s := shapes{}
-	s.linear("encoder.conv_in", dims[0], c.OutChannels, 3, 3, 3)
-	at := func(i int) string { return fmt.Sprintf("encoder.down_blocks.%d.", i) }
-	n := 0 // residuals and downsamplers are in one list
-	for i, out := range dims[1:] {
-		in := dims[i]
-		for range c.NumResBlocks {
-			s.residual(at(n), in, out)
-			in, n = out, n+1
-		}
-		if i == len(dims)-2 {
-			break
-		}
-		s.linear(at(n)+"resample.1", out, out, 3, 3)
-		if c.TemperalDownsample[i] {
-			s.linear(at(n)+"time_conv", out, out, 3, 1, 1)
-		}
-		n++
-	}
-	s.middle("encoder.mid_block.", last)
-	s["encoder.norm_out.gamma"] = []int{last, 1, 1, 1}
-	s.linear("encoder.conv_out", 2*c.ZDim, last, 3, 3, 3)
-	s.linear("quant_conv", 2*c.ZDim, 2*c.ZDim, 1, 1, 1)
-	return s
-}
-
-// EncoderDims lists the encoder's widths: before its first block, then after each.
-func (v VAE) EncoderDims() []int {
-	dims := []int{v.BaseDim}
-	for _, m := range v.DimMult {
-		dims = append(dims, v.BaseDim*m)
+// encoderDims lists the encoder's widths: before its first block, then after each.
+func (c VAEConfig) encoderDims() []int {
+	dims := []int{c.BaseDim}
+	for _, m := range c.DimMult {
+		dims = append(dims, c.BaseDim*m)
 	}
 	return dims
 }
 
-// DecoderDims lists the decoder's widths: before its first block, then after each.
-func (v VAE) DecoderDims() []int {
-	base := v.DecoderBaseDim
+// decoderDims lists the decoder's widths: before its first block, then after the residuals of each.
+// The upsampling that ends all blocks but the last halves the width once more.
+func (c VAEConfig) decoderDims() []int {
+	base := c.DecoderBaseDim
 	if base == 0 {
-		base = v.BaseDim
+		base = c.BaseDim
 	}
-	n := len(v.DimMult)
-	dims := []int{base * v.DimMult[n-1]}
+	n := len(c.DimMult)
+	dims := []int{base * c.DimMult[n-1]}
 	for i := n - 1; i >= 0; i-- {
-		dims = append(dims, base*v.DimMult[i])
+		dims = append(dims, base*c.DimMult[i])
 	}
 	return dims
-}
-
-func (s shapes) residual(at string, in, out int) {
-	s[at+"norm1.gamma"], s[at+"norm2.gamma"] = []int{in, 1, 1, 1}, []int{out, 1, 1, 1}
-	s.linear(at+"conv1", out, in, 3, 3, 3)
-	s.linear(at+"conv2", out, out, 3, 3, 3)
-	if in != out {
-		s.linear(at+"conv_shortcut", out, in, 1, 1, 1)
-	}
-}
-
-func (s shapes) middle(at string, dim int) {
-	s.residual(at+"resnets.0.", dim, dim)
-	s.residual(at+"resnets.1.", dim, dim)
-	at += "attentions.0."
-	s[at+"norm.gamma"] = []int{dim, 1, 1}
-	s.linear(at+"to_qkv", 3*dim, dim, 1, 1)
-	s.linear(at+"proj", dim, dim, 1, 1)
-}
-
-func (s shapes) upBlock(c VAE, i int, dims []int) {
-	at := fmt.Sprintf("decoder.up_blocks.%d.", i)
-	in, out := dims[i], dims[i+1]
-	if i > 0 {
-		in /= 2
-	}
-	for j := range c.NumResBlocks + 1 {
-		s.residual(fmt.Sprintf("%sresnets.%d.", at, j), in, out)
-		in = out
-	}
-	if i == len(dims)-2 {
-		return
-	}
-	if c.TemporalUpsample(i) {
-		s.linear(at+"upsamplers.0.time_conv", 2*out, out, 3, 1, 1)
-	}
-	s.linear(at+"upsamplers.0.resample.1", out/2, out, 3, 3)
 }

@@ -9,45 +9,59 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// Weights are a component's tensors while a model takes them by name. What went wrong is kept for
-// Finish, so that a constructor can read like the architecture.
+// Weights are the tensors of one component while its constructor takes them by name. Problems are
+// collected and returned by Finish, so that a constructor reads like the architecture instead of
+// checking an error after every layer. It belongs to one goroutine.
 type Weights struct {
-	component string
-	tensors   map[string]tensor.Tensor
-	used      map[string]bool
-	problems  []string
-	stop      func() error
+	component string                   // "transformer", "text_encoder" or "vae"; it begins errors
+	tensors   map[string]tensor.Tensor // what the files hold
+	shapes    Shapes                   // what the architecture asks for
+	used      map[string]bool          // names that were taken or ignored
+	problems  []string                 // in the order of their discovery
+	stop      func() error             // see StopWhen
 }
 
-// NewWeights offers tensors under their names in the file; component is for errors.
-func NewWeights(component string, tensors map[string]tensor.Tensor) *Weights {
-	return &Weights{component: component, tensors: tensors, used: map[string]bool{}}
+// NewWeights offers the tensors of a component, by their names in its files, to a constructor of an
+// architecture with the given shapes. A tensor may only be taken if shapes lists it.
+func NewWeights(component string, tensors map[string]tensor.Tensor, shapes Shapes) *Weights {
+	return &Weights{component: component, tensors: tensors, shapes: shapes, used: map[string]bool{}}
 }
 
-// StopWhen has a Builder ask stop before each weight, since large models take minutes to load. What
-// it returns, unless nil, is the Builder's error.
+// StopWhen sets a function that a Builder calls before each weight, since packing a large model
+// takes minutes. Once stop returns an error, nothing more is packed and Builder.Finish returns it.
 func (w *Weights) StopWhen(stop func() error) { w.stop = stop }
 
-// Has reports whether there is a weight of that name.
-func (w *Weights) Has(name string) bool {
-	_, ok := w.tensors[name]
-	return ok
+// Listed reports whether the architecture has a weight of that name, as some are optional: a
+// residual block only has a shortcut where its width changes.
+func (w *Weights) Listed(name string) bool { return w.shapes[name] != nil }
+
+// Shape returns the shape that the architecture gives a weight. Asking for a weight that it does
+// not list is a bug of the constructor and panics.
+func (w *Weights) Shape(name string) tensor.Shape {
+	s, ok := w.shapes[name]
+	if !ok {
+		panic(fmt.Sprintf("model: %s binds weight %s, which its shapes do not list", w.component, name))
+	}
+	return s
 }
 
-// Stored views a weight as it is stored, whatever its shape, without taking it; zero if there is
-// none.
+// Stored views a weight as it is stored, whatever its shape, without taking it. It is the zero
+// Tensor if the files have no such weight.
 func (w *Weights) Stored(name string) tensor.Tensor { return w.tensors[name] }
 
-// Raw takes a weight as it is stored, a view of the file. If it is missing or has another shape,
-// Finish will say so, and a zero tensor of the shape is returned.
-func (w *Weights) Raw(name string, shape ...int) tensor.Tensor {
-	if t, ok := w.find(name, shape); ok {
+// Raw takes a weight in its stored type: a view of the file, valid until the Folder is closed. If
+// the weight is missing or has another shape, Finish will say so, and zeros stand in for it.
+func (w *Weights) Raw(name string) tensor.Tensor {
+	if t, ok := w.find(name); ok {
 		return t
 	}
-	return tensor.FromFloat32(make([]float32, tensor.Shape(shape).Elements()), shape...)
+	shape := w.Shape(name)
+	return tensor.FromFloat32(make([]float32, shape.Elements()), shape...)
 }
 
-func (w *Weights) find(name string, shape []int) (tensor.Tensor, bool) {
+// find marks a weight as used and reports whether it is there in the shape that is asked for.
+func (w *Weights) find(name string) (tensor.Tensor, bool) {
+	shape := w.Shape(name)
 	t, ok := w.tensors[name]
 	w.used[name] = true
 	switch {
@@ -60,9 +74,10 @@ func (w *Weights) find(name string, shape []int) (tensor.Tensor, bool) {
 	return t, ok
 }
 
-// Take takes a weight's values as float32: a view of the file where it stores them so.
-func (w *Weights) Take(name string, shape ...int) []float32 {
-	t := w.Raw(name, shape...)
+// Take takes a weight's values as a new float32 slice in row-major order. Like Raw, it returns
+// zeros for a weight that is missing or misshaped, and leaves the error to Finish.
+func (w *Weights) Take(name string) []float32 {
+	t := w.Raw(name)
 	v, err := t.Float32()
 	if err != nil {
 		w.problem("weight %s: %v", name, err)
@@ -71,10 +86,11 @@ func (w *Weights) Take(name string, shape ...int) []float32 {
 	return v
 }
 
-// Ignore marks a weight that is not needed here.
+// Ignore marks a weight as used that the caller does not need, such as a second copy.
 func (w *Weights) Ignore(name string) { w.used[name] = true }
 
-// IgnorePrefix marks all weights whose names begin so.
+// IgnorePrefix marks all weights whose names begin with prefix, such as the encoder's where only
+// the decoder is loaded.
 func (w *Weights) IgnorePrefix(prefix string) {
 	for name := range w.tensors {
 		if strings.HasPrefix(name, prefix) {
@@ -83,13 +99,15 @@ func (w *Weights) IgnorePrefix(prefix string) {
 	}
 }
 
-// Finish returns one line about missing, misshaped and unused weights, nil if there are none.
+// Finish returns one line about missing, misshaped and unused weights, nil if there are none. It
+// names the first problem and counts the others: a wrong configuration spoils hundreds of weights.
 func (w *Weights) Finish() error {
-	for _, name := range slices.Sorted(maps.Keys(w.tensors)) {
+	for _, name := range sortedKeys(w.tensors) {
 		if !w.used[name] {
 			w.problem("weight %s %v is not used by this configuration", name, w.tensors[name].Shape)
 		}
 	}
+
 	switch n := len(w.problems); n {
 	case 0:
 		return nil
@@ -104,18 +122,21 @@ func (w *Weights) problem(format string, args ...any) {
 	w.problems = append(w.problems, fmt.Sprintf(format, args...))
 }
 
-// compare checks names and shapes without reading a value.
-func (w *Weights) compare(want shapes) error {
-	for _, name := range sortedKeys(want) {
-		if t, ok := w.find(name, want[name]); ok && !isFloat(t.DType) {
+// check compares names, shapes and types with what the architecture asks for, without reading a
+// value. Open calls it, so that a wrong folder is refused before gigabytes are packed. Where the
+// weights are recognisably something else, such as a LoRA, the error says that instead.
+func (w *Weights) check() error {
+	for _, name := range sortedKeys(w.shapes) {
+		if t, ok := w.find(name); ok && !isFloat(t.DType) {
 			w.problem("weight %s is %v; allowed: F32, BF16, F16, F64", name, t.DType)
 		}
 	}
+
 	err := w.Finish()
 	if err == nil {
 		return nil
 	}
-	if other := w.stranger(want); other != nil {
+	if other := w.recognise(); other != nil {
 		return other
 	}
 	return err

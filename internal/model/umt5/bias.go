@@ -8,7 +8,7 @@ import (
 
 // relativeBias spreads a layer's table [buckets, heads] over the distances of n tokens:
 // [heads, 2n-1], where column j-i+n-1 is the bias of key j seen from query i.
-func relativeBias(table []float32, cfg model.TextEncoder, n int) []float32 {
+func relativeBias(table []float32, cfg model.TextEncoderConfig, n int) []float32 {
 	out := make([]float32, cfg.NumHeads*(2*n-1))
 	for c := range 2*n - 1 {
 		b := bucket(c-(n-1), cfg.RelativeAttentionNumBuckets, cfg.RelativeAttentionMaxDistance)

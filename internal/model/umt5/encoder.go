@@ -11,7 +11,7 @@ import (
 // Encoder turns token ids into embeddings on one device.
 type Encoder struct {
 	dev    compute.Device
-	cfg    model.TextEncoder
+	cfg    model.TextEncoderConfig
 	dtype  compute.DType
 	embed  tensor.Tensor // [vocab, d], read row by row from the file
 	layers []layer
@@ -28,57 +28,49 @@ type layer struct {
 
 // Load binds every weight of the text encoder; missing and unused ones are errors that name them.
 // w stays in use: embeddings are read from it on demand. t is what products multiply.
-func Load(dev compute.Device, cfg model.TextEncoder, w *model.Weights, t compute.DType) (*Encoder,
-	error) {
+func Load(dev compute.Device, cfg model.TextEncoderConfig, w *model.Weights, t compute.DType) (
+	*Encoder, error) {
 	e := &Encoder{dev: dev, cfg: cfg, dtype: t}
-	e.embed = w.Raw(embeddingName(w), cfg.VocabSize, cfg.DModel)
+	e.embed = w.Raw(embeddingName(w))
 	b := model.NewBuilder(dev, w)
 	b.DType = t
 	for i := range cfg.NumLayers {
-		e.layers = append(e.layers, loadLayer(b, cfg, i))
+		e.layers = append(e.layers, loadLayer(b, i))
 	}
-	e.norm = b.Vector("encoder.final_layer_norm.weight", cfg.DModel)
+	e.norm = b.Vector("encoder.final_layer_norm.weight")
 	if err := b.Finish(); err != nil {
 		return nil, fmt.Errorf("cannot load the text encoder: %w", err)
 	}
 	return e, nil
 }
 
-// embeddingName finds the embedding, which is written once or twice under two names.
+// embeddingName picks one of the two names of the token embedding. Where the files hold it under
+// both, the copies are equal, and the second stays unread.
 func embeddingName(w *model.Weights) string {
-	const shared, tied = "shared.weight", "encoder.embed_tokens.weight"
-	switch {
-	case w.Has(shared) && w.Has(tied):
-		w.Ignore(tied)
-		return shared
-	case w.Has(tied):
-		return tied
+	if !w.Listed(model.SharedEmbedding) {
+		return model.TiedEmbedding
 	}
-	return shared
+	w.Ignore(model.TiedEmbedding)
+	return model.SharedEmbedding
 }
 
-func loadLayer(b *model.Builder, cfg model.TextEncoder, i int) layer {
-	d, inner := cfg.DModel, cfg.NumHeads*cfg.DKV
-	at := fmt.Sprintf("encoder.block.%d.layer.0.", i)
-	ff := fmt.Sprintf("encoder.block.%d.layer.1.", i)
-	sa := at + "SelfAttention."
+// loadLayer binds block i; q, k and v become one product of the same input.
+func loadLayer(b *model.Builder, i int) layer {
+	at := fmt.Sprintf("encoder.block.%d.layer.", i)
+	attn, ff := at+"0.SelfAttention.", at+"1.DenseReluDense."
 	return layer{
-		attnNorm: b.Vector(at+"layer_norm.weight", d),
-		ffNorm:   b.Vector(ff+"layer_norm.weight", d),
-		qkv:      b.Fused([]string{sa + "q", sa + "k", sa + "v"}, inner, d, false),
-		out:      b.Linear(sa+"o", d, inner, false),
-		gate:     b.Linear(ff+"DenseReluDense.wi_0", cfg.DFF, d, false),
-		up:       b.Linear(ff+"DenseReluDense.wi_1", cfg.DFF, d, false),
-		down:     b.Linear(ff+"DenseReluDense.wo", d, cfg.DFF, false),
-		bias: b.Take(sa+"relative_attention_bias.weight",
-			cfg.RelativeAttentionNumBuckets, cfg.NumHeads),
+		attnNorm: b.Vector(at + "0.layer_norm.weight"),
+		ffNorm:   b.Vector(at + "1.layer_norm.weight"),
+		qkv:      b.Linear(attn+"q", attn+"k", attn+"v"),
+		out:      b.Linear(attn + "o"),
+		gate:     b.Linear(ff + "wi_0"),
+		up:       b.Linear(ff + "wi_1"),
+		down:     b.Linear(ff + "wo"),
+		bias:     b.Take(attn + "relative_attention_bias.weight"),
 	}
 }
 
-// Dim returns the width of an embedding.
-func (e *Encoder) Dim() int { return e.cfg.DModel }
-
-// Encode returns the embeddings [len(ids), Dim] after the final norm. An id outside the vocabulary
+// Encode returns the embeddings [len(ids), d] after the final norm. An id outside the vocabulary
 // and an empty prompt (there is always `</s>`) are errors. Where the device sees that values are
 // not finite, a *tensor.NotFiniteError says up to which layer.
 func (e *Encoder) Encode(ids []int32) ([]float32, error) {

@@ -12,7 +12,7 @@ type scratch struct {
 	bias                         compute.Mat // [heads, 2n-1]
 }
 
-func newScratch(dev compute.Device, cfg model.TextEncoder, n int) (*scratch, error) {
+func newScratch(dev compute.Device, cfg model.TextEncoderConfig, n int) (*scratch, error) {
 	inner := cfg.NumHeads * cfg.DKV
 	a := model.NewArena(dev)
 	s := &scratch{

@@ -10,7 +10,7 @@ import (
 // Decoder holds the packed weights of the decoder on one device.
 type Decoder struct {
 	dev       compute.Device
-	cfg       model.VAE
+	cfg       model.VAEConfig
 	postQuant compute.Linear
 	convIn    causal
 	mid       middle
@@ -28,21 +28,19 @@ type upBlock struct {
 
 // Load binds the decoder's weights. The encoder's are left unread; anything else missing or unused
 // is an error that names it.
-func Load(dev compute.Device, cfg model.VAE, w *model.Weights) (*Decoder, error) {
+func Load(dev compute.Device, cfg model.VAEConfig, w *model.Weights) (*Decoder, error) {
 	w.IgnorePrefix("encoder.")
 	w.IgnorePrefix("quant_conv.")
 	l := &loader{Builder: model.NewBuilder(dev, w)}
 	d := &Decoder{dev: dev, cfg: cfg}
-	dims := cfg.DecoderDims()
-	z, last := cfg.ZDim, dims[len(dims)-1]
-	d.postQuant = l.Linear("post_quant_conv", z, z, true, 1, 1, 1)
-	d.convIn = l.causal("decoder.conv_in", kernel3(dims[0], z))
-	d.mid = l.middle("decoder.mid_block.", dims[0])
-	for i := range len(dims) - 1 {
-		d.ups = append(d.ups, l.upBlock(cfg, i, dims))
+	d.postQuant = l.Linear("post_quant_conv")
+	d.convIn = l.causal("decoder.conv_in")
+	d.mid = l.middle("decoder.mid_block.")
+	for i := range cfg.DimMult {
+		d.ups = append(d.ups, l.upBlock(cfg, i))
 	}
-	d.normOut = l.Vector("decoder.norm_out.gamma", last, last, 1, 1, 1)
-	d.convOut = l.causal("decoder.conv_out", kernel3(cfg.OutChannels, last))
+	d.normOut = l.Vector("decoder.norm_out.gamma")
+	d.convOut = l.causal("decoder.conv_out")
 	d.caches = l.caches
 	if err := l.Finish(); err != nil {
 		return nil, fmt.Errorf("cannot load the VAE decoder: %w", err)
@@ -50,28 +48,23 @@ func Load(dev compute.Device, cfg model.VAE, w *model.Weights) (*Decoder, error)
 	return d, nil
 }
 
-// upBlock loads block i: its residuals and, but for the last, the upsampling behind them, which
-// halves the channels.
-func (l *loader) upBlock(cfg model.VAE, i int, dims []int) upBlock {
+// upBlock binds block i: its residuals and, in all blocks but the last, the upsampling after them,
+// which halves the channels.
+func (l *loader) upBlock(cfg model.VAEConfig, i int) upBlock {
 	at := fmt.Sprintf("decoder.up_blocks.%d.", i)
-	in, out := dims[i], dims[i+1]
-	if i > 0 {
-		in /= 2
-	}
 	var u upBlock
 	for j := range cfg.NumResBlocks + 1 {
-		u.res = append(u.res, l.residual(fmt.Sprintf("%sresnets.%d.", at, j), in, out))
-		in = out
+		u.res = append(u.res, l.residual(fmt.Sprintf("%sresnets.%d.", at, j)))
 	}
-	if i == len(dims)-2 {
+	if i == len(cfg.DimMult)-1 {
 		return u
 	}
+
 	up := at + "upsamplers.0."
 	if cfg.TemporalUpsample(i) {
-		c := l.causal(up+"time_conv", compute.ConvShape{Out: 2 * out, In: out, KT: 3, KH: 1, KW: 1})
+		c := l.causal(up + "time_conv")
 		u.temporal = &c
 	}
-	s := compute.ConvShape{Out: out / 2, In: out, KT: 1, KH: 3, KW: 3}
-	u.spatial = l.Conv(up+"resample.1", s, true)
+	u.spatial = l.Conv(up + "resample.1")
 	return u
 }

@@ -10,7 +10,7 @@ import (
 // Encoder holds the packed weights of the encoder on one device.
 type Encoder struct {
 	dev     compute.Device
-	cfg     model.VAE
+	cfg     model.VAEConfig
 	convIn  causal
 	downs   []downBlock
 	mid     middle
@@ -28,21 +28,19 @@ type downBlock struct {
 
 // LoadEncoder binds the encoder's weights. The decoder's are left unread; anything else missing or
 // unused is an error that names it.
-func LoadEncoder(dev compute.Device, cfg model.VAE, w *model.Weights) (*Encoder, error) {
+func LoadEncoder(dev compute.Device, cfg model.VAEConfig, w *model.Weights) (*Encoder, error) {
 	w.IgnorePrefix("decoder.")
 	w.IgnorePrefix("post_quant_conv.")
 	l := &loader{Builder: model.NewBuilder(dev, w)}
 	e := &Encoder{dev: dev, cfg: cfg}
-	dims := cfg.EncoderDims()
-	both, last := 2*cfg.ZDim, dims[len(dims)-1]
-	e.convIn = l.causal("encoder.conv_in", kernel3(dims[0], cfg.OutChannels))
-	for i := range len(dims) - 1 {
-		e.downs = append(e.downs, l.downBlock(cfg, i, dims))
+	e.convIn = l.causal("encoder.conv_in")
+	for i := range cfg.DimMult {
+		e.downs = append(e.downs, l.downBlock(cfg, i))
 	}
-	e.mid = l.middle("encoder.mid_block.", last)
-	e.normOut = l.Vector("encoder.norm_out.gamma", last, last, 1, 1, 1)
-	e.convOut = l.causal("encoder.conv_out", kernel3(both, last))
-	e.quant = l.Linear("quant_conv", both, both, true, 1, 1, 1)
+	e.mid = l.middle("encoder.mid_block.")
+	e.normOut = l.Vector("encoder.norm_out.gamma")
+	e.convOut = l.causal("encoder.conv_out")
+	e.quant = l.Linear("quant_conv")
 	e.caches = l.caches
 	if err := l.Finish(); err != nil {
 		return nil, fmt.Errorf("cannot load the VAE encoder: %w", err)
@@ -50,26 +48,24 @@ func LoadEncoder(dev compute.Device, cfg model.VAE, w *model.Weights) (*Encoder,
 	return e, nil
 }
 
-// downBlock loads block i: its residuals and, but for the last, the downsampling behind them. The
-// file has both in one list.
-func (l *loader) downBlock(cfg model.VAE, i int, dims []int) downBlock {
+// downBlock binds block i: its residuals and, in all blocks but the last, the downsampling after
+// them. The file numbers both in one list over all blocks.
+func (l *loader) downBlock(cfg model.VAEConfig, i int) downBlock {
 	at := func(j int) string {
 		return fmt.Sprintf("encoder.down_blocks.%d.", i*(cfg.NumResBlocks+1)+j)
 	}
-	in, out := dims[i], dims[i+1]
 	var d downBlock
 	for j := range cfg.NumResBlocks {
-		d.res = append(d.res, l.residual(at(j), in, out))
-		in = out
+		d.res = append(d.res, l.residual(at(j)))
 	}
-	if i == len(dims)-2 {
+	if i == len(cfg.DimMult)-1 {
 		return d
 	}
+
 	down := at(cfg.NumResBlocks)
-	s := compute.ConvShape{Out: out, In: out, KT: 1, KH: 3, KW: 3}
-	d.spatial = l.Conv(down+"resample.1", s, true)
+	d.spatial = l.Conv(down + "resample.1")
 	if cfg.TemperalDownsample[i] {
-		c := l.causal(down+"time_conv", compute.ConvShape{Out: out, In: out, KT: 3, KH: 1, KW: 1})
+		c := l.causal(down + "time_conv")
 		d.temporal = &c
 	}
 	return d

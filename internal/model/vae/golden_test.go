@@ -22,12 +22,12 @@ func load(t testing.TB, path ...string) *Decoder {
 }
 
 // open returns a device, and the VAE of a model folder.
-func open(t testing.TB, path ...string) (compute.Device, model.VAE, *model.Weights) {
+func open(t testing.TB, path ...string) (compute.Device, model.VAEConfig, *model.Weights) {
 	t.Helper()
 	return openDir(t, golden.Root(path...))
 }
 
-func openDir(t testing.TB, dir string) (compute.Device, model.VAE, *model.Weights) {
+func openDir(t testing.TB, dir string) (compute.Device, model.VAEConfig, *model.Weights) {
 	t.Helper()
 	f, err := model.Open(dir)
 	if err != nil {

@@ -38,40 +38,41 @@ type loader struct {
 	caches int
 }
 
-func (l *loader) causal(at string, s compute.ConvShape) causal {
+// causal binds a convolution over time and gives it the next cache.
+func (l *loader) causal(at string) causal {
 	l.caches++
-	return causal{l.Conv(at, s, false), l.caches - 1}
+	return causal{l.Conv(at), l.caches - 1}
 }
 
-func kernel3(out, in int) compute.ConvShape {
-	return compute.ConvShape{Out: out, In: in, KT: 3, KH: 3, KW: 3}
-}
-
-func (l *loader) residual(at string, in, out int) residual {
-	r := residual{in: in, out: out,
-		norm1: l.Vector(at+"norm1.gamma", in, in, 1, 1, 1),
-		conv1: l.causal(at+"conv1", kernel3(out, in)),
-		norm2: l.Vector(at+"norm2.gamma", out, out, 1, 1, 1),
-		conv2: l.causal(at+"conv2", kernel3(out, out)),
+// residual binds a WanResidualBlock.
+func (l *loader) residual(at string) residual {
+	s := l.Shape(at + "conv1.weight") // [out, in, 3, 3, 3]
+	r := residual{in: s[1], out: s[0],
+		norm1: l.Vector(at + "norm1.gamma"),
+		conv1: l.causal(at + "conv1"),
+		norm2: l.Vector(at + "norm2.gamma"),
+		conv2: l.causal(at + "conv2"),
 	}
-	if in != out {
-		r.shortcut = l.Linear(at+"conv_shortcut", out, in, true, 1, 1, 1)
+	if r.in != r.out {
+		r.shortcut = l.Linear(at + "conv_shortcut")
 	}
 	return r
 }
 
-func (l *loader) attention(at string, dim int) attention {
-	return attention{dim: dim,
-		norm: l.Vector(at+"norm.gamma", dim, dim, 1, 1),
-		qkv:  l.Linear(at+"to_qkv", 3*dim, dim, true, 1, 1),
-		proj: l.Linear(at+"proj", dim, dim, true, 1, 1),
+// attention binds a WanAttentionBlock.
+func (l *loader) attention(at string) attention {
+	return attention{dim: l.Shape(at + "norm.gamma")[0],
+		norm: l.Vector(at + "norm.gamma"),
+		qkv:  l.Linear(at + "to_qkv"),
+		proj: l.Linear(at + "proj"),
 	}
 }
 
-func (l *loader) middle(at string, dim int) middle {
+// middle binds a WanMidBlock, in the order in which it runs.
+func (l *loader) middle(at string) middle {
 	var m middle
-	m.res[0] = l.residual(at+"resnets.0.", dim, dim)
-	m.attn = l.attention(at+"attentions.0.", dim)
-	m.res[1] = l.residual(at+"resnets.1.", dim, dim)
+	m.res[0] = l.residual(at + "resnets.0.")
+	m.attn = l.attention(at + "attentions.0.")
+	m.res[1] = l.residual(at + "resnets.1.")
 	return m
 }

@@ -20,8 +20,8 @@ import (
 )
 
 // random draws a small architecture, heads 1 to 7 of any even width, and its weights.
-func random(t *rapid.T) (model.Transformer, func() *model.Weights) {
-	cfg := model.Transformer{
+func random(t *rapid.T) (model.TransformerConfig, func() *model.Weights) {
+	cfg := model.TransformerConfig{
 		PatchSize: [3]int{1, rapid.IntRange(1, 2).Draw(t, "ph"),
 			rapid.IntRange(1, 3).Draw(t, "pw")},
 		NumAttentionHeads: rapid.IntRange(1, 7).Draw(t, "heads"),
@@ -37,14 +37,14 @@ func random(t *rapid.T) (model.Transformer, func() *model.Weights) {
 	cfg.OutChannels = cfg.InChannels
 	r := rand.New(rand.NewPCG(1, rapid.Uint64().Draw(t, "weights")))
 	tensors := map[string]tensor.Tensor{}
-	for name, shape := range model.TransformerWeights(cfg) {
-		v := make([]float32, tensor.Shape(shape).Elements())
+	for name, shape := range cfg.Shapes() {
+		v := make([]float32, shape.Elements())
 		for i := range v {
 			v[i] = float32(r.NormFloat64()) * 0.3
 		}
 		tensors[name] = tensor.FromFloat32(v, shape...)
 	}
-	return cfg, func() *model.Weights { return model.NewWeights("transformer", tensors) }
+	return cfg, func() *model.Weights { return model.NewWeights("transformer", tensors, cfg.Shapes()) }
 }
 
 // TestAnyNumberOfRanksGivesTheSameBytes splits random models over random uneven ranges.
@@ -73,7 +73,7 @@ func TestAnyNumberOfRanksGivesTheSameBytes(t *testing.T) {
 }
 
 // pass runs a forward pass on several ranks and joins their velocities.
-func pass(t *rapid.T, cfg model.Transformer, dt compute.DType, weights func() *model.Weights,
+func pass(t *rapid.T, cfg model.TransformerConfig, dt compute.DType, weights func() *model.Weights,
 	grid partition.Grid, x []float32, ranks int, speeds []float64) []byte {
 	tokens, heads := partition.Even(grid.Tokens(), ranks), partition.Even(cfg.NumAttentionHeads, ranks)
 	if speeds != nil {
@@ -103,7 +103,7 @@ func pass(t *rapid.T, cfg model.Transformer, dt compute.DType, weights func() *m
 	return tensor.Bytes(out)
 }
 
-func rankPass(cfg model.Transformer, dt compute.DType, w *model.Weights, grid partition.Grid, tr collective.Transport,
+func rankPass(cfg model.TransformerConfig, dt compute.DType, w *model.Weights, grid partition.Grid, tr collective.Transport,
 	threads int, tokens, heads []partition.Range, x, v []float32) error {
 	dev, err := cpu.New(threads)
 	if err != nil {

@@ -12,7 +12,8 @@ const theta = 10000
 
 // ropeTables returns the cosines and sines, [own.Len(), head_dim/2] each, of the tokens in own:
 // each head's pairs are split between time, height and width as WanRotaryPosEmbed splits them.
-func ropeTables(cfg model.Transformer, g partition.Grid, own partition.Range) (cos, sin []float32) {
+func ropeTables(cfg model.TransformerConfig, g partition.Grid, own partition.Range) (
+	cos, sin []float32) {
 	spatial := 2 * (cfg.AttentionHeadDim / 6)
 	dims := [3]int{cfg.AttentionHeadDim - 2*spatial, spatial, spatial}
 	half := cfg.AttentionHeadDim / 2

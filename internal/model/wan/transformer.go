@@ -14,7 +14,7 @@ const TextTokens = 512
 // Transformer holds the packed weights on one device.
 type Transformer struct {
 	dev    compute.Device
-	cfg    model.Transformer
+	cfg    model.TransformerConfig
 	dtype  compute.DType
 	patch  compute.Linear // [d, patch·C]
 	time1  compute.Linear // [d, freq]
@@ -43,25 +43,26 @@ type attention struct {
 	normQ, normK compute.Vector
 }
 
-// Load binds every weight; missing, misshaped and unused ones are errors that name them. dt is what
-// products multiply; those of the time embedding are float32 whatever it is.
-func Load(dev compute.Device, cfg model.Transformer, w *model.Weights, dt compute.DType) (
+// Load binds every weight of a transformer; missing, misshaped and unused ones are errors that name
+// them. dt is what products multiply; those of the time embedding are float32 whatever it is, since
+// their result scales every activation.
+func Load(dev compute.Device, cfg model.TransformerConfig, w *model.Weights, dt compute.DType) (
 	*Transformer, error) {
 	b := model.NewBuilder(dev, w)
-	d, p := cfg.Dim(), cfg.PatchSize[0]*cfg.PatchSize[1]*cfg.PatchSize[2]
 	const cond = "condition_embedder."
 	t := &Transformer{
 		dev: dev, cfg: cfg, dtype: dt,
-		time1: b.Linear(cond+"time_embedder.linear_1", d, cfg.FreqDim, true),
-		time2: b.Linear(cond+"time_embedder.linear_2", d, d, true),
-		timeP: b.Linear(cond+"time_proj", 6*d, d, true),
-		table: b.Vector("scale_shift_table", 2*d, 1, 2, d),
+		time1: b.Linear(cond + "time_embedder.linear_1"),
+		time2: b.Linear(cond + "time_embedder.linear_2"),
+		timeP: b.Linear(cond + "time_proj"),
+		table: b.Vector("scale_shift_table"),
 	}
+
 	b.DType = dt
 	t.patch = loadPatch(b, cfg)
-	t.text1 = b.Linear(cond+"text_embedder.linear_1", d, cfg.TextDim, true)
-	t.text2 = b.Linear(cond+"text_embedder.linear_2", d, d, true)
-	t.proj = b.Linear("proj_out", p*cfg.OutChannels, d, true)
+	t.text1 = b.Linear(cond + "text_embedder.linear_1")
+	t.text2 = b.Linear(cond + "text_embedder.linear_2")
+	t.proj = b.Linear("proj_out")
 	for i := range cfg.NumLayers {
 		t.blocks = append(t.blocks, loadBlock(b, cfg, fmt.Sprintf("blocks.%d.", i)))
 	}
@@ -72,54 +73,56 @@ func Load(dev compute.Device, cfg model.Transformer, w *model.Weights, dt comput
 }
 
 // loadPatch turns the patch convolution [d, C, pt, ph, pw], whose stride is its kernel, into a
-// linear layer over patch rows in (pt, ph, pw, C) order.
-func loadPatch(b *model.Builder, cfg model.Transformer) compute.Linear {
+// linear layer [d, pt·ph·pw·C] over the rows that tokens travel as.
+func loadPatch(b *model.Builder, cfg model.TransformerConfig) compute.Linear {
 	d, c, p := cfg.Dim(), cfg.InChannels, cfg.PatchSize
-	w := b.Take("patch_embedding.weight", d, c, p[0], p[1], p[2])
-	n := p[0] * p[1] * p[2]
+	w, n := b.Take("patch_embedding.weight"), p[0]*p[1]*p[2]
 	rows := make([]float32, len(w))
 	for o := range d {
 		for ch := range c {
 			for k := range n {
-				rows[o*n*c+k*c+ch] = w[(o*c+ch)*n+k]
+				rows[o*n*c+k*c+ch] = w[(o*c+ch)*n+k] // [d, C, patch] to [d, patch, C]
 			}
 		}
 	}
-	return b.PackLinear(rows, b.Take("patch_embedding.bias", d), d, n*c)
+	return b.PackLinear(rows, b.Take("patch_embedding.bias"), d, n*c)
 }
 
-func loadBlock(b *model.Builder, cfg model.Transformer, at string) block {
+// loadBlock binds the block whose weights' names begin with at.
+func loadBlock(b *model.Builder, cfg model.TransformerConfig, at string) block {
 	d := cfg.Dim()
 	l := block{
-		table:  b.Vector(at+"scale_shift_table", 6*d, 1, 6, d),
-		self:   loadAttention(b, at+"attn1.", d),
-		cross:  loadAttention(b, at+"attn2.", d),
-		ffnUp:  b.Linear(at+"ffn.net.0.proj", cfg.FFNDim, d, true),
-		ffnOut: b.Linear(at+"ffn.net.2", d, cfg.FFNDim, true),
+		table:  b.Vector(at + "scale_shift_table"),
+		self:   loadAttention(b, at+"attn1."),
+		cross:  loadAttention(b, at+"attn2."),
+		ffnUp:  b.Linear(at + "ffn.net.0.proj"),
+		ffnOut: b.Linear(at + "ffn.net.2"),
 	}
-	l.self.qkv = b.Fused([]string{at + "attn1.to_q", at + "attn1.to_k", at + "attn1.to_v"}, d, d, true)
+
+	// Alone, a rank computes q, k and v in one product. In a group it computes them one by one from
+	// the same packed weight, so that one travels while the next is computed.
+	l.self.qkv = b.Linear(at+"attn1.to_q", at+"attn1.to_k", at+"attn1.to_v")
 	for i := range l.self.parts {
-		if l.self.qkv != nil {
+		if l.self.qkv != nil { // nil once loading is stopped
 			l.self.parts[i] = l.self.qkv.Part(i*d, (i+1)*d)
 		}
 	}
-	l.cross.q = b.Linear(at+"attn2.to_q", d, d, true)
-	l.cross.kv = b.Fused([]string{at + "attn2.to_k", at + "attn2.to_v"}, d, d, true)
+
+	l.cross.q = b.Linear(at + "attn2.to_q")
+	l.cross.kv = b.Linear(at+"attn2.to_k", at+"attn2.to_v")
 	if cfg.CrossAttnNorm {
-		l.norm2g, l.norm2b = b.Vector(at+"norm2.weight", d), b.Vector(at+"norm2.bias", d)
+		l.norm2g, l.norm2b = b.Vector(at+"norm2.weight"), b.Vector(at+"norm2.bias")
 	}
 	return l
 }
 
-func loadAttention(b *model.Builder, at string, d int) attention {
+// loadAttention binds what self-attention and cross-attention have in common.
+func loadAttention(b *model.Builder, at string) attention {
 	return attention{
-		out:   b.Linear(at+"to_out.0", d, d, true),
-		normQ: b.Vector(at+"norm_q.weight", d), normK: b.Vector(at+"norm_k.weight", d),
+		out:   b.Linear(at + "to_out.0"),
+		normQ: b.Vector(at + "norm_q.weight"), normK: b.Vector(at + "norm_k.weight"),
 	}
 }
-
-// Config returns the configuration the transformer was loaded with.
-func (t *Transformer) Config() model.Transformer { return t.cfg }
 
 // Work returns the multiplications and additions of a pass over so many tokens: products and
 // attention.

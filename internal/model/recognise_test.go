@@ -255,9 +255,10 @@ func TestNamesOfOtherLayouts(t *testing.T) {
 		"encoder.block.0.layer.0.SelfAttention.q.weight":           "",
 		"blocks.0.attn1.to_q.weight":                               "",
 	} {
-		w := NewWeights("part", map[string]tensor.Tensor{name: tensor.FromFloat32([]float32{0}, 1)})
+		w := NewWeights("part", map[string]tensor.Tensor{name: tensor.FromFloat32([]float32{0}, 1)},
+			Shapes{"x": {1}})
 		got := ""
-		if err := w.stranger(shapes{"x": {1}}); err != nil {
+		if err := w.recognise(); err != nil {
 			got = err.Error()
 		}
 		if want == "" && got != "" || !strings.Contains(got, want) {

@@ -121,8 +121,8 @@ var signs = []sign{
 const quantised = "the weights are quantised (%s), which is not supported; " +
 	"allowed: F32, BF16 or F16 without scales"
 
-// stranger says what weights are that are not those that were wanted, nil if that cannot be told.
-func (w *Weights) stranger(want shapes) error {
+// recognise says what weights are that do not fit the architecture; nil if that cannot be told.
+func (w *Weights) recognise() error {
 	names := sortedKeys(w.tensors)
 	for _, s := range signs {
 		for _, n := range names {
@@ -132,11 +132,11 @@ func (w *Weights) stranger(want shapes) error {
 		}
 	}
 	for _, n := range names {
-		if t := w.tensors[n].DType; want[n] != nil && (t == tensor.F8E4M3 || t == tensor.F8E5M2) {
+		if t := w.tensors[n].DType; w.Listed(n) && (t == tensor.F8E4M3 || t == tensor.F8E5M2) {
 			return fmt.Errorf("%s: "+quantised, w.component, fmt.Sprintf("%s is %v", n, t))
 		}
 	}
-	prefix, n := w.prefix(want)
+	prefix, n := w.prefix()
 	switch {
 	case prefix == "":
 		return nil
@@ -158,11 +158,11 @@ func hasPart(name, part string) bool {
 }
 
 // prefix finds what the names of most wanted weights begin with, where they are too long.
-func (w *Weights) prefix(want shapes) (prefix string, n int) {
+func (w *Weights) prefix() (prefix string, n int) {
 	count := map[string]int{}
 	for name := range w.tensors {
 		for at := strings.IndexByte(name, '.'); at >= 0; {
-			if want[name[at+1:]] != nil {
+			if w.Listed(name[at+1:]) {
 				count[name[:at+1]]++
 			}
 			next := strings.IndexByte(name[at+1:], '.')
@@ -173,7 +173,7 @@ func (w *Weights) prefix(want shapes) (prefix string, n int) {
 		}
 	}
 	for p, c := range count {
-		if 2*c > len(want) {
+		if 2*c > len(w.shapes) {
 			return p, c
 		}
 	}
