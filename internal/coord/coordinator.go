@@ -144,10 +144,10 @@ func (c *Coordinator) Close() error {
 }
 
 // NATS returns the option for nats.Connect to reach the embedded server in the process.
-func (c *Coordinator) NATS() nats.Option { return nats.InProcessServer(c.broker) }
+func (c *Coordinator) NATS() nats.Option { return nats.InProcessServer(c.broker.Server) }
 
 // ClientURL returns what shards dial, or "" if the server takes in-process clients only.
-func (c *Coordinator) ClientURL() string { return c.broker.url() }
+func (c *Coordinator) ClientURL() string { return c.broker.ClientURL() }
 
 // Ended is closed when the coordinator cannot go on; Err then says why.
 func (c *Coordinator) Ended() <-chan struct{} { return c.ended }

@@ -235,7 +235,7 @@ func TestNATSComesBack(t *testing.T) {
 	f := fake(t, c, "a")
 	id, url := create(t, c, request(1)), c.ClientURL()
 	s := f.told()
-	(brokerLog{b: c.broker}).Errorf("filestore: %s", "write x: no space left on device")
+	c.broker.note("filestore: write x: no space left on device")
 	eventually(t, "NATS is restarted", func() bool {
 		return !c.broker.hurt.Load() && !c.broker.away.Load()
 	})

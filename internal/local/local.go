@@ -23,6 +23,7 @@ import (
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/natsd"
 	"github.com/longtake/longtake/internal/shard"
 )
 
@@ -91,7 +92,7 @@ func (c Config) Offers(m job.Model) ([]coord.Offer, error) {
 type Cluster struct {
 	URL    string
 	coord  *coord.Coordinator
-	data   *nats.Server
+	data   *natsd.Server
 	shards []*keeper
 	temp   string
 	// leave ends the watch over the shards, keeping is who keeps it.
@@ -170,7 +171,7 @@ func (l *Cluster) startShards(ctx context.Context, cfg Config, cache string,
 	var plane shard.DataPlane
 	if cfg.Transport == "mem" {
 		plane.Hub = new(mem.Hub)
-	} else if l.data, err = nats.StartServer(nats.ServerOptions{Name: "data"}); err != nil {
+	} else if l.data, err = natsd.Start(nats.ServerOptions("data")); err != nil {
 		return err
 	} else {
 		plane.Server = l.data

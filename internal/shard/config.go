@@ -15,6 +15,7 @@ import (
 	"github.com/longtake/longtake/internal/collective/mem"
 	"github.com/longtake/longtake/internal/collective/nats"
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/natsd"
 )
 
 // DefaultCache is a Config's Cache where nobody says otherwise, "" for a user without such a place.
@@ -69,10 +70,10 @@ type Config struct {
 
 // DataPlane chooses one way to reach the other ranks; the first one that is set is used.
 type DataPlane struct {
-	Hub    *mem.Hub     // ranks of this process hand slices over
-	Server *nats.Server // a server in this process that its shards share; it stays the caller's
-	URL    string       // a NATS cluster that runs already
-	Listen string       // host:port of an own server's routes; "" is 127.0.0.1:0
+	Hub    *mem.Hub      // ranks of this process hand slices over
+	Server *natsd.Server // a server in this process that its shards share; it stays the caller's
+	URL    string        // a NATS cluster that runs already
+	Listen string        // host:port of an own server's routes; "" is 127.0.0.1:0
 	// Advertise is the route host:port that other nodes dial; "": where Listen ended up.
 	Advertise string
 	// PeerTimeout is how long a silent rank is waited for; 0: 30 s.
@@ -85,8 +86,8 @@ func (p DataPlane) inProcess() bool { return p.Hub != nil || p.Server != nil }
 // link is an open data plane.
 type link struct {
 	plane    DataPlane
-	server   *nats.Server // one in this process, or nil
-	own      bool         // the server is nobody else's
+	server   *natsd.Server // one in this process, or nil
+	own      bool          // the server is nobody else's
 	conn     *natsio.Conn
 	endpoint *nats.Endpoint
 }
@@ -114,7 +115,7 @@ func (l *link) connect(node string) (conn *natsio.Conn, err error) {
 		l.server = l.plane.Server
 		return l.server.Connect()
 	case l.plane.URL != "":
-		return nats.Dial(l.plane.URL)
+		return natsd.Dial(l.plane.URL)
 	}
 	if l.server, err = l.plane.serve(node); err != nil {
 		return nil, err
@@ -124,9 +125,11 @@ func (l *link) connect(node string) (conn *natsio.Conn, err error) {
 }
 
 // serve starts a server that others find.
-func (p DataPlane) serve(name string) (*nats.Server, error) {
-	return nats.StartServer(nats.ServerOptions{Name: name, Advertise: p.Advertise,
-		RouteAddr: cmp.Or(p.Listen, "127.0.0.1:0"), ClusterName: "longtake-data"})
+func (p DataPlane) serve(name string) (*natsd.Server, error) {
+	o := nats.ServerOptions(name)
+	o.RouteAddr, o.Advertise = cmp.Or(p.Listen, "127.0.0.1:0"), p.Advertise
+	o.Cluster = "longtake-data"
+	return natsd.Start(o)
 }
 
 // route returns what other nodes' servers dial, "" when there is no server that they reach.

@@ -13,9 +13,9 @@ import (
 
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/collective/inproc"
-	"github.com/longtake/longtake/internal/collective/nats"
 	"github.com/longtake/longtake/internal/cuda"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/natsd"
 )
 
 // host is what the shards of a machine share. A nil one has none.
@@ -70,7 +70,7 @@ func (h *host) handOver(tr collective.Transport, p job.Plan) collective.Transpor
 // of their own to the coordinators; what they send each other stays in the process.
 type Machine struct {
 	shards []*Shard
-	server *nats.Server // that they share; nil: none
+	server *natsd.Server // that they share; nil: none
 	done   chan struct{}
 	wg     sync.WaitGroup
 }

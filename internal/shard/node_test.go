@@ -16,6 +16,7 @@ import (
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/natsd"
 )
 
 const patience = time.Minute
@@ -151,7 +152,7 @@ func denoising(v coord.View) bool { return v.Progress.Stage == job.StageDenoise 
 // TestEveryDataPlaneGivesTheSameClip runs one clip over servers of the shards' own, where its
 // decoding is spread, over one that they share, and over memory.
 func TestEveryDataPlaneGivesTheSameClip(t *testing.T) {
-	shared, err := nats.StartServer(nats.ServerOptions{Name: "data"})
+	shared, err := natsd.Start(nats.ServerOptions("data"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,8 +256,8 @@ func TestACancelledJobStopsAtAStepAndFreesItsShards(t *testing.T) {
 }
 
 func TestWhatCannotStartSaysWhy(t *testing.T) {
-	taken, err := nats.StartServer(nats.ServerOptions{Name: "taken", RouteAddr: "127.0.0.1:0",
-		ClusterName: "x"})
+	taken, err := natsd.Start(natsd.Options{Name: "taken", RouteAddr: "127.0.0.1:0",
+		Cluster: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}

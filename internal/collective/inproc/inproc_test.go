@@ -12,6 +12,7 @@ import (
 	"github.com/longtake/longtake/internal/collective/inproc"
 	"github.com/longtake/longtake/internal/collective/nats"
 	"github.com/longtake/longtake/internal/collective/transporttest"
+	"github.com/longtake/longtake/internal/natsd"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -21,7 +22,7 @@ var worlds atomic.Uint64
 
 // hosts puts ranks on endpoints of their own, so many of them in what passes for one process.
 func hosts(t *testing.T, each int) (transporttest.Open, *[]*inproc.Shelf) {
-	s, err := nats.StartServer(nats.ServerOptions{Name: "a"})
+	s, err := natsd.Start(nats.ServerOptions("a"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func hosts(t *testing.T, each int) (transporttest.Open, *[]*inproc.Shelf) {
 	}, &shelves
 }
 
-func endpoint(t testing.TB, s *nats.Server, node string, o transporttest.Options) *nats.Endpoint {
+func endpoint(t testing.TB, s *natsd.Server, node string, o transporttest.Options) *nats.Endpoint {
 	t.Helper()
 	nc, err := s.Connect()
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // BenchmarkExchange moves messages of 4 MiB both ways between two ranks.
 func BenchmarkExchange(b *testing.B) {
 	const bytes = 4 << 20
-	s := startServer(b, nats.ServerOptions{Name: "a"})
+	s := startServer(b, nats.ServerOptions("a"))
 	nodes := []string{"x", "y"}
 	groups := make([]*collective.Group, 2)
 	for r, n := range nodes {
@@ -46,7 +46,7 @@ func BenchmarkExchange(b *testing.B) {
 
 // BenchmarkBarrier measures a round of empty messages between two ranks.
 func BenchmarkBarrier(b *testing.B) {
-	s := startServer(b, nats.ServerOptions{Name: "a"})
+	s := startServer(b, nats.ServerOptions("a"))
 	nodes := []string{"x", "y"}
 	done := make(chan error, 2)
 	for r, n := range nodes {

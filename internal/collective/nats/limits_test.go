@@ -17,7 +17,7 @@ type pair struct {
 }
 
 func newPair(t *testing.T, o nats.Options) *pair {
-	s := startServer(t, nats.ServerOptions{Name: "a"})
+	s := startServer(t, nats.ServerOptions("a"))
 	p := &pair{nodes: []string{"x", "y"}}
 	for r, n := range p.nodes {
 		p.eps[r] = endpoint(t, connect(t, s), n, o)
@@ -132,7 +132,7 @@ func TestLostBye(t *testing.T) {
 
 // TestConnectionClosed takes the connection away under a waiting call.
 func TestConnectionClosed(t *testing.T) {
-	s := startServer(t, nats.ServerOptions{Name: "a"})
+	s := startServer(t, nats.ServerOptions("a"))
 	nc := connect(t, s)
 	e := endpoint(t, nc, "x", quick(nats.Options{}))
 	tr, err := e.Join("j", 1, 0, []string{"x", "y"})
@@ -169,7 +169,7 @@ func TestJoinRefuses(t *testing.T) {
 }
 
 func TestEndpointRefuses(t *testing.T) {
-	nc := connect(t, startServer(t, nats.ServerOptions{Name: "a"}))
+	nc := connect(t, startServer(t, nats.ServerOptions("a")))
 	for _, node := range []string{"", "a b", "a.b", "*", ">", "a\n"} {
 		if _, err := nats.NewEndpoint(nc, node, nats.Options{}); err == nil {
 			t.Errorf("%q could be a node", node)

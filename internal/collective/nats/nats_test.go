@@ -12,13 +12,14 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/collective/nats"
 	"github.com/longtake/longtake/internal/collective/transporttest"
+	"github.com/longtake/longtake/internal/natsd"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func startServer(t testing.TB, o nats.ServerOptions) *nats.Server {
+func startServer(t testing.TB, o natsd.Options) *natsd.Server {
 	t.Helper()
-	s, err := nats.StartServer(o)
+	s, err := natsd.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +27,7 @@ func startServer(t testing.TB, o nats.ServerOptions) *nats.Server {
 	return s
 }
 
-func connect(t testing.TB, s *nats.Server) *natsio.Conn {
+func connect(t testing.TB, s *natsd.Server) *natsio.Conn {
 	t.Helper()
 	nc, err := s.Connect()
 	if err != nil {
@@ -70,7 +71,7 @@ func options(o transporttest.Options) nats.Options {
 var worlds atomic.Uint64
 
 // open puts rank r on a connection of servers[r modulo their number], one endpoint each.
-func open(servers ...*nats.Server) transporttest.Open {
+func open(servers ...*natsd.Server) transporttest.Open {
 	return func(t testing.TB, n int, o transporttest.Options) transporttest.Join {
 		nodes, world := make([]string, n), worlds.Add(1)
 		eps := make([]*nats.Endpoint, n)
@@ -85,16 +86,16 @@ func open(servers ...*nats.Server) transporttest.Open {
 }
 
 func TestTransport(t *testing.T) {
-	transporttest.Run(t, open(startServer(t, nats.ServerOptions{Name: "a"})))
+	transporttest.Run(t, open(startServer(t, nats.ServerOptions("a"))))
 }
 
 func TestFaulty(t *testing.T) {
-	transporttest.RunFaulty(t, open(startServer(t, nats.ServerOptions{Name: "a"})))
+	transporttest.RunFaulty(t, open(startServer(t, nats.ServerOptions("a"))))
 }
 
 // TestShared puts all ranks on one endpoint.
 func TestShared(t *testing.T) {
-	s := startServer(t, nats.ServerOptions{Name: "a"})
+	s := startServer(t, nats.ServerOptions("a"))
 	transporttest.Run(t, func(t testing.TB, n int, o transporttest.Options) transporttest.Join {
 		nodes := make([]string, n)
 		node := fmt.Sprintf("node-%d", worlds.Add(1))
@@ -111,8 +112,8 @@ func TestShared(t *testing.T) {
 // TestRoute joins two servers by a route and runs the suite across it.
 func TestRoute(t *testing.T) {
 	const loopback = "127.0.0.1:0"
-	a := startServer(t, nats.ServerOptions{Name: "a", RouteAddr: loopback})
-	b := startServer(t, nats.ServerOptions{Name: "b", RouteAddr: loopback,
+	a := startServer(t, natsd.Options{Name: "a", RouteAddr: loopback})
+	b := startServer(t, natsd.Options{Name: "b", RouteAddr: loopback,
 		Routes: []string{a.RouteURL()}})
 	transporttest.Run(t, open(a, b))
 }

@@ -1,0 +1,35 @@
+package natsd
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Connect returns a client within the process, which follows the server through Restart. Options
+// given here replace the defaults (see Dial). The caller closes it.
+func (s *Server) Connect(more ...nats.Option) (*nats.Conn, error) {
+	nc, err := nats.Connect("", append(clientOptions(nats.InProcessServer(s)), more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot connect to the embedded NATS server: %w", err)
+	}
+	return nc, nil
+}
+
+// Dial connects to a NATS server outside, such as nats://host:4222. The client reconnects for ever
+// and prints nothing. The caller closes it.
+func Dial(url string) (*nats.Conn, error) {
+	nc, err := nats.Connect(url, clientOptions()...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot connect to NATS at %s: %w", url, err)
+	}
+	return nc, nil
+}
+
+func clientOptions(more ...nats.Option) []nats.Option {
+	return append([]nats.Option{
+		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // its default prints
+	}, more...)
+}

@@ -1,0 +1,190 @@
+package natsd
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// startTime bounds how long a server may take until it accepts connections.
+const startTime = 10 * time.Second
+
+// Server is a NATS server inside this process. Its methods may be called from any goroutine.
+type Server struct {
+	opts    *server.Options // as given: Restart and SetRoutes begin with these
+	trouble func(line string)
+	clients bool // others than those in this process may connect
+
+	mu sync.Mutex // guards ns, which Restart replaces
+	ns *server.Server
+}
+
+var _ nats.InProcessConnProvider = (*Server)(nil)
+
+// Start starts a server and returns once it accepts connections. A port that is taken is an error
+// that names it. The caller calls Shutdown.
+func Start(o Options) (*Server, error) {
+	opts, err := o.server()
+	if err != nil {
+		return nil, fmt.Errorf("cannot start NATS server %q: %w", o.Name, err)
+	}
+	s := &Server{opts: opts, trouble: o.Trouble, clients: o.ClientAddr != ""}
+	if s.ns, err = s.launch(opts.Clone()); err != nil {
+		return nil, fmt.Errorf("cannot start NATS server %q: %w", o.Name, err)
+	}
+	return s, nil
+}
+
+// launch starts a server and waits until it is ready, or has said why it cannot start.
+func (s *Server) launch(opts *server.Options) (*server.Server, error) {
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		return nil, err
+	}
+	l := &logger{trouble: s.trouble, fatal: make(chan string, 1)}
+	ns.SetLoggerV2(l, false, false, false)
+	ns.Start()
+	if err := l.ready(ns); err != nil {
+		stop(ns)
+		return nil, err
+	}
+	return ns, nil
+}
+
+// stop ends a server and waits for its goroutines.
+func stop(ns *server.Server) {
+	ns.Shutdown()
+	ns.WaitForShutdown()
+}
+
+// Restart ends the server and starts another one with the same files on the same ports. Clients
+// that reconnect find it. After an error there is no server; Restart may be called again.
+func (s *Server) Restart() error {
+	old := s.current()
+	opts := s.opts.Clone()
+	if a, ok := old.Addr().(*net.TCPAddr); ok && a != nil {
+		opts.Port = a.Port
+	}
+	if a := old.ClusterAddr(); a != nil {
+		opts.Cluster.Port = a.Port
+	}
+	stop(old)
+
+	ns, err := s.launch(opts)
+	if err != nil {
+		return fmt.Errorf("cannot restart NATS server %q: %w", opts.ServerName, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ns = ns
+	return nil
+}
+
+// current returns the running server.
+func (s *Server) current() *server.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ns
+}
+
+// SetRoutes replaces the routes to other servers, without touching connections that stay.
+func (s *Server) SetRoutes(routes []string) error {
+	urls, err := parseRoutes(routes)
+	if err != nil {
+		return fmt.Errorf("cannot set the routes: %w", err)
+	}
+	next := s.opts.Clone()
+	next.Routes = urls
+	if err := s.current().ReloadOptions(next); err != nil {
+		return fmt.Errorf("cannot set the routes: %w", err)
+	}
+	return nil
+}
+
+// InProcessConn implements nats.InProcessConnProvider: it connects a client without a socket. A
+// client that reconnects after Restart reaches the new server.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.current().InProcessConn() }
+
+// ClientURL returns what clients dial, or "" where only those in this process may connect. A
+// wildcard host is given as the loopback address.
+func (s *Server) ClientURL() string {
+	if a, ok := s.current().Addr().(*net.TCPAddr); ok && a != nil && s.clients {
+		return "nats://" + reachable(a)
+	}
+	return ""
+}
+
+// RouteURL returns what other servers name in Routes, or "" without a route address. A wildcard
+// host is given as the loopback address.
+func (s *Server) RouteURL() string {
+	a := s.current().ClusterAddr()
+	if a == nil {
+		return ""
+	}
+	return "nats-route://" + reachable(a)
+}
+
+func reachable(a *net.TCPAddr) string {
+	host := a.IP.String()
+	if a.IP.IsUnspecified() {
+		host = loopback
+	}
+	return net.JoinHostPort(host, strconv.Itoa(a.Port))
+}
+
+// Shutdown stops the server and waits until its goroutines have ended.
+func (s *Server) Shutdown() { stop(s.current()) }
+
+// logger is where the server logs to: it keeps the first fatal line and passes errors on.
+type logger struct {
+	trouble func(line string)
+	fatal   chan string // holds one line
+}
+
+// ready waits until the server accepts connections or has said why it cannot.
+func (l *logger) ready(ns *server.Server) error {
+	for end := time.Now().Add(startTime); time.Now().Before(end); {
+		if ns.ReadyForConnections(20 * time.Millisecond) {
+			return nil
+		}
+		select {
+		case line := <-l.fatal:
+			return errors.New(line)
+		default:
+		}
+	}
+	return fmt.Errorf("it is not ready after %v", startTime)
+}
+
+// Fatalf keeps the line for ready. NATS would exit the process here; a library must not.
+func (l *logger) Fatalf(format string, v ...any) {
+	select {
+	case l.fatal <- fmt.Sprintf(format, v...):
+	default:
+	}
+}
+
+// Errorf passes the line on.
+func (l *logger) Errorf(format string, v ...any) {
+	if l.trouble != nil {
+		l.trouble(fmt.Sprintf(format, v...))
+	}
+}
+
+// Warnf drops the line.
+func (l *logger) Warnf(string, ...any) {}
+
+// Noticef drops the line.
+func (l *logger) Noticef(string, ...any) {}
+
+// Debugf drops the line.
+func (l *logger) Debugf(string, ...any) {}
+
+// Tracef drops the line.
+func (l *logger) Tracef(string, ...any) {}
