@@ -84,10 +84,15 @@ func Start(ctx context.Context, cfg Config) (*Shard, error) {
 	return s, nil
 }
 
-// OpenModel opens a model folder, or the embedded demo for "".
+// OpenModel opens a model folder, or the embedded demo for ""; demo.ErrLeftOut if this build
+// has none.
 func OpenModel(path string) (*model.Folder, error) {
 	if path == "" {
-		return model.OpenFS(demo.FS, "demo")
+		files, err := demo.Open()
+		if err != nil {
+			return nil, err
+		}
+		return model.OpenFS(files, "demo")
 	}
 	return model.Open(path)
 }

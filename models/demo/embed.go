@@ -1,13 +1,17 @@
-// Package demo is the checkpoint that ships with longtake: a small Wan model, trained for this
-// project on coloured objects moving over a few places. README.md is its card.
+//go:build !nodemo
+
 package demo
 
-import "embed"
+import (
+	"embed"
+	"io/fs"
+)
 
 //go:embed model_index.json longtake.json scheduler text_encoder tokenizer transformer vae
-var embedded embed.FS
+var folder embed.FS
 
-// The weights once more, as what they are in the program: strings, which it holds once.
+// The weights once more, as strings: an embed.FS copies what it reads, a string can be used where
+// it lies in the binary. The linker stores equal contents once.
 var (
 	//go:embed text_encoder/model.safetensors
 	textEncoder string
@@ -17,8 +21,8 @@ var (
 	vae string
 )
 
-// FS holds the model folder, as diffusers writes it.
-var FS = files{embedded, map[string]string{
+// embedded holds the model folder; nil in builds without it.
+var embedded fs.FS = files{folder, map[string]string{
 	"text_encoder/model.safetensors":                  textEncoder,
 	"transformer/diffusion_pytorch_model.safetensors": transformer,
 	"vae/diffusion_pytorch_model.safetensors":         vae,
