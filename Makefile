@@ -8,7 +8,7 @@ PYTHON  ?= python3
 export CGO_ENABLED = 0
 
 .PHONY: help build demo test test-generic test-race test-clients test-long cuda cuda-test gpu-test gpu-bench sim chaos kept fuzz lint \
-  bench-cpu picture long-pictures costs golden clean
+  bench-cpu picture long-pictures costs golden notices clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ costs: ## fill the tables of docs/long-video.md that say what minutes cost
 
 golden: ## make the golden tensors again (Python; see tools/README.md)
 	cd tools && python3 goldens.py ../testdata/golden --model ../models/demo
+
+notices: ## write THIRD_PARTY_NOTICES.md, after a change of what is linked
+	LONGTAKE_NOTICES=1 $(GO) test ./internal/tidy -count=1 -run TestNoticesAreOfWhatIsLinked
 
 clean: ## remove what the targets made
 	rm -rf bin demo.webm
