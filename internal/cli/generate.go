@@ -15,6 +15,7 @@ import (
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/local"
 	"github.com/longtake/longtake/internal/partition"
@@ -275,7 +276,7 @@ func (g *generation) preflight() error {
 		return daemon.Usage(err)
 	}
 	defer folder.Close()
-	m, err := shard.Describe(folder)
+	m, err := engine.Describe(folder)
 	if err != nil {
 		return daemon.Usage(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/local"
 	"github.com/longtake/longtake/internal/partition"
@@ -44,7 +45,7 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 			return daemon.Usage(err)
 		}
 		defer folder.Close()
-		m, err := shard.Describe(folder)
+		m, err := engine.Describe(folder)
 		if err != nil {
 			return daemon.Usage(err)
 		}

@@ -1,11 +1,9 @@
 package shard
 
 import (
-	"context"
 	"sync"
 	"time"
 
-	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/compute"
 )
 
@@ -61,25 +59,4 @@ func (a *activity) computing() time.Duration {
 		return 0
 	}
 	return time.Since(a.since)
-}
-
-// watched is a transport that keeps an activity.
-type watched struct {
-	collective.Transport
-	a *activity
-}
-
-// Near implements collective.Neighbours.
-func (w watched) Near(rank int) bool { return collective.Near(w.Transport, rank) }
-
-// Send implements collective.Transport.
-func (w watched) Send(ctx context.Context, to int, tag collective.Tag, data []byte) error {
-	defer w.a.waits()()
-	return w.Transport.Send(ctx, to, tag, data)
-}
-
-// Recv implements collective.Transport.
-func (w watched) Recv(ctx context.Context, from int, tag collective.Tag) ([]byte, error) {
-	defer w.a.waits()()
-	return w.Transport.Recv(ctx, from, tag)
 }

@@ -61,7 +61,14 @@ type Config struct {
 	// Data is how ranks exchange activations.
 	Data DataPlane
 
-	host *host // what the shards of a Machine share; nil: a shard of its own
+	// AfterLoad is called once the weights are loaded, before the memory that they leave for clips is
+	// measured; nil: nothing. A program bounds the garbage collector there.
+	AfterLoad func()
+	// ReleaseMemory is called when much memory has become free: after a rank's denoising and after its
+	// clip; nil: nothing. A program gives it back to the system there.
+	ReleaseMemory func()
+
+	process *process // what the shards of a Machine share; nil: a shard of its own
 
 	// afterStep, where set, holds every rank at its step boundaries: tests set the pace with it.
 	afterStep  func(ctx context.Context, done int)

@@ -93,7 +93,7 @@ func TestAMachineOfGPUs(t *testing.T) {
 	if n == 3 {
 		k.sameLatents(want, []job.Mesh{{CFG: 2, Ulysses: 2}})
 	}
-	shelf := &m.Shards()[0].cfg.host.shelf
+	shelf := &m.Shards()[0].cfg.process.shelf
 	if left, handed := shelf.Len(), shelf.Handed(); left != 0 || n > 1 && handed == 0 {
 		t.Errorf("%d attempts have left something behind, of %d pieces handed over", left, handed)
 	}

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"encoding/binary"
 	"math"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func damaged(t *testing.T, weight string) string {
 	if err != nil || x.DType != tensor.F32 {
 		t.Fatal(x.DType, err)
 	}
-	set(x, 1, float32(math.NaN()))
+	binary.LittleEndian.PutUint32(x.Data[4:], math.Float32bits(float32(math.NaN())))
 	if err := os.WriteFile(name, data, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/wire"
@@ -16,7 +17,7 @@ func (s *Shard) judge(o wire.Start) error {
 	if err := s.info.CheckSpec(p.Spec); err != nil {
 		return fmt.Errorf("shard %s refuses the order: %w", s.cfg.Name, err)
 	}
-	load := partition.Load{Timeline: Timeline(LatentGrid(s.folder, p.Spec), p.Spec),
+	load := partition.Load{Timeline: engine.Timeline(engine.LatentGrid(s.folder, p.Spec), p.Spec),
 		Heads: s.info.Heads, HeadDim: s.info.HeadDim, Layers: s.info.Layers, Guided: p.Spec.Guided()}
 	err := partition.Check(partition.Mesh(p.Mesh), load)
 	if err == nil && p.Spec.Long == job.LongExtend && p.Mesh.Window > 1 {

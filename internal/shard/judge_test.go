@@ -3,6 +3,7 @@ package shard
 import (
 	"testing"
 
+	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/wire"
@@ -17,7 +18,7 @@ func TestForgedOrdersAreRefusedByTheShard(t *testing.T) {
 	}
 	defer folder.Close()
 	s := &Shard{folder: folder}
-	if s.info, err = Describe(folder); err != nil {
+	if s.info, err = engine.Describe(folder); err != nil {
 		t.Fatal(err)
 	}
 	good, err := s.info.Resolve(request(5, 2, 1, job.Mesh{}), nil)

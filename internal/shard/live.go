@@ -8,6 +8,7 @@ import (
 
 	natsio "github.com/nats-io/nats.go"
 
+	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/wire"
 )
 
@@ -36,7 +37,7 @@ func (s *Shard) live() {
 }
 
 func (s *Shard) register() (wire.Welcome, error) {
-	r := wire.Registration{Node: s.id, Name: s.cfg.Name, Start: s.cfg.host.start(s.id), Model: s.info,
+	r := wire.Registration{Node: s.id, Name: s.cfg.Name, Start: s.cfg.process.name(s.id), Model: s.info,
 		Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
 		Speed: s.rated, Memory: s.room, Route: s.link.route(), Capabilities: formats(),
 		Version: s.cfg.Version, Uptime: time.Since(s.started)}
@@ -83,7 +84,7 @@ func (s *Shard) heartbeats(interval time.Duration) {
 		case p.Stop:
 			w.cancel(errNotLive)
 		case p.Cancel:
-			w.cancel(ErrCancelled)
+			w.cancel(engine.ErrCancelled)
 		default:
 			w.yield.pulse(p.Yield, orders)
 		}
@@ -95,9 +96,6 @@ func (s *Shard) heartbeats(interval time.Duration) {
 		}
 	}
 }
-
-// isFull reports what the leader has last said of the room in the object store.
-func (s *Shard) isFull(last bool) bool { return s.stuck.Load() || s.full.Load() && !last }
 
 func (s *Shard) heartbeat(w *work) wire.Heartbeat {
 	h := wire.Heartbeat{Node: s.id, State: wire.Idle, RSS: rss(), Speed: s.speed.mean()}

@@ -18,8 +18,9 @@ import (
 	"github.com/longtake/longtake/internal/natsd"
 )
 
-// host is what the shards of a machine share. A nil one has none.
-type host struct {
+// process is what the shards of a Machine share: one process, in which they reach each other by
+// reference. A nil one has a single shard.
+type process struct {
 	shelf inproc.Shelf
 
 	mu    sync.Mutex
@@ -27,43 +28,43 @@ type host struct {
 	nodes map[job.NodeID]bool // that are here
 }
 
-// start names the start of a node's process.
-func (h *host) start(id job.NodeID) string {
-	if h == nil {
+// name tells one start of the process from another: it is the id of the first shard.
+func (p *process) name(id job.NodeID) string {
+	if p == nil {
 		return string(id)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return string(h.first)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return string(p.first)
 }
 
-func (h *host) enter(id job.NodeID) {
-	if h != nil {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.nodes[id] = true
-		h.first = cmp.Or(h.first, id)
+func (p *process) enter(id job.NodeID) {
+	if p != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.nodes[id] = true
+		p.first = cmp.Or(p.first, id)
 	}
 }
 
-func (h *host) leave(id job.NodeID) {
-	if h != nil {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.nodes, id)
+func (p *process) leave(id job.NodeID) {
+	if p != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.nodes, id)
 	}
 }
 
 // handOver lets a rank of a plan hand over by reference to those on other shards of the machine.
-func (h *host) handOver(tr collective.Transport, p job.Plan) collective.Transport {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	here := make([]bool, len(p.Nodes))
-	for r, n := range p.Nodes {
-		here[r] = h.nodes[n]
+func (p *process) handOver(tr collective.Transport, plan job.Plan) collective.Transport {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	here := make([]bool, len(plan.Nodes))
+	for r, n := range plan.Nodes {
+		here[r] = p.nodes[n]
 	}
 	here[tr.Rank()] = true
-	return inproc.New(tr, &h.shelf, fmt.Sprintf("%s %d", p.Job, p.Attempt), here)
+	return inproc.New(tr, &p.shelf, fmt.Sprintf("%s %d", plan.Job, plan.Attempt), here)
 }
 
 // Machine is the shards of one process: one for each of its GPUs, or a single one. They are nodes
@@ -91,7 +92,7 @@ func StartMachine(ctx context.Context, cfg Config) (*Machine, error) {
 		m.shards = append(m.shards, s)
 		return m.watch(), nil
 	}
-	cfg.Device, cfg.host = DeviceCUDA, &host{nodes: map[job.NodeID]bool{}}
+	cfg.Device, cfg.process = DeviceCUDA, &process{nodes: map[job.NodeID]bool{}}
 	if cfg.Data.URL == "" {
 		if m.server, err = cfg.Data.serve(cfg.Name); err != nil {
 			return nil, fmt.Errorf("cannot open the data plane: %w", err)

@@ -15,10 +15,10 @@ import (
 	natsio "github.com/nats-io/nats.go"
 
 	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/wire"
-	"github.com/longtake/longtake/models/demo"
 )
 
 const (
@@ -36,7 +36,7 @@ type Shard struct {
 	folder  *model.Folder
 	dev     device
 	decode  device // for the VAE; may be dev
-	engine  *Engine
+	engine  *engine.Engine
 	damage  error // what makes every job fail: weights that are not finite
 	link    *link
 	nc      *natsio.Conn
@@ -53,7 +53,7 @@ type Shard struct {
 	hung       atomic.Bool   // a rank does not return
 	full       atomic.Bool   // the object store takes no checkpoints
 	stuck      atomic.Bool   // nor finished clips
-	salvage    Salvage
+	steps      engine.StepCache
 	speed      speed
 	rated      float64 // operations a second, as measured at the start
 	room       int64   // bytes that a clip may take; 0: not known
@@ -73,7 +73,7 @@ func Start(ctx context.Context, cfg Config) (*Shard, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	cfg.host.enter(s.id)
+	cfg.process.enter(s.id)
 	for _, step := range []func() error{s.load, s.connect, s.listen} {
 		if err := step(); err != nil {
 			s.Close()
@@ -83,31 +83,6 @@ func Start(ctx context.Context, cfg Config) (*Shard, error) {
 	s.wg.Go(s.live)
 	return s, nil
 }
-
-// OpenModel opens a model folder, or the embedded demo for ""; demo.ErrLeftOut if this build
-// has none.
-func OpenModel(path string) (*model.Folder, error) {
-	if path == "" {
-		files, err := demo.Open()
-		if err != nil {
-			return nil, err
-		}
-		return model.OpenFS(files, "demo")
-	}
-	return model.Open(path)
-}
-
-// ModelError says that a model cannot be loaded.
-type ModelError struct{ Err error }
-
-// Error implements error.
-func (e *ModelError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *ModelError) Unwrap() error { return e.Err }
-
-// BadInput reports that what was asked for is wrong, not what was tried.
-func (e *ModelError) BadInput() bool { return true }
 
 func (s *Shard) load() error {
 	if err := s.open(); err != nil {
@@ -120,7 +95,7 @@ func (s *Shard) open() (err error) {
 	if s.folder, err = OpenModel(s.cfg.Model); err != nil {
 		return err
 	}
-	if s.info, err = Describe(s.folder); err != nil {
+	if s.info, err = engine.Describe(s.folder); err != nil {
 		return err
 	}
 	var sum model.Survey
@@ -143,10 +118,12 @@ func (s *Shard) openEngine() (err error) {
 	if s.dev, s.decode, err = openDevices(s.cfg, s.log); err != nil {
 		return err
 	}
-	s.engine, err = NewEngine(s.folder, Devices{Main: s.dev, Decode: s.decode}, s.cfg.DType)
-	boundGarbage()
+	s.engine, err = engine.New(s.folder, engine.Devices{Main: s.dev, Decode: s.decode}, s.cfg.DType)
+	if s.cfg.AfterLoad != nil {
+		s.cfg.AfterLoad()
+	}
 	if err == nil {
-		s.rated = rate(s.dev, s.engine.dit.FeedForward())
+		s.rated = rate(s.dev, s.engine.FeedForward())
 	}
 	if s.dev.Threads() > 0 { // a GPU says itself what fits
 		s.room = room(s.cfg.Sharers)
@@ -266,7 +243,7 @@ func (s *Shard) Close() error {
 		w.cancel(errors.New("the shard is stopping"))
 	}
 	ended := s.wait()
-	s.cfg.host.leave(s.id)
+	s.cfg.process.leave(s.id)
 	if s.nc != nil {
 		s.nc.Close()
 	}

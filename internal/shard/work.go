@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"sync"
 
 	natsio "github.com/nats-io/nats.go"
@@ -14,6 +13,7 @@ import (
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/wire"
 )
@@ -148,7 +148,7 @@ func (s *Shard) onStop(m *natsio.Msg) {
 		case o.Yield:
 			w.yield.order()
 		case o.Cancel:
-			w.cancel(ErrCancelled)
+			w.cancel(engine.ErrCancelled)
 		default:
 			w.cancel(errNotLive)
 		}
@@ -170,8 +170,8 @@ func (s *Shard) run(w *work) {
 	s.beatNow()
 	res, err := s.compute(w)
 	close(w.returned)
-	if err != nil && errors.Is(context.Cause(w.ctx), ErrCancelled) {
-		err = ErrCancelled // rather than what it broke off
+	if err != nil && errors.Is(context.Cause(w.ctx), engine.ErrCancelled) {
+		err = engine.ErrCancelled // rather than what it broke off
 	}
 	switch {
 	case err == nil && w.order.Rank == 0:
@@ -184,7 +184,7 @@ func (s *Shard) run(w *work) {
 	switch {
 	case err == nil:
 		log.Info("ended")
-	case errors.Is(err, ErrCancelled) || errors.Is(context.Cause(w.ctx), errNotLive):
+	case errors.Is(err, engine.ErrCancelled) || errors.Is(context.Cause(w.ctx), errNotLive):
 		log.Info("stopped", "reason", err)
 	default:
 		log.Warn("failed", "error", err)
@@ -194,7 +194,7 @@ func (s *Shard) run(w *work) {
 	s.work = nil
 	s.mu.Unlock()
 	s.beatNow()
-	debug.FreeOSMemory() // what the clip took goes back to the host now, not at the heap's next peak
+	rankHost{s, w}.ReleaseMemory() // now, not at the heap's next peak
 }
 
 // compute joins the other ranks and runs the engine.
@@ -204,7 +204,7 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 			w.order.Plan.Spec.TotalSteps(), s.damage)
 	}
 	var objects artifact.Store
-	err := patiently(w.ctx, func() (err error) {
+	err := engine.RetryStore(w.ctx, func() (err error) {
 		objects, err = s.objects(w.ctx)
 		return err
 	})
@@ -228,32 +228,18 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		return job.Result{}, err
 	}
 	defer os.RemoveAll(dir)
-	res, err := s.engine.Run(w.ctx, &Rank{Plan: w.order.Plan, Rank: w.order.Rank,
-		Transport: watched{tr, &w.activity}, Yield: w.yield.told,
-		Alive: func(float64) { w.activity.advances() }, Salvage: &s.salvage, Pace: s.speed.measure,
-		Room: s.room, Speed: cmp.Or(s.speed.mean(), s.rated), AfterStep: s.cfg.afterStep,
-		Objects: objects, TempDir: dir,
+	res, err := s.engine.Run(w.ctx, engine.Assignment{Plan: w.order.Plan, Rank: w.order.Rank,
+		Transport: tr, Objects: objects, TempDir: dir,
 		SharedCores: s.cfg.Data.inProcess() && s.dev.Threads() > 0,
-		Full:        s.isFull,
-		Saved:       func(ctx context.Context, c job.Checkpoint) error { return s.saved(ctx, w, c) },
-		Kept: func(ctx context.Context, name string, o job.Object) error {
-			return s.kept(ctx, w, name, o)
-		},
-		Preview: func(ctx context.Context, step int, data []byte) error {
-			return s.tell(ctx, wire.SubjectPreview, wire.Preview{Node: s.id, Job: w.order.Plan.Job,
-				Attempt: w.order.Plan.Attempt, Step: step, Data: data})
-		},
-		Note: func(what string, err error) {
-			s.log.Warn(what, "job", w.order.Plan.Job, "attempt", w.order.Plan.Attempt, "error", err)
-		},
-		Progress: func(p job.Progress) { s.progress(w, p) }})
+		MemoryMax:   s.room, Speed: cmp.Or(s.speed.mean(), s.rated),
+		PreviewBytesMax: wire.PreviewLimit, StepCache: &s.steps}, rankHost{s, w})
 	switch {
-	case errors.Is(err, ErrYielded):
+	case errors.Is(err, engine.ErrYielded):
 		s.sayFirst(w, err)
-	case w.ctx.Err() == nil && final(err):
+	case w.ctx.Err() == nil && engine.Permanent(err):
 		s.sayFirst(w, err)
 		tr.Abort()
-	case err != nil && !errors.Is(context.Cause(w.ctx), ErrCancelled):
+	case err != nil && !errors.Is(context.Cause(w.ctx), engine.ErrCancelled):
 		tr.Abort()
 	}
 	return res, err
@@ -275,64 +261,24 @@ func (s *Shard) join(w *work) (collective.Transport, error) {
 		nodes[i] = string(n)
 	}
 	tr, err := s.link.endpoint.Join(string(p.Job), uint32(p.Attempt), w.order.Rank, nodes)
-	if err != nil || s.cfg.host == nil {
+	if err != nil || s.cfg.process == nil {
 		return tr, err
 	}
-	return s.cfg.host.handOver(tr, p), nil
-}
-
-func (s *Shard) progress(w *work, p job.Progress) {
-	w.mu.Lock()
-	w.progress = p
-	w.mu.Unlock()
-	w.activity.advances()
-	if w.order.Rank != 0 {
-		return
-	}
-	report := wire.Encode(wire.Report{Node: s.id, Progress: p})
-	if err := s.nc.Publish(wire.SubjectProgress, report); err != nil {
-		s.log.Warn("cannot report progress", "error", err)
-	}
-}
-
-// saved tells the leader of a checkpoint. It counts once Raft has it.
-func (s *Shard) saved(ctx context.Context, w *work, c job.Checkpoint) error {
-	p := w.order.Plan
-	return s.tell(ctx, wire.SubjectSaved, wire.Saved{Node: s.id, Job: p.Job, Attempt: p.Attempt,
-		Checkpoint: c})
-}
-
-// tell sends the leader a message that it acknowledges.
-func (s *Shard) tell(ctx context.Context, subject string, m any) error {
-	a, err := ask[wire.Ack](ctx, s.nc, subject, m)
-	switch {
-	case err == nil && a.Final:
-		err = fmt.Errorf("%w: %s", errRefused, a.Reason)
-	case err == nil && !a.OK:
-		err = errors.New(a.Reason)
-	}
-	return err
-}
-
-// kept tells the leader of a part.
-func (s *Shard) kept(ctx context.Context, w *work, name string, o job.Object) error {
-	p := w.order.Plan
-	return s.tell(ctx, wire.SubjectKept, wire.Kept{Node: s.id, Job: p.Job, Attempt: p.Attempt,
-		Rank: w.order.Rank, Name: name, Object: o})
+	return s.cfg.process.handOver(tr, p), nil
 }
 
 func (s *Shard) failure(w *work, err error) wire.Failure {
 	p := w.order.Plan
 	f := wire.Failure{Node: s.id, Job: p.Job, Attempt: p.Attempt, Rank: w.order.Rank, Peer: -1,
-		Reason: err.Error(), Cancelled: errors.Is(err, ErrCancelled),
-		Yielded: errors.Is(err, ErrYielded)}
-	var damaged *DamagedError
+		Reason: err.Error(), Cancelled: errors.Is(err, engine.ErrCancelled),
+		Yielded: errors.Is(err, engine.ErrYielded)}
+	var damaged *engine.DamagedError
 	f.Damaged = errors.As(err, &damaged)
 	var peer *collective.PeerError
 	if errors.As(err, &peer) {
 		f.Peer = peer.Rank
 	}
-	if f.Final = w.ctx.Err() == nil && final(err); f.Final {
+	if f.Final = w.ctx.Err() == nil && engine.Permanent(err); f.Final {
 		f.Reason += s.remedy(w, err)
 	}
 	return f

@@ -1,0 +1,53 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/longtake/longtake/internal/diffusion"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/model"
+)
+
+// Describe tells what the control plane needs to know of a model to check a request and to plan. It
+// reads no weight: the fingerprint is of their names and shapes alone.
+func Describe(f *model.Folder) (job.Model, error) {
+	sum, err := f.Outline()
+	if err != nil {
+		return job.Model{}, err
+	}
+	sched, err := diffusion.ParseSchedulerConfig(f.Scheduler)
+	if err != nil {
+		return job.Model{}, err
+	}
+	t, d := f.Transformer, f.Defaults
+	if d.Window == 0 { // as many as the model was trained on
+		d.Window = f.VAE.LatentFrames(d.Frames)
+		d.Window -= d.Window % t.PatchSize[0]
+		d.Overlap = d.Window / 4
+		d.Overlap -= d.Overlap % t.PatchSize[0]
+	}
+	m := job.Model{Name: f.Name(), Fingerprint: sum, Heads: t.NumAttentionHeads,
+		HeadDim: t.AttentionHeadDim, Layers: t.NumLayers, Patch: t.PatchSize,
+		LatentChannels: t.InChannels, TemporalScale: f.VAE.TemporalScale(),
+		SpatialScale: f.VAE.SpatialScale(), MaxTokens: model.TokensLimit,
+		MaxPositions: t.RopeMaxSeqLen, Extends: d.Extend,
+		Notices: f.Notices(sched.Ignored), Words: d.Words, LowerCase: d.LowerCase,
+		Cost: job.Cost{FFNDim: t.FFNDim, Decode: f.VAE.DecodeWork(), Pixels: largest(d.Sizes)},
+		Defaults: job.Defaults{Width: d.Sizes[0][0], Height: d.Sizes[0][1], Frames: d.Frames,
+			MaxFrames: d.MaxFrames, Window: d.Window, Overlap: d.Overlap, Steps: d.Steps,
+			FPS:           job.Rate(d.FPS),
+			GuidanceScale: d.GuidanceScale, FlowShift: sched.FlowShift, Scheduler: sched.Kind()}}
+	if err := m.Check(); err != nil {
+		return job.Model{}, fmt.Errorf("cannot use model %s: %w", f.Name(), err)
+	}
+	return m, nil
+}
+
+// largest returns the pixels of the largest of sizes.
+func largest(sizes [][2]int) int {
+	most := 0
+	for _, s := range sizes {
+		most = max(most, s[0]*s[1])
+	}
+	return most
+}

@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/diffusion"
+	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/model/tokenizer"
+	"github.com/longtake/longtake/internal/model/umt5"
+	"github.com/longtake/longtake/internal/model/vae"
+	"github.com/longtake/longtake/internal/model/wan"
+)
+
+// Engine is a model loaded on a device. It runs one rank of one plan at a time. The weights of the
+// text encoder and the transformer are there in one type at a time.
+type Engine struct {
+	dev     Devices
+	folder  *model.Folder
+	dtype   compute.DType
+	sched   diffusion.SchedulerConfig
+	tokens  *tokenizer.Tokenizer
+	text    *umt5.Encoder
+	dit     *wan.Transformer
+	decoder *vae.Decoder
+}
+
+// Devices are where an engine's parts run; they may be the same one.
+type Devices struct {
+	Main   compute.Device // text encoder and transformer
+	Decode compute.Device // VAE
+}
+
+// New loads every part of the model; a broken folder fails here, with one line that names
+// the part. The folder and the devices stay the caller's and must outlive the engine. Products of
+// the text encoder and the transformer are of type t until Use says otherwise.
+func New(folder *model.Folder, dev Devices, t compute.DType) (*Engine, error) {
+	e := &Engine{dev: dev, folder: folder, dtype: t}
+	return e, e.load(context.Background(), e.loadTokenizer, e.loadText, e.loadTransformer, e.loadVAE)
+}
+
+func (e *Engine) load(ctx context.Context, parts ...func(context.Context) error) error {
+	for _, load := range parts {
+		if err := load(ctx); err != nil {
+			return fmt.Errorf("cannot load model %s: %w", e.folder.Name(), err)
+		}
+	}
+	return nil
+}
+
+// Use makes products of type t from here on: where they are not, it lets go of the weights and
+// loads them again, which takes as long as at the start, or ends soon when ctx does.
+func (e *Engine) Use(ctx context.Context, t compute.DType) error {
+	if e.dtype == t && e.dit != nil {
+		return nil
+	}
+	e.dtype, e.text, e.dit = t, nil, nil
+	return e.load(ctx, e.loadText, e.loadTransformer)
+}
+
+func (e *Engine) loadTokenizer(context.Context) error {
+	data, err := e.folder.TokenizerJSON()
+	if err != nil {
+		return err
+	}
+	if e.tokens, err = tokenizer.Load(data); err != nil {
+		return err
+	}
+	if n, limit := e.tokens.VocabSize(), e.folder.TextEncoder.VocabSize; n > limit {
+		return fmt.Errorf("the tokenizer has %d pieces, the text encoder %d", n, limit)
+	}
+	e.sched, err = diffusion.ParseSchedulerConfig(e.folder.Scheduler)
+	return err
+}
+
+// tokenize gives the ids of a prompt, as WanPipeline cleans it, and reports whether it had more
+// than fit.
+func (e *Engine) tokenize(prompt string) (ids []int32, cut bool) {
+	text := tokenizer.Clean(prompt)
+	if e.folder.Defaults.LowerCase {
+		text = tokenizer.LowerCase(text)
+	}
+	return e.tokens.Encode(text, wan.TextTokens)
+}
+
+// weights opens those of a component, to be loaded until ctx ends.
+func (e *Engine) weights(ctx context.Context, component string) (*model.Weights, error) {
+	w, err := e.folder.Weights(component)
+	if err == nil {
+		w.StopWhen(func() error { return context.Cause(ctx) })
+	}
+	return w, err
+}
+
+func (e *Engine) loadText(ctx context.Context) error {
+	w, err := e.weights(ctx, "text_encoder")
+	if err != nil {
+		return err
+	}
+	e.text, err = umt5.Load(e.dev.Main, e.folder.TextEncoder, w, e.dtype)
+	return err
+}
+
+func (e *Engine) loadTransformer(ctx context.Context) error {
+	w, err := e.weights(ctx, "transformer")
+	if err != nil {
+		return err
+	}
+	e.dit, err = wan.Load(e.dev.Main, e.folder.Transformer, w, e.dtype)
+	return err
+}
+
+func (e *Engine) loadVAE(ctx context.Context) error {
+	w, err := e.weights(ctx, "vae")
+	if err != nil {
+		return err
+	}
+	e.decoder, err = vae.Load(e.dev.Decode, e.folder.VAE, w)
+	return err
+}
+
+// FeedForward returns a large product of the transformer, by which a node may measure its device.
+// It is good until the next Use.
+func (e *Engine) FeedForward() compute.Linear { return e.dit.FeedForward() }

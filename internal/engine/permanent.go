@@ -1,0 +1,16 @@
+package engine
+
+import (
+	"errors"
+
+	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/tensor"
+)
+
+// Permanent reports whether another attempt would end with the same error: the same numbers come
+// again, so values or weights that are not finite stay so.
+func Permanent(err error) bool {
+	_, values := errors.AsType[*tensor.NotFiniteError](err)
+	_, weights := errors.AsType[*model.DamagedError](err)
+	return values || weights
+}

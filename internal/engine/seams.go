@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/tensor"
+)
+
+// swapSeams is the diffusion.Swap of windows that are denoised together.
+func (r *run) swapSeams(ctx context.Context, step int, out [][]float32, want []int) ([][]float32,
+	error) {
+	tag := collective.Tag{Step: uint32(step), Op: opSeams} //nolint:gosec // steps are few
+	return r.swap(ctx, tag, out, want)
+}
+
+// swap sends values to other ranks, by rank, while it receives those that they send.
+func (r *run) swap(ctx context.Context, tag collective.Tag, out [][]float32, want []int) (
+	[][]float32, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	in := make([][]float32, len(want))
+	var wg sync.WaitGroup
+	each := func(f func() error) {
+		wg.Go(func() {
+			if err := f(); err != nil {
+				stop(err)
+			}
+		})
+	}
+	for peer := range out {
+		if len(out[peer]) > 0 {
+			each(func() error { return r.Transport.Send(ctx, peer, tag, tensor.Bytes(out[peer])) })
+		}
+		if want[peer] > 0 {
+			each(func() (err error) {
+				in[peer], err = r.floats(ctx, r.Transport, peer, tag, want[peer])
+				return err
+			})
+		}
+	}
+	wg.Wait()
+	return in, context.Cause(ctx)
+}
+
+// floats receives n values of another rank.
+func (r *run) floats(ctx context.Context, tr collective.Transport, peer int, tag collective.Tag,
+	n int) ([]float32, error) {
+	b, err := tr.Recv(ctx, peer, tag)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) != 4*n {
+		return nil, r.badMessage(peer, fmt.Sprintf("%d values", n), len(b))
+	}
+	return tensor.Floats(b), nil
+}
+
+// hand gives the values of a finished window, which are in x, to the ranks that hold some of its
+// tokens too, and takes theirs.
+func (r *run) hand(ctx context.Context, window int, x []float32) error {
+	size := r.Transport.Size()
+	out, want, pieces := make([][]float32, size), make([]int, size), make([][]partition.Piece, size)
+	of := func(from, to int) (list []partition.Piece) {
+		for _, p := range r.layout.Seams(0, from, to) {
+			if p.Window == window {
+				list = append(list, p)
+			}
+		}
+		return list
+	}
+	me := r.Rank
+	for peer := range size {
+		if !r.layout.Paired(me, peer) {
+			continue
+		}
+		for _, p := range of(me, peer) {
+			at := r.held.Place(p.Tokens)
+			out[peer] = append(out[peer], x[at.Lo:at.Hi]...)
+		}
+		pieces[peer] = of(peer, me)
+		for _, p := range pieces[peer] {
+			want[peer] += p.Tokens.Len() * r.e.dit.TokenWidth()
+		}
+	}
+	in, err := r.swap(ctx, r.last(op(opSeams, window)), out, want)
+	if err != nil {
+		return err
+	}
+	for peer, list := range pieces {
+		for _, p := range list {
+			at := r.held.Place(p.Tokens)
+			n := copy(x[at.Lo:at.Hi], in[peer])
+			in[peer] = in[peer][n:]
+		}
+	}
+	return nil
+}

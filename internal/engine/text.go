@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/diffusion"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/model/wan"
+	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/tensor"
+)
+
+// prompt is a text to encode, and the part that keeps its embeddings.
+type prompt struct{ text, part string }
+
+// prompts lists what a branch follows: for the conditional one, a prompt for each scene.
+func (r *run) prompts(b diffusion.Branch) []prompt {
+	s := r.Plan.Spec
+	part := job.PartText + strconv.Itoa(int(b))
+	if b == diffusion.Unconditional {
+		return []prompt{{s.NegativePrompt, part}}
+	}
+	if len(s.Scenes) == 0 {
+		return []prompt{{s.Prompt, part}}
+	}
+	var all []prompt
+	for i, c := range s.Scenes {
+		all = append(all, prompt{c.Prompt, job.PartScene + strconv.Itoa(i)})
+	}
+	return all
+}
+
+// textsKept bounds the blends of scenes that a branch keeps: a window that is computed in every
+// step usually finds its own.
+const textsKept = 16
+
+// sceneText is a blend of scenes as the transformer sees it.
+type sceneText struct {
+	weights []diffusion.Weight
+	text    *wan.Text
+}
+
+// text returns what a branch follows in a window of latent frames, of windows of a length.
+func (r *run) text(branch diffusion.Branch, window partition.Range) (*wan.Text, error) {
+	weights := []diffusion.Weight{{Scene: 0, Weight: 1}}
+	if len(r.embeds[branch]) > 1 {
+		weights = diffusion.Scenes(r.sceneStarts(), window.Lo, window.Hi, window.Len())
+	}
+	known := r.texts[branch]
+	for _, k := range known {
+		if slices.Equal(k.weights, weights) {
+			return k.text, nil
+		}
+	}
+	if len(known) == textsKept {
+		known[0].text.Free()
+		known = slices.Delete(known, 0, 1)
+	}
+	embeds := diffusion.BlendEmbeds(r.embeds[branch], r.e.folder.Transformer.TextDim, weights)
+	text, err := r.e.dit.Text(embeds)
+	if err == nil {
+		known = append(known, sceneText{weights, text})
+	}
+	r.texts[branch] = known
+	return text, err
+}
+
+func (r *run) freeTexts() {
+	for _, known := range r.texts {
+		for _, k := range known {
+			k.text.Free()
+		}
+	}
+}
+
+// encodeTexts fills r.embeds.
+func (r *run) encodeTexts(ctx context.Context) error {
+	for i, b := range r.branches() {
+		for scene, p := range r.prompts(b) {
+			tag := collective.Tag{Step: uint32(scene), Op: op(opText, i)} //nolint:gosec // few
+			embeds, err := r.shareText(ctx, tag, p)
+			if err != nil {
+				return err
+			}
+			r.embeds[b] = append(r.embeds[b], embeds)
+		}
+	}
+	return nil
+}
+
+// shareText returns the embeddings of a prompt: the first rank of the group encodes, the others
+// receive.
+func (r *run) shareText(ctx context.Context, tag collective.Tag, p prompt) ([]float32, error) {
+	var own []byte
+	if r.group.Rank() == 0 {
+		embeds, err := r.encodePrompt(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		own = tensor.Bytes(embeds)
+	}
+	all, err := r.group.AllGather(ctx, tag, own)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(all[0]); n == 0 || n%(4*r.e.folder.Transformer.TextDim) != 0 {
+		return nil, r.badMessage(r.Rank-r.group.Rank(), "text", n)
+	}
+	embeds := tensor.Floats(all[0])
+	return embeds, tensor.CheckFinite("the text embedding", embeds)
+}
+
+// encodePrompt cleans, tokenizes and encodes: [tokens, text_dim]. An earlier attempt may have kept
+// that.
+func (r *run) encodePrompt(ctx context.Context, p prompt) ([]float32, error) {
+	ids, cut := r.e.tokenize(p.text)
+	what := fmt.Sprintf("the prompt is longer than %d tokens; the rest was cut off", wan.TextTokens)
+	if cut && !slices.Contains(r.notices, what) {
+		r.notices = append(r.notices, what)
+	}
+	width := r.e.folder.Transformer.TextDim
+	if kept := r.part(ctx, p.part, len(ids)*width); kept != nil {
+		return kept, nil
+	}
+	embeds, err := r.e.text.Encode(ids)
+	if err == nil {
+		err = tensor.CheckFinite("the text embedding", embeds)
+	}
+	if err == nil {
+		r.keepBeside(p.part, embeds, width)
+	}
+	return embeds, err
+}
+
+// sceneStarts returns where scenes begin, in latent frames.
+func (r *run) sceneStarts() []float64 {
+	s := r.Plan.Spec
+	var starts []float64
+	for _, c := range s.Scenes {
+		starts = append(starts,
+			diffusion.LatentTime(c.Start, float64(s.FPS), r.e.folder.VAE.TemporalScale()))
+	}
+	return starts
+}

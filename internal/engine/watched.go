@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/longtake/longtake/internal/collective"
+)
+
+// watchedTransport is a transport whose calls count as waiting for others.
+type watchedTransport struct {
+	collective.Transport
+	watch Supervisor
+}
+
+// Near implements collective.Neighbours.
+func (w watchedTransport) Near(rank int) bool { return collective.Near(w.Transport, rank) }
+
+// Send implements collective.Transport.
+func (w watchedTransport) Send(ctx context.Context, to int, tag collective.Tag, data []byte) error {
+	defer w.watch.Waiting()()
+	return w.Transport.Send(ctx, to, tag, data)
+}
+
+// Recv implements collective.Transport.
+func (w watchedTransport) Recv(ctx context.Context, from int, tag collective.Tag) ([]byte, error) {
+	defer w.watch.Waiting()()
+	return w.Transport.Recv(ctx, from, tag)
+}
+
+// unwatched is the Supervisor of a rank whose Host is none.
+type unwatched struct{}
+
+// Computed implements Supervisor.
+func (unwatched) Computed(float64) {}
+
+// Waiting implements Supervisor.
+func (unwatched) Waiting() func() { return func() {} }
+
+// Measured implements Supervisor.
+func (unwatched) Measured(float64, time.Duration) {}
