@@ -10,8 +10,9 @@ import (
 // grow with what is in use, which is mostly weights: they stay, and have nothing to scan.
 const garbageMost = 12 << 20
 
-// BoundGarbage sets when the garbage collector of this process runs. A program calls it once a model's
-// weights are loaded, since it follows from what is in use then. A GOGC of the user's holds.
+// BoundGarbage sets when the garbage collector of this process runs. A program calls it once a
+// model's weights are loaded, since it follows from what is in use then. A GOGC of the user's
+// holds.
 func BoundGarbage() {
 	if os.Getenv("GOGC") != "" {
 		return

@@ -58,8 +58,8 @@ func generate(t testing.TB, engines []*Engine, world []collective.Transport, s j
 	return attempt(t, engines, world, job.Plan{Spec: s, Mesh: m}, objects, nil), objects
 }
 
-// attempt runs every rank of a plan in this process, set up by set where that is not nil, and returns
-// rank 0's result.
+// attempt runs every rank of a plan in this process, set up by set where that is not nil, and
+// returns rank 0's result.
 func attempt(t testing.TB, engines []*Engine, world []collective.Transport, plan job.Plan,
 	objects artifact.Store, set func(*testRank)) job.Result {
 	t.Helper()

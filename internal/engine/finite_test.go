@@ -135,8 +135,8 @@ func place(w *writable, r *rand.Rand, name string, x tensor.Tensor, prompt strin
 	return r.IntN(x.Shape.Elements())
 }
 
-// TestAWeightThatIsNotFiniteFailsTheJob spoils a weight of every kind, behind the back of what reads
-// the weights when they are loaded; of the demo, whose layers are the same, some.
+// TestAWeightThatIsNotFiniteFailsTheJob spoils a weight of every kind, behind the back of what
+// reads the weights when they are loaded; of the demo, whose layers are the same, some.
 func TestAWeightThatIsNotFiniteFailsTheJob(t *testing.T) {
 	spoilSome(t, 1, "testdata", "golden", "tiny3")
 	if !testing.Short() {

@@ -70,14 +70,14 @@ type Supervisor interface {
 	Measured(operations float64, took time.Duration)
 }
 
-// Pacer is a Host that is called at every step boundary, on every rank, with the count of steps that
-// are done. It may hold the rank there, as tests do, until ctx ends.
+// Pacer is a Host that is called at every step boundary, on every rank, with the count of steps
+// that are done. It may hold the rank there, as tests do, until ctx ends.
 type Pacer interface {
 	AfterStep(ctx context.Context, done int)
 }
 
-// MemoryHost is a Host that decides what happens to memory that the rank needs no more. ReleaseMemory
-// is called once, after denoising and before the decoder takes its own.
+// MemoryHost is a Host that decides what happens to memory that the rank needs no more.
+// ReleaseMemory is called once, after denoising and before the decoder takes its own.
 type MemoryHost interface {
 	ReleaseMemory()
 }

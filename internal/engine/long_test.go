@@ -144,8 +144,8 @@ func bytesAsCounted(t *testing.T, e *Engine, s job.Spec, m job.Mesh, sent uint64
 }
 
 // TestComputedWindowsAreNotComputedAgain loses one of three ranks in the middle of a step, in which
-// the others are done with their windows: the next attempt, on any mesh, computes the windows of the
-// lost rank alone, to the same bytes.
+// the others are done with their windows: the next attempt, on any mesh, computes the windows of
+// the lost rank alone, to the same bytes.
 func TestComputedWindowsAreNotComputedAgain(t *testing.T) {
 	s := longSpec(golden.Open(t, "long_windows_14"))
 	s.Steps, s.Frames, s.Width, s.Height = 2, 85, 32, 48 // 22 latents: 5 windows of 6

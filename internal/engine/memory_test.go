@@ -72,7 +72,8 @@ func countingEngine(t *testing.T) (*Engine, *counting) {
 	return e, dev
 }
 
-// TestMemoryIsPlanned wants what is set aside to be enough for text and denoising, and not much more.
+// TestMemoryIsPlanned wants what is set aside to be enough for text and denoising, and not much
+// more.
 func TestMemoryIsPlanned(t *testing.T) {
 	long := spec(golden.Open(t, "tiny3_e2e"))
 	long.Window, long.Overlap = 2, 1

@@ -19,7 +19,8 @@ const (
 	storePause    = 250 * time.Millisecond
 )
 
-// RetryStore repeats f, which uses the object store, until it succeeds, its error cannot pass by itself, or it is time to give up.
+// RetryStore repeats f, which uses the object store, until it succeeds, its error cannot pass by
+// itself, or it is time to give up.
 func RetryStore(ctx context.Context, f func() error) error {
 	start := time.Now()
 	for {

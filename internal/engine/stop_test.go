@@ -163,7 +163,8 @@ func TestAForecastBeforeTheFirstLayer(t *testing.T) {
 	}
 }
 
-// TestLoadingStops has weights be loaded in another type, which is not wanted any more, and then is.
+// TestLoadingStops has weights be loaded in another type, which is not wanted any more, and then
+// is.
 func TestLoadingStops(t *testing.T) {
 	e := engine(t, 1, "testdata", "golden", "tiny3")
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -14,8 +14,8 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// TestStoryboards makes clips of scenes: of one prompt throughout it is the prompt's clip, of two it
-// is neither's, and the same on any mesh.
+// TestStoryboards makes clips of scenes: of one prompt throughout it is the prompt's clip, of two
+// it is neither's, and the same on any mesh.
 func TestStoryboards(t *testing.T) {
 	clip := func(m job.Mesh, scenes ...string) (string, *attempts) {
 		a := newAttempts(t, m)
@@ -70,7 +70,8 @@ func TestTheDemoTakesAnyCapitals(t *testing.T) {
 	}
 }
 
-// TestATokenizerWithIdsThatTheTextEncoderLacksIsRefused adds a token beyond the encoder's embeddings.
+// TestATokenizerWithIdsThatTheTextEncoderLacksIsRefused adds a token beyond the encoder's
+// embeddings.
 func TestATokenizerWithIdsThatTheTextEncoderLacksIsRefused(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	if err := os.CopyFS(dir, os.DirFS(golden.Root("testdata", "golden", "tiny3"))); err != nil {

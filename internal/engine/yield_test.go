@@ -11,8 +11,9 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// TestARankGoesOnWhereACheckpointIsLost tells rank 0 to stop after steps 1 and 3. Of step 1 it cannot
-// make a checkpoint, since its disk refuses files: it does not wait for one, and stops after step 3.
+// TestARankGoesOnWhereACheckpointIsLost tells rank 0 to stop after steps 1 and 3. Of step 1 it
+// cannot make a checkpoint, since its disk refuses files: it does not wait for one, and stops after
+// step 3.
 func TestARankGoesOnWhereACheckpointIsLost(t *testing.T) {
 	s := huge()
 	s.Width, s.Height, s.Frames, s.Steps = 64, 48, 5, 5

@@ -72,8 +72,8 @@ func (k *cluster) machine(name, gpus string) *Machine {
 	return m
 }
 
-// TestAMachineOfGPUs makes clips on the GPUs of one process, then on those and a shard elsewhere, and
-// wants the latents of one GPU.
+// TestAMachineOfGPUs makes clips on the GPUs of one process, then on those and a shard elsewhere,
+// and wants the latents of one GPU.
 func TestAMachineOfGPUs(t *testing.T) {
 	t.Setenv("EMU_GPUS", "3")
 	k := startCluster(t, 0, ownServers)

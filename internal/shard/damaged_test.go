@@ -43,9 +43,9 @@ func damaged(t *testing.T, weight string) string {
 	return dir
 }
 
-// TestADamagedModelFailsItsJobs runs a job on shards whose weights are damaged: first as it is, where
-// nothing is computed, then without the word of what read the weights, as if an operation had gone
-// wrong. Either way one attempt is made.
+// TestADamagedModelFailsItsJobs runs a job on shards whose weights are damaged: first as it is,
+// where nothing is computed, then without the word of what read the weights, as if an operation had
+// gone wrong. Either way one attempt is made.
 func TestADamagedModelFailsItsJobs(t *testing.T) { damagedModelFails(t, DeviceCPU) }
 
 func damagedModelFails(t *testing.T, device string) {

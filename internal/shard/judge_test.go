@@ -9,8 +9,8 @@ import (
 	"github.com/longtake/longtake/internal/wire"
 )
 
-// TestForgedOrdersAreRefusedByTheShard wants an order for what the model cannot make to be answered,
-// and not to be tried.
+// TestForgedOrdersAreRefusedByTheShard wants an order for what the model cannot make to be
+// answered, and not to be tried.
 func TestForgedOrdersAreRefusedByTheShard(t *testing.T) {
 	folder, err := OpenModel(golden.Root("testdata", "golden", "tiny3"))
 	if err != nil {

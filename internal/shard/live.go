@@ -37,8 +37,8 @@ func (s *Shard) live() {
 }
 
 func (s *Shard) register() (wire.Welcome, error) {
-	r := wire.Registration{Node: s.id, Name: s.cfg.Name, Start: s.cfg.process.name(s.id), Model: s.info,
-		Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
+	r := wire.Registration{Node: s.id, Name: s.cfg.Name, Start: s.cfg.process.name(s.id),
+		Model: s.info, Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
 		Speed: s.rated, Memory: s.room, Route: s.link.route(), Capabilities: formats(),
 		Version: s.cfg.Version, Uptime: time.Since(s.started)}
 	if w := s.current(); w != nil {

@@ -16,7 +16,8 @@ import (
 )
 
 // TestShardsServeAgainAfterAHugeJob cancels a clip that a step of takes minutes, after one of its
-// shards was taken out by force: both are there afterwards, and make the clip that they made before.
+// shards was taken out by force: both are there afterwards, and make the clip that they made
+// before.
 func TestShardsServeAgainAfterAHugeJob(t *testing.T) {
 	k := startCluster(t, 2, ownServers)
 	r := request(5, 2, 2, job.Mesh{})

@@ -37,9 +37,9 @@ var levels = []struct {
 
 	{"internal/artifact", 5},
 	{"internal/latents", 5},
+	{"internal/engine", 5}, // below wire: it knows no coordinators
 	{"internal/plan", 5},
 
-	{"internal/engine", 6},
 	{"internal/sched", 6},
 	{"internal/wire", 6},
 
@@ -104,6 +104,8 @@ var owners = []struct {
 	{"go.etcd.io/bbolt", []string{"internal/coord"}},
 	{"github.com/nats-io/", []string{"internal/collective/nats", "internal/natsd", "internal/coord",
 		"internal/shard", "internal/artifact"}},
+	{module + "internal/collective/nats", []string{"internal/collective", "internal/shard",
+		"internal/local"}}, // the engine sees transports alone
 	{"gorgonia.org/cu", []string{"internal/cuda"}},
 	{"github.com/spf13/viper", []string{"internal/config"}},
 	{"github.com/spf13/cobra", []string{"internal/cli", "internal/daemon", "cmd"}},
