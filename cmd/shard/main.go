@@ -78,7 +78,7 @@ func read(v *config.Values) (shard.Config, error) {
 		Control: v.String("control"),
 		Data: shard.DataPlane{URL: v.String("data.url"), Listen: v.String("data.listen"),
 			Advertise: v.String("data.advertise"), PeerTimeout: v.Duration("data.peer-timeout")},
-		AfterLoad: daemon.BoundGarbage, ReleaseMemory: debug.FreeOSMemory,
+		AfterLoad: daemon.TuneRuntime, ReleaseMemory: debug.FreeOSMemory,
 	}
 	var err error
 	if c.DType, err = compute.ParseDType(v.String("dtype")); err != nil || c.Name != "" {

@@ -209,7 +209,7 @@ func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard
 		Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
 		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
 		Sharers: cfg.Shards, TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane,
-		AfterLoad: daemon.BoundGarbage, ReleaseMemory: debug.FreeOSMemory,
+		AfterLoad: daemon.TuneRuntime, ReleaseMemory: debug.FreeOSMemory,
 		ControlOptions: func() ([]shard.ControlOption, error) {
 			if err := lead(); err != nil {
 				return nil, err

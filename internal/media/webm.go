@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"runtime"
 )
 
 // Element IDs of Matroska (RFC 9559) and EBML (RFC 8794), as far as a silent VP8 clip needs them.
@@ -65,7 +64,9 @@ const (
 	seekHeadBytes = 26        // with one entry
 )
 
-// webm writes a clip as it comes: header, one cluster for each second, index.
+// webm writes a clip as it comes: header, one cluster for each second, index. Its bytes depend on
+// the frames alone as long as runtime.GOMAXPROCS is at least 2; with 1 the VP8 encoder takes other
+// decisions. That setting is the program's.
 type webm struct {
 	w       io.Writer
 	o       Options
@@ -85,11 +86,6 @@ func newWebM(w io.Writer, o Options) (*webm, error) {
 
 // openWebM prepares a clip of which nothing is written.
 func openWebM(w io.Writer, o Options) *webm {
-	if runtime.GOMAXPROCS(0) < 2 {
-		// The VP8 encoder decides a little differently when it runs alone; with two threads or more
-		// its bytes are always the same.
-		runtime.GOMAXPROCS(2)
-	}
 	return &webm{w: w, o: o, frames: vp8{quality: clipQuality}}
 }
 
