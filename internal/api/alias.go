@@ -3,6 +3,8 @@ package api
 import (
 	"fmt"
 	"strings"
+
+	"github.com/longtake/longtake/internal/job"
 )
 
 // Clients are settings for what clients send.
@@ -30,8 +32,8 @@ func ParseAliases(list []string) (map[string]string, error) {
 }
 
 // rename puts the model's name where a request has another one for it.
-func (s *server) rename(c *Create) {
-	if model, ok := s.aliases[c.Model]; ok {
-		c.alias, c.Model = c.Model, model
+func (s *server) rename(r *job.Request) {
+	if model, ok := s.aliases[r.Model]; ok {
+		r.ModelAsked, r.Model = r.Model, model
 	}
 }

@@ -341,7 +341,7 @@ func TestPreview(t *testing.T) {
 func TestPartial(t *testing.T) {
 	f := newFake()
 	_, c := serve(t, f)
-	if _, err := c.Create(t.Context(), Create{Prompt: new(string)}); err != nil {
+	if _, err := c.Create(t.Context(), job.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	get := func(want int, says string) Video {
@@ -411,7 +411,7 @@ func TestCreateStoryboard(t *testing.T) {
 	if s := f.jobs["video_1"].Spec; status != 200 || !slices.Equal(s.Scenes, want) {
 		t.Errorf("%d: %s", status, body)
 	}
-	v, err := c.Create(t.Context(), Create{Storyboard: want})
+	v, err := c.Create(t.Context(), job.Request{Scenes: want})
 	if err != nil || !slices.Equal(v.Details.Spec.Scenes, want) {
 		t.Errorf("%+v, %v", v, err)
 	}
@@ -518,7 +518,7 @@ func TestClientFollowsTheLeader(t *testing.T) {
 	follower.err = &coord.NotLeaderError{ID: "c2", HTTP: url}
 	_, c := serve(t, follower)
 	prompt := "over there"
-	v, err := c.Create(context.Background(), Create{Prompt: &prompt})
+	v, err := c.Create(context.Background(), job.Request{Prompt: prompt})
 	if err != nil || v.Prompt != prompt || leader.last.Key == "" {
 		t.Errorf("%+v, %v", v, err)
 	}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/longtake/longtake/internal/job"
 )
 
 // Limits of a body.
@@ -21,28 +23,27 @@ const (
 	jsonMax    = inlineMax + bodyMax // bytes of JSON
 )
 
-// readCreate reads the body of a request. What it brings to start from is received, but not looked
+// readRequest reads the body of a request. What it brings to start from is received, but not looked
 // at before its open is called; the caller drops it.
-func (s *server) readCreate(w http.ResponseWriter, r *http.Request) (Create, *Input, error) {
-	h := r.Header
+func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, *Input, error) {
+	h, q := r.Header, &request{}
 	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return Create{}, nil, unsupported("Content-Encoding is %.64q; allowed: none", e)
+		return q, nil, unsupported("Content-Encoding is %.64q; allowed: none", e)
 	}
 	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	place := &place{s: s}
-	q := &request{}
 	switch {
 	case err == nil && kind == "multipart/form-data" && params["boundary"] != "":
 		r.Body = http.MaxBytesReader(w, r.Body, inputMax+bodyMax)
 		err = q.readForm(r, place)
 	case err == nil && kind == "application/json":
 		if c := params["charset"]; c != "" && !slices.Contains(utf8Names, strings.ToLower(c)) {
-			return Create{}, nil, unsupported("charset is %.64q; allowed: utf-8", c)
+			return q, nil, unsupported("charset is %.64q; allowed: utf-8", c)
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, jsonMax)
 		err = q.readJSON(r.Body, place)
 	default:
-		return Create{}, nil, unsupported("Content-Type is %.64q; allowed: application/json (with "+
+		return q, nil, unsupported("Content-Type is %.64q; allowed: application/json (with "+
 			"curl: -H 'Content-Type: application/json'), or multipart/form-data with a boundary",
 			h.Get("Content-Type"))
 	}
@@ -55,8 +56,8 @@ func (s *server) readCreate(w http.ResponseWriter, r *http.Request) (Create, *In
 		q.ref.drop()
 		place.leave()
 	}
-	s.rename(&q.Create)
-	return q.Create, in, tooLarge(err)
+	s.rename(&q.Request)
+	return q, in, tooLarge(err)
 }
 
 // utf8Names are charsets that JSON in UTF-8 may be said to be in.
@@ -114,7 +115,8 @@ func (q *request) readForm(r *http.Request, p *place) error {
 	for n := 0; ; n++ {
 		part, err := m.NextPart()
 		if errors.Is(err, io.EOF) {
-			// What follows the form is read, so that the connection tells whether the client leaves.
+			// What follows the form is read, so that the connection tells whether the client
+			// leaves.
 			_, err := io.Copy(io.Discard, r.Body)
 			return err
 		}
@@ -125,7 +127,7 @@ func (q *request) readForm(r *http.Request, p *place) error {
 			return err
 		}
 		name := strings.TrimSuffix(part.FormName(), "[]")
-		if own := otherNames[name]; name == inputField || own == inputField {
+		if isReference(name) {
 			err = q.receive(name, part, p)
 		} else {
 			err = q.readPart(name, part, &left)
@@ -148,7 +150,7 @@ func checkPart(n int, part *multipart.Part) error {
 // readPart takes a value of a form.
 func (q *request) readPart(name string, part *multipart.Part, left *int64) error {
 	if part.FileName() != "" {
-		return invalid(name, "%.64q is a file; allowed for files: %s", name, inputField)
+		return invalid(name, "%.64q is a file; allowed for files: %s", name, job.StartField)
 	}
 	text, err := io.ReadAll(io.LimitReader(part, *left+1))
 	if err != nil {
@@ -182,7 +184,7 @@ func (q *request) readJSON(body io.Reader, p *place) error {
 	}
 	rest := len(text)
 	for _, m := range list {
-		if m.name == inputField || otherNames[m.name] == inputField {
+		if isReference(m.name) {
 			rest -= len(m.raw)
 		}
 	}

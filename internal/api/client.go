@@ -53,8 +53,8 @@ func NewClient(base string, hc *http.Client) (*Client, error) {
 
 // Create queues a video. It is asked for under a random key, so that what is sent again after a
 // broken connection makes no second one.
-func (c *Client) Create(ctx context.Context, r Create) (Video, error) {
-	b, err := json.Marshal(r)
+func (c *Client) Create(ctx context.Context, r job.Request) (Video, error) {
+	b, err := json.Marshal(fieldsOf(r, true))
 	if err != nil {
 		return Video{}, err
 	}
@@ -65,7 +65,7 @@ func (c *Client) Create(ctx context.Context, r Create) (Video, error) {
 }
 
 // CreateFrom is Create of a video that starts from in.
-func (c *Client) CreateFrom(ctx context.Context, r Create, in *Input) (Video, error) {
+func (c *Client) CreateFrom(ctx context.Context, r job.Request, in *Input) (Video, error) {
 	b, kind, err := encodeForm(r, in)
 	if err != nil {
 		return Video{}, err
@@ -77,34 +77,37 @@ func (c *Client) CreateFrom(ctx context.Context, r Create, in *Input) (Video, er
 	})
 }
 
+// fieldsOf returns what r says, by the names of the API. A new video has a prompt, even an empty
+// one, unless scenes stand for it; one that goes on from another video may leave the prompt to
+// that.
+func fieldsOf(r job.Request, isNew bool) map[string]any {
+	fields := map[string]any{}
+	for _, f := range job.Fields {
+		if v, ok := f.Get(r); ok {
+			fields[f.Name] = v
+		}
+	}
+	if isNew && r.Scenes == nil {
+		fields["prompt"] = r.Prompt
+	}
+	return fields
+}
+
 // encodeForm writes a request and its input as a form; the second result is its content type.
-func encodeForm(r Create, in *Input) ([]byte, string, error) {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return nil, "", err
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(text, &fields); err != nil {
-		return nil, "", err
-	}
+func encodeForm(r job.Request, in *Input) ([]byte, string, error) {
 	var b bytes.Buffer
 	form := multipart.NewWriter(&b)
+	fields := fieldsOf(r, true)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		value := string(fields[name])
-		if value == "null" {
-			continue
-		}
-		if value[0] == '"' {
-			err = json.Unmarshal(fields[name], &value)
-		}
+		text, err := formText(fields[name])
 		if err == nil {
-			err = form.WriteField(name, value)
+			err = form.WriteField(name, text)
 		}
 		if err != nil {
 			return nil, "", err
 		}
 	}
-	part, err := form.CreateFormFile(inputField, filepath.Base(in.file.Name()))
+	part, err := form.CreateFormFile(job.StartField, filepath.Base(in.file.Name()))
 	if err == nil {
 		_, err = io.Copy(part, io.NewSectionReader(in.file, 0, inputMax+1))
 	}
@@ -112,9 +115,19 @@ func encodeForm(r Create, in *Input) ([]byte, string, error) {
 	return b.Bytes(), form.FormDataContentType(), err
 }
 
+// formText writes a value as forms have it: a text as it is, and anything else as JSON.
+func formText(v any) (string, error) {
+	b, err := json.Marshal(v)
+	var text string
+	if err == nil && json.Unmarshal(b, &text) == nil {
+		return text, nil
+	}
+	return string(b), err
+}
+
 // Extend queues a video that goes on from a completed one; what r leaves out is as there.
-func (c *Client) Extend(ctx context.Context, id job.ID, r Create) (Video, error) {
-	b, err := json.Marshal(r)
+func (c *Client) Extend(ctx context.Context, id job.ID, r job.Request) (Video, error) {
+	b, err := json.Marshal(fieldsOf(r, false))
 	if err != nil {
 		return Video{}, err
 	}

@@ -25,7 +25,7 @@ func (s *server) extensions(w http.ResponseWriter, r *http.Request) error {
 	case err == nil && kind == "application/json":
 		fields, err = jsonFields(r.Body)
 	default:
-		_, _, err = s.readCreate(w, r) // which says what is allowed
+		_, _, err = s.readRequest(w, r) // which says what is allowed
 	}
 	if err != nil {
 		return tooLarge(err)

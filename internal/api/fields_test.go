@@ -39,8 +39,8 @@ func answerOf(t *testing.T, status int, text string) (int, Error, Video) {
 	return status, *e.Error, v
 }
 
-// TestFieldsOfOtherServers sends what their clients do: what changes nothing here is taken, a notice
-// says what would have changed the clip, and what cannot be done is refused.
+// TestFieldsOfOtherServers sends what their clients do: what changes nothing here is taken, a
+// notice says what would have changed the clip, and what cannot be done is refused.
 func TestFieldsOfOtherServers(t *testing.T) {
 	_, c := serve(t, newFake())
 	for fields, notice := range map[string]string{
@@ -301,7 +301,7 @@ func FuzzRequests(f *testing.F) {
 		if in, err := q.input(p); err == nil && in != nil {
 			(&reference{file: in.file}).drop()
 		}
-		r, err := q.Request(fk.model)
+		r, err := q.Settle(fk.model)
 		if err != nil {
 			return
 		}
@@ -319,7 +319,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 		if !bytes.Contains(page, []byte("`"+name+"`")) {
 			t.Errorf("docs/api.md lacks `%s`", name)
 		}
-		if name != "n" && find(name) == nil && otherNames[name] == "" {
+		if name != "n" && find(name) == nil && find(name) == nil {
 			t.Errorf("%s cannot be set", name)
 		}
 	}

@@ -20,8 +20,6 @@ import (
 // inputMax bounds what a clip starts from, in bytes: the latents of ten minutes of 480p have 1 GB.
 const inputMax = 1 << 30
 
-const inputField = "input_reference"
-
 const inputAllowed = media.PictureAllowed + ", or latents (safetensors, as variant=latents of a " +
 	"video's content)"
 
@@ -50,7 +48,7 @@ func OpenInput(ctx context.Context, path string) (_ *Input, err error) {
 		}
 	}()
 	if info, err := f.Stat(); err != nil || info.Size() > inputMax {
-		return nil, cmp.Or(err, error(&job.FieldError{Field: inputField,
+		return nil, cmp.Or(err, error(&job.FieldError{Field: job.StartField,
 			Value: fmt.Sprintf("a file of more than %d bytes", inputMax), Allowed: inputAllowed}))
 	}
 	if err := in.inspect(ctx); err != nil {
@@ -89,7 +87,7 @@ func (in *Input) inspect(ctx context.Context) error {
 	}
 	_, err = media.ReadPicture(ctx, in.file)
 	if errors.Is(err, media.ErrPicture) {
-		return &job.FieldError{Field: inputField, Value: fmt.Sprintf("%.200v", err),
+		return &job.FieldError{Field: job.StartField, Value: fmt.Sprintf("%.200v", err),
 			Allowed: inputAllowed}
 	}
 	in.start = job.Start{Kind: job.StartImage, Latents: 1}
@@ -101,22 +99,22 @@ const latentsHeaderMax = 64 << 10
 
 func (in *Input) inspectLatents(head []byte) error {
 	if len(head) < 8 || binary.LittleEndian.Uint64(head) > latentsHeaderMax {
-		return &job.FieldError{Field: inputField, Value: "a file of another kind",
+		return &job.FieldError{Field: job.StartField, Value: "a file of another kind",
 			Allowed: inputAllowed}
 	}
 	f, err := safetensors.Open(in.file.Name())
 	if err != nil {
-		return &job.FieldError{Field: inputField, Value: "a file of another kind",
+		return &job.FieldError{Field: job.StartField, Value: "a file of another kind",
 			Allowed: inputAllowed}
 	}
 	defer f.Close()
 	x, err := f.Tensor("latents")
 	if err != nil || x.DType != tensor.F32 || len(x.Shape) != 5 || x.Shape[0] != 1 {
-		return &job.FieldError{Field: inputField, Value: "a safetensors file of something else",
+		return &job.FieldError{Field: job.StartField, Value: "a safetensors file of something else",
 			Allowed: "one with latents, F32 [1, channels, frames, height, width]"}
 	}
 	if at, v := x.FirstNotFinite(); at >= 0 {
-		return &job.FieldError{Field: inputField, Value: fmt.Sprintf("latents with %v at %d", v, at),
+		return &job.FieldError{Field: job.StartField, Value: fmt.Sprintf("latents with %v at %d", v, at),
 			Allowed: "values that are finite"}
 	}
 	in.start = job.Start{Kind: job.StartLatents, Latents: x.Shape[2]}
@@ -124,77 +122,17 @@ func (in *Input) inspectLatents(head []byte) error {
 	return nil
 }
 
-// Request turns c into what the coordinator takes, for a clip that starts from in. After latents,
-// Seconds and Frames are what is added.
-func (in *Input) Request(c Create, m job.Model) (job.Request, error) {
-	r, err := c.Request(m)
-	if err != nil {
-		return r, err
-	}
+// Request returns r for a clip of model m that starts from in. After latents, r's Seconds and
+// Frames are what is added.
+func (in *Input) Request(r job.Request, m job.Model) (job.Request, error) {
 	r.Start = in.start
 	if in.IsImage() {
-		return r, nil
+		return r.Settle(m)
 	}
-	h, w := in.shape[3]*m.SpatialScale, in.shape[4]*m.SpatialScale
 	if in.shape[1] != m.LatentChannels {
-		return r, &job.FieldError{Field: inputField,
+		return r, &job.FieldError{Field: job.StartField,
 			Value:   fmt.Sprintf("a latent of %d channels", in.shape[1]),
 			Allowed: fmt.Sprintf("%d, as this model has", m.LatentChannels)}
 	}
-	return r, c.extend(&r, m, w, h)
-}
-
-// extend makes r a request for what its start has, of w x h pixels, and what c adds to that.
-func (c Create) extend(r *job.Request, m job.Model, w, h int) error {
-	if r.Width != nil && *r.Width != w || r.Height != nil && *r.Height != h {
-		return &job.FieldError{Field: "size", Value: "another one than that of what it goes on from",
-			Allowed: fmt.Sprintf("%dx%d, or leave it out", w, h)}
-	}
-	r.Width, r.Height = &w, &h
-	added := m.Defaults.Frames - 1
-	switch {
-	case c.Seconds != nil && r.Frames != nil:
-		added = *r.Frames - 1 // there is a first frame already
-	case c.Frames != nil:
-		added = *c.Frames
-	}
-	r.SecondsAsked = "" // it is not the clip's
-	given := r.Start.Latents
-	if added < 1 || added > job.FramesLimit || given < 1 || given > job.FramesLimit {
-		return &job.FieldError{Field: "num_frames", Value: fmt.Sprint(added),
-			Allowed: fmt.Sprintf("1 to %d to be added", job.FramesLimit)}
-	}
-	n := (given-1)*m.TemporalScale + 1 + added
-	r.Frames = &n
-	return nil
-}
-
-// inherit takes what c leaves out from the spec of the clip that it goes on from.
-func (c *Create) inherit(s job.Spec, m job.Model) {
-	if c.Prompt == nil && c.Storyboard == nil {
-		c.Prompt, c.Storyboard = &s.Prompt, s.Scenes
-	}
-	take(&c.FPS, s.FPS)
-	take(&c.Steps, s.Steps)
-	take(&c.GuidanceScale, s.GuidanceScale)
-	take(&c.FlowShift, s.FlowShift)
-	take(&c.Seed, s.Seed)
-	for _, f := range []struct {
-		to   *string
-		from string
-	}{{&c.Model, s.Model}, {&c.NegativePrompt, s.NegativePrompt}, {&c.Scheduler, s.Scheduler},
-		{&c.DType, s.DType}, {&c.Format, s.Format}} {
-		if *f.to == "" {
-			*f.to = f.from
-		}
-	}
-	if c.Window == nil && c.Overlap == nil && s.Overlap > 0 && s.Window < m.Latents(s.Frames) {
-		c.Window, c.Overlap = &s.Window, &s.Overlap
-	}
-}
-
-func take[T any](to **T, from T) {
-	if *to == nil {
-		*to = &from
-	}
+	return r.Extend(m, in.shape[4]*m.SpatialScale, in.shape[3]*m.SpatialScale)
 }

@@ -73,9 +73,9 @@ func TestClipsStartFromInputs(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	f := extender()
 	_, c := serve(t, f)
-	check := func(r Create, data []byte, want job.Start, frames, w, h int) {
+	check := func(r job.Request, data []byte, want job.Start, frames, w, h int) {
 		t.Helper()
-		r.Prompt, r.Seed = ptr("a ball"), ptr(uint64(7))
+		r.Prompt, r.Seed = "a ball", ptr(uint64(7))
 		in := input(t, data)
 		v, err := c.CreateFrom(t.Context(), r, in)
 		if err != nil {
@@ -91,13 +91,13 @@ func TestClipsStartFromInputs(t *testing.T) {
 		}
 	}
 	shown := job.Start{Kind: job.StartImage, Latents: 1}
-	check(Create{}, picture(t), shown, 33, 96, 64)
-	check(Create{Frames: ptr(49), Size: "64x96"}, picture(t), shown, 49, 64, 96)
+	check(job.Request{}, picture(t), shown, 33, 96, 64)
+	check(job.Request{Frames: ptr(49), Size: "64x96"}, picture(t), shown, 49, 64, 96)
 	made := job.Start{Kind: job.StartLatents, Latents: 3}
 	z := latentsOf(t, "latents", 1, 16, 3, 6, 4)
-	check(Create{}, z, made, 9+32, 32, 48)
-	check(Create{Frames: ptr(8), Size: "32x48"}, z, made, 17, 32, 48)
-	check(Create{Seconds: ptr(1.0)}, z, made, 25, 32, 48)
+	check(job.Request{}, z, made, 9+32, 32, 48)
+	check(job.Request{Frames: ptr(8), Size: "32x48"}, z, made, 17, 32, 48)
+	check(job.Request{Seconds: ptr(1.0)}, z, made, 25, 32, 48)
 	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) != 0 {
 		t.Errorf("%v, %v were left behind", left, err)
 	}
@@ -160,21 +160,21 @@ func TestInputsAreRefused(t *testing.T) {
 func TestExtensions(t *testing.T) {
 	f := extender()
 	_, c := serve(t, f)
-	first, err := c.Create(t.Context(), Create{Prompt: ptr("a ball"), Size: "64x96", FPS: ptr(job.Rate(8)),
+	first, err := c.Create(t.Context(), job.Request{Prompt: "a ball", Size: "64x96", FPS: ptr(job.Rate(8)),
 		Steps: ptr(3), Seed: ptr(uint64(9)), Format: "png", Frames: ptr(41), Long: "extend",
 		Window: ptr(6), Overlap: ptr(2)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Extend(t.Context(), first.ID, Create{}); err == nil ||
-		!strings.Contains(err.Error(), "it is queued") {
+	if _, err := c.Extend(t.Context(), first.ID, job.Request{}); err == nil ||
+		!strings.Contains(err.Error(), "which is queued") {
 		t.Errorf("a video that is not made yet: %v", err)
 	}
 	z := job.Object{Name: "z", Size: 1, SHA256: strings.Repeat("0", 64)}
 	f.set(first.ID, func(v *coord.View) {
 		v.State, v.Result = job.Completed, job.Result{Latents: z}
 	})
-	check := func(r Create, want func(*job.Spec)) {
+	check := func(r job.Request, want func(*job.Spec)) {
 		t.Helper()
 		v, err := c.Extend(t.Context(), first.ID, r)
 		s := first.Details.Spec
@@ -184,16 +184,16 @@ func TestExtensions(t *testing.T) {
 			t.Errorf("%+v, %v\nwant %+v", v.Details.Spec, err, s)
 		}
 	}
-	check(Create{}, func(*job.Spec) {})
-	check(Create{Seconds: ptr(2.0), Prompt: ptr("a cube"), Seed: ptr(uint64(3)), Steps: ptr(5)},
+	check(job.Request{}, func(*job.Spec) {})
+	check(job.Request{Seconds: ptr(2.0), Prompt: "a cube", Seed: ptr(uint64(3)), Steps: ptr(5)},
 		func(s *job.Spec) {
 			s.Frames, s.Prompt, s.Seed, s.Steps, s.Blocks = 41+16, "a cube", 3, 5, 1
 		})
-	check(Create{Frames: ptr(9)}, func(s *job.Spec) {
+	check(job.Request{Frames: ptr(9)}, func(s *job.Spec) {
 		s.Frames, s.FramesAsked, s.Blocks = 49, 50, 1
 	})
 	f.set(first.ID, func(v *coord.View) { v.Spec.Seed = 4 })
-	check(Create{}, func(s *job.Spec) { s.Seed = 4 })
+	check(job.Request{}, func(s *job.Spec) { s.Seed = 4 })
 	for body, says := range map[string]string{`{"size": "96x64"}`: "allowed: 64x96",
 		`{"long": "windows"}`: "extend", `{"num_frames": -1}`: "to be added", `{"x": 1}`: "unknown field"} {
 		status, text, _ := do(t, c, "POST", "/v1/videos/video_0/extensions", "application/json", body)
@@ -212,7 +212,7 @@ func TestInputsAtOnceAreBounded(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	s := &server{inputs: make(chan struct{}, 1)}
 	body := func() (*http.Request, error) {
-		b, kind, err := encodeForm(Create{}, input(t, picture(t)))
+		b, kind, err := encodeForm(job.Request{}, input(t, picture(t)))
 		r := httptest.NewRequest("POST", "/v1/videos", bytes.NewReader(b))
 		r.Header.Set("Content-Type", kind)
 		return r, err
@@ -222,7 +222,7 @@ func TestInputsAtOnceAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, in, err := s.readCreate(httptest.NewRecorder(), r)
+		_, in, err := s.readRequest(httptest.NewRecorder(), r)
 		return in, err
 	}
 	in, err := read()

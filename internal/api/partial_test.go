@@ -15,7 +15,7 @@ import (
 func TestPartialSaysHowLongItIs(t *testing.T) {
 	f := newFake()
 	_, c := serve(t, f)
-	if _, err := c.Create(t.Context(), Create{Prompt: new(string)}); err != nil {
+	if _, err := c.Create(t.Context(), job.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	file, err := os.Create(filepath.Join(t.TempDir(), "a.webm"))

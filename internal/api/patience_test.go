@@ -136,7 +136,8 @@ func TestBrokenAnswerIsNotUnreachable(t *testing.T) {
 	}
 }
 
-// TestClientFollowsToTheLeader with all that it sends; where the leader is away, the error names it.
+// TestClientFollowsToTheLeader with all that it sends; where the leader is away, the error names
+// it.
 func TestClientFollowsToTheLeader(t *testing.T) {
 	leader := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -159,7 +160,7 @@ func TestClientFollowsToTheLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	prompt := "a red ball"
-	if v, err := c.Create(t.Context(), Create{Prompt: &prompt}); err != nil || v.ID != "video_1" {
+	if v, err := c.Create(t.Context(), job.Request{Prompt: prompt}); err != nil || v.ID != "video_1" {
 		t.Errorf("%+v, %v", v, err)
 	}
 	to = "http://127.0.0.1:1"

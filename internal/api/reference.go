@@ -72,7 +72,7 @@ func (q *request) setPart(base, key string, v value) error {
 		return nil
 	case unable[base] != "":
 		return refuseUnlessOff(unable[base])(q, whole, v)
-	case base != inputField && otherNames[base] != inputField:
+	case !isReference(base):
 		return unknown(whole)
 	}
 	switch key {

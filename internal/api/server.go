@@ -68,10 +68,10 @@ func (s *server) create(w http.ResponseWriter, r *http.Request) error {
 
 // submit queues the job that a request asks for.
 func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record, err error) {
-	c, in, err := s.readCreate(w, r)
+	q, in, err := s.readRequest(w, r)
 	defer in.drop()
 	if err == nil {
-		err = c.prompted()
+		err = q.prompted()
 	}
 	if err != nil {
 		return none, err
@@ -80,13 +80,9 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record
 	if err != nil {
 		return none, err
 	}
-	c.Format = cmp.Or(c.Format, s.format)
+	q.Format = cmp.Or(q.Format, s.format)
 	if in == nil {
-		req, err := c.Request(m)
-		if err != nil {
-			return none, err
-		}
-		return s.queue(r, req)
+		return s.queue(r, q.Request)
 	}
 	if !m.Extends { // before it is decoded
 		return none, &job.FieldError{Field: in.name, Value: "given",
@@ -95,7 +91,7 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record
 	if err := in.open(r.Context()); err != nil {
 		return none, err
 	}
-	req, err := in.Request(c, m)
+	req, err := in.Request(q.Request, m)
 	if err == nil {
 		req.Start.Object, err = s.service.StoreInput(r.Context(), in.file)
 	}

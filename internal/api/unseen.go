@@ -5,23 +5,6 @@ import (
 	"strings"
 )
 
-// prompt is text that the model reads: what it does not see of it, a notice says.
-func prompt(at func(*Create) *string) setter {
-	set := text(at)
-	return func(q *request, name string, v value) error {
-		if err := set(q, name, v); err != nil {
-			return err
-		}
-		q.noteUnseen(name, v)
-		return nil
-	}
-}
-
-func setPrompt(q *request, name string, v value) error {
-	q.Prompt = new(string)
-	return prompt(func(c *Create) *string { return c.Prompt })(q, name, v)
-}
-
 // noteUnseen tells of characters that the model does not see as they were sent.
 func (q *request) noteUnseen(name string, v value) {
 	if half := halfPair(v.raw); half != "" {

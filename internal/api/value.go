@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -72,9 +71,14 @@ func (v value) wrong(name, allowed string) error {
 	return &job.FieldError{Field: name, Value: shown, Allowed: allowed}
 }
 
-// float reads a number.
-func float(text string) (float64, error) {
-	return strconv.ParseFloat(strings.TrimSpace(text), 64)
+// onlyElement returns what is in v if that is a list of one, as some servers take seeds, or else v.
+func (v value) onlyElement() value {
+	list := strings.TrimSpace(v.text)
+	if len(list) < 3 || list[0] != '[' || list[len(list)-1] != ']' || strings.Contains(list, ",") {
+		return v
+	}
+	inner := strings.TrimSpace(list[1 : len(list)-1])
+	return value{raw: json.RawMessage(inner), text: inner}
 }
 
 // member is a name of a JSON object with its value.

@@ -36,11 +36,11 @@ func TestACancelledJobThatRunsIsCancelling(t *testing.T) {
 func TestForceIsTrueOrFalse(t *testing.T) {
 	for text, want := range map[string]bool{"true": true, "false": false, "True": true} {
 		var q request
-		if err := setForce(&q, "force", value{text: text}); err != nil || *q.Force != want {
+		if err := q.set("force", value{text: text}); err != nil || q.Force != want {
 			t.Errorf("%s: %v, %v", text, q.Force, err)
 		}
 	}
-	if err := setForce(new(request), "force", value{text: "maybe"}); err == nil {
+	if err := new(request).set("force", value{text: "maybe"}); err == nil {
 		t.Error("maybe was taken")
 	}
 }

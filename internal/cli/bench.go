@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -32,9 +33,10 @@ func benchCommand() *cobra.Command {
 	f := run.Flags()
 	counts := f.IntSlice("shards", []int{1, 2, 4}, "numbers of shards")
 	rounds := f.Int("rounds", 2, "clips for each number of shards")
-	f.Int("steps", 0, "denoising steps (default: the model's)")
-	f.String("size", "", "WIDTHxHEIGHT in pixels (default: the model's)")
-	f.Int("frames", 0, "frames, 4k+1 (default: the model's)")
+	var clip job.Request
+	defineFields(f, &clip, func(field job.Field) bool {
+		return slices.Contains([]string{"num_inference_steps", "size", "num_frames"}, field.Name)
+	})
 	dtype := f.String("dtype", "fp32", "fp32 or bf16")
 	model := f.String("model", "", "folder of the model (default: the built-in one)")
 	threads := f.Int("threads", runtime.NumCPU(), "threads in all")
@@ -45,9 +47,8 @@ func benchCommand() *cobra.Command {
 		if *rounds < 1 || *rounds > 1000 {
 			return daemon.Usagef("--rounds is %d; allowed: 1 to 1000", *rounds)
 		}
-		b := clipBench{model: *model, threads: *threads, saving: *saving, clip: api.Create{
-			Steps: given(f, "steps", f.GetInt), Frames: given(f, "frames", f.GetInt), DType: *dtype}}
-		b.clip.Size, _ = f.GetString("size")
+		b := clipBench{model: *model, threads: *threads, saving: *saving, clip: clip}
+		b.clip.DType = *dtype
 		rows, err := b.run(cmd.Context(), *counts, *rounds)
 		if err != nil {
 			return inFlags(err)
@@ -61,8 +62,8 @@ func benchCommand() *cobra.Command {
 type clipBench struct {
 	model   string
 	threads int
-	saving  bool       // also with checkpoints
-	clip    api.Create // what is timed, but for prompt, seed and shards
+	saving  bool        // also with checkpoints
+	clip    job.Request // what is timed, but for prompt, seed and shards
 }
 
 type benchRow struct {
@@ -143,7 +144,7 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	}
 	prompt, seed := "a red ball bouncing over the sea at sunset", uint64(1)
 	clip := b.clip
-	clip.Prompt, clip.Seed, clip.Shards = &prompt, &seed, &n
+	clip.Prompt, clip.Seed, clip.Shards = prompt, &seed, n
 	queue := func(ctx context.Context, c *api.Client) (api.Video, error) { return c.Create(ctx, clip) }
 	video, err := makeVideo(ctx, cl, queue, &lines{w: io.Discard})
 	if err != nil {

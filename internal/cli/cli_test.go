@@ -151,7 +151,8 @@ func TestGenerate(t *testing.T) {
 	}
 }
 
-// TestRatesAndSeedsOfFlags makes a clip at film's rate, of a size as Wan writes it, with a drawn seed.
+// TestRatesAndSeedsOfFlags makes a clip at film's rate, of a size as Wan writes it, with a drawn
+// seed.
 func TestRatesAndSeedsOfFlags(t *testing.T) {
 	_, clean := alone(t)
 	r := longtake(t, generate("--fps", "24000/1001", "--seed", "-1", "--size", "32*32", "--shards", "1",

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/config"
@@ -18,7 +17,6 @@ import (
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/local"
-	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/shard"
 	"github.com/longtake/longtake/internal/terminal"
 )
@@ -48,7 +46,7 @@ taken; --seconds and --frames are then what is added, and the result is the whol
 
 // generation is what generate was asked for.
 type generation struct {
-	create  api.Create
+	request job.Request
 	start   source
 	out     output
 	json    bool
@@ -63,34 +61,15 @@ func generateCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "generate", Short: "Generate a clip from a text", Long: generateHelp,
 		Args: promptInFlag}
 	f := cmd.Flags()
-	f.StringP("prompt", "p", "", "what to show; may be empty")
-	f.String("storyboard", "", "YAML file of seconds and what to show from then on, such as"+
-		` "0: a red ball" and "2.5: a blue ball"`)
-	defineStart(f)
-	f.String("negative-prompt", "", "what to stay away from")
-	f.String("size", "", "WIDTHxHEIGHT in pixels")
-	f.Int("frames", 0, "how many; Wan makes 4k+1, so the nearest of those; 1 is an image")
-	f.Float64("seconds", 0, "duration, in place of --frames")
-	defineWindows(f)
-	f.Var(new(rateFlag), "fps", "frames per second, such as 16, 23.976 or 24000/1001")
-	f.Int("steps", 0, "denoising steps")
-	f.Float64("guidance-scale", 0, "how closely to follow the prompt; up to 1: not at all,"+
-		" for half the work")
-	f.Float64("flow-shift", 0, "higher: more of the steps at high noise, for larger pictures")
-	f.String("scheduler", "", "unipc or euler")
-	f.Var(new(seedFlag), "seed", "of the noise, up to 2^64-1 (default, and -1: drawn, and told)")
-	f.String("dtype", "", "what matrix products multiply: fp32, or bf16 for twice the speed")
-	f.String("mesh", "", "how shards are arranged, such as cfg=2,ulysses=3"+
-		" (default: fewest bytes moved, unless another is much faster)")
-	f.Bool("force", false, "make it although it is far larger than what the model is made for, or is"+
-		" predicted to take longer than limits.request-time")
-	f.Int("priority", 0, "-100 to 100; a higher one goes first and takes the shards of lower ones")
 	f.StringP("output", "o", "clip.webm", "file or folder to write")
 	f.String("save-latents", "", "also write the latents, as safetensors")
 	js := asJSON(cmd)
 	config.Local().Define(f)
+	defineStart(f)
+	r := &job.Request{}
+	defineFields(f, r, func(job.Field) bool { return true })
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		g, err := readGeneration(cmd, *js)
+		g, err := readGeneration(cmd, *r, *js)
 		if err != nil {
 			return inFlags(err)
 		}
@@ -99,41 +78,11 @@ func generateCommand() *cobra.Command {
 	return cmd
 }
 
-// flagNames maps the API's fields to flags, where they differ by more than - for _.
-var flagNames = map[string]string{"num_frames": "frames", "num_inference_steps": "steps",
-	"width": "size: width", "height": "size: height", "format": "output: format",
-	"input_reference": "image or --extend:", "num_frames x size": "frames x --size"}
-
-// inFlags words an error about a field of the API as one about a flag.
-func inFlags(err error) error {
-	var refused *api.Error
-	var field *job.FieldError
-	name, text := "", ""
-	if errors.As(err, &refused) {
-		name, text = refused.Param, refused.Message
-	} else if errors.As(err, &field) {
-		name, text = field.Field, field.Error()
-	}
-	rest, ok := strings.CutPrefix(text, name)
-	if name == "" || !ok {
-		return err
-	}
-	if name == "request" { // it is no field, but all of them
-		return daemon.Usagef("%s", text)
-	}
-	flag := strings.ReplaceAll(name, "_", "-")
-	if f, ok := flagNames[name]; ok {
-		flag = f
-	}
-	return daemon.Usagef("--%s%s", flag, rest)
-}
-
 // readGeneration checks all that can be checked without a model.
-func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
-	g := &generation{json: js, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
+func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, error) {
+	g := &generation{request: r, json: js, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
 		started: time.Now()}
 	f := cmd.Flags()
-	g.create = readCreate(f)
 	var err error
 	if g.values, err = load(cmd, config.Local()); err != nil {
 		return nil, err
@@ -144,19 +93,20 @@ func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
 	if !f.Changed("prompt") && !f.Changed("storyboard") && g.start.video == "" {
 		return nil, daemon.Usagef(`the prompt is missing; say -p "..." (an empty one is allowed)`)
 	}
-	if board := given(f, "storyboard", f.GetString); board != nil {
-		scenes, err := readStoryboard(*board)
-		if err != nil {
+	if f.Changed("storyboard") {
+		if g.request.Scenes, err = readStoryboard(f.Lookup("storyboard").Value.String()); err != nil {
 			return nil, err
 		}
-		g.create.Storyboard = scenes
+	}
+	if f.Changed("shards") { // a setting that is a field, too
+		g.request.Shards, _ = f.GetInt("shards")
 	}
 	path, _ := f.GetString("output")
 	latents, _ := f.GetString("save-latents")
 	if g.out, err = checkOutput(path, latents); err != nil {
 		return nil, err
 	}
-	g.create.Format = string(g.out.Format)
+	g.request.Format = string(g.out.Format)
 	if g.values.String("coordinator") != "" {
 		return g, g.checkRemote()
 	}
@@ -167,63 +117,15 @@ func readGeneration(cmd *cobra.Command, js bool) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	mesh, err := partition.ParseMesh(g.create.Mesh)
-	if g.create.Mesh != "" && err != nil {
-		return nil, daemon.Usagef("--mesh: %w", err)
+	shards := 0 // as the settings say
+	if m := g.request.Mesh; m != (job.Mesh{}) {
+		shards = m.Size()
 	}
-	if g.create.Mesh == "" {
-		mesh = partition.Mesh{}
-	}
-	if g.local, err = local.Read(g.values, mesh.Size(), log); err != nil {
+	if g.local, err = local.Read(g.values, shards, log); err != nil {
 		return nil, err
 	}
-	g.local.DType, err = parseDType(g.create.DType)
+	g.local.DType, err = parseDType(g.request.DType)
 	return g, err
-}
-
-// readCreate takes the flags that were given.
-func readCreate(f *pflag.FlagSet) api.Create {
-	c := api.Create{Prompt: given(f, "prompt", f.GetString)}
-	c.NegativePrompt, _ = f.GetString("negative-prompt")
-	c.Size, _ = f.GetString("size")
-	c.Scheduler, _ = f.GetString("scheduler")
-	c.DType, _ = f.GetString("dtype")
-	c.Mesh, _ = f.GetString("mesh")
-	c.Frames = given(f, "frames", f.GetInt)
-	c.FPS = value[*rateFlag](f, "fps").rate
-	c.Steps = given(f, "steps", f.GetInt)
-	c.Seconds = given(f, "seconds", f.GetFloat64)
-	c.GuidanceScale = given(f, "guidance-scale", f.GetFloat64)
-	c.FlowShift = given(f, "flow-shift", f.GetFloat64)
-	c.Seed = value[*seedFlag](f, "seed").seed
-	c.Priority = given(f, "priority", f.GetInt)
-	c.Shards = given(f, "shards", f.GetInt)
-	c.Force = given(f, "force", f.GetBool)
-	readWindows(f, &c)
-	return c
-}
-
-// defineWindows adds the flags that say how a long clip is made.
-func defineWindows(f *pflag.FlagSet) {
-	f.Int("window", 0, "latent frames denoised at once in a long clip; 0: all of it"+
-		" (default: the model's)")
-	f.Int("overlap", 0, "latent frames that two windows share (default: the model's)")
-	f.String("window-schedule", "", "static, or uniform: windows move from step to step")
-	f.String("long", "", "windows: all at once, blended; extend: each goes on from the one before")
-}
-
-func readWindows(f *pflag.FlagSet, c *api.Create) {
-	c.Window, c.Overlap = given(f, "window", f.GetInt), given(f, "overlap", f.GetInt)
-	c.Schedule, _ = f.GetString("window-schedule")
-	c.Long, _ = f.GetString("long")
-}
-
-func given[T any](f *pflag.FlagSet, name string, get func(string) (T, error)) *T {
-	v, err := get(name)
-	if err != nil || !f.Changed(name) {
-		return nil
-	}
-	return &v
 }
 
 // checkRemote refuses what only a cluster of our own could do.
@@ -281,7 +183,7 @@ func (g *generation) preflight() error {
 		return daemon.Usage(err)
 	}
 	printNotices(g.stderr, m.Notices)
-	r, err := g.start.request(g.create, m)
+	r, err := g.start.request(g.request, m)
 	if err != nil {
 		return err
 	}
@@ -291,7 +193,7 @@ func (g *generation) preflight() error {
 	}
 	if _, err := coord.ChooseMesh(m, s, g.local.Shards); err != nil {
 		field, value := "shards", fmt.Sprint(s.Shards)
-		if g.create.Mesh != "" {
+		if g.request.Mesh != (job.Mesh{}) {
 			field, value = "mesh", s.Mesh.String()
 		}
 		return &job.FieldError{Field: field, Value: value, Allowed: err.Error()}
@@ -306,7 +208,7 @@ func (g *generation) preflight() error {
 
 // queue creates the video.
 func (g *generation) queue(ctx context.Context, c *api.Client) (api.Video, error) {
-	return g.start.queue(ctx, c, g.create)
+	return g.start.queue(ctx, c, g.request)
 }
 
 // makeVideo has a video created and follows it to its end. When ctx ends meanwhile, the job is

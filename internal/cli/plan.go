@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/engine"
@@ -30,11 +29,8 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 	f := cmd.Flags()
 	shards := f.Int("shards", local.DefaultShards, "how many shards")
 	path := f.String("model", "", "folder of the model (default: the built-in one)")
-	f.String("size", "", "WIDTHxHEIGHT in pixels")
-	f.Int("frames", 0, "frames: 4k+1")
-	f.Float64("seconds", 0, "duration, in place of --frames")
-	defineWindows(f)
-	f.Float64("guidance-scale", 0, "up to 1: one branch, so no cfg")
+	var r job.Request
+	defineFields(f, &r, func(field job.Field) bool { return field.Plans })
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *shards < 1 {
@@ -50,15 +46,6 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 			return daemon.Usage(err)
 		}
 		printNotices(cmd.ErrOrStderr(), m.Notices)
-		c := api.Create{Frames: given(f, "frames", f.GetInt),
-			GuidanceScale: given(f, "guidance-scale", f.GetFloat64)}
-		c.Seconds = given(f, "seconds", f.GetFloat64)
-		c.Size, _ = f.GetString("size")
-		readWindows(f, &c)
-		r, err := c.Request(m)
-		if err != nil {
-			return inFlags(err)
-		}
 		s, err := m.Resolve(r, nil)
 		if err != nil {
 			return inFlags(err)

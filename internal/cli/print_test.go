@@ -22,7 +22,8 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
-// evil clears the screen, sets a title, forges a line, turns text around, hides some, and is no UTF-8.
+// evil clears the screen, sets a title, forges a line, turns text around, hides some, and is no
+// UTF-8.
 const evil = "a\x1b[2J\x1b]0;t\x07\r\nforged\tb\u009b31m\u202egnp\u2066\u200b\ufeff\u2028\x7f" +
 	"\U000e0041"
 

@@ -77,15 +77,15 @@ func (s *source) close() {
 }
 
 // request is what the coordinator would be asked for.
-func (s *source) request(c api.Create, m job.Model) (job.Request, error) {
+func (s *source) request(r job.Request, m job.Model) (job.Request, error) {
 	if s.input == nil {
-		return c.Request(m)
+		return r, nil
 	}
-	return s.input.Request(c, m)
+	return s.input.Request(r, m)
 }
 
 // queue creates the video.
-func (s *source) queue(ctx context.Context, c *api.Client, r api.Create) (api.Video, error) {
+func (s *source) queue(ctx context.Context, c *api.Client, r job.Request) (api.Video, error) {
 	switch {
 	case s.video != "":
 		return c.Extend(ctx, s.video, r)

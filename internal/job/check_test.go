@@ -221,7 +221,8 @@ func TestSnappedFramesAreNear(t *testing.T) {
 	})
 }
 
-// TestNoticesTellWhatWasAsked wants a notice in the words of the request: of a duration or of frames.
+// TestNoticesTellWhatWasAsked wants a notice in the words of the request: of a duration or of
+// frames.
 func TestNoticesTellWhatWasAsked(t *testing.T) {
 	film := Rate(24000.0 / 1001)
 	for _, c := range []struct {

@@ -24,7 +24,8 @@ const (
 	WhereLimit = 256  // bytes of Plan.Where
 
 	// FutileLimit is how many attempts may be lost without a step of progress because a rank could
-	// not go on: then it is the job. LossLimit is how many may be so lost in all, also with machines.
+	// not go on: then it is the job. LossLimit is how many may be so lost in all, also with
+	// machines.
 	FutileLimit = 5
 	LossLimit   = 50
 	// LossesLimit is how many losses are remembered, the latest ones.

@@ -20,8 +20,8 @@ const (
 	StartImage   StartKind = "image"
 )
 
-// startField is what clients call a start.
-const startField = "input_reference"
+// StartField is what clients call a start.
+const StartField = "input_reference"
 
 // checkStart wants a model that goes on from given latents, and a clip that is longer than those.
 func (m Model) checkStart(s Spec) error {
@@ -30,20 +30,20 @@ func (m Model) checkStart(s Spec) error {
 		return nil
 	}
 	if g.Kind != StartLatents && g.Kind != StartImage {
-		return &FieldError{startField, quote(string(g.Kind)), "latents, image"}
+		return &FieldError{StartField, quote(string(g.Kind)), "latents, image"}
 	}
 	if err := g.Object.Check(); err != nil {
-		return &FieldError{startField, err.Error(), "a stored object"}
+		return &FieldError{StartField, err.Error(), "a stored object"}
 	}
 	switch {
 	case !m.Extends:
-		return &FieldError{startField, string(g.Kind),
+		return &FieldError{StartField, string(g.Kind),
 			"none; this model was not trained to go on from given latents"}
 	case s.Long != LongExtend:
 		return &FieldError{"long", quote(string(s.Long)), "extend, for a clip that goes on from " +
 			"what is given"}
 	case g.Latents < 1 || g.Latents%m.Patch[0] != 0 || g.Kind == StartImage && g.Latents != 1:
-		return &FieldError{startField, fmt.Sprintf("%d latent frames", g.Latents),
+		return &FieldError{StartField, fmt.Sprintf("%d latent frames", g.Latents),
 			fmt.Sprintf("from 1, 1 for an image, divisible by %d", m.Patch[0])}
 	case g.Latents >= m.Latents(s.Frames):
 		return &FieldError{"num_frames", number(s.Frames), fmt.Sprintf("more than the %d that are "+

@@ -43,8 +43,8 @@ func (m Model) CheckSpec(s Spec) error {
 
 // named fills the names in again that Resolve takes out of a clip that is made as a whole.
 func (s Spec) named() Spec {
-	s.Long = Long(or(string(s.Long), string(LongWindows)))
-	s.Schedule = Schedule(or(string(s.Schedule), string(ScheduleStatic)))
+	s.Long = cmp.Or(s.Long, LongWindows)
+	s.Schedule = cmp.Or(s.Schedule, ScheduleStatic)
 	return s
 }
 
@@ -70,10 +70,10 @@ func (s Spec) Check() error {
 	}
 	if s.Start != (Start{}) {
 		if err := s.Start.Object.Check(); err != nil {
-			return &FieldError{startField, err.Error(), "a stored object"}
+			return &FieldError{StartField, err.Error(), "a stored object"}
 		}
 	}
-	for _, check := range []func(Spec) error{checkPrompts, checkNumbers, checkNames, checkShards,
+	for _, check := range []func(Spec) error{checkPrompts, checkFields, checkMesh,
 		Spec.checkScenes} {
 		if err := check(s.named()); err != nil {
 			return err

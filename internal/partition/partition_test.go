@@ -196,21 +196,3 @@ func TestRefusalsSayWhatIsAllowed(t *testing.T) {
 	l.Guided = false
 	f(Check(Mesh{0, 2, 1}, l), "guidance")
 }
-
-func TestParseMesh(t *testing.T) {
-	for s, want := range map[string]Mesh{
-		"cfg=2,ulysses=3": {0, 2, 3}, "ulysses=4": {0, 1, 4}, " ulysses=2 , cfg=2,window=1": {0, 2, 2},
-		"window=3": {3, 1, 1}, "cfg=2,window=2": {2, 2, 1},
-	} {
-		m, err := ParseMesh(s)
-		if back, err2 := ParseMesh(want.String()); err != nil || m != want || err2 != nil || back != m {
-			t.Errorf("%q: %v, %v", s, m, err)
-		}
-	}
-	for _, s := range []string{"", "cfg", "cfg=0", "cfg=1,cfg=1", "ring=2", "ulysses=x",
-		"window=0", "cfg=9999"} {
-		if m, err := ParseMesh(s); err == nil {
-			t.Errorf("%q was read as %v", s, m)
-		}
-	}
-}

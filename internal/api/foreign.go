@@ -1,0 +1,141 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// idle are fields of other servers that do not change the clip: they are taken and not looked at.
+var idle = []string{"user", "metadata", "store", "safety_identifier", "prompt_cache_key",
+	"service_tier", "request_id", "response_format", "save_output", "task",
+	"frame_interpolation_exp", "frame_interpolation_scale", "frame_interpolation_model_path",
+	"upscaling_scale", "upscaling_model_path", "perf_dump_path", "profile",
+	"num_profiled_timesteps", "profile_all_stages", "progressive_levels", "progressive_delta"}
+
+// unable are fields of other servers for what longtake cannot do. A value that turns it off is
+// taken, another one is refused.
+var unable = map[string]string{
+	"guidance_scale_2": "a second transformer", "boundary_ratio": "a second transformer",
+	"true_cfg_scale": "true CFG beside guidance", "guidance_rescale": "rescaled guidance",
+	"lora": "LoRA", "loras": "LoRA", "enable_teacache": "TeaCache",
+	"enable_frame_interpolation": "frame interpolation", "enable_upscaling": "upscaling",
+	"progressive_mode": "progressive sizes", "generate_sound": "sound", "sound_duration": "sound",
+	"audio_reference": "sound", "video_reference": "videos as a reference",
+	"video_path": "videos as a reference", "video_url": "videos as a reference",
+	"last_image": "a last picture", "end_image": "a last picture", "sigmas": "sigmas of one's own",
+	"strength": "a strength", "stream": "streamed answers", "webhook_url": "webhooks",
+	"callback_url": "webhooks", "latent_path": "files of the server",
+}
+
+// unused are fields that change a clip elsewhere: they are taken, and a notice says that they made
+// no difference, unless their value is one of these.
+var unused = map[string][]string{
+	"quality":             {"auto", "standard", "default", "medium"},
+	"output_quality":      {"default", "auto"},
+	"output_compression":  nil,
+	"output_path":         nil,
+	"generator_device":    {"cpu"},
+	"max_sequence_length": {"512"},
+}
+
+// holders are fields whose members are fields; what a lenient one has besides is left out with
+// a notice.
+var holders = map[string]struct{ lenient bool }{
+	"extra_body": {}, "extra_json": {}, "video_params": {}, "nvext": {},
+	"extra_params": {true}, "diffusers_kwargs": {true},
+}
+
+// counts are fields that ask for a number of clips.
+var counts = []string{"n", "num_outputs_per_prompt"}
+
+// foreign returns how a field of another server is taken, nil if there is none of the name.
+func foreign(name string) setter {
+	if what, ok := unable[name]; ok {
+		return refuseUnlessOff(what)
+	}
+	if same, ok := unused[name]; ok {
+		return leaveOut(same)
+	}
+	if h, ok := holders[name]; ok {
+		return func(q *request, name string, v value) error { return q.merge(name, v, h.lenient) }
+	}
+	switch {
+	case slices.Contains(idle, name):
+		return func(*request, string, value) error { return nil }
+	case slices.Contains(counts, name):
+		return onlyOne
+	}
+	return nil
+}
+
+// merge sets the fields that a field has.
+func (q *request) merge(name string, v value, lenient bool) error {
+	list, err := v.object(name)
+	if err != nil {
+		return err
+	}
+	var left []string
+	for _, m := range list {
+		if lenient && !isField(m.name) {
+			left = append(left, m.name)
+			continue
+		}
+		inner, err := jsonValue(m.raw)
+		if err != nil {
+			return bodyError(name, err)
+		}
+		if err := q.set(m.name, inner); err != nil {
+			return err
+		}
+	}
+	if len(left) > 0 {
+		q.noteLeft(name, left...)
+	}
+	return nil
+}
+
+// isField reports whether there is a field of a name.
+func isField(name string) bool { return find(name) != nil }
+
+// noteLeft tells of members that a field has and that mean nothing here.
+func (q *request) noteLeft(name string, left ...string) {
+	const shown = 8
+	slices.Sort(left)
+	for i := range left {
+		left[i] = fmt.Sprintf("%.64q", left[i])
+	}
+	q.note("%s has %s, which longtake does not know and left out", name,
+		strings.Join(left[:min(len(left), shown)], ", "))
+}
+
+// onlyOne takes a count of clips, which is 1.
+func onlyOne(_ *request, name string, v value) error {
+	if n, err := job.ParseInt(v.text); err != nil || n != 1 || !v.isNumber() {
+		return v.wrong(name, "1, so one request for each clip")
+	}
+	return nil
+}
+
+// refuseUnlessOff takes values that turn off what longtake cannot do.
+func refuseUnlessOff(what string) setter {
+	return func(_ *request, name string, v value) error {
+		if v.off() {
+			return nil
+		}
+		return v.wrong(name, "null, or leave it out: "+what+" is not supported")
+	}
+}
+
+// leaveOut notes that a field made no difference, unless its value is one of those that make none.
+func leaveOut(same []string) setter {
+	return func(q *request, name string, v value) error {
+		if v.off() || slices.Contains(same, strings.ToLower(v.text)) {
+			return nil
+		}
+		q.note("%s is %.64q, which makes no difference here", name, v.text)
+		return nil
+	}
+}

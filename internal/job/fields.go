@@ -1,0 +1,346 @@
+package job
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// How values of each type are read and shown. Numbers may have white space around them, as forms
+// and flags do.
+var (
+	integer = kind[int]{written: form{TypeInteger, "an integer"}, show: number,
+		parse: func(t string) (int, bool) { v, err := ParseInt(t); return v, err == nil }}
+	float = kind[float64]{written: form{TypeNumber, "a number"}, show: shownFloat, parse: parseFloat}
+	rate  = kind[Rate]{written: form{TypeRate, "a number such as 16 or 23.976, or 24000/1001"},
+		show: Rate.String, parse: func(t string) (Rate, bool) {
+			v, err := ParseRate(strings.TrimSpace(t))
+			return v, err == nil
+		}}
+	truth = kind[bool]{written: form{TypeBool, "true or false"}, show: strconv.FormatBool,
+		parse: func(t string) (bool, bool) {
+			v, err := strconv.ParseBool(strings.ToLower(strings.TrimSpace(t)))
+			return v, err == nil
+		}}
+	seed = kind[uint64]{written: form{TypeSeed, SeedAllowed},
+		show: func(v uint64) string { return strconv.FormatUint(v, 10) }}
+	mesh = kind[Mesh]{written: form{TypeMesh, meshAllowed}, show: Mesh.String, parse: parseMesh,
+		json: func(m Mesh) any {
+			if m == (Mesh{}) {
+				return ""
+			}
+			return m.String()
+		}}
+)
+
+// texts are kept as they are sent; T is a string, or a type of names.
+func texts[T ~string](of Type) kind[T] {
+	return kind[T]{written: form{of, "a text"}, parse: func(t string) (T, bool) { return T(t), true },
+		show: func(v T) string { return quote(string(v)) }}
+}
+
+// names are texts of which a spec allows a few.
+func names[T ~string]() kind[T] { return texts[T](TypeText) }
+
+func shownFloat(v float64) string { return fmt.Sprint(v) }
+
+func parseFloat(text string) (float64, bool) {
+	v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	return v, err == nil
+}
+
+// secondsSlot keeps a duration, and its text, which answers show again.
+type secondsSlot struct{ slot[float64] }
+
+func (s secondsSlot) set(r *Request, text string) (said, ok bool) {
+	said, ok = s.slot.set(r, text)
+	if len(text) > secondsTextLimit {
+		return false, false
+	}
+	r.SecondsAsked = strings.TrimSpace(text)
+	return said, ok
+}
+
+const secondsTextLimit = 64 // bytes
+
+// windowed reports whether a clip was made in windows, whose sizes then mean something to another.
+func windowed(m Model, s Spec) bool { return s.Overlap > 0 && s.Window < m.Latents(s.Frames) }
+
+// Fields is everything that a request may say, in the order in which docs/api.md has it. Values
+// that depend on the model or on each other (a size that patches tile, windows that make the clip)
+// are checked by Resolve besides what a row says.
+var Fields = []Field{
+	{
+		Name: "prompt", Flag: "prompt", Short: "p", Help: "what to show; may be empty",
+		Doc:      "a text of up to 32768 bytes, which may be empty",
+		Inherits: ByBoth, Unless: []string{"storyboard"},
+		value: slot[string]{kind: texts[string](TypePrompt),
+			in:  plain(func(r *Request) *string { return &r.Prompt }),
+			out: func(s *Spec) *string { return &s.Prompt }},
+	},
+	{
+		Name: "negative_prompt", Mistaken: []string{"neg_prompt"}, Flag: "negative-prompt",
+		Help: "what to stay away from", Doc: "what to stay away from", Inherits: ByBoth,
+		value: slot[string]{kind: texts[string](TypePrompt),
+			in:  plain(func(r *Request) *string { return &r.NegativePrompt }),
+			out: func(s *Spec) *string { return &s.NegativePrompt }},
+	},
+	{
+		Name: "storyboard", Flag: "storyboard", Help: "YAML file of seconds and what to show from " +
+			`then on, such as "0: a red ball" and "2.5: a blue ball"`,
+		Doc: "scenes in place of the prompt, or after it: " +
+			"`[{\"start\": 0, \"prompt\": \"a\"}, {\"start\": 2.5, \"prompt\": \"b\"}]`",
+		Inherits: ByBoth, Unless: []string{"prompt"},
+		value: storyboardSlot{},
+	},
+	{
+		Name: "model", Doc: "the served model's name, or one of `http.model-aliases`",
+		Inherits: ByBoth,
+		value: slot[string]{kind: names[string](),
+			in:  plain(func(r *Request) *string { return &r.Model }),
+			out: func(s *Spec) *string { return &s.Model },
+			def: func(m Model, _ *Request) string { return m.Name }},
+	},
+	{
+		Name: "size", Mistaken: []string{"resolution", "aspect_ratio"}, Flag: "size", Plans: true,
+		Help: "WIDTHxHEIGHT in pixels",
+		Doc:  "`832x480` (`832X480` and `832*480` too), in pixels",
+		value: slot[string]{kind: names[string](),
+			in: plain(func(r *Request) *string { return &r.Size })},
+	},
+	{
+		Name: "width", Flag: "size", Part: true,
+		Doc:      "the same in two fields; both ways at once if they agree",
+		Inherits: ByRemix, Unless: []string{"size", "height"},
+		value: slot[int]{kind: integer,
+			in:  optional(func(r *Request) **int { return &r.Width }),
+			out: func(s *Spec) *int { return &s.Width },
+			def: func(m Model, _ *Request) int { return m.Defaults.Width }},
+	},
+	{
+		Name: "height", Flag: "size", Part: true,
+		Inherits: ByRemix, Unless: []string{"size", "width"},
+		value: slot[int]{kind: integer,
+			in:  optional(func(r *Request) **int { return &r.Height }),
+			out: func(s *Spec) *int { return &s.Height },
+			def: func(m Model, _ *Request) int { return m.Defaults.Height }},
+	},
+	{
+		Name: "seconds", Mistaken: []string{"duration"}, Flag: "seconds", Plans: true,
+		Help: "duration, in place of --frames",
+		Doc: "a duration: the clip has its first frame and those of that time, to the nearest " +
+			"count that the model makes",
+		value: secondsSlot{slot[float64]{
+			kind: kind[float64]{written: form{TypeSeconds, "a number"}, show: shownFloat,
+				parse: parseFloat},
+			in: optional(func(r *Request) **float64 { return &r.Seconds })}},
+	},
+	{
+		Name: "num_frames", Mistaken: []string{"frames"}, Flag: "frames", Plans: true,
+		Help: "how many; Wan makes 4k+1, so the nearest of those; 1 is an image",
+		Doc: "frames, to the nearest count that the model makes; with `seconds` too if they " +
+			"agree",
+		Inherits: ByRemix, Unless: []string{"seconds"},
+		value: slot[int]{kind: integer,
+			in:  optional(func(r *Request) **int { return &r.Frames }),
+			out: func(s *Spec) *int { return &s.Frames },
+			def: func(m Model, _ *Request) int { return m.Defaults.Frames }},
+	},
+	{
+		Name: "fps", Mistaken: []string{"frame_rate"}, Flag: "fps",
+		Help:     "frames per second, such as 16, 23.976 or 24000/1001",
+		Doc:      "frames per second, 1 to 120: `16`, `23.976` or `\"24000/1001\"`",
+		Inherits: ByBoth,
+		value: slot[Rate]{kind: rate,
+			in: place[Rate]{put: func(r *Request, v Rate) { r.FPS = &v },
+				has: func(r *Request) (Rate, bool) {
+					if r.FPS == nil {
+						return 0, false
+					}
+					return r.FPS.near(), true
+				}},
+			out: func(s *Spec) *Rate { return &s.FPS },
+			def: func(m Model, _ *Request) Rate { return m.Defaults.FPS.near() },
+			limit: limit[Rate]{
+				fmt.Sprintf("1 to %d, such as 16, 23.976 or 24000/1001", FPSLimit),
+				func(v Rate) bool { return v >= 1 && v <= FPSLimit }}},
+	},
+	{
+		Name: "num_inference_steps", Mistaken: []string{"steps"}, Flag: "steps",
+		Help: "denoising steps", Doc: "denoising steps, 1 to 1000", Inherits: ByBoth,
+		value: slot[int]{kind: integer,
+			in:    optional(func(r *Request) **int { return &r.Steps }),
+			out:   func(s *Spec) *int { return &s.Steps },
+			def:   func(m Model, _ *Request) int { return m.Defaults.Steps },
+			limit: between(1, StepsLimit)},
+	},
+	{
+		Name: "guidance_scale", Mistaken: []string{"cfg_scale", "cfg"}, Flag: "guidance-scale",
+		Plans:    true,
+		Help:     "how closely to follow the prompt; up to 1: not at all, for half the work",
+		Doc:      "how closely to follow the prompt, 0 to 100; up to 1: not at all, for half the work",
+		Inherits: ByBoth,
+		value: slot[float64]{kind: float,
+			in:  optional(func(r *Request) **float64 { return &r.GuidanceScale }),
+			out: func(s *Spec) *float64 { return &s.GuidanceScale },
+			def: func(m Model, _ *Request) float64 { return m.Defaults.GuidanceScale },
+			limit: limit[float64]{"0 to 100",
+				func(v float64) bool { return v >= 0 && v <= scaleLimit }}},
+	},
+	{
+		Name: "flow_shift", Mistaken: []string{"shift"}, Flag: "flow-shift",
+		Help:     "higher: more of the steps at high noise, for larger pictures",
+		Doc:      "more of it spends more steps at high noise; above 0, up to 100",
+		Inherits: ByBoth,
+		value: slot[float64]{kind: float,
+			in:  optional(func(r *Request) **float64 { return &r.FlowShift }),
+			out: func(s *Spec) *float64 { return &s.FlowShift },
+			def: func(m Model, _ *Request) float64 { return m.Defaults.FlowShift },
+			limit: limit[float64]{"above 0, up to 100",
+				func(v float64) bool { return v > 0 && v <= scaleLimit }}},
+	},
+	{
+		Name: "scheduler", Mistaken: []string{"sampler"}, Flag: "scheduler", Help: "unipc or euler",
+		Doc: "`unipc`, `euler`", Inherits: ByBoth,
+		value: slot[string]{kind: names[string](),
+			in:    plain(func(r *Request) *string { return &r.Scheduler }),
+			out:   func(s *Spec) *string { return &s.Scheduler },
+			def:   func(m Model, _ *Request) string { return cmp.Or(m.Defaults.Scheduler, "unipc") },
+			limit: oneOf("unipc", "euler")},
+	},
+	{
+		Name: "seed", Flag: "seed",
+		Help: "of the noise, up to 2^64-1 (default, and -1: drawn, and told)",
+		Doc:  "of the noise: see below", Inherits: ByBoth,
+		value: seedSlot{slot[uint64]{kind: seed,
+			in:  optional(func(r *Request) **uint64 { return &r.Seed }),
+			out: func(s *Spec) *uint64 { return &s.Seed }}},
+	},
+	{
+		Name: "dtype", Flag: "dtype",
+		Help: "what matrix products multiply: fp32, or bf16 for twice the speed",
+		Doc:  "`fp32`, `bf16`", Inherits: ByBoth,
+		value: slot[string]{kind: names[string](),
+			in:    plain(func(r *Request) *string { return &r.DType }),
+			out:   func(s *Spec) *string { return &s.DType },
+			def:   func(Model, *Request) string { return "fp32" },
+			limit: oneOf("fp32", "bf16")},
+	},
+	{
+		Name: "format", Aliases: []string{"output_format"}, Flag: "output", Part: true,
+		Doc:   "`webm`, `mp4`, `png` (a zip of frames); `auto` is as left out",
+		Unset: "auto", Inherits: ByBoth,
+		value: slot[string]{kind: names[string](),
+			in:    plain(func(r *Request) *string { return &r.Format }),
+			out:   func(s *Spec) *string { return &s.Format },
+			def:   func(Model, *Request) string { return "webm" },
+			limit: oneOf("webm", "mp4", "png")},
+	},
+	{
+		Name: StartField, Aliases: []string{"image_reference", "reference_url"},
+		Mistaken: []string{"image", "image_url"}, Flag: "image or --extend",
+		Doc: "what the clip starts from: see below",
+	},
+	{
+		Name: "shards", Flag: "shards", Help: "how many shards share the work",
+		Doc:      "how many shards, how they are arranged (`cfg=2,ulysses=3`), threads of each",
+		Inherits: ByRemix,
+		value: slot[int]{kind: integer,
+			in:    plain(func(r *Request) *int { return &r.Shards }),
+			out:   func(s *Spec) *int { return &s.Shards },
+			limit: between(0, ShardsLimit)},
+	},
+	{
+		Name: "mesh", Flag: "mesh", Help: "how shards are arranged, such as cfg=2,ulysses=3" +
+			" (default: fewest bytes moved, unless another is much faster)",
+		Inherits: ByRemix,
+		value: slot[Mesh]{kind: mesh,
+			in:  plain(func(r *Request) *Mesh { return &r.Mesh }),
+			out: func(s *Spec) *Mesh { return &s.Mesh }},
+	},
+	{
+		Name: "threads", Flag: "threads", Help: "threads of each shard", Inherits: ByRemix,
+		value: slot[int]{kind: integer,
+			in:    plain(func(r *Request) *int { return &r.Threads }),
+			out:   func(s *Spec) *int { return &s.Threads },
+			limit: between(0, ThreadsLimit)},
+	},
+	{
+		Name: "priority", Flag: "priority",
+		Help: "-100 to 100; a higher one goes first and takes the shards of lower ones",
+		Doc:  "-100 to 100; higher ones go first", Inherits: ByRemix,
+		value: slot[int]{kind: integer,
+			in:    plain(func(r *Request) *int { return &r.Priority }),
+			out:   func(s *Spec) *int { return &s.Priority },
+			limit: between(-PriorityLimit, PriorityLimit)},
+	},
+	{
+		Name: "force", Flag: "force", Help: "make it although it is far larger than what the model " +
+			"is made for, or is predicted to take longer than limits.request-time",
+		Doc: "`true` takes a clip that is far larger than the model is made for, or is predicted to " +
+			"take longer than `limits.request-time`: see below",
+		value: slot[bool]{kind: truth, in: plain(func(r *Request) *bool { return &r.Force })},
+	},
+	{
+		Name: "window", Flag: "window", Plans: true, Help: "latent frames denoised at once in a " +
+			"long clip; 0: all of it (default: the model's)",
+		Doc:      "how [long clips](long-video.md) are made",
+		Inherits: ByBoth, Unless: []string{"overlap"}, When: windowed,
+		value: slot[int]{kind: integer,
+			in:  optional(func(r *Request) **int { return &r.Window }),
+			out: func(s *Spec) *int { return &s.Window },
+			def: func(m Model, _ *Request) int { return m.Defaults.Window }},
+	},
+	{
+		Name: "overlap", Flag: "overlap", Plans: true,
+		Help:     "latent frames that two windows share (default: the model's)",
+		Inherits: ByBoth, Unless: []string{"window"}, When: windowed,
+		value: slot[int]{kind: integer,
+			in:  optional(func(r *Request) **int { return &r.Overlap }),
+			out: func(s *Spec) *int { return &s.Overlap },
+			def: Model.overlap},
+	},
+	{
+		Name: "window_schedule", Flag: "window-schedule", Plans: true,
+		Help:     "static, or uniform: windows move from step to step",
+		Inherits: ByRemix, Unless: []string{"seconds", "num_frames"},
+		value: slot[Schedule]{kind: names[Schedule](),
+			in:    plain(func(r *Request) *Schedule { return &r.Schedule }),
+			out:   func(s *Spec) *Schedule { return &s.Schedule },
+			def:   func(Model, *Request) Schedule { return ScheduleStatic },
+			limit: oneOf(ScheduleStatic, ScheduleUniform)},
+	},
+	{
+		Name: "long", Flag: "long", Plans: true,
+		Help:     "windows: all at once, blended; extend: each goes on from the one before",
+		Inherits: ByRemix, Unless: []string{"seconds", "num_frames"},
+		value: slot[Long]{kind: names[Long](),
+			in:    plain(func(r *Request) *Long { return &r.Long }),
+			out:   func(s *Spec) *Long { return &s.Long },
+			def:   Model.long,
+			limit: oneOf(LongWindows, LongExtend)},
+	},
+}
+
+// DocTable is the table of docs/api.md: a line for each field, or for those that share one.
+func DocTable() string {
+	var b strings.Builder
+	b.WriteString("| field | takes |\n|---|---|\n")
+	for i := 0; i < len(Fields); {
+		first, names, aliases := Fields[i], []string{Fields[i].Name}, Fields[i].Aliases
+		for i++; i < len(Fields) && Fields[i].Doc == ""; i++ {
+			names, aliases = append(names, Fields[i].Name), slices.Concat(aliases, Fields[i].Aliases)
+		}
+		fmt.Fprintf(&b, "| %s | %s", inCode(names), first.Doc)
+		if len(aliases) > 0 {
+			fmt.Fprintf(&b, "; also called %s", inCode(aliases))
+		}
+		b.WriteString(" |\n")
+	}
+	return b.String()
+}
+
+// inCode lists names as Markdown shows code.
+func inCode(names []string) string { return "`" + strings.Join(names, "`, `") + "`" }

@@ -1,0 +1,113 @@
+package job
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// timesSigns are what people write between a width and a height.
+const timesSigns = "xX*×"
+
+// Settle returns r with Size said as Width and Height, and Seconds as Frames at its rate, or at
+// m's. Neither is left, so settling twice changes nothing. A size or a duration that cannot be
+// read, or that contradicts another field, comes back as a *FieldError.
+func (r Request) Settle(m Model) (Request, error) {
+	if err := r.settleSize(); err != nil {
+		return r, err
+	}
+	err := r.settleSeconds(m)
+	return r, err
+}
+
+func (r *Request) settleSize() error {
+	if r.Size == "" {
+		return nil
+	}
+	wrong := &FieldError{"size", quote(r.Size), "WIDTHxHEIGHT in pixels, such as 832x480"}
+	i := strings.IndexAny(r.Size, timesSigns)
+	if i < 0 {
+		return wrong
+	}
+	w, err := ParseInt(r.Size[:i])
+	h, err2 := ParseInt(strings.TrimLeft(r.Size[i:], timesSigns))
+	if err != nil || err2 != nil {
+		return wrong
+	}
+
+	if r.Width != nil && *r.Width != w || r.Height != nil && *r.Height != h {
+		return &FieldError{"size", quote(r.Size) + ", and width or height say otherwise",
+			"one way to say it"}
+	}
+	r.Width, r.Height, r.Size = &w, &h, ""
+	return nil
+}
+
+// settleSeconds picks the number of frames of a duration: the first one, and those that follow. A
+// rate that is not allowed is for Resolve to refuse.
+func (r *Request) settleSeconds(m Model) error {
+	if r.Seconds == nil {
+		return nil
+	}
+	length := *r.Seconds
+	r.SecondsAsked = cmp.Or(r.SecondsAsked, strconv.FormatFloat(length, 'f', -1, 64))
+	r.Seconds = nil
+	fps := m.Defaults.FPS
+	if r.FPS != nil {
+		fps = *r.FPS
+	}
+	if !(fps > 0 && fps <= FPSLimit) {
+		return nil
+	}
+
+	frames := length * float64(fps)
+	if !(frames > 0 && math.Round(frames) < FramesLimit) {
+		return &FieldError{"seconds", r.SecondsAsked,
+			fmt.Sprintf("above 0, and up to %d frames", FramesLimit)}
+	}
+	n := int(math.Round(frames)) + 1
+	if r.Frames != nil {
+		if math.Abs(float64(*r.Frames)-frames) > 1 {
+			return &FieldError{"seconds", fmt.Sprintf("%s, which are %d frames, and num_frames is %d",
+				r.SecondsAsked, n, *r.Frames), "one of them, or both alike"}
+		}
+		n = *r.Frames
+	}
+	r.Frames = &n
+	return nil
+}
+
+// Extend returns r for a clip of model m that goes on from its Start: a latent of frames of w x h
+// pixels. What r says of the length is what is added, and comes back as the frames of the whole
+// clip. Another size than the latent's, and nothing to add, is a *FieldError.
+func (r Request) Extend(m Model, w, h int) (Request, error) {
+	bySeconds := r.Seconds != nil
+	r, err := r.Settle(m)
+	if err != nil {
+		return r, err
+	}
+	if r.Width != nil && *r.Width != w || r.Height != nil && *r.Height != h {
+		return r, &FieldError{"size", "another one than that of what it goes on from",
+			fmt.Sprintf("%dx%d, or leave it out", w, h)}
+	}
+	r.Width, r.Height = &w, &h
+
+	added := m.Defaults.Frames - 1
+	if r.Frames != nil {
+		added = *r.Frames
+	}
+	if bySeconds && r.Frames != nil {
+		added-- // a duration counts the first frame of a clip, which is there already
+	}
+	r.SecondsAsked = "" // of what is added, not of the clip
+	given := r.Start.Latents
+	if added < 1 || added > FramesLimit || given < 1 || given > FramesLimit {
+		return r, &FieldError{"num_frames", number(added),
+			fmt.Sprintf("1 to %d to be added", FramesLimit)}
+	}
+	n := m.frames(given) + added
+	r.Frames = &n
+	return r, nil
+}
