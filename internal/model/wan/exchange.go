@@ -9,35 +9,39 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 )
 
-// exchange is a number of all-to-alls that are under way while the device computes. Activations
-// travel in the type of products: what is rounded to bfloat16 on its way would be rounded to it
-// before the next product anyway, so bits do not depend on what travels.
+// exchange is a series of all-to-alls that are under way while the device computes. Activations
+// travel in the type that products multiply: what travels as bfloat16 would be rounded to bfloat16
+// before the next product anyway, so the result's bits do not depend on it.
+//
+// start and finish are called by the goroutine of Forward; each all-to-all then runs in one of its
+// own. The first error of any of them stops all, and finish returns it.
 type exchange struct {
 	s      *Sequence
-	ctx    context.Context
-	stop   context.CancelCauseFunc
-	copies compute.Copies
-	wg     sync.WaitGroup
-	parts  []*message
+	ctx    context.Context         // ended by stop, or by the caller
+	stop   context.CancelCauseFunc // with the first error
+	copies compute.Copies          // transfers that run while the device computes
+	wg     sync.WaitGroup          // the goroutines of start
+	parts  []*message              // in the order of their start
 }
 
-// message is one all-to-all.
+// message is one all-to-all: to every rank, and from every rank.
 type message struct {
-	recv  [][]byte
-	here  chan struct{} // closed once recv is there, or the exchange has failed
-	place func(rank int) compute.Mat
+	recv  [][]byte                   // by rank; set before here is closed
+	here  chan struct{}              // closed once recv is set, or the exchange has failed
+	place func(rank int) compute.Mat // where the values of a rank belong
 }
 
-// newExchange begins an exchange. What is computed from here on must not touch the places of what
-// the other ranks send.
+// newExchange begins an exchange. Until its finish, nothing may be computed into the matrices that
+// hold what the other ranks send.
 func (s *Sequence) newExchange(ctx context.Context) *exchange {
 	x := &exchange{s: s, copies: compute.Beside(s.t.dev)}
 	x.ctx, x.stop = context.WithCancelCause(ctx)
 	return x
 }
 
-// start sends from(r) to every rank r, and will put what rank r sent to where place says. The own
-// part is copied at once. What it sends must stay as it is until finish.
+// start sends matrix from(r) to every rank r and, at finish, puts what rank r sent into place(r).
+// The own part is copied at once. The matrices sent must not change until finish; an empty one is
+// sent as no bytes.
 func (x *exchange) start(tag collective.Tag, from, place func(rank int) compute.Mat) {
 	g, dev := x.s.group, x.s.t.dev
 	send, fetch := make([][]byte, g.Size()), make([]func() error, 0, g.Size())
@@ -49,6 +53,8 @@ func (x *exchange) start(tag collective.Tag, from, place func(rank int) compute.
 			}
 			continue
 		}
+
+		// A device of the same process takes the matrix itself, by a ticket in place of bytes.
 		if give, ok := x.copies.(compute.Giver); ok && g.Near(r) && m.Cols > 0 {
 			fetch = append(fetch, ticket(give, &send[r], m, x.s.t.dtype))
 			continue
@@ -56,8 +62,11 @@ func (x *exchange) start(tag collective.Tag, from, place func(rank int) compute.
 		send[r] = collective.NewBuffer(x.s.bytes(m))
 		fetch = append(fetch, x.copies.Download(send[r], m, x.s.t.dtype))
 	}
+
 	p := &message{place: place, here: make(chan struct{})}
 	x.parts = append(x.parts, p)
+
+	// Downloads end, and then the peers' messages arrive, while the device goes on computing.
 	x.wg.Go(func() {
 		defer close(p.here)
 		for _, f := range fetch {
@@ -75,15 +84,17 @@ func (x *exchange) start(tag collective.Tag, from, place func(rank int) compute.
 	})
 }
 
-// ticket gives a matrix to a rank of this process, and the ticket for it in place of the bytes.
+// ticket returns the function that hands a matrix to another rank of this process and sets *to to
+// the ticket for it.
 func ticket(g compute.Giver, to *[]byte, m compute.Mat, t compute.DType) func() error {
 	var err error
 	*to, err = g.Give(m, t)
 	return func() error { return err }
 }
 
-// finish puts every message in its place, as soon as it is there. A message of another size than
-// expected is the peer's error.
+// finish waits for every message, in the order of start, and uploads each as soon as it arrives. A
+// message of another size than expected is a *collective.PeerError that names its sender. After
+// finish no goroutine of the exchange is left.
 func (x *exchange) finish() error {
 	for _, p := range x.parts {
 		<-p.here
@@ -96,6 +107,8 @@ func (x *exchange) finish() error {
 			}
 		}
 	}
+
+	// All goroutines end before the memory that they read may change.
 	x.wg.Wait()
 	x.copies.End()
 	err := context.Cause(x.ctx)
@@ -103,7 +116,7 @@ func (x *exchange) finish() error {
 	return err
 }
 
-// unpack uploads what came for a matrix.
+// unpack uploads the bytes received for a matrix, or redeems the ticket.
 func (x *exchange) unpack(m compute.Mat, b []byte) error {
 	if size := x.s.bytes(m); len(b) != size && !compute.IsTicket(b) {
 		return fmt.Errorf("sent %d bytes, %d expected", len(b), size)
@@ -114,7 +127,7 @@ func (x *exchange) unpack(m compute.Mat, b []byte) error {
 	return x.copies.Upload(m, b, x.s.t.dtype)
 }
 
-// bytes returns the size of a matrix in the type that travels.
+// bytes returns the size of a matrix on its way.
 func (s *Sequence) bytes(m compute.Mat) int {
 	if s.t.dtype == compute.BF16 {
 		return 2 * m.Rows * m.Cols

@@ -25,7 +25,7 @@ func TestTheBlockIsNamed(t *testing.T) {
 	}
 	defer text.Free()
 	s := sequence(t, m, partition.Grid{T: 2, H: 4, W: 4, PT: 1, PH: 2, PW: 2})
-	x := make([]float32, s.Own().Len()*m.TokenWidth())
+	x := make([]float32, s.own.Len()*m.TokenWidth())
 	v := make([]float32, len(x))
 	table := make([]float32, 6*m.cfg.Dim())
 	table[3] = float32(math.NaN())

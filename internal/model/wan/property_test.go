@@ -87,7 +87,8 @@ func pass(t *rapid.T, cfg model.TransformerConfig, dt compute.DType, weights fun
 	for r := range ranks {
 		wg.Go(func() {
 			lo, hi := tokens[r].Lo*width, tokens[r].Hi*width
-			errs[r] = rankPass(cfg, dt, weights(), grid, world[r], 1+r%3, tokens, heads, x[lo:hi], out[lo:hi])
+			errs[r] = rankPass(cfg, dt, weights(), grid, world[r], 1+r%3, tokens, heads,
+				x[lo:hi], out[lo:hi])
 			if errs[r] != nil {
 				world[r].Close()
 			}
@@ -103,8 +104,9 @@ func pass(t *rapid.T, cfg model.TransformerConfig, dt compute.DType, weights fun
 	return tensor.Bytes(out)
 }
 
-func rankPass(cfg model.TransformerConfig, dt compute.DType, w *model.Weights, grid partition.Grid, tr collective.Transport,
-	threads int, tokens, heads []partition.Range, x, v []float32) error {
+// rankPass is one rank's part of pass, on a device of its own.
+func rankPass(cfg model.TransformerConfig, dt compute.DType, w *model.Weights, grid partition.Grid,
+	tr collective.Transport, threads int, tokens, heads []partition.Range, x, v []float32) error {
 	dev, err := cpu.New(threads)
 	if err != nil {
 		return err

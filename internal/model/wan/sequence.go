@@ -13,74 +13,99 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// timestepsMax bounds the distinct timesteps of one pass.
+// timestepsMax bounds the distinct timesteps of one pass, for which the modulation's memory is
+// allocated once. Models of today need one or two.
 const timestepsMax = 64
 
-// Sequence is one rank's part of the forward passes over one grid: memory for its own tokens and
-// heads, allocated once. It belongs to one goroutine.
+// Sequence is one rank's part of the forward passes over one grid: device memory for its own tokens
+// and heads, allocated once and reused by every pass of a job. It belongs to one goroutine, and its
+// device too while a pass runs.
+//
+// Shapes below use n for the rank's own tokens, N for those of the whole window, d for the width of
+// the transformer and w for that of the rank's own heads.
 type Sequence struct {
-	t      *Transformer
-	group  *collective.Group
+	t      *Transformer      // the packed weights, shared by all sequences
+	group  *collective.Group // the ranks that share the window
 	tokens []partition.Range // per rank of the group
-	heads  []partition.Range
-	own    partition.Range
-	rope   compute.Rope
-	index  []int32
-	arena  *model.Arena
+	heads  []partition.Range // per rank of the group
+	own    partition.Range   // tokens[rank of this process]
+	rope   compute.Rope      // cosines and sines of the own tokens' positions
+	index  []int32           // per own token, its row of temb and tproj; nil: row 0
+	arena  *model.Arena      // all of the memory below
 
-	in, out, hidden, norm, attn, up     compute.Mat // [own, ...]
-	qkv, q2                             compute.Mat // [own, 3d], [own, d]
-	all, allOut                         compute.Mat // own heads, every token: [N, 3w], [N, w]
-	mod, outMod                         compute.Mat // [values, 6d], [values, 2d]
-	freq, timeHidden, tembAll, tprojAll compute.Mat
-	temb, tproj                         compute.Mat
-	parts                               [6]compute.RowVec
-	tap                                 func(name string, m compute.Mat) // for tests
+	// Activations of the own tokens.
+	in, out            compute.Mat // [n, patch·C]: latent and velocity
+	hidden, norm, attn compute.Mat // [n, d]
+	up                 compute.Mat // [n, ffn]
+	qkv, q2            compute.Mat // [n, 3d], [n, d]: of self-attention and cross-attention
 
-	// Layer, where set, is called after each layer with the part of the pass that is done.
+	// Own heads over the tokens of every rank; unused by a rank that is alone.
+	all, allOut compute.Mat // [N, 3w], [N, w]
+
+	// Modulation, a row for each distinct timestep, and the rows that this pass uses.
+	mod, outMod       compute.Mat       // [timestepsMax, 6d], [timestepsMax, 2d]
+	freq, timeHidden  compute.Mat       // [timestepsMax, freq], [timestepsMax, d]
+	tembAll, tprojAll compute.Mat       // [timestepsMax, d], [timestepsMax, 6d]
+	temb, tproj       compute.Mat       // [values, d], [values, 6d]
+	parts             [6]compute.RowVec // what modulation returned last, by part
+
+	tap func(name string, m compute.Mat) // sees activations, in tests
+
+	// Layer, where set, is called after each layer, on the goroutine of Forward, with the part of
+	// the pass that is done, in (0, 1].
 	Layer func(part float64)
 }
 
-// NewSequence prepares passes over grid g in a group whose rank r owns tokens[r] and heads[r];
-// both lists tile their totals in order. It fails when the device lacks the memory.
+// NewSequence prepares passes over grid g in a group whose rank r owns tokens[r] and heads[r]; both
+// lists tile their totals in order. It fails with compute.ErrMemory when the device lacks the
+// memory. Free it after the last pass.
 func (t *Transformer) NewSequence(g partition.Grid, group *collective.Group,
 	tokens, heads []partition.Range) (*Sequence, error) {
 	if len(tokens) != group.Size() || len(heads) != group.Size() {
 		return nil, fmt.Errorf("%d token and %d head ranges for %d ranks",
 			len(tokens), len(heads), group.Size())
 	}
+
 	s := &Sequence{t: t, group: group, tokens: tokens, heads: heads, own: tokens[group.Rank()],
 		arena: model.NewArena(t.dev)}
 	s.allocate(g.Tokens(), heads[group.Rank()])
 	if err := s.arena.Err(); err != nil {
 		return nil, fmt.Errorf("cannot hold %d tokens: %w", s.own.Len(), err)
 	}
+
 	cos, sin := ropeTables(t.cfg, g, s.own)
 	t.dev.Upload(s.rope.Cos, cos)
 	t.dev.Upload(s.rope.Sin, sin)
 	return s, nil
 }
 
-// SequenceBytes returns the memory of the device that a Sequence and its passes take on the rank of
-// a group.
+// SequenceBytes returns the bytes of device memory that a Sequence and its passes take on one rank
+// of a group, without allocating any: the same allocations run on a compute.Meter. Shards use it to
+// refuse a window that does not fit before the job starts.
 func (t *Transformer) SequenceBytes(g partition.Grid, rank int, tokens,
 	heads []partition.Range) int64 {
 	m := &compute.Meter{}
 	s := &Sequence{t: t, tokens: tokens, heads: heads, own: tokens[rank], arena: model.NewArena(m)}
 	s.allocate(g.Tokens(), heads[rank])
+
+	// The device keeps each pass's timestep indexes, once for scale and once for shift.
 	for range 2 {
-		s.arena.Mat(1, s.own.Len()) // the tokens' timesteps, for scale and for shift
+		s.arena.Mat(1, s.own.Len())
 	}
+
+	// Devices of one process hand matrices over instead of bytes, which holds them longer.
 	if _, gives := t.dev.(compute.Copier); gives && len(tokens) > 1 {
-		s.allocateGiven(rank, heads)
+		s.allocateInFlight(rank, heads)
 	}
 	if w, takes := t.dev.(compute.Workspace); takes {
-		return m.Most() + 2*s.workBytes(w, g.Tokens(), heads[rank]) // it may move once as it grows
+		// Twice, since the old workspace is there until the larger one is.
+		return m.Most() + 2*s.workBytes(w, g.Tokens(), heads[rank])
 	}
 	return m.Most()
 }
 
-// workBytes returns the most that one operation of a pass takes beside the sequence's memory.
+// workBytes returns the most scratch memory that a single operation of a pass takes, on top of the
+// sequence's own. Operations run one after the other, so the largest counts.
 func (s *Sequence) workBytes(w compute.Workspace, total int, heads partition.Range) int64 {
 	cfg, n, t := s.t.cfg, s.own.Len(), s.t.dtype
 	d := cfg.Dim()
@@ -91,107 +116,128 @@ func (s *Sequence) workBytes(w compute.Workspace, total int, heads partition.Ran
 		w.AttentionBytes(TextTokens, cfg.NumAttentionHeads, cfg.AttentionHeadDim, t))
 }
 
-// allocateGiven takes the memory for what is on its way to other devices of the process: at most
-// two layers' parts of q, k and v, and one layer's of the output, which goes in two halves.
-func (s *Sequence) allocateGiven(rank int, heads []partition.Range) {
-	travel := func(tokens, heads partition.Range) {
+// allocateInFlight takes the memory of matrices on their way to other devices of the process: at
+// most two layers' parts of q, k and v, and one layer's attention output, which travels in two
+// halves.
+func (s *Sequence) allocateInFlight(rank int, heads []partition.Range) {
+	inFlight := func(tokens, heads partition.Range) {
 		n := tokens.Len() * s.columns(heads).Len() * s.bytes(compute.Mat{Rows: 1, Cols: 1})
 		s.arena.Mat(1, (n+3)/4)
 	}
+
 	for r := range s.tokens {
 		if r == rank {
 			continue
 		}
 		for range 2 * 3 {
-			travel(s.own, heads[r])
+			inFlight(s.own, heads[r])
 		}
 		for i := range 2 {
-			travel(s.tokens[r], halfOf(heads[rank], i))
+			inFlight(s.tokens[r], halfOf(heads[rank], i))
 		}
 	}
 }
 
-// allocate takes the memory for a sequence of so many tokens in all on the rank that has heads.
+// allocate takes the memory for a window of total tokens on the rank that owns the given heads.
+// SequenceBytes calls it too, so whatever Forward needs has to be allocated here.
 func (s *Sequence) allocate(total int, heads partition.Range) {
 	cfg, a, n := s.t.cfg, s.arena, s.own.Len()
 	d := cfg.Dim()
+
+	// Activations of the own tokens.
 	s.in, s.out = a.Mat(n, s.t.TokenWidth()), a.Mat(n, s.t.TokenWidth())
 	s.hidden, s.norm, s.attn, s.up = a.Mat(n, d), a.Mat(n, d), a.Mat(n, d), a.Mat(n, cfg.FFNDim)
 	s.qkv, s.q2 = a.Mat(n, 3*d), a.Mat(n, d)
+
+	// Modulation, a row for each distinct timestep.
 	s.mod, s.outMod = a.Mat(timestepsMax, 6*d), a.Mat(timestepsMax, 2*d)
 	s.freq, s.timeHidden = a.Mat(timestepsMax, cfg.FreqDim), a.Mat(timestepsMax, d)
 	s.tembAll, s.tprojAll = a.Mat(timestepsMax, d), a.Mat(timestepsMax, 6*d)
+
+	// Own heads over the tokens of every rank; a rank that is alone attends within qkv.
 	if len(s.tokens) > 1 {
 		w := heads.Len() * cfg.AttentionHeadDim
 		s.all, s.allOut = a.Mat(total, 3*w), a.Mat(total, w)
 	}
+
 	half := cfg.AttentionHeadDim / 2
 	s.rope = compute.Rope{HeadDim: cfg.AttentionHeadDim, Cos: a.Mat(n, half), Sin: a.Mat(n, half)}
 }
 
-// Own returns the tokens this rank holds.
-func (s *Sequence) Own() partition.Range { return s.own }
-
-// Free gives the device's memory back.
+// Free gives the device's memory back; the sequence may not be used afterwards.
 func (s *Sequence) Free() { s.arena.Free() }
 
-// Forward predicts the velocity v of the own tokens x, both [own, TokenWidth], at the timesteps ts.
-// Every rank of the group calls it with the same tag; operations tag.Op .. tag.Op+5·layers-1 are
-// used for its messages. Where values are not finite, a *tensor.NotFiniteError says after which
-// block, if that can be known: a device may see it, or a rank that is alone looks for it.
+// Forward predicts the velocity v of the own tokens x, both [own, TokenWidth], at the timesteps ts
+// and for the prompt text (WanTransformer3DModel.forward). Every rank of the group calls it with
+// the same tag; operations tag.Op to tag.Op+Operations()-1 are used for its messages.
+//
+// If ctx ends, its cause is returned, within a layer or with the group's next message. If values
+// are not finite, a *tensor.NotFiniteError says after which block, where that can be known: some
+// devices notice, and a rank that is alone runs the pass again to look.
 func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float32,
 	ts Timesteps, text *Text) error {
 	err := s.forward(ctx, tag, x, v, ts, text)
+
 	_, sees := s.t.dev.(compute.Observer)
 	if err != nil || sees || s.group.Size() > 1 || tensor.Finite(v) {
 		return err
 	}
-	return s.locate(func() error { return s.forward(ctx, tag, x, v, ts, text) })
+	return s.findNotFinite(func() error { return s.forward(ctx, tag, x, v, ts, text) })
 }
 
-// locate runs a pass again to find the first block whose output is not finite; nil: it is none's.
-func (s *Sequence) locate(pass func() error) error {
+// findNotFinite runs a pass again and downloads the output of every block, to name the first that
+// is not finite in a *tensor.NotFiniteError; nil if all are. It is slow, and only runs when a job
+// has failed.
+func (s *Sequence) findNotFinite(pass func() error) error {
 	before, blocks := s.tap, 0
 	defer func() { s.tap = before }()
+
 	var found error
 	s.tap = func(_ string, m compute.Mat) { // the input of the blocks comes first
 		if found == nil {
 			values := make([]float32, m.Rows*m.Cols)
 			found = s.t.dev.Download(values, m)
 			if found == nil {
-				found = tensor.CheckFinite(s.madeBy(blocks), values)
+				found = tensor.CheckFinite(s.outputOf(blocks), values)
 			}
 		}
 		blocks++
 	}
+
 	return cmp.Or(pass(), found)
 }
 
-// madeBy names what so many blocks have made.
-func (s *Sequence) madeBy(blocks int) string {
+// output is the modulated norm and the projection back to patches: hidden [n, d] to out [n,
+// patch·C]. Its shift and scale are the time embedding itself plus the rows of the table; unlike
+// the blocks', they do not pass through time_proj.
+func (s *Sequence) outputOf(blocks int) string {
 	if blocks == 0 {
 		return "what the blocks are given"
 	}
 	return fmt.Sprintf("what block %d of %d makes", blocks, len(s.t.blocks))
 }
 
+// forward is Forward without the search for a cause.
 func (s *Sequence) forward(ctx context.Context, tag collective.Tag, x, v []float32,
 	ts Timesteps, text *Text) error {
 	if err := ts.check(s.own.Len(), timestepsMax); err != nil {
 		return err
 	}
 	dev := s.t.dev
-	compute.Flawed(dev) // of what came before
+	compute.Flawed(dev) // forget what the device noticed in earlier work
+
+	// Timesteps and patches: [n, patch·C] to [n, d].
 	s.embedTime(ts)
 	dev.Upload(s.in, x)
 	dev.Linear(s.hidden, s.in, s.t.patch, compute.Epilogue{})
 	s.observe("patch_embedding", s.hidden)
+
 	for i := range s.t.blocks {
 		layerTag := collective.Tag{Step: tag.Step, Op: tag.Op + uint32(opsPerLayer*i)}
 		if err := s.block(ctx, layerTag, i, text); err != nil {
 			return err
 		}
-		if err := s.sound(i + 1); err != nil {
+		if err := s.checkFinite(i + 1); err != nil {
 			return err
 		}
 		if s.tap != nil {
@@ -201,42 +247,51 @@ func (s *Sequence) forward(ctx context.Context, tag collective.Tag, x, v []float
 			return err
 		}
 	}
+
+	// Back to patches: [n, d] to [n, patch·C].
 	s.output()
-	if err := s.sound(len(s.t.blocks)); err != nil {
+	if err := s.checkFinite(len(s.t.blocks)); err != nil {
 		return err
 	}
 	return dev.Download(v, s.out)
 }
 
-// sound returns an error if the device has seen values that are not finite: what so many blocks
-// have made. An operation that was stopped is the cause instead, if there is one.
-func (s *Sequence) sound(blocks int) error {
+// checkFinite returns a *tensor.NotFiniteError if the device has noticed values that are not
+// finite, made by the first so many blocks. An operation that was stopped half-way leaves such
+// values, too; then the reason why it stopped is returned instead.
+func (s *Sequence) checkFinite(blocks int) error {
 	if !compute.Flawed(s.t.dev) {
 		return nil
 	}
 	if err := s.t.dev.Sync(); err != nil {
 		return err
 	}
-	return &tensor.NotFiniteError{What: s.madeBy(blocks)}
+	return &tensor.NotFiniteError{What: s.outputOf(blocks)}
 }
 
-// layerWork is from how many operations of this rank on a layer is waited for. A device that is
-// given operations ahead then never has more than seconds of them when it is told to stop, and what
-// Layer says is true; a layer takes 10 ms or more on the fastest of GPUs, which does not notice.
-const layerWork = 1e13
+// syncWork is the work of one layer on this rank, in multiplications and additions, from which
+// layerDone waits for the device. A device that takes operations ahead of time then has at most
+// seconds of them queued when a job is stopped, and the progress that Layer reports is true. A
+// layer of this size takes 10 ms or more on the fastest GPUs, so that waiting costs nothing
+// measurable.
+const syncWork = 1e13
 
-// layerDone is called after so many layers; no further one begins once ctx has ended.
+// layerDone is called after the first n layers of a pass. It reports progress, and ends the pass
+// with the cause of ctx once ctx has ended.
 func (s *Sequence) layerDone(ctx context.Context, n int) error {
 	layers := len(s.t.blocks)
 	work := s.t.Work(s.tokens[len(s.tokens)-1].Hi) / float64(layers*len(s.tokens))
-	if work >= layerWork {
+
+	if work >= syncWork {
 		if err := s.t.dev.Sync(); err != nil {
 			return err
 		}
 	}
+
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+
 	if s.Layer != nil {
 		s.Layer(float64(n) / float64(layers))
 	}
@@ -248,23 +303,30 @@ func (s *Sequence) layerDone(ctx context.Context, n int) error {
 func (s *Sequence) output() {
 	d, dev, n := s.t.cfg.Dim(), s.t.dev, s.temb.Rows
 	m := s.outMod.RowRange(0, n)
+
+	// [values, d] to [values, 2d]: the same embedding for shift and for scale.
 	dev.Copy(m.ColRange(0, d), s.temb)
 	dev.Copy(m.ColRange(d, 2*d), s.temb)
 	dev.AddVector(m, m, s.t.table)
+
 	dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: s.t.cfg.Eps,
 		Shift: s.modulation(m, 0), Scale: s.modulation(m, 1)})
 	dev.Linear(s.out, s.norm, s.t.proj, compute.Epilogue{})
 }
 
-// block is one transformer block on the own tokens; only its self-attention talks to the group.
+// block is one transformer block (WanTransformerBlock) on the own tokens, hidden [n, d] to hidden
+// [n, d]. Only its self-attention talks to the group. The six parts of its modulation are shift,
+// scale and gate of the attention, then of the feed-forward.
 func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, text *Text) error {
 	t, dev, b, eps := s.t, s.t.dev, &s.t.blocks[i], s.t.cfg.Eps
+
 	m := s.mod.RowRange(0, s.tproj.Rows)
 	dev.AddVector(m, s.tproj, b.table)
 
+	// Self-attention: hidden += gate · out(attention(modulated norm)).
 	dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: eps,
 		Shift: s.modulation(m, 0), Scale: s.modulation(m, 1)})
-	if err := s.sound(i); err != nil {
+	if err := s.checkFinite(i); err != nil {
 		return err
 	}
 	if err := s.selfAttention(ctx, tag, &b.self); err != nil {
@@ -273,8 +335,12 @@ func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, text *T
 	dev.Linear(s.hidden, s.attn, b.self.out,
 		compute.Epilogue{Gate: s.modulation(m, 2), Residual: &s.hidden})
 
+	// Cross-attention to the text: hidden += out(attention(norm)). Its norm has weights of its own
+	// instead of modulation, or is left out.
 	x := s.hidden
 	if b.norm2g != nil {
+
+		// Feed-forward: hidden += gate · down(GELU(up(modulated norm))).
 		dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: eps, Gain: b.norm2g, Bias: b.norm2b})
 		x = s.norm
 	}
@@ -292,10 +358,12 @@ func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, text *T
 	return nil
 }
 
+// scale is the factor of attention's logits, 1/√(head width).
 func (s *Sequence) scale() float32 {
 	return float32(1 / math.Sqrt(float64(s.t.cfg.AttentionHeadDim)))
 }
 
+// observe shows a test an activation, under the name that the golden has for it.
 func (s *Sequence) observe(name string, m compute.Mat) {
 	if s.tap != nil {
 		s.tap(name, m)

@@ -9,8 +9,9 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// Text is a prompt as the blocks see it: the cross-attention keys and values of every layer,
-// computed once per job. It must be freed.
+// Text is a prompt as the blocks see it: the cross-attention keys and values of every layer. They
+// do not depend on the latent or the timestep, so they are computed once per job and branch. It
+// must be freed, and may be shared by sequences of the same Transformer.
 type Text struct {
 	arena *model.Arena
 	keys  []compute.Mat // per layer [n, d], after the key norm
@@ -19,9 +20,10 @@ type Text struct {
 	embed compute.Mat   // [n, d], after the text embedder
 }
 
-// Text projects embeds [n, text_dim], n <= TextTokens. The pipeline pads a prompt to TextTokens
-// rows of zeros; those give identical keys and values, so one such row with log(count) added to
-// its logit yields the same softmax.
+// Text projects the text encoder's embeddings [n, text_dim], n <= TextTokens, for all layers. The
+// pipeline pads a prompt to TextTokens rows of zeros. All padding rows have the same key and value,
+// so one such row whose logit is raised by log(count) gives the same softmax, at the cost of one
+// token instead of hundreds.
 func (t *Transformer) Text(embeds []float32) (*Text, error) {
 	d, in := t.cfg.Dim(), t.cfg.TextDim
 	n := len(embeds) / in
@@ -29,6 +31,7 @@ func (t *Transformer) Text(embeds []float32) (*Text, error) {
 		return nil, fmt.Errorf("%d values are no text of up to %d tokens x %d",
 			len(embeds), TextTokens, in)
 	}
+
 	x := &Text{}
 	rows := embeds
 	if n < TextTokens {
@@ -36,6 +39,7 @@ func (t *Transformer) Text(embeds []float32) (*Text, error) {
 		x.bias = float32(math.Log(float64(TextTokens - n)))
 		n++
 	}
+
 	x.arena = model.NewArena(t.dev)
 	work := model.NewArena(t.dev)
 	defer work.Free()
@@ -45,16 +49,19 @@ func (t *Transformer) Text(embeds []float32) (*Text, error) {
 		x.arena.Free()
 		return nil, fmt.Errorf("cannot hold the text of %d layers: %w", len(t.blocks), err)
 	}
+
 	t.dev.Upload(src, rows)
-	t.dev.Linear(hidden, src, t.text1, compute.Epilogue{Act: compute.GELUTanh})
+	t.dev.Linear(hidden, src, t.text1, compute.Epilogue{Act: compute.GELUTanh}) // [n, in] to [n, d]
 	t.dev.Linear(x.embed, hidden, t.text2, compute.Epilogue{})
+
 	for i := range t.blocks {
 		t.projectText(x, i)
 	}
 	return x, t.dev.Sync()
 }
 
-// allocate takes the memory for n tokens of width d in so many layers.
+// allocate takes the memory for n tokens of width d in so many layers. Until projectText, keys and
+// vals of a layer are both the whole matrix [n, 2d].
 func (x *Text) allocate(n, d, layers int) {
 	x.embed = x.arena.Mat(n, d)
 	for range layers {
@@ -63,10 +70,10 @@ func (x *Text) allocate(n, d, layers int) {
 	}
 }
 
-// TextBytes returns the memory of the device that a Text of a prompt of n tokens holds, and what
-// making it takes beyond that.
+// TextBytes returns the bytes of device memory that a Text of a prompt of n tokens holds, and those
+// that making it takes on top, for a moment.
 func (t *Transformer) TextBytes(n int) (held, work int64) {
-	n = min(n+1, TextTokens)
+	n = min(n+1, TextTokens) // one row of padding
 	m, w := &compute.Meter{}, &compute.Meter{}
 	x, a := &Text{arena: model.NewArena(m)}, model.NewArena(w)
 	x.allocate(n, t.cfg.Dim(), len(t.blocks))
@@ -75,7 +82,8 @@ func (t *Transformer) TextBytes(n int) (held, work int64) {
 	return m.Most(), w.Most()
 }
 
-// projectText fills layer i's keys and values.
+// projectText fills layer i's keys and values from the embedded text: one product [n, d] to [n,
+// 2d], whose halves are the keys, which are normed, and the values.
 func (t *Transformer) projectText(x *Text, i int) {
 	d, kv, a := t.cfg.Dim(), x.keys[i], &t.blocks[i].cross
 	t.dev.Linear(kv, x.embed, a.kv, compute.Epilogue{})
@@ -83,5 +91,5 @@ func (t *Transformer) projectText(x *Text, i int) {
 	t.dev.RMSNorm(x.keys[i], x.keys[i], a.normK, t.cfg.Eps, nil)
 }
 
-// Free gives the device's memory back.
+// Free gives the device's memory back; no pass may use the text afterwards.
 func (x *Text) Free() { x.arena.Free() }

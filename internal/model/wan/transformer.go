@@ -7,40 +7,44 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// TextTokens is the context length Wan was trained with; shorter prompts are padded with zero
-// embeddings up to it.
+// TextTokens is the context length that Wan was trained with; the pipeline pads shorter prompts to
+// it with zero embeddings. Longer ones are cut by the tokenizer's caller.
 const TextTokens = 512
 
-// Transformer holds the packed weights on one device.
+// Transformer holds the packed weights on one device. It is read-only after Load, so any number of
+// sequences may use it, one at a time, since they share the device.
 type Transformer struct {
-	dev    compute.Device
+	dev    compute.Device // where all weights are
 	cfg    model.TransformerConfig
-	dtype  compute.DType
+	dtype  compute.DType  // of products, and of activations between ranks
 	patch  compute.Linear // [d, patch·C]
 	time1  compute.Linear // [d, freq]
 	time2  compute.Linear // [d, d]
 	timeP  compute.Linear // [6d, d]
-	text1  compute.Linear // [d, text]
+	text1  compute.Linear // [d, text_dim]
 	text2  compute.Linear // [d, d]
 	blocks []block
 	table  compute.Vector // [2d]: shift, scale of the output norm
 	proj   compute.Linear // [patch·C, d]
 }
 
+// block is the weights of one WanTransformerBlock.
 type block struct {
-	table         compute.Vector // [6d]
+	table         compute.Vector // [6d]: added to the projected timestep
 	self, cross   attention
-	norm2g        compute.Vector // nil without cross_attn_norm
+	norm2g        compute.Vector // [d]; nil without cross_attn_norm
 	norm2b        compute.Vector
-	ffnUp, ffnOut compute.Linear
+	ffnUp, ffnOut compute.Linear // [ffn, d], [d, ffn]
 }
 
+// attention is the weights of a WanAttention, in the form that self-attention or cross-attention
+// uses.
 type attention struct {
 	qkv          compute.Linear    // self: [3d, d]
 	parts        [3]compute.Linear // of qkv: q, k, v
 	q, kv        compute.Linear    // cross: [d, d], [2d, d]
-	out          compute.Linear
-	normQ, normK compute.Vector
+	out          compute.Linear    // [d, d]
+	normQ, normK compute.Vector    // [d], over all heads at once
 }
 
 // Load binds every weight of a transformer; missing, misshaped and unused ones are errors that name
@@ -124,20 +128,23 @@ func loadAttention(b *model.Builder, at string) attention {
 	}
 }
 
-// Work returns the multiplications and additions of a pass over so many tokens: products and
-// attention.
+// Work returns the multiplications and additions of a pass over so many tokens: the products of q,
+// k, v, outputs and cross-attention, those of the feed-forward, and self-attention itself.
+// Attention to the text is left out as small.
 func (t *Transformer) Work(tokens int) float64 {
 	n, d, f := float64(tokens), float64(t.cfg.Dim()), float64(t.cfg.FFNDim)
 	return float64(len(t.blocks)) * (12*n*d*d + 4*n*d*f + 4*n*n*d)
 }
 
-// FeedForward returns the largest weight of a layer, to measure the device with.
+// FeedForward returns the largest weight of a layer, [ffn, d], by which a shard measures how fast
+// its device multiplies.
 func (t *Transformer) FeedForward() compute.Linear { return t.blocks[0].ffnUp }
 
-// Operations returns how many operation numbers a pass uses for its messages.
+// Operations returns how many operation numbers a pass uses for its messages, counted from the tag
+// that Forward is given.
 func (t *Transformer) Operations() int { return opsPerLayer * len(t.blocks) }
 
-// TokenWidth returns the values of one token of the latent: channels times patch volume.
+// TokenWidth returns the number of latent values in one token: channels times patch volume.
 func (t *Transformer) TokenWidth() int {
 	p := t.cfg.PatchSize
 	return t.cfg.InChannels * p[0] * p[1] * p[2]

@@ -9,14 +9,16 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// Operations of a layer: q, k and v travel to the ranks of their heads, the output of both halves
-// of the heads travels back.
+// Operations of a layer, counted from its tag: q, k and v (0 to 2) travel to the ranks of their
+// heads; then the output of either half of the heads travels back.
 const (
 	opHalf      = 3
 	opsPerLayer = opHalf + 2
 )
 
-// selfAttention reads s.norm and fills s.attn, both of the own tokens.
+// selfAttention reads s.norm [n, d] and fills s.attn [n, d], both of the own tokens. In a group it
+// is DeepSpeed Ulysses: an all-to-all turns "own tokens, all heads" into "all tokens, own heads",
+// and a second one turns the output back.
 func (s *Sequence) selfAttention(ctx context.Context, tag collective.Tag, a *attention) error {
 	d := s.t.cfg.Dim()
 	if s.group.Size() == 1 {
@@ -26,6 +28,7 @@ func (s *Sequence) selfAttention(ctx context.Context, tag collective.Tag, a *att
 		s.attend(s.attn, s.qkv, d, partition.Range{Lo: 0, Hi: s.t.cfg.NumAttentionHeads})
 		return nil
 	}
+
 	if err := s.scatterHeads(ctx, tag, a); err != nil {
 		return fmt.Errorf("cannot gather own heads: %w", err)
 	}
@@ -35,19 +38,20 @@ func (s *Sequence) selfAttention(ctx context.Context, tag collective.Tag, a *att
 	return nil
 }
 
-// part views q (0), k (1) or v (2) of the own tokens.
+// part views q (0), k (1) or v (2) of the own tokens: [n, d] of qkv [n, 3d].
 func (s *Sequence) part(i int) compute.Mat {
 	d := s.t.cfg.Dim()
 	return s.qkv.ColRange(i*d, (i+1)*d)
 }
 
-// rotate normalises and rotates q (0) or k (1).
+// rotate normalises q (0) or k (1) over all heads and turns it by the rotary positions, in place.
 func (s *Sequence) rotate(a *attention, i int) {
 	m := s.part(i)
 	s.t.dev.RMSNorm(m, m, []compute.Vector{a.normQ, a.normK}[i], s.t.cfg.Eps, &s.rope)
 }
 
-// attend runs heads [r.Lo, r.Hi) of q, k and v that lie side by side, w columns each.
+// attend computes attention for heads [r.Lo, r.Hi) into their columns of dst. qkv holds q, k and v
+// in one row, w columns each: [tokens, 3w].
 func (s *Sequence) attend(dst, qkv compute.Mat, w int, r partition.Range) {
 	lo, hi := r.Lo*s.t.cfg.AttentionHeadDim, r.Hi*s.t.cfg.AttentionHeadDim
 	s.t.dev.Attention(dst.ColRange(lo, hi), qkv.ColRange(lo, hi), qkv.ColRange(w+lo, w+hi),
@@ -55,26 +59,29 @@ func (s *Sequence) attend(dst, qkv compute.Mat, w int, r partition.Range) {
 		compute.AttentionArgs{Heads: r.Len(), Scale: s.scale(), DType: s.t.dtype})
 }
 
-// columns returns the columns of heads within a width of all heads.
+// columns returns the columns that a range of heads takes up in a matrix of all heads.
 func (s *Sequence) columns(heads partition.Range) partition.Range {
 	hd := s.t.cfg.AttentionHeadDim
 	return partition.Range{Lo: heads.Lo * hd, Hi: heads.Hi * hd}
 }
 
-// scatterHeads computes v, k and q of the own tokens and gathers those of the own heads from every
-// rank, in canonical token order, so that a row's sum over keys runs in the same order whatever
-// the number of ranks: s.all [N, 3w]. While one travels the next is computed.
+// scatterHeads computes v, k and q [n, d] of the own tokens and gathers those of the own heads from
+// every rank, in the order of the tokens: s.all [N, 3w]. The order makes a row's sum over keys run
+// alike whatever the number of ranks, which keeps its bits. While one of the three travels the next
+// is computed; v goes first, as it needs no norm.
 func (s *Sequence) scatterHeads(ctx context.Context, tag collective.Tag, a *attention) error {
 	w := s.columns(s.heads[s.group.Rank()]).Len()
 	x := s.newExchange(ctx)
 	for i := 2; i >= 0; i-- {
+
+		// [n, d]
 		m := s.part(i)
 		s.t.dev.Linear(m, s.norm, a.parts[i], compute.Epilogue{})
 		if i < 2 {
 			s.rotate(a, i)
 		}
-		op := collective.Tag{Step: tag.Step, Op: tag.Op + uint32(i)} //nolint:gosec // 0 to 2
-		x.start(op, func(r int) compute.Mat {
+		tagged := collective.Tag{Step: tag.Step, Op: tag.Op + uint32(i)} //nolint:gosec // 0 to 2
+		x.start(tagged, func(r int) compute.Mat {
 			c := s.columns(s.heads[r])
 			return m.ColRange(c.Lo, c.Hi)
 		}, func(r int) compute.Mat {
@@ -84,9 +91,11 @@ func (s *Sequence) scatterHeads(ctx context.Context, tag collective.Tag, a *atte
 	return x.finish()
 }
 
-// half returns the first (0) or second (1) half of a rank's heads; the second may be empty.
+// half returns the first (0) or second (1) half of a rank's heads. The second is empty where a rank
+// has one head.
 func (s *Sequence) half(rank, i int) partition.Range { return halfOf(s.heads[rank], i) }
 
+// halfOf cuts a range of heads in two, the larger half first.
 func halfOf(h partition.Range, i int) partition.Range {
 	middle := h.Lo + (h.Len()+1)/2
 	if i == 0 {
@@ -95,22 +104,24 @@ func halfOf(h partition.Range, i int) partition.Range {
 	return partition.Range{Lo: middle, Hi: h.Hi}
 }
 
-// scatterTokens computes attention of the own heads and gathers the output of the own tokens from
-// every rank: s.allOut [N, w] of every rank becomes s.attn [own, d]. While one half of the heads
-// travels the other is computed.
+// scatterTokens computes attention of the own heads over all tokens, s.allOut [N, w], and gathers
+// the output of the own tokens for all heads from every rank: s.attn [n, d]. While one half of the
+// heads travels the other is computed.
 func (s *Sequence) scatterTokens(ctx context.Context, tag collective.Tag) error {
 	me := s.group.Rank()
 	w, first := s.columns(s.heads[me]).Len(), s.heads[me].Lo
+
 	x := s.newExchange(ctx)
 	for i := range 2 {
 		own := s.half(me, i)
-		own.Lo, own.Hi = own.Lo-first, own.Hi-first
+		own.Lo, own.Hi = own.Lo-first, own.Hi-first // heads within s.all
 		if own.Len() > 0 {
 			s.attend(s.allOut, s.all, w, own)
 		}
+
 		c := s.columns(own)
-		op := collective.Tag{Step: tag.Step, Op: tag.Op + opHalf + uint32(i)} //nolint:gosec // 0, 1
-		x.start(op, func(r int) compute.Mat {
+		tagged := collective.Tag{Step: tag.Step, Op: tag.Op + opHalf + uint32(i)} //nolint:gosec // 0, 1
+		x.start(tagged, func(r int) compute.Mat {
 			return s.allOut.RowRange(s.tokens[r].Lo, s.tokens[r].Hi).ColRange(c.Lo, c.Hi)
 		}, func(r int) compute.Mat {
 			c := s.columns(s.half(r, i))
