@@ -6,8 +6,8 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// relativeBias spreads a layer's table [buckets, heads] over the distances of n tokens:
-// [heads, 2n-1], where column j-i+n-1 is the bias of key j seen from query i.
+// relativeBias spreads a layer's table [buckets, heads] over the distances of n tokens: [heads,
+// 2n-1], where column j-i+n-1 is the bias of key j as seen from query i.
 func relativeBias(table []float32, cfg model.TextEncoderConfig, n int) []float32 {
 	out := make([]float32, cfg.NumHeads*(2*n-1))
 	for c := range 2*n - 1 {
@@ -19,20 +19,26 @@ func relativeBias(table []float32, cfg model.TextEncoderConfig, n int) []float32
 	return out
 }
 
-// bucket maps a distance (key minus query) to one of the buckets: half of them for either
-// direction, of which half are exact and the rest logarithmic up to maxDistance (T5, Raffel et al.
-// 2020). Rounding follows float32, as the reference computes it.
+// bucket maps a distance, key minus query, to a bucket (T5, Raffel et al. 2020; T5Attention's
+// _relative_position_bucket). Half of the buckets are for either direction; of those, half are for
+// exact distances and the rest for ranges that grow logarithmically up to maxDistance. Rounding
+// follows float32, as the reference computes it.
 func bucket(distance, buckets, maxDistance int) int {
+
 	half, base := buckets/2, 0
 	if distance > 0 {
 		base = half
 	} else {
 		distance = -distance
 	}
+
+	// Near tokens have a bucket per distance.
 	exact := half / 2
 	if distance < exact {
 		return base + distance
 	}
+
+	// Further ones share them, the last one being for all beyond maxDistance.
 	r := float32(math.Log(float64(float32(distance) / float32(exact))))
 	r = r / float32(math.Log(float64(maxDistance)/float64(exact))) * float32(half-exact)
 	return base + min(exact+int(r), half-1)

@@ -8,36 +8,42 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// Encoder turns token ids into embeddings on one device.
+// Encoder turns token ids into embeddings on one device. The weights of its layers are packed; the
+// embedding table, a fifth of the published model, stays in the file. It belongs to one goroutine.
 type Encoder struct {
-	dev    compute.Device
+	dev    compute.Device // where the layers' weights are
 	cfg    model.TextEncoderConfig
-	dtype  compute.DType
+	dtype  compute.DType // of products
 	embed  tensor.Tensor // [vocab, d], read row by row from the file
 	layers []layer
-	norm   compute.Vector
-	tap    func(layer int, hidden compute.Mat) // for tests
+	norm   compute.Vector                      // [d], after the last layer
+	tap    func(layer int, hidden compute.Mat) // sees the state after each layer, in tests
 }
 
+// layer is a UMT5Block: self-attention, then the feed-forward, each behind a norm. inner is the
+// width of all heads together, heads · d_kv.
 type layer struct {
-	attnNorm, ffNorm compute.Vector
-	qkv, out         compute.Linear
-	gate, up, down   compute.Linear
-	bias             []float32 // [buckets, heads]
+	attnNorm, ffNorm compute.Vector // [d]
+	qkv, out         compute.Linear // [3·inner, d], [d, inner]
+	gate, up, down   compute.Linear // [ff, d], [ff, d], [d, ff]
+	bias             []float32      // [buckets, heads], spread over distances for each prompt
 }
 
-// Load binds every weight of the text encoder; missing and unused ones are errors that name them.
-// w stays in use: embeddings are read from it on demand. t is what products multiply.
+// Load binds every weight of the text encoder; missing and unused ones are errors that name them. w
+// has to stay open, since embeddings are read from it on demand. t is the type that products
+// multiply.
 func Load(dev compute.Device, cfg model.TextEncoderConfig, w *model.Weights, t compute.DType) (
 	*Encoder, error) {
 	e := &Encoder{dev: dev, cfg: cfg, dtype: t}
 	e.embed = w.Raw(embeddingName(w))
+
 	b := model.NewBuilder(dev, w)
 	b.DType = t
 	for i := range cfg.NumLayers {
 		e.layers = append(e.layers, loadLayer(b, i))
 	}
 	e.norm = b.Vector("encoder.final_layer_norm.weight")
+
 	if err := b.Finish(); err != nil {
 		return nil, fmt.Errorf("cannot load the text encoder: %w", err)
 	}
@@ -70,9 +76,9 @@ func loadLayer(b *model.Builder, i int) layer {
 	}
 }
 
-// Encode returns the embeddings [len(ids), d] after the final norm. An id outside the vocabulary
-// and an empty prompt (there is always `</s>`) are errors. Where the device sees that values are
-// not finite, a *tensor.NotFiniteError says up to which layer.
+// Encode returns the embeddings [len(ids), d] of a prompt's tokens, after the final norm. An id
+// outside the vocabulary is an error, and so is an empty prompt: there is always `</s>`. If the
+// device notices that values are not finite, a *tensor.NotFiniteError says up to which layer.
 func (e *Encoder) Encode(ids []int32) ([]float32, error) {
 	n := len(ids)
 	if n == 0 {
@@ -82,12 +88,15 @@ func (e *Encoder) Encode(ids []int32) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s, err := newScratch(e.dev, e.cfg, n)
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode %d tokens: %w", n, err)
 	}
 	defer s.free()
-	compute.Flawed(e.dev) // of what came before
+
+	compute.Flawed(e.dev) // forget what the device noticed in earlier work
+
 	e.dev.Upload(s.x, rows)
 	e.observe(0, s.x)
 	for i := range e.layers {
@@ -96,12 +105,14 @@ func (e *Encoder) Encode(ids []int32) ([]float32, error) {
 		if !compute.Flawed(e.dev) {
 			continue
 		}
-		if err := e.dev.Sync(); err != nil { // stopped
+
+		if err := e.dev.Sync(); err != nil { // an operation was stopped half-way
 			return nil, fmt.Errorf("cannot encode %d tokens: %w", n, err)
 		}
 		what := fmt.Sprintf("what the text encoder makes up to layer %d of %d", i+1, len(e.layers))
 		return nil, &tensor.NotFiniteError{What: what}
 	}
+
 	e.dev.RMSNorm(s.x, s.x, e.norm, e.cfg.LayerNormEpsilon, nil)
 	if err := e.dev.Download(rows, s.x); err != nil {
 		return nil, fmt.Errorf("cannot encode %d tokens: %w", n, err)
@@ -109,13 +120,14 @@ func (e *Encoder) Encode(ids []int32) ([]float32, error) {
 	return rows, nil
 }
 
+// observe shows a test the state after so many layers; the golden names them alike.
 func (e *Encoder) observe(layer int, hidden compute.Mat) {
 	if e.tap != nil {
 		e.tap(layer, hidden)
 	}
 }
 
-// lookup gathers the embeddings of ids: [len(ids), d].
+// lookup gathers the embeddings of ids, [len(ids), d], from the file's stored type.
 func (e *Encoder) lookup(ids []int32) ([]float32, error) {
 	d := e.cfg.DModel
 	size := d * e.embed.DType.Size()
@@ -124,6 +136,7 @@ func (e *Encoder) lookup(ids []int32) ([]float32, error) {
 		if id < 0 || int(id) >= e.cfg.VocabSize {
 			return nil, fmt.Errorf("token id %d is outside the vocabulary of %d", id, e.cfg.VocabSize)
 		}
+
 		row := tensor.Tensor{DType: e.embed.DType, Shape: tensor.Shape{d},
 			Data: e.embed.Data[int(id)*size : (int(id)+1)*size]}
 		v, err := row.Float32()
@@ -135,14 +148,19 @@ func (e *Encoder) lookup(ids []int32) ([]float32, error) {
 	return out, nil
 }
 
-// forward is one block: x += attention(norm(x)); x += feed-forward(norm(x)).
+// forward is one block on s.x [n, d], in place: x += out(attention(norm(x))), then x +=
+// down(gelu(gate(norm(x))) · up(norm(x))). T5's attention has no 1/√width in its logits, so Scale
+// is 1, and positions enter as a bias per head and distance.
 func (l *layer) forward(e *Encoder, s *scratch) {
 	dev, eps, inner := e.dev, e.cfg.LayerNormEpsilon, e.cfg.NumHeads*e.cfg.DKV
+
 	dev.RMSNorm(s.norm, s.x, l.attnNorm, eps, nil)
-	dev.Linear(s.qkv, s.norm, l.qkv, compute.Epilogue{})
+	dev.Linear(s.qkv, s.norm, l.qkv, compute.Epilogue{}) // [n, d] to [n, 3·inner]
 	dev.Upload(s.bias, relativeBias(l.bias, e.cfg, s.x.Rows))
+
 	q, k := s.qkv.ColRange(0, inner), s.qkv.ColRange(inner, 2*inner)
 	v := s.qkv.ColRange(2*inner, 3*inner)
+
 	dev.Attention(s.attn, q, k, v,
 		compute.AttentionArgs{Heads: e.cfg.NumHeads, Scale: 1, RelBias: &s.bias,
 			DType: e.dtype})

@@ -5,16 +5,21 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// scratch is the memory of one Encode call over n tokens.
+// scratch is the device memory of one Encode call over n tokens.
 type scratch struct {
-	arena                        *model.Arena
-	x, norm, qkv, attn, gate, up compute.Mat // [n, d], [n, d], [n, 3·inner], [n, inner], [n, ff] x2
-	bias                         compute.Mat // [heads, 2n-1]
+	arena     *model.Arena
+	x, norm   compute.Mat // [n, d]: the state, and its norm
+	qkv, attn compute.Mat // [n, 3·inner], [n, inner]
+	gate, up  compute.Mat // [n, ff]
+	bias      compute.Mat // [heads, 2n-1]: the current layer's relative positions
 }
 
+// newScratch allocates the memory for n tokens on dev; compute.ErrMemory where it does not fit.
 func newScratch(dev compute.Device, cfg model.TextEncoderConfig, n int) (*scratch, error) {
 	inner := cfg.NumHeads * cfg.DKV
+
 	a := model.NewArena(dev)
+
 	s := &scratch{
 		arena: a,
 		x:     a.Mat(n, cfg.DModel), norm: a.Mat(n, cfg.DModel),
@@ -22,22 +27,25 @@ func newScratch(dev compute.Device, cfg model.TextEncoderConfig, n int) (*scratc
 		gate: a.Mat(n, cfg.DFF), up: a.Mat(n, cfg.DFF),
 		bias: a.Mat(cfg.NumHeads, 2*n-1),
 	}
+
 	return s, a.Err()
 }
 
-// Bytes returns the memory of the device that encoding n tokens takes.
+// Bytes returns the bytes of device memory that encoding n tokens takes, without allocating any.
+// The workspace counts twice, since the old one is there until a larger one is.
 func (e *Encoder) Bytes(n int) int64 {
 	m := &compute.Meter{}
 	_, _ = newScratch(m, e.cfg, n)     // a Meter refuses nothing
 	return m.Most() + 2*e.workBytes(n) // that may move once as it grows
 }
 
-// workBytes returns the most that one operation takes for itself.
+// workBytes returns the most scratch memory that a single operation takes for itself.
 func (e *Encoder) workBytes(n int) int64 {
 	w, takes := e.dev.(compute.Workspace)
 	if !takes {
 		return 0
 	}
+
 	cfg, t := e.cfg, e.dtype
 	d, inner := cfg.DModel, cfg.NumHeads*cfg.DKV
 	return max(w.LinearBytes(n, d, 3*inner, t), w.LinearBytes(n, inner, d, t),

@@ -7,94 +7,109 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// A band is some rows of a frame. A 3x3 convolution needs a row more on either side, so the further
-// a layer is from the output, the more rows a band reads. Where a band ends inside the frame, a
-// convolution sees zeros in place of the next row and spoils its outermost row; reads counts such
-// rows in, and they are cut off before the next layer. Thus every row that counts has the bits it
-// has in the whole frame.
+// A band is some rows of a frame. A 3 x 3 convolution needs one more row on either side, so the
+// further a layer is from the output, the more rows a band reads. Where a band ends inside the
+// frame, a convolution sees zeros in place of the next row, and its outermost row is wrong. reads
+// counts such rows in, and crop cuts them off before the next layer. Every row that is left has the
+// bits that it has in the whole frame.
 
-// band decodes one band behind the middle block, which sees the whole frame.
+// band decodes one band of a frame, from the output of the middle block on. Bands of one stream run
+// in turn and share its buffers; each has caches of its own.
 type band struct {
-	flow
-	reads []partition.Range // see Decoder.reads
-	step  int               // the next of reads
-	due   int               // steps that the latent frame at hand goes through
-	lo    int               // the first row of what is being decoded
+	runner
+	reads    []partition.Range // the rows that each step reads; see Decoder.reads
+	step     int               // the next of reads
+	stepsDue int               // how many steps the current latent frame goes through
+	lo       int               // the frame's row that the activations begin with, at their resolution
 
-	parked [][]float32 // the caches, while they are in the host's memory
+	hostCaches [][]float32 // the caches while another band runs; nil for one not yet used
 }
 
-// park moves the caches to the host, which has more memory, so that another band may run.
-func (b *band) park() error {
+// offload moves the caches to the host, which has more memory, so that another band may run.
+func (b *band) offload() error {
 	for i, c := range b.caches {
 		if c.T == 0 {
 			continue
 		}
-		if b.parked[i] == nil {
-			b.parked[i] = make([]float32, c.Rows*c.Cols)
+		if b.hostCaches[i] == nil {
+			b.hostCaches[i] = make([]float32, c.Rows*c.Cols)
 		}
-		if err := b.dev.Download(b.parked[i], c.Mat); err != nil {
+		if err := b.dev.Download(b.hostCaches[i], c.Mat); err != nil {
 			return err
 		}
 	}
-	b.keep.Free()
+	b.arena.Free()
 	return nil
 }
 
-// unpark brings the caches back.
-func (b *band) unpark() {
-	for i, host := range b.parked {
+// reload brings the caches back to the device. An error is kept in the runner.
+func (b *band) reload() {
+	for i, host := range b.hostCaches {
 		if host == nil {
 			continue
 		}
-		m := b.keep.Mat(b.caches[i].Rows, b.caches[i].Cols)
+		m := b.arena.Mat(b.caches[i].Rows, b.caches[i].Cols)
 		if b.failed() {
 			return
 		}
+
 		b.dev.Upload(m, host)
 		b.caches[i].Mat = m
 	}
 }
 
-// reads lists the rows of the frame that each step reads to make the given rows of the latent, at
-// the step's resolution: per block its residuals, then its upsampling; then the last convolution.
-// The rows of the result come last.
+// reads lists the rows of the frame that each step reads to make the given rows of a latent of h
+// rows, at the step's resolution. A step is a residual, an upsampling, or the last convolution; the
+// rows of the result come last. Rows are counted from the output back.
 func (d *Decoder) reads(h int, rows partition.Range) []partition.Range {
 	scale := d.cfg.SpatialScale()
 	r := partition.Range{Lo: rows.Lo * scale, Hi: rows.Hi * scale}
 	out := []partition.Range{r}
+
 	r = widen(r, 1, h*scale)
 	out = append(out, r)
 	for _, u := range slices.Backward(d.ups) {
+
+		// Upsampling doubles the rows, then convolves 3 x 3.
 		if u.spatial != nil {
 			r = widen(r, 1, h*scale)
 			r = partition.Range{Lo: r.Lo / 2, Hi: (r.Hi + 1) / 2}
 			scale /= 2
 			out = append(out, r)
 		}
+
+		// A residual has two convolutions.
 		for range u.res {
 			r = widen(r, 2, h*scale)
 			out = append(out, r)
 		}
 	}
+
 	slices.Reverse(out)
 	return out
 }
 
-// Cost returns the multiplications that the given rows of a latent frame take, of any but the
-// first, those of the middle block and of the rows around them included.
+// Cost returns the multiplications that decoding the given rows of a latent frame takes, of any
+// frame but the clip's first. It includes the middle block, which every band runs on the whole
+// frame, and the rows that bands read around their own. Ranks compare it to decide whether
+// splitting a frame pays.
 func (d *Decoder) Cost(h, w int, rows partition.Range) float64 {
 	conv := func(c compute.Conv) float64 { return float64(products(c.Shape())) }
 	var sum float64
 	wide, frames, reads := float64(w), 1.0, d.reads(h, rows)
+
+	// The middle block and conv_in, over the whole frame: convolutions, then attention's products.
 	dim, pixels := float64(d.mid.attn.dim), float64(h*w)
 	sum += pixels * (conv(d.convIn.conv) + d.mid.res[0].cost() + d.mid.res[1].cost())
 	sum += pixels * (4*dim*dim + 2*pixels*dim)
+
+	// Up-blocks, over the rows that each step reads and all frames of the latent frame.
 	for _, u := range d.ups {
 		for i := range u.res {
 			sum += u.res[i].cost() * frames * wide * float64(reads[i].Len())
 		}
 		reads = reads[len(u.res):]
+
 		if u.spatial == nil {
 			continue
 		}
@@ -102,6 +117,7 @@ func (d *Decoder) Cost(h, w int, rows partition.Range) float64 {
 			sum += conv(u.temporal.conv) * frames * wide * float64(reads[0].Len())
 			frames *= 2
 		}
+
 		wide *= 2
 		sum += conv(u.spatial) * frames * wide * float64(2*reads[0].Len())
 		reads = reads[1:]
@@ -109,7 +125,7 @@ func (d *Decoder) Cost(h, w int, rows partition.Range) float64 {
 	return sum + conv(d.convOut.conv)*frames*wide*float64(reads[0].Len())
 }
 
-// cost returns the multiplications for a pixel.
+// cost returns the multiplications for one pixel.
 func (r *residual) cost() float64 {
 	n := products(r.conv1.conv.Shape()) + products(r.conv2.conv.Shape())
 	if r.shortcut != nil {
@@ -118,14 +134,16 @@ func (r *residual) cost() float64 {
 	return float64(n)
 }
 
+// products returns the multiplications of a convolution for one pixel of its output.
 func products(s compute.ConvShape) int { return s.Out * s.In * s.KT * s.KH * s.KW }
 
-// widen adds n rows on either side, as far as there are any.
+// widen adds n rows on either side, as far as the frame has them.
 func widen(r partition.Range, n, rows int) partition.Range {
 	return partition.Range{Lo: max(r.Lo-n, 0), Hi: min(r.Hi+n, rows)}
 }
 
-// crop keeps the rows of x that the next step reads.
+// crop keeps the rows of x that the next step reads, and counts the step. Rows of a single frame
+// are contiguous and are viewed; of several frames they are copied.
 func (b *band) crop(x compute.Volume) compute.Volume {
 	r := b.reads[b.step]
 	lo := r.Lo - b.lo
@@ -134,11 +152,13 @@ func (b *band) crop(x compute.Volume) compute.Volume {
 		return x
 	}
 	b.step, b.lo = b.step+1, r.Lo
+
 	if x.T == 1 {
 		m := x.RowRange(lo*x.W, (lo+r.Len())*x.W)
 		return compute.Volume{Mat: m, T: 1, H: r.Len(), W: x.W}
 	}
-	out := b.room.volume(x.T, r.Len(), x.W, x.Cols, x)
+
+	out := b.bufs.volume(x.T, r.Len(), x.W, x.Cols, x)
 	if b.failed() {
 		return x
 	}
@@ -149,26 +169,30 @@ func (b *band) crop(x compute.Volume) compute.Volume {
 	return out
 }
 
-// rests reports whether the latent frame at hand goes no further.
-func (b *band) rests() bool { return b.step == b.due }
+// stopsHere reports whether the current latent frame, one of the warm-up, has gone as far as it is
+// needed.
+func (b *band) stopsHere() bool { return b.step == b.stepsDue }
 
-// up runs a block's residuals and the upsampling behind them, as far as they are due. Time is
-// doubled where the block does so and double is set.
+// up runs block u as far as it is due: its residuals, then upsampling in time, if double is set,
+// and in space. [T, H, W, C] becomes [2T, 2H, 2W, C/2].
 func (b *band) up(x compute.Volume, u *upBlock, double bool) compute.Volume {
 	for i := range u.res {
-		if b.rests() {
+		if b.stopsHere() {
 			return x
 		}
 		x = b.residual(b.crop(x), &u.res[i])
 	}
-	if u.spatial == nil || b.rests() {
+
+	if u.spatial == nil || b.stopsHere() {
 		return x
 	}
 	x = b.crop(x)
 	if u.temporal != nil && double {
 		x = b.doubleFrames(x, u.temporal)
 	}
-	out := b.room.volume(x.T, 2*x.H, 2*x.W, u.spatial.Shape().Out, x)
+
+	// The convolution repeats pixels as it reads them, so that no enlarged copy of x is written.
+	out := b.bufs.volume(x.T, 2*x.H, 2*x.W, u.spatial.Shape().Out, x)
 	if b.failed() {
 		return x
 	}
@@ -177,17 +201,19 @@ func (b *band) up(x compute.Volume, u *upBlock, double bool) compute.Volume {
 	return out
 }
 
-// doubleFrames makes two frames of each: the convolution gives both side by side in its channels.
+// doubleFrames makes two frames of each. The convolution gives both next to each other in its
+// channels, [T·H·W, 2·C]; they are then copied apart to [2T·H·W, C].
 func (b *band) doubleFrames(x compute.Volume, c *causal) compute.Volume {
 	n, ch := x.H*x.W, x.Cols
-	pairs := b.room.like(x, 2*ch) // [T·H·W, 2·C]
+	pairs := b.bufs.like(x, 2*ch) // [T·H·W, 2·C]
 	b.causal(pairs, x, *c, nil)
-	out := b.room.volume(2*x.T, x.H, x.W, ch, pairs)
+
+	out := b.bufs.volume(2*x.T, x.H, x.W, ch, pairs)
 	if b.failed() {
 		return x
 	}
 	for t := range x.T {
-		src := pairs.RowRange(t*n, (t+1)*n)
+		src := pairs.RowRange(t*n, (t+1)*n) // frames 2t and 2t+1
 		b.dev.Copy(out.RowRange(2*t*n, (2*t+1)*n), src.ColRange(0, ch))
 		b.dev.Copy(out.RowRange((2*t+1)*n, (2*t+2)*n), src.ColRange(ch, 2*ch))
 	}

@@ -28,7 +28,8 @@ func random(d *Decoder, seed uint64, frames, h, w int) [][]float32 {
 }
 
 // decodeRows returns the frames of a band of a clip.
-func decodeRows(t fataler, d *Decoder, clip [][]float32, h, w int, rows partition.Range) [][]float32 {
+func decodeRows(t fataler, d *Decoder, clip [][]float32, h, w int,
+	rows partition.Range) [][]float32 {
 	t.Helper()
 	s, err := d.NewBand(h, w, rows)
 	if err != nil {
@@ -112,7 +113,8 @@ func TestAnyBandIsTheRowsOfTheWholeFrame(t *testing.T) {
 
 func TestBandsOutsideTheFrameAreRefused(t *testing.T) {
 	d := load(t, "testdata", "golden", "tiny7")
-	for _, r := range []partition.Range{{Lo: -1, Hi: 2}, {Lo: 2, Hi: 2}, {Lo: 3, Hi: 2}, {Lo: 0, Hi: 5}} {
+	for _, r := range []partition.Range{{Lo: -1, Hi: 2}, {Lo: 2, Hi: 2}, {Lo: 3, Hi: 2},
+		{Lo: 0, Hi: 5}} {
 		if _, err := d.NewBand(4, 4, r); err == nil || !strings.Contains(err.Error(), fmt.Sprint(r.Lo)) {
 			t.Errorf("rows %v of 4: %v", r, err)
 		}

@@ -18,7 +18,7 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkBands decodes 13 frames of 192 x 128 whole and the middle one of so many bands, in turns,
+// BenchmarkBands decodes 13 frames of 192 x 128 whole and the middle one of n bands, in turns,
 // and reports what the band took of the whole beside what Cost says.
 func BenchmarkBands(b *testing.B) {
 	d := load(b, "models", "demo")

@@ -7,27 +7,29 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// Decoder holds the packed weights of the decoder on one device.
+// Decoder holds the packed weights of the decoder on one device. It is read-only after Load; each
+// clip is decoded by a Stream of its own.
 type Decoder struct {
-	dev       compute.Device
+	dev       compute.Device // where all weights are
 	cfg       model.VAEConfig
-	postQuant compute.Linear
-	convIn    causal
+	postQuant compute.Linear // [z, z]
+	convIn    causal         // z to the width of the first block
 	mid       middle
 	ups       []upBlock
-	normOut   compute.Vector
-	convOut   causal
-	caches    int // as many causal convolutions; each keeps a history
+	normOut   compute.Vector // before convOut
+	convOut   causal         // to the channels of a frame
+	caches    int            // the number of causal convolutions; each stream caches frames for all
 }
 
+// upBlock is a WanUpBlock: residuals, then upsampling in time and space (WanResample).
 type upBlock struct {
 	res      []residual
-	temporal *causal      // doubles the frames; nil where time is not upsampled
+	temporal *causal      // twice the channels, which become twice the frames; nil where time stays
 	spatial  compute.Conv // doubles height and width; nil in the last block
 }
 
-// Load binds the decoder's weights. The encoder's are left unread; anything else missing or unused
-// is an error that names it.
+// Load binds the decoder's weights. The encoder's are left unread; any other missing or unused
+// weight is an error that names it.
 func Load(dev compute.Device, cfg model.VAEConfig, w *model.Weights) (*Decoder, error) {
 	w.IgnorePrefix("encoder.")
 	w.IgnorePrefix("quant_conv.")
@@ -42,6 +44,7 @@ func Load(dev compute.Device, cfg model.VAEConfig, w *model.Weights) (*Decoder, 
 	d.normOut = l.Vector("decoder.norm_out.gamma")
 	d.convOut = l.causal("decoder.conv_out")
 	d.caches = l.caches
+
 	if err := l.Finish(); err != nil {
 		return nil, fmt.Errorf("cannot load the VAE decoder: %w", err)
 	}

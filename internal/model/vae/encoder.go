@@ -7,27 +7,30 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// Encoder holds the packed weights of the encoder on one device.
+// Encoder holds the packed weights of the encoder on one device. It is read-only after LoadEncoder;
+// each clip is encoded by an EncodeStream of its own.
 type Encoder struct {
-	dev     compute.Device
+	dev     compute.Device // where all weights are
 	cfg     model.VAEConfig
 	convIn  causal
 	downs   []downBlock
 	mid     middle
 	normOut compute.Vector
 	convOut causal
-	quant   compute.Linear // gives the mean, then the logarithm of the variance
-	caches  int            // as many causal convolutions; each keeps a history
+	quant   compute.Linear // [2z, 2z]: the mean, then the logarithm of the variance
+	caches  int            // the number of causal convolutions
 }
 
+// downBlock is the residuals of one resolution and the downsampling in space and time
+// (WanResample).
 type downBlock struct {
 	res      []residual
 	spatial  compute.Conv // halves height and width; nil in the last block
 	temporal *causal      // halves the frames; nil where time is not downsampled
 }
 
-// LoadEncoder binds the encoder's weights. The decoder's are left unread; anything else missing or
-// unused is an error that names it.
+// LoadEncoder binds the encoder's weights. The decoder's are left unread; any other missing or
+// unused weight is an error that names it.
 func LoadEncoder(dev compute.Device, cfg model.VAEConfig, w *model.Weights) (*Encoder, error) {
 	w.IgnorePrefix("decoder.")
 	w.IgnorePrefix("post_quant_conv.")
@@ -42,6 +45,7 @@ func LoadEncoder(dev compute.Device, cfg model.VAEConfig, w *model.Weights) (*En
 	e.convOut = l.causal("encoder.conv_out")
 	e.quant = l.Linear("quant_conv")
 	e.caches = l.caches
+
 	if err := l.Finish(); err != nil {
 		return nil, fmt.Errorf("cannot load the VAE encoder: %w", err)
 	}
@@ -71,32 +75,33 @@ func (l *loader) downBlock(cfg model.VAEConfig, i int) downBlock {
 	return d
 }
 
-// EncodeStream encodes one clip, group of frames by group of frames. It belongs to one goroutine.
+// EncodeStream encodes one clip, group of frames by group of frames, in memory that does not grow
+// with the clip. It belongs to one goroutine.
 type EncodeStream struct {
-	flow
-	e     *Encoder
-	h, w  int // of a frame
-	first bool
+	runner
+	e     *Encoder // shared with other streams
+	h, w  int      // of a frame, in pixels
+	first bool     // whether the next group is the clip's first frame
 }
 
-// NewStream prepares encoding of frames of height h and width w in pixels, multiples of the spatial
-// scale.
+// NewStream prepares encoding of frames of height h and width w in pixels. Both have to be
+// multiples of the spatial scale, else it is an error that says so.
 func (e *Encoder) NewStream(h, w int) (*EncodeStream, error) {
 	scale := e.cfg.SpatialScale()
 	if h < scale || w < scale || h%scale != 0 || w%scale != 0 {
 		return nil, fmt.Errorf("cannot encode frames of %d x %d; allowed: multiples of %d", h, w, scale)
 	}
-	return &EncodeStream{flow: newFlow(e.dev, &room{dev: e.dev}, e.caches), e: e, h: h, w: w,
+	return &EncodeStream{runner: newRunner(e.dev, &buffers{dev: e.dev}, e.caches), e: e, h: h, w: w,
 		first: true}, nil
 }
 
-// Free gives the device's memory back.
+// Free gives the device's memory back; the stream may not be used afterwards.
 func (s *EncodeStream) Free() {
-	s.room.free()
-	s.keep.Free()
+	s.bufs.free()
+	s.arena.Free()
 }
 
-// Group returns how many frames Next takes: 1 at first, then 4 (the temporal scale).
+// Group returns how many frames Next takes: 1 at first, then the temporal scale, which is 4 in Wan.
 func (s *EncodeStream) Group() int {
 	if s.first {
 		return 1
@@ -104,9 +109,10 @@ func (s *EncodeStream) Group() int {
 	return s.e.cfg.TemporalScale()
 }
 
-// Next encodes the next Group of frames, [H, W, 3] each, values in -1..1, into one latent frame
+// Next encodes the next Group of frames, [H, W, 3] each with values in -1..1, into one latent frame
 // [C, h, w]: the mode of the posterior (AutoencoderKLWan._encode), normalised as the transformer
-// takes it, (mean - latents_mean) / latents_std.
+// takes it, (mean - latents_mean) / latents_std. A wrong number or size of frames is an error and
+// changes nothing; after an error of the device only Free is left.
 func (s *EncodeStream) Next(frames [][]float32) ([]float32, error) {
 	if len(frames) != s.Group() {
 		return nil, fmt.Errorf("cannot encode %d frames at once; %d are next", len(frames), s.Group())
@@ -116,6 +122,7 @@ func (s *EncodeStream) Next(frames [][]float32) ([]float32, error) {
 			return nil, fmt.Errorf("cannot encode a frame of %d values as %d x %d", len(f), s.h, s.w)
 		}
 	}
+
 	x, err := s.forward(frames)
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode frames: %w", err)
@@ -128,27 +135,34 @@ func (s *EncodeStream) Next(frames [][]float32) ([]float32, error) {
 	return out, nil
 }
 
-// forward runs the encoder proper (WanEncoder3d) and quant_conv: the mean [h·w, C].
+// forward runs the encoder proper (WanEncoder3d) and quant_conv, frames to the mean [h·w, C]. The
+// variance is not computed: the mode of a normal distribution is its mean.
 func (s *EncodeStream) forward(frames [][]float32) (compute.Volume, error) {
 	e, n := s.e, s.h*s.w
-	in := s.room.volume(len(frames), s.h, s.w, e.cfg.OutChannels)
-	x := s.room.like(in, e.convIn.conv.Shape().Out)
+	in := s.bufs.volume(len(frames), s.h, s.w, e.cfg.OutChannels)
+	x := s.bufs.like(in, e.convIn.conv.Shape().Out)
 	if s.failed() {
 		return x, s.err()
 	}
+
+	// Frames one below the other: [T·H·W, 3].
 	for t, f := range frames {
 		s.dev.Upload(in.RowRange(t*n, (t+1)*n), f)
 	}
 	s.causal(x, in, e.convIn, nil)
+
 	for i := range e.downs {
 		x = s.down(x, &e.downs[i])
 	}
 	x = s.middle(x, &e.mid)
-	both := s.room.like(x, 2*e.cfg.ZDim)
-	mean := s.room.like(x, e.cfg.ZDim, both)
+
+	// [h·w, last] to [h·w, 2C], of which the first C rows of quant make the mean.
+	both := s.bufs.like(x, 2*e.cfg.ZDim)
+	mean := s.bufs.like(x, e.cfg.ZDim, both)
 	if s.failed() {
 		return x, s.err()
 	}
+
 	s.dev.ChannelNorm(x.Mat, x.Mat, e.normOut, compute.SiLU)
 	s.causal(both, x, e.convOut, nil)
 	if !s.failed() {
@@ -157,8 +171,9 @@ func (s *EncodeStream) forward(frames [][]float32) (compute.Volume, error) {
 	return mean, s.err()
 }
 
-// down runs a block's residuals and the downsampling behind them. The first frame stands alone, so
-// time is halved from the second group on; the frame before a group comes first.
+// down runs a block's residuals and the downsampling after them, [T, H, W] to [T/2, H/2, W/2]. The
+// clip's first frame stands alone, so time is halved from the second group on; the temporal
+// convolution then also sees the last frame of the group before.
 func (s *EncodeStream) down(x compute.Volume, d *downBlock) compute.Volume {
 	for i := range d.res {
 		x = s.residual(x, &d.res[i])
@@ -166,17 +181,21 @@ func (s *EncodeStream) down(x compute.Volume, d *downBlock) compute.Volume {
 	if d.spatial == nil {
 		return x
 	}
-	small := s.room.volume(x.T, x.H/2, x.W/2, x.Cols, x)
+
+	small := s.bufs.volume(x.T, x.H/2, x.W/2, x.Cols, x)
 	if s.failed() {
 		return x
 	}
 	s.dev.Conv(small, x, d.spatial, compute.ConvArgs{Downsample: true})
+
 	if d.temporal == nil {
 		return small
 	}
+
 	cache, out := s.cache(d.temporal.cache, 1, small), small
+
 	if !s.first {
-		out = s.room.volume(small.T/2, small.H, small.W, small.Cols, small)
+		out = s.bufs.volume(small.T/2, small.H, small.W, small.Cols, small)
 	}
 	if s.failed() {
 		return x
@@ -188,12 +207,13 @@ func (s *EncodeStream) down(x compute.Volume, d *downBlock) compute.Volume {
 	return out
 }
 
-// normalised downloads [h·w, C] as [C, h, w].
+// normalised downloads [h·w, C], transposes it to [C, h·w] and normalises each channel.
 func (s *EncodeStream) normalised(x compute.Volume) ([]float32, error) {
 	rows := make([]float32, x.Rows*x.Cols)
 	if err := s.dev.Download(rows, x.Mat); err != nil {
 		return nil, err
 	}
+
 	out := make([]float32, len(rows))
 	for ch := range x.Cols {
 		mean, std := float32(s.e.cfg.LatentsMean[ch]), float32(s.e.cfg.LatentsStd[ch])

@@ -119,7 +119,8 @@ func TestEncodeRefuses(t *testing.T) {
 	}
 }
 
-// TestHalvesAreLoadedApart wants each half to hold none of the other's weights, and to miss its own.
+// TestHalvesAreLoadedApart wants each half to pack none of the other's weights, and an error that
+// names its own where it is missing.
 func TestHalvesAreLoadedApart(t *testing.T) {
 	dev, cfg, w := open(t, "testdata", "golden", "tiny7")
 	c := &packing{Device: dev}

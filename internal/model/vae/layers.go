@@ -5,37 +5,41 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// residual is norm, SiLU, conv, norm, SiLU, conv beside a shortcut (WanResidualBlock).
+// residual is a WanResidualBlock: norm, SiLU, conv, norm, SiLU, conv, added to a shortcut of the
+// input.
 type residual struct {
-	in, out      int
-	norm1, norm2 compute.Vector
-	conv1, conv2 causal
-	shortcut     compute.Linear // nil where in == out
+	in, out      int            // channels
+	norm1, norm2 compute.Vector // [in], [out]
+	conv1, conv2 causal         // 3 x 3 x 3, [out, in] and [out, out] channels
+	shortcut     compute.Linear // [out, in]; nil where in == out
 }
 
-// causal is a convolution over time with the number of its cache.
+// causal is a convolution that sees only a frame and those before it (WanCausalConv3d).
 type causal struct {
 	conv  compute.Conv
-	cache int
+	cache int // its index into runner.caches
 }
 
-// attention is the single-headed one over the pixels of a frame (WanAttentionBlock).
+// attention lets the pixels of one frame attend to each other, with a single head
+// (WanAttentionBlock).
 type attention struct {
-	dim       int
+	dim       int // channels
 	norm      compute.Vector
-	qkv, proj compute.Linear
+	qkv, proj compute.Linear // [3·dim, dim], [dim, dim]
 }
 
-// middle is what decoder and encoder have at the latent's resolution (WanMidBlock).
+// middle is the block that decoder and encoder have at the latent's resolution (WanMidBlock). Its
+// attention sees the whole frame, so only what comes after it can be decoded in bands.
 type middle struct {
 	res  [2]residual
 	attn attention
 }
 
-// loader binds layers and numbers the caches of their causal convolutions.
+// loader binds layers, in the order in which they run, and numbers the caches of their causal
+// convolutions.
 type loader struct {
 	*model.Builder
-	caches int
+	caches int // how many were numbered
 }
 
 // causal binds a convolution over time and gives it the next cache.

@@ -207,9 +207,7 @@ func (s *Sequence) findNotFinite(pass func() error) error {
 	return cmp.Or(pass(), found)
 }
 
-// output is the modulated norm and the projection back to patches: hidden [n, d] to out [n,
-// patch·C]. Its shift and scale are the time embedding itself plus the rows of the table; unlike
-// the blocks', they do not pass through time_proj.
+// outputOf names, for errors, the values that the first so many blocks have made.
 func (s *Sequence) outputOf(blocks int) string {
 	if blocks == 0 {
 		return "what the blocks are given"
@@ -298,8 +296,9 @@ func (s *Sequence) layerDone(ctx context.Context, n int) error {
 	return nil
 }
 
-// output is the modulated norm and the projection back to patches. Its shift and scale come from
-// the time embedding itself, added to both halves of the table.
+// output is the modulated norm and the projection back to patches: hidden [n, d] to out [n,
+// patch·C]. Its shift and scale are the time embedding itself plus the rows of the table; unlike
+// the blocks', they do not pass through time_proj.
 func (s *Sequence) output() {
 	d, dev, n := s.t.cfg.Dim(), s.t.dev, s.temb.Rows
 	m := s.outMod.RowRange(0, n)

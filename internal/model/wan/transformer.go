@@ -8,7 +8,7 @@ import (
 )
 
 // TextTokens is the context length that Wan was trained with; the pipeline pads shorter prompts to
-// it with zero embeddings. Longer ones are cut by the tokenizer's caller.
+// it with zero embeddings, and Text refuses longer ones.
 const TextTokens = 512
 
 // Transformer holds the packed weights on one device. It is read-only after Load, so any number of

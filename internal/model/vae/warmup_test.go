@@ -42,18 +42,18 @@ func rest(t fataler, s *Stream, clip [][]float32, n int) [][]float32 {
 // framesBefore counts the frames that the latent frames before n make.
 func framesBefore(n int) int { return max(0, 4*n-3) }
 
-// TestHowEarlyLayersBegin compares with what was counted by hand for Wan's decoder, which the tiny
+// TestWarmUpOfEachLayer compares with what was counted by hand for Wan's decoder, which the tiny
 // ones have the shape of, and the demo's.
-func TestHowEarlyLayersBegin(t *testing.T) {
+func TestWarmUpOfEachLayer(t *testing.T) {
 	for _, c := range []struct {
 		path []string
-		want early
+		want warmUp
 	}{
 		{[]string{"testdata", "golden", "tiny7"},
-			early{38, []int{28, 24, 20, 16, 14, 12, 10, 8, 7, 6, 5, 4, 4, 3, 2, 1}}},
-		{[]string{"models", "demo"}, early{30, []int{20, 16, 12, 10, 8, 6, 5, 4, 3, 3, 2, 1}}},
+			warmUp{38, []int{28, 24, 20, 16, 14, 12, 10, 8, 7, 6, 5, 4, 4, 3, 2, 1}}},
+		{[]string{"models", "demo"}, warmUp{30, []int{20, 16, 12, 10, 8, 6, 5, 4, 3, 3, 2, 1}}},
 	} {
-		if got := load(t, c.path...).early(); fmt.Sprint(got) != fmt.Sprint(c.want) {
+		if got := load(t, c.path...).warmUp(); fmt.Sprint(got) != fmt.Sprint(c.want) {
 			t.Errorf("%v: %v, want %v", c.path, got, c.want)
 		}
 	}
@@ -104,15 +104,15 @@ func TestNoLayerBeginsEarlierThanItMust(t *testing.T) {
 	const h, w, n = 2, 2, 40
 	clip := random(d, 5, n+1, h, w)
 	want := decodeFrom(t, d, clip, h, w, partition.Range{Hi: h}, n)
-	for i := -1; i < len(d.early().steps); i++ {
+	for i := -1; i < len(d.warmUp().steps); i++ {
 		s, err := d.NewStream(h, w)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if i < 0 {
-			s.early.trunk--
+			s.warmUp.trunk--
 		} else {
-			s.early.steps[i]--
+			s.warmUp.steps[i]--
 		}
 		if slices.EqualFunc(rest(t, s, clip, n), want, slices.Equal[[]float32]) {
 			t.Errorf("step %d can begin later", i)
@@ -139,7 +139,7 @@ func TestMemoryOfAStreamThatBeginsLater(t *testing.T) {
 		}
 		c.peak = 0
 		for i := s.From(n); i < len(clip); i++ {
-			before, settled := c.used, s.settled()
+			before, settled := c.used, s.allocated()
 			if _, err := s.Next(clip[i]); err != nil {
 				t.Fatal(err)
 			}
@@ -147,7 +147,7 @@ func TestMemoryOfAStreamThatBeginsLater(t *testing.T) {
 				t.Errorf("from %d, latent frame %d: settled is %v, %d elements became %d", n, i, settled,
 					before, c.used)
 			}
-			if seen := len(s.seen); s.settled() && seen > 0 {
+			if seen := len(s.inputs); s.allocated() && seen > 0 {
 				t.Errorf("from %d, latent frame %d: %d latent frames are kept", n, i, seen)
 			}
 		}
@@ -158,8 +158,8 @@ func TestMemoryOfAStreamThatBeginsLater(t *testing.T) {
 	}
 }
 
-// TestTooLittleMemoryWhereAStreamBeginsLater takes memory away until bands are decoded one after the
-// other: what came before is decoded again, however far the stream was.
+// TestTooLittleMemoryWhereAStreamBeginsLater takes memory away until bands are decoded one after
+// the other: latent frames so far are decoded again, however far the stream was.
 func TestTooLittleMemoryWhereAStreamBeginsLater(t *testing.T) {
 	if testing.Short() {
 		t.Skip("computes alone: nothing for the race detector")

@@ -1,0 +1,196 @@
+package vae
+
+import (
+	"math"
+
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/model"
+)
+
+// history is how many earlier frames a causal convolution of 3 frames looks back at.
+const history = 2
+
+// buffers is the device memory of a stream's activations: three buffers, as many as any layer uses
+// at once. They grow during the first latent frames and are reused from then on. The first error,
+// of the device or of stop, is kept.
+type buffers struct {
+	dev  compute.Device
+	mem  [3]compute.Memory // nil until first used
+	stop func() error      // asked before each layer; nil: never
+	err  error
+}
+
+// volume returns memory for activations [t·h·w, c], in a buffer that none of the volumes in use
+// lies in. What it holds is not zeroed. After an error it is empty.
+func (b *buffers) volume(t, h, w, c int, used ...compute.Volume) compute.Volume {
+	if b.err == nil && b.stop != nil {
+		b.err = b.stop()
+	}
+
+	i, n := b.unused(used), t*h*w*c
+	if b.err == nil && (b.mem[i] == nil || b.mem[i].Len() < n) {
+		b.release(i)
+		b.mem[i], b.err = b.dev.Alloc(n)
+	}
+	if b.err != nil {
+		return compute.Volume{}
+	}
+
+	return compute.Volume{Mat: compute.NewMat(b.mem[i], t*h*w, c), T: t, H: h, W: w}
+}
+
+// unused returns the index of a buffer that none of the given volumes lies in.
+func (b *buffers) unused(used []compute.Volume) int {
+	for i, m := range b.mem {
+		taken := false
+		for _, u := range used {
+			taken = taken || m != nil && u.Mem == m
+		}
+		if !taken {
+			return i
+		}
+	}
+	panic("vae: a layer holds every buffer")
+}
+
+// like returns memory for activations of x's frames, rows and columns with c channels, in another
+// buffer than x and the volumes in use.
+func (b *buffers) like(x compute.Volume, c int, used ...compute.Volume) compute.Volume {
+	return b.volume(x.T, x.H, x.W, c, append(used, x)...)
+}
+
+// release frees one buffer.
+func (b *buffers) release(i int) {
+	if b.mem[i] != nil {
+		b.dev.Free(b.mem[i])
+		b.mem[i] = nil
+	}
+}
+
+// free frees all buffers; they are allocated again when used.
+func (b *buffers) free() {
+	for i := range b.mem {
+		b.release(i)
+	}
+}
+
+// runner runs layers on frames that come group by group, with a cache for each causal convolution.
+// After an error its operations do nothing, so that a forward pass needs one check of err.
+type runner struct {
+	dev    compute.Device
+	bufs   *buffers         // shared by the runners of a stream, which take turns
+	arena  *model.Arena     // the memory of the caches
+	caches []compute.Volume // per causal convolution, the last frames of its input
+}
+
+// newRunner returns a runner with empty caches, as at the start of a clip.
+func newRunner(dev compute.Device, b *buffers, caches int) runner {
+	return runner{dev: dev, bufs: b, arena: model.NewArena(dev),
+		caches: make([]compute.Volume, caches)}
+}
+
+// err returns the first error of allocating caches or activations, or of stop.
+func (run *runner) err() error {
+	if err := run.arena.Err(); err != nil {
+		return err
+	}
+	return run.bufs.err
+}
+
+func (run *runner) failed() bool { return run.err() != nil }
+
+// cache returns the cache of convolution i: the last n frames of its input, like those of x. Its
+// first use allocates it, as zeros, which stand for the frames before the clip.
+func (run *runner) cache(i, n int, x compute.Volume) compute.Volume {
+	if run.caches[i].T == 0 {
+		run.caches[i] = compute.Volume{Mat: run.arena.Mat(n*x.H*x.W, x.Cols), T: n, H: x.H, W: x.W}
+	}
+	return run.caches[i]
+}
+
+// causal convolves x, preceded by the frames cached from earlier calls, into out, and then caches
+// the last frames of x. residual, if not nil, is added to the result; it may be out itself.
+func (run *runner) causal(out, x compute.Volume, c causal, residual *compute.Mat) {
+	if run.failed() {
+		return
+	}
+	cache := run.cache(c.cache, history, x)
+	if run.failed() {
+		return
+	}
+	run.dev.Conv(out, x, c.conv, compute.ConvArgs{Prev: &cache, Residual: residual})
+	run.remember(cache, x)
+}
+
+// remember moves the last frames of x into a cache. If x has fewer frames than the cache, the cache
+// keeps its newest ones in front of them.
+func (run *runner) remember(cache, x compute.Volume) {
+	n, kept := x.H*x.W, cache.T-x.T
+
+	if kept > 0 {
+		run.dev.Copy(cache.RowRange(0, kept*n), cache.RowRange(x.T*n, cache.T*n))
+		run.dev.Copy(cache.RowRange(kept*n, cache.T*n), x.Mat)
+		return
+	}
+	run.dev.Copy(cache.Mat, x.RowRange((x.T-cache.T)*n, x.T*n))
+}
+
+// residual runs a WanResidualBlock, [T·H·W, in] to [T·H·W, out]. It may overwrite x.
+func (run *runner) residual(x compute.Volume, r *residual) compute.Volume {
+	norm := run.bufs.like(x, r.in)
+	h := run.bufs.like(x, r.out, norm)
+	if run.failed() {
+		return x
+	}
+
+	run.dev.ChannelNorm(norm.Mat, x.Mat, r.norm1, compute.SiLU)
+	run.causal(h, norm, r.conv1, nil)
+
+	// What the result is added to: x itself, in place, or its projection to the new width.
+	sum := x
+	if r.shortcut != nil {
+		sum = run.bufs.like(x, r.out, h)
+	}
+	if run.failed() {
+		return x
+	}
+	if r.shortcut != nil {
+		run.dev.Linear(sum.Mat, x.Mat, r.shortcut, compute.Epilogue{})
+	}
+
+	run.dev.ChannelNorm(h.Mat, h.Mat, r.norm2, compute.SiLU)
+	run.causal(sum, h, r.conv2, &sum.Mat)
+	return sum
+}
+
+// attention runs a WanAttentionBlock: the pixels of each frame attend to each other. It overwrites
+// x.
+func (run *runner) attention(x compute.Volume, a *attention) compute.Volume {
+	norm := run.bufs.like(x, a.dim)
+	qkv := run.bufs.like(x, 3*a.dim, norm)
+	if run.failed() {
+		return x
+	}
+
+	n := x.H * x.W
+	run.dev.ChannelNorm(norm.Mat, x.Mat, a.norm, compute.Identity)
+	run.dev.Linear(qkv.Mat, norm.Mat, a.qkv, compute.Epilogue{})
+
+	// One call per frame: q, k and v are columns of [H·W, 3·dim].
+	args := compute.AttentionArgs{Heads: 1, Scale: float32(1 / math.Sqrt(float64(a.dim)))}
+	for t := range x.T {
+		m := qkv.RowRange(t*n, (t+1)*n)
+		run.dev.Attention(norm.RowRange(t*n, (t+1)*n), m.ColRange(0, a.dim),
+			m.ColRange(a.dim, 2*a.dim), m.ColRange(2*a.dim, 3*a.dim), args)
+	}
+
+	run.dev.Linear(x.Mat, norm.Mat, a.proj, compute.Epilogue{Residual: &x.Mat})
+	return x
+}
+
+// middle runs a WanMidBlock.
+func (run *runner) middle(x compute.Volume, m *middle) compute.Volume {
+	x = run.residual(x, &m.res[0])
+	x = run.attention(x, &m.attn)
+	return run.residual(x, &m.res[1])
+}
