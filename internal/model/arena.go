@@ -40,6 +40,8 @@ func (a *Arena) Err() error {
 
 // Free returns all memory to the device. The arena may be used again; an error stays.
 func (a *Arena) Free() {
+
+	// The device may still be computing with them; it frees memory once that is done.
 	for _, m := range a.mems {
 		a.dev.Free(m)
 	}

@@ -26,6 +26,8 @@ func NewBuilder(dev compute.Device, w *Weights) *Builder { return &Builder{Weigh
 // halted reports whether the caller has asked to stop: then nothing is packed any more.
 func (b *Builder) halted() bool {
 	if b.stopped == nil && b.stop != nil {
+
+		// Asked again after it has failed, stop might have forgotten why.
 		b.stopped = b.stop()
 	}
 	return b.stopped != nil
@@ -37,6 +39,8 @@ func (b *Builder) Vector(name string) compute.Vector {
 	if b.halted() {
 		return nil
 	}
+
+	// The device copies the values into its own memory, so they need not be kept.
 	p, err := b.dev.Vector(b.Take(name))
 	b.keep(err)
 	return p
@@ -93,6 +97,8 @@ func (b *Builder) Conv(name string) compute.Conv {
 	if b.halted() {
 		return nil
 	}
+
+	// From the listed shape, so that even a misshaped weight packs without a panic.
 	s := b.Shape(name + ".weight")
 	shape := compute.ConvShape{Out: s[0], In: s[1], KT: 1, KH: s[len(s)-2], KW: s[len(s)-1]}
 	if len(s) == 5 {

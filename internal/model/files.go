@@ -20,21 +20,22 @@ const (
 	filesLimit = 4096     // of one component
 )
 
-// component is a part of a folder: its open files and their tensors.
+// component is one of a folder's parts: its open files and their tensors.
 type component struct {
-	files   []*safetensors.File
+	files   []*safetensors.File // by name, over all files
 	tensors map[string]tensor.Tensor
 	stray   []string // weights that the index does not list
 }
 
-// opener opens a safetensors file by its path in the folder.
+// opener opens a safetensors file by its path in the folder, with slashes.
 type opener func(file string) (*safetensors.File, error)
 
-// source is where a component's weights are: one file, or an index of several.
+// source says where a component's weights are: in one file, or in those that an index lists. One of
+// the two names is empty.
 type source struct{ single, index string }
 
-// openComponent opens stem.safetensors, or the files that its index lists, or the only variant of
-// these that is there.
+// openComponent opens a component's stem.safetensors, or else the files that its index lists, or
+// else the only variant of these, such as fp16. It notes whatever it had to choose.
 func (f *Folder) openComponent(open opener, dir, stem string) (*component, error) {
 	from, err := f.findWeights(dir, stem)
 	if err != nil {
@@ -43,22 +44,27 @@ func (f *Folder) openComponent(open opener, dir, stem string) (*component, error
 	if from.single != "" {
 		return openFiles(open, []string{path.Join(dir, from.single)}, nil)
 	}
+
 	index := path.Join(dir, from.index)
 	where, err := readIndex(f.fsys, index)
 	if err != nil {
 		return nil, err
 	}
+
 	files := slices.Compact(slices.Sorted(maps.Values(where)))
 	for i := range files {
 		files[i] = path.Join(dir, files[i])
 	}
+
 	if err := f.present(files); err != nil {
 		return nil, fmt.Errorf("%s: %w", index, err)
 	}
+
 	c, err := openFiles(open, files, where)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", index, err)
 	}
+
 	if n := len(c.stray); n > 0 {
 		f.notice("%s does not list %d of the weights in its files, such as %s; they were read", index, n,
 			c.stray[0])
@@ -67,7 +73,9 @@ func (f *Folder) openComponent(open opener, dir, stem string) (*component, error
 }
 
 // findWeights looks for a component's files under the names that diffusers and transformers use.
+// More than one variant is an error: which of them is meant is not for this program to guess.
 func (f *Folder) findWeights(dir, stem string) (source, error) {
+
 	entries, err := fs.ReadDir(f.fsys, dir)
 	if err != nil {
 		return source{}, fmt.Errorf("cannot read the folder %s: %w", dir, pathless(err))
@@ -76,9 +84,11 @@ func (f *Folder) findWeights(dir, stem string) (source, error) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
+
 	single := stem + ".safetensors"
 	index := single + ".index.json"
 	has := func(name string) bool { return slices.Contains(names, name) }
+
 	switch {
 	case has(single):
 		if has(index) {
@@ -89,6 +99,7 @@ func (f *Folder) findWeights(dir, stem string) (source, error) {
 		return source{index: index}, nil
 	}
 
+	// Neither: save_pretrained(variant="fp16") puts the variant's name into the file's.
 	variants := variantsOf(stem, names)
 	switch kinds := slices.Sorted(maps.Keys(variants)); len(kinds) {
 	case 0:
@@ -102,11 +113,14 @@ func (f *Folder) findWeights(dir, stem string) (source, error) {
 	}
 }
 
-// variantsOf finds stem.fp16.safetensors and the like, and the indexes of such.
+// variantsOf finds files such as stem.fp16.safetensors, and indexes such as
+// stem.safetensors.index.fp16.json, by the name of their variant. Of a variant with both, the
+// single file counts.
 func variantsOf(stem string, names []string) map[string]source {
 	stem = regexp.QuoteMeta(stem)
 	single := regexp.MustCompile(`^` + stem + `\.(\w+)\.safetensors$`)
 	index := regexp.MustCompile(`^` + stem + `\.safetensors\.index\.(\w+)\.json$`)
+
 	found := map[string]source{}
 	for _, n := range names {
 		if m := index.FindStringSubmatch(n); m != nil && found[m[1]].single == "" {
@@ -119,14 +133,17 @@ func variantsOf(stem string, names []string) map[string]source {
 	return found
 }
 
-// present names the first of the files that is not there.
+// present returns an error that names the first file that is missing, and says how many are.
 func (f *Folder) present(files []string) error {
+
+	// Indexes are often downloaded without all of their files.
 	var missing []string
 	for _, name := range files {
 		if _, err := fs.Stat(f.fsys, name); err != nil {
 			missing = append(missing, name)
 		}
 	}
+
 	if len(missing) == 0 {
 		return nil
 	}
@@ -134,12 +151,14 @@ func (f *Folder) present(files []string) error {
 		"download them", missing[0], len(missing), len(files))
 }
 
-// readIndex returns the file of each weight.
+// readIndex reads an index and returns the file of each weight. File names must be plain ones: an
+// index is data from outside, and may not lead out of its folder.
 func readIndex(fsys fs.FS, file string) (map[string]string, error) {
 	data, err := readJSON(fsys, file, indexLimit)
 	if err != nil {
 		return nil, err
 	}
+
 	var index struct {
 		WeightMap map[string]string `json:"weight_map"`
 	}
@@ -149,6 +168,7 @@ func readIndex(fsys fs.FS, file string) (map[string]string, error) {
 	if len(index.WeightMap) == 0 {
 		return nil, fmt.Errorf("%s: weight_map is empty", file)
 	}
+
 	for weight, name := range index.WeightMap {
 		// A name that leads elsewhere could make the program read any file.
 		if !strings.HasSuffix(name, ".safetensors") || strings.ContainsAny(name, `/\:`) ||
@@ -160,17 +180,21 @@ func readIndex(fsys fs.FS, file string) (map[string]string, error) {
 	return index.WeightMap, nil
 }
 
-// openFiles opens files and gathers their tensors; where, if given, says which file holds which.
+// openFiles opens files and gathers their tensors; where, if given, says which file each weight has
+// to be in. On an error everything is closed again.
 func openFiles(open opener, files []string, where map[string]string) (*component, error) {
 	if len(files) > filesLimit {
 		return nil, fmt.Errorf("%d files; allowed: %d", len(files), filesLimit)
 	}
+
 	c := &component{tensors: map[string]tensor.Tensor{}}
 	for _, name := range files {
 		if err := c.add(open, name, where); err != nil {
 			return nil, errors.Join(err, c.close())
 		}
 	}
+
+	// The other way round, a weight that the index lists has to be somewhere.
 	for _, weight := range slices.Sorted(maps.Keys(where)) {
 		if _, ok := c.tensors[weight]; !ok {
 			return nil, errors.Join(fmt.Errorf("weight %s is not in %s", weight, where[weight]), c.close())
@@ -179,14 +203,15 @@ func openFiles(open opener, files []string, where map[string]string) (*component
 	return c, nil
 }
 
-// add takes all weights of a file. One that the index has in another file is an error; one that it
-// does not list is read too, as transformers does.
+// add opens a file and takes all of its weights. One that the index has in another file is an
+// error; one that the index does not list is read too, as transformers does.
 func (c *component) add(open opener, name string, where map[string]string) error {
 	f, err := open(name)
 	if err != nil {
 		return err
 	}
 	c.files = append(c.files, f)
+
 	for _, weight := range f.Names() {
 		t, err := f.Tensor(weight)
 		if err != nil {
@@ -195,6 +220,7 @@ func (c *component) add(open opener, name string, where map[string]string) error
 		if _, twice := c.tensors[weight]; twice {
 			return fmt.Errorf("weight %s is in %s and in another file", weight, name)
 		}
+
 		listed, ok := where[weight]
 		if ok && listed != path.Base(name) {
 			return fmt.Errorf("weight %s is in %s, the index says in %s", weight, name, listed)
@@ -207,6 +233,7 @@ func (c *component) add(open opener, name string, where map[string]string) error
 	return nil
 }
 
+// close unmaps all files.
 func (c *component) close() error {
 	var errs []error
 	for _, f := range c.files {

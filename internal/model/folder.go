@@ -17,49 +17,56 @@ import (
 	"github.com/longtake/longtake/internal/userfile"
 )
 
-// tokenizerLimit bounds tokenizer.json, in bytes; that of UMT5 has 16 MB.
+// tokenizerLimit bounds tokenizer.json, in bytes; UMT5's has 16 MB.
 const tokenizerLimit = 64 << 20
 
 const tokenizerFile = "tokenizer/tokenizer.json"
 
 // Folder is an open model. Its configurations are checked, and so are the names and shapes of all
-// weights; the weights themselves are read where they are used. Safe for concurrent use.
+// weights; the weights themselves are read where they are used. It is safe for concurrent use until
+// Close.
 type Folder struct {
 	Transformer TransformerConfig
 	TextEncoder TextEncoderConfig
 	VAE         VAEConfig
-	Scheduler   []byte // scheduler_config.json
+	Scheduler   []byte // scheduler_config.json, which package diffusion reads
 	Defaults    Defaults
 
-	fsys       fs.FS
-	components map[string]*component
-	notices    []string
-	ignored    []ignoredKeys
-	builtIn    bool // the weights are strings of the program
+	fsys       fs.FS                 // the folder
+	components map[string]*component // by their folders' names
+	notices    []string              // see Notices
+	ignored    []ignoredKeys         // see Notices
+	builtIn    bool                  // whether the weights are strings within the program
 }
 
 // Open opens a folder on disk; weights are memory-mapped. Anything that is missing, unknown or not
-// supported is one line that names the file, the key or the weight.
+// supported is an error of one line that names the file, the key or the weight.
 func Open(dir string) (*Folder, error) {
+
+	// A path that is missing or a file is the most common mistake, and is told apart.
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("cannot open model %s: %w", dir, notFolder(dir, err))
 	}
+
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open model %s: %w", dir, err)
 	}
+
 	open := func(file string) (*safetensors.File, error) {
 		return safetensors.Open(filepath.Join(dir, filepath.FromSlash(file)))
 	}
 	return openFolder(userfile.Dir(dir), open, dir, filepath.Base(abs))
 }
 
-// stringFS is a file system that has some files as strings, such as those of the program.
+// stringFS is a file system that has some files as strings, as one embedded in the program has:
+// their bytes can be used where they are.
 type stringFS interface {
 	ReadString(name string) (data string, ok bool)
 }
 
-// OpenFS opens a folder in a file system; weights are read into memory, where they are not yet.
+// OpenFS opens a folder in a file system. Weights are read into memory, unless the file system is
+// embedded in the program, where they are already. name stands for the path in errors.
 func OpenFS(fsys fs.FS, name string) (*Folder, error) {
 	parse := func(file string) (*safetensors.File, error) {
 		if have, ok := fsys.(stringFS); ok {
@@ -73,6 +80,7 @@ func OpenFS(fsys fs.FS, name string) (*Folder, error) {
 		}
 		return safetensors.Parse(data)
 	}
+
 	open := func(file string) (*safetensors.File, error) {
 		f, err := parse(file)
 		if err != nil {
@@ -80,6 +88,7 @@ func OpenFS(fsys fs.FS, name string) (*Folder, error) {
 		}
 		return f, nil
 	}
+
 	f, err := openFolder(fsys, open, name, name)
 	if err == nil {
 		_, f.builtIn = fsys.(stringFS)
@@ -87,6 +96,8 @@ func OpenFS(fsys fs.FS, name string) (*Folder, error) {
 	return f, err
 }
 
+// openFolder reads the configurations before it opens any weights, since their checks are quick.
+// where is for errors, name for a model that does not say its own.
 func openFolder(fsys fs.FS, open opener, where, name string) (*Folder, error) {
 	f := &Folder{fsys: fsys, components: map[string]*component{}}
 	err := f.readConfigs(name)
@@ -99,6 +110,7 @@ func openFolder(fsys fs.FS, open opener, where, name string) (*Folder, error) {
 	return f, nil
 }
 
+// readConfigs reads and checks all configuration files, then whether the components fit together.
 func (f *Folder) readConfigs(name string) (err error) {
 	for _, read := range []func() error{
 		f.checkIndex,
@@ -120,35 +132,44 @@ func (f *Folder) readConfigs(name string) (err error) {
 			return err
 		}
 	}
+
+	// The transformer reads what the other two make.
 	if t, e := f.Transformer.TextDim, f.TextEncoder.DModel; t != e {
 		return fmt.Errorf("the transformer's text_dim is %d, the text encoder's d_model %d", t, e)
 	}
 	if t, z := f.Transformer.InChannels, f.VAE.ZDim; t != z {
 		return fmt.Errorf("the transformer's in_channels is %d, the VAE's z_dim %d", t, z)
 	}
+
+	// What longtake.json leaves open depends on what was read before.
 	f.Defaults.fit(f.Transformer, f.VAE)
 	return f.Defaults.LatentRGB.fit(f.Transformer.InChannels)
 }
 
-// checkTokenizer looks at the beginning of tokenizer.json, which is read later, being large.
+// checkTokenizer looks at the beginning of tokenizer.json, which is large and read later: a pointer
+// file of Git LFS or a web page in its place should be known when the model is opened.
 func (f *Folder) checkTokenizer() error {
+
+	// Only the first bytes: 16 MB of JSON are not parsed twice.
 	t, err := f.fsys.Open(tokenizerFile)
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", tokenizerFile, pathless(err))
 	}
 	defer t.Close()
+
 	head := make([]byte, userfile.WhatBytes)
 	n, err := io.ReadFull(t, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("cannot read %s: %w", tokenizerFile, pathless(err))
 	}
+
 	if what := notJSON(bytes.TrimPrefix(head[:n], []byte("\ufeff"))); what != "" {
 		return fmt.Errorf("cannot read %s: it is no JSON but %s", tokenizerFile, what)
 	}
 	return nil
 }
 
-// config reads the configuration of a component.
+// config reads the configuration of a component; read takes its keys from the settings.
 func (f *Folder) config(name string, read func(*settings)) error {
 	s, err := readSettings(f.fsys, name+"/config.json")
 	if err != nil {
@@ -160,7 +181,8 @@ func (f *Folder) config(name string, read func(*settings)) error {
 	return f.ignore(s)
 }
 
-// checkIndex reads model_index.json, which names the classes.
+// checkIndex checks model_index.json, which names the classes of the pipeline and its components.
+// Other pipelines for the same weights, such as Wan 2.2's with two transformers, are refused.
 func (f *Folder) checkIndex() error {
 	s, err := readSettings(f.fsys, "model_index.json")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -169,6 +191,8 @@ func (f *Folder) checkIndex() error {
 	if err != nil {
 		return err
 	}
+
+	// Classes are compared as written: the library, then the class within it.
 	s.must("_class_name", `"WanPipeline"`)
 	s.must("text_encoder", `["transformers","UMT5EncoderModel"]`)
 	s.must("transformer", `["diffusers","WanTransformer3DModel"]`)
@@ -178,19 +202,24 @@ func (f *Folder) checkIndex() error {
 		`["diffusers","FlowMatchEulerDiscreteScheduler"]`)
 	s.must("boundary_ratio", "null")
 	s.must("expand_timesteps", "false", "null")
+
+	// A tokenizer of any class writes the same tokenizer.json.
 	s.skip("tokenizer") // whatever its class, tokenizer.json says all
+
+	// An absent key must not pass for the default here: other pipelines leave some out, too.
 	for _, key := range []string{"_class_name", "text_encoder", "transformer", "vae"} {
 		if s.raw[key] == nil {
 			s.fail(key, "what WanPipeline writes")
 		}
 	}
+
 	if s.err != nil {
 		return s.err
 	}
 	return f.ignore(s)
 }
 
-// parts are the components with weights, and the names of their files.
+// parts are the components with weights, and the stems of their files' names.
 var parts = []struct {
 	name, stem string
 }{
@@ -199,6 +228,8 @@ var parts = []struct {
 	{"vae", "diffusion_pytorch_model"},
 }
 
+// openWeights opens the files of all components and checks the names, shapes and types of their
+// weights.
 func (f *Folder) openWeights(open opener) error {
 	for _, p := range parts {
 		c, err := f.openComponent(open, p.name, p.stem)
@@ -206,7 +237,7 @@ func (f *Folder) openWeights(open opener) error {
 			return err
 		}
 		f.components[p.name] = c
-		f.leaveOut(p.name, c)
+		f.dropUnused(p.name, c)
 		if err := NewWeights(p.name, c.tensors, f.shapes(p.name)).check(); err != nil {
 			return err
 		}
@@ -214,17 +245,20 @@ func (f *Folder) openWeights(open opener) error {
 	return nil
 }
 
-// leaveOut takes out the weights that a text encoder's file has when it is that of a whole
-// UMT5 model, or ComfyUI's, which has the tokenizer in it. transformers leaves them out too.
-func (f *Folder) leaveOut(name string, c *component) {
+// dropUnused takes out weights that the text encoder's file has when it was written for a whole
+// UMT5 model, or for ComfyUI, which keeps the tokenizer in it. transformers leaves them out, too.
+func (f *Folder) dropUnused(name string, c *component) {
 	if name != "text_encoder" {
 		return
 	}
+
+	// The component's map is this folder's own, so deleting does not touch the file.
 	n := len(c.tensors)
 	maps.DeleteFunc(c.tensors, func(weight string, _ tensor.Tensor) bool {
 		return strings.HasPrefix(weight, "decoder.") || weight == "lm_head.weight" ||
 			weight == "spiece_model"
 	})
+
 	if n -= len(c.tensors); n > 0 {
 		f.notice("%s has %d weights that an encoder has no use for, such as a decoder's; they were "+
 			"left out", name, n)
@@ -245,8 +279,8 @@ func (f *Folder) shapes(component string) Shapes {
 	}
 }
 
-// Weights offers the weights of "transformer", "text_encoder" or "vae" for binding. Views of them
-// must not be used after Close.
+// Weights offers the weights of "transformer", "text_encoder" or "vae" for binding. They are views
+// of the files and must not be used after Close. Each caller gets Weights of its own.
 func (f *Folder) Weights(name string) (*Weights, error) {
 	c := f.components[name]
 	if c == nil {
@@ -255,7 +289,7 @@ func (f *Folder) Weights(name string) (*Weights, error) {
 	return NewWeights(name, c.tensors, f.shapes(name)), nil
 }
 
-// WeightNames lists the weights of a component in alphabetical order.
+// WeightNames lists the weights of a component in alphabetical order; none for an unknown one.
 func (f *Folder) WeightNames(component string) []string {
 	c := f.components[component]
 	if c == nil {
@@ -264,7 +298,8 @@ func (f *Folder) WeightNames(component string) []string {
 	return slices.Sorted(maps.Keys(c.tensors))
 }
 
-// TokenizerJSON returns tokenizer/tokenizer.json.
+// TokenizerJSON returns tokenizer/tokenizer.json, at most tokenizerLimit bytes. It is read on each
+// call, as a process needs it once.
 func (f *Folder) TokenizerJSON() ([]byte, error) {
 	return readJSON(f.fsys, tokenizerFile, tokenizerLimit)
 }
@@ -272,7 +307,7 @@ func (f *Folder) TokenizerJSON() ([]byte, error) {
 // Name returns what longtake.json calls the model, or the folder's name.
 func (f *Folder) Name() string { return f.Defaults.Name }
 
-// Close unmaps the weights.
+// Close unmaps the weights. Nothing that views them may be used afterwards.
 func (f *Folder) Close() error {
 	var errs []error
 	for _, c := range f.components {

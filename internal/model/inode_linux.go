@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// inode names a file itself and when anything of it was last changed: another time of modification
-// can be set, this one cannot.
+// inode tells which file it is and when anything of it last changed. Programs can set the time of
+// modification, but not this one.
 func inode(info os.FileInfo) string {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -4,5 +4,5 @@ package model
 
 import "os"
 
-// inode is left out where the standard library does not tell it alike.
+// inode is empty where the standard library does not give it alike on all systems.
 func inode(os.FileInfo) string { return "" }

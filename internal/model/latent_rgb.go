@@ -2,10 +2,10 @@ package model
 
 import "fmt"
 
-// LatentRGB is a rough picture of a latent: a pixel's red, green and blue, of -1..1, are its
-// normalised channels times Factors, plus Bias.
+// LatentRGB maps a latent to a rough picture, without the VAE: a pixel's red, green and blue, in
+// -1..1, are its normalised channels times Factors, plus Bias.
 type LatentRGB struct {
-	Factors [][3]float32 // of each channel; none: the model has no such picture
+	Factors [][3]float32 // [channels]; none: the model has no such picture
 	Bias    [3]float32
 }
 
@@ -20,8 +20,11 @@ var wan21RGB = LatentRGB{Bias: [3]float32{-0.1835, -0.0868, -0.3360}, Factors: [
 	{0.1984, 0.0913, 0.1861},
 }}
 
-// latentRGB reads `latent_rgb`, a row for each channel, and `latent_rgb_bias`.
+// latentRGB reads `latent_rgb`, a row for each channel, and `latent_rgb_bias`. Whether there are as
+// many rows as channels is checked by fit, once the channels are known.
 func (s *settings) latentRGB() LatentRGB {
+
+	// The bias is optional, and means nothing without the rows.
 	const allowed = "rows of three numbers, each from -16 to 16"
 	var rows [][]float32
 	bias := []float32{0, 0, 0}
@@ -29,16 +32,20 @@ func (s *settings) latentRGB() LatentRGB {
 	if s.take("latent_rgb_bias", &bias, allowed) && rows == nil {
 		s.fail("latent_rgb", allowed)
 	}
+
 	var l LatentRGB
 	if !threeNumbers(bias) {
 		s.fail("latent_rgb_bias", allowed)
 		return LatentRGB{}
 	}
+
+	// A short row is filled up, so that the error is one about numbers and not a panic.
 	good := true
 	for _, r := range rows {
 		good = good && threeNumbers(r)
 		l.Factors = append(l.Factors, [3]float32(append(r, 0, 0, 0)[:3]))
 	}
+
 	if !good || rows != nil && len(rows) == 0 {
 		s.fail("latent_rgb", allowed)
 		return LatentRGB{}
@@ -47,6 +54,7 @@ func (s *settings) latentRGB() LatentRGB {
 	return l
 }
 
+// threeNumbers reports whether a row has three numbers of a size that pictures can have.
 func threeNumbers(row []float32) bool {
 	const limit = 16
 	good := len(row) == 3
@@ -56,8 +64,11 @@ func threeNumbers(row []float32) bool {
 	return good
 }
 
-// fit wants a row for each channel; without any, 16 channels are taken for those of Wan 2.1.
+// fit requires a row for each channel. Without any rows, a latent of 16 channels is taken for Wan
+// 2.1's.
 func (l *LatentRGB) fit(channels int) error {
+
+	// Previews of other models need rows in longtake.json; without, they have none.
 	switch n := len(l.Factors); {
 	case n == 0 && channels == len(wan21RGB.Factors):
 		*l = wan21RGB

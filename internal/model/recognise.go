@@ -11,17 +11,19 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
+// Common mistakes get an error that says what a file or folder is and what to do next, instead of
+// what it lacks: downloads of other layouts, other kinds of models, unfinished downloads.
 // Files and folders that are not what a model folder of diffusers has are named for what they are,
 // with what to do next.
 
-// convert is what to do with files in the layout of Wan's own repositories.
+// convert is the advice for files in the layout of Wan's own repositories.
 const convert = "take the -Diffusers repository of the model, or convert it with " +
 	"scripts/convert_wan_to_diffusers.py of diffusers"
 
 // needed ends errors about folders that hold something else.
 const needed = "a folder of Wan 2.1 text-to-video as Hugging Face diffusers writes it is needed"
 
-// notFolder says what a path is that is no folder.
+// notFolder says what a path is that is not a folder.
 func notFolder(name string, err error) error {
 	if err != nil {
 		return errors.New("there is no such folder")
@@ -34,12 +36,15 @@ func notFolder(name string, err error) error {
 	return fmt.Errorf("it is a file; %s", needed)
 }
 
-// noIndex says what a folder is that has no model_index.json.
+// noIndex says what a folder is that has no model_index.json, by what else it has.
 func (f *Folder) noIndex() error {
+
+	// Glob only fails on malformed patterns, and all of these are constants.
 	has := func(pattern string) bool {
 		found, _ := fs.Glob(f.fsys, pattern)
 		return len(found) > 0
 	}
+
 	switch {
 	case has("Wan*_VAE.pth") || has("models_t5_*"):
 		return fmt.Errorf("it has the layout of Wan's original repositories; %s", convert)
@@ -60,8 +65,10 @@ func (f *Folder) noIndex() error {
 	return fmt.Errorf("it has no model_index.json; %s", needed)
 }
 
-// noWeights says what a component's folder has in place of its weights.
+// noWeights says what a component's folder has in place of its weights. names are its entries.
 func noWeights(dir, stem string, names []string) error {
+
+	// The most specific cause first: part of a download, then another format.
 	single := stem + ".safetensors"
 	lacks := fmt.Sprintf("%s holds neither %s nor %s.index.json", dir, single, single)
 	first := func(suffixes ...string) string {
@@ -75,15 +82,18 @@ func noWeights(dir, stem string, names []string) error {
 		}
 		return names[i]
 	}
+
 	part := slices.IndexFunc(names, func(n string) bool {
 		return strings.HasPrefix(n, stem+"-0") && strings.HasSuffix(n, ".safetensors")
 	})
 	if part >= 0 {
 		return fmt.Errorf("%s but %s: the index is missing; download it", lacks, names[part])
 	}
+
 	if n := first(".incomplete", ".aria2", ".crdownload", ".part", ".tmp"); n != "" {
 		return fmt.Errorf("%s but %s, an unfinished download; finish it", lacks, n)
 	}
+
 	if n := first(".safetensors"); n != "" {
 		return fmt.Errorf("%s but %s; if these are the weights, rename it", lacks, n)
 	}
@@ -97,13 +107,13 @@ func noWeights(dir, stem string, names []string) error {
 	return fmt.Errorf("%s; weights must be safetensors", lacks)
 }
 
-// sign is what a weight's name shows of a file.
+// sign is something that a weight's name shows about its file.
 type sign struct {
 	parts []string // of a weight's name: its end, or anything with dots on both sides
 	what  string
 }
 
-// signs are looked for in this order.
+// signs are looked for in this order; the first that any name shows decides.
 var signs = []sign{
 	{[]string{"scaled_fp8", ".scale_weight", ".weight_scale", ".scale_input", ".input_scale",
 		".weight_scale_inv", ".comfy_quant", ".weight_scale_2"}, quantised},
@@ -121,10 +131,15 @@ var signs = []sign{
 const quantised = "the weights are quantised (%s), which is not supported; " +
 	"allowed: F32, BF16 or F16 without scales"
 
-// recognise says what weights are that do not fit the architecture; nil if that cannot be told.
+// recognise says what the weights are if they belong to another kind of file, and nil if that
+// cannot be told.
 func (w *Weights) recognise() error {
+
+	// In alphabetical order, so that the same folder always gives the same error.
 	names := sortedKeys(w.tensors)
 	for _, s := range signs {
+
+		// Types of 8 bits under the right names are quantised too, without scales.
 		for _, n := range names {
 			if slices.ContainsFunc(s.parts, func(p string) bool { return hasPart(n, p) }) {
 				return fmt.Errorf("%s: "+s.what, w.component, n)
@@ -136,6 +151,8 @@ func (w *Weights) recognise() error {
 			return fmt.Errorf("%s: "+quantised, w.component, fmt.Sprintf("%s is %v", n, t))
 		}
 	}
+
+	// The right names behind a prefix are another program's file of the same model.
 	prefix, n := w.prefix()
 	switch {
 	case prefix == "":
@@ -148,7 +165,8 @@ func (w *Weights) recognise() error {
 		"without it", w.component, n, prefix)
 }
 
-// hasPart reports whether a name has the part, which may also begin it.
+// hasPart reports whether a name contains a part of a sign. A part that ends in a dot may be
+// anywhere; others have to end the name.
 func hasPart(name, part string) bool {
 	name = "." + name
 	if strings.HasSuffix(part, ".") {
@@ -157,8 +175,11 @@ func hasPart(name, part string) bool {
 	return strings.HasSuffix(name, part) && (part[0] == '.' || name == "."+part)
 }
 
-// prefix finds what the names of most wanted weights begin with, where they are too long.
+// prefix finds the prefix that the names of more than half of the listed weights have in the files,
+// and for how many it fits; "" if there is none.
 func (w *Weights) prefix() (prefix string, n int) {
+
+	// Every suffix of a name that follows a dot and is listed counts for its prefix.
 	count := map[string]int{}
 	for name := range w.tensors {
 		for at := strings.IndexByte(name, '.'); at >= 0; {
@@ -172,6 +193,7 @@ func (w *Weights) prefix() (prefix string, n int) {
 			at += 1 + next
 		}
 	}
+
 	for p, c := range count {
 		if 2*c > len(w.shapes) {
 			return p, c

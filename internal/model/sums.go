@@ -24,20 +24,23 @@ import (
 // SumsLimit bounds a list of hashes, in bytes.
 const SumsLimit = 4 << 20
 
-// Sum is the SHA-256 of a file of a model's folder.
+// Sum is the SHA-256 of one file of a model's folder.
 type Sum struct {
 	File   string `json:"file"`   // in the folder, with slashes
 	SHA256 string `json:"sha256"` // in lower-case digits
 }
 
-// folders are those of a model's folder that hold files it is made of.
+// folders are where the files of a model are, within its folder.
 var folders = []string{".", "scheduler", "text_encoder", "tokenizer", "transformer", "vae"}
 
 // Sums hashes the files of a model's folder: configurations, tokenizer and weights, in alphabetical
-// order, whether or not they are sound. Links are followed, as in the cache of Hugging Face.
+// order, whether or not they are valid. Links are followed, as the cache of Hugging Face consists
+// of them. It ends early, with ctx's error, when ctx does.
 func Sums(ctx context.Context, dir string) ([]Sum, error) {
 	var all []Sum
 	fsys := userfile.Dir(dir)
+
+	// A missing folder of a component is for Open to report; here it has no files.
 	for _, folder := range folders {
 		entries, err := fs.ReadDir(fsys, folder)
 		if err != nil && folder == "." {
@@ -50,6 +53,7 @@ func Sums(ctx context.Context, dir string) ([]Sum, error) {
 			}
 		}
 	}
+
 	if len(all) > filesLimit {
 		return nil, fmt.Errorf("%s has %d files; allowed: up to %d", dir, len(all), filesLimit)
 	}
@@ -57,11 +61,15 @@ func Sums(ctx context.Context, dir string) ([]Sum, error) {
 	return all, sumAll(ctx, dir, all)
 }
 
-// sumAll fills in the hashes, several files at a time.
+// sumAll fills in the hashes, several files at a time, and returns the first file's error.
 func sumAll(ctx context.Context, dir string, all []Sum) error {
+
+	// Disks with many queues read several files faster than one.
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	errs := make([]error, len(all))
+
+	// Each goroutine takes the next file until there are none left.
 	for range min(len(all), runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
 			for {
@@ -74,6 +82,7 @@ func sumAll(ctx context.Context, dir string, all []Sum) error {
 			}
 		})
 	}
+
 	wg.Wait()
 	for i, err := range errs {
 		if err != nil {
@@ -83,6 +92,7 @@ func sumAll(ctx context.Context, dir string, all []Sum) error {
 	return nil
 }
 
+// sumOf hashes one file.
 func sumOf(ctx context.Context, file string) (string, error) {
 	f, err := userfile.Open(file)
 	if err != nil {
@@ -90,46 +100,54 @@ func sumOf(ctx context.Context, file string) (string, error) {
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.CopyBuffer(h, patient{ctx, f}, make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(h, ctxReader{ctx, f}, make([]byte, 1<<20)); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// patient reads a file until ctx ends.
-type patient struct {
+// ctxReader reads a file until ctx ends.
+type ctxReader struct {
 	ctx  context.Context
 	file *os.File
 }
 
-func (p patient) Read(b []byte) (int, error) {
+// Read implements io.Reader; once ctx has ended it returns ctx's error.
+func (p ctxReader) Read(b []byte) (int, error) {
 	if err := p.ctx.Err(); err != nil {
 		return 0, err
 	}
 	return p.file.Read(b)
 }
 
-// ParseSums reads a list as sha256sum writes it, or as BSD's sha256 does: the hash of each file.
+// ParseSums reads a list of hashes as sha256sum writes it, or as BSD's sha256 does, and returns the
+// hash of each file. Empty lines and comments are skipped; any other line is an error that gives
+// its number.
 func ParseSums(data []byte) (map[string]string, error) {
 	sums := map[string]string{}
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	lines.Buffer(nil, SumsLimit)
+
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSuffix(lines.Text(), "\r")
 		if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
+
+		// A file listed twice with different hashes cannot be right.
 		sum, file, ok := parseSum(line)
 		if !ok {
 			return nil, fmt.Errorf("line %d is %.80q; allowed: a SHA-256, two spaces and a file of the "+
 				"folder, as sha256sum writes", n, line)
 		}
+
 		if old, twice := sums[file]; twice && old != sum {
 			return nil, fmt.Errorf("line %d gives %.80q another SHA-256 than a line before; allowed: one "+
 				"for each file", n, file)
 		}
 		sums[file] = sum
 	}
+
 	if err := lines.Err(); err != nil {
 		return nil, err
 	}
@@ -139,7 +157,10 @@ func ParseSums(data []byte) (map[string]string, error) {
 	return sums, nil
 }
 
+// parseSum reads one line: the hash in lower case, and the file's path in the folder.
 func parseSum(line string) (sum, file string, ok bool) {
+
+	// "SHA256 (file) = hash", or "hash file", with * in place of a space for binary mode.
 	if rest, bsd := strings.CutPrefix(line, "SHA256 ("); bsd {
 		at := strings.LastIndex(rest, ") = ")
 		if at < 0 {
@@ -156,6 +177,7 @@ func parseSum(line string) (sum, file string, ok bool) {
 		}
 		file = file[2:]
 	}
+
 	b, err := hex.DecodeString(sum)
 	file = strings.TrimPrefix(file, "./")
 	return strings.ToLower(sum), file, err == nil && len(b) == sha256.Size && fs.ValidPath(file)

@@ -15,9 +15,10 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// Survey is what reading every byte of a model tells.
+// Survey is what reading every byte of a model tells about it.
 type Survey struct {
-	// Fingerprint is equal for folders with the same configurations and weights: 32 digits.
+	// Fingerprint is equal for folders with the same configurations and weights: 32 hexadecimal
+	// digits. Shards may only work on one clip together if theirs are equal.
 	Fingerprint string
 	// Damage is the first weight that holds NaN or an infinity, nil where all are finite.
 	Damage *DamagedError
@@ -26,7 +27,7 @@ type Survey struct {
 // DamagedError says that a weight is not finite, so that nothing can be computed with the model.
 type DamagedError struct {
 	Weight string `json:"weight"` // with its component, such as vae/decoder.conv_in.bias
-	At     int    `json:"at"`     // the place of the first such value
+	At     int    `json:"at"`     // the index of the first such value, in row-major order
 	Value  string `json:"value"`  // NaN, +Inf or -Inf
 }
 
@@ -36,14 +37,17 @@ func (e *DamagedError) Error() string {
 		"(longtake model verify says which differ)", e.Weight, e.Value, e.At)
 }
 
-// configFiles are those that decide about a clip besides the weights; the last one may be absent.
+// configFiles are the files that decide about a clip besides the weights; the last may be missing.
 var configFiles = []string{"model_index.json", "transformer/config.json",
 	"text_encoder/config.json", "vae/config.json", "scheduler/scheduler_config.json",
 	"tokenizer/tokenizer.json", "longtake.json"}
 
-// Outline is equal for folders with the same configurations, and weights of the same names, types
-// and shapes. It reads no weight.
+// Outline returns a hash of the configurations and of the weights' names, types and shapes: equal
+// for folders that agree in these. It reads no weight, so it is quick; Survey is what tells two
+// sets of weights apart.
 func (f *Folder) Outline() (string, error) {
+
+	// Sizes go in as well, so that bytes cannot move from one file to the next.
 	h := sha256.New()
 	for _, file := range configFiles {
 		data, err := readLimited(f.fsys, file, tokenizerLimit)
@@ -52,26 +56,29 @@ func (f *Folder) Outline() (string, error) {
 		}
 		fmt.Fprintf(h, "%s %d\n%s", file, len(data), data)
 	}
+
 	f.eachWeight(func(name string, t tensor.Tensor) {
 		fmt.Fprintf(h, "%s %v %v\n", name, t.DType, t.Shape)
 	})
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
 
-// Survey reads the whole model. What it says of weights in files is remembered in a folder of its
-// own, so that it need not be read again as long as no file changes; "" is no such folder. Within
-// the process it is read once.
+// Survey reads the whole model, at the speed of the disk. Its result is kept in the folder cache,
+// if that is not "", so that the next process need not read the model again unless its files have
+// changed. Within one process it is read once.
 func (f *Folder) Survey(cache string) (Survey, error) {
 	outline, err := f.Outline()
 	if err != nil {
 		return Survey{}, err
 	}
-	r := f.remembered(cache)
+
+	r := f.cachedReading(cache)
 	sum := sha256.Sum256([]byte(outline + " " + r.Weights))
 	return Survey{hex.EncodeToString(sum[:16]), r.Damage}, nil
 }
 
-// eachWeight calls g with every weight, in an order that is always the same.
+// eachWeight calls g with every weight, in an order that does not depend on how the weights are
+// spread over files.
 func (f *Folder) eachWeight(g func(name string, t tensor.Tensor)) {
 	for _, p := range parts {
 		c := f.components[p.name]
@@ -81,22 +88,25 @@ func (f *Folder) eachWeight(g func(name string, t tensor.Tensor)) {
 	}
 }
 
-// reading is what reading the weights tells.
+// reading is what reading the weights tells; its JSON is kept on disk.
 type reading struct {
-	Weights string        `json:"weights"` // a hash of the hashes of all weights
-	Damage  *DamagedError `json:"damage,omitempty"`
+	Weights string        `json:"weights"`          // a hash of the hashes of all weights
+	Damage  *DamagedError `json:"damage,omitempty"` // the first weight in order that is not finite
 }
 
-// read reads the weights, several at a time, the largest first.
+// read reads the weights, several at a time, the largest first, so that none is left to the end.
 func (f *Folder) read() reading {
 	var all []*weight
 	f.eachWeight(func(name string, t tensor.Tensor) {
 		all = append(all, &weight{name: name, t: t, bad: -1})
 	})
+
 	order := slices.Clone(all)
 	slices.SortStableFunc(order, func(a, b *weight) int { return len(b.t.Data) - len(a.t.Data) })
 	var next atomic.Int64
 	var wg sync.WaitGroup
+
+	// Each goroutine takes the next weight until there are none left.
 	for range min(len(order), runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
 			for {
@@ -122,7 +132,7 @@ func (f *Folder) read() reading {
 	return r
 }
 
-// weight is one that is being read.
+// weight is one that is being read; its goroutine alone writes to it.
 type weight struct {
 	name  string
 	t     tensor.Tensor
@@ -134,7 +144,10 @@ type weight struct {
 // pieceBytes is how much of a weight is hashed and then looked at while it is in cache.
 const pieceBytes = 256 << 10
 
+// read hashes a weight and looks for the first value that is not finite.
 func (w *weight) read() {
+
+	// The hash and the search each pass over a piece while it is in cache.
 	h, size := sha256.New(), max(1, w.t.DType.Size())
 	for at := 0; at < len(w.t.Data); at += pieceBytes {
 		data := w.t.Data[at:min(len(w.t.Data), at+pieceBytes)]
@@ -142,6 +155,7 @@ func (w *weight) read() {
 		if w.bad >= 0 {
 			continue
 		}
+
 		piece := tensor.Tensor{DType: w.t.DType, Shape: tensor.Shape{len(data) / size}, Data: data}
 		if i, v := piece.FirstNotFinite(); i >= 0 {
 			w.bad, w.value = at/size+i, v
@@ -150,6 +164,7 @@ func (w *weight) read() {
 	h.Sum(w.sum[:0])
 }
 
+// damage returns the error for a weight that is not finite, nil for others.
 func (w *weight) damage() *DamagedError {
 	if w.bad < 0 {
 		return nil

@@ -122,7 +122,7 @@ func TestAReadingIsRemembered(t *testing.T) {
 		if marks == nil {
 			return f.read().Weights
 		}
-		return f.recall(cache, marks).Weights
+		return f.readThrough(cache, marks).Weights
 	}
 	first := recall()
 	entries, err := filepath.Glob(filepath.Join(cache, "*.json"))

@@ -102,6 +102,8 @@ func (c TextEncoderConfig) Shapes() Shapes {
 
 // rename lists the embedding as the files have it: under its second name as well, or instead.
 func (s Shapes) rename(has map[string]tensor.Tensor) {
+
+	// What is listed twice has one shape; a file that holds one name is asked for that one.
 	if _, tied := has[TiedEmbedding]; !tied {
 		return
 	}

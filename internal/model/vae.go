@@ -61,6 +61,8 @@ func (c VAEConfig) DecodeWork() float64 {
 		return n
 	}
 
+	// Behind conv_in and in the middle block: two residuals, and attention's four pointwise
+	// products.
 	each := 27*c.ZDim*dims[0] + 2*residual(dims[0], dims[0]) + 4*dims[0]*dims[0]
 	scale := 1 // pixels, over all frames, that a position has become
 	for i, in := range dims[:len(dims)-1] {
@@ -75,6 +77,9 @@ func (c VAEConfig) DecodeWork() float64 {
 		if i == len(dims)-2 {
 			break
 		}
+
+		// The temporal convolution doubles the channels, which become twice the frames; then height
+		// and width double, and the channels halve.
 		if c.TemporalUpsample(i) {
 			each += scale * 3 * out * 2 * out
 			scale *= 2

@@ -18,6 +18,8 @@ func (c VAEConfig) Shapes() Shapes {
 func (s Shapes) decoder(c VAEConfig) {
 	dims := c.decoderDims()
 	last := dims[len(dims)-1]
+
+	// Widths fall from the middle block's, the largest, to that of full resolution.
 	s.linear("post_quant_conv", c.ZDim, c.ZDim, 1, 1, 1)
 	s.linear("decoder.conv_in", dims[0], c.ZDim, 3, 3, 3)
 	s.middle("decoder.mid_block.", dims[0])
@@ -85,6 +87,8 @@ func (s Shapes) encoder(c VAEConfig) {
 
 // residual adds a WanResidualBlock, which has a pointwise shortcut where its width changes.
 func (s Shapes) residual(at string, in, out int) {
+
+	// Norms are RMS norms over channels, with a gain and no bias.
 	s[at+"norm1.gamma"] = tensor.Shape{in, 1, 1, 1}
 	s.linear(at+"conv1", out, in, 3, 3, 3)
 	s[at+"norm2.gamma"] = tensor.Shape{out, 1, 1, 1}
@@ -96,6 +100,8 @@ func (s Shapes) residual(at string, in, out int) {
 
 // middle adds a WanMidBlock: attention within a frame, between two residuals.
 func (s Shapes) middle(at string, dim int) {
+
+	// Attention at the lowest resolution sees the whole frame at once.
 	s.residual(at+"resnets.0.", dim, dim)
 	s.residual(at+"resnets.1.", dim, dim)
 	at += "attentions.0."

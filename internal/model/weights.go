@@ -55,6 +55,8 @@ func (w *Weights) Raw(name string) tensor.Tensor {
 	if t, ok := w.find(name); ok {
 		return t
 	}
+
+	// Taken, whatever comes of it: a misshaped weight is one problem, not two.
 	shape := w.Shape(name)
 	return tensor.FromFloat32(make([]float32, shape.Elements()), shape...)
 }

@@ -17,9 +17,7 @@ type scratch struct {
 // newScratch allocates the memory for n tokens on dev; compute.ErrMemory where it does not fit.
 func newScratch(dev compute.Device, cfg model.TextEncoderConfig, n int) (*scratch, error) {
 	inner := cfg.NumHeads * cfg.DKV
-
 	a := model.NewArena(dev)
-
 	s := &scratch{
 		arena: a,
 		x:     a.Mat(n, cfg.DModel), norm: a.Mat(n, cfg.DModel),
@@ -27,7 +25,6 @@ func newScratch(dev compute.Device, cfg model.TextEncoderConfig, n int) (*scratc
 		gate: a.Mat(n, cfg.DFF), up: a.Mat(n, cfg.DFF),
 		bias: a.Mat(cfg.NumHeads, 2*n-1),
 	}
-
 	return s, a.Err()
 }
 
@@ -35,8 +32,8 @@ func newScratch(dev compute.Device, cfg model.TextEncoderConfig, n int) (*scratc
 // The workspace counts twice, since the old one is there until a larger one is.
 func (e *Encoder) Bytes(n int) int64 {
 	m := &compute.Meter{}
-	_, _ = newScratch(m, e.cfg, n)     // a Meter refuses nothing
-	return m.Most() + 2*e.workBytes(n) // that may move once as it grows
+	_, _ = newScratch(m, e.cfg, n) // a Meter refuses nothing
+	return m.Most() + 2*e.workBytes(n)
 }
 
 // workBytes returns the most scratch memory that a single operation takes for itself.
