@@ -17,6 +17,7 @@ import (
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/local"
+	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/shard"
 	"github.com/longtake/longtake/internal/terminal"
 )
@@ -191,7 +192,7 @@ func (g *generation) preflight() error {
 	if err != nil {
 		return err
 	}
-	if _, err := coord.ChooseMesh(m, s, g.local.Shards); err != nil {
+	if _, err := plan.Mesh(m, s, g.local.Shards); err != nil {
 		field, value := "shards", fmt.Sprint(s.Shards)
 		if g.request.Mesh != (job.Mesh{}) {
 			field, value = "mesh", s.Mesh.String()

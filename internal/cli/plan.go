@@ -12,6 +12,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/local"
 	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/shard"
 	"github.com/longtake/longtake/internal/terminal"
 )
@@ -113,7 +114,7 @@ type planLine struct {
 }
 
 func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error {
-	load := coord.Load(m, s)
+	load := plan.Load(m, s)
 	options, err := partition.Explain(shards, load)
 	if err != nil {
 		return daemon.Usagef("--shards is %d; allowed: %s", shards, strings.TrimPrefix(err.Error(),

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/plan"
 )
 
 // Offer is what a shard brings to a clip.
@@ -26,11 +27,11 @@ type Forecast struct {
 // Foresee predicts what a clip takes on the best of some shards, which have nothing else to do. How
 // long shards wait for each other is left out.
 func Foresee(m job.Model, s job.Spec, offers []Offer) Forecast {
-	mesh, err := ChooseMesh(m, s, len(offers))
+	mesh, err := plan.Mesh(m, s, len(offers))
 	if err != nil {
 		mesh = job.Mesh{CFG: 1, Ulysses: 1}
 	}
-	load := Load(m, s)
+	load := plan.Load(m, s)
 	each, decode := m.PassWork(load.WindowTokens()), m.DecodeWork(s)
 	steps, passes := float64(s.TotalSteps()), float64(load.Passes())
 	f := Forecast{Shards: mesh.Size(), Memory: memoryOf(m, s, mesh)}
@@ -64,7 +65,7 @@ func slowestOf(offers []Offer, n int) float64 {
 // window and the latent of its windows, or a group of decoded frames. What the decoder needs
 // besides depends on the memory that there is.
 func memoryOf(m job.Model, s job.Spec, mesh job.Mesh) int64 {
-	load, d, hd := Load(m, s), float64(m.Heads*m.HeadDim), float64(m.HeadDim)
+	load, d, hd := plan.Load(m, s), float64(m.Heads*m.HeadDim), float64(m.HeadDim)
 	u, width := float64(mesh.Ulysses), float64(load.TokenWidth)
 	tokens := float64(load.WindowTokens())
 	own := tokens / u
@@ -168,4 +169,11 @@ func (l *leader) offers() []Offer {
 // offer prefers what the node has measured of clips to what it measured when it started.
 func (n *node) offer() Offer {
 	return Offer{Speed: cmp.Or(n.beat.Speed, n.reg.Speed), Memory: n.reg.Memory}
+}
+
+func shards(n int) string {
+	if n == 1 {
+		return "1 shard"
+	}
+	return fmt.Sprintf("%d shards", n)
 }

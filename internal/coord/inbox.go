@@ -221,7 +221,7 @@ func (l *leader) onReport(r wire.Report) wire.Ack {
 	l.mu.Lock()
 	l.progress[p.Job] = p
 	pace := l.paces[p.Job]
-	pace.advance(p, l.c.cfg.Clock())
+	pace.Advance(p, l.c.cfg.Clock())
 	l.paces[p.Job] = pace
 	if n := l.nodes[r.Node]; n != nil {
 		n.seen = l.c.cfg.Clock()

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/plan"
 )
 
 // Create implements Service.
@@ -79,7 +80,7 @@ func (c *Coordinator) affordable(m job.Model, s job.Spec, r job.Request) error {
 // servable refuses what no mesh fits, and a format that none of the nodes can write.
 func (c *Coordinator) servable(m job.Model, s job.Spec) error {
 	if s.Shards > 0 {
-		if _, err := ChooseMesh(m, s, s.Shards); err != nil {
+		if _, err := plan.Mesh(m, s, s.Shards); err != nil {
 			return &job.FieldError{Field: "shards", Value: fmt.Sprint(s.Shards), Allowed: err.Error()}
 		}
 	}
@@ -281,7 +282,7 @@ func (c *Coordinator) drawSeed() uint64 {
 func meshCheck(m job.Model) func(job.Spec, job.Mesh) error {
 	return func(s job.Spec, mesh job.Mesh) error {
 		s.Mesh = mesh
-		_, err := ChooseMesh(m, s, mesh.Size())
+		_, err := plan.Mesh(m, s, mesh.Size())
 		return err
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/sched"
 	"github.com/longtake/longtake/internal/wire"
 )
 
@@ -41,7 +42,7 @@ type leader struct {
 	previews map[job.ID]Preview // the latest
 	waiting  map[job.ID]string
 	alive    map[job.ID]time.Time // last sign that rank 0 runs the live attempt
-	paces    map[job.ID]pace
+	paces    map[job.ID]sched.Pace
 	asks     map[job.ID]string    // jobs that are to stop at a step boundary, and why
 	asked    map[job.ID]time.Time // since when
 	// decisions tell why a running job goes over to more shards or does not.
@@ -56,7 +57,7 @@ type leader struct {
 func newLeader(ctx context.Context, c *Coordinator) *leader {
 	l := &leader{c: c, since: c.cfg.Clock(), dated: c.cfg.Now(), nodes: map[job.NodeID]*node{},
 		gone: map[job.NodeID]departure{}, progress: map[job.ID]job.Progress{},
-		waiting: map[job.ID]string{}, alive: map[job.ID]time.Time{}, paces: map[job.ID]pace{},
+		waiting: map[job.ID]string{}, alive: map[job.ID]time.Time{}, paces: map[job.ID]sched.Pace{},
 		blamed: map[job.ID]map[job.NodeID]bool{}, previews: map[job.ID]Preview{},
 		lost: map[job.ID]loss{}, sights: map[string]sighting{}}
 	l.ctx, l.cancel = context.WithCancel(ctx)
@@ -185,7 +186,7 @@ func (l *leader) nodeTrouble(r job.Record, rank int, id job.NodeID,
 		l.blame(r.ID, id)
 		return job.Setback{Detection: at, Reason: fmt.Sprintf(
 			"node %s (rank %d) hangs: it has computed for %v without coming further, %v is allowed",
-			n.reg.Name, rank, short(at), short(limit))}
+			n.reg.Name, rank, sched.Rounded(at), sched.Rounded(limit))}
 	}
 	return job.Setback{}
 }
@@ -194,8 +195,8 @@ func (l *leader) nodeTrouble(r job.Record, rank int, id job.NodeID,
 // advance has taken so far.
 func (l *leader) patience(r job.Record) time.Duration {
 	t := l.c.cfg.Timing
-	if p := l.paces[r.ID]; p.attempt == r.Attempt && p.slowest > 0 {
-		return max(t.HungAfter, hungFactor*p.slowest)
+	if p := l.paces[r.ID]; p.Attempt == r.Attempt && p.Slowest > 0 {
+		return max(t.HungAfter, hungFactor*p.Slowest)
 	}
 	return max(t.HungAfter, t.HungFirst)
 }

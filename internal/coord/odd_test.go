@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/plan"
 )
 
 // TestCountsThatDoNotFit asks for meshes that a model of 6 heads, and clips of few tokens, cannot
@@ -48,7 +49,7 @@ func TestCountsThatDoNotFit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mesh, err := ChooseMesh(m, s, c.free)
+			mesh, err := plan.Mesh(m, s, c.free)
 			if (err == nil) != (c.field == "") || err == nil && mesh.Size() != c.want {
 				t.Errorf("%s of %d ranks: %v", mesh, mesh.Size(), err)
 			}

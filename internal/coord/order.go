@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/sched"
 	"github.com/longtake/longtake/internal/wire"
 )
 
@@ -47,9 +48,9 @@ func (l *leader) start(p job.Plan, nodes []*node) {
 // started notes that all ranks of a plan are at work.
 func (l *leader) started(p job.Plan) {
 	l.mu.Lock()
-	if l.paces[p.Job].attempt < p.Attempt {
+	if l.paces[p.Job].Attempt < p.Attempt {
 		now := l.c.cfg.Clock()
-		l.paces[p.Job] = pace{attempt: p.Attempt, placed: now, at: now}
+		l.paces[p.Job] = sched.Pace{Attempt: p.Attempt, Placed: now, At: now}
 	}
 	l.mu.Unlock()
 	l.sign(p.Nodes[0], wire.Work{Job: p.Job, Attempt: p.Attempt})

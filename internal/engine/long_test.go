@@ -9,10 +9,10 @@ import (
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/compute"
-	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/plan"
 )
 
 // longSpec reads the parameters of a golden of a long clip, whose latent has T frames.
@@ -136,7 +136,7 @@ func bytesAsCounted(t *testing.T, e *Engine, s job.Spec, m job.Mesh, sent uint64
 		t.Fatal(err)
 	}
 	s.DType = e.dtype.String()
-	want := partition.Bytes(partition.Mesh(m), coord.Load(d, s))
+	want := partition.Bytes(partition.Mesh(m), plan.Load(d, s))
 	if sent != uint64(want.Sum()) {
 		t.Errorf("%s: %d bytes sent in a step, counted %+v", m, sent, want)
 	}

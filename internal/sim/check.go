@@ -9,6 +9,7 @@ import (
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/plan"
 )
 
 // entry is what the checkers read of a log entry.
@@ -94,7 +95,7 @@ func (c *checker) placed(k *coord.Core, r job.Record) {
 			taken[n] = other.ID
 		}
 	}
-	load := coord.Load(model(), r.Spec)
+	load := plan.Load(model(), r.Spec)
 	if err := partition.Check(partition.Mesh(r.Plan.Mesh), load); err != nil {
 		c.w.violated("tiles", "job %s: %v", r.ID, err)
 		return

@@ -1,0 +1,21 @@
+// Package sched decides what the leader does with its jobs and nodes: which queued job starts
+// where, which running job gives its nodes up at the next step boundary, and what to tell the
+// clients of all others. [Decide] is a pure function of a [View]. It takes no lock, reads no clock
+// and talks to nobody, so the same view always gives the same decisions, and a table can test them.
+//
+// The leader calls Decide on every tick and whenever something has happened that may change the
+// answer. It then carries the decisions out: it commits placements to the log, orders ranks to
+// start or to yield, and keeps the reasons for clients to read. A decision that could not be
+// carried out needs no undoing, since the next view shows what really happened.
+//
+// The policy in short:
+//
+//   - Jobs of a higher priority come first; among equal ones the older job does.
+//   - A job that waits for busy nodes blocks those behind it, so that it gets its turn. One that
+//     waits for nodes that do not exist lets them pass.
+//   - A blocked job of a higher priority preempts running ones: they stop at a step boundary, or in
+//     mid-step when that takes too long.
+//   - Where nothing waits, one running job at a time may move to more nodes, if the time that this
+//     saves is worth the restart. So may a job whose nodes turn out to differ in speed, to share
+//     its windows accordingly.
+package sched

@@ -1,0 +1,117 @@
+package sched
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/plan"
+)
+
+const (
+	// speedSpread is the ratio of the fastest to the slowest window group up to which they share the
+	// windows evenly: what is measured on busy machines varies from minute to minute.
+	speedSpread = 1.25
+
+	// A running job is rebalanced only when its attempt has done some steps, and when the slowest
+	// group then takes at most this part of the time that it takes now.
+	rebalanceAfter = 3 // steps
+	rebalanceMost  = 0.75
+
+	// Moving a job must save at least this much, and twice what it costs.
+	moveSavesLeast = time.Second
+)
+
+// grow tells whether a running job should move to more nodes, as a note that clients see. It should
+// if that shortens the rest of the clip by more than twice the cost of stopping and starting.
+func (s *scheduler) grow(r Running) (note string, pays bool) {
+	if !r.measured() {
+		return "", false
+	}
+	have := len(r.Plan.Nodes)
+	mesh, err := arrange(s.Model, r.Record, have+len(s.free))
+	if err != nil || mesh.Size() <= have {
+		return "", false
+	}
+
+	left := r.timeLeft()
+	saves := left - left*time.Duration(have)/time.Duration(mesh.Size())
+	cost := r.moveCost()
+	pays = saves > max(2*cost, moveSavesLeast)
+	verdict := "stays"
+	if pays {
+		verdict = "moves"
+	}
+	return fmt.Sprintf("%s idle; moving from %d to %d shards would save %v and cost %v, so it %s",
+		are(len(s.free)), have, mesh.Size(), Rounded(saves), Rounded(cost), verdict), pays
+}
+
+// rebalance tells whether a running job should restart with windows shared by the speeds of its
+// nodes, and why.
+func (s *scheduler) rebalance(r Running) (why string, pays bool) {
+	speeds := groupSpeeds(r.Plan.Mesh, s.nodesOf(r))
+	if !r.measured() || speeds == nil {
+		return "", false
+	}
+	windows := len(plan.Load(s.Model, r.Spec).Windows(0))
+	before := busiest(windows, speeds, r.Plan.Shares)
+	after := busiest(windows, speeds, speeds)
+	saves := time.Duration(float64(r.timeLeft()) * (1 - after/before))
+	cost := r.moveCost()
+
+	early := r.Pace.Done < r.Plan.Resume.Step+rebalanceAfter
+	if early || after > rebalanceMost*before || saves <= max(2*cost, moveSavesLeast) {
+		return "", false
+	}
+	return fmt.Sprintf("its shards differ in speed: sharing its windows unevenly saves %v and "+
+		"costs %v", Rounded(saves), Rounded(cost)), true
+}
+
+// nodesOf returns the nodes of a job by rank, without an id where one is not registered.
+func (s *scheduler) nodesOf(r Running) []Node {
+	out := make([]Node, len(r.Plan.Nodes))
+	for rank, id := range r.Plan.Nodes {
+		if i := slices.IndexFunc(s.Nodes, func(n Node) bool { return n.ID == id }); i >= 0 {
+			out[rank] = s.Nodes[i]
+		}
+	}
+	return out
+}
+
+// groupSpeeds returns the speeds of a mesh's window groups on nodes, which are by rank. It is nil
+// where all are alike, where one is not known, and where the ranks of a group wait for each other
+// within a pass, so that its speed is not that of its slowest rank alone.
+func groupSpeeds(m job.Mesh, nodes []Node) []float64 {
+	if m.Window < 2 || m.Ulysses > 1 {
+		return nil
+	}
+	out := make([]float64, m.Window)
+	for rank, n := range nodes {
+		if n.Speed <= 0 {
+			return nil
+		}
+		if g := rank / m.CFG; out[g] == 0 || n.Speed < out[g] {
+			out[g] = n.Speed
+		}
+	}
+	if slices.Max(out) <= speedSpread*slices.Min(out) {
+		return nil
+	}
+	return out
+}
+
+// busiest returns how long the slowest window group takes for its windows, in an arbitrary unit.
+// shares are those of the plan; nil: even.
+func busiest(windows int, speeds, shares []float64) float64 {
+	runs := partition.Even(windows, len(speeds))
+	if shares != nil {
+		runs = partition.Weighted(windows, shares)
+	}
+	most := 0.0
+	for g, r := range runs {
+		most = max(most, float64(r.Len())/speeds[g])
+	}
+	return most
+}

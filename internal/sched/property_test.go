@@ -1,0 +1,218 @@
+package sched
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// drawView makes any view of up to 6 nodes, but for two live plans on one node, which the log does
+// not allow.
+func drawView(t *rapid.T) View {
+	names := []string{"a", "b", "c", "d", "e", "f"}
+	v := view(names[:rapid.IntRange(0, len(names)).Draw(t, "nodes")]...)
+	v.GraceUntil = start.Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, "grace")))
+	v.Store.Open = rapid.IntRange(0, 9).Draw(t, "store") > 0
+	v.Store.Room = rapid.Int64Range(-1, 20).Draw(t, "room")
+	for i := range v.Nodes {
+		n := &v.Nodes[i]
+		n.Process = rapid.SampledFrom([]string{"p", "q", n.Name}).Draw(t, "process")
+		n.Formats = rapid.SampledFrom([][]string{nil, {"webm"}, {"webm", "mp4"}}).Draw(t, "formats")
+		n.Speed = rapid.SampledFrom([]float64{0, 1e9, 3e9}).Draw(t, "speed")
+		n.Idle = rapid.IntRange(0, 3).Draw(t, "idle") > 0
+		n.Job = rapid.SampledFrom([]job.ID{"", "q0", "r0"}).Draw(t, "work")
+	}
+	for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, 2, rapid.ID).
+		Draw(t, "draining") {
+		v.drain(job.NodeID(n))
+	}
+
+	ranks := rapid.Permutation(names).Draw(t, "order")
+	for i := range rapid.IntRange(0, 3).Draw(t, "running") {
+		n := rapid.IntRange(1, 2).Draw(t, "ranks")
+		r := Running{Record: drawRecord(t, fmt.Sprint("r", i))}
+		r.State, r.Attempt = job.Running, max(1, r.Attempt)
+		r.Plan = job.Plan{Mesh: job.Mesh{CFG: 1, Ulysses: n}}
+		if r.Spec.Window > 0 {
+			r.Plan.Mesh = job.Mesh{Window: n, CFG: 1, Ulysses: 1}
+		}
+		for _, id := range ranks[:n] {
+			r.Plan.Nodes = append(r.Plan.Nodes, job.NodeID(id))
+		}
+		ranks = ranks[n:]
+		r.Progress = job.Progress{Attempt: r.Attempt, Stage: job.StageDenoise, Total: r.Spec.Steps,
+			Done: rapid.IntRange(0, r.Spec.Steps).Draw(t, "done")}
+		r.Pace = Pace{Attempt: r.Attempt, Done: r.Progress.Done, Setup: time.Second,
+			Mean: rapid.SampledFrom([]time.Duration{0, time.Second, time.Hour}).Draw(t, "mean")}
+		r.Asked = rapid.SampledFrom([]time.Time{{}, start, start.Add(-time.Hour)}).Draw(t, "asked")
+		v.Running = append(v.Running, r)
+	}
+	for i := range rapid.IntRange(0, 5).Draw(t, "queued") {
+		q := Queued{Record: drawRecord(t, fmt.Sprint("q", i)),
+			Needs:     rapid.Int64Range(0, 12).Draw(t, "needs"),
+			SinceLoss: rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "since"),
+			Blamed:    map[job.NodeID]bool{}}
+		for _, n := range names {
+			q.Blamed[job.NodeID(n)] = rapid.IntRange(0, 4).Draw(t, "blamed") == 0
+		}
+		v.Queued = append(v.Queued, q)
+	}
+	return v
+}
+
+func drawRecord(t *rapid.T, id string) job.Record {
+	r := job.Record{ID: job.ID(id), State: job.Queued, Spec: spec()}
+	r.Attempt = job.Attempt(rapid.IntRange(0, 2).Draw(t, "attempt"))
+	for a := range r.Attempt {
+		r.Losses = append(r.Losses, job.Loss{Attempt: a + 1})
+	}
+	r.Spec.Priority = rapid.IntRange(0, 2).Draw(t, "priority")
+	r.Spec.Shards = rapid.IntRange(0, 8).Draw(t, "shards")
+	r.Spec.Format = rapid.SampledFrom([]string{"webm", "mp4"}).Draw(t, "format")
+	if rapid.Bool().Draw(t, "long") {
+		r.Spec.Frames, r.Spec.Window, r.Spec.Overlap = 241, 9, 3
+	}
+	return r
+}
+
+// TestDecisionsAreSound holds what must be true of every decision on every view.
+func TestDecisionsAreSound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := drawView(t)
+		before := fmt.Sprintf("%+v", v)
+		all := Decide(v)
+		if fmt.Sprintf("%+v", v) != before {
+			t.Fatal("the view has changed")
+		}
+		if again := Decide(v); !reflect.DeepEqual(all, again) {
+			t.Fatalf("decided %v, then %v", all, again)
+		}
+
+		checkJobs(t, v, all)
+		checkNodes(t, v, all)
+		checkHead(t, v, all)
+		checkYields(t, v, all)
+	})
+}
+
+// checkJobs wants one decision on each job, of a kind that its state allows.
+func checkJobs(t *rapid.T, v View, all []Decision) {
+	seen := map[job.ID]bool{}
+	for _, d := range all {
+		queued := d.Action == Place || d.Action == Wait || d.Action == Fail
+		if seen[d.Job.ID] || queued != (d.Job.State == job.Queued) {
+			t.Fatalf("%s of a job that is %s, twice: %v", told(d), d.Job.State, seen[d.Job.ID])
+		}
+		if d.Why == "" && d.Action != Place && d.Action != Keep {
+			t.Fatalf("%s has no reason", told(d))
+		}
+		seen[d.Job.ID] = true
+	}
+	if len(all) != len(v.Queued)+len(v.Running) {
+		t.Fatalf("%d decisions on %d jobs", len(all), len(v.Queued)+len(v.Running))
+	}
+}
+
+// checkNodes wants every placement on nodes that are registered, idle, not draining, in no live plan
+// and in no other placement, and no more stored than there is room for.
+func checkNodes(t *rapid.T, v View, all []Decision) {
+	taken, room := map[job.NodeID]bool{}, v.Store.Room
+	for _, r := range v.Running {
+		for _, id := range r.Plan.Nodes {
+			taken[id] = true
+		}
+	}
+	for _, d := range all {
+		if d.Action != Place {
+			continue
+		}
+		for _, n := range d.Nodes {
+			i := slices.IndexFunc(v.Nodes, func(o Node) bool { return o.ID == n.ID })
+			if _, draining := v.Draining[n.ID]; i < 0 || !v.Nodes[i].Idle || draining || taken[n.ID] {
+				t.Fatalf("%s: node %s cannot be used", told(d), n.ID)
+			}
+			taken[n.ID] = true
+		}
+		asked := max(d.Job.Spec.Shards, d.Job.Spec.Mesh.Size())
+		if n := len(d.Nodes); n != d.Mesh.Size() || asked > 0 && n > asked ||
+			asked > 0 && n < asked && d.Job.Attempt == 0 {
+			t.Fatalf("%s: %d nodes, %d asked for", told(d), n, asked)
+		}
+		if !d.Nodes[0].writes(d.Job.Spec.Format) {
+			t.Fatalf("%s: rank 0 cannot write %s", told(d), d.Job.Spec.Format)
+		}
+		q := v.Queued[slices.IndexFunc(v.Queued, func(q Queued) bool { return q.ID == d.Job.ID })]
+		if room -= q.Needs; room < 0 {
+			t.Fatalf("%s: more is stored than there is room for", told(d))
+		}
+	}
+}
+
+// checkHead wants nobody to overtake the head of the queue where it waits for what will come, and
+// the head to start where all that it needs is there.
+func checkHead(t *rapid.T, v View, all []Decision) {
+	if len(v.Queued) == 0 {
+		return
+	}
+	head := slices.MinFunc(v.Queued, func(a, b Queued) int {
+		return cmp.Compare(b.Spec.Priority, a.Spec.Priority)
+	})
+	if all[0].Job.ID != head.ID {
+		t.Fatalf("%s comes before %s", all[0].Job.ID, head.ID)
+	}
+
+	usable := slices.DeleteFunc(slices.Clone(v.Nodes), func(n Node) bool {
+		_, draining := v.Draining[n.ID]
+		return draining
+	})
+	possible := len(usable) >= max(1, head.wanted()) && anyWrites(usable, head.Spec.Format) &&
+		head.SinceLoss > v.LostAfter
+	if possible && all[0].Action == Wait {
+		for _, d := range all {
+			if d.Action == Place || d.Action == Yield && d.Cause == Grown {
+				t.Fatalf("%s overtakes %s, which %s", told(d), head.ID, all[0].Why)
+			}
+		}
+	}
+
+	allIdle := !slices.ContainsFunc(usable, func(n Node) bool { return !n.Idle })
+	there := v.Store.Open && head.Needs <= v.Store.Room && !v.Now.Before(v.GraceUntil)
+	if possible && allIdle && there && len(v.Running) == 0 && all[0].Action == Wait {
+		t.Fatalf("%s is not placed, though all is there: %s", head.ID, all[0].Why)
+	}
+}
+
+// checkYields wants jobs preempted only for one of a higher priority that then has nodes enough, and
+// at most one to grow.
+func checkYields(t *rapid.T, v View, all []Decision) {
+	grown := 0
+	for _, d := range all {
+		if d.Action != Yield && d.Action != Stop {
+			continue
+		}
+		switch d.Cause {
+		case Preempted:
+			if !slices.ContainsFunc(all, func(o Decision) bool {
+				return o.Action == Wait && o.Job.Spec.Priority > d.Job.Spec.Priority
+			}) {
+				t.Fatalf("%s for nobody", told(d))
+			}
+		case Grown:
+			grown++
+		case Drained, Rebalanced:
+		}
+		if d.Job.CancelRequested {
+			t.Fatalf("%s, which is cancelled", told(d))
+		}
+	}
+	if grown > 1 {
+		t.Fatalf("%d jobs grow at once", grown)
+	}
+}

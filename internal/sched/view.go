@@ -1,0 +1,117 @@
+package sched
+
+import (
+	"slices"
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// View is everything that a round of decisions depends on, as the leader knows it at one moment.
+// Decide only reads it. All times are of the leader's own clock, which nobody sets back.
+type View struct {
+	Now   time.Time
+	Model job.Model
+
+	// Nodes are the registered ones, ordered by name and then id, the draining ones among them.
+	Nodes []Node
+	// Draining names the nodes that get no new work, by id. Some of them may not be registered.
+	Draining map[job.NodeID]string
+
+	// Queued and Running are the jobs in these states, each in the order of creation.
+	Queued  []Queued
+	Running []Running
+
+	Store Store
+
+	// GraceUntil is when the nodes should have registered again after a change of leader. Until then
+	// a job that takes as many nodes as there are waits for more of them.
+	GraceUntil time.Time
+	// LostAfter is the silence after which a node counts as lost, the longest retry backoff too.
+	LostAfter time.Duration
+	// YieldWithin is how long a preempted job may take to reach a step boundary.
+	YieldWithin time.Duration
+}
+
+// Node is a registered shard process.
+type Node struct {
+	ID   job.NodeID
+	Name string
+	// Process is equal for shards of one process, which hand tensors over by reference.
+	Process string
+	// Formats are the clip formats that it can encode; empty: all of them.
+	Formats []string
+	// Speed is in multiply-adds per second, measured while denoising; 0: not known.
+	Speed float64
+	// Idle nodes have said that they work on nothing; Job is what the others work on.
+	Idle bool
+	Job  job.ID
+}
+
+// writes reports whether the node can hold rank 0 of a job of this format, which encodes the clip.
+func (n Node) writes(format string) bool {
+	return len(n.Formats) == 0 || slices.Contains(n.Formats, format)
+}
+
+// anyWrites reports whether one of the nodes can encode the format.
+func anyWrites(nodes []Node, format string) bool {
+	return slices.ContainsFunc(nodes, func(n Node) bool { return n.writes(format) })
+}
+
+// Queued is a job that waits to be placed.
+type Queued struct {
+	job.Record
+	// SinceLoss is how long ago its latest attempt was lost; very long if none was.
+	SinceLoss time.Duration
+	// Needs is how many bytes it may still store, at the most.
+	Needs int64
+	// Blamed are nodes on which an attempt went wrong; others are preferred.
+	Blamed map[job.NodeID]bool
+}
+
+// wanted is the number of nodes without which the job does not start; 0: it takes what there is. A
+// job that has lost an attempt takes what there is too, since the lost node may not come back.
+func (q Queued) wanted() int {
+	if q.Attempt > 0 {
+		return 0
+	}
+	return max(q.Spec.Shards, q.Spec.Mesh.Size())
+}
+
+// retryBackoff is how long the job waits after attempts that made no progress, longer the more of
+// them there were. Otherwise a node that has died but is not missed yet could use up all attempts.
+func (q Queued) retryBackoff(most time.Duration) time.Duration {
+	lost, _ := q.Futile()
+	if lost < 2 {
+		return 0
+	}
+	return min(time.Duration(lost)*100*time.Millisecond, most)
+}
+
+// Running is a job with a live attempt.
+type Running struct {
+	job.Record
+	// Progress is rank 0's latest report; it may be of an earlier attempt.
+	Progress job.Progress
+	// Pace is measured from these reports; it may be of an earlier attempt, too.
+	Pace Pace
+	// Asked is when the job was first asked to yield; zero: it is not asked at present.
+	Asked time.Time
+}
+
+// yields reports whether the job will reach another step boundary, at which it could stop.
+func (r Running) yields() bool {
+	p := r.Progress
+	return !r.CancelRequested && (p.Attempt != r.Attempt || p.Stage == job.StageText ||
+		p.Stage == job.StageDenoise && p.Done+1 < p.Total)
+}
+
+// Store is the state of the object store that all nodes write to.
+type Store struct {
+	// Open is false until the leader has opened it.
+	Open bool
+	// Full says why no more is taken; empty: there is room.
+	Full string
+	// Room is how many bytes jobs that are placed now may store.
+	Room int64
+}
