@@ -40,6 +40,10 @@ type Field struct {
 	// When limits what is inherited to clips for which it holds; nil: all.
 	When func(Model, Spec) bool
 
+	// Refuses says what of the field is allowed for a model and a spec that cannot have the value that
+	// the spec has, "" for those that can; nil: all can.
+	Refuses func(Model, Spec) string
+
 	// value is how the field is read, kept and checked; nil for a file, which the API receives.
 	value value
 }
@@ -180,6 +184,8 @@ type value interface {
 	inherit(r *Request, s *Spec)
 	// check returns the value as text and what is allowed, if that does not hold.
 	check(s *Spec) (shown, allowed string, ok bool)
+	// text returns s's value as errors show it.
+	text(s *Spec) string
 }
 
 // slot keeps a field of type T.
@@ -266,15 +272,16 @@ func (s slot[T]) fill(m Model, r *Request, to *Spec) {
 
 func (s slot[T]) inherit(r *Request, from *Spec) { s.in.put(r, *s.out(from)) }
 
+func (s slot[T]) text(of *Spec) string { return s.show(*s.out(of)) }
+
 func (s slot[T]) check(of *Spec) (shown, allowed string, ok bool) {
 	if s.ok == nil || s.out == nil {
 		return "", "", true
 	}
-	v := *s.out(of)
-	if s.ok(v) {
+	if s.ok(*s.out(of)) {
 		return "", "", true
 	}
-	return s.show(v), s.words, false
+	return s.text(of), s.words, false
 }
 
 // seedSlot is a slot whose "-1" asks for a value to be drawn, as leaving the field out does.
@@ -314,6 +321,8 @@ func (storyboardSlot) fill(Model, *Request, *Spec) {}
 
 func (storyboardSlot) inherit(r *Request, s *Spec) { r.Scenes = s.Scenes }
 
+func (storyboardSlot) text(s *Spec) string { return fmt.Sprintf("%d scenes", len(s.Scenes)) }
+
 func (storyboardSlot) check(*Spec) (shown, allowed string, ok bool) { return "", "", true }
 
 // checkFields wants every field within its limits, in the order of the list. The first one that is
@@ -325,6 +334,19 @@ func checkFields(s Spec) error {
 		}
 		if shown, allowed, ok := f.value.check(&s); !ok {
 			return &FieldError{f.Name, shown, allowed}
+		}
+	}
+	return nil
+}
+
+// checkRefused wants no field to have a value that m, or the rest of the spec, cannot have.
+func (m Model) checkRefused(s Spec) error {
+	for _, f := range Fields {
+		if f.Refuses == nil {
+			continue
+		}
+		if allowed := f.Refuses(m, s); allowed != "" {
+			return &FieldError{f.Name, f.value.text(&s), allowed}
 		}
 	}
 	return nil

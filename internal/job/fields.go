@@ -316,6 +316,12 @@ var Fields = []Field{
 		Name: "long", Flag: "long", Plans: true,
 		Help:     "windows: all at once, blended; extend: each goes on from the one before",
 		Inherits: ByRemix, Unless: []string{"seconds", "num_frames"},
+		Refuses: func(m Model, s Spec) string {
+			if s.Long == LongExtend && !m.Extends {
+				return "windows; this model was not trained to go on from given latents"
+			}
+			return ""
+		},
 		value: slot[Long]{kind: names[Long](),
 			in:    plain(func(r *Request) *Long { return &r.Long }),
 			out:   func(s *Spec) *Long { return &s.Long },

@@ -56,7 +56,7 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 func (m Model) checks() []func(Spec) error {
 	return []func(Spec) error{
 		m.checkTexts, m.checkSize, checkFields, m.checkWindow, m.checkFrames, m.checkStart,
-		m.checkWindows, checkMesh, Spec.checkScenes,
+		m.checkWindows, m.checkRefused, checkMesh, Spec.checkScenes,
 	}
 }
 
