@@ -35,7 +35,6 @@ var unable = map[string]string{
 var unused = map[string][]string{
 	"quality":             {"auto", "standard", "default", "medium"},
 	"output_quality":      {"default", "auto"},
-	"output_compression":  nil,
 	"output_path":         nil,
 	"generator_device":    {"cpu"},
 	"max_sequence_length": {"512"},

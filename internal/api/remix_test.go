@@ -37,6 +37,7 @@ func TestRemix(t *testing.T) {
 		"num_inference_steps": 9, "guidance_scale": 1.5, "flow_shift": 2, "scheduler": "euler",
 		"dtype": "bf16", "format": "png", "shards": 2, "mesh": "cfg=1,ulysses=2", "threads": 3,
 		"priority": 4}`,
+		`{"prompt": "a", "output_compression": 40}`,
 		`{"prompt": "a", "seconds": 8, "window": 9, "overlap": 3, "window_schedule": "uniform"}`,
 		`{"storyboard": [{"start": 0, "prompt": "a"}, {"start": 1, "prompt": "b"}]}`,
 	} {
@@ -57,6 +58,12 @@ func TestRemix(t *testing.T) {
 				t.Errorf("%s: %d", body, resp.StatusCode)
 			}
 		}
+	}
+	v := videoIn(t, ask(h, "POST", "/v1/videos", `{"prompt": "a", "video_quality": 40}`, asJSON))
+	got := videoIn(t, ask(h, "POST", "/v1/videos/"+string(v.ID)+"/remix",
+		`{"prompt": "a", "format": "png"}`, asJSON))
+	if a, b := v.Details.Spec.VideoQuality, got.Details.Spec.VideoQuality; a != 40 || b != 0 {
+		t.Errorf("qualities %d, and %d in another format", a, b)
 	}
 	if resp := ask(h, "POST", "/v1/videos/none/remix", `{"prompt": "a"}`, asJSON); resp.StatusCode != 404 {
 		t.Errorf("of none: %d", resp.StatusCode)

@@ -21,7 +21,8 @@ type clip struct {
 // or anew. They go from the object store to the file, so that memory does not grow with them.
 func (r *run) goOn(ctx context.Context, f *os.File) (*clip, error) {
 	s := r.Plan.Spec
-	o := media.Options{Width: s.Width, Height: s.Height, Frames: s.Frames}
+	o := media.Options{Width: s.Width, Height: s.Height, Frames: s.Frames,
+		Quality: s.VideoQuality}
 	o.FPS, o.Per = s.FPS.Fraction()
 	r.report(job.StageDecode, 0, s.Frames, 0)
 	parts, size, err := r.recallSeconds(ctx, f)

@@ -76,6 +76,8 @@ func TestResolveNamesTheWrongField(t *testing.T) {
 		{Request{Scheduler: "ddim"}, "scheduler", "unipc, euler"},
 		{Request{DType: "fp8"}, "dtype", "fp32"},
 		{Request{Format: "gif"}, "format", "webm, mp4, png"},
+		{Request{VideoQuality: 101}, "video_quality", "1 to 100"},
+		{Request{VideoQuality: 9, Format: "png"}, "video_quality", "none: png"},
 		{Request{Model: "sora"}, "model", `"demo"`},
 		{Request{Prompt: strings.Repeat("a", PromptLimit+1)}, "prompt", "32768"},
 		{Request{NegativePrompt: "\xff"}, "negative_prompt", "UTF-8"},

@@ -239,6 +239,24 @@ var Fields = []Field{
 			limit: oneOf("webm", "mp4", "png")},
 	},
 	{
+		Name: "video_quality", Aliases: []string{"output_compression"}, Flag: "video-quality",
+		Help: "how much is kept of each frame, 1 to 100: less makes a smaller file (default: 99 for" +
+			" webm, about 67 for mp4)",
+		Doc: "how much is kept of each frame, 1 to 100: less makes a smaller file; left out, 99 for " +
+			"`webm` and about 67 for `mp4`. The latents stay the same",
+		Inherits: ByBoth, Unless: []string{"format"},
+		Refuses: func(_ Model, s Spec) string {
+			if s.VideoQuality != 0 && s.Format == "png" {
+				return "none: png keeps all of a frame"
+			}
+			return ""
+		},
+		value: slot[int]{kind: integer,
+			in:    plain(func(r *Request) *int { return &r.VideoQuality }),
+			out:   func(s *Spec) *int { return &s.VideoQuality },
+			limit: limit[int]{"1 to 100", func(v int) bool { return 0 <= v && v <= 100 }}},
+	},
+	{
 		Name: StartField, Aliases: []string{"image_reference", "reference_url"},
 		Mistaken: []string{"image", "image_url"}, Flag: "image or --extend",
 		Doc: "what the clip starts from: see below",

@@ -33,11 +33,12 @@ type Spec struct {
 	FlowShift      float64 `json:"flow_shift"`
 	Scheduler      string  `json:"scheduler"` // "unipc" or "euler"
 	Seed           uint64  `json:"seed"`
-	DType          string  `json:"dtype"`             // "fp32", "bf16"
-	Format         string  `json:"format"`            // "webm", "mp4" or "png" (a zip of frames)
-	Shards         int     `json:"shards,omitempty"`  // 0: as many as pay
-	Mesh           Mesh    `json:"mesh,omitzero"`     // zero: the planner's choice
-	Threads        int     `json:"threads,omitempty"` // per shard; 0: the shard's own setting
+	DType          string  `json:"dtype"`                   // "fp32", "bf16"
+	Format         string  `json:"format"`                  // "webm", "mp4" or "png" (a zip of frames)
+	VideoQuality   int     `json:"video_quality,omitempty"` // of 100; 0: the format's own
+	Shards         int     `json:"shards,omitempty"`        // 0: as many as pay
+	Mesh           Mesh    `json:"mesh,omitzero"`           // zero: the planner's choice
+	Threads        int     `json:"threads,omitempty"`       // per shard; 0: the shard's own setting
 	// Priority puts jobs of a higher one first, and lets them take the shards of lower ones.
 	Priority int `json:"priority,omitempty"`
 

@@ -20,6 +20,7 @@ type Request struct {
 	Seed           *uint64 // nil: the coordinator draws one
 	DType          string
 	Format         string
+	VideoQuality   int  // of 100; 0: the format's own
 	Shards         int  // 0: as many as pay
 	Mesh           Mesh // zero: the planner's choice
 	Threads        int  // per shard; 0: the shard's own setting

@@ -18,6 +18,7 @@ type Options struct {
 	Width, Height int // pixels; up to 16383, the limit of VP8
 	FPS, Per      int // frames in seconds, such as 24000 in 1001; Per 0 is 1
 	Frames        int // how many will come; 0: not known
+	Quality       int // how much is kept of a frame, 1 to 100, but in PNG; 0: the format's own
 }
 
 // Encoder writes one clip. It is used by one goroutine.
@@ -68,6 +69,9 @@ func (o Options) check() error {
 	if o.FPS < o.per() || o.Per < 0 || o.FPS > rateMax || o.Per > rateMax || o.Frames < 0 {
 		return fmt.Errorf("clip has %d frames at %d/%d fps; allowed: from 1 fps, in numbers up to %d",
 			o.Frames, o.FPS, o.per(), rateMax)
+	}
+	if o.Quality < 0 || o.Quality > 100 {
+		return fmt.Errorf("quality is %d; allowed: 1 to 100, or 0 for the format's own", o.Quality)
 	}
 	return nil
 }

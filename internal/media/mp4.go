@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 )
 
@@ -50,9 +51,19 @@ func arguments(o Options, path string) []string {
 	size, fps := fmt.Sprintf("%dx%d", o.Width, o.Height), fmt.Sprintf("%d/%d", o.FPS, o.per())
 	return []string{"-hide_banner", "-loglevel", "error", "-nostdin", "-y",
 		"-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", size, "-framerate", fps, "-i", "pipe:0",
-		"-vf", "scale=out_color_matrix=bt709:out_range=tv", "-c:v", "libx264", "-crf", "17",
+		"-vf", "scale=out_color_matrix=bt709:out_range=tv", "-c:v", "libx264", "-crf", rateFactor(o),
 		"-pix_fmt", "yuv420p", "-colorspace", "bt709", "-color_primaries", "bt709",
 		"-color_trc", "bt709", "-movflags", "+faststart", "-f", "mp4", path}
+}
+
+// rateFactor is x264's, on which a quality maps as imageio maps it, so that other servers' values
+// mean the same here. 0 would be lossless, in a profile of H.264 that many players lack.
+func rateFactor(o Options) string {
+	const usual, worst = 17, 51
+	if o.Quality == 0 {
+		return strconv.Itoa(usual)
+	}
+	return strconv.Itoa(max(1, worst*(100-o.Quality)/100))
 }
 
 // Add implements Encoder.

@@ -2,6 +2,7 @@ package media
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -86,7 +87,7 @@ func newWebM(w io.Writer, o Options) (*webm, error) {
 
 // openWebM prepares a clip of which nothing is written.
 func openWebM(w io.Writer, o Options) *webm {
-	return &webm{w: w, o: o, frames: vp8{quality: clipQuality}}
+	return &webm{w: w, o: o, frames: vp8{quality: float32(cmp.Or(o.Quality, clipQuality))}}
 }
 
 // header returns what comes before the clusters, and notes where the segment begins.
