@@ -76,7 +76,7 @@ func TestSeamsOfLongClipsAreCountedFromShorterOnes(t *testing.T) {
 			if l.count()*c.ulysses <= seamWork {
 				t.Fatal("this clip is not long")
 			}
-			if got, want := l.seamsAbout(), l.seamTokens(0); got != want {
+			if got, want := l.estimateSeams(), l.seamTokens(0); got != want {
 				t.Errorf("%d tokens travel, counted %d", want, got)
 			}
 		})

@@ -4,9 +4,10 @@ import (
 	"fmt"
 )
 
-// Mesh arranges ranks: rank = (window·CFG + cfg)·Ulysses + ulysses. CFG is 2 where the branches of
-// guidance run on two groups at once, else 1; Ulysses ranks share a sequence; Window groups share
-// the windows of a long clip. Window 0 is 1, and the form that all but long clips have.
+// Mesh arranges ranks on three axes: rank = (window·CFG + cfg)·Ulysses + ulysses. CFG is 2 where
+// the two branches of guidance run on different ranks, else 1. Ulysses ranks share a sequence.
+// Window groups share the windows of a long clip; 0 means 1, and is the form that meshes without
+// groups have.
 type Mesh struct{ Window, CFG, Ulysses int }
 
 // Windows returns the number of groups that share the windows.

@@ -7,32 +7,33 @@ import (
 )
 
 // Timeline cuts a clip into overlapping windows of frames, each denoised as if it were a clip of
-// its own. All counts are of token frames: one is as many latent frames as a patch spans.
+// its own. A frame here is one of tokens, which is as many latent frames as a patch spans.
 type Timeline struct {
-	Frames, PerFrame int // of the clip; tokens of a frame
-	Window, Overlap  int // frames of a window, and of two neighbours; Window 0: no windows
-	// Uniform moves the seams from step to step, evenly over the stride, so that no frame is at a
-	// seam for long (the "uniform" contexts of AnimateDiff-Evolved).
+	Frames, PerFrame int // frames of the clip, tokens of a frame
+	Window, Overlap  int // frames of a window, and that neighbours share; Window 0: one window
+	// Uniform moves the seams between windows from step to step, evenly over the stride, so that no
+	// frame is at a seam for long (the "uniform" contexts of AnimateDiff-Evolved).
 	Uniform bool
 	// Extend makes the windows one after the other: each begins with the last Overlap frames of the
-	// one before, the first with those of Given frames that are there already.
+	// one before, and the first with those of the Given frames that exist already.
 	Extend bool
 	Given  int
 
-	shiftsMost int // of those that shifts lists; 0: all
+	shiftsMost int // bounds what shifts lists, for estimates; 0: all
 }
 
-// Tokens returns those of the whole clip.
+// Tokens returns the number of tokens of the whole clip.
 func (t Timeline) Tokens() int { return t.Frames * t.PerFrame }
 
-// TokensOf returns the tokens of some frames.
+// TokensOf returns the tokens of a range of frames.
 func (t Timeline) TokensOf(frames Range) Range {
 	return Range{frames.Lo * t.PerFrame, frames.Hi * t.PerFrame}
 }
 
-// WindowTokens returns those of one window, the longest where they differ.
+// WindowTokens returns the number of tokens of one window, the longest where they differ.
 func (t Timeline) WindowTokens() int { return t.window() * t.PerFrame }
 
+// window returns the frames of a window: all of a clip that is no longer than one.
 func (t Timeline) window() int {
 	if t.Window <= 0 || t.Window >= t.Frames {
 		return t.Frames
@@ -40,36 +41,43 @@ func (t Timeline) window() int {
 	return t.Window
 }
 
-// Stride returns the frames from the beginning of a window to that of the next.
+// Stride returns the frames between the beginnings of neighbouring windows.
 func (t Timeline) Stride() int { return max(1, t.window()-t.Overlap) }
 
-// shift returns by how many frames the seams of a step are moved back: the van der Corput sequence,
-// whose values are far from their neighbours.
+// shift returns by how many frames the seams of a step are moved back. It follows the van der
+// Corput sequence, the step's bits mirrored behind the point: its values fill the stride evenly,
+// and steps next to each other are far apart.
 func (t Timeline) shift(step int) int {
 	if !t.Uniform || step <= 0 {
 		return 0
 	}
+
 	u := uint32(step) //nolint:gosec // steps are few
 	part := float64(bits.Reverse32(u)) / (1 << 32)
 	return int(math.Floor(part * float64(t.Stride())))
 }
 
-// Windows lists the windows of a step as ranges of frames, by their beginnings. All are of one
-// length; the last is moved back so that it ends with the clip.
+// Windows lists the windows of a step as ranges of frames, in order. All have the same length; the
+// last is moved back so that it ends with the clip.
 func (t Timeline) Windows(step int) []Range { return t.windows(t.shift(step)) }
 
+// windows lists the windows for seams moved back by shift frames. The first window stays whole, so
+// that moved seams may take one window more.
 func (t Timeline) windows(shift int) []Range {
 	if t.Extend {
-		return t.blocks()
+		return t.extensions()
 	}
+
 	w := t.window()
 	starts := []int{0}
 	for at := t.Stride() - shift; at < t.Frames-w; at += t.Stride() {
 		starts = append(starts, at)
 	}
+
 	if last := t.Frames - w; last > 0 {
 		starts = append(starts, last)
 	}
+
 	out := make([]Range, len(starts))
 	for i, a := range starts {
 		out[i] = Range{a, a + w}
@@ -80,8 +88,9 @@ func (t Timeline) windows(shift int) []Range {
 // count returns how many windows the first step has, without listing them.
 func (t Timeline) count() int {
 	if t.Extend {
-		return len(t.blocks())
+		return len(t.extensions())
 	}
+
 	left := t.Frames - t.window()
 	if left <= 0 {
 		return 1
@@ -89,8 +98,10 @@ func (t Timeline) count() int {
 	return 1 + (left+t.Stride()-1)/t.Stride()
 }
 
-// blocks lists windows that are made one after the other; the last one may be shorter.
-func (t Timeline) blocks() []Range {
+// extensions lists windows that are made one after the other. The last one may be shorter.
+func (t Timeline) extensions() []Range {
+
+	// The first takes its overlap from the frames that exist already.
 	at := max(0, t.Given-t.Overlap)
 	out := []Range{{at, min(t.Frames, at+t.window())}}
 	for out[len(out)-1].Hi < t.Frames {
@@ -100,12 +111,14 @@ func (t Timeline) blocks() []Range {
 	return out
 }
 
-// Passed lists the windows before the first one that is made, of the clip that is made in one go:
-// what they have drawn of a generator is passed over, so that both have the same noise.
+// Passed lists the windows that a clip made in one go would have before the first that this
+// timeline makes. Their draws are passed over in the noise generator, so that both clips have the
+// same noise.
 func (t Timeline) Passed() []Range {
-	first := t.blocks()[0].Lo
+	first := t.extensions()[0].Lo
+
 	t.Given = 0
-	all := t.blocks()
+	all := t.extensions()
 	n := slices.IndexFunc(all, func(w Range) bool { return w.Lo >= first })
 	if n < 0 {
 		n = len(all)
@@ -113,26 +126,28 @@ func (t Timeline) Passed() []Range {
 	return all[:n]
 }
 
-// Known returns how many frames at the beginning of a window are there before it is made, where
-// windows are made one after the other.
+// Known returns how many frames at the beginning of a window exist before it is made, where windows
+// are made one after the other.
 func (t Timeline) Known(window int) int {
-	w := t.blocks()[window]
+	w := t.extensions()[window]
 	if window == 0 {
 		return max(0, t.Given-w.Lo)
 	}
 	return t.Overlap
 }
 
-// shifts lists every shift that some step may have, or as many of them as are asked for, evenly.
+// shifts lists every shift that some step may have, or shiftsMost of them, evenly spread.
 func (t Timeline) shifts() []int {
 	if !t.Uniform || t.window() == t.Frames {
 		return []int{0}
 	}
+
 	stride := t.Stride()
 	n := stride
 	if t.shiftsMost > 0 {
 		n = min(n, t.shiftsMost)
 	}
+
 	out := make([]int, n)
 	for i := range out {
 		out[i] = i * (stride - 1) / max(1, n-1)
@@ -140,14 +155,16 @@ func (t Timeline) shifts() []int {
 	return out
 }
 
-// Fade returns the weights of a window's frames [w.Len()] in the blend with its neighbours: linear
-// ramps over the overlap. The first frame of a later window counts nothing, since the model takes
-// it for a still image.
+// Fade returns the weights, one for each frame of window w, with which its velocities enter the
+// blend with its neighbours': linear ramps over the overlap. Every window except the first gives
+// its first frame weight 0, since the model takes a window's first latent frame for a still image,
+// and denoises it unlike those after it.
 func (t Timeline) Fade(w Range) []float32 {
 	out := make([]float32, w.Len())
 	for i := range out {
 		out[i] = 1
 	}
+
 	n := min(t.Overlap, w.Len())
 	if w.Lo > 0 {
 		copy(out[:n], linspace(0, 1, n+1)[:n])
@@ -173,7 +190,7 @@ func linspace(lo, hi float32, n int) []float32 {
 	return out
 }
 
-// union merges ranges into sorted ones that do not touch.
+// union merges ranges into sorted ones that neither overlap nor touch.
 func union(all []Range) []Range {
 	sorted := slices.SortedFunc(slices.Values(all), func(a, b Range) int { return a.Lo - b.Lo })
 	var out []Range
@@ -187,11 +204,11 @@ func union(all []Range) []Range {
 	return out
 }
 
-// Cut returns what two ranges share; empty where they do not meet.
+// Cut returns the indexes that two ranges share; an empty range if there are none.
 func (r Range) Cut(o Range) Range {
 	lo, hi := max(r.Lo, o.Lo), min(r.Hi, o.Hi)
 	return Range{lo, max(lo, hi)}
 }
 
-// Plus moves a range by n.
+// Plus returns the range moved up by n.
 func (r Range) Plus(n int) Range { return Range{r.Lo + n, r.Hi + n} }
