@@ -73,8 +73,8 @@ func TestParseSchedulerConfig(t *testing.T) {
 	}
 }
 
-// TestKeysOfAnotherClass are left out: diffusers writes those of the class that a scheduler was made
-// from, and warns of all others.
+// TestKeysOfAnotherClass wants them left out: diffusers writes those of the class that a scheduler
+// was made from, and warns of all others.
 func TestKeysOfAnotherClass(t *testing.T) {
 	for _, c := range []struct {
 		text string
@@ -101,35 +101,35 @@ func TestParseSchedulerConfigErrors(t *testing.T) {
 	cases := []struct{ text, want string }{
 		{``, "cannot read the scheduler config: unexpected end of JSON input"},
 		{`[]`, "cannot unmarshal array"},
-		{`null`, "_class_name is null, allowed:"},
-		{`{"_class_name": "DDIMScheduler"}`, `_class_name is "DDIMScheduler", allowed: ` +
+		{`null`, "_class_name is null; allowed:"},
+		{`{"_class_name": "DDIMScheduler"}`, `_class_name is "DDIMScheduler"; allowed: ` +
 			`"UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler"`},
 		{`{"_class_name": 3}`, "_class_name is 3"},
 		{`{"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": true}`,
-			`prediction_type is missing, allowed: "flow_prediction"`},
+			`prediction_type is missing; allowed: "flow_prediction"`},
 		{`{"_class_name": "UniPCMultistepScheduler", "prediction_type": "flow_prediction"}`,
-			`use_flow_sigmas is missing, allowed: true`},
-		{uniPCWith(`, "solver_order": 4`), "solver_order is 4, allowed: 1, 2, 3"},
+			`use_flow_sigmas is missing; allowed: true`},
+		{uniPCWith(`, "solver_order": 4`), "solver_order is 4; allowed: 1, 2, 3"},
 		{uniPCWith(`, "solver_order": 1.5`), "solver_order is 1.5"},
-		{uniPCWith(`, "solver_type": "bh1"`), `solver_type is "bh1", allowed: "bh2"`},
-		{uniPCWith(`, "flow_shift": 0`), "flow_shift is 0, allowed: a number above 0, up to 100"},
-		{eulerWith(`, "shift": 101`), "shift is 101, allowed: a number above 0, up to 100"},
+		{uniPCWith(`, "solver_type": "bh1"`), `solver_type is "bh1"; allowed: "bh2"`},
+		{uniPCWith(`, "flow_shift": 0`), "flow_shift is 0; allowed: a number above 0, up to 100"},
+		{eulerWith(`, "shift": 101`), "shift is 101; allowed: a number above 0, up to 100"},
 		{eulerWith(`, "shift": null`), "shift is null"},
-		{uniPCWith(`, "disable_corrector": [-1]`), "disable_corrector is [-1], allowed: a list of"},
+		{uniPCWith(`, "disable_corrector": [-1]`), "disable_corrector is [-1]; allowed: a list of"},
 		{uniPCWith(`, "disable_corrector": null`), "disable_corrector is null"},
-		{uniPCWith(`, "num_train_timesteps": 0`), "num_train_timesteps is 0, allowed: a whole"},
-		{uniPCWith(`, "thresholding": true`), "thresholding is true, allowed: false"},
-		{uniPCWith(`, "thresholding": 0`), "thresholding is 0, allowed: false"},
-		{uniPCWith(`, "solver_p": {"a": 1}`), `solver_p is {"a":1}, allowed: null`},
+		{uniPCWith(`, "num_train_timesteps": 0`), "num_train_timesteps is 0; allowed: a whole"},
+		{uniPCWith(`, "thresholding": true`), "thresholding is true; allowed: false"},
+		{uniPCWith(`, "thresholding": 0`), "thresholding is 0; allowed: false"},
+		{uniPCWith(`, "solver_p": {"a": 1}`), `solver_p is {"a":1}; allowed: null`},
 		{uniPCWith(`, "trained_betas": [` + strings.Repeat("0.5,", 99) + `1]`),
-			"..., allowed: null"},
-		{uniPCWith(`, "lower_order_final": false`), "lower_order_final is false, allowed: true"},
+			"...; allowed: null"},
+		{uniPCWith(`, "lower_order_final": false`), "lower_order_final is false; allowed: true"},
 		{uniPCWith(`, "final_sigmas_type": "sigma_min"`), `allowed: "zero"`},
-		{uniPCWith(`, "use_karras_sigmas": true`), "use_karras_sigmas is true, allowed: false"},
-		{uniPCWith(`, "shift_terminal": 0.1`), "shift_terminal is 0.1, allowed: null"},
-		{uniPCWith(`, "beta_start": "x"`), `beta_start is "x", allowed: a number`},
+		{uniPCWith(`, "use_karras_sigmas": true`), "use_karras_sigmas is true; allowed: false"},
+		{uniPCWith(`, "shift_terminal": 0.1`), "shift_terminal is 0.1; allowed: null"},
+		{uniPCWith(`, "beta_start": "x"`), `beta_start is "x"; allowed: a number`},
 		{uniPCWith(`, "rescale_betas_zero_snr": 1`), "allowed: true or false"},
-		{eulerWith(`, "stochastic_sampling": true`), "stochastic_sampling is true, allowed: false"},
+		{eulerWith(`, "stochastic_sampling": true`), "stochastic_sampling is true; allowed: false"},
 		{eulerWith(`, "time_shift_type": "cubic"`), `allowed: "exponential", "linear"`},
 		{eulerWith(`} x`), "invalid character"},
 	}

@@ -6,37 +6,41 @@ import (
 	"strings"
 )
 
-// key is one key of a scheduler config.
+// key is a key of a scheduler's configuration.
 type key struct {
-	allowed  string
-	required bool // the class's default is not supported
-	// set stores a value, or only checks it; false refuses it.
+	allowed  string // for errors
+	required bool   // whether an absent key is refused, since the class's default is not supported
+	// set stores a value in c, or only checks it; it returns false to refuse it.
 	set func(c *SchedulerConfig, v any) bool
 }
 
 // uniPCKeys are the arguments of UniPCMultistepScheduler. Those that flow matching does not read
-// (the betas, the spacing of timesteps, thresholding's numbers) may have any value of their type.
+// (the betas, the spacing of timesteps, the numbers of thresholding) may have any value of their
+// type.
 var uniPCKeys = map[string]key{
-	"num_train_timesteps":        trainKey,
-	"solver_order":               orderKey,
-	"disable_corrector":          correctorKey,
-	"flow_shift":                 shiftKey,
-	"prediction_type":            must(oneOf("flow_prediction")),
-	"use_flow_sigmas":            must(only(true)),
-	"final_sigmas_type":          oneOf("zero"),
-	"solver_type":                oneOf("bh2"), // bh1 is not finite at a last noise level of 0
-	"predict_x0":                 only(true),
-	"lower_order_final":          only(true),
-	"thresholding":               only(false),
-	"use_karras_sigmas":          only(false),
-	"use_exponential_sigmas":     only(false),
-	"use_beta_sigmas":            only(false),
-	"use_dynamic_shifting":       only(false),
-	"solver_p":                   only(nil),
-	"trained_betas":              only(nil),
-	"sigma_min":                  only(nil),
-	"sigma_max":                  only(nil),
-	"shift_terminal":             only(nil),
+	// What longtake computes with.
+	"num_train_timesteps": trainKey,
+	"solver_order":        orderKey,
+	"disable_corrector":   correctorKey,
+	"flow_shift":          shiftKey,
+	// What has to be as Wan's files have it.
+	"prediction_type":        must(oneOf("flow_prediction")),
+	"use_flow_sigmas":        must(only(true)),
+	"final_sigmas_type":      oneOf("zero"),
+	"solver_type":            oneOf("bh2"), // bh1 is not finite at a last noise level of 0
+	"predict_x0":             only(true),
+	"lower_order_final":      only(true),
+	"thresholding":           only(false),
+	"use_karras_sigmas":      only(false),
+	"use_exponential_sigmas": only(false),
+	"use_beta_sigmas":        only(false),
+	"use_dynamic_shifting":   only(false),
+	"solver_p":               only(nil),
+	"trained_betas":          only(nil),
+	"sigma_min":              only(nil),
+	"sigma_max":              only(nil),
+	"shift_terminal":         only(nil),
+	// What has no effect with flow sigmas.
 	"rescale_betas_zero_snr":     anyOf("true or false", isBool),
 	"beta_start":                 anyOf("a number", isNumber),
 	"beta_end":                   anyOf("a number", isNumber),
@@ -51,8 +55,10 @@ var uniPCKeys = map[string]key{
 // eulerKeys are the arguments of FlowMatchEulerDiscreteScheduler. Those of dynamic shifting, which
 // is off, may have any value of their type.
 var eulerKeys = map[string]key{
-	"num_train_timesteps":    trainKey,
-	"shift":                  shiftKey,
+	// What longtake computes with.
+	"num_train_timesteps": trainKey,
+	"shift":               shiftKey,
+	// Other schedules, which have to be off.
 	"use_dynamic_shifting":   only(false),
 	"invert_sigmas":          only(false),
 	"use_karras_sigmas":      only(false),
@@ -60,13 +66,15 @@ var eulerKeys = map[string]key{
 	"use_beta_sigmas":        only(false),
 	"stochastic_sampling":    only(false),
 	"shift_terminal":         only(nil),
-	"base_shift":             anyOf("a number or null", isNumberOrNull),
-	"max_shift":              anyOf("a number or null", isNumberOrNull),
-	"base_image_seq_len":     anyOf("a number", isNumber),
-	"max_image_seq_len":      anyOf("a number", isNumber),
-	"time_shift_type":        oneOf("exponential", "linear"),
+	// What has no effect without dynamic shifting.
+	"base_shift":         anyOf("a number or null", isNumberOrNull),
+	"max_shift":          anyOf("a number or null", isNumberOrNull),
+	"base_image_seq_len": anyOf("a number", isNumber),
+	"max_image_seq_len":  anyOf("a number", isNumber),
+	"time_shift_type":    oneOf("exponential", "linear"),
 }
 
+// trainKey sets TrainTimesteps.
 var trainKey = key{
 	allowed: fmt.Sprintf("a whole number from 1 to %d", trainLimit),
 	set: func(c *SchedulerConfig, v any) (ok bool) {
@@ -75,6 +83,7 @@ var trainKey = key{
 	},
 }
 
+// orderKey sets SolverOrder.
 var orderKey = key{
 	allowed: "1, 2, 3",
 	set: func(c *SchedulerConfig, v any) (ok bool) {
@@ -83,6 +92,7 @@ var orderKey = key{
 	},
 }
 
+// shiftKey sets FlowShift.
 var shiftKey = key{
 	allowed: fmt.Sprintf("a number above 0, up to %v", shiftLimit),
 	set: func(c *SchedulerConfig, v any) bool {
@@ -91,6 +101,7 @@ var shiftKey = key{
 	},
 }
 
+// correctorKey sets DisableCorrector.
 var correctorKey = key{
 	allowed: fmt.Sprintf("a list of at most %d steps", correctorLimit),
 	set: func(c *SchedulerConfig, v any) bool {
@@ -98,6 +109,7 @@ var correctorKey = key{
 		if !ok || len(list) > correctorLimit {
 			return false
 		}
+
 		for _, e := range list {
 			step, ok := whole(e, 0, correctorLimit)
 			if !ok {
@@ -109,7 +121,7 @@ var correctorKey = key{
 	},
 }
 
-// only allows a single value; null is as good as false.
+// only allows a single value, nil or a boolean; null is as good as false.
 func only(want any) key {
 	text := fmt.Sprint(want)
 	if want == nil {
@@ -138,12 +150,12 @@ func oneOf(want ...string) key {
 	}}
 }
 
-// anyOf allows all values of a type.
+// anyOf allows all values of a type, for which is reports true.
 func anyOf(allowed string, is func(v any) bool) key {
 	return key{allowed: allowed, set: func(_ *SchedulerConfig, v any) bool { return is(v) }}
 }
 
-// must marks a key as required.
+// must makes a key required.
 func must(k key) key {
 	k.required = true
 	return k

@@ -9,7 +9,8 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// Branch is one pass of classifier-free guidance (Ho & Salimans 2022).
+// Branch is one of the two passes of classifier-free guidance (Ho & Salimans 2022): with the
+// prompt, or with the negative prompt.
 type Branch int
 
 // The branches, in the order of the ranks that compute them.
@@ -18,7 +19,7 @@ const (
 	Unconditional
 )
 
-// String names the branch.
+// String returns the branch's name, for errors.
 func (b Branch) String() string {
 	if b == Unconditional {
 		return "unconditional"
@@ -26,60 +27,68 @@ func (b Branch) String() string {
 	return "conditional"
 }
 
-// Pass is one run of the model: over one window of the clip, in one branch.
+// Pass identifies one run of the model: over one window of the clip, in one branch, at one step.
 type Pass struct {
-	Step, Window int
+	Step, Window int // from 0
 	Branch       Branch
-	Timestep     float32
+	Timestep     float32 // 0 to 1000, as Scheduler.Timesteps gives it
 }
 
-// Velocity predicts the velocity v of x, a rank's own tokens of the pass's window
-// [own, token width]. All ranks of a sequence-parallel group call it together.
+// Velocity predicts the velocity v of x, a rank's own tokens of the pass's window, both [own, token
+// width]. All ranks of a sequence-parallel group call it together, with the same Pass.
 type Velocity func(ctx context.Context, p Pass, x, v []float32) error
 
-// Exchange gives the own velocity to the rank that computed the other branch for the same tokens,
-// and returns that rank's.
+// Exchange sends the own velocity to the rank that computed the other branch for the same tokens,
+// and returns that rank's. It may keep own.
 type Exchange func(ctx context.Context, p Pass, own []float32) ([]float32, error)
 
-// Denoiser runs a rank's part of the denoising loop. Everything in it works element by element on
-// the tokens that the rank holds, so no rank ever needs the whole latent.
+// Denoiser runs one rank's part of the denoising loop. Everything in it works element by element on
+// the tokens that the rank holds, so no rank ever needs the whole latent. It belongs to one
+// goroutine, on which it calls all of its functions.
 type Denoiser struct {
 	Scheduler Scheduler
 	Velocity  Velocity
-	// Guidance is the scale w of v = u + w·(c - u); 1 or less leaves the unconditional branch out.
+	// Guidance is the scale w of v = u + w·(c - u), with c the conditional velocity and u the
+	// unconditional one. At 1 or less, the unconditional branch is not computed.
 	Guidance float32
-	// Exchange is set where the branches are computed by different ranks; Own tells which is here.
+	// Exchange is set where the branches are computed by different ranks. Own is the branch of this
+	// one.
 	Exchange Exchange
 	Own      Branch
-	// Windows say what is computed where; nil: all that is held is one window.
+	// Windows says which windows are computed here and how they are blended; nil: all that the rank
+	// holds is one window.
 	Windows *Windows
-	// Window is the number of what is held where that is one window of several.
+	// Window is the number of the held window, where windows are made one after the other.
 	Window int
-	// Given are known values at the beginning of x, which stay as they are.
+	// Given are known values at the beginning of x, which every step leaves as they are.
 	Given []float32
-	// Known returns a window's velocity if it is there before it is computed, else nil; Learn is told
-	// of every window's velocity. Either may be nil.
+	// Known returns a window's velocity if it exists before it is computed, from an attempt that
+	// was lost, else nil. Learn is called with every window's velocity. Either may be nil.
 	Known func(step, window int) []float32
 	Learn func(step, window int, v []float32)
-	// OnStep is called after every step with the count of steps done and the step's duration. An
-	// error stops the loop.
+	// OnStep is called after every step with the number of steps done and the step's duration. If
+	// it returns an error, Run ends with it.
 	OnStep func(done int, d time.Duration) error
 
-	other []float32 // scratch
+	other []float32 // the second branch's velocity, where both are computed here
 }
 
-// Run denoises x in place from step `from` (0 for a fresh clip) to the end. A velocity or a latent
-// that is NaN or infinite ends it at its step, with a *tensor.NotFiniteError. The latent stands for
-// all that the scheduler keeps: every part of that goes into it.
+// Run denoises x in place from step `from`, 0 for a fresh clip, to the end. If ctx ends, its cause
+// is returned. A velocity or a latent that is NaN or infinite ends it at its step, with a
+// *tensor.NotFiniteError. Only the latent is checked after a step: whatever else the scheduler
+// keeps goes into it.
 func (d *Denoiser) Run(ctx context.Context, x []float32, from int) error {
+
 	timesteps := d.Scheduler.Timesteps()
 	v := make([]float32, len(x))
 	copy(x, d.Given)
+
 	for i := from; i < len(timesteps); i++ {
 		start := time.Now()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+
 		if err := d.predict(ctx, i, timesteps[i], x, v); err != nil {
 			return fmt.Errorf("cannot compute step %d of %d: %w", i+1, len(timesteps), err)
 		}
@@ -89,10 +98,13 @@ func (d *Denoiser) Run(ctx context.Context, x []float32, from int) error {
 		if err := tensor.CheckFinite("the latent", x); err != nil {
 			return fmt.Errorf("cannot go on after step %d of %d: %w", i+1, len(timesteps), err)
 		}
+
+		// The solver moves given values, too: put them back.
 		copy(x, d.Given)
 		if d.OnStep == nil {
 			continue
 		}
+
 		if err := d.OnStep(i+1, time.Since(start)); err != nil {
 			return err
 		}
@@ -100,16 +112,19 @@ func (d *Denoiser) Run(ctx context.Context, x []float32, from int) error {
 	return nil
 }
 
-// predict fills v with the guided velocity of step i, blended where windows overlap.
+// predict fills v with the guided velocity of step i: of the one held window, or of all of the
+// rank's windows, blended where windows overlap.
 func (d *Denoiser) predict(ctx context.Context, i int, t float32, x, v []float32) error {
 	if d.Windows == nil {
 		return d.window(ctx, Pass{Step: i, Window: d.Window, Timestep: t}, x, v)
 	}
+
 	run := d.Windows.run(i)
 	own := make([][]float32, 0, run.Len())
 	for w := run.Lo; w < run.Hi; w++ {
 		at := d.Windows.place(i, w)
 		own = append(own, d.Windows.buffer(w-run.Lo, at.Len()))
+
 		p := Pass{Step: i, Window: w, Timestep: t}
 		if err := d.window(ctx, p, x[at.Lo:at.Hi], own[len(own)-1]); err != nil {
 			return err
@@ -118,9 +133,11 @@ func (d *Denoiser) predict(ctx context.Context, i int, t float32, x, v []float32
 	return d.Windows.blend(ctx, i, own, v)
 }
 
-// window fills v with the guided velocity of one window.
+// window fills v with the guided velocity of one window, known or computed.
 func (d *Denoiser) window(ctx context.Context, p Pass, x, v []float32) error {
 	var known []float32
+
+	// A window that is known costs nothing but the copy.
 	if d.Known != nil {
 		known = d.Known(p.Step, p.Window)
 	}
@@ -129,21 +146,27 @@ func (d *Denoiser) window(ctx context.Context, p Pass, x, v []float32) error {
 	} else if err := d.guided(ctx, p, x, v); err != nil {
 		return err
 	}
+
 	if d.Learn != nil {
 		d.Learn(p.Step, p.Window, v)
 	}
 	return nil
 }
 
+// guided fills v with the guided velocity of one window. Both branches run here, one after the
+// other, or this rank's does and the other's arrives by Exchange.
 func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
 	if d.Guidance <= 1 || d.Exchange == nil {
 		if err := d.pass(ctx, p, x, v); err != nil || d.Guidance <= 1 {
 			return err
 		}
+
+		// Guided, with both branches on this rank: conditional into v, then unconditional.
 		if len(d.other) < len(x) {
 			d.other = make([]float32, len(x))
 		}
 		p.Branch = Unconditional
+
 		u := d.other[:len(x)]
 		if err := d.pass(ctx, p, x, u); err != nil {
 			return err
@@ -151,12 +174,15 @@ func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
 		Guide(v, v, u, d.Guidance)
 		return nil
 	}
+
+	// Guided, with the other branch on another rank.
 	own := make([]float32, len(x)) // handed over to the peer
 	p.Branch = d.Own
 	if err := d.pass(ctx, p, x, own); err != nil {
 		return err
 	}
 	copy(v, own)
+
 	other, err := d.Exchange(ctx, p, own)
 	if err != nil {
 		return err
@@ -164,6 +190,8 @@ func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
 	if len(other) != len(x) {
 		return fmt.Errorf("the other branch sent %d values, %d expected", len(other), len(x))
 	}
+
+	// Both ranks compute the same mean, each of the velocities in its own order of arguments.
 	if d.Own == Conditional {
 		Guide(v, v, other, d.Guidance)
 	} else {
@@ -172,7 +200,7 @@ func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
 	return nil
 }
 
-// pass is one run of the model. Its velocity is looked at before any other value goes into it, so
+// pass is one run of the model. Its velocity is checked before it is combined with any other, so
 // that the error names the window and the branch.
 func (d *Denoiser) pass(ctx context.Context, p Pass, x, v []float32) error {
 	err := d.Velocity(ctx, p, x, v)
@@ -185,8 +213,8 @@ func (d *Denoiser) pass(ctx context.Context, p Pass, x, v []float32) error {
 	return err
 }
 
-// Guide computes dst = u + scale·(c - u) element by element, each operation rounded to float32.
-// dst may be c or u.
+// Guide computes dst = u + scale·(c - u) element by element, each operation rounded to float32, as
+// WanPipeline does. dst may be c or u.
 func Guide(dst, c, u []float32, scale float32) {
 	for i := range dst {
 		dst[i] = u[i] + float32(scale*float32(c[i]-u[i]))

@@ -32,7 +32,7 @@ func denoiser(t testing.TB, steps int, guidance float32) *Denoiser {
 
 func noise(n int) []float32 {
 	x := make([]float32, n)
-	NewGenerator(1).Randn(x)
+	randn(NewGenerator(1), x)
 	return x
 }
 
@@ -170,8 +170,8 @@ func TestGuide(t *testing.T) {
 	}
 }
 
-// TestDenoiserEndsWhereNumbersAreNotFinite has velocities that are NaN or infinite, and ones that are
-// finite but for what guidance makes of them. No later step is computed.
+// TestDenoiserEndsWhereNumbersAreNotFinite has velocities that are NaN or infinite, and finite ones
+// that guidance takes beyond float32. No later step is computed.
 func TestDenoiserEndsWhereNumbersAreNotFinite(t *testing.T) {
 	inf, nan := float32(math.Inf(-1)), float32(math.NaN())
 	for _, c := range []struct {
@@ -199,7 +199,8 @@ func TestDenoiserEndsWhereNumbersAreNotFinite(t *testing.T) {
 		}
 		err := d.Run(t.Context(), noise(20), 0)
 		var bad *tensor.NotFiniteError
-		if !errors.As(err, &bad) || bad.At != 7 || last != c.at.Step || !strings.Contains(err.Error(), c.want) {
+		if !errors.As(err, &bad) || bad.At != 7 || last != c.at.Step ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: after step %d: %v", c.name, last, err)
 		}
 	}

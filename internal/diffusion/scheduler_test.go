@@ -206,7 +206,7 @@ func TestSlices(t *testing.T) {
 		cfg := wan(kind)
 		cfg.SolverOrder = rapid.IntRange(1, orderLimit).Draw(t, "order")
 		data := make([]float32, (steps+1)*size)
-		NewGenerator(rapid.Uint64().Draw(t, "seed")).Randn(data)
+		randn(NewGenerator(rapid.Uint64().Draw(t, "seed")), data)
 		run := func(lo, hi int) []float32 {
 			s, err := NewScheduler(kind, steps, 3, cfg)
 			if err != nil {
@@ -300,16 +300,16 @@ func TestNewSchedulerErrors(t *testing.T) {
 		cfg   SchedulerConfig
 		want  string
 	}{
-		{"unipc", 0, 3, ok, "0 steps, allowed: 1 to 1000"},
+		{"unipc", 0, 3, ok, "0 steps; allowed: 1 to 1000"},
 		{"euler", 1001, 3, ok, "1001 steps"},
-		{"unipc", 4, 0, ok, "flow shift 0, allowed: above 0, up to 100"},
+		{"unipc", 4, 0, ok, "flow shift 0; allowed: above 0, up to 100"},
 		{"unipc", 4, math.NaN(), ok, "flow shift NaN"},
 		{"euler", 4, math.Inf(1), ok, "flow shift +Inf"},
-		{"dpm", 4, 3, ok, `kind "dpm", allowed: unipc, euler`},
+		{"dpm", 4, 3, ok, `kind "dpm"; allowed: unipc, euler`},
 		{"", 4, 3, SchedulerConfig{}, "kind \"\""},
 		{"unipc", 4, 3, SchedulerConfig{Class: ClassUniPC}, "0 training timesteps"},
 		{"unipc", 4, 3, SchedulerConfig{Class: ClassUniPC, TrainTimesteps: 1, SolverOrder: 4},
-			"solver order 4, allowed: 1 to 3"},
+			"solver order 4; allowed: 1 to 3"},
 		{"unipc", 4, 3, SchedulerConfig{Class: ClassUniPC, TrainTimesteps: 1, SolverOrder: 2},
 			"steps 1 and 2 have the same noise level"},
 	}

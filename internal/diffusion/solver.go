@@ -1,21 +1,26 @@
 package diffusion
 
-// solver holds the coefficients of one UniPC update from a noise level to the next.
+// solver holds the coefficients of one UniPC update from noise level s to the next, t (Zhao et al.
+// 2023). With λ = log(α/σ), h is λ_t - λ_s.
 type solver struct {
-	order int
+	order int     // how many predictions of x0 it uses
 	ratio float32 // σ_t / σ_s
-	scale float32 // α_t·(e^-h - 1), of the newest prediction and, as B(h) is bh2, of the slopes
-	// rates holds the places of the earlier predictions, in steps, and at the end 1.
+	scale float32 // α_t·(e^-h - 1): of the newest prediction, and of the slopes, as B(h) is bh2
+	// rates holds where the earlier predictions lie, in units of h, and 1 at the end for the new
+	// one.
 	rates []float32
-	b     []float32 // [order], the right side of the order conditions
+	b     []float32 // [order]: right side of the order conditions
 }
 
-// solve computes the update from noise level i to i+1.
+// solve computes the update from noise level i to i+1, as multistep_uni_p_bh_update does.
 func (u *uniPC) solve(i, order int) *solver {
 	h := u.lambdas[i+1] - u.lambdas[i]
 	alpha := 1 - u.sigmas[i+1]
 	phi := expm132(-h)
+
 	s := &solver{order: order, ratio: u.sigmas[i+1] / u.sigmas[i], scale: alpha * phi}
+
+	// Where the earlier predictions lie in λ, relative to this step.
 	for k := 1; k < order; k++ {
 		s.rates = append(s.rates, (u.lambdas[i-k]-u.lambdas[i])/h)
 	}
@@ -24,11 +29,13 @@ func (u *uniPC) solve(i, order int) *solver {
 	return s
 }
 
-// conditions returns k!·φ_{k+1}(hh) / phi for k = 1..order, by the recurrence of the φ functions.
+// conditions returns k!·φ_{k+1}(hh) / phi for k = 1..order, by the recurrence φ_{k+1} = (φ_k -
+// 1/k!) / hh. They make the update exact for polynomials up to the order.
 func conditions(hh, phi float32, order int) []float32 {
 	var b []float32
 	factorial := 1
 	term := phi/hh - 1
+
 	for k := 1; k <= order; k++ {
 		b = append(b, float32(term*float32(factorial))/phi)
 		factorial *= k + 1
@@ -37,12 +44,13 @@ func conditions(hh, phi float32, order int) []float32 {
 	return b
 }
 
-// base is the part of the update that needs the newest prediction only.
+// base is the part of the update that needs the newest prediction m0 only: that of order 1, DDIM.
 func (s *solver) base(x, m0 float32) float32 {
 	return float32(s.ratio*x) - float32(s.scale*m0)
 }
 
-// slopes returns Σ rho_k·D_k at element k, where D is the slope to an earlier prediction.
+// slopes returns Σ rho_k·D_k at element k, where D_k is the difference quotient of an earlier
+// prediction and the newest one.
 func (s *solver) slopes(rho []float32, history [][]float32, k int) float32 {
 	var sum float32
 	for j, r := range rho {
@@ -51,7 +59,8 @@ func (s *solver) slopes(rho []float32, history [][]float32, k int) float32 {
 	return sum
 }
 
-// predictor returns the weights of the slopes in UniP.
+// predictor returns the weights of the slopes in UniP. For order 2 the reference sets 1/2 instead
+// of solving for it.
 func (s *solver) predictor() []float32 {
 	switch s.order {
 	case 1:
@@ -62,7 +71,7 @@ func (s *solver) predictor() []float32 {
 	return vandermonde(s.rates[:s.order-1], s.b[:s.order-1])
 }
 
-// corrector returns the weights in UniC; the last one is that of the new prediction.
+// corrector returns the weights in UniC; the last one belongs to the new prediction.
 func (s *solver) corrector() []float32 {
 	if s.order == 1 {
 		return []float32{0.5}
@@ -70,8 +79,8 @@ func (s *solver) corrector() []float32 {
 	return vandermonde(s.rates, s.b)
 }
 
-// vandermonde solves Σ_k rates_k^(i)·rho_k = b_i by Gaussian elimination with partial pivoting, in
-// float32 like the reference.
+// vandermonde solves Σ_k rates_k^i·rho_k = b_i for rho by Gaussian elimination with partial
+// pivoting, in float32 like torch.linalg.solve in the reference.
 func vandermonde(rates, b []float32) []float32 {
 	n := len(rates)
 	rows := make([][]float32, n)
@@ -82,13 +91,14 @@ func vandermonde(rates, b []float32) []float32 {
 		}
 		rows[i][n] = b[i]
 	}
+
 	for c := range n {
 		eliminate(rows, c)
 	}
 	return substitute(rows)
 }
 
-// eliminate clears column c below the diagonal, with the largest row as the pivot.
+// eliminate clears column c below the diagonal, with the row of the largest value as the pivot.
 func eliminate(rows [][]float32, c int) {
 	best := c
 	for i := c + 1; i < len(rows); i++ {
@@ -96,6 +106,7 @@ func eliminate(rows [][]float32, c int) {
 			best = i
 		}
 	}
+
 	rows[c], rows[best] = rows[best], rows[c]
 	for i := c + 1; i < len(rows); i++ {
 		factor := rows[i][c] / rows[c][c]
@@ -119,6 +130,7 @@ func substitute(rows [][]float32) []float32 {
 	return x
 }
 
+// power returns x^n by repeated products, each rounded.
 func power(x float32, n int) float32 {
 	y := float32(1)
 	for range n {
@@ -127,4 +139,5 @@ func power(x float32, n int) float32 {
 	return y
 }
 
+// abs returns the absolute value, which package math has in float64 alone.
 func abs(x float32) float32 { return max(x, -x) }

@@ -2,20 +2,22 @@ package diffusion
 
 import "github.com/longtake/longtake/internal/partition"
 
-// Tokens gathers the tokens of own from a latent [C, T, H, W]: [own, pt·ph·pw·C], the order in
-// which the transformer reads and writes them.
+// Tokens gathers the tokens of own from a latent [C, T, H, W]: [own, pt·ph·pw·C], in the order of
+// values in which the transformer reads and writes them.
 func Tokens(latent []float32, channels int, g partition.Grid, own partition.Range) []float32 {
 	out := make([]float32, own.Len()*channels*g.PT*g.PH*g.PW)
 	walk(channels, g, own, func(i, c, t, place int) { out[i] = latent[(c*g.T+t)*g.H*g.W+place] })
 	return out
 }
 
-// Scatter writes the tokens of own back into a latent [C, T, H, W]; the inverse of Tokens.
+// Scatter writes the tokens of own, [own, pt·ph·pw·C], back into a latent [C, T, H, W]; the inverse
+// of Tokens.
 func Scatter(latent, tokens []float32, channels int, g partition.Grid, own partition.Range) {
 	walk(channels, g, own, func(i, c, t, place int) { latent[(c*g.T+t)*g.H*g.W+place] = tokens[i] })
 }
 
-// walk tells for every value of the own tokens its channel, its frame and its place in the frame.
+// walk calls f for every value i of the own tokens, in order, with its channel, its frame and its
+// index h·W + w within the frame.
 func walk(channels int, g partition.Grid, own partition.Range, f func(i, c, t, place int)) {
 	i := 0
 	for n := own.Lo; n < own.Hi; n++ {

@@ -41,7 +41,7 @@ func TestNoiseWithoutWindowsIsRandn(t *testing.T) {
 		const channels = 3
 		a, b := NewGenerator(4), NewGenerator(4)
 		want := make([]float32, channels*g.T*g.H*g.W)
-		a.Randn(want)
+		randn(a, want)
 		all := partition.Range{Hi: g.Tokens()}
 		got := WindowNoise(b, channels, g, 0, 0).Tokens(all)
 		if !slices.Equal(got, Tokens(want, channels, g, all)) {
@@ -92,7 +92,7 @@ func (b *board) swap(me int) Swap {
 // of the clip. The model looks at a window's whole frames, but only through the rank's own tokens.
 func long(t *rapid.T, l partition.Layout, width, steps int) []float32 {
 	noise := make([]float32, l.Tokens()*width)
-	NewGenerator(9).Randn(noise)
+	randn(NewGenerator(9), noise)
 	out := make([]float32, len(noise))
 	b := &board{box: map[string]chan []float32{}}
 	errs := make([]error, l.Mesh.Size())
