@@ -90,7 +90,7 @@ var Fields = []Field{
 	{
 		Name: "storyboard", Flag: "storyboard", Help: "YAML file of seconds and what to show from " +
 			`then on, such as "0: a red ball" and "2.5: a blue ball"`,
-		Doc: "scenes in place of the prompt, or after it: " +
+		Doc: "scenes instead of the prompt, or after it: " +
 			"`[{\"start\": 0, \"prompt\": \"a\"}, {\"start\": 2.5, \"prompt\": \"b\"}]`",
 		Inherits: ByBoth, Unless: []string{"prompt"},
 		value: storyboardSlot{},
@@ -106,13 +106,13 @@ var Fields = []Field{
 	{
 		Name: "size", Mistaken: []string{"resolution", "aspect_ratio"}, Flag: "size", Plans: true,
 		Help: "WIDTHxHEIGHT in pixels",
-		Doc:  "`832x480` (`832X480` and `832*480` too), in pixels",
+		Doc:  "`832x480` (also `832X480` or `832*480`), in pixels",
 		value: slot[string]{kind: names[string](),
 			in: plain(func(r *Request) *string { return &r.Size })},
 	},
 	{
 		Name: "width", Flag: "size", Part: true,
-		Doc:      "the same in two fields; both ways at once if they agree",
+		Doc:      "the same in two fields; together with `size` if they agree",
 		Inherits: ByRemix, Unless: []string{"size", "height"},
 		value: slot[int]{kind: integer,
 			in:  optional(func(r *Request) **int { return &r.Width }),
@@ -140,7 +140,7 @@ var Fields = []Field{
 	{
 		Name: "num_frames", Mistaken: []string{"frames"}, Flag: "frames", Plans: true,
 		Help: "how many; Wan makes 4k+1, so the nearest of those; 1 is an image",
-		Doc: "frames, to the nearest count that the model makes; with `seconds` too if they " +
+		Doc: "frames, to the nearest count that the model makes; together with `seconds` if they " +
 			"agree",
 		Inherits: ByRemix, Unless: []string{"seconds"},
 		value: slot[int]{kind: integer,
@@ -192,7 +192,7 @@ var Fields = []Field{
 	{
 		Name: "flow_shift", Mistaken: []string{"shift"}, Flag: "flow-shift",
 		Help:     "higher: more of the steps at high noise, for larger pictures",
-		Doc:      "more of it spends more steps at high noise; above 0, up to 100",
+		Doc:      "a higher value spends more steps at high noise; above 0, up to 100",
 		Inherits: ByBoth,
 		value: slot[float64]{kind: float,
 			in:  optional(func(r *Request) **float64 { return &r.FlowShift }),
@@ -213,7 +213,7 @@ var Fields = []Field{
 	{
 		Name: "seed", Flag: "seed",
 		Help: "of the noise, up to 2^64-1 (default, and -1: drawn, and told)",
-		Doc:  "of the noise: see below", Inherits: ByBoth,
+		Doc:  "of the noise; [see below](#seeds)", Inherits: ByBoth,
 		value: seedSlot{slot[uint64]{kind: seed,
 			in:  optional(func(r *Request) **uint64 { return &r.Seed }),
 			out: func(s *Spec) *uint64 { return &s.Seed }}},
@@ -230,7 +230,7 @@ var Fields = []Field{
 	},
 	{
 		Name: "format", Aliases: []string{"output_format"}, Flag: "output", Part: true,
-		Doc:   "`webm`, `mp4`, `png` (a zip of frames); `auto` is as left out",
+		Doc:   "`webm`, `mp4`, `png` (a zip of frames); `auto` counts as left out",
 		Unset: "auto", Inherits: ByBoth,
 		value: slot[string]{kind: names[string](),
 			in:    plain(func(r *Request) *string { return &r.Format }),
@@ -259,7 +259,7 @@ var Fields = []Field{
 	{
 		Name: StartField, Aliases: []string{"image_reference", "reference_url"},
 		Mistaken: []string{"image", "image_url"}, Flag: "image or --extend",
-		Doc: "what the clip starts from: see below",
+		Doc: "what the clip starts from; [see below](#what-a-clip-starts-from)",
 	},
 	{
 		Name: "shards", Flag: "shards", Help: "how many shards share the work",
@@ -297,8 +297,8 @@ var Fields = []Field{
 	{
 		Name: "force", Flag: "force", Help: "make it although it is far larger than what the model " +
 			"is made for, or is predicted to take longer than limits.request-time",
-		Doc: "`true` takes a clip that is far larger than the model is made for, or is predicted to " +
-			"take longer than `limits.request-time`: see below",
+		Doc: "`true` accepts a clip that is far larger than the model is made for, or is predicted " +
+			"to take longer than `limits.request-time`; [see below](#clips-that-are-too-large)",
 		value: slot[bool]{kind: truth, in: plain(func(r *Request) *bool { return &r.Force })},
 	},
 	{
