@@ -2,7 +2,6 @@ package cli
 
 import (
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -117,8 +116,7 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 	load := plan.Load(m, s)
 	options, err := partition.Explain(shards, load)
 	if err != nil {
-		return daemon.Usagef("--shards is %d; allowed: %s", shards, strings.TrimPrefix(err.Error(),
-			"shards: "))
+		return daemon.Usagef("--shards is %d; allowed: %v", shards, err)
 	}
 	plans := make([]planLine, 0, len(options))
 	for _, o := range options {

@@ -26,7 +26,7 @@ func tall(t testing.TB) job.Spec {
 
 // sharesOf returns how many ranks decode.
 func sharesOf(e *Engine, ranks int, s job.Spec, sharedCores bool, t *testing.T) int {
-	r := &run{e: e, grid: LatentGrid(e.folder, s), Assignment: Assignment{
+	r := &run{e: e, grid: latentGrid(e.folder, s), Assignment: Assignment{
 		Plan: job.Plan{Spec: s}, Transport: inMemory(t, ranks)[0], SharedCores: sharedCores}}
 	return len(r.shares())
 }

@@ -136,7 +136,7 @@ func bytesAsCounted(t *testing.T, e *Engine, s job.Spec, m job.Mesh, sent uint64
 		t.Fatal(err)
 	}
 	s.DType = e.dtype.String()
-	want := partition.Bytes(partition.Mesh(m), plan.Load(d, s))
+	want := partition.Bytes(m, plan.Load(d, s))
 	if sent != uint64(want.Sum()) {
 		t.Errorf("%s: %d bytes sent in a step, counted %+v", m, sent, want)
 	}
@@ -155,7 +155,7 @@ func TestComputedWindowsAreNotComputedAgain(t *testing.T) {
 	}
 	three := job.Mesh{Window: 3, CFG: 1, Ulysses: 1}
 	res, objects := generate(t, engines, inMemory(t, 3), s, three)
-	windows := len(Timeline(LatentGrid(engines[0].folder, s), s).Windows(0))
+	windows := len(plan.Timeline(latentGrid(engines[0].folder, s), s).Windows(0))
 	lost := partition.Even(windows, 3)[1].Len()
 	for _, m := range []job.Mesh{{Window: 2, CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}} {
 		var nodes [3]StepCache

@@ -50,7 +50,7 @@ func TestTheDemosPreviewLooksLikeItsClip(t *testing.T) {
 	defer m.Close()
 	file := golden.Open(t, "e2e_short")
 	s := spec(file)
-	g := LatentGrid(m, s)
+	g := latentGrid(m, s)
 	clip := file.Tensor("frames").Data
 	var got, want []byte
 	latent := file.Floats("latents")

@@ -15,6 +15,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model/wan"
 	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/plan"
 )
 
 // Assignment is one rank's part of an attempt: everything that Run needs to know of it beforehand.
@@ -169,8 +170,8 @@ func (r *run) open() error {
 	if p.Mesh.Size() != r.Transport.Size() || r.Transport.Size() != len(p.Nodes) {
 		return fmt.Errorf("a mesh of %d ranks does not fit %d nodes", p.Mesh.Size(), len(p.Nodes))
 	}
-	r.grid = LatentGrid(r.e.folder, s)
-	r.layout = partition.Layout{Timeline: Timeline(r.grid, s), Mesh: partition.Mesh(p.Mesh),
+	r.grid = latentGrid(r.e.folder, s)
+	r.layout = partition.Layout{Timeline: plan.Timeline(r.grid, s), Mesh: p.Mesh,
 		Shares: p.Shares}
 	r.held = diffusion.NewWindows(r.layout, r.Rank, r.e.dit.TokenWidth(), r.swapSeams)
 	first := r.Rank / p.Mesh.Ulysses * p.Mesh.Ulysses

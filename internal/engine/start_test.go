@@ -17,6 +17,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
 	"github.com/longtake/longtake/internal/model/vae"
+	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/tensor"
 	"github.com/longtake/longtake/internal/tensor/safetensors"
 )
@@ -80,7 +81,7 @@ func TestTwoCallsEqualOne(t *testing.T) {
 		before := latents(t, objects, first)
 		start := job.Start{Kind: job.StartLatents, Object: first.Latents, Latents: n}
 		s := resolved(t, 16, start)
-		if blocks := len(Timeline(LatentGrid(tinies(t, 1)[0].folder, s), s).Windows(0)); s.Blocks != blocks {
+		if blocks := len(plan.Timeline(latentGrid(tinies(t, 1)[0].folder, s), s).Windows(0)); s.Blocks != blocks {
 			t.Errorf("after %d latents: %d blocks, the timeline has %d", n, s.Blocks, blocks)
 		}
 		m := startMeshes[i%len(startMeshes)]
@@ -111,7 +112,7 @@ func TestBlocksAreCountedAsTheyAreMade(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		l := Timeline(LatentGrid(folder, s), s)
+		l := plan.Timeline(latentGrid(folder, s), s)
 		made, passed := l.Windows(0), l.Passed()
 		if len(made) != s.Blocks || made[len(made)-1].Hi != l.Frames || made[0].Lo > given ||
 			l.Known(0) < 1 || made[0].Lo+l.Known(0) != given {

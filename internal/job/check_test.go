@@ -84,12 +84,12 @@ func TestResolveNamesTheWrongField(t *testing.T) {
 		{Request{Shards: -1}, "shards", "0 to 1024"},
 		{Request{Shards: 1025}, "shards", "0 to 1024"},
 		{Request{Threads: -1}, "threads", "0 to 1024"},
-		{Request{Mesh: Mesh{0, 3, 1}}, "mesh", "cfg 1 or 2"},
-		{Request{Mesh: Mesh{0, 1, 0}}, "mesh", "cfg 1 or 2"},
-		{Request{Mesh: Mesh{0, 2, math.MaxInt}}, "mesh", "1024"},
-		{Request{Mesh: Mesh{0, 2, 1}, Shards: 3}, "shards", "2, the size of mesh"},
-		{Request{Mesh: Mesh{0, 2, 1}, GuidanceScale: ptr(1.0)}, "mesh", "cfg=1"},
-		{Request{Mesh: Mesh{0, 1, 7}}, "mesh", "six heads"},
+		{Request{Mesh: Mesh{CFG: 3, Ulysses: 1}}, "mesh", "cfg 1 or 2"},
+		{Request{Mesh: Mesh{CFG: 1, Ulysses: 0}}, "mesh", "cfg 1 or 2"},
+		{Request{Mesh: Mesh{CFG: 2, Ulysses: math.MaxInt}}, "mesh", "1024"},
+		{Request{Mesh: Mesh{CFG: 2, Ulysses: 1}, Shards: 3}, "shards", "2, the size of mesh"},
+		{Request{Mesh: Mesh{CFG: 2, Ulysses: 1}, GuidanceScale: ptr(1.0)}, "mesh", "cfg=1"},
+		{Request{Mesh: Mesh{CFG: 1, Ulysses: 7}}, "mesh", "six heads"},
 		{Request{Key: strings.Repeat("k", 257)}, "key", "256"},
 	}
 	six := func(Spec, Mesh) error { return errors.New("at most six heads") }

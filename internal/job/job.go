@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/longtake/longtake/internal/partition"
 )
 
 // ID names a job for its whole life, for instance "video_01j...".
@@ -105,25 +107,8 @@ func (s Spec) Notices() []string {
 // Guided reports whether each step needs the unconditional branch too (as diffusers: scale > 1).
 func (s Spec) Guided() bool { return s.GuidanceScale > 1 }
 
-// Mesh arranges a job's ranks: rank = (window·CFG + cfg)·Ulysses + ulysses. Window, of long clips,
-// is the number of groups that share the windows; 0 is 1.
-type Mesh struct {
-	Window  int `json:"window,omitempty"`
-	CFG     int `json:"cfg"`
-	Ulysses int `json:"ulysses"`
-}
-
-// Size returns the number of ranks.
-func (m Mesh) Size() int { return max(1, m.Window) * m.CFG * m.Ulysses }
-
-// String returns the form in which people write a mesh.
-func (m Mesh) String() string {
-	text := fmt.Sprintf("cfg=%d,ulysses=%d", m.CFG, m.Ulysses)
-	if m.Window > 1 {
-		text = fmt.Sprintf("window=%d,", m.Window) + text
-	}
-	return text
-}
+// Mesh arranges the ranks of a job, as a request or a plan names it.
+type Mesh = partition.Mesh
 
 // Plan is one attempt's placement: Nodes[r] runs rank r.
 type Plan struct {

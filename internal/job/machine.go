@@ -65,12 +65,6 @@ func (p Plan) check(r Record) error {
 	return p.Check(r)
 }
 
-// fits reports whether a mesh of positive counts has n ranks.
-func (m Mesh) fits(n int) bool {
-	return m.Window >= 0 && m.Window <= n && m.CFG >= 1 && m.CFG <= n && m.Ulysses >= 1 &&
-		m.Ulysses <= n && m.Size() == n
-}
-
 func (p Plan) checkShares() error {
 	if p.Shares == nil {
 		return nil

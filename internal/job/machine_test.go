@@ -107,10 +107,10 @@ func TestBrokenPlansAreRefused(t *testing.T) {
 		"other spec":  func(p *Plan) { p.Spec.Prompt = "q" },
 		"no nodes":    func(p *Plan) { p.Nodes = nil },
 		"wrong mesh":  func(p *Plan) { p.Mesh.CFG = 2 },
-		"minus mesh":  func(p *Plan) { p.Mesh = Mesh{0, -1, -2} },
+		"minus mesh":  func(p *Plan) { p.Mesh = Mesh{CFG: -1, Ulysses: -2} },
 		"node twice":  func(p *Plan) { p.Nodes[1] = p.Nodes[0] },
 		"no name":     func(p *Plan) { p.Nodes[1] = "" },
-		"wide a mesh": func(p *Plan) { p.Mesh = Mesh{0, 1, 3} },
+		"wide a mesh": func(p *Plan) { p.Mesh = Mesh{CFG: 1, Ulysses: 3} },
 	} {
 		p := planOf(q, 1, 2)
 		spoil(&p)
@@ -182,7 +182,7 @@ func checkStep(t *rapid.T, before, after Record, err error) {
 func runningJob(t *testing.T) Record {
 	t.Helper()
 	r := New("j", "", Spec{Steps: 10}, time.Time{})
-	p := Plan{Job: "j", Attempt: 1, Spec: r.Spec, Mesh: Mesh{0, 1, 1}, Nodes: []NodeID{"a"}}
+	p := Plan{Job: "j", Attempt: 1, Spec: r.Spec, Mesh: Mesh{CFG: 1, Ulysses: 1}, Nodes: []NodeID{"a"}}
 	r, err := r.Place(p, time.Time{})
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +217,7 @@ func TestALostAttemptGoesOnFromItsCheckpoint(t *testing.T) {
 			t.Fatalf("%+v, %v", r, err)
 		}
 	}
-	p := Plan{Job: "j", Attempt: 2, Spec: r.Spec, Mesh: Mesh{0, 1, 1}, Nodes: []NodeID{"b"}}
+	p := Plan{Job: "j", Attempt: 2, Spec: r.Spec, Mesh: Mesh{CFG: 1, Ulysses: 1}, Nodes: []NodeID{"b"}}
 	if _, err := r.Place(p, time.Time{}); err == nil {
 		t.Fatal("a plan from the beginning was taken")
 	}

@@ -4,8 +4,11 @@ import "testing"
 
 func TestParseMesh(t *testing.T) {
 	for s, want := range map[string]Mesh{
-		"cfg=2,ulysses=3": {0, 2, 3}, "ulysses=4": {0, 1, 4}, " ulysses=2 , cfg=2,window=1": {0, 2, 2},
-		"window=3": {3, 1, 1}, "cfg=2,window=2": {2, 2, 1},
+		"cfg=2,ulysses=3":             {CFG: 2, Ulysses: 3},
+		"ulysses=4":                   {CFG: 1, Ulysses: 4},
+		" ulysses=2 , cfg=2,window=1": {CFG: 2, Ulysses: 2},
+		"window=3":                    {Window: 3, CFG: 1, Ulysses: 1},
+		"cfg=2,window=2":              {Window: 2, CFG: 2, Ulysses: 1},
 	} {
 		m, err := ParseMesh(s)
 		if back, err2 := ParseMesh(want.String()); err != nil || m != want || err2 != nil || back != m {

@@ -1,6 +1,10 @@
 package job
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/longtake/longtake/internal/partition"
+)
 
 // Start is what a clip goes on from: frames of its latent that are there before it is made, and
 // stay as they are. The zero value is none.
@@ -55,9 +59,9 @@ func (m Model) checkStart(s Spec) error {
 // frames is the inverse of Latents.
 func (m Model) frames(latents int) int { return (latents-1)*m.TemporalScale + 1 }
 
-// blocks counts the windows that are made one after the other, behind what is given.
+// blocks counts the windows of an extended clip, which are made one after the other behind what is
+// given. It counts in latent frames; a patch may span several, but divides all of them.
 func (m Model) blocks(s Spec) int {
-	at, stride := max(0, s.Start.Latents-s.Overlap), s.Window-s.Overlap
-	left := max(0, m.Latents(s.Frames)-at-s.Window)
-	return 1 + (left+stride-1)/max(1, stride)
+	return partition.Timeline{Frames: m.Latents(s.Frames), Window: s.Window, Overlap: s.Overlap,
+		Extend: true, Given: s.Start.Latents}.Count()
 }

@@ -294,6 +294,13 @@ func (r Result) Check() error {
 		checkSeconds("result.step_seconds", r.StepSeconds))
 }
 
+// fits reports whether a mesh of positive counts has n ranks. Each count is compared first, so that
+// the product of hostile ones cannot overflow.
+func fits(m Mesh, n int) bool {
+	return m.Window >= 0 && m.Window <= n && m.CFG >= 1 && m.CFG <= n && m.Ulysses >= 1 &&
+		m.Ulysses <= n && m.Size() == n
+}
+
 // Check reports whether the plan is one for r, and whether its numbers make sense.
 func (p Plan) Check(r Record) error {
 	n := len(p.Nodes)
@@ -302,7 +309,7 @@ func (p Plan) Check(r Record) error {
 		return fmt.Errorf("the plan is for job %.64s", p.Job)
 	case !p.Spec.Equal(r.Spec):
 		return errors.New("the plan has another spec")
-	case n == 0 || n > NodesLimit || !p.Mesh.fits(n):
+	case n == 0 || n > NodesLimit || !fits(p.Mesh, n):
 		return fmt.Errorf("a mesh %s on %d nodes", p.Mesh, n)
 	case p.CheckpointEvery < 0 || p.CheckpointEvery > everyLimit || p.PreviewEvery < 0 ||
 		p.PreviewEvery > everyLimit:

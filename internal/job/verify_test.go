@@ -63,7 +63,7 @@ func TestForgedSpecsAreRefused(t *testing.T) {
 		"prompt":              func(s *Spec) { s.Prompt = strings.Repeat("x", PromptLimit+1) },
 		"input_reference":     func(s *Spec) { s.Start = Start{Kind: StartImage, Latents: 1} },
 		"storyboard":          func(s *Spec) { s.Scenes = make([]Scene, ScenesLimit+1) },
-		"mesh":                func(s *Spec) { s.Mesh = Mesh{0, -1, -2} },
+		"mesh":                func(s *Spec) { s.Mesh = Mesh{CFG: -1, Ulysses: -2} },
 	} {
 		s := good
 		spoil(&s)

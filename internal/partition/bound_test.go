@@ -54,12 +54,12 @@ func TestWindowsAreCountedWithoutAList(t *testing.T) {
 			Window: rapid.IntRange(0, 70).Draw(t, "window"), Uniform: rapid.Bool().Draw(t, "uniform"),
 			Extend: rapid.Bool().Draw(t, "extend")}
 		l.Overlap = rapid.IntRange(0, max(0, l.window()-1)).Draw(t, "overlap")
-		if l.count() != len(l.windows(0)) {
-			t.Fatalf("%+v: %d windows, counted %d", l, len(l.windows(0)), l.count())
+		if l.Count() != len(l.windows(0)) {
+			t.Fatalf("%+v: %d windows, counted %d", l, len(l.windows(0)), l.Count())
 		}
 		for _, s := range l.shifts() {
-			if n := len(l.windows(s)); n < l.count() || n > l.count()+1 {
-				t.Fatalf("%+v moved by %d: %d windows, %d at first", l, s, n, l.count())
+			if n := len(l.windows(s)); n < l.Count() || n > l.Count()+1 {
+				t.Fatalf("%+v moved by %d: %d windows, %d at first", l, s, n, l.Count())
 			}
 		}
 	})
@@ -73,7 +73,7 @@ func TestSeamsOfLongClipsAreCountedFromShorterOnes(t *testing.T) {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			l := Layout{Timeline: Timeline{Frames: c.frames, PerFrame: 30, Window: c.window,
 				Overlap: c.overlap}, Mesh: Mesh{Window: c.groups, CFG: 1, Ulysses: c.ulysses}}
-			if l.count()*c.ulysses <= seamWork {
+			if l.Count()*c.ulysses <= seamWork {
 				t.Fatal("this clip is not long")
 			}
 			if got, want := l.estimateSeams(), l.seamTokens(0); got != want {

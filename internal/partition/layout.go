@@ -168,11 +168,11 @@ const seamWork = 1 << 11
 func (l Layout) estimateSeams() int64 {
 	perWindow := l.Mesh.Ulysses
 	if l.Uniform {
-		l.shiftsMost = max(2, seamWork/max(1, l.count()*perWindow))
+		l.shiftsMost = max(2, seamWork/max(1, l.Count()*perWindow))
 		perWindow *= min(l.shiftsMost, l.Stride())
 	}
 
-	windows, groups := l.count(), l.Mesh.Windows()
+	windows, groups := l.Count(), l.Mesh.Windows()
 	kept := max(2, seamWork/(perWindow*groups)) // of a group
 	cut := windows/groups - kept
 	if cut <= 0 || l.Extend {

@@ -7,8 +7,12 @@ import (
 // Mesh arranges ranks on three axes: rank = (window·CFG + cfg)·Ulysses + ulysses. CFG is 2 where
 // the two branches of guidance run on different ranks, else 1. Ulysses ranks share a sequence.
 // Window groups share the windows of a long clip; 0 means 1, and is the form that meshes without
-// groups have.
-type Mesh struct{ Window, CFG, Ulysses int }
+// groups have. The JSON form is part of requests and of the coordinators' log.
+type Mesh struct {
+	Window  int `json:"window,omitempty"`
+	CFG     int `json:"cfg"`
+	Ulysses int `json:"ulysses"`
+}
 
 // Windows returns the number of groups that share the windows.
 func (m Mesh) Windows() int { return max(1, m.Window) }

@@ -189,7 +189,7 @@ func TestRefusalsSayWhatIsAllowed(t *testing.T) {
 	_, err := Choose(9, l)
 	f(err, "9", "8 or 10")
 	_, err = Choose(40, l)
-	f(err, "shards: 16 (")
+	f(err, "16 (")
 	f(Check(Mesh{0, 1, 9}, l), "ulysses", "1 to 8")
 	f(Check(Mesh{0, 3, 1}, l), "cfg 1")
 	f(Check(Mesh{2, 1, 1}, l), "window from 1 to 1")

@@ -45,7 +45,7 @@ func Bytes(m Mesh, l Load) Traffic {
 
 // withoutSeams is Bytes except for Seams, which takes lists of ranges to count.
 func withoutSeams(m Mesh, l Load) Traffic {
-	windows := int64(l.count())
+	windows := int64(l.Count())
 	t := Traffic{Activations: windows * l.branches() * perPass(m, l)}
 
 	if m.CFG == 2 {
@@ -57,7 +57,7 @@ func withoutSeams(m Mesh, l Load) Traffic {
 
 // Passes returns how many passes through the model the first step takes, over all ranks: one for
 // each window and branch.
-func (l Load) Passes() int64 { return int64(l.count()) * l.branches() }
+func (l Load) Passes() int64 { return int64(l.Count()) * l.branches() }
 
 // branches returns how many passes a window takes.
 func (l Load) branches() int64 {
@@ -86,29 +86,29 @@ func perPass(m Mesh, l Load) int64 {
 // times the ranks of the mesh, divided by those that share each pass. Among meshes of one count of
 // ranks, less is faster; it tells them apart where windows do not divide evenly among groups.
 func passes(m Mesh, l Load) int64 {
-	windows := l.count()
+	windows := l.Count()
 	most := (windows + m.Windows() - 1) / m.Windows()
 	return int64(most) * l.branches() * int64(m.Windows())
 }
 
-// Check returns nil if a mesh can run a load. The error says what is allowed, beginning with the
-// field; the caller adds what was given.
+// Check returns nil if a mesh can run a load. The error says what is allowed; the caller, who knows
+// where the mesh comes from, adds what was given.
 func Check(m Mesh, l Load) error {
 	if m.CFG < 1 || m.CFG > 2 {
-		return fmt.Errorf("mesh: cfg 1, or 2 with guidance")
+		return fmt.Errorf("cfg 1, or 2 with guidance")
 	}
 
 	if m.CFG == 2 && !l.Guided {
-		return fmt.Errorf("mesh: cfg 1, as long as guidance_scale is not above 1")
+		return fmt.Errorf("cfg 1, as long as guidance_scale is not above 1")
 	}
 
 	if most := l.sharersMost(); m.Ulysses < 1 || m.Ulysses > most {
-		return fmt.Errorf("mesh: ulysses from 1 to %d (the model has %d heads and the clip %d tokens; "+
+		return fmt.Errorf("ulysses from 1 to %d (the model has %d heads and the clip %d tokens; "+
 			"each rank needs one of either)", most, l.Heads, l.WindowTokens())
 	}
 
 	if most := l.windowsMost(); m.Window < 0 || m.Window > most {
-		return fmt.Errorf("mesh: window from 1 to %d, the windows of this clip", most)
+		return fmt.Errorf("window from 1 to %d, the windows of this clip", most)
 	}
 	return nil
 }
@@ -118,7 +118,7 @@ func (l Load) sharersMost() int { return min(l.Heads, l.WindowTokens()) }
 
 // windowsMost returns the most groups that can share the windows at every step. A step whose seams
 // are moved has as many windows as the first step, or one more.
-func (l Load) windowsMost() int { return l.count() }
+func (l Load) windowsMost() int { return l.Count() }
 
 // meshes lists the meshes of exactly this many ranks that pass Check, those with the fewest groups
 // of windows first.
@@ -147,11 +147,11 @@ const slack = 1.2
 
 // Choose returns the mesh of exactly this many ranks that moves the fewest bytes, of those whose
 // busiest rank has at most slack times the least to compute. If there is no such mesh, the error
-// names the nearest counts that have one.
+// says which nearest counts have one; the caller adds the count that was given.
 func Choose(ranks int, l Load) (Mesh, error) {
 	candidates := meshes(ranks, l)
 	if len(candidates) == 0 {
-		return Mesh{}, fmt.Errorf("shards: %s (%d heads, %d tokens cannot be shared by %d)",
+		return Mesh{}, fmt.Errorf("%s (%d heads, %d tokens cannot be shared by %d)",
 			nearest(ranks, l), l.Heads, l.WindowTokens(), ranks)
 	}
 

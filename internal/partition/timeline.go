@@ -85,13 +85,15 @@ func (t Timeline) windows(shift int) []Range {
 	return out
 }
 
-// count returns how many windows the first step has, without listing them.
-func (t Timeline) count() int {
+// Count returns how many windows the first step has, or how many an extended clip is made of,
+// without listing them.
+func (t Timeline) Count() int {
+	first := 0
 	if t.Extend {
-		return len(t.extensions())
+		first = max(0, t.Given-t.Overlap) // where the first one begins
 	}
 
-	left := t.Frames - t.window()
+	left := t.Frames - first - t.window()
 	if left <= 0 {
 		return 1
 	}

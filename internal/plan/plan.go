@@ -1,52 +1,54 @@
 package plan
 
 import (
-	"errors"
-	"strings"
-
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// Load returns what a mesh has to carry in one denoising step of a job. A clip that is extended
-// window by window is split as one of its windows is, since only one is in work at a time.
+// Grid returns the latent of a clip, [T, H, W], and the patches that the model cuts it into.
+func Grid(m job.Model, s job.Spec) partition.Grid {
+	return partition.Grid{T: m.Latents(s.Frames), H: s.Height / m.SpatialScale,
+		W: s.Width / m.SpatialScale, PT: m.Patch[0], PH: m.Patch[1], PW: m.Patch[2]}
+}
+
+// Timeline returns the windows of a clip whose latent is g: made together, or one after the other
+// behind what the clip starts from.
+func Timeline(g partition.Grid, s job.Spec) partition.Timeline {
+	t := g.Timeline(s.Window, s.Overlap, s.Schedule == job.ScheduleUniform)
+	t.Extend, t.Given = s.Long == job.LongExtend, s.Start.Latents/g.PT
+	return t
+}
+
+// Load returns what a mesh has to carry in one denoising step of a job. Of a clip that is extended
+// window by window it is one window, since only one is in work at a time.
 func Load(m job.Model, s job.Spec) partition.Load {
-	element := 4
+	grid := Grid(m, s)
+	if s.Long == job.LongExtend {
+		grid.T, s.Long, s.Start = s.Window, job.LongWindows, job.Start{}
+	}
+	element := 4 // bytes of a float32
 	if s.DType == "bf16" {
 		element = 2
 	}
-	frames := m.Latents(s.Frames)
-	if s.Long == job.LongExtend {
-		frames = s.Window
-	}
-
-	grid := partition.Grid{T: frames, H: s.Height / m.SpatialScale, W: s.Width / m.SpatialScale,
-		PT: m.Patch[0], PH: m.Patch[1], PW: m.Patch[2]}
-	timeline := grid.Timeline(s.Window, s.Overlap, s.Schedule == job.ScheduleUniform)
-	return partition.Load{Timeline: timeline, Heads: m.Heads,
-		HeadDim: m.HeadDim, Layers: m.Layers, Guided: s.Guided(), ElementBytes: element,
+	return partition.Load{Timeline: Timeline(grid, s), Heads: m.Heads, HeadDim: m.HeadDim,
+		Layers: m.Layers, Guided: s.Guided(), ElementBytes: element,
 		TokenWidth: m.LatentChannels * m.Patch[0] * m.Patch[1] * m.Patch[2]}
+}
+
+// Check reports whether a mesh can run a job. The error says what is allowed.
+func Check(m job.Model, s job.Spec, mesh job.Mesh) error {
+	return partition.Check(mesh, Load(m, s))
 }
 
 // Mesh arranges a job on at most free nodes: the mesh that it asks for, the best one of the number
 // of shards that it asks for, or the best of up to free. An error says what is allowed instead; the
 // caller knows which field was asked for and names it.
 func Mesh(m job.Model, s job.Spec, free int) (job.Mesh, error) {
-	load := Load(m, s)
 	if s.Mesh != (job.Mesh{}) {
-		return s.Mesh, bare(partition.Check(partition.Mesh(s.Mesh), load), "mesh: ")
+		return s.Mesh, Check(m, s, s.Mesh)
 	}
 	if s.Shards > 0 {
-		mesh, err := partition.Choose(s.Shards, load)
-		return job.Mesh(mesh), bare(err, "shards: ")
+		return partition.Choose(s.Shards, Load(m, s))
 	}
-	return job.Mesh(partition.ChooseUpTo(max(free, 1), load)), nil
-}
-
-// bare takes the field's name off the planner's error, since the caller adds it.
-func bare(err error, prefix string) error {
-	if err == nil {
-		return nil
-	}
-	return errors.New(strings.TrimPrefix(err.Error(), prefix))
+	return partition.ChooseUpTo(max(free, 1), Load(m, s)), nil
 }

@@ -96,7 +96,7 @@ func (c *checker) placed(k *coord.Core, r job.Record) {
 		}
 	}
 	load := plan.Load(model(), r.Spec)
-	if err := partition.Check(partition.Mesh(r.Plan.Mesh), load); err != nil {
+	if err := partition.Check(r.Plan.Mesh, load); err != nil {
 		c.w.violated("tiles", "job %s: %v", r.ID, err)
 		return
 	}

@@ -126,16 +126,19 @@ func TestLibrariesHaveOneOwner(t *testing.T) {
 	}
 }
 
-// TestPurePackages holds job and partition to the standard library: what they decide depends on
-// their arguments alone.
+// TestPurePackages holds some packages to the standard library and to each other: what they decide
+// depends on their arguments alone.
 func TestPurePackages(t *testing.T) {
+	pure := []string{"internal/job", "internal/partition", "internal/plan"}
 	for _, s := range sources(t) {
-		if s.test || !within(s.dir, []string{"internal/job", "internal/partition"}) {
+		if s.test || !within(s.dir, pure) {
 			continue
 		}
 		for _, path := range imports(s) {
-			if first, _, _ := strings.Cut(path, "/"); strings.Contains(first, ".") {
-				t.Errorf("%s imports %s; allowed: the standard library", s.path, path)
+			first, _, _ := strings.Cut(path, "/")
+			pkg, ours := strings.CutPrefix(path, module)
+			if strings.Contains(first, ".") && !(ours && within(pkg, pure)) {
+				t.Errorf("%s imports %s; allowed: the standard library, %v", s.path, path, pure)
 			}
 		}
 	}
