@@ -24,7 +24,7 @@ func (s *server) livez(w http.ResponseWriter, _ *http.Request) error {
 // at.
 // A follower is ready when it knows a leader, to which it sends clients.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
-	ready, report := s.readiness(r.Context())
+	report, ready := s.readiness(r.Context())
 	if !r.URL.Query().Has("verbose") {
 		if ready == nil {
 			fmt.Fprintln(w, "ok")
@@ -50,8 +50,8 @@ func (r *report) line(ok bool, what, format string, args ...any) {
 	fmt.Fprintf(r, "[%s] %s: %s\n", mark, what, fmt.Sprintf(format, args...))
 }
 
-// readiness returns what keeps this coordinator from being ready, and a report.
-func (s *server) readiness(ctx context.Context) (ready error, text string) {
+// readiness returns a report, and what keeps this coordinator from being ready.
+func (s *server) readiness(ctx context.Context) (text string, ready error) {
 	ready = s.service.Ready(ctx)
 	st, err := s.service.Status(ctx)
 	m, known := s.service.Model(ctx)
@@ -78,7 +78,7 @@ func (s *server) readiness(ctx context.Context) (ready error, text string) {
 	} else {
 		b.line(false, "model", "not known before the first shard registers")
 	}
-	return ready, b.String()
+	return b.String(), ready
 }
 
 // status tells of what the coordinator knows of the cluster.

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/longtake/longtake/internal/disk"
 )
@@ -51,7 +52,7 @@ func openLog(dir string) (*guardedLog, error) {
 		return err
 	})
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("cannot use data directory %s: another process holds it", dir)
 	case disk.IsFull(err), errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("cannot open Raft's log in %s: %w", dir, err)

@@ -3,7 +3,6 @@ package coord
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -310,12 +309,4 @@ func untilLost(t *testing.T, c *Coordinator, id job.ID, n int) job.Loss {
 	t.Helper()
 	v := until(t, c, id, "on its way again", func(v View) bool { return len(v.Losses) >= n })
 	return v.Losses[n-1]
-}
-
-func names(n int) []string {
-	out := make([]string, n)
-	for i := range out {
-		out[i] = fmt.Sprintf("n%d", i)
-	}
-	return out
 }

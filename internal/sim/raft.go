@@ -15,11 +15,10 @@ const members = 3
 // raft is an ideal consensus: one log, of which every member has applied a prefix, and one leader
 // at most that can append. Members that were deposed may believe for a while that they lead.
 type raft struct {
-	w       *world
-	log     [][]byte
-	cores   []*member
-	leader  int // -1: none
-	settles bool
+	w      *world
+	log    [][]byte
+	cores  []*member
+	leader int // -1: none
 }
 
 // member is a coordinator.
