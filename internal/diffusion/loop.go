@@ -191,7 +191,7 @@ func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
 		return fmt.Errorf("the other branch sent %d values, %d expected", len(other), len(x))
 	}
 
-	// Both ranks compute the same mean, each of the velocities in its own order of arguments.
+	// Both ranks compute the same: conditional first, whichever of the two is here.
 	if d.Own == Conditional {
 		Guide(v, v, other, d.Guidance)
 	} else {

@@ -7,7 +7,8 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// newerMarks are the combining marks that Unicode 16 and 17 added to those that uniseg knows.
+// newerMarks are the combining marks that Unicode 16 and 17 added to those that uniseg knows. The
+// reference knows them, and where clusters end decides what the charsmap replaces.
 var newerMarks = &unicode.RangeTable{
 	R16: []unicode.Range16{{0x0897, 0x0897, 1}, {0x1ACF, 0x1ADD, 1}, {0x1AE0, 0x1AEB, 1}},
 	R32: []unicode.Range32{
@@ -19,15 +20,18 @@ var newerMarks = &unicode.RangeTable{
 	},
 }
 
-// nextCluster cuts the first extended grapheme cluster (UAX 29) off text, which is not empty.
-// state is -1 at first and then what the last call returned.
+// nextCluster cuts the first extended grapheme cluster (UAX 29) off text, which must not be empty.
+// state is -1 for the first call, then what the last call returned.
 func nextCluster(text string, state int) (cluster, rest string, next int) {
 	cluster, rest, _, next = uniseg.FirstGraphemeClusterInString(text, state)
 	for rest != "" && takesMark(cluster) {
+
+		// uniseg ends a cluster before a mark that it does not know.
 		mark, _ := utf8.DecodeRuneInString(rest)
 		if !unicode.Is(newerMarks, mark) {
 			break
 		}
+
 		var more string
 		more, rest, _, next = uniseg.FirstGraphemeClusterInString(rest, next)
 		cluster = text[:len(cluster)+len(more)]
@@ -35,7 +39,8 @@ func nextCluster(text string, state int) (cluster, rest string, next int) {
 	return cluster, rest, next
 }
 
-// takesMark tells whether a mark behind cluster belongs to it: not behind control characters.
+// takesMark reports whether a mark after cluster belongs to it: not after control characters, but
+// after joiners.
 func takesMark(cluster string) bool {
 	last, _ := utf8.DecodeLastRuneInString(cluster)
 	return unicode.Is(unicode.Join_Control, last) ||

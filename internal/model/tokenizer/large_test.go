@@ -25,7 +25,8 @@ func large() []byte {
 	b.WriteString("\n  ],\n  \"normalizer\": null, \"pre_tokenizer\": {\"type\": \"Metaspace\", " +
 		"\"replacement\": \"▁\", \"prepend_scheme\": \"always\", \"split\": true},\n" +
 		"  \"model\": {\n    \"type\": \"Unigram\",\n    \"unk_id\": 0,\n    \"vocab\": [")
-	letters := []rune("abcdefghijklmnopqrstuvwxyzäöüéèабвгдежзиклмнопрстуфхцчшщыьэюя的一是不了人我在有他这为之大来以个中上们")
+	letters := []rune("abcdefghijklmnopqrstuvwxyzäöüéèабвгдежзиклмнопрстуфхцчшщыьэюя" +
+		"的一是不了人我在有他这为之大来以个中上们")
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range pieces {
 		if i > 0 {

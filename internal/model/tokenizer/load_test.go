@@ -47,32 +47,32 @@ func TestLoadErrors(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"not JSON", `{"version"`, `{{`, "invalid character"},
 		{"not UTF-8", "Ab", "A\xff", "not UTF-8"},
-		{"version", `"1.0"`, `"2.0"`, `version "2.0"`},
+		{"version", `"1.0"`, `"2.0"`, `version is "2.0"; allowed: "1.0"`},
 		{"no model", `"model"`, `"m"`, "model is missing"},
-		{"model type", `"Unigram"`, `"BPE"`, `model.type "BPE"`},
+		{"model type", `"Unigram"`, `"BPE"`, `model.type is "BPE"`},
 		{"no unk", `"unk_id": 2,`, ``, "model.unk_id is missing"},
-		{"unk", `"unk_id": 2`, `"unk_id": 7`, "model.unk_id 7"},
-		{"piece", `["a", -1e0]`, `["a"]`, "want [text, score]"},
-		{"score", `-1e0`, `1e999`, "out of range"},
+		{"unk", `"unk_id": 2`, `"unk_id": 7`, "model.unk_id is 7; allowed: 0 to 6"},
+		{"piece", `["a", -1e0]`, `["a"]`, "allowed: [text, score]"},
+		{"score", `-1e0`, `1e999`, "the score 1e999"},
 		{"long piece", `"a"`, `"` + strings.Repeat("a", pieceBytesMax+1) + `"`, "a piece of 4097"},
 		{"charsmap", `"precompiled_charsmap": "`, `"precompiled_charsmap": "!`, "illegal base64"},
 		{"short charsmap", `BAAAAAAEAAA=`, `BAAA`, "shorter than"},
 		{"cut charsmap", `BAAAAAAEAAA=`, `CAAAAAAEAAA=`, "trie of 8 bytes"},
-		{"normalizer", `"Strip"`, `"NFKC"`, `normalizer: type "NFKC"`},
-		{"regex", ` {2,}`, `\\s+`, `cannot use "\\"`},
-		{"empty match", ` {2,}`, ` *`, "matches nothing"},
-		{"no pattern", `"Regex"`, `"Other"`, "wants one of"},
-		{"pre-tokenizer", `"WhitespaceSplit"`, `"ByteLevel"`, `pre_tokenizer: type "ByteLevel"`},
-		{"mark", `"replacement": "▁"`, `"replacement": "▁▁"`, "want one character"},
+		{"normalizer", `"Strip"`, `"NFKC"`, `normalizer: type is "NFKC"`},
+		{"regex", ` {2,}`, `\\s+`, `allowed: one without "\\"`},
+		{"empty match", ` {2,}`, ` *`, "never matches empty text"},
+		{"no pattern", `"Regex"`, `"Other"`, "needs one of"},
+		{"pre-tokenizer", `"WhitespaceSplit"`, `"ByteLevel"`, `pre_tokenizer: type is "ByteLevel"`},
+		{"mark", `"replacement": "▁"`, `"replacement": "▁▁"`, "allowed: one character"},
 		{"scheme", `"add_prefix_space": true`, `"prepend_scheme": "last"`, "prepend_scheme"},
 		{"schemes differ", `"add_prefix_space": true`,
-			`"add_prefix_space": false, "prepend_scheme": "first"`, "differ"},
+			`"add_prefix_space": false, "prepend_scheme": "first"`, "allowed: never"},
 		{"two marks", `"WhitespaceSplit"`, `"Metaspace", "replacement": "_"`, "2 Metaspace"},
-		{"post-processor", `"TemplateProcessing"`, `"Bert"`, `post_processor: type "Bert"`},
-		{"no sequence", `{"Sequence": {"id": "A"}},`, ``, "want sequence A"},
+		{"post-processor", `"TemplateProcessing"`, `"Bert"`, `post_processor: type is "Bert"`},
+		{"no sequence", `{"Sequence": {"id": "A"}},`, ``, "single lacks sequence A"},
 		{"two sequences", `"single": [`, `"single": [{"Sequence": {"id": "A"}},`, "once"},
 		{"unknown special", `{"</s>": {"id"`, `{"x": {"id"`, `lacks "</s>"`},
-		{"special id", `"ids": [1]`, `"ids": [8]`, "has id 8, want 0..7"},
+		{"special id", `"ids": [1]`, `"ids": [8]`, "has the id 8; allowed: 0 to 7"},
 		{"added token", `"Ab"`, `"  "`, ""},
 	} {
 		bad := strings.Replace(good, c.old, c.new, 1)
@@ -177,7 +177,8 @@ func TestNormalizersThatGrowTheText(t *testing.T) {
 	if len(ids) != 512 || !cut {
 		t.Errorf("%d ids, cut: %v", len(ids), cut)
 	}
-	if s := tok.normalizer.normalize(span{text: strings.Repeat("a", 32<<10)}); len(s.text) > textBytesMax {
+	s := tok.normalizer.normalize(span{text: strings.Repeat("a", 32<<10)})
+	if len(s.text) > textBytesMax {
 		t.Errorf("a text of %d bytes", len(s.text))
 	}
 

@@ -10,7 +10,8 @@ type preTokenizer interface {
 	split(span) []span
 }
 
-// splitAll runs the pre-tokenizers in order over s; empty words vanish.
+// splitAll runs the pre-tokenizers in order over s. Words that become empty are dropped by the
+// model.
 func splitAll(steps []preTokenizer, s span) []span {
 	words := []span{s}
 	for _, step := range steps {
@@ -23,9 +24,11 @@ func splitAll(steps []preTokenizer, s span) []span {
 	return words
 }
 
-// whitespaceSplit splits at white space and drops it.
+// whitespaceSplit splits at white space and drops it. Unicode's White_Space decides, as in Rust's
+// char::is_whitespace, which the reference uses.
 type whitespaceSplit struct{}
 
+// split implements preTokenizer.
 func (whitespaceSplit) split(s span) []span {
 	var words []span
 	start := 0
@@ -33,36 +36,46 @@ func (whitespaceSplit) split(s span) []span {
 		if !unicode.IsSpace(char) {
 			continue
 		}
+
 		if at > start {
 			words = append(words, s.slice(start, at))
 		}
 		start = at + len(string(char))
 	}
+
 	if start < len(s.text) {
 		words = append(words, s.slice(start, len(s.text)))
 	}
 	return words
 }
 
-// metaspace writes spaces as mark, puts mark in front as its scheme says, and, where cut is set,
-// splits before every mark.
+// metaspace writes spaces as a mark, so that pieces can contain word boundaries, and puts the mark
+// in front of the first word.
 type metaspace struct {
-	mark   string
-	scheme string // "always", "first" or "never"
-	cut    bool
+	mark   string // one character, "▁" in T5 and UMT5
+	scheme string // "always", "first" (only where the text begins), "never"
+	cut    bool   // whether to split before every mark
 }
 
+// split implements preTokenizer.
 func (m metaspace) split(s span) []span {
+
+	// Spaces first, then the mark in front, unless the text begins with a space already.
 	text := strings.ReplaceAll(s.text, " ", m.mark)
+
 	wanted := m.scheme == "always" || m.scheme == "first" && s.head > 0
 	if wanted && text != "" && !strings.HasPrefix(text, m.mark) {
 		text = m.mark + text
 	}
+
 	if !m.cut {
 		return []span{{text: text}}
 	}
+
 	var words []span
 	for text != "" {
+
+		// A word reaches to the next mark, or to the end.
 		end := len(text)
 		if i := strings.Index(text[1:], m.mark); i >= 0 {
 			end = i + 1

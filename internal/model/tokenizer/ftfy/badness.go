@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// Categories of the characters that mojibake is made of, as insides of character classes. They and
+// the rules below are those of ftfy's badness heuristic, which was fitted to real text in many
+// languages. They have to agree with it, so that a prompt is repaired as in the reference.
 // Categories of the characters that mojibake is made of, as insides of character classes.
 // Source of the categories and of the rules below: ftfy's badness heuristic.
 const (
@@ -23,6 +26,7 @@ const (
 	lowerCommon = "α-ωάέήίΰа-џ"
 	boxes       = "│┌┐┘├┤┬┼═-╬▀▄█▌▐░▒▓"
 
+	// space and word are Python's \s and \w, for which RE2's are narrower.
 	// space and word are Python's \s and \w.
 	space = `\t-\r\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}` +
 		`\x{205f}\x{3000}`
@@ -31,6 +35,7 @@ const (
 
 // badness matches sequences of characters that are far likelier in mojibake than in real text.
 var badness = regexp.MustCompile(strings.Join([]string{
+	// Characters of two categories next to each other, that real text does not have so.
 	of(controls),
 	of(bad, lowerAccent, upperAccent, boxes, opening, closing, currency, numeric, law) + of(bad),
 	"[a-zA-Z]" + of(lowerCommon, upperCommon) + of(bad),
@@ -49,6 +54,7 @@ var badness = regexp.MustCompile(strings.Join([]string{
 	of(boxes) + of(closing),
 	of(lowerAccent, upperAccent) + of(opening, closing) + of(word),
 
+	// Single characters that only mojibake has in such company.
 	"[Œœ][^A-Za-z]",
 	of(upperAccent) + "°",
 	// Windows-1252: pairs, then Arabic, then South Asian alphabets
@@ -71,10 +77,11 @@ var badness = regexp.MustCompile(strings.Join([]string{
 	"ā€",
 }, "|"))
 
+// arabic is what Arabic letters' second bytes become in Windows-1252.
 var arabic = of(common, currency, bad, numeric, opening, "ŸŠ®°µ»")
 
-// isBad tells whether text looks like mojibake.
+// isBad reports whether text looks like mojibake: whether badness matches anywhere.
 func isBad(text string) bool { return badness.MatchString(text) }
 
-// of is the character class of all categories together.
+// of returns the character class of all categories together.
 func of(categories ...string) string { return "[" + strings.Join(categories, "") + "]" }

@@ -7,9 +7,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// terminalEscape is an ANSI escape sequence such as a change of colour.
+// terminalEscape is an ANSI escape sequence, such as a change of colour.
 var terminalEscape = regexp.MustCompile(`\x1b\[[\p{Nd};]*[a-zA-Z]`)
 
+// ligatures made of Latin letters, with the letters that they are made of.
 // ligatures made of Latin letters, with what they are made of.
 var ligatures = strings.NewReplacer(
 	"Ĳ", "IJ", "ĳ", "ij", "ŉ", "ʼn", "Ǳ", "DZ", "ǲ", "Dz", "ǳ", "dz", "Ǆ", "DŽ", "ǅ", "Dž",
@@ -17,10 +18,12 @@ var ligatures = strings.NewReplacer(
 	"ﬀ", "ff", "ﬁ", "fi", "ﬂ", "fl", "ﬃ", "ffi", "ﬄ", "ffl", "ﬅ", "ſt", "ﬆ", "st",
 )
 
+// lineBreaks become the one that Unix has.
 var lineBreaks = strings.NewReplacer(
 	"\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n", "\u0085", "\n")
 
-// fixChars applies the repairs of single characters, in ftfy's order.
+// fixChars applies the repairs of single characters, in ftfy's order, which matters: later repairs
+// see what earlier ones have made.
 func fixChars(text string) string {
 	text = decodeC1(text)
 	text = ligatures.Replace(text)
@@ -31,11 +34,12 @@ func fixChars(text string) string {
 	return strings.Map(dropControl, text)
 }
 
-// fixWidth gives halfwidth and fullwidth forms their usual width.
+// fixWidth gives halfwidth and fullwidth forms, as East Asian fonts have them, their usual width.
 func fixWidth(text string) string {
 	if !strings.ContainsFunc(text, isWidthForm) {
 		return text
 	}
+
 	var out strings.Builder
 	for _, char := range text {
 		switch {
@@ -50,6 +54,7 @@ func fixWidth(text string) string {
 	return out.String()
 }
 
+// isWidthForm reports whether fixWidth replaces a character.
 func isWidthForm(char rune) bool {
 	return char == '\u3000' || char >= 0xFF01 && char < 0xFFF0
 }
@@ -65,7 +70,7 @@ func straightQuote(char rune) rune {
 	return char
 }
 
-// dropControl drops control characters that show nothing, and keeps those that are white space,
+// dropControl drops control characters that show nothing. It keeps those that are white space,
 // joiners or direction marks.
 func dropControl(char rune) rune {
 	switch {

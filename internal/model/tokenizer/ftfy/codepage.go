@@ -9,12 +9,14 @@ import (
 
 // codepage is a single-byte encoding that UTF-8 is mistaken for.
 type codepage struct {
-	decode [256]rune
-	encode map[rune]byte
-	sloppy bool // U+FFFD stands for byte 1A
-	roman  bool // MacRoman, in which an en dash before a space is a false alarm
+	decode [256]rune     // byte to character
+	encode map[rune]byte // character to byte
+	sloppy bool          // whether U+FFFD stands for byte 1A, as in ftfy's "sloppy" encodings
+	roman  bool          // MacRoman, in which an en dash before a space is a false alarm
 }
 
+// Codepages are tried in this order, the likeliest mistakes first; windows1252 also serves C1
+// control characters.
 // windows1252 also serves C1 control characters, codepages are tried in order.
 var (
 	windows1252 = newCodepage(charmap.Windows1252, true)
@@ -32,7 +34,8 @@ var (
 	}
 )
 
-// newCodepage takes the table of m; bytes that it leaves out decode as in Latin-1.
+// newCodepage takes the table of m. Bytes that it leaves undefined decode as in Latin-1, as
+// browsers do.
 func newCodepage(m *charmap.Charmap, sloppy bool) *codepage {
 	p := &codepage{encode: map[rune]byte{}, sloppy: sloppy}
 	for b := range p.decode {
@@ -40,17 +43,21 @@ func newCodepage(m *charmap.Charmap, sloppy bool) *codepage {
 			p.decode[b] = rune(b)
 		}
 	}
+
 	if sloppy {
 		p.decode[0x1A] = utf8.RuneError
 	}
+
 	for b, char := range p.decode {
 		p.encode[char] = byte(b)
 	}
 	return p
 }
 
+// newLatin1 returns ISO-8859-1, in which every byte is the character of the same number.
 func newLatin1() *codepage { return newCodepage(charmap.ISO8859_1, false) }
 
+// newMacRoman returns the encoding of old Macs.
 func newMacRoman() *codepage {
 	p := newCodepage(charmap.Macintosh, false)
 	p.roman = true
@@ -75,6 +82,9 @@ type charSet map[rune]bool
 
 // The characters that the bytes of UTF-8 sequences become in an encoding like Latin-1: leads of
 // sequences of two, three and four bytes, continuations (a space may stand for A0), and the
+// continuations that have no meaning by themselves.
+// The characters that the bytes of UTF-8 sequences become in an encoding like Latin-1: leads of
+// sequences of two, three and four bytes, continuations (a space may stand for A0), and the
 // continuations that mean nothing by themselves.
 var (
 	leads2        = decodings(0xC2, 0xDF)
@@ -84,7 +94,8 @@ var (
 	strictOnes    = without(decodings(0x80, 0xBF), "–—―‘’‚“”„•…")
 )
 
-// decodings collects what the bytes lo..hi are in Latin-1 and the Windows code pages.
+// decodings collects what the bytes lo to hi are in Latin-1 and the Windows code pages, the first
+// seven of codepages.
 func decodings(lo, hi int) charSet {
 	set := charSet{}
 	for _, p := range codepages[:7] {
@@ -95,6 +106,7 @@ func decodings(lo, hi int) charSet {
 	return set
 }
 
+// union adds b to a, and returns a.
 func union(a, b charSet) charSet {
 	for char := range b {
 		a[char] = true
@@ -102,6 +114,7 @@ func union(a, b charSet) charSet {
 	return a
 }
 
+// without removes chars from set, and returns it.
 func without(set charSet, chars string) charSet {
 	for _, char := range chars {
 		delete(set, char)
@@ -109,7 +122,7 @@ func without(set charSet, chars string) charSet {
 	return set
 }
 
-// all tells whether text is n characters, all of the set.
+// all reports whether the first n of chars exist and are all in the set.
 func (s charSet) all(chars []rune, n int) bool {
 	if len(chars) < n {
 		return false

@@ -15,7 +15,7 @@
 //	nfc.go       canonical composition
 //
 // Caveats: character data is that of Go's tables, a little newer than that of a given Python; and
-// lone surrogates, which a Go string does not hold, are U+FFFD from the start.
+// lone surrogates, which a Go string cannot hold, are U+FFFD from the start.
 //
 // The tables in testdata hold what the reference gives: 46 chosen texts and 250 random ones.
 package ftfy

@@ -9,11 +9,13 @@ import (
 )
 
 // Sizes of the names of HTML's character references.
+// Sizes of the names of HTML's character references.
 const (
-	nameCharsMax   = 32 // of what may be a name
-	legacyBytesMax = 6  // of names that need no semicolon
+	nameCharsMax   = 32 // of the longest name that is looked up
+	legacyBytesMax = 6  // of names that need no semicolon, such as &amp
 )
 
+// strictReference ends in a semicolon, as ftfy asks for; looseReference is what a browser tries.
 var (
 	strictReference = regexp.MustCompile(`&#?[0-9A-Za-z]{1,24};`)
 	looseReference  = regexp.MustCompile(
@@ -23,8 +25,8 @@ var (
 		"ﬀ", "FF", "ﬁ", "FI", "ﬂ", "FL", "ﬃ", "FFI", "ﬄ", "FFL")
 )
 
-// Unescape decodes HTML5 character references as Python's html.unescape does: also those without
-// a semicolon where HTML knows such, by the longest name that fits. References to characters that
+// Unescape decodes HTML5 character references as Python's html.unescape does: also those without a
+// semicolon where HTML knows such, by the longest name that fits. References to characters that
 // HTML forbids vanish or become U+FFFD.
 func Unescape(text string) string {
 	if !strings.Contains(text, "&") {
@@ -35,9 +37,12 @@ func Unescape(text string) string {
 		if name[0] == '#' {
 			return numericReference(strings.TrimSuffix(name[1:], ";"))
 		}
+
 		if value, ok := entity(name); ok {
 			return value
 		}
+
+		// Old names need no semicolon, and anything may follow them: "&ampx" is "&x".
 		for size := min(legacyBytesMax, len(name)-1); size > 1; size-- {
 			if value, ok := entity(name[:size]); ok {
 				return value + name[size:]
@@ -47,8 +52,8 @@ func Unescape(text string) string {
 	})
 }
 
-// unescapeStrict decodes only references that end in a semicolon, and reads names in capitals as
-// the capital of what the name in small letters means. Source: ftfy's unescape_html.
+// unescapeStrict decodes only references that end in a semicolon. A name in capitals is read as the
+// capital of what the name in small letters means, as in &EACUTE; (ftfy's unescape_html).
 func unescapeStrict(text string) string {
 	if !strings.Contains(text, "&") {
 		return text
@@ -61,9 +66,11 @@ func unescapeStrict(text string) string {
 			}
 			return ref
 		}
+
 		if value, ok := entity(name); ok {
 			return value
 		}
+
 		lower := strings.ToLower(name)
 		if name != strings.ToUpper(name) || Unescape(ref) != ref {
 			return ref
@@ -76,8 +83,8 @@ func unescapeStrict(text string) string {
 }
 
 // entity looks up a name, with its semicolon where it has one, in the table of Go's html package.
-// That has no look-up of its own, so this decodes a reference and asks whether all of it was used.
-// It also lacks two names.
+// That has no look-up of its own, so this decodes a reference and checks whether all of it was
+// used. The table also lacks two names.
 func entity(name string) (string, bool) {
 	switch name {
 	case "nLt;":
@@ -85,6 +92,8 @@ func entity(name string) (string, bool) {
 	case "nGt;":
 		return "≫\u20d2", true
 	}
+
+	// Anything else, html might decode in part, as numbers or as a shorter name.
 	bare := strings.TrimSuffix(name, ";")
 	for i := range len(bare) {
 		if !isAlphanumeric(bare[i]) {
@@ -94,6 +103,9 @@ func entity(name string) (string, bool) {
 	if bare == "" || len(bare) > nameCharsMax {
 		return "", false
 	}
+
+	// All of the name was used if nothing of it is left behind the character: without a semicolon a
+	// single character, with one no semicolon.
 	value := html.UnescapeString("&" + name)
 	if bare == name {
 		return value, utf8.RuneCountInString(value) == 1
@@ -101,11 +113,13 @@ func entity(name string) (string, bool) {
 	return value, !strings.HasSuffix(value, ";") || bare == "semi"
 }
 
+// isAlphanumeric reports whether b is an ASCII letter or digit.
 func isAlphanumeric(b byte) bool {
 	return b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
 }
 
-// numericReference decodes what follows "&#": decimal digits, or an x and hexadecimal ones.
+// numericReference decodes what follows "&#": decimal digits, or an x and hexadecimal ones. Numbers
+// 80 to 9F mean Windows-1252, as in browsers.
 func numericReference(digits string) string {
 	base := 10
 	if digits[0] == 'x' || digits[0] == 'X' {
@@ -123,7 +137,8 @@ func numericReference(digits string) string {
 	return string(rune(n))
 }
 
-// isForbidden tells the control characters and noncharacters that HTML lets nobody refer to.
+// isForbidden reports whether char is a control character or noncharacter that HTML forbids to
+// refer to.
 func isForbidden(char rune) bool {
 	return char < 0x09 || char == 0x0B || char >= 0x0E && char < 0x20 || char == 0x7F ||
 		char >= 0xFDD0 && char <= 0xFDEF || char&0xFFFE == 0xFFFE

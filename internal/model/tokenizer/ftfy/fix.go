@@ -7,19 +7,20 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// segmentCharsMax is how many characters are repaired at once where a line is longer.
+// segmentCharsMax is how many characters of a longer line are repaired at once, as in ftfy.
 const segmentCharsMax = 1_000_000
 
-// roundsMax bounds the repeated repair of one text; real text settles within a handful of rounds.
+// roundsMax bounds the repeated repair of one text. Real text settles within a handful of rounds.
 const roundsMax = 1000
 
-// Fix repairs text as ftfy.fix_text does, line by line. From the first line on that holds a "<"
-// it leaves HTML entities alone. Bytes that are not UTF-8 become U+FFFD, except for surrogate
-// pairs written as three bytes each, which become the character they stand for.
-// Source: fix_text and fix_and_explain of ftfy.
+// Fix repairs text as ftfy.fix_text does (with fix_and_explain), line by line. From the first line
+// on that holds a "<" it leaves HTML entities alone, as the text may be HTML. Bytes that are not
+// UTF-8 become U+FFFD, except for surrogate pairs written as three bytes each, which become the
+// character that they stand for.
 func Fix(text string) string {
 	text = joinSurrogates(text)
 	var out strings.Builder
+
 	html := true
 	for text != "" {
 		line := text[:segmentEnd(text)]
@@ -30,16 +31,18 @@ func Fix(text string) string {
 	return out.String()
 }
 
-// segmentEnd is where the first segment of text ends: behind its first line break, or earlier
+// segmentEnd returns where the first segment of text ends: after its first line break, or earlier
 // where that is more than segmentCharsMax characters away.
 func segmentEnd(text string) int {
 	end := strings.IndexByte(text, '\n') + 1
 	if end == 0 {
 		end = len(text)
 	}
+
 	if end <= segmentCharsMax {
 		return end
 	}
+
 	chars := 0
 	for at := range text[:end] {
 		if chars == segmentCharsMax {
@@ -50,7 +53,8 @@ func segmentEnd(text string) int {
 	return end
 }
 
-// fixSegment applies every repair again and again until nothing changes.
+// fixSegment applies every repair again and again until nothing changes: one repair may uncover
+// what another one repairs.
 func fixSegment(text string, html bool) string {
 	for range roundsMax {
 		before := text
@@ -65,11 +69,12 @@ func fixSegment(text string, html bool) string {
 	return text
 }
 
-// joinSurrogates makes text valid UTF-8.
+// joinSurrogates makes text valid UTF-8, and characters of surrogate pairs.
 func joinSurrogates(text string) string {
 	if utf8.ValidString(text) {
 		return text
 	}
+
 	var out strings.Builder
 	for at := 0; at < len(text); {
 		if char, ok := surrogatePair(text[at:]); ok {
@@ -84,12 +89,13 @@ func joinSurrogates(text string) string {
 	return out.String()
 }
 
-// compose brings text to NFC. norm splits runs of more than 30 combining marks with a U+034F that
-// is not in the text; such text takes the long way.
+// compose brings text to NFC. Package norm splits runs of more than 30 combining marks by a U+034F
+// that is not in the text, so such text is composed step by step.
 func compose(text string) string {
 	if norm.NFC.QuickSpanString(text) == len(text) {
 		return text
 	}
+
 	if crowded(text) {
 		return composeCrowded(text)
 	}

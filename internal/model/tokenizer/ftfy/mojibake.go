@@ -7,6 +7,7 @@ import (
 )
 
 // Patterns over bytes, each byte written as the character of the same number.
+// Patterns over bytes, each byte written as the character of the same number.
 var (
 	// alteredUTF8 is UTF-8 whose byte A0 became a space, where that makes a likely character.
 	alteredUTF8 = regexp.MustCompile(
@@ -29,8 +30,8 @@ var (
 			"|\x1a")
 )
 
-// fixEncoding undoes mojibake until text no longer looks like it or nothing helps.
-// Source: fix_encoding_and_explain of ftfy.
+// fixEncoding undoes mojibake until text no longer looks like it or nothing helps (ftfy's
+// fix_encoding_and_explain).
 func fixEncoding(text string) string {
 	for range roundsMax {
 		fixed := fixEncodingOnce(text)
@@ -43,39 +44,46 @@ func fixEncoding(text string) string {
 }
 
 // fixEncodingOnce takes one step: back to UTF-8 through the first encoding that allows it, else
-// the stretches that look like UTF-8, else C1 control characters.
+// only in the stretches that look like UTF-8, else C1 control characters.
 func fixEncodingOnce(text string) string {
 	if isASCII(text) || !isBad(text) {
 		return text
 	}
+
+	// Encode as what it was mistaken for, decode as what it was.
 	for _, p := range codepages {
 		if fixed, ok := p.redecode(text); ok {
 			return fixed
 		}
 	}
+
 	if fixed := fixStretches(text); fixed != text {
 		return fixed
 	}
 	return decodeC1(text)
 }
 
-// redecode encodes text in p and decodes the bytes as UTF-8, mending those that got lost.
+// redecode encodes text in p and decodes the bytes as UTF-8, after mending bytes that were lost on
+// the way. It is not ok if either step fails.
 func (p *codepage) redecode(text string) (string, bool) {
 	bytes, ok := p.bytes(text)
 	if !ok {
 		return "", false
 	}
+
 	wide := widen(bytes)
 	if !p.roman && alteredUTF8.MatchString(wide) {
 		wide = restoreA0(wide)
 	}
+
 	if p.sloppy {
 		wide = lossyUTF8.ReplaceAllLiteralString(wide, "\u00ef\u00bf\u00bd")
 	}
 	return decodeUTF8(narrow(wide))
 }
 
-// widen writes every byte as the character of the same number, narrow goes back.
+// widen writes every byte as the character of the same number, so that patterns of bytes can be
+// regular expressions; narrow goes back.
 func widen(bytes string) string {
 	var out strings.Builder
 	for i := range len(bytes) {
@@ -84,6 +92,7 @@ func widen(bytes string) string {
 	return out.String()
 }
 
+// narrow writes every character of up to U+00FF as the byte of the same number.
 func narrow(wide string) string {
 	out := make([]byte, 0, len(wide))
 	for _, char := range wide {
@@ -92,8 +101,8 @@ func narrow(wide string) string {
 	return string(out)
 }
 
-// restoreA0 makes the spaces in altered UTF-8 byte A0 again. A lone "Ã " was most likely "à ", so
-// it keeps its space, unless it begins one of a few Portuguese words.
+// restoreA0 turns the spaces in altered UTF-8 back into byte A0, the no-break space. A lone "Ã "
+// was most likely "à ", so it keeps its space, unless it begins one of a few Portuguese words.
 func restoreA0(wide string) string {
 	var out strings.Builder
 	for {
@@ -102,6 +111,8 @@ func restoreA0(wide string) string {
 		if !found {
 			break
 		}
+
+		// "Ãquele" was "Àquele": here the space is the second byte and no separator.
 		if hasAnyPrefix(after, " ", "quele", "quela", "quilo", "s ") {
 			out.WriteString("\u00c3 ")
 		} else {
@@ -109,11 +120,13 @@ func restoreA0(wide string) string {
 		}
 		wide = after
 	}
+
 	return alteredUTF8.ReplaceAllStringFunc(out.String(), func(altered string) string {
 		return strings.ReplaceAll(altered, " ", "\u00a0")
 	})
 }
 
+// hasAnyPrefix reports whether text begins with any of prefixes.
 func hasAnyPrefix(text string, prefixes ...string) bool {
 	for _, p := range prefixes {
 		if strings.HasPrefix(text, p) {
@@ -123,8 +136,8 @@ func hasAnyPrefix(text string, prefixes ...string) bool {
 	return false
 }
 
-// fixStretches undoes mojibake in the stretches of text that look like UTF-8 and like nothing
-// else. Source: decode_inconsistent_utf8 of ftfy.
+// fixStretches undoes mojibake in the stretches of text that look like UTF-8 and like nothing else:
+// text may be put together from sources with different mistakes (ftfy's decode_inconsistent_utf8).
 func fixStretches(text string) string {
 	chars := []rune(text)
 	var out strings.Builder
@@ -133,11 +146,14 @@ func fixStretches(text string) string {
 		if at == 0 || !strictOnes[chars[at-1]] {
 			end = stretchEnd(chars, at)
 		}
+
 		if end == at {
 			out.WriteRune(chars[at])
 			at++
 			continue
 		}
+
+		// A stretch that is all of the text has been tried as a whole already.
 		part := string(chars[at:end])
 		if end-at < len(chars) && isBad(part) {
 			part = fixEncoding(part)
@@ -148,7 +164,7 @@ func fixStretches(text string) string {
 	return out.String()
 }
 
-// stretchEnd is where the sequences of UTF-8 that begin at at end.
+// stretchEnd returns where the UTF-8 sequences that begin at at end.
 func stretchEnd(chars []rune, at int) int {
 	for at < len(chars) {
 		rest := chars[at+1:]
@@ -166,6 +182,7 @@ func stretchEnd(chars []rune, at int) int {
 	return at
 }
 
+// isASCII reports whether text has no other characters, which no mistaken encoding changes.
 func isASCII(text string) bool {
 	for i := range len(text) {
 		if text[i] >= utf8.RuneSelf {

@@ -9,7 +9,7 @@ import (
 // bytes each.
 const cesuSize = 6
 
-// surrogatePair decodes the CESU-8 character that text starts with.
+// surrogatePair decodes the CESU-8 character that text starts with; not ok if there is none.
 func surrogatePair(text string) (rune, bool) {
 	if len(text) < cesuSize || text[0] != 0xED || text[3] != 0xED ||
 		text[1]>>4 != 0xA || text[2]>>6 != 2 || text[4]>>4 != 0xB || text[5]>>6 != 2 {
@@ -18,20 +18,23 @@ func surrogatePair(text string) (rune, bool) {
 	return cesuRune(text), true
 }
 
+// cesuRune puts the bits of two surrogates together, without checking any.
 func cesuRune(text string) rune {
 	return 0x10000 + rune(text[1]&0x0F)<<16 + rune(text[2]&0x3F)<<10 +
 		rune(text[4]&0x0F)<<6 + rune(text[5]&0x3F)
 }
 
-// decodeUTF8 decodes bytes as UTF-8, strictly. Where a byte C0 or ED is among them it takes the
-// variants too: CESU-8 and Java's two-byte NUL.
+// decodeUTF8 decodes bytes as UTF-8, strictly. If a byte C0 or ED is among them it accepts the
+// variants, too: CESU-8 and Java's two-byte NUL.
 func decodeUTF8(text string) (string, bool) {
 	if utf8.ValidString(text) {
 		return text, true
 	}
+
 	if strings.IndexByte(text, 0xC0) < 0 && strings.IndexByte(text, 0xED) < 0 {
 		return "", false
 	}
+
 	var out strings.Builder
 	for at := 0; at < len(text); {
 		char, size := utf8.DecodeRuneInString(text[at:])
@@ -46,9 +49,9 @@ func decodeUTF8(text string) (string, bool) {
 	return out.String(), true
 }
 
-// decodeVariant decodes what UTF-8 forbids and the variants allow; size 0 where they do not
-// either. The reference also lets a final line break stand for the last byte of a sequence (its
-// patterns end in $), and so does this.
+// decodeVariant decodes what UTF-8 forbids and the variants allow; size 0 where they do not either.
+// The reference also lets a final line break stand for the last byte of a sequence, as its patterns
+// end in $, and so does this.
 func decodeVariant(text string) (char rune, size int) {
 	if text[0] == 0xC0 && (strings.HasPrefix(text[1:], "\x80") || text[1:] == "\n") {
 		return 0, 2
