@@ -150,7 +150,7 @@ func checkPart(n int, part *multipart.Part) error {
 // readPart takes a value of a form.
 func (q *request) readPart(name string, part *multipart.Part, left *int64) error {
 	if part.FileName() != "" {
-		return invalid(name, "%.64q is a file; allowed for files: %s", name, job.StartField)
+		return invalid(name, "%.64q is a file; allowed for files: %s", name, job.SourceField)
 	}
 	text, err := io.ReadAll(io.LimitReader(part, *left+1))
 	if err != nil {

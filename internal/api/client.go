@@ -107,7 +107,7 @@ func encodeForm(r job.Request, in *Input) ([]byte, string, error) {
 			return nil, "", err
 		}
 	}
-	part, err := form.CreateFormFile(job.StartField, filepath.Base(in.file.Name()))
+	part, err := form.CreateFormFile(job.SourceField, filepath.Base(in.file.Name()))
 	if err == nil {
 		_, err = io.Copy(part, io.NewSectionReader(in.file, 0, inputMax+1))
 	}

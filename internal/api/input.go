@@ -30,7 +30,7 @@ type Input struct {
 	fetch *fetcher
 	file  *os.File
 	slots <-chan struct{} // one of which it takes at a server; nil: none
-	start job.Start
+	start job.Source
 	shape tensor.Shape // of latents, [1, C, T, h, w]
 }
 
@@ -48,7 +48,7 @@ func OpenInput(ctx context.Context, path string) (_ *Input, err error) {
 		}
 	}()
 	if info, err := f.Stat(); err != nil || info.Size() > inputMax {
-		return nil, cmp.Or(err, error(&job.FieldError{Field: job.StartField,
+		return nil, cmp.Or(err, error(&job.FieldError{Field: job.SourceField,
 			Value: fmt.Sprintf("a file of more than %d bytes", inputMax), Allowed: inputAllowed}))
 	}
 	if err := in.inspect(ctx); err != nil {
@@ -62,7 +62,7 @@ func OpenInput(ctx context.Context, path string) (_ *Input, err error) {
 func (in *Input) Close() error { return in.file.Close() }
 
 // IsImage reports whether the input is a picture.
-func (in *Input) IsImage() bool { return in.start.Kind == job.StartImage }
+func (in *Input) IsImage() bool { return in.start.Kind == job.SourceImage }
 
 // drop removes a temporary file; of nothing, it does nothing.
 func (in *Input) drop() {
@@ -87,10 +87,10 @@ func (in *Input) inspect(ctx context.Context) error {
 	}
 	_, err = media.ReadPicture(ctx, in.file)
 	if errors.Is(err, media.ErrPicture) {
-		return &job.FieldError{Field: job.StartField, Value: fmt.Sprintf("%.200v", err),
+		return &job.FieldError{Field: job.SourceField, Value: fmt.Sprintf("%.200v", err),
 			Allowed: inputAllowed}
 	}
-	in.start = job.Start{Kind: job.StartImage, Latents: 1}
+	in.start = job.Source{Kind: job.SourceImage, Latents: 1}
 	return err
 }
 
@@ -99,25 +99,25 @@ const latentsHeaderMax = 64 << 10
 
 func (in *Input) inspectLatents(head []byte) error {
 	if len(head) < 8 || binary.LittleEndian.Uint64(head) > latentsHeaderMax {
-		return &job.FieldError{Field: job.StartField, Value: "a file of another kind",
+		return &job.FieldError{Field: job.SourceField, Value: "a file of another kind",
 			Allowed: inputAllowed}
 	}
 	f, err := safetensors.Open(in.file.Name())
 	if err != nil {
-		return &job.FieldError{Field: job.StartField, Value: "a file of another kind",
+		return &job.FieldError{Field: job.SourceField, Value: "a file of another kind",
 			Allowed: inputAllowed}
 	}
 	defer f.Close()
 	x, err := f.Tensor("latents")
 	if err != nil || x.DType != tensor.F32 || len(x.Shape) != 5 || x.Shape[0] != 1 {
-		return &job.FieldError{Field: job.StartField, Value: "a safetensors file of something else",
+		return &job.FieldError{Field: job.SourceField, Value: "a safetensors file of something else",
 			Allowed: "one with latents, F32 [1, channels, frames, height, width]"}
 	}
 	if at, v := x.FirstNotFinite(); at >= 0 {
-		return &job.FieldError{Field: job.StartField, Value: fmt.Sprintf("latents with %v at %d", v, at),
+		return &job.FieldError{Field: job.SourceField, Value: fmt.Sprintf("latents with %v at %d", v, at),
 			Allowed: "values that are finite"}
 	}
-	in.start = job.Start{Kind: job.StartLatents, Latents: x.Shape[2]}
+	in.start = job.Source{Kind: job.SourceLatents, Latents: x.Shape[2]}
 	in.shape = x.Shape
 	return nil
 }
@@ -125,12 +125,12 @@ func (in *Input) inspectLatents(head []byte) error {
 // Request returns r for a clip of model m that starts from in. After latents, r's Seconds and
 // Frames are what is added.
 func (in *Input) Request(r job.Request, m job.Model) (job.Request, error) {
-	r.Start = in.start
+	r.Source = in.start
 	if in.IsImage() {
 		return r.Settle(m)
 	}
 	if in.shape[1] != m.LatentChannels {
-		return r, &job.FieldError{Field: job.StartField,
+		return r, &job.FieldError{Field: job.SourceField,
 			Value:   fmt.Sprintf("a latent of %d channels", in.shape[1]),
 			Allowed: fmt.Sprintf("%d, as this model has", m.LatentChannels)}
 	}

@@ -73,7 +73,7 @@ func TestClipsStartFromInputs(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	f := extender()
 	_, c := serve(t, f)
-	check := func(r job.Request, data []byte, want job.Start, frames, w, h int) {
+	check := func(r job.Request, data []byte, want job.Source, frames, w, h int) {
 		t.Helper()
 		r.Prompt, r.Seed = "a ball", ptr(uint64(7))
 		in := input(t, data)
@@ -82,7 +82,7 @@ func TestClipsStartFromInputs(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := v.Details.Spec
-		if want.Object = in.start.Object; s.Start != want || s.Frames != frames || s.Width != w ||
+		if want.Object = in.start.Object; s.Source != want || s.Frames != frames || s.Width != w ||
 			s.Height != h || s.Prompt != "a ball" || s.Seed != 7 || s.Long != job.LongExtend {
 			t.Errorf("%+v", s)
 		}
@@ -90,10 +90,10 @@ func TestClipsStartFromInputs(t *testing.T) {
 			t.Errorf("%d bytes were stored", len(f.objects[want.Object.Name]))
 		}
 	}
-	shown := job.Start{Kind: job.StartImage, Latents: 1}
+	shown := job.Source{Kind: job.SourceImage, Latents: 1}
 	check(job.Request{}, picture(t), shown, 33, 96, 64)
 	check(job.Request{Frames: ptr(49), Size: "64x96"}, picture(t), shown, 49, 64, 96)
-	made := job.Start{Kind: job.StartLatents, Latents: 3}
+	made := job.Source{Kind: job.SourceLatents, Latents: 3}
 	z := latentsOf(t, "latents", 1, 16, 3, 6, 4)
 	check(job.Request{}, z, made, 9+32, 32, 48)
 	check(job.Request{Frames: ptr(8), Size: "32x48"}, z, made, 17, 32, 48)
@@ -178,7 +178,7 @@ func TestExtensions(t *testing.T) {
 		t.Helper()
 		v, err := c.Extend(t.Context(), first.ID, r)
 		s := first.Details.Spec
-		s.Start = job.Start{Kind: job.StartLatents, Object: z, Latents: 11}
+		s.Source = job.Source{Kind: job.SourceLatents, Object: z, Latents: 11}
 		s.Frames, s.Blocks = 41+32, 2
 		if want(&s); err != nil || !v.Details.Spec.Equal(s) {
 			t.Errorf("%+v, %v\nwant %+v", v.Details.Spec, err, s)

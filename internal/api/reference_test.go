@@ -72,9 +72,9 @@ func TestReferences(t *testing.T) {
 
 	given := func(how string, status int, e Error, v Video) {
 		t.Helper()
-		if status != 200 || v.Details.Spec.Start.Kind != job.StartImage ||
-			f.objects[v.Details.Spec.Start.Object.Name] != png {
-			t.Errorf("%.60s: %d %s, start %+v", how, status, e.Message, v.Details.Spec.Start)
+		if status != 200 || v.Details.Spec.Source.Kind != job.SourceImage ||
+			f.objects[v.Details.Spec.Source.Object.Name] != png {
+			t.Errorf("%.60s: %d %s, start %+v", how, status, e.Message, v.Details.Spec.Source)
 		}
 	}
 	for _, how := range []string{`"` + data + `"`, `"` + plain + `"`, `{"image_url": "` + data + `"}`,
@@ -102,8 +102,8 @@ func TestReferences(t *testing.T) {
 	for _, p := range []part{{name: "input_reference", file: "-", kind: "application/octet-stream"},
 		{name: "input_reference"}, {name: "input_reference", value: " \r\n"}, {name: "seed"},
 		{name: "num_frames", value: " "}, {name: "metadata[a]", value: "1"}} {
-		if status, e, v := submit(t, c, p); status != 200 || v.Details.Spec.Start != (job.Start{}) {
-			t.Errorf("%+v: %d %s %+v", p, status, e.Message, v.Details.Spec.Start)
+		if status, e, v := submit(t, c, p); status != 200 || v.Details.Spec.Source != (job.Source{}) {
+			t.Errorf("%+v: %d %s %+v", p, status, e.Message, v.Details.Spec.Source)
 		}
 	}
 	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) != 0 {
@@ -224,8 +224,8 @@ func TestURLsAreFetched(t *testing.T) {
 		w := record(t, s.mux(s.routes(prometheus.NewRegistry())),
 			fmt.Sprintf(`{"prompt": "a", "input_reference": {"image_url": %q}}`, url))
 		status, e, v := answerOf(t, w.Code, w.Body.String())
-		if status == 200 && f.objects[v.Details.Spec.Start.Object.Name] != string(png) {
-			t.Errorf("%s: %+v", url, v.Details.Spec.Start)
+		if status == 200 && f.objects[v.Details.Spec.Source.Object.Name] != string(png) {
+			t.Errorf("%s: %+v", url, v.Details.Spec.Source)
 		}
 		if strings.Contains(e.Message, "secret") {
 			t.Errorf("%s tells what it read: %s", url, e.Message)

@@ -25,7 +25,7 @@ func (s *server) extendVideo(w http.ResponseWriter, r *http.Request, id job.ID) 
 
 	req := q.Request
 	req.Inherit(m, v.Spec, job.ByBoth)
-	req.Start = job.Start{Kind: job.StartLatents, Object: v.Result.Latents,
+	req.Source = job.Source{Kind: job.SourceLatents, Object: v.Result.Latents,
 		Latents: m.Latents(v.Spec.Frames)}
 	if req, err = req.Extend(m, v.Spec.Width, v.Spec.Height); err != nil {
 		return err
@@ -47,7 +47,7 @@ func (s *server) remix(w http.ResponseWriter, r *http.Request) error {
 
 	req := q.Request
 	req.Inherit(m, v.Spec, job.ByRemix)
-	req.Start, req.RemixOf = v.Spec.Start, v.ID
+	req.Source, req.RemixOf = v.Spec.Source, v.ID
 	if !q.Says("model") {
 		req.ModelAsked = v.Spec.ModelAsked
 	}
@@ -65,8 +65,8 @@ func (s *server) readChange(w http.ResponseWriter, r *http.Request, id job.ID) (
 	q, in, err := s.readRequest(w, r)
 	defer in.drop()
 	if err == nil && in != nil {
-		err = invalid(job.StartField, "%s does not go with a video that is given already; allowed: "+
-			"leave it out", job.StartField)
+		err = invalid(job.SourceField, "%s does not go with a video that is given already; allowed: "+
+			"leave it out", job.SourceField)
 	}
 	if err == nil {
 		v, err = s.service.Get(r.Context(), id)

@@ -93,7 +93,7 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record
 	}
 	req, err := in.Request(q.Request, m)
 	if err == nil {
-		req.Start.Object, err = s.service.StoreInput(r.Context(), in.file)
+		req.Source.Object, err = s.service.StoreInput(r.Context(), in.file)
 	}
 	if err != nil {
 		return none, err

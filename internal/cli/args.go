@@ -61,20 +61,11 @@ func oneJob(cmd *cobra.Command, args []string) error {
 	if err := oneArg("ID")(cmd, args); err != nil {
 		return err
 	}
-	if !isName(args[0]) {
+	if job.CheckID(job.ID(args[0])) != nil {
 		return daemon.Usagef("ID is %.64q; allowed: the id of a job, as longtake job list shows it",
 			args[0])
 	}
 	return nil
-}
-
-// isName reports whether s is of letters, digits, - and _, up to 128 of them.
-func isName(s string) bool {
-	odd := func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') &&
-			r != '-' && r != '_'
-	}
-	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, odd)
 }
 
 // jobID is the checked argument of a command.

@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/longtake/longtake/internal/job"
 )
 
 // check returns what is allowed where a value is not, else "".
@@ -83,14 +84,13 @@ func oneOf(texts ...string) check {
 	}
 }
 
-var namePattern = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
-
 // aName allows what can be part of a file's name, of a subject and of a URL.
 func aName(value any) string {
-	if s, ok := value.(string); ok && namePattern.MatchString(s) {
+	s, ok := value.(string)
+	if ok && job.CheckName("", s) == nil {
 		return ""
 	}
-	return "1 to 64 letters, digits, - and _"
+	return job.NameAllowed
 }
 
 // anAddress allows host:port, and nothing where that is the default.

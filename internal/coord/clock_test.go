@@ -47,7 +47,7 @@ func TestALossFromAheadHoldsNothingUp(t *testing.T) {
 	w.by.Store(-int64(24 * time.Hour)) // all that is written down is ahead now
 	c = start(t, cfg)
 	f.join(c)
-	if ack := f.finish(c, wire.Start{Plan: job.Plan{Job: id, Attempt: 3}}); !ack.OK {
+	if ack := f.finish(c, wire.StartOrder{Plan: job.Plan{Job: id, Attempt: 3}}); !ack.OK {
 		t.Fatal(ack)
 	}
 	untilState(t, c, id, job.Completed)

@@ -504,7 +504,7 @@ func checkMetrics(t *testing.T, families []*dto.MetricFamily) {
 func TestNodesOfOneRoute(t *testing.T) {
 	c := start(t, testConfig(t.TempDir()))
 	at := func(process string) func(*wire.Registration) {
-		return func(r *wire.Registration) { r.Route, r.Start = "nats-route://host:1", process }
+		return func(r *wire.Registration) { r.Route, r.ProcessID = "nats-route://host:1", process }
 	}
 	first, second := fake(t, c, "a", at("one")), fake(t, c, "b", at("one"))
 	there := func(want ...job.NodeID) {

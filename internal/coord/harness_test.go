@@ -61,7 +61,7 @@ type shardFake struct {
 	id     job.NodeID
 	reg    wire.Registration
 	conn   *nats.Conn
-	starts chan wire.Start
+	starts chan wire.StartOrder
 	stops  chan wire.Stop
 	quit   chan struct{}
 	once   sync.Once
@@ -85,7 +85,7 @@ func fake(t *testing.T, c *Coordinator, id string, edit ...func(*wire.Registrati
 }
 
 func newFake(t *testing.T, id string, edit ...func(*wire.Registration)) *shardFake {
-	f := &shardFake{t: t, id: job.NodeID(id), starts: make(chan wire.Start, 16),
+	f := &shardFake{t: t, id: job.NodeID(id), starts: make(chan wire.StartOrder, 16),
 		stops: make(chan wire.Stop, 16), pulses: map[string]int{}}
 	f.reg = wire.Registration{Node: f.id, Name: "name-" + id, Model: demo(), Device: "fake",
 		Threads: 1, Route: "nats-route://" + id + ":1"}
@@ -119,7 +119,7 @@ func (f *shardFake) listen(subject string, do func([]byte) wire.Ack) {
 }
 
 func (f *shardFake) onStart(data []byte) wire.Ack {
-	s, err := wire.Decode[wire.Start](data)
+	s, err := wire.Decode[wire.StartOrder](data)
 	if err != nil {
 		return wire.Ack{Reason: err.Error()}
 	}
@@ -223,7 +223,7 @@ func (f *shardFake) leave() {
 }
 
 // told returns the next start order.
-func (f *shardFake) told() wire.Start {
+func (f *shardFake) told() wire.StartOrder {
 	f.t.Helper()
 	return next(f.t, f.starts, "a start order for "+string(f.id))
 }
@@ -240,7 +240,7 @@ func next[T any](t *testing.T, ch <-chan T, what string) T {
 }
 
 // finish stores objects and reports completion.
-func (f *shardFake) finish(c *Coordinator, s wire.Start) wire.Ack {
+func (f *shardFake) finish(c *Coordinator, s wire.StartOrder) wire.Ack {
 	f.t.Helper()
 	a, err := ask[wire.Ack](f, wire.SubjectComplete, wire.Completion{Node: f.id, Job: s.Plan.Job,
 		Attempt: s.Plan.Attempt, Result: stored(f.t, c, string(s.Plan.Job))})

@@ -117,7 +117,8 @@ func (l *leader) admit(r wire.Registration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, n := range l.nodes {
-		sibling := r.Start != "" && n.reg.Start == r.Start // another shard of the same process
+		// Shards of one process share its data plane.
+		sibling := r.ProcessID != "" && n.reg.ProcessID == r.ProcessID
 		if id != r.Node && r.Route != "" && n.reg.Route == r.Route && !sibling {
 			l.remove(id, "was replaced by a new process at "+r.Route)
 		}
@@ -143,7 +144,7 @@ func (l *leader) admit(r wire.Registration) error {
 		n.since = old.since
 	} else {
 		l.c.log.Info("node registered", "node", r.Node, "name", r.Name, "device", r.Device,
-			"start", r.Start)
+			"start", r.ProcessID)
 		if own := l.c.cfg.Version; r.Version != own {
 			l.c.log.Warn("a node runs another version of longtake than this coordinator; update what is "+
 				"older", "node", r.Node, "name", r.Name, "version", r.Version, "coordinator", own)

@@ -53,7 +53,7 @@ func (c *Coordinator) Create(_ context.Context, r job.Request) (job.Record, erro
 
 // queue commits a new job. What it starts from is not deleted meanwhile.
 func (c *Coordinator) queue(key string, s job.Spec) (job.Record, error) {
-	if s.Start != (job.Start{}) {
+	if s.Source != (job.Source{}) {
 		c.owners.Lock()
 		defer c.owners.Unlock()
 	}

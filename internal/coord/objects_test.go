@@ -38,7 +38,7 @@ func TestInputsStayForTheirJobs(t *testing.T) {
 	}
 	in := store("a picture")
 	r := request(1)
-	r.Start = job.Start{Kind: job.StartImage, Object: in, Latents: 1}
+	r.Source = job.Source{Kind: job.SourceImage, Object: in, Latents: 1}
 	r.Shards = 2 // it waits
 	id := create(t, c, r)
 	f, err := c.Open(ctx, in)
@@ -96,7 +96,7 @@ func TestStraysAreDeleted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Start, r.Shards = job.Start{Kind: job.StartImage, Object: in, Latents: 1}, 2
+	r.Source, r.Shards = job.Source{Kind: job.SourceImage, Object: in, Latents: 1}, 2
 	create(t, c, r)
 	there := func(o job.Object) bool {
 		f, err := c.Open(ctx, o)
@@ -126,7 +126,7 @@ func TestCheckpointsAreNoStrays(t *testing.T) {
 		Checkpoint: job.Checkpoint{Object: object(2)}, Before: job.Checkpoint{Object: object(3)},
 		Result: job.Result{Video: object(4), Latents: object(5)}}},
 		trash: []trash{{Object: object(6)}}}
-	s.jobs["b"] = job.Record{Spec: job.Spec{Start: job.Start{Object: object(7)}}}
+	s.jobs["b"] = job.Record{Spec: job.Spec{Source: job.Source{Object: object(7)}}}
 	f := &fsm{state: s}
 	var names []string
 	for i := range 9 {
@@ -228,6 +228,6 @@ func TestARetryMends(t *testing.T) {
 	r.Close()
 }
 
-func completion(f *shardFake, s wire.Start, r job.Result) wire.Completion {
+func completion(f *shardFake, s wire.StartOrder, r job.Result) wire.Completion {
 	return wire.Completion{Node: f.id, Job: s.Plan.Job, Attempt: s.Plan.Attempt, Result: r}
 }

@@ -23,7 +23,7 @@ func (l *leader) start(p job.Plan, nodes []*node) {
 	var mu sync.Mutex
 	left := len(nodes)
 	for rank, n := range nodes {
-		order := wire.Start{Plan: p, Rank: rank, Members: members}
+		order := wire.StartOrder{Plan: p, Rank: rank, Members: members}
 		l.out.request(wire.SubjectStart(n.reg.Node), order, l.c.cfg.Timing.Order, func(err error) {
 			if err != nil {
 				l.mu.Lock()

@@ -81,7 +81,7 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 	for _, n := range l.sorted() {
 		seen := *n
 		nodes[n.reg.Node] = &seen
-		v.Nodes = append(v.Nodes, sched.Node{ID: n.reg.Node, Name: n.reg.Name, Process: n.reg.Start,
+		v.Nodes = append(v.Nodes, sched.Node{ID: n.reg.Node, Name: n.reg.Name, Process: n.reg.ProcessID,
 			Formats: n.reg.Capabilities, Speed: n.beat.Speed, Idle: n.beat.State == wire.Idle,
 			Job: n.beat.Work.Job})
 	}

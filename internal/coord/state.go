@@ -284,7 +284,7 @@ func (s *state) create(c command) (job.Record, error) {
 	if queued, _ := s.counts(); queued >= c.Create.QueuedMax {
 		return job.Record{}, fmt.Errorf("%w: %d jobs wait", ErrQueueFull, queued)
 	}
-	if o := c.Create.Spec.Start.Object; o.Name != "" && !s.knows(o) {
+	if o := c.Create.Spec.Source.Object; o.Name != "" && !s.knows(o) {
 		return job.Record{}, fmt.Errorf("cannot create the job: what it starts from, %.64q, is %w",
 			o.Name, ErrNotFound)
 	}
@@ -328,7 +328,7 @@ func (s *state) forget(r job.Record) {
 
 // objects returns what r's result points to, and what r starts from.
 func objects(r job.Record) []job.Object {
-	all := []job.Object{r.Result.Video, r.Result.Latents, r.Spec.Start.Object}
+	all := []job.Object{r.Result.Video, r.Result.Latents, r.Spec.Source.Object}
 	return slices.DeleteFunc(all, func(o job.Object) bool { return o.Name == "" })
 }
 

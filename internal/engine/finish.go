@@ -104,7 +104,7 @@ func (r *run) finish(ctx context.Context, x []float32) (job.Result, error) {
 		if err := r.collect(ctx, x, w, &res); err != nil {
 			return fmt.Errorf("%s: %w", job.StageDenoise, err)
 		}
-		if r.Plan.Spec.Start.Kind == job.StartLatents { // no rank holds what no window begins with
+		if r.Plan.Spec.Source.Kind == job.SourceLatents { // no rank holds what no window begins with
 			if err := r.withStart(ctx, w.begin); err != nil {
 				return err
 			}

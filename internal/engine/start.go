@@ -24,13 +24,13 @@ func (r *run) given(ctx context.Context, x []float32) error {
 }
 
 func (r *run) fillGiven(ctx context.Context, x []float32) error {
-	switch r.Plan.Spec.Start.Kind {
-	case job.StartLatents:
+	switch r.Plan.Spec.Source.Kind {
+	case job.SourceLatents:
 		return r.withStart(ctx, func(z *latentFile) error {
 			r.fill(x, z.frames)
 			return nil
 		})
-	case job.StartImage:
+	case job.SourceImage:
 		latent, err := r.picture(ctx)
 		if err == nil {
 			r.fill(x, func(partition.Range) []float32 { return latent })
@@ -61,7 +61,7 @@ func (r *run) fill(x []float32, frames func(partition.Range) []float32) {
 
 // withStart gives f the latent that the clip goes on from.
 func (r *run) withStart(ctx context.Context, f func(*latentFile) error) error {
-	start := r.Plan.Spec.Start
+	start := r.Plan.Spec.Source
 	return r.withFile(func(file *os.File) error {
 		err := r.copyTo(ctx, file, start.Object)
 		if err != nil {
@@ -121,7 +121,7 @@ func (r *run) encodePicture(ctx context.Context) ([]float32, error) {
 	var rgb []uint8
 	s := r.Plan.Spec
 	err := r.withFile(func(f *os.File) error {
-		if err := r.copyTo(ctx, f, s.Start.Object); err != nil {
+		if err := r.copyTo(ctx, f, s.Source.Object); err != nil {
 			return err
 		}
 		if _, err := f.Seek(0, io.SeekStart); err != nil {

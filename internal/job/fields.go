@@ -257,7 +257,7 @@ var Fields = []Field{
 			limit: limit[int]{"1 to 100", func(v int) bool { return 0 <= v && v <= 100 }}},
 	},
 	{
-		Name: StartField, Aliases: []string{"image_reference", "reference_url"},
+		Name: SourceField, Aliases: []string{"image_reference", "reference_url"},
 		Mistaken: []string{"image", "image_url"}, Flag: "image or --extend",
 		Doc: "what the clip starts from; [see below](#what-a-clip-starts-from)",
 	},

@@ -53,8 +53,8 @@ type Spec struct {
 	// Blocks counts the windows that are made one after the other; 0: all are made together.
 	Blocks int `json:"blocks,omitempty"`
 
-	// Start is what the clip goes on from; Frames counts what is given too.
-	Start Start `json:"start,omitzero"`
+	// Source is what the clip goes on from; Frames counts what is given too.
+	Source Source `json:"start,omitzero"`
 
 	RemixOf ID `json:"remixed_from,omitempty"` // the video whose request was changed
 

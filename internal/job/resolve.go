@@ -62,7 +62,7 @@ func (m Model) checks() []func(Spec) error {
 
 // fill makes a spec of what r says and of m's defaults, unchecked.
 func (m Model) fill(r Request) Spec {
-	s := Spec{Start: r.Start, RemixOf: r.RemixOf, ModelAsked: r.ModelAsked,
+	s := Spec{Source: r.Source, RemixOf: r.RemixOf, ModelAsked: r.ModelAsked,
 		SecondsAsked: r.SecondsAsked, Notes: r.Notes}
 	for _, f := range Fields {
 		if f.value != nil {

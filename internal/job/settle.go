@@ -102,7 +102,7 @@ func (r Request) Extend(m Model, w, h int) (Request, error) {
 		added-- // a duration counts the first frame of a clip, which is there already
 	}
 	r.SecondsAsked = "" // of what is added, not of the clip
-	given := r.Start.Latents
+	given := r.Source.Latents
 	if added < 1 || added > FramesLimit || given < 1 || given > FramesLimit {
 		return r, &FieldError{"num_frames", number(added),
 			fmt.Sprintf("1 to %d to be added", FramesLimit)}

@@ -61,16 +61,16 @@ func (s Spec) Check() error {
 		{"width", s.Width, 1, SizeLimit}, {"height", s.Height, 1, SizeLimit},
 		{"num_frames", s.Frames, 1, FramesLimit}, {"num_frames_asked", s.FramesAsked, 0, FramesLimit},
 		{"window", s.Window, 0, FramesLimit}, {"overlap", s.Overlap, 0, max(0, s.Window-1)},
-		{"blocks", s.Blocks, 0, FramesLimit}, {"start.latents", s.Start.Latents, 0, FramesLimit},
+		{"blocks", s.Blocks, 0, FramesLimit}, {"start.latents", s.Source.Latents, 0, FramesLimit},
 	}
 	for _, c := range ints {
 		if c.v < c.a || c.v > c.b {
 			return &FieldError{c.field, number(c.v), fmt.Sprintf("%d to %d", c.a, c.b)}
 		}
 	}
-	if s.Start != (Start{}) {
-		if err := s.Start.Object.Check(); err != nil {
-			return &FieldError{StartField, err.Error(), "a stored object"}
+	if s.Source != (Source{}) {
+		if err := s.Source.Object.Check(); err != nil {
+			return &FieldError{SourceField, err.Error(), "a stored object"}
 		}
 	}
 	for _, check := range []func(Spec) error{checkPrompts, checkFields, checkMesh,
@@ -94,10 +94,13 @@ func CheckName(field, name string) error {
 			c == '_')
 	}
 	if !ok {
-		return &FieldError{field, quote(name), "1 to 64 letters, digits, - and _"}
+		return &FieldError{field, quote(name), NameAllowed}
 	}
 	return nil
 }
+
+// NameAllowed says what CheckName takes.
+const NameAllowed = "1 to 64 letters, digits, - and _"
 
 // Check reports whether o can name stored bytes: a name, a size, a SHA-256 in lower-case hex.
 func (o Object) Check() error {

@@ -9,7 +9,7 @@ import (
 
 // judge refuses an order that the model of this shard cannot carry out. A leader has checked the
 // same before, but anyone who reaches the coordinators' NATS can send an order.
-func (s *Shard) judge(o wire.Start) error {
+func (s *Shard) judge(o wire.StartOrder) error {
 	p := o.Plan
 	if err := s.info.CheckSpec(p.Spec); err != nil {
 		return fmt.Errorf("shard %s refuses the order: %w", s.cfg.Name, err)

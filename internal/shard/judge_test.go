@@ -25,8 +25,8 @@ func TestForgedOrdersAreRefusedByTheShard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	order := func(spoil func(*job.Plan)) wire.Start {
-		o := wire.Start{Plan: job.Plan{Job: "j", Attempt: 1, Spec: good, Nodes: []job.NodeID{"n"},
+	order := func(spoil func(*job.Plan)) wire.StartOrder {
+		o := wire.StartOrder{Plan: job.Plan{Job: "j", Attempt: 1, Spec: good, Nodes: []job.NodeID{"n"},
 			Mesh: job.Mesh{CFG: 1, Ulysses: 1}}}
 		spoil(&o.Plan)
 		return o

@@ -37,7 +37,7 @@ func (s *Shard) live() {
 }
 
 func (s *Shard) register() (wire.Welcome, error) {
-	r := wire.Registration{Node: s.id, Name: s.cfg.Name, Start: s.cfg.process.name(s.id),
+	r := wire.Registration{Node: s.id, Name: s.cfg.Name, ProcessID: s.cfg.process.name(s.id),
 		Model: s.info, Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
 		Speed: s.rated, Memory: s.room, Route: s.link.route(), Capabilities: formats(),
 		Version: s.cfg.Version, Uptime: time.Since(s.started)}

@@ -59,9 +59,9 @@ type Shard struct {
 	room       int64   // bytes that a clip may take; 0: not known
 
 	mu   sync.Mutex
-	work *work      // nil when idle
-	last wire.Start // the latest order taken; one that comes twice is not carried out again
-	err  error      // why the node ended by itself
+	work *work           // nil when idle
+	last wire.StartOrder // the latest order taken; one that comes twice is not carried out again
+	err  error           // why the node ended by itself
 }
 
 // Start loads the model, connects, and begins to register; it does not wait for a coordinator to

@@ -23,7 +23,7 @@ var errNotLive = errors.New("the attempt is not live any more")
 
 // work is the rank that a node runs.
 type work struct {
-	order    wire.Start
+	order    wire.StartOrder
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	yield    yielding // stop at the next step boundary with a checkpoint, for another attempt
@@ -51,7 +51,7 @@ func (w *work) at() (job.Stage, int) {
 }
 
 func (s *Shard) onStart(m *natsio.Msg) {
-	o, err := wire.Decode[wire.Start](m.Data)
+	o, err := wire.Decode[wire.StartOrder](m.Data)
 	if err == nil {
 		err = s.accept(o)
 	}
@@ -63,7 +63,7 @@ func (s *Shard) onStart(m *natsio.Msg) {
 }
 
 // accept begins an order; repeating one that runs changes nothing.
-func (s *Shard) accept(o wire.Start) error {
+func (s *Shard) accept(o wire.StartOrder) error {
 	if err := s.judge(o); err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ type node struct {
 	leaving    bool
 	registered bool
 	work       *work
-	last       wire.Start // the latest order taken
+	last       wire.StartOrder // the latest order taken
 }
 
 const heartbeat = 500 * time.Millisecond
@@ -136,7 +136,7 @@ func (n *node) beat(id job.NodeID) {
 	}
 	n.w.after(heartbeat, func() { n.beat(id) })
 	if !n.registered {
-		r := wire.Registration{Node: id, Name: n.name, Start: string(id), Model: model(),
+		r := wire.Registration{Node: id, Name: n.name, ProcessID: string(id), Model: model(),
 			Device: "sim", Arithmetic: "sim", Threads: 1, Route: "nats-route://" + n.name + ":1"}
 		if n.work != nil {
 			r.Work = n.work.wire()
@@ -222,7 +222,7 @@ func (w *world) find(id job.NodeID) *node {
 // take carries out an order.
 func (n *node) take(order any) error {
 	switch o := order.(type) {
-	case wire.Start:
+	case wire.StartOrder:
 		return n.begin(o)
 	case wire.Stop:
 		if k := n.work; k != nil && k.is(o.Job, o.Attempt) {
@@ -240,7 +240,7 @@ func (n *node) take(order any) error {
 }
 
 // begin starts a rank.
-func (n *node) begin(o wire.Start) error {
+func (n *node) begin(o wire.StartOrder) error {
 	if k := n.work; k != nil {
 		if k.is(o.Plan.Job, o.Plan.Attempt) && k.rank == o.Rank {
 			return nil

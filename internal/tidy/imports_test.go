@@ -13,7 +13,6 @@ var levels = []struct {
 	prefix string
 	level  int
 }{
-	{"internal/config", 0},
 	{"internal/disk", 0},
 	{"internal/tensor", 0},
 	{"internal/terminal", 0},
@@ -21,7 +20,9 @@ var levels = []struct {
 
 	{"internal/collective", 1},
 	{"internal/compute", 1},
+	{"internal/config", 1},
 	{"internal/daemon", 1},
+	{"internal/job", 1}, // next to partition, whose meshes it names
 	{"internal/natsd", 1},
 	{"internal/partition", 1},
 
@@ -33,7 +34,6 @@ var levels = []struct {
 	{"internal/model", 3},
 
 	{"internal/diffusion", 4},
-	{"internal/job", 4},
 
 	{"internal/artifact", 5},
 	{"internal/latents", 5},

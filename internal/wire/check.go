@@ -77,7 +77,7 @@ func (r Registration) check() error {
 		what, s string
 		limit   int
 	}{
-		{"name", r.Name, nameLimit}, {"start", r.Start, nameLimit},
+		{"name", r.Name, nameLimit}, {"start", r.ProcessID, nameLimit},
 		{"device", r.Device, routeLimit}, {"route", r.Route, routeLimit},
 		{"arithmetic", r.Arithmetic, nameLimit}, {"version", r.Version, nameLimit},
 	}
@@ -184,7 +184,7 @@ func (f Failure) check() error {
 }
 
 // check is as strict as the API is with a request, but for what only a shard knows of its model.
-func (s Start) check() error {
+func (s StartOrder) check() error {
 	p, n := s.Plan, len(s.Plan.Nodes)
 	if n != len(s.Members) || s.Rank < 0 || s.Rank >= n {
 		return fmt.Errorf("rank %d of %d nodes and %d members", s.Rank, n, len(s.Members))

@@ -19,7 +19,7 @@ const (
 type Registration struct {
 	Node       job.NodeID `json:"node"`  // new with every start of the process
 	Name       string     `json:"name"`  // for people; need not be unique
-	Start      string     `json:"start"` // id of the process's start, the same for all its nodes
+	ProcessID  string     `json:"start"` // id of the process's start, the same for all its nodes
 	Model      job.Model  `json:"model"`
 	Device     string     `json:"device"`     // such as "cpu (AVX-512)"
 	Arithmetic string     `json:"arithmetic"` // nodes of another one round differently
@@ -108,8 +108,8 @@ type Member struct {
 	Route string     `json:"route"`
 }
 
-// Start orders a node to run one rank of a plan.
-type Start struct {
+// StartOrder orders a node to run one rank of a plan.
+type StartOrder struct {
 	Plan    job.Plan `json:"plan"`
 	Rank    int      `json:"rank"`
 	Members []Member `json:"members"` // by rank

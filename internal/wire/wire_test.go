@@ -46,13 +46,13 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 	w := Work{Job: "j", Attempt: 1, Rank: 2}
 	roundTrip(t, Preview{Node: "n", Job: "j", Attempt: 1, Step: 5, Data: []byte("RIFFsizeWEBPVP8X")})
 	roundTrip(t, Kept{Node: "n", Job: "j", Attempt: 1, Rank: 2, Name: "text.0", Object: object()})
-	roundTrip(t, Registration{Node: "n", Name: "a", Start: "s", Model: model(), Device: "cpu",
+	roundTrip(t, Registration{Node: "n", Name: "a", ProcessID: "s", Model: model(), Device: "cpu",
 		Threads: 2, Route: "nats-route://h:1", Capabilities: []string{"mp4"}, Work: w})
 	roundTrip(t, Welcome{Accepted: true, Interval: time.Second, Routes: []string{"r"}})
 	roundTrip(t, Heartbeat{Node: "n", State: Busy, RSS: 5, Work: w, Stage: job.StageText, Step: 3})
 	roundTrip(t, Pulse{Cancel: true})
 	roundTrip(t, Goodbye{Node: "n"})
-	roundTrip(t, Start{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"}, {Node: "b", Route: "r"}}})
+	roundTrip(t, StartOrder{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"}, {Node: "b", Route: "r"}}})
 	roundTrip(t, Stop{Job: "j", Attempt: 1, Cancel: true, Reason: "why"})
 	roundTrip(t, Report{Node: "n", Progress: job.Progress{Job: "j", Attempt: 1, Total: 4, Done: 2,
 		Stage: job.StageDenoise, ETA: time.Second}})
@@ -86,8 +86,8 @@ func TestBrokenMessagesAreRefused(t *testing.T) {
 	refused(t, "no objects", Completion{Node: "a", Job: "j", Attempt: 1})
 	refused(t, "a long reason", Failure{Node: "a", Job: "j", Attempt: 1, Reason: long})
 	refused(t, "a peer of -2", Failure{Node: "a", Job: "j", Attempt: 1, Peer: -2})
-	refused(t, "a rank without a node", Start{Plan: plan(), Rank: 2, Members: make([]Member, 2)})
-	refused(t, "too few members", Start{Plan: plan()})
+	refused(t, "a rank without a node", StartOrder{Plan: plan(), Rank: 2, Members: make([]Member, 2)})
+	refused(t, "too few members", StartOrder{Plan: plan()})
 	refused(t, "a stop for nothing", Stop{})
 	refused(t, "a preview that is none", Preview{Node: "n", Job: "j", Attempt: 1, Step: 5,
 		Data: []byte("<html></html>   ")})
@@ -95,7 +95,7 @@ func TestBrokenMessagesAreRefused(t *testing.T) {
 		Data: append([]byte("RIFFsizeWEBP"), make([]byte, PreviewLimit)...)})
 	refused(t, "a part without a name", Kept{Node: "a", Job: "j", Attempt: 1, Object: object()})
 	refused(t, "a part without bytes", Kept{Node: "a", Job: "j", Attempt: 1, Name: "text.0"})
-	order := Start{Plan: plan(), Members: []Member{{Node: "a"}, {Node: "b"}}}
+	order := StartOrder{Plan: plan(), Members: []Member{{Node: "a"}, {Node: "b"}}}
 	order.Plan.Parts = map[string]job.Object{"/": object()}
 	refused(t, "an order with a strange part", order)
 	if _, err := Decode[Ack](make([]byte, MessageLimit+1)); err == nil {
@@ -105,26 +105,26 @@ func TestBrokenMessagesAreRefused(t *testing.T) {
 
 // TestForgedOrdersAreRefused spoils an order in one place at a time.
 func TestForgedOrdersAreRefused(t *testing.T) {
-	order := func() Start {
-		return Start{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"}, {Node: "b"}}}
+	order := func() StartOrder {
+		return StartOrder{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"}, {Node: "b"}}}
 	}
 	roundTrip(t, order())
-	for name, spoil := range map[string]func(*Start){
-		"no width":          func(s *Start) { s.Plan.Spec.Width = 0 },
-		"minus frames":      func(s *Start) { s.Plan.Spec.Frames = -5 },
-		"no steps":          func(s *Start) { s.Plan.Spec.Steps = 0 },
-		"a huge prompt":     func(s *Start) { s.Plan.Spec.Prompt = strings.Repeat("x", 1<<16) },
-		"an unknown format": func(s *Start) { s.Plan.Spec.Format = "html" },
-		"a mesh that wraps": func(s *Start) { s.Plan.Mesh = job.Mesh{CFG: 1 << 33, Ulysses: 1 << 31} },
-		"a mesh of minus":   func(s *Start) { s.Plan.Mesh = job.Mesh{CFG: -1, Ulysses: -2} },
-		"a node twice": func(s *Start) {
+	for name, spoil := range map[string]func(*StartOrder){
+		"no width":          func(s *StartOrder) { s.Plan.Spec.Width = 0 },
+		"minus frames":      func(s *StartOrder) { s.Plan.Spec.Frames = -5 },
+		"no steps":          func(s *StartOrder) { s.Plan.Spec.Steps = 0 },
+		"a huge prompt":     func(s *StartOrder) { s.Plan.Spec.Prompt = strings.Repeat("x", 1<<16) },
+		"an unknown format": func(s *StartOrder) { s.Plan.Spec.Format = "html" },
+		"a mesh that wraps": func(s *StartOrder) { s.Plan.Mesh = job.Mesh{CFG: 1 << 33, Ulysses: 1 << 31} },
+		"a mesh of minus":   func(s *StartOrder) { s.Plan.Mesh = job.Mesh{CFG: -1, Ulysses: -2} },
+		"a node twice": func(s *StartOrder) {
 			s.Plan.Nodes[1], s.Members[1].Node = "a", "a"
 		},
-		"shares of nothing": func(s *Start) { s.Plan.Shares = []float64{0} },
-		"step -1":           func(s *Start) { s.Plan.Resume.Step = -1 },
-		"minus checkpoints": func(s *Start) { s.Plan.CheckpointEvery = -1 },
-		"a job of a path":   func(s *Start) { s.Plan.Job = "../x" },
-		"a long route":      func(s *Start) { s.Members[0].Route = strings.Repeat("x", 1<<10) },
+		"shares of nothing": func(s *StartOrder) { s.Plan.Shares = []float64{0} },
+		"step -1":           func(s *StartOrder) { s.Plan.Resume.Step = -1 },
+		"minus checkpoints": func(s *StartOrder) { s.Plan.CheckpointEvery = -1 },
+		"a job of a path":   func(s *StartOrder) { s.Plan.Job = "../x" },
+		"a long route":      func(s *StartOrder) { s.Members[0].Route = strings.Repeat("x", 1<<10) },
 	} {
 		s := order()
 		spoil(&s)
@@ -135,7 +135,7 @@ func TestForgedOrdersAreRefused(t *testing.T) {
 // FuzzDecode reads any bytes as every message: no panic, and what is accepted is accepted again.
 func FuzzDecode(f *testing.F) {
 	f.Add(Encode(Registration{Node: "n", Model: model()}))
-	f.Add(Encode(Start{Plan: plan(), Members: make([]Member, 2)}))
+	f.Add(Encode(StartOrder{Plan: plan(), Members: make([]Member, 2)}))
 	f.Add(Encode(Failure{Node: "n", Job: "j", Attempt: 1}))
 	f.Add([]byte(`{"node":"a","state":"busy"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -147,7 +147,7 @@ func FuzzDecode(f *testing.F) {
 		again[Saved](t, data)
 		again[Kept](t, data)
 		again[Preview](t, data)
-		again[Start](t, data)
+		again[StartOrder](t, data)
 		again[Stop](t, data)
 	})
 }

@@ -12,16 +12,16 @@ func extender() Model {
 	return m
 }
 
-func start(kind StartKind, latents int) Start {
-	return Start{kind, Object{Name: "o", Size: 1, SHA256: strings.Repeat("0", 64)}, latents}
+func start(kind SourceKind, latents int) Source {
+	return Source{kind, Object{Name: "o", Size: 1, SHA256: strings.Repeat("0", 64)}, latents}
 }
 
 func TestClipsWithAStartAreExtended(t *testing.T) {
 	f := func(frames, given, window, overlap, blocks int) {
 		t.Helper()
-		s, err := extender().Resolve(Request{Frames: &frames, Start: start(StartLatents, given)}, nil)
+		s, err := extender().Resolve(Request{Frames: &frames, Source: start(SourceLatents, given)}, nil)
 		if err != nil || s.Long != LongExtend || s.Window != window || s.Overlap != overlap ||
-			s.Blocks != blocks || s.Start.Latents != given {
+			s.Blocks != blocks || s.Source.Latents != given {
 			t.Errorf("%d frames after %d latents: %+v, %v", frames, given, s, err)
 		}
 	}
@@ -42,13 +42,13 @@ func TestStartsAreRefused(t *testing.T) {
 			t.Errorf("%v; want %s, %q", err, field, says)
 		}
 	}
-	good := start(StartLatents, 2)
-	f(demo(), Request{Start: good}, "input_reference", "was not trained")
-	f(extender(), Request{Start: good, Frames: ptr(5)}, "num_frames", "more than the 5 that are given")
-	f(extender(), Request{Start: good, Long: LongWindows}, "long", "extend")
-	f(extender(), Request{Start: start("sound", 1)}, "input_reference", "latents, image")
-	f(extender(), Request{Start: start(StartImage, 2)}, "input_reference", "1 for an image")
-	f(extender(), Request{Start: start(StartLatents, 0)}, "input_reference", "from 1")
-	f(extender(), Request{Start: Start{Kind: StartImage, Latents: 1}}, "input_reference", "object")
-	f(extender(), Request{Start: good, Frames: ptr(61), Overlap: ptr(0)}, "overlap", "1 to 8")
+	good := start(SourceLatents, 2)
+	f(demo(), Request{Source: good}, "input_reference", "was not trained")
+	f(extender(), Request{Source: good, Frames: ptr(5)}, "num_frames", "more than the 5 that are given")
+	f(extender(), Request{Source: good, Long: LongWindows}, "long", "extend")
+	f(extender(), Request{Source: start("sound", 1)}, "input_reference", "latents, image")
+	f(extender(), Request{Source: start(SourceImage, 2)}, "input_reference", "1 for an image")
+	f(extender(), Request{Source: start(SourceLatents, 0)}, "input_reference", "from 1")
+	f(extender(), Request{Source: Source{Kind: SourceImage, Latents: 1}}, "input_reference", "object")
+	f(extender(), Request{Source: good, Frames: ptr(61), Overlap: ptr(0)}, "overlap", "1 to 8")
 }

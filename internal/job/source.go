@@ -6,48 +6,48 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// Start is what a clip goes on from: frames of its latent that are there before it is made, and
+// Source is what a clip goes on from: frames of its latent that are there before it is made, and
 // stay as they are. The zero value is none.
-type Start struct {
-	Kind    StartKind `json:"kind,omitempty"`
-	Object  Object    `json:"object,omitzero"`
-	Latents int       `json:"latents,omitempty"` // frames of the latent that are given
+type Source struct {
+	Kind    SourceKind `json:"kind,omitempty"`
+	Object  Object     `json:"object,omitzero"`
+	Latents int        `json:"latents,omitempty"` // frames of the latent that are given
 }
 
-// StartKind says what the bytes of a start are.
-type StartKind string
+// SourceKind says what the bytes of a start are.
+type SourceKind string
 
 // The kinds: a latent as results keep it, or a picture (PNG, JPEG, WebP), which becomes the first
 // latent frame.
 const (
-	StartLatents StartKind = "latents"
-	StartImage   StartKind = "image"
+	SourceLatents SourceKind = "latents"
+	SourceImage   SourceKind = "image"
 )
 
-// StartField is what clients call a start.
-const StartField = "input_reference"
+// SourceField is what clients call a start.
+const SourceField = "input_reference"
 
 // checkStart wants a model that goes on from given latents, and a clip that is longer than those.
 func (m Model) checkStart(s Spec) error {
-	g := s.Start
-	if g == (Start{}) {
+	g := s.Source
+	if g == (Source{}) {
 		return nil
 	}
-	if g.Kind != StartLatents && g.Kind != StartImage {
-		return &FieldError{StartField, quote(string(g.Kind)), "latents, image"}
+	if g.Kind != SourceLatents && g.Kind != SourceImage {
+		return &FieldError{SourceField, quote(string(g.Kind)), "latents, image"}
 	}
 	if err := g.Object.Check(); err != nil {
-		return &FieldError{StartField, err.Error(), "a stored object"}
+		return &FieldError{SourceField, err.Error(), "a stored object"}
 	}
 	switch {
 	case !m.Extends:
-		return &FieldError{StartField, string(g.Kind),
+		return &FieldError{SourceField, string(g.Kind),
 			"none; this model was not trained to go on from given latents"}
 	case s.Long != LongExtend:
 		return &FieldError{"long", quote(string(s.Long)), "extend, for a clip that goes on from " +
 			"what is given"}
-	case g.Latents < 1 || g.Latents%m.Patch[0] != 0 || g.Kind == StartImage && g.Latents != 1:
-		return &FieldError{StartField, fmt.Sprintf("%d latent frames", g.Latents),
+	case g.Latents < 1 || g.Latents%m.Patch[0] != 0 || g.Kind == SourceImage && g.Latents != 1:
+		return &FieldError{SourceField, fmt.Sprintf("%d latent frames", g.Latents),
 			fmt.Sprintf("from 1, 1 for an image, divisible by %d", m.Patch[0])}
 	case g.Latents >= m.Latents(s.Frames):
 		return &FieldError{"num_frames", number(s.Frames), fmt.Sprintf("more than the %d that are "+
@@ -63,5 +63,5 @@ func (m Model) frames(latents int) int { return (latents-1)*m.TemporalScale + 1 
 // given. It counts in latent frames; a patch may span several, but divides all of them.
 func (m Model) blocks(s Spec) int {
 	return partition.Timeline{Frames: m.Latents(s.Frames), Window: s.Window, Overlap: s.Overlap,
-		Extend: true, Given: s.Start.Latents}.Count()
+		Extend: true, Given: s.Source.Latents}.Count()
 }
