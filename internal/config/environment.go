@@ -15,7 +15,7 @@ var others = []string{
 	"LONGTAKE_CACHE", // of what a build fetches
 	"LONGTAKE_CHAOS", "LONGTAKE_CHAOS_SEED", "LONGTAKE_CHAOS_REPORT", "LONGTAKE_KILLS",
 	"LONGTAKE_CLIENTS", "LONGTAKE_COSTS", "LONGTAKE_FAULT", "LONGTAKE_KEPT_REPORT", "LONGTAKE_LOGS",
-	"LONGTAKE_LONG", "LONGTAKE_PRIMITIVE", "LONGTAKE_TEST_PEER",
+	"LONGTAKE_LONG", "LONGTAKE_NOTICES", "LONGTAKE_PRIMITIVE", "LONGTAKE_TEST_PEER",
 }
 
 // orchestrated are the variables that Kubernetes sets in every container of a namespace which has a
