@@ -12,7 +12,6 @@ import (
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/config"
-	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
@@ -203,8 +202,8 @@ func (g *generation) preflight() error {
 	if err != nil {
 		return err
 	}
-	limits := coord.Limits{RequestTime: g.local.RequestTime, RequestTokens: job.ClipTokensLimit}
-	return coord.Judge(m, s, offers, limits, r.Force)
+	limits := plan.Limits{Time: g.local.RequestTime, Tokens: job.ClipTokensLimit}
+	return plan.CheckLimits(m, s, offers, limits, r.Force)
 }
 
 // queue creates the video.

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
@@ -57,7 +56,7 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 		if err := printPlan(cmd.OutOrStdout(), m, s, *shards, *js); err != nil || *js {
 			return err
 		}
-		printForecast(cmd.OutOrStdout(), coord.Foresee(m, s, offers), where)
+		printForecast(cmd.OutOrStdout(), plan.Predict(m, s, offers), where)
 		return nil
 	}
 	return cmd
@@ -65,19 +64,19 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 
 // planOffers returns what so many shards bring to a clip: those of a coordinator that answers, or
 // this machine's CPU for each.
-func planOffers(cmd *cobra.Command, m job.Model, n int) ([]coord.Offer, string, error) {
+func planOffers(cmd *cobra.Command, m job.Model, n int) ([]plan.Offer, string, error) {
 	v, err := load(cmd)
 	if err != nil {
 		return nil, "", err
 	}
-	var offers []coord.Offer
+	var offers []plan.Offer
 	if url := v.String("coordinator"); url != "" {
 		nodes, err := nodes(cmd)
 		if err != nil {
 			return nil, "", err
 		}
 		for _, n := range nodes {
-			offers = append(offers, coord.Offer{Speed: n.Speed, Memory: n.Memory})
+			offers = append(offers, plan.Offer{Speed: n.Speed, Memory: n.Memory})
 		}
 		return offers[:min(len(offers), n)], "at " + url, nil
 	}
@@ -86,17 +85,17 @@ func planOffers(cmd *cobra.Command, m job.Model, n int) ([]coord.Offer, string, 
 		return nil, "", daemon.Usage(err)
 	}
 	for range n {
-		offers = append(offers, coord.Offer{Speed: speed, Memory: memory})
+		offers = append(offers, plan.Offer{Speed: speed, Memory: memory})
 	}
 	return offers, "each as fast as this machine", nil
 }
 
 // printForecast tells what a clip takes in all.
-func printForecast(w io.Writer, f coord.Forecast, where string) {
+func printForecast(w io.Writer, f plan.Forecast, where string) {
 	terminal.Printf(w, "about %.2g operations and %s of memory on each shard", f.Operations,
 		size(uint64(f.Memory))) //nolint:gosec // from 0
 	if f.Time > 0 {
-		terminal.Printf(w, "; %s on %s %s", coord.About(f.Time), count(f.Shards, "shard"), where)
+		terminal.Printf(w, "; %s on %s %s", plan.About(f.Time), count(f.Shards, "shard"), where)
 	}
 	terminal.Printf(w, "\n")
 }

@@ -74,7 +74,8 @@ func (c *Coordinator) affordable(m job.Model, s job.Spec, r job.Request) error {
 	if err != nil || c.fsm.keyed(r.Key) {
 		return err
 	}
-	return Judge(m, s, l.offers(), c.cfg.Limits, r.Force)
+	limits := plan.Limits{Tokens: c.cfg.Limits.RequestTokens, Time: c.cfg.Limits.RequestTime}
+	return plan.CheckLimits(m, s, l.offers(), limits, r.Force)
 }
 
 // servable refuses what no mesh fits, and a format that none of the nodes can write.

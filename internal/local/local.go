@@ -25,6 +25,7 @@ import (
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/natsd"
+	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/shard"
 )
 
@@ -81,12 +82,12 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 }
 
 // Offers is what the shards are going to bring to a clip.
-func (c Config) Offers(m job.Model) ([]coord.Offer, error) {
+func (c Config) Offers(m job.Model) ([]plan.Offer, error) {
 	speed, memory, err := shard.RateCPU(m, c.Threads, c.Shards)
 	if err != nil {
 		return nil, daemon.Usage(err)
 	}
-	return slices.Repeat([]coord.Offer{{Speed: speed, Memory: memory}}, c.Shards), nil
+	return slices.Repeat([]plan.Offer{{Speed: speed, Memory: memory}}, c.Shards), nil
 }
 
 // Cluster is a running cluster in this process: coordinator, HTTP API, shards.

@@ -1,0 +1,187 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Offer is what a shard brings to a clip.
+type Offer struct {
+	// Speed is in multiply-adds per second; 0: not known.
+	Speed float64
+	// Memory is how many bytes a clip may take there; 0: not known.
+	Memory int64
+}
+
+// Forecast is what a clip is predicted to take.
+type Forecast struct {
+	// Operations counts the multiply-adds of all shards together; 0: not known.
+	Operations float64
+	// Shards is how many the clip would run on.
+	Shards int
+	// Time is from the first denoising step to the last decoded frame; 0: not known.
+	Time time.Duration
+	// Memory is in bytes, on the shard that holds the most.
+	Memory int64
+}
+
+// Predict returns what a clip takes on the best of some shards that have nothing else to do. The
+// time in which shards wait for each other is left out, so a clip takes at least as long.
+func Predict(m job.Model, s job.Spec, offers []Offer) Forecast {
+	mesh, err := Mesh(m, s, len(offers))
+	if err != nil {
+		mesh = job.Mesh{CFG: 1, Ulysses: 1}
+	}
+	f := Forecast{Shards: mesh.Size(), Memory: memory(m, s, mesh)}
+
+	load := Load(m, s)
+	each, decode := m.PassWork(load.WindowTokens()), m.DecodeWork(s)
+	if each == 0 {
+		return f
+	}
+	steps, passes := float64(s.TotalSteps()), float64(load.Passes())
+	f.Operations = steps*passes*each + decode
+
+	speed := slowest(offers, f.Shards)
+	if speed == 0 {
+		return f
+	}
+	groups := float64(mesh.Windows() * mesh.CFG)
+	busiest := max(passes/groups, 1) * each / float64(mesh.Ulysses)
+	seconds := (steps*busiest + decode/float64(f.Shards)) / speed
+	f.Time = time.Duration(min(seconds, 1e9) * float64(time.Second))
+	return f
+}
+
+// slowest returns the speed of the slowest of the n fastest shards, 0 where it is not known.
+func slowest(offers []Offer, n int) float64 {
+	if len(offers) == 0 {
+		return 0
+	}
+	sorted := slices.SortedFunc(slices.Values(offers), func(a, b Offer) int {
+		return cmp.Compare(b.Speed, a.Speed)
+	})
+	return sorted[min(n, len(sorted))-1].Speed
+}
+
+// memory returns the bytes that the first rank of a mesh holds at a time: the activations of a
+// window and the latent of its windows while it denoises, or a group of decoded frames afterwards.
+// What else the decoder takes is left out, since it adapts to the memory that there is.
+func memory(m job.Model, s job.Spec, mesh job.Mesh) int64 {
+	load, d, hd := Load(m, s), float64(m.Heads*m.HeadDim), float64(m.HeadDim)
+	u, width := float64(mesh.Ulysses), float64(load.TokenWidth)
+
+	// A pass holds its own tokens at seven widths of the model, the feed-forward's inner layer, and
+	// keys and values of a head for all tokens. Ranks that share it hold what they exchange, too.
+	tokens := float64(load.WindowTokens())
+	own := tokens / u
+	pass := own*(2*width+7*d+float64(m.Cost.FFNDim)+hd) + 2*tokens*hd
+	if mesh.Ulysses > 1 {
+		pass += tokens*4*d/u + own*4*d
+	}
+
+	windows := float64(load.Passes()) / float64(mesh.Windows())
+	if s.Guided() {
+		windows /= 2
+	}
+	clip := float64(m.Tokens(s.Frames, s.Height, s.Width))
+	latent := min(clip, windows*tokens) / u * width * job.CopiesHeld
+
+	pixels := float64(s.Width) * float64(s.Height) * 3 * float64(m.TemporalScale)
+	const perPixel = 3 // values: decoded, on its way to the encoder, and in bytes
+	const float32Bytes = 4
+	return int64(float32Bytes * max(pass+tokens*width+latent, perPixel*pixels))
+}
+
+// Limits bound what a single clip may take.
+type Limits struct {
+	// Tokens is how many tokens the whole clip may have; 0: no limit.
+	Tokens int
+	// Time is how long it may be predicted to take, unless the client insists; 0 or less: no limit.
+	Time time.Duration
+}
+
+// CheckLimits returns a *job.FieldError for a clip that is refused on some shards: because it is
+// larger than the limits allow, or than the shards can hold. A clip far beyond the model's sizes,
+// or one predicted to take longer than allowed, passes where the client insists (force).
+func CheckLimits(m job.Model, s job.Spec, offers []Offer, l Limits, force bool) error {
+	if n := m.Tokens(s.Frames, s.Height, s.Width); l.Tokens > 0 && n > l.Tokens {
+		return &job.FieldError{Field: "num_frames x size", Value: fmt.Sprintf("%d tokens", n),
+			Allowed: fmt.Sprintf("up to %d tokens (limits.request-tokens), so fewer frames or a smaller "+
+				"size", l.Tokens)}
+	}
+
+	f := Predict(m, s, offers)
+	if err := f.checkMemory(offers); err != nil {
+		return err
+	}
+	if times := m.Oversize(s); times > job.FarBeyond && !force {
+		return &job.FieldError{Field: "size", Value: fmt.Sprintf("%dx%d, %.0f times the pixels of the "+
+			"largest size that this model is made for%s", s.Width, s.Height, times, f.predicted()),
+			Allowed: fmt.Sprintf("up to %d times, or force", job.FarBeyond)}
+	}
+	if l.Time > 0 && f.Time > l.Time && !force {
+		return &job.FieldError{Field: "request", Value: "too long" + f.predicted(),
+			Allowed: fmt.Sprintf("up to %s (limits.request-time): fewer steps or frames, a smaller size, "+
+				"more shards, or force", About(l.Time))}
+	}
+	return nil
+}
+
+// checkMemory refuses what the shards cannot hold, if all of them say how much memory they have.
+func (f Forecast) checkMemory(offers []Offer) error {
+	known := slices.DeleteFunc(slices.Clone(offers), func(o Offer) bool { return o.Memory == 0 })
+	if len(known) == 0 || len(known) < len(offers) {
+		return nil
+	}
+	slices.SortFunc(known, func(a, b Offer) int { return cmp.Compare(b.Memory, a.Memory) })
+	if has := known[min(f.Shards, len(known))-1].Memory; f.Memory > has {
+		return &job.FieldError{Field: "num_frames x size", Value: fmt.Sprintf("too large: about %s of "+
+			"memory on each of %s", bytes(f.Memory), shards(f.Shards)),
+			Allowed: fmt.Sprintf("up to %s, which such a shard has: a smaller size, fewer frames, smaller "+
+				"windows, or more shards", bytes(has))}
+	}
+	return nil
+}
+
+// predicted says how long a clip would take, as the end of a sentence; "" if that is not known.
+func (f Forecast) predicted() string {
+	if f.Time == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; predicted to take %s on %s", About(f.Time), shards(f.Shards))
+}
+
+// About writes a duration in three digits of one unit: 45 seconds, 3 minutes, 5.4 hours, 12 days.
+func About(d time.Duration) string {
+	unit, name := time.Second, "second"
+	switch {
+	case d >= 48*time.Hour:
+		unit, name = 24*time.Hour, "day"
+	case d >= 2*time.Hour:
+		unit, name = time.Hour, "hour"
+	case d >= 2*time.Minute:
+		unit, name = time.Minute, "minute"
+	}
+	n := fmt.Sprintf("%.3g", float64(d)/float64(unit))
+	if n == "1" {
+		return n + " " + name
+	}
+	return n + " " + name + "s"
+}
+
+// bytes writes a number of bytes for people.
+func bytes(n int64) string { return humanize.Bytes(uint64(max(n, 0))) } //nolint:gosec // from 0
+
+func shards(n int) string {
+	if n == 1 {
+		return "1 shard"
+	}
+	return fmt.Sprintf("%d shards", n)
+}
