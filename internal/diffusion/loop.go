@@ -96,7 +96,7 @@ func (d *Denoiser) Run(ctx context.Context, x []float32, from int) error {
 			return fmt.Errorf("cannot apply step %d of %d: %w", i+1, len(timesteps), err)
 		}
 		if err := tensor.CheckFinite("the latent", x); err != nil {
-			return fmt.Errorf("cannot go on after step %d of %d: %w", i+1, len(timesteps), err)
+			return fmt.Errorf("cannot continue after step %d of %d: %w", i+1, len(timesteps), err)
 		}
 
 		// The solver moves given values, too: put them back.

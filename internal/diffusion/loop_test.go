@@ -185,7 +185,7 @@ func TestDenoiserEndsWhereNumbersAreNotFinite(t *testing.T) {
 		{"a later one", 4, Pass{Step: 1}, inf, "step 2 of 3: window 5, conditional branch: the velocity"},
 		{"the other branch", 4, Pass{Step: 2, Branch: Unconditional}, nan,
 			"step 3 of 3: window 5, unconditional branch: the velocity"},
-		{"guidance", 4, Pass{Step: 1}, 3e38, "cannot go on after step 2 of 3: the latent"},
+		{"guidance", 4, Pass{Step: 1}, 3e38, "cannot continue after step 2 of 3: the latent"},
 	} {
 		d := denoiser(t, 3, c.guidance)
 		last := 0

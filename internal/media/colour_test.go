@@ -127,7 +127,8 @@ func TestFFmpegSeesTheColours(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := exec.Command("ffmpeg", "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24",
+	raw, err := exec.Command("ffmpeg", "-v", "error", "-i", path,
+		"-f", "rawvideo", "-pix_fmt", "rgb24",
 		"-").Output()
 	if err != nil || len(raw) != len(testColours)*96*64*3 {
 		t.Fatalf("%d bytes, %v", len(raw), err)
@@ -141,7 +142,8 @@ func TestFFmpegSeesTheColours(t *testing.T) {
 	}
 	out, err := exec.Command("ffprobe", "-v", "error", "-show_entries",
 		"stream=color_space,color_range,chroma_location", "-of", "csv=p=0", path).CombinedOutput()
-	if s := string(out); err != nil || !strings.Contains(s, "smpte170m") || !strings.Contains(s, "tv") {
+	s := string(out)
+	if err != nil || !strings.Contains(s, "smpte170m") || !strings.Contains(s, "tv") {
 		t.Errorf("tags %q, %v", out, err)
 	}
 }

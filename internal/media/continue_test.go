@@ -65,7 +65,7 @@ func content(t testing.TB, f *os.File) []byte {
 	return b
 }
 
-// TestAClipGoesOnToTheSameBytes keeps a clip's header and so many clusters in a file, and writes the
+// TestAClipGoesOnToTheSameBytes keeps a clip's header and n clusters in a file, and writes the
 // rest behind them. At 24 frames a second times are not whole milliseconds.
 func TestAClipGoesOnToTheSameBytes(t *testing.T) {
 	for _, o := range []Options{{Width: 32, Height: 16, FPS: 4, Frames: 13},
@@ -116,7 +116,8 @@ func TestWhatIsNoBeginningIsRefused(t *testing.T) {
 	join := func(p ...[]byte) []byte { return bytes.Join(p, nil) }
 	f := func(what string, o Options, kept []byte) {
 		t.Helper()
-		if _, n, err := Continue(WebM, io.Discard, o, bytes.NewReader(kept), int64(len(kept))); err == nil {
+		_, n, err := Continue(WebM, io.Discard, o, bytes.NewReader(kept), int64(len(kept)))
+		if err == nil {
 			t.Errorf("%s: goes on from frame %d", what, n)
 		}
 	}
@@ -128,7 +129,7 @@ func TestWhatIsNoBeginningIsRefused(t *testing.T) {
 	f("the last cluster too early", o, join(header, first, last))
 	f("a cluster twice", o, join(header, first, first))
 	f("more than the clip", o, join(header, first, second, last, last))
-	f("something behind", o, join(header, first, []byte{0}))
+	f("something after it", o, join(header, first, []byte{0}))
 	f("another element", o, join(header, element(idVoid, nil)))
 	f("a cluster without frames", o, join(header, element(idCluster, number(idTimestamp, 0))))
 	for _, other := range []Options{{Width: 16, Height: 16, FPS: 4, Frames: 10},

@@ -5,11 +5,11 @@ import (
 	"encoding/binary"
 )
 
-// exifMark comes before the TIFF structure in a JPEG, and at times in a WebP.
+// exifMark precedes the TIFF structure in a JPEG, and sometimes in a WebP.
 var exifMark = []byte("Exif\x00\x00")
 
-// tiffOrientation reads the tag Orientation of a TIFF structure's first directory (EXIF 2.32, 4.6);
-// 1, upright, if there is none that can be read.
+// tiffOrientation reads the tag Orientation in the first directory of a TIFF structure (EXIF 2.32,
+// 4.6): 1 to 8, or 1, upright, if there is none that can be read.
 func tiffOrientation(b []byte) int {
 	const (
 		tag, entry = 0x0112, 12
@@ -24,9 +24,12 @@ func tiffOrientation(b []byte) int {
 	default:
 		return 1
 	}
+
 	if len(b) < 8 {
 		return 1
 	}
+
+	// The header says where the directory is: a count, then entries of tag, type, count and value.
 	at := int64(order.Uint32(b[4:]))
 	if at+2 > int64(len(b)) {
 		return 1
@@ -36,9 +39,13 @@ func tiffOrientation(b []byte) int {
 	for n := int(order.Uint16(b[at:])); n > 0 && len(entries) >= entry; n-- {
 		e := entries[:entry]
 		entries = entries[entry:]
+
+		// Entries are sorted by tag, but files that are not are read all the same.
 		if order.Uint16(e) != tag {
 			continue
 		}
+
+		// A value of 16 bits lies in the first two of the entry's last four bytes.
 		v := int(order.Uint16(e[8:]))
 		if order.Uint16(e[2:]) == typeShort && order.Uint32(e[4:]) == 1 && v >= 1 && v <= 8 {
 			return v
@@ -48,7 +55,8 @@ func tiffOrientation(b []byte) int {
 	return 1
 }
 
-// pngOrientation looks for a PNG's chunk eXIf, which may be anywhere.
+// pngOrientation looks for a PNG's chunk eXIf, which may be anywhere. A chunk is length, name, data
+// and checksum.
 func pngOrientation(data []byte) int {
 	const head, sum = 8, 4
 	for at := len("\x89PNG\r\n\x1a\n"); at+head <= len(data); {
@@ -56,6 +64,7 @@ func pngOrientation(data []byte) int {
 		if n+head+sum > int64(len(data)-at) {
 			return 1
 		}
+
 		if string(data[at+4:at+head]) == "eXIf" {
 			return tiffOrientation(bytes.TrimPrefix(data[at+head:at+head+int(n)], exifMark))
 		}
@@ -74,7 +83,7 @@ func webpOrientation(data []byte) int {
 	return 1
 }
 
-// jpegOrientation looks for a JPEG's segment APP1 that has EXIF.
+// jpegOrientation looks for a JPEG's APP1 segment that has EXIF, in front of the picture itself.
 func jpegOrientation(data []byte) int {
 	const app1, sos = 0xe1, 0xda
 	for m := range jpegSegments(data) {

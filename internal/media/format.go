@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Format is a kind of file that holds a clip.
+// Format is a kind of file that holds a clip, as requests name it.
 type Format string
 
 // Formats that can be written.
@@ -21,9 +21,12 @@ const (
 func Formats() []Format { return []Format{WebM, MP4, PNG} }
 
 // FormatOfPath returns the format that an output path asks for: .webm, .mp4, or PNG for a folder,
-// which is a path that ends in a separator or has no extension.
+// which is a path that ends in a separator or has no extension. Any other path is an error that
+// says what is allowed.
 func FormatOfPath(path string) (Format, error) {
 	ext := strings.ToLower(filepath.Ext(path))
+
+	// A folder takes the frames, one file each.
 	switch {
 	case path == "":
 		return "", fmt.Errorf("output path is empty; allowed: a .webm or .mp4 file, or a folder")

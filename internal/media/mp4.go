@@ -11,15 +11,17 @@ import (
 	"strings"
 )
 
-// mp4 pipes frames into ffmpeg, which needs a file to put its index first.
+// mp4 pipes frames into ffmpeg. It writes to a temporary file, as it has to go back to put the
+// index first, and Close copies that to w.
 type mp4 struct {
 	w    io.Writer
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	errs bytes.Buffer // what ffmpeg complains of
-	path string
+	cmd  *exec.Cmd      // nil once it has ended
+	in   io.WriteCloser // raw frames
+	errs bytes.Buffer   // what ffmpeg prints
+	path string         // of the temporary file
 }
 
+// newMP4 starts ffmpeg. Without it, or for odd sizes, which 4:2:0 has no place for, it is an error.
 func newMP4(w io.Writer, o Options) (*mp4, error) {
 	if err := MP4.Available(); err != nil {
 		return nil, err
@@ -27,17 +29,24 @@ func newMP4(w io.Writer, o Options) (*mp4, error) {
 	if o.Width%2 != 0 || o.Height%2 != 0 {
 		return nil, fmt.Errorf("clip is %dx%d; allowed in mp4: even sizes", o.Width, o.Height)
 	}
+
 	file, err := os.CreateTemp("", "longtake-*.mp4")
 	if err != nil {
 		return nil, fmt.Errorf("cannot create a temporary file: %w", err)
 	}
+
+	// ffmpeg opens it by name.
 	file.Close()
+
 	m := &mp4{w: w, path: file.Name()}
+
+	// ffmpeg reads frames from a pipe, so that a clip is never in memory as a whole.
 	m.cmd = exec.Command("ffmpeg", arguments(o, m.path)...)
 	m.cmd.Stderr = &m.errs
 	if m.in, err = m.cmd.StdinPipe(); err == nil {
 		err = m.cmd.Start()
 	}
+
 	if err != nil {
 		os.Remove(m.path)
 		return nil, fmt.Errorf("cannot start ffmpeg: %w", err)
@@ -45,8 +54,9 @@ func newMP4(w io.Writer, o Options) (*mp4, error) {
 	return m, nil
 }
 
-// arguments of ffmpeg: raw RGB in; H.264 out, 4:2:0 in the colours of HD television, so that every
-// player shows it.
+// arguments returns ffmpeg's arguments: raw RGB in; H.264 out, 4:2:0 in the colours of HD
+// television, so that every player shows it, with the index first, so that browsers can begin at
+// once.
 func arguments(o Options, path string) []string {
 	size, fps := fmt.Sprintf("%dx%d", o.Width, o.Height), fmt.Sprintf("%d/%d", o.FPS, o.per())
 	return []string{"-hide_banner", "-loglevel", "error", "-nostdin", "-y",
@@ -56,17 +66,19 @@ func arguments(o Options, path string) []string {
 		"-color_trc", "bt709", "-movflags", "+faststart", "-f", "mp4", path}
 }
 
-// rateFactor is x264's, on which a quality maps as imageio maps it, so that other servers' values
-// mean the same here. 0 would be lossless, in a profile of H.264 that many players lack.
+// rateFactor returns x264's constant rate factor for a quality, as imageio maps it, so that values
+// of other servers mean the same here. 0 would be lossless, in a profile of H.264 that many players
+// lack, hence 1 at least.
 func rateFactor(o Options) string {
 	const usual, worst = 17, 51
+
 	if o.Quality == 0 {
 		return strconv.Itoa(usual)
 	}
 	return strconv.Itoa(max(1, worst*(100-o.Quality)/100))
 }
 
-// Add implements Encoder.
+// Add implements Encoder. When ffmpeg has died, the pipe breaks, and the error is what it said.
 func (m *mp4) Add(f Frame) error {
 	if _, err := m.in.Write(f.RGB); err != nil {
 		return m.failure(errors.Join(err, m.stop()))
@@ -79,19 +91,21 @@ func (m *mp4) Close() error {
 	if err := m.stop(); err != nil {
 		return m.failure(err)
 	}
+
 	file, err := os.Open(m.path)
 	if err != nil {
 		return fmt.Errorf("cannot read what ffmpeg wrote: %w", err)
 	}
 	defer os.Remove(m.path)
 	defer file.Close()
+
 	if _, err := io.Copy(m.w, file); err != nil {
 		return fmt.Errorf("cannot write the MP4: %w", err)
 	}
 	return nil
 }
 
-// stop ends ffmpeg's input and waits for it.
+// stop closes ffmpeg's input and waits for it to end.
 func (m *mp4) stop() error {
 	if m.cmd == nil {
 		return nil
@@ -100,12 +114,15 @@ func (m *mp4) stop() error {
 	if werr := m.cmd.Wait(); werr != nil {
 		err = werr
 	}
+
 	m.cmd = nil
 	return err
 }
 
-// failure adds the last line that ffmpeg printed.
+// failure returns the last line that ffmpeg printed, or err if it printed none.
 func (m *mp4) failure(err error) error {
+
+	// The last line is what it failed at; others are warnings.
 	lines := strings.Split(strings.TrimSpace(m.errs.String()), "\n")
 	if last := lines[len(lines)-1]; last != "" {
 		return fmt.Errorf("ffmpeg: %.200s", last)
@@ -116,6 +133,8 @@ func (m *mp4) failure(err error) error {
 // Abort implements Encoder.
 func (m *mp4) Abort() {
 	if m.cmd != nil {
+
+		// ffmpeg need not finish what nobody will read.
 		m.cmd.Process.Kill()
 		m.stop()
 	}

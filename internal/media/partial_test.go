@@ -60,7 +60,7 @@ func TestOpening(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		rest, _ := io.ReadAll(first)
-		clip := join(append([][]byte{head, rest}, parts[1:]...)...)
+		clip := concat(append([][]byte{head, rest}, parts[1:]...)...)
 		segment := find(t, clip, idSegment)
 		ms := math.Float64frombits(unsigned(find(t, segment, idInfo, idDuration)))
 		if math.Abs(ms-c.millis) > 0.001 {
@@ -97,12 +97,13 @@ func TestOpening(t *testing.T) {
 func TestOpeningOfSomethingElse(t *testing.T) {
 	o := Options{Width: 32, Height: 32, FPS: 8, Frames: 16}
 	good := pieces(t, o, 1)[0]
-	for name, b := range map[string][]byte{"nothing": nil, "short": good[:20], "text": []byte("header, x"),
+	for name, b := range map[string][]byte{
+		"nothing": nil, "short": good[:20], "text": []byte("header, x"),
 		"another clip": pieces(t, Options{Width: 48, Height: 32, FPS: 8, Frames: 16}, 1)[0]} {
 		r := bytes.NewReader(b)
 		head, err := Opening(r, o, []int64{int64(len(b))}, 1)
 		rest, _ := io.ReadAll(r)
-		if !errors.Is(err, ErrOpening) || !bytes.Equal(join(head, rest), b) {
+		if !errors.Is(err, ErrOpening) || !bytes.Equal(concat(head, rest), b) {
 			t.Errorf("%s: %v, %d of %d bytes", name, err, len(head)+len(rest), len(b))
 		}
 	}

@@ -12,31 +12,33 @@ import (
 	"golang.org/x/image/draw"
 )
 
+// Limits of a picture that is read: pixels in all, pixels of its width or height, bytes of its
+// file.
 // Limits of a picture that is read.
 const (
-	PictureMax     = 1 << 24 // pixels
-	PictureSideMax = 1 << 14 // pixels of its width or height
+	PictureMax     = 1 << 24
+	PictureSideMax = 1 << 14
 	PictureBytes   = 64 << 20
 )
 
-// PictureAllowed says what ReadPicture reads.
+// PictureAllowed says what ReadPicture reads, for errors and help texts.
 const PictureAllowed = "a PNG, JPEG or WebP picture of up to 16 megapixels, 16384 pixels a side " +
 	"and 64 MiB"
 
-// ErrPicture says that bytes are no picture that can be read.
+// ErrPicture says that bytes are not a picture that can be read. It wraps what is wrong.
 var ErrPicture = errors.New("no picture that can be read")
 
-// decoding is held by the only picture of this process that is decoded at a time: what one takes in
-// memory and time is bounded, and so is what many take together.
+// decoding is held by the one picture that this process decodes at a time. It bounds what one
+// picture takes in memory and time, and so what many requests take together.
 var decoding = make(chan struct{}, 1)
 
 // ReadPicture reads a PNG, JPEG or WebP picture as Pillow does with exif_transpose and
-// convert("RGB"): upright, its colours as they are stored, whatever the transparency. The result
-// is opaque.
+// convert("RGB"): upright, its colours as they are stored, whatever the transparency. The result is
+// opaque.
 //
-// It waits until no other picture is decoded, and gives up when ctx ends. What is too large or
-// takes too much work is found out before anything is decoded; what is wrong with the bytes is an
-// ErrPicture.
+// It waits until no other picture is decoded, and gives up with ctx's error when ctx ends. A
+// picture that is too large, or takes too much work, is refused before anything is decoded.
+// Whatever is wrong with the bytes is an ErrPicture; other errors are those of r.
 func ReadPicture(ctx context.Context, r io.Reader) (*image.RGBA, error) {
 	select {
 	case decoding <- struct{}{}:
@@ -52,7 +54,9 @@ func ReadPicture(ctx context.Context, r io.Reader) (*image.RGBA, error) {
 	if len(data) > PictureBytes {
 		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrPicture, PictureBytes)
 	}
+
 	f, err := identify(data)
+
 	if err != nil {
 		return nil, err
 	}
@@ -67,27 +71,30 @@ func ReadPicture(ctx context.Context, r io.Reader) (*image.RGBA, error) {
 	return upright(img, f.orientation(data)), nil
 }
 
-// pictureFormat is how pictures of a kind are read.
+// pictureFormat is how pictures of one kind are read.
 type pictureFormat struct {
 	name        string
-	config      func([]byte) (w, h int, err error) // fails if decoding takes too much work
+	config      func([]byte) (w, h int, err error) // the size; fails if decoding takes too much work
 	decode      func(context.Context, []byte) (image.Image, error)
 	orientation func([]byte) int // 1 to 8, as in EXIF
 }
 
+// pictureFormats are the kinds that can be read, by the names that PictureKind gives.
 var pictureFormats = []pictureFormat{
-	{"png", pngConfig, watchedBy(png.Decode), pngOrientation},
+	{"png", pngConfig, untilDone(png.Decode), pngOrientation},
 	{"jpeg", jpegConfig, decodeJPEG, jpegOrientation},
 	{"webp", webpConfig, decodeWebP, webpOrientation},
 }
 
-// identify finds the format of a picture that is worth decoding.
+// identify finds the format of a picture that is worth decoding, by its first bytes; a name or a
+// declared type counts for nothing.
 func identify(data []byte) (pictureFormat, error) {
 	kind := PictureKind(data)
 	for _, f := range pictureFormats {
 		if f.name != kind {
 			continue
 		}
+
 		w, h, err := f.config(data)
 		if err != nil {
 			return f, fmt.Errorf("%w: %w", ErrPicture, err)
@@ -97,6 +104,7 @@ func identify(data []byte) (pictureFormat, error) {
 		}
 		return f, nil
 	}
+
 	if kind == "" {
 		return pictureFormat{}, fmt.Errorf("%w: it is of another kind", ErrPicture)
 	}
@@ -105,7 +113,9 @@ func identify(data []byte) (pictureFormat, error) {
 
 // pictureMarks are how files begin that people take for pictures; a dot is any byte.
 var pictureMarks = []struct{ kind, mark string }{
+	// What can be read.
 	{"png", "\x89PNG\r\n\x1a\n"}, {"jpeg", "\xff\xd8\xff"}, {"webp", "RIFF....WEBP"},
+	// What people upload instead.
 	{"gif", "GIF8"}, {"bmp", "BM....\x00\x00\x00\x00"}, {"tiff", "II*\x00"}, {"tiff", "MM\x00*"},
 	{"heic", "....ftyphei"}, {"heic", "....ftypmif1"}, {"avif", "....ftypavi"},
 	{"jxl", "....JXL "}, {"mp4 video", "....ftyp"},
@@ -114,7 +124,7 @@ var pictureMarks = []struct{ kind, mark string }{
 }
 
 // PictureKind names what data begins like: "png", "jpeg" or "webp", which can be read, or another
-// kind of picture or video; "" if it is none.
+// kind of picture or video; "" if it is none that is known.
 func PictureKind(data []byte) string {
 	for _, m := range pictureMarks {
 		same := len(data) >= len(m.mark)
@@ -128,52 +138,60 @@ func PictureKind(data []byte) string {
 	return ""
 }
 
-// watchedBy makes a decoder give up when a context ends.
-func watchedBy(decode func(io.Reader) (image.Image, error)) func(context.Context, []byte) (
+// untilDone makes a decoder give up when a context ends, by the reader that it reads from.
+func untilDone(decode func(io.Reader) (image.Image, error)) func(context.Context, []byte) (
 	image.Image, error) {
 	return func(ctx context.Context, data []byte) (image.Image, error) {
-		return decode(&watched{ctx, bytes.NewReader(data)})
+		return decode(&ctxReader{ctx, bytes.NewReader(data)})
 	}
 }
 
-// watched is a reader that fails when a context ends.
-type watched struct {
+// ctxReader is a reader that fails when a context ends.
+type ctxReader struct {
 	ctx context.Context
 	r   io.Reader
 }
 
 // Read implements io.Reader.
-func (w *watched) Read(b []byte) (int, error) {
+func (w *ctxReader) Read(b []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, err
 	}
 	return w.r.Read(b)
 }
 
+// pngConfig returns the size of a PNG. Its data may be compressed very well, but its size bounds
+// the work.
 func pngConfig(data []byte) (w, h int, err error) {
 	c, err := png.DecodeConfig(bytes.NewReader(data))
 	return c.Width, c.Height, err
 }
 
-// Fit makes a frame of a picture: scaled so that it covers w x h pixels, its edges cut.
+// Fit makes a frame of a picture: scaled by a Catmull-Rom filter so that it covers w x h pixels,
+// and cut to them in its middle.
 func Fit(img image.Image, w, h int) Frame {
 	out := image.NewRGBA(image.Rect(0, 0, w, h))
 	draw.CatmullRom.Scale(out, out.Bounds(), img, cover(img.Bounds(), w, h), draw.Src, nil)
 	f := Frame{W: w, H: h, RGB: make([]uint8, 3*w*h)}
+
+	// RGBA to RGB; the picture is opaque.
 	for i := range w * h {
 		copy(f.RGB[3*i:3*i+3], out.Pix[4*i:4*i+3])
 	}
 	return f
 }
 
-// cover returns the largest part of b, in its middle, that has the shape of w x h.
+// cover returns the largest part of b, in its middle, that has the proportions of w x h.
 func cover(b image.Rectangle, w, h int) image.Rectangle {
+
+	// Whichever side is too long for the proportions is shortened, rounded to the nearest pixel.
 	across, down := b.Dx(), b.Dy()
 	if across*h > down*w {
 		across = max(1, (down*w+h/2)/h)
 	} else {
 		down = max(1, (across*h+w/2)/w)
 	}
+
 	at := b.Min.Add(image.Pt((b.Dx()-across)/2, (b.Dy()-down)/2))
 	return image.Rectangle{Min: at, Max: at.Add(image.Pt(across, down))}
 }

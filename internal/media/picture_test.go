@@ -68,7 +68,8 @@ func TestPicturesAreRead(t *testing.T) {
 	for says, data := range map[string][]byte{
 		"65535x65535": huge(65535, 65535), "1x16385": huge(1, 16385), "16385x1": huge(16385, 1),
 		"4097x4097": huge(4097, 4097), "of another kind": []byte("hello"), "kind gif": []byte("GIF89a"),
-		"kind heic": []byte("\x00\x00\x00\x18ftypheic"), "kind mp4 video": []byte("\x00\x00\x00\x18ftypisom"),
+		"kind heic":         []byte("\x00\x00\x00\x18ftypheic"),
+		"kind mp4 video":    []byte("\x00\x00\x00\x18ftypisom"),
 		"it has no picture": []byte("RIFF\x04\x00\x00\x00WEBP"),
 		"an animation":      []byte("RIFF\x0c\x00\x00\x00WEBPANIM\x00\x00\x00\x00"),
 	} {

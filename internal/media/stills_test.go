@@ -38,7 +38,7 @@ func TestStills(t *testing.T) {
 			t.Fatalf("%s: %+v, %v", f, s, err)
 		}
 		for _, i := range []int{0, 7, n - 1} {
-			img, err := s.small(i, 1000)
+			img, err := s.scaled(i, 1000)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -50,13 +50,15 @@ func TestAnimate(t *testing.T) {
 		if names[2+i] != "ANMF" || !bytes.Equal(body[6:16], []byte{47, 0, 0, 32, 0, 0, 250, 0, 0, 2}) {
 			t.Fatalf("%s %v", names[2+i], body[:16])
 		}
-		still, err := webp.Decode(bytes.NewReader(chunk(nil, "RIFF", append([]byte("WEBP"), body[16:]...))))
+		file := chunk(nil, "RIFF", append([]byte("WEBP"), body[16:]...))
+		still, err := webp.Decode(bytes.NewReader(file))
 		if err != nil || still.Bounds().Dx() != 48 || still.Bounds().Dy() != 33 {
 			t.Fatalf("frame %d: %v, %v", i, still, err)
 		}
 	}
 	a, err := animation.DecodeBytes(b)
-	if err != nil || len(a.Frames) != 5 || a.LoopCount != 0 || a.Frames[4].Duration != 250*time.Millisecond {
+	if err != nil || len(a.Frames) != 5 || a.LoopCount != 0 ||
+		a.Frames[4].Duration != 250*time.Millisecond {
 		t.Fatalf("%+v, %v", a, err)
 	}
 }
