@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"testing"
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
@@ -76,4 +77,24 @@ func (h *testHost) Measured(float64, time.Duration) {}
 
 func (p previewing) PublishPreview(ctx context.Context, step int, picture []byte) error {
 	return p.publish(ctx, step, picture)
+}
+
+// everyCheckpoint has rank 0 wait at each step boundary until the step's checkpoint is stored, and
+// calls saved with it. Left to itself the computation goes on, and while one checkpoint is being
+// stored, a later one replaces those that wait: how many there are then depends on the machine.
+func (k *testRank) everyCheckpoint(t testing.TB, saved func(job.Checkpoint)) {
+	stored := make(chan struct{}, 2) // the last step's stays in it
+	k.saveCheckpoint = func(_ context.Context, c job.Checkpoint) error {
+		saved(c)
+		stored <- struct{}{}
+		return nil
+	}
+	k.warn = func(what string, err error) {
+		t.Errorf("%s: %v", what, err)
+		stored <- struct{}{}
+	}
+	k.shouldYield = func() bool {
+		<-stored
+		return false
+	}
 }

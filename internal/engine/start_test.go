@@ -211,13 +211,8 @@ func TestClipsWithAStartGoOnAnywhere(t *testing.T) {
 				}
 			}
 			return attempt(t, tinies(t, m.Size()), inMemory(t, m.Size()), plan, objects, func(k *testRank) {
-				k.saveCheckpoint = func(_ context.Context, c job.Checkpoint) error {
-					if from.Step == 0 {
-						at = append(at, c)
-					}
-					return nil
-				}
 				if k.Rank == 0 && from.Step == 0 {
+					k.everyCheckpoint(t, func(c job.Checkpoint) { at = append(at, c) })
 					k.keepPart = func(_ context.Context, name string, o job.Object) error {
 						if name == job.PartStart {
 							parts[name] = o
@@ -225,7 +220,6 @@ func TestClipsWithAStartGoOnAnywhere(t *testing.T) {
 						return nil
 					}
 				}
-				k.warn = func(what string, err error) { t.Errorf("%s: %v", what, err) }
 			})
 		}
 		want := run(startMeshes[3], job.Checkpoint{})
