@@ -2,7 +2,6 @@
 #include "attention/attention_v1.cu"
 #include "attention/attention_v2.cu"
 #include "attention/attention_v3.cu"
-#include "attention/merge.cu"
 #include "conv/conv_v1.cu"
 #include "elementwise/elementwise.cu"
 #include "linear/linear_v1.cu"

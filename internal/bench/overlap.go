@@ -74,7 +74,7 @@ func (o *overlap) least(rounds int, copies, products bool) (float64, error) {
 }
 
 func (o *overlap) round(copies, products bool) error {
-	c := compute.Beside(o.dev)
+	c := compute.BeginCopies(o.dev)
 	fetch := func() error { return nil }
 	if copies {
 		fetch = c.Download(o.bytes, o.down, compute.BF16)
@@ -122,15 +122,16 @@ func (g GPU) handRow(rows, width int) (Row, error) {
 }
 
 func (g GPU) hand(from, to compute.Mat) error {
-	out, in := compute.Beside(g.Device), compute.Beside(g.Other)
+	out, in := compute.BeginCopies(g.Device), compute.BeginCopies(g.Other)
 	defer out.End()
-	giver, ok := out.(compute.Giver)
-	if !ok {
-		return errors.New("the device gives nothing to others")
+	giver, gives := out.(compute.PeerCopies)
+	taker, takes := in.(compute.PeerCopies)
+	if !gives || !takes {
+		return errors.New("the devices cannot copy from each other")
 	}
 	ticket, err := giver.Give(from, compute.BF16)
 	if err == nil {
-		err = in.Upload(to, ticket, compute.BF16)
+		err = taker.Take(to, ticket, compute.BF16)
 	}
 	in.End()
 	return errors.Join(err, g.Other.Sync())

@@ -7,7 +7,8 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// ErrMemory is what a Device refuses for lack of memory: less at a time may fit.
+// ErrMemory is in the chain of errors that a Device returns for lack of memory. The device still
+// works, and a smaller request may fit.
 var ErrMemory = errors.New("out of memory")
 
 // Device runs the operations of the models. Implementations: internal/cpu, internal/cuda.
@@ -17,10 +18,11 @@ type Device interface {
 	// Close stops workers and frees everything the device holds.
 	Close() error
 
-	// Alloc returns zeroed memory for n float32 elements, ErrMemory if there is not so much left.
+	// Alloc returns zeroed memory for n float32 elements, or an error that is ErrMemory when there is
+	// not enough left.
 	Alloc(n int) (Memory, error)
-	// Free gives memory back when the operations issued so far are done; using it in later ones is a
-	// programming error.
+	// Free returns memory once the operations issued so far are done. Using it in a later operation
+	// is a programming error.
 	Free(Memory)
 	// Upload copies src, dense row-major [dst.Rows, dst.Cols], into dst.
 	Upload(dst Mat, src []float32)
@@ -74,75 +76,32 @@ type HostMemory interface {
 	Floats(Memory) []float32
 }
 
-// PartialAttention is offered by devices that can attend to the keys a part at a time, for keys
-// that arrive or are kept in pieces. The result is that of Attention up to rounding; its bits
-// depend on where the keys are cut and on the order in which the parts are merged.
-type PartialAttention interface {
-	// AttentionPart is Attention over some of the keys. lse [nq, heads] receives the logarithm of the
-	// sum of the exponentials of each query's logits. LastKeyBias belongs to the part with the last
-	// key, RelBias is the columns of the part: from its first key on, nq + nk - 1 of them.
-	AttentionPart(dst, lse, q, k, v Mat, a AttentionArgs)
-	// MergeAttention makes dst and lse those of the union of two parts that share no key, of which
-	// they are one and o and l the other. dst, o: [nq, heads·hd]; lse, l: [nq, heads]; no overlap.
-	MergeAttention(dst, lse, o, l Mat)
-}
-
-// Copier is offered by devices that copy to and from the host beside their computing.
-type Copier interface {
-	// Copies opens copies beside the operations that are issued from here on.
-	Copies() Copies
-}
-
-// Copies are under way beside operations. One goroutine opens and ends them and issues what runs
-// beside them.
-type Copies interface {
-	// Download begins to copy src, as the operations issued so far leave it, to dst: dense, row-major,
-	// in type t, little-endian. What it returns fills dst; it is to be called once, on any goroutine,
-	// and no operation may write src before it has returned.
-	Download(dst []byte, src Mat, t DType) func() error
-	// Upload copies what Download, or Giver.Give, gives to dst, which no operation may touch that is
-	// issued after Copies and before End. A ticket that is not valid is an error.
-	Upload(dst Mat, src []byte, t DType) error
-	// End has later operations wait for the uploads.
-	End()
-}
-
-// Giver is offered by Copies of devices that hand matrices to other devices of their process
-// without the host.
-type Giver interface {
-	// Give is Download for a device of this process: its Upload takes the ticket in place of the
-	// bytes, once, before the device that gave has opened the Copies after the next.
-	Give(src Mat, t DType) (ticket []byte, err error)
-}
-
-// IsTicket reports whether b is a ticket. Tickets have an odd number of bytes, as no matrix has.
-func IsTicket(b []byte) bool { return len(b)%2 == 1 }
-
-// Stored is offered by devices that take weights as a file holds them: nothing of a weight's size
-// is made on the host.
-type Stored interface {
-	// PackStored is PackLinear of a weight whose rows follow each other in parts.
+// StoredPacker is offered by devices that take weights in the format in which a file stores them,
+// so that the host never holds a converted copy of a weight.
+type StoredPacker interface {
+	// PackStored is PackLinear for a weight whose rows are the concatenation of parts: the fused
+	// projection of q, k and v is three tensors of the file. Sizes that do not match are an error.
 	PackStored(parts []tensor.Tensor, bias []float32, out, in int, t DType) (Linear, error)
 }
 
-// Reserver is offered by devices that set memory aside before it is needed.
+// Reserver is offered by devices that can set memory aside before it is needed.
 type Reserver interface {
-	// Reserve sees to it that so many bytes can be allocated, in pieces whose sizes are rounded up to
-	// Unit. ErrMemory says that there are not so many; how many there are is in the text.
+	// Reserve makes sure that bytes more can be allocated, in pieces whose sizes are rounded up to
+	// AllocUnit. An error that is ErrMemory says how much is free.
 	Reserve(bytes int64) error
 }
 
-// Workspace is offered by devices whose operations take memory beside what they are given, which
-// the device keeps for the next ones.
+// Workspace is offered by devices whose operations need memory of their own, which the device keeps
+// for the next operation. Plans of a job's memory add it to what the model allocates.
 type Workspace interface {
-	// LinearBytes returns how much a Linear of x [rows, in] takes.
+	// LinearBytes returns the bytes that Linear of x [rows, in] with a weight [out, in] needs.
 	LinearBytes(rows, in, out int, t DType) int64
-	// AttentionBytes returns how much an Attention over so many keys takes.
+	// AttentionBytes returns the bytes that Attention over so many keys needs.
 	AttentionBytes(keys, heads, headDim int, t DType) int64
 }
 
-// DType is the type of what a product multiplies. Sums, and what lies between products, are
-// float32.
+// DType is the type of the operands of matrix products. Their sums, and all activations between
+// products, are float32.
 type DType uint8
 
 // The types of products.
@@ -159,7 +118,8 @@ func (t DType) String() string {
 	return "fp32"
 }
 
-// ParseDType returns the type that users call name; "" is fp32.
+// ParseDType returns the type for the name that users give; "" is fp32. Any other name is an error
+// that lists the allowed ones.
 func ParseDType(name string) (DType, error) {
 	switch name {
 	case "", "fp32":
@@ -170,7 +130,7 @@ func ParseDType(name string) (DType, error) {
 	return 0, fmt.Errorf("dtype is %q; allowed: fp32, bf16", name)
 }
 
-// Activation is an elementwise function applied by an epilogue.
+// Activation is an elementwise function that an operation applies to its result.
 type Activation uint8
 
 // The activations that the models use.
@@ -183,47 +143,50 @@ const (
 // Epilogue is what a Linear does to y = x·Wᵀ + b before it is stored, in this order:
 // y = Act(y); y *= Mul; y *= Gate row; y += Residual. Zero values leave a step out.
 type Epilogue struct {
-	Act      Activation
-	Mul      *Mat    // [n, out]
-	Gate     *RowVec // [groups, out]
-	Residual *Mat    // [n, out]
+	Act      Activation // before the factors
+	Mul      *Mat       // [n, out]: the other half of a gated feed-forward
+	Gate     *RowVec    // [groups, out]: the gate of an adaptive norm
+	Residual *Mat       // [n, out]: the stream that the block adds to
 }
 
-// RowVec gives every row of a matrix one of a few vectors: row i uses M's row Index[i], or row 0
-// when Index is nil. It carries modulation, whose rows differ where timesteps do.
+// RowVec assigns one of a few vectors to every row of a matrix: row i uses row Index[i] of M, or
+// row 0 when Index is nil. It carries modulation, which differs between tokens where their
+// timesteps do.
 type RowVec struct {
-	M     Mat
-	Index []int32
+	M     Mat     // [groups, width]
+	Index []int32 // one entry per row, each below M.Rows
 }
 
-// Norm is a layer norm over a row: n = (x-mean)/sqrt(var+eps) (biased variance), then
+// Norm describes a layer norm over a row: n = (x-mean)/sqrt(var+eps) with the biased variance, then
 // n*Gain+Bias when Gain is set, then n*(1+Scale)+Shift when Scale is set.
 type Norm struct {
-	Eps          float32
-	Gain, Bias   Vector
-	Scale, Shift *RowVec
+	Eps          float32 // added to the variance
+	Gain, Bias   Vector  // learned parameters of the norm; Bias may be nil
+	Scale, Shift *RowVec // modulation by the timestep; Shift may be nil
 }
 
-// Rope rotates each head's pairs (x[2i], x[2i+1]) by the row's angles:
-// x' = (x0 c - x1 s, x0 s + x1 c). Cos and Sin: [n, hd/2], the same for every head.
+// Rope rotates each head's pairs (x[2i], x[2i+1]) by the row's angles, as rotary position
+// embeddings do: x' = (x0 c - x1 s, x0 s + x1 c).
 type Rope struct {
-	HeadDim  int
-	Cos, Sin Mat
+	HeadDim  int // even, and a divisor of the width
+	Cos, Sin Mat // [n, HeadDim/2], the same for every head
 }
 
-// AttentionArgs: Heads divides the width; Scale is positive; LastKeyBias is added to the logits of
-// the last key (the log of how many identical padded keys it stands for). RelBias, when set, is
-// [heads, nq+nk-1] and adds RelBias[h, j-i+nq-1] to the logit of query i and key j (UMT5's relative
-// positions). DType is that of both products.
+// AttentionArgs are the parameters of Attention.
 type AttentionArgs struct {
-	Heads       int
-	Scale       float32
+	Heads int     // divides the width
+	Scale float32 // of the logits, positive: 1/sqrt(head dim) in most models
+	// LastKeyBias is added to the logit of the last key: the logarithm of how many identical padded
+	// keys it stands for.
 	LastKeyBias float32
-	RelBias     *Mat
-	DType       DType
+	// RelBias, when set, is [heads, nq+nk-1] and adds RelBias[h, j-i+nq-1] to the logit of query i
+	// and key j: the relative positions of UMT5.
+	RelBias *Mat
+	DType   DType // of both products
 }
 
-// ConvShape is the shape of a convolution's weight.
+// ConvShape is the shape of a convolution's weight: output and input channels, and the kernel's
+// extent in time, height and width.
 type ConvShape struct{ Out, In, KT, KH, KW int }
 
 // Volume is a clip of T frames of H x W voxels; Mat holds [T·H·W, C] rows in (t, h, w) order.
@@ -232,20 +195,26 @@ type Volume struct {
 	T, H, W int
 }
 
-// ConvArgs: in time the input is FrontPad zero frames, then Prev's frames, then x's, and nothing is
-// padded beyond that; output frames are StrideT input frames apart (0: 1):
-// dst.T = (FrontPad + Prev.T + x.T - KT) / StrideT + 1. In space the input is zero-padded by KH/2
-// and KW/2 (odd kernels keep the size). With Upsample each frame is first doubled in height and
-// width (nearest), never materialised: dst.H = 2·x.H. With Downsample, which excludes Upsample,
-// outputs are two voxels apart and zeros follow on the right and below only (WanResample):
-// output (h, w) reads from (2h, 2w) on, dst.H = x.H / 2. Residual [dst.Rows, Out], when set, is
-// added at the end; it may be dst. Prev, when set, holds the frames that come before x's (a causal
-// cache), of x's size, and is doubled with them.
+// ConvArgs are the parameters of Conv, a convolution that is causal in time.
+//
+// In time the input is FrontPad zero frames, then Prev's frames, then x's, and nothing is padded
+// after them: dst.T = (FrontPad + Prev.T + x.T - KT) / StrideT + 1. In space the input is
+// zero-padded by KH/2 and KW/2, so odd kernels keep the size.
 type ConvArgs struct {
-	Prev       *Volume
-	FrontPad   int
-	StrideT    int
-	Upsample   bool
+	// Prev, when set, holds the frames that come before x's (a causal cache). They have x's size and
+	// are upsampled with them.
+	Prev *Volume
+	// FrontPad is the number of zero frames before all others.
+	FrontPad int
+	// StrideT is the number of input frames from one output frame to the next; 0 means 1.
+	StrideT int
+	// Upsample doubles each frame's height and width first (nearest neighbour). The doubled frame is
+	// never stored. dst.H = 2·x.H.
+	Upsample bool
+	// Downsample, which excludes Upsample, halves height and width: output (h, w) reads from
+	// (2h, 2w) on, and zeros are padded on the right and below only, as diffusers' WanResample does.
+	// dst.H = x.H / 2.
 	Downsample bool
-	Residual   *Mat
+	// Residual, when set, is [dst.Rows, Out] and is added at the end; it may be dst.
+	Residual *Mat
 }

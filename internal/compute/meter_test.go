@@ -2,7 +2,7 @@ package compute
 
 import "testing"
 
-func TestMeterCountsTheMost(t *testing.T) {
+func TestMeterCountsThePeak(t *testing.T) {
 	m := &Meter{}
 	var held []Memory
 	for _, n := range []int{64, 65, 0, 1000} { // 256, 512, 0 and 4096 bytes
@@ -16,8 +16,8 @@ func TestMeterCountsTheMost(t *testing.T) {
 	if _, err := m.Alloc(1); err != nil {
 		t.Fatal(err)
 	}
-	if got := m.Most(); got != 256+512+4096 {
-		t.Errorf("the most is %d", got)
+	if got := m.Peak(); got != 256+512+4096 {
+		t.Errorf("the peak is %d bytes", got)
 	}
 	if _, err := m.Alloc(-1); err == nil {
 		t.Error("-1 elements were allocated")

@@ -30,7 +30,7 @@ type attention struct {
 	args         compute.AttentionArgs
 	kern         *kernels
 	low          *lower // nil in float32
-	brake        *compute.Brake
+	stop         *compute.StopFlag
 	gemm         microTile // of kern or low, as soften
 	soften       softmax
 	hd           int  // width of a head
@@ -51,7 +51,7 @@ type attention struct {
 func (d *Device) Attention(dst, q, k, v compute.Mat, args compute.AttentionArgs) {
 	d.attention = newAttention(dst, q, k, v, args)
 	a := &d.attention
-	a.kern, a.zero, a.brake = d.kern, d.zeros(a.hd), &d.pool.brake
+	a.kern, a.zero, a.stop = d.kern, d.zeros(a.hd), &d.pool.stop
 	a.low, a.units, a.gemm, a.soften = d.lower(args.DType), a.hd, d.kern.gemm, d.kern.soften
 	if a.low != nil {
 		a.units, a.gemm, a.soften = a.low.units(a.hd), a.low.gemm, a.low.soften
@@ -234,7 +234,7 @@ func (a *attention) attend(w *worker, slot, query int) {
 	at := w.aims(keyTile + roundUp(a.hd, kern.mr))
 	keys, values := at[:keyTile], at[keyTile:]
 	for key := 0; key < a.k.rows; key += keyTile {
-		if a.brake.On() { // a task over a million keys takes seconds
+		if a.stop.Stopped() { // a task over a million keys takes seconds
 			return
 		}
 		n := min(keyTile, a.k.rows-key)

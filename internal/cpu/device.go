@@ -23,14 +23,14 @@ type Options struct {
 
 // Device implements compute.Device and compute.HostMemory on the host's processor.
 type Device struct {
-	kern  *kernels
-	pool  *pool
-	limit int64
-	used  atomic.Int64
-	keys  []float32 // packed keys and values of the attention that is running
-	units []float32 // the rounded input of the product that is running
-	zero  []float32 // never written
-	flaw  atomic.Bool
+	kern      *kernels
+	pool      *pool
+	limit     int64
+	used      atomic.Int64
+	keys      []float32 // packed keys and values of the attention that is running
+	units     []float32 // the rounded input of the product that is running
+	zero      []float32 // never written
+	nonFinite atomic.Bool
 
 	// The operation at work, in place so that running it allocates nothing.
 	rowwise   rowwise
@@ -49,10 +49,10 @@ func (d *Device) zeros(n int) []float32 {
 }
 
 var (
-	_ compute.Device     = (*Device)(nil)
-	_ compute.HostMemory = (*Device)(nil)
-	_ compute.Observer   = (*Device)(nil)
-	_ compute.Stoppable  = (*Device)(nil)
+	_ compute.Device         = (*Device)(nil)
+	_ compute.HostMemory     = (*Device)(nil)
+	_ compute.FiniteObserver = (*Device)(nil)
+	_ compute.Stoppable      = (*Device)(nil)
 )
 
 // New starts a Device with the given number of threads; 0 means GOMAXPROCS. See Open.
@@ -103,7 +103,7 @@ func (d *Device) Close() error {
 }
 
 // Sync returns at once: every operation is done when its call returns, unless it was stopped.
-func (d *Device) Sync() error { return d.pool.brake.Err() }
+func (d *Device) Sync() error { return d.pool.stop.Err() }
 
 // Progress returns a number that changes as tasks of operations are done, which take a good part of
 // a second at most. Any goroutine may call it.
@@ -111,5 +111,5 @@ func (d *Device) Progress() uint64 { return d.pool.progress() }
 
 // StopWith implements compute.Stoppable.
 func (d *Device) StopWith(ctx context.Context) (release func()) {
-	return d.pool.brake.StopWith(ctx)
+	return d.pool.stop.StopWith(ctx)
 }

@@ -127,7 +127,7 @@ func (d *Device) Download(dst []float32, src compute.Mat) error {
 	for i := range from.rows {
 		copy(dst[i*from.cols:], from.row(i))
 	}
-	return d.pool.brake.Err()
+	return d.pool.stop.Err()
 }
 
 // DownloadBF16 copies src into dst, dense row-major, rounded to bfloat16 in little-endian bytes.
@@ -147,7 +147,7 @@ func (d *Device) DownloadBF16(dst []byte, src compute.Mat) error {
 			binary.LittleEndian.PutUint16(to[2*j:], uint16(math.Float32bits(v)>>16))
 		}
 	}
-	return d.pool.brake.Err()
+	return d.pool.stop.Err()
 }
 
 // UploadBF16 copies bfloat16 in little-endian bytes, dense row-major, into dst.

@@ -60,7 +60,7 @@ type pool struct {
 	left    atomic.Int64  // tasks that are not done
 	begun   atomic.Uint64 // batches
 	closed  atomic.Bool
-	brake   compute.Brake // tasks that begin while it is on are left out
+	stop    compute.StopFlag // tasks that begin while it is on are left out
 	ended   sync.WaitGroup
 }
 
@@ -85,7 +85,7 @@ func newPool(threads int) *pool {
 func (p *pool) size() int { return len(p.workers) }
 
 // run does every task of b in [0, tasks), in any order and on any worker, and returns when all
-// are done, or left out because of the brake. It is not reentrant.
+// are done, or left out because operations were stopped. It is not reentrant.
 func (p *pool) run(tasks int, b batch) {
 	if p.closed.Load() {
 		panic("cpu: the device is used after Close")
@@ -93,14 +93,14 @@ func (p *pool) run(tasks int, b batch) {
 	p.begun.Add(1)
 	busy := min(len(p.workers), tasks)
 	if busy < 2 {
-		for i := 0; i < tasks && !p.brake.On(); i++ {
+		for i := 0; i < tasks && !p.stop.Stopped(); i++ {
 			p.left.Store(int64(tasks - i))
 			b.do(p.workers[0], i)
 		}
 		p.left.Store(0)
 		return
 	}
-	if p.brake.On() {
+	if p.stop.Stopped() {
 		return
 	}
 	p.batch = b
@@ -134,7 +134,7 @@ func (p *pool) drain(me int) {
 				break
 			}
 			p.waiting.Add(-1)
-			if !p.brake.On() {
+			if !p.stop.Stopped() {
 				p.batch.do(p.workers[me], task)
 			}
 			p.left.Add(-1)

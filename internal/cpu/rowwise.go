@@ -20,7 +20,7 @@ type rowwise struct {
 	eps          float64
 	rope         rotation
 	chunk        int // rows of a task
-	flaw         *atomic.Bool
+	nonFinite    *atomic.Bool
 }
 
 // elementsPerTask is how many elements a task has at least.
@@ -28,7 +28,7 @@ const elementsPerTask = 8192
 
 // each runs o over the rows of its input.
 func (d *Device) each(o rowwise) {
-	o.kern, o.flaw, o.chunk = d.kern, &d.flaw, max(1, elementsPerTask/max(1, o.in.cols))
+	o.kern, o.nonFinite, o.chunk = d.kern, &d.nonFinite, max(1, elementsPerTask/max(1, o.in.cols))
 	d.rowwise = o
 	d.pool.run(ceil(o.in.rows, o.chunk), &d.rowwise)
 }
@@ -43,12 +43,12 @@ func (o *rowwise) do(w *worker, task int) {
 // finite, for float64 holds the squares of every float32.
 func (o *rowwise) judge(inverse float64) {
 	if !(inverse > 0 && inverse <= math.MaxFloat64) {
-		o.flaw.Store(true)
+		o.nonFinite.Store(true)
 	}
 }
 
-// Flawed implements compute.Observer.
-func (d *Device) Flawed() bool { return d.flaw.Load() && d.flaw.Swap(false) }
+// SawNonFinite implements compute.FiniteObserver.
+func (d *Device) SawNonFinite() bool { return d.nonFinite.Load() && d.nonFinite.Swap(false) }
 
 // inOut checks the matrices of an operation from x to dst.
 func inOut(op string, dst, x compute.Mat) rowwise {

@@ -15,15 +15,15 @@ func TestNoTaskBeginsOnceStopped(t *testing.T) {
 	for _, threads := range []int{1, 2, 5} {
 		p := newPool(threads)
 		ctx, cancel := context.WithCancel(t.Context())
-		release := p.brake.StopWith(ctx)
+		release := p.stop.StopWith(ctx)
 		var after atomic.Int32
 		p.run(10_000, body(func(_ *worker, task int) {
-			if p.brake.On() {
+			if p.stop.Stopped() {
 				after.Add(1)
 			}
 			if task == 10 {
 				cancel()
-				for !p.brake.On() {
+				for !p.stop.Stopped() {
 				}
 			}
 		}))
@@ -68,7 +68,7 @@ func TestAttentionStopsBetweenTilesOfKeys(t *testing.T) {
 		r *running) {
 		tiles++
 		cancel(why)
-		for !d.pool.brake.On() {
+		for !d.pool.stop.Stopped() {
 		}
 		chooseSoften(t)(s, n, scale, bias, at, r)
 	}

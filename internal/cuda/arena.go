@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	alignment   = compute.Unit // bytes; of every piece, as cuMemAlloc's
+	alignment   = compute.AllocUnit // bytes; of every piece, as cuMemAlloc's
 	slabDefault = 64 << 20
 )
 

@@ -139,9 +139,9 @@ type copies struct {
 	waited bool // the lane up has waited for begun
 }
 
-// Copies opens copies beside the operations that are issued from here on.
-func (d *Device) Copies() compute.Copies {
-	d.enter("Copies")
+// BeginCopies opens copies that overlap the operations issued from here on.
+func (d *Device) BeginCopies() compute.Copies {
+	d.enter("BeginCopies")
 	defer d.leave()
 	d.sweep()
 	return &copies{d: d, begun: d.mark(d.stream)}
@@ -228,25 +228,16 @@ func (d *Device) pieceDown(l *lane, s slot, p view, t compute.DType) {
 	d.keep(s.event.Record(l.stream))
 }
 
-// Upload copies src, or what it is a ticket for, to dst beside what was issued since Copies.
+// Upload copies src to dst while what was issued since BeginCopies runs.
 func (c *copies) Upload(dst compute.Mat, src []byte, t compute.DType) error {
 	to, d := viewOf("Upload", "dst", dst), c.d
-	if !compute.IsTicket(src) {
-		bytesIn("Upload", to, t, len(src))
-	}
+	size := bytesIn("Upload", to, t, len(src))
 	d.enter("Upload")
 	defer d.leave()
 	if len(src) == 0 || d.failure() != nil {
 		return d.failure()
 	}
-	l, size := &d.lanes[laneUp], sizeOf(t)
-	if !c.waited {
-		d.keep(l.stream.Wait(c.begun, 0))
-		c.waited = true
-	}
-	if compute.IsTicket(src) {
-		return d.receive(l, to, src, t)
-	}
+	l := c.uploads()
 	to.pieces(size, d.slotSize, func(p view, at int) {
 		s := l.slot()
 		d.keep(s.event.Synchronize())
@@ -254,6 +245,17 @@ func (c *copies) Upload(dst compute.Mat, src []byte, t compute.DType) error {
 		d.pieceUp(l, s, p, t)
 	})
 	return d.failure()
+}
+
+// uploads returns the lane for uploads, whose first copy of the set waits until the operations
+// before the set are done: they may still read what it writes.
+func (c *copies) uploads() *lane {
+	l := &c.d.lanes[laneUp]
+	if !c.waited {
+		c.d.keep(l.stream.Wait(c.begun, 0))
+		c.waited = true
+	}
+	return l
 }
 
 // pieceUp issues the copy of a slot to a view.

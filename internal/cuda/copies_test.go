@@ -56,7 +56,7 @@ func ringOf(t *testing.T, d compute.Device, dt compute.DType) []byte {
 		size /= 2
 	}
 	for range rounds {
-		c := compute.Beside(d)
+		c := compute.BeginCopies(d)
 		var wg sync.WaitGroup
 		sent := make([][]byte, 3)
 		for i := range sent {
@@ -73,7 +73,7 @@ func ringOf(t *testing.T, d compute.Device, dt compute.DType) []byte {
 		wg.Wait()
 		c.End()
 		d.Add(x, x, y) // before y changes
-		c = compute.Beside(d)
+		c = compute.BeginCopies(d)
 		d.LayerNorm(x, x, compute.Norm{Eps: 1})
 		for i, b := range sent {
 			j := (i + 1) % 3

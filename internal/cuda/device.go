@@ -41,17 +41,17 @@ type Device struct {
 	slotSize int          // of a lane, in bytes
 	marks    marks
 
-	brake compute.Brake // kernels are not launched while it is on
+	stop compute.StopFlag // kernels are not launched while it is on
 
 	mu  sync.Mutex
 	err error // the first one of the driver
 }
 
 var (
-	_ GPU              = (*Device)(nil)
-	_ compute.Stored   = (*Device)(nil)
-	_ compute.Reserver = (*Device)(nil)
-	_ compute.Copier   = (*Device)(nil)
+	_ GPU                  = (*Device)(nil)
+	_ compute.StoredPacker = (*Device)(nil)
+	_ compute.Reserver     = (*Device)(nil)
+	_ compute.Copier       = (*Device)(nil)
 
 	_ compute.Stoppable = (*Device)(nil)
 )
@@ -182,11 +182,11 @@ func (d *Device) outcome() error {
 	if err := d.failure(); err != nil {
 		return err
 	}
-	return d.brake.Err()
+	return d.stop.Err()
 }
 
 // StopWith implements compute.Stoppable: kernels that the GPU has are finished, no others begin.
-func (d *Device) StopWith(ctx context.Context) (release func()) { return d.brake.StopWith(ctx) }
+func (d *Device) StopWith(ctx context.Context) (release func()) { return d.stop.StopWith(ctx) }
 
 // Sync waits until every operation issued so far is done.
 func (d *Device) Sync() error {

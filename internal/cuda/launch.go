@@ -25,7 +25,6 @@ const (
 	attention64BF16
 	attention128BF16
 	attention384BF16
-	attentionMerge
 	conv
 	activate
 	addVector
@@ -65,7 +64,6 @@ var kernels = [kernelCount]struct {
 	attention64BF16:  {"attention_v1_64_bf16", 128, 0, ""},
 	attention128BF16: {"attention_v1_128_bf16", 128, 0, ""},
 	attention384BF16: {"attention_v1_384_bf16", 128, 0, ""},
-	attentionMerge:   {"attention_merge", 128, 0, ""},
 	conv:             {"conv_v1", 256, 0, ""},
 	activate:         {"activate", 256, 0, ""},
 	addVector:        {"add_vector", 256, 0, ""},
@@ -112,7 +110,7 @@ func (d *Device) launch(k kernel, x, y int, values ...value) {
 
 // launchOn is launch on another stream, with room for the values that no other goroutine uses.
 func (d *Device) launchOn(s cu.Stream, p *params, k kernel, x, y int, values []value) {
-	if x == 0 || y == 0 || d.failure() != nil || d.brake.On() {
+	if x == 0 || y == 0 || d.failure() != nil || d.stop.Stopped() {
 		return
 	}
 	copy(p.values[:], values)

@@ -149,11 +149,7 @@ func (d *Device) ChannelNorm(dst, x compute.Mat, gain compute.Vector, act comput
 
 // Attention computes softmax(scale·q·kᵀ + bias)·v head by head; see compute.Device.
 func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
-	d.attend("Attention", dst, q, k, v, a, view{})
-}
-
-// attend is Attention that stores the logarithms of the softmax's sums, unless lse is empty.
-func (d *Device) attend(op string, dst, q, k, v compute.Mat, a compute.AttentionArgs, lse view) {
+	const op = "Attention"
 	if a.Heads < 1 || q.Cols%a.Heads != 0 || q.Cols == 0 || k.Rows < 1 || !(a.Scale > 0) {
 		panic(fmt.Sprintf("cuda: %s: %d heads over width %d, %d keys, scale %g",
 			op, a.Heads, q.Cols, k.Rows, a.Scale))
@@ -173,14 +169,14 @@ func (d *Device) attend(op string, dst, q, k, v compute.Mat, a compute.Attention
 	by := d.attentionOf(hd, a.RelBias != nil, a.DType)
 	switch by.kernel {
 	case attentionV3Of64, attentionV3Of128:
-		d.attendPanels(by, in, keys, vals, out, lse, a)
+		d.attendPanels(by, in, keys, vals, out, a)
 	case attentionV2Of32, attentionV2Of64, attentionV2Of128:
-		d.attendRows(by, in, keys, vals, out, lse, bias, a)
+		d.attendRows(by, in, keys, vals, out, bias, a)
 	default:
 		d.launch(by.kernel, ceil(in.rows, by.rows), a.Heads, ptr(out), num(out.stride),
 			ptr(in), num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride),
 			num(in.rows), num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias),
-			num(bias.stride), ptr(lse), num(lse.stride))
+			num(bias.stride))
 	}
 }
 

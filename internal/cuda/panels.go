@@ -129,7 +129,7 @@ func attentionV3(hd int, relative bool) product {
 
 // attendPanels is attention with v3: keys and values are laid out in panels, head after head, then
 // attended to.
-func (d *Device) attendPanels(by product, q, k, v, dst, lse view, a compute.AttentionArgs) {
+func (d *Device) attendPanels(by product, q, k, v, dst view, a compute.AttentionArgs) {
 	if q.rows == 0 {
 		return
 	}
@@ -146,5 +146,5 @@ func (d *Device) attendPanels(by product, q, k, v, dst, lse view, a compute.Atte
 		num(k.rows), num(hd), num(wide), num(pitch/panelCols))
 	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, ptr(dst), num(dst.stride), ptr(q),
 		num(q.stride), arg(keys), arg(vals), num(pitch), num(q.rows), num(k.rows), num(hd),
-		float(a.Scale), float(a.LastKeyBias), ptr(lse), num(lse.stride))
+		float(a.Scale), float(a.LastKeyBias))
 }

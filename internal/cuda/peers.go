@@ -3,7 +3,6 @@
 package cuda
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -27,12 +26,12 @@ type parcel struct {
 // office is where the devices of a process leave parcels for each other.
 type office struct {
 	mu      sync.Mutex
-	last    uint64
-	waiting map[uint64]*parcel // not yet taken
+	last    compute.Ticket
+	waiting map[compute.Ticket]*parcel // not yet taken
 	devices []*Device
 }
 
-var post = office{waiting: map[uint64]*parcel{}}
+var post = office{waiting: map[compute.Ticket]*parcel{}}
 
 // join lets a new device and the others copy from each other without the host, where the hardware
 // can. Where it cannot, or has too many peers, the driver takes the way through the host by itself.
@@ -60,18 +59,15 @@ func (d *Device) join(gpu cu.Device) {
 	post.devices = append(post.devices, d)
 }
 
-// ticketBytes is the size of a ticket: its number, and a byte that makes the size odd.
-const ticketBytes = 9
-
-// Give packs src on the GPU and returns a ticket for another device's Upload.
-func (c *copies) Give(src compute.Mat, t compute.DType) ([]byte, error) {
+// Give packs src on the GPU and returns a ticket for another device's Take.
+func (c *copies) Give(src compute.Mat, t compute.DType) (compute.Ticket, error) {
 	from, d := viewOf("Give", "src", src), c.d
 	n := from.rows * from.cols
 	d.enter("Give")
 	defer d.leave()
 	m, err := d.take(int64(max(1, sizeOf(t)*n)))
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	if t == compute.BF16 {
 		d.elements(packBF16, from, arg(m.at), ptr(from), num(from.stride), num(from.rows),
@@ -85,30 +81,37 @@ func (c *copies) Give(src compute.Mat, t compute.DType) ([]byte, error) {
 	return post.leave(p), d.outcome()
 }
 
-func (o *office) leave(p *parcel) (ticket []byte) {
+func (o *office) leave(p *parcel) compute.Ticket {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last++
 	o.waiting[o.last] = p
-	return append(binary.LittleEndian.AppendUint64(nil, o.last), 0)
+	return o.last
+}
+
+// Take copies what a ticket stands for to dst while what was issued since BeginCopies runs.
+func (c *copies) Take(dst compute.Mat, ticket compute.Ticket, t compute.DType) error {
+	to, d := viewOf("Take", "dst", dst), c.d
+	d.enter("Take")
+	defer d.leave()
+	if d.failure() != nil {
+		return d.failure()
+	}
+	return d.receive(c.uploads(), to, ticket, t)
 }
 
 // receive copies what a ticket stands for to a view, on the lane up.
-func (d *Device) receive(l *lane, to view, ticket []byte, t compute.DType) error {
-	if len(ticket) != ticketBytes {
-		return fmt.Errorf("a ticket has %d bytes, not %d", len(ticket), ticketBytes)
-	}
+func (d *Device) receive(l *lane, to view, ticket compute.Ticket, t compute.DType) error {
 	post.mu.Lock()
 	defer post.mu.Unlock() // the giver stays open
-	number := binary.LittleEndian.Uint64(ticket)
-	p := post.waiting[number]
+	p := post.waiting[ticket]
 	if p == nil {
-		return fmt.Errorf("what ticket %d stands for is not there any more", number)
+		return fmt.Errorf("what ticket %d stands for was taken before or has expired", ticket)
 	}
 	if size := sizeOf(t); p.bytes != size*to.rows*to.cols {
 		return fmt.Errorf("sent %d bytes, %d expected", p.bytes, size*to.rows*to.cols)
 	}
-	delete(post.waiting, number)
+	delete(post.waiting, ticket)
 	d.keep(l.stream.Wait(p.packed, 0))
 	to.pieces(sizeOf(t), d.slotSize, func(v view, at int) {
 		d.pieceOver(l, v, p.from.ctx, p.mem.at+cu.DevicePtr(at), t)

@@ -43,33 +43,35 @@ func TestMemoryOfAnotherGPU(t *testing.T) {
 	}
 }
 
+// peerCopies opens copies with which d passes matrices to other devices.
+func peerCopies(d *Device) compute.PeerCopies { return d.BeginCopies().(compute.PeerCopies) }
+
 // TestTickets wants a ticket to be good once, for a matrix of its size, and not for ever.
 func TestTickets(t *testing.T) {
 	giver, taker := openSlabs(t), openSlabs(t)
 	m, to, small := dense(t, giver, 7, 5), dense(t, taker, 7, 5), dense(t, taker, 7, 4)
 	values := normal(35)
 	giver.Upload(m, values)
-	give := func() []byte {
+	give := func() compute.Ticket {
 		t.Helper()
-		ticket, err := giver.Copies().(compute.Giver).Give(m, compute.FP32)
-		if err != nil || !compute.IsTicket(ticket) {
-			t.Fatalf("%x, %v", ticket, err)
+		ticket, err := peerCopies(giver).Give(m, compute.FP32)
+		if err != nil {
+			t.Fatal(err)
 		}
 		return ticket
 	}
-	refused := func(to compute.Mat, ticket []byte, want string) {
+	refused := func(to compute.Mat, ticket compute.Ticket, want string) {
 		t.Helper()
-		c := taker.Copies()
+		c := peerCopies(taker)
 		defer c.End()
-		if err := c.Upload(to, ticket, compute.FP32); err == nil || !strings.Contains(err.Error(), want) {
+		if err := c.Take(to, ticket, compute.FP32); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
 	ticket := give()
 	refused(small, ticket, "sent 140 bytes, 112 expected")
-	refused(to, ticket[:7], "7 bytes")
-	c := taker.Copies()
-	if err := c.Upload(to, ticket, compute.FP32); err != nil {
+	c := peerCopies(taker)
+	if err := c.Take(to, ticket, compute.FP32); err != nil {
 		t.Fatal(err)
 	}
 	c.End()
@@ -77,11 +79,11 @@ func TestTickets(t *testing.T) {
 	if err := taker.Download(got, to); err != nil || !slices.Equal(got, values) {
 		t.Errorf("%v, %v", got, err)
 	}
-	refused(to, ticket, "not there any more")
+	refused(to, ticket, "taken before or has expired")
 	ticket = give()
-	giver.Copies().End()
-	giver.Copies().End()
-	refused(to, ticket, "not there any more")
+	giver.BeginCopies().End()
+	giver.BeginCopies().End()
+	refused(to, ticket, "taken before or has expired")
 	if n := len(post.waiting); n != 0 {
 		t.Errorf("%d parcels wait for ever", n)
 	}
@@ -90,7 +92,7 @@ func TestTickets(t *testing.T) {
 // TestAGiverMayClose closes devices while what they gave is under way, taken or not.
 func TestAGiverMayClose(t *testing.T) {
 	taker := openSlabs(t)
-	var tickets [2][]byte
+	var tickets [2]compute.Ticket
 	values := normal(5000)
 	giver, err := Open(Options{CopyBytes: 1000})
 	if err != nil {
@@ -99,18 +101,18 @@ func TestAGiverMayClose(t *testing.T) {
 	m := dense(t, giver, 50, 100)
 	giver.Upload(m, values)
 	for i := range tickets {
-		if tickets[i], err = giver.(*Device).Copies().(compute.Giver).Give(m, compute.FP32); err != nil {
+		if tickets[i], err = peerCopies(giver.(*Device)).Give(m, compute.FP32); err != nil {
 			t.Fatal(err)
 		}
 	}
-	to, c := dense(t, taker, 50, 100), taker.Copies()
-	if err := c.Upload(to, tickets[0], compute.FP32); err != nil {
+	to, c := dense(t, taker, 50, 100), peerCopies(taker)
+	if err := c.Take(to, tickets[0], compute.FP32); err != nil {
 		t.Fatal(err)
 	}
 	if err := giver.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Upload(to, tickets[1], compute.FP32); err == nil {
+	if err := c.Take(to, tickets[1], compute.FP32); err == nil {
 		t.Error("a closed device has given something")
 	}
 	c.End()

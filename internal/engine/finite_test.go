@@ -95,7 +95,7 @@ func set(x tensor.Tensor, at int, v float32) (restore func()) {
 	case tensor.F32:
 		binary.LittleEndian.PutUint32(place, math.Float32bits(v))
 	case tensor.BF16:
-		binary.LittleEndian.PutUint16(place, tensor.Float32ToBF16(v))
+		binary.LittleEndian.PutUint16(place, uint16(math.Float32bits(v)>>16))
 	default:
 		panic(x.DType)
 	}

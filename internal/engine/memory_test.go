@@ -98,7 +98,7 @@ func TestMemoryIsPlanned(t *testing.T) {
 			}
 			generate(t, engines, inMemory(t, c.mesh.Size()), c.spec, c.mesh)
 			for i, d := range devs {
-				if most := d.meter.Most(); d.planned < most || d.planned > most*3/2 {
+				if most := d.meter.Peak(); d.planned < most || d.planned > most*3/2 {
 					t.Errorf("rank %d: %d bytes were set aside, %d were allocated", i, d.planned, most)
 				}
 			}
@@ -115,7 +115,7 @@ func TestAClipThatDoesNotFitIsRefusedBeforeWork(t *testing.T) {
 	if !errors.Is(errs[0], compute.ErrMemory) || !strings.Contains(errs[0].Error(), "more ranks, or a") {
 		t.Errorf("got %v", errs[0])
 	}
-	if dev.meter.Most() != 0 {
-		t.Errorf("%d bytes were allocated all the same", dev.meter.Most())
+	if dev.meter.Peak() != 0 {
+		t.Errorf("%d bytes were allocated all the same", dev.meter.Peak())
 	}
 }

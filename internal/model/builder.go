@@ -64,7 +64,7 @@ func (b *Builder) Linear(names ...string) compute.Linear {
 	}
 
 	// Some devices convert stored types by themselves, which saves the copy in float32.
-	if dev, ok := b.dev.(compute.Stored); ok {
+	if dev, ok := b.dev.(compute.StoredPacker); ok {
 		var parts []tensor.Tensor
 		for _, n := range names {
 			parts = append(parts, b.Raw(n+".weight"))

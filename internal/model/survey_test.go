@@ -218,8 +218,8 @@ func TestDamageIsNamed(t *testing.T) {
 		x := f.components[component].tensors[name]
 		x.Data = append([]byte{}, x.Data...)
 		at := x.Shape.Elements() - 1
-		half := tensor.Float32ToBF16(float32(c.value))
-		x.Data[2*at], x.Data[2*at+1] = byte(half), byte(half>>8)
+		bits := math.Float32bits(float32(c.value)) // bfloat16 is the upper half
+		x.Data[2*at], x.Data[2*at+1] = byte(bits>>16), byte(bits>>24)
 		f.components[component].tensors[name] = x
 		d := f.read().Damage
 		if d == nil || d.Weight != c.weight || d.At != at || d.Value != c.says {

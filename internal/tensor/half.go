@@ -5,15 +5,6 @@ import "math"
 // BF16ToFloat32 widens a bfloat16.
 func BF16ToFloat32(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 
-// Float32ToBF16 rounds to the nearest bfloat16, ties to even; a NaN stays a quiet NaN.
-func Float32ToBF16(f float32) uint16 {
-	u := math.Float32bits(f)
-	if f != f {
-		return uint16(u>>16) | 0x40
-	}
-	return uint16((u + 0x7fff + (u >> 16 & 1)) >> 16)
-}
-
 // F16ToFloat32 widens an IEEE 754 half, subnormals and infinities included.
 func F16ToFloat32(h uint16) float32 {
 	sign, exp, frac := uint32(h&0x8000)<<16, uint32(h>>10&0x1f), uint32(h&0x3ff)

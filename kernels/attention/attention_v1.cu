@@ -18,8 +18,7 @@ constexpr int EACH = KEYS / LANES;      // keys, or columns of a chunk, of a thr
 struct Call {
   const float *q, *k, *v, *bias;  // [nq, hd], [nk, hd], [nk, hd], [nq+nk-1] or null
   float* dst;                     // [nq, hd]
-  float* lse;                     // [nq, heads], from the head's column on, or null
-  i64 ldq, ldk, ldv, ld, ld_lse, nq, nk, hd;
+  i64 ldq, ldk, ldv, ld, nq, nk, hd;
   float scale, last;              // last: added to the logit of the last key
 };
 
@@ -89,11 +88,9 @@ DEVICE void weigh(float* out, Shared<float> p, Shared<float> values, i64 keys, f
   for (int m = 0; m < EACH; m++) out[m] = fmaf(out[m], shrink, t[m]);
 }
 
-// finish divides by the sum and stores the thread's columns, and, where that is asked for, the
-// logarithm of the sum of the exponentials of the query's logits.
+// finish divides by the sum and stores the thread's columns.
 template <int WIDEST>
 DEVICE void finish(const float* out, const Call& a, i64 query, const Running& r) {
-  if (a.lse && threadIdx.x % LANES == 0) a.lse[query * a.ld_lse] = r.most + logarithm(r.sum);
   UNROLL
   for (int m = 0; m < WIDEST / LANES; m++) {
     const i64 col = threadIdx.x % LANES + LANES * m;
@@ -141,17 +138,16 @@ template <int WIDEST, bool ROUND> DEVICE void attend(const Call& a) {
 }
 
 // ATTENTION defines the kernel for head dims up to WIDEST. q, dst: [nq, heads·hd]; k, v:
-// [nk, heads·hd]; bias: [heads, nq+nk-1] or null; lse: [nq, heads] or null.
+// [nk, heads·hd]; bias: [heads, nq+nk-1] or null.
 // grid: (ceil(nq / 16), heads)
 #define ATTENTION(name, WIDEST, ROUND)                                                            \
   KERNEL(THREADS, name)                                                                           \
   (float* dst, i64 ld, const float* q, i64 ldq, const float* k, i64 ldk, const float* v, i64 ldv, \
-   i64 nq, i64 nk, i64 hd, double scale, double last, const float* bias, i64 ld_bias, float* lse, \
-   i64 ld_lse) {                                                                                  \
+   i64 nq, i64 nk, i64 hd, double scale, double last, const float* bias, i64 ld_bias) {           \
     const i64 head = blockIdx.y, col = head * hd;                                                 \
     attend<WIDEST, ROUND>(Call{q + col, k + col, v + col, bias ? bias + head * ld_bias : bias,    \
-                               dst + col, lse ? lse + head : lse, ldq, ldk, ldv, ld, ld_lse, nq,  \
-                               nk, hd, (float)scale, (float)last});                               \
+                               dst + col, ldq, ldk, ldv, ld, nq, nk, hd, (float)scale,            \
+                               (float)last});                                                     \
   }                                                                                               \
   LAUNCHABLE(THREADS, name)
 

@@ -28,8 +28,8 @@ struct Call {
   const float* q;     // [nq, hd]
   i64 ldq, nq, hd;
   Matrix k, v;
-  float *dst, *lse;   // [nq, hd]; [nq, heads] from the head's column on, or null
-  i64 ld, ld_lse;
+  float* dst;         // [nq, hd]
+  i64 ld;
   const float* bias;  // [nq+nk-1] or null
   float scale, last;  // last: added to the logit of the last key
 };
@@ -191,8 +191,7 @@ DEVICE void weigh(Out<WIDEST>& out, const Logits<KEYS<WIDEST>>& p, Shared<bf16> 
   }
 }
 
-// finish divides by the sums and stores, and, where that is asked for, tells the logarithms of the
-// sums of the exponentials of the logits.
+// finish divides by the sums and stores.
 template <int WIDEST>
 DEVICE void finish(const Out<WIDEST>& out, const Running& run, const Call& a, i64 row0) {
   const int lane = threadIdx.x % 32;
@@ -203,8 +202,6 @@ DEVICE void finish(const Out<WIDEST>& out, const Running& run, const Call& a, i6
       const i64 row = row0 + 16 * m + lane / 4 + 8 * half;
       const float sum = sum_over<4>(run.sum[m][half]);
       if (row >= a.nq) continue;
-      if (a.lse && lane % 4 == 0)
-        a.lse[row * a.ld_lse] = fmaf(run.most[m][half], a.scale, logarithm(sum));
       UNROLL
       for (int n = 0; n < WIDEST / 8; n++) {
         UNROLL
@@ -253,16 +250,14 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
 
 // ATTENTION_V2 defines the kernel for head dims up to WIDEST. q, dst: [nq, heads·hd]; k, v: [nk,
 // heads, wide] in bfloat16, wide being hd rounded up to 8 and filled with zeros; bias: [heads,
-// nq+nk-1] or null; lse: [nq, heads] or null. grid: (ceil(nq / 128), heads)
+// nq+nk-1] or null. grid: (ceil(nq / 128), heads)
 #define ATTENTION_V2(name, WIDEST)                                                                \
   KERNEL(v2::THREADS, name)                                                                       \
   (float* dst, i64 ld, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 nq, i64 nk,     \
-   i64 heads, i64 hd, double scale, double last, const float* bias, i64 ld_bias, float* lse,      \
-   i64 ld_lse) {                                                                                  \
+   i64 heads, i64 hd, double scale, double last, const float* bias, i64 ld_bias) {                \
     const i64 head = blockIdx.y, wide = (hd + 7) / 8 * 8, at = head * wide, ldk = heads * wide;   \
     v2::attend<WIDEST>(v2::Call{q + head * hd, ldq, nq, hd, {k + at, ldk, nk}, {v + at, ldk, nk}, \
-                                dst + head * hd, lse ? lse + head : lse, ld, ld_lse,              \
-                                bias ? bias + head * ld_bias : bias,                              \
+                                dst + head * hd, ld, bias ? bias + head * ld_bias : bias,         \
                                 (float)scale, (float)last});                                      \
   }                                                                                               \
   LAUNCHABLE(v2::THREADS, name)

@@ -40,8 +40,8 @@ LAUNCHABLE(PACK_THREADS, pack_values_v3)
 struct Call {
   const float* q;           // [nq, hd]
   const bf16 *k, *v;
-  float *dst, *lse;         // [nq, hd]; [nq, heads] from the head's column on, or null
-  i64 ldq, ld, ld_lse, pitch, nq, nk, hd;
+  float* dst;               // [nq, hd]
+  i64 ldq, ld, pitch, nq, nk, hd;
   float scale, last;        // last: added to the logit of the last key
   DEVICE_MEMBER i64 tiles() const { return (nk + KEYS - 1) / KEYS; }
 };
@@ -175,18 +175,12 @@ template <int WIDE> DEVICE void shrink(wgmma::Sums<WIDE>& out, const Running& r)
   for (int e = 0; e < WIDE / 2; e++) out[e] *= r.shrink[e / 2 % 2];
 }
 
-// finish divides by the sums and stores, and, where that is asked for, tells the logarithms of the
-// sums of the exponentials of the logits.
+// finish divides by the sums and stores.
 template <int WIDE>
 DEVICE void finish(wgmma::Sums<WIDE>& out, Running& r, const Call& c, i64 first) {
   const int thread = threadIdx.x % warpgroup::THREADS, lane = thread % 32;
   UNROLL
-  for (int i = 0; i < 2; i++) {
-    const i64 row = first + thread / 32 * 16 + lane / 4 + 8 * i;
-    r.sum[i] = sum_over<4>(r.sum[i]);
-    if (c.lse && row < c.nq && lane % 4 == 0)
-      c.lse[row * c.ld_lse] = fmaf(r.most[i], c.scale, logarithm(r.sum[i]));
-  }
+  for (int i = 0; i < 2; i++) r.sum[i] = sum_over<4>(r.sum[i]);
   UNROLL
   for (int e = 0; e < WIDE / 2; e++) {
     const i64 row = first + thread / 32 * 16 + lane / 4 + e / 2 % 2 * 8;
@@ -302,15 +296,15 @@ template <int WIDE> DEVICE void run(const Call& c) {
 #endif
 
 // ATTENTION_V3 defines the kernel for head dims up to WIDE. q, dst: [nq, heads·hd]; k: panels of each
-// head, `pitch` rows each, a multiple of 128; v: transposed panels of each head, for as many keys;
-// lse: [nq, heads] or null. grid: (ceil(nq / 128), heads)
+// head, `pitch` rows each, a multiple of 128; v: transposed panels of each head, for as many keys.
+// grid: (ceil(nq / 128), heads)
 #define ATTENTION_V3(name, WIDE)                                                                  \
   KERNEL_ALONE(THREADS, name)                                                                     \
   (float* dst, i64 ld, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 pitch, i64 nq,  \
-   i64 nk, i64 hd, double scale, double last, float* lse, i64 ld_lse) {                           \
+   i64 nk, i64 hd, double scale, double last) {                                                   \
     const i64 head = blockIdx.y, size = head * pitch * WIDE;                                      \
-    RUN(WIDE, {q + head * hd, k + size, v + size, dst + head * hd, lse ? lse + head : lse, ldq,   \
-               ld, ld_lse, pitch, nq, nk, hd, (float)scale, (float)last});                        \
+    RUN(WIDE, {q + head * hd, k + size, v + size, dst + head * hd, ldq, ld, pitch, nq, nk, hd,    \
+               (float)scale, (float)last});                                                       \
   }                                                                                               \
   LAUNCHABLE(THREADS, name)
 

@@ -19,22 +19,6 @@ DEVICE float exponential(float x) {
   return y * float_of((uint32_t)(half + 127) << 23) * float_of((uint32_t)(whole - half + 127) << 23);
 }
 
-// logarithm is ln x to two ulps for normal x > 0, and -infinity for 0: x = m·2^e with m between
-// 1/sqrt(2) and sqrt(2), and ln m = 2·artanh(s) for s = (m-1)/(m+1), by its power series.
-DEVICE float logarithm(float x) {
-  if (!(x > 0.0f) || x == INFINITY) return x == 0.0f ? -INFINITY : x;
-  const uint32_t bits = bits_of(x) - 0x3f3504f3u;  // of 1/sqrt(2)
-  const float e = (float)((int32_t)bits >> 23);
-  const float m = float_of((bits & 0x7fffff) + 0x3f3504f3u);
-  const float s = (m - 1.0f) / (m + 1.0f), t = s * s;
-  float y = fmaf(t, 1.0f / 11, 1.0f / 9);
-  y = fmaf(y, t, 1.0f / 7);
-  y = fmaf(y, t, 1.0f / 5);
-  y = fmaf(y, t, 1.0f / 3) * t;
-  y = fmaf(2.0f * s, y, 2.0f * s);
-  return fmaf(e, 0.693359375f, fmaf(e, -2.12194440e-4f, y));
-}
-
 // power is 2^x, as fast as the GPU has it (two units in the last place; tiny results are 0).
 DEVICE float power(float x) {
 #ifdef __CUDACC__

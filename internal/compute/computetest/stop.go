@@ -53,7 +53,7 @@ func (s *suite) refuses(t *testing.T, dev compute.Device, y compute.Mat,
 	v, b := make([]float32, y.Rows*y.Cols), make([]byte, 2*y.Rows*y.Cols)
 	for attend(v) == nil { // the context tells the device on a goroutine of its own
 	}
-	beside := compute.Beside(dev)
+	beside := compute.BeginCopies(dev)
 	defer beside.End()
 	for name, err := range map[string]error{
 		"Sync": dev.Sync(), "Download": dev.Download(v, y), "DownloadBF16": dev.DownloadBF16(b, y),

@@ -95,14 +95,14 @@ func (e *Encoder) Encode(ids []int32) ([]float32, error) {
 	}
 	defer s.free()
 
-	compute.Flawed(e.dev) // forget what the device noticed in earlier work
+	compute.SawNonFinite(e.dev) // forget what the device noticed in earlier work
 
 	e.dev.Upload(s.x, rows)
 	e.observe(0, s.x)
 	for i := range e.layers {
 		e.layers[i].forward(e, s)
 		e.observe(i+1, s.x)
-		if !compute.Flawed(e.dev) {
+		if !compute.SawNonFinite(e.dev) {
 			continue
 		}
 

@@ -33,7 +33,7 @@ func newScratch(dev compute.Device, cfg model.TextEncoderConfig, n int) (*scratc
 func (e *Encoder) Bytes(n int) int64 {
 	m := &compute.Meter{}
 	_, _ = newScratch(m, e.cfg, n) // a Meter refuses nothing
-	return m.Most() + 2*e.workBytes(n)
+	return m.Peak() + 2*e.workBytes(n)
 }
 
 // workBytes returns the most scratch memory that a single operation takes for itself.

@@ -34,7 +34,7 @@ type message struct {
 // newExchange begins an exchange. Until its finish, nothing may be computed into the matrices that
 // hold what the other ranks send.
 func (s *Sequence) newExchange(ctx context.Context) *exchange {
-	x := &exchange{s: s, copies: compute.Beside(s.t.dev)}
+	x := &exchange{s: s, copies: compute.BeginCopies(s.t.dev)}
 	x.ctx, x.stop = context.WithCancelCause(ctx)
 	return x
 }
@@ -55,8 +55,10 @@ func (x *exchange) start(tag collective.Tag, from, place func(rank int) compute.
 		}
 
 		// A device of the same process takes the matrix itself, by a ticket in place of bytes.
-		if give, ok := x.copies.(compute.Giver); ok && g.Near(r) && m.Cols > 0 {
-			fetch = append(fetch, ticket(give, &send[r], m, x.s.t.dtype))
+		if peers := x.peerCopies(r, m); peers != nil {
+			ticket, err := peers.Give(m, x.s.t.dtype)
+			send[r] = ticket.Bytes()
+			fetch = append(fetch, func() error { return err })
 			continue
 		}
 		send[r] = collective.NewBuffer(x.s.bytes(m))
@@ -84,12 +86,15 @@ func (x *exchange) start(tag collective.Tag, from, place func(rank int) compute.
 	})
 }
 
-// ticket returns the function that hands a matrix to another rank of this process and sets *to to
-// the ticket for it.
-func ticket(g compute.Giver, to *[]byte, m compute.Mat, t compute.DType) func() error {
-	var err error
-	*to, err = g.Give(m, t)
-	return func() error { return err }
+// peerCopies returns how the device exchanges m with the device of rank r without the host, nil
+// where m travels as bytes. Both ranks come to the same answer: whether they share a process is
+// known to both, devices of a process are of one kind, and m has the same size on both sides.
+func (x *exchange) peerCopies(r int, m compute.Mat) compute.PeerCopies {
+	peers, ok := x.copies.(compute.PeerCopies)
+	if !ok || m.Cols == 0 || !x.s.group.Near(r) {
+		return nil
+	}
+	return peers
 }
 
 // finish waits for every message, in the order of start, and uploads each as soon as it arrives. A
@@ -102,7 +107,7 @@ func (x *exchange) finish() error {
 			if r == x.s.group.Rank() || x.ctx.Err() != nil {
 				continue
 			}
-			if err := x.unpack(p.place(r), b); err != nil {
+			if err := x.unpack(r, p.place(r), b); err != nil {
 				x.stop(&collective.PeerError{Rank: x.s.group.Member(r), Err: err})
 			}
 		}
@@ -116,9 +121,16 @@ func (x *exchange) finish() error {
 	return err
 }
 
-// unpack uploads the bytes received for a matrix, or redeems the ticket.
-func (x *exchange) unpack(m compute.Mat, b []byte) error {
-	if size := x.s.bytes(m); len(b) != size && !compute.IsTicket(b) {
+// unpack puts what rank r sent, the bytes of a matrix or the ticket for it, into m.
+func (x *exchange) unpack(r int, m compute.Mat, b []byte) error {
+	if peers := x.peerCopies(r, m); peers != nil {
+		ticket, err := compute.ParseTicket(b)
+		if err != nil {
+			return err
+		}
+		return peers.Take(m, ticket, x.s.t.dtype)
+	}
+	if size := x.s.bytes(m); len(b) != size {
 		return fmt.Errorf("sent %d bytes, %d expected", len(b), size)
 	}
 	if len(b) == 0 {

@@ -99,9 +99,9 @@ func (t *Transformer) SequenceBytes(g partition.Grid, rank int, tokens,
 	}
 	if w, takes := t.dev.(compute.Workspace); takes {
 		// Twice, since the old workspace is there until the larger one is.
-		return m.Most() + 2*s.workBytes(w, g.Tokens(), heads[rank])
+		return m.Peak() + 2*s.workBytes(w, g.Tokens(), heads[rank])
 	}
-	return m.Most()
+	return m.Peak()
 }
 
 // workBytes returns the most scratch memory that a single operation of a pass takes, on top of the
@@ -178,7 +178,7 @@ func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float
 	ts Timesteps, text *Text) error {
 	err := s.forward(ctx, tag, x, v, ts, text)
 
-	_, sees := s.t.dev.(compute.Observer)
+	_, sees := s.t.dev.(compute.FiniteObserver)
 	if err != nil || sees || s.group.Size() > 1 || tensor.Finite(v) {
 		return err
 	}
@@ -222,7 +222,7 @@ func (s *Sequence) forward(ctx context.Context, tag collective.Tag, x, v []float
 		return err
 	}
 	dev := s.t.dev
-	compute.Flawed(dev) // forget what the device noticed in earlier work
+	compute.SawNonFinite(dev) // forget what the device noticed in earlier work
 
 	// Timesteps and patches: [n, patch·C] to [n, d].
 	s.embedTime(ts)
@@ -258,7 +258,7 @@ func (s *Sequence) forward(ctx context.Context, tag collective.Tag, x, v []float
 // finite, made by the first so many blocks. An operation that was stopped half-way leaves such
 // values, too; then the reason why it stopped is returned instead.
 func (s *Sequence) checkFinite(blocks int) error {
-	if !compute.Flawed(s.t.dev) {
+	if !compute.SawNonFinite(s.t.dev) {
 		return nil
 	}
 	if err := s.t.dev.Sync(); err != nil {

@@ -79,7 +79,7 @@ func (t *Transformer) TextBytes(n int) (held, work int64) {
 	x.allocate(n, t.cfg.Dim(), len(t.blocks))
 	a.Mat(n, t.cfg.TextDim)
 	a.Mat(n, t.cfg.Dim())
-	return m.Most(), w.Most()
+	return m.Peak(), w.Peak()
 }
 
 // projectText fills layer i's keys and values from the embedded text: one product [n, d] to [n,

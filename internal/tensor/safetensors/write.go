@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/longtake/longtake/internal/tensor"
@@ -92,24 +91,4 @@ func encodeHeader(names []string, tensors map[string]tensor.Tensor,
 		text = append(text, ' ')
 	}
 	return text, err
-}
-
-// WriteFile writes a file under a temporary name beside path and renames it when it is complete.
-func WriteFile(path string, tensors map[string]tensor.Tensor, metadata map[string]string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	defer os.Remove(f.Name())
-	err = Write(f, tensors, metadata)
-	if err2 := f.Close(); err == nil {
-		err = err2
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return nil
 }
