@@ -1,17 +1,19 @@
 package cpu
 
-import (
-	"fmt"
-
-	"github.com/longtake/longtake/internal/compute"
-)
+import "github.com/longtake/longtake/internal/compute"
 
 const (
-	keyTile   = 96      // keys between two rescalings of the running softmax; fixes the bits
-	queries   = 256     // most queries of a task; they share a tile of keys in cache
-	packMost  = 8 << 20 // packed elements that several heads may share
-	wholeMost = 1 << 19 // most scores of a head that is one task
-	inPlace   = 512     // most queries for which keys are read where they lie
+	// keyTile is the keys between two rescalings of the running softmax. It fixes the bits: all other
+	// sizes here change speed alone.
+	keyTile = 96
+	// queriesMost is the queries of a task at most. They share a tile of keys in cache.
+	queriesMost = 256
+	// packMost is the packed elements of keys and values that several heads may share.
+	packMost = 8 << 20
+	// wholeMost is the scores of a head that is one task, at most.
+	wholeMost = 1 << 19
+	// inPlaceMost is the queries for which keys are read where they lie, at most; more pay for a copy.
+	inPlaceMost = 512
 )
 
 // attention is one call: heads of width hd. Both products run on the micro-kernel with queries as
@@ -25,22 +27,23 @@ const (
 // where many queries read them: 0.75 and 0.79. What is left at heads of 32 is softmax, 6 cycles for
 // a vector of scores beside 32 of products.
 type attention struct {
-	dst, q, k, v view
-	bias         view // without rows: none
+	dst, q, k, v view // [tokens, heads·hd]
+	bias         view // [heads, nq+nk-1]; without rows: none
 	args         compute.AttentionArgs
 	kern         *kernels
-	low          *lower // nil in float32
+	bf16         *bf16Kernels // nil in float32
 	stop         *compute.StopFlag
-	gemm         microTile // of kern or low, as soften
-	soften       softmax
+	gemm         microTile // of kern or bf16, as softmax
+	softmax      softmaxFunc
 	hd           int  // width of a head
-	units        int  // the same in units of low
+	units        int  // the same in units of bf16
 	copied       bool // keys are packed
 	packed       []float32
 	zero         []float32
 
+	// How the batch at work is cut. A slot is one of the heads that are packed together.
 	whole   bool // a task is a head: then nothing of it moves between threads
-	packing bool // what do does otherwise
+	packing bool // otherwise: tasks pack keys and values; when false, they attend
 	first   int  // head of the first slot
 	groups  int  // panels of queries of a task
 	tasks   int  // tasks of a head
@@ -52,30 +55,37 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, args compute.AttentionArgs)
 	d.attention = newAttention(dst, q, k, v, args)
 	a := &d.attention
 	a.kern, a.zero, a.stop = d.kern, d.zeros(a.hd), &d.pool.stop
-	a.low, a.units, a.gemm, a.soften = d.lower(args.DType), a.hd, d.kern.gemm, d.kern.soften
-	if a.low != nil {
-		a.units, a.gemm, a.soften = a.low.units(a.hd), a.low.gemm, a.low.soften
+	a.bf16, a.units, a.gemm, a.softmax = d.bf16For(args.DType), a.hd, d.kern.gemm, d.kern.softmax
+	if a.bf16 != nil {
+		a.units, a.gemm, a.softmax = a.bf16.units(a.hd), a.bf16.gemm, a.bf16.softmax
 	}
-	a.copied = a.low != nil || a.q.rows > inPlace
+
+	// Heads whose packed keys and values fit packMost together run as one batch.
+	a.copied = a.bf16 != nil || a.q.rows > inPlaceMost
 	group := min(args.Heads, max(1, packMost/a.headLen()))
 	for a.first = 0; a.first < args.Heads; a.first += group {
 		n := min(group, args.Heads-a.first)
 		a.packed = floats(&d.keys, n*a.headLen())
+
+		// Small heads that divide among the threads: each packs and attends to its own.
 		if a.whole = n%d.pool.size() == 0 && q.Rows*k.Rows <= wholeMost; a.whole {
-			a.groups, a.tasks = queries/a.kern.nr, 1
+			a.groups, a.tasks = queriesMost/a.kern.nr, 1
 			d.pool.run(n, a)
 			continue
 		}
+
+		// Otherwise all threads pack first, then share the queries.
 		a.packing, a.tasks = true, ceil(k.Rows, keyTile)
 		d.pool.run(n*a.tasks, a)
-		a.cut(n, d.pool.size())
+		a.splitQueries(n, d.pool.size())
 		d.pool.run(n*a.tasks, a)
 	}
 }
 
-// cut makes tasks of queries: as large as they may be, but several for each thread.
-func (a *attention) cut(heads, threads int) {
-	a.packing, a.groups = false, queries/a.kern.nr
+// splitQueries makes tasks of queries, as large as they may be as long as every thread has several:
+// 16, so that a thread that is interrupted does not hold up the others.
+func (a *attention) splitQueries(heads, threads int) {
+	a.packing, a.groups = false, queriesMost/a.kern.nr
 	for ; ; a.groups /= 2 {
 		a.tasks = ceil(a.q.rows, a.groups*a.kern.nr)
 		if a.groups == 1 || threads == 1 || heads*a.tasks >= 16*threads {
@@ -86,13 +96,7 @@ func (a *attention) cut(heads, threads int) {
 
 func newAttention(dst, q, k, v compute.Mat, args compute.AttentionArgs) attention {
 	const op = "Attention"
-	if args.Heads < 1 || q.Cols%args.Heads != 0 || q.Cols == 0 || k.Rows < 1 || !(args.Scale > 0) {
-		panic(fmt.Sprintf("cpu: Attention: %d heads over width %d, %d keys, scale %g",
-			args.Heads, q.Cols, k.Rows, args.Scale))
-	}
-	apart(op, "dst", "q", dst, q)
-	apart(op, "dst", "k", dst, k)
-	apart(op, "dst", "v", dst, v)
+	check.Attention(op, dst, q, k, v, args)
 	a := attention{
 		q: viewOf(op, "q", q), k: sized(op, "k", k, k.Rows, q.Cols),
 		v: sized(op, "v", v, k.Rows, q.Cols), dst: sized(op, "dst", dst, q.Rows, q.Cols),
@@ -104,12 +108,12 @@ func newAttention(dst, q, k, v compute.Mat, args compute.AttentionArgs) attentio
 	return a
 }
 
-// head is what is packed of one head.
+// head is what is packed of one head, in the order in which the micro-kernel reads it.
 type head struct {
 	keys   []float32 // [keys, units], in place or packed
-	step   int       // from one to the next
-	values []float32 // [tiles, hd, keyTile], of the last in units
-	bias   []float32 // the relative ones from the last to the first, then some for queries beyond
+	step   int       // elements from one key to the next
+	values []float32 // [tiles, hd, keyTile]; where bf16 is set, keyTile counts units
+	bias   []float32 // relative positions from the last to the first, then zeros for missing queries
 }
 
 // headLen is the length of what is packed of a head.
@@ -125,9 +129,10 @@ func (a *attention) keysLen() int {
 	return a.k.rows * a.units
 }
 
-// valuesLen is the length of a tile of values, biasLen that of the bias.
+// valuesLen is the length of a tile of values.
 func (a *attention) valuesLen() int { return a.hd * a.count(keyTile) }
 
+// biasLen is the length of the packed relative positions.
 func (a *attention) biasLen() int {
 	if a.bias.rows == 0 {
 		return 0
@@ -137,8 +142,8 @@ func (a *attention) biasLen() int {
 
 // count returns how many units n keys take.
 func (a *attention) count(n int) int {
-	if a.low != nil {
-		return a.low.units(n)
+	if a.bf16 != nil {
+		return a.bf16.units(n)
 	}
 	return n
 }
@@ -154,6 +159,7 @@ func (a *attention) head(slot int) head {
 	return h
 }
 
+// do runs a task of the batch that Attention has cut.
 func (a *attention) do(w *worker, task int) {
 	slot, part, step := task/a.tasks, task%a.tasks, a.groups*a.kern.nr
 	switch {
@@ -187,36 +193,38 @@ func (a *attention) pack(w *worker, slot, key int) {
 	}
 }
 
-// packValues turns n values of a tile into rows of the micro-kernel: their steps are keys.
+// packValues transposes n values of a tile into rows of the micro-kernel, whose steps are keys.
+// Missing keys of the last tile are zeros.
 func (a *attention) packValues(w *worker, to []float32, key, n, col int) {
-	rows := w.aims(keyTile)
+	rows := w.rowPointers(keyTile)
 	for i := range rows {
 		rows[i] = &a.zero[0]
 		if i < n {
 			rows[i] = &a.v.row(key + i)[col]
 		}
 	}
-	if a.low == nil {
+	if a.bf16 == nil {
 		a.kern.transpose(to, keyTile, rows, a.hd)
 		return
 	}
-	turned, step := floats(&w.a, a.hd*keyTile), a.low.units(keyTile)
+
+	turned, step := floats(&w.a, a.hd*keyTile), a.bf16.units(keyTile)
 	a.kern.transpose(turned, keyTile, rows, a.hd)
 	for i := range a.hd {
-		a.low.narrow(to[i*step:(i+1)*step], turned[i*keyTile:(i+1)*keyTile])
+		a.bf16.narrow(to[i*step:(i+1)*step], turned[i*keyTile:(i+1)*keyTile])
 	}
 }
 
 // narrow copies a row to units.
 func (a *attention) narrow(to, row []float32) {
-	if a.low == nil {
+	if a.bf16 == nil {
 		copy(to, row)
 		return
 	}
-	a.low.narrow(to, row)
+	a.bf16.narrow(to, row)
 }
 
-// state is the running softmax of a task's queries, panel by panel.
+// state is the running softmax of a task's queries, panel by panel. It is a worker's scratch.
 type state struct {
 	q      []float32 // [groups, units, nr]
 	out    []float32 // [groups, hd, nr], not yet divided by the sums
@@ -225,21 +233,25 @@ type state struct {
 	sum    []float32 // [hd, nr], of one tile of keys; at the end [nr, hd]
 }
 
-// attend computes the queries from query on of a slot's head.
+// attend computes the queries of a task, from query on, for a slot's head: tile of keys by tile,
+// scores, probabilities, and what the values add to the output.
 func (a *attention) attend(w *worker, slot, query int) {
 	s, h, kern := &w.state, a.head(slot), a.kern
 	groups := min(a.groups, ceil(a.q.rows-query, kern.nr))
 	a.queries(w, s, slot, query, groups)
 	s.begin(groups, a.hd, kern)
-	at := w.aims(keyTile + roundUp(a.hd, kern.mr))
+
+	at := w.rowPointers(keyTile + roundUp(a.hd, kern.mr))
 	keys, values := at[:keyTile], at[keyTile:]
 	for key := 0; key < a.k.rows; key += keyTile {
-		if a.stop.Stopped() { // a task over a million keys takes seconds
+		// The pool asks between tasks only, and a task over a million keys takes seconds.
+		if a.stop.Stopped() {
 			return
 		}
+
 		n := min(keyTile, a.k.rows-key)
-		point(keys, h.keys[key*h.step:], h.step, n)
-		point(values, h.values[key/keyTile*a.valuesLen():], a.count(keyTile), a.hd)
+		pointAt(keys, h.keys[key*h.step:], h.step, n)
+		pointAt(values, h.values[key/keyTile*a.valuesLen():], a.count(keyTile), a.hd)
 		for g := range groups {
 			q := s.q[g*a.units*kern.nr:][:a.units*kern.nr]
 			a.rows(s.scores, keys, n, q)
@@ -249,10 +261,12 @@ func (a *attention) attend(w *worker, slot, query int) {
 				a.rows(out, values, a.hd, p)
 				continue
 			}
+			// Each tile is summed on its own and then added: that keeps long sums exact.
 			a.rows(s.sum, values, a.hd, p)
 			kern.blend(out[:a.hd*kern.nr], s.sum, &s.runs[g])
 		}
 	}
+
 	for g := range groups {
 		a.store(w, s, slot, query, g)
 	}
@@ -271,18 +285,19 @@ func (s *state) begin(groups, hd int, kern *kernels) {
 	}
 }
 
-// queries packs groups of queries from query on; the last one stands for those that do not exist.
+// queries packs groups of queries, from query on, into panels. The last query stands for those that
+// do not exist.
 func (a *attention) queries(w *worker, s *state, slot, query, groups int) {
 	nr, col := a.kern.nr, (a.first+slot)*a.hd
-	rows, size := w.aims(nr), a.units*nr
+	rows, size := w.rowPointers(nr), a.units*nr
 	to, buf := floats(&s.q, groups*size), floats(&w.a, size)
 	for g := range groups {
 		for i := range rows {
 			row := a.q.row(min(query+g*nr+i, a.q.rows-1))[col : col+a.hd]
 			rows[i] = &row[0]
-			if a.low != nil {
+			if a.bf16 != nil {
 				rows[i] = &buf[i*a.units]
-				a.low.narrow(buf[i*a.units:(i+1)*a.units], row)
+				a.bf16.narrow(buf[i*a.units:(i+1)*a.units], row)
 			}
 		}
 		a.kern.transpose(to[g*size:], nr, rows, a.units)
@@ -292,33 +307,39 @@ func (a *attention) queries(w *worker, s *state, slot, query, groups int) {
 // rows computes n rows of a product with a panel: c [n, nr].
 func (a *attention) rows(c []float32, at []*float32, n int, panel []float32) {
 	nr := a.kern.nr
-	a.gemm(c, nr, n, nr, at, 1, len(panel)/nr, panel, beside{}, false)
+	a.gemm(c, nr, n, nr, at, 1, len(panel)/nr, panel, prefetch{}, false)
 }
 
-// weights turns the scores of group g, whose first query is given, and of n keys from key on into
-// probabilities.
+// weights turns the scores of n keys, from key on, with the queries of group g into probabilities.
+// query is the group's first one.
 func (a *attention) weights(s *state, g int, h head, key, n, query int) {
 	nr := a.kern.nr
+
+	// The bias is added before scores are scaled, so it is divided by the scale here.
 	if key+n == a.k.rows && a.args.LastKeyBias != 0 {
 		last, add := s.scores[(n-1)*nr:n*nr], a.args.LastKeyBias/a.args.Scale
 		for i := range last {
 			last[i] += add
 		}
 	}
+
+	// Relative positions of the first key; those of each next key begin one element earlier.
 	bias, at := []float32(nil), 0
-	if a.bias.rows > 0 { // of the first key; those of the next ones begin one element earlier
+	if a.bias.rows > 0 {
 		bias, at = h.bias, a.k.rows-1-key+query
 	}
-	a.soften(s.scores, n, a.args.Scale, bias, at, &s.runs[g])
+	a.softmax(s.scores, n, a.args.Scale, bias, at, &s.runs[g])
 }
 
 // store finishes the queries of group g and writes them to dst.
 func (a *attention) store(w *worker, s *state, slot, query, g int) {
 	nr, col := a.kern.nr, (a.first+slot)*a.hd
 	wide := roundUp(a.hd, a.kern.half)
-	out, rows := s.out[g*a.hd*nr:][:a.hd*nr], w.aims(wide)
+	out, rows := s.out[g*a.hd*nr:][:a.hd*nr], w.rowPointers(wide)
 	a.kern.divide(out, &s.runs[g])
-	point(rows, out, nr, a.hd)
+	pointAt(rows, out, nr, a.hd)
+
+	// out is [hd, nr]; a head whose width is no multiple of a vector needs room between.
 	query += g * nr
 	n := min(nr, a.q.rows-query)
 	if wide == a.hd {
@@ -331,4 +352,5 @@ func (a *attention) store(w *worker, s *state, slot, query, g int) {
 	}
 }
 
+// ceil returns n / per, rounded up.
 func ceil(n, per int) int { return (n + per - 1) / per }

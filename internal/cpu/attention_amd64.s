@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func softenAVX512(p *float32, n int, scale float32, bias *float32, s *float32)
+// func softmaxAVX512(p *float32, n int, scale float32, bias *float32, s *float32)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·softenAVX512(SB), NOSPLIT, $0-40
+TEXT ·softmaxAVX512(SB), NOSPLIT, $0-40
 	MOVQ         p+0(FP), AX
 	MOVQ         n+8(FP), CX
 	MOVQ         s+32(FP), DX
@@ -396,9 +396,9 @@ l13:
 	VZEROUPPER
 	RET
 
-// func softenBF16(p *float32, n int, scale float32, bias *float32, s *float32)
+// func softmaxBF16(p *float32, n int, scale float32, bias *float32, s *float32)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·softenBF16(SB), NOSPLIT, $0-40
+TEXT ·softmaxBF16(SB), NOSPLIT, $0-40
 	MOVQ         p+0(FP), AX
 	MOVQ         n+8(FP), CX
 	MOVQ         s+32(FP), DX
@@ -698,9 +698,9 @@ DATA alternate<>+56(SB)/4, $0x001e000e
 DATA alternate<>+60(SB)/4, $0x001f000f
 GLOBL alternate<>(SB), RODATA|NOPTR, $64
 
-// func softenAVX2(p *float32, n int, scale float32, bias *float32, s *float32)
+// func softmaxAVX2(p *float32, n int, scale float32, bias *float32, s *float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·softenAVX2(SB), NOSPLIT, $0-40
+TEXT ·softmaxAVX2(SB), NOSPLIT, $0-40
 	MOVQ         p+0(FP), AX
 	MOVQ         n+8(FP), CX
 	MOVQ         s+32(FP), DX

@@ -4,10 +4,10 @@
 
 package cpu
 
-// softenAVX512 computes one tile of a running softmax; see kernels.soften.
+// softmaxAVX512 computes one tile of a running softmax; see kernels.softmax.
 //
 //go:noescape
-func softenAVX512(p *float32, n int, scale float32, bias *float32, s *float32)
+func softmaxAVX512(p *float32, n int, scale float32, bias *float32, s *float32)
 
 // blendAVX512 computes out = out·shrink + tile for rows of two vectors.
 //
@@ -19,15 +19,15 @@ func blendAVX512(out *float32, n int, tile *float32, shrink *float32)
 //go:noescape
 func divideAVX512(out *float32, n int, sums *float32)
 
-// softenBF16 computes one tile of a running softmax; see kernels.soften.
+// softmaxBF16 computes one tile of a running softmax; see kernels.softmax.
 //
 //go:noescape
-func softenBF16(p *float32, n int, scale float32, bias *float32, s *float32)
+func softmaxBF16(p *float32, n int, scale float32, bias *float32, s *float32)
 
-// softenAVX2 computes one tile of a running softmax; see kernels.soften.
+// softmaxAVX2 computes one tile of a running softmax; see kernels.softmax.
 //
 //go:noescape
-func softenAVX2(p *float32, n int, scale float32, bias *float32, s *float32)
+func softmaxAVX2(p *float32, n int, scale float32, bias *float32, s *float32)
 
 // blendAVX2 computes out = out·shrink + tile for rows of two vectors.
 //

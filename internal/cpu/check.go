@@ -6,8 +6,12 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 )
 
-// hostOf returns memory of this package that is still allocated; anything else panics.
-func hostOf(op string, m compute.Memory) *memory {
+// check holds arguments to compute.Device's contract; what it cannot know, whose memory an argument
+// is, the functions below check.
+const check compute.Checker = "cpu"
+
+// memoryOf returns memory of this package that is still allocated; anything else panics.
+func memoryOf(op string, m compute.Memory) *memory {
 	h, ok := m.(*memory)
 	if !ok || h == nil {
 		panic(fmt.Sprintf("cpu: %s: memory of type %T is not of the cpu device", op, m))
@@ -18,32 +22,21 @@ func hostOf(op string, m compute.Memory) *memory {
 	return h
 }
 
-// viewOf checks that m lies inside its memory and views it.
+// viewOf checks that m lies inside its memory and views it. A matrix without elements needs none.
 func viewOf(op, name string, m compute.Mat) view {
-	if m.Rows < 0 || m.Cols < 0 || m.Off < 0 || m.Rows > 1 && m.Stride < m.Cols {
-		panic(fmt.Sprintf("cpu: %s: %s is a broken matrix: %d x %d, offset %d, stride %d",
-			op, name, m.Rows, m.Cols, m.Off, m.Stride))
-	}
-	v := view{rows: m.Rows, cols: m.Cols, stride: m.Stride}
+	check.Shape(op, name, m)
 	if m.Rows == 0 || m.Cols == 0 {
-		v.stride = 0
-		return v
+		return view{rows: m.Rows, cols: m.Cols}
 	}
-	h := hostOf(op, m.Mem)
+	h := memoryOf(op, m.Mem)
+	check.Inside(op, name, m)
 	end := m.Off + (m.Rows-1)*m.Stride + m.Cols
-	if end > h.n {
-		panic(fmt.Sprintf("cpu: %s: %s ends at element %d of %d", op, name, end, h.n))
-	}
-	v.data = h.data[m.Off:end:end]
-	return v
+	return view{rows: m.Rows, cols: m.Cols, stride: m.Stride, data: h.data[m.Off:end:end]}
 }
 
 // sized is viewOf for a matrix that must be rows x cols.
 func sized(op, name string, m compute.Mat, rows, cols int) view {
-	if m.Rows != rows || m.Cols != cols {
-		panic(fmt.Sprintf("cpu: %s: %s is %d x %d, want %d x %d",
-			op, name, m.Rows, m.Cols, rows, cols))
-	}
+	check.Size(op, name, m, rows, cols)
 	return viewOf(op, name, m)
 }
 
@@ -60,23 +53,4 @@ func vectorOf(op, name string, v compute.Vector, n int) []float32 {
 		panic(fmt.Sprintf("cpu: %s: %s has %d elements, want %d", op, name, len(h), n))
 	}
 	return h
-}
-
-// apart panics when two matrices share elements. Matrices in the same memory with different
-// strides are not judged.
-func apart(op, an, bn string, a, b compute.Mat) {
-	if a.Mem == nil || a.Mem != b.Mem || a.Rows*a.Cols == 0 || b.Rows*b.Cols == 0 {
-		return
-	}
-	if a.Off+(a.Rows-1)*a.Stride+a.Cols <= b.Off || b.Off+(b.Rows-1)*b.Stride+b.Cols <= a.Off {
-		return
-	}
-	if a.Stride != b.Stride || a.Stride == 0 {
-		return
-	}
-	ac, bc := a.Off%a.Stride, b.Off%b.Stride
-	if ac+a.Cols <= bc || bc+b.Cols <= ac {
-		return
-	}
-	panic(fmt.Sprintf("cpu: %s: %s overlaps %s", op, an, bn))
 }

@@ -21,18 +21,21 @@ type Options struct {
 	MemoryBytes int64
 }
 
-// Device implements compute.Device and compute.HostMemory on the host's processor.
+// Device implements compute.Device and compute.HostMemory on the host's processor. One goroutine at
+// a time uses it; only Progress may be called from others.
 type Device struct {
 	kern      *kernels
 	pool      *pool
-	limit     int64
-	used      atomic.Int64
-	keys      []float32 // packed keys and values of the attention that is running
-	units     []float32 // the rounded input of the product that is running
-	zero      []float32 // never written
-	nonFinite atomic.Bool
+	limit     int64        // of used, in bytes; 0: none
+	used      atomic.Int64 // bytes of memory and weights
+	nonFinite atomic.Bool  // a norm has met NaN or an infinity since SawNonFinite was called
 
-	// The operation at work, in place so that running it allocates nothing.
+	// Scratch of operations. It grows and stays, as most operations are repeated in the next layer.
+	keys  []float32 // packed keys and values of attention
+	units []float32 // the rounded input of a product
+	zero  []float32 // never written
+
+	// The arguments of the running operation, in place so that running it allocates nothing.
 	rowwise   rowwise
 	product   product
 	matrix    matrix
@@ -40,7 +43,7 @@ type Device struct {
 	attention attention
 }
 
-// zeros returns n zeros to read.
+// zeros returns n zeros that nobody may write.
 func (d *Device) zeros(n int) []float32 {
 	if len(d.zero) < n {
 		d.zero = make([]float32, n)
@@ -70,6 +73,7 @@ func Open(o Options) (*Device, error) {
 		return nil, fmt.Errorf("cannot start cpu device: memory limit is %d bytes, want 0 or more",
 			o.MemoryBytes)
 	}
+
 	kern, err := chooseKernels()
 	if err != nil {
 		return nil, fmt.Errorf("cannot start cpu device: %w", err)
@@ -89,7 +93,8 @@ func (d *Device) Name() string {
 	return fmt.Sprintf("cpu: %d %s, %s", d.pool.size(), unit, d.kern.name)
 }
 
-// Arithmetic names what decides about the bits of results: the set of kernels.
+// Arithmetic names what determines the bits of results, the set of kernels. Devices with the same
+// name compute the same bits.
 func (d *Device) Arithmetic() string { return d.kern.name }
 
 // Threads returns how many threads compute.
@@ -102,11 +107,13 @@ func (d *Device) Close() error {
 	return nil
 }
 
-// Sync returns at once: every operation is done when its call returns, unless it was stopped.
+// Sync returns at once: every operation is done when its call returns. The error says that
+// operations were stopped.
 func (d *Device) Sync() error { return d.pool.stop.Err() }
 
-// Progress returns a number that changes as tasks of operations are done, which take a good part of
-// a second at most. Any goroutine may call it.
+// Progress returns a number that changes whenever a task of an operation is done. Tasks take a good
+// part of a second at most, so a number that stays for longer means that the device hangs or idles.
+// Any goroutine may call it.
 func (d *Device) Progress() uint64 { return d.pool.progress() }
 
 // StopWith implements compute.Stoppable.

@@ -4,7 +4,7 @@ import "github.com/longtake/longtake/internal/compute"
 
 // Activate computes dst = act(x). dst may be x.
 func (d *Device) Activate(dst, x compute.Mat, act compute.Activation) {
-	checkActivation("Activate", act)
+	check.Activation("Activate", act)
 	o := inOut("Activate", dst, x)
 	o.act, o.row = act, (*rowwise).finish
 	d.each(o)
@@ -35,10 +35,11 @@ func (o *rowwise) finish(w *worker, i int) {
 
 // Copy copies src to dst, which must not overlap.
 func (d *Device) Copy(dst, src compute.Mat) {
-	apart("Copy", "dst", "src", dst, src)
+	check.Apart("Copy", "dst", "src", dst, src)
 	o := inOut("Copy", dst, src)
 	o.row = (*rowwise).copy
 	d.each(o)
 }
 
+// copy copies row i.
 func (o *rowwise) copy(_ *worker, i int) { copy(o.out.row(i), o.in.row(i)) }

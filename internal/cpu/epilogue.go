@@ -1,10 +1,6 @@
 package cpu
 
-import (
-	"fmt"
-
-	"github.com/longtake/longtake/internal/compute"
-)
+import "github.com/longtake/longtake/internal/compute"
 
 // rowVec is a checked compute.RowVec; without rows it is not set.
 type rowVec struct {
@@ -12,23 +8,13 @@ type rowVec struct {
 	index []int32
 }
 
-// rowVecOf checks r for rows x cols.
+// rowVecOf checks r for rows x cols; a nil r gives one that is not set.
 func rowVecOf(op, name string, r *compute.RowVec, rows, cols int) rowVec {
 	if r == nil {
 		return rowVec{}
 	}
-	v := rowVec{m: sized(op, name, r.M, r.M.Rows, cols), index: r.Index}
-	if r.M.Rows < 1 || r.Index != nil && len(r.Index) != rows {
-		panic(fmt.Sprintf("cpu: %s: %s has %d vectors and %d indices for %d rows",
-			op, name, r.M.Rows, len(r.Index), rows))
-	}
-	for i, g := range r.Index {
-		if g < 0 || int(g) >= r.M.Rows {
-			panic(fmt.Sprintf("cpu: %s: %s: row %d wants vector %d of %d",
-				op, name, i, g, r.M.Rows))
-		}
-	}
-	return v
+	check.RowVec(op, name, r, rows)
+	return rowVec{m: sized(op, name, r.M, r.M.Rows, cols), index: r.Index}
 }
 
 // row returns the vector of row i, nil when none is set.
@@ -42,7 +28,7 @@ func (r *rowVec) row(i int) []float32 {
 	return r.m.row(int(r.index[i]))
 }
 
-// epilogue finishes the rows of a product and writes them to dst.
+// epilogue finishes the rows of a product and writes them to dst, while the sums are in cache.
 type epilogue struct {
 	finish        func(dst, y []float32, rows, n int, f *finishing)
 	dst           view
@@ -52,9 +38,10 @@ type epilogue struct {
 	gate          rowVec
 }
 
+// newEpilogue checks ep for rows of dst. bias is nil or has an element per column.
 func newEpilogue(op string, kern *kernels, bias []float32, ep compute.Epilogue,
 	dst view) epilogue {
-	checkActivation(op, ep.Act)
+	check.Activation(op, ep.Act)
 	return epilogue{
 		finish: kern.finish, dst: dst, bias: bias, act: ep.Act,
 		mul:      optional(op, "Mul", ep.Mul, dst),
@@ -73,6 +60,7 @@ func optional(op, name string, m *compute.Mat, like view) view {
 
 // store finishes columns [col, col+n) of rows, which lie ld apart in y.
 func (e *epilogue) store(w *worker, row, rows, col, n int, y []float32, ld int) {
+	// With an index, rows may have different gates, so each is a call of its own.
 	if e.gate.index != nil && rows > 1 {
 		for i := range rows {
 			e.store(w, row+i, 1, col, n, y[i*ld:], ld)

@@ -5,43 +5,50 @@ import (
 	"unsafe"
 )
 
-// tileLen is about how many elements of the packed matrix a turn takes at most, so that they stay
-// in the second cache; it changes speed, never bits.
+// tileLen is about how many elements of the packed matrix a task multiplies with per block of k, at
+// most, so that they stay in the second cache. It changes speed, never bits.
 const tileLen = 128 << 10
 
 // lineLen is the elements of a cache line.
 const lineLen = 16
 
 // panels is a matrix [k, n] packed for the micro-kernel: panels of kernels.nr columns, the last one
-// of half as many where that is enough; a panel holds its columns step by step of k. Where widen is
-// set they are halves: bfloat16 that is turned into units when it is used.
+// of half as many where that is enough. A panel holds its columns step by step of k.
 type panels struct {
-	n, k, padded, nr int
-	data             []float32
-	halves           []uint16
-	widen            func(dst []float32, x []uint16)
+	n, k   int // columns, and steps of k in units
+	padded int // columns with those of zeros that fill the last panel
+	nr     int // columns of a whole panel
+	data   []float32
+
+	// Where widen is set, the panels are bfloat16 in halves instead of data, and widen turns a part
+	// of one into float32 each time it is used: half the memory, and half the reading of it.
+	halves []uint16
+	widen  func(dst []float32, x []uint16)
 }
 
-// packPanels packs w [n, k] (row-major: the columns of the product), rounded where low is set; then
-// k counts units.
-func packPanels(kern *kernels, w []float32, n, k int, low *lower) panels {
+// packPanels packs w [n, k] (row-major: its rows are the columns of the product). Where bf16 is
+// set, values are rounded, and k counts units.
+func packPanels(kern *kernels, w []float32, n, k int, bf16 *bf16Kernels) panels {
 	units, round := k, func(_, row []float32) []float32 { return row }
-	if low != nil {
-		units = low.units(k)
+	if bf16 != nil {
+		units = bf16.units(k)
 		round = func(buf, row []float32) []float32 {
-			low.narrow(buf, row)
+			bf16.narrow(buf, row)
 			return buf
 		}
 	}
+
 	p := panels{n: n, k: units, padded: kern.padded(n), nr: kern.nr}
-	if low != nil && low.widen != nil {
-		p.widen, p.halves = low.widen, make([]uint16, p.padded*units)
+	if bf16 != nil && bf16.widen != nil {
+		p.widen, p.halves = bf16.widen, make([]uint16, p.padded*units)
 	} else {
 		p.data = aligned(p.padded * units)
 	}
+
 	rows, zero := make([]*float32, kern.nr), make([]float32, units)
 	bufs, turned := make([]float32, kern.nr*units), make([]float32, kern.nr*units)
 	for j := 0; j < n; j += kern.nr {
+		// The columns of this panel, and zeros for those that only fill it.
 		width := min(kern.nr, p.padded-j)
 		for i := range width {
 			row := zero
@@ -50,6 +57,7 @@ func packPanels(kern *kernels, w []float32, n, k int, low *lower) panels {
 			}
 			rows[i] = &row[0]
 		}
+
 		if p.widen == nil {
 			kern.transpose(p.data[j*units:], width, rows[:width], units)
 			continue
@@ -74,7 +82,8 @@ func (p *panels) from(col int) panels {
 	return q
 }
 
-// panel returns steps [k0, k0+n) of the panel that starts at column col, and its width.
+// panel returns steps [k0, k0+n) of the panel that starts at column col, and its width. A widened
+// panel is in the worker's scratch and valid until the worker's next call.
 func (p *panels) panel(w *worker, col, k0, n int) (b []float32, width int) {
 	width = min(p.nr, p.padded-col)
 	o := col*p.k + k0*width
@@ -86,36 +95,42 @@ func (p *panels) panel(w *worker, col, k0, n int) (b []float32, width int) {
 	return b, width
 }
 
-// source says where the left matrix of a product lies.
+// source is the left matrix of a product, of which the micro-kernel reads each row through a
+// pointer: the rows of a linear layer, or the voxels that a convolution gathers. Workers call it
+// concurrently.
 type source interface {
-	// aim points at[i] to step k0 of row+i; all of at is set, to some row where there is none.
-	// From there as many steps follow as the product's run says.
-	aim(w *worker, at []*float32, row, k0 int)
-	// load prepares rows [row, row+rows), steps [k0, k0+n), for aim.
+	// load prepares rows [row, row+rows), steps [k0, k0+n), for setPointers.
 	load(w *worker, row, rows, k0, n int)
-	// ahead is where step k0 of a row will be read from, and the elements to that of the next row.
+	// setPointers sets at[i] to step k0 of row+i, from where as many steps follow as the product's
+	// run says. All of at is set, to some readable row where there is none.
+	setPointers(w *worker, at []*float32, row, k0 int)
+	// ahead returns where step k0 of a row will be read from, and the elements to that of the next
+	// row; nil where it is not worth prefetching.
 	ahead(row, k0 int) (at *float32, step int)
 }
 
 // product is src [m, k] times w [k, n], finished by ep. The steps of k lie in runs that end at
-// multiples of span; a turn takes several runs of a whole span, or a part of one.
+// multiples of span, over which a row's elements lie next to each other. A block of k is several
+// whole runs, or a part of one.
 type product struct {
 	m       int
 	src     source
 	w       *panels
 	gemm    microTile
 	span    int
-	skip    int // columns before the first that is kept
+	skip    int // columns before the first that is kept, see linear.Part
 	ep      epilogue
-	mr, nr  int
+	mr, nr  int // rows and columns of the micro-kernel
 	rows    int // rows of a task
 	cols    int // columns of a task
-	depth   int // steps of k of a turn
+	depth   int // steps of a block of k, at most
 	rowTask int // number of tasks over the rows
 	group   int // tasks over the rows that follow each other before the columns change
 }
 
-// multiply runs the product on the workers. Tasks are made small enough to share.
+// multiply runs the product on the workers. It starts with the largest tasks whose operands fit the
+// caches and halves them until each thread has about four, so that none is idle for long at the
+// end. How tasks are cut changes no bits: each element is summed over k by one task, in order.
 func (d *Device) multiply(of product) {
 	if of.m == 0 {
 		return
@@ -124,14 +139,15 @@ func (d *Device) multiply(of product) {
 	p, k := &d.product, d.kern
 	p.mr, p.nr, p.depth = k.mr, k.nr, k.depth
 	p.rows, p.cols = split(p.m, k.rowsMost, k.mr), split(p.w.n, tileLen/min(p.w.k, k.depth), k.nr)
-	for share := 4 * d.pool.size(); d.pool.size() > 1 && p.tasks() < share; {
+
+	for wanted := 4 * d.pool.size(); d.pool.size() > 1 && p.tasks() < wanted; {
 		switch {
 		case p.cols > 2*k.nr:
 			p.cols = split(p.cols, (p.cols+1)/2, k.nr)
 		case p.rows > 2*k.mr:
 			p.rows = split(p.rows, (p.rows+1)/2, k.mr)
 		default:
-			share = 0
+			wanted = 0 // no smaller task is worth its start
 		}
 	}
 	p.rowTask = ceil(p.m, p.rows)
@@ -143,11 +159,11 @@ func (p *product) tasks() int {
 	return ceil(p.m, p.rows) * ceil(p.w.n, p.cols)
 }
 
-// block is a task: the part of the product that it computes.
+// block is a task: the rows and columns of the product that it computes.
 type block struct{ row, rows, col, cols int }
 
-// block returns a task. Those of a group of rows follow each other, so that a worker's share is
-// rows, which are mostly the ones that it wrote before.
+// block returns a task. Tasks of a group of rows follow each other, so that a worker's part of the
+// batch is rows, mostly those that it wrote in the operation before.
 func (p *product) block(task int) block {
 	perGroup := p.group * ceil(p.w.n, p.cols)
 	first, i := task/perGroup*p.group, task%perGroup
@@ -156,13 +172,14 @@ func (p *product) block(task int) block {
 	return block{row, min(p.rows, p.m-row), col, min(p.cols, p.w.padded-col)}
 }
 
-// do computes a task.
+// do computes a task: block of k by block of k, panel by panel, all its rows, in the worker's c.
 func (p *product) do(w *worker, task int) {
 	t := p.block(task)
 	ld := t.cols + lineLen // so that rows do not share a cache set
 	c := floats(&w.c, roundUp(t.rows, p.mr)*ld)
+
 	for k0 := 0; k0 < p.w.k; {
-		n, runs := p.turn(k0)
+		n, runs := p.blockOfK(k0)
 		p.src.load(w, t.row, t.rows, k0, n*runs)
 		at := p.pointers(w, t, k0, n, runs)
 		for j := 0; j < t.cols; j += p.nr {
@@ -172,29 +189,34 @@ func (p *product) do(w *worker, task int) {
 		}
 		k0 += n * runs
 	}
+
+	// Columns before skip, and those that only fill the last panel, are dropped.
 	first := max(0, p.skip-t.col)
 	p.ep.store(w, t.row, t.rows, t.col+first-p.skip, min(t.cols, p.w.n-t.col)-first, c[first:], ld)
 }
 
-// beside is what a micro-kernel fetches while it works: a line of a row and one of another panel at
-// a time. It may not be there.
-type beside struct {
+// prefetch is what a micro-kernel fetches while it works: a cache line of a row and one of another
+// panel at a time. Addresses need not be mapped; prefetches do not fault.
+type prefetch struct {
 	row   *float32 // nil: nothing
 	step  int      // elements from it to the row of the next group of rows
 	panel int      // bytes from the panel at work to the other one
 }
 
-// ahead returns what to fetch beside panel j of a turn of n steps: the panel after it, and what of
-// the rows the next turn reads, or after the last one, where they are written; a row to a group.
-func (p *product) ahead(t block, j, k0, n int) beside {
-	next := beside{}
+// ahead returns what to fetch while panel j of a block of n steps is multiplied: the panel after
+// it, and a row per group of what comes next, which is the rows of the next block of k, or after
+// the last one the rows of dst.
+func (p *product) ahead(t block, j, k0, n int) prefetch {
+	next := prefetch{}
 	switch last := j+p.nr >= t.cols; {
-	case p.w.widen != nil || last && k0+n == p.w.k: // made in cache, or the last one
-	case last: // back to the first one, for the next turn
+	case p.w.widen != nil || last && k0+n == p.w.k:
+		// Widened panels are made in cache, and after the very last panel comes none.
+	case last: // back to the first panel, for the next block of k
 		next.panel = 4 * (n*p.nr - j*p.w.k)
 	default:
 		next.panel = 4 * p.nr * p.w.k
 	}
+
 	i := j / p.nr * ceil(t.rows, p.mr)
 	switch {
 	case i >= t.rows:
@@ -207,47 +229,50 @@ func (p *product) ahead(t block, j, k0, n int) beside {
 	return next
 }
 
-// turn returns how many steps a run of the turn at k0 has, and how many runs there are.
-func (p *product) turn(k0 int) (n, runs int) {
+// blockOfK returns how many steps a run of the block of k at k0 has, and how many runs there are.
+func (p *product) blockOfK(k0 int) (n, runs int) {
 	if p.span > p.depth {
 		return min(p.depth, p.span-k0%p.span), 1
 	}
 	return p.span, min(p.depth/p.span, (p.w.k-k0)/p.span)
 }
 
-// pointers aims at every run of every group of rows.
+// pointers returns the row pointers of a block of k, in the order of kernels.gemm: group of mr rows
+// by group, run by run.
 func (p *product) pointers(w *worker, t block, k0, n, runs int) []*float32 {
 	groups := ceil(t.rows, p.mr)
-	at := w.aims(groups * p.mr * runs)
+	at := w.rowPointers(groups * p.mr * runs)
 	for i := range groups * runs {
-		p.src.aim(w, at[i*p.mr:(i+1)*p.mr], t.row+i/runs*p.mr, k0+i%runs*n)
+		p.src.setPointers(w, at[i*p.mr:(i+1)*p.mr], t.row+i/runs*p.mr, k0+i%runs*n)
 	}
 	return at
 }
 
-// point aims at n rows that lie step apart; the last one stands for those that do not exist.
-func point(at []*float32, rows []float32, step, n int) {
+// pointAt sets pointers to n rows that lie step elements apart. The last row stands for those that
+// do not exist.
+func pointAt(at []*float32, rows []float32, step, n int) {
 	first := unsafe.Pointer(&rows[:(n-1)*step+1][0])
 	for i := range at {
 		at[i] = (*float32)(unsafe.Add(first, 4*step*min(i, n-1)))
 	}
 }
 
-// matrix is a source of the rows of x.
+// matrix is a source of the rows of x, read in place or from a copy in the worker's a.
 type matrix struct {
 	x      view
-	copied bool   // rows lie apart by a multiple of what makes them share a cache set
-	low    *lower // rows are rounded; k counts units
+	copied bool         // because rows are rounded, or lie apart by a multiple of alias
+	bf16   *bf16Kernels // rounds the rows; then k counts units
 }
 
 // alias is the distance of rows, in elements, at which twelve of them no longer fit the first cache
 // side by side: a multiple of 2 KiB.
 const alias = 512
 
-func newMatrix(x view, low *lower) matrix {
-	return matrix{x: x, low: low, copied: low != nil || x.stride%alias == 0 && x.rows > 4}
+func newMatrix(x view, bf16 *bf16Kernels) matrix {
+	return matrix{x: x, bf16: bf16, copied: bf16 != nil || x.stride%alias == 0 && x.rows > 4}
 }
 
+// load implements source: it copies the rows, rounded to units where bf16 is set.
 func (m *matrix) load(w *worker, row, rows, k0, n int) {
 	if !m.copied {
 		return
@@ -255,8 +280,8 @@ func (m *matrix) load(w *worker, row, rows, k0, n int) {
 	w.ld = n + 16
 	a := floats(&w.a, rows*w.ld)
 	for r := range rows {
-		if x := m.x.row(row + r); m.low != nil {
-			m.low.narrow(a[r*w.ld:], x[k0*m.low.per:min((k0+n)*m.low.per, len(x))])
+		if x := m.x.row(row + r); m.bf16 != nil {
+			m.bf16.narrow(a[r*w.ld:], x[k0*m.bf16.per:min((k0+n)*m.bf16.per, len(x))])
 		} else {
 			copy(a[r*w.ld:], x[k0:k0+n])
 		}
@@ -264,7 +289,8 @@ func (m *matrix) load(w *worker, row, rows, k0, n int) {
 	w.row, w.last, w.k0 = row, rows-1, k0
 }
 
-func (m *matrix) aim(w *worker, at []*float32, row, k0 int) {
+// setPointers implements source.
+func (m *matrix) setPointers(w *worker, at []*float32, row, k0 int) {
 	for i := range at {
 		if m.copied {
 			at[i] = &w.a[min(row+i-w.row, w.last)*w.ld+k0-w.k0]
@@ -274,9 +300,10 @@ func (m *matrix) aim(w *worker, at []*float32, row, k0 int) {
 	}
 }
 
+// ahead implements source.
 func (m *matrix) ahead(row, k0 int) (at *float32, step int) {
-	if m.low != nil {
-		k0 *= m.low.per
+	if m.bf16 != nil {
+		k0 *= m.bf16.per
 	}
 	return &m.x.data[row*m.x.stride+min(k0, m.x.cols-1)], m.x.stride
 }

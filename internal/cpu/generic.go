@@ -11,14 +11,14 @@ import (
 var generic = kernels{
 	name: "generic", mr: 4, nr: 2, half: 2, rowsMost: 32, depth: 512,
 	gemm: gemmGeneric, transpose: transposeGeneric, finish: finishGeneric,
-	soften: softenGeneric, blend: blendGeneric, divide: divideGeneric,
+	softmax: softmaxGeneric, blend: blendGeneric, divide: divideGeneric,
 	sum: sumGeneric, squares: squaresGeneric, normalise: normaliseGeneric, rotate: rotateGeneric,
-	bf16: lower{per: 1, gemm: gemmGeneric, soften: softenRoundedGeneric, narrow: narrowGeneric,
+	bf16: bf16Kernels{per: 1, gemm: gemmGeneric, softmax: softmaxRoundedGeneric, narrow: narrowGeneric,
 		widen: widenGeneric},
 }
 
 // gemmGeneric computes 4 x 2 sums at a time: eight independent ones hide an addition's latency.
-func gemmGeneric(c []float32, ld, rows, _ int, at []*float32, runs, n int, b []float32, _ beside,
+func gemmGeneric(c []float32, ld, rows, _ int, at []*float32, runs, n int, b []float32, _ prefetch,
 	add bool) {
 	for ; rows > 0; rows -= 4 {
 		var s [4][2]float32
@@ -27,12 +27,14 @@ func gemmGeneric(c []float32, ld, rows, _ int, at []*float32, runs, n int, b []f
 				s[i] = [2]float32(c[i*ld:])
 			}
 		}
+
 		for run := range runs {
 			r0, r1 := unsafe.Slice(at[0], n), unsafe.Slice(at[1], n)
 			r2, r3 := unsafe.Slice(at[2], n), unsafe.Slice(at[3], n)
 			run4x2(&s, r0, r1, r2, r3, unsafe.Slice((*[2]float32)(b[2*n*run:]), n))
 			at = at[4:]
 		}
+
 		for i := range s {
 			copy(c[i*ld:i*ld+2], s[i][:])
 		}
@@ -40,6 +42,8 @@ func gemmGeneric(c []float32, ld, rows, _ int, at []*float32, runs, n int, b []f
 	}
 }
 
+// run4x2 adds the products of one run of k. The sums are variables, so that they stay in registers;
+// each product is rounded by itself, or Go would be free to fuse it with the addition.
 func run4x2(s *[4][2]float32, r0, r1, r2, r3 []float32, b [][2]float32) {
 	c00, c01, c10, c11 := s[0][0], s[0][1], s[1][0], s[1][1]
 	c20, c21, c30, c31 := s[2][0], s[2][1], s[3][0], s[3][1]
@@ -54,6 +58,7 @@ func run4x2(s *[4][2]float32, r0, r1, r2, r3 []float32, b [][2]float32) {
 	*s = [4][2]float32{{c00, c01}, {c10, c11}, {c20, c21}, {c30, c31}}
 }
 
+// transposeGeneric is kernels.transpose.
 func transposeGeneric(dst []float32, stride int, rows []*float32, n int) {
 	for i, r := range rows {
 		for k, x := range unsafe.Slice(r, n) {
@@ -62,6 +67,7 @@ func transposeGeneric(dst []float32, stride int, rows []*float32, n int) {
 	}
 }
 
+// finishGeneric is kernels.finish, a row at a time.
 func finishGeneric(dst, y []float32, rows, n int, f *finishing) {
 	for i := range rows {
 		one := finishing{act: f.act, bias: f.bias, mul: rowOf(f.mul, i*f.mulStep, n),
@@ -84,6 +90,7 @@ func finishRow(dst, y []float32, f *finishing) {
 	for at := 0; at < len(dst); at += lane {
 		end := min(at+lane, len(dst))
 		v := piece[:copy(piece[:], y[at:end])]
+
 		if f.bias != nil {
 			addTo(v, f.bias[at:end])
 		}
@@ -97,10 +104,12 @@ func finishRow(dst, y []float32, f *finishing) {
 		if f.residual != nil {
 			addTo(v, f.residual[at:end])
 		}
+
 		copy(dst[at:end], v)
 	}
 }
 
+// addTo computes y += v.
 func addTo(y, v []float32) {
 	v = v[:len(y)]
 	for j := range y {
@@ -108,6 +117,7 @@ func addTo(y, v []float32) {
 	}
 }
 
+// scaleBy computes y *= v.
 func scaleBy(y, v []float32) {
 	v = v[:len(y)]
 	for j := range y {
@@ -115,7 +125,8 @@ func scaleBy(y, v []float32) {
 	}
 }
 
-func softenGeneric(p []float32, n int, scale float32, bias []float32, at int, s *running) {
+// softmaxGeneric is kernels.softmax for the two queries that are the columns of p.
+func softmaxGeneric(p []float32, n int, scale float32, bias []float32, at int, s *running) {
 	var column [keyTile]float32
 	for i := range 2 {
 		x, most := column[:n], s.most[i]
@@ -128,9 +139,12 @@ func softenGeneric(p []float32, n int, scale float32, bias []float32, at int, s 
 				most = x[j]
 			}
 		}
-		base := max(most, -math.MaxFloat32) // every key masked: probabilities 0, not exp(-Inf+Inf)
+
+		// Where every key is masked, probabilities must be 0, not exp(-Inf+Inf).
+		base := max(most, -math.MaxFloat32)
 		s.shrink[i] = exp(s.most[i] - base)
 		s.most[i] = most
+
 		expAll(x, base)
 		sum := float32(0)
 		for j, y := range x {
@@ -141,8 +155,9 @@ func softenGeneric(p []float32, n int, scale float32, bias []float32, at int, s 
 	}
 }
 
-func softenRoundedGeneric(p []float32, n int, scale float32, bias []float32, at int, s *running) {
-	softenGeneric(p, n, scale, bias, at, s)
+// softmaxRoundedGeneric is softmaxGeneric with probabilities rounded to bfloat16.
+func softmaxRoundedGeneric(p []float32, n int, scale float32, bias []float32, at int, s *running) {
+	softmaxGeneric(p, n, scale, bias, at, s)
 	narrowGeneric(p, p[:2*n])
 }
 
@@ -153,6 +168,7 @@ func blendGeneric(out, tile []float32, s *running) {
 	}
 }
 
+// divideGeneric is kernels.divide.
 func divideGeneric(out []float32, s *running) {
 	for i := range out {
 		out[i] /= s.sums[i%2]
@@ -190,6 +206,7 @@ func squaresGeneric(x []float32, mean float64) float64 {
 	return (s0 + s1) + (s2 + s3)
 }
 
+// normaliseGeneric is kernels.normalise; the subtraction of the mean is in float64.
 func normaliseGeneric(dst, x []float32, f *normalising) {
 	x = x[:len(dst)]
 	for j, v := range x {
@@ -217,6 +234,7 @@ func affine(y, gain []float32, base float32, bias []float32) {
 	}
 }
 
+// rotateGeneric is kernels.rotate: head after head, pair after pair.
 func rotateGeneric(y, cos, sin []float32) {
 	sin = sin[:len(cos)]
 	for ; len(y) >= 2*len(cos); y = y[2*len(cos):] {
@@ -242,6 +260,7 @@ func narrowGeneric(dst, x []float32) {
 	}
 }
 
+// widenGeneric turns bfloat16 in two bytes into float32.
 func widenGeneric(dst []float32, x []uint16) {
 	for i, v := range x[:len(dst)] {
 		dst[i] = math.Float32frombits(uint32(v) << 16)

@@ -12,8 +12,9 @@ import (
 // kernels is what the operations need of one instruction set, and the tiles it works on. Sets agree
 // with each other up to rounding; within a set an element's bits depend on nothing but its row and
 // column. Slices must be as long as the sizes say: a set in assembly checks that once per call.
+// Functions keep no state and may be called concurrently.
 type kernels struct {
-	name string
+	name string // as LONGTAKE_CPU calls the set
 	// mr and nr are the rows and columns of the micro-kernel's tile; the last panel of a matrix has
 	// half columns where that is enough.
 	mr, nr, half int
@@ -33,15 +34,15 @@ type kernels struct {
 	// step out. dst may be y, mul or residual.
 	finish func(dst, y []float32, rows, n int, f *finishing)
 
-	// soften works on the scores p [keyTile, nr] of n keys, a query to a column: it multiplies them
+	// softmax works on the scores p [keyTile, nr] of n keys, a query to a column: it multiplies them
 	// by scale, which is positive, adds bias[at-key+query] (nil: nothing), and turns them into
-	// probabilities against the running maximum. It updates s.
-	soften softmax
+	// probabilities against the running maximum, which it updates in s.
+	softmax softmaxFunc
 	// blend computes out = out·shrink + tile, both [?, nr]; divide out = out / sums.
 	blend  func(out, tile []float32, s *running)
 	divide func(out []float32, s *running)
-	// bf16 multiplies in bfloat16.
-	bf16 lower
+	// bf16 is how the set multiplies in bfloat16.
+	bf16 bf16Kernels
 
 	// sum adds x, squares adds (x-mean)², both in float64.
 	sum     func(x []float32) float64
@@ -57,14 +58,14 @@ type kernels struct {
 	peak func(turns int) float64
 }
 
-// lower is how a set multiplies bfloat16 with sums in float32. Inputs are kept in units of four
+// bf16Kernels is how a set multiplies bfloat16 with sums in float32. Inputs are kept in units of four
 // bytes: pairs of bfloat16 where the machine multiplies those, one number rounded to bfloat16
 // elsewhere. Counts of k, widths of rows and strides are in units.
-type lower struct {
+type bf16Kernels struct {
 	per  int // steps of k in a unit
 	gemm microTile
-	// soften leaves probabilities in units: rows of per keys.
-	soften softmax
+	// softmax leaves probabilities in units: rows of per keys.
+	softmax softmaxFunc
 	// narrow rounds x to ceil(len(x)/per) units; dst may be x.
 	narrow func(dst, x []float32)
 	// widen turns bfloat16 into units, where a unit is one number: weights are kept in two bytes.
@@ -73,37 +74,38 @@ type lower struct {
 }
 
 // units returns how many units n steps of k take.
-func (l *lower) units(n int) int { return ceil(n, l.per) }
+func (l *bf16Kernels) units(n int) int { return ceil(n, l.per) }
 
 // microTile is the type of kernels.gemm.
 type microTile = func(c []float32, ld, rows, width int, at []*float32, runs, n int, b []float32,
-	next beside, add bool)
+	next prefetch, add bool)
 
-// softmax is the type of kernels.soften.
-type softmax = func(p []float32, n int, scale float32, bias []float32, at int, s *running)
+// softmaxFunc is the type of kernels.softmax.
+type softmaxFunc = func(p []float32, n int, scale float32, bias []float32, at int, s *running)
 
-// finishing is the rest of an epilogue. Its steps are the elements from one row to the next.
+// finishing is the arguments of kernels.finish: an epilogue for some rows. Steps are the elements
+// from one row to the next; all rows share the bias, and with a step of 0 the gate as well.
 type finishing struct {
-	bias, mul, gate, residual                    []float32 // all rows have one bias
+	bias, mul, gate, residual                    []float32
 	dstStep, yStep, mulStep, gateStep, residStep int
 	act                                          compute.Activation
 }
 
-// normalising is the second pass of a norm.
+// normalising is the arguments of kernels.normalise, the second pass of a norm over a row.
 type normalising struct {
-	mean, inverse            float64
+	mean, inverse            float64 // inverse is what a centred element is multiplied by
 	gain, bias, scale, shift []float32
 }
 
-// running is the running softmax of at most 32 queries; the assembly knows its layout. The units of
-// most are the set's.
+// running is the state of the running softmax of up to 32 queries. The assembly knows its layout
+// (gen/attention.go). Sets scale most each in their own way; nobody else reads it.
 type running struct {
-	most   [32]float32
-	shrink [32]float32 // what the last tile of keys made of the earlier ones
-	sums   [32]float32
+	most   [32]float32 // the largest score so far
+	shrink [32]float32 // the factor by which the last tile of keys scaled down the earlier ones
+	sums   [32]float32 // of the exponentials
 }
 
-// reset starts over: no key was seen.
+// reset starts over: no key has been seen.
 func (r *running) reset() {
 	*r = running{}
 	for i := range r.most {
@@ -111,10 +113,10 @@ func (r *running) reset() {
 	}
 }
 
-// candidate is a set of kernels that this build has.
+// candidate is a set of kernels in this build, whether or not the machine can run it.
 type candidate struct {
 	*kernels
-	lacks string // what the machine would need to run it, "" when it can
+	lacks string // a feature that the set needs and the machine lacks, "" when it can run
 }
 
 // chooseKernels picks the best set that the machine runs, or the one that LONGTAKE_CPU names.
@@ -145,6 +147,7 @@ func (k *kernels) padded(n int) int {
 	return whole
 }
 
+// roundUp returns n rounded up to a multiple of to.
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
 // split returns the size of the fewest equal parts of n, none above most; both are multiples of to.

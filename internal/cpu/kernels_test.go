@@ -132,24 +132,24 @@ func TestRotationTwins(t *testing.T) {
 }
 
 // lowers are the two ways of a set to multiply.
-func (k *kernels) lowers() []*lower { return []*lower{nil, &k.bf16} }
+func (k *kernels) lowers() []*bf16Kernels { return []*bf16Kernels{nil, &k.bf16} }
 
 // product is the micro-kernel of one of them.
-func (k *kernels) product(low *lower) microTile {
-	if low != nil {
-		return low.gemm
+func (k *kernels) product(bf16 *bf16Kernels) microTile {
+	if bf16 != nil {
+		return bf16.gemm
 	}
 	return k.gemm
 }
 
 // multiply is a [m, k] times w [n, k] with a set's own tiles, in runs of the length run.
-func (k *kernels) multiply(a, w []float32, m, n, steps, run int, low *lower) []float32 {
-	p := packPanels(k, w, n, steps, low)
+func (k *kernels) multiply(a, w []float32, m, n, steps, run int, bf16 *bf16Kernels) []float32 {
+	p := packPanels(k, w, n, steps, bf16)
 	row := func(i int) []float32 { return a[i*steps : (i+1)*steps] }
-	if low != nil {
+	if bf16 != nil {
 		row = func(i int) []float32 {
-			units := make([]float32, low.units(steps))
-			low.narrow(units, a[i*steps:(i+1)*steps])
+			units := make([]float32, bf16.units(steps))
+			bf16.narrow(units, a[i*steps:(i+1)*steps])
 			return units
 		}
 	}
@@ -171,7 +171,7 @@ func (k *kernels) multiply(a, w []float32, m, n, steps, run int, low *lower) []f
 		}
 		for j := 0; j < p.padded; j += k.nr {
 			b, width := p.panel(w1, j, k0, runs*length)
-			k.product(low)(c[j:], p.padded, m, width, at, runs, length, b, beside{}, k0 > 0)
+			k.product(bf16)(c[j:], p.padded, m, width, at, runs, length, b, prefetch{}, k0 > 0)
 		}
 		k0 += runs * length
 	}
@@ -188,8 +188,8 @@ func TestProductTwins(t *testing.T) {
 			m, n, steps := size(t, "m", 30), size(t, "n", 80), size(t, "k", 120)
 			run := size(t, "run", 60)
 			a, w := draw(t, m*steps), draw(t, n*steps)
-			for i, low := range k.lowers() {
-				got := k.multiply(a, w, m, n, steps, run, low)
+			for i, bf16 := range k.lowers() {
+				got := k.multiply(a, w, m, n, steps, run, bf16)
 				want := generic.multiply(a, w, m, n, steps, run, generic.lowers()[i])
 				tol := 2e-4 // of sums up to 120·16
 				for j, x := range want {
@@ -206,10 +206,10 @@ func TestProductTwins(t *testing.T) {
 // weighted is softmax(scores)·v over several tiles of keys with a set's own panels of queries:
 // scores [queries, keys], v [width, keys], bias nil or [queries+keys-1] by query-key+keys-1.
 func (k *kernels) weighted(scores, bias, v []float32, queries, keys, width int,
-	low *lower) []float32 {
-	soften := k.soften
-	if low != nil {
-		soften = low.soften
+	bf16 *bf16Kernels) []float32 {
+	softmax := k.softmax
+	if bf16 != nil {
+		softmax = bf16.softmax
 	}
 	out := make([]float32, queries*width)
 	for q := 0; q < queries; q += k.nr {
@@ -228,8 +228,8 @@ func (k *kernels) weighted(scores, bias, v []float32, queries, keys, width int,
 			if bias != nil {
 				padded = append(slices.Clone(bias), make([]float32, k.nr)...)
 			}
-			soften(p, n, 0.25, padded, keys-1-j+q, &s)
-			k.blend(sum, k.products(v[j:], p, n, width, keys, low), &s)
+			softmax(p, n, 0.25, padded, keys-1-j+q, &s)
+			k.blend(sum, k.products(v[j:], p, n, width, keys, bf16), &s)
 		}
 		k.divide(sum, &s)
 		for i := range min(k.nr, queries-q) {
@@ -242,14 +242,14 @@ func (k *kernels) weighted(scores, bias, v []float32, queries, keys, width int,
 }
 
 // products is v [width, n], rows step apart and as they are, times the probabilities p of n keys.
-func (k *kernels) products(v, p []float32, n, width, step int, low *lower) []float32 {
+func (k *kernels) products(v, p []float32, n, width, step int, bf16 *bf16Kernels) []float32 {
 	tile := make([]float32, width*k.nr)
 	for c := range width {
 		for i := range k.nr {
 			sum := 0.0
 			for key := range n {
 				x := p[key*k.nr+i : key*k.nr+i+1]
-				if low != nil && low.per == 2 {
+				if bf16 != nil && bf16.per == 2 {
 					x = unpaired(p[key/2*k.nr+i:][:1])[key%2:]
 				}
 				sum += float64(v[c*step+key]) * float64(x[0])
@@ -269,8 +269,8 @@ func TestSoftmaxTwins(t *testing.T) {
 			for i := range v {
 				v[i] = float32(i%23-11) / 7
 			}
-			for i, low := range k.lowers() {
-				got := k.weighted(scores, bias, v, queries, keys, width, low)
+			for i, bf16 := range k.lowers() {
+				got := k.weighted(scores, bias, v, queries, keys, width, bf16)
 				want := generic.weighted(scores, bias, v, queries, keys, width, generic.lowers()[i])
 				agree(t, "softmax", got, want, []float64{1e-5, 2.0 / 256}[i])
 			}

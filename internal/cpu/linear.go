@@ -9,16 +9,17 @@ import (
 // linear is a packed weight with its bias, nil when there is none.
 type linear struct {
 	panels
-	in   int
-	skip int // columns of panels before the first output
-	bias []float32
-	low  *lower // nil in float32
+	in   int          // inputs; panels.k counts them in units
+	skip int          // columns of the first panel before the first output, see Part
+	bias []float32    // of the outputs
+	bf16 *bf16Kernels // nil in float32
 }
 
 // Dims returns out and in.
 func (l *linear) Dims() (out, in int) { return l.n - l.skip, l.in }
 
-// Part views outputs [lo, hi). It begins with the panel that lo is in.
+// Part views outputs [lo, hi). Panels cannot be cut, so it begins with the panel that lo is in and
+// skips the columns before lo.
 func (l *linear) Part(lo, hi int) compute.Linear {
 	if out, _ := l.Dims(); lo < 0 || hi <= lo || hi > out {
 		panic(fmt.Sprintf("cpu: outputs [%d, %d) of %d", lo, hi, out))
@@ -40,13 +41,13 @@ func (d *Device) PackLinear(w, bias []float32, out, in int, t compute.DType) (co
 	if err := d.checkWeight(w, bias, out, in, t); err != nil {
 		return nil, fmt.Errorf("cannot pack a linear weight: %w", err)
 	}
-	low := d.lower(t)
-	return &linear{in: in, low: low, panels: packPanels(d.kern, w, out, in, low),
+	bf16 := d.bf16For(t)
+	return &linear{in: in, bf16: bf16, panels: packPanels(d.kern, w, out, in, bf16),
 		bias: append([]float32(nil), bias...)}, nil
 }
 
-// lower returns how to multiply in a type, nil for float32.
-func (d *Device) lower(t compute.DType) *lower {
+// bf16For returns how to multiply in a type, nil for float32.
+func (d *Device) bf16For(t compute.DType) *bf16Kernels {
 	if t == compute.BF16 {
 		return &d.kern.bf16
 	}
@@ -55,17 +56,8 @@ func (d *Device) lower(t compute.DType) *lower {
 
 // checkWeight checks the sizes of a weight [n, k] with its bias and accounts for their memory.
 func (d *Device) checkWeight(w, bias []float32, n, k int, t compute.DType) error {
-	if n < 1 || k < 1 {
-		return fmt.Errorf("shape is %d x %d, want both positive", n, k)
-	}
-	if len(w) != n*k {
-		return fmt.Errorf("weight has %d values, want %d x %d", len(w), n, k)
-	}
-	if bias != nil && len(bias) != n {
-		return fmt.Errorf("bias has %d values, want %d", len(bias), n)
-	}
-	if t > compute.BF16 {
-		return fmt.Errorf("type %d is unknown", t)
+	if err := compute.CheckWeight(len(w), bias, n, k, t); err != nil {
+		return err
 	}
 	if t == compute.BF16 {
 		k = ceil(k, 2) // two bytes each, whichever way they are multiplied
@@ -81,22 +73,25 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	}
 	in := sized("Linear", "x", x, x.Rows, l.in)
 	out := sized("Linear", "dst", dst, x.Rows, l.n-l.skip)
-	apart("Linear", "dst", "x", dst, x)
-	if l.low != nil && in.rows*l.k <= narrowMost && l.n > d.kern.nr {
+	check.Apart("Linear", "dst", "x", dst, x)
+
+	// A small input is rounded once, in a pass of its own, not again for every task.
+	if l.bf16 != nil && in.rows*l.k <= narrowMost && l.n > d.kern.nr {
 		d.matrix = newMatrix(d.narrowed(in, l), nil)
 	} else {
-		d.matrix = newMatrix(in, l.low)
+		d.matrix = newMatrix(in, l.bf16)
 	}
+
 	p := product{m: in.rows, src: &d.matrix, w: &l.panels, gemm: d.kern.gemm, span: l.k,
 		skip: l.skip, ep: newEpilogue("Linear", d.kern, l.bias, ep, out)}
-	if l.low != nil {
-		p.gemm = l.low.gemm
+	if l.bf16 != nil {
+		p.gemm = l.bf16.gemm
 	}
 	d.multiply(p)
 }
 
-// narrowMost is how many units of an input are rounded in a pass of their own: what stays in the
-// second cache is not rounded again for every task.
+// narrowMost is the units of an input that are rounded in a pass of their own, at most: about what
+// stays in the second cache.
 const narrowMost = 1 << 19
 
 // narrowed rounds x to units of l's type.
@@ -107,4 +102,5 @@ func (d *Device) narrowed(x view, l *linear) view {
 	return out
 }
 
+// narrow rounds a row to units.
 func (o *rowwise) narrow(_ *worker, i int) { o.kern.bf16.narrow(o.out.row(i), o.in.row(i)) }

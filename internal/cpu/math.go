@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -60,6 +59,8 @@ func expEdge(x float32) float32 {
 	}
 	n := float32(math.RoundToEven(float64(float32(x * log2e))))
 	r := float32(x-float32(n*ln2Hi)) - float32(n*ln2Lo)
+
+	// 2^n itself may not be a normal number; the product of its two halves rounds once, at the end.
 	half := int32(n) / 2
 	y := expNear(r) * math.Float32frombits(uint32(half+127)<<23)
 	return y * math.Float32frombits(uint32(int32(n)-half+127)<<23)
@@ -114,11 +115,5 @@ func activate(dst, x []float32, act compute.Activation) {
 		geluTanh(dst, x)
 	default:
 		copy(dst, x)
-	}
-}
-
-func checkActivation(op string, act compute.Activation) {
-	if act > compute.SiLU {
-		panic(fmt.Sprintf("cpu: %s: activation %d is unknown", op, act))
 	}
 }

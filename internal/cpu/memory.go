@@ -24,18 +24,19 @@ type vector []float32
 // Len returns the number of elements.
 func (v vector) Len() int { return len(v) }
 
-// view is a matrix over host memory.
+// view is a checked matrix over host memory; it ends where its last row does.
 type view struct {
-	data               []float32
+	data               []float32 // from the first element on
 	rows, cols, stride int
 }
 
+// row returns row i, which cannot be appended to.
 func (v view) row(i int) []float32 {
 	o := i * v.stride
 	return v.data[o : o+v.cols : o+v.cols]
 }
 
-// from returns what lies at a row and column and behind it, nil for a matrix without rows.
+// from returns what lies at a row and column and after it, nil for a matrix without rows.
 func (v *view) from(row, col int) []float32 {
 	if v.rows == 0 {
 		return nil
@@ -63,7 +64,8 @@ func (d *Device) Alloc(n int) (compute.Memory, error) {
 	return &memory{n: n, data: aligned(n)}, nil
 }
 
-// aligned returns n zeroed elements that start at a cache line.
+// aligned returns n zeroed elements that start at a cache line, so that no vector of a panel
+// straddles two lines.
 func aligned(n int) []float32 {
 	const line = 64
 	v := make([]float32, n+line/4)
@@ -71,7 +73,8 @@ func aligned(n int) []float32 {
 	return v[at : at+n : at+n]
 }
 
-// take accounts for n more float32.
+// take accounts for n more float32 elements. It fails with compute.ErrMemory where the limit would
+// be exceeded, and then accounts for nothing.
 func (d *Device) take(n int) error {
 	const most = 1 << 48 // elements; beyond any machine, and safe to multiply by 4
 	bytes := 4 * int64(n)
@@ -91,13 +94,13 @@ func (d *Device) Free(m compute.Memory) {
 	if m == nil {
 		return
 	}
-	h := hostOf("Free", m)
+	h := memoryOf("Free", m)
 	d.used.Add(-4 * int64(h.n))
 	h.data, h.n = nil, 0
 }
 
 // Floats views memory that the device allocated; writes go through.
-func (d *Device) Floats(m compute.Memory) []float32 { return hostOf("Floats", m).data }
+func (d *Device) Floats(m compute.Memory) []float32 { return memoryOf("Floats", m).data }
 
 // Vector copies a row of parameters to the device.
 func (d *Device) Vector(v []float32) (compute.Vector, error) {
@@ -134,12 +137,14 @@ func (d *Device) Download(dst []float32, src compute.Mat) error {
 func (d *Device) DownloadBF16(dst []byte, src compute.Mat) error {
 	from := viewOf("DownloadBF16", "src", src)
 	checkBytes("DownloadBF16", len(dst), from)
-	low, w := &d.kern.bf16, d.pool.workers[0]
-	buf := floats(&w.a, low.units(from.cols)+1)
+	bf16, w := &d.kern.bf16, d.pool.workers[0]
+
+	// narrow leaves units: pairs are the wanted bytes already, single numbers are the upper half.
+	buf := floats(&w.a, bf16.units(from.cols)+1)
 	for i := range from.rows {
-		low.narrow(buf, from.row(i))
+		bf16.narrow(buf, from.row(i))
 		to := dst[2*i*from.cols : 2*(i+1)*from.cols]
-		if low.per == 2 {
+		if bf16.per == 2 {
 			copy(to, unsafe.Slice((*byte)(unsafe.Pointer(&buf[0])), len(to)))
 			continue
 		}
@@ -162,6 +167,7 @@ func (d *Device) UploadBF16(dst compute.Mat, src []byte) {
 	}
 }
 
+// checkBytes panics unless n bytes are those of v in bfloat16.
 func checkBytes(op string, n int, v view) {
 	if n != 2*v.rows*v.cols {
 		panic(fmt.Sprintf("cpu: %s: %d bytes for %d x %d", op, n, v.rows, v.cols))

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -22,12 +21,13 @@ func (d *Device) LayerNorm(dst, x compute.Mat, p compute.Norm) {
 	d.each(o)
 }
 
+// layerNorm computes row i in two passes: its moments in float64, then the normalised values.
 func (o *rowwise) layerNorm(w *worker, i int) {
 	x, n, f := o.in.row(i), float64(o.in.cols), &w.normalising
 	f.gain, f.bias, f.scale, f.shift = o.gain, o.bias, o.scale.row(i), o.shift.row(i)
 	f.mean = o.kern.sum(x) / n
 	f.inverse = 1 / math.Sqrt(o.kern.squares(x, f.mean)/n+o.eps)
-	o.judge(f.inverse)
+	o.checkFinite(f.inverse)
 	o.kern.normalise(o.out.row(i), x, f)
 }
 
@@ -42,10 +42,11 @@ func (d *Device) RMSNorm(dst, x compute.Mat, gain compute.Vector, eps float32, r
 	d.each(o)
 }
 
+// rmsNorm computes row i. The mean square is a sum of float64, which no float32 overflows.
 func (o *rowwise) rmsNorm(w *worker, i int) {
 	x, y := o.in.row(i), o.out.row(i)
 	inverse := 1 / math.Sqrt(o.kern.squares(x, 0)/float64(len(x))+o.eps)
-	o.judge(inverse)
+	o.checkFinite(inverse)
 	w.normalising = normalising{inverse: inverse, gain: o.gain}
 	o.kern.normalise(y, x, &w.normalising)
 	if o.rope.cos.cols > 0 {
@@ -56,14 +57,12 @@ func (o *rowwise) rmsNorm(w *worker, i int) {
 // rotation is a checked compute.Rope; without columns it is not set.
 type rotation struct{ cos, sin view }
 
+// newRotation checks r for the rows of x; a nil r rotates nothing.
 func newRotation(op string, r *compute.Rope, x compute.Mat) rotation {
 	if r == nil {
 		return rotation{}
 	}
-	if r.HeadDim < 2 || r.HeadDim%2 != 0 || x.Cols%r.HeadDim != 0 {
-		panic(fmt.Sprintf("cpu: %s: rope's head dim %d does not divide width %d into pairs",
-			op, r.HeadDim, x.Cols))
-	}
+	check.Rope(op, r, x.Cols)
 	half := r.HeadDim / 2
 	return rotation{
 		cos: sized(op, "rope cos", r.Cos, x.Rows, half),
@@ -76,11 +75,12 @@ func (d *Device) ChannelNorm(dst, x compute.Mat, gain compute.Vector, act comput
 	const op = "ChannelNorm"
 	o := inOut(op, dst, x)
 	o.gain = vectorOf(op, "gain", gain, x.Cols)
-	checkActivation(op, act)
+	check.Activation(op, act)
 	o.act, o.row = act, (*rowwise).channelNorm
 	d.each(o)
 }
 
+// channelNorm computes row i: sqrt(C) / max(|x|, 1e-12) is one factor for all of it.
 func (o *rowwise) channelNorm(w *worker, i int) {
 	x, y := o.in.row(i), o.out.row(i)
 	length := max(math.Sqrt(o.kern.squares(x, 0)), 1e-12)

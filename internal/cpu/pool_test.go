@@ -17,7 +17,7 @@ func TestEveryTaskIsDoneOnce(t *testing.T) {
 		for _, tasks := range rapid.SliceOfN(rapid.IntRange(0, 40), 1, 20).Draw(t, "batches") {
 			slow := rapid.IntRange(-20, tasks).Draw(t, "slow")
 			done := make([]atomic.Int32, tasks)
-			p.run(tasks, body(func(_ *worker, task int) {
+			p.run(tasks, taskFunc(func(_ *worker, task int) {
 				if task == slow {
 					time.Sleep(100 * time.Microsecond)
 				}
@@ -32,9 +32,9 @@ func TestEveryTaskIsDoneOnce(t *testing.T) {
 	})
 }
 
-// TestAWorkerBeginsWithItsShare starts each batch when the other worker sleeps (one that still looks
+// TestAWorkerBeginsWithItsOwnTasks starts each batch when the other worker sleeps (one that still looks
 // for something to take may take anything), and holds both back until both are at work.
-func TestAWorkerBeginsWithItsShare(t *testing.T) {
+func TestAWorkerBeginsWithItsOwnTasks(t *testing.T) {
 	p := newPool(2)
 	defer p.close()
 	for range 20 {
@@ -43,14 +43,14 @@ func TestAWorkerBeginsWithItsShare(t *testing.T) {
 		}
 		var by [2]*worker
 		var arrived atomic.Int32
-		p.run(2, body(func(w *worker, task int) {
+		p.run(2, taskFunc(func(w *worker, task int) {
 			by[task] = w
 			for arrived.Add(1); arrived.Load() < 2; {
 				time.Sleep(10 * time.Microsecond)
 			}
 		}))
 		if by[0] != p.workers[0] || by[1] != p.workers[1] {
-			t.Fatal("a worker began with the other one's share")
+			t.Fatal("a worker began with the other one's tasks")
 		}
 	}
 }

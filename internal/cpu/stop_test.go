@@ -17,7 +17,7 @@ func TestNoTaskBeginsOnceStopped(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		release := p.stop.StopWith(ctx)
 		var after atomic.Int32
-		p.run(10_000, body(func(_ *worker, task int) {
+		p.run(10_000, taskFunc(func(_ *worker, task int) {
 			if p.stop.Stopped() {
 				after.Add(1)
 			}
@@ -31,12 +31,12 @@ func TestNoTaskBeginsOnceStopped(t *testing.T) {
 			t.Errorf("%d threads: %d tasks began after the stop", threads, n)
 		}
 		done := 0
-		if p.run(3, body(func(*worker, int) { done++ })); done > 0 {
+		if p.run(3, taskFunc(func(*worker, int) { done++ })); done > 0 {
 			t.Errorf("%d threads: a batch ran while stopped", threads)
 		}
 		release()
 		var all atomic.Int32
-		if p.run(100, body(func(*worker, int) { all.Add(1) })); all.Load() != 100 {
+		if p.run(100, taskFunc(func(*worker, int) { all.Add(1) })); all.Load() != 100 {
 			t.Errorf("%d threads: %d of 100 tasks after the release", threads, all.Load())
 		}
 		p.close()
@@ -64,13 +64,13 @@ func TestAttentionStopsBetweenTilesOfKeys(t *testing.T) {
 	release := d.StopWith(ctx)
 	defer release()
 	kern, why, tiles := *d.kern, errors.New("enough"), 0
-	d.kern, kern.soften = &kern, func(s []float32, n int, scale float32, bias []float32, at int,
+	d.kern, kern.softmax = &kern, func(s []float32, n int, scale float32, bias []float32, at int,
 		r *running) {
 		tiles++
 		cancel(why)
 		for !d.pool.stop.Stopped() {
 		}
-		chooseSoften(t)(s, n, scale, bias, at, r)
+		chooseSoftmax(t)(s, n, scale, bias, at, r)
 	}
 	d.Attention(out, q, k, k, compute.AttentionArgs{Heads: 1, Scale: 1})
 	if tiles != 1 {
@@ -81,13 +81,13 @@ func TestAttentionStopsBetweenTilesOfKeys(t *testing.T) {
 	}
 }
 
-// chooseSoften returns the softmax of this machine's kernels.
-func chooseSoften(t *testing.T) softmax {
+// chooseSoftmax returns the softmax of this machine's kernels.
+func chooseSoftmax(t *testing.T) softmaxFunc {
 	k, err := chooseKernels()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return k.soften
+	return k.softmax
 }
 
 // TestProgressShowsEveryTask looks at it from within tasks, of batches of one worker and of several.
@@ -97,14 +97,14 @@ func TestProgressShowsEveryTask(t *testing.T) {
 		var last atomic.Uint64
 		var same atomic.Int32
 		for range 3 {
-			p.run(1, body(func(*worker, int) {
+			p.run(1, taskFunc(func(*worker, int) {
 				if now := p.progress(); last.Swap(now) == now {
 					same.Add(1)
 				}
 			}))
 		}
 		before := p.progress()
-		p.run(50, body(func(*worker, int) {}))
+		p.run(50, taskFunc(func(*worker, int) {}))
 		if same.Load() > 0 || p.progress() == before {
 			t.Errorf("%d threads: of 4 batches %d do not show", threads, same.Load())
 		}

@@ -9,6 +9,10 @@ import (
 	"gorgonia.org/cu"
 )
 
+// check holds arguments to compute.Device's contract; what it cannot know, whose memory an argument
+// is, the functions below check.
+const check compute.Checker = "cuda"
+
 // view is a matrix in the GPU's memory; strides are in elements.
 type view struct {
 	at                 cu.DevicePtr
@@ -35,31 +39,20 @@ func memoryOf(op string, m compute.Memory) *memory {
 	return h
 }
 
-// viewOf checks that m lies inside its memory and views it.
+// viewOf checks that m lies inside its memory and views it. A matrix without elements needs none.
 func viewOf(op, name string, m compute.Mat) view {
-	if m.Rows < 0 || m.Cols < 0 || m.Off < 0 || m.Rows > 1 && m.Stride < m.Cols {
-		panic(fmt.Sprintf("cuda: %s: %s is a broken matrix: %d x %d, offset %d, stride %d",
-			op, name, m.Rows, m.Cols, m.Off, m.Stride))
-	}
-	v := view{rows: m.Rows, cols: m.Cols, stride: m.Stride}
+	check.Shape(op, name, m)
 	if m.Rows == 0 || m.Cols == 0 {
-		v.stride = 0
-		return v
+		return view{rows: m.Rows, cols: m.Cols}
 	}
 	h := memoryOf(op, m.Mem)
-	if end := m.Off + (m.Rows-1)*m.Stride + m.Cols; end > h.n {
-		panic(fmt.Sprintf("cuda: %s: %s ends at element %d of %d", op, name, end, h.n))
-	}
-	v.at = h.at + cu.DevicePtr(4*m.Off)
-	return v
+	check.Inside(op, name, m)
+	return view{at: h.at + cu.DevicePtr(4*m.Off), rows: m.Rows, cols: m.Cols, stride: m.Stride}
 }
 
 // sized is viewOf for a matrix that must be rows x cols.
 func sized(op, name string, m compute.Mat, rows, cols int) view {
-	if m.Rows != rows || m.Cols != cols {
-		panic(fmt.Sprintf("cuda: %s: %s is %d x %d, want %d x %d",
-			op, name, m.Rows, m.Cols, rows, cols))
-	}
+	check.Size(op, name, m, rows, cols)
 	return viewOf(op, name, m)
 }
 
@@ -84,27 +77,4 @@ func vectorOf(op, name string, v compute.Vector, n int) value {
 		panic(fmt.Sprintf("cuda: %s: %s has %d elements, want %d", op, name, h.n, n))
 	}
 	return arg(h.data.at)
-}
-
-func checkActivation(op string, act compute.Activation) {
-	if act > compute.SiLU {
-		panic(fmt.Sprintf("cuda: %s: activation %d is unknown", op, act))
-	}
-}
-
-// apart panics when two matrices share elements. Matrices in the same memory with different
-// strides are not judged.
-func apart(op, an, bn string, a, b compute.Mat) {
-	if a.Mem == nil || a.Mem != b.Mem || a.Rows*a.Cols == 0 || b.Rows*b.Cols == 0 ||
-		a.Stride != b.Stride || a.Stride == 0 {
-		return
-	}
-	if a.Off+(a.Rows-1)*a.Stride+a.Cols <= b.Off || b.Off+(b.Rows-1)*b.Stride+b.Cols <= a.Off {
-		return
-	}
-	ac, bc := a.Off%a.Stride, b.Off%b.Stride
-	if ac+a.Cols <= bc || bc+b.Cols <= ac {
-		return
-	}
-	panic(fmt.Sprintf("cuda: %s: %s overlaps %s", op, an, bn))
 }

@@ -26,16 +26,8 @@ func (d *Device) rowVecOf(op, name string, r *compute.RowVec, rows, cols, i int)
 	if r == nil {
 		return rowVec{}
 	}
+	check.RowVec(op, name, r, rows)
 	m := sized(op, name, r.M, r.M.Rows, cols)
-	if m.rows < 1 || r.Index != nil && len(r.Index) != rows {
-		panic(fmt.Sprintf("cuda: %s: %s has %d vectors and %d indices for %d rows",
-			op, name, m.rows, len(r.Index), rows))
-	}
-	for j, g := range r.Index {
-		if g < 0 || int(g) >= m.rows {
-			panic(fmt.Sprintf("cuda: %s: %s: row %d wants vector %d of %d", op, name, j, g, m.rows))
-		}
-	}
 	v := rowVec{at: ptr(m), stride: num(m.stride)}
 	if len(r.Index) > 0 {
 		v.index = d.numbers(&d.index[i], r.Index)
@@ -65,8 +57,8 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	}
 	n, k := l.Dims()
 	in, out := sized(op, "x", x, x.Rows, k), sized(op, "dst", dst, x.Rows, n)
-	apart(op, "dst", "x", dst, x)
-	checkActivation(op, ep.Act)
+	check.Apart(op, "dst", "x", dst, x)
+	check.Activation(op, ep.Act)
 	mul, res := optional(op, "Mul", ep.Mul, out), optional(op, "Residual", ep.Residual, out)
 	d.enter(op)
 	defer d.leave()
@@ -122,10 +114,8 @@ func (d *Device) RMSNorm(dst, x compute.Mat, gain compute.Vector, eps float32, r
 	var cos, sin view
 	half := 0
 	if r != nil {
-		if half = r.HeadDim / 2; half < 1 || r.HeadDim%2 != 0 || x.Cols%r.HeadDim != 0 {
-			panic(fmt.Sprintf("cuda: RMSNorm: rope's head dim %d does not divide width %d into pairs",
-				r.HeadDim, x.Cols))
-		}
+		check.Rope(op, r, x.Cols)
+		half = r.HeadDim / 2
 		cos, sin = sized(op, "rope cos", r.Cos, x.Rows, half), sized(op, "rope sin", r.Sin, x.Rows, half)
 	}
 	d.enter(op)
@@ -140,7 +130,7 @@ func (d *Device) ChannelNorm(dst, x compute.Mat, gain compute.Vector, act comput
 	const op = "ChannelNorm"
 	out, in := inOut(op, dst, x)
 	g := vectorOf(op, "gain", gain, x.Cols)
-	checkActivation(op, act)
+	check.Activation(op, act)
 	d.enter(op)
 	defer d.leave()
 	d.launch(channelNorm, ceil(in.rows, warps), 1, ptr(out), num(out.stride), ptr(in),
@@ -150,13 +140,7 @@ func (d *Device) ChannelNorm(dst, x compute.Mat, gain compute.Vector, act comput
 // Attention computes softmax(scale·q·kᵀ + bias)·v head by head; see compute.Device.
 func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
 	const op = "Attention"
-	if a.Heads < 1 || q.Cols%a.Heads != 0 || q.Cols == 0 || k.Rows < 1 || !(a.Scale > 0) {
-		panic(fmt.Sprintf("cuda: %s: %d heads over width %d, %d keys, scale %g",
-			op, a.Heads, q.Cols, k.Rows, a.Scale))
-	}
-	apart(op, "dst", "q", dst, q)
-	apart(op, "dst", "k", dst, k)
-	apart(op, "dst", "v", dst, v)
+	check.Attention(op, dst, q, k, v, a)
 	in, out := viewOf(op, "q", q), sized(op, "dst", dst, q.Rows, q.Cols)
 	keys, vals := sized(op, "k", k, k.Rows, q.Cols), sized(op, "v", v, k.Rows, q.Cols)
 	var bias view
@@ -188,15 +172,19 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 		panic(fmt.Sprintf("cuda: Conv: weight is a %T, not of the cuda device", w))
 	}
 	s := c.shape
-	in, prev, frames := frames(s, x, a)
-	g := steps(s, x, a)
-	t, h, ww := (frames+a.FrontPad-s.KT+g.time)/g.time, g.high, g.wide
-	if dst.T != t || dst.H != h || dst.W != ww || t < 1 {
-		panic(fmt.Sprintf("cuda: Conv: dst is %d x %d x %d, want %d x %d x %d",
-			dst.T, dst.H, dst.W, t, h, ww))
+	check.Conv(op, dst, x, s, a)
+	in, out := sized(op, "x", x.Mat, x.T*x.H*x.W, s.In), sized(op, "dst", dst.Mat, dst.T*dst.H*dst.W,
+		s.Out)
+	var prev view
+	prevFrames := 0
+	if p := a.Prev; p != nil {
+		prev, prevFrames = sized(op, "Prev", p.Mat, p.T*p.H*p.W, s.In), p.T
 	}
-	out := sized(op, "dst", dst.Mat, t*h*ww, s.Out)
-	apart(op, "dst", "x", dst.Mat, x.Mat)
+	// Voxels from one output to the next, and zeros above and on the left.
+	stride, padH, padW := 1, s.KH/2, s.KW/2
+	if a.Downsample {
+		stride, padH, padW = 2, 0, 0
+	}
 	res := optional(op, "Residual", a.Residual, out)
 	d.enter(op)
 	defer d.leave()
@@ -205,48 +193,15 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 		bias = arg(c.bias.at)
 	}
 	d.launch(conv, ceil(out.rows, tile), ceil(s.Out, tile), ptr(in), num(in.stride), ptr(prev),
-		num(prev.stride), num(frames-x.T), num(frames), num(a.FrontPad), num(x.H), num(x.W),
+		num(prev.stride), num(prevFrames), num(prevFrames+x.T), num(a.FrontPad), num(x.H), num(x.W),
 		flag(a.Upsample), num(s.KT), num(s.KH), num(s.KW), num(s.In), arg(c.weight.at), num(out.rows),
-		num(h), num(ww), num(g.time), num(g.space), num(g.padH), num(g.padW), num(s.Out), ptr(out),
-		num(out.stride), bias, ptr(res), num(res.stride))
-}
-
-// stepping is how a convolution walks over its input: outputs so far apart, zeros above and on the
-// left, and the size of an output frame.
-type stepping struct{ time, space, padH, padW, high, wide int }
-
-func steps(s compute.ConvShape, x compute.Volume, a compute.ConvArgs) stepping {
-	g := stepping{time: max(a.StrideT, 1), space: 1, padH: s.KH / 2, padW: s.KW / 2}
-	high, wide := x.H, x.W
-	if a.Downsample {
-		return stepping{time: g.time, space: 2, high: high / 2, wide: wide / 2}
-	}
-	if a.Upsample {
-		high, wide = 2*high, 2*wide
-	}
-	g.high, g.wide = high+s.KH/2*2-s.KH+1, wide+s.KW/2*2-s.KW+1
-	return g
-}
-
-// frames checks the input of a convolution: x, the frames before it, and how many they are.
-func frames(s compute.ConvShape, x compute.Volume, a compute.ConvArgs) (in, prev view, n int) {
-	if a.FrontPad < 0 || a.StrideT < 0 || x.H < 1 || x.W < 1 || a.Upsample && a.Downsample {
-		panic(fmt.Sprintf("cuda: Conv: %+v, frames of %d x %d", a, x.H, x.W))
-	}
-	in, n = sized("Conv", "x", x.Mat, x.T*x.H*x.W, s.In), x.T
-	if p := a.Prev; p != nil {
-		if p.H != x.H || p.W != x.W {
-			panic(fmt.Sprintf("cuda: Conv: Prev has frames of %d x %d, x of %d x %d",
-				p.H, p.W, x.H, x.W))
-		}
-		prev, n = sized("Conv", "Prev", p.Mat, p.T*p.H*p.W, s.In), x.T+p.T
-	}
-	return in, prev, n
+		num(dst.H), num(dst.W), num(max(a.StrideT, 1)), num(stride), num(padH), num(padW), num(s.Out),
+		ptr(out), num(out.stride), bias, ptr(res), num(res.stride))
 }
 
 // Activate computes dst = act(x). dst may be x.
 func (d *Device) Activate(dst, x compute.Mat, act compute.Activation) {
-	checkActivation("Activate", act)
+	check.Activation("Activate", act)
 	out, in := inOut("Activate", dst, x)
 	d.enter("Activate")
 	defer d.leave()
@@ -279,7 +234,7 @@ func (d *Device) Add(dst, a, b compute.Mat) {
 
 // Copy copies src to dst, which must not overlap.
 func (d *Device) Copy(dst, src compute.Mat) {
-	apart("Copy", "dst", "src", dst, src)
+	check.Apart("Copy", "dst", "src", dst, src)
 	out, in := inOut("Copy", dst, src)
 	d.enter("Copy")
 	defer d.leave()

@@ -126,7 +126,7 @@ func (d *Device) pack(parts []tensor.Tensor, bias []float32, out, in int,
 	for _, p := range parts {
 		elements += p.Shape.Elements()
 	}
-	if err := checkWeight(elements, bias, out, in, t); err != nil {
+	if err := compute.CheckWeight(elements, bias, out, in, t); err != nil {
 		return nil, err
 	}
 	d.enter("pack")
@@ -199,39 +199,14 @@ func (d *Device) piece(at cu.DevicePtr, p tensor.Tensor, t compute.DType) error 
 	return d.failure()
 }
 
-// checkWeight checks the sizes of a weight [out, in] of n values with its bias.
-func checkWeight(n int, bias []float32, out, in int, t compute.DType) error {
-	if out < 1 || in < 1 || n != out*in {
-		return fmt.Errorf("weight has %d values, want %d x %d, both positive", n, out, in)
-	}
-	if bias != nil && len(bias) != out {
-		return fmt.Errorf("bias has %d values, want %d", len(bias), out)
-	}
-	if t > compute.BF16 {
-		return fmt.Errorf("type %d is unknown", t)
-	}
-	return nil
-}
-
 // PackConv copies a weight [out, in, kt, kh, kw], its taps before its channels, and a bias [out] or
 // nil to the device.
 func (d *Device) PackConv(w, bias []float32, s compute.ConvShape) (compute.Conv, error) {
-	const most = 1 << 16
-	for _, n := range []int{s.Out, s.In, s.KT, s.KH, s.KW} {
-		if n < 1 || n > most {
-			return nil, fmt.Errorf("cannot pack a convolution: shape %+v, want 1 to %d", s, most)
-		}
+	byTap, err := s.TapsFirst(w)
+	if err != nil {
+		return nil, fmt.Errorf("cannot pack a convolution: %w", err)
 	}
-	taps := s.KT * s.KH * s.KW
-	k := s.In * taps
-	if len(w) != s.Out*k {
-		return nil, fmt.Errorf("cannot pack a convolution: weight has %d values, want %+v", len(w), s)
-	}
-	byTap := make([]float32, len(w)) // [out, taps, in]
-	for i := range byTap {
-		out, tap, in := i/k, i%k/s.In, i%s.In
-		byTap[i] = w[out*k+in*taps+tap]
-	}
+	k := s.In * s.KT * s.KH * s.KW
 	p, err := d.pack([]tensor.Tensor{tensor.FromFloat32(byTap, len(byTap))}, bias, s.Out, k,
 		compute.FP32)
 	if err != nil {

@@ -49,8 +49,8 @@ const (
 )
 
 func newSoftmax(m *maker) *softmax {
-	m.begin("soften", "p *float32, n int, scale float32, bias *float32, s *float32",
-		"computes one tile of a running softmax; see kernels.soften.")
+	m.begin("softmax", "p *float32, n int, scale float32, bias *float32, s *float32",
+		"computes one tile of a running softmax; see kernels.softmax.")
 	f := &softmax{maker: m, p: m.arg("p"), n: m.arg("n"), s: m.arg("s"), scale: m.vec(),
 		log2e: m.vec()}
 	f.VBROADCASTSS(f.inMemory("scale"), f.scale)
