@@ -7,7 +7,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// attention writes what attention needs beside the micro-kernel.
+// attention writes what attention needs besides the micro-kernel.
 func attention(m *maker) {
 	newSoftmax(m).write()
 	if !m.pairs {
@@ -35,7 +35,7 @@ func attention(m *maker) {
 //   - v4: a query to a column, so that nothing is folded or spread; see package cpu's attention.
 type softmax struct {
 	*maker
-	p, n, s      reg.Register
+	p, n, s      reg.Register   // the parameters: scores, keys, the running state
 	scale, log2e reg.VecVirtual // log2e is what differences of scores are multiplied by
 	powers       *power
 }
@@ -48,6 +48,7 @@ const (
 	runSums   = 8 * 32
 )
 
+// newSoftmax begins the function. Registers stay for the few values that all passes need.
 func newSoftmax(m *maker) *softmax {
 	m.begin("softmax", "p *float32, n int, scale float32, bias *float32, s *float32",
 		"computes one tile of a running softmax; see kernels.softmax.")
@@ -57,6 +58,7 @@ func newSoftmax(m *maker) *softmax {
 	return f
 }
 
+// write appends the passes over the tile.
 func (f *softmax) write() {
 	bias := f.arg("bias")
 	f.VMULPS(f.constant(log2e), f.scale, f.log2e)
@@ -70,22 +72,22 @@ func (f *softmax) write() {
 // width is the bytes of a row of the tile.
 func (f *softmax) width() int { return 4 * 2 * f.lanes }
 
-// keys runs body for every few keys, a turn; p is where the scores of its first one are. It leaves
-// the number of keys that fill no turn in left, and p behind the others.
-func (f *softmax) keys(turn int, body func(p reg.Register)) (p, left reg.Register) {
+// keys runs body for each group of keys; p is where the scores of the group's first key are. It
+// leaves the number of keys that fill no group in left, and p after the others.
+func (f *softmax) keys(group int, body func(p reg.Register)) (p, left reg.Register) {
 	p, left = f.GP64(), f.GP64()
 	loop, done := f.label(), f.label()
 	f.MOVQ(f.p, p)
 	f.MOVQ(f.n, left)
-	f.SUBQ(operand.U8(turn), left)
+	f.SUBQ(operand.U8(group), left)
 	f.JL(to(done))
 	f.Label(loop)
 	body(p)
-	f.ADDQ(operand.I32(int32(turn*f.width())), p)
-	f.SUBQ(operand.U8(turn), left)
+	f.ADDQ(operand.I32(int32(group*f.width())), p)
+	f.SUBQ(operand.U8(group), left)
 	f.JGE(to(loop))
 	f.Label(done)
-	f.ADDQ(operand.U8(turn), left)
+	f.ADDQ(operand.U8(group), left)
 	return p, left
 }
 
@@ -112,22 +114,25 @@ func (f *softmax) add(bias reg.Register) {
 
 // maxima returns the maxima of the columns. A NaN is passed over: it spoils the sum.
 func (f *softmax) maxima() []reg.VecVirtual {
-	const turn = 4
-	most := f.vectors(2 * turn)
+	const group = 4 // independent maxima hide the latency of VMAXPS
+	most := f.vectors(2 * group)
 	none := f.static("none", func(int) uint32 { return math.Float32bits(float32(math.Inf(-1))) }, 16)
 	for _, v := range most {
 		f.VMOVUPS(none, v)
 	}
+
 	take := func(p reg.Register, key, i int, v reg.VecVirtual) {
 		x := f.vec()
 		f.VMOVUPS(f.vector(p, key, i), x)
 		f.VMAXPS(v, x, v) // the operand named first is what a NaN gives
 	}
-	p, left := f.keys(turn, func(p reg.Register) {
+	p, left := f.keys(group, func(p reg.Register) {
 		for i, v := range most {
 			take(p, i/2, i%2, v)
 		}
 	})
+
+	// The keys that fill no group, one by one.
 	one, done := f.label(), f.label()
 	f.Label(one)
 	f.DECQ(left)
@@ -137,14 +142,15 @@ func (f *softmax) maxima() []reg.VecVirtual {
 	f.ADDQ(operand.I32(int32(f.width())), p)
 	f.JMP(to(one))
 	f.Label(done)
+
 	for i, v := range most[2:] {
 		f.VMAXPS(most[i%2], v, most[i%2])
 	}
 	return most[:2]
 }
 
-// origins updates the maxima of all columns and what becomes of the earlier tiles, and returns what
-// is subtracted.
+// origins updates the maxima of all columns and the factors by which earlier tiles shrink. It
+// returns what is subtracted from scores, in powers of two.
 func (f *softmax) origins(most []reg.VecVirtual) []reg.VecVirtual {
 	lowest := f.held(f.constant(-1e30)) // where every key so far is masked
 	for i, x := range most {
@@ -169,6 +175,7 @@ func (f *softmax) probabilities(origins []reg.VecVirtual) {
 	for _, v := range sums {
 		f.zero(v)
 	}
+
 	probability := func(p reg.Register, key, i int) reg.VecVirtual {
 		x := f.vec()
 		f.VMOVUPS(f.vector(p, key, i), x)
@@ -186,6 +193,8 @@ func (f *softmax) probabilities(origins []reg.VecVirtual) {
 			}
 		})
 	}
+
+	// What is left of the earlier tiles' sums.
 	for i, v := range sums {
 		shrink, sum := f.vec(), at(f.s, runSums+4*f.lanes*i)
 		f.VMOVUPS(at(f.s, runShrink+4*f.lanes*i), shrink)
@@ -198,6 +207,8 @@ func (f *softmax) probabilities(origins []reg.VecVirtual) {
 func (f *softmax) pack(probability func(p reg.Register, key, i int) reg.VecVirtual) {
 	out, order, done := f.GP64(), f.held(f.alternate()), f.label()
 	f.MOVQ(f.p, out)
+
+	// Rows of pairs are half as many as those of scores, so they never overtake what is still read.
 	put := func(p reg.Register, second func(i int) reg.VecVirtual) {
 		for i := range 2 {
 			low, both := probability(p, 0, i), f.vec()
@@ -207,6 +218,7 @@ func (f *softmax) pack(probability func(p reg.Register, key, i int) reg.VecVirtu
 		}
 		f.ADDQ(operand.I32(int32(f.width())), out)
 	}
+
 	p, left := f.keys(2, func(p reg.Register) {
 		put(p, func(i int) reg.VecVirtual { return probability(p, 1, i) })
 	})
@@ -243,6 +255,7 @@ func blend(m *maker) {
 	for i, v := range shrink {
 		m.VMOVUPS(at(by, 4*m.lanes*i), v)
 	}
+
 	m.eachRow(out, n, func() {
 		for i, v := range shrink {
 			x := m.vec()
@@ -263,6 +276,7 @@ func divide(m *maker) {
 	for i, v := range sums {
 		m.VMOVUPS(at(by, 4*m.lanes*i), v)
 	}
+
 	m.eachRow(out, n, func() {
 		for i, v := range sums {
 			x := m.vec()

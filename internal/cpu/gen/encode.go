@@ -26,7 +26,7 @@ func (m *maker) round(low, high, dst reg.VecVirtual) {
 
 // evex is an instruction of the map 0F38 with W0, 512 bits and three registers.
 type evex struct {
-	prefix byte
+	prefix byte // field pp: 2 for F3, 3 for F2
 	opcode byte
 }
 
@@ -46,6 +46,7 @@ func encode(file *ir.File) {
 	}
 }
 
+// opcode is the name of an instruction, "" for other nodes.
 func opcode(i *ir.Instruction, ok bool) string {
 	if !ok {
 		return ""
@@ -55,6 +56,7 @@ func opcode(i *ir.Instruction, ok bool) string {
 
 // bytes encodes the instruction for operands in the order of Go: r/m, vvvv, reg.
 func (e evex) bytes(ops []operand.Op) []ir.Node {
+	// P0 to P2 as the manual lays them out; the bits that extend register numbers are inverted.
 	rm, v, r := number(ops[0]), number(ops[1]), number(ops[2])
 	not := func(b byte) byte { return ^b & 1 }
 	p0 := not(r>>3)<<7 | not(rm>>4)<<6 | not(rm>>3)<<5 | not(r>>4)<<4 | 2

@@ -18,11 +18,14 @@ type power struct {
 	terms       []operand.Op // of f, from the highest power to 1
 }
 
+// newPower loads the constants. Pairs get a polynomial of lower degree: what it misses is lost in
+// the rounding to bfloat16 anyway.
 func newPower(m *maker) *power {
 	p := &power{maker: m, one: m.constant(1)}
 	if m.lanes == 8 {
 		p.least, p.most = m.constant(-200), m.constant(200)
 	}
+
 	terms := []float32{0.0018671302823349833, 0.009017029777169228, 0.05579991266131401,
 		0.24016444385051727, 0.6931512951850891, 1}
 	if m.pairs {
@@ -44,6 +47,8 @@ func (p *power) of(x reg.VecVirtual) {
 		p.VSCALEFPS(x, y, x) // rounds x down itself
 		return
 	}
+
+	// AVX2 has neither instruction: clamp, so that the exponent's bits hold n, and split by hand.
 	n := p.vec()
 	p.VMAXPS(x, p.held(p.least), x) // the operand named first is what a NaN gives
 	p.VMINPS(x, p.held(p.most), x)
@@ -62,7 +67,8 @@ func (p *power) polynomial(f, y reg.VecVirtual) {
 	}
 }
 
-// scale appends x = x·2^n for whole n, in two steps.
+// scale appends x = x·2^n for whole n, in two steps, since 2^n may be out of range where x·2^n is
+// a subnormal number.
 func (p *power) scale(x, n reg.VecVirtual) {
 	half := p.vec()
 	p.VCVTPS2DQ(n, n)

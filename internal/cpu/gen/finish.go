@@ -19,9 +19,12 @@ func finish(m *maker) {
 	bias, mul, gate := m.arg("bias"), m.arg("mul"), m.arg("gate")
 	residual, act := m.arg("residual"), m.arg("act")
 	s := newSigmoid(m)
+
 	m.Label("row")
 	m.several(n, 2, func(vectors int, i reg.Register, only *mask) {
 		v := m.vectors(vectors)
+
+		// with does something with the vectors of an operand, unless it is nil.
 		place := func(p reg.Register, j int) operand.Mem {
 			return operand.Mem{Base: p, Index: i, Scale: 4, Disp: 4 * m.lanes * j}
 		}
@@ -36,6 +39,7 @@ func finish(m *maker) {
 		}
 		times := func(x, v reg.VecVirtual) { m.VMULPS(x, v, v) }
 		plus := func(x, v reg.VecVirtual) { m.VADDPS(x, v, v) }
+
 		for j := range v {
 			m.load(place(y, j), only, v[j])
 		}
@@ -48,6 +52,8 @@ func finish(m *maker) {
 			m.store(v[j], only, place(dst, j))
 		}
 	})
+
+	// On to the next row. The steps of nil operands are 0; the bias is the same for all rows.
 	for _, p := range []struct {
 		at   reg.Register
 		step string
@@ -63,10 +69,11 @@ func finish(m *maker) {
 // sigmoid appends the activations, v·sigmoid(-z) as v / (1+2^z).
 type sigmoid struct {
 	*power
-	log2e, linear, cubic operand.Op
-	large                reg.VecVirtual
+	log2e, linear, cubic operand.Op     // factors of v in z, powers of two
+	large                reg.VecVirtual // the largest float32, see divide
 }
 
+// newSigmoid loads the constants that the activations need.
 func newSigmoid(m *maker) *sigmoid {
 	const twice = -1.5957691216057308 // -2·sqrt(2/pi)
 	s := &sigmoid{power: newPower(m), log2e: m.constant(-log2e), linear: m.constant(twice * log2e),
@@ -85,10 +92,14 @@ func (s *sigmoid) activate(act reg.Register, v []reg.VecVirtual) {
 	s.JL(to(done))
 	z := s.vectors(len(v))
 	s.JE(to(gelu))
+
+	// SiLU: z = -v·log2(e).
 	for j := range v {
 		s.VMULPS(s.log2e, v[j], z[j])
 	}
 	s.JMP(to(both))
+
+	// GELU: z = -2·sqrt(2/pi)·log2(e)·(v+0.044715·v³).
 	s.Label(gelu)
 	for j := range v {
 		s.VMULPS(v[j], v[j], z[j])
@@ -96,6 +107,7 @@ func (s *sigmoid) activate(act reg.Register, v []reg.VecVirtual) {
 		s.VADDPS(s.linear, z[j], z[j])
 		s.VMULPS(v[j], z[j], z[j])
 	}
+
 	s.Label(both)
 	for j := range v {
 		s.of(z[j])

@@ -7,7 +7,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// unroll is how many steps of k a turn of the loop takes.
+// unroll is how many steps of k one iteration of the inner loop takes.
 const unroll = 4
 
 // cacheLine is in bytes.
@@ -45,24 +45,27 @@ func (m *maker) multiplyAdd(x, y, sum reg.VecVirtual) {
 //   - v2: 12 x 32 in AVX-512, rows of A in place: 97, and 105 to 115 where k is 256 to 896;
 //   - v3: the task's columns chosen by what of B stays in the second cache: 103; with pairs of
 //     bfloat16: 175 to 190;
-//   - v4: 144 rows by 256 steps (of pairs: 512), so that a panel's turn fits the first cache: 102
+//   - v4: 144 rows by 256 steps (of pairs: 512), so that a panel's part fits the first cache: 102
 //     and 201.
 //
 // On one Intel thread whose peak is 178 (float32; of pairs: 89): v4: 155, and 147 where 4,320 rows
-// of 256 steps leave a result of 15 MB; v5, all rows of a task in one call, and beside the work
-// the lines are fetched that the next panel, the next turn and the result will need: 163 and 163.
+// of 256 steps leave a result of 15 MB; v5, all rows of a task in one call, which prefetches the
+// lines that the next panel, the next block of k and the result will need: 163 and 163.
 type microKernel struct {
 	*maker
-	vecs                     int
-	sums                     [][]reg.VecVirtual
-	rows                     []reg.Register
-	k, b                     reg.Register
+	vecs int                // vectors of a row of sums
+	sums [][]reg.VecVirtual // [rows][vecs], in registers over all of k
+	rows []reg.Register     // where each row of A is in the current run
+	k, b reg.Register       // step within the run; next step of the panel
+
+	// Spilled to the frame or left where the caller put them: all registers are in use.
 	table                    operand.Mem // where the next run's pointers are
 	left                     operand.Mem // runs left
 	even                     operand.Mem // n rounded down to a multiple of unroll
 	c, n, groups, row, panel operand.Mem // parameters
 }
 
+// newMicroKernel begins the function for so many rows and vectors of columns.
 func newMicroKernel(m *maker, rows, vecs int) *microKernel {
 	f := &microKernel{maker: m, vecs: vecs}
 	m.begin(fmt.Sprintf("gemm%dx%d", rows, vecs*m.lanes), "c *float32, ld int, rows **float32, "+
@@ -72,6 +75,7 @@ func newMicroKernel(m *maker, rows, vecs int) *microKernel {
 		f.rows = append(f.rows, m.GP64())
 		f.sums = append(f.sums, f.vectors(vecs))
 	}
+
 	local := m.AllocLocal(24)
 	f.table, f.left, f.even = local, local.Offset(8), local.Offset(16)
 	f.c, f.n, f.groups = f.inMemory("c"), f.inMemory("n"), f.inMemory("groups")
@@ -79,25 +83,29 @@ func newMicroKernel(m *maker, rows, vecs int) *microKernel {
 	return f
 }
 
-// write appends the whole function.
+// write appends the whole function: for every group of rows, for every run of k, the unrolled steps
+// and then those that are left.
 func (f *microKernel) write() {
 	r := f.arg("rows")
 	f.MOVQ(r, f.table)
 	r = f.arg("n")
 	f.ANDQ(operand.I32(-unroll), r)
 	f.MOVQ(r, f.even)
+
 	f.Label("group")
 	f.start()
 	f.Label("run")
-	f.aim()
+	f.loadPointers()
 	f.XORQ(f.k, f.k)
 	f.CMPQ(f.even, operand.U8(0))
 	f.JEQ(to("rest"))
+
 	f.Label("loop")
 	f.fetch()
 	f.steps(unroll)
 	f.CMPQ(f.k, f.even)
 	f.JLT(to("loop"))
+
 	f.Label("rest")
 	f.CMPQ(f.k, f.n)
 	f.JGE(to("next"))
@@ -105,6 +113,7 @@ func (f *microKernel) write() {
 	f.steps(1)
 	f.CMPQ(f.k, f.n)
 	f.JLT(to("one"))
+
 	f.Label("next")
 	f.DECQ(f.left)
 	f.JNZ(to("run"))
@@ -121,19 +130,23 @@ func (f *microKernel) start() {
 	add := f.Load(f.Param("add"), f.GP8())
 	f.TESTB(add, add)
 	f.JZ(to("fresh"))
+
+	// A block of k after the first goes on where the last one stopped.
 	f.tile(func(sum reg.VecVirtual, p operand.Mem) { f.VMOVUPS(p, sum) })
 	f.JMP(to("ready"))
+
 	f.Label("fresh")
 	for _, row := range f.sums {
 		for _, sum := range row {
 			f.zero(sum)
 		}
 	}
+
 	f.Label("ready")
 	f.b, f.k = f.arg("b"), f.GP64()
 }
 
-// finish stores the sums of a group and goes on to the next one.
+// finish stores the sums of a group and moves c, and what is prefetched, to the next one.
 func (f *microKernel) finish() {
 	c, ld := f.tile(func(sum reg.VecVirtual, p operand.Mem) { f.VMOVUPS(sum, p) })
 	f.ADDQ(ld, c)
@@ -144,8 +157,8 @@ func (f *microKernel) finish() {
 	f.ADDQ(operand.U8(cacheLine), f.panel)
 }
 
-// fetch brings two lines to the second cache: the next one of a row, and one of another panel,
-// whose other lines other groups fetch.
+// fetch prefetches two lines into the second cache: the next one of a row, and one of another panel,
+// whose other lines other groups fetch. A prefetch of an address that is not mapped does nothing.
 func (f *microKernel) fetch() {
 	p := f.GP64()
 	f.MOVQ(f.panel, p)
@@ -171,8 +184,9 @@ func (f *microKernel) tile(do func(sum reg.VecVirtual, p operand.Mem)) (c, ld re
 	return c, ld
 }
 
-// aim loads the pointers of the next run.
-func (f *microKernel) aim() {
+// loadPointers loads the pointers of the next run and moves table on by mr of them, which the caller
+// has set even where there are fewer rows.
+func (f *microKernel) loadPointers() {
 	f.MOVQ(f.table, f.k)
 	for i, p := range f.rows {
 		f.MOVQ(at(f.k, 8*i), p)
@@ -181,7 +195,8 @@ func (f *microKernel) aim() {
 	f.MOVQ(f.k, f.table)
 }
 
-// steps appends n steps of k.
+// steps appends n steps of k. Each reads an element of every row and vecs vectors of the panel, and
+// does rows·vecs multiply-adds: more of them per load than the load ports need to keep up.
 func (f *microKernel) steps(n int) {
 	for s := range n {
 		b := f.vectors(f.vecs)
@@ -196,11 +211,13 @@ func (f *microKernel) steps(n int) {
 			}
 		}
 	}
+
 	f.ADDQ(operand.I32(int32(4*f.lanes*f.vecs*n)), f.b)
 	f.ADDQ(operand.U8(n), f.k)
 }
 
-// peakSums is how many independent sums the peak's loop has.
+// peakSums is how many independent sums the peak's loop has: more than two units times the latency
+// of a multiply-add.
 const peakSums = 12
 
 // peak writes a loop of multiply-adds that touches registers only.
@@ -215,6 +232,7 @@ func peak(m *maker) {
 	for _, s := range sums {
 		m.zero(s)
 	}
+
 	m.Label("loop")
 	for _, s := range sums {
 		m.multiplyAdd(x, y, s)

@@ -18,6 +18,7 @@ type isa struct {
 	pairs bool // products are of pairs of bfloat16, two steps of k in four bytes
 }
 
+// The instruction sets that functions are written for.
 var (
 	avx512     = isa{name: "AVX512", lanes: 16, mr: 12}
 	avx512bf16 = isa{name: "BF16", lanes: 16, mr: 12, pairs: true}
@@ -26,13 +27,15 @@ var (
 
 // maker appends functions for one instruction set.
 type maker struct {
-	*build.Context
+	*build.Context // of the file, which has the functions of several sets
 	isa
 	statics map[string]operand.Mem // read-only data of the file
 	named   int                    // counts labels
 }
 
-// begin starts a function; args is the list of parameters.
+// begin starts a function of the set: name gets the set's name appended, args is the list of Go
+// parameters, and doc ends the sentence of the comment that begins with the name. The pragma
+// promises Go that pointers do not outlive the call.
 func (m *maker) begin(name, args, doc string) {
 	m.Function(name + m.name)
 	m.Attributes(attr.NOSPLIT)
@@ -67,6 +70,7 @@ func (m *maker) vec() reg.VecVirtual {
 	return m.YMM()
 }
 
+// vectors returns n new vector registers.
 func (m *maker) vectors(n int) []reg.VecVirtual {
 	v := make([]reg.VecVirtual, n)
 	for i := range v {
@@ -94,7 +98,8 @@ func indexed(base, index reg.Register) operand.Mem {
 	return operand.Mem{Base: base, Index: index, Scale: 4}
 }
 
-// static returns read-only data, made on first use.
+// static returns read-only data of n words, made on first use: sets of a file share it, so it has
+// room for the widest.
 func (m *maker) static(name string, words func(i int) uint32, n int) operand.Mem {
 	if p, ok := m.statics[name]; ok {
 		return p
@@ -144,6 +149,8 @@ func (m *maker) first(n reg.Register) *mask {
 		m.KMOVW(ones.As32(), k)
 		return &mask{k: k}
 	}
+
+	// A load from a window of eight ones and eight zeros, n words before its middle.
 	window := m.static("window", func(i int) uint32 { return 0xffffffff * uint32(1-i/8) }, 16)
 	table, left, v := m.GP64(), m.GP64(), m.vec()
 	m.LEAQ(window, table)
@@ -183,12 +190,14 @@ func (m *maker) each(n reg.Register, body func(i reg.Register, only *mask)) {
 	m.several(n, 1, func(_ int, i reg.Register, only *mask) { body(i, only) })
 }
 
-// several is each that gives body as many as most vectors at a time, a power of two.
+// several is each with up to most vectors at a time, a power of two: as many as that while they are
+// there, then half as many, down to one, then the masked rest.
 func (m *maker) several(n reg.Register, most int,
 	body func(vectors int, i reg.Register, only *mask)) {
 	i, left, done := m.GP64(), m.GP64(), m.label()
 	m.XORQ(i, i)
 	m.MOVQ(n, left)
+
 	for count := most; count > 0; count /= 2 {
 		loop, rest := m.label(), m.label()
 		m.SUBQ(operand.U8(count*m.lanes), left)
@@ -201,6 +210,7 @@ func (m *maker) several(n reg.Register, most int,
 		m.Label(rest)
 		m.ADDQ(operand.U8(count*m.lanes), left)
 	}
+
 	m.JZ(to(done))
 	body(1, i, m.first(left))
 	m.Label(done)
@@ -221,4 +231,5 @@ func (m *maker) label() string {
 	return fmt.Sprintf("l%d", m.named)
 }
 
+// to is a label as the operand of a jump.
 func to(label string) operand.LabelRef { return operand.LabelRef(label) }

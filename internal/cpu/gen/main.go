@@ -41,10 +41,14 @@ func write(dir string) error {
 	for _, f := range files {
 		c := build.NewContext()
 		c.ConstraintExpr("amd64")
+
+		// One body fills the file for each set; sets share constants.
 		statics := map[string]operand.Mem{}
 		for _, set := range f.sets {
 			f.fill(&maker{Context: c, isa: set, statics: statics})
 		}
+
+		// Compile assigns registers; only then can instructions be encoded by hand.
 		file, err := c.Result()
 		if err != nil {
 			return fmt.Errorf("cannot build %s: %w", f.name, err)
@@ -52,6 +56,7 @@ func write(dir string) error {
 		if err := pass.Compile.Execute(file); err != nil {
 			return fmt.Errorf("cannot compile %s: %w", f.name, err)
 		}
+
 		encode(file)
 		if err := emit(filepath.Join(dir, f.name), file); err != nil {
 			return err

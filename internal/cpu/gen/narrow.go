@@ -49,6 +49,7 @@ type rounding struct {
 	half, one, keep operand.Op
 }
 
+// newRounding loads the constants.
 func newRounding(m *maker) *rounding {
 	word := func(name string, bits uint32) operand.Op {
 		return m.held(m.static(name, func(int) uint32 { return bits }, 16))
@@ -56,10 +57,12 @@ func newRounding(m *maker) *rounding {
 	return &rounding{m, word("half", 0x7fff), word("one", 1), word("keep", 0xffff0000)}
 }
 
+// of appends v = v rounded to bfloat16.
 func (r *rounding) of(v reg.VecVirtual) {
 	odd := r.vec()
 	r.VADDPS(r.constantZero(), v, v) // makes NaN quiet
 	r.VPSRLD(operand.U8(16), v, odd)
+
 	if r.lanes == 16 {
 		r.VPANDD(r.one, odd, odd)
 		r.VPADDD(r.half, odd, odd)
@@ -71,6 +74,7 @@ func (r *rounding) of(v reg.VecVirtual) {
 		r.VMOVUPS(odd, v)
 		return
 	}
+
 	nan := r.vec()
 	r.VPAND(r.one, odd, odd)
 	r.VPADDD(r.half, odd, odd)
@@ -93,6 +97,8 @@ func pack(m *maker) {
 	dst, x, n := m.arg("dst"), m.arg("x"), m.arg("n")
 	loop, rest, done := m.label(), m.label(), m.label()
 	low, high := m.vec(), m.vec()
+
+	// 32 elements become a vector of 16 pairs.
 	m.SUBQ(operand.U8(32), n)
 	m.JL(to(rest))
 	m.Label(loop)
@@ -105,6 +111,8 @@ func pack(m *maker) {
 	m.ADDQ(operand.I32(128), x)
 	m.SUBQ(operand.U8(32), n)
 	m.JGE(to(loop))
+
+	// The last vector, of which only the pairs that exist are stored.
 	m.Label(rest)
 	m.ADDQ(operand.U8(32), n)
 	m.JZ(to(done))

@@ -52,7 +52,8 @@ func moment(m *maker) {
 	total(m, squares{m, mean})
 }
 
-// total adds n terms: four vectors of sums, then a vector at a time, then the rest one by one.
+// total adds n terms: four vectors of sums, then a vector at a time, then the rest one by one. The
+// order depends on n alone, so equal rows have equal sums.
 func total(m *maker, t term) {
 	const unrolled = 4
 	x, n, half := m.arg("x"), m.arg("n"), m.lanes/2
@@ -62,6 +63,7 @@ func total(m *maker, t term) {
 	for _, s := range sums {
 		m.zero(s)
 	}
+
 	several := func(count int) {
 		loop, out := m.label(), m.label()
 		m.SUBQ(operand.U8(count*half), n)
@@ -80,6 +82,7 @@ func total(m *maker, t term) {
 	}
 	several(unrolled)
 	several(1)
+
 	one, done := m.label(), m.label()
 	m.Label(one)
 	m.DECQ(n)
@@ -90,6 +93,7 @@ func total(m *maker, t term) {
 	m.ADDQ(operand.U8(4), x)
 	m.JMP(to(one))
 	m.Label(done)
+
 	m.VADDPD(sums[1], sums[0], sums[0])
 	m.VADDPD(sums[3], sums[2], sums[2])
 	m.VADDPD(sums[2], sums[0], sums[0])
@@ -124,10 +128,13 @@ func normalise(m *maker) {
 	m.VBROADCASTSD(m.inMemory("mean"), mean)
 	m.VBROADCASTSD(m.inMemory("inverse"), inverse)
 	one := m.constant(1)
+
 	m.each(n, func(i reg.Register, only *mask) {
 		v := m.vec()
 		m.load(indexed(x, i), only, v)
 		m.centre(v, mean, inverse)
+
+		// v·f + b, with f from p, after more has changed it, and b from plus; nil leaves it out.
 		factor := func(p, plus reg.Register, more func(f reg.VecVirtual)) {
 			m.given(p, func() {
 				f, b := m.vec(), m.vec()
@@ -140,6 +147,7 @@ func normalise(m *maker) {
 		}
 		factor(gain, bias, func(reg.VecVirtual) {})
 		factor(scale, shift, func(f reg.VecVirtual) { m.VADDPS(one, f, f) })
+
 		m.store(v, only, indexed(dst, i))
 	})
 	m.end()
@@ -154,6 +162,7 @@ func (m *maker) centre(v, mean, inverse reg.VecVirtual) {
 		m.VMULPD(inverse, w, w)
 		return w
 	}
+
 	if m.lanes == 16 {
 		high := m.YMM()
 		m.VEXTRACTF64X4(operand.U8(1), v, high)
@@ -163,6 +172,7 @@ func (m *maker) centre(v, mean, inverse reg.VecVirtual) {
 		m.VINSERTF64X4(operand.U8(1), high, v, v)
 		return
 	}
+
 	high := m.XMM()
 	m.VEXTRACTF128(operand.U8(1), v, high)
 	low, top := half(v.AsX()), half(high)
@@ -179,6 +189,7 @@ func rotate(m *maker) {
 	y, heads, half := m.arg("y"), m.arg("heads"), m.arg("half")
 	cos, sin := m.arg("cos"), m.arg("sin")
 	spread := m.held(m.static("spread", func(i int) uint32 { return uint32(i / 2) }, 16))
+
 	width := m.GP64()
 	m.MOVQ(half, width)
 	m.ADDQ(width, width)
@@ -192,12 +203,15 @@ func rotate(m *maker) {
 		m.halfLoad(indexed(sin, pairs), only, half, pairs, s)
 		m.VPERMPS(c, spread, c)
 		m.VPERMPS(s, spread, s)
+
+		// Even elements are x0·c - x1·s, odd ones x1·c + x0·s.
 		m.load(indexed(y, i), only, v)
 		m.VPERMILPS(operand.U8(0xb1), v, crossed)
 		m.VMULPS(s, crossed, crossed)
 		m.VFMADDSUB213PS(crossed, c, v)
 		m.store(v, only, indexed(y, i))
 	})
+
 	m.LEAQ(operand.Mem{Base: y, Index: width, Scale: 4}, y)
 	m.DECQ(heads)
 	m.JNZ(to("head"))

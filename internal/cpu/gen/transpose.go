@@ -12,6 +12,8 @@ func transpose(m *maker) {
 		"computes dst[k*stride+i] = rows[i][k] for as many rows as a vector has lanes.")
 	dst, stride, rows, n := m.arg("dst"), m.arg("stride"), m.arg("rows"), m.arg("n")
 	m.SHLQ(operand.U8(2), stride)
+
+	// turned loads lanes columns of all rows and gives place the columns in order.
 	turned := func(i reg.Register, only *mask, place func(v reg.VecVirtual)) {
 		r := m.vectors(m.lanes)
 		for j, v := range r {
@@ -19,6 +21,7 @@ func transpose(m *maker) {
 			m.MOVQ(at(rows, 8*j), p)
 			m.load(indexed(p, i), only, v)
 		}
+
 		quads(m, r)
 		if m.lanes == 8 {
 			halves(m, r)
@@ -29,6 +32,8 @@ func transpose(m *maker) {
 			place(v)
 		}
 	}
+
+	// The last columns are stored one by one until none is left, since dst ends there.
 	left, done := m.GP64(), m.label()
 	m.MOVQ(n, left)
 	m.each(n, func(i reg.Register, only *mask) {
