@@ -140,8 +140,8 @@ func CheckWeight(values int, bias []float32, out, in int, t DType) error {
 	return nil
 }
 
-// TapsFirst returns a weight [out, in, kt, kh, kw] rearranged to [out, kt, kh, kw, in], the order in
-// which devices read voxels. It refuses shapes beyond 65,536 and weights of another size.
+// TapsFirst returns a weight [out, in, kt, kh, kw] rearranged to [out, kt, kh, kw, in], the order
+// in which devices read voxels. It refuses shapes beyond 65,536 and weights of another size.
 func (s ConvShape) TapsFirst(w []float32) ([]float32, error) {
 	const most = 1 << 16 // so that products of sizes stay far from overflow
 	for _, n := range []int{s.Out, s.In, s.KT, s.KH, s.KW} {

@@ -58,8 +58,8 @@ type kernels struct {
 	peak func(turns int) float64
 }
 
-// bf16Kernels is how a set multiplies bfloat16 with sums in float32. Inputs are kept in units of four
-// bytes: pairs of bfloat16 where the machine multiplies those, one number rounded to bfloat16
+// bf16Kernels is how a set multiplies bfloat16 with sums in float32. Inputs are kept in units of
+// four bytes: pairs of bfloat16 where the machine multiplies those, one number rounded to bfloat16
 // elsewhere. Counts of k, widths of rows and strides are in units.
 type bf16Kernels struct {
 	per  int // steps of k in a unit

@@ -32,8 +32,8 @@ func TestEveryTaskIsDoneOnce(t *testing.T) {
 	})
 }
 
-// TestAWorkerBeginsWithItsOwnTasks starts each batch when the other worker sleeps (one that still looks
-// for something to take may take anything), and holds both back until both are at work.
+// TestAWorkerBeginsWithItsOwnTasks starts each batch when the other worker sleeps (one that still
+// looks for something to take may take anything), and holds both back until both are at work.
 func TestAWorkerBeginsWithItsOwnTasks(t *testing.T) {
 	p := newPool(2)
 	defer p.close()

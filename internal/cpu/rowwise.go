@@ -49,8 +49,8 @@ func (o *rowwise) checkFinite(inverse float64) {
 	}
 }
 
-// SawNonFinite implements compute.FiniteObserver. It loads before it swaps, so that the usual answer
-// writes nothing to a cache line that workers read.
+// SawNonFinite implements compute.FiniteObserver. It loads before it swaps, so that the usual
+// answer writes nothing to a cache line that workers read.
 func (d *Device) SawNonFinite() bool { return d.nonFinite.Load() && d.nonFinite.Swap(false) }
 
 // inOut checks the matrices of an operation from x to dst.

@@ -90,7 +90,8 @@ func chooseSoftmax(t *testing.T) softmaxFunc {
 	return k.softmax
 }
 
-// TestProgressShowsEveryTask looks at it from within tasks, of batches of one worker and of several.
+// TestProgressShowsEveryTask looks at it from within tasks, of batches of one worker and of
+// several.
 func TestProgressShowsEveryTask(t *testing.T) {
 	for _, threads := range []int{1, 3} {
 		p := newPool(threads)

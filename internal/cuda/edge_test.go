@@ -143,7 +143,8 @@ func sameSlabs(t *testing.T) {
 	}
 }
 
-// TestSlabs takes and gives pieces at random: they never overlap, and in the end everything is there.
+// TestSlabs takes and gives pieces at random: they never overlap, and in the end everything is
+// there.
 func TestSlabs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := &slab{base: 1 << 20, free: []span{{0, 1 << 16}}}

@@ -219,7 +219,7 @@ func (r ranks) pass(dev compute.Device, w *model.Weights, tr collective.Transpor
 		return err
 	}
 	defer s.Free()
-	own, width := s.Own(), m.TokenWidth()
+	own, width := r.tokens[tr.Rank()], m.TokenWidth()
 	ts := wan.Timesteps{Values: []float32{0, 700}, Index: make([]int32, own.Len())}
 	for i := range ts.Index {
 		ts.Index[i] = int32((own.Lo + i) % 2)
@@ -276,8 +276,8 @@ func far(tr collective.Transport) collective.Transport {
 	return struct{ collective.Transport }{tr}
 }
 
-// ways are how ranks with a device each exchange: on one GPU or on several, which have access to each
-// other's memory or not; through the host or from device to device.
+// ways are how ranks with a device each exchange: on one GPU or on several, which have access to
+// each other's memory or not; through the host or from device to device.
 var ways = []struct {
 	name  string
 	gpus  int

@@ -134,7 +134,8 @@ func (m *mutation) mutated(t *testing.T) string {
 	return strings.Replace(string(text), find, put, 1)
 }
 
-// buildKernel makes an emulated driver with the mistake in one of its kernels, and returns its folder.
+// buildKernel makes an emulated driver with the mistake in one of its kernels, and returns its
+// folder.
 func buildKernel(t *testing.T, dir string, m *mutation, text string) string {
 	tree := filepath.Join(dir, "kernels")
 	if err := os.CopyFS(tree, os.DirFS(golden.Root("kernels"))); err != nil {

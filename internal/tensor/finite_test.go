@@ -54,7 +54,8 @@ func TestCheckFiniteNamesTheFirst(t *testing.T) {
 	}
 }
 
-// TestFirstNotFinite looks for a value in all types that have such, near and far from the beginning.
+// TestFirstNotFinite looks for a value in all types that have such, near and far from the
+// beginning.
 func TestFirstNotFinite(t *testing.T) {
 	const n = scanBytes/2 + 13
 	for dt, bits := range map[DType][]uint64{

@@ -157,8 +157,9 @@ func (f *microKernel) finish() {
 	f.ADDQ(operand.U8(cacheLine), f.panel)
 }
 
-// fetch prefetches two lines into the second cache: the next one of a row, and one of another panel,
-// whose other lines other groups fetch. A prefetch of an address that is not mapped does nothing.
+// fetch prefetches two lines into the second cache: the next one of a row, and one of another
+// panel, whose other lines other groups fetch. A prefetch of an address that is not mapped does
+// nothing.
 func (f *microKernel) fetch() {
 	p := f.GP64()
 	f.MOVQ(f.panel, p)
@@ -184,8 +185,8 @@ func (f *microKernel) tile(do func(sum reg.VecVirtual, p operand.Mem)) (c, ld re
 	return c, ld
 }
 
-// loadPointers loads the pointers of the next run and moves table on by mr of them, which the caller
-// has set even where there are fewer rows.
+// loadPointers loads the pointers of the next run and moves table on by mr of them, which the
+// caller has set even where there are fewer rows.
 func (f *microKernel) loadPointers() {
 	f.MOVQ(f.table, f.k)
 	for i, p := range f.rows {
