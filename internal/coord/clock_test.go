@@ -31,8 +31,8 @@ func TestALossFromAheadHoldsNothingUp(t *testing.T) {
 	id := create(t, c, request(1))
 	for i := range 2 {
 		s := f.told()
-		a, err := ask[wire.Ack](f, wire.SubjectFail, wire.Failure{Node: f.id, Job: id,
-			Attempt: s.Plan.Attempt, Peer: -1, Reason: "broke"})
+		a, err := ask[wire.Ack](f, wire.SubjectFail, wire.Failure{Node: f.id, Work: wire.Work{Job: id,
+			Attempt: s.Plan.Attempt}, Peer: -1, Reason: "broke"})
 		if err != nil || !a.OK {
 			t.Fatal(a, err)
 		}

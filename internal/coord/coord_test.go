@@ -97,8 +97,9 @@ func TestJobGoesOnAfterALostNode(t *testing.T) {
 	if _, err := ask[wire.Ack](a, wire.SubjectProgress, report); err != nil {
 		t.Fatal(err)
 	}
-	saved := wire.Saved{Node: "a", Job: id, Attempt: 1, Checkpoint: job.Checkpoint{Step: 2,
-		Object: job.Object{Name: "sha256-" + sum, Size: 3, SHA256: sum}}}
+	saved := wire.Saved{Node: "a", Work: wire.Work{Job: id, Attempt: 1},
+		Checkpoint: job.Checkpoint{Step: 2,
+			Object: job.Object{Name: "sha256-" + sum, Size: 3, SHA256: sum}}}
 	if ack, err := ask[wire.Ack](a, wire.SubjectSaved, saved); err != nil || !ack.OK {
 		t.Fatalf("%+v, %v", ack, err)
 	}
@@ -136,7 +137,8 @@ func TestAJobThatGetsNowhereFails(t *testing.T) {
 	id := create(t, c, request(1))
 	for attempt := range job.FutileLimit {
 		s := a.told()
-		report := wire.Failure{Node: "a", Job: id, Attempt: s.Plan.Attempt, Peer: -1, Reason: "no answer"}
+		report := wire.Failure{Node: "a", Work: wire.Work{Job: id, Attempt: s.Plan.Attempt}, Peer: -1,
+			Reason: "no answer"}
 		if ack, err := ask[wire.Ack](a, wire.SubjectFail, report); err != nil || !ack.OK {
 			t.Fatalf("%+v, %v", ack, err)
 		}
@@ -161,7 +163,7 @@ func TestANodeThatDoesNotStopIsNotWaitedFor(t *testing.T) {
 	id := create(t, c, request(1))
 	a.told()
 	b := fake(t, c, "b")
-	report := wire.Failure{Node: "a", Job: id, Attempt: 1, Peer: 0, Reason: "hangs"}
+	report := wire.Failure{Node: "a", Work: wire.Work{Job: id, Attempt: 1}, Peer: 0, Reason: "hangs"}
 	if ack, err := ask[wire.Ack](a, wire.SubjectFail, report); err != nil || !ack.OK {
 		t.Fatalf("%+v, %v", ack, err)
 	}
@@ -221,11 +223,12 @@ func TestFailureReportNamesNodes(t *testing.T) {
 	id := create(t, c, request(2))
 	a.told()
 	b.told()
-	stale := wire.Failure{Node: "b", Job: id, Attempt: 2, Rank: 1, Peer: 0, Reason: "x"}
+	stale := wire.Failure{Node: "b", Work: wire.Work{Job: id, Attempt: 2, Rank: 1}, Peer: 0, Reason: "x"}
 	if ack, err := ask[wire.Ack](b, wire.SubjectFail, stale); err != nil || ack.OK || !ack.Final {
 		t.Fatalf("a stale report: %+v, %v", ack, err)
 	}
-	report := wire.Failure{Node: "b", Job: id, Attempt: 1, Rank: 1, Peer: 0, Reason: "no answer"}
+	report := wire.Failure{Node: "b", Work: wire.Work{Job: id, Attempt: 1, Rank: 1}, Peer: 0,
+		Reason: "no answer"}
 	for range 2 {
 		if ack, err := ask[wire.Ack](b, wire.SubjectFail, report); err != nil || !ack.OK {
 			t.Fatalf("%+v, %v", ack, err)
@@ -280,7 +283,7 @@ func TestCancel(t *testing.T) {
 	if s := next(t, a.stops, "a stop order"); !s.Cancel || s.Job != running {
 		t.Fatalf("%+v", s)
 	}
-	m := wire.Failure{Node: "a", Job: running, Attempt: 1, Peer: -1, Cancelled: true}
+	m := wire.Failure{Node: "a", Work: wire.Work{Job: running, Attempt: 1}, Peer: -1, Cancelled: true}
 	if ack, err := ask[wire.Ack](a, wire.SubjectFail, m); err != nil || !ack.OK {
 		t.Fatalf("%+v, %v", ack, err)
 	}
@@ -300,7 +303,7 @@ func TestCompletionWithoutObjectsFails(t *testing.T) {
 	s := a.told()
 	sum := strings.Repeat("ab", 32)
 	missing := job.Object{Name: "sha256-" + sum, Size: 1, SHA256: sum}
-	m := wire.Completion{Node: "a", Job: id, Attempt: s.Plan.Attempt,
+	m := wire.Completion{Node: "a", Work: wire.Work{Job: id, Attempt: s.Plan.Attempt},
 		Result: job.Result{Video: missing, Latents: missing, ContentType: "video/webm"}}
 	if ack, err := ask[wire.Ack](a, wire.SubjectComplete, m); err != nil || ack.OK || !ack.Final {
 		t.Fatalf("%+v, %v", ack, err)

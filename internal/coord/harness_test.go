@@ -242,8 +242,9 @@ func next[T any](t *testing.T, ch <-chan T, what string) T {
 // finish stores objects and reports completion.
 func (f *shardFake) finish(c *Coordinator, s wire.StartOrder) wire.Ack {
 	f.t.Helper()
-	a, err := ask[wire.Ack](f, wire.SubjectComplete, wire.Completion{Node: f.id, Job: s.Plan.Job,
-		Attempt: s.Plan.Attempt, Result: stored(f.t, c, string(s.Plan.Job))})
+	a, err := ask[wire.Ack](f, wire.SubjectComplete, wire.Completion{Node: f.id,
+		Work:   wire.Work{Job: s.Plan.Job, Attempt: s.Plan.Attempt},
+		Result: stored(f.t, c, string(s.Plan.Job))})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -16,8 +16,8 @@ func TestAResultIsOfTheFormatThatWasAskedFor(t *testing.T) {
 	s := f.told()
 	res := stored(t, c, "x")
 	res.ContentType = "text/html"
-	a, err := ask[wire.Ack](f, wire.SubjectComplete, wire.Completion{Node: f.id, Job: id,
-		Attempt: s.Plan.Attempt, Result: res})
+	a, err := ask[wire.Ack](f, wire.SubjectComplete, wire.Completion{Node: f.id, Work: wire.Work{Job: id,
+		Attempt: s.Plan.Attempt}, Result: res})
 	if err != nil || a.OK || !a.Final {
 		t.Fatalf("%+v, %v", a, err)
 	}

@@ -229,5 +229,6 @@ func TestARetryMends(t *testing.T) {
 }
 
 func completion(f *shardFake, s wire.StartOrder, r job.Result) wire.Completion {
-	return wire.Completion{Node: f.id, Job: s.Plan.Job, Attempt: s.Plan.Attempt, Result: r}
+	return wire.Completion{Node: f.id, Result: r,
+		Work: wire.Work{Job: s.Plan.Job, Attempt: s.Plan.Attempt}}
 }

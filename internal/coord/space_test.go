@@ -153,9 +153,9 @@ func TestAQuota(t *testing.T) {
 	if !errors.Is(err, artifact.ErrFull) {
 		t.Errorf("beyond the quota: %v", err)
 	}
-	a, err := ask[wire.Ack](f, wire.SubjectComplete, wire.Completion{Node: f.id, Job: id,
-		Attempt: s.Plan.Attempt, Result: job.Result{Video: big, Latents: big,
-			ContentType: "video/webm"}})
+	a, err := ask[wire.Ack](f, wire.SubjectComplete, wire.Completion{Node: f.id, Work: wire.Work{Job: id,
+		Attempt: s.Plan.Attempt}, Result: job.Result{Video: big, Latents: big,
+		ContentType: "video/webm"}})
 	if err != nil || !a.OK {
 		t.Fatal(a, err)
 	}

@@ -53,23 +53,19 @@ func (h rankHost) ShouldYield() bool { return h.w.yield.told() }
 
 // SaveCheckpoint implements engine.Host. The checkpoint counts once Raft has it.
 func (h rankHost) SaveCheckpoint(ctx context.Context, c job.Checkpoint) error {
-	p := h.w.order.Plan
-	return h.tell(ctx, wire.SubjectSaved, wire.Saved{Node: h.s.id, Job: p.Job, Attempt: p.Attempt,
-		Checkpoint: c})
+	return h.tell(ctx, wire.SubjectSaved, wire.Saved{Node: h.s.id, Work: h.w.name(), Checkpoint: c})
 }
 
 // KeepPart implements engine.Host.
 func (h rankHost) KeepPart(ctx context.Context, name string, o job.Object) error {
-	p := h.w.order.Plan
-	return h.tell(ctx, wire.SubjectKept, wire.Kept{Node: h.s.id, Job: p.Job, Attempt: p.Attempt,
-		Rank: h.w.order.Rank, Name: name, Object: o})
+	return h.tell(ctx, wire.SubjectKept,
+		wire.Kept{Node: h.s.id, Work: h.w.name(), Name: name, Object: o})
 }
 
 // PublishPreview implements engine.Previewer.
 func (h rankHost) PublishPreview(ctx context.Context, step int, picture []byte) error {
-	p := h.w.order.Plan
-	return h.tell(ctx, wire.SubjectPreview, wire.Preview{Node: h.s.id, Job: p.Job,
-		Attempt: p.Attempt, Step: step, Data: picture})
+	return h.tell(ctx, wire.SubjectPreview,
+		wire.Preview{Node: h.s.id, Work: h.w.name(), Step: step, Data: picture})
 }
 
 // tell sends the leader a message that it acknowledges.

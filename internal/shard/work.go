@@ -176,7 +176,7 @@ func (s *Shard) run(w *work) {
 	switch {
 	case err == nil && w.order.Rank == 0:
 		s.deliver(w, wire.SubjectComplete,
-			wire.Completion{Node: s.id, Job: p.Job, Attempt: p.Attempt, Result: res})
+			wire.Completion{Node: s.id, Work: w.name(), Result: res})
 	case err == nil || w.said || errors.Is(context.Cause(w.ctx), errNotLive):
 	default:
 		s.deliver(w, wire.SubjectFail, s.failure(w, err))
@@ -268,10 +268,8 @@ func (s *Shard) join(w *work) (collective.Transport, error) {
 }
 
 func (s *Shard) failure(w *work, err error) wire.Failure {
-	p := w.order.Plan
-	f := wire.Failure{Node: s.id, Job: p.Job, Attempt: p.Attempt, Rank: w.order.Rank, Peer: -1,
-		Reason: err.Error(), Cancelled: errors.Is(err, engine.ErrCancelled),
-		Yielded: errors.Is(err, engine.ErrYielded)}
+	f := wire.Failure{Node: s.id, Work: w.name(), Peer: -1, Reason: err.Error(),
+		Cancelled: errors.Is(err, engine.ErrCancelled), Yielded: errors.Is(err, engine.ErrYielded)}
 	var damaged *engine.DamagedError
 	f.Damaged = errors.As(err, &damaged)
 	var peer *collective.PeerError

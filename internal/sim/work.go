@@ -205,7 +205,7 @@ func (k *work) save(step int) {
 		if err != nil {
 			return
 		}
-		k.n.tell(wire.Saved{Node: k.id, Job: k.plan.Job, Attempt: k.plan.Attempt,
+		k.n.tell(wire.Saved{Node: k.id, Work: k.wire(),
 			Checkpoint: job.Checkpoint{Step: step, Object: o}}, func(a any) {
 			if ack, ok := a.(wire.Ack); ok && ack.OK {
 				k.saved = max(k.saved, step)
@@ -227,7 +227,7 @@ func (k *work) decode() {
 		}
 	}
 	if o, err := k.put("latents %d", k.latent); err == nil {
-		k.n.tell(wire.Kept{Node: k.id, Job: k.plan.Job, Attempt: k.plan.Attempt,
+		k.n.tell(wire.Kept{Node: k.id, Work: k.wire(),
 			Name: job.PartLatents, Object: o}, nil)
 	}
 	k.finishing()
@@ -253,7 +253,7 @@ func (k *work) finish() {
 		return
 	}
 	res.LatentsSHA256, res.ContentType = fmt.Sprint(k.latent), "video/webm"
-	k.say(wire.Completion{Node: k.id, Job: k.plan.Job, Attempt: k.plan.Attempt, Result: res})
+	k.say(wire.Completion{Node: k.id, Work: k.wire(), Result: res})
 }
 
 func (k *work) put(format string, args ...any) (job.Object, error) {
@@ -262,7 +262,7 @@ func (k *work) put(format string, args ...any) (job.Object, error) {
 
 // fail ends the rank with a last word.
 func (k *work) fail(f wire.Failure) {
-	f.Node, f.Job, f.Attempt, f.Rank = k.id, k.plan.Job, k.plan.Attempt, k.rank
+	f.Node, f.Work = k.id, k.wire()
 	k.n.w.log("%s fails %s attempt %d rank %d: %s", k.id, f.Job, f.Attempt, k.rank, f.Reason)
 	k.say(f)
 }

@@ -19,14 +19,15 @@ const (
 	routeLimit        = 256     // bytes of a route or device
 	capabilitiesLimit = 64
 
-	// PreviewLimit is of a preview's bytes, which a leader keeps one of for each running job.
+	// PreviewLimit bounds the bytes of a preview: a leader keeps one in memory for each running job.
 	PreviewLimit = 256 << 10
 )
 
 // checked is a message that knows what is allowed in it.
 type checked interface{ check() error }
 
-// Decode reads one message and checks it. Unknown fields are skipped, so that versions can mix.
+// Decode reads one message and checks every field, since anybody who reaches the coordinators' NATS
+// can send one. Unknown fields are skipped, so that versions can mix.
 func Decode[T any](data []byte) (T, error) {
 	var m, none T
 	if len(data) > MessageLimit {
@@ -43,15 +44,16 @@ func Decode[T any](data []byte) (T, error) {
 	return m, nil
 }
 
-// Encode writes a message. All messages of this package can be written.
+// Encode writes a message of this package. It panics on one that holds a NaN, which JSON cannot.
 func Encode(m any) []byte {
 	data, err := json.Marshal(m)
 	if err != nil {
-		panic(fmt.Sprintf("wire: %T: %v", m, err)) // a NaN in a message of our own
+		panic(fmt.Sprintf("wire: cannot write %T: %v", m, err))
 	}
 	return data
 }
 
+// checkText wants valid UTF-8 of up to limit bytes, since texts end up in logs and on terminals.
 func checkText(what, s string, limit int) error {
 	if len(s) > limit || !utf8.ValidString(s) {
 		return fmt.Errorf("%s of %d bytes; allowed: up to %d of UTF-8", what, len(s), limit)
@@ -59,14 +61,24 @@ func checkText(what, s string, limit int) error {
 	return nil
 }
 
-func checkWork(node job.NodeID, id job.ID, a job.Attempt, rank int) error {
+// check wants a node, and work that names a rank.
+func (w Work) check(node job.NodeID) error {
 	if err := CheckNodeID(node); err != nil {
 		return err
 	}
-	if job.CheckID(id) != nil || a == 0 || rank < 0 || rank >= job.NodesLimit {
-		return fmt.Errorf("job %.64q, attempt %d, rank %d do not name a rank's work", id, a, rank)
+	if job.CheckID(w.Job) != nil || w.Attempt == 0 || w.Rank < 0 || w.Rank >= job.NodesLimit {
+		return fmt.Errorf("job %.64q, attempt %d, rank %d do not name a rank's work", w.Job, w.Attempt,
+			w.Rank)
 	}
 	return nil
+}
+
+// checkFirst is check for messages that only rank 0 sends.
+func (w Work) checkFirst(node job.NodeID) error {
+	if w.Rank != 0 {
+		return fmt.Errorf("rank is %d; allowed: 0", w.Rank)
+	}
+	return w.check(node)
 }
 
 func (r Registration) check() error {
@@ -86,6 +98,7 @@ func (r Registration) check() error {
 			return err
 		}
 	}
+
 	if r.Uptime < 0 {
 		return fmt.Errorf("an uptime of %v", r.Uptime)
 	}
@@ -95,8 +108,9 @@ func (r Registration) check() error {
 	if !(r.Speed >= 0 && r.Speed < math.MaxFloat32) || r.Memory < 0 {
 		return fmt.Errorf("a speed of %v, %d bytes of memory", r.Speed, r.Memory)
 	}
+
 	if r.Work != (Work{}) {
-		if err := checkWork(r.Node, r.Work.Job, r.Work.Attempt, r.Work.Rank); err != nil {
+		if err := r.Work.check(r.Node); err != nil {
 			return err
 		}
 	}
@@ -115,7 +129,7 @@ func (h Heartbeat) check() error {
 		return cmp.Or(err, fmt.Errorf("step %d, computing for %v", h.Step, h.Computing))
 	}
 	if h.Work != (Work{}) {
-		return checkWork(h.Node, h.Work.Job, h.Work.Attempt, h.Work.Rank)
+		return h.Work.check(h.Node)
 	}
 	return CheckNodeID(h.Node)
 }
@@ -139,13 +153,13 @@ func (r Report) check() error {
 	}
 	switch p.Stage {
 	case job.StageText, job.StageDenoise, job.StageDecode, job.StageEncode:
-		return checkWork(r.Node, p.Job, p.Attempt, 0)
+		return Work{Job: p.Job, Attempt: p.Attempt}.check(r.Node)
 	}
 	return fmt.Errorf("stage %.32q", p.Stage)
 }
 
 func (c Completion) check() error {
-	return cmp.Or(c.Result.Check(), checkWork(c.Node, c.Job, c.Attempt, 0))
+	return cmp.Or(c.Result.Check(), c.checkFirst(c.Node))
 }
 
 func (s Saved) check() error {
@@ -155,14 +169,14 @@ func (s Saved) check() error {
 	if c := s.Checkpoint; c.Step < 1 || !(c.Seconds >= 0 && c.Seconds < math.MaxFloat32) {
 		return fmt.Errorf("a checkpoint of step %d after %v s", c.Step, c.Seconds)
 	}
-	return checkWork(s.Node, s.Job, s.Attempt, 0)
+	return s.checkFirst(s.Node)
 }
 
 func (k Kept) check() error {
 	if err := cmp.Or(job.CheckPart(k.Name), k.Object.Check()); err != nil {
 		return err
 	}
-	return checkWork(k.Node, k.Job, k.Attempt, k.Rank)
+	return k.Work.check(k.Node)
 }
 
 func (p Preview) check() error {
@@ -170,7 +184,7 @@ func (p Preview) check() error {
 		return fmt.Errorf("a preview of step %d, %d bytes; allowed: a WebP of up to %d", p.Step,
 			len(p.Data), PreviewLimit)
 	}
-	return checkWork(p.Node, p.Job, p.Attempt, 0)
+	return p.checkFirst(p.Node)
 }
 
 func (f Failure) check() error {
@@ -180,19 +194,22 @@ func (f Failure) check() error {
 	if err := checkText("reason", f.Reason, textLimit); err != nil {
 		return err
 	}
-	return checkWork(f.Node, f.Job, f.Attempt, f.Rank)
+	return f.Work.check(f.Node)
 }
 
-// check is as strict as the API is with a request, but for what only a shard knows of its model.
+// check is as strict as the API is with a request, so that an order cannot ask for what a request
+// may not. What depends on the model, the shard checks itself.
 func (s StartOrder) check() error {
 	p, n := s.Plan, len(s.Plan.Nodes)
 	if n != len(s.Members) || s.Rank < 0 || s.Rank >= n {
 		return fmt.Errorf("rank %d of %d nodes and %d members", s.Rank, n, len(s.Members))
 	}
+
 	if err := cmp.Or(p.Spec.Check(), p.Check(job.Record{ID: p.Job, Spec: p.Spec}),
 		checkParts(p.Parts)); err != nil {
 		return err
 	}
+
 	for i, m := range s.Members {
 		if m.Node != p.Nodes[i] {
 			return fmt.Errorf("rank %d is on node %.64q and on %.64q", i, p.Nodes[i], m.Node)
@@ -202,9 +219,10 @@ func (s StartOrder) check() error {
 			return err
 		}
 	}
-	return checkWork(p.Nodes[s.Rank], p.Job, p.Attempt, s.Rank)
+	return Work{p.Job, p.Attempt, s.Rank}.check(p.Nodes[s.Rank])
 }
 
+// checkParts wants parts of a job under names that are allowed.
 func checkParts(parts map[string]job.Object) error {
 	if len(parts) > job.PartsLimit {
 		return fmt.Errorf("%d parts; allowed: %d", len(parts), job.PartsLimit)
@@ -217,7 +235,8 @@ func checkParts(parts map[string]job.Object) error {
 	return nil
 }
 
-func (s Stop) check() error { return checkWork("any", s.Job, s.Attempt, 0) }
+// check names no node, since the subject of a stop order does.
+func (s Stop) check() error { return Work{Job: s.Job, Attempt: s.Attempt}.check("any") }
 
 func (d Disk) check() error {
 	if err := CheckNodeID(job.NodeID(d.ID)); err != nil {

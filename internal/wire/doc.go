@@ -1,24 +1,25 @@
 // Package wire is what coordinators and shard nodes say to each other over the coordinators' NATS:
-// subjects and JSON messages. Activations do not pass here.
+// the subjects, and the JSON messages on them. Activations travel elsewhere (package collective).
 //
-// # From nodes, to whoever leads
+// # From nodes to the leader
 //
-// Register, Heartbeat, Goodbye, Saved, Kept, Preview, Completion and Failure are requests; while
-// nobody leads they have no responder, and the node asks again. Report is published. A node that
-// is told `register` in the answer to a heartbeat registers again, with the attempt it works on, so
-// that a new leader learns of it; nothing else is lost with a leader, but the latest previews.
+// Registration, Heartbeat, Goodbye, Leave, Saved, Kept, Preview, Completion and Failure are
+// requests. While no coordinator leads they have no responder, and the node asks again. Report is
+// published without an answer. A node that is told to register, in the answer to a heartbeat, does
+// so with the work that it does, so that a new leader learns of it. Nothing else is lost with a
+// leader, except for the latest previews.
 //
-// A node is busy from the acknowledged start order until its rank has ended; on rank 0, and on a
-// rank that failed, until the Completion or Failure was acknowledged, which it repeats until then
-// (the coordinator takes a repeat for what it is). A node sends a heartbeat at once when its state
-// changes, so that the next job need not wait for the next interval.
+// A node is busy from the start order that it acknowledges until its rank has ended. Rank 0, and a
+// rank that failed, stay busy until their Completion or Failure is acknowledged. They repeat it
+// until then, and the leader takes a repeat for what it is. A node sends a heartbeat at once when
+// its state changes, so that the next job need not wait for the next interval.
 //
-// # To nodes
+// # From the leader to nodes
 //
-// Start is a request to each rank's node; anything but an acknowledgement from every one fails the
-// attempt. Stop is a request too, and the answers to heartbeats repeat it until the node has
-// understood. Routes is published when the set of data-plane servers changes.
+// StartOrder is a request to the node of each rank; unless all of them acknowledge it, the attempt
+// is lost. Stop is a request too, and the answers to heartbeats repeat it until the node has
+// understood. Routes is published whenever the set of data-plane servers changes.
 //
-// Every message about a job carries its attempt. Who gets one of an attempt that is not the live
-// one refuses it.
+// Every message about a job names the attempt that it is about, and is refused if that attempt is
+// not live any more.
 package wire

@@ -11,91 +11,114 @@ type NodeState string
 
 // States of a node.
 const (
-	Idle NodeState = "idle"
-	Busy NodeState = "busy" // its rank runs, or a report of it is not acknowledged yet
+	Idle NodeState = "idle" // free for a start order
+	Busy NodeState = "busy" // its rank runs, or the report of its end is not acknowledged yet
 )
 
-// Registration introduces a node.
-type Registration struct {
-	Node       job.NodeID `json:"node"`  // new with every start of the process
-	Name       string     `json:"name"`  // for people; need not be unique
-	ProcessID  string     `json:"start"` // id of the process's start, the same for all its nodes
-	Model      job.Model  `json:"model"`
-	Device     string     `json:"device"`     // such as "cpu (AVX-512)"
-	Arithmetic string     `json:"arithmetic"` // nodes of another one round differently
-	Threads    int        `json:"threads"`
-	// Speed is in multiplications and additions a second, as measured at the start; Memory is how many
-	// bytes a clip may take. 0: not known.
-	Speed        float64  `json:"speed,omitempty"`
-	Memory       int64    `json:"memory,omitempty"`
-	Route        string   `json:"route"`                  // its data-plane server; may be empty
-	Capabilities []string `json:"capabilities,omitempty"` // formats, as "mp4"; none: all
-	Version      string   `json:"version,omitempty"`      // of the program
-	// Uptime of the process; one of another host's clock would say less.
-	Uptime time.Duration `json:"uptime_ns,omitempty"`
-	Work   Work          `json:"work,omitzero"` // what it works on already
-}
-
-// Work names the rank that a node works on; zero: none.
+// Work names a rank of one attempt of a job; the zero value names none. The messages that a rank
+// sends embed it, so that the leader can refuse those of an attempt that is not live any more.
 type Work struct {
 	Job     job.ID      `json:"job,omitempty"`
 	Attempt job.Attempt `json:"attempt,omitempty"`
 	Rank    int         `json:"rank,omitempty"`
 }
 
-// Welcome answers a Registration.
-type Welcome struct {
-	Accepted  bool          `json:"accepted"`
-	Reason    string        `json:"reason,omitempty"`      // of a refusal: one line
-	Final     bool          `json:"final,omitempty"`       // asking again is no use
-	Leader    string        `json:"leader,omitempty"`      // id of the coordinator
-	Interval  time.Duration `json:"interval_ns,omitempty"` // between heartbeats
-	LostAfter time.Duration `json:"lost_after_ns,omitempty"`
-	Routes    []string      `json:"routes,omitempty"` // data-plane servers of the other nodes
-	Stop      bool          `json:"stop,omitempty"`   // Work is of no use any more
+// Registration introduces a node. It is sent again to every new leader.
+type Registration struct {
+	// Node is the id, a new one at every start; Name is for people and need not be unique.
+	Node job.NodeID `json:"node"`
+	Name string     `json:"name"`
+	// ProcessID is drawn at the start of the process, and the same for all nodes in it.
+	ProcessID string `json:"start"`
+	// Model is what the node holds. A cluster serves one model, told apart by its fingerprint.
+	Model job.Model `json:"model"`
+	// Device is the hardware, for people, such as "cpu (AVX-512)".
+	Device string `json:"device"`
+	// Arithmetic names how the device rounds. Nodes of different arithmetic compute different bits,
+	// so a cluster takes only one kind.
+	Arithmetic string `json:"arithmetic"`
+	// Threads is how many CPU threads a rank uses.
+	Threads int `json:"threads"`
+	// Speed is in multiply-adds per second, as measured at the start; 0: not known.
+	Speed float64 `json:"speed,omitempty"`
+	// Memory is how many bytes a clip may take on the node; 0: not known.
+	Memory int64 `json:"memory,omitempty"`
+	// Route is the URL of the node's data-plane server; empty: it has none.
+	Route string `json:"route"`
+	// Capabilities are the formats that the node can encode, such as "mp4"; empty: all.
+	Capabilities []string `json:"capabilities,omitempty"`
+	// Version is of the program.
+	Version string `json:"version,omitempty"`
+	// Uptime is of the process. A time of day would be by another host's clock.
+	Uptime time.Duration `json:"uptime_ns,omitempty"`
+	// Work is what the node already works on when it registers with a new leader.
+	Work Work `json:"work,omitzero"`
 }
 
-// Heartbeat says that a node lives, and what it does.
+// Welcome answers a Registration.
+type Welcome struct {
+	Accepted bool `json:"accepted"`
+	// Reason says in one line why the node is refused; Final: it need not ask again.
+	Reason string `json:"reason,omitempty"`
+	Final  bool   `json:"final,omitempty"`
+	// Leader is the id of the coordinator that answers.
+	Leader string `json:"leader,omitempty"`
+	// Interval is the time between heartbeats; LostAfter is the silence after which a node is lost.
+	Interval  time.Duration `json:"interval_ns,omitempty"`
+	LostAfter time.Duration `json:"lost_after_ns,omitempty"`
+	// Routes are the data-plane servers of the other nodes.
+	Routes []string `json:"routes,omitempty"`
+	// Stop: the attempt that the node works on is not live any more.
+	Stop bool `json:"stop,omitempty"`
+}
+
+// Heartbeat says that a node lives, and what it does. A node sends one every Interval, and at once
+// when its state changes.
 type Heartbeat struct {
 	Node  job.NodeID `json:"node"`
 	State NodeState  `json:"state"`
-	RSS   uint64     `json:"rss_bytes"`
-	Work  Work       `json:"work,omitzero"`
-	Stage job.Stage  `json:"stage,omitempty"`
-	Step  int        `json:"step,omitempty"` // done in the stage
-	// Computing is how long the rank has neither waited for a peer nor come a step further; 0 while
-	// it waits.
+	// RSS is the resident memory of the process, in bytes.
+	RSS  uint64 `json:"rss_bytes"`
+	Work Work   `json:"work,omitzero"`
+	// Stage is where the rank is; Step is how many steps or frames of the stage it has done.
+	Stage job.Stage `json:"stage,omitempty"`
+	Step  int       `json:"step,omitempty"`
+	// Computing is how long the rank has computed without finishing a step; 0 while it waits for a
+	// peer. A rank that computes for far too long hangs.
 	Computing time.Duration `json:"computing_ns,omitempty"`
-	// Speed is what the node has measured of passes through the model that no other rank shared, in
-	// operations per second; 0: nothing yet.
+	// Speed is in multiply-adds per second, as measured on passes through the model that no other
+	// rank shared; 0: none yet.
 	Speed float64 `json:"speed,omitempty"`
 }
 
 // Pulse answers a Heartbeat. At most one of its first four flags is set.
 type Pulse struct {
-	Register bool `json:"register,omitempty"` // unknown here: register again
+	Register bool `json:"register,omitempty"` // the leader does not know the node: register again
 	Stop     bool `json:"stop,omitempty"`     // the attempt is not live: stop at once
-	Cancel   bool `json:"cancel,omitempty"`   // stop at once: the job is cancelled
-	Yield    bool `json:"yield,omitempty"`    // stop at the next step boundary with a checkpoint
+	Cancel   bool `json:"cancel,omitempty"`   // the job is cancelled: stop at once, and say so
+	Yield    bool `json:"yield,omitempty"`    // stop at the next step boundary, with a checkpoint
 
-	Full  bool `json:"full,omitempty"`  // store no checkpoints and parts for now
-	Stuck bool `json:"stuck,omitempty"` // nor what the clip leaves behind
+	Full  bool `json:"full,omitempty"`  // the disks are full: store no checkpoints and parts
+	Stuck bool `json:"stuck,omitempty"` // nor the finished clip
 }
 
-// Disk is a coordinator's word on its disk.
+// Disk tells the leader how full the disk of another coordinator is.
 type Disk struct {
-	ID     string `json:"id"`
-	Stage  int    `json:"stage"`            // 0: there is room; 1, 2: as Full and Stuck of Pulse
-	Reason string `json:"reason,omitempty"` // in words
+	// ID is the coordinator's.
+	ID string `json:"id"`
+	// Stage is 0 for enough room, 1 and 2 for Full and Stuck of a Pulse.
+	Stage int `json:"stage"`
+	// Reason is for people; empty with Stage 0.
+	Reason string `json:"reason,omitempty"`
 }
 
-// Goodbye takes a node out, before its process ends.
+// Goodbye takes a node out, just before its process ends.
 type Goodbye struct {
 	Node job.NodeID `json:"node"`
 }
 
-// Leave asks that a node be drained: it gets no new work, and what it works on goes over to others
-// at its next step boundary, at the latest when Within is over.
+// Leave asks that a node be drained. It gets no new work, and its job moves to other nodes at the
+// next step boundary, or in mid-step once Within has passed.
 type Leave struct {
 	Node   job.NodeID    `json:"node"`
 	Within time.Duration `json:"within_ns"`
@@ -103,25 +126,32 @@ type Leave struct {
 
 // Member is a rank's node, as the other ranks see it.
 type Member struct {
-	Node  job.NodeID `json:"node"`
-	Name  string     `json:"name"`
-	Route string     `json:"route"`
+	Node job.NodeID `json:"node"`
+	Name string     `json:"name"`
+	// Route is the URL of its data-plane server; empty: it has none.
+	Route string `json:"route"`
 }
 
 // StartOrder orders a node to run one rank of a plan.
 type StartOrder struct {
-	Plan    job.Plan `json:"plan"`
-	Rank    int      `json:"rank"`
-	Members []Member `json:"members"` // by rank
+	Plan job.Plan `json:"plan"`
+	Rank int      `json:"rank"`
+	// Members are all ranks of the plan, in order.
+	Members []Member `json:"members"`
 }
 
-// Stop orders a node to stop an attempt.
+// Stop orders a node to stop its rank of an attempt: at once, unless Yield is set.
 type Stop struct {
 	Job     job.ID      `json:"job"`
 	Attempt job.Attempt `json:"attempt"`
-	Cancel  bool        `json:"boundary"` // the job is cancelled: say when its rank has stopped
-	Yield   bool        `json:"yield"`    // likewise, on rank 0, once a checkpoint is durable
-	Reason  string      `json:"reason,omitempty"`
+	// Cancel: the job is cancelled, and the leader waits for a rank to say that it has stopped. Its
+	// JSON name is from when a cancelled rank went on to the next step boundary, and stays so that
+	// nodes and coordinators of different versions understand each other.
+	Cancel bool `json:"boundary"`
+	// Yield is for rank 0: stop all ranks at the next boundary whose checkpoint is stored.
+	Yield bool `json:"yield"`
+	// Reason is for the node's log.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Routes lists the data-plane servers of all nodes.
@@ -129,64 +159,69 @@ type Routes struct {
 	Routes []string `json:"routes"`
 }
 
-// Report is rank 0's progress.
+// Report is the progress of an attempt, from rank 0.
 type Report struct {
 	Node     job.NodeID   `json:"node"`
 	Progress job.Progress `json:"progress"`
 }
 
-// Completion is rank 0's last word, after it stored the objects.
+// Completion says that the clip is made and its objects are stored. Rank 0 sends it last.
 type Completion struct {
-	Node    job.NodeID  `json:"node"`
-	Job     job.ID      `json:"job"`
-	Attempt job.Attempt `json:"attempt"`
-	Result  job.Result  `json:"result"`
+	Node job.NodeID `json:"node"`
+	Work
+	Result job.Result `json:"result"`
 }
 
-// Saved is rank 0's word that a checkpoint is stored.
+// Saved says that a checkpoint is stored. Rank 0 sends it; once it is acknowledged, a later attempt
+// begins there.
 type Saved struct {
-	Node       job.NodeID     `json:"node"`
-	Job        job.ID         `json:"job"`
-	Attempt    job.Attempt    `json:"attempt"`
+	Node job.NodeID `json:"node"`
+	Work
 	Checkpoint job.Checkpoint `json:"checkpoint"`
 }
 
-// Kept is a rank's word that a part of the job is stored: later attempts need not make it again.
+// Kept says that a part of the job is stored, so that later attempts need not make it again. Any
+// rank may send it.
 type Kept struct {
-	Node    job.NodeID  `json:"node"`
-	Job     job.ID      `json:"job"`
-	Attempt job.Attempt `json:"attempt"`
-	Rank    int         `json:"rank"`
-	Name    string      `json:"name"`
-	Object  job.Object  `json:"object"`
+	Node job.NodeID `json:"node"`
+	Work
+	// Name is one that job.CheckPart allows.
+	Name   string     `json:"name"`
+	Object job.Object `json:"object"`
 }
 
-// Preview is rank 0's rough animation of the clip after some steps.
+// Preview is a rough animation of the clip after some steps, from rank 0.
 type Preview struct {
-	Node    job.NodeID  `json:"node"`
-	Job     job.ID      `json:"job"`
-	Attempt job.Attempt `json:"attempt"`
-	Step    int         `json:"step"`
-	Data    []byte      `json:"data"` // animated WebP
+	Node job.NodeID `json:"node"`
+	Work
+	// Step counts the denoising steps done, from 1.
+	Step int `json:"step"`
+	// Data is an animated WebP of up to PreviewLimit bytes.
+	Data []byte `json:"data"`
 }
 
-// Failure is a rank's last word when it could not finish, or stopped because it was told to.
+// Failure says why a rank could not finish, or that it stopped because it was told to. It is the
+// last message of the rank.
 type Failure struct {
-	Node      job.NodeID  `json:"node"`
-	Job       job.ID      `json:"job"`
-	Attempt   job.Attempt `json:"attempt"`
-	Rank      int         `json:"rank"`
-	Cancelled bool        `json:"cancelled,omitempty"` // stopped, as ordered
-	Yielded   bool        `json:"yielded,omitempty"`   // stopped with a checkpoint, as ordered
-	Peer      int         `json:"peer"`                // the rank it blames; -1: none
-	Damaged   bool        `json:"damaged,omitempty"`   // the checkpoint could not be read
-	Final     bool        `json:"final,omitempty"`     // another attempt would end alike
-	Reason    string      `json:"reason"`
+	Node job.NodeID `json:"node"`
+	Work
+	// Cancelled and Yielded: the rank stopped as ordered, the latter with a checkpoint.
+	Cancelled bool `json:"cancelled,omitempty"`
+	Yielded   bool `json:"yielded,omitempty"`
+	// Peer is the rank that did not answer this one; -1: none is to blame.
+	Peer int `json:"peer"`
+	// Damaged: the checkpoint could not be read, so the one before it counts.
+	Damaged bool `json:"damaged,omitempty"`
+	// Final: every other attempt would fail in the same way, so the job does.
+	Final bool `json:"final,omitempty"`
+	// Reason is one line for people.
+	Reason string `json:"reason"`
 }
 
 // Ack answers an order or a report.
 type Ack struct {
-	OK     bool   `json:"ok"`
-	Reason string `json:"reason,omitempty"` // why not: one line
-	Final  bool   `json:"final,omitempty"`  // sending it again is no use
+	OK bool `json:"ok"`
+	// Reason says in one line why the message is refused; Final: it need not be sent again.
+	Reason string `json:"reason,omitempty"`
+	Final  bool   `json:"final,omitempty"`
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// Subjects that the leader answers.
+// Subjects on which the leader answers nodes, and other coordinators on SubjectDisk.
 const (
 	SubjectRegister  = "longtake.coord.register"  // Registration -> Welcome
 	SubjectHeartbeat = "longtake.coord.heartbeat" // Heartbeat -> Pulse
@@ -21,19 +21,20 @@ const (
 	SubjectDisk      = "longtake.coord.disk"      // Disk, no answer
 )
 
-// Bucket is the name of the object store that shards and coordinators share.
+// Bucket is the name of the object store that nodes and coordinators share.
 const Bucket = "longtake-objects"
 
-// SubjectRoutes carries Routes to all nodes.
+// SubjectRoutes carries Routes to all nodes, whenever one comes or goes.
 const SubjectRoutes = "longtake.nodes.routes"
 
-// SubjectStart is where a node takes a Start order.
+// SubjectStart is where a node takes a StartOrder; it answers with an Ack.
 func SubjectStart(id job.NodeID) string { return "longtake.node." + string(id) + ".start" }
 
-// SubjectStop is where a node takes a Stop order.
+// SubjectStop is where a node takes a Stop order; it answers with an Ack.
 func SubjectStop(id job.NodeID) string { return "longtake.node." + string(id) + ".stop" }
 
-// NodeOf returns the node that takes orders on a subject, "" if it is none of those.
+// NodeOf returns the node that takes orders on a subject, "" if none does. Simulations deliver
+// orders with it.
 func NodeOf(subject string) job.NodeID {
 	id, ok := strings.CutPrefix(subject, "longtake.node.")
 	id, _, dot := strings.Cut(id, ".")
@@ -46,5 +47,6 @@ func NodeOf(subject string) job.NodeID {
 // nameLimit bounds names, in bytes.
 const nameLimit = 64
 
-// CheckNodeID reports whether id can be a token of a subject.
+// CheckNodeID reports whether id can be a token of a subject: one with a dot or a wildcard would
+// reach other nodes.
 func CheckNodeID(id job.NodeID) error { return job.CheckName("node id", string(id)) }

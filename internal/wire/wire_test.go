@@ -44,8 +44,8 @@ func roundTrip[T any](t *testing.T, m T) {
 
 func TestMessagesSurviveTheWire(t *testing.T) {
 	w := Work{Job: "j", Attempt: 1, Rank: 2}
-	roundTrip(t, Preview{Node: "n", Job: "j", Attempt: 1, Step: 5, Data: []byte("RIFFsizeWEBPVP8X")})
-	roundTrip(t, Kept{Node: "n", Job: "j", Attempt: 1, Rank: 2, Name: "text.0", Object: object()})
+	roundTrip(t, Preview{Node: "n", Work: Work{Job: "j", Attempt: 1}, Step: 5, Data: []byte("RIFFsizeWEBPVP8X")})
+	roundTrip(t, Kept{Node: "n", Work: Work{Job: "j", Attempt: 1, Rank: 2}, Name: "text.0", Object: object()})
 	roundTrip(t, Registration{Node: "n", Name: "a", ProcessID: "s", Model: model(), Device: "cpu",
 		Threads: 2, Route: "nats-route://h:1", Capabilities: []string{"mp4"}, Work: w})
 	roundTrip(t, Welcome{Accepted: true, Interval: time.Second, Routes: []string{"r"}})
@@ -56,10 +56,29 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 	roundTrip(t, Stop{Job: "j", Attempt: 1, Cancel: true, Reason: "why"})
 	roundTrip(t, Report{Node: "n", Progress: job.Progress{Job: "j", Attempt: 1, Total: 4, Done: 2,
 		Stage: job.StageDenoise, ETA: time.Second}})
-	roundTrip(t, Completion{Node: "n", Job: "j", Attempt: 1,
+	roundTrip(t, Completion{Node: "n", Work: Work{Job: "j", Attempt: 1},
 		Result: job.Result{Video: object(), Latents: object()}})
-	roundTrip(t, Failure{Node: "n", Job: "j", Attempt: 1, Rank: 3, Peer: -1, Reason: "broke"})
+	roundTrip(t, Failure{Node: "n", Work: Work{Job: "j", Attempt: 1, Rank: 3}, Peer: -1, Reason: "broke"})
 	roundTrip(t, Ack{OK: true})
+}
+
+// TestWorkIsWrittenFlat holds the JSON that nodes and coordinators of other versions read.
+func TestWorkIsWrittenFlat(t *testing.T) {
+	w := Work{Job: "j", Attempt: 2, Rank: 1}
+	for _, m := range []any{Kept{Node: "n", Work: w}, Failure{Node: "n", Work: w}} {
+		const want = `{"node":"n","job":"j","attempt":2,"rank":1,`
+		if got := string(Encode(m)); !strings.HasPrefix(got, want) {
+			t.Errorf("%T is %s, want %s...", m, got, want)
+		}
+	}
+	w.Rank = 0
+	for _, m := range []any{Completion{Node: "n", Work: w}, Saved{Node: "n", Work: w},
+		Preview{Node: "n", Work: w}} {
+		const want = `{"node":"n","job":"j","attempt":2,`
+		if got := string(Encode(m)); !strings.HasPrefix(got, want) || strings.Contains(got, "rank") {
+			t.Errorf("%T is %s, want %s...", m, got, want)
+		}
+	}
 }
 
 func refused[T any](t *testing.T, what string, m T) {
@@ -83,18 +102,20 @@ func TestBrokenMessagesAreRefused(t *testing.T) {
 	refused(t, "no stage", Report{Node: "a", Progress: job.Progress{Job: "j", Attempt: 1}})
 	refused(t, "more than all", Report{Node: "a", Progress: job.Progress{Job: "j", Attempt: 1,
 		Stage: job.StageText, Done: 2, Total: 1}})
-	refused(t, "no objects", Completion{Node: "a", Job: "j", Attempt: 1})
-	refused(t, "a long reason", Failure{Node: "a", Job: "j", Attempt: 1, Reason: long})
-	refused(t, "a peer of -2", Failure{Node: "a", Job: "j", Attempt: 1, Peer: -2})
+	refused(t, "a checkpoint of another rank", Saved{Node: "a", Work: Work{"j", 1, 1},
+		Checkpoint: job.Checkpoint{Step: 1, Object: object()}})
+	refused(t, "no objects", Completion{Node: "a", Work: Work{Job: "j", Attempt: 1}})
+	refused(t, "a long reason", Failure{Node: "a", Work: Work{Job: "j", Attempt: 1}, Reason: long})
+	refused(t, "a peer of -2", Failure{Node: "a", Work: Work{Job: "j", Attempt: 1}, Peer: -2})
 	refused(t, "a rank without a node", StartOrder{Plan: plan(), Rank: 2, Members: make([]Member, 2)})
 	refused(t, "too few members", StartOrder{Plan: plan()})
 	refused(t, "a stop for nothing", Stop{})
-	refused(t, "a preview that is none", Preview{Node: "n", Job: "j", Attempt: 1, Step: 5,
+	refused(t, "a preview that is none", Preview{Node: "n", Work: Work{Job: "j", Attempt: 1}, Step: 5,
 		Data: []byte("<html></html>   ")})
-	refused(t, "a preview too large", Preview{Node: "n", Job: "j", Attempt: 1, Step: 5,
+	refused(t, "a preview too large", Preview{Node: "n", Work: Work{Job: "j", Attempt: 1}, Step: 5,
 		Data: append([]byte("RIFFsizeWEBP"), make([]byte, PreviewLimit)...)})
-	refused(t, "a part without a name", Kept{Node: "a", Job: "j", Attempt: 1, Object: object()})
-	refused(t, "a part without bytes", Kept{Node: "a", Job: "j", Attempt: 1, Name: "text.0"})
+	refused(t, "a part without a name", Kept{Node: "a", Work: Work{Job: "j", Attempt: 1}, Object: object()})
+	refused(t, "a part without bytes", Kept{Node: "a", Work: Work{Job: "j", Attempt: 1}, Name: "text.0"})
 	order := StartOrder{Plan: plan(), Members: []Member{{Node: "a"}, {Node: "b"}}}
 	order.Plan.Parts = map[string]job.Object{"/": object()}
 	refused(t, "an order with a strange part", order)
@@ -136,7 +157,7 @@ func TestForgedOrdersAreRefused(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(Encode(Registration{Node: "n", Model: model()}))
 	f.Add(Encode(StartOrder{Plan: plan(), Members: make([]Member, 2)}))
-	f.Add(Encode(Failure{Node: "n", Job: "j", Attempt: 1}))
+	f.Add(Encode(Failure{Node: "n", Work: Work{Job: "j", Attempt: 1}}))
 	f.Add([]byte(`{"node":"a","state":"busy"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		again[Registration](t, data)
