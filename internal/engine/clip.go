@@ -10,77 +10,73 @@ import (
 	"github.com/longtake/longtake/internal/media"
 )
 
-// clip is the file that becomes the video, with what earlier attempts have made at its beginning.
+// clip is the file that becomes the video, on rank 0.
 type clip struct {
 	file   *os.File
 	enc    media.Encoder
-	frames int // that are in the file
+	frames int // that earlier attempts have made, at the file's beginning
 }
 
-// goOn begins the clip's file: with the seconds that are kept, up to the first that cannot be used,
-// or anew. They go from the object store to the file, so that memory does not grow with them.
-func (r *run) goOn(ctx context.Context, f *os.File) (*clip, error) {
+// resumeClip begins the clip's file with the seconds that earlier attempts have kept, up to the
+// first that cannot be used. They go from the object store to the file, so that memory does not
+// grow with them. The caller closes the encoder or aborts it.
+func (r *run) resumeClip(ctx context.Context, f *os.File) (*clip, error) {
 	s := r.Plan.Spec
 	o := media.Options{Width: s.Width, Height: s.Height, Frames: s.Frames,
 		Quality: s.VideoQuality}
 	o.FPS, o.Per = s.FPS.Fraction()
 	r.report(job.StageDecode, 0, s.Frames, 0)
-	parts, size, err := r.recallSeconds(ctx, f)
+
+	parts, size, err := r.copySeconds(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	if parts > 0 {
-		enc, frames, err := media.Continue(media.Format(s.Format), r.tap(f, parts), o, f, size)
+		enc, frames, err := media.Continue(media.Format(s.Format), r.tapParts(f, parts), o, f, size)
 		if err == nil {
 			r.report(job.StageDecode, frames, s.Frames, 0)
 			return &clip{f, enc, frames}, nil
 		}
 		r.host.Warn("the clip is decoded from its first frame", err)
-		if err := rewind(f, 0); err != nil {
+		if err := truncate(f, 0); err != nil {
 			return nil, err
 		}
 	}
-	enc, err := media.NewEncoder(media.Format(s.Format), r.tap(f, 0), o)
+	enc, err := media.NewEncoder(media.Format(s.Format), r.tapParts(f, 0), o)
 	return &clip{f, enc, 0}, err
 }
 
-// recallSeconds puts the kept seconds into a file. It returns how many parts can be used, and what
-// they take.
-func (r *run) recallSeconds(ctx context.Context, f *os.File) (parts int, size int64, err error) {
-	if !media.Format(r.Plan.Spec.Format).Continues() {
+// copySeconds copies the kept seconds to a file, one after the other. It returns how many parts can
+// be used and how many bytes they have; the file has no others.
+func (r *run) copySeconds(ctx context.Context, f *os.File) (parts int, size int64, err error) {
+	s := r.Plan.Spec
+	if !media.Format(s.Format).Continues() {
 		return 0, 0, nil
 	}
+
+	framesPerPart := s.PartSeconds() * s.FPS.PerPart()
 	for i, o := range r.Plan.Seconds() {
 		if err := context.Cause(ctx); err != nil {
 			return 0, 0, err
 		}
-		if err := r.recallSecond(ctx, f, size, o); err != nil {
+		short, cancel := context.WithTimeout(ctx, partReadTime)
+		err := r.copyObject(short, f, size, o)
+		cancel()
+		if err != nil {
 			r.notices = append(r.notices, fmt.Sprintf("%s, which an earlier attempt had made, could "+
 				"not be read; what follows it was decoded again", job.VideoPart(i)))
-			r.spoilt(job.VideoPart(i), err)
-			return i, size, rewind(f, size)
+			r.warnDamaged(job.VideoPart(i), err)
+			return i, size, truncate(f, size)
 		}
+
 		parts, size = i+1, size+o.Size
-		r.report(job.StageDecode, r.framesIn(parts), r.Plan.Spec.Frames, 0)
+		r.report(job.StageDecode, min(parts*framesPerPart, s.Frames), s.Frames, 0)
 	}
 	return parts, size, nil
 }
 
-// recallSecond reads one part to an offset, and checks its SHA-256.
-func (r *run) recallSecond(ctx context.Context, f *os.File, at int64, o job.Object) error {
-	ctx, cancel := context.WithTimeout(ctx, partReadTime)
-	defer cancel()
-	return r.copyAt(ctx, f, at, o)
-}
-
-// framesIn counts the frames in so many parts.
-func (r *run) framesIn(parts int) int {
-	s := r.Plan.Spec
-	return min(parts*s.PartSeconds()*s.FPS.PerPart(), s.Frames)
-}
-
-// rewind cuts a file off.
-func rewind(f *os.File, size int64) error {
+// truncate cuts a file off, and leaves its offset there.
+func truncate(f *os.File, size int64) error {
 	err := f.Truncate(size)
 	if err == nil {
 		_, err = f.Seek(size, io.SeekStart)
@@ -88,9 +84,9 @@ func rewind(f *os.File, size int64) error {
 	return err
 }
 
-// missing returns the latent frame that makes the first missing frame, where so many are there, and
-// how many of its frames are there already.
-func (r *run) missing(frames int) (latent, drop int) {
+// firstMissing returns the latent frame that makes the first missing frame of a clip whose first
+// frames are there, and how many of the frames that it makes are there already.
+func (r *run) firstMissing(frames int) (latent, there int) {
 	if frames == 0 {
 		return 0, 0
 	}

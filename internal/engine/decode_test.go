@@ -24,11 +24,11 @@ func tall(t testing.TB) job.Spec {
 	return s
 }
 
-// sharesOf returns how many ranks decode.
-func sharesOf(e *Engine, ranks int, s job.Spec, sharedCores bool, t *testing.T) int {
+// bandsOf returns how many ranks decode.
+func bandsOf(e *Engine, ranks int, s job.Spec, sharedCores bool, t *testing.T) int {
 	r := &run{e: e, grid: latentGrid(e.folder, s), Assignment: Assignment{
 		Plan: job.Plan{Spec: s}, Transport: inMemory(t, ranks)[0], SharedCores: sharedCores}}
-	return len(r.shares())
+	return len(r.rowBands())
 }
 
 func TestAnyNumberOfRanksDecodesTheSameVideo(t *testing.T) {
@@ -40,7 +40,7 @@ func TestAnyNumberOfRanksDecodesTheSameVideo(t *testing.T) {
 		for r := range engines {
 			engines[r] = engine(t, 1, path...)
 		}
-		if got := sharesOf(engines[0], n, s, false, t); got != c.shares {
+		if got := bandsOf(engines[0], n, s, false, t); got != c.shares {
 			t.Fatalf("%d of %d ranks decode, want %d", got, n, c.shares)
 		}
 		res, _ := generate(t, engines, inMemory(t, n), s, job.Mesh{CFG: 1, Ulysses: n})
@@ -55,12 +55,12 @@ func TestAnyNumberOfRanksDecodesTheSameVideo(t *testing.T) {
 
 func TestDecodingIsSpreadOnlyWhereItPays(t *testing.T) {
 	e, s := engine(t, 1, "testdata", "golden", "tiny5"), tall(t)
-	if n := sharesOf(e, 3, s, true, t); n != 1 {
+	if n := bandsOf(e, 3, s, true, t); n != 1 {
 		t.Errorf("%d ranks on the same cores decode", n)
 	}
 	for height, want := range map[int]int{8: 1, 16: 1, 24: 1, 96: 3, 480: 3} {
 		s.Height = height
-		if n := sharesOf(e, 3, s, false, t); n != want {
+		if n := bandsOf(e, 3, s, false, t); n != want {
 			t.Errorf("height %d: %d of 3 ranks decode, want %d", height, n, want)
 		}
 	}
@@ -158,7 +158,7 @@ func (f *failing) Add(media.Frame) error {
 
 func TestTheEncoderEndsTheDecoding(t *testing.T) {
 	group := make([]media.Frame, 4)
-	q := encodeBeside(t.Context(), &failing{takes: 6})
+	q := startEncoding(t.Context(), &failing{takes: 6})
 	var err error
 	for i := 0; err == nil; i++ {
 		if err = q.add(group); i > 3 {
@@ -168,7 +168,7 @@ func TestTheEncoderEndsTheDecoding(t *testing.T) {
 	if !errors.Is(err, errFull) || !errors.Is(q.stop(), errFull) {
 		t.Errorf("%v", err)
 	}
-	q = encodeBeside(t.Context(), &failing{takes: 8})
+	q = startEncoding(t.Context(), &failing{takes: 8})
 	for range 2 {
 		if err := q.add(group); err != nil {
 			t.Error(err)

@@ -123,8 +123,8 @@ func spec(g *golden.File) job.Spec {
 	return s
 }
 
-// latents reads the stored latents of a result.
-func latents(t testing.TB, objects artifact.Store, res job.Result) []float32 {
+// latentsOf reads the stored latents of a result.
+func latentsOf(t testing.TB, objects artifact.Store, res job.Result) []float32 {
 	t.Helper()
 	f, err := safetensors.Parse(object(t, objects, res.Latents))
 	if err != nil {
@@ -183,7 +183,7 @@ func TestClipsEqualTheReference(t *testing.T) {
 			}
 			g, e := golden.Open(t, c.golden), engine(t, 2, c.model...)
 			res, objects := generate(t, []*Engine{e}, inMemory(t, 1), spec(g), job.Mesh{CFG: 1, Ulysses: 1})
-			golden.Near(t, "latents", latents(t, objects, res), g.Floats("latents"), 1e-4)
+			golden.Near(t, "latents", latentsOf(t, objects, res), g.Floats("latents"), 1e-4)
 			got := frames(t, object(t, objects, res.Video))
 			if p := golden.PSNR(got, g.Tensor("frames").Data); !(p >= 60) {
 				t.Errorf("frames: PSNR %.1f dB is below 60", p)

@@ -52,7 +52,7 @@ func TestLongClipsEqualTheReference(t *testing.T) {
 			e := engine(t, 2, "models", "demo")
 			s.FlowShift = e.sched.FlowShift
 			res, objects := generate(t, []*Engine{e}, inMemory(t, 1), s, job.Mesh{CFG: 1, Ulysses: 1})
-			golden.Near(t, "latents", latents(t, objects, res), g.Floats("latents"), 1e-4)
+			golden.Near(t, "latents", latentsOf(t, objects, res), g.Floats("latents"), 1e-4)
 		})
 	}
 }
@@ -172,8 +172,8 @@ func TestComputedWindowsAreNotComputedAgain(t *testing.T) {
 			count := countPasses(&done)
 			k.computed = func(part float64) {
 				if count(part); k.Rank == 1 && done > 2*lost { // in its second step
-					for at.Load() == nil || len(nodes[0].of("video_test", 1))+
-						len(nodes[2].of("video_test", 1)) < windows-lost {
+					for at.Load() == nil || len(nodes[0].velocities("video_test", 1))+
+						len(nodes[2].velocities("video_test", 1)) < windows-lost {
 						time.Sleep(time.Millisecond)
 					}
 					world[1].Abort()

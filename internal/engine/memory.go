@@ -9,17 +9,18 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// reserve has the device set aside what text and denoising will hold, so that a clip that does not
-// fit is refused before anything is computed, and no step asks for memory. The decoder makes do
-// with what there is.
+// reserve makes the device set aside what text and denoising will hold, so that a clip that does
+// not fit is refused before anything is computed, and no step asks for memory. A device without
+// memory of its own is held to MemoryMax. The decoder is not counted: it makes do with what there
+// is.
 func (r *run) reserve() error {
 	dev, ok := r.e.dev.Main.(compute.Reserver)
 	if !ok && r.MemoryMax == 0 {
 		return nil
 	}
-	need := r.memory()
+	need := r.memoryNeeded()
 	if !ok {
-		return r.fits(need)
+		return r.checkMemory(need)
 	}
 	if err := dev.Reserve(need); err != nil {
 		return fmt.Errorf("this rank's part of the clip needs %.1f GiB of the device; more ranks, or a "+
@@ -28,10 +29,11 @@ func (r *run) reserve() error {
 	return nil
 }
 
-// fits refuses a clip of which this rank's part is larger than the memory of its machine: a process
-// that tried would be killed.
-func (r *run) fits(need int64) error {
-	need += 4 * job.CopiesHeld * int64(r.held.Values())
+// checkMemory refuses a clip of which this rank's part is larger than the memory of its machine:
+// the kernel would kill the process. need is what the device holds; the rank itself holds several
+// copies of the latent.
+func (r *run) checkMemory(need int64) error {
+	need += 4 * job.CopiesHeld * int64(r.windows.Values())
 	if need <= r.MemoryMax {
 		return nil
 	}
@@ -40,24 +42,27 @@ func (r *run) fits(need int64) error {
 		float64(r.MemoryMax)/(1<<30))
 }
 
-// memory returns the bytes of the device that text and denoising hold at a time.
-func (r *run) memory() int64 {
-	first, encode := r.layout.Windows(0), int64(0)
-	longest := slices.MaxFunc(first, func(a, b partition.Range) int { return a.Len() - b.Len() })
+// memoryNeeded returns the bytes of the device that text and denoising hold at a time.
+func (r *run) memoryNeeded() int64 {
+	windows := r.layout.Windows(0)
+	longest := slices.MaxFunc(windows, func(a, b partition.Range) int { return a.Len() - b.Len() })
 	need := r.e.dit.SequenceBytes(r.windowGrid(longest), r.group.Rank(), r.layout.Split(longest),
 		r.headRanges())
+
+	// Each branch keeps its texts through all steps; encoding them needs memory once, before.
+	encode := int64(0)
 	for _, b := range r.branches() {
 		tokens := 0
 		for _, p := range r.prompts(b) {
 			ids, _ := r.e.tokenize(p.text)
 			tokens = max(tokens, len(ids))
 		}
-		kept := 1
+		blends := 1
 		if len(r.prompts(b)) > 1 {
-			kept = min(textsKept, len(first))
+			blends = min(blendsKept, len(windows))
 		}
 		held, work := r.e.dit.TextBytes(tokens)
-		need += int64(kept) * held
+		need += int64(blends) * held
 		encode = max(encode, work, r.e.text.Bytes(tokens))
 	}
 	return need + encode

@@ -1,157 +1,190 @@
 package engine
 
 import (
+	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/longtake/longtake/internal/diffusion"
+	"github.com/longtake/longtake/internal/latents"
 	"github.com/longtake/longtake/internal/media"
-	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/tensor"
 	"github.com/longtake/longtake/internal/tensor/safetensors"
 )
 
-// Bounds of a preview: what it need not exceed to be seen, and cannot to be sent.
 const (
+	// previewFrames is how many pictures a preview has at most; of longer clips it has fewer.
 	previewFrames = 32
-	previewShare  = 32 // of the time, previews take one part in so many, on one core
-	previewSide   = 96 // pixels that small latents are enlarged to
-	previewRest   = 2 * time.Second
-	zoomMin       = 2
-	zoomMax       = 16
+	// previewRatio bounds what previews cost: of rank 0's time on one core, one part in so many.
+	previewRatio = 32
+	// previewPause is the longest pause after a preview: people would take a longer one for a halt.
+	previewPause = 2 * time.Second
 )
 
-// previews reports whether rank 0 makes any.
-func (r *run) previews() bool {
-	_, shows := r.host.(Previewer)
-	return r.Plan.PreviewEvery > 0 && shows && r.Rank == 0 &&
-		len(r.e.folder.Defaults.LatentRGB.Factors) > 0
+// previewer shows people what becomes of a clip, from the checkpoints of rank 0. It has one
+// goroutine, run; offer is called by the one that gathers checkpoints.
+type previewer struct {
+	r        *run
+	ctx      context.Context
+	offered  chan savedState // of one: the latest that was offered
+	lastStep int             // of the last one offered; 0: none
 }
 
-// show hands a checkpoint's file to the one that makes previews, if enough steps have passed since
-// the last; a newer one takes the place of one that waits.
-func (s *saver) show(step int, f *os.File) {
-	every, last := s.r.Plan.PreviewEvery, step == s.r.Plan.Spec.TotalSteps()
-	if !s.r.previews() || s.shown > 0 && step < s.shown+every && !last {
-		return
-	}
-	tensors, err := safetensors.Open(f.Name())
-	if err != nil {
-		s.r.host.Warn("cannot make a preview", err)
-		return
-	}
-	s.shown = step
-	select { // only this goroutine sends
-	case old := <-s.views:
-		old.tensors.Close()
-	default:
-	}
-	s.views <- sketch{step, tensors}
-}
-
-// sketch is a checkpoint to make a preview of.
-type sketch struct {
+// savedState is the file of a checkpoint, open for a preview. Its receiver closes it.
+type savedState struct {
 	step    int
 	tensors *safetensors.File // nil: none
 }
 
-func (k sketch) close() {
-	if k.tensors != nil {
-		k.tensors.Close()
+func (s savedState) close() {
+	if s.tensors != nil {
+		s.tensors.Close()
 	}
 }
 
-// view publishes previews until the saver is closed. One that took a while is followed by
-// previewShare times as long without any, though not by more than previewRest, which people would
-// take for a halt, and not before the last step's. What comes meanwhile waits, and the newest of it
-// is next. publish returns what making one took.
-func (s *saver) view(publish func(sketch) time.Duration) {
-	var next sketch          // step 0: none
-	rest := time.NewTimer(0) // until it fires there is none
-	defer rest.Stop()
-	resting := true
+// newPreviewer returns nil where the plan or the host wants no previews, or the model has no
+// colours for its latents.
+func (r *run) newPreviewer(ctx context.Context) *previewer {
+	_, shows := r.host.(Previewer)
+	if r.Plan.PreviewEvery == 0 || !shows || len(r.e.folder.Defaults.LatentRGB.Factors) == 0 {
+		return nil
+	}
+	return &previewer{r: r, ctx: ctx, offered: make(chan savedState, 1)}
+}
+
+// offer hands over the file of a checkpoint, which may be removed afterwards, if enough steps have
+// passed since the last one; it takes the place of one that still waits.
+func (p *previewer) offer(step int, path string) {
+	final := step == p.r.Plan.Spec.TotalSteps()
+	if p.lastStep > 0 && step < p.lastStep+p.r.Plan.PreviewEvery && !final {
+		return
+	}
+	tensors, err := safetensors.Open(path)
+	if err != nil {
+		p.r.host.Warn("cannot make a preview", err)
+		return
+	}
+	p.lastStep = step
+
+	// Only this goroutine sends, so there is room once the one before is out.
+	select {
+	case old := <-p.offered:
+		old.close()
+	default:
+	}
+	p.offered <- savedState{step, tensors}
+}
+
+// run publishes previews until ctx ends. After each it pauses for previewRatio times as long as
+// that one took to make, at most previewPause. States that come in a pause replace each other, and
+// the latest is next; the last step's ends the pause. publish returns how long making the preview
+// took.
+func (p *previewer) run(publish func(savedState) time.Duration) {
+	var next savedState       // step 0: none
+	pause := time.NewTimer(0) // fires when there is no pause
+	defer pause.Stop()
+	pausing := true
+
 	for {
 		select {
-		case <-s.ctx.Done():
+		case <-p.ctx.Done():
 			next.close()
 			return
-		case k := <-s.views:
+		case s := <-p.offered:
 			next.close()
-			next = k
-		case <-rest.C:
-			resting = false
+			next = s
+		case <-pause.C:
+			pausing = false
 		}
-		if next.step == 0 || resting && next.step < s.r.Plan.Spec.TotalSteps() {
+		if next.step == 0 || pausing && next.step < p.r.Plan.Spec.TotalSteps() {
 			continue
 		}
+
 		took := publish(next)
-		next = sketch{}
-		resting = true
-		rest.Reset(min(previewShare*took, previewRest))
+		next = savedState{}
+		pausing = true
+		pause.Reset(min(previewRatio*took, previewPause))
 	}
 }
 
-// publish makes a preview and sends it. It returns what making it took.
-func (s *saver) publish(k sketch) time.Duration {
-	since := time.Now()
-	data, err := s.r.preview(k)
-	k.close()
-	took := time.Since(since)
+// publish makes a preview and sends it. It returns how long making it took, which sending does not
+// count in.
+func (p *previewer) publish(s savedState) time.Duration {
+	start := time.Now()
+	picture, err := p.r.preview(s)
+	s.close()
+	took := time.Since(start)
+
 	if err == nil {
-		err = s.r.host.(Previewer).PublishPreview(s.ctx, k.step, data)
+		err = p.r.host.(Previewer).PublishPreview(p.ctx, s.step, picture)
 	}
-	if err != nil && s.ctx.Err() == nil {
-		s.r.host.Warn("cannot publish a preview", err)
+	if err != nil && p.ctx.Err() == nil {
+		p.r.host.Warn("cannot publish a preview", err)
 	}
 	return took
 }
 
-// preview makes an animation of what the clip is on its way to be.
-func (r *run) preview(k sketch) ([]byte, error) {
-	s, g := r.Plan.Spec, r.grid
+// close lets go of a state that nobody took. It must follow the end of run.
+func (p *previewer) close() {
+	select {
+	case s := <-p.offered:
+		s.close()
+	default:
+	}
+}
+
+// preview makes an animation of the clip as far as it can be told from a checkpoint: with as many
+// frames as keep it within PreviewBytesMax.
+func (r *run) preview(s savedState) ([]byte, error) {
+	g := r.grid
 	frames := g.T / g.PT // of tokens
-	tokens, err := r.clean(k)
+	tokens, err := r.clearestTokens(s)
 	if err != nil {
 		return nil, err
 	}
-	millis := 1000 * r.e.folder.VAE.TemporalScale() * g.PT
-	shown, seconds := s.FPS.Fraction()
+
+	millis := 1000 * r.e.folder.VAE.TemporalScale() * g.PT // for one frame a second
+	fps, per := r.Plan.Spec.FPS.Fraction()
 	for every := (frames + previewFrames - 1) / previewFrames; every <= frames; every *= 2 {
 		var pictures []media.Frame
-		for t := r.layout.Windows(0)[0].Lo; t < frames; t += every { // what is given is known
-			p, err := r.paint(tokens, t)
+		// Frames before the first window were given, so they would show nothing new.
+		for t := r.layout.Windows(0)[0].Lo; t < frames; t += every {
+			p, err := r.paintFrame(tokens, t)
 			if err != nil {
 				return nil, err
 			}
 			pictures = append(pictures, p)
 		}
-		data, err := media.Animate(pictures, max(1, millis*every*seconds/shown))
+
+		data, err := media.Animate(pictures, max(1, millis*every*per/fps))
 		if err != nil || len(data) <= r.PreviewBytesMax {
 			return data, err
 		}
 	}
-	return nil, fmt.Errorf("one frame of %dx%d takes more than %d bytes", g.W, g.H, r.PreviewBytesMax)
+	return nil, fmt.Errorf("one frame of %dx%d takes more than %d bytes", g.W, g.H,
+		r.PreviewBytesMax)
 }
 
-// clean returns the tokens of the clean latent as far as it is known: UniPC keeps the last
-// prediction of it, the newest first. Euler keeps none, and where windows are made one after the
-// other it is of one of them alone, so there the latent itself has to do.
-func (r *run) clean(k sketch) (tensor.Tensor, error) {
+// clearestTokens returns the tokens [tokens, width] that show the clip best. UniPC keeps its latest
+// prediction of the clean latent, as the first of its tensors. Euler keeps none, and where windows
+// are made one after the other that tensor covers one of them, so there the noisy latent has to do.
+func (r *run) clearestTokens(s savedState) (tensor.Tensor, error) {
 	name := "0"
-	if r.Plan.Spec.Scheduler == diffusion.KindUniPC && !r.layout.Extend && k.tensors.Has("1") &&
-		k.step < r.Plan.Spec.Steps {
+	if r.Plan.Spec.Scheduler == diffusion.KindUniPC && !r.layout.Extend && s.tensors.Has("1") &&
+		s.step < r.Plan.Spec.Steps {
 		name = "1"
 	}
-	return k.tensors.Tensor(name)
+	return s.tensors.Tensor(name)
 }
 
-// paint makes a picture of frame t of tokens, [tokens, width].
-func (r *run) paint(tokens tensor.Tensor, t int) (media.Frame, error) {
+// paintFrame makes a picture of frame t of tokens [tokens, width]: of its first latent frame, where
+// a token spans several.
+func (r *run) paintFrame(tokens tensor.Tensor, t int) (media.Frame, error) {
 	g, channels := r.grid, r.e.folder.Transformer.InChannels
 	size := len(tokens.Data) / (g.T / g.PT)
 	g.T = g.PT
+
 	row := tensor.Tensor{DType: tokens.DType, Shape: tensor.Shape{size / tokens.DType.Size()},
 		Data: tokens.Data[t*size : (t+1)*size]}
 	v, err := row.Float32()
@@ -160,37 +193,5 @@ func (r *run) paint(tokens tensor.Tensor, t int) (media.Frame, error) {
 	}
 	latent := make([]float32, channels*g.T*g.H*g.W)
 	diffusion.Scatter(latent, v, channels, g, partition.Range{Hi: g.Tokens()})
-	return paintLatent(latent, g, r.e.folder.Defaults.LatentRGB)
-}
-
-// paintLatent makes a picture of the first frame of a latent [C, T, H, W], each pixel a square.
-func paintLatent(latent []float32, g partition.Grid, l model.LatentRGB) (media.Frame, error) {
-	zoom := min(max((previewSide+max(g.H, g.W)-1)/max(g.H, g.W), zoomMin), zoomMax)
-	plane := g.H * g.W
-	small, rgb := make([]float32, 3*plane), make([]uint8, 3*plane)
-	for i := range plane {
-		copy(small[3*i:], l.Bias[:])
-		for c, factors := range l.Factors {
-			v := latent[c*g.T*plane+i]
-			for k, f := range factors {
-				small[3*i+k] += float32(f * v)
-			}
-		}
-	}
-	if err := media.ToRGB(rgb, small); err != nil {
-		return media.Frame{}, err
-	}
-	return enlarge(rgb, g.W, g.H, zoom), nil
-}
-
-// enlarge turns each pixel of [h, w, 3] into a square of zoom pixels a side.
-func enlarge(rgb []uint8, w, h, zoom int) media.Frame {
-	f := media.Frame{W: w * zoom, H: h * zoom, RGB: make([]uint8, 0, 3*w*h*zoom*zoom)}
-	for y := range f.H {
-		for x := range f.W {
-			at := 3 * (y/zoom*w + x/zoom)
-			f.RGB = append(f.RGB, rgb[at:at+3]...)
-		}
-	}
-	return f
+	return latents.Paint(latent, g, r.e.folder.Defaults.LatentRGB)
 }

@@ -7,55 +7,44 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// partEvery is how often rank 0 says how far it is within a step.
-const partEvery = 500 * time.Millisecond
+// reportEvery is how often rank 0 reports how far it is within a step.
+const reportEvery = 500 * time.Millisecond
 
-// within is where a rank is in a step.
-type within struct {
-	passes int       // that are done
-	begun  time.Time // of the first of them
-	told   time.Time // of the latest report
+// stepProgress is where a rank is in a step, which has one or more passes through the model.
+type stepProgress struct {
+	passes   int       // that are done
+	begun    time.Time // the begin of the first of them
+	reported time.Time // the latest report
 }
 
-// report tells what is done of a stage.
+// report tells the host what is done of a stage, and about how long the rest of it takes; 0: not
+// known.
 func (r *run) report(s job.Stage, done, total int, eta time.Duration) {
-	r.tell(job.Progress{Stage: s, Done: done, Total: total, ETA: eta})
+	r.sendProgress(job.Progress{Stage: s, Done: done, Total: total, ETA: eta})
 }
 
-func (r *run) tell(p job.Progress) {
-	r.within.told = time.Now()
-	p.Job, p.Attempt, p.Ranks = r.Plan.Job, r.Plan.Attempt, r.ranks
+func (r *run) sendProgress(p job.Progress) {
+	r.inStep.reported = time.Now()
+	p.Job, p.Attempt, p.Ranks = r.Plan.Job, r.Plan.Attempt, r.ranksDecoding
 	r.host.Progress(p)
 }
 
-// layers returns what hears of the layers of a step's next pass.
-func (r *run) layers(step int) func(part float64) {
+// layerProgress returns what is called as layers of a step's next pass are done, with the part of
+// them, from 0 to 1.
+func (r *run) layerProgress(step int) func(part float64) {
 	passes := r.passes(step)
-	if r.within.passes == 0 {
-		r.within.begun = time.Now()
+	if r.inStep.passes == 0 {
+		r.inStep.begun = time.Now()
 	}
 	return func(part float64) {
 		r.watch.Computed(part)
-		if r.Rank == 0 && time.Since(r.within.told) >= partEvery {
-			r.tellPart(step, min(1, (float64(r.within.passes)+part)/float64(passes)))
+		if r.Rank == 0 && time.Since(r.inStep.reported) >= reportEvery {
+			r.reportStep(step, min(1, (float64(r.inStep.passes)+part)/float64(passes)))
 		}
 	}
 }
 
-// foreseen is how long all steps from one on take by the speed of the device, 0 if that is not
-// known.
-func (r *run) foreseen(from int) time.Duration {
-	if r.Speed == 0 {
-		return 0
-	}
-	window := r.layout.Windows(from)[0]
-	pass := r.e.dit.Work(window.Len()*r.layout.PerFrame) / float64(r.group.Size())
-	steps := float64(r.Plan.Spec.TotalSteps() - from)
-	seconds := min(steps*float64(r.passes(from))*pass/r.Speed, 1e9)
-	return time.Duration(seconds * float64(time.Second))
-}
-
-// passes returns how many a step has.
+// passes returns how many passes through the model a step has on this rank.
 func (r *run) passes(step int) int {
 	n := len(r.branches())
 	if !r.layout.Extend {
@@ -64,22 +53,36 @@ func (r *run) passes(step int) int {
 	return n
 }
 
-// tellPart reports a step that takes a while. Before the first one is done, the time that is left
-// follows from the layers.
-func (r *run) tellPart(step int, part float64) {
+// forecast returns how long all steps from one on take by the speed of the device; 0 if that is not
+// known.
+func (r *run) forecast(from int) time.Duration {
+	if r.Speed == 0 {
+		return 0
+	}
+	window := r.layout.Windows(from)[0]
+	pass := r.e.dit.Work(window.Len()*r.layout.PerFrame) / float64(r.group.Size())
+	steps := float64(r.Plan.Spec.TotalSteps() - from)
+	seconds := min(steps*float64(r.passes(from))*pass/r.Speed, 1e9) // within a Duration
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// reportStep reports a step that takes a while, of which a part is done. Before the first step is
+// done, the time that is left follows from that part.
+func (r *run) reportStep(step int, part float64) {
 	each := float64(r.medianStep())
 	if each == 0 {
-		each = float64(time.Since(r.within.begun)) / part
+		each = float64(time.Since(r.inStep.begun)) / part
 	}
 	total := r.Plan.Spec.TotalSteps()
-	r.tell(job.Progress{Stage: job.StageDenoise, Done: step, Part: part, Total: total,
+	r.sendProgress(job.Progress{Stage: job.StageDenoise, Done: step, Part: part, Total: total,
 		ETA: time.Duration(each * (float64(total-step) - part))})
 }
 
+// medianStep returns the median time of this attempt's steps; 0 before the first one is done.
 func (r *run) medianStep() time.Duration {
-	if len(r.steps) == 0 {
+	if len(r.stepTimes) == 0 {
 		return 0
 	}
-	sorted := slices.Sorted(slices.Values(r.steps))
+	sorted := slices.Sorted(slices.Values(r.stepTimes))
 	return sorted[len(sorted)/2]
 }

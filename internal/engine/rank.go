@@ -18,15 +18,15 @@ import (
 	"github.com/longtake/longtake/internal/plan"
 )
 
-// Assignment is one rank's part of an attempt: everything that Run needs to know of it beforehand.
+// Assignment is one rank's part of an attempt: everything that Run needs to know before it starts.
 type Assignment struct {
-	// Plan is what the attempt makes, on which mesh, and what earlier attempts have left of it.
+	// Plan says what the attempt makes, on which mesh, and what earlier attempts have left of it.
 	Plan job.Plan
 	// Rank is the number of this rank in the plan's mesh, from 0.
 	Rank int
-	// Transport reaches the plan's other ranks. It stays the caller's, who closes it.
+	// Transport reaches the plan's other ranks. It stays the caller's, who closes it after Run.
 	Transport collective.Transport
-	// Objects is where the ranks of all attempts find checkpoints, parts and the finished clip.
+	// Objects is where the ranks of all attempts leave checkpoints, parts and the finished clip.
 	Objects artifact.Store
 	// TempDir is a folder of the rank's own, for checkpoints, latents and the clip being encoded.
 	TempDir string
@@ -40,94 +40,81 @@ type Assignment struct {
 	Speed float64
 	// PreviewBytesMax is how many bytes a preview may have.
 	PreviewBytesMax int
-	// StepCache keeps what this node computes of the step under way for the next attempt, and has what
-	// it computed in the one before; nil: neither.
+	// StepCache keeps what this node computes of the step under way for the next attempt, and has
+	// what it computed in the one before; nil: neither.
 	StepCache *StepCache
 }
 
-// besideTime is how long a rank that is done waits for what it stores beside its work.
-const besideTime = time.Second
+// backgroundGrace is how long a rank that is done waits for parts that are still being stored.
+const backgroundGrace = time.Second
 
-// Operations within a step. The transformer's messages have the numbers below opOthers, pass by
-// pass; those of each other kind have a number of their own, so far apart.
-const (
-	opOthers = 1 << 31
-	opsApart = 1 << 24
-)
-
-const (
-	opGuidance   = opOthers + iota*opsApart // and the window
-	opText                                  // and the branch
-	opSeams                                 // and, where they are made one by one, the window
-	opCheckpoint                            // and the chunk
-	opLatents                               // and the chunk
-	opSalvage
-	opInventory
-	opStats
-	opDone
-	opRows  // of frames, from the rank that decoded them
-	opTaken // the rows of a frame group are with rank 0
-	opKept
-	opStart // the latent of a picture
-)
-
-// op numbers the i-th message of a kind.
-func op(kind uint32, i int) uint32 { return kind + uint32(i) } //nolint:gosec // far below opsApart
-
-// run is an Assignment at work.
+// run is an Assignment at work. Its fields belong to the goroutine that called Run, but for those
+// whose comment names another owner.
 type run struct {
 	Assignment
-	host    Host
-	watch   Supervisor           // the host, or one that does nothing
-	direct  collective.Transport // without the supervisor: for what is sent beside the computation
-	e       *Engine
-	grid    partition.Grid // of the whole clip
-	layout  partition.Layout
-	held    *diffusion.Windows
-	group   *collective.Group // the ranks that share this rank's windows and branch
-	seq     *wan.Sequence     // of windows of seqSize frames
-	seqSize int
-	embeds  [2][][]float32 // of each branch, per scene, [tokens, text_dim]
-	texts   [2][]sceneText
-	seconds map[job.Stage]float64
-	steps   []time.Duration
-	within  within
-	notices []string
-	frames  int    // decoded
-	ranks   int    // at work on them; only rank 0 knows
-	saver   *saver // nil before the denoising loop
-	reused  int    // windows of the first step that an earlier attempt had computed
+	e      *Engine
+	host   Host
+	watch  Supervisor           // the host, or one that does nothing
+	direct collective.Transport // the Assignment's; waits on it do not count as the rank's
 
-	gathered  atomic.Uint64 // bytes sent of checkpoints and latents
-	before    uint64        // bytes sent before the first step
-	stepBytes uint64        // bytes sent in all steps
+	grid        partition.Grid // of the latent of the whole clip
+	layout      partition.Layout
+	windows     *diffusion.Windows // what of the clip this rank holds
+	group       *collective.Group  // the ranks that share this rank's windows and branch
+	seq         *wan.Sequence      // for windows of seqFrames frames
+	seqFrames   int
+	embeds      [2][][]float32 // by branch and scene: [tokens, text_dim]
+	blends      [2][]blend     // by branch: mixtures of scenes that windows need
+	checkpoints *checkpointer  // nil before the denoising loop
 
-	beside     sync.WaitGroup // what is stored while the rank computes
-	besideCtx  context.Context
-	besideStop context.CancelFunc
-	closing    chan struct{} // closed when the rank ends
+	stageSeconds map[job.Stage]float64
+	stepTimes    []time.Duration
+	inStep       stepProgress
+	notices      []string // for people, in the result
+
+	framesDecoded int
+	ranksDecoding int // on rank 0, while there are several
+	windowsReused int // of the first step: those that an earlier attempt had computed
+
+	bytesGathered    atomic.Uint64 // sent of checkpoints and latents; written by any goroutine
+	bytesBeforeSteps uint64        // sent before the first step
+	bytesInSteps     uint64        // sent in all steps
+
+	// What is stored while the rank computes runs in goroutines of the WaitGroup. They end when
+	// their context does, or when closing is closed.
+	background     sync.WaitGroup
+	backgroundCtx  context.Context
+	stopBackground context.CancelFunc
+	closing        chan struct{}
 }
 
-// Run computes the rank's part of the clip. Rank 0 stores the latents and the video and returns
-// the result; other ranks return an empty one.
+// Run computes the rank's part of the clip, in the caller's goroutine and some of its own, which
+// have ended when it returns. Rank 0 stores the latents and the video and returns the result; other
+// ranks return an empty one.
 //
-// When ctx ends, Run returns soon, in the middle of what the devices compute.
+// When ctx ends, Run returns soon with its cause, in the middle of what the devices compute. An
+// error names the stage in which it happened; Permanent tells whether another attempt would fail
+// alike. An Engine can be used again after an error.
 func (e *Engine) Run(ctx context.Context, a Assignment, h Host) (job.Result, error) {
 	defer compute.StopWith(ctx, e.dev.Main)()
 	defer compute.StopWith(ctx, e.dev.Decode)()
 	r := e.newRun(a, h)
-	r.besideCtx, r.besideStop = context.WithCancel(ctx)
-	defer r.besideStop()
-	if err := r.open(); err != nil {
+	r.backgroundCtx, r.stopBackground = context.WithCancel(ctx)
+	defer r.stopBackground()
+	if err := r.prepare(); err != nil {
 		return job.Result{}, err
 	}
 	defer r.close()
-	if res, ok, err := r.finished(ctx); ok || err != nil {
+
+	// An earlier attempt may have been lost after its last step: then only decoding is left.
+	if res, ok, err := r.finishKept(ctx); ok || err != nil {
 		return res, err
 	}
+
 	if err := r.stage(job.StageText, func() error { return r.encodeTexts(ctx) }); err != nil {
 		return job.Result{}, err
 	}
+
 	var x []float32
 	err := r.stage(job.StageDenoise, func() (err error) {
 		x, err = r.denoise(ctx)
@@ -136,15 +123,17 @@ func (e *Engine) Run(ctx context.Context, a Assignment, h Host) (job.Result, err
 	if err != nil {
 		return job.Result{}, err
 	}
+
 	if a.Rank != 0 {
-		return job.Result{}, r.handIn(ctx, x)
+		return job.Result{}, r.sendLatents(ctx, x)
 	}
 	return r.finish(ctx, x)
 }
 
-// newRun prepares a run. Calls through its Transport count as waiting for others.
+// newRun prepares a run of which nothing is open. Calls through its Transport count as waiting for
+// others.
 func (e *Engine) newRun(a Assignment, h Host) *run {
-	r := &run{Assignment: a, host: h, e: e, seconds: map[job.Stage]float64{},
+	r := &run{Assignment: a, host: h, e: e, stageSeconds: map[job.Stage]float64{},
 		closing: make(chan struct{}), direct: a.Transport, watch: unwatched{}}
 	if s, ok := h.(Supervisor); ok {
 		r.watch = s
@@ -157,15 +146,16 @@ func (e *Engine) newRun(a Assignment, h Host) *run {
 func (r *run) stage(s job.Stage, f func() error) error {
 	start := time.Now()
 	err := f()
-	r.seconds[s] += time.Since(start).Seconds()
+	r.stageSeconds[s] += time.Since(start).Seconds()
 	if err != nil && !errors.Is(err, ErrCancelled) {
 		return fmt.Errorf("%s: %w", s, err)
 	}
 	return err
 }
 
-// open lays out the rank's group and memory.
-func (r *run) open() error {
+// prepare lays out the clip among the ranks, and reserves the memory of this one. It fails before
+// anything is computed where the plan does not fit the ranks, or the clip does not fit the device.
+func (r *run) prepare() error {
 	p, s := r.Plan, r.Plan.Spec
 	if p.Mesh.Size() != r.Transport.Size() || r.Transport.Size() != len(p.Nodes) {
 		return fmt.Errorf("a mesh of %d ranks does not fit %d nodes", p.Mesh.Size(), len(p.Nodes))
@@ -173,7 +163,9 @@ func (r *run) open() error {
 	r.grid = latentGrid(r.e.folder, s)
 	r.layout = partition.Layout{Timeline: plan.Timeline(r.grid, s), Mesh: p.Mesh,
 		Shares: p.Shares}
-	r.held = diffusion.NewWindows(r.layout, r.Rank, r.e.dit.TokenWidth(), r.swapSeams)
+	r.windows = diffusion.NewWindows(r.layout, r.Rank, r.e.dit.TokenWidth(), r.swapSeams)
+
+	// The ranks of a sequence-parallel group have numbers in a row.
 	first := r.Rank / p.Mesh.Ulysses * p.Mesh.Ulysses
 	members := make([]int, p.Mesh.Ulysses)
 	for i := range members {
@@ -183,15 +175,16 @@ func (r *run) open() error {
 	if r.group, err = collective.NewGroup(r.Transport, members); err != nil {
 		return err
 	}
+
 	if err := r.reserve(); err != nil {
 		return err
 	}
-	return r.use(r.layout.Windows(0)[0])
+	return r.useWindow(r.layout.Windows(0)[0])
 }
 
-// use makes the sequence one of a window's length.
-func (r *run) use(window partition.Range) (err error) {
-	if r.seq != nil && r.seqSize == window.Len() {
+// useWindow makes the sequence one of a window's length; most windows of a clip have the same.
+func (r *run) useWindow(window partition.Range) (err error) {
+	if r.seq != nil && r.seqFrames == window.Len() {
 		return nil
 	}
 	if r.seq != nil {
@@ -199,46 +192,50 @@ func (r *run) use(window partition.Range) (err error) {
 	}
 	r.seq, err = r.e.dit.NewSequence(r.windowGrid(window), r.group, r.layout.Split(window),
 		r.headRanges())
-	r.seqSize = window.Len()
+	r.seqFrames = window.Len()
 	return err
 }
 
-// windowGrid is the latent grid of a window.
+// windowGrid is the latent grid of a window of token frames.
 func (r *run) windowGrid(window partition.Range) partition.Grid {
 	grid := r.grid
 	grid.T = window.Len() * grid.PT
 	return grid
 }
 
-// headRanges are the heads of each rank of a group.
+// headRanges are the attention heads of each rank of a group.
 func (r *run) headRanges() []partition.Range {
 	return partition.Even(r.e.folder.Transformer.NumAttentionHeads, r.Plan.Mesh.Ulysses)
 }
 
+// close ends what runs in the background and frees the device's memory.
 func (r *run) close() {
 	close(r.closing)
-	// What is being stored may finish: otherwise it would stay behind, unknown to anyone.
-	late := time.AfterFunc(besideTime, r.besideStop)
-	r.beside.Wait()
+
+	// A part that is being stored may finish: otherwise its object would stay in the store, and no
+	// record would name it.
+	late := time.AfterFunc(backgroundGrace, r.stopBackground)
+	r.background.Wait()
 	late.Stop()
-	if r.saver != nil {
-		r.saver.close()
+
+	if r.checkpoints != nil {
+		r.checkpoints.close()
 	}
-	r.release()
+	r.releaseDenoising()
 }
 
-// release gives back the memory of denoising.
-func (r *run) release() {
+// releaseDenoising frees the memory that only denoising needs. It may be called again.
+func (r *run) releaseDenoising() {
 	if r.seq != nil {
 		r.seq.Free()
 	}
-	r.freeTexts()
-	if r.saver != nil {
-		r.saver.copies = nil
+	r.freeBlends()
+	if r.checkpoints != nil {
+		r.checkpoints.copies = nil
 	}
 }
 
-// branches lists the branches that this rank's group computes.
+// branches lists the branches of guidance that this rank's group computes.
 func (r *run) branches() []diffusion.Branch {
 	switch {
 	case !r.Plan.Spec.Guided():
@@ -248,4 +245,18 @@ func (r *run) branches() []diffusion.Branch {
 	}
 	_, cfg, _ := r.layout.Place(r.Rank)
 	return []diffusion.Branch{diffusion.Branch(cfg)}
+}
+
+// world is the group of all ranks.
+func (r *run) world() (*collective.Group, error) {
+	all := make([]int, r.Transport.Size())
+	for i := range all {
+		all[i] = i
+	}
+	return collective.NewGroup(r.Transport, all)
+}
+
+// badMessage names a peer that sent something of a size that cannot be right.
+func (r *run) badMessage(peer int, what string, n int) error {
+	return &collective.PeerError{Rank: peer, Err: fmt.Errorf("sent %d bytes of %s", n, what)}
 }

@@ -10,15 +10,18 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// swapSeams is the diffusion.Swap of windows that are denoised together.
+// swapSeams is the diffusion.Swap of windows that are denoised together: it exchanges velocities of
+// tokens that ranks of several windows hold.
 func (r *run) swapSeams(ctx context.Context, step int, out [][]float32, want []int) ([][]float32,
 	error) {
 	tag := collective.Tag{Step: uint32(step), Op: opSeams} //nolint:gosec // steps are few
-	return r.swap(ctx, tag, out, want)
+	return r.swapValues(ctx, tag, out, want)
 }
 
-// swap sends values to other ranks, by rank, while it receives those that they send.
-func (r *run) swap(ctx context.Context, tag collective.Tag, out [][]float32, want []int) (
+// swapValues sends out to other ranks, by rank, while it receives from each as many values as want
+// says; nothing is exchanged where there is nothing to send or to receive. The first error ends all
+// of it.
+func (r *run) swapValues(ctx context.Context, tag collective.Tag, out [][]float32, want []int) (
 	[][]float32, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -31,13 +34,17 @@ func (r *run) swap(ctx context.Context, tag collective.Tag, out [][]float32, wan
 			}
 		})
 	}
+
+	// At once, since ranks that all send first would wait for each other.
 	for peer := range out {
 		if len(out[peer]) > 0 {
-			each(func() error { return r.Transport.Send(ctx, peer, tag, tensor.Bytes(out[peer])) })
+			each(func() error {
+				return r.Transport.Send(ctx, peer, tag, tensor.Bytes(out[peer]))
+			})
 		}
 		if want[peer] > 0 {
 			each(func() (err error) {
-				in[peer], err = r.floats(ctx, r.Transport, peer, tag, want[peer])
+				in[peer], err = r.recvFloats(ctx, r.Transport, peer, tag, want[peer])
 				return err
 			})
 		}
@@ -46,9 +53,9 @@ func (r *run) swap(ctx context.Context, tag collective.Tag, out [][]float32, wan
 	return in, context.Cause(ctx)
 }
 
-// floats receives n values of another rank.
-func (r *run) floats(ctx context.Context, tr collective.Transport, peer int, tag collective.Tag,
-	n int) ([]float32, error) {
+// recvFloats receives n values of another rank; any other number is a *collective.PeerError.
+func (r *run) recvFloats(ctx context.Context, tr collective.Transport, peer int,
+	tag collective.Tag, n int) ([]float32, error) {
 	b, err := tr.Recv(ctx, peer, tag)
 	if err != nil {
 		return nil, err
@@ -59,12 +66,14 @@ func (r *run) floats(ctx context.Context, tr collective.Transport, peer int, tag
 	return tensor.Floats(b), nil
 }
 
-// hand gives the values of a finished window, which are in x, to the ranks that hold some of its
-// tokens too, and takes theirs.
-func (r *run) hand(ctx context.Context, window int, x []float32) error {
+// swapWindow sends the values of a finished window, which are in x, to the ranks that hold some of
+// its tokens too, and puts what they have of it into x. Where windows are made one after the other,
+// this is how the next window's ranks get what it begins with.
+func (r *run) swapWindow(ctx context.Context, window int, x []float32) error {
 	size := r.Transport.Size()
-	out, want, pieces := make([][]float32, size), make([]int, size), make([][]partition.Piece, size)
-	of := func(from, to int) (list []partition.Piece) {
+	out, want := make([][]float32, size), make([]int, size)
+	pieces := make([][]partition.Piece, size)
+	piecesOf := func(from, to int) (list []partition.Piece) {
 		for _, p := range r.layout.Seams(0, from, to) {
 			if p.Window == window {
 				list = append(list, p)
@@ -72,27 +81,28 @@ func (r *run) hand(ctx context.Context, window int, x []float32) error {
 		}
 		return list
 	}
-	me := r.Rank
+
 	for peer := range size {
-		if !r.layout.Paired(me, peer) {
+		if !r.layout.Paired(r.Rank, peer) {
 			continue
 		}
-		for _, p := range of(me, peer) {
-			at := r.held.Place(p.Tokens)
+		for _, p := range piecesOf(r.Rank, peer) {
+			at := r.windows.Place(p.Tokens)
 			out[peer] = append(out[peer], x[at.Lo:at.Hi]...)
 		}
-		pieces[peer] = of(peer, me)
+		pieces[peer] = piecesOf(peer, r.Rank)
 		for _, p := range pieces[peer] {
 			want[peer] += p.Tokens.Len() * r.e.dit.TokenWidth()
 		}
 	}
-	in, err := r.swap(ctx, r.last(op(opSeams, window)), out, want)
+
+	in, err := r.swapValues(ctx, r.closingTag(op(opSeams, window)), out, want)
 	if err != nil {
 		return err
 	}
 	for peer, list := range pieces {
 		for _, p := range list {
-			at := r.held.Place(p.Tokens)
+			at := r.windows.Place(p.Tokens)
 			n := copy(x[at.Lo:at.Hi], in[peer])
 			in[peer] = in[peer][n:]
 		}

@@ -9,89 +9,92 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/diffusion"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/latents"
 	"github.com/longtake/longtake/internal/media"
 	"github.com/longtake/longtake/internal/model/vae"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// given fills x, the held tokens, as far as they are there before the clip is made.
-func (r *run) given(ctx context.Context, x []float32) error {
-	if err := r.fillGiven(ctx, x); err != nil {
+// fillStart fills x, the values of the held tokens, with what the clip starts from: the latents of
+// another clip, or those of a picture. It leaves the rest of x alone. All ranks call it together.
+func (r *run) fillStart(ctx context.Context, x []float32) error {
+	var err error
+	switch r.Plan.Spec.Source.Kind {
+	case job.SourceLatents:
+		err = r.withStartLatents(ctx, func(z *latents.File) error {
+			r.fillTokens(x, z.Frames)
+			return nil
+		})
+	case job.SourceImage:
+		var latent []float32
+		if latent, err = r.startPicture(ctx); err == nil {
+			r.fillTokens(x, func(partition.Range) []float32 { return latent })
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return tensor.CheckFinite("what the clip goes on from", x)
 }
 
-func (r *run) fillGiven(ctx context.Context, x []float32) error {
-	switch r.Plan.Spec.Source.Kind {
-	case job.SourceLatents:
-		return r.withStart(ctx, func(z *latentFile) error {
-			r.fill(x, z.frames)
-			return nil
-		})
-	case job.SourceImage:
-		latent, err := r.picture(ctx)
-		if err == nil {
-			r.fill(x, func(partition.Range) []float32 { return latent })
-		}
-		return err
-	}
-	return nil
-}
-
-// fill copies given tokens to x; frames returns some frames of the given latent, [C, frames, H, W].
-func (r *run) fill(x []float32, frames func(partition.Range) []float32) {
-	g, per := r.grid, r.layout.PerFrame
-	all := partition.Range{Hi: r.layout.Given * per}
+// fillTokens copies given tokens to x, as far as this rank holds them; frames returns some latent
+// frames of what is given, [C, frames, H, W].
+func (r *run) fillTokens(x []float32, frames func(partition.Range) []float32) {
+	g, perFrame := r.grid, r.layout.PerFrame
+	given := partition.Range{Hi: r.layout.Given * perFrame}
 	for _, h := range r.layout.Held(r.Rank) {
-		tokens := h.Cut(all)
+		tokens := h.Cut(given)
 		if tokens.Len() == 0 {
 			continue
 		}
-		first := tokens.Lo / per
-		f := partition.Range{Lo: first * g.PT, Hi: (tokens.Hi + per - 1) / per * g.PT}
+
+		// Whole frames are read, of which the tokens may be a part.
+		first := tokens.Lo / perFrame
+		f := partition.Range{Lo: first * g.PT, Hi: (tokens.Hi + perFrame - 1) / perFrame * g.PT}
 		part := g
 		part.T = f.Len()
-		at := r.held.Place(tokens)
+		at := r.windows.Place(tokens)
 		copy(x[at.Lo:at.Hi], diffusion.Tokens(frames(f), r.e.folder.Transformer.InChannels, part,
-			tokens.Plus(-first*per)))
+			tokens.Plus(-first*perFrame)))
 	}
 }
 
-// withStart gives f the latent that the clip goes on from.
-func (r *run) withStart(ctx context.Context, f func(*latentFile) error) error {
-	start := r.Plan.Spec.Source
-	return r.withFile(func(file *os.File) error {
-		err := r.copyTo(ctx, file, start.Object)
+// withStartLatents calls f with the latents that the clip starts from, which it reads into a file
+// for that time.
+func (r *run) withStartLatents(ctx context.Context, f func(*latents.File) error) error {
+	source := r.Plan.Spec.Source
+	return r.withTempFile(func(file *os.File) error {
+		err := r.copyObject(ctx, file, 0, source.Object)
 		if err != nil {
 			return fmt.Errorf("cannot read what the clip goes on from: %w", err)
 		}
-		z, err := r.openLatents(file.Name(), start.Latents)
+		z, err := r.openLatents(file.Name(), source.Latents)
 		if err != nil {
 			return fmt.Errorf("cannot go on from this latent: %w", err)
 		}
-		defer z.file.Close()
+		defer z.Close()
 		return f(z)
 	})
 }
 
-// picture returns the latent of the picture that the clip starts from, [C, 1, H, W]: rank 0 encodes
-// it, or has it from an earlier attempt, and the others receive it.
-func (r *run) picture(ctx context.Context) ([]float32, error) {
+// startPicture returns the latent of the picture that the clip starts from, [C, 1, H, W]. Rank 0
+// encodes it, or has it from an earlier attempt, and the others receive it.
+func (r *run) startPicture(ctx context.Context) ([]float32, error) {
 	n := r.e.folder.Transformer.InChannels * r.grid.H * r.grid.W
 	var own []byte
 	if r.Rank == 0 {
-		latent := r.part(ctx, job.PartStart, n)
+		latent := r.keptPart(ctx, job.PartStart, n)
 		if latent == nil {
 			var err error
 			if latent, err = r.encodePicture(ctx); err != nil {
 				return nil, fmt.Errorf("cannot start from this picture: %w", err)
 			}
-			r.keepBeside(job.PartStart, latent, r.grid.H*r.grid.W)
+			r.keepInBackground(job.PartStart, latent, r.grid.H*r.grid.W)
 		}
 		own = tensor.Bytes(latent)
 	}
+
 	world, err := r.world()
 	if err != nil {
 		return nil, err
@@ -106,22 +109,42 @@ func (r *run) picture(ctx context.Context) ([]float32, error) {
 	return tensor.Floats(all[0]), nil
 }
 
-// world is the group of all ranks.
-func (r *run) world() (*collective.Group, error) {
-	all := make([]int, r.Transport.Size())
-	for i := range all {
-		all[i] = i
+// encodePicture encodes the picture, fitted to the clip's size, as one latent frame [C, H, W]. The
+// VAE's encoder is loaded for it and dropped afterwards: few clips start from a picture.
+func (r *run) encodePicture(ctx context.Context) ([]float32, error) {
+	rgb, err := r.readPicture(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return collective.NewGroup(r.Transport, all)
+
+	weights, err := r.e.weights(ctx, "vae")
+	if err != nil {
+		return nil, err
+	}
+	encoder, err := vae.LoadEncoder(r.e.dev.Decode, r.e.folder.VAE, weights)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := encoder.NewStream(r.Plan.Spec.Height, r.Plan.Spec.Width)
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Free()
+
+	frame := make([]float32, len(rgb))
+	media.FromRGB(frame, rgb)
+	latent, err := stream.Next([][]float32{frame})
+	if err == nil {
+		err = tensor.CheckFinite("its latent", latent)
+	}
+	return latent, err
 }
 
-// encodePicture makes the picture, fitted to the clip, one latent frame [C, H, W]. The encoder is
-// loaded for it and let go.
-func (r *run) encodePicture(ctx context.Context) ([]float32, error) {
-	var rgb []uint8
+// readPicture returns the picture's pixels in the clip's size, [H, W, 3].
+func (r *run) readPicture(ctx context.Context) (rgb []uint8, err error) {
 	s := r.Plan.Spec
-	err := r.withFile(func(f *os.File) error {
-		if err := r.copyTo(ctx, f, s.Source.Object); err != nil {
+	err = r.withTempFile(func(f *os.File) error {
+		if err := r.copyObject(ctx, f, 0, s.Source.Object); err != nil {
 			return err
 		}
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -133,27 +156,5 @@ func (r *run) encodePicture(ctx context.Context) ([]float32, error) {
 		}
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	weights, err := r.e.weights(ctx, "vae")
-	if err != nil {
-		return nil, err
-	}
-	encoder, err := vae.LoadEncoder(r.e.dev.Decode, r.e.folder.VAE, weights)
-	if err != nil {
-		return nil, err
-	}
-	stream, err := encoder.NewStream(s.Height, s.Width)
-	if err != nil {
-		return nil, err
-	}
-	defer stream.Free()
-	frame := make([]float32, len(rgb))
-	media.FromRGB(frame, rgb)
-	latent, err := stream.Next([][]float32{frame})
-	if err == nil {
-		err = tensor.CheckFinite("its latent", latent)
-	}
-	return latent, err
+	return rgb, err
 }

@@ -78,7 +78,7 @@ func TestTwoCallsEqualOne(t *testing.T) {
 	one := makeClip(t, resolved(t, 16, job.Source{}), startMeshes[0], objects)
 	for i, n := range []int{6, 10, 14, 4, 8, 1} { // windows end at 6, 10 and 14
 		first := makeClip(t, resolved(t, n, job.Source{}), startMeshes[0], objects)
-		before := latents(t, objects, first)
+		before := latentsOf(t, objects, first)
 		start := job.Source{Kind: job.SourceLatents, Object: first.Latents, Latents: n}
 		s := resolved(t, 16, start)
 		if blocks := len(plan.Timeline(latentGrid(tinies(t, 1)[0].folder, s), s).Windows(0)); s.Blocks != blocks {
@@ -86,7 +86,7 @@ func TestTwoCallsEqualOne(t *testing.T) {
 		}
 		m := startMeshes[i%len(startMeshes)]
 		two := makeClip(t, s, m, objects)
-		if !slices.Equal(head(latents(t, objects, two), 16, n), before) {
+		if !slices.Equal(head(latentsOf(t, objects, two), 16, n), before) {
 			t.Errorf("%s: the %d given latents have changed", m, n)
 		}
 		if aligned := n >= 6 && n%4 == 2; aligned && (two.LatentsSHA256 != one.LatentsSHA256 ||
@@ -155,7 +155,7 @@ func TestAPictureIsTheFirstLatent(t *testing.T) {
 	sum := ""
 	for _, m := range startMeshes {
 		res := makeClip(t, s, m, objects)
-		if !slices.Equal(head(latents(t, objects, res), 9, 1), want) {
+		if !slices.Equal(head(latentsOf(t, objects, res), 9, 1), want) {
 			t.Errorf("%s: the first latent is not the picture's", m)
 		}
 		if sum == "" {
@@ -265,7 +265,7 @@ func TestExtensionEqualsTheReference(t *testing.T) {
 	s.Blocks--
 	res := attempt(t, []*Engine{e}, inMemory(t, 1), job.Plan{Spec: s, Mesh: startMeshes[0]}, objects,
 		nil)
-	golden.Near(t, "latents", latents(t, objects, res), g.Floats("latents"), 1e-4)
+	golden.Near(t, "latents", latentsOf(t, objects, res), g.Floats("latents"), 1e-4)
 }
 
 // stored keeps a latent as results do.

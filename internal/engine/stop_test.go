@@ -115,10 +115,10 @@ func TestALongStepTellsHowFarItIs(t *testing.T) {
 	r.layout.Mesh.CFG, r.layout.Mesh.Ulysses, r.layout.Frames = 1, 1, 3
 	var told []job.Progress
 	h.progress = func(p job.Progress) { told = append(told, p) }
-	layer := r.layers(0)
-	r.within.begun = time.Now().Add(-time.Minute)
+	layer := r.layerProgress(0)
+	r.inStep.begun = time.Now().Add(-time.Minute)
 	for _, part := range []float64{0.25, 0.5} {
-		r.within.told = time.Time{}
+		r.inStep.reported = time.Time{}
 		layer(part)
 	}
 	layer(0.75)                                                      // too soon

@@ -14,10 +14,11 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// prompt is a text to encode, and the part that keeps its embeddings.
+// prompt is a text to encode, and the name of the part that keeps its embeddings.
 type prompt struct{ text, part string }
 
-// prompts lists what a branch follows: for the conditional one, a prompt for each scene.
+// prompts lists what a branch follows: the conditional one has a prompt for each scene, the
+// unconditional one the negative prompt.
 func (r *run) prompts(b diffusion.Branch) []prompt {
 	s := r.Plan.Spec
 	part := job.PartText + strconv.Itoa(int(b))
@@ -34,55 +35,58 @@ func (r *run) prompts(b diffusion.Branch) []prompt {
 	return all
 }
 
-// textsKept bounds the blends of scenes that a branch keeps: a window that is computed in every
-// step usually finds its own.
-const textsKept = 16
+// blendsKept bounds the blends of scenes that a branch keeps on the device: a window that is
+// computed in every step usually finds its own.
+const blendsKept = 16
 
-// sceneText is a blend of scenes as the transformer sees it.
-type sceneText struct {
+// blend is a mixture of scenes as the transformer sees it.
+type blend struct {
 	weights []diffusion.Weight
 	text    *wan.Text
 }
 
-// text returns what a branch follows in a window of latent frames, of windows of a length.
-func (r *run) text(branch diffusion.Branch, window partition.Range) (*wan.Text, error) {
+// windowText returns what a branch follows in a window of latent frames: its prompt, or where there
+// are scenes the blend of those that the window touches. The text is good until the next call.
+func (r *run) windowText(branch diffusion.Branch, window partition.Range) (*wan.Text, error) {
 	weights := []diffusion.Weight{{Scene: 0, Weight: 1}}
 	if len(r.embeds[branch]) > 1 {
 		weights = diffusion.Scenes(r.sceneStarts(), window.Lo, window.Hi, window.Len())
 	}
-	known := r.texts[branch]
-	for _, k := range known {
-		if slices.Equal(k.weights, weights) {
-			return k.text, nil
+	kept := r.blends[branch]
+	for _, b := range kept {
+		if slices.Equal(b.weights, weights) {
+			return b.text, nil
 		}
 	}
-	if len(known) == textsKept {
-		known[0].text.Free()
-		known = slices.Delete(known, 0, 1)
+
+	if len(kept) == blendsKept { // the oldest makes room
+		kept[0].text.Free()
+		kept = slices.Delete(kept, 0, 1)
 	}
 	embeds := diffusion.BlendEmbeds(r.embeds[branch], r.e.folder.Transformer.TextDim, weights)
 	text, err := r.e.dit.Text(embeds)
 	if err == nil {
-		known = append(known, sceneText{weights, text})
+		kept = append(kept, blend{weights, text})
 	}
-	r.texts[branch] = known
+	r.blends[branch] = kept
 	return text, err
 }
 
-func (r *run) freeTexts() {
-	for _, known := range r.texts {
-		for _, k := range known {
-			k.text.Free()
+// freeBlends frees the device's memory that blends have. It may be called again.
+func (r *run) freeBlends() {
+	for _, kept := range r.blends {
+		for _, b := range kept {
+			b.text.Free()
 		}
 	}
 }
 
-// encodeTexts fills r.embeds.
+// encodeTexts fills r.embeds with the embeddings of all prompts that this rank's branches follow.
 func (r *run) encodeTexts(ctx context.Context) error {
 	for i, b := range r.branches() {
 		for scene, p := range r.prompts(b) {
 			tag := collective.Tag{Step: uint32(scene), Op: op(opText, i)} //nolint:gosec // few
-			embeds, err := r.shareText(ctx, tag, p)
+			embeds, err := r.shareEmbeds(ctx, tag, p)
 			if err != nil {
 				return err
 			}
@@ -92,9 +96,9 @@ func (r *run) encodeTexts(ctx context.Context) error {
 	return nil
 }
 
-// shareText returns the embeddings of a prompt: the first rank of the group encodes, the others
-// receive.
-func (r *run) shareText(ctx context.Context, tag collective.Tag, p prompt) ([]float32, error) {
+// shareEmbeds returns the embeddings of a prompt, [tokens, text_dim]: the first rank of the group
+// encodes it, the others receive them.
+func (r *run) shareEmbeds(ctx context.Context, tag collective.Tag, p prompt) ([]float32, error) {
 	var own []byte
 	if r.group.Rank() == 0 {
 		embeds, err := r.encodePrompt(ctx, p)
@@ -103,6 +107,7 @@ func (r *run) shareText(ctx context.Context, tag collective.Tag, p prompt) ([]fl
 		}
 		own = tensor.Bytes(embeds)
 	}
+
 	all, err := r.group.AllGather(ctx, tag, own)
 	if err != nil {
 		return nil, err
@@ -114,16 +119,18 @@ func (r *run) shareText(ctx context.Context, tag collective.Tag, p prompt) ([]fl
 	return embeds, tensor.CheckFinite("the text embedding", embeds)
 }
 
-// encodePrompt cleans, tokenizes and encodes: [tokens, text_dim]. An earlier attempt may have kept
-// that.
+// encodePrompt cleans, tokenizes and encodes a prompt: [tokens, text_dim]. Embeddings that an
+// earlier attempt has kept take the encoder's place. A prompt that is too long is cut off with a
+// notice.
 func (r *run) encodePrompt(ctx context.Context, p prompt) ([]float32, error) {
 	ids, cut := r.e.tokenize(p.text)
 	what := fmt.Sprintf("the prompt is longer than %d tokens; the rest was cut off", wan.TextTokens)
 	if cut && !slices.Contains(r.notices, what) {
 		r.notices = append(r.notices, what)
 	}
+
 	width := r.e.folder.Transformer.TextDim
-	if kept := r.part(ctx, p.part, len(ids)*width); kept != nil {
+	if kept := r.keptPart(ctx, p.part, len(ids)*width); kept != nil {
 		return kept, nil
 	}
 	embeds, err := r.e.text.Encode(ids)
@@ -131,7 +138,7 @@ func (r *run) encodePrompt(ctx context.Context, p prompt) ([]float32, error) {
 		err = tensor.CheckFinite("the text embedding", embeds)
 	}
 	if err == nil {
-		r.keepBeside(p.part, embeds, width)
+		r.keepInBackground(p.part, embeds, width)
 	}
 	return embeds, err
 }
