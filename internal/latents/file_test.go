@@ -50,7 +50,7 @@ func write(t testing.TB, path string, g partition.Grid, latent []float32, frames
 // random draws a latent of a grid.
 func random(g partition.Grid) []float32 {
 	x := make([]float32, channels*g.T*g.H*g.W)
-	diffusion.NewGenerator(3).Randn(x)
+	diffusion.NewGenerator(3).Stream(len(x), func(at int, v []float32) { copy(x[at:], v) })
 	return x
 }
 
