@@ -31,7 +31,6 @@ type Generator struct {
 func NewGenerator(seed uint64) *Generator {
 	g := &Generator{next: twisterWords}
 	g.state[0] = uint32(seed)
-
 	for i := 1; i < twisterWords; i++ {
 		p := g.state[i-1]
 		g.state[i] = 1812433253*(p^p>>30) + uint32(i)
@@ -113,7 +112,6 @@ func (g *Generator) Randperm(n int) []int64 {
 func boxMuller(block []float32) {
 	const half = fillBlock / 2
 	for j := range half {
-
 		u1, u2 := 1-block[j], block[j+half]
 		radius := float32(math.Sqrt(float64(-2 * float32(math.Log(float64(u1))))))
 		theta := float32(2*math.Pi) * u2
@@ -129,7 +127,6 @@ func (g *Generator) normal() float64 {
 		g.hasSpare = false
 		return g.spare
 	}
-
 	u1, u2 := g.uniform64(), g.uniform64()
 	radius := math.Sqrt(-2 * math.Log1p(-u2))
 	sin, cos := math.Sincos(2 * math.Pi * u1)
@@ -153,7 +150,6 @@ func (g *Generator) uint32() uint32 {
 	if g.next == twisterWords {
 		g.twist()
 	}
-
 	y := g.state[g.next]
 	g.next++
 	y ^= y >> 11

@@ -78,7 +78,6 @@ type Denoiser struct {
 // *tensor.NotFiniteError. Only the latent is checked after a step: whatever else the scheduler
 // keeps goes into it.
 func (d *Denoiser) Run(ctx context.Context, x []float32, from int) error {
-
 	timesteps := d.Scheduler.Timesteps()
 	v := make([]float32, len(x))
 	copy(x, d.Given)

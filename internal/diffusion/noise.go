@@ -54,7 +54,6 @@ func (n *Noise) permute(gen *Generator, window, stride int) {
 func (n *Noise) draw(gen *Generator) {
 	plane := n.grid.H * n.grid.W
 	n.values = make([]float32, n.channels*n.kept*plane)
-
 	gen.Stream(n.channels*n.grid.T*plane, func(at int, run []float32) {
 		for len(run) > 0 {
 			frame := at / plane

@@ -91,7 +91,6 @@ func (p *progress) check(i, steps int, x, v []float32) error {
 	case i > 0 && len(x) != p.size:
 		return fmt.Errorf("a latent of %d values, %d at the steps before", len(x), p.size)
 	}
-
 	p.done, p.size = i+1, len(x)
 	return nil
 }
@@ -102,7 +101,6 @@ func (p *progress) restore(done, steps, n int, state [][]float32, want int) erro
 		return fmt.Errorf("cannot restore step %d of %d with %d slices, %d wanted", done, steps,
 			len(state), want)
 	}
-
 	for _, s := range state {
 		if len(s) != n {
 			return fmt.Errorf("cannot restore %d values for a latent of %d", len(s), n)

@@ -17,7 +17,6 @@ func (u *uniPC) solve(i, order int) *solver {
 	h := u.lambdas[i+1] - u.lambdas[i]
 	alpha := 1 - u.sigmas[i+1]
 	phi := expm132(-h)
-
 	s := &solver{order: order, ratio: u.sigmas[i+1] / u.sigmas[i], scale: alpha * phi}
 
 	// Where the earlier predictions lie in λ, relative to this step.
@@ -35,7 +34,6 @@ func conditions(hh, phi float32, order int) []float32 {
 	var b []float32
 	factorial := 1
 	term := phi/hh - 1
-
 	for k := 1; k <= order; k++ {
 		b = append(b, float32(term*float32(factorial))/phi)
 		factorial *= k + 1
@@ -91,7 +89,6 @@ func vandermonde(rates, b []float32) []float32 {
 		}
 		rows[i][n] = b[i]
 	}
-
 	for c := range n {
 		eliminate(rows, c)
 	}
@@ -106,7 +103,6 @@ func eliminate(rows [][]float32, c int) {
 			best = i
 		}
 	}
-
 	rows[c], rows[best] = rows[best], rows[c]
 	for i := c + 1; i < len(rows); i++ {
 		factor := rows[i][c] / rows[c][c]

@@ -139,7 +139,6 @@ func (u *uniPC) correct(i int, x, clean []float32) {
 	s := u.solve(i-1, u.order)
 	rho := s.corrector()
 	last := rho[u.order-1]
-
 	for k := range x {
 		m0 := u.history[0][k]
 		sum := float32(last * (clean[k] - m0))
@@ -154,7 +153,6 @@ func (u *uniPC) correct(i int, x, clean []float32) {
 func (u *uniPC) predict(i int, x []float32) {
 	s := u.solve(i, u.order)
 	rho := s.predictor()
-
 	for k := range x {
 		next := s.base(x[k], u.history[0][k])
 		if u.order > 1 {

@@ -205,10 +205,8 @@ func (w *Windows) add(v []float32, s *seams, p piece) {
 	frames, fade := s.windows[p.Window], s.fade[p.Window]
 	at := w.Place(p.Tokens)
 	dst := v[at.Lo:at.Hi]
-
 	for i := range p.Tokens.Len() {
 		weight := fade[(p.Tokens.Lo+i)/w.layout.PerFrame-frames.Lo]
-
 		row, src := dst[i*w.width:(i+1)*w.width], p.values[i*w.width:(i+1)*w.width]
 		for k := range row {
 			row[k] += float32(weight * src[k])

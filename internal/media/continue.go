@@ -23,25 +23,21 @@ func Continue(f Format, w io.Writer, o Options, kept io.ReaderAt, size int64) (e
 	if err := o.check(); err != nil {
 		return nil, 0, err
 	}
-
 	m := openWebM(w, o)
 	if err := m.resume(kept, size); err != nil {
 		return nil, 0, fmt.Errorf("cannot continue a WebM at byte %d: %w", m.at, err)
 	}
-
 	return &checked{Encoder: m, o: o, n: m.n}, m.n, nil
 }
 
 // resume sets the encoder to the state that it had after the kept bytes. Of a cluster it reads
 // where its blocks are, not the frames in them.
 func (m *webm) resume(kept io.ReaderAt, size int64) error {
-
 	// The header depends on the options alone, so it also tells whether they are the clip's.
 	head := m.header()
 	if err := expectBytes(kept, 0, size, head); err != nil {
 		return fmt.Errorf("the header is that of another clip: %w", err)
 	}
-
 	for m.at = int64(len(head)); m.at < size; {
 		if err := m.readCluster(kept, size); err != nil {
 			return err
@@ -108,7 +104,6 @@ func expect(kept io.ReaderAt, name uint32, at, end int64) (place, error) {
 // expectBytes returns an error unless the bytes between two offsets begin with those wanted, as far
 // as they reach.
 func expectBytes(kept io.ReaderAt, at, end int64, want []byte) error {
-
 	// Fewer bytes than wanted are another value, too.
 	got := make([]byte, min(int64(len(want)), end-at))
 	if n, err := kept.ReadAt(got, at); n < len(got) {

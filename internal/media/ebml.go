@@ -19,7 +19,6 @@ func sized(b []byte, n uint64) []byte { return binary.BigEndian.AppendUint64(b, 
 
 // element returns an EBML element (RFC 8794) with the shortest size that holds its body's.
 func element(name uint32, body []byte) []byte {
-
 	// A size of k bytes holds 7·k bits.
 	n, width := uint64(len(body)), 1
 	for n >= 1<<(7*width)-1 { // all ones mean: unknown
@@ -88,17 +87,14 @@ func locate(r io.ReaderAt, at, end int64) (place, error) {
 // vint takes a variable-length integer of at most `most` bytes, mark included, from the front of b.
 // The rest is nil where there is none.
 func vint(b []byte, most int) (v uint64, rest []byte) {
-
 	// The number of leading zeros is the number of bytes after the first.
 	if len(b) == 0 || b[0] == 0 {
 		return 0, nil
 	}
-
 	n := bits.LeadingZeros8(b[0]) + 1
 	if n > most || n > len(b) {
 		return 0, nil
 	}
-
 	for _, c := range b[:n] {
 		v = v<<8 | uint64(c)
 	}

@@ -81,7 +81,6 @@ func (o Options) check() error {
 		return fmt.Errorf("clip has %d frames at %d/%d fps; allowed: from 1 fps, in numbers up to %d",
 			o.Frames, o.FPS, o.per(), rateMax)
 	}
-
 	if o.Quality < 0 || o.Quality > 100 {
 		return fmt.Errorf("quality is %d; allowed: 1 to 100, or 0 for the format's own", o.Quality)
 	}

@@ -64,7 +64,6 @@ func pngOrientation(data []byte) int {
 		if n+head+sum > int64(len(data)-at) {
 			return 1
 		}
-
 		if string(data[at+4:at+head]) == "eXIf" {
 			return tiffOrientation(bytes.TrimPrefix(data[at+head:at+head+int(n)], exifMark))
 		}

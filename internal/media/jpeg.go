@@ -14,9 +14,6 @@ import (
 // Limits of a JPEG's scans. A progressive one may have any number of them, each of which passes
 // over all blocks for a few bytes of file. Encoders write about ten, which pass over 4 million
 // blocks of 16 megapixels with colour at full resolution.
-// Limits of a JPEG's scans. A progressive one may have any number of them, each of which passes
-// over all blocks for a few bytes of file. Encoders write about ten, which pass over 4 million
-// blocks of 16 megapixels at full resolution of colour.
 const (
 	scansMax  = 100
 	visitsMax = 6 << 20 // blocks of all scans together
@@ -176,7 +173,6 @@ func blocksOf(header []byte, parts []component) (n int) {
 	if len(header) == 0 {
 		return 0
 	}
-
 	for i := 1; i+1 < len(header) && i < 1+2*int(header[0]); i += 2 {
 		for _, p := range parts {
 			if p.id == header[i] {

@@ -71,7 +71,6 @@ func arguments(o Options, path string) []string {
 // lack, hence 1 at least.
 func rateFactor(o Options) string {
 	const usual, worst = 17, 51
-
 	if o.Quality == 0 {
 		return strconv.Itoa(usual)
 	}
@@ -91,14 +90,12 @@ func (m *mp4) Close() error {
 	if err := m.stop(); err != nil {
 		return m.failure(err)
 	}
-
 	file, err := os.Open(m.path)
 	if err != nil {
 		return fmt.Errorf("cannot read what ffmpeg wrote: %w", err)
 	}
 	defer os.Remove(m.path)
 	defer file.Close()
-
 	if _, err := io.Copy(m.w, file); err != nil {
 		return fmt.Errorf("cannot write the MP4: %w", err)
 	}
@@ -114,14 +111,12 @@ func (m *mp4) stop() error {
 	if werr := m.cmd.Wait(); werr != nil {
 		err = werr
 	}
-
 	m.cmd = nil
 	return err
 }
 
 // failure returns the last line that ffmpeg printed, or err if it printed none.
 func (m *mp4) failure(err error) error {
-
 	// The last line is what it failed at; others are warnings.
 	lines := strings.Split(strings.TrimSpace(m.errs.String()), "\n")
 	if last := lines[len(lines)-1]; last != "" {
@@ -133,7 +128,6 @@ func (m *mp4) failure(err error) error {
 // Abort implements Encoder.
 func (m *mp4) Abort() {
 	if m.cmd != nil {
-
 		// ffmpeg need not finish what nobody will read.
 		m.cmd.Process.Kill()
 		m.stop()

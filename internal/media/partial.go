@@ -74,7 +74,6 @@ func (m *webm) opening(sizes []int64, clusters int) ([]byte, error) {
 // index returns an index with an entry for each piece, the first of which is at an offset. Its size
 // only depends on how many there are.
 func (m *webm) index(at int64, sizes []int64, clusters int) []byte {
-
 	// Times and offsets have 8 bytes each, so that the index's size is known before them.
 	var cues []byte
 	for i, n := range sizes {

@@ -14,7 +14,6 @@ import (
 
 // Limits of a picture that is read: pixels in all, pixels of its width or height, bytes of its
 // file.
-// Limits of a picture that is read.
 const (
 	PictureMax     = 1 << 24
 	PictureSideMax = 1 << 14
@@ -56,7 +55,6 @@ func ReadPicture(ctx context.Context, r io.Reader) (*image.RGBA, error) {
 	}
 
 	f, err := identify(data)
-
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +181,6 @@ func Fit(img image.Image, w, h int) Frame {
 
 // cover returns the largest part of b, in its middle, that has the proportions of w x h.
 func cover(b image.Rectangle, w, h int) image.Rectangle {
-
 	// Whichever side is too long for the proportions is shortened, rounded to the nearest pixel.
 	across, down := b.Dx(), b.Dy()
 	if across*h > down*w {
@@ -191,7 +188,6 @@ func cover(b image.Rectangle, w, h int) image.Rectangle {
 	} else {
 		down = max(1, (across*h+w/2)/w)
 	}
-
 	at := b.Min.Add(image.Pt((b.Dx()-across)/2, (b.Dy()-down)/2))
 	return image.Rectangle{Min: at, Max: at.Add(image.Pt(across, down))}
 }

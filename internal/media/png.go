@@ -23,7 +23,6 @@ func newPNG(w io.Writer) *pngs { return &pngs{zip: zip.NewWriter(w)} }
 
 // Add implements Encoder.
 func (p *pngs) Add(f Frame) error {
-
 	// Its memory is reused from frame to frame.
 	p.img = image.NRGBA{Pix: p.img.Pix, Stride: 4 * f.W, Rect: image.Rect(0, 0, f.W, f.H)}
 	if len(p.img.Pix) != 4*f.W*f.H {

@@ -16,7 +16,6 @@ import (
 )
 
 // Bounds of what is made of a clip's frames.
-// Bounds of what is made of a clip's frames.
 const (
 	sheetCells     = 25       // frames of a sheet: 5 rows of 5
 	sheetSide      = 256      // pixels of a cell's longer side, at most
@@ -71,7 +70,6 @@ func OpenStills(f Format, r io.ReaderAt, size int64) (*Stills, error) {
 
 // OpenAnimation finds the frames of an animation that Animate has returned.
 func OpenAnimation(data []byte) (*Stills, error) {
-
 	// Other chunks, such as the animation's header, are passed over.
 	var keys [][]byte
 	for c := range webpChunks(data) {
@@ -155,12 +153,10 @@ func zippedPicture(f *zip.File) (image.Image, error) {
 		return nil, err
 	}
 	defer in.Close()
-
 	data, err := io.ReadAll(io.LimitReader(in, stillFrameMax))
 	if err != nil {
 		return nil, err
 	}
-
 	if c, err := png.DecodeConfig(bytes.NewReader(data)); err != nil || !fits(c.Width, c.Height) {
 		return nil, fmt.Errorf("a frame of %dx%d: %w", c.Width, c.Height, errors.Join(err, errElement))
 	}
@@ -204,13 +200,11 @@ func (s *Stills) scaled(i, side int) (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
-
 	b := img.Bounds()
 
 	// Small frames keep their size.
 	scale := min(1, float64(side)/float64(max(b.Dx(), b.Dy())))
 	size := func(n int) int { return max(1, int(math.Round(float64(n)*scale))) }
-
 	out := image.NewRGBA(image.Rect(0, 0, size(b.Dx()), size(b.Dy())))
 	draw.BiLinear.Scale(out, out.Bounds(), img, b, draw.Src, nil)
 	return out, nil
@@ -223,12 +217,10 @@ func (s *Stills) Thumbnail() ([]byte, error) {
 		key, err := s.key(0)
 		return riff(key), err
 	}
-
 	img, err := s.scaled(0, sizeLimit)
 	if err != nil {
 		return nil, err
 	}
-
 	enc := vp8{quality: previewQuality}
 	key, err := enc.encode(frameOf(img))
 	return riff(key), err
@@ -280,7 +272,6 @@ func (s *Stills) Animation(ctx context.Context, seconds float64) ([]byte, error)
 		if err != nil {
 			return nil, err
 		}
-
 		if keys != nil {
 			millis := math.Round(1000 * seconds / float64(n))
 			return animate(keys, w, h, int(min(max(millis, 1), frameMillisMax)))

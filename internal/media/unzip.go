@@ -9,7 +9,6 @@ import (
 )
 
 // Limits of a zip that Unzip accepts: files, and bytes of each.
-// Limits of a zip that Unzip accepts.
 const (
 	framesMax     = 1 << 20
 	frameBytesMax = 1 << 30
@@ -19,7 +18,6 @@ const (
 // files but 00000.png, 00001.png and so on, in this order, so that a zip from another place cannot
 // write elsewhere. It returns how many it has written, also with an error.
 func Unzip(r io.ReaderAt, size int64, dir string) (int, error) {
-
 	// NewReader reads the table at the end; no picture is read before its name is checked.
 	z, err := zip.NewReader(r, size)
 	if err != nil {
@@ -31,7 +29,6 @@ func Unzip(r io.ReaderAt, size int64, dir string) (int, error) {
 	}
 
 	for i, f := range z.File {
-
 		// The name is not used as a path unless it is the one expected.
 		if f.Name != frameName(i) {
 			return i, fmt.Errorf("file %d of the zip is %.64q; allowed: %q", i, f.Name, frameName(i))

@@ -15,7 +15,6 @@ func upright(img image.Image, orientation int) *image.RGBA {
 	}
 
 	// From 5 on, width and height are exchanged.
-
 	out := image.NewRGBA(image.Rectangle{Max: size})
 
 	for y := range h {
@@ -33,7 +32,6 @@ func upright(img image.Image, orientation int) *image.RGBA {
 // turned returns where pixel (x, y) of a w x h picture goes by an EXIF orientation. From 5 on, rows
 // become columns, so that the picture that it goes to is h x w.
 func turned(orientation, x, y, w, h int) image.Point {
-
 	// The numbers say where the first row and the first column of the stored picture are shown.
 	switch orientation {
 	case 2: // mirrored
@@ -57,7 +55,6 @@ func turned(orientation, x, y, w, h int) image.Point {
 // colourReader returns a function that finds the colour of a pixel as it is stored, without regard
 // to transparency; of 16 bits it returns the upper 8. Common kinds have a quick way of their own.
 func colourReader(img image.Image) func(x, y int) (r, g, b uint8) {
-
 	// The kinds that Go's decoders make of 8-bit and 16-bit pictures; anything else goes through
 	// At.
 	switch m := img.(type) {

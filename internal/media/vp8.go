@@ -12,8 +12,6 @@ import (
 
 // Qualities of libwebp's scale, 1 to 100. Clips come back within 2 of 255 on average, of which
 // three quarters are the halved resolution of chroma and the rounding of players.
-// How much is kept of a picture, of 100. Clips come back within 2 of 255 on average, of which
-// three quarters are the halved resolution of chroma and the rounding of players.
 const (
 	clipQuality    = 99
 	previewQuality = 92
@@ -41,7 +39,6 @@ func (v *vp8) encode(f Frame) ([]byte, error) {
 	o.Method = 4 // the only method of this library whose frames every decoder accepts
 
 	v.buf.Reset()
-
 	if err := webp.Encode(&v.buf, &v.img, o); err != nil {
 		return nil, fmt.Errorf("cannot encode VP8: %w", err)
 	}

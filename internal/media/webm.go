@@ -103,17 +103,14 @@ func openWebM(w io.Writer, o Options) *webm {
 
 // header returns what comes before the clusters, and records where the segment begins.
 func (m *webm) header() []byte {
-
 	// The EBML head says that a WebM follows, with elements of version 4 for its colours.
 	head := element(idEBML, concat(number(idVersion, 1), number(idReadVersion, 1),
 		number(idMaxIDLen, 4), number(idMaxSizeLen, 8), element(idDocType, []byte("webm")),
 		number(idDocVersion, 4), number(idDocRead, 2)))
 	head = sized(append(head, id(idSegment)...), unknownSize)
-
 	m.segment = int64(len(head))
 	// Room for the seek head, which Close writes if it can.
 	head = append(head, element(idVoid, make([]byte, seekHeadBytes-2))...)
-
 	head = append(head, m.info()...)
 	return append(head, m.tracks()...)
 }
@@ -187,7 +184,6 @@ func (m *webm) flush() error {
 	if len(m.cluster) == 0 {
 		return nil
 	}
-
 	m.cue()
 	err := m.write(element(idCluster, concat(number(idTimestamp, uint64(m.start)), m.cluster)))
 	m.cluster = m.cluster[:0]
@@ -212,7 +208,6 @@ func (m *webm) Close() error {
 	if err := m.write(element(idCues, m.cues)); err != nil {
 		return err
 	}
-
 	if s, ok := m.w.(io.WriteSeeker); ok {
 		return m.complete(s, cues)
 	}
@@ -222,7 +217,6 @@ func (m *webm) Close() error {
 // complete overwrites what was not known when the header was written: the size of the segment, and
 // where its index is. Then it returns to the end.
 func (m *webm) complete(s io.WriteSeeker, cues uint64) error {
-
 	// The file may not begin at the writer's start, so places are counted back from here.
 	end, err := s.Seek(0, io.SeekCurrent)
 	if err != nil {
@@ -274,7 +268,6 @@ type tap struct {
 
 // Write implements io.Writer.
 func (t *tap) Write(b []byte) (int, error) {
-
 	// Only what has been written is passed on.
 	n, err := t.WriteSeeker.Write(b)
 	cluster := bytes.HasPrefix(b, id(idCluster))

@@ -31,7 +31,6 @@ func Animate(frames []Frame, frameMillis int) ([]byte, error) {
 	enc := vp8{quality: previewQuality}
 	var keys [][]byte
 	for i, f := range frames {
-
 		// The container has one canvas for all.
 		if f.W != w || f.H != h || len(f.RGB) != 3*w*h {
 			return nil, fmt.Errorf("frame %d is %dx%d with %d bytes, the animation is %dx%d", i, f.W, f.H,
@@ -57,7 +56,6 @@ func animate(keys [][]byte, w, h, frameMillis int) ([]byte, error) {
 	body = chunk(body, "ANIM", make([]byte, 4+2)) // no background, no end
 
 	for _, key := range keys {
-
 		// A frame's head: position 0, size, duration, and how it is drawn.
 		const opaque = 1 << 1 // it replaces the one before
 		head := append(append(make([]byte, 6), canvas...), u24(nil, frameMillis)...)

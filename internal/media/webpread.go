@@ -66,12 +66,10 @@ func webpConfig(data []byte) (w, h int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-
 	if c.name == "VP8L" {
 		config, err := vp8l.DecodeConfig(bytes.NewReader(c.body))
 		return config.Width, config.Height, err
 	}
-
 	_, head, err := c.frame()
 	return head.Width, head.Height, err
 }

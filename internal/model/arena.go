@@ -6,9 +6,9 @@ import "github.com/longtake/longtake/internal/compute"
 // first error every further matrix is empty, so that a list of allocations needs one check of Err,
 // at its end. It belongs to one goroutine.
 type Arena struct {
-	dev  compute.Device
+	dev  compute.Device   // what memory is allocated on
 	mems []compute.Memory // what Free gives back
-	err  error
+	err  error            // the first one
 }
 
 // NewArena returns an empty arena on dev. With a compute.Meter as the device it allocates nothing,
@@ -40,7 +40,6 @@ func (a *Arena) Err() error {
 
 // Free returns all memory to the device. The arena may be used again; an error stays.
 func (a *Arena) Free() {
-
 	// The device may still be computing with them; it frees memory once that is done.
 	for _, m := range a.mems {
 		a.dev.Free(m)

@@ -12,9 +12,9 @@ import (
 // The first error is kept for Finish; until then layers may be nil. It belongs to one goroutine.
 type Builder struct {
 	*Weights
-	dev     compute.Device
-	err     error // what the device refused first
-	stopped error // what the function given to StopWhen returned
+	dev     compute.Device // what weights are packed onto
+	err     error          // what the device refused first
+	stopped error          // what the function given to StopWhen returned
 
 	// DType is the type that linear layers packed from here on multiply in; float32 at first.
 	DType compute.DType
@@ -26,7 +26,6 @@ func NewBuilder(dev compute.Device, w *Weights) *Builder { return &Builder{Weigh
 // halted reports whether the caller has asked to stop: then nothing is packed any more.
 func (b *Builder) halted() bool {
 	if b.stopped == nil && b.stop != nil {
-
 		// Asked again after it has failed, stop might have forgotten why.
 		b.stopped = b.stop()
 	}
@@ -74,6 +73,7 @@ func (b *Builder) Linear(names ...string) compute.Linear {
 		return p
 	}
 
+	// Row-major weights [out, in] one below the other are the weight of all outputs.
 	w := b.Take(names[0] + ".weight")
 	for _, n := range names[1:] {
 		w = append(w, b.Take(n+".weight")...)

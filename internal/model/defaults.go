@@ -15,7 +15,7 @@ type Defaults struct {
 	FPS           float64   // frames per second; a fraction such as 24000/1001 as the nearest number
 	Sizes         [][2]int  // width, height that the model was trained on; the first is the default
 	Frames        int       // of a clip, not latent frames
-	MaxFrames     int       // 0: no limit
+	MaxFrames     int       // that a request may ask for; 0: no limit
 	Steps         int       // of denoising
 	GuidanceScale float64   // of classifier-free guidance
 	Window        int       // latent frames denoised together in a long clip; 0: all
@@ -31,7 +31,6 @@ type Defaults struct {
 // readDefaults reads longtake.json, which may be missing. Null is as good as no value; an unknown
 // key is an error, since only longtake reads the file.
 func readDefaults(fsys fs.FS, name string) (Defaults, error) {
-
 	// A folder straight from diffusers has no such file: everything is a default then.
 	s, err := readSettings(fsys, "longtake.json")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,7 +77,6 @@ func readDefaults(fsys fs.FS, name string) (Defaults, error) {
 func (s *settings) words(key string) []string {
 	const most, bytes = 4096, 64
 	allowed := fmt.Sprintf("a list of up to %d words of 1 to %d bytes", most, bytes)
-
 	var words []string
 	bad := func(w string) bool { return w == "" || len(w) > bytes || !utf8.ValidString(w) }
 	if s.take(key, &words, allowed) && (len(words) > most || slices.ContainsFunc(words, bad)) {
@@ -96,7 +94,6 @@ const TokensLimit = 1 << 20
 // make. WanPipeline's suit models with Wan's positions, patches and VAE; a smaller one gets the
 // nearest below.
 func (d *Defaults) fit(t TransformerConfig, v VAEConfig) {
-
 	// Frames: as many whole patches as there are positions in time.
 	if !d.given["frames"] {
 		latents := min(v.LatentFrames(d.Frames), t.RopeMaxSeqLen*t.PatchSize[0])

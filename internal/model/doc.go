@@ -6,6 +6,15 @@
 // and shape. What changes the result and is not known is refused; what cannot change it is left out
 // with a notice.
 //
+//	folder.go, files.go      the folder, and the files of its components
+//	settings.go, keys.go     values of configurations: known, unknown, refused
+//	defaults.go              longtake.json
+//	transformer.go, text_encoder.go, vae.go, vae_shapes.go
+//	                         configurations, and the names and shapes of weights
+//	weights.go, builder.go   taking weights by name, and packing them
+//	recognise.go             errors for files that are something else
+//	survey.go, sums.go       reading every byte: fingerprints, damage, hashes
+//
 // The components themselves are in wan (the transformer), umt5 (the text encoder), vae and
 // tokenizer. Each takes its Weights by name, through a Builder; a missing or unused weight is an
 // error.

@@ -22,9 +22,9 @@ const (
 
 // component is one of a folder's parts: its open files and their tensors.
 type component struct {
-	files   []*safetensors.File // by name, over all files
-	tensors map[string]tensor.Tensor
-	stray   []string // weights that the index does not list
+	files   []*safetensors.File      // in the order in which they were opened
+	tensors map[string]tensor.Tensor // by name, over all files
+	stray   []string                 // weights that the index does not list
 }
 
 // opener opens a safetensors file by its path in the folder, with slashes.
@@ -75,7 +75,6 @@ func (f *Folder) openComponent(open opener, dir, stem string) (*component, error
 // findWeights looks for a component's files under the names that diffusers and transformers use.
 // More than one variant is an error: which of them is meant is not for this program to guess.
 func (f *Folder) findWeights(dir, stem string) (source, error) {
-
 	entries, err := fs.ReadDir(f.fsys, dir)
 	if err != nil {
 		return source{}, fmt.Errorf("cannot read the folder %s: %w", dir, pathless(err))
@@ -135,7 +134,6 @@ func variantsOf(stem string, names []string) map[string]source {
 
 // present returns an error that names the first file that is missing, and says how many are.
 func (f *Folder) present(files []string) error {
-
 	// Indexes are often downloaded without all of their files.
 	var missing []string
 	for _, name := range files {
@@ -143,7 +141,6 @@ func (f *Folder) present(files []string) error {
 			missing = append(missing, name)
 		}
 	}
-
 	if len(missing) == 0 {
 		return nil
 	}

@@ -26,11 +26,11 @@ const tokenizerFile = "tokenizer/tokenizer.json"
 // weights; the weights themselves are read where they are used. It is safe for concurrent use until
 // Close.
 type Folder struct {
-	Transformer TransformerConfig
-	TextEncoder TextEncoderConfig
-	VAE         VAEConfig
-	Scheduler   []byte // scheduler_config.json, which package diffusion reads
-	Defaults    Defaults
+	Transformer TransformerConfig // transformer/config.json
+	TextEncoder TextEncoderConfig // text_encoder/config.json
+	VAE         VAEConfig         // vae/config.json
+	Scheduler   []byte            // scheduler_config.json, which package diffusion reads
+	Defaults    Defaults          // longtake.json, with what it leaves open
 
 	fsys       fs.FS                 // the folder
 	components map[string]*component // by their folders' names
@@ -42,17 +42,14 @@ type Folder struct {
 // Open opens a folder on disk; weights are memory-mapped. Anything that is missing, unknown or not
 // supported is an error of one line that names the file, the key or the weight.
 func Open(dir string) (*Folder, error) {
-
 	// A path that is missing or a file is the most common mistake, and is told apart.
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("cannot open model %s: %w", dir, notFolder(dir, err))
 	}
-
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open model %s: %w", dir, err)
 	}
-
 	open := func(file string) (*safetensors.File, error) {
 		return safetensors.Open(filepath.Join(dir, filepath.FromSlash(file)))
 	}
@@ -149,7 +146,6 @@ func (f *Folder) readConfigs(name string) (err error) {
 // checkTokenizer looks at the beginning of tokenizer.json, which is large and read later: a pointer
 // file of Git LFS or a web page in its place should be known when the model is opened.
 func (f *Folder) checkTokenizer() error {
-
 	// Only the first bytes: 16 MB of JSON are not parsed twice.
 	t, err := f.fsys.Open(tokenizerFile)
 	if err != nil {
@@ -219,7 +215,8 @@ func (f *Folder) checkIndex() error {
 	return f.ignore(s)
 }
 
-// parts are the components with weights, and the stems of their files' names.
+// parts are the components with weights, and the stems of their files' names. Their order is that
+// of fingerprints, which must not change.
 var parts = []struct {
 	name, stem string
 }{
@@ -258,7 +255,6 @@ func (f *Folder) dropUnused(name string, c *component) {
 		return strings.HasPrefix(weight, "decoder.") || weight == "lm_head.weight" ||
 			weight == "spiece_model"
 	})
-
 	if n -= len(c.tensors); n > 0 {
 		f.notice("%s has %d weights that an encoder has no use for, such as a decoder's; they were "+
 			"left out", name, n)

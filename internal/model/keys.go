@@ -13,11 +13,6 @@ import (
 // nothing; a key of `arithmetic`, or with a word of `arithmeticParts`, does, unless its value is
 // known to change nothing; all others are left out with a notice. Keys that bring weights of their
 // own need no place here: weights that are missing or unused are refused anyway.
-// Configurations come from many programs, so they have keys that this one does not read. Which
-// change what is computed is told in this order: a value that means "off" changes nothing; a key of
-// `arithmetic` or with a part of `arithmeticParts` does, unless it has a value that is known to
-// change nothing; all others are left out with a notice. Keys that bring weights of their own need
-// no place here: weights that are missing or not used are refused anyway.
 
 // arithmetic lists keys of related models, or of other programs' files for the same ones, that
 // change what is computed from the same weights; and the values, in JSON, with which they do not.
@@ -75,7 +70,6 @@ func changesArithmetic(key string) (same []string, changes bool) {
 	if same, changes = arithmetic[key]; changes {
 		return same, true
 	}
-
 	for word := range strings.SplitSeq(strings.ToLower(key), "_") {
 		changes = changes || slices.ContainsFunc(arithmeticParts, func(part string) bool {
 			return strings.HasPrefix(word, part)
@@ -92,7 +86,6 @@ func off(v json.RawMessage) bool {
 // lenient is finish for files that other programs write. It returns the unknown keys that are left
 // out, each with its value; one that would change what is computed is an error.
 func (s *settings) lenient() ([]string, error) {
-
 	// Alphabetical, from unknown, so that notices do not change from run to run.
 	var ignored []string
 	for _, k := range s.unknown() {
@@ -122,7 +115,7 @@ func (s *settings) alias(key string, value int) {
 	}
 }
 
-// Bounds of a notice.
+// Bounds of a notice, as it is shown to users and stored with a job.
 const (
 	ignoredShown = 12   // keys
 	noticeBytes  = 1000 // at most
@@ -132,8 +125,9 @@ const (
 // say. schedulerKeys are the keys of scheduler_config.json that package diffusion left out. Lines
 // are bounded and printable, as they quote the model's files.
 func (f *Folder) Notices(schedulerKeys []string) []string {
-	notices := slices.Clone(f.notices)
 
+	// The keys of all files share one line, of which only so many are shown.
+	notices := slices.Clone(f.notices)
 	all := f.ignored
 	if len(schedulerKeys) > 0 {
 		all = append(slices.Clip(all), ignoredKeys{"scheduler/scheduler_config.json", schedulerKeys})
@@ -171,7 +165,8 @@ func printable(r rune) rune {
 	return r
 }
 
-// ignoredKeys are the keys of one file that were left out, each with its value.
+// ignoredKeys are the keys of one file that were left out, each with its value, in the order of
+// their names.
 type ignoredKeys struct {
 	file string
 	keys []string

@@ -3,10 +3,11 @@ package model
 import "fmt"
 
 // LatentRGB maps a latent to a rough picture, without the VAE: a pixel's red, green and blue, in
-// -1..1, are its normalised channels times Factors, plus Bias.
+// -1..1, are its normalised channels times Factors, plus Bias. The picture is as large as the
+// latent, so it costs next to nothing, and is good enough for previews.
 type LatentRGB struct {
 	Factors [][3]float32 // [channels]; none: the model has no such picture
-	Bias    [3]float32
+	Bias    [3]float32   // red, green, blue
 }
 
 // wan21RGB is for the VAE of Wan 2.1, as ComfyUI publishes it (latent_rgb_factors and its bias, in
@@ -23,7 +24,6 @@ var wan21RGB = LatentRGB{Bias: [3]float32{-0.1835, -0.0868, -0.3360}, Factors: [
 // latentRGB reads `latent_rgb`, a row for each channel, and `latent_rgb_bias`. Whether there are as
 // many rows as channels is checked by fit, once the channels are known.
 func (s *settings) latentRGB() LatentRGB {
-
 	// The bias is optional, and means nothing without the rows.
 	const allowed = "rows of three numbers, each from -16 to 16"
 	var rows [][]float32
@@ -33,6 +33,7 @@ func (s *settings) latentRGB() LatentRGB {
 		s.fail("latent_rgb", allowed)
 	}
 
+	// Without a bias, a latent of zeros is grey.
 	var l LatentRGB
 	if !threeNumbers(bias) {
 		s.fail("latent_rgb_bias", allowed)
@@ -67,7 +68,6 @@ func threeNumbers(row []float32) bool {
 // fit requires a row for each channel. Without any rows, a latent of 16 channels is taken for Wan
 // 2.1's.
 func (l *LatentRGB) fit(channels int) error {
-
 	// Previews of other models need rows in longtake.json; without, they have none.
 	switch n := len(l.Factors); {
 	case n == 0 && channels == len(wan21RGB.Factors):

@@ -13,8 +13,6 @@ import (
 
 // Common mistakes get an error that says what a file or folder is and what to do next, instead of
 // what it lacks: downloads of other layouts, other kinds of models, unfinished downloads.
-// Files and folders that are not what a model folder of diffusers has are named for what they are,
-// with what to do next.
 
 // convert is the advice for files in the layout of Wan's own repositories.
 const convert = "take the -Diffusers repository of the model, or convert it with " +
@@ -38,7 +36,6 @@ func notFolder(name string, err error) error {
 
 // noIndex says what a folder is that has no model_index.json, by what else it has.
 func (f *Folder) noIndex() error {
-
 	// Glob only fails on malformed patterns, and all of these are constants.
 	has := func(pattern string) bool {
 		found, _ := fs.Glob(f.fsys, pattern)
@@ -67,7 +64,6 @@ func (f *Folder) noIndex() error {
 
 // noWeights says what a component's folder has in place of its weights. names are its entries.
 func noWeights(dir, stem string, names []string) error {
-
 	// The most specific cause first: part of a download, then another format.
 	single := stem + ".safetensors"
 	lacks := fmt.Sprintf("%s holds neither %s nor %s.index.json", dir, single, single)
@@ -110,7 +106,7 @@ func noWeights(dir, stem string, names []string) error {
 // sign is something that a weight's name shows about its file.
 type sign struct {
 	parts []string // of a weight's name: its end, or anything with dots on both sides
-	what  string
+	what  string   // the error, in which the weight's name replaces %s
 }
 
 // signs are looked for in this order; the first that any name shows decides.
@@ -134,11 +130,9 @@ const quantised = "the weights are quantised (%s), which is not supported; " +
 // recognise says what the weights are if they belong to another kind of file, and nil if that
 // cannot be told.
 func (w *Weights) recognise() error {
-
 	// In alphabetical order, so that the same folder always gives the same error.
 	names := sortedKeys(w.tensors)
 	for _, s := range signs {
-
 		// Types of 8 bits under the right names are quantised too, without scales.
 		for _, n := range names {
 			if slices.ContainsFunc(s.parts, func(p string) bool { return hasPart(n, p) }) {
@@ -178,10 +172,11 @@ func hasPart(name, part string) bool {
 // prefix finds the prefix that the names of more than half of the listed weights have in the files,
 // and for how many it fits; "" if there is none.
 func (w *Weights) prefix() (prefix string, n int) {
-
 	// Every suffix of a name that follows a dot and is listed counts for its prefix.
 	count := map[string]int{}
 	for name := range w.tensors {
+
+		// After each dot in turn, what follows may be a listed name.
 		for at := strings.IndexByte(name, '.'); at >= 0; {
 			if w.Listed(name[at+1:]) {
 				count[name[:at+1]]++

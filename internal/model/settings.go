@@ -26,7 +26,7 @@ type settings struct {
 	err  error                      // the first one
 
 	// nullable makes null as good as no value, for every key.
-	nullable bool // null is as good as no value, for every key
+	nullable bool
 }
 
 // readSettings reads the object in a file of at most jsonLimit bytes.
@@ -69,7 +69,6 @@ func flat(v json.RawMessage) string {
 // take unmarshals a key into p, and reports whether a value other than null was there. A value of
 // another type is an error.
 func (s *settings) take(key string, p any, allowed string) bool {
-
 	// Even a refused key is known.
 	s.used[key] = true
 	v := s.raw[key]
@@ -83,12 +82,12 @@ func (s *settings) take(key string, p any, allowed string) bool {
 	return true
 }
 
-// whole is a whole number, which programs write as 1024, 1024.0 or 1.024e3.
+// whole is a whole number. Programs write such as 1024, 1024.0 or 1.024e3, all of which
+// encoding/json would refuse for an int but the first.
 type whole int
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (n *whole) UnmarshalJSON(data []byte) error {
-
 	// Some programs write all numbers as floating-point ones.
 	const exact = 1 << 53 // float64 holds all whole numbers up to here
 	var f float64
@@ -113,7 +112,6 @@ func (s *settings) given(key string, p any, allowed string) bool {
 
 // int reads a whole number from lo to hi; an absent key is def.
 func (s *settings) int(key string, def, lo, hi int) int {
-
 	// A default may be out of bounds on purpose, to make a key required.
 	v, allowed := whole(def), fmt.Sprintf("%d to %d", lo, hi)
 	s.given(key, &v, allowed)
@@ -245,7 +243,6 @@ func readJSON(fsys fs.FS, file string, limit int64) ([]byte, error) {
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
 		return nil, fmt.Errorf("cannot read %s: it is UTF-16; allowed: UTF-8", file)
 	}
-
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if what := notJSON(data); what != "" {
 		return nil, fmt.Errorf("cannot read %s: it is no JSON but %s", file, what)

@@ -24,7 +24,8 @@ import (
 // SumsLimit bounds a list of hashes, in bytes.
 const SumsLimit = 4 << 20
 
-// Sum is the SHA-256 of one file of a model's folder.
+// Sum is the SHA-256 of one file of a model's folder, as a line of a list that people compare with
+// that of another machine or of Hugging Face.
 type Sum struct {
 	File   string `json:"file"`   // in the folder, with slashes
 	SHA256 string `json:"sha256"` // in lower-case digits
@@ -63,7 +64,6 @@ func Sums(ctx context.Context, dir string) ([]Sum, error) {
 
 // sumAll fills in the hashes, several files at a time, and returns the first file's error.
 func sumAll(ctx context.Context, dir string, all []Sum) error {
-
 	// Disks with many queues read several files faster than one.
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -94,6 +94,8 @@ func sumAll(ctx context.Context, dir string, all []Sum) error {
 
 // sumOf hashes one file.
 func sumOf(ctx context.Context, file string) (string, error) {
+
+	// Files may be links into a cache, and larger than memory.
 	f, err := userfile.Open(file)
 	if err != nil {
 		return "", err
@@ -159,7 +161,6 @@ func ParseSums(data []byte) (map[string]string, error) {
 
 // parseSum reads one line: the hash in lower case, and the file's path in the folder.
 func parseSum(line string) (sum, file string, ok bool) {
-
 	// "SHA256 (file) = hash", or "hash file", with * in place of a space for binary mode.
 	if rest, bsd := strings.CutPrefix(line, "SHA256 ("); bsd {
 		at := strings.LastIndex(rest, ") = ")

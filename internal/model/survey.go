@@ -25,6 +25,7 @@ type Survey struct {
 }
 
 // DamagedError says that a weight is not finite, so that nothing can be computed with the model.
+// Usually a download or a disk has gone wrong.
 type DamagedError struct {
 	Weight string `json:"weight"` // with its component, such as vae/decoder.conv_in.bias
 	At     int    `json:"at"`     // the index of the first such value, in row-major order
@@ -46,7 +47,6 @@ var configFiles = []string{"model_index.json", "transformer/config.json",
 // for folders that agree in these. It reads no weight, so it is quick; Survey is what tells two
 // sets of weights apart.
 func (f *Folder) Outline() (string, error) {
-
 	// Sizes go in as well, so that bytes cannot move from one file to the next.
 	h := sha256.New()
 	for _, file := range configFiles {
@@ -56,8 +56,7 @@ func (f *Folder) Outline() (string, error) {
 		}
 		fmt.Fprintf(h, "%s %d\n%s", file, len(data), data)
 	}
-
-	f.eachWeight(func(name string, t tensor.Tensor) {
+	f.eachWeight(func(name string, t tensor.Tensor) { // a view of the file
 		fmt.Fprintf(h, "%s %v %v\n", name, t.DType, t.Shape)
 	})
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
@@ -71,7 +70,6 @@ func (f *Folder) Survey(cache string) (Survey, error) {
 	if err != nil {
 		return Survey{}, err
 	}
-
 	r := f.cachedReading(cache)
 	sum := sha256.Sum256([]byte(outline + " " + r.Weights))
 	return Survey{hex.EncodeToString(sum[:16]), r.Damage}, nil
@@ -136,9 +134,9 @@ func (f *Folder) read() reading {
 type weight struct {
 	name  string
 	t     tensor.Tensor
-	sum   [sha256.Size]byte
-	bad   int // the place of the first value that is not finite, -1: none
-	value float32
+	sum   [sha256.Size]byte // of its stored bytes
+	bad   int               // the place of the first value that is not finite, -1: none
+	value float32           // that value
 }
 
 // pieceBytes is how much of a weight is hashed and then looked at while it is in cache.
@@ -146,9 +144,10 @@ const pieceBytes = 256 << 10
 
 // read hashes a weight and looks for the first value that is not finite.
 func (w *weight) read() {
-
 	// The hash and the search each pass over a piece while it is in cache.
 	h, size := sha256.New(), max(1, w.t.DType.Size())
+
+	// The hash and the search each pass over a piece while it is in cache.
 	for at := 0; at < len(w.t.Data); at += pieceBytes {
 		data := w.t.Data[at:min(len(w.t.Data), at+pieceBytes)]
 		h.Write(data)

@@ -33,18 +33,15 @@ type onceRead struct {
 // cachedReading returns the reading of the weights, from this process or from the folder cache, or
 // makes it. Where nothing identifies the files' contents it is made each time.
 func (f *Folder) cachedReading(cache string) reading {
-
 	// Without marks, nothing tells whether an earlier reading is of these files.
 	marks := f.marks()
 	if marks == nil {
 		return f.read()
 	}
-
 	r := &onceRead{get: sync.OnceValue(func() reading { return f.readThrough(cache, marks) })}
 	if f.builtIn {
 		r.keep = f
 	}
-
 	first, _ := readings.LoadOrStore(strings.Join(marks, "\n"), r)
 	return first.(*onceRead).get() //nolint:forcetypeassert // nothing else is stored
 }
@@ -73,6 +70,8 @@ func markOf(path string, info os.FileInfo) string {
 	if info == nil || time.Since(info.ModTime()) < quietPeriod {
 		return ""
 	}
+
+	// Absolute, since processes have other working directories.
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return ""
@@ -108,7 +107,6 @@ func (f *Folder) readThrough(cache string, marks []string) reading {
 // entryName is the same for the same paths, whatever the files hold, so that the cache does not
 // grow with every change of a model.
 func (f *Folder) entryName() string {
-
 	// Only paths go in: marks say whether the entry is still true.
 	h := sha256.New()
 	for _, p := range parts {
@@ -125,7 +123,6 @@ func (f *Folder) entryName() string {
 func (f *Folder) unchanged() bool {
 	for _, p := range parts {
 		for _, file := range f.components[p.name].files {
-
 			// Sizes and times again, against those from when the file was opened.
 			now, err := os.Stat(file.Path())
 			if err != nil || markOf(file.Path(), now) != markOf(file.Path(), file.Info()) {

@@ -7,17 +7,18 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// TextEncoderConfig is the configuration of transformers' UMT5EncoderModel, with its field names.
+// TextEncoderConfig is the configuration of transformers' UMT5EncoderModel, with its field names in
+// Go's spelling. What the file has beyond these is for training and for decoders.
 type TextEncoderConfig struct {
-	VocabSize                    int
-	DModel                       int // width of an embedding
-	DKV                          int // width of a head
-	DFF                          int // hidden width of the feed-forward
-	NumLayers                    int
-	NumHeads                     int // heads · DKV need not be DModel
-	RelativeAttentionNumBuckets  int // for both directions together; a multiple of 4
-	RelativeAttentionMaxDistance int // in tokens; all greater ones share a bucket
-	LayerNormEpsilon             float32
+	VocabSize                    int     // token ids
+	DModel                       int     // width of an embedding
+	DKV                          int     // width of a head
+	DFF                          int     // hidden width of the feed-forward
+	NumLayers                    int     // blocks of attention and feed-forward
+	NumHeads                     int     // heads · DKV need not be DModel
+	RelativeAttentionNumBuckets  int     // for both directions together; a multiple of 4
+	RelativeAttentionMaxDistance int     // in tokens; all greater ones share a bucket
+	LayerNormEpsilon             float32 // added to the mean square in every norm
 }
 
 // readTextEncoder reads the keys that matter to an encoder. transformers writes many more into its
@@ -102,7 +103,6 @@ func (c TextEncoderConfig) Shapes() Shapes {
 
 // rename lists the embedding as the files have it: under its second name as well, or instead.
 func (s Shapes) rename(has map[string]tensor.Tensor) {
-
 	// What is listed twice has one shape; a file that holds one name is asked for that one.
 	if _, tied := has[TiedEmbedding]; !tied {
 		return

@@ -6,17 +6,18 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// TransformerConfig is the configuration of diffusers' WanTransformer3DModel.
+// TransformerConfig is the configuration of diffusers' WanTransformer3DModel, with its field names
+// in Go's spelling.
 type TransformerConfig struct {
-	PatchSize         [3]int // latent frames, rows, columns of one token
-	NumAttentionHeads int
-	AttentionHeadDim  int // columns of a head; even, since rotary positions turn pairs
-	InChannels        int // of the latent
-	OutChannels       int // of the velocity; as InChannels
-	TextDim           int // width of the text encoder's embeddings
-	FreqDim           int // width of the timestep's sinusoid; even: cosines and sines
-	FFNDim            int // hidden width of the feed-forward
-	NumLayers         int
+	PatchSize         [3]int  // latent frames, rows, columns of one token
+	NumAttentionHeads int     // in self-attention and cross-attention alike
+	AttentionHeadDim  int     // columns of a head; even, since rotary positions turn pairs
+	InChannels        int     // of the latent
+	OutChannels       int     // of the velocity; as InChannels
+	TextDim           int     // width of the text encoder's embeddings
+	FreqDim           int     // width of the timestep's sinusoid; even: cosines and sines
+	FFNDim            int     // hidden width of the feed-forward
+	NumLayers         int     // transformer blocks
 	CrossAttnNorm     bool    // whether a layer norm with weights precedes cross-attention
 	Eps               float32 // added to the variance in every norm
 	RopeMaxSeqLen     int     // positions on each axis that the model knows
@@ -57,6 +58,8 @@ func readTransformer(s *settings) TransformerConfig {
 	for _, k := range []string{"image_dim", "added_kv_proj_dim", "pos_embed_seq_len"} {
 		s.must(k, "null")
 	}
+
+	// Limits that depend on how values are used, and so are not in the ranges above.
 	if c.AttentionHeadDim%2 != 0 {
 		s.fail("attention_head_dim", "an even number, which rotary positions need")
 	}

@@ -21,10 +21,12 @@ func (c VAEConfig) TemporalUpsample(i int) bool {
 	return c.TemperalDownsample[len(c.TemperalDownsample)-1-i]
 }
 
-// SpatialScale returns the pixels for each latent row or column: every block but the last halves.
+// SpatialScale returns the pixels for each latent row or column: 8 in Wan, as every block but the
+// last halves them.
 func (c VAEConfig) SpatialScale() int { return 1 << (len(c.DimMult) - 1) }
 
-// TemporalScale returns the frames for each latent frame after the first.
+// TemporalScale returns the frames for each latent frame after the first: 4 in Wan, whose VAE
+// halves time twice.
 func (c VAEConfig) TemporalScale() int {
 	scale := 1
 	for _, down := range c.TemperalDownsample {

@@ -62,6 +62,8 @@ func (s Shapes) encoder(c VAEConfig) {
 
 	// Residuals and downsamplers are numbered in one list.
 	at := func(n int) string { return fmt.Sprintf("encoder.down_blocks.%d.", n) }
+
+	// A block has NumResBlocks residuals, and a downsampler after them in all blocks but the last.
 	n := 0
 	for i, out := range dims[1:] {
 		in := dims[i]
@@ -87,7 +89,6 @@ func (s Shapes) encoder(c VAEConfig) {
 
 // residual adds a WanResidualBlock, which has a pointwise shortcut where its width changes.
 func (s Shapes) residual(at string, in, out int) {
-
 	// Norms are RMS norms over channels, with a gain and no bias.
 	s[at+"norm1.gamma"] = tensor.Shape{in, 1, 1, 1}
 	s.linear(at+"conv1", out, in, 3, 3, 3)
@@ -100,7 +101,6 @@ func (s Shapes) residual(at string, in, out int) {
 
 // middle adds a WanMidBlock: attention within a frame, between two residuals.
 func (s Shapes) middle(at string, dim int) {
-
 	// Attention at the lowest resolution sees the whole frame at once.
 	s.residual(at+"resnets.0.", dim, dim)
 	s.residual(at+"resnets.1.", dim, dim)

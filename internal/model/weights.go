@@ -79,6 +79,8 @@ func (w *Weights) find(name string) (tensor.Tensor, bool) {
 // Take takes a weight's values as a new float32 slice in row-major order. Like Raw, it returns
 // zeros for a weight that is missing or misshaped, and leaves the error to Finish.
 func (w *Weights) Take(name string) []float32 {
+
+	// Stored types convert to float32 exactly, except F64, which is rounded.
 	t := w.Raw(name)
 	v, err := t.Float32()
 	if err != nil {
@@ -109,7 +111,6 @@ func (w *Weights) Finish() error {
 			w.problem("weight %s %v is not used by this configuration", name, w.tensors[name].Shape)
 		}
 	}
-
 	switch n := len(w.problems); n {
 	case 0:
 		return nil
@@ -133,7 +134,6 @@ func (w *Weights) check() error {
 			w.problem("weight %s is %v; allowed: F32, BF16, F16, F64", name, t.DType)
 		}
 	}
-
 	err := w.Finish()
 	if err == nil {
 		return nil

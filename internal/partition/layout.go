@@ -75,7 +75,6 @@ func (l Layout) Kept() [][]Range {
 		if _, cfg, _ := l.Place(rank); cfg != 0 {
 			continue
 		}
-
 		held := l.Held(rank)
 		out[rank] = subtract(held, taken)
 		taken = union(append(taken, held...))
@@ -89,7 +88,6 @@ func (l Layout) KeptDuring(window int) [][]Range {
 	frames := l.windows(0)[window]
 	tokens := []Range{l.TokensOf(frames)}
 	out := l.Kept()
-
 	for rank := range out {
 		if _, cfg, _ := l.Place(rank); cfg == 0 {
 			out[rank] = union(append(subtract(out[rank], tokens), l.own(frames, rank)))
@@ -134,7 +132,6 @@ func (l Layout) Seams(step, from, to int) []Piece {
 
 func (l Layout) seams(shift, from int, held []Range) []Piece {
 	var out []Piece
-
 	windows, run := l.windows(shift), l.run(shift, from)
 	for w := run.Lo; w < run.Hi; w++ {
 		own := l.own(windows[w], from).Cut(l.blended(windows[w]))

@@ -47,7 +47,6 @@ func Bytes(m Mesh, l Load) Traffic {
 func withoutSeams(m Mesh, l Load) Traffic {
 	windows := int64(l.Count())
 	t := Traffic{Activations: windows * l.branches() * perPass(m, l)}
-
 	if m.CFG == 2 {
 		values := windows * int64(l.WindowTokens()) * int64(l.TokenWidth)
 		t.Guidance = 2 * values * floatBytes
@@ -127,7 +126,6 @@ func meshes(ranks int, l Load) []Mesh {
 	sharers, branches := l.sharersMost(), int(l.branches())
 	for w := range min(ranks, l.windowsMost()) {
 		for cfg := 1; cfg <= branches; cfg++ {
-
 			// A whole number of sharers, or no mesh.
 			m := Mesh{CFG: cfg, Ulysses: ranks / (w + 1) / cfg}
 			if w > 0 {
@@ -178,7 +176,6 @@ func nearest(ranks int, l Load) string {
 	if below := countWithMesh(min(ranks-1, ranksMax), -1, l); below > 0 {
 		out = append(out, fmt.Sprint(below))
 	}
-
 	if above := countWithMesh(ranks+1, 1, l); above > 0 {
 		out = append(out, fmt.Sprint(above))
 	}
@@ -226,7 +223,6 @@ func Explain(ranks int, l Load) ([]Option, error) {
 	if err != nil {
 		return nil, err
 	}
-
 	var out []Option
 	for _, m := range meshes(ranks, l) {
 		n := int(passes(m, l)) / m.Windows() / m.CFG

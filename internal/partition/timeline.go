@@ -51,7 +51,6 @@ func (t Timeline) shift(step int) int {
 	if !t.Uniform || step <= 0 {
 		return 0
 	}
-
 	u := uint32(step) //nolint:gosec // steps are few
 	part := float64(bits.Reverse32(u)) / (1 << 32)
 	return int(math.Floor(part * float64(t.Stride())))
@@ -92,7 +91,6 @@ func (t Timeline) Count() int {
 	if t.Extend {
 		first = max(0, t.Given-t.Overlap) // where the first one begins
 	}
-
 	left := t.Frames - first - t.window()
 	if left <= 0 {
 		return 1
@@ -102,7 +100,6 @@ func (t Timeline) Count() int {
 
 // extensions lists windows that are made one after the other. The last one may be shorter.
 func (t Timeline) extensions() []Range {
-
 	// The first takes its overlap from the frames that exist already.
 	at := max(0, t.Given-t.Overlap)
 	out := []Range{{at, min(t.Frames, at+t.window())}}
@@ -118,7 +115,6 @@ func (t Timeline) extensions() []Range {
 // same noise.
 func (t Timeline) Passed() []Range {
 	first := t.extensions()[0].Lo
-
 	t.Given = 0
 	all := t.extensions()
 	n := slices.IndexFunc(all, func(w Range) bool { return w.Lo >= first })
@@ -143,13 +139,11 @@ func (t Timeline) shifts() []int {
 	if !t.Uniform || t.window() == t.Frames {
 		return []int{0}
 	}
-
 	stride := t.Stride()
 	n := stride
 	if t.shiftsMost > 0 {
 		n = min(n, t.shiftsMost)
 	}
-
 	out := make([]int, n)
 	for i := range out {
 		out[i] = i * (stride - 1) / max(1, n-1)
@@ -166,7 +160,6 @@ func (t Timeline) Fade(w Range) []float32 {
 	for i := range out {
 		out[i] = 1
 	}
-
 	n := min(t.Overlap, w.Len())
 	if w.Lo > 0 {
 		copy(out[:n], linspace(0, 1, n+1)[:n])

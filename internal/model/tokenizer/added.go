@@ -10,7 +10,7 @@ import (
 // addedToken is a token that is matched literally in the text, before the model sees it, such as
 // </s> or <extra_id_0>.
 type addedToken struct {
-	Content    string `json:"content"`
+	Content    string `json:"content"`     // the text to match
 	SingleWord bool   `json:"single_word"` // matched only between non-word characters
 	LeftStrip  bool   `json:"lstrip"`      // takes the white space on its left along
 	RightStrip bool   `json:"rstrip"`      // takes the white space on its right along
@@ -31,8 +31,8 @@ type chunk struct {
 
 // addedTokens holds the tokens matched in the raw text, and those matched in normalized text.
 type addedTokens struct {
-	raw, normal matcher
-	next        int32 // one more than the highest id of any token or piece
+	raw, normal matcher // for text before and after the normalizer
+	next        int32   // one more than the highest id of any token or piece
 }
 
 // newAddedTokens gives ids to tokens: those of the model where it has the same text as a piece,
@@ -45,7 +45,6 @@ func newAddedTokens(tokens []addedToken, m *unigram, n normalizer, size int) (*a
 
 	var order []int32
 	for _, t := range tokens {
-
 		// The reference ignores empty tokens, too.
 		if t.Content == "" {
 			continue
@@ -152,10 +151,11 @@ func (m matcher) split(s span) []chunk {
 // before done. It is not ok where the token has to stand alone and does not.
 func (m matcher) extent(id int32, text string, lo, hi, done int) (int, int, bool) {
 	t := m.tokens[id]
+
+	// White space on either side may go with the token.
 	before, after := text[:lo], text[hi:]
 
 	if t.SingleWord {
-
 		// Empty text on either side is a boundary, too.
 		last, _ := utf8.DecodeLastRuneInString(before)
 		first, _ := utf8.DecodeRuneInString(after)

@@ -30,6 +30,8 @@ func parseCharsmap(data []byte) (*charsmap, error) {
 	if len(data) < 4 {
 		return nil, errors.New("cannot read precompiled_charsmap: shorter than its header")
 	}
+
+	// The size counts bytes of units; trailing ones that make no unit are ignored.
 	size := uint64(binary.LittleEndian.Uint32(data))
 	data = data[4:]
 	if size < 4 || size/4*4 > uint64(len(data)) {
@@ -55,7 +57,6 @@ func parseCharsmap(data []byte) (*charsmap, error) {
 func (m *charsmap) lookup(chunk string) (string, bool) {
 	pos := unitOffset(m.units[0])
 	for i := 0; i < len(chunk) && chunk[i] != 0; i++ {
-
 		// The child along a byte lies at the XOR of the parent's offset and the byte; its label says
 		// whether it is there at all.
 		pos ^= uint32(chunk[i])
@@ -87,7 +88,6 @@ func (m *charsmap) replacement(pos uint32) (string, bool) {
 	if start > uint32(len(m.blob)) {
 		return "", false
 	}
-
 	text := m.blob[start:]
 	if end := strings.IndexByte(text, 0); end >= 0 {
 		text = text[:end]

@@ -14,6 +14,8 @@ import (
 // the ends. White space is what Python takes for it. Prompts have to go through it before Encode,
 // as the model has only seen such.
 func Clean(raw string) string {
+
+	// Twice, since "&amp;lt;" is what a page has for "<" when it is escaped twice.
 	text := ftfy.Unescape(ftfy.Unescape(ftfy.Fix(raw)))
 	return strings.Join(strings.FieldsFunc(text, isPythonSpace), " ")
 }
@@ -23,7 +25,6 @@ func Clean(raw string) string {
 func LowerCase(text string) string {
 	out := []byte(text)
 	for at := 0; at < len(out); {
-
 		// A word is a run of letters, marks and digits.
 		word, ascii := at, true
 		for at < len(out) {

@@ -25,13 +25,11 @@ var newerMarks = &unicode.RangeTable{
 func nextCluster(text string, state int) (cluster, rest string, next int) {
 	cluster, rest, _, next = uniseg.FirstGraphemeClusterInString(text, state)
 	for rest != "" && takesMark(cluster) {
-
 		// uniseg ends a cluster before a mark that it does not know.
 		mark, _ := utf8.DecodeRuneInString(rest)
 		if !unicode.Is(newerMarks, mark) {
 			break
 		}
-
 		var more string
 		more, rest, _, next = uniseg.FirstGraphemeClusterInString(rest, next)
 		cluster = text[:len(cluster)+len(more)]
@@ -42,6 +40,8 @@ func nextCluster(text string, state int) (cluster, rest string, next int) {
 // takesMark reports whether a mark after cluster belongs to it: not after control characters, but
 // after joiners.
 func takesMark(cluster string) bool {
+
+	// Cc, Cf and the separators of lines and paragraphs take no marks, except for joiners.
 	last, _ := utf8.DecodeLastRuneInString(cluster)
 	return unicode.Is(unicode.Join_Control, last) ||
 		!unicode.In(last, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)

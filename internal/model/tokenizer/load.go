@@ -8,7 +8,6 @@ import (
 )
 
 // Limits of a tokenizer.json. UMT5-XXL's has 17 MB, 256,384 pieces and 303 added tokens.
-// Limits of a tokenizer.json; UMT5-XXL's has 17 MB, 256,384 pieces and 303 added tokens.
 const (
 	fileBytesMax    = 64 << 20 // of the whole file
 	piecesMax       = 1 << 20  // in the vocabulary
@@ -37,7 +36,7 @@ type file struct {
 
 // modelFile is the "model" object of a Unigram tokenizer.
 type modelFile struct {
-	Type         string    `json:"type"`
+	Type         string    `json:"type"`          // "Unigram"
 	Unknown      *int      `json:"unk_id"`        // id of the unknown token
 	Vocab        pieceList `json:"vocab"`         // a piece's index is its id
 	ByteFallback bool      `json:"byte_fallback"` // unknown text becomes <0x00> to <0xFF>
@@ -61,6 +60,8 @@ func load(data []byte) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	// Vocabulary, normalizer and splitters depend on nothing else.
 	t := &Tokenizer{}
 	if t.model, err = f.Model.build(); err != nil {
 		return nil, err
@@ -74,6 +75,7 @@ func load(data []byte) (*Tokenizer, error) {
 		return nil, fmt.Errorf("pre_tokenizer: %w", err)
 	}
 
+	// Ids from the vocabulary's size on are those of added tokens.
 	pieces := len(f.Model.Vocab)
 	if t.added, err = newAddedTokens(f.AddedTokens, t.model, t.normalizer, pieces); err != nil {
 		return nil, fmt.Errorf("added_tokens: %w", err)

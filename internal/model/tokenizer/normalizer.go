@@ -25,7 +25,6 @@ func (c chain) within(s span, limit int) span {
 	cut := false
 	for _, n := range c {
 		if s = n.normalize(s); len(s.text) > limit {
-
 			// Not within a character.
 			end := limit
 			for !utf8.RuneStart(s.text[end]) {
@@ -49,7 +48,6 @@ func (m *charsmap) normalize(s span) span {
 		cluster, rest, state = nextCluster(rest, state)
 
 		if len(cluster) < graphemeBytesMax {
-
 			// The whole cluster, such as a letter with its accents, has a replacement of its own.
 			if to, ok := m.lookup(cluster); ok {
 				edits, modified = appendReplacement(edits, cluster, to), true
@@ -78,14 +76,12 @@ func appendReplacement(edits []edit, from, to string) []edit {
 	for _, char := range to {
 		edits = append(edits, edit{char, 0})
 	}
-
 	diff := utf8.RuneCountInString(to) - utf8.RuneCountInString(from)
 
 	// More characters than before: the last ones count as added.
 	for i := 1; i <= diff; i++ {
 		edits[len(edits)-i].change = 1
 	}
-
 	if diff < 0 && len(edits) > 0 {
 		edits[len(edits)-1].change += diff
 	}
@@ -97,6 +93,8 @@ type strip struct{ left, right bool }
 
 // normalize implements normalizer.
 func (n strip) normalize(s span) span {
+
+	// Slicing keeps the alignment, which trimming the string alone would lose.
 	lo, hi := 0, len(s.text)
 	if n.left {
 		lo = hi - len(strings.TrimLeftFunc(s.text, unicode.IsSpace))
@@ -111,13 +109,12 @@ func (n strip) normalize(s span) span {
 type replace struct {
 	pattern *regexp.Regexp // set in either case
 	literal string         // the pattern, where it is plain text; else ""
-	content string
+	content string         // what replaces a match
 }
 
 // matches calls use with the ends of each match, in order and without overlaps, until it returns
 // false.
 func (n replace) matches(text string, use func(lo, hi int) bool) {
-
 	// Plain text needs no regular expression.
 	if n.literal == "" {
 		for _, m := range n.pattern.FindAllStringIndex(text, -1) {

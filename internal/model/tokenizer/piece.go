@@ -11,7 +11,7 @@ import (
 
 // piece is one entry of a Unigram vocabulary.
 type piece struct {
-	text  string
+	text  string  // UTF-8, with ▁ for a space
 	score float64 // log probability
 }
 
@@ -28,7 +28,6 @@ func (l *pieceList) UnmarshalJSON(data []byte) error {
 		return nil // of another type of model, which is told before that there are no pieces
 	}
 	for !s.take(']') {
-
 		// Valid JSON has its commas where they belong, so they need no check.
 		if len(*l) > 0 {
 			s.take(',')
@@ -107,9 +106,7 @@ func (s *scanner) piece() (p piece, err error) {
 // string reads the string that begins here. Without escapes it is a part of the text, not a copy.
 func (s *scanner) string() (string, error) {
 	start, plain := s.at, true
-
 	for s.at++; s.at < len(s.text) && s.text[s.at] != '"'; s.at++ {
-
 		// An escaped character, a quotation mark among them, is passed over.
 		if s.text[s.at] == '\\' {
 			plain = false
@@ -130,7 +127,6 @@ func (s *scanner) string() (string, error) {
 func (s *scanner) number() string {
 	s.next()
 	start := s.at
-
 	for s.at < len(s.text) && strings.IndexByte("+-.0123456789eE", s.text[s.at]) >= 0 {
 		s.at++
 	}
@@ -142,7 +138,6 @@ func (s *scanner) number() string {
 // digits and more, the result is often a neighbour of the nearest float64, and ties between pieces
 // are decided by such last bits.
 func parseScore(text string) (float64, error) {
-
 	// A number is sign, whole part, fraction and exponent; the last two may be missing.
 	mantissa, exponentText := text, ""
 	if i := strings.IndexAny(text, "eE"); i >= 0 {

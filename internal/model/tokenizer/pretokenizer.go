@@ -13,6 +13,8 @@ type preTokenizer interface {
 // splitAll runs the pre-tokenizers in order over s. Words that become empty are dropped by the
 // model.
 func splitAll(steps []preTokenizer, s span) []span {
+
+	// Each step splits every word that the step before has made.
 	words := []span{s}
 	for _, step := range steps {
 		var next []span
@@ -59,7 +61,6 @@ type metaspace struct {
 
 // split implements preTokenizer.
 func (m metaspace) split(s span) []span {
-
 	// Spaces first, then the mark in front, unless the text begins with a space already.
 	text := strings.ReplaceAll(s.text, " ", m.mark)
 
@@ -74,7 +75,6 @@ func (m metaspace) split(s span) []span {
 
 	var words []span
 	for text != "" {
-
 		// A word reaches to the next mark, or to the end.
 		end := len(text)
 		if i := strings.Index(text[1:], m.mark); i >= 0 {

@@ -6,13 +6,15 @@ import "unicode/utf8"
 // stem from the very first character of the prompt, which is all that Metaspace's scheme "first"
 // asks of Hugging Face's alignments: these never go backwards, so such bytes are a prefix.
 type span struct {
-	text string
-	head int
-	cut  bool // whether a chain of normalizers has cut off text
+	text string // UTF-8
+	head int    // bytes that stem from the first character
+	cut  bool   // whether a chain of normalizers has cut off text
 }
 
 // newSpan returns the whole prompt as a span.
 func newSpan(text string) span {
+
+	// Of an empty prompt no byte stems from a first character.
 	_, size := utf8.DecodeRuneInString(text)
 	return span{text: text, head: size}
 }
@@ -31,12 +33,10 @@ type edit struct {
 
 // rewrite applies edits as NormalizedString::transform of Hugging Face's tokenizers does.
 func (s span) rewrite(edits []edit) span {
-
 	// head grows only as long as everything written so far stems from the first character.
 	out := make([]byte, 0, len(s.text)+utf8.UTFMax)
 	head, at := 0, 0
 	for _, e := range edits {
-
 		// An added character belongs to the one before it.
 		from := at
 		if e.change > 0 {

@@ -11,7 +11,7 @@ import (
 )
 
 // stageFile has the fields of all normalizers and pre-tokenizers that are known. Which of them
-// count depends on its type.
+// count depends on its type; those of other types are ignored, as the reference does.
 type stageFile struct {
 	Type          string            `json:"type"`
 	Normalizers   []json.RawMessage `json:"normalizers"`
@@ -36,13 +36,11 @@ type stageFile struct {
 
 // parseStage reads one stage at some depth of Sequences, and checks the number of its inner stages.
 func parseStage(raw json.RawMessage, depth int) (*stageFile, error) {
-
 	// One type has the fields of all, which saves a type and a second pass for each.
 	var s stageFile
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return nil, err
 	}
-
 	if depth > stageDepthMax {
 		return nil, fmt.Errorf("Sequence is nested deeper than the %d levels allowed", stageDepthMax)
 	}
@@ -120,7 +118,6 @@ func (s *stageFile) pattern() (_ *regexp.Regexp, literal string, err error) {
 		literal = *s.Pattern.String
 		source = regexp.QuoteMeta(literal)
 	case s.Pattern.Regex != nil && s.Pattern.String == nil:
-
 		// The reference's engine is Oniguruma: whatever differs from Go's in syntax or meaning is
 		// refused, white space classes and anchors among it.
 		source = *s.Pattern.Regex

@@ -17,24 +17,25 @@ func (t template) wrap(ids []int32, tokensMax int) (all []int32, truncated bool)
 	if len(ids) > room {
 		ids, truncated = ids[:room], true
 	}
-
 	all = make([]int32, 0, len(t.before)+len(ids)+len(t.after))
 	all = append(append(append(all, t.before...), ids...), t.after...)
-
 	if over := len(all) - max(tokensMax, 0); over > 0 {
 		all, truncated = all[over:], true
 	}
 	return all, truncated
 }
 
-// templateFile is a post_processor object of the type TemplateProcessing.
+// templateFile is a post_processor object of the type TemplateProcessing. Single surrounds one
+// text, with special tokens by the names in SpecialTokens; what surrounds a pair of texts is not
+// read.
 type templateFile struct {
 	Type          string                  `json:"type"`
 	Single        []templatePiece         `json:"single"` // around one text; pairs are not used
 	SpecialTokens map[string]specialToken `json:"special_tokens"`
 }
 
-// specialToken is what a name in a template stands for.
+// specialToken is what a name in a template stands for: one id as a rule, but the format allows
+// several.
 type specialToken struct {
 	IDs []int32 `json:"ids"`
 }
@@ -64,7 +65,6 @@ func parseTemplate(raw json.RawMessage, size int) (template, error) {
 	for _, p := range f.Single {
 		switch {
 		case p.SpecialToken != nil:
-
 			// A special token before the prompt or after it.
 			ids, err := f.ids(p.SpecialToken.ID, size)
 			if err != nil {
@@ -94,6 +94,8 @@ func parseTemplate(raw json.RawMessage, size int) (template, error) {
 
 // ids returns the ids of a special token, which must be below size.
 func (f *templateFile) ids(name string, size int) ([]int32, error) {
+
+	// Ids come from the file, and may be anything.
 	token, ok := f.SpecialTokens[name]
 	if !ok {
 		return nil, fmt.Errorf("special_tokens lacks %.40q", name)

@@ -3,8 +3,8 @@ package tokenizer
 // Tokenizer is a loaded tokenizer.json. It does not change after Load, so any number of goroutines
 // may use it at once.
 type Tokenizer struct {
-	added      *addedTokens // literal tokens, cut out before and after the normalizer
-	normalizer chain
+	added      *addedTokens   // literal tokens, cut out before and after the normalizer
+	normalizer chain          // on what the raw tokens leave
 	splitters  []preTokenizer // run in order
 	model      *unigram       // words to ids
 	template   template       // around the ids
@@ -20,7 +20,6 @@ func (t *Tokenizer) VocabSize() int { return t.size }
 // of the template (a last </s>) included. truncated says whether text had more than fit. Bytes that
 // are not UTF-8 count as U+FFFD each. Encode cleans nothing; see Clean.
 func (t *Tokenizer) Encode(text string, tokensMax int) (ids []int32, truncated bool) {
-
 	// Invalid bytes become U+FFFD.
 	text = string([]rune(text))
 	var content []int32
@@ -54,7 +53,6 @@ func (t *Tokenizer) encodePart(ids []int32, part chunk, tokensMax int) []int32 {
 	if part.id >= 0 {
 		return append(ids, part.id)
 	}
-
 	for _, word := range splitAll(t.splitters, part.span) {
 		if len(ids) > tokensMax {
 			break

@@ -12,7 +12,7 @@ import (
 // vocabularies of hundreds of thousands of pieces, and out of the garbage collector's way. The zero
 // trie holds no key.
 type trie struct {
-	first []int32 // [nodes+1]
+	first []int32 // [nodes+1]: where the children of each node begin
 	label []byte  // [nodes]: the byte that leads to the node
 	value []int32 // [nodes], -1 where no key ends
 }
@@ -82,9 +82,10 @@ func (t *trie) grow(queue []keyRange, sorted []entry, node int) []keyRange {
 
 	// Then runs of keys with the same next byte, each of which is a child.
 	for r.lo < r.hi {
-
 		// The run's first byte after the path so far.
 		label := sorted[r.lo].key[r.depth]
+
+		// The run ends where the next byte changes.
 		end := r.lo + 1
 		for end < r.hi && sorted[end].key[r.depth] == label {
 			end++
@@ -102,7 +103,6 @@ func (t *trie) grow(queue []keyRange, sorted []entry, node int) []keyRange {
 func (t *trie) child(node int32, label byte) int32 {
 	lo, hi := t.first[node], t.first[node+1]
 	for lo < hi {
-
 		// In breadth-first order the children are contiguous, and their labels ascend.
 		mid := (lo + hi) / 2
 		if t.label[mid] < label {

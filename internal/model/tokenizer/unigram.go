@@ -37,7 +37,6 @@ func newUnigram(pieces []piece, unknown int, byteFallback bool) *unigram {
 	m.floor = worst - unknownPenalty
 
 	if byteFallback {
-
 		// Byte tokens are looked up once; the vocabulary need not have all 256.
 		m.bytes = new([256]int32)
 		for b := range m.bytes {
@@ -87,7 +86,6 @@ func (m *unigram) encode(ids []int32, word string) []int32 {
 // search fills the lattice of word from left to right (Viterbi): the best way to every byte offset,
 // [len(word)+1].
 func (m *unigram) search(word string) []node {
-
 	// Offset 0 is reached with score 0, by no piece.
 	best := make([]node, len(word)+1)
 	for i := range best {
@@ -129,7 +127,7 @@ func (n *node) improve(score float64, from int, id int32) {
 }
 
 // emit appends the ids of one piece. Unknown text becomes its bytes, where the model has tokens for
-// all of them, else the unknown token.
+// all of them, else the unknown token. Neighbouring unknown characters come here as one text.
 func (m *unigram) emit(ids []int32, text string, id int32) []int32 {
 	if id != m.unknown {
 		return append(ids, id)
@@ -146,6 +144,8 @@ func (m *unigram) emit(ids []int32, text string, id int32) []int32 {
 
 	mark := len(ids)
 	for i := 0; i < len(text); i++ {
+
+		// One byte without a token spoils the whole text.
 		b := m.bytes[text[i]]
 		if b < 0 {
 			return append(ids[:mark], m.unknown)

@@ -10,6 +10,8 @@ import (
 // 2n-1], where column j-i+n-1 is the bias of key j as seen from query i.
 func relativeBias(table []float32, cfg model.TextEncoderConfig, n int) []float32 {
 	out := make([]float32, cfg.NumHeads*(2*n-1))
+
+	// A distance has the same bucket, and bias, wherever it occurs.
 	for c := range 2*n - 1 {
 		b := bucket(c-(n-1), cfg.RelativeAttentionNumBuckets, cfg.RelativeAttentionMaxDistance)
 		for h := range cfg.NumHeads {
@@ -24,7 +26,6 @@ func relativeBias(table []float32, cfg model.TextEncoderConfig, n int) []float32
 // exact distances and the rest for ranges that grow logarithmically up to maxDistance. Rounding
 // follows float32, as the reference computes it.
 func bucket(distance, buckets, maxDistance int) int {
-
 	half, base := buckets/2, 0
 	if distance > 0 {
 		base = half

@@ -11,11 +11,11 @@ import (
 // Encoder turns token ids into embeddings on one device. The weights of its layers are packed; the
 // embedding table, a fifth of the published model, stays in the file. It belongs to one goroutine.
 type Encoder struct {
-	dev    compute.Device // where the layers' weights are
-	cfg    model.TextEncoderConfig
-	dtype  compute.DType // of products
-	embed  tensor.Tensor // [vocab, d], read row by row from the file
-	layers []layer
+	dev    compute.Device                      // where the layers' weights are
+	cfg    model.TextEncoderConfig             // as in text_encoder/config.json
+	dtype  compute.DType                       // of products
+	embed  tensor.Tensor                       // [vocab, d], read row by row from the file
+	layers []layer                             // in their order
 	norm   compute.Vector                      // [d], after the last layer
 	tap    func(layer int, hidden compute.Mat) // sees the state after each layer, in tests
 }
@@ -36,14 +36,12 @@ func Load(dev compute.Device, cfg model.TextEncoderConfig, w *model.Weights, t c
 	*Encoder, error) {
 	e := &Encoder{dev: dev, cfg: cfg, dtype: t}
 	e.embed = w.Raw(embeddingName(w))
-
 	b := model.NewBuilder(dev, w)
 	b.DType = t
 	for i := range cfg.NumLayers {
 		e.layers = append(e.layers, loadLayer(b, i))
 	}
 	e.norm = b.Vector("encoder.final_layer_norm.weight")
-
 	if err := b.Finish(); err != nil {
 		return nil, fmt.Errorf("cannot load the text encoder: %w", err)
 	}
@@ -96,7 +94,6 @@ func (e *Encoder) Encode(ids []int32) ([]float32, error) {
 	defer s.free()
 
 	compute.SawNonFinite(e.dev) // forget what the device noticed in earlier work
-
 	e.dev.Upload(s.x, rows)
 	e.observe(0, s.x)
 	for i := range e.layers {
@@ -130,6 +127,8 @@ func (e *Encoder) observe(layer int, hidden compute.Mat) {
 // lookup gathers the embeddings of ids, [len(ids), d], from the file's stored type.
 func (e *Encoder) lookup(ids []int32) ([]float32, error) {
 	d := e.cfg.DModel
+
+	// Rows are read from the file one by one: a prompt has a few dozen of 256,384.
 	size := d * e.embed.DType.Size()
 	out := make([]float32, 0, len(ids)*d)
 	for _, id := range ids {
@@ -153,11 +152,11 @@ func (e *Encoder) lookup(ids []int32) ([]float32, error) {
 // is 1, and positions enter as a bias per head and distance.
 func (l *layer) forward(e *Encoder, s *scratch) {
 	dev, eps, inner := e.dev, e.cfg.LayerNormEpsilon, e.cfg.NumHeads*e.cfg.DKV
-
 	dev.RMSNorm(s.norm, s.x, l.attnNorm, eps, nil)
 	dev.Linear(s.qkv, s.norm, l.qkv, compute.Epilogue{}) // [n, d] to [n, 3·inner]
 	dev.Upload(s.bias, relativeBias(l.bias, e.cfg, s.x.Rows))
 
+	// q, k and v are columns of [n, 3·inner].
 	q, k := s.qkv.ColRange(0, inner), s.qkv.ColRange(inner, 2*inner)
 	v := s.qkv.ColRange(2*inner, 3*inner)
 
@@ -166,6 +165,7 @@ func (l *layer) forward(e *Encoder, s *scratch) {
 			DType: e.dtype})
 	dev.Linear(s.x, s.attn, l.out, compute.Epilogue{Residual: &s.x})
 
+	// Feed-forward: the gate's GELU multiplies up, [n, ff], in the product's epilogue.
 	dev.RMSNorm(s.norm, s.x, l.ffNorm, eps, nil)
 	dev.Linear(s.up, s.norm, l.up, compute.Epilogue{})
 	dev.Linear(s.gate, s.norm, l.gate, compute.Epilogue{Act: compute.GELUTanh, Mul: &s.up})

@@ -43,6 +43,7 @@ func (e *Encoder) workBytes(n int) int64 {
 		return 0
 	}
 
+	// The products of a block, and its attention; the largest decides.
 	cfg, t := e.cfg, e.dtype
 	d, inner := cfg.DModel, cfg.NumHeads*cfg.DKV
 	return max(w.LinearBytes(n, d, 3*inner, t), w.LinearBytes(n, inner, d, t),

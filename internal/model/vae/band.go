@@ -52,7 +52,6 @@ func (b *band) reload() {
 		if b.failed() {
 			return
 		}
-
 		b.dev.Upload(m, host)
 		b.caches[i].Mat = m
 	}
@@ -62,6 +61,8 @@ func (b *band) reload() {
 // rows, at the step's resolution. A step is a residual, an upsampling, or the last convolution; the
 // rows of the result come last. Rows are counted from the output back.
 func (d *Decoder) reads(h int, rows partition.Range) []partition.Range {
+
+	// The rows at full resolution, one more on either side for the last convolution, and so on.
 	scale := d.cfg.SpatialScale()
 	r := partition.Range{Lo: rows.Lo * scale, Hi: rows.Hi * scale}
 	out := []partition.Range{r}
@@ -69,7 +70,6 @@ func (d *Decoder) reads(h int, rows partition.Range) []partition.Range {
 	r = widen(r, 1, h*scale)
 	out = append(out, r)
 	for _, u := range slices.Backward(d.ups) {
-
 		// Upsampling doubles the rows, then convolves 3 x 3.
 		if u.spatial != nil {
 			r = widen(r, 1, h*scale)
@@ -207,7 +207,6 @@ func (b *band) doubleFrames(x compute.Volume, c *causal) compute.Volume {
 	n, ch := x.H*x.W, x.Cols
 	pairs := b.bufs.like(x, 2*ch) // [T·H·W, 2·C]
 	b.causal(pairs, x, *c, nil)
-
 	out := b.bufs.volume(2*x.T, x.H, x.W, ch, pairs)
 	if b.failed() {
 		return x

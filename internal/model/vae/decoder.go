@@ -10,20 +10,20 @@ import (
 // Decoder holds the packed weights of the decoder on one device. It is read-only after Load; each
 // clip is decoded by a Stream of its own.
 type Decoder struct {
-	dev       compute.Device // where all weights are
-	cfg       model.VAEConfig
-	postQuant compute.Linear // [z, z]
-	convIn    causal         // z to the width of the first block
-	mid       middle
-	ups       []upBlock
-	normOut   compute.Vector // before convOut
-	convOut   causal         // to the channels of a frame
-	caches    int            // the number of causal convolutions; each stream caches frames for all
+	dev       compute.Device  // where all weights are
+	cfg       model.VAEConfig // as in vae/config.json
+	postQuant compute.Linear  // [z, z]
+	convIn    causal          // z to the width of the first block
+	mid       middle          // at the latent's resolution
+	ups       []upBlock       // in their order
+	normOut   compute.Vector  // before convOut
+	convOut   causal          // to the channels of a frame
+	caches    int             // the number of causal convolutions; each stream caches frames for all
 }
 
 // upBlock is a WanUpBlock: residuals, then upsampling in time and space (WanResample).
 type upBlock struct {
-	res      []residual
+	res      []residual   // one more than in the encoder's blocks
 	temporal *causal      // twice the channels, which become twice the frames; nil where time stays
 	spatial  compute.Conv // doubles height and width; nil in the last block
 }

@@ -10,21 +10,21 @@ import (
 // Encoder holds the packed weights of the encoder on one device. It is read-only after LoadEncoder;
 // each clip is encoded by an EncodeStream of its own.
 type Encoder struct {
-	dev     compute.Device // where all weights are
-	cfg     model.VAEConfig
-	convIn  causal
-	downs   []downBlock
-	mid     middle
-	normOut compute.Vector
-	convOut causal
-	quant   compute.Linear // [2z, 2z]: the mean, then the logarithm of the variance
-	caches  int            // the number of causal convolutions
+	dev     compute.Device  // where all weights are
+	cfg     model.VAEConfig // as in vae/config.json
+	convIn  causal          // the channels of a frame to the first width
+	downs   []downBlock     // in their order
+	mid     middle          // at the latent's resolution
+	normOut compute.Vector  // before convOut
+	convOut causal          // to 2z channels
+	quant   compute.Linear  // [2z, 2z]: the mean, then the logarithm of the variance
+	caches  int             // the number of causal convolutions
 }
 
 // downBlock is the residuals of one resolution and the downsampling in space and time
 // (WanResample).
 type downBlock struct {
-	res      []residual
+	res      []residual   // of the block's resolution
 	spatial  compute.Conv // halves height and width; nil in the last block
 	temporal *causal      // halves the frames; nil where time is not downsampled
 }
@@ -193,7 +193,6 @@ func (s *EncodeStream) down(x compute.Volume, d *downBlock) compute.Volume {
 	}
 
 	cache, out := s.cache(d.temporal.cache, 1, small), small
-
 	if !s.first {
 		out = s.bufs.volume(small.T/2, small.H, small.W, small.Cols, small)
 	}
@@ -213,7 +212,6 @@ func (s *EncodeStream) normalised(x compute.Volume) ([]float32, error) {
 	if err := s.dev.Download(rows, x.Mat); err != nil {
 		return nil, err
 	}
-
 	out := make([]float32, len(rows))
 	for ch := range x.Cols {
 		mean, std := float32(s.e.cfg.LatentsMean[ch]), float32(s.e.cfg.LatentsStd[ch])

@@ -16,15 +16,15 @@ type residual struct {
 
 // causal is a convolution that sees only a frame and those before it (WanCausalConv3d).
 type causal struct {
-	conv  compute.Conv
-	cache int // its index into runner.caches
+	conv  compute.Conv // 3 frames, this one the last
+	cache int          // its index into runner.caches
 }
 
 // attention lets the pixels of one frame attend to each other, with a single head
 // (WanAttentionBlock).
 type attention struct {
-	dim       int // channels
-	norm      compute.Vector
+	dim       int            // channels
+	norm      compute.Vector // [dim]
 	qkv, proj compute.Linear // [3·dim, dim], [dim, dim]
 }
 

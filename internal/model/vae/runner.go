@@ -14,10 +14,10 @@ const history = 2
 // at once. They grow during the first latent frames and are reused from then on. The first error,
 // of the device or of stop, is kept.
 type buffers struct {
-	dev  compute.Device
+	dev  compute.Device    // that the buffers are on
 	mem  [3]compute.Memory // nil until first used
 	stop func() error      // asked before each layer; nil: never
-	err  error
+	err  error             // the first of the device or of stop
 }
 
 // volume returns memory for activations [t·h·w, c], in a buffer that none of the volumes in use
@@ -26,7 +26,6 @@ func (b *buffers) volume(t, h, w, c int, used ...compute.Volume) compute.Volume 
 	if b.err == nil && b.stop != nil {
 		b.err = b.stop()
 	}
-
 	i, n := b.unused(used), t*h*w*c
 	if b.err == nil && (b.mem[i] == nil || b.mem[i].Len() < n) {
 		b.release(i)
@@ -35,7 +34,6 @@ func (b *buffers) volume(t, h, w, c int, used ...compute.Volume) compute.Volume 
 	if b.err != nil {
 		return compute.Volume{}
 	}
-
 	return compute.Volume{Mat: compute.NewMat(b.mem[i], t*h*w, c), T: t, H: h, W: w}
 }
 
@@ -126,7 +124,6 @@ func (run *runner) causal(out, x compute.Volume, c causal, residual *compute.Mat
 // keeps its newest ones in front of them.
 func (run *runner) remember(cache, x compute.Volume) {
 	n, kept := x.H*x.W, cache.T-x.T
-
 	if kept > 0 {
 		run.dev.Copy(cache.RowRange(0, kept*n), cache.RowRange(x.T*n, cache.T*n))
 		run.dev.Copy(cache.RowRange(kept*n, cache.T*n), x.Mat)

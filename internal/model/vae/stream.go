@@ -17,15 +17,15 @@ type Stream struct {
 	h, w   int             // of the latent
 	rows   partition.Range // of the latent, to decode
 	from   int             // the first latent frame whose frames are wanted
-	warmUp warmUp
-	t      int         // the next latent frame
-	inputs [][]float32 // latent frames so far, to decode them again with narrower bands
+	warmUp warmUp          // when each layer begins
+	t      int             // the next latent frame
+	inputs [][]float32     // latent frames so far, to decode them again with narrower bands
 
-	stop      func() error // see StopWhen
-	bufs      *buffers
+	stop      func() error   // see StopWhen
+	bufs      *buffers       // shared by trunk and bands
 	trunk     runner         // up to the middle block
-	middleOut compute.Volume // decoded in turn; one, unless memory is short
-	bands     []*band        // decoded in turn
+	middleOut compute.Volume // the middle block's output, where several bands begin with it
+	bands     []*band        // decoded in turn; one, unless memory is short
 }
 
 // NewStream prepares decoding of whole latent frames of height h and width w, in latent rows and
@@ -65,7 +65,6 @@ func (s *Stream) reset(bands int) {
 	s.bufs = &buffers{dev: s.d.dev, stop: s.stop}
 	s.trunk = newRunner(s.d.dev, s.bufs, s.d.caches)
 	s.middleOut, s.bands = compute.Volume{}, nil
-
 	for _, r := range partition.Even(s.rows.Len(), bands) {
 		r = partition.Range{Lo: s.rows.Lo + r.Lo, Hi: s.rows.Lo + r.Hi}
 		f := newRunner(s.d.dev, s.bufs, s.d.caches)
@@ -264,6 +263,8 @@ func (s *Stream) afterMiddle(b *band, x compute.Volume) (compute.Volume, error) 
 func (s *Stream) channelsLast(z []float32) []float32 {
 	c, n := s.d.cfg.ZDim, s.h*s.w
 	out := make([]float32, c*n)
+
+	// Each channel has statistics of its own.
 	for ch := range c {
 		std, mean := float32(s.d.cfg.LatentsStd[ch]), float32(s.d.cfg.LatentsMean[ch])
 		for i := range n {

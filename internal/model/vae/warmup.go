@@ -44,6 +44,8 @@ func (d *Decoder) warmUp() warmUp {
 // stepsDue returns how many steps latent frame t goes through if from is the first wanted one: all
 // steps whose warm-up has begun. Steps begin in the order in which they run.
 func (e warmUp) stepsDue(t, from int) int {
+
+	// The first step that begins later than t ends what is due.
 	for i, n := range e.steps {
 		if t < from-n {
 			return i

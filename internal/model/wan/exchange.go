@@ -16,7 +16,7 @@ import (
 // start and finish are called by the goroutine of Forward; each all-to-all then runs in one of its
 // own. The first error of any of them stops all, and finish returns it.
 type exchange struct {
-	s      *Sequence
+	s      *Sequence               // whose activations travel
 	ctx    context.Context         // ended by stop, or by the caller
 	stop   context.CancelCauseFunc // with the first error
 	copies compute.Copies          // transfers that run while the device computes

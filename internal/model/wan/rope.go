@@ -17,7 +17,6 @@ const theta = 10000
 // computed in float64 and rounded once.
 func ropeTables(cfg model.TransformerConfig, g partition.Grid, own partition.Range) (
 	cos, sin []float32) {
-
 	// Columns per axis, all even: the pairs of an axis share its position.
 	spatial := 2 * (cfg.AttentionHeadDim / 6)
 	dims := [3]int{cfg.AttentionHeadDim - 2*spatial, spatial, spatial}

@@ -177,7 +177,6 @@ func (s *Sequence) Free() { s.arena.Free() }
 func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float32,
 	ts Timesteps, text *Text) error {
 	err := s.forward(ctx, tag, x, v, ts, text)
-
 	_, sees := s.t.dev.(compute.FiniteObserver)
 	if err != nil || sees || s.group.Size() > 1 || tensor.Finite(v) {
 		return err
@@ -307,7 +306,6 @@ func (s *Sequence) output() {
 	dev.Copy(m.ColRange(0, d), s.temb)
 	dev.Copy(m.ColRange(d, 2*d), s.temb)
 	dev.AddVector(m, m, s.t.table)
-
 	dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: s.t.cfg.Eps,
 		Shift: s.modulation(m, 0), Scale: s.modulation(m, 1)})
 	dev.Linear(s.out, s.norm, s.t.proj, compute.Epilogue{})
@@ -318,7 +316,6 @@ func (s *Sequence) output() {
 // scale and gate of the attention, then of the feed-forward.
 func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, text *Text) error {
 	t, dev, b, eps := s.t, s.t.dev, &s.t.blocks[i], s.t.cfg.Eps
-
 	m := s.mod.RowRange(0, s.tproj.Rows)
 	dev.AddVector(m, s.tproj, b.table)
 
@@ -338,7 +335,6 @@ func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, text *T
 	// instead of modulation, or is left out.
 	x := s.hidden
 	if b.norm2g != nil {
-
 		// Feed-forward: hidden += gate · down(GELU(up(modulated norm))).
 		dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: eps, Gain: b.norm2g, Bias: b.norm2b})
 		x = s.norm

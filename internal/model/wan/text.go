@@ -13,7 +13,7 @@ import (
 // do not depend on the latent or the timestep, so they are computed once per job and branch. It
 // must be freed, and may be shared by sequences of the same Transformer.
 type Text struct {
-	arena *model.Arena
+	arena *model.Arena  // the memory of the text
 	keys  []compute.Mat // per layer [n, d], after the key norm
 	vals  []compute.Mat // per layer [n, d]
 	bias  float32       // added to the logit of the last key
@@ -54,6 +54,7 @@ func (t *Transformer) Text(embeds []float32) (*Text, error) {
 	t.dev.Linear(hidden, src, t.text1, compute.Epilogue{Act: compute.GELUTanh}) // [n, in] to [n, d]
 	t.dev.Linear(x.embed, hidden, t.text2, compute.Epilogue{})
 
+	// Every layer reads the same embedding, through its own keys and values.
 	for i := range t.blocks {
 		t.projectText(x, i)
 	}

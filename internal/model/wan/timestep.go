@@ -12,7 +12,7 @@ import (
 // timestep 0 and the others the step's, so there are two.
 type Timesteps struct {
 	Values []float32 // distinct, at most timestepsMax
-	Index  []int32   // [own tokens] or nil
+	Index  []int32   // [own tokens], indexes into Values; nil: all have Values[0]
 }
 
 // check refuses timesteps that do not fit a sequence of so many own tokens.
@@ -54,7 +54,6 @@ func (s *Sequence) embedTime(ts Timesteps) {
 	t, dev, n := s.t, s.t.dev, len(ts.Values)
 	freq, hidden := s.freq.RowRange(0, n), s.timeHidden.RowRange(0, n)
 	s.temb, s.tproj = s.tembAll.RowRange(0, n), s.tprojAll.RowRange(0, n)
-
 	dev.Upload(freq, sinusoid(ts.Values, t.cfg.FreqDim))
 	dev.Linear(hidden, freq, t.time1, compute.Epilogue{Act: compute.SiLU}) // to [values, d]
 	dev.Linear(s.temb, hidden, t.time2, compute.Epilogue{})

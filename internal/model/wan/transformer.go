@@ -14,26 +14,26 @@ const TextTokens = 512
 // Transformer holds the packed weights on one device. It is read-only after Load, so any number of
 // sequences may use it, one at a time, since they share the device.
 type Transformer struct {
-	dev    compute.Device // where all weights are
-	cfg    model.TransformerConfig
-	dtype  compute.DType  // of products, and of activations between ranks
-	patch  compute.Linear // [d, patch·C]
-	time1  compute.Linear // [d, freq]
-	time2  compute.Linear // [d, d]
-	timeP  compute.Linear // [6d, d]
-	text1  compute.Linear // [d, text_dim]
-	text2  compute.Linear // [d, d]
-	blocks []block
-	table  compute.Vector // [2d]: shift, scale of the output norm
-	proj   compute.Linear // [patch·C, d]
+	dev    compute.Device          // where all weights are
+	cfg    model.TransformerConfig // as in transformer/config.json
+	dtype  compute.DType           // of products, and of activations between ranks
+	patch  compute.Linear          // [d, patch·C]
+	time1  compute.Linear          // [d, freq]
+	time2  compute.Linear          // [d, d]
+	timeP  compute.Linear          // [6d, d]
+	text1  compute.Linear          // [d, text_dim]
+	text2  compute.Linear          // [d, d]
+	blocks []block                 // in their order
+	table  compute.Vector          // [2d]: shift, scale of the output norm
+	proj   compute.Linear          // [patch·C, d]
 }
 
 // block is the weights of one WanTransformerBlock.
 type block struct {
 	table         compute.Vector // [6d]: added to the projected timestep
-	self, cross   attention
+	self, cross   attention      // over the window, to the text
 	norm2g        compute.Vector // [d]; nil without cross_attn_norm
-	norm2b        compute.Vector
+	norm2b        compute.Vector // [d]; as norm2g
 	ffnUp, ffnOut compute.Linear // [ffn, d], [d, ffn]
 }
 

@@ -72,10 +72,10 @@ func (s *Sequence) columns(heads partition.Range) partition.Range {
 func (s *Sequence) scatterHeads(ctx context.Context, tag collective.Tag, a *attention) error {
 	w := s.columns(s.heads[s.group.Rank()]).Len()
 	x := s.newExchange(ctx)
-	for i := 2; i >= 0; i-- {
 
-		// [n, d]
-		m := s.part(i)
+	// Own tokens, all heads [n, d], to all tokens, own heads [N, w], for v, k and q in turn.
+	for i := 2; i >= 0; i-- {
+		m := s.part(i) // [n, d]
 		s.t.dev.Linear(m, s.norm, a.parts[i], compute.Epilogue{})
 		if i < 2 {
 			s.rotate(a, i)
@@ -113,6 +113,8 @@ func (s *Sequence) scatterTokens(ctx context.Context, tag collective.Tag) error 
 
 	x := s.newExchange(ctx)
 	for i := range 2 {
+
+		// All tokens, own heads [N, w], to own tokens, all heads [n, d].
 		own := s.half(me, i)
 		own.Lo, own.Hi = own.Lo-first, own.Hi-first // heads within s.all
 		if own.Len() > 0 {

@@ -8,8 +8,6 @@ import (
 // Categories of the characters that mojibake is made of, as insides of character classes. They and
 // the rules below are those of ftfy's badness heuristic, which was fitted to real text in many
 // languages. They have to agree with it, so that a prompt is repaired as in the reference.
-// Categories of the characters that mojibake is made of, as insides of character classes.
-// Source of the categories and of the rules below: ftfy's badness heuristic.
 const (
 	common      = "\u00a0\u00ad·´–—―…’"
 	controls    = "\u0080-\u009f"
@@ -27,7 +25,6 @@ const (
 	boxes       = "│┌┐┘├┤┬┼═-╬▀▄█▌▐░▒▓"
 
 	// space and word are Python's \s and \w, for which RE2's are narrower.
-	// space and word are Python's \s and \w.
 	space = `\t-\r\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}` +
 		`\x{205f}\x{3000}`
 	word = `\p{L}\p{N}_`

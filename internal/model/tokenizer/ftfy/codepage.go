@@ -17,7 +17,6 @@ type codepage struct {
 
 // Codepages are tried in this order, the likeliest mistakes first; windows1252 also serves C1
 // control characters.
-// windows1252 also serves C1 control characters, codepages are tried in order.
 var (
 	windows1252 = newCodepage(charmap.Windows1252, true)
 	codepages   = []*codepage{
@@ -43,11 +42,9 @@ func newCodepage(m *charmap.Charmap, sloppy bool) *codepage {
 			p.decode[b] = rune(b)
 		}
 	}
-
 	if sloppy {
 		p.decode[0x1A] = utf8.RuneError
 	}
-
 	for b, char := range p.decode {
 		p.encode[char] = byte(b)
 	}
@@ -83,9 +80,6 @@ type charSet map[rune]bool
 // The characters that the bytes of UTF-8 sequences become in an encoding like Latin-1: leads of
 // sequences of two, three and four bytes, continuations (a space may stand for A0), and the
 // continuations that have no meaning by themselves.
-// The characters that the bytes of UTF-8 sequences become in an encoding like Latin-1: leads of
-// sequences of two, three and four bytes, continuations (a space may stand for A0), and the
-// continuations that mean nothing by themselves.
 var (
 	leads2        = decodings(0xC2, 0xDF)
 	leads3        = decodings(0xE0, 0xEF)

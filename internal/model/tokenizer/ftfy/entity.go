@@ -9,7 +9,6 @@ import (
 )
 
 // Sizes of the names of HTML's character references.
-// Sizes of the names of HTML's character references.
 const (
 	nameCharsMax   = 32 // of the longest name that is looked up
 	legacyBytesMax = 6  // of names that need no semicolon, such as &amp

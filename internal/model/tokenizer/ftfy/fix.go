@@ -20,7 +20,6 @@ const roundsMax = 1000
 func Fix(text string) string {
 	text = joinSurrogates(text)
 	var out strings.Builder
-
 	html := true
 	for text != "" {
 		line := text[:segmentEnd(text)]
@@ -95,7 +94,6 @@ func compose(text string) string {
 	if norm.NFC.QuickSpanString(text) == len(text) {
 		return text
 	}
-
 	if crowded(text) {
 		return composeCrowded(text)
 	}

@@ -7,7 +7,6 @@ import (
 )
 
 // Patterns over bytes, each byte written as the character of the same number.
-// Patterns over bytes, each byte written as the character of the same number.
 var (
 	// alteredUTF8 is UTF-8 whose byte A0 became a space, where that makes a likely character.
 	alteredUTF8 = regexp.MustCompile(
@@ -56,7 +55,6 @@ func fixEncodingOnce(text string) string {
 			return fixed
 		}
 	}
-
 	if fixed := fixStretches(text); fixed != text {
 		return fixed
 	}
@@ -70,12 +68,10 @@ func (p *codepage) redecode(text string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-
 	wide := widen(bytes)
 	if !p.roman && alteredUTF8.MatchString(wide) {
 		wide = restoreA0(wide)
 	}
-
 	if p.sloppy {
 		wide = lossyUTF8.ReplaceAllLiteralString(wide, "\u00ef\u00bf\u00bd")
 	}

@@ -84,7 +84,6 @@ func join(starter, c rune) (rune, bool) {
 	var pair strings.Builder
 	pair.WriteRune(starter)
 	pair.WriteRune(c)
-
 	joined := norm.NFC.String(pair.String())
 	r, size := utf8.DecodeRuneInString(joined)
 	return r, size == len(joined)
