@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/longtake/longtake/internal/api/schema"
 )
 
 // absent are routes that clients know from elsewhere, of POST and what is below them, and what is
@@ -19,7 +21,7 @@ var absent = map[string]string{
 // notBuilt answers for those routes. Asking again is of no use, which the SDKs have to be told.
 func notBuilt(w http.ResponseWriter, r *http.Request, instead string) error {
 	w.Header().Set("X-Should-Retry", "false")
-	return &Error{Status: http.StatusNotImplemented, Type: "invalid_request_error",
+	return &schema.Error{Status: http.StatusNotImplemented, Type: "invalid_request_error",
 		Code: "not_implemented", Message: fmt.Sprintf("%.32s %.128s is not built; there is instead: %s",
 			r.Method, r.URL.Path, instead)}
 }
@@ -31,6 +33,6 @@ func noRoute(w http.ResponseWriter, r *http.Request) error {
 			return notBuilt(w, r, instead)
 		}
 	}
-	return &Error{Status: http.StatusNotFound, Type: "invalid_request_error", Code: "unknown_url",
-		Message: fmt.Sprintf("there is no %.32s %.128s", r.Method, r.URL.Path)}
+	return &schema.Error{Status: http.StatusNotFound, Type: "invalid_request_error",
+		Code: "unknown_url", Message: fmt.Sprintf("there is no %.32s %.128s", r.Method, r.URL.Path)}
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/longtake/longtake/internal/api/schema"
+	"github.com/longtake/longtake/internal/api/source"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -25,7 +27,7 @@ const (
 
 // readRequest reads the body of a request. What it brings to start from is received, but not looked
 // at before its open is called; the caller drops it.
-func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, *Input, error) {
+func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, *received, error) {
 	h, q := r.Header, &request{}
 	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return q, nil, unsupported("Content-Encoding is %.64q; allowed: none", e)
@@ -34,7 +36,7 @@ func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, 
 	place := &place{s: s}
 	switch {
 	case err == nil && kind == "multipart/form-data" && params["boundary"] != "":
-		r.Body = http.MaxBytesReader(w, r.Body, inputMax+bodyMax)
+		r.Body = http.MaxBytesReader(w, r.Body, source.Max+bodyMax)
 		err = q.readForm(r, place)
 	case err == nil && kind == "application/json":
 		if c := params["charset"]; c != "" && !slices.Contains(utf8Names, strings.ToLower(c)) {
@@ -48,7 +50,7 @@ func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, 
 			h.Get("Content-Type"))
 	}
 
-	var in *Input
+	var in *received
 	if err == nil {
 		in, err = q.input(place)
 	}
@@ -64,7 +66,7 @@ func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, 
 var utf8Names = []string{"utf-8", "utf8", "us-ascii", "ascii"}
 
 func unsupported(format string, args ...any) error {
-	return &Error{Status: http.StatusUnsupportedMediaType, Type: "invalid_request_error",
+	return &schema.Error{Status: http.StatusUnsupportedMediaType, Type: "invalid_request_error",
 		Message: fmt.Sprintf(format, args...)}
 }
 
@@ -74,7 +76,7 @@ func tooLarge(err error) error {
 	if !errors.As(err, &large) {
 		return err
 	}
-	return &Error{Status: http.StatusRequestEntityTooLarge, Type: "invalid_request_error",
+	return &schema.Error{Status: http.StatusRequestEntityTooLarge, Type: "invalid_request_error",
 		Message: fmt.Sprintf("the body is too large; allowed: %d bytes", large.Limit)}
 }
 
@@ -206,7 +208,7 @@ func (q *request) readJSON(body io.Reader, p *place) error {
 // bodyError keeps what is an answer already, and blames the client for anything else.
 func bodyError(what string, err error) error {
 	var large *http.MaxBytesError
-	var known *Error
+	var known *schema.Error
 	if errors.As(err, &large) || errors.As(err, &known) {
 		return err
 	}

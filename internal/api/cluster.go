@@ -9,31 +9,13 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 )
 
-// Model is a served model in OpenAI's shape.
-type Model struct {
-	ID      string    `json:"id"`
-	Object  string    `json:"object"` // "model"
-	Created int64     `json:"created"`
-	OwnedBy string    `json:"owned_by"`
-	Details job.Model `json:"longtake"`
-}
-
-type modelList struct {
-	Object string  `json:"object"`
-	Data   []Model `json:"data"`
-}
-
-type nodeList struct {
-	Object string       `json:"object"`
-	Data   []coord.Node `json:"data"`
-}
-
 func (s *server) models(w http.ResponseWriter, r *http.Request) error {
-	out := modelList{Object: "list", Data: []Model{}}
+	out := schema.ModelList{Object: "list", Data: []schema.Model{}}
 	if m, ok := s.service.Model(r.Context()); ok {
 		out.Data = append(out.Data, modelOf(m))
 	}
@@ -56,14 +38,14 @@ func (s *server) getModel(w http.ResponseWriter, r *http.Request) error {
 }
 
 // modelOf describes a model. When it was made is not known.
-func modelOf(m job.Model) Model {
-	return Model{ID: m.Name, Object: "model", OwnedBy: "longtake", Details: m}
+func modelOf(m job.Model) schema.Model {
+	return schema.Model{ID: m.Name, Object: "model", OwnedBy: "longtake", Details: m}
 }
 
 func (s *server) nodes(w http.ResponseWriter, r *http.Request) error {
 	nodes, err := s.service.Nodes(r.Context())
 	if err == nil {
-		reply(w, http.StatusOK, nodeList{"list", append([]coord.Node{}, nodes...)})
+		reply(w, http.StatusOK, schema.NodeList{Object: "list", Data: toNodes(nodes)})
 	}
 	return err
 }
@@ -88,7 +70,7 @@ func (s *server) drain(w http.ResponseWriter, r *http.Request) error {
 	n, err := s.service.DrainNode(r.Context(), r.PathValue("name"),
 		time.Duration(within*float64(time.Second)))
 	if err == nil {
-		reply(w, http.StatusOK, n)
+		reply(w, http.StatusOK, schema.Node(n))
 	}
 	return err
 }
@@ -96,7 +78,7 @@ func (s *server) drain(w http.ResponseWriter, r *http.Request) error {
 func (s *server) undrain(w http.ResponseWriter, r *http.Request) error {
 	n, err := s.service.UndrainNode(r.Context(), r.PathValue("name"))
 	if err == nil {
-		reply(w, http.StatusOK, n)
+		reply(w, http.StatusOK, schema.Node(n))
 	}
 	return err
 }
@@ -104,7 +86,7 @@ func (s *server) undrain(w http.ResponseWriter, r *http.Request) error {
 func (s *server) cluster(w http.ResponseWriter, r *http.Request) error {
 	st, err := s.service.Status(r.Context())
 	if err == nil {
-		reply(w, http.StatusOK, st)
+		reply(w, http.StatusOK, toStatus(st))
 	}
 	return err
 }
@@ -112,19 +94,19 @@ func (s *server) cluster(w http.ResponseWriter, r *http.Request) error {
 // status200 answers with the cluster after a change to it.
 func status200(w http.ResponseWriter, st coord.Status, err error) error {
 	if err == nil {
-		reply(w, http.StatusOK, st)
+		reply(w, http.StatusOK, toStatus(st))
 	}
 	return err
 }
 
 func (s *server) addMember(w http.ResponseWriter, r *http.Request) error {
-	var p coord.Peer
+	var p schema.Peer
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyMax))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&p); err != nil {
 		return invalid("", "cannot read the coordinator: %v; wanted: id, raft_address, http_address", err)
 	}
-	st, err := s.service.AddMember(r.Context(), p)
+	st, err := s.service.AddMember(r.Context(), coord.Peer(p))
 	return status200(w, st, err)
 }
 

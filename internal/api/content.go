@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
@@ -99,9 +100,9 @@ func (s *server) open(ctx context.Context, v coord.View, f file) (io.ReadSeekClo
 		return in, nil
 	}
 	say := func(status int, kind, code, what string) error {
-		return &Error{Status: status, Type: kind, Code: code, Message: fmt.Sprintf("the %s of video %s "+
-			"is %s in the object store; POST /v1/videos/%[2]s/retry (longtake job retry %[2]s) makes "+
-			"the same one again", f.what, v.ID, what)}
+		return &schema.Error{Status: status, Type: kind, Code: code, Message: fmt.Sprintf("the %s of "+
+			"video %s is %s in the object store; POST /v1/videos/%[2]s/retry (longtake job retry "+
+			"%[2]s) makes the same one again", f.what, v.ID, what)}
 	}
 	switch {
 	case errors.Is(err, coord.ErrDamaged):

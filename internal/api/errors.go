@@ -5,34 +5,10 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 )
-
-// Error is what the API answers when it does not do what was asked, in OpenAI's shape. The client
-// returns it as a *Error.
-type Error struct {
-	Status  int    `json:"-"` // of HTTP
-	Message string `json:"message"`
-	Type    string `json:"type"`            // "invalid_request_error" or "server_error"
-	Param   string `json:"param,omitempty"` // the field that is wrong
-	Code    string `json:"code,omitempty"`
-}
-
-// Error implements error.
-func (e *Error) Error() string { return e.Message }
-
-// BadInput reports that the request itself was wrong or too large.
-func (e *Error) BadInput() bool {
-	return e.Status == http.StatusBadRequest || e.Status == http.StatusRequestEntityTooLarge
-}
-
-// BadRequest reports whether the request was wrong, so that repeating it is of no use.
-func (e *Error) BadRequest() bool { return e.Status >= 400 && e.Status < 500 && e.Status != 429 }
-
-type errorBody struct {
-	Error *Error `json:"error"`
-}
 
 // kinds maps sentinels to answers.
 var kinds = []struct {
@@ -53,8 +29,8 @@ var kinds = []struct {
 }
 
 // explain turns an error into its answer.
-func explain(err error) *Error {
-	var known *Error
+func explain(err error) *schema.Error {
+	var known *schema.Error
 	if errors.As(err, &known) {
 		return known
 	}
@@ -64,7 +40,8 @@ func explain(err error) *Error {
 		e.Code = "invalid_value"
 		return e
 	}
-	e := &Error{Status: http.StatusInternalServerError, Message: err.Error(), Type: "server_error"}
+	e := &schema.Error{Status: http.StatusInternalServerError, Message: err.Error(),
+		Type: "server_error"}
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
 			e.Status, e.Code = k.status, k.code
@@ -78,15 +55,15 @@ func explain(err error) *Error {
 }
 
 // invalid is the answer to a request with a wrong field.
-func invalid(param, format string, args ...any) *Error {
-	return &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf(format, args...),
+func invalid(param, format string, args ...any) *schema.Error {
+	return &schema.Error{Status: http.StatusBadRequest, Message: fmt.Sprintf(format, args...),
 		Type: "invalid_request_error", Param: param, Code: "invalid_request"}
 }
 
 // overloaded is the answer to a request for which there is no room at the moment.
-func overloaded(message string) *Error {
-	return &Error{Status: http.StatusServiceUnavailable, Type: "server_error", Code: "overloaded",
-		Message: message}
+func overloaded(message string) *schema.Error {
+	return &schema.Error{Status: http.StatusServiceUnavailable, Type: "server_error",
+		Code: "overloaded", Message: message}
 }
 
 // fail answers with an error; one that leads elsewhere becomes a redirect, and says so to those who
@@ -96,13 +73,13 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 	var elsewhere *coord.NotLeaderError
 	if errors.As(err, &elsewhere) && elsewhere.HTTP != "" {
 		w.Header().Set("Location", elsewhere.HTTP+r.URL.RequestURI())
-		e = &Error{Status: http.StatusTemporaryRedirect, Type: "invalid_request_error",
+		e = &schema.Error{Status: http.StatusTemporaryRedirect, Type: "invalid_request_error",
 			Code: "not_leader", Message: fmt.Sprintf("%v; ask there (curl -L follows)", elsewhere)}
 	}
 	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
-	reply(w, e.Status, errorBody{e})
+	reply(w, e.Status, schema.ErrorBody{Error: e})
 }
 
 // reply answers with JSON.

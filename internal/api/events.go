@@ -1,25 +1,13 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"time"
 
-	"github.com/longtake/longtake/internal/job"
-)
-
-// Events of a stream: the whole video at first, when its state or attempt changes, and when it is
-// final; in between what has changed, as a merge patch (RFC 7396); then the end.
-const (
-	eventVideo    = "video"
-	eventProgress = "progress"
-	eventEnd      = "end"
+	"github.com/longtake/longtake/internal/api/schema"
 )
 
 const (
@@ -30,7 +18,7 @@ const (
 // events streams a video's status until it is final. A browser that comes back after the end is
 // told to stop, which is what status 204 means to it.
 func (s *server) events(w http.ResponseWriter, r *http.Request) error {
-	if r.Header.Get(lastEventID) == eventEnd {
+	if r.Header.Get(lastEventID) == schema.EventEnd {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
@@ -47,7 +35,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	out, stream := http.NewResponseController(w), eventStream{w: w}
-	alive := time.NewTicker(keepAlive)
+	alive := time.NewTicker(schema.KeepAlive)
 	defer alive.Stop()
 	for {
 		select {
@@ -75,22 +63,22 @@ type eventStream struct {
 }
 
 // send writes what is new of a video.
-func (e *eventStream) send(v Video) error {
+func (e *eventStream) send(v schema.Video) error {
 	state := [2]any{v.Details.State, v.Details.Attempt}
-	now := moving(v)
+	now := schema.Moving(v)
 	var err error
 	switch {
 	case e.n == 0 || state != e.state || v.Final():
-		err = e.write(eventVideo, v)
+		err = e.write(schema.EventVideo, v)
 	default:
-		if patch := difference(e.last, now); len(patch) > 0 {
+		if patch := schema.Difference(e.last, now); len(patch) > 0 {
 			patch["id"] = v.ID
-			err = e.write(eventProgress, patch)
+			err = e.write(schema.EventProgress, patch)
 		}
 	}
 	e.state, e.last = state, now
 	if err == nil && v.Final() {
-		_, err = fmt.Fprintf(e.w, "event: %s\nid: %[1]s\ndata: %s\n\n", eventEnd,
+		_, err = fmt.Fprintf(e.w, "event: %s\nid: %[1]s\ndata: %s\n\n", schema.EventEnd,
 			encode(map[string]any{"id": v.ID, "status": v.Status}))
 	}
 	return err
@@ -104,85 +92,4 @@ func (e *eventStream) write(event string, data any) error {
 	e.n++
 	_, err := fmt.Fprintf(e.w, "%sevent: %s\nid: %d\ndata: %s\n\n", retry, event, e.n, encode(data))
 	return err
-}
-
-// moving returns the JSON of a video without what never changes, and may be large.
-func moving(v Video) map[string]any {
-	v.Prompt, v.Details.Spec = "", job.Spec{}
-	m, err := jsonObject(encode(v))
-	if err != nil {
-		panic(err) // it was made here
-	}
-	return m
-}
-
-// jsonObject reads a JSON object; its numbers keep all their digits.
-func jsonObject(b []byte) (m map[string]any, err error) {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	return m, d.Decode(&m)
-}
-
-// difference returns what turns one object into another, as a merge patch: null takes a field away.
-func difference(from, to map[string]any) map[string]any {
-	patch := map[string]any{}
-	for name := range from {
-		if _, ok := to[name]; !ok {
-			patch[name] = nil
-		}
-	}
-	for name, v := range to {
-		inner, isObject := v.(map[string]any)
-		before, wasObject := from[name].(map[string]any)
-		switch {
-		case isObject && wasObject:
-			if d := difference(before, inner); len(d) > 0 {
-				patch[name] = d
-			}
-		case !bytes.Equal(encode(from[name]), encode(v)):
-			patch[name] = v
-		}
-	}
-	return patch
-}
-
-// follow is what a video is after an event.
-func follow(v Video, event string, data []byte) (Video, error) {
-	if event == eventProgress {
-		return mergePatch(v, data)
-	}
-	v = Video{}
-	return v, json.Unmarshal(data, &v)
-}
-
-// mergePatch applies a patch to a video.
-func mergePatch(v Video, patch []byte) (out Video, err error) {
-	have, err := jsonObject(encode(v))
-	if err != nil {
-		return v, err
-	}
-	change, err := jsonObject(patch)
-	if err != nil {
-		return v, err
-	}
-	return out, json.Unmarshal(encode(merge(have, change)), &out)
-}
-
-func merge(have, change map[string]any) map[string]any {
-	out := maps.Clone(have)
-	if out == nil {
-		out = map[string]any{}
-	}
-	for _, name := range slices.Sorted(maps.Keys(change)) {
-		switch v := change[name].(type) {
-		case nil:
-			delete(out, name)
-		case map[string]any:
-			inner, _ := out[name].(map[string]any)
-			out[name] = merge(inner, v)
-		default:
-			out[name] = v
-		}
-	}
-	return out
 }

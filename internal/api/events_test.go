@@ -4,14 +4,13 @@ import (
 	"context"
 	"io"
 	"math"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"pgregory.net/rapid"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -71,40 +70,14 @@ func TestWatchKeepsWhatDoesNotChange(t *testing.T) {
 	rec.State = job.Completed
 	f.watch <- coord.View{Record: rec}
 	close(f.watch)
-	var seen []Video
-	if _, err := c.Watch(t.Context(), rec.ID, func(v Video) { seen = append(seen, v) }); err != nil {
+	var seen []schema.Video
+	if _, err := c.Watch(t.Context(), rec.ID, func(v schema.Video) { seen = append(seen, v) }); err != nil {
 		t.Fatal(err)
 	}
 	if len(seen) != 3 || seen[1].Prompt != "a" || seen[1].Details.Spec.Seed != seed ||
 		seen[1].Details.Done != 2 || seen[1].Details.Decision != "" || seen[0].Details.Decision == "" {
 		t.Errorf("%+v", seen)
 	}
-}
-
-// TestPatches holds that a difference leads from one object to the other.
-func TestPatches(t *testing.T) {
-	leaf := rapid.SampledFrom([]any{"a", "b", true, []any{"x"}, []any{}})
-	inner := rapid.MapOfN(rapid.SampledFrom([]string{"p", "q", "r"}), leaf, 0, 3)
-	value := rapid.OneOf(leaf, rapid.Map(inner, func(m map[string]any) any { return m }))
-	outer := rapid.MapOfN(rapid.SampledFrom([]string{"a", "b", "c"}), value, 0, 3)
-	rapid.Check(t, func(rt *rapid.T) {
-		from, to := outer.Draw(rt, "from"), outer.Draw(rt, "to")
-		patch := difference(from, to)
-		if got := merge(from, patch); !reflect.DeepEqual(got, to) {
-			rt.Fatalf("%v + %v = %v, want %v", from, patch, got, to)
-		}
-	})
-}
-
-func FuzzPatch(f *testing.F) {
-	f.Add(`{"progress":3,"longtake":{"done":2,"waiting":null}}`)
-	f.Add(`{"longtake":{"spec":{"seed":18446744073709551615}}}`)
-	f.Fuzz(func(_ *testing.T, patch string) {
-		v, err := mergePatch(Video{ID: "a", Prompt: "p"}, []byte(patch))
-		if err == nil {
-			encode(v)
-		}
-	})
 }
 
 // TestReadiness tells a coordinator that can make clips from one that cannot yet.

@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"net/http"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -94,7 +95,7 @@ func formFields(r *http.Request) (map[string]json.RawMessage, error) {
 		if err == nil {
 			err = addField(fields, part)
 		}
-		var known *Error
+		var known *schema.Error
 		if err != nil && !errors.As(err, &known) {
 			err = bodyError("the form", err)
 		}

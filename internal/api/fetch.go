@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
 )
@@ -114,7 +115,7 @@ func (f *fetcher) get(ctx context.Context, field, address string) (*os.File, err
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	var ours *Error
+	var ours *schema.Error
 	if err != nil && !errors.As(err, &ours) {
 		err = wrong(err)
 	}

@@ -11,26 +11,27 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 )
 
 // post sends JSON to the videos' route and returns the status, the error's field and text, or the
 // video.
-func post(t *testing.T, c *Client, body string) (int, Error, Video) {
+func post(t *testing.T, c *testClient, body string) (int, schema.Error, schema.Video) {
 	t.Helper()
 	status, text, _ := do(t, c, "POST", "/v1/videos", "application/json", body)
 	return answerOf(t, status, text)
 }
 
-func answerOf(t *testing.T, status int, text string) (int, Error, Video) {
+func answerOf(t *testing.T, status int, text string) (int, schema.Error, schema.Video) {
 	t.Helper()
-	var v Video
-	var e errorBody
+	var v schema.Video
+	var e schema.ErrorBody
 	if status == http.StatusOK {
 		if err := json.Unmarshal([]byte(text), &v); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		return status, Error{}, v
+		return status, schema.Error{}, v
 	}
 	if err := json.Unmarshal([]byte(text), &e); err != nil || e.Error == nil ||
 		strings.Count(text, "\n") != 1 {
@@ -229,7 +230,7 @@ func TestNamesOfTheModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := New(Config{Service: f, Metrics: prometheus.NewRegistry(), Clients: Clients{Aliases: aliases, Format: "mp4"}})
-	ask := func(fields string) (int, Error, Video) {
+	ask := func(fields string) (int, schema.Error, schema.Video) {
 		w := record(t, h, `{"prompt": "a", `+fields+`}`)
 		return answerOf(t, w.Code, w.Body.String())
 	}
@@ -258,7 +259,7 @@ func TestNamesOfTheModel(t *testing.T) {
 // TestFormsAreBounded wants many fields, or many headers of one, to be refused.
 func TestFormsAreBounded(t *testing.T) {
 	_, c := serve(t, newFake())
-	form := func(parts int, header string) (int, Error) {
+	form := func(parts int, header string) (int, schema.Error) {
 		var b bytes.Buffer
 		for i := range parts {
 			fmt.Fprintf(&b, "--x\r\nContent-Disposition: form-data; name=\"metadata[%d]\"\r\n%s\r\na\r\n",

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/longtake/longtake/internal/api/schema"
 )
 
 // guard is what every request passes before it is looked at: it gets an id, its Host has to be one
@@ -44,7 +46,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(requestIDHeader, id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if !g.knows(r.Host) && !probePaths[r.URL.Path] {
-		dismiss(w, r, &Error{Status: http.StatusForbidden, Type: "invalid_request_error",
+		dismiss(w, r, &schema.Error{Status: http.StatusForbidden, Type: "invalid_request_error",
 			Code: "host_not_allowed", Message: fmt.Sprintf("Host is %.128q; allowed: localhost, IP "+
 				"addresses, those that the coordinator was started with, and the setting http.hosts",
 				r.Host)})
@@ -54,7 +56,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := g.cross.Check(r); err != nil && !slices.Contains(g.origins, "*") {
-		dismiss(w, r, &Error{Status: http.StatusForbidden, Type: "invalid_request_error",
+		dismiss(w, r, &schema.Error{Status: http.StatusForbidden, Type: "invalid_request_error",
 			Code: "cross_origin", Message: fmt.Sprintf("%s from a page of %.128q; allowed: this "+
 				"server's own origin, and the setting http.cors-origins", r.Method,
 				r.Header.Get("Origin"))})

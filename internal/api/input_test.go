@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -10,10 +11,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/tensor"
@@ -52,21 +53,6 @@ func latentsOf(t testing.TB, name string, shape ...int) []byte {
 	return b.Bytes()
 }
 
-// input opens bytes as a file of the client's.
-func input(t testing.TB, data []byte) *Input {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "input")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	in, err := OpenInput(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { in.Close() })
-	return in
-}
-
 func ptr[T any](v T) *T { return &v }
 
 func TestClipsStartFromInputs(t *testing.T) {
@@ -76,13 +62,16 @@ func TestClipsStartFromInputs(t *testing.T) {
 	check := func(r job.Request, data []byte, want job.Source, frames, w, h int) {
 		t.Helper()
 		r.Prompt, r.Seed = "a ball", ptr(uint64(7))
-		in := input(t, data)
-		v, err := c.CreateFrom(t.Context(), r, in)
+		v, err := c.CreateFrom(t.Context(), r, "input", bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.Object, err = artifact.Describe(t.Context(), bytes.NewReader(data))
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := v.Details.Spec
-		if want.Object = in.start.Object; s.Source != want || s.Frames != frames || s.Width != w ||
+		if s.Source != want || s.Frames != frames || s.Width != w ||
 			s.Height != h || s.Prompt != "a ball" || s.Seed != 7 || s.Long != job.LongExtend {
 			t.Errorf("%+v", s)
 		}
@@ -212,12 +201,18 @@ func TestInputsAtOnceAreBounded(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	s := &server{inputs: make(chan struct{}, 1)}
 	body := func() (*http.Request, error) {
-		b, kind, err := encodeForm(job.Request{}, input(t, picture(t)))
-		r := httptest.NewRequest("POST", "/v1/videos", bytes.NewReader(b))
-		r.Header.Set("Content-Type", kind)
+		var b bytes.Buffer
+		form := multipart.NewWriter(&b)
+		file, err := form.CreateFormFile("input_reference", "a.png")
+		if err == nil {
+			_, err = file.Write(picture(t))
+		}
+		err = errors.Join(err, form.Close())
+		r := httptest.NewRequest("POST", "/v1/videos", &b)
+		r.Header.Set("Content-Type", form.FormDataContentType())
 		return r, err
 	}
-	read := func() (*Input, error) {
+	read := func() (*received, error) {
 		r, err := body()
 		if err != nil {
 			t.Fatal(err)
@@ -226,8 +221,11 @@ func TestInputsAtOnceAreBounded(t *testing.T) {
 		return in, err
 	}
 	in, err := read()
-	if err != nil || in.open(t.Context()) != nil || !in.IsImage() {
-		t.Fatalf("%+v, %v", in, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if file, err := in.open(t.Context()); err != nil || !file.IsImage() {
+		t.Fatalf("%+v, %v", file, err)
 	}
 	if _, err := read(); err == nil || !strings.Contains(err.Error(), "too many inputs") {
 		t.Errorf("a second one: %v", err)

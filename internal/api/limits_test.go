@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -267,7 +268,7 @@ func TestListsAreReadWhole(t *testing.T) {
 		t.Errorf("%d videos, %q to %q, %v", len(l.Data), l.FirstID, l.LastID, err)
 	}
 	var w countingWriter
-	if writeList(&w, p); w.n < answerMax || w.most > w.n/10 {
+	if writeList(&w, p); w.n < client.AnswerMax || w.most > w.n/10 {
 		t.Errorf("%d bytes in pieces of up to %d", w.n, w.most)
 	}
 }

@@ -7,18 +7,10 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 )
-
-// List is a page of videos in OpenAI's shape.
-type List struct {
-	Object  string  `json:"object"` // "list"
-	Data    []Video `json:"data"`
-	FirstID job.ID  `json:"first_id"`
-	LastID  job.ID  `json:"last_id"`
-	HasMore bool    `json:"has_more"`
-}
 
 func (s *server) list(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
@@ -44,7 +36,7 @@ func (s *server) list(w http.ResponseWriter, r *http.Request) error {
 // writeList writes a List, one video after the other: a hundred large ones are more than a slow
 // reader may have waiting in memory. It stops when the reader has left.
 func writeList(w io.Writer, p coord.Page) {
-	end := List{Object: "list", HasMore: p.More}
+	end := schema.List{Object: "list", HasMore: p.More}
 	before := `{"object":"list","data":[`
 	for i, v := range p.Jobs {
 		if i == 0 {

@@ -3,7 +3,6 @@ package api
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/longtake/longtake/internal/api/schema"
+	"github.com/longtake/longtake/internal/api/source"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
 )
@@ -178,12 +179,12 @@ func (r *reference) asText(q *request) (*reference, error) {
 func receiveFile(r io.Reader) (*os.File, error) {
 	f, err := os.CreateTemp("", "longtake-input-*")
 	if err != nil {
-		return nil, &Error{Status: http.StatusInternalServerError, Type: "server_error",
+		return nil, &schema.Error{Status: http.StatusInternalServerError, Type: "server_error",
 			Message: fmt.Sprintf("cannot create a temporary file: %v", err)}
 	}
-	n, err := io.Copy(f, io.LimitReader(r, inputMax+1))
-	if err == nil && n > inputMax {
-		err = &http.MaxBytesError{Limit: inputMax}
+	n, err := io.Copy(f, io.LimitReader(r, source.Max+1))
+	if err == nil && n > source.Max {
+		err = &http.MaxBytesError{Limit: source.Max}
 	}
 	if err != nil {
 		(&reference{file: f}).drop()
@@ -193,7 +194,7 @@ func receiveFile(r io.Reader) (*os.File, error) {
 }
 
 // input returns what a request starts from, nil if it starts from nothing. It has its place.
-func (q *request) input(p *place) (*Input, error) {
+func (q *request) input(p *place) (*received, error) {
 	r := q.ref
 	if r == nil {
 		return nil, nil
@@ -201,7 +202,7 @@ func (q *request) input(p *place) (*Input, error) {
 	if err := p.take(); err != nil {
 		return nil, err
 	}
-	in := &Input{name: r.name, file: r.file, slots: p.s.inputs}
+	in := &received{name: r.name, file: r.file, place: p}
 	if lower := strings.ToLower(r.text[:min(len(r.text), 8)]); strings.HasPrefix(lower, "http://") ||
 		strings.HasPrefix(lower, "https://") {
 		in.url, in.fetch = r.text, p.s.fetch
@@ -245,16 +246,3 @@ func (r *reference) decode() ([]byte, error) {
 
 // plainBase64 takes out white space, and turns the alphabet of URLs into the usual one.
 var plainBase64 = strings.NewReplacer(" ", "", "\n", "", "\r", "", "\t", "", "-", "+", "_", "/")
-
-// open reads what a request starts from: a URL is fetched, and a picture decoded. It is an error of
-// the request if it is neither a picture nor latents.
-func (in *Input) open(ctx context.Context) error {
-	if in.url != "" {
-		f, err := in.fetch.get(ctx, in.name, in.url)
-		if err != nil {
-			return err
-		}
-		in.file = f
-	}
-	return in.inspect(ctx)
-}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -35,7 +36,7 @@ func record(t *testing.T, h http.Handler, body string) *httptest.ResponseRecorde
 type part struct{ name, file, value, kind string }
 
 // submit sends a form.
-func submit(t *testing.T, c *Client, parts ...part) (int, Error, Video) {
+func submit(t *testing.T, c *testClient, parts ...part) (int, schema.Error, schema.Video) {
 	t.Helper()
 	var b bytes.Buffer
 	form := multipart.NewWriter(&b)
@@ -70,7 +71,7 @@ func TestReferences(t *testing.T) {
 	data := "data:image/png;base64," + plain
 	folded := "data:image/png;base64," + plain[:20] + "\\n" + strings.TrimRight(plain[20:], "=")
 
-	given := func(how string, status int, e Error, v Video) {
+	given := func(how string, status int, e schema.Error, v schema.Video) {
 		t.Helper()
 		if status != 200 || v.Details.Spec.Source.Kind != job.SourceImage ||
 			f.objects[v.Details.Spec.Source.Object.Name] != png {
@@ -217,7 +218,7 @@ func TestURLsAreFetched(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(secure.Certificate())
 
-	ask := func(mode string, allowed func(netip.Addr) bool, url string) (int, Error) {
+	ask := func(mode string, allowed func(netip.Addr) bool, url string) (int, schema.Error) {
 		f := extender()
 		s := newServer(Config{Service: f, Metrics: prometheus.NewRegistry()})
 		s.fetch = newFetcher(mode, allowed, &tls.Config{RootCAs: roots})

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -18,7 +19,7 @@ import (
 const asJSON = "Content-Type: application/json"
 
 // videoIn reads a video.
-func videoIn(t *testing.T, resp *http.Response) (v Video) {
+func videoIn(t *testing.T, resp *http.Response) (v schema.Video) {
 	t.Helper()
 	b, _ := io.ReadAll(resp.Body)
 	if err := json.Unmarshal(b, &v); err != nil || resp.StatusCode != 200 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -97,7 +98,7 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	fail(w, r, &Error{Status: http.StatusMethodNotAllowed, Type: "invalid_request_error",
+	fail(w, r, &schema.Error{Status: http.StatusMethodNotAllowed, Type: "invalid_request_error",
 		Code: "method_not_allowed", Message: fmt.Sprintf("%.32s is not for %.128s; allowed: %s",
 			r.Method, r.URL.Path, m.allowed())})
 }

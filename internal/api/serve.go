@@ -29,9 +29,6 @@ const (
 	loadsMax    = 256  // what is read and sent a piece at a time, of up to a MB in memory
 	inputsMax   = 8    // received at once: files on disk, pictures in memory
 
-	deleteTime = 30 * time.Second
-	keepAlive  = 15 * time.Second // between signs of life on a stream
-
 	pollPart  = 20 // of a stage's time, which the client should let pass until it asks again
 	pollLeast = 500 * time.Millisecond
 	pollMost  = 10 * time.Second

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -88,10 +89,11 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record
 		return none, &job.FieldError{Field: in.name, Value: "given",
 			Allowed: "none; this model was not trained to go on from given latents"}
 	}
-	if err := in.open(r.Context()); err != nil {
+	file, err := in.open(r.Context())
+	if err != nil {
 		return none, err
 	}
-	req, err := in.Request(q.Request, m)
+	req, err := file.Request(q.Request, m)
 	if err == nil {
 		req.Source.Object, err = s.service.StoreInput(r.Context(), in.file)
 	}
@@ -150,7 +152,7 @@ func pollAfter(v coord.View) time.Duration {
 
 // delete forgets a job; one that is not final is cancelled first.
 func (s *server) delete(w http.ResponseWriter, r *http.Request) error {
-	ctx, cancel := context.WithTimeout(r.Context(), deleteTime)
+	ctx, cancel := context.WithTimeout(r.Context(), schema.DeleteTime)
 	defer cancel()
 	v, err := s.service.Get(ctx, id(r))
 	if err == nil && !v.State.Final() {

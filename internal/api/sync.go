@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -33,7 +34,7 @@ func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
 		if v.State != job.Completed {
 			w.Header().Set("X-Should-Retry", "false")
 			failed := toVideo(v).Error
-			return &Error{Status: http.StatusInternalServerError, Type: "server_error",
+			return &schema.Error{Status: http.StatusInternalServerError, Type: "server_error",
 				Code: failed.Code, Message: failed.Message}
 		}
 		f, _ := fileOf(v, "")

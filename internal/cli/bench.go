@@ -11,7 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/client"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/local"
@@ -138,14 +139,16 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 		return row, err
 	}
 	defer func() { err = errors.Join(err, cluster.Close()) }()
-	cl, err := api.NewClient(cluster.URL, nil)
+	cl, err := client.New(cluster.URL, nil)
 	if err != nil {
 		return row, err
 	}
 	prompt, seed := "a red ball bouncing over the sea at sunset", uint64(1)
 	clip := b.clip
 	clip.Prompt, clip.Seed, clip.Shards = prompt, &seed, n
-	queue := func(ctx context.Context, c *api.Client) (api.Video, error) { return c.Create(ctx, clip) }
+	queue := func(ctx context.Context, c *client.Client) (schema.Video, error) {
+		return c.Create(ctx, clip)
+	}
 	video, err := makeVideo(ctx, cl, queue, &lines{w: io.Discard})
 	if err != nil {
 		return row, err

@@ -10,7 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/client"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/terminal"
@@ -25,11 +26,11 @@ func clusterCommand() *cobra.Command {
 }
 
 // clusterView is a command that shows the cluster's status in one way.
-func clusterView(name, short string, show func(io.Writer, coord.Status) error) *cobra.Command {
+func clusterView(name, short string, show func(io.Writer, schema.Status) error) *cobra.Command {
 	cmd := &cobra.Command{Use: name, Short: short, Args: daemon.NoArgs}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := client(cmd)
+		c, err := dial(cmd)
 		if err != nil {
 			return err
 		}
@@ -49,20 +50,20 @@ func clusterView(name, short string, show func(io.Writer, coord.Status) error) *
 }
 
 // shardsOf returns how many shards are registered, which only the leader knows: -1 without one.
-func shardsOf(ctx context.Context, c *api.Client, s coord.Status) (int, error) {
+func shardsOf(ctx context.Context, c *client.Client, s schema.Status) (int, error) {
 	if s.Leads() {
 		return s.Nodes, nil
 	}
 	list, err := c.Nodes(ctx) // is sent on to the leader
-	var refused *api.Error
-	var away *api.UnreachableError
+	var refused *schema.Error
+	var away *client.UnreachableError
 	if errors.As(err, &refused) || errors.As(err, &away) {
 		return -1, nil // the rest is worth showing all the more
 	}
 	return len(list), err
 }
 
-func printStatus(w io.Writer, s coord.Status) error {
+func printStatus(w io.Writer, s schema.Status) error {
 	line := func(key, format string, args ...any) {
 		terminal.Printf(w, "%-12s %s\n", key, fmt.Sprintf(format, args...))
 	}
@@ -82,7 +83,7 @@ func printStatus(w io.Writer, s coord.Status) error {
 }
 
 // leaderURL says where the leader's API is, as far as that is known.
-func leaderURL(s coord.Status) string {
+func leaderURL(s schema.Status) string {
 	for _, m := range s.Members {
 		if m.Leader && m.HTTP != "" {
 			return ": --coordinator " + m.HTTP
@@ -92,7 +93,7 @@ func leaderURL(s coord.Status) string {
 }
 
 // describeSpace says what is stored, and what there is room for.
-func describeSpace(s coord.Space) string {
+func describeSpace(s schema.Space) string {
 	size := func(n int64) string { return size(uint64(max(n, 0))) } //nolint:gosec // from 0
 	quota := ""
 	if s.Quota > 0 {
@@ -106,7 +107,7 @@ func describeSpace(s coord.Space) string {
 	return text
 }
 
-func printMembers(w io.Writer, s coord.Status) error {
+func printMembers(w io.Writer, s schema.Status) error {
 	leads := s.ID == s.Leader
 	return terminal.Table(w, "ID\tROLE\tSTATE\tRAFT\tHTTP", func(w io.Writer) {
 		for _, m := range s.Members {
@@ -149,19 +150,19 @@ func membersCommand() *cobra.Command {
 		Args: oneArg("ID")}
 	raft := add.Flags().String("raft", "", "host:port at which the others reach its Raft (required)")
 	http := add.Flags().String("http", "", "URL of its API, for clients")
-	clusterChange(add, func(ctx context.Context, c *api.Client, args []string,
-	) (coord.Status, error) {
+	clusterChange(add, func(ctx context.Context, c *client.Client, args []string,
+	) (schema.Status, error) {
 		if *raft == "" {
-			return coord.Status{},
+			return schema.Status{},
 				daemon.Usagef("--raft is missing: the host:port of the coordinator's Raft")
 		}
-		return c.AddMember(ctx, coord.Peer{ID: args[0], Raft: *raft, HTTP: *http})
+		return c.AddMember(ctx, schema.Peer{ID: args[0], Raft: *raft, HTTP: *http})
 	})
 	remove := &cobra.Command{Use: "remove ID", Short: "Take a coordinator out",
 		Args: oneArg("ID")}
 	force := remove.Flags().Bool("force", false, "even if no majority of the others is in reach")
-	clusterChange(remove, func(ctx context.Context, c *api.Client, args []string,
-	) (coord.Status, error) {
+	clusterChange(remove, func(ctx context.Context, c *client.Client, args []string,
+	) (schema.Status, error) {
 		return c.RemoveMember(ctx, args[0], *force)
 	})
 	cmd.AddCommand(add, remove)
@@ -171,8 +172,8 @@ func membersCommand() *cobra.Command {
 func transferCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "transfer-leader [ID]",
 		Short: "Hand the leadership to a coordinator, or to any other", Args: cobra.MaximumNArgs(1)}
-	clusterChange(cmd, func(ctx context.Context, c *api.Client, args []string,
-	) (coord.Status, error) {
+	clusterChange(cmd, func(ctx context.Context, c *client.Client, args []string,
+	) (schema.Status, error) {
 		return c.TransferLeader(ctx, strings.Join(args, ""))
 	})
 	return cmd
@@ -180,10 +181,10 @@ func transferCommand() *cobra.Command {
 
 // clusterChange makes cmd change the cluster and list the coordinators then.
 func clusterChange(cmd *cobra.Command,
-	do func(context.Context, *api.Client, []string) (coord.Status, error)) {
+	do func(context.Context, *client.Client, []string) (schema.Status, error)) {
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := client(cmd)
+		c, err := dial(cmd)
 		if err != nil {
 			return err
 		}
@@ -207,7 +208,7 @@ func snapshotCommand() *cobra.Command {
 		Long: snapshotHelp}
 	save := &cobra.Command{Use: "save FILE", Short: "Write a snapshot", Args: oneArg("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := client(cmd)
+			c, err := dial(cmd)
 			if err != nil {
 				return err
 			}
@@ -215,11 +216,11 @@ func snapshotCommand() *cobra.Command {
 		}}
 	restore := &cobra.Command{Use: "restore FILE", Args: oneArg("FILE"),
 		Short: "Replace what was decided by a snapshot; what came after it is forgotten"}
-	clusterChange(restore, func(ctx context.Context, c *api.Client, args []string,
-	) (coord.Status, error) {
+	clusterChange(restore, func(ctx context.Context, c *client.Client, args []string,
+	) (schema.Status, error) {
 		data, err := userfile.Read(args[0], coord.SnapshotMax)
 		if err != nil {
-			return coord.Status{}, fmt.Errorf("cannot read the snapshot: %w", err)
+			return schema.Status{}, fmt.Errorf("cannot read the snapshot: %w", err)
 		}
 		return c.Restore(ctx, data)
 	})
@@ -227,7 +228,7 @@ func snapshotCommand() *cobra.Command {
 }
 
 // saveSnapshot writes a whole file, or none.
-func saveSnapshot(ctx context.Context, c *api.Client, path string) error {
+func saveSnapshot(ctx context.Context, c *client.Client, path string) error {
 	r, err := c.Snapshot(ctx)
 	if err != nil {
 		return err

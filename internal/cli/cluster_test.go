@@ -5,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/api/schema"
 )
 
 // TestMembersSayWhetherTheyVote lists members as the leader sees them, and as another one does.
 func TestMembersSayWhetherTheyVote(t *testing.T) {
-	s := coord.Status{ID: "c1", Leader: "c1", Members: []coord.Member{
+	s := schema.Status{ID: "c1", Leader: "c1", Members: []schema.Member{
 		{ID: "c1", Leader: true, Voter: true, Reached: true},
 		{ID: "c2", Voter: true, Reached: true, Behind: 3}, {ID: "c3", Voter: true},
 		{ID: "c4", Reached: true, Behind: 5000}}}

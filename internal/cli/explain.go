@@ -5,12 +5,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 )
 
 // since is when a job came into the state in which it waits or runs, zero for one that has ended.
-func since(v api.Video) time.Time {
+func since(v schema.Video) time.Time {
 	d := v.Details
 	switch n := len(d.Losses); {
 	case v.Final():
@@ -72,10 +72,10 @@ func adviceOn(list []advice, reason string) advice {
 }
 
 // outlook says what happens next with a job.
-func outlook(v api.Video) string {
+func outlook(v schema.Video) string {
 	d := v.Details
 	switch {
-	case d.State == api.Cancelling:
+	case d.State == schema.Cancelling:
 		return "its shards stop, within seconds; then it is cancelled"
 	case d.State == job.Queued && d.Waiting != "":
 		return adviceOn(ofWaiting, d.Waiting).next + resumes(d)
@@ -91,7 +91,7 @@ func outlook(v api.Video) string {
 }
 
 // resumes says where a queued job goes on that has run before.
-func resumes(d api.Details) string {
+func resumes(d schema.Details) string {
 	switch {
 	case d.Attempt == 0:
 		return ""
@@ -102,7 +102,7 @@ func resumes(d api.Details) string {
 }
 
 // ifLost says what the loss of a shard would cost a running job.
-func ifLost(d api.Details) string {
+func ifLost(d schema.Details) string {
 	if d.Checkpoint == 0 {
 		return "; if a shard is lost, it begins again on others" + chances(d)
 	}
@@ -111,7 +111,7 @@ func ifLost(d api.Details) string {
 }
 
 // chances says how many attempts are left, once some were lost.
-func chances(d api.Details) string {
+func chances(d schema.Details) string {
 	if len(d.Losses) == 0 || d.AttemptsLeft == 0 {
 		return ""
 	}
@@ -120,7 +120,7 @@ func chances(d api.Details) string {
 }
 
 // remedy says what somebody can do for a job, "" if nothing is needed.
-func remedy(v api.Video) string {
+func remedy(v schema.Video) string {
 	d := v.Details
 	switch {
 	case d.State == job.Queued && d.Waiting != "":

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -13,38 +13,38 @@ import (
 func TestStatusSaysWhatNow(t *testing.T) {
 	loss := []job.Loss{{Attempt: 1, Reason: "node a was lost", Time: time.Now().Add(-90 * time.Second)}}
 	for name, c := range map[string]struct {
-		d     api.Details
+		d     schema.Details
 		err   string
 		wants []string
 	}{
-		"no shard": {api.Details{State: job.Queued, Waiting: "waits for a shard to register"}, "",
+		"no shard": {schema.Details{State: job.Queued, Waiting: "waits for a shard to register"}, "",
 			[]string{"start a shard"}},
-		"too few": {api.Details{State: job.Queued, Waiting: "waits for 4 shards, 1 is registered"}, "",
+		"too few": {schema.Details{State: job.Queued, Waiting: "waits for 4 shards, 1 is registered"}, "",
 			[]string{"more shards", "--shards"}},
-		"busy": {api.Details{State: job.Queued, Waiting: "waits for 2 shards, 0 are of 2 idle"}, "",
+		"busy": {schema.Details{State: job.Queued, Waiting: "waits for 2 shards, 0 are of 2 idle"}, "",
 			[]string{"other jobs have ended", "--priority"}},
-		"no ffmpeg": {api.Details{State: job.Queued, Waiting: "waits for a shard that can write mp4"}, "",
+		"no ffmpeg": {schema.Details{State: job.Queued, Waiting: "waits for a shard that can write mp4"}, "",
 			[]string{"ffmpeg", "webm"}},
-		"full disk": {api.Details{State: job.Queued, Waiting: "waits for room: 3 MB are free"}, "",
+		"full disk": {schema.Details{State: job.Queued, Waiting: "waits for room: 3 MB are free"}, "",
 			[]string{"job delete"}},
-		"lost once": {api.Details{State: job.Queued, Waiting: "waits a moment, since ...", Attempt: 2,
+		"lost once": {schema.Details{State: job.Queued, Waiting: "waits a moment, since ...", Attempt: 2,
 			Losses: loss, Checkpoint: 7, Spec: job.Spec{Steps: 30}, AttemptsLeft: 4}, "",
 			[]string{"for 1m3", "step 7 of 30", "4 attempts more"}},
-		"behind": {api.Details{State: job.Queued, Ahead: 3}, "", []string{"after 3 jobs"}},
-		"running": {api.Details{State: job.Running, Stage: job.StageDenoise, Done: 3, Total: 30, ETA: 200,
+		"behind": {schema.Details{State: job.Queued, Ahead: 3}, "", []string{"after 3 jobs"}},
+		"running": {schema.Details{State: job.Running, Stage: job.StageDenoise, Done: 3, Total: 30, ETA: 200,
 			Checkpoint: 3, Placed: time.Now().Add(-2 * time.Hour), Mesh: "cfg=2,ulysses=1",
 			Where: "a, b (cfg=2,ulysses=1)", Attempt: 1}, "",
 			[]string{"for 2h0m", "3m20s of denoise left", "from step 3", "on a, b"}},
-		"cancelling": {api.Details{State: api.Cancelling}, "", []string{"stop"}},
-		"failed": {api.Details{State: job.Failed}, "5 attempts were lost without progress",
+		"cancelling": {schema.Details{State: schema.Cancelling}, "", []string{"stop"}},
+		"failed": {schema.Details{State: job.Failed}, "5 attempts were lost without progress",
 			[]string{"job logs", "job retry"}},
-		"failed otherwise": {api.Details{State: job.Failed}, "boom", []string{"job logs", "job retry"}},
-		"completed":        {api.Details{State: job.Completed}, "", []string{"job fetch job_1"}},
-		"cancelled":        {api.Details{State: job.Cancelled}, "", []string{"job retry job_1"}},
+		"failed otherwise": {schema.Details{State: job.Failed}, "boom", []string{"job logs", "job retry"}},
+		"completed":        {schema.Details{State: job.Completed}, "", []string{"job fetch job_1"}},
+		"cancelled":        {schema.Details{State: job.Cancelled}, "", []string{"job retry job_1"}},
 	} {
-		v := api.Video{ID: "job_1", Details: c.d}
+		v := schema.Video{ID: "job_1", Details: c.d}
 		if c.err != "" {
-			v.Error = &api.VideoError{Message: c.err}
+			v.Error = &schema.VideoError{Message: c.err}
 		}
 		if v.Details.Created.IsZero() {
 			v.Details.Created = time.Now()

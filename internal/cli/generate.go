@@ -10,7 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/client"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/engine"
@@ -47,7 +48,7 @@ taken; --seconds and --frames are then what is added, and the result is the whol
 // generation is what generate was asked for.
 type generation struct {
 	request job.Request
-	start   source
+	start   clipStart
 	out     output
 	json    bool
 	values  *config.Values
@@ -157,7 +158,7 @@ func (g *generation) run(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, cluster.Close()) }()
 		url = cluster.URL
 	}
-	c, err := api.NewClient(url, nil)
+	c, err := client.New(url, nil)
 	if err != nil {
 		return daemon.Usage(err)
 	}
@@ -207,14 +208,14 @@ func (g *generation) preflight() error {
 }
 
 // queue creates the video.
-func (g *generation) queue(ctx context.Context, c *api.Client) (api.Video, error) {
+func (g *generation) queue(ctx context.Context, c *client.Client) (schema.Video, error) {
 	return g.start.queue(ctx, c, g.request)
 }
 
 // makeVideo has a video created and follows it to its end. When ctx ends meanwhile, the job is
 // cancelled.
-func makeVideo(ctx context.Context, c *api.Client, queue func(context.Context, *api.Client) (
-	api.Video, error), rep reporter) (api.Video, error) {
+func makeVideo(ctx context.Context, c *client.Client, queue func(context.Context, *client.Client) (
+	schema.Video, error), rep reporter) (schema.Video, error) {
 	v, err := queue(ctx, c)
 	if err != nil {
 		return v, err
@@ -257,7 +258,7 @@ type resultLine struct {
 	Notices        []string              `json:"notices,omitempty"`
 }
 
-func (g *generation) summarise(v api.Video) error {
+func (g *generation) summarise(v schema.Video) error {
 	r, s := v.Details.Result, v.Details.Spec
 	took := time.Since(g.started)
 	if g.json {

@@ -12,7 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/client"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
@@ -22,8 +23,8 @@ import (
 func jobCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "job", Short: "Look at jobs and act on them"}
 	return group(cmd, jobList(), jobStatus(), jobLogs(), jobFetch(),
-		jobAction("cancel", "Stop a job, in the middle of a step too", (*api.Client).Cancel),
-		jobAction("retry", "Queue the same clip again", (*api.Client).Retry),
+		jobAction("cancel", "Stop a job, in the middle of a step too", (*client.Client).Cancel),
+		jobAction("retry", "Queue the same clip again", (*client.Client).Retry),
 		jobDelete())
 }
 
@@ -36,7 +37,7 @@ func jobList() *cobra.Command {
 		if *limit < 1 || *limit > 100 {
 			return daemon.Usagef("--limit is %d; allowed: 1 to 100", *limit)
 		}
-		c, err := client(cmd)
+		c, err := dial(cmd)
 		if err != nil {
 			return err
 		}
@@ -81,12 +82,12 @@ func jobStatus() *cobra.Command {
 	js := asJSON(cmd)
 	watch := cmd.Flags().BoolP("watch", "w", false, "follow the job to its end")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := client(cmd)
+		c, err := dial(cmd)
 		if err != nil {
 			return err
 		}
 		id := jobID(args)
-		var v api.Video
+		var v schema.Video
 		if *watch {
 			rep := newReporter(*js, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			v, err = c.Watch(cmd.Context(), id, following(rep))
@@ -102,7 +103,7 @@ func jobStatus() *cobra.Command {
 	return cmd
 }
 
-func printVideo(w io.Writer, v api.Video, js bool) error {
+func printVideo(w io.Writer, v schema.Video, js bool) error {
 	if js {
 		return terminal.JSON(w, v)
 	}
@@ -153,7 +154,7 @@ func printVideo(w io.Writer, v api.Video, js bool) error {
 }
 
 // printWork tells what there is of a job's clip, and what was lost and taken over on the way.
-func printWork(line func(key, format string, args ...any), v api.Video) {
+func printWork(line func(key, format string, args ...any), v schema.Video) {
 	d := v.Details
 	if d.Result != nil && d.Result.WindowsReused > 0 {
 		line("taken over", "%s of the step in which the attempt before was lost",
@@ -207,11 +208,11 @@ func aftermath(l job.Loss) string {
 
 // jobAction is a command that does one thing to one job and shows it.
 func jobAction(name, short string,
-	do func(*api.Client, context.Context, job.ID) (api.Video, error)) *cobra.Command {
+	do func(*client.Client, context.Context, job.ID) (schema.Video, error)) *cobra.Command {
 	cmd := &cobra.Command{Use: name + " ID", Short: short, Args: oneJob}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := client(cmd)
+		c, err := dial(cmd)
 		if err != nil {
 			return err
 		}
@@ -227,7 +228,7 @@ func jobAction(name, short string,
 func jobDelete() *cobra.Command {
 	return &cobra.Command{Use: "delete ID", Short: "Forget a job and its clip, cancel it first",
 		Args: oneJob, RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := client(cmd)
+			c, err := dial(cmd)
 			if err != nil {
 				return err
 			}
@@ -246,7 +247,7 @@ func jobFetch() *cobra.Command {
 	preview := cmd.Flags().Bool("preview", false, "a rough animation of what the clip is going to "+
 		"be, or of a finished one its frames (default: ID.webp)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := client(cmd)
+		c, err := dial(cmd)
 		if err != nil {
 			return err
 		}
@@ -286,7 +287,7 @@ func jobFetch() *cobra.Command {
 type early struct{ variant, ext string }
 
 // fetch writes what there is so far.
-func (e early) fetch(ctx context.Context, c *api.Client, id job.ID, path string) error {
+func (e early) fetch(ctx context.Context, c *client.Client, id job.ID, path string) error {
 	if filepath.Ext(path) != e.ext {
 		return daemon.Usagef("-o is %q; allowed with --%s: a %s file", path, e.variant, e.ext)
 	}
@@ -315,7 +316,7 @@ func (e early) fetch(ctx context.Context, c *api.Client, id job.ID, path string)
 
 // fetchOutput checks that the path suits the format that the job was made in. Without a path the
 // file is called as the job that was asked for: the answer's word is not taken for a name.
-func fetchOutput(asked job.ID, v api.Video, path, latents string) (output, error) {
+func fetchOutput(asked job.ID, v schema.Video, path, latents string) (output, error) {
 	format := media.Format(v.Details.Spec.Format)
 	if !slices.Contains(media.Formats(), format) {
 		return output{}, fmt.Errorf("job %s was made as %q, which this version does not know", asked,

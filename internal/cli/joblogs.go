@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/terminal"
 )
@@ -30,7 +30,7 @@ func jobLogs() *cobra.Command {
 		Long: logsHelp, Args: oneJob}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := client(cmd)
+		c, err := dial(cmd)
 		if err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func printEvents(w io.Writer, events []jobEvent, js bool) error {
 }
 
 // jobEvents lists what is known of the job's past, the oldest first.
-func jobEvents(v api.Video) []jobEvent {
+func jobEvents(v schema.Video) []jobEvent {
 	d := v.Details
 	events := []jobEvent{{d.Created, "created", fmt.Sprintf("%s of %s", count(d.Spec.Frames, "frame"),
 		v.Size)}}
@@ -91,7 +91,7 @@ func attemptText(a job.Attempt, where string) string {
 }
 
 // ending says how a job ended.
-func ending(v api.Video) string {
+func ending(v schema.Video) string {
 	if r := v.Details.Result; r != nil {
 		return fmt.Sprintf("%s in attempt %d", size(uint64(r.Video.Size)), //nolint:gosec // >= 0
 			v.Details.Attempt)

@@ -5,14 +5,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 )
 
 // TestJobEvents puts a job's past in order: here the first loss was made good after the second.
 func TestJobEvents(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(1000+s), 0) }
-	v := api.Video{Size: "96x64", Details: api.Details{State: job.Completed, Attempt: 3,
+	v := schema.Video{Size: "96x64", Details: schema.Details{State: job.Completed, Attempt: 3,
 		Spec: job.Spec{Frames: 33}, Created: at(0), Started: at(1), Placed: at(5), Where: "c (cfg=1)", Finished: at(9), Losses: []job.Loss{
 			{Attempt: 1, Reason: "node a was lost", Step: 4, Began: at(1), Where: "a, b (cfg=2)",
 				Time: at(2), Recovered: at(6)},
@@ -38,8 +38,8 @@ func TestJobEvents(t *testing.T) {
 }
 
 func TestEventsOfAJobThatFailed(t *testing.T) {
-	v := api.Video{Error: &api.VideoError{Message: "no room"},
-		Details: api.Details{State: job.Failed, Created: time.Unix(1, 0), Finished: time.Unix(2, 0)}}
+	v := schema.Video{Error: &schema.VideoError{Message: "no room"},
+		Details: schema.Details{State: job.Failed, Created: time.Unix(1, 0), Finished: time.Unix(2, 0)}}
 	e := jobEvents(v)
 	if len(e) != 3 || e[2].Event != "to do" || e[1].Event != "failed" || e[1].Text != "no room" {
 		t.Errorf("%+v", e)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/terminal"
 )
@@ -41,7 +41,7 @@ func nodeStatus() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var found []coord.Node
+		var found []schema.Node
 		for _, n := range all {
 			if n.Name == args[0] || string(n.ID) == args[0] {
 				found = append(found, n)
@@ -69,7 +69,7 @@ func nodeDrain() *cobra.Command {
 	force := cmd.Flags().Bool("force", false, "do not wait for a step boundary")
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := client(cmd)
+		c, err := dial(cmd)
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func nodeDrain() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return printNodes(cmd.OutOrStdout(), []coord.Node{n}, *js)
+		return printNodes(cmd.OutOrStdout(), []schema.Node{n}, *js)
 	}
 	return cmd
 }
@@ -111,7 +111,7 @@ func nodeUndrain() *cobra.Command {
 		Args: oneArg("NAME")}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := client(cmd)
+		c, err := dial(cmd)
 		if err != nil {
 			return err
 		}
@@ -119,34 +119,34 @@ func nodeUndrain() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return printNodes(cmd.OutOrStdout(), []coord.Node{n}, *js)
+		return printNodes(cmd.OutOrStdout(), []schema.Node{n}, *js)
 	}
 	return cmd
 }
 
 // findNode returns one shard by its name or id.
-func findNode(cmd *cobra.Command, name string) (coord.Node, error) {
+func findNode(cmd *cobra.Command, name string) (schema.Node, error) {
 	all, err := nodes(cmd)
 	if err != nil {
-		return coord.Node{}, err
+		return schema.Node{}, err
 	}
 	for _, n := range all {
 		if n.Name == name || string(n.ID) == name {
 			return n, nil
 		}
 	}
-	return coord.Node{}, fmt.Errorf("no shard is called %q; see longtake node list", name)
+	return schema.Node{}, fmt.Errorf("no shard is called %q; see longtake node list", name)
 }
 
-func nodes(cmd *cobra.Command) ([]coord.Node, error) {
-	c, err := client(cmd)
+func nodes(cmd *cobra.Command) ([]schema.Node, error) {
+	c, err := dial(cmd)
 	if err != nil {
 		return nil, err
 	}
 	return c.Nodes(cmd.Context())
 }
 
-func printNodes(w io.Writer, nodes []coord.Node, js bool) error {
+func printNodes(w io.Writer, nodes []schema.Node, js bool) error {
 	if js {
 		return terminal.Lines(w, nodes)
 	}

@@ -11,7 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/client"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
@@ -92,7 +93,7 @@ func checkFolder(path string) error {
 }
 
 // fetch stores the results of a completed video. Files appear complete or not at all.
-func (o output) fetch(ctx context.Context, c *api.Client, v api.Video) error {
+func (o output) fetch(ctx context.Context, c *client.Client, v schema.Video) error {
 	r := v.Details.Result
 	if r == nil {
 		return fmt.Errorf("video %s has no result, it is %s", v.ID, v.Details.State)
@@ -113,7 +114,7 @@ func (o output) fetch(ctx context.Context, c *api.Client, v api.Video) error {
 }
 
 // download writes an object to a temporary file beside path, checks it, and has place put it there.
-func download(ctx context.Context, c *api.Client, id job.ID, variant string, want job.Object,
+func download(ctx context.Context, c *client.Client, id job.ID, variant string, want job.Object,
 	path string, place func(f *os.File, path string) error) (err error) {
 	defer func() {
 		if err != nil {

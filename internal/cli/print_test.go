@@ -16,8 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longtake/longtake/internal/api"
-	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/terminal"
 )
@@ -69,8 +68,8 @@ func evilValue[T any]() T {
 
 // hostile answers whatever is asked with texts that would do harm on a terminal.
 func hostile(t *testing.T, fails bool) string {
-	video := func(id string, state job.State) api.Video {
-		v := evilValue[api.Video]()
+	video := func(id string, state job.State) schema.Video {
+		v := evilValue[schema.Video]()
 		v.ID, v.Details.State, v.Details.Spec.Format = job.ID(id), state, "webm"
 		if state == job.Completed {
 			v.Error = nil
@@ -90,7 +89,7 @@ func hostile(t *testing.T, fails bool) string {
 	}
 	id := func(r *http.Request) string { return r.PathValue("id") }
 	answer("GET /v1/videos", func(*http.Request) any {
-		l := evilValue[api.List]()
+		l := evilValue[schema.List]()
 		l.HasMore = true
 		return l
 	})
@@ -98,12 +97,12 @@ func hostile(t *testing.T, fails bool) string {
 	answer("DELETE /v1/videos/{id}", func(*http.Request) any { return struct{}{} })
 	answer("/v1/videos/{id}", func(r *http.Request) any { return video(id(r), job.Queued) })
 	answer("/v1/videos/{id}/{do}", func(r *http.Request) any { return video(id(r), job.Running) })
-	answer("/v1/nodes/{id}/{do}", func(*http.Request) any { return evilValue[coord.Node]() })
+	answer("/v1/nodes/{id}/{do}", func(*http.Request) any { return evilValue[schema.Node]() })
 	answer("GET /v1/nodes", func(*http.Request) any {
-		return map[string]any{"data": []coord.Node{evilValue[coord.Node]()}}
+		return map[string]any{"data": []schema.Node{evilValue[schema.Node]()}}
 	})
-	answer("/v1/cluster", func(*http.Request) any { return evilValue[coord.Status]() })
-	answer("/v1/cluster/{do...}", func(*http.Request) any { return evilValue[coord.Status]() })
+	answer("/v1/cluster", func(*http.Request) any { return evilValue[schema.Status]() })
+	answer("/v1/cluster/{do...}", func(*http.Request) any { return evilValue[schema.Status]() })
 	mux.HandleFunc("GET /v1/videos/{id}/events", func(w http.ResponseWriter, r *http.Request) {
 		for _, s := range []job.State{job.Queued, job.Running, job.Failed} {
 			b, _ := json.Marshal(video(id(r), s))
@@ -209,7 +208,7 @@ func firstSpecial(text string) string {
 
 // TestProgressIsPlain feeds all three reporters.
 func TestProgressIsPlain(t *testing.T) {
-	v := evilValue[api.Video]()
+	v := evilValue[schema.Video]()
 	for name, open := range map[string]func(w *bytes.Buffer) reporter{
 		"lines": func(w *bytes.Buffer) reporter { return &lines{w: w} },
 		"json":  func(w *bytes.Buffer) reporter { return &jsonReporter{w: w} },

@@ -9,23 +9,23 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/schollz/progressbar/v3"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/terminal"
 )
 
 // reporter shows how a job gets on; end takes away what is only for the meantime.
 type reporter interface {
-	update(v api.Video)
-	lost(v api.Video, l job.Loss) // an attempt; it was not told of before
+	update(v schema.Video)
+	lost(v schema.Video, l job.Loss) // an attempt; it was not told of before
 	end()
 }
 
 // following returns what to call with every change of a job: it tells rep of lost attempts, once,
 // and of the job.
-func following(rep reporter) func(v api.Video) {
+func following(rep reporter) func(v schema.Video) {
 	var told job.Attempt
-	return func(v api.Video) {
+	return func(v schema.Video) {
 		for _, l := range v.Details.Losses {
 			if l.Attempt > told {
 				rep.lost(v, l)
@@ -57,7 +57,7 @@ func newReporter(js bool, out, w io.Writer) reporter {
 }
 
 // stateText says in a word or two where a job stands.
-func stateText(v api.Video) string {
+func stateText(v schema.Video) string {
 	d := v.Details
 	switch {
 	case d.State == job.Queued && d.Waiting != "":
@@ -83,7 +83,7 @@ type bar struct {
 	bar   *progressbar.ProgressBar
 }
 
-func (b *bar) update(v api.Video) {
+func (b *bar) update(v schema.Video) {
 	d := v.Details
 	if v.Final() { // what comes next says so
 		b.end()
@@ -105,7 +105,7 @@ func (b *bar) update(v api.Video) {
 	b.bar.Describe(terminal.Escape(text)) // draws, so it comes last
 }
 
-func (b *bar) lost(_ api.Video, l job.Loss) {
+func (b *bar) lost(_ schema.Video, l job.Loss) {
 	b.end()
 	b.stage = ""
 	terminal.Printf(b.w, "%s\n", lossText(l))
@@ -127,7 +127,7 @@ type lines struct {
 // tellLeft is from when on how long a stage takes is worth a line, in seconds.
 const tellLeft = 60
 
-func (l *lines) update(v api.Video) {
+func (l *lines) update(v schema.Video) {
 	text := stateText(v)
 	if v.Details.State == job.Running {
 		text = string(v.Details.Stage)
@@ -144,7 +144,7 @@ func (l *lines) update(v api.Video) {
 	}
 }
 
-func (l *lines) lost(_ api.Video, loss job.Loss) { terminal.Printf(l.w, "%s\n", lossText(loss)) }
+func (l *lines) lost(_ schema.Video, loss job.Loss) { terminal.Printf(l.w, "%s\n", lossText(loss)) }
 
 func (l *lines) end() {}
 
@@ -163,7 +163,7 @@ type progressLine struct {
 	Waiting string    `json:"waiting,omitempty"`
 }
 
-func (j *jsonReporter) update(v api.Video) {
+func (j *jsonReporter) update(v schema.Video) {
 	d := v.Details
 	_ = terminal.JSON(j.w, progressLine{Event: "progress", ID: v.ID, State: d.State, Stage: d.Stage,
 		Done: d.Done, Total: d.Total, Part: d.Part, ETA: d.ETA, Waiting: d.Waiting})
@@ -176,7 +176,7 @@ type lossLine struct {
 	job.Loss
 }
 
-func (j *jsonReporter) lost(v api.Video, l job.Loss) {
+func (j *jsonReporter) lost(v schema.Video, l job.Loss) {
 	_ = terminal.JSON(j.w, lossLine{Event: "lost", ID: v.ID, Loss: l})
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -22,7 +22,7 @@ func TestLostAttemptsAreToldOnce(t *testing.T) {
 		rep := open(&out)
 		update := following(rep)
 		for _, n := range []int{0, 1, 1, 2, 2} {
-			v := api.Video{Details: api.Details{State: job.Running, Stage: job.StageDenoise, Total: 10}}
+			v := schema.Video{Details: schema.Details{State: job.Running, Stage: job.StageDenoise, Total: 10}}
 			v.Details.Losses = losses[:n]
 			update(v)
 		}
@@ -38,7 +38,7 @@ func TestBarShowsOneMoment(t *testing.T) {
 	var out bytes.Buffer
 	b := &bar{w: &out}
 	for done := range 10 {
-		b.update(api.Video{Details: api.Details{State: job.Running, Stage: job.StageDenoise, Done: done,
+		b.update(schema.Video{Details: schema.Details{State: job.Running, Stage: job.StageDenoise, Done: done,
 			Total: 10}})
 		last := out.String()[strings.LastIndexByte(strings.TrimRight(out.String(), "\r"), '\r')+1:]
 		if !strings.Contains(last, fmt.Sprintf("denoise %d/10", done)) ||
@@ -47,7 +47,7 @@ func TestBarShowsOneMoment(t *testing.T) {
 		}
 	}
 	out.Reset()
-	b.update(api.Video{Details: api.Details{State: job.Completed}})
+	b.update(schema.Video{Details: schema.Details{State: job.Completed}})
 	if strings.Contains(out.String(), "0%") {
 		t.Errorf("a job that is completed is shown as %q", out.String())
 	}
@@ -58,10 +58,10 @@ func TestALongStageTellsOnceHowLong(t *testing.T) {
 	var out bytes.Buffer
 	l := &lines{w: &out}
 	for _, eta := range []float64{7200, 7100, 50} {
-		l.update(api.Video{Details: api.Details{State: job.Running, Stage: job.StageDenoise, Total: 3,
+		l.update(schema.Video{Details: schema.Details{State: job.Running, Stage: job.StageDenoise, Total: 3,
 			ETA: eta}})
 	}
-	l.update(api.Video{Details: api.Details{State: job.Running, Stage: job.StageDecode, ETA: 5}})
+	l.update(schema.Video{Details: schema.Details{State: job.Running, Stage: job.StageDecode, ETA: 5}})
 	if got := out.String(); got != "denoise\ndenoise: about 2h0m left\ndecode\n" {
 		t.Errorf("it says %q", got)
 	}

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestVideoQuality makes a clip at two qualities: the file is smaller, the latents are the same. PNG
-// keeps all of a frame, so it takes no quality.
+// TestVideoQuality makes a clip at two qualities: the file is smaller, the latents are the same.
+// PNG keeps all of a frame, so it takes no quality.
 func TestVideoQuality(t *testing.T) {
 	_, clean := alone(t)
 	sum := func(args ...string) string {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -63,7 +63,7 @@ func (v *requestFlag) Type() string {
 // inFlags words an error about a field of the API as one about the flag that sets it: the command
 // line has no num_frames. Other errors come back as they are.
 func inFlags(err error) error {
-	var refused *api.Error
+	var refused *schema.Error
 	var field *job.FieldError
 	name, text := "", ""
 	if errors.As(err, &refused) {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/terminal"
@@ -54,8 +54,8 @@ func load(cmd *cobra.Command, more ...config.Settings) (*config.Values, error) {
 	return v, nil
 }
 
-// client connects to the coordinator that the settings name.
-func client(cmd *cobra.Command) (*api.Client, error) {
+// dial connects to the coordinator that the settings name.
+func dial(cmd *cobra.Command) (*client.Client, error) {
 	v, err := load(cmd)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func client(cmd *cobra.Command) (*api.Client, error) {
 	if url == "" {
 		url = defaultURL
 	}
-	c, err := api.NewClient(url, nil)
+	c, err := client.New(url, nil)
 	if err != nil {
 		return nil, daemon.Usage(err)
 	}

@@ -3,21 +3,24 @@ package cli
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 
 	"github.com/spf13/pflag"
 
-	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/api/client"
+	"github.com/longtake/longtake/internal/api/schema"
+	"github.com/longtake/longtake/internal/api/source"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 )
 
-// source is what a clip starts from: a file or a video of the coordinator's; zero: nothing.
-type source struct {
+// clipStart is what a clip starts from: a file or a video of the coordinator's; zero: nothing.
+type clipStart struct {
 	flag  string // that names it
 	path  string
 	video job.ID
-	input *api.Input // the open file
+	input *source.File // the open file
 }
 
 func defineStart(f *pflag.FlagSet) {
@@ -28,33 +31,33 @@ func defineStart(f *pflag.FlagSet) {
 }
 
 // readStart takes the flags; what --extend names is a file if there is one.
-func readStart(f *pflag.FlagSet, remote bool) (source, error) {
+func readStart(f *pflag.FlagSet, remote bool) (clipStart, error) {
 	image, _ := f.GetString("image")
 	extend, _ := f.GetString("extend")
 	switch {
 	case f.Changed("image") && f.Changed("extend"):
-		return source{}, daemon.Usagef("--image and --extend are given; allowed: one of them")
+		return clipStart{}, daemon.Usagef("--image and --extend are given; allowed: one of them")
 	case f.Changed("image"):
-		return source{flag: "image", path: image}, nil
+		return clipStart{flag: "image", path: image}, nil
 	case !f.Changed("extend"):
-		return source{}, nil
+		return clipStart{}, nil
 	}
 	if _, err := os.Stat(extend); err == nil {
-		return source{flag: "extend", path: extend}, nil
+		return clipStart{flag: "extend", path: extend}, nil
 	}
 	if remote && extend != "" {
-		return source{flag: "extend", video: job.ID(extend)}, nil
+		return clipStart{flag: "extend", video: job.ID(extend)}, nil
 	}
-	return source{}, daemon.Usagef("--extend is %.64q, which is no file; allowed: latents (of "+
+	return clipStart{}, daemon.Usagef("--extend is %.64q, which is no file; allowed: latents (of "+
 		"--save-latents), or with --coordinator the id of a video", extend)
 }
 
 // open reads the file, if there is one.
-func (s *source) open(ctx context.Context) error {
+func (s *clipStart) open(ctx context.Context) error {
 	if s.path == "" {
 		return nil
 	}
-	in, err := api.OpenInput(ctx, s.path)
+	in, err := source.Open(ctx, s.path)
 	var wrong *job.FieldError
 	switch {
 	case errors.As(err, &wrong):
@@ -70,14 +73,14 @@ func (s *source) open(ctx context.Context) error {
 	return nil
 }
 
-func (s *source) close() {
+func (s *clipStart) close() {
 	if s.input != nil {
 		s.input.Close()
 	}
 }
 
 // request is what the coordinator would be asked for.
-func (s *source) request(r job.Request, m job.Model) (job.Request, error) {
+func (s *clipStart) request(r job.Request, m job.Model) (job.Request, error) {
 	if s.input == nil {
 		return r, nil
 	}
@@ -85,12 +88,13 @@ func (s *source) request(r job.Request, m job.Model) (job.Request, error) {
 }
 
 // queue creates the video.
-func (s *source) queue(ctx context.Context, c *api.Client, r job.Request) (api.Video, error) {
+func (s *clipStart) queue(ctx context.Context, c *client.Client, r job.Request) (schema.Video,
+	error) {
 	switch {
 	case s.video != "":
 		return c.Extend(ctx, s.video, r)
 	case s.input != nil:
-		return c.CreateFrom(ctx, r, s.input)
+		return c.CreateFrom(ctx, r, s.path, io.NewSectionReader(s.input, 0, source.Max))
 	}
 	return c.Create(ctx, r)
 }

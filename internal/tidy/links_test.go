@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// mayNotLink names, for each command, the packages that its binary has no use for; what is below
-// such a path counts as well. An import that brings one in costs megabytes, start-up time, and
-// security notices about code that never runs.
+// mayNotLink names, for each command and for what others may link, the packages that its binary has
+// no use for; what is below such a path counts as well. An import that brings one in costs
+// megabytes, start-up time, and security notices about code that never runs.
 var mayNotLink = map[string][]string{
 	"./cmd/shard": {
 		"github.com/hashicorp/raft",
@@ -21,6 +21,12 @@ var mayNotLink = map[string][]string{
 		module + "internal/cli",
 		module + "internal/coord",
 		module + "internal/local",
+	},
+	"./internal/api/client": { // a program of its own may ask for clips
+		"github.com/hashicorp/raft",
+		"github.com/nats-io",
+		module + "internal/coord",
+		module + "internal/media",
 	},
 	"./cmd/coordinator": {
 		"gorgonia.org/cu",

@@ -1,4 +1,4 @@
-package api
+package client
 
 import (
 	"bufio"
@@ -27,7 +27,7 @@ func clientOf(t *testing.T, serve func(net.Conn)) *Client {
 		return near, nil
 	}
 	t.Cleanup(tr.CloseIdleConnections)
-	c, err := NewClient("http://me:secret@coordinator.test:8080", &http.Client{Transport: tr})
+	c, err := New("http://me:secret@coordinator.test:8080", &http.Client{Transport: tr})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,11 +108,11 @@ func TestAnswerAboutAnotherVideo(t *testing.T) {
 func TestErrorsNameNoPassword(t *testing.T) {
 	for _, base := range []string{"ftp://me:secret@host", "http://me:secret@ho st/", "me:secret@host",
 		"http://me:sec/ret@host:1x"} {
-		if _, err := NewClient(base, nil); err == nil || strings.Contains(err.Error(), "ret@") {
+		if _, err := New(base, nil); err == nil || strings.Contains(err.Error(), "ret@") {
 			t.Errorf("%q: %v", base, err)
 		}
 	}
-	c, err := NewClient("http://me:secret@127.0.0.1:1", nil)
+	c, err := New("http://me:secret@127.0.0.1:1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestClientFollowsToTheLeader(t *testing.T) {
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	}))
 	defer follower.Close()
-	c, err := NewClient(follower.URL, nil)
+	c, err := New(follower.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

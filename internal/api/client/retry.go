@@ -1,15 +1,17 @@
-package api
+package client
 
 import (
 	"context"
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/longtake/longtake/internal/api/schema"
 )
 
 // again repeats f while the coordinator is away, has no leader or no shard yet, for retryTime at
 // most.
-func again(ctx context.Context, f func() (Video, error)) (Video, error) {
+func again(ctx context.Context, f func() (schema.Video, error)) (schema.Video, error) {
 	for end := time.Now().Add(retryTime); ; {
 		v, err := f()
 		if err == nil || !passing(err) || time.Now().After(end) || ctx.Err() != nil {
@@ -23,7 +25,7 @@ func again(ctx context.Context, f func() (Video, error)) (Video, error) {
 
 // passing reports whether an error may go away by itself.
 func passing(err error) bool {
-	var e *Error
+	var e *schema.Error
 	if errors.As(err, &e) {
 		return e.Status == http.StatusServiceUnavailable
 	}

@@ -1,4 +1,4 @@
-package api
+package client
 
 import (
 	"context"
@@ -11,17 +11,19 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/longtake/longtake/internal/api/schema"
 )
 
 // How long a client waits for a coordinator that says nothing. A stream has a sign of life every
-// keepAlive; a delete may wait for deleteTime until the job has stopped.
+// schema.KeepAlive; a delete may wait for schema.DeleteTime until the job has stopped.
 const (
 	dialTime   = 10 * time.Second
 	answerTime = 20 * time.Second // for the header of an answer to a question
-	changeTime = deleteTime + 15*time.Second
+	changeTime = schema.DeleteTime + 15*time.Second
 	// A coordinator reads a file whole, about 400 MB a second, before it sends the first byte.
 	contentTime = 5 * time.Minute
-	silentTime  = keepAlive + 30*time.Second // between two pieces of a body
+	silentTime  = schema.KeepAlive + 30*time.Second // between two pieces of a body
 )
 
 // defaultHTTP is the client of those who bring none. It keeps few connections open.

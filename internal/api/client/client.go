@@ -1,4 +1,4 @@
-package api
+package client
 
 import (
 	"bufio"
@@ -19,13 +19,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 )
 
+// AnswerMax bounds what a client reads of a JSON answer, in bytes; pages of videos may have more.
+const AnswerMax = 64 << 20
+
 const (
-	answerMax  = 64 << 20 // bytes of a JSON answer
-	listMax    = coord.ListLimit * 16 << 20
+	listMax    = 100 * 16 << 20 // of a page of videos, the largest there is
+	refusalMax = 1 << 20        // bytes of an answer that is an error
 	retryPause = 300 * time.Millisecond
 	retryTime  = 20 * time.Second // for a coordinator that is away to come back
 )
@@ -37,9 +40,9 @@ type Client struct {
 	http  *http.Client
 }
 
-// NewClient returns a client for the coordinator at base, such as http://127.0.0.1:8080; nil is
+// New returns a client for the coordinator at base, such as http://127.0.0.1:8080; nil is
 // one that waits for a silent coordinator for a while only.
-func NewClient(base string, hc *http.Client) (*Client, error) {
+func New(base string, hc *http.Client) (*Client, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("coordinator %q; allowed: a URL such as http://127.0.0.1:8080",
@@ -53,26 +56,28 @@ func NewClient(base string, hc *http.Client) (*Client, error) {
 
 // Create queues a video. It is asked for under a random key, so that what is sent again after a
 // broken connection makes no second one.
-func (c *Client) Create(ctx context.Context, r job.Request) (Video, error) {
+func (c *Client) Create(ctx context.Context, r job.Request) (schema.Video, error) {
 	b, err := json.Marshal(fieldsOf(r, true))
 	if err != nil {
-		return Video{}, err
+		return schema.Video{}, err
 	}
 	key := rand.Text()
-	return again(ctx, func() (Video, error) {
-		return call[Video](ctx, c, http.MethodPost, "/v1/videos", b, "Idempotency-Key", key)
+	return again(ctx, func() (schema.Video, error) {
+		return call[schema.Video](ctx, c, http.MethodPost, "/v1/videos", b, "Idempotency-Key", key)
 	})
 }
 
-// CreateFrom is Create of a video that starts from in.
-func (c *Client) CreateFrom(ctx context.Context, r job.Request, in *Input) (Video, error) {
-	b, kind, err := encodeForm(r, in)
+// CreateFrom is Create of a video that starts from a picture or latents: the bytes of in, a file of
+// the name. All of it is held in memory, to be sent again if need be.
+func (c *Client) CreateFrom(ctx context.Context, r job.Request, name string,
+	in io.Reader) (schema.Video, error) {
+	b, kind, err := encodeForm(r, name, in)
 	if err != nil {
-		return Video{}, err
+		return schema.Video{}, err
 	}
 	key := rand.Text()
-	return again(ctx, func() (Video, error) {
-		return call[Video](ctx, c, http.MethodPost, "/v1/videos", b, "Idempotency-Key", key,
+	return again(ctx, func() (schema.Video, error) {
+		return call[schema.Video](ctx, c, http.MethodPost, "/v1/videos", b, "Idempotency-Key", key,
 			"Content-Type", kind)
 	})
 }
@@ -94,22 +99,22 @@ func fieldsOf(r job.Request, isNew bool) map[string]any {
 }
 
 // encodeForm writes a request and its input as a form; the second result is its content type.
-func encodeForm(r job.Request, in *Input) ([]byte, string, error) {
+func encodeForm(r job.Request, name string, in io.Reader) ([]byte, string, error) {
 	var b bytes.Buffer
 	form := multipart.NewWriter(&b)
 	fields := fieldsOf(r, true)
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		text, err := formText(fields[name])
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		text, err := formText(fields[field])
 		if err == nil {
-			err = form.WriteField(name, text)
+			err = form.WriteField(field, text)
 		}
 		if err != nil {
 			return nil, "", err
 		}
 	}
-	part, err := form.CreateFormFile(job.SourceField, filepath.Base(in.file.Name()))
+	part, err := form.CreateFormFile(job.SourceField, filepath.Base(name))
 	if err == nil {
-		_, err = io.Copy(part, io.NewSectionReader(in.file, 0, inputMax+1))
+		_, err = io.Copy(part, in)
 	}
 	err = errors.Join(err, form.Close())
 	return b.Bytes(), form.FormDataContentType(), err
@@ -126,20 +131,21 @@ func formText(v any) (string, error) {
 }
 
 // Extend queues a video that goes on from a completed one; what r leaves out is as there.
-func (c *Client) Extend(ctx context.Context, id job.ID, r job.Request) (Video, error) {
+func (c *Client) Extend(ctx context.Context, id job.ID, r job.Request) (schema.Video, error) {
 	b, err := json.Marshal(fieldsOf(r, false))
 	if err != nil {
-		return Video{}, err
+		return schema.Video{}, err
 	}
 	key := rand.Text()
-	return again(ctx, func() (Video, error) {
-		return call[Video](ctx, c, http.MethodPost, path(id, "/extensions"), b, "Idempotency-Key", key)
+	return again(ctx, func() (schema.Video, error) {
+		return call[schema.Video](ctx, c, http.MethodPost, path(id, "/extensions"), b,
+			"Idempotency-Key", key)
 	})
 }
 
 // Get returns one video.
-func (c *Client) Get(ctx context.Context, id job.ID) (Video, error) {
-	v, err := call[Video](ctx, c, http.MethodGet, path(id, ""), nil)
+func (c *Client) Get(ctx context.Context, id job.ID) (schema.Video, error) {
+	v, err := call[schema.Video](ctx, c, http.MethodGet, path(id, ""), nil)
 	if err == nil {
 		err = isThe(id, v)
 	}
@@ -147,7 +153,7 @@ func (c *Client) Get(ctx context.Context, id job.ID) (Video, error) {
 }
 
 // List returns a page of videos: at most limit (0: the server's default) after the given one.
-func (c *Client) List(ctx context.Context, after job.ID, limit int) (List, error) {
+func (c *Client) List(ctx context.Context, after job.ID, limit int) (schema.List, error) {
 	q := url.Values{}
 	if after != "" {
 		q.Set("after", string(after))
@@ -157,19 +163,19 @@ func (c *Client) List(ctx context.Context, after job.ID, limit int) (List, error
 	}
 	resp, err := c.send(ctx, http.MethodGet, "/v1/videos?"+q.Encode(), nil)
 	if err != nil {
-		return List{}, err
+		return schema.List{}, err
 	}
-	return decode[List](resp.Body, listMax)
+	return decode[schema.List](resp.Body, listMax)
 }
 
 // Cancel stops a video: its shards are free within seconds.
-func (c *Client) Cancel(ctx context.Context, id job.ID) (Video, error) {
-	return call[Video](ctx, c, http.MethodPost, path(id, "/cancel"), nil)
+func (c *Client) Cancel(ctx context.Context, id job.ID) (schema.Video, error) {
+	return call[schema.Video](ctx, c, http.MethodPost, path(id, "/cancel"), nil)
 }
 
 // Retry queues the same video again.
-func (c *Client) Retry(ctx context.Context, id job.ID) (Video, error) {
-	return call[Video](ctx, c, http.MethodPost, path(id, "/retry"), nil)
+func (c *Client) Retry(ctx context.Context, id job.ID) (schema.Video, error) {
+	return call[schema.Video](ctx, c, http.MethodPost, path(id, "/retry"), nil)
 }
 
 // Delete cancels a video if need be and forgets it.
@@ -179,52 +185,53 @@ func (c *Client) Delete(ctx context.Context, id job.ID) error {
 }
 
 // Models returns the served models.
-func (c *Client) Models(ctx context.Context) ([]Model, error) {
-	l, err := call[modelList](ctx, c, http.MethodGet, "/v1/models", nil)
+func (c *Client) Models(ctx context.Context) ([]schema.Model, error) {
+	l, err := call[schema.ModelList](ctx, c, http.MethodGet, "/v1/models", nil)
 	return l.Data, err
 }
 
 // Nodes returns the registered shards.
-func (c *Client) Nodes(ctx context.Context) ([]coord.Node, error) {
-	l, err := call[nodeList](ctx, c, http.MethodGet, "/v1/nodes", nil)
+func (c *Client) Nodes(ctx context.Context) ([]schema.Node, error) {
+	l, err := call[schema.NodeList](ctx, c, http.MethodGet, "/v1/nodes", nil)
 	return l.Data, err
 }
 
 // Drain takes a shard, by name or id, out of use; within bounds how long it may finish its step.
-func (c *Client) Drain(ctx context.Context, name string, within time.Duration) (coord.Node, error) {
-	return call[coord.Node](ctx, c, http.MethodPost, fmt.Sprintf("/v1/nodes/%s/drain?within=%g",
+func (c *Client) Drain(ctx context.Context, name string, within time.Duration) (schema.Node,
+	error) {
+	return call[schema.Node](ctx, c, http.MethodPost, fmt.Sprintf("/v1/nodes/%s/drain?within=%g",
 		url.PathEscape(name), within.Seconds()), nil)
 }
 
 // Undrain lets a drained shard work again.
-func (c *Client) Undrain(ctx context.Context, name string) (coord.Node, error) {
-	return call[coord.Node](ctx, c, http.MethodPost,
+func (c *Client) Undrain(ctx context.Context, name string) (schema.Node, error) {
+	return call[schema.Node](ctx, c, http.MethodPost,
 		"/v1/nodes/"+url.PathEscape(name)+"/undrain", nil)
 }
 
 // Cluster returns what the coordinator knows of itself and the others.
-func (c *Client) Cluster(ctx context.Context) (coord.Status, error) {
-	return call[coord.Status](ctx, c, http.MethodGet, "/v1/cluster", nil)
+func (c *Client) Cluster(ctx context.Context) (schema.Status, error) {
+	return call[schema.Status](ctx, c, http.MethodGet, "/v1/cluster", nil)
 }
 
 // AddMember adds a coordinator.
-func (c *Client) AddMember(ctx context.Context, p coord.Peer) (coord.Status, error) {
+func (c *Client) AddMember(ctx context.Context, p schema.Peer) (schema.Status, error) {
 	b, err := json.Marshal(p)
 	if err != nil {
-		return coord.Status{}, err
+		return schema.Status{}, err
 	}
-	return call[coord.Status](ctx, c, http.MethodPost, "/v1/cluster/members", b)
+	return call[schema.Status](ctx, c, http.MethodPost, "/v1/cluster/members", b)
 }
 
 // RemoveMember takes a coordinator out; force: even if no majority is in reach then.
-func (c *Client) RemoveMember(ctx context.Context, id string, force bool) (coord.Status, error) {
-	return call[coord.Status](ctx, c, http.MethodDelete,
+func (c *Client) RemoveMember(ctx context.Context, id string, force bool) (schema.Status, error) {
+	return call[schema.Status](ctx, c, http.MethodDelete,
 		"/v1/cluster/members/"+url.PathEscape(id)+"?force="+fmt.Sprint(force), nil)
 }
 
 // TransferLeader hands the leadership to a coordinator, "" for any.
-func (c *Client) TransferLeader(ctx context.Context, to string) (coord.Status, error) {
-	return call[coord.Status](ctx, c, http.MethodPost,
+func (c *Client) TransferLeader(ctx context.Context, to string) (schema.Status, error) {
+	return call[schema.Status](ctx, c, http.MethodPost,
 		"/v1/cluster/transfer?to="+url.QueryEscape(to), nil)
 }
 
@@ -238,8 +245,8 @@ func (c *Client) Snapshot(ctx context.Context) (io.ReadCloser, error) {
 }
 
 // Restore replaces all that was decided by a snapshot.
-func (c *Client) Restore(ctx context.Context, snapshot []byte) (coord.Status, error) {
-	return call[coord.Status](ctx, c, http.MethodPost, "/v1/cluster/snapshot", snapshot)
+func (c *Client) Restore(ctx context.Context, snapshot []byte) (schema.Status, error) {
+	return call[schema.Status](ctx, c, http.MethodPost, "/v1/cluster/snapshot", snapshot)
 }
 
 // Content opens a video's file: variant "video" or "latents", or "preview" and "partial"
@@ -255,9 +262,9 @@ func (c *Client) Content(ctx context.Context, id job.ID, variant string) (io.Rea
 
 // Watch calls f with every change until the video is final, which it returns. It goes on when the
 // coordinator is away for a while or another one leads.
-func (c *Client) Watch(ctx context.Context, id job.ID, f func(Video)) (Video, error) {
+func (c *Client) Watch(ctx context.Context, id job.ID, f func(schema.Video)) (schema.Video, error) {
 	for {
-		v, err := again(ctx, func() (Video, error) { return c.watch(ctx, id, f) })
+		v, err := again(ctx, func() (schema.Video, error) { return c.watch(ctx, id, f) })
 		if err != nil || v.Final() {
 			return v, err
 		}
@@ -268,8 +275,8 @@ func (c *Client) Watch(ctx context.Context, id job.ID, f func(Video)) (Video, er
 }
 
 // watch follows one stream to its end; the last video need not be final.
-func (c *Client) watch(ctx context.Context, id job.ID, f func(Video)) (Video, error) {
-	var last Video
+func (c *Client) watch(ctx context.Context, id job.ID, f func(schema.Video)) (schema.Video, error) {
+	var last schema.Video
 	asked := path(id, "/events")
 	resp, err := c.send(ctx, http.MethodGet, asked, nil)
 	if err != nil {
@@ -277,7 +284,7 @@ func (c *Client) watch(ctx context.Context, id job.ID, f func(Video)) (Video, er
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, answerMax)
+	lines.Buffer(nil, AnswerMax)
 	heard, event := false, ""
 	for lines.Scan() {
 		heard = true
@@ -285,10 +292,10 @@ func (c *Client) watch(ctx context.Context, id job.ID, f func(Video)) (Video, er
 			event = string(name)
 		}
 		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
-		if !ok || event == eventEnd {
+		if !ok || event == schema.EventEnd {
 			continue
 		}
-		if last, err = follow(last, event, data); err != nil {
+		if last, err = schema.Follow(last, event, data); err != nil {
 			return last, fmt.Errorf("cannot read the coordinator's event: %w", err)
 		}
 		if err := isThe(id, last); err != nil {
@@ -304,7 +311,7 @@ func (c *Client) watch(ctx context.Context, id job.ID, f func(Video)) (Video, er
 }
 
 // isThe refuses an answer about another video than the one that was asked for.
-func isThe(id job.ID, v Video) error {
+func isThe(id job.ID, v schema.Video) error {
 	if v.ID != id {
 		return fmt.Errorf("the coordinator answers with video %.64q, not with %.64q", v.ID, id)
 	}
@@ -323,7 +330,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body []byt
 		var none T
 		return none, err
 	}
-	return decode[T](resp.Body, answerMax)
+	return decode[T](resp.Body, AnswerMax)
 }
 
 // decode reads a JSON answer of so many bytes at most, and closes it.
@@ -378,11 +385,12 @@ func (c *Client) sendWithin(ctx context.Context, limit time.Duration, method, pa
 }
 
 func readError(resp *http.Response) error {
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, bodyMax)) // what was read is all there is to say
-	var e errorBody
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, refusalMax)) // what came is all there is to say
+	var e schema.ErrorBody
 	if json.Unmarshal(b, &e) != nil || e.Error == nil || e.Error.Message == "" {
-		return &Error{Status: resp.StatusCode, Message: fmt.Sprintf("the coordinator answers %s: %.200s",
-			resp.Status, strings.TrimSpace(string(b)))}
+		return &schema.Error{Status: resp.StatusCode,
+			Message: fmt.Sprintf("the coordinator answers %s: %.200s", resp.Status,
+				strings.TrimSpace(string(b)))}
 	}
 	e.Error.Status = resp.StatusCode
 	return e.Error

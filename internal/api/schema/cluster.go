@@ -1,0 +1,88 @@
+package schema
+
+import (
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Node is a registered shard, as /v1/nodes shows it.
+type Node struct {
+	ID      job.NodeID `json:"id"`      // of the process: a shard that starts again has a new one
+	Name    string     `json:"name"`    // from its settings; it stays
+	Device  string     `json:"device"`  // "cpu", or a GPU's name
+	Threads int        `json:"threads"` // of its CPU
+	Version string     `json:"version,omitempty"`
+	Route   string     `json:"route"` // URL at which other shards reach its data plane
+	// State is "idle", "busy", "stopping" (busy with what is over), "draining" (busy still),
+	// "drained", or in an answer to a drain "gone".
+	State string `json:"state"`
+	RSS   uint64 `json:"rss_bytes"` // memory that its process has now
+	// Speed is in multiplications and additions a second, Memory is what a clip may take; 0:
+	// unknown.
+	Speed  float64 `json:"speed,omitempty"`
+	Memory int64   `json:"memory_bytes,omitempty"`
+
+	// What it works on; empty while it is idle.
+	Job     job.ID      `json:"job,omitempty"`
+	Attempt job.Attempt `json:"attempt,omitempty"`
+	Step    int         `json:"step,omitempty"`
+
+	Since    time.Time     `json:"registered"`
+	Started  time.Time     `json:"started,omitzero"`        // its process
+	LastSeen time.Duration `json:"last_seen_ns"`            // ago
+	Deadline time.Time     `json:"drain_deadline,omitzero"` // when a drain ends its work in any case
+}
+
+// Peer is a coordinator that is to become a member: the body of POST /v1/cluster/members.
+type Peer struct {
+	ID   string `json:"id"`
+	Raft string `json:"raft_address"` // host:port that the others dial
+	HTTP string `json:"http_address"` // URL of its HTTP API
+}
+
+// Member is one coordinator of the cluster.
+type Member struct {
+	ID     string `json:"id"`
+	Raft   string `json:"raft_address"`
+	HTTP   string `json:"http_address,omitempty"`
+	Leader bool   `json:"leader"`
+	Voter  bool   `json:"voter"` // false: it has not caught up yet
+	// What only the leader knows: whether the member has answered lately, and how many entries of
+	// the log it lacks.
+	Reached bool   `json:"reached"`
+	Behind  uint64 `json:"entries_behind,omitempty"`
+}
+
+// Status is what one coordinator knows of itself and of the cluster: the answer of /v1/cluster.
+type Status struct {
+	ID        string    `json:"id"`
+	State     string    `json:"state"` // in Raft: "Leader", "Follower", "Candidate"
+	Leader    string    `json:"leader,omitempty"`
+	Term      uint64    `json:"term"`
+	LastIndex uint64    `json:"last_index"`    // of the log
+	Applied   uint64    `json:"applied_index"` // how far the log was carried out
+	Members   []Member  `json:"members"`
+	NATS      string    `json:"nats_url"`
+	Model     job.Model `json:"model,omitzero"`
+	Queued    int       `json:"jobs_queued"`
+	Running   int       `json:"jobs_running"`
+	Jobs      int       `json:"jobs_kept"` // of all states
+	Nodes     int       `json:"nodes"`     // shards; only the leader knows
+	Version   string    `json:"version"`
+	Space     Space     `json:"space"`
+}
+
+// Leads reports whether the coordinator leads; one that does not knows of no shards.
+func (s Status) Leads() bool { return s.State == "Leader" }
+
+// Space is what a coordinator stores and has room for, in bytes.
+type Space struct {
+	Objects int64 `json:"object_bytes"`       // in the object store
+	Quota   int64 `json:"quota_bytes"`        // that the store may have; 0: what the disk has
+	Free    int64 `json:"disk_free_bytes"`    // with what is kept back
+	Total   int64 `json:"disk_bytes"`         // of the disk
+	Reserve int64 `json:"disk_reserve_bytes"` // no more jobs are taken when less is free
+	// Full says why no more jobs are taken, on the leader for all coordinators; empty: they are.
+	Full string `json:"full,omitempty"`
+}

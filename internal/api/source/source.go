@@ -1,0 +1,131 @@
+// Package source looks at the files that clips start from, pictures and latents: a coordinator at
+// what it receives, the command line at what it is about to send.
+package source
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/media"
+	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/tensor/safetensors"
+	"github.com/longtake/longtake/internal/userfile"
+)
+
+// Max bounds the file, in bytes: the latents of ten minutes of 480p have 1 GB.
+const Max = 1 << 30
+
+// latentsHeaderMax bounds the header of latents, in bytes: that of one tensor has about a hundred.
+const latentsHeaderMax = 64 << 10
+
+const allowed = media.PictureAllowed + ", or latents (safetensors, as variant=latents of a " +
+	"video's content)"
+
+// File is an open file that a clip starts from.
+type File struct {
+	*os.File
+	// What a request says of it. Its Object is known where Open has read the file whole; a
+	// coordinator learns it when it stores the bytes.
+	source job.Source
+	shape  tensor.Shape // of latents, [1, channels, frames, rows, columns]
+}
+
+// Open opens and inspects a file of the user's, and describes its bytes. One that is too large, or
+// neither a picture nor latents, is a *job.FieldError. The caller closes it.
+func Open(ctx context.Context, path string) (_ *File, err error) {
+	f, err := userfile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	if info, err := f.Stat(); err != nil || info.Size() > Max {
+		return nil, cmp.Or(err, wrong(fmt.Sprintf("a file of more than %d bytes", Max), allowed))
+	}
+
+	s, err := Inspect(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	s.source.Object, err = artifact.Describe(ctx, f)
+	return s, err
+}
+
+// Inspect finds out what f is, wherever its offset stands. A file that is neither a picture that
+// can be decoded nor latents of finite numbers is a *job.FieldError. f stays the caller's to close.
+func Inspect(ctx context.Context, f *os.File) (*File, error) {
+	head := make([]byte, 512)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if media.PictureKind(head[:n]) == "" {
+		return inspectLatents(f, head[:n])
+	}
+
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	_, err = media.ReadPicture(ctx, f)
+	if errors.Is(err, media.ErrPicture) {
+		return nil, wrong(fmt.Sprintf("%.200v", err), allowed)
+	}
+	return &File{File: f, source: job.Source{Kind: job.SourceImage, Latents: 1}}, err
+}
+
+// inspectLatents reads a safetensors file, which begins with the length of its header. The length
+// is looked at first: another file has a number there that is no length at all.
+func inspectLatents(file *os.File, head []byte) (*File, error) {
+	if len(head) < 8 || binary.LittleEndian.Uint64(head) > latentsHeaderMax {
+		return nil, wrong("a file of another kind", allowed)
+	}
+	f, err := safetensors.Open(file.Name())
+	if err != nil {
+		return nil, wrong("a file of another kind", allowed)
+	}
+	defer f.Close()
+
+	x, err := f.Tensor("latents")
+	if err != nil || x.DType != tensor.F32 || len(x.Shape) != 5 || x.Shape[0] != 1 {
+		return nil, wrong("a safetensors file of something else",
+			"one with latents, F32 [1, channels, frames, height, width]")
+	}
+	if at, v := x.FirstNotFinite(); at >= 0 {
+		return nil, wrong(fmt.Sprintf("latents with %v at %d", v, at), "values that are finite")
+	}
+	return &File{File: file, shape: x.Shape,
+		source: job.Source{Kind: job.SourceLatents, Latents: x.Shape[2]}}, nil
+}
+
+// IsImage reports whether the file is a picture.
+func (f *File) IsImage() bool { return f.source.Kind == job.SourceImage }
+
+// Request returns r for a clip of model m that starts from f. After latents, what r says of the
+// length is what is added, and comes back as the length of the whole clip. Latents of another
+// model's channels, or of another size than r says, are a *job.FieldError.
+func (f *File) Request(r job.Request, m job.Model) (job.Request, error) {
+	r.Source = f.source
+	if f.IsImage() {
+		return r.Settle(m)
+	}
+	if f.shape[1] != m.LatentChannels {
+		return r, wrong(fmt.Sprintf("a latent of %d channels", f.shape[1]),
+			fmt.Sprintf("%d, as this model has", m.LatentChannels))
+	}
+	return r.Extend(m, f.shape[4]*m.SpatialScale, f.shape[3]*m.SpatialScale)
+}
+
+// wrong says that the file is not one that a clip can start from.
+func wrong(what, allowed string) error {
+	return &job.FieldError{Field: job.SourceField, Value: what, Allowed: allowed}
+}
