@@ -2,7 +2,8 @@ package collective
 
 import "unsafe"
 
-// Alignment is the address alignment in bytes of every buffer that Recv returns.
+// Alignment is what the address of every buffer that Recv returns is a multiple of, in bytes, so
+// that it can be read as float32 or uint64 in place.
 const Alignment = 8
 
 // NewBuffer returns n zero bytes whose address is a multiple of Alignment.
@@ -14,7 +15,8 @@ func NewBuffer(n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), len(words)*Alignment)[:n:n]
 }
 
-// Align returns b itself where its address is aligned, else an aligned copy. It never returns nil.
+// Align returns b itself if its address is a multiple of Alignment, else an aligned copy. It never
+// returns nil, so that a message that is there can be told from none.
 func Align(b []byte) []byte {
 	if len(b) > 0 && uintptr(unsafe.Pointer(&b[0]))%Alignment == 0 {
 		return b

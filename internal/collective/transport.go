@@ -8,42 +8,52 @@ import (
 
 // Errors of a Transport; test with errors.Is.
 var (
+	// ErrClosed is returned by calls on a closed transport and, within a *PeerError, by calls that
+	// need a peer which has closed its own.
 	ErrClosed = errors.New("the transport is closed")
-	ErrStale  = errors.New("a newer attempt of the job has begun")
+	// ErrStale is returned by calls of an attempt that a newer one has replaced, and by joining it.
+	ErrStale = errors.New("a newer attempt of the job has begun")
 )
 
-// Tag names a message between two ranks: the denoising step and the operation within it.
+// Tag names a message between two ranks: the denoising step, and the operation within the step, as
+// the caller numbers them.
 type Tag struct{ Step, Op uint32 }
 
-// Transport delivers messages between the ranks of one attempt of a job.
+// Transport delivers messages between the ranks of one attempt of a job. See the package comment
+// for the contract.
 type Transport interface {
 	// Rank returns the own rank, 0 <= Rank < Size.
 	Rank() int
 	// Size returns the number of ranks.
 	Size() int
-	// Send hands data over to be delivered to rank `to`; it may return before it has arrived and
-	// blocks while the peer's credit window is full.
+	// Send hands data over to be delivered to rank to, the own one included. It may return before
+	// the data has arrived, and blocks while the peer's credit window is full. Using a tag twice is
+	// an error, here or at the peer.
 	Send(ctx context.Context, to int, tag Tag, data []byte) error
-	// Recv waits for the message of rank `from` with the tag.
+	// Recv waits for the message of rank from with the tag. Only one call may wait for a message; if
+	// ctx ends it, a later call can still receive it.
 	Recv(ctx context.Context, from int, tag Tag) ([]byte, error)
-	// Stats returns what was moved so far.
+	// Stats returns what has been moved so far.
 	Stats() Stats
-	// Close leaves the attempt: waiting calls return an error. It lets what was sent arrive first.
+	// Close leaves the attempt: waiting calls return an error. It lets what was sent arrive first,
+	// as far as peers answer in time. Closing again does nothing.
 	Close() error
 	// Abort is Close for an attempt that failed: it waits for no peer.
 	Abort()
 }
 
-// Neighbours is offered by transports that know of ranks in their own process.
-type Neighbours interface {
-	// Near reports whether a rank is in this process, so that what is sent to it may refer to memory.
-	Near(rank int) bool
+// Colocated is implemented by transports that know which ranks share their process.
+type Colocated interface {
+	// SameProcess reports whether a rank is in this process, so that what is sent to it may refer to
+	// memory, of the host or of a device.
+	SameProcess(rank int) bool
 }
 
-// Near reports whether a rank of t is known to be in this process.
-func Near(t Transport, rank int) bool {
-	n, ok := t.(Neighbours)
-	return ok && n.Near(rank)
+// SameProcess reports whether a rank of t is known to be in this process; false where t cannot
+// tell.
+func SameProcess(t Transport, rank int) bool {
+	n, ok := t.(Colocated)
+	return ok && n.SameProcess(rank)
 }
 
 // Stats counts a transport's work since it was opened.
@@ -54,8 +64,10 @@ type Stats struct {
 	Stale                    uint64 // messages dropped for an older attempt
 }
 
-// PeerError says that a rank failed or stayed silent.
+// PeerError says that another rank left, failed or stayed silent.
 type PeerError struct {
+	// Rank is the one to blame, counted in the transport. It need not be the peer of the call that
+	// failed: that one may have left because of a third rank.
 	Rank int
 	Err  error
 }

@@ -13,8 +13,10 @@ type watchedTransport struct {
 	watch Supervisor
 }
 
-// Near implements collective.Neighbours.
-func (w watchedTransport) Near(rank int) bool { return collective.Near(w.Transport, rank) }
+// SameProcess implements collective.Colocated.
+func (w watchedTransport) SameProcess(rank int) bool {
+	return collective.SameProcess(w.Transport, rank)
+}
 
 // Send implements collective.Transport.
 func (w watchedTransport) Send(ctx context.Context, to int, tag collective.Tag, data []byte) error {

@@ -21,7 +21,7 @@ import (
 // process is what the shards of a Machine share: one process, in which they reach each other by
 // reference. A nil one has a single shard.
 type process struct {
-	shelf inproc.Shelf
+	handoff inproc.Handoff
 
 	mu    sync.Mutex
 	first job.NodeID
@@ -64,7 +64,7 @@ func (p *process) handOver(tr collective.Transport, plan job.Plan) collective.Tr
 		here[r] = p.nodes[n]
 	}
 	here[tr.Rank()] = true
-	return inproc.New(tr, &p.shelf, fmt.Sprintf("%s %d", plan.Job, plan.Attempt), here)
+	return inproc.New(tr, &p.handoff, fmt.Sprintf("%s %d", plan.Job, plan.Attempt), here)
 }
 
 // Machine is the shards of one process: one for each of its GPUs, or a single one. They are nodes

@@ -1,6 +1,3 @@
-// Package inproc hands over by reference what ranks of one process send each other, whatever
-// transport joins them with the others: that one carries a number, under which the data lies on a
-// shelf. Deadlines, blame and the order of attempts are thus the transport's own.
 package inproc
 
 import (
@@ -13,112 +10,48 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 )
 
-// Shelf is where the ranks of a process leave data for each other. The zero value is ready to use.
-type Shelf struct {
-	mu     sync.Mutex
-	last   uint64
-	boards map[string]*board
-}
+// handleBytes is the size of a handle, which travels in place of the data.
+const handleBytes = 8
 
-// board is what the ranks of one attempt leave. It goes once all of them have been here and are
-// closed, or once those that are here have failed.
-type board struct {
-	data               map[uint64][]byte
-	want, joined, open int // ranks
-	failed             bool
-}
-
-// Len returns how many attempts have something there.
-func (s *Shelf) Len() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.boards)
-}
-
-// Handed returns how many pieces of data have been left there so far.
-func (s *Shelf) Handed() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last
-}
-
-func (s *Shelf) join(attempt string, ranks int) *board {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.boards[attempt]
-	if b == nil {
-		b = &board{data: map[uint64][]byte{}, want: ranks}
-		if s.boards == nil {
-			s.boards = map[string]*board{}
-		}
-		s.boards[attempt] = b
-	}
-	b.joined++
-	b.open++
-	return b
-}
-
-func (s *Shelf) leave(attempt string, b *board, failed bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b.open--
-	b.failed = b.failed || failed
-	if b.open == 0 && (b.failed || b.joined >= b.want) && s.boards[attempt] == b {
-		delete(s.boards, attempt)
-	}
-}
-
-func (s *Shelf) put(b *board, data []byte) uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.last++
-	b.data[s.last] = data
-	return s.last
-}
-
-func (s *Shelf) take(b *board, number uint64) ([]byte, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	data, ok := b.data[number]
-	delete(b.data, number)
-	return data, ok
-}
-
-// Transport is a rank that hands over by reference to some of the others.
+// Transport is a rank that hands data over by reference to the ranks of its own process. It is safe
+// for concurrent use, as the transport below it is.
 type Transport struct {
 	collective.Transport
-	shelf   *Shelf
-	attempt string
-	board   *board
-	near    []bool // by rank
-	once    sync.Once
-	failed  atomic.Bool // a call has
+	handoff     *Handoff
+	attempt     string
+	data        *attemptData
+	sameProcess []bool // by rank
+	leave       sync.Once
+	failed      atomic.Bool // a call has
 
-	sent, received atomic.Uint64 // bytes that did not travel, less the numbers
+	// What was handed over, in bytes, less the handles that travelled for it: Stats adds both to
+	// what the transport below has counted. A piece shorter than a handle makes them wrap below 0,
+	// and the sums are right all the same.
+	sent, received atomic.Uint64
 }
 
-// numberBytes is the size of what travels.
-const numberBytes = 8
-
-// New makes t hand over by reference to the ranks for which near is set: those of the same attempt
-// whose transports are made with the same shelf and flags. attempt names it, job included.
-func New(t collective.Transport, shelf *Shelf, attempt string, near []bool) *Transport {
-	if len(near) != t.Size() || !near[t.Rank()] {
-		panic(fmt.Sprintf("inproc: %v are no flags for rank %d of %d", near, t.Rank(), t.Size()))
+// New wraps t, which hands over by reference to the ranks for which sameProcess is set, the own one
+// among them. Those ranks wrap their transports of the same attempt with the same handoff and
+// flags. attempt names the attempt and its job within the process. New panics where the flags do
+// not fit the ranks of t.
+func New(t collective.Transport, handoff *Handoff, attempt string, sameProcess []bool) *Transport {
+	if len(sameProcess) != t.Size() || !sameProcess[t.Rank()] {
+		panic(fmt.Sprintf("inproc: %v are no flags for rank %d of %d", sameProcess, t.Rank(), t.Size()))
 	}
 	ranks := 0
-	for _, n := range near {
-		if n {
+	for _, same := range sameProcess {
+		if same {
 			ranks++
 		}
 	}
-	return &Transport{Transport: t, shelf: shelf, attempt: attempt, near: near,
-		board: shelf.join(attempt, ranks)}
+	return &Transport{Transport: t, handoff: handoff, attempt: attempt, sameProcess: sameProcess,
+		data: handoff.join(attempt, ranks)}
 }
 
-// Near implements collective.Neighbours.
-func (t *Transport) Near(rank int) bool {
-	return rank >= 0 && rank < len(t.near) && rank != t.Rank() && t.near[rank]
+// SameProcess implements collective.Colocated. It is false for the own rank, whose messages the
+// transport below hands over by itself.
+func (t *Transport) SameProcess(rank int) bool {
+	return rank >= 0 && rank < len(t.sameProcess) && rank != t.Rank() && t.sameProcess[rank]
 }
 
 // Send implements collective.Transport.
@@ -131,20 +64,21 @@ func (t *Transport) Send(ctx context.Context, to int, tag collective.Tag, data [
 }
 
 func (t *Transport) send(ctx context.Context, to int, tag collective.Tag, data []byte) error {
-	if !t.Near(to) {
+	if !t.SameProcess(to) {
 		return t.Transport.Send(ctx, to, tag, data)
 	}
-	number := t.shelf.put(t.board, collective.Align(data))
-	err := t.Transport.Send(ctx, to, tag, binary.LittleEndian.AppendUint64(nil, number))
+	handle := t.handoff.put(t.data, collective.Align(data))
+	err := t.Transport.Send(ctx, to, tag, binary.LittleEndian.AppendUint64(nil, handle))
 	if err != nil {
-		t.shelf.take(t.board, number)
+		t.handoff.take(t.data, handle)
 		return err
 	}
-	t.sent.Add(uint64(len(data)) - numberBytes) // may be below 0: the sum is right
+	t.sent.Add(uint64(len(data)) - handleBytes)
 	return nil
 }
 
-// Recv implements collective.Transport.
+// Recv implements collective.Transport. Data that its sender took back, because it failed
+// meanwhile, gives a *collective.PeerError.
 func (t *Transport) Recv(ctx context.Context, from int, tag collective.Tag) ([]byte, error) {
 	data, err := t.recv(ctx, from, tag)
 	if err != nil {
@@ -155,23 +89,23 @@ func (t *Transport) Recv(ctx context.Context, from int, tag collective.Tag) ([]b
 
 func (t *Transport) recv(ctx context.Context, from int, tag collective.Tag) ([]byte, error) {
 	b, err := t.Transport.Recv(ctx, from, tag)
-	if err != nil || !t.Near(from) {
+	if err != nil || !t.SameProcess(from) {
 		return b, err
 	}
-	if len(b) != numberBytes {
+	if len(b) != handleBytes {
 		return nil, &collective.PeerError{Rank: from,
-			Err: fmt.Errorf("sent %d bytes, not the number of what it left here", len(b))}
+			Err: fmt.Errorf("sent %d bytes, not a handle of data in this process", len(b))}
 	}
-	data, ok := t.shelf.take(t.board, binary.LittleEndian.Uint64(b))
+	data, ok := t.handoff.take(t.data, binary.LittleEndian.Uint64(b))
 	if !ok {
 		return nil, &collective.PeerError{Rank: from, Err: collective.ErrClosed}
 	}
-	t.received.Add(uint64(len(data)) - numberBytes)
+	t.received.Add(uint64(len(data)) - handleBytes)
 	return data, nil
 }
 
-// Stats implements collective.Transport: what is handed over counts as if it travelled, the numbers
-// do not.
+// Stats implements collective.Transport. Data handed over counts as if it had travelled, and the
+// handles do not count.
 func (t *Transport) Stats() collective.Stats {
 	s := t.Transport.Stats()
 	s.BytesSent += t.sent.Load()
@@ -181,17 +115,17 @@ func (t *Transport) Stats() collective.Stats {
 
 // Close implements collective.Transport.
 func (t *Transport) Close() error {
-	defer t.once.Do(func() { t.shelf.leave(t.attempt, t.board, t.failed.Load()) })
+	defer t.leave.Do(func() { t.handoff.leave(t.attempt, t.data, t.failed.Load()) })
 	return t.Transport.Close()
 }
 
 // Abort implements collective.Transport.
 func (t *Transport) Abort() {
-	defer t.once.Do(func() { t.shelf.leave(t.attempt, t.board, true) })
+	defer t.leave.Do(func() { t.handoff.leave(t.attempt, t.data, true) })
 	t.Transport.Abort()
 }
 
-// Silence makes the rank look hung, for tests, where the transport below can.
+// Silence makes the rank look hung, for tests, if the transport below can.
 func (t *Transport) Silence() {
 	if s, ok := t.Transport.(interface{ Silence() }); ok {
 		s.Silence()

@@ -21,20 +21,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var worlds atomic.Uint64
 
 // hosts puts ranks on endpoints of their own, so many of them in what passes for one process.
-func hosts(t *testing.T, each int) (transporttest.Open, *[]*inproc.Shelf) {
+func hosts(t *testing.T, each int) (transporttest.Open, *[]*inproc.Handoff) {
 	s, err := natsd.Start(nats.ServerOptions("a"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Shutdown)
-	var shelves []*inproc.Shelf
+	var handoffs []*inproc.Handoff
 	return func(t testing.TB, n int, o transporttest.Options) transporttest.Join {
 		nodes, eps, world := make([]string, n), make([]*nats.Endpoint, n), worlds.Add(1)
-		own := make([]inproc.Shelf, n)
+		own := make([]inproc.Handoff, n)
 		for r := range nodes {
 			nodes[r] = fmt.Sprintf("node-%d-%d", world, r)
 			eps[r] = endpoint(t, s, nodes[r], o)
-			shelves = append(shelves, &own[r])
+			handoffs = append(handoffs, &own[r])
 		}
 		return func(rank int, attempt uint32) (collective.Transport, error) {
 			tr, err := eps[rank].Join("a job", attempt, rank, nodes)
@@ -47,7 +47,7 @@ func hosts(t *testing.T, each int) (transporttest.Open, *[]*inproc.Shelf) {
 			}
 			return inproc.New(tr, &own[rank/each], fmt.Sprint(attempt), flags), nil
 		}
-	}, &shelves
+	}, &handoffs
 }
 
 func endpoint(t testing.TB, s *natsd.Server, node string, o transporttest.Options) *nats.Endpoint {
@@ -77,10 +77,10 @@ func endpoint(t testing.TB, s *natsd.Server, node string, o transporttest.Option
 func TestTransport(t *testing.T) {
 	for _, each := range []int{1, 2, 3} {
 		t.Run(fmt.Sprintf("%d of a process", each), func(t *testing.T) {
-			open, shelves := hosts(t, each)
+			open, handoffs := hosts(t, each)
 			transporttest.Run(t, open)
-			for _, s := range *shelves {
-				if n := s.Len(); n != 0 {
+			for _, s := range *handoffs {
+				if n := s.Attempts(); n != 0 {
 					t.Errorf("attempts that are over have left something: %d", n)
 				}
 			}
@@ -102,7 +102,7 @@ func TestWhoIsNear(t *testing.T) {
 		ranks = append(ranks, tr)
 	}
 	for r, want := range []bool{false, true, false} {
-		if got := collective.Near(ranks[0], r); got != want {
+		if got := collective.SameProcess(ranks[0], r); got != want {
 			t.Errorf("rank %d is near to rank 0: %v", r, got)
 		}
 	}

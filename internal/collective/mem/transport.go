@@ -49,8 +49,8 @@ func (t *Transport) Rank() int { return t.rank }
 // Size implements collective.Transport.
 func (t *Transport) Size() int { return len(t.w.ranks) }
 
-// Near implements collective.Neighbours: all ranks are in this process.
-func (t *Transport) Near(int) bool { return true }
+// SameProcess implements collective.Colocated: all ranks are in this process.
+func (t *Transport) SameProcess(int) bool { return true }
 
 // Stats implements collective.Transport.
 func (t *Transport) Stats() collective.Stats {

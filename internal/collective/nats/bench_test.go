@@ -32,7 +32,9 @@ func BenchmarkExchange(b *testing.B) {
 		go func() {
 			var err error
 			for i := 0; i < b.N && err == nil; i++ {
-				_, err = g.Exchange(context.Background(), collective.Tag{Op: uint32(i)}, 1-r, data[r])
+				out := make([][]byte, 2)
+				out[1-r] = data[r]
+				_, err = g.AllToAll(context.Background(), collective.Tag{Op: uint32(i)}, out)
 			}
 			done <- err
 		}()
@@ -44,8 +46,8 @@ func BenchmarkExchange(b *testing.B) {
 	}
 }
 
-// BenchmarkBarrier measures a round of empty messages between two ranks.
-func BenchmarkBarrier(b *testing.B) {
+// BenchmarkEmptyMessages measures a round of empty messages between two ranks.
+func BenchmarkEmptyMessages(b *testing.B) {
 	s := startServer(b, nats.ServerOptions("a"))
 	nodes := []string{"x", "y"}
 	done := make(chan error, 2)
@@ -62,7 +64,7 @@ func BenchmarkBarrier(b *testing.B) {
 		go func() {
 			var err error
 			for i := 0; i < b.N && err == nil; i++ {
-				err = g.Barrier(context.Background(), collective.Tag{Op: uint32(i)})
+				_, err = g.AllToAll(context.Background(), collective.Tag{Op: uint32(i)}, make([][]byte, 2))
 			}
 			done <- err
 		}()

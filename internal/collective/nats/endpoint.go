@@ -16,7 +16,7 @@ import (
 
 const (
 	subjectPrefix  = "longtake.data."
-	tombstonesMax  = 1024    // closed transports remembered
+	endingsMax     = 1024    // closed transports remembered
 	pendingMsgsMax = 1 << 20 // of the subscription; the windows bound it in practice
 	pendingMax     = 2 << 30 // bytes
 	ranksMax       = 1 << 16
@@ -33,11 +33,11 @@ type Endpoint struct {
 	corrupt   atomic.Uint64
 	stale     atomic.Uint64
 
-	mu     sync.Mutex
-	open   map[place]*Transport
-	graves map[place]tombstone
-	buried []place // the graves, oldest first
-	closed bool
+	mu         sync.Mutex
+	open       map[place]*Transport
+	ended      map[place]ending
+	endedOrder []place // the keys of ended, oldest first
+	closed     bool
 }
 
 // place is a rank of a job at this endpoint.
@@ -46,8 +46,9 @@ type place struct {
 	rank uint32
 }
 
-// tombstone is what stays of a closed transport, to answer those who still talk to it.
-type tombstone struct {
+// ending is what the endpoint remembers of a closed transport, to answer peers that still send to
+// it.
+type ending struct {
 	attempt uint32
 	session uint64
 	last    bye
@@ -64,7 +65,7 @@ func NewEndpoint(nc *natsio.Conn, node string, opts Options) (*Endpoint, error) 
 		return nil, fmt.Errorf("cannot open endpoint %q: %w", node, err)
 	}
 	e := &Endpoint{nc: nc, node: node, opts: opts,
-		open: map[place]*Transport{}, graves: map[place]tombstone{}}
+		open: map[place]*Transport{}, ended: map[place]ending{}}
 	if e.sub, err = nc.Subscribe(subjectPrefix+node, e.receive); err != nil {
 		return nil, fmt.Errorf("cannot subscribe endpoint %q: %w", node, err)
 	}
@@ -134,18 +135,18 @@ func (e *Endpoint) enter(at place, t *Transport) (older *Transport, err error) {
 		return nil, collective.ErrClosed
 	}
 	older = e.open[at]
-	grave, ok := e.graves[at]
+	over, ok := e.ended[at]
 	switch {
 	case older != nil && older.attempt == t.attempt:
 		return nil, errors.New("it was joined before")
-	case older != nil && older.attempt > t.attempt, ok && grave.attempt > t.attempt:
+	case older != nil && older.attempt > t.attempt, ok && over.attempt > t.attempt:
 		return nil, collective.ErrStale
 	}
 	e.open[at] = t
 	return older, nil
 }
 
-// leave takes t away and leaves a tombstone, unless a newer attempt stands there.
+// leave takes t out and remembers how it ended, unless a newer attempt has taken its place.
 func (e *Endpoint) leave(t *Transport, last bye) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -153,13 +154,13 @@ func (e *Endpoint) leave(t *Transport, last bye) {
 		return
 	}
 	delete(e.open, t.at)
-	if _, ok := e.graves[t.at]; !ok {
-		e.buried = append(e.buried, t.at)
+	if _, ok := e.ended[t.at]; !ok {
+		e.endedOrder = append(e.endedOrder, t.at)
 	}
-	e.graves[t.at] = tombstone{attempt: t.attempt, session: t.session, last: last}
-	if len(e.buried) > tombstonesMax {
-		delete(e.graves, e.buried[0])
-		e.buried = e.buried[1:]
+	e.ended[t.at] = ending{attempt: t.attempt, session: t.session, last: last}
+	if len(e.endedOrder) > endingsMax {
+		delete(e.ended, e.endedOrder[0])
+		e.endedOrder = e.endedOrder[1:]
 	}
 }
 
@@ -183,9 +184,9 @@ func (e *Endpoint) receive(m *natsio.Msg) {
 func (e *Endpoint) find(h header, reply string) *Transport {
 	at := place{h.job, h.dst}
 	e.mu.Lock()
-	t, grave, dead := e.open[at], tombstone{}, false
+	t, over, known := e.open[at], ending{}, false
 	if t == nil {
-		grave, dead = e.graves[at]
+		over, known = e.ended[at]
 	}
 	e.mu.Unlock()
 	switch {
@@ -194,11 +195,11 @@ func (e *Endpoint) find(h header, reply string) *Transport {
 	case t != nil && h.attempt < t.attempt:
 		t.stale.Add(1)
 		e.refuse(h, reply, 0, bye{code: byeStale})
-	case dead && h.attempt < grave.attempt:
+	case known && h.attempt < over.attempt:
 		e.stale.Add(1)
 		e.refuse(h, reply, 0, bye{code: byeStale})
-	case dead && h.attempt == grave.attempt:
-		e.refuse(h, reply, grave.session, grave.last)
+	case known && h.attempt == over.attempt:
+		e.refuse(h, reply, over.session, over.last)
 	}
 	return nil
 }

@@ -33,8 +33,7 @@ func testGroup(t *testing.T, open Open) {
 // collectives calls each collective of the group and checks what comes back.
 func (w *world) collectives(g *collective.Group, step uint32) error {
 	for i, f := range []func(*collective.Group, collective.Tag) error{
-		w.allToAll, w.allGather, w.exchange,
-		func(g *collective.Group, tag collective.Tag) error { return g.Barrier(w.ctx, tag) },
+		w.allToAll, w.allGather,
 	} {
 		if err := f(g, collective.Tag{Step: step, Op: uint32(i)}); err != nil {
 			return fmt.Errorf("collective %d: %w", i, err)
@@ -75,21 +74,4 @@ func (w *world) allGather(g *collective.Group, tag collective.Tag) error {
 		}
 	}
 	return nil
-}
-
-// exchange pairs the ranks; an odd one is its own peer.
-func (w *world) exchange(g *collective.Group, tag collective.Tag) error {
-	peer := g.Rank() ^ 1
-	if peer >= g.Size() {
-		peer = g.Rank()
-	}
-	n := size(g.Rank(), peer, tag)
-	got, err := g.Exchange(w.ctx, tag, peer, blob(g.Rank(), peer, tag, n))
-	if err != nil {
-		return err
-	}
-	if _, err := g.Exchange(w.ctx, tag, g.Size(), nil); err == nil {
-		return fmt.Errorf("exchanged with rank %d of %d", g.Size(), g.Size())
-	}
-	return check(got, blob(peer, g.Rank(), tag, size(peer, g.Rank(), tag)))
 }

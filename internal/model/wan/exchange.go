@@ -91,7 +91,7 @@ func (x *exchange) start(tag collective.Tag, from, place func(rank int) compute.
 // known to both, devices of a process are of one kind, and m has the same size on both sides.
 func (x *exchange) peerCopies(r int, m compute.Mat) compute.PeerCopies {
 	peers, ok := x.copies.(compute.PeerCopies)
-	if !ok || m.Cols == 0 || !x.s.group.Near(r) {
+	if !ok || m.Cols == 0 || !x.s.group.SameProcess(r) {
 		return nil
 	}
 	return peers
