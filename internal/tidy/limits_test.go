@@ -12,7 +12,7 @@ const (
 	// A file fits in an editor with its outline, a line in half a screen.
 	columnsMax  = 100 // of a line of Go or Markdown
 	wideTests   = 230 // lines of tests that may be wider
-	wideProse   = 470 // lines of Markdown that may be wider
+	wideProse   = 0   // lines of Markdown that may be wider
 	fileMax     = 400 // lines of a Go file
 	longFiles   = 8   // files that may be longer
 	longBody    = 15  // lines beyond which a function's body must have paragraphs
