@@ -7,7 +7,7 @@ TORCH   ?= python3
 PYTHON  ?= python3
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-generic test-race test-clients test-long cuda cuda-test gpu-test gpu-bench sim chaos kept fuzz lint \
+.PHONY: help build demo test test-fast test-all vet test-nodemo test-generic test-race test-clients test-long cuda cuda-test gpu-test gpu-bench sim chaos kept fuzz lint \
   bench-cpu picture long-pictures costs golden notices clean
 
 help: ## list the targets
@@ -21,18 +21,37 @@ demo: ## build (some minutes the first time) and write demo.webm with the shippe
 	@$(MAKE) --no-print-directory build
 	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --seed 1 --shards 2 -o demo.webm
 
-test: ## vet, every test, portable kernels, the race detector where goroutines live, the CUDA device on an emulated GPU, a few thousand inputs to each fuzz target
+# Many tests wait more than they compute, so two parts of `make test` run at a time.
+test: ## everything that CI runs, but for the clients and lint: all parts below, two at a time
+	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-O) \
+	  test-all vet test-nodemo test-generic test-race cuda-test fuzz
+
+test-fast: ## vet, and every test that is quick: the inner loop, about a minute on two cores
 	$(GO) vet ./...
-	GOARCH=arm64 $(GO) vet ./...
-	$(GO) test ./...
-	$(MAKE) test-generic test-race cuda-test fuzz
+	$(GO) test -short -p 6 $$($(GO) list ./... | grep -v /cmd/longtake)
+
+test-all: ## every test, long clips and clusters of processes too
+	$(GO) test -p 4 ./...
+
+vet: ## go vet, and what is other on arm64, on macOS and without the demo model
+	$(GO) vet ./...
+	GOARCH=arm64 $(GO) vet ./internal/cpu
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./internal/disk ./internal/userfile ./internal/tensor/safetensors
+	$(GO) vet -tags nodemo ./models/demo ./internal/cli
+
+test-nodemo: ## what commands say in builds without the demo model
+	$(GO) test -tags nodemo -run 'WithoutTheDemo|TestOpen' ./models/demo ./internal/cli
 
 test-generic: ## the CPU engine and the models without assembly
 	LONGTAKE_CPU=generic $(GO) test ./internal/cpu ./internal/model/...
 
-test-race: ## every package under the race detector (needs a C compiler)
+# Packages in which nothing runs at the same time as anything else.
+SEQUENTIAL := $(addprefix %/internal/,config disk freeport golden job model/tokenizer model/tokenizer/ftfy \
+  model/umt5 model/vae partition plan sched tensor tensor/safetensors terminal tidy userfile wire)
+
+test-race: ## packages with goroutines under the race detector (needs a C compiler)
 	@command -v $${CC:-cc} >/dev/null || { echo "test-race: skipped, no C compiler"; exit 0; }; \
-	CGO_ENABLED=1 $(GO) test -race -short ./...
+	CGO_ENABLED=1 $(GO) test -race -short $(filter-out $(SEQUENTIAL) %/models/demo,$(shell $(GO) list ./...))
 
 cuda-test: ## the CUDA kernels and device on an emulated GPU (needs g++; fetches cuda.h from PyPI)
 	@GO=$(GO) kernels/test.sh
@@ -67,14 +86,10 @@ kept: ## 2,000 clips on a coordinator that keeps 200: what it takes of disk and 
 	  $(GO) test ./cmd/longtake -count=1 -timeout 2h -v -run TestJobsThatAreForgotten
 
 fuzz: ## every fuzz target, $(FUZZ) inputs each (or a time, as FUZZ=1m)
-	@set -e; for pkg in $$($(GO) list ./...); do \
-	  for f in $$($(GO) test -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz' || true); do \
-	    echo "fuzz $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) -fuzzminimizetime 1x $$pkg >/tmp/fuzz.$$$$ 2>&1 \
-	      || { cat /tmp/fuzz.$$$$; exit 1; }; rm -f /tmp/fuzz.$$$$; \
-	  done; done
+	@GO=$(GO) .ci/fuzz.sh $(FUZZ)
 
-lint: ## golangci-lint, when it is installed
-	golangci-lint run
+lint: ## staticcheck, govulncheck and, where it is installed, golangci-lint (fetched into bin/tools)
+	@GO=$(GO) .ci/lint.sh
 
 bench-cpu: build ## the CPU engine's parts beside PyTorch's (where TORCH has it), and the cost of sharding
 	@if $(TORCH) -c 'import torch, diffusers' 2>/dev/null; then \

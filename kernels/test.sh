@@ -2,11 +2,18 @@
 # test.sh: everything that can be known about the CUDA device without a GPU. `make cuda-test` runs it.
 set -eu
 cd "$(dirname "$0")/.."
-run=kernels/with-emulator.sh
+root=$PWD
+run=$root/kernels/with-emulator.sh
 $run true || { [ $? = 75 ] && echo "cuda-test: skipped, see above" && exit 0; }
 $run ${GO:-go} vet -tags cuda ./internal/cuda ./internal/shard ./internal/cli ./cmd/shard
-$run ${GO:-go} test -tags cuda -count=1 ./internal/cuda ./cmd/shard
+$run ${GO:-go} test -tags cuda -count=1 ./cmd/shard
 $run ${GO:-go} test -tags cuda -count=1 -run GPU ./internal/shard ./internal/cli
-EMU_GPU=rtx4090 $run ${GO:-go} test -tags cuda -count=1 -run 'Conformance|Agrees' ./internal/cuda
-EMU_ORDER=backward EMU_STREAMS=early $run ${GO:-go} test -tags cuda -count=1 -run 'Conformance|Bytes' ./internal/cuda
-EMU_ORDER=random EMU_STREAMS=random $run ${GO:-go} test -tags cuda -count=1 -run 'Conformance|Bytes' ./internal/cuda
+
+# The device's tests are linked once, for four emulated GPUs.
+$run ${GO:-go} test -c -vet=off -tags cuda -o bin/cuda/device.test ./internal/cuda
+cd internal/cuda
+device() { "$run" "$root/bin/cuda/device.test" -test.timeout 20m "$@"; }
+device
+EMU_GPU=rtx4090 device -test.run 'Conformance|Agrees'
+EMU_ORDER=backward EMU_STREAMS=early device -test.run 'Conformance|Bytes'
+EMU_ORDER=random EMU_STREAMS=random device -test.run 'Conformance|Bytes'
