@@ -36,7 +36,7 @@ func TestScenes(t *testing.T) {
 		{"at its edge", three, 4, 10, 6, []Weight{{0, 1}}},
 		{"a third on", three, 6, 12, 6, []Weight{{0, 4.0 / 6}, {1, 1 - 4.0/6}}},
 		{"on it", three, 7, 13, 6, []Weight{{0, 0.5}, {1, 0.5}}},
-		{"behind it", three, 10, 16, 6, []Weight{{1, 1}}},
+		{"after it", three, 10, 16, 6, []Weight{{1, 1}}},
 		{"the last", three, 40, 46, 6, []Weight{{2, 1}}},
 		{"a short window at the end", three, 44, 46, 6, []Weight{{2, 1}}},
 		{"wide enough for all", three, 0, 60, 60, []Weight{{0, 1.0 / 6}, {1, 0.5}, {2, 1.0 / 3}}},

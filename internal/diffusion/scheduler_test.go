@@ -56,8 +56,8 @@ func trace(t *testing.T, s Scheduler, x, bias []float32) []float32 {
 	return out
 }
 
-// TestRestoreGoesOnWithTheSameBits stops a scheduler anywhere and goes on with another one.
-func TestRestoreGoesOnWithTheSameBits(t *testing.T) {
+// TestRestoreContinuesWithTheSameBits stops a scheduler anywhere and continues with another one.
+func TestRestoreContinuesWithTheSameBits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kind := rapid.SampledFrom([]string{KindUniPC, KindEuler}).Draw(t, "kind")
 		cfg := wan(kind)

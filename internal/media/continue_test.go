@@ -65,9 +65,9 @@ func content(t testing.TB, f *os.File) []byte {
 	return b
 }
 
-// TestAClipGoesOnToTheSameBytes keeps a clip's header and n clusters in a file, and writes the
-// rest behind them. At 24 frames a second times are not whole milliseconds.
-func TestAClipGoesOnToTheSameBytes(t *testing.T) {
+// TestAClipContinuesToTheSameBytes keeps a clip's header and n clusters in a file, and writes the
+// rest after them. At 24 frames a second times are not whole milliseconds.
+func TestAClipContinuesToTheSameBytes(t *testing.T) {
 	for _, o := range []Options{{Width: 32, Height: 16, FPS: 4, Frames: 13},
 		{Width: 32, Height: 16, FPS: 24, Frames: 50}, {Width: 16, Height: 16, FPS: 4, Frames: 8},
 		{Width: 16, Height: 16, FPS: 2}, {Width: 16, Height: 16, FPS: 1, Frames: 3},
@@ -118,7 +118,7 @@ func TestWhatIsNoBeginningIsRefused(t *testing.T) {
 		t.Helper()
 		_, n, err := Continue(WebM, io.Discard, o, bytes.NewReader(kept), int64(len(kept)))
 		if err == nil {
-			t.Errorf("%s: goes on from frame %d", what, n)
+			t.Errorf("%s: continues from frame %d", what, n)
 		}
 	}
 	f("nothing", o, nil)
@@ -139,7 +139,7 @@ func TestWhatIsNoBeginningIsRefused(t *testing.T) {
 	for _, format := range []Format{MP4, PNG} {
 		if _, _, err := Continue(format, io.Discard, o, bytes.NewReader(header),
 			int64(len(header))); err == nil || format.Continues() {
-			t.Errorf("%s goes on", format)
+			t.Errorf("%s continues", format)
 		}
 	}
 }

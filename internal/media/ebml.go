@@ -55,7 +55,7 @@ type place struct {
 	body, end int64 // offsets of its data
 }
 
-var errElement = errors.New("no EBML element that ends where it should")
+var errElement = errors.New("not an EBML element that ends where it should")
 
 // locate reads the ID and the size of the element at an offset, which has to end at end at the
 // latest. An element of unknown size is an error here.

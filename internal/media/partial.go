@@ -8,7 +8,7 @@ import (
 )
 
 // ErrOpening says that a clip does not begin as Opening expects.
-var ErrOpening = errors.New("it begins in another way")
+var ErrOpening = errors.New("it begins differently")
 
 // Opening returns what to put before the clusters of an unfinished clip, in place of its header, so
 // that players know how long it is and can seek in it: a header and an index whose times and sizes

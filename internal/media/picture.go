@@ -25,7 +25,7 @@ const PictureAllowed = "a PNG, JPEG or WebP picture of up to 16 megapixels, 1638
 	"and 64 MiB"
 
 // ErrPicture says that bytes are not a picture that can be read. It wraps what is wrong.
-var ErrPicture = errors.New("no picture that can be read")
+var ErrPicture = errors.New("not a picture that can be read")
 
 // decoding is held by the one picture that this process decodes at a time. It bounds what one
 // picture takes in memory and time, and so what many requests take together.

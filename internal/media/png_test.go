@@ -81,7 +81,7 @@ func FuzzUnzip(f *testing.F) {
 			t.Errorf("%d files for %d frames: %v, %v", len(got), n, err, gerr)
 		}
 		if up, _ := os.ReadDir(parent); len(up) != 1 {
-			t.Errorf("files beside the folder: %v", up)
+			t.Errorf("files outside the folder: %v", up)
 		}
 	})
 }

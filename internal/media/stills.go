@@ -58,8 +58,11 @@ func OpenStills(f Format, r io.ReaderAt, size int64) (*Stills, error) {
 		}}, nil
 	case PNG:
 		z, err := zip.NewReader(r, size)
-		if err != nil || len(z.File) == 0 {
-			return nil, fmt.Errorf("cannot read the zip of frames: %w", errors.Join(err, errElement))
+		if err == nil && len(z.File) == 0 {
+			err = errors.New("it is empty")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the zip of frames: %w", err)
 		}
 		return &Stills{n: len(z.File), picture: func(i int) (image.Image, error) {
 			return zippedPicture(z.File[i])
@@ -118,7 +121,7 @@ func webmFrames(r io.ReaderAt, size int64) (out []place, err error) {
 	}
 
 	if len(out) == 0 {
-		return nil, errElement
+		return nil, errors.New("it has no frames")
 	}
 	return out, nil
 }
@@ -158,13 +161,21 @@ func zippedPicture(f *zip.File) (image.Image, error) {
 		return nil, err
 	}
 	if c, err := png.DecodeConfig(bytes.NewReader(data)); err != nil || !fits(c.Width, c.Height) {
-		return nil, fmt.Errorf("a frame of %dx%d: %w", c.Width, c.Height, errors.Join(err, errElement))
+		return nil, badFrame(c.Width, c.Height, err)
 	}
 	return png.Decode(bytes.NewReader(data))
 }
 
 // fits reports whether a frame of a clip can have this size.
 func fits(w, h int) bool { return w > 0 && h > 0 && w <= sizeLimit && h <= sizeLimit }
+
+// badFrame returns the error for a frame whose header cannot be read, or that no clip can have.
+func badFrame(w, h int, err error) error {
+	if err != nil {
+		return fmt.Errorf("cannot read a frame: %w", err)
+	}
+	return fmt.Errorf("a frame is %dx%d; allowed: 1x1 to %dx%[3]d", w, h, sizeLimit)
+}
 
 // riff makes a WebP of a keyframe.
 func riff(key []byte) []byte {
@@ -184,7 +195,7 @@ func (s *Stills) at(i int) (image.Image, error) {
 
 	file := riff(key)
 	if w, h, err := webpConfig(file); err != nil || !fits(w, h) {
-		return nil, fmt.Errorf("a frame of %dx%d: %w", w, h, errors.Join(err, errElement))
+		return nil, badFrame(w, h, err)
 	}
 
 	img, err := decodeWebP(context.Background(), file)

@@ -49,6 +49,8 @@ func turned(orientation, x, y, w, h int) image.Point {
 	case 8: // to be turned the other way
 		return image.Pt(y, w-1-x)
 	}
+
+	// 1, or a number that EXIF does not have: as it is.
 	return image.Pt(x, y)
 }
 
@@ -78,6 +80,8 @@ func colourReader(img image.Image) func(x, y int) (r, g, b uint8) {
 	case *image.Paletted:
 		return func(x, y int) (r, g, b uint8) { return storedColour(m.At(x, y)) }
 	}
+
+	// Grey pictures and the like, which are rare.
 	return func(x, y int) (r, g, b uint8) { return storedColour(img.At(x, y)) }
 }
 

@@ -30,7 +30,7 @@ func (a *Arena) Mat(rows, cols int) compute.Mat {
 }
 
 // Err returns the device's first error, such as compute.ErrMemory, and in that case frees what was
-// allocated: nothing of a computation that does not fit stays behind.
+// allocated: nothing stays of a computation that does not fit.
 func (a *Arena) Err() error {
 	if a.err != nil {
 		a.Free()

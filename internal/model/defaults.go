@@ -65,7 +65,7 @@ func readDefaults(fsys fs.FS, name string) (Defaults, error) {
 		s.fail("overlap", fmt.Sprintf("less than the window of %d", d.Window))
 	}
 
-	// Null is no value, here too: fit then replaces the default.
+	// Null is as good as no value: fit then replaces the default.
 	d.given = map[string]bool{}
 	for k, v := range s.raw {
 		d.given[k] = string(v) != "null"

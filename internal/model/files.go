@@ -170,8 +170,8 @@ func readIndex(fsys fs.FS, file string) (map[string]string, error) {
 		// A name that leads elsewhere could make the program read any file.
 		if !strings.HasSuffix(name, ".safetensors") || strings.ContainsAny(name, `/\:`) ||
 			!fs.ValidPath(name) {
-			return nil, fmt.Errorf("%s: weight %.80s is in %.80q; allowed: a .safetensors file beside "+
-				"the index", file, weight, name)
+			return nil, fmt.Errorf("%s: weight %.80s is in %.80q; allowed: a .safetensors file "+
+				"in the folder of the index", file, weight, name)
 		}
 	}
 	return index.WeightMap, nil

@@ -160,7 +160,7 @@ func (f *Folder) checkTokenizer() error {
 	}
 
 	if what := notJSON(bytes.TrimPrefix(head[:n], []byte("\ufeff"))); what != "" {
-		return fmt.Errorf("cannot read %s: it is no JSON but %s", tokenizerFile, what)
+		return fmt.Errorf("cannot read %s: it is not JSON but %s", tokenizerFile, what)
 	}
 	return nil
 }

@@ -135,7 +135,7 @@ var broken = []struct{ file, old, new, want string }{
 	{"longtake.json", "", `{"latent_rgb": [[0, 0, 0]], "latent_rgb_bias": [1]}`, "latent_rgb_bias is [1]"},
 	{"longtake.json", "", `{"window": 4, "overlap": 4}`, "overlap is 4; allowed: less than the window of 4"},
 	{"transformer/diffusion_pytorch_model.safetensors.index.json", "", "", "the index is missing; download it"},
-	{"transformer/diffusion_pytorch_model.safetensors.index.json", "diffusion_pytorch_model-00002-of", "../vae/x-00002-of", "allowed: a .safetensors file beside the index"},
+	{"transformer/diffusion_pytorch_model.safetensors.index.json", "diffusion_pytorch_model-00002-of", "../vae/x-00002-of", "allowed: a .safetensors file in the folder of the index"},
 	{"transformer/diffusion_pytorch_model-00003-of-00010.safetensors", "", "", "cannot open transformer/diffusion_pytorch_model-00003-of-00010.safetensors: file does not exist"},
 	{"transformer/diffusion_pytorch_model-00003-of-00010.safetensors", "", "\xff\xff\xff", "diffusion_pytorch_model-00003-of-00010.safetensors"},
 }

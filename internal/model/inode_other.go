@@ -4,5 +4,5 @@ package model
 
 import "os"
 
-// inode is empty where the standard library does not give it alike on all systems.
+// inode is empty where the standard library does not give it in the same way on all systems.
 func inode(os.FileInfo) string { return "" }

@@ -146,7 +146,7 @@ func (w *Weights) recognise() error {
 		}
 	}
 
-	// The right names behind a prefix are another program's file of the same model.
+	// The right names after a prefix are another program's file of the same model.
 	prefix, n := w.prefix()
 	switch {
 	case prefix == "":

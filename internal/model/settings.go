@@ -245,7 +245,7 @@ func readJSON(fsys fs.FS, file string, limit int64) ([]byte, error) {
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if what := notJSON(data); what != "" {
-		return nil, fmt.Errorf("cannot read %s: it is no JSON but %s", file, what)
+		return nil, fmt.Errorf("cannot read %s: it is not JSON but %s", file, what)
 	}
 	return data, nil
 }

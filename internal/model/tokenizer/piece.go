@@ -25,7 +25,7 @@ func (l *pieceList) UnmarshalJSON(data []byte) error {
 	s := scanner{text: string(data)}
 	*l = nil
 	if !s.take('[') {
-		return nil // of another type of model, which is told before that there are no pieces
+		return nil // another type of model, which is refused by its type
 	}
 	for !s.take(']') {
 		// Valid JSON has its commas where they belong, so they need no check.

@@ -20,7 +20,7 @@ type Encoder struct {
 	tap    func(layer int, hidden compute.Mat) // sees the state after each layer, in tests
 }
 
-// layer is a UMT5Block: self-attention, then the feed-forward, each behind a norm. inner is the
+// layer is a UMT5Block: self-attention, then the feed-forward, each after a norm. inner is the
 // width of all heads together, heads · d_kv.
 type layer struct {
 	attnNorm, ffNorm compute.Vector // [d]

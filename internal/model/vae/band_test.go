@@ -121,7 +121,7 @@ func TestBandsOutsideTheFrameAreRefused(t *testing.T) {
 	}
 }
 
-// counting is a device that knows the most memory that was in use at once, beside the weights.
+// counting is a device that knows the most memory that was in use at once, apart from the weights.
 type counting struct {
 	compute.Device
 	used, peak int
@@ -185,7 +185,7 @@ func TestCostFollowsTheBand(t *testing.T) {
 	}
 }
 
-// limited opens a device with so much memory, in elements, beside the weights.
+// limited opens a device with so much memory, in elements, apart from the weights.
 func limited(t *testing.T, d *Decoder, elements int) *Decoder {
 	t.Helper()
 	dev, err := cpu.Open(cpu.Options{Threads: 2, MemoryBytes: 4 * int64(elements)})

@@ -19,7 +19,7 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 // BenchmarkBands decodes 13 frames of 192 x 128 whole and the middle one of n bands, in turns,
-// and reports what the band took of the whole beside what Cost says.
+// and reports what the band took of the whole, and what Cost says.
 func BenchmarkBands(b *testing.B) {
 	d := load(b, "models", "demo")
 	const h, w = 24, 16

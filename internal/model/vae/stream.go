@@ -89,7 +89,7 @@ func (s *Stream) Size() (h, w int) {
 }
 
 // StopWhen sets a function that is called before each layer, since a large frame takes seconds.
-// Once it returns an error, so does Next; the stream is then good for nothing but Free.
+// Once it returns an error, so does Next; after that only Free is left.
 func (s *Stream) StopWhen(stop func() error) { s.stop, s.bufs.stop = stop, stop }
 
 // Bands returns the number of bands that a frame is decoded in: 1, or more if the device had too

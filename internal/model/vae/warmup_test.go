@@ -122,7 +122,7 @@ func TestNoLayerBeginsEarlierThanItMust(t *testing.T) {
 }
 
 // TestMemoryOfAStreamThatBeginsLater wants no more memory than from the first frame on, and none
-// allocated once it gives frames: later ones could not start anew.
+// allocated once it gives frames: later ones could not start again.
 func TestMemoryOfAStreamThatBeginsLater(t *testing.T) {
 	d := load(t, "testdata", "golden", "tiny7")
 	c := &counting{Device: d.dev}

@@ -175,7 +175,7 @@ func TestTextAndTimeEmbeddersEqualTheReference(t *testing.T) {
 	if err := m.dev.Download(got, text.embed); err != nil {
 		t.Fatal(err)
 	}
-	want := g.Floats("text") // the first 32 of 512 rows; those behind the prompt are all alike
+	want := g.Floats("text") // the first 32 of 512 rows; those after the prompt are all equal
 	golden.Near(t, "text", got, want[:len(got)], 1e-5)
 	golden.Near(t, "padding", got[len(got)-d:], want[31*d:32*d], 1e-5)
 

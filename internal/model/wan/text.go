@@ -28,7 +28,7 @@ func (t *Transformer) Text(embeds []float32) (*Text, error) {
 	d, in := t.cfg.Dim(), t.cfg.TextDim
 	n := len(embeds) / in
 	if len(embeds) != n*in || n > TextTokens {
-		return nil, fmt.Errorf("%d values are no text of up to %d tokens x %d",
+		return nil, fmt.Errorf("%d values are not a text of up to %d tokens x %d",
 			len(embeds), TextTokens, in)
 	}
 

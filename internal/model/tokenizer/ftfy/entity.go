@@ -103,8 +103,8 @@ func entity(name string) (string, bool) {
 		return "", false
 	}
 
-	// All of the name was used if nothing of it is left behind the character: without a semicolon a
-	// single character, with one no semicolon.
+	// All of the name was used if nothing of it is left: without a semicolon the value is a single
+	// character, and with one it does not end in a semicolon.
 	value := html.UnescapeString("&" + name)
 	if bare == name {
 		return value, utf8.RuneCountInString(value) == 1
