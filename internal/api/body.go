@@ -212,5 +212,8 @@ func bodyError(what string, err error) error {
 	if errors.As(err, &large) || errors.As(err, &known) {
 		return err
 	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("it ends in the middle")
+	}
 	return invalid("", "cannot read %s: %v", what, err)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -100,14 +101,31 @@ func status200(w http.ResponseWriter, st coord.Status, err error) error {
 }
 
 func (s *server) addMember(w http.ResponseWriter, r *http.Request) error {
-	var p schema.Peer
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyMax))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&p); err != nil {
-		return invalid("", "cannot read the coordinator: %v; wanted: id, raft_address, http_address", err)
+	p, err := readPeer(http.MaxBytesReader(w, r.Body, bodyMax))
+	if err != nil {
+		return tooLarge(err)
 	}
 	st, err := s.service.AddMember(r.Context(), coord.Peer(p))
 	return status200(w, st, err)
+}
+
+// readPeer reads the coordinator that is to become a member.
+func readPeer(body io.Reader) (p schema.Peer, err error) {
+	fields, err := jsonFields(body)
+	if err != nil {
+		return p, err
+	}
+	for name, raw := range fields {
+		to, ok := map[string]*string{"id": &p.ID, "raft_address": &p.Raft, "http_address": &p.HTTP}[name]
+		if !ok {
+			return p, invalid(fmt.Sprintf("%.64s", name), "unknown field %.64q; allowed: id, "+
+				"raft_address, http_address", name)
+		}
+		if json.Unmarshal(raw, to) != nil {
+			return p, &job.FieldError{Field: name, Value: fmt.Sprintf("%.64s", raw), Allowed: "a text"}
+		}
+	}
+	return p, nil
 }
 
 func (s *server) removeMember(w http.ResponseWriter, r *http.Request) error {

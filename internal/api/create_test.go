@@ -128,6 +128,12 @@ func TestCreateRefuses(t *testing.T) {
 	check(400, "model", `{"prompt": "a", "model": "sora-2"}`)
 	check(400, "", `{"prompt": "a"} {}`)
 	check(400, "", `{"prompt": "a`)
+	for _, body := range []string{`{"prompt": "a"`, `{"prompt": "a`, `{"prompt": `, `{`} {
+		if _, text, _ := do(t, c, "POST", "/v1/videos", "application/json", body); !strings.Contains(
+			text, "it ends in the middle") {
+			t.Errorf("%s: %s", body, text)
+		}
+	}
 	check(400, "", `[]`)
 	check(400, "", ``)
 	check(413, "", `{"prompt": "`+strings.Repeat("a", bodyMax)+`"}`)

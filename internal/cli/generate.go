@@ -278,11 +278,3 @@ func (g *generation) summarise(v schema.Video) error {
 		size(r.StepBytes), span(took.Seconds()))
 	return nil
 }
-
-// count prints a number of things: 1 frame, 2 frames.
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}

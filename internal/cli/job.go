@@ -63,20 +63,6 @@ func jobList() *cobra.Command {
 	return cmd
 }
 
-// short cuts a prompt to what fits a line.
-func short(s string) string {
-	r := []rune(s)
-	for i := range r {
-		if r[i] < ' ' {
-			r[i] = ' '
-		}
-	}
-	if len(r) > 48 {
-		r = append(r[:47], '…')
-	}
-	return string(r)
-}
-
 func jobStatus() *cobra.Command {
 	cmd := &cobra.Command{Use: "status ID", Short: "Show a job", Args: oneJob}
 	js := asJSON(cmd)

@@ -25,7 +25,7 @@ func TestJobEvents(t *testing.T) {
 	want := []string{"created   33 frames of 96x64", "started   attempt 1 on a, b (cfg=2)",
 		"lost      attempt 1: node a was lost; on from step 4", "stopped   attempt 2: drained",
 		"started   attempt 3 on c (cfg=1)", "recovered beyond where attempt 1", "recovered beyond where attempt 2",
-		"completed 5 kB in attempt 3"}
+		"completed 5.0 kB in attempt 3"}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != len(want) {
 		t.Fatalf("%d lines, want %d:\n%s", len(lines), len(want), out.String())

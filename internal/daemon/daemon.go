@@ -74,6 +74,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stderr io.W
 		return nil
 	}
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagMistake(err) })
 	cmd.SetArgs(args)
 	cmd.SetErr(stderr)
 	ran, err := cmd.ExecuteContextC(ctx)

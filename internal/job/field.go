@@ -40,8 +40,8 @@ type Field struct {
 	// When limits what is inherited to clips for which it holds; nil: all.
 	When func(Model, Spec) bool
 
-	// Refuses says what of the field is allowed for a model and a spec that cannot have the value that
-	// the spec has, "" for those that can; nil: all can.
+	// Refuses says what of the field is allowed for a model and a spec that cannot have the value
+	// that the spec has, "" for those that can; nil: all can.
 	Refuses func(Model, Spec) string
 
 	// value is how the field is read, kept and checked; nil for a file, which the API receives.

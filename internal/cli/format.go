@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // span prints a duration with three digits.
@@ -16,15 +18,8 @@ func span(seconds float64) string {
 	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
 }
 
-// size prints bytes in decimal units.
-func size(n uint64) string {
-	v, unit := float64(n), 0
-	for v >= 1000 && unit < 4 {
-		v /= 1000
-		unit++
-	}
-	return fmt.Sprintf("%.3g %s", v, []string{"B", "kB", "MB", "GB", "TB"}[unit])
-}
+// size prints bytes in decimal units, as the coordinators' logs do.
+func size(n uint64) string { return humanize.Bytes(n) }
 
 // age is how long ago something began, in its two largest units.
 func age(t time.Time) string {
@@ -47,4 +42,26 @@ func longSpan(d time.Duration) string {
 		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
 	}
 	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+}
+
+// count prints a number of things: 1 frame, 2 frames.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// short cuts a prompt to what fits a line.
+func short(s string) string {
+	r := []rune(s)
+	for i := range r {
+		if r[i] < ' ' {
+			r[i] = ' '
+		}
+	}
+	if len(r) > 48 {
+		r = append(r[:47], '…')
+	}
+	return string(r)
 }
