@@ -11,23 +11,25 @@ import (
 	"github.com/longtake/longtake/internal/cuda"
 )
 
-// The values of Config.Device.
+// The values of Config.Device. Where the program was built without CUDA, there is no GPU.
 const (
 	DeviceCPU  = "cpu"
 	DeviceCUDA = "cuda"
 	DeviceAuto = "auto" // a GPU where there is one, or else the CPU
 )
 
-// device is what a shard computes on.
+// device is what a shard computes on: package cpu's or cuda's.
 type device interface {
 	compute.Device
-	// Arithmetic names what decides about the bits of results.
+	// Arithmetic names what decides about the bits of results: ranks of one job must agree in it.
 	Arithmetic() string
-	// Threads returns how many threads compute, 0 where that is not asked.
+	// Threads returns how many threads compute; 0 for a GPU.
 	Threads() int
 }
 
-// openDevices opens where the model and its decoder run, which may be the same.
+// openDevices opens the devices that the model and its decoder run on, which may be the same one.
+// With DeviceCUDA a missing GPU is an error; with DeviceAuto the CPU takes its place, but a GPU
+// that is there and cannot be opened is an error all the same.
 func openDevices(cfg Config, log *slog.Logger) (main, decode device, err error) {
 	switch cfg.Device {
 	case "", DeviceCPU:
@@ -36,6 +38,7 @@ func openDevices(cfg Config, log *slog.Logger) (main, decode device, err error) 
 	default:
 		return nil, nil, fmt.Errorf("device is %q; allowed: cpu, cuda, auto", cfg.Device)
 	}
+
 	gpu, err := cuda.Open(cuda.Options{Ordinal: cfg.GPU})
 	switch {
 	case err == nil:
@@ -51,6 +54,8 @@ func openDevices(cfg Config, log *slog.Logger) (main, decode device, err error) 
 	return openCPU(cfg)
 }
 
+// openCPU opens two devices, since the decoder may use more threads: while rank 0 decodes, the
+// other shards of the process wait.
 func openCPU(cfg Config) (main, decode device, err error) {
 	m, err := cpu.New(cfg.Threads)
 	if err != nil {

@@ -12,8 +12,12 @@ import (
 	"github.com/longtake/longtake/internal/wire"
 )
 
-// live keeps the node registered: it registers, then sends heartbeats until it is told to register
-// again or the shard is closed.
+// heartbeatDefault is the interval of heartbeats where a coordinator names none.
+const heartbeatDefault = 500 * time.Millisecond
+
+// live keeps the node registered: it registers, then sends heartbeats until a leader, which may be
+// a new one, tells it to register again, or the shard is closed. It has a goroutine of its own, so
+// that nothing that a rank does delays a heartbeat.
 func (s *Shard) live() {
 	for s.ctx.Err() == nil {
 		w, err := s.register()
@@ -22,6 +26,7 @@ func (s *Shard) live() {
 			s.pause(retryPause)
 			continue
 		}
+
 		if !w.Accepted {
 			if w.Final {
 				s.fail(fmt.Errorf("the coordinator refused shard %s: %s", s.cfg.Name, w.Reason))
@@ -36,10 +41,11 @@ func (s *Shard) live() {
 	}
 }
 
+// register tells the leader what the node is, and which rank is at work on it.
 func (s *Shard) register() (wire.Welcome, error) {
-	r := wire.Registration{Node: s.id, Name: s.cfg.Name, ProcessID: s.cfg.process.name(s.id),
+	r := wire.Registration{Node: s.id, Name: s.cfg.Name, ProcessID: s.cfg.process.id(s.id),
 		Model: s.info, Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
-		Speed: s.rated, Memory: s.room, Route: s.link.route(), Capabilities: formats(),
+		Speed: s.ratedSpeed, Memory: s.memory, Route: s.link.route(), Capabilities: formats(),
 		Version: s.cfg.Version, Uptime: time.Since(s.started)}
 	if w := s.current(); w != nil {
 		r.Work = w.name()
@@ -47,6 +53,7 @@ func (s *Shard) register() (wire.Welcome, error) {
 	return ask[wire.Welcome](s.ctx, s.nc, wire.SubjectRegister, r)
 }
 
+// welcome carries out what the leader answers to a registration that it accepts.
 func (s *Shard) welcome(w wire.Welcome) {
 	s.log.Info("registered", "coordinator", w.Leader, "node", s.id)
 	if err := s.link.setRoutes(w.Routes); err != nil {
@@ -55,67 +62,82 @@ func (s *Shard) welcome(w wire.Welcome) {
 	if at := s.current(); w.Stop && at != nil {
 		at.cancel(errNotLive)
 	}
-	s.once.Do(func() { close(s.registered) })
+	s.registeredOnce.Do(func() { close(s.registered) })
 }
 
-// heartbeats returns when the node has to register again.
+// heartbeats sends one every interval, and at once when beatNow asks for it. It returns when the
+// node has to register again, or the shard ends.
 func (s *Shard) heartbeats(interval time.Duration) {
 	if interval <= 0 {
-		interval = 500 * time.Millisecond
+		interval = heartbeatDefault
 	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
+		// An order to yield that comes while the heartbeat is on its way is newer than its answer.
 		w, orders := s.current(), 0
 		if w != nil {
-			orders = w.yield.seen()
+			orders = w.yield.ordersSeen()
 		}
 		p, err := ask[wire.Pulse](s.ctx, s.nc, wire.SubjectHeartbeat, s.heartbeat(w))
-		if err == nil {
-			s.full.Store(p.Full)
-			s.stuck.Store(p.Stuck)
-		}
-		switch {
-		case err != nil:
+		if err != nil {
 			s.log.Debug("a heartbeat was not answered", "error", err)
-		case p.Register:
-			return
-		case w == nil || w != s.current(): // it says nothing of what began meanwhile
-		case p.Stop:
-			w.cancel(errNotLive)
-		case p.Cancel:
-			w.cancel(engine.ErrCancelled)
-		default:
-			w.yield.pulse(p.Yield, orders)
+		} else {
+			s.storeFull.Store(p.Full)
+			s.storeStuck.Store(p.Stuck)
+			if p.Register {
+				return
+			}
+			// The answer says nothing of a rank that began meanwhile.
+			if w != nil && w == s.current() {
+				w.obey(p, orders)
+			}
 		}
+
 		select {
 		case <-s.ctx.Done():
 			return
 		case <-tick.C:
-		case <-s.beat:
+		case <-s.beatDue:
 		}
 	}
 }
 
+// obey carries out what the answer to a heartbeat says of the rank at work; so many orders to yield
+// had come when the heartbeat was sent.
+func (w *work) obey(p wire.Pulse, ordersSeen int) {
+	switch {
+	case p.Stop:
+		w.cancel(errNotLive)
+	case p.Cancel:
+		w.cancel(engine.ErrCancelled)
+	default:
+		w.yield.update(p.Yield, ordersSeen)
+	}
+}
+
+// heartbeat says how the node is, and how far a rank at work is.
 func (s *Shard) heartbeat(w *work) wire.Heartbeat {
 	h := wire.Heartbeat{Node: s.id, State: wire.Idle, RSS: rss(), Speed: s.speed.mean()}
 	if w != nil {
 		h.State, h.Work = wire.Busy, w.name()
-		h.Stage, h.Step = w.at()
-		w.activity.watch(s.dev, s.decode)
+		h.Stage, h.Step = w.stage()
+		w.activity.watch(s.dev, s.decodeDev)
 		h.Computing = w.activity.computing()
 	}
 	return h
 }
 
-// beatNow sends the next heartbeat without waiting for the interval.
+// beatNow makes the next heartbeat due without waiting for the interval: the leader should know at
+// once that the node is busy, or idle.
 func (s *Shard) beatNow() {
 	select {
-	case s.beat <- struct{}{}:
+	case s.beatDue <- struct{}{}:
 	default:
 	}
 }
 
+// onRoutes takes the routes of all nodes' servers, when a node has come or gone. NATS calls it.
 func (s *Shard) onRoutes(m *natsio.Msg) {
 	r, err := wire.Decode[wire.Routes](m.Data)
 	if err == nil {
@@ -126,6 +148,7 @@ func (s *Shard) onRoutes(m *natsio.Msg) {
 	}
 }
 
+// pause waits for a while, or until the shard ends.
 func (s *Shard) pause(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -135,7 +158,8 @@ func (s *Shard) pause(d time.Duration) {
 	}
 }
 
-// ask sends a request to the leader and reads its answer.
+// ask sends a request to the leader and reads its answer, within requestTime. Without a leader
+// nobody answers, which is an error.
 func ask[T any](ctx context.Context, nc *natsio.Conn, subject string, m any) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()

@@ -5,15 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/collective/inproc"
-	"github.com/longtake/longtake/internal/cuda"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/natsd"
 )
@@ -21,15 +17,15 @@ import (
 // process is what the shards of a Machine share: one process, in which they reach each other by
 // reference. A nil one has a single shard.
 type process struct {
-	handoff inproc.Handoff
+	handoff inproc.Handoff // what is on its way between them
 
 	mu    sync.Mutex
-	first job.NodeID
-	nodes map[job.NodeID]bool // that are here
+	first job.NodeID          // the first that entered
+	nodes map[job.NodeID]bool // that are in the process now
 }
 
-// name tells one start of the process from another: it is the id of the first shard.
-func (p *process) name(id job.NodeID) string {
+// id tells one start of the process from another: it is the id of its first shard.
+func (p *process) id(id job.NodeID) string {
 	if p == nil {
 		return string(id)
 	}
@@ -38,6 +34,7 @@ func (p *process) name(id job.NodeID) string {
 	return string(p.first)
 }
 
+// enter notes that a node is in the process, and leave that it is gone.
 func (p *process) enter(id job.NodeID) {
 	if p != nil {
 		p.mu.Lock()
@@ -55,8 +52,9 @@ func (p *process) leave(id job.NodeID) {
 	}
 }
 
-// handOver lets a rank of a plan hand over by reference to those on other shards of the machine.
-func (p *process) handOver(tr collective.Transport, plan job.Plan) collective.Transport {
+// connect lets a rank of a plan pass slices by reference to ranks on other shards of the process;
+// to the rest it sends as tr does.
+func (p *process) connect(tr collective.Transport, plan job.Plan) collective.Transport {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	here := make([]bool, len(plan.Nodes))
@@ -67,8 +65,8 @@ func (p *process) handOver(tr collective.Transport, plan job.Plan) collective.Tr
 	return inproc.New(tr, &p.handoff, fmt.Sprintf("%s %d", plan.Job, plan.Attempt), here)
 }
 
-// Machine is the shards of one process: one for each of its GPUs, or a single one. They are nodes
-// of their own to the coordinators; what they send each other stays in the process.
+// Machine is the shards of one process: one for each of its GPUs, or a single one. To coordinators
+// each is a node; what they send each other stays in the process.
 type Machine struct {
 	shards []*Shard
 	server *natsd.Server // that they share; nil: none
@@ -76,14 +74,16 @@ type Machine struct {
 	wg     sync.WaitGroup
 }
 
-// StartMachine starts a shard for each of the GPUs that cfg names, or the one that cfg describes
-// where it names none.
+// StartMachine starts a shard for each of the GPUs that cfg names, called after it and the number
+// of its GPU, or the one that cfg describes where it names none. If one of them cannot be started,
+// none stays. The caller closes the machine.
 func StartMachine(ctx context.Context, cfg Config) (*Machine, error) {
 	m := &Machine{done: make(chan struct{})}
 	gpus, err := parseGPUs(cfg.GPUs, cfg.Device)
 	if err != nil {
 		return nil, &ModelError{err}
 	}
+
 	if gpus == nil {
 		s, err := Start(ctx, cfg)
 		if err != nil {
@@ -92,13 +92,17 @@ func StartMachine(ctx context.Context, cfg Config) (*Machine, error) {
 		m.shards = append(m.shards, s)
 		return m.watch(), nil
 	}
+
 	cfg.Device, cfg.process = DeviceCUDA, &process{nodes: map[job.NodeID]bool{}}
+
+	// One server for all of them, which other nodes reach by one route.
 	if cfg.Data.URL == "" {
 		if m.server, err = cfg.Data.serve(cfg.Name); err != nil {
 			return nil, fmt.Errorf("cannot open the data plane: %w", err)
 		}
 		cfg.Data.Server = m.server
 	}
+
 	name := cfg.Name
 	for _, gpu := range gpus {
 		cfg.Name, cfg.GPU = fmt.Sprintf("%s-gpu%d", name, gpu), gpu
@@ -158,34 +162,4 @@ func (m *Machine) each(f func(s *Shard) error) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
-}
-
-// parseGPUs reads which GPUs of this machine to use: "all", numbers separated by commas, or "" for
-// what Config.Device says.
-func parseGPUs(list, device string) ([]int, error) {
-	if list == "" {
-		return nil, nil
-	}
-	if device == DeviceCPU {
-		return nil, fmt.Errorf("gpus is %q, but device is cpu", list)
-	}
-	n, err := cuda.Count()
-	if err != nil {
-		return nil, fmt.Errorf("gpus is %q: %w", list, err)
-	}
-	var gpus []int
-	if list == "all" {
-		for gpu := range n {
-			gpus = append(gpus, gpu)
-		}
-		return gpus, nil
-	}
-	for _, word := range strings.Split(list, ",") {
-		gpu, err := strconv.Atoi(strings.TrimSpace(word))
-		if err != nil || gpu < 0 || gpu >= n || slices.Contains(gpus, gpu) {
-			return nil, fmt.Errorf("gpus is %q; allowed: all, or numbers below %d, each once", list, n)
-		}
-		gpus = append(gpus, gpu)
-	}
-	return gpus, nil
 }

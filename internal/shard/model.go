@@ -18,7 +18,8 @@ func OpenModel(path string) (*model.Folder, error) {
 	return model.Open(path)
 }
 
-// ModelError says that a model cannot be loaded.
+// ModelError says that a shard's model cannot be loaded: its folder is not there or broken, or the
+// devices that it should run on are. A program exits with the code for bad input.
 type ModelError struct{ Err error }
 
 // Error implements error.

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// rss returns the process's resident memory in bytes, 0 if it cannot be read.
+// rss returns the process's resident memory in bytes, from its second field of statm in pages; 0 if
+// it cannot be read.
 func rss() uint64 {
 	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

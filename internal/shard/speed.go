@@ -11,43 +11,47 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// speed is a running mean of what the node has measured of its passes, in operations per second.
-type speed struct {
-	mu  sync.Mutex
-	per float64
+// meanSpeed is a running mean of the device's speed in passes through the model, in multiplications
+// and additions a second. Heartbeats carry it, so that the leader predicts how long clips take.
+type meanSpeed struct {
+	mu        sync.Mutex
+	perSecond float64
 }
 
-// measure takes a pass.
-func (s *speed) measure(operations float64, took time.Duration) {
+// passWeight is the weight of one pass in the mean: about the last 64 passes count.
+const passWeight = 1. / 64
+
+// add takes a pass into the mean.
+func (s *meanSpeed) add(operations float64, took time.Duration) {
 	if took <= 0 {
 		return
 	}
 	now := operations / took.Seconds()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.per == 0 {
-		s.per = now
+	if s.perSecond == 0 {
+		s.perSecond = now
 	}
-	s.per = (63*s.per + now) / 64
+	s.perSecond += passWeight * (now - s.perSecond)
 }
 
 // mean returns 0 before the first pass.
-func (s *speed) mean() float64 {
+func (s *meanSpeed) mean() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.per
+	return s.perSecond
 }
 
-// What a rating takes at least, and how many rows its products have at most.
 const (
-	rateTime = 10 * time.Millisecond
-	rateRows = 4096
+	rateTime = 10 * time.Millisecond // a product that takes as long is long enough to be measured
+	rateRows = 4096                  // of the largest product that is tried
 )
 
 // rate measures how many multiplications and additions a device makes in a second, in products with
-// a weight of the model: a first guess, until clips have been made. 0 where it cannot be told.
+// a weight of the model: a first guess, until clips have been made. 0 where a product fails.
 func rate(dev compute.Device, w compute.Linear) float64 {
 	out, in := w.Dims()
+	// Small products are bound by their overhead, so rows grow until one takes long enough.
 	for rows := 64; ; rows *= 2 {
 		took, err := product(dev, w, rows)
 		switch {
@@ -59,7 +63,7 @@ func rate(dev compute.Device, w compute.Linear) float64 {
 	}
 }
 
-// product times one product of so many rows.
+// product times one product of a weight with so many rows.
 func product(dev compute.Device, w compute.Linear, rows int) (time.Duration, error) {
 	out, in := w.Dims()
 	arena := model.NewArena(dev)
@@ -68,25 +72,29 @@ func product(dev compute.Device, w compute.Linear, rows int) (time.Duration, err
 	if err := errors.Join(arena.Err(), dev.Sync()); err != nil {
 		return 0, err
 	}
+
+	// The weight is packed and the memory allocated: only the product counts.
 	start := time.Now()
 	dev.Linear(y, x, w, compute.Epilogue{})
 	err := dev.Sync()
 	return time.Since(start), err
 }
 
-// RateCPU returns how many multiplications and additions threads of this machine's CPU make in a
-// second for a model, of which nothing needs to be loaded, and how many bytes a clip may take, each
-// of so many shards; 0 is not known.
+// RateCPU returns what a shard on this machine's CPU would register, without loading the model:
+// about how many multiplications and additions so many threads make in a second, and how many bytes
+// a clip may take where so many shards share the memory; 0: not known.
 func RateCPU(m job.Model, threads, sharers int) (speed float64, memory int64, err error) {
 	dev, err := cpu.New(threads)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer dev.Close()
+
+	// The largest product of a block stands for the model.
 	dim, ffn := m.Heads*m.HeadDim, max(1, m.Cost.FFNDim)
 	w, err := dev.PackLinear(make([]float32, dim*ffn), nil, ffn, dim, compute.FP32)
 	if err != nil {
 		return 0, 0, err
 	}
-	return rate(dev, w), room(sharers), nil
+	return rate(dev, w), memoryLeft(sharers), nil
 }

@@ -108,7 +108,7 @@ func TestALayerThatTakesLongIsNoHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dev := &slow{}
 		var a activity
-		a.advances()
+		a.progressed()
 		for range 10 {
 			time.Sleep(time.Minute)
 			dev.done++
@@ -139,7 +139,7 @@ func TestRoomIsShared(t *testing.T) {
 	if total == 0 {
 		t.Skip("this machine does not tell its memory")
 	}
-	one, two := room(1), room(2)
+	one, two := memoryLeft(1), memoryLeft(2)
 	if one < 1 || one >= total || two > one*3/5 {
 		t.Errorf("one shard has %d bytes of %d, one of two %d", one, total, two)
 	}

@@ -56,7 +56,7 @@ func (k *cluster) asked() {
 	k.t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		for _, s := range k.shards {
-			if w := s.current(); w != nil && w.order.Rank == 0 && w.yield.told() {
+			if w := s.current(); w != nil && w.order.Rank == 0 && w.yield.isAsked() {
 				return
 			}
 		}
@@ -78,16 +78,16 @@ func loss(t *testing.T, v coord.View, reason string, planned bool, redone int) {
 }
 
 func TestAnOlderPulseTakesNoOrderBack(t *testing.T) {
-	var y yielding
-	before := y.seen()
-	y.order()
-	if y.pulse(false, before); !y.told() {
+	var y yieldRequest
+	before := y.ordersSeen()
+	y.request()
+	if y.update(false, before); !y.isAsked() {
 		t.Error("an answer from before the order took it back")
 	}
-	if y.pulse(false, y.seen()); y.told() {
+	if y.update(false, y.ordersSeen()); y.isAsked() {
 		t.Error("an answer from after the order did not take it back")
 	}
-	if y.pulse(true, before); !y.told() {
+	if y.update(true, before); !y.isAsked() {
 		t.Error("a pulse does not repeat an order")
 	}
 }

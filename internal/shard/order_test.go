@@ -31,7 +31,7 @@ func TestForgedOrdersAreRefusedByTheShard(t *testing.T) {
 		spoil(&o.Plan)
 		return o
 	}
-	if err := s.judge(order(func(*job.Plan) {})); err != nil {
+	if err := s.checkOrder(order(func(*job.Plan) {})); err != nil {
 		t.Fatalf("a good order: %v", err)
 	}
 	for name, spoil := range map[string]func(*job.Plan){
@@ -45,7 +45,7 @@ func TestForgedOrdersAreRefusedByTheShard(t *testing.T) {
 		},
 		"groups without windows": func(p *job.Plan) { p.Mesh.Window = 2 },
 	} {
-		if s.judge(order(spoil)) == nil {
+		if s.checkOrder(order(spoil)) == nil {
 			t.Errorf("%s is accepted", name)
 		}
 	}

@@ -15,7 +15,9 @@ func machineMemory() int64 {
 	if unix.Sysinfo(&info) != nil {
 		return 0
 	}
+
 	total := int64(info.Totalram) * int64(info.Unit) //nolint:gosec,unconvert // differs by machine
+	// The limits of control groups v2 and v1.
 	for _, path := range []string{"/sys/fs/cgroup/memory.max",
 		"/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
 		text, err := os.ReadFile(path)
