@@ -86,8 +86,8 @@ func off(a, b []uint8) (mean float64, most int) {
 	return float64(sum) / float64(len(a)), most
 }
 
-// TestFramesComeBack holds clips to what was encoded: scenes to 2 of 255 on average, flat colours to
-// what 8 bits of luma and chroma can say.
+// TestFramesComeBack holds clips to what was encoded: scenes to 2 of 255 on average, flat colours
+// to what 8 bits of luma and chroma can say.
 func TestFramesComeBack(t *testing.T) {
 	for _, c := range testColours {
 		for name, f := range map[string]Frame{"flat": flat(c, 32, 32), "scene": scene(c, 96, 64)} {

@@ -91,8 +91,8 @@ type endless struct{}
 
 func (endless) Read(b []byte) (int, error) { return len(b), nil }
 
-// TestPicturesAreThoseOfPillow compares colours and sizes: transparency, palettes, depths, CMYK, and
-// the eight orientations.
+// TestPicturesAreThoseOfPillow compares colours and sizes: transparency, palettes, depths, CMYK,
+// and the eight orientations.
 func TestPicturesAreThoseOfPillow(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "pictures.txt"))
 	if err != nil {
@@ -159,8 +159,8 @@ func progressive(side, scans int) []byte {
 	return append(out, 0xff, 0xd9)
 }
 
-// TestScansAreCounted wants a small file that would take minutes to be refused before it is decoded,
-// and what encoders write to pass.
+// TestScansAreCounted wants a small file that would take minutes to be refused before it is
+// decoded, and what encoders write to pass.
 func TestScansAreCounted(t *testing.T) {
 	if _, err := read(t, progressive(64, scansMax)); err != nil {
 		t.Errorf("%d scans: %v", scansMax, err)

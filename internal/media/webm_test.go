@@ -200,8 +200,8 @@ func psnr(t *testing.T, want Frame, frame []byte) float64 {
 	return 10 * math.Log10(255*255*float64(3*want.W*want.H)/sum)
 }
 
-// TestWebMIsTheSameOnAnyNumberOfCores compares the bytes that different settings of GOMAXPROCS from 2
-// give; it also writes where nothing can seek.
+// TestWebMIsTheSameOnAnyNumberOfCores compares the bytes that different settings of GOMAXPROCS from
+// 2 give; it also writes where nothing can seek.
 func TestWebMIsTheSameOnAnyNumberOfCores(t *testing.T) {
 	o := Options{Width: 160, Height: 96, FPS: 16}
 	var all [][]byte

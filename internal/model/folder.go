@@ -154,6 +154,8 @@ func (f *Folder) checkTokenizer() error {
 	defer t.Close()
 
 	head := make([]byte, userfile.WhatBytes)
+
+	// A file that is shorter than the head is judged by what it has.
 	n, err := io.ReadFull(t, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("cannot read %s: %w", tokenizerFile, pathless(err))

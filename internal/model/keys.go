@@ -125,7 +125,6 @@ const (
 // say. schedulerKeys are the keys of scheduler_config.json that package diffusion left out. Lines
 // are bounded and printable, as they quote the model's files.
 func (f *Folder) Notices(schedulerKeys []string) []string {
-
 	// The keys of all files share one line, of which only so many are shown.
 	notices := slices.Clone(f.notices)
 	all := f.ignored

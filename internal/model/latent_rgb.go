@@ -69,6 +69,8 @@ func threeNumbers(row []float32) bool {
 // 2.1's.
 func (l *LatentRGB) fit(channels int) error {
 	// Previews of other models need rows in longtake.json; without, they have none.
+
+	// Rows for another number of channels cannot be meant for this model.
 	switch n := len(l.Factors); {
 	case n == 0 && channels == len(wan21RGB.Factors):
 		*l = wan21RGB

@@ -129,7 +129,8 @@ func TestKeysThatChangeTheArithmetic(t *testing.T) {
 func TestAnAbsentOutChannelsIs16(t *testing.T) {
 	m := tiny(t)
 	edit(t, m, transformerFile, map[string]string{"in_channels": "4", "out_channels": ""})
-	if _, err := OpenFS(m, "tiny"); err == nil || !strings.Contains(err.Error(), "allowed: 4, as in_ch") {
+	_, err := OpenFS(m, "tiny")
+	if err == nil || !strings.Contains(err.Error(), "allowed: 4, as in_ch") {
 		t.Errorf("in_channels 4 without out_channels: %v", err)
 	}
 }

@@ -175,7 +175,6 @@ func (w *Weights) prefix() (prefix string, n int) {
 	// Every suffix of a name that follows a dot and is listed counts for its prefix.
 	count := map[string]int{}
 	for name := range w.tensors {
-
 		// After each dot in turn, what follows may be a listed name.
 		for at := strings.IndexByte(name, '.'); at >= 0; {
 			if w.Listed(name[at+1:]) {

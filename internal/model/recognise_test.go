@@ -80,7 +80,8 @@ func (s stranger) check(t *testing.T, base fstest.MapFS) {
 }
 
 func TestFilesThatAreSomethingElse(t *testing.T) {
-	const weights, index = transformerStem + ".safetensors", transformerStem + ".safetensors.index.json"
+	const weights, index = transformerStem + ".safetensors",
+		transformerStem + ".safetensors.index.json"
 	const lfs = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1234\n"
 	const page = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>"
 	base := tiny(t)

@@ -94,7 +94,6 @@ func sumAll(ctx context.Context, dir string, all []Sum) error {
 
 // sumOf hashes one file.
 func sumOf(ctx context.Context, file string) (string, error) {
-
 	// Files may be links into a cache, and larger than memory.
 	f, err := userfile.Open(file)
 	if err != nil {
@@ -179,6 +178,7 @@ func parseSum(line string) (sum, file string, ok bool) {
 		file = file[2:]
 	}
 
+	// A name with .. or a slash in front could be any file.
 	b, err := hex.DecodeString(sum)
 	file = strings.TrimPrefix(file, "./")
 	return strings.ToLower(sum), file, err == nil && len(b) == sha256.Size && fs.ValidPath(file)

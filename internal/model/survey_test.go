@@ -169,8 +169,8 @@ func stat(t *testing.T, file string) os.FileInfo {
 	return info
 }
 
-// TestLinkedFiles keeps weights apart from their folder, as the cache of Hugging Face does, and lets
-// a link point to other weights of the same size and time.
+// TestLinkedFiles keeps weights apart from their folder, as the cache of Hugging Face does, and
+// lets a link point to other weights of the same size and time.
 func TestLinkedFiles(t *testing.T) {
 	dir, blobs, cache := tinyOnDisk(t), t.TempDir(), t.TempDir()
 	file := weightFiles(t, dir)[0]

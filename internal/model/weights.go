@@ -79,7 +79,6 @@ func (w *Weights) find(name string) (tensor.Tensor, bool) {
 // Take takes a weight's values as a new float32 slice in row-major order. Like Raw, it returns
 // zeros for a weight that is missing or misshaped, and leaves the error to Finish.
 func (w *Weights) Take(name string) []float32 {
-
 	// Stored types convert to float32 exactly, except F64, which is rounded.
 	t := w.Raw(name)
 	v, err := t.Float32()

@@ -8,13 +8,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// planBytes bounds what planning one clip may allocate. The planner takes at most 8 MiB; the list of
-// a clip's windows alone may take 4 MiB, and there are hundreds of meshes to compare.
+// planBytes bounds what planning one clip may allocate. The planner takes at most 8 MiB; the list
+// of a clip's windows alone may take 4 MiB, and there are hundreds of meshes to compare.
 const planBytes = 32 << 20
 
-// TestAnyLegalClipIsPlannedAtOnce plans clips at the ends of what a request may ask for. It holds the
-// planner to bytes, not to seconds, which depend on the machine: one that lists the windows of each
-// mesh again takes minutes, and gigabytes.
+// TestAnyLegalClipIsPlannedAtOnce plans clips at the ends of what a request may ask for. It holds
+// the planner to bytes, not to seconds, which depend on the machine: one that lists the windows of
+// each mesh again takes minutes, and gigabytes.
 func TestAnyLegalClipIsPlannedAtOnce(t *testing.T) {
 	const frames, tokens = 1 << 18, 1 << 25
 	windows := [][2]int{{1, 0}, {2, 1}, {21, 5}, {2000, 1999}, {1 << 17, 1<<17 - 1}, {1 << 17, 1},

@@ -58,7 +58,9 @@ func costClips() []costClip {
 	return out
 }
 
-func (c costClip) String() string { return fmt.Sprintf("%dx%d, %d s", c.width, c.height, c.seconds) }
+func (c costClip) String() string {
+	return fmt.Sprintf("%dx%d, %d s", c.width, c.height, c.seconds)
+}
 
 // load is the clip on Wan 1.3B; 14B differs in nothing that is asked of it.
 func (c costClip) load() Load {
@@ -72,13 +74,15 @@ func (c costClip) seams() string {
 	if len(c.load().Windows(0)) == 1 {
 		return "none"
 	}
-	return fmt.Sprintf("%.1f MB", float64(Bytes(Mesh{Window: 2, CFG: 1, Ulysses: 1}, c.load()).Seams)/1e6)
+	seams := Bytes(Mesh{Window: 2, CFG: 1, Ulysses: 1}, c.load()).Seams
+	return fmt.Sprintf("%.1f MB", float64(seams)/1e6)
 }
 
 // costSizes tells what a clip is cut into, and what travels.
 func costSizes() string {
 	var b strings.Builder
-	b.WriteString("| clip | latents | windows | tokens of a window | tokens of the clip | seam of two " +
+	b.WriteString("| clip | latents | windows | tokens of a window | tokens of the clip " +
+		"| seam of two " +
 		"groups, per step | latents as a file |\n|---|---|---|---|---|---|---|\n")
 	for _, c := range costClips() {
 		l := c.load()
@@ -115,7 +119,8 @@ func costMeshes(t *testing.T) string {
 	l := Load{Timeline: grid.Timeline(9, 3, false), Heads: 8, HeadDim: 32, Layers: 8,
 		TokenWidth: costTokenWidth, Guided: true}
 	var b strings.Builder
-	b.WriteString("| shards | mesh | passes a step, of the busiest | bytes a step, of all | seams |\n" +
+	b.WriteString("| shards | mesh | passes a step, of the busiest | bytes a step, of all " +
+		"| seams |\n" +
 		"|---|---|---|---|---|\n")
 	for _, shards := range []int{2, 3, 4, 8} {
 		options, err := Explain(shards, l)

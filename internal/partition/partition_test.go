@@ -161,7 +161,8 @@ func TestChoiceIsValidAndCheapest(t *testing.T) {
 }
 
 func TestWindowsAreSharedUnlessThatIsSlow(t *testing.T) {
-	l := Load{Heads: 8, HeadDim: 32, Layers: 8, TokenWidth: 64, Guided: true}
+	l := Load{Heads: 8, HeadDim: 32,
+		Layers: 8, TokenWidth: 64, Guided: true}
 	f := func(ranks, frames int, want Mesh) {
 		t.Helper()
 		l.Timeline = Timeline{Frames: frames, PerFrame: 24, Window: 9, Overlap: 3}

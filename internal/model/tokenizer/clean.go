@@ -14,7 +14,6 @@ import (
 // the ends. White space is what Python takes for it. Prompts have to go through it before Encode,
 // as the model has only seen such.
 func Clean(raw string) string {
-
 	// Twice, since "&amp;lt;" is what a page has for "<" when it is escaped twice.
 	text := ftfy.Unescape(ftfy.Unescape(ftfy.Fix(raw)))
 	return strings.Join(strings.FieldsFunc(text, isPythonSpace), " ")

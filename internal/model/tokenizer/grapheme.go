@@ -40,7 +40,6 @@ func nextCluster(text string, state int) (cluster, rest string, next int) {
 // takesMark reports whether a mark after cluster belongs to it: not after control characters, but
 // after joiners.
 func takesMark(cluster string) bool {
-
 	// Cc, Cf and the separators of lines and paragraphs take no marks, except for joiners.
 	last, _ := utf8.DecodeLastRuneInString(cluster)
 	return unicode.Is(unicode.Join_Control, last) ||

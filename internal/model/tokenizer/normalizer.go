@@ -93,7 +93,6 @@ type strip struct{ left, right bool }
 
 // normalize implements normalizer.
 func (n strip) normalize(s span) span {
-
 	// Slicing keeps the alignment, which trimming the string alone would lose.
 	lo, hi := 0, len(s.text)
 	if n.left {

@@ -13,7 +13,6 @@ type preTokenizer interface {
 // splitAll runs the pre-tokenizers in order over s. Words that become empty are dropped by the
 // model.
 func splitAll(steps []preTokenizer, s span) []span {
-
 	// Each step splits every word that the step before has made.
 	words := []span{s}
 	for _, step := range steps {

@@ -13,7 +13,6 @@ type span struct {
 
 // newSpan returns the whole prompt as a span.
 func newSpan(text string) span {
-
 	// Of an empty prompt no byte stems from a first character.
 	_, size := utf8.DecodeRuneInString(text)
 	return span{text: text, head: size}

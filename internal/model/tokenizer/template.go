@@ -94,7 +94,6 @@ func parseTemplate(raw json.RawMessage, size int) (template, error) {
 
 // ids returns the ids of a special token, which must be below size.
 func (f *templateFile) ids(name string, size int) ([]int32, error) {
-
 	// Ids come from the file, and may be anything.
 	token, ok := f.SpecialTokens[name]
 	if !ok {

@@ -111,7 +111,6 @@ func (t *trie) child(node int32, label byte) int32 {
 			hi = mid
 		}
 	}
-
 	if lo < t.first[node+1] && t.label[lo] == label {
 		return lo
 	}

@@ -144,7 +144,6 @@ func (m *unigram) emit(ids []int32, text string, id int32) []int32 {
 
 	mark := len(ids)
 	for i := 0; i < len(text); i++ {
-
 		// One byte without a token spoils the whole text.
 		b := m.bytes[text[i]]
 		if b < 0 {

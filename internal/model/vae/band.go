@@ -61,7 +61,6 @@ func (b *band) reload() {
 // rows, at the step's resolution. A step is a residual, an upsampling, or the last convolution; the
 // rows of the result come last. Rows are counted from the output back.
 func (d *Decoder) reads(h int, rows partition.Range) []partition.Range {
-
 	// The rows at full resolution, one more on either side for the last convolution, and so on.
 	scale := d.cfg.SpatialScale()
 	r := partition.Range{Lo: rows.Lo * scale, Hi: rows.Hi * scale}

@@ -34,9 +34,10 @@ func (d *Decoder) warmUp() warmUp {
 		}
 	}
 
+	slices.Reverse(e.steps)
+
 	// The trunk runs at one frame for each latent frame: two residuals of two convolutions, and
 	// conv_in.
-	slices.Reverse(e.steps)
 	e.trunk = n + len(d.mid.res)*2*history + history
 	return e
 }
@@ -44,7 +45,6 @@ func (d *Decoder) warmUp() warmUp {
 // stepsDue returns how many steps latent frame t goes through if from is the first wanted one: all
 // steps whose warm-up has begun. Steps begin in the order in which they run.
 func (e warmUp) stepsDue(t, from int) int {
-
 	// The first step that begins later than t ends what is due.
 	for i, n := range e.steps {
 		if t < from-n {

@@ -113,7 +113,6 @@ func (s *Sequence) scatterTokens(ctx context.Context, tag collective.Tag) error 
 
 	x := s.newExchange(ctx)
 	for i := range 2 {
-
 		// All tokens, own heads [N, w], to own tokens, all heads [n, d].
 		own := s.half(me, i)
 		own.Lo, own.Hi = own.Lo-first, own.Hi-first // heads within s.all

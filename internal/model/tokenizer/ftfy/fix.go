@@ -76,6 +76,7 @@ func joinSurrogates(text string) string {
 
 	var out strings.Builder
 	for at := 0; at < len(text); {
+		// CESU-8 has a pair of surrogates, of three bytes each, for one character.
 		if char, ok := surrogatePair(text[at:]); ok {
 			out.WriteRune(char)
 			at += cesuSize

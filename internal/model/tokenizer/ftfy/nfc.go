@@ -16,6 +16,7 @@ const marksMax = 12
 func crowded(text string) bool {
 	run := 0
 	for at := 0; at < len(text); {
+		// A character counts if it, or the end of its decomposition, is not a starter.
 		p := norm.NFD.PropertiesString(text[at:])
 		if p.CCC() == 0 && p.TrailCCC() == 0 {
 			run = 0

@@ -37,6 +37,7 @@ func decodeUTF8(text string) (string, bool) {
 
 	var out strings.Builder
 	for at := 0; at < len(text); {
+		// Whatever is valid as it is stays so.
 		char, size := utf8.DecodeRuneInString(text[at:])
 		if char == utf8.RuneError && size == 1 {
 			if char, size = decodeVariant(text[at:]); size == 0 {
