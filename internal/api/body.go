@@ -25,13 +25,15 @@ const (
 	jsonMax    = inlineMax + bodyMax // bytes of JSON
 )
 
-// readRequest reads the body of a request. What it brings to start from is received, but not looked
-// at before its open is called; the caller drops it.
+// readRequest reads the body of a request, JSON or a form. The second result is what the clip
+// starts from, nil if that is nothing: it is received, but not looked at before it is opened, and
+// the caller drops it. Errors are answers: 400, 413 or 415.
 func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, *received, error) {
 	h, q := r.Header, &request{}
 	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return q, nil, unsupported("Content-Encoding is %.64q; allowed: none", e)
 	}
+
 	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	place := &place{s: s}
 	switch {
@@ -50,6 +52,7 @@ func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, 
 			h.Get("Content-Type"))
 	}
 
+	// Without anything to start from, or after an error, nothing that was received stays.
 	var in *received
 	if err == nil {
 		in, err = q.input(place)
@@ -65,6 +68,7 @@ func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, 
 // utf8Names are charsets that JSON in UTF-8 may be said to be in.
 var utf8Names = []string{"utf-8", "utf8", "us-ascii", "ascii"}
 
+// unsupported is the answer to a body of a kind that is not read here.
 func unsupported(format string, args ...any) error {
 	return &schema.Error{Status: http.StatusUnsupportedMediaType, Type: "invalid_request_error",
 		Message: fmt.Sprintf(format, args...)}
@@ -80,13 +84,14 @@ func tooLarge(err error) error {
 		Message: fmt.Sprintf("the body is too large; allowed: %d bytes", large.Limit)}
 }
 
-// place is one of the few that a server has for what clips start from: on disk, or in memory.
+// place is one of the few that a server has for what clips start from, on disk or in memory. A
+// request takes it when it turns out to need it.
 type place struct {
 	s     *server
 	taken bool
 }
 
-// take takes a place, once for a request.
+// take takes the place, once for a request; the error is the answer that there is none.
 func (p *place) take() error {
 	if p.taken {
 		return nil
@@ -100,6 +105,7 @@ func (p *place) take() error {
 	}
 }
 
+// leave gives the place back; without one, it does nothing.
 func (p *place) leave() {
 	if p.taken {
 		<-p.s.inputs
@@ -107,7 +113,7 @@ func (p *place) leave() {
 	}
 }
 
-// readForm takes the fields of a form, and a file.
+// readForm takes the fields of a form, in the order in which they come, and a file.
 func (q *request) readForm(r *http.Request, p *place) error {
 	m, err := r.MultipartReader()
 	if err != nil {
@@ -165,7 +171,7 @@ func (q *request) readPart(name string, part *multipart.Part, left *int64) error
 }
 
 // readJSON takes the fields of a JSON object. A large one has a picture in it, for which it takes a
-// place.
+// place: eight such bodies are in memory at most.
 func (q *request) readJSON(body io.Reader, p *place) error {
 	text, err := io.ReadAll(io.LimitReader(body, bodyMax+1))
 	if err == nil && len(text) > bodyMax {
@@ -184,7 +190,10 @@ func (q *request) readJSON(body io.Reader, p *place) error {
 	if err != nil {
 		return bodyError("the JSON object", err)
 	}
+
+	// Without what the clip starts from, the limit is that of any other body.
 	rest := len(text)
+
 	for _, m := range list {
 		if isReference(m.name) {
 			rest -= len(m.raw)
@@ -205,7 +214,8 @@ func (q *request) readJSON(body io.Reader, p *place) error {
 	return nil
 }
 
-// bodyError keeps what is an answer already, and blames the client for anything else.
+// bodyError keeps an error that is an answer already, and blames the client for any other: what
+// cannot be read is not what was asked for.
 func bodyError(what string, err error) error {
 	var large *http.MaxBytesError
 	var known *schema.Error

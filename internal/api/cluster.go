@@ -15,6 +15,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
+// models lists the one model that the cluster serves, or none before the first shard.
 func (s *server) models(w http.ResponseWriter, r *http.Request) error {
 	out := schema.ModelList{Object: "list", Data: []schema.Model{}}
 	if m, ok := s.service.Model(r.Context()); ok {
@@ -43,6 +44,7 @@ func modelOf(m job.Model) schema.Model {
 	return schema.Model{ID: m.Name, Object: "model", OwnedBy: "longtake", Details: m}
 }
 
+// nodes lists the registered shards.
 func (s *server) nodes(w http.ResponseWriter, r *http.Request) error {
 	nodes, err := s.service.Nodes(r.Context())
 	if err == nil {
@@ -54,6 +56,7 @@ func (s *server) nodes(w http.ResponseWriter, r *http.Request) error {
 // drainWithin is how long a drained node may finish its step, unless the request says.
 const drainWithin, drainWithinMax = 60.0, 24 * 3600.0
 
+// drain takes a shard out of use. It answers at once; the shard's state tells when it is free.
 func (s *server) drain(w http.ResponseWriter, r *http.Request) error {
 	within := drainWithin
 	text, err := param(w, r, "within")
@@ -76,6 +79,7 @@ func (s *server) drain(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
+// undrain lets a shard work again.
 func (s *server) undrain(w http.ResponseWriter, r *http.Request) error {
 	n, err := s.service.UndrainNode(r.Context(), r.PathValue("name"))
 	if err == nil {
@@ -84,6 +88,8 @@ func (s *server) undrain(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
+// cluster shows what this coordinator knows; it is the one route of the group that followers
+// answer.
 func (s *server) cluster(w http.ResponseWriter, r *http.Request) error {
 	st, err := s.service.Status(r.Context())
 	if err == nil {
@@ -100,6 +106,7 @@ func status200(w http.ResponseWriter, st coord.Status, err error) error {
 	return err
 }
 
+// addMember adds a coordinator, which has to run and to answer.
 func (s *server) addMember(w http.ResponseWriter, r *http.Request) error {
 	p, err := readPeer(http.MaxBytesReader(w, r.Body, bodyMax))
 	if err != nil {
@@ -128,6 +135,7 @@ func readPeer(body io.Reader) (p schema.Peer, err error) {
 	return p, nil
 }
 
+// removeMember takes a coordinator out; force also if no majority is in reach then.
 func (s *server) removeMember(w http.ResponseWriter, r *http.Request) error {
 	force, err := strconv.ParseBool(cmp.Or(r.URL.Query().Get("force"), "false"))
 	if err != nil {
@@ -138,6 +146,7 @@ func (s *server) removeMember(w http.ResponseWriter, r *http.Request) error {
 	return status200(w, st, err)
 }
 
+// transfer hands the leadership over, to anyone if the request names nobody.
 func (s *server) transfer(w http.ResponseWriter, r *http.Request) error {
 	to, err := param(w, r, "to")
 	if err != nil {

@@ -17,16 +17,17 @@ import (
 	"github.com/longtake/longtake/internal/media"
 )
 
-// file is what a completed job left behind, as it is sent.
+// file is what a completed job left behind, in the form in which it is sent.
 type file struct {
 	o         job.Object
 	what      string // for people
 	kind, ext string
 }
 
+// bytesType is for what browsers should save, not show.
 const bytesType = "application/octet-stream"
 
-// fileOf returns the file that a variant names.
+// fileOf returns the file that a variant of a video's content names, false for what is none.
 func fileOf(v coord.View, variant string) (file, bool) {
 	switch variant {
 	case "", "video", "partial": // there is more than a part now
@@ -41,8 +42,9 @@ func fileOf(v coord.View, variant string) (file, bool) {
 	return file{}, false
 }
 
-// content sends a file, or a part of it; its ETag is the SHA-256 of its bytes. The type never is
-// one that a shard named.
+// content sends what a job left behind: its file, a picture made from that, or of a running job
+// what there is so far. The content type is never one that a shard named: a shard could have a
+// browser run its bytes.
 func (s *server) content(w http.ResponseWriter, r *http.Request) error {
 	variant := r.URL.Query().Get("variant")
 	if variant == "preview" {
@@ -53,6 +55,7 @@ func (s *server) content(w http.ResponseWriter, r *http.Request) error {
 		return &job.FieldError{Field: "variant", Value: fmt.Sprintf("%.64q", variant),
 			Allowed: "video, thumbnail, spritesheet, preview, partial, latents"}
 	}
+
 	v, err := s.service.Get(r.Context(), id(r))
 	if err != nil {
 		return err
@@ -63,6 +66,7 @@ func (s *server) content(w http.ResponseWriter, r *http.Request) error {
 	if variant == "partial" && v.State != job.Completed {
 		return s.partial(w, r, v)
 	}
+
 	if v.State != job.Completed {
 		return fmt.Errorf("video %s has no content, it is %s: %w", v.ID, v.State, job.ErrTransition)
 	}
@@ -70,13 +74,15 @@ func (s *server) content(w http.ResponseWriter, r *http.Request) error {
 	return s.sendFile(w, r, v, f)
 }
 
-// sendFile answers as far as the request's conditions and ranges say.
+// sendFile answers as far as the request's conditions and ranges say. The ETag is the SHA-256 of
+// the bytes, so a client may go on with a download at any coordinator.
 func (s *server) sendFile(w http.ResponseWriter, r *http.Request, v coord.View, f file) error {
 	in, err := s.open(r.Context(), v, f)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
+
 	h := w.Header()
 	h.Set("ETag", strconv.Quote(f.o.SHA256))
 	h.Set("Content-Type", f.kind)
@@ -84,6 +90,7 @@ func (s *server) sendFile(w http.ResponseWriter, r *http.Request, v coord.View, 
 	if !strings.HasPrefix(r.Header.Get("Range"), "bytes=") {
 		r.Header.Del("Range") // of a unit that is not known here: RFC 9110, 14.2
 	}
+
 	seen := &noted{ReadSeeker: in}
 	http.ServeContent(w, r, "", v.Finished, seen)
 	if seen.err != nil && r.Context().Err() == nil {
@@ -93,7 +100,8 @@ func (s *server) sendFile(w http.ResponseWriter, r *http.Request, v coord.View, 
 	return nil
 }
 
-// open opens a file of a completed job; the error says what to do when it is damaged or gone.
+// open opens a file of a completed job. If the file is damaged or gone, the error is an answer that
+// says how to get it again: a retry makes the same bytes.
 func (s *server) open(ctx context.Context, v coord.View, f file) (io.ReadSeekCloser, error) {
 	in, err := s.service.Open(ctx, f.o)
 	if err == nil {
@@ -104,6 +112,7 @@ func (s *server) open(ctx context.Context, v coord.View, f file) (io.ReadSeekClo
 			"video %s is %s in the object store; POST /v1/videos/%[2]s/retry (longtake job retry "+
 			"%[2]s) makes the same one again", f.what, v.ID, what)}
 	}
+
 	switch {
 	case errors.Is(err, coord.ErrDamaged):
 		return nil, say(http.StatusInternalServerError, "server_error", "content_damaged", "damaged")

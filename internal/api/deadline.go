@@ -8,7 +8,7 @@ import (
 )
 
 // incoming is a request's body, which has to keep coming: a client that stops sending holds its
-// connection for a while only.
+// connection for a while only. One goroutine reads it.
 type incoming struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -17,8 +17,9 @@ type incoming struct {
 	done    bool // there is no more of it
 }
 
-// watchBody starts the time of a request's body. A request without one may take as long as it
-// likes; its connection is read meanwhile, to see whether the client leaves.
+// watchBody starts the time of a request's body, which r then has. A request without one may take
+// as long as it likes; net/http reads its connection in the meantime, to see whether the client
+// leaves.
 func watchBody(r *http.Request, control *http.ResponseController) *incoming {
 	in := &incoming{ReadCloser: r.Body, control: control, start: time.Now(),
 		done: r.Body == nil || r.Body == http.NoBody}
@@ -31,10 +32,11 @@ func watchBody(r *http.Request, control *http.ResponseController) *incoming {
 	return in
 }
 
-// until sets the deadline; not every writer has one, that of http.Server has.
+// until sets the deadline for reading; writers of tests have none, which is no matter.
 func (in *incoming) until(t time.Time) { _ = in.control.SetReadDeadline(t) }
 
-// extend gives the body the time that what came of it deserves.
+// extend gives the body bodyTime, and a second for each bodyRate bytes that have come, up to
+// uploadTime from its start.
 func (in *incoming) extend() {
 	more := bodyTime + time.Duration(in.n)*(time.Second/bodyRate)
 	in.until(in.start.Add(min(more, uploadTime)))
@@ -54,15 +56,15 @@ func (in *incoming) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// linger leaves what is left of the body, which net/http reads before it answers, a moment.
+// linger gives what is left of the body a moment: net/http reads it before it answers.
 func (in *incoming) linger() {
 	if !in.done {
 		in.until(time.Now().Add(lingerTime))
 	}
 }
 
-// answer is an answer on its way: it remembers its status, and gives the reader a time for each
-// piece.
+// answer is an answer on its way. It remembers its status for the log, and gives the reader
+// stallTime for each piece.
 type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -82,6 +84,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	return a.ResponseWriter.Write(p)
 }
 
+// extend starts the time for the next piece.
 func (a *answer) extend() { _ = a.control.SetWriteDeadline(time.Now().Add(stallTime)) }
 
 // Unwrap lets http.ResponseController reach the connection.

@@ -10,7 +10,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// kinds maps sentinels to answers.
+// kinds maps the coordinators' errors to answers. Others are 500.
 var kinds = []struct {
 	err    error
 	status int
@@ -28,18 +28,21 @@ var kinds = []struct {
 	{coord.ErrNotLeader, http.StatusServiceUnavailable, "no_leader"},
 }
 
-// explain turns an error into its answer.
+// explain turns any error into its answer: one that is an answer already stays; a *job.FieldError
+// names its field as "param".
 func explain(err error) *schema.Error {
 	var known *schema.Error
 	if errors.As(err, &known) {
 		return known
 	}
+
 	var field *job.FieldError
 	if errors.As(err, &field) {
 		e := invalid(field.Field, "%s", field.Error())
 		e.Code = "invalid_value"
 		return e
 	}
+
 	e := &schema.Error{Status: http.StatusInternalServerError, Message: err.Error(),
 		Type: "server_error"}
 	for _, k := range kinds {
@@ -60,14 +63,15 @@ func invalid(param, format string, args ...any) *schema.Error {
 		Type: "invalid_request_error", Param: param, Code: "invalid_request"}
 }
 
-// overloaded is the answer to a request for which there is no room at the moment.
+// overloaded is the answer to a request for which there is no room at the moment. Clients may try
+// again soon.
 func overloaded(message string) *schema.Error {
 	return &schema.Error{Status: http.StatusServiceUnavailable, Type: "server_error",
 		Code: "overloaded", Message: message}
 }
 
-// fail answers with an error; one that leads elsewhere becomes a redirect, and says so to those who
-// do not follow it.
+// fail answers with an error. One that another coordinator could answer becomes a redirect to it,
+// with a message for clients that do not follow redirects.
 func fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := explain(err)
 	var elsewhere *coord.NotLeaderError
@@ -76,6 +80,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 		e = &schema.Error{Status: http.StatusTemporaryRedirect, Type: "invalid_request_error",
 			Code: "not_leader", Message: fmt.Sprintf("%v; ask there (curl -L follows)", elsewhere)}
 	}
+
 	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}

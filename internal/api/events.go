@@ -15,8 +15,8 @@ const (
 	lastEventID = "Last-Event-ID"
 )
 
-// events streams a video's status until it is final. A browser that comes back after the end is
-// told to stop, which is what status 204 means to it.
+// events streams a video's status as server-sent events until it is final. A browser that connects
+// again after the end is told to stop, by status 204.
 func (s *server) events(w http.ResponseWriter, r *http.Request) error {
 	if r.Header.Get(lastEventID) == schema.EventEnd {
 		w.WriteHeader(http.StatusNoContent)
@@ -28,12 +28,15 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("X-Accel-Buffering", "no") // a proxy must not hold it back
 	if r.Method == http.MethodHead {
 		return nil
 	}
+
+	// The reader's time limit is that of each write; a line of comment keeps the connection alive.
 	out, stream := http.NewResponseController(w), eventStream{w: w}
 	alive := time.NewTicker(schema.KeepAlive)
 	defer alive.Stop()
@@ -54,7 +57,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// eventStream writes the events of one video.
+// eventStream writes the events of one video to one reader.
 type eventStream struct {
 	w     io.Writer
 	n     int // videos so far
@@ -62,7 +65,8 @@ type eventStream struct {
 	last  map[string]any // what the reader knows, without what stays the same
 }
 
-// send writes what is new of a video.
+// send writes what is new of a video: all of it when its state or attempt has changed, else a
+// patch, and nothing if nothing has. After a final video comes the end.
 func (e *eventStream) send(v schema.Video) error {
 	state := [2]any{v.Details.State, v.Details.Attempt}
 	now := schema.Moving(v)
@@ -76,6 +80,7 @@ func (e *eventStream) send(v schema.Video) error {
 			err = e.write(schema.EventProgress, patch)
 		}
 	}
+
 	e.state, e.last = state, now
 	if err == nil && v.Final() {
 		_, err = fmt.Fprintf(e.w, "event: %s\nid: %[1]s\ndata: %s\n\n", schema.EventEnd,
@@ -84,6 +89,7 @@ func (e *eventStream) send(v schema.Video) error {
 	return err
 }
 
+// write writes one event; the first also tells browsers when to connect again.
 func (e *eventStream) write(event string, data any) error {
 	retry := ""
 	if e.n == 0 {

@@ -55,6 +55,7 @@ func newFetcher(mode string, allowed func(netip.Addr) bool, certs *tls.Config) *
 		}
 		return nil
 	}}
+
 	f.client = &http.Client{
 		Timeout: fetchTime,
 		Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true,
@@ -71,7 +72,8 @@ func newFetcher(mode string, allowed func(netip.Addr) bool, certs *tls.Config) *
 	return f
 }
 
-// check wants a URL of an allowed scheme, without a password.
+// check wants a URL of an allowed scheme, with a host and without a password. It judges redirects,
+// too.
 func (f *fetcher) check(u *url.URL) error {
 	switch {
 	case !slices.Contains(f.schemes, strings.ToLower(u.Scheme)):
@@ -85,7 +87,8 @@ func (f *fetcher) check(u *url.URL) error {
 	return nil
 }
 
-// get fetches a picture into a temporary file.
+// get fetches a picture into a temporary file, which the caller drops. Errors name the field, and
+// nothing of what was read.
 func (f *fetcher) get(ctx context.Context, field, address string) (*os.File, error) {
 	if f == nil || len(f.schemes) == 0 {
 		return nil, &job.FieldError{Field: field, Value: "a URL", Allowed: referenceAllowed +
@@ -101,6 +104,7 @@ func (f *fetcher) get(ctx context.Context, field, address string) (*os.File, err
 			Allowed: "an " + strings.Join(f.schemes, " or ") + " URL on the public internet of " +
 				media.PictureAllowed + ", or " + referenceAllowed}
 	}
+
 	u, err := url.Parse(address)
 	if err == nil && len(address) > fetchURLMax {
 		err = fmt.Errorf("it has more than %d bytes", fetchURLMax)
@@ -111,6 +115,7 @@ func (f *fetcher) get(ctx context.Context, field, address string) (*os.File, err
 	if err != nil {
 		return nil, wrong(err)
 	}
+
 	file, err := f.download(ctx, u)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -122,6 +127,7 @@ func (f *fetcher) get(ctx context.Context, field, address string) (*os.File, err
 	return file, err
 }
 
+// download asks for u and takes at most media.PictureBytes that begin like a picture.
 func (f *fetcher) download(ctx context.Context, u *url.URL) (*os.File, error) {
 	u.Fragment = ""
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -130,6 +136,7 @@ func (f *fetcher) download(ctx context.Context, u *url.URL) (*os.File, error) {
 	}
 	r.Header.Set("Accept", "image/webp, image/png, image/jpeg")
 	r.Header.Set("User-Agent", "longtake")
+
 	resp, err := f.client.Do(r)
 	if err != nil {
 		return nil, err
@@ -150,6 +157,7 @@ func (f *fetcher) download(ctx context.Context, u *url.URL) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	head := make([]byte, 32)
 	n, _ := file.ReadAt(head, 0) // what is missing makes no picture
 	if media.PictureKind(head[:n]) == "" {

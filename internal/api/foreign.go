@@ -118,7 +118,7 @@ func onlyOne(_ *request, name string, v value) error {
 	return nil
 }
 
-// refuseUnlessOff takes values that turn off what longtake cannot do.
+// refuseUnlessOff takes values that turn off what longtake cannot do: clients send them by default.
 func refuseUnlessOff(what string) setter {
 	return func(_ *request, name string, v value) error {
 		if v.off() {

@@ -21,13 +21,16 @@ type gate struct {
 	spares []*gateConn // the oldest first
 }
 
+// gateConn is a connection that a gate counts until it is closed.
 type gateConn struct {
 	net.Conn
-	g     *gate
+	g *gate
+	// For a probe alone; it does not count as open.
 	spare bool
 	once  sync.Once
 }
 
+// newGate bounds l to so many connections, and to spare ones beyond them.
 func newGate(l net.Listener, most, spare int) *gate {
 	return &gate{Listener: l, most: max(most, 1), spare: max(spare, 1)}
 }
@@ -45,7 +48,7 @@ func (g *gate) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// admit counts a connection; old is the one that has to go for it, if any.
+// admit counts a new connection; old is the one that the caller has to close for it, if any.
 func (g *gate) admit(nc net.Conn) (c, old *gateConn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -89,7 +92,7 @@ func (c *gateConn) CloseWrite() error {
 	return nil
 }
 
-// changed hears of connections from http.Server.
+// changed is http.Server's ConnState: it keeps the list of idle connections.
 func (g *gate) changed(nc net.Conn, state http.ConnState) {
 	c, ok := nc.(*gateConn)
 	if !ok || c.spare {
@@ -105,6 +108,7 @@ func (g *gate) changed(nc net.Conn, state http.ConnState) {
 	}
 }
 
+// without takes c out of a list, if it is in there.
 func without(all []*gateConn, c *gateConn) []*gateConn {
 	if i := slices.Index(all, c); i >= 0 {
 		return slices.Delete(all, i, i+1)
@@ -112,6 +116,7 @@ func without(all []*gateConn, c *gateConn) []*gateConn {
 	return all
 }
 
+// spareKey marks the context of a spare connection's requests.
 type spareKey struct{}
 
 // markSpare tells requests of a spare connection what they are.

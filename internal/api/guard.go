@@ -25,6 +25,7 @@ type guard struct {
 	cross   *http.CrossOriginProtection
 }
 
+// newGuard returns the guard of a handler; hosts come from Hosts, origins have passed CheckAccess.
 func newGuard(next http.Handler, hosts, origins []string) *guard {
 	g := &guard{next: next, origins: origins, cross: http.NewCrossOriginProtection()}
 	for _, h := range hosts {
@@ -43,8 +44,10 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		id = "req_" + strings.ToLower(rand.Text())
 		r.Header.Set(requestIDHeader, id)
 	}
+	// Answers are of the type that they say: a browser must not guess that a clip is a page.
 	w.Header().Set(requestIDHeader, id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+
 	if !g.knows(r.Host) && !probePaths[r.URL.Path] {
 		dismiss(w, r, &schema.Error{Status: http.StatusForbidden, Type: "invalid_request_error",
 			Code: "host_not_allowed", Message: fmt.Sprintf("Host is %.128q; allowed: localhost, IP "+
@@ -52,6 +55,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				r.Host)})
 		return
 	}
+
 	if g.allowOrigin(w, r) {
 		return
 	}
@@ -65,18 +69,21 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(w, r)
 }
 
+// requestIDHeader names a request in answers and in the log. A client's own is kept if it is plain.
 const requestIDHeader = "X-Request-Id"
 
 var requestIDPattern = regexp.MustCompile(`^[a-zA-Z0-9._:-]{1,128}$`)
 
-// dismiss answers with an error and closes the connection, whatever else the client wants to send.
+// dismiss answers with an error and closes the connection, without reading what else the client
+// wants to send.
 func dismiss(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Connection", "close")
 	fail(w, r, err)
 }
 
-// knows reports whether a request may be meant for this server. An address cannot be rebound, and
-// clients from before HTTP/1.1, which are no browsers, send none.
+// knows reports whether a request may be meant for this server. DNS rebinding points a name at it,
+// so names have to be known; an IP address cannot be rebound, and clients from before HTTP/1.1,
+// which are no browsers, send no Host.
 func (g *guard) knows(host string) bool {
 	name := hostName(host)
 	if _, err := netip.ParseAddr(name); err == nil || name == "" {
@@ -90,7 +97,8 @@ func (g *guard) knows(host string) bool {
 	})
 }
 
-// hostName returns the host of host:port, as names are compared.
+// hostName returns the host of host:port in the form in which names are compared: in lower case,
+// without brackets and a final dot.
 func hostName(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -99,9 +107,9 @@ func hostName(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// Hosts returns the names under which clients may reach an API: the host of each listening address
-// and URL (those that are none are left out), this machine's name, and what the setting http.hosts
-// has.
+// Hosts returns the names under which clients may reach an API: those of the setting http.hosts,
+// this machine's, and the host of each listening address and URL (those that are none are left
+// out).
 func Hosts(setting []string, addresses ...string) []string {
 	out := slices.Clone(setting)
 	if name, err := os.Hostname(); err == nil {

@@ -14,15 +14,14 @@ import (
 var errNoShard = fmt.Errorf("%w: no shard is registered at the moment; start one",
 	coord.ErrNotReady)
 
-// livez says that the process answers.
+// livez says that the process answers; it looks at nothing else.
 func (s *server) livez(w http.ResponseWriter, _ *http.Request) error {
 	fmt.Fprintln(w, "ok")
 	return nil
 }
 
 // readyz says whether clips can be made through this coordinator; with ?verbose, what was looked
-// at.
-// A follower is ready when it knows a leader, to which it sends clients.
+// at. A follower is ready when it knows a leader, to which it sends clients.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
 	report, ready := s.readiness(r.Context())
 	if !r.URL.Query().Has("verbose") {
@@ -39,7 +38,7 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// report has a line for each part of a coordinator that was looked at.
+// report is a line for each part of a coordinator that was looked at, as ?verbose shows it.
 type report struct{ strings.Builder }
 
 func (r *report) line(ok bool, what, format string, args ...any) {
@@ -50,7 +49,8 @@ func (r *report) line(ok bool, what, format string, args ...any) {
 	fmt.Fprintf(r, "[%s] %s: %s\n", mark, what, fmt.Sprintf(format, args...))
 }
 
-// readiness returns a report, and what keeps this coordinator from being ready.
+// readiness looks at all parts and returns the report, and the first thing that keeps this
+// coordinator from being ready.
 func (s *server) readiness(ctx context.Context) (text string, ready error) {
 	ready = s.service.Ready(ctx)
 	st, err := s.service.Status(ctx)

@@ -12,6 +12,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
+// list answers with a page of videos, the newest first unless the query says otherwise.
 func (s *server) list(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	o := coord.ListOptions{After: job.ID(q.Get("after")), Order: q.Get("order")}

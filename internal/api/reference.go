@@ -20,8 +20,8 @@ import (
 	"github.com/longtake/longtake/internal/media"
 )
 
-// reference is what a clip starts from, as a request brings it: a file, or a text that is a data
-// URL, a URL, base64, or JSON of those.
+// reference is what a clip starts from, as a request brings it: a file of a form, or a text that is
+// a data URL, a URL, base64, or JSON of those.
 type reference struct {
 	name string // of its field
 	file *os.File
@@ -49,7 +49,7 @@ func setReference(q *request, name string, v value) error {
 	return q.refer(&reference{name: name, text: text})
 }
 
-// refer takes the one reference that a request may have.
+// refer takes the one reference that a request may have, and drops a second.
 func (q *request) refer(r *reference) error {
 	if q.ref != nil {
 		r.drop()
@@ -59,7 +59,8 @@ func (q *request) refer(r *reference) error {
 	return nil
 }
 
-// setPart takes what a form calls base[key], a member of an object.
+// setPart takes what a form calls base[key], a member of an object: PHP's way, which OpenAI's SDKs
+// have, too.
 func (q *request) setPart(base, key string, v value) error {
 	whole := base + key
 	inner, rest, _ := strings.Cut(strings.TrimPrefix(key, "["), "]")
@@ -76,6 +77,7 @@ func (q *request) setPart(base, key string, v value) error {
 	case !isReference(base):
 		return unknown(whole)
 	}
+
 	switch key {
 	case "[image_url]", "[image_url][url]", "[url]":
 		return q.set(base, v)
@@ -87,7 +89,8 @@ func (q *request) setPart(base, key string, v value) error {
 	return unknown(whole)
 }
 
-// referenceText finds the text in a reference.
+// referenceText finds the text in a reference, which may be wrapped in a list of one and in objects
+// with image_url or url, as servers differ. depth counts the objects around v.
 func referenceText(name string, v value, depth int) (string, error) {
 	text := strings.TrimSpace(v.text)
 	if v.isText() && !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "[") {
@@ -101,6 +104,7 @@ func referenceText(name string, v value, depth int) (string, error) {
 	if err != nil || depth > 2 {
 		return "", v.wrong(name, "one of: "+referenceAllowed)
 	}
+
 	found := ""
 	for _, m := range parts {
 		inner, err := jsonValue(m.raw)
@@ -122,6 +126,7 @@ func referenceText(name string, v value, depth int) (string, error) {
 	return found, nil
 }
 
+// noFiles refuses the id of an uploaded file: there is no store of those.
 func noFiles(name string) error {
 	return &job.FieldError{Field: name, Value: "a file_id", Allowed: referenceAllowed +
 		"; uploaded files are not kept"}
@@ -141,6 +146,7 @@ func (q *request) receive(name string, part *multipart.Part, p *place) error {
 	if err != nil {
 		return bodyError("the form", err)
 	}
+
 	ref := &reference{name: name, file: f}
 	if part.FileName() == "" {
 		ref, err = ref.asText(q)
@@ -160,10 +166,12 @@ func (r *reference) asText(q *request) (*reference, error) {
 		r.drop()
 		return nil, err
 	}
+
 	if kind := http.DetectContentType(head[:n]); n > 0 && (media.PictureKind(head[:n]) != "" ||
 		!strings.HasPrefix(kind, "text/")) {
 		return r, nil
 	}
+
 	defer r.drop()
 	text, err := io.ReadAll(io.NewSectionReader(r.file, 0, inlineMax+1))
 	if err != nil {
@@ -193,7 +201,8 @@ func receiveFile(r io.Reader) (*os.File, error) {
 	return f, nil
 }
 
-// input returns what a request starts from, nil if it starts from nothing. It has its place.
+// input returns what a request starts from, with its place, or nil if it starts from nothing. A
+// text is decoded to a file here; a URL is fetched only when it is opened.
 func (q *request) input(p *place) (*received, error) {
 	r := q.ref
 	if r == nil {
@@ -202,6 +211,7 @@ func (q *request) input(p *place) (*received, error) {
 	if err := p.take(); err != nil {
 		return nil, err
 	}
+
 	in := &received{name: r.name, file: r.file, place: p}
 	if lower := strings.ToLower(r.text[:min(len(r.text), 8)]); strings.HasPrefix(lower, "http://") ||
 		strings.HasPrefix(lower, "https://") {
@@ -211,6 +221,7 @@ func (q *request) input(p *place) (*received, error) {
 	if r.file != nil {
 		return in, nil
 	}
+
 	data, err := r.decode()
 	if err == nil {
 		in.file, err = receiveFile(bytes.NewReader(data))
@@ -221,7 +232,8 @@ func (q *request) input(p *place) (*received, error) {
 	return in, nil
 }
 
-// decode returns the bytes of a data URL or of base64.
+// decode returns the bytes of a data URL, or of base64 that holds a picture: any word is base64 of
+// something.
 func (r *reference) decode() ([]byte, error) {
 	text, isURL := r.text, false
 	wrong := func(what string) error {
@@ -234,6 +246,7 @@ func (r *reference) decode() ([]byte, error) {
 		}
 		text, isURL = rest, true
 	}
+
 	data, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(plainBase64.Replace(text), "="))
 	switch {
 	case err != nil && isURL:

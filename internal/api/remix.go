@@ -13,6 +13,8 @@ func (s *server) extend(w http.ResponseWriter, r *http.Request) error {
 	return s.extendVideo(w, r, id(r))
 }
 
+// extendVideo queues a clip that goes on from the video id. It needs that video's latents, so it
+// has to be completed; all that the request leaves out is as there.
 func (s *server) extendVideo(w http.ResponseWriter, r *http.Request, id job.ID) error {
 	q, v, m, err := s.readChange(w, r, id)
 	if err != nil {

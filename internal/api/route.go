@@ -13,7 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// handler answers a request, or returns the error to answer with.
+// handler answers a request, or returns the error to answer with: see fail. It has not written
+// anything when it returns an error, unless the reader has left.
 type handler func(http.ResponseWriter, *http.Request) error
 
 // route is a method and a path, and how they are answered.
@@ -23,6 +24,8 @@ type route struct {
 	kind         routeKind
 }
 
+// routeKind says how long answering takes, and so which limit of requests at once a route counts
+// for: streams of hours must not keep out what takes a moment.
 type routeKind int
 
 const (
@@ -32,11 +35,13 @@ const (
 	probe                   // what has to be answered whatever else goes on
 )
 
+// metricsPath is for Prometheus.
 const metricsPath = "/metrics"
 
 // probePaths are those that say nothing of jobs; they are answered under any Host.
 var probePaths = map[string]bool{"/livez": true, "/readyz": true, "/health": true}
 
+// routes lists the API. docs/api.md describes each; a test compares.
 func (s *server) routes(metrics *prometheus.Registry) []route {
 	return []route{
 		{"POST", "/v1/videos", s.create, brief},
@@ -72,6 +77,8 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 	}
 }
 
+// serveMetrics answers a Prometheus server. The registry is the coordinator's, with the API's own
+// counts in it.
 func serveMetrics(r *prometheus.Registry) handler {
 	h := promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 8})
 	return func(w http.ResponseWriter, req *http.Request) error {
@@ -80,7 +87,8 @@ func serveMetrics(r *prometheus.Registry) handler {
 	}
 }
 
-// methods answers the requests for one path.
+// methods answers the requests for one path, by method. HEAD is GET without a body, which net/http
+// sees to; OPTIONS and methods that the path lacks are answered with those it has.
 type methods map[string]http.HandlerFunc
 
 // ServeHTTP implements http.Handler.
@@ -93,6 +101,7 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f(w, r)
 		return
 	}
+
 	w.Header().Set("Allow", m.allowed())
 	if r.Method == http.MethodOptions {
 		w.WriteHeader(http.StatusNoContent)
@@ -103,6 +112,7 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			r.Method, r.URL.Path, m.allowed())})
 }
 
+// allowed lists the methods of a path for the header Allow.
 func (m methods) allowed() string {
 	names := []string{http.MethodOptions}
 	for name := range m {
@@ -128,7 +138,9 @@ func (s *server) mux(routes []route) http.Handler {
 	for path, m := range paths {
 		mux.Handle(path, m)
 	}
+
 	mux.HandleFunc("/", s.wrap(route{path: "/", f: noRoute}))
+	// The path is changed in a copy: what the log shows is what was asked for.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := r.URL.Path; len(p) > 1 && strings.HasSuffix(p, "/") {
 			r = r.Clone(r.Context())
@@ -138,8 +150,9 @@ func (s *server) mux(routes []route) http.Handler {
 	})
 }
 
-// wrap limits how many requests run and how long they may take to come, measures them, and answers
-// with the error of a route's handler.
+// wrap puts around a handler what every route needs: a limit of requests at once, deadlines for the
+// body and for each piece of the answer, a line in the log, a count in the metrics, and the answer
+// for an error.
 func (s *server) wrap(rt route) http.HandlerFunc {
 	label := strings.TrimSpace(rt.method + " " + rt.path)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -150,10 +163,13 @@ func (s *server) wrap(rt route) http.HandlerFunc {
 		defer s.metrics.observe(label, start, out)
 		defer s.record(r, start, out)
 		defer in.linger()
+
+		// A connection beyond the limit is there for one probe: see gate.
 		spare := r.Context().Value(spareKey{}) != nil
 		if spare {
 			w.Header().Set("Connection", "close")
 		}
+
 		leave, err := s.enter(rt, r, spare)
 		if err == nil {
 			defer leave()
@@ -162,14 +178,15 @@ func (s *server) wrap(rt route) http.HandlerFunc {
 		if err != nil {
 			s.log.Debug("request refused", "id", r.Header.Get(requestIDHeader), "method", r.Method,
 				"path", r.URL.Path, "error", err)
+			// Most of what the client still sends is read, so that it reads the answer, too.
 			in.linger()
 			fail(out, r, err)
 		}
 	}
 }
 
-// record logs a request that was answered: who changed something is worth a line, who looked is
-// not.
+// record logs a request that was answered: at level info if it changed something, at debug if it
+// only looked.
 func (s *server) record(r *http.Request, start time.Time, out *answer) {
 	level := slog.LevelDebug
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -180,7 +197,8 @@ func (s *server) record(r *http.Request, start time.Time, out *answer) {
 		"took", time.Since(start).Round(time.Microsecond))
 }
 
-// enter takes a place for a request, which leave gives back.
+// enter takes a place among the requests at once, which leave gives back. With none free, the error
+// is a 503 that says so; probes are always let in.
 func (s *server) enter(rt route, r *http.Request, spare bool) (leave func(), err error) {
 	if rt.kind == probe {
 		return func() {}, nil
@@ -199,7 +217,8 @@ func (s *server) enter(rt route, r *http.Request, spare bool) (leave func(), err
 	return placeIn(places)
 }
 
-// placeIn takes one of some places, which leave gives back.
+// placeIn takes one of some places, or none: a request never waits for its place, as a client knows
+// better whether to wait.
 func placeIn(places chan struct{}) (leave func(), err error) {
 	select {
 	case places <- struct{}{}:

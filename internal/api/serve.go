@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Limits of the server.
+// Limits of the server. Each holds against one client that is slow, or against too many: together
+// they bound the files, the memory and the goroutines that requests can take.
 const (
 	headerTime = 10 * time.Second // to send a request's header
 	bodyTime   = 15 * time.Second // to send its body, and more by its length
@@ -40,6 +41,8 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	return serveGate(ctx, newGate(l, most, most/sparePart), h)
 }
 
+// serveGate is Serve for a listener that counts its connections. Streams end when life does, at
+// once; other requests have stopTime.
 func serveGate(ctx context.Context, g *gate, h http.Handler) error {
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(http.ErrServerClosed)
@@ -47,6 +50,7 @@ func serveGate(ctx context.Context, g *gate, h http.Handler) error {
 		WriteTimeout: stallTime, IdleTimeout: idleTime, MaxHeaderBytes: headerMax,
 		BaseContext: func(net.Listener) context.Context { return life },
 		ConnContext: markSpare, ConnState: g.changed}
+
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(g) }()
 	select {
@@ -54,6 +58,7 @@ func serveGate(ctx context.Context, g *gate, h http.Handler) error {
 		return fmt.Errorf("cannot serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
+
 	end(http.ErrServerClosed) // streams
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()

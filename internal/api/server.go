@@ -62,12 +62,14 @@ func newServer(c Config) *server {
 	return s
 }
 
+// create queues a video and answers with it.
 func (s *server) create(w http.ResponseWriter, r *http.Request) error {
 	rec, err := s.submit(w, r)
 	return s.replyView(w)(coord.View{Record: rec}, err)
 }
 
-// submit queues the job that a request asks for.
+// submit queues the job that a request asks for. A picture or latents are decoded and stored before
+// the job is queued, so that a job never waits for bytes that turn out to be of no use.
 func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record, err error) {
 	q, in, err := s.readRequest(w, r)
 	defer in.drop()
@@ -77,6 +79,7 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record
 	if err != nil {
 		return none, err
 	}
+
 	m, err := s.model(r)
 	if err != nil {
 		return none, err
@@ -85,10 +88,12 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record
 	if in == nil {
 		return s.queue(r, q.Request)
 	}
+
 	if !m.Extends { // before it is decoded
 		return none, &job.FieldError{Field: in.name, Value: "given",
 			Allowed: "none; this model was not trained to go on from given latents"}
 	}
+
 	file, err := in.open(r.Context())
 	if err != nil {
 		return none, err
@@ -103,7 +108,8 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record
 	return s.queue(r, req)
 }
 
-// model is the one that the cluster serves.
+// model is the one that the cluster serves; without a shard, the error is coord.ErrNoModel, for a
+// 503.
 func (s *server) model(r *http.Request) (job.Model, error) {
 	m, ok := s.service.Model(r.Context())
 	if !ok {
@@ -112,26 +118,30 @@ func (s *server) model(r *http.Request) (job.Model, error) {
 	return m, nil
 }
 
-// queue creates a job.
+// queue creates a job. Under an idempotency key that was used, it returns the first one's.
 func (s *server) queue(r *http.Request, req job.Request) (job.Record, error) {
 	req.Key = r.Header.Get("Idempotency-Key")
 	return s.service.Create(r.Context(), req)
 }
 
+// get answers with one video.
 func (s *server) get(w http.ResponseWriter, r *http.Request) error {
 	return s.replyView(w)(s.service.Get(r.Context(), id(r)))
 }
 
+// cancel stops a video, or marks one that runs: its shards stop in the middle of a step.
 func (s *server) cancel(w http.ResponseWriter, r *http.Request) error {
 	return s.replyView(w)(s.service.Cancel(r.Context(), id(r)))
 }
 
+// retry queues the spec of a video again, as a new video.
 func (s *server) retry(w http.ResponseWriter, r *http.Request) error {
 	rec, err := s.service.Retry(r.Context(), id(r))
 	return s.replyView(w)(coord.View{Record: rec}, err)
 }
 
-// replyView answers with a job, or passes its error on.
+// replyView returns what answers with a job, or passes an error on. A video that is not final comes
+// with a hint when to ask again.
 func (s *server) replyView(w http.ResponseWriter) func(coord.View, error) error {
 	return func(v coord.View, err error) error {
 		if err != nil {
@@ -145,12 +155,14 @@ func (s *server) replyView(w http.ResponseWriter) func(coord.View, error) error 
 	}
 }
 
-// pollAfter is when it is worth asking again: a part of the time that the stage is going to take.
+// pollAfter is when it is worth asking again: after a part of the time that the stage is going to
+// take, between pollLeast and pollMost.
 func pollAfter(v coord.View) time.Duration {
 	return min(max(v.Progress.ETA/pollPart, pollLeast), pollMost)
 }
 
-// delete forgets a job; one that is not final is cancelled first.
+// delete forgets a job. One that is not final is cancelled first, which takes until its shards have
+// stopped: schema.DeleteTime at most.
 func (s *server) delete(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), schema.DeleteTime)
 	defer cancel()
@@ -167,11 +179,13 @@ func (s *server) delete(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// end cancels a job and waits until it is final.
+// end cancels a job and waits until it is final. If its stream of changes ends before, the error
+// asks for the delete to be repeated.
 func (s *server) end(ctx context.Context, id job.ID) error {
 	if _, err := s.service.Cancel(ctx, id); err != nil && !errors.Is(err, job.ErrTransition) {
 		return err
 	}
+
 	views, err := s.service.Watch(ctx, id)
 	if err != nil {
 		return err
@@ -185,4 +199,5 @@ func (s *server) end(ctx context.Context, id job.ID) error {
 		"again once it is cancelled: %w", id, job.ErrTransition)
 }
 
+// id is the video that the path names.
 func id(r *http.Request) job.ID { return job.ID(r.PathValue("id")) }

@@ -17,7 +17,7 @@ import (
 // stillsMax is how many pictures are made of clips at once.
 const stillsMax = 2
 
-// still is a picture that is made of a completed clip.
+// still is a picture that is made of a completed clip's frames.
 type still struct {
 	kind, ext string
 	make      func(context.Context, *media.Stills, job.Spec) ([]byte, error)
@@ -39,7 +39,8 @@ var stills = map[string]still{
 	}},
 }
 
-// sendStill makes a picture of a completed clip and sends it.
+// sendStill makes a picture of a completed clip and sends it. Decoding takes a core, so few are
+// made at once, and others wait.
 func (s *server) sendStill(w http.ResponseWriter, r *http.Request, v coord.View,
 	variant string) error {
 	if v.State != job.Completed {
@@ -51,6 +52,7 @@ func (s *server) sendStill(w http.ResponseWriter, r *http.Request, v coord.View,
 	case <-r.Context().Done():
 		return r.Context().Err()
 	}
+
 	frames, done, err := s.frames(r.Context(), v)
 	if err != nil {
 		return err
@@ -61,6 +63,7 @@ func (s *server) sendStill(w http.ResponseWriter, r *http.Request, v coord.View,
 	if err != nil {
 		return fmt.Errorf("cannot make the %s of video %s: %w", variant, v.ID, err)
 	}
+
 	h := w.Header()
 	h.Set("ETag", fmt.Sprintf("%q", v.Result.Video.SHA256+"-"+variant))
 	h.Set("Content-Type", what.kind)
@@ -70,8 +73,8 @@ func (s *server) sendStill(w http.ResponseWriter, r *http.Request, v coord.View,
 	return nil
 }
 
-// frames opens those of a clip. Of an MP4, which this process cannot decode, they are those of the
-// last preview, while the coordinator has it.
+// frames opens the frames of a clip; done closes them. Of an MP4, which this process cannot decode,
+// they are those of the last preview, while the coordinator has it.
 func (s *server) frames(ctx context.Context, v coord.View) (*media.Stills, func(), error) {
 	f, _ := fileOf(v, "video")
 	if media.Format(v.Spec.Format) == media.MP4 {
@@ -86,6 +89,7 @@ func (s *server) frames(ctx context.Context, v coord.View) (*media.Stills, func(
 		frames, err := media.OpenAnimation(p.Data)
 		return frames, func() {}, err
 	}
+
 	in, err := s.open(ctx, v, f)
 	if err != nil {
 		return nil, nil, err
@@ -98,7 +102,7 @@ func (s *server) frames(ctx context.Context, v coord.View) (*media.Stills, func(
 	return frames, func() { in.Close() }, nil
 }
 
-// randomly reads at offsets of what can seek.
+// randomly reads at offsets of what can only seek. One reader at a time has the offset.
 type randomly struct {
 	mu sync.Mutex
 	in io.ReadSeeker

@@ -22,6 +22,8 @@ func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+
+	// The request has its job; from here on it waits, without a place among the bodies.
 	views, err := s.service.Watch(r.Context(), rec.ID)
 	if err != nil {
 		return err

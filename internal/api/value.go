@@ -13,13 +13,13 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// value is what a field of a request has: the value of a form's field, or a JSON value.
+// value is what a field of a request has: the text of a form's field, or a JSON value.
 type value struct {
 	raw  json.RawMessage // nil: of a form
 	text string          // of a form's field, of a JSON text, or raw
 }
 
-// jsonValue takes what a JSON object has under a name.
+// jsonValue takes what a JSON object has under a name; the error is of a text with a broken escape.
 func jsonValue(raw json.RawMessage) (value, error) {
 	v := value{raw: bytes.TrimSpace(raw), text: string(raw)}
 	if v.isText() {
@@ -87,11 +87,13 @@ type member struct {
 	raw  json.RawMessage
 }
 
-// members reads a JSON object whose names, and those of all objects within, stand once each.
+// members reads a JSON object in which no name stands twice, nor in any object within: two readers
+// of such an object may not agree on what it says.
 func members(text []byte) ([]member, error) {
 	if err := plainJSON(text); err != nil {
 		return nil, err
 	}
+
 	d := json.NewDecoder(bytes.NewReader(text))
 	t, err := d.Token()
 	if err != nil {
@@ -121,6 +123,8 @@ func members(text []byte) ([]member, error) {
 		}
 		out = append(out, m)
 	}
+
+	// The object's end, and nothing behind it.
 	if _, err := d.Token(); err != nil {
 		return nil, err
 	}
@@ -130,7 +134,8 @@ func members(text []byte) ([]member, error) {
 	return out, nil
 }
 
-// plainJSON names encodings that JSON does not come in.
+// plainJSON refuses, by their names, encodings that JSON does not come in: the decoder would only
+// say that a character is wrong.
 func plainJSON(text []byte) error {
 	switch {
 	case len(bytes.TrimSpace(text)) == 0:
@@ -154,6 +159,8 @@ func once(raw json.RawMessage) error {
 		names map[string]bool // nil: a list
 		value bool            // the next token is the value of a name
 	}
+
+	// The objects and lists around the next token, the innermost last.
 	var open []level
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
@@ -169,6 +176,7 @@ func once(raw json.RawMessage) error {
 			open = open[:len(open)-1]
 			continue
 		}
+
 		if n := len(open); n > 0 && open[n-1].names != nil {
 			in := &open[n-1]
 			if !in.value {

@@ -41,6 +41,7 @@ func toVideo(v coord.View) schema.Video {
 	return out
 }
 
+// details gathers what OpenAI's object has no field for.
 func details(v coord.View) schema.Details {
 	p := v.Progress
 	d := schema.Details{
@@ -54,6 +55,8 @@ func details(v coord.View) schema.Details {
 		CheckpointBytes: v.Checkpoint.Object.Size, CheckpointTime: v.Checkpoint.Seconds,
 		Where: v.Plan.Where, Placed: v.Placed,
 	}
+
+	// What depends on the state, or is not there for every job.
 	if !v.State.Final() {
 		d.AttemptsLeft = v.AttemptsLeft()
 	}
@@ -75,6 +78,7 @@ func details(v coord.View) schema.Details {
 	return d
 }
 
+// status is OpenAI's word for a state.
 func status(s job.State) string {
 	switch s {
 	case job.Running:
@@ -85,7 +89,7 @@ func status(s job.State) string {
 	return string(s)
 }
 
-// percent weighs the stages as they weigh on a usual clip.
+// percent weighs the stages as they weigh on a usual clip, so that a bar of it moves evenly.
 func percent(v coord.View) int {
 	if v.State == job.Completed {
 		return 100

@@ -9,8 +9,8 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// group makes cmd a command of commands: alone it shows its help; a command that it does not have
-// is refused, with those whose names are near.
+// group makes cmd a command of commands: alone it shows its help. A command that it does not have
+// is refused, with those whose names are near, or with the way to generate a clip.
 func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(commands...)
 	cmd.SuggestionsMinimumDistance = 2
@@ -18,6 +18,7 @@ func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 		if len(args) == 0 {
 			return nil
 		}
+
 		near := cmd.SuggestionsFor(args[0])
 		switch {
 		case len(near) > 0:
@@ -33,7 +34,8 @@ func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// promptInFlag refuses arguments of a command whose text belongs into a flag.
+// promptInFlag refuses arguments of a command whose text belongs into a flag: a prompt without
+// quotes comes as one argument a word.
 func promptInFlag(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return daemon.Usagef(`%q is no flag; the prompt is given with -p, in quotes: -p "a red ball"`,
@@ -42,7 +44,7 @@ func promptInFlag(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// oneArg wants exactly one, which is called what.
+// oneArg wants exactly one argument, and calls it what in errors.
 func oneArg(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
@@ -56,7 +58,8 @@ func oneArg(what string) cobra.PositionalArgs {
 	}
 }
 
-// oneJob wants a job's id, and nothing that could be a path.
+// oneJob wants the id of a job. Ids become parts of URLs and names of files, so anything else is
+// refused before it is either.
 func oneJob(cmd *cobra.Command, args []string) error {
 	if err := oneArg("ID")(cmd, args); err != nil {
 		return err
@@ -68,5 +71,5 @@ func oneJob(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// jobID is the checked argument of a command.
+// jobID is the argument of a command that oneJob has checked.
 func jobID(args []string) job.ID { return job.ID(args[0]) }

@@ -27,6 +27,7 @@ minimum over the rounds (of the median step). Every run must make the same laten
 --checkpoints adds a row for each that saves the clip after every step, with its ratio to
 the row before.`
 
+// benchCommand measures: clips on numbers of shards, the parts of the engine, kernels of a GPU.
 func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure speed"}
 	run := &cobra.Command{Use: "run", Short: "Time a clip on several numbers of shards",
@@ -43,6 +44,7 @@ func benchCommand() *cobra.Command {
 	threads := f.Int("threads", runtime.NumCPU(), "threads in all")
 	saving := f.Bool("checkpoints", false, "time each number of shards also with a checkpoint after"+
 		" every step")
+
 	js := asJSON(run)
 	run.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *rounds < 1 || *rounds > 1000 {
@@ -59,7 +61,7 @@ func benchCommand() *cobra.Command {
 	return group(cmd, run, benchEngineCommand(), benchGPUCommand())
 }
 
-// clipBench measures clips; benchRow is what it finds for one number of shards.
+// clipBench is one `bench run`: a clip, made anew for each number of shards, on the same cores.
 type clipBench struct {
 	model   string
 	threads int
@@ -67,6 +69,7 @@ type clipBench struct {
 	clip    job.Request // what is timed, but for prompt, seed and shards
 }
 
+// benchRow is what was measured for one number of shards, the best of all rounds. --json prints it.
 type benchRow struct {
 	Shards       int     `json:"shards"`
 	Checkpoints  bool    `json:"checkpoints"`
@@ -81,6 +84,8 @@ type benchRow struct {
 	Latents      string  `json:"latents_sha256"`
 }
 
+// run measures counts in turn, rounds times over, so that a machine that slows down slows all rows
+// alike. It fails if two runs make different latents: the figures of a wrong clip mean nothing.
 func (b clipBench) run(ctx context.Context, counts []int, rounds int) ([]benchRow, error) {
 	var setups []benchRow
 	for _, n := range counts {
@@ -89,6 +94,7 @@ func (b clipBench) run(ctx context.Context, counts []int, rounds int) ([]benchRo
 			setups = append(setups, benchRow{Shards: n, Checkpoints: true})
 		}
 	}
+
 	rows := make([]benchRow, len(setups))
 	for round := range rounds {
 		for i, s := range setups {
@@ -106,6 +112,7 @@ func (b clipBench) run(ctx context.Context, counts []int, rounds int) ([]benchRo
 			}
 		}
 	}
+
 	for i := range rows {
 		beside := 0
 		if rows[i].Checkpoints {
@@ -116,6 +123,7 @@ func (b clipBench) run(ctx context.Context, counts []int, rounds int) ([]benchRo
 	return rows, nil
 }
 
+// best takes the smaller of each time of two runs of the same row.
 func best(a, b benchRow) benchRow {
 	a.StepSeconds = min(a.StepSeconds, b.StepSeconds)
 	a.Denoise, a.Decode = min(a.Denoise, b.Denoise), min(a.Decode, b.Decode)
@@ -123,7 +131,8 @@ func best(a, b benchRow) benchRow {
 	return a
 }
 
-// measure makes one clip on a fresh cluster of n shards.
+// measure makes one clip on a fresh cluster of n shards, with or without a checkpoint after every
+// step, and stops the cluster.
 func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRow, err error) {
 	if n < 1 || n > local.ShardsMax {
 		return row, daemon.Usagef("--shards is %d; allowed: 1 to %d", n, local.ShardsMax)
@@ -134,6 +143,7 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	}
 	c := local.Config{Model: b.model, Shards: n, Threads: max(1, b.threads/n), Transport: "nats",
 		DType: dtype, Listen: "127.0.0.1:0", Checkpoints: saving, Log: slog.New(slog.DiscardHandler)}
+
 	cluster, err := local.Start(ctx, c)
 	if err != nil {
 		return row, err
@@ -143,6 +153,7 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	if err != nil {
 		return row, err
 	}
+
 	prompt, seed := "a red ball bouncing over the sea at sunset", uint64(1)
 	clip := b.clip
 	clip.Prompt, clip.Seed, clip.Shards = prompt, &seed, n
@@ -153,6 +164,7 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	if err != nil {
 		return row, err
 	}
+
 	r := video.Details.Result
 	row = benchRow{Shards: n, Checkpoints: saving, Threads: c.Threads, Mesh: video.Details.Mesh,
 		StepSeconds: r.StepSeconds, Denoise: r.Seconds[job.StageDenoise],
@@ -165,6 +177,7 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	return row, nil
 }
 
+// printBench prints a table, or an object a row with --json.
 func printBench(w io.Writer, rows []benchRow, js bool) error {
 	if js {
 		return terminal.Lines(w, rows)

@@ -27,6 +27,8 @@ With --torch both sides take turns, item by item, and the ratio is ours over the
 
   longtake bench engine --torch "python3 tools/bench_torch.py models/demo"`
 
+// benchEngineCommand times matrix products, attention and the rest of a step on this machine's CPU,
+// against another library if one is there.
 func benchEngineCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "engine", Short: "Time the engine's parts, beside PyTorch's",
 		Long: benchEngineHelp, Args: daemon.NoArgs}
@@ -68,7 +70,8 @@ func benchEngineCommand() *cobra.Command {
 	return cmd
 }
 
-// clipProcess makes the demo clip with this program, started anew.
+// clipProcess returns a function that makes the benchmark's clip in a process of its own, whose
+// memory and threads are then those of the clip alone.
 func clipProcess(ctx context.Context) func(t compute.DType) error {
 	return func(t compute.DType) error {
 		dir, err := os.MkdirTemp("", "longtake-")
@@ -90,8 +93,10 @@ func clipProcess(ctx context.Context) func(t compute.DType) error {
 	}
 }
 
+// engineRow is the layout of a row of the table.
 const engineRow = "%-42s %-5s %7v %9s %8s %6s %9s %6s\n"
 
+// printEngineHead prints the head of the table, with p's name over its column.
 func printEngineHead(w io.Writer, p *bench.Peer) {
 	peer := ""
 	if p != nil {
@@ -101,6 +106,7 @@ func printEngineHead(w io.Writer, p *bench.Peer) {
 	terminal.Printf(w, engineRow, "ITEM", "DTYPE", "THREADS", "TIME", "GFLOP/S", "PEAK", peer, "RATIO")
 }
 
+// printEngineRow prints one row as soon as it is measured.
 func printEngineRow(w io.Writer, r bench.Row) {
 	speed, peak, peer, ratio := "", "", "", ""
 	if r.GFLOPS > 0 {

@@ -22,13 +22,14 @@ With --torch PyTorch times the same beside it:
 
   bin/cuda/longtake bench gpu --torch "python3 tools/bench_torch_gpu.py"`
 
-// gpuBench is what the command was given.
+// gpuBench is one `bench gpu`, as its flags ask for it.
 type gpuBench struct {
 	sizes, torch, page string
 	ordinal, rounds    int
 	list, json         bool
 }
 
+// benchGPUCommand times kernels and passes of a model on a GPU.
 func benchGPUCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "gpu", Short: "Time the kernels on a GPU, beside PyTorch's",
 		Long: benchGPUHelp, Args: daemon.NoArgs}
@@ -51,6 +52,7 @@ func benchGPUCommand() *cobra.Command {
 	return cmd
 }
 
+// check refuses flags that do not go together, before a device is opened.
 func (b gpuBench) check() error {
 	switch {
 	case b.sizes != "full" && b.sizes != "tiny":
@@ -63,6 +65,8 @@ func (b gpuBench) check() error {
 	return nil
 }
 
+// run opens the device, prints each row as it is measured, and writes the page if one was asked
+// for.
 func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	gpu, err := cuda.Open(cuda.Options{Ordinal: b.ordinal})
 	if errors.Is(err, cuda.ErrNone) {
@@ -106,7 +110,8 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	return bench.Page(b.page, gpu.Name(), peer, rows)
 }
 
-// other opens the GPU after the one that is measured, nil where there is none.
+// other opens the GPU after the one that is measured, for copies between two; nil where there is
+// none.
 func (b gpuBench) other() (cuda.GPU, error) {
 	n, err := cuda.Count()
 	if err != nil || n < 2 {
@@ -115,6 +120,7 @@ func (b gpuBench) other() (cuda.GPU, error) {
 	return cuda.Open(cuda.Options{Ordinal: (b.ordinal + 1) % n})
 }
 
+// gpuRow is the layout of a row of the table.
 const gpuRow = "%-34s %-5s %9s %9s %7s %9s %6s %s\n"
 
 // report prints the head and returns what prints and keeps a row.

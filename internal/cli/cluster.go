@@ -18,6 +18,8 @@ import (
 	"github.com/longtake/longtake/internal/userfile"
 )
 
+// clusterCommand looks at the coordinators and changes who they are. "cluster members" is a list
+// and has commands below it, too.
 func clusterCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "cluster", Short: "Look at the coordinators, and change them"}
 	return group(cmd,
@@ -41,6 +43,7 @@ func clusterView(name, short string, show func(io.Writer, schema.Status) error) 
 		if *js {
 			return terminal.JSON(cmd.OutOrStdout(), s)
 		}
+
 		if s.Nodes, err = shardsOf(cmd.Context(), c, s); err != nil {
 			return err
 		}
@@ -49,7 +52,8 @@ func clusterView(name, short string, show func(io.Writer, schema.Status) error) 
 	return cmd
 }
 
-// shardsOf returns how many shards are registered, which only the leader knows: -1 without one.
+// shardsOf returns how many shards are registered. Only the leader knows; where it does not answer,
+// -1 stands for unknown and the rest of the status is shown all the same.
 func shardsOf(ctx context.Context, c *client.Client, s schema.Status) (int, error) {
 	if s.Leads() {
 		return s.Nodes, nil
@@ -63,6 +67,7 @@ func shardsOf(ctx context.Context, c *client.Client, s schema.Status) (int, erro
 	return len(list), err
 }
 
+// printStatus prints a line for each thing that an operator looks at first.
 func printStatus(w io.Writer, s schema.Status) error {
 	line := func(key, format string, args ...any) {
 		terminal.Printf(w, "%-12s %s\n", key, fmt.Sprintf(format, args...))
@@ -72,6 +77,7 @@ func printStatus(w io.Writer, s schema.Status) error {
 	line("log", "applied %d of %d", s.Applied, s.LastIndex)
 	line("nats", "%s", dash(s.NATS))
 	line("model", "%s", dash(s.Model.Name))
+
 	if s.Nodes < 0 {
 		line("shards", "known to the leader%s, which does not answer", leaderURL(s))
 	} else {
@@ -82,7 +88,8 @@ func printStatus(w io.Writer, s schema.Status) error {
 	return nil
 }
 
-// leaderURL says where the leader's API is, as far as that is known.
+// leaderURL is how to reach the leader's API, as words to add to a sentence; "" where it is not
+// known.
 func leaderURL(s schema.Status) string {
 	for _, m := range s.Members {
 		if m.Leader && m.HTTP != "" {
@@ -92,7 +99,8 @@ func leaderURL(s schema.Status) string {
 	return ""
 }
 
-// describeSpace says what is stored, and what there is room for.
+// describeSpace says what is stored and what there is room for. A full store is said loudly:
+// clients are being refused.
 func describeSpace(s schema.Space) string {
 	size := func(n int64) string { return size(uint64(max(n, 0))) } //nolint:gosec // from 0
 	quota := ""
@@ -107,6 +115,7 @@ func describeSpace(s schema.Space) string {
 	return text
 }
 
+// printMembers lists the coordinators. How far each has got is known to the leader alone.
 func printMembers(w io.Writer, s schema.Status) error {
 	leads := s.ID == s.Leader
 	return terminal.Table(w, "ID\tROLE\tSTATE\tRAFT\tHTTP", func(w io.Writer) {
@@ -143,6 +152,7 @@ the others; until then it is listed as catching up. To replace one that is dead,
 The leader is not removed; transfer the leadership. Nor is one without which no majority is in
 reach, unless you say --force.`
 
+// membersCommand lists the coordinators; its commands add one or take one out.
 func membersCommand() *cobra.Command {
 	cmd := clusterView("members", "List the coordinators, add or remove one", printMembers)
 	cmd.Long = membersHelp
@@ -158,6 +168,7 @@ func membersCommand() *cobra.Command {
 		}
 		return c.AddMember(ctx, schema.Peer{ID: args[0], Raft: *raft, HTTP: *http})
 	})
+
 	remove := &cobra.Command{Use: "remove ID", Short: "Take a coordinator out",
 		Args: oneArg("ID")}
 	force := remove.Flags().Bool("force", false, "even if no majority of the others is in reach")
@@ -169,6 +180,7 @@ func membersCommand() *cobra.Command {
 	return cmd
 }
 
+// transferCommand hands the leadership over, for a restart of the leader without an election.
 func transferCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "transfer-leader [ID]",
 		Short: "Hand the leadership to a coordinator, or to any other", Args: cobra.MaximumNArgs(1)}
@@ -179,7 +191,8 @@ func transferCommand() *cobra.Command {
 	return cmd
 }
 
-// clusterChange makes cmd change the cluster and list the coordinators then.
+// clusterChange gives cmd the work of changing the cluster by do, after which it lists the
+// coordinators as they are then.
 func clusterChange(cmd *cobra.Command,
 	do func(context.Context, *client.Client, []string) (schema.Status, error)) {
 	js := asJSON(cmd)
@@ -203,6 +216,8 @@ const snapshotHelp = `Save all that the coordinators have decided to a file: job
 checkpoints; or replace it by a saved one. The objects themselves, videos, latents and checkpoints,
 are not in it; they stay where they are stored.`
 
+// snapshotCommand saves and restores the coordinators' state, for moving a cluster and for
+// disasters.
 func snapshotCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "snapshot", Short: "Save or restore what was decided",
 		Long: snapshotHelp}
@@ -214,6 +229,7 @@ func snapshotCommand() *cobra.Command {
 			}
 			return saveSnapshot(cmd.Context(), c, args[0])
 		}}
+
 	restore := &cobra.Command{Use: "restore FILE", Args: oneArg("FILE"),
 		Short: "Replace what was decided by a snapshot; what came after it is forgotten"}
 	clusterChange(restore, func(ctx context.Context, c *client.Client, args []string,
@@ -227,7 +243,8 @@ func snapshotCommand() *cobra.Command {
 	return group(cmd, save, restore)
 }
 
-// saveSnapshot writes a whole file, or none.
+// saveSnapshot writes a whole file, or none: a snapshot that was cut off would be found to be one
+// only when it is needed.
 func saveSnapshot(ctx context.Context, c *client.Client, path string) error {
 	r, err := c.Snapshot(ctx)
 	if err != nil {

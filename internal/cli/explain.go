@@ -23,7 +23,8 @@ func since(v schema.Video) time.Time {
 	return d.Created
 }
 
-// advice is what to say of a reason that begins or contains some words.
+// advice is what to say of a reason that contains some words: what happens next without anybody's
+// doing, and what somebody can do about it.
 type advice struct{ words, next, do string }
 
 // ofWaiting is by how the coordinators word why a job waits.
@@ -62,6 +63,8 @@ var ofFailure = []advice{
 		"before"},
 }
 
+// adviceOn returns the first advice whose words are in reason. The coordinators' reasons are
+// sentences for people; matching their words keeps advice out of what is stored.
 func adviceOn(list []advice, reason string) advice {
 	for _, a := range list {
 		if strings.Contains(reason, a.words) {
@@ -71,7 +74,8 @@ func adviceOn(list []advice, reason string) advice {
 	return advice{}
 }
 
-// outlook says what happens next with a job.
+// outlook says what happens next with a job, "" if nothing does. The result is shown by `job
+// status`.
 func outlook(v schema.Video) string {
 	d := v.Details
 	switch {
@@ -90,7 +94,7 @@ func outlook(v schema.Video) string {
 	return ""
 }
 
-// resumes says where a queued job goes on that has run before.
+// resumes says from where a queued job that has run before goes on, as the end of a sentence.
 func resumes(d schema.Details) string {
 	switch {
 	case d.Attempt == 0:
@@ -101,7 +105,7 @@ func resumes(d schema.Details) string {
 	return fmt.Sprintf(", from step %d of %d%s", d.Checkpoint, d.Spec.TotalSteps(), chances(d))
 }
 
-// ifLost says what the loss of a shard would cost a running job.
+// ifLost says what losing a shard would cost a running job, as the end of a sentence.
 func ifLost(d schema.Details) string {
 	if d.Checkpoint == 0 {
 		return "; if a shard is lost, it begins again on others" + chances(d)
@@ -110,7 +114,7 @@ func ifLost(d schema.Details) string {
 		chances(d))
 }
 
-// chances says how many attempts are left, once some were lost.
+// chances says how many more attempts may be lost, once some were: see job.FutileLimit.
 func chances(d schema.Details) string {
 	if len(d.Losses) == 0 || d.AttemptsLeft == 0 {
 		return ""

@@ -7,7 +7,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// span prints a duration with three digits.
+// span prints a duration that was measured, with three digits below 100 s.
 func span(seconds float64) string {
 	switch {
 	case seconds < 1:
@@ -21,7 +21,7 @@ func span(seconds float64) string {
 // size prints bytes in decimal units, as the coordinators' logs do.
 func size(n uint64) string { return humanize.Bytes(n) }
 
-// age is how long ago something began, in its two largest units.
+// age is how long ago something began, in its two largest units; "-" for the zero time.
 func age(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -29,7 +29,7 @@ func age(t time.Time) string {
 	return longSpan(time.Since(t))
 }
 
-// longSpan prints a duration of a process or a queue, in its two largest units.
+// longSpan prints the time that a process or a queue has taken, in its two largest units.
 func longSpan(d time.Duration) string {
 	d = max(d, 0)
 	const day = 24 * time.Hour
@@ -44,7 +44,7 @@ func longSpan(d time.Duration) string {
 	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
 }
 
-// count prints a number of things: 1 frame, 2 frames.
+// count prints a number of things that form their plural with an s: 1 frame, 2 frames.
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
@@ -52,7 +52,7 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// short cuts a prompt to what fits a line.
+// short cuts a prompt to what fits a line, and puts blanks for line breaks and other controls.
 func short(s string) string {
 	r := []rune(s)
 	for i := range r {

@@ -45,12 +45,19 @@ seed gives the same latents, byte for byte, on any number of shards, meshes and 
 takes latents, or with a coordinator the id of a video, from which all that is left out is
 taken; --seconds and --frames are then what is added, and the result is the whole clip.`
 
-// generation is what generate was asked for.
+// generation is one run of generate: what was asked for, where it goes, and, without a coordinator,
+// the cluster that is started for it.
 type generation struct {
+	// What clip, as its flags say; and what it starts from, if anything.
 	request job.Request
 	start   clipStart
-	out     output
-	json    bool
+
+	// Where the results go, and how progress and the summary are shown.
+	out  output
+	json bool
+
+	// The settings, and the cluster of this process that follows from them. With a coordinator,
+	// local is zero.
 	values  *config.Values
 	local   local.Config
 	stdout  io.Writer
@@ -58,17 +65,23 @@ type generation struct {
 	started time.Time
 }
 
+// generateCommand generates one clip and waits for it. Its flags are those of the fields of a
+// request, and the settings of a local cluster.
 func generateCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "generate", Short: "Generate a clip from a text", Long: generateHelp,
 		Args: promptInFlag}
 	f := cmd.Flags()
 	f.StringP("output", "o", "clip.webm", "file or folder to write")
 	f.String("save-latents", "", "also write the latents, as safetensors")
+
 	js := asJSON(cmd)
+	// Settings first: --shards and --threads are fields of a request as well, and keep the help and
+	// the defaults of the settings.
 	config.Local().Define(f)
 	defineStart(f)
 	r := &job.Request{}
 	defineFields(f, r, func(job.Field) bool { return true })
+
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		g, err := readGeneration(cmd, *r, *js)
 		if err != nil {
@@ -79,15 +92,20 @@ func generateCommand() *cobra.Command {
 	return cmd
 }
 
-// readGeneration checks all that can be checked without a model.
+// readGeneration reads the flags and checks all that can be checked without a model: mistakes are
+// told before a model of gigabytes is opened. An error is one of daemon's usage errors, or a
+// *job.FieldError, which inFlags words.
 func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, error) {
 	g := &generation{request: r, json: js, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
 		started: time.Now()}
+
 	f := cmd.Flags()
 	var err error
 	if g.values, err = load(cmd, config.Local()); err != nil {
 		return nil, err
 	}
+
+	// Something has to be shown: a prompt, scenes, or the video that the clip goes on from.
 	if g.start, err = readStart(f, g.values.String("coordinator") != ""); err != nil {
 		return nil, err
 	}
@@ -99,18 +117,24 @@ func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, er
 			return nil, err
 		}
 	}
+
 	if f.Changed("shards") { // a setting that is a field, too
 		g.request.Shards, _ = f.GetInt("shards")
 	}
+
+	// The path decides on the format.
 	path, _ := f.GetString("output")
 	latents, _ := f.GetString("save-latents")
 	if g.out, err = checkOutput(path, latents); err != nil {
 		return nil, err
 	}
 	g.request.Format = string(g.out.Format)
+
 	if g.values.String("coordinator") != "" {
 		return g, g.checkRemote()
 	}
+
+	// From here on the clip is made in this process.
 	if err := g.out.Format.Available(); err != nil {
 		return nil, daemon.Usage(err)
 	}
@@ -118,6 +142,8 @@ func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, er
 	if err != nil {
 		return nil, err
 	}
+
+	// A mesh says how many shards there are, unless --shards does.
 	shards := 0 // as the settings say
 	if m := g.request.Mesh; m != (job.Mesh{}) {
 		shards = m.Size()
@@ -129,7 +155,8 @@ func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, er
 	return g, err
 }
 
-// checkRemote refuses what only a cluster of our own could do.
+// checkRemote refuses flags that say how a cluster of this process would run: one with a
+// coordinator has shards of its own, and a flag that is ignored misleads.
 func (g *generation) checkRemote() error {
 	for _, key := range []string{"model", "threads", "transport"} {
 		if strings.HasPrefix(g.values.Source(key), "flag") {
@@ -141,11 +168,14 @@ func (g *generation) checkRemote() error {
 	return nil
 }
 
+// run makes the clip, on the cluster of the coordinator or on one that it starts and stops. A local
+// cluster is used through its HTTP API, so that both ways are one path of code.
 func (g *generation) run(ctx context.Context) (err error) {
 	if err := g.start.open(ctx); err != nil {
 		return err
 	}
 	defer g.start.close()
+
 	url := g.values.String("coordinator")
 	if url == "" {
 		if err := g.preflight(); err != nil {
@@ -158,6 +188,7 @@ func (g *generation) run(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, cluster.Close()) }()
 		url = cluster.URL
 	}
+
 	c, err := client.New(url, nil)
 	if err != nil {
 		return daemon.Usage(err)
@@ -172,7 +203,9 @@ func (g *generation) run(ctx context.Context) (err error) {
 	return g.summarise(v)
 }
 
-// preflight checks the request against the model, before a cluster is started for it.
+// preflight judges the request as a coordinator would, before a cluster is started for it: the
+// fields, the mesh, and whether this machine makes the clip in the time and memory that are
+// allowed.
 func (g *generation) preflight() error {
 	folder, err := shard.OpenModel(g.local.Model)
 	if err != nil {
@@ -183,6 +216,7 @@ func (g *generation) preflight() error {
 	if err != nil {
 		return daemon.Usage(err)
 	}
+
 	printNotices(g.stderr, m.Notices)
 	r, err := g.start.request(g.request, m)
 	if err != nil {
@@ -192,6 +226,9 @@ func (g *generation) preflight() error {
 	if err != nil {
 		return err
 	}
+
+	// A mesh, or a number of shards, that cannot share the clip. Which of the two is to blame
+	// depends on which was given.
 	if _, err := plan.Mesh(m, s, g.local.Shards); err != nil {
 		field, value := "shards", fmt.Sprint(s.Shards)
 		if g.request.Mesh != (job.Mesh{}) {
@@ -199,6 +236,7 @@ func (g *generation) preflight() error {
 		}
 		return &job.FieldError{Field: field, Value: value, Allowed: err.Error()}
 	}
+
 	offers, err := g.local.Offers(m)
 	if err != nil {
 		return err
@@ -212,17 +250,20 @@ func (g *generation) queue(ctx context.Context, c *client.Client) (schema.Video,
 	return g.start.queue(ctx, c, g.request)
 }
 
-// makeVideo has a video created and follows it to its end. When ctx ends meanwhile, the job is
-// cancelled.
+// makeVideo has a video queued and follows it to its end, telling rep. When ctx ends meanwhile
+// (Ctrl-C), the job is cancelled, within cancelTime: shards should not go on with what nobody waits
+// for. The error of a video that failed is the job's.
 func makeVideo(ctx context.Context, c *client.Client, queue func(context.Context, *client.Client) (
 	schema.Video, error), rep reporter) (schema.Video, error) {
 	v, err := queue(ctx, c)
 	if err != nil {
 		return v, err
 	}
+
 	defer rep.end()
 	id := v.ID
 	if v, err = c.Watch(ctx, id, following(rep)); err != nil {
+		// The command was interrupted; any other error is the coordinator's.
 		if ctx.Err() != nil {
 			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
 			defer cancel()
@@ -233,13 +274,14 @@ func makeVideo(ctx context.Context, c *client.Client, queue func(context.Context
 		}
 		return v, err
 	}
+
 	if v.Error != nil {
 		return v, fmt.Errorf("job %s: %s", id, v.Error.Message)
 	}
 	return v, nil
 }
 
-// resultLine is what --json prints in the end.
+// resultLine is the last line of --json. Its names are promises to scripts.
 type resultLine struct {
 	Event          string                `json:"event"` // "result"
 	ID             job.ID                `json:"id"`
@@ -258,6 +300,7 @@ type resultLine struct {
 	Notices        []string              `json:"notices,omitempty"`
 }
 
+// summarise tells what was made, and what it took: one object with --json, or else three lines.
 func (g *generation) summarise(v schema.Video) error {
 	r, s := v.Details.Result, v.Details.Spec
 	took := time.Since(g.started)
@@ -268,6 +311,7 @@ func (g *generation) summarise(v schema.Video) error {
 			Retransmits: r.Retransmits, WindowsReused: r.WindowsReused,
 			LatentsSHA256: r.LatentsSHA256, VideoSHA256: r.Video.SHA256, Notices: v.Details.Notices})
 	}
+
 	printNotices(g.stderr, v.Details.Notices)
 	terminal.Printf(g.stdout, "%s: %s, %s at %v fps, seed %d\n", g.out.Path, v.Size,
 		count(s.Frames, "frame"), s.FPS, s.Seed)

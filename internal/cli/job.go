@@ -20,6 +20,8 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
+// jobCommand looks at jobs of a coordinator and acts on them. What the API calls a video is a job
+// here.
 func jobCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "job", Short: "Look at jobs and act on them"}
 	return group(cmd, jobList(), jobStatus(), jobLogs(), jobFetch(),
@@ -28,6 +30,7 @@ func jobCommand() *cobra.Command {
 		jobDelete())
 }
 
+// jobList shows a page of jobs. Where there are more, it says how to ask for them, on stderr.
 func jobList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List jobs, the newest first", Args: daemon.NoArgs}
 	limit := cmd.Flags().Int("limit", 20, "how many, up to 100")
@@ -63,6 +66,7 @@ func jobList() *cobra.Command {
 	return cmd
 }
 
+// jobStatus shows one job, or with -w follows it to its end and shows it then.
 func jobStatus() *cobra.Command {
 	cmd := &cobra.Command{Use: "status ID", Short: "Show a job", Args: oneJob}
 	js := asJSON(cmd)
@@ -89,6 +93,8 @@ func jobStatus() *cobra.Command {
 	return cmd
 }
 
+// printVideo prints what there is to know about a job, a line each: what it is to be, how far it
+// is, what happens next, and what somebody can do. Lines that would say nothing are left out.
 func printVideo(w io.Writer, v schema.Video, js bool) error {
 	if js {
 		return terminal.JSON(w, v)
@@ -102,6 +108,7 @@ func printVideo(w io.Writer, v schema.Video, js bool) error {
 	if t := since(v); !t.IsZero() {
 		line("since", "%s, for %s", t.Local().Format(time.DateTime), longSpan(time.Since(t)))
 	}
+
 	if v.Error != nil {
 		line("error", "%s", v.Error.Message)
 	}
@@ -111,6 +118,8 @@ func printVideo(w io.Writer, v schema.Video, js bool) error {
 	if text := remedy(v); text != "" {
 		line("to do", "%s", text)
 	}
+
+	// What the clip is to show, and how it is made.
 	if len(s.Scenes) == 0 {
 		line("prompt", "%q", s.Prompt)
 	}
@@ -126,11 +135,13 @@ func printVideo(w io.Writer, v schema.Video, js bool) error {
 	if d.Mesh != "" {
 		line("placement", "%s", attemptText(d.Attempt, cmp.Or(d.Where, fmt.Sprint(d.Nodes))))
 	}
+
 	printWork(line, v)
 	line("created", "%s", d.Created.Local().Format(time.DateTime))
 	if !d.Finished.IsZero() {
 		line("finished", "%s", d.Finished.Local().Format(time.DateTime))
 	}
+
 	if r := d.Result; r != nil {
 		line("result", "%s, %s a step, %s exchanged", size(uint64(r.Video.Size)), //nolint:gosec // >= 0
 			span(r.StepSeconds), size(r.BytesExchanged))
@@ -139,7 +150,7 @@ func printVideo(w io.Writer, v schema.Video, js bool) error {
 	return nil
 }
 
-// printWork tells what there is of a job's clip, and what was lost and taken over on the way.
+// printWork tells what there is of a job's clip, and what attempts were lost on the way to it.
 func printWork(line func(key, format string, args ...any), v schema.Video) {
 	d := v.Details
 	if d.Result != nil && d.Result.WindowsReused > 0 {
@@ -173,6 +184,7 @@ func printWork(line func(key, format string, args ...any), v schema.Video) {
 	}
 }
 
+// lossWord tells attempts that were asked to stop from those that were lost.
 func lossWord(l job.Loss) string {
 	if l.Planned {
 		return "stopped"
@@ -180,7 +192,8 @@ func lossWord(l job.Loss) string {
 	return "lost"
 }
 
-// aftermath tells what an attempt's early end cost.
+// aftermath tells what an attempt's early end cost: steps, and time until the job was further
+// again.
 func aftermath(l job.Loss) string {
 	text := fmt.Sprintf("on from step %d, %s again", l.Step, count(l.Redone, "step"))
 	if l.Detection > 0 {
@@ -192,7 +205,7 @@ func aftermath(l job.Loss) string {
 	return text
 }
 
-// jobAction is a command that does one thing to one job and shows it.
+// jobAction is a command that does one thing to one job and shows the job as it is then.
 func jobAction(name, short string,
 	do func(*client.Client, context.Context, job.ID) (schema.Video, error)) *cobra.Command {
 	cmd := &cobra.Command{Use: name + " ID", Short: short, Args: oneJob}
@@ -211,6 +224,7 @@ func jobAction(name, short string,
 	return cmd
 }
 
+// jobDelete forgets a job and all that is stored of it. One that runs is cancelled first.
 func jobDelete() *cobra.Command {
 	return &cobra.Command{Use: "delete ID", Short: "Forget a job and its clip, cancel it first",
 		Args: oneJob, RunE: func(cmd *cobra.Command, args []string) error {
@@ -222,6 +236,7 @@ func jobDelete() *cobra.Command {
 		}}
 }
 
+// jobFetch downloads a clip, or what there is of one that is still being made.
 func jobFetch() *cobra.Command {
 	cmd := &cobra.Command{Use: "fetch ID", Short: "Download the clip of a completed job",
 		Args: oneJob}
@@ -269,7 +284,7 @@ func jobFetch() *cobra.Command {
 	return cmd
 }
 
-// early is what a running job has to show.
+// early is what a running job has to show: a variant of its content, and the extension of its file.
 type early struct{ variant, ext string }
 
 // fetch writes what there is so far.
@@ -300,8 +315,9 @@ func (e early) fetch(ctx context.Context, c *client.Client, id job.ID, path stri
 	return nil
 }
 
-// fetchOutput checks that the path suits the format that the job was made in. Without a path the
-// file is called as the job that was asked for: the answer's word is not taken for a name.
+// fetchOutput checks that a path suits the format in which the job was made. Without a path the
+// file is called as the job that was asked for; the id in the answer is the server's word, and is
+// not taken for the name of a file.
 func fetchOutput(asked job.ID, v schema.Video, path, latents string) (output, error) {
 	format := media.Format(v.Details.Spec.Format)
 	if !slices.Contains(media.Formats(), format) {

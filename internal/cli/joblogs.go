@@ -13,7 +13,7 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
-// jobEvent is something that happened to a job.
+// jobEvent is something that happened to a job, as --json prints it: when, one word, and the rest.
 type jobEvent struct {
 	Time  time.Time `json:"time"`
 	Event string    `json:"event"`
@@ -25,6 +25,7 @@ shards, which attempts ended early and why, when the clip was further than befor
 loss, how it ended, and what can be done. All of it is in the coordinators' log, so it is
 there whatever died. "job status -w" follows a job.`
 
+// jobLogs shows a job's past. It comes from the job's record alone, which every coordinator has.
 func jobLogs() *cobra.Command {
 	cmd := &cobra.Command{Use: "logs ID", Short: "Show what happened to a job, in order",
 		Long: logsHelp, Args: oneJob}
@@ -43,6 +44,7 @@ func jobLogs() *cobra.Command {
 	return cmd
 }
 
+// printEvents prints a line for each event, in local time, or an object each with --json.
 func printEvents(w io.Writer, events []jobEvent, js bool) error {
 	if js {
 		return terminal.Lines(w, events)
@@ -53,14 +55,19 @@ func printEvents(w io.Writer, events []jobEvent, js bool) error {
 	return nil
 }
 
-// jobEvents lists what is known of the job's past, the oldest first.
+// jobEvents lists what is known of the job's past, the oldest first: its creation, the start and
+// end of each attempt that is remembered, and its own end.
 func jobEvents(v schema.Video) []jobEvent {
 	d := v.Details
 	events := []jobEvent{{d.Created, "created", fmt.Sprintf("%s of %s", count(d.Spec.Frames, "frame"),
 		v.Size)}}
+
+	// The latest attempt has an event of its own, unless it was lost: then the loss knows when it
+	// began.
 	if n := len(d.Losses); !d.Placed.IsZero() && (n == 0 || d.Losses[n-1].Attempt < d.Attempt) {
 		events = append(events, jobEvent{d.Placed, "started", attemptText(d.Attempt, d.Where)})
 	}
+
 	for _, l := range d.Losses {
 		if !l.Began.IsZero() {
 			events = append(events, jobEvent{l.Began, "started", attemptText(l.Attempt, l.Where)})
@@ -72,6 +79,7 @@ func jobEvents(v schema.Video) []jobEvent {
 				fmt.Sprintf("beyond where attempt %d had to begin again", l.Attempt)})
 		}
 	}
+
 	if d.State.Final() {
 		events = append(events, jobEvent{d.Finished, string(d.State), ending(v)})
 		if d.State == job.Failed {
@@ -82,7 +90,7 @@ func jobEvents(v schema.Video) []jobEvent {
 	return events
 }
 
-// attemptText names an attempt and its nodes.
+// attemptText names an attempt and the nodes and mesh it runs on, as far as those are known.
 func attemptText(a job.Attempt, where string) string {
 	if where == "" {
 		return fmt.Sprintf("attempt %d", a)
@@ -90,7 +98,7 @@ func attemptText(a job.Attempt, where string) string {
 	return fmt.Sprintf("attempt %d on %s", a, where)
 }
 
-// ending says how a job ended.
+// ending says how a job ended: the size of its clip, or why there is none.
 func ending(v schema.Video) string {
 	if r := v.Details.Result; r != nil {
 		return fmt.Sprintf("%s in attempt %d", size(uint64(r.Video.Size)), //nolint:gosec // >= 0

@@ -34,11 +34,13 @@ bytes; a shard whose fingerprint differs is refused.
 Exit codes: 0 all is as it should be; 1 a file differs, is missing or is damaged, or weights are not
 listed; 2 the request was wrong.`
 
+// modelCommand checks the files of a model, without a cluster.
 func modelCommand() *cobra.Command {
 	verify := &cobra.Command{Use: "verify DIR", Long: modelVerifyHelp, Args: cobra.ExactArgs(1),
 		Short: "Hash a model's files, and compare them with a list"}
 	list := verify.Flags().String("sums", "", "file of SHA-256 to compare with")
 	js := asJSON(verify)
+
 	verify.RunE = func(cmd *cobra.Command, args []string) error {
 		v := verification{dir: args[0], js: *js, out: cmd.OutOrStdout()}
 		if cmd.Flags().Changed("sums") {
@@ -55,7 +57,7 @@ func modelCommand() *cobra.Command {
 	return group(&cobra.Command{Use: "model", Short: "Look after the files of a model"}, verify)
 }
 
-// verification is one `longtake model verify`.
+// verification is one run of `longtake model verify`.
 type verification struct {
 	dir  string
 	want map[string]string // by file; nil: nothing to compare with
@@ -64,11 +66,14 @@ type verification struct {
 	bad  int // files that are not as they should be
 }
 
+// run prints the sums of all files and the model's fingerprint. Its error counts the files that are
+// not as listed, and says what is wrong with the weights.
 func (v *verification) run(ctx context.Context) error {
 	sums, err := model.Sums(ctx, v.dir)
 	if err != nil {
 		return daemon.Usagef("%w", err)
 	}
+
 	missing := maps.Clone(v.want)
 	for _, s := range sums {
 		delete(missing, s.File)
@@ -81,6 +86,7 @@ func (v *verification) run(ctx context.Context) error {
 			return err
 		}
 	}
+
 	err = v.weights()
 	if v.bad > 0 {
 		err = errors.Join(fmt.Errorf("%d of the model's files are not those of the list; get them again",
@@ -89,6 +95,7 @@ func (v *verification) run(ctx context.Context) error {
 	return err
 }
 
+// status compares a file with the list; "" without one.
 func (v *verification) status(s model.Sum) string {
 	switch want, listed := v.want[s.File]; {
 	case v.want == nil:
@@ -101,13 +108,14 @@ func (v *verification) status(s model.Sum) string {
 	return "OK"
 }
 
-// tell prints a file. One that is not listed counts where it holds weights: lists of what a hub
-// stores apart have those alone.
+// tell prints a file and counts it if it is not as it should be. A file that is not listed counts
+// only where it holds weights: lists of what a hub stores apart have those alone.
 func (v *verification) tell(s model.Sum, status string) error {
 	if status == "FAILED" || status == "MISSING" ||
 		status == "NOT LISTED" && path.Ext(s.File) == ".safetensors" {
 		v.bad++
 	}
+
 	switch {
 	case v.js:
 		return terminal.JSON(v.out, struct {
@@ -122,7 +130,8 @@ func (v *verification) tell(s model.Sum, status string) error {
 	return nil
 }
 
-// weights opens the model and reads its weights.
+// weights opens the model as a shard does, reads every value of its weights, and prints the
+// fingerprint. Values that are not finite are the error.
 func (v *verification) weights() error {
 	f, err := model.Open(v.dir)
 	if err != nil {
@@ -133,6 +142,7 @@ func (v *verification) weights() error {
 	if err != nil {
 		return err
 	}
+
 	print := job.FingerprintKind + s.Fingerprint
 	if v.js {
 		err = terminal.JSON(v.out, map[string]string{"fingerprint": print})

@@ -14,11 +14,14 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
+// nodeCommand looks at shards and takes them out of use. The API calls a registered shard a node.
 func nodeCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "node", Short: "Look at the shards, take them out and back in"}
 	return group(cmd, nodeList(), nodeStatus(), nodeDrain(), nodeUndrain())
 }
 
+// nodeList shows all shards; a coordinator that does not lead sends the client on to the leader,
+// which alone knows them.
 func nodeList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List registered shards", Args: daemon.NoArgs}
 	js := asJSON(cmd)
@@ -32,6 +35,7 @@ func nodeList() *cobra.Command {
 	return cmd
 }
 
+// nodeStatus shows one shard, or several that run under one name.
 func nodeStatus() *cobra.Command {
 	cmd := &cobra.Command{Use: "status NAME", Short: "Show a shard, by its name or id",
 		Args: oneArg("NAME")}
@@ -41,6 +45,7 @@ func nodeStatus() *cobra.Command {
 		if err != nil {
 			return err
 		}
+
 		var found []schema.Node
 		for _, n := range all {
 			if n.Name == args[0] || string(n.ID) == args[0] {
@@ -62,6 +67,8 @@ deadline has passed, or with --force, they move at once and the step under way i
 The command waits until the shard is free; it stays registered, as "drained", until its process ends
 or longtake node undrain lets it work again. SIGTERM to a shard's process drains it as well.`
 
+// nodeDrain asks the coordinators to take a shard out of use and waits until it has nothing to do.
+// Interrupting the command does not take the request back: its error says so.
 func nodeDrain() *cobra.Command {
 	cmd := &cobra.Command{Use: "drain NAME", Short: "Take a shard out of use, by its name or id",
 		Long: drainHelp, Args: oneArg("NAME")}
@@ -76,9 +83,13 @@ func nodeDrain() *cobra.Command {
 		if *deadline < 0 || *deadline > 24*time.Hour {
 			return daemon.Usagef("--deadline is %v; allowed: 0s to 24h", *deadline)
 		}
+
 		if *force {
 			*deadline = 0
 		}
+
+		// The answer says "draining" while a step is under way; then the shard is asked for by its
+		// id, as its name may be taken by a new process in the meantime.
 		n, err := c.Drain(cmd.Context(), args[0], *deadline)
 		for err == nil && n.State == "draining" {
 			if err := pause(cmd.Context(), drainPoll); err != nil {
@@ -95,8 +106,10 @@ func nodeDrain() *cobra.Command {
 	return cmd
 }
 
+// drainPoll is how often a drain is looked at. A step takes seconds at least.
 const drainPoll = 200 * time.Millisecond
 
+// pause waits for d, or returns ctx's error if that ends before.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -106,6 +119,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// nodeUndrain takes a drain back, also one that is still under way.
 func nodeUndrain() *cobra.Command {
 	cmd := &cobra.Command{Use: "undrain NAME", Short: "Let a drained shard work again",
 		Args: oneArg("NAME")}
@@ -138,6 +152,7 @@ func findNode(cmd *cobra.Command, name string) (schema.Node, error) {
 	return schema.Node{}, fmt.Errorf("no shard is called %q; see longtake node list", name)
 }
 
+// nodes asks the coordinators for all registered shards.
 func nodes(cmd *cobra.Command) ([]schema.Node, error) {
 	c, err := dial(cmd)
 	if err != nil {
@@ -146,6 +161,7 @@ func nodes(cmd *cobra.Command) ([]schema.Node, error) {
 	return c.Nodes(cmd.Context())
 }
 
+// printNodes prints a table, or an object a line with --json.
 func printNodes(w io.Writer, nodes []schema.Node, js bool) error {
 	if js {
 		return terminal.Lines(w, nodes)
@@ -160,12 +176,14 @@ func printNodes(w io.Writer, nodes []schema.Node, js bool) error {
 	})
 }
 
-// address is the host and port of a route.
+// address is the host and port of a route, without the name and password that may stand before
+// them.
 func address(route string) string {
 	_, at, _ := strings.Cut(route, "://")
 	return dash(at[strings.LastIndexByte(at, '@')+1:])
 }
 
+// dash stands for an empty cell of a table, so that columns stay countable for scripts.
 func dash(s string) string {
 	if s == "" {
 		return "-"

@@ -18,25 +18,31 @@ import (
 	"github.com/longtake/longtake/internal/media"
 )
 
-// output says where results go.
+// output says where the results of a clip go. Nothing is ever half written there: files are made
+// under a temporary name in the same folder, checked, and renamed.
 type output struct {
 	Path    string // of the video: a file, or a folder for PNG frames
 	Format  media.Format
 	Latents string // file for the latents; "": none
 }
 
+// framePattern is how frames are named; a folder that holds anything else is not replaced.
 var framePattern = regexp.MustCompile(`^\d{5,}\.png$`)
 
-// checkOutput looks at the paths before any work starts.
+// checkOutput looks at the paths before any work starts: minutes of work should not end at a folder
+// that does not exist. The extension decides on the format, and no extension means a folder of PNG
+// frames.
 func checkOutput(path, latents string) (output, error) {
 	f, err := media.FormatOfPath(path)
 	if err != nil {
 		return output{}, daemon.Usage(err)
 	}
+
 	o := output{Path: filepath.Clean(path), Format: f, Latents: latents}
 	if latents != "" && filepath.Clean(latents) == o.Path {
 		return o, daemon.Usagef("-o and --save-latents are both %q; allowed: two paths", path)
 	}
+
 	if f == media.PNG {
 		err = checkFolder(o.Path)
 	} else {
@@ -48,6 +54,8 @@ func checkOutput(path, latents string) (output, error) {
 	return o, err
 }
 
+// checkFile wants a path at which a regular file is, or can be created. Devices and pipes are
+// refused: a rename would replace them.
 func checkFile(path string) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return daemon.Usagef("output %q is not a file; choose another path", path)
@@ -59,7 +67,8 @@ func checkFile(path string) error {
 	return checkWritable(path, dir)
 }
 
-// checkWritable tries what a download begins with, before there is something to lose.
+// checkWritable creates and removes the temporary file with which a download begins: permissions,
+// quotas and read-only mounts show themselves in no other way.
 func checkWritable(path, dir string) error {
 	f, err := os.CreateTemp(dir, ".longtake-*")
 	if err != nil {
@@ -73,7 +82,7 @@ func checkWritable(path, dir string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// checkFolder wants one that is new, empty, or holds frames only, which will be replaced.
+// checkFolder wants a folder that is new, empty, or holds frames only, which are replaced.
 func checkFolder(path string) error {
 	entries, err := os.ReadDir(path)
 	if os.IsNotExist(err) {
@@ -92,17 +101,20 @@ func checkFolder(path string) error {
 	return checkWritable(path, filepath.Dir(path))
 }
 
-// fetch stores the results of a completed video. Files appear complete or not at all.
+// fetch downloads the results of a completed video: the latents if they were asked for, then the
+// clip. What the coordinator sends is compared with the sums in the video's result.
 func (o output) fetch(ctx context.Context, c *client.Client, v schema.Video) error {
 	r := v.Details.Result
 	if r == nil {
 		return fmt.Errorf("video %s has no result, it is %s", v.ID, v.Details.State)
 	}
+
 	if o.Latents != "" {
 		if err := download(ctx, c, v.ID, "latents", r.Latents, o.Latents, rename); err != nil {
 			return err
 		}
 	}
+
 	if o.Path == "" {
 		return nil
 	}
@@ -113,7 +125,8 @@ func (o output) fetch(ctx context.Context, c *client.Client, v schema.Video) err
 	return download(ctx, c, v.ID, "video", r.Video, o.Path, place)
 }
 
-// download writes an object to a temporary file beside path, checks it, and has place put it there.
+// download writes an object to a temporary file next to path, compares its size and SHA-256 with
+// want, and has place put it there. Any error names path.
 func download(ctx context.Context, c *client.Client, id job.ID, variant string, want job.Object,
 	path string, place func(f *os.File, path string) error) (err error) {
 	defer func() {
@@ -127,11 +140,14 @@ func download(ctx context.Context, c *client.Client, id job.ID, variant string, 
 	}
 	defer os.Remove(f.Name()) // fails after a rename
 	defer f.Close()
+
 	r, err := c.Content(ctx, id, variant)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+
+	// One byte more than announced is read, so that a longer object is seen to be one.
 	h := sha256.New()
 	n, err := io.Copy(io.MultiWriter(f, h), io.LimitReader(r, max(want.Size, 0)+1))
 	if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -141,6 +157,7 @@ func download(ctx context.Context, c *client.Client, id job.ID, variant string, 
 	if err != nil {
 		return err
 	}
+
 	if got := hex.EncodeToString(h.Sum(nil)); got != want.SHA256 || n != want.Size {
 		return fmt.Errorf("%d bytes with SHA-256 %s came, want %d with %s", n, got, want.Size,
 			want.SHA256)
@@ -148,6 +165,7 @@ func download(ctx context.Context, c *client.Client, id job.ID, variant string, 
 	return place(f, path)
 }
 
+// rename closes f, makes it readable for all, and moves it to path, which it replaces.
 func rename(f *os.File, path string) error {
 	if err := f.Chmod(0o644); err != nil {
 		return err
@@ -158,12 +176,14 @@ func rename(f *os.File, path string) error {
 	return os.Rename(f.Name(), path)
 }
 
-// unzip lays frames out in a folder that appears complete; frames that were there are gone.
+// unzip lays frames out in a folder that appears complete. Frames of another clip that were there
+// are gone, so that the folder never holds those of two.
 func unzip(f *os.File, path string) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
+
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".longtake-*")
 	if err != nil {
 		return err
@@ -172,6 +192,7 @@ func unzip(f *os.File, path string) error {
 	if _, err := media.Unzip(f, info.Size(), dir); err != nil {
 		return err
 	}
+
 	if err := checkFolder(path); err != nil { // again: it holds nothing but frames
 		return err
 	}

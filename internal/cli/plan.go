@@ -15,6 +15,8 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
+// planCommand shows the meshes for a clip and what they would cost, without making it. It needs the
+// model's configuration, not its weights, and a coordinator only for the speeds of real shards.
 func planCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "plan", Short: "Show how a clip would be split, and what it would move",
 		Long: `Show the meshes that a number of shards can have for a clip, with the passes through the
@@ -30,11 +32,13 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 	path := f.String("model", "", "folder of the model (default: the built-in one)")
 	var r job.Request
 	defineFields(f, &r, func(field job.Field) bool { return field.Plans })
+
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *shards < 1 {
 			return daemon.Usagef("--shards is %d; allowed: from 1", *shards)
 		}
+
 		folder, err := shard.OpenModel(*path)
 		if err != nil {
 			return daemon.Usage(err)
@@ -45,6 +49,7 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 			return daemon.Usage(err)
 		}
 		printNotices(cmd.ErrOrStderr(), m.Notices)
+
 		s, err := m.Resolve(r, nil)
 		if err != nil {
 			return inFlags(err)
@@ -62,8 +67,8 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 	return cmd
 }
 
-// planOffers returns what so many shards bring to a clip: those of a coordinator that answers, or
-// this machine's CPU for each.
+// planOffers returns the speed and memory that n shards bring to a clip, and where: those
+// registered at a coordinator, fewer if it has fewer, or n that are as fast as this machine's CPU.
 func planOffers(cmd *cobra.Command, m job.Model, n int) ([]plan.Offer, string, error) {
 	v, err := load(cmd)
 	if err != nil {
@@ -80,6 +85,7 @@ func planOffers(cmd *cobra.Command, m job.Model, n int) ([]plan.Offer, string, e
 		}
 		return offers[:min(len(offers), n)], "at " + url, nil
 	}
+
 	speed, memory, err := shard.RateCPU(m, 0, 1)
 	if err != nil {
 		return nil, "", daemon.Usage(err)
@@ -90,7 +96,8 @@ func planOffers(cmd *cobra.Command, m job.Model, n int) ([]plan.Offer, string, e
 	return offers, "each as fast as this machine", nil
 }
 
-// printForecast tells what a clip takes in all.
+// printForecast tells how much work a clip is in all, and how long it would take where the speed of
+// the shards is known.
 func printForecast(w io.Writer, f plan.Forecast, where string) {
 	terminal.Printf(w, "about %.2g operations and %s of memory on each shard", f.Operations,
 		size(uint64(f.Memory))) //nolint:gosec // from 0
@@ -100,7 +107,7 @@ func printForecast(w io.Writer, f plan.Forecast, where string) {
 	terminal.Printf(w, "\n")
 }
 
-// planLine is one mesh of --json.
+// planLine is one mesh, as --json prints it.
 type planLine struct {
 	Mesh         string `json:"mesh"`
 	BytesPerStep int64  `json:"bytes_per_step"`
@@ -111,6 +118,8 @@ type planLine struct {
 	Chosen       bool   `json:"chosen"`
 }
 
+// printPlan lists the meshes of a number of shards, the cheapest first, and marks the one that the
+// planner takes. A number that no mesh has is a usage error, with those that have one.
 func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error {
 	load := plan.Load(m, s)
 	options, err := partition.Explain(shards, load)
@@ -124,9 +133,11 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 			Tokens: lengths(load.WindowTokens(), o.Mesh.Ulysses),
 			Heads:  lengths(load.Heads, o.Mesh.Ulysses)})
 	}
+
 	if js {
 		return terminal.Lines(w, plans)
 	}
+
 	terminal.Printf(w, "%s: %dx%d, %d frames are %d tokens", m.Name, s.Width, s.Height, s.Frames,
 		m.Tokens(s.Frames, s.Height, s.Width))
 	if n := len(load.Windows(0)); n > 1 {
@@ -146,6 +157,7 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 	})
 }
 
+// lengths returns how many of n things each of some ranks gets.
 func lengths(n, parts int) []int {
 	var out []int
 	for _, r := range partition.Even(n, parts) {

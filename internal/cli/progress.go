@@ -14,15 +14,19 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
-// reporter shows how a job gets on; end takes away what is only for the meantime.
+// reporter shows how a job is going. Its methods are called by one goroutine, in the order of
+// events.
 type reporter interface {
+	// update shows where the job stands; most calls change only a number.
 	update(v schema.Video)
+	// lost tells of an attempt that ended early, once for each.
 	lost(v schema.Video, l job.Loss) // an attempt; it was not told of before
+	// end clears what is only of interest while the job runs, such as a bar.
 	end()
 }
 
-// following returns what to call with every change of a job: it tells rep of lost attempts, once,
-// and of the job.
+// following returns what to call with every change of a job: it tells rep of each lost attempt
+// once, and of the job. A coordinator sends the whole list of losses with every change.
 func following(rep reporter) func(v schema.Video) {
 	var told job.Attempt
 	return func(v schema.Video) {
@@ -45,7 +49,8 @@ func lossText(l job.Loss) string {
 	return fmt.Sprintf("attempt %d %s (%s); going on from step %d", l.Attempt, verb, l.Reason, l.Step)
 }
 
-// newReporter picks by what w is: a bar on a terminal, else a line for each stage; or JSON on out.
+// newReporter picks how progress is shown: JSON on out for scripts, or on w a bar if that is a
+// terminal, else a line for each stage.
 func newReporter(js bool, out, w io.Writer) reporter {
 	if js {
 		return &jsonReporter{w: out}
@@ -56,7 +61,7 @@ func newReporter(js bool, out, w io.Writer) reporter {
 	return &lines{w: w}
 }
 
-// stateText says in a word or two where a job stands.
+// stateText says in a word or two where a job stands, for lists and for progress.
 func stateText(v schema.Video) string {
 	d := v.Details
 	switch {
@@ -77,6 +82,7 @@ func stateText(v schema.Video) string {
 	return fmt.Sprintf("%s %d/%d", d.Stage, d.Done, d.Total)
 }
 
+// bar is a progress bar on a terminal, one for each stage: their steps and frames do not compare.
 type bar struct {
 	w     io.Writer
 	stage string
@@ -89,6 +95,7 @@ func (b *bar) update(v schema.Video) {
 		b.end()
 		return
 	}
+
 	stage := string(d.State) + string(d.Stage)
 	if stage != b.stage {
 		b.end()
@@ -97,6 +104,7 @@ func (b *bar) update(v schema.Video) {
 			progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(false),
 			progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish())
 	}
+
 	text := stateText(v)
 	if d.ETA > 0 {
 		text += fmt.Sprintf(", %s left", time.Duration(d.ETA*float64(time.Second)).Round(time.Second))
@@ -118,6 +126,7 @@ func (b *bar) end() {
 	}
 }
 
+// lines prints a line when a stage begins, for logs and pipes.
 type lines struct {
 	w    io.Writer
 	last string
@@ -137,6 +146,8 @@ func (l *lines) update(v schema.Video) {
 		l.left = false
 	}
 	l.last = text
+
+	// A stage of minutes says so once; its end is news enough.
 	if eta := v.Details.ETA; eta >= tellLeft && !l.left {
 		terminal.Printf(l.w, "%s: about %s left\n", text,
 			longSpan(time.Duration(eta*float64(time.Second))))
@@ -148,6 +159,7 @@ func (l *lines) lost(_ schema.Video, loss job.Loss) { terminal.Printf(l.w, "%s\n
 
 func (l *lines) end() {}
 
+// jsonReporter prints an object for each change.
 type jsonReporter struct{ w io.Writer }
 
 // progressLine is what --json prints while a job runs.

@@ -27,7 +27,7 @@ Commands that need a coordinator take its URL from --coordinator or LONGTAKE_URL
 
 Exit codes: 0 done, 1 failed, 2 the request was wrong, 130 interrupted.`
 
-// Longtake returns the command longtake.
+// Longtake returns the command longtake with all commands below it. daemon.Main runs it.
 func Longtake() *cobra.Command {
 	root := &cobra.Command{Use: "longtake", Short: "Distributed video generation", Long: rootHelp,
 		Version: daemon.Version}
@@ -41,7 +41,8 @@ func Longtake() *cobra.Command {
 			}})
 }
 
-// load reads the client's settings and more.
+// load reads the settings of a client, and more: flags win over environment variables, those over
+// defaults. A value that is not allowed is a usage error.
 func load(cmd *cobra.Command, more ...config.Settings) (*config.Values, error) {
 	s := config.Client()
 	for _, m := range more {
@@ -54,7 +55,8 @@ func load(cmd *cobra.Command, more ...config.Settings) (*config.Values, error) {
 	return v, nil
 }
 
-// dial connects to the coordinator that the settings name.
+// dial returns a client of the coordinator that the settings name, or of the one at defaultURL. It
+// does not connect: the first request does.
 func dial(cmd *cobra.Command) (*client.Client, error) {
 	v, err := load(cmd)
 	if err != nil {
@@ -71,18 +73,20 @@ func dial(cmd *cobra.Command) (*client.Client, error) {
 	return c, nil
 }
 
-// asJSON adds --json to a command.
+// asJSON adds --json to a command that prints; scripts get the API's own names.
 func asJSON(cmd *cobra.Command) *bool {
 	return cmd.Flags().Bool("json", false, "print JSON, one object a line")
 }
 
-// printNotices tells what is other than asked for, or was left out.
+// printNotices tells, on stderr, what is other than was asked for or was left out.
 func printNotices(w io.Writer, notices []string) {
 	for _, n := range notices {
 		terminal.Printf(w, "notice: %s\n", n)
 	}
 }
 
+// configCommand shows the settings in force, each with its source, so that nobody has to guess
+// which of four places wins.
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Look at settings"}
 	show := &cobra.Command{Use: "show", Short: "Print every setting in force and where it came from",
@@ -96,6 +100,7 @@ variable, that over a line of the file, that over the default.
 		" among them), coordinator or shard")
 	file := show.Flags().String("config", "", "YAML file of a coordinator's or shard's settings")
 	js := asJSON(show)
+
 	show.RunE = func(cmd *cobra.Command, _ []string) error {
 		roles := map[string]config.Settings{"coordinator": config.Coordinator(),
 			"shard":    config.Shard(),

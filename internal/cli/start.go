@@ -15,7 +15,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// clipStart is what a clip starts from: a file or a video of the coordinator's; zero: nothing.
+// clipStart is what a clip starts from: a file, or a video of the coordinator's; zero: noise alone.
 type clipStart struct {
 	flag  string // that names it
 	path  string
@@ -23,6 +23,8 @@ type clipStart struct {
 	input *source.File // the open file
 }
 
+// defineStart adds --image and --extend. They are no fields of the list, as each takes a file, and
+// --extend a video's id as well.
 func defineStart(f *pflag.FlagSet) {
 	f.String("image", "", "picture that the clip starts from: PNG, JPEG or WebP, scaled and cut to"+
 		" its size")
@@ -30,7 +32,8 @@ func defineStart(f *pflag.FlagSet) {
 		" on from")
 }
 
-// readStart takes the flags; what --extend names is a file if there is one.
+// readStart takes the flags. A file of the name that --extend gives is preferred to a video of that
+// id, which only a coordinator has.
 func readStart(f *pflag.FlagSet, remote bool) (clipStart, error) {
 	image, _ := f.GetString("image")
 	extend, _ := f.GetString("extend")
@@ -52,7 +55,8 @@ func readStart(f *pflag.FlagSet, remote bool) (clipStart, error) {
 		"--save-latents), or with --coordinator the id of a video", extend)
 }
 
-// open reads the file, if there is one.
+// open opens the file, if there is one, and looks at what it is. Latents with --image, or a picture
+// with --extend, are a usage error.
 func (s *clipStart) open(ctx context.Context) error {
 	if s.path == "" {
 		return nil
@@ -73,13 +77,15 @@ func (s *clipStart) open(ctx context.Context) error {
 	return nil
 }
 
+// close closes what open has opened.
 func (s *clipStart) close() {
 	if s.input != nil {
 		s.input.Close()
 	}
 }
 
-// request is what the coordinator would be asked for.
+// request is r as the coordinator would understand it for model m, for a check before anything is
+// sent.
 func (s *clipStart) request(r job.Request, m job.Model) (job.Request, error) {
 	if s.input == nil {
 		return r, nil
@@ -87,7 +93,7 @@ func (s *clipStart) request(r job.Request, m job.Model) (job.Request, error) {
 	return s.input.Request(r, m)
 }
 
-// queue creates the video.
+// queue creates the video, in the way that its start needs.
 func (s *clipStart) queue(ctx context.Context, c *client.Client, r job.Request) (schema.Video,
 	error) {
 	switch {

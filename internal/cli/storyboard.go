@@ -13,9 +13,11 @@ import (
 	"github.com/longtake/longtake/internal/userfile"
 )
 
+// storyboardMax bounds the file, far above what 64 scenes may have.
 const storyboardMax = 1 << 20 // bytes of the file
 
-// readStoryboard reads scenes from a YAML file; an error names its line.
+// readStoryboard reads scenes from a YAML file of the user's. An error names the flag, the file and
+// the line.
 func readStoryboard(path string) ([]job.Scene, error) {
 	text, err := userfile.Read(path, storyboardMax)
 	if err != nil {
@@ -28,8 +30,8 @@ func readStoryboard(path string) ([]job.Scene, error) {
 	return scenes, nil
 }
 
-// parseStoryboard reads a map of seconds to prompts, or a list of such pairs or of `start` and
-// `prompt`.
+// parseStoryboard reads a map of seconds to prompts, or a list of such pairs or of maps with
+// `start` and `prompt`. Whether the scenes suit the clip is for Resolve to check.
 func parseStoryboard(text []byte) ([]job.Scene, error) {
 	if len(text) > storyboardMax {
 		return nil, fmt.Errorf("over %d bytes; allowed: up to %d", storyboardMax, storyboardMax)
@@ -38,6 +40,7 @@ func parseStoryboard(text []byte) ([]job.Scene, error) {
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		return nil, fmt.Errorf("cannot read it: %.200s", oneLine(err.Error()))
 	}
+
 	var scenes []job.Scene
 	var err error
 	switch root := content(&doc); root.Kind {
@@ -52,12 +55,14 @@ func parseStoryboard(text []byte) ([]job.Scene, error) {
 			scenes = append(scenes, next...)
 		}
 	}
+
 	if err == nil && len(scenes) == 0 {
 		err = errors.New(`no scenes; allowed: seconds and prompts, such as "0: a red ball"`)
 	}
 	return scenes, err
 }
 
+// oneLine replaces line breaks, which the YAML library's errors have, by blanks.
 func oneLine(s string) string {
 	out := []rune(s)
 	for i, r := range out {
@@ -76,7 +81,7 @@ func content(doc *yaml.Node) *yaml.Node {
 	return doc.Content[0]
 }
 
-// readPairs reads `seconds: prompt` pairs.
+// readPairs reads `seconds: prompt` pairs, in ascending order of the seconds.
 func readPairs(n *yaml.Node) ([]job.Scene, error) {
 	var scenes []job.Scene
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -93,7 +98,8 @@ func readPairs(n *yaml.Node) ([]job.Scene, error) {
 	return scenes, nil
 }
 
-// readItem reads an item of a list: the keys start and prompt, or one pair.
+// readItem reads an item of a list: a map with the keys start and prompt, or one `seconds: prompt`
+// pair.
 func readItem(n *yaml.Node) ([]job.Scene, error) {
 	n = follow(n)
 	if n.Kind != yaml.MappingNode {
@@ -102,6 +108,7 @@ func readItem(n *yaml.Node) ([]job.Scene, error) {
 	if len(n.Content) == 2 && n.Content[0].Value != "start" && n.Content[0].Value != "prompt" {
 		return readPairs(n)
 	}
+
 	fields := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
@@ -111,6 +118,7 @@ func readItem(n *yaml.Node) ([]job.Scene, error) {
 		}
 		fields[key.Value] = n.Content[i+1]
 	}
+
 	if fields["start"] == nil || fields["prompt"] == nil {
 		return nil, fmt.Errorf("line %d: a scene lacks a key; allowed: start and prompt", n.Line)
 	}
@@ -118,7 +126,7 @@ func readItem(n *yaml.Node) ([]job.Scene, error) {
 	return []job.Scene{s}, err
 }
 
-// follow returns what an alias (*name) stands for, or the node itself.
+// follow returns the node for which an alias (*name) stands, or n itself.
 func follow(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias // never an alias again
@@ -126,6 +134,8 @@ func follow(n *yaml.Node) *yaml.Node {
 	return n
 }
 
+// readScene reads the time and the prompt of one scene. Numbers and truth values are taken as the
+// text they are written in, so that a prompt may be 42; null is no prompt.
 func readScene(start, prompt *yaml.Node) (job.Scene, error) {
 	start, prompt = follow(start), follow(prompt)
 	at, err := strconv.ParseFloat(start.Value, 64)

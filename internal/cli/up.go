@@ -13,6 +13,8 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
+// upCommand runs a cluster in this process until a signal comes, or until it cannot go on, which is
+// the error then.
 func upCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "up", Short: "Run a whole cluster in this process, until Ctrl-C",
 		Long: `Run a whole cluster in this process, until Ctrl-C: a coordinator with its HTTP API, and
@@ -37,6 +39,8 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		if err != nil {
 			return err
 		}
+
+		// What a coordinator of its own process reads of its settings, too.
 		c.Listen, c.Data = v.String("listen"), v.String("data")
 		c.Hosts, c.Origins = v.Strings("http.hosts"), v.Strings("http.cors-origins")
 		if err := api.CheckAccess(c.Hosts, c.Origins); err != nil {
@@ -48,6 +52,7 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		if err := coord.ReadStorage(v, &c.Storage); err != nil {
 			return daemon.Usage(err)
 		}
+
 		cluster, err := local.Start(cmd.Context(), c)
 		if err != nil {
 			return err

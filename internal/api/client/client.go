@@ -5,17 +5,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"mime/multipart"
 	"net/http"
 	"net/url"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,15 +27,18 @@ const (
 	retryTime  = 20 * time.Second // for a coordinator that is away to come back
 )
 
-// Client speaks to a coordinator. Its methods return a *Error for what the server refused.
+// Client speaks to a coordinator. Its methods return a *schema.Error for what the server refused,
+// and an *UnreachableError where none answered. It may be used by several goroutines.
 type Client struct {
+	// URL without a slash at its end.
 	base  string
 	shown string // the same, for errors
 	http  *http.Client
 }
 
-// New returns a client for the coordinator at base, such as http://127.0.0.1:8080; nil is
-// one that waits for a silent coordinator for a while only.
+// New returns a client of the coordinator at base, such as http://127.0.0.1:8080. hc sends its
+// requests; nil is a client that keeps few connections and waits for a silent server for a while
+// only. Another URL than of http or https is an error.
 func New(base string, hc *http.Client) (*Client, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -52,95 +49,6 @@ func New(base string, hc *http.Client) (*Client, error) {
 		hc = defaultHTTP
 	}
 	return &Client{base: strings.TrimRight(base, "/"), shown: withoutUser(base), http: hc}, nil
-}
-
-// Create queues a video. It is asked for under a random key, so that what is sent again after a
-// broken connection makes no second one.
-func (c *Client) Create(ctx context.Context, r job.Request) (schema.Video, error) {
-	b, err := json.Marshal(fieldsOf(r, true))
-	if err != nil {
-		return schema.Video{}, err
-	}
-	key := rand.Text()
-	return again(ctx, func() (schema.Video, error) {
-		return call[schema.Video](ctx, c, http.MethodPost, "/v1/videos", b, "Idempotency-Key", key)
-	})
-}
-
-// CreateFrom is Create of a video that starts from a picture or latents: the bytes of in, a file of
-// the name. All of it is held in memory, to be sent again if need be.
-func (c *Client) CreateFrom(ctx context.Context, r job.Request, name string,
-	in io.Reader) (schema.Video, error) {
-	b, kind, err := encodeForm(r, name, in)
-	if err != nil {
-		return schema.Video{}, err
-	}
-	key := rand.Text()
-	return again(ctx, func() (schema.Video, error) {
-		return call[schema.Video](ctx, c, http.MethodPost, "/v1/videos", b, "Idempotency-Key", key,
-			"Content-Type", kind)
-	})
-}
-
-// fieldsOf returns what r says, by the names of the API. A new video has a prompt, even an empty
-// one, unless scenes stand for it; one that goes on from another video may leave the prompt to
-// that.
-func fieldsOf(r job.Request, isNew bool) map[string]any {
-	fields := map[string]any{}
-	for _, f := range job.Fields {
-		if v, ok := f.Get(r); ok {
-			fields[f.Name] = v
-		}
-	}
-	if isNew && r.Scenes == nil {
-		fields["prompt"] = r.Prompt
-	}
-	return fields
-}
-
-// encodeForm writes a request and its input as a form; the second result is its content type.
-func encodeForm(r job.Request, name string, in io.Reader) ([]byte, string, error) {
-	var b bytes.Buffer
-	form := multipart.NewWriter(&b)
-	fields := fieldsOf(r, true)
-	for _, field := range slices.Sorted(maps.Keys(fields)) {
-		text, err := formText(fields[field])
-		if err == nil {
-			err = form.WriteField(field, text)
-		}
-		if err != nil {
-			return nil, "", err
-		}
-	}
-	part, err := form.CreateFormFile(job.SourceField, filepath.Base(name))
-	if err == nil {
-		_, err = io.Copy(part, in)
-	}
-	err = errors.Join(err, form.Close())
-	return b.Bytes(), form.FormDataContentType(), err
-}
-
-// formText writes a value as forms have it: a text as it is, and anything else as JSON.
-func formText(v any) (string, error) {
-	b, err := json.Marshal(v)
-	var text string
-	if err == nil && json.Unmarshal(b, &text) == nil {
-		return text, nil
-	}
-	return string(b), err
-}
-
-// Extend queues a video that goes on from a completed one; what r leaves out is as there.
-func (c *Client) Extend(ctx context.Context, id job.ID, r job.Request) (schema.Video, error) {
-	b, err := json.Marshal(fieldsOf(r, false))
-	if err != nil {
-		return schema.Video{}, err
-	}
-	key := rand.Text()
-	return again(ctx, func() (schema.Video, error) {
-		return call[schema.Video](ctx, c, http.MethodPost, path(id, "/extensions"), b,
-			"Idempotency-Key", key)
-	})
 }
 
 // Get returns one video.
@@ -173,7 +81,7 @@ func (c *Client) Cancel(ctx context.Context, id job.ID) (schema.Video, error) {
 	return call[schema.Video](ctx, c, http.MethodPost, path(id, "/cancel"), nil)
 }
 
-// Retry queues the same video again.
+// Retry queues the same video again, under an id of its own.
 func (c *Client) Retry(ctx context.Context, id job.ID) (schema.Video, error) {
 	return call[schema.Video](ctx, c, http.MethodPost, path(id, "/retry"), nil)
 }
@@ -196,7 +104,8 @@ func (c *Client) Nodes(ctx context.Context) ([]schema.Node, error) {
 	return l.Data, err
 }
 
-// Drain takes a shard, by name or id, out of use; within bounds how long it may finish its step.
+// Drain takes a shard, by name or id, out of use; within bounds how long it may finish its step. It
+// does not wait for that.
 func (c *Client) Drain(ctx context.Context, name string, within time.Duration) (schema.Node,
 	error) {
 	return call[schema.Node](ctx, c, http.MethodPost, fmt.Sprintf("/v1/nodes/%s/drain?within=%g",
@@ -260,8 +169,9 @@ func (c *Client) Content(ctx context.Context, id job.ID, variant string) (io.Rea
 	return resp.Body, nil
 }
 
-// Watch calls f with every change until the video is final, which it returns. It goes on when the
-// coordinator is away for a while or another one leads.
+// Watch calls f with every change until the video is final, which it returns. It follows the job
+// across a coordinator that is away for a while, or another one that leads; f is called by this
+// goroutine.
 func (c *Client) Watch(ctx context.Context, id job.ID, f func(schema.Video)) (schema.Video, error) {
 	for {
 		v, err := again(ctx, func() (schema.Video, error) { return c.watch(ctx, id, f) })
@@ -274,7 +184,8 @@ func (c *Client) Watch(ctx context.Context, id job.ID, f func(schema.Video)) (sc
 	}
 }
 
-// watch follows one stream to its end; the last video need not be final.
+// watch follows one stream to its end; the last video need not be final. An error is one that a new
+// stream may not have.
 func (c *Client) watch(ctx context.Context, id job.ID, f func(schema.Video)) (schema.Video, error) {
 	var last schema.Video
 	asked := path(id, "/events")
@@ -283,6 +194,7 @@ func (c *Client) watch(ctx context.Context, id job.ID, f func(schema.Video)) (sc
 		return last, err
 	}
 	defer resp.Body.Close()
+
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, AnswerMax)
 	heard, event := false, ""
@@ -303,6 +215,7 @@ func (c *Client) watch(ctx context.Context, id job.ID, f func(schema.Video)) (sc
 		}
 		f(last)
 	}
+
 	if !heard && ctx.Err() == nil { // not even a sign of life
 		return last, &UnreachableError{URL: c.shown, Asked: http.MethodGet + " " + asked,
 			Err: cmp.Or(lines.Err(), io.EOF)}
@@ -310,7 +223,8 @@ func (c *Client) watch(ctx context.Context, id job.ID, f func(schema.Video)) (sc
 	return last, nil // a stream that breaks off is followed again
 }
 
-// isThe refuses an answer about another video than the one that was asked for.
+// isThe refuses an answer about another video than the one that was asked for: what follows would
+// act on that.
 func isThe(id job.ID, v schema.Video) error {
 	if v.ID != id {
 		return fmt.Errorf("the coordinator answers with video %.64q, not with %.64q", v.ID, id)
@@ -318,11 +232,12 @@ func isThe(id job.ID, v schema.Video) error {
 	return nil
 }
 
+// path is below the routes of one video.
 func path(id job.ID, rest string) string {
 	return "/v1/videos/" + url.PathEscape(string(id)) + rest
 }
 
-// call sends a request and reads the JSON answer.
+// call sends a request and reads the JSON answer into a T. headers are names and values in turn.
 func call[T any](ctx context.Context, c *Client, method, path string, body []byte,
 	headers ...string) (T, error) {
 	resp, err := c.send(ctx, method, path, body, headers...)
@@ -342,7 +257,8 @@ func decode[T any](r io.ReadCloser, most int64) (out T, err error) {
 	return out, nil
 }
 
-// send returns the response if it is a good one; the caller closes its body.
+// send returns the response if its status is a good one; the caller closes its body. It waits for a
+// change longer than for an answer to a question.
 func (c *Client) send(ctx context.Context, method, path string, body []byte,
 	headers ...string) (*http.Response, error) {
 	limit := answerTime
@@ -368,6 +284,7 @@ func (c *Client) sendWithin(ctx context.Context, limit time.Duration, method, pa
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
+
 	resp, err := c.http.Do(req)
 	if err != nil {
 		at := c.where(err)
@@ -375,6 +292,7 @@ func (c *Client) sendWithin(ctx context.Context, limit time.Duration, method, pa
 		p.end()
 		return nil, &UnreachableError{URL: at, Asked: method + " " + path, Err: err}
 	}
+
 	p.answered()
 	resp.Body = receiving{resp.Body, ctx, p}
 	if resp.StatusCode < 300 {
@@ -384,6 +302,8 @@ func (c *Client) sendWithin(ctx context.Context, limit time.Duration, method, pa
 	return nil, readError(resp)
 }
 
+// readError reads what the server says of a refusal. A proxy in between may have answered with
+// anything.
 func readError(resp *http.Response) error {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, refusalMax)) // what came is all there is to say
 	var e schema.ErrorBody

@@ -36,7 +36,8 @@ func newTransport() *http.Transport {
 		ExpectContinueTimeout: time.Second, DisableCompression: true}
 }
 
-// patience ends a request whose other side is silent for too long.
+// patience ends a request whose other side is silent for too long: each sign of life starts its
+// clock again. Only a limit on silence suits both a clip of gigabytes and a server that hangs.
 type patience struct {
 	timer *time.Timer
 	limit atomic.Int64 // nanoseconds
@@ -49,7 +50,7 @@ type silence time.Duration
 // Error implements error.
 func (s silence) Error() string { return fmt.Sprintf("it is silent for %v", time.Duration(s)) }
 
-// wait starts the clock; the caller calls end.
+// wait starts the clock of a request, whose context it returns; the caller calls end.
 func wait(ctx context.Context, limit time.Duration) (context.Context, *patience) {
 	ctx, stop := context.WithCancelCause(ctx)
 	p := &patience{stop: stop}

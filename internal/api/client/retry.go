@@ -10,7 +10,7 @@ import (
 )
 
 // again repeats f while the coordinator is away, has no leader or no shard yet, for retryTime at
-// most.
+// most. What f does has to be safe to repeat: creates go under a key.
 func again(ctx context.Context, f func() (schema.Video, error)) (schema.Video, error) {
 	for end := time.Now().Add(retryTime); ; {
 		v, err := f()
@@ -23,7 +23,7 @@ func again(ctx context.Context, f func() (schema.Video, error)) (schema.Video, e
 	}
 }
 
-// passing reports whether an error may go away by itself.
+// passing reports whether an error may go away by itself: nobody answers, or one says 503.
 func passing(err error) bool {
 	var e *schema.Error
 	if errors.As(err, &e) {
@@ -33,6 +33,7 @@ func passing(err error) bool {
 	return errors.As(err, &u)
 }
 
+// sleep waits for retryPause, or returns ctx's error.
 func sleep(ctx context.Context) error {
 	select {
 	case <-time.After(retryPause):

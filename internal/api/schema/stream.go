@@ -87,6 +87,8 @@ func mergePatch(v Video, patch []byte) (out Video, err error) {
 	return out, json.Unmarshal(encode(merge(have, change)), &out)
 }
 
+// merge applies a merge patch to an object: null takes a field away, objects are merged, anything
+// else replaces.
 func merge(have, change map[string]any) map[string]any {
 	out := maps.Clone(have)
 	if out == nil {

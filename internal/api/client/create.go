@@ -1,0 +1,107 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"mime/multipart"
+	"net/http"
+	"path/filepath"
+	"slices"
+
+	"github.com/longtake/longtake/internal/api/schema"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Create queues a video. It is asked for under a random key, so that what is sent again after a
+// broken connection makes no second one.
+func (c *Client) Create(ctx context.Context, r job.Request) (schema.Video, error) {
+	b, err := json.Marshal(fieldsOf(r, true))
+	if err != nil {
+		return schema.Video{}, err
+	}
+	key := rand.Text()
+	return again(ctx, func() (schema.Video, error) {
+		return call[schema.Video](ctx, c, http.MethodPost, "/v1/videos", b, "Idempotency-Key", key)
+	})
+}
+
+// CreateFrom is Create of a video that starts from a picture or latents: the bytes of in, a file of
+// the name. All of it is held in memory, to be sent again if need be.
+func (c *Client) CreateFrom(ctx context.Context, r job.Request, name string,
+	in io.Reader) (schema.Video, error) {
+	b, kind, err := encodeForm(r, name, in)
+	if err != nil {
+		return schema.Video{}, err
+	}
+	key := rand.Text()
+	return again(ctx, func() (schema.Video, error) {
+		return call[schema.Video](ctx, c, http.MethodPost, "/v1/videos", b, "Idempotency-Key", key,
+			"Content-Type", kind)
+	})
+}
+
+// fieldsOf returns what r says, by the names of the API. A new video has a prompt, even an empty
+// one, unless scenes stand for it; one that goes on from another video may leave the prompt to
+// that.
+func fieldsOf(r job.Request, isNew bool) map[string]any {
+	fields := map[string]any{}
+	for _, f := range job.Fields {
+		if v, ok := f.Get(r); ok {
+			fields[f.Name] = v
+		}
+	}
+	if isNew && r.Scenes == nil {
+		fields["prompt"] = r.Prompt
+	}
+	return fields
+}
+
+// encodeForm writes a request and its input as a form; the second result is its content type.
+func encodeForm(r job.Request, name string, in io.Reader) ([]byte, string, error) {
+	var b bytes.Buffer
+	form := multipart.NewWriter(&b)
+	fields := fieldsOf(r, true)
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		text, err := formText(fields[field])
+		if err == nil {
+			err = form.WriteField(field, text)
+		}
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	part, err := form.CreateFormFile(job.SourceField, filepath.Base(name))
+	if err == nil {
+		_, err = io.Copy(part, in)
+	}
+	err = errors.Join(err, form.Close())
+	return b.Bytes(), form.FormDataContentType(), err
+}
+
+// formText writes a value as forms have it: a text as it is, and anything else as JSON.
+func formText(v any) (string, error) {
+	b, err := json.Marshal(v)
+	var text string
+	if err == nil && json.Unmarshal(b, &text) == nil {
+		return text, nil
+	}
+	return string(b), err
+}
+
+// Extend queues a video that goes on from a completed one; what r leaves out is as there.
+func (c *Client) Extend(ctx context.Context, id job.ID, r job.Request) (schema.Video, error) {
+	b, err := json.Marshal(fieldsOf(r, false))
+	if err != nil {
+		return schema.Video{}, err
+	}
+	key := rand.Text()
+	return again(ctx, func() (schema.Video, error) {
+		return call[schema.Video](ctx, c, http.MethodPost, path(id, "/extensions"), b,
+			"Idempotency-Key", key)
+	})
+}
