@@ -7,13 +7,13 @@ import "fmt"
 // Built says whether this program can run on a GPU at all.
 const Built = false
 
-// Open fails: this build has no CUDA.
+// Open fails with ErrNone: this build has no CUDA.
 func Open(Options) (GPU, error) {
 	_, err := Count()
 	return nil, err
 }
 
-// Count fails: this build has no CUDA.
+// Count fails with ErrNone: this build has no CUDA.
 func Count() (int, error) {
 	return 0, fmt.Errorf("%w: this program was built without -tags cuda", ErrNone)
 }

@@ -17,13 +17,13 @@ const (
 	slabDefault = 64 << 20
 )
 
-// memory is a piece of a slab.
+// memory is a piece of a slab; it implements compute.Memory.
 type memory struct {
-	n     int // float32 elements
-	at    cu.DevicePtr
-	bytes int64
-	slab  *slab
-	freed bool
+	n     int          // float32 elements
+	at    cu.DevicePtr // where it begins
+	bytes int64        // rounded up to alignment
+	slab  *slab        // nil for a piece of 0 bytes
+	freed bool         // to tell a use after Free from a wild one
 }
 
 // Len returns the number of float32 elements.
@@ -39,15 +39,16 @@ type slab struct {
 // span is a run of bytes of a slab.
 type span struct{ off, bytes int64 }
 
-// arena hands out memory, the first piece that is large enough. All work runs on one stream, so
-// that a piece may be handed out again while its last user still waits on the GPU.
+// arena hands out memory of slabs, first fit. All operations run on one stream, so a piece may be
+// handed out again while its last user still waits on the GPU: the next one comes after it.
 type arena struct {
-	slabBytes int64
-	exact     bool
+	slabBytes int64 // of a new slab, at least
+	exact     bool  // every piece is a slab of its own, see Options
 	slabs     []*slab
 
-	mu   sync.Mutex
-	lost []*memory // weights that the collector found, to be given back
+	// pending has a mutex because the collector's goroutine fills it.
+	mu      sync.Mutex
+	pending []*memory // what freeLater was given
 }
 
 func (a *arena) init(o Options) {
@@ -57,9 +58,10 @@ func (a *arena) init(o Options) {
 	}
 }
 
-// take returns a piece; 0 bytes take nothing.
+// take returns a piece with whatever is in it; 0 bytes take nothing. An error is ErrMemory where
+// the driver has no more.
 func (a *arena) take(bytes int64) (*memory, error) {
-	if err := a.collect(); err != nil {
+	if err := a.freePending(); err != nil {
 		return nil, err
 	}
 	if bytes == 0 {
@@ -74,6 +76,7 @@ func (a *arena) take(bytes int64) (*memory, error) {
 		a.slabs = append(a.slabs, s)
 		return &memory{at: p, bytes: bytes, slab: s}, nil
 	}
+
 	need := (bytes + alignment - 1) / alignment * alignment
 	for _, s := range a.slabs {
 		if m := s.take(need); m != nil {
@@ -98,6 +101,7 @@ func alloc(bytes int64) (cu.DevicePtr, error) {
 		compute.ErrMemory, bytes, left, all)
 }
 
+// take returns the first piece of the slab that is large enough, nil where none is.
 func (s *slab) take(need int64) *memory {
 	i := slices.IndexFunc(s.free, func(f span) bool { return f.bytes >= need })
 	if i < 0 {
@@ -127,7 +131,7 @@ func (a *arena) give(m *memory) error {
 	return nil
 }
 
-// give puts a span back and joins it with its neighbours.
+// give puts a span back and joins it with its neighbours, so that no two free spans touch.
 func (s *slab) give(f span) {
 	i, _ := slices.BinarySearchFunc(s.free, f.off, func(e span, off int64) int {
 		return int(e.off - off)
@@ -137,26 +141,28 @@ func (s *slab) give(f span) {
 		s.free[i].bytes += s.free[i+1].bytes
 		s.free = slices.Delete(s.free, i+1, i+2)
 	}
+	// f may have grown to the right above; now to the left.
 	if i > 0 && s.free[i-1].off+s.free[i-1].bytes == f.off {
 		s.free[i-1].bytes += s.free[i].bytes
 		s.free = slices.Delete(s.free, i, i+1)
 	}
 }
 
-// lose is give for the collector: from any goroutine, carried out by the next take.
-func (a *arena) lose(m *memory) {
+// freeLater is give for any goroutine; the next take carries it out. The collector calls it for
+// weights that nobody refers to any more, and the takers of transfers call it for their givers.
+func (a *arena) freeLater(m *memory) {
 	a.mu.Lock()
-	a.lost = append(a.lost, m)
+	a.pending = append(a.pending, m)
 	a.mu.Unlock()
 }
 
-// collect gives back what was lost.
-func (a *arena) collect() error {
+// freePending gives back what freeLater was given.
+func (a *arena) freePending() error {
 	a.mu.Lock()
-	lost := a.lost
-	a.lost = nil
+	pending := a.pending
+	a.pending = nil
 	a.mu.Unlock()
-	for _, m := range lost {
+	for _, m := range pending {
 		if err := a.give(m); err != nil {
 			return err
 		}
@@ -164,10 +170,10 @@ func (a *arena) collect() error {
 	return nil
 }
 
-// reserve sees to it that some slab has bytes in one run. Where none has, slabs that nobody uses go
-// back to the driver first.
+// reserve makes sure that some slab has so many bytes in one run. Where none has, slabs that nobody
+// uses go back to the driver before it is asked for a new one.
 func (a *arena) reserve(bytes int64) error {
-	if err := a.collect(); err != nil || a.exact || bytes <= 0 {
+	if err := a.freePending(); err != nil || a.exact || bytes <= 0 {
 		return err
 	}
 	for _, s := range a.slabs {
@@ -175,6 +181,7 @@ func (a *arena) reserve(bytes int64) error {
 			return nil
 		}
 	}
+
 	var errs []error
 	a.slabs = slices.DeleteFunc(a.slabs, func(s *slab) bool {
 		whole := len(s.free) == 1 && s.free[0] == (span{0, s.bytes})

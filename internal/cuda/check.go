@@ -19,10 +19,10 @@ type view struct {
 	rows, cols, stride int
 }
 
-// ptr is where a view begins.
+// ptr is where a view begins, as a kernel takes it.
 func ptr(v view) value { return value(v.at) }
 
-// block is what v is to copies.
+// block returns v in bytes, as copies take it.
 func (v view) block() block {
 	return block{at: v.at, rows: v.rows, width: 4 * int64(v.cols), pitch: 4 * int64(v.stride)}
 }

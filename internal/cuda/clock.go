@@ -9,7 +9,8 @@ import (
 	"gorgonia.org/cu"
 )
 
-// Elapsed returns the time between two events of the stream, before and after what f issues.
+// Elapsed returns how long the GPU takes for what f issues, by its own clock: the time between two
+// events of the stream. It waits for the second one. f's error comes back with those of the driver.
 func (d *Device) Elapsed(f func() error) (time.Duration, error) {
 	begin, err := d.tick()
 	if err != nil {
@@ -41,6 +42,7 @@ func (d *Device) between(begin, end cu.Event) (time.Duration, error) {
 	defer d.leave()
 	var took float64
 	var errs []error
+
 	if begin != (cu.Event{}) && end != (cu.Event{}) {
 		err := end.Synchronize()
 		d.keep(err)
@@ -49,6 +51,7 @@ func (d *Device) between(begin, end cu.Event) (time.Duration, error) {
 		}
 		errs = append(errs, err)
 	}
+
 	for _, e := range []*cu.Event{&begin, &end} {
 		if *e != (cu.Event{}) {
 			errs = append(errs, cu.DestroyEvent(e))

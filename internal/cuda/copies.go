@@ -12,36 +12,35 @@ import (
 	"gorgonia.org/cu"
 )
 
-// copySlotBytes is the size of a lane's slot, enough for a copy to reach the bus's speed.
+// copySlotBytes is the default size of a lane's slot: enough for a copy to reach the bus's speed.
 const copySlotBytes = 4 << 20
 
-// The lanes of a device.
+// The lanes of a device, by direction.
 const (
 	laneDown = iota
 	laneUp
 )
 
-// lane is one direction of the copies beside the computing: a stream of its own, and two slots of
-// pinned memory that take turns, so that one is emptied or filled by the host while the other is
-// by the GPU.
+// lane is one direction of the copies that overlap computing: a stream of its own, and two slots of
+// pinned memory that take turns. While the GPU fills or empties one, the host does the other.
 type lane struct {
-	mu     sync.Mutex // of a download, from its first piece to its last
+	mu     sync.Mutex // held by a download from its first piece to its last
 	stream cu.Stream
-	pinned []byte
-	raw    *memory     // as large, on the GPU: what is bfloat16 on its way
-	events [2]cu.Event // the slot's copy is done
-	turn   int
-	params params
+	pinned []byte      // both slots
+	raw    *memory     // as large, on the GPU: bfloat16 before or after it is converted
+	events [2]cu.Event // the latest copy of each slot is done
+	turn   int         // the next slot
+	params params      // of kernels on this stream
 }
 
-// slot is half of a lane.
+// slot is half of a lane: the same bytes on the host and on the GPU.
 type slot struct {
 	host  []byte
 	raw   cu.DevicePtr
 	event cu.Event
 }
 
-// openLanes makes the lanes.
+// openLanes makes the lanes of a new device.
 func (d *Device) openLanes() error {
 	for i := range d.lanes {
 		if err := d.openLane(&d.lanes[i]); err != nil {
@@ -51,6 +50,7 @@ func (d *Device) openLanes() error {
 	return nil
 }
 
+// openLane makes one lane. What it has made when it fails, close frees.
 func (d *Device) openLane(l *lane) (err error) {
 	if l.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
 		return err
@@ -67,6 +67,7 @@ func (d *Device) openLane(l *lane) (err error) {
 	return err
 }
 
+// close waits for the lane's copies and frees what is the driver's; raw goes with the arena.
 func (l *lane) close() error {
 	var errs []error
 	if l.stream != cu.NoStream {
@@ -91,16 +92,18 @@ func (l *lane) slot() slot {
 		event: l.events[i]}
 }
 
-// marks are events without clocks: points in the order of a stream.
-type marks struct {
+// eventPool is events without clocks: points in the order of a stream, for other streams and the
+// host to wait for. They are used again and again, since making one costs as much as a launch.
+type eventPool struct {
 	mu   sync.Mutex
-	all  []cu.Event
-	free []cu.Event
+	all  []cu.Event // that were made
+	free []cu.Event // that nobody waits for
 }
 
-// mark records a point of a stream. Whoever has waited for it, or had a stream wait, gives it back.
-func (d *Device) mark(s cu.Stream) cu.Event {
-	m := &d.marks
+// recordEvent records a point of a stream. The caller gives the event back once it has waited for
+// it, or made a stream wait.
+func (d *Device) recordEvent(s cu.Stream) cu.Event {
+	m := &d.events
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.free) == 0 {
@@ -116,7 +119,8 @@ func (d *Device) mark(s cu.Stream) cu.Event {
 	return e
 }
 
-func (m *marks) give(e cu.Event) {
+// give puts an event back; the zero one, of a failed recordEvent, is none.
+func (m *eventPool) give(e cu.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e != (cu.Event{}) {
@@ -124,7 +128,8 @@ func (m *marks) give(e cu.Event) {
 	}
 }
 
-func (m *marks) close() error {
+// close destroys all events.
+func (m *eventPool) close() error {
 	var errs []error
 	for i := range m.all {
 		errs = append(errs, cu.DestroyEvent(&m.all[i]))
@@ -132,19 +137,19 @@ func (m *marks) close() error {
 	return errors.Join(errs...)
 }
 
-// copies implements compute.Copies.
+// copies implements compute.Copies and compute.PeerCopies.
 type copies struct {
 	d      *Device
-	begun  cu.Event
-	waited bool // the lane up has waited for begun
+	begun  cu.Event // on the stream of operations, when the set was opened
+	waited bool     // the lane of uploads has waited for begun
 }
 
 // BeginCopies opens copies that overlap the operations issued from here on.
 func (d *Device) BeginCopies() compute.Copies {
 	d.enter("BeginCopies")
 	defer d.leave()
-	d.sweep()
-	return &copies{d: d, begun: d.mark(d.stream)}
+	d.releaseTransfers()
+	return &copies{d: d, begun: d.recordEvent(d.stream)}
 }
 
 // bytesIn returns the size of an element of type t on its way, after it has checked that n bytes
@@ -157,7 +162,8 @@ func bytesIn(op string, v view, t compute.DType, n int) int {
 	return size
 }
 
-// Download begins to copy src to dst; what it returns waits for that.
+// Download begins to copy src to dst. The function that it returns does the waiting and may run on
+// another goroutine: all that it shares with operations is behind mutexes or on its own lane.
 func (c *copies) Download(dst []byte, src compute.Mat, t compute.DType) func() error {
 	from, d := viewOf("Download", "src", src), c.d
 	bytesIn("Download", from, t, len(dst))
@@ -166,21 +172,22 @@ func (c *copies) Download(dst []byte, src compute.Mat, t compute.DType) func() e
 	if len(dst) == 0 || d.failure() != nil {
 		return d.outcome
 	}
-	after := d.mark(d.stream)
+	after := d.recordEvent(d.stream)
 	return func() error {
 		d.enter("Download")
 		defer d.leave()
-		defer d.marks.give(after)
+		defer d.events.give(after)
 		return d.fetch(dst, from, t, after)
 	}
 }
 
-// fetch copies a view to dst once the mark after is passed: piece by piece, of which one is on its
-// way while the one before is taken out of its slot.
+// fetch copies a view to dst once the event after has happened: piece by piece, of which one is on
+// its way while the one before is copied out of its slot.
 func (d *Device) fetch(dst []byte, from view, t compute.DType, after cu.Event) error {
 	l := &d.lanes[laneDown]
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	d.keep(l.stream.Wait(after, 0))
 	var before piece
 	from.pieces(sizeOf(t), d.slotSize, func(p view, at int) {
@@ -199,7 +206,7 @@ type piece struct {
 	at, bytes int // of the whole
 }
 
-// empty waits for a piece and takes it out of its slot.
+// empty waits for a piece to arrive and copies it out of its slot.
 func (d *Device) empty(p piece, dst []byte) {
 	if p.bytes == 0 || d.failure() != nil {
 		return
@@ -214,12 +221,15 @@ func (d *Device) pieceDown(l *lane, s slot, p view, t compute.DType) {
 		return
 	}
 	b, host := p.block(), unsafe.Pointer(&s.host[0])
+
+	// bfloat16 is packed into the slot's memory on the GPU first.
 	if t == compute.BF16 {
 		n := p.rows * p.cols
 		d.launchOn(l.stream, &l.params, packBF16, ceil(n, kernels[packBF16].threads), 1,
 			[]value{arg(s.raw), ptr(p), num(p.stride), num(p.rows), num(p.cols)})
 		b = block{at: s.raw, rows: 1, width: int64(2 * n)}
 	}
+
 	if b.rows == 1 {
 		d.keep(cu.MemcpyDtoHAsync(host, b.at, b.width, l.stream))
 	} else {
@@ -237,6 +247,8 @@ func (c *copies) Upload(dst compute.Mat, src []byte, t compute.DType) error {
 	if len(src) == 0 || d.failure() != nil {
 		return d.failure()
 	}
+
+	// A slot may be filled again once the GPU has copied what was in it.
 	l := c.uploads()
 	to.pieces(size, d.slotSize, func(p view, at int) {
 		s := l.slot()
@@ -267,34 +279,37 @@ func (d *Device) pieceUp(l *lane, s slot, p view, t compute.DType) {
 	if t == compute.BF16 {
 		b = block{at: s.raw, rows: 1, width: int64(2 * n)}
 	}
+
 	if b.rows == 1 {
 		d.keep(cu.MemcpyHtoDAsync(b.at, host, b.width, l.stream))
 	} else {
 		d.keep(rowsUp(b, host, l.stream))
 	}
 	d.keep(s.event.Record(l.stream))
+
+	// bfloat16 is unpacked from the slot's memory on the GPU.
 	if t == compute.BF16 {
 		d.launchOn(l.stream, &l.params, unpackBF16, ceil(n, kernels[unpackBF16].threads), 1,
 			[]value{ptr(p), num(p.stride), arg(s.raw), num(p.rows), num(p.cols)})
 	}
 }
 
-// End has the operations that follow wait for what went up.
+// End makes the operations that follow wait for the uploads. The set must not be used again.
 func (c *copies) End() {
 	d := c.d
 	d.enter("End")
 	defer d.leave()
 	if c.waited {
-		up := d.mark(d.lanes[laneUp].stream)
+		up := d.recordEvent(d.lanes[laneUp].stream)
 		d.keep(d.stream.Wait(up, 0))
-		d.marks.give(up)
+		d.events.give(up)
 	}
-	d.marks.give(c.begun)
+	d.events.give(c.begun)
 	c.begun, c.waited = cu.Event{}, false
 }
 
-// pieces cuts a view in parts that take at most room bytes with elements of a size, whole rows or
-// parts of one, and says at which byte of the dense copy each begins.
+// pieces cuts a view into parts of at most room bytes, whole rows or parts of one, with elements of
+// a size in bytes. It tells f at which byte of the dense copy each begins.
 func (v view) pieces(size, room int, f func(p view, at int)) {
 	if v.rows == 0 || v.cols == 0 {
 		return
@@ -302,6 +317,7 @@ func (v view) pieces(size, room int, f func(p view, at int)) {
 	if v.rows == 1 || v.stride == v.cols {
 		v = view{at: v.at, rows: 1, cols: v.rows * v.cols, stride: v.rows * v.cols}
 	}
+
 	most := max(1, room/size) // elements
 	each := max(1, most/v.cols)
 	for i := 0; i < v.rows; i += each {

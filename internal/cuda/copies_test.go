@@ -18,9 +18,9 @@ import (
 // missing. A real GPU has its own.
 var schedules = []string{"late", "early", "random"}
 
-// TestCopiesBesideComputing has matrices go down and come up again while others are computed, round
+// TestCopiesOverlapComputing has matrices go down and come up again while others are computed, round
 // after round in the same places, and wants what copies in line give.
-func TestCopiesBesideComputing(t *testing.T) {
+func TestCopiesOverlapComputing(t *testing.T) {
 	for _, schedule := range schedules {
 		for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
 			for _, size := range []int{8, 500, 1 << 20} {
@@ -29,7 +29,7 @@ func TestCopiesBesideComputing(t *testing.T) {
 					want := ringOf(t, inLine(openWith(t, Options{})), dt)
 					got := ringOf(t, openWith(t, Options{CopyBytes: size}), dt)
 					if !bytes.Equal(got, want) {
-						t.Error("copies beside the computing give other bits")
+						t.Error("copies that overlap computing give other bits")
 					}
 				})
 			}
@@ -37,7 +37,7 @@ func TestCopiesBesideComputing(t *testing.T) {
 	}
 }
 
-// inLine is a device without copies beside its computing.
+// inLine is a device without copies that overlap its computing.
 func inLine(d *Device) compute.Device { return struct{ compute.Device }{d} }
 
 // ringOf runs some rounds: three parts of x are computed one after the other and go down as soon as

@@ -15,36 +15,38 @@ import (
 	"gorgonia.org/cu"
 )
 
-// Built says whether this program can run on a GPU at all.
+// Built says whether this program was built to run on GPUs at all.
 const Built = true
 
-// Device implements compute.Device on one GPU.
+// Device implements compute.Device on one GPU. One goroutine at a time uses it; the functions that
+// Copies.Download returns may run on others.
 type Device struct {
 	name        string
-	ctx         cu.CUContext
-	stream      cu.Stream
+	ctx         cu.CUContext // the driver's state of this device; of every call's thread
+	stream      cu.Stream    // of all operations
 	module      cu.Module
 	kernels     [kernelCount]cu.Function
-	generations []generation // the one at work and, where it lacks a kernel, the older ones
+	generations []generation // the chosen one and, for what it lacks, the older ones
 	memory      arena
-	staging     staging
+	staging     staging        // what Upload and Download pass through
 	index       [2]indexBuffer // of the two RowVecs that an operation may have
 	scratch     *memory        // packed bfloat16 on its way out or in
-	rounded     *memory        // x of a product, or keys and values, as v2 and v3 want them
-	params      params
+	rounded     *memory        // x of a product, or keys and values, in the layout of v2 and v3
+	params      params         // of launches on stream
 	closed      bool
 
+	// Copies that overlap the computing, and transfers between devices.
 	ordinal  int
-	given    [2][]*parcel // since the latest Copies, and the ones before
-	taken    []*parcel    // of other devices, on their way here
-	lanes    [2]lane      // of copies beside the computing: down, up
-	slotSize int          // of a lane, in bytes
-	marks    marks
+	offered  [2][]*transfer // since the latest BeginCopies, and between the two before
+	taken    []*transfer    // of other devices, on their way here
+	lanes    [2]lane        // down, up
+	slotSize int            // of a lane, in bytes
+	events   eventPool
 
-	stop compute.StopFlag // kernels are not launched while it is on
+	stop compute.StopFlag // once it is set, kernels are not launched
 
 	mu  sync.Mutex
-	err error // the first one of the driver
+	err error // the first one of the driver; it sticks
 }
 
 var (
@@ -62,8 +64,11 @@ func Open(o Options) (GPU, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	d := &Device{ordinal: o.Ordinal, slotSize: cmp.Or(o.CopyBytes, copySlotBytes)}
 	d.memory.init(o)
+
+	// The new context becomes that of the calling thread, which start's calls rely on.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if d.ctx, err = gpu.MakeContext(cu.SchedAuto); err != nil {
@@ -88,10 +93,12 @@ func (d *Device) start(gpu cu.Device, o Options) error {
 	if d.generations, err = generationFor(o, major, minor); err != nil {
 		return err
 	}
+
 	d.name = fmt.Sprintf("cuda: %s, sm_%d%d, %s", name, major, minor, d.generations[0].name)
 	if err := d.load(); err != nil {
 		return err
 	}
+
 	if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
 		return err
 	}
@@ -101,12 +108,12 @@ func (d *Device) start(gpu cu.Device, o Options) error {
 	if err := d.openLanes(); err != nil {
 		return err
 	}
-	d.join(gpu)
+	d.joinPeers(gpu)
 	return nil
 }
 
-// load finds the kernels in the module and lets those have their shared memory that need more than
-// every kernel may have.
+// load finds the kernels in the module, and asks for the shared memory of those that need more than
+// every kernel may have. Kernels of generations that this GPU does not run are left out.
 func (d *Device) load() (err error) {
 	if d.module, err = cu.LoadData(image()); err != nil {
 		return fmt.Errorf("cannot load the kernels: %w", err)
@@ -115,6 +122,7 @@ func (d *Device) load() (err error) {
 		if !d.has(k.only) {
 			continue
 		}
+
 		if d.kernels[i], err = d.module.Function(k.name); err != nil {
 			return fmt.Errorf("cannot find kernel %s: %w", k.name, err)
 		}
@@ -140,13 +148,15 @@ func (d *Device) Name() string { return d.name }
 // GoString keeps what prints a device short.
 func (d *Device) GoString() string { return d.name }
 
-// Arithmetic names the generation of kernels: all GPUs that run one round alike.
+// Arithmetic names the generation of kernels. GPUs that run the same one compute the same bits, so
+// a cluster may mix them.
 func (d *Device) Arithmetic() string { return "cuda-" + d.generations[0].name }
 
 // Threads returns 0.
 func (d *Device) Threads() int { return 0 }
 
-// enter makes the device's context the calling thread's; leave lets the thread go.
+// enter makes the device's context the calling thread's. Every method that calls the driver begins
+// with it and ends with leave.
 func (d *Device) enter(op string) {
 	if d.closed {
 		panic(fmt.Sprintf("cuda: %s after Close", op))
@@ -155,9 +165,11 @@ func (d *Device) enter(op string) {
 	d.keep(cu.SetCurrentContext(d.ctx))
 }
 
+// leave lets the goroutine change threads again.
 func (d *Device) leave() { runtime.UnlockOSThread() }
 
-// keep remembers the first error of the driver.
+// keep remembers err if it is the first error of the driver. Later ones follow from it: a context
+// that has failed once fails every call.
 func (d *Device) keep(err error) {
 	if err == nil {
 		return
@@ -204,15 +216,17 @@ func (d *Device) Close() error {
 	d.enter("Close")
 	defer d.leave()
 	d.closed = true
+
+	// Work ends before the memory that it uses is freed; peers may still copy from it.
 	var errs []error
 	if d.stream != cu.NoStream {
 		errs = append(errs, d.stream.Synchronize(), d.stream.Destroy())
 	}
-	d.part()
+	d.leavePeers()
 	for i := range d.lanes {
 		errs = append(errs, d.lanes[i].close())
 	}
-	errs = append(errs, d.marks.close(), d.staging.close(), d.memory.close())
+	errs = append(errs, d.events.close(), d.staging.close(), d.memory.close())
 	if d.module != (cu.Module{}) {
 		errs = append(errs, d.module.Unload())
 	}
@@ -238,7 +252,8 @@ func (d *Device) Alloc(n int) (compute.Memory, error) {
 	return m, d.failure()
 }
 
-// Reserve takes memory of the driver for what is to come, unless it is there.
+// Reserve implements compute.Reserver. Later pieces come from the reserved slab, so a job that has
+// begun does not run out of memory.
 func (d *Device) Reserve(bytes int64) error {
 	d.enter("Reserve")
 	defer d.leave()
@@ -248,7 +263,7 @@ func (d *Device) Reserve(bytes int64) error {
 	return d.memory.reserve(bytes)
 }
 
-// take returns bytes of memory with whatever is in it.
+// take returns bytes of memory with whatever is in it, without accounting it to an owner.
 func (d *Device) take(bytes int64) (*memory, error) {
 	if d.failure() != nil {
 		return nil, d.failure()

@@ -55,7 +55,8 @@ func image() string {
 	return C.GoStringN(&C.longtake_kernels, C.int(C.longtake_kernels_bytes))
 }
 
-// pinned returns n bytes of host memory that the GPU reads and writes by itself.
+// pinned returns n bytes of host memory that the GPU reads and writes by itself, so that copies of
+// it do not wait for the processor. cu.MemFreeHost frees it.
 func pinned(n int) ([]byte, error) {
 	var p unsafe.Pointer
 	if err := status("pinned memory", C.pinned(&p, C.size_t(n))); err != nil {
@@ -78,7 +79,7 @@ func allowShared(f cu.Function, bytes int) error {
 // cStream is a stream as this file's C sees it.
 func cStream(s cu.Stream) C.CUstream { return C.CUstream(unsafe.Pointer(s.C())) }
 
-// status is a result of the driver as an error.
+// status returns a result of the driver as an error, nil for success.
 func status(op string, r C.CUresult) error {
 	if r == C.CUDA_SUCCESS {
 		return nil

@@ -14,7 +14,7 @@ import (
 // older one has: what runs depends on widths alone, never on how many rows a call has, so that a
 // row's bits do not either.
 type generation struct {
-	name string
+	name string // as LONGTAKE_CUDA calls it
 	// needs says which GPUs run it, and runs whether one of a compute capability does.
 	needs string
 	runs  func(major, minor int) bool
@@ -24,8 +24,9 @@ type generation struct {
 	attention func(hd int, relative bool) product
 }
 
-// product is a kernel that multiplies matrices: rows and cols are those of a block. In attention,
-// where a block has one head, cols is the width that v3 gives it, 0 in the others.
+// product is a kernel that multiplies matrices, and the rows and columns of the result that a block
+// of it computes: they give the grid. In attention a block has some queries of one head; cols is
+// the width that v3 fills heads up to, 0 in the others.
 type product struct {
 	kernel     kernel
 	rows, cols int
@@ -53,6 +54,7 @@ func generationFor(o Options, major, minor int) ([]generation, error) {
 	if want == "" {
 		want, by = os.Getenv("LONGTAKE_CUDA"), "LONGTAKE_CUDA"
 	}
+
 	var names []string
 	for i, g := range generations {
 		runs := g.runs(major, minor)
@@ -60,6 +62,7 @@ func generationFor(o Options, major, minor int) ([]generation, error) {
 			return nil, fmt.Errorf("%s is %q, which needs %s; this GPU is sm_%d%d", by, want, g.needs,
 				major, minor)
 		}
+
 		if runs && (want == "" || want == g.name) {
 			return generations[i:], nil
 		}
@@ -107,6 +110,7 @@ var attentionsV1 = []struct {
 // queries is the rows of a block of attention v1.
 const queries = 16
 
+// attentionV1 returns v1's kernel for heads of a width. It panics beyond the widest.
 func attentionV1(hd int, t compute.DType) product {
 	for _, c := range attentionsV1 {
 		if hd <= c.widest && t == compute.BF16 {

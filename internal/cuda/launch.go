@@ -14,6 +14,7 @@ type kernel int
 
 // The kernels, as kernels/ defines them.
 const (
+	// v1: plain SIMT, any GPU.
 	linearF32 kernel = iota
 	linearBF16
 	layerNorm
@@ -32,26 +33,31 @@ const (
 	copyRows
 	packBF16
 	unpackBF16
+
+	// v2: mma, fed by asynchronous copies; packV2 rounds what it reads.
 	packV2
 	linearV2
 	attentionV2Of32
 	attentionV2Of64
 	attentionV2Of128
+
+	// v3: wgmma, fed by bulk copies; the two packers lay out panels.
 	packV3
 	linearV3
 	packValuesV3
 	attentionV3Of64
 	attentionV3Of128
+
 	kernelCount
 )
 
-// kernels says how each is called, how many threads its blocks have, how many bytes of dynamic
-// shared memory, and which generation alone has it, "" for all.
+// kernels describes each kernel. Threads and shared memory have to be those that its source in
+// kernels/ was written for; the emulated GPU and the driver refuse others.
 var kernels = [kernelCount]struct {
-	name    string
-	threads int
-	shared  int
-	only    string
+	name    string // in the module
+	threads int    // of a block
+	shared  int    // bytes of dynamic shared memory
+	only    string // the generation that alone has it, "" for all
 }{
 	linearF32:        {"linear_v1", 256, 0, ""},
 	linearBF16:       {"linear_v1_bf16", 256, 0, ""},
@@ -84,9 +90,10 @@ var kernels = [kernelCount]struct {
 }
 
 // value is one parameter of a kernel: a pointer, a whole number or a float64. gorgonia.org/cu hands
-// over 8 bytes of each.
+// over 8 bytes of each, so kernels take nothing smaller.
 type value uint64
 
+// Parameters of each kind.
 func arg(p cu.DevicePtr) value { return value(p) }
 func num(n int) value          { return value(n) }
 func float(x float32) value    { return value(math.Float64bits(float64(x))) }
@@ -97,7 +104,8 @@ func flag(b bool) value {
 	return 0
 }
 
-// params holds the values of the launch at hand and pointers to them.
+// params holds the values of one launch, and pointers to them in the form that the driver wants.
+// The driver copies the values before a launch returns, so a stream needs only one.
 type params struct {
 	values [32]value
 	at     [32]unsafe.Pointer
@@ -108,7 +116,8 @@ func (d *Device) launch(k kernel, x, y int, values ...value) {
 	d.launchOn(d.stream, &d.params, k, x, y, values)
 }
 
-// launchOn is launch on another stream, with room for the values that no other goroutine uses.
+// launchOn is launch on another stream, with params that no other goroutine uses. After an error of
+// the driver, or a stop, it does nothing.
 func (d *Device) launchOn(s cu.Stream, p *params, k kernel, x, y int, values []value) {
 	if x == 0 || y == 0 || d.failure() != nil || d.stop.Stopped() {
 		return
@@ -126,4 +135,5 @@ func (d *Device) elements(k kernel, v view, values ...value) {
 	d.launch(k, ceil(v.rows*v.cols, kernels[k].threads), 1, values...)
 }
 
+// ceil returns n / per, rounded up.
 func ceil(n, per int) int { return (n + per - 1) / per }

@@ -239,7 +239,7 @@ func reserve(dev compute.Device, need int64) (func() error, error) {
 	slabs, held := len(d.memory.slabs), d.fillBelow(need)
 	return func() error {
 		for _, h := range held {
-			d.memory.lose(h)
+			d.memory.freeLater(h)
 		}
 		if got := len(d.memory.slabs); got != slabs {
 			return fmt.Errorf("%d bytes were reserved; still, %d slabs became %d", need, slabs, got)

@@ -18,7 +18,8 @@ type indexBuffer struct {
 	last []int32 // what is there
 }
 
-// rowVec is a RowVec on the GPU: begin, distance of vectors, numbers. 0 is a nil one.
+// rowVec is a RowVec as kernels take it: where it begins, elements between vectors, and where the
+// rows' numbers are. Zeros are a nil RowVec.
 type rowVec struct{ at, stride, index value }
 
 // rowVecOf checks r for rows x cols and brings its numbers to buffer i of the device.
@@ -35,7 +36,7 @@ func (d *Device) rowVecOf(op, name string, r *compute.RowVec, rows, cols, i int)
 	return v
 }
 
-// numbers brings an index to the GPU, unless it is there.
+// numbers brings an index to the GPU, unless it is there: layers share theirs.
 func (d *Device) numbers(b *indexBuffer, index []int32) value {
 	m := d.grow(&b.data, 4*len(index))
 	if m == nil {
@@ -60,11 +61,14 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	check.Apart(op, "dst", "x", dst, x)
 	check.Activation(op, ep.Act)
 	mul, res := optional(op, "Mul", ep.Mul, out), optional(op, "Residual", ep.Residual, out)
+
 	d.enter(op)
 	defer d.leave()
 	gate := d.rowVecOf(op, "Gate", ep.Gate, out.rows, out.cols, 0)
 	end := epilogue{ptr(out), num(out.stride), l.bias(), num(int(ep.Act)), ptr(mul), num(mul.stride),
 		gate.at, gate.stride, gate.index, ptr(res), num(res.stride)}
+
+	// The generation's kernel by the width of the whole weight, so that a part has the same bits.
 	by := d.linearOf(k, l.whole.out, l.whole.dtype)
 	switch by.kernel {
 	case linearV3:
@@ -77,7 +81,8 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	}
 }
 
-// epilogue is the parameters of what kernels of linear layers do with their sums, from dst on.
+// epilogue is the last parameters of every kernel of linear layers, from dst on: what it does with
+// its sums.
 type epilogue [11]value
 
 // warps is the rows of a block of the norms.
@@ -105,8 +110,8 @@ func (d *Device) LayerNorm(dst, x compute.Mat, p compute.Norm) {
 		shift.at, shift.stride, shift.index)
 }
 
-// RMSNorm scales rows by their root mean square and the gain, then rotates pairs; see
-// compute.Device.
+// RMSNorm scales rows by their root mean square and the gain, then rotates pairs, in one launch;
+// see compute.Device. Without a rope half is 0, and the kernel rotates nothing.
 func (d *Device) RMSNorm(dst, x compute.Mat, gain compute.Vector, eps float32, r *compute.Rope) {
 	const op = "RMSNorm"
 	out, in := inOut(op, dst, x)
@@ -147,6 +152,7 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
 	if a.RelBias != nil {
 		bias = sized(op, "RelBias", *a.RelBias, a.Heads, max(0, q.Rows+k.Rows-1))
 	}
+
 	hd := q.Cols / a.Heads
 	d.enter(op)
 	defer d.leave()
@@ -180,12 +186,14 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 	if p := a.Prev; p != nil {
 		prev, prevFrames = sized(op, "Prev", p.Mat, p.T*p.H*p.W, s.In), p.T
 	}
+
 	// Voxels from one output to the next, and zeros above and on the left.
 	stride, padH, padW := 1, s.KH/2, s.KW/2
 	if a.Downsample {
 		stride, padH, padW = 2, 0, 0
 	}
 	res := optional(op, "Residual", a.Residual, out)
+
 	d.enter(op)
 	defer d.leave()
 	bias := value(0)

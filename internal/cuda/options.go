@@ -8,7 +8,7 @@ import (
 )
 
 // ErrNone says that there is no GPU to open: this build has no CUDA, the machine no driver, or the
-// driver no device. The CPU is the way out.
+// driver no device. Callers fall back to the CPU.
 var ErrNone = errors.New("no GPU")
 
 // Options choose a GPU and how its memory is taken.
@@ -18,16 +18,17 @@ type Options struct {
 	// Generation names the kernels for products in bfloat16, "v1" for instance; "" means what the
 	// environment variable LONGTAKE_CUDA names, or else the best that the GPU runs.
 	Generation string
-	// SlabBytes is how much memory is asked of the driver at once; 0 means 64 MiB. Exact takes
-	// every allocation by itself, so that a debugging driver can tell them apart.
+	// SlabBytes is how much memory is asked of the driver at once; 0 means 64 MiB.
 	SlabBytes int64
-	Exact     bool
-	// CopyBytes is the size of the pieces in which copies beside the computing pass through pinned
+	// Exact asks the driver for every allocation by itself, so that a debugging driver can tell them
+	// apart. Reserve does nothing then.
+	Exact bool
+	// CopyBytes is the size of the pieces in which copies that overlap computing pass through pinned
 	// memory; 0 means 4 MiB.
 	CopyBytes int
 }
 
-// GPU is an open device with what the control plane wants to know.
+// GPU is an open device with what the control plane asks of devices of either kind.
 type GPU interface {
 	compute.Device
 	// Arithmetic names what decides about the bits of results: the generation of kernels.

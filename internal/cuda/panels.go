@@ -29,7 +29,10 @@ const (
 // panels are those of a matrix: where they begin, how many, and how many rows each has.
 type panels struct{ at, pitch, count value }
 
+// panelPitch is the rows of a panel with those of zeros that fill its last group.
 func panelPitch(rows int) int { return ceil(rows, panelGroup) * panelGroup }
+
+// panelCount is the panels of so many columns.
 func panelCount(cols int) int { return ceil(cols, panelCols) }
 
 // panelLines is the rows of all panels of a matrix, and those of zeros after them.
@@ -51,6 +54,8 @@ func (d *Device) storePanels(p *packed, parts []tensor.Tensor) (err error) {
 	if p.weight, err = owned(d, p, int64(panelBytes*lines)); err != nil {
 		return err
 	}
+
+	// The whole weight is there in float32 for a moment: panels are made of all rows at once.
 	plain, err := d.take(int64(4 * p.out * p.in))
 	if err != nil {
 		return err
@@ -71,6 +76,8 @@ func (d *Device) linearPanels(l *linear, x, out view, ep epilogue) {
 		return
 	}
 	a := d.intoPanels(m.at, x, rowsV3)
+
+	// A part may begin within a group of rows; the kernel starts at the group and skips some.
 	skip := l.lo % panelGroup
 	w := l.whole.weight.at + cu.DevicePtr((l.lo-skip)*panelBytes)
 	blocks := ceil(x.rows, rowsV3) * ceil(skip+out.cols, colsV3)
@@ -128,7 +135,7 @@ func attentionV3(hd int, relative bool) product {
 }
 
 // attendPanels is attention with v3: keys and values are laid out in panels, head after head, then
-// attended to.
+// every block of queries reads them. There are no relative positions: v2 has those.
 func (d *Device) attendPanels(by product, q, k, v, dst view, a compute.AttentionArgs) {
 	if q.rows == 0 {
 		return
@@ -139,11 +146,13 @@ func (d *Device) attendPanels(by product, q, k, v, dst view, a compute.Attention
 	if m == nil {
 		return
 	}
+
 	keys, vals := m.at, m.at+cu.DevicePtr(size)
 	d.launch(packV3, ceil(panelCount(hd)*pitch*panelBytes/16, packer), a.Heads, arg(keys), ptr(k),
 		num(k.stride), num(k.rows), num(hd), num(pitch), 0)
 	d.launch(packValuesV3, ceil(pitch*wide*2/16, packer), a.Heads, arg(vals), ptr(v), num(v.stride),
 		num(k.rows), num(hd), num(wide), num(pitch/panelCols))
+
 	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, ptr(dst), num(dst.stride), ptr(q),
 		num(q.stride), arg(keys), arg(vals), num(pitch), num(q.rows), num(k.rows), num(hd),
 		float(a.Scale), float(a.LastKeyBias))

@@ -11,38 +11,42 @@ import (
 	"gorgonia.org/cu"
 )
 
-// parcel is a matrix on its way from one device of this process to another: packed in memory of the
-// giver, from where the taker copies it. The post's mutex guards it once it is there.
-type parcel struct {
-	from   *Device // nil once that is closed
-	mem    *memory
+// transfer is a matrix on its way from one device of this process to another. The giver packs it
+// into memory of its own, from where the taker copies it. Once it is offered, the mutex of peers
+// guards it.
+type transfer struct {
+	from   *Device // nil once the giver is closed
+	mem    *memory // of from
 	bytes  int
-	packed cu.Event // of from's marks
+	packed cu.Event // of from: mem is filled
 
 	to     *Device  // nil until it is taken
-	copied cu.Event // of to's marks
+	copied cu.Event // of to: mem is not needed any more
 }
 
-// office is where the devices of a process leave parcels for each other.
-type office struct {
+// peerTable is what the devices of a process know of each other.
+type peerTable struct {
 	mu      sync.Mutex
 	last    compute.Ticket
-	waiting map[compute.Ticket]*parcel // not yet taken
-	devices []*Device
+	waiting map[compute.Ticket]*transfer // offered and not yet taken
+	devices []*Device                    // that are open
 }
 
-var post = office{waiting: map[compute.Ticket]*parcel{}}
+var peers = peerTable{waiting: map[compute.Ticket]*transfer{}}
 
-// join lets a new device and the others copy from each other without the host, where the hardware
-// can. Where it cannot, or has too many peers, the driver takes the way through the host by itself.
-func (d *Device) join(gpu cu.Device) {
-	post.mu.Lock()
-	defer post.mu.Unlock()
-	for _, o := range post.devices {
+// joinPeers lets a new device and the others copy from each other directly, where the hardware can.
+// Where it cannot, or has too many peers, the driver goes through the host by itself, so errors of
+// EnablePeerAccess do not matter.
+func (d *Device) joinPeers(gpu cu.Device) {
+	peers.mu.Lock()
+	defer peers.mu.Unlock()
+	for _, o := range peers.devices {
 		other, err := cu.GetDevice(o.ordinal)
 		if err != nil || o.ordinal == d.ordinal {
 			continue
 		}
+
+		// Access is one-way: each context has to be let into the other.
 		for _, way := range []struct {
 			of, to       *Device
 			gpu, reaches cu.Device
@@ -56,7 +60,7 @@ func (d *Device) join(gpu cu.Device) {
 		}
 	}
 	d.keep(cu.SetCurrentContext(d.ctx))
-	post.devices = append(post.devices, d)
+	peers.devices = append(peers.devices, d)
 }
 
 // Give packs src on the GPU and returns a ticket for another device's Take.
@@ -69,6 +73,7 @@ func (c *copies) Give(src compute.Mat, t compute.DType) (compute.Ticket, error) 
 	if err != nil {
 		return 0, err
 	}
+
 	if t == compute.BF16 {
 		d.elements(packBF16, from, arg(m.at), ptr(from), num(from.stride), num(from.rows),
 			num(from.cols))
@@ -76,12 +81,14 @@ func (c *copies) Give(src compute.Mat, t compute.DType) (compute.Ticket, error) 
 		d.elements(copyRows, from, arg(m.at), num(from.cols), ptr(from), num(from.stride),
 			num(from.rows), num(from.cols))
 	}
-	p := &parcel{from: d, mem: m, bytes: sizeOf(t) * n, packed: d.mark(d.stream)}
-	d.given[0] = append(d.given[0], p)
-	return post.leave(p), d.outcome()
+
+	p := &transfer{from: d, mem: m, bytes: sizeOf(t) * n, packed: d.recordEvent(d.stream)}
+	d.offered[0] = append(d.offered[0], p)
+	return peers.offer(p), d.outcome()
 }
 
-func (o *office) leave(p *parcel) compute.Ticket {
+// offer makes a transfer available to the other devices, and returns its ticket.
+func (o *peerTable) offer(p *transfer) compute.Ticket {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last++
@@ -100,28 +107,32 @@ func (c *copies) Take(dst compute.Mat, ticket compute.Ticket, t compute.DType) e
 	return d.receive(c.uploads(), to, ticket, t)
 }
 
-// receive copies what a ticket stands for to a view, on the lane up.
+// receive copies what a ticket stands for to a view, on the lane of uploads. A transfer that does
+// not fit stays, for its giver to withdraw.
 func (d *Device) receive(l *lane, to view, ticket compute.Ticket, t compute.DType) error {
-	post.mu.Lock()
-	defer post.mu.Unlock() // the giver stays open
-	p := post.waiting[ticket]
+	peers.mu.Lock()
+	defer peers.mu.Unlock() // the giver stays open
+	p := peers.waiting[ticket]
 	if p == nil {
 		return fmt.Errorf("what ticket %d stands for was taken before or has expired", ticket)
 	}
 	if size := sizeOf(t); p.bytes != size*to.rows*to.cols {
 		return fmt.Errorf("sent %d bytes, %d expected", p.bytes, size*to.rows*to.cols)
 	}
-	delete(post.waiting, ticket)
+
+	delete(peers.waiting, ticket)
 	d.keep(l.stream.Wait(p.packed, 0))
 	to.pieces(sizeOf(t), d.slotSize, func(v view, at int) {
 		d.pieceOver(l, v, p.from.ctx, p.mem.at+cu.DevicePtr(at), t)
 	})
-	p.to, p.copied = d, d.mark(l.stream)
+	p.to, p.copied = d, d.recordEvent(l.stream)
 	d.taken = append(d.taken, p)
 	return d.failure()
 }
 
-// pieceOver issues the copy of memory of another context to a view that fits a slot.
+// pieceOver issues the copy of memory of another device's context to a view that fits a slot: into
+// the slot first, since only a copy between contexts is sure to work, then by a kernel to where it
+// belongs.
 func (d *Device) pieceOver(l *lane, to view, ctx cu.CUContext, from cu.DevicePtr, t compute.DType) {
 	if d.failure() != nil {
 		return
@@ -138,66 +149,72 @@ func (d *Device) pieceOver(l *lane, to view, ctx cu.CUContext, from cu.DevicePtr
 		arg(s.raw), num(to.cols), num(to.rows), num(to.cols)})
 }
 
-// sweep gives back what has arrived here, and what nobody has fetched in time: its takers have
-// failed.
-func (d *Device) sweep() {
-	post.mu.Lock()
-	defer post.mu.Unlock()
-	d.taken = slices.DeleteFunc(d.taken, func(p *parcel) bool {
+// releaseTransfers frees the memory of transfers that have arrived here, and withdraws what nobody
+// has taken in time: its takers have failed.
+func (d *Device) releaseTransfers() {
+	peers.mu.Lock()
+	defer peers.mu.Unlock()
+	d.taken = slices.DeleteFunc(d.taken, func(p *transfer) bool {
 		if p.copied.Query() != nil {
 			return false
 		}
-		p.arrived()
+		p.release()
 		return true
 	})
-	post.drop(d.given[1], d)
-	d.given[0], d.given[1] = d.given[1][:0], d.given[0]
+
+	// What was offered between the latest two calls gets one more set of copies to be taken in.
+	peers.withdraw(d.offered[1], d)
+	d.offered[0], d.offered[1] = d.offered[1][:0], d.offered[0]
 }
 
-// arrived gives back what a parcel that was copied has used. The caller holds the post's mutex.
-func (p *parcel) arrived() {
-	p.to.marks.give(p.copied)
+// release frees what a transfer that was copied has used. The caller holds the mutex of peers.
+func (p *transfer) release() {
+	p.to.events.give(p.copied)
 	p.copied = cu.Event{}
 	if p.from != nil {
-		p.from.marks.give(p.packed)
-		p.from.memory.lose(p.mem)
+		p.from.events.give(p.packed)
+		p.from.memory.freeLater(p.mem)
 	}
 }
 
-// drop takes parcels of a device back that nobody has taken. The caller holds mu.
-func (o *office) drop(parcels []*parcel, d *Device) {
+// withdraw takes back those of a device's transfers that nobody has taken. The caller holds mu.
+func (o *peerTable) withdraw(transfers []*transfer, d *Device) {
 	for number, p := range o.waiting {
-		if slices.Contains(parcels, p) {
+		if slices.Contains(transfers, p) {
 			delete(o.waiting, number)
-			d.marks.give(p.packed)
-			d.memory.lose(p.mem)
+			d.events.give(p.packed)
+			d.memory.freeLater(p.mem)
 		}
 	}
 }
 
-// part has a device that closes leave the others: what it has given is copied, or gone.
-func (d *Device) part() {
-	post.mu.Lock()
-	defer post.mu.Unlock()
-	post.devices = slices.DeleteFunc(post.devices, func(o *Device) bool { return o == d })
-	for _, parcels := range d.given {
-		post.drop(parcels, d)
+// leavePeers is joinPeers undone, for Close. Afterwards no other device refers to d or to memory of
+// d: what it gave is copied or withdrawn, what it took is released.
+func (d *Device) leavePeers() {
+	peers.mu.Lock()
+	defer peers.mu.Unlock()
+	peers.devices = slices.DeleteFunc(peers.devices, func(o *Device) bool { return o == d })
+	for _, transfers := range d.offered {
+		peers.withdraw(transfers, d)
 	}
+
+	// Copies from others end before their memory is released.
 	if up := d.lanes[laneUp].stream; up != cu.NoStream {
 		d.keep(up.Synchronize())
 	}
 	for _, p := range d.taken {
-		p.arrived()
+		p.release()
 	}
 	d.taken = nil
-	for _, o := range post.devices {
-		d.leaveBehind(o)
+
+	for _, o := range peers.devices {
+		d.awaitTaker(o)
 	}
 	d.keep(cu.SetCurrentContext(d.ctx))
 }
 
-// leaveBehind waits until another device has copied what it took of d.
-func (d *Device) leaveBehind(o *Device) {
+// awaitTaker waits until another device has copied what it took of d.
+func (d *Device) awaitTaker(o *Device) {
 	for _, p := range o.taken {
 		if p.from != d {
 			continue

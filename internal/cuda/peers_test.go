@@ -84,8 +84,8 @@ func TestTickets(t *testing.T) {
 	giver.BeginCopies().End()
 	giver.BeginCopies().End()
 	refused(to, ticket, "taken before or has expired")
-	if n := len(post.waiting); n != 0 {
-		t.Errorf("%d parcels wait for ever", n)
+	if n := len(peers.waiting); n != 0 {
+		t.Errorf("%d transfers wait for ever", n)
 	}
 }
 

@@ -11,19 +11,22 @@ import (
 	"gorgonia.org/cu"
 )
 
+// The slots of staging: large enough for the bus's speed, and enough of them that the host copies
+// one while the GPU works on others.
 const (
 	slotBytes = 1 << 20
 	slotCount = 4
 )
 
-// staging is pinned memory that everything passes through on its way to the GPU and back, in slots
-// that take turns. A slot is free again once its event has happened.
+// staging is pinned memory that Upload, Download and weights pass through on their way to the GPU
+// and back, in slots that take turns. A slot is free again once its event has happened.
 type staging struct {
 	pinned []byte
-	events [slotCount]cu.Event
-	next   int
+	events [slotCount]cu.Event // the latest copy of each slot is done
+	next   int                 // the slot whose turn it is
 }
 
+// open takes pinned memory of the driver. What it has made when it fails, close frees.
 func (s *staging) open() (err error) {
 	if s.pinned, err = pinned(slotBytes * slotCount); err != nil {
 		return err
@@ -36,6 +39,7 @@ func (s *staging) open() (err error) {
 	return nil
 }
 
+// close frees everything; the stream's work must be done.
 func (s *staging) close() error {
 	var errs []error
 	for i := range s.events {
@@ -50,7 +54,7 @@ func (s *staging) close() error {
 	return errors.Join(errs...)
 }
 
-// slot waits for the next slot.
+// slot waits until the next slot is free, and returns it with the event to record after its copy.
 func (s *staging) slot() ([]byte, cu.Event, error) {
 	i := s.next
 	s.next = (i + 1) % slotCount
@@ -64,13 +68,13 @@ type block struct {
 	width, pitch int64
 }
 
-// run is a block of b's rows with the bytes of its dense copy where it begins.
+// run is a part of a block that fits a slot.
 type run struct {
 	block
-	from int64
+	from int64 // at which byte of the block's dense copy it begins
 }
 
-// runs cuts a block in runs that fit a slot: whole rows, or parts of one.
+// runs cuts a block into runs of whole rows, or parts of one where a row is larger than a slot.
 func (b block) runs(f func(r run)) {
 	if b.rows == 0 || b.width == 0 {
 		return
@@ -78,6 +82,7 @@ func (b block) runs(f func(r run)) {
 	if b.rows == 1 || b.width == b.pitch { // dense: one long row
 		b = block{at: b.at, rows: 1, width: int64(b.rows) * b.width}
 	}
+
 	each := max(1, int(slotBytes/b.width))
 	for i := 0; i < b.rows; i += each {
 		n := min(each, b.rows-i)
@@ -96,6 +101,7 @@ func (d *Device) up(b block, src []byte) {
 		if d.keep(err); d.failure() != nil {
 			return
 		}
+
 		n := int64(r.rows) * r.width
 		copy(slot, src[r.from:r.from+n])
 		host := unsafe.Pointer(&slot[0])
@@ -115,12 +121,14 @@ func (d *Device) down(dst []byte, b block) error {
 		if d.keep(err); d.failure() != nil {
 			return
 		}
+
 		n, host := int64(r.rows)*r.width, unsafe.Pointer(&slot[0])
 		if r.rows == 1 {
 			d.keep(cu.MemcpyDtoHAsync(host, r.at, n, d.stream))
 		} else {
 			d.keep(rowsDown(host, r.block, d.stream))
 		}
+
 		d.keep(event.Record(d.stream))
 		d.keep(event.Synchronize())
 		copy(dst[r.from:r.from+n], slot)
@@ -203,6 +211,8 @@ func (d *Device) grow(m **memory, n int) *memory {
 	if *m != nil && (*m).bytes >= int64(n) {
 		return *m
 	}
+
+	// The old one may go at once: what still uses it was issued before.
 	if *m != nil {
 		d.keep(d.memory.give(*m))
 	}

@@ -12,7 +12,7 @@ const (
 	queriesV2 = 128
 )
 
-// runV2 is the elements that asynchronous copies move at a time.
+// runV2 is the elements of bfloat16 that an asynchronous copy moves: 16 bytes.
 const runV2 = 8
 
 // linearV2Of returns the kernel for a weight [out, in], whose rows have to begin at multiples of
@@ -48,7 +48,8 @@ func keysV2(wide int) int {
 // sharedV2 is the shared memory of attention_v2 for heads of a width: queries, keys and values.
 func sharedV2(wide int) int { return 2 * wide * (queriesV2 + 2*keysV2(wide)) }
 
-// rowsOf rounds rows of groups, each of which it widens to a multiple of runV2 with zeros.
+// rowsOf rounds m to bfloat16. Its rows consist of groups (heads), each of which is widened with
+// zeros to a multiple of runV2, so that copies of 16 bytes are aligned.
 func (d *Device) rowsOf(to value, m view, groups int) {
 	width := m.cols / groups
 	wide := ceil(width, runV2) * runV2
@@ -56,7 +57,8 @@ func (d *Device) rowsOf(to value, m view, groups int) {
 		num(m.rows), num(groups), num(width))
 }
 
-// linearRows is Linear with v2: x is rounded, then multiplied.
+// linearRows is Linear with v2: x is rounded into the device's scratch, then multiplied. Where
+// there is no memory for that, the error sticks and nothing is launched.
 func (d *Device) linearRows(l *linear, x, out view, ep epilogue) {
 	m := d.grow(&d.rounded, 2*x.rows*x.cols)
 	if m == nil {
@@ -70,7 +72,8 @@ func (d *Device) linearRows(l *linear, x, out view, ep epilogue) {
 // sizeV2 returns the bytes of rounded keys, or of values.
 func sizeV2(keys, heads, hd int) int { return 2 * keys * heads * ceil(hd, runV2) * runV2 }
 
-// attendRows is attention with v2: keys and values are rounded, then attended to.
+// attendRows is attention with v2: keys and values are rounded once, then every block of queries
+// reads them. The kernel rounds queries itself.
 func (d *Device) attendRows(by product, q, k, v, dst, bias view, a compute.AttentionArgs) {
 	hd := q.cols / a.Heads
 	size := sizeV2(k.rows, a.Heads, hd)

@@ -26,12 +26,13 @@ type linear struct {
 	lo, hi int
 }
 
-// packed is a weight with its bias on the GPU. The memory goes back once nobody refers to it.
+// packed is a weight with its bias on the GPU. Linears that are parts of it share it. The garbage
+// collector returns its memory: models are dropped as a whole and never free their weights.
 type packed struct {
 	out, in int
 	dtype   compute.DType
-	weight  *memory
-	bias    *memory // nil: none
+	weight  *memory // [out, in] row by row, or the panels of v3
+	bias    *memory // float32; nil: none
 }
 
 // Dims returns out and in.
@@ -45,11 +46,12 @@ func (l *linear) Part(lo, hi int) compute.Linear {
 	return &linear{whole: l.whole, lo: l.lo + lo, hi: l.lo + hi}
 }
 
-// weight and bias return where those of the part begin.
+// weight returns where the rows of the part begin.
 func (l *linear) weight() value {
 	return arg(l.whole.weight.at + cu.DevicePtr(l.lo*l.whole.in*sizeOf(l.whole.dtype)))
 }
 
+// bias returns where the bias of the part begins, 0 where there is none.
 func (l *linear) bias() value {
 	if l.whole.bias == nil {
 		return 0
@@ -66,7 +68,7 @@ type convolution struct {
 // Shape returns the shape of the weight it was packed from.
 func (c *convolution) Shape() compute.ConvShape { return c.shape }
 
-// upload copies parameters to memory of their own, nil for none; owner's end gives it back.
+// upload copies parameters to memory of their own, nil for none; see owned.
 func upload[T any](d *Device, owner *T, bytes []byte) (*memory, error) {
 	if len(bytes) == 0 {
 		return nil, nil
@@ -79,11 +81,11 @@ func upload[T any](d *Device, owner *T, bytes []byte) (*memory, error) {
 	return m, d.failure()
 }
 
-// owned takes memory that owner's end gives back.
+// owned takes memory that goes back to the arena when the collector finds owner unreachable.
 func owned[T any](d *Device, owner *T, bytes int64) (*memory, error) {
 	m, err := d.take(bytes)
 	if err == nil {
-		runtime.AddCleanup(owner, d.memory.lose, m)
+		runtime.AddCleanup(owner, d.memory.freeLater, m)
 	}
 	return m, err
 }
@@ -120,6 +122,7 @@ func (d *Device) PackStored(parts []tensor.Tensor, bias []float32, out, in int,
 	return &linear{whole: p, hi: out}, nil
 }
 
+// pack brings a weight and its bias to the device, in the layout that the weight's kernel reads.
 func (d *Device) pack(parts []tensor.Tensor, bias []float32, out, in int,
 	t compute.DType) (*packed, error) {
 	elements := 0
@@ -129,6 +132,7 @@ func (d *Device) pack(parts []tensor.Tensor, bias []float32, out, in int,
 	if err := compute.CheckWeight(elements, bias, out, in, t); err != nil {
 		return nil, err
 	}
+
 	d.enter("pack")
 	defer d.leave()
 	p := &packed{out: out, in: in, dtype: t}
@@ -141,6 +145,7 @@ func (d *Device) pack(parts []tensor.Tensor, bias []float32, out, in int,
 	if err != nil {
 		return nil, err
 	}
+
 	p.bias, err = upload(d, p, bytesOf(bias))
 	return p, err
 }
@@ -153,7 +158,8 @@ func sizeOf(t compute.DType) int {
 	return 4
 }
 
-// convert brings what is in parts to the GPU, one after the other, as elements of type t.
+// convert brings the tensors of parts to the GPU, one after the other, as elements of type t. They
+// go up in pieces of a staging slot, so that their size on the host does not matter.
 func (d *Device) convert(at cu.DevicePtr, parts []tensor.Tensor, t compute.DType) error {
 	for _, p := range parts {
 		size := p.DType.Size()
@@ -172,7 +178,8 @@ func (d *Device) convert(at cu.DevicePtr, parts []tensor.Tensor, t compute.DType
 	return nil
 }
 
-// piece brings up to a slot of values to the GPU as elements of type t.
+// piece brings up to a slot of values to the GPU as elements of type t. float32 and bfloat16 travel
+// as they are and are converted there; other types become float32 on the host first.
 func (d *Device) piece(at cu.DevicePtr, p tensor.Tensor, t compute.DType) error {
 	n := p.Shape.Elements()
 	if p.DType != tensor.F32 && p.DType != tensor.BF16 {
@@ -182,10 +189,13 @@ func (d *Device) piece(at cu.DevicePtr, p tensor.Tensor, t compute.DType) error 
 		}
 		p = tensor.FromFloat32(v, n)
 	}
+
+	// The file's type is the wanted one.
 	if (p.DType == tensor.BF16) == (t == compute.BF16) {
 		d.up(block{at: at, rows: 1, width: int64(len(p.Data))}, p.Data)
 		return d.failure()
 	}
+
 	raw := d.grow(&d.scratch, len(p.Data))
 	if raw == nil {
 		return d.failure()
