@@ -10,60 +10,67 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// Row is what was measured of one item.
+// Row is what was measured of one item in one type. It is a line of "longtake bench --json".
 type Row struct {
 	Name    string  `json:"name"`
 	DType   string  `json:"dtype"`
-	Threads int     `json:"threads"`
-	Seconds float64 `json:"seconds"`
+	Threads int     `json:"threads"`                // 0 on a GPU
+	Seconds float64 `json:"seconds"`                // of a run, the least
 	GFLOPS  float64 `json:"gflops,omitempty"`       // per second; 0: not counted
 	Peak    float64 `json:"of_peak,omitempty"`      // share of the peak that was measured beside it
 	Peer    float64 `json:"peer_seconds,omitempty"` // of the same item and type; 0: nobody asked
 	// Ratio is Seconds over the peer's, in the peer's better type where Best is set.
 	Ratio float64 `json:"ratio,omitempty"`
 	Best  bool    `json:"against_best,omitempty"`
-	Note  string  `json:"note,omitempty"` // what the peer says of its time, or why it has none
+	// Note is what the peer says of its time, or why it has none.
+	Note string `json:"note,omitempty"`
 
-	peak float64 // floating-point operations per second
+	// peak is what was measured, or is known, of the device, in floating-point operations per second;
+	// 0: unknown.
+	peak float64
 }
 
 // item is one thing to time on a device.
 type item struct {
-	name  string
-	flops float64
-	best  bool // compare with the peer's better type
-	// start prepares a run; what it gives back is run again and again, then stopped.
+	name  string  // as the peer knows it
+	flops float64 // floating-point operations of a run; 0: not counted
+	best  bool    // compare with the peer's better type
+	// start loads what a run needs. run is called again and again, then stop frees everything.
 	start func(e *env, t compute.DType) (run func() error, stop func(), err error)
-	types []compute.DType
-	one   bool // also on one thread
+	types []compute.DType // to time the item in
+	one   bool            // also on one thread
 }
 
 // env is where items run.
 type env struct {
-	folder *model.Folder
+	folder *model.Folder // of the demo model; nil on a GPU, whose items need none
 	dev    compute.Device
 }
 
+// both is the types of items that are timed in either.
 var both = []compute.DType{compute.FP32, compute.BF16}
 
-// Config says what to time.
+// Config says what to time on the CPU.
 type Config struct {
 	Folder  *model.Folder // of the demo model
-	Threads int
-	Rounds  int
-	Peer    *Peer // nil: nobody to compare with
+	Threads int           // of the device; items that scale badly run on one as well
+	Rounds  int           // turns of each side
+	Peer    *Peer         // nil: nothing to compare with
 	// Clip makes the demo clip in a process of its own; nil leaves it out.
 	Clip   func(t compute.DType) error
-	Report func(Row)
+	Report func(Row) // gets each row as soon as it is measured
 }
 
-// Run times every item and reports each as soon as it is known.
+// Run times every item, in the order of the report. It stops at the first error, which names the
+// item.
 func Run(c Config) error {
 	all := items(c.Folder.Transformer)
 	if c.Clip != nil {
 		all = append(all, clip(c.Clip))
 	}
+
 	for _, it := range all {
+		// One thread shows the kernel, all of them the machine.
 		threads := []int{c.Threads}
 		if it.one && c.Threads > 1 {
 			threads = []int{1, c.Threads}
@@ -77,13 +84,15 @@ func Run(c Config) error {
 	return nil
 }
 
-// item times one item in its types, taking turns with the peer.
+// item times one item in its types on a device of its own, taking turns with the peer.
 func (c Config) item(it item, threads int) (err error) {
+	// A new device per item: its scratch must not profit from the item before.
 	dev, err := cpu.New(threads)
 	if err != nil {
 		return err
 	}
 	defer dev.Close()
+
 	rows := make([]Row, len(it.types))
 	peers := make([]float64, len(it.types))
 	for i, t := range it.types {
@@ -91,6 +100,8 @@ func (c Config) item(it item, threads int) (err error) {
 			Seconds: math.Inf(1)}
 		peers[i] = math.Inf(1)
 	}
+
+	// The peer and we take turns in every type, so that both see the same states of the machine.
 	for range c.Rounds {
 		for i, t := range it.types {
 			if c.Peer != nil {
@@ -105,6 +116,7 @@ func (c Config) item(it item, threads int) (err error) {
 			}
 		}
 	}
+
 	least := math.Inf(1)
 	for _, s := range peers {
 		least = min(least, s)
@@ -116,7 +128,9 @@ func (c Config) item(it item, threads int) (err error) {
 	return nil
 }
 
-// measure times an item for a while and keeps the least time, and the greatest peak.
+// measure runs an item for at least 300 ms and twice, and keeps the least time seen so far. The
+// peak is measured right after it, and the greatest kept, so that both are of the same state of the
+// machine.
 func (r *Row) measure(it item, f *model.Folder, dev *cpu.Device, t compute.DType) error {
 	const atLeast, least = 300 * time.Millisecond, 2
 	run, stop, err := it.start(&env{f, dev}, t)
@@ -124,9 +138,12 @@ func (r *Row) measure(it item, f *model.Folder, dev *cpu.Device, t compute.DType
 		return err
 	}
 	defer stop()
-	if err := run(); err != nil { // the first one fills caches and scratch
+
+	// The first run fills caches and scratch, and does not count.
+	if err := run(); err != nil {
 		return err
 	}
+
 	began := time.Now()
 	for n := 0; n < least || time.Since(began) < atLeast; n++ {
 		start := time.Now()
@@ -135,12 +152,15 @@ func (r *Row) measure(it item, f *model.Folder, dev *cpu.Device, t compute.DType
 		}
 		r.Seconds = min(r.Seconds, time.Since(start).Seconds())
 	}
+
 	for range 3 {
 		r.peak = max(r.peak, dev.Peak(t))
 	}
 	return nil
 }
 
+// compare fills in the figures that follow from the times: peer is the peer's in the row's type,
+// and least its time in its better type. An infinite time was not measured.
 func (r *Row) compare(it item, peer, least float64) {
 	r.GFLOPS = it.flops / r.Seconds / 1e9
 	if r.peak > 0 {
@@ -149,6 +169,8 @@ func (r *Row) compare(it item, peer, least float64) {
 	if math.IsInf(peer, 1) {
 		return
 	}
+
+	// Users choose a type freely, so a whole clip is held to the peer's faster one.
 	r.Peer, r.Ratio = peer, r.Seconds/peer
 	if it.best {
 		r.Ratio = r.Seconds / least

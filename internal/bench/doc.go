@@ -1,9 +1,11 @@
-// Package bench times the engine's parts side by side with what a user would pick instead:
-// diffusers on PyTorch, which answers in a process of its own (tools/bench_torch.py).
+// Package bench times the engine's parts next to what a user would otherwise run: diffusers on
+// PyTorch, which answers in a process of its own (tools/bench_torch.py).
 //
-// Machines are noisy, so the two sides take turns, item by item and round by round; a time is the
-// least over the rounds, and what is to be believed is the ratio.
+// Machines are noisy, so the two sides take turns, item by item and round by round. A time is the
+// least over the rounds; the figure to quote is the ratio, which holds when the machine's speed
+// drifts.
 //
-// On a GPU (GPU) the clock is the GPU's own and the peer PyTorch with cuBLAS and its attention
-// (tools/bench_torch_gpu.py); what is to be believed there is also the share of the peak.
+// On a GPU (type GPU) the clock is the GPU's own, and the peer is PyTorch with cuBLAS and its
+// attention (tools/bench_torch_gpu.py). The share of the peak is worth quoting there as well. On
+// the emulated GPU items run in tiny sizes, to show that the code works; its times mean nothing.
 package bench

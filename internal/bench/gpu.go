@@ -10,10 +10,10 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// Clocked is a device that knows how long it takes for what it is given.
+// Clocked is a device with a clock of its own.
 type Clocked interface {
 	compute.Device
-	// Elapsed returns how long the device takes for what f issues.
+	// Elapsed returns how long the device takes for what f issues, without the time to issue it.
 	Elapsed(f func() error) (time.Duration, error)
 }
 
@@ -22,13 +22,13 @@ type GPU struct {
 	Device Clocked
 	Other  compute.Device // another GPU; nil: there is none
 	Tiny   bool           // sizes that show that everything runs, and nothing else
-	Rounds int
-	Peer   *Peer // nil: nobody to compare with
-	Report func(Row)
+	Rounds int            // of which the least time counts
+	Peer   *Peer          // nil: nothing to compare with
+	Report func(Row)      // gets each row as soon as it is measured
 }
 
-// Run times every item and reports each as soon as it is known. An item that the peer cannot time
-// has its reason as the note.
+// Run times every item, then copies that overlap products, and copies from GPU to GPU where there
+// are two. An item that the peer cannot time has the peer's reason as its note.
 func (g GPU) Run() error {
 	for _, it := range g.items() {
 		for _, t := range it.types {
@@ -39,6 +39,8 @@ func (g GPU) Run() error {
 			g.Report(r)
 		}
 	}
+
+	// The copies of a rank's activations for a layer of Wan 2.1 1.3B.
 	rows, width, side := clip480.Tokens(), wan13.heads*wan13.dim, 4096
 	if g.Tiny {
 		rows, width, side = 30, 70, 40
@@ -48,24 +50,28 @@ func (g GPU) Run() error {
 		return fmt.Errorf("%s: %w", r.Name, err)
 	}
 	g.Report(r)
+
 	if g.Other == nil {
 		return nil
 	}
-	if r, err = g.handRow(rows, width); err != nil {
+	if r, err = g.peerCopyRow(rows, width); err != nil {
 		return fmt.Errorf("%s: %w", r.Name, err)
 	}
 	g.Report(r)
 	return nil
 }
 
+// row times an item in a type, here and by the peer.
 func (g GPU) row(it item, t compute.DType) (Row, error) {
 	r := Row{Name: it.name, DType: t.String()}
 	var err error
 	if r.Seconds, err = g.measure(it, t); err != nil {
 		return r, err
 	}
+
 	peer := math.Inf(1)
 	if g.Peer != nil {
+		// A peer that runs out of memory, say, still times the next item.
 		taken, err := g.Peer.Time(it.name, t.String(), 0)
 		if r.Note = taken.Note; err != nil {
 			r.Note = err.Error()
@@ -80,8 +86,8 @@ func (g GPU) row(it item, t compute.DType) (Row, error) {
 	return r, nil
 }
 
-// measure returns the least time of a run. Runs follow each other for a while without a wait
-// between them, so that what is measured is not how long it takes to issue them.
+// measure returns the least time of a run in seconds. As many runs as fill 0.1 s follow each other
+// without a wait between them, so that what is measured is not how long it takes to issue them.
 func (g GPU) measure(it item, t compute.DType) (float64, error) {
 	const atLeast, runsMost = 0.1, 200 // seconds
 	run, stop, err := it.start(&env{dev: g.Device}, t)
@@ -89,9 +95,12 @@ func (g GPU) measure(it item, t compute.DType) (float64, error) {
 		return 0, err
 	}
 	defer stop()
-	if err := run(); err != nil { // takes memory
+
+	// The first run takes memory and loads kernels; the second one says how many fill the time.
+	if err := run(); err != nil {
 		return 0, err
 	}
+
 	once, err := g.Device.Elapsed(run)
 	if err != nil {
 		return 0, err
@@ -100,6 +109,7 @@ func (g GPU) measure(it item, t compute.DType) (float64, error) {
 	if !g.Tiny {
 		runs = int(min(max(atLeast/once.Seconds(), 1), runsMost))
 	}
+
 	least := math.Inf(1)
 	for range g.Rounds {
 		took, err := g.Device.Elapsed(func() error {
@@ -118,34 +128,42 @@ func (g GPU) measure(it item, t compute.DType) (float64, error) {
 	return least, nil
 }
 
-// Names of items that the page speaks of.
 const (
-	passItem    = "wan 1.3B pass 32760 tokens"
-	blocksTimed = 4 // what is beside them in a pass takes little then
+	passItem    = "wan 1.3B pass 32760 tokens" // the item from which the page derives a step's time
+	blocksTimed = 4                            // enough that the rest of a pass hardly counts
 )
 
 // clip480 is the latent of 81 frames of 832 x 480: 32,760 tokens.
 var clip480 = partition.Grid{T: 21, H: 60, W: 104, PT: 1, PH: 2, PW: 2}
 
+// items lists what is timed: products and attention of Wan's sizes, then blocks and a whole pass.
 func (g GPU) items() []item {
 	if g.Tiny {
 		return tinyItems()
 	}
 	var out []item
+
+	// Square products, by which GPUs are commonly compared.
 	for _, s := range []int{1024, 2048, 4096, 8192} {
 		out = append(out, low(gemm(s, s, s)))
 	}
+
+	// The products of a layer for a clip at 480p: attention's output, q, k and v as one, and both of
+	// the feed-forward.
 	for _, w := range []shape{wan13, wan14} {
 		d := w.heads * w.dim
 		for _, s := range [][2]int{{d, d}, {d, 3 * d}, {d, w.inner}, {w.inner, d}} {
 			out = append(out, low(gemm(clip480.Tokens(), s[0], s[1])))
 		}
 	}
+
+	// Attention of both head widths over ever longer sequences, up to a clip's.
 	for _, dim := range []int{64, 128} {
 		for tokens := 1024; tokens <= 32768; tokens *= 2 {
 			out = append(out, low(attention(tokens, 12, dim)))
 		}
 	}
+
 	return append(out, full(gemm(4096, 4096, 4096)), full(attention(4096, 12, 128)),
 		wan13.layers("wan 1.3B 4 blocks 32760 tokens", blocksTimed, clip480),
 		wan14.layers("wan 14B 4 blocks 32760 tokens", blocksTimed, clip480),
@@ -154,6 +172,7 @@ func (g GPU) items() []item {
 
 // tinyItems are one of each kind.
 func tinyItems() []item {
+	// Sizes that fill no tile, so that edges run as well.
 	small := shape{heads: 3, dim: 64, inner: 96, text: 32}
 	g := partition.Grid{T: 2, H: 4, W: 6, PT: 1, PH: 2, PW: 2}
 	a, b := gemm(70, 40, 50), attention(70, 2, 64)
@@ -161,25 +180,26 @@ func tinyItems() []item {
 	return []item{a, b, small.layers("wan 192 wide 2 blocks 12 tokens", 2, g)}
 }
 
-// low and full are an item in bfloat16 and in float32 alone.
+// low is an item in bfloat16 alone.
 func low(it item) item {
 	it.types = []compute.DType{compute.BF16}
 	return it
 }
 
+// full is an item in float32 alone.
 func full(it item) item {
 	it.types = []compute.DType{compute.FP32}
 	return it
 }
 
-// Peak is what a GPU can do at most, in floating-point operations per second.
+// Peak is what a GPU can do at most.
 type Peak struct {
-	name      string
-	fp32, low float64
+	name      string  // a part of the device's name
+	fp32, low float64 // TFLOP/s in float32 and in bfloat16
 }
 
-// Of returns the peak of products of a type: fused multiply-adds of float32, and tensor cores with
-// float32 sums and dense operands.
+// Of returns the peak of products of a type in floating-point operations per second: fused
+// multiply-adds of float32, or tensor cores with float32 sums and dense operands of bfloat16.
 func (p Peak) Of(t compute.DType) float64 {
 	if t == compute.BF16 {
 		return p.low * 1e12
@@ -188,7 +208,7 @@ func (p Peak) Of(t compute.DType) float64 {
 }
 
 // peaks are those of NVIDIA's data sheets and architecture whitepapers, without sparsity, by what
-// the driver calls a GPU; a name comes before those that it contains.
+// the driver calls a GPU. A name stands before the names that are parts of it.
 var peaks = []Peak{
 	{"H200", 66.9, 989.4}, {"GH200", 66.9, 989.4}, {"H100 PCIe", 51.2, 756.4},
 	{"H100 NVL", 60.3, 835.5}, {"H100", 66.9, 989.4}, {"A100", 19.5, 312}, {"A40", 37.4, 149.7},

@@ -18,10 +18,15 @@ import (
 // items lists what is timed, by the names that the peer knows; demo is that of the small model.
 func items(demo model.TransformerConfig) []item {
 	var out []item
+
+	// A large product, then the demo transformer's: q, k and v, and the feed-forward of a short and of
+	// the longest clip.
 	for _, s := range [][3]int{{1024, 1536, 1536}, {216, 256, 768}, {216, 256, 896}, {216, 896, 256},
 		{4320, 256, 896}} {
 		out = append(out, gemm(s[0], s[1], s[2]))
 	}
+
+	// Attention of the demo model at its longest, and of Wan 1.3B for one latent frame.
 	out = append(out, attention(4320, 8, 32), attention(1560, 12, 128))
 	for _, frames := range []int{9, 21, 180} {
 		out = append(out, transformer(demo, frames))
@@ -29,6 +34,7 @@ func items(demo model.TransformerConfig) []item {
 	return append(out, block(), decode())
 }
 
+// gemm is a product of x [m, k] with a weight [n, k].
 func gemm(m, k, n int) item {
 	return item{
 		name: fmt.Sprintf("gemm %dx%dx%d", m, k, n), flops: 2 * float64(m) * float64(k) * float64(n),
@@ -36,6 +42,8 @@ func gemm(m, k, n int) item {
 		start: func(e *env, t compute.DType) (func() error, func(), error) {
 			a := model.NewArena(e.dev)
 			x, y := a.Mat(m, k), a.Mat(m, n)
+
+			// The arena remembers its first error, so one check after the last use is enough.
 			w, err := e.dev.PackLinear(random(n*k), nil, n, k, t)
 			if err == nil {
 				err = a.Err()
@@ -44,6 +52,7 @@ func gemm(m, k, n int) item {
 				return nil, nil, err
 			}
 			e.dev.Upload(x, random(m*k))
+
 			return func() error {
 				e.dev.Linear(y, x, w, compute.Epilogue{})
 				return nil
@@ -52,17 +61,20 @@ func gemm(m, k, n int) item {
 	}
 }
 
+// attention is attention of so many tokens to themselves. q, k and v are columns of one matrix, as
+// the engine has them.
 func attention(tokens, heads, dim int) item {
 	return item{
 		name:  fmt.Sprintf("attention %dx%dx%d", tokens, heads, dim),
 		flops: 4 * float64(tokens) * float64(tokens) * float64(heads*dim), types: both,
 		start: func(e *env, t compute.DType) (func() error, func(), error) {
 			a := model.NewArena(e.dev)
-			d := heads * dim
+			d := heads * dim // width of q, of k and of v
 			qkv, y := a.Mat(tokens, 3*d), a.Mat(tokens, d)
 			if err := a.Err(); err != nil {
 				return nil, nil, err
 			}
+
 			e.dev.Upload(qkv, random(tokens*3*d))
 			return func() error {
 				e.dev.Attention(y, qkv.ColRange(0, d), qkv.ColRange(d, 2*d), qkv.ColRange(2*d, 3*d),
@@ -73,7 +85,8 @@ func attention(tokens, heads, dim int) item {
 	}
 }
 
-// transformer is a pass of the demo model with a text of one token, and one row for the padding.
+// transformer is a pass of the demo model over so many latent frames of 8 x 12, with a text of one
+// token and one row for the padding.
 func transformer(demo model.TransformerConfig, frames int) item {
 	g := partition.Grid{T: frames, H: 8, W: 12, PT: 1, PH: 2, PW: 2}
 	return item{
@@ -97,8 +110,9 @@ func block() item {
 	return it
 }
 
-// shape is that of a transformer of Wan.
-type shape struct{ heads, dim, inner, text int } // dim of a head, width of the feed-forward
+// shape is that of a transformer of Wan: heads, the width of each, that of the feed-forward's
+// hidden layer, and that of the text encoder's output.
+type shape struct{ heads, dim, inner, text int }
 
 // The transformers of Wan 2.1 (Wan: Open and Advanced Large-Scale Video Generative Models, 2025).
 var (
@@ -106,14 +120,19 @@ var (
 	wan14 = shape{heads: 40, dim: 128, inner: 13824, text: 4096}
 )
 
+// config returns the configuration of a transformer of so many layers.
 func (s shape) config(layers int) model.TransformerConfig {
 	return model.TransformerConfig{PatchSize: [3]int{1, 2, 2}, NumAttentionHeads: s.heads,
 		AttentionHeadDim: s.dim, InChannels: 16, OutChannels: 16, TextDim: s.text, FreqDim: 256,
 		FFNDim: s.inner, NumLayers: layers, CrossAttnNorm: true, Eps: 1e-6}
 }
 
-// flops returns the operations of a pass over so many tokens and those of a text, whose keys and
-// values are there.
+// flops returns the floating-point operations of a pass over so many tokens, with cross attention
+// to so many tokens of a text. The text's keys and values are computed once per clip and not
+// counted; nor are embeddings, norms and the final layer, which are small next to these.
+//
+// Per layer: q, k, v and o of self attention and q and o of cross attention are 6·n·d²
+// multiply-adds, the feed-forward 2·n·d·f, scores and values of attention 2·n·n·d and 2·n·text·d.
 func flops(cfg model.TransformerConfig, tokens, text int) float64 {
 	n, d, f := float64(tokens), float64(cfg.Dim()), float64(cfg.FFNDim)
 	return float64(cfg.NumLayers) * (12*n*d*d + 4*n*d*f + 4*n*n*d + 4*n*float64(text)*d)
@@ -131,7 +150,8 @@ func (s shape) layers(name string, n int, g partition.Grid) item {
 	}
 }
 
-// arbitrary returns weights of a transformer; those of one size are the same ones.
+// arbitrary returns weights of a transformer. Values cost nothing to get wrong here, so tensors of
+// one size share theirs, which keeps 14B models within the host's memory.
 func arbitrary(cfg model.TransformerConfig) *model.Weights {
 	tensors, values := map[string]tensor.Tensor{}, map[int][]float32{}
 	for name, shape := range cfg.Shapes() {
@@ -147,13 +167,15 @@ func arbitrary(cfg model.TransformerConfig) *model.Weights {
 	return model.NewWeights("transformer", tensors, cfg.Shapes())
 }
 
-// pass is a forward pass of a transformer on one rank.
+// pass is a forward pass of a transformer on one rank, through the same code as in a clip. text is
+// [tokens, text width], not yet embedded.
 func pass(e *env, cfg model.TransformerConfig, w *model.Weights, g partition.Grid, text []float32,
 	dt compute.DType) (func() error, func(), error) {
 	t, err := wan.Load(e.dev, cfg, w, dt)
 	if err != nil {
 		return nil, nil, err
 	}
+
 	embedded, err := t.Text(text)
 	if err != nil {
 		return nil, nil, err
@@ -162,11 +184,14 @@ func pass(e *env, cfg model.TransformerConfig, w *model.Weights, g partition.Gri
 	if err != nil {
 		return nil, nil, err
 	}
+
+	// One rank holds all tokens and all heads.
 	all := partition.Even(g.Tokens(), 1)
 	s, err := t.NewSequence(g, group, all, partition.Even(cfg.NumAttentionHeads, 1))
 	if err != nil {
 		return nil, nil, err
 	}
+
 	x, v := random(g.Tokens()*t.TokenWidth()), make([]float32, g.Tokens()*t.TokenWidth())
 	run := func() error {
 		return s.Forward(context.Background(), collective.Tag{}, x, v,
@@ -178,7 +203,8 @@ func pass(e *env, cfg model.TransformerConfig, w *model.Weights, g partition.Gri
 	}, nil
 }
 
-// decode is 33 frames of 64 x 112 of the demo model.
+// decode is 33 frames of 64 x 112 of the demo model: 9 latent frames of 8 x 14, of which the first
+// becomes one frame and each other one four.
 func decode() item {
 	const frames, h, w = 9, 8, 14
 	return item{
@@ -192,6 +218,8 @@ func decode() item {
 			if err != nil {
 				return nil, nil, err
 			}
+
+			// A stream per run: the first frame is decoded differently from the later ones.
 			return func() error {
 				s, err := d.NewStream(h, w)
 				if err != nil {
@@ -210,7 +238,8 @@ func decode() item {
 	}
 }
 
-// clip is a whole clip, loading and encoding included.
+// clip is a whole clip in a new process, loading the model and encoding the video included. make
+// runs the process.
 func clip(make func(t compute.DType) error) item {
 	return item{
 		name: "demo clip 96x64 33 frames 30 steps guided", best: true, types: both,
@@ -220,7 +249,8 @@ func clip(make func(t compute.DType) error) item {
 	}
 }
 
-// random returns n values of the normal distribution, the same ones every time.
+// random returns n values of the normal distribution, the same ones every time, so that two runs
+// time the same work.
 func random(n int) []float32 {
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not for secrets
 	v := make([]float32, n)

@@ -10,18 +10,20 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// overlap times what a step of several ranks does, copies to the host and back beside products:
-// each alone, then both at once. Its row has the time of both.
+// overlap times what a step of several ranks does: copies to the host and back while products are
+// computed.
 type overlap struct {
 	dev      compute.Device
-	down, up compute.Mat // [rows, width]
-	x, y     compute.Mat // [side, side]
-	w        compute.Linear
-	products int
-	bytes    []byte
+	down, up compute.Mat    // [rows, width]: what is copied, and where it comes back
+	x, y     compute.Mat    // [side, side]: operand and result of the products
+	w        compute.Linear // [side, side]
+	products int            // of a round
+	bytes    []byte         // down in bfloat16, on the host
 }
 
-// overlapRow times the copies of a matrix of rows x width, and products of side x side.
+// overlapRow times the copies of a matrix of rows x width, then products of side x side that take
+// about as long, then both at once. The row has the time of both; its note says how much of the
+// shorter part the longer one has hidden.
 func (g GPU) overlapRow(rows, width, side int) (Row, error) {
 	a := model.NewArena(g.Device)
 	defer a.Free()
@@ -36,31 +38,39 @@ func (g GPU) overlapRow(rows, width, side int) (Row, error) {
 	if err := a.Err(); err != nil {
 		return r, err
 	}
+
 	g.Device.Upload(o.down, random(rows*width))
 	g.Device.Upload(o.x, random(side*side))
+
 	copies, err := o.least(g.Rounds, true, false)
 	if err != nil {
 		return r, err
 	}
+
 	one, err := o.least(g.Rounds, false, true)
 	if err != nil {
 		return r, err
 	}
-	o.products = min(max(1, int(math.Round(copies/one))), 1000) // about as long as the copies
+
+	// Hiding shows best where both take equally long.
+	o.products = min(max(1, int(math.Round(copies/one))), 1000)
 	computing, err := o.least(g.Rounds, false, true)
 	if err != nil {
 		return r, err
 	}
+
 	if r.Seconds, err = o.least(g.Rounds, true, true); err != nil {
 		return r, err
 	}
+
+	// 100 %: both at once took as long as the longer one; 0 %: as long as one after the other.
 	hidden := (copies + computing - r.Seconds) / min(copies, computing)
 	r.Note = fmt.Sprintf("copies alone %.3g ms, products alone %.3g ms: %.0f %% of the shorter hidden",
 		1e3*copies, 1e3*computing, 100*hidden)
 	return r, nil
 }
 
-// least returns the least time of some rounds of copies, products or both.
+// least returns the least time in seconds of some rounds of copies, products or both.
 func (o *overlap) least(rounds int, copies, products bool) (float64, error) {
 	least := math.Inf(1)
 	for range rounds + 1 { // the first one takes memory
@@ -73,17 +83,21 @@ func (o *overlap) least(rounds int, copies, products bool) (float64, error) {
 	return least, nil
 }
 
+// round downloads and uploads a matrix, issues the products in between, and waits for everything.
 func (o *overlap) round(copies, products bool) error {
 	c := compute.BeginCopies(o.dev)
 	fetch := func() error { return nil }
 	if copies {
 		fetch = c.Download(o.bytes, o.down, compute.BF16)
 	}
+
+	// Issued while the download is under way.
 	for range o.products {
 		if products {
 			o.dev.Linear(o.y, o.x, o.w, compute.Epilogue{})
 		}
 	}
+
 	err := fetch()
 	if copies && err == nil {
 		err = c.Upload(o.up, o.bytes, compute.BF16)
@@ -95,8 +109,9 @@ func (o *overlap) round(copies, products bool) error {
 	return o.dev.Sync()
 }
 
-// handRow times what goes from this GPU to another one, packed and unpacked.
-func (g GPU) handRow(rows, width int) (Row, error) {
+// peerCopyRow times a matrix on its way from this GPU to another one, packed on the one and
+// unpacked on the other.
+func (g GPU) peerCopyRow(rows, width int) (Row, error) {
 	r := Row{Name: fmt.Sprintf("GPU to GPU %dx%d", rows, width), DType: compute.BF16.String(),
 		Seconds: math.Inf(1)}
 	a, b := model.NewArena(g.Device), model.NewArena(g.Other)
@@ -106,13 +121,14 @@ func (g GPU) handRow(rows, width int) (Row, error) {
 	if err := errors.Join(a.Err(), b.Err()); err != nil {
 		return r, err
 	}
+
 	g.Device.Upload(from, random(rows*width))
 	for range g.Rounds + 1 { // the first one takes memory
 		if err := g.Device.Sync(); err != nil {
 			return r, err
 		}
 		begun := time.Now()
-		if err := g.hand(from, to); err != nil {
+		if err := g.copyToPeer(from, to); err != nil {
 			return r, err
 		}
 		r.Seconds = min(r.Seconds, time.Since(begun).Seconds())
@@ -121,7 +137,8 @@ func (g GPU) handRow(rows, width int) (Row, error) {
 	return r, nil
 }
 
-func (g GPU) hand(from, to compute.Mat) error {
+// copyToPeer passes a matrix to the other GPU and waits until it is there.
+func (g GPU) copyToPeer(from, to compute.Mat) error {
 	out, in := compute.BeginCopies(g.Device), compute.BeginCopies(g.Other)
 	defer out.End()
 	giver, gives := out.(compute.PeerCopies)

@@ -9,31 +9,35 @@ import (
 	"github.com/longtake/longtake/internal/userfile"
 )
 
-// Between these lines of a page stands what Page writes.
+// Page writes between these lines of a Markdown page.
 const (
 	pageBegin = "<!-- made by make gpu-bench -->\n"
 	pageEnd   = "<!-- end: gpu-bench -->"
 )
 
-const pageMax = 16 << 20 // bytes
+// pageMax bounds the page that is read, in bytes.
+const pageMax = 16 << 20
 
-// Page puts what was measured on a device, and beside which peer, between the lines of a page that
-// are for it.
+// Page replaces what stands between pageBegin and pageEnd in the file at path by what was measured:
+// rows, on which device, and next to which peer ("" for none). A page without the two lines is an
+// error, and is left alone.
 func Page(path, device, peer string, rows []Row) error {
 	page, err := userfile.Read(path, pageMax)
 	if err != nil {
 		return err
 	}
+
 	before, rest, begun := strings.Cut(string(page), pageBegin)
 	_, after, ended := strings.Cut(rest, pageEnd)
 	if !begun || !ended {
 		return fmt.Errorf("%s lacks the lines %q and %q", path, pageBegin, pageEnd)
 	}
+
 	now := before + pageBegin + "\n" + measured(device, peer, rows) + "\n" + pageEnd + after
 	return os.WriteFile(path, []byte(now), 0o644) //nolint:gosec // a page for all to read
 }
 
-// measured says what was measured where, in Markdown.
+// measured returns a sentence and a table in Markdown, and what follows for a step of Wan.
 func measured(device, peer string, rows []Row) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "On %s", strings.TrimPrefix(device, "cuda: "))
@@ -43,6 +47,7 @@ func measured(device, peer string, rows []Row) string {
 	if peer != "" {
 		fmt.Fprintf(&b, "; beside %s", peer)
 	}
+
 	b.WriteString(".\n\n" +
 		"| what | type | ms | TFLOP/s | of peak | PyTorch, ms | ours / theirs | note |\n" +
 		"|---|---|---|---|---|---|---|---|\n")
@@ -52,6 +57,7 @@ func measured(device, peer string, rows []Row) string {
 			nonzero("%.4g", 1e3*r.Peer),
 			nonzero("%.2f", r.Ratio), strings.ReplaceAll(r.Note, "|", "/"))
 	}
+
 	if r, ok := find(rows, passItem); ok {
 		fmt.Fprintf(&b, "\nA guided step of Wan 2.1 1.3B, 81 frames of 832x480, is two passes: %.3g s",
 			2*r.Seconds)
@@ -63,7 +69,7 @@ func measured(device, peer string, rows []Row) string {
 	return b.String()
 }
 
-// nonzero formats v, nothing where it is not known.
+// nonzero formats v; a 0, which stands for a figure that is not known, becomes "".
 func nonzero(format string, v float64) string {
 	if v == 0 {
 		return ""
@@ -71,6 +77,7 @@ func nonzero(format string, v float64) string {
 	return fmt.Sprintf(format, v)
 }
 
+// find returns the row of an item in bfloat16.
 func find(rows []Row, name string) (Row, bool) {
 	for _, r := range rows {
 		if r.Name == name && r.DType == compute.BF16.String() {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,8 +11,9 @@ import (
 	"os/exec"
 )
 
-// Peer is a process that times the same items. It reads a line of JSON per question and answers
-// with one, after a first line that says what it is.
+// Peer is a process that times the same items in another implementation. After a first line that
+// names it, it reads a question per line of JSON, and answers each with a line. It is not safe for
+// concurrent use.
 type Peer struct {
 	Name string // what it runs, such as "torch 2.9.0"
 	cmd  *exec.Cmd
@@ -19,15 +21,17 @@ type Peer struct {
 	out  *bufio.Scanner
 }
 
+// question asks for the time of an item.
 type question struct {
 	Name    string `json:"name"`
 	DType   string `json:"dtype"`
-	Threads int    `json:"threads"`
+	Threads int    `json:"threads"` // 0: the peer's choice
 }
 
+// answer is a line of the peer: its name first, then a time or an error per question.
 type answer struct {
 	Name  string `json:"name"`
-	Error string `json:"error"`
+	Error string `json:"error"` // why it cannot time the item
 	Taken
 }
 
@@ -37,7 +41,8 @@ type Taken struct {
 	Note    string  `json:"note"` // such as the backend that was the fastest
 }
 
-// StartPeer runs a command line. An error says that there is nobody to compare with.
+// StartPeer runs a command line and waits for its first line, which may take as long as importing
+// PyTorch. On an error no process is left, and the caller measures without a peer.
 func StartPeer(ctx context.Context, command []string) (*Peer, error) {
 	if len(command) == 0 {
 		return nil, errors.New("the command is empty")
@@ -53,6 +58,7 @@ func StartPeer(ctx context.Context, command []string) (*Peer, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
+
 	p.out = bufio.NewScanner(out)
 	first, err := p.read()
 	if err != nil {
@@ -62,9 +68,10 @@ func StartPeer(ctx context.Context, command []string) (*Peer, error) {
 	return p, nil
 }
 
+// read returns the next line. An error that the line reports is returned as one.
 func (p *Peer) read() (a answer, err error) {
 	if !p.out.Scan() {
-		return a, fmt.Errorf("%s has ended: %w", p.cmd.Path, cmpErr(p.out.Err(), io.EOF))
+		return a, fmt.Errorf("%s has ended: %w", p.cmd.Path, cmp.Or(p.out.Err(), io.EOF))
 	}
 	if err := json.Unmarshal(p.out.Bytes(), &a); err != nil {
 		return a, fmt.Errorf("%s says %q, not a line of JSON", p.cmd.Path, p.out.Text())
@@ -75,14 +82,8 @@ func (p *Peer) read() (a answer, err error) {
 	return a, nil
 }
 
-func cmpErr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
-}
-
-// Time asks for the time of an item.
+// Time asks for the time of an item in a type, on so many threads. An error may be the peer's
+// reason why it cannot time this item; the next one may still succeed.
 func (p *Peer) Time(name, dtype string, threads int) (Taken, error) {
 	q, err := json.Marshal(question{name, dtype, threads})
 	if err != nil {
@@ -98,7 +99,7 @@ func (p *Peer) Time(name, dtype string, threads int) (Taken, error) {
 	return a.Taken, nil
 }
 
-// Close ends the process.
+// Close ends the process by closing its input, and waits for it.
 func (p *Peer) Close() error {
 	p.in.Close()
 	return p.cmd.Wait()

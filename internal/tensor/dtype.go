@@ -25,6 +25,7 @@ const (
 	Bool
 )
 
+// dtypes are the types' names and sizes in bytes.
 var dtypes = [...]struct {
 	name string
 	size int
@@ -35,7 +36,7 @@ var dtypes = [...]struct {
 	U8: {"U8", 1}, Bool: {"BOOL", 1},
 }
 
-// ParseDType returns the type that safetensors calls name.
+// ParseDType returns the type that safetensors calls name. Any other name is an error.
 func ParseDType(name string) (DType, error) {
 	for d := F64; int(d) < len(dtypes); d++ {
 		if dtypes[d].name == name {
@@ -45,7 +46,7 @@ func ParseDType(name string) (DType, error) {
 	return Invalid, fmt.Errorf("dtype %q is not known", name)
 }
 
-// DTypeNames lists what ParseDType knows.
+// DTypeNames lists the names that ParseDType knows, for messages.
 func DTypeNames() []string {
 	var names []string
 	for _, d := range dtypes[F64:] {

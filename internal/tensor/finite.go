@@ -24,12 +24,14 @@ func (e *NotFiniteError) Error() string {
 		e.Of, e.Value, e.At)
 }
 
-// CheckFinite returns a *NotFiniteError where a value of v is NaN or infinite; what names the
-// values.
+// CheckFinite returns a *NotFiniteError that counts the values of v which are NaN or infinite, nil
+// where there are none. what names the values in the error, such as "the velocity".
 func CheckFinite(what string, v []float32) error {
 	if Finite(v) {
 		return nil
 	}
+
+	// Only now, when something is wrong, value by value.
 	e := &NotFiniteError{What: what, Of: len(v)}
 	for i, x := range v {
 		if finite(x) {
@@ -43,13 +45,15 @@ func CheckFinite(what string, v []float32) error {
 	return e
 }
 
+// finite reports whether x is neither NaN nor infinite.
 func finite(x float32) bool { return math.Abs(float64(x)) <= math.MaxFloat32 }
 
 // Finite reports whether no value of v is NaN or infinite. It reads v once, at about 8 bytes in a
 // cycle where v is in cache.
 func Finite(v []float32) bool { return F32.finite(Bytes(v)) }
 
-// scanBytes is how much is looked at before what follows is; a multiple of every type's size.
+// scanBytes is the size of the pieces in which FirstNotFinite looks, a multiple of every type's
+// size.
 const scanBytes = 256 << 10
 
 // FirstNotFinite returns the place of the first value that is NaN or infinite as a float32, and
@@ -61,6 +65,8 @@ func (t Tensor) FirstNotFinite() (at int, value float32) {
 		if t.DType.finite(data) {
 			continue
 		}
+
+		// Somewhere in this piece. Converting it is slow, and happens once.
 		v, err := Tensor{DType: t.DType, Shape: Shape{len(data) / size}, Data: data}.Float32()
 		if err != nil {
 			return -1, 0
@@ -107,6 +113,7 @@ func allBelow(b []byte, unsigned, lowest uint64) bool {
 			all[i] |= (x&unsigned + lowest) | (y&unsigned + lowest)
 		}
 	}
+
 	some := all[0] | all[1] | all[2] | all[3]
 	for len(b) > 0 {
 		var last [8]byte

@@ -23,12 +23,12 @@ func (s Shape) Elements() int {
 // Equal reports whether both shapes have the same dimensions.
 func (s Shape) Equal(o Shape) bool { return slices.Equal(s, o) }
 
-// Tensor is a dense array in host memory: Data holds Shape.Elements() little-endian elements.
-// Data may be a read-only mapping of a file.
+// Tensor is a dense array in host memory, row-major. Data may be a read-only mapping of a file, and
+// need not be aligned.
 type Tensor struct {
 	DType DType
 	Shape Shape
-	Data  []byte
+	Data  []byte // Shape.Elements() little-endian elements
 }
 
 // FromFloat32 wraps v, without a copy, as an F32 tensor of the given shape.
@@ -40,13 +40,14 @@ func FromFloat32(v []float32, shape ...int) Tensor {
 	return Tensor{DType: F32, Shape: shape, Data: Bytes(v)}
 }
 
-// Float32 returns the elements as a new []float32. F32, F16, BF16 and F64 convert;
-// any other type is an error.
+// Float32 returns the elements as a new []float32. F32, F16, BF16 and F64 convert, the last one
+// with rounding; any other type is an error, and so is data of another size than the shape says.
 func (t Tensor) Float32() ([]float32, error) {
 	n := t.Shape.Elements()
 	if len(t.Data) != n*t.DType.Size() {
 		return nil, fmt.Errorf("tensor of %v %v has %d bytes", t.DType, t.Shape, len(t.Data))
 	}
+
 	out := make([]float32, n)
 	switch t.DType {
 	case F32:
@@ -69,7 +70,8 @@ func (t Tensor) Float32() ([]float32, error) {
 	return out, nil
 }
 
-// Bytes views v as little-endian bytes without a copy.
+// Bytes views v as little-endian bytes without a copy; writes to either show in both. The host must
+// be little-endian.
 func Bytes(v []float32) []byte {
 	if len(v) == 0 {
 		return nil

@@ -13,14 +13,17 @@ import (
 type attentionCase struct {
 	placing
 	nq, nk, heads, hd int
-	q, k, v           []float32
-	scale, last       float32
+	q, k, v           []float32 // [nq, width], [nk, width], [nk, width]
+	scale, last       float32   // of logits; added to the last key's
 	rel               []float32 // [heads, nq+nk-1], nil for none
 	dtype             compute.DType
 }
 
+// width is that of q, k, v and the result.
 func (c *attentionCase) width() int { return c.heads * c.hd }
 
+// drawAttentionCase draws attention without relative positions, which callers add. Logits are of
+// order one, as the scale is that of models.
 func drawAttentionCase(t *rapid.T) *attentionCase {
 	c := &attentionCase{
 		placing: drawPlacing(t),
@@ -29,6 +32,7 @@ func drawAttentionCase(t *rapid.T) *attentionCase {
 		hd:    rapid.SampledFrom(headDims).Draw(t, "head dim"),
 		dtype: drawDType(t),
 	}
+
 	r := drawNumbers(t)
 	c.q = r.normal(c.nq*c.width(), 1)
 	c.k = r.normal(c.nk*c.width(), 1)
@@ -40,6 +44,7 @@ func drawAttentionCase(t *rapid.T) *attentionCase {
 	return c
 }
 
+// drawAttention draws attention whose queries are the independent rows.
 func drawAttention(t *rapid.T) *trial {
 	c := drawAttentionCase(t)
 	return &trial{
@@ -48,6 +53,7 @@ func drawAttention(t *rapid.T) *trial {
 	}
 }
 
+// run computes queries [lo, hi) of all heads.
 func (c *attentionCase) run(t fataler, dev compute.Device, lo, hi int) []float32 {
 	t.Helper()
 	return c.runPart(t, dev, lo, hi, 0, c.heads)
@@ -62,8 +68,11 @@ func (c *attentionCase) runPart(t fataler, dev compute.Device, lo, hi, h0, h1 in
 	v := cols(r.place(c.v, c.nk, c.width()))
 	q := cols(r.place(c.q, c.nq, c.width()).RowRange(lo, hi))
 	dst := r.fresh(c.nq, (h1-h0)*c.hd)
+
 	args := compute.AttentionArgs{Heads: h1 - h0, Scale: c.scale, LastKeyBias: c.last,
 		DType: c.dtype}
+
+	// Of the relative positions, those of these queries: query lo is nq-1-lo before the end.
 	if c.rel != nil && hi > lo {
 		b := r.place(c.rel, c.heads, c.nq+c.nk-1).RowRange(h0, h1)
 		b = b.ColRange(c.nq-hi, c.nq-hi+(hi-lo)+c.nk-1)
@@ -82,6 +91,8 @@ func (c *attentionCase) tol() float64 {
 	return 0
 }
 
+// want is the reference's result. It rounds q, k and v as products of the type see them, but not
+// the probabilities; tol allows for that.
 func (c *attentionCase) want() []float64 {
 	out := make([]float64, c.nq*c.width())
 	for h := range c.heads {
@@ -116,6 +127,7 @@ func (c *attentionCase) logits(h, i int) []float64 {
 	return p
 }
 
+// probabilities returns the softmax of the logits of query i of a head.
 func (c *attentionCase) probabilities(h, i int) []float64 {
 	p, total := c.logits(h, i), 0.0
 	most := slices.Max(p)
@@ -138,9 +150,11 @@ func (s *suite) attentionHeads(t *testing.T) {
 			c.rel = drawNumbers(t).normal(c.heads*(c.nq+c.nk-1), 1)
 		}
 		dev := rapid.SampledFrom(devs).Draw(t, "device")
+
 		whole := c.run(t, devs[0], 0, c.nq)
 		h0 := rapid.IntRange(0, c.heads-1).Draw(t, "h0")
 		h1 := rapid.IntRange(h0+1, c.heads).Draw(t, "h1")
+
 		wide := (h1 - h0) * c.hd
 		part := c.runPart(t, dev, 0, c.nq, h0, h1)
 		for i := range c.nq {
@@ -170,12 +184,15 @@ func (s *suite) attentionPadded(t *testing.T) {
 		n := rapid.IntRange(1, 512).Draw(t, "copies")
 		c.last = float32(math.Log(float64(n)))
 		one := c.run(t, dev, 0, c.nq)
+
+		// The same with n copies of the last key instead of its bias.
 		k, v := c.k[(c.nk-1)*c.width():], c.v[(c.nk-1)*c.width():]
 		c.last = 0
 		for range n - 1 {
 			c.k, c.v = append(c.k, k...), append(c.v, v...)
 			c.nk++
 		}
+
 		many := c.run(t, dev, 0, c.nq)
 		want := c.want() // over all the copies
 		if e := rms(one, want); !(e <= max(1e-6, s.tol/10)) {
@@ -202,6 +219,8 @@ func (s *suite) attentionLarge(t *testing.T) {
 	dev := s.open(t, 2)
 	for _, size := range []float64{1, 40, -40} {
 		r := numbersFrom(7)
+
+		// Whole numbers of this size have exact products and sums in float32.
 		c := &attentionCase{nq: 17, nk: 150, heads: 2, hd: 16, scale: 1}
 		whole := func(n int, scale float64) []float32 {
 			v := r.normal(n, scale)
@@ -212,7 +231,9 @@ func (s *suite) attentionLarge(t *testing.T) {
 		}
 		c.q, c.k = whole(c.nq*32, math.Abs(size)), whole(c.nk*32, 10)
 		c.v = r.normal(c.nk*32, 1)
-		if size < 0 { // every logit far below zero
+
+		// Every logit far below zero.
+		if size < 0 {
 			for i := range c.k {
 				c.k[i] = -float32(math.Abs(float64(c.k[i])))
 			}
@@ -237,6 +258,7 @@ func (s *suite) attentionOfManyRows(t *testing.T) {
 			if hd == 64 {
 				c.rel = r.normal(c.heads*(nq+nk-1), 1)
 			}
+
 			all := c.run(t, dev, 0, nq)
 			for lo := 0; lo < nq; lo += few {
 				hi := min(lo+few, nq)

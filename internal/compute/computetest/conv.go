@@ -12,16 +12,17 @@ import (
 type convCase struct {
 	placing
 	shape         compute.ConvShape
-	prev, t, h, w int // frames before x, frames of x, their size
-	front         int
-	strideT       int
-	up, down      bool
+	prev, t, h, w int       // frames before x, frames of x, their size
+	front         int       // zero frames before all
+	strideT       int       // 0 is 1
+	up, down      bool      // frames are doubled, or outputs are two voxels apart
 	x             []float32 // the frames of prev, then those of x
 	weight, bias  []float32
 	residual      []float32
 	inPlace       bool // dst is the residual
 }
 
+// drawConv draws a convolution with at least one output frame.
 func drawConv(t *rapid.T) *convCase {
 	odd := rapid.SampledFrom([]int{1, 3})
 	c := &convCase{
@@ -36,12 +37,15 @@ func drawConv(t *rapid.T) *convCase {
 		strideT: rapid.IntRange(0, 2).Draw(t, "stride in time"),
 		inPlace: rapid.Bool().Draw(t, "in place"),
 	}
+
 	switch rapid.SampledFrom([]string{"", "up", "down"}).Draw(t, "resample") {
 	case "up":
 		c.up = true
 	case "down":
 		c.down, c.h, c.w = true, c.h+1, c.w+1
 	}
+
+	// Enough zero frames that the kernel fits in time once.
 	least := max(0, c.shape.KT-c.prev-c.t)
 	c.front = rapid.IntRange(least, 2).Draw(t, "front")
 	c.fill(drawNumbers(t))
@@ -51,6 +55,8 @@ func drawConv(t *rapid.T) *convCase {
 	return c
 }
 
+// fill draws the values for the shapes of the case; weights are scaled so that results are of order
+// one.
 func (c *convCase) fill(r numbers) {
 	s := c.shape
 	k := s.In * s.KT * s.KH * s.KW
@@ -79,11 +85,13 @@ func (c *convCase) scaled() (h, w int) {
 	return c.h, c.w
 }
 
+// rows is the voxels of the output.
 func (c *convCase) rows() int {
 	t, h, w := c.out()
 	return t * h * w
 }
 
+// pack prepares the weight on a device.
 func (c *convCase) pack(t fataler, dev compute.Device) compute.Conv {
 	t.Helper()
 	w, err := dev.PackConv(c.weight, c.bias, c.shape)
@@ -101,6 +109,7 @@ func (c *convCase) volume(m compute.Mat, frames int) compute.Volume {
 	return compute.Volume{Mat: m, T: frames, H: c.h, W: c.w}
 }
 
+// run computes the convolution on a device and returns the output, [voxels, out].
 func (c *convCase) run(t fataler, dev compute.Device) []float32 {
 	t.Helper()
 	r := c.on(t, dev)
@@ -112,6 +121,7 @@ func (c *convCase) run(t fataler, dev compute.Device) []float32 {
 		p := c.volume(r.place(c.x[:split], c.prev*frame, in), c.prev)
 		args.Prev = &p
 	}
+
 	dst := r.fresh(c.rows(), c.shape.Out)
 	if c.residual != nil {
 		m := r.place(c.residual, c.rows(), c.shape.Out)
@@ -120,13 +130,15 @@ func (c *convCase) run(t fataler, dev compute.Device) []float32 {
 			dst = m
 		}
 	}
+
 	x := c.volume(r.place(c.x[split:], c.t*frame, in), c.t)
 	ot, oh, ow := c.out()
 	dev.Conv(compute.Volume{Mat: dst, T: ot, H: oh, W: ow}, x, c.pack(t, dev), args)
 	return r.take(dst, 0, c.rows())
 }
 
-// at is channel ch of the padded, doubled input.
+// at is channel ch of voxel (f, h, w) of the padded, doubled input; frame 0 is the first zero
+// frame.
 func (c *convCase) at(f, h, w, ch int) float64 {
 	high, wide := c.scaled()
 	f -= c.front
@@ -139,6 +151,7 @@ func (c *convCase) at(f, h, w, ch int) float64 {
 	return float64(c.x[((f*c.h+h)*c.w+w)*c.shape.In+ch])
 }
 
+// want is the reference's output.
 func (c *convCase) want() []float64 {
 	_, oh, ow := c.out()
 	out := make([]float64, c.rows()*c.shape.Out)
@@ -158,10 +171,12 @@ func (c *convCase) voxel(o, t, h, w int) float64 {
 	if c.bias != nil {
 		y = float64(c.bias[o])
 	}
+
 	t *= max(c.strideT, 1)
 	if c.down {
 		h, w = 2*h+s.KH/2, 2*w+s.KW/2
 	}
+
 	for ch := range s.In {
 		for kt := range s.KT {
 			for kh := range s.KH {
@@ -199,6 +214,8 @@ func (s *suite) convFrames(t *testing.T) {
 		c.fill(drawNumbers(t))
 		dev := rapid.SampledFrom(devs).Draw(t, "device")
 		whole := c.run(t, dev)
+
+		// Frame f alone, with as many frames before it as the kernel reaches back.
 		_, oh, ow := c.out()
 		frame := c.h * c.w * c.shape.In
 		for f := range c.t {

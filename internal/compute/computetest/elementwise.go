@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
+// drawActivate draws dst = act(x) with any activation.
 func drawActivate(t *rapid.T) *trial {
 	c, _ := drawNorm(t, drawSize(t, "width", 300))
 	c.act = compute.Activation(rapid.IntRange(0, 2).Draw(t, "act"))
@@ -26,6 +27,7 @@ func (c *normCase) each(f func(i int, x float64) float64) []float64 {
 	return out
 }
 
+// drawAddVector draws dst[i,:] = x[i,:] + v.
 func drawAddVector(t *rapid.T) *trial {
 	c, _ := drawNorm(t, drawSize(t, "width", 300))
 	want := c.each(func(i int, x float64) float64 { return x + float64(c.gain[i%c.d]) })
@@ -34,6 +36,7 @@ func drawAddVector(t *rapid.T) *trial {
 	})
 }
 
+// drawAdd draws dst = a + b, where dst may be a, or b, or neither.
 func drawAdd(t *rapid.T) *trial {
 	c, r := drawNorm(t, drawSize(t, "width", 300))
 	b := r.normal(len(c.x), 1)
@@ -48,6 +51,7 @@ func drawAdd(t *rapid.T) *trial {
 	})
 }
 
+// drawCopy draws a copy through memory of another layout and back: strides differ on both ways.
 func drawCopy(t *rapid.T) *trial {
 	c, _ := drawNorm(t, drawSize(t, "width", 300))
 	c.inPlace = false
@@ -80,10 +84,13 @@ func (s *suite) memory(t *testing.T) {
 		all := make([]float32, rows*cols)
 		r.download(all, m)
 		same(t, all, make([]float32, rows*cols), "fresh memory")
+
+		// Upload to some columns leaves the others alone.
 		v := drawNumbers(t).normal(rows*cols, 1)
 		lo := rapid.IntRange(0, cols-1).Draw(t, "lo")
 		dev.Upload(m, v)
 		dev.Upload(m.ColRange(lo, cols), make([]float32, rows*(cols-lo)))
+
 		for i := range v {
 			if i%cols >= lo {
 				v[i] = 0
@@ -93,6 +100,7 @@ func (s *suite) memory(t *testing.T) {
 		same(t, all, v, "upload to columns [%d, %d)", lo, cols)
 		dev.Free(mem)
 	})
+
 	if err := dev.Sync(); err != nil {
 		t.Fatalf("Sync: %v", err)
 	}
@@ -103,6 +111,7 @@ func (s *suite) zeroRows(t *testing.T) {
 	dev := s.open(t, 2)
 	c := &normCase{n: 3, d: 24, x: make([]float32, 72), eps: 1e-6}
 	c.gain = numbersFrom(1).normal(24, 1)
+
 	ops := map[string]func(r *rig, dst, x compute.Mat, lo, hi int){
 		"LayerNorm": func(r *rig, dst, x compute.Mat, _, _ int) {
 			r.dev.LayerNorm(dst, x, compute.Norm{Eps: c.eps})
@@ -114,6 +123,7 @@ func (s *suite) zeroRows(t *testing.T) {
 			r.dev.ChannelNorm(dst, x, r.vector(c.gain), compute.SiLU)
 		},
 	}
+
 	for name, op := range ops {
 		t.Run(name, func(t *testing.T) {
 			close(t, c.trial(nil, op).run(t, dev, 0, 3), make([]float64, 72), 0)
@@ -148,6 +158,7 @@ func (s *suite) activations(t *testing.T) {
 			c.x = append(c.x, float32(x))
 		}
 		c.x = append(c.x, 0, 1e-30, -1e-30, 1e10, -1e10, 3e38, -3e38)
+
 		c.d = len(c.x)
 		tr := c.trial(nil, func(r *rig, dst, x compute.Mat, _, _ int) {
 			r.dev.Activate(dst, x, act)
@@ -157,7 +168,8 @@ func (s *suite) activations(t *testing.T) {
 	}
 }
 
-// transfers checks what goes out and comes in as bfloat16.
+// transfers checks that what goes out as bfloat16 is rounded to nearest, ties to even, and comes in
+// unchanged, in any layout.
 func (s *suite) transfers(t *testing.T) {
 	dev := s.open(t, 1)
 	rapid.Check(t, func(t *rapid.T) {
@@ -167,6 +179,7 @@ func (s *suite) transfers(t *testing.T) {
 		if err := dev.DownloadBF16(bytes, g.place(x, rows, cols)); err != nil {
 			t.Fatalf("cannot download: %v", err)
 		}
+
 		back := g.fresh(rows, cols)
 		dev.UploadBF16(back, bytes)
 		for i, v := range g.take(back, 0, rows) {

@@ -8,15 +8,15 @@ import (
 	"pgregory.net/rapid"
 )
 
-// input is what an operation is given. hides says that an infinity in it may be lost, as a logit of
-// -Inf does.
+// input is a matrix or vector that an operation is given.
 type input struct {
 	name   string
-	values []float32
-	hides  bool
+	values []float32 // changed in place; nil or empty: not set
+	hides  bool      // an infinity may be lost, as a logit of -Inf is in a softmax
 }
 
-// spoiled is a drawn operation whose inputs can be spoiled.
+// spoiled is a drawn operation whose inputs can be spoiled; run computes it with the inputs as they
+// are.
 type spoiled struct {
 	inputs []input
 	run    func(t fataler, dev compute.Device) []float32
@@ -28,6 +28,7 @@ type spoiled struct {
 // number.
 func (s *suite) notFinite(t *testing.T) {
 	dev := s.open(t, 2)
+
 	for _, c := range []struct {
 		name string
 		draw func(*rapid.T) *spoiled
@@ -48,6 +49,7 @@ func (s *suite) notFinite(t *testing.T) {
 	}
 }
 
+// ofTrial makes a trial, all rows of it, one whose inputs can be spoiled.
 func ofTrial(draw func(*rapid.T) *trial) func(*rapid.T) *spoiled {
 	return func(t *rapid.T) *spoiled {
 		c := draw(t)
@@ -57,6 +59,8 @@ func ofTrial(draw func(*rapid.T) *trial) func(*rapid.T) *spoiled {
 	}
 }
 
+// spoiledAttention draws attention. Keys and biases may hide an infinity: a logit of -Inf is a
+// mask.
 func spoiledAttention(t *rapid.T) *spoiled {
 	c := drawAttentionCase(t)
 	if rapid.Bool().Draw(t, "relative bias") {
@@ -70,6 +74,7 @@ func spoiledAttention(t *rapid.T) *spoiled {
 	}
 }
 
+// spoiledConv draws a convolution.
 func spoiledConv(t *rapid.T) *spoiled {
 	c := drawConv(t)
 	return &spoiled{
@@ -79,7 +84,8 @@ func spoiledConv(t *rapid.T) *spoiled {
 	}
 }
 
-// spoilOne draws an element and what is put there.
+// spoilOne draws an element and what is put there, and computes three times: as drawn, with the
+// element moved a little, and with it spoiled. What the move changes depends on the element.
 func spoilOne(t *rapid.T, dev compute.Device, c *spoiled) {
 	var some []input
 	for _, in := range c.inputs {
@@ -88,6 +94,7 @@ func spoilOne(t *rapid.T, dev compute.Device, c *spoiled) {
 		}
 	}
 	in := rapid.SampledFrom(some).Draw(t, "input")
+
 	at := rapid.IntRange(0, len(in.values)-1).Draw(t, "element")
 	all := []float64{math.NaN(), math.Inf(1), math.Inf(-1)}
 	bad := float32(rapid.SampledFrom(all).Draw(t, "value"))
@@ -98,6 +105,7 @@ func spoilOne(t *rapid.T, dev compute.Device, c *spoiled) {
 	in.values[at] = bad
 	got := c.run(t, dev)
 
+	// NaN must show wherever the element matters, an infinity somewhere at least.
 	reached, marked := false, false
 	for i, v := range got {
 		if finite(v) {
@@ -109,11 +117,13 @@ func spoilOne(t *rapid.T, dev compute.Device, c *spoiled) {
 		}
 		reached = reached || whole[i] != moved[i]
 	}
+
 	if reached && !marked && !in.hides {
 		t.Fatalf("%s[%d] is %g, and the result is finite", in.name, at, bad)
 	}
 }
 
+// finite reports whether x is neither NaN nor an infinity.
 func finite(x float32) bool { return math.Abs(float64(x)) <= math.MaxFloat32 }
 
 // hugeRows norms rows whose squares are beyond float32: a device may give up, but not in silence.
@@ -125,6 +135,7 @@ func (s *suite) hugeRows(t *testing.T) {
 	for i := range gain {
 		gain[i] = 1
 	}
+
 	for name, norm := range map[string]func(r *rig, dst, x compute.Mat){
 		"LayerNorm": func(r *rig, dst, x compute.Mat) {
 			r.dev.LayerNorm(dst, x, compute.Norm{Eps: 1e-6})
@@ -134,6 +145,7 @@ func (s *suite) hugeRows(t *testing.T) {
 			r.dev.ChannelNorm(dst, x, r.vector(gain), compute.Identity)
 		},
 	} {
+		// Either a row of mean square 1, or NaN in it.
 		r := placing{}.on(t, dev)
 		dst := r.fresh(1, d)
 		norm(r, dst, r.place(x, 1, d))

@@ -12,26 +12,28 @@ import (
 type linearCase struct {
 	placing
 	n, in, out    int
-	x, w, b       []float32
+	x, w, b       []float32 // [n, in], [out, in], [out]
 	act           compute.Activation
-	mul, residual []float32
-	inPlace       bool // dst is the residual, or else mul
+	mul, residual []float32 // [n, out]
+	inPlace       bool      // dst is the residual, or else mul
 	gate          *gateCase
 	dtype         compute.DType
 }
 
-// gateCase is a drawn RowVec: groups of vectors, and which one a row has.
+// gateCase is a drawn RowVec: groups of vectors, and which one each row has. A nil one is left out.
 type gateCase struct {
 	groups, cols int
-	v            []float32
-	index        []int32
+	v            []float32 // [groups, cols]
+	index        []int32   // [rows], nil: all have the first
 }
 
+// drawGate draws a RowVec for rows of so many columns, or none.
 func drawGate(t *rapid.T, r numbers, name string, rows, cols int) *gateCase {
 	kind := rapid.SampledFrom([]string{"none", "one", "indexed"}).Draw(t, name)
 	if kind == "none" {
 		return nil
 	}
+
 	g := &gateCase{groups: 1, cols: cols}
 	if kind == "indexed" {
 		g.groups = rapid.IntRange(1, 4).Draw(t, name+" groups")
@@ -55,6 +57,7 @@ func (g *gateCase) on(r *rig, lo, hi int) *compute.RowVec {
 	return v
 }
 
+// values are the vectors' elements, for spoiling.
 func (g *gateCase) values() []float32 {
 	if g == nil {
 		return nil
@@ -83,6 +86,7 @@ func drawDepth(t *rapid.T, most int) int {
 	return drawSize(t, "in", most)
 }
 
+// drawLinear draws a linear layer with any epilogue, in either type.
 func drawLinear(t *rapid.T) *trial {
 	r := drawNumbers(t)
 	c := &linearCase{
@@ -92,6 +96,8 @@ func drawLinear(t *rapid.T) *trial {
 		inPlace: rapid.Bool().Draw(t, "in place"), dtype: drawDType(t),
 	}
 	c.x, c.w = r.normal(c.n*c.in, 1), r.normal(c.out*c.in, 1/math.Sqrt(float64(c.in)))
+
+	// Any part of the epilogue may be left out.
 	if rapid.Bool().Draw(t, "bias") {
 		c.b = r.normal(c.out, 1)
 	}
@@ -102,6 +108,7 @@ func drawLinear(t *rapid.T) *trial {
 	if rapid.Bool().Draw(t, "residual") {
 		c.residual = r.normal(c.n*c.out, 1)
 	}
+
 	return &trial{
 		rows: c.n, cols: c.out, run: c.run, want: c.want(),
 		poison: func(i int) { spoil(c.x, i, c.in) },
@@ -110,6 +117,7 @@ func drawLinear(t *rapid.T) *trial {
 	}
 }
 
+// run computes rows [lo, hi) on a device.
 func (c *linearCase) run(t fataler, dev compute.Device, lo, hi int) []float32 {
 	t.Helper()
 	r := c.on(t, dev)
@@ -117,6 +125,8 @@ func (c *linearCase) run(t fataler, dev compute.Device, lo, hi int) []float32 {
 	if err != nil {
 		t.Fatalf("cannot pack: %v", err)
 	}
+
+	// The last operand that is set is dst itself where that is drawn.
 	dst := r.fresh(c.n, c.out)
 	operand := func(v []float32) *compute.Mat {
 		m := r.place(v, c.n, c.out)
@@ -126,6 +136,7 @@ func (c *linearCase) run(t fataler, dev compute.Device, lo, hi int) []float32 {
 		m = m.RowRange(lo, hi)
 		return &m
 	}
+
 	ep := compute.Epilogue{Act: c.act, Gate: c.gate.on(r, lo, hi)}
 	if c.mul != nil {
 		ep.Mul = operand(c.mul)
@@ -137,6 +148,7 @@ func (c *linearCase) run(t fataler, dev compute.Device, lo, hi int) []float32 {
 	return r.take(dst, lo, hi)
 }
 
+// want is the reference's result: operands as products of the type see them, sums in float64.
 func (c *linearCase) want() []float64 {
 	out := make([]float64, c.n*c.out)
 	for i := range c.n {
@@ -151,6 +163,7 @@ func (c *linearCase) want() []float64 {
 	return out
 }
 
+// finish is the reference's epilogue of element (i, j).
 func (c *linearCase) finish(y float64, i, j int) float64 {
 	if c.b != nil {
 		y += float64(c.b[j])
@@ -190,8 +203,12 @@ func (s *suite) linearParts(t *testing.T) {
 		if err != nil {
 			t.Fatalf("cannot pack: %v", err)
 		}
+
+		// The whole product first.
 		x, whole := g.place(r.normal(n*in, 1), n, in), g.fresh(n, out)
 		dev.Linear(whole, x, w, compute.Epilogue{Act: compute.SiLU})
+
+		// Then a part of a part, which may begin within a tile.
 		lo := rapid.IntRange(0, out-1).Draw(t, "lo")
 		hi := rapid.IntRange(lo+1, out).Draw(t, "hi")
 		part := w.Part(lo, hi)
@@ -201,6 +218,7 @@ func (s *suite) linearParts(t *testing.T) {
 		if o, i := part.Dims(); o != hi-lo || i != in {
 			t.Fatalf("a part of %d outputs says %d x %d", hi-lo, o, i)
 		}
+
 		alone, want := g.fresh(n, hi-lo), make([]float32, n*(hi-lo))
 		dev.Linear(alone, x, part, compute.Epilogue{Act: compute.SiLU})
 		g.download(want, whole.ColRange(lo, hi))
@@ -225,6 +243,7 @@ func (s *suite) linearOfManyRows(t *testing.T) {
 			dev.Linear(y, g.place(x[lo*in:hi*in], hi-lo, in), w, compute.Epilogue{})
 			return g.take(y, 0, hi-lo)
 		}
+
 		all := multiply(0, n)
 		for lo := 0; lo < n; lo += few {
 			hi := min(lo+few, n)

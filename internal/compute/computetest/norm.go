@@ -7,20 +7,22 @@ import (
 	"pgregory.net/rapid"
 )
 
-// normCase is a drawn norm over the rows of x.
+// normCase is a drawn norm, or elementwise operation, over the rows of x.
 type normCase struct {
 	placing
-	n, d         int
-	x            []float32
-	inPlace      bool
+	n, d         int       // rows and width
+	x            []float32 // [n, d]
+	inPlace      bool      // dst is x
 	eps          float32
-	gain, bias   []float32
-	scale, shift *gateCase
-	act          compute.Activation
-	hd           int // head width of the rotation, 0 for none
-	cos, sin     []float32
+	gain, bias   []float32          // [d]; nil: left out
+	scale, shift *gateCase          // modulation of a layer norm
+	act          compute.Activation // of a channel norm, or alone
+	hd           int                // head width of the rotation, 0 for none
+	cos, sin     []float32          // [n, hd/2]
 }
 
+// drawNorm draws rows of a width, whose values are of any size between a tenth and ten, mostly, and
+// a gain. It returns the source of the values for what the caller adds.
 func drawNorm(t *rapid.T, width int) (*normCase, numbers) {
 	r := drawNumbers(t)
 	c := &normCase{
@@ -33,7 +35,8 @@ func drawNorm(t *rapid.T, width int) (*normCase, numbers) {
 	return c, r
 }
 
-// trial runs op, which gets dst and x, on rows [lo, hi).
+// trial returns the trial of op, which gets rows [lo, hi) of dst and x and takes what else it needs
+// from the case. want is the reference's result.
 func (c *normCase) trial(want []float64,
 	op func(r *rig, dst, x compute.Mat, lo, hi int)) *trial {
 	run := func(t fataler, dev compute.Device, lo, hi int) []float32 {
@@ -47,12 +50,15 @@ func (c *normCase) trial(want []float64,
 		op(r, dst.RowRange(lo, hi), x.RowRange(lo, hi), lo, hi)
 		return r.take(dst, lo, hi)
 	}
+
 	poison := func(i int) { spoil(c.x, i, c.d) }
 	inputs := []input{{"x", c.x, false}, {"gain", c.gain, false}, {"bias", c.bias, false},
 		{"scale", c.scale.values(), false}, {"shift", c.shift.values(), false}}
 	return &trial{rows: c.n, cols: c.d, run: run, want: want, poison: poison, inputs: inputs}
 }
 
+// drawLayerNorm draws a layer norm with and without learned parameters and modulation, in every
+// combination that models have: a shift needs a scale, and may be left out.
 func drawLayerNorm(t *rapid.T) *trial {
 	c, r := drawNorm(t, drawSize(t, "width", 300))
 	if rapid.Bool().Draw(t, "affine") {
@@ -60,10 +66,12 @@ func drawLayerNorm(t *rapid.T) *trial {
 	} else {
 		c.gain = nil
 	}
+
 	c.scale = drawGate(t, r, "scale", c.n, c.d)
 	if c.scale != nil {
 		c.shift = drawGate(t, r, "shift", c.n, c.d)
 	}
+
 	tr := c.trial(c.wantLayer(), func(r *rig, dst, x compute.Mat, lo, hi int) {
 		r.dev.LayerNorm(dst, x, compute.Norm{
 			Eps: c.eps, Gain: r.vector(c.gain), Bias: r.vector(c.bias),
@@ -96,6 +104,8 @@ func (c *normCase) tolLayer() float64 {
 			worst = max(worst, math.Abs(float64(v))/math.Sqrt(variance+float64(c.eps)))
 		}
 	}
+
+	// The factors after the subtraction magnify the error.
 	for _, v := range c.gain {
 		gain = max(gain, math.Abs(float64(v)))
 	}
@@ -107,6 +117,7 @@ func (c *normCase) tolLayer() float64 {
 	return worst * gain * scale * 0x1p-23
 }
 
+// wantLayer is the reference's layer norm.
 func (c *normCase) wantLayer() []float64 {
 	out := make([]float64, c.n*c.d)
 	for i := range c.n {
@@ -125,8 +136,10 @@ func (c *normCase) wantLayer() []float64 {
 	return out
 }
 
+// headDims are those of models, and some that fill no vector.
 var headDims = []int{2, 12, 16, 20, 24, 32, 64, 128}
 
+// drawRMSNorm draws an RMS norm over heads, with and without rotation.
 func drawRMSNorm(t *rapid.T) *trial {
 	hd := rapid.SampledFrom(headDims).Draw(t, "head dim")
 	c, r := drawNorm(t, hd*rapid.IntRange(1, 4).Draw(t, "heads"))
@@ -137,6 +150,7 @@ func drawRMSNorm(t *rapid.T) *trial {
 			c.cos, c.sin = append(c.cos, float32(cos)), append(c.sin, float32(s))
 		}
 	}
+
 	return c.trial(c.wantRMS(), func(r *rig, dst, x compute.Mat, lo, hi int) {
 		var rope *compute.Rope
 		if c.hd > 0 {
@@ -159,6 +173,7 @@ func (c *normCase) squares(i int) float64 {
 	return s
 }
 
+// wantRMS is the reference's RMS norm, then its rotation of pair p of the row.
 func (c *normCase) wantRMS() []float64 {
 	out := make([]float64, c.n*c.d)
 	for i := range c.n {
@@ -176,6 +191,7 @@ func (c *normCase) wantRMS() []float64 {
 	return out
 }
 
+// drawChannelNorm draws the norm of Wan's VAE with any activation.
 func drawChannelNorm(t *rapid.T) *trial {
 	c, _ := drawNorm(t, drawSize(t, "width", 300))
 	c.act = compute.Activation(rapid.IntRange(0, 2).Draw(t, "act"))
@@ -184,6 +200,7 @@ func drawChannelNorm(t *rapid.T) *trial {
 	})
 }
 
+// wantChannel is the reference's channel norm.
 func (c *normCase) wantChannel() []float64 {
 	out := make([]float64, c.n*c.d)
 	for i := range out {

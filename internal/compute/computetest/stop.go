@@ -15,6 +15,7 @@ var errStopped = errors.New("the suite stops what runs")
 // out of the device, and that the device computes the same bits as before once it is released.
 func (s *suite) stopping(t *testing.T) {
 	for _, dev := range s.devices(t) {
+		// What the device computes when nothing stops it.
 		r := &rig{t: t, dev: dev}
 		c := numbersFrom(7)
 		x, y := r.place(c.normal(70*48, 1), 70, 48), r.place(make([]float32, 70*48), 70, 48)
@@ -38,6 +39,7 @@ func (s *suite) stopping(t *testing.T) {
 		}
 		s.refuses(t, dev, y, attend)
 
+		// Once released, the same bits again.
 		release()
 		if err := attend(after); err != nil {
 			t.Fatalf("after the release: %v", err)
@@ -47,17 +49,20 @@ func (s *suite) stopping(t *testing.T) {
 	}
 }
 
-// refuses waits until dev is stopped, and tries all ways out.
+// refuses waits until dev is stopped, and tries all ways by which a result could get out.
 func (s *suite) refuses(t *testing.T, dev compute.Device, y compute.Mat,
 	attend func([]float32) error) {
 	v, b := make([]float32, y.Rows*y.Cols), make([]byte, 2*y.Rows*y.Cols)
-	for attend(v) == nil { // the context tells the device on a goroutine of its own
+
+	// The context tells the device on a goroutine of its own, so it may take some calls to work.
+	for attend(v) == nil {
 	}
-	beside := compute.BeginCopies(dev)
-	defer beside.End()
+
+	copies := compute.BeginCopies(dev)
+	defer copies.End()
 	for name, err := range map[string]error{
 		"Sync": dev.Sync(), "Download": dev.Download(v, y), "DownloadBF16": dev.DownloadBF16(b, y),
-		"a copy beside":         beside.Download(b, y, compute.BF16)(),
+		"a copy that overlaps":  copies.Download(b, y, compute.BF16)(),
 		"an operation after it": attend(v),
 	} {
 		if !errors.Is(err, errStopped) {

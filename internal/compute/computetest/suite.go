@@ -16,6 +16,8 @@ type Open func(t testing.TB, threads int) compute.Device
 // order one.
 func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol float64) {
 	s := &suite{open: open, tol: tol}
+
+	// Operations whose rows are independent of each other.
 	for _, c := range []struct {
 		name string
 		draw func(*rapid.T) *trial
@@ -32,6 +34,9 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol 
 	} {
 		t.Run(c.name, func(t *testing.T) { s.rowwise(t, c.draw) })
 	}
+
+	// What needs a test of its own: rows that depend on each other, sizes beyond a tile, edges of
+	// float32, and transfers.
 	t.Run("Memory", s.memory)
 	t.Run("Conv", s.conv)
 	t.Run("ConvFrameByFrame", s.convFrames)
@@ -55,10 +60,11 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol 
 // suite is one run: how to open devices, and how exact they must be.
 type suite struct {
 	open Open
-	tol  float64
+	tol  float64 // see Run
 }
 
-// devices opens one device per thread count.
+// devices opens a device with one thread, one with two and one with three: an odd number leaves
+// shares of different sizes.
 func (s *suite) devices(t *testing.T) []compute.Device {
 	var all []compute.Device
 	for threads := 1; threads <= 3; threads++ {
@@ -73,15 +79,21 @@ func (s *suite) rowwise(t *testing.T, draw func(*rapid.T) *trial) {
 	devs := s.devices(t)
 	rapid.Check(t, func(t *rapid.T) {
 		c := draw(t)
+
+		// The reference first, then the same bits with any number of threads.
 		whole := c.run(t, devs[0], 0, c.rows)
 		close(t, whole, c.want, max(s.tol, c.tol))
 		for i, dev := range devs[1:] {
 			same(t, c.run(t, dev, 0, c.rows), whole, "%d threads against 1", i+2)
 		}
+
+		// A range of rows alone.
 		lo := rapid.IntRange(0, c.rows-1).Draw(t, "lo")
 		hi := rapid.IntRange(lo, c.rows).Draw(t, "hi")
 		dev := rapid.SampledFrom(devs).Draw(t, "device")
 		same(t, c.run(t, dev, lo, hi), whole[lo*c.cols:hi*c.cols], "rows [%d, %d) alone", lo, hi)
+
+		// NaN and infinities in one row stay there.
 		if c.poison != nil {
 			c.poison(lo)
 			got := c.run(t, dev, 0, c.rows)

@@ -33,10 +33,13 @@ type fataler interface {
 // numbers draws reproducible values.
 type numbers struct{ *rand.Rand }
 
+// drawNumbers draws a source of values. Only its seed is drawn: shrinking values one by one would
+// take for ever and show nothing.
 func drawNumbers(t *rapid.T) numbers {
 	return numbersFrom(rapid.Uint64().Draw(t, "seed"))
 }
 
+// numbersFrom returns the source of a seed.
 func numbersFrom(seed uint64) numbers { return numbers{rand.New(rand.NewPCG(seed, 1))} }
 
 // normal returns n values of the normal distribution times scale.
@@ -87,15 +90,16 @@ func rounded(x float32, t compute.DType) float64 {
 // sentinel fills the elements around a matrix; no operation may touch them.
 const sentinel = float32(-12345.5)
 
-// rig places matrices for one run with a layout: elements before, and elements between rows.
+// rig places matrices on a device for one run of an operation, and takes the result back. off and
+// gap are the layout: elements before the first, and elements between rows.
 type rig struct {
 	t        fataler
 	dev      compute.Device
 	off, gap int
-	mems     []compute.Memory
+	mems     []compute.Memory // to be freed by take
 }
 
-// place uploads values [rows, cols] into fresh memory.
+// place uploads values [rows, cols] into new memory, whose other elements are sentinels.
 func (r *rig) place(v []float32, rows, cols int) compute.Mat {
 	r.t.Helper()
 	stride := cols + r.gap
@@ -105,6 +109,7 @@ func (r *rig) place(v []float32, rows, cols int) compute.Mat {
 		r.t.Fatalf("cannot allocate %d elements: %v", n, err)
 	}
 	r.mems = append(r.mems, mem)
+
 	around := make([]float32, n)
 	for i := range around {
 		around[i] = sentinel
@@ -128,6 +133,8 @@ func (r *rig) fresh(rows, cols int) compute.Mat {
 // frees everything that was placed.
 func (r *rig) take(m compute.Mat, lo, hi int) []float32 {
 	r.t.Helper()
+
+	// Every element that is not the result's must still be a sentinel.
 	all := make([]float32, m.Mem.Len())
 	r.download(all, compute.NewMat(m.Mem, 1, len(all)))
 	for i, v := range all {
@@ -136,6 +143,7 @@ func (r *rig) take(m compute.Mat, lo, hi int) []float32 {
 			r.t.Fatalf("element %d outside the result changed to %g", i, v)
 		}
 	}
+
 	out := make([]float32, (hi-lo)*m.Cols)
 	r.download(out, m.RowRange(lo, hi))
 	for _, mem := range r.mems {
@@ -144,6 +152,7 @@ func (r *rig) take(m compute.Mat, lo, hi int) []float32 {
 	return out
 }
 
+// download reads a matrix, or fails the test.
 func (r *rig) download(dst []float32, m compute.Mat) {
 	r.t.Helper()
 	if err := r.dev.Download(dst, m); err != nil {
@@ -167,15 +176,18 @@ func (r *rig) vector(v []float32) compute.Vector {
 // placing is a layout of the trial: drawn once, used by every run.
 type placing struct{ off, gap int }
 
+// drawPlacing draws a layout, from dense and aligned to neither.
 func drawPlacing(t *rapid.T) placing {
 	return placing{rapid.IntRange(0, 5).Draw(t, "off"), rapid.IntRange(0, 9).Draw(t, "gap")}
 }
 
+// on returns a rig with the layout.
 func (p placing) on(t fataler, dev compute.Device) *rig {
 	return &rig{t: t, dev: dev, off: p.off, gap: p.gap}
 }
 
-// close fails when got is further from want than tol·(1+|want|).
+// close fails when an element of got is further from want than tol·(1+|want|): tol is relative for
+// large values and absolute for small ones. NaN is close to nothing; equal infinities are close.
 func close(t fataler, got []float32, want []float64, tol float64) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -189,7 +201,8 @@ func close(t fataler, got []float32, want []float64, tol float64) {
 	}
 }
 
-// same fails when two results differ in a bit.
+// same fails when two results differ in a bit, the sign of a zero included. format says what they
+// are results of.
 func same(t fataler, got, want []float32, format string, args ...any) {
 	t.Helper()
 	if len(got) != len(want) {

@@ -11,17 +11,18 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// File is an open file. Its tensors are views: they must not be used after Close. Safe for
-// concurrent use.
+// File is an open file. Its tensors are views: using one after Close is a fault that ends the
+// program. Safe for concurrent use.
 type File struct {
 	path  string
 	info  fs.FileInfo // nil in memory
 	h     *header
-	data  []byte
+	data  []byte // after the header
 	unmap func() error
 }
 
-// Open maps a file. A broken one is an error that names the file and, where it can, the tensor.
+// Open maps a file for reading. A broken one is an error that names the file and, where it can, the
+// tensor. The file must not be changed or cut short while it is open.
 func Open(path string) (*File, error) {
 	data, info, unmap, err := mapFile(path)
 	if err != nil {
@@ -30,6 +31,7 @@ func Open(path string) (*File, error) {
 		}
 		return nil, fmt.Errorf("cannot open %s: %w", path, err)
 	}
+
 	f, err := parse(path, data)
 	if err != nil {
 		unmap()
@@ -47,6 +49,7 @@ func ParseString(data string) (*File, error) {
 	return Parse(unsafe.Slice(unsafe.StringData(data), len(data)))
 }
 
+// parse checks the header of data; path is what errors call it.
 func parse(path string, data []byte) (*File, error) {
 	h, err := parseHeader(data, int64(len(data)))
 	if err != nil {
@@ -58,7 +61,8 @@ func parse(path string, data []byte) (*File, error) {
 // Path returns where the file is, or says that it is in memory.
 func (f *File) Path() string { return f.path }
 
-// Info describes the file that was opened, whatever has its name by now; nil for one in memory.
+// Info describes the file that was opened, even if another one has its name by now. It is nil for a
+// file in memory.
 func (f *File) Info() fs.FileInfo { return f.info }
 
 // Bytes views what follows the header: the tensors, and nothing else.
@@ -73,7 +77,8 @@ func (f *File) Metadata() map[string]string { return f.h.metadata }
 // Has reports whether the file holds a tensor of that name.
 func (f *File) Has(name string) bool { return f.h.entries[name] != nil }
 
-// Tensor returns a view of a tensor.
+// Tensor returns a view of a tensor, read-only where the file is mapped. It fails, and names the
+// file, when there is none of that name.
 func (f *File) Tensor(name string) (tensor.Tensor, error) {
 	e := f.h.entries[name]
 	if e == nil {

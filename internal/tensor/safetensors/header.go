@@ -22,12 +22,14 @@ const (
 	countMax  = 1 << 17   // tensors; the largest models have some thousands
 )
 
-// entry is a tensor as the header describes it.
+// entry is a tensor as the header describes it. Sizes are int64 so that what a file claims cannot
+// overflow on a host of 32 bits.
 type entry struct {
 	DType   string  `json:"dtype"`
 	Shape   []int64 `json:"shape"`
-	Offsets []int64 `json:"data_offsets"`
+	Offsets []int64 `json:"data_offsets"` // [begin, end) in the data, in bytes
 
+	// What check has made of it.
 	name  string
 	dtype tensor.DType
 	shape tensor.Shape
@@ -40,11 +42,14 @@ type header struct {
 	start    int64 // of the data in the file
 }
 
-// parseHeader reads the header of a file of size bytes, of which data holds at least the header.
+// parseHeader reads and checks the header of a file of size bytes, of which data holds at least the
+// header.
 func parseHeader(data []byte, size int64) (*header, error) {
 	if len(data) < 8 {
 		return nil, another(data, fmt.Errorf("the file has %d bytes, too few for a header", len(data)))
 	}
+
+	// The length is checked before anything of that size is looked at.
 	n := binary.LittleEndian.Uint64(data)
 	if n > headerMax || n > uint64(len(data)-8) {
 		err := fmt.Errorf("the header claims %d bytes; the file has %d, %d are allowed", n, len(data)-8,
@@ -54,6 +59,7 @@ func parseHeader(data []byte, size int64) (*header, error) {
 		}
 		return nil, another(data, err)
 	}
+
 	h := &header{entries: map[string]*entry{}, start: 8 + int64(n)}
 	if err := h.decode(data[8 : 8+n]); errors.Is(err, errUnsupported) {
 		return nil, err
@@ -66,13 +72,14 @@ func parseHeader(data []byte, size int64) (*header, error) {
 // cutShort is what to do about an unfinished download.
 const cutShort = "the file is cut short; download it again"
 
-// another names what a file is that begins like no safetensors file; otherwise err stays.
+// another replaces err, where data does not begin as a safetensors file does, by what the file is
+// instead: users point at a checkpoint of PyTorch, a Git LFS pointer, an error page.
 func another(data []byte, err error) error {
 	if len(data) > 8 && bytes.HasPrefix(bytes.TrimSpace(data[8:min(len(data), 64)]), []byte("{")) {
 		return err
 	}
 	if what := userfile.What(data); what != "" {
-		return fmt.Errorf("it is no safetensors file but %s", what)
+		return fmt.Errorf("it is not a safetensors file but %s", what)
 	}
 	return err
 }
@@ -80,11 +87,12 @@ func another(data []byte, err error) error {
 // errUnsupported marks a tensor that is well formed and of a type that this program cannot read.
 var errUnsupported = errors.New("not supported")
 
-// decode walks the object by hand so that a name that stands twice is seen.
+// decode walks the object by hand, member by member: encoding/json would let the last of two
+// members with the same name win.
 func (h *header) decode(text []byte) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return errors.New("it is no JSON object")
+		return errors.New("it is not a JSON object")
 	}
 	for d.More() {
 		t, err := d.Token()
@@ -98,16 +106,19 @@ func (h *header) decode(text []byte) error {
 	if _, err := d.Token(); err != nil {
 		return err
 	}
+
+	// Only the padding may follow.
 	if rest := bytes.TrimSpace(text[d.InputOffset():]); len(rest) > 0 {
 		return fmt.Errorf("%d bytes follow the JSON object", len(rest))
 	}
 	return nil
 }
 
+// member decodes the value of one member, a tensor or the metadata.
 func (h *header) member(d *json.Decoder, name string) error {
 	if name == "__metadata__" {
 		if h.metadata != nil {
-			return errors.New("__metadata__ stands twice")
+			return errors.New("__metadata__ appears twice")
 		}
 		h.metadata = map[string]string{}
 		if err := d.Decode(&h.metadata); err != nil {
@@ -115,12 +126,14 @@ func (h *header) member(d *json.Decoder, name string) error {
 		}
 		return nil
 	}
+
 	if len(h.entries) == countMax {
 		return fmt.Errorf("it has more than %d tensors", countMax)
 	}
 	if h.entries[name] != nil {
-		return fmt.Errorf("tensor %q stands twice", name)
+		return fmt.Errorf("tensor %q appears twice", name)
 	}
+
 	e := &entry{name: name}
 	if err := d.Decode(e); err != nil {
 		return fmt.Errorf("tensor %q: %w", name, err)
@@ -132,7 +145,7 @@ func (h *header) member(d *json.Decoder, name string) error {
 	return nil
 }
 
-// check compares dtype, shape and offsets with each other.
+// check compares dtype, shape and offsets with each other, and fills in what callers use.
 func (e *entry) check() (err error) {
 	if e.dtype, err = tensor.ParseDType(e.DType); err != nil {
 		return fmt.Errorf("dtype %.32q is %w; allowed: %s", e.DType, errUnsupported,
@@ -144,6 +157,7 @@ func (e *entry) check() (err error) {
 	if len(e.Offsets) != 2 || e.Offsets[0] < 0 || e.Offsets[1] < e.Offsets[0] {
 		return fmt.Errorf("data_offsets %v are not [begin, end]", e.Offsets)
 	}
+
 	size := int64(e.dtype.Size())
 	for _, n := range e.Shape {
 		if n < 0 || n > 0 && size > math.MaxInt64/n {
@@ -167,6 +181,8 @@ func (h *header) checkLayout(data int64) error {
 	slices.SortFunc(order, func(a, b *entry) int {
 		return cmp.Or(cmp.Compare(a.Offsets[0], b.Offsets[0]), cmp.Compare(a.Offsets[1], b.Offsets[1]))
 	})
+
+	// Empty tensors share their place with the next one, so they sort first by their end.
 	at := int64(0)
 	for _, e := range order {
 		switch {

@@ -9,7 +9,7 @@ import (
 	"github.com/longtake/longtake/internal/userfile"
 )
 
-// mapFile reads a file; this system has no mapping that the standard library offers.
+// mapFile reads a whole file into memory: the standard library cannot map one on this system.
 func mapFile(path string) (data []byte, info os.FileInfo, unmap func() error, err error) {
 	if info, err = os.Stat(path); err == nil {
 		data, err = userfile.Read(path, math.MaxInt64-1)

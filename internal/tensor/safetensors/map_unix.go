@@ -11,13 +11,15 @@ import (
 	"github.com/longtake/longtake/internal/userfile"
 )
 
-// mapFile maps a file for reading.
+// mapFile maps a file for reading, shared, so that processes of a machine that load the same model
+// hold it in memory once. An empty file has no data and needs no unmapping.
 func mapFile(path string) (data []byte, info os.FileInfo, unmap func() error, err error) {
 	f, err := userfile.Open(path)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	defer f.Close()
+
 	st, err := f.Stat()
 	if err != nil {
 		return nil, nil, nil, err
@@ -25,6 +27,7 @@ func mapFile(path string) (data []byte, info os.FileInfo, unmap func() error, er
 	if st.Size() == 0 || st.Size() > math.MaxInt {
 		return nil, st, func() error { return nil }, nil
 	}
+
 	data, err = syscall.Mmap(int(f.Fd()), 0, int(st.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("cannot map it: %w", err)

@@ -56,26 +56,26 @@ func TestRoundTrip(t *testing.T) {
 func TestBrokenFilesAreRefused(t *testing.T) {
 	const f32 = `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}`
 	for want, data := range map[string][]byte{
-		"too few":         {1, 2, 3},
-		"claims":          binary.LittleEndian.AppendUint64(nil, 1<<40),
-		"no JSON object":  file("[]", 0),
-		"broken":          file("{", 0),
-		"follow the JSON": file(f32+"} x", 8),
-		"stands twice":    file(f32+`,"a":{"dtype":"F32","shape":[],"data_offsets":[8,12]}}`, 12),
-		"dtype":           file(`{"a":{"dtype":"F3","shape":[],"data_offsets":[0,4]}}`, 4),
-		"needs 8 bytes":   file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, 4),
-		"not possible":    file(`{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}`, 4),
+		"too few":           {1, 2, 3},
+		"claims":            binary.LittleEndian.AppendUint64(nil, 1<<40),
+		"not a JSON object": file("[]", 0),
+		"broken":            file("{", 0),
+		"follow the JSON":   file(f32+"} x", 8),
+		"appears twice":     file(f32+`,"a":{"dtype":"F32","shape":[],"data_offsets":[8,12]}}`, 12),
+		"dtype":             file(`{"a":{"dtype":"F3","shape":[],"data_offsets":[0,4]}}`, 4),
+		"needs 8 bytes":     file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, 4),
+		"not possible":      file(`{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}`, 4),
 		"is not possible": file(`{"a":{"dtype":"F32","shape":[4611686018427387904,4],
 			"data_offsets":[0,0]}}`, 0),
 		"[begin, end]": file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`, 4),
 		"dimensions": file(`{"a":{"dtype":"U8","shape":[1`+strings.Repeat(",1", 20)+
 			`],"data_offsets":[0,1]}}`, 1),
-		"overlaps":           file(f32+`,"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8),
-		"gap of 4":           file(f32+`,"b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}`, 16),
-		"cut short":          file(f32+"}", 7),
-		"3 bytes follow":     file(f32+"}", 11),
-		"__metadata__":       file(`{"__metadata__":{"a":1}}`, 0),
-		"__metadata__ stand": file(`{"__metadata__":{},"__metadata__":{}}`, 0),
+		"overlaps":             file(f32+`,"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8),
+		"gap of 4":             file(f32+`,"b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}`, 16),
+		"cut short":            file(f32+"}", 7),
+		"3 bytes follow":       file(f32+"}", 11),
+		"__metadata__":         file(`{"__metadata__":{"a":1}}`, 0),
+		"__metadata__ appears": file(`{"__metadata__":{},"__metadata__":{}}`, 0),
 	} {
 		if _, err := Parse(data); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)

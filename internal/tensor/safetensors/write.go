@@ -12,12 +12,15 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// Write writes tensors in alphabetical order; the same tensors and metadata give the same bytes.
+// Write writes tensors in alphabetical order, so that the same tensors and metadata give the same
+// bytes. It fails before the first byte where a tensor cannot be described, and later where its
+// data is not of the size that its shape says.
 func Write(w io.Writer, tensors map[string]tensor.Tensor, metadata map[string]string) error {
 	names := slices.Sorted(maps.Keys(tensors))
 	if _, err := writeHeader(w, names, tensors, metadata); err != nil {
 		return err
 	}
+
 	for _, n := range names {
 		if t := tensors[n]; len(t.Data) != t.Shape.Elements()*t.DType.Size() {
 			return fmt.Errorf("cannot write tensor %q: %d bytes of %v %v", n, len(t.Data), t.DType, t.Shape)
@@ -29,19 +32,22 @@ func Write(w io.Writer, tensors map[string]tensor.Tensor, metadata map[string]st
 	return nil
 }
 
-// Blank writes the header of float32 tensors and makes room in the file for their values, which the
-// caller fills in. It returns at which byte of the file each tensor begins.
+// Blank writes the header of float32 tensors to f and makes the file long enough for their values,
+// which the caller fills in, in any order and piece by piece. It returns at which byte of the file
+// each tensor begins. Until they are written, values are zeros.
 func Blank(f *os.File, shapes map[string]tensor.Shape, metadata map[string]string) (
 	map[string]int64, error) {
 	tensors := map[string]tensor.Tensor{}
 	for n, s := range shapes {
 		tensors[n] = tensor.Tensor{DType: tensor.F32, Shape: s}
 	}
+
 	names := slices.Sorted(maps.Keys(tensors))
 	at, err := writeHeader(f, names, tensors, metadata)
 	if err != nil {
 		return nil, err
 	}
+
 	places := map[string]int64{}
 	for _, n := range names {
 		places[n] = at
@@ -53,7 +59,7 @@ func Blank(f *os.File, shapes map[string]tensor.Shape, metadata map[string]strin
 	return places, nil
 }
 
-// writeHeader returns the bytes it has written.
+// writeHeader writes the length and the header, and returns the bytes that it has written.
 func writeHeader(w io.Writer, names []string, tensors map[string]tensor.Tensor,
 	metadata map[string]string) (int64, error) {
 	text, err := encodeHeader(names, tensors, metadata)
@@ -67,13 +73,15 @@ func writeHeader(w io.Writer, names []string, tensors map[string]tensor.Tensor,
 	return int64(len(head)), nil
 }
 
-// encodeHeader pads the header with spaces so that the data begins at a multiple of 8.
+// encodeHeader returns the JSON of the header for tensors in the order of names. Spaces pad it so
+// that the data begins at a multiple of 8 and every element is aligned.
 func encodeHeader(names []string, tensors map[string]tensor.Tensor,
 	metadata map[string]string) ([]byte, error) {
 	members, at := map[string]any{}, int64(0)
 	if len(metadata) > 0 {
 		members["__metadata__"] = metadata
 	}
+
 	for _, n := range names {
 		t := tensors[n]
 		size := int64(t.Shape.Elements()) * int64(t.DType.Size())
@@ -81,11 +89,14 @@ func encodeHeader(names []string, tensors map[string]tensor.Tensor,
 		for _, d := range t.Shape {
 			e.Shape = append(e.Shape, int64(d))
 		}
+
+		// The reader's own checks, so that it never refuses what was written.
 		if err := e.check(); err != nil || n == "__metadata__" {
-			return nil, fmt.Errorf("tensor %q is not one: %w", n, err)
+			return nil, fmt.Errorf("tensor %q cannot be described: %w", n, err)
 		}
 		members[n], at = e, e.Offsets[1]
 	}
+
 	text, err := json.Marshal(members)
 	for len(text)%8 != 0 {
 		text = append(text, ' ')
