@@ -65,6 +65,7 @@ type Config struct {
 // item.
 func Run(c Config) error {
 	all := items(c.Folder.Transformer)
+	// A whole clip comes last: it takes longest, and may be interrupted.
 	if c.Clip != nil {
 		all = append(all, clip(c.Clip))
 	}

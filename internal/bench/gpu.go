@@ -133,7 +133,7 @@ const (
 	blocksTimed = 4                            // enough that the rest of a pass hardly counts
 )
 
-// clip480 is the latent of 81 frames of 832 x 480: 32,760 tokens.
+// clip480 is the latent of 81 frames of 832 x 480, the default clip of Wan 2.1: 32,760 tokens.
 var clip480 = partition.Grid{T: 21, H: 60, W: 104, PT: 1, PH: 2, PW: 2}
 
 // items lists what is timed: products and attention of Wan's sizes, then blocks and a whole pass.
@@ -170,7 +170,7 @@ func (g GPU) items() []item {
 		wan13.layers(passItem, 30, clip480))
 }
 
-// tinyItems are one of each kind.
+// tinyItems are one of each kind, for the emulated GPU.
 func tinyItems() []item {
 	// Sizes that fill no tile, so that edges run as well.
 	small := shape{heads: 3, dim: 64, inner: 96, text: 32}
@@ -229,5 +229,6 @@ func PeakOf(device string) (Peak, bool) {
 	return Peak{}, false
 }
 
-// Emulated reports whether a device's name is that of the emulated GPU; its times mean nothing.
+// Emulated reports whether a device's name is that of the emulated GPU (kernels/emu). Its times
+// mean nothing, and it has no peak.
 func Emulated(device string) bool { return strings.Contains(device, "Emulated") }

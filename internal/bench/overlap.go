@@ -73,7 +73,8 @@ func (g GPU) overlapRow(rows, width, side int) (Row, error) {
 // least returns the least time in seconds of some rounds of copies, products or both.
 func (o *overlap) least(rounds int, copies, products bool) (float64, error) {
 	least := math.Inf(1)
-	for range rounds + 1 { // the first one takes memory
+	// One more than counts: the first one takes memory, and is hardly ever the least.
+	for range rounds + 1 {
 		begun := time.Now()
 		if err := o.round(copies, products); err != nil {
 			return 0, err
@@ -123,7 +124,8 @@ func (g GPU) peerCopyRow(rows, width int) (Row, error) {
 	}
 
 	g.Device.Upload(from, random(rows*width))
-	for range g.Rounds + 1 { // the first one takes memory
+	// Again the first one takes memory.
+	for range g.Rounds + 1 {
 		if err := g.Device.Sync(); err != nil {
 			return r, err
 		}

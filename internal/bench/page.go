@@ -51,6 +51,7 @@ func measured(device, peer string, rows []Row) string {
 	b.WriteString(".\n\n" +
 		"| what | type | ms | TFLOP/s | of peak | PyTorch, ms | ours / theirs | note |\n" +
 		"|---|---|---|---|---|---|---|---|\n")
+	// Figures that are not known leave their cell empty.
 	for _, r := range rows {
 		fmt.Fprintf(&b, "| %s | %s | %.4g | %s | %s | %s | %s | %s |\n", r.Name, r.DType,
 			1e3*r.Seconds, nonzero("%.1f", r.GFLOPS/1e3), nonzero("%.1f %%", 100*r.Peak),
@@ -58,6 +59,7 @@ func measured(device, peer string, rows []Row) string {
 			nonzero("%.2f", r.Ratio), strings.ReplaceAll(r.Note, "|", "/"))
 	}
 
+	// Guidance computes every step twice, with the prompt and without.
 	if r, ok := find(rows, passItem); ok {
 		fmt.Fprintf(&b, "\nA guided step of Wan 2.1 1.3B, 81 frames of 832x480, is two passes: %.3g s",
 			2*r.Seconds)

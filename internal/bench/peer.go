@@ -15,7 +15,8 @@ import (
 // names it, it reads a question per line of JSON, and answers each with a line. It is not safe for
 // concurrent use.
 type Peer struct {
-	Name string // what it runs, such as "torch 2.9.0"
+	// Name is what it runs, such as "torch 2.9.0".
+	Name string
 	cmd  *exec.Cmd
 	in   io.WriteCloser
 	out  *bufio.Scanner
@@ -35,10 +36,11 @@ type answer struct {
 	Taken
 }
 
-// Taken is a peer's time for an item.
+// Taken is a peer's time for an item, by its own clock: the least of its runs.
 type Taken struct {
 	Seconds float64 `json:"seconds"`
-	Note    string  `json:"note"` // such as the backend that was the fastest
+	// Note is what the peer has to say of it, such as the backend that was the fastest.
+	Note string `json:"note"`
 }
 
 // StartPeer runs a command line and waits for its first line, which may take as long as importing

@@ -132,18 +132,23 @@ func (a *arithmetic) roundedSoftmaxTile(p []float32, n int, scale float32, bias 
 	a.narrowRow(p, p[:n*a.nr])
 }
 
+// blendTile is kernels.blend.
 func (a *assembly) blendTile(out, tile []float32, s *running) {
 	a.blend(&out[0], len(out), &tile[:len(out)][0], &s.shrink[0])
 }
 
+// divideOut is kernels.divide.
 func (a *assembly) divideOut(out []float32, s *running) { a.divide(&out[0], len(out), &s.sums[0]) }
 
+// sumRow is kernels.sum.
 func (a *assembly) sumRow(x []float32) float64 { return a.sum(first(x, 0), len(x)) }
 
+// squaresRow is kernels.squares.
 func (a *assembly) squaresRow(x []float32, mean float64) float64 {
 	return a.squares(first(x, 0), len(x), mean)
 }
 
+// normaliseRow is kernels.normalise.
 func (a *assembly) normaliseRow(dst, x []float32, f *normalising) {
 	if n := len(dst); n > 0 {
 		a.normalise(&dst[0], &x[:n][0], n, f.mean, f.inverse,
@@ -151,6 +156,7 @@ func (a *assembly) normaliseRow(dst, x []float32, f *normalising) {
 	}
 }
 
+// rotateRow is kernels.rotate.
 func (a *assembly) rotateRow(y, cos, sin []float32) {
 	if heads := len(y) / (2 * len(cos)); heads > 0 {
 		a.rotate(&y[0], heads, &cos[0], first(sin, len(cos)), len(cos))

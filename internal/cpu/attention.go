@@ -94,6 +94,7 @@ func (a *attention) splitQueries(heads, threads int) {
 	}
 }
 
+// newAttention checks the arguments of a call.
 func newAttention(dst, q, k, v compute.Mat, args compute.AttentionArgs) attention {
 	const op = "Attention"
 	check.Attention(op, dst, q, k, v, args)

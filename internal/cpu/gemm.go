@@ -155,6 +155,7 @@ func (d *Device) multiply(of product) {
 	d.pool.run(p.tasks(), p)
 }
 
+// tasks returns how many tasks the product is cut into.
 func (p *product) tasks() int {
 	return ceil(p.m, p.rows) * ceil(p.w.n, p.cols)
 }
@@ -268,6 +269,7 @@ type matrix struct {
 // side by side: a multiple of 2 KiB.
 const alias = 512
 
+// newMatrix decides whether the rows of x are copied.
 func newMatrix(x view, bf16 *bf16Kernels) matrix {
 	return matrix{x: x, bf16: bf16, copied: bf16 != nil || x.stride%alias == 0 && x.rows > 4}
 }

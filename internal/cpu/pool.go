@@ -166,6 +166,7 @@ func (p *pool) drain(me int) {
 // thieves can each take a task with one compare-and-swap.
 type taskRange struct{ packed atomic.Uint64 }
 
+// set gives the owner its tasks. Nobody else calls it while tasks are left.
 func (r *taskRange) set(next, end int) {
 	r.packed.Store(uint64(next)<<32 | uint64(end)) //nolint:gosec // small
 }

@@ -29,7 +29,8 @@ type memory struct {
 // Len returns the number of float32 elements.
 func (m *memory) Len() int { return m.n }
 
-// slab is memory of the driver, handed out in pieces.
+// slab is memory of the driver, handed out in pieces. It goes back to the driver in reserve, where
+// nobody uses it, and at Close.
 type slab struct {
 	base  cu.DevicePtr
 	bytes int64
@@ -51,6 +52,7 @@ type arena struct {
 	pending []*memory // what freeLater was given
 }
 
+// init sets the sizes that the options ask for; the arena begins without a slab.
 func (a *arena) init(o Options) {
 	a.slabBytes, a.exact = o.SlabBytes, o.Exact
 	if a.slabBytes <= 0 {

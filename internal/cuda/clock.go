@@ -22,7 +22,7 @@ func (d *Device) Elapsed(f func() error) (time.Duration, error) {
 	return took, errors.Join(err, ended, measured)
 }
 
-// tick records a new event with a clock.
+// tick records a new event with a clock, which costs more than those of the pool.
 func (d *Device) tick() (e cu.Event, err error) {
 	d.enter("Elapsed")
 	defer d.leave()

@@ -18,8 +18,8 @@ import (
 // missing. A real GPU has its own.
 var schedules = []string{"late", "early", "random"}
 
-// TestCopiesOverlapComputing has matrices go down and come up again while others are computed, round
-// after round in the same places, and wants what copies in line give.
+// TestCopiesOverlapComputing has matrices go down and come up again while others are computed,
+// round after round in the same places, and wants what copies in line give.
 func TestCopiesOverlapComputing(t *testing.T) {
 	for _, schedule := range schedules {
 		for _, dt := range []compute.DType{compute.FP32, compute.BF16} {

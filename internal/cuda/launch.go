@@ -111,7 +111,8 @@ type params struct {
 	at     [32]unsafe.Pointer
 }
 
-// launch puts a kernel on the stream, with a grid of x by y blocks.
+// launch puts a kernel on the stream of operations, with a grid of x by y blocks. It returns before
+// the kernel runs; errors of the driver stick.
 func (d *Device) launch(k kernel, x, y int, values ...value) {
 	d.launchOn(d.stream, &d.params, k, x, y, values)
 }

@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/cu"
 )
 
+// The layouts of v2 and v3 need memory beyond what operations are given.
 var _ compute.Workspace = (*Device)(nil)
 
 // Panels are how v3 wants its operands, see kernels/include/panels.h: 64 columns of all rows in

@@ -32,6 +32,7 @@ type peerTable struct {
 	devices []*Device                    // that are open
 }
 
+// peers is of the whole process: ranks of one job on several GPUs have nothing else in common.
 var peers = peerTable{waiting: map[compute.Ticket]*transfer{}}
 
 // joinPeers lets a new device and the others copy from each other directly, where the hardware can.

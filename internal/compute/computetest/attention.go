@@ -141,7 +141,8 @@ func (c *attentionCase) probabilities(h, i int) []float64 {
 	return p
 }
 
-// attentionHeads checks that a range of heads alone, as column ranges, has the same bits.
+// attentionHeads checks that a range of heads alone, as column ranges, has the same bits: ranks
+// attend for some heads over all tokens.
 func (s *suite) attentionHeads(t *testing.T) {
 	devs := s.devices(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -164,7 +165,8 @@ func (s *suite) attentionHeads(t *testing.T) {
 	})
 }
 
-// attentionRelBias checks relative positions against the reference and over ranges of queries.
+// attentionRelBias checks relative positions against the reference and over ranges of queries,
+// whose biases begin at another place of the table.
 func (s *suite) attentionRelBias(t *testing.T) {
 	s.rowwise(t, func(t *rapid.T) *trial {
 		c := drawAttentionCase(t)
@@ -245,8 +247,8 @@ func (s *suite) attentionLarge(t *testing.T) {
 	}
 }
 
-// attentionOfManyRows attends for more queries than a block of any device has, a few of which are
-// then attended for alone.
+// attentionOfManyRows attends for more queries than a block of any device has, then for a few of
+// them alone, which lie at other places of their blocks.
 func (s *suite) attentionOfManyRows(t *testing.T) {
 	const nq, nk, few = 300, 70, 37
 	r, dev := numbersFrom(1), s.open(t, 2)
@@ -269,8 +271,8 @@ func (s *suite) attentionOfManyRows(t *testing.T) {
 	}
 }
 
-// attentionOfManyKeys attends to more keys than any device walks over at a time; the later ones
-// have the larger logits.
+// attentionOfManyKeys attends to more keys than any device has in a tile. The later ones have the
+// larger logits, so that the running maximum keeps rising and earlier sums have to shrink.
 func (s *suite) attentionOfManyKeys(t *testing.T) {
 	const nq, nk = 150, 700
 	r, dev := numbersFrom(1), s.open(t, 2)

@@ -165,7 +165,8 @@ func (c *convCase) want() []float64 {
 	return out
 }
 
-// voxel is output channel o at (t, h, w), by the definition.
+// voxel is output channel o at (t, h, w), by the definition: the bias, then every tap of every
+// channel.
 func (c *convCase) voxel(o, t, h, w int) float64 {
 	s, y := c.shape, 0.0
 	if c.bias != nil {
@@ -190,7 +191,8 @@ func (c *convCase) voxel(o, t, h, w int) float64 {
 	return y
 }
 
-// conv checks convolutions against the reference, and that threads do not matter.
+// conv checks convolutions against the reference, and that any number of threads gives the same
+// bits.
 func (s *suite) conv(t *testing.T) {
 	devs := s.devices(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -204,7 +206,7 @@ func (s *suite) conv(t *testing.T) {
 }
 
 // convFrames checks that a causal convolution over all frames at once and frame by frame with the
-// frames before as Prev give the same bits.
+// frames before as Prev give the same bits: the VAE decodes as a stream, in pieces of any length.
 func (s *suite) convFrames(t *testing.T) {
 	devs := s.devices(t)
 	rapid.Check(t, func(t *rapid.T) {

@@ -57,6 +57,7 @@ func drawCopy(t *rapid.T) *trial {
 	c.inPlace = false
 	want := c.each(func(_ int, x float64) float64 { return x })
 	tr := c.trial(want, func(r *rig, dst, x compute.Mat, _, _ int) {
+		// Dense to strided or the other way round, depending on the case's own layout.
 		wide := placing{off: 1, gap: 3}.on(r.t, r.dev)
 		between := wide.fresh(x.Rows, x.Cols)
 		r.dev.Copy(between, x)
@@ -73,6 +74,7 @@ func (s *suite) memory(t *testing.T) {
 	if dev.Name() == "" {
 		t.Fatal("the device has no name")
 	}
+
 	rapid.Check(t, func(t *rapid.T) {
 		rows, cols := drawSize(t, "rows", 70), drawSize(t, "cols", 70)
 		mem, err := dev.Alloc(rows * cols)
@@ -106,7 +108,8 @@ func (s *suite) memory(t *testing.T) {
 	}
 }
 
-// zeroRows checks that rows of zeros stay finite through every norm and give zeros.
+// zeroRows checks that rows of zeros stay finite through every norm and give zeros: padding is
+// zeros, and its norm has nothing but eps to divide by.
 func (s *suite) zeroRows(t *testing.T) {
 	dev := s.open(t, 2)
 	c := &normCase{n: 3, d: 24, x: make([]float32, 72), eps: 1e-6}
@@ -131,8 +134,8 @@ func (s *suite) zeroRows(t *testing.T) {
 	}
 }
 
-// subnormals checks that tiny values neither trap nor grow: a norm without eps to hide behind sees
-// them as zero at most.
+// subnormals checks that tiny values neither trap nor grow. A device may flush them to zero or not:
+// the sum of both operations is within 1e-30 of x either way.
 func (s *suite) subnormals(t *testing.T) {
 	dev := s.open(t, 1)
 	c := &normCase{n: 2, d: 40, x: make([]float32, 80), eps: 1e-6}
@@ -149,7 +152,8 @@ func (s *suite) subnormals(t *testing.T) {
 	close(t, tr.run(t, dev, 0, 2), want, 1e-30)
 }
 
-// activations sweeps the activations over the range where they bend and far beyond it.
+// activations sweeps the activations over the range where they bend and far beyond it, where an
+// exponential overflows or a difference cancels.
 func (s *suite) activations(t *testing.T) {
 	dev := s.open(t, 2)
 	for act := compute.Identity; act <= compute.SiLU; act++ {

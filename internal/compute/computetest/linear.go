@@ -190,7 +190,8 @@ func reference(x float64, act compute.Activation) float64 {
 	return x
 }
 
-// linearParts checks that a range of outputs alone has the same bits.
+// linearParts checks that a range of outputs alone has the same bits: ranks multiply with the part
+// of a weight that belongs to their heads.
 func (s *suite) linearParts(t *testing.T) {
 	devs := s.devices(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -226,12 +227,13 @@ func (s *suite) linearParts(t *testing.T) {
 	})
 }
 
-// linearOfManyRows multiplies more rows than blocks at work at a time have, some of which are then
-// multiplied alone.
+// linearOfManyRows multiplies more rows than all blocks that work at the same time have, then some
+// of them alone. A device that cuts its work by the number of rows must not let that change bits.
 func (s *suite) linearOfManyRows(t *testing.T) {
 	const n, in, out, few = 2600, 40, 300, 100
 	r, dev := numbersFrom(1), s.open(t, 2)
 	x := r.normal(n*in, 1)
+
 	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
 		w, err := dev.PackLinear(r.normal(out*in, 1), r.normal(out, 1), out, in, dt)
 		if err != nil {

@@ -82,7 +82,8 @@ func drawLayerNorm(t *rapid.T) *trial {
 	return tr
 }
 
-// moments returns the mean of row i and its variance.
+// moments returns the mean of row i and its biased variance, in two passes: the reference must not
+// suffer from the cancellation that it is to find.
 func (c *normCase) moments(i int) (mean, variance float64) {
 	row := c.x[i*c.d : (i+1)*c.d]
 	for _, v := range row {

@@ -12,7 +12,8 @@ import (
 var errStopped = errors.New("the suite stops what runs")
 
 // stopping checks that what was computed while operations are stopped is not handed out, on any way
-// out of the device, and that the device computes the same bits as before once it is released.
+// out of the device, and that the device computes the same bits as before once it is released. A
+// half-computed checkpoint that looks whole would be worse than none.
 func (s *suite) stopping(t *testing.T) {
 	for _, dev := range s.devices(t) {
 		// What the device computes when nothing stops it.

@@ -13,7 +13,8 @@ type Open func(t testing.TB, threads int) compute.Device
 
 // Run holds the device that open starts to compute.Device's contract. tol bounds the error of an
 // element y against the float64 reference by tol·(1+|y|); inputs are drawn so that results are of
-// order one.
+// order one. Operations in bfloat16 round their inputs in the reference as well, so the same bound
+// holds for them, but for attention, which also rounds probabilities.
 func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol float64) {
 	s := &suite{open: open, tol: tol}
 
@@ -35,22 +36,29 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol 
 		t.Run(c.name, func(t *testing.T) { s.rowwise(t, c.draw) })
 	}
 
-	// What needs a test of its own: rows that depend on each other, sizes beyond a tile, edges of
-	// float32, and transfers.
+	// Memory and transfers.
 	t.Run("Memory", s.memory)
+	t.Run("BF16Transfers", s.transfers)
+	t.Run("Stopping", s.stopping)
+
+	// Convolutions, whose rows read each other.
 	t.Run("Conv", s.conv)
 	t.Run("ConvFrameByFrame", s.convFrames)
+
+	// Attention beyond what is drawn at random: parts of it, biases, sizes of many tiles.
 	t.Run("AttentionHeads", s.attentionHeads)
 	t.Run("AttentionRelBiasRows", s.attentionRelBias)
 	t.Run("AttentionPaddedKeys", s.attentionPadded)
 	t.Run("AttentionLargeLogits", s.attentionLarge)
 	t.Run("AttentionOfManyRows", s.attentionOfManyRows)
 	t.Run("AttentionOfManyKeys", s.attentionOfManyKeys)
-	t.Run("ZeroRows", s.zeroRows)
-	t.Run("Stopping", s.stopping)
+
+	// Linear layers: parts of a weight, sizes of many tiles.
 	t.Run("LinearParts", s.linearParts)
 	t.Run("LinearOfManyRows", s.linearOfManyRows)
-	t.Run("BF16Transfers", s.transfers)
+
+	// The edges of float32.
+	t.Run("ZeroRows", s.zeroRows)
 	t.Run("Subnormals", s.subnormals)
 	t.Run("Activations", s.activations)
 	t.Run("NotFinite", s.notFinite)
@@ -74,7 +82,8 @@ func (s *suite) devices(t *testing.T) []compute.Device {
 }
 
 // rowwise checks trials of an operation whose rows are independent of each other: against the
-// reference, a range of rows alone, other thread counts, and with one row poisoned.
+// reference, a range of rows alone, other thread counts, and with one row poisoned. All but the
+// first compare bits: a mesh of ranks computes ranges of rows, and must give the bytes of one rank.
 func (s *suite) rowwise(t *testing.T, draw func(*rapid.T) *trial) {
 	devs := s.devices(t)
 	rapid.Check(t, func(t *rapid.T) {

@@ -9,10 +9,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// trial is one drawn case of an operation with a [rows, cols] result.
+// trial is one drawn case of an operation with a [rows, cols] result. Its inputs are slices that
+// run uploads anew each time, so that they can be changed between runs.
 type trial struct {
 	rows, cols int
-	// run computes rows [lo, hi) on a device and returns them.
+	// run computes rows [lo, hi) on a device and returns them, dense. It fails the test when the
+	// operation has written anything else.
 	run func(t fataler, dev compute.Device, lo, hi int) []float32
 	// want is the reference's result.
 	want []float64
@@ -20,11 +22,12 @@ type trial struct {
 	tol float64
 	// poison spoils row i of the input, nil when the operation has no such row.
 	poison func(i int)
-	// inputs are what a value that is not finite may come from.
+	// inputs are what a value that is not finite may come from; they are for notFinite alone.
 	inputs []input
 }
 
-// fataler is what checks need of *testing.T and *rapid.T.
+// fataler is what checks need of *testing.T and *rapid.T: shrinking works only if a failure is
+// reported to the latter.
 type fataler interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -51,7 +54,8 @@ func (r numbers) normal(n int, scale float64) []float32 {
 	return v
 }
 
-// tails are sizes at and around the tiles that devices use.
+// tails are sizes at and around the tiles that devices use: vectors of 8 to 32, blocks of 64 to
+// 256, and blocks of k of 512. That is where an index is off by one, if anywhere.
 var tails = []int{1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 63, 64, 65, 129, 257, 511, 513, 1025}
 
 // drawSize draws a size up to most, often an odd tail of a tile.
@@ -65,7 +69,7 @@ func drawSize(t *rapid.T, name string, most int) int {
 	return rapid.OneOf(rapid.SampledFrom(all), rapid.IntRange(1, most)).Draw(t, name)
 }
 
-// spoil fills row i of a [_, cols] matrix with an infinity and NaN.
+// spoil fills row i of a [_, cols] matrix with infinities of both signs and NaN.
 func spoil(x []float32, i, cols int) {
 	for j := range cols {
 		x[i*cols+j] = float32(math.Inf(1 - 2*(j%2)))
@@ -78,7 +82,8 @@ func drawDType(t *rapid.T) compute.DType {
 	return rapid.SampledFrom([]compute.DType{compute.FP32, compute.BF16}).Draw(t, "dtype")
 }
 
-// rounded returns x as products of a type see it.
+// rounded returns x as products of a type see it: rounded to nearest, ties to even, in bfloat16. x
+// must be finite.
 func rounded(x float32, t compute.DType) float64 {
 	if t == compute.BF16 {
 		bits := math.Float32bits(x)
@@ -120,7 +125,8 @@ func (r *rig) place(v []float32, rows, cols int) compute.Mat {
 	return m
 }
 
-// fresh is place for a result, filled with NaN so that an element left out shows.
+// fresh is place for a result. It is filled with NaN, so that an element that the operation leaves
+// out, or reads, shows.
 func (r *rig) fresh(rows, cols int) compute.Mat {
 	v := make([]float32, rows*cols)
 	for i := range v {
@@ -173,7 +179,8 @@ func (r *rig) vector(v []float32) compute.Vector {
 	return p
 }
 
-// placing is a layout of the trial: drawn once, used by every run.
+// placing is the layout of a trial's matrices, see rig. It is drawn once and used by every run, so
+// that runs differ in nothing but what a check is about.
 type placing struct{ off, gap int }
 
 // drawPlacing draws a layout, from dense and aligned to neither.

@@ -69,7 +69,7 @@ func (f *softmax) write() {
 	f.end()
 }
 
-// width is the bytes of a row of the tile.
+// width is the bytes of a row of the tile, which is a key's scores with all queries.
 func (f *softmax) width() int { return 4 * 2 * f.lanes }
 
 // keys runs body for each group of keys; p is where the scores of the group's first key are. It
@@ -233,7 +233,8 @@ func (m *maker) alternate() operand.Mem {
 	return m.static("alternate", func(i int) uint32 { return uint32(i | (i+16)<<16) }, 16)
 }
 
-// eachRow runs body for every row of two vectors of the n elements at p.
+// eachRow runs body for every row of two vectors of the n elements at p, and moves p to the next
+// row. n is a multiple of the row.
 func (m *maker) eachRow(p, n reg.Register, body func()) {
 	loop, done := m.label(), m.label()
 	m.SUBQ(operand.U8(2*m.lanes), n)
@@ -246,7 +247,8 @@ func (m *maker) eachRow(p, n reg.Register, body func()) {
 	m.Label(done)
 }
 
-// blend adds the sum of a tile, formed on its own, to what is left of the earlier ones.
+// blend adds the sum of a tile, formed on its own, to what is left of the earlier ones: every
+// query, which is a column, has a factor of its own.
 func blend(m *maker) {
 	m.begin("blend", "out *float32, n int, tile, shrink *float32",
 		"computes out = out·shrink + tile for rows of two vectors.")
@@ -268,7 +270,8 @@ func blend(m *maker) {
 	m.end()
 }
 
-// divide finishes the output of attention.
+// divide finishes the output of attention: probabilities were never normalised, so their sum
+// divides the result once.
 func divide(m *maker) {
 	m.begin("divide", "out *float32, n int, sums *float32", "divides rows of two vectors by sums.")
 	out, n, by := m.arg("out"), m.arg("n"), m.arg("sums")

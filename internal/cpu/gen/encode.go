@@ -30,7 +30,8 @@ type evex struct {
 	opcode byte
 }
 
-// encode puts bytes in the place of every instruction that replaced names.
+// encode puts bytes in the place of every instruction that replaced names. Registers are assigned
+// by then, and flow graphs are not needed any more.
 func encode(file *ir.File) {
 	for _, f := range file.Functions() {
 		var nodes []ir.Node

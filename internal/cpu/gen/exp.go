@@ -5,6 +5,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// log2e is the logarithm of e to base 2: e^x = 2^(x·log2e).
 const log2e = 1.44269504
 
 // power appends 2^x: x = n + f with whole n and 0 <= f < 1, a polynomial for 2^f that is 1 at 0 and
@@ -37,7 +38,7 @@ func newPower(m *maker) *power {
 	return p
 }
 
-// of appends x = 2^x.
+// of appends x = 2^x, in place. It needs two or three more registers for a moment.
 func (p *power) of(x reg.VecVirtual) {
 	const down = operand.U8(1)
 	f, y := p.vec(), p.vec()

@@ -117,8 +117,8 @@ func (s *sigmoid) activate(act reg.Register, v []reg.VecVirtual) {
 	s.Label(done)
 }
 
-// divide appends v = v/z for z >= 1: by an estimate of 1/z, 0 for infinity, and one step of
-// Newton's; a division of 16 lanes takes 16 cycles.
+// divide appends v = v/z for z >= 1, where z may be infinite: by an estimate of 1/z, good to 14
+// bits, and one step of Newton's method. A division of 16 lanes takes 16 cycles; AVX2 divides.
 func (s *sigmoid) divide(v, z reg.VecVirtual) {
 	if s.lanes == 8 {
 		s.VDIVPS(z, v, v)

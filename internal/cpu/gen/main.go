@@ -27,6 +27,7 @@ var files = []struct {
 	{"bfloat", narrow, []isa{avx512, avx512bf16, avx2}},
 }
 
+// main writes all files to -dir; the first error ends it.
 func main() {
 	dir := flag.String("dir", ".", "directory to write to")
 	flag.Parse()
@@ -65,7 +66,7 @@ func write(dir string) error {
 	return nil
 }
 
-// emit writes the assembly and the declarations of file.
+// emit writes the assembly and the Go declarations of file to path with their endings.
 func emit(path string, file *ir.File) error {
 	cfg := printer.Config{Name: "gen", Argv: []string{"internal/cpu/gen"}, Pkg: "cpu"}
 	for end, p := range map[string]printer.Printer{

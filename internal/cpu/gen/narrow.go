@@ -5,8 +5,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// narrow writes what turns float32 into bfloat16: to pairs where products take them, to float32 of
-// few digits elsewhere.
+// narrow writes what turns float32 into bfloat16: to pairs where products take them, elsewhere to
+// float32 whose lower half is zero, which multiply as they are.
 func narrow(m *maker) {
 	if m.pairs {
 		pack(m)
@@ -25,7 +25,7 @@ func narrow(m *maker) {
 	widen(m)
 }
 
-// widen writes the way back, for whole vectors.
+// widen writes the way back from two bytes, for whole vectors: panels of weights have no others.
 func widen(m *maker) {
 	m.begin("widen", "dst *float32, x *uint16, n int", "turns bfloat16 into float32, whole vectors.")
 	dst, x, n := m.arg("dst"), m.arg("x"), m.arg("n")
@@ -46,7 +46,7 @@ func widen(m *maker) {
 // another number if all its bits were in the rest; it becomes the quiet one first.
 type rounding struct {
 	*maker
-	half, one, keep operand.Op
+	half, one, keep operand.Op // 0x7fff, 1 and the mask of the upper half, in all lanes
 }
 
 // newRounding loads the constants.
@@ -60,7 +60,9 @@ func newRounding(m *maker) *rounding {
 // of appends v = v rounded to bfloat16.
 func (r *rounding) of(v reg.VecVirtual) {
 	odd := r.vec()
-	r.VADDPS(r.constantZero(), v, v) // makes NaN quiet
+
+	// The sum with zero makes a NaN quiet and leaves everything else alone.
+	r.VADDPS(r.constantZero(), v, v)
 	r.VPSRLD(operand.U8(16), v, odd)
 
 	if r.lanes == 16 {
@@ -75,6 +77,7 @@ func (r *rounding) of(v reg.VecVirtual) {
 		return
 	}
 
+	// AVX2 has no masks: both results, and a blend by where v is a NaN.
 	nan := r.vec()
 	r.VPAND(r.one, odd, odd)
 	r.VPADDD(r.half, odd, odd)

@@ -13,17 +13,19 @@ func norm(m *maker) {
 	rotate(m)
 }
 
-// squares appends s += (x-mean)² for float64.
+// squares appends s += (x-mean)² for float64. It changes x.
 type squares struct {
 	*maker
-	mean reg.VecVirtual
+	mean reg.VecVirtual // in all lanes
 }
 
+// vector implements term.
 func (q squares) vector(x, s reg.VecVirtual) {
 	q.VSUBPD(q.mean, x, x)
 	q.VFMADD231PD(x, x, s)
 }
 
+// scalar implements term.
 func (q squares) scalar(x, s reg.Register) {
 	q.VSUBSD(q.mean.AsX(), x, x)
 	q.VFMADD231SD(x, x, s)
@@ -32,16 +34,22 @@ func (q squares) scalar(x, s reg.Register) {
 // ones appends s += x for float64.
 type ones struct{ *maker }
 
+// vector implements term.
 func (q ones) vector(x, s reg.VecVirtual) { q.VADDPD(x, s, s) }
-func (q ones) scalar(x, s reg.Register)   { q.VADDSD(x, s, s) }
 
-// term is what a sum adds for an element.
+// scalar implements term.
+func (q ones) scalar(x, s reg.Register) { q.VADDSD(x, s, s) }
+
+// term is what a sum adds for an element x that was widened to float64.
 type term interface {
+	// vector adds the terms of a vector of elements to a vector of sums.
 	vector(x, s reg.VecVirtual)
+	// scalar adds the term of one element to one sum.
 	scalar(x, s reg.Register)
 }
 
 // moment writes the sums over a row: of the elements, and of the squares of their distance to mean.
+// In float64 they are exact enough that their order hardly matters, and no square overflows.
 func moment(m *maker) {
 	m.begin("sum", "x *float32, n int) (total float64", "adds x in float64.")
 	total(m, ones{m})
@@ -57,6 +65,8 @@ func moment(m *maker) {
 func total(m *maker, t term) {
 	const unrolled = 4
 	x, n, half := m.arg("x"), m.arg("n"), m.lanes/2
+
+	// rest is the sum of the elements that fill no vector.
 	rest := m.XMM()
 	m.VXORPS(rest, rest, rest)
 	sums := m.vectors(unrolled)
@@ -94,6 +104,7 @@ func total(m *maker, t term) {
 	m.JMP(to(one))
 	m.Label(done)
 
+	// Pairwise, then within the vector, then the rest.
 	m.VADDPD(sums[1], sums[0], sums[0])
 	m.VADDPD(sums[3], sums[2], sums[2])
 	m.VADDPD(sums[2], sums[0], sums[0])
@@ -117,7 +128,8 @@ func (m *maker) foldWide(v reg.VecVirtual) {
 	m.VADDPD(high, v.AsX(), v.AsX())
 }
 
-// normalise writes the second pass of a norm over a row.
+// normalise writes the second pass of a norm over a row. Optional steps are jumps in the inner
+// loop, which branch prediction makes free.
 func normalise(m *maker) {
 	m.begin("normalise", "dst, x *float32, n int, mean, inverse float64, "+
 		"gain, bias, scale, shift *float32",

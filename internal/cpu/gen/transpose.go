@@ -5,8 +5,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// transpose writes the function that packs keys and weights: blocks of lanes x lanes turn around in
-// registers.
+// transpose writes the function that packs weights, queries and values: blocks of lanes x lanes are
+// transposed in registers, in steps that double the size of what is in order.
 func transpose(m *maker) {
 	m.begin("transpose", "dst *float32, stride int, rows **float32, n int",
 		"computes dst[k*stride+i] = rows[i][k] for as many rows as a vector has lanes.")
@@ -15,6 +15,7 @@ func transpose(m *maker) {
 
 	// turned loads lanes columns of all rows and gives place the columns in order.
 	turned := func(i reg.Register, only *mask, place func(v reg.VecVirtual)) {
+		// One row per register; the last columns may fill only some lanes.
 		r := m.vectors(m.lanes)
 		for j, v := range r {
 			p := m.GP64()
@@ -69,7 +70,8 @@ func quads(m *maker, r []reg.VecVirtual) {
 	}
 }
 
-// halves finishes the transposition of eight rows.
+// halves finishes the transposition of eight rows: it exchanges the upper half of one register for
+// the lower half of another.
 func halves(m *maker, r []reg.VecVirtual) {
 	for c := range 4 {
 		v := m.vec()
@@ -79,7 +81,8 @@ func halves(m *maker, r []reg.VecVirtual) {
 	}
 }
 
-// quarters finishes the transposition of sixteen rows.
+// quarters finishes the transposition of sixteen rows: a 4 x 4 transposition of quarters, in two
+// rounds of picking the even and the odd ones of two registers.
 func quarters(m *maker, r []reg.VecVirtual) {
 	const even, odd = operand.U8(0x88), operand.U8(0xdd)
 	for c := range 4 {

@@ -32,6 +32,7 @@ func Open(path string) (*File, error) {
 		return nil, fmt.Errorf("cannot open %s: %w", path, err)
 	}
 
+	// From here on the mapping has to go when something is wrong.
 	f, err := parse(path, data)
 	if err != nil {
 		unmap()

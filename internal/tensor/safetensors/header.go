@@ -35,11 +35,11 @@ type entry struct {
 	shape tensor.Shape
 }
 
-// header is a checked header.
+// header is a checked header: its tensors tile the data without a gap.
 type header struct {
-	entries  map[string]*entry
-	metadata map[string]string
-	start    int64 // of the data in the file
+	entries  map[string]*entry // by name
+	metadata map[string]string // nil where there is none
+	start    int64             // of the data in the file
 }
 
 // parseHeader reads and checks the header of a file of size bytes, of which data holds at least the
@@ -84,7 +84,8 @@ func another(data []byte, err error) error {
 	return err
 }
 
-// errUnsupported marks a tensor that is well formed and of a type that this program cannot read.
+// errUnsupported marks a tensor that is well formed and of a type that this program cannot read:
+// the file is not to blame, so the error does not guess what else it might be.
 var errUnsupported = errors.New("not supported")
 
 // decode walks the object by hand, member by member: encoding/json would let the last of two
@@ -172,7 +173,8 @@ func (e *entry) check() (err error) {
 	return nil
 }
 
-// checkLayout refuses gaps, overlaps and tensors that end beyond the file's data bytes.
+// checkLayout refuses gaps, overlaps and tensors that end beyond the file's data bytes, as the
+// format demands: nothing can hide in a file, and its size follows from its header.
 func (h *header) checkLayout(data int64) error {
 	order := make([]*entry, 0, len(h.entries))
 	for _, e := range h.entries {

@@ -37,6 +37,7 @@ func Write(w io.Writer, tensors map[string]tensor.Tensor, metadata map[string]st
 // each tensor begins. Until they are written, values are zeros.
 func Blank(f *os.File, shapes map[string]tensor.Shape, metadata map[string]string) (
 	map[string]int64, error) {
+	// The header needs types and shapes alone.
 	tensors := map[string]tensor.Tensor{}
 	for n, s := range shapes {
 		tensors[n] = tensor.Tensor{DType: tensor.F32, Shape: s}
@@ -48,6 +49,7 @@ func Blank(f *os.File, shapes map[string]tensor.Shape, metadata map[string]strin
 		return nil, err
 	}
 
+	// Tensors follow each other in the order of their names.
 	places := map[string]int64{}
 	for _, n := range names {
 		places[n] = at
