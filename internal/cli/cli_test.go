@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/local"
 	"github.com/longtake/longtake/internal/media"
+	"github.com/longtake/longtake/internal/testlog"
 )
 
 func TestMain(m *testing.M) {
@@ -42,29 +42,9 @@ func longtake(t *testing.T, args ...string) outcome {
 	return run(t.Context(), args...)
 }
 
-// shared is a buffer that the log and the progress write to, as they do to a file.
-type shared struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (s *shared) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-// String returns what was written.
-func (s *shared) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 func run(ctx context.Context, args ...string) outcome {
 	var out bytes.Buffer
-	var errs shared
+	var errs testlog.Buffer
 	cmd := Longtake()
 	cmd.SetOut(&out)
 	code := daemon.Execute(ctx, cmd, args, &errs)

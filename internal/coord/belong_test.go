@@ -6,40 +6,20 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/testlog"
 )
-
-// loud is a log that can be searched.
-type loud struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// Write adds a line.
-func (l *loud) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// says counts the lines with these words.
-func (l *loud) says(what string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Count(l.b.Bytes(), []byte(what))
-}
 
 // TestObjectsOfAnotherLogStay loses the log of a coordinator, not its objects: they stay, it says
 // so, and once the log is put back they are swept again.
 func TestObjectsOfAnotherLogStay(t *testing.T) {
 	ctx := context.Background()
 	var later atomic.Int64
-	var log loud
+	var log testlog.Buffer
 	cfg := testConfig(t.TempDir())
 	cfg.leaseLeast = time.Millisecond
 	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
@@ -71,7 +51,7 @@ func TestObjectsOfAnotherLogStay(t *testing.T) {
 		return err == nil
 	}
 	for i := range 3 { // two hours are enough for a stray to go
-		eventually(t, "it says so", func() bool { return log.says("belongs to another log") > i })
+		eventually(t, "it says so", func() bool { return log.Count("belongs to another log") > i })
 		later.Add(int64(2 * time.Hour))
 	}
 	if len(c.fsm.leases()) > 0 || !there() {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/longtake/longtake/internal/testlog"
 	"github.com/longtake/longtake/internal/wire"
 )
 
@@ -46,14 +47,14 @@ func TestPercents(t *testing.T) {
 
 // TestTheModelsNoticesAreLoggedOnce however many shards hold it.
 func TestTheModelsNoticesAreLoggedOnce(t *testing.T) {
-	var out loud
+	var out testlog.Buffer
 	cfg := testConfig(t.TempDir())
 	cfg.Log = slog.New(slog.NewTextHandler(&out, nil))
 	c := start(t, cfg)
 	for _, id := range []string{"n1", "n2"} {
 		fake(t, c, id, func(r *wire.Registration) { r.Model.Notices = []string{"a key was left out"} })
 	}
-	if n := out.says("a key was left out"); n != 1 {
+	if n := out.Count("a key was left out"); n != 1 {
 		t.Errorf("the notice is logged %d times", n)
 	}
 }

@@ -1,8 +1,10 @@
-// Package golden reads what the reference implementation computed (testdata/golden) and measures
-// how far a result is from it. Only tests import it.
+// Package golden reads results of the reference implementation, diffusers, and measures how far
+// ours are from them. The files are safetensors in testdata/golden; tools/goldens.py makes them.
+// Only tests import this package.
 package golden
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"math"
 	"path/filepath"
@@ -13,19 +15,20 @@ import (
 	"github.com/longtake/longtake/internal/tensor/safetensors"
 )
 
-// Root returns the repository's path of the given elements.
+// Root joins elem to the path of the repository's root, so that a test finds files from whichever
+// package it runs in.
 func Root(elem ...string) string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(append([]string{filepath.Dir(file), "..", ".."}, elem...)...)
 }
 
-// File is one golden file.
+// File is one golden file. Its methods end the test when what they are asked for is not in it.
 type File struct {
-	t testing.TB
+	t testing.TB // whose end closes the file
 	f *safetensors.File
 }
 
-// Open opens testdata/golden/name.safetensors.
+// Open opens testdata/golden/name.safetensors for the rest of the test.
 func Open(t testing.TB, name string) *File {
 	t.Helper()
 	f, err := safetensors.Open(Root("testdata", "golden", name+".safetensors"))
@@ -36,7 +39,8 @@ func Open(t testing.TB, name string) *File {
 	return &File{t, f}
 }
 
-// Tensor returns a tensor by name.
+// Tensor returns a tensor by name. Its data lie in the mapped file: they must not be changed, nor
+// used after the test.
 func (g *File) Tensor(name string) tensor.Tensor {
 	g.t.Helper()
 	x, err := g.f.Tensor(name)
@@ -46,7 +50,7 @@ func (g *File) Tensor(name string) tensor.Tensor {
 	return x
 }
 
-// Floats returns a floating-point tensor's values.
+// Floats returns the values of a floating-point tensor, row by row, as float32.
 func (g *File) Floats(name string) []float32 {
 	g.t.Helper()
 	v, err := g.Tensor(name).Float32()
@@ -56,23 +60,22 @@ func (g *File) Floats(name string) []float32 {
 	return v
 }
 
-// Ints returns an I64 tensor's values.
+// Ints returns the values of an I64 tensor, such as token ids, row by row.
 func (g *File) Ints(name string) []int64 {
 	g.t.Helper()
 	x := g.Tensor(name)
 	if x.DType != tensor.I64 {
 		g.t.Fatalf("%s is %v, not I64", name, x.DType)
 	}
+
 	out := make([]int64, len(x.Data)/8)
 	for i := range out {
-		for b := range 8 {
-			out[i] |= int64(x.Data[8*i+b]) << (8 * b)
-		}
+		out[i] = int64(binary.LittleEndian.Uint64(x.Data[8*i:])) //nolint:gosec // two's complement
 	}
 	return out
 }
 
-// Names lists the tensors.
+// Names lists the tensors in alphabetical order.
 func (g *File) Names() []string { return g.f.Names() }
 
 // Meta decodes the metadata value of key, which is JSON text, into v.
@@ -83,17 +86,20 @@ func (g *File) Meta(key string, v any) {
 	}
 }
 
-// RelL2 returns |got-want|₂ / |want|₂, +Inf when lengths differ or a value is NaN.
+// RelL2 returns the relative error |got-want|₂ / |want|₂, summed in float64. It is +Inf where the
+// lengths differ or a value is NaN, and absolute where want is zero.
 func RelL2(got, want []float32) float64 {
 	if len(got) != len(want) {
 		return math.Inf(1)
 	}
+
 	var num, den float64
 	for i := range want {
 		d := float64(got[i]) - float64(want[i])
 		num += d * d
 		den += float64(want[i]) * float64(want[i])
 	}
+
 	if math.IsNaN(num) {
 		return math.Inf(1)
 	}
@@ -103,8 +109,8 @@ func RelL2(got, want []float32) float64 {
 	return math.Sqrt(num / den)
 }
 
-// PSNR returns the peak signal-to-noise ratio of 8-bit images in dB, +Inf when they are equal and
-// 0 when their lengths differ.
+// PSNR returns the peak signal-to-noise ratio of 8-bit images in dB, +Inf where they are equal and
+// 0 where their lengths differ.
 func PSNR(got, want []byte) float64 {
 	if len(got) != len(want) {
 		return 0
@@ -117,11 +123,13 @@ func PSNR(got, want []byte) float64 {
 	return 10 * math.Log10(255*255*float64(len(want))/sum)
 }
 
-// Near fails the test when got is further than limit from want in relative L2.
+// Near fails the test if the relative error of got (RelL2) is above limit; name is what the values
+// are. It logs the error otherwise, so that limits can be set from what is measured.
 func Near(t testing.TB, name string, got, want []float32, limit float64) {
 	t.Helper()
+
 	e := RelL2(got, want)
-	if !(e <= limit) {
+	if !(e <= limit) { // a NaN is above every limit
 		t.Errorf("%s: relative error %.3g exceeds %.0e", name, e, limit)
 		return
 	}

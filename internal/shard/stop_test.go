@@ -1,11 +1,9 @@
 package shard
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/testlog"
 )
 
 // TestShardsServeAgainAfterAHugeJob cancels a clip that a step of takes minutes, after one of its
@@ -54,31 +53,12 @@ func TestShardsServeAgainAfterAHugeJob(t *testing.T) {
 	}
 }
 
-// journal is a log that is read while it is written.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) text() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
-
 // TestARankThatReturnsLateIsNoLoss has a rank that was told to stop return after the shard said
 // ERROR, and another one not at all: that shard ends, and says why at ERROR too.
 func TestARankThatReturnsLateIsNoLoss(t *testing.T) {
 	for _, returns := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			var errs journal
+			var errs testlog.Buffer
 			log := slog.New(slog.NewTextHandler(&errs, &slog.HandlerOptions{Level: slog.LevelError}))
 			s := &Shard{log: log, cfg: Config{Name: "s"}}
 			s.ctx, s.stop = context.WithCancel(t.Context())
@@ -86,7 +66,7 @@ func TestARankThatReturnsLateIsNoLoss(t *testing.T) {
 			go s.fence(w)
 			time.Sleep(2 * fenceAfter)
 			synctest.Wait()
-			if n := strings.Count(errs.text(), "level=ERROR"); n != 1 || s.Err() != nil {
+			if n := errs.Count("level=ERROR"); n != 1 || s.Err() != nil {
 				t.Errorf("%d errors are told, the shard ends with %v", n, s.Err())
 			}
 			if returns {
@@ -94,9 +74,9 @@ func TestARankThatReturnsLateIsNoLoss(t *testing.T) {
 			}
 			time.Sleep(fenceFactor * fenceAfter)
 			synctest.Wait()
-			said := strings.Contains(errs.text(), "the shard ends")
+			said := strings.Contains(errs.String(), "the shard ends")
 			if ended := s.Err() != nil; ended == returns || ended != said {
-				t.Errorf("returned %v: the shard ends with %v: %s", returns, s.Err(), errs.text())
+				t.Errorf("returned %v: the shard ends with %v: %s", returns, s.Err(), errs.String())
 			}
 			s.stop()
 		})
