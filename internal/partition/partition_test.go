@@ -178,7 +178,8 @@ func TestWindowsAreSharedUnlessThatIsSlow(t *testing.T) {
 }
 
 func TestRefusalsSayWhatIsAllowed(t *testing.T) {
-	l := Load{Timeline: Timeline{Frames: 9, PerFrame: 24}, Heads: 8, HeadDim: 32, Layers: 8, TokenWidth: 64, Guided: true}
+	l := Load{Timeline: Timeline{Frames: 9, PerFrame: 24}, Heads: 8, HeadDim: 32, Layers: 8,
+		TokenWidth: 64, Guided: true}
 	f := func(err error, want ...string) {
 		t.Helper()
 		for _, w := range want {
