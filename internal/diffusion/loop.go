@@ -62,8 +62,8 @@ type Denoiser struct {
 	Window int
 	// Given are known values at the beginning of x, which every step leaves as they are.
 	Given []float32
-	// Known returns a window's velocity if it exists before it is computed, from an attempt that
-	// was lost, else nil. Learn is called with every window's velocity. Either may be nil.
+	// Known returns a window's velocity if an earlier attempt at the step has computed it, else
+	// nil. Learn is called with every window's velocity. Either may be nil.
 	Known func(step, window int) []float32
 	Learn func(step, window int, v []float32)
 	// OnStep is called after every step with the number of steps done and the step's duration. If

@@ -18,7 +18,7 @@ import (
 // Survey is what reading every byte of a model tells about it.
 type Survey struct {
 	// Fingerprint is equal for folders with the same configurations and weights: 32 hexadecimal
-	// digits. Shards may only work on one clip together if theirs are equal.
+	// digits. A cluster works with models of one fingerprint only.
 	Fingerprint string
 	// Damage is the first weight that holds NaN or an infinity, nil where all are finite.
 	Damage *DamagedError

@@ -80,8 +80,8 @@ func (t *Transformer) NewSequence(g partition.Grid, group *collective.Group,
 }
 
 // SequenceBytes returns the bytes of device memory that a Sequence and its passes take on one rank
-// of a group, without allocating any: the same allocations run on a compute.Meter. Shards use it to
-// refuse a window that does not fit before the job starts.
+// of a group, without allocating any: the same allocations run on a compute.Meter. With it a clip
+// that does not fit is refused before anything is computed.
 func (t *Transformer) SequenceBytes(g partition.Grid, rank int, tokens,
 	heads []partition.Range) int64 {
 	m := &compute.Meter{}
