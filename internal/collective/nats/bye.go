@@ -17,20 +17,23 @@ const (
 	byeStale                 // the attempt is over: a newer one has begun
 )
 
-// bye is the payload of a bye frame: code u8, rank u32, and the reason as text.
+// bye is the payload of a bye frame: code u8, rank u32 little endian, and the reason as text.
 type bye struct {
 	code byeCode
 	rank uint32 // failed: the rank to blame
 	text string
 }
 
+// byeTextMax bounds the reason, in bytes.
 const byeTextMax = 256
 
+// encode writes a bye, with its reason cut to byeTextMax.
 func (b bye) encode() []byte {
 	p := binary.LittleEndian.AppendUint32([]byte{byte(b.code)}, b.rank)
 	return append(p, b.text[:min(len(b.text), byeTextMax)]...)
 }
 
+// parseBye reads one.
 func parseBye(p []byte) (bye, error) {
 	if len(p) < 5 || len(p) > 5+byeTextMax || byeCode(p[0]) > byeStale {
 		return bye{}, fmt.Errorf("a bye of %d bytes is not valid", len(p))
@@ -50,8 +53,8 @@ func byeFor(err error) bye {
 	return bye{}
 }
 
-// onBye takes the peer's farewell. One that left by itself ends only calls that need it; one that
-// failed because of another rank ends everything.
+// onBye handles a peer's bye. A peer that left by itself ends only the calls that need it; one that
+// failed because of another rank ends all calls, blaming that rank.
 func (t *Transport) onBye(p *peer, h header, payload []byte) {
 	b, err := parseBye(payload)
 	if err != nil {
@@ -69,7 +72,7 @@ func (t *Transport) onBye(p *peer, h header, payload []byte) {
 	}
 }
 
-// lose marks a peer that has left; what it sent before stays to be received.
+// lose marks a peer that has left. What it sent completely can still be received.
 func (t *Transport) lose(p *peer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

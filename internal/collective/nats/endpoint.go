@@ -15,23 +15,23 @@ import (
 )
 
 const (
-	subjectPrefix  = "longtake.data."
-	endingsMax     = 1024    // closed transports remembered
-	pendingMsgsMax = 1 << 20 // of the subscription; the windows bound it in practice
-	pendingMax     = 2 << 30 // bytes
-	ranksMax       = 1 << 16
+	subjectPrefix  = "longtake.data." // and the node's name
+	endingsMax     = 1024             // closed transports remembered
+	pendingMsgsMax = 1 << 20          // of the subscription; in practice the windows bound them
+	pendingMax     = 2 << 30          // bytes, likewise
+	ranksMax       = 1 << 16          // of an attempt
 )
 
-// Endpoint is a node's place on NATS: one subscription, shared by the transports of all ranks that
-// the node holds. Safe for concurrent use.
+// Endpoint is a node on NATS: one subscription, shared by the transports of all ranks that the node
+// holds. Safe for concurrent use.
 type Endpoint struct {
 	nc        *natsio.Conn
 	node      string
 	opts      Options
 	sub       *natsio.Subscription
-	unclaimed atomic.Int64 // bytes
-	corrupt   atomic.Uint64
-	stale     atomic.Uint64
+	unclaimed atomic.Int64  // bytes received that no call waits for, of all transports
+	corrupt   atomic.Uint64 // frames that could not be read
+	stale     atomic.Uint64 // frames of attempts that ended here
 
 	mu         sync.Mutex
 	open       map[place]*Transport
@@ -51,11 +51,12 @@ type place struct {
 type ending struct {
 	attempt uint32
 	session uint64
-	last    bye
+	last    bye // that it sent
 }
 
 // NewEndpoint subscribes to the node's subject. The node's name is one token of a NATS subject: no
-// spaces, dots, * or >. The connection stays the caller's and must outlive the endpoint.
+// spaces, dots, * or >. The connection remains the caller's and must outlive the endpoint. Options
+// that the server cannot serve are an error.
 func NewEndpoint(nc *natsio.Conn, node string, opts Options) (*Endpoint, error) {
 	if err := checkNode(node); err != nil {
 		return nil, err
@@ -64,6 +65,7 @@ func NewEndpoint(nc *natsio.Conn, node string, opts Options) (*Endpoint, error) 
 	if err != nil {
 		return nil, fmt.Errorf("cannot open endpoint %q: %w", node, err)
 	}
+
 	e := &Endpoint{nc: nc, node: node, opts: opts,
 		open: map[place]*Transport{}, ended: map[place]ending{}}
 	if e.sub, err = nc.Subscribe(subjectPrefix+node, e.receive); err != nil {
@@ -75,6 +77,7 @@ func NewEndpoint(nc *natsio.Conn, node string, opts Options) (*Endpoint, error) 
 	return e, nil
 }
 
+// checkNode wants a name that can be a token of a subject.
 func checkNode(node string) error {
 	if node == "" || len(node) > 255 || strings.ContainsFunc(node, notInToken) {
 		return fmt.Errorf("cannot use %q as a node's name: 1 to 255 printable characters without "+
@@ -86,8 +89,8 @@ func checkNode(node string) error {
 func notInToken(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(".*>", r) }
 
 // Join opens the transport of a rank; nodes[r] names the endpoint of rank r, and nodes[rank] is
-// this one. An attempt of the job that this endpoint has joined before and that is older ends with
-// collective.ErrStale; joining an older attempt than before is refused with it.
+// this one. The peers need not have joined yet. If this endpoint has an older attempt of the job
+// open, that one ends with collective.ErrStale; joining an older attempt than before returns it.
 func (e *Endpoint) Join(job string, attempt uint32, rank int, nodes []string) (
 	collective.Transport, error) {
 	if err := e.checkJoin(rank, nodes); err != nil {
@@ -106,6 +109,7 @@ func (e *Endpoint) Join(job string, attempt uint32, rank int, nodes []string) (
 	return t, nil
 }
 
+// checkJoin wants nodes that have names, and the own one at its rank.
 func (e *Endpoint) checkJoin(rank int, nodes []string) error {
 	if rank < 0 || rank >= len(nodes) || len(nodes) > ranksMax {
 		return fmt.Errorf("rank %d is not in 0..%d", rank, len(nodes)-1)
@@ -121,7 +125,7 @@ func (e *Endpoint) checkJoin(rank int, nodes []string) error {
 	return nil
 }
 
-// jobHash returns the first 8 bytes of the SHA-256 of the job's name.
+// jobHash names a job in frames: the first 8 bytes of the SHA-256 of its name.
 func jobHash(job string) uint64 {
 	sum := sha256.Sum256([]byte(job))
 	return binary.LittleEndian.Uint64(sum[:])
@@ -142,6 +146,7 @@ func (e *Endpoint) enter(at place, t *Transport) (older *Transport, err error) {
 	case older != nil && older.attempt > t.attempt, ok && over.attempt > t.attempt:
 		return nil, collective.ErrStale
 	}
+
 	e.open[at] = t
 	return older, nil
 }
@@ -167,7 +172,7 @@ func (e *Endpoint) leave(t *Transport, last bye) {
 // receive takes one NATS message; NATS calls it for one message after the other.
 func (e *Endpoint) receive(m *natsio.Msg) {
 	if len(m.Data) == 0 && len(m.Header) > 0 {
-		return // the server's word that nobody has subscribed to what was sent: no frame
+		return // no frame: the server says that nobody has subscribed to what was sent
 	}
 	h, payload, err := parseFrame(m.Data)
 	if err != nil {
@@ -179,8 +184,8 @@ func (e *Endpoint) receive(m *natsio.Msg) {
 	}
 }
 
-// find returns the transport that the frame is for, or nil. Who talks to an attempt that is over is
-// told so; who talks to one that has not begun here will try again.
+// find returns the transport that the frame is for, or nil. The sender of a frame for an attempt
+// that is over is told so; the sender of one for an attempt that has not begun here tries again.
 func (e *Endpoint) find(h header, reply string) *Transport {
 	at := place{h.job, h.dst}
 	e.mu.Lock()
@@ -189,6 +194,7 @@ func (e *Endpoint) find(h header, reply string) *Transport {
 		over, known = e.ended[at]
 	}
 	e.mu.Unlock()
+
 	switch {
 	case t != nil && h.attempt == t.attempt:
 		return t
@@ -204,7 +210,8 @@ func (e *Endpoint) find(h header, reply string) *Transport {
 	return nil
 }
 
-// refuse answers a frame with a bye; a bye and an answer are not answered.
+// refuse answers a frame with a bye. A bye and an answer get none, or two endpoints could answer
+// each other without end.
 func (e *Endpoint) refuse(h header, reply string, session uint64, b bye) {
 	if reply == "" || (h.kind != kindData && h.kind != kindPing) {
 		return
@@ -213,6 +220,7 @@ func (e *Endpoint) refuse(h header, reply string, session uint64, b bye) {
 		session: session, peerSession: h.session}, b.encode())
 }
 
+// frames are buffers for publish, which NATS copies out of.
 var frames = sync.Pool{New: func() any { return new([]byte) }}
 
 // publish sends one frame. An error of NATS counts as a lost frame, which the caller sends again.
@@ -229,7 +237,7 @@ func (e *Endpoint) publish(subject string, h header, payload []byte) {
 	frames.Put(buf)
 }
 
-// Close closes the transports that are still open and unsubscribes.
+// Close closes the transports that are still open, waits for them, and unsubscribes.
 func (e *Endpoint) Close() error {
 	e.mu.Lock()
 	e.closed = true
@@ -238,11 +246,14 @@ func (e *Endpoint) Close() error {
 		open = append(open, t)
 	}
 	e.mu.Unlock()
+
+	// Each may linger, so they close at once.
 	var wg sync.WaitGroup
 	for _, t := range open {
 		wg.Go(func() { t.Close() })
 	}
 	wg.Wait()
+
 	if err := e.sub.Unsubscribe(); err != nil && !errors.Is(err, natsio.ErrConnectionClosed) {
 		return fmt.Errorf("cannot unsubscribe endpoint %q: %w", e.node, err)
 	}

@@ -25,13 +25,13 @@ const (
 	chunksMax    = 1 << 20 // per message
 )
 
-// kind is what a frame says.
+// kind is what a frame says. Its numbers are part of the protocol.
 type kind uint8
 
 const (
 	kindData  kind = iota + 1 // payload: chunk index of message, at offset of total bytes
 	kindAck                   // index leading chunks are here, payload: bitmap from there on
-	kindLater                 // message cannot be taken in now
+	kindLater                 // the receiver has no room for the message now
 	kindPing                  // the sender is alive
 	kindBye                   // the sender has left, payload: see bye
 )
@@ -43,9 +43,9 @@ type header struct {
 	attempt     uint32
 	src, dst    uint32 // ranks
 	tag         collective.Tag
-	index       uint32
+	index       uint32 // data: of the chunk; ack: leading chunks that have arrived
 	session     uint64 // the sender's
-	peerSession uint64 // the receiver's, 0 where unknown
+	peerSession uint64 // the receiver's, 0 while the sender does not know it
 	message     uint64 // number within the pair, from 1
 	total       uint64 // bytes of the message
 	offset      uint64 // data: of the chunk; ack: all messages below are complete
@@ -53,11 +53,12 @@ type header struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendFrame appends the frame to dst.
+// appendFrame appends the frame to dst, with its checksum.
 func appendFrame(dst []byte, h header, payload []byte) []byte {
 	start, le := len(dst), binary.LittleEndian
 	dst = le.AppendUint32(dst, frameMagic)
 	dst = append(dst, frameVersion, byte(h.kind), 0, 0)
+
 	dst = le.AppendUint64(dst, h.job)
 	for _, v := range [...]uint32{h.attempt, h.src, h.dst, h.tag.Step, h.tag.Op, h.index} {
 		dst = le.AppendUint32(dst, v)
@@ -68,16 +69,19 @@ func appendFrame(dst []byte, h header, payload []byte) []byte {
 	dst = le.AppendUint32(dst, uint32(len(payload)))
 	dst = le.AppendUint32(dst, 0)
 	dst = append(dst, payload...)
+
 	frame := dst[start:]
 	le.PutUint32(frame[crcAt:], crc32.Checksum(frame, castagnoli))
 	return dst
 }
 
-// parseFrame checks the frame and returns its parts; the payload is part of b.
+// parseFrame checks all of a frame that can be checked without its transport, and returns its
+// parts. The payload is a part of b.
 func parseFrame(b []byte) (header, []byte, error) {
 	if len(b) < headerBytes {
 		return header{}, nil, fmt.Errorf("a frame of %d bytes has no header", len(b))
 	}
+
 	le := binary.LittleEndian
 	switch {
 	case le.Uint32(b) != frameMagic:
@@ -114,13 +118,13 @@ func checksum(b []byte) uint32 {
 	return crc32.Update(crc, castagnoli, b[headerBytes:])
 }
 
-// geometry is how a message is cut: count chunks of size bytes, the last one shorter.
+// geometry is how a message is cut: count chunks of size bytes, of which the last may be shorter.
 type geometry struct {
 	total, size uint64
 	count       uint32
 }
 
-// cut returns the geometry of total bytes in chunks of size.
+// cut returns the geometry of total bytes in chunks of size. An empty message has one empty chunk.
 func cut(total, size uint64) (geometry, error) {
 	count := uint64(1)
 	if total > size {
@@ -139,8 +143,8 @@ func (g geometry) span(chunk uint32) (lo, hi uint64) {
 	return lo, min(lo+g.size, g.total)
 }
 
-// geometry reconstructs the cut from one data frame with a payload of n bytes, since any chunk but
-// the last tells its size by its length, and any but the first by its offset.
+// geometry reconstructs the cut from any one data frame, with a payload of n bytes: the first chunk
+// tells the size by its length, every other one by its offset.
 func (h header) geometry(n int) (geometry, error) {
 	size := uint64(n)
 	if h.index > 0 {
@@ -152,6 +156,7 @@ func (h header) geometry(n int) (geometry, error) {
 	if h.total == 0 {
 		size = 1
 	}
+
 	g, err := cut(h.total, size)
 	if err != nil {
 		return g, err

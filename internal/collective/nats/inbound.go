@@ -14,21 +14,22 @@ type address struct {
 	tag  collective.Tag
 }
 
-// inMessage is a message awaited, on its way in, or here. The transport's mutex guards it, but for
-// the bytes of buf, which are written by the endpoint's one receiving goroutine until it is here.
+// inMessage is a message that a call waits for, that is on its way in, or that has arrived. The
+// transport's mutex guards it, except for the bytes of buf: the endpoint's receiving goroutine
+// alone writes them, until the message is full.
 type inMessage struct {
-	number   uint64 // 0: awaited, nothing has come yet
+	number   uint64 // of the sender; 0: a call waits, and nothing has come yet
 	g        geometry
 	buf      []byte
-	got      bitset
-	left     uint32 // chunks that are missing
-	reserved int64  // bytes counted as unclaimed
-	awaited  bool
-	full     bool
+	got      bitset        // chunks that have arrived
+	left     uint32        // chunks that are missing
+	reserved int64         // bytes counted as unclaimed
+	awaited  bool          // a call waits
+	full     bool          // all chunks have arrived
 	here     chan struct{} // closed with full
 }
 
-// message returns the place of a message. The caller holds mu.
+// message returns the entry of a message, which it makes on first use. The caller holds mu.
 func (t *Transport) message(a address) *inMessage {
 	m := t.inbox[a]
 	if m == nil {
@@ -38,7 +39,8 @@ func (t *Transport) message(a address) *inMessage {
 	return m
 }
 
-// await registers a waiting call.
+// await registers a call that waits for the message. Bytes that somebody waits for do not count as
+// unclaimed.
 func (t *Transport) await(p *peer, a address) (*inMessage, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -61,7 +63,7 @@ func (t *Transport) release(m *inMessage) {
 	m.reserved = 0
 }
 
-// take hands the message out where it is here, and otherwise says why not.
+// take ends the wait of a call: it returns the message if it has arrived, and otherwise why not.
 func (t *Transport) take(ctx context.Context, p *peer, a address, m *inMessage) ([]byte, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -71,6 +73,7 @@ func (t *Transport) take(ctx context.Context, p *peer, a address, m *inMessage) 
 		delete(t.inbox, a)
 		return m.buf, nil
 	}
+
 	if m.number == 0 {
 		delete(t.inbox, a)
 	}
@@ -96,6 +99,7 @@ func (t *Transport) deliverOwn(tag collective.Tag, data []byte) error {
 	return nil
 }
 
+// finish wakes the call that waits. The caller holds mu.
 func (m *inMessage) finish() {
 	m.full = true
 	close(m.here)
@@ -108,9 +112,11 @@ func (t *Transport) onData(p *peer, h header, payload []byte) {
 		t.corrupt.Add(1)
 		return
 	}
+
 	t.mu.Lock()
 	m, verdict, err := t.admit(p, h, g)
 	t.mu.Unlock()
+
 	switch {
 	case err != nil:
 		t.fail(&collective.PeerError{Rank: p.rank, Err: err})
@@ -130,15 +136,15 @@ func (t *Transport) onData(p *peer, h header, payload []byte) {
 type verdict uint8
 
 const (
-	verdictDrop verdict = iota
-	verdictStore
-	verdictAck // it is here already or nobody wants it; m is nil where that is so of the message
-	verdictLater
-	verdictCorrupt
+	verdictDrop    verdict = iota // no answer: its sender has left
+	verdictStore                  // it is new
+	verdictAck                    // it has arrived before, or nobody wants it any more
+	verdictLater                  // no room
+	verdictCorrupt                // it contradicts other chunks of its message
 )
 
-// admit decides on a chunk and makes room for the message where it is its first. The caller holds
-// mu.
+// admit decides on a chunk, and makes the entry of the message if it is the first one. An error is
+// the peer's fault and fails the transport. The caller holds mu.
 func (t *Transport) admit(p *peer, h header, g geometry) (*inMessage, verdict, error) {
 	if t.closing || p.complete.has(h.message) { // nobody will fetch it
 		return nil, verdictAck, nil
@@ -149,6 +155,7 @@ func (t *Transport) admit(p *peer, h header, g geometry) (*inMessage, verdict, e
 	if g.total > uint64(t.e.opts.BytesMax) {
 		return nil, 0, fmt.Errorf("sends %d bytes, above the limit of %d", g.total, t.e.opts.BytesMax)
 	}
+
 	a := address{p.rank, h.tag}
 	m := t.inbox[a]
 	switch {
@@ -167,8 +174,8 @@ func (t *Transport) admit(p *peer, h header, g geometry) (*inMessage, verdict, e
 	return m, verdictStore, nil
 }
 
-// reserve counts n bytes as unclaimed, if the endpoint has room for them. An endpoint without any
-// takes a message of any size.
+// reserve counts n bytes as unclaimed, if the endpoint has room for them. One that holds none takes
+// a message of any size, since it could never take a large one otherwise.
 func (t *Transport) reserve(n int64) bool {
 	sum := t.e.unclaimed.Add(n)
 	if sum > t.e.opts.UnclaimedBytes && sum != n {
@@ -178,8 +185,8 @@ func (t *Transport) reserve(n int64) bool {
 	return true
 }
 
-// begin makes the place of a message whose first chunk has come. The caller holds mu and has
-// reserved its bytes if nobody awaits it.
+// begin makes the entry of a message whose first chunk has come. The caller holds mu and has
+// reserved its bytes if nobody waits for it.
 func (t *Transport) begin(a address, number uint64, g geometry) *inMessage {
 	m := t.message(a)
 	m.number, m.g, m.left, m.got = number, g, g.count, newBitset(g.count)
@@ -189,7 +196,8 @@ func (t *Transport) begin(a address, number uint64, g geometry) *inMessage {
 	return m
 }
 
-// store copies the chunk to its place; a message of one chunk stays in the buffer it came in.
+// store copies the chunk into the message. A message of one chunk stays in the buffer that NATS
+// delivered it in.
 func (t *Transport) store(p *peer, m *inMessage, h header, payload []byte) {
 	if m.g.count == 1 {
 		m.buf = collective.Align(payload[:len(payload):len(payload)])
@@ -208,10 +216,11 @@ func (t *Transport) store(p *peer, m *inMessage, h header, payload []byte) {
 	}
 }
 
-// ackBytesMax bounds the bitmap of an acknowledgement: chunks further beyond are not reported yet.
+// ackBytesMax bounds the bitmap of an acknowledgement, in bytes. Chunks beyond it are reported once
+// those before them have arrived.
 const ackBytesMax = 256
 
-// ack tells the peer what has arrived of the message; m is nil where it is complete and taken.
+// ack tells the peer what has arrived of the message; m is nil if all of it has and was received.
 func (t *Transport) ack(p *peer, m *inMessage, h header) {
 	t.mu.Lock()
 	a := header{kind: kindAck, message: h.message, offset: p.complete.low, index: chunksMax}
@@ -224,7 +233,7 @@ func (t *Transport) ack(p *peer, m *inMessage, h header) {
 	t.tell(p, a, bitmap)
 }
 
-// beyond returns the bitmap of chunks that are here, from the chunk on, without trailing zeros.
+// beyond returns the bitmap of chunks that have arrived, from a chunk on, without trailing zeros.
 func (m *inMessage) beyond(from uint32) (bitmap []byte) {
 	for i := range min(m.g.count-from, 8*ackBytesMax) {
 		if !m.got.has(from + i) {

@@ -7,25 +7,34 @@ import (
 
 // Options are the limits of an endpoint; zero fields take the defaults.
 type Options struct {
-	ChunkBytes     int   // payload of one NATS message; default 1 MiB, at most what the server takes
-	WindowBytes    int   // unacknowledged bytes per peer; default 8 MiB, less with many peers
-	BytesMax       int64 // one message; default 1 GiB
-	UnclaimedBytes int64 // received by the endpoint and not yet waited for; default 4 GiB
+	// ChunkBytes is the payload of one NATS message; default 1 MiB, at most what the server takes.
+	ChunkBytes int
+	// WindowBytes bounds the unacknowledged bytes to each peer; default 8 MiB, less with many peers.
+	WindowBytes int
+	// BytesMax bounds one message; default 1 GiB.
+	BytesMax int64
+	// UnclaimedBytes bounds what the endpoint holds that no call waits for yet; default 4 GiB.
+	UnclaimedBytes int64
 
-	PeerTimeout     time.Duration // silence of a peer that owes something; default 30 s
-	KeepAlive       time.Duration // default PeerTimeout / 6, at most 1 s
-	RetransmitAfter time.Duration // first and least retransmission time; default 200 ms
-	RetransmitMax   time.Duration // the longest; default 2 s
-	Linger          time.Duration // how long Close waits for acknowledgements; default 2 s
+	// PeerTimeout is the silence after which a peer that owes something is lost; default 30 s.
+	PeerTimeout time.Duration
+	// KeepAlive is the time between signs of life to a peer; default PeerTimeout / 6, at most 1 s.
+	KeepAlive time.Duration
+	// RetransmitAfter is the first and the least retransmission time; default 200 ms.
+	RetransmitAfter time.Duration
+	// RetransmitMax is the longest; default 2 s.
+	RetransmitMax time.Duration
+	// Linger is how long Close waits for acknowledgements; default 2 s.
+	Linger time.Duration
 
-	// Intercept sees every outgoing frame and returns what to publish instead, for tests that
-	// lose or harm frames. The frame's memory is used again once Intercept returns.
+	// Intercept sees every outgoing frame and returns what to publish instead, for tests that lose
+	// or harm frames. The frame's memory is used again once Intercept returns.
 	Intercept func(frame []byte) [][]byte
 }
 
 const (
 	chunkDefault  = 1 << 20
-	chunkLeast    = 16
+	chunkLeast    = 16 // bytes; smaller ones make too many chunks
 	windowDefault = 8 << 20
 	fanInBytes    = 48 << 20 // windows of all peers together: a server buffers 64 MiB per client
 )
@@ -41,6 +50,7 @@ func (o Options) withDefaults(payloadMax int64) (Options, error) {
 	setDefault(&o.RetransmitAfter, 200*time.Millisecond)
 	setDefault(&o.RetransmitMax, max(2*time.Second, o.RetransmitAfter))
 	setDefault(&o.Linger, 2*time.Second)
+
 	if room := payloadMax - headerBytes; int64(o.ChunkBytes) > room {
 		o.ChunkBytes = int(room)
 	}
@@ -57,7 +67,7 @@ func setDefault[T int | int64 | time.Duration](v *T, def T) {
 	}
 }
 
-// window returns the bytes in flight to each of the peers.
+// window returns how many bytes may be in flight to each of so many peers.
 func (o Options) window(peers int) int {
 	share := fanInBytes / max(peers, 1)
 	return min(o.WindowBytes, max(share, 2*o.ChunkBytes))

@@ -1,8 +1,12 @@
 package nats
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// pump sends what waits for the peer, as far as its window goes.
+// pump sends what is queued for the peer, as far as its window allows. Callers of Send and the
+// pacer run it at once.
 func (t *Transport) pump(p *peer) {
 	for {
 		t.mu.Lock()
@@ -21,14 +25,16 @@ func (t *Transport) pump(p *peer) {
 	}
 }
 
+// transmit sends a chunk that pick has taken into flight.
 func (t *Transport) transmit(p *peer, m *outMessage, chunk uint32) {
 	lo, hi := m.g.span(chunk)
 	t.tell(p, header{kind: kindData, tag: m.tag, index: chunk, message: m.number,
 		total: m.g.total, offset: lo}, m.data[lo:hi])
 }
 
-// restamp lets the chunk's time and order count from the end of its transmission, which may have
-// been held up and overtaken by that of other goroutines.
+// restamp makes the chunk's time and order count from the end of its transmission, which may have
+// been held up while other goroutines sent later ones. tries tells whether it is still the same
+// one.
 func (t *Transport) restamp(p *peer, m *outMessage, chunk uint32, tries uint8) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -38,12 +44,12 @@ func (t *Transport) restamp(p *peer, m *outMessage, chunk uint32, tries uint8) {
 	}
 }
 
-// onAck takes the receiver's word on a message: h.index leading chunks and those of the bitmap are
-// there, and all messages below number h.offset are complete.
+// onAck takes in what the receiver has of a message: h.index leading chunks and those of the bitmap
+// have arrived, and all messages below number h.offset are complete.
 func (t *Transport) onAck(p *peer, h header, bitmap []byte) {
 	t.mu.Lock()
 	now := time.Now()
-	for _, m := range append([]*outMessage(nil), p.out...) {
+	for _, m := range slices.Clone(p.out) { // remove changes it
 		switch {
 		case m.number < h.offset:
 			p.ackLeading(m, m.g.count, now)
@@ -55,6 +61,7 @@ func (t *Transport) onAck(p *peer, h header, bitmap []byte) {
 			p.remove(m)
 		}
 	}
+
 	lost := p.losePassed()
 	p.signal()
 	t.mu.Unlock()
@@ -63,12 +70,14 @@ func (t *Transport) onAck(p *peer, h header, bitmap []byte) {
 	}
 }
 
+// ackLeading marks the first n chunks as arrived.
 func (p *peer) ackLeading(m *outMessage, n uint32, now time.Time) {
 	for i := m.low; i < min(n, m.next); i++ {
 		p.acked(m, i, now)
 	}
 }
 
+// ackBitmap marks the chunks as arrived whose bits are set, counted from a chunk on.
 func (p *peer) ackBitmap(m *outMessage, from uint32, bitmap []byte, now time.Time) {
 	for i := range uint32(8 * len(bitmap)) {
 		if bitmap[i/8]>>(i%8)&1 != 0 && uint64(from)+uint64(i) < uint64(m.next) {
@@ -77,8 +86,8 @@ func (p *peer) ackBitmap(m *outMessage, from uint32, bitmap []byte, now time.Tim
 	}
 }
 
-// onLater parks a message that the peer has no room for: its chunks leave the window, so that
-// others, which the peer may wait for, can pass.
+// onLater parks a message that the peer has no room for. Its chunks leave the window, so that other
+// messages, which the peer may wait for, can pass.
 func (t *Transport) onLater(p *peer, h header) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -7,12 +7,14 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 )
 
-// pace keeps the transport's time until Close: retransmission, signs of life, and deadlines.
+// pace keeps the transport's time until Close: retransmission, signs of life, and deadlines. It
+// runs on a goroutine of its own.
 func (t *Transport) pace() {
 	o := t.e.opts
 	tick := max(min(o.RetransmitAfter/4, o.KeepAlive/2, o.PeerTimeout/8), time.Millisecond)
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
+
 	last := time.Now()
 	for {
 		select {
@@ -24,14 +26,15 @@ func (t *Transport) pace() {
 			t.tick(now, now.Sub(last) > o.PeerTimeout/2)
 			last = now
 		}
+
 		for _, p := range t.peers {
 			t.pump(p)
 		}
 	}
 }
 
-// tick looks at every peer's clock. After a stall of this process itself, peers are given time
-// anew.
+// tick checks every peer's deadlines. After this process itself was stalled, say by a suspended
+// machine, peers get all their time again, since nobody could hear them.
 func (t *Transport) tick(now time.Time, stalled bool) {
 	if t.e.nc.IsClosed() {
 		t.fail(fmt.Errorf("the NATS connection is closed: %w", collective.ErrClosed))
@@ -41,6 +44,7 @@ func (t *Transport) tick(now time.Time, stalled bool) {
 		if p.rank == t.rank {
 			continue
 		}
+
 		t.mu.Lock()
 		if stalled {
 			p.heardAt = now
@@ -49,6 +53,7 @@ func (t *Transport) tick(now time.Time, stalled bool) {
 		quiet := now.Sub(p.toldAt) >= p.pingAfter(t.e.opts)
 		silence := p.silence(now)
 		t.mu.Unlock()
+
 		if silence > t.e.opts.PeerTimeout {
 			t.fail(&collective.PeerError{Rank: p.rank,
 				Err: fmt.Errorf("no sign of life for %v", t.e.opts.PeerTimeout)})
@@ -59,8 +64,9 @@ func (t *Transport) tick(now time.Time, stalled bool) {
 	}
 }
 
-// pingAfter returns after how long without a frame the peer is sent a sign of life. One that was
-// never heard may have missed the hello, or not be there yet.
+// pingAfter returns the time without a frame after which the peer is sent a sign of life. It is
+// short for a peer that was never heard, which may not have joined yet, or have missed the first
+// ping.
 func (p *peer) pingAfter(o Options) time.Duration {
 	if p.session == 0 {
 		return min(o.RetransmitAfter, o.KeepAlive)
@@ -68,7 +74,8 @@ func (p *peer) pingAfter(o Options) time.Duration {
 	return o.KeepAlive
 }
 
-// silence returns for how long the peer has owed something without a sign of life.
+// silence returns for how long the peer has owed something without a sign of life. A peer that owes
+// nothing may compute as long as it likes. The caller holds mu.
 func (p *peer) silence(now time.Time) time.Duration {
 	if !p.owes() {
 		p.owedAt = time.Time{}

@@ -13,15 +13,15 @@ type peer struct {
 	rank    int
 	subject string
 	session uint64                // 0: never heard
-	left    *collective.PeerError // it said bye
+	left    *collective.PeerError // set once it said bye
 	gone    chan struct{}         // closed with left
-	heardAt time.Time
-	toldAt  time.Time
-	owedAt  time.Time // since when something is owed without a break; zero: nothing is
-	waits   int       // Recv calls
+	heardAt time.Time             // of its latest frame
+	toldAt  time.Time             // of the latest frame to it
+	owedAt  time.Time             // since when it has owed something; zero: it owes nothing
+	waits   int                   // Recv calls that wait for it
 
 	// outbound
-	lastNumber uint64
+	lastNumber uint64        // of the latest message
 	out        []*outMessage // not yet acknowledged, oldest first
 	flying     int           // bytes sent and neither acknowledged nor lost
 	order      uint64        // of the latest transmission
@@ -33,7 +33,8 @@ type peer struct {
 	complete numberSet // inbound messages that are complete
 }
 
-// reordering is how many later transmissions must have arrived before a chunk counts as lost.
+// reordering is how many later transmissions must have arrived before a chunk counts as lost, as
+// the duplicate acknowledgements of RFC 6675.
 const reordering = 3
 
 // outMessage is a message on its way out.
@@ -47,23 +48,24 @@ type outMessage struct {
 	next      uint32    // chunks from here on were never sent
 	again     int       // chunks before next that are to be sent again
 	unacked   int       // chunks
-	notBefore time.Time // the peer said later
-	parks     int
+	notBefore time.Time // when to send again after the peer said later
+	parks     int       // how many times it did
 }
 
+// outChunk is a chunk of an outMessage.
 type outChunk struct {
 	state   chunkState
-	leaving bool // its transmission has begun and not ended
-	tries   uint8
-	order   uint64
-	sentAt  time.Time
+	leaving bool      // its transmission has begun and not ended
+	tries   uint8     // transmissions
+	order   uint64    // of the latest one, among all to the peer
+	sentAt  time.Time // of the latest one
 }
 
 type chunkState uint8
 
 const (
-	chunkWaiting chunkState = iota
-	chunkFlying
+	chunkWaiting chunkState = iota // to be sent, or to be sent again
+	chunkFlying                    // sent, and neither acknowledged nor lost
 	chunkAcked
 )
 
@@ -72,12 +74,13 @@ func newPeer(rank int, subject string, now time.Time) *peer {
 		gone: make(chan struct{}), credit: make(chan struct{}), complete: numberSet{low: 1}}
 }
 
-// signal wakes those who wait for the queue.
+// signal wakes the calls that wait for the queue to change.
 func (p *peer) signal() {
 	close(p.credit)
 	p.credit = make(chan struct{})
 }
 
+// enqueue numbers a message and puts it last in the queue.
 func (p *peer) enqueue(tag collective.Tag, data []byte, g geometry, now time.Time) *outMessage {
 	p.lastNumber++
 	m := &outMessage{number: p.lastNumber, tag: tag, data: data, g: g,
@@ -89,12 +92,13 @@ func (p *peer) enqueue(tag collective.Tag, data []byte, g geometry, now time.Tim
 // sentOnce reports whether every chunk was sent at least once.
 func (m *outMessage) sentOnce() bool { return m.next == m.g.count }
 
+// bytes returns the size of a chunk.
 func (m *outMessage) bytes(chunk uint32) int {
 	lo, hi := m.g.span(chunk)
 	return int(hi - lo)
 }
 
-// waiting returns the next chunk to send: lost ones first.
+// waiting returns the next chunk to send, lost ones first; ok is false if there is none.
 func (m *outMessage) waiting() (chunk uint32, ok bool) {
 	if m.again > 0 {
 		for i := m.low; i < m.next; i++ {
@@ -106,12 +110,13 @@ func (m *outMessage) waiting() (chunk uint32, ok bool) {
 	return m.next, m.next < m.g.count
 }
 
-// pick takes the next chunk that the window of bytes allows into flight. A chunk above the window
-// flies alone, as does the first one to a peer that was never heard.
+// pick takes the next chunk into flight that the window, in bytes, has room for. A chunk larger
+// than the window flies alone, as does the first one to a peer that was never heard.
 func (p *peer) pick(now time.Time, window int) (m *outMessage, chunk uint32, ok bool) {
 	if p.session == 0 {
 		window = 0
 	}
+
 	for _, m := range p.out {
 		if now.Before(m.notBefore) {
 			continue
@@ -129,6 +134,7 @@ func (p *peer) pick(now time.Time, window int) (m *outMessage, chunk uint32, ok 
 	return nil, 0, false
 }
 
+// launch takes a chunk into flight.
 func (p *peer) launch(m *outMessage, chunk uint32, now time.Time) {
 	if chunk == m.next {
 		m.next++
@@ -141,7 +147,8 @@ func (p *peer) launch(m *outMessage, chunk uint32, now time.Time) {
 	p.flying += m.bytes(chunk)
 }
 
-// land takes a flying chunk out of flight; acked or to be sent again.
+// land takes a chunk out of flight, as acknowledged or to be sent again. An acknowledgement may
+// also come for a chunk that counts as lost already.
 func (p *peer) land(m *outMessage, chunk uint32, acked bool) {
 	c := &m.chunks[chunk]
 	switch {
@@ -153,6 +160,7 @@ func (p *peer) land(m *outMessage, chunk uint32, acked bool) {
 	case c.state == chunkWaiting && acked && chunk < m.next:
 		m.again--
 	}
+
 	c.state = chunkWaiting
 	if acked {
 		c.state = chunkAcked
@@ -173,11 +181,13 @@ func (p *peer) losePassed() bool {
 	return p.loseIf(func(c *outChunk) bool { return c.order+reordering < p.ackedOrder })
 }
 
-// firstWait is how many times RetransmitAfter to wait while no round trip was measured yet.
+// firstWait is how many times RetransmitAfter a chunk may take while no round trip is measured yet:
+// the peer may be starting, or busy.
 const firstWait = 5
 
-// loseOverdue marks the chunks as lost whose retransmission time is over. A peer that was never
-// heard is not there yet; its first sign of life brings back what it has missed.
+// loseOverdue marks the chunks as lost whose retransmission time has passed, which doubles with
+// each try. A peer that was never heard has not joined yet; its first sign of life starts
+// retransmission.
 func (p *peer) loseOverdue(now time.Time, o Options) bool {
 	if p.session == 0 {
 		return false
@@ -193,6 +203,7 @@ func (p *peer) loseOverdue(now time.Time, o Options) bool {
 	})
 }
 
+// loseIf marks chunks in flight as lost, and reports whether there were any.
 func (p *peer) loseIf(lost func(*outChunk) bool) (any bool) {
 	for _, m := range p.out {
 		for i := m.low; i < m.next; i++ {
@@ -230,7 +241,8 @@ func (p *peer) remove(m *outMessage) {
 	p.signal()
 }
 
-// acked notes one acknowledged chunk.
+// acked notes one acknowledged chunk. Only one that was sent once tells the round trip, since the
+// answer could be to any of several transmissions (Karn's algorithm).
 func (p *peer) acked(m *outMessage, chunk uint32, now time.Time) {
 	c := &m.chunks[chunk]
 	if c.state == chunkAcked || chunk >= m.next {
@@ -243,7 +255,7 @@ func (p *peer) acked(m *outMessage, chunk uint32, now time.Time) {
 	p.land(m, chunk, true)
 }
 
-// measure takes a round trip into the running mean and deviation.
+// measure takes a round trip into the running mean and deviation, with the weights of RFC 6298.
 func (p *peer) measure(rtt time.Duration) {
 	if p.srtt == 0 {
 		p.srtt, p.rttvar = rtt, rtt/2
@@ -253,10 +265,11 @@ func (p *peer) measure(rtt time.Duration) {
 	p.srtt += (rtt - p.srtt) / 8
 }
 
-// owes reports whether an answer of the peer is outstanding.
+// owes reports whether a message or an acknowledgement of the peer is outstanding.
 func (p *peer) owes() bool { return p.left == nil && (p.waits > 0 || len(p.out) > 0) }
 
-// numberSet holds message numbers: all below low, and those in beyond.
+// numberSet holds message numbers: all below low, and those in beyond. Messages complete nearly in
+// order, so beyond stays small.
 type numberSet struct {
 	low    uint64
 	beyond map[uint64]struct{}

@@ -12,7 +12,7 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 )
 
-// Transport is one rank of one attempt of a job at an Endpoint.
+// Transport is one rank of one attempt of a job at an Endpoint. It implements collective.Transport.
 type Transport struct {
 	e       *Endpoint
 	at      place
@@ -25,15 +25,15 @@ type Transport struct {
 	peers   []*peer // by rank; the own one serves messages to oneself
 	inbox   map[address]*inMessage
 	err     error                 // why failed is closed
-	blame   *collective.PeerError // whose absence a call has met first
-	closing bool
+	blame   *collective.PeerError // the first peer whose absence ended a call
+	closing bool                  // Close has begun
 
-	failed chan struct{} // closed with err
-	closed chan struct{} // closed by Close
-	stop   chan struct{} // ends the pacer
-	kick   chan struct{} // wakes the pacer, holds one
-	done   sync.WaitGroup
-	silent atomic.Bool
+	failed chan struct{}  // closed with err
+	closed chan struct{}  // closed by Close
+	stop   chan struct{}  // ends the pacer
+	kick   chan struct{}  // wakes the pacer, holds one
+	done   sync.WaitGroup // of the pacer
+	silent atomic.Bool    // see Silence
 
 	sent, received, retransmits, corrupt, stale atomic.Uint64
 	corruptBefore                               uint64 // of the endpoint, at Join
@@ -51,7 +51,7 @@ func newTransport(e *Endpoint, at place, attempt uint32, nodes []string) *Transp
 	return t
 }
 
-// start says hello to the peers and begins to keep time.
+// start sends the peers a first sign of life and starts the pacer.
 func (t *Transport) start() {
 	for _, p := range t.peers {
 		t.ping(p)
@@ -65,8 +65,8 @@ func (t *Transport) Rank() int { return t.rank }
 // Size implements collective.Transport.
 func (t *Transport) Size() int { return len(t.peers) }
 
-// Stats implements collective.Transport. Corrupt counts what reached the endpoint while the
-// transport was open, since a corrupt frame does not tell whose it is.
+// Stats implements collective.Transport. Corrupt counts all corrupt frames that reached the
+// endpoint while the transport was open, since such a frame does not tell whose it is.
 func (t *Transport) Stats() collective.Stats {
 	return collective.Stats{
 		BytesSent: t.sent.Load(), BytesReceived: t.received.Load(),
@@ -75,8 +75,9 @@ func (t *Transport) Stats() collective.Stats {
 	}
 }
 
-// Send cuts data into chunks and returns once each was sent a first time; retransmission goes on
-// behind it. Data to the own rank is handed over by reference.
+// Send cuts data into chunks and returns once each was sent for the first time. Retransmission
+// goes on in the background, so data must not be touched any more. Data to the own rank is handed
+// over by reference.
 func (t *Transport) Send(ctx context.Context, to int, tag collective.Tag, data []byte) error {
 	err := t.checkPeer(ctx, to)
 	switch {
@@ -93,6 +94,7 @@ func (t *Transport) Send(ctx context.Context, to int, tag collective.Tag, data [
 	return nil
 }
 
+// checkPeer refuses a rank out of range and a context that has ended.
 func (t *Transport) checkPeer(ctx context.Context, rank int) error {
 	if rank < 0 || rank >= len(t.peers) {
 		return fmt.Errorf("the rank is not in 0..%d", len(t.peers)-1)
@@ -100,19 +102,24 @@ func (t *Transport) checkPeer(ctx context.Context, rank int) error {
 	return ctx.Err()
 }
 
+// send queues a message and waits until each of its chunks was sent once. A message that cannot be
+// sent to its end is taken out of the queue.
 func (t *Transport) send(ctx context.Context, p *peer, tag collective.Tag, data []byte) error {
 	m, err := t.enqueue(p, tag, data)
 	if err != nil {
 		return err
 	}
+
 	for {
 		t.pump(p)
+
 		t.mu.Lock()
 		sent, credit, ended := m.sentOnce(), p.credit, t.ended(p)
 		t.mu.Unlock()
 		if sent {
 			return nil
 		}
+
 		if ended == nil {
 			ended = t.waitCredit(ctx, credit)
 		}
@@ -140,7 +147,7 @@ func (t *Transport) enqueue(p *peer, tag collective.Tag, data []byte) (*outMessa
 	return p.enqueue(tag, data, g, time.Now()), nil
 }
 
-// waitCredit waits for news of the peer's queue.
+// waitCredit waits until the peer's queue has changed, or the transport has ended.
 func (t *Transport) waitCredit(ctx context.Context, credit <-chan struct{}) error {
 	select {
 	case <-credit:
@@ -152,6 +159,7 @@ func (t *Transport) waitCredit(ctx context.Context, credit <-chan struct{}) erro
 	return nil
 }
 
+// abandon takes a message out of the queue of which some chunks were never sent.
 func (t *Transport) abandon(p *peer, m *outMessage) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -189,11 +197,13 @@ func (t *Transport) Recv(ctx context.Context, from int, tag collective.Tag) ([]b
 	return data, nil
 }
 
+// recv waits for a message, whatever ends the wait, and lets take find out what that was.
 func (t *Transport) recv(ctx context.Context, p *peer, a address) ([]byte, error) {
 	m, err := t.await(p, a)
 	if err != nil {
 		return nil, err
 	}
+
 	select {
 	case <-m.here:
 	case <-t.failed:
@@ -204,7 +214,7 @@ func (t *Transport) recv(ctx context.Context, p *peer, a address) ([]byte, error
 	return t.take(ctx, p, a, m)
 }
 
-// fail ends waiting and later calls with err; the first error stays.
+// fail ends the calls that wait, and later ones, with err. Only the first error counts.
 func (t *Transport) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -217,8 +227,8 @@ func (t *Transport) fail(err error) {
 // Silence makes the rank look hung, for tests: from now on no frame leaves or is heard.
 func (t *Transport) Silence() { t.silent.Store(true) }
 
-// Close wakes waiting calls, waits up to Options.Linger for the peers to acknowledge what was sent,
-// and says bye.
+// Close implements collective.Transport. It ends the calls that wait, waits up to Options.Linger
+// for the peers to acknowledge what was sent, and says bye to them.
 func (t *Transport) Close() error {
 	t.mu.Lock()
 	if t.closing {
@@ -226,6 +236,7 @@ func (t *Transport) Close() error {
 		t.done.Wait()
 		return nil
 	}
+
 	t.closing = true
 	err := t.err
 	if err == nil && t.blame != nil {
@@ -233,11 +244,14 @@ func (t *Transport) Close() error {
 	}
 	close(t.closed)
 	t.mu.Unlock()
+
 	if err == nil {
 		t.linger()
 	}
 	close(t.stop)
 	t.done.Wait()
+
+	// Peers whose bye is lost are answered with it when they next send something.
 	last := byeFor(err)
 	t.e.leave(t, last)
 	for _, p := range t.peers {
@@ -247,13 +261,13 @@ func (t *Transport) Close() error {
 	return nil
 }
 
-// Abort implements collective.Transport.
+// Abort implements collective.Transport: a transport that has failed does not linger.
 func (t *Transport) Abort() {
 	t.fail(collective.ErrClosed)
 	t.Close()
 }
 
-// linger waits until no message to a live peer is unacknowledged.
+// linger waits until all messages to peers that have not left are acknowledged.
 func (t *Transport) linger() {
 	limit := time.NewTimer(t.e.opts.Linger)
 	defer limit.Stop()
@@ -262,6 +276,7 @@ func (t *Transport) linger() {
 			t.mu.Lock()
 			n, credit := len(p.out), p.credit
 			t.mu.Unlock()
+
 			if n == 0 {
 				break
 			}
@@ -274,7 +289,7 @@ func (t *Transport) linger() {
 	}
 }
 
-// drop releases the memory of what nobody will fetch.
+// drop releases the memory of messages that nobody will receive or acknowledge.
 func (t *Transport) drop() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -287,8 +302,8 @@ func (t *Transport) drop() {
 	}
 }
 
-// tell sends the peer a frame, with the fields that all frames of the transport share. The own rank
-// and a peer that has left are told nothing.
+// tell sends the peer a frame, after setting the header fields that all frames of the transport
+// share. The own rank and a peer that has left get none.
 func (t *Transport) tell(p *peer, h header, payload []byte) {
 	t.mu.Lock()
 	h.peerSession, p.toldAt = p.session, time.Now()
@@ -304,7 +319,7 @@ func (t *Transport) tell(p *peer, h header, payload []byte) {
 
 func (t *Transport) ping(p *peer) { t.tell(p, header{kind: kindPing}, nil) }
 
-// receive takes one frame of this attempt; it is called for one frame after the other.
+// receive takes one frame of this attempt. The endpoint calls it for one frame after the other.
 func (t *Transport) receive(h header, payload []byte) {
 	if t.silent.Load() {
 		return
@@ -313,6 +328,7 @@ func (t *Transport) receive(h header, payload []byte) {
 		t.corrupt.Add(1)
 		return
 	}
+
 	p := t.peers[h.src]
 	if h.peerSession != 0 && h.peerSession != t.session {
 		t.stale.Add(1)
@@ -321,6 +337,7 @@ func (t *Transport) receive(h header, payload []byte) {
 	if !t.hear(p, h) {
 		return
 	}
+
 	switch h.kind {
 	case kindData:
 		t.onData(p, h, payload)
@@ -335,12 +352,14 @@ func (t *Transport) receive(h header, payload []byte) {
 
 var errRestarted = errors.New("started again within the attempt")
 
-// hear notes the peer's sign of life. The first one tells its session, and what was sent before is
-// lost if the peer had not heard this rank by then; another session later means that the peer's
-// process was started again.
+// hear notes a sign of life of the peer, and reports whether the frame is to be handled. The first
+// one tells the peer's session; what was sent to it before is lost if it had not heard this rank by
+// then. A different session later on means that the peer's process was started again, which fails
+// the attempt.
 func (t *Transport) hear(p *peer, h header) bool {
 	t.mu.Lock()
 	p.heardAt = time.Now()
+
 	known := p.session
 	switch {
 	case known == h.session || h.session == 0 || (known != 0 && h.kind == kindBye):
@@ -357,11 +376,12 @@ func (t *Transport) hear(p *peer, h header) bool {
 		return true
 	}
 	t.mu.Unlock()
+
 	t.fail(&collective.PeerError{Rank: p.rank, Err: errRestarted})
 	return false
 }
 
-// wake lets the pacer look for chunks to send again.
+// wake makes the pacer look for chunks to send again, without waiting for its next tick.
 func (t *Transport) wake() {
 	select {
 	case t.kick <- struct{}{}:
