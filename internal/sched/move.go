@@ -87,6 +87,7 @@ func groupSpeeds(m job.Mesh, nodes []Node) []float64 {
 	if m.Window < 2 || m.Ulysses > 1 {
 		return nil
 	}
+
 	out := make([]float64, m.Window)
 	for rank, n := range nodes {
 		if n.Speed <= 0 {
@@ -96,6 +97,7 @@ func groupSpeeds(m job.Mesh, nodes []Node) []float64 {
 			out[g] = n.Speed
 		}
 	}
+
 	if slices.Max(out) <= speedSpread*slices.Min(out) {
 		return nil
 	}

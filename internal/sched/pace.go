@@ -28,6 +28,7 @@ func (p *Pace) Advance(r job.Progress, now time.Time) {
 	if r.Attempt != p.Attempt || p.Placed.IsZero() {
 		*p = Pace{Attempt: r.Attempt, Placed: now, At: now}
 	}
+
 	switch took := now.Sub(p.At); {
 	case r.Stage != p.Stage:
 		if r.Stage == job.StageDenoise {
@@ -35,7 +36,7 @@ func (p *Pace) Advance(r job.Progress, now time.Time) {
 		}
 		p.Stage, p.Done, p.At, p.Slowest = r.Stage, r.Done, now, 0
 	case r.Done > p.Done:
-		each := took / time.Duration(r.Done-p.Done)
+		each := took / time.Duration(r.Done-p.Done) // a report may be of several steps
 		if r.Stage == job.StageDenoise {
 			p.Mean = runningMean(p.Mean, each)
 		}

@@ -35,6 +35,7 @@ type scheduler struct {
 	decisions []Decision
 }
 
+// newScheduler finds the nodes that may be used in this round.
 func newScheduler(v View) *scheduler {
 	s := &scheduler{View: v, room: v.Store.Room, preempted: map[job.ID]string{}}
 	taken := map[job.NodeID]bool{}
@@ -57,6 +58,7 @@ func newScheduler(v View) *scheduler {
 	return s
 }
 
+// decide adds a decision.
 func (s *scheduler) decide(r job.Record, d Decision) {
 	d.Job = r
 	s.decisions = append(s.decisions, d)
@@ -89,6 +91,8 @@ func (s *scheduler) queued(q Queued) Decision {
 // what it waits for will come, and they would take it.
 func (s *scheduler) obstacle(q Queued) (why string, blocks bool) {
 	want, format := q.wanted(), q.Spec.Format
+
+	// First what concerns the job or the store alone, then which nodes exist, then which are free.
 	switch {
 	case s.worksOn(q.ID) && q.SinceLoss < s.LostAfter:
 		return fmt.Sprintf("waits for the shards of attempt %d to stop", q.Attempt), true
@@ -165,10 +169,12 @@ func (s *scheduler) running(r Running) Decision {
 	if !r.yields() {
 		return Decision{Action: Keep}
 	}
+
 	why, preempted := s.preempted[r.ID]
 	if preempted && !r.Asked.IsZero() && s.Now.Sub(r.Asked) >= s.YieldWithin {
 		return Decision{Action: Stop, Cause: Preempted, Why: why + ", in the middle of a long step"}
 	}
+
 	if rank := slices.IndexFunc(r.Plan.Nodes, s.drains); rank >= 0 {
 		return Decision{Action: Yield, Cause: Drained, Why: fmt.Sprintf(
 			"node %s (rank %d) is being drained", s.Draining[r.Plan.Nodes[rank]], rank)}
@@ -179,8 +185,9 @@ func (s *scheduler) running(r Running) Decision {
 	if why, pays := s.rebalance(r); pays {
 		return Decision{Action: Yield, Cause: Rebalanced, Why: why}
 	}
+
 	if s.blocked || s.growing || len(s.free) == 0 {
-		return Decision{Action: Keep} // others have a claim to what is free
+		return Decision{Action: Keep} // others have a claim to the free nodes
 	}
 	note, pays := s.grow(r)
 	if !pays {
@@ -190,6 +197,7 @@ func (s *scheduler) running(r Running) Decision {
 	return Decision{Action: Yield, Cause: Grown, Why: note}
 }
 
+// drains reports whether the node gets no new work.
 func (s *scheduler) drains(id job.NodeID) bool {
 	_, ok := s.Draining[id]
 	return ok

@@ -8,23 +8,23 @@ import (
 )
 
 // Hub lets the shards of one process meet by job and attempt. The zero value is ready to use, with
-// the default options.
+// the default options, from several goroutines.
 type Hub struct {
-	Options Options
+	Options Options // set before the first Join
 
 	mu   sync.Mutex
-	jobs map[string]*meeting
+	jobs map[string]*latest
 }
 
-// meeting is the newest attempt of a job and its world.
-type meeting struct {
+// latest is the newest attempt of a job and its world.
+type latest struct {
 	attempt uint32
 	world   *world
 }
 
 // Join returns the transport of a rank of the attempt, which has size ranks. A newer attempt ends
-// the older one, whose calls return collective.ErrStale, as does joining it now. The hub forgets a
-// job once all ranks that have joined are closed.
+// the older one: its calls return collective.ErrStale, as does joining it from then on. The hub
+// forgets a job once all ranks that have joined are closed.
 func (h *Hub) Join(job string, attempt uint32, rank, size int) (collective.Transport, error) {
 	if rank < 0 || rank >= size {
 		return nil, fmt.Errorf("cannot join job %q: rank %d is not in 0..%d", job, rank, size-1)
@@ -40,7 +40,7 @@ func (h *Hub) Join(job string, attempt uint32, rank, size int) (collective.Trans
 	return t, nil
 }
 
-// world returns the attempt's world, which the first rank makes.
+// world returns the attempt's world, which the first rank to join makes.
 func (h *Hub) world(job string, attempt uint32, size int) (*world, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -48,12 +48,14 @@ func (h *Hub) world(job string, attempt uint32, size int) (*world, error) {
 	if m != nil && attempt < m.attempt {
 		return nil, collective.ErrStale
 	}
+
 	if m == nil || attempt > m.attempt {
 		if m != nil {
 			m.world.fail(collective.ErrStale)
 		}
 		m = h.open(job, attempt, size)
 	}
+
 	if n := len(m.world.ranks); n != size {
 		return nil, fmt.Errorf("it has %d ranks, not %d", n, size)
 	}
@@ -61,17 +63,18 @@ func (h *Hub) world(job string, attempt uint32, size int) (*world, error) {
 }
 
 // open makes the world of a job's attempt. The caller holds mu.
-func (h *Hub) open(job string, attempt uint32, size int) *meeting {
-	m := &meeting{attempt: attempt, world: newWorld(size, h.Options)}
+func (h *Hub) open(job string, attempt uint32, size int) *latest {
+	m := &latest{attempt: attempt, world: newWorld(size, h.Options)}
 	m.world.leave = func() { h.forget(job, m) }
 	if h.jobs == nil {
-		h.jobs = map[string]*meeting{}
+		h.jobs = map[string]*latest{}
 	}
 	h.jobs[job] = m
 	return m
 }
 
-func (h *Hub) forget(job string, m *meeting) {
+// forget drops a job whose ranks are all closed, unless a newer attempt has begun.
+func (h *Hub) forget(job string, m *latest) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.jobs[job] == m {

@@ -10,33 +10,34 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 )
 
-// Transport is one rank of a world. Its mutable fields are guarded by the world's mutex.
+// Transport is one rank of a world. It implements collective.Transport. The world's mutex guards
+// the fields that change.
 type Transport struct {
 	w      *world
 	rank   int
-	inbox  map[address]*slot
-	joined bool
-	silent bool
+	inbox  map[address]*slot // messages that have arrived or are waited for
+	joined bool              // else peers alone know it so far
+	silent bool              // see Silence
 	closed bool
-	err    error         // why ended is closed
-	ended  chan struct{} // failed or closed
-	blame  *collective.PeerError
+	err    error                 // why ended is closed
+	ended  chan struct{}         // closed once the rank has failed or was closed
+	blame  *collective.PeerError // the first peer whose absence ended a call
 
-	sent, received atomic.Uint64
+	sent, received atomic.Uint64 // bytes
 }
 
-// address names a message at its receiver.
+// address names a message at its receiver. A tag is used once for each pair of ranks.
 type address struct {
 	from int
 	tag  collective.Tag
 }
 
-// slot is a message on its way: awaited, or here.
+// slot is a message that has arrived, or that a call waits for.
 type slot struct {
 	data    []byte
-	here    chan struct{} // closed once data is there
-	full    bool
-	awaited bool
+	here    chan struct{} // closed once data has arrived
+	full    bool          // data has arrived
+	awaited bool          // a call waits
 }
 
 func newTransport(w *world, rank int) *Transport {
@@ -52,12 +53,12 @@ func (t *Transport) Size() int { return len(t.w.ranks) }
 // SameProcess implements collective.Colocated: all ranks are in this process.
 func (t *Transport) SameProcess(int) bool { return true }
 
-// Stats implements collective.Transport.
+// Stats implements collective.Transport. Nothing is sent again or corrupted in memory.
 func (t *Transport) Stats() collective.Stats {
 	return collective.Stats{BytesSent: t.sent.Load(), BytesReceived: t.received.Load()}
 }
 
-// Send hands data over at once. It never blocks.
+// Send implements collective.Transport. It never blocks, since there is no window to fill.
 func (t *Transport) Send(ctx context.Context, to int, tag collective.Tag, data []byte) error {
 	if err := t.send(ctx, to, tag, data); err != nil {
 		return fmt.Errorf("cannot send step %d op %d to rank %d: %w", tag.Step, tag.Op, to, err)
@@ -66,10 +67,13 @@ func (t *Transport) Send(ctx context.Context, to int, tag collective.Tag, data [
 	return nil
 }
 
+// send puts the message into the peer's inbox, whether the peer has joined yet or not. A silent
+// rank loses it, as a hung process would.
 func (t *Transport) send(ctx context.Context, to int, tag collective.Tag, data []byte) error {
 	if err := t.check(ctx, to); err != nil {
 		return err
 	}
+
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
 	if t.err != nil {
@@ -79,6 +83,7 @@ func (t *Transport) send(ctx context.Context, to int, tag collective.Tag, data [
 	if peer.closed {
 		return t.left(peer)
 	}
+
 	if t.silent || peer.silent {
 		return nil
 	}
@@ -99,7 +104,9 @@ func (t *Transport) check(ctx context.Context, peer int) error {
 	return ctx.Err()
 }
 
-// left says that the peer has been closed and remembers whom to blame. The caller holds mu.
+// left returns the error of a call whose peer is closed. If that peer left because of a third rank,
+// the error blames the third. The first such error is passed on when this rank closes. The caller
+// holds mu.
 func (t *Transport) left(peer *Transport) error {
 	e := &collective.PeerError{Rank: peer.rank, Err: collective.ErrClosed}
 	if b := peer.blame; b != nil && b.Rank != t.rank {
@@ -112,7 +119,7 @@ func (t *Transport) left(peer *Transport) error {
 	return e
 }
 
-// slot returns the place of a message. The caller holds mu.
+// slot returns the slot of a message, which it makes on first use. The caller holds mu.
 func (t *Transport) slot(a address) *slot {
 	s := t.inbox[a]
 	if s == nil {
@@ -133,6 +140,8 @@ func (t *Transport) Recv(ctx context.Context, from int, tag collective.Tag) ([]b
 	return data, nil
 }
 
+// recv waits for a message until it arrives, either rank ends, ctx does, or the peer is silent for
+// too long.
 func (t *Transport) recv(ctx context.Context, from int, tag collective.Tag) ([]byte, error) {
 	if err := t.check(ctx, from); err != nil {
 		return nil, err
@@ -142,6 +151,8 @@ func (t *Transport) recv(ctx context.Context, from int, tag collective.Tag) ([]b
 	if err != nil {
 		return nil, err
 	}
+
+	// Whatever ends the wait, take looks again under the lock whether the message has arrived.
 	silence := time.NewTimer(t.w.opts.PeerTimeout)
 	defer silence.Stop()
 	for {
@@ -162,7 +173,7 @@ func (t *Transport) recv(ctx context.Context, from int, tag collective.Tag) ([]b
 	}
 }
 
-// await registers a waiting call for the message.
+// await registers a call that waits for the message.
 func (t *Transport) await(a address) (*slot, *Transport, error) {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
@@ -174,7 +185,7 @@ func (t *Transport) await(a address) (*slot, *Transport, error) {
 	return s, t.w.transport(a.from), nil
 }
 
-// take hands the message out where it is here, and otherwise says why not.
+// take ends the wait of a call: it returns the message if it has arrived, and otherwise why not.
 func (t *Transport) take(a address, s *slot, peer *Transport, err error) ([]byte, error) {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
@@ -186,6 +197,7 @@ func (t *Transport) take(a address, s *slot, peer *Transport, err error) ([]byte
 	if !s.full {
 		delete(t.inbox, a)
 	}
+
 	switch {
 	case t.err != nil:
 		return nil, t.err
@@ -195,14 +207,14 @@ func (t *Transport) take(a address, s *slot, peer *Transport, err error) ([]byte
 	return nil, t.left(peer)
 }
 
-// alive reports whether the peer has joined and not fallen silent.
+// alive reports whether the peer has joined and does not look hung.
 func (t *Transport) alive(peer *Transport) bool {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
 	return peer.joined && !peer.silent
 }
 
-// lose ends the own rank because of a silent peer.
+// lose ends the own rank because of a peer that was silent for too long.
 func (t *Transport) lose(peer *Transport) error {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
@@ -212,7 +224,8 @@ func (t *Transport) lose(peer *Transport) error {
 	return e
 }
 
-// fail ends waiting and later calls with err. The caller holds mu.
+// fail ends the calls that wait, and later ones, with err. Only the first error counts. The caller
+// holds mu.
 func (t *Transport) fail(err error) {
 	if t.err != nil {
 		return
@@ -229,7 +242,7 @@ func (t *Transport) Silence() {
 	t.silent = true
 }
 
-// Close implements collective.Transport. What was sent before stays to be received.
+// Close implements collective.Transport. Peers can still receive what was sent before.
 func (t *Transport) Close() error {
 	t.w.mu.Lock()
 	if t.closed {
@@ -248,5 +261,5 @@ func (t *Transport) Close() error {
 	return nil
 }
 
-// Abort implements collective.Transport; nothing is under way in memory.
+// Abort implements collective.Transport. It is Close, which waits for nobody here.
 func (t *Transport) Abort() { t.Close() }

@@ -10,7 +10,8 @@ import (
 
 // Options are the limits of a world; zero fields take the defaults.
 type Options struct {
-	PeerTimeout time.Duration // default 30 s
+	// PeerTimeout is the silence after which a rank that owes a message is lost; default 30 s.
+	PeerTimeout time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -20,13 +21,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// world is what the ranks of one attempt share.
+// world is what the ranks of one attempt share. One mutex guards all of them, since a message is a
+// change to both of its ranks.
 type world struct {
 	opts  Options
-	mu    sync.Mutex
-	ranks []*Transport // nil: not joined
-	open  int          // ranks that have joined and were not closed
-	leave func()       // called once open falls to 0, without mu
+	mu    sync.Mutex   // guards all transports of the world, too
+	ranks []*Transport // nil: neither joined nor sent anything
+	open  int          // ranks that have joined and are not closed
+	leave func()       // called without mu when open falls to 0
 }
 
 func newWorld(n int, opts Options) *world {
@@ -46,7 +48,7 @@ func NewWorld(n int, opts Options) []collective.Transport {
 	return ts
 }
 
-// join adds the rank. What peers sent before waits in its inbox.
+// join adds the rank. What peers have sent it before is in its inbox already.
 func (w *world) join(rank int) (*Transport, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -59,7 +61,7 @@ func (w *world) join(rank int) (*Transport, error) {
 	return t, nil
 }
 
-// transport returns the rank's place, which it makes on first use. The caller holds mu.
+// transport returns the rank's transport, which it makes on first use. The caller holds mu.
 func (w *world) transport(rank int) *Transport {
 	if w.ranks[rank] == nil {
 		w.ranks[rank] = newTransport(w, rank)
@@ -67,7 +69,7 @@ func (w *world) transport(rank int) *Transport {
 	return w.ranks[rank]
 }
 
-// fail ends every rank with err.
+// fail ends the calls of every rank with err.
 func (w *world) fail(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

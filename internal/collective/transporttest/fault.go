@@ -6,47 +6,56 @@ import (
 	"sync"
 )
 
-// Fault harms frames at random, the same way for the same seed and order of frames. The rates are
-// probabilities in 0..1 and their sum is at most 1.
+// Fault harms frames at random, in the same way for the same seed and order of frames. The rates
+// are probabilities from 0 to 1, and their sum is at most 1.
 type Fault struct {
-	Seed      uint64
-	Drop      float64
+	Seed uint64
+	// Drop is of frames that never leave.
+	Drop float64
+	// Duplicate is of frames that leave twice.
 	Duplicate float64
-	Corrupt   float64 // one bit is flipped, or the end cut off
-	Delay     float64 // the frame leaves after up to 8 later ones, so order changes
+	// Corrupt is of frames of which one bit is flipped, or the end cut off.
+	Corrupt float64
+	// Delay is of frames that leave after up to delayMax later ones, so that their order changes.
+	Delay float64
 }
 
-const delayMax = 8 // frames
+// delayMax is how many later frames may overtake a delayed one.
+const delayMax = 8
 
-// Intercept returns the rule as a function of a frame that gives what to publish instead of it.
-// It keeps no reference to the frame and may be called from several goroutines.
+// Intercept returns a function of a frame that returns what to publish in its place. It keeps no
+// reference to the frame and may be called from several goroutines.
 func (f Fault) Intercept() func(frame []byte) [][]byte {
 	b := &breaker{Fault: f, rng: rand.New(rand.NewPCG(f.Seed, 1))}
 	return b.frame
 }
 
-// breaker is a Fault at work.
+// breaker applies a Fault to the frames of one endpoint.
 type breaker struct {
 	Fault
 	mu   sync.Mutex
 	rng  *rand.Rand
-	held []held
+	held []held // delayed frames
 }
 
-// held is a frame that leaves after some more.
+// held is a frame that leaves after some later ones.
 type held struct {
 	frame []byte
 	after int
 }
 
+// frame returns what becomes of a frame, and the delayed ones that are due with it.
 func (b *breaker) frame(frame []byte) [][]byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append(b.harm(frame), b.due()...)
 }
 
+// harm draws what becomes of a frame.
 func (b *breaker) harm(frame []byte) [][]byte {
 	x := b.rng.Float64()
+
+	// The rates divide the range from 0 to 1; what lies above their sum leaves as it is.
 	for i, rate := range []float64{b.Drop, b.Duplicate, b.Corrupt, b.Delay} {
 		if x -= rate; x >= 0 {
 			continue
@@ -65,6 +74,7 @@ func (b *breaker) harm(frame []byte) [][]byte {
 	return [][]byte{frame}
 }
 
+// corrupt cuts one in four frames off and flips a bit of the others.
 func (b *breaker) corrupt(frame []byte) []byte {
 	at := b.rng.IntN(len(frame))
 	if b.rng.IntN(4) == 0 {
@@ -74,7 +84,7 @@ func (b *breaker) corrupt(frame []byte) []byte {
 	return frame
 }
 
-// due returns the held frames whose time has come.
+// due returns the delayed frames that enough later ones have overtaken.
 func (b *breaker) due() (out [][]byte) {
 	b.held = slices.DeleteFunc(b.held, func(h held) bool {
 		if h.after > 0 {

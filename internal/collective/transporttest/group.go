@@ -7,16 +7,19 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 )
 
-// testGroup runs the collectives over all ranks and over two halves of them at once.
+// testGroup runs the collectives over all ranks, over two parts of them at once, and over each rank
+// alone.
 func testGroup(t *testing.T, open Open) {
 	const n = 5
 	halves := [][]int{{4, 0}, {1, 3, 2}}
 	w := newWorld(t, open, n, Options{})
+
 	w.each(func(tr collective.Transport) error {
 		half := halves[0]
 		if tr.Rank() != 4 && tr.Rank() != 0 {
 			half = halves[1]
 		}
+
 		for i, members := range [][]int{{0, 1, 2, 3, 4}, half, {tr.Rank()}} {
 			g, err := collective.NewGroup(tr, members)
 			if err != nil {
@@ -42,11 +45,13 @@ func (w *world) collectives(g *collective.Group, step uint32) error {
 	return nil
 }
 
+// allToAll also wants the own part to come back uncopied.
 func (w *world) allToAll(g *collective.Group, tag collective.Tag) error {
 	out := make([][]byte, g.Size())
 	for i := range out {
 		out[i] = blob(g.Rank(), i, tag, size(g.Rank(), i, tag))
 	}
+
 	own := out[g.Rank()]
 	in, err := g.AllToAll(w.ctx, tag, out)
 	if err != nil {
@@ -57,12 +62,14 @@ func (w *world) allToAll(g *collective.Group, tag collective.Tag) error {
 			return fmt.Errorf("part %d: %w", i, err)
 		}
 	}
+
 	if len(own) > 0 && &own[0] != &in[g.Rank()][0] {
 		return fmt.Errorf("the own part was copied")
 	}
 	return nil
 }
 
+// allGather has all ranks receive what each of them gave.
 func (w *world) allGather(g *collective.Group, tag collective.Tag) error {
 	all, err := g.AllGather(w.ctx, tag, blob(g.Rank(), 0, tag, size(g.Rank(), 0, tag)))
 	if err != nil {

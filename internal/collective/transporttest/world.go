@@ -18,24 +18,26 @@ const ChunkBytes = 512
 
 // Options ask for a kind of world.
 type Options struct {
-	PeerTimeout time.Duration // 0: the transport's default
-	Fault       *Fault        // nil: none
+	// PeerTimeout is the silence after which a peer is lost; 0: the transport's default.
+	PeerTimeout time.Duration
+	// Fault harms the frames that ranks send; nil: none. Only RunFaulty sets it.
+	Fault *Fault
 }
 
-// Join opens the transport of one rank of an attempt.
+// Join opens the transport of one rank of an attempt. Ranks may join in any order, and late.
 type Join func(rank int, attempt uint32) (collective.Transport, error)
 
-// Open makes the places where n ranks can join; it cleans up with t.
+// Open prepares what n ranks need to join, such as a server and endpoints, and cleans up with t.
 type Open func(t testing.TB, n int, o Options) Join
 
-// Silencer is a transport that can look hung: nothing comes from it or reaches it any more. A
+// Silencer is a transport that can look hung: after Silence nothing comes from it or reaches it. A
 // transport under test has to be one.
 type Silencer interface{ Silence() }
 
-// timeLimit ends a test that hangs; nothing measures against it.
+// timeLimit ends a test that hangs. No result depends on it.
 const timeLimit = 60 * time.Second
 
-// world is n joined ranks in a test.
+// world is a test's n ranks, all joined to one attempt.
 type world struct {
 	t     testing.TB
 	ctx   context.Context
@@ -43,10 +45,12 @@ type world struct {
 	wg    sync.WaitGroup
 }
 
+// newWorld opens a world of its own and joins all ranks.
 func newWorld(t testing.TB, open Open, n int, o Options) *world {
 	return joinAll(t, open(t, n, o), n, 1)
 }
 
+// joinAll joins the first n ranks of an attempt. They are closed with t.
 func joinAll(t testing.TB, join Join, n int, attempt uint32) *world {
 	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
 	w := &world{t: t, ctx: ctx}
@@ -64,7 +68,7 @@ func joinAll(t testing.TB, join Join, n int, attempt uint32) *world {
 	return w
 }
 
-// close closes all ranks at once.
+// close closes all ranks at once, since each may wait for the others.
 func (w *world) close() {
 	for _, r := range w.ranks {
 		w.wg.Go(func() {
@@ -76,7 +80,7 @@ func (w *world) close() {
 	w.wg.Wait()
 }
 
-// each runs f for every rank at once and waits.
+// each runs f for every rank at once, on goroutines of their own, and waits for all of them.
 func (w *world) each(f func(tr collective.Transport) error) {
 	w.t.Helper()
 	for _, tr := range w.ranks {
@@ -89,7 +93,8 @@ func (w *world) each(f func(tr collective.Transport) error) {
 	w.wg.Wait()
 }
 
-// blob returns n random bytes that follow from the message's name.
+// blob returns n random bytes that follow from the message's name, so that a message that was mixed
+// up with another one shows.
 func blob(from, to int, tag collective.Tag, n int) []byte {
 	seed := binary.LittleEndian.AppendUint64(nil, uint64(from)<<32|uint64(to))
 	seed = binary.LittleEndian.AppendUint64(seed, uint64(tag.Step)<<32|uint64(tag.Op))
@@ -98,14 +103,14 @@ func blob(from, to int, tag collective.Tag, n int) []byte {
 	return b
 }
 
-// sizes are those around the chunk's.
+// sizes are those at which the cut into chunks changes, in bytes.
 var sizes = []int{0, 1, ChunkBytes - 1, ChunkBytes, ChunkBytes + 1, 3*ChunkBytes + 7,
 	100*ChunkBytes - 1}
 
-// size returns one that follows from the message's name.
+// size returns one of sizes, which follows from the message's name.
 func size(from, to int, tag collective.Tag) int {
 	return sizes[(from*3+to*5+int(tag.Step)+int(tag.Op)*11)%len(sizes)]
 }
 
-// errTimeout is a test's word for a call that did not end.
+// errTimeout says that a call did not end within timeLimit.
 var errTimeout = errors.New("the call did not end")

@@ -1,0 +1,172 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/longtake/longtake/internal/collective"
+)
+
+// testCancel ends calls by their context, after which the message can still be received.
+func testCancel(t *testing.T, open Open) {
+	w := newWorld(t, open, 2, Options{})
+	ctx, cancel := context.WithCancel(w.ctx)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := w.ranks[0].Recv(ctx, 1, collective.Tag{})
+		ended <- err
+	}()
+
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled Recv gives %v", err)
+	}
+	if err := w.ranks[0].Send(ctx, 1, collective.Tag{Op: 1}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled Send gives %v", err)
+	}
+
+	if err := w.send(w.ranks[1], 0, collective.Tag{}, 9); err != nil {
+		t.Error(err)
+	}
+	if err := w.receive(w.ranks[0], 1, collective.Tag{}, 9); err != nil {
+		t.Errorf("after a cancelled call: %v", err)
+	}
+}
+
+// waiting starts a Recv on every rank, of the rank that from names, and returns where their errors
+// will come.
+func (w *world) waiting(from func(rank int) int) []chan error {
+	ends := make([]chan error, len(w.ranks))
+	for r, tr := range w.ranks {
+		ends[r] = make(chan error, 1)
+		go func() {
+			_, err := tr.Recv(w.ctx, from(r), collective.Tag{Op: 77})
+			ends[r] <- err
+		}()
+	}
+	return ends
+}
+
+// await returns the error of a call, which must end.
+func (w *world) await(end chan error) error {
+	select {
+	case err := <-end:
+		return err
+	case <-w.ctx.Done():
+		return errTimeout
+	}
+}
+
+// testCloseWakes closes one rank: its own call ends, and so do those that wait for it.
+func testCloseWakes(t *testing.T, open Open) {
+	w := newWorld(t, open, 3, Options{})
+	ends := w.waiting(func(rank int) int { return (rank + 1) % 3 }) // 0 waits for 1, 1 for 2, 2 for 0
+
+	w.ranks[1].Close()
+	if err := w.await(ends[1]); !errors.Is(err, collective.ErrClosed) {
+		t.Errorf("the closed rank's call gives %v", err)
+	}
+	wantPeer(t, w.await(ends[0]), 1)
+	if err := w.send(w.ranks[0], 2, collective.Tag{Op: 77}, 5); err != nil {
+		t.Errorf("between the others: %v", err)
+	}
+	if err := w.await(ends[2]); err != nil {
+		t.Errorf("between the others: %v", err)
+	}
+	if err := w.send(w.ranks[1], 0, collective.Tag{Op: 78}, 5); !errors.Is(err, collective.ErrClosed) {
+		t.Errorf("Send after Close gives %v", err)
+	}
+}
+
+// wantPeer wants an error that blames a rank.
+func wantPeer(t testing.TB, err error, rank int) {
+	t.Helper()
+	var peer *collective.PeerError
+	if !errors.As(err, &peer) {
+		t.Errorf("got %v, want a PeerError of rank %d", err, rank)
+	} else if peer.Rank != rank {
+		t.Errorf("got %v, want rank %d to be named", err, rank)
+	}
+}
+
+// testCloseDelivers closes a rank right after it has sent.
+func testCloseDelivers(t *testing.T, open Open) {
+	w := newWorld(t, open, 2, Options{})
+	for i, n := range sizes {
+		if err := w.send(w.ranks[0], 1, collective.Tag{Op: uint32(i)}, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.ranks[0].Close()
+	for i, n := range sizes {
+		if err := w.receive(w.ranks[1], 0, collective.Tag{Op: uint32(i)}, n); err != nil {
+			t.Error(err)
+		}
+	}
+	wantPeer(t, w.receive(w.ranks[1], 0, collective.Tag{Op: 99}, 0), 0)
+}
+
+// shortTimeout is for tests that wait for a silent peer to be lost.
+const shortTimeout = 300 * time.Millisecond
+
+// testSilent makes one rank look hung: the ranks that wait for it blame it, and so do the ranks
+// that wait for those.
+func testSilent(t *testing.T, open Open) {
+	w := newWorld(t, open, 3, Options{PeerTimeout: shortTimeout})
+	w.ranks[2].(Silencer).Silence()
+	ends := w.waiting(func(rank int) int { return []int{2, 2, 0}[rank] })
+	wantPeer(t, w.await(ends[0]), 2)
+	wantPeer(t, w.await(ends[1]), 2)
+	w.close()
+	if err := w.await(ends[2]); err == nil {
+		t.Error("the silent rank received something")
+	}
+}
+
+// testNeverJoined waits for a rank that never comes.
+func testNeverJoined(t *testing.T, open Open) {
+	join := open(t, 2, Options{PeerTimeout: shortTimeout})
+	w := joinAll(t, join, 1, 1)
+	_, err := w.ranks[0].Recv(w.ctx, 1, collective.Tag{})
+	wantPeer(t, err, 1)
+}
+
+// testBlame closes a rank because of another one, which a third rank then blames.
+func testBlame(t *testing.T, open Open) {
+	w := newWorld(t, open, 3, Options{})
+	ends := w.waiting(func(rank int) int { return []int{1, 2, 0}[rank] })
+	w.ranks[2].Close()
+	wantPeer(t, w.await(ends[1]), 2)
+	w.ranks[1].Close()
+	wantPeer(t, w.await(ends[0]), 2)
+}
+
+// testStale ends an attempt by a newer one.
+func testStale(t *testing.T, open Open) {
+	join := open(t, 2, Options{})
+	old := joinAll(t, join, 2, 3)
+	ends := old.waiting(func(rank int) int { return 1 - rank })
+	w := joinAll(t, join, 2, 4)
+	for _, end := range ends {
+		if err := old.await(end); !errors.Is(err, collective.ErrStale) {
+			t.Errorf("an older attempt's call gives %v", err)
+		}
+	}
+
+	if _, err := join(0, 3); !errors.Is(err, collective.ErrStale) {
+		t.Errorf("joining an older attempt gives %v", err)
+	}
+	if _, err := join(0, 4); err == nil {
+		t.Error("a rank joined twice")
+	}
+
+	w.each(func(tr collective.Transport) error {
+		tag := collective.Tag{Op: 77}
+		if err := w.send(tr, 1-tr.Rank(), tag, 5*ChunkBytes); err != nil {
+			return err
+		}
+		return w.receive(tr, 1-tr.Rank(), tag, 5*ChunkBytes)
+	})
+}
