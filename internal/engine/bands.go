@@ -39,6 +39,7 @@ func (r *run) rowBands() []partition.Range {
 		return best
 	}
 
+	// More ranks make bands smaller but repeat more rows, so that the best number is not the largest.
 	least := spreadMost * r.costliest(best)
 	for n := 2; n <= min(r.Transport.Size(), h); n++ {
 		bands := partition.Even(h, n)
@@ -107,6 +108,7 @@ func (r *run) decodeBand(ctx context.Context, text []byte) error {
 			return fmt.Errorf("cannot read the latents: %w", err)
 		}
 
+		// Rank 0 may be slower, and what it has not taken is memory there.
 		send := func(t int, frames [][]float32) error {
 			if t-framesAhead >= o.From {
 				if err := r.awaitTaken(ctx, t-framesAhead); err != nil {
@@ -119,6 +121,8 @@ func (r *run) decodeBand(ctx context.Context, text []byte) error {
 			}
 			return r.Transport.Send(ctx, 0, r.frameTag(t, opRows), rgb)
 		}
+
+		// The transport ends with the rank, so the rank waits until its last rows are taken.
 		err := r.decodeRows(ctx, f.Name(), o.Rows, o.From, send)
 		for t := max(o.From, r.grid.T-framesAhead); t < r.grid.T && err == nil; t++ {
 			err = r.awaitTaken(ctx, t)
@@ -146,6 +150,7 @@ func (r *run) assemble(ctx context.Context, t int, own [][]float32,
 		}
 	}
 
+	// Bands lie below one another: rank 0's at the top, then one for each rank.
 	line := 3 * s.Width * r.e.folder.VAE.SpatialScale() // bytes of one latent row
 	for peer := 1; peer < len(bands); peer++ {
 		lo, n := bands[peer].Lo*line, bands[peer].Len()*line

@@ -25,8 +25,8 @@ type checkpointer struct {
 	stop context.CancelFunc
 
 	gathers   sync.WaitGroup
-	gatherErr error // of the last gathering; to be read after gathers.Wait
-	copies    [][]float32
+	gatherErr error               // of the last gathering; to be read after gathers.Wait
+	copies    [][]float32         // of the state that is being gathered; used again by the next one
 	kept      [][]partition.Range // by rank: the tokens that it gives; no token twice
 
 	writers  sync.WaitGroup    // of rank 0
@@ -64,6 +64,7 @@ func (r *run) newCheckpointer(ctx context.Context) *checkpointer {
 		return c
 	}
 
+	// Previews come from the same files, so there are none without checkpoints.
 	c.writers.Go(c.write)
 	if c.previews = r.newPreviewer(c.ctx); c.previews != nil {
 		c.writers.Go(func() { c.previews.run(c.previews.publish) })
@@ -116,6 +117,7 @@ func (c *checkpointer) write() {
 		case <-c.ctx.Done():
 			return
 
+		// Steps may be faster than the store: what came meanwhile was one snapshot, the latest.
 		case s := <-c.waiting:
 			err := c.store(s)
 			if full := errors.Is(err, artifact.ErrFull); !full || !wasFull {
@@ -162,6 +164,7 @@ func (c *checkpointer) awaitDurable(done int) bool {
 		return false // the writer gets no snapshot of this step, so there would be no outcome
 	}
 
+	// Outcomes of steps before this one may come first.
 	defer c.r.watch.Waiting()()
 	for {
 		select {
@@ -180,6 +183,8 @@ func (c *checkpointer) close() {
 	c.stop()
 	c.gathers.Wait()
 	c.writers.Wait()
+
+	// Nobody takes what still waits.
 	select {
 	case s := <-c.waiting:
 		s.discard()

@@ -54,11 +54,14 @@ func (r *run) copySeconds(ctx context.Context, f *os.File) (parts int, size int6
 		return 0, 0, nil
 	}
 
+	// A part is a run of whole seconds, so each but the clip's last has the same number of frames.
 	framesPerPart := s.PartSeconds() * s.FPS.PerPart()
 	for i, o := range r.Plan.Seconds() {
 		if err := context.Cause(ctx); err != nil {
 			return 0, 0, err
 		}
+
+		// What follows a second that is missing cannot be used, since frames come in their order.
 		short, cancel := context.WithTimeout(ctx, partReadTime)
 		err := r.copyObject(short, f, size, o)
 		cancel()

@@ -27,6 +27,7 @@ func (r *run) decode(ctx context.Context, path string, stored job.Object, bands 
 		r.report(job.StageDecode, c.frames, r.Plan.Spec.Frames, 0)
 	}
 
+	// The encoder works on one group of frames while the next one is decoded.
 	q := startEncoding(ctx, c.enc)
 	defer q.stop()
 	add := func(t int, rows [][]float32) error {
@@ -75,6 +76,7 @@ func (r *run) decodeRows(ctx context.Context, path string, rows partition.Range,
 	defer stream.Free()
 	stream.StopWhen(func() error { return context.Cause(ctx) })
 
+	// The first latent frame becomes one frame, each other one as many as the VAE's temporal scale.
 	start, total := time.Now(), r.Plan.Spec.Frames
 	before := r.e.folder.VAE.FramesBefore(from)
 	r.framesDecoded = before

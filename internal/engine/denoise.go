@@ -71,6 +71,7 @@ func (r *run) denoiseTogether(ctx context.Context) ([]float32, error) {
 		r.windowsReused = len(known) // the other ranks of these windows reuse the same
 	}
 
+	// Velocities that are known are those of the first step only: later ones depend on its latent.
 	d := r.newDenoiser(sched)
 	d.Windows, d.Velocity = r.windows, r.velocity
 	if r.cachesSteps() {
@@ -126,6 +127,7 @@ func (r *run) forward(ctx context.Context, p diffusion.Pass, window partition.Ra
 		return err
 	}
 
+	// The transformer numbers its messages from n on.
 	start := time.Now()
 	n := (2*p.Window + int(p.Branch)) * r.e.dit.Operations()
 	tag := collective.Tag{Step: uint32(p.Step), Op: uint32(n)} //nolint:gosec // job bounds both

@@ -19,13 +19,17 @@ func Describe(f *model.Folder) (job.Model, error) {
 	if err != nil {
 		return job.Model{}, err
 	}
+
+	// Without a window of the folder's own it is what the model was trained on, with a quarter of
+	// overlap, in whole tokens.
 	t, d := f.Transformer, f.Defaults
-	if d.Window == 0 { // as many as the model was trained on
+	if d.Window == 0 {
 		d.Window = f.VAE.LatentFrames(d.Frames)
 		d.Window -= d.Window % t.PatchSize[0]
 		d.Overlap = d.Window / 4
 		d.Overlap -= d.Overlap % t.PatchSize[0]
 	}
+
 	m := job.Model{Name: f.Name(), Fingerprint: sum, Heads: t.NumAttentionHeads,
 		HeadDim: t.AttentionHeadDim, Layers: t.NumLayers, Patch: t.PatchSize,
 		LatentChannels: t.InChannels, TemporalScale: f.VAE.TemporalScale(),

@@ -22,7 +22,9 @@ type encodeQueue struct {
 // startEncoding starts the encoder's goroutine, which stop ends. One group of frames may wait while
 // another is encoded. When ctx ends, the frames that wait are left out.
 func startEncoding(ctx context.Context, enc media.Encoder) *encodeQueue {
+	// Only the goroutine writes err, before it closes done.
 	q := &encodeQueue{groups: make(chan []media.Frame, 1), done: make(chan struct{})}
+
 	go func() {
 		defer close(q.done)
 		for group := range q.groups {

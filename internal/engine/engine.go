@@ -13,23 +13,26 @@ import (
 	"github.com/longtake/longtake/internal/model/wan"
 )
 
-// Engine is a model loaded on a device. It runs one rank of one plan at a time. The weights of the
-// text encoder and the transformer are there in one type at a time.
+// Engine is a model loaded on a device. It runs one rank of one plan at a time, and belongs to one
+// goroutine. The weights of the text encoder and the transformer are there in one type at a time;
+// the VAE computes in float32 always.
 type Engine struct {
 	dev     Devices
 	folder  *model.Folder
-	dtype   compute.DType
+	dtype   compute.DType // of products of the text encoder and the transformer
 	sched   diffusion.SchedulerConfig
 	tokens  *tokenizer.Tokenizer
-	text    *umt5.Encoder
-	dit     *wan.Transformer
+	text    *umt5.Encoder    // nil after a Use that failed
+	dit     *wan.Transformer // likewise
 	decoder *vae.Decoder
 }
 
 // Devices are where an engine's parts run; they may be the same one.
 type Devices struct {
-	Main   compute.Device // text encoder and transformer
-	Decode compute.Device // VAE
+	// Main runs the text encoder and the transformer.
+	Main compute.Device
+	// Decode runs the VAE, and may have other threads: ranks that share cores leave them to rank 0.
+	Decode compute.Device
 }
 
 // New loads every part of the model; a broken folder fails here, with one line that names
@@ -40,6 +43,7 @@ func New(folder *model.Folder, dev Devices, t compute.DType) (*Engine, error) {
 	return e, e.load(context.Background(), e.loadTokenizer, e.loadText, e.loadTransformer, e.loadVAE)
 }
 
+// load calls functions that load a part each, and says of an error which model it is about.
 func (e *Engine) load(ctx context.Context, parts ...func(context.Context) error) error {
 	for _, load := range parts {
 		if err := load(ctx); err != nil {
@@ -49,16 +53,20 @@ func (e *Engine) load(ctx context.Context, parts ...func(context.Context) error)
 	return nil
 }
 
-// Use makes products of type t from here on: where they are not, it lets go of the weights and
-// loads them again, which takes as long as at the start, or ends soon when ctx does.
+// Use makes products of type t from here on. Where they are of the other type, it drops the weights
+// and loads them again, which takes as long as at the start, or ends soon when ctx does. After an
+// error the next Use loads them.
 func (e *Engine) Use(ctx context.Context, t compute.DType) error {
 	if e.dtype == t && e.dit != nil {
 		return nil
 	}
+	// Both types at once may not fit, so the old weights go first.
 	e.dtype, e.text, e.dit = t, nil, nil
 	return e.load(ctx, e.loadText, e.loadTransformer)
 }
 
+// loadTokenizer reads the tokenizer, which must not have ids that the text encoder lacks, and the
+// scheduler's settings.
 func (e *Engine) loadTokenizer(context.Context) error {
 	data, err := e.folder.TokenizerJSON()
 	if err != nil {
@@ -93,6 +101,7 @@ func (e *Engine) weights(ctx context.Context, component string) (*model.Weights,
 	return w, err
 }
 
+// loadText packs the text encoder (UMT5) for the main device.
 func (e *Engine) loadText(ctx context.Context) error {
 	w, err := e.weights(ctx, "text_encoder")
 	if err != nil {
@@ -102,6 +111,7 @@ func (e *Engine) loadText(ctx context.Context) error {
 	return err
 }
 
+// loadTransformer packs the diffusion transformer for the main device.
 func (e *Engine) loadTransformer(ctx context.Context) error {
 	w, err := e.weights(ctx, "transformer")
 	if err != nil {
@@ -111,6 +121,8 @@ func (e *Engine) loadTransformer(ctx context.Context) error {
 	return err
 }
 
+// loadVAE loads the decoder of the VAE. The encoder is loaded only for clips that start from a
+// picture.
 func (e *Engine) loadVAE(ctx context.Context) error {
 	w, err := e.weights(ctx, "vae")
 	if err != nil {

@@ -60,6 +60,7 @@ func (r *run) windowDenoiser(ctx context.Context, w, known int, x []float32,
 		return p
 	}
 
+	// The loop is over one window, which is all that the rank computes at a time.
 	d := r.newDenoiser(sched)
 	d.Velocity = func(ctx context.Context, p diffusion.Pass, x, v []float32) error {
 		ts := wan.Timesteps{Values: []float32{p.Timestep, 0}, Index: index}

@@ -24,6 +24,7 @@ func (r *run) sendLatents(ctx context.Context, x []float32) error {
 		return err
 	}
 
+	// Rank 0 has everything now; what this rank has sent belongs to the clip's statistics.
 	st := r.Transport.Stats()
 	b := make([]byte, 0, statsBytes)
 	for _, n := range []uint64{st.BytesSent, st.Retransmits, r.bytesInSteps,
@@ -51,6 +52,7 @@ func (r *run) collectLatents(ctx context.Context, x []float32, w *latents.Writer
 		return err
 	}
 
+	// Each rank's closing message follows its latents.
 	st := r.Transport.Stats()
 	res.BytesExchanged, res.Retransmits = st.BytesSent, st.Retransmits
 	inSteps, reused := r.bytesInSteps, uint64(r.windowsReused) //nolint:gosec // from 0
@@ -119,10 +121,12 @@ func (r *run) makeVideo(ctx context.Context, path string, res *job.Result) error
 		if c.frames < r.Plan.Spec.Frames {
 			bands = r.rowBands()
 		}
+		// Ranks without a band are free at once, for the next clip.
 		if err := r.releaseRanks(ctx, bands); err != nil {
 			return err
 		}
 
+		// The sum is of the values alone, so that it compares clips across versions of the file.
 		if res.LatentsSHA256, err = r.sumLatents(ctx, path); err != nil {
 			return err
 		}

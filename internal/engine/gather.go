@@ -40,6 +40,7 @@ func (r *run) chunks() []partition.Range {
 // received and dropped, since the others wait until it is.
 func (r *run) gather(ctx context.Context, tr collective.Transport, step int, kind uint32,
 	tensors []tokenTensor, s *chunkSink) error {
+	// Chunks go one after the other, in the same order on all ranks.
 	var failed error
 	for i, chunk := range r.chunks() {
 		tag := collective.Tag{Step: uint32(step), Op: op(kind, i)} //nolint:gosec // steps are few

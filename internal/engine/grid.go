@@ -7,7 +7,8 @@ import (
 	"github.com/longtake/longtake/internal/plan"
 )
 
-// latentGrid returns the latent of a clip and the patches the model cuts it into.
+// latentGrid returns the latent of a clip, [T, H, W], and the patches that the model cuts it into:
+// a token is PT x PH x PW values of each channel.
 func latentGrid(f *model.Folder, s job.Spec) partition.Grid {
 	return plan.Grid(job.Model{Patch: f.Transformer.PatchSize,
 		TemporalScale: f.VAE.TemporalScale(), SpatialScale: f.VAE.SpatialScale()}, s)

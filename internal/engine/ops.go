@@ -10,7 +10,8 @@ const (
 	opsPerKind = 1 << 24
 )
 
-// The kinds of messages. What counts within a kind is said beside it.
+// The kinds of messages. Behind each is what its messages are
+// numbered by, where there are several.
 const (
 	opGuidance    = opFirst + iota*opsPerKind // the window
 	opText                                    // the branch; the step is the scene

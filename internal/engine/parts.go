@@ -57,6 +57,7 @@ func (r *run) keepInBackground(name string, values []float32, width int) {
 		return
 	}
 	r.background.Go(func() {
+		// The metadata make the object one of this job alone, which is deleted with the job.
 		var b bytes.Buffer
 		meta := map[string]string{"job": string(r.Plan.Job), "part": name}
 		t := map[string]tensor.Tensor{"part": tensor.FromFloat32(values, len(values)/width, width)}
@@ -85,6 +86,7 @@ func (r *run) keptPart(ctx context.Context, name string, n int) []float32 {
 	ctx, cancel := context.WithTimeout(ctx, partReadTime)
 	defer cancel()
 
+	// A part is another attempt's work, perhaps another version's, so nothing of it is trusted.
 	data, err := r.readObject(ctx, o)
 	var v []float32
 	if err == nil {

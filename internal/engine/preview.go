@@ -185,6 +185,7 @@ func (r *run) paintFrame(tokens tensor.Tensor, t int) (media.Frame, error) {
 	size := len(tokens.Data) / (g.T / g.PT)
 	g.T = g.PT
 
+	// A frame's tokens lie side by side.
 	row := tensor.Tensor{DType: tokens.DType, Shape: tensor.Shape{size / tokens.DType.Size()},
 		Data: tokens.Data[t*size : (t+1)*size]}
 	v, err := row.Float32()

@@ -23,6 +23,7 @@ func (r *run) report(s job.Stage, done, total int, eta time.Duration) {
 	r.sendProgress(job.Progress{Stage: s, Done: done, Total: total, ETA: eta})
 }
 
+// sendProgress completes a report with what all of them have.
 func (r *run) sendProgress(p job.Progress) {
 	r.inStep.reported = time.Now()
 	p.Job, p.Attempt, p.Ranks = r.Plan.Job, r.Plan.Attempt, r.ranksDecoding
@@ -59,6 +60,8 @@ func (r *run) forecast(from int) time.Duration {
 	if r.Speed == 0 {
 		return 0
 	}
+
+	// Passes of a group are shared by its ranks, and all windows take about the same.
 	window := r.layout.Windows(from)[0]
 	pass := r.e.dit.Work(window.Len()*r.layout.PerFrame) / float64(r.group.Size())
 	steps := float64(r.Plan.Spec.TotalSteps() - from)

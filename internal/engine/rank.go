@@ -111,6 +111,7 @@ func (e *Engine) Run(ctx context.Context, a Assignment, h Host) (job.Result, err
 		return res, err
 	}
 
+	// From here on all ranks go through the same stages.
 	if err := r.stage(job.StageText, func() error { return r.encodeTexts(ctx) }); err != nil {
 		return job.Result{}, err
 	}
@@ -124,6 +125,7 @@ func (e *Engine) Run(ctx context.Context, a Assignment, h Host) (job.Result, err
 		return job.Result{}, err
 	}
 
+	// The other ranks' part ends with the rows that they decode for rank 0.
 	if a.Rank != 0 {
 		return job.Result{}, r.sendLatents(ctx, x)
 	}
@@ -135,6 +137,7 @@ func (e *Engine) Run(ctx context.Context, a Assignment, h Host) (job.Result, err
 func (e *Engine) newRun(a Assignment, h Host) *run {
 	r := &run{Assignment: a, host: h, e: e, stageSeconds: map[job.Stage]float64{},
 		closing: make(chan struct{}), direct: a.Transport, watch: unwatched{}}
+	// Gathering uses direct: it waits for the others while the rank itself computes.
 	if s, ok := h.(Supervisor); ok {
 		r.watch = s
 		r.Transport = watchedTransport{a.Transport, s}
@@ -176,6 +179,7 @@ func (r *run) prepare() error {
 		return err
 	}
 
+	// The sequence of the first window is the first memory that the device gives.
 	if err := r.reserve(); err != nil {
 		return err
 	}

@@ -48,6 +48,7 @@ func (r *run) exchangeInventory(ctx context.Context, step int, mine []cachedVelo
 	if err != nil {
 		return nil, err
 	}
+
 	var own []byte
 	for _, e := range mine {
 		for _, v := range []int{e.window, e.tokens.Lo, e.tokens.Hi} {
@@ -76,6 +77,8 @@ func (r *run) readInventory(step int, b []byte) ([]partition.Piece, error) {
 	if len(b)%pieceBytes != 0 {
 		return nil, fmt.Errorf("sent an inventory of %d bytes", len(b))
 	}
+
+	// A peer's numbers index memory later on.
 	var out []partition.Piece
 	for ; len(b) > 0; b = b[pieceBytes:] {
 		w, lo, hi := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:]),

@@ -58,6 +58,7 @@ func (r *run) loadCheckpoint(path string, step int, x []float32,
 	}
 	defer f.Close()
 
+	// The file has the tokens of the clip in their order, whichever ranks gave them.
 	held := r.layout.Held(r.Rank)
 	if err := r.readRows(f, 0, r.layout.Tokens(), held, x); err != nil {
 		return err

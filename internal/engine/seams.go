@@ -82,6 +82,8 @@ func (r *run) swapWindow(ctx context.Context, window int, x []float32) error {
 		return list
 	}
 
+	// Ranks of the two branches are paired with those of their own branch alone: each branch's groups
+	// hold the same values.
 	for peer := range size {
 		if !r.layout.Paired(r.Rank, peer) {
 			continue
@@ -96,6 +98,7 @@ func (r *run) swapWindow(ctx context.Context, window int, x []float32) error {
 		}
 	}
 
+	// No other message of that step and window has this tag.
 	in, err := r.swapValues(ctx, r.closingTag(op(opSeams, window)), out, want)
 	if err != nil {
 		return err

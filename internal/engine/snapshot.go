@@ -51,6 +51,7 @@ func (c *checkpointer) gather(done int, since time.Time, s state) error {
 		return r.gather(c.ctx, r.direct, done, opCheckpoint, s.tensors, nil)
 	}
 
+	// Values go to their places in the file as they come, in any order.
 	f, places, failed := c.createFile(done, s)
 	width := r.e.dit.TokenWidth()
 	err := r.gather(c.ctx, r.direct, done, opCheckpoint, s.tensors, &chunkSink{

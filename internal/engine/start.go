@@ -35,6 +35,8 @@ func (r *run) fillStart(ctx context.Context, x []float32) error {
 	if err != nil {
 		return err
 	}
+
+	// What is given comes from elsewhere, and one bad value would spread to every token.
 	return tensor.CheckFinite("what the clip goes on from", x)
 }
 
@@ -95,6 +97,7 @@ func (r *run) startPicture(ctx context.Context) ([]float32, error) {
 		own = tensor.Bytes(latent)
 	}
 
+	// The others give nothing to the gathering, and take rank 0's.
 	world, err := r.world()
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func RetryStore(ctx context.Context, f func() error) error {
 
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return context.Cause(ctx) // which says more than the store's last error
 		case <-time.After(storePause):
 		}
 	}
@@ -61,6 +61,8 @@ func (r *run) storePart(ctx context.Context, f io.ReadSeeker) (job.Object, error
 	return r.storeObject(ctx, f, false)
 }
 
+// storeObject asks the host before each try, since the leader may have made room meanwhile, or none
+// is left.
 func (r *run) storeObject(ctx context.Context, f io.ReadSeeker, final bool) (o job.Object,
 	err error) {
 	warned := false

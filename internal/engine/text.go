@@ -59,7 +59,8 @@ func (r *run) windowText(branch diffusion.Branch, window partition.Range) (*wan.
 		}
 	}
 
-	if len(kept) == blendsKept { // the oldest makes room
+	// The oldest makes room. No pass uses it: they run one after the other.
+	if len(kept) == blendsKept {
 		kept[0].text.Free()
 		kept = slices.Delete(kept, 0, 1)
 	}
@@ -129,6 +130,7 @@ func (r *run) encodePrompt(ctx context.Context, p prompt) ([]float32, error) {
 		r.notices = append(r.notices, what)
 	}
 
+	// A part with another number of tokens is not this prompt's.
 	width := r.e.folder.Transformer.TextDim
 	if kept := r.keptPart(ctx, p.part, len(ids)*width); kept != nil {
 		return kept, nil

@@ -62,6 +62,7 @@ func (u *partUploader) take(b []byte, cluster bool) {
 		return
 	}
 
+	// The queue is full where the store is slower than the decoder for a while.
 	p := videoPart{job.VideoPart(u.next), u.buf}
 	u.seconds, u.buf, u.next = 0, nil, u.next+1
 	select {

@@ -7,7 +7,8 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 )
 
-// watchedTransport is a transport whose calls count as waiting for others.
+// watchedTransport is a transport whose calls count as waiting for others, also where what a call
+// waits for is there already: such waits are short.
 type watchedTransport struct {
 	collective.Transport
 	watch Supervisor
@@ -30,7 +31,8 @@ func (w watchedTransport) Recv(ctx context.Context, from int, tag collective.Tag
 	return w.Transport.Recv(ctx, from, tag)
 }
 
-// unwatched is the Supervisor of a rank whose Host is none.
+// unwatched is the Supervisor of a rank whose Host is none, so that nothing has to ask whether
+// there is one.
 type unwatched struct{}
 
 // Computed implements Supervisor.

@@ -86,10 +86,14 @@ func (s *Shard) wait() bool {
 		s.wg.Wait()
 		close(ended)
 	}()
+
+	// Without a rank that hangs all of them end soon, since their contexts have ended.
 	if !s.hung.Load() {
 		<-ended
 		return true
 	}
+
+	// What hangs may still come back, for instance when a network disk does.
 	select {
 	case <-ended:
 		return true

@@ -124,6 +124,8 @@ func (l *link) setRoutes(routes []string) error {
 	return l.server.SetRoutes(slices.Compact(others)) // shards of a machine have the same one
 }
 
+// close ends the connection, which ends transports that are still open, and a server of the link's
+// own.
 func (l *link) close() {
 	if l.endpoint != nil {
 		l.endpoint.Close()

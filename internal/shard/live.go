@@ -59,6 +59,8 @@ func (s *Shard) welcome(w wire.Welcome) {
 	if err := s.link.setRoutes(w.Routes); err != nil {
 		s.log.Error("cannot join the data plane", "error", err)
 	}
+
+	// A new leader may find that the attempt was lost while there was none.
 	if at := s.current(); w.Stop && at != nil {
 		at.cancel(errNotLive)
 	}

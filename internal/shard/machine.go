@@ -103,6 +103,7 @@ func StartMachine(ctx context.Context, cfg Config) (*Machine, error) {
 		cfg.Data.Server = m.server
 	}
 
+	// One after the other: each reads the same files, which are then in memory for the next.
 	name := cfg.Name
 	for _, gpu := range gpus {
 		cfg.Name, cfg.GPU = fmt.Sprintf("%s-gpu%d", name, gpu), gpu

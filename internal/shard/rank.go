@@ -100,7 +100,7 @@ func (h rankHost) Measured(operations float64, took time.Duration) {
 	h.s.speed.add(operations, took)
 }
 
-// AfterStep implements engine.Pacer, for tests.
+// AfterStep implements engine.Pacer: tests hold ranks at their step boundaries.
 func (h rankHost) AfterStep(ctx context.Context, done int) {
 	if h.s.cfg.afterStep != nil {
 		h.s.cfg.afterStep(ctx, done)

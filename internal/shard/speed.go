@@ -26,6 +26,8 @@ func (s *meanSpeed) add(operations float64, took time.Duration) {
 	if took <= 0 {
 		return
 	}
+
+	// The first pass counts fully.
 	now := operations / took.Seconds()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -35,6 +35,7 @@ func (w *work) name() wire.Work {
 	return wire.Work{Job: w.order.Plan.Job, Attempt: w.order.Plan.Attempt, Rank: w.order.Rank}
 }
 
+// isAttempt tells messages about the rank at work from those about an earlier attempt.
 func (w *work) isAttempt(id job.ID, a job.Attempt) bool {
 	return w.order.Plan.Job == id && w.order.Plan.Attempt == a
 }

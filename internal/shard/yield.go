@@ -11,7 +11,7 @@ type yieldRequest struct {
 	orders int // so far
 }
 
-// isAsked reports whether the attempt should yield.
+// isAsked reports whether the attempt should yield. The rank asks at each of its step boundaries.
 func (y *yieldRequest) isAsked() bool {
 	y.mu.Lock()
 	defer y.mu.Unlock()
