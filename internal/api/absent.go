@@ -8,8 +8,8 @@ import (
 	"github.com/longtake/longtake/internal/api/schema"
 )
 
-// absent are routes that clients know from elsewhere, of POST and what is below them, and what is
-// there instead.
+// absent are routes that clients know from other servers, and what there is instead. Below them
+// nothing is found either.
 var absent = map[string]string{
 	"/v1/videos/edits": "POST /v1/videos/{id}/remix makes a video again with another prompt, POST " +
 		"/v1/videos takes a picture or latents as input_reference",
@@ -18,7 +18,7 @@ var absent = map[string]string{
 	"/v1/videos/generations": "POST /v1/videos queues a video, POST /v1/videos/sync also waits for it",
 }
 
-// notBuilt answers for those routes. Asking again is of no use, which the SDKs have to be told.
+// notBuilt answers for those routes. SDKs repeat a 501 unless they are told that it will not help.
 func notBuilt(w http.ResponseWriter, r *http.Request, instead string) error {
 	w.Header().Set("X-Should-Retry", "false")
 	return &schema.Error{Status: http.StatusNotImplemented, Type: "invalid_request_error",

@@ -7,7 +7,8 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// Clients are settings for what clients send.
+// Clients are settings for what clients send, so that programs for another server work here
+// unchanged.
 type Clients struct {
 	Aliases   map[string]string // other names of the model, and the one that each is for, "" for any
 	Format    string            // of clips whose request names none; empty: webm
@@ -15,7 +16,8 @@ type Clients struct {
 }
 
 // ParseAliases reads names that clients may use for the model: "sora-2" stands for the model that
-// is served, whichever it is, "sora-2=longtake-demo" for it only if it has that name.
+// is served, whichever it is; "sora-2=longtake-demo" for it only if it has that name. A name twice
+// is an error.
 func ParseAliases(list []string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, text := range list {
@@ -31,7 +33,7 @@ func ParseAliases(list []string) (map[string]string, error) {
 	return out, nil
 }
 
-// rename puts the model's name where a request has another one for it.
+// rename puts the model's name where a request has an alias of it. The answer has the alias again.
 func (s *server) rename(r *job.Request) {
 	if model, ok := s.aliases[r.Model]; ok {
 		r.ModelAsked, r.Model = r.Model, model

@@ -119,6 +119,7 @@ func (q *request) readForm(r *http.Request, p *place) error {
 	if err != nil {
 		return invalid("", "cannot read the form: %v", err)
 	}
+
 	left := int64(bodyMax) // bytes of values
 	for n := 0; ; n++ {
 		part, err := m.NextPart()
@@ -131,9 +132,11 @@ func (q *request) readForm(r *http.Request, p *place) error {
 		if err != nil {
 			return bodyError("the form", err)
 		}
+
 		if err := checkPart(n, part); err != nil {
 			return err
 		}
+
 		name := strings.TrimSuffix(part.FormName(), "[]")
 		if isReference(name) {
 			err = q.receive(name, part, p)

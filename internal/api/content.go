@@ -160,6 +160,7 @@ func (s *server) preview(w http.ResponseWriter, r *http.Request) error {
 // partial sends the seconds that a running job has decoded so far.
 func (s *server) partial(w http.ResponseWriter, r *http.Request, v coord.View) error {
 	format := media.Format(v.Spec.Format)
+
 	parts := v.Seconds()
 	switch {
 	case format != media.WebM:

@@ -5,6 +5,8 @@ import (
 	"slices"
 )
 
+// What browsers are told of this API. Headers that the SDKs send are allowed by name, as "*" does
+// not cover Authorization.
 const (
 	corsMethods = "GET, HEAD, POST, DELETE"
 	corsAge     = "600" // seconds that a browser may remember a preflight
@@ -21,13 +23,19 @@ func (g *guard) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 	if len(g.origins) == 0 {
 		return false
 	}
+
+	// Caches have to keep answers for different origins apart, also those without the headers
+	// below.
 	h, origin := w.Header(), r.Header.Get("Origin")
 	h.Add("Vary", "Origin")
 	if origin == "" || !slices.Contains(g.origins, origin) && !slices.Contains(g.origins, "*") {
 		return false
 	}
+
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Expose-Headers", corsExposed)
+
+	// From here on it is a preflight: the browser asks what it may send.
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
@@ -36,6 +44,7 @@ func (g *guard) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
 		h.Set("Access-Control-Allow-Headers", asked) // the SDKs send many of their own
 	}
+
 	if r.Header.Get("Access-Control-Request-Private-Network") == "true" {
 		h.Set("Access-Control-Allow-Private-Network", "true")
 	}

@@ -31,8 +31,27 @@
 //	GET    /v1/models, /v1/models/{id}, /v1/nodes, /v1/cluster
 //	GET    /livez, /readyz (also /health), /metrics
 //
-// Requests are read leniently where clients of other servers differ: see fields.go for the fields
-// that are taken, refused or left out with a notice, reference.go for what a clip may start from.
+// # What a request passes
+//
+// A connection is counted by gate, which always has room for a probe. guard gives the request an id
+// and refuses what comes from a page of another origin, or under a name that is none of ours. wrap
+// takes a place among the requests at once, sets deadlines for the body and for each piece of the
+// answer, and logs and counts the request when it is answered. Then the handler of the route runs;
+// an error that it returns becomes an answer in explain.
+//
+// # How bodies are read
+//
+// A body is JSON or a form. Both become values with names, which request.set takes: fields of
+// job.Fields by their types, fields of other servers as foreign.go says. A name that is not known,
+// or that stands twice, is an error that names it; one that makes no difference here is told in a
+// notice. What a clip starts from (reference.go) is received into a temporary file, and looked at
+// before the job is queued. The coordinator's Resolve checks the request as a whole.
+//
+// # Limits
+//
+// Everything that a client can make grow has one: connections, requests at once by kind, bytes of
+// bodies and headers, time without a sign of life, pictures that are decoded. serve.go and body.go
+// list them. Nothing here authenticates: who reaches the port may use it.
 //
 // What OpenAI's object has no field for is under "longtake". A follower answers with a redirect
 // (307) to the leader.

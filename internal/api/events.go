@@ -10,6 +10,8 @@ import (
 	"github.com/longtake/longtake/internal/api/schema"
 )
 
+// What browsers are told: how long to wait before they connect again, and the header in which they
+// then say what they have seen.
 const (
 	eventRetry  = 2000 // milliseconds until a browser connects again
 	lastEventID = "Last-Event-ID"

@@ -13,6 +13,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
+// videoField names the clip that an extension goes on from; a form may call it video[id], too.
 const videoField = "video"
 
 // extensions is extend for clients that name the video in the body, as OpenAI's SDKs do.
@@ -31,6 +32,7 @@ func (s *server) extensions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return tooLarge(err)
 	}
+
 	id, err := videoID(fields[videoField])
 	if err != nil {
 		return err
@@ -86,6 +88,7 @@ func formFields(r *http.Request) (map[string]json.RawMessage, error) {
 	fields := map[string]json.RawMessage{}
 	for n := 0; ; n++ {
 		part, err := m.NextPart()
+		// Any error but an answer of ours is the client's: a form that breaks off, or is none.
 		if errors.Is(err, io.EOF) {
 			return fields, nil
 		}
@@ -105,12 +108,15 @@ func formFields(r *http.Request) (map[string]json.RawMessage, error) {
 	}
 }
 
+// addField adds a part of a form to the fields, as the JSON that it stands for: video[id] is
+// OpenAI's way to name the video, scenes are JSON in a form as well, and anything else is a text.
 func addField(fields map[string]json.RawMessage, part *multipart.Part) error {
 	name := part.FormName()
 	if part.FileName() != "" {
 		return invalid(name, "%.64q is a file; allowed: video[id], the id of a video that was made "+
 			"here, which goes on from its latents", name)
 	}
+
 	value, err := io.ReadAll(part)
 	if err != nil {
 		return err
@@ -118,6 +124,7 @@ func addField(fields map[string]json.RawMessage, part *multipart.Part) error {
 	if fields[name] != nil {
 		return invalid(name, "%.64q is given twice; allowed: once", name)
 	}
+
 	switch {
 	case name == "video[id]" || name == "video.id":
 		fields[videoField] = encode(string(value))

@@ -58,6 +58,7 @@ func newFetcher(mode string, allowed func(netip.Addr) bool, certs *tls.Config) *
 
 	f.client = &http.Client{
 		Timeout: fetchTime,
+		// No proxy, no kept connection, no compression: what comes is counted as it comes.
 		Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true,
 			DisableCompression: true, TLSHandshakeTimeout: fetchHeadTime, TLSClientConfig: certs,
 			ResponseHeaderTimeout: fetchHeadTime, MaxResponseHeaderBytes: headerMax},
@@ -176,6 +177,7 @@ var reserved = prefixes("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0
 // unicast6 is what IPv6 has given out.
 var unicast6 = netip.MustParsePrefix("2000::/3")
 
+// prefixes reads networks that are written here, so that a wrong one is found by any test.
 func prefixes(texts ...string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, t := range texts {

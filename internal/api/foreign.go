@@ -61,6 +61,7 @@ func foreign(name string) setter {
 	if h, ok := holders[name]; ok {
 		return func(q *request, name string, v value) error { return q.merge(name, v, h.lenient) }
 	}
+
 	switch {
 	case slices.Contains(idle, name):
 		return func(*request, string, value) error { return nil }
@@ -76,6 +77,7 @@ func (q *request) merge(name string, v value, lenient bool) error {
 	if err != nil {
 		return err
 	}
+
 	var left []string
 	for _, m := range list {
 		if lenient && !isField(m.name) {

@@ -31,6 +31,8 @@ func newGuard(next http.Handler, hosts, origins []string) *guard {
 	for _, h := range hosts {
 		g.hosts = append(g.hosts, hostName(h))
 	}
+
+	// An origin is a scheme and a host, without a path: what a browser sends.
 	for _, o := range origins {
 		_ = g.cross.AddTrustedOrigin(o) // "*" is looked for by itself; CheckAccess sees to the others
 	}
@@ -72,6 +74,8 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // requestIDHeader names a request in answers and in the log. A client's own is kept if it is plain.
 const requestIDHeader = "X-Request-Id"
 
+// requestIDPattern is what of a client's id is kept: nothing that could break a log line or a
+// header.
 var requestIDPattern = regexp.MustCompile(`^[a-zA-Z0-9._:-]{1,128}$`)
 
 // dismiss answers with an error and closes the connection, without reading what else the client
@@ -148,4 +152,5 @@ func CheckAccess(hosts, origins []string) error {
 	return nil
 }
 
+// hostPattern is a host name in lower case, an underscore allowed, as Docker's names have them.
 var hostPattern = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?$`)

@@ -41,6 +41,7 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
 // report is a line for each part of a coordinator that was looked at, as ?verbose shows it.
 type report struct{ strings.Builder }
 
+// line adds a line: whether a part is well, its name, and how it is.
 func (r *report) line(ok bool, what, format string, args ...any) {
 	mark := "+"
 	if !ok {
@@ -55,6 +56,7 @@ func (s *server) readiness(ctx context.Context) (text string, ready error) {
 	ready = s.service.Ready(ctx)
 	st, err := s.service.Status(ctx)
 	m, known := s.service.Model(ctx)
+
 	switch {
 	case ready != nil: // as it is
 	case err != nil:

@@ -23,6 +23,7 @@ func (s *server) list(w http.ResponseWriter, r *http.Request) error {
 		}
 		o.Limit = n
 	}
+
 	p, err := s.service.List(r.Context(), o)
 	if err != nil {
 		return err
@@ -52,6 +53,7 @@ func writeList(w io.Writer, p coord.Page) {
 		}
 		before = ","
 	}
+
 	if len(p.Jobs) > 0 {
 		before = ""
 	}

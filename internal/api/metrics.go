@@ -7,10 +7,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// httpMetrics counts requests for Prometheus, by route: paths with ids in them would be without
+// end.
 type httpMetrics struct {
 	duration *prometheus.HistogramVec
 }
 
+// newHTTPMetrics registers the counts at r, which then has them as long as it lives.
 func newHTTPMetrics(r *prometheus.Registry) httpMetrics {
 	m := httpMetrics{duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "longtake_http_request_duration_seconds",
@@ -20,6 +23,7 @@ func newHTTPMetrics(r *prometheus.Registry) httpMetrics {
 	return m
 }
 
+// observe counts an answer and the time since start, which for a stream is its whole life.
 func (m httpMetrics) observe(route string, start time.Time, a *answer) {
 	m.duration.WithLabelValues(route, strconv.Itoa(a.status)).Observe(time.Since(start).Seconds())
 }

@@ -28,6 +28,8 @@ type Config struct {
 	Clients
 }
 
+// server answers the routes of the API. Its channels bound what goes on at once: taking a place is
+// sending to one, which never waits.
 type server struct {
 	service coord.Service
 	log     *slog.Logger
@@ -49,6 +51,7 @@ func New(c Config) http.Handler {
 	return newGuard(s.mux(s.routes(c.Metrics)), c.Hosts, c.Origins)
 }
 
+// newServer returns the server of a coordinator, without the guard around it: New adds that.
 func newServer(c Config) *server {
 	s := &server{service: c.Service, log: c.Log, metrics: newHTTPMetrics(c.Metrics),
 		brief: make(chan struct{}, requestsMax), bodies: make(chan struct{}, bodiesMax),

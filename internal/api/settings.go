@@ -6,7 +6,8 @@ import (
 	"github.com/longtake/longtake/internal/config"
 )
 
-// ReadClients takes the settings for what clients of an API send.
+// ReadClients takes the settings that say what clients of an API may send: other names of the
+// model, the format of clips that name none, and whether pictures are fetched from URLs.
 func ReadClients(v *config.Values) (Clients, error) {
 	aliases, err := ParseAliases(v.Strings("http.model-aliases"))
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/longtake/longtake/internal/coord"
 )
 
-// withSnapshot gives f a temporary file, one at a time: a snapshot may be large.
+// withSnapshot gives f a temporary file, one at a time: a snapshot may have hundreds of megabytes.
+// While one is at work, others are answered 503.
 func (s *server) withSnapshot(f func(*os.File) error) error {
 	select {
 	case s.snapshots <- struct{}{}:
@@ -18,6 +19,7 @@ func (s *server) withSnapshot(f func(*os.File) error) error {
 	default:
 		return overloaded("another snapshot is being saved or restored; try again")
 	}
+
 	file, err := os.CreateTemp("", "longtake-snapshot-*")
 	if err != nil {
 		return fmt.Errorf("cannot create a temporary file: %w", err)
@@ -27,13 +29,14 @@ func (s *server) withSnapshot(f func(*os.File) error) error {
 	return f(file)
 }
 
-// saveSnapshot writes it to a file first, so that a slow reader has nothing in memory, and what
-// goes wrong is told.
+// saveSnapshot writes the coordinators' state to a file first, and then sends that: a slow reader
+// keeps nothing in memory, and an error on the way is told before the first byte of the answer.
 func (s *server) saveSnapshot(w http.ResponseWriter, r *http.Request) error {
 	return s.withSnapshot(func(f *os.File) error {
 		if err := s.service.SaveSnapshot(r.Context(), f); err != nil {
 			return err
 		}
+
 		n, err := f.Seek(0, io.SeekCurrent)
 		if err == nil {
 			_, err = f.Seek(0, io.SeekStart)
@@ -41,6 +44,7 @@ func (s *server) saveSnapshot(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return fmt.Errorf("cannot read the snapshot: %w", err)
 		}
+
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
 		if r.Method != http.MethodHead {
@@ -50,7 +54,8 @@ func (s *server) saveSnapshot(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// restoreSnapshot receives all of it before anything is done with it.
+// restoreSnapshot receives all of a snapshot before anything is done with it, and answers with the
+// cluster as it is then.
 func (s *server) restoreSnapshot(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > coord.SnapshotMax {
 		return tooLarge(&http.MaxBytesError{Limit: coord.SnapshotMax})

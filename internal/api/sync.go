@@ -11,7 +11,8 @@ import (
 )
 
 // createSync queues a video, waits until it is final and sends its file. A client that leaves
-// cancels it.
+// cancels the job: nobody else knows of it. One whose coordinator stops leading is told how to go
+// on.
 func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
 	leave, err := placeIn(s.bodies) // while it is read
 	if err != nil {
@@ -42,9 +43,11 @@ func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
 		f, _ := fileOf(v, "")
 		return s.sendFile(w, r, v, f)
 	}
+
 	if !left(r) {
 		return overloaded("the coordinator does not lead any more; GET /v1/videos/" + string(rec.ID))
 	}
+
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), cancelTime)
 	defer cancel()
 	if _, err := s.service.Cancel(ctx, rec.ID); err != nil && !errors.Is(err, job.ErrTransition) {

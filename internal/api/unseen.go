@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// noteUnseen tells of characters that the model does not see as they were sent.
+// noteUnseen tells of characters in a prompt that the model does not see as they were sent: halves
+// of surrogate pairs, which JSON may have, and control characters, which cleaning drops.
 func (q *request) noteUnseen(name string, v value) {
 	if half := halfPair(v.raw); half != "" {
 		q.note("%s has half of a surrogate pair, %s, which became U+FFFD", name, half)
@@ -21,7 +22,7 @@ func hidden(r rune) bool {
 }
 
 // halfPair returns the first escape in a JSON text that is half of a surrogate pair, "" if there is
-// none.
+// none. The decoder has put U+FFFD in its place without a word.
 func halfPair(raw json.RawMessage) string {
 	s := string(raw)
 	for i := 0; i+1 < len(s); i++ {

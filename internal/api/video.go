@@ -10,7 +10,8 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// toVideo describes a job.
+// toVideo describes a job in OpenAI's words. The prompt, the model and the seconds are the client's
+// own, as it wrote them; what they came to is in the details.
 func toVideo(v coord.View) schema.Video {
 	s := v.Spec
 	out := schema.Video{
@@ -21,6 +22,7 @@ func toVideo(v coord.View) schema.Video {
 			strconv.FormatFloat(s.FPS.Seconds(s.Frames), 'f', -1, 64)),
 		CreatedAt: v.Created.Unix(), Details: details(v),
 	}
+
 	if s.RemixOf != "" {
 		out.RemixedFrom = &s.RemixOf
 	}
@@ -32,6 +34,7 @@ func toVideo(v coord.View) schema.Video {
 		at := v.Expires.Unix()
 		out.ExpiresAt = &at
 	}
+
 	switch v.State {
 	case job.Failed:
 		out.Error = &schema.VideoError{Code: "generation_failed", Message: v.Error}

@@ -33,6 +33,7 @@ func benchCommand() *cobra.Command {
 	run := &cobra.Command{Use: "run", Short: "Time a clip on several numbers of shards",
 		Long: benchHelp, Args: daemon.NoArgs}
 	f := run.Flags()
+	// Not all fields of a request make sense here; those that do keep their flags.
 	counts := f.IntSlice("shards", []int{1, 2, 4}, "numbers of shards")
 	rounds := f.Int("rounds", 2, "clips for each number of shards")
 	var clip job.Request
@@ -96,6 +97,8 @@ func (b clipBench) run(ctx context.Context, counts []int, rounds int) ([]benchRo
 	}
 
 	rows := make([]benchRow, len(setups))
+
+	// Each round measures all rows, so that heat and other work spread over all of them.
 	for round := range rounds {
 		for i, s := range setups {
 			row, err := b.measure(ctx, s.Shards, s.Checkpoints)
@@ -166,6 +169,7 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	}
 
 	r := video.Details.Result
+
 	row = benchRow{Shards: n, Checkpoints: saving, Threads: c.Threads, Mesh: video.Details.Mesh,
 		StepSeconds: r.StepSeconds, Denoise: r.Seconds[job.StageDenoise],
 		Decode:       r.Seconds[job.StageDecode],
@@ -196,6 +200,7 @@ func printBench(w io.Writer, rows []benchRow, js bool) error {
 					size(r.BytesPerStep))
 			}
 		})
+
 	if len(rows) > 0 {
 		terminal.Printf(w, "the latents were the same bytes in every run: %s\n", rows[0].Latents)
 	}

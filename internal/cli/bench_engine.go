@@ -36,6 +36,7 @@ func benchEngineCommand() *cobra.Command {
 	torch := f.String("torch", "", "command that times the same in PyTorch")
 	threads := f.Int("threads", runtime.NumCPU(), "threads")
 	rounds := f.Int("rounds", 3, "turns of each side")
+
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *rounds < 1 || *rounds > 1000 {
@@ -44,6 +45,7 @@ func benchEngineCommand() *cobra.Command {
 		if *threads < 1 || *threads > 1024 {
 			return daemon.Usagef("--threads is %d; allowed: 1 to 1024", *threads)
 		}
+
 		out := cmd.OutOrStdout()
 		c := bench.Config{Threads: *threads, Rounds: *rounds, Clip: clipProcess(cmd.Context())}
 		c.Report = func(r bench.Row) { printEngineRow(out, r) }
@@ -55,6 +57,8 @@ func benchEngineCommand() *cobra.Command {
 			return err
 		}
 		defer c.Folder.Close()
+
+		// Without its peer the benchmark still says how fast this machine is.
 		if *torch != "" {
 			if c.Peer, err = bench.StartPeer(cmd.Context(), strings.Fields(*torch)); err != nil {
 				terminal.Printf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
@@ -79,10 +83,12 @@ func clipProcess(ctx context.Context) func(t compute.DType) error {
 			return err
 		}
 		defer os.RemoveAll(dir)
+
 		self, err := os.Executable()
 		if err != nil {
 			return err
 		}
+
 		clip := exec.CommandContext(ctx, self, "generate", "-p", //nolint:gosec // this program
 			"a red ball bouncing over the sea at sunset", "--dtype", t.String(),
 			"-o", filepath.Join(dir, "clip.webm"))

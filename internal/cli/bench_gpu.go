@@ -76,6 +76,7 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, gpu.Close()) }()
+
 	out := cmd.OutOrStdout()
 	if b.list {
 		terminal.Printf(out, "%s\n", gpu.Name())
@@ -84,6 +85,7 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	if b.page != "" && bench.Emulated(gpu.Name()) {
 		return daemon.Usagef("--page: times of the emulated GPU are not for a page")
 	}
+
 	peer := ""
 	g := bench.GPU{Device: gpu, Tiny: b.sizes == "tiny", Rounds: b.rounds}
 	other, err := b.other()
@@ -94,6 +96,7 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 		defer other.Close()
 		g.Other = other
 	}
+
 	if b.torch != "" {
 		if g.Peer, err = bench.StartPeer(cmd.Context(), strings.Fields(b.torch)); err != nil {
 			terminal.Printf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
@@ -102,6 +105,7 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 			peer = g.Peer.Name
 		}
 	}
+
 	var rows []bench.Row
 	g.Report = b.report(out, gpu.Name(), peer, &rows)
 	if err := g.Run(); err != nil || b.page == "" {

@@ -120,7 +120,9 @@ func printMembers(w io.Writer, s schema.Status) error {
 	leads := s.ID == s.Leader
 	return terminal.Table(w, "ID\tROLE\tSTATE\tRAFT\tHTTP", func(w io.Writer) {
 		for _, m := range s.Members {
+			// What the leader alone knows is left open in the list of another.
 			role, state := "follower", "-"
+
 			switch {
 			case m.Leader:
 				role = "leader"
@@ -140,6 +142,7 @@ func printMembers(w io.Writer, s schema.Status) error {
 	})
 }
 
+// Changes of membership are where clusters are lost; the help has the whole procedure.
 const membersHelp = `List the coordinators, add one or take one out.
 
 A coordinator is added in two steps: start its process with --raft-join, with itself and the others

@@ -1,5 +1,26 @@
-// Package cli holds the commands of longtake and what the three programs share: exit codes,
-// one-line errors, signals, configuration.
+// Package cli holds the commands of longtake. A command reads its flags, asks a coordinator through
+// package client, or starts a cluster of its own with package local, and prints what came of it.
+//
+// # How a command is built
+//
+// A function such as jobStatus returns a *cobra.Command; Longtake puts them together. Flags come
+// from three places: the settings of package config (--coordinator, --shards), which may also stand
+// in the environment; the fields of a request (job.Fields), which defineFields turns into flags;
+// and what a command alone has (--watch). A command that prints has --json, which prints the API's
+// own objects.
+//
+// # Errors
+//
+// What is wrong with a request is one line, "--steps is 0; allowed: 1 to 1000", and exit code 2:
+// daemon.Usagef marks such errors, and inFlags words those of the API, which name fields, as ones
+// about flags. Everything else is exit code 1. Commands check what they can before they start what
+// takes long: paths that cannot be written to, flags that do not go together, a clip that no mesh
+// fits.
+//
+// # Output
+//
+// Results go to stdout; progress, notices and errors to stderr. All of it goes through package
+// terminal, which makes harmless whatever control characters a server or a file sends.
 //
 // Exit codes: 0 done, 1 failed, 2 the request was wrong, 130 interrupted.
 package cli

@@ -5,6 +5,7 @@ import (
 	"github.com/longtake/longtake/internal/daemon"
 )
 
+// parseDType reads --dtype; another name is a usage error.
 func parseDType(name string) (compute.DType, error) {
 	t, err := compute.ParseDType(name)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// since is when a job came into the state in which it waits or runs, zero for one that has ended.
+// since is when a job came into the state in which it waits or runs, zero for one that has ended. A
+// job that waits again does so since its last loss.
 func since(v schema.Video) time.Time {
 	d := v.Details
 	switch n := len(d.Losses); {
@@ -27,7 +28,7 @@ func since(v schema.Video) time.Time {
 // doing, and what somebody can do about it.
 type advice struct{ words, next, do string }
 
-// ofWaiting is by how the coordinators word why a job waits.
+// ofWaiting is by how the coordinators word why a job waits, the more special words first.
 var ofWaiting = []advice{
 	{"waits for a shard to register", "it starts when a shard has registered",
 		"start a shard whose control names this coordinator; longtake node list shows it then"},
@@ -46,7 +47,7 @@ var ofWaiting = []advice{
 	{"waits", "it goes on by itself in a moment", ""},
 }
 
-// ofFailure is by words of why a job failed.
+// ofFailure is by words of why a job failed; the last one, for anything else, always matches.
 var ofFailure = []advice{
 	{words: "not finite", do: "the model or what the clip starts from holds numbers that are none: " +
 		"check the model's files, then longtake job retry"},

@@ -22,8 +22,10 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
+// An interrupted command should end soon, whether or not the coordinator still answers.
 const cancelTime = 5 * time.Second // to tell a coordinator that nobody waits any more
 
+// generateHelp teaches by examples, from the shortest command to a model of one's own.
 const generateHelp = `Generate a clip from a text.
 
   longtake generate -p "a red ball bouncing over the sea at sunset"

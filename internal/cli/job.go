@@ -44,6 +44,7 @@ func jobList() *cobra.Command {
 		if err != nil {
 			return err
 		}
+
 		l, err := c.List(cmd.Context(), job.ID(*after), *limit)
 		if err != nil {
 			return err
@@ -52,12 +53,14 @@ func jobList() *cobra.Command {
 		if *js {
 			return terminal.Lines(out, l.Data)
 		}
+
 		err = terminal.Table(out, "ID\tSTATE\tSIZE\tFRAMES\tCREATED\tPROMPT", func(w io.Writer) {
 			for _, v := range l.Data {
 				terminal.Printf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", v.ID, stateText(v), v.Size,
 					v.Details.Spec.Frames, v.Details.Created.Local().Format(time.DateTime), short(v.Prompt))
 			}
 		})
+
 		if l.HasMore {
 			terminal.Printf(cmd.ErrOrStderr(), "more: longtake job list --after %s\n", l.LastID)
 		}
@@ -76,6 +79,7 @@ func jobStatus() *cobra.Command {
 		if err != nil {
 			return err
 		}
+
 		id := jobID(args)
 		var v schema.Video
 		if *watch {
@@ -161,6 +165,8 @@ func printWork(line func(key, format string, args ...any), v schema.Video) {
 		line("taken over", "%s that an attempt before had decoded",
 			count(d.Result.FramesReused, "frame"))
 	}
+
+	// What is durable, and what can be looked at before the clip is done.
 	if d.Checkpoint > 0 {
 		line("checkpoint", "step %d of %d, %s, stored in %s", d.Checkpoint, d.Spec.TotalSteps(),
 			size(uint64(d.CheckpointBytes)), span(d.CheckpointTime)) //nolint:gosec // from 0
@@ -178,6 +184,7 @@ func printWork(line func(key, format string, args ...any), v schema.Video) {
 	if d.Decision != "" {
 		line("decision", "%s", d.Decision)
 	}
+
 	for _, l := range d.Losses {
 		line(lossWord(l), "attempt %d at %s: %s; %s", l.Attempt, l.Time.Local().Format(time.TimeOnly),
 			l.Reason, aftermath(l))
@@ -252,6 +259,8 @@ func jobFetch() *cobra.Command {
 		if err != nil {
 			return err
 		}
+
+		// A look at what there is so far, from one file that the coordinator makes.
 		if *preview || *partial {
 			if *preview && *partial || *latents != "" {
 				return daemon.Usagef("--preview, --partial and --save-latents do not go together; allowed: one")
@@ -271,6 +280,7 @@ func jobFetch() *cobra.Command {
 		if err != nil {
 			return err
 		}
+
 		o, err := fetchOutput(jobID(args), v, *path, *latents)
 		if err != nil {
 			return err
@@ -295,6 +305,7 @@ func (e early) fetch(ctx context.Context, c *client.Client, id job.ID, path stri
 	if err := checkFile(path); err != nil {
 		return err
 	}
+
 	r, err := c.Content(ctx, id, e.variant)
 	if err != nil {
 		return err
@@ -306,6 +317,7 @@ func (e early) fetch(ctx context.Context, c *client.Client, id job.ID, path stri
 	}
 	defer os.Remove(f.Name()) // fails after a rename
 	defer f.Close()
+
 	if _, err = io.Copy(f, r); err == nil {
 		err = rename(f, path)
 	}
@@ -324,6 +336,7 @@ func fetchOutput(asked job.ID, v schema.Video, path, latents string) (output, er
 		return output{}, fmt.Errorf("job %s was made as %q, which this version does not know", asked,
 			format)
 	}
+
 	if path == "" {
 		path = string(asked)
 		if format != media.PNG {

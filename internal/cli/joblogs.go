@@ -20,6 +20,7 @@ type jobEvent struct {
 	Text  string    `json:"text"`
 }
 
+// The past of a job is stored with it; a log file is the diary of one process.
 const logsHelp = `Show what happened to a job, in order: when it was created and placed, on which
 shards, which attempts ended early and why, when the clip was further than before the
 loss, how it ended, and what can be done. All of it is in the coordinators' log, so it is

@@ -38,6 +38,7 @@ listed; 2 the request was wrong.`
 func modelCommand() *cobra.Command {
 	verify := &cobra.Command{Use: "verify DIR", Long: modelVerifyHelp, Args: cobra.ExactArgs(1),
 		Short: "Hash a model's files, and compare them with a list"}
+
 	list := verify.Flags().String("sums", "", "file of SHA-256 to compare with")
 	js := asJSON(verify)
 

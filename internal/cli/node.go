@@ -60,6 +60,7 @@ func nodeStatus() *cobra.Command {
 	return cmd
 }
 
+// A drain is not a stop: it ends with the shard idle and registered.
 const drainHelp = `Take a shard out of use, to service or stop its machine. It gets no new work.
 Clips that it works on move to other shards at the end of their step and lose nothing; when the
 deadline has passed, or with --force, they move at once and the step under way is computed again.

@@ -91,6 +91,7 @@ func checkFolder(path string) error {
 	if err != nil {
 		return daemon.Usagef("output %q is not a folder: %w", path, err)
 	}
+
 	for _, e := range entries {
 		if !framePattern.MatchString(e.Name()) {
 			return daemon.Usagef("output folder %q holds %q; allowed: a new folder, an empty one, or "+

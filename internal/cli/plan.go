@@ -126,6 +126,7 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 	if err != nil {
 		return daemon.Usagef("--shards is %d; allowed: %v", shards, err)
 	}
+
 	plans := make([]planLine, 0, len(options))
 	for _, o := range options {
 		plans = append(plans, planLine{Mesh: o.Mesh.String(), BytesPerStep: o.Bytes.Sum(),

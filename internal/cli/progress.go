@@ -76,6 +76,7 @@ func stateText(v schema.Video) string {
 	case d.Total == 0:
 		return string(d.Stage)
 	}
+
 	if d.Part > 0 { // of a step that takes long
 		return fmt.Sprintf("%s %d/%d and %.0f%% of the next", d.Stage, d.Done, d.Total, 100*d.Part)
 	}
@@ -89,6 +90,7 @@ type bar struct {
 	bar   *progressbar.ProgressBar
 }
 
+// update draws the bar, or a new one when a stage begins.
 func (b *bar) update(v schema.Video) {
 	d := v.Details
 	if v.Final() { // what comes next says so
@@ -113,12 +115,14 @@ func (b *bar) update(v schema.Video) {
 	b.bar.Describe(terminal.Escape(text)) // draws, so it comes last
 }
 
+// lost prints a line above where the next bar will be.
 func (b *bar) lost(_ schema.Video, l job.Loss) {
 	b.end()
 	b.stage = ""
 	terminal.Printf(b.w, "%s\n", lossText(l))
 }
 
+// end clears the bar, if one is drawn, so that what is printed next begins on an empty line.
 func (b *bar) end() {
 	if b.bar != nil {
 		_ = b.bar.Clear()
@@ -136,6 +140,7 @@ type lines struct {
 // tellLeft is from when on how long a stage takes is worth a line, in seconds.
 const tellLeft = 60
 
+// update prints the stage when it changes; a queued job's line has its reason to wait.
 func (l *lines) update(v schema.Video) {
 	text := stateText(v)
 	if v.Details.State == job.Running {
@@ -157,6 +162,7 @@ func (l *lines) update(v schema.Video) {
 
 func (l *lines) lost(_ schema.Video, loss job.Loss) { terminal.Printf(l.w, "%s\n", lossText(loss)) }
 
+// end has nothing to clear.
 func (l *lines) end() {}
 
 // jsonReporter prints an object for each change.
@@ -175,6 +181,7 @@ type progressLine struct {
 	Waiting string    `json:"waiting,omitempty"`
 }
 
+// update prints every change, also those of a number alone.
 func (j *jsonReporter) update(v schema.Video) {
 	d := v.Details
 	_ = terminal.JSON(j.w, progressLine{Event: "progress", ID: v.ID, State: d.State, Stage: d.Stage,
@@ -188,8 +195,10 @@ type lossLine struct {
 	job.Loss
 }
 
+// lost prints an attempt's loss as the API has it.
 func (j *jsonReporter) lost(v schema.Video, l job.Loss) {
 	_ = terminal.JSON(j.w, lossLine{Event: "lost", ID: v.ID, Loss: l})
 }
 
+// end has nothing to clear.
 func (j *jsonReporter) end() {}

@@ -73,6 +73,8 @@ func inFlags(err error) error {
 	} else if errors.As(err, &field) {
 		name, text = field.Field, field.Error()
 	}
+
+	// An error that does not begin with its field is one that names the flags already.
 	rest, ok := strings.CutPrefix(text, name)
 	if name == "" || !ok {
 		return err

@@ -15,6 +15,8 @@ import (
 // defaultURL is where `longtake up` and the shipped configuration listen.
 const defaultURL = "http://127.0.0.1:8080"
 
+// rootHelp is what `longtake` alone prints: the one command to try first, and where to go from
+// there.
 const rootHelp = `longtake generates video from text with the open Wan models, split over shards.
 
   longtake generate -p "a red ball bouncing over the sea at sunset"

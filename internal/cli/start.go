@@ -45,6 +45,7 @@ func readStart(f *pflag.FlagSet, remote bool) (clipStart, error) {
 	case !f.Changed("extend"):
 		return clipStart{}, nil
 	}
+
 	if _, err := os.Stat(extend); err == nil {
 		return clipStart{flag: "extend", path: extend}, nil
 	}
@@ -61,6 +62,7 @@ func (s *clipStart) open(ctx context.Context) error {
 	if s.path == "" {
 		return nil
 	}
+
 	in, err := source.Open(ctx, s.path)
 	var wrong *job.FieldError
 	switch {

@@ -24,6 +24,7 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
   longtake generate --coordinator ` + defaultURL + ` --seed 4 \
     -p "a yellow balloon rising over a city at night"`,
 		Args: daemon.NoArgs}
+
 	settings := append(config.Up(), config.Local()...)
 	settings.Define(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -57,6 +58,7 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		if err != nil {
 			return err
 		}
+
 		printNotices(cmd.ErrOrStderr(), cluster.Model().Notices)
 		terminal.Printf(cmd.OutOrStdout(), "%s with %s each; the API is at %s; Ctrl-C stops\n",
 			count(c.Shards, "shard"), count(c.Threads, "thread"), cluster.URL)

@@ -1,5 +1,8 @@
 // Package daemon runs the process of a command: its arguments, signals, log and exit code. The
-// commands themselves are built elsewhere; nothing here knows what they do.
+// commands themselves are built elsewhere; nothing here knows what they do. All three programs end
+// in the same way: one line on stderr that says what went wrong, and a code that tells a mistake in
+// what was asked for (2) from a failure (1) and from an interruption (130). The first signal asks a
+// command to stop, the second ends the process.
 package daemon
 
 import (
@@ -60,7 +63,9 @@ func Main(cmd *cobra.Command) int {
 	return Execute(ctx, cmd, os.Args[1:], os.Stderr)
 }
 
-// Execute runs a command and returns its exit code; what goes wrong is one line on stderr.
+// Execute runs a command and returns its exit code. Whatever goes wrong is one line on stderr.
+// Mistakes in flags and arguments, which cobra finds before the command runs, count as bad requests
+// and name the help.
 func Execute(ctx context.Context, cmd *cobra.Command, args []string, stderr io.Writer) int {
 	started := false
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
@@ -81,6 +86,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stderr io.W
 	if err == nil {
 		return ExitDone
 	}
+
 	code := exitCode(ctx, err)
 	if !started { // flags and arguments
 		code = ExitBadRequest
@@ -95,6 +101,8 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stderr io.W
 // *job.FieldError.
 type badInput interface{ BadInput() bool }
 
+// exitCode tells bad input from an interruption and from a failure, in this order: bad input stays
+// bad however the command ended.
 func exitCode(ctx context.Context, err error) int {
 	var bad badInput
 	switch {
@@ -106,12 +114,14 @@ func exitCode(ctx context.Context, err error) int {
 	return ExitFailed
 }
 
-// Logger writes to stderr as the settings say.
+// Logger writes to stderr in the format and from the level on that the settings say. What it writes
+// is made harmless for a terminal.
 func Logger(v *config.Values, stderr io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(v.String("log.level"))); err != nil {
 		return nil, Usagef("log.level is %q; allowed: debug, info, warn, error", v.String("log.level"))
 	}
+
 	o := &slog.HandlerOptions{Level: level}
 	stderr = terminal.Plain{W: stderr}
 	switch v.String("log.format") {
@@ -123,10 +133,13 @@ func Logger(v *config.Values, stderr io.Writer) (*slog.Logger, error) {
 	return nil, Usagef("log.format is %q; allowed: text, json", v.String("log.format"))
 }
 
-// Service is what a daemon does until its context ends.
+// Service is what a daemon does until its context ends. An error of package daemon's Usage makes
+// the exit code 2.
 type Service func(ctx context.Context, v *config.Values, log *slog.Logger) error
 
-// Command returns the command of a program that runs until it is told to stop.
+// Command returns the command of a program that runs until it is told to stop: its settings are
+// flags, variables and lines of the file that --config names; --show-config prints them instead of
+// running.
 func Command(name, short, long string, s config.Settings, run Service) *cobra.Command {
 	var file string
 	var show bool

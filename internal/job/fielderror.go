@@ -17,6 +17,7 @@ func (e *FieldError) Error() string {
 // BadInput reports that what was asked for is wrong, not what was tried.
 func (e *FieldError) BadInput() bool { return true }
 
+// number writes an integer as errors do.
 func number(v int) string { return fmt.Sprint(v) }
 
 // quote shows at most 64 bytes of what a client sent.

@@ -80,6 +80,8 @@ var Fields = []Field{
 			in:  plain(func(r *Request) *string { return &r.Prompt }),
 			out: func(s *Spec) *string { return &s.Prompt }},
 	},
+	// Without guidance the negative prompt is never read; it is kept all the same, as a remix may
+	// turn guidance on.
 	{
 		Name: "negative_prompt", Mistaken: []string{"neg_prompt"}, Flag: "negative-prompt",
 		Help: "what to stay away from", Doc: "what to stay away from", Inherits: ByBoth,
@@ -103,6 +105,8 @@ var Fields = []Field{
 			out: func(s *Spec) *string { return &s.Model },
 			def: func(m Model, _ *Request) string { return m.Name }},
 	},
+	// A size is said in one field or in two. Settle takes size apart; a spec has width and height
+	// alone, so those are what a remix inherits.
 	{
 		Name: "size", Mistaken: []string{"resolution", "aspect_ratio"}, Flag: "size", Plans: true,
 		Help: "WIDTHxHEIGHT in pixels",
@@ -127,6 +131,7 @@ var Fields = []Field{
 			out: func(s *Spec) *int { return &s.Height },
 			def: func(m Model, _ *Request) int { return m.Defaults.Height }},
 	},
+	// Likewise a length: Settle turns seconds into frames, at the request's rate or the model's.
 	{
 		Name: "seconds", Mistaken: []string{"duration"}, Flag: "seconds", Plans: true,
 		Help: "duration, in place of --frames",
@@ -148,6 +153,7 @@ var Fields = []Field{
 			out: func(s *Spec) *int { return &s.Frames },
 			def: func(m Model, _ *Request) int { return m.Defaults.Frames }},
 	},
+	// A rate is taken for the fraction that it stands for before it is kept: 23.976 is 24000/1001.
 	{
 		Name: "fps", Mistaken: []string{"frame_rate"}, Flag: "fps",
 		Help:     "frames per second, such as 16, 23.976 or 24000/1001",
@@ -176,6 +182,7 @@ var Fields = []Field{
 			def:   func(m Model, _ *Request) int { return m.Defaults.Steps },
 			limit: between(1, StepsLimit)},
 	},
+	// What the sampler does. Guidance above 1 runs the model twice a step, once without the prompt.
 	{
 		Name: "guidance_scale", Mistaken: []string{"cfg_scale", "cfg"}, Flag: "guidance-scale",
 		Plans:    true,
@@ -210,6 +217,7 @@ var Fields = []Field{
 			def:   func(m Model, _ *Request) string { return cmp.Or(m.Defaults.Scheduler, "unipc") },
 			limit: oneOf("unipc", "euler")},
 	},
+	// A seed that is left out is drawn by the coordinator, which alone decides: Resolve is pure.
 	{
 		Name: "seed", Flag: "seed",
 		Help: "of the noise, up to 2^64-1 (default, and -1: drawn, and told)",
@@ -228,6 +236,7 @@ var Fields = []Field{
 			def:   func(Model, *Request) string { return "fp32" },
 			limit: oneOf("fp32", "bf16")},
 	},
+	// The file. On the command line the path's extension says the format.
 	{
 		Name: "format", Aliases: []string{"output_format"}, Flag: "output", Part: true,
 		Doc:   "`webm`, `mp4`, `png` (a zip of frames); `auto` counts as left out",
@@ -256,11 +265,14 @@ var Fields = []Field{
 			out:   func(s *Spec) *int { return &s.VideoQuality },
 			limit: limit[int]{"1 to 100", func(v int) bool { return 0 <= v && v <= 100 }}},
 	},
+	// What the clip starts from is a file, which has no text: whoever takes a request receives it in
+	// a way of its own, and sets Source.
 	{
 		Name: SourceField, Aliases: []string{"image_reference", "reference_url"},
 		Mistaken: []string{"image", "image_url"}, Flag: "image or --extend",
 		Doc: "what the clip starts from; [see below](#what-a-clip-starts-from)",
 	},
+	// Where the clip is made. None of it changes the latents.
 	{
 		Name: "shards", Flag: "shards", Help: "how many shards share the work",
 		Doc:      "how many shards, how they are arranged (`cfg=2,ulysses=3`), threads of each",
@@ -301,6 +313,8 @@ var Fields = []Field{
 			"to take longer than `limits.request-time`; [see below](#clips-that-are-too-large)",
 		value: slot[bool]{kind: truth, in: plain(func(r *Request) *bool { return &r.Force })},
 	},
+	// How a long clip is made. Windows that a clip did not need are not inherited: they say nothing
+	// about one of another length.
 	{
 		Name: "window", Flag: "window", Plans: true, Help: "latent frames denoised at once in a " +
 			"long clip; 0: all of it (default: the model's)",

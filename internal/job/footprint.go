@@ -17,15 +17,18 @@ var bytesPerPixel = map[string]int64{"webm": 25, "mp4": 15, "png": 250}
 func (m Model) Footprint(s Spec, checkpoints bool) Footprint {
 	latents := 4 * int64(m.LatentChannels) * int64(m.Latents(s.Frames)) *
 		int64(s.Height/m.SpatialScale) * int64(s.Width/m.SpatialScale)
+
 	per := bytesPerPixel[s.Format]
 	if per == 0 {
 		per = bytesPerPixel["png"]
 	}
 	clip := int64(s.Frames) * int64(s.Height) * int64(s.Width) / 100 * per
+
 	f := Footprint{Kept: latents + clip, Most: latents + clip}
 	if !checkpoints {
 		return f
 	}
+
 	tensors := int64(4) // the latent, and what UniPC keeps: two predictions and a sample
 	if s.Scheduler == "euler" {
 		tensors = 1

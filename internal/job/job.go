@@ -10,7 +10,8 @@ import (
 	"github.com/longtake/longtake/internal/partition"
 )
 
-// ID names a job for its whole life, for instance "video_01j...".
+// ID names a job for its whole life, for instance "video_01j...". It is a part of URLs, subjects
+// and names of files: see CheckID.
 type ID string
 
 // NodeID names a registered shard process; a process that starts again has a new one.
@@ -19,28 +20,35 @@ type NodeID string
 // Attempt numbers the placements of a job, from 1; it fences every message.
 type Attempt uint32
 
-// Spec is what was asked for, after defaults were filled in and every field was checked.
+// Spec is what was asked for, after defaults were filled in and every field was checked. It says
+// all that the clip depends on: two attempts with one spec make the same latents, byte for byte.
+// Raft stores it, so names here do not change, and new fields come with omitempty.
 type Spec struct {
 	Model          string  `json:"model"`
 	Prompt         string  `json:"prompt"`
 	NegativePrompt string  `json:"negative_prompt,omitempty"`
 	Scenes         []Scene `json:"storyboard,omitempty"` // from 0 on; the first has the prompt
-	Width          int     `json:"width"`
-	Height         int     `json:"height"`
-	Frames         int     `json:"num_frames"`
-	FramesAsked    int     `json:"num_frames_asked,omitempty"` // 0: Frames
-	FPS            Rate    `json:"fps"`
-	Steps          int     `json:"num_inference_steps"`
-	GuidanceScale  float64 `json:"guidance_scale"`
-	FlowShift      float64 `json:"flow_shift"`
-	Scheduler      string  `json:"scheduler"` // "unipc" or "euler"
-	Seed           uint64  `json:"seed"`
-	DType          string  `json:"dtype"`                   // "fp32", "bf16"
-	Format         string  `json:"format"`                  // "webm", "mp4" or "png" (a zip of frames)
-	VideoQuality   int     `json:"video_quality,omitempty"` // of 100; 0: the format's own
-	Shards         int     `json:"shards,omitempty"`        // 0: as many as pay
-	Mesh           Mesh    `json:"mesh,omitzero"`           // zero: the planner's choice
-	Threads        int     `json:"threads,omitempty"`       // per shard; 0: the shard's own setting
+	// The clip's form. Frames counts all of them, also those that Source gives.
+	Width       int  `json:"width"`
+	Height      int  `json:"height"`
+	Frames      int  `json:"num_frames"`
+	FramesAsked int  `json:"num_frames_asked,omitempty"` // 0: Frames
+	FPS         Rate `json:"fps"`
+	// How it is denoised.
+	Steps         int     `json:"num_inference_steps"`
+	GuidanceScale float64 `json:"guidance_scale"`
+	FlowShift     float64 `json:"flow_shift"`
+	Scheduler     string  `json:"scheduler"` // "unipc" or "euler"
+	Seed          uint64  `json:"seed"`
+	// How it is computed and written. DType is of the matrix products; what is kept and exchanged
+	// is fp32.
+	DType        string `json:"dtype"`                   // "fp32", "bf16"
+	Format       string `json:"format"`                  // "webm", "mp4" or "png" (a zip of frames)
+	VideoQuality int    `json:"video_quality,omitempty"` // of 100; 0: the format's own
+	// Where it runs, as far as the client said.
+	Shards  int  `json:"shards,omitempty"`  // 0: as many as pay
+	Mesh    Mesh `json:"mesh,omitzero"`     // zero: the planner's choice
+	Threads int  `json:"threads,omitempty"` // per shard; 0: the shard's own setting
 	// Priority puts jobs of a higher one first, and lets them take the shards of lower ones.
 	Priority int `json:"priority,omitempty"`
 
@@ -87,10 +95,12 @@ const (
 // TotalSteps returns the denoising steps of all windows that are made one after the other.
 func (s Spec) TotalSteps() int { return s.Steps * max(1, s.Blocks) }
 
-// Notices tells what the clip has other than was asked for.
+// Notices tells what the clip has other than was asked for, one sentence each: what was left out of
+// the request, and another number of frames.
 func (s Spec) Notices() []string {
 	out := slices.Clone(s.Notes)
 	length := s.FPS.Seconds(s.Frames)
+
 	switch asked, err := strconv.ParseFloat(s.SecondsAsked, 64); {
 	case s.SecondsAsked != "":
 		if err != nil || math.Abs(asked-length) > 1e-6 {
@@ -110,7 +120,8 @@ func (s Spec) Guided() bool { return s.GuidanceScale > 1 }
 // Mesh arranges the ranks of a job, as a request or a plan names it.
 type Mesh = partition.Mesh
 
-// Plan is one attempt's placement: Nodes[r] runs rank r.
+// Plan is one attempt's placement: Nodes[r] runs rank r. The coordinator sends it to each of them,
+// and the record keeps it until the next attempt.
 type Plan struct {
 	Job     ID       `json:"job"`
 	Attempt Attempt  `json:"attempt"`
@@ -157,7 +168,8 @@ const (
 	StageEncode  Stage = "encode"
 )
 
-// Progress is a running job's report; it never goes through Raft.
+// Progress is a running job's report. Rank 0 sends it several times a second to the coordinator
+// that leads, which shows the latest one; it never goes through Raft.
 type Progress struct {
 	Job     ID      `json:"job"`
 	Attempt Attempt `json:"attempt"`
@@ -171,14 +183,15 @@ type Progress struct {
 	Ranks int `json:"ranks,omitempty"`
 }
 
-// Object points to stored bytes.
+// Object points to stored bytes. Stores keep objects by name; size and sum are checked by whoever
+// reads one.
 type Object struct {
 	Name   string `json:"name"`
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"` // lower-case hex
 }
 
-// Result is what a completed job leaves behind.
+// Result is what a completed job leaves behind: two objects, and how it went.
 type Result struct {
 	Video          Object             `json:"video"`
 	Latents        Object             `json:"latents"`        // safetensors, `latents` F32 [1,C,T,h,w]

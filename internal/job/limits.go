@@ -1,6 +1,7 @@
 package job
 
-// Limits of a request.
+// Limits of a request. They hold whatever the model: what is stored and replicated has to stay
+// small, and what is computed finite. A model's own limits are tighter.
 const (
 	PromptLimit  = 32768 // bytes
 	SizeLimit    = 4096  // pixels of width or height

@@ -277,6 +277,7 @@ func (r Record) LastLoss() time.Time {
 // ranks themselves cannot go on will not on others. Planned stops count for nothing.
 func (r Record) Futile() (lost, own int) {
 	best := 0
+
 	for _, l := range r.Losses {
 		if l.Planned {
 			continue

@@ -25,8 +25,10 @@ func parseMesh(text string) (Mesh, bool) {
 	if text == "" {
 		return Mesh{}, true
 	}
+
 	m := Mesh{Window: 1, CFG: 1, Ulysses: 1}
 	axes := map[string]*int{"cfg": &m.CFG, "ulysses": &m.Ulysses, "window": &m.Window}
+	// Each axis is taken out of the list once it was given, so that a second time is an error.
 	for part := range strings.SplitSeq(text, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		axis, ok := axes[name]
@@ -52,12 +54,14 @@ func checkMesh(s Spec) error {
 	if m == (Mesh{}) {
 		return nil
 	}
+
 	w := max(1, m.Window)
 	if m.Window < 0 || w > ShardsLimit || m.CFG < 1 || m.CFG > 2 || m.Ulysses < 1 ||
 		m.Ulysses > ShardsLimit/m.CFG/w {
 		return &FieldError{"mesh", m.String(),
 			"window from 1, cfg 1 or 2, ulysses from 1, 1024 ranks at most"}
 	}
+
 	if s.Shards != 0 && s.Shards != m.Size() {
 		return &FieldError{"shards", number(s.Shards),
 			fmt.Sprintf("%d, the size of mesh %s, or leave it out", m.Size(), m.String())}

@@ -9,22 +9,26 @@ import (
 )
 
 // Model is what the control plane knows about the model that its shards hold: enough to check a
-// request and to plan its mesh.
+// request, to plan its mesh, and to predict its time. A shard describes its model when it
+// registers; the first one's holds for the cluster.
 type Model struct {
-	Name           string   `json:"name"`
-	Fingerprint    string   `json:"fingerprint"` // equal on nodes that hold the same weights
-	Heads          int      `json:"heads"`
-	HeadDim        int      `json:"head_dim"`
-	Layers         int      `json:"layers"`
-	Patch          [3]int   `json:"patch"` // latent frames, rows and columns of one token
-	LatentChannels int      `json:"latent_channels"`
-	TemporalScale  int      `json:"temporal_scale"` // frames for each latent frame after the first
-	SpatialScale   int      `json:"spatial_scale"`  // pixels for each latent row or column
-	MaxTokens      int      `json:"max_tokens"`     // denoised at once; 0: no limit
-	MaxPositions   int      `json:"max_positions"`  // of tokens on each axis; 0: no limit
-	Extends        bool     `json:"extends"`        // trained with given latents at timestep 0
-	Defaults       Defaults `json:"defaults"`
-	Cost           Cost     `json:"cost,omitzero"`
+	Name        string `json:"name"`
+	Fingerprint string `json:"fingerprint"` // equal on nodes that hold the same weights
+	// The transformer's form: attention is shared among ranks by heads, tokens by rows and columns.
+	Heads   int    `json:"heads"`
+	HeadDim int    `json:"head_dim"`
+	Layers  int    `json:"layers"`
+	Patch   [3]int `json:"patch"` // latent frames, rows and columns of one token
+	// The VAE's form: how pixels and frames become latents.
+	LatentChannels int `json:"latent_channels"`
+	TemporalScale  int `json:"temporal_scale"` // frames for each latent frame after the first
+	SpatialScale   int `json:"spatial_scale"`  // pixels for each latent row or column
+	// What it makes at once, and whether it goes on from latents that are given.
+	MaxTokens    int      `json:"max_tokens"`    // denoised at once; 0: no limit
+	MaxPositions int      `json:"max_positions"` // of tokens on each axis; 0: no limit
+	Extends      bool     `json:"extends"`       // trained with given latents at timestep 0
+	Defaults     Defaults `json:"defaults"`
+	Cost         Cost     `json:"cost,omitzero"`
 	// Notices say what of the model's files was left out or chosen, one line each.
 	Notices []string `json:"notices,omitempty"`
 	// Words are those that the model was trained on; none: it does not say. With LowerCase, prompts
@@ -35,8 +39,8 @@ type Model struct {
 	Damage string `json:"damage,omitempty"`
 }
 
-// FingerprintKind is what fingerprints begin with that are of every byte of the weights. Others
-// are of releases before, which left out most of a large one.
+// FingerprintKind is what fingerprints of every byte of the weights begin with. Others are of
+// earlier releases, which left out most bytes of a large model.
 const FingerprintKind = "w2-"
 
 // Succeeds reports whether m may take the place of the model of a cluster: of none, of a damaged
@@ -50,7 +54,8 @@ func (m Model) Succeeds(old Model) bool {
 	return old.Fingerprint == "" || old.Damage != "" && m.Damage == "" || renamed
 }
 
-// Defaults are what a request that leaves fields out gets.
+// Defaults are what a request gets for the fields that it leaves out: those of the model's
+// longtake.json, or of diffusers' WanPipeline.
 type Defaults struct {
 	Width         int     `json:"width"`
 	Height        int     `json:"height"`
@@ -65,10 +70,12 @@ type Defaults struct {
 	Scheduler     string  `json:"scheduler"`
 }
 
-// Latents returns the latent frames of a clip.
+// Latents returns the latent frames of a clip: one for its first frame, and one for each
+// TemporalScale frames after that.
 func (m Model) Latents(frames int) int { return (frames-1)/m.TemporalScale + 1 }
 
-// Tokens returns the number of tokens of a clip of this size.
+// Tokens returns the number of tokens of a clip of this size, all windows together, as the
+// transformer sees them.
 func (m Model) Tokens(frames, height, width int) int {
 	return m.tokens(m.Latents(frames), height, width)
 }
@@ -90,6 +97,8 @@ func (m Model) Check() error {
 		return fmt.Errorf("model %q: the name, fingerprint or damage is not UTF-8, or is too long",
 			m.Name)
 	}
+
+	// Sizes are factors of products all over the planner; with these limits none overflows.
 	sizes := []int{m.Heads, m.HeadDim, m.Layers, m.Patch[0], m.Patch[1], m.Patch[2],
 		m.LatentChannels, m.TemporalScale, m.SpatialScale}
 	for _, v := range sizes {
@@ -98,6 +107,7 @@ func (m Model) Check() error {
 				limit)
 		}
 	}
+
 	d := m.Defaults
 	if min(m.MaxTokens, m.MaxPositions, d.MaxFrames, d.Window, d.Overlap) < 0 || d.Window > limit {
 		return fmt.Errorf("model %q: max_tokens %d, max_positions %d, max_frames %d, window %d, "+
@@ -107,6 +117,8 @@ func (m Model) Check() error {
 	if err := cmp.Or(m.checkNotices(), m.checkWords(), m.Cost.check()); err != nil {
 		return err
 	}
+
+	// A request that says nothing has to be one that the model can make.
 	s, err := m.Resolve(Request{}, nil)
 	if err == nil && s.FramesAsked != 0 {
 		err = &FieldError{"frames", number(s.FramesAsked), fmt.Sprintf("such as %d", s.Frames)}
@@ -117,6 +129,7 @@ func (m Model) Check() error {
 	return nil
 }
 
+// checkNotices bounds what a model says of itself: it is stored and shown.
 func (m Model) checkNotices() error {
 	for _, n := range m.Notices {
 		if len(n) > noticeLimit || !utf8.ValidString(n) || len(m.Notices) > noticesLimit {

@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 )
 
+// checkTexts wants the served model, and texts that can be stored.
 func (m Model) checkTexts(s Spec) error {
 	if s.Model != m.Name {
 		return &FieldError{"model", quote(s.Model), quote(m.Name)}
@@ -12,6 +13,7 @@ func (m Model) checkTexts(s Spec) error {
 	return checkPrompts(s)
 }
 
+// checkPrompts bounds the prompts of a clip; those of scenes are bounded by checkScenes.
 func checkPrompts(s Spec) error {
 	for _, p := range [][2]string{{"prompt", s.Prompt}, {"negative_prompt", s.NegativePrompt}} {
 		if len(p[1]) > PromptLimit {
@@ -36,6 +38,7 @@ func checkAsked(s Spec) error {
 	if len(s.SecondsAsked) > most || !utf8.ValidString(s.SecondsAsked) {
 		return &FieldError{"seconds", quote(s.SecondsAsked), "up to 256 bytes of UTF-8"}
 	}
+
 	if len(s.Notes) > NotesLimit {
 		return &FieldError{"notes", number(len(s.Notes)), fmt.Sprintf("up to %d", NotesLimit)}
 	}

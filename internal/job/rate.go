@@ -55,11 +55,15 @@ func (r Rate) Fraction() (frames, seconds int) {
 	if v == math.Trunc(v) {
 		return int(v), 1
 	}
+
+	// A rate of television, however it was rounded.
 	if k := math.Round(v * 1.001); k > 0 && math.Abs(v-k/1.001) < televised*v {
 		n := int(k) * 1000
 		g := gcd(n, rateBase)
 		return n / g, rateBase / g
 	}
+
+	// Any other: the nearest fraction, by trying all denominators.
 	best := math.Inf(1)
 	for d := 1; d <= rateBase; d++ {
 		n := math.Round(v * float64(d))
@@ -74,6 +78,7 @@ func (r Rate) Fraction() (frames, seconds int) {
 	return frames, seconds
 }
 
+// gcd is the greatest common divisor of two numbers above 0.
 func gcd(a, b int) int {
 	for b != 0 {
 		a, b = b, a%b

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Record is all that is decided about one job; it is what Raft replicates. Its transitions return
-// a changed copy and never write through the receiver.
+// Record is all that is decided about one job; it is what Raft replicates. Its transitions return a
+// changed copy and never write through the receiver, so records may be read without a lock.
 type Record struct {
 	ID         ID         `json:"id"`
 	Key        string     `json:"key,omitempty"` // the request's, for repeated creates
@@ -29,7 +29,8 @@ type Record struct {
 	Result          Result            `json:"result,omitzero"`
 }
 
-// Checkpoint is a job's state at a step boundary. Step 0 is none.
+// Checkpoint is a job's state at the end of a denoising step: the latent, stored as an object. Step
+// 0 is none.
 type Checkpoint struct {
 	Step   int    `json:"step"` // denoising steps done
 	Object Object `json:"object"`
@@ -53,7 +54,8 @@ const (
 	PartNameLimit = 64 // bytes
 )
 
-// PartSeconds is how many seconds of the clip a part has, so that there are never too many.
+// PartSeconds is how many seconds of the clip one part has. It is 1 for most clips; of long ones
+// more, so that there are never more than PartsLimit/2 of them.
 func (s Spec) PartSeconds() int {
 	const most = PartsLimit / 2
 	per := s.FPS.PerPart()
@@ -68,6 +70,7 @@ func (r Record) Seconds() []Object { return seconds(r.Parts) }
 // Seconds lists those of the parts that an attempt was given.
 func (p Plan) Seconds() []Object { return seconds(p.Parts) }
 
+// seconds returns the parts of the clip in order; a gap ends them, as what follows cannot be shown.
 func seconds(parts map[string]Object) []Object {
 	var out []Object
 	for {

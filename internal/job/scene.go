@@ -38,6 +38,7 @@ func (s *Spec) stage(scenes []Scene) error {
 		return &FieldError{"storyboard", fmt.Sprintf("without a scene before %g s", first.Start),
 			"a scene at 0 s, or a prompt, which is that scene"}
 	}
+
 	all := make([]Scene, 0, len(scenes)+1)
 	if first.Start > 0 {
 		all = append(all, Scene{Prompt: s.Prompt})
@@ -56,6 +57,7 @@ func (s Spec) checkScenes() error {
 	if n := len(s.Scenes); n > ScenesLimit {
 		return wrong(fmt.Sprintf("up to %d", ScenesLimit), "%d scenes", n)
 	}
+
 	length, bytes, before := s.FPS.Seconds(s.Frames), 0, math.Inf(-1)
 	for _, c := range s.Scenes {
 		bytes += len(c.Prompt)

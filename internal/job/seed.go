@@ -19,6 +19,7 @@ func ParseSeed(text string) (*uint64, error) {
 	if len(t) > 64 {
 		return nil, wrong
 	}
+
 	if whole, zeros, ok := strings.Cut(t, "."); ok && strings.Trim(zeros, "0") == "" {
 		t = whole // exactly, beyond what a float holds
 	}
@@ -31,6 +32,7 @@ func ParseSeed(text string) (*uint64, error) {
 			return nil, wrong
 		}
 	}
+
 	if v == -1 {
 		return nil, nil
 	}

@@ -36,9 +36,11 @@ func (m Model) checkStart(s Spec) error {
 	if g.Kind != SourceLatents && g.Kind != SourceImage {
 		return &FieldError{SourceField, quote(string(g.Kind)), "latents, image"}
 	}
+
 	if err := g.Object.Check(); err != nil {
 		return &FieldError{SourceField, err.Error(), "a stored object"}
 	}
+
 	switch {
 	case !m.Extends:
 		return &FieldError{SourceField, string(g.Kind),

@@ -25,12 +25,14 @@ func (m Model) CheckSpec(s Spec) error {
 	if err := s.Check(); err != nil {
 		return err
 	}
+
 	m.Defaults.Window = s.Window // as Resolve takes a request's
 	for _, check := range m.checks() {
 		if err := check(s.named()); err != nil {
 			return err
 		}
 	}
+
 	blocks := 0
 	if s.Long == LongExtend {
 		blocks = m.blocks(s)
@@ -41,7 +43,8 @@ func (m Model) CheckSpec(s Spec) error {
 	return nil
 }
 
-// named fills the names in again that Resolve takes out of a clip that is made as a whole.
+// named fills in again what Resolve takes out of a clip that is made as a whole, so that one check
+// of names serves requests and specs.
 func (s Spec) named() Spec {
 	s.Long = cmp.Or(s.Long, LongWindows)
 	s.Schedule = cmp.Or(s.Schedule, ScheduleStatic)
@@ -54,6 +57,8 @@ func (s Spec) Check() error {
 	if s.Model == "" || len(s.Model) > 256 || !utf8.ValidString(s.Model) {
 		return &FieldError{"model", quote(s.Model), "1 to 256 bytes of UTF-8"}
 	}
+
+	// Limits that hold for every model; those of one model are CheckSpec's.
 	ints := []struct {
 		field   string
 		v, a, b int
@@ -68,11 +73,13 @@ func (s Spec) Check() error {
 			return &FieldError{c.field, number(c.v), fmt.Sprintf("%d to %d", c.a, c.b)}
 		}
 	}
+
 	if s.Source != (Source{}) {
 		if err := s.Source.Object.Check(); err != nil {
 			return &FieldError{SourceField, err.Error(), "a stored object"}
 		}
 	}
+
 	for _, check := range []func(Spec) error{checkPrompts, checkFields, checkMesh,
 		Spec.checkScenes} {
 		if err := check(s.named()); err != nil {
@@ -164,6 +171,7 @@ func (r Record) checkPlan() error {
 		}
 		return nil
 	}
+
 	if p.Attempt != r.Attempt {
 		return &FieldError{"plan.attempt", fmt.Sprint(p.Attempt), fmt.Sprint(r.Attempt)}
 	}
@@ -204,6 +212,7 @@ func (c Checkpoint) check(field string, most int) error {
 	return checkSeconds(field+".seconds", c.Seconds)
 }
 
+// checkSeconds wants a duration, in seconds, that JSON can hold.
 func checkSeconds(field string, v float64) error {
 	if !(v >= 0 && v < math.MaxFloat32) {
 		return &FieldError{field, fmt.Sprint(v), "from 0"}
@@ -211,6 +220,7 @@ func checkSeconds(field string, v float64) error {
 	return nil
 }
 
+// checkParts wants names and objects, and none once the job has ended: end takes them out.
 func (r Record) checkParts() error {
 	if n := len(r.Parts); n > PartsLimit || n > 0 && r.State.Final() {
 		return &FieldError{"parts", number(n), fmt.Sprintf("up to %d, none in a job that has ended",
@@ -224,6 +234,7 @@ func (r Record) checkParts() error {
 	return nil
 }
 
+// checkLosses wants losses of attempts that there were, within the steps of the clip.
 func (r Record) checkLosses() error {
 	if n := len(r.Losses); n > LossesLimit {
 		return &FieldError{"losses", number(n), fmt.Sprintf("up to %d", LossesLimit)}
@@ -234,6 +245,7 @@ func (r Record) checkLosses() error {
 			return &FieldError{field + "attempt", fmt.Sprint(l.Attempt),
 				fmt.Sprintf("1 to %d", r.Attempt)}
 		}
+
 		if n := r.Spec.TotalSteps(); l.Step < 0 || l.Step > n || l.Redone < 0 || l.Redone > n {
 			return &FieldError{field + "step", fmt.Sprintf("%d, %d redone", l.Step, l.Redone),
 				fmt.Sprintf("0 to %d", n)}
@@ -271,6 +283,7 @@ func (r Result) Check() error {
 			return &FieldError{o.field, err.Error(), "a stored object"}
 		}
 	}
+
 	if len(r.Notices) > noticesLimit || len(r.Seconds) > secondsLimit || len(r.Extra) > extraLimit {
 		return &FieldError{"result", fmt.Sprintf("%d notices, %d stages, %d extras", len(r.Notices),
 			len(r.Seconds), len(r.Extra)), fmt.Sprintf("up to %d, %d, %d", noticesLimit, secondsLimit,
@@ -319,10 +332,13 @@ func (p Plan) Check(r Record) error {
 		return fmt.Errorf("a checkpoint every %d steps, a preview every %d", p.CheckpointEvery,
 			p.PreviewEvery)
 	}
+
 	if err := cmp.Or(checkText("where", p.Where, WhereLimit), p.checkShares(),
 		p.Resume.check("resume", r.Spec.TotalSteps())); err != nil {
 		return err
 	}
+
+	// A node runs one rank of a job: two would exchange with themselves.
 	seen := make(map[NodeID]bool, n)
 	for _, id := range p.Nodes {
 		if seen[id] {

@@ -61,6 +61,7 @@ func (m Model) checkWindows(s Spec) error {
 	if s.Long == LongExtend {
 		least = pt
 	}
+
 	if s.Window > 0 && s.Window < t {
 		atOnce = s.Window
 		if s.Overlap < least || s.Overlap >= s.Window || s.Overlap%pt != 0 {
@@ -68,6 +69,7 @@ func (m Model) checkWindows(s Spec) error {
 				"for windows of %d", least, s.Window-pt, s.Window) + divisible(pt)}
 		}
 	}
+
 	if n := m.tokens(atOnce, s.Height, s.Width); m.MaxTokens > 0 && n > m.MaxTokens {
 		return &FieldError{"num_frames x size", fmt.Sprintf("%d tokens at once", n),
 			fmt.Sprintf("up to %d tokens, so fewer frames, smaller windows or a smaller size",

@@ -74,6 +74,7 @@ func cutWord(w string) string {
 	return w
 }
 
+// checkWords bounds the list of words, which every notice may quote.
 func (m Model) checkWords() error {
 	for _, w := range m.Words {
 		if w == "" || len(w) > WordLimit || !utf8.ValidString(w) || len(m.Words) > WordsLimit {

@@ -1,5 +1,10 @@
 // Package local runs a whole cluster in one process: a coordinator, its HTTP API and shards. It is
-// what `longtake generate` and `longtake up` start.
+// what `longtake generate` and `longtake up` start. All parts are the ones that run as processes of
+// their own elsewhere; only the way between them is shorter, as shards reach the coordinator's NATS
+// in the process, and may exchange activations through memory.
+//
+// Start brings the coordinator up while the shards load the model, which takes longer. A shard that
+// ends by itself is started again: see keeper. Close stops everything in reverse.
 package local
 
 import (
@@ -35,27 +40,35 @@ const (
 	ShardsMax     = 64
 )
 
-// Config describes a whole cluster in this process.
+// Config describes a whole cluster in this process. Read takes most of it from the settings.
 type Config struct {
+	// The model, and how it is computed.
 	Model     string // folder; "": the built-in one
 	Shards    int
 	Threads   int    // of each shard; 0: the cores, shared out
 	Transport string // "nats" or "mem"
 	DType     compute.DType
-	Data      string // directory that stays; "": one that goes with the cluster
+
+	// Where jobs and clips are kept.
+	Data string // directory that stays; "": one that goes with the cluster
 	// Checkpoints are written also where the directory goes with the cluster.
 	Checkpoints bool
-	Listen      string   // host:port of the API
-	Hosts       []string // names for it, besides those of Listen
-	Origins     []string // of web pages elsewhere that may use it
-	Clients     api.Clients
+
+	// The HTTP API: see api.Config for the access to it.
+	Listen  string   // host:port of the API
+	Hosts   []string // names for it, besides those of Listen
+	Origins []string // of web pages elsewhere that may use it
+	Clients api.Clients
 	// RequestTime is how long a clip may be predicted to take; below 0: no limit.
+
 	RequestTime time.Duration
 	Storage     coord.Limits // those that coord.ReadStorage reads
 	Log         *slog.Logger
 }
 
-// Read takes the settings; shards is what else asks for a number of them, or 0.
+// Read takes the settings of a cluster of one process; shards is what a mesh asks for, or 0.
+// Threads that are not set are the machine's cores, shared out. A value that is not allowed is a
+// usage error.
 func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 	c := Config{Model: v.String("model"), Shards: v.Int("shards"), Threads: v.Int("threads"),
 		Transport: v.String("transport"), Listen: "127.0.0.1:0",
@@ -66,12 +79,14 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 	if c.Shards == 0 {
 		c.Shards = DefaultShards
 	}
+
 	if c.Shards < 1 || c.Shards > ShardsMax {
 		return c, daemon.Usagef("--shards is %d; allowed: 1 to %d in one process", c.Shards, ShardsMax)
 	}
 	if c.Threads < 0 || c.Threads > 1024 {
 		return c, daemon.Usagef("--threads is %d; allowed: 0 (the cores, shared out) to 1024", c.Threads)
 	}
+
 	if c.Threads == 0 {
 		c.Threads = max(1, runtime.NumCPU()/c.Shards)
 	}
@@ -90,9 +105,12 @@ func (c Config) Offers(m job.Model) ([]plan.Offer, error) {
 	return slices.Repeat([]plan.Offer{{Speed: speed, Memory: memory}}, c.Shards), nil
 }
 
-// Cluster is a running cluster in this process: coordinator, HTTP API, shards.
+// Cluster is a running cluster in this process. Its methods are for one goroutine.
 type Cluster struct {
-	URL    string
+	// URL of the HTTP API.
+	URL string
+	// The parts, in the order in which they are started. data is the server of the data plane, nil
+	// where shards exchange through memory; temp goes with the cluster.
 	coord  *coord.Coordinator
 	data   *natsd.Server
 	shards []*keeper
@@ -106,7 +124,9 @@ type Cluster struct {
 	serveErr error
 }
 
-// Start returns once every shard is registered. The caller closes the cluster.
+// Start brings a cluster up and returns once every shard is registered. If a part fails, those that
+// run are stopped and the error is returned: the coordinator's first, as what shards say follows
+// from it. The caller closes the cluster.
 func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	l := &Cluster{served: make(chan struct{})}
 	defer func() {
@@ -117,23 +137,32 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	if l.temp, err = os.MkdirTemp("", "longtake-"); err != nil {
 		return l, fmt.Errorf("cannot create a directory: %w", err)
 	}
+
+	// Surveys of models are kept where the data is, or else with those of other runs.
 	cache := filepath.Join(cfg.Data, "models")
 	if cfg.Data == "" {
 		cfg.Data, cache = l.temp, shard.DefaultCache()
 	}
+
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return l, fmt.Errorf("cannot listen for HTTP: %w", err)
 	}
+
 	l.URL = "http://" + listener.Addr().String()
 	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
 		listener.Close()
 		return l, daemon.Usagef("--data: %w", err)
 	}
+
+	// Checkpoints are for a shard that is lost while others live. In a cluster that leaves nothing
+	// behind, all of it would be lost together.
 	every := 1
 	if cfg.Data == l.temp && !cfg.Checkpoints {
 		every = -1 // the shards and the checkpoints would go together
 	}
+
+	// The coordinator starts once, when the first of the shards needs it at the latest.
 	lead := sync.OnceValue(func() (err error) {
 		limits := cfg.Storage
 		limits.RequestTime = cfg.RequestTime
@@ -147,6 +176,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		l.serve(ctx, listener, cfg)
 		return nil
 	})
+
 	go lead() // while the shards load the model
 	err = l.startShards(ctx, cfg, cache, lead)
 	if first := lead(); first != nil {
@@ -155,6 +185,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	return l, err
 }
 
+// serve answers the HTTP API until stop is called, in a goroutine of its own.
 func (l *Cluster) serve(ctx context.Context, listener net.Listener, cfg Config) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
@@ -167,7 +198,8 @@ func (l *Cluster) serve(ctx context.Context, listener net.Listener, cfg Config) 
 	}()
 }
 
-// startShards starts them side by side: each loads the model, then waits for the coordinator.
+// startShards starts the shards in parallel and waits for all: each loads the model, then waits for
+// lead. From then on a goroutine for each starts it again when it ends.
 func (l *Cluster) startShards(ctx context.Context, cfg Config, cache string,
 	lead func() error) (err error) {
 	var plane shard.DataPlane
@@ -178,6 +210,7 @@ func (l *Cluster) startShards(ctx context.Context, cfg Config, cache string,
 	} else {
 		plane.Server = l.data
 	}
+
 	watch, leave := context.WithCancel(context.WithoutCancel(ctx))
 	l.leave = leave
 	l.shards = make([]*keeper, cfg.Shards)
@@ -194,6 +227,7 @@ func (l *Cluster) startShards(ctx context.Context, cfg Config, cache string,
 			}
 		})
 	}
+
 	wg.Wait()
 	for _, err := range errs {
 		if err != nil {
@@ -203,7 +237,7 @@ func (l *Cluster) startShards(ctx context.Context, cfg Config, cache string,
 	return nil
 }
 
-// startShard returns once the shard is registered.
+// startShard starts shard i and returns once it is registered.
 func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard.DataPlane,
 	cache string, lead func() error) (*shard.Shard, error) {
 	s, err := shard.Start(ctx, shard.Config{Version: daemon.Version,
@@ -220,26 +254,30 @@ func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard
 	if err != nil {
 		return nil, err
 	}
+
 	if err := s.Registered(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// Model returns what the shards serve.
+// Model returns what the shards serve; all of them have the same.
 func (l *Cluster) Model() job.Model { return l.shards[0].current().(*shard.Shard).Model() }
 
-// Close stops everything, in reverse.
+// Close stops everything, in reverse of the start, and removes what was temporary. It may be called
+// on a cluster of which only a part has started.
 func (l *Cluster) Close() error {
 	if l.leave != nil {
 		l.leave()
 	}
+	// The watchers first, or they would start again what is being stopped.
 	l.keeping.Wait()
 	var wg sync.WaitGroup
 	for _, k := range l.shards {
 		wg.Go(k.close)
 	}
 	wg.Wait()
+
 	if l.data != nil {
 		l.data.Shutdown()
 	}
@@ -249,6 +287,7 @@ func (l *Cluster) Close() error {
 		<-l.served
 		err = l.serveErr
 	}
+
 	if l.coord != nil {
 		err = errors.Join(err, l.coord.Close())
 	}
@@ -258,7 +297,8 @@ func (l *Cluster) Close() error {
 	return err
 }
 
-// Wait returns when ctx ends, or with the reason why the cluster cannot go on.
+// Wait returns nil when ctx ends, or the reason why the cluster cannot go on without being told to
+// stop. The caller closes the cluster in either case.
 func (l *Cluster) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():

@@ -14,7 +14,7 @@ const (
 	restartMost  = time.Minute
 )
 
-// runner is what keeper keeps running: a *shard.Shard.
+// runner is what a keeper keeps running: a *shard.Shard, or a stand-in in tests.
 type runner interface {
 	Name() string
 	Done() <-chan struct{}
@@ -22,7 +22,8 @@ type runner interface {
 	Close() error
 }
 
-// keeper starts a shard, and another one in its place whenever it ends by itself.
+// keeper starts a shard, and another one in its place whenever it ends by itself: a process for a
+// user alone has nobody to restart it.
 type keeper struct {
 	start func(ctx context.Context) (runner, error)
 	log   *slog.Logger
@@ -31,7 +32,7 @@ type keeper struct {
 	now runner // nil before the first
 }
 
-// first starts the shard for the first time.
+// first starts the shard for the first time. Its error ends the start of the cluster.
 func (k *keeper) first(ctx context.Context) error {
 	r, err := k.start(ctx)
 	if err == nil {
@@ -40,19 +41,22 @@ func (k *keeper) first(ctx context.Context) error {
 	return err
 }
 
+// set makes r the shard at hand.
 func (k *keeper) set(r runner) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.now = r
 }
 
+// current is the shard at hand, nil before the first.
 func (k *keeper) current() runner {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.now
 }
 
-// keep returns when ctx has ended, or the shard was closed.
+// keep starts the shard again whenever it ends with an error. It returns when ctx has ended, or
+// when the shard was closed. One goroutine runs it.
 func (k *keeper) keep(ctx context.Context) {
 	pause := restartFirst
 	for begun := time.Now(); ; begun = time.Now() {
@@ -62,12 +66,15 @@ func (k *keeper) keep(ctx context.Context) {
 			return
 		case <-r.Done():
 		}
+
+		// It was closed.
 		if r.Err() == nil {
 			return
 		}
 		if time.Since(begun) > restartMost {
 			pause = restartFirst
 		}
+
 		k.log.Error("a shard ended and is started again", "shard", r.Name(), "reason", r.Err(),
 			"pause", pause)
 		r.Close() //nolint:errcheck // it has ended, and why is told
@@ -77,7 +84,8 @@ func (k *keeper) keep(ctx context.Context) {
 	}
 }
 
-// again tries to start another one until that works, or ctx ends.
+// again tries to start another one until that works, doubling the pause from try to try, or until
+// ctx ends, for which it returns false.
 func (k *keeper) again(ctx context.Context, wait *time.Duration) bool {
 	for {
 		select {

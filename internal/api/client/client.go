@@ -18,6 +18,7 @@ import (
 )
 
 // AnswerMax bounds what a client reads of a JSON answer, in bytes; pages of videos may have more.
+// The client trusts no server with its memory.
 const AnswerMax = 64 << 20
 
 const (
@@ -51,7 +52,7 @@ func New(base string, hc *http.Client) (*Client, error) {
 	return &Client{base: strings.TrimRight(base, "/"), shown: withoutUser(base), http: hc}, nil
 }
 
-// Get returns one video.
+// Get returns one video. An unknown id is a *schema.Error of status 404.
 func (c *Client) Get(ctx context.Context, id job.ID) (schema.Video, error) {
 	v, err := call[schema.Video](ctx, c, http.MethodGet, path(id, ""), nil)
 	if err == nil {
@@ -60,7 +61,8 @@ func (c *Client) Get(ctx context.Context, id job.ID) (schema.Video, error) {
 	return v, err
 }
 
-// List returns a page of videos: at most limit (0: the server's default) after the given one.
+// List returns a page of videos, the newest first: at most limit (0: the server's default) that
+// come after the given one ("": from the first).
 func (c *Client) List(ctx context.Context, after job.ID, limit int) (schema.List, error) {
 	q := url.Values{}
 	if after != "" {
@@ -76,7 +78,7 @@ func (c *Client) List(ctx context.Context, after job.ID, limit int) (schema.List
 	return decode[schema.List](resp.Body, listMax)
 }
 
-// Cancel stops a video: its shards are free within seconds.
+// Cancel stops a video. One that runs is "cancelling" until its shards have stopped.
 func (c *Client) Cancel(ctx context.Context, id job.ID) (schema.Video, error) {
 	return call[schema.Video](ctx, c, http.MethodPost, path(id, "/cancel"), nil)
 }
@@ -86,19 +88,20 @@ func (c *Client) Retry(ctx context.Context, id job.ID) (schema.Video, error) {
 	return call[schema.Video](ctx, c, http.MethodPost, path(id, "/retry"), nil)
 }
 
-// Delete cancels a video if need be and forgets it.
+// Delete forgets a video and its files. One that is not final is cancelled first, for which Delete
+// waits.
 func (c *Client) Delete(ctx context.Context, id job.ID) error {
 	_, err := call[struct{}](ctx, c, http.MethodDelete, path(id, ""), nil)
 	return err
 }
 
-// Models returns the served models.
+// Models returns the served models: one, or none before the first shard has registered.
 func (c *Client) Models(ctx context.Context) ([]schema.Model, error) {
 	l, err := call[schema.ModelList](ctx, c, http.MethodGet, "/v1/models", nil)
 	return l.Data, err
 }
 
-// Nodes returns the registered shards.
+// Nodes returns the registered shards, by name, as the leader knows them.
 func (c *Client) Nodes(ctx context.Context) ([]schema.Node, error) {
 	l, err := call[schema.NodeList](ctx, c, http.MethodGet, "/v1/nodes", nil)
 	return l.Data, err
@@ -118,12 +121,13 @@ func (c *Client) Undrain(ctx context.Context, name string) (schema.Node, error) 
 		"/v1/nodes/"+url.PathEscape(name)+"/undrain", nil)
 }
 
-// Cluster returns what the coordinator knows of itself and the others.
+// Cluster returns what the coordinator that is asked knows of itself and of the others. A follower
+// answers, too: the request is not sent on to the leader.
 func (c *Client) Cluster(ctx context.Context) (schema.Status, error) {
 	return call[schema.Status](ctx, c, http.MethodGet, "/v1/cluster", nil)
 }
 
-// AddMember adds a coordinator.
+// AddMember adds a coordinator, which has to run and to answer; it votes once it has caught up.
 func (c *Client) AddMember(ctx context.Context, p schema.Peer) (schema.Status, error) {
 	b, err := json.Marshal(p)
 	if err != nil {
@@ -132,7 +136,8 @@ func (c *Client) AddMember(ctx context.Context, p schema.Peer) (schema.Status, e
 	return call[schema.Status](ctx, c, http.MethodPost, "/v1/cluster/members", b)
 }
 
-// RemoveMember takes a coordinator out; force: even if no majority is in reach then.
+// RemoveMember takes a coordinator out that does not lead. force takes it out also where no
+// majority of the others is in reach.
 func (c *Client) RemoveMember(ctx context.Context, id string, force bool) (schema.Status, error) {
 	return call[schema.Status](ctx, c, http.MethodDelete,
 		"/v1/cluster/members/"+url.PathEscape(id)+"?force="+fmt.Sprint(force), nil)
@@ -144,7 +149,8 @@ func (c *Client) TransferLeader(ctx context.Context, to string) (schema.Status, 
 		"/v1/cluster/transfer?to="+url.QueryEscape(to), nil)
 }
 
-// Snapshot opens all that was decided; the caller closes it.
+// Snapshot opens a copy of all that the coordinators have decided, without the objects; the caller
+// closes it.
 func (c *Client) Snapshot(ctx context.Context) (io.ReadCloser, error) {
 	resp, err := c.send(ctx, http.MethodGet, "/v1/cluster/snapshot", nil)
 	if err != nil {
@@ -153,13 +159,15 @@ func (c *Client) Snapshot(ctx context.Context) (io.ReadCloser, error) {
 	return resp.Body, nil
 }
 
-// Restore replaces all that was decided by a snapshot.
+// Restore replaces all that the coordinators have decided by a snapshot: what came after it is
+// forgotten.
 func (c *Client) Restore(ctx context.Context, snapshot []byte) (schema.Status, error) {
 	return call[schema.Status](ctx, c, http.MethodPost, "/v1/cluster/snapshot", snapshot)
 }
 
-// Content opens a video's file: variant "video" or "latents", or "preview" and "partial"
-// while it is made. The caller closes it.
+// Content opens a video's file: variant "video" or "latents", or "preview" and "partial" while it
+// is made. The first byte may take minutes, as the server compares a large file with its sum first.
+// The caller closes it.
 func (c *Client) Content(ctx context.Context, id job.ID, variant string) (io.ReadCloser, error) {
 	rest := "/content?variant=" + url.QueryEscape(variant)
 	resp, err := c.sendWithin(ctx, contentTime, http.MethodGet, path(id, rest), nil)

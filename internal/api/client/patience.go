@@ -18,6 +18,7 @@ import (
 // How long a client waits for a coordinator that says nothing. A stream has a sign of life every
 // schema.KeepAlive; a delete may wait for schema.DeleteTime until the job has stopped.
 const (
+	// Until a connection is there.
 	dialTime   = 10 * time.Second
 	answerTime = 20 * time.Second // for the header of an answer to a question
 	changeTime = schema.DeleteTime + 15*time.Second
@@ -29,6 +30,8 @@ const (
 // defaultHTTP is the client of those who bring none. It keeps few connections open.
 var defaultHTTP = &http.Client{Transport: newTransport()}
 
+// newTransport returns a transport of few connections. It decodes nothing: a clip is compressed
+// already.
 func newTransport() *http.Transport {
 	return &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTime,
 		DialContext:       (&net.Dialer{Timeout: dialTime}).DialContext,
@@ -83,7 +86,7 @@ func (p *patience) end() {
 	p.stop(context.Canceled)
 }
 
-// sending is a request's body: what the server takes is a sign of life.
+// sending is a request's body: what the server takes of it is a sign of life.
 type sending struct {
 	io.Reader
 	p *patience
@@ -95,7 +98,7 @@ func (s sending) Read(b []byte) (int, error) {
 	return s.Reader.Read(b)
 }
 
-// receiving is an answer's body.
+// receiving is an answer's body: each piece is a sign of life. Closing it ends the request's clock.
 type receiving struct {
 	io.ReadCloser
 	ctx context.Context //nolint:containedctx // the request's
@@ -127,8 +130,10 @@ func withoutUser(base string) string {
 	return before + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
 }
 
-// UnreachableError is returned when no coordinator answers.
+// UnreachableError is returned when no coordinator answers: nothing listens there, the network is
+// gone, or the server is silent.
 type UnreachableError struct {
+	// Of the coordinator, without a user.
 	URL   string
 	Asked string // such as "GET /v1/videos"
 	Err   error
@@ -151,8 +156,8 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// where returns the coordinator that an error is about: the one that was asked, or one to which
-// that sends its clients on.
+// where returns the coordinator that an error is about: the one that was asked, or the leader to
+// which that one sends its clients. Operators have to know which of two addresses is wrong.
 func (c *Client) where(err error) string {
 	asked, _ := url.Parse(c.base)
 	var u *url.Error

@@ -2,9 +2,10 @@ package schema
 
 import "net/http"
 
-// Error is what the API answers when it does not do what was asked, in OpenAI's shape. The client
-// returns it as a *Error.
+// Error is what the API answers when it does not do what was asked, in OpenAI's shape. Clients
+// return it, with the status of HTTP.
 type Error struct {
+	// Of HTTP; the body has the rest.
 	Status  int    `json:"-"` // of HTTP
 	Message string `json:"message"`
 	Type    string `json:"type"`            // "invalid_request_error" or "server_error"
@@ -15,12 +16,13 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string { return e.Message }
 
-// BadInput reports that the request itself was wrong or too large.
+// BadInput reports that the request itself was wrong or too large: a command then exits with code
+// 2.
 func (e *Error) BadInput() bool {
 	return e.Status == http.StatusBadRequest || e.Status == http.StatusRequestEntityTooLarge
 }
 
-// BadRequest reports whether the request was wrong, so that repeating it is of no use.
+// BadRequest reports whether repeating the request is of no use, as the fault is in it.
 func (e *Error) BadRequest() bool { return e.Status >= 400 && e.Status < 500 && e.Status != 429 }
 
 // ErrorBody is the JSON of an answer that is an error.

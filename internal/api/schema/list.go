@@ -2,7 +2,7 @@ package schema
 
 import "github.com/longtake/longtake/internal/job"
 
-// List is a page of videos in OpenAI's shape.
+// List is a page of videos in OpenAI's shape. LastID is what to ask for the next page with.
 type List struct {
 	Object  string  `json:"object"` // "list"
 	Data    []Video `json:"data"`
@@ -11,7 +11,7 @@ type List struct {
 	HasMore bool    `json:"has_more"`
 }
 
-// Model is a served model in OpenAI's shape.
+// Model is a served model in OpenAI's shape, which has no word for what a model can do.
 type Model struct {
 	ID      string    `json:"id"`
 	Object  string    `json:"object"` // "model"

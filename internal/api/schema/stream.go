@@ -50,6 +50,7 @@ func Difference(from, to map[string]any) map[string]any {
 			patch[name] = nil
 		}
 	}
+
 	for name, v := range to {
 		inner, isObject := v.(map[string]any)
 		before, wasObject := from[name].(map[string]any)

@@ -6,7 +6,8 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// Video is a job in the shape of OpenAI's video object.
+// Video is a job in the shape of OpenAI's video object. What a client said comes back as it was
+// written: the model's alias, the text of the seconds.
 type Video struct {
 	ID          job.ID      `json:"id"`
 	Object      string      `json:"object"`   // "video"
@@ -30,48 +31,73 @@ type VideoError struct {
 	Message string `json:"message"`
 }
 
-// Details are what OpenAI's object has no field for.
+// Details are what OpenAI's object has no field for: where the job stands, what it came to, and how
+// it went.
 type Details struct {
-	State           job.State   `json:"state"` // the job's, or Cancelling
-	Spec            job.Spec    `json:"spec"`
-	Stage           job.Stage   `json:"stage,omitempty"`
-	Done            int         `json:"done,omitempty"`        // steps or frames of the stage
-	Total           int         `json:"total,omitempty"`       // steps or frames of the stage
-	Part            float64     `json:"part,omitempty"`        // of a step that takes long
-	ETA             float64     `json:"eta_seconds,omitempty"` // of the stage
-	Waiting         string      `json:"waiting,omitempty"`     // why it is queued
-	Ahead           int         `json:"jobs_ahead,omitempty"`
-	Attempt         job.Attempt `json:"attempt,omitempty"`
-	AttemptsLeft    int         `json:"attempts_left,omitempty"` // without progress, until it fails
-	Where           string      `json:"where,omitempty"`         // the latest attempt's nodes and mesh
-	Placed          time.Time   `json:"placed,omitzero"`         // when that began
-	Mesh            string      `json:"mesh,omitempty"`
-	Nodes           []string    `json:"nodes,omitempty"`           // names, by rank
-	Losses          []job.Loss  `json:"attempts_lost,omitempty"`   // oldest first
-	Checkpoint      int         `json:"checkpoint_step,omitempty"` // of a job on its way; 0: none yet
-	CheckpointBytes int64       `json:"checkpoint_bytes,omitempty"`
-	CheckpointTime  float64     `json:"checkpoint_seconds,omitempty"` // from its step's end
-	Parts           *Parts      `json:"parts,omitempty"`              // of a job on its way
-	ReadySeconds    int         `json:"ready_seconds,omitempty"`      // of a job on its way
-	PreviewStep     int         `json:"preview_step,omitempty"`       // of the latest preview
-	Notices         []string    `json:"notices,omitempty"`            // on what it has instead
-	Decision        string      `json:"decision,omitempty"`           // on going over to other shards
-	CancelRequested bool        `json:"cancel_requested,omitempty"`
-	Created         time.Time   `json:"created"`
-	Started         time.Time   `json:"started,omitzero"`
-	Finished        time.Time   `json:"finished,omitzero"`
-	ClipSeconds     float64     `json:"clip_seconds"` // what the clip has
-	Result          *job.Result `json:"result,omitempty"`
+	// State is the job's, or Cancelling. Spec is what the request came to.
+	State job.State `json:"state"`
+	Spec  job.Spec  `json:"spec"`
+
+	// How far a running job is in the stage it is in: steps or frames done, of how many, the share of
+	// the next step that is done where steps take long, and an estimate of the time left.
+	Stage job.Stage `json:"stage,omitempty"`
+	Done  int       `json:"done,omitempty"`
+	Total int       `json:"total,omitempty"`
+	Part  float64   `json:"part,omitempty"`
+	ETA   float64   `json:"eta_seconds,omitempty"`
+
+	// Why a queued job waits, for people, and how many jobs are before it.
+	Waiting string `json:"waiting,omitempty"`
+	Ahead   int    `json:"jobs_ahead,omitempty"`
+
+	// The latest attempt, and how many more may be lost without progress before the job fails. Where
+	// names its nodes and mesh for people, Nodes are its names by rank.
+	Attempt      job.Attempt `json:"attempt,omitempty"`
+	AttemptsLeft int         `json:"attempts_left,omitempty"`
+	Where        string      `json:"where,omitempty"`
+	Placed       time.Time   `json:"placed,omitzero"`
+	Mesh         string      `json:"mesh,omitempty"`
+	Nodes        []string    `json:"nodes,omitempty"`
+	// Losses are attempts that ended early, the oldest first.
+	Losses []job.Loss `json:"attempts_lost,omitempty"`
+
+	// What of a job that is not final is durable: the step of its latest checkpoint, 0 for none, with
+	// its size and how long storing it took from the end of the step; and finished parts.
+	Checkpoint      int     `json:"checkpoint_step,omitempty"`
+	CheckpointBytes int64   `json:"checkpoint_bytes,omitempty"`
+	CheckpointTime  float64 `json:"checkpoint_seconds,omitempty"`
+	Parts           *Parts  `json:"parts,omitempty"`
+
+	// What can be looked at before the clip is done: seconds of it, and the step of a preview.
+	ReadySeconds int `json:"ready_seconds,omitempty"`
+	PreviewStep  int `json:"preview_step,omitempty"`
+
+	// Notices say what the clip has instead of what was asked for, or that its files are damaged.
+	// Decision is why the job moved to other shards, or stayed.
+	Notices  []string `json:"notices,omitempty"`
+	Decision string   `json:"decision,omitempty"`
+
+	// CancelRequested stays true after the job has ended.
+	CancelRequested bool      `json:"cancel_requested,omitempty"`
+	Created         time.Time `json:"created"`
+	Started         time.Time `json:"started,omitzero"`
+	Finished        time.Time `json:"finished,omitzero"`
+
+	// ClipSeconds is how long the clip is; Video.Seconds may be what was asked for.
+	ClipSeconds float64 `json:"clip_seconds"`
+	// Result is there once the job has completed.
+	Result *job.Result `json:"result,omitempty"`
 }
 
 // Cancelling is the state of a running job that was cancelled, until its shards have stopped.
 const Cancelling job.State = "cancelling"
 
-// Parts are finished pieces of a job's work that a later attempt uses.
+// Parts are finished pieces of a job's work: a later attempt uses them instead of making them
+// again.
 type Parts struct {
 	Count int   `json:"count"`
 	Bytes int64 `json:"bytes"`
 }
 
-// Final reports whether the video will not change any more.
+// Final reports whether the video will not change any more: it is completed, failed or cancelled.
 func (v Video) Final() bool { return v.Details.State.Final() }
