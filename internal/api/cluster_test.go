@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
@@ -71,13 +72,23 @@ func TestOperatorsRoutes(t *testing.T) {
 	if err != nil || len(nodes) != 1 {
 		t.Errorf("%v %v", nodes, err)
 	}
-	models, err := c.Models(ctx)
-	if err != nil || len(models) != 1 || models[0].Details.Heads != 6 {
-		t.Errorf("%v %v", models, err)
+	var models schema.ModelList
+	_, body, _ := do(t, c, "GET", "/v1/models", "", "")
+	if err := json.Unmarshal([]byte(body), &models); err != nil || len(models.Data) != 1 ||
+		models.Data[0].Details.Heads != 6 {
+		t.Errorf("%s %v", body, err)
 	}
 	st, err := c.Cluster(ctx)
 	if err != nil || st.ID != "c1" {
 		t.Errorf("%v %v", st, err)
+	}
+	for body, says := range map[string]string{`{"id": "c4", "raft": "h:1"}`: `unknown field "raft"`,
+		`{"id": 4}`: "id is 4; allowed: a text", `{"id": "c4"`: "ends in the middle"} {
+		if status, text, _ := do(t, c, "POST", "/v1/cluster/members", "application/json", body); status !=
+			400 || !strings.Contains(text, says) && !strings.Contains(text,
+			strings.ReplaceAll(says, `"`, `\"`)) {
+			t.Errorf("%s: %d %s", body, status, text)
+		}
 	}
 	f.err = coord.ErrNotReady
 	for _, path := range []string{"/readyz", "/readyz?verbose"} {

@@ -1,6 +1,6 @@
 // Package api is the HTTP face of a coordinator and its client.
 //
-// The videos routes are those of OpenAI's Videos API, in its shapes, with the fields beside it that
+// The videos routes are those of OpenAI's Videos API, in its shapes, with the further fields that
 // other servers of open models use (num_frames, num_inference_steps, guidance_scale, seed ...):
 //
 //	POST   /v1/videos               create (JSON or multipart/form-data; Idempotency-Key);

@@ -34,7 +34,7 @@ func newGuard(next http.Handler, hosts, origins []string) *guard {
 
 	// An origin is a scheme and a host, without a path: what a browser sends.
 	for _, o := range origins {
-		_ = g.cross.AddTrustedOrigin(o) // "*" is looked for by itself; CheckAccess sees to the others
+		_ = g.cross.AddTrustedOrigin(o) // "*" is looked for by itself; CheckAccess has judged the others
 	}
 	return g
 }

@@ -87,8 +87,8 @@ func serveMetrics(r *prometheus.Registry) handler {
 	}
 }
 
-// methods answers the requests for one path, by method. HEAD is GET without a body, which net/http
-// sees to; OPTIONS and methods that the path lacks are answered with those it has.
+// methods answers the requests for one path, by method. HEAD is GET, of which net/http drops the
+// body; OPTIONS and methods that the path lacks are answered with those it has.
 type methods map[string]http.HandlerFunc
 
 // ServeHTTP implements http.Handler.

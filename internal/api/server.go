@@ -72,7 +72,7 @@ func (s *server) create(w http.ResponseWriter, r *http.Request) error {
 }
 
 // submit queues the job that a request asks for. A picture or latents are decoded and stored before
-// the job is queued, so that a job never waits for bytes that turn out to be of no use.
+// the job is queued, so that no job waits for bytes that turn out to be neither.
 func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record, err error) {
 	q, in, err := s.readRequest(w, r)
 	defer in.drop()

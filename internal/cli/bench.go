@@ -62,7 +62,7 @@ func benchCommand() *cobra.Command {
 	return group(cmd, run, benchEngineCommand(), benchGPUCommand())
 }
 
-// clipBench is one `bench run`: a clip, made anew for each number of shards, on the same cores.
+// clipBench is one `bench run`: a clip, made again for each number of shards, on the same cores.
 type clipBench struct {
 	model   string
 	threads int
@@ -117,11 +117,11 @@ func (b clipBench) run(ctx context.Context, counts []int, rounds int) ([]benchRo
 	}
 
 	for i := range rows {
-		beside := 0
+		reference := 0
 		if rows[i].Checkpoints {
-			beside = i - 1
+			reference = i - 1
 		}
-		rows[i].Ratio = rows[i].StepSeconds / rows[beside].StepSeconds
+		rows[i].Ratio = rows[i].StepSeconds / rows[reference].StepSeconds
 	}
 	return rows, nil
 }

@@ -20,7 +20,7 @@ import (
 )
 
 const benchEngineHelp = `Time the engine's parts on this machine: matrix products and their share of
-the peak that is measured beside them, attention, passes of the transformer, the decoder, a
+the peak that is measured at the same time, attention, passes of the transformer, the decoder, a
 whole clip.
 
 With --torch both sides take turns, item by item, and the ratio is ours over theirs:
@@ -30,8 +30,9 @@ With --torch both sides take turns, item by item, and the ratio is ours over the
 // benchEngineCommand times matrix products, attention and the rest of a step on this machine's CPU,
 // against another library if one is there.
 func benchEngineCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "engine", Short: "Time the engine's parts, beside PyTorch's",
-		Long: benchEngineHelp, Args: daemon.NoArgs}
+	cmd := &cobra.Command{Use: "engine",
+		Short: "Time the engine's parts, and compare them with PyTorch",
+		Long:  benchEngineHelp, Args: daemon.NoArgs}
 	f := cmd.Flags()
 	torch := f.String("torch", "", "command that times the same in PyTorch")
 	threads := f.Int("threads", runtime.NumCPU(), "threads")

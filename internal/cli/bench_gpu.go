@@ -18,7 +18,7 @@ const benchGPUHelp = `Time matrix products, attention, blocks of Wan's transform
 the 1.3B one on this machine's GPU, with the GPU's clock, and their share of its peak. "make
 gpu-bench" builds what this needs and runs it.
 
-With --torch PyTorch times the same beside it:
+With --torch, PyTorch times the same for comparison:
 
   bin/cuda/longtake bench gpu --torch "python3 tools/bench_torch_gpu.py"`
 
@@ -31,8 +31,9 @@ type gpuBench struct {
 
 // benchGPUCommand times kernels and passes of a model on a GPU.
 func benchGPUCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "gpu", Short: "Time the kernels on a GPU, beside PyTorch's",
-		Long: benchGPUHelp, Args: daemon.NoArgs}
+	cmd := &cobra.Command{Use: "gpu",
+		Short: "Time the kernels on a GPU, and compare them with PyTorch",
+		Long:  benchGPUHelp, Args: daemon.NoArgs}
 	var b gpuBench
 	f := cmd.Flags()
 	f.StringVar(&b.sizes, "sizes", "full", "full, or tiny: one small item of each kind")

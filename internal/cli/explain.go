@@ -57,7 +57,7 @@ var ofFailure = []advice{
 	{words: "cannot be shared", do: "ask for another number of shards; longtake plan shows what fits"},
 	{words: "no space left", do: "make room where the shard keeps its temporary files (--tmp), then " +
 		"longtake job retry"},
-	{words: "ffmpeg", do: "see to ffmpeg on the shard's host, or ask for webm"},
+	{words: "ffmpeg", do: "check ffmpeg on the shard's host, or ask for webm"},
 	{words: "object", do: "see longtake cluster status and the coordinators' log, then longtake job " +
 		"retry"},
 	{words: "", do: "put the cause right, then longtake job retry; longtake job logs has what came " +

@@ -25,7 +25,7 @@ import (
 func jobCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "job", Short: "Look at jobs and act on them"}
 	return group(cmd, jobList(), jobStatus(), jobLogs(), jobFetch(),
-		jobAction("cancel", "Stop a job, in the middle of a step too", (*client.Client).Cancel),
+		jobAction("cancel", "Stop a job, even in the middle of a step", (*client.Client).Cancel),
 		jobAction("retry", "Queue the same clip again", (*client.Client).Retry),
 		jobDelete())
 }
@@ -233,8 +233,9 @@ func jobAction(name, short string,
 
 // jobDelete forgets a job and all that is stored of it. One that runs is cancelled first.
 func jobDelete() *cobra.Command {
-	return &cobra.Command{Use: "delete ID", Short: "Forget a job and its clip, cancel it first",
-		Args: oneJob, RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "delete ID",
+		Short: "Cancel a job if it runs, then forget it and its clip",
+		Args:  oneJob, RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := dial(cmd)
 			if err != nil {
 				return err

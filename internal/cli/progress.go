@@ -111,7 +111,7 @@ func (b *bar) update(v schema.Video) {
 	if d.ETA > 0 {
 		text += fmt.Sprintf(", %s left", time.Duration(d.ETA*float64(time.Second)).Round(time.Second))
 	}
-	_ = b.bar.Set(d.Done)                 // of a terminal that is gone there is nothing to say
+	_ = b.bar.Set(d.Done)                 // a terminal that is gone needs no error
 	b.bar.Describe(terminal.Escape(text)) // draws, so it comes last
 }
 

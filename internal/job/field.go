@@ -72,7 +72,7 @@ const (
 	TypeSeed       Type = "seed"    // see ParseSeed
 	TypeSeconds    Type = "seconds" // a number that is shown again as it was written
 	TypeBool       Type = "bool"
-	TypeMesh       Type = "mesh"       // see ParseMesh
+	TypeMesh       Type = "mesh"       // such as cfg=2,ulysses=3
 	TypeStoryboard Type = "storyboard" // JSON of scenes; the command line reads a YAML file
 	TypeFile       Type = "file"
 )

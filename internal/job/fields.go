@@ -3,7 +3,6 @@ package job
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -265,8 +264,8 @@ var Fields = []Field{
 			out:   func(s *Spec) *int { return &s.VideoQuality },
 			limit: limit[int]{"1 to 100", func(v int) bool { return 0 <= v && v <= 100 }}},
 	},
-	// What the clip starts from is a file, which has no text: whoever takes a request receives it in
-	// a way of its own, and sets Source.
+	// What the clip starts from is a file, which has no text: each way to take a request receives
+	// it in a way of its own, and sets Source.
 	{
 		Name: SourceField, Aliases: []string{"image_reference", "reference_url"},
 		Mistaken: []string{"image", "image_url"}, Flag: "image or --extend",
@@ -361,24 +360,3 @@ var Fields = []Field{
 			limit: oneOf(LongWindows, LongExtend)},
 	},
 }
-
-// DocTable is the table of docs/api.md: a line for each field, or for those that share one.
-func DocTable() string {
-	var b strings.Builder
-	b.WriteString("| field | takes |\n|---|---|\n")
-	for i := 0; i < len(Fields); {
-		first, names, aliases := Fields[i], []string{Fields[i].Name}, Fields[i].Aliases
-		for i++; i < len(Fields) && Fields[i].Doc == ""; i++ {
-			names, aliases = append(names, Fields[i].Name), slices.Concat(aliases, Fields[i].Aliases)
-		}
-		fmt.Fprintf(&b, "| %s | %s", inCode(names), first.Doc)
-		if len(aliases) > 0 {
-			fmt.Fprintf(&b, "; also called %s", inCode(aliases))
-		}
-		b.WriteString(" |\n")
-	}
-	return b.String()
-}
-
-// inCode lists names as Markdown shows code.
-func inCode(names []string) string { return "`" + strings.Join(names, "`, `") + "`" }

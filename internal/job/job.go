@@ -138,7 +138,7 @@ type Plan struct {
 	Shares []float64 `json:"shares,omitempty"`
 	// PreviewEvery is how many steps lie between two previews, 0: none are made.
 	PreviewEvery int `json:"preview_every,omitempty"`
-	// Parts are the job's, for the ranks; the record itself keeps them beside the plan.
+	// Parts are the job's, for the ranks; the record itself keeps them outside the plan.
 	Parts map[string]Object `json:"parts,omitempty"`
 }
 
@@ -183,8 +183,7 @@ type Progress struct {
 	Ranks int `json:"ranks,omitempty"`
 }
 
-// Object points to stored bytes. Stores keep objects by name; size and sum are checked by whoever
-// reads one.
+// Object points to stored bytes. Stores keep objects by name; each reader checks size and sum.
 type Object struct {
 	Name   string `json:"name"`
 	Size   int64  `json:"size"`

@@ -220,7 +220,7 @@ func (r *Record) recovered(now time.Time) {
 // Setback is how an attempt came to an early end that is not the job's fault.
 type Setback struct {
 	Reason  string `json:"reason"`
-	Damaged bool   `json:"damaged,omitempty"` // the latest checkpoint is of no use
+	Damaged bool   `json:"damaged,omitempty"` // the latest checkpoint cannot be read
 	Planned bool   `json:"planned,omitempty"` // it stopped at a boundary, as it was asked to
 	Own     bool   `json:"own,omitempty"`     // a rank could not go on, and blames no other
 	Done    int    `json:"done,omitempty"`    // steps that were done

@@ -6,21 +6,11 @@ import (
 	"strings"
 )
 
-// meshAllowed says what ParseMesh reads.
+// meshAllowed says what parseMesh reads.
 var meshAllowed = fmt.Sprintf("window=N, cfg=N and ulysses=N, once each, N from 1 to %d, "+
 	"such as cfg=2,ulysses=3", ShardsLimit)
 
-// ParseMesh reads "window=2,cfg=2,ulysses=3" in any order; what is left out is 1. Another text is a
-// *FieldError.
-func ParseMesh(text string) (Mesh, error) {
-	m, ok := parseMesh(text)
-	if !ok || m == (Mesh{}) {
-		return Mesh{}, &FieldError{"mesh", quote(text), meshAllowed}
-	}
-	return m, nil
-}
-
-// parseMesh also reads "", which is no mesh.
+// parseMesh reads "window=2,cfg=2,ulysses=3" in any order; what is left out is 1. "" is no mesh.
 func parseMesh(text string) (Mesh, bool) {
 	if text == "" {
 		return Mesh{}, true

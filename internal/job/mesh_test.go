@@ -10,14 +10,14 @@ func TestParseMesh(t *testing.T) {
 		"window=3":                    {Window: 3, CFG: 1, Ulysses: 1},
 		"cfg=2,window=2":              {Window: 2, CFG: 2, Ulysses: 1},
 	} {
-		m, err := ParseMesh(s)
-		if back, err2 := ParseMesh(want.String()); err != nil || m != want || err2 != nil || back != m {
-			t.Errorf("%q: %v, %v", s, m, err)
+		m, ok := parseMesh(s)
+		if back, ok2 := parseMesh(want.String()); !ok || m != want || !ok2 || back != m {
+			t.Errorf("%q: %v, %v", s, m, ok)
 		}
 	}
-	for _, s := range []string{"", "cfg", "cfg=0", "cfg=1,cfg=1", "ring=2", "ulysses=x",
+	for _, s := range []string{"cfg", "cfg=0", "cfg=1,cfg=1", "ring=2", "ulysses=x",
 		"window=0", "cfg=9999"} {
-		if m, err := ParseMesh(s); err == nil {
+		if m, ok := parseMesh(s); ok {
 			t.Errorf("%q was read as %v", s, m)
 		}
 	}

@@ -51,7 +51,7 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 	return s, nil
 }
 
-// checks are what a spec has to pass, in the order in which clients hear of them: first what each
+// checks are what a spec has to pass, in the order in which clients are told: first what each
 // field may be, then what the model makes of them together.
 func (m Model) checks() []func(Spec) error {
 	return []func(Spec) error{

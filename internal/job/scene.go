@@ -31,7 +31,7 @@ func (s *Spec) stage(scenes []Scene) error {
 	first := scenes[0]
 	switch {
 	case first.Start == 0 && s.Prompt != "" && s.Prompt != first.Prompt:
-		return &FieldError{"storyboard", "a scene at 0 s beside a prompt", "one of them"}
+		return &FieldError{"storyboard", "a scene at 0 s and a prompt", "one of them"}
 	case first.Start == 0:
 		s.Prompt = first.Prompt
 	case s.Prompt == "" && first.Start > 0:

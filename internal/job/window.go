@@ -24,7 +24,7 @@ func (m Model) overlap(r *Request) int {
 	return n - n%m.Patch[0]
 }
 
-// whole takes out what is of no use to a clip that is denoised as a whole. After a start, one
+// whole takes out what means nothing for a clip that is denoised as a whole. After a start, one
 // window has all that is given.
 func (m Model) whole(s Spec) Spec {
 	if t := m.Latents(s.Frames); s.Window == 0 || s.Window >= t {

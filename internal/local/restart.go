@@ -41,14 +41,14 @@ func (k *keeper) first(ctx context.Context) error {
 	return err
 }
 
-// set makes r the shard at hand.
+// set makes r the current shard.
 func (k *keeper) set(r runner) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.now = r
 }
 
-// current is the shard at hand, nil before the first.
+// current is the shard that runs, or that ended last; nil before the first.
 func (k *keeper) current() runner {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -103,7 +103,7 @@ func (k *keeper) again(ctx context.Context, wait *time.Duration) bool {
 	}
 }
 
-// close ends the shard at hand.
+// close ends the current shard.
 func (k *keeper) close() {
 	if r := k.current(); r != nil {
 		r.Close() //nolint:errcheck // the process goes on without it

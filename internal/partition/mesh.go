@@ -20,7 +20,7 @@ func (m Mesh) Windows() int { return max(1, m.Window) }
 // Size returns the number of ranks.
 func (m Mesh) Size() int { return m.Windows() * m.CFG * m.Ulysses }
 
-// String returns the form in which people write a mesh, as job.ParseMesh reads it.
+// String returns the form in which people write a mesh, as requests have it.
 func (m Mesh) String() string {
 	text := fmt.Sprintf("cfg=%d,ulysses=%d", m.CFG, m.Ulysses)
 	if m.Window > 1 {

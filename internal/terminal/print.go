@@ -20,7 +20,7 @@ func Printf(w io.Writer, format string, args ...any) {
 	for i, a := range args {
 		wrapped[i] = visible{a}
 	}
-	_, _ = fmt.Fprintf(w, format, wrapped...) // of a terminal that is gone there is nothing to say
+	_, _ = fmt.Fprintf(w, format, wrapped...) // a terminal that is gone needs no error
 }
 
 // visible prints a value without control characters, for any verb.

@@ -95,12 +95,6 @@ func (c *Client) Delete(ctx context.Context, id job.ID) error {
 	return err
 }
 
-// Models returns the served models: one, or none before the first shard has registered.
-func (c *Client) Models(ctx context.Context) ([]schema.Model, error) {
-	l, err := call[schema.ModelList](ctx, c, http.MethodGet, "/v1/models", nil)
-	return l.Data, err
-}
-
 // Nodes returns the registered shards, by name, as the leader knows them.
 func (c *Client) Nodes(ctx context.Context) ([]schema.Node, error) {
 	l, err := call[schema.NodeList](ctx, c, http.MethodGet, "/v1/nodes", nil)

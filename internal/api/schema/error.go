@@ -22,7 +22,7 @@ func (e *Error) BadInput() bool {
 	return e.Status == http.StatusBadRequest || e.Status == http.StatusRequestEntityTooLarge
 }
 
-// BadRequest reports whether repeating the request is of no use, as the fault is in it.
+// BadRequest reports whether the fault is in the request, so that repeating it cannot help.
 func (e *Error) BadRequest() bool { return e.Status >= 400 && e.Status < 500 && e.Status != 429 }
 
 // ErrorBody is the JSON of an answer that is an error.
