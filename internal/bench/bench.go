@@ -17,7 +17,7 @@ type Row struct {
 	Threads int     `json:"threads"`                // 0 on a GPU
 	Seconds float64 `json:"seconds"`                // of a run, the least
 	GFLOPS  float64 `json:"gflops,omitempty"`       // per second; 0: not counted
-	Peak    float64 `json:"of_peak,omitempty"`      // share of the peak that was measured beside it
+	Peak    float64 `json:"of_peak,omitempty"`      // share of the peak that was measured with it
 	Peer    float64 `json:"peer_seconds,omitempty"` // of the same item and type; 0: nobody asked
 	// Ratio is Seconds over the peer's, in the peer's better type where Best is set.
 	Ratio float64 `json:"ratio,omitempty"`
@@ -94,6 +94,7 @@ func (c Config) item(it item, threads int) (err error) {
 	}
 	defer dev.Close()
 
+	// Infinity is a time that was not measured: any other is less.
 	rows := make([]Row, len(it.types))
 	peers := make([]float64, len(it.types))
 	for i, t := range it.types {

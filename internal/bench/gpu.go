@@ -79,6 +79,7 @@ func (g GPU) row(it item, t compute.DType) (Row, error) {
 			peer = taken.Seconds
 		}
 	}
+	// Of a GPU that the table does not know, no share is reported.
 	if p, ok := PeakOf(g.Device.Name()); ok {
 		r.peak = p.Of(t)
 	}

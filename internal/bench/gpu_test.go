@@ -127,7 +127,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "head\n" + pageBegin + "\nOn NVIDIA H100, sm_90, v1; its peak is 989.4 TFLOP/s in bf16, " +
-		"66.9 in fp32; beside torch.\n\n" +
+		"66.9 in fp32; compared with torch.\n\n" +
 		"| what | type | ms | TFLOP/s | of peak | PyTorch, ms | ours / theirs | note |\n" +
 		"|---|---|---|---|---|---|---|---|\n" +
 		"| wan 1.3B pass 32760 tokens | bf16 | 3000 | 5.0 | 25.0 % | 1500 | 2.00 | a/b |\n\n" +

@@ -53,6 +53,7 @@ func gemm(m, k, n int) item {
 			}
 			e.dev.Upload(x, random(m*k))
 
+			// Devices may compute asynchronously; callers that time a run use the device's clock.
 			return func() error {
 				e.dev.Linear(y, x, w, compute.Epilogue{})
 				return nil
@@ -76,6 +77,7 @@ func attention(tokens, heads, dim int) item {
 			}
 
 			e.dev.Upload(qkv, random(tokens*3*d))
+			// The scale changes no time.
 			return func() error {
 				e.dev.Attention(y, qkv.ColRange(0, d), qkv.ColRange(d, 2*d), qkv.ColRange(2*d, 3*d),
 					compute.AttentionArgs{Heads: heads, Scale: 0.1, DType: t})

@@ -25,6 +25,7 @@ type overlap struct {
 // about as long, then both at once. The row has the time of both; its note says how much of the
 // shorter part the longer one has hidden.
 func (g GPU) overlapRow(rows, width, side int) (Row, error) {
+	// Everything is allocated before the clock runs.
 	a := model.NewArena(g.Device)
 	defer a.Free()
 	o := overlap{dev: g.Device, down: a.Mat(rows, width), up: a.Mat(rows, width),
@@ -141,6 +142,7 @@ func (g GPU) peerCopyRow(rows, width int) (Row, error) {
 
 // copyToPeer passes a matrix to the other GPU and waits until it is there.
 func (g GPU) copyToPeer(from, to compute.Mat) error {
+	// The giver's set ends last: until then it may not withdraw what it gave.
 	out, in := compute.BeginCopies(g.Device), compute.BeginCopies(g.Other)
 	defer out.End()
 	giver, gives := out.(compute.PeerCopies)

@@ -33,6 +33,7 @@ func Page(path, device, peer string, rows []Row) error {
 		return fmt.Errorf("%s lacks the lines %q and %q", path, pageBegin, pageEnd)
 	}
 
+	// Everything else of the page stays as it is.
 	now := before + pageBegin + "\n" + measured(device, peer, rows) + "\n" + pageEnd + after
 	return os.WriteFile(path, []byte(now), 0o644) //nolint:gosec // a page for all to read
 }
@@ -41,11 +42,12 @@ func Page(path, device, peer string, rows []Row) error {
 func measured(device, peer string, rows []Row) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "On %s", strings.TrimPrefix(device, "cuda: "))
+	// Readers judge a share by the peak that it is a share of.
 	if p, ok := PeakOf(device); ok {
 		fmt.Fprintf(&b, "; its peak is %.4g TFLOP/s in bf16, %.4g in fp32", p.low, p.fp32)
 	}
 	if peer != "" {
-		fmt.Fprintf(&b, "; beside %s", peer)
+		fmt.Fprintf(&b, "; compared with %s", peer)
 	}
 
 	b.WriteString(".\n\n" +

@@ -61,6 +61,7 @@ func StartPeer(ctx context.Context, command []string) (*Peer, error) {
 		return nil, err
 	}
 
+	// The first line comes once the peer is ready to time something.
 	p.out = bufio.NewScanner(out)
 	first, err := p.read()
 	if err != nil {
@@ -94,6 +95,7 @@ func (p *Peer) Time(name, dtype string, threads int) (Taken, error) {
 	if _, err := p.in.Write(append(q, '\n')); err != nil {
 		return Taken{}, fmt.Errorf("cannot ask %s: %w", p.Name, err)
 	}
+	// One answer per question, in order, so nothing has to be matched.
 	a, err := p.read()
 	if err != nil {
 		return Taken{}, fmt.Errorf("%s, %s: %w", name, dtype, err)

@@ -48,7 +48,7 @@ func TestCheckerRefuses(t *testing.T) {
 	}
 }
 
-// TestApartAllows: views that lie after or beside each other share nothing.
+// TestApartAllows: views that lie after or next to each other share nothing.
 func TestApartAllows(t *testing.T) {
 	const check Checker = "test"
 	m := NewMat(block(24), 4, 6)

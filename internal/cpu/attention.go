@@ -25,7 +25,7 @@ const (
 // 12 heads of 128, 1,560 tokens: v1, with queries as rows, keys as panels and values in place: 0.59
 // and 0.69; v2, with queries as columns: 0.71 and 0.77; v3, 256 queries to a task, keys copied
 // where many queries read them: 0.75 and 0.79. What is left at heads of 32 is softmax, 6 cycles for
-// a vector of scores beside 32 of products.
+// a vector of scores next to 32 of products.
 type attention struct {
 	dst, q, k, v view // [tokens, heads·hd]
 	bias         view // [heads, nq+nk-1]; without rows: none

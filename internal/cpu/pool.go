@@ -21,7 +21,7 @@ func (f taskFunc) do(w *worker, task int) { f(w, task) }
 // touches the scratch; buffers grow to what the largest task needs and stay.
 type worker struct {
 	a, b, c  []float32  // rows of the left matrix, a widened panel, sums of a block
-	padded   []float32  // voxels of a convolution with the zeros beside them, see gather.runStart
+	padded   []float32  // voxels of a convolution with the zeros around them, see gather.runStart
 	pointers []*float32 // one per row, see rowPointers
 	state    state      // the running softmax of an attention task
 
@@ -35,7 +35,7 @@ type worker struct {
 
 	tasks  taskRange     // what is left of the worker's own part of the batch
 	asleep atomic.Bool   // it waits for wake
-	wake   chan struct{} // holds one signal, sent by whoever clears asleep
+	wake   chan struct{} // holds one signal, sent by the one that clears asleep
 }
 
 // rowPointers returns room for n pointers, with whatever was there.

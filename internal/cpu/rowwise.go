@@ -24,7 +24,7 @@ type rowwise struct {
 }
 
 // elementsPerTask is the elements of a task at least: some microseconds of work, so that taking a
-// task costs little beside it.
+// task costs little next to it.
 const elementsPerTask = 8192
 
 // each runs o over the rows of its input.

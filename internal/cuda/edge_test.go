@@ -211,7 +211,7 @@ func TestReserve(t *testing.T) {
 	onEmulator(t)
 	t.Setenv("EMU_MEMORY_MB", "64")
 	d := openSlabs(t)
-	for _, mb := range []int64{20, 40, 30} { // 20 and 40 do not fit beside each other and the rest
+	for _, mb := range []int64{20, 40, 30} { // 20 and 40 do not fit together with the rest
 		if err := d.Reserve(mb << 20); err != nil {
 			t.Fatal(err)
 		}

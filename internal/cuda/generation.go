@@ -87,7 +87,8 @@ func (d *Device) attentionOf(hd int, relative bool, t compute.DType) product {
 	return d.first(func(g generation) product { return g.attention(hd, relative) })
 }
 
-// first returns what the best generation that has a kernel chooses; v1 always has.
+// first returns what the best generation that has a kernel chooses; v1 always has one, or panics
+// for a head that is too wide for any.
 func (d *Device) first(choose func(generation) product) (p product) {
 	for _, g := range d.generations {
 		if p = choose(g); p != (product{}) {

@@ -136,7 +136,8 @@ func (d *Device) down(dst []byte, b block) error {
 	return d.outcome()
 }
 
-// bytesOf views values as bytes; float32 and bfloat16 are little-endian on every host of a GPU.
+// bytesOf views values as bytes, without a copy; float32 and bfloat16 are little-endian on every
+// host of a GPU.
 func bytesOf[T float32 | int32 | uint16](v []T) []byte {
 	if len(v) == 0 {
 		return nil
@@ -193,8 +194,8 @@ func (d *Device) UploadBF16(dst compute.Mat, src []byte) {
 	d.elements(unpackBF16, to, ptr(to), num(to.stride), arg(packed.at), num(to.rows), num(to.cols))
 }
 
-// packed returns memory for n bytes, those of a matrix in bfloat16; nil when there are none, or no
-// memory.
+// packed returns scratch for n bytes, those of a matrix in bfloat16; nil when there are none, or no
+// memory, which has become the device's error then. It panics when n is another number.
 func (d *Device) packed(op string, n int, v view) *memory {
 	if n != 2*v.rows*v.cols {
 		panic(fmt.Sprintf("cuda: %s: %d bytes for %d x %d", op, n, v.rows, v.cols))

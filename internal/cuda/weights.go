@@ -111,8 +111,9 @@ func (d *Device) PackLinear(w, bias []float32, out, in int, t compute.DType) (co
 	return d.PackStored([]tensor.Tensor{tensor.FromFloat32(w, len(w))}, bias, out, in, t)
 }
 
-// PackStored is PackLinear of a weight as a file holds it. It goes up in pieces and is converted on
-// the GPU.
+// PackStored implements compute.StoredPacker: it is PackLinear of a weight as a file holds it. It
+// goes up in pieces and is converted on the GPU, so that a mapped file is read once and nothing of
+// its size is allocated on the host.
 func (d *Device) PackStored(parts []tensor.Tensor, bias []float32, out, in int,
 	t compute.DType) (compute.Linear, error) {
 	p, err := d.pack(parts, bias, out, in, t)

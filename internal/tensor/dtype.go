@@ -63,7 +63,8 @@ func (d DType) String() string {
 	return dtypes[d].name
 }
 
-// Size returns the bytes of one element, 0 for Invalid.
+// Size returns the bytes of one element, 0 for Invalid and for values that are no type at all, so
+// that a broken header cannot divide by it.
 func (d DType) Size() int {
 	if int(d) >= len(dtypes) {
 		return 0

@@ -11,7 +11,8 @@ import (
 // Shape lists the dimensions, slowest first. An empty shape is a scalar.
 type Shape []int
 
-// Elements returns the product of the dimensions, 1 for a scalar.
+// Elements returns the product of the dimensions, 1 for a scalar. It does not guard against
+// overflow: shapes from outside are checked where they are read.
 func (s Shape) Elements() int {
 	n := 1
 	for _, d := range s {

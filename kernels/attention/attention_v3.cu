@@ -1,7 +1,7 @@
 // Flash attention, v3, on Hopper. The ideas are FlashAttention-3's (Shah, Bikshandi, Zhang, Thakkar,
 // Ramani and Dao, 2024): one warpgroup loads, two multiply 64 queries each and take turns, so that the
-// exponentials of one run beside the products of the other, and products with the next keys run
-// beside the exponentials of these. Probabilities go from registers into the second product. See
+// exponentials of one overlap the products of the other, and products with the next keys overlap
+// the exponentials of these. Probabilities go from registers into the second product. See
 // README.md.
 #include "../include/bulk.h"
 #include "../include/panels.h"
@@ -202,7 +202,7 @@ DEVICE void your_turn(int consumer) {
 DEVICE void together(int consumer) { warpgroup::sync(3 + consumer, warpgroup::THREADS); }
 
 // step is a tile of keys after the first one: products with them and, behind those, with the values
-// of the tile before. The exponentials run beside the latter, and beside the other consumer's.
+// of the tile before. The exponentials overlap the latter, and the other consumer's products.
 template <int WIDE>
 DEVICE void step(Scores& s, wgmma::Sums<WIDE>& out, Probabilities& p, Running& run, const Call& c,
                  const Ring<WIDE>& r, int consumer, i64 tile, const Turn& key, const Turn& value) {

@@ -1,4 +1,4 @@
-// What a block does beside its threads (bulk copies, wgmma), and what its threads wait for there. The
+// What a block does apart from its threads (bulk copies, wgmma), and what its threads wait for there. The
 // scheduler of grid.cc calls begin, met, step, waiting and end; async.cc calls sleep and wake.
 #pragma once
 

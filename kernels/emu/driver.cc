@@ -2,7 +2,7 @@
 // GPU. Work on a stream is put off until somebody waits for it, so that a program that does not
 // wait, or reuses memory too early, gets wrong answers rather than lucky ones. Environment:
 // EMU_GPU (h100, a100, rtx4090) names the GPU, EMU_MEMORY_MB its memory, EMU_ORDER see grid.h.
-// EMU_STREAMS says how streams go beside each other: late (default) puts all off, early has those but
+// EMU_STREAMS says how streams overlap: late (default) puts all off, early has those but
 // a context's first go as soon as the events allow that they wait for, random is in between. EMU_GPUS
 // is how many there are, each with memory of its own; EMU_PEERS=0 denies them access to each other's.
 #include <cuda.h>

@@ -1,4 +1,4 @@
-// Kernels of two warps with one mistake each in what v2 is made of, beside one without: as in
+// Kernels of two warps with one mistake each in what v2 is made of, and one without: as in
 // faults.cu. And products of matrices that are brought to registers in every way there is.
 #include "../include/mma.h"
 

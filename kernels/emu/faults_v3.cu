@@ -1,4 +1,4 @@
-// Kernels of one warpgroup with one mistake each in what v3 is made of, beside one without: as in
+// Kernels of one warpgroup with one mistake each in what v3 is made of, and one without: as in
 // faults.cu. And products of matrices that lie in shared memory in every order there is.
 #include "../include/bulk.h"
 #include "../include/wgmma.h"
@@ -14,7 +14,7 @@ enum Mistake {
   NOTHING,
   NO_REGISTER_FENCE,   // no wgmma.fence after registers were set
   NO_PRODUCT_WAIT,     // sums are read while they are computed
-  FRAGMENT_TOUCHED,    // a fragment is set anew while a product reads it
+  FRAGMENT_TOUCHED,    // a fragment is set again while a product reads it
   NO_BARRIER_WAIT,     // the product begins before its matrix is there
   WRONG_PARITY,
   FEW_BYTES,           // expected

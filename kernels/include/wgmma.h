@@ -1,5 +1,5 @@
 // Products of a warpgroup on Hopper's tensor cores (PTX ISA, wgmma.mma_async): sums [64, N] in float32
-// of a [64, 16] and b [N, 16], both in bfloat16, k beside k in memory ("K-major"). They run beside the
+// of a [64, 16] and b [N, 16], both in bfloat16, k contiguous in memory ("K-major"). They overlap the
 // threads: between a product and the wait for its group nobody may touch its registers, and a fence
 // lies between touching registers and a product that has them.
 #pragma once
@@ -40,7 +40,7 @@ enum Swizzle { NONE = 0, B128 = 1, B64 = 2, B32 = 3 };
 DEVICE uint32_t swizzled(uint32_t at) { return at ^ (at >> 7 & 7) << 4; }
 
 // descriptor describes a matrix of 16 columns: where it begins, and how far 8 rows lie from the next
-// 8. With NONE the second 8 columns lie `columns` bytes after the first; a swizzle has them beside.
+// 8. With NONE the second 8 columns lie `columns` bytes after the first; a swizzle has them next to it.
 DEVICE uint64_t descriptor(uint32_t at, uint32_t rows, uint32_t columns, Swizzle s) {
   return (uint64_t)(at >> 4 & 0x3fff) | (uint64_t)(columns >> 4 & 0x3fff) << 16 |
          (uint64_t)(rows >> 4 & 0x3fff) << 32 | (uint64_t)s << 62;

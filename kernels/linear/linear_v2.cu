@@ -123,7 +123,7 @@ struct Tile {
 };
 
 // tile_of deals tiles to blocks so that those at work at the same time share rows and columns: 16
-// tiles down, then the next 16 beside them.
+// tiles down, then the next 16 next to them.
 DEVICE Tile tile_of() {
   const i64 group = 16, block = (i64)blockIdx.y * gridDim.x + blockIdx.x, all = group * gridDim.y;
   const i64 first = block / all * group, left = gridDim.x - first;

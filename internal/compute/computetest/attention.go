@@ -109,7 +109,8 @@ func (c *attentionCase) want() []float64 {
 	return out
 }
 
-// logits returns those of query i of a head.
+// logits returns those of query i of a head: scaled products, relative positions, and the bias of
+// the last key.
 func (c *attentionCase) logits(h, i int) []float64 {
 	p := make([]float64, c.nk)
 	for j := range p {
@@ -204,7 +205,8 @@ func (s *suite) attentionPadded(t *testing.T) {
 	})
 }
 
-// rms returns the root mean square of got-want over 1 + that of want.
+// rms returns the root mean square of got-want over 1 + that of want: an error that single elements
+// near zero do not dominate.
 func rms(got []float32, want []float64) float64 {
 	var diff, size float64
 	for i, w := range want {

@@ -67,7 +67,8 @@ func (c *convCase) fill(r numbers) {
 	}
 }
 
-// out returns the frames of the output and their size.
+// out returns the frames of the output and their size, as compute.ConvArgs defines them. The suite
+// does not ask ConvArgs.OutSize: it is to find mistakes there, too.
 func (c *convCase) out() (t, h, w int) {
 	t = (c.prev+c.t+c.front-c.shape.KT)/max(c.strideT, 1) + 1
 	h, w = c.scaled()
@@ -104,7 +105,7 @@ func (c *convCase) pack(t fataler, dev compute.Device) compute.Conv {
 	return w
 }
 
-// volume views frames of the case's size.
+// volume views a matrix of voxels as frames of the case's size.
 func (c *convCase) volume(m compute.Mat, frames int) compute.Volume {
 	return compute.Volume{Mat: m, T: frames, H: c.h, W: c.w}
 }

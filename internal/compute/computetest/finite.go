@@ -87,6 +87,7 @@ func spoiledConv(t *rapid.T) *spoiled {
 // spoilOne draws an element and what is put there, and computes three times: as drawn, with the
 // element moved a little, and with it spoiled. What the move changes depends on the element.
 func spoilOne(t *rapid.T, dev compute.Device, c *spoiled) {
+	// Only what is there can be spoiled.
 	var some []input
 	for _, in := range c.inputs {
 		if len(in.values) > 0 {

@@ -45,7 +45,7 @@ func drawGate(t *rapid.T, r numbers, name string, rows, cols int) *gateCase {
 	return g
 }
 
-// on places the vectors for rows [lo, hi).
+// on places the vectors for rows [lo, hi): all groups, and the rows' part of the index.
 func (g *gateCase) on(r *rig, lo, hi int) *compute.RowVec {
 	if g == nil {
 		return nil
@@ -65,7 +65,8 @@ func (g *gateCase) values() []float32 {
 	return g.v
 }
 
-// at is element j of row i's vector, or other when there is none.
+// at is element j of row i's vector, or other when there is none: 1 for a factor, 0 for what is
+// added.
 func (g *gateCase) at(i, j int, other float64) float64 {
 	if g == nil {
 		return other
@@ -179,7 +180,8 @@ func (c *linearCase) finish(y float64, i, j int) float64 {
 	return y
 }
 
-// reference is an activation in float64, as its definition says.
+// reference is an activation in float64, as its definition says. The devices compute other forms of
+// it, which cancel less; in float64 that does not matter.
 func reference(x float64, act compute.Activation) float64 {
 	switch act {
 	case compute.GELUTanh:

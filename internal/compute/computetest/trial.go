@@ -10,7 +10,7 @@ import (
 )
 
 // trial is one drawn case of an operation with a [rows, cols] result. Its inputs are slices that
-// run uploads anew each time, so that they can be changed between runs.
+// run uploads again each time, so that they can be changed between runs.
 type trial struct {
 	rows, cols int
 	// run computes rows [lo, hi) on a device and returns them, dense. It fails the test when the
@@ -58,7 +58,8 @@ func (r numbers) normal(n int, scale float64) []float32 {
 // 256, and blocks of k of 512. That is where an index is off by one, if anywhere.
 var tails = []int{1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 63, 64, 65, 129, 257, 511, 513, 1025}
 
-// drawSize draws a size up to most, often an odd tail of a tile.
+// drawSize draws a size up to most, half of the time one of tails. Sizes shrink to the smallest
+// that still fails.
 func drawSize(t *rapid.T, name string, most int) int {
 	var all []int
 	for _, n := range tails {
@@ -166,7 +167,7 @@ func (r *rig) download(dst []float32, m compute.Mat) {
 	}
 }
 
-// vector prepares parameters, nil for nil.
+// vector prepares parameters, nil for nil. Devices free vectors by themselves.
 func (r *rig) vector(v []float32) compute.Vector {
 	r.t.Helper()
 	if v == nil {

@@ -203,7 +203,8 @@ func (f *softmax) probabilities(origins []reg.VecVirtual) {
 	}
 }
 
-// pack stores the probabilities of two keys as a row of pairs; a missing last one is zero.
+// pack stores the probabilities of two keys as a row of pairs, in place over the scores; a missing
+// last one is zero. The product with the values takes them as they lie.
 func (f *softmax) pack(probability func(p reg.Register, key, i int) reg.VecVirtual) {
 	out, order, done := f.GP64(), f.held(f.alternate()), f.label()
 	f.MOVQ(f.p, out)

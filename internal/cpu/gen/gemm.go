@@ -24,7 +24,8 @@ func gemm(m *maker) {
 	peak(m)
 }
 
-// multiplyAdd appends sum += x·y, or for pairs sum += x0·y0 + x1·y1.
+// multiplyAdd appends sum += x·y, or for pairs sum += x0·y0 + x1·y1. All micro-kernels of a set use
+// it in the same order of k, which is what makes an element's bits the same in each of them.
 func (m *maker) multiplyAdd(x, y, sum reg.VecVirtual) {
 	if m.pairs {
 		m.dotPairs(x, y, sum)
@@ -169,8 +170,8 @@ func (f *microKernel) fetch() {
 	f.PREFETCHT1(operand.Mem{Base: p, Index: f.k, Scale: 8})
 }
 
-// tile calls do with every sum and its place in c. It returns where the last row is, and the bytes
-// from row to row.
+// tile calls do with every sum and its place in c, row after row. It returns where the last row is,
+// and the bytes from row to row: the next group begins one row further.
 func (f *microKernel) tile(do func(sum reg.VecVirtual, p operand.Mem)) (c, ld reg.Register) {
 	c, ld = f.arg("c"), f.arg("ld")
 	f.SHLQ(operand.U8(2), ld)

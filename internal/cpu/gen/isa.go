@@ -62,7 +62,8 @@ func (m *maker) inMemory(name string) operand.Mem {
 	return p.Addr
 }
 
-// vec returns a new vector register.
+// vec returns a new vector register. There are 32 of them on AVX-512 and 16 on AVX2; avo fails
+// where more are alive at once, since it does not spill.
 func (m *maker) vec() reg.VecVirtual {
 	if m.lanes == 16 {
 		return m.ZMM()
@@ -113,8 +114,9 @@ func (m *maker) static(name string, words func(i int) uint32, n int) operand.Mem
 	return p
 }
 
-// constant returns a vector of one number: a register that is loaded here on AVX-512, which has
-// registers to spare, memory on AVX2.
+// constant returns a vector of one number as an operand: a register that is loaded here on AVX-512,
+// which has registers to spare, memory on AVX2, whose instructions read it just as fast from the
+// first cache.
 func (m *maker) constant(x float32) operand.Op {
 	bits := math.Float32bits(x)
 	p := m.static(fmt.Sprintf("f%08x", bits), func(int) uint32 { return bits }, 16)
@@ -160,7 +162,8 @@ func (m *maker) first(n reg.Register) *mask {
 	return &mask{v: v}
 }
 
-// load loads a vector; the lanes that a mask leaves out are zero.
+// load loads a vector; the lanes that a mask leaves out are zero, and their memory is not touched,
+// so that a row may end at the end of a page.
 func (m *maker) load(from operand.Mem, only *mask, v reg.VecVirtual) {
 	switch {
 	case only == nil:

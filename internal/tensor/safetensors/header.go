@@ -159,6 +159,7 @@ func (e *entry) check() (err error) {
 		return fmt.Errorf("data_offsets %v are not [begin, end]", e.Offsets)
 	}
 
+	// Every step is checked for overflow before it is taken.
 	size := int64(e.dtype.Size())
 	for _, n := range e.Shape {
 		if n < 0 || n > 0 && size > math.MaxInt64/n {

@@ -28,6 +28,7 @@ func mapFile(path string) (data []byte, info os.FileInfo, unmap func() error, er
 		return nil, st, func() error { return nil }, nil
 	}
 
+	// The mapping outlives the descriptor, so f can be closed.
 	data, err = syscall.Mmap(int(f.Fd()), 0, int(st.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("cannot map it: %w", err)

@@ -22,6 +22,7 @@ func Write(w io.Writer, tensors map[string]tensor.Tensor, metadata map[string]st
 	}
 
 	for _, n := range names {
+		// A file of another size than its header says would be refused by every reader.
 		if t := tensors[n]; len(t.Data) != t.Shape.Elements()*t.DType.Size() {
 			return fmt.Errorf("cannot write tensor %q: %d bytes of %v %v", n, len(t.Data), t.DType, t.Shape)
 		}
@@ -79,6 +80,7 @@ func writeHeader(w io.Writer, names []string, tensors map[string]tensor.Tensor,
 // that the data begins at a multiple of 8 and every element is aligned.
 func encodeHeader(names []string, tensors map[string]tensor.Tensor,
 	metadata map[string]string) ([]byte, error) {
+	// encoding/json sorts the members by name, which is the order of the data as well.
 	members, at := map[string]any{}, int64(0)
 	if len(metadata) > 0 {
 		members["__metadata__"] = metadata
