@@ -90,16 +90,11 @@ func read(v *config.Values) (coord.Config, error) {
 		NATS: coord.NATSConfig{Listen: v.String("nats.listen"), Routes: v.String("nats.routes"),
 			Peers: v.Strings("nats.peers"), Private: v.Bool("nats.private")},
 		Limits: coord.Limits{Queued: v.Int("limits.queued"), Kept: v.Int("limits.kept"),
-			Nodes: v.Int("limits.nodes"), RequestTime: coord.RequestTime(v),
+			Nodes: v.Int("limits.nodes"), RequestTime: new(max(0, v.Duration("limits.request-time"))),
 			RequestTokens: v.Int("limits.request-tokens")},
-		CheckpointEvery: v.Int("checkpoint.every-steps"),
-		PreviewEvery:    v.Int("preview.every-steps"),
+		CheckpointEvery: new(v.Int("checkpoint.every-steps")),
+		PreviewEvery:    new(v.Int("preview.every-steps")),
 		Timing:          coord.Timing{LostAfter: v.Duration("lost-after")},
-	}
-	for _, every := range []*int{&c.CheckpointEvery, &c.PreviewEvery} {
-		if *every == 0 {
-			*every = -1 // a zero Config takes the default
-		}
 	}
 	peers, err := readPeers("raft.peers", v.Strings("raft.peers"))
 	c.Raft.Peers = peers

@@ -55,7 +55,7 @@ func leaderOf(t *testing.T, all []*Coordinator) *Coordinator {
 	var found *Coordinator
 	eventually(t, "one leads and has the object store", func() bool {
 		for _, c := range all {
-			if c.lead.Load() != nil && c.Ready(context.Background()) == nil {
+			if c.leads() && c.Ready(context.Background()) == nil {
 				found = c
 				return true
 			}
@@ -85,7 +85,7 @@ func TestThreeCoordinators(t *testing.T) {
 		}
 		rest = append(rest, c)
 		eventually(t, "a follower has the job", func() bool {
-			r, ok := c.fsm.get(id)
+			r, ok := record(c, id)
 			return ok && r.State == job.Completed
 		})
 		var e *NotLeaderError
@@ -171,8 +171,8 @@ func authority(t *testing.T) TLSConfig {
 		Key: put("key.pem", "EC PRIVATE KEY", der)}
 }
 
-// TestCoordinatorsOverMutualTLS runs three with certificates. One with those of another authority is
-// not talked to.
+// TestCoordinatorsOverMutualTLS runs three with certificates. One with those of another authority
+// is not talked to.
 func TestCoordinatorsOverMutualTLS(t *testing.T) {
 	files := authority(t)
 	all, addrs := three(t, func(c *Config) { c.Raft.TLS = files })
@@ -224,7 +224,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		t.Fatalf("%+v, %v", s.Members, err)
 	}
 	eventually(t, "the added one knows the job and has the objects", func() bool {
-		_, ok := fourth.fsm.get(id)
+		_, ok := record(fourth, id)
 		return ok && fourth.Ready(ctx) == nil
 	})
 	eventually(t, "the added one votes", func() bool {
@@ -238,7 +238,7 @@ func TestMembersComeAndGo(t *testing.T) {
 	if _, err := lead.TransferLeader(ctx, "c3"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the added one leads", func() bool { return fourth.lead.Load() != nil })
+	eventually(t, "the added one leads", func() bool { return fourth.leads() })
 	var e *NotLeaderError
 	if _, err := lead.Get(ctx, id); !errors.As(err, &e) || e.HTTP != "http://added" {
 		t.Errorf("the old leader says %v", err)

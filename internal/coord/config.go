@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/disk"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -22,11 +23,11 @@ type Config struct {
 	NATS    NATSConfig
 	Limits  Limits
 	Timing  Timing
-	// CheckpointEvery is how many denoising steps lie between checkpoints; 0: 1, below 0: none.
-	CheckpointEvery int
-	// PreviewEvery is how many lie between previews, which come with checkpoints; 0: 1, below 0: none.
-	PreviewEvery int
-	Log          *slog.Logger // default: discarded
+	// CheckpointEvery is how many denoising steps lie between checkpoints, PreviewEvery how many lie
+	// between previews, which come with checkpoints. nil: 1; 0: there are none.
+	CheckpointEvery *int
+	PreviewEvery    *int
+	Log             *slog.Logger // default: discarded
 	// Now gives the time of day, for what is written down. It may be set forward and back.
 	Now func() time.Time // default: time.Now
 	// Clock measures what passes between two readings, whatever is done to the time of day.
@@ -47,12 +48,14 @@ type RaftConfig struct {
 	TLS  TLSConfig
 }
 
-// Peer is one coordinator of the cluster.
-type Peer struct {
-	ID   string `json:"id"`
-	Raft string `json:"raft_address"` // host:port that the others dial
-	HTTP string `json:"http_address"` // URL of its HTTP API
-}
+type (
+	// Peer is one coordinator of the cluster.
+	Peer = core.Peer
+	// Limits bound what the coordinator holds.
+	Limits = core.Limits
+	// Timing are the intervals of the control plane.
+	Timing = core.Timing
+)
 
 // NATSConfig says where the embedded NATS server listens.
 type NATSConfig struct {
@@ -62,41 +65,6 @@ type NATSConfig struct {
 	// Private keeps shards from being told of the other coordinators' servers: they use those that
 	// they list, which may be proxies.
 	Private bool
-}
-
-// Limits bound what the coordinator holds.
-type Limits struct {
-	Queued int // jobs that wait; default 1000
-	Kept   int // jobs in all; the oldest final ones go first; default 10000
-	Nodes  int // registered nodes; default 1024
-	// Disk is what stored objects may take, in bytes; 0: what the disk has, but for the reserve.
-	Disk int64
-	// Reserve is how many bytes of the disk stay free: with less, no more is taken. Default 5 % of it,
-	// from 16 MiB to 256 MiB.
-	Reserve int64
-	// KeepFor is how long a final job is kept; 0: as long as there are not more than Kept.
-	KeepFor time.Duration
-	// KeepBytes is what the objects of final jobs may take together: the oldest go first; 0: no limit.
-	KeepBytes int64
-	// RequestTime is how long a clip may be predicted to take before it is refused, unless the client
-	// insists; default 24 h, below 0: no limit. RequestTokens is how many tokens one may have; default
-	// job.ClipTokensLimit.
-	RequestTime   time.Duration
-	RequestTokens int
-}
-
-// Timing are the intervals of the control plane.
-type Timing struct {
-	Heartbeat time.Duration // asked of nodes; default 500 ms
-	LostAfter time.Duration // silence after which a node is lost; default 3 s
-	HungAfter time.Duration // the least time without progress after which a rank hangs; default 10 s
-	HungFirst time.Duration // likewise, while its pace is not measured yet; default 10 min
-	Yield     time.Duration // for a preempted job to come to a step boundary; default 1 min
-	Grace     time.Duration // for nodes to come back after a change of leader; default LostAfter + 2 s
-	Tick      time.Duration // of the leader's checks; default LostAfter / 12
-	Order     time.Duration // for a node to acknowledge an order; default 5 s
-	Election  time.Duration // Raft's timeout; default 50 ms alone, 500 ms with peers
-	Apply     time.Duration // for a command to commit; default 10 s
 }
 
 // ConfigError says what is wrong in a Config: nothing was started.
@@ -123,31 +91,25 @@ func (c *Config) fill() {
 	if c.Clock == nil {
 		c.Clock = c.Now // of time.Now, Sub uses the monotonic reading
 	}
-	l, t := &c.Limits, &c.Timing
-	set(&c.CheckpointEvery, 1)
-	set(&c.PreviewEvery, 1)
-	set(&c.logBytes, logBytesMax)
-	set(&l.Queued, 1000)
-	set(&l.Kept, 10000)
-	set(&l.Nodes, 1024)
-	set(&c.leaseLeast, 10*time.Minute)
-	set(&l.RequestTime, 24*time.Hour)
-	set(&l.RequestTokens, job.ClipTokensLimit)
-	set(&t.Heartbeat, 500*time.Millisecond)
-	set(&t.LostAfter, 3*time.Second)
-	set(&t.HungAfter, 10*time.Second)
-	set(&t.HungFirst, 10*time.Minute)
-	set(&t.Yield, time.Minute)
-	set(&t.Grace, t.LostAfter+2*time.Second)
-	set(&t.Tick, max(t.LostAfter/12, time.Millisecond))
-	set(&t.Order, 5*time.Second)
-	set(&t.Apply, 10*time.Second)
-	if c.alone() {
-		set(&t.Election, 50*time.Millisecond)
+	if c.CheckpointEvery == nil {
+		c.CheckpointEvery = new(1)
 	}
-	set(&t.Election, 500*time.Millisecond)
+	if c.PreviewEvery == nil {
+		c.PreviewEvery = new(1)
+	}
+	set(&c.logBytes, logBytesMax)
+	c.Limits.SetDefaults()
+	c.Timing.SetDefaults(c.alone())
 }
 
+// core is the part of the configuration by which the core decides.
+func (c *Config) core() core.Config {
+	return core.Config{ID: c.ID, Version: c.Version, Limits: c.Limits, Timing: c.Timing,
+		CheckpointEvery: *c.CheckpointEvery, PreviewEvery: *c.PreviewEvery, LeaseLeast: c.leaseLeast,
+		Log: c.Log, Now: c.Now, Clock: c.Clock}
+}
+
+// set gives *p a value if it is zero.
 func set[T comparable](p *T, v T) {
 	var zero T
 	if *p == zero {
@@ -174,6 +136,10 @@ func (c *Config) check() error {
 	}
 	if l := c.Limits; l.Queued < 0 || l.Kept < 1 || l.Nodes < 1 {
 		return fmt.Errorf("limits %+v; allowed: from 1", l)
+	}
+	if *c.CheckpointEvery < 0 || *c.PreviewEvery < 0 {
+		return fmt.Errorf("checkpoints every %d steps and previews every %d; allowed: from 0",
+			*c.CheckpointEvery, *c.PreviewEvery)
 	}
 	if l := c.Limits; min(l.Disk, l.Reserve, l.KeepBytes, int64(l.KeepFor)) < 0 {
 		return fmt.Errorf("limits %+v; allowed: from 0", l)

@@ -19,6 +19,7 @@ import (
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/disk"
 )
 
@@ -28,8 +29,10 @@ type consensus struct {
 	store     *guardedLog
 	log       *spaciousLog // on the store
 	transport raft.Transport
-	fsm       *fsm
-	apply     time.Duration
+	// down is closed once Raft has stopped; what was asked of it before is not answered any more.
+	down     chan struct{}
+	stopping sync.Once
+	apply    time.Duration
 
 	asking sync.RWMutex // held by who asks whether this one leads
 	closed bool
@@ -63,9 +66,9 @@ func openLog(dir string) (*guardedLog, error) {
 }
 
 // openRaft starts Raft on an open log, which it takes over.
-func openRaft(cfg Config, store *guardedLog, f *fsm, room *space,
+func openRaft(cfg Config, store *guardedLog, f raft.FSM, room *space,
 ) (_ *consensus, err error) {
-	c := &consensus{store: store, fsm: f, apply: cfg.Timing.Apply}
+	c := &consensus{store: store, apply: cfg.Timing.Apply, down: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			c.close()
@@ -157,7 +160,7 @@ func (c *consensus) bootstrap(cfg Config, own raft.ServerAddress, snaps raft.Sna
 		// A throw-away machine: the configuration is all that is wanted of the log.
 		_, t := raft.NewInmemTransport(own)
 		defer t.Close()
-		have, err := raft.GetConfiguration(rc, &fsm{state: newState()}, c.store, c.store, snaps, t)
+		have, err := raft.GetConfiguration(rc, &throwaway{core.NewMachine()}, c.store, c.store, snaps, t)
 		if err != nil {
 			return fmt.Errorf("cannot read Raft's log: %w", err)
 		}
@@ -231,21 +234,27 @@ func (w lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// do commits a command and returns what applying it gave. Off the leader, or when leadership is
-// lost meanwhile, the error wraps ErrNotLeader.
-func (c *consensus) do(cmd command) (outcome, error) {
-	data, err := cmd.encode()
-	if err != nil {
-		return outcome{}, fmt.Errorf("cannot write a %s command: %w", cmd.Kind, err)
+// do commits an entry and returns what applying it gave. Off the leader, or when leadership is lost
+// meanwhile, the error wraps ErrNotLeader. It must not be called in the loop, which applies the
+// entry.
+func (c *consensus) do(entry []byte) outcome {
+	f := c.raft.Apply(entry, c.apply)
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	var err error
+	select {
+	case err = <-done:
+	case <-c.down: // entries that Raft was about to apply get no answer
+		err = raft.ErrRaftShutdown
 	}
-	f := c.raft.Apply(data, c.apply)
-	if err := f.Error(); err != nil {
-		if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipLost) {
-			return outcome{}, fmt.Errorf("cannot commit: %w: %w", ErrNotLeader, err)
-		}
-		return outcome{}, fmt.Errorf("cannot commit: %w", err)
+	switch {
+	case err == nil:
+		return f.Response().(outcome)
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipLost),
+		errors.Is(err, raft.ErrRaftShutdown):
+		return outcome{err: fmt.Errorf("cannot commit: %w: %w", ErrNotLeader, err)}
 	}
-	return f.Response().(outcome), nil
+	return outcome{err: fmt.Errorf("cannot commit: %w", err)}
 }
 
 // verify asks a majority whether this one still leads; the error is Raft's. Raft answers as long as
@@ -269,7 +278,7 @@ func (c *consensus) close() error {
 	c.asking.Unlock()
 	var errs []error
 	if c.raft != nil {
-		errs = append(errs, c.raft.Shutdown().Error())
+		errs = append(errs, c.stop())
 	}
 	if t, ok := c.transport.(raft.WithClose); ok {
 		errs = append(errs, t.Close())
@@ -278,4 +287,11 @@ func (c *consensus) close() error {
 		t.CloseStreams() // Close leaves pooled connections open
 	}
 	return errors.Join(append(errs, c.store.Close())...)
+}
+
+// stop stops Raft and waits for its goroutines.
+func (c *consensus) stop() error {
+	err := c.raft.Shutdown().Error()
+	c.stopping.Do(func() { close(c.down) })
+	return err
 }

@@ -139,32 +139,39 @@ func (c *consensus) caughtUp(id raft.ServerID, t Timing) bool {
 		w.heard(id).last > 0
 }
 
-// promote lets members vote that have caught up. Those that have not are no part of any majority,
-// and cannot stop the cluster.
-func (l *leader) promote() {
-	c := l.c.cons
-	if c == nil || l.c.cfg.alone() {
+// promote lets members vote that have caught up, one at a time; in the loop. Those that have not
+// are no part of any majority, and cannot stop the cluster.
+func (c *Coordinator) promote() {
+	if c.cfg.alone() || c.promoting {
 		return
 	}
-	servers, err := c.servers()
+	servers, err := c.cons.servers()
 	if err != nil {
 		return
 	}
 	for _, s := range servers {
-		if s.Suffrage != raft.Nonvoter || !c.caughtUp(s.ID, l.c.cfg.Timing) ||
-			!l.promoting.CompareAndSwap(false, true) {
+		if s.Suffrage != raft.Nonvoter || !c.cons.caughtUp(s.ID, c.cfg.Timing) {
 			continue
 		}
-		l.spawn(func() {
-			defer l.promoting.Store(false)
-			if err := c.raft.AddVoter(s.ID, s.Address, 0, l.c.cfg.Timing.Apply).Error(); err != nil {
-				l.c.log.Warn("cannot let a coordinator vote", "id", s.ID, "error", err)
-				return
-			}
-			l.c.log.Info("coordinator votes", "id", s.ID, "raft", s.Address)
-			l.c.resize(l.ctx)
+		c.promoting = true
+		ctx := c.term.ctx
+		c.goPost(func() func() {
+			c.letVote(ctx, s)
+			return func() { c.promoting = false }
 		})
+		return
 	}
+}
+
+// letVote makes a member a voter.
+func (c *Coordinator) letVote(ctx context.Context, s raft.Server) {
+	f := c.cons.raft.AddVoter(s.ID, s.Address, 0, c.cfg.Timing.Apply)
+	if err := f.Error(); err != nil {
+		c.log.Warn("cannot let a coordinator vote", "id", s.ID, "error", err)
+		return
+	}
+	c.log.Info("coordinator votes", "id", s.ID, "raft", s.Address)
+	c.resize(ctx)
 }
 
 // greeting bounds how long who is to be added may take to answer.

@@ -334,9 +334,7 @@ func TestDeleteRemovesObjects(t *testing.T) {
 		return errors.Is(err, ErrNotFound)
 	})
 	eventually(t, "the trash is empty", func() bool {
-		c.fsm.mu.RLock()
-		defer c.fsm.mu.RUnlock()
-		return len(c.fsm.state.trash) == 0
+		return strings.Contains(snapshotText(t, c), `"trash":[]`)
 	})
 }
 
@@ -502,8 +500,8 @@ func checkMetrics(t *testing.T, families []*dto.MetricFamily) {
 	}
 }
 
-// TestNodesOfOneRoute: shards of one process share a route and stay; a new process at the route takes
-// the place of all of them.
+// TestNodesOfOneRoute: shards of one process share a route and stay; a new process at the route
+// takes the place of all of them.
 func TestNodesOfOneRoute(t *testing.T) {
 	c := start(t, testConfig(t.TempDir()))
 	at := func(process string) func(*wire.Registration) {

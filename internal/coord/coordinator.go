@@ -10,39 +10,35 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/raft"
 	"github.com/nats-io/nats.go"
 
 	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/disk"
-	"github.com/longtake/longtake/internal/job"
 )
 
-// Coordinator is one member of the control plane. It implements Service.
+// Coordinator is one member of the control plane: a core, in a loop, with Raft, NATS and an object
+// store around it. It implements Service.
 type Coordinator struct {
-	cfg    Config
-	log    *slog.Logger
-	broker *broker
-	cons   *consensus
-	decide func(command) (outcome, error) // through Raft
-	// confirm asks a majority whether this coordinator still leads: one that does not may not know
-	// of attempts that are live.
-	confirm func() bool
-	random  func([]byte)
-	// outboxOf is how a leader reaches nodes.
-	outboxOf func(*leader) outbox
-	fsm      *fsm
-	space    *space
-	hub      *hub
-	metrics  *metrics
-	kick     chan struct{} // asks the leader to look at the queue
-	lead     atomic.Pointer[leader]
-	owners   sync.Mutex // held while objects are deleted, and while they are given to jobs
-	objects  atomic.Pointer[artifact.Store]
-	harm     harm
-	ended    chan struct{} // closed when this coordinator cannot go on
-	failure  error         // why; set before
-	failing  sync.Once
+	cfg     Config
+	log     *slog.Logger
+	broker  *broker
+	cons    *consensus
+	space   *space
+	metrics *metrics
+	// objects is nil until JetStream is there.
+	objects atomic.Pointer[artifact.Store]
+
+	// loop is the goroutine that calls the core. What follows is touched in it alone.
+	loop      *loop
+	core      *core.Core
+	term      *term // nil: this coordinator does not lead
+	hub       *hub
+	promoting bool // a member is being let vote
+
+	ended   chan struct{} // closed when this coordinator cannot go on
+	failure error         // why; set before
+	failing sync.Once
 
 	restoring sync.Mutex // held while a snapshot is read, which may be large
 	cancel    context.CancelFunc
@@ -50,6 +46,9 @@ type Coordinator struct {
 }
 
 var _ Service = (*Coordinator)(nil)
+
+// errClosed is why a coordinator that is closed does not answer.
+var errClosed = fmt.Errorf("%w: it was closed", ErrNotReady)
 
 // Start starts a coordinator. One that is alone leads when Start returns; of several, one will lead
 // once a majority is up. ctx bounds the start only. The caller closes it.
@@ -59,17 +58,23 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 		return nil, &ConfigError{err}
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	c := &Coordinator{cfg: cfg, log: cfg.Log, kick: make(chan struct{}, 1), cancel: cancel,
-		ended:  make(chan struct{}),
-		random: randomBytes, outboxOf: func(l *leader) outbox { return natsOutbox{l} }}
-	c.hub = &hub{view: c.view, watchers: map[job.ID][]*watcher{}}
-	c.fsm = &fsm{state: newState(), changed: c.changed, stop: c.fail}
+	c := &Coordinator{cfg: cfg, log: cfg.Log, cancel: cancel, loop: newLoop(),
+		ended: make(chan struct{})}
 	c.metrics = newMetrics(c)
+	c.core = core.New(cfg.core(), world{c}, observer{c})
+	c.loop.core = c.core
+	c.hub = newHub(c.core)
+	c.wg.Go(func() { // before Raft, which restores its snapshot at once
+		defer close(c.loop.done)
+		c.loop.run(run)
+		c.resign()
+		c.hub.closeAll()
+	})
 	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start coordinator %s: %w", cfg.ID, err), c.Close())
 	}
 	c.wg.Go(func() { c.openObjects(run) })
-	c.wg.Go(func() { c.run(run) })
+	c.wg.Go(func() { c.keepOffice(run) })
 	c.wg.Go(func() { c.watchSpace(run) })
 	if err := c.awaitStart(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start coordinator %s: %w", cfg.ID, err), c.Close())
@@ -92,6 +97,7 @@ func (c *Coordinator) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	if err = dropLeftovers(natsDir(c.cfg)); err == nil {
 		c.space.look()
 		err = c.space.await(ctx)
@@ -103,10 +109,7 @@ func (c *Coordinator) open(ctx context.Context) error {
 	if c.broker, err = openBroker(c.cfg); err != nil {
 		return errors.Join(err, store.Close())
 	}
-	if c.cons, err = openRaft(c.cfg, store, c.fsm, c.space); err == nil {
-		c.decide = c.cons.do
-		c.confirm = func() bool { return c.cons.verify() == nil }
-	}
+	c.cons, err = openRaft(c.cfg, store, &replicated{loop: c.loop, stop: c.fail}, c.space)
 	return err
 }
 
@@ -129,7 +132,6 @@ func (c *Coordinator) awaitStart(ctx context.Context) error {
 func (c *Coordinator) Close() error {
 	c.cancel()
 	c.wg.Wait()
-	c.hub.closeAll()
 	var err error
 	if c.cons != nil {
 		err = c.cons.close()
@@ -143,8 +145,14 @@ func (c *Coordinator) Close() error {
 	return nil
 }
 
+// goPost runs f on a goroutine and posts what it returns as an event; from the loop. Close waits
+// for such goroutines, so f must end soon once the term has.
+func (c *Coordinator) goPost(f func() func()) {
+	c.wg.Go(func() { c.loop.post(f()) })
+}
+
 // NATS returns the option for nats.Connect to reach the embedded server in the process.
-func (c *Coordinator) NATS() nats.Option { return nats.InProcessServer(c.broker.Server) }
+func (c *Coordinator) NATS() nats.Option { return nats.InProcessServer(c.broker) }
 
 // ClientURL returns what shards dial, or "" if the server takes in-process clients only.
 func (c *Coordinator) ClientURL() string { return c.broker.ClientURL() }
@@ -162,7 +170,7 @@ func (c *Coordinator) Err() error {
 	}
 }
 
-// fail ends the coordinator's part in the cluster. Raft's goroutines call it.
+// fail ends the coordinator's part in the cluster, from any goroutine. Only the first error counts.
 func (c *Coordinator) fail(err error) {
 	c.failing.Do(func() {
 		c.failure = fmt.Errorf("coordinator %s stops: %w", c.cfg.ID, &broken{c.cfg.Data, err})
@@ -170,90 +178,16 @@ func (c *Coordinator) fail(err error) {
 	})
 }
 
-// run follows Raft's leadership and does the leader's periodic work, in one goroutine.
-func (c *Coordinator) run(ctx context.Context) {
-	tick := time.NewTicker(c.cfg.Timing.Tick)
-	defer tick.Stop()
-	defer c.resign()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-c.ended:
-			c.cons.raft.Shutdown() // Close waits for it
-			return
-		case <-c.cons.raft.LeaderCh():
-			c.resign()
-			c.takeOffice(ctx)
-		case <-c.kick:
-			if l := c.lead.Load(); l != nil {
-				l.schedule()
-			}
-		case <-tick.C:
-			c.takeOffice(ctx)
-			if l := c.lead.Load(); l != nil {
-				l.tick()
-			}
-		}
+// leading returns a *NotLeaderError unless this coordinator is in office; not from the loop.
+func (c *Coordinator) leading() error {
+	if !c.leads() {
+		return c.notLeader()
 	}
+	return nil
 }
 
-// takeOffice makes this coordinator act as the leader, if Raft says so and it does not yet.
-func (c *Coordinator) takeOffice(ctx context.Context) {
-	if c.lead.Load() != nil || c.cons.raft.State() != raft.Leader {
-		return
-	}
-	if err := c.cons.raft.Barrier(c.cfg.Timing.Apply).Error(); err != nil {
-		c.log.Warn("cannot lead yet", "error", err)
-		return
-	}
-	l := newLeader(ctx, c)
-	if err := l.listen(); err != nil {
-		l.close()
-		c.log.Warn("cannot lead yet", "error", err)
-		return
-	}
-	c.log.Info("leading", "id", c.cfg.ID)
-	c.lead.Store(l)
-	l.schedule()
-}
-
-// resign ends the leader's work, if it leads.
-func (c *Coordinator) resign() {
-	if l := c.lead.Swap(nil); l != nil {
-		l.close()
-		c.hub.closeAll()
-	}
-}
-
-// wake asks the leader to look at the queue soon.
-func (c *Coordinator) wake() {
-	select {
-	case c.kick <- struct{}{}:
-	default:
-	}
-}
-
-// changed hears of every applied command, on Raft's goroutine.
-func (c *Coordinator) changed(id job.ID) {
-	c.wake()
-	if id != "" {
-		c.hub.notify(id)
-	}
-}
-
-// leader returns the leader's memory, or a *NotLeaderError.
-func (c *Coordinator) leader() (*leader, error) {
-	if l := c.lead.Load(); l != nil {
-		return l, nil
-	}
-	return nil, c.notLeader()
-}
-
+// notLeader says who leads instead; not from the loop.
 func (c *Coordinator) notLeader() error {
-	if c.cons == nil {
-		return ErrNotLeader
-	}
 	_, id := c.cons.raft.LeaderWithID()
 	e := &NotLeaderError{ID: string(id)}
 	if e.ID == c.cfg.ID {
@@ -263,18 +197,49 @@ func (c *Coordinator) notLeader() error {
 	return e
 }
 
-// commit puts a command through Raft, with the time. The error is the command's own, or a
-// *NotLeaderError.
-func (c *Coordinator) commit(cmd command) (job.Record, error) {
-	cmd.Now = c.cfg.Now().UTC().Round(0)
-	start := time.Now()
-	out, err := c.decide(cmd)
-	c.metrics.commit.Observe(time.Since(start).Seconds())
-	if errors.Is(err, ErrNotLeader) && c.cons != nil {
-		return job.Record{}, c.notLeader()
+// addresses returns the HTTP addresses that are known, by id: those of members that were added come
+// from the log, those of the first ones from the configuration. Not from the loop.
+func (c *Coordinator) addresses() map[string]string {
+	out := map[string]string{}
+	c.loop.read(func() { out = c.core.Machine().Members() })
+	for _, p := range c.cfg.Raft.Peers {
+		if out[p.ID] == "" {
+			out[p.ID] = p.HTTP
+		}
 	}
-	if err != nil {
-		return job.Record{}, err
+	if out[c.cfg.ID] == "" {
+		out[c.cfg.ID] = c.cfg.HTTP
 	}
-	return out.record, out.err
+	return out
+}
+
+// do has the core called as an event, and names the leader if this coordinator is not the one.
+func do[T any](ctx context.Context, c *Coordinator, f func(reply func(T, error))) (T, error) {
+	v, err := call(ctx, c.loop, f)
+	if errors.Is(err, ErrNotLeader) || errors.Is(err, errClosed) {
+		err = c.notLeader()
+	}
+	return v, err
+}
+
+// doNow is do for what has its answer at once.
+func doNow[T any](ctx context.Context, c *Coordinator, f func() (T, error)) (T, error) {
+	return do(ctx, c, func(reply func(T, error)) { reply(f()) })
+}
+
+// nothing is the answer of what gives an error at most.
+type nothing = struct{}
+
+// doErr is doNow for what gives an error at most.
+func doErr(ctx context.Context, c *Coordinator, f func() error) error {
+	_, err := doNow(ctx, c, func() (nothing, error) { return nothing{}, f() })
+	return err
+}
+
+// look has the core read.
+func look[T any](c *Coordinator, f func() (T, error)) (v T, err error) {
+	if !c.loop.read(func() { v, err = f() }) || errors.Is(err, ErrNotLeader) {
+		err = c.notLeader()
+	}
+	return v, err
 }

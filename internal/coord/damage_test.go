@@ -3,9 +3,7 @@ package coord
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,144 +13,9 @@ import (
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
 
+	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 )
-
-// TestEntriesThatCannotBeReadStopTheMachine tells those that are damaged, after which nothing is
-// known, from those that are refused, which change nothing on any coordinator.
-func TestEntriesThatCannotBeReadStopTheMachine(t *testing.T) {
-	good, err := busy()[0].encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	flipped := bytes.Clone(good)
-	flipped[bytes.Index(good, []byte("ball"))] ^= 1
-	f := func(data []byte, stops bool) {
-		t.Helper()
-		m := machine()
-		before := snapshotOf(t, m)
-		out := m.Apply(&raft.Log{Index: 7, Data: data}).(outcome)
-		if out.err == nil || strings.Contains(out.err.Error(), "\n") || (m.stopped != nil) != stops {
-			t.Fatalf("%.60q: %v, stopped %v", data, out.err, m.stopped)
-		}
-		if !stops {
-			if !bytes.Equal(before, snapshotOf(t, m)) {
-				t.Errorf("%.60q: the refused entry changed something", data)
-			}
-			return
-		}
-		if out = m.Apply(&raft.Log{Data: good}).(outcome); out.err == nil {
-			t.Errorf("%.60q: the machine goes on", data)
-		}
-		if _, err := m.Snapshot(); err == nil {
-			t.Errorf("%.60q: there is a snapshot of what is not known", data)
-		}
-	}
-	for _, data := range []string{"", "{", "null", `{"v":0}`, `{"v":99,"kind":"create"}`,
-		`{"v":1,"kind":"nonsense"}`, `{"v":6,"kind":"create"}`, string(flipped), string(good[:99]),
-		string(good) + "x"} {
-		f([]byte(data), true)
-	}
-	for _, c := range []command{{Kind: kindCreate}, {Kind: kindModel}, {Kind: kindMember},
-		{Kind: kindCreate, Job: "../x", Create: &creation{QueuedMax: 1, KeptMax: 1, Spec: spec()}},
-		{Kind: kindCreate, Job: "a", Create: &creation{QueuedMax: 1, KeptMax: 1}},
-		{Kind: kindCreate, Job: "a", Create: &creation{QueuedMax: 1, KeptMax: -5, Spec: spec()}},
-		{Kind: kindMember, Member: &Peer{ID: "a b", HTTP: "http://x"}},
-		{Kind: kindDrain, Drain: &Drain{Node: ">"}}, {Kind: kindCluster, Cluster: "a b"}} {
-		data, err := c.encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(data, false)
-	}
-	f([]byte(`{"v":5,"kind":"create"}`), false) // of before there were checksums
-}
-
-// edited returns a snapshot with a busy job in which f has changed something.
-func edited(t *testing.T, f func(s, job map[string]any)) []byte {
-	t.Helper()
-	m := machine()
-	for _, c := range busy() {
-		if _, err := m.state.apply(c); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var s map[string]any
-	if err := json.Unmarshal(snapshotOf(t, m), &s); err != nil {
-		t.Fatal(err)
-	}
-	f(s, s["jobs"].([]any)[0].(map[string]any))
-	data, err := json.Marshal(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-// TestHostileSnapshotsAreRefused restores what no command leads to.
-func TestHostileSnapshotsAreRefused(t *testing.T) {
-	plan := func(j map[string]any) map[string]any { return j["plan"].(map[string]any) }
-	for name, f := range map[string]func(s, j map[string]any){
-		"jobs[0].plan":              func(_, j map[string]any) { plan(j)["nodes"] = []any{} },
-		"jobs[0].plan.attempt":      func(_, j map[string]any) { delete(j, "plan") },
-		"jobs[0].width":             func(_, j map[string]any) { j["spec"].(map[string]any)["width"] = 0 },
-		"jobs[0].state":             func(_, j map[string]any) { j["state"] = "flying" },
-		"jobs[0].id":                func(_, j map[string]any) { j["id"] = "../../x" },
-		"jobs[0].parts":             func(_, j map[string]any) { j["parts"] = map[string]any{"/": nil} },
-		"jobs[0].checkpoint.step":   func(_, j map[string]any) { j["checkpoint"].(map[string]any)["step"] = -1 },
-		"jobs[0].error":             func(_, j map[string]any) { j["error"] = strings.Repeat("x", 1<<20) },
-		"jobs[1].id":                func(s, j map[string]any) { s["jobs"] = []any{j, j} },
-		"model":                     func(s, _ map[string]any) { s["model"].(map[string]any)["temporal_scale"] = 0 },
-		"jobs[0].model":             func(s, _ map[string]any) { delete(s, "model") },
-		"trash[0].object":           func(s, _ map[string]any) { s["trash"] = []any{map[string]any{}} },
-		"drains[0].node":            func(s, _ map[string]any) { s["drains"] = []any{map[string]any{"node": "*"}} },
-		"members.http_address":      func(s, _ map[string]any) { s["members"] = map[string]any{"c2": "file:///x"} },
-		"cluster":                   func(s, _ map[string]any) { s["cluster"] = "a/b" },
-		"jobs[0].num_frames x size": func(_, j map[string]any) { tiny(j) },
-		"jobs[1].plan.nodes":        func(s, j map[string]any) { s["jobs"] = []any{j, twin(j)} },
-		"jobs[0].content_type":      func(_, j map[string]any) { completed(j, "text/html") },
-	} {
-		m := machine()
-		before := m.state
-		err := m.Restore(io.NopCloser(bytes.NewReader(edited(t, f))))
-		var e *job.FieldError
-		if !errors.As(err, &e) || e.Field != name || m.state != before || len(err.Error()) > 1000 ||
-			strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s: %.300v", name, err)
-		}
-	}
-	if err := machine().Restore(io.NopCloser(bytes.NewReader(edited(t,
-		func(_, j map[string]any) { completed(j, "video/webm") })))); err != nil {
-		t.Error(err)
-	}
-}
-
-func tiny(j map[string]any) {
-	for _, at := range []map[string]any{j, j["plan"].(map[string]any)} {
-		at["spec"].(map[string]any)["width"] = 1
-	}
-}
-
-func twin(j map[string]any) map[string]any {
-	plan := j["plan"].(map[string]any)
-	out, other := map[string]any{}, map[string]any{}
-	for k, v := range j {
-		out[k] = v
-	}
-	for k, v := range plan {
-		other[k] = v
-	}
-	out["id"], out["key"], other["job"], out["plan"] = "b", "other", "b", other
-	return out
-}
-
-func completed(j map[string]any, kind string) {
-	o := map[string]any{"name": "o", "size": 1, "sha256": strings.Repeat("0a", 32)}
-	j["state"], j["result"] = "completed", map[string]any{"video": o, "latents": o,
-		"content_type": kind}
-	delete(j, "checkpoint")
-	delete(j, "parts")
-}
 
 // worked returns a data directory with a snapshot and entries behind it, as a coordinator left it.
 func worked(t *testing.T) (dir string, id job.ID) {
@@ -175,8 +38,8 @@ func worked(t *testing.T) (dir string, id job.ID) {
 	return dir, id
 }
 
-// TestDamagedDataIsNamed starts a coordinator on data that is damaged in one way or another: it says
-// in one line what, and what to do. Undamaged, it has its jobs.
+// TestDamagedDataIsNamed starts a coordinator on data that is damaged in one way or another: it
+// says in one line what, and what to do. Undamaged, it has its jobs.
 func TestDamagedDataIsNamed(t *testing.T) {
 	dir, id := worked(t)
 	flip := func(path string, at func(size int) int) {
@@ -285,13 +148,13 @@ func TestACoordinatorThatCannotGoOnSaysSo(t *testing.T) {
 	if c.Err() != nil {
 		t.Fatal(c.Err())
 	}
-	c.fsm.Apply(&raft.Log{Index: 9, Data: []byte("{")})
+	(&replicated{c.loop, c.fail}).Apply(&raft.Log{Index: 9, Data: []byte("{")})
 	next(t, c.Ended(), "its end")
 	if err := c.Err(); err == nil || !strings.Contains(err.Error(), "entry 9") ||
 		strings.Contains(err.Error(), "\n") {
 		t.Errorf("%v", err)
 	}
-	eventually(t, "it does not lead any more", func() bool { return c.lead.Load() == nil })
+	eventually(t, "it does not lead any more", func() bool { return !c.leads() })
 	if err := c.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "entry 9") {
 		t.Errorf("it is ready: %v", err)
 	}
@@ -304,16 +167,13 @@ func TestDamagedEntriesAreNotTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.Close()
-	good, err := busy()[0].encode()
-	if err != nil {
-		t.Fatal(err)
-	}
+	good := core.Seal([]byte(`{"v":6,"kind":"cluster","cluster":"c"}`))
 	servers := raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: "c1"}}})
 	for i, c := range []struct {
 		l  raft.Log
 		ok bool
 	}{
-		{raft.Log{Data: good}, true}, {raft.Log{Data: good[:50]}, false},
+		{raft.Log{Data: good}, true}, {raft.Log{Data: good[:20]}, false},
 		{raft.Log{Type: raft.LogNoop}, true}, {raft.Log{Type: 99}, false},
 		{raft.Log{Type: raft.LogConfiguration, Data: servers}, true},
 		{raft.Log{Type: raft.LogConfiguration, Data: []byte("x")}, false},

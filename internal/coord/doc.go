@@ -1,11 +1,31 @@
 // Package coord is the control plane: it holds the queue of jobs in Raft, knows the nodes from
 // their heartbeats, places jobs on them and records how they end.
 //
-// A Coordinator embeds a NATS server, over which shards register and report (package wire) and
+// A [Coordinator] embeds a NATS server, over which shards register and report (package wire) and
 // whose JetStream keeps objects, and a Raft node, whose log keeps decisions: jobs, attempts, plans,
-// results with their hashes, the model. Progress and the table of nodes live in the leader's memory
-// only; a new leader learns them from the nodes.
+// results with their hashes, the model. What is decided, and why, is in package core, which knows
+// neither; this package drives it.
 //
-// All of the leader's work happens in one goroutine (leader.go), which takes events and is the only
-// writer of its state; the methods of Service ask it or read the replicated state.
+// # Goroutines
+//
+// One goroutine, the loop (loop.go), touches the core, the watchers of jobs and the term in office.
+// All others hand it functions:
+//
+//   - NATS's callbacks, one goroutine for each subject, read messages and post events (office.go).
+//   - keepOffice follows Raft's leadership and posts ticks (office.go).
+//   - Orders to nodes, looks into the object store and questions to the majority run on goroutines
+//     of their own, which post what came of them (world.go).
+//   - Raft's goroutine hands over committed entries, snapshots and restores, among the reads
+//     (raftfsm.go).
+//   - Clients call the methods of [Service] on goroutines of theirs. What changes something is an
+//     event; what only looks is a read. Creations are prepared in a read and committed by the
+//     client's goroutine, so that many of them share a write to the disk (clients.go).
+//
+// An event that commits an entry waits for Raft, and Raft waits for the loop to apply the entry. So
+// the loop serves reads while an event waits: that is the reason for the two kinds. A lock around
+// the machine would do as well for Raft, and was there before; but then what a decision has read
+// may change under it, and every method has to say under which lock it runs.
+//
+// What is beside the loop has locks of its own: how full the disks are (space.go), the log on the
+// disk (guard.go, spacious.go), the other members' answers (contact.go).
 package coord

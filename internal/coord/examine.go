@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/longtake/longtake/internal/coord/core"
+
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
@@ -110,7 +112,7 @@ func latest(dir string, snaps raft.SnapshotStore) (*raft.SnapshotMeta, error) {
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".tmp") {
 			return nil, fmt.Errorf("snapshot %s cannot be used: %w",
-				filepath.Join(snapshotsDir, e.Name()), errDamaged)
+				filepath.Join(snapshotsDir, e.Name()), core.ErrCorrupt)
 		}
 	}
 	return nil, nil
@@ -120,7 +122,9 @@ func latest(dir string, snaps raft.SnapshotStore) (*raft.SnapshotMeta, error) {
 func tryOut(snaps raft.SnapshotStore, id string) error {
 	_, r, err := snaps.Open(id)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errDamaged, err)
+		return fmt.Errorf("%w: %w", core.ErrCorrupt, err)
 	}
-	return (&fsm{state: newState()}).Restore(r)
+	defer r.Close()
+	_, err = core.ReadSnapshot(r)
+	return err
 }

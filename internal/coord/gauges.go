@@ -18,24 +18,23 @@ func gauges(c *Coordinator) []prometheus.Collector {
 	}
 	return []prometheus.Collector{
 		gauge("longtake_jobs_queued", "Jobs that wait for shards.", func() float64 {
-			n, _, _ := c.fsm.counts()
+			n, _, _ := c.counts()
 			return float64(n)
 		}),
 		gauge("longtake_oldest_queued_seconds", "Age of the job that has waited longest, or 0.",
 			func() float64 { return c.oldestQueued().Seconds() }),
 		gauge("longtake_jobs_running", "Jobs that run now.", func() float64 {
-			_, n, _ := c.fsm.counts()
+			_, n, _ := c.counts()
 			return float64(n)
 		}),
 		gauge("longtake_jobs_kept", "Jobs that are remembered, whatever their state.", func() float64 {
-			_, _, n := c.fsm.counts()
+			_, _, n := c.counts()
 			return float64(n)
 		}),
 		gauge("longtake_nodes", "Nodes (shards) that are registered; 0 on a follower.", func() float64 {
-			if l := c.lead.Load(); l != nil {
-				return float64(len(l.list()))
-			}
-			return 0
+			n := 0
+			c.loop.read(func() { n = c.core.NodeCount() })
+			return float64(n)
 		}),
 		gauge("longtake_object_bytes", "Bytes that the object store holds.", func() float64 {
 			return float64(c.space.seen().Objects)
@@ -55,28 +54,34 @@ func gauges(c *Coordinator) []prometheus.Collector {
 			"1 if no more jobs and checkpoints are taken, 2 if no finished clips either, else 0.",
 			func() float64 { return float64(c.space.seen().stage) }),
 		gauge("longtake_raft_leader", "1 if this coordinator leads, else 0.", func() float64 {
-			if c.cons != nil && c.cons.raft.State() == raft.Leader {
+			if c.cons.raft.State() == raft.Leader {
 				return 1
 			}
 			return 0
 		}),
 		gauge("longtake_raft_applied_index",
 			"Index of the last decision that was applied.", func() float64 {
-				if c.cons == nil {
-					return 0
-				}
 				return float64(c.cons.raft.AppliedIndex())
 			}),
 	}
 }
 
+// counts returns the numbers of queued, running and all jobs.
+func (c *Coordinator) counts() (queued, running, all int) {
+	c.loop.read(func() { queued, running, all = c.core.Machine().Counts() })
+	return queued, running, all
+}
+
 // oldestQueued is the age of the job that has waited longest.
-func (c *Coordinator) oldestQueued() time.Duration {
-	oldest := time.Duration(0)
+func (c *Coordinator) oldestQueued() (oldest time.Duration) {
 	now := c.cfg.Now()
-	for _, r := range c.fsm.all(func(r job.Record) bool { return r.State == job.Queued }) {
-		oldest = max(oldest, now.Sub(r.Created))
-	}
+	c.loop.read(func() {
+		for _, r := range c.core.Machine().Records(nil) {
+			if r.State == job.Queued {
+				oldest = max(oldest, now.Sub(r.Created))
+			}
+		}
+	})
 	return oldest
 }
 
@@ -118,15 +123,15 @@ func (m *nodeMetrics) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (m *nodeMetrics) Collect(out chan<- prometheus.Metric) {
-	l := m.c.lead.Load()
-	if l == nil {
-		return
+	nodes, err := look(m.c, m.c.core.Nodes)
+	if err != nil {
+		return // it does not lead
 	}
 	send := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	count := map[string]int{}
-	for _, n := range l.list() {
+	for _, n := range nodes {
 		count[n.State]++
 		id, name := label(string(n.ID)), label(n.Name)
 		send(nodeSeen, n.LastSeen.Seconds(), id, name)

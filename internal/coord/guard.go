@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 
+	"github.com/longtake/longtake/internal/coord/core"
+
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
@@ -22,12 +24,12 @@ type guardedLog struct {
 }
 
 // guarded runs f; a panic, or a page that is not there any more, becomes an error that wraps
-// errDamaged.
+// core.ErrCorrupt.
 func guarded(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %.200v", errDamaged, p)
+			err = fmt.Errorf("%w: %.200v", core.ErrCorrupt, p)
 		}
 	}()
 	return f()
@@ -79,7 +81,7 @@ func (g *guardedLog) StoreLogs(all []*raft.Log) error {
 // write runs f. That the disk is full is for Raft to know; that the file is damaged ends all.
 func (g *guardedLog) write(f func() error) error {
 	err := guarded(f)
-	if errors.Is(err, errDamaged) && g.running.Load() {
+	if errors.Is(err, core.ErrCorrupt) && g.running.Load() {
 		g.fatal(fmt.Errorf("cannot write raft.db: %w", err))
 	}
 	return err
@@ -119,12 +121,11 @@ func (g *guardedLog) Close() error { return guarded(g.store.Close) }
 func checkEntry(l *raft.Log) error {
 	switch l.Type {
 	case raft.LogCommand:
-		_, err := decodeCommand(l.Data)
-		return err
+		return core.CheckEntry(l.Data)
 	case raft.LogConfiguration:
 		return guarded(func() error { raft.DecodeConfiguration(l.Data); return nil })
 	case raft.LogNoop, raft.LogBarrier:
 		return nil
 	}
-	return fmt.Errorf("%w: an entry of kind %v", errDamaged, l.Type)
+	return fmt.Errorf("%w: an entry of kind %v", core.ErrCorrupt, l.Type)
 }

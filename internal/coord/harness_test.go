@@ -311,3 +311,35 @@ func untilLost(t *testing.T, c *Coordinator, id job.ID, n int) job.Loss {
 	v := until(t, c, id, "on its way again", func(v View) bool { return len(v.Losses) >= n })
 	return v.Losses[n-1]
 }
+
+// record returns a job as a coordinator has it, whether it leads or not.
+func record(c *Coordinator, id job.ID) (r job.Record, ok bool) {
+	c.loop.read(func() { r, ok = c.core.Machine().Record(id) })
+	return r, ok
+}
+
+// cluster returns the id of the cluster.
+func cluster(c *Coordinator) (id string) {
+	c.loop.read(func() { id = c.core.Machine().Cluster() })
+	return id
+}
+
+// snapshotText is what a coordinator would write as its snapshot.
+func snapshotText(t *testing.T, c *Coordinator) string {
+	t.Helper()
+	s, err := look(c, c.core.Snapshot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := s.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// left is how many bytes jobs that are placed next may store.
+func left(c *Coordinator) (n int64) {
+	c.loop.read(func() { n = c.core.RoomForPlaced() })
+	return n
+}

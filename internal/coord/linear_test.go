@@ -59,15 +59,15 @@ type history struct {
 	told  int
 }
 
-// do records one operation of a client. One that was refused before it could change anything, and one
-// that only looked and was told nothing, count for nothing.
+// do records one operation of a client. One that was refused before it could change anything, and
+// one that only looked and was told nothing, count for nothing.
 func (h *history) do(client int, c *Coordinator, o op, f func() (job.Record, error)) job.Record {
-	led := c.lead.Load() != nil
+	led := c.leads()
 	call := time.Since(h.start).Nanoseconds()
 	r, err := f()
 	rec := porcupine.Operation{ClientId: client, Input: o, Call: call, Output: r.State,
 		Return: time.Since(h.start).Nanoseconds()}
-	led = led || c.lead.Load() != nil
+	led = led || c.leads()
 	if err != nil && (!led || o.kind == "get") {
 		return r
 	}
@@ -96,9 +96,9 @@ func (m *members) any() *Coordinator {
 	return m.all[rand.IntN(len(m.all))]
 }
 
-// TestTheJobAPIIsLinearizable lets clients create, look at and cancel jobs, each at any coordinator,
-// while leaders are closed, started again and deposed, and looks for an order in which one machine
-// would have given the same answers.
+// TestTheJobAPIIsLinearizable lets clients create, look at and cancel jobs, each at any
+// coordinator, while leaders are closed, started again and deposed, and looks for an order in which
+// one machine would have given the same answers.
 func TestTheJobAPIIsLinearizable(t *testing.T) {
 	length := 6 * time.Second
 	if testing.Short() {

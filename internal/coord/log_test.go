@@ -39,12 +39,6 @@ func TestRaftsLinesKeepTheirSeverity(t *testing.T) {
 	}
 }
 
-func TestPercents(t *testing.T) {
-	if got := percents([]float64{4e10, 4e10, 2e10}); strings.Join(got, " ") != "40% 40% 20%" {
-		t.Errorf("%v", got)
-	}
-}
-
 // TestTheModelsNoticesAreLoggedOnce however many shards hold it.
 func TestTheModelsNoticesAreLoggedOnce(t *testing.T) {
 	var out testlog.Buffer

@@ -7,18 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 )
 
 // replicasMax is the most copies that JetStream keeps.
 const replicasMax = 5
-
-// SnapshotMax bounds a snapshot, in bytes.
-const SnapshotMax = 1 << 30
 
 // AddMember implements Service. The new one takes part in no majority until it has what the others
 // have.
@@ -33,7 +32,7 @@ func (c *Coordinator) AddMember(ctx context.Context, p Peer) (Status, error) {
 	if err := c.greeting(ctx, p); err != nil {
 		return Status{}, err
 	}
-	if _, err := c.commit(command{Kind: kindMember, Member: &p}); err != nil {
+	if err := doErr(ctx, c, func() error { return c.core.RecordMember(p) }); err != nil {
 		return Status{}, err
 	}
 	if there {
@@ -50,14 +49,14 @@ func (c *Coordinator) AddMember(ctx context.Context, p Peer) (Status, error) {
 
 // checkMember refuses what cannot be a further member.
 func (c *Coordinator) checkMember(p Peer) error {
-	if _, err := c.leader(); err != nil {
+	if err := c.leading(); err != nil {
 		return err
 	}
 	if c.cfg.alone() {
 		return fmt.Errorf("%w: this coordinator was started alone, without raft.peers; a cluster of "+
 			"several starts with its own data directories", ErrAlone)
 	}
-	return cmp.Or(checkAddress(p.ID, p.HTTP), checkHostPort(p.Raft))
+	return cmp.Or(core.CheckAddress(p.ID, p.HTTP), checkHostPort(p.Raft))
 }
 
 // known reports whether a member is there already, as it is to be added. It refuses one whose name
@@ -91,7 +90,7 @@ func (c *Coordinator) known(p Peer) (bool, error) {
 
 // RemoveMember implements Service.
 func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (Status, error) {
-	if _, err := c.leader(); err != nil {
+	if err := c.leading(); err != nil {
 		return Status{}, err
 	}
 	s, err := c.Status(ctx)
@@ -116,7 +115,8 @@ func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (
 	}
 	c.log.Info("coordinator removed", "id", id)
 	c.wg.Go(func() { c.resize(context.WithoutCancel(ctx)) })
-	if _, err := c.commit(command{Kind: kindMember, Member: &Peer{ID: id}}); err != nil {
+	err = doErr(ctx, c, func() error { return c.core.RecordMember(Peer{ID: id}) })
+	if err != nil {
 		return s, err
 	}
 	return c.Status(ctx)
@@ -124,7 +124,7 @@ func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (
 
 // TransferLeader implements Service.
 func (c *Coordinator) TransferLeader(ctx context.Context, to string) (Status, error) {
-	if _, err := c.leader(); err != nil {
+	if err := c.leading(); err != nil {
 		return Status{}, err
 	}
 	s, err := c.Status(ctx)
@@ -153,22 +153,22 @@ func (c *Coordinator) TransferLeader(ctx context.Context, to string) (Status, er
 
 // SaveSnapshot implements Service.
 func (c *Coordinator) SaveSnapshot(_ context.Context, w io.Writer) error {
-	if _, err := c.leader(); err != nil {
+	if err := c.leading(); err != nil {
 		return err
 	}
 	if err := c.cons.verify(); err != nil {
 		return c.officeError(err)
 	}
-	s, err := c.fsm.Snapshot()
+	s, err := look(c, c.core.Snapshot)
 	if err != nil {
 		return err
 	}
-	return s.(*snapshot).write(w)
+	return s.Write(w)
 }
 
 // RestoreSnapshot implements Service.
-func (c *Coordinator) RestoreSnapshot(_ context.Context, r io.Reader) error {
-	if _, err := c.leader(); err != nil {
+func (c *Coordinator) RestoreSnapshot(ctx context.Context, r io.Reader) error {
+	if err := c.leading(); err != nil {
 		return err
 	}
 	if !c.restoring.TryLock() {
@@ -182,11 +182,12 @@ func (c *Coordinator) RestoreSnapshot(_ context.Context, r io.Reader) error {
 	case len(data) > SnapshotMax:
 		return fmt.Errorf("%w: it is larger than %d bytes", ErrSnapshot, SnapshotMax)
 	}
-	trial := &fsm{state: newState()}
-	if err := trial.Restore(io.NopCloser(bytes.NewReader(data))); err != nil {
+	trial, err := core.ReadSnapshot(bytes.NewReader(data))
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
-	have, read := c.fsm.model(), trial.model()
+	have, _ := c.Model(ctx)
+	read := trial.Model()
 	if have.Fingerprint != "" && read.Fingerprint != have.Fingerprint && !have.Succeeds(read) {
 		return fmt.Errorf("%w: it is of a cluster that serves %q, this one serves %q", ErrSnapshot,
 			read.Name, have.Name)
@@ -195,7 +196,7 @@ func (c *Coordinator) RestoreSnapshot(_ context.Context, r io.Reader) error {
 	if err := c.cons.raft.Restore(meta, bytes.NewReader(data), c.cfg.Timing.Apply); err != nil {
 		return fmt.Errorf("cannot restore: %w", c.officeError(err))
 	}
-	c.log.Info("a snapshot was restored", "jobs", len(trial.all(nil)))
+	c.log.Info("a snapshot was restored", "jobs", len(trial.Records(nil)))
 	return nil
 }
 
@@ -205,23 +206,18 @@ func invalidMember(field, value, allowed string) error {
 
 // officeError turns Raft's refusals of one who does not lead into ours.
 func (c *Coordinator) officeError(err error) error {
-	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipLost) {
+	if errors.Is(err, ErrNotLeader) || errors.Is(err, raft.ErrNotLeader) ||
+		errors.Is(err, raft.ErrLeadershipLost) {
 		return c.notLeader()
 	}
 	return err
 }
 
-// addresses returns the HTTP addresses that are known, by id: those of members that were added come
-// from the log, those of the first ones from the configuration.
-func (c *Coordinator) addresses() map[string]string {
-	out := c.fsm.members()
-	for _, p := range c.cfg.Raft.Peers {
-		if out[p.ID] == "" {
-			out[p.ID] = p.HTTP
-		}
+// checkHostPort wants what others can dial.
+func checkHostPort(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" || port == "" || len(address) > core.AddressMax {
+		return invalidMember("raft_address", address, "host:port")
 	}
-	if out[c.cfg.ID] == "" {
-		out[c.cfg.ID] = c.cfg.HTTP
-	}
-	return out
+	return nil
 }

@@ -19,7 +19,8 @@ import (
 func patient(c *Config) { c.Timing.Election = 1500 * time.Millisecond }
 
 // TestDeadAddressesAreNotAdded adds coordinators that do not answer, and one under another's name:
-// the cluster goes on. Nor is one removed without which there is no majority, unless that is forced.
+// the cluster goes on. Nor is one removed without which there is no majority, unless that is
+// forced.
 func TestDeadAddressesAreNotAdded(t *testing.T) {
 	ctx := context.Background()
 	all, addrs := three(t, patient)
@@ -71,7 +72,7 @@ func TestOneCoordinatorOfThreeIsRecovered(t *testing.T) {
 	untilState(t, all[0], id, job.Completed)
 	left := all[1]
 	eventually(t, "the third knows", func() bool {
-		r, ok := left.fsm.get(id)
+		r, ok := record(left, id)
 		return ok && r.State == job.Completed
 	})
 	f.leave()
@@ -87,7 +88,7 @@ func TestOneCoordinatorOfThreeIsRecovered(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	again := start(t, left.cfg) // among addresses of others, none of whom is a member
-	eventually(t, "it leads", func() bool { return again.lead.Load() != nil })
+	eventually(t, "it leads", func() bool { return again.leads() })
 	if v, err := again.Get(t.Context(), id); err != nil || v.State != job.Completed {
 		t.Fatalf("%+v, %v", v, err)
 	}

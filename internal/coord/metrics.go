@@ -2,10 +2,12 @@ package coord
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -99,8 +101,26 @@ func counter(name, help string) prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 }
 
-// setback counts an attempt that ended early.
-func (m *metrics) setback(r job.Record, b job.Setback) {
+// observer counts what happens in the core, and tells those who watch jobs.
+type observer struct{ c *Coordinator }
+
+var _ core.Observer = observer{}
+
+// JobChanged implements core.Observer.
+func (o observer) JobChanged(id job.ID) { o.c.hub.notify(id) }
+
+// JobPlaced implements core.Observer.
+func (o observer) JobPlaced(waited time.Duration) { o.c.metrics.waited.Observe(waited.Seconds()) }
+
+// NodeGone implements core.Observer.
+func (o observer) NodeGone() { o.c.metrics.nodesLost.Inc() }
+
+// StaleMessage implements core.Observer.
+func (o observer) StaleMessage() { o.c.metrics.stale.Inc() }
+
+// AttemptLost implements core.Observer.
+func (o observer) AttemptLost(r job.Record, b job.Setback) {
+	m := o.c.metrics
 	m.setbacks.WithLabelValues(strconv.FormatBool(b.Planned)).Inc()
 	if n := len(r.Losses); n > 0 {
 		m.redone.Add(float64(r.Losses[n-1].Redone))
@@ -110,11 +130,12 @@ func (m *metrics) setback(r job.Record, b job.Setback) {
 	}
 }
 
-// saved counts a checkpoint; before is the job without it.
-func (m *metrics) saved(before, after job.Record) {
+// CheckpointSaved implements core.Observer.
+func (o observer) CheckpointSaved(before, after job.Record) {
 	if before.Checkpoint == after.Checkpoint {
 		return
 	}
+	m := o.c.metrics
 	m.checkpoints.Inc()
 	m.checkpointBytes.Add(float64(after.Checkpoint.Object.Size))
 	m.checkpointTime.Observe(after.Checkpoint.Seconds)
@@ -124,8 +145,9 @@ func (m *metrics) saved(before, after job.Record) {
 	}
 }
 
-// ended counts a job that just became final.
-func (m *metrics) ended(r job.Record) {
+// JobEnded implements core.Observer.
+func (o observer) JobEnded(r job.Record) {
+	m := o.c.metrics
 	m.finished.WithLabelValues(string(r.State)).Inc()
 	if r.State != job.Completed {
 		return

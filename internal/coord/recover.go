@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/longtake/longtake/internal/coord/core"
+
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
@@ -43,7 +45,7 @@ func Recover(cfg Config, peers []Peer, drop bool) (r Recovered, err error) {
 		return r, fmt.Errorf("cannot recover data directory %s: %w", cfg.Data, err)
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	m := &fsm{state: newState()}
+	m := &throwaway{core.NewMachine()}
 	_, t := raft.NewInmemTransport(servers.Servers[0].Address)
 	defer t.Close()
 	err = guarded(func() error {
@@ -53,7 +55,7 @@ func Recover(cfg Config, peers []Peer, drop bool) (r Recovered, err error) {
 	if err != nil {
 		return r, fmt.Errorf("cannot recover: %w", err)
 	}
-	r.Jobs, r.Last = len(m.all(nil)), x.last
+	r.Jobs, r.Last = len(m.machine.Records(nil)), x.last
 	return r, nil
 }
 
@@ -66,7 +68,7 @@ func membership(cfg Config, peers []Peer) (raft.Configuration, error) {
 	var out raft.Configuration
 	own := false
 	for _, p := range peers {
-		if err := errors.Join(checkAddress(p.ID, p.HTTP), checkHostPort(p.Raft)); err != nil {
+		if err := errors.Join(core.CheckAddress(p.ID, p.HTTP), checkHostPort(p.Raft)); err != nil {
 			return out, err
 		}
 		own = own || p.ID == cfg.ID
@@ -108,7 +110,7 @@ func openDamaged(dir string, drop bool, r *Recovered) (log *guardedLog, snaps ra
 		if x, err = examine(dir, log, snaps); err == nil || !drop {
 			return log, snaps, x, err
 		}
-		if err = x.giveUp(log, aside, r); !errors.Is(err, errDamaged) {
+		if err = x.giveUp(log, aside, r); !errors.Is(err, core.ErrCorrupt) {
 			continue
 		}
 		if err = errors.Join(log.Close(), aside("raft.db")); err == nil {

@@ -7,14 +7,23 @@ import (
 	"io"
 	"time"
 
+	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 )
 
 // Service is what the HTTP API and the CLI use of a coordinator. Every method may be called from
 // any goroutine. On a follower all but Status, Model and Ready return a *NotLeaderError.
 type Service interface {
+	Jobs
+	Nodes
+	Cluster
+}
+
+// Jobs creates jobs, follows them and reads their results.
+type Jobs interface {
 	// Create checks r against the model and queues it; when it returns without an error, the job
-	// is committed. It returns a *job.FieldError, ErrNoModel, ErrQueueFull or ErrKeyReused.
+	// is committed. It returns a *job.FieldError, ErrNoModel, ErrNoSpace, ErrQueueFull or
+	// ErrKeyReused.
 	Create(ctx context.Context, r job.Request) (job.Record, error)
 	// Get returns one job, or ErrNotFound.
 	Get(ctx context.Context, id job.ID) (View, error)
@@ -31,21 +40,35 @@ type Service interface {
 	// Watch sends the job's view now and after changes (a slow reader misses those in between, not
 	// the last), and closes the channel after a final view, when ctx ends or leadership is lost.
 	Watch(ctx context.Context, id job.ID) (<-chan View, error)
+	// Preview returns the latest preview of a running job; ErrNotFound if there is none.
+	Preview(ctx context.Context, id job.ID) (Preview, error)
 	// StoreInput stores what a job is to start from, r from its start to its end. It stays for an
 	// hour, or as long as a job refers to it; ErrQueueFull where too many are stored.
 	StoreInput(ctx context.Context, r io.ReadSeeker) (job.Object, error)
 	// Open reads a stored object of a result, all of which has been checked; ErrNotFound if it is
 	// gone, ErrDamaged if it is not what was stored.
 	Open(ctx context.Context, o job.Object) (io.ReadSeekCloser, error)
-	// Preview returns the latest preview of a running job; ErrNotFound if there is none.
-	Preview(ctx context.Context, id job.ID) (Preview, error)
+}
+
+// Nodes shows the registered nodes and takes them out of service.
+type Nodes interface {
 	// Nodes returns the registered nodes, by name.
 	Nodes(ctx context.Context) ([]Node, error)
-	// DrainNode takes a node, by name or id, out of the scheduler's choice. Its work goes over to
-	// others at the next step boundary, after `within` in any case; 0: at once.
+	// DrainNode takes a node, by name or id, out of the scheduler's choice. Its work moves to others
+	// at the next step boundary, after `within` in any case; 0: at once.
 	DrainNode(ctx context.Context, name string, within time.Duration) (Node, error)
 	// UndrainNode lets a drained node work again.
 	UndrainNode(ctx context.Context, name string) (Node, error)
+}
+
+// Cluster shows the coordinators, changes who they are, and copies what they have decided.
+type Cluster interface {
+	// Status returns what this coordinator knows about itself and the cluster.
+	Status(ctx context.Context) (Status, error)
+	// Model returns the model that the cluster serves, false before the first shard registered.
+	Model(ctx context.Context) (job.Model, bool)
+	// Ready returns nil when requests can be taken here: a leader is known, NATS is up.
+	Ready(ctx context.Context) error
 	// AddMember adds a coordinator, which has to run with raft.join and votes once it has caught up;
 	// RemoveMember takes one out that is not the leader, and without which a majority is in reach,
 	// unless it is forced. TransferLeader hands the leadership to a member, "" for any.
@@ -56,69 +79,27 @@ type Service interface {
 	// all coordinators; ErrSnapshot if it cannot be read or is of another model.
 	SaveSnapshot(ctx context.Context, w io.Writer) error
 	RestoreSnapshot(ctx context.Context, r io.Reader) error
-	// Status returns what this coordinator knows about itself and the cluster.
-	Status(ctx context.Context) (Status, error)
-	// Model returns the model that the cluster serves, false before the first shard registered.
-	Model(ctx context.Context) (job.Model, bool)
-	// Ready returns nil when requests can be taken here: a leader is known, NATS is up.
-	Ready(ctx context.Context) error
 }
 
-// View is a job as clients see it.
-type View struct {
-	job.Record
-	Progress job.Progress `json:"progress,omitzero"`       // of a running job; zero at first
-	Waiting  string       `json:"waiting,omitempty"`       // why a queued job does not run yet
-	Ahead    int          `json:"jobs_ahead,omitempty"`    // queued jobs before this one
-	Nodes    []string     `json:"nodes_by_rank,omitempty"` // names, of the latest placement
-	Decision string       `json:"decision,omitempty"`      // on going over to other shards
-	// PreviewStep is after how many steps the latest preview was made, 0: there is none.
-	PreviewStep int `json:"preview_step,omitempty"`
-	// Expires is when the job and its clip are deleted because of their age; zero: not for that.
-	Expires time.Time `json:"expires,omitzero"`
-	// Damage says what became of a completed job's objects, as far as somebody has asked for them.
-	Damage string `json:"damage,omitempty"`
-}
-
-// ListOptions selects a page of jobs.
-type ListOptions struct {
-	After job.ID // the last one of the page before; empty: from the start
-	Limit int    // 1..ListLimit; 0: 20
-	Order string // "asc" (oldest first) or "desc" (default)
-}
+// What clients see of jobs and nodes.
+type (
+	// View is a job.
+	View = core.View
+	// ListOptions selects a page of jobs.
+	ListOptions = core.ListOptions
+	// Page is a run of jobs.
+	Page = core.Page
+	// Preview is a rough animation of a running job's clip.
+	Preview = core.Preview
+	// Node is a registered shard process.
+	Node = core.Node
+)
 
 // ListLimit is the most jobs on one page.
-const ListLimit = 100
+const ListLimit = core.ListLimit
 
-// Page is a run of jobs.
-type Page struct {
-	Jobs []View `json:"jobs"`
-	More bool   `json:"has_more"`
-}
-
-// Node is a registered shard process.
-type Node struct {
-	ID      job.NodeID `json:"id"`
-	Name    string     `json:"name"`
-	Device  string     `json:"device"`
-	Threads int        `json:"threads"`
-	Version string     `json:"version,omitempty"`
-	Route   string     `json:"route"` // of its data-plane NATS server
-	// State is "idle", "busy", "stopping" (busy with what is over), "draining" (busy still),
-	// "drained", or in an answer to a drain "gone".
-	State string `json:"state"`
-	RSS   uint64 `json:"rss_bytes"`
-	// Speed is in multiplications and additions a second, Memory is what a clip may take; 0: unknown.
-	Speed    float64       `json:"speed,omitempty"`
-	Memory   int64         `json:"memory_bytes,omitempty"`
-	Job      job.ID        `json:"job,omitempty"`
-	Attempt  job.Attempt   `json:"attempt,omitempty"`
-	Step     int           `json:"step,omitempty"`
-	Since    time.Time     `json:"registered"`
-	Started  time.Time     `json:"started,omitzero"` // its process
-	LastSeen time.Duration `json:"last_seen_ns"`     // ago
-	Deadline time.Time     `json:"drain_deadline,omitzero"`
-}
+// SnapshotMax bounds a snapshot, in bytes.
+const SnapshotMax = core.SnapshotMax
 
 // Member is one coordinator of the Raft configuration.
 type Member struct {
@@ -157,15 +138,17 @@ func (s Status) Leads() bool { return s.State == "Leader" }
 
 // Errors of the service.
 var (
-	ErrNotFound  = errors.New("not found")
-	ErrDamaged   = errors.New("the object store has damaged bytes for it")
-	ErrNoModel   = errors.New("no shard has registered yet, so no model is known; start one")
-	ErrQueueFull = errors.New("the queue is full")
-	ErrKeyReused = errors.New("this key was used for another request")
-	ErrNotLeader = errors.New("this coordinator is not the leader")
-	ErrNotReady  = errors.New("the coordinator is not ready")
-	ErrAlone     = errors.New("not possible with one coordinator")
-	ErrSnapshot  = errors.New("this snapshot cannot be restored")
+	ErrNotFound  = core.ErrNotFound
+	ErrDamaged   = core.ErrDamaged
+	ErrNoModel   = core.ErrNoModel
+	ErrQueueFull = core.ErrQueueFull
+	ErrKeyReused = core.ErrKeyReused
+	ErrNotLeader = core.ErrNotLeader
+	// ErrNoSpace: no more jobs are taken until there is room.
+	ErrNoSpace  = core.ErrNoSpace
+	ErrNotReady = errors.New("the coordinator is not ready")
+	ErrAlone    = errors.New("not possible with one coordinator")
+	ErrSnapshot = errors.New("this snapshot cannot be restored")
 )
 
 // NotLeaderError says who leads; errors.Is(err, ErrNotLeader) holds.

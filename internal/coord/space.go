@@ -9,10 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/hashicorp/raft"
 
 	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/disk"
 	"github.com/longtake/longtake/internal/wire"
 )
@@ -34,8 +34,6 @@ const (
 // to the leader, in two stages: first no more jobs and checkpoints are taken, while clips that are
 // done may still be stored, since they let go of more; then nothing at all is. What is left, and a
 // file that is removed when even that is gone, is for Raft's log and for deletions.
-//
-// A nil space has room for everything.
 type space struct {
 	cfg     Config
 	reserve int64
@@ -103,60 +101,54 @@ func (s *space) look() {
 func (s *space) judge() {
 	o := &s.own
 	before := o.stage
-	low := func(have, least int64, st stage) bool {
+	low := func(have, least int64, st core.Stage) bool {
 		if before >= st {
 			least += least / 8
 		}
 		return have < least
 	}
-	o.stage, o.Full = roomy, ""
-	if low(o.Free, s.reserve, full) {
-		o.stage = full
+	o.stage, o.Full = core.Roomy, ""
+	if low(o.Free, s.reserve, core.Full) {
+		o.stage = core.Full
 		o.Full = fmt.Sprintf("the disk of coordinator %s is full: %s of %s are free, %s are kept back "+
-			"(limits.disk-reserve); delete jobs, or make room on it", s.cfg.ID, size(o.Free),
-			size(o.Total), size(s.reserve))
-		if low(o.Free, s.reserve/2, stuck) {
-			o.stage = stuck
+			"(limits.disk-reserve); delete jobs, or make room on it", s.cfg.ID, core.Bytes(o.Free),
+			core.Bytes(o.Total), core.Bytes(s.reserve))
+		if low(o.Free, s.reserve/2, core.Stuck) {
+			o.stage = core.Stuck
 		}
 	}
-	if q := o.Quota; q > 0 && o.stage < stuck && low(q-o.Objects, q/20, full) {
+	if q := o.Quota; q > 0 && o.stage < core.Stuck && low(q-o.Objects, q/20, core.Full) {
 		o.Full = fmt.Sprintf("the object store is full: it holds %s of %s (limits.disk); delete jobs, "+
-			"or allow more", size(o.Objects), size(q))
-		o.stage = max(o.stage, full)
+			"or allow more", core.Bytes(o.Objects), core.Bytes(q))
+		o.stage = max(o.stage, core.Full)
 		if o.Objects >= q {
-			o.stage = stuck
+			o.stage = core.Stuck
 		}
 	}
 	if o.stage == before {
 		return
 	}
-	if o.stage == roomy {
+	if o.stage == core.Roomy {
 		s.cfg.Log.Info("there is room again", "free", o.Free, "objects", o.Objects)
 		return
 	}
 	s.cfg.Log.Error(o.Full, "stage", o.stage)
 }
 
-// size writes a number of bytes for people.
-func size(n int64) string { return humanize.Bytes(uint64(max(n, 0))) } //nolint:gosec // from 0
+// disksKept bounds the coordinators whose word is remembered.
+const disksKept = 64
 
 // hear keeps what another coordinator has said.
 func (s *space) hear(d wire.Disk) {
-	if s == nil {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.others) < membersKept {
+	if d.ID != s.cfg.ID && len(s.others) < disksKept {
 		s.others[d.ID] = told{d, time.Now()}
 	}
 }
 
 // state returns how full the fullest of the disks is that are known here, and why.
-func (s *space) state() (stage, string) {
-	if s == nil {
-		return roomy, ""
-	}
+func (s *space) state() (core.Stage, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	worst, why := s.own.stage, s.own.Full
@@ -165,18 +157,30 @@ func (s *space) state() (stage, string) {
 			delete(s.others, id)
 			continue
 		}
-		if st := stage(t.disk.Stage); st > worst {
+		if st := core.Stage(t.disk.Stage); st > worst {
 			worst, why = st, t.disk.Reason
 		}
 	}
 	return worst, why
 }
 
+// disk is what the core sees: how full the fullest disk is, and what the object store may hold
+// here.
+func (s *space) disk() core.Disk {
+	var d core.Disk
+	d.Stage, d.Why = s.state()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d.Known, d.Held = true, s.own.Objects
+	d.Most, d.Now = s.own.Total-s.reserve, d.Held+s.own.Free-s.reserve
+	if q := s.own.Quota; q > 0 {
+		d.Most, d.Now = min(d.Most, q), min(d.Now, q)
+	}
+	return d
+}
+
 // seen returns what is known of this coordinator's disk; where it leads, with the others' troubles.
 func (s *space) seen() Space {
-	if s == nil {
-		return Space{}
-	}
 	worst, why := s.state()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,7 +192,7 @@ func (s *space) seen() Space {
 // spend runs f, and once more after giving the reserve away if the disk was full.
 func (s *space) spend(f func() error) error {
 	err := f()
-	if s != nil && disk.IsFull(err) && s.ballast.Release() {
+	if disk.IsFull(err) && s.ballast.Release() {
 		s.cfg.Log.Warn("the disk is full; the reserve is given away", "error", err)
 		err = f()
 	}
@@ -298,33 +302,13 @@ func (c *Coordinator) tellSpace() {
 	}
 }
 
-// onDisk hears of another coordinator's disk.
-func (l *leader) onDisk(d wire.Disk) wire.Ack {
-	if d.ID != l.c.cfg.ID {
-		l.c.space.hear(d)
-	}
-	return wire.Ack{OK: true}
-}
-
-// room returns an error if no more jobs are taken.
+// roomForMore returns an error if no more jobs are taken.
 func (c *Coordinator) roomForMore() error {
-	if st, why := c.space.state(); st > roomy {
+	if st, why := c.space.state(); st > core.Roomy {
 		return fmt.Errorf("%w: %s", ErrNoSpace, why)
 	}
 	return nil
 }
-
-// stage is how full it is.
-type stage int
-
-const (
-	roomy stage = iota
-	full        // no more jobs and checkpoints are taken
-	stuck       // nor finished clips
-)
-
-// String implements fmt.Stringer.
-func (s stage) String() string { return [...]string{"room", "full", "stuck"}[s] }
 
 // Space is what a coordinator knows of its disk, in bytes.
 type Space struct {
@@ -335,8 +319,5 @@ type Space struct {
 	Reserve int64 `json:"disk_reserve_bytes"` // no more jobs are taken when less is free
 	// Full says why no more jobs are taken, on the leader for all coordinators; empty: they are.
 	Full  string `json:"full,omitempty"`
-	stage stage
+	stage core.Stage
 }
-
-// ErrNoSpace: no more jobs are taken until there is room.
-var ErrNoSpace = errors.New("there is no room for more")

@@ -176,8 +176,8 @@ func TestAQuota(t *testing.T) {
 	})
 }
 
-// TestAnotherCoordinatorsDisk hears of a full disk elsewhere: the leader takes no more jobs, and does
-// again when it hears that there is room.
+// TestAnotherCoordinatorsDisk hears of a full disk elsewhere: the leader takes no more jobs, and
+// does again when it hears that there is room.
 func TestAnotherCoordinatorsDisk(t *testing.T) {
 	cfg, _ := tightDisk(t)
 	c := start(t, cfg)
@@ -193,7 +193,8 @@ func TestAnotherCoordinatorsDisk(t *testing.T) {
 	}
 }
 
-// TestTheReserveIsSpentOnce runs what finds the disk full: it is given the reserve and a second try.
+// TestTheReserveIsSpentOnce runs what finds the disk full: it is given the reserve and a second
+// try.
 func TestTheReserveIsSpentOnce(t *testing.T) {
 	cfg, free := tightDisk(t)
 	cfg.fill()
@@ -226,8 +227,8 @@ func TestTheReserveIsSpentOnce(t *testing.T) {
 	}
 }
 
-// TestNATSComesBack restarts the broker under a leader, as after a full disk: nodes are still there,
-// and what was stored is.
+// TestNATSComesBack restarts the broker under a leader, as after a full disk: nodes are still
+// there, and what was stored is.
 func TestNATSComesBack(t *testing.T) {
 	cfg, _ := tightDisk(t)
 	cfg.NATS.Listen, cfg.Timing.LostAfter = "127.0.0.1:0", 5*time.Second
@@ -321,7 +322,7 @@ func TestAJobThatTakesTooMuch(t *testing.T) {
 	untilState(t, c, first, job.Completed)
 	f.finish(c, f.told())
 	untilState(t, c, id, job.Completed)
-	eventually(t, "what others take of the disk is seen", func() bool { return c.left() < 40<<20 })
+	eventually(t, "what others take of the disk is seen", func() bool { return left(c) < 40<<20 })
 	if _, err := c.Create(ctx, large(17)); !errors.Is(err, ErrNoSpace) {
 		t.Errorf("more than others leave: %v", err)
 	}

@@ -10,18 +10,9 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// Nodes implements Service.
-func (c *Coordinator) Nodes(context.Context) ([]Node, error) {
-	l, err := c.leader()
-	if err != nil {
-		return nil, err
-	}
-	return l.list(), nil
-}
-
 // Model implements Service.
-func (c *Coordinator) Model(context.Context) (job.Model, bool) {
-	m := c.fsm.model()
+func (c *Coordinator) Model(context.Context) (m job.Model, ok bool) {
+	c.loop.read(func() { m = c.core.Machine().Model() })
 	return m, m.Fingerprint != ""
 }
 
@@ -30,7 +21,12 @@ func (c *Coordinator) Ready(context.Context) error {
 	if err := c.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotReady, err)
 	}
-	if c.lead.Load() == nil {
+	var inOffice, listening bool
+	c.loop.read(func() { inOffice, listening = c.term != nil, c.term != nil && c.term.listening })
+	switch {
+	case inOffice && !listening:
+		return fmt.Errorf("%w: it does not hear the shards yet", ErrNotReady)
+	case !inOffice:
 		if e := c.notLeader().(*NotLeaderError); e.ID == "" { //nolint:errorlint // its own
 			return fmt.Errorf("%w: no leader is elected", ErrNotReady)
 		}
@@ -50,14 +46,14 @@ func (c *Coordinator) Status(context.Context) (Status, error) {
 	_, leader := r.LeaderWithID()
 	s := Status{ID: c.cfg.ID, State: r.State().String(), Leader: string(leader),
 		LastIndex: r.LastIndex(), Applied: r.AppliedIndex(), NATS: c.ClientURL(),
-		Model: c.fsm.model(), Version: c.cfg.Version, Space: c.space.seen()}
+		Version: c.cfg.Version, Space: c.space.seen()}
 	s.Term, _ = strconv.ParseUint(r.Stats()["term"], 10, 64)
-	s.Queued, s.Running, s.Jobs = c.fsm.counts()
-	if l := c.lead.Load(); l != nil {
-		l.mu.Lock()
-		s.Nodes = len(l.nodes)
-		l.mu.Unlock()
-	}
+	c.loop.read(func() {
+		m := c.core.Machine()
+		s.Model = m.Model()
+		s.Queued, s.Running, s.Jobs = m.Counts()
+		s.Nodes = c.core.NodeCount()
+	})
 	f := r.GetConfiguration()
 	if err := f.Error(); err != nil {
 		return s, fmt.Errorf("cannot read the members: %w", err)

@@ -1,46 +1,41 @@
 package coord
 
 import (
-	"context"
 	"slices"
-	"sync"
 
+	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 )
 
-// hub sends views of jobs to their watchers. Its lock comes before the leader's and the machine's.
+// hub sends views of jobs to their watchers. Like the core it is touched in the loop alone.
 type hub struct {
-	view     func(job.ID) (View, bool)
-	mu       sync.Mutex
+	core     *core.Core
 	watchers map[job.ID][]*watcher
 }
+
+func newHub(k *core.Core) *hub { return &hub{core: k, watchers: map[job.ID][]*watcher{}} }
 
 // watcher is one reader; its channel holds the latest view.
 type watcher struct{ ch chan View }
 
-// add registers a watcher and sends it the first view; false if the job is unknown.
-func (h *hub) add(ctx context.Context, id job.ID) (<-chan View, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	v, ok := h.view(id)
-	if !ok {
-		return nil, false
+// add registers a watcher and sends it the first view; ErrNotFound if the job is unknown.
+func (h *hub) add(id job.ID) (*watcher, error) {
+	v, err := h.core.View(id)
+	if err != nil {
+		return nil, err
 	}
 	w := &watcher{ch: make(chan View, 1)}
 	w.ch <- v
 	if v.State.Final() {
 		close(w.ch)
-		return w.ch, true
+	} else {
+		h.watchers[id] = append(h.watchers[id], w)
 	}
-	h.watchers[id] = append(h.watchers[id], w)
-	context.AfterFunc(ctx, func() { h.remove(id, w) })
-	return w.ch, true
+	return w, nil
 }
 
 // remove closes a watcher, unless that has been done.
 func (h *hub) remove(id job.ID, w *watcher) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	i := slices.Index(h.watchers[id], w)
 	if i < 0 {
 		return
@@ -54,26 +49,24 @@ func (h *hub) remove(id job.ID, w *watcher) {
 
 // notify sends the job's present view; after a final one, or if the job is gone, it closes.
 func (h *hub) notify(id job.ID) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if len(h.watchers[id]) == 0 {
 		return
 	}
-	v, ok := h.view(id)
+	v, err := h.core.View(id)
 	for _, w := range h.watchers[id] {
-		if ok {
+		if err == nil {
 			w.put(v)
 		}
-		if !ok || v.State.Final() {
+		if err != nil || v.State.Final() {
 			close(w.ch)
 		}
 	}
-	if !ok || v.State.Final() {
+	if err != nil || v.State.Final() {
 		delete(h.watchers, id)
 	}
 }
 
-// put replaces a view that was not read yet; the hub's lock makes it the only sender.
+// put replaces a view that was not read yet; the loop is the only sender.
 func (w *watcher) put(v View) {
 	select {
 	case <-w.ch:
@@ -84,8 +77,6 @@ func (w *watcher) put(v View) {
 
 // closeAll ends all watches.
 func (h *hub) closeAll() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	for _, ws := range h.watchers {
 		for _, w := range ws {
 			close(w.ch)

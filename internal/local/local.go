@@ -59,8 +59,7 @@ type Config struct {
 	Hosts   []string // names for it, besides those of Listen
 	Origins []string // of web pages elsewhere that may use it
 	Clients api.Clients
-	// RequestTime is how long a clip may be predicted to take; below 0: no limit.
-
+	// RequestTime is how long a clip may be predicted to take; 0: no limit.
 	RequestTime time.Duration
 	Storage     coord.Limits // those that coord.ReadStorage reads
 	Log         *slog.Logger
@@ -72,7 +71,7 @@ type Config struct {
 func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 	c := Config{Model: v.String("model"), Shards: v.Int("shards"), Threads: v.Int("threads"),
 		Transport: v.String("transport"), Listen: "127.0.0.1:0",
-		RequestTime: coord.RequestTime(v), Log: log}
+		RequestTime: max(0, v.Duration("limits.request-time")), Log: log}
 	if c.Shards == 0 {
 		c.Shards = shards
 	}
@@ -159,15 +158,15 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	// behind, all of it would be lost together.
 	every := 1
 	if cfg.Data == l.temp && !cfg.Checkpoints {
-		every = -1 // the shards and the checkpoints would go together
+		every = 0 // the shards and the checkpoints would go together
 	}
 
 	// The coordinator starts once, when the first of the shards needs it at the latest.
 	lead := sync.OnceValue(func() (err error) {
 		limits := cfg.Storage
-		limits.RequestTime = cfg.RequestTime
+		limits.RequestTime = &cfg.RequestTime
 		l.coord, err = coord.Start(ctx, coord.Config{Data: cfg.Data, HTTP: l.URL, Version: daemon.Version,
-			CheckpointEvery: every, Log: cfg.Log,
+			CheckpointEvery: &every, Log: cfg.Log,
 			Limits: limits})
 		if err != nil {
 			listener.Close()

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/plan"
@@ -25,7 +25,7 @@ type entry struct {
 
 func read(data []byte) entry {
 	var e entry
-	data, _, err := coord.Unseal(data)
+	data, _, err := core.Unseal(data)
 	if err == nil {
 		err = json.Unmarshal(data, &e)
 	}
@@ -47,7 +47,7 @@ func newChecker(w *world) *checker {
 }
 
 // committed looks at a decision about a job, which was before and now is after.
-func (c *checker) committed(k *coord.Core, e entry, before, after job.Record) {
+func (c *checker) committed(k *core.Core, e entry, before, after job.Record) {
 	if e.Job == "" || e.Kind == "delete" || after.ID != e.Job {
 		return
 	}
@@ -65,6 +65,9 @@ func (c *checker) committed(k *coord.Core, e entry, before, after job.Record) {
 		}
 	}
 	c.vanished(k)
+	if err := after.Check(); err != nil {
+		c.w.violated("record", "job %s: %v", after.ID, err)
+	}
 }
 
 // attempts only grow, one at a time, and what is final stays.
@@ -82,9 +85,9 @@ func (c *checker) attempts(before, after job.Record) {
 }
 
 // placed checks a new attempt: it has nodes to itself, and its ranks tile the grid.
-func (c *checker) placed(k *coord.Core, r job.Record) {
+func (c *checker) placed(k *core.Core, r job.Record) {
 	taken := map[job.NodeID]job.ID{}
-	for _, other := range k.Records() {
+	for _, other := range k.Machine().Records(nil) {
 		if other.State != job.Running {
 			continue
 		}
@@ -167,10 +170,7 @@ func (c *checker) same() {
 		if m.down || m.applied != len(c.w.raft.log) {
 			continue
 		}
-		have, err := m.core.Snapshot()
-		if err != nil {
-			c.w.violated("snapshot", "%v", err)
-		}
+		have := m.snapshot()
 		if seen != nil && !bytes.Equal(have, want) {
 			c.w.violated("diverged", "c%d and c%d differ after %d entries", seen.id, m.id, m.applied)
 		}
@@ -179,9 +179,9 @@ func (c *checker) same() {
 }
 
 // vanished wants every acknowledged job to be known.
-func (c *checker) vanished(k *coord.Core) {
+func (c *checker) vanished(k *core.Core) {
 	for _, id := range c.w.clients.order {
-		if _, ok := k.Record(id); !ok && !c.w.clients.gone[id] {
+		if _, ok := k.Machine().Record(id); !ok && !c.w.clients.gone[id] {
 			c.w.violated("vanished", "job %s was acknowledged, and is unknown", id)
 		}
 	}
@@ -198,7 +198,7 @@ func (c *checker) ended() bool {
 	if k == nil {
 		return false
 	}
-	for _, r := range k.Records() {
+	for _, r := range k.Machine().Records(nil) {
 		if !r.State.Final() {
 			return false
 		}
@@ -216,7 +216,7 @@ func (c *checker) last() {
 		}
 	}
 	c.same()
-	for _, r := range k.Records() {
+	for _, r := range k.Machine().Records(nil) {
 		if r.State == job.Failed && !strings.Contains(r.Error, "without progress") {
 			c.w.violated("lost", "job %s failed: %s", r.ID, r.Error)
 		}
@@ -234,7 +234,7 @@ func (c *checker) stuck() {
 		c.w.violated("stuck", "nobody leads")
 		return
 	}
-	for _, r := range k.Records() {
+	for _, r := range k.Machine().Records(nil) {
 		if !r.State.Final() {
 			c.w.violated("stuck", "job %s is %s in attempt %d on %v, %d attempts lost", r.ID, r.State,
 				r.Attempt, r.Plan.Nodes, len(r.Losses))

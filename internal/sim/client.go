@@ -1,12 +1,11 @@
 package sim
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -47,27 +46,26 @@ func (c *clients) request(i int) job.Request {
 	return r
 }
 
-// service returns that of the leader, or nil.
-func (c *clients) service() coord.Service {
-	if k := c.w.raft.lead(); k != nil {
-		return k.Service()
-	}
-	return nil
-}
-
 // create repeats a request until it is answered; some answers are lost.
 func (c *clients) create(key string, r job.Request) {
-	again := func() { c.w.after(500*time.Millisecond, func() { c.create(key, r) }) }
-	s := c.service()
-	if s == nil {
-		again()
+	r.Key = key
+	k := c.w.raft.lead()
+	if k == nil {
+		c.again(key, r)
 		return
 	}
-	r.Key = key
-	rec, err := s.Create(context.Background(), r)
+	k.Create(r, func(rec job.Record, err error) { c.created(key, r, rec, err) })
+}
+
+func (c *clients) again(key string, r job.Request) {
+	c.w.after(500*time.Millisecond, func() { c.create(key, r) })
+}
+
+// created takes the answer to a request.
+func (c *clients) created(key string, r job.Request, rec job.Record, err error) {
 	switch {
-	case errors.Is(err, coord.ErrNotLeader), errors.Is(err, coord.ErrNoModel):
-		again()
+	case errors.Is(err, core.ErrNotLeader), errors.Is(err, core.ErrNoModel):
+		c.again(key, r)
 		return
 	case err != nil:
 		c.w.violated("create", "%v", err)
@@ -78,7 +76,7 @@ func (c *clients) create(key string, r job.Request) {
 	}
 	c.made[key] = rec.ID
 	if c.w.chance(0.3) { // the answer is lost
-		again()
+		c.again(key, r)
 		return
 	}
 	c.left--
@@ -89,28 +87,28 @@ func (c *clients) create(key string, r job.Request) {
 }
 
 // some picks an acknowledged job.
-func (c *clients) some() (job.ID, coord.Service) {
-	s := c.service()
-	if s == nil || len(c.order) == 0 {
+func (c *clients) some() (job.ID, *core.Core) {
+	k := c.w.raft.lead()
+	if k == nil || len(c.order) == 0 {
 		return "", nil
 	}
-	return c.order[c.w.rng.IntN(len(c.order))], s
+	return c.order[c.w.rng.IntN(len(c.order))], k
 }
 
 func (c *clients) cancel() {
-	if id, s := c.some(); s != nil && !c.gone[id] {
-		_, err := s.Cancel(context.Background(), id)
+	if id, k := c.some(); k != nil && !c.gone[id] {
+		err := k.Cancel(id)
 		c.w.log("client cancels %s: %v", id, err)
 	}
 }
 
 func (c *clients) delete() {
-	id, s := c.some()
-	if s == nil || c.gone[id] {
+	id, k := c.some()
+	if k == nil || c.gone[id] {
 		return
 	}
-	err := s.Delete(context.Background(), id)
-	if err == nil || errors.Is(err, coord.ErrNotLeader) { // then it may be, or not
+	err := k.Delete(id)
+	if err == nil || errors.Is(err, core.ErrNotLeader) { // then it may be, or not
 		c.gone[id] = true
 	}
 	c.w.log("client deletes %s: %v", id, err)
@@ -118,28 +116,28 @@ func (c *clients) delete() {
 
 func (c *clients) drain() {
 	n := c.w.nodes[c.w.rng.IntN(len(c.w.nodes))]
-	if s := c.service(); s != nil {
+	if k := c.w.raft.lead(); k != nil {
 		within := []time.Duration{0, 2 * time.Second, time.Minute}[c.w.rng.IntN(3)]
-		_, err := s.DrainNode(context.Background(), n.name, within)
+		_, err := k.DrainNode(n.name, within)
 		c.w.log("operator drains %s within %v: %v", n.name, within, err)
 	}
 }
 
 func (c *clients) undrain() {
 	n := c.w.nodes[c.w.rng.IntN(len(c.w.nodes))]
-	if s := c.service(); s != nil {
-		_, err := s.UndrainNode(context.Background(), n.name)
+	if k := c.w.raft.lead(); k != nil {
+		_, err := k.UndrainNode(n.name)
 		c.w.log("operator undrains %s: %v", n.name, err)
 	}
 }
 
 // undrainAll lets every node work, once and again until it is so.
 func (c *clients) undrainAll() {
-	if s := c.service(); s != nil {
-		nodes, err := s.Nodes(context.Background())
+	if k := c.w.raft.lead(); k != nil {
+		nodes, err := k.Nodes()
 		for _, n := range nodes {
 			if err == nil && !n.Deadline.IsZero() {
-				_, err = s.UndrainNode(context.Background(), string(n.ID))
+				_, err = k.UndrainNode(string(n.ID))
 			}
 		}
 	}

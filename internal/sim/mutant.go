@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 )
 
-// Mutants are planted bugs, at least one for each kind of violation, which it has to show as.
+// Mutants are planted bugs, at least one for each kind of violation. A bug has to show as one of
+// the kinds that are given with it, between bars.
 var Mutants = map[string]string{
 	"a create is acknowledged before it is committed": "vanished",
 	"a member comes back without its log":             "diverged",
@@ -17,7 +18,7 @@ var Mutants = map[string]string{
 	"a loss throws the checkpoint away":               "progress",
 	"a loss throws the parts away":                    "progress",
 	"two jobs share a node":                           "refused",
-	"a damaged entry is skipped":                      "vanished",
+	"a damaged entry is skipped":                      "vanished|diverged|artifact",
 	"the ranks are more than the heads":               "tiles",
 	"a second attempt starts beside the first":        "two live attempts",
 	"attempts begin to count anew":                    "attempts",
@@ -27,7 +28,7 @@ var Mutants = map[string]string{
 	"the results are swept with the checkpoints":      "artifact",
 	"a rank's own error fails the job":                "lost",
 	"queued jobs are never placed":                    "stuck",
-	"a snapshot misses a job":                         "diverged",
+	"a snapshot misses a job":                         "diverged|vanished",
 }
 
 // is reports whether this bug is planted.
@@ -65,11 +66,11 @@ func (w *world) mutateEntry(m *member, e entry, data []byte) (_ []byte, lost boo
 
 // rewriteEntry changes an entry, which gets a checksum again.
 func rewriteEntry(data []byte, f func(map[string]any)) []byte {
-	data, _, err := coord.Unseal(data)
+	data, _, err := core.Unseal(data)
 	if err != nil {
 		panic(fmt.Sprintf("sim: %v", err))
 	}
-	return coord.Seal(rewrite(data, f))
+	return core.Seal(rewrite(data, f))
 }
 
 func rewrite(data []byte, f func(map[string]any)) []byte {
@@ -89,7 +90,7 @@ func rewrite(data []byte, f func(map[string]any)) []byte {
 
 // share puts a node of another running job into a plan.
 func (w *world) share(m *member, data []byte) []byte {
-	for _, r := range m.core.Records() {
+	for _, r := range m.core.Machine().Records(nil) {
 		if r.State == job.Running {
 			return rewriteEntry(data, func(c map[string]any) {
 				c["plan"].(map[string]any)["nodes"].([]any)[0] = string(r.Plan.Nodes[0])

@@ -182,7 +182,7 @@ func (n *node) onPulse(a any) {
 
 var errLost = errors.New("no answer")
 
-// send is coord.World's: it delivers an order to a node.
+// send delivers an order to a node.
 func (w *world) send(id job.NodeID, order any, limit time.Duration, done func(error)) {
 	answered := false
 	finish := func(err error) {

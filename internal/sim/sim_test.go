@@ -6,7 +6,9 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,7 +63,7 @@ func TestClustersSurviveEverything(t *testing.T) {
 }
 
 // found are seeds that once showed a bug.
-var found = []uint64{612}
+var found = []uint64{612, 4990}
 
 func TestSeedsThatFoundBugs(t *testing.T) {
 	for _, seed := range found {
@@ -88,7 +90,7 @@ func TestARunIsDecidedByItsSeed(t *testing.T) {
 
 // TestPlantedBugsAreCaught plants one bug of each kind. Every kind of violation has its mutant.
 func TestPlantedBugsAreCaught(t *testing.T) {
-	for mutant, kind := range Mutants {
+	for mutant, kinds := range Mutants {
 		t.Run(mutant, func(t *testing.T) {
 			for seed := range uint64(500) {
 				_, err := Run(Options{Seed: seed, Mutant: mutant})
@@ -96,8 +98,8 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 				if !errors.As(err, &f) {
 					continue
 				}
-				if f.Kind != kind {
-					t.Fatalf("shows as %q (%s), not as %q", f.Kind, f.What, kind)
+				if !slices.Contains(strings.Split(kinds, "|"), f.Kind) {
+					t.Fatalf("shows as %q (%s), not as %q", f.Kind, f.What, kinds)
 				}
 				return
 			}

@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"strings"
-
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -32,17 +30,6 @@ func SubjectStart(id job.NodeID) string { return "longtake.node." + string(id) +
 
 // SubjectStop is where a node takes a Stop order; it answers with an Ack.
 func SubjectStop(id job.NodeID) string { return "longtake.node." + string(id) + ".stop" }
-
-// NodeOf returns the node that takes orders on a subject, "" if none does. Simulations deliver
-// orders with it.
-func NodeOf(subject string) job.NodeID {
-	id, ok := strings.CutPrefix(subject, "longtake.node.")
-	id, _, dot := strings.Cut(id, ".")
-	if !ok || !dot {
-		return ""
-	}
-	return job.NodeID(id)
-}
 
 // nameLimit bounds names, in bytes.
 const nameLimit = 64

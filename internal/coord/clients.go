@@ -1,0 +1,112 @@
+package coord
+
+import (
+	"context"
+	"time"
+
+	"github.com/longtake/longtake/internal/coord/core"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Create implements Service. Its entry is committed on the caller's goroutine, so that the
+// creations of several clients share a write to the disk and the loop does not wait for it. Where a
+// job starts from an object, which must not be deleted meanwhile, the core commits.
+func (c *Coordinator) Create(ctx context.Context, r job.Request) (job.Record, error) {
+	if r.Source != (job.Source{}) {
+		return do(ctx, c, func(reply func(job.Record, error)) { c.core.Create(r, reply) })
+	}
+	p, err := look(c, func() (core.Proposal, error) { return c.core.ProposeJob(r) })
+	if err != nil {
+		return job.Record{}, err
+	}
+	out := c.append(p.Entry)
+	if out.err != nil {
+		return job.Record{}, c.officeError(out.err)
+	}
+	return p.Job(out.record)
+}
+
+// Retry implements Service.
+func (c *Coordinator) Retry(ctx context.Context, id job.ID) (job.Record, error) {
+	return do(ctx, c, func(reply func(job.Record, error)) { c.core.Retry(id, reply) })
+}
+
+// Cancel implements Service.
+func (c *Coordinator) Cancel(ctx context.Context, id job.ID) (View, error) {
+	if err := doErr(ctx, c, func() error { return c.core.Cancel(id) }); err != nil {
+		return View{}, err
+	}
+	return c.Get(ctx, id)
+}
+
+// Delete implements Service.
+func (c *Coordinator) Delete(ctx context.Context, id job.ID) error {
+	return doErr(ctx, c, func() error { return c.core.Delete(id) })
+}
+
+// Get implements Service. It asks a majority first: what a leader shows is never older than what
+// another one has acknowledged meanwhile.
+func (c *Coordinator) Get(_ context.Context, id job.ID) (View, error) {
+	if err := c.confirmed(); err != nil {
+		return View{}, err
+	}
+	return look(c, func() (View, error) { return c.core.View(id) })
+}
+
+// List implements Service.
+func (c *Coordinator) List(_ context.Context, o ListOptions) (Page, error) {
+	if err := o.Check(); err != nil {
+		return Page{}, err
+	}
+	if err := c.confirmed(); err != nil {
+		return Page{}, err
+	}
+	return look(c, func() (Page, error) { return c.core.Page(o) })
+}
+
+// confirmed returns nil if what is read here from now on is the latest.
+func (c *Coordinator) confirmed() error {
+	if err := c.leading(); err != nil {
+		return err
+	}
+	if c.cons.verify() != nil {
+		return c.notLeader()
+	}
+	return nil
+}
+
+// Watch implements Service.
+func (c *Coordinator) Watch(ctx context.Context, id job.ID) (<-chan View, error) {
+	return doNow(ctx, c, func() (<-chan View, error) {
+		if c.term == nil {
+			return nil, ErrNotLeader
+		}
+		w, err := c.hub.add(id)
+		if err != nil {
+			return nil, err
+		}
+		context.AfterFunc(ctx, func() { c.loop.post(func() { c.hub.remove(id, w) }) })
+		return w.ch, nil
+	})
+}
+
+// Preview implements Service.
+func (c *Coordinator) Preview(_ context.Context, id job.ID) (Preview, error) {
+	return look(c, func() (Preview, error) { return c.core.Preview(id) })
+}
+
+// Nodes implements Service.
+func (c *Coordinator) Nodes(context.Context) ([]Node, error) {
+	return look(c, c.core.Nodes)
+}
+
+// DrainNode implements Service.
+func (c *Coordinator) DrainNode(ctx context.Context, name string, within time.Duration,
+) (Node, error) {
+	return doNow(ctx, c, func() (Node, error) { return c.core.DrainNode(name, within) })
+}
+
+// UndrainNode implements Service.
+func (c *Coordinator) UndrainNode(ctx context.Context, name string) (Node, error) {
+	return doNow(ctx, c, func() (Node, error) { return c.core.UndrainNode(name) })
+}

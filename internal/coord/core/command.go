@@ -1,0 +1,138 @@
+package core
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// commandVersion is written into every command; a coordinator refuses versions above its own.
+const commandVersion = 6
+
+// kind says what a command does.
+type kind string
+
+const (
+	kindCreate    kind = "create"
+	kindPlace     kind = "place"
+	kindComplete  kind = "complete"
+	kindFail      kind = "fail"
+	kindCancel    kind = "cancel"
+	kindCancelled kind = "cancelled"
+	kindDelete    kind = "delete"
+	kindModel     kind = "model"
+	kindSwept     kind = "swept"
+	kindSave      kind = "save"
+	kindKeep      kind = "keep"
+	kindLose      kind = "lose"
+	kindDrain     kind = "drain"
+	kindUndrain   kind = "undrain"
+	kindMember    kind = "member"
+	kindLease     kind = "lease"
+	kindCluster   kind = "cluster"
+)
+
+// command is one entry of the Raft log. All that could differ between coordinators, such as the
+// time, ids and limits, is in it.
+type command struct {
+	Version int         `json:"v"`
+	Kind    kind        `json:"kind"`
+	Now     time.Time   `json:"now"`
+	Job     job.ID      `json:"job,omitempty"`
+	Attempt job.Attempt `json:"attempt,omitempty"`
+	Create  *creation   `json:"create,omitempty"`
+	Plan    *job.Plan   `json:"plan,omitempty"`
+	Result  *job.Result `json:"result,omitempty"`
+	Reason  string      `json:"reason,omitempty"`
+	Model   *job.Model  `json:"model,omitempty"`
+	Replace bool        `json:"replace,omitempty"` // the model that is there: no shard has it
+	Swept   []string    `json:"swept,omitempty"`   // names of objects that are gone
+	Spared  []string    `json:"spared,omitempty"`  // and of those that a job still refers to
+
+	Checkpoint *job.Checkpoint `json:"checkpoint,omitempty"`
+	Part       *part           `json:"part,omitempty"`
+	Setback    *job.Setback    `json:"setback,omitempty"`
+	Member     *Peer           `json:"member,omitempty"` // without an address: it is gone
+	Drain      *Drain          `json:"drain,omitempty"`  // of undrain, the node alone
+	Lease      *lease          `json:"lease,omitempty"`
+	Cluster    string          `json:"cluster,omitempty"` // id of the cluster, once
+}
+
+// lease keeps an object for a while that no job refers to yet.
+type lease struct {
+	Object job.Object `json:"object"`
+	Until  time.Time  `json:"until"`
+}
+
+// creation asks for a new job, within limits.
+type creation struct {
+	Key       string   `json:"key,omitempty"`
+	Spec      job.Spec `json:"spec"`
+	QueuedMax int      `json:"queued_max"`
+	KeptMax   int      `json:"kept_max"`
+}
+
+// Peer is one coordinator of the cluster.
+type Peer struct {
+	ID   string `json:"id"`
+	Raft string `json:"raft_address"` // host:port that the others dial
+	HTTP string `json:"http_address"` // URL of its HTTP API
+}
+
+// part is a finished piece of a job's work.
+type part struct {
+	Name   string     `json:"name"`
+	Object job.Object `json:"object"`
+}
+
+func (c command) encode() ([]byte, error) {
+	c.Version = commandVersion
+	data, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > entryMax {
+		return nil, fmt.Errorf("it has %d bytes; allowed: %d", len(data), entryMax)
+	}
+	return seal(data), nil
+}
+
+// entryMax bounds an entry of the log, in bytes: a plan of a thousand nodes with the longest texts,
+// each of whose bytes JSON may write as six, has half of that.
+const entryMax = 4 << 20
+
+// CheckEntry reports whether an entry of the log is one that can be applied.
+func CheckEntry(entry []byte) error {
+	_, err := decodeCommand(entry)
+	return err
+}
+
+// decodeCommand reads an entry of the log. An error means that this coordinator cannot know what
+// was decided: it must not go on as if nothing had been.
+func decodeCommand(entry []byte) (command, error) {
+	var c command
+	data, sealed, err := Unseal(entry)
+	if err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(data, &c); err != nil {
+		return c, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	switch {
+	case c.Version > commandVersion:
+		return c, fmt.Errorf("it is of version %d, which a newer longtake wrote; this one (%d) has to "+
+			"be updated", c.Version, commandVersion)
+	case c.Version < 1, c.Version >= sealSince && !sealed:
+		return c, fmt.Errorf("%w: version %d without a checksum", ErrCorrupt, c.Version)
+	case !kinds[c.Kind]:
+		return c, fmt.Errorf("%w: no command is of kind %.32q", ErrCorrupt, c.Kind)
+	}
+	return c, nil
+}
+
+var kinds = map[kind]bool{kindCreate: true, kindPlace: true, kindComplete: true, kindFail: true,
+	kindCancel: true, kindCancelled: true, kindDelete: true, kindModel: true, kindSwept: true,
+	kindSave: true, kindKeep: true, kindLose: true, kindDrain: true, kindUndrain: true,
+	kindMember: true, kindLease: true, kindCluster: true}

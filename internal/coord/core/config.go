@@ -1,0 +1,121 @@
+package core
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Config says how a core decides. Zero fields take defaults, unless they say what 0 means.
+type Config struct {
+	ID      string // of this coordinator
+	Version string // of the program; nodes of another one are logged
+	Limits  Limits
+	Timing  Timing
+	// CheckpointEvery and PreviewEvery are how many denoising steps lie between checkpoints and
+	// between previews, which come with checkpoints; 0: there are none.
+	CheckpointEvery int
+	PreviewEvery    int
+	// LeaseLeast is how long a new leader keeps an input at least that no job refers to, whatever the
+	// time of day says; default 10 min.
+	LeaseLeast time.Duration
+	Log        *slog.Logger // default: discarded
+	// Now gives the time of day, for what is written down. It may be set forward and back, and differs
+	// between coordinators. Default: time.Now.
+	Now func() time.Time
+	// Clock measures what passes between two readings, whatever is done to the time of day. All
+	// decisions go by it. Default: Now.
+	Clock func() time.Time
+}
+
+// Limits bound what a coordinator holds.
+type Limits struct {
+	Queued int // jobs that wait; default 1000
+	Kept   int // jobs in all; the oldest final ones go first; default 10000
+	Nodes  int // registered nodes; default 1024
+	// Disk is what stored objects may take, in bytes; 0: what the disk has, but for the reserve.
+	Disk int64
+	// Reserve is how many bytes of the disk stay free: with less, no more is taken. Default 5 % of it,
+	// from 16 MiB to 256 MiB.
+	Reserve int64
+	// KeepFor is how long a final job is kept; 0: as long as there are not more than Kept.
+	KeepFor time.Duration
+	// KeepBytes is what the objects of final jobs may take together: the oldest go first; 0: no limit.
+	KeepBytes int64
+	// RequestTime is how long a clip may be predicted to take before it is refused, unless the client
+	// insists. nil: 24 h; 0: there is no limit.
+	RequestTime *time.Duration
+	// RequestTokens is how many tokens a clip may have; default job.ClipTokensLimit.
+	RequestTokens int
+}
+
+// SetDefaults fills zero fields.
+func (l *Limits) SetDefaults() {
+	setDefault(&l.Queued, 1000)
+	setDefault(&l.Kept, 10000)
+	setDefault(&l.Nodes, 1024)
+	setDefault(&l.RequestTokens, job.ClipTokensLimit)
+}
+
+// requestTime is how long a clip may be predicted to take; 0: there is no limit.
+func (l *Limits) requestTime() time.Duration {
+	if l.RequestTime == nil {
+		return 24 * time.Hour
+	}
+	return *l.RequestTime
+}
+
+// Timing are the intervals of the control plane.
+type Timing struct {
+	Heartbeat time.Duration // asked of nodes; default 500 ms
+	LostAfter time.Duration // silence after which a node is lost; default 3 s
+	HungAfter time.Duration // the least time without progress after which a rank hangs; default 10 s
+	HungFirst time.Duration // likewise, while its pace is not measured yet; default 10 min
+	Yield     time.Duration // for a preempted job to come to a step boundary; default 1 min
+	Grace     time.Duration // for nodes to come back after a change of leader; default LostAfter + 2 s
+	Tick      time.Duration // of the leader's checks; default LostAfter / 12
+	Order     time.Duration // for a node to acknowledge an order; default 5 s
+	Election  time.Duration // Raft's timeout; default 50 ms alone, 500 ms with peers
+	Apply     time.Duration // for a command to commit; default 10 s
+}
+
+// SetDefaults fills zero fields; alone says that there is one coordinator.
+func (t *Timing) SetDefaults(alone bool) {
+	setDefault(&t.Heartbeat, 500*time.Millisecond)
+	setDefault(&t.LostAfter, 3*time.Second)
+	setDefault(&t.HungAfter, 10*time.Second)
+	setDefault(&t.HungFirst, 10*time.Minute)
+	setDefault(&t.Yield, time.Minute)
+	setDefault(&t.Grace, t.LostAfter+2*time.Second)
+	setDefault(&t.Tick, max(t.LostAfter/12, time.Millisecond))
+	setDefault(&t.Order, 5*time.Second)
+	setDefault(&t.Apply, 10*time.Second)
+	if alone {
+		setDefault(&t.Election, 50*time.Millisecond)
+	}
+	setDefault(&t.Election, 500*time.Millisecond)
+}
+
+func (c *Config) fill() {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Clock == nil {
+		c.Clock = c.Now // of time.Now, Sub uses the monotonic reading
+	}
+	setDefault(&c.LeaseLeast, 10*time.Minute)
+	c.Limits.SetDefaults()
+	c.Timing.SetDefaults(false)
+}
+
+// setDefault gives *p a value if it is zero.
+func setDefault[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}

@@ -1,0 +1,17 @@
+package core
+
+import "errors"
+
+// Errors that clients are told; package coord documents which call returns which.
+var (
+	ErrNotFound  = errors.New("not found")
+	ErrNoModel   = errors.New("no shard has registered yet, so no model is known; start one")
+	ErrQueueFull = errors.New("the queue is full")
+	ErrKeyReused = errors.New("this key was used for another request")
+	ErrNotLeader = errors.New("this coordinator is not the leader")
+	ErrNoSpace   = errors.New("there is no room for more")
+	ErrDamaged   = errors.New("the object store has damaged bytes for it")
+)
+
+// ErrCorrupt is why an entry of the log or a snapshot cannot be what was written.
+var ErrCorrupt = errors.New("it is damaged")

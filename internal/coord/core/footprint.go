@@ -1,0 +1,80 @@
+package core
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// footprint is what a job is expected to take in the object store.
+func (c *Core) footprint(s job.Spec) job.Footprint {
+	return c.machine.Model().Footprint(s, c.cfg.CheckpointEvery > 0)
+}
+
+// needs is what a job that is placed may still store, in bytes.
+func (c *Core) needs(r job.Record) int64 {
+	return max(0, c.footprint(r.Spec).Most-r.Stored())
+}
+
+// promised is what the jobs that were taken may still store: those that run all that they need,
+// those that wait what they leave behind.
+func (c *Core) promised() (running, waiting int64) {
+	for _, r := range c.machine.Records(func(r job.Record) bool { return !r.State.Final() }) {
+		f := c.footprint(r.Spec)
+		if r.State == job.Running {
+			running += max(0, f.Most-r.Stored())
+		} else {
+			waiting += max(0, f.Kept-r.Stored())
+		}
+	}
+	return running, waiting
+}
+
+// hasRoom returns ErrNoSpace, and why, if no more jobs are taken.
+func (c *Core) hasRoom() error {
+	if d := c.world.Disk(); d.Stage > Roomy {
+		return fmt.Errorf("%w: %s", ErrNoSpace, d.Why)
+	}
+	return nil
+}
+
+// fits returns a *job.FieldError for a job that could never be stored here, and ErrNoSpace for one
+// for which there is no room at present.
+func (c *Core) fits(s job.Spec) error {
+	d := c.world.Disk()
+	if !d.Known {
+		return nil
+	}
+	f := c.footprint(s)
+	if f.Most > d.Most {
+		return &job.FieldError{Field: "num_frames x size",
+			Value: fmt.Sprintf("%d x %dx%d, which takes about %s of the object store while it is made",
+				s.Frames, s.Width, s.Height, Bytes(f.Most)),
+			Allowed: fmt.Sprintf("up to %s, all that the store may hold; so fewer frames, a smaller "+
+				"size, or a larger limits.disk or disk", Bytes(d.Most))}
+	}
+
+	running, waiting := c.promised()
+	if left := d.Now - d.Held - running - waiting; f.Most > left {
+		return fmt.Errorf("%w: the job takes about %s of the object store while it is made, and of %s "+
+			"only %s are neither used nor promised to other jobs; delete jobs, or wait", ErrNoSpace,
+			Bytes(f.Most), Bytes(d.Now), Bytes(left))
+	}
+	return nil
+}
+
+// RoomForPlaced is how many bytes jobs that are placed next may store.
+func (c *Core) RoomForPlaced() int64 {
+	d := c.world.Disk()
+	if !d.Known {
+		return math.MaxInt64
+	}
+	running, _ := c.promised()
+	return d.Now - d.Held - running
+}
+
+// Bytes writes a number of bytes for people.
+func Bytes(n int64) string { return humanize.Bytes(uint64(max(n, 0))) } //nolint:gosec // from 0

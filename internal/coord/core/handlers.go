@@ -1,0 +1,204 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
+)
+
+// onRegister takes a node into the table if it holds the cluster's model.
+func (l *leader) onRegister(r wire.Registration, reply func(wire.Welcome)) {
+	if err := l.agreeOnModel(r.Model); err != nil {
+		reply(wire.Welcome{Reason: err.Error(), Final: !errors.Is(err, ErrNotLeader)})
+		return
+	}
+	if err := l.admit(r); err != nil {
+		reply(wire.Welcome{Reason: err.Error()})
+		return
+	}
+	t := l.c.cfg.Timing
+	w := wire.Welcome{Accepted: true, Leader: l.c.cfg.ID, Interval: t.Heartbeat,
+		LostAfter: t.LostAfter, Routes: l.routes(r.Node)}
+	stale := r.Work != (wire.Work{}) && !l.noteWork(r.Node, r.Work)
+	l.publishRoutes()
+	l.c.wake()
+
+	if !stale {
+		reply(w)
+		return
+	}
+	l.c.world.Confirm(during(l, func(leads bool) {
+		w.Stop = leads
+		reply(w)
+	}))
+}
+
+// agreeOnModel makes m the cluster's model if it has none, or if m succeeds it, and refuses any
+// other one. Nodes that hold what it succeeds get no more work. Where no node is registered,
+// another model may replace one that no job needs: the first node to come does not decide for ever.
+func (l *leader) agreeOnModel(m job.Model) error {
+	if have := l.c.machine.Model(); have.Fingerprint == m.Fingerprint {
+		return nil
+	}
+	unused := len(l.nodes) == 0 && l.c.cfg.Clock().After(l.since.Add(l.c.cfg.Timing.Grace))
+	if _, err := l.c.commit(command{Kind: kindModel, Model: &m, Replace: unused}); err != nil {
+		return err
+	}
+	for _, n := range m.Notices {
+		l.c.log.Warn("the model is used with a notice", "model", m.Name, "notice", n)
+	}
+	for id, n := range l.nodes {
+		if n.reg.Model.Fingerprint != m.Fingerprint {
+			l.removeNode(id, "holds other weights than this cluster serves by now")
+		}
+	}
+	return nil
+}
+
+// admit puts a node into the table, in the place of an earlier process at the same route. It
+// refuses one whose results would differ in their bits from those of the nodes that are there.
+func (l *leader) admit(r wire.Registration) error {
+	for id, n := range l.nodes {
+		// Shards of one process share its data plane.
+		sibling := r.ProcessID != "" && n.reg.ProcessID == r.ProcessID
+		if id != r.Node && r.Route != "" && n.reg.Route == r.Route && !sibling {
+			l.removeNode(id, "was replaced by a new process at "+r.Route)
+		}
+	}
+	for id, n := range l.nodes {
+		if id != r.Node && n.reg.Arithmetic != r.Arithmetic {
+			return fmt.Errorf("the shards of this cluster compute with %s, this one with %s, which "+
+				"rounds differently; set LONGTAKE_CPU, or LONGTAKE_CUDA, to the same on all",
+				n.reg.Arithmetic, r.Arithmetic)
+		}
+	}
+	old := l.nodes[r.Node]
+	if old == nil && len(l.nodes) >= l.c.cfg.Limits.Nodes {
+		return fmt.Errorf("%d nodes are registered; allowed: %d", len(l.nodes), l.c.cfg.Limits.Nodes)
+	}
+
+	now := l.c.cfg.Clock()
+	n := &node{reg: r, since: now, seen: now, started: now.Add(-r.Uptime)}
+	n.beat = wire.Heartbeat{Node: r.Node, State: wire.Idle, Work: r.Work}
+	if r.Work != (wire.Work{}) {
+		n.beat.State = wire.Busy
+	}
+	if old != nil {
+		n.since = old.since
+	} else {
+		l.logNewNode(r)
+	}
+	delete(l.gone, r.Node)
+	l.nodes[r.Node] = n
+	return nil
+}
+
+func (l *leader) logNewNode(r wire.Registration) {
+	l.c.log.Info("node registered", "node", r.Node, "name", r.Name, "device", r.Device,
+		"start", r.ProcessID)
+	if own := l.c.cfg.Version; r.Version != own {
+		l.c.log.Warn("a node runs another version of longtake than this coordinator; update what is "+
+			"older", "node", r.Node, "name", r.Name, "version", r.Version, "coordinator", own)
+	}
+}
+
+// noteWork notes that a node says it works on w, and tells whether w is live.
+func (l *leader) noteWork(id job.NodeID, w wire.Work) (live bool) {
+	_, live = l.live(id, w)
+	if live && w.Rank == 0 {
+		l.rank0Seen[w.Job] = l.c.cfg.Clock()
+	}
+	return live
+}
+
+// onHeartbeat notes that a node is alive and what it does. The answer repeats what it may have
+// missed: that its attempt is over, cancelled, or is to yield.
+func (l *leader) onHeartbeat(h wire.Heartbeat, reply func(wire.Pulse)) {
+	n := l.nodes[h.Node]
+	if n == nil {
+		reply(wire.Pulse{Register: true})
+		return
+	}
+	freed := n.beat.State != wire.Idle && h.State == wire.Idle
+	n.beat, n.seen = h, l.c.cfg.Clock()
+	if freed {
+		l.c.wake()
+	}
+
+	switch {
+	case h.Work == (wire.Work{}):
+		reply(wire.Pulse{})
+	case l.noteWork(h.Node, h.Work):
+		r, _ := l.c.machine.Record(h.Work.Job)
+		_, yield := l.yieldRequests[r.ID]
+		disk := l.c.world.Disk()
+		reply(wire.Pulse{Cancel: r.CancelRequested, Yield: yield && !r.CancelRequested,
+			Full: disk.Stage >= Full, Stuck: disk.Stage >= Stuck})
+	case l.completed(h.Work):
+		reply(wire.Pulse{}) // it ends by itself
+	default:
+		l.c.world.Confirm(during(l, func(leads bool) { reply(wire.Pulse{Stop: leads}) }))
+	}
+}
+
+// completed reports whether w is of an attempt that completed its job.
+func (l *leader) completed(w wire.Work) bool {
+	r, ok := l.c.machine.Record(w.Job)
+	return ok && r.State == job.Completed && r.Attempt == w.Attempt
+}
+
+// onGoodbye takes a node out of the table that shuts down and has no work.
+func (l *leader) onGoodbye(g wire.Goodbye) wire.Ack {
+	known := l.nodes[g.Node] != nil
+	l.removeNode(g.Node, "was shut down")
+	if known {
+		l.publishRoutes()
+		l.c.wake()
+	}
+	return wire.Ack{OK: true}
+}
+
+// onLeave drains a node that was told to stop and still has work.
+func (l *leader) onLeave(m wire.Leave) wire.Ack {
+	if l.nodes[m.Node] == nil {
+		return wire.Ack{OK: true}
+	}
+	if err := l.drain(m.Node, m.Within); err != nil {
+		return notRecorded(err)
+	}
+	return wire.Ack{OK: true}
+}
+
+// onReport keeps the progress of a live attempt, in memory only.
+func (l *leader) onReport(r wire.Report) wire.Ack {
+	p := r.Progress
+	if !l.noteWork(r.Node, wire.Work{Job: p.Job, Attempt: p.Attempt}) {
+		l.c.observer.StaleMessage()
+		return wire.Ack{Reason: "this attempt is not live", Final: true}
+	}
+	l.progress[p.Job] = p
+	pace := l.paces[p.Job]
+	pace.Advance(p, l.c.cfg.Clock())
+	l.paces[p.Job] = pace
+	if n := l.nodes[r.Node]; n != nil {
+		n.seen = l.c.cfg.Clock()
+	}
+	l.c.observer.JobChanged(p.Job)
+	return wire.Ack{OK: true}
+}
+
+// refuse answers a message of an attempt that is not live.
+func (l *leader) refuse(id job.ID, a job.Attempt) wire.Ack {
+	l.c.observer.StaleMessage()
+	return wire.Ack{Reason: fmt.Sprintf("attempt %d of job %s is not live", a, id), Final: true}
+}
+
+// notRecorded answers a message whose command was not committed. Sending it again helps unless the
+// machine refused it.
+func notRecorded(err error) wire.Ack {
+	final := errors.Is(err, job.ErrTransition) || errors.Is(err, job.ErrStale) ||
+		errors.Is(err, ErrNotFound)
+	return wire.Ack{Reason: err.Error(), Final: final}
+}

@@ -1,0 +1,220 @@
+package core
+
+import (
+	"cmp"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/plan"
+)
+
+// Proposal is a command that a client's request leads to and that was not committed yet. Proposals
+// may be committed on any goroutine, several at a time, so that they share a write to the disk: the
+// machine checks again what may have changed meanwhile, such as the length of the queue.
+type Proposal struct {
+	// Entry is what has to be committed.
+	Entry []byte
+
+	spec  job.Spec
+	key   string
+	drawn bool // the seed was drawn, and is that of the first request with the key
+}
+
+// Job returns the job that committing the proposal gave. The error is ErrKeyReused if the job was
+// created by another request with the same key.
+func (p Proposal) Job(r job.Record) (job.Record, error) {
+	want := p.spec
+	if p.drawn {
+		want.Seed = r.Spec.Seed
+	}
+	if !r.Spec.Equal(want) {
+		return job.Record{}, fmt.Errorf("cannot create the job: key %.64q: %w", p.key, ErrKeyReused)
+	}
+	return r, nil
+}
+
+// ProposeJob checks a request against the model, the shards that are there and the room on the
+// disk, and returns the command that queues it. It returns ErrNotLeader, ErrNoModel, ErrNoSpace or
+// a *job.FieldError. A request with something to start from goes through Create instead.
+func (c *Core) ProposeJob(r job.Request) (Proposal, error) {
+	l, err := c.leader()
+	if err != nil {
+		return Proposal{}, err
+	}
+	m := c.machine.Model()
+	if m.Fingerprint == "" {
+		return Proposal{}, ErrNoModel
+	}
+	drawn := r.Seed == nil
+	if drawn {
+		seed := c.drawSeed()
+		r.Seed = &seed
+	}
+	s, err := m.Resolve(r, meshCheck(m))
+	if err != nil {
+		return Proposal{}, err
+	}
+	if err := l.servable(m, s); err != nil {
+		return Proposal{}, err
+	}
+	if !c.machine.keyed(r.Key) { // a repeat of what was taken before is taken again
+		limits := plan.Limits{Tokens: c.cfg.Limits.RequestTokens, Time: c.cfg.Limits.requestTime()}
+		if err := plan.CheckLimits(m, s, l.offers(), limits, r.Force); err != nil {
+			return Proposal{}, err
+		}
+	}
+	p, err := c.proposeSpec(r.Key, s)
+	p.drawn = drawn
+	return p, err
+}
+
+// proposeSpec proposes a new job, if there is room for it.
+func (c *Core) proposeSpec(key string, s job.Spec) (Proposal, error) {
+	if !c.machine.keyed(key) {
+		if err := cmp.Or(c.hasRoom(), c.fits(s)); err != nil {
+			return Proposal{}, fmt.Errorf("cannot create the job: %w", err)
+		}
+	}
+	limits := c.cfg.Limits
+	cmd := command{Kind: kindCreate, Job: c.newID(), Now: c.cfg.Now().UTC().Round(0),
+		Create: &creation{Key: key, Spec: s, QueuedMax: limits.Queued, KeptMax: limits.Kept}}
+	entry, err := cmd.encode()
+	return Proposal{Entry: entry, spec: s, key: key}, err
+}
+
+// Create proposes a job and commits it. done is called, perhaps from within: what a job starts from
+// may be in the trash, and no deletion may be under way while it is given to the job. Apart from
+// what ProposeJob returns, it gets ErrQueueFull, ErrKeyReused, or ErrNotFound if what the job
+// starts from is gone.
+func (c *Core) Create(r job.Request, done func(job.Record, error)) {
+	c.onceDeleted(func() { done(c.commitProposal(c.ProposeJob(r))) })
+}
+
+func (c *Core) commitProposal(p Proposal, err error) (job.Record, error) {
+	if err != nil {
+		return job.Record{}, err
+	}
+	r, err := c.world.Append(p.Entry)
+	if err != nil {
+		return job.Record{}, err
+	}
+	return p.Job(r)
+}
+
+// Retry queues a new job with the spec of a final one and calls done as Create does. It gets
+// ErrNotFound, job.ErrTransition while the job is not final, or a *job.FieldError if the cluster's
+// model has changed and cannot do it any more.
+func (c *Core) Retry(id job.ID, done func(job.Record, error)) {
+	c.onceDeleted(func() { done(c.commitProposal(c.proposeRetry(id))) })
+}
+
+func (c *Core) proposeRetry(id job.ID) (Proposal, error) {
+	if !c.Leads() {
+		return Proposal{}, ErrNotLeader
+	}
+	r, ok := c.machine.Record(id)
+	if !ok {
+		return Proposal{}, fmt.Errorf("job %.64s: %w", id, ErrNotFound)
+	}
+	if !r.State.Final() {
+		return Proposal{}, fmt.Errorf("cannot retry job %s: it is %s: %w", id, r.State,
+			job.ErrTransition)
+	}
+	if err := c.machine.Model().CheckSpec(r.Spec); err != nil {
+		return Proposal{}, err
+	}
+	return c.proposeSpec("", r.Spec)
+}
+
+// servable refuses what no mesh fits, and a format that none of the nodes can write.
+func (l *leader) servable(m job.Model, s job.Spec) error {
+	if s.Shards > 0 {
+		if _, err := plan.Mesh(m, s, s.Shards); err != nil {
+			return &job.FieldError{Field: "shards", Value: fmt.Sprint(s.Shards), Allowed: err.Error()}
+		}
+	}
+	for _, n := range l.nodes {
+		if n.writes(s.Format) {
+			return nil
+		}
+	}
+	if len(l.nodes) == 0 {
+		return nil
+	}
+	return &job.FieldError{Field: "format", Value: fmt.Sprintf("%q", s.Format),
+		Allowed: "what a registered shard can write (mp4 needs ffmpeg there)"}
+}
+
+// Cancel ends a queued job at once, and has a running one stopped: it ends when its ranks have
+// stopped. Cancelling a cancelled job does nothing; one that ended otherwise gives
+// job.ErrTransition. ErrNotLeader, ErrNotFound.
+func (c *Core) Cancel(id job.ID) error {
+	l, err := c.leader()
+	if err != nil {
+		return err
+	}
+	before, _ := c.machine.Record(id)
+	r, err := c.commit(command{Kind: kindCancel, Job: id})
+	if err != nil {
+		return err
+	}
+	switch {
+	case r.State == job.Running:
+		l.stopRanks(r.Plan, true, "the job is cancelled")
+	case before.State == job.Queued:
+		c.observer.JobEnded(r)
+	}
+	return nil
+}
+
+// Delete forgets a final job and has its objects deleted. ErrNotLeader, ErrNotFound, or
+// job.ErrTransition if the job is not final yet.
+func (c *Core) Delete(id job.ID) error {
+	if !c.Leads() {
+		return ErrNotLeader
+	}
+	_, err := c.commit(command{Kind: kindDelete, Job: id})
+	return err
+}
+
+// RecordMember commits where the API of a coordinator is; without an address, that it is no member
+// any more.
+func (c *Core) RecordMember(p Peer) error {
+	if !c.Leads() {
+		return ErrNotLeader
+	}
+	_, err := c.commit(command{Kind: kindMember, Member: &p})
+	return err
+}
+
+// newID returns an id whose order is that of time, as ULIDs are made: 48 bits of milliseconds, 80
+// random ones, in base 32.
+func (c *Core) newID() job.ID {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(c.cfg.Now().UnixMilli())<<16)
+	c.world.Random(b[6:])
+	return job.ID("video_" + idEncoding.EncodeToString(b[:]))
+}
+
+var idEncoding = base32.NewEncoding(strings.ToLower("0123456789ABCDEFGHJKMNPQRSTVWXYZ")).
+	WithPadding(base32.NoPadding)
+
+// drawSeed returns 32 random bits, which every JSON reader can hold.
+func (c *Core) drawSeed() uint64 {
+	var b [4]byte
+	c.world.Random(b[:])
+	return uint64(binary.BigEndian.Uint32(b[:]))
+}
+
+// meshCheck judges meshes for requests; the spec is not complete enough for it when its own fields
+// are wrong, so Resolve asks last.
+func meshCheck(m job.Model) func(job.Spec, job.Mesh) error {
+	return func(s job.Spec, mesh job.Mesh) error {
+		s.Mesh = mesh
+		_, err := plan.Mesh(m, s, mesh.Size())
+		return err
+	}
+}

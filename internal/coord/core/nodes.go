@@ -1,0 +1,234 @@
+package core
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/plan"
+	"github.com/longtake/longtake/internal/wire"
+)
+
+// node is a registered shard process.
+type node struct {
+	reg     wire.Registration
+	beat    wire.Heartbeat // the latest
+	since   time.Time      // of its registration; all by the leader's clock
+	started time.Time      // its process
+	seen    time.Time      // when it was last heard
+}
+
+// writes reports whether the node can write a format.
+func (n *node) writes(format string) bool {
+	return len(n.reg.Capabilities) == 0 || slices.Contains(n.reg.Capabilities, format)
+}
+
+// offer prefers the speed measured on clips to the one measured when the node started.
+func (n *node) offer() plan.Offer {
+	return plan.Offer{Speed: cmp.Or(n.beat.Speed, n.reg.Speed), Memory: n.reg.Memory}
+}
+
+// working reports whether the node says that it is in a part of the job's live attempt in which a
+// rank advances by itself: steps and frames, not the object store.
+func (n *node) working(r job.Record) bool {
+	w := n.beat.Work
+	if w.Job != r.ID || w.Attempt != r.Attempt {
+		return false
+	}
+	return n.beat.Stage == job.StageDecode ||
+		n.beat.Stage == job.StageDenoise && n.beat.Step < r.Spec.TotalSteps()
+}
+
+// departure is how a node left the table.
+type departure struct {
+	name, why string
+	at        time.Time
+	silent    time.Duration // how long it had not been heard
+}
+
+// departuresKept bounds the memory of nodes that are gone.
+const departuresKept = 4096
+
+// wasLost is how the reason begins where a node fell silent.
+const wasLost = "was lost"
+
+// removeNode takes a node out of the table, if it is there.
+func (l *leader) removeNode(id job.NodeID, why string) {
+	n := l.nodes[id]
+	if n == nil {
+		return
+	}
+	delete(l.nodes, id)
+	if len(l.gone) >= departuresKept {
+		l.forgetOldestDeparture()
+	}
+	now := l.c.cfg.Clock()
+	l.gone[id] = departure{n.reg.Name, why, now, now.Sub(n.seen)}
+	l.c.observer.NodeGone()
+
+	log := l.c.log.Info
+	if strings.HasPrefix(why, wasLost) { // nobody asked it to go
+		log = l.c.log.Warn
+	}
+	log("node gone", "node", id, "name", n.reg.Name, "why", why)
+}
+
+func (l *leader) forgetOldestDeparture() {
+	var oldest job.NodeID
+	for id, d := range l.gone {
+		if o, ok := l.gone[oldest]; !ok || d.at.Before(o.at) {
+			oldest = id
+		}
+	}
+	delete(l.gone, oldest)
+}
+
+// dropSilent removes nodes that had not been heard for too long, and tells whether there were any.
+func (l *leader) dropSilent(heard time.Time) (dropped bool) {
+	for _, n := range l.sortedNodes() {
+		if silent := heard.Sub(n.seen); silent > l.c.cfg.Timing.LostAfter {
+			l.removeNode(n.reg.Node,
+				fmt.Sprintf("%s: silent for %v", wasLost, silent.Round(100*time.Millisecond)))
+			dropped = true
+		}
+	}
+	return dropped
+}
+
+// sortedNodes returns the nodes by name, then id.
+func (l *leader) sortedNodes() []*node {
+	all := make([]*node, 0, len(l.nodes))
+	for _, n := range l.nodes {
+		all = append(all, n)
+	}
+	slices.SortFunc(all, func(a, b *node) int {
+		return cmp.Or(cmp.Compare(a.reg.Name, b.reg.Name), cmp.Compare(a.reg.Node, b.reg.Node))
+	})
+	return all
+}
+
+// nodeName returns a node's name, its id if it is unknown.
+func (l *leader) nodeName(id job.NodeID) string {
+	if n := l.nodes[id]; n != nil {
+		return n.reg.Name
+	}
+	if d, ok := l.gone[id]; ok {
+		return d.name
+	}
+	return string(id)
+}
+
+// routes lists the data-plane servers of all nodes except one.
+func (l *leader) routes(except job.NodeID) []string {
+	var out []string
+	for _, n := range l.sortedNodes() {
+		if n.reg.Node != except && n.reg.Route != "" {
+			out = append(out, n.reg.Route)
+		}
+	}
+	return out
+}
+
+// offers returns what the nodes that get new work bring to a clip, for predictions.
+func (l *leader) offers() []plan.Offer {
+	var out []plan.Offer
+	for id, n := range l.nodes {
+		if _, drained := l.c.machine.drains()[id]; !drained {
+			out = append(out, n.offer())
+		}
+	}
+	return out
+}
+
+// Node is a registered shard process, as clients see it.
+type Node struct {
+	ID      job.NodeID `json:"id"`
+	Name    string     `json:"name"`
+	Device  string     `json:"device"`
+	Threads int        `json:"threads"`
+	Version string     `json:"version,omitempty"`
+	Route   string     `json:"route"` // of its data-plane NATS server
+	// State is "idle", "busy", "stopping" (busy with what is over), "draining" (busy still),
+	// "drained", or in an answer to a drain "gone".
+	State string `json:"state"`
+	RSS   uint64 `json:"rss_bytes"`
+	// Speed is in multiplications and additions a second, Memory is what a clip may take; 0: unknown.
+	Speed    float64       `json:"speed,omitempty"`
+	Memory   int64         `json:"memory_bytes,omitempty"`
+	Job      job.ID        `json:"job,omitempty"`
+	Attempt  job.Attempt   `json:"attempt,omitempty"`
+	Step     int           `json:"step,omitempty"`
+	Since    time.Time     `json:"registered"`
+	Started  time.Time     `json:"started,omitzero"` // its process
+	LastSeen time.Duration `json:"last_seen_ns"`     // ago
+	Deadline time.Time     `json:"drain_deadline,omitzero"`
+}
+
+// Nodes returns the registered nodes, by name, or ErrNotLeader.
+func (c *Core) Nodes() ([]Node, error) {
+	l, err := c.leader()
+	if err != nil {
+		return nil, err
+	}
+	out := []Node{}
+	for _, n := range l.sortedNodes() {
+		out = append(out, l.describe(n))
+	}
+	return out, nil
+}
+
+// NodeCount returns how many nodes are registered, 0 without the office.
+func (c *Core) NodeCount() int {
+	if c.lead == nil {
+		return 0
+	}
+	return len(c.lead.nodes)
+}
+
+// describe says what clients see of a node.
+func (l *leader) describe(n *node) Node {
+	d, draining := l.c.machine.drains()[n.reg.Node]
+	state := string(n.beat.State)
+	switch {
+	case draining && n.beat.State == wire.Idle:
+		state = "drained"
+	case draining:
+		state = "draining"
+	case n.beat.State == wire.Busy && l.stopping(n):
+		state = "stopping"
+	}
+	return Node{ID: n.reg.Node, Name: n.reg.Name, Device: n.reg.Device, Threads: n.reg.Threads,
+		Version: n.reg.Version, Route: n.reg.Route, State: state, Deadline: d.Deadline,
+		RSS: n.beat.RSS, Speed: n.offer().Speed, Memory: n.reg.Memory,
+		Job: n.beat.Work.Job, Attempt: n.beat.Work.Attempt, Step: n.beat.Step,
+		Since: n.since, Started: n.started, LastSeen: l.c.cfg.Clock().Sub(n.seen)}
+}
+
+// stopping reports whether a node that works is to stop: what it works on is cancelled, or over and
+// not complete.
+func (l *leader) stopping(n *node) bool {
+	r, live := l.live(n.reg.Node, n.beat.Work)
+	return live && r.CancelRequested || !live && !l.completed(n.beat.Work)
+}
+
+// findNode returns the node of a name or id: ErrNotFound if there is none, a *job.FieldError if
+// several have the name.
+func (l *leader) findNode(name string) (*node, error) {
+	var found []*node
+	for _, n := range l.sortedNodes() {
+		if n.reg.Name == name || string(n.reg.Node) == name {
+			found = append(found, n)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("shard %.64q: %w", name, ErrNotFound)
+	case 1:
+		return found[0], nil
+	}
+	return nil, &job.FieldError{Field: "node", Value: fmt.Sprintf("%.64q", name),
+		Allowed: fmt.Sprintf("an id: %d shards have that name", len(found))}
+}

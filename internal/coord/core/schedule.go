@@ -1,0 +1,135 @@
+package core
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/sched"
+	"github.com/longtake/longtake/internal/wire"
+)
+
+// schedule lets the scheduler decide on all jobs and carries its decisions out. While objects are
+// being deleted it places nothing: see sweep.
+func (l *leader) schedule() {
+	if l.c.deleting || !l.storeSettled() {
+		return
+	}
+	waiting, asks, notes := map[job.ID]string{}, map[job.ID]string{}, map[job.ID]string{}
+	var overdue []sched.Decision
+	stalled := false // a job could not be committed, so those behind it wait
+	view, nodes := l.schedulerView()
+	for _, d := range sched.Decide(view) {
+		id := d.Job.ID
+		if stalled && d.NeedsQueue() {
+			if d.Job.State == job.Queued {
+				waiting[id] = "waits for its turn"
+			}
+			continue
+		}
+
+		switch d.Action {
+		case sched.Place:
+			if err := l.place(d, nodes); err != nil {
+				l.c.log.Warn("cannot place a job", "job", id, "error", err)
+				waiting[id], stalled = "waits: "+err.Error(), true
+			}
+		case sched.Wait:
+			waiting[id] = d.Why
+		case sched.Fail:
+			l.fail(d.Job, d.Why)
+		case sched.Keep:
+			if d.Why != "" {
+				notes[id] = d.Why
+			}
+		case sched.Yield:
+			asks[id] = d.Why
+		case sched.Stop:
+			asks[id] = d.Why
+			overdue = append(overdue, d)
+		}
+	}
+	l.setWaiting(waiting)
+	l.ask(asks, notes)
+	for _, d := range overdue {
+		if r, ok := l.c.machine.Record(d.Job.ID); ok && r.State == job.Running { // it has not ended since
+			l.lose(r, job.Setback{Planned: true, Reason: d.Why})
+		}
+	}
+}
+
+// schedulerView returns what the scheduler decides on, and the registered nodes as they were then.
+func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
+	disk := l.c.world.Disk()
+	v := sched.View{Now: l.c.cfg.Clock(), Model: l.c.machine.Model(),
+		Draining: map[job.NodeID]string{}, GraceUntil: l.graceUntil,
+		LostAfter: l.c.cfg.Timing.LostAfter, YieldWithin: l.c.cfg.Timing.Yield}
+	v.Store = sched.Store{Open: l.c.world.Objects() != nil, Room: l.c.RoomForPlaced()}
+	if disk.Stage > Roomy {
+		v.Store.Full = cmp.Or(disk.Why, disk.Stage.String())
+	}
+	for _, r := range l.c.machine.Records(queued) {
+		v.Queued = append(v.Queued, sched.Queued{Record: r, SinceLoss: l.sinceLoss(r),
+			Needs: l.c.needs(r)})
+	}
+	drains, live := l.c.machine.drains(), l.c.machine.Records(running)
+
+	nodes := map[job.NodeID]*node{}
+	for _, n := range l.sortedNodes() {
+		seen := *n
+		nodes[n.reg.Node] = &seen
+		v.Nodes = append(v.Nodes, sched.Node{ID: n.reg.Node, Name: n.reg.Name, Process: n.reg.ProcessID,
+			Formats: n.reg.Capabilities, Speed: n.beat.Speed, Idle: n.beat.State == wire.Idle,
+			Job: n.beat.Work.Job})
+	}
+	for id := range drains {
+		v.Draining[id] = l.nodeName(id)
+	}
+	for i, q := range v.Queued {
+		v.Queued[i].Blamed = maps.Clone(l.blamed[q.ID])
+	}
+	for _, r := range live {
+		v.Running = append(v.Running, sched.Running{Record: r, Progress: l.progress[r.ID],
+			Pace: l.paces[r.ID], Asked: l.yieldSince[r.ID]})
+	}
+	return v, nodes
+}
+
+// ask replaces the requests to yield, and the notes on jobs that go on. Rank 0 of a job that was
+// not asked before is told to stop at its next step boundary; heartbeats repeat that, and take it
+// back once the job is not among asks any more.
+func (l *leader) ask(asks, notes map[job.ID]string) {
+	old := l.yieldRequests
+	asked := map[job.ID]time.Time{}
+	for id := range asks {
+		asked[id] = l.yieldSince[id]
+		if asked[id].IsZero() {
+			asked[id] = l.c.cfg.Clock()
+		}
+	}
+	l.yieldRequests, l.yieldSince, l.decisions = asks, asked, notes
+
+	for _, id := range slices.Sorted(maps.Keys(asks)) {
+		why := asks[id]
+		r, ok := l.c.machine.Record(id)
+		if _, known := old[id]; known || !ok || r.State != job.Running {
+			continue
+		}
+		l.c.log.Info("job is to stop at a step boundary", "job", id, "attempt", r.Attempt, "why", why)
+		order := wire.Stop{Job: id, Attempt: r.Attempt, Yield: true, Reason: why}
+		l.sendStop(r.Plan.Nodes[0], order)
+	}
+}
+
+// setWaiting replaces the reasons why queued jobs wait, and tells watchers of those that changed.
+func (l *leader) setWaiting(reasons map[job.ID]string) {
+	old := l.waiting
+	l.waiting = reasons
+	for id := range reasons {
+		if old[id] != reasons[id] {
+			l.c.observer.JobChanged(id)
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package core
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// SnapshotMax bounds a snapshot, in bytes.
+const SnapshotMax = 1 << 30
+
+// Snapshot is a machine's state at one index, as it is written. It shares nothing that changes with
+// the machine, so it may be written on another goroutine.
+type Snapshot struct {
+	Version int          `json:"v"`
+	Cluster string       `json:"cluster,omitempty"` // id of the cluster
+	Model   job.Model    `json:"model"`
+	Jobs    []job.Record `json:"jobs"` // by creation
+	Trash   []trash      `json:"trash"`
+	Drains  []Drain      `json:"drains,omitempty"` // by node
+
+	Members map[string]string `json:"members,omitempty"`
+}
+
+// Snapshot copies the state. Equal states give equal bytes. A machine that has stopped has none.
+func (m *Machine) Snapshot() (*Snapshot, error) {
+	if m.stopped != nil {
+		return nil, fmt.Errorf("cannot take a snapshot: %w", m.stopped)
+	}
+	s := &Snapshot{Version: commandVersion, Cluster: m.state.cluster, Model: m.state.model,
+		Trash: slices.Clone(m.state.trash), Members: maps.Clone(m.state.members)}
+	for _, id := range m.state.order {
+		s.Jobs = append(s.Jobs, m.state.jobs[id])
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.state.drains)) {
+		s.Drains = append(s.Drains, m.state.drains[id])
+	}
+	return s, nil
+}
+
+// Write writes the snapshot as JSON.
+func (s *Snapshot) Write(w io.Writer) error {
+	if err := json.NewEncoder(w).Encode(s); err != nil {
+		return fmt.Errorf("cannot write a snapshot: %w", err)
+	}
+	return nil
+}
+
+// ReadSnapshot returns the machine of a snapshot, once it has checked all of it. The error wraps
+// ErrCorrupt if these are not the bytes of a snapshot, and is or wraps a *job.FieldError if no
+// commands can have led to what they say.
+func ReadSnapshot(r io.Reader) (*Machine, error) {
+	var s Snapshot
+	d := json.NewDecoder(io.LimitReader(r, SnapshotMax))
+	if err := d.Decode(&s); err != nil {
+		return nil, fmt.Errorf("cannot read a snapshot: %w: %w", ErrCorrupt, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("cannot read a snapshot: %w: it continues after its end", ErrCorrupt)
+	}
+	if s.Version < 1 || s.Version > commandVersion {
+		return nil, fmt.Errorf("cannot read a snapshot of version %d; known: 1 to %d", s.Version,
+			commandVersion)
+	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("cannot use a snapshot: %w", err)
+	}
+
+	m := NewMachine()
+	m.state.cluster, m.state.model, m.state.trash = s.Cluster, s.Model, s.Trash
+	for _, r := range s.Jobs {
+		m.state.add(r)
+	}
+	maps.Copy(m.state.members, s.Members)
+	for _, d := range s.Drains {
+		m.state.drains[d.Node] = d
+	}
+	return m, nil
+}

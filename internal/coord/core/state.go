@@ -1,0 +1,367 @@
+package core
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
+)
+
+// state is what Raft replicates. Its methods are deterministic; records in it are never written
+// through, only replaced, so that a copy of the map is a snapshot.
+type state struct {
+	// cluster is the id under which the object store knows this log; empty until the first leader
+	// has looked at it.
+	cluster string
+
+	model job.Model // zero: none registered yet
+	jobs  map[job.ID]job.Record
+	order []job.ID // by creation
+	keys  map[string]job.ID
+	trash []trash
+
+	drains map[job.NodeID]Drain
+
+	members map[string]string // HTTP addresses of coordinators that were added, by id
+}
+
+// trash is an object that no job owns any more and that the leader has still to delete.
+type trash struct {
+	Object job.Object `json:"object"`
+	// Seed is the job's; a running one of this seed may store the object anew.
+	Seed uint64 `json:"seed"`
+	Own  bool   `json:"own,omitempty"` // no other job can store it
+	// Until is when an input may go to which no job refers; zero: at once.
+	Until time.Time `json:"until,omitzero"`
+}
+
+func newState() *state {
+	return &state{jobs: map[job.ID]job.Record{}, keys: map[string]job.ID{},
+		drains: map[job.NodeID]Drain{}, members: map[string]string{}}
+}
+
+// apply executes one command; on an error nothing has changed. The record is the command's job
+// afterwards, zero if there is none.
+func (s *state) apply(c command) (job.Record, error) {
+	switch c.Kind {
+	case kindCreate:
+		return s.create(c)
+	case kindDelete:
+		return s.delete(c.Job)
+	case kindModel:
+		return job.Record{}, s.setModel(c.Model, c.Replace)
+	case kindSwept:
+		s.sweep(c)
+		return job.Record{}, nil
+	case kindDrain, kindUndrain:
+		return job.Record{}, s.drain(c)
+	case kindMember:
+		return job.Record{}, s.member(c)
+	case kindLease:
+		return job.Record{}, s.lease(c)
+	case kindCluster:
+		return job.Record{}, s.name(c.Cluster)
+	}
+	old, ok := s.jobs[c.Job]
+	if !ok {
+		return job.Record{}, fmt.Errorf("job %.64s: %w", c.Job, ErrNotFound)
+	}
+	r, err := transition(old, c)
+	if err == nil {
+		err = s.check(c.Kind, r)
+	}
+	if err != nil {
+		return old, err
+	}
+	s.jobs[c.Job] = r
+	s.discard(old, r)
+	return r, nil
+}
+
+// add takes a job in.
+func (s *state) add(r job.Record) {
+	s.jobs[r.ID] = r
+	s.order = append(s.order, r.ID)
+	if r.Key != "" {
+		s.keys[r.Key] = r.ID
+	}
+}
+
+// sweep takes off the trash what is gone, and what a job refers to: one that did may have been
+// deleted since the leader looked, and then its object is the trash's again.
+func (s *state) sweep(c command) {
+	held := s.held()
+	s.trash = slices.DeleteFunc(slices.Clone(s.trash), func(t trash) bool {
+		name := t.Object.Name
+		return slices.Contains(c.Swept, name) || held[name] && slices.Contains(c.Spared, name)
+	})
+}
+
+// held names the objects that jobs refer to.
+func (s *state) held() map[string]bool {
+	held := map[string]bool{}
+	if s.cluster != "" {
+		_, o := mark(s.cluster)
+		held[o.Name] = true
+	}
+	for r := range maps.Values(s.jobs) {
+		for _, o := range append(objects(r), r.Checkpoint.Object, r.Before.Object) {
+			held[o.Name] = true
+		}
+		for _, o := range r.Parts {
+			held[o.Name] = true
+		}
+	}
+	return held
+}
+
+// lease puts an input on the trash that is about to be stored, to stay there until its time is over
+// or a job refers to it.
+func (s *state) lease(c command) error {
+	if c.Lease == nil || c.Lease.Until.IsZero() {
+		return fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
+	}
+	l := *c.Lease
+	if err := l.Object.Check(); err != nil {
+		return fmt.Errorf("cannot keep an input: %w", err)
+	}
+	others, leased := []trash(nil), 0
+	for _, t := range s.trash {
+		if t.Object.Name == l.Object.Name {
+			continue
+		}
+		if others = append(others, t); !t.Until.IsZero() {
+			leased++
+		}
+	}
+	if leased >= leasesKept {
+		return fmt.Errorf("%w: %d inputs wait for their jobs", ErrQueueFull, leased)
+	}
+	s.trash = append(others, trash{Object: l.Object, Until: l.Until})
+	return nil
+}
+
+// leasesKept bounds the inputs that no job refers to.
+const leasesKept = 1024
+
+// knows reports whether an object is owned, or on the trash still.
+func (s *state) knows(o job.Object) bool {
+	if slices.ContainsFunc(s.trash, func(t trash) bool { return t.Object == o }) {
+		return true
+	}
+	for _, r := range s.jobs {
+		if slices.Contains(objects(r), o) {
+			return true
+		}
+	}
+	return false
+}
+
+// discard puts on the trash what old refers to and r does not. Parts may be stored anew by another
+// job of the same seed.
+func (s *state) discard(old, r job.Record) {
+	for _, o := range []job.Object{old.Checkpoint.Object, old.Before.Object} {
+		if o.Name != "" && o != r.Checkpoint.Object && o != r.Before.Object {
+			s.trash = append(slices.Clip(s.trash), trash{Object: o, Own: true})
+		}
+	}
+	if r.Parts != nil {
+		return // they only grow while the job lives
+	}
+	results := objects(r)
+	for _, name := range slices.Sorted(maps.Keys(old.Parts)) {
+		if o := old.Parts[name]; !slices.Contains(results, o) {
+			s.trash = append(slices.Clip(s.trash), trash{Object: o, Seed: r.Spec.Seed})
+		}
+	}
+}
+
+// name gives the cluster its id, once.
+func (s *state) name(id string) error {
+	if err := checkCluster(id); err != nil || id == "" {
+		return cmp.Or(err, fmt.Errorf("cannot apply an incomplete %s command", kindCluster))
+	}
+	if s.cluster == "" {
+		s.cluster = id
+	}
+	return nil
+}
+
+// member notes where a coordinator's API is, or that it is gone.
+func (s *state) member(c command) error {
+	if c.Member == nil {
+		return fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
+	}
+	p := c.Member
+	if err := CheckAddress(p.ID, p.HTTP); err != nil {
+		return err
+	}
+	switch {
+	case p.HTTP == "":
+		delete(s.members, p.ID)
+	case len(s.members) >= membersKept:
+		return fmt.Errorf("cannot add coordinator %s: %d are known", p.ID, membersKept)
+	default:
+		s.members[p.ID] = p.HTTP
+	}
+	return nil
+}
+
+// membersKept bounds the coordinators that were added.
+const membersKept = 64
+
+// drain takes a node out of the scheduler's choice, or lets it back in. Of two orders to drain the
+// earlier deadline counts.
+func (s *state) drain(c command) error {
+	if c.Drain == nil {
+		return fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
+	}
+	if err := wire.CheckNodeID(c.Drain.Node); err != nil {
+		return fmt.Errorf("cannot apply a %s command: %w", c.Kind, err)
+	}
+	d := *c.Drain
+	if c.Kind == kindUndrain {
+		delete(s.drains, d.Node)
+		return nil
+	}
+	old, ok := s.drains[d.Node]
+	if !ok && len(s.drains) >= drainsKept {
+		return fmt.Errorf("cannot drain node %s: %d nodes are being drained", d.Node, drainsKept)
+	}
+	if ok && old.Deadline.Before(d.Deadline) {
+		d.Deadline = old.Deadline
+	}
+	s.drains[d.Node] = d
+	return nil
+}
+
+// transition moves an existing job.
+func transition(r job.Record, c command) (job.Record, error) {
+	switch {
+	case c.Kind == kindPlace && c.Plan != nil:
+		return r.Place(*c.Plan, c.Now)
+	case c.Kind == kindComplete && c.Result != nil:
+		return r.Complete(c.Attempt, *c.Result, c.Now)
+	case c.Kind == kindSave && c.Checkpoint != nil:
+		return r.Save(c.Attempt, *c.Checkpoint, c.Now)
+	case c.Kind == kindKeep && c.Part != nil:
+		return r.Keep(c.Attempt, c.Part.Name, c.Part.Object)
+	case c.Kind == kindLose && c.Setback != nil:
+		return r.Lose(c.Attempt, *c.Setback, c.Now)
+	case c.Kind == kindFail:
+		return r.Fail(c.Attempt, c.Reason, c.Now)
+	case c.Kind == kindCancel:
+		return r.RequestCancel(c.Now)
+	case c.Kind == kindCancelled:
+		return r.ConfirmCancel(c.Attempt, c.Now)
+	}
+	return r, fmt.Errorf("cannot apply a command of kind %.32q: unknown or incomplete", c.Kind)
+}
+
+// create adds a job, or returns the one that has its key already.
+func (s *state) create(c command) (job.Record, error) {
+	if c.Create == nil || c.Job == "" {
+		return job.Record{}, fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
+	}
+	r := job.New(c.Job, c.Create.Key, c.Create.Spec, c.Now)
+	if err := cmp.Or(s.check(c.Kind, r), workable(s.model, r.Spec)); err != nil {
+		return job.Record{}, err
+	}
+	if id, ok := s.keys[c.Create.Key]; ok && c.Create.Key != "" {
+		return s.jobs[id], nil
+	}
+	if _, ok := s.jobs[c.Job]; ok {
+		return job.Record{}, fmt.Errorf("cannot create job %s: it exists", c.Job)
+	}
+	if n := c.Create.KeptMax; n < 1 || n > keptMost {
+		return job.Record{}, fmt.Errorf("cannot create a job where %d are kept; allowed: 1 to %d", n,
+			keptMost)
+	}
+	if queued, _ := s.counts(); queued >= c.Create.QueuedMax {
+		return job.Record{}, fmt.Errorf("%w: %d jobs wait", ErrQueueFull, queued)
+	}
+	if o := c.Create.Spec.Source.Object; o.Name != "" && !s.knows(o) {
+		return job.Record{}, fmt.Errorf("cannot create the job: what it starts from, %.64q, is %w",
+			o.Name, ErrNotFound)
+	}
+	s.evict(c.Create.KeptMax - 1)
+	s.add(r)
+	return r, nil
+}
+
+// evict forgets the oldest final jobs until at most n are kept, or only live ones are left.
+func (s *state) evict(n int) {
+	for i := 0; i < len(s.order) && len(s.order) > n; {
+		if r := s.jobs[s.order[i]]; r.State.Final() {
+			s.forget(r)
+			continue
+		}
+		i++
+	}
+}
+
+func (s *state) delete(id job.ID) (job.Record, error) {
+	r, ok := s.jobs[id]
+	if !ok {
+		return r, fmt.Errorf("job %s: %w", id, ErrNotFound)
+	}
+	if err := r.Delete(); err != nil {
+		return r, err
+	}
+	s.forget(r)
+	return r, nil
+}
+
+// forget removes a job and puts its objects on the trash.
+func (s *state) forget(r job.Record) {
+	delete(s.jobs, r.ID)
+	delete(s.keys, r.Key)
+	s.order = slices.DeleteFunc(slices.Clone(s.order), func(id job.ID) bool { return id == r.ID })
+	for _, o := range objects(r) {
+		s.trash = append(slices.Clip(s.trash), trash{Object: o, Seed: r.Spec.Seed})
+	}
+}
+
+// objects returns what r's result points to, and what r starts from.
+func objects(r job.Record) []job.Object {
+	all := []job.Object{r.Result.Video, r.Result.Latents, r.Spec.Source.Object}
+	return slices.DeleteFunc(all, func(o job.Object) bool { return o.Name == "" })
+}
+
+// setModel takes the first model, or one that succeeds it. Another one takes its place only where
+// that is asked for, while no job waits or runs.
+func (s *state) setModel(m *job.Model, replace bool) error {
+	if m == nil {
+		return fmt.Errorf("cannot apply an incomplete %s command", kindModel)
+	}
+	if err := m.Check(); err != nil {
+		return fmt.Errorf("cannot apply a %s command: %w", kindModel, err)
+	}
+	queued, running := s.counts()
+	switch {
+	case m.Succeeds(s.model), replace && queued+running == 0:
+		s.model = *m
+	case s.model.Fingerprint != m.Fingerprint:
+		return fmt.Errorf("this cluster serves model %q (fingerprint %.12s), not %q (%.12s); to change "+
+			"it, stop its shards and let its jobs end, or use another data directory",
+			s.model.Name, s.model.Fingerprint, m.Name, m.Fingerprint)
+	}
+	return nil
+}
+
+// counts returns the numbers of queued and running jobs.
+func (s *state) counts() (queued, running int) {
+	for _, r := range s.jobs {
+		switch r.State {
+		case job.Queued:
+			queued++
+		case job.Running:
+			running++
+		}
+	}
+	return queued, running
+}

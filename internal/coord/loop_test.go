@@ -1,0 +1,69 @@
+package coord
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/longtake/longtake/internal/coord/core"
+	"github.com/longtake/longtake/internal/testlog"
+)
+
+// TestReadsAreServedWhileAnEventWaits reads in the midst of an event, as Raft does to apply the
+// entry that the event commits.
+func TestReadsAreServedWhileAnEventWaits(t *testing.T) {
+	l := newLoop()
+	l.core = core.New(core.Config{}, nil, core.Unobserved{})
+	go func() {
+		defer close(l.done)
+		l.run(t.Context())
+	}()
+	committed, order := make(chan int, 1), make(chan string, 3)
+	l.post(func() { order <- "began"; await(l, committed); order <- "ended" })
+	next(t, order, "the event")
+	if !l.read(func() { order <- "read" }) {
+		t.Fatal("the loop has ended")
+	}
+	if got := next(t, order, "the read"); got != "read" {
+		t.Fatalf("it %s before it was read", got)
+	}
+	committed <- 1
+	next(t, order, "the end of the event")
+}
+
+// TestAnEndedLoopAnswers with an error.
+func TestAnEndedLoopAnswers(t *testing.T) {
+	l := newLoop()
+	close(l.done)
+	_, err := call(t.Context(), l, func(func(int, error)) { t.Error("it is called") })
+	if err == nil || l.read(func() { t.Error("it is read") }) {
+		t.Errorf("an ended loop answers: %v", err)
+	}
+	for range eventsMax + 1 { // there is room, and then there is not
+		l.post(func() {})
+	}
+}
+
+// TestNoNodeIsLostWhileTheLoopIsBusy has an event take an hour, in which a node sends heartbeats.
+func TestNoNodeIsLostWhileTheLoopIsBusy(t *testing.T) {
+	var late atomic.Int64
+	var log testlog.Buffer
+	cfg := testConfig(t.TempDir())
+	cfg.Clock = func() time.Time { return time.Now().Add(time.Duration(late.Load())) }
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	c := start(t, cfg)
+	fake(t, c, "a")
+	entered, release := make(chan bool, 1), make(chan bool)
+	c.loop.post(func() { entered <- true; <-release })
+	next(t, entered, "the event")
+	late.Store(int64(time.Hour))
+	eventually(t, "heartbeats wait for the loop", func() bool { return len(c.loop.events) > 1 })
+	close(release)
+	for range 2 {
+		c.event(func() { c.tick(c.cfg.Clock()) })
+	}
+	if n := log.Count("node gone"); n > 0 {
+		t.Errorf("%d nodes are lost, since the leader was busy", n)
+	}
+}
