@@ -91,6 +91,7 @@ func (c *Config) fill() {
 	if c.Clock == nil {
 		c.Clock = c.Now // of time.Now, Sub uses the monotonic reading
 	}
+
 	if c.CheckpointEvery == nil {
 		c.CheckpointEvery = new(1)
 	}
@@ -128,12 +129,14 @@ func (c *Config) check() error {
 	if c.Data == "" {
 		return errors.New("the data directory is not set")
 	}
+
 	for what, addr := range map[string]string{"raft address": c.Raft.Listen,
 		"NATS address": c.NATS.Listen, "NATS route address": c.NATS.Routes} {
 		if _, _, err := net.SplitHostPort(addr); addr != "" && err != nil {
 			return fmt.Errorf("%s %q is not host:port", what, addr)
 		}
 	}
+
 	if l := c.Limits; l.Queued < 0 || l.Kept < 1 || l.Nodes < 1 {
 		return fmt.Errorf("limits %+v; allowed: from 1", l)
 	}
@@ -159,9 +162,11 @@ func (c *Config) checkPeers() error {
 		}
 		return nil
 	}
+
 	if c.Raft.Listen == "" || c.NATS.Routes == "" || len(c.NATS.Peers) == 0 {
 		return errors.New("peers need a raft address, a NATS route address and NATS peers")
 	}
+
 	seen := map[string]bool{}
 	for _, p := range c.Raft.Peers {
 		if job.CheckName("id", p.ID) != nil || seen[p.ID] {

@@ -54,6 +54,8 @@ func openLog(dir string) (*guardedLog, error) {
 		})
 		return err
 	})
+
+	// Only what a copy of the directory, or a new member, would help against is called broken.
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("cannot use data directory %s: another process holds it", dir)
@@ -79,6 +81,8 @@ func openRaft(cfg Config, store *guardedLog, f raft.FSM, room *space,
 	if err != nil {
 		return nil, fmt.Errorf("cannot open snapshots in %s: %w", cfg.Data, err)
 	}
+
+	// Raft panics where it cannot read its log, and trusts what it can: so all of it is read before.
 	if _, err := examine(cfg.Data, store, snaps); err != nil {
 		return nil, &broken{cfg.Data, err}
 	}
@@ -89,6 +93,7 @@ func openRaft(cfg Config, store *guardedLog, f raft.FSM, room *space,
 	if err := c.bootstrap(cfg, addr, snaps); err != nil {
 		return nil, err
 	}
+
 	c.log = &spaciousLog{guardedLog: store, space: room, done: make(chan struct{})}
 	err = guarded(func() (err error) {
 		c.raft, err = raft.NewRaft(raftConfig(cfg, logger), f, c.log, c.log, snaps, c.transport)
@@ -108,6 +113,7 @@ func (c *consensus) listen(cfg Config, logger hclog.Logger) (raft.ServerAddress,
 		c.transport = t
 		return addr, nil
 	}
+
 	own := cfg.peer()
 	advertise, err := net.ResolveTCPAddr("tcp", own.Raft)
 	if err != nil {
@@ -156,6 +162,8 @@ func (c *consensus) bootstrap(cfg Config, own raft.ServerAddress, snaps raft.Sna
 		return fmt.Errorf("cannot read Raft's log: %w", err)
 	}
 	rc := raftConfig(cfg, hclog.NewNullLogger())
+
+	// A directory is not used for another cluster by mistake.
 	if used {
 		// A throw-away machine: the configuration is all that is wanted of the log.
 		_, t := raft.NewInmemTransport(own)
@@ -169,6 +177,7 @@ func (c *consensus) bootstrap(cfg Config, own raft.ServerAddress, snaps raft.Sna
 	if cfg.Raft.Join {
 		return nil
 	}
+
 	first := raft.Configuration{}
 	if cfg.alone() {
 		first.Servers = []raft.Server{{ID: raft.ServerID(cfg.ID), Address: own}}
@@ -178,6 +187,7 @@ func (c *consensus) bootstrap(cfg Config, own raft.ServerAddress, snaps raft.Sna
 				raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.Raft)})
 		}
 	}
+
 	if err := raft.BootstrapCluster(rc, c.store, c.store, snaps, c.transport, first); err != nil {
 		return fmt.Errorf("cannot write the first configuration: %w", err)
 	}
@@ -247,6 +257,7 @@ func (c *consensus) do(entry []byte) outcome {
 	case <-c.down: // entries that Raft was about to apply get no answer
 		err = raft.ErrRaftShutdown
 	}
+
 	switch {
 	case err == nil:
 		return f.Response().(outcome)
@@ -276,6 +287,7 @@ func (c *consensus) close() error {
 	}
 	c.closed = true
 	c.asking.Unlock()
+
 	var errs []error
 	if c.raft != nil {
 		errs = append(errs, c.stop())

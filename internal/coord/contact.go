@@ -103,6 +103,7 @@ func (c *Coordinator) keepsQuorum(without string) error {
 	if err != nil {
 		return err
 	}
+
 	voters, reached := 0, 0
 	for _, s := range servers {
 		if string(s.ID) == without && s.Suffrage != raft.Voter {
@@ -115,6 +116,7 @@ func (c *Coordinator) keepsQuorum(without string) error {
 			reached++
 		}
 	}
+
 	if reached < voters/2+1 {
 		return &job.FieldError{Field: "id", Value: fmt.Sprintf("%.64q", without), Allowed: fmt.Sprintf(
 			"a member without which a majority is in reach: of %d others that vote, %d are; bring them "+
@@ -145,6 +147,7 @@ func (c *Coordinator) promote() {
 	if c.cfg.alone() || c.promoting {
 		return
 	}
+
 	servers, err := c.cons.servers()
 	if err != nil {
 		return
@@ -153,6 +156,7 @@ func (c *Coordinator) promote() {
 		if s.Suffrage != raft.Nonvoter || !c.cons.caughtUp(s.ID, c.cfg.Timing) {
 			continue
 		}
+
 		c.promoting = true
 		ctx := c.term.ctx
 		c.goPost(func() func() {

@@ -60,10 +60,12 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &Coordinator{cfg: cfg, log: cfg.Log, cancel: cancel, loop: newLoop(),
 		ended: make(chan struct{})}
+
 	c.metrics = newMetrics(c)
 	c.core = core.New(cfg.core(), world{c}, observer{c})
 	c.loop.core = c.core
 	c.hub = newHub(c.core)
+
 	c.wg.Go(func() { // before Raft, which restores its snapshot at once
 		defer close(c.loop.done)
 		c.loop.run(run)
@@ -73,6 +75,7 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start coordinator %s: %w", cfg.ID, err), c.Close())
 	}
+
 	c.wg.Go(func() { c.openObjects(run) })
 	c.wg.Go(func() { c.keepOffice(run) })
 	c.wg.Go(func() { c.watchSpace(run) })

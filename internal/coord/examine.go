@@ -57,6 +57,7 @@ func examine(dir string, log *guardedLog, snaps raft.SnapshotStore) (x examined,
 	if x.last, err = log.LastIndex(); err != nil {
 		return x, fmt.Errorf("raft.db: %w", err)
 	}
+
 	base := uint64(0)
 	if x.snapshot != nil {
 		base = x.snapshot.Index
@@ -71,6 +72,8 @@ func examine(dir string, log *guardedLog, snaps raft.SnapshotStore) (x examined,
 		return x, fmt.Errorf("raft.db begins at entry %d, and the latest snapshot that can be read ends "+
 			"at %d: what is between them is gone", x.first, base)
 	}
+
+	// Every entry is read: Raft itself would find a damaged one only when somebody needs it.
 	for i := x.first; i > 0 && i <= x.last; i++ {
 		var l raft.Log
 		if err := log.GetLog(i, &l); err != nil {
@@ -92,6 +95,7 @@ func latest(dir string, snaps raft.SnapshotStore) (*raft.SnapshotMeta, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot list snapshots: %w", err)
 	}
+
 	var first error
 	for _, m := range all {
 		if err = tryOut(snaps, m.ID); err == nil {
@@ -104,6 +108,7 @@ func latest(dir string, snaps raft.SnapshotStore) (*raft.SnapshotMeta, error) {
 	if first != nil {
 		return nil, first
 	}
+
 	// A folder whose description cannot be read is not listed; one that was not finished is none.
 	entries, err := os.ReadDir(filepath.Join(dir, snapshotsDir))
 	if err != nil {

@@ -127,6 +127,7 @@ func (m *nodeMetrics) Collect(out chan<- prometheus.Metric) {
 	if err != nil {
 		return // it does not lead
 	}
+
 	send := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}

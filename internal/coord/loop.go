@@ -51,6 +51,7 @@ func (l *loop) run(ctx context.Context) {
 				due = time.After(wait)
 			}
 		}
+
 		select {
 		case <-ctx.Done():
 			return
@@ -117,6 +118,7 @@ func call[T any](ctx context.Context, l *loop, f func(reply func(T, error))) (v 
 	case <-l.done:
 		return v, errClosed
 	}
+
 	select {
 	case a := <-got:
 		return a.value, a.err

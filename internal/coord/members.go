@@ -38,6 +38,8 @@ func (c *Coordinator) AddMember(ctx context.Context, p Peer) (Status, error) {
 	if there {
 		return c.Status(ctx)
 	}
+
+	// It gets no vote before it has the log: with one, a member that cannot be reached would count.
 	f := c.cons.raft.AddNonvoter(raft.ServerID(p.ID), raft.ServerAddress(p.Raft), 0,
 		c.cfg.Timing.Apply)
 	if err := f.Error(); err != nil {
@@ -66,6 +68,7 @@ func (c *Coordinator) known(p Peer) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+
 	joining := 0
 	for _, s := range servers {
 		switch {
@@ -81,6 +84,7 @@ func (c *Coordinator) known(p Peer) (bool, error) {
 			joining++
 		}
 	}
+
 	if joining >= joiningMost {
 		return false, invalidMember("id", p.ID, fmt.Sprintf("none at present: %d members have not "+
 			"caught up yet; wait for them or remove them", joining))
@@ -97,6 +101,7 @@ func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (
 	if err != nil {
 		return s, err
 	}
+
 	known := slices.ContainsFunc(s.Members, func(m Member) bool { return m.ID == id })
 	switch {
 	case !known:
@@ -109,6 +114,7 @@ func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (
 	if err := c.keepsQuorum(id); err != nil && !force {
 		return s, err
 	}
+
 	f := c.cons.raft.RemoveServer(raft.ServerID(id), 0, c.cfg.Timing.Apply)
 	if err := f.Error(); err != nil {
 		return s, fmt.Errorf("cannot remove coordinator %s: %w", id, c.officeError(err))
@@ -131,6 +137,7 @@ func (c *Coordinator) TransferLeader(ctx context.Context, to string) (Status, er
 	if err != nil {
 		return s, err
 	}
+
 	transfer := c.cons.raft.LeadershipTransfer
 	if to != "" {
 		i := slices.IndexFunc(s.Members, func(m Member) bool { return m.ID == to })
@@ -145,6 +152,7 @@ func (c *Coordinator) TransferLeader(ctx context.Context, to string) (Status, er
 				raft.ServerAddress(s.Members[i].Raft))
 		}
 	}
+
 	if err := transfer().Error(); err != nil {
 		return s, fmt.Errorf("cannot hand the leadership over: %w", err)
 	}
@@ -182,6 +190,8 @@ func (c *Coordinator) RestoreSnapshot(ctx context.Context, r io.Reader) error {
 	case len(data) > SnapshotMax:
 		return fmt.Errorf("%w: it is larger than %d bytes", ErrSnapshot, SnapshotMax)
 	}
+
+	// Raft would take any bytes, and every coordinator would stop when it restores them.
 	trial, err := core.ReadSnapshot(bytes.NewReader(data))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)
@@ -192,6 +202,7 @@ func (c *Coordinator) RestoreSnapshot(ctx context.Context, r io.Reader) error {
 		return fmt.Errorf("%w: it is of a cluster that serves %q, this one serves %q", ErrSnapshot,
 			read.Name, have.Name)
 	}
+
 	meta := &raft.SnapshotMeta{Version: 1, Size: int64(len(data))}
 	if err := c.cons.raft.Restore(meta, bytes.NewReader(data), c.cfg.Timing.Apply); err != nil {
 		return fmt.Errorf("cannot restore: %w", c.officeError(err))

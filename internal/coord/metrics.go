@@ -82,6 +82,7 @@ func newMetrics(c *Coordinator) *metrics {
 		checkpointTime: histogram("longtake_checkpoint_duration_seconds",
 			"Time from the end of a step until its checkpoint was stored.", 0.001),
 	}
+
 	m.registry.MustRegister(m.finished, m.stage, m.step, m.duration, m.waited, m.commit, m.exchanged,
 		m.resent, m.nodesLost, m.stale, m.refused, m.checkpoints, m.checkpointBytes, m.setbacks,
 		m.redone, m.detection, m.recovery, m.checkpointTime)
@@ -152,6 +153,7 @@ func (o observer) JobEnded(r job.Record) {
 	if r.State != job.Completed {
 		return
 	}
+
 	m.duration.Observe(max(0, r.Finished.Sub(r.Started).Seconds()))
 	if r.Result.StepSeconds > 0 { // else an earlier attempt did all steps
 		m.step.Observe(r.Result.StepSeconds)

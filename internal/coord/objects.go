@@ -112,6 +112,7 @@ func find[R io.Closer](ctx context.Context, c *Coordinator, o job.Object,
 		}
 		r, err = open(*s, ctx, o)
 	}
+
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return r, fmt.Errorf("object %.64s: %w", o.Name, ErrNotFound)
@@ -136,6 +137,7 @@ func (c *Coordinator) StoreInput(ctx context.Context, r io.ReadSeeker) (job.Obje
 	if s == nil {
 		return job.Object{}, fmt.Errorf("%w: the object store is not open yet", ErrNotReady)
 	}
+
 	o, err := artifact.Describe(ctx, r)
 	if err != nil {
 		return o, fmt.Errorf("cannot read an input: %w", err)

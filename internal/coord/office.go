@@ -79,6 +79,8 @@ func (c *Coordinator) takeOffice(ctx context.Context) {
 		c.term = t
 		c.core.Lead()
 	})
+
+	// NATS may take its time, so nodes are listened to outside of the loop.
 	subs, err := c.listen()
 	c.event(func() {
 		t.subs = subs
@@ -158,6 +160,7 @@ func (c *Coordinator) listen() (subs []*nats.Subscription, err error) {
 		}
 		subs = append(subs, s)
 	}
+
 	for _, kind := range core.Messages() {
 		subscribe(kind.Subject, func(m *nats.Msg) {
 			if in, ok := decode(c, m, kind.Decode); ok {
@@ -165,6 +168,7 @@ func (c *Coordinator) listen() (subs []*nats.Subscription, err error) {
 			}
 		})
 	}
+
 	subscribe(wire.SubjectDisk, func(m *nats.Msg) {
 		if in, ok := decode(c, m, wire.Decode[wire.Disk]); ok {
 			c.space.hear(in)

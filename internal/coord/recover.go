@@ -40,11 +40,13 @@ func Recover(cfg Config, peers []Peer, drop bool) (r Recovered, err error) {
 	if r.Members = peers; len(peers) == 0 {
 		r.Members = []Peer{{ID: cfg.ID}}
 	}
+
 	log, snaps, x, err := openDamaged(cfg.Data, drop, &r)
 	if err != nil {
 		return r, fmt.Errorf("cannot recover data directory %s: %w", cfg.Data, err)
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+
 	m := &throwaway{core.NewMachine()}
 	_, t := raft.NewInmemTransport(servers.Servers[0].Address)
 	defer t.Close()
@@ -65,6 +67,7 @@ func membership(cfg Config, peers []Peer) (raft.Configuration, error) {
 		return raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(cfg.ID),
 			Address: raft.ServerAddress(cfg.ID)}}}, nil
 	}
+
 	var out raft.Configuration
 	own := false
 	for _, p := range peers {
@@ -88,6 +91,7 @@ func openDamaged(dir string, drop bool, r *Recovered) (log *guardedLog, snaps ra
 		from := filepath.Join(dir, name)
 		return os.Rename(from, fmt.Sprintf("%s.damaged-%d", from, time.Now().UnixNano()))
 	}
+
 	log, err = openLog(dir)
 	if damage := new(broken); drop && errors.As(err, &damage) {
 		if err = aside("raft.db"); err == nil {
@@ -102,6 +106,7 @@ func openDamaged(dir string, drop bool, r *Recovered) (log *guardedLog, snaps ra
 			log.Close() //nolint:errcheck // what matters is said
 		}
 	}()
+
 	for range 4 { // a damaged snapshot, then entries, then a log that does not fit
 		snaps, err = raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, hclog.NewNullLogger())
 		if err != nil {

@@ -63,9 +63,11 @@ func newSpace(cfg Config) *space {
 		cfg.Log.Warn("cannot see how full the disk is", "error", err)
 		r = disk.Room{Free: math.MaxInt64 / 2, Total: math.MaxInt64 / 2}
 	}
+
 	if s.reserve == 0 {
 		s.reserve = min(max(r.Total/20, reserveMin), reserveMax, r.Total/2)
 	}
+
 	s.ballast = disk.NewBallast(filepath.Join(cfg.Data, "reserve"),
 		max(s.reserve/4, min(ballastMin, s.reserve/2)))
 	s.own.Quota, s.own.Reserve = cfg.Limits.Disk, s.reserve
@@ -79,6 +81,7 @@ func (s *space) look() {
 	if err != nil {
 		return // as it was
 	}
+
 	held := s.ballast.Size()
 	switch {
 	case held > 0 && r.Free < held/2:
@@ -90,6 +93,7 @@ func (s *space) look() {
 			s.cfg.Log.Warn("cannot keep room back", "error", err)
 		}
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.own.Free, s.own.Total = r.Free+held, r.Total
@@ -107,6 +111,7 @@ func (s *space) judge() {
 		}
 		return have < least
 	}
+
 	o.stage, o.Full = core.Roomy, ""
 	if low(o.Free, s.reserve, core.Full) {
 		o.stage = core.Full
@@ -117,6 +122,7 @@ func (s *space) judge() {
 			o.stage = core.Stuck
 		}
 	}
+
 	if q := o.Quota; q > 0 && o.stage < core.Stuck && low(q-o.Objects, q/20, core.Full) {
 		o.Full = fmt.Sprintf("the object store is full: it holds %s of %s (limits.disk); delete jobs, "+
 			"or allow more", core.Bytes(o.Objects), core.Bytes(q))
@@ -125,6 +131,7 @@ func (s *space) judge() {
 			o.stage = core.Stuck
 		}
 	}
+
 	if o.stage == before {
 		return
 	}
@@ -216,6 +223,7 @@ func (c *Coordinator) watchSpace(ctx context.Context) {
 				c.tellSpace()
 				c.shortenLog()
 			}
+
 			if c.broker.hurt.Load() && now.Sub(revived) > spaceRevive && c.space.alive() {
 				revived = now
 				c.revive()
@@ -277,6 +285,7 @@ func (c *Coordinator) measure(ctx context.Context) {
 	if !ok {
 		return
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, spaceTell)
 	defer cancel()
 	n, err := sizer.Size(ctx)

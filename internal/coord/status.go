@@ -21,6 +21,7 @@ func (c *Coordinator) Ready(context.Context) error {
 	if err := c.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotReady, err)
 	}
+
 	var inOffice, listening bool
 	c.loop.read(func() { inOffice, listening = c.term != nil, c.term != nil && c.term.listening })
 	switch {
@@ -31,6 +32,7 @@ func (c *Coordinator) Ready(context.Context) error {
 			return fmt.Errorf("%w: no leader is elected", ErrNotReady)
 		}
 	}
+
 	if !c.broker.conn.IsConnected() {
 		return fmt.Errorf("%w: NATS is down", ErrNotReady)
 	}
@@ -54,10 +56,12 @@ func (c *Coordinator) Status(context.Context) (Status, error) {
 		s.Queued, s.Running, s.Jobs = m.Counts()
 		s.Nodes = c.core.NodeCount()
 	})
+
 	f := r.GetConfiguration()
 	if err := f.Error(); err != nil {
 		return s, fmt.Errorf("cannot read the members: %w", err)
 	}
+
 	addresses := c.addresses()
 	for _, m := range f.Configuration().Servers {
 		member := Member{ID: string(m.ID), Raft: string(m.Address), Leader: m.ID == leader,

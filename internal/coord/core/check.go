@@ -40,6 +40,7 @@ func (s *state) alone(r job.Record) error {
 			taken[n] = other.ID
 		}
 	}
+
 	for _, n := range r.Plan.Nodes {
 		if id, ok := taken[n]; ok {
 			return &job.FieldError{Field: "plan.nodes", Value: string(n),
@@ -76,6 +77,7 @@ func (s *Snapshot) check() error {
 			return &job.FieldError{Field: "model", Value: err.Error(), Allowed: "a model that shards hold"}
 		}
 	}
+
 	for _, c := range []struct {
 		field   string
 		n, most int
@@ -110,12 +112,14 @@ func (s *Snapshot) checkJobs() error {
 		if err != nil {
 			return at(place, err)
 		}
+
 		if ids[r.ID] || r.Key != "" && keys[r.Key] {
 			return &job.FieldError{Field: place + ".id",
 				Value:   fmt.Sprintf("%s, key %.64q", r.ID, r.Key),
 				Allowed: "one that no job before it has"}
 		}
 		ids[r.ID], keys[r.Key] = true, true
+
 		if r.State != job.Running {
 			continue
 		}

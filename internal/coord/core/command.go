@@ -8,38 +8,43 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// commandVersion is written into every command; a coordinator refuses versions above its own.
+// commandVersion is written into every command and snapshot. A coordinator refuses versions above
+// its own, since it cannot know what they mean: it stops, and says that it has to be updated.
+// Version 6 added the checksum.
 const commandVersion = 6
 
 // kind says what a command does.
 type kind string
 
 const (
-	kindCreate    kind = "create"
-	kindPlace     kind = "place"
-	kindComplete  kind = "complete"
-	kindFail      kind = "fail"
-	kindCancel    kind = "cancel"
-	kindCancelled kind = "cancelled"
-	kindDelete    kind = "delete"
-	kindModel     kind = "model"
-	kindSwept     kind = "swept"
-	kindSave      kind = "save"
-	kindKeep      kind = "keep"
-	kindLose      kind = "lose"
-	kindDrain     kind = "drain"
-	kindUndrain   kind = "undrain"
-	kindMember    kind = "member"
-	kindLease     kind = "lease"
-	kindCluster   kind = "cluster"
+	kindCreate    kind = "create"    // queues a job, or returns the one with the same key
+	kindPlace     kind = "place"     // starts an attempt on the nodes of a plan
+	kindComplete  kind = "complete"  // ends an attempt and its job with a result
+	kindFail      kind = "fail"      // ends an attempt and its job with an error
+	kindCancel    kind = "cancel"    // ends a queued job, asks a running one to stop
+	kindCancelled kind = "cancelled" // ends a job whose ranks have stopped
+	kindDelete    kind = "delete"    // forgets a final job and gives its objects to the trash
+	kindModel     kind = "model"     // sets the model that the cluster serves
+	kindSwept     kind = "swept"     // takes off the trash what was deleted
+	kindSave      kind = "save"      // records a checkpoint
+	kindKeep      kind = "keep"      // records a finished part of the work
+	kindLose      kind = "lose"      // ends an attempt; its job is queued again, or has failed
+	kindDrain     kind = "drain"     // takes a node out of the scheduler's choice
+	kindUndrain   kind = "undrain"   // lets it back in
+	kindMember    kind = "member"    // notes where a coordinator's API is
+	kindLease     kind = "lease"     // keeps an input for a while that no job refers to
+	kindCluster   kind = "cluster"   // gives the cluster the id that its object store has
 )
 
 // command is one entry of the Raft log. All that could differ between coordinators, such as the
 // time, ids and limits, is in it.
+//
+// Which of the fields are set depends on the kind. Their JSON names are read from logs of earlier
+// versions, and stay as they are.
 type command struct {
 	Version int         `json:"v"`
 	Kind    kind        `json:"kind"`
-	Now     time.Time   `json:"now"`
+	Now     time.Time   `json:"now"` // the leader's time of day, for what is written down
 	Job     job.ID      `json:"job,omitempty"`
 	Attempt job.Attempt `json:"attempt,omitempty"`
 	Create  *creation   `json:"create,omitempty"`
@@ -66,7 +71,8 @@ type lease struct {
 	Until  time.Time  `json:"until"`
 }
 
-// creation asks for a new job, within limits.
+// creation asks for a new job. The limits are those of the leader that wrote the command: another
+// coordinator may be configured with other ones, and must not come to another state.
 type creation struct {
 	Key       string   `json:"key,omitempty"`
 	Spec      job.Spec `json:"spec"`
@@ -87,6 +93,7 @@ type part struct {
 	Object job.Object `json:"object"`
 }
 
+// encode returns the entry of the log: JSON of the present version, with a checksum.
 func (c command) encode() ([]byte, error) {
 	c.Version = commandVersion
 	data, err := json.Marshal(c)
@@ -120,6 +127,7 @@ func decodeCommand(entry []byte) (command, error) {
 	if err := json.Unmarshal(data, &c); err != nil {
 		return c, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
+
 	switch {
 	case c.Version > commandVersion:
 		return c, fmt.Errorf("it is of version %d, which a newer longtake wrote; this one (%d) has to "+
@@ -132,6 +140,7 @@ func decodeCommand(entry []byte) (command, error) {
 	return c, nil
 }
 
+// kinds is what an entry may be of.
 var kinds = map[kind]bool{kindCreate: true, kindPlace: true, kindComplete: true, kindFail: true,
 	kindCancel: true, kindCancelled: true, kindDelete: true, kindModel: true, kindSwept: true,
 	kindSave: true, kindKeep: true, kindLose: true, kindDrain: true, kindUndrain: true,

@@ -32,6 +32,7 @@ func (c *Core) DrainNode(name string, within time.Duration) (Node, error) {
 	if err != nil {
 		return Node{}, err
 	}
+
 	if err := l.drain(n.reg.Node, within); err != nil {
 		return l.describe(n), err
 	}

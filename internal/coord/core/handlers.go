@@ -46,6 +46,7 @@ func (l *leader) agreeOnModel(m job.Model) error {
 	if _, err := l.c.commit(command{Kind: kindModel, Model: &m, Replace: unused}); err != nil {
 		return err
 	}
+
 	for _, n := range m.Notices {
 		l.c.log.Warn("the model is used with a notice", "model", m.Name, "notice", n)
 	}

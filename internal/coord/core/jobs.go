@@ -48,6 +48,7 @@ func (c *Core) ProposeJob(r job.Request) (Proposal, error) {
 	if m.Fingerprint == "" {
 		return Proposal{}, ErrNoModel
 	}
+
 	drawn := r.Seed == nil
 	if drawn {
 		seed := c.drawSeed()
@@ -57,6 +58,7 @@ func (c *Core) ProposeJob(r job.Request) (Proposal, error) {
 	if err != nil {
 		return Proposal{}, err
 	}
+
 	if err := l.servable(m, s); err != nil {
 		return Proposal{}, err
 	}
@@ -156,6 +158,7 @@ func (c *Core) Cancel(id job.ID) error {
 	if err != nil {
 		return err
 	}
+
 	before, _ := c.machine.Record(id)
 	r, err := c.commit(command{Kind: kindCancel, Job: id})
 	if err != nil {

@@ -55,6 +55,8 @@ func (l *leader) sweep() {
 		l.recordSweep(nil, spare)
 		return
 	}
+
+	// The term may end before the answer comes: deleting goes on until then all the same.
 	l.c.deleting = true
 	l.c.world.Objects().Delete(gone, func(deleted []string) {
 		if l.inOffice() && len(spare)+len(deleted) > 0 {
@@ -85,11 +87,13 @@ func (c *Core) endDeletion() {
 // before they were recorded. What is being stored at present has the time of a lease to be
 // recorded.
 func (l *leader) leaseStrays() {
-	if now := l.c.cfg.Clock(); !l.ownsStore() || now.Before(l.nextStraySweep) {
+	now := l.c.cfg.Clock()
+	if !l.ownsStore() || now.Before(l.nextStraySweep) {
 		return
-	} else {
-		l.nextStraySweep = now.Add(straysEvery)
 	}
+	l.nextStraySweep = now.Add(straysEvery)
+
+	// What completes from here on may be stored after the list was made, and is not missing then.
 	done := l.c.machine.Records(func(r job.Record) bool { return r.State == job.Completed })
 	l.c.world.Objects().List(func(names []string, err error) {
 		if !l.inOffice() {

@@ -36,6 +36,7 @@ func (c *Core) Preview(id job.ID) (Preview, error) {
 	}
 	r, ok := c.machine.Record(id)
 	p := l.previews[id]
+
 	switch {
 	case !ok:
 		return Preview{}, fmt.Errorf("job %.64s: %w", id, ErrNotFound)
@@ -63,6 +64,7 @@ func (l *leader) forgetPreviews() {
 	if len(ended) <= previewsKept {
 		return
 	}
+
 	slices.SortFunc(ended, func(a, b job.Record) int { return b.Finished.Compare(a.Finished) })
 	for _, r := range ended[previewsKept:] {
 		delete(l.previews, r.ID)

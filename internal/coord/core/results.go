@@ -48,6 +48,8 @@ func (l *leader) onCompletion(m wire.Completion, reply func(wire.Ack)) {
 		reply(wire.Ack{Reason: err.Error(), Final: true})
 		return
 	}
+
+	// Only what the store has is recorded: a result without its objects could not be served.
 	store := l.c.world.Objects()
 	if store == nil {
 		reply(wire.Ack{Reason: "the object store is not open yet"})

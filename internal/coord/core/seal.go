@@ -6,12 +6,13 @@ import (
 	"hash/crc32"
 )
 
-// Entries end with '#' and the CRC-32C of what is before it, as eight hex digits. Those of before
-// version 6 end with the '}' of their JSON.
+// An entry of the log is JSON, '#', and the CRC-32C of the JSON as eight hex digits in lower case.
+// bbolt keeps no checksums of its data, so without one a bit that flips on a disk would be
+// replicated as a decision. Entries of before version 6 end with the '}' of their JSON.
 const (
 	sealMark  = '#'
 	sealBytes = 9
-	sealSince = 6 // the version from which on every entry has one
+	sealSince = 6 // the version from which every entry has one
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -11,8 +11,9 @@ import (
 	"github.com/longtake/longtake/internal/wire"
 )
 
-// state is what Raft replicates. Its methods are deterministic; records in it are never written
-// through, only replaced, so that a copy of the map is a snapshot.
+// state is what Raft replicates. Its methods are deterministic: they read no clock and draw nothing
+// at random, and where the order of a map would show they sort. Records and slices in it are never
+// written through, only replaced, so that a copy of the maps is a snapshot.
 type state struct {
 	// cluster is the id under which the object store knows this log; empty until the first leader
 	// has looked at it.
@@ -20,22 +21,24 @@ type state struct {
 
 	model job.Model // zero: none registered yet
 	jobs  map[job.ID]job.Record
-	order []job.ID // by creation
-	keys  map[string]job.ID
+	order []job.ID          // by creation
+	keys  map[string]job.ID // of idempotent requests
+	// trash lists objects that may have to be deleted, the oldest first. An object may be in it more
+	// than once, and may still have users: the leader looks before it deletes.
 	trash []trash
 
-	drains map[job.NodeID]Drain
+	drains map[job.NodeID]Drain // nodes that get no new work
 
 	members map[string]string // HTTP addresses of coordinators that were added, by id
 }
 
-// trash is an object that no job owns any more and that the leader has still to delete.
+// trash is an object that no job refers to any more, or not yet, and that the leader has to delete.
 type trash struct {
 	Object job.Object `json:"object"`
 	// Seed is the job's; a running one of this seed may store the object anew.
 	Seed uint64 `json:"seed"`
 	Own  bool   `json:"own,omitempty"` // no other job can store it
-	// Until is when an input may go to which no job refers; zero: at once.
+	// Until is when an input may be deleted to which no job refers; zero: at once.
 	Until time.Time `json:"until,omitzero"`
 }
 
@@ -66,6 +69,8 @@ func (s *state) apply(c command) (job.Record, error) {
 	case kindCluster:
 		return job.Record{}, s.name(c.Cluster)
 	}
+
+	// All other kinds move one job from a state to another.
 	old, ok := s.jobs[c.Job]
 	if !ok {
 		return job.Record{}, fmt.Errorf("job %.64s: %w", c.Job, ErrNotFound)
@@ -82,7 +87,7 @@ func (s *state) apply(c command) (job.Record, error) {
 	return r, nil
 }
 
-// add takes a job in.
+// add takes a new job in.
 func (s *state) add(r job.Record) {
 	s.jobs[r.ID] = r
 	s.order = append(s.order, r.ID)
@@ -91,8 +96,8 @@ func (s *state) add(r job.Record) {
 	}
 }
 
-// sweep takes off the trash what is gone, and what a job refers to: one that did may have been
-// deleted since the leader looked, and then its object is the trash's again.
+// sweep takes out of the trash what is gone, and what a job refers to. A job that did when the
+// leader looked may have been deleted since, and then its object stays in the trash.
 func (s *state) sweep(c command) {
 	held := s.held()
 	s.trash = slices.DeleteFunc(slices.Clone(s.trash), func(t trash) bool {
@@ -119,12 +124,13 @@ func (s *state) held() map[string]bool {
 	return held
 }
 
-// lease puts an input on the trash that is about to be stored, to stay there until its time is over
-// or a job refers to it.
+// lease puts an input into the trash that is about to be stored, to stay there until its time is
+// over or a job refers to it.
 func (s *state) lease(c command) error {
 	if c.Lease == nil || c.Lease.Until.IsZero() {
 		return fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
 	}
+
 	l := *c.Lease
 	if err := l.Object.Check(); err != nil {
 		return fmt.Errorf("cannot keep an input: %w", err)
@@ -138,6 +144,7 @@ func (s *state) lease(c command) error {
 			leased++
 		}
 	}
+
 	if leased >= leasesKept {
 		return fmt.Errorf("%w: %d inputs wait for their jobs", ErrQueueFull, leased)
 	}
@@ -148,7 +155,7 @@ func (s *state) lease(c command) error {
 // leasesKept bounds the inputs that no job refers to.
 const leasesKept = 1024
 
-// knows reports whether an object is owned, or on the trash still.
+// knows reports whether a job refers to an object, or it is in the trash still.
 func (s *state) knows(o job.Object) bool {
 	if slices.ContainsFunc(s.trash, func(t trash) bool { return t.Object == o }) {
 		return true
@@ -161,8 +168,8 @@ func (s *state) knows(o job.Object) bool {
 	return false
 }
 
-// discard puts on the trash what old refers to and r does not. Parts may be stored anew by another
-// job of the same seed.
+// discard puts into the trash what old refers to and r does not. Parts may be stored again by
+// another job of the same seed.
 func (s *state) discard(old, r job.Record) {
 	for _, o := range []job.Object{old.Checkpoint.Object, old.Before.Object} {
 		if o.Name != "" && o != r.Checkpoint.Object && o != r.Before.Object {
@@ -200,6 +207,7 @@ func (s *state) member(c command) error {
 	if err := CheckAddress(p.ID, p.HTTP); err != nil {
 		return err
 	}
+
 	switch {
 	case p.HTTP == "":
 		delete(s.members, p.ID)
@@ -223,11 +231,13 @@ func (s *state) drain(c command) error {
 	if err := wire.CheckNodeID(c.Drain.Node); err != nil {
 		return fmt.Errorf("cannot apply a %s command: %w", c.Kind, err)
 	}
+
 	d := *c.Drain
 	if c.Kind == kindUndrain {
 		delete(s.drains, d.Node)
 		return nil
 	}
+
 	old, ok := s.drains[d.Node]
 	if !ok && len(s.drains) >= drainsKept {
 		return fmt.Errorf("cannot drain node %s: %d nodes are being drained", d.Node, drainsKept)
@@ -239,7 +249,8 @@ func (s *state) drain(c command) error {
 	return nil
 }
 
-// transition moves an existing job.
+// transition moves an existing job. Which moves are allowed, and what a repeated one gives, is up
+// to package job.
 func transition(r job.Record, c command) (job.Record, error) {
 	switch {
 	case c.Kind == kindPlace && c.Plan != nil:
@@ -271,12 +282,14 @@ func (s *state) create(c command) (job.Record, error) {
 	if err := cmp.Or(s.check(c.Kind, r), workable(s.model, r.Spec)); err != nil {
 		return job.Record{}, err
 	}
+
 	if id, ok := s.keys[c.Create.Key]; ok && c.Create.Key != "" {
 		return s.jobs[id], nil
 	}
 	if _, ok := s.jobs[c.Job]; ok {
 		return job.Record{}, fmt.Errorf("cannot create job %s: it exists", c.Job)
 	}
+
 	if n := c.Create.KeptMax; n < 1 || n > keptMost {
 		return job.Record{}, fmt.Errorf("cannot create a job where %d are kept; allowed: 1 to %d", n,
 			keptMost)
@@ -288,6 +301,7 @@ func (s *state) create(c command) (job.Record, error) {
 		return job.Record{}, fmt.Errorf("cannot create the job: what it starts from, %.64q, is %w",
 			o.Name, ErrNotFound)
 	}
+
 	s.evict(c.Create.KeptMax - 1)
 	s.add(r)
 	return r, nil
@@ -304,6 +318,7 @@ func (s *state) evict(n int) {
 	}
 }
 
+// delete forgets a final job.
 func (s *state) delete(id job.ID) (job.Record, error) {
 	r, ok := s.jobs[id]
 	if !ok {
@@ -316,7 +331,7 @@ func (s *state) delete(id job.ID) (job.Record, error) {
 	return r, nil
 }
 
-// forget removes a job and puts its objects on the trash.
+// forget removes a job and puts its objects into the trash.
 func (s *state) forget(r job.Record) {
 	delete(s.jobs, r.ID)
 	delete(s.keys, r.Key)
@@ -341,6 +356,7 @@ func (s *state) setModel(m *job.Model, replace bool) error {
 	if err := m.Check(); err != nil {
 		return fmt.Errorf("cannot apply a %s command: %w", kindModel, err)
 	}
+
 	queued, running := s.counts()
 	switch {
 	case m.Succeeds(s.model), replace && queued+running == 0:

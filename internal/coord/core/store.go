@@ -39,6 +39,7 @@ func (l *leader) ownsStore() bool {
 	case l.lookingAtStore || l.c.cfg.Clock().Before(l.foreignUntil):
 		return false
 	}
+
 	l.lookingAtStore = true
 	if id == "" {
 		l.foundStore(store)
