@@ -14,7 +14,7 @@ import (
 
 // entry is what the checkers read of a log entry.
 type entry struct {
-	Kind    string      `json:"kind"`
+	Kind    string      `json:"kind"` // as in core's commands
 	Job     job.ID      `json:"job"`
 	Attempt job.Attempt `json:"attempt"`
 	Create  *struct {
@@ -23,6 +23,7 @@ type entry struct {
 	Setback *job.Setback `json:"setback"`
 }
 
+// read decodes an entry on its way into the log; one that the leader writes can be read.
 func read(data []byte) entry {
 	var e entry
 	data, _, err := core.Unseal(data)
@@ -35,11 +36,12 @@ func read(data []byte) entry {
 	return e
 }
 
-// checker judges every committed decision, and the end.
+// checker judges every committed decision, and the end. It sees the machine of the member that
+// commits, and the store that all share, and knows nothing of how a decision came about.
 type checker struct {
 	w         *world
 	best      map[job.ID]int // the furthest durable step
-	completed map[job.ID]int // times
+	completed map[job.ID]int // how often; more than once is a violation
 }
 
 func newChecker(w *world) *checker {
@@ -56,6 +58,7 @@ func (c *checker) committed(k *core.Core, e entry, before, after job.Record) {
 		c.w.stats.Attempts++
 		c.placed(k, after)
 	}
+
 	c.durable(e, before, after)
 	c.parts(before, after)
 	if after.State == job.Completed && before.State != job.Completed {
@@ -98,11 +101,13 @@ func (c *checker) placed(k *core.Core, r job.Record) {
 			taken[n] = other.ID
 		}
 	}
+
 	load := plan.Load(model(), r.Spec)
 	if err := partition.Check(r.Plan.Mesh, load); err != nil {
 		c.w.violated("tiles", "job %s: %v", r.ID, err)
 		return
 	}
+
 	at := 0
 	for _, t := range partition.Even(load.WindowTokens(), r.Plan.Mesh.Ulysses) {
 		if t.Lo != at || t.Len() == 0 {
@@ -216,6 +221,8 @@ func (c *checker) last() {
 		}
 	}
 	c.same()
+
+	// Jobs may fail of themselves: five attempts in a row that got nowhere end one, as they should.
 	for _, r := range k.Machine().Records(nil) {
 		if r.State == job.Failed && !strings.Contains(r.Error, "without progress") {
 			c.w.violated("lost", "job %s failed: %s", r.ID, r.Error)

@@ -9,7 +9,8 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// clients create jobs, repeat what was not answered, cancel, delete, and drain nodes.
+// clients create jobs, repeat what was not answered, cancel, delete, and drain nodes. They talk to
+// the member that leads, as clients of the HTTP API do after a redirect.
 type clients struct {
 	w     *world
 	left  int               // requests that are not answered yet
@@ -34,6 +35,8 @@ func newClients(w *world) *clients {
 	return c
 }
 
+// request draws what a client asks for. Each has a seed of its own, which decides what the clip has
+// to become.
 func (c *clients) request(i int) job.Request {
 	steps, seed := 1+c.w.rng.IntN(8), uint64(i+1)
 	r := job.Request{Prompt: "p", Steps: &steps, Seed: &seed}
@@ -57,6 +60,7 @@ func (c *clients) create(key string, r job.Request) {
 	k.Create(r, func(rec job.Record, err error) { c.created(key, r, rec, err) })
 }
 
+// again repeats a request a little later, as a client that got no answer does.
 func (c *clients) again(key string, r job.Request) {
 	c.w.after(500*time.Millisecond, func() { c.create(key, r) })
 }
@@ -74,11 +78,13 @@ func (c *clients) created(key string, r job.Request, rec job.Record, err error) 
 	if old, ok := c.made[key]; ok && old != rec.ID {
 		c.w.violated("doubled", "key %s made jobs %s and %s", key, old, rec.ID)
 	}
+
 	c.made[key] = rec.ID
 	if c.w.chance(0.3) { // the answer is lost
 		c.again(key, r)
 		return
 	}
+
 	c.left--
 	c.order = append(c.order, rec.ID)
 	c.w.stats.Jobs++
@@ -95,6 +101,7 @@ func (c *clients) some() (job.ID, *core.Core) {
 	return c.order[c.w.rng.IntN(len(c.order))], k
 }
 
+// cancel cancels some job, whatever its state.
 func (c *clients) cancel() {
 	if id, k := c.some(); k != nil && !c.gone[id] {
 		err := k.Cancel(id)
@@ -102,6 +109,7 @@ func (c *clients) cancel() {
 	}
 }
 
+// delete deletes some job; it is refused while that is not final.
 func (c *clients) delete() {
 	id, k := c.some()
 	if k == nil || c.gone[id] {
@@ -114,6 +122,7 @@ func (c *clients) delete() {
 	c.w.log("client deletes %s: %v", id, err)
 }
 
+// drain takes some machine out of service, with or without time for its work.
 func (c *clients) drain() {
 	n := c.w.nodes[c.w.rng.IntN(len(c.w.nodes))]
 	if k := c.w.raft.lead(); k != nil {
@@ -123,6 +132,7 @@ func (c *clients) drain() {
 	}
 }
 
+// undrain puts some machine back into service.
 func (c *clients) undrain() {
 	n := c.w.nodes[c.w.rng.IntN(len(c.w.nodes))]
 	if k := c.w.raft.lead(); k != nil {

@@ -52,6 +52,7 @@ func (w *world) mutateEntry(m *member, e entry, data []byte) (_ []byte, lost boo
 		return rewriteEntry(data, func(c map[string]any) {
 			delete(c["create"].(map[string]any), "key")
 		}), false
+
 	case e.Kind == "lose" && w.is("a loss throws the checkpoint away"):
 		return rewriteEntry(data, damage), false
 	case e.Kind == "lose" && w.is("a rank's own error fails the job") && e.Setback.Own:

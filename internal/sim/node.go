@@ -12,9 +12,9 @@ import (
 // node is a machine; each boot is another shard process, with an id of its own.
 type node struct {
 	w          *world
-	name       string
+	name       string // of the machine; it stays
 	boots      int
-	id         job.NodeID
+	id         job.NodeID // of the process
 	up         bool
 	frozen     bool // SIGSTOP: nothing happens, nothing is lost
 	isCut      bool // nothing gets out or in
@@ -25,8 +25,10 @@ type node struct {
 	last       wire.StartOrder // the latest order taken
 }
 
+// heartbeat is what the coordinators ask for by default.
 const heartbeat = 500 * time.Millisecond
 
+// boot starts a process on the machine, which registers.
 func (n *node) boot() {
 	if n.up {
 		return
@@ -45,6 +47,7 @@ func (n *node) alive(id job.NodeID) bool { return n.up && n.id == id }
 // reachable reports whether the process answers others.
 func (n *node) reachable() bool { return n.up && !n.frozen && !n.isCut }
 
+// crash kills the process; another one comes up later and knows nothing.
 func (n *node) crash() {
 	if !n.up {
 		return
@@ -55,6 +58,8 @@ func (n *node) crash() {
 	n.w.after(n.w.between(100*time.Millisecond, 15*time.Second), n.boot)
 }
 
+// freeze stops the process for a while, longer than it takes to be given up or shorter: when it
+// goes on it believes that no time has passed.
 func (n *node) freeze() {
 	n.w.stats.Freezes++
 	n.w.log("%s freezes", n.id)
@@ -65,6 +70,7 @@ func (n *node) freeze() {
 	})
 }
 
+// cut takes the machine off the network for a while; its rank computes on.
 func (n *node) cut() {
 	n.w.stats.Cuts++
 	n.w.log("%s is cut off", n.id)
@@ -75,6 +81,7 @@ func (n *node) cut() {
 	})
 }
 
+// hang lets the device never answer again. The process says so, and does not end.
 func (n *node) hang() {
 	n.w.log("%s hangs", n.id)
 	n.hung = true
@@ -90,6 +97,7 @@ func (n *node) leave() {
 	n.goAway(n.id)
 }
 
+// goAway says goodbye once there is no work, and asks to be drained until then.
 func (n *node) goAway(id job.NodeID) {
 	switch {
 	case !n.alive(id):
@@ -144,6 +152,8 @@ func (n *node) beat(id job.NodeID) {
 		n.tell(r, n.onWelcome)
 		return
 	}
+
+	// A hung device is one whose rank computes and computes.
 	h := wire.Heartbeat{Node: id, State: wire.Idle}
 	if k := n.work; k != nil {
 		h.State, h.Work, h.Stage, h.Step = wire.Busy, k.wire(), k.stage, k.step
@@ -154,6 +164,7 @@ func (n *node) beat(id job.NodeID) {
 	n.tell(h, n.onPulse)
 }
 
+// onWelcome takes the answer to a registration, which may say that its work is over.
 func (n *node) onWelcome(a any) {
 	x, ok := a.(wire.Welcome)
 	if !ok || !x.Accepted {
@@ -165,6 +176,7 @@ func (n *node) onWelcome(a any) {
 	}
 }
 
+// onPulse obeys the answer to a heartbeat.
 func (n *node) onPulse(a any) {
 	p, ok := a.(wire.Pulse)
 	switch k := n.work; {
@@ -253,6 +265,7 @@ func (n *node) begin(o wire.StartOrder) error {
 	if n.last.Plan.Job == o.Plan.Job && n.last.Plan.Attempt >= o.Plan.Attempt {
 		return errors.New("it has had this attempt already")
 	}
+
 	n.last = o
 	k := &work{n: n, id: n.id, plan: o.Plan, rank: o.Rank, since: n.w.now, stage: job.StageText}
 	k.missing = make([]time.Time, len(o.Plan.Nodes))

@@ -25,14 +25,15 @@ type raft struct {
 type member struct {
 	r       *raft
 	id      int
-	core    *core.Core // what it runs; another one after each boot
-	applied int
-	down    bool
+	core    *core.Core    // what it runs; another one after each boot
+	applied int           // entries of the log
+	down    bool          // crashed
 	skew    time.Duration // by which its time of day is wrong
 	snap    []byte        // of the first snapped entries
 	snapped int
 }
 
+// tick is how often a member does its periodic work.
 const tick = 250 * time.Millisecond
 
 func newRaft(w *world) *raft {
@@ -65,10 +66,12 @@ func (m *member) boot() {
 		}
 		m.applied = m.snapped
 	}
+
 	k := m.core
 	w.after(w.between(0, tick), func() { m.tick(k) })
 }
 
+// tick does a member's periodic work, again and again until it is booted anew.
 func (m *member) tick(k *core.Core) {
 	if m.core != k || m.down {
 		return
@@ -94,6 +97,7 @@ func (m *member) catchUp() {
 				continue
 			}
 		}
+
 		m.core.Apply(uint64(m.applied+1), entry)
 		if err := m.core.Err(); (err != nil) != damaged {
 			w.violated("damage", "entry %d, damaged: %v, gave %v", m.applied+1, damaged, err)
@@ -113,6 +117,7 @@ func (m *member) append(entry []byte) (job.Record, error) {
 		return job.Record{}, fmt.Errorf("cannot commit: %w", core.ErrNotLeader)
 	}
 	w.stats.Commits++
+
 	c := read(entry)
 	if c.Kind == "place" && w.is("queued jobs are never placed") {
 		return job.Record{}, fmt.Errorf("cannot commit: %w", core.ErrNotLeader)
@@ -121,11 +126,13 @@ func (m *member) append(entry []byte) (job.Record, error) {
 	if lost {
 		return w.check.pretend(c), nil
 	}
+
 	before, _ := m.core.Machine().Record(c.Job)
 	m.r.log = append(m.r.log, entry)
 	rec, err := m.core.Apply(uint64(len(m.r.log)), entry)
 	m.applied = len(m.r.log)
 	w.log("c%d commits %s %s attempt %d: %v", m.id, c.Kind, c.Job, rec.Attempt, err)
+
 	if invalid := new(job.FieldError); errors.As(err, &invalid) {
 		w.violated("refused", "the leader decides what is not valid: %v", err)
 	}
@@ -133,6 +140,7 @@ func (m *member) append(entry []byte) (job.Record, error) {
 		w.mutateRecord(c, &before, &rec)
 		w.check.committed(m.core, c, before, rec)
 	}
+
 	if w.chance(0.004) { // it is committed, but the leader never learns
 		w.log("c%d loses its office before it learns of that", m.id)
 		m.r.leader = -1
@@ -165,16 +173,20 @@ func (r *raft) elect() {
 		r.w.after(500*time.Millisecond, r.elect)
 		return
 	}
+
 	m := up[r.w.rng.IntN(len(up))]
 	r.leader = m.id
 	r.w.stats.Terms++
 	r.w.log("c%d leads", m.id)
+
+	// Whoever is elected forgets an earlier term and applies what was committed: Raft's barrier.
 	m.core.Resign()
 	if m.catchUp(); m.down {
 		r.w.after(500*time.Millisecond, r.elect)
 		return
 	}
 	m.core.Lead()
+
 	for _, old := range up {
 		if old != m && old.core.Leads() {
 			r.w.after(r.w.between(0, time.Second), func() { r.learn(old) })
@@ -231,6 +243,7 @@ func (r *raft) depose() {
 	r.w.after(r.w.between(100*time.Millisecond, 3*time.Second), r.elect)
 }
 
+// crashLeader kills the leader; another one is elected after a while.
 func (r *raft) crashLeader() {
 	if r.leader >= 0 {
 		r.crash(r.cores[r.leader])
@@ -246,6 +259,7 @@ func (r *raft) crashAll() {
 	r.w.after(r.w.between(time.Second, 6*time.Second), r.elect)
 }
 
+// crash kills a member, which comes back later with what is on its disk.
 func (r *raft) crash(m *member) {
 	if m.down {
 		return

@@ -26,7 +26,8 @@ const (
 	traceMax = 400               // lines
 )
 
-// Stats counts what happened in a run.
+// Stats counts what happened in a run. A test wants all of it to happen in many runs: a fault that
+// is never drawn proves nothing.
 type Stats struct {
 	Events, Jobs, Attempts, Commits int
 	Crashes, Freezes, Cuts, Terms   int
@@ -54,10 +55,10 @@ func (s *Stats) Add(b Stats) {
 
 // Failure is what a checker found.
 type Failure struct {
-	Seed  uint64
-	Kind  string // of what was violated
-	What  string
-	Trace []string
+	Seed  uint64   // run it again to see the same
+	Kind  string   // of what was violated
+	What  string   // in one line
+	Trace []string // what happened before, if Options asked for it
 }
 
 // Error tells the seed and the trace.
@@ -72,6 +73,7 @@ type event struct {
 	do  func()
 }
 
+// events is a heap by time; of the same time, the event that was planned first comes first.
 type events []event
 
 func (e events) Len() int { return len(e) }
@@ -93,12 +95,12 @@ func (e *events) Pop() any {
 // world is one run.
 type world struct {
 	Options
-	rng     *rand.Rand
-	loss    float64 // of messages
-	now     time.Time
+	rng     *rand.Rand // everything that is random is drawn from it, in a fixed order
+	loss    float64    // of messages
+	now     time.Time  // virtual
 	start   time.Time
 	queue   events
-	seq     int
+	seq     int // of the latest event
 	stats   Stats
 	failure *Failure
 	trace   []string
@@ -121,6 +123,7 @@ func Run(o Options) (Stats, error) {
 	return w.stats, nil
 }
 
+// newWorld draws a cluster, its clients and its faults.
 func newWorld(o Options) *world {
 	w := &world{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0x6c6f6e6774616b65))}
 	w.start = time.Unix(1_700_000_000, 0).UTC()
@@ -132,6 +135,7 @@ func newWorld(o Options) *world {
 	for i := range 1 + w.rng.IntN(6) {
 		w.nodes = append(w.nodes, &node{w: w, name: fmt.Sprintf("s%d", i)})
 	}
+
 	for _, n := range w.nodes {
 		w.after(w.between(0, 2*time.Second), n.boot)
 	}
@@ -149,6 +153,7 @@ func (w *world) run() {
 			w.check.stuck()
 			return
 		}
+
 		w.now = e.at
 		w.stats.Events++
 		e.do()
@@ -215,11 +220,13 @@ func (w *world) faults() {
 		fault := []func(){n.crash, n.freeze, n.cut, n.hang, n.leave}[w.rng.IntN(5)]
 		w.after(w.between(time.Second, troubled-time.Second), fault)
 	}
+
 	for range w.rng.IntN(6) {
 		fault := []func(){w.raft.crashLeader, w.raft.depose, w.raft.crashAll, w.raft.jump,
 			w.raft.jump}[w.rng.IntN(5)]
 		w.after(w.between(time.Second, troubled-5*time.Second), fault)
 	}
+
 	for range w.rng.IntN(3) {
 		w.after(w.between(time.Second, troubled), w.store.rot)
 	}

@@ -18,14 +18,16 @@ import (
 type store struct {
 	w       *world
 	objects map[string]stored
-	order   []string
+	order   []string // names, as they were first stored
 }
 
+// stored is an object; a rotten one is there and cannot be read.
 type stored struct {
 	data   []byte
 	rotten bool
 }
 
+// errAway is what a store says that cannot be asked at present.
 var errAway = errors.New("the store is away")
 
 // Put implements artifact.Store.
@@ -69,6 +71,7 @@ func (s *store) Open(ctx context.Context, o job.Object) (io.ReadSeekCloser, erro
 	return seekable{bytes.NewReader(s.objects[o.Name].data)}, nil
 }
 
+// seekable is an object that is open.
 type seekable struct{ *bytes.Reader }
 
 // Close implements io.Closer.

@@ -14,27 +14,27 @@ import (
 )
 
 const (
-	peerCheck   = 500 * time.Millisecond
-	peerTimeout = 2 * time.Second
+	peerCheck   = 500 * time.Millisecond // how often a rank looks whether the others are there
+	peerTimeout = 2 * time.Second        // after which it blames one
 	wordPause   = 400 * time.Millisecond // before a last word is repeated
 )
 
 // work is a rank. Rank 0's drives the attempt: a step is done when all ranks are there.
 type work struct {
 	n       *node
-	id      job.NodeID
+	id      job.NodeID // of the process, which another one may follow
 	plan    job.Plan
 	rank    int
 	stage   job.Stage
 	step    int
-	latent  uint64 // what the clip has become so far, on rank 0
-	since   time.Time
-	cancel  bool // stop, and say so
+	latent  uint64    // what the clip has become so far, on rank 0
+	since   time.Time // when it last advanced
+	cancel  bool      // stop, and say so
 	yield   bool
 	saved   int // step of the durable checkpoint
 	over    bool
-	word    any // the last one, until it is acknowledged
-	missing []time.Time
+	word    any         // the last one, until it is acknowledged
+	missing []time.Time // by rank: since when it is not there; zero: it is
 }
 
 func (k *work) wire() wire.Work {
@@ -75,6 +75,7 @@ func (k *work) load() {
 	if o, ok := k.plan.Parts[job.PartLatents]; ok && k.kept(o) {
 		return
 	}
+
 	k.step, k.latent = k.plan.Resume.Step, begin(k.plan.Spec.Seed)
 	if k.step > 0 && !k.n.w.is("an attempt forgets what it resumed from") {
 		if err := k.resume(); err != nil {
@@ -83,6 +84,7 @@ func (k *work) load() {
 			return
 		}
 	}
+
 	k.stage, k.since = job.StageDenoise, k.n.w.now
 	if k.rank == 0 {
 		k.report()
@@ -99,6 +101,7 @@ func (k *work) kept(o job.Object) bool {
 		}
 		return false
 	}
+
 	r, err := k.n.w.store.Get(context.Background(), o)
 	switch {
 	case errors.Is(err, errAway):
@@ -111,11 +114,13 @@ func (k *work) kept(o job.Object) bool {
 	if _, serr := fmt.Sscanf(string(data), "latents %d", &k.latent); err != nil || serr != nil {
 		return false
 	}
+
 	k.n.w.stats.Kept++
 	k.finishing()
 	return true
 }
 
+// resume reads the checkpoint of the plan.
 func (k *work) resume() error {
 	r, err := k.n.w.store.Get(context.Background(), k.plan.Resume.Object)
 	if err != nil {
@@ -160,14 +165,17 @@ func (k *work) advance() {
 		k.later(100*time.Millisecond, k.advance)
 		return
 	}
+
 	if w.chance(0.003) {
 		k.fail(wire.Failure{Peer: -1, Reason: "no space left on device"})
 		return
 	}
+
 	for _, other := range ranks {
 		other.step++
 		other.since = w.now
 	}
+
 	k.latent = next(k.latent)
 	k.report()
 	k.save(k.step)
@@ -192,6 +200,7 @@ func (k *work) boundary(patience time.Duration) {
 	}
 }
 
+// report tells the leader how far the rank is.
 func (k *work) report() {
 	k.n.tell(wire.Report{Node: k.id, Progress: job.Progress{Job: k.plan.Job, Attempt: k.plan.Attempt,
 		Stage: k.stage, Done: k.step, Total: k.plan.Spec.Steps}}, nil)
@@ -240,6 +249,7 @@ func (k *work) finishing() {
 	k.later(k.n.w.between(100*time.Millisecond, time.Second), k.finish)
 }
 
+// finish stores the clip and says that it is complete.
 func (k *work) finish() {
 	if k.over {
 		return
@@ -256,6 +266,7 @@ func (k *work) finish() {
 	k.say(wire.Completion{Node: k.id, Work: k.wire(), Result: res})
 }
 
+// put stores an object of a line of text.
 func (k *work) put(format string, args ...any) (job.Object, error) {
 	return k.n.w.store.Put(context.Background(), bytes.NewReader(fmt.Appendf(nil, format, args...)))
 }
