@@ -31,7 +31,8 @@ func (c *Coordinator) Retry(ctx context.Context, id job.ID) (job.Record, error) 
 	return do(ctx, c, func(reply func(job.Record, error)) { c.core.Retry(id, reply) })
 }
 
-// Cancel implements Service.
+// Cancel implements Service. The view is that after the order to stop was sent, not after it was
+// obeyed.
 func (c *Coordinator) Cancel(ctx context.Context, id job.ID) (View, error) {
 	if err := doErr(ctx, c, func() error { return c.core.Cancel(id) }); err != nil {
 		return View{}, err
@@ -75,7 +76,7 @@ func (c *Coordinator) confirmed() error {
 	return nil
 }
 
-// Watch implements Service.
+// Watch implements Service. The channel holds one view: a reader that is slow finds the latest.
 func (c *Coordinator) Watch(ctx context.Context, id job.ID) (<-chan View, error) {
 	return doNow(ctx, c, func() (<-chan View, error) {
 		if c.term == nil {
@@ -100,7 +101,7 @@ func (c *Coordinator) Nodes(context.Context) ([]Node, error) {
 	return look(c, c.core.Nodes)
 }
 
-// DrainNode implements Service.
+// DrainNode implements Service. It returns once the drain is committed, not once the node is idle.
 func (c *Coordinator) DrainNode(ctx context.Context, name string, within time.Duration,
 ) (Node, error) {
 	return doNow(ctx, c, func() (Node, error) { return c.core.DrainNode(name, within) })

@@ -23,29 +23,33 @@ import (
 	"github.com/longtake/longtake/internal/disk"
 )
 
-// consensus is this coordinator's Raft node and what it stands on.
+// consensus is this coordinator's Raft node with the log and the transport under it. Its methods
+// may be called from any goroutine except the loop's, which Raft waits for when it applies entries.
 type consensus struct {
 	raft      *raft.Raft
-	store     *guardedLog
-	log       *spaciousLog // on the store
+	store     *guardedLog  // Raft's log on the disk
+	log       *spaciousLog // the same, with what is kept back for a full disk
 	transport raft.Transport
 	// down is closed once Raft has stopped; what was asked of it before is not answered any more.
 	down     chan struct{}
 	stopping sync.Once
-	apply    time.Duration
+	apply    time.Duration // for an entry to be taken by Raft
 
-	asking sync.RWMutex // held by who asks whether this one leads
+	// asking is held, to read, while Raft is asked whether this one leads: it never answers a
+	// question that is pending when it stops. closed is guarded by it.
+	asking sync.RWMutex
 	closed bool
 }
 
 const (
-	snapshotsKept = 2
+	snapshotsKept = 2                      // on the disk; the older one is read if the latest is damaged
 	lockWait      = 500 * time.Millisecond // for another process to leave the data directory
 	raftPool      = 3                      // connections to each peer
 	raftIO        = 5 * time.Second        // for a message to a peer
 )
 
-// openLog opens Raft's log, which also locks the data directory.
+// openLog opens Raft's log, which also locks the data directory. The error is a *broken where the
+// file cannot be read, and not where the disk is full or another process runs.
 func openLog(dir string) (*guardedLog, error) {
 	g := &guardedLog{fatal: func(error) {}}
 	err := guarded(func() (err error) {
@@ -67,7 +71,8 @@ func openLog(dir string) (*guardedLog, error) {
 	return g, nil
 }
 
-// openRaft starts Raft on an open log, which it takes over.
+// openRaft starts Raft on an open log, which it takes over: on an error the log is closed. Raft
+// restores its latest snapshot into f before openRaft returns.
 func openRaft(cfg Config, store *guardedLog, f raft.FSM, room *space,
 ) (_ *consensus, err error) {
 	c := &consensus{store: store, apply: cfg.Timing.Apply, down: make(chan struct{})}
@@ -106,7 +111,7 @@ func openRaft(cfg Config, store *guardedLog, f raft.FSM, room *space,
 	return c, nil
 }
 
-// listen opens the transport: TCP among peers, none to speak of alone.
+// listen opens the transport: TCP among peers, one in memory for a coordinator that is alone.
 func (c *consensus) listen(cfg Config, logger hclog.Logger) (raft.ServerAddress, error) {
 	if cfg.alone() {
 		addr, t := raft.NewInmemTransport(raft.ServerAddress(cfg.ID))
@@ -128,7 +133,7 @@ func (c *consensus) listen(cfg Config, logger hclog.Logger) (raft.ServerAddress,
 	return raft.ServerAddress(own.Raft), nil
 }
 
-// peer is this coordinator among the peers.
+// peer is this coordinator among the peers; zero if it is alone.
 func (c *Config) peer() (own Peer) {
 	for _, p := range c.Raft.Peers {
 		if p.ID == c.ID {
@@ -210,6 +215,8 @@ func (c *Config) matches(have raft.Configuration) error {
 		"of %d", c.Data, len(have.Servers), have.Servers, c.ID, max(len(c.Raft.Peers), 1))
 }
 
+// raftConfig is Raft's own configuration. A leader that cannot reach a majority gives up within
+// half an election timeout, before another one can be elected.
 func raftConfig(cfg Config, logger hclog.Logger) *raft.Config {
 	rc := raft.DefaultConfig()
 	rc.LocalID, rc.Logger = raft.ServerID(cfg.ID), logger
@@ -268,8 +275,8 @@ func (c *consensus) do(entry []byte) outcome {
 	return outcome{err: fmt.Errorf("cannot commit: %w", err)}
 }
 
-// verify asks a majority whether this one still leads; the error is Raft's. Raft answers as long as
-// it runs, but never what it has been asked before it stopped: close waits for who asks.
+// verify asks a majority whether this one still leads; the error is Raft's. Raft never answers a
+// call that is pending when it stops, so close waits for pending calls first.
 func (c *consensus) verify() error {
 	c.asking.RLock()
 	defer c.asking.RUnlock()

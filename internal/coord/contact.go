@@ -20,10 +20,10 @@ type watched struct {
 	contacts map[raft.ServerID]contact
 }
 
-// contact is the latest answer of another coordinator.
+// contact is the latest answer of another coordinator to an append of this leader.
 type contact struct {
 	at   time.Time
-	last uint64 // entry of its log
+	last uint64 // index of the last entry of its log
 }
 
 var (
@@ -67,7 +67,7 @@ func (w *watched) greet(to string) (id string, err error) {
 // Limits of what a leader takes for the state of another coordinator.
 const (
 	contactMin  = 2 * time.Second // without an answer: it is out of reach
-	behindMost  = 100             // entries that who has caught up may lack
+	behindMost  = 100             // entries that a member may lack that has caught up
 	joiningMost = 3               // members at a time that have not caught up
 )
 
@@ -80,7 +80,8 @@ func (c *consensus) reached(id raft.ServerID, own string, t Timing) bool {
 	return ok && time.Since(w.heard(id).at) < max(contactMin, 4*t.Election)
 }
 
-// reach wants the coordinator that is to be added to answer at its address, under its name.
+// reach wants the coordinator that is to be added to answer at its address, under its name. A
+// typing error in an address would otherwise become a member that never catches up.
 func (c *Coordinator) reach(p Peer) error {
 	w, ok := c.cons.transport.(*watched)
 	if !ok {
@@ -97,7 +98,9 @@ func (c *Coordinator) reach(p Peer) error {
 	return nil
 }
 
-// keepsQuorum wants a majority of the voters that are left without one to be in reach.
+// keepsQuorum wants a majority of the voters that are left without a member to be in reach. Of
+// three members of which one is dead, removing one that lives would leave two that cannot decide
+// anything.
 func (c *Coordinator) keepsQuorum(without string) error {
 	servers, err := c.cons.servers()
 	if err != nil {
@@ -178,7 +181,7 @@ func (c *Coordinator) letVote(ctx context.Context, s raft.Server) {
 	c.resize(ctx)
 }
 
-// greeting bounds how long who is to be added may take to answer.
+// greeting is reach, for as long as ctx allows: the other coordinator may not answer at all.
 func (c *Coordinator) greeting(ctx context.Context, p Peer) error {
 	done := make(chan error, 1)
 	c.wg.Go(func() { done <- c.reach(p) })

@@ -26,6 +26,6 @@
 // the machine would do as well for Raft, and was there before; but then what a decision has read
 // may change under it, and every method has to say under which lock it runs.
 //
-// What is beside the loop has locks of its own: how full the disks are (space.go), the log on the
+// What is not in the loop has locks of its own: how full the disks are (space.go), the log on the
 // disk (guard.go, spacious.go), the other members' answers (contact.go).
 package coord

@@ -11,7 +11,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// gauges read the coordinator's state.
+// gauges are read when /metrics is asked for: what the loop owns in a read, the rest where it is.
 func gauges(c *Coordinator) []prometheus.Collector {
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)

@@ -49,7 +49,7 @@ func (c *Coordinator) AddMember(ctx context.Context, p Peer) (Status, error) {
 	return c.Status(ctx)
 }
 
-// checkMember refuses what cannot be a further member.
+// checkMember refuses what could not be a member of any cluster of this one's kind.
 func (c *Coordinator) checkMember(p Peer) error {
 	if err := c.leading(); err != nil {
 		return err
@@ -61,8 +61,9 @@ func (c *Coordinator) checkMember(p Peer) error {
 	return cmp.Or(core.CheckAddress(p.ID, p.HTTP), checkHostPort(p.Raft))
 }
 
-// known reports whether a member is there already, as it is to be added. It refuses one whose name
-// or address another one has, and more than a few that have not caught up.
+// known reports whether a member is there already just as it is to be added, which then is no
+// error. It refuses one whose name or address another member has, and more than joiningMost members
+// that have not caught up: each of them is sent a snapshot and the log.
 func (c *Coordinator) known(p Peer) (bool, error) {
 	servers, err := c.cons.servers()
 	if err != nil {
@@ -92,7 +93,7 @@ func (c *Coordinator) known(p Peer) (bool, error) {
 	return false, nil
 }
 
-// RemoveMember implements Service.
+// RemoveMember implements Service. The one removed may be out of reach for good.
 func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (Status, error) {
 	if err := c.leading(); err != nil {
 		return Status{}, err
@@ -128,7 +129,7 @@ func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (
 	return c.Status(ctx)
 }
 
-// TransferLeader implements Service.
+// TransferLeader implements Service. The next leader has all entries before this one resigns.
 func (c *Coordinator) TransferLeader(ctx context.Context, to string) (Status, error) {
 	if err := c.leading(); err != nil {
 		return Status{}, err
@@ -159,7 +160,8 @@ func (c *Coordinator) TransferLeader(ctx context.Context, to string) (Status, er
 	return c.Status(ctx)
 }
 
-// SaveSnapshot implements Service.
+// SaveSnapshot implements Service. It asks a majority first, so that what it writes is not older
+// than what another leader has acknowledged.
 func (c *Coordinator) SaveSnapshot(_ context.Context, w io.Writer) error {
 	if err := c.leading(); err != nil {
 		return err
@@ -174,7 +176,8 @@ func (c *Coordinator) SaveSnapshot(_ context.Context, w io.Writer) error {
 	return s.Write(w)
 }
 
-// RestoreSnapshot implements Service.
+// RestoreSnapshot implements Service. What it restores is checked here, all of it, since every
+// coordinator would stop that cannot take it.
 func (c *Coordinator) RestoreSnapshot(ctx context.Context, r io.Reader) error {
 	if err := c.leading(); err != nil {
 		return err
@@ -211,6 +214,7 @@ func (c *Coordinator) RestoreSnapshot(ctx context.Context, r io.Reader) error {
 	return nil
 }
 
+// invalidMember is what a client is told of a member that cannot be added, removed or made leader.
 func invalidMember(field, value, allowed string) error {
 	return &job.FieldError{Field: field, Value: fmt.Sprintf("%.64q", value), Allowed: allowed}
 }

@@ -11,7 +11,9 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// metrics are what a coordinator counts. Gauges are read when they are asked for.
+// metrics are what a coordinator counts. Their names and labels are what dashboards and alerts are
+// built upon, so they stay. A counter starts at 0 with each process; gauges are read when asked
+// for.
 type metrics struct {
 	registry  *prometheus.Registry
 	finished  *prometheus.CounterVec   // by state

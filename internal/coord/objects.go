@@ -25,7 +25,8 @@ const (
 	lagTries = 20
 )
 
-// openObjects opens the object store, again and again until JetStream is there.
+// openObjects opens the object store, again and again until JetStream is there. Among several
+// coordinators that takes a majority, and JetStream's own election.
 func (c *Coordinator) openObjects(ctx context.Context) {
 	for limit := objectsTry; ; limit = min(limit+objectsTry, objectsTryMax) {
 		s, err := c.tryObjects(ctx, limit)
@@ -85,7 +86,7 @@ func (c *Coordinator) resize(ctx context.Context) {
 	}
 }
 
-// Open implements Service.
+// Open implements Service. What it finds damaged or gone is remembered for the views of jobs.
 func (c *Coordinator) Open(ctx context.Context, o job.Object) (io.ReadSeekCloser, error) {
 	r, err := find(ctx, c, o, artifact.Store.Open)
 	c.loop.read(func() { c.core.NoteObject(o, err) })

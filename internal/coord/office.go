@@ -139,7 +139,7 @@ func (t *term) behind() bool {
 	return false
 }
 
-// leads reports whether this coordinator is in office; not from the loop.
+// leads reports whether this coordinator is in office. It must not be called in the loop.
 func (c *Coordinator) leads() (yes bool) {
 	c.loop.read(func() { yes = c.term != nil })
 	return yes

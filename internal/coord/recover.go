@@ -61,7 +61,8 @@ func Recover(cfg Config, peers []Peer, drop bool) (r Recovered, err error) {
 	return r, nil
 }
 
-// membership is the configuration of the peers, this one included.
+// membership is Raft's configuration of the peers, of which this coordinator has to be one; of
+// none, of this coordinator alone.
 func membership(cfg Config, peers []Peer) (raft.Configuration, error) {
 	if len(peers) == 0 {
 		return raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(cfg.ID),
@@ -128,7 +129,8 @@ func openDamaged(dir string, drop bool, r *Recovered) (log *guardedLog, snaps ra
 	return log, snaps, x, err
 }
 
-// giveUp drops what examine could not use.
+// giveUp drops what examine could not use: damaged entries with those after them, or files that
+// cannot be read, which aside renames so that they can still be looked at.
 func (x examined) giveUp(log *guardedLog, aside func(string) error, r *Recovered) error {
 	switch {
 	case x.bad > 0:

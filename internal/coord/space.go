@@ -19,8 +19,8 @@ import (
 
 const (
 	spaceEvery  = 100 * time.Millisecond // between looks at the disk
-	spaceTell   = time.Second            // between words to the leader, and looks at the store's size
-	spaceTrust  = 10 * time.Second       // for which another coordinator's word holds
+	spaceTell   = time.Second            // between reports to the leader, and looks at the store's size
+	spaceTrust  = 10 * time.Second       // for which another coordinator's report holds
 	spaceRevive = 2 * time.Second        // between restarts of NATS
 
 	reserveMin, reserveMax = 16 << 20, 256 << 20 // bytes; of small disks it is at most half
@@ -32,20 +32,21 @@ const (
 
 // space watches how much room a coordinator has for what it stores. As its disk fills up it says so
 // to the leader, in two stages: first no more jobs and checkpoints are taken, while clips that are
-// done may still be stored, since they let go of more; then nothing at all is. What is left, and a
-// file that is removed when even that is gone, is for Raft's log and for deletions.
+// done may still be stored, since their checkpoints are deleted then; in the second stage nothing
+// is. What is left, and a file that is removed when even that is gone, is for Raft's log and for
+// deletions, without which no room could be made. All methods may be called from any goroutine.
 type space struct {
 	cfg     Config
-	reserve int64
-	ballast *disk.Ballast
+	reserve int64         // bytes that stay free
+	ballast *disk.Ballast // the file that is removed on a full disk
 	room    func(string) (disk.Room, error)
 
-	mu     sync.Mutex
-	own    Space
-	others map[string]told // what other coordinators have said, on the leader
+	mu     sync.Mutex      // of what follows
+	own    Space           // this coordinator's disk
+	others map[string]told // on the leader: what the other coordinators have reported
 }
 
-// told is another coordinator's word.
+// told is another coordinator's report.
 type told struct {
 	disk wire.Disk
 	at   time.Time
@@ -142,7 +143,7 @@ func (s *space) judge() {
 	s.cfg.Log.Error(o.Full, "stage", o.stage)
 }
 
-// disksKept bounds the coordinators whose word is remembered.
+// disksKept bounds the coordinators whose report is remembered.
 const disksKept = 64
 
 // hear keeps what another coordinator has said.
@@ -186,7 +187,8 @@ func (s *space) disk() core.Disk {
 	return d
 }
 
-// seen returns what is known of this coordinator's disk; where it leads, with the others' troubles.
+// seen returns what is known of this coordinator's disk; on the leader, with how full the fullest
+// is.
 func (s *space) seen() Space {
 	worst, why := s.state()
 	s.mu.Lock()
@@ -224,7 +226,7 @@ func (c *Coordinator) watchSpace(ctx context.Context) {
 				c.shortenLog()
 			}
 
-			if c.broker.hurt.Load() && now.Sub(revived) > spaceRevive && c.space.alive() {
+			if c.broker.hurt.Load() && now.Sub(revived) > spaceRevive && c.space.startable() {
 				revived = now
 				c.revive()
 			}
@@ -232,7 +234,8 @@ func (c *Coordinator) watchSpace(ctx context.Context) {
 	}
 }
 
-// shortenLog bounds what Raft's log takes. A snapshot needs room.
+// shortenLog bounds what Raft's log takes on the disk. It writes a snapshot, which needs room
+// itself.
 func (c *Coordinator) shortenLog() {
 	if c.roomForMore() != nil {
 		return
@@ -243,8 +246,8 @@ func (c *Coordinator) shortenLog() {
 	}
 }
 
-// alive reports whether there is room enough for NATS to start.
-func (s *space) alive() bool {
+// startable reports whether there is room enough for NATS to start.
+func (s *space) startable() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.own.Free >= min(startRoom, s.reserve/2)
@@ -252,7 +255,7 @@ func (s *space) alive() bool {
 
 // await waits until there is room enough for NATS to start.
 func (s *space) await(ctx context.Context) error {
-	for told := false; !s.alive(); s.look() {
+	for told := false; !s.startable(); s.look() {
 		if !told {
 			told = true
 			s.cfg.Log.Error("the coordinator waits for room on its disk to start", "needs", startRoom)
@@ -266,7 +269,7 @@ func (s *space) await(ctx context.Context) error {
 	return nil
 }
 
-// revive restarts NATS after the disk was full.
+// revive restarts NATS after the disk was full: its JetStream does not write again by itself.
 func (c *Coordinator) revive() {
 	if err := c.broker.restart(); err != nil {
 		c.log.Error("the object store is away", "error", err)

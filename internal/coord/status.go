@@ -16,7 +16,7 @@ func (c *Coordinator) Model(context.Context) (m job.Model, ok bool) {
 	return m, m.Fingerprint != ""
 }
 
-// Ready implements Service.
+// Ready implements Service. A follower is ready while a leader is known, to which it sends clients.
 func (c *Coordinator) Ready(context.Context) error {
 	if err := c.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotReady, err)
@@ -42,7 +42,8 @@ func (c *Coordinator) Ready(context.Context) error {
 	return nil
 }
 
-// Status implements Service.
+// Status implements Service. A follower answers, too, as far as it knows; only the leader knows
+// which members are in reach.
 func (c *Coordinator) Status(context.Context) (Status, error) {
 	r := c.cons.raft
 	_, leader := r.LeaderWithID()
