@@ -42,7 +42,7 @@ type consensus struct {
 }
 
 const (
-	snapshotsKept = 2                      // on the disk; the older one is read if the latest is damaged
+	snapshotsKept = 2                      // on the disk: the latest may turn out to be damaged
 	lockWait      = 500 * time.Millisecond // for another process to leave the data directory
 	raftPool      = 3                      // connections to each peer
 	raftIO        = 5 * time.Second        // for a message to a peer

@@ -19,7 +19,7 @@ import (
 
 const (
 	spaceEvery  = 100 * time.Millisecond // between looks at the disk
-	spaceTell   = time.Second            // between reports to the leader, and looks at the store's size
+	spaceTell   = time.Second            // between reports to the leader; likewise of the store
 	spaceTrust  = 10 * time.Second       // for which another coordinator's report holds
 	spaceRevive = 2 * time.Second        // between restarts of NATS
 
