@@ -245,8 +245,8 @@ func TestBindNeedsABucket(t *testing.T) {
 	}
 }
 
-// TestAFullBucket has room for one object: the next one is refused as such, what is there stays, and
-// after a deletion there is room again.
+// TestAFullBucket has room for one object: the next one is refused as such, what is there stays,
+// and after a deletion there is room again.
 func TestAFullBucket(t *testing.T) {
 	nc := serve(t)
 	s, err := Open(t.Context(), nc, "objects", Options{BytesMax: 3 * chunkBytes})

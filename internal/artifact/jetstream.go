@@ -17,23 +17,25 @@ import (
 
 const (
 	chunkBytes = 512 << 10        // of a message of an object; NATS allows 1 MiB
-	inFlight   = 4                // messages of an object that are not acknowledged yet
-	ackTime    = 10 * time.Second // for one to be acknowledged
+	inFlight   = 4                // messages of an object that may be unacknowledged
+	ackTime    = 10 * time.Second // within which one has to be acknowledged
 
-	codeNotStored   = 10077 // of JetStream: a limit of the stream, which its text names
-	codeNoResources = 10023 // a limit of the server
+	codeNotStored   = 10077 // JetStream's code for a limit of the stream, which its text names
+	codeNoResources = 10023 // and for a limit of the server
 )
 
 // Options say how a bucket keeps its objects.
 type Options struct {
-	Replicas int   // copies on different servers; 0 is 1
-	BytesMax int64 // of all objects together; 0: what JetStream has
+	// Replicas is the number of copies, each on a server of its own; 0 is 1.
+	Replicas int
+	// BytesMax bounds all objects together; 0: as much as JetStream has.
+	BytesMax int64
 }
 
-// bucket is a Store on a JetStream stream: chunk i of an object is the only message with subject
-// BUCKET.NAME.i, and an object is there when all its chunks are. The object stores of nats.go, made
-// for names that may be used again, leave a marker behind for each object that was deleted and take
-// three times the requests; with a checkpoint a step, both add up.
+// bucket is a Store on a JetStream stream. Chunk i of an object is the only message with subject
+// BUCKET.NAME.i, and an object exists once all its chunks do. The object stores of nats.go are made
+// for names that are used again: they leave a marker behind for each deleted object and take three
+// times the requests. With a checkpoint at every step, both add up.
 type bucket struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
@@ -41,7 +43,8 @@ type bucket struct {
 	sums   sums
 }
 
-// Open opens a bucket, which it makes if there is none yet.
+// Open opens a bucket, and creates it if there is none yet. The options apply to one that exists,
+// too. Coordinators open the bucket; nodes bind it.
 func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (Store, error) {
 	return open(nc, name, func(js jetstream.JetStream) (jetstream.Stream, error) {
 		return js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: name,
@@ -51,7 +54,7 @@ func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (Store, er
 	})
 }
 
-// bytesMax is JetStream's limit on a bucket's bytes; it says -1 for none.
+// bytesMax is JetStream's limit on a bucket's bytes, which is -1 for none.
 func bytesMax(o Options) int64 {
 	if o.BytesMax <= 0 {
 		return -1
@@ -59,13 +62,14 @@ func bytesMax(o Options) int64 {
 	return o.BytesMax
 }
 
-// Bind opens a bucket that exists.
+// Bind opens a bucket that exists, and leaves its options as they are.
 func Bind(ctx context.Context, nc *nats.Conn, name string) (Store, error) {
 	return open(nc, name, func(js jetstream.JetStream) (jetstream.Stream, error) {
 		return js.Stream(ctx, name)
 	})
 }
 
+// open opens the bucket whose stream find returns.
 func open(nc *nats.Conn, name string,
 	find func(jetstream.JetStream) (jetstream.Stream, error)) (Store, error) {
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(ackTime),
@@ -80,7 +84,8 @@ func open(nc *nats.Conn, name string,
 	return b, nil
 }
 
-// subject returns that of a chunk, a number or a wildcard, of the object of a name.
+// subject returns the subject of a chunk of the object of a name; chunk is a number, or a wildcard
+// for all of them. A name that no object can have could reach other objects, and is refused.
 func (b *bucket) subject(name string, chunk any) (string, error) {
 	if o := Named(name); o.Check() != nil || o.SHA256 == name {
 		return "", fmt.Errorf("%.80q: %w", name, ErrNotFound)
@@ -88,7 +93,7 @@ func (b *bucket) subject(name string, chunk any) (string, error) {
 	return fmt.Sprintf("%s.%s.%v", b.name, name, chunk), nil
 }
 
-// chunks returns how many an object has; one without bytes has an empty one.
+// chunks returns the number of chunks of an object; one without bytes has an empty chunk.
 func chunks(o job.Object) int { return int(max(1, (o.Size+chunkBytes-1)/chunkBytes)) }
 
 // Put implements Store.
@@ -103,7 +108,7 @@ func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 	return o, nil
 }
 
-// put sends an object's chunks and waits until all are acknowledged.
+// put sends an object's chunks, a few at a time, and waits until all are acknowledged.
 func (b *bucket) put(ctx context.Context, o job.Object, r io.Reader) error {
 	var sent []jetstream.PubAckFuture
 	for i := range chunks(o) {
@@ -115,12 +120,15 @@ func (b *bucket) put(ctx context.Context, o job.Object, r io.Reader) error {
 		if _, err := io.ReadFull(r, data); err != nil {
 			return err
 		}
+
+		// The oldest has to be acknowledged before the next one leaves.
 		if len(sent) == inFlight {
 			if err := await(ctx, sent[:1]); err != nil {
 				return err
 			}
 			sent = sent[1:]
 		}
+
 		ack, err := b.js.PublishAsync(subject, data)
 		if err != nil {
 			return err
@@ -130,6 +138,7 @@ func (b *bucket) put(ctx context.Context, o job.Object, r io.Reader) error {
 	return await(ctx, sent)
 }
 
+// await waits until all of the messages are acknowledged.
 func await(ctx context.Context, sent []jetstream.PubAckFuture) error {
 	for _, ack := range sent {
 		select {
@@ -143,7 +152,7 @@ func await(ctx context.Context, sent []jetstream.PubAckFuture) error {
 	return nil
 }
 
-// refusal makes what JetStream answers where the bucket, or the server, is full an ErrFull.
+// refusal turns JetStream's answer into ErrFull if the bucket or the server is full.
 func refusal(err error) error {
 	var e *jetstream.APIError
 	if !errors.As(err, &e) {
@@ -166,13 +175,13 @@ func (b *bucket) Get(ctx context.Context, o job.Object) (io.ReadCloser, error) {
 	return verify(io.NopCloser(r), o), nil
 }
 
-// reader reads an object's chunks one after the other.
+// reader reads an object's chunks one after the other, without checking them.
 type reader struct {
 	ctx   context.Context
 	b     *bucket
 	o     job.Object
-	next  int
-	chunk []byte // the rest of the last one
+	next  int    // number of the next chunk
+	chunk []byte // what is left of the one before
 }
 
 // fetch gets the next chunk.
@@ -230,7 +239,8 @@ func (b *bucket) Delete(ctx context.Context, o job.Object) error {
 	return nil
 }
 
-// List implements Store.
+// List implements Store. It lists objects by their first chunks, so one that is stored in part may
+// be among them.
 func (b *bucket) List(ctx context.Context) ([]string, error) {
 	info, err := b.stream.Info(ctx, jetstream.WithSubjectFilter(b.name+".*.0"))
 	if err != nil {

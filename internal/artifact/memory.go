@@ -12,10 +12,10 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// Memory is a Store in memory.
+// Memory is a Store in memory, for tests. It also finds damage that a test does to its bytes.
 type Memory struct {
 	mu      sync.Mutex
-	objects map[string][]byte
+	objects map[string][]byte // by name
 	sums    sums
 }
 
@@ -52,6 +52,7 @@ func (m *Memory) Get(_ context.Context, o job.Object) (io.ReadCloser, error) {
 	return verify(io.NopCloser(bytes.NewReader(data)), o), nil
 }
 
+// get returns the bytes of an object, whatever they are.
 func (m *Memory) get(o job.Object) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -69,7 +70,7 @@ func (m *Memory) Open(ctx context.Context, o job.Object) (io.ReadSeekCloser, err
 		if err != nil {
 			return nil, err
 		}
-		// What is more than the object's size makes the last chunk too long.
+		// Bytes beyond the object's size make the last chunk too long, which the check finds.
 		from := min(i*chunkBytes, len(data))
 		if i == chunks(o)-1 {
 			return data[from:], nil

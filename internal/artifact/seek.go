@@ -13,21 +13,22 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// sumsMax bounds how many objects are known by their chunks' sums, which are 64 bytes for a MB.
+// sumsMax bounds how many objects' sums are remembered. They take 64 bytes for each MiB.
 const sumsMax = 256
 
-// chunked reads chunk i of an object; the bytes must not be changed.
+// chunked reads chunk i of an object. The caller must not change the bytes.
 type chunked func(ctx context.Context, o job.Object, i int) ([]byte, error)
 
-// sums remembers the SHA-256 of each chunk of objects that were read whole and found right, so that
-// a part of one can be read and checked without the rest. The zero value is ready.
+// sums remembers the SHA-256 of each chunk of objects that were read whole and found intact, so
+// that a part of one can be read and checked without the rest. HTTP clients that jump within a
+// video would otherwise have all of it read for each jump. The zero value is ready to use.
 type sums struct {
 	mu    sync.Mutex
-	of    map[job.Object][][sha256.Size]byte
-	order []job.Object // the oldest first
+	of    map[job.Object][][sha256.Size]byte // by chunk
+	order []job.Object                       // keys of of, oldest first
 }
 
-// open checks an object unless that has been done, and returns a reader of any part of it.
+// open checks an object, unless that has been done before, and returns a reader of any part of it.
 func (s *sums) open(ctx context.Context, o job.Object, read chunked) (io.ReadSeekCloser, error) {
 	known := s.get(o)
 	if known == nil {
@@ -37,12 +38,13 @@ func (s *sums) open(ctx context.Context, o job.Object, read chunked) (io.ReadSee
 		}
 		s.put(o, known)
 	}
+
 	r := &seeker{ctx: ctx, o: o, read: read, sums: known, at: -1,
 		bad: func() { s.drop(o) }}
-	return r, r.load(0) // it may be gone meanwhile
+	return r, r.load(0) // the object may have been deleted since it was checked
 }
 
-// check reads an object whole, a chunk at a time.
+// check reads an object whole, chunk by chunk, and returns the sums of its chunks.
 func check(ctx context.Context, o job.Object, read chunked) ([][sha256.Size]byte, error) {
 	whole := sha256.New()
 	var out [][sha256.Size]byte
@@ -51,6 +53,7 @@ func check(ctx context.Context, o job.Object, read chunked) ([][sha256.Size]byte
 		if err != nil {
 			return nil, err
 		}
+
 		if want := chunkSize(o, i); int64(len(data)) != want {
 			return nil, fmt.Errorf("%w: chunk %d of %.80s has %d bytes, not %d", ErrDamaged, i, o.Name,
 				len(data), want)
@@ -58,6 +61,7 @@ func check(ctx context.Context, o job.Object, read chunked) ([][sha256.Size]byte
 		whole.Write(data)
 		out = append(out, sha256.Sum256(data))
 	}
+
 	if sum := hex.EncodeToString(whole.Sum(nil)); sum != o.SHA256 {
 		return nil, fmt.Errorf("%w: %.80s has SHA-256 %.12s...", ErrDamaged, o.Name, sum)
 	}
@@ -69,12 +73,14 @@ func chunkSize(o job.Object, i int) int64 {
 	return min(chunkBytes, o.Size-int64(i)*chunkBytes)
 }
 
+// get returns the sums of an object's chunks, nil if they are not known.
 func (s *sums) get(o job.Object) [][sha256.Size]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.of[o]
 }
 
+// put remembers the sums of an object's chunks, in place of the oldest if there are too many.
 func (s *sums) put(o job.Object, known [][sha256.Size]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,7 +97,7 @@ func (s *sums) put(o job.Object, known [][sha256.Size]byte) {
 	}
 }
 
-// drop has an object checked again when it is opened next.
+// drop forgets an object, so that it is checked again when it is next opened.
 func (s *sums) drop(o job.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,27 +107,28 @@ func (s *sums) drop(o job.Object) {
 	delete(s.of, o)
 }
 
-// seeker reads an object from any place, and checks each chunk before it hands out a byte.
+// seeker reads an object from any offset, and checks each chunk before it returns a byte of it.
 type seeker struct {
 	ctx   context.Context
 	o     job.Object
 	read  chunked
-	sums  [][sha256.Size]byte
-	bad   func()
-	pos   int64
-	at    int // number of chunk; -1: none
+	sums  [][sha256.Size]byte // by chunk
+	bad   func()              // called when a chunk is damaged or gone
+	pos   int64               // offset of the next byte
+	at    int                 // number of the chunk in memory; -1: none
 	chunk []byte
 }
 
-// load makes a chunk the present one.
+// load brings a chunk into memory, in place of the one before.
 func (r *seeker) load(i int) error {
 	if r.at == i {
 		return nil
 	}
 	data, err := r.read(r.ctx, r.o, i)
 	if err == nil && sha256.Sum256(data) != r.sums[i] {
-		err = fmt.Errorf("%w: chunk %d of %.80s is another one", ErrDamaged, i, r.o.Name)
+		err = fmt.Errorf("%w: chunk %d of %.80s has changed", ErrDamaged, i, r.o.Name)
 	}
+
 	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrNotFound) {
 		r.bad()
 	}

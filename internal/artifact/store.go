@@ -13,16 +13,18 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// Store keeps objects. Its methods may be called from any goroutine.
+// Store keeps objects. Its methods may be called from several goroutines, and end when ctx does.
 type Store interface {
-	// Put reads r from its start to its end, twice, and stores it. Storing the same bytes again mends
-	// an object that is damaged and changes nothing otherwise.
+	// Put reads r from its start to its end, twice: for the name, then to store it. Storing the same
+	// bytes again repairs an object that is damaged and changes nothing otherwise. ErrFull if there
+	// is no room.
 	Put(ctx context.Context, r io.ReadSeeker) (job.Object, error)
 	// Get opens an object. The reader fails with ErrDamaged, at the end at the latest, when the
 	// bytes are not those that o names; the caller closes it. ErrNotFound if there is none.
 	Get(ctx context.Context, o job.Object) (io.ReadCloser, error)
-	// Open opens an object to be read from any place. The first time it reads all of it, a piece at a
-	// time: ErrDamaged if the bytes are not those that o names. Later it checks what is read.
+	// Open opens an object to be read from any offset. The first time it reads all of it, chunk by
+	// chunk, and returns ErrDamaged if the bytes are not those that o names. After that only the
+	// chunks that are read are checked, by the sums of the first time.
 	Open(ctx context.Context, o job.Object) (io.ReadSeekCloser, error)
 	// Delete removes an object if it is there.
 	Delete(ctx context.Context, o job.Object) error
@@ -30,15 +32,18 @@ type Store interface {
 	List(ctx context.Context) ([]string, error)
 }
 
-// Sizer is a Store that knows how many bytes its objects take, those of half-stored ones included.
+// Sizer is a Store that knows how many bytes its objects take.
 type Sizer interface {
+	// Size returns them, with those of objects that are stored in part.
 	Size(ctx context.Context) (bytes int64, err error)
 }
 
-// Errors of a store. ErrNotFound is also an fs.ErrNotExist.
+// Errors of a store; test with errors.Is.
 var (
+	// ErrNotFound is also an fs.ErrNotExist.
 	ErrNotFound = fmt.Errorf("no such object: %w", fs.ErrNotExist)
-	ErrDamaged  = errors.New("the object is damaged")
+	// ErrDamaged: the bytes are not those that the name promises.
+	ErrDamaged = errors.New("the object is damaged")
 	// ErrFull: the store has no room at the moment. Nothing is wrong with the object.
 	ErrFull = errors.New("the object store is full")
 )
@@ -63,12 +68,13 @@ func Describe(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 	return job.Object{Name: namePrefix + sum, Size: n, SHA256: sum}, nil
 }
 
-// Named returns the object of a name that List gave; its size is not known.
+// Named returns the object of a name that List gave, with size 0, since List does not tell it. It
+// can be deleted, but not read.
 func Named(name string) job.Object {
 	return job.Object{Name: name, SHA256: strings.TrimPrefix(name, namePrefix)}
 }
 
-// contextReader stops reading when its context ends.
+// contextReader fails when its context has ended, so that a long read can be cancelled.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader

@@ -14,15 +14,17 @@ import (
 type verifier struct {
 	src  io.ReadCloser
 	o    job.Object
-	hash hash.Hash
-	n    int64
+	hash hash.Hash // of the bytes so far
+	n    int64     // their number
 }
 
+// verify returns a reader of src that fails with ErrDamaged where src is not the object.
 func verify(src io.ReadCloser, o job.Object) *verifier {
 	return &verifier{src: src, o: o, hash: sha256.New()}
 }
 
-// Read implements io.Reader; the last bytes come with io.EOF only if all of them were right.
+// Read implements io.Reader. It returns io.EOF only if all bytes were right, so a caller that reads
+// to the end without an error has the object.
 func (v *verifier) Read(p []byte) (int, error) {
 	n, err := v.src.Read(p)
 	v.hash.Write(p[:n])

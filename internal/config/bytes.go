@@ -8,11 +8,11 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Bytes is a setting that counts bytes. It is written as a number, with or without a unit: of 1000
-// (kB, MB, GB, TB) or of 1024 (KiB, MiB, GiB, TiB).
+// Bytes is the type of settings that count bytes. They are written as a number, with or without a
+// unit: powers of 1000 (kB, MB, GB, TB) or of 1024 (KiB, MiB, GiB, TiB).
 type Bytes int64
 
-// toBytes reads one.
+// toBytes reads one from a number or a text.
 func toBytes(value any) (Bytes, error) {
 	if b, ok := value.(Bytes); ok {
 		return b, nil

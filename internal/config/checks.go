@@ -12,16 +12,16 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// check returns what is allowed where a value is not, else "".
+// check returns what is allowed if a value is not, else "".
 type check func(value any) (allowed string)
 
 const (
-	manyMax = 1_000_000 // of things that are counted
-	longest = 30 * 24 * time.Hour
+	manyMax = 1_000_000           // bounds counts
+	longest = 30 * 24 * time.Hour // bounds times to wait for something
 )
 
-// checks are by key; the same key means the same in every program. What is not here may be any
-// value of its type, or is checked where it is opened.
+// checks are by key, since the same key means the same in every program. A setting that is not here
+// may have any value of its type, or is checked where it is used, as files and directories are.
 var checks = map[string]check{
 	"log.level":              oneOf("debug", "info", "warn", "error"),
 	"log.format":             oneOf("text", "json"),
@@ -84,7 +84,7 @@ func oneOf(texts ...string) check {
 	}
 }
 
-// aName allows what can be part of a file's name, of a subject and of a URL.
+// aName allows what can be part of a file name, a NATS subject and a URL.
 func aName(value any) string {
 	s, ok := value.(string)
 	if ok && job.CheckName("", s) == nil {
@@ -93,7 +93,7 @@ func aName(value any) string {
 	return job.NameAllowed
 }
 
-// anAddress allows host:port, and nothing where that is the default.
+// anAddress allows host:port, and nothing, which means the setting's default.
 func anAddress(value any) string {
 	s, _ := value.(string)
 	_, port, err := net.SplitHostPort(s)
@@ -103,6 +103,7 @@ func anAddress(value any) string {
 	return "host:port, with a port of 0 to 65535"
 }
 
+// isPort reports whether s is a port, 0 included.
 func isPort(s string) bool {
 	_, err := strconv.ParseUint(s, 10, 16)
 	return err == nil
@@ -129,7 +130,7 @@ func natsURLs(value any) string {
 	return ""
 }
 
-// isNATS reports whether a client could dial s; it takes nats:// for granted.
+// isNATS reports whether a client could dial s, in which nats:// may be left out.
 func isNATS(s string) bool {
 	if !strings.Contains(s, "://") {
 		s = "nats://" + s

@@ -16,20 +16,25 @@ import (
 	"github.com/longtake/longtake/internal/userfile"
 )
 
-// Setting is one thing that can be set. Its type is that of Default: string, int, bool,
-// time.Duration, Bytes or []string.
+// Setting is one thing that can be set.
 type Setting struct {
-	Key     string // in the file, such as "nats.listen"
+	// Key is the name in the file, such as "nats.listen".
+	Key string
+	// Default is the value that counts where none is given. Its type is the setting's: string, int,
+	// bool, time.Duration, Bytes or []string.
 	Default any
-	Usage   string
-	Env     string // variable; "": LONGTAKE_ and the key in capitals
-	Short   string // one-letter flag, if any
+	// Usage is the help text of the flag.
+	Usage string
+	// Env is the environment variable; "": LONGTAKE_ and the key in capitals.
+	Env string
+	// Short is the one-letter flag, if any.
+	Short string
 }
 
-// Flag returns the name of the setting's flag.
+// Flag returns the name of the setting's flag, without dashes before it, such as "nats-listen".
 func (s Setting) Flag() string { return strings.ReplaceAll(s.Key, ".", "-") }
 
-// EnvName returns the name of the setting's environment variable.
+// EnvName returns the name of the setting's environment variable, such as LONGTAKE_NATS_LISTEN.
 func (s Setting) EnvName() string {
 	if s.Env != "" {
 		return s.Env
@@ -37,13 +42,14 @@ func (s Setting) EnvName() string {
 	return prefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.Key))
 }
 
-// Settings are all that a program can be told.
+// Settings are all the settings of a program.
 type Settings []Setting
 
-// Define adds a flag for each setting.
+// Define adds a flag for each setting. It panics on a default of another type.
 func (s Settings) Define(fs *pflag.FlagSet) {
 	for _, x := range s {
 		usage := x.Usage
+
 		switch d := x.Default.(type) {
 		case string:
 			fs.StringP(x.Flag(), x.Short, d, usage)
@@ -63,16 +69,16 @@ func (s Settings) Define(fs *pflag.FlagSet) {
 	}
 }
 
-// Values are settings in force.
+// Values are the settings in force, checked and converted to their types.
 type Values struct {
 	settings Settings
-	values   map[string]any
-	sources  map[string]string
+	values   map[string]any    // by key
+	sources  map[string]string // likewise, as Source returns them
 }
 
-// Load puts the settings together: flag, else environment, else the file at path ("": none), else
-// default. A key of the file that is not a setting is an error, as are a variable called LONGTAKE_
-// that no program reads, and a value of another type.
+// Load determines the value of each setting: from its flag, else the environment, else the file at
+// path ("": none), else the default. Errors are a key of the file that is no setting, a variable
+// with the prefix LONGTAKE_ that no program reads, and a value that the setting cannot have.
 func Load(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
 	if err := s.checkEnvironment(os.Environ()); err != nil {
 		return nil, err
@@ -81,8 +87,10 @@ func Load(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	v := &Values{settings: s, values: map[string]any{}, sources: map[string]string{}}
 	for _, x := range s {
+		// Each source overrides those before it.
 		value, source := any(x.Default), "default"
 		if file != nil && file.InConfig(x.Key) {
 			value, source = file.Get(x.Key), "file "+path
@@ -93,6 +101,7 @@ func Load(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
 		if f := fs.Lookup(x.Flag()); f != nil && f.Changed {
 			value, source = flagValue(f), "flag --"+x.Flag()
 		}
+
 		if err := v.set(x, value, source); err != nil {
 			return nil, err
 		}
@@ -100,7 +109,7 @@ func Load(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
 	return v, nil
 }
 
-// set takes a value, if it may be one.
+// set converts and checks a value. The error hides passwords, as it ends up in logs.
 func (v *Values) set(x Setting, value any, source string) error {
 	typed, err := convert(value, x.Default)
 	if c := checks[x.Key]; c != nil && err == nil {
@@ -115,6 +124,7 @@ func (v *Values) set(x Setting, value any, source string) error {
 	return nil
 }
 
+// flagValue returns a list as a list, since the text of one is quoted.
 func flagValue(f *pflag.Flag) any {
 	if s, ok := f.Value.(pflag.SliceValue); ok {
 		return s.GetSlice()
@@ -125,6 +135,7 @@ func flagValue(f *pflag.Flag) any {
 // fileMax bounds a configuration file, in bytes.
 const fileMax = 1 << 20
 
+// readFile reads a YAML file and refuses keys that are no settings; nil if path is "".
 func readFile(s Settings, path string) (*viper.Viper, error) {
 	if path == "" {
 		return nil, nil
@@ -133,13 +144,15 @@ func readFile(s Settings, path string) (*viper.Viper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the configuration: %w", err)
 	}
+
 	v := viper.New()
 	v.SetConfigType("yaml")
 	if err := v.ReadConfig(bytes.NewReader(data)); err != nil {
 		return nil, fmt.Errorf("cannot read the configuration: %w", err)
 	}
+
 	keys := v.AllKeys()
-	slices.Sort(keys)
+	slices.Sort(keys) // so that the same file always gives the same error
 	for _, k := range keys {
 		known := func(x Setting) bool { return x.Key == k }
 		if !slices.ContainsFunc(s, known) {
@@ -150,13 +163,15 @@ func readFile(s Settings, path string) (*viper.Viper, error) {
 	return v, nil
 }
 
-// convert makes value the type of like; the error says what is allowed.
+// convert returns value in the type of like, which the sources give as text or as YAML's types. The
+// error says what is allowed.
 func convert(value, like any) (any, error) {
 	var (
 		out  any
 		err  error
 		what string
 	)
+
 	switch like.(type) {
 	case string:
 		out, err = cast.ToStringE(value)
@@ -183,7 +198,7 @@ func convert(value, like any) (any, error) {
 	return out, nil
 }
 
-// toDuration wants a unit: a bare number would be nanoseconds, which nobody means.
+// toDuration wants a unit. A bare number would be nanoseconds, which nobody means.
 func toDuration(value any) (time.Duration, error) {
 	if d, ok := value.(time.Duration); ok {
 		return d, nil
@@ -191,7 +206,7 @@ func toDuration(value any) (time.Duration, error) {
 	return time.ParseDuration(fmt.Sprint(value))
 }
 
-// toStrings also splits at commas, as in a variable of the environment.
+// toStrings splits a text at commas, which is how environment variables hold lists.
 func toStrings(value any) ([]string, error) {
 	if s, ok := value.(string); ok {
 		if s == "" {
@@ -202,6 +217,7 @@ func toStrings(value any) ([]string, error) {
 	return cast.ToStringSliceE(value)
 }
 
+// keys returns the keys in order.
 func (s Settings) keys() []string {
 	var out []string
 	for _, x := range s {
@@ -210,7 +226,8 @@ func (s Settings) keys() []string {
 	return out
 }
 
-// Hint asks for the known name that takes the fewest edits, if those are few.
+// Hint suggests the known name that is fewest edits away, as the end of a sentence that begins with
+// a space; "" if none is near. known must not be empty.
 func Hint(known []string, name string) string {
 	near := slices.MinFunc(known, func(a, b string) int {
 		return distance(a, name) - distance(b, name)
@@ -221,12 +238,14 @@ func Hint(known []string, name string) string {
 	return fmt.Sprintf(" did you mean %q?", near)
 }
 
-// distance is Levenshtein's, in bytes.
+// distance is Levenshtein's: how many bytes to insert, delete or replace to make b of a.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
+
+	// row[j+1] is the distance of the first i+1 bytes of a from the first j+1 of b.
 	for i := range len(a) {
 		diagonal := row[0]
 		row[0]++
@@ -242,6 +261,7 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
+// get returns a value, and panics if the program has no such setting, or one of another type.
 func get[T any](v *Values, key string) T {
 	x, ok := v.values[key].(T)
 	if !ok {
@@ -262,7 +282,7 @@ func (v *Values) Bool(key string) bool { return get[bool](v, key) }
 // Duration returns a setting of type time.Duration.
 func (v *Values) Duration(key string) time.Duration { return get[time.Duration](v, key) }
 
-// Bytes returns a setting of type Bytes.
+// Bytes returns a setting of type Bytes, as a number of bytes.
 func (v *Values) Bytes(key string) int64 { return int64(get[Bytes](v, key)) }
 
 // Strings returns a setting of type []string.
@@ -273,12 +293,13 @@ func (v *Values) Source(key string) string { return v.sources[key] }
 
 // Entry is one value in force.
 type Entry struct {
-	Key    string `json:"key"`
+	Key string `json:"key"`
+	// Value is in the setting's type, but for durations, which are texts such as "3s".
 	Value  any    `json:"value"`
 	Source string `json:"source"`
 }
 
-// Entries lists all values, in the order of the settings, without passwords.
+// Entries lists all values, in the order of the settings, with passwords hidden.
 func (v *Values) Entries() []Entry {
 	var out []Entry
 	for _, x := range v.settings {
@@ -296,6 +317,7 @@ func (v *Values) Entries() []Entry {
 	return out
 }
 
+// redactAll is Redact for a list.
 func redactAll(list []string) []string {
 	out := make([]string, len(list))
 	for i, s := range list {

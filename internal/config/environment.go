@@ -7,6 +7,7 @@ import (
 	"strings"
 )
 
+// prefix is what the names of all variables begin with, but for those that a Setting names itself.
 const prefix = "LONGTAKE_"
 
 // others are the variables that are not settings: what the engine, the tests and the build read.
@@ -18,8 +19,8 @@ var others = []string{
 	"LONGTAKE_LONG", "LONGTAKE_NOTICES", "LONGTAKE_PRIMITIVE", "LONGTAKE_TEST_PEER",
 }
 
-// orchestrated are the variables that Kubernetes sets in every container of a namespace which has a
-// service called longtake or longtake-something: they are nobody's mistake.
+// orchestrated matches the variables that Kubernetes sets in every container of a namespace with a
+// service called longtake or longtake-something. Nobody has misspelt those.
 var orchestrated = regexp.MustCompile(`^LONGTAKE_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|` +
 	`PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
@@ -33,6 +34,7 @@ func Variables() []string {
 	return slices.Compact(out)
 }
 
+// variables returns the names of the settings' variables.
 func (s Settings) variables() []string {
 	var out []string
 	for _, x := range s {
@@ -41,12 +43,12 @@ func (s Settings) variables() []string {
 	return out
 }
 
-// CheckEnvironment refuses a variable of environ, as of os.Environ, that looks like a setting and
-// is none: a name that is written wrong would be ignored otherwise. Those of all programs are
-// allowed, as one environment often serves them all.
+// CheckEnvironment refuses a variable of environ, in the form of os.Environ, that has the prefix
+// and that no program reads: a misspelt name would be ignored otherwise. Variables of all programs
+// are allowed, since one environment often serves several of them.
 func CheckEnvironment(environ []string) error { return Settings(nil).checkEnvironment(environ) }
 
-// checkEnvironment allows those of s as well.
+// checkEnvironment allows the variables of s, too.
 func (s Settings) checkEnvironment(environ []string) error {
 	known := append(Variables(), s.variables()...)
 	for _, e := range environ {
@@ -60,7 +62,7 @@ func (s Settings) checkEnvironment(environ []string) error {
 	return nil
 }
 
-// secret is the part of a URL that says who asks.
+// secret matches the user and password of a URL.
 var secret = regexp.MustCompile(`(://)[^\s,]*@`)
 
 // Redact hides the users and passwords of the URLs in a text.

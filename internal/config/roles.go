@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
+// logging are the settings that all programs but the longtake command share.
 var logging = Settings{
 	{Key: "log.level", Default: "info", Usage: "debug, info, warn or error"},
 	{Key: "log.format", Default: "text", Usage: "text or json"},
 }
 
-// Who may use the API from a browser.
+// Hosts and origins from which browsers may use the API.
 var (
 	httpHosts = Setting{Key: "http.hosts", Default: []string{}, Usage: "more host names under which " +
 		"clients reach the API, *.NAME for subdomains, * for any; localhost, IP addresses, this " +
@@ -19,7 +20,7 @@ var (
 		"pages elsewhere that may use the API, such as https://clips.example; * for any (default: none)"}
 )
 
-// clients are settings for what clients send.
+// clients are settings for requests as clients of other servers send them.
 var clients = Settings{
 	{Key: "http.model-aliases", Default: []string{}, Usage: "names of other models that stand for " +
 		"the one served, as NAME, or NAME=MODEL if it is for a certain one: such as sora-2"},
@@ -29,12 +30,12 @@ var clients = Settings{
 		"have URLs: off, https, or any (http too); never from addresses that are not public"},
 }
 
-// requestTime bounds what one client can ask of the shards without knowing it.
+// requestTime keeps a client from asking for days of work without knowing it.
 var requestTime = Setting{Key: "limits.request-time", Default: 24 * time.Hour, Usage: "how long " +
 	"a clip may be predicted to take: longer ones are refused, unless the request says force; " +
 	"0s: no limit"}
 
-// storage bounds what finished jobs and those on their way take of the disk.
+// storage bounds what jobs take of the disk, while they run and afterwards.
 var storage = Settings{
 	{Key: "limits.disk", Default: Bytes(0), Usage: "what stored clips and checkpoints may take of " +
 		"the disk, such as 200GB; more is not taken in. 0: what the disk has, but for the reserve"},
@@ -46,7 +47,7 @@ var storage = Settings{
 		"together; the oldest go first. 0: as much as limits.disk allows"},
 }
 
-// Coordinator are the settings of cmd/coordinator.
+// Coordinator returns the settings of cmd/coordinator.
 func Coordinator() Settings {
 	return slices.Concat(Settings{
 		{Key: "id", Default: "c1", Usage: "name of this coordinator, unique among its peers"},
@@ -56,6 +57,8 @@ func Coordinator() Settings {
 		{Key: "http.url", Default: "",
 			Usage: "URL under which clients reach the API (default: http:// and http.listen)"},
 		httpHosts, httpOrigins,
+
+		// Where shards and the other coordinators connect.
 		{Key: "nats.listen", Default: "127.0.0.1:4222", Usage: "host:port that shards connect to"},
 		{Key: "nats.routes", Default: "",
 			Usage: "host:port for the other coordinators' NATS servers; needs raft.peers"},
@@ -73,12 +76,16 @@ func Coordinator() Settings {
 			"names the host that they dial; with raft.tls.key and raft.tls.ca Raft runs over mutual TLS"},
 		{Key: "raft.tls.key", Default: "", Usage: "its key"},
 		{Key: "raft.tls.ca", Default: "", Usage: "PEM certificate that signed those of all coordinators"},
+
+		// What the cluster takes on.
 		{Key: "limits.queued", Default: 1000, Usage: "jobs that may wait"},
 		{Key: "limits.kept", Default: 10000, Usage: "jobs that are remembered"},
 		{Key: "limits.nodes", Default: 1024, Usage: "shards that may register"},
 		requestTime,
 		{Key: "limits.request-tokens", Default: 1 << 25, Usage: "tokens that a clip may have in all; " +
 			"longtake plan says how many it has"},
+
+		// How attempts are protected and watched.
 		{Key: "checkpoint.every-steps", Default: 1, Usage: "denoising steps between checkpoints, from " +
 			"which a clip goes on when a shard is lost; 0: none are written"},
 		{Key: "preview.every-steps", Default: 1, Usage: "least denoising steps between previews, which " +
@@ -87,7 +94,7 @@ func Coordinator() Settings {
 	}, storage, clients, logging)
 }
 
-// Shard are the settings of cmd/shard.
+// Shard returns the settings of cmd/shard.
 func Shard() Settings {
 	return append(Settings{
 		{Key: "name", Default: "", Usage: "name that people see (default: the host's)"},
@@ -100,6 +107,8 @@ func Shard() Settings {
 		{Key: "threads", Default: 0, Usage: "threads that compute on the CPU; 0: all cores"},
 		{Key: "dtype", Default: "fp32", Usage: "what the model is loaded for: fp32 or bf16; a job of " +
 			"the other type loads it again"},
+
+		// The coordinators, and how other shards reach this one.
 		{Key: "control", Default: "nats://127.0.0.1:4222",
 			Usage: "the coordinators' NATS, separated by commas"},
 		{Key: "data.listen", Default: "127.0.0.1:0",
@@ -110,6 +119,8 @@ func Shard() Settings {
 			Usage: "a NATS cluster to exchange activations over, in place of an own server"},
 		{Key: "data.peer-timeout", Default: 30 * time.Second,
 			Usage: "silence of another rank after which it is named and the attempt ends"},
+
+		// The process.
 		{Key: "drain-timeout", Default: time.Minute, Usage: "on SIGTERM, how long the shard may finish " +
 			"its step and hand its work over; 0s: not at all"},
 		{Key: "tmp", Default: "", Usage: "directory for clips being encoded (default: the system's)"},
@@ -119,7 +130,8 @@ func Shard() Settings {
 	}, logging...)
 }
 
-// Client are the settings of the longtake command itself, besides those of its commands.
+// Client returns the settings of the longtake command itself; its subcommands have flags of their
+// own.
 func Client() Settings {
 	return Settings{
 		{Key: "coordinator", Default: "", Env: "LONGTAKE_URL",
@@ -129,7 +141,7 @@ func Client() Settings {
 	}
 }
 
-// Local are the settings of a whole cluster in one process.
+// Local returns the settings of a cluster in one process, as generate starts one for a clip.
 func Local() Settings {
 	return Settings{
 		{Key: "model", Default: "", Usage: "folder of a Wan model as diffusers writes it (default: " +
@@ -141,7 +153,7 @@ func Local() Settings {
 	}
 }
 
-// Up are the settings of a cluster in one process that stays.
+// Up returns the further settings of a cluster in one process that runs until it is stopped.
 func Up() Settings {
 	return slices.Concat(Settings{
 		{Key: "listen", Default: "127.0.0.1:8080", Usage: "host:port of the HTTP API"},

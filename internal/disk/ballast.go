@@ -14,18 +14,21 @@ import (
 
 // Room is what a file system has, in bytes.
 type Room struct {
-	Free  int64 // for this user
+	// Free is what this user may still take; the system may keep more for root.
+	Free int64
+	// Total is the size of the file system.
 	Total int64
 }
 
-// Ballast is a file that keeps room back. Its methods may be called from any goroutine.
+// Ballast is a file that keeps room back. Its methods may be called from several goroutines.
 type Ballast struct {
 	path string
-	size int64
-	mu   sync.Mutex
+	size int64      // in bytes, when it is held
+	mu   sync.Mutex // of the file
 }
 
-// NewBallast returns the ballast at a path, which may be there from an earlier process.
+// NewBallast returns the ballast at a path, without touching the file, which an earlier process may
+// have left there. Size is in bytes.
 func NewBallast(path string, size int64) *Ballast { return &Ballast{path: path, size: size} }
 
 // Size returns how many bytes the file takes at present.
@@ -35,6 +38,7 @@ func (b *Ballast) Size() int64 {
 	return b.there()
 }
 
+// there returns the size of the file, 0 if there is none. The caller holds mu.
 func (b *Ballast) there() int64 {
 	if info, err := os.Lstat(b.path); err == nil && info.Mode().IsRegular() {
 		return info.Size()
@@ -42,7 +46,8 @@ func (b *Ballast) there() int64 {
 	return 0
 }
 
-// Hold makes the file, if it is not there in full.
+// Hold creates the file, unless it is there in full. If the disk has no room for all of it, nothing
+// is kept and the error says so.
 func (b *Ballast) Hold() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -60,7 +65,7 @@ func (b *Ballast) Hold() error {
 	return nil
 }
 
-// Release gives the room away, and reports whether there was any.
+// Release removes the file, and reports whether that made any room.
 func (b *Ballast) Release() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -69,7 +74,8 @@ func (b *Ballast) Release() bool {
 	return had && err == nil
 }
 
-// fill writes what no file system can make smaller.
+// fill writes n random bytes, which no file system can compress, where room cannot be allocated
+// without writing.
 func fill(f *os.File, n int64) error {
 	_, err := io.CopyN(f, rand.NewChaCha8([32]byte{}), n)
 	if err == nil {
@@ -78,8 +84,8 @@ func fill(f *os.File, n int64) error {
 	return err
 }
 
-// IsFull reports whether an error says that a disk, or what a user may have of it, is full.
-// Libraries that hand on the text alone are understood as well.
+// IsFull reports whether an error says that a disk, or the user's quota of it, is full. It also
+// recognises the text, since some libraries pass on nothing else.
 func IsFull(err error) bool {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return false

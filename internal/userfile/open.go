@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// readTime bounds how long a file may keep its reader waiting, where the system can tell: some
-// files of /proc and /sys say that they are regular and wait for events.
+// readTime bounds how long a read may block, where the system supports that: some files of /proc
+// and /sys claim to be regular and wait for events.
 const readTime = 10 * time.Second
 
-// Open opens a regular file for reading. Anything else is an error of type *fs.PathError that says
-// what it is; opening one waits for nothing.
+// Open opens a regular file for reading, and never blocks. Anything else is an error of type
+// *fs.PathError that says what it is.
 func Open(path string) (*os.File, error) {
-	// To open some devices does something, so look first.
+	// Opening some devices has effects of its own, so look first.
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func Open(path string) (*os.File, error) {
 		return nil, err
 	}
 
-	// What it is may have changed meanwhile.
+	// The path may lead to something else by now.
 	if info, err = f.Stat(); err == nil {
 		err = regular(path, info)
 	}
@@ -43,6 +43,7 @@ func Open(path string) (*os.File, error) {
 // regular refuses all but regular files.
 func regular(path string, info fs.FileInfo) error {
 	what := ""
+
 	switch m := info.Mode(); {
 	case m.IsRegular():
 		return nil
@@ -88,10 +89,11 @@ func ReadFS(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	return readAll(f, name, limit)
 }
 
-// readAll does not trust the size that the system says: a file may grow, or have none.
+// readAll reads up to limit bytes. It ignores the size that the system reports: a file may grow,
+// and some report 0.
 func readAll(f fs.File, path string, limit int64) ([]byte, error) {
 	if d, ok := f.(interface{ SetReadDeadline(time.Time) error }); ok {
-		d.SetReadDeadline(time.Now().Add(readTime)) // fails where reading waits for nothing
+		d.SetReadDeadline(time.Now().Add(readTime)) // fails for files that never block
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
@@ -104,13 +106,15 @@ func readAll(f fs.File, path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// Dir returns the file system of a folder, like os.DirFS, whose Open waits for nothing and refuses
-// all but regular files and folders.
+// Dir returns the file system of a folder, like os.DirFS. Its Open never blocks and refuses all but
+// regular files and folders.
 func Dir(root string) fs.FS { return dir(root) }
 
+// dir is the path of the folder.
 type dir string
 
-// path returns where a file is; links may lead out of the folder, as those of a download cache do.
+// path returns the path of a file in the folder. Links may lead out of it, as those of a download
+// cache do.
 func (d dir) path(op, name string) (string, error) {
 	if !fs.ValidPath(name) {
 		return "", &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}

@@ -11,9 +11,10 @@ import (
 // WhatBytes is how much of a file's beginning What looks at.
 const WhatBytes = 512
 
+// again ends the description of a file that a download has spoilt.
 const again = "; download it again"
 
-// magics are beginnings that name a format.
+// magics are the first bytes of files that people name by mistake, and what to say of them.
 var magics = []struct{ begins, what string }{
 	{"version https://git-lfs",
 		"a Git LFS pointer, which stands for the file; fetch it with git lfs pull"},
@@ -26,10 +27,12 @@ var magics = []struct{ begins, what string }{
 	{"\x89HDF\r\n", "an HDF5 file; take safetensors"},
 }
 
+// pickle is said of every version of the format.
 const pickle = "a Python pickle, as PyTorch's .bin, .pt and .pth are; take safetensors"
 
-// What says what a file is, and what to do next, by its first WhatBytes bytes, where it cannot be
-// what its name says: a pointer, a web page, another format. "": that cannot be told.
+// What says what a file is and what to do about it, by its first WhatBytes bytes (head), if it
+// cannot hold what its reader expects: a pointer, a web page, another format. It returns "" if the
+// bytes do not tell.
 func What(head []byte) string {
 	head = head[:min(len(head), WhatBytes)]
 	if len(head) == 0 {
@@ -46,7 +49,7 @@ func What(head []byte) string {
 	return text(head)
 }
 
-// text tells what readable text is, in place of data.
+// text says what readable text is, where data was expected; "" if it is not readable.
 func text(head []byte) string {
 	s := strings.TrimSpace(strings.TrimPrefix(string(head), "\ufeff"))
 	lower := strings.ToLower(s)
@@ -65,7 +68,7 @@ func text(head []byte) string {
 	return fmt.Sprintf("a text that begins with %.60q, most likely a server's error", line) + again
 }
 
-// readable reports whether s is text; its last character may be cut.
+// readable reports whether s is printable UTF-8. Its last character may be cut off.
 func readable(s string) bool {
 	for i, r := range s {
 		cut := r == utf8.RuneError && i > len(s)-utf8.UTFMax
