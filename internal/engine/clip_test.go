@@ -28,8 +28,8 @@ func (a *attempts) on(m job.Mesh) {
 	}
 }
 
-// blind takes the VAE's decoder away: who calls it panics.
-func (a *attempts) blind() {
+// dropDecoder takes the VAE's decoder away: an attempt that calls it panics.
+func (a *attempts) dropDecoder() {
 	for _, e := range a.engines {
 		e.decoder = nil
 	}
@@ -42,8 +42,8 @@ func (a *attempts) stored() int {
 	return len(job.Plan{Parts: a.parts}.Seconds())
 }
 
-// only forgets the seconds of the clip from the n-th part on.
-func (a *attempts) only(n int) {
+// keepSeconds forgets the seconds of the clip from the n-th part on.
+func (a *attempts) keepSeconds(n int) {
 	for name := range a.parts {
 		if strings.HasPrefix(name, job.PartVideo) && name >= job.VideoPart(n) {
 			delete(a.parts, name)
@@ -67,8 +67,8 @@ func TestDecodingGoesOn(t *testing.T) {
 		t.Run(fmt.Sprintf("%d parts on %v", n, m), func(t *testing.T) {
 			a.t = t
 			a.on(m)
-			if a.only(n); n == 9 {
-				a.blind()
+			if a.keepSeconds(n); n == 9 {
+				a.dropDecoder()
 			}
 			again := a.run()
 			if again.Video != first.Video || again.Latents != first.Latents {

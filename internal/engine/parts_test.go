@@ -91,8 +91,8 @@ func (a *attempts) progress(p job.Progress) {
 	a.stages[p.Stage] = true
 }
 
-// deaf takes the text encoder away: who calls it panics.
-func (a *attempts) deaf() {
+// dropTextEncoder takes the text encoder away: an attempt that calls it panics.
+func (a *attempts) dropTextEncoder() {
 	for _, e := range a.engines {
 		e.text = nil
 	}
@@ -123,7 +123,7 @@ func TestALaterAttemptDoesNoStageTwice(t *testing.T) {
 			if len(a.parts) != 3 || a.parts[job.PartLatents] != first.Latents {
 				t.Fatalf("parts %v; want two texts and the latents %v", a.parts, first.Latents)
 			}
-			a.deaf()
+			a.dropTextEncoder()
 			delete(a.parts, job.PartLatents)
 			if again := a.run(); again.LatentsSHA256 != first.LatentsSHA256 {
 				t.Errorf("with the text kept: latents %.12s, not %.12s", again.LatentsSHA256,

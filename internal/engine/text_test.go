@@ -48,7 +48,7 @@ func TestStoryboards(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("parts %v, want %v", names, want)
 	}
-	a.deaf()
+	a.dropTextEncoder()
 	delete(a.parts, job.PartLatents)
 	if again := a.run().LatentsSHA256; again != both {
 		t.Errorf("a later attempt makes %.8s, not %.8s", again, both)

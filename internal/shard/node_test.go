@@ -37,7 +37,7 @@ type cluster struct {
 func (k *cluster) atBoundary(ctx context.Context, name string, done int) {
 	k.gate.wait(ctx, done)
 	if h := k.hung.Load(); h != nil && *h == name && done > 9 {
-		<-k.thaw // deaf to ctx, as a kernel that does not return
+		<-k.thaw // whatever ctx says, as a kernel that does not return
 	}
 }
 
@@ -202,9 +202,9 @@ func outlive(t *testing.T, scheduler string) {
 	k := startCluster(t, 4, ownServers)
 	r := request(33, 60, 0, job.Mesh{CFG: 2, Ulysses: 2})
 	r.Scheduler = scheduler
-	calm := k.await(k.create(r), never)
-	if calm.State != job.Completed {
-		t.Fatalf("the undisturbed job is %s: %s", calm.State, calm.Error)
+	undisturbed := k.await(k.create(r), never)
+	if undisturbed.State != job.Completed {
+		t.Fatalf("the undisturbed job is %s: %s", undisturbed.State, undisturbed.Error)
 	}
 	k.gate.hold(9)
 	id := k.create(r)
@@ -223,9 +223,9 @@ func outlive(t *testing.T, scheduler string) {
 	}
 	k.gate.open()
 	v := k.await(id, never)
-	if v.State != job.Completed || v.Result.LatentsSHA256 != calm.Result.LatentsSHA256 {
+	if v.State != job.Completed || v.Result.LatentsSHA256 != undisturbed.Result.LatentsSHA256 {
 		t.Fatalf("the job is %s (%s), latents %.12s; undisturbed %.12s", v.State, v.Error,
-			v.Result.LatentsSHA256, calm.Result.LatentsSHA256)
+			v.Result.LatentsSHA256, undisturbed.Result.LatentsSHA256)
 	}
 	if len(v.Losses) < 3 || v.Plan.Resume.Step == 0 {
 		t.Errorf("%d attempts were lost, the last one began at step %d", len(v.Losses),

@@ -20,7 +20,7 @@ import (
 func TestShardsServeAgainAfterAHugeJob(t *testing.T) {
 	k := startCluster(t, 2, ownServers)
 	r := request(5, 2, 2, job.Mesh{})
-	latents := k.calm(r)
+	latents := k.undisturbed(r)
 	wide, high, frames := 1024, 720, 33
 	big := r
 	big.Width, big.Height, big.Frames, big.Force = &wide, &high, &frames, true

@@ -9,8 +9,8 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// calm makes the undisturbed clip of r.
-func (k *cluster) calm(r job.Request) string {
+// undisturbed makes the clip of r while nothing goes wrong, and returns the hash of its latents.
+func (k *cluster) undisturbed(r job.Request) string {
 	k.t.Helper()
 	v := k.await(k.create(r), never)
 	if v.State != job.Completed {
@@ -97,7 +97,7 @@ func TestAnOlderPulseTakesNoOrderBack(t *testing.T) {
 func TestADrainedShardHandsItsClipOver(t *testing.T) {
 	k := startCluster(t, 3, ownServers)
 	r := request(33, 40, 0, job.Mesh{})
-	latents := k.calm(r)
+	latents := k.undisturbed(r)
 	k.gate.hold(9)
 	id := k.create(r)
 	v := k.await(id, saved)
@@ -131,7 +131,7 @@ func TestAForcedDrainDoesNotWait(t *testing.T) {
 	}
 	k := startCluster(t, 2, ownServers)
 	r := request(33, 40, 0, job.Mesh{})
-	latents := k.calm(r)
+	latents := k.undisturbed(r)
 	k.gate.hold(9)
 	id := k.create(r)
 	k.await(id, func(v coord.View) bool { return v.Checkpoint.Step >= 9 })
@@ -151,7 +151,7 @@ func TestAShardThatLeavesHandsItsClipOver(t *testing.T) {
 	}
 	k := startCluster(t, 1, ownServers)
 	r := request(33, 40, 0, job.Mesh{})
-	latents := k.calm(r)
+	latents := k.undisturbed(r)
 	k.gate.hold(9)
 	id := k.create(r)
 	k.await(id, saved)
@@ -171,7 +171,7 @@ func TestAShardThatLeavesHandsItsClipOver(t *testing.T) {
 func TestAnUrgentJobTakesShards(t *testing.T) {
 	k := startCluster(t, 2, ownServers)
 	r := request(33, 40, 2, job.Mesh{})
-	latents := k.calm(r)
+	latents := k.undisturbed(r)
 	k.gate.hold(9)
 	id := k.create(r)
 	k.await(id, saved)
@@ -193,7 +193,7 @@ func TestAnUrgentJobTakesShards(t *testing.T) {
 	}
 }
 
-// TestAShardThatJoinsIsUsed starts a clip on one shard and adds another one: the clip goes over to
+// TestAShardThatJoinsIsUsed starts a clip on one shard and adds another one: the clip moves to
 // both, since many steps are left.
 func TestAShardThatJoinsIsUsed(t *testing.T) {
 	if testing.Short() {
@@ -222,13 +222,13 @@ func TestAShardThatJoinsIsUsed(t *testing.T) {
 func TestAHungRankIsFound(t *testing.T) {
 	k := startClusterWith(t, 3, ownServers, coord.Timing{HungAfter: 2 * time.Second})
 	r := request(33, 40, 3, job.Mesh{})
-	latents := k.calm(r)
+	latents := k.undisturbed(r)
 	name := "s1"
 	k.hung.Store(&name)
 	id := k.create(r)
 	defer close(k.thaw)
 	loss(t, k.completed(id, latents), "node s1 (rank 1) hangs", false, 1)
-	select { // its process ends, since its device is of no use
+	select { // its process ends, since its device is lost
 	case <-k.shards[1].Done():
 	case <-time.After(2 * fenceAfter):
 		t.Fatal("the hung shard stays")
