@@ -72,17 +72,26 @@ type clipBench struct {
 
 // benchRow is what was measured for one number of shards, the best of all rounds. --json prints it.
 type benchRow struct {
-	Shards       int     `json:"shards"`
-	Checkpoints  bool    `json:"checkpoints"`
-	Threads      int     `json:"threads"` // of each
-	Mesh         string  `json:"mesh"`
-	StepSeconds  float64 `json:"step_seconds"`
-	Ratio        float64 `json:"step_ratio"` // to the first row; with checkpoints, to that without
-	Denoise      float64 `json:"denoise_seconds"`
-	Decode       float64 `json:"decode_seconds"`
-	Total        float64 `json:"total_seconds"` // of all stages
-	BytesPerStep uint64  `json:"bytes_per_step"`
-	Latents      string  `json:"latents_sha256"`
+	// What was timed: how many shards, with how many threads each, in which mesh, and whether a
+	// checkpoint was stored after every step.
+	Shards      int    `json:"shards"`
+	Checkpoints bool   `json:"checkpoints"`
+	Threads     int    `json:"threads"`
+	Mesh        string `json:"mesh"`
+
+	// The median step of a clip, and its ratio: to the first row, or of a row with checkpoints to the
+	// same one without.
+	StepSeconds float64 `json:"step_seconds"`
+	Ratio       float64 `json:"step_ratio"`
+
+	// Whole stages, and all of them. The start of the cluster does not count.
+	Denoise float64 `json:"denoise_seconds"`
+	Decode  float64 `json:"decode_seconds"`
+	Total   float64 `json:"total_seconds"`
+
+	// What all shards together send in a step, and the sum by which runs are compared.
+	BytesPerStep uint64 `json:"bytes_per_step"`
+	Latents      string `json:"latents_sha256"`
 }
 
 // run measures counts in turn, rounds times over, so that a machine that slows down slows all rows

@@ -254,6 +254,7 @@ func saveSnapshot(ctx context.Context, c *client.Client, path string) error {
 		return err
 	}
 	defer r.Close()
+	// All of it is read before a file is touched; the server has bounded it.
 	data, err := io.ReadAll(r)
 	if err != nil {
 		return fmt.Errorf("cannot read the snapshot: %w", err)

@@ -13,6 +13,8 @@ import (
 // job that waits again does so since its last loss.
 func since(v schema.Video) time.Time {
 	d := v.Details
+	// The time since the last loss is what somebody who waits wants to know, not the time since the
+	// job was created.
 	switch n := len(d.Losses); {
 	case v.Final():
 		return time.Time{}
@@ -84,6 +86,7 @@ func outlook(v schema.Video) string {
 		return "its shards stop, within seconds; then it is cancelled"
 	case d.State == job.Queued && d.Waiting != "":
 		return adviceOn(ofWaiting, d.Waiting).next + resumes(d)
+	// Nothing keeps it but other jobs.
 	case d.State == job.Queued && d.Ahead > 0:
 		return fmt.Sprintf("it starts after %s that came before it%s", count(d.Ahead, "job"), resumes(d))
 	case d.State == job.Running && d.ETA > 0:

@@ -247,7 +247,8 @@ func (g *generation) preflight() error {
 	return plan.CheckLimits(m, s, offers, limits, r.Force)
 }
 
-// queue creates the video.
+// queue creates the video, with what it starts from. makeVideo calls it once; the client repeats it
+// as needed.
 func (g *generation) queue(ctx context.Context, c *client.Client) (schema.Video, error) {
 	return g.start.queue(ctx, c, g.request)
 }
@@ -285,21 +286,32 @@ func makeVideo(ctx context.Context, c *client.Client, queue func(context.Context
 
 // resultLine is the last line of --json. Its names are promises to scripts.
 type resultLine struct {
-	Event          string                `json:"event"` // "result"
-	ID             job.ID                `json:"id"`
-	Output         string                `json:"output"`
-	Spec           job.Spec              `json:"spec"`
-	Mesh           string                `json:"mesh"`
-	Seconds        map[job.Stage]float64 `json:"seconds"`
-	StepSeconds    float64               `json:"step_seconds"`
-	TotalSeconds   float64               `json:"total_seconds"`
-	BytesExchanged uint64                `json:"bytes_exchanged"`
-	StepBytes      uint64                `json:"bytes_per_step"`
-	Retransmits    uint64                `json:"retransmits"`
-	WindowsReused  int                   `json:"windows_reused,omitempty"`
-	LatentsSHA256  string                `json:"latents_sha256"`
-	VideoSHA256    string                `json:"video_sha256"`
-	Notices        []string              `json:"notices,omitempty"`
+	// Event is "result"; lines before it have "progress" or "lost".
+	Event  string `json:"event"`
+	ID     job.ID `json:"id"`
+	Output string `json:"output"` // path of the clip
+
+	// What was made, and on how many shards in which arrangement.
+	Spec job.Spec `json:"spec"`
+	Mesh string   `json:"mesh"`
+
+	// How long it took: by stage, the median step, and all of the command, a cluster's start included.
+	Seconds      map[job.Stage]float64 `json:"seconds"`
+	StepSeconds  float64               `json:"step_seconds"`
+	TotalSeconds float64               `json:"total_seconds"`
+
+	// What the shards sent to each other, in all and in a step, and what had to be sent twice.
+	BytesExchanged uint64 `json:"bytes_exchanged"`
+	StepBytes      uint64 `json:"bytes_per_step"`
+	Retransmits    uint64 `json:"retransmits"`
+
+	// Windows of a step that a lost attempt had finished, which were not computed again.
+	WindowsReused int `json:"windows_reused,omitempty"`
+
+	// Sums to compare clips by. That of the latents is the same on any number of shards.
+	LatentsSHA256 string   `json:"latents_sha256"`
+	VideoSHA256   string   `json:"video_sha256"`
+	Notices       []string `json:"notices,omitempty"`
 }
 
 // summarise tells what was made, and what it took: one object with --json, or else three lines.

@@ -266,6 +266,7 @@ func jobFetch() *cobra.Command {
 			if *preview && *partial || *latents != "" {
 				return daemon.Usagef("--preview, --partial and --save-latents do not go together; allowed: one")
 			}
+			// A partial clip is WebM, whatever the job makes; a preview is an animated WebP.
 			early := early{"partial", ".webm"}
 			if *preview {
 				early.variant, early.ext = "preview", ".webp"

@@ -87,6 +87,7 @@ func jobEvents(v schema.Video) []jobEvent {
 			events = append(events, jobEvent{d.Finished, "to do", remedy(v)})
 		}
 	}
+	// The end comes last also where its time is that of another event.
 	slices.SortStableFunc(events, func(a, b jobEvent) int { return a.Time.Compare(b.Time) })
 	return events
 }

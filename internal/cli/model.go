@@ -60,7 +60,8 @@ func modelCommand() *cobra.Command {
 
 // verification is one run of `longtake model verify`.
 type verification struct {
-	dir  string
+	dir string
+	// Nil without --sums: then nothing can be missing or differ.
 	want map[string]string // by file; nil: nothing to compare with
 	js   bool
 	out  io.Writer

@@ -48,6 +48,7 @@ func nodeStatus() *cobra.Command {
 
 		var found []schema.Node
 		for _, n := range all {
+			// Two processes may have one name, while the old one is not yet known to be gone.
 			if n.Name == args[0] || string(n.ID) == args[0] {
 				found = append(found, n)
 			}

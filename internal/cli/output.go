@@ -21,6 +21,8 @@ import (
 // output says where the results of a clip go. Nothing is ever half written there: files are made
 // under a temporary name in the same folder, checked, and renamed.
 type output struct {
+	// Path is the clip's: a file, or a folder for PNG frames. Format follows from it. Latents is
+	// the file for the latents, "" for none.
 	Path    string // of the video: a file, or a folder for PNG frames
 	Format  media.Format
 	Latents string // file for the latents; "": none

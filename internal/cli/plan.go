@@ -109,13 +109,17 @@ func printForecast(w io.Writer, f plan.Forecast, where string) {
 
 // planLine is one mesh, as --json prints it.
 type planLine struct {
-	Mesh         string `json:"mesh"`
-	BytesPerStep int64  `json:"bytes_per_step"`
-	SeamBytes    int64  `json:"seam_bytes_per_step"` // of those, where windows overlap
-	Passes       int    `json:"passes_per_step"`     // through the model, of the busiest rank
-	Tokens       []int  `json:"tokens"`              // of each rank of a group
-	Heads        []int  `json:"heads"`
-	Chosen       bool   `json:"chosen"`
+	Mesh string `json:"mesh"`
+	// What all ranks together send in a step, and how much of that is where windows overlap.
+	BytesPerStep int64 `json:"bytes_per_step"`
+	SeamBytes    int64 `json:"seam_bytes_per_step"`
+	// Passes through the model that the busiest rank makes in a step, one after the other.
+	Passes int `json:"passes_per_step"`
+	// How tokens and attention heads are shared by the ranks of one group. They need not divide.
+	Tokens []int `json:"tokens"`
+	Heads  []int `json:"heads"`
+	// Chosen marks the mesh that a clip gets unless its request names one.
+	Chosen bool `json:"chosen"`
 }
 
 // printPlan lists the meshes of a number of shards, the cheapest first, and marks the one that the

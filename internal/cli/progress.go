@@ -170,15 +170,21 @@ type jsonReporter struct{ w io.Writer }
 
 // progressLine is what --json prints while a job runs.
 type progressLine struct {
-	Event   string    `json:"event"` // "progress"
-	ID      job.ID    `json:"id"`
-	State   job.State `json:"state"`
-	Stage   job.Stage `json:"stage,omitempty"`
-	Done    int       `json:"done"`
-	Total   int       `json:"total"`
-	Part    float64   `json:"part,omitempty"` // of the step at work
-	ETA     float64   `json:"eta_seconds"`
-	Waiting string    `json:"waiting,omitempty"`
+	// Event is "progress".
+	Event string    `json:"event"`
+	ID    job.ID    `json:"id"`
+	State job.State `json:"state"`
+
+	// Where a running job stands: steps or frames done, of how many in the stage; the share of the
+	// next one that is done; and the seconds that are left of the stage, 0 while nobody knows.
+	Stage job.Stage `json:"stage,omitempty"`
+	Done  int       `json:"done"`
+	Total int       `json:"total"`
+	Part  float64   `json:"part,omitempty"`
+	ETA   float64   `json:"eta_seconds"`
+
+	// Waiting is why a queued job does not run yet.
+	Waiting string `json:"waiting,omitempty"`
 }
 
 // update prints every change, also those of a number alone.

@@ -29,7 +29,8 @@ func defineFields(f *pflag.FlagSet, r *job.Request, which func(job.Field) bool) 
 	}
 }
 
-// requestFlag is the flag of a field of r.
+// requestFlag is the flag of one field. Parsing the command line stores the value in r, so that a
+// command finds its request filled in when it runs.
 type requestFlag struct {
 	field job.Field
 	r     *job.Request

@@ -13,6 +13,7 @@ import (
 )
 
 // defaultURL is where `longtake up` and the shipped configuration listen.
+// A command without a coordinator in its settings asks there.
 const defaultURL = "http://127.0.0.1:8080"
 
 // rootHelp is what `longtake` alone prints: the one command to try first, and where to go from

@@ -17,6 +17,8 @@ import (
 
 // clipStart is what a clip starts from: a file, or a video of the coordinator's; zero: noise alone.
 type clipStart struct {
+	// flag is the one that named it, for errors; of path and video at most one is set, and input is
+	// the open file at path.
 	flag  string // that names it
 	path  string
 	video job.ID

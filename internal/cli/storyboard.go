@@ -46,6 +46,8 @@ func parseStoryboard(text []byte) ([]job.Scene, error) {
 	switch root := content(&doc); root.Kind {
 	case yaml.MappingNode:
 		scenes, err = readPairs(root)
+	// A list keeps its order, whose times Resolve judges; a map's are compared here, with their
+	// lines.
 	case yaml.SequenceNode:
 		for _, item := range root.Content {
 			var next []job.Scene

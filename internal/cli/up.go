@@ -62,6 +62,7 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		printNotices(cmd.ErrOrStderr(), cluster.Model().Notices)
 		terminal.Printf(cmd.OutOrStdout(), "%s with %s each; the API is at %s; Ctrl-C stops\n",
 			count(c.Shards, "shard"), count(c.Threads, "thread"), cluster.URL)
+		// Ctrl-C ends the wait without an error.
 		err = cluster.Wait(cmd.Context())
 		return errors.Join(err, cluster.Close())
 	}
