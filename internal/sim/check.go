@@ -12,9 +12,10 @@ import (
 	"github.com/longtake/longtake/internal/plan"
 )
 
-// entry is what the checkers read of a log entry.
+// entry is what the checkers read of a log entry, by its JSON names. They do not use core's own
+// type for it, so that a mistake in that is not made twice.
 type entry struct {
-	Kind    string      `json:"kind"` // as in core's commands
+	Kind    string      `json:"kind"`
 	Job     job.ID      `json:"job"`
 	Attempt job.Attempt `json:"attempt"`
 	Create  *struct {
@@ -23,7 +24,8 @@ type entry struct {
 	Setback *job.Setback `json:"setback"`
 }
 
-// read decodes an entry on its way into the log; one that the leader writes can be read.
+// read opens the seal of an entry and decodes it. A leader that appends what cannot be read is a
+// bug of the simulation itself.
 func read(data []byte) entry {
 	var e entry
 	data, _, err := core.Unseal(data)
@@ -36,44 +38,48 @@ func read(data []byte) entry {
 	return e
 }
 
-// checker judges every committed decision, and the end. It sees the machine of the member that
-// commits, and the store that all share, and knows nothing of how a decision came about.
+// checker judges every committed decision, and the end. Each of its methods holds one promise of
+// the project and names it as the kind of its violations.
 type checker struct {
 	w         *world
-	best      map[job.ID]int // the furthest durable step
-	completed map[job.ID]int // how often; more than once is a violation
+	best      map[job.ID]int // the furthest step with a durable checkpoint
+	completed map[job.ID]int // how many times a job became completed
 }
 
 func newChecker(w *world) *checker {
 	return &checker{w: w, best: map[job.ID]int{}, completed: map[job.ID]int{}}
 }
 
-// committed looks at a decision about a job, which was before and now is after.
+// committed looks at a decision on the leader k right after it was applied: before is the job as it
+// was, after is what the decision made of it. Entries that are not about a job are skipped.
 func (c *checker) committed(k *core.Core, e entry, before, after job.Record) {
 	if e.Job == "" || e.Kind == "delete" || after.ID != e.Job {
 		return
 	}
+
 	c.attempts(before, after)
 	if after.State == job.Running && before.State != job.Running {
 		c.w.stats.Attempts++
 		c.placed(k, after)
 	}
-
 	c.durable(e, before, after)
 	c.parts(before, after)
+
 	if after.State == job.Completed && before.State != job.Completed {
 		c.artifact(after)
 		if c.w.is("the results are swept with the checkpoints") {
 			delete(c.w.store.objects, after.Result.Video.Name)
 		}
 	}
+
 	c.vanished(k)
 	if err := after.Check(); err != nil {
 		c.w.violated("record", "job %s: %v", after.ID, err)
 	}
 }
 
-// attempts only grow, one at a time, and what is final stays.
+// attempts holds the fence: the numbers of attempts grow by one at a time, a new one begins only
+// when the old one is over, and a final state stays.
 func (c *checker) attempts(before, after job.Record) {
 	id := after.ID
 	switch {
@@ -87,7 +93,8 @@ func (c *checker) attempts(before, after job.Record) {
 	}
 }
 
-// placed checks a new attempt: it has nodes to itself, and its ranks tile the grid.
+// placed checks a new attempt: it has its nodes to itself, its mesh fits the clip, and the tokens
+// of its ranks cover each window exactly once.
 func (c *checker) placed(k *core.Core, r job.Record) {
 	taken := map[job.NodeID]job.ID{}
 	for _, other := range k.Machine().Records(nil) {
@@ -108,6 +115,7 @@ func (c *checker) placed(k *core.Core, r job.Record) {
 		return
 	}
 
+	// at is the first token that no rank has yet; ranges must follow each other without a gap.
 	at := 0
 	for _, t := range partition.Even(load.WindowTokens(), r.Plan.Mesh.Ulysses) {
 		if t.Lo != at || t.Len() == 0 {
@@ -121,7 +129,8 @@ func (c *checker) placed(k *core.Core, r job.Record) {
 	}
 }
 
-// durable wants no attempt to begin before the furthest durable checkpoint that can be read.
+// durable holds progress: no attempt begins before the furthest checkpoint that is durable and can
+// be read. A job may fall back to an earlier one only where the later one has decayed.
 func (c *checker) durable(e entry, before, after job.Record) {
 	id := after.ID
 	if e.Kind == "save" && after.Checkpoint.Step > c.best[id] {
@@ -137,7 +146,8 @@ func (c *checker) durable(e entry, before, after job.Record) {
 	c.best[id] = after.Checkpoint.Step
 }
 
-// parts wants those of a live job to stay, and their objects with them.
+// parts holds what a live job has stored of its result already: parts are not forgotten, and their
+// objects stay in the store.
 func (c *checker) parts(before, after job.Record) {
 	if after.State.Final() {
 		return
@@ -153,7 +163,8 @@ func (c *checker) parts(before, after job.Record) {
 	}
 }
 
-// artifact checks what a completed job leaves: once, there, and the clip that was asked for.
+// artifact checks a job that has just been completed: for the first time, with objects that can be
+// read, and with the clip that its seed and steps give on one undisturbed machine.
 func (c *checker) artifact(r job.Record) {
 	c.completed[r.ID]++
 	want := finished(r.Spec)
@@ -167,7 +178,8 @@ func (c *checker) artifact(r job.Record) {
 	}
 }
 
-// same wants members that have applied as much to have come to the same.
+// same holds determinism: members that have applied the same entries have the same state, byte for
+// byte, whether they applied them one by one or began with a snapshot.
 func (c *checker) same() {
 	var seen *member
 	var want []byte
@@ -183,7 +195,7 @@ func (c *checker) same() {
 	}
 }
 
-// vanished wants every acknowledged job to be known.
+// vanished wants every acknowledged job to be known, unless a client has deleted it.
 func (c *checker) vanished(k *core.Core) {
 	for _, id := range c.w.clients.order {
 		if _, ok := k.Machine().Record(id); !ok && !c.w.clients.gone[id] {
@@ -192,12 +204,12 @@ func (c *checker) vanished(k *core.Core) {
 	}
 }
 
-// pretend is the record of a create that a mutant did not commit.
+// pretend returns the record of a create that a mutant acknowledges without committing it.
 func (c *checker) pretend(e entry) job.Record {
 	return job.New(e.Job, "", e.Create.Spec, c.w.now)
 }
 
-// ended reports whether every job is final.
+// ended reports whether every job is final, as far as a leader knows.
 func (c *checker) ended() bool {
 	k := c.w.raft.lead()
 	if k == nil {
@@ -211,10 +223,12 @@ func (c *checker) ended() bool {
 	return true
 }
 
-// last judges the end: jobs are completed unless they were cancelled or could not be.
+// last judges a run whose jobs have all ended: members agree, and every job is completed unless it
+// was cancelled or lost so many attempts without progress that the coordinator gave it up.
 func (c *checker) last() {
 	k := c.w.raft.lead()
 	c.vanished(k)
+
 	for _, m := range c.w.raft.cores {
 		if !m.down {
 			m.catchUp()
@@ -222,7 +236,6 @@ func (c *checker) last() {
 	}
 	c.same()
 
-	// Jobs may fail of themselves: five attempts in a row that got nowhere end one, as they should.
 	for _, r := range k.Machine().Records(nil) {
 		if r.State == job.Failed && !strings.Contains(r.Error, "without progress") {
 			c.w.violated("lost", "job %s failed: %s", r.ID, r.Error)
@@ -234,7 +247,7 @@ func (c *checker) last() {
 	}
 }
 
-// stuck tells what did not come to an end.
+// stuck reports what has not ended when the time is over: an election, a job, or a request.
 func (c *checker) stuck() {
 	k := c.w.raft.lead()
 	if k == nil {

@@ -9,16 +9,17 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// clients create jobs, repeat what was not answered, cancel, delete, and drain nodes. They talk to
-// the member that leads, as clients of the HTTP API do after a redirect.
+// clients are users and operators: they create jobs, repeat requests that were not answered, cancel
+// and delete jobs, and drain nodes.
 type clients struct {
 	w     *world
-	left  int               // requests that are not answered yet
-	made  map[string]job.ID // by key
-	gone  map[job.ID]bool   // deleted, or asked to be
-	order []job.ID          // that were acknowledged
+	left  int               // requests that were not answered yet
+	made  map[string]job.ID // the job of each idempotency key, once one was seen
+	gone  map[job.ID]bool   // jobs that were deleted, or may have been
+	order []job.ID          // acknowledged jobs, in that order
 }
 
+// newClients plans what they will ask for: 1 to 6 jobs, and up to 3 other things.
 func newClients(w *world) *clients {
 	c := &clients{w: w, made: map[string]job.ID{}, gone: map[job.ID]bool{}}
 	for i := range 1 + w.rng.IntN(6) {
@@ -27,16 +28,18 @@ func newClients(w *world) *clients {
 		r := c.request(i)
 		w.after(w.between(time.Second, 25*time.Second), func() { c.create(key, r) })
 	}
+
 	for range w.rng.IntN(4) {
 		act := []func(){c.cancel, c.drain, c.undrain, c.delete}[w.rng.IntN(4)]
 		w.after(w.between(3*time.Second, troubled), act)
 	}
+
+	// A drained node takes no work. With all of them drained, jobs would wait for ever.
 	w.after(troubled, c.undrainAll)
 	return c
 }
 
-// request draws what a client asks for. Each has a seed of its own, which decides what the clip has
-// to become.
+// request draws a job. Every one has a seed of its own, so that no two clips have the same bytes.
 func (c *clients) request(i int) job.Request {
 	steps, seed := 1+c.w.rng.IntN(8), uint64(i+1)
 	r := job.Request{Prompt: "p", Steps: &steps, Seed: &seed}
@@ -49,7 +52,8 @@ func (c *clients) request(i int) job.Request {
 	return r
 }
 
-// create repeats a request until it is answered; some answers are lost.
+// create sends a request to the leader and repeats it until an answer arrives. Its key lets the
+// coordinator recognise a repeat.
 func (c *clients) create(key string, r job.Request) {
 	r.Key = key
 	k := c.w.raft.lead()
@@ -60,12 +64,13 @@ func (c *clients) create(key string, r job.Request) {
 	k.Create(r, func(rec job.Record, err error) { c.created(key, r, rec, err) })
 }
 
-// again repeats a request a little later, as a client that got no answer does.
+// again sends a request once more after a pause, as an HTTP client does.
 func (c *clients) again(key string, r job.Request) {
 	c.w.after(500*time.Millisecond, func() { c.create(key, r) })
 }
 
-// created takes the answer to a request.
+// created takes the answer to a request. What it names must be the same job as in every answer to
+// the same key before.
 func (c *clients) created(key string, r job.Request, rec job.Record, err error) {
 	switch {
 	case errors.Is(err, core.ErrNotLeader), errors.Is(err, core.ErrNoModel):
@@ -75,12 +80,12 @@ func (c *clients) created(key string, r job.Request, rec job.Record, err error) 
 		c.w.violated("create", "%v", err)
 		return
 	}
+
 	if old, ok := c.made[key]; ok && old != rec.ID {
 		c.w.violated("doubled", "key %s made jobs %s and %s", key, old, rec.ID)
 	}
-
 	c.made[key] = rec.ID
-	if c.w.chance(0.3) { // the answer is lost
+	if c.w.chance(0.3) { // the answer is lost on its way: the client does not know of the job
 		c.again(key, r)
 		return
 	}
@@ -92,7 +97,7 @@ func (c *clients) created(key string, r job.Request, rec job.Record, err error) 
 		rec.Spec.Steps, rec.Spec.Shards, rec.Spec.Priority)
 }
 
-// some picks an acknowledged job.
+// some picks an acknowledged job, and the leader to ask; nil where either is missing.
 func (c *clients) some() (job.ID, *core.Core) {
 	k := c.w.raft.lead()
 	if k == nil || len(c.order) == 0 {
@@ -101,7 +106,7 @@ func (c *clients) some() (job.ID, *core.Core) {
 	return c.order[c.w.rng.IntN(len(c.order))], k
 }
 
-// cancel cancels some job, whatever its state.
+// cancel asks for the end of a job, in whatever state it is. An error is as good as success here.
 func (c *clients) cancel() {
 	if id, k := c.some(); k != nil && !c.gone[id] {
 		err := k.Cancel(id)
@@ -109,20 +114,21 @@ func (c *clients) cancel() {
 	}
 }
 
-// delete deletes some job; it is refused while that is not final.
+// delete forgets a job, which the coordinator refuses unless it is final.
 func (c *clients) delete() {
 	id, k := c.some()
 	if k == nil || c.gone[id] {
 		return
 	}
 	err := k.Delete(id)
-	if err == nil || errors.Is(err, core.ErrNotLeader) { // then it may be, or not
+	// A leader that was deposed does not know whether the entry was committed.
+	if err == nil || errors.Is(err, core.ErrNotLeader) {
 		c.gone[id] = true
 	}
 	c.w.log("client deletes %s: %v", id, err)
 }
 
-// drain takes some machine out of service, with or without time for its work.
+// drain takes a machine out of service: at once, soon, or not before its job has ended.
 func (c *clients) drain() {
 	n := c.w.nodes[c.w.rng.IntN(len(c.w.nodes))]
 	if k := c.w.raft.lead(); k != nil {
@@ -132,7 +138,7 @@ func (c *clients) drain() {
 	}
 }
 
-// undrain puts some machine back into service.
+// undrain brings a machine back into service; one that is not drained stays as it is.
 func (c *clients) undrain() {
 	n := c.w.nodes[c.w.rng.IntN(len(c.w.nodes))]
 	if k := c.w.raft.lead(); k != nil {
@@ -141,7 +147,8 @@ func (c *clients) undrain() {
 	}
 }
 
-// undrainAll lets every node work, once and again until it is so.
+// undrainAll brings every machine back into service, again and again, since a leader may be deposed
+// in the middle of it.
 func (c *clients) undrainAll() {
 	if k := c.w.raft.lead(); k != nil {
 		nodes, err := k.Nodes()

@@ -20,8 +20,8 @@ var Mutants = map[string]string{
 	"two jobs share a node":                           "refused",
 	"a damaged entry is skipped":                      "vanished|diverged|artifact",
 	"the ranks are more than the heads":               "tiles",
-	"a second attempt starts beside the first":        "two live attempts",
-	"attempts begin to count anew":                    "attempts",
+	"a second attempt starts next to the first":       "two live attempts",
+	"attempts are counted from 0 again":               "attempts",
 	"a completed job goes on":                         "final",
 	"a result is recorded twice":                      "artifact",
 	"an attempt forgets what it resumed from":         "artifact",
@@ -31,7 +31,8 @@ var Mutants = map[string]string{
 	"a snapshot misses a job":                         "diverged|vanished",
 }
 
-// is reports whether this bug is planted.
+// is reports whether this bug is planted in the run. The name is checked, so that a mutant that was
+// renamed in one place only does not pass for one that is found.
 func (w *world) is(mutant string) bool {
 	if w.Mutant == "" {
 		return false
@@ -42,8 +43,8 @@ func (w *world) is(mutant string) bool {
 	return w.Mutant == mutant
 }
 
-// mutateEntry lets the planted bug change a decision on its way into the log; lost: it does not get
-// there, though the leader believes so.
+// mutateEntry lets the planted bug change a decision on its way into the log. lost means that the
+// entry does not get there though the leader believes that it did.
 func (w *world) mutateEntry(m *member, e entry, data []byte) (_ []byte, lost bool) {
 	switch {
 	case e.Kind == "create" && w.is("a create is acknowledged before it is committed"):
@@ -52,7 +53,6 @@ func (w *world) mutateEntry(m *member, e entry, data []byte) (_ []byte, lost boo
 		return rewriteEntry(data, func(c map[string]any) {
 			delete(c["create"].(map[string]any), "key")
 		}), false
-
 	case e.Kind == "lose" && w.is("a loss throws the checkpoint away"):
 		return rewriteEntry(data, damage), false
 	case e.Kind == "lose" && w.is("a rank's own error fails the job") && e.Setback.Own:
@@ -65,7 +65,8 @@ func (w *world) mutateEntry(m *member, e entry, data []byte) (_ []byte, lost boo
 	return data, false
 }
 
-// rewriteEntry changes an entry, which gets a checksum again.
+// rewriteEntry changes the JSON of an entry and gives it a new checksum, so that the bug is in what
+// was decided and not in how it was stored.
 func rewriteEntry(data []byte, f func(map[string]any)) []byte {
 	data, _, err := core.Unseal(data)
 	if err != nil {
@@ -74,6 +75,7 @@ func rewriteEntry(data []byte, f func(map[string]any)) []byte {
 	return core.Seal(rewrite(data, f))
 }
 
+// rewrite changes a JSON object. Numbers stay as they were written: seeds do not fit a float64.
 func rewrite(data []byte, f func(map[string]any)) []byte {
 	var c map[string]any
 	d := json.NewDecoder(strings.NewReader(string(data)))
@@ -89,7 +91,7 @@ func rewrite(data []byte, f func(map[string]any)) []byte {
 	return out
 }
 
-// share puts a node of another running job into a plan.
+// share puts a node of another running job into a plan; without such a job the plan stays.
 func (w *world) share(m *member, data []byte) []byte {
 	for _, r := range m.core.Machine().Records(nil) {
 		if r.State == job.Running {
@@ -101,6 +103,7 @@ func (w *world) share(m *member, data []byte) []byte {
 	return data
 }
 
+// damage makes a loss say that the checkpoint it would resume from cannot be read.
 func damage(c map[string]any) { c["setback"].(map[string]any)["damaged"] = true }
 
 // widen spreads a plan over more ranks than there are heads.
@@ -114,12 +117,13 @@ func widen(c map[string]any) {
 	p["nodes"], p["mesh"] = nodes, map[string]any{"cfg": 1, "ulysses": ranks}
 }
 
-// mutateRecord lets the planted bug change what a decision made of a job.
+// mutateRecord lets the planted bug change what the checker is shown of a decision. It shows that
+// the checker would notice; the core itself goes on undisturbed.
 func (w *world) mutateRecord(e entry, before, after *job.Record) {
 	switch {
-	case e.Kind == "save" && w.is("a second attempt starts beside the first"):
+	case e.Kind == "save" && w.is("a second attempt starts next to the first"):
 		after.Attempt++
-	case e.Kind == "lose" && w.is("attempts begin to count anew"):
+	case e.Kind == "lose" && w.is("attempts are counted from 0 again"):
 		after.Attempt = 0
 	case e.Kind == "lose" && w.is("a loss throws the parts away"):
 		after.Parts = nil

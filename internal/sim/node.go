@@ -9,26 +9,30 @@ import (
 	"github.com/longtake/longtake/internal/wire"
 )
 
-// node is a machine; each boot is another shard process, with an id of its own.
+// node is a machine on which shard processes run, one after the other. Each boot is another process
+// with an id of its own, so messages to an earlier one do not reach it. It does what package shard
+// does, as far as coordinators can see.
 type node struct {
-	w          *world
-	name       string // of the machine; it stays
-	boots      int
-	id         job.NodeID // of the process
-	up         bool
-	frozen     bool // SIGSTOP: nothing happens, nothing is lost
-	isCut      bool // nothing gets out or in
-	hung       bool // the device does not come back
-	leaving    bool
-	registered bool
-	work       *work
-	last       wire.StartOrder // the latest order taken
+	w     *world
+	name  string     // of the machine, the same for all its processes
+	boots int        // how many processes there have been
+	id    job.NodeID // of the process
+
+	up     bool // the process runs
+	frozen bool // as by SIGSTOP: nothing happens, nothing is lost
+	isCut  bool // no message gets out or in
+	hung   bool // the device does not return: the process answers, the rank makes no progress
+
+	leaving    bool            // SIGTERM was received: it ends when its rank has
+	registered bool            // a leader has accepted it
+	work       *work           // the rank that it runs; nil: none
+	last       wire.StartOrder // the latest order that it accepted
 }
 
-// heartbeat is what the coordinators ask for by default.
+// heartbeat is how often a process reports, which is also the default of core.Timing.
 const heartbeat = 500 * time.Millisecond
 
-// boot starts a process on the machine, which registers.
+// boot starts a new process, unless one runs.
 func (n *node) boot() {
 	if n.up {
 		return
@@ -44,10 +48,10 @@ func (n *node) boot() {
 // alive reports whether the process with this id runs.
 func (n *node) alive(id job.NodeID) bool { return n.up && n.id == id }
 
-// reachable reports whether the process answers others.
+// reachable reports whether messages of others reach the process and its own get out.
 func (n *node) reachable() bool { return n.up && !n.frozen && !n.isCut }
 
-// crash kills the process; another one comes up later and knows nothing.
+// crash ends the process at once (kill -9, a power cut). The machine boots another one later.
 func (n *node) crash() {
 	if !n.up {
 		return
@@ -58,8 +62,8 @@ func (n *node) crash() {
 	n.w.after(n.w.between(100*time.Millisecond, 15*time.Second), n.boot)
 }
 
-// freeze stops the process for a while, longer than it takes to be given up or shorter: when it
-// goes on it believes that no time has passed.
+// freeze stops the process for up to 12 s. That is often longer than the coordinators wait for it,
+// so that it thaws with work of an attempt that is over.
 func (n *node) freeze() {
 	n.w.stats.Freezes++
 	n.w.log("%s freezes", n.id)
@@ -70,7 +74,7 @@ func (n *node) freeze() {
 	})
 }
 
-// cut takes the machine off the network for a while; its rank computes on.
+// cut takes the machine off the network for a while, in both directions.
 func (n *node) cut() {
 	n.w.stats.Cuts++
 	n.w.log("%s is cut off", n.id)
@@ -81,13 +85,13 @@ func (n *node) cut() {
 	})
 }
 
-// hang lets the device never answer again. The process says so, and does not end.
+// hang makes the device stop returning. Only a new process mends that; see heal.
 func (n *node) hang() {
 	n.w.log("%s hangs", n.id)
 	n.hung = true
 }
 
-// leave is SIGTERM.
+// leave is SIGTERM: the process asks the coordinators for leave and ends.
 func (n *node) leave() {
 	if !n.up || n.leaving {
 		return
@@ -97,7 +101,8 @@ func (n *node) leave() {
 	n.goAway(n.id)
 }
 
-// goAway says goodbye once there is no work, and asks to be drained until then.
+// goAway ends a process that leaves, once it has no rank: it asks with every heartbeat until then,
+// because each message may be lost.
 func (n *node) goAway(id job.NodeID) {
 	switch {
 	case !n.alive(id):
@@ -113,7 +118,7 @@ func (n *node) goAway(id job.NodeID) {
 	n.w.after(heartbeat, func() { n.goAway(id) })
 }
 
-// heal ends what is wrong with the machine, for good.
+// heal ends everything that is wrong with the machine, for good.
 func (n *node) heal() {
 	n.frozen, n.isCut = false, false
 	if n.hung {
@@ -122,7 +127,8 @@ func (n *node) heal() {
 	n.boot()
 }
 
-// tell sends a message to the leader.
+// tell sends a message to the leader, whichever it is. An answer counts only for the process that
+// asked; reply may be nil.
 func (n *node) tell(m any, reply func(any)) {
 	if !n.reachable() {
 		return
@@ -137,12 +143,14 @@ func (n *node) tell(m any, reply func(any)) {
 	})
 }
 
-// beat registers, then keeps the registration alive.
+// beat is the life of the process id: it registers until a leader accepts it, and then sends
+// heartbeats, which say what its rank does.
 func (n *node) beat(id job.NodeID) {
 	if !n.alive(id) {
 		return
 	}
 	n.w.after(heartbeat, func() { n.beat(id) })
+
 	if !n.registered {
 		r := wire.Registration{Node: id, Name: n.name, ProcessID: string(id), Model: model(),
 			Device: "sim", Arithmetic: "sim", Threads: 1, Route: "nats-route://" + n.name + ":1"}
@@ -153,7 +161,6 @@ func (n *node) beat(id job.NodeID) {
 		return
 	}
 
-	// A hung device is one whose rank computes and computes.
 	h := wire.Heartbeat{Node: id, State: wire.Idle}
 	if k := n.work; k != nil {
 		h.State, h.Work, h.Stage, h.Step = wire.Busy, k.wire(), k.stage, k.step
@@ -164,7 +171,7 @@ func (n *node) beat(id job.NodeID) {
 	n.tell(h, n.onPulse)
 }
 
-// onWelcome takes the answer to a registration, which may say that its work is over.
+// onWelcome takes the answer to a registration. A leader that knows better stops the rank.
 func (n *node) onWelcome(a any) {
 	x, ok := a.(wire.Welcome)
 	if !ok || !x.Accepted {
@@ -176,7 +183,8 @@ func (n *node) onWelcome(a any) {
 	}
 }
 
-// onPulse obeys the answer to a heartbeat.
+// onPulse takes the answer to a heartbeat. It repeats orders that may have been lost, and takes a
+// request to yield back.
 func (n *node) onPulse(a any) {
 	p, ok := a.(wire.Pulse)
 	switch k := n.work; {
@@ -194,7 +202,8 @@ func (n *node) onPulse(a any) {
 
 var errLost = errors.New("no answer")
 
-// send delivers an order to a node.
+// send delivers an order to a node and calls done once: with what the node said, or with errLost
+// when limit is over. An order whose answer was lost may have been carried out all the same.
 func (w *world) send(id job.NodeID, order any, limit time.Duration, done func(error)) {
 	answered := false
 	finish := func(err error) {
@@ -207,7 +216,7 @@ func (w *world) send(id job.NodeID, order any, limit time.Duration, done func(er
 	w.message(func() { w.deliver(id, order, finish) })
 }
 
-// deliver hands an order over; a frozen process takes it when it thaws.
+// deliver hands an order over. A frozen process takes it when it thaws, since its socket keeps it.
 func (w *world) deliver(id job.NodeID, order any, finish func(error)) {
 	n := w.find(id)
 	if n == nil || n.isCut {
@@ -221,7 +230,7 @@ func (w *world) deliver(id job.NodeID, order any, finish func(error)) {
 	w.message(func() { finish(err) })
 }
 
-// find returns the process with an id.
+// find returns the node on which the process with an id runs, nil if it has ended.
 func (w *world) find(id job.NodeID) *node {
 	for _, n := range w.nodes {
 		if n.alive(id) {
@@ -231,7 +240,8 @@ func (w *world) find(id job.NodeID) *node {
 	return nil
 }
 
-// take carries out an order.
+// take carries out an order; the error is why it is refused. Orders of attempts that the node does
+// not work on are fulfilled already.
 func (n *node) take(order any) error {
 	switch o := order.(type) {
 	case wire.StartOrder:
@@ -251,7 +261,8 @@ func (n *node) take(order any) error {
 	return nil
 }
 
-// begin starts a rank.
+// begin starts a rank, or says why not. A repeated order is acknowledged; one that comes late,
+// after the rank has ended, must not start it again.
 func (n *node) begin(o wire.StartOrder) error {
 	if k := n.work; k != nil {
 		if k.is(o.Plan.Job, o.Plan.Attempt) && k.rank == o.Rank {

@@ -12,30 +12,34 @@ import (
 
 const members = 3
 
-// raft is an ideal consensus: one log, of which every member has applied a prefix, and one leader
-// at most that can append. Members that were deposed may believe for a while that they lead.
+// raft is an ideal consensus: one log, of which every member has applied a prefix, and at most one
+// leader that can append. It stands for hashicorp/raft, which has tests of its own; what is tested
+// here is how the core copes with what Raft may do to it. In particular, members that were deposed
+// believe for a while that they lead.
 type raft struct {
 	w      *world
-	log    [][]byte
-	cores  []*member
-	leader int // -1: none
+	log    [][]byte  // committed entries
+	cores  []*member // by id
+	leader int       // whose entries are committed; -1: nobody's, until the next election
 }
 
-// member is a coordinator.
+// member is a coordinator: what it has on its disk, and the process that runs on it.
 type member struct {
 	r       *raft
 	id      int
 	core    *core.Core    // what it runs; another one after each boot
-	applied int           // entries of the log
-	down    bool          // crashed
-	skew    time.Duration // by which its time of day is wrong
-	snap    []byte        // of the first snapped entries
-	snapped int
+	applied int           // how many entries of the log this core has applied
+	down    bool          // the process does not run
+	skew    time.Duration // by which its wall clock is wrong
+	snap    []byte        // its latest snapshot, nil before the first
+	snapped int           // how many entries snap stands for
 }
 
-// tick is how often a member does its periodic work.
+// tick is how often a leader looks at what time has brought, which is also the default of
+// core.Timing.
 const tick = 250 * time.Millisecond
 
+// newRaft starts the members and elects one of them.
 func newRaft(w *world) *raft {
 	r := &raft{w: w, leader: -1}
 	for i := range members {
@@ -47,16 +51,19 @@ func newRaft(w *world) *raft {
 	return r
 }
 
-// boot starts a member anew, from its snapshot and the log.
+// boot starts the process of a member with an empty memory: its state is that of its snapshot, and
+// catchUp applies the rest of the log. Its ticks go on for as long as this process runs.
 func (m *member) boot() {
 	w := m.r.w
 	if len(m.r.log) > 0 && w.is("a member comes back without its log") {
 		defer func() { m.applied = len(m.r.log) }()
 	}
+
 	m.core = core.New(core.Config{CheckpointEvery: 1, PreviewEvery: 1,
 		Clock: func() time.Time { return w.now },
 		Now:   func() time.Time { return w.now.Add(m.skew) }}, surroundings{m}, core.Unobserved{})
 	m.applied, m.down = 0, false
+
 	if m.snap != nil {
 		machine, err := core.ReadSnapshot(bytes.NewReader(m.snap))
 		if err != nil {
@@ -71,7 +78,7 @@ func (m *member) boot() {
 	w.after(w.between(0, tick), func() { m.tick(k) })
 }
 
-// tick does a member's periodic work, again and again until it is booted anew.
+// tick ticks the core k, unless its process has ended since.
 func (m *member) tick(k *core.Core) {
 	if m.core != k || m.down {
 		return
@@ -80,16 +87,19 @@ func (m *member) tick(k *core.Core) {
 	m.r.w.after(tick, func() { m.tick(k) })
 }
 
-// catchUp applies what is committed. Now and then an entry on the member's disk is damaged: then it
-// stops, and comes back once the operator has put a good copy in its place.
+// catchUp applies what is committed and was not applied yet. Now and then an entry on the member's
+// disk is damaged: the core must notice and refuse to go on, and the process ends. It comes back
+// once the operator has replaced the entry by a good copy.
 func (m *member) catchUp() {
 	w, rate := m.r.w, 0.0005
 	if w.is("a damaged entry is skipped") {
 		rate = 0.01 // so that few seeds do to find it
 	}
+
 	for ; m.applied < len(m.r.log); m.applied++ {
 		entry, damaged := m.r.log[m.applied], w.chance(rate)
 		if damaged {
+			// One bit, anywhere: in the checksum, in the JSON, in a name.
 			entry = bytes.Clone(entry)
 			entry[w.rng.IntN(len(entry))] ^= 1 << w.rng.IntN(8)
 			w.stats.DamagedEntries++
@@ -109,8 +119,9 @@ func (m *member) catchUp() {
 	}
 }
 
-// append commits an entry, unless the member was deposed. Now and then the leader does not learn
-// that it was committed.
+// append commits an entry, unless the member was deposed, and has the checker look at it. Now and
+// then the leader is deposed between the commit and its answer, so that it never learns of it: what
+// follows must be right whether an entry with an unknown outcome was committed or not.
 func (m *member) append(entry []byte) (job.Record, error) {
 	w := m.r.w
 	if m.r.leader != m.id || m.down || w.failure != nil {
@@ -118,6 +129,7 @@ func (m *member) append(entry []byte) (job.Record, error) {
 	}
 	w.stats.Commits++
 
+	// Planted bugs change the entry, or keep it from the log.
 	c := read(entry)
 	if c.Kind == "place" && w.is("queued jobs are never placed") {
 		return job.Record{}, fmt.Errorf("cannot commit: %w", core.ErrNotLeader)
@@ -127,12 +139,14 @@ func (m *member) append(entry []byte) (job.Record, error) {
 		return w.check.pretend(c), nil
 	}
 
+	// The leader applies an entry as soon as it is committed; the others do so in catchUp.
 	before, _ := m.core.Machine().Record(c.Job)
 	m.r.log = append(m.r.log, entry)
 	rec, err := m.core.Apply(uint64(len(m.r.log)), entry)
 	m.applied = len(m.r.log)
 	w.log("c%d commits %s %s attempt %d: %v", m.id, c.Kind, c.Job, rec.Attempt, err)
 
+	// A leader checks before it commits. An entry that the machine refuses as invalid got past that.
 	if invalid := new(job.FieldError); errors.As(err, &invalid) {
 		w.violated("refused", "the leader decides what is not valid: %v", err)
 	}
@@ -150,7 +164,8 @@ func (m *member) append(entry []byte) (job.Record, error) {
 	return rec, err
 }
 
-// jump sets the time of day of a member.
+// jump sets the wall clock of a member wrong, by up to two hours. Nothing that it decides about
+// leases and silence may depend on that clock.
 func (r *raft) jump() {
 	m := r.cores[r.w.rng.IntN(members)]
 	m.skew = r.w.between(-2*time.Hour, 2*time.Hour)
@@ -158,7 +173,9 @@ func (r *raft) jump() {
 	r.w.log("c%d has its clock set by %v", m.id, m.skew)
 }
 
-// elect makes some member the leader.
+// elect makes a member that is up the leader, if a majority is up and there is none. It has applied
+// the whole log before it leads, as Raft's barrier guarantees. Members that led before may go on
+// for up to a second before they learn of it.
 func (r *raft) elect() {
 	if r.leader >= 0 {
 		return
@@ -178,8 +195,6 @@ func (r *raft) elect() {
 	r.leader = m.id
 	r.w.stats.Terms++
 	r.w.log("c%d leads", m.id)
-
-	// Whoever is elected forgets an earlier term and applies what was committed: Raft's barrier.
 	m.core.Resign()
 	if m.catchUp(); m.down {
 		r.w.after(500*time.Millisecond, r.elect)
@@ -194,7 +209,8 @@ func (r *raft) elect() {
 	}
 }
 
-// learn tells a member that it does not lead any more.
+// learn tells a member that it does not lead any more, if so. It catches up, which is an occasion
+// to compare it with the others and to let it take a snapshot.
 func (r *raft) learn(m *member) {
 	if r.leader != m.id {
 		m.core.Resign()
@@ -208,7 +224,7 @@ func (r *raft) learn(m *member) {
 	}
 }
 
-// snapshot is what Raft would write.
+// snapshot returns what Raft would write to the disk as the state of the member.
 func (m *member) snapshot() []byte {
 	var out bytes.Buffer
 	snap, err := m.core.Snapshot()
@@ -221,7 +237,7 @@ func (m *member) snapshot() []byte {
 	return out.Bytes()
 }
 
-// compact takes a snapshot.
+// compact takes a snapshot, from which the member begins after its next crash.
 func (m *member) compact() {
 	m.snap, m.snapped = m.snapshot(), m.applied
 	if m.r.w.is("a snapshot misses a job") {
@@ -233,7 +249,8 @@ func (m *member) compact() {
 	}
 }
 
-// depose takes the office from the leader, which does not know it yet.
+// depose ends the term of the leader without telling it, as a cut network does. What it appends
+// from now on is not committed.
 func (r *raft) depose() {
 	if r.leader < 0 {
 		return
@@ -243,7 +260,7 @@ func (r *raft) depose() {
 	r.w.after(r.w.between(100*time.Millisecond, 3*time.Second), r.elect)
 }
 
-// crashLeader kills the leader; another one is elected after a while.
+// crashLeader kills the leader's process; an election follows.
 func (r *raft) crashLeader() {
 	if r.leader >= 0 {
 		r.crash(r.cores[r.leader])
@@ -251,7 +268,8 @@ func (r *raft) crashLeader() {
 	}
 }
 
-// crashAll kills every member at once; they come back with what is on their disks.
+// crashAll kills every member at once, as a power cut does. They come back with what is on their
+// disks; all that was only in the leader's memory is gone.
 func (r *raft) crashAll() {
 	for _, m := range r.cores {
 		r.crash(m)
@@ -259,7 +277,7 @@ func (r *raft) crashAll() {
 	r.w.after(r.w.between(time.Second, 6*time.Second), r.elect)
 }
 
-// crash kills a member, which comes back later with what is on its disk.
+// crash kills the process of a member, which boots again after a while.
 func (r *raft) crash(m *member) {
 	if m.down {
 		return
@@ -277,7 +295,8 @@ func (r *raft) crash(m *member) {
 	})
 }
 
-// settle lets leaders follow up on what they heard.
+// settle has every member that believes to lead look at the queue, as package coord does when its
+// loop has nothing else to do.
 func (r *raft) settle() {
 	for _, m := range r.cores {
 		if !m.down && m.core.Leads() {
@@ -286,7 +305,7 @@ func (r *raft) settle() {
 	}
 }
 
-// lead returns the core that leads, nil if there is none.
+// lead returns the core whose entries are committed, nil if there is none at present.
 func (r *raft) lead() *core.Core {
 	if r.leader < 0 {
 		return nil
@@ -294,7 +313,8 @@ func (r *raft) lead() *core.Core {
 	return r.cores[r.leader].core
 }
 
-// handle delivers a node's message to all that believe to lead; reply gets each answer.
+// handle delivers a node's message to all members that believe to lead: NATS does not know which of
+// them does. Each answer travels back over the network to reply.
 func (r *raft) handle(m any, reply func(any)) {
 	for _, c := range r.cores {
 		if c.down || !c.core.Leads() {

@@ -12,28 +12,40 @@ import (
 
 // Options choose a run.
 type Options struct {
+	// Seed decides everything that is left to chance.
 	Seed uint64
-	// Mutant plants a bug, to show that the checkers find it; see Mutants.
+	// Mutant plants a bug, to show that the checkers find it; see Mutants. "" plants none.
 	Mutant string
-	// Trace keeps what happened, for the report of a failure.
+	// Trace keeps the last lines of what happened for the report of a failure. It costs most of a
+	// run's time, so one runs without it first and again with it when a seed fails.
 	Trace bool
 }
 
 // Lengths of a run, in virtual time.
 const (
-	troubled = 40 * time.Second  // faults happen
-	healing  = 600 * time.Second // none do: every job has to end
-	traceMax = 400               // lines
+	troubled = 40 * time.Second  // faults may happen until then
+	healing  = 600 * time.Second // then none do, and every job has to end in that time
+	traceMax = 400               // lines that a trace keeps
 )
 
-// Stats counts what happened in a run. A test wants all of it to happen in many runs: a fault that
-// is never drawn proves nothing.
+// Stats counts what happened in a run. A test sums them over all seeds and wants each to be above
+// 0: a fault that never happens proves nothing.
 type Stats struct {
-	Events, Jobs, Attempts, Commits int
-	Crashes, Freezes, Cuts, Terms   int
-	Damaged, Yields                 int
-	DamagedEntries, Jumps           int
-	Kept                            int // attempts that began with finished latents
+	Events   int // that the queue ran
+	Jobs     int // that were acknowledged
+	Attempts int // that were placed
+	Commits  int // entries of the log
+
+	Crashes int // of members and nodes
+	Freezes int // of nodes
+	Cuts    int // of nodes from the network
+	Terms   int // leaders that were elected
+
+	Damaged        int // checkpoints that decayed in the store
+	Yields         int // attempts that stopped at a step boundary when they were asked to
+	DamagedEntries int // of the log, on one member's disk
+	Jumps          int // of a member's wall clock
+	Kept           int // attempts that began with finished latents
 }
 
 // Add adds b to s.
@@ -53,27 +65,28 @@ func (s *Stats) Add(b Stats) {
 	s.Jumps += b.Jumps
 }
 
-// Failure is what a checker found.
+// Failure is what a checker found. It implements error.
 type Failure struct {
-	Seed  uint64   // run it again to see the same
-	Kind  string   // of what was violated
-	What  string   // in one line
+	Seed  uint64   // that runs it again
+	Kind  string   // what was violated, such as "vanished"; Mutants has one bug for each kind
+	What  string   // one line with the job, the attempt and what was wrong
 	Trace []string // what happened before, if Options asked for it
 }
 
-// Error tells the seed and the trace.
+// Error returns the seed, what was violated, and the trace, one line for each event.
 func (f *Failure) Error() string {
 	return fmt.Sprintf("seed %d: %s: %s\n%s", f.Seed, f.Kind, f.What, strings.Join(f.Trace, "\n"))
 }
 
-// event is something that happens at a time.
+// event is something that happens at a virtual time. Of two at the same time, the one that was
+// planned first comes first (seq), so that a run does not depend on the heap's order.
 type event struct {
 	at  time.Time
 	seq int
 	do  func()
 }
 
-// events is a heap by time; of the same time, the event that was planned first comes first.
+// events is a heap by time; it implements heap.Interface.
 type events []event
 
 func (e events) Len() int { return len(e) }
@@ -92,17 +105,17 @@ func (e *events) Pop() any {
 	return last
 }
 
-// world is one run.
+// world is one run. Everything in it happens on one goroutine, one event after the other.
 type world struct {
 	Options
-	rng     *rand.Rand // everything that is random is drawn from it, in a fixed order
-	loss    float64    // of messages
+	rng     *rand.Rand // the only source of chance
+	loss    float64    // the probability that a message is lost, drawn once for the run
 	now     time.Time  // virtual
 	start   time.Time
 	queue   events
 	seq     int // of the latest event
 	stats   Stats
-	failure *Failure
+	failure *Failure // the first one, which ends the run
 	trace   []string
 
 	raft    *raft
@@ -112,7 +125,8 @@ type world struct {
 	check   *checker
 }
 
-// Run runs a seed to its end; the error is a *Failure.
+// Run runs a seed until every job has ended, a checker finds something wrong, or the time is over.
+// The error is a *Failure. Run may be called from several goroutines; runs share nothing.
 func Run(o Options) (Stats, error) {
 	w := newWorld(o)
 	w.run()
@@ -123,22 +137,25 @@ func Run(o Options) (Stats, error) {
 	return w.stats, nil
 }
 
-// newWorld draws a cluster, its clients and its faults.
+// newWorld plans a run: members, nodes, what clients will ask for, and faults.
 func newWorld(o Options) *world {
 	w := &world{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0x6c6f6e6774616b65))}
 	w.start = time.Unix(1_700_000_000, 0).UTC()
 	w.now = w.start
+
+	// Seeds differ in kind, not only in detail: some have a perfect network, some a bad one.
 	w.loss = []float64{0, 0.03, 0.03, 0.15}[w.rng.IntN(4)]
 	w.store = &store{w: w, objects: map[string]stored{}}
 	w.check = newChecker(w)
 	w.raft = newRaft(w)
+
 	for i := range 1 + w.rng.IntN(6) {
 		w.nodes = append(w.nodes, &node{w: w, name: fmt.Sprintf("s%d", i)})
 	}
-
 	for _, n := range w.nodes {
 		w.after(w.between(0, 2*time.Second), n.boot)
 	}
+
 	w.clients = newClients(w)
 	w.faults()
 	return w
@@ -157,7 +174,9 @@ func (w *world) run() {
 		w.now = e.at
 		w.stats.Events++
 		e.do()
+		// The coordinator's loop looks at the queue when no event waits. Here that is after each.
 		w.raft.settle()
+
 		if w.calm() && w.clients.done() && w.check.ended() {
 			w.check.last()
 			return
@@ -165,24 +184,25 @@ func (w *world) run() {
 	}
 }
 
-// calm reports whether no more faults happen.
+// calm reports whether the time of faults is over.
 func (w *world) calm() bool { return w.now.Sub(w.start) > troubled }
 
-// after runs f once d has passed.
+// after plans f as an event that runs once d has passed.
 func (w *world) after(d time.Duration, f func()) {
 	w.seq++
 	heap.Push(&w.queue, event{at: w.now.Add(d), seq: w.seq, do: f})
 }
 
-// between draws a duration.
+// between draws a duration from lo to hi, both included.
 func (w *world) between(lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(w.rng.Int64N(int64(hi-lo)+1))
 }
 
-// chance draws a yes; never when the world has calmed down.
+// chance draws whether something that goes wrong with probability p does so now. Nothing does once
+// the world is calm.
 func (w *world) chance(p float64) bool { return !w.calm() && w.rng.Float64() < p }
 
-// log adds a line to the trace.
+// log adds a line to the trace, with the seconds since the start.
 func (w *world) log(format string, args ...any) {
 	if !w.Trace {
 		return
@@ -194,7 +214,8 @@ func (w *world) log(format string, args ...any) {
 	}
 }
 
-// violated ends the run.
+// violated ends the run, with the kind of what was violated and one line about it. Only the first
+// call counts, since what follows from a violation is of little interest.
 func (w *world) violated(kind, format string, args ...any) {
 	if w.failure == nil {
 		w.failure = &Failure{Seed: w.Seed, Kind: kind, What: fmt.Sprintf(format, args...)}
@@ -202,7 +223,7 @@ func (w *world) violated(kind, format string, args ...any) {
 	}
 }
 
-// message carries f over the network: late, not at all, or twice.
+// message carries f over the network: late, not at all, or twice, the second time out of order.
 func (w *world) message(f func()) {
 	if w.chance(w.loss) {
 		return
@@ -213,23 +234,28 @@ func (w *world) message(f func()) {
 	}
 }
 
-// faults plans what goes wrong with machines.
+// faults plans what goes wrong with machines, and the end of it. What goes wrong with messages, the
+// store and the log is drawn where it happens; see chance.
 func (w *world) faults() {
+	// Nodes: few faults in some seeds, so that jobs also run undisturbed; very many in others.
 	for range w.rng.IntN([]int{3, 9, 9, 25}[w.rng.IntN(4)]) {
 		n := w.nodes[w.rng.IntN(len(w.nodes))]
 		fault := []func(){n.crash, n.freeze, n.cut, n.hang, n.leave}[w.rng.IntN(5)]
 		w.after(w.between(time.Second, troubled-time.Second), fault)
 	}
 
+	// Coordinators. They need longer than a node to be well again, so their faults end earlier.
 	for range w.rng.IntN(6) {
 		fault := []func(){w.raft.crashLeader, w.raft.depose, w.raft.crashAll, w.raft.jump,
 			w.raft.jump}[w.rng.IntN(5)]
 		w.after(w.between(time.Second, troubled-5*time.Second), fault)
 	}
 
+	// The object store.
 	for range w.rng.IntN(3) {
 		w.after(w.between(time.Second, troubled), w.store.rot)
 	}
+
 	w.after(troubled, func() {
 		w.log("all is well from now on")
 		for _, n := range w.nodes {
@@ -238,7 +264,8 @@ func (w *world) faults() {
 	})
 }
 
-// model is what every shard serves.
+// model is what every shard serves: small enough that a clip has few tokens, with 6 heads so that
+// meshes of up to 6 ranks, and uneven ones, come up.
 func model() job.Model {
 	return job.Model{Name: "sim", Fingerprint: "f", Heads: 6, HeadDim: 32, Layers: 8,
 		Patch: [3]int{1, 2, 2}, LatentChannels: 16, TemporalScale: 4, SpatialScale: 8,

@@ -14,23 +14,24 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// store is an object store that fails now and then, and whose objects rot.
+// store is an artifact.Store that is away now and then, and in which checkpoints decay. What it has
+// acknowledged is durable: losing all replicas of an object is beyond what the project promises.
 type store struct {
 	w       *world
-	objects map[string]stored
-	order   []string // names, as they were first stored
+	objects map[string]stored // by name
+	order   []string          // names in the order of their first Put, for rot
 }
 
-// stored is an object; a rotten one is there and cannot be read.
+// stored is an object, and whether its bytes are not those that were stored any more.
 type stored struct {
 	data   []byte
 	rotten bool
 }
 
-// errAway is what a store says that cannot be asked at present.
 var errAway = errors.New("the store is away")
 
-// Put implements artifact.Store.
+// Put implements artifact.Store. Objects are named by their content, so storing one twice gives the
+// same object, and repairs one that had decayed.
 func (s *store) Put(_ context.Context, r io.ReadSeeker) (job.Object, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {
@@ -49,7 +50,7 @@ func (s *store) Put(_ context.Context, r io.ReadSeeker) (job.Object, error) {
 	return o, nil
 }
 
-// Get implements artifact.Store.
+// Get implements artifact.Store. A decayed object is known as such by its checksum, not returned.
 func (s *store) Get(_ context.Context, o job.Object) (io.ReadCloser, error) {
 	x, ok := s.objects[o.Name]
 	switch {
@@ -71,7 +72,6 @@ func (s *store) Open(ctx context.Context, o job.Object) (io.ReadSeekCloser, erro
 	return seekable{bytes.NewReader(s.objects[o.Name].data)}, nil
 }
 
-// seekable is an object that is open.
 type seekable struct{ *bytes.Reader }
 
 // Close implements io.Closer.
@@ -88,13 +88,14 @@ func (s *store) List(context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(s.objects)), nil
 }
 
-// good reports whether an object can be read.
+// good reports whether an object can be read, for checkers; it is never away for them.
 func (s *store) good(o job.Object) bool {
 	x, ok := s.objects[o.Name]
 	return ok && !x.rotten
 }
 
-// rot spoils the checkpoint that was stored last.
+// rot spoils the checkpoint that was stored last, which is the one that a lost job would resume
+// from. Results do not decay here: nothing could bring them back.
 func (s *store) rot() {
 	for _, name := range slices.Backward(s.order) {
 		x, ok := s.objects[name]

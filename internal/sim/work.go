@@ -14,39 +14,47 @@ import (
 )
 
 const (
-	peerCheck   = 500 * time.Millisecond // how often a rank looks whether the others are there
-	peerTimeout = 2 * time.Second        // after which it blames one
+	peerCheck   = 500 * time.Millisecond // how often a rank looks for its peers
+	peerTimeout = 2 * time.Second        // after which a silent peer fails the rank
 	wordPause   = 400 * time.Millisecond // before a last word is repeated
 )
 
-// work is a rank. Rank 0's drives the attempt: a step is done when all ranks are there.
+// work is a rank of an attempt in the process of a node. Rank 0 drives the attempt: a step is done
+// when all ranks are there for it. The clip itself is modelled by one number, the latent, which
+// depends on the seed and on every step, so that a step too many or too few shows in the result.
 type work struct {
-	n       *node
-	id      job.NodeID // of the process, which another one may follow
-	plan    job.Plan
-	rank    int
-	stage   job.Stage
-	step    int
-	latent  uint64    // what the clip has become so far, on rank 0
-	since   time.Time // when it last advanced
-	cancel  bool      // stop, and say so
-	yield   bool
-	saved   int // step of the durable checkpoint
-	over    bool
-	word    any         // the last one, until it is acknowledged
-	missing []time.Time // by rank: since when it is not there; zero: it is
+	n    *node
+	id   job.NodeID // of the process, which may have ended
+	plan job.Plan
+	rank int
+
+	stage  job.Stage
+	step   int       // steps that are done
+	latent uint64    // what the clip has become so far, on rank 0
+	since  time.Time // of the latest advance
+
+	cancel bool // it is to stop and to confirm that it was cancelled
+	yield  bool // it is to stop at a step boundary whose checkpoint is durable
+	saved  int  // the step of the latest checkpoint that a leader has acknowledged
+
+	over    bool        // it computes no more
+	word    any         // the message with which it ends, until that is acknowledged
+	missing []time.Time // since when each rank is silent; zero: it is not
 }
 
+// wire returns the rank as messages name it.
 func (k *work) wire() wire.Work {
 	return wire.Work{Job: k.plan.Job, Attempt: k.plan.Attempt, Rank: k.rank}
 }
 
+// is reports whether the rank is of this attempt.
 func (k *work) is(id job.ID, a job.Attempt) bool { return k.plan.Job == id && k.plan.Attempt == a }
 
-// here reports whether the rank still is.
+// here reports whether the process and the rank in it still exist.
 func (k *work) here() bool { return k.n.alive(k.id) && k.n.work == k }
 
-// later runs f after d, once the process is not frozen.
+// later runs f in the process after d. If it is frozen then, f runs when it thaws; if the rank is
+// gone, f does not run.
 func (k *work) later(d time.Duration, f func()) {
 	k.n.w.after(d, func() {
 		switch {
@@ -59,7 +67,7 @@ func (k *work) later(d time.Duration, f func()) {
 	})
 }
 
-// stop ends the rank at once, unless its device hangs.
+// stop ends the rank at once, without a word. One whose device hangs stays where it is.
 func (k *work) stop() {
 	k.over, k.word = true, nil
 	if !k.n.hung {
@@ -67,7 +75,7 @@ func (k *work) stop() {
 	}
 }
 
-// load brings the rank to where the attempt begins.
+// load brings the rank to where the attempt begins: finished latents, a checkpoint, or noise.
 func (k *work) load() {
 	if !k.here() || k.over {
 		return
@@ -92,7 +100,9 @@ func (k *work) load() {
 	}
 }
 
-// kept goes straight to decoding if the finished latents can be read; rank 0 does that alone.
+// kept goes straight to decoding if an earlier attempt has left finished latents, and reports
+// whether it did. Rank 0 decodes alone; the others have nothing to do. Latents that cannot be read
+// cost the time to compute them again, no more.
 func (k *work) kept(o job.Object) bool {
 	if k.rank != 0 {
 		if k.n.w.store.good(o) {
@@ -110,17 +120,18 @@ func (k *work) kept(o job.Object) bool {
 	case err != nil:
 		return false
 	}
+
 	data, err := io.ReadAll(r)
 	if _, serr := fmt.Sscanf(string(data), "latents %d", &k.latent); err != nil || serr != nil {
 		return false
 	}
-
 	k.n.w.stats.Kept++
 	k.finishing()
 	return true
 }
 
-// resume reads the checkpoint of the plan.
+// resume reads the checkpoint of the plan. One that is of another job or step is as bad as a
+// damaged one.
 func (k *work) resume() error {
 	r, err := k.n.w.store.Get(context.Background(), k.plan.Resume.Object)
 	if err != nil {
@@ -139,7 +150,7 @@ func (k *work) resume() error {
 	return nil
 }
 
-// ranks returns the works of all ranks that are there.
+// ranks returns the work of every rank that takes part in the next step, and whether that is all.
 func (k *work) ranks() (all []*work, complete bool) {
 	complete = true
 	for _, id := range k.plan.Nodes {
@@ -154,7 +165,8 @@ func (k *work) ranks() (all []*work, complete bool) {
 	return all, complete
 }
 
-// advance does a step, if all ranks are there.
+// advance does a step if all ranks are there, and looks again in a moment if not. Ranks exchange
+// activations in every layer, so none of them can be ahead of the others.
 func (k *work) advance() {
 	w := k.n.w
 	if k.over {
@@ -175,14 +187,14 @@ func (k *work) advance() {
 		other.step++
 		other.since = w.now
 	}
-
 	k.latent = next(k.latent)
 	k.report()
 	k.save(k.step)
 	k.later(w.between(time.Millisecond, 10*time.Millisecond), func() { k.boundary(time.Second) })
 }
 
-// boundary is between two steps; patience is how long a rank that yields waits for its checkpoint.
+// boundary is the moment between two steps, where a rank looks at what was asked of it. patience is
+// how long one that is to yield waits for its checkpoint to become durable before it computes on.
 func (k *work) boundary(patience time.Duration) {
 	switch {
 	case k.over:
@@ -200,13 +212,14 @@ func (k *work) boundary(patience time.Duration) {
 	}
 }
 
-// report tells the leader how far the rank is.
+// report tells the leader how far the attempt is.
 func (k *work) report() {
 	k.n.tell(wire.Report{Node: k.id, Progress: job.Progress{Job: k.plan.Job, Attempt: k.plan.Attempt,
 		Stage: k.stage, Done: k.step, Total: k.plan.Spec.Steps}}, nil)
 }
 
-// save stores a checkpoint beside the computation.
+// save stores a checkpoint of the present latent while the next step is computed. It is durable
+// when a leader has acknowledged it.
 func (k *work) save(step int) {
 	latent := k.latent
 	k.later(k.n.w.between(time.Millisecond, 200*time.Millisecond), func() {
@@ -223,7 +236,7 @@ func (k *work) save(step int) {
 	})
 }
 
-// decode lets the other ranks go and finishes the clip.
+// decode releases the other ranks, keeps the latents for later attempts, and finishes the clip.
 func (k *work) decode() {
 	ranks, ok := k.ranks()
 	if !ok {
@@ -242,14 +255,14 @@ func (k *work) decode() {
 	k.finishing()
 }
 
-// finishing decodes.
+// finishing decodes the latent, which takes up to a second.
 func (k *work) finishing() {
 	k.stage, k.step = job.StageDecode, 0
 	k.report()
 	k.later(k.n.w.between(100*time.Millisecond, time.Second), k.finish)
 }
 
-// finish stores the clip and says that it is complete.
+// finish stores the results and reports completion.
 func (k *work) finish() {
 	if k.over {
 		return
@@ -266,24 +279,25 @@ func (k *work) finish() {
 	k.say(wire.Completion{Node: k.id, Work: k.wire(), Result: res})
 }
 
-// put stores an object of a line of text.
+// put stores a formatted line as an object.
 func (k *work) put(format string, args ...any) (job.Object, error) {
 	return k.n.w.store.Put(context.Background(), bytes.NewReader(fmt.Appendf(nil, format, args...)))
 }
 
-// fail ends the rank with a last word.
+// fail ends the rank and reports why.
 func (k *work) fail(f wire.Failure) {
 	f.Node, f.Work = k.id, k.wire()
 	k.n.w.log("%s fails %s attempt %d rank %d: %s", k.id, f.Job, f.Attempt, k.rank, f.Reason)
 	k.say(f)
 }
 
-// say repeats a last word until it is taken, or of no use.
+// say ends the computation with a last message to the leader.
 func (k *work) say(word any) {
 	k.over, k.word = true, word
 	k.repeat()
 }
 
+// repeat sends the last message until a leader has acknowledged it, or refused it for good.
 func (k *work) repeat() {
 	if k.word == nil || !k.here() {
 		return
@@ -296,7 +310,8 @@ func (k *work) repeat() {
 	k.later(wordPause, k.repeat)
 }
 
-// watch names a rank that is not there for too long.
+// watch looks for the peers of the rank, and fails it when one was silent for too long. Who is cut
+// off itself blames the others; it is for the coordinators to see through that.
 func (k *work) watch() {
 	if !k.here() || k.over || k.stage == job.StageDecode {
 		return
@@ -305,6 +320,7 @@ func (k *work) watch() {
 		n := k.n.w.find(id)
 		there := n != nil && n.reachable() && n.work != nil &&
 			n.work.is(k.plan.Job, k.plan.Attempt) && !n.work.over
+
 		switch {
 		case there && !k.n.isCut || rank == k.rank:
 			k.missing[rank] = time.Time{}
@@ -318,9 +334,11 @@ func (k *work) watch() {
 	k.later(peerCheck, k.watch)
 }
 
-// begin and next stand for the computation: the clip depends on the seed and every step.
+// begin stands for the noise of a seed.
 func begin(seed uint64) uint64 { return next(seed) }
 
+// next stands for a denoising step: the mixing function of SplitMix64 (Steele, Lea and Flood,
+// 2014), so that every step changes the whole number.
 func next(v uint64) uint64 {
 	v += 0x9e3779b97f4a7c15
 	v = (v ^ v>>30) * 0xbf58476d1ce4e5b9
@@ -328,7 +346,7 @@ func next(v uint64) uint64 {
 	return v ^ v>>31
 }
 
-// finished is what a clip has to become.
+// finished is the latent that a clip has to become.
 func finished(s job.Spec) uint64 {
 	v := begin(s.Seed)
 	for range s.Steps {
