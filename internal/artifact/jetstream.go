@@ -96,7 +96,7 @@ func (b *bucket) subject(name string, chunk any) (string, error) {
 // chunks returns the number of chunks of an object; one without bytes has an empty chunk.
 func chunks(o job.Object) int { return int(max(1, (o.Size+chunkBytes-1)/chunkBytes)) }
 
-// Put implements Store.
+// Put implements Store. It sends all chunks even if the object exists, which repairs damaged ones.
 func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 	o, err := Describe(ctx, r)
 	if err != nil {
@@ -184,7 +184,8 @@ type reader struct {
 	chunk []byte // what is left of the one before
 }
 
-// fetch gets the next chunk.
+// fetch gets the next chunk. Get calls it once, so that an object that does not exist is noticed
+// when it is opened.
 func (r *reader) fetch() (err error) {
 	if r.chunk, err = r.b.chunk(r.ctx, r.o, r.next); err == nil {
 		r.next++
@@ -227,7 +228,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Delete implements Store.
+// Delete implements Store. It purges all chunks with one request.
 func (b *bucket) Delete(ctx context.Context, o job.Object) error {
 	subject, err := b.subject(o.Name, "*")
 	if err == nil {

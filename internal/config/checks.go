@@ -74,7 +74,7 @@ func lasting(low, high time.Duration) check {
 	}
 }
 
-// oneOf allows some texts.
+// oneOf allows some texts, in exactly this spelling.
 func oneOf(texts ...string) check {
 	return func(value any) string {
 		if s, ok := value.(string); ok && slices.Contains(texts, s) {
@@ -109,7 +109,7 @@ func isPort(s string) bool {
 	return err == nil
 }
 
-// httpURL allows a URL of a host, or nothing.
+// httpURL allows an HTTP or HTTPS URL with a host, or nothing.
 func httpURL(value any) string {
 	s, _ := value.(string)
 	u, err := url.Parse(s)

@@ -40,7 +40,7 @@ type Endpoint struct {
 	closed     bool
 }
 
-// place is a rank of a job at this endpoint.
+// place is a rank of a job at this endpoint. It holds one attempt at a time.
 type place struct {
 	job  uint64
 	rank uint32
@@ -86,6 +86,7 @@ func checkNode(node string) error {
 	return nil
 }
 
+// notInToken reports whether a character may not be part of a subject's token.
 func notInToken(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(".*>", r) }
 
 // Join opens the transport of a rank; nodes[r] names the endpoint of rank r, and nodes[rank] is
@@ -131,7 +132,8 @@ func jobHash(job string) uint64 {
 	return binary.LittleEndian.Uint64(sum[:])
 }
 
-// enter puts t at its place and returns the transport of an older attempt that was there.
+// enter puts t at its place and returns the transport of an older attempt that was there. An
+// attempt that is older than one seen before is refused, whether that one is open or has ended.
 func (e *Endpoint) enter(at place, t *Transport) (older *Transport, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -51,6 +51,7 @@ type header struct {
 	offset      uint64 // data: of the chunk; ack: all messages below are complete
 }
 
+// castagnoli is the polynomial of CRC32C, for which CPUs have an instruction.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // appendFrame appends the frame to dst, with its checksum.
@@ -98,6 +99,7 @@ func parseFrame(b []byte) (header, []byte, error) {
 	return parseHeader(b), b[headerBytes:], nil
 }
 
+// parseHeader reads the header of a frame that has been checked.
 func parseHeader(b []byte) header {
 	le := binary.LittleEndian
 	return header{
@@ -109,6 +111,7 @@ func parseHeader(b []byte) header {
 	}
 }
 
+// zeroCRC stands for the checksum's own field.
 var zeroCRC [4]byte
 
 // checksum returns the CRC32C of the frame with zeros in place of its checksum.

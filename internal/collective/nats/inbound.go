@@ -8,7 +8,7 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 )
 
-// address names a message at its receiver.
+// address names a message at its receiver. A tag is used once for each pair of ranks.
 type address struct {
 	from int
 	tag  collective.Tag
@@ -57,7 +57,7 @@ func (t *Transport) await(p *peer, a address) (*inMessage, error) {
 	return m, nil
 }
 
-// release takes a message out of the count of unclaimed bytes. The caller holds mu.
+// release takes a message out of the count of unclaimed bytes, once. The caller holds mu.
 func (t *Transport) release(m *inMessage) {
 	t.e.unclaimed.Add(-m.reserved)
 	m.reserved = 0
@@ -83,7 +83,8 @@ func (t *Transport) take(ctx context.Context, p *peer, a address, m *inMessage) 
 	return nil, ctx.Err()
 }
 
-// deliverOwn hands a message to the own rank over by reference.
+// deliverOwn hands a message to the own rank over by reference. It needs no frame, number or
+// window.
 func (t *Transport) deliverOwn(tag collective.Tag, data []byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -105,7 +106,8 @@ func (m *inMessage) finish() {
 	close(m.here)
 }
 
-// onData stores one chunk and acknowledges it.
+// onData stores one chunk and acknowledges it. It runs on the endpoint's receiving goroutine alone,
+// so a chunk can be copied without the lock.
 func (t *Transport) onData(p *peer, h header, payload []byte) {
 	g, err := h.geometry(len(payload))
 	if err != nil || h.message == 0 {

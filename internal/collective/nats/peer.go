@@ -69,6 +69,7 @@ const (
 	chunkAcked
 )
 
+// newPeer makes a peer that was not heard yet.
 func newPeer(rank int, subject string, now time.Time) *peer {
 	return &peer{rank: rank, subject: subject, heardAt: now, toldAt: now,
 		gone: make(chan struct{}), credit: make(chan struct{}), complete: numberSet{low: 1}}
@@ -89,7 +90,7 @@ func (p *peer) enqueue(tag collective.Tag, data []byte, g geometry, now time.Tim
 	return m
 }
 
-// sentOnce reports whether every chunk was sent at least once.
+// sentOnce reports whether every chunk was sent at least once, which is when Send returns.
 func (m *outMessage) sentOnce() bool { return m.next == m.g.count }
 
 // bytes returns the size of a chunk.
@@ -171,7 +172,7 @@ func (p *peer) land(m *outMessage, chunk uint32, acked bool) {
 	}
 }
 
-// resend marks all that is in flight as lost.
+// resend marks all that is in flight as lost, so that it is sent again.
 func (p *peer) resend() {
 	p.loseIf(func(*outChunk) bool { return true })
 }
@@ -216,7 +217,7 @@ func (p *peer) loseIf(lost func(*outChunk) bool) (any bool) {
 	return any
 }
 
-// find returns the outbound message of the number, or nil.
+// find returns the outbound message of the number, or nil if it is acknowledged or unknown.
 func (p *peer) find(number uint64) *outMessage {
 	for _, m := range p.out {
 		if m.number == number {
@@ -226,7 +227,8 @@ func (p *peer) find(number uint64) *outMessage {
 	return nil
 }
 
-// remove takes a message out of the queue, and its chunks out of flight.
+// remove takes a message out of the queue, and its chunks out of flight. It does nothing for one
+// that was removed before.
 func (p *peer) remove(m *outMessage) {
 	i := slices.Index(p.out, m)
 	if i < 0 {

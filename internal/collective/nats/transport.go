@@ -39,6 +39,8 @@ type Transport struct {
 	corruptBefore                               uint64 // of the endpoint, at Join
 }
 
+// newTransport makes a transport that does not run yet. Its window depends on the number of peers,
+// since all of them may send to one server at once.
 func newTransport(e *Endpoint, at place, attempt uint32, nodes []string) *Transport {
 	t := &Transport{e: e, at: at, attempt: attempt, rank: int(at.rank), session: rand.Uint64() | 1,
 		window: e.opts.window(len(nodes) - 1), inbox: map[address]*inMessage{},
@@ -130,7 +132,8 @@ func (t *Transport) send(ctx context.Context, p *peer, tag collective.Tag, data 
 	}
 }
 
-// enqueue numbers the message and puts it last in the peer's queue.
+// enqueue numbers the message and puts it last in the peer's queue. A message that is too large is
+// refused here, before the peer would refuse it.
 func (t *Transport) enqueue(p *peer, tag collective.Tag, data []byte) (*outMessage, error) {
 	if int64(len(data)) > t.e.opts.BytesMax {
 		return nil, fmt.Errorf("%d bytes are above the limit of %d", len(data), t.e.opts.BytesMax)
@@ -166,7 +169,8 @@ func (t *Transport) abandon(p *peer, m *outMessage) {
 	p.remove(m)
 }
 
-// ended returns why calls that need the peer cannot go on, or nil. The caller holds mu.
+// ended returns why calls that need the peer cannot go on, or nil. The first peer that has left is
+// remembered, so that bye can pass the blame on. The caller holds mu.
 func (t *Transport) ended(p *peer) error {
 	switch {
 	case t.closing:
@@ -317,6 +321,7 @@ func (t *Transport) tell(p *peer, h header, payload []byte) {
 	t.e.publish(p.subject, h, payload)
 }
 
+// ping sends a sign of life, which also tells the peer this rank's session.
 func (t *Transport) ping(p *peer) { t.tell(p, header{kind: kindPing}, nil) }
 
 // receive takes one frame of this attempt. The endpoint calls it for one frame after the other.
