@@ -118,7 +118,8 @@ func set[T comparable](p *T, v T) {
 	}
 }
 
-// alone reports whether this is the only coordinator.
+// alone reports whether this is the only coordinator. It then needs no TCP for Raft, no NATS routes
+// and no election worth the name.
 func (c *Config) alone() bool { return len(c.Raft.Peers) <= 1 }
 
 // check returns the first thing that is wrong.

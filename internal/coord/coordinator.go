@@ -50,8 +50,11 @@ var _ Service = (*Coordinator)(nil)
 // errClosed is why a coordinator that is closed does not answer.
 var errClosed = fmt.Errorf("%w: it was closed", ErrNotReady)
 
-// Start starts a coordinator. One that is alone leads when Start returns; of several, one will lead
-// once a majority is up. ctx bounds the start only. The caller closes it.
+// Start starts a coordinator: it reads all that it will start from, opens NATS and Raft on it, and
+// waits for room on a full disk. A *ConfigError says what is wrong in cfg, and nothing was started;
+// other errors say what cannot be used, and what can be done about it. One that is alone leads when
+// Start returns; of several, one will lead once a majority is up. ctx bounds the start only. The
+// caller closes it.
 func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 	cfg.fill()
 	if err := cfg.check(); err != nil {

@@ -111,7 +111,7 @@ var (
 		"1 if the node works on a job, else 0, on the leader.", []string{"node", "name"}, nil)
 )
 
-// nodeMetrics tell of the registered nodes.
+// nodeMetrics tell of the registered nodes: a series for each, which ends when the node is gone.
 type nodeMetrics struct{ c *Coordinator }
 
 // Describe implements prometheus.Collector.

@@ -70,6 +70,7 @@ func (c *Coordinator) known(p Peer) (bool, error) {
 		return false, err
 	}
 
+	// joining counts those that are members and do not vote yet.
 	joining := 0
 	for _, s := range servers {
 		switch {
@@ -206,6 +207,7 @@ func (c *Coordinator) RestoreSnapshot(ctx context.Context, r io.Reader) error {
 			read.Name, have.Name)
 	}
 
+	// Raft sends it to all members as if it were theirs, and continues its log after it.
 	meta := &raft.SnapshotMeta{Version: 1, Size: int64(len(data))}
 	if err := c.cons.raft.Restore(meta, bytes.NewReader(data), c.cfg.Timing.Apply); err != nil {
 		return fmt.Errorf("cannot restore: %w", c.officeError(err))

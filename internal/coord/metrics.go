@@ -39,6 +39,8 @@ type metrics struct {
 // Metrics returns the coordinator's registry, for /metrics. The API may add its own to it.
 func (c *Coordinator) Metrics() *prometheus.Registry { return c.metrics.registry }
 
+// newMetrics registers all metrics of a coordinator in a registry of its own, so that several can
+// run in one process. Help texts are what an operator reads in a dashboard.
 func newMetrics(c *Coordinator) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
@@ -100,6 +102,7 @@ func histogram(name, help string, first float64) prometheus.Histogram {
 		Buckets: prometheus.ExponentialBuckets(first, 3, 12)})
 }
 
+// counter is one without labels.
 func counter(name, help string) prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 }

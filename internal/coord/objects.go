@@ -139,6 +139,7 @@ func (c *Coordinator) StoreInput(ctx context.Context, r io.ReadSeeker) (job.Obje
 		return job.Object{}, fmt.Errorf("%w: the object store is not open yet", ErrNotReady)
 	}
 
+	// The name is the hash of all bytes, so they are read twice: first for the lease.
 	o, err := artifact.Describe(ctx, r)
 	if err != nil {
 		return o, fmt.Errorf("cannot read an input: %w", err)

@@ -22,6 +22,7 @@ func (c *Coordinator) Ready(context.Context) error {
 		return fmt.Errorf("%w: %w", ErrNotReady, err)
 	}
 
+	// Between the election and the subscriptions a node that registers would not be heard.
 	var inOffice, listening bool
 	c.loop.read(func() { inOffice, listening = c.term != nil, c.term != nil && c.term.listening })
 	switch {

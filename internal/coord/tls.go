@@ -20,6 +20,7 @@ type TLSConfig struct {
 	CA        string // that signed the certificates of all
 }
 
+// on reports whether connections are encrypted.
 func (t TLSConfig) on() bool { return t != TLSConfig{} }
 
 // load reads the files into a configuration for both directions.
@@ -46,6 +47,7 @@ func (t TLSConfig) load() (*tls.Config, error) {
 // pemMax bounds a PEM file, in bytes.
 const pemMax = 1 << 20
 
+// pair reads this coordinator's certificate and key.
 func (t TLSConfig) pair() (tls.Certificate, error) {
 	cert, err := userfile.Read(t.Cert, pemMax)
 	if err != nil {

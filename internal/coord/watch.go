@@ -7,10 +7,11 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// hub sends views of jobs to their watchers. Like the core it is touched in the loop alone.
+// hub sends views of jobs to their watchers. Like the core it is touched in the loop alone, which
+// never waits for a reader: a view that was not read when the next one comes is dropped.
 type hub struct {
 	core     *core.Core
-	watchers map[job.ID][]*watcher
+	watchers map[job.ID][]*watcher // of jobs that are not final
 }
 
 func newHub(k *core.Core) *hub { return &hub{core: k, watchers: map[job.ID][]*watcher{}} }
@@ -75,7 +76,7 @@ func (w *watcher) put(v View) {
 	w.ch <- v
 }
 
-// closeAll ends all watches.
+// closeAll ends all watches, when the term ends: a reader then asks the next leader.
 func (h *hub) closeAll() {
 	for _, ws := range h.watchers {
 		for _, w := range ws {

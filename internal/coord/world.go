@@ -82,7 +82,7 @@ func (c *Coordinator) order(ctx context.Context, subject string, order any, limi
 	return nil
 }
 
-// PublishRoutes implements core.World.
+// PublishRoutes implements core.World. Nodes that miss it hear of the routes when they register.
 func (w world) PublishRoutes(r wire.Routes) error {
 	return w.c.broker.conn.Publish(wire.SubjectRoutes, wire.Encode(r))
 }
@@ -107,11 +107,12 @@ func (w world) Objects() core.Objects {
 // storeTime bounds what the leader does with the object store at a time.
 const storeTime = 2 * time.Second
 
-// objects is the object store for one term. What it does ends with the term.
+// objects is the object store for one term. What it does ends with the term, but for a request that
+// is on its way to JetStream.
 type objects struct {
 	c     *Coordinator
 	store artifact.Store
-	term  context.Context
+	term  context.Context // of the leader that asks
 }
 
 // do runs f with a limit on a goroutine, then what it returned as an event.
@@ -123,7 +124,8 @@ func (o objects) do(limit time.Duration, f func(ctx context.Context) func()) {
 	})
 }
 
-// Find implements core.Objects.
+// Find implements core.Objects. Among several coordinators it looks again for a while before it
+// says that an object is missing: the replica that answers may lag behind.
 func (o objects) Find(want []job.Object, done func(*job.Object, error)) {
 	o.do(o.c.cfg.Timing.Order, func(ctx context.Context) func() {
 		for _, x := range want {
@@ -156,7 +158,8 @@ func (o objects) Put(data []byte, done func(error)) {
 	})
 }
 
-// Delete implements core.Objects.
+// Delete implements core.Objects. Objects that cannot be deleted are logged, and tried again by a
+// later sweep.
 func (o objects) Delete(all []job.Object, done func([]string)) {
 	o.do(storeTime, func(ctx context.Context) func() {
 		var deleted []string

@@ -106,7 +106,8 @@ func (w *world) share(m *member, data []byte) []byte {
 // damage makes a loss say that the checkpoint it would resume from cannot be read.
 func damage(c map[string]any) { c["setback"].(map[string]any)["damaged"] = true }
 
-// widen spreads a plan over more ranks than there are heads.
+// widen is what a planner without checks might do: it spreads a plan over more ranks than there are
+// heads.
 func widen(c map[string]any) {
 	const ranks = 40
 	nodes := make([]any, ranks)

@@ -29,7 +29,9 @@ func (s *state) check(k kind, r job.Record) error {
 	return nil
 }
 
-// alone wants the nodes of a running job to be in no other plan that runs.
+// alone wants the nodes of a running job to be in no other plan that runs: a device computes one
+// rank at a time. The scheduler sees to it; this holds where it fails, and in a log that was
+// tampered with.
 func (s *state) alone(r job.Record) error {
 	taken := map[job.NodeID]job.ID{}
 	for _, other := range s.jobs {
@@ -92,7 +94,7 @@ func (s *Snapshot) check() error {
 		checkCluster(s.Cluster))
 }
 
-// at puts where it is before the field of an error.
+// at puts where it is before the field of an error, such as jobs[3]. before plan.nodes.
 func at(place string, err error) error {
 	var f *job.FieldError
 	if errors.As(err, &f) {
@@ -101,6 +103,7 @@ func at(place string, err error) error {
 	return &job.FieldError{Field: place, Value: err.Error(), Allowed: "what a command can lead to"}
 }
 
+// checkJobs checks each record by itself, and that ids, keys and nodes at work are used once.
 func (s *Snapshot) checkJobs() error {
 	ids, keys, taken := map[job.ID]bool{}, map[string]bool{}, map[job.NodeID]bool{}
 	for i, r := range s.Jobs {
@@ -147,6 +150,7 @@ func workable(m job.Model, s job.Spec) error {
 	return nil
 }
 
+// checkTrash wants objects that can be deleted.
 func (s *Snapshot) checkTrash() error {
 	for i, t := range s.Trash {
 		if err := t.Object.Check(); err != nil {
@@ -156,6 +160,7 @@ func (s *Snapshot) checkTrash() error {
 	return nil
 }
 
+// checkDrains wants ids that can be part of a NATS subject.
 func (s *Snapshot) checkDrains() error {
 	for i, d := range s.Drains {
 		if err := job.CheckName("node", string(d.Node)); err != nil {
@@ -165,6 +170,7 @@ func (s *Snapshot) checkDrains() error {
 	return nil
 }
 
+// checkMembers wants coordinators to which a client can be sent.
 func (s *Snapshot) checkMembers() error {
 	for id, address := range s.Members {
 		if err := CheckAddress(id, address); err != nil {

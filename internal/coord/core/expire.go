@@ -27,6 +27,7 @@ func (l *leader) expire() {
 		return
 	}
 	l.expired = now
+
 	final := l.c.machine.Records(func(r job.Record) bool { return r.State.Final() })
 	for _, id := range l.surplus(final, l.today()) {
 		if _, err := l.c.commit(command{Kind: kindDelete, Job: id}); err != nil {
@@ -39,7 +40,7 @@ func (l *leader) expire() {
 }
 
 // surplus chooses the final jobs to delete, given in the order of their creation. What several jobs
-// share counts once.
+// share, such as the clips of a retry, counts once, and is gone with the last of them.
 func (l *leader) surplus(final []job.Record, now time.Time) (out []job.ID) {
 	sum, users := int64(0), map[job.Object]int{}
 	for _, r := range final {

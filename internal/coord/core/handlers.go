@@ -75,6 +75,7 @@ func (l *leader) admit(r wire.Registration) error {
 				n.reg.Arithmetic, r.Arithmetic)
 		}
 	}
+
 	old := l.nodes[r.Node]
 	if old == nil && len(l.nodes) >= l.c.cfg.Limits.Nodes {
 		return fmt.Errorf("%d nodes are registered; allowed: %d", len(l.nodes), l.c.cfg.Limits.Nodes)
@@ -96,6 +97,7 @@ func (l *leader) admit(r wire.Registration) error {
 	return nil
 }
 
+// logNewNode tells the operator of a node that was not there before.
 func (l *leader) logNewNode(r wire.Registration) {
 	l.c.log.Info("node registered", "node", r.Node, "name", r.Name, "device", r.Device,
 		"start", r.ProcessID)
@@ -122,6 +124,7 @@ func (l *leader) onHeartbeat(h wire.Heartbeat, reply func(wire.Pulse)) {
 		reply(wire.Pulse{Register: true})
 		return
 	}
+	// A node that has become idle may be what a job waits for.
 	freed := n.beat.State != wire.Idle && h.State == wire.Idle
 	n.beat, n.seen = h, l.c.cfg.Clock()
 	if freed {
@@ -172,7 +175,8 @@ func (l *leader) onLeave(m wire.Leave) wire.Ack {
 	return wire.Ack{OK: true}
 }
 
-// onReport keeps the progress of a live attempt, in memory only.
+// onReport keeps the progress of a live attempt, in memory only: a clip has hundreds of steps, and
+// what is lost with the leader comes again with the next one.
 func (l *leader) onReport(r wire.Report) wire.Ack {
 	p := r.Progress
 	if !l.noteWork(r.Node, wire.Work{Job: p.Job, Attempt: p.Attempt}) {

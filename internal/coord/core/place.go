@@ -8,12 +8,14 @@ import (
 	"github.com/longtake/longtake/internal/sched"
 )
 
-// place commits the plan of a decision and orders its nodes to start.
+// place commits the plan of a decision and orders its nodes to start. nodes are those of the view
+// that was decided on. On an error nothing has started; the error is that of the commit.
 func (l *leader) place(d sched.Decision, nodes map[job.NodeID]*node) error {
 	r := d.Job
 	plan := job.Plan{Job: r.ID, Attempt: r.Attempt + 1, Spec: r.Spec, Mesh: d.Mesh,
 		Resume: r.Checkpoint, CheckpointEvery: l.c.cfg.CheckpointEvery,
 		PreviewEvery: l.c.cfg.PreviewEvery, Shares: d.Shares}
+
 	var names []string
 	var picked []*node
 	for _, n := range d.Nodes {
@@ -29,12 +31,15 @@ func (l *leader) place(d sched.Decision, nodes map[job.NodeID]*node) error {
 	l.c.observer.JobPlaced(max(0, l.today().Sub(r.Created)))
 	l.c.log.Info("job placed", "job", r.ID, "attempt", plan.Attempt, "mesh", d.Mesh.String(),
 		"nodes", names, "shares", percents(plan.Shares))
+
+	// What earlier attempts have finished is in the job's record, not in the plan that was committed.
 	plan.Parts = r.Parts
 	l.startRanks(plan, picked)
 	return nil
 }
 
-// where says on which nodes a job is, and how they are arranged.
+// where says on which nodes a job is, and how they are arranged, in at most job.WhereLimit bytes:
+// it is kept with each of a job's losses.
 func where(mesh job.Mesh, names []string) string {
 	end := fmt.Sprintf(" (%s)", mesh)
 	text := ""

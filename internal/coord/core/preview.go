@@ -50,7 +50,8 @@ func (c *Core) Preview(id job.ID) (Preview, error) {
 	return p, nil
 }
 
-// forgetPreviews keeps the previews of jobs that are not final, and of those that ended last.
+// forgetPreviews bounds the memory that previews take: it keeps the previews of jobs that are not
+// final, and of those that ended last.
 func (l *leader) forgetPreviews() {
 	var ended []job.Record
 	for id := range l.previews {

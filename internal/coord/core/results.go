@@ -8,7 +8,8 @@ import (
 	"github.com/longtake/longtake/internal/wire"
 )
 
-// onSaved records a checkpoint: an attempt that is lost from here on resumes there.
+// onSaved records a checkpoint: an attempt that is lost from here on resumes there. The objects of
+// the checkpoints before it go into the trash, all but one: the latest may turn out to be damaged.
 func (l *leader) onSaved(m wire.Saved) wire.Ack {
 	before, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt})
 	if !live {
@@ -23,7 +24,8 @@ func (l *leader) onSaved(m wire.Saved) wire.Ack {
 	return wire.Ack{OK: true}
 }
 
-// onKept records a finished part of the work: later attempts use it.
+// onKept records a finished part of the work, such as the encoded prompt or the finished latents,
+// which later attempts use.
 func (l *leader) onKept(m wire.Kept) wire.Ack {
 	_, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt, Rank: m.Rank})
 	if !live {
@@ -110,7 +112,9 @@ func (l *leader) complete(m wire.Completion, missing *job.Object, err error,
 	reply(wire.Ack{OK: true})
 }
 
-// onFailure ends an attempt one of whose ranks could not finish, or that was cancelled.
+// onFailure ends an attempt one of whose ranks could not finish, yielded, or was cancelled. Ranks
+// repeat the message until it is acknowledged, so one that comes after the end of its attempt is
+// acknowledged as well.
 func (l *leader) onFailure(m wire.Failure) wire.Ack {
 	r, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt, Rank: m.Rank})
 	if !live {
@@ -130,6 +134,7 @@ func (l *leader) onFailure(m wire.Failure) wire.Ack {
 		return wire.Ack{OK: true}
 	}
 
+	// Final failures would come again in every attempt: the request itself cannot be carried out.
 	if m.Final {
 		l.fail(r, l.failureReason(r, m))
 	} else {

@@ -17,9 +17,10 @@ func (l *leader) schedule() {
 	if l.c.deleting || !l.storeSettled() {
 		return
 	}
-	waiting, asks, notes := map[job.ID]string{}, map[job.ID]string{}, map[job.ID]string{}
+	waiting, yields, notes := map[job.ID]string{}, map[job.ID]string{}, map[job.ID]string{}
 	var overdue []sched.Decision
 	stalled := false // a job could not be committed, so those behind it wait
+
 	view, nodes := l.schedulerView()
 	for _, d := range sched.Decide(view) {
 		id := d.Job.ID
@@ -45,14 +46,16 @@ func (l *leader) schedule() {
 				notes[id] = d.Why
 			}
 		case sched.Yield:
-			asks[id] = d.Why
+			yields[id] = d.Why
 		case sched.Stop:
-			asks[id] = d.Why
+			yields[id] = d.Why
 			overdue = append(overdue, d)
 		}
 	}
+
+	// Jobs are stopped last: that commits, and gives the scheduler another view to look at.
 	l.setWaiting(waiting)
-	l.ask(asks, notes)
+	l.requestYields(yields, notes)
 	for _, d := range overdue {
 		if r, ok := l.c.machine.Record(d.Job.ID); ok && r.State == job.Running { // it has not ended since
 			l.lose(r, job.Setback{Planned: true, Reason: d.Why})
@@ -70,49 +73,48 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 	if disk.Stage > Roomy {
 		v.Store.Full = cmp.Or(disk.Why, disk.Stage.String())
 	}
+
 	for _, r := range l.c.machine.Records(queued) {
 		v.Queued = append(v.Queued, sched.Queued{Record: r, SinceLoss: l.sinceLoss(r),
-			Needs: l.c.needs(r)})
+			Needs: l.c.needs(r), Blamed: l.blamed[r.ID]})
 	}
-	drains, live := l.c.machine.drains(), l.c.machine.Records(running)
+	for _, r := range l.c.machine.Records(running) {
+		v.Running = append(v.Running, sched.Running{Record: r, Progress: l.progress[r.ID],
+			Pace: l.paces[r.ID], Asked: l.yieldSince[r.ID]})
+	}
 
+	// The nodes are copied: while a placement is committed, one of them may leave the table.
 	nodes := map[job.NodeID]*node{}
 	for _, n := range l.sortedNodes() {
 		seen := *n
 		nodes[n.reg.Node] = &seen
-		v.Nodes = append(v.Nodes, sched.Node{ID: n.reg.Node, Name: n.reg.Name, Process: n.reg.ProcessID,
-			Formats: n.reg.Capabilities, Speed: n.beat.Speed, Idle: n.beat.State == wire.Idle,
-			Job: n.beat.Work.Job})
+		v.Nodes = append(v.Nodes, sched.Node{ID: n.reg.Node, Name: n.reg.Name,
+			Process: n.reg.ProcessID, Formats: n.reg.Capabilities, Speed: n.beat.Speed,
+			Idle: n.beat.State == wire.Idle, Job: n.beat.Work.Job})
 	}
-	for id := range drains {
+	for id := range l.c.machine.drains() {
 		v.Draining[id] = l.nodeName(id)
-	}
-	for i, q := range v.Queued {
-		v.Queued[i].Blamed = maps.Clone(l.blamed[q.ID])
-	}
-	for _, r := range live {
-		v.Running = append(v.Running, sched.Running{Record: r, Progress: l.progress[r.ID],
-			Pace: l.paces[r.ID], Asked: l.yieldSince[r.ID]})
 	}
 	return v, nodes
 }
 
-// ask replaces the requests to yield, and the notes on jobs that go on. Rank 0 of a job that was
-// not asked before is told to stop at its next step boundary; heartbeats repeat that, and take it
-// back once the job is not among asks any more.
-func (l *leader) ask(asks, notes map[job.ID]string) {
+// requestYields replaces the requests to yield, and the notes on jobs that go on. Rank 0 of a job
+// that was not asked before is told to stop at its next step boundary; heartbeats repeat that, and
+// take it back once the job is not among yields any more.
+func (l *leader) requestYields(yields, notes map[job.ID]string) {
 	old := l.yieldRequests
-	asked := map[job.ID]time.Time{}
-	for id := range asks {
-		asked[id] = l.yieldSince[id]
-		if asked[id].IsZero() {
-			asked[id] = l.c.cfg.Clock()
+	since := map[job.ID]time.Time{}
+	for id := range yields {
+		since[id] = l.yieldSince[id]
+		if since[id].IsZero() {
+			since[id] = l.c.cfg.Clock()
 		}
 	}
-	l.yieldRequests, l.yieldSince, l.decisions = asks, asked, notes
+	l.yieldRequests, l.yieldSince, l.decisions = yields, since, notes
 
-	for _, id := range slices.Sorted(maps.Keys(asks)) {
-		why := asks[id]
+	// Only rank 0 is told: it alone knows when a step is over, and the others stop with it.
+	for _, id := range slices.Sorted(maps.Keys(yields)) {
+		why := yields[id]
 		r, ok := l.c.machine.Record(id)
 		if _, known := old[id]; known || !ok || r.State != job.Running {
 			continue

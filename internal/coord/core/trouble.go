@@ -8,6 +8,10 @@ import (
 	"github.com/longtake/longtake/internal/sched"
 )
 
+// A node can be silent (dropSilent), its process can be alive while a kernel never ends (it hangs),
+// or the process may have forgotten its rank. The first two show in the node, the last one only in
+// that no node says any more that it runs rank 0.
+
 // hungFactor is how many times its slowest advance a rank may take for the next.
 const hungFactor = 8
 
@@ -27,6 +31,7 @@ func (l *leader) trouble(r job.Record, heard time.Time) job.Setback {
 		}
 	}
 
+	// The other ranks need no sign of their own: rank 0 waits for them, and names one that is missing.
 	n := l.nodes[r.Plan.Nodes[0]]
 	seen, ok := l.rank0Seen[r.ID]
 	if n == nil || !ok || heard.Sub(seen) <= l.c.cfg.Timing.LostAfter {
