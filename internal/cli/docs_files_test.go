@@ -119,9 +119,6 @@ func wrongFiles(*testing.T) func(page) []string {
 	}
 	return func(p page) (wrong []string) {
 		for _, code := range p.code {
-			if path.Ext(code) == ".go" { // these move between packages at present
-				continue
-			}
 			if aPath.MatchString(code) && !there(filepath.Join(top, code)) &&
 				!there(filepath.Join(top, path.Dir(p.name), code)) && !goPackage(code) {
 				wrong = append(wrong, "the file "+code)

@@ -40,7 +40,7 @@ func TestWrongNamesAreFound(t *testing.T) {
 	text := "`longtake nodes list`, `longtake job lists`, `longtake plan --frob 3`,\n" +
 		"`shard --frob`, `coordinator recover --frob`, `job frob`, `--frobs`, `data.urls`,\n" +
 		"`LONGTAKE_FROB`, `make\n" +
-		"frob`, `longtake_frob_total`, `internal/frob/x.md`, [a](frob.md), [b](api.md#frob)\n\n" +
+		"frob`, `longtake_frob_total`, `internal/frob/x.go`, [a](frob.md), [b](api.md#frob)\n\n" +
 		"```sh\nbin/longtake generate -p a \\\n  --frobs 3\n```\n" +
 		"These are right: `job status ID`, `longtake job list`, `--seed 7`, `data.url`, `make test`,\n" +
 		"`LONGTAKE_URL`, `longtake_raft_leader`, `internal/job`, [c](api.md#request-fields)\n"
@@ -53,7 +53,7 @@ func TestWrongNamesAreFound(t *testing.T) {
 		"the flag --frob of longtake plan", "the flag --frob of shard",
 		"the flag --frob of coordinator recover", "the command longtake job frob", "the flag --frobs",
 		"the setting data.urls", "the variable LONGTAKE_FROB", "the target frob of make",
-		"the metric longtake_frob_total", "the file internal/frob/x.md", "the page frob.md",
+		"the metric longtake_frob_total", "the file internal/frob/x.go", "the page frob.md",
 		"the heading api.md#frob", "the flag --frobs of longtake generate"}
 	slices.Sort(found)
 	slices.Sort(want)

@@ -91,7 +91,7 @@ func Load(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
 	v := &Values{settings: s, values: map[string]any{}, sources: map[string]string{}}
 	for _, x := range s {
 		// Each source overrides those before it.
-		value, source := any(x.Default), "default"
+		value, source := x.Default, "default"
 		if file != nil && file.InConfig(x.Key) {
 			value, source = file.Get(x.Key), "file "+path
 		}

@@ -82,7 +82,7 @@ func (p *peer) signal() {
 }
 
 // enqueue numbers a message and puts it last in the queue.
-func (p *peer) enqueue(tag collective.Tag, data []byte, g geometry, now time.Time) *outMessage {
+func (p *peer) enqueue(tag collective.Tag, data []byte, g geometry) *outMessage {
 	p.lastNumber++
 	m := &outMessage{number: p.lastNumber, tag: tag, data: data, g: g,
 		chunks: make([]outChunk, g.count), unacked: int(g.count)}

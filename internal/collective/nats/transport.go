@@ -147,7 +147,7 @@ func (t *Transport) enqueue(p *peer, tag collective.Tag, data []byte) (*outMessa
 	if err := t.ended(p); err != nil {
 		return nil, err
 	}
-	return p.enqueue(tag, data, g, time.Now()), nil
+	return p.enqueue(tag, data, g), nil
 }
 
 // waitCredit waits until the peer's queue has changed, or the transport has ended.
