@@ -59,6 +59,7 @@ func (c *Core) ProposeJob(r job.Request) (Proposal, error) {
 		return Proposal{}, err
 	}
 
+	// What could never run is refused now, rather than left to wait in the queue for ever.
 	if err := l.servable(m, s); err != nil {
 		return Proposal{}, err
 	}
@@ -164,6 +165,8 @@ func (c *Core) Cancel(id job.ID) error {
 	if err != nil {
 		return err
 	}
+
+	// A rank that hears it now stops within its step; one that does not hears it with its heartbeat.
 	switch {
 	case r.State == job.Running:
 		l.stopRanks(r.Plan, true, "the job is cancelled")

@@ -12,6 +12,9 @@ import (
 	"github.com/longtake/longtake/internal/wire"
 )
 
+// The table of nodes is filled by registrations and kept by heartbeats. A node that falls silent is
+// taken out, and its jobs are given up; if it comes back it registers again, and is told to stop.
+
 // node is a registered shard process.
 type node struct {
 	reg     wire.Registration

@@ -43,6 +43,10 @@ func (c *Core) lease(o job.Object) error {
 	return err
 }
 
+// The trash holds the objects that are to be deleted. Strays are objects of the store that are
+// neither in the trash nor referred to by a job; they get a lease first, which puts them into the
+// trash.
+
 // sweep deletes a few objects that no job refers to any more. No job is placed meanwhile, since its
 // ranks might store such an object again, nor is one given to a job (see onceDeleted).
 func (l *leader) sweep() {
@@ -133,6 +137,10 @@ func (l *leader) noteMissing(done []job.Record, names []string) {
 		}
 	}
 }
+
+// A store may lose objects, or their bytes may decay; the job that made them can make them again.
+// So what is wrong with an object is not replicated: it is noticed by reading, and shown with the
+// job.
 
 // damage remembers which objects were found damaged or gone, by name, until they are found whole.
 type damage map[string]string
