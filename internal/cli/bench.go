@@ -28,6 +28,7 @@ minimum over the rounds (of the median step). Every run must make the same laten
 the row before.`
 
 // benchCommand measures: clips on numbers of shards, the parts of the engine, kernels of a GPU.
+// None of them needs a coordinator. Figures go to stdout.
 func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure speed"}
 	run := &cobra.Command{Use: "run", Short: "Time a clip on several numbers of shards",
@@ -51,6 +52,7 @@ func benchCommand() *cobra.Command {
 		if *rounds < 1 || *rounds > 1000 {
 			return daemon.Usagef("--rounds is %d; allowed: 1 to 1000", *rounds)
 		}
+
 		b := clipBench{model: *model, threads: *threads, saving: *saving, clip: clip}
 		b.clip.DType = *dtype
 		rows, err := b.run(cmd.Context(), *counts, *rounds)
@@ -64,10 +66,13 @@ func benchCommand() *cobra.Command {
 
 // clipBench is one `bench run`: a clip, made again for each number of shards, on the same cores.
 type clipBench struct {
+	// Folder of the model, "" for the built-in one, and the threads that all shards have together.
 	model   string
 	threads int
-	saving  bool        // also with checkpoints
-	clip    job.Request // what is timed, but for prompt, seed and shards
+	// saving adds a run with a checkpoint after every step for each number of shards.
+	saving bool
+	// clip is what is timed, but for its prompt, seed and shards, which measure sets.
+	clip job.Request
 }
 
 // benchRow is what was measured for one number of shards, the best of all rounds. --json prints it.
@@ -106,7 +111,6 @@ func (b clipBench) run(ctx context.Context, counts []int, rounds int) ([]benchRo
 	}
 
 	rows := make([]benchRow, len(setups))
-
 	// Each round measures all rows, so that heat and other work spread over all of them.
 	for round := range rounds {
 		for i, s := range setups {
@@ -125,6 +129,7 @@ func (b clipBench) run(ctx context.Context, counts []int, rounds int) ([]benchRo
 		}
 	}
 
+	// A row with checkpoints stands right after the one without.
 	for i := range rows {
 		reference := 0
 		if rows[i].Checkpoints {
@@ -135,7 +140,8 @@ func (b clipBench) run(ctx context.Context, counts []int, rounds int) ([]benchRo
 	return rows, nil
 }
 
-// best takes the smaller of each time of two runs of the same row.
+// best takes the smaller of each time of two runs of the same row. Minima of each are what the
+// machine can do when nothing disturbs it; they need not be of the same run.
 func best(a, b benchRow) benchRow {
 	a.StepSeconds = min(a.StepSeconds, b.StepSeconds)
 	a.Denoise, a.Decode = min(a.Denoise, b.Denoise), min(a.Decode, b.Decode)
@@ -144,7 +150,8 @@ func best(a, b benchRow) benchRow {
 }
 
 // measure makes one clip on a fresh cluster of n shards, with or without a checkpoint after every
-// step, and stops the cluster.
+// step, and stops the cluster. The model is loaded again for each clip: a cluster that has run one
+// has warm caches, which the first of a row would lack.
 func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRow, err error) {
 	if n < 1 || n > local.ShardsMax {
 		return row, daemon.Usagef("--shards is %d; allowed: 1 to %d", n, local.ShardsMax)
@@ -153,6 +160,8 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	if err != nil {
 		return row, err
 	}
+	// NATS carries the activations, as between processes, so that what exchange costs is in the
+	// figures. The log is discarded, as it would stand between them.
 	c := local.Config{Model: b.model, Shards: n, Threads: max(1, b.threads/n), Transport: "nats",
 		DType: dtype, Listen: "127.0.0.1:0", Checkpoints: saving, Log: slog.New(slog.DiscardHandler)}
 
@@ -166,6 +175,8 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 		return row, err
 	}
 
+	// Prompt and seed are fixed, or the latents of two runs could not be compared. Asking for n shards
+	// keeps the clip from running on fewer.
 	prompt, seed := "a red ball bouncing over the sea at sunset", uint64(1)
 	clip := b.clip
 	clip.Prompt, clip.Seed, clip.Shards = prompt, &seed, n
@@ -178,7 +189,6 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	}
 
 	r := video.Details.Result
-
 	row = benchRow{Shards: n, Checkpoints: saving, Threads: c.Threads, Mesh: video.Details.Mesh,
 		StepSeconds: r.StepSeconds, Denoise: r.Seconds[job.StageDenoise],
 		Decode:       r.Seconds[job.StageDecode],
@@ -190,7 +200,8 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	return row, nil
 }
 
-// printBench prints a table, or an object a row with --json.
+// printBench prints a table, or an object a row with --json. The last line, of the latents, is true
+// whenever it is printed: run fails where they differ.
 func printBench(w io.Writer, rows []benchRow, js bool) error {
 	if js {
 		return terminal.Lines(w, rows)

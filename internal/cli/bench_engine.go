@@ -28,7 +28,8 @@ With --torch both sides take turns, item by item, and the ratio is ours over the
   longtake bench engine --torch "python3 tools/bench_torch.py models/demo"`
 
 // benchEngineCommand times matrix products, attention and the rest of a step on this machine's CPU,
-// against another library if one is there.
+// against another library if one is there. Rows are printed as they are measured, since all of them
+// take minutes. The model is always the built-in one.
 func benchEngineCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "engine",
 		Short: "Time the engine's parts, and compare them with PyTorch",
@@ -76,7 +77,8 @@ func benchEngineCommand() *cobra.Command {
 }
 
 // clipProcess returns a function that makes the benchmark's clip in a process of its own, whose
-// memory and threads are then those of the clip alone.
+// memory and threads are then those of the clip alone. The command's output is kept for the error,
+// and the clip is thrown away.
 func clipProcess(ctx context.Context) func(t compute.DType) error {
 	return func(t compute.DType) error {
 		dir, err := os.MkdirTemp("", "longtake-")
@@ -85,6 +87,7 @@ func clipProcess(ctx context.Context) func(t compute.DType) error {
 		}
 		defer os.RemoveAll(dir)
 
+		// The same binary, so that the clip is made by the code that was timed.
 		self, err := os.Executable()
 		if err != nil {
 			return err
@@ -100,7 +103,8 @@ func clipProcess(ctx context.Context) func(t compute.DType) error {
 	}
 }
 
-// engineRow is the layout of a row of the table.
+// engineRow is the layout of a row of the table. Widths are fixed, as a row is printed before the
+// next one is known.
 const engineRow = "%-42s %-5s %7v %9s %8s %6s %9s %6s\n"
 
 // printEngineHead prints the head of the table, with p's name over its column.
@@ -113,7 +117,9 @@ func printEngineHead(w io.Writer, p *bench.Peer) {
 	terminal.Printf(w, engineRow, "ITEM", "DTYPE", "THREADS", "TIME", "GFLOP/S", "PEAK", peer, "RATIO")
 }
 
-// printEngineRow prints one row as soon as it is measured.
+// printEngineRow prints one row as soon as it is measured. Cells that do not apply stay empty: not
+// every item has a count of operations, a peak or a peer. TIME is of one run, RATIO is ours over
+// theirs: below 1 we are faster.
 func printEngineRow(w io.Writer, r bench.Row) {
 	speed, peak, peer, ratio := "", "", "", ""
 	if r.GFLOPS > 0 {

@@ -24,12 +24,17 @@ With --torch, PyTorch times the same for comparison:
 
 // gpuBench is one `bench gpu`, as its flags ask for it.
 type gpuBench struct {
+	// sizes is "full" or "tiny"; torch is the command of a peer, and page a file of documentation
+	// whose tables are replaced, "" for none.
 	sizes, torch, page string
-	ordinal, rounds    int
-	list, json         bool
+	// ordinal is the GPU's number as CUDA counts them, rounds how often each item takes its turn.
+	ordinal, rounds int
+	// list only prints the GPU's name.
+	list, json bool
 }
 
-// benchGPUCommand times kernels and passes of a model on a GPU.
+// benchGPUCommand times kernels and passes of a model on a GPU. The command is there in every
+// build, so that help and docs are the same; where no GPU can be opened it is an error.
 func benchGPUCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "gpu",
 		Short: "Time the kernels on a GPU, and compare them with PyTorch",
@@ -42,7 +47,9 @@ func benchGPUCommand() *cobra.Command {
 	f.IntVar(&b.ordinal, "gpu", 0, "number of the GPU")
 	f.IntVar(&b.rounds, "rounds", 3, "turns of each item; the least time counts")
 	f.BoolVar(&b.list, "list", false, "only say which GPU there is")
+
 	js := asJSON(cmd)
+
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		b.json = *js
 		if err := b.check(); err != nil {
@@ -83,6 +90,7 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 		terminal.Printf(out, "%s\n", gpu.Name())
 		return nil
 	}
+	// An emulator checks results, and its times mean nothing.
 	if b.page != "" && bench.Emulated(gpu.Name()) {
 		return daemon.Usagef("--page: times of the emulated GPU are not for a page")
 	}
@@ -98,6 +106,7 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 		g.Other = other
 	}
 
+	// Without its peer the benchmark still measures this GPU.
 	if b.torch != "" {
 		if g.Peer, err = bench.StartPeer(cmd.Context(), strings.Fields(b.torch)); err != nil {
 			terminal.Printf(cmd.ErrOrStderr(), "no comparison: %v\n", err)
@@ -112,6 +121,7 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	if err := g.Run(); err != nil || b.page == "" {
 		return err
 	}
+	// The page is written last and at once, so that a run that fails leaves the old figures.
 	return bench.Page(b.page, gpu.Name(), peer, rows)
 }
 
@@ -128,7 +138,9 @@ func (b gpuBench) other() (cuda.GPU, error) {
 // gpuRow is the layout of a row of the table.
 const gpuRow = "%-34s %-5s %9s %9s %7s %9s %6s %s\n"
 
-// report prints the head and returns what prints and keeps a row.
+// report prints the head and returns what prints and keeps a row. Rows go to stdout as they are
+// measured; they are kept in rows for the page. The function is called by the goroutine that runs
+// the benchmark.
 func (b gpuBench) report(out io.Writer, device, peer string, rows *[]bench.Row) func(bench.Row) {
 	if !b.json {
 		terminal.Printf(out, "%s", device)
@@ -139,12 +151,15 @@ func (b gpuBench) report(out io.Writer, device, peer string, rows *[]bench.Row) 
 		terminal.Printf(out, gpuRow, "ITEM", "DTYPE", "TIME", "TFLOP/S", "PEAK", "THEIRS", "RATIO",
 			"NOTE")
 	}
+
 	return func(r bench.Row) {
 		*rows = append(*rows, r)
 		if b.json {
 			_ = terminal.JSON(out, r)
 			return
 		}
+
+		// Speed is in TFLOP/s here, as a GPU has thousands of GFLOP/s.
 		speed, peak, theirs, ratio := "", "", "", ""
 		if r.GFLOPS > 0 {
 			speed = fmt.Sprintf("%.4g", r.GFLOPS/1e3)

@@ -27,7 +27,10 @@ func clusterCommand() *cobra.Command {
 		membersCommand(), transferCommand(), snapshotCommand())
 }
 
-// clusterView is a command that shows the cluster's status in one way.
+// clusterView is a command that shows the cluster's status in one way. It asks the coordinator that
+// the settings name, not the leader: what one coordinator sees of the cluster is what an operator
+// checks after a fault. With --json the answer is printed as it came; its number of shards counts
+// on the leader alone.
 func clusterView(name, short string, show func(io.Writer, schema.Status) error) *cobra.Command {
 	cmd := &cobra.Command{Use: name, Short: short, Args: daemon.NoArgs}
 	js := asJSON(cmd)
@@ -44,6 +47,8 @@ func clusterView(name, short string, show func(io.Writer, schema.Status) error) 
 			return terminal.JSON(cmd.OutOrStdout(), s)
 		}
 
+		// Only people get the second question to the leader, so that scripts have one request and its
+		// answer.
 		if s.Nodes, err = shardsOf(cmd.Context(), c, s); err != nil {
 			return err
 		}
@@ -59,10 +64,12 @@ func shardsOf(ctx context.Context, c *client.Client, s schema.Status) (int, erro
 		return s.Nodes, nil
 	}
 	list, err := c.Nodes(ctx) // is sent on to the leader
+	// A coordinator that refuses and one that cannot be reached are news for the table; an
+	// interruption is an error of the command.
 	var refused *schema.Error
 	var away *client.UnreachableError
 	if errors.As(err, &refused) || errors.As(err, &away) {
-		return -1, nil // the rest is worth showing all the more
+		return -1, nil
 	}
 	return len(list), err
 }
@@ -72,6 +79,7 @@ func printStatus(w io.Writer, s schema.Status) error {
 	line := func(key, format string, args ...any) {
 		terminal.Printf(w, "%-12s %s\n", key, fmt.Sprintf(format, args...))
 	}
+	// Leader and term come early: where coordinators disagree on them, one is cut off or behind.
 	line("coordinator", "%s (%s), longtake %s", s.ID, strings.ToLower(s.State), s.Version)
 	line("leader", "%s, term %d", dash(s.Leader), s.Term)
 	line("log", "applied %d of %d", s.Applied, s.LastIndex)
@@ -155,7 +163,10 @@ the others; until then it is listed as catching up. To replace one that is dead,
 The leader is not removed; transfer the leadership. Nor is one without which no majority is in
 reach, unless you say --force.`
 
-// membersCommand lists the coordinators; its commands add one or take one out.
+// membersCommand lists the coordinators; its commands add one or take one out. The address of the
+// Raft is asked for, and not guessed: the leader connects to it before it adds the coordinator. The
+// URL of the API is optional, since the cluster works without it; only clients that ask a follower
+// need it.
 func membersCommand() *cobra.Command {
 	cmd := clusterView("members", "List the coordinators, add or remove one", printMembers)
 	cmd.Long = membersHelp
@@ -184,18 +195,22 @@ func membersCommand() *cobra.Command {
 }
 
 // transferCommand hands the leadership over, for a restart of the leader without an election.
+// Without an ID the leader chooses.
 func transferCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "transfer-leader [ID]",
 		Short: "Hand the leadership to a coordinator, or to any other", Args: cobra.MaximumNArgs(1)}
 	clusterChange(cmd, func(ctx context.Context, c *client.Client, args []string,
 	) (schema.Status, error) {
+		// At most one argument, so joining is the argument or "".
 		return c.TransferLeader(ctx, strings.Join(args, ""))
 	})
 	return cmd
 }
 
 // clusterChange gives cmd the work of changing the cluster by do, after which it lists the
-// coordinators as they are then.
+// coordinators as they are then. A follower sends the client on to the leader. An error means that
+// the change was refused, or that nobody confirmed it: then `cluster members` shows whether it was
+// made.
 func clusterChange(cmd *cobra.Command,
 	do func(context.Context, *client.Client, []string) (schema.Status, error)) {
 	js := asJSON(cmd)
@@ -237,6 +252,7 @@ func snapshotCommand() *cobra.Command {
 		Short: "Replace what was decided by a snapshot; what came after it is forgotten"}
 	clusterChange(restore, func(ctx context.Context, c *client.Client, args []string,
 	) (schema.Status, error) {
+		// The limit is the coordinator's own: a larger file would be sent only to be refused.
 		data, err := userfile.Read(args[0], coord.SnapshotMax)
 		if err != nil {
 			return schema.Status{}, fmt.Errorf("cannot read the snapshot: %w", err)
@@ -247,7 +263,7 @@ func snapshotCommand() *cobra.Command {
 }
 
 // saveSnapshot writes a whole file, or none: a snapshot that was cut off would be found to be one
-// only when it is needed.
+// only when it is needed. The file is readable for its owner alone, as prompts are in it.
 func saveSnapshot(ctx context.Context, c *client.Client, path string) error {
 	r, err := c.Snapshot(ctx)
 	if err != nil {

@@ -23,4 +23,12 @@
 // terminal, which makes harmless whatever control characters a server or a file sends.
 //
 // Exit codes: 0 done, 1 failed, 2 the request was wrong, 130 interrupted.
+//
+// # Interruptions
+//
+// Ctrl-C ends the context of a command, and with it the request or the wait under way. A command
+// that has started something for its user alone takes it back: generate cancels its job and stops
+// its cluster. One that has asked a cluster for a change does not: a drain goes on, and says so.
+// Files appear under their names only when they are complete, so an interruption leaves none behind
+// that looks like a result.
 package cli

@@ -27,10 +27,13 @@ func since(v schema.Video) time.Time {
 }
 
 // advice is what to say of a reason that contains some words: what happens next without anybody's
-// doing, and what somebody can do about it.
+// doing, and what somebody can do about it. words are matched as they stand in the reason. `job
+// status` shows next and do on the lines "next" and "to do"; "" leaves the line out.
 type advice struct{ words, next, do string }
 
 // ofWaiting is by how the coordinators word why a job waits, the more special words first.
+// "registered" before "waits", for example, as the first match is taken. A reason that none fits
+// gets no advice, which is better than a wrong one.
 var ofWaiting = []advice{
 	{"waits for a shard to register", "it starts when a shard has registered",
 		"start a shard whose control names this coordinator; longtake node list shows it then"},
@@ -49,7 +52,8 @@ var ofWaiting = []advice{
 	{"waits", "it goes on by itself in a moment", ""},
 }
 
-// ofFailure is by words of why a job failed; the last one, for anything else, always matches.
+// ofFailure is by words of why a job failed; the last one, for anything else, always matches. Most
+// of it ends in job retry: the same clip may succeed once the cause is gone.
 var ofFailure = []advice{
 	{words: "not finite", do: "the model or what the clip starts from holds numbers that are none: " +
 		"check the model's files, then longtake job retry"},
@@ -82,14 +86,18 @@ func adviceOn(list []advice, reason string) advice {
 func outlook(v schema.Video) string {
 	d := v.Details
 	switch {
+	// A cancellation interrupts the step under way, however long that takes.
 	case d.State == schema.Cancelling:
 		return "its shards stop, within seconds; then it is cancelled"
+
 	case d.State == job.Queued && d.Waiting != "":
 		return adviceOn(ofWaiting, d.Waiting).next + resumes(d)
 	// Nothing keeps it but other jobs.
 	case d.State == job.Queued && d.Ahead > 0:
 		return fmt.Sprintf("it starts after %s that came before it%s", count(d.Ahead, "job"), resumes(d))
+
 	case d.State == job.Running && d.ETA > 0:
+		// The ETA is of the stage, in seconds; stages to come are not in it.
 		left := longSpan(time.Duration(d.ETA * float64(time.Second)))
 		return fmt.Sprintf("%s of %s left%s", left, d.Stage, ifLost(d))
 	case d.State == job.Running:
@@ -99,6 +107,7 @@ func outlook(v schema.Video) string {
 }
 
 // resumes says from where a queued job that has run before goes on, as the end of a sentence.
+// Without an attempt there is nothing to go on from, and nothing to say.
 func resumes(d schema.Details) string {
 	switch {
 	case d.Attempt == 0:
@@ -109,7 +118,8 @@ func resumes(d schema.Details) string {
 	return fmt.Sprintf(", from step %d of %d%s", d.Checkpoint, d.Spec.TotalSteps(), chances(d))
 }
 
-// ifLost says what losing a shard would cost a running job, as the end of a sentence.
+// ifLost says what losing a shard would cost a running job, as the end of a sentence. It answers
+// whether a machine can be stopped now.
 func ifLost(d schema.Details) string {
 	if d.Checkpoint == 0 {
 		return "; if a shard is lost, it begins again on others" + chances(d)
@@ -118,7 +128,9 @@ func ifLost(d schema.Details) string {
 		chances(d))
 }
 
-// chances says how many more attempts may be lost, once some were: see job.FutileLimit.
+// chances says how many more attempts may be lost, once some were: see job.FutileLimit. Attempts
+// that made progress do not count against the job, so a clip that moves on never comes near the
+// limit.
 func chances(d schema.Details) string {
 	if len(d.Losses) == 0 || d.AttemptsLeft == 0 {
 		return ""
@@ -127,7 +139,8 @@ func chances(d schema.Details) string {
 		count(d.AttemptsLeft, "attempt"))
 }
 
-// remedy says what somebody can do for a job, "" if nothing is needed.
+// remedy says what somebody can do for a job, "" if nothing is needed. Commands in it can be pasted
+// as they are.
 func remedy(v schema.Video) string {
 	d := v.Details
 	switch {

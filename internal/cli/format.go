@@ -7,7 +7,9 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// span prints a duration that was measured, with three digits below 100 s.
+// span prints a duration that was measured, with three digits below 100 s. From 100 s on it is
+// minutes and seconds, such as 2m3s. It is for figures that are compared; longSpan is for those
+// that are waited for.
 func span(seconds float64) string {
 	switch {
 	case seconds < 1:
@@ -18,7 +20,8 @@ func span(seconds float64) string {
 	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
 }
 
-// size prints bytes in decimal units, as the coordinators' logs do.
+// size prints bytes in decimal units, as the coordinators' logs do. A file of 12 MB is 12,000,000
+// bytes, as disks and networks count.
 func size(n uint64) string { return humanize.Bytes(n) }
 
 // age is how long ago something began, in its two largest units; "-" for the zero time.
@@ -31,6 +34,7 @@ func age(t time.Time) string {
 
 // longSpan prints the time that a process or a queue has taken, in its two largest units.
 func longSpan(d time.Duration) string {
+	// The coordinator's clock may be ahead of this machine's.
 	d = max(d, 0)
 	const day = 24 * time.Hour
 	switch {
@@ -52,7 +56,8 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// short cuts a prompt to what fits a line, and puts blanks for line breaks and other controls.
+// short cuts a prompt to what fits a line, and puts blanks for line breaks and other controls. It
+// counts characters and not bytes, so that no letter is cut in two.
 func short(s string) string {
 	r := []rune(s)
 	for i := range r {

@@ -22,7 +22,8 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
-// An interrupted command should end soon, whether or not the coordinator still answers.
+// An interrupted command should end soon, whether or not the coordinator still answers. 5 s is more
+// than a coordinator that lives takes to answer; Ctrl-C again ends the process at once.
 const cancelTime = 5 * time.Second // to tell a coordinator that nobody waits any more
 
 // generateHelp teaches by examples, from the shortest command to a model of one's own.
@@ -68,7 +69,8 @@ type generation struct {
 }
 
 // generateCommand generates one clip and waits for it. Its flags are those of the fields of a
-// request, and the settings of a local cluster.
+// request, and the settings of a local cluster. The result goes to the path of -o and a summary to
+// stdout, progress and notices to stderr. An interrupted command cancels its job.
 func generateCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "generate", Short: "Generate a clip from a text", Long: generateHelp,
 		Args: promptInFlag}
@@ -85,6 +87,7 @@ func generateCommand() *cobra.Command {
 	defineFields(f, r, func(job.Field) bool { return true })
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		// Both steps may fail with an error about a field, which has to name the flag.
 		g, err := readGeneration(cmd, *r, *js)
 		if err != nil {
 			return inFlags(err)
@@ -101,6 +104,7 @@ func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, er
 	g := &generation{request: r, json: js, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
 		started: time.Now()}
 
+	// Settings come first: with a coordinator, --extend may name one of its videos.
 	f := cmd.Flags()
 	var err error
 	if g.values, err = load(cmd, config.Local()); err != nil {
@@ -137,6 +141,7 @@ func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, er
 	}
 
 	// From here on the clip is made in this process.
+	// mp4 needs ffmpeg on the machine that encodes, which is this one.
 	if err := g.out.Format.Available(); err != nil {
 		return nil, daemon.Usage(err)
 	}
@@ -158,7 +163,8 @@ func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, er
 }
 
 // checkRemote refuses flags that say how a cluster of this process would run: one with a
-// coordinator has shards of its own, and a flag that is ignored misleads.
+// coordinator has shards of its own, and a flag that is ignored misleads. A value from the
+// environment is no reason to refuse: it was not typed for this clip.
 func (g *generation) checkRemote() error {
 	for _, key := range []string{"model", "threads", "transport"} {
 		if strings.HasPrefix(g.values.Source(key), "flag") {
@@ -180,6 +186,8 @@ func (g *generation) run(ctx context.Context) (err error) {
 
 	url := g.values.String("coordinator")
 	if url == "" {
+		// A request that no cluster could carry out ends here, in a second or so, instead of after the
+		// weights are loaded.
 		if err := g.preflight(); err != nil {
 			return err
 		}
@@ -187,6 +195,7 @@ func (g *generation) run(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		// The clip is fetched by then: closing removes the cluster's data.
 		defer func() { err = errors.Join(err, cluster.Close()) }()
 		url = cluster.URL
 	}
@@ -199,6 +208,7 @@ func (g *generation) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// The summary comes last, so that a script that sees it finds the files.
 	if err := g.out.fetch(ctx, c, v); err != nil {
 		return err
 	}
@@ -207,7 +217,8 @@ func (g *generation) run(ctx context.Context) (err error) {
 
 // preflight judges the request as a coordinator would, before a cluster is started for it: the
 // fields, the mesh, and whether this machine makes the clip in the time and memory that are
-// allowed.
+// allowed. It reads the configuration and the headers of the weights, not the weights. A
+// coordinator that is asked by --coordinator does all of this itself, for its own model.
 func (g *generation) preflight() error {
 	folder, err := shard.OpenModel(g.local.Model)
 	if err != nil {
@@ -239,6 +250,7 @@ func (g *generation) preflight() error {
 		return &job.FieldError{Field: field, Value: value, Allowed: err.Error()}
 	}
 
+	// --force lifts the limit on time, but not those on tokens and memory.
 	offers, err := g.local.Offers(m)
 	if err != nil {
 		return err
@@ -268,6 +280,7 @@ func makeVideo(ctx context.Context, c *client.Client, queue func(context.Context
 	if v, err = c.Watch(ctx, id, following(rep)); err != nil {
 		// The command was interrupted; any other error is the coordinator's.
 		if ctx.Err() != nil {
+			// ctx has ended, and would end the request that cancels with it.
 			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
 			defer cancel()
 			if _, cerr := c.Cancel(late, id); cerr != nil {
@@ -278,6 +291,7 @@ func makeVideo(ctx context.Context, c *client.Client, queue func(context.Context
 		return v, err
 	}
 
+	// Its message is the coordinator's, for people; the exit code is 1.
 	if v.Error != nil {
 		return v, fmt.Errorf("job %s: %s", id, v.Error.Message)
 	}
@@ -316,6 +330,7 @@ type resultLine struct {
 
 // summarise tells what was made, and what it took: one object with --json, or else three lines.
 func (g *generation) summarise(v schema.Video) error {
+	// Result is set: fetch has refused a video without one.
 	r, s := v.Details.Result, v.Details.Spec
 	took := time.Since(g.started)
 	if g.json {
@@ -327,6 +342,7 @@ func (g *generation) summarise(v schema.Video) error {
 	}
 
 	printNotices(g.stderr, v.Details.Notices)
+	// The seed is shown as it may be random; with it the same clip can be made again.
 	terminal.Printf(g.stdout, "%s: %s, %s at %v fps, seed %d\n", g.out.Path, v.Size,
 		count(s.Frames, "frame"), s.FPS, s.Seed)
 	terminal.Printf(g.stdout, "%s of %s on %s; text %s, decode %s, encode %s; ",

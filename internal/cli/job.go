@@ -21,7 +21,8 @@ import (
 )
 
 // jobCommand looks at jobs of a coordinator and acts on them. What the API calls a video is a job
-// here.
+// here. All of its commands ask a coordinator and leave the job as it is, but for cancel, retry and
+// delete.
 func jobCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "job", Short: "Look at jobs and act on them"}
 	return group(cmd, jobList(), jobStatus(), jobLogs(), jobFetch(),
@@ -30,13 +31,16 @@ func jobCommand() *cobra.Command {
 		jobDelete())
 }
 
-// jobList shows a page of jobs. Where there are more, it says how to ask for them, on stderr.
+// jobList shows a page of jobs. Where there are more, it says how to ask for them, on stderr. Pages
+// go by the id of the last job seen and not by a number, so that jobs that are created meanwhile
+// shift nothing.
 func jobList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List jobs, the newest first", Args: daemon.NoArgs}
 	limit := cmd.Flags().Int("limit", 20, "how many, up to 100")
 	after := cmd.Flags().String("after", "", "id of the last job of the page before")
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		// 100 is the most that the API gives in a page.
 		if *limit < 1 || *limit > 100 {
 			return daemon.Usagef("--limit is %d; allowed: 1 to 100", *limit)
 		}
@@ -61,6 +65,7 @@ func jobList() *cobra.Command {
 			}
 		})
 
+		// With --json there is no such line: who wants more asks after the last id.
 		if l.HasMore {
 			terminal.Printf(cmd.ErrOrStderr(), "more: longtake job list --after %s\n", l.LastID)
 		}
@@ -69,7 +74,9 @@ func jobList() *cobra.Command {
 	return cmd
 }
 
-// jobStatus shows one job, or with -w follows it to its end and shows it then.
+// jobStatus shows one job, or with -w follows it to its end and shows it then. A job that failed is
+// shown like any other, with exit code 0: the command did what it was asked to. Interrupting -w
+// leaves the job alone.
 func jobStatus() *cobra.Command {
 	cmd := &cobra.Command{Use: "status ID", Short: "Show a job", Args: oneJob}
 	js := asJSON(cmd)
@@ -83,6 +90,7 @@ func jobStatus() *cobra.Command {
 		id := jobID(args)
 		var v schema.Video
 		if *watch {
+			// Progress goes to stderr, and with --json to stdout, before the video's own line.
 			rep := newReporter(*js, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			v, err = c.Watch(cmd.Context(), id, following(rep))
 			rep.end()
@@ -113,6 +121,7 @@ func printVideo(w io.Writer, v schema.Video, js bool) error {
 		line("since", "%s, for %s", t.Local().Format(time.DateTime), longSpan(time.Since(t)))
 	}
 
+	// What an operator looks for comes first: what is wrong, what happens by itself, and what to do.
 	if v.Error != nil {
 		line("error", "%s", v.Error.Message)
 	}
@@ -146,6 +155,7 @@ func printVideo(w io.Writer, v schema.Video, js bool) error {
 		line("finished", "%s", d.Finished.Local().Format(time.DateTime))
 	}
 
+	// The sum of the latents tells whether two clips are the same, on any number of shards.
 	if r := d.Result; r != nil {
 		line("result", "%s, %s a step, %s exchanged", size(uint64(r.Video.Size)), //nolint:gosec // >= 0
 			span(r.StepSeconds), size(r.BytesExchanged))
@@ -154,7 +164,8 @@ func printVideo(w io.Writer, v schema.Video, js bool) error {
 	return nil
 }
 
-// printWork tells what there is of a job's clip, and what attempts were lost on the way to it.
+// printWork tells what there is of a job's clip, and what attempts were lost on the way to it. line
+// is printVideo's own. Lines on a finished job come first, then those on one under way.
 func printWork(line func(key, format string, args ...any), v schema.Video) {
 	d := v.Details
 	if d.Result != nil && d.Result.WindowsReused > 0 {
@@ -171,6 +182,7 @@ func printWork(line func(key, format string, args ...any), v schema.Video) {
 		line("checkpoint", "step %d of %d, %s, stored in %s", d.Checkpoint, d.Spec.TotalSteps(),
 			size(uint64(d.CheckpointBytes)), span(d.CheckpointTime)) //nolint:gosec // from 0
 	}
+	// Both previews and partial clips may be fetched while the job runs.
 	if d.PreviewStep > 0 {
 		line("preview", "of step %d: longtake job fetch %s --preview", d.PreviewStep, v.ID)
 	}
@@ -185,13 +197,15 @@ func printWork(line func(key, format string, args ...any), v schema.Video) {
 		line("decision", "%s", d.Decision)
 	}
 
+	// The oldest first; `job logs` has the same in the order of all events.
 	for _, l := range d.Losses {
 		line(lossWord(l), "attempt %d at %s: %s; %s", l.Attempt, l.Time.Local().Format(time.TimeOnly),
 			l.Reason, aftermath(l))
 	}
 }
 
-// lossWord tells attempts that were asked to stop from those that were lost.
+// lossWord tells attempts that were asked to stop from those that were lost. A planned stop, as for
+// a drain, happens at the end of a step and loses no work.
 func lossWord(l job.Loss) string {
 	if l.Planned {
 		return "stopped"
@@ -200,7 +214,7 @@ func lossWord(l job.Loss) string {
 }
 
 // aftermath tells what an attempt's early end cost: steps, and time until the job was further
-// again.
+// again. The last part is missing until the job is beyond that step.
 func aftermath(l job.Loss) string {
 	text := fmt.Sprintf("on from step %d, %s again", l.Step, count(l.Redone, "step"))
 	if l.Detection > 0 {
@@ -212,7 +226,9 @@ func aftermath(l job.Loss) string {
 	return text
 }
 
-// jobAction is a command that does one thing to one job and shows the job as it is then.
+// jobAction is a command that does one thing to one job and shows the job as it is then. The answer
+// does not wait for the shards: a running job that is cancelled is shown as cancelling. A state
+// that forbids it is an error with the coordinator's words.
 func jobAction(name, short string,
 	do func(*client.Client, context.Context, job.ID) (schema.Video, error)) *cobra.Command {
 	cmd := &cobra.Command{Use: name + " ID", Short: short, Args: oneJob}
@@ -231,7 +247,8 @@ func jobAction(name, short string,
 	return cmd
 }
 
-// jobDelete forgets a job and all that is stored of it. One that runs is cancelled first.
+// jobDelete forgets a job and all that is stored of it. One that runs is cancelled first. Nothing
+// is printed, as nothing is left to show.
 func jobDelete() *cobra.Command {
 	return &cobra.Command{Use: "delete ID",
 		Short: "Cancel a job if it runs, then forget it and its clip",
@@ -244,7 +261,8 @@ func jobDelete() *cobra.Command {
 		}}
 }
 
-// jobFetch downloads a clip, or what there is of one that is still being made.
+// jobFetch downloads a clip, or what there is of one that is still being made. The path written
+// goes to stdout, for scripts. A job that is not completed is an error, with its state.
 func jobFetch() *cobra.Command {
 	cmd := &cobra.Command{Use: "fetch ID", Short: "Download the clip of a completed job",
 		Args: oneJob}
@@ -278,6 +296,9 @@ func jobFetch() *cobra.Command {
 			terminal.Printf(cmd.OutOrStdout(), "%s\n", *path)
 			return nil
 		}
+
+		// The format of the job decides what -o may be, so the job is asked for before any path is looked
+		// at.
 		v, err := c.Get(cmd.Context(), jobID(args))
 		if err != nil {
 			return err
@@ -297,10 +318,13 @@ func jobFetch() *cobra.Command {
 }
 
 // early is what a running job has to show: a variant of its content, and the extension of its file.
+// variant is the API's word, and the flag's name as well.
 type early struct{ variant, ext string }
 
-// fetch writes what there is so far.
+// fetch writes what there is so far. There is no sum to check it by, as the coordinator makes it
+// for the request; it still appears whole or not at all.
 func (e early) fetch(ctx context.Context, c *client.Client, id job.ID, path string) error {
+	// The extension has to be right, since players and browsers go by it.
 	if filepath.Ext(path) != e.ext {
 		return daemon.Usagef("-o is %q; allowed with --%s: a %s file", path, e.variant, e.ext)
 	}
@@ -313,6 +337,8 @@ func (e early) fetch(ctx context.Context, c *client.Client, id job.ID, path stri
 		return err
 	}
 	defer r.Close()
+
+	// The request comes first: a job with nothing to show yet leaves no file.
 	f, err := os.CreateTemp(filepath.Dir(path), ".longtake-*")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
@@ -345,6 +371,7 @@ func fetchOutput(asked job.ID, v schema.Video, path, latents string) (output, er
 			path += format.Extension()
 		}
 	}
+	// A path of another kind would get a file that lies about what it holds.
 	o, err := checkOutput(path, latents)
 	if err == nil && o.Format != format {
 		err = daemon.Usagef("-o is %q, but the job made %s; allowed: a matching path", path, format)

@@ -14,6 +14,8 @@ import (
 )
 
 // jobEvent is something that happened to a job, as --json prints it: when, one word, and the rest.
+// Event is one of created, started, lost, stopped, recovered, a final state, and "to do"; scripts
+// may rely on those.
 type jobEvent struct {
 	Time  time.Time `json:"time"`
 	Event string    `json:"event"`
@@ -36,6 +38,8 @@ func jobLogs() *cobra.Command {
 		if err != nil {
 			return err
 		}
+
+		// Any coordinator can answer, also one that was not there when it happened.
 		v, err := c.Get(cmd.Context(), jobID(args))
 		if err != nil {
 			return err
@@ -45,7 +49,8 @@ func jobLogs() *cobra.Command {
 	return cmd
 }
 
-// printEvents prints a line for each event, in local time, or an object each with --json.
+// printEvents prints a line for each event, in local time, or an object each with --json. A long
+// line is not broken, so that grep finds all of an event.
 func printEvents(w io.Writer, events []jobEvent, js bool) error {
 	if js {
 		return terminal.Lines(w, events)
@@ -57,7 +62,8 @@ func printEvents(w io.Writer, events []jobEvent, js bool) error {
 }
 
 // jobEvents lists what is known of the job's past, the oldest first: its creation, the start and
-// end of each attempt that is remembered, and its own end.
+// end of each attempt that is remembered, and its own end. A job remembers a bounded number of
+// losses, so the oldest of very many may be missing.
 func jobEvents(v schema.Video) []jobEvent {
 	d := v.Details
 	events := []jobEvent{{d.Created, "created", fmt.Sprintf("%s of %s", count(d.Spec.Frames, "frame"),
@@ -69,6 +75,7 @@ func jobEvents(v schema.Video) []jobEvent {
 		events = append(events, jobEvent{d.Placed, "started", attemptText(d.Attempt, d.Where)})
 	}
 
+	// Not every loss knows when its attempt began; then only the end is told.
 	for _, l := range d.Losses {
 		if !l.Began.IsZero() {
 			events = append(events, jobEvent{l.Began, "started", attemptText(l.Attempt, l.Where)})
@@ -81,6 +88,7 @@ func jobEvents(v schema.Video) []jobEvent {
 		}
 	}
 
+	// A failure ends with what can be done, as that is why people read the log.
 	if d.State.Final() {
 		events = append(events, jobEvent{d.Finished, string(d.State), ending(v)})
 		if d.State == job.Failed {

@@ -34,7 +34,8 @@ bytes; a shard whose fingerprint differs is refused.
 Exit codes: 0 all is as it should be; 1 a file differs, is missing or is damaged, or weights are not
 listed; 2 the request was wrong.`
 
-// modelCommand checks the files of a model, without a cluster.
+// modelCommand checks the files of a model, without a cluster. It reads all of the files, so tens
+// of gigabytes take minutes. Nothing is written: sums go to stdout, for a file or for another tool.
 func modelCommand() *cobra.Command {
 	verify := &cobra.Command{Use: "verify DIR", Long: modelVerifyHelp, Args: cobra.ExactArgs(1),
 		Short: "Hash a model's files, and compare them with a list"}
@@ -45,6 +46,7 @@ func modelCommand() *cobra.Command {
 	verify.RunE = func(cmd *cobra.Command, args []string) error {
 		v := verification{dir: args[0], js: *js, out: cmd.OutOrStdout()}
 		if cmd.Flags().Changed("sums") {
+			// A list that cannot be read fails before minutes of hashing.
 			data, err := userfile.Read(*list, model.SumsLimit)
 			if err == nil {
 				v.want, err = model.ParseSums(data)
@@ -61,11 +63,13 @@ func modelCommand() *cobra.Command {
 // verification is one run of `longtake model verify`.
 type verification struct {
 	dir string
-	// Nil without --sums: then nothing can be missing or differ.
-	want map[string]string // by file; nil: nothing to compare with
+	// want has the SHA-256 in hexadecimal by file, as seen from dir; nil without --sums, and then
+	// nothing can be missing or differ.
+	want map[string]string
 	js   bool
 	out  io.Writer
-	bad  int // files that are not as they should be
+	// bad counts the files that are not as they should be; any makes the exit code 1.
+	bad int
 }
 
 // run prints the sums of all files and the model's fingerprint. Its error counts the files that are
@@ -76,6 +80,7 @@ func (v *verification) run(ctx context.Context) error {
 		return daemon.Usagef("%w", err)
 	}
 
+	// The model's files come in alphabetical order, then those of the list that were not among them.
 	missing := maps.Clone(v.want)
 	for _, s := range sums {
 		delete(missing, s.File)
@@ -89,6 +94,7 @@ func (v *verification) run(ctx context.Context) error {
 		}
 	}
 
+	// The weights are read even where a file differs: a value that is not finite says more than a sum.
 	err = v.weights()
 	if v.bad > 0 {
 		err = errors.Join(fmt.Errorf("%d of the model's files are not those of the list; get them again",
@@ -97,7 +103,8 @@ func (v *verification) run(ctx context.Context) error {
 	return err
 }
 
-// status compares a file with the list; "" without one.
+// status compares a file with the list; "" without one. The words are those of sha256sum -c, and
+// two more.
 func (v *verification) status(s model.Sum) string {
 	switch want, listed := v.want[s.File]; {
 	case v.want == nil:
@@ -133,7 +140,8 @@ func (v *verification) tell(s model.Sum, status string) error {
 }
 
 // weights opens the model as a shard does, reads every value of its weights, and prints the
-// fingerprint. Values that are not finite are the error.
+// fingerprint. Values that are not finite are the error. A file that cannot be opened as a model at
+// all is an error, too, also if all sums are right.
 func (v *verification) weights() error {
 	f, err := model.Open(v.dir)
 	if err != nil {
@@ -145,6 +153,7 @@ func (v *verification) weights() error {
 		return err
 	}
 
+	// Shards of one cluster are compared by this text, so it is the line to keep for later.
 	print := job.FingerprintKind + s.Fingerprint
 	if v.js {
 		err = terminal.JSON(v.out, map[string]string{"fingerprint": print})

@@ -15,6 +15,7 @@ import (
 )
 
 // nodeCommand looks at shards and takes them out of use. The API calls a registered shard a node.
+// All answers come from the leader, at which shards register. A drained shard stays listed.
 func nodeCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "node", Short: "Look at the shards, take them out and back in"}
 	return group(cmd, nodeList(), nodeStatus(), nodeDrain(), nodeUndrain())
@@ -35,7 +36,8 @@ func nodeList() *cobra.Command {
 	return cmd
 }
 
-// nodeStatus shows one shard, or several that run under one name.
+// nodeStatus shows one shard, or several that run under one name. The API has no route for one
+// shard, so the list is asked for and searched.
 func nodeStatus() *cobra.Command {
 	cmd := &cobra.Command{Use: "status NAME", Short: "Show a shard, by its name or id",
 		Args: oneArg("NAME")}
@@ -53,6 +55,7 @@ func nodeStatus() *cobra.Command {
 				found = append(found, n)
 			}
 		}
+		// A shard that has been gone for longer than lost-after is not listed any more.
 		if len(found) == 0 {
 			return fmt.Errorf("no shard is called %q; see longtake node list", args[0])
 		}
@@ -86,6 +89,7 @@ func nodeDrain() *cobra.Command {
 			return daemon.Usagef("--deadline is %v; allowed: 0s to 24h", *deadline)
 		}
 
+		// The API has no flag for force: a deadline of 0 means the same.
 		if *force {
 			*deadline = 0
 		}
@@ -108,7 +112,8 @@ func nodeDrain() *cobra.Command {
 	return cmd
 }
 
-// drainPoll is how often a drain is looked at. A step takes seconds at least.
+// drainPoll is how often a drain is looked at. A step takes seconds at least. The poll costs the
+// leader one list of shards.
 const drainPoll = 200 * time.Millisecond
 
 // pause waits for d, or returns ctx's error if that ends before.
@@ -121,7 +126,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// nodeUndrain takes a drain back, also one that is still under way.
+// nodeUndrain takes a drain back, also one that is still under way. Clips that have moved do not
+// come back; the shard is free for the next ones.
 func nodeUndrain() *cobra.Command {
 	cmd := &cobra.Command{Use: "undrain NAME", Short: "Let a drained shard work again",
 		Args: oneArg("NAME")}
@@ -140,7 +146,8 @@ func nodeUndrain() *cobra.Command {
 	return cmd
 }
 
-// findNode returns one shard by its name or id.
+// findNode returns one shard by its name or id. Where several have the name, it is the first of
+// them; ids are unique.
 func findNode(cmd *cobra.Command, name string) (schema.Node, error) {
 	all, err := nodes(cmd)
 	if err != nil {
@@ -163,7 +170,8 @@ func nodes(cmd *cobra.Command) ([]schema.Node, error) {
 	return c.Nodes(cmd.Context())
 }
 
-// printNodes prints a table, or an object a line with --json.
+// printNodes prints a table, or an object a line with --json. MEMORY is what the shard's process
+// takes now, UPTIME and SEEN are counted from this moment.
 func printNodes(w io.Writer, nodes []schema.Node, js bool) error {
 	if js {
 		return terminal.Lines(w, nodes)

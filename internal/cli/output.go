@@ -21,19 +21,21 @@ import (
 // output says where the results of a clip go. Nothing is ever half written there: files are made
 // under a temporary name in the same folder, checked, and renamed.
 type output struct {
-	// Path is the clip's: a file, or a folder for PNG frames. Format follows from it. Latents is
-	// the file for the latents, "" for none.
-	Path    string // of the video: a file, or a folder for PNG frames
-	Format  media.Format
-	Latents string // file for the latents; "": none
+	// Path is the clip's: a file, or a folder for PNG frames. Format follows from its extension.
+	Path   string
+	Format media.Format
+	// Latents is the file for the latents, a safetensors file; "" for none.
+	Latents string
 }
 
-// framePattern is how frames are named; a folder that holds anything else is not replaced.
+// framePattern is how frames are named; a folder that holds anything else is not replaced. Five
+// digits or more, as media numbers them.
 var framePattern = regexp.MustCompile(`^\d{5,}\.png$`)
 
 // checkOutput looks at the paths before any work starts: minutes of work should not end at a folder
 // that does not exist. The extension decides on the format, and no extension means a folder of PNG
-// frames.
+// frames. Any error is a usage error. What it finds may change until the clip is there; fetch then
+// fails with the cause.
 func checkOutput(path, latents string) (output, error) {
 	f, err := media.FormatOfPath(path)
 	if err != nil {
@@ -57,7 +59,8 @@ func checkOutput(path, latents string) (output, error) {
 }
 
 // checkFile wants a path at which a regular file is, or can be created. Devices and pipes are
-// refused: a rename would replace them.
+// refused: a rename would replace them. Its folder has to exist: one that was created for a typo
+// would be hard to find.
 func checkFile(path string) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return daemon.Usagef("output %q is not a file; choose another path", path)
@@ -84,7 +87,8 @@ func checkWritable(path, dir string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// checkFolder wants a folder that is new, empty, or holds frames only, which are replaced.
+// checkFolder wants a folder that is new, empty, or holds frames only, which are replaced. Anything
+// else in it may be somebody's work, so it is refused and not only left alone.
 func checkFolder(path string) error {
 	entries, err := os.ReadDir(path)
 	if os.IsNotExist(err) {
@@ -105,7 +109,9 @@ func checkFolder(path string) error {
 }
 
 // fetch downloads the results of a completed video: the latents if they were asked for, then the
-// clip. What the coordinator sends is compared with the sums in the video's result.
+// clip. What the coordinator sends is compared with the sums in the video's result. If the clip
+// fails, the latents that were written before it stay. A coordinator that keeps the job gives both
+// again: see job fetch.
 func (o output) fetch(ctx context.Context, c *client.Client, v schema.Video) error {
 	r := v.Details.Result
 	if r == nil {
@@ -161,6 +167,8 @@ func download(ctx context.Context, c *client.Client, id job.ID, variant string, 
 		return err
 	}
 
+	// A sum that differs points to the coordinator's disk or to a proxy on the way. The file is not
+	// put in place, and a second try may succeed.
 	if got := hex.EncodeToString(h.Sum(nil)); got != want.SHA256 || n != want.Size {
 		return fmt.Errorf("%d bytes with SHA-256 %s came, want %d with %s", n, got, want.Size,
 			want.SHA256)
@@ -168,7 +176,9 @@ func download(ctx context.Context, c *client.Client, id job.ID, variant string, 
 	return place(f, path)
 }
 
-// rename closes f, makes it readable for all, and moves it to path, which it replaces.
+// rename closes f, makes it readable for all, and moves it to path, which it replaces. Temporary
+// files are for their owner alone; a clip is to be shown. On one file system, which the same folder
+// guarantees, the move is atomic.
 func rename(f *os.File, path string) error {
 	if err := f.Chmod(0o644); err != nil {
 		return err
@@ -180,7 +190,8 @@ func rename(f *os.File, path string) error {
 }
 
 // unzip lays frames out in a folder that appears complete. Frames of another clip that were there
-// are gone, so that the folder never holds those of two.
+// are gone, so that the folder never holds those of two. f holds the archive that the coordinator
+// sends for PNG, and goes when download returns.
 func unzip(f *os.File, path string) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -196,7 +207,8 @@ func unzip(f *os.File, path string) error {
 		return err
 	}
 
-	if err := checkFolder(path); err != nil { // again: it holds nothing but frames
+	// Minutes may have passed since the first check.
+	if err := checkFolder(path); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(path); err != nil {

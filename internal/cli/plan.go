@@ -16,7 +16,10 @@ import (
 )
 
 // planCommand shows the meshes for a clip and what they would cost, without making it. It needs the
-// model's configuration, not its weights, and a coordinator only for the speeds of real shards.
+// model's configuration, not its weights, and a coordinator only for the speeds of real shards. The
+// table of meshes and the forecast go to stdout; --json prints the meshes alone. A clip that would
+// be refused, by a limit on time or memory, is planned all the same: the forecast shows by how much
+// it is too large.
 func planCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "plan", Short: "Show how a clip would be split, and what it would move",
 		Long: `Show the meshes that a number of shards can have for a clip, with the passes through the
@@ -39,6 +42,7 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 			return daemon.Usagef("--shards is %d; allowed: from 1", *shards)
 		}
 
+		// The model is this machine's also with a coordinator, whose shards may have another one.
 		folder, err := shard.OpenModel(*path)
 		if err != nil {
 			return daemon.Usage(err)
@@ -50,6 +54,7 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 		}
 		printNotices(cmd.ErrOrStderr(), m.Notices)
 
+		// Resolve fills in the model's defaults, on which the number of tokens depends.
 		s, err := m.Resolve(r, nil)
 		if err != nil {
 			return inFlags(err)
@@ -69,6 +74,7 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 
 // planOffers returns the speed and memory that n shards bring to a clip, and where: those
 // registered at a coordinator, fewer if it has fewer, or n that are as fast as this machine's CPU.
+// Shards at work count like idle ones: the plan is for a cluster that has nothing else to do.
 func planOffers(cmd *cobra.Command, m job.Model, n int) ([]plan.Offer, string, error) {
 	v, err := load(cmd)
 	if err != nil {
@@ -86,6 +92,7 @@ func planOffers(cmd *cobra.Command, m job.Model, n int) ([]plan.Offer, string, e
 		return offers[:min(len(offers), n)], "at " + url, nil
 	}
 
+	// All cores for one shard: each of the n stands for a machine like this one.
 	speed, memory, err := shard.RateCPU(m, 0, 1)
 	if err != nil {
 		return nil, "", daemon.Usage(err)
@@ -101,6 +108,7 @@ func planOffers(cmd *cobra.Command, m job.Model, n int) ([]plan.Offer, string, e
 func printForecast(w io.Writer, f plan.Forecast, where string) {
 	terminal.Printf(w, "about %.2g operations and %s of memory on each shard", f.Operations,
 		size(uint64(f.Memory))) //nolint:gosec // from 0
+	// It is rounded to what an estimate can know.
 	if f.Time > 0 {
 		terminal.Printf(w, "; %s on %s %s", plan.About(f.Time), count(f.Shards, "shard"), where)
 	}
@@ -123,7 +131,8 @@ type planLine struct {
 }
 
 // printPlan lists the meshes of a number of shards, the cheapest first, and marks the one that the
-// planner takes. A number that no mesh has is a usage error, with those that have one.
+// planner takes. A number that no mesh has is a usage error, with those that have one. Bytes are
+// those that all ranks together send in a step.
 func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error {
 	load := plan.Load(m, s)
 	options, err := partition.Explain(shards, load)
@@ -131,6 +140,7 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 		return daemon.Usagef("--shards is %d; allowed: %v", shards, err)
 	}
 
+	// The search for a mesh is the planner's own; here it is only laid out.
 	plans := make([]planLine, 0, len(options))
 	for _, o := range options {
 		plans = append(plans, planLine{Mesh: o.Mesh.String(), BytesPerStep: o.Bytes.Sum(),
@@ -143,6 +153,7 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 		return terminal.Lines(w, plans)
 	}
 
+	// The head says what there is to split: tokens and heads are shared by the ranks of one group.
 	terminal.Printf(w, "%s: %dx%d, %d frames are %d tokens", m.Name, s.Width, s.Height, s.Frames,
 		m.Tokens(s.Frames, s.Height, s.Width))
 	if n := len(load.Windows(0)); n > 1 {
@@ -162,7 +173,7 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 	})
 }
 
-// lengths returns how many of n things each of some ranks gets.
+// lengths returns how many of n things each of some ranks gets. They differ by one at most.
 func lengths(n, parts int) []int {
 	var out []int
 	for _, r := range partition.Even(n, parts) {

@@ -15,7 +15,7 @@ import (
 )
 
 // reporter shows how a job is going. Its methods are called by one goroutine, in the order of
-// events.
+// events. None of them returns an error: a terminal or pipe that is gone must not end a job.
 type reporter interface {
 	// update shows where the job stands; most calls change only a number.
 	update(v schema.Video)
@@ -26,7 +26,8 @@ type reporter interface {
 }
 
 // following returns what to call with every change of a job: it tells rep of each lost attempt
-// once, and of the job. A coordinator sends the whole list of losses with every change.
+// once, and of the job. A coordinator sends the whole list of losses with every change. The
+// returned function remembers the last attempt that it has told of, so each job needs its own.
 func following(rep reporter) func(v schema.Video) {
 	var told job.Attempt
 	return func(v schema.Video) {
@@ -40,7 +41,8 @@ func following(rep reporter) func(v schema.Video) {
 	}
 }
 
-// lossText is one line about a lost attempt.
+// lossText is one line about a lost attempt. The step is that of the latest checkpoint, from which
+// the next attempt starts.
 func lossText(l job.Loss) string {
 	verb := "was lost"
 	if l.Planned {
@@ -55,13 +57,15 @@ func newReporter(js bool, out, w io.Writer) reporter {
 	if js {
 		return &jsonReporter{w: out}
 	}
+	// A bar in a log file would be a line of control characters for every step.
 	if f, ok := w.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
 		return &bar{w: w}
 	}
 	return &lines{w: w}
 }
 
-// stateText says in a word or two where a job stands, for lists and for progress.
+// stateText says in a word or two where a job stands, for lists and for progress. Steps and frames
+// count those that are done, so a stage begins at 0.
 func stateText(v schema.Video) string {
 	d := v.Details
 	switch {
@@ -84,6 +88,8 @@ func stateText(v schema.Video) string {
 }
 
 // bar is a progress bar on a terminal, one for each stage: their steps and frames do not compare.
+// stage is that of the bar on the screen: the state and the stage of the job, as a job that waits
+// again has a new bar.
 type bar struct {
 	w     io.Writer
 	stage string
@@ -137,11 +143,13 @@ type lines struct {
 	left bool // how long the stage takes was told
 }
 
-// tellLeft is from when on how long a stage takes is worth a line, in seconds.
+// tellLeft is the shortest time left that is worth a line, in seconds. A shorter stage is over
+// before anybody has read the line.
 const tellLeft = 60
 
 // update prints the stage when it changes; a queued job's line has its reason to wait.
 func (l *lines) update(v schema.Video) {
+	// Of a running job the numbers are left out: a line a step would fill a log.
 	text := stateText(v)
 	if v.Details.State == job.Running {
 		text = string(v.Details.Stage)
@@ -165,7 +173,8 @@ func (l *lines) lost(_ schema.Video, loss job.Loss) { terminal.Printf(l.w, "%s\n
 // end has nothing to clear.
 func (l *lines) end() {}
 
-// jsonReporter prints an object for each change.
+// jsonReporter prints an object for each change. Each line stands alone, so that a script may read
+// them as they come; the command's result is the last one.
 type jsonReporter struct{ w io.Writer }
 
 // progressLine is what --json prints while a job runs.
@@ -194,7 +203,8 @@ func (j *jsonReporter) update(v schema.Video) {
 		Done: d.Done, Total: d.Total, Part: d.Part, ETA: d.ETA, Waiting: d.Waiting})
 }
 
-// lossLine is what --json prints when an attempt was lost.
+// lossLine is what --json prints when an attempt was lost. The loss's own fields are in the same
+// object as event and id.
 type lossLine struct {
 	Event string `json:"event"` // "lost"
 	ID    job.ID `json:"id"`

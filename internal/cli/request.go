@@ -13,7 +13,7 @@ import (
 
 // defineFields adds the flags of those fields of a request that which picks. A flag stores its
 // value in r when it is parsed. Flags that f has already are settings, or a command's own, and
-// stay.
+// stay. A new field of the API thus becomes a flag with no change here.
 func defineFields(f *pflag.FlagSet, r *job.Request, which func(job.Field) bool) {
 	for _, field := range job.Fields {
 		// A part of another flag (width, of --size) has none; files have flags that know more: see
@@ -38,7 +38,8 @@ type requestFlag struct {
 }
 
 // Set implements pflag.Value. A storyboard's is a path, which readStoryboard reads later, so that
-// its mistakes are told with the line of the file.
+// its mistakes are told with the line of the file. The error begins with "allowed: ", by which
+// package daemon words it like any other bad value.
 func (v *requestFlag) Set(text string) error {
 	if v.field.Type() != job.TypeStoryboard && v.field.Set(v.r, text) != nil {
 		return errors.New("allowed: " + v.field.Allowed())
@@ -50,7 +51,8 @@ func (v *requestFlag) Set(text string) error {
 // String implements pflag.Value.
 func (v *requestFlag) String() string { return v.text }
 
-// Type implements pflag.Value: what help shows behind the flag.
+// Type implements pflag.Value: what help shows behind the flag. It names what to type, and not the
+// API's type: seconds and numbers are both a float.
 func (v *requestFlag) Type() string {
 	switch t := v.field.Type(); t {
 	case job.TypeInteger:
@@ -64,7 +66,9 @@ func (v *requestFlag) Type() string {
 }
 
 // inFlags words an error about a field of the API as one about the flag that sets it: the command
-// line has no num_frames. Other errors come back as they are.
+// line has no num_frames. Other errors come back as they are. Such errors come from a check here or
+// from a coordinator, and both begin with the field's name. What is worded is a usage error: exit
+// code 2.
 func inFlags(err error) error {
 	var refused *schema.Error
 	var field *job.FieldError
@@ -91,6 +95,8 @@ func flagOf(name string) string {
 	if a, b, ok := strings.Cut(name, " x "); ok {
 		return flagOf(a) + " x " + flagOf(b)
 	}
+
+	// A field that no flag sets, or that this version does not know, still reads like a flag.
 	f, _ := job.LookupField(name)
 	switch {
 	case f.Flag == "":

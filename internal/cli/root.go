@@ -31,6 +31,8 @@ Commands that need a coordinator take its URL from --coordinator or LONGTAKE_URL
 Exit codes: 0 done, 1 failed, 2 the request was wrong, 130 interrupted.`
 
 // Longtake returns the command longtake with all commands below it. daemon.Main runs it.
+// --coordinator is a flag of all commands below it, so it may stand before or after a command's
+// name.
 func Longtake() *cobra.Command {
 	root := &cobra.Command{Use: "longtake", Short: "Distributed video generation", Long: rootHelp,
 		Version: daemon.Version}
@@ -45,7 +47,8 @@ func Longtake() *cobra.Command {
 }
 
 // load reads the settings of a client, and more: flags win over environment variables, those over
-// defaults. A value that is not allowed is a usage error.
+// defaults. A value that is not allowed is a usage error. There is no file of settings for clients,
+// hence the empty path.
 func load(cmd *cobra.Command, more ...config.Settings) (*config.Values, error) {
 	s := config.Client()
 	for _, m := range more {
@@ -59,7 +62,8 @@ func load(cmd *cobra.Command, more ...config.Settings) (*config.Values, error) {
 }
 
 // dial returns a client of the coordinator that the settings name, or of the one at defaultURL. It
-// does not connect: the first request does.
+// does not connect: the first request does. So a malformed URL is a usage error at once, while a
+// coordinator that is away is an error of that request, after the client has tried for a while.
 func dial(cmd *cobra.Command) (*client.Client, error) {
 	v, err := load(cmd)
 	if err != nil {
@@ -76,12 +80,14 @@ func dial(cmd *cobra.Command) (*client.Client, error) {
 	return c, nil
 }
 
-// asJSON adds --json to a command that prints; scripts get the API's own names.
+// asJSON adds --json to a command that prints; scripts get the API's own names. Tables may change
+// from version to version; the JSON keeps what the API promises.
 func asJSON(cmd *cobra.Command) *bool {
 	return cmd.Flags().Bool("json", false, "print JSON, one object a line")
 }
 
-// printNotices tells, on stderr, what is other than was asked for or was left out.
+// printNotices tells, on stderr, what is other than was asked for or was left out. They are
+// warnings: the exit code stays 0, and stdout stays clean for scripts.
 func printNotices(w io.Writer, notices []string) {
 	for _, n := range notices {
 		terminal.Printf(w, "notice: %s\n", n)
@@ -89,7 +95,8 @@ func printNotices(w io.Writer, notices []string) {
 }
 
 // configCommand shows the settings in force, each with its source, so that nobody has to guess
-// which of four places wins.
+// which of four places wins. It asks no coordinator: it reads what a program of that role would
+// read here, in this environment and from this file.
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Look at settings"}
 	show := &cobra.Command{Use: "show", Short: "Print every setting in force and where it came from",
@@ -112,6 +119,7 @@ variable, that over a line of the file, that over the default.
 		if !ok {
 			return daemon.Usagef("--role is %q; allowed: longtake, coordinator, shard", *role)
 		}
+		// Only inherited flags are settings; --role and --config are not.
 		v, err := config.Load(s, show.InheritedFlags(), *file)
 		if err != nil {
 			return daemon.Usage(err)

@@ -17,12 +17,13 @@ import (
 
 // clipStart is what a clip starts from: a file, or a video of the coordinator's; zero: noise alone.
 type clipStart struct {
-	// flag is the one that named it, for errors; of path and video at most one is set, and input is
-	// the open file at path.
-	flag  string // that names it
+	// flag is the one that named it, without dashes, for errors: "image" or "extend".
+	flag string
+	// Of path and video at most one is set; both are empty for a clip from noise alone.
 	path  string
 	video job.ID
-	input *source.File // the open file
+	// input is the open file at path, from open to close.
+	input *source.File
 }
 
 // defineStart adds --image and --extend. They are no fields of the list, as each takes a file, and
@@ -35,7 +36,8 @@ func defineStart(f *pflag.FlagSet) {
 }
 
 // readStart takes the flags. A file of the name that --extend gives is preferred to a video of that
-// id, which only a coordinator has.
+// id, which only a coordinator has. remote says whether there is a coordinator; without one only
+// files can be meant. Nothing is opened yet.
 func readStart(f *pflag.FlagSet, remote bool) (clipStart, error) {
 	image, _ := f.GetString("image")
 	extend, _ := f.GetString("extend")
@@ -51,6 +53,7 @@ func readStart(f *pflag.FlagSet, remote bool) (clipStart, error) {
 	if _, err := os.Stat(extend); err == nil {
 		return clipStart{flag: "extend", path: extend}, nil
 	}
+	// The id is not checked here: the coordinator's answer says better what is wrong with it.
 	if remote && extend != "" {
 		return clipStart{flag: "extend", video: job.ID(extend)}, nil
 	}
@@ -59,7 +62,8 @@ func readStart(f *pflag.FlagSet, remote bool) (clipStart, error) {
 }
 
 // open opens the file, if there is one, and looks at what it is. Latents with --image, or a picture
-// with --extend, are a usage error.
+// with --extend, are a usage error. It runs before a cluster is started or a request is sent, so
+// that a wrong file costs no time. The caller calls close.
 func (s *clipStart) open(ctx context.Context) error {
 	if s.path == "" {
 		return nil
@@ -72,6 +76,7 @@ func (s *clipStart) open(ctx context.Context) error {
 		return daemon.Usagef("--%s %.200s is %s; allowed: %s", s.flag, s.path, wrong.Value, wrong.Allowed)
 	case err != nil:
 		return daemon.Usagef("--%s: %w", s.flag, err)
+	// What the file holds decides, not its extension.
 	case in.IsImage() != (s.flag == "image"):
 		in.Close()
 		return daemon.Usagef("--%s %.200s is of the other kind; allowed: pictures with --image, latents "+
@@ -89,7 +94,8 @@ func (s *clipStart) close() {
 }
 
 // request is r as the coordinator would understand it for model m, for a check before anything is
-// sent.
+// sent. Latents fix the size and the frames that exist already, which the limits on the whole clip
+// need. A video's id is not looked up: only a coordinator has it.
 func (s *clipStart) request(r job.Request, m job.Model) (job.Request, error) {
 	if s.input == nil {
 		return r, nil
@@ -97,7 +103,8 @@ func (s *clipStart) request(r job.Request, m job.Model) (job.Request, error) {
 	return s.input.Request(r, m)
 }
 
-// queue creates the video, in the way that its start needs.
+// queue creates the video, in the way that its start needs. The file is sent from its beginning
+// with each call, so that the client may repeat a request whose connection broke.
 func (s *clipStart) queue(ctx context.Context, c *client.Client, r job.Request) (schema.Video,
 	error) {
 	switch {

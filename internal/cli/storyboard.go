@@ -13,11 +13,13 @@ import (
 	"github.com/longtake/longtake/internal/userfile"
 )
 
-// storyboardMax bounds the file, far above what 64 scenes may have.
+// storyboardMax bounds the file, far above what 64 scenes may have. It bounds what the YAML library
+// has to parse as well.
 const storyboardMax = 1 << 20 // bytes of the file
 
 // readStoryboard reads scenes from a YAML file of the user's. An error names the flag, the file and
-// the line.
+// the line. It is read when the command runs and not by the coordinator, which gets the scenes as
+// JSON.
 func readStoryboard(path string) ([]job.Scene, error) {
 	text, err := userfile.Read(path, storyboardMax)
 	if err != nil {
@@ -31,7 +33,8 @@ func readStoryboard(path string) ([]job.Scene, error) {
 }
 
 // parseStoryboard reads a map of seconds to prompts, or a list of such pairs or of maps with
-// `start` and `prompt`. Whether the scenes suit the clip is for Resolve to check.
+// `start` and `prompt`. Whether the scenes suit the clip is for Resolve to check. Errors name the
+// line in the file, where there is one.
 func parseStoryboard(text []byte) ([]job.Scene, error) {
 	if len(text) > storyboardMax {
 		return nil, fmt.Errorf("over %d bytes; allowed: up to %d", storyboardMax, storyboardMax)
@@ -58,6 +61,7 @@ func parseStoryboard(text []byte) ([]job.Scene, error) {
 		}
 	}
 
+	// An empty file, a lone text and an empty map all end here.
 	if err == nil && len(scenes) == 0 {
 		err = errors.New(`no scenes; allowed: seconds and prompts, such as "0: a red ball"`)
 	}
@@ -83,7 +87,9 @@ func content(doc *yaml.Node) *yaml.Node {
 	return doc.Content[0]
 }
 
-// readPairs reads `seconds: prompt` pairs, in ascending order of the seconds.
+// readPairs reads `seconds: prompt` pairs, in ascending order of the seconds. The order in the file
+// counts, which a map of Go would lose; that is why nodes are read, and not values. Equal times are
+// refused, as one scene would hide the other.
 func readPairs(n *yaml.Node) ([]job.Scene, error) {
 	var scenes []job.Scene
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -107,6 +113,7 @@ func readItem(n *yaml.Node) ([]job.Scene, error) {
 	if n.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("line %d: no scene; allowed: start and prompt", n.Line)
 	}
+	// One pair whose key is neither word has a time for its key.
 	if len(n.Content) == 2 && n.Content[0].Value != "start" && n.Content[0].Value != "prompt" {
 		return readPairs(n)
 	}
@@ -121,6 +128,7 @@ func readItem(n *yaml.Node) ([]job.Scene, error) {
 		fields[key.Value] = n.Content[i+1]
 	}
 
+	// No scene has a default for its start: an item that was left half written should not move to 0.
 	if fields["start"] == nil || fields["prompt"] == nil {
 		return nil, fmt.Errorf("line %d: a scene lacks a key; allowed: start and prompt", n.Line)
 	}
@@ -137,9 +145,11 @@ func follow(n *yaml.Node) *yaml.Node {
 }
 
 // readScene reads the time and the prompt of one scene. Numbers and truth values are taken as the
-// text they are written in, so that a prompt may be 42; null is no prompt.
+// text they are written in, so that a prompt may be 42; null is no prompt. The time is in seconds
+// from the beginning of the clip.
 func readScene(start, prompt *yaml.Node) (job.Scene, error) {
 	start, prompt = follow(start), follow(prompt)
+	// The comparison is turned around so that NaN fails it, too.
 	at, err := strconv.ParseFloat(start.Value, 64)
 	if err != nil || !(at >= 0) || math.IsInf(at, 0) || start.Kind != yaml.ScalarNode {
 		return job.Scene{}, fmt.Errorf("line %d: time %.64q; allowed: seconds from 0", start.Line,

@@ -14,7 +14,8 @@ import (
 )
 
 // upCommand runs a cluster in this process until a signal comes, or until it cannot go on, which is
-// the error then.
+// the error then. The one line on stdout says where the API is, once every shard is registered; the
+// log goes to stderr. A signal ends it with exit code 0, as that is how it is meant to end.
 func upCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "up", Short: "Run a whole cluster in this process, until Ctrl-C",
 		Long: `Run a whole cluster in this process, until Ctrl-C: a coordinator with its HTTP API, and
@@ -36,6 +37,7 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		if err != nil {
 			return err
 		}
+		// 0: no request asks for a number of shards here.
 		c, err := local.Read(v, 0, log)
 		if err != nil {
 			return err
@@ -54,6 +56,8 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 			return daemon.Usage(err)
 		}
 
+		// The settings are checked by now, but for --data, which Start creates: most errors from here on
+		// are failures and no mistakes.
 		cluster, err := local.Start(cmd.Context(), c)
 		if err != nil {
 			return err
