@@ -10,7 +10,8 @@ import (
 )
 
 // clock is the time of day of a run that sets it: the machine's, and what the file "clock" in the
-// data directory says.
+// data directory says. The file holds a duration such as -90s, which chaos tests change while the
+// process runs. It is read with every call, and one that is missing or unreadable sets nothing.
 func clock(data string) func() time.Time {
 	return func() time.Time {
 		text, _ := os.ReadFile(filepath.Join(data, "clock"))         //nolint:errcheck // nothing set yet

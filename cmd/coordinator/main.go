@@ -22,12 +22,17 @@ them on the shards that register over NATS. One is enough; three survive the los
 
   coordinator --config configs/coordinator.yaml`
 
+// main adds recover to the command that every daemon has: it is for a coordinator that is stopped,
+// and shares nothing with run but the settings.
 func main() {
 	cmd := daemon.Command("coordinator", "Run a coordinator", long, config.Coordinator(), run)
 	cmd.AddCommand(recoverCommand())
 	os.Exit(daemon.Main(cmd))
 }
 
+// run is the service behind the command: it reads the settings, starts the coordinator and answers
+// HTTP until a signal ends ctx or the coordinator cannot go on. Settings are checked before
+// anything listens or touches the disk, so that a typo leaves no trace and exits with 2.
 func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	cfg, err := read(v)
 	if err == nil {
@@ -40,7 +45,13 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+
+	// Now is the time of day for records; Clock only measures spans, so that setting a machine's clock
+	// does not make leases run out.
 	cfg.Log, cfg.Now, cfg.Clock = log, clock(cfg.Data), time.Now
+
+	// The port is taken before Raft starts: a second coordinator on this machine fails here, with
+	// nothing changed on its disk. It also settles the URL where the port is 0.
 	l, err := net.Listen("tcp", v.String("http.listen"))
 	if err != nil {
 		return fmt.Errorf("cannot listen for HTTP: %w", err)
@@ -48,6 +59,8 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	if cfg.HTTP == "" {
 		cfg.HTTP = "http://" + l.Addr().String()
 	}
+
+	// From here on every way out has to close the listener, until api.Serve owns it.
 	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
 		return errors.Join(fmt.Errorf("cannot create the data directory: %w", err), l.Close())
 	}
@@ -55,11 +68,18 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
+
+	// Clients may be refused until a leader is elected; that is for /readyz to tell, not for the start
+	// of the process.
 	log.Info("serving", "http", cfg.HTTP, "nats", c.ClientURL(), "data", cfg.Data,
 		"version", daemon.Version)
+
 	h := api.New(api.Config{Service: c, Metrics: c.Metrics(), Log: log,
 		Hosts:   api.Hosts(v.Strings("http.hosts"), v.String("http.listen"), cfg.HTTP),
 		Origins: v.Strings("http.cors-origins"), Clients: clients})
+
+	// The API stops for either of two reasons: a signal, or a coordinator that has ended by itself and
+	// could only answer with errors.
 	run, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
@@ -69,6 +89,9 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		case <-run.Done():
 		}
 	}()
+
+	// Serve returns after requests under way had a moment to finish. The coordinator closes after it,
+	// as those requests still ask it.
 	err = api.Serve(run, l, h)
 	log.Info("stopping")
 	closed := c.Close()
@@ -78,10 +101,15 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	return errors.Join(err, closed)
 }
 
-// peerPattern is ID@RAFT_HOST:PORT=HTTP_URL.
+// peerPattern is ID@RAFT_HOST:PORT=HTTP_URL: the name in the cluster, where the others reach its
+// Raft, and the URL to which followers send clients on.
 var peerPattern = regexp.MustCompile(`^([^@=]+)@([^=]+)=(https?://.+)$`)
 
+// read makes a coordinator's configuration of its settings; recover reads the same ones. Limits and
+// intervals are pointers where 0 means none, to differ from what is not set. Peers and storage
+// report together, so that both mistakes are seen at once.
 func read(v *config.Values) (coord.Config, error) {
+	// Empty settings stay empty here: coord.Start fills in the defaults that depend on others.
 	c := coord.Config{
 		ID: v.String("id"), Data: v.String("data"), HTTP: v.String("http.url"), Version: daemon.Version,
 		Raft: coord.RaftConfig{Listen: v.String("raft.listen"), Join: v.Bool("raft.join"),
@@ -96,12 +124,14 @@ func read(v *config.Values) (coord.Config, error) {
 		PreviewEvery:    new(v.Int("preview.every-steps")),
 		Timing:          coord.Timing{LostAfter: v.Duration("lost-after")},
 	}
+
 	peers, err := readPeers("raft.peers", v.Strings("raft.peers"))
 	c.Raft.Peers = peers
 	return c, errors.Join(coord.ReadStorage(v, &c.Limits), err)
 }
 
-// readPeers reads coordinators as they are written in settings.
+// readPeers reads coordinators as they are written in settings and in --peers; name is what to call
+// the setting in the error, which is about the first entry that does not fit.
 func readPeers(name string, list []string) (out []coord.Peer, err error) {
 	for _, p := range list {
 		m := peerPattern.FindStringSubmatch(p)

@@ -31,12 +31,17 @@ longtake cluster members add:
 Where several are left, name all that are left, and run it on each. A log or a snapshot that is
 damaged is refused; with --drop-damaged what follows the damage is given up.`
 
-// recoverCommand is for the worst day.
+// recoverCommand is for the worst day. It is a command of the coordinator's program and not of
+// longtake, as it works on the data directory of a coordinator that is stopped, and asks no
+// cluster. What was kept and dropped goes to stdout; whatever is refused is the error, and then
+// nothing has changed on the disk.
 func recoverCommand() *cobra.Command {
 	var peers []string
 	var drop bool
 	cmd := daemon.Command("recover", "Go on after the majority of a cluster is lost", recoverLong,
 		config.Coordinator(), func(_ context.Context, v *config.Values, _ *slog.Logger) error {
+			// It takes the settings that the coordinator has, so that names and addresses of the new cluster
+			// are those under which it will start.
 			cfg, err := read(v)
 			if err != nil {
 				return daemon.Usage(err)
@@ -45,10 +50,13 @@ func recoverCommand() *cobra.Command {
 			if err != nil {
 				return daemon.Usage(err)
 			}
+
 			r, err := coord.Recover(cfg, list, drop)
 			if err != nil {
 				return err
 			}
+
+			// The figures let an operator compare what several survivors hold before one is chosen.
 			fmt.Fprintf(os.Stdout, "%s: %d jobs are known, up to entry %d; %d entries were dropped\n",
 				cfg.Data, r.Jobs, r.Last, r.Dropped)
 			for _, p := range r.Members {
@@ -56,6 +64,7 @@ func recoverCommand() *cobra.Command {
 			}
 			return nil
 		})
+
 	cmd.Flags().StringSliceVar(&peers, "peers", nil, "the coordinators of the cluster from now on, "+
 		"as ID@RAFT_HOST:PORT=HTTP_URL (default: this one, alone)")
 	cmd.Flags().BoolVar(&drop, "drop-damaged", false,

@@ -26,6 +26,9 @@ func main() {
 	os.Exit(daemon.Main(daemon.Command("shard", "Run a shard", long, config.Shard(), run)))
 }
 
+// run is the service behind the command: it loads the model, registers a shard for each GPU that
+// the settings name (or one for the CPU), and waits for a signal or for a shard that ends by
+// itself. Coordinators that cannot be reached are no error: shards go on trying.
 func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	cfg, err := read(v)
 	if err != nil {
@@ -36,6 +39,9 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+
+	// Notices tell what the model is used without, such as a file that was left out; they do not keep
+	// the shard from working.
 	for _, n := range m.Shards()[0].Model().Notices { // they share it
 		log.Warn("the model is used with a notice", "notice", n)
 	}
@@ -43,6 +49,9 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		log.Info("loaded", "model", s.Model().Name, "name", s.Name(), "id", s.ID(),
 			"control", config.Redact(cfg.Control))
 	}
+
+	// A shard that has ended by itself, such as one whose model the cluster refuses, cannot be drained
+	// any more: the process ends with its error.
 	select {
 	case <-ctx.Done():
 		drain(ctx, m, v.Duration("drain-timeout"), log)
@@ -51,17 +60,26 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	return errors.Join(m.Err(), m.Close())
 }
 
-// drainGrace is what a drain may take beyond its limit, for the coordinators to act on it.
+// drainGrace is what a drain may take beyond its limit: at the limit the coordinators move the work
+// without waiting for a step's end, and need a moment to confirm it.
 const drainGrace = 5 * time.Second
 
-// drain hands over what the shards work on. A second signal ends the process in the meantime.
+// drain hands over what the shards work on, at the end of a step, for limit at most; 0 or less
+// means not at all. A drain that fails is only logged: the process ends in any case, and its clips
+// then go on elsewhere from their latest checkpoint. A second signal ends the process in the
+// meantime.
 func drain(ctx context.Context, m *shard.Machine, limit time.Duration, log *slog.Logger) {
 	if limit <= 0 {
 		return
 	}
+
 	log.Info("draining", "limit", limit)
+
+	// The signal has ended ctx already, so the drain needs a context that lives on. It returns once
+	// the shards are idle; where no coordinator answers, the limit ends the wait.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit+drainGrace)
 	defer cancel()
+
 	if err := m.Drain(ctx, limit); err != nil {
 		log.Warn("stopping without being drained", "error", err)
 		return
@@ -69,6 +87,9 @@ func drain(ctx context.Context, m *shard.Machine, limit time.Duration, log *slog
 	log.Info("drained")
 }
 
+// read makes a shard's configuration of its settings. A shard without a name takes its host's, by
+// which operators know it in longtake node list; an unknown dtype or a host without a name is a
+// usage error.
 func read(v *config.Values) (shard.Config, error) {
 	c := shard.Config{
 		Version: daemon.Version,
@@ -80,6 +101,9 @@ func read(v *config.Values) (shard.Config, error) {
 			Advertise: v.String("data.advertise"), PeerTimeout: v.Duration("data.peer-timeout")},
 		AfterLoad: daemon.TuneRuntime, ReleaseMemory: debug.FreeOSMemory,
 	}
+
+	// AfterLoad bounds the garbage collector by the memory in use once the weights are there;
+	// ReleaseMemory gives pages back to the system after a clip and its denoising.
 	var err error
 	if c.DType, err = compute.ParseDType(v.String("dtype")); err != nil || c.Name != "" {
 		return c, err

@@ -25,7 +25,7 @@ import (
 // Version of the program; the build sets it.
 var Version = "unknown"
 
-// Exit codes of every command.
+// Exit codes of every command. ExitInterrupted is what a shell reports for SIGINT, 128 + 2.
 const (
 	ExitDone        = 0
 	ExitFailed      = 1
@@ -67,6 +67,9 @@ func Main(cmd *cobra.Command) int {
 // Mistakes in flags and arguments, which cobra finds before the command runs, count as bad requests
 // and name the help.
 func Execute(ctx context.Context, cmd *cobra.Command, args []string, stderr io.Writer) int {
+	// PersistentPreRunE runs once cobra has accepted the flags and arguments. An error before that is
+	// about the command line and gets the hint at --help. Variables that look like settings and are
+	// none are refused there, too, as a typo in one would silently leave a default.
 	started := false
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		started = true
@@ -78,6 +81,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stderr io.W
 		}
 		return nil
 	}
+
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagMistake(err) })
 	cmd.SetArgs(args)
@@ -92,6 +96,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stderr io.W
 		code = ExitBadRequest
 		err = fmt.Errorf("%w; see %s --help", err, ran.CommandPath())
 	}
+	// Joined errors have a line each; scripts and logs expect one in all.
 	line := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
 	terminal.Printf(stderr, "%s: %s\n", cmd.Name(), line)
 	return code
@@ -145,6 +150,8 @@ func Command(name, short, long string, s config.Settings, run Service) *cobra.Co
 	var show bool
 	cmd := &cobra.Command{Use: name, Short: short, Long: long, Args: NoArgs, Version: Version,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// Settings are checked as a whole before the service starts. --show-config comes after that
+			// check, and before the log.
 			v, err := config.Load(s, cmd.Flags(), file)
 			if err != nil {
 				return &usageError{err}
@@ -158,6 +165,7 @@ func Command(name, short, long string, s config.Settings, run Service) *cobra.Co
 			}
 			return run(cmd.Context(), v, log)
 		}}
+
 	s.Define(cmd.Flags())
 	cmd.Flags().StringVar(&file, "config", "", "YAML file of settings; unknown keys are refused")
 	cmd.Flags().BoolVar(&show, "show-config", false, "print every setting and its source, and stop")

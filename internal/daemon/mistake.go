@@ -28,7 +28,8 @@ func flagMistake(err error) error {
 	return fmt.Errorf("--%s is %.64q; allowed: %s", f.Name, wrong.GetValue(), allowed)
 }
 
-// readBy says what pflag's own types read.
+// readBy says what pflag's own types read. A type that is not listed here keeps the parser's own
+// words.
 var readBy = map[string]string{
 	"bool":     "true or false",
 	"duration": "a duration such as 90s or 1h30m",

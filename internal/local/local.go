@@ -34,7 +34,8 @@ import (
 	"github.com/longtake/longtake/internal/shard"
 )
 
-// Limits of the shards of one process.
+// Limits of the shards of one process. Two are enough to see a clip being split; the upper limit
+// only keeps a slip of the finger from filling the memory.
 const (
 	DefaultShards = 2
 	ShardsMax     = 64
@@ -79,6 +80,7 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 		c.Shards = DefaultShards
 	}
 
+	// Errors name flags, as both commands that read these settings have them.
 	if c.Shards < 1 || c.Shards > ShardsMax {
 		return c, daemon.Usagef("--shards is %d; allowed: 1 to %d in one process", c.Shards, ShardsMax)
 	}
@@ -86,6 +88,7 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 		return c, daemon.Usagef("--threads is %d; allowed: 0 (the cores, shared out) to 1024", c.Threads)
 	}
 
+	// At least one each: to a shard, 0 would mean all cores.
 	if c.Threads == 0 {
 		c.Threads = max(1, runtime.NumCPU()/c.Shards)
 	}
@@ -95,7 +98,9 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 	return c, nil
 }
 
-// Offers is what the shards are going to bring to a clip.
+// Offers is what the shards are going to bring to a clip: an estimate of this machine's speed and
+// memory, shared out among them. The speed is measured on the CPU, which takes a moment; an error
+// is a usage error. It is asked before any shard starts.
 func (c Config) Offers(m job.Model) ([]plan.Offer, error) {
 	speed, memory, err := shard.RateCPU(m, c.Threads, c.Shards)
 	if err != nil {
@@ -133,6 +138,8 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 			err = errors.Join(err, l.Close())
 		}
 	}()
+
+	// Shards encode clips here also where the data stays elsewhere.
 	if l.temp, err = os.MkdirTemp("", "longtake-"); err != nil {
 		return l, fmt.Errorf("cannot create a directory: %w", err)
 	}
@@ -143,6 +150,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		cfg.Data, cache = l.temp, shard.DefaultCache()
 	}
 
+	// The port comes first, as the coordinator has to know its own URL.
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return l, fmt.Errorf("cannot listen for HTTP: %w", err)
@@ -156,9 +164,9 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 
 	// Checkpoints are for a shard that is lost while others live. In a cluster that leaves nothing
 	// behind, all of it would be lost together.
-	every := 1
+	every := 1 // step
 	if cfg.Data == l.temp && !cfg.Checkpoints {
-		every = 0 // the shards and the checkpoints would go together
+		every = 0
 	}
 
 	// The coordinator starts once, when the first of the shards needs it at the latest.
@@ -230,7 +238,7 @@ func (l *Cluster) startShards(ctx context.Context, cfg Config, cache string,
 	wg.Wait()
 	for _, err := range errs {
 		if err != nil {
-			return err // the others are most likely the same
+			return err // those of the others most likely say the same
 		}
 	}
 	return nil
@@ -254,6 +262,8 @@ func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard
 		return nil, err
 	}
 
+	// A shard that is not registered yet gets no jobs: the first one would be queued for want of
+	// shards.
 	if err := s.Registered(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

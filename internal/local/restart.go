@@ -93,6 +93,7 @@ func (k *keeper) again(ctx context.Context, wait *time.Duration) bool {
 			return false
 		case <-time.After(*wait):
 		}
+		// The pause is doubled before the try, so that the error below says how long the next one takes.
 		*wait = min(2**wait, restartMost)
 		r, err := k.start(ctx)
 		if err == nil {
