@@ -9,7 +9,8 @@ import (
 )
 
 // absent are routes that clients know from other servers, and what there is instead. Below them
-// nothing is found either.
+// nothing is found either. edits and characters are OpenAI's, generations is what other servers
+// call create.
 var absent = map[string]string{
 	"/v1/videos/edits": "POST /v1/videos/{id}/remix makes a video again with another prompt, POST " +
 		"/v1/videos takes a picture or latents as input_reference",
@@ -26,7 +27,8 @@ func notBuilt(w http.ResponseWriter, r *http.Request, instead string) error {
 			r.Method, r.URL.Path, instead)}
 }
 
-// noRoute answers for paths that lead nowhere.
+// noRoute answers for paths that lead nowhere. It is the handler of the absent routes and of all
+// that no pattern matches.
 func noRoute(w http.ResponseWriter, r *http.Request) error {
 	for path, instead := range absent {
 		if r.URL.Path == path || strings.HasPrefix(r.URL.Path, path+"/") {

@@ -10,14 +10,20 @@ import (
 // Clients are settings for what clients send, so that programs for another server work here
 // unchanged.
 type Clients struct {
-	Aliases   map[string]string // other names of the model, and the one that each is for, "" for any
-	Format    string            // of clips whose request names none; empty: webm
-	FetchURLs string            // pictures that clips start from: see FetchModes; empty: off
+	// Aliases are other names of the model, such as sora-2, each with the model that it is for, "" for
+	// any. Samples for OpenAI's API have the name written in.
+	Aliases map[string]string
+	// Format is that of clips whose request names none: webm, mp4 or png; empty: webm. Samples that
+	// save a clip as .mp4 want mp4, for which a shard needs ffmpeg.
+	Format string
+	// FetchURLs says whether pictures that clips start from are fetched from URLs: one of FetchModes;
+	// empty: off.
+	FetchURLs string
 }
 
 // ParseAliases reads names that clients may use for the model: "sora-2" stands for the model that
 // is served, whichever it is; "sora-2=longtake-demo" for it only if it has that name. A name twice
-// is an error.
+// is an error. The error follows "http.model-aliases has". An entry has at most 256 bytes.
 func ParseAliases(list []string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, text := range list {
@@ -34,6 +40,7 @@ func ParseAliases(list []string) (map[string]string, error) {
 }
 
 // rename puts the model's name where a request has an alias of it. The answer has the alias again.
+// A clip for "sora-2" says "sora-2" then, also in the list, as SDK code may compare the two.
 func (s *server) rename(r *job.Request) {
 	if model, ok := s.aliases[r.Model]; ok {
 		r.ModelAsked, r.Model = r.Model, model

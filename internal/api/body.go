@@ -16,18 +16,25 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// Limits of a body.
+// Limits of a body. They hold as it is read, whatever Content-Length says, and for chunked bodies.
 const (
-	bodyMax    = 1 << 20             // bytes of a request, without what it starts from
-	inlineMax  = 16 << 20            // bytes of what a clip starts from, where it is a text
-	partsMax   = 256                 // of a form
-	headersMax = 16                  // of a part
-	jsonMax    = inlineMax + bodyMax // bytes of JSON
+	// Bytes of a request, without what it starts from: a prompt, or a storyboard of many scenes, has
+	// some KB.
+	bodyMax = 1 << 20
+	// Bytes of what a clip starts from, where it is a text: a picture of 12 MB in base64. A file in a
+	// form may have source.Max, as it goes to disk.
+	inlineMax = 16 << 20
+	// Parts of a form, and headers of one part: far more than there are fields.
+	partsMax   = 256
+	headersMax = 16
+	// Bytes of JSON, whose reference is in memory with the rest.
+	jsonMax = inlineMax + bodyMax
 )
 
 // readRequest reads the body of a request, JSON or a form. The second result is what the clip
 // starts from, nil if that is nothing: it is received, but not looked at before it is opened, and
-// the caller drops it. Errors are answers: 400, 413 or 415.
+// the caller drops it. Errors are answers: 400, 413 or 415. OpenAI's SDKs send one or the other, by
+// their language and by whether there is a file.
 func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, *received, error) {
 	h, q := r.Header, &request{}
 	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
@@ -65,7 +72,8 @@ func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, 
 	return q, in, tooLarge(err)
 }
 
-// utf8Names are charsets that JSON in UTF-8 may be said to be in.
+// utf8Names are charsets that JSON in UTF-8 may be said to be in. ASCII is a part of UTF-8, so what
+// is said to be ASCII can be read as UTF-8.
 var utf8Names = []string{"utf-8", "utf8", "us-ascii", "ascii"}
 
 // unsupported is the answer to a body of a kind that is not read here.
@@ -74,7 +82,8 @@ func unsupported(format string, args ...any) error {
 		Message: fmt.Sprintf(format, args...)}
 }
 
-// tooLarge turns a *http.MaxBytesError into an answer.
+// tooLarge turns a *http.MaxBytesError into an answer. Handlers pass every error of reading through
+// it; others come back as they are.
 func tooLarge(err error) error {
 	var large *http.MaxBytesError
 	if !errors.As(err, &large) {
@@ -85,13 +94,16 @@ func tooLarge(err error) error {
 }
 
 // place is one of the few that a server has for what clips start from, on disk or in memory. A
-// request takes it when it turns out to need it.
+// request takes it when it turns out to need it. There are inputsMax. One goroutine has it, that of
+// the request.
 type place struct {
 	s     *server
 	taken bool
 }
 
-// take takes the place, once for a request; the error is the answer that there is none.
+// take takes the place, once for a request; the error is the answer that there is none. It does not
+// wait: a client that is answered 503 comes back, one that waits holds its connection and its
+// bytes.
 func (p *place) take() error {
 	if p.taken {
 		return nil
@@ -113,7 +125,8 @@ func (p *place) leave() {
 	}
 }
 
-// readForm takes the fields of a form, in the order in which they come, and a file.
+// readForm takes the fields of a form, in the order in which they come, and a file. Order matters
+// only for errors: of two fields that contradict each other, the later is refused.
 func (q *request) readForm(r *http.Request, p *place) error {
 	m, err := r.MultipartReader()
 	if err != nil {
@@ -137,6 +150,7 @@ func (q *request) readForm(r *http.Request, p *place) error {
 			return err
 		}
 
+		// A reference goes to disk whatever its size; everything else is counted against left.
 		name := strings.TrimSuffix(part.FormName(), "[]")
 		if isReference(name) {
 			err = q.receive(name, part, p)
@@ -158,7 +172,8 @@ func checkPart(n int, part *multipart.Part) error {
 		partsMax, headersMax)
 }
 
-// readPart takes a value of a form.
+// readPart takes a value of a form. left is what the form's values may still have together, in
+// bytes.
 func (q *request) readPart(name string, part *multipart.Part, left *int64) error {
 	if part.FileName() != "" {
 		return invalid(name, "%.64q is a file; allowed for files: %s", name, job.SourceField)

@@ -15,7 +15,8 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// models lists the one model that the cluster serves, or none before the first shard.
+// models lists the one model that the cluster serves, or none before the first shard. OpenAI's SDKs
+// and web interfaces ask it first, to offer a choice; an empty list is right for them.
 func (s *server) models(w http.ResponseWriter, r *http.Request) error {
 	out := schema.ModelList{Object: "list", Data: []schema.Model{}}
 	if m, ok := s.service.Model(r.Context()); ok {
@@ -25,7 +26,8 @@ func (s *server) models(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// getModel answers with one of the served models.
+// getModel answers with one of the served models. An alias works as long as the model that it is
+// for is served, and the answer has the alias as its id.
 func (s *server) getModel(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("id")
 	m, ok := s.service.Model(r.Context())
@@ -39,7 +41,8 @@ func (s *server) getModel(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// modelOf describes a model. When it was made is not known.
+// modelOf describes a model. When it was made is not known. So created is 0, where OpenAI has a
+// time.
 func modelOf(m job.Model) schema.Model {
 	return schema.Model{ID: m.Name, Object: "model", OwnedBy: "longtake", Details: m}
 }
@@ -53,10 +56,13 @@ func (s *server) nodes(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// drainWithin is how long a drained node may finish its step, unless the request says.
+// drainWithin is how long a drained node may finish its step, in seconds, unless the request says;
+// a day is the most. A minute covers a step of most clips; one that takes longer is cut short, and
+// made again elsewhere.
 const drainWithin, drainWithinMax = 60.0, 24 * 3600.0
 
-// drain takes a shard out of use. It answers at once; the shard's state tells when it is free.
+// drain takes a shard out of use. It answers at once; the shard's state tells when it is free. A
+// shard that is not known is a 404. The name may be its id.
 func (s *server) drain(w http.ResponseWriter, r *http.Request) error {
 	within := drainWithin
 	text, err := param(w, r, "within")
@@ -71,6 +77,7 @@ func (s *server) drain(w http.ResponseWriter, r *http.Request) error {
 		}
 		within = v
 	}
+
 	n, err := s.service.DrainNode(r.Context(), r.PathValue("name"),
 		time.Duration(within*float64(time.Second)))
 	if err == nil {
@@ -89,7 +96,7 @@ func (s *server) undrain(w http.ResponseWriter, r *http.Request) error {
 }
 
 // cluster shows what this coordinator knows; it is the one route of the group that followers
-// answer.
+// answer. So it can tell a client who leads.
 func (s *server) cluster(w http.ResponseWriter, r *http.Request) error {
 	st, err := s.service.Status(r.Context())
 	if err == nil {
@@ -106,7 +113,8 @@ func status200(w http.ResponseWriter, st coord.Status, err error) error {
 	return err
 }
 
-// addMember adds a coordinator, which has to run and to answer.
+// addMember adds a coordinator, which has to run and to answer. It needs raft.join in its settings.
+// What its id and addresses may be is for the coordinators to say.
 func (s *server) addMember(w http.ResponseWriter, r *http.Request) error {
 	p, err := readPeer(http.MaxBytesReader(w, r.Body, bodyMax))
 	if err != nil {
@@ -135,7 +143,8 @@ func readPeer(body io.Reader) (p schema.Peer, err error) {
 	return p, nil
 }
 
-// removeMember takes a coordinator out; force also if no majority is in reach then.
+// removeMember takes a coordinator out; force also if no majority is in reach then. Without force,
+// a removal after which the rest could decide nothing is refused, as is that of the leader.
 func (s *server) removeMember(w http.ResponseWriter, r *http.Request) error {
 	force, err := strconv.ParseBool(cmp.Or(r.URL.Query().Get("force"), "false"))
 	if err != nil {
@@ -159,7 +168,8 @@ func (s *server) transfer(w http.ResponseWriter, r *http.Request) error {
 // paramsMax bounds a form of parameters, in bytes.
 const paramsMax = 16 << 10
 
-// param returns a parameter of the query or of a small form.
+// param returns a parameter of the query or of a small form. People send either with curl:
+// ?within=5, or -d within=5.
 func param(w http.ResponseWriter, r *http.Request, name string) (string, error) {
 	r.Body = http.MaxBytesReader(w, r.Body, paramsMax)
 	err := r.ParseForm()

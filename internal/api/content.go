@@ -19,15 +19,19 @@ import (
 
 // file is what a completed job left behind, in the form in which it is sent.
 type file struct {
-	o         job.Object
-	what      string // for people
+	// Where the bytes are, with their size and SHA-256.
+	o job.Object
+	// What errors call it, such as "clip".
+	what string
+	// The Content-Type, and the extension of the name to save it under.
 	kind, ext string
 }
 
 // bytesType is for what browsers should save, not show.
 const bytesType = "application/octet-stream"
 
-// fileOf returns the file that a variant of a video's content names, false for what is none.
+// fileOf returns the file that a variant of a video's content names, false for what is none. "" is
+// the video, as OpenAI's SDKs ask for it.
 func fileOf(v coord.View, variant string) (file, bool) {
 	switch variant {
 	case "", "video", "partial": // there is more than a part now
@@ -75,7 +79,8 @@ func (s *server) content(w http.ResponseWriter, r *http.Request) error {
 }
 
 // sendFile answers as far as the request's conditions and ranges say. The ETag is the SHA-256 of
-// the bytes, so a client may go on with a download at any coordinator.
+// the bytes, so a client may go on with a download at any coordinator. The first byte may take
+// minutes: the coordinator compares a large file with its sum first.
 func (s *server) sendFile(w http.ResponseWriter, r *http.Request, v coord.View, f file) error {
 	in, err := s.open(r.Context(), v, f)
 	if err != nil {
@@ -101,7 +106,8 @@ func (s *server) sendFile(w http.ResponseWriter, r *http.Request, v coord.View, 
 }
 
 // open opens a file of a completed job. If the file is damaged or gone, the error is an answer that
-// says how to get it again: a retry makes the same bytes.
+// says how to get it again: a retry makes the same bytes. A retry queues a clip of the same spec
+// and seed.
 func (s *server) open(ctx context.Context, v coord.View, f file) (io.ReadSeekCloser, error) {
 	in, err := s.service.Open(ctx, f.o)
 	if err == nil {
@@ -122,7 +128,7 @@ func (s *server) open(ctx context.Context, v coord.View, f file) (io.ReadSeekClo
 	return nil, err
 }
 
-// noted remembers why reading failed.
+// noted remembers why reading failed. http.ServeContent does not tell.
 type noted struct {
 	io.ReadSeeker
 	err error
@@ -143,10 +149,14 @@ func (s *server) preview(w http.ResponseWriter, r *http.Request) error {
 		v.Spec.Format != string(media.MP4) {
 		return s.sendStill(w, r, v, "preview")
 	}
+
+	// An error of Get comes again here, as an answer.
 	p, err := s.service.Preview(r.Context(), id(r))
 	if err != nil {
 		return err
 	}
+
+	// The next step makes another one under the same URL.
 	h := w.Header()
 	h.Set("Content-Type", media.AnimationType)
 	h.Set("Content-Length", strconv.Itoa(len(p.Data)))
@@ -157,7 +167,8 @@ func (s *server) preview(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// partial sends the seconds that a running job has decoded so far.
+// partial sends the seconds that a running job has decoded so far. They are WebM parts, one after
+// the other, so a player can begin while the rest is made. A later request has more of them.
 func (s *server) partial(w http.ResponseWriter, r *http.Request, v coord.View) error {
 	format := media.Format(v.Spec.Format)
 
@@ -170,6 +181,7 @@ func (s *server) partial(w http.ResponseWriter, r *http.Request, v coord.View) e
 		return fmt.Errorf("video %s has no second to show yet, it is %s; they come while it is decoded: "+
 			"%w", v.ID, v.State, coord.ErrNotFound)
 	}
+
 	first, err := s.service.Open(r.Context(), parts[0])
 	if err != nil {
 		return err
@@ -185,6 +197,8 @@ func (s *server) partial(w http.ResponseWriter, r *http.Request, v coord.View) e
 	if r.Method == http.MethodHead {
 		return nil
 	}
+
+	// There is no Content-Length: where a part fails, only the cut connection tells the client.
 	_, err = io.Copy(w, start)
 	for _, o := range parts[1:] {
 		if err == nil {
@@ -200,6 +214,7 @@ func (s *server) partial(w http.ResponseWriter, r *http.Request, v coord.View) e
 }
 
 // opening is the first of a clip's parts, with a header in front that says how long these are.
+// PartSeconds is the length of a part, in seconds of the clip.
 func opening(first io.Reader, v coord.View, parts []job.Object) (io.Reader, error) {
 	s := v.Spec
 	o := media.Options{Width: s.Width, Height: s.Height, Frames: s.Frames}

@@ -18,7 +18,9 @@ const (
 )
 
 // allowOrigin lets a page of a trusted origin read the answer. It answers preflights itself, and
-// then returns true. Nothing depends on cookies, so browsers need not send any.
+// then returns true. Nothing depends on cookies, so browsers need not send any. It never refuses
+// anything: without these headers the browser keeps the answer from the page, and cross refuses
+// what would change something.
 func (g *guard) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 	if len(g.origins) == 0 {
 		return false
@@ -32,6 +34,7 @@ func (g *guard) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 
+	// The origin itself, never "*": the answer for each origin is its own, as Vary says.
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Expose-Headers", corsExposed)
 
@@ -45,6 +48,7 @@ func (g *guard) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 		h.Set("Access-Control-Allow-Headers", asked) // the SDKs send many of their own
 	}
 
+	// Chrome asks before a public page reaches a server of a local network.
 	if r.Header.Get("Access-Control-Request-Private-Network") == "true" {
 		h.Set("Access-Control-Allow-Private-Network", "true")
 	}

@@ -8,13 +8,17 @@ import (
 )
 
 // incoming is a request's body, which has to keep coming: a client that stops sending holds its
-// connection for a while only. One goroutine reads it.
+// connection for a while only. One goroutine reads it. It stands in for http.Server's ReadTimeout,
+// which is one time for the whole body: too short for an upload of a GB or too long for everybody
+// else.
 type incoming struct {
 	io.ReadCloser
 	control *http.ResponseController
-	start   time.Time
-	n       int64
-	done    bool // there is no more of it
+	start   time.Time // of the request, after its header
+	// Bytes that have come so far.
+	n int64
+	// There is no more of it: from here on only the answer has a deadline.
+	done bool
 }
 
 // watchBody starts the time of a request's body, which r then has. A request without one may take
@@ -42,7 +46,8 @@ func (in *incoming) extend() {
 	in.until(in.start.Add(min(more, uploadTime)))
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader. At the end the deadline goes: net/http now watches the connection with
+// the same one, and would take a timeout for a client that left.
 func (in *incoming) Read(p []byte) (int, error) {
 	n, err := in.ReadCloser.Read(p)
 	in.n += int64(n)
@@ -56,7 +61,8 @@ func (in *incoming) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// linger gives what is left of the body a moment: net/http reads it before it answers.
+// linger gives what is left of the body a moment: net/http reads it before it answers. wrap calls
+// it before an error is sent, and again at the end of every request.
 func (in *incoming) linger() {
 	if !in.done {
 		in.until(time.Now().Add(lingerTime))
@@ -64,11 +70,13 @@ func (in *incoming) linger() {
 }
 
 // answer is an answer on its way. It remembers its status for the log, and gives the reader
-// stallTime for each piece.
+// stallTime for each piece. A reader that takes nothing for so long is cut off: its handler's next
+// write fails.
 type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController
-	status  int
+	// The last one written; 200 until then, as net/http has it.
+	status int
 }
 
 // WriteHeader implements http.ResponseWriter.

@@ -10,7 +10,9 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// kinds maps the coordinators' errors to answers. Others are 500.
+// kinds maps the coordinators' errors to answers. Others are 500. The order matters where an error
+// wraps several: the first that fits is the answer. Codes are part of the API: programs compare
+// them.
 var kinds = []struct {
 	err    error
 	status int
@@ -29,7 +31,8 @@ var kinds = []struct {
 }
 
 // explain turns any error into its answer: one that is an answer already stays; a *job.FieldError
-// names its field as "param".
+// names its field as "param". Type follows the status: below 500 the fault is in the request, from
+// there on it is the server's.
 func explain(err error) *schema.Error {
 	var known *schema.Error
 	if errors.As(err, &known) {
@@ -43,6 +46,7 @@ func explain(err error) *schema.Error {
 		return e
 	}
 
+	// An error that nobody foresaw is shown whole: it is the operator who reads it, as a rule.
 	e := &schema.Error{Status: http.StatusInternalServerError, Message: err.Error(),
 		Type: "server_error"}
 	for _, k := range kinds {
@@ -57,7 +61,8 @@ func explain(err error) *schema.Error {
 	return e
 }
 
-// invalid is the answer to a request with a wrong field.
+// invalid is the answer to a request with a wrong field. format follows the house form for bad
+// input, "X is Y; allowed: Z"; param is "" where no one field is to blame.
 func invalid(param, format string, args ...any) *schema.Error {
 	return &schema.Error{Status: http.StatusBadRequest, Message: fmt.Sprintf(format, args...),
 		Type: "invalid_request_error", Param: param, Code: "invalid_request"}
@@ -71,7 +76,8 @@ func overloaded(message string) *schema.Error {
 }
 
 // fail answers with an error. One that another coordinator could answer becomes a redirect to it,
-// with a message for clients that do not follow redirects.
+// with a message for clients that do not follow redirects. 307 and not 302, so that a client
+// repeats the method and the body; OpenAI's SDKs do.
 func fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := explain(err)
 	var elsewhere *coord.NotLeaderError
@@ -81,6 +87,8 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 			Code: "not_leader", Message: fmt.Sprintf("%v; ask there (curl -L follows)", elsewhere)}
 	}
 
+	// In seconds. SDKs wait so long before they repeat a request; without it they back off by a
+	// schedule of their own.
 	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}

@@ -18,7 +18,8 @@ const (
 )
 
 // events streams a video's status as server-sent events until it is final. A browser that connects
-// again after the end is told to stop, by status 204.
+// again after the end is told to stop, by status 204. client.Watch reads the stream for `longtake
+// job status --watch`; web pages read it with EventSource.
 func (s *server) events(w http.ResponseWriter, r *http.Request) error {
 	if r.Header.Get(lastEventID) == schema.EventEnd {
 		w.WriteHeader(http.StatusNoContent)
@@ -59,12 +60,16 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// eventStream writes the events of one video to one reader.
+// eventStream writes the events of one video to one reader. A stream of hours has thousands of
+// events, so most are patches of some bytes.
 type eventStream struct {
-	w     io.Writer
-	n     int // videos so far
+	w io.Writer
+	// Events so far, and the id of the latest.
+	n int
+	// The state and the attempt of the last video: when one changes, all of it is sent.
 	state [2]any
-	last  map[string]any // what the reader knows, without what stays the same
+	// What the reader knows, without what stays the same: see schema.Moving.
+	last map[string]any
 }
 
 // send writes what is new of a video: all of it when its state or attempt has changed, else a
@@ -91,7 +96,8 @@ func (e *eventStream) send(v schema.Video) error {
 	return err
 }
 
-// write writes one event; the first also tells browsers when to connect again.
+// write writes one event; the first also tells browsers when to connect again. A browser that
+// connects again starts with the whole video: n counts within one stream.
 func (e *eventStream) write(event string, data any) error {
 	retry := ""
 	if e.n == 0 {

@@ -13,10 +13,12 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// videoField names the clip that an extension goes on from; a form may call it video[id], too.
+// videoField names the clip that an extension goes on from; a form may call it video[id], too. In
+// the body it stands beside the fields of a request.
 const videoField = "video"
 
-// extensions is extend for clients that name the video in the body, as OpenAI's SDKs do.
+// extensions is extend for clients that name the video in the body, as OpenAI's SDKs do. The body
+// is turned into JSON without the video, and read again as any extension's.
 func (s *server) extensions(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
 	var fields map[string]json.RawMessage
@@ -33,6 +35,7 @@ func (s *server) extensions(w http.ResponseWriter, r *http.Request) error {
 		return tooLarge(err)
 	}
 
+	// What is left goes through readRequest, which checks it, so nothing of it is judged here.
 	id, err := videoID(fields[videoField])
 	if err != nil {
 		return err
@@ -43,7 +46,8 @@ func (s *server) extensions(w http.ResponseWriter, r *http.Request) error {
 	return s.extendVideo(w, r, id)
 }
 
-// jsonFields reads a JSON object.
+// jsonFields reads a JSON object. A name that stands twice is an error; addMember reads its body
+// with it, too.
 func jsonFields(body io.Reader) (map[string]json.RawMessage, error) {
 	text, err := io.ReadAll(body)
 	if err != nil {
@@ -60,7 +64,8 @@ func jsonFields(body io.Reader) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// videoID takes the id out of {"id": "video_..."}, or of the text alone.
+// videoID takes the id out of {"id": "video_..."}, or of the text alone. OpenAI wants the object;
+// the text is what people write first.
 func videoID(raw json.RawMessage) (job.ID, error) {
 	var ref struct {
 		ID job.ID `json:"id"`
@@ -79,13 +84,15 @@ func videoID(raw json.RawMessage) (job.ID, error) {
 	return ref.ID, nil
 }
 
-// formFields reads a form without files as the JSON object that it stands for.
+// formFields reads a form without files as the JSON object that it stands for. A file is refused
+// before it is read: OpenAI extends uploaded videos, but here the latents are needed.
 func formFields(r *http.Request) (map[string]json.RawMessage, error) {
 	m, err := r.MultipartReader()
 	if err != nil {
 		return nil, invalid("", "cannot read the form: %v", err)
 	}
 	fields := map[string]json.RawMessage{}
+
 	for n := 0; ; n++ {
 		part, err := m.NextPart()
 		// Any error but an answer of ours is the client's: a form that breaks off, or is none.
@@ -110,6 +117,7 @@ func formFields(r *http.Request) (map[string]json.RawMessage, error) {
 
 // addField adds a part of a form to the fields, as the JSON that it stands for: video[id] is
 // OpenAI's way to name the video, scenes are JSON in a form as well, and anything else is a text.
+// The caller bounds the body by bodyMax, so the value may be read whole.
 func addField(fields map[string]json.RawMessage, part *multipart.Part) error {
 	name := part.FormName()
 	if part.FileName() != "" {

@@ -22,16 +22,22 @@ import (
 
 // Limits of fetching what a clip starts from.
 const (
-	fetchTime     = 30 * time.Second
-	fetchURLMax   = 2048 // bytes
-	fetchHops     = 3    // redirects
+	// For all of it, with redirects and the body; the request is waiting for it, and holds a place.
+	fetchTime = 30 * time.Second
+	// For a connection, for its TLS, and for the header of an answer, each.
 	fetchHeadTime = 10 * time.Second
+	// Bytes of a URL, enough for signed ones of object stores.
+	fetchURLMax = 2048
+	// Redirects: a link shortener and a CDN need two.
+	fetchHops = 3
 )
 
-// FetchModes are the values of Clients.FetchURLs, and the schemes that each allows.
+// FetchModes are the values of Clients.FetchURLs, and the schemes that each allows. Off is the
+// default: a server that fetches what strangers name is a risk that an operator has to choose.
 var FetchModes = map[string][]string{"off": nil, "https": {"https"}, "any": {"https", "http"}}
 
-// errNotPublic says that an address is not one of the public internet.
+// errNotPublic says that an address is not one of the public internet. The client reads it without
+// the address, which would tell it how names resolve inside.
 var errNotPublic = errors.New("its host has an address that is not public")
 
 // fetcher gets pictures from URLs that clients name. They are strangers' URLs in a server's
@@ -39,12 +45,15 @@ var errNotPublic = errors.New("its host has an address that is not public")
 // resolved already; it follows few redirects, each under the same rules, and uses no proxy, which
 // would dial for it. It sends nothing of the client's, and takes only pictures.
 type fetcher struct {
-	schemes []string // none: it fetches nothing
-	client  *http.Client
+	// In lower case; none: it fetches nothing.
+	schemes []string
+	// Dials and follows redirects by the rules above; it keeps no connection between fetches.
+	client *http.Client
 }
 
 // newFetcher returns one for a mode; allowed judges addresses, and tests have certificates of their
-// own.
+// own. Control runs after a name is resolved and before the connection is made, so a name cannot
+// change its address in between.
 func newFetcher(mode string, allowed func(netip.Addr) bool, certs *tls.Config) *fetcher {
 	f := &fetcher{schemes: FetchModes[mode]}
 	dialer := &net.Dialer{Timeout: fetchHeadTime, Control: func(_, address string,
@@ -89,7 +98,8 @@ func (f *fetcher) check(u *url.URL) error {
 }
 
 // get fetches a picture into a temporary file, which the caller drops. Errors name the field, and
-// nothing of what was read.
+// nothing of what was read. A client that left is ctx's error; a temporary file that cannot be
+// created stays a 500; all else is a *job.FieldError, a 400.
 func (f *fetcher) get(ctx context.Context, field, address string) (*os.File, error) {
 	if f == nil || len(f.schemes) == 0 {
 		return nil, &job.FieldError{Field: field, Value: "a URL", Allowed: referenceAllowed +
@@ -128,7 +138,8 @@ func (f *fetcher) get(ctx context.Context, field, address string) (*os.File, err
 	return file, err
 }
 
-// download asks for u and takes at most media.PictureBytes that begin like a picture.
+// download asks for u and takes at most media.PictureBytes that begin like a picture. The
+// Content-Type is not looked at: servers get it wrong.
 func (f *fetcher) download(ctx context.Context, u *url.URL) (*os.File, error) {
 	u.Fragment = ""
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -186,7 +197,8 @@ func prefixes(texts ...string) []netip.Prefix {
 	return out
 }
 
-// isPublic reports whether an address is of the public internet.
+// isPublic reports whether an address is of the public internet. Metadata services of clouds are on
+// link-local addresses, which IsGlobalUnicast leaves out, or on private ones.
 func isPublic(a netip.Addr) bool {
 	a = a.Unmap()
 	if a.Zone() != "" || !a.IsGlobalUnicast() || a.IsPrivate() || a.Is6() && !unicast6.Contains(a) {

@@ -11,7 +11,8 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// setter takes a field's value into a request. name is what the request calls the field.
+// setter takes a field's value into a request. name is what the request calls the field. v is not
+// JSON's null. An error is an answer, a 400 as a rule.
 type setter func(q *request, name string, v value) error
 
 // fieldNames lists the fields that a request may have and that longtake acts on.
@@ -23,7 +24,8 @@ var fieldNames = func() (names []string) {
 	return names
 }()
 
-// known is every name that is taken, for hints.
+// known is every name that is taken, for hints. A typo in guidance_scale_2 gets a hint, too, though
+// that is refused then.
 var known = func() []string {
 	names := slices.Concat(fieldNames, idle, counts, slices.Collect(maps.Keys(unable)),
 		slices.Collect(maps.Keys(unused)), slices.Collect(maps.Keys(holders)))
@@ -51,14 +53,19 @@ func find(name string) setter {
 	return func(q *request, name string, v value) error { return q.store(f, name, v) }
 }
 
-// request is a request that is being read. What it sets twice, in whatever words, is refused.
+// request is a request for a clip while its body is read, field by field. What it sets twice, in
+// whatever words, is refused: servers differ in which one they take, so the client could not know.
 type request struct {
 	job.Request
-	given map[string]string // the fields, and what they were called
-	ref   *reference        // what the clip starts from
+	// The fields that were set, by longtake's names, and what the request called each.
+	given map[string]string
+	// What the clip starts from, as it was sent; nil if nothing was. The reader of the body owns its
+	// file until it becomes a received.
+	ref *reference
 }
 
-// set takes a field, ours or another server's, as JSON and forms write it.
+// set takes a field, ours or another server's, as JSON and forms write it. JSON's null is a field
+// left out. So is an empty one of a form: browsers send every input of a page.
 func (q *request) set(name string, v value) error {
 	name = strings.TrimSuffix(name, "[]")            // a form's way to write lists
 	if base, key, ok := strings.Cut(name, "["); ok { // a form's way to write objects
@@ -68,6 +75,9 @@ func (q *request) set(name string, v value) error {
 	if f, ok := job.LookupField(name); ok {
 		own = f.Name
 	}
+
+	// An unknown field is an error, never skipped: with a misspelt field, hours of GPUs would go into
+	// the wrong clip.
 	set := find(name)
 	if set == nil {
 		return unknown(name)
@@ -95,10 +105,13 @@ func (q *request) set(name string, v value) error {
 func (q *request) store(f job.Field, name string, v value) error {
 	kind := f.Type()
 	switch {
+	// Some servers take a list of seeds, one for each clip; here there is one clip.
 	case kind == job.TypeSeed:
 		v = v.onlyElement()
+	// JSON has the scenes as a list, a form has the same list as a text.
 	case kind == job.TypeStoryboard && v.raw != nil:
 		v.text = string(v.raw)
+	// Such as format=auto, which clients send for "as you like".
 	case f.Unset != "" && strings.EqualFold(v.text, f.Unset):
 		return nil
 	}
@@ -121,7 +134,8 @@ func (q *request) store(f job.Field, name string, v value) error {
 	return nil
 }
 
-// unknown says that there is no field of a name, and which one may be meant.
+// unknown says that there is no field of a name, and which one may be meant. A name of more than 64
+// bytes is no typo.
 func unknown(name string) error {
 	hint := ""
 	meant := slices.IndexFunc(job.Fields, func(f job.Field) bool {
@@ -136,7 +150,8 @@ func unknown(name string) error {
 		strings.Join(fieldNames, ", "))
 }
 
-// prompted wants something to show.
+// prompted wants something to show. create and remix call it; an extension may go on under the old
+// prompt.
 func (q *request) prompted() error {
 	if q.Says("prompt") || q.Says("storyboard") {
 		return nil
@@ -145,7 +160,9 @@ func (q *request) prompted() error {
 		"or a storyboard")
 }
 
-// note adds a notice for the client.
+// note adds a notice for the client. Clients find it in longtake.notices of the video. The limits
+// are those of a job's notes, so that a request with a thousand odd fields does not make a large
+// record.
 func (q *request) note(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	text = strings.ToValidUTF8(text[:min(len(text), job.NoteLimit)], "")

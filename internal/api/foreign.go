@@ -9,6 +9,8 @@ import (
 )
 
 // idle are fields of other servers that do not change the clip: they are taken and not looked at.
+// The first six are OpenAI's, the others SGLang's and vLLM-Omni's: accounting, profiling, and
+// settings of steps that only run if a field of unable turns them on.
 var idle = []string{"user", "metadata", "store", "safety_identifier", "prompt_cache_key",
 	"service_tier", "request_id", "response_format", "save_output", "task",
 	"frame_interpolation_exp", "frame_interpolation_scale", "frame_interpolation_model_path",
@@ -16,7 +18,8 @@ var idle = []string{"user", "metadata", "store", "safety_identifier", "prompt_ca
 	"num_profiled_timesteps", "profile_all_stages", "progressive_levels", "progressive_delta"}
 
 // unable are fields of other servers for what longtake cannot do. A value that turns it off is
-// taken, another one is refused.
+// taken, another one is refused. The value is what the error says is not supported. SDKs of other
+// servers send many of them by default, as null or false.
 var unable = map[string]string{
 	"guidance_scale_2": "a second transformer", "boundary_ratio": "a second transformer",
 	"true_cfg_scale": "true CFG besides guidance", "guidance_rescale": "rescaled guidance",
@@ -31,7 +34,8 @@ var unable = map[string]string{
 }
 
 // unused are fields that change a clip elsewhere: they are taken, and a notice says that they made
-// no difference, unless their value is one of these.
+// no difference, unless their value is one of these. A nil list has no such value: a path of the
+// server is always worth a notice.
 var unused = map[string][]string{
 	"quality":             {"auto", "standard", "default", "medium"},
 	"output_quality":      {"default", "auto"},
@@ -40,17 +44,21 @@ var unused = map[string][]string{
 	"max_sequence_length": {"512"},
 }
 
-// holders are fields whose members are fields; what a lenient one has besides is left out with
-// a notice.
+// holders are fields whose members are fields; what a lenient one has besides is left out with a
+// notice. extra_body is what OpenAI's SDKs unpack by themselves and curl does not; diffusers_kwargs
+// is SGLang's, and extra_params vLLM-Omni's, for pipelines of diffusers. Those two are lenient, as
+// each pipeline has arguments of its own. nvext is Dynamo's.
 var holders = map[string]struct{ lenient bool }{
 	"extra_body": {}, "extra_json": {}, "video_params": {}, "nvext": {},
 	"extra_params": {true}, "diffusers_kwargs": {true},
 }
 
-// counts are fields that ask for a number of clips.
+// counts are fields that ask for a number of clips. diffusers makes several in a batch; here each
+// clip is a job, with a seed of its own.
 var counts = []string{"n", "num_outputs_per_prompt"}
 
-// foreign returns how a field of another server is taken, nil if there is none of the name.
+// foreign returns how a field of another server is taken, nil if there is none of the name. No name
+// is in two of the lists, nor a name of job.Fields.
 func foreign(name string) setter {
 	if what, ok := unable[name]; ok {
 		return refuseUnlessOff(what)
@@ -71,7 +79,8 @@ func foreign(name string) setter {
 	return nil
 }
 
-// merge sets the fields that a field has.
+// merge sets the fields that a field has. They count as if they stood outside, so one that stands
+// there, too, is given twice.
 func (q *request) merge(name string, v value, lenient bool) error {
 	list, err := v.object(name)
 	if err != nil {
@@ -101,7 +110,8 @@ func (q *request) merge(name string, v value, lenient bool) error {
 // isField reports whether there is a field of a name.
 func isField(name string) bool { return find(name) != nil }
 
-// noteLeft tells of members that a field has and that mean nothing here.
+// noteLeft tells of members that a field has and that mean nothing here. It shows eight of them at
+// most.
 func (q *request) noteLeft(name string, left ...string) {
 	const shown = 8
 	slices.Sort(left)
@@ -131,6 +141,7 @@ func refuseUnlessOff(what string) setter {
 }
 
 // leaveOut notes that a field made no difference, unless its value is one of those that make none.
+// same is in lower case.
 func leaveOut(same []string) setter {
 	return func(q *request, name string, v value) error {
 		if v.off() || slices.Contains(same, strings.ToLower(v.text)) {

@@ -13,12 +13,18 @@ import (
 // anything else. Of too many spare ones the oldest is closed, so that a probe is always heard.
 type gate struct {
 	net.Listener
+	// How many connections may be open, and how many spares there may be besides; both at least 1.
 	most, spare int
 
-	mu     sync.Mutex
-	open   int
-	idle   []*gateConn // the longest idle first
-	spares []*gateConn // the oldest first
+	// mu guards what follows: net/http calls Accept, changed and Close from many goroutines. It is not
+	// held while a connection is closed, which takes it again.
+	mu sync.Mutex
+	// Connections that count, without the spares.
+	open int
+	// Those between two requests, the longest idle first.
+	idle []*gateConn
+	// The oldest first.
+	spares []*gateConn
 }
 
 // gateConn is a connection that a gate counts until it is closed.
@@ -27,7 +33,8 @@ type gateConn struct {
 	g *gate
 	// For a probe alone; it does not count as open.
 	spare bool
-	once  sync.Once
+	// net/http may close a connection twice; it is counted off once.
+	once sync.Once
 }
 
 // newGate bounds l to so many connections, and to spare ones beyond them.
@@ -53,6 +60,8 @@ func (g *gate) admit(nc net.Conn) (c, old *gateConn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c = &gateConn{Conn: nc, g: g}
+
+	// An idle connection can go without harm: HTTP clients open a new one for their next request.
 	switch {
 	case g.open < g.most:
 		g.open++
@@ -66,6 +75,7 @@ func (g *gate) admit(nc net.Conn) (c, old *gateConn) {
 			g.spares = g.spares[1:]
 		}
 	}
+
 	return c, old
 }
 
@@ -92,7 +102,8 @@ func (c *gateConn) CloseWrite() error {
 	return nil
 }
 
-// changed is http.Server's ConnState: it keeps the list of idle connections.
+// changed is http.Server's ConnState: it keeps the list of idle connections. A spare is never on
+// it: its first answer closes it.
 func (g *gate) changed(nc net.Conn, state http.ConnState) {
 	c, ok := nc.(*gateConn)
 	if !ok || c.spare {
@@ -119,7 +130,8 @@ func without(all []*gateConn, c *gateConn) []*gateConn {
 // spareKey marks the context of a spare connection's requests.
 type spareKey struct{}
 
-// markSpare tells requests of a spare connection what they are.
+// markSpare tells requests of a spare connection what they are. It is http.Server's ConnContext,
+// called once for each connection; wrap looks for the mark.
 func markSpare(ctx context.Context, nc net.Conn) context.Context {
 	if c, ok := nc.(*gateConn); ok && c.spare {
 		return context.WithValue(ctx, spareKey{}, true)

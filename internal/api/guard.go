@@ -19,10 +19,14 @@ import (
 // of ours (a name that an attacker points at this address is not), and what comes from a page of
 // another origin is refused unless that origin is trusted.
 type guard struct {
-	next    http.Handler
-	hosts   []string // in lower case; "*": any, "*.name": its subdomains
-	origins []string // "*": any
-	cross   *http.CrossOriginProtection
+	// The routes; they see only requests that passed.
+	next http.Handler
+	// Names in lower case; "*" is any, "*.name" the subdomains of name.
+	hosts []string
+	// As Config.Origins has them; "*" is any.
+	origins []string
+	// Judges by Sec-Fetch-Site and Origin, which browsers send and scripts cannot forge.
+	cross *http.CrossOriginProtection
 }
 
 // newGuard returns the guard of a handler; hosts come from Hosts, origins have passed CheckAccess.
@@ -50,6 +54,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(requestIDHeader, id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 
+	// A probe of Kubernetes has the pod's address or any name as its Host, and learns nothing of jobs.
 	if !g.knows(r.Host) && !probePaths[r.URL.Path] {
 		dismiss(w, r, &schema.Error{Status: http.StatusForbidden, Type: "invalid_request_error",
 			Code: "host_not_allowed", Message: fmt.Sprintf("Host is %.128q; allowed: localhost, IP "+
@@ -58,6 +63,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
+	// Before the check, so that the preflight of a trusted page is answered.
 	if g.allowOrigin(w, r) {
 		return
 	}
@@ -72,6 +78,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // requestIDHeader names a request in answers and in the log. A client's own is kept if it is plain.
+// OpenAI's SDKs show it as the request id of their errors.
 const requestIDHeader = "X-Request-Id"
 
 // requestIDPattern is what of a client's id is kept: nothing that could break a log line or a
@@ -113,7 +120,7 @@ func hostName(host string) string {
 
 // Hosts returns the names under which clients may reach an API: those of the setting http.hosts,
 // this machine's, and the host of each listening address and URL (those that are none are left
-// out).
+// out). Both programs that serve the API call it once, when they start.
 func Hosts(setting []string, addresses ...string) []string {
 	out := slices.Clone(setting)
 	if name, err := os.Hostname(); err == nil {
@@ -131,6 +138,7 @@ func Hosts(setting []string, addresses ...string) []string {
 }
 
 // CheckAccess returns what is wrong with the settings http.hosts and http.cors-origins, or nil.
+// It is called before anything listens, so that a mistake is an error of the settings.
 func CheckAccess(hosts, origins []string) error {
 	for _, h := range hosts {
 		name := strings.TrimPrefix(hostName(h), "*.")
@@ -141,6 +149,8 @@ func CheckAccess(hosts, origins []string) error {
 				"*.clips.example for its subdomains, * for any", h)
 		}
 	}
+
+	// A browser compares an Origin byte by byte: a path or a slash at the end would never match.
 	for _, o := range origins {
 		u, err := url.Parse(o)
 		if o != "*" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||

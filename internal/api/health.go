@@ -10,18 +10,22 @@ import (
 	"github.com/longtake/longtake/internal/coord"
 )
 
-// errNoShard says that jobs would only wait.
+// errNoShard says that jobs would only wait. It is a 503 of the probes alone: a request is taken
+// and queued all the same.
 var errNoShard = fmt.Errorf("%w: no shard is registered at the moment; start one",
 	coord.ErrNotReady)
 
-// livez says that the process answers; it looks at nothing else.
+// livez says that the process answers; it looks at nothing else. Kubernetes restarts what does not
+// answer, so a lost leader or a full disk must not show here.
 func (s *server) livez(w http.ResponseWriter, _ *http.Request) error {
 	fmt.Fprintln(w, "ok")
 	return nil
 }
 
 // readyz says whether clips can be made through this coordinator; with ?verbose, what was looked
-// at. A follower is ready when it knows a leader, to which it sends clients.
+// at. A follower is ready when it knows a leader, to which it sends clients. The body is plain
+// text, as for Kubernetes' own servers; a 503 without ?verbose is an error in JSON that says the
+// first reason. /health is the same, for clients of vLLM and SGLang.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
 	report, ready := s.readiness(r.Context())
 	if !r.URL.Query().Has("verbose") {
@@ -38,7 +42,8 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// report is a line for each part of a coordinator that was looked at, as ?verbose shows it.
+// report is a line for each part of a coordinator that was looked at, as ?verbose shows it. Its
+// form is that of ?verbose on Kubernetes' API server, with [+] and [-].
 type report struct{ strings.Builder }
 
 // line adds a line: whether a part is well, its name, and how it is.
@@ -51,7 +56,8 @@ func (r *report) line(ok bool, what, format string, args ...any) {
 }
 
 // readiness looks at all parts and returns the report, and the first thing that keeps this
-// coordinator from being ready.
+// coordinator from being ready. A leader needs a model and a shard; a follower's shards are for its
+// leader to know.
 func (s *server) readiness(ctx context.Context) (text string, ready error) {
 	ready = s.service.Ready(ctx)
 	st, err := s.service.Status(ctx)

@@ -12,7 +12,9 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// list answers with a page of videos, the newest first unless the query says otherwise.
+// list answers with a page of videos, the newest first unless the query says otherwise. Limits
+// above 100, and an after that is unknown, are for the coordinator to refuse. A client has the next
+// page by after=last_id while has_more is true.
 func (s *server) list(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	o := coord.ListOptions{After: job.ID(q.Get("after")), Order: q.Get("order")}
@@ -36,7 +38,8 @@ func (s *server) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 // writeList writes a List, one video after the other: a hundred large ones are more than a slow
-// reader may have waiting in memory. It stops when the reader has left.
+// reader may have waiting in memory. It stops when the reader has left. The text is that of a
+// schema.List; client.List reads it as one.
 func writeList(w io.Writer, p coord.Page) {
 	end := schema.List{Object: "list", HasMore: p.More}
 	before := `{"object":"list","data":[`
@@ -61,7 +64,8 @@ func writeList(w io.Writer, p coord.Page) {
 		encode(end.FirstID), encode(end.LastID), end.HasMore)
 }
 
-// encode returns the JSON of a value of types that are all ours.
+// encode returns the JSON of a value of types that are all ours. An error would be a bug: a type
+// that JSON cannot have, or a float that is not finite.
 func encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -10,10 +10,14 @@ import (
 // received is what a request brought for its clip to start from: a temporary file, or a URL that
 // leads to one. It has one of the server's few places for those until it is dropped.
 type received struct {
-	name  string // of its field
-	url   string // to be fetched by open; "": the file is there
+	// What the request called its field, for errors.
+	name string
+	// To be fetched by open; "": the file is there.
+	url   string
 	fetch *fetcher
-	file  *os.File
+	// A temporary file, removed by drop; nil until a URL is fetched.
+	file *os.File
+	// Taken before the file is written, or the URL fetched, and held until drop.
 	place *place
 }
 

@@ -23,8 +23,11 @@ import (
 // reference is what a clip starts from, as a request brings it: a file of a form, or a text that is
 // a data URL, a URL, base64, or JSON of those.
 type reference struct {
-	name string // of its field
+	// What the request called its field, for errors.
+	name string
+	// A temporary file with the bytes of a form's part, whose offset stands anywhere; nil for a text.
 	file *os.File
+	// A data URL, an http(s) URL or base64, of up to inlineMax bytes; "" if there is a file.
 	text string
 }
 
@@ -40,7 +43,8 @@ func (r *reference) drop() {
 	}
 }
 
-// setReference takes a text, or an object of one.
+// setReference takes a text, or an object of one. It is the setter of the field in JSON, and of a
+// form's part that turned out to be a text.
 func setReference(q *request, name string, v value) error {
 	text, err := referenceText(name, v, 0)
 	if err != nil || text == "" {
@@ -49,7 +53,8 @@ func setReference(q *request, name string, v value) error {
 	return q.refer(&reference{name: name, text: text})
 }
 
-// refer takes the one reference that a request may have, and drops a second.
+// refer takes the one reference that a request may have, and drops a second. input_reference and
+// its aliases count as one.
 func (q *request) refer(r *reference) error {
 	if q.ref != nil {
 		r.drop()
@@ -64,6 +69,8 @@ func (q *request) refer(r *reference) error {
 func (q *request) setPart(base, key string, v value) error {
 	whole := base + key
 	inner, rest, _ := strings.Cut(strings.TrimPrefix(key, "["), "]")
+
+	// A member of a holder is a field; one of a feature that is idle or off is judged as the whole.
 	switch h, holds := holders[base]; {
 	case holds && h.lenient && !isField(inner):
 		q.noteLeft(base, inner)
@@ -81,6 +88,7 @@ func (q *request) setPart(base, key string, v value) error {
 	switch key {
 	case "[image_url]", "[image_url][url]", "[url]":
 		return q.set(base, v)
+	// OpenAI's hints for vision models: the picture is taken whole here.
 	case "[type]", "[detail]", "[image_url][detail]":
 		return nil
 	case "[file_id]":
@@ -90,12 +98,14 @@ func (q *request) setPart(base, key string, v value) error {
 }
 
 // referenceText finds the text in a reference, which may be wrapped in a list of one and in objects
-// with image_url or url, as servers differ. depth counts the objects around v.
+// with image_url or url, as servers differ. depth counts the objects around v. Two levels are what
+// OpenAI's chat messages have: {"image_url": {"url": ...}}.
 func referenceText(name string, v value, depth int) (string, error) {
 	text := strings.TrimSpace(v.text)
 	if v.isText() && !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "[") {
 		return text, nil
 	}
+	// Some servers take lists of pictures; one picture in a list means the same.
 	var list []json.RawMessage
 	if json.Unmarshal([]byte(text), &list) == nil && len(list) == 1 {
 		text = string(list[0])
@@ -133,7 +143,8 @@ func noFiles(name string) error {
 }
 
 // receive takes a part of a form: a file, or a text that stands for one. A browser's form sends an
-// empty part without a name where no file was chosen.
+// empty part without a name where no file was chosen. All of it goes to disk first, as only its
+// bytes tell which of them it is.
 func (q *request) receive(name string, part *multipart.Part, p *place) error {
 	data := bufio.NewReader(part)
 	if _, err := data.Peek(1); errors.Is(err, io.EOF) && part.FileName() == "" {
@@ -158,7 +169,8 @@ func (q *request) receive(name string, part *multipart.Part, p *place) error {
 }
 
 // asText returns the reference if it is a file after all. A text is set as the request's; of one
-// that is empty nothing is left.
+// that is empty nothing is left. curl -F 'input_reference=<a.png' sends a picture without a file
+// name, and -F input_reference=data:... a text; the first 512 bytes tell them apart.
 func (r *reference) asText(q *request) (*reference, error) {
 	head := make([]byte, 512)
 	n, err := r.file.ReadAt(head, 0)
@@ -183,7 +195,8 @@ func (r *reference) asText(q *request) (*reference, error) {
 	return nil, q.set(r.name, value{text: string(text)})
 }
 
-// receiveFile copies to a temporary file.
+// receiveFile copies r to a temporary file, which the caller drops. More than source.Max bytes are
+// a *http.MaxBytesError, and then nothing is left on disk.
 func receiveFile(r io.Reader) (*os.File, error) {
 	f, err := os.CreateTemp("", "longtake-input-*")
 	if err != nil {
@@ -202,7 +215,8 @@ func receiveFile(r io.Reader) (*os.File, error) {
 }
 
 // input returns what a request starts from, with its place, or nil if it starts from nothing. A
-// text is decoded to a file here; a URL is fetched only when it is opened.
+// text is decoded to a file here; a URL is fetched only when it is opened. The place is the
+// caller's to leave, also after an error.
 func (q *request) input(p *place) (*received, error) {
 	r := q.ref
 	if r == nil {
@@ -233,7 +247,8 @@ func (q *request) input(p *place) (*received, error) {
 }
 
 // decode returns the bytes of a data URL, or of base64 that holds a picture: any word is base64 of
-// something.
+// something. So base64 without "data:" has to begin like a picture, and a data URL may have any
+// bytes: source.Inspect judges those.
 func (r *reference) decode() ([]byte, error) {
 	text, isURL := r.text, false
 	wrong := func(what string) error {

@@ -14,7 +14,9 @@ func (s *server) extend(w http.ResponseWriter, r *http.Request) error {
 }
 
 // extendVideo queues a clip that goes on from the video id. It needs that video's latents, so it
-// has to be completed; all that the request leaves out is as there.
+// has to be completed; all that the request leaves out is as there. The new clip contains the old
+// one: its frames are those there, and those added. A video that is not completed is
+// job.ErrTransition, a 409.
 func (s *server) extendVideo(w http.ResponseWriter, r *http.Request, id job.ID) error {
 	q, v, m, err := s.readChange(w, r, id)
 	if err != nil {
@@ -27,6 +29,8 @@ func (s *server) extendVideo(w http.ResponseWriter, r *http.Request, id job.ID) 
 
 	req := q.Request
 	req.Inherit(m, v.Spec, job.ByBoth)
+	// The latents are in the object store already: nothing is copied, and the job's reference keeps
+	// them.
 	req.Source = job.Source{Kind: job.SourceLatents, Object: v.Result.Latents,
 		Latents: m.Latents(v.Spec.Frames)}
 	if req, err = req.Extend(m, v.Spec.Width, v.Spec.Height); err != nil {
@@ -37,7 +41,7 @@ func (s *server) extendVideo(w http.ResponseWriter, r *http.Request, id job.ID) 
 }
 
 // remix queues the request of another video again, with what the body changes. The seed stays, too,
-// unless the body has one.
+// unless the body has one. Any video can be remixed, also one that failed.
 func (s *server) remix(w http.ResponseWriter, r *http.Request) error {
 	q, v, m, err := s.readChange(w, r, id(r))
 	if err == nil {
@@ -50,6 +54,8 @@ func (s *server) remix(w http.ResponseWriter, r *http.Request) error {
 	req := q.Request
 	req.Inherit(m, v.Spec, job.ByRemix)
 	req.Source, req.RemixOf = v.Spec.Source, v.ID
+
+	// What is not said comes back as the first client wrote it: its alias, its seconds.
 	if !q.Says("model") {
 		req.ModelAsked = v.Spec.ModelAsked
 	}
@@ -61,7 +67,8 @@ func (s *server) remix(w http.ResponseWriter, r *http.Request) error {
 }
 
 // readChange reads a request that says what is to be other than in the video id, and returns that
-// video and the model that is served.
+// video and the model that is served. Of a wrong body and an unknown id, the body is what the error
+// tells.
 func (s *server) readChange(w http.ResponseWriter, r *http.Request, id job.ID) (q *request,
 	v coord.View, m job.Model, err error) {
 	q, in, err := s.readRequest(w, r)

@@ -14,10 +14,12 @@ import (
 )
 
 // handler answers a request, or returns the error to answer with: see fail. It has not written
-// anything when it returns an error, unless the reader has left.
+// anything when it returns an error, unless the reader has left. Only wrap calls it, on the
+// goroutine that net/http has for the request.
 type handler func(http.ResponseWriter, *http.Request) error
 
-// route is a method and a path, and how they are answered.
+// route is a method and a path, and how they are answered. path is a pattern of http.ServeMux; with
+// the method it is the label in the metrics, too.
 type route struct {
 	method, path string
 	f            handler
@@ -29,21 +31,30 @@ type route struct {
 type routeKind int
 
 const (
-	brief  routeKind = iota // what takes a moment
-	stream                  // what takes as long as a job
-	load                    // what takes as long as its reader or writer
-	probe                   // what has to be answered whatever else goes on
+	// What takes a moment, a JSON answer: requestsMax at once, or bodiesMax with a body.
+	brief routeKind = iota
+	// What takes as long as a job, and next to no memory: streams of events, and waiting creates.
+	stream
+	// What takes as long as its reader or writer: files, lists and snapshots.
+	load
+	// What has to be answered whatever else goes on, for Kubernetes and Prometheus: no limit.
+	probe
 )
 
-// metricsPath is for Prometheus.
+// metricsPath is for Prometheus. It counts as a probe, but its Host has to be known: it tells of
+// jobs.
 const metricsPath = "/metrics"
 
-// probePaths are those that say nothing of jobs; they are answered under any Host.
+// probePaths are those that say nothing of jobs; they are answered under any Host. Kubernetes asks
+// by the address of a pod, a load balancer by any name.
 var probePaths = map[string]bool{"/livez": true, "/readyz": true, "/health": true}
 
-// routes lists the API. docs/api.md describes each; a test compares.
+// routes lists the API. docs/api.md describes each; a test compares. The routes with noRoute are
+// there so that clients get a 501 that says what to use, not the 405 of /v1/videos/{id}, which
+// these paths match.
 func (s *server) routes(metrics *prometheus.Registry) []route {
 	return []route{
+		// Videos: OpenAI's routes, then those of other servers and of longtake.
 		{"POST", "/v1/videos", s.create, brief},
 		{"GET", "/v1/videos", s.list, load},
 		{"GET", "/v1/videos/{id}", s.get, brief},
@@ -59,8 +70,12 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		{"POST", "/v1/videos/characters", noRoute, brief},
 		{"POST", "/v1/videos/generations", noRoute, brief},
 		{"GET", "/v1/videos/{id}/events", s.events, stream},
+
+		// Models, in OpenAI's shape. A name may have slashes, as those of Hugging Face do.
 		{"GET", "/v1/models", s.models, brief},
 		{"GET", "/v1/models/{id...}", s.getModel, brief},
+
+		// The cluster, for operators and the command line.
 		{"GET", "/v1/nodes", s.nodes, brief},
 		{"POST", "/v1/nodes/{name}/drain", s.drain, brief},
 		{"POST", "/v1/nodes/{name}/undrain", s.undrain, brief},
@@ -70,6 +85,8 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		{"GET", "/v1/cluster/snapshot", s.saveSnapshot, load},
 		{"POST", "/v1/cluster/snapshot", s.restoreSnapshot, load},
 		{"GET", "/v1/cluster", s.cluster, brief},
+
+		// Probes. /health is what SGLang and vLLM call theirs.
 		{"GET", "/livez", s.livez, probe},
 		{"GET", "/readyz", s.readyz, probe},
 		{"GET", "/health", s.readyz, probe},
@@ -78,7 +95,7 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 }
 
 // serveMetrics answers a Prometheus server. The registry is the coordinator's, with the API's own
-// counts in it.
+// counts in it. More than eight scrapes at once get promhttp's own 503.
 func serveMetrics(r *prometheus.Registry) handler {
 	h := promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 8})
 	return func(w http.ResponseWriter, req *http.Request) error {
@@ -88,7 +105,8 @@ func serveMetrics(r *prometheus.Registry) handler {
 }
 
 // methods answers the requests for one path, by method. HEAD is GET, of which net/http drops the
-// body; OPTIONS and methods that the path lacks are answered with those it has.
+// body; OPTIONS and methods that the path lacks are answered with those it has. http.ServeMux would
+// answer 405 by itself, but in plain text, not in OpenAI's shape of an error.
 type methods map[string]http.HandlerFunc
 
 // ServeHTTP implements http.Handler.
@@ -125,7 +143,8 @@ func (m methods) allowed() string {
 	return strings.Join(names, ", ")
 }
 
-// mux leads requests to their routes. A slash at a path's end makes no difference.
+// mux leads requests to their routes. A slash at a path's end makes no difference. Anything else is
+// a 404 in JSON, whatever its method.
 func (s *server) mux(routes []route) http.Handler {
 	paths := map[string]methods{}
 	for _, r := range routes {
@@ -152,7 +171,8 @@ func (s *server) mux(routes []route) http.Handler {
 
 // wrap puts around a handler what every route needs: a limit of requests at once, deadlines for the
 // body and for each piece of the answer, a line in the log, a count in the metrics, and the answer
-// for an error.
+// for an error. The deferred calls run in reverse: the place is left and the rest of the body gets
+// its moment before the request is logged and counted.
 func (s *server) wrap(rt route) http.HandlerFunc {
 	label := strings.TrimSpace(rt.method + " " + rt.path)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -186,7 +206,8 @@ func (s *server) wrap(rt route) http.HandlerFunc {
 }
 
 // record logs a request that was answered: at level info if it changed something, at debug if it
-// only looked.
+// only looked. The id is that of the answer's X-Request-Id, so that a client's report leads to the
+// line.
 func (s *server) record(r *http.Request, start time.Time, out *answer) {
 	level := slog.LevelDebug
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -198,7 +219,8 @@ func (s *server) record(r *http.Request, start time.Time, out *answer) {
 }
 
 // enter takes a place among the requests at once, which leave gives back. With none free, the error
-// is a 503 that says so; probes are always let in.
+// is a 503 that says so; probes are always let in. A chunked body has length -1 and counts as a
+// body.
 func (s *server) enter(rt route, r *http.Request, spare bool) (leave func(), err error) {
 	if rt.kind == probe {
 		return func() {}, nil

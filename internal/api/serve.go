@@ -12,37 +12,59 @@ import (
 // Limits of the server. Each holds against one client that is slow, or against too many: together
 // they bound the files, the memory and the goroutines that requests can take.
 const (
-	headerTime = 10 * time.Second // to send a request's header
-	bodyTime   = 15 * time.Second // to send its body, and more by its length
-	bodyRate   = 32 << 10         // bytes a second that a body has to come at beyond that
-	uploadTime = 10 * time.Minute // for a body in any case
-	lingerTime = time.Second      // for the rest of a body that is not wanted
-	stallTime  = 30 * time.Second // for a reader to take a piece of an answer
-	idleTime   = 2 * time.Minute
-	stopTime   = 3 * time.Second // for requests that run when the server stops
-	headerMax  = 64 << 10        // bytes
-	connsMax   = 8192            // connections, or half of the files that may be open
-	sparePart  = 4               // one part in so many of them more is for probes
+	// To send a request's header; a client that trickles it (Slowloris) is cut off.
+	headerTime = 10 * time.Second
+	// To send its body: bodyTime, and a second more for each bodyRate bytes that have come, so that an
+	// upload of a GB may take minutes and a stalled one may not.
+	bodyTime = 15 * time.Second
+	bodyRate = 32 << 10
+	// For a body in any case. At bodyRate it is 19 MB; a GB has to come at 1.8 MB a second.
+	uploadTime = 10 * time.Minute
+	// For the rest of a body that is not wanted: a client that still writes when the connection closes
+	// would see a reset, not the answer.
+	lingerTime = time.Second
+	// For a reader to take a piece of an answer. It starts again with each piece, so a download of
+	// hours is fine.
+	stallTime = 30 * time.Second
+	// For a connection between two requests.
+	idleTime = 2 * time.Minute
+	// For requests that run when the server stops; streams end at once.
+	stopTime = 3 * time.Second
+	// Bytes of a request's header, and of the header of a server that pictures are fetched from.
+	headerMax = 64 << 10
+	// Connections, or half of the files that may be open: the other half is for objects and Raft.
+	connsMax = 8192
+	// One part in so many of them more is for probes: see gate.
+	sparePart = 4
 
-	requestsMax = 1024 // at once without a body
-	bodiesMax   = 512  // with one, of up to bodyMax bytes in memory
-	streamsMax  = 4096 // streams of events
-	loadsMax    = 256  // what is read and sent a piece at a time, of up to a MB in memory
-	inputsMax   = 8    // received at once: files on disk, pictures in memory
+	// Requests at once: without a body, and with one of up to bodyMax bytes in memory.
+	requestsMax = 1024
+	bodiesMax   = 512
+	// Streams of events, and clients that wait in a create: a goroutine each, and little else.
+	streamsMax = 4096
+	// What is read and sent a piece at a time, of up to a MB in memory.
+	loadsMax = 256
+	// Inputs received at once: files of up to 1 GB on disk, pictures in memory.
+	inputsMax = 8
 
-	pollPart  = 20 // of a stage's time, which the client should let pass until it asks again
+	// What a poller is told to wait: a twentieth of the time that the stage still takes, so that a bar
+	// moves in small steps, within bounds that suit both a clip of seconds and one of hours.
+	pollPart  = 20
 	pollLeast = 500 * time.Millisecond
 	pollMost  = 10 * time.Second
 )
 
 // Serve answers on l until ctx ends, then lets running requests finish for a moment. It closes l.
+// The error is one of the listener; that ctx ended is none. filesMax is asked once, here: the limit
+// of the process is expected to stay.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	most := min(connsMax, filesMax()/2)
 	return serveGate(ctx, newGate(l, most, most/sparePart), h)
 }
 
 // serveGate is Serve for a listener that counts its connections. Streams end when life does, at
-// once; other requests have stopTime.
+// once; other requests have stopTime. Requests see the end of life as their context's cause,
+// http.ErrServerClosed, by which they tell a server that stops from a client that left.
 func serveGate(ctx context.Context, g *gate, h http.Handler) error {
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(http.ErrServerClosed)
@@ -62,6 +84,7 @@ func serveGate(ctx context.Context, g *gate, h http.Handler) error {
 	end(http.ErrServerClosed) // streams
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
+	// Shutdown waits for what runs; after stopTime the connections are cut.
 	if err := srv.Shutdown(stop); err != nil {
 		srv.Close()
 	}

@@ -19,11 +19,20 @@ import (
 
 // Config is what the API serves.
 type Config struct {
+	// Service is the coordinator, or a stand-in for it in tests: everything that the API shows or
+	// changes goes through it.
 	Service coord.Service
-	Metrics *prometheus.Registry // served, and added to
-	Log     *slog.Logger         // nil: discarded
-	Hosts   []string             // names that clients use, besides localhost and addresses
-	Origins []string             // of pages elsewhere that may use it; "*": any
+	// Metrics is served on /metrics. The API adds its own histogram, so one registry serves one API: a
+	// second New with it panics.
+	Metrics *prometheus.Registry
+	// Log gets a line for each request, at info if the request changes something; nil discards them.
+	Log *slog.Logger
+	// Hosts are the names under which clients reach the API, from func Hosts. Addresses and localhost
+	// always work; any other Host is a 403, which is what stops DNS rebinding.
+	Hosts []string
+	// Origins are of pages from elsewhere whose scripts may use the API, such as
+	// https://clips.example; "*" is any. They have passed CheckAccess.
+	Origins []string
 
 	Clients
 }
@@ -35,17 +44,26 @@ type server struct {
 	log     *slog.Logger
 	metrics httpMetrics
 
-	brief, bodies, streams, loads chan struct{} // a place for each request
+	// Places of requests at once, by routeKind. A request with a body takes one of bodies instead of
+	// brief, as up to a MiB of it is in memory.
+	brief, bodies, streams, loads chan struct{}
 
-	inputs    chan struct{} // likewise, for each input that is received
-	fetch     *fetcher
-	aliases   map[string]string // names of the model, and the model's, "" for any
-	format    string            // of clips whose request names none
+	// Inputs being received: each may have 1 GB on disk, or a decoded picture in memory.
+	inputs chan struct{}
+	// Gets pictures from URLs; with http.fetch-urls off it refuses them all.
+	fetch *fetcher
+	// Other names of the model, each with the model that it is for, "" for any.
+	aliases map[string]string
+	// Of clips whose request names none; "" leaves it to the coordinator.
+	format string
+	// One snapshot at a time is saved or restored, through a temporary file.
 	snapshots chan struct{}
-	making    chan struct{} // of pictures of clips
+	// Pictures made of clips: each takes a core while it decodes.
+	making chan struct{}
 }
 
-// New returns the API of a coordinator.
+// New returns the API of a coordinator. It starts no goroutine, and panics if the registry has an
+// API's counts already. cmd/coordinator and package local give it to Serve.
 func New(c Config) http.Handler {
 	s := newServer(c)
 	return newGuard(s.mux(s.routes(c.Metrics)), c.Hosts, c.Origins)
@@ -72,7 +90,8 @@ func (s *server) create(w http.ResponseWriter, r *http.Request) error {
 }
 
 // submit queues the job that a request asks for. A picture or latents are decoded and stored before
-// the job is queued, so that no job waits for bytes that turn out to be neither.
+// the job is queued, so that no job waits for bytes that turn out to be neither. The order of
+// checks is that of their cost: the fields, then the model, then the bytes.
 func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record, err error) {
 	q, in, err := s.readRequest(w, r)
 	defer in.drop()
@@ -87,6 +106,7 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record
 	if err != nil {
 		return none, err
 	}
+	// Not in readRequest: a remix or an extension keeps the format of its clip instead.
 	q.Format = cmp.Or(q.Format, s.format)
 	if in == nil {
 		return s.queue(r, q.Request)
@@ -97,10 +117,13 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record
 			Allowed: "none; this model was not trained to go on from given latents"}
 	}
 
+	// From here it costs: a URL is fetched, a picture decoded, the bytes are copied to the store.
 	file, err := in.open(r.Context())
 	if err != nil {
 		return none, err
 	}
+
+	// What is stored and then not queued is dropped by the coordinator after an hour.
 	req, err := file.Request(q.Request, m)
 	if err == nil {
 		req.Source.Object, err = s.service.StoreInput(r.Context(), in.file)
@@ -121,7 +144,9 @@ func (s *server) model(r *http.Request) (job.Model, error) {
 	return m, nil
 }
 
-// queue creates a job. Under an idempotency key that was used, it returns the first one's.
+// queue creates a job. Under an idempotency key that was used, it returns the first one's. The same
+// key with another request is coord.ErrKeyReused, a 409. This is what lets SDKs repeat a POST whose
+// answer was lost.
 func (s *server) queue(r *http.Request, req job.Request) (job.Record, error) {
 	req.Key = r.Header.Get("Idempotency-Key")
 	return s.service.Create(r.Context(), req)
@@ -144,7 +169,8 @@ func (s *server) retry(w http.ResponseWriter, r *http.Request) error {
 }
 
 // replyView returns what answers with a job, or passes an error on. A video that is not final comes
-// with a hint when to ask again.
+// with a hint when to ask again. The hint is the header that OpenAI's create-and-poll helpers read;
+// without it they ask once a second.
 func (s *server) replyView(w http.ResponseWriter) func(coord.View, error) error {
 	return func(v coord.View, err error) error {
 		if err != nil {
@@ -165,11 +191,13 @@ func pollAfter(v coord.View) time.Duration {
 }
 
 // delete forgets a job. One that is not final is cancelled first, which takes until its shards have
-// stopped: schema.DeleteTime at most.
+// stopped: schema.DeleteTime at most. OpenAI's route deletes finished videos only; clients of other
+// servers use it to cancel.
 func (s *server) delete(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), schema.DeleteTime)
 	defer cancel()
 	v, err := s.service.Get(ctx, id(r))
+	// A job that ends by itself before it is cancelled is as good: end takes that as success.
 	if err == nil && !v.State.Final() {
 		err = s.end(ctx, v.ID)
 	}
@@ -183,12 +211,13 @@ func (s *server) delete(w http.ResponseWriter, r *http.Request) error {
 }
 
 // end cancels a job and waits until it is final. If its stream of changes ends before, the error
-// asks for the delete to be repeated.
+// asks for the delete to be repeated. A job that has ended already is no error.
 func (s *server) end(ctx context.Context, id job.ID) error {
 	if _, err := s.service.Cancel(ctx, id); err != nil && !errors.Is(err, job.ErrTransition) {
 		return err
 	}
 
+	// Watch sends the state now at first, so a job that ended in between is not waited for.
 	views, err := s.service.Watch(ctx, id)
 	if err != nil {
 		return err

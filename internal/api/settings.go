@@ -7,7 +7,8 @@ import (
 )
 
 // ReadClients takes the settings that say what clients of an API may send: other names of the
-// model, the format of clips that name none, and whether pictures are fetched from URLs.
+// model, the format of clips that name none, and whether pictures are fetched from URLs. Both
+// cmd/coordinator and `longtake up` have these settings; an error names http.model-aliases.
 func ReadClients(v *config.Values) (Clients, error) {
 	aliases, err := ParseAliases(v.Strings("http.model-aliases"))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // withSnapshot gives f a temporary file, one at a time: a snapshot may have hundreds of megabytes.
-// While one is at work, others are answered 503.
+// While one is at work, others are answered 503. The file is removed when f returns.
 func (s *server) withSnapshot(f func(*os.File) error) error {
 	select {
 	case s.snapshots <- struct{}{}:
@@ -55,7 +55,8 @@ func (s *server) saveSnapshot(w http.ResponseWriter, r *http.Request) error {
 }
 
 // restoreSnapshot receives all of a snapshot before anything is done with it, and answers with the
-// cluster as it is then.
+// cluster as it is then. A snapshot that breaks off in transit changes nothing. One that cannot be
+// read is coord.ErrSnapshot, a 422.
 func (s *server) restoreSnapshot(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > coord.SnapshotMax {
 		return tooLarge(&http.MaxBytesError{Limit: coord.SnapshotMax})

@@ -14,16 +14,20 @@ import (
 	"github.com/longtake/longtake/internal/media"
 )
 
-// stillsMax is how many pictures are made of clips at once.
+// stillsMax is how many pictures are made of clips at once: decoding takes a core each, and shards
+// may run on the same machine.
 const stillsMax = 2
 
 // still is a picture that is made of a completed clip's frames.
 type still struct {
+	// The Content-Type, and the extension of the name to save it under.
 	kind, ext string
-	make      func(context.Context, *media.Stills, job.Spec) ([]byte, error)
+	// Makes the picture; the spec has the length and the rate of the frames.
+	make func(context.Context, *media.Stills, job.Spec) ([]byte, error)
 }
 
-// stills are those that there are, by variant.
+// stills are those that there are, by variant. thumbnail and spritesheet are OpenAI's variants;
+// preview is longtake's.
 var stills = map[string]still{
 	"thumbnail": {media.AnimationType, ".webp", func(_ context.Context, s *media.Stills,
 		_ job.Spec) ([]byte, error) {
@@ -65,6 +69,7 @@ func (s *server) sendStill(w http.ResponseWriter, r *http.Request, v coord.View,
 	}
 
 	h := w.Header()
+	// A picture follows from its clip, so the clip's sum names it, and a browser may keep it.
 	h.Set("ETag", fmt.Sprintf("%q", v.Result.Video.SHA256+"-"+variant))
 	h.Set("Content-Type", what.kind)
 	h.Set("Cache-Control", "private, max-age=3600")

@@ -12,7 +12,8 @@ import (
 
 // createSync queues a video, waits until it is final and sends its file. A client that leaves
 // cancels the job: nobody else knows of it. One whose coordinator stops leading is told how to go
-// on.
+// on. The route is vLLM-Omni's. A clip that fails is a 500 with the code and the message of its
+// error, which SDKs must not repeat: it would fail again.
 func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
 	leave, err := placeIn(s.bodies) // while it is read
 	if err != nil {
@@ -44,6 +45,8 @@ func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
 		return s.sendFile(w, r, v, f)
 	}
 
+	// The stream of changes ended before the job did: the leadership is lost, the server stops, or the
+	// client is gone.
 	if !left(r) {
 		return overloaded("the coordinator does not lead any more; GET /v1/videos/" + string(rec.ID))
 	}
@@ -61,5 +64,6 @@ func left(r *http.Request) bool {
 	return r.Context().Err() != nil && !errors.Is(context.Cause(r.Context()), http.ErrServerClosed)
 }
 
-// cancelTime bounds the cancelling of a job whose client has left.
+// cancelTime bounds the cancelling of a job whose client has left. The request's own context has
+// ended by then.
 const cancelTime = 10 * time.Second

@@ -6,7 +6,8 @@ import (
 )
 
 // noteUnseen tells of characters in a prompt that the model does not see as they were sent: halves
-// of surrogate pairs, which JSON may have, and control characters, which cleaning drops.
+// of surrogate pairs, which JSON may have, and control characters, which cleaning drops. The clip
+// is made all the same.
 func (q *request) noteUnseen(name string, v value) {
 	if half := halfPair(v.raw); half != "" {
 		q.note("%s has half of a surrogate pair, %s, which became U+FFFD", name, half)
@@ -22,7 +23,8 @@ func hidden(r rune) bool {
 }
 
 // halfPair returns the first escape in a JSON text that is half of a surrogate pair, "" if there is
-// none. The decoder has put U+FFFD in its place without a word.
+// none. The decoder has put U+FFFD in its place without a word. JSON allows any \uXXXX; a client
+// that cuts a text in the middle of an emoji sends such halves.
 func halfPair(raw json.RawMessage) string {
 	s := string(raw)
 	for i := 0; i+1 < len(s); i++ {

@@ -11,7 +11,9 @@ import (
 )
 
 // toVideo describes a job in OpenAI's words. The prompt, the model and the seconds are the client's
-// own, as it wrote them; what they came to is in the details.
+// own, as it wrote them; what they came to is in the details. Times are Unix seconds, as OpenAI has
+// them; the details have them exactly. The coordinator is not asked again, so a page of a hundred
+// costs one call.
 func toVideo(v coord.View) schema.Video {
 	s := v.Spec
 	out := schema.Video{
@@ -36,6 +38,7 @@ func toVideo(v coord.View) schema.Video {
 	}
 
 	switch v.State {
+	// Programs tell the two by the code: a cancelled clip is "failed" for OpenAI's SDKs, too.
 	case job.Failed:
 		out.Error = &schema.VideoError{Code: "generation_failed", Message: v.Error}
 	case job.Cancelled:
@@ -44,7 +47,8 @@ func toVideo(v coord.View) schema.Video {
 	return out
 }
 
-// details gathers what OpenAI's object has no field for.
+// details gathers what OpenAI's object has no field for. Durations become seconds, as JSON has no
+// unit.
 func details(v coord.View) schema.Details {
 	p := v.Progress
 	d := schema.Details{
@@ -93,6 +97,7 @@ func status(s job.State) string {
 }
 
 // percent weighs the stages as they weigh on a usual clip, so that a bar of it moves evenly.
+// Denoising takes about nine tenths of it. A queued job has no stage, and 0.
 func percent(v coord.View) int {
 	if v.State == job.Completed {
 		return 100

@@ -22,18 +22,23 @@ import (
 const AnswerMax = 64 << 20
 
 const (
-	listMax    = 100 * 16 << 20 // of a page of videos, the largest there is
-	refusalMax = 1 << 20        // bytes of an answer that is an error
+	// Bytes of a page of videos, the largest there is: a hundred of up to 16 MB.
+	listMax = 100 * 16 << 20
+	// Bytes of an answer that is an error; a proxy may send a page of HTML.
+	refusalMax = 1 << 20
+	// For a coordinator that is away to come back, or for a new leader to be elected, and how long to
+	// pause between two tries.
+	retryTime  = 20 * time.Second
 	retryPause = 300 * time.Millisecond
-	retryTime  = 20 * time.Second // for a coordinator that is away to come back
 )
 
 // Client speaks to a coordinator. Its methods return a *schema.Error for what the server refused,
 // and an *UnreachableError where none answered. It may be used by several goroutines.
 type Client struct {
-	// URL without a slash at its end.
-	base  string
-	shown string // the same, for errors
+	// The URL as it is asked, without a slash at its end; it may have a user and a password.
+	base string
+	// The same without those, for errors.
+	shown string
 	http  *http.Client
 }
 
@@ -187,7 +192,8 @@ func (c *Client) Watch(ctx context.Context, id job.ID, f func(schema.Video)) (sc
 }
 
 // watch follows one stream to its end; the last video need not be final. An error is one that a new
-// stream may not have.
+// stream may not have. An event may have AnswerMax bytes; ids and comments of the stream are
+// skipped.
 func (c *Client) watch(ctx context.Context, id job.ID, f func(schema.Video)) (schema.Video, error) {
 	var last schema.Video
 	asked := path(id, "/events")
@@ -200,6 +206,7 @@ func (c *Client) watch(ctx context.Context, id job.ID, f func(schema.Video)) (sc
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, AnswerMax)
 	heard, event := false, ""
+	// Any line, also the comment that keeps the stream alive, shows that a coordinator is there.
 	for lines.Scan() {
 		heard = true
 		if name, ok := bytes.CutPrefix(lines.Bytes(), []byte("event: ")); ok {

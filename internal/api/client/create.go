@@ -18,7 +18,8 @@ import (
 )
 
 // Create queues a video. It is asked for under a random key, so that what is sent again after a
-// broken connection makes no second one.
+// broken connection makes no second one. A field that the server refuses is a *schema.Error of
+// status 400, whose Param names it.
 func (c *Client) Create(ctx context.Context, r job.Request) (schema.Video, error) {
 	b, err := json.Marshal(fieldsOf(r, true))
 	if err != nil {
@@ -75,6 +76,8 @@ func encodeForm(r job.Request, name string, in io.Reader) ([]byte, string, error
 			return nil, "", err
 		}
 	}
+
+	// The file comes last: a wrong field is refused before a GB was sent.
 	part, err := form.CreateFormFile(job.SourceField, filepath.Base(name))
 	if err == nil {
 		_, err = io.Copy(part, in)
@@ -93,7 +96,8 @@ func formText(v any) (string, error) {
 	return string(b), err
 }
 
-// Extend queues a video that goes on from a completed one; what r leaves out is as there.
+// Extend queues a video that goes on from a completed one; what r leaves out is as there. A video
+// that is not completed is a *schema.Error of status 409.
 func (c *Client) Extend(ctx context.Context, id job.ID, r job.Request) (schema.Video, error) {
 	b, err := json.Marshal(fieldsOf(r, false))
 	if err != nil {

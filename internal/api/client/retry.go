@@ -23,7 +23,8 @@ func again(ctx context.Context, f func() (schema.Video, error)) (schema.Video, e
 	}
 }
 
-// passing reports whether an error may go away by itself: nobody answers, or one says 503.
+// passing reports whether an error may go away by itself: nobody answers, or one says 503. A 429, a
+// full queue, is not one of them: it lasts for as long as clips take.
 func passing(err error) bool {
 	var e *schema.Error
 	if errors.As(err, &e) {

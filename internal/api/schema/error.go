@@ -5,12 +5,16 @@ import "net/http"
 // Error is what the API answers when it does not do what was asked, in OpenAI's shape. Clients
 // return it, with the status of HTTP.
 type Error struct {
-	// Of HTTP; the body has the rest.
-	Status  int    `json:"-"` // of HTTP
+	// Status is that of HTTP, such as 400; the body has the rest.
+	Status int `json:"-"`
+	// Message is for people; of a wrong field it says "X is Y; allowed: Z".
 	Message string `json:"message"`
-	Type    string `json:"type"`            // "invalid_request_error" or "server_error"
-	Param   string `json:"param,omitempty"` // the field that is wrong
-	Code    string `json:"code,omitempty"`
+	// Type is "invalid_request_error" or "server_error".
+	Type string `json:"type"`
+	// Param is the field that is wrong, if it is one.
+	Param string `json:"param,omitempty"`
+	// Code is for programs, such as "queue_full"; it does not change.
+	Code string `json:"code,omitempty"`
 }
 
 // Error implements error.
@@ -25,7 +29,8 @@ func (e *Error) BadInput() bool {
 // BadRequest reports whether the fault is in the request, so that repeating it cannot help.
 func (e *Error) BadRequest() bool { return e.Status >= 400 && e.Status < 500 && e.Status != 429 }
 
-// ErrorBody is the JSON of an answer that is an error.
+// ErrorBody is the JSON of an answer that is an error. Error is nil where something else than the
+// API has answered.
 type ErrorBody struct {
 	Error *Error `json:"error"`
 }

@@ -2,7 +2,8 @@ package schema
 
 import "github.com/longtake/longtake/internal/job"
 
-// List is a page of videos in OpenAI's shape. LastID is what to ask for the next page with.
+// List is a page of videos in OpenAI's shape. LastID is what to ask for the next page with. FirstID
+// and LastID are empty on an empty page.
 type List struct {
 	Object  string  `json:"object"` // "list"
 	Data    []Video `json:"data"`

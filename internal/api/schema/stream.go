@@ -25,7 +25,8 @@ const (
 	EventEnd      = "end"
 )
 
-// Moving returns the JSON of a video without what never changes, and may be large.
+// Moving returns the JSON of a video without what never changes, and may be large. The server sends
+// a Difference of two of them as EventProgress.
 func Moving(v Video) map[string]any {
 	v.Prompt, v.Details.Spec = "", job.Spec{}
 	m, err := jsonObject(encode(v))
@@ -43,6 +44,7 @@ func jsonObject(b []byte) (m map[string]any, err error) {
 }
 
 // Difference returns what turns one object into another, as a merge patch: null takes a field away.
+// Lists are replaced whole. Neither object is changed.
 func Difference(from, to map[string]any) map[string]any {
 	patch := map[string]any{}
 	for name := range from {
@@ -66,7 +68,8 @@ func Difference(from, to map[string]any) map[string]any {
 	return patch
 }
 
-// Follow is what a video is after an event.
+// Follow is what a video is after an event. Data that is not the JSON of the event is an error,
+// with which the stream cannot go on.
 func Follow(v Video, event string, data []byte) (Video, error) {
 	if event == EventProgress {
 		return mergePatch(v, data)
@@ -89,12 +92,13 @@ func mergePatch(v Video, patch []byte) (out Video, err error) {
 }
 
 // merge applies a merge patch to an object: null takes a field away, objects are merged, anything
-// else replaces.
+// else replaces. have stays as it is, also inside.
 func merge(have, change map[string]any) map[string]any {
 	out := maps.Clone(have)
 	if out == nil {
 		out = map[string]any{}
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(change)) {
 		switch v := change[name].(type) {
 		case nil:

@@ -28,13 +28,15 @@ const latentsHeaderMax = 64 << 10
 const allowed = media.PictureAllowed + ", or latents (safetensors, as variant=latents of a " +
 	"video's content)"
 
-// File is an open file that a clip starts from.
+// File is an open file that a clip starts from. It comes from Open or Inspect, which have looked at
+// all of its bytes.
 type File struct {
 	*os.File
 	// What a request says of it. Its Object is known where Open has read the file whole; a
 	// coordinator learns it when it stores the bytes.
 	source job.Source
-	shape  tensor.Shape // of latents, [1, channels, frames, rows, columns]
+	// Of latents, [1, channels, frames, rows, columns]; nil for a picture.
+	shape tensor.Shape
 }
 
 // Open opens and inspects a file of the user's, and describes its bytes. One that is too large, or
@@ -69,6 +71,8 @@ func Inspect(ctx context.Context, f *os.File) (*File, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
+
+	// What does not begin like a picture is taken for latents: their format has no signature.
 	if media.PictureKind(head[:n]) == "" {
 		return inspectLatents(f, head[:n])
 	}
@@ -80,6 +84,7 @@ func Inspect(ctx context.Context, f *os.File) (*File, error) {
 	if errors.Is(err, media.ErrPicture) {
 		return nil, wrong(fmt.Sprintf("%.200v", err), allowed)
 	}
+	// A picture becomes the one latent frame that the clip begins with.
 	return &File{File: f, source: job.Source{Kind: job.SourceImage, Latents: 1}}, err
 }
 
@@ -95,6 +100,7 @@ func inspectLatents(file *os.File, head []byte) (*File, error) {
 	}
 	defer f.Close()
 
+	// A batch of one clip, with the frames of the latent, which are fewer than the clip's.
 	x, err := f.Tensor("latents")
 	if err != nil || x.DType != tensor.F32 || len(x.Shape) != 5 || x.Shape[0] != 1 {
 		return nil, wrong("a safetensors file of something else",
