@@ -1,5 +1,5 @@
 // Package cli holds the commands of longtake. A command reads its flags, asks a coordinator through
-// package client, or starts a cluster of its own with package local, and prints what came of it.
+// package client, or starts a cluster of its own with package local, and prints the result.
 //
 // # How a command is built
 //

@@ -26,9 +26,9 @@ func since(v schema.Video) time.Time {
 	return d.Created
 }
 
-// advice is what to say of a reason that contains some words: what happens next without anybody's
-// doing, and what somebody can do about it. words are matched as they stand in the reason. `job
-// status` shows next and do on the lines "next" and "to do"; "" leaves the line out.
+// advice is what to say of a reason that contains some words: what happens next by itself, and what
+// the user can do about it. words are matched as they stand in the reason. `job status` shows next
+// and do on the lines "next" and "to do"; "" leaves the line out.
 type advice struct{ words, next, do string }
 
 // ofWaiting is by how the coordinators word why a job waits, the more special words first.
@@ -92,7 +92,7 @@ func outlook(v schema.Video) string {
 
 	case d.State == job.Queued && d.Waiting != "":
 		return adviceOn(ofWaiting, d.Waiting).next + resumes(d)
-	// Nothing keeps it but other jobs.
+	// It waits for nothing but the jobs ahead of it.
 	case d.State == job.Queued && d.Ahead > 0:
 		return fmt.Sprintf("it starts after %s that came before it%s", count(d.Ahead, "job"), resumes(d))
 
@@ -139,7 +139,7 @@ func chances(d schema.Details) string {
 		count(d.AttemptsLeft, "attempt"))
 }
 
-// remedy says what somebody can do for a job, "" if nothing is needed. Commands in it can be pasted
+// remedy says what the user can do for a job, "" if nothing is needed. Commands in it can be pasted
 // as they are.
 func remedy(v schema.Video) string {
 	d := v.Details

@@ -113,17 +113,20 @@ func (c Config) Offers(m job.Model) ([]plan.Offer, error) {
 type Cluster struct {
 	// URL of the HTTP API.
 	URL string
-	// The parts, in the order in which they are started. data is the server of the data plane, nil
-	// where shards exchange through memory; temp goes with the cluster.
+	// The parts, nil where Start has not come to them. data is the NATS server over which shards
+	// exchange activations, nil where they do so through memory.
 	coord  *coord.Coordinator
 	data   *natsd.Server
 	shards []*keeper
-	temp   string
-	// leave ends the watch over the shards, keeping is who keeps it.
+	// temp is a folder that Close removes: clips being encoded, and the data of a cluster without any
+	// of its own.
+	temp string
+	// leave ends the goroutines that restart shards, keeping waits for them.
 	leave   context.CancelFunc
 	keeping sync.WaitGroup
-	stop    context.CancelFunc
-	// served is closed when the API has ended; serveErr then says why.
+	// stop ends the HTTP API; nil until it serves.
+	stop context.CancelFunc
+	// served is closed when the API has ended; serveErr then says why, and is not read before.
 	served   chan struct{}
 	serveErr error
 }
@@ -192,7 +195,8 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	return l, err
 }
 
-// serve answers the HTTP API until stop is called, in a goroutine of its own.
+// serve answers the HTTP API until stop is called, in a goroutine of its own. It outlives ctx:
+// after Ctrl-C, generate still cancels its job through the API. Close calls stop.
 func (l *Cluster) serve(ctx context.Context, listener net.Listener, cfg Config) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
@@ -218,6 +222,7 @@ func (l *Cluster) startShards(ctx context.Context, cfg Config, cache string,
 		plane.Server = l.data
 	}
 
+	// The watch ends with Close, and not with ctx: a job that is being cancelled needs its shards.
 	watch, leave := context.WithCancel(context.WithoutCancel(ctx))
 	l.leave = leave
 	l.shards = make([]*keeper, cfg.Shards)
@@ -238,7 +243,7 @@ func (l *Cluster) startShards(ctx context.Context, cfg Config, cache string,
 	wg.Wait()
 	for _, err := range errs {
 		if err != nil {
-			return err // those of the others most likely say the same
+			return err // the other shards have most likely failed for the same reason
 		}
 	}
 	return nil
