@@ -26,7 +26,7 @@ import (
 // consensus is this coordinator's Raft node with the log and the transport under it. Its methods
 // may be called from any goroutine except the loop's, which Raft waits for when it applies entries.
 type consensus struct {
-	raft      *raft.Raft
+	raft      *raft.Raft   // nil until openRaft has started it
 	store     *guardedLog  // Raft's log on the disk
 	log       *spaciousLog // the same, with what is kept back for a full disk
 	transport raft.Transport
@@ -81,6 +81,7 @@ func openRaft(cfg Config, store *guardedLog, f raft.FSM, room *space,
 			c.close()
 		}
 	}()
+
 	logger := raftLog(cfg.Log)
 	snaps, err := raft.NewFileSnapshotStoreWithLogger(cfg.Data, snapshotsKept, logger)
 	if err != nil {
@@ -99,6 +100,7 @@ func openRaft(cfg Config, store *guardedLog, f raft.FSM, room *space,
 		return nil, err
 	}
 
+	// A panic in here would be one of bbolt's over a damaged file: guarded makes it an error.
 	c.log = &spaciousLog{guardedLog: store, space: room, done: make(chan struct{})}
 	err = guarded(func() (err error) {
 		c.raft, err = raft.NewRaft(raftConfig(cfg, logger), f, c.log, c.log, snaps, c.transport)
@@ -111,7 +113,8 @@ func openRaft(cfg Config, store *guardedLog, f raft.FSM, room *space,
 	return c, nil
 }
 
-// listen opens the transport: TCP among peers, one in memory for a coordinator that is alone.
+// listen opens the transport: TCP among peers, one in memory for a coordinator that is alone. It
+// returns the address by which the others know this coordinator.
 func (c *consensus) listen(cfg Config, logger hclog.Logger) (raft.ServerAddress, error) {
 	if cfg.alone() {
 		addr, t := raft.NewInmemTransport(raft.ServerAddress(cfg.ID))
@@ -143,7 +146,8 @@ func (c *Config) peer() (own Peer) {
 	return own
 }
 
-// openTransport listens for other coordinators, over mutual TLS if that is configured.
+// openTransport listens for other coordinators, over mutual TLS if that is configured. Without TLS
+// everybody who reaches the port can replace the whole state; see SECURITY.md.
 func openTransport(cfg RaftConfig, advertise net.Addr, logger hclog.Logger,
 ) (*raft.NetworkTransport, error) {
 	if !cfg.TLS.on() {
@@ -160,7 +164,9 @@ func openTransport(cfg RaftConfig, advertise net.Addr, logger hclog.Logger,
 	return raft.NewNetworkTransportWithLogger(layer, raftPool, raftIO, logger), nil
 }
 
-// bootstrap writes the first configuration into an empty log, and refuses another cluster's log.
+// bootstrap writes the first configuration into an empty log: the members and their addresses. It
+// refuses the log of another cluster. A coordinator that joins a cluster writes none, since the
+// leader will send it.
 func (c *consensus) bootstrap(cfg Config, own raft.ServerAddress, snaps raft.SnapshotStore) error {
 	used, err := raft.HasExistingState(c.store, c.store, snaps)
 	if err != nil {
@@ -168,7 +174,8 @@ func (c *consensus) bootstrap(cfg Config, own raft.ServerAddress, snaps raft.Sna
 	}
 	rc := raftConfig(cfg, hclog.NewNullLogger())
 
-	// A directory is not used for another cluster by mistake.
+	// A log that has been used knows its members. They must be those of the settings, so that a
+	// directory is not used for another cluster by mistake.
 	if used {
 		// A throw-away machine: the configuration is all that is wanted of the log.
 		_, t := raft.NewInmemTransport(own)
@@ -183,6 +190,7 @@ func (c *consensus) bootstrap(cfg Config, own raft.ServerAddress, snaps raft.Sna
 		return nil
 	}
 
+	// All peers write the same configuration, so it does not matter which of them is elected.
 	first := raft.Configuration{}
 	if cfg.alone() {
 		first.Servers = []raft.Server{{ID: raft.ServerID(cfg.ID), Address: own}}
@@ -227,16 +235,17 @@ func raftConfig(cfg Config, logger hclog.Logger) *raft.Config {
 	return rc
 }
 
-// raftLog hands Raft's warnings and errors to l, one line each.
+// raftLog hands Raft's warnings and errors to l, one line each. Raft logs with hclog, which has to
+// be parsed again: it has no interface to slog.
 func raftLog(l *slog.Logger) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Warn, DisableTime: true,
 		Output: lines{l}})
 }
 
-// lines is a writer that logs.
+// lines is a writer that logs each line that hclog writes to it.
 type lines struct{ log *slog.Logger }
 
-// Write logs p, which begins with its level.
+// Write implements io.Writer. p is one line, which begins with its level in brackets.
 func (w lines) Write(p []byte) (int, error) {
 	level, text := slog.LevelWarn, string(bytes.TrimSpace(p))
 	switch {

@@ -11,7 +11,8 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// watched is Raft's transport, which notes what the others answer to this leader's heartbeats.
+// watched is Raft's transport, which notes what the others answer to this leader's heartbeats:
+// Raft's own API says when a follower last heard from the leader, but not the reverse.
 type watched struct {
 	*raft.NetworkTransport
 	own raft.ServerID
@@ -32,7 +33,8 @@ var (
 	_ raft.WithClose   = (*watched)(nil)
 )
 
-// AppendEntries implements raft.Transport.
+// AppendEntries implements raft.Transport. Raft also sends an append without entries as a
+// heartbeat, several times per election timeout, so every member that lives is noted.
 func (w *watched) AppendEntries(id raft.ServerID, to raft.ServerAddress,
 	q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse) error {
 	err := w.NetworkTransport.AppendEntries(id, to, q, a)
@@ -44,7 +46,7 @@ func (w *watched) AppendEntries(id raft.ServerID, to raft.ServerAddress,
 	return err
 }
 
-// heard returns the latest answer of a coordinator.
+// heard returns the latest answer of a coordinator, zero if it has never answered.
 func (w *watched) heard(id raft.ServerID) contact {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -71,7 +73,8 @@ const (
 	joiningMost = 3               // members at a time that have not caught up
 )
 
-// reached reports whether a member has answered lately.
+// reached reports whether a member has answered lately. own is the id of this coordinator, which
+// reaches itself.
 func (c *consensus) reached(id raft.ServerID, own string, t Timing) bool {
 	if string(id) == own {
 		return true
@@ -107,6 +110,7 @@ func (c *Coordinator) keepsQuorum(without string) error {
 		return err
 	}
 
+	// A member that does not vote may go at any time. Otherwise count those that are left.
 	voters, reached := 0, 0
 	for _, s := range servers {
 		if string(s.ID) == without && s.Suffrage != raft.Voter {

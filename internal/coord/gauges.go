@@ -11,12 +11,15 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// gauges are read when /metrics is asked for: what the loop owns in a read, the rest where it is.
+// gauges are read when /metrics is asked for, on the goroutine of that request. What belongs to the
+// loop comes from a read of it, which is served also while an event waits for its commit; the rest
+// comes from Raft and from the watch over the disk. On a follower, what only a leader knows is 0.
 func gauges(c *Coordinator) []prometheus.Collector {
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
 	return []prometheus.Collector{
+		// The queue.
 		gauge("longtake_jobs_queued", "Jobs that wait for shards.", func() float64 {
 			n, _, _ := c.counts()
 			return float64(n)
@@ -31,11 +34,15 @@ func gauges(c *Coordinator) []prometheus.Collector {
 			_, _, n := c.counts()
 			return float64(n)
 		}),
+
+		// Nodes: nodeMetrics has more of each.
 		gauge("longtake_nodes", "Nodes (shards) that are registered; 0 on a follower.", func() float64 {
 			n := 0
 			c.loop.read(func() { n = c.core.NodeCount() })
 			return float64(n)
 		}),
+
+		// Room: the disk of this coordinator, and what the object store has of it.
 		gauge("longtake_object_bytes", "Bytes that the object store holds.", func() float64 {
 			return float64(c.space.seen().Objects)
 		}),
@@ -53,6 +60,8 @@ func gauges(c *Coordinator) []prometheus.Collector {
 		gauge("longtake_full",
 			"1 if no more jobs and checkpoints are taken, 2 if no finished clips either, else 0.",
 			func() float64 { return float64(c.space.seen().stage) }),
+
+		// Raft: a follower whose index stays behind the leader's does not get the log.
 		gauge("longtake_raft_leader", "1 if this coordinator leads, else 0.", func() float64 {
 			if c.cons.raft.State() == raft.Leader {
 				return 1
@@ -72,7 +81,8 @@ func (c *Coordinator) counts() (queued, running, all int) {
 	return queued, running, all
 }
 
-// oldestQueued is the age of the job that has waited longest.
+// oldestQueued returns the age of the job that has waited longest, 0 if none waits. An alert on it
+// finds a queue that does not move, whatever the reason.
 func (c *Coordinator) oldestQueued() (oldest time.Duration) {
 	now := c.cfg.Now()
 	c.loop.read(func() {
@@ -85,7 +95,8 @@ func (c *Coordinator) oldestQueued() (oldest time.Duration) {
 	return oldest
 }
 
-// buildInfo is 1, with what runs as labels.
+// buildInfo is a gauge of 1 with the versions as labels, as Prometheus' own programs have it:
+// joined with other metrics, it says which version a change in them came with.
 func buildInfo(version string) prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "longtake_build_info",
 		Help:        "1, with the versions of longtake and Go that run as labels.",
@@ -94,12 +105,15 @@ func buildInfo(version string) prometheus.Collector {
 	return g
 }
 
-// label is s as a label may be.
+// label returns s as a label value, which has to be valid UTF-8; client_golang panics otherwise.
 func label(s string) string { return strings.ToValidUTF8(s, "?") }
 
-// nodeStates are what a node's State can be.
+// nodeStates are all values of Node.State, so that a state without nodes is a series of 0 and not
+// one that is missing.
 var nodeStates = []string{"idle", "busy", "stopping", "draining", "drained"}
 
+// Metrics of nodes. Their label "node" is the id of a process, so a node that restarts begins a new
+// series; "name" is what the operator has called it.
 var (
 	nodesInState = prometheus.NewDesc("longtake_nodes_in_state",
 		"Nodes (shards) in each state, on the leader.", []string{"state"}, nil)
@@ -131,6 +145,7 @@ func (m *nodeMetrics) Collect(out chan<- prometheus.Metric) {
 	send := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+
 	count := map[string]int{}
 	for _, n := range nodes {
 		count[n.State]++

@@ -16,11 +16,12 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// replicasMax is the most copies that JetStream keeps.
+// replicasMax is the most copies of a stream that JetStream keeps. More coordinators than that
+// still hold all of Raft's log.
 const replicasMax = 5
 
-// AddMember implements Service. The new one takes part in no majority until it has what the others
-// have.
+// AddMember implements Service. The new member takes part in no majority until it has what the
+// others have; then promote lets it vote. Repeating a call that succeeded changes nothing.
 func (c *Coordinator) AddMember(ctx context.Context, p Peer) (Status, error) {
 	if err := c.checkMember(p); err != nil {
 		return Status{}, err
@@ -32,6 +33,8 @@ func (c *Coordinator) AddMember(ctx context.Context, p Peer) (Status, error) {
 	if err := c.greeting(ctx, p); err != nil {
 		return Status{}, err
 	}
+
+	// Where its API is comes first: a follower that is added must know where to send clients.
 	if err := doErr(ctx, c, func() error { return c.core.RecordMember(p) }); err != nil {
 		return Status{}, err
 	}
@@ -94,7 +97,8 @@ func (c *Coordinator) known(p Peer) (bool, error) {
 	return false, nil
 }
 
-// RemoveMember implements Service. The one removed may be out of reach for good.
+// RemoveMember implements Service. The member may be out of reach for good: it is not asked. Raft
+// and JetStream each take it out of their own list.
 func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (Status, error) {
 	if err := c.leading(); err != nil {
 		return Status{}, err
@@ -104,6 +108,7 @@ func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (
 		return s, err
 	}
 
+	// The leader would remove itself and resign before it could answer.
 	known := slices.ContainsFunc(s.Members, func(m Member) bool { return m.ID == id })
 	switch {
 	case !known:
@@ -122,6 +127,8 @@ func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (
 		return s, fmt.Errorf("cannot remove coordinator %s: %w", id, c.officeError(err))
 	}
 	c.log.Info("coordinator removed", "id", id)
+
+	// Fewer coordinators keep fewer copies. JetStream may take long for that, so nobody waits.
 	c.wg.Go(func() { c.resize(context.WithoutCancel(ctx)) })
 	err = doErr(ctx, c, func() error { return c.core.RecordMember(Peer{ID: id}) })
 	if err != nil {
@@ -130,7 +137,8 @@ func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (
 	return c.Status(ctx)
 }
 
-// TransferLeader implements Service. The next leader has all entries before this one resigns.
+// TransferLeader implements Service. Raft brings the next leader up to date before this one
+// resigns, so no acknowledged decision is lost; clients are sent to it afterwards.
 func (c *Coordinator) TransferLeader(ctx context.Context, to string) (Status, error) {
 	if err := c.leading(); err != nil {
 		return Status{}, err
@@ -187,6 +195,8 @@ func (c *Coordinator) RestoreSnapshot(ctx context.Context, r io.Reader) error {
 		return fmt.Errorf("%w: another one is being restored", ErrSnapshot)
 	}
 	defer c.restoring.Unlock()
+
+	// One byte more than is allowed, to tell a snapshot of that size from a larger one.
 	data, err := io.ReadAll(io.LimitReader(r, SnapshotMax+1))
 	switch {
 	case err != nil:
@@ -221,7 +231,8 @@ func invalidMember(field, value, allowed string) error {
 	return &job.FieldError{Field: field, Value: fmt.Sprintf("%.64q", value), Allowed: allowed}
 }
 
-// officeError turns Raft's refusals of one who does not lead into ours.
+// officeError turns what Raft says where this coordinator does not lead into a *NotLeaderError,
+// which names the leader; other errors stay as they are.
 func (c *Coordinator) officeError(err error) error {
 	if errors.Is(err, ErrNotLeader) || errors.Is(err, raft.ErrNotLeader) ||
 		errors.Is(err, raft.ErrLeadershipLost) {
@@ -230,7 +241,7 @@ func (c *Coordinator) officeError(err error) error {
 	return err
 }
 
-// checkHostPort wants what others can dial.
+// checkHostPort refuses an address that other coordinators could not dial.
 func checkHostPort(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || host == "" || port == "" || len(address) > core.AddressMax {

@@ -14,24 +14,33 @@ import (
 // metrics are what a coordinator counts. Their names and labels are what dashboards and alerts are
 // built upon, so they stay. A counter starts at 0 with each process; gauges are read when asked
 // for.
+//
+// All durations are in seconds, all sizes in bytes, as Prometheus asks for.
 type metrics struct {
-	registry  *prometheus.Registry
+	registry *prometheus.Registry
+
+	// Jobs that ended while this coordinator led.
 	finished  *prometheus.CounterVec   // by state
 	stage     *prometheus.HistogramVec // by stage
 	step      prometheus.Histogram
 	duration  prometheus.Histogram
 	waited    prometheus.Histogram
-	commit    prometheus.Histogram
+	commit    prometheus.Histogram // of any decision, not of jobs alone
 	exchanged prometheus.Counter
 	resent    prometheus.Counter
+
+	// Nodes and their messages.
 	nodesLost prometheus.Counter
 	stale     prometheus.Counter
 	refused   prometheus.Counter
+
+	// Attempts that were lost, and what that cost.
 	setbacks  *prometheus.CounterVec // by whether they were planned
 	redone    prometheus.Counter
 	detection prometheus.Histogram
 	recovery  prometheus.Histogram
 
+	// Checkpoints that became durable.
 	checkpoints, checkpointBytes prometheus.Counter
 	checkpointTime               prometheus.Histogram
 }
@@ -87,6 +96,7 @@ func newMetrics(c *Coordinator) *metrics {
 			"Time from the end of a step until its checkpoint was stored.", 0.001),
 	}
 
+	// A name that is registered twice is a bug, which MustRegister turns into a panic at the start.
 	m.registry.MustRegister(m.finished, m.stage, m.step, m.duration, m.waited, m.commit, m.exchanged,
 		m.resent, m.nodesLost, m.stale, m.refused, m.checkpoints, m.checkpointBytes, m.setbacks,
 		m.redone, m.detection, m.recovery, m.checkpointTime)
@@ -96,18 +106,21 @@ func newMetrics(c *Coordinator) *metrics {
 	return m
 }
 
-// histogram has twelve buckets, each three times the one before.
+// histogram returns one with twelve buckets, the first up to `first` seconds and each three times
+// the one before: steps take milliseconds on the demo and minutes on large models, and both must
+// show.
 func histogram(name, help string, first float64) prometheus.Histogram {
 	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help,
 		Buckets: prometheus.ExponentialBuckets(first, 3, 12)})
 }
 
-// counter is one without labels.
+// counter returns a counter without labels.
 func counter(name, help string) prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 }
 
-// observer counts what happens in the core, and tells those who watch jobs.
+// observer is what the core reports to. It counts, and it tells those who watch jobs. The core
+// calls it in the loop, so nothing in it may wait.
 type observer struct{ c *Coordinator }
 
 var _ core.Observer = observer{}
@@ -124,7 +137,8 @@ func (o observer) NodeGone() { o.c.metrics.nodesLost.Inc() }
 // StaleMessage implements core.Observer.
 func (o observer) StaleMessage() { o.c.metrics.stale.Inc() }
 
-// AttemptLost implements core.Observer.
+// AttemptLost implements core.Observer. The steps that are done twice are those since the
+// checkpoint from which the job resumes.
 func (o observer) AttemptLost(r job.Record, b job.Setback) {
 	m := o.c.metrics
 	m.setbacks.WithLabelValues(strconv.FormatBool(b.Planned)).Inc()
@@ -136,7 +150,8 @@ func (o observer) AttemptLost(r job.Record, b job.Setback) {
 	}
 }
 
-// CheckpointSaved implements core.Observer.
+// CheckpointSaved implements core.Observer. A repeated message changes nothing and is not counted.
+// The first step that is durable after a loss is what ends the recovery from it.
 func (o observer) CheckpointSaved(before, after job.Record) {
 	if before.Checkpoint == after.Checkpoint {
 		return
@@ -151,7 +166,8 @@ func (o observer) CheckpointSaved(before, after job.Record) {
 	}
 }
 
-// JobEnded implements core.Observer.
+// JobEnded implements core.Observer. Times are of the attempt that completed the job; only
+// completed jobs have them.
 func (o observer) JobEnded(r job.Record) {
 	m := o.c.metrics
 	m.finished.WithLabelValues(string(r.State)).Inc()
@@ -165,6 +181,8 @@ func (o observer) JobEnded(r job.Record) {
 	}
 	m.exchanged.Add(float64(r.Result.BytesExchanged))
 	m.resent.Add(float64(r.Result.Retransmits))
+
+	// Stages come from a shard. Others than these would make a series each.
 	for s, v := range r.Result.Seconds {
 		switch s {
 		case job.StageText, job.StageDenoise, job.StageDecode, job.StageEncode:

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	objectsRetry = 200 * time.Millisecond
+	objectsRetry = 200 * time.Millisecond // between two tries to open the store
 
-	objectsTry    = time.Second // for the first try, and more for each after it
-	objectsTryMax = 10 * time.Second
+	objectsTry    = time.Second      // for the first try, and as much more for each after it
+	objectsTryMax = 10 * time.Second // for any try
 
 	lagWait  = 100 * time.Millisecond // between looks for an object that a replica may lack
 	lagTries = 20
@@ -77,7 +77,9 @@ func (c *Coordinator) replicas() (int, error) {
 	return min(n, replicasMax), nil
 }
 
-// resize keeps as many copies of objects as there are coordinators now.
+// resize has JetStream keep as many copies of objects as there are coordinators now. It runs after
+// a member was added or removed; without it, objects are still served from the copies that there
+// are.
 func (c *Coordinator) resize(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, objectsTryMax)
 	defer cancel()
@@ -101,6 +103,7 @@ func find[R io.Closer](ctx context.Context, c *Coordinator, o job.Object,
 	if s == nil {
 		return r, fmt.Errorf("%w: the object store is not open yet", ErrNotReady)
 	}
+
 	r, err = open(*s, ctx, o)
 	for range lagTries {
 		if !errors.Is(err, fs.ErrNotExist) || c.cfg.alone() {

@@ -53,7 +53,8 @@ type told struct {
 }
 
 // newSpace looks at the disk for the first time. If there is nothing left it gives the reserve away
-// at once, so that a coordinator starts on a full disk.
+// at once, so that a coordinator starts on a full disk. A disk that cannot be measured counts as
+// empty: it is no reason not to start.
 func newSpace(cfg Config) *space {
 	s := &space{cfg: cfg, reserve: cfg.Limits.Reserve, room: cfg.room, others: map[string]told{}}
 	if s.room == nil {
@@ -65,10 +66,12 @@ func newSpace(cfg Config) *space {
 		r = disk.Room{Free: math.MaxInt64 / 2, Total: math.MaxInt64 / 2}
 	}
 
+	// By default a twentieth of the disk is kept back, within bounds.
 	if s.reserve == 0 {
 		s.reserve = min(max(r.Total/20, reserveMin), reserveMax, r.Total/2)
 	}
 
+	// A quarter of that is the file, which is really taken from the disk; the rest is only not used.
 	s.ballast = disk.NewBallast(filepath.Join(cfg.Data, "reserve"),
 		max(s.reserve/4, min(ballastMin, s.reserve/2)))
 	s.own.Quota, s.own.Reserve = cfg.Limits.Disk, s.reserve
@@ -76,7 +79,8 @@ func newSpace(cfg Config) *space {
 	return s
 }
 
-// look reads the disk, and gives the reserve away or takes it back.
+// look measures the disk, and gives the reserve away or takes it back. What the reserve holds
+// counts as free, since it can be had.
 func (s *space) look() {
 	r, err := s.room(s.cfg.Data)
 	if err != nil {
@@ -113,6 +117,7 @@ func (s *space) judge() {
 		return have < least
 	}
 
+	// The disk.
 	o.stage, o.Full = core.Roomy, ""
 	if low(o.Free, s.reserve, core.Full) {
 		o.stage = core.Full
@@ -124,6 +129,7 @@ func (s *space) judge() {
 		}
 	}
 
+	// The quota of the object store, if there is one.
 	if q := o.Quota; q > 0 && o.stage < core.Stuck && low(q-o.Objects, q/20, core.Full) {
 		o.Full = fmt.Sprintf("the object store is full: it holds %s of %s (limits.disk); delete jobs, "+
 			"or allow more", core.Bytes(o.Objects), core.Bytes(q))
@@ -133,6 +139,7 @@ func (s *space) judge() {
 		}
 	}
 
+	// Changes are logged, not states: this runs ten times a second.
 	if o.stage == before {
 		return
 	}
@@ -146,7 +153,8 @@ func (s *space) judge() {
 // disksKept bounds the coordinators whose report is remembered.
 const disksKept = 64
 
-// hear keeps what another coordinator has said.
+// hear keeps a report of another coordinator. There are more reports than members only if somebody
+// else sends them; those beyond disksKept are dropped.
 func (s *space) hear(d wire.Disk) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,8 +180,8 @@ func (s *space) state() (core.Stage, string) {
 	return worst, why
 }
 
-// disk is what the core sees: how full the fullest disk is, and what the object store may hold
-// here.
+// disk returns what the core decides by: how full the fullest disk is, and what the object store
+// may hold here, in all and at present.
 func (s *space) disk() core.Disk {
 	var d core.Disk
 	d.Stage, d.Why = s.state()
@@ -198,7 +206,8 @@ func (s *space) seen() Space {
 	return out
 }
 
-// spend runs f, and once more after giving the reserve away if the disk was full.
+// spend runs f, which writes to the disk, and once more after giving the reserve away if the disk
+// was full. It is for writes without which the coordinator would have to stop: Raft's log.
 func (s *space) spend(f func() error) error {
 	err := f()
 	if disk.IsFull(err) && s.ballast.Release() {
@@ -208,7 +217,8 @@ func (s *space) spend(f func() error) error {
 	return err
 }
 
-// watchSpace looks at the disk until ctx ends.
+// watchSpace looks at the disk until ctx ends. It also tells the leader of it, shortens Raft's log
+// when room is short, and restarts NATS after a full disk.
 func (c *Coordinator) watchSpace(ctx context.Context) {
 	tick := time.NewTicker(spaceEvery)
 	defer tick.Stop()
@@ -278,7 +288,8 @@ func (c *Coordinator) revive() {
 	c.log.Info("NATS was restarted, since it could not write while the disk was full")
 }
 
-// measure reads how much the object store holds.
+// measure asks the object store how many bytes it holds. A store that does not answer in time
+// leaves the last figure in force.
 func (c *Coordinator) measure(ctx context.Context) {
 	s := c.objects.Load()
 	if s == nil {
@@ -301,7 +312,8 @@ func (c *Coordinator) measure(ctx context.Context) {
 	c.space.judge()
 }
 
-// tellSpace tells the leader how full this disk is.
+// tellSpace tells the leader how full this disk is, without waiting for an answer: the next report
+// follows in a second.
 func (c *Coordinator) tellSpace() {
 	if c.cfg.alone() || c.cons.raft.State() == raft.Leader {
 		return
@@ -314,7 +326,7 @@ func (c *Coordinator) tellSpace() {
 	}
 }
 
-// roomForMore returns an error if no more jobs are taken.
+// roomForMore returns an error that wraps ErrNoSpace if no more jobs are taken, with the reason.
 func (c *Coordinator) roomForMore() error {
 	if st, why := c.space.state(); st > core.Roomy {
 		return fmt.Errorf("%w: %s", ErrNoSpace, why)

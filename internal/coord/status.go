@@ -34,6 +34,7 @@ func (c *Coordinator) Ready(context.Context) error {
 		}
 	}
 
+	// Everything else is the same on a leader and on a follower, which may lead next.
 	if !c.broker.conn.IsConnected() {
 		return fmt.Errorf("%w: NATS is down", ErrNotReady)
 	}
@@ -59,6 +60,7 @@ func (c *Coordinator) Status(context.Context) (Status, error) {
 		s.Nodes = c.core.NodeCount()
 	})
 
+	// A member is as far behind as its last answer to an append says; a follower gets no answers.
 	f := r.GetConfiguration()
 	if err := f.Error(); err != nil {
 		return s, fmt.Errorf("cannot read the members: %w", err)
