@@ -8,15 +8,20 @@ import (
 )
 
 // Hub lets the shards of one process meet by job and attempt. The zero value is ready to use, with
-// the default options, from several goroutines.
+// the default options, from several goroutines. One Hub serves one cluster: the shards of a process
+// share it, and jobs in it do not see each other.
 type Hub struct {
 	Options Options // set before the first Join
 
-	mu   sync.Mutex
+	// mu guards jobs alone. It is never taken while a world's mutex is held: world.leave, which
+	// calls back into the hub, runs without it.
+	mu sync.Mutex
+	// By the job's name; nil until the first Join.
 	jobs map[string]*latest
 }
 
-// latest is the newest attempt of a job and its world.
+// latest is the newest attempt of a job and its world. Older worlds need no place: their ranks hold
+// them until they are closed.
 type latest struct {
 	attempt uint32
 	world   *world
@@ -24,7 +29,8 @@ type latest struct {
 
 // Join returns the transport of a rank of the attempt, which has size ranks. A newer attempt ends
 // the older one: its calls return collective.ErrStale, as does joining it from then on. The hub
-// forgets a job once all ranks that have joined are closed.
+// forgets a job once all ranks that have joined are closed. Any other error means that the rank is
+// out of range or taken, or that the ranks disagree about the size.
 func (h *Hub) Join(job string, attempt uint32, rank, size int) (collective.Transport, error) {
 	if rank < 0 || rank >= size {
 		return nil, fmt.Errorf("cannot join job %q: rank %d is not in 0..%d", job, rank, size-1)

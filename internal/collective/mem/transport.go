@@ -50,15 +50,18 @@ func (t *Transport) Rank() int { return t.rank }
 // Size implements collective.Transport.
 func (t *Transport) Size() int { return len(t.w.ranks) }
 
-// SameProcess implements collective.Colocated: all ranks are in this process.
+// SameProcess implements collective.Colocated: all ranks are in this process. Callers may therefore
+// send references to host or device memory instead of bytes.
 func (t *Transport) SameProcess(int) bool { return true }
 
-// Stats implements collective.Transport. Nothing is sent again or corrupted in memory.
+// Stats implements collective.Transport. Nothing is sent again or corrupted in memory. Stale stays
+// zero, too: a call of an older attempt fails before anything moves.
 func (t *Transport) Stats() collective.Stats {
 	return collective.Stats{BytesSent: t.sent.Load(), BytesReceived: t.received.Load()}
 }
 
-// Send implements collective.Transport. It never blocks, since there is no window to fill.
+// Send implements collective.Transport. It never blocks, since there is no window to fill. Nothing
+// but its own receives holds a fast sender back.
 func (t *Transport) Send(ctx context.Context, to int, tag collective.Tag, data []byte) error {
 	if err := t.send(ctx, to, tag, data); err != nil {
 		return fmt.Errorf("cannot send step %d op %d to rank %d: %w", tag.Step, tag.Op, to, err)
@@ -185,7 +188,9 @@ func (t *Transport) await(a address) (*slot, *Transport, error) {
 	return s, t.w.transport(a.from), nil
 }
 
-// take ends the wait of a call: it returns the message if it has arrived, and otherwise why not.
+// take ends the wait of a call: it returns the message if it has arrived, and otherwise why not. A
+// full message wins over any error, since the select may have chosen either when both were ready.
+// Without the message the entry is removed, so that a later call can wait for it.
 func (t *Transport) take(a address, s *slot, peer *Transport, err error) ([]byte, error) {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
@@ -214,7 +219,8 @@ func (t *Transport) alive(peer *Transport) bool {
 	return peer.joined && !peer.silent
 }
 
-// lose ends the own rank because of a peer that was silent for too long.
+// lose ends the own rank because of a peer that was silent for too long. Later calls fail with the
+// same error, so that all of the rank's goroutines blame the same peer.
 func (t *Transport) lose(peer *Transport) error {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
@@ -242,7 +248,8 @@ func (t *Transport) Silence() {
 	t.silent = true
 }
 
-// Close implements collective.Transport. Peers can still receive what was sent before.
+// Close implements collective.Transport. Peers can still receive what was sent before. The last
+// rank to close also releases the job's entry in the hub.
 func (t *Transport) Close() error {
 	t.w.mu.Lock()
 	if t.closed {

@@ -22,7 +22,8 @@ func (o Options) withDefaults() Options {
 }
 
 // world is what the ranks of one attempt share. One mutex guards all of them, since a message is a
-// change to both of its ranks.
+// change to both of its ranks. Contention does not matter, as the lock is held for a map access,
+// and for a copy only where a sender's buffer is not aligned.
 type world struct {
 	opts  Options
 	mu    sync.Mutex   // guards all transports of the world, too
@@ -35,7 +36,9 @@ func newWorld(n int, opts Options) *world {
 	return &world{opts: opts.withDefaults(), ranks: make([]*Transport, n), leave: func() {}}
 }
 
-// NewWorld returns n joined transports, one for each rank. It panics where n is below 1.
+// NewWorld returns n joined transports, one for each rank. It panics where n is below 1. All of
+// them share one process and one mutex, and have no hub behind them, so there are no attempts and
+// nothing is ever stale.
 func NewWorld(n int, opts Options) []collective.Transport {
 	if n < 1 {
 		panic(fmt.Sprintf("mem: a world of %d ranks", n))
@@ -69,7 +72,8 @@ func (w *world) transport(rank int) *Transport {
 	return w.ranks[rank]
 }
 
-// fail ends the calls of every rank with err.
+// fail ends the calls of every rank with err. Ranks that have not joined yet are included: joining
+// a world that was replaced gives a transport whose every call returns err.
 func (w *world) fail(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

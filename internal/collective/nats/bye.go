@@ -8,7 +8,8 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 )
 
-// byeCode is why a rank has left.
+// byeCode is why a rank has left. It decides whom peers blame: a rank that left because of another
+// one is not at fault itself. The numbers are part of the protocol.
 type byeCode uint8
 
 const (
@@ -24,7 +25,8 @@ type bye struct {
 	text string
 }
 
-// byeTextMax bounds the reason, in bytes.
+// byeTextMax bounds the reason, in bytes. The reason ends up in errors and logs of other ranks; 256
+// bytes hold any error that the transports make themselves.
 const byeTextMax = 256
 
 // encode writes a bye, with its reason cut to byeTextMax.
@@ -33,7 +35,8 @@ func (b bye) encode() []byte {
 	return append(p, b.text[:min(len(b.text), byeTextMax)]...)
 }
 
-// parseBye reads one.
+// parseBye reads one. An error counts as corruption; the sender's endpoint answers this rank's next
+// ping with its bye again.
 func parseBye(p []byte) (bye, error) {
 	if len(p) < 5 || len(p) > 5+byeTextMax || byeCode(p[0]) > byeStale {
 		return bye{}, fmt.Errorf("a bye of %d bytes is not valid", len(p))
@@ -41,7 +44,8 @@ func parseBye(p []byte) (bye, error) {
 	return bye{byeCode(p[0]), binary.LittleEndian.Uint32(p[1:]), string(p[5:])}, nil
 }
 
-// byeFor says what a transport that ended with err tells its peers.
+// byeFor says what a transport that ended with err tells its peers. Reasons that concern the own
+// rank alone become byeLeft, since peers can do nothing with them.
 func byeFor(err error) bye {
 	var peer *collective.PeerError
 	switch {
@@ -54,7 +58,8 @@ func byeFor(err error) bye {
 }
 
 // onBye handles a peer's bye. A peer that left by itself ends only the calls that need it; one that
-// failed because of another rank ends all calls, blaming that rank.
+// failed because of another rank ends all calls, blaming that rank. A bye that blames this rank, or
+// its own sender, ends nothing but the calls that need the sender.
 func (t *Transport) onBye(p *peer, h header, payload []byte) {
 	b, err := parseBye(payload)
 	if err != nil {
@@ -72,7 +77,8 @@ func (t *Transport) onBye(p *peer, h header, payload []byte) {
 	}
 }
 
-// lose marks a peer that has left. What it sent completely can still be received.
+// lose marks a peer that has left. What it sent completely can still be received. Messages to it
+// are dropped unacknowledged, and Send calls that wait for credit wake up and find out.
 func (t *Transport) lose(p *peer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

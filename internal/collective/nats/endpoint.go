@@ -15,29 +15,44 @@ import (
 )
 
 const (
-	subjectPrefix  = "longtake.data." // and the node's name
-	endingsMax     = 1024             // closed transports remembered
-	pendingMsgsMax = 1 << 20          // of the subscription; in practice the windows bound them
-	pendingMax     = 2 << 30          // bytes, likewise
-	ranksMax       = 1 << 16          // of an attempt
+	// Subject of a node's frames, followed by its name.
+	subjectPrefix = "longtake.data."
+	// Closed transports remembered, so that peers which have missed a bye are answered.
+	endingsMax = 1024
+	// Messages that the subscription may hold before NATS drops them; windows keep it far below.
+	pendingMsgsMax = 1 << 20
+	// Bytes that it may hold, likewise.
+	pendingMax = 2 << 30
+	// Ranks of an attempt; far above any cluster, so it only refuses nonsense.
+	ranksMax = 1 << 16
 )
 
 // Endpoint is a node on NATS: one subscription, shared by the transports of all ranks that the node
 // holds. Safe for concurrent use.
 type Endpoint struct {
-	nc        *natsio.Conn
-	node      string
-	opts      Options
-	sub       *natsio.Subscription
-	unclaimed atomic.Int64  // bytes received that no call waits for, of all transports
-	corrupt   atomic.Uint64 // frames that could not be read
-	stale     atomic.Uint64 // frames of attempts that ended here
+	// The caller's connection, which outlives the endpoint.
+	nc *natsio.Conn
+	// The last token of the own subject, by which peers reach this endpoint.
+	node string
+	opts Options
+	sub  *natsio.Subscription
+	// Bytes received that no call waits for, of all transports together, see Options.UnclaimedBytes.
+	unclaimed atomic.Int64
+	// Frames that could not be read, so that no transport can be charged with them.
+	corrupt atomic.Uint64
+	// Frames of attempts that ended here and have no transport any more.
+	stale atomic.Uint64
 
-	mu         sync.Mutex
-	open       map[place]*Transport
+	// mu guards what follows. It is not held while a frame is handled or a transport fails, which
+	// take the transport's own mutex.
+	mu sync.Mutex
+	// The transport that frames for the place go to.
+	open map[place]*Transport
+	// How the latest closed transport of a place ended, at most endingsMax of them.
 	ended      map[place]ending
 	endedOrder []place // the keys of ended, oldest first
-	closed     bool
+	// Close has begun: nothing can be joined any more.
+	closed bool
 }
 
 // place is a rank of a job at this endpoint. It holds one attempt at a time.
@@ -126,7 +141,9 @@ func (e *Endpoint) checkJoin(rank int, nodes []string) error {
 	return nil
 }
 
-// jobHash names a job in frames: the first 8 bytes of the SHA-256 of its name.
+// jobHash names a job in frames: the first 8 bytes of the SHA-256 of its name. Two jobs of one
+// endpoint collide with a chance of 2^-64 per pair, and would then fence each other off by their
+// attempts.
 func jobHash(job string) uint64 {
 	sum := sha256.Sum256([]byte(job))
 	return binary.LittleEndian.Uint64(sum[:])
@@ -171,7 +188,9 @@ func (e *Endpoint) leave(t *Transport, last bye) {
 	}
 }
 
-// receive takes one NATS message; NATS calls it for one message after the other.
+// receive takes one NATS message; NATS calls it for one message after the other. It serves all
+// ranks of the node and must not wait for any of them: a chunk is copied and acknowledged, and one
+// that there is no room for is refused with kindLater.
 func (e *Endpoint) receive(m *natsio.Msg) {
 	if len(m.Data) == 0 && len(m.Header) > 0 {
 		return // no frame: the server says that nobody has subscribed to what was sent
@@ -222,10 +241,12 @@ func (e *Endpoint) refuse(h header, reply string, session uint64, b bye) {
 		session: session, peerSession: h.session}, b.encode())
 }
 
-// frames are buffers for publish, which NATS copies out of.
+// frames are buffers for publish, which NATS copies out of. A frame of the default size is 1 MiB,
+// which is too much to allocate for every chunk.
 var frames = sync.Pool{New: func() any { return new([]byte) }}
 
 // publish sends one frame. An error of NATS counts as a lost frame, which the caller sends again.
+// NATS buffers what it is given, so this returns before the frame has left the process.
 func (e *Endpoint) publish(subject string, h header, payload []byte) {
 	buf := frames.Get().(*[]byte)
 	*buf = appendFrame((*buf)[:0], h, payload)
@@ -239,7 +260,8 @@ func (e *Endpoint) publish(subject string, h header, payload []byte) {
 	frames.Put(buf)
 }
 
-// Close closes the transports that are still open, waits for them, and unsubscribes.
+// Close closes the transports that are still open, waits for them, and unsubscribes. The connection
+// stays open. An error means that NATS could not unsubscribe.
 func (e *Endpoint) Close() error {
 	e.mu.Lock()
 	e.closed = true

@@ -18,11 +18,15 @@ import (
 //
 // The checksum covers the whole frame with its own field as zero.
 const (
-	frameMagic   = 0x4b41544c
+	// "LTAK" in little endian order; tells a frame from a stray message.
+	frameMagic = 0x4b41544c
+	// Version of the layout; nodes of different versions count each other's frames as corrupt.
 	frameVersion = 1
 	headerBytes  = 88
-	crcAt        = 84
-	chunksMax    = 1 << 20 // per message
+	// Offset of the checksum, the last field of the header.
+	crcAt = 84
+	// Chunks of a message, which bounds the bitmap that a forged header can ask for.
+	chunksMax = 1 << 20
 )
 
 // kind is what a frame says. Its numbers are part of the protocol.
@@ -114,7 +118,9 @@ func parseHeader(b []byte) header {
 // zeroCRC stands for the checksum's own field.
 var zeroCRC [4]byte
 
-// checksum returns the CRC32C of the frame with zeros in place of its checksum.
+// checksum returns the CRC32C of the frame with zeros in place of its checksum. TCP's own checksum
+// is too weak for terabytes of activations, and a flipped bit in a latent would show as noise, or
+// not at all.
 func checksum(b []byte) uint32 {
 	crc := crc32.Update(0, castagnoli, b[:crcAt])
 	crc = crc32.Update(crc, castagnoli, zeroCRC[:])
@@ -147,7 +153,8 @@ func (g geometry) span(chunk uint32) (lo, hi uint64) {
 }
 
 // geometry reconstructs the cut from any one data frame, with a payload of n bytes: the first chunk
-// tells the size by its length, every other one by its offset.
+// tells the size by its length, every other one by its offset. A frame that contradicts itself
+// gives an error, and so can never index outside a buffer.
 func (h header) geometry(n int) (geometry, error) {
 	size := uint64(n)
 	if h.index > 0 {

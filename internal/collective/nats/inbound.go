@@ -40,7 +40,8 @@ func (t *Transport) message(a address) *inMessage {
 }
 
 // await registers a call that waits for the message. Bytes that somebody waits for do not count as
-// unclaimed.
+// unclaimed. Fails with collective.ErrClosed after Close, and if another call waits for the same
+// message, which could only go to one of them.
 func (t *Transport) await(p *peer, a address) (*inMessage, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -63,7 +64,9 @@ func (t *Transport) release(m *inMessage) {
 	m.reserved = 0
 }
 
-// take ends the wait of a call: it returns the message if it has arrived, and otherwise why not.
+// take ends the wait of a call: it returns the message if it has arrived, and otherwise why not. A
+// message that is partly here stays in the inbox, so that its remaining chunks find their place and
+// a later call can still have it.
 func (t *Transport) take(ctx context.Context, p *peer, a address, m *inMessage) ([]byte, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -188,7 +191,8 @@ func (t *Transport) reserve(n int64) bool {
 }
 
 // begin makes the entry of a message whose first chunk has come. The caller holds mu and has
-// reserved its bytes if nobody waits for it.
+// reserved its bytes if nobody waits for it. The buffer itself is allocated by store, outside the
+// lock.
 func (t *Transport) begin(a address, number uint64, g geometry) *inMessage {
 	m := t.message(a)
 	m.number, m.g, m.left, m.got = number, g, g.count, newBitset(g.count)
@@ -199,7 +203,8 @@ func (t *Transport) begin(a address, number uint64, g geometry) *inMessage {
 }
 
 // store copies the chunk into the message. A message of one chunk stays in the buffer that NATS
-// delivered it in.
+// delivered it in. The receiving goroutine is the only one that writes buf, and finish publishes it
+// to the call that waits.
 func (t *Transport) store(p *peer, m *inMessage, h header, payload []byte) {
 	if m.g.count == 1 {
 		m.buf = collective.Align(payload[:len(payload):len(payload)])
@@ -219,7 +224,8 @@ func (t *Transport) store(p *peer, m *inMessage, h header, payload []byte) {
 }
 
 // ackBytesMax bounds the bitmap of an acknowledgement, in bytes. Chunks beyond it are reported once
-// those before them have arrived.
+// those before them have arrived. 256 bytes cover 2048 chunks, which is far more than a window of
+// the default size holds.
 const ackBytesMax = 256
 
 // ack tells the peer what has arrived of the message; m is nil if all of it has and was received.

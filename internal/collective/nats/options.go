@@ -33,8 +33,10 @@ type Options struct {
 }
 
 const (
-	chunkDefault  = 1 << 20
-	chunkLeast    = 16 // bytes; smaller ones make too many chunks
+	// Bytes; large enough that a header and an answer per chunk cost nothing.
+	chunkDefault = 1 << 20
+	chunkLeast   = 16 // bytes; smaller ones make too many chunks
+	// Bytes; about 7 ms of a link of 10 Gbit/s.
 	windowDefault = 8 << 20
 	fanInBytes    = 48 << 20 // windows of all peers together: a server buffers 64 MiB per client
 )

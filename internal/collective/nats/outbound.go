@@ -6,7 +6,8 @@ import (
 )
 
 // pump sends what is queued for the peer, as far as its window allows. Callers of Send and the
-// pacer run it at once.
+// pacer run it at once. The mutex is released around each transmission, so several goroutines may
+// interleave their chunks; pick never gives one chunk to two of them.
 func (t *Transport) pump(p *peer) {
 	for {
 		t.mu.Lock()
@@ -45,7 +46,8 @@ func (t *Transport) restamp(p *peer, m *outMessage, chunk uint32, tries uint8) {
 }
 
 // onAck takes in what the receiver has of a message: h.index leading chunks and those of the bitmap
-// have arrived, and all messages below number h.offset are complete.
+// have arrived, and all messages below number h.offset are complete. Acknowledgements are
+// cumulative: one that is lost or late costs nothing once a later one has come.
 func (t *Transport) onAck(p *peer, h header, bitmap []byte) {
 	t.mu.Lock()
 	now := time.Now()
@@ -87,7 +89,8 @@ func (p *peer) ackBitmap(m *outMessage, from uint32, bitmap []byte, now time.Tim
 }
 
 // onLater parks a message that the peer has no room for. Its chunks leave the window, so that other
-// messages, which the peer may wait for, can pass.
+// messages, which the peer may wait for, can pass. The wait doubles each time, up to RetransmitMax,
+// so that a receiver with no room is not flooded with chunks that it has to refuse.
 func (t *Transport) onLater(p *peer, h header) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

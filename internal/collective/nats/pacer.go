@@ -8,7 +8,8 @@ import (
 )
 
 // pace keeps the transport's time until Close: retransmission, signs of life, and deadlines. It
-// runs on a goroutine of its own.
+// runs on a goroutine of its own. Its tick is a fraction of the shortest time that it has to keep,
+// and a kick makes it look at once.
 func (t *Transport) pace() {
 	o := t.e.opts
 	tick := max(min(o.RetransmitAfter/4, o.KeepAlive/2, o.PeerTimeout/8), time.Millisecond)
@@ -34,7 +35,8 @@ func (t *Transport) pace() {
 }
 
 // tick checks every peer's deadlines. After this process itself was stalled, say by a suspended
-// machine, peers get all their time again, since nobody could hear them.
+// machine, peers get all their time again, since nobody could hear them. No frame is sent and no
+// transport failed under the mutex, which both take themselves.
 func (t *Transport) tick(now time.Time, stalled bool) {
 	if t.e.nc.IsClosed() {
 		t.fail(fmt.Errorf("the NATS connection is closed: %w", collective.ErrClosed))
@@ -75,7 +77,9 @@ func (p *peer) pingAfter(o Options) time.Duration {
 }
 
 // silence returns for how long the peer has owed something without a sign of life. A peer that owes
-// nothing may compute as long as it likes. The caller holds mu.
+// nothing may compute as long as it likes. The caller holds mu. The shorter of the two times
+// counts: a peer that begins to owe after a long pause has the whole timeout, and so has one that
+// was just heard.
 func (p *peer) silence(now time.Time) time.Duration {
 	if !p.owes() {
 		p.owedAt = time.Time{}

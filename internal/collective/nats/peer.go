@@ -12,20 +12,25 @@ import (
 type peer struct {
 	rank    int
 	subject string
-	session uint64                // 0: never heard
-	left    *collective.PeerError // set once it said bye
-	gone    chan struct{}         // closed with left
-	heardAt time.Time             // of its latest frame
-	toldAt  time.Time             // of the latest frame to it
-	owedAt  time.Time             // since when it has owed something; zero: it owes nothing
-	waits   int                   // Recv calls that wait for it
+	// The random number of its process's transport; 0: never heard.
+	session uint64
+	// Why it is gone, once it said bye; the error of later calls that need it.
+	left    *collective.PeerError
+	gone    chan struct{} // closed with left
+	heardAt time.Time     // of its latest frame
+	toldAt  time.Time     // of the latest frame to it
+	// Since when it has owed something; zero: it owes nothing.
+	owedAt time.Time
+	waits  int // Recv calls that wait for it
 
-	// outbound
+	// Outbound.
 	lastNumber uint64        // of the latest message
 	out        []*outMessage // not yet acknowledged, oldest first
-	flying     int           // bytes sent and neither acknowledged nor lost
-	order      uint64        // of the latest transmission
-	ackedOrder uint64        // the latest transmission known to have arrived
+	// Bytes sent and neither acknowledged nor lost, which the window bounds.
+	flying int
+	order  uint64 // of the latest transmission
+	// The latest transmission known to have arrived; those well before it are lost.
+	ackedOrder uint64
 	credit     chan struct{} // closed and replaced at every change of out
 	srtt       time.Duration // smoothed round trip and its deviation, RFC 6298
 	rttvar     time.Duration
@@ -34,22 +39,26 @@ type peer struct {
 }
 
 // reordering is how many later transmissions must have arrived before a chunk counts as lost, as
-// the duplicate acknowledgements of RFC 6675.
+// the duplicate acknowledgements of RFC 6675. Fewer would send chunks twice that two goroutines of
+// one sender have merely swapped.
 const reordering = 3
 
-// outMessage is a message on its way out.
+// outMessage is a message on its way out. It stays in the peer's queue until the last chunk is
+// acknowledged, and its data with it.
 type outMessage struct {
-	number    uint64
-	tag       collective.Tag
-	data      []byte
-	g         geometry
-	chunks    []outChunk
-	low       uint32    // chunks below are acknowledged
-	next      uint32    // chunks from here on were never sent
-	again     int       // chunks before next that are to be sent again
-	unacked   int       // chunks
-	notBefore time.Time // when to send again after the peer said later
-	parks     int       // how many times it did
+	number  uint64
+	tag     collective.Tag
+	data    []byte
+	g       geometry
+	chunks  []outChunk
+	low     uint32 // chunks below are acknowledged
+	next    uint32 // chunks from here on were never sent
+	again   int    // chunks before next that are to be sent again
+	unacked int    // chunks
+	// When to send again after the peer said later.
+	notBefore time.Time
+	// How many times it did, which doubles the wait.
+	parks int
 }
 
 // outChunk is a chunk of an outMessage.
@@ -204,7 +213,8 @@ func (p *peer) loseOverdue(now time.Time, o Options) bool {
 	})
 }
 
-// loseIf marks chunks in flight as lost, and reports whether there were any.
+// loseIf marks chunks in flight as lost, and reports whether there were any. Chunks whose
+// transmission has not ended are left alone: their time does not count yet.
 func (p *peer) loseIf(lost func(*outChunk) bool) (any bool) {
 	for _, m := range p.out {
 		for i := m.low; i < m.next; i++ {
@@ -257,7 +267,8 @@ func (p *peer) acked(m *outMessage, chunk uint32, now time.Time) {
 	p.land(m, chunk, true)
 }
 
-// measure takes a round trip into the running mean and deviation, with the weights of RFC 6298.
+// measure takes a round trip into the running mean and deviation, with the weights of RFC 6298. The
+// first one counts whole, and half of it as the deviation.
 func (p *peer) measure(rtt time.Duration) {
 	if p.srtt == 0 {
 		p.srtt, p.rttvar = rtt, rtt/2

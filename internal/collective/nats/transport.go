@@ -105,7 +105,8 @@ func (t *Transport) checkPeer(ctx context.Context, rank int) error {
 }
 
 // send queues a message and waits until each of its chunks was sent once. A message that cannot be
-// sent to its end is taken out of the queue.
+// sent to its end is taken out of the queue. One that is partly sent cannot be completed later, and
+// the receiver's part of it is dropped when the attempt ends.
 func (t *Transport) send(ctx context.Context, p *peer, tag collective.Tag, data []byte) error {
 	m, err := t.enqueue(p, tag, data)
 	if err != nil {
@@ -218,7 +219,8 @@ func (t *Transport) recv(ctx context.Context, p *peer, a address) ([]byte, error
 	return t.take(ctx, p, a, m)
 }
 
-// fail ends the calls that wait, and later ones, with err. Only the first error counts.
+// fail ends the calls that wait, and later ones, with err. Only the first error counts. The
+// transport stays open, so that Close can still tell the peers why.
 func (t *Transport) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -307,7 +309,7 @@ func (t *Transport) drop() {
 }
 
 // tell sends the peer a frame, after setting the header fields that all frames of the transport
-// share. The own rank and a peer that has left get none.
+// share. The own rank and a peer that has left get none. Callers do not hold mu.
 func (t *Transport) tell(p *peer, h header, payload []byte) {
 	t.mu.Lock()
 	h.peerSession, p.toldAt = p.session, time.Now()
@@ -355,6 +357,7 @@ func (t *Transport) receive(h header, payload []byte) {
 	}
 }
 
+// The new process has none of the state that the attempt needs from it.
 var errRestarted = errors.New("started again within the attempt")
 
 // hear notes a sign of life of the peer, and reports whether the frame is to be handled. The first

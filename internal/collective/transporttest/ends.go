@@ -9,7 +9,9 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 )
 
-// testCancel ends calls by their context, after which the message can still be received.
+// testCancel ends calls by their context, after which the message can still be received. A call
+// that was given up must leave no trace: neither a waiter that swallows the message nor a tag that
+// counts as used.
 func testCancel(t *testing.T, open Open) {
 	w := newWorld(t, open, 2, Options{})
 	ctx, cancel := context.WithCancel(w.ctx)
@@ -36,7 +38,8 @@ func testCancel(t *testing.T, open Open) {
 }
 
 // waiting starts a Recv on every rank, of the rank that from names, and returns where their errors
-// will come.
+// will come. All of them wait for the same tag, so a test can later satisfy any of them by sending
+// it. A channel holds one error, so no goroutine is left behind when a test ends early.
 func (w *world) waiting(from func(rank int) int) []chan error {
 	ends := make([]chan error, len(w.ranks))
 	for r, tr := range w.ranks {
@@ -49,7 +52,8 @@ func (w *world) waiting(from func(rank int) int) []chan error {
 	return ends
 }
 
-// await returns the error of a call, which must end.
+// await returns the error of a call, which must end. A transport that forgets to wake a call fails
+// its test after timeLimit, with errTimeout, instead of hanging the whole run.
 func (w *world) await(end chan error) error {
 	select {
 	case err := <-end:
@@ -59,7 +63,9 @@ func (w *world) await(end chan error) error {
 	}
 }
 
-// testCloseWakes closes one rank: its own call ends, and so do those that wait for it.
+// testCloseWakes closes one rank: its own call ends, and so do those that wait for it. The third
+// pair of ranks must not notice: whether the attempt is over is for the engine to decide, not for
+// the transport.
 func testCloseWakes(t *testing.T, open Open) {
 	w := newWorld(t, open, 3, Options{})
 	ends := w.waiting(func(rank int) int { return (rank + 1) % 3 }) // 0 waits for 1, 1 for 2, 2 for 0
@@ -80,7 +86,8 @@ func testCloseWakes(t *testing.T, open Open) {
 	}
 }
 
-// wantPeer wants an error that blames a rank.
+// wantPeer wants an error that blames a rank. The rank matters more than the text: it decides which
+// shard is held to be at fault.
 func wantPeer(t testing.TB, err error, rank int) {
 	t.Helper()
 	var peer *collective.PeerError
@@ -91,7 +98,9 @@ func wantPeer(t testing.TB, err error, rank int) {
 	}
 }
 
-// testCloseDelivers closes a rank right after it has sent.
+// testCloseDelivers closes a rank right after it has sent. A rank closes as soon as its own work is
+// done, so a Close that dropped what is in flight would fail the last receives of its peers. After
+// those the receiver learns that nothing more comes.
 func testCloseDelivers(t *testing.T, open Open) {
 	w := newWorld(t, open, 2, Options{})
 	for i, n := range sizes {
@@ -108,11 +117,13 @@ func testCloseDelivers(t *testing.T, open Open) {
 	wantPeer(t, w.receive(w.ranks[1], 0, collective.Tag{Op: 99}, 0), 0)
 }
 
-// shortTimeout is for tests that wait for a silent peer to be lost.
+// shortTimeout is for tests that wait for a silent peer to be lost. It is long enough for a loaded
+// machine to deliver a sign of life in time, and short enough that each of those tests takes less
+// than a second.
 const shortTimeout = 300 * time.Millisecond
 
 // testSilent makes one rank look hung: the ranks that wait for it blame it, and so do the ranks
-// that wait for those.
+// that wait for those. A hung process keeps its connection open, so nothing but silence tells.
 func testSilent(t *testing.T, open Open) {
 	w := newWorld(t, open, 3, Options{PeerTimeout: shortTimeout})
 	w.ranks[2].(Silencer).Silence()
@@ -125,7 +136,8 @@ func testSilent(t *testing.T, open Open) {
 	}
 }
 
-// testNeverJoined waits for a rank that never comes.
+// testNeverJoined waits for a rank that never comes. Otherwise one node that dies while it loads
+// its model would hold up the others for ever.
 func testNeverJoined(t *testing.T, open Open) {
 	join := open(t, 2, Options{PeerTimeout: shortTimeout})
 	w := joinAll(t, join, 1, 1)
@@ -133,7 +145,8 @@ func testNeverJoined(t *testing.T, open Open) {
 	wantPeer(t, err, 1)
 }
 
-// testBlame closes a rank because of another one, which a third rank then blames.
+// testBlame closes a rank because of another one, which a third rank then blames. Without it the
+// healthy rank in the middle would be blamed, since it is the one that the third has lost.
 func testBlame(t *testing.T, open Open) {
 	w := newWorld(t, open, 3, Options{})
 	ends := w.waiting(func(rank int) int { return []int{1, 2, 0}[rank] })
@@ -143,7 +156,9 @@ func testBlame(t *testing.T, open Open) {
 	wantPeer(t, w.await(ends[0]), 2)
 }
 
-// testStale ends an attempt by a newer one.
+// testStale ends an attempt by a newer one. Shards that were given up may still be computing. Their
+// calls have to end, they must not enter again, and nothing that they still send may reach the
+// newer attempt, which uses the same tags.
 func testStale(t *testing.T, open Open) {
 	join := open(t, 2, Options{})
 	old := joinAll(t, join, 2, 3)

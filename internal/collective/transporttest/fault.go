@@ -24,7 +24,8 @@ type Fault struct {
 const delayMax = 8
 
 // Intercept returns a function of a frame that returns what to publish in its place. It keeps no
-// reference to the frame and may be called from several goroutines.
+// reference to the frame and may be called from several goroutines. The order in which goroutines
+// publish is not fixed, so a seed repeats the rates and the kinds of harm, not every frame's fate.
 func (f Fault) Intercept() func(frame []byte) [][]byte {
 	b := &breaker{Fault: f, rng: rand.New(rand.NewPCG(f.Seed, 1))}
 	return b.frame
@@ -74,7 +75,8 @@ func (b *breaker) harm(frame []byte) [][]byte {
 	return [][]byte{frame}
 }
 
-// corrupt cuts one in four frames off and flips a bit of the others.
+// corrupt cuts one in four frames off and flips a bit of the others. A cut frame tests the check of
+// lengths, a flipped bit that of checksums.
 func (b *breaker) corrupt(frame []byte) []byte {
 	at := b.rng.IntN(len(frame))
 	if b.rng.IntN(4) == 0 {
@@ -84,7 +86,9 @@ func (b *breaker) corrupt(frame []byte) []byte {
 	return frame
 }
 
-// due returns the delayed frames that enough later ones have overtaken.
+// due returns the delayed frames that enough later ones have overtaken. Frames are counted, not
+// timed: a delay that depended on the clock would make tests slow or flaky. A frame that nothing
+// follows is never released, which to the receiver is a lost one.
 func (b *breaker) due() (out [][]byte) {
 	b.held = slices.DeleteFunc(b.held, func(h held) bool {
 		if h.after > 0 {

@@ -10,6 +10,10 @@ import (
 )
 
 // Run holds a transport to the contract of package collective, each test in a world of its own.
+//
+// The network is left alone here, so the suite may also check what a lossy one hides: that Close
+// delivers, that every byte is counted once and none as corrupt, and how soon a silent peer is
+// lost.
 func Run(t *testing.T, open Open) {
 	for name, f := range map[string]func(*testing.T, Open){
 		"sizes": testSizes, "any order": testOrder, "burst": testBurst, "own": testOwn,
@@ -24,6 +28,11 @@ func Run(t *testing.T, open Open) {
 
 // RunFaulty runs the tests whose results must not depend on the network, while a Fault drops,
 // doubles, delays and corrupts a tenth of the frames each.
+//
+// With these rates two frames in five misbehave, so that a message of twenty chunks hardly ever
+// arrives without retransmission. Tests of silence are left out, since a lost frame looks like a
+// silent peer, and so is the test of what Close delivers, which is bounded by a linger time. A
+// transport without frames, such as package mem, has nothing to run here.
 func RunFaulty(t *testing.T, open Open) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -45,11 +54,15 @@ func RunFaulty(t *testing.T, open Open) {
 	}
 }
 
-// send and receive move the message of a name, whose n bytes follow from the name, and check it.
+// send and receive move the message of a name, whose n bytes follow from the name, and check it. A
+// payload that depends on both ranks and the tag exposes a transport that delivers to the wrong
+// rank or under the wrong tag, which equal payloads would hide.
 func (w *world) send(tr collective.Transport, to int, tag collective.Tag, n int) error {
 	return tr.Send(w.ctx, to, tag, blob(tr.Rank(), to, tag, n))
 }
 
+// receive is the other side of send. Its error does not fail the test by itself, so that tests may
+// want a certain error.
 func (w *world) receive(tr collective.Transport, from int, tag collective.Tag, n int) error {
 	got, err := tr.Recv(w.ctx, from, tag)
 	if err != nil {
@@ -58,7 +71,8 @@ func (w *world) receive(tr collective.Transport, from int, tag collective.Tag, n
 	return check(got, blob(from, tr.Rank(), tag, n))
 }
 
-// check wants the bytes that were sent, in an aligned buffer.
+// check wants the bytes that were sent, in an aligned buffer. Kernels read activations in place as
+// float32, so an unaligned buffer would cost a copy or a fault.
 func check(got, want []byte) error {
 	if !bytes.Equal(got, want) {
 		return fmt.Errorf("got %d bytes that differ from the %d sent", len(got), len(want))
@@ -69,7 +83,8 @@ func check(got, want []byte) error {
 	return nil
 }
 
-// testSizes moves messages of all sizes both ways between two ranks.
+// testSizes moves messages of all sizes both ways between two ranks. It catches a last chunk that
+// is cut wrongly, and an empty message that is never announced.
 func testSizes(t *testing.T, open Open) {
 	w := newWorld(t, open, 2, Options{})
 	w.each(func(tr collective.Transport) error {
@@ -87,7 +102,9 @@ func testSizes(t *testing.T, open Open) {
 	})
 }
 
-// testOrder receives messages in another order than they were sent in.
+// testOrder receives messages in another order than they were sent in. Ranks need not work through
+// the operations of a step in the same order, so a transport that keeps a queue per peer, and not a
+// message per tag, would deadlock here or give the wrong bytes.
 func testOrder(t *testing.T, open Open) {
 	const messages = 20
 	w := newWorld(t, open, 2, Options{})
@@ -111,6 +128,9 @@ func testOrder(t *testing.T, open Open) {
 }
 
 // testBurst sends many messages from every rank to every other at once, more than the windows take.
+// This is what a layer's all-to-all looks like. A transport that holds a lock while it waits for
+// credit, or whose receiver stops reading while it sends, deadlocks here; one that drops bursts
+// loses bytes.
 func testBurst(t *testing.T, open Open) {
 	for _, n := range []int{2, 3, 5} {
 		w := newWorld(t, open, n, Options{})
@@ -142,7 +162,8 @@ func (w *world) burst(tr collective.Transport, peer int, tag collective.Tag) {
 	})
 }
 
-// testOwn has a rank send to itself.
+// testOwn has a rank send to itself. Callers need not treat their own rank as a special case, even
+// where there is no other.
 func testOwn(t *testing.T, open Open) {
 	w := newWorld(t, open, 1, Options{})
 	for i, n := range sizes {
@@ -156,7 +177,8 @@ func testOwn(t *testing.T, open Open) {
 	}
 }
 
-// testLateJoin sends before the receiver has joined.
+// testLateJoin sends before the receiver has joined. Nodes start at different times, and the first
+// of them must neither fail nor lose what it has sent so far.
 func testLateJoin(t *testing.T, open Open) {
 	join := open(t, 2, Options{})
 	w := joinAll(t, join, 1, 1)
@@ -179,7 +201,8 @@ func testLateJoin(t *testing.T, open Open) {
 }
 
 // testHandover clears the buffers that a rank received and those that it kept, which no other rank
-// may see.
+// may see. Received buffers belong to the receiver, which computes in place. A transport that hands
+// the same memory to two ranks, or keeps it for retransmission, delivers zeros here.
 func testHandover(t *testing.T, open Open) {
 	w := newWorld(t, open, 3, Options{})
 	tag := collective.Tag{Op: 9}
@@ -204,7 +227,9 @@ func testHandover(t *testing.T, open Open) {
 	})
 }
 
-// testWrong calls with ranks that do not exist.
+// testWrong calls with ranks that do not exist. These are the caller's mistakes: they must come
+// back as errors at once, not panic and not wait for a peer that cannot exist. The same holds for
+// groups that repeat, lack or invent a rank.
 func testWrong(t *testing.T, open Open) {
 	w := newWorld(t, open, 2, Options{})
 	for _, rank := range []int{-1, 2} {
@@ -222,7 +247,8 @@ func testWrong(t *testing.T, open Open) {
 	}
 }
 
-// testStats counts the bytes of one message each way.
+// testStats counts the bytes of one message each way. Bytes count once however often they are sent,
+// or the reported bandwidth would rise with the loss.
 func testStats(t *testing.T, open Open) {
 	w := newWorld(t, open, 2, Options{})
 	w.each(func(tr collective.Transport) error {

@@ -13,10 +13,12 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 )
 
-// ChunkBytes is the chunk size that a transport under test should use, if it has one.
+// ChunkBytes is the chunk size that a transport under test should use, if it has one. It is far
+// below what transports use in production, so that small and fast messages have many chunks.
 const ChunkBytes = 512
 
-// Options ask for a kind of world.
+// Options ask for a kind of world. An Open that cannot honour one of them tests less than the suite
+// promises, so it should fail instead.
 type Options struct {
 	// PeerTimeout is the silence after which a peer is lost; 0: the transport's default.
 	PeerTimeout time.Duration
@@ -24,7 +26,9 @@ type Options struct {
 	Fault *Fault
 }
 
-// Join opens the transport of one rank of an attempt. Ranks may join in any order, and late.
+// Join opens the transport of one rank of an attempt. Ranks may join in any order, and late. An
+// error means that the rank has not joined; the suite expects collective.ErrStale for an attempt
+// older than the newest.
 type Join func(rank int, attempt uint32) (collective.Transport, error)
 
 // Open prepares what n ranks need to join, such as a server and endpoints, and cleans up with t.
@@ -34,13 +38,17 @@ type Open func(t testing.TB, n int, o Options) Join
 // transport under test has to be one.
 type Silencer interface{ Silence() }
 
-// timeLimit ends a test that hangs. No result depends on it.
+// timeLimit ends a test that hangs. No result depends on it. It is generous because whole suites
+// run in parallel on machines with two cores.
 const timeLimit = 60 * time.Second
 
-// world is a test's n ranks, all joined to one attempt.
+// world is a test's n ranks, all joined to one attempt. Its goroutines are counted by wg, so none
+// outlives the test and reports into the next one.
 type world struct {
-	t     testing.TB
-	ctx   context.Context
+	t testing.TB
+	// Ends at timeLimit; every call of a test takes it.
+	ctx context.Context
+	// By rank; testLateJoin appends the ones that come later.
 	ranks []collective.Transport
 	wg    sync.WaitGroup
 }
@@ -50,7 +58,8 @@ func newWorld(t testing.TB, open Open, n int, o Options) *world {
 	return joinAll(t, open(t, n, o), n, 1)
 }
 
-// joinAll joins the first n ranks of an attempt. They are closed with t.
+// joinAll joins the first n ranks of an attempt. They are closed with t. A failure to join ends the
+// test at once, as nothing that follows could succeed.
 func joinAll(t testing.TB, join Join, n int, attempt uint32) *world {
 	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
 	w := &world{t: t, ctx: ctx}
@@ -80,7 +89,9 @@ func (w *world) close() {
 	w.wg.Wait()
 }
 
-// each runs f for every rank at once, on goroutines of their own, and waits for all of them.
+// each runs f for every rank at once, on goroutines of their own, and waits for all of them. All
+// errors are reported, not only the first: in a failing exchange the second one usually names the
+// culprit.
 func (w *world) each(f func(tr collective.Transport) error) {
 	w.t.Helper()
 	for _, tr := range w.ranks {
