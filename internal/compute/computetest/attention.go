@@ -19,11 +19,13 @@ type attentionCase struct {
 	dtype             compute.DType
 }
 
-// width is that of q, k, v and the result.
+// width is that of q, k, v and the result. A rank may hold some of the heads only, as columns of
+// these.
 func (c *attentionCase) width() int { return c.heads * c.hd }
 
 // drawAttentionCase draws attention without relative positions, which callers add. Logits are of
-// order one, as the scale is that of models.
+// order one, as the scale is that of models. Larger ones would make the softmax nearly one-hot,
+// which hides errors in all keys but one.
 func drawAttentionCase(t *rapid.T) *attentionCase {
 	c := &attentionCase{
 		placing: drawPlacing(t),
@@ -44,7 +46,8 @@ func drawAttentionCase(t *rapid.T) *attentionCase {
 	return c
 }
 
-// drawAttention draws attention whose queries are the independent rows.
+// drawAttention draws attention whose queries are the independent rows. Queries do not see each
+// other, so a sequence may be cut at any of them.
 func drawAttention(t *rapid.T) *trial {
 	c := drawAttentionCase(t)
 	return &trial{
@@ -59,7 +62,8 @@ func (c *attentionCase) run(t fataler, dev compute.Device, lo, hi int) []float32
 	return c.runPart(t, dev, lo, hi, 0, c.heads)
 }
 
-// runPart computes queries [lo, hi) of heads [h0, h1) and returns those columns.
+// runPart computes queries [lo, hi) of heads [h0, h1) and returns those columns. Columns of the
+// other heads lie between its rows, as they do where ranks share one buffer.
 func (c *attentionCase) runPart(t fataler, dev compute.Device, lo, hi, h0, h1 int) []float32 {
 	t.Helper()
 	r := c.on(t, dev)
@@ -92,7 +96,8 @@ func (c *attentionCase) tol() float64 {
 }
 
 // want is the reference's result. It rounds q, k and v as products of the type see them, but not
-// the probabilities; tol allows for that.
+// the probabilities; tol allows for that. Softmax needs two passes over the logits here, where
+// devices keep a running maximum.
 func (c *attentionCase) want() []float64 {
 	out := make([]float64, c.nq*c.width())
 	for h := range c.heads {
@@ -110,7 +115,8 @@ func (c *attentionCase) want() []float64 {
 }
 
 // logits returns those of query i of a head: scaled products, relative positions, and the bias of
-// the last key.
+// the last key. Entry j-i+nq-1 of the table is the bias of key j seen from query i, so the table
+// has a place for every distance from -(nq-1) to nk-1.
 func (c *attentionCase) logits(h, i int) []float64 {
 	p := make([]float64, c.nk)
 	for j := range p {
@@ -143,7 +149,8 @@ func (c *attentionCase) probabilities(h, i int) []float64 {
 }
 
 // attentionHeads checks that a range of heads alone, as column ranges, has the same bits: ranks
-// attend for some heads over all tokens.
+// attend for some heads over all tokens. A device that chooses its tiles by the number of heads,
+// and sums in another order then, fails here: a clip would change with the number of shards.
 func (s *suite) attentionHeads(t *testing.T) {
 	devs := s.devices(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -167,7 +174,8 @@ func (s *suite) attentionHeads(t *testing.T) {
 }
 
 // attentionRelBias checks relative positions against the reference and over ranges of queries,
-// whose biases begin at another place of the table.
+// whose biases begin at another place of the table. A kernel that counts the bias from the start of
+// the call, and not of the sequence, passes for whole calls and fails for ranges.
 func (s *suite) attentionRelBias(t *testing.T) {
 	s.rowwise(t, func(t *rapid.T) *trial {
 		c := drawAttentionCase(t)
@@ -176,9 +184,10 @@ func (s *suite) attentionRelBias(t *testing.T) {
 	})
 }
 
-// attentionPadded checks the rule that n identical last keys equal one with log(n) added: the
-// one is held to 1e-6 (root mean square) of the exact softmax over all n. The n themselves are the
-// less exact side (equal addends round the same way, sum after sum) and get the usual tolerance.
+// attentionPadded checks the rule that n identical last keys equal one with log(n) added: the one
+// is held to 1e-6 (root mean square) of the exact softmax over all n. The n themselves are the less
+// exact side (equal addends round the same way, sum after sum) and get the usual tolerance. Wan's
+// prompts are padded to 512 tokens that all look alike; the rule saves attending to each of them.
 func (s *suite) attentionPadded(t *testing.T) {
 	dev := s.open(t, 2)
 	rapid.Check(t, func(t *rapid.T) {
@@ -218,7 +227,8 @@ func rms(got []float32, want []float64) float64 {
 }
 
 // attentionLarge checks logits of thousands, which overflow without a running maximum. Whole
-// numbers keep them exact.
+// numbers keep them exact. Without subtracting the maximum first, exp overflows float32 from 89 on,
+// and where all logits are far below zero the sum would be 0.
 func (s *suite) attentionLarge(t *testing.T) {
 	dev := s.open(t, 2)
 	for _, size := range []float64{1, 40, -40} {
@@ -250,7 +260,8 @@ func (s *suite) attentionLarge(t *testing.T) {
 }
 
 // attentionOfManyRows attends for more queries than a block of any device has, then for a few of
-// them alone, which lie at other places of their blocks.
+// them alone, which lie at other places of their blocks. It catches sums that depend on where in a
+// block a query lies, and blocks that are left out at the end.
 func (s *suite) attentionOfManyRows(t *testing.T) {
 	const nq, nk, few = 300, 70, 37
 	r, dev := numbersFrom(1), s.open(t, 2)
@@ -274,7 +285,8 @@ func (s *suite) attentionOfManyRows(t *testing.T) {
 }
 
 // attentionOfManyKeys attends to more keys than any device has in a tile. The later ones have the
-// larger logits, so that the running maximum keeps rising and earlier sums have to shrink.
+// larger logits, so that the running maximum keeps rising and earlier sums have to shrink. A kernel
+// that forgets to rescale its sums when the maximum rises weighs the early keys too much.
 func (s *suite) attentionOfManyKeys(t *testing.T) {
 	const nq, nk = 150, 700
 	r, dev := numbersFrom(1), s.open(t, 2)

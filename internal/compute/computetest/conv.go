@@ -8,7 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// convCase is a drawn convolution over prev and x frames of h x w voxels.
+// convCase is a drawn convolution over prev and x frames of h x w voxels. It covers what Wan's VAE
+// does: causal in time with frames kept from the call before, resampling in space or time, and
+// residual connections.
 type convCase struct {
 	placing
 	shape         compute.ConvShape
@@ -22,7 +24,8 @@ type convCase struct {
 	inPlace       bool // dst is the residual
 }
 
-// drawConv draws a convolution with at least one output frame.
+// drawConv draws a convolution with at least one output frame. Sizes are small, since the reference
+// is slow and a mistake at a border shows at any size.
 func drawConv(t *rapid.T) *convCase {
 	odd := rapid.SampledFrom([]int{1, 3})
 	c := &convCase{
@@ -86,13 +89,14 @@ func (c *convCase) scaled() (h, w int) {
 	return c.h, c.w
 }
 
-// rows is the voxels of the output.
+// rows is the voxels of the output. It is the number of rows of the matrix that the device writes.
 func (c *convCase) rows() int {
 	t, h, w := c.out()
 	return t * h * w
 }
 
-// pack prepares the weight on a device.
+// pack prepares the weight on a device. A shape that is reported wrongly would let callers allocate
+// too little.
 func (c *convCase) pack(t fataler, dev compute.Device) compute.Conv {
 	t.Helper()
 	w, err := dev.PackConv(c.weight, c.bias, c.shape)
@@ -110,7 +114,8 @@ func (c *convCase) volume(m compute.Mat, frames int) compute.Volume {
 	return compute.Volume{Mat: m, T: frames, H: c.h, W: c.w}
 }
 
-// run computes the convolution on a device and returns the output, [voxels, out].
+// run computes the convolution on a device and returns the output, [voxels, out]. The first frames
+// are passed as Prev and the others as x, from memory of their own, as in a stream.
 func (c *convCase) run(t fataler, dev compute.Device) []float32 {
 	t.Helper()
 	r := c.on(t, dev)
@@ -139,7 +144,8 @@ func (c *convCase) run(t fataler, dev compute.Device) []float32 {
 }
 
 // at is channel ch of voxel (f, h, w) of the padded, doubled input; frame 0 is the first zero
-// frame.
+// frame. Outside of the frame there are zeros on all sides, in time only at the front: a causal
+// convolution sees no later frame.
 func (c *convCase) at(f, h, w, ch int) float64 {
 	high, wide := c.scaled()
 	f -= c.front
@@ -152,7 +158,7 @@ func (c *convCase) at(f, h, w, ch int) float64 {
 	return float64(c.x[((f*c.h+h)*c.w+w)*c.shape.In+ch])
 }
 
-// want is the reference's output.
+// want is the reference's output. The residual is added last, after the bias and all taps.
 func (c *convCase) want() []float64 {
 	_, oh, ow := c.out()
 	out := make([]float64, c.rows()*c.shape.Out)
@@ -193,7 +199,8 @@ func (c *convCase) voxel(o, t, h, w int) float64 {
 }
 
 // conv checks convolutions against the reference, and that any number of threads gives the same
-// bits.
+// bits. Rows read each other here, so there is neither a range of rows to compute alone nor a row
+// to poison.
 func (s *suite) conv(t *testing.T) {
 	devs := s.devices(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -207,7 +214,9 @@ func (s *suite) conv(t *testing.T) {
 }
 
 // convFrames checks that a causal convolution over all frames at once and frame by frame with the
-// frames before as Prev give the same bits: the VAE decodes as a stream, in pieces of any length.
+// frames before as Prev give the same bits: the VAE decodes as a stream, in pieces of any length. A
+// device that sums the taps in another order where frames come from Prev would make the clip depend
+// on how it was cut.
 func (s *suite) convFrames(t *testing.T) {
 	devs := s.devices(t)
 	rapid.Check(t, func(t *rapid.T) {

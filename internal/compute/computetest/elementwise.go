@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawActivate draws dst = act(x) with any activation.
+// drawActivate draws dst = act(x) with any activation. In place or not, since the engine applies it
+// to a layer's result where that lies.
 func drawActivate(t *rapid.T) *trial {
 	c, _ := drawNorm(t, drawSize(t, "width", 300))
 	c.act = compute.Activation(rapid.IntRange(0, 2).Draw(t, "act"))
@@ -18,7 +19,8 @@ func drawActivate(t *rapid.T) *trial {
 	})
 }
 
-// each maps every element of x with its index.
+// each maps every element of x with its index. The index counts over the dense matrix, so i modulo
+// the width is the column.
 func (c *normCase) each(f func(i int, x float64) float64) []float64 {
 	out := make([]float64, len(c.x))
 	for i, v := range c.x {
@@ -36,7 +38,8 @@ func drawAddVector(t *rapid.T) *trial {
 	})
 }
 
-// drawAdd draws dst = a + b, where dst may be a, or b, or neither.
+// drawAdd draws dst = a + b, where dst may be a, or b, or neither. A kernel that reads b after it
+// has written dst shows only where they are the same memory.
 func drawAdd(t *rapid.T) *trial {
 	c, r := drawNorm(t, drawSize(t, "width", 300))
 	b := r.normal(len(c.x), 1)
@@ -51,7 +54,8 @@ func drawAdd(t *rapid.T) *trial {
 	})
 }
 
-// drawCopy draws a copy through memory of another layout and back: strides differ on both ways.
+// drawCopy draws a copy through memory of another layout and back: strides differ on both ways. A
+// copy that assumes equal strides, or dense rows, mixes up elements of neighbouring rows.
 func drawCopy(t *rapid.T) *trial {
 	c, _ := drawNorm(t, drawSize(t, "width", 300))
 	c.inPlace = false
@@ -68,7 +72,8 @@ func drawCopy(t *rapid.T) *trial {
 	return tr
 }
 
-// memory checks that Alloc zeroes, that views upload and download what they cover, and names.
+// memory checks that Alloc zeroes, that views upload and download what they cover, and names. A
+// device that reuses freed memory without clearing it, or that uploads whole rows, fails here.
 func (s *suite) memory(t *testing.T) {
 	dev := s.open(t, 2)
 	if dev.Name() == "" {
@@ -135,7 +140,8 @@ func (s *suite) zeroRows(t *testing.T) {
 }
 
 // subnormals checks that tiny values neither trap nor grow. A device may flush them to zero or not:
-// the sum of both operations is within 1e-30 of x either way.
+// the sum of both operations is within 1e-30 of x either way. Some CPUs are far slower on such
+// values, which is a reason to flush them; models must not depend on either.
 func (s *suite) subnormals(t *testing.T) {
 	dev := s.open(t, 1)
 	c := &normCase{n: 2, d: 40, x: make([]float32, 80), eps: 1e-6}
@@ -173,7 +179,8 @@ func (s *suite) activations(t *testing.T) {
 }
 
 // transfers checks that what goes out as bfloat16 is rounded to nearest, ties to even, and comes in
-// unchanged, in any layout.
+// unchanged, in any layout. Ranks exchange activations in this form, so two devices that round
+// differently would give a clip other bits.
 func (s *suite) transfers(t *testing.T) {
 	dev := s.open(t, 1)
 	rapid.Check(t, func(t *rapid.T) {

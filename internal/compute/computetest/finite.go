@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// input is a matrix or vector that an operation is given.
+// input is a matrix or vector that an operation is given. The fault is put into values before the
+// inputs are uploaded again, so no device has to be told.
 type input struct {
 	name   string
 	values []float32 // changed in place; nil or empty: not set
@@ -49,7 +50,8 @@ func (s *suite) notFinite(t *testing.T) {
 	}
 }
 
-// ofTrial makes a trial, all rows of it, one whose inputs can be spoiled.
+// ofTrial makes a trial, all rows of it, one whose inputs can be spoiled. The range is always all
+// rows: what a part does with a broken number is checked by rowwise.
 func ofTrial(draw func(*rapid.T) *trial) func(*rapid.T) *spoiled {
 	return func(t *rapid.T) *spoiled {
 		c := draw(t)
@@ -85,7 +87,9 @@ func spoiledConv(t *rapid.T) *spoiled {
 }
 
 // spoilOne draws an element and what is put there, and computes three times: as drawn, with the
-// element moved a little, and with it spoiled. What the move changes depends on the element.
+// element moved a little, and with it spoiled. What the move changes depends on the element. If the
+// move changes nothing, as for a key whose weight rounds to zero, the spoiled element need not show
+// either.
 func spoilOne(t *rapid.T, dev compute.Device, c *spoiled) {
 	// Only what is there can be spoiled.
 	var some []input
@@ -128,7 +132,8 @@ func spoilOne(t *rapid.T, dev compute.Device, c *spoiled) {
 func finite(x float32) bool { return math.Abs(float64(x)) <= math.MaxFloat32 }
 
 // hugeRows norms rows whose squares are beyond float32. A device may compute them or give NaN, but
-// must not give numbers that are wrong.
+// must not give numbers that are wrong. Activations of this size mean that a model has already
+// failed; a plausible number would hide it.
 func (s *suite) hugeRows(t *testing.T) {
 	dev := s.open(t, 1)
 	const d = 40

@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// linearCase is a drawn Linear with its epilogue; nil slices are left out.
+// linearCase is a drawn Linear with its epilogue; nil slices are left out. The epilogue is all that
+// a device fuses with a product: bias, activation, factor, gate and residual, in this order.
 type linearCase struct {
 	placing
 	n, in, out    int
@@ -21,6 +22,8 @@ type linearCase struct {
 }
 
 // gateCase is a drawn RowVec: groups of vectors, and which one each row has. A nil one is left out.
+// Groups stand for timesteps, which may differ between the tokens of a call: each row takes the
+// modulation of its own.
 type gateCase struct {
 	groups, cols int
 	v            []float32 // [groups, cols]
@@ -118,7 +121,8 @@ func drawLinear(t *rapid.T) *trial {
 	}
 }
 
-// run computes rows [lo, hi) on a device.
+// run computes rows [lo, hi) on a device. The weight is packed anew each time, which also tests
+// that packing gives the same bits.
 func (c *linearCase) run(t fataler, dev compute.Device, lo, hi int) []float32 {
 	t.Helper()
 	r := c.on(t, dev)
@@ -149,7 +153,8 @@ func (c *linearCase) run(t fataler, dev compute.Device, lo, hi int) []float32 {
 	return r.take(dst, lo, hi)
 }
 
-// want is the reference's result: operands as products of the type see them, sums in float64.
+// want is the reference's result: operands as products of the type see them, sums in float64. The
+// error of these sums is far below any tolerance of a float32 device.
 func (c *linearCase) want() []float64 {
 	out := make([]float64, c.n*c.out)
 	for i := range c.n {
@@ -231,6 +236,7 @@ func (s *suite) linearParts(t *testing.T) {
 
 // linearOfManyRows multiplies more rows than all blocks that work at the same time have, then some
 // of them alone. A device that cuts its work by the number of rows must not let that change bits.
+// Splitting k among blocks when there are few rows is the usual way to break this rule.
 func (s *suite) linearOfManyRows(t *testing.T) {
 	const n, in, out, few = 2600, 40, 300, 100
 	r, dev := numbersFrom(1), s.open(t, 2)

@@ -7,7 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// normCase is a drawn norm, or elementwise operation, over the rows of x.
+// normCase is a drawn norm, or elementwise operation, over the rows of x. One type serves them all,
+// as they differ in little but the operation: what an operation does not use stays nil or zero.
 type normCase struct {
 	placing
 	n, d         int       // rows and width
@@ -140,7 +141,8 @@ func (c *normCase) wantLayer() []float64 {
 // headDims are those of models, and some that fill no vector.
 var headDims = []int{2, 12, 16, 20, 24, 32, 64, 128}
 
-// drawRMSNorm draws an RMS norm over heads, with and without rotation.
+// drawRMSNorm draws an RMS norm over heads, with and without rotation. The norm is over the whole
+// row and the rotation within each head, in pairs of neighbouring elements.
 func drawRMSNorm(t *rapid.T) *trial {
 	hd := rapid.SampledFrom(headDims).Draw(t, "head dim")
 	c, r := drawNorm(t, hd*rapid.IntRange(1, 4).Draw(t, "heads"))
@@ -165,7 +167,8 @@ func drawRMSNorm(t *rapid.T) *trial {
 	})
 }
 
-// squares returns the sum of the squares of row i.
+// squares returns the sum of the squares of row i. The sum is of the float32 values as they are, in
+// float64.
 func (c *normCase) squares(i int) float64 {
 	s := 0.0
 	for _, v := range c.x[i*c.d : (i+1)*c.d] {
@@ -192,7 +195,8 @@ func (c *normCase) wantRMS() []float64 {
 	return out
 }
 
-// drawChannelNorm draws the norm of Wan's VAE with any activation.
+// drawChannelNorm draws the norm of Wan's VAE with any activation. Its rows are voxels, and the
+// activation that follows it in the VAE is fused with it.
 func drawChannelNorm(t *rapid.T) *trial {
 	c, _ := drawNorm(t, drawSize(t, "width", 300))
 	c.act = compute.Activation(rapid.IntRange(0, 2).Draw(t, "act"))
@@ -201,7 +205,8 @@ func drawChannelNorm(t *rapid.T) *trial {
 	})
 }
 
-// wantChannel is the reference's channel norm.
+// wantChannel is the reference's channel norm. It divides by the length, not by the root mean
+// square, and has a least length in place of eps, as in Wan's published code.
 func (c *normCase) wantChannel() []float64 {
 	out := make([]float64, c.n*c.d)
 	for i := range out {

@@ -50,7 +50,8 @@ func (s *suite) stopping(t *testing.T) {
 	}
 }
 
-// refuses waits until dev is stopped, and tries all ways by which a result could get out.
+// refuses waits until dev is stopped, and tries all ways by which a result could get out. Each of
+// them has to say why, with the cause of the context.
 func (s *suite) refuses(t *testing.T, dev compute.Device, y compute.Mat,
 	attend func([]float32) error) {
 	v, b := make([]float32, y.Rows*y.Cols), make([]byte, 2*y.Rows*y.Cols)

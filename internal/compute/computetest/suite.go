@@ -8,13 +8,15 @@ import (
 )
 
 // Open starts a device with the given number of threads and closes it when the test ends. A device
-// without threads may ignore the number.
+// without threads may ignore the number. A device that cannot be started fails the test or skips
+// it.
 type Open func(t testing.TB, threads int) compute.Device
 
 // Run holds the device that open starts to compute.Device's contract. tol bounds the error of an
 // element y against the float64 reference by tol·(1+|y|); inputs are drawn so that results are of
 // order one. Operations in bfloat16 round their inputs in the reference as well, so the same bound
-// holds for them, but for attention, which also rounds probabilities.
+// holds for them, but for attention, which also rounds probabilities. The tests of every device
+// call it, so two devices agree to within the sum of their tolerances.
 func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol float64) {
 	s := &suite{open: open, tol: tol}
 
@@ -65,7 +67,8 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol 
 	t.Run("HugeRows", s.hugeRows)
 }
 
-// suite is one run: how to open devices, and how exact they must be.
+// suite is one run: how to open devices, and how exact they must be. Its methods are the tests that
+// need more than one trial, or another shape of case.
 type suite struct {
 	open Open
 	tol  float64 // see Run

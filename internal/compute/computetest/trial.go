@@ -10,7 +10,8 @@ import (
 )
 
 // trial is one drawn case of an operation with a [rows, cols] result. Its inputs are slices that
-// run uploads again each time, so that they can be changed between runs.
+// run uploads again each time, so that they can be changed between runs. Draw functions make one,
+// rowwise and notFinite run it, several times each.
 type trial struct {
 	rows, cols int
 	// run computes rows [lo, hi) on a device and returns them, dense. It fails the test when the
@@ -70,7 +71,9 @@ func drawSize(t *rapid.T, name string, most int) int {
 	return rapid.OneOf(rapid.SampledFrom(all), rapid.IntRange(1, most)).Draw(t, name)
 }
 
-// spoil fills row i of a [_, cols] matrix with infinities of both signs and NaN.
+// spoil fills row i of a [_, cols] matrix with infinities of both signs and NaN. Both kinds are
+// needed: a maximum passes over NaN on some hardware, a product with zero turns an infinity into
+// NaN.
 func spoil(x []float32, i, cols int) {
 	for j := range cols {
 		x[i*cols+j] = float32(math.Inf(1 - 2*(j%2)))
@@ -93,7 +96,8 @@ func rounded(x float32, t compute.DType) float64 {
 	return float64(x)
 }
 
-// sentinel fills the elements around a matrix; no operation may touch them.
+// sentinel fills the elements around a matrix; no operation may touch them. Its value is none that
+// an operation could compute by chance.
 const sentinel = float32(-12345.5)
 
 // rig places matrices on a device for one run of an operation, and takes the result back. off and
@@ -105,7 +109,9 @@ type rig struct {
 	mems     []compute.Memory // to be freed by take
 }
 
-// place uploads values [rows, cols] into new memory, whose other elements are sentinels.
+// place uploads values [rows, cols] into new memory, whose other elements are sentinels. An
+// operation that writes past a row of its result, or before it, changes a sentinel, which take
+// finds.
 func (r *rig) place(v []float32, rows, cols int) compute.Mat {
 	r.t.Helper()
 	stride := cols + r.gap
@@ -137,7 +143,7 @@ func (r *rig) fresh(rows, cols int) compute.Mat {
 }
 
 // take returns rows [lo, hi) of a placed matrix after checking that nothing around it changed, and
-// frees everything that was placed.
+// frees everything that was placed. A rig serves one result, so nothing may be placed after it.
 func (r *rig) take(m compute.Mat, lo, hi int) []float32 {
 	r.t.Helper()
 
@@ -167,7 +173,8 @@ func (r *rig) download(dst []float32, m compute.Mat) {
 	}
 }
 
-// vector prepares parameters, nil for nil. Devices free vectors by themselves.
+// vector prepares parameters, nil for nil. Devices free vectors by themselves. They are not placed
+// like matrices, since a device may keep them in a form of its own.
 func (r *rig) vector(v []float32) compute.Vector {
 	r.t.Helper()
 	if v == nil {
@@ -181,7 +188,8 @@ func (r *rig) vector(v []float32) compute.Vector {
 }
 
 // placing is the layout of a trial's matrices, see rig. It is drawn once and used by every run, so
-// that runs differ in nothing but what a check is about.
+// that runs differ in nothing but what a check is about. A device that assumes dense or aligned
+// rows fails on most of them.
 type placing struct{ off, gap int }
 
 // drawPlacing draws a layout, from dense and aligned to neither.
@@ -196,6 +204,7 @@ func (p placing) on(t fataler, dev compute.Device) *rig {
 
 // close fails when an element of got is further from want than tol·(1+|want|): tol is relative for
 // large values and absolute for small ones. NaN is close to nothing; equal infinities are close.
+// One number can thus serve all operations.
 func close(t fataler, got []float32, want []float64, tol float64) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -210,7 +219,7 @@ func close(t fataler, got []float32, want []float64, tol float64) {
 }
 
 // same fails when two results differ in a bit, the sign of a zero included. format says what they
-// are results of.
+// are results of. Comparing bits makes equal NaNs equal, which a comparison of floats would not.
 func same(t fataler, got, want []float32, format string, args ...any) {
 	t.Helper()
 	if len(got) != len(want) {
