@@ -12,16 +12,21 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// check returns what is allowed if a value is not, else "".
+// check returns what is allowed if a value is not, else "". Its text completes "allowed: ..." in
+// the error that the user reads. It is called with a value of the setting's type, after convert.
 type check func(value any) (allowed string)
 
 const (
-	manyMax = 1_000_000           // bounds counts
-	longest = 30 * 24 * time.Hour // bounds times to wait for something
+	// Bounds counts, so that digits typed by mistake are refused at the start and do not exhaust
+	// the memory later.
+	manyMax = 1_000_000
+	// Bounds times to wait for something; beyond it the wait is a mistake.
+	longest = 30 * 24 * time.Hour
 )
 
 // checks are by key, since the same key means the same in every program. A setting that is not here
-// may have any value of its type, or is checked where it is used, as files and directories are.
+// may have any value of its type, or is checked where it is used, as files and directories are. A
+// test holds the defaults to them, and every key to be a setting.
 var checks = map[string]check{
 	"log.level":              oneOf("debug", "info", "warn", "error"),
 	"log.format":             oneOf("text", "json"),
@@ -84,7 +89,8 @@ func oneOf(texts ...string) check {
 	}
 }
 
-// aName allows what can be part of a file name, a NATS subject and a URL.
+// aName allows what can be part of a file name, a NATS subject and a URL. It becomes part of each
+// of them without being escaped.
 func aName(value any) string {
 	s, ok := value.(string)
 	if ok && job.CheckName("", s) == nil {
@@ -93,7 +99,8 @@ func aName(value any) string {
 	return job.NameAllowed
 }
 
-// anAddress allows host:port, and nothing, which means the setting's default.
+// anAddress allows host:port, and nothing, which means the setting's default. Whether the address
+// can be bound is found out when the program listens.
 func anAddress(value any) string {
 	s, _ := value.(string)
 	_, port, err := net.SplitHostPort(s)
@@ -119,7 +126,8 @@ func httpURL(value any) string {
 	return "a URL such as http://host:8080"
 }
 
-// natsURLs allows a list of NATS servers, separated by commas, or nothing.
+// natsURLs allows a list of NATS servers, separated by commas, or nothing. The NATS client takes
+// the same list, and would report a broken entry only when it fails to connect.
 func natsURLs(value any) string {
 	text, _ := value.(string)
 	for _, s := range strings.Split(text, ",") {

@@ -16,7 +16,8 @@ import (
 	"github.com/longtake/longtake/internal/userfile"
 )
 
-// Setting is one thing that can be set.
+// Setting is one thing that can be set. The lists in roles.go are made of them; flags, variables,
+// keys of the file and the help text all follow from one.
 type Setting struct {
 	// Key is the name in the file, such as "nats.listen".
 	Key string
@@ -42,10 +43,12 @@ func (s Setting) EnvName() string {
 	return prefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.Key))
 }
 
-// Settings are all the settings of a program.
+// Settings are all the settings of a program. Their order is that of the help text and of `config
+// show`.
 type Settings []Setting
 
-// Define adds a flag for each setting. It panics on a default of another type.
+// Define adds a flag for each setting. It panics on a default of another type. It must run before
+// the flags are parsed, and once for each flag set.
 func (s Settings) Define(fs *pflag.FlagSet) {
 	for _, x := range s {
 		usage := x.Usage
@@ -69,7 +72,8 @@ func (s Settings) Define(fs *pflag.FlagSet) {
 	}
 }
 
-// Values are the settings in force, checked and converted to their types.
+// Values are the settings in force, checked and converted to their types. They do not change after
+// Load, so any goroutine may read them.
 type Values struct {
 	settings Settings
 	values   map[string]any    // by key
@@ -78,7 +82,8 @@ type Values struct {
 
 // Load determines the value of each setting: from its flag, else the environment, else the file at
 // path ("": none), else the default. Errors are a key of the file that is no setting, a variable
-// with the prefix LONGTAKE_ that no program reads, and a value that the setting cannot have.
+// with the prefix LONGTAKE_ that no program reads, and a value that the setting cannot have. fs has
+// been parsed by then. Programs print the error and end before they start anything.
 func Load(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
 	if err := s.checkEnvironment(os.Environ()); err != nil {
 		return nil, err
@@ -132,7 +137,8 @@ func flagValue(f *pflag.Flag) any {
 	return f.Value.String()
 }
 
-// fileMax bounds a configuration file, in bytes.
+// fileMax bounds a configuration file, in bytes. It stops a path to something else, such as a
+// video, from being read into memory.
 const fileMax = 1 << 20
 
 // readFile reads a YAML file and refuses keys that are no settings; nil if path is "".
@@ -164,7 +170,8 @@ func readFile(s Settings, path string) (*viper.Viper, error) {
 }
 
 // convert returns value in the type of like, which the sources give as text or as YAML's types. The
-// error says what is allowed.
+// error says what is allowed. Values of a file have YAML's types, all others are texts, so each
+// type takes both.
 func convert(value, like any) (any, error) {
 	var (
 		out  any
@@ -217,7 +224,7 @@ func toStrings(value any) ([]string, error) {
 	return cast.ToStringSliceE(value)
 }
 
-// keys returns the keys in order.
+// keys returns the keys in order. For errors, which list all that is allowed.
 func (s Settings) keys() []string {
 	var out []string
 	for _, x := range s {
@@ -227,7 +234,8 @@ func (s Settings) keys() []string {
 }
 
 // Hint suggests the known name that is fewest edits away, as the end of a sentence that begins with
-// a space; "" if none is near. known must not be empty.
+// a space; "" if none is near. known must not be empty. A third of the name's length is allowed to
+// differ: more than that is another word, and a wrong suggestion is worse than none.
 func Hint(known []string, name string) string {
 	near := slices.MinFunc(known, func(a, b string) int {
 		return distance(a, name) - distance(b, name)
@@ -261,7 +269,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// get returns a value, and panics if the program has no such setting, or one of another type.
+// get returns a value, and panics if the program has no such setting, or one of another type. Both
+// are mistakes of the program, which its first start shows, and none of the user.
 func get[T any](v *Values, key string) T {
 	x, ok := v.values[key].(T)
 	if !ok {
@@ -291,7 +300,7 @@ func (v *Values) Strings(key string) []string { return get[[]string](v, key) }
 // Source says where a value came from, such as "environment LONGTAKE_DATA".
 func (v *Values) Source(key string) string { return v.sources[key] }
 
-// Entry is one value in force.
+// Entry is one value in force. It is a line of `config show`, and an element of its JSON form.
 type Entry struct {
 	Key string `json:"key"`
 	// Value is in the setting's type, but for durations, which are texts such as "3s".

@@ -8,9 +8,11 @@ import (
 )
 
 // prefix is what the names of all variables begin with, but for those that a Setting names itself.
+// A variable with it must be known, see CheckEnvironment, so a typing error is noticed.
 const prefix = "LONGTAKE_"
 
-// others are the variables that are not settings: what the engine, the tests and the build read.
+// others are the variables that are not settings: what the engine, the tests and the build read. A
+// test finds those that the sources read and that are missing here.
 var others = []string{
 	"LONGTAKE_CPU", "LONGTAKE_CUDA", // the instruction set and the library of kernels
 	"LONGTAKE_CACHE", // of what a build fetches
@@ -62,8 +64,10 @@ func (s Settings) checkEnvironment(environ []string) error {
 	return nil
 }
 
-// secret matches the user and password of a URL.
+// secret matches the user and password of a URL. The match runs to the last @ before a space or
+// comma, since passwords may have an @ of their own.
 var secret = regexp.MustCompile(`(://)[^\s,]*@`)
 
-// Redact hides the users and passwords of the URLs in a text.
+// Redact hides the users and passwords of the URLs in a text. All that is logged or shown passes
+// through it, since NATS URLs may have credentials in them.
 func Redact(text string) string { return secret.ReplaceAllString(text, "${1}xxxxx@") }

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// logging are the settings that all programs but the longtake command share.
+// logging are the settings that all programs but the longtake command share. The longtake command
+// has its own, with a default that keeps its output clean.
 var logging = Settings{
 	{Key: "log.level", Default: "info", Usage: "debug, info, warn or error"},
 	{Key: "log.format", Default: "text", Usage: "text or json"},

@@ -62,7 +62,8 @@ func regular(path string, info fs.FileInfo) error {
 		Err: fmt.Errorf("it is %s; allowed: a regular file", what)}
 }
 
-// Read reads a regular file of at most limit bytes.
+// Read reads a regular file of at most limit bytes. A larger file is an error of type
+// *fs.PathError, never a part of the file.
 func Read(path string, limit int64) ([]byte, error) {
 	f, err := Open(path)
 	if err != nil {
@@ -72,7 +73,8 @@ func Read(path string, limit int64) ([]byte, error) {
 	return readAll(f, path, limit)
 }
 
-// ReadFS reads a regular file of at most limit bytes from a file system, such as one of Dir.
+// ReadFS reads a regular file of at most limit bytes from a file system, such as one of Dir. A
+// folder, a pipe or a device is refused as by Open.
 func ReadFS(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
@@ -107,7 +109,8 @@ func readAll(f fs.File, path string, limit int64) ([]byte, error) {
 }
 
 // Dir returns the file system of a folder, like os.DirFS. Its Open never blocks and refuses all but
-// regular files and folders.
+// regular files and folders. Models are read through it, since a folder of weights may come from
+// anywhere.
 func Dir(root string) fs.FS { return dir(root) }
 
 // dir is the path of the folder.

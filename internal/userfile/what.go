@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// WhatBytes is how much of a file's beginning What looks at.
+// WhatBytes is how much of a file's beginning What looks at. It holds the magic of every format
+// below and a line of an error page.
 const WhatBytes = 512
 
 // again ends the description of a file that a download has spoilt.
