@@ -16,15 +16,19 @@ import (
 )
 
 const (
-	chunkBytes = 512 << 10        // of a message of an object; NATS allows 1 MiB
-	inFlight   = 4                // messages of an object that may be unacknowledged
-	ackTime    = 10 * time.Second // within which one has to be acknowledged
+	// Bytes of a message of an object; NATS allows 1 MiB, of which the subject and headers take
+	// some.
+	chunkBytes = 512 << 10
+	// Messages of an object that may be unacknowledged, so that 2 MiB are under way.
+	inFlight = 4
+	ackTime  = 10 * time.Second // within which one has to be acknowledged
 
 	codeNotStored   = 10077 // JetStream's code for a limit of the stream, which its text names
 	codeNoResources = 10023 // and for a limit of the server
 )
 
-// Options say how a bucket keeps its objects.
+// Options say how a bucket keeps its objects. They are the cluster's, not a node's: the
+// coordinators set them whenever one of them opens the bucket.
 type Options struct {
 	// Replicas is the number of copies, each on a server of its own; 0 is 1.
 	Replicas int
@@ -44,7 +48,8 @@ type bucket struct {
 }
 
 // Open opens a bucket, and creates it if there is none yet. The options apply to one that exists,
-// too. Coordinators open the bucket; nodes bind it.
+// too. Coordinators open the bucket; nodes bind it. Discarding new messages, and not old ones, is
+// what turns a full bucket into ErrFull instead of losing objects.
 func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (Store, error) {
 	return open(nc, name, func(js jetstream.JetStream) (jetstream.Stream, error) {
 		return js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: name,
@@ -62,7 +67,8 @@ func bytesMax(o Options) int64 {
 	return o.BytesMax
 }
 
-// Bind opens a bucket that exists, and leaves its options as they are.
+// Bind opens a bucket that exists, and leaves its options as they are. It fails with
+// jetstream.ErrStreamNotFound until a coordinator has opened the bucket once.
 func Bind(ctx context.Context, nc *nats.Conn, name string) (Store, error) {
 	return open(nc, name, func(js jetstream.JetStream) (jetstream.Stream, error) {
 		return js.Stream(ctx, name)
@@ -108,7 +114,10 @@ func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 	return o, nil
 }
 
-// put sends an object's chunks, a few at a time, and waits until all are acknowledged.
+// put sends an object's chunks, a few at a time, and waits until all are acknowledged. A few at
+// once hide the round trip to a replicated stream; all at once would need the memory of the whole
+// clip. An object that fails halfway stays in part, without harm: no record names it, and storing
+// it again completes it.
 func (b *bucket) put(ctx context.Context, o job.Object, r io.Reader) error {
 	var sent []jetstream.PubAckFuture
 	for i := range chunks(o) {
@@ -152,7 +161,8 @@ func await(ctx context.Context, sent []jetstream.PubAckFuture) error {
 	return nil
 }
 
-// refusal turns JetStream's answer into ErrFull if the bucket or the server is full.
+// refusal turns JetStream's answer into ErrFull if the bucket or the server is full. Callers treat
+// ErrFull as a condition that passes once something is deleted; any other refusal is an error.
 func refusal(err error) error {
 	var e *jetstream.APIError
 	if !errors.As(err, &e) {
@@ -175,7 +185,8 @@ func (b *bucket) Get(ctx context.Context, o job.Object) (io.ReadCloser, error) {
 	return verify(io.NopCloser(r), o), nil
 }
 
-// reader reads an object's chunks one after the other, without checking them.
+// reader reads an object's chunks one after the other, without checking them. verify, which wraps
+// it, does the checking.
 type reader struct {
 	ctx   context.Context
 	b     *bucket

@@ -13,7 +13,8 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// sumsMax bounds how many objects' sums are remembered. They take 64 bytes for each MiB.
+// sumsMax bounds how many objects' sums are remembered. They take 64 bytes for each MiB. A clip of
+// 1 GiB costs 64 KiB, so 256 of such clips take 16 MiB.
 const sumsMax = 256
 
 // chunked reads chunk i of an object. The caller must not change the bytes.
@@ -107,7 +108,8 @@ func (s *sums) drop(o job.Object) {
 	delete(s.of, o)
 }
 
-// seeker reads an object from any offset, and checks each chunk before it returns a byte of it.
+// seeker reads an object from any offset, and checks each chunk before it returns a byte of it. It
+// is for one goroutine, such as that of an HTTP request, and holds one chunk at a time.
 type seeker struct {
 	ctx   context.Context
 	o     job.Object
@@ -119,7 +121,8 @@ type seeker struct {
 	chunk []byte
 }
 
-// load brings a chunk into memory, in place of the one before.
+// load brings a chunk into memory, in place of the one before. Damage makes the store forget what
+// it knew, so that the next open reads the whole object again.
 func (r *seeker) load(i int) error {
 	if r.at == i {
 		return nil

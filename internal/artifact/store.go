@@ -32,7 +32,8 @@ type Store interface {
 	List(ctx context.Context) ([]string, error)
 }
 
-// Sizer is a Store that knows how many bytes its objects take.
+// Sizer is a Store that knows how many bytes its objects take. The coordinators ask it to hold
+// stored clips to limits.disk; both stores of this package are one.
 type Sizer interface {
 	// Size returns them, with those of objects that are stored in part.
 	Size(ctx context.Context) (bytes int64, err error)
@@ -48,10 +49,12 @@ var (
 	ErrFull = errors.New("the object store is full")
 )
 
-// namePrefix comes before the SHA-256 in an object's name.
+// namePrefix comes before the SHA-256 in an object's name. It names the hash, so that another one
+// could be introduced later without ambiguity.
 const namePrefix = "sha256-"
 
 // Describe reads r to its end and returns the object that names its bytes; r is back at the start.
+// Nothing is stored: callers learn what an object will be called before they store it.
 func Describe(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return job.Object{}, err

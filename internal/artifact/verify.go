@@ -10,7 +10,8 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// verifier passes an object's bytes on and checks their size and SHA-256 on the way.
+// verifier passes an object's bytes on and checks their size and SHA-256 on the way. It works on
+// the stream, so a clip is never held in memory to be checked.
 type verifier struct {
 	src  io.ReadCloser
 	o    job.Object

@@ -14,10 +14,12 @@ import (
 // File is an open file. Its tensors are views: using one after Close is a fault that ends the
 // program. Safe for concurrent use.
 type File struct {
-	path  string
-	info  fs.FileInfo // nil in memory
-	h     *header
-	data  []byte // after the header
+	path string
+	// Of the file that was opened; nil for one in memory.
+	info fs.FileInfo
+	h    *header
+	// What follows the header: the tensors, without gaps.
+	data  []byte
 	unmap func() error
 }
 
@@ -42,7 +44,8 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// Parse reads a file that is in memory; data must not change while it is used.
+// Parse reads a file that is in memory; data must not change while it is used. The tensors are
+// views of data. An error says what is wrong with the header, as for Open.
 func Parse(data []byte) (*File, error) { return parse("safetensors in memory", data) }
 
 // ParseString is Parse for a file that is part of the program; it is not copied.

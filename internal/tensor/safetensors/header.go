@@ -35,7 +35,8 @@ type entry struct {
 	shape tensor.Shape
 }
 
-// header is a checked header: its tensors tile the data without a gap.
+// header is a checked header: its tensors tile the data without a gap. Its holder may slice the
+// data by its offsets without a further check.
 type header struct {
 	entries  map[string]*entry // by name
 	metadata map[string]string // nil where there is none
@@ -175,7 +176,8 @@ func (e *entry) check() (err error) {
 }
 
 // checkLayout refuses gaps, overlaps and tensors that end beyond the file's data bytes, as the
-// format demands: nothing can hide in a file, and its size follows from its header.
+// format demands: nothing can hide in a file, and its size follows from its header. It also finds a
+// file that is cut short, before a view of a missing page ends the program.
 func (h *header) checkLayout(data int64) error {
 	order := make([]*entry, 0, len(h.entries))
 	for _, e := range h.entries {
