@@ -30,7 +30,8 @@ type Row struct {
 	peak float64
 }
 
-// item is one thing to time on a device.
+// item is one thing to time on a device. The peer times the same operation under the same name, on
+// values and in a layout of its own.
 type item struct {
 	name  string  // as the peer knows it
 	flops float64 // floating-point operations of a run; 0: not counted
@@ -41,7 +42,8 @@ type item struct {
 	one   bool            // also on one thread
 }
 
-// env is where items run.
+// env is where items run. Each item loads what it needs into it and frees that again, so items
+// cannot disturb each other.
 type env struct {
 	folder *model.Folder // of the demo model; nil on a GPU, whose items need none
 	dev    compute.Device
@@ -85,7 +87,9 @@ func Run(c Config) error {
 	return nil
 }
 
-// item times one item in its types on a device of its own, taking turns with the peer.
+// item times one item in its types on a device of its own, taking turns with the peer. Turns are
+// taken in one process after the other, never at the same time, so that neither side loses cores to
+// the other.
 func (c Config) item(it item, threads int) (err error) {
 	// A new device per item: its scratch must not profit from the item before.
 	dev, err := cpu.New(threads)
@@ -132,7 +136,7 @@ func (c Config) item(it item, threads int) (err error) {
 
 // measure runs an item for at least 300 ms and twice, and keeps the least time seen so far. The
 // peak is measured right after it, and the greatest kept, so that both are of the same state of the
-// machine.
+// machine. The least time is taken, not the mean: noise of other processes only ever adds.
 func (r *Row) measure(it item, f *model.Folder, dev *cpu.Device, t compute.DType) error {
 	const atLeast, least = 300 * time.Millisecond, 2
 	run, stop, err := it.start(&env{f, dev}, t)
@@ -162,7 +166,8 @@ func (r *Row) measure(it item, f *model.Folder, dev *cpu.Device, t compute.DType
 }
 
 // compare fills in the figures that follow from the times: peer is the peer's in the row's type,
-// and least its time in its better type. An infinite time was not measured.
+// and least its time in its better type. An infinite time was not measured. A share of the peak
+// above 1 is possible, as the clock of a CPU may rise between the two measurements.
 func (r *Row) compare(it item, peer, least float64) {
 	r.GFLOPS = it.flops / r.Seconds / 1e9
 	if r.peak > 0 {

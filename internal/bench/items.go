@@ -34,7 +34,7 @@ func items(demo model.TransformerConfig) []item {
 	return append(out, block(), decode())
 }
 
-// gemm is a product of x [m, k] with a weight [n, k].
+// gemm is a product of x [m, k] with a weight [n, k]. Two operations per multiply-add give 2·m·k·n.
 func gemm(m, k, n int) item {
 	return item{
 		name: fmt.Sprintf("gemm %dx%dx%d", m, k, n), flops: 2 * float64(m) * float64(k) * float64(n),
@@ -63,7 +63,7 @@ func gemm(m, k, n int) item {
 }
 
 // attention is attention of so many tokens to themselves. q, k and v are columns of one matrix, as
-// the engine has them.
+// the engine has them. Scores and values take 2·n·n·d operations each; the softmax is not counted.
 func attention(tokens, heads, dim int) item {
 	return item{
 		name:  fmt.Sprintf("attention %dx%dx%d", tokens, heads, dim),
@@ -209,7 +209,7 @@ func pass(e *env, cfg model.TransformerConfig, w *model.Weights, g partition.Gri
 }
 
 // decode is 33 frames of 64 x 112 of the demo model: 9 latent frames of 8 x 14, of which the first
-// becomes one frame and each other one four.
+// becomes one frame and each other one four. It runs in float32 alone, as the VAE does in a clip.
 func decode() item {
 	const frames, h, w = 9, 8, 14
 	return item{
@@ -244,7 +244,7 @@ func decode() item {
 }
 
 // clip is a whole clip in a new process, loading the model and encoding the video included. make
-// runs the process.
+// runs the process. It shows what users wait for, with all that the other items leave out.
 func clip(make func(t compute.DType) error) item {
 	return item{
 		name: "demo clip 96x64 33 frames 30 steps guided", best: true, types: both,
@@ -255,7 +255,8 @@ func clip(make func(t compute.DType) error) item {
 }
 
 // random returns n values of the normal distribution, the same ones every time, so that two runs
-// time the same work.
+// time the same work. Zeros would not do: some hardware computes with them faster, and at less
+// power.
 func random(n int) []float32 {
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not for secrets
 	v := make([]float32, n)

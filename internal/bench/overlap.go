@@ -11,7 +11,8 @@ import (
 )
 
 // overlap times what a step of several ranks does: copies to the host and back while products are
-// computed.
+// computed. Where a device runs copies and products on one queue, nothing is hidden and the
+// exchange of activations adds to every layer.
 type overlap struct {
 	dev      compute.Device
 	down, up compute.Mat    // [rows, width]: what is copied, and where it comes back
@@ -86,6 +87,8 @@ func (o *overlap) least(rounds int, copies, products bool) (float64, error) {
 }
 
 // round downloads and uploads a matrix, issues the products in between, and waits for everything.
+// The order is that of a rank's layer: results leave, the next products begin, what has arrived
+// comes in.
 func (o *overlap) round(copies, products bool) error {
 	c := compute.BeginCopies(o.dev)
 	fetch := func() error { return nil }
@@ -112,7 +115,8 @@ func (o *overlap) round(copies, products bool) error {
 }
 
 // peerCopyRow times a matrix on its way from this GPU to another one, packed on the one and
-// unpacked on the other.
+// unpacked on the other. The time includes the packing to bfloat16 and the unpacking, which ranks
+// have to wait for as well.
 func (g GPU) peerCopyRow(rows, width int) (Row, error) {
 	r := Row{Name: fmt.Sprintf("GPU to GPU %dx%d", rows, width), DType: compute.BF16.String(),
 		Seconds: math.Inf(1)}

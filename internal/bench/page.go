@@ -38,7 +38,8 @@ func Page(path, device, peer string, rows []Row) error {
 	return os.WriteFile(path, []byte(now), 0o644) //nolint:gosec // a page for all to read
 }
 
-// measured returns a sentence and a table in Markdown, and what follows for a step of Wan.
+// measured returns a sentence and a table in Markdown, and what follows for a step of Wan. Cells
+// are for people: four digits at most, as repeated runs do not agree on more.
 func measured(device, peer string, rows []Row) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "On %s", strings.TrimPrefix(device, "cuda: "))

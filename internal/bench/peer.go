@@ -13,7 +13,8 @@ import (
 
 // Peer is a process that times the same items in another implementation. After a first line that
 // names it, it reads a question per line of JSON, and answers each with a line. It is not safe for
-// concurrent use.
+// concurrent use. Starting it and talking to it do not show in the figures, which are by the peer's
+// own clock.
 type Peer struct {
 	// Name is what it runs, such as "torch 2.9.0".
 	Name string
@@ -86,7 +87,8 @@ func (p *Peer) read() (a answer, err error) {
 }
 
 // Time asks for the time of an item in a type, on so many threads. An error may be the peer's
-// reason why it cannot time this item; the next one may still succeed.
+// reason why it cannot time this item; the next one may still succeed. It blocks until the peer has
+// finished its runs, minutes for the largest items, or has ended.
 func (p *Peer) Time(name, dtype string, threads int) (Taken, error) {
 	q, err := json.Marshal(question{name, dtype, threads})
 	if err != nil {
@@ -103,7 +105,8 @@ func (p *Peer) Time(name, dtype string, threads int) (Taken, error) {
 	return a.Taken, nil
 }
 
-// Close ends the process by closing its input, and waits for it.
+// Close ends the process by closing its input, and waits for it. The error is that of the process,
+// such as a status other than 0.
 func (p *Peer) Close() error {
 	p.in.Close()
 	return p.cmd.Wait()

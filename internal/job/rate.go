@@ -35,7 +35,8 @@ func ParseRate(text string) (Rate, error) {
 	return Rate(f).near(), nil
 }
 
-// near returns the rate that r stands for: see Fraction.
+// near returns the rate that r stands for: see Fraction. Two spellings of a rate, such as 29.97 and
+// 30000/1001, thus become the same number in a record.
 func (r Rate) near() Rate {
 	n, d := r.Fraction()
 	if d == 0 {
@@ -93,7 +94,8 @@ func (r Rate) Seconds(frames int) float64 {
 }
 
 // PerPart returns how many frames are stored together as a second of the clip: as many as come
-// nearest to one.
+// nearest to one. At 23.976 frames per second that is 24, so a part may last slightly more than a
+// second.
 func (r Rate) PerPart() int { return max(1, int(math.Round(float64(r)))) }
 
 // String returns a whole rate as such, and another one with five digits, such as 23.976.

@@ -40,7 +40,8 @@ func ParseSeed(text string) (*uint64, error) {
 	return &seed, nil
 }
 
-// ParseInt reads an integer, which may be written as floats do (81.0, 1e3).
+// ParseInt reads an integer, which may be written as floats do (81.0, 1e3). Clients in languages
+// without integers send them so. An error does not name the text; the caller's does.
 func ParseInt(text string) (int, error) {
 	t := strings.TrimSpace(text)
 	if v, err := strconv.Atoi(t); err == nil {
@@ -51,6 +52,7 @@ func ParseInt(text string) (int, error) {
 }
 
 // wholeFloat reads a float that is an integer, of a size below which no two integers look alike.
+// Beyond 2^53 two neighbouring integers have one float, and the seed that was meant cannot be told.
 func wholeFloat(t string) (int64, error) {
 	v, err := strconv.ParseFloat(t, 64)
 	if err != nil || v != math.Trunc(v) || math.Abs(v) >= 1<<53 || strings.ContainsAny(t, "xX_") {

@@ -14,7 +14,7 @@ func (m Model) long(r *Request) Long {
 }
 
 // overlap is that of the model's windows, or where a request has windows of its own the same share
-// of them.
+// of them. It is rounded down to whole patches, in latent frames.
 func (m Model) overlap(r *Request) int {
 	d := m.Defaults
 	if r.Window == nil || d.Window == 0 {
@@ -54,7 +54,8 @@ func (m Model) checkWindow(s Spec) error {
 	return nil
 }
 
-// checkWindows wants windows that make the clip, or a clip that can be denoised as a whole.
+// checkWindows wants windows that make the clip, or a clip that can be denoised as a whole. The
+// limit on tokens is for what is denoised at once, since that is what attention has to hold.
 func (m Model) checkWindows(s Spec) error {
 	t, pt := m.Latents(s.Frames), m.Patch[0]
 	least, atOnce := 0, t
