@@ -31,7 +31,8 @@ type evex struct {
 }
 
 // encode puts bytes in the place of every instruction that replaced names. Registers are assigned
-// by then, and flow graphs are not needed any more.
+// by then, and flow graphs are not needed any more. The operands keep their places, so avo's
+// register assignment stays right.
 func encode(file *ir.File) {
 	for _, f := range file.Functions() {
 		var nodes []ir.Node
@@ -71,5 +72,6 @@ func (e evex) bytes(ops []operand.Op) []ir.Node {
 	}
 }
 
-// number is the hardware's number of a register.
+// number is the hardware's number of a register. Only physical registers have one, so it panics
+// before Compile.
 func number(op operand.Op) byte { return byte(op.(reg.Physical).PhysicalIndex()) }

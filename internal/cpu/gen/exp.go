@@ -9,9 +9,9 @@ import (
 const log2e = 1.44269504
 
 // power appends 2^x: x = n + f with whole n and 0 <= f < 1, a polynomial for 2^f that is 1 at 0 and
-// was fitted for least maximal relative error (8e-8; 9e-5 where the result is rounded to
-// bfloat16), and a scaling by 2^n that rounds once where the result is subnormal. Beyond the ends
-// of the range the result is 0 or infinite; NaN stays NaN.
+// was fitted for least maximal relative error (8e-8; 9e-5 where the result is rounded to bfloat16),
+// and a scaling by 2^n that rounds once where the result is subnormal. Beyond the ends of the range
+// the result is 0 or infinite; NaN stays NaN. e^x is 2^(x·log2e).
 type power struct {
 	*maker
 	one         operand.Op
@@ -60,7 +60,8 @@ func (p *power) of(x reg.VecVirtual) {
 	p.scale(x, n)
 }
 
-// polynomial appends y = 2^f for 0 <= f < 1.
+// polynomial appends y = 2^f for 0 <= f < 1. Horner's scheme with fused multiply-adds rounds once
+// per term.
 func (p *power) polynomial(f, y reg.VecVirtual) {
 	p.VMOVUPS(p.terms[0], y)
 	for _, c := range p.terms[1:] {

@@ -10,12 +10,16 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// isa is an instruction set.
+// isa is an instruction set. What differs between sets is asked by lanes and pairs, never by name,
+// so a function reads as one algorithm.
 type isa struct {
 	name  string
-	lanes int  // float32 of a vector
-	mr    int  // rows of the micro-kernel; it has two vectors of columns
-	pairs bool // products are of pairs of bfloat16, two steps of k in four bytes
+	lanes int // float32 of a vector
+	// Rows of the micro-kernel; with two vectors of columns that is what the registers hold: 24
+	// sums of 32 on AVX-512, 12 of 16 on AVX2.
+	mr int
+	// Products are of pairs of bfloat16, two steps of k in four bytes, summed in float32.
+	pairs bool
 }
 
 // The instruction sets that functions are written for.
@@ -35,7 +39,8 @@ type maker struct {
 
 // begin starts a function of the set: name gets the set's name appended, args is the list of Go
 // parameters, and doc ends the sentence of the comment that begins with the name. The pragma
-// promises Go that pointers do not outlive the call.
+// promises Go that pointers do not outlive the call. Functions are nosplit, as they call nothing
+// and need little stack.
 func (m *maker) begin(name, args, doc string) {
 	m.Function(name + m.name)
 	m.Attributes(attr.NOSPLIT)
@@ -44,7 +49,8 @@ func (m *maker) begin(name, args, doc string) {
 	m.Pragma("noescape")
 }
 
-// end finishes a function.
+// end finishes a function. The upper halves of the vector registers are cleared, or the SSE code of
+// Go that follows would be slow on some CPUs.
 func (m *maker) end() {
 	m.VZEROUPPER()
 	m.RET()
@@ -100,7 +106,8 @@ func indexed(base, index reg.Register) operand.Mem {
 }
 
 // static returns read-only data of n words, made on first use: sets of a file share it, so it has
-// room for the widest.
+// room for the widest. The first caller's words count, so one name must always stand for the same
+// data.
 func (m *maker) static(name string, words func(i int) uint32, n int) operand.Mem {
 	if p, ok := m.statics[name]; ok {
 		return p
@@ -163,7 +170,7 @@ func (m *maker) first(n reg.Register) *mask {
 }
 
 // load loads a vector; the lanes that a mask leaves out are zero, and their memory is not touched,
-// so that a row may end at the end of a page.
+// so that a row may end at the end of a page. A nil mask means a whole vector.
 func (m *maker) load(from operand.Mem, only *mask, v reg.VecVirtual) {
 	switch {
 	case only == nil:
@@ -194,7 +201,8 @@ func (m *maker) each(n reg.Register, body func(i reg.Register, only *mask)) {
 }
 
 // several is each with up to most vectors at a time, a power of two: as many as that while they are
-// there, then half as many, down to one, then the masked rest.
+// there, then half as many, down to one, then the masked rest. Several vectors at once give the CPU
+// independent sums to work on while one waits for its result.
 func (m *maker) several(n reg.Register, most int,
 	body func(vectors int, i reg.Register, only *mask)) {
 	i, left, done := m.GP64(), m.GP64(), m.label()
@@ -219,7 +227,8 @@ func (m *maker) several(n reg.Register, most int,
 	m.Label(done)
 }
 
-// given runs body when pointer p is not nil.
+// given runs body when pointer p is not nil. Optional parameters cost a branch per call this way,
+// and no functions of their own.
 func (m *maker) given(p reg.Register, body func()) {
 	skip := m.label()
 	m.TESTQ(p, p)

@@ -15,6 +15,8 @@ import (
 
 // files are the generated files without their endings and what fills them.
 var files = []struct {
+	// name is that of the file, to which the endings of emit are appended; fill appends its
+	// functions for one set; sets are those that have functions of their own.
 	name string
 	fill func(m *maker)
 	sets []isa
@@ -37,7 +39,8 @@ func main() {
 	}
 }
 
-// write generates every file into dir.
+// write generates every file into dir. On an error the files that were written before it stay;
+// generating again replaces them.
 func write(dir string) error {
 	for _, f := range files {
 		c := build.NewContext()
@@ -66,7 +69,8 @@ func write(dir string) error {
 	return nil
 }
 
-// emit writes the assembly and the Go declarations of file to path with their endings.
+// emit writes the assembly and the Go declarations of file to path with their endings. Both files
+// name the command that made them, so that nobody edits them by hand.
 func emit(path string, file *ir.File) error {
 	cfg := printer.Config{Name: "gen", Argv: []string{"internal/cpu/gen"}, Pkg: "cpu"}
 	for end, p := range map[string]printer.Printer{

@@ -6,7 +6,8 @@ import (
 )
 
 // narrow writes what turns float32 into bfloat16: to pairs where products take them, elsewhere to
-// float32 whose lower half is zero, which multiply as they are.
+// float32 whose lower half is zero, which multiply as they are. Lanes are rounded alone, so a row
+// gives the same bits wherever it is cut.
 func narrow(m *maker) {
 	if m.pairs {
 		pack(m)
@@ -26,6 +27,7 @@ func narrow(m *maker) {
 }
 
 // widen writes the way back from two bytes, for whole vectors: panels of weights have no others.
+// Nothing is rounded: every bfloat16 is a float32.
 func widen(m *maker) {
 	m.begin("widen", "dst *float32, x *uint16, n int", "turns bfloat16 into float32, whole vectors.")
 	dst, x, n := m.arg("dst"), m.arg("x"), m.arg("n")

@@ -6,7 +6,9 @@ import (
 )
 
 // transpose writes the function that packs weights, queries and values: blocks of lanes x lanes are
-// transposed in registers, in steps that double the size of what is in order.
+// transposed in registers, in steps that double the size of what is in order. Going through
+// registers reads and writes whole vectors, where a loop over elements would touch a cache line for
+// each of them.
 func transpose(m *maker) {
 	m.begin("transpose", "dst *float32, stride int, rows **float32, n int",
 		"computes dst[k*stride+i] = rows[i][k] for as many rows as a vector has lanes.")
