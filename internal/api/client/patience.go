@@ -18,13 +18,15 @@ import (
 // How long a client waits for a coordinator that says nothing. A stream has a sign of life every
 // schema.KeepAlive; a delete may wait for schema.DeleteTime until the job has stopped.
 const (
-	// Until a connection is there.
-	dialTime   = 10 * time.Second
-	answerTime = 20 * time.Second // for the header of an answer to a question
+	// Until a connection is there, and for its TLS.
+	dialTime = 10 * time.Second
+	// For the header of an answer to a question, and to a change, of which a delete takes longest.
+	answerTime = 20 * time.Second
 	changeTime = schema.DeleteTime + 15*time.Second
 	// A coordinator reads a file whole, about 400 MB a second, before it sends the first byte.
 	contentTime = 5 * time.Minute
-	silentTime  = schema.KeepAlive + 30*time.Second // between two pieces of a body
+	// Between two pieces of a body.
+	silentTime = schema.KeepAlive + 30*time.Second
 )
 
 // defaultHTTP is the client of those who bring none. It keeps few connections open.
@@ -42,9 +44,13 @@ func newTransport() *http.Transport {
 // patience ends a request whose other side is silent for too long: each sign of life starts its
 // clock again. Only a limit on silence suits both a clip of gigabytes and a server that hangs.
 type patience struct {
+	// Ends the request when it fires.
 	timer *time.Timer
-	limit atomic.Int64 // nanoseconds
-	stop  context.CancelCauseFunc
+	// Nanoseconds that the other side may be silent for; silentTime once its answer has begun. Atomic,
+	// as net/http may still be sending the body then.
+	limit atomic.Int64
+	// Ends the request's context with what stopped it as its cause.
+	stop context.CancelCauseFunc
 }
 
 // silence is why a request ended.
@@ -131,12 +137,16 @@ func withoutUser(base string) string {
 }
 
 // UnreachableError is returned when no coordinator answers: nothing listens there, the network is
-// gone, or the server is silent.
+// gone, or the server is silent. The request may have been carried out all the same: only what is
+// safe to repeat is repeated.
 type UnreachableError struct {
-	// Of the coordinator, without a user.
-	URL   string
-	Asked string // such as "GET /v1/videos"
-	Err   error
+	// URL is the coordinator's, without a user; of a leader that was redirected to, with a word on
+	// that.
+	URL string
+	// Asked is the method and the path, such as "GET /v1/videos".
+	Asked string
+	// Err is the cause: of the network, or the silence of the other side.
+	Err error
 }
 
 // Error implements error.

@@ -8,16 +8,21 @@ import (
 
 // Node is a registered shard, as /v1/nodes shows it.
 type Node struct {
-	ID      job.NodeID `json:"id"`      // of the process: a shard that starts again has a new one
-	Name    string     `json:"name"`    // from its settings; it stays
-	Device  string     `json:"device"`  // "cpu", or a GPU's name
-	Threads int        `json:"threads"` // of its CPU
-	Version string     `json:"version,omitempty"`
-	Route   string     `json:"route"` // URL at which other shards reach its data plane
+	// ID is of the process: a shard that starts again has a new one. Name is from its settings, and
+	// stays.
+	ID   job.NodeID `json:"id"`
+	Name string     `json:"name"`
+	// Device is "cpu", or a GPU's name; Threads are those of its CPU.
+	Device  string `json:"device"`
+	Threads int    `json:"threads"`
+	Version string `json:"version,omitempty"`
+	// Route is the URL at which other shards reach its data plane.
+	Route string `json:"route"`
 	// State is "idle", "busy", "stopping" (busy with what is over), "draining" (busy still),
 	// "drained", or in an answer to a drain "gone".
 	State string `json:"state"`
-	RSS   uint64 `json:"rss_bytes"` // memory that its process has now
+	// RSS is the memory that its process has now, in bytes.
+	RSS uint64 `json:"rss_bytes"`
 	// Speed is in multiplications and additions a second, Memory is what a clip may take; 0:
 	// unknown.
 	Speed  float64 `json:"speed,omitempty"`
@@ -28,10 +33,13 @@ type Node struct {
 	Attempt job.Attempt `json:"attempt,omitempty"`
 	Step    int         `json:"step,omitempty"`
 
+	// When the shard registered, when its process started, and how long ago it was last heard, in
+	// nanoseconds.
 	Since    time.Time     `json:"registered"`
-	Started  time.Time     `json:"started,omitzero"`        // its process
-	LastSeen time.Duration `json:"last_seen_ns"`            // ago
-	Deadline time.Time     `json:"drain_deadline,omitzero"` // when a drain ends its work in any case
+	Started  time.Time     `json:"started,omitzero"`
+	LastSeen time.Duration `json:"last_seen_ns"`
+	// Deadline is when a drain ends its work in any case; absent while none is under way.
+	Deadline time.Time `json:"drain_deadline,omitzero"`
 }
 
 // Peer is a coordinator that is to become a member: the body of POST /v1/cluster/members.
@@ -56,12 +64,16 @@ type Member struct {
 
 // Status is what one coordinator knows of itself and of the cluster: the answer of /v1/cluster.
 type Status struct {
-	ID        string    `json:"id"`
-	State     string    `json:"state"` // in Raft: "Leader", "Follower", "Candidate"
-	Leader    string    `json:"leader,omitempty"`
-	Term      uint64    `json:"term"`
-	LastIndex uint64    `json:"last_index"`    // of the log
-	Applied   uint64    `json:"applied_index"` // how far the log was carried out
+	ID string `json:"id"`
+	// State is in Raft: "Leader", "Follower" or "Candidate". Leader is the id of the one that leads,
+	// empty during an election.
+	State  string `json:"state"`
+	Leader string `json:"leader,omitempty"`
+	Term   uint64 `json:"term"`
+	// LastIndex is the end of the log, Applied how far it was carried out: a gap that stays is a
+	// coordinator in trouble.
+	LastIndex uint64    `json:"last_index"`
+	Applied   uint64    `json:"applied_index"`
 	Members   []Member  `json:"members"`
 	NATS      string    `json:"nats_url"`
 	Model     job.Model `json:"model,omitzero"`

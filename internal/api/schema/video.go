@@ -9,23 +9,36 @@ import (
 // Video is a job in the shape of OpenAI's video object. What a client said comes back as it was
 // written: the model's alias, the text of the seconds.
 type Video struct {
-	ID          job.ID      `json:"id"`
-	Object      string      `json:"object"`   // "video"
-	Model       string      `json:"model"`    // as it was asked for
-	Status      string      `json:"status"`   // "queued", "in_progress", "completed" or "failed"
-	Progress    int         `json:"progress"` // percent
-	Prompt      string      `json:"prompt"`
-	Size        string      `json:"size"`       // WxH
-	Seconds     string      `json:"seconds"`    // as they were asked for; else of the clip
-	CreatedAt   int64       `json:"created_at"` // Unix seconds, as the others
-	CompletedAt *int64      `json:"completed_at"`
-	ExpiresAt   *int64      `json:"expires_at"` // null, unless limits.keep-for is set
-	RemixedFrom *job.ID     `json:"remixed_from_video_id"`
-	Error       *VideoError `json:"error"`
-	Details     Details     `json:"longtake"`
+	ID job.ID `json:"id"`
+	// Object is always "video".
+	Object string `json:"object"`
+	// Model is the name that the request had, which may be an alias; Details.Spec has the model's own.
+	Model string `json:"model"`
+	// Status is "queued", "in_progress", "completed" or "failed"; a cancelled video has failed, too.
+	Status string `json:"status"`
+	// Progress is in percent of the whole clip, 0 to 100.
+	Progress int    `json:"progress"`
+	Prompt   string `json:"prompt"`
+	// Size is WIDTHxHEIGHT, in pixels.
+	Size string `json:"size"`
+	// Seconds are as they were asked for, such as "4"; else those of the clip.
+	Seconds string `json:"seconds"`
+
+	// Unix seconds. CompletedAt is null for a video that has not completed, and ExpiresAt unless
+	// limits.keep-for is set.
+	CreatedAt   int64  `json:"created_at"`
+	CompletedAt *int64 `json:"completed_at"`
+	ExpiresAt   *int64 `json:"expires_at"`
+
+	// RemixedFrom is the video whose request this one repeats with changes; null for any other.
+	RemixedFrom *job.ID `json:"remixed_from_video_id"`
+	// Error is null unless Status is "failed".
+	Error   *VideoError `json:"error"`
+	Details Details     `json:"longtake"`
 }
 
-// VideoError says why a video failed; a cancelled one has the code "cancelled".
+// VideoError says why a video failed; a cancelled one has the code "cancelled". One that failed by
+// itself has "generation_failed". The message is for people.
 type VideoError struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
