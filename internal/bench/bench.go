@@ -42,8 +42,7 @@ type item struct {
 	one   bool            // also on one thread
 }
 
-// env is where items run. Each item loads what it needs into it and frees that again, so items
-// cannot disturb each other.
+// env is where items run. On the CPU every item has a device of its own, on a GPU all share one.
 type env struct {
 	folder *model.Folder // of the demo model; nil on a GPU, whose items need none
 	dev    compute.Device

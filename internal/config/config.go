@@ -43,7 +43,7 @@ func (s Setting) EnvName() string {
 	return prefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.Key))
 }
 
-// Settings are all the settings of a program. Their order is that of the help text and of `config
+// Settings are all the settings of a program. Their order is that of Entries, and so of `config
 // show`.
 type Settings []Setting
 

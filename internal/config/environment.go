@@ -68,6 +68,6 @@ func (s Settings) checkEnvironment(environ []string) error {
 // comma, since passwords may have an @ of their own.
 var secret = regexp.MustCompile(`(://)[^\s,]*@`)
 
-// Redact hides the users and passwords of the URLs in a text. All that is logged or shown passes
-// through it, since NATS URLs may have credentials in them.
+// Redact hides the users and passwords of the URLs in a text. It is for whatever logs or shows a
+// setting, since NATS URLs may have credentials in them.
 func Redact(text string) string { return secret.ReplaceAllString(text, "${1}xxxxx@") }

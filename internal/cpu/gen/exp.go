@@ -11,7 +11,7 @@ const log2e = 1.44269504
 // power appends 2^x: x = n + f with whole n and 0 <= f < 1, a polynomial for 2^f that is 1 at 0 and
 // was fitted for least maximal relative error (8e-8; 9e-5 where the result is rounded to bfloat16),
 // and a scaling by 2^n that rounds once where the result is subnormal. Beyond the ends of the range
-// the result is 0 or infinite; NaN stays NaN. e^x is 2^(x·log2e).
+// the result is 0 or infinite; NaN stays NaN.
 type power struct {
 	*maker
 	one         operand.Op
