@@ -67,10 +67,13 @@ func (c *Coordinator) List(_ context.Context, o ListOptions) (Page, error) {
 
 // confirmed returns nil if what is read here from now on is the latest.
 func (c *Coordinator) confirmed() error {
-	if err := c.leading(); err != nil {
-		return err
-	}
-	if c.cons.verify() != nil {
+	var term uint64 // 0: without the office
+	c.loop.read(func() {
+		if c.term != nil {
+			term = c.term.number
+		}
+	})
+	if term == 0 || !c.cons.leadsIn(term) {
 		return c.notLeader()
 	}
 	return nil

@@ -265,15 +265,7 @@ func (w lines) Write(p []byte) (int, error) {
 // entry.
 func (c *consensus) do(entry []byte) outcome {
 	f := c.raft.Apply(entry, c.apply)
-	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
-	var err error
-	select {
-	case err = <-done:
-	case <-c.down: // entries that Raft was about to apply get no answer
-		err = raft.ErrRaftShutdown
-	}
-
+	err := c.await(f)
 	switch {
 	case err == nil:
 		return f.Response().(outcome)
@@ -284,29 +276,56 @@ func (c *consensus) do(entry []byte) outcome {
 	return outcome{err: fmt.Errorf("cannot commit: %w", err)}
 }
 
+// await returns Raft's answer. Once Raft has stopped there is none to entries that it was about to
+// apply, nor to questions that it had not looked at.
+func (c *consensus) await(f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-c.down:
+		return raft.ErrRaftShutdown
+	}
+}
+
 // verify asks a majority whether this one still leads; the error is Raft's. Raft never answers a
-// call that is pending when it stops, so close waits for pending calls first.
+// call that is pending when it stops, so close waits for pending calls first. Where Raft stops by
+// itself, nothing that is pending may keep close waiting.
 func (c *consensus) verify() error {
 	c.asking.RLock()
 	defer c.asking.RUnlock()
-	if c.closed {
+	if c.closed || c.stopped() {
 		return raft.ErrRaftShutdown
 	}
-	return c.raft.VerifyLeader().Error()
+	return c.await(c.raft.VerifyLeader())
+}
+
+// stopped reports whether Raft has stopped. It might take another question then, without an answer.
+func (c *consensus) stopped() bool {
+	select {
+	case <-c.down:
+		return true
+	default:
+		return false
+	}
+}
+
+// leadsIn asks a majority whether this one leads in a term. One that was elected again since does
+// not: another leader may have committed meanwhile what is not known here yet.
+func (c *consensus) leadsIn(term uint64) bool {
+	return c.verify() == nil && c.raft.CurrentTerm() == term
 }
 
 // close stops Raft, if it runs, then what it stands on.
 func (c *consensus) close() error {
 	c.asking.Lock()
-	if !c.closed && c.log != nil {
-		close(c.log.done)
-	}
 	c.closed = true
 	c.asking.Unlock()
 
 	var errs []error
 	if c.raft != nil {
-		errs = append(errs, c.stop())
+		c.stop()
 	}
 	if t, ok := c.transport.(raft.WithClose); ok {
 		errs = append(errs, t.Close())
@@ -317,9 +336,11 @@ func (c *consensus) close() error {
 	return errors.Join(append(errs, c.store.Close())...)
 }
 
-// stop stops Raft and waits for its goroutines.
-func (c *consensus) stop() error {
-	err := c.raft.Shutdown().Error()
-	c.stopping.Do(func() { close(c.down) })
-	return err
+// stop stops Raft and waits for its goroutines, one of which may itself wait for room on the disk.
+func (c *consensus) stop() {
+	c.stopping.Do(func() {
+		close(c.log.done)
+		c.raft.Shutdown().Error() //nolint:errcheck // there is none
+		close(c.down)
+	})
 }

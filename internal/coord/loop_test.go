@@ -1,6 +1,8 @@
 package coord
 
 import (
+	"errors"
+	"io"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -65,5 +67,43 @@ func TestNoNodeIsLostWhileTheLoopIsBusy(t *testing.T) {
 	}
 	if n := log.Count("node gone"); n > 0 {
 		t.Errorf("%d nodes are lost, since the leader was busy", n)
+	}
+}
+
+// TestNothingWaitsForARaftThatHasStopped lets a coordinator fail: what is asked of Raft after that
+// is refused, and a write of Raft's that waits for room on the disk waits no more.
+func TestNothingWaitsForARaftThatHasStopped(t *testing.T) {
+	c := start(t, testConfig(t.TempDir()))
+	c.fail(errors.New("a page is gone"))
+	next(t, c.cons.log.done, "the end of what waits for room")
+	next(t, c.cons.down, "the end of Raft")
+	for range 32 { // Raft may take a question, and then not answer
+		answered := make(chan error, 1)
+		go func() { answered <- c.cons.verify() }()
+		if err := next(t, answered, "an answer"); err == nil {
+			t.Fatal("it leads")
+		}
+	}
+	closed(t, c)
+}
+
+// TestAnotherTermIsNotConfirmed reads where Raft has elected this coordinator again, and it is in
+// office still from the time before: it may lack what another leader has committed between.
+func TestAnotherTermIsNotConfirmed(t *testing.T) {
+	c := start(t, testConfig(t.TempDir()))
+	if _, err := c.List(t.Context(), ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.loop.read(func() { c.term.number-- })
+	if _, err := c.List(t.Context(), ListOptions{}); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("jobs are read: %v", err)
+	}
+	if err := c.SaveSnapshot(t.Context(), io.Discard); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("a snapshot is read: %v", err)
+	}
+	confirmed := make(chan bool, 1)
+	c.loop.post(func() { world{c}.Confirm(func(leads bool) { confirmed <- leads }) })
+	if next(t, confirmed, "an answer") {
+		t.Error("ranks are stopped")
 	}
 }

@@ -17,6 +17,7 @@ type term struct {
 	ctx    context.Context // ends with the term; orders and looks into the store do, too
 	cancel context.CancelFunc
 	subs   []*nats.Subscription
+	number uint64 // Raft's, of the term in which the barrier has passed
 	// listening is set once nodes can be heard, which is when the coordinator is ready.
 	listening bool
 	// heard is until when all that nodes have said was handled.
@@ -28,13 +29,17 @@ type term struct {
 func (c *Coordinator) keepOffice(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.Timing.Tick)
 	defer tick.Stop()
+	defer func() {
+		if c.Err() != nil { // Raft may not answer any more; whoever waits for it has to go on
+			c.cons.stop()
+			c.loop.post(c.resign)
+		}
+	}()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.ended:
-			c.cons.stop()
-			c.loop.post(c.resign)
 			return
 		case <-c.cons.raft.LeaderCh():
 			c.event(c.resign)
@@ -70,7 +75,7 @@ func (c *Coordinator) takeOffice(ctx context.Context) {
 		c.log.Warn("cannot lead yet", "error", err)
 		return
 	}
-	t := &term{heard: c.cfg.Clock()}
+	t := &term{heard: c.cfg.Clock(), number: elected}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	c.event(func() {
 		if c.cons.raft.CurrentTerm() != elected || c.core.Err() != nil {

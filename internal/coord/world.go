@@ -39,8 +39,9 @@ func (c *Coordinator) append(entry []byte) outcome {
 
 // Confirm implements core.World.
 func (w world) Confirm(done func(bool)) {
+	term := w.c.term.number
 	w.c.goPost(func() func() {
-		leads := w.c.cons.verify() == nil
+		leads := w.c.cons.leadsIn(term)
 		return func() { done(leads) }
 	})
 }

@@ -110,3 +110,25 @@ func TestASilentNodesJobIsLost(t *testing.T) {
 		t.Errorf("the lost node is answered %+v", p)
 	}
 }
+
+// TestASlowStartTakesNothingOffTheTimeOfGrace has a new leader be slow at first. The node that rank
+// 0 ran on is back, and has all of the time to say that it still does.
+func TestASlowStartTakesNothingOffTheTimeOfGrace(t *testing.T) {
+	w := leads(t)
+	w.join("a")
+	id := w.create(1)
+	w.take()
+	w.k.Resign()
+	w.k.Lead()
+	timing := w.k.cfg.Timing
+	slow := timing.LostAfter/2 + 100*time.Millisecond
+	w.pass(slow)
+	w.join("a")
+	for at := slow; at < timing.Grace; at += 100 * time.Millisecond {
+		if w.record(id).State != job.Running {
+			t.Fatalf("the job is given up after %v of %v", at, timing.Grace)
+		}
+		w.beat("a", nil)
+		w.pass(100 * time.Millisecond)
+	}
+}

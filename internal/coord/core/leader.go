@@ -118,8 +118,10 @@ func (l *leader) excuseSilence(now time.Time) {
 	for _, n := range l.nodes {
 		n.seen = now
 	}
-	for id := range l.rank0Seen {
-		l.rank0Seen[id] = now
+	for id, seen := range l.rank0Seen {
+		if seen.Before(now) { // in the time of grace it is later
+			l.rank0Seen[id] = now
+		}
 	}
 	l.ticked = now
 }
