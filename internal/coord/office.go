@@ -29,12 +29,15 @@ type term struct {
 func (c *Coordinator) keepOffice(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.Timing.Tick)
 	defer tick.Stop()
+
+	// However it ends, nothing may be left that waits for Raft.
 	defer func() {
 		if c.Err() != nil { // Raft may not answer any more; whoever waits for it has to go on
 			c.cons.stop()
 			c.loop.post(c.resign)
 		}
 	}()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -42,13 +45,22 @@ func (c *Coordinator) keepOffice(ctx context.Context) {
 		case <-c.ended:
 			return
 		case <-c.cons.raft.LeaderCh():
-			c.event(c.resign)
+			c.event(c.resignIfOver)
 			c.takeOffice(ctx)
 		case <-tick.C:
 			c.takeOffice(ctx)
 			now := c.cfg.Clock()
 			c.event(func() { c.tick(now) })
 		}
+	}
+}
+
+// resignIfOver resigns unless this coordinator still leads in the term in which it took office; in
+// the loop. A tick may have seen the election before Raft's channel told of it.
+func (c *Coordinator) resignIfOver() {
+	r := c.cons.raft
+	if c.term == nil || r.State() != raft.Leader || r.CurrentTerm() != c.term.number {
+		c.resign()
 	}
 }
 

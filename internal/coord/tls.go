@@ -28,10 +28,14 @@ func (t TLSConfig) load() (*tls.Config, error) {
 	if t.Cert == "" || t.Key == "" || t.CA == "" {
 		return nil, errors.New("raft TLS needs all of a certificate, its key and a CA")
 	}
+
+	// What this coordinator shows to others.
 	cert, err := t.pair()
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the certificate %s with key %s: %w", t.Cert, t.Key, err)
 	}
+
+	// What it wants to see of them. The CA is the only one that counts, not those of the system.
 	pem, err := userfile.Read(t.CA, pemMax)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the CA: %w", err)
@@ -40,6 +44,7 @@ func (t TLSConfig) load() (*tls.Config, error) {
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("there is no certificate in the CA file %s", t.CA)
 	}
+
 	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, ClientCAs: pool,
 		ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13}, nil
 }

@@ -53,10 +53,12 @@ func (w *world) mutateEntry(m *member, e entry, data []byte) (_ []byte, lost boo
 		return rewriteEntry(data, func(c map[string]any) {
 			delete(c["create"].(map[string]any), "key")
 		}), false
+
 	case e.Kind == "lose" && w.is("a loss throws the checkpoint away"):
 		return rewriteEntry(data, damage), false
 	case e.Kind == "lose" && w.is("a rank's own error fails the job") && e.Setback.Own:
 		return rewriteEntry(data, func(c map[string]any) { c["kind"] = "fail" }), false
+
 	case e.Kind == "place" && w.is("two jobs share a node"):
 		return w.share(m, data), false
 	case e.Kind == "place" && w.is("the ranks are more than the heads"):

@@ -246,6 +246,8 @@ func (n *node) take(order any) error {
 	switch o := order.(type) {
 	case wire.StartOrder:
 		return n.begin(o)
+
+	// Three orders in one message: to yield at a boundary, to cancel at one, to stop at once.
 	case wire.Stop:
 		if k := n.work; k != nil && k.is(o.Job, o.Attempt) {
 			switch {

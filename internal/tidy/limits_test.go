@@ -18,10 +18,10 @@ const (
 
 	// A body beyond some lines has blank lines between its steps.
 	longBody      = 15  // lines of a body that may be one paragraph
-	unbrokenMax   = 25  // longer bodies that may have none; aim: 0
-	paragraphsMin = 7.5 // percent of the lines of longer bodies that are blank; aim: 8
+	unbrokenMax   = 0   // longer bodies that may have none
+	paragraphsMin = 7.8 // percent of the lines of longer bodies that are blank
 
 	// Shares of comments, in percent.
-	commentsMin        = 14.0 // in the lines of the tree; aim: 15
-	packageCommentsMin = 3.0  // in the lines of each package; aim: 10
+	commentsMin        = 15.0 // in the lines of the tree
+	packageCommentsMin = 9.0  // in the lines of each package; main of longtake has ten lines
 )

@@ -263,6 +263,8 @@ func transition(r job.Record, c command) (job.Record, error) {
 		return r.Keep(c.Attempt, c.Part.Name, c.Part.Object)
 	case c.Kind == kindLose && c.Setback != nil:
 		return r.Lose(c.Attempt, *c.Setback, c.Now)
+
+	// These need no more than the number of the attempt, or not even that.
 	case c.Kind == kindFail:
 		return r.Fail(c.Attempt, c.Reason, c.Now)
 	case c.Kind == kindCancel:
