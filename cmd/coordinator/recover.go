@@ -13,16 +13,16 @@ import (
 	"github.com/longtake/longtake/internal/daemon"
 )
 
-const recoverLong = `Make what one coordinator has on its disk a cluster again, after the majority
-of its cluster was lost for good. Stop it first. What it has heard of is kept: jobs, checkpoints,
-results. What only the others had is lost, so choose the coordinator that has most.
+const recoverLong = `Make one coordinator's disk a cluster again, after the majority of its cluster
+was lost for good. Stop it first. The jobs, checkpoints and results that it knows of are kept. What
+only the others had is lost, so choose the coordinator that knows most.
 
-To go on with this one alone, take raft.peers, raft.listen, nats.routes and nats.peers out of its
+To continue with this one alone, take raft.peers, raft.listen, nats.routes and nats.peers out of its
 settings, and run:
 
   coordinator recover --config c1.yaml
 
-To go on as a cluster, keep its settings and name it alone here; then start it, start empty
+To continue as a cluster, keep its settings and name only it here; then start it, start empty
 coordinators with raft.join in place of those that are lost, under their names, and add them with
 longtake cluster members add:
 
@@ -38,7 +38,7 @@ damaged is refused; with --drop-damaged what follows the damage is given up.`
 func recoverCommand() *cobra.Command {
 	var peers []string
 	var drop bool
-	cmd := daemon.Command("recover", "Go on after the majority of a cluster is lost", recoverLong,
+	cmd := daemon.Command("recover", "Restart a cluster whose majority is lost for good", recoverLong,
 		config.Coordinator(), func(_ context.Context, v *config.Values, _ *slog.Logger) error {
 			// It takes the settings that the coordinator has, so that names and addresses of the new cluster
 			// are those under which it will start.

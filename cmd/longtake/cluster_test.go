@@ -214,7 +214,7 @@ func killShards(t *testing.T, body string) {
 		return regexp.MustCompile(`(?m)^s1 .*idle`).MatchString(nodes)
 	})
 	for i, a := range v.Details.Attempts {
-		t.Logf("attempt %d: %s; goes on from step %d", i+1, a.Reason, a.Step)
+		t.Logf("attempt %d: %s; resumes at step %d", i+1, a.Reason, a.Step)
 		if a.Step == 0 {
 			t.Errorf("attempt %d left no checkpoint", i+1)
 		}

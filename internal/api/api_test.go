@@ -58,7 +58,7 @@ func TestPartial(t *testing.T) {
 		}
 		return v
 	}
-	get(404, "no second to show yet")
+	get(404, "no decoded seconds yet")
 	f.objects["a"], f.objects["b"], f.objects["d"] = "header, first, ", "second", "fourth"
 	f.set("video_0", func(v *coord.View) {
 		v.State = job.Running

@@ -178,8 +178,8 @@ func (s *server) partial(w http.ResponseWriter, r *http.Request, v coord.View) e
 		return fmt.Errorf("video %s is made as %s, which cannot be shown in part; allowed: webm: %w",
 			v.ID, format, job.ErrTransition)
 	case len(parts) == 0:
-		return fmt.Errorf("video %s has no second to show yet, it is %s; they come while it is decoded: "+
-			"%w", v.ID, v.State, coord.ErrNotFound)
+		return fmt.Errorf("video %s has no decoded seconds yet: it is %s; they appear while it is "+
+			"decoded: %w", v.ID, v.State, coord.ErrNotFound)
 	}
 
 	first, err := s.service.Open(r.Context(), parts[0])

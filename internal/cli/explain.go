@@ -122,9 +122,9 @@ func resumes(d schema.Details) string {
 // whether a machine can be stopped now.
 func ifLost(d schema.Details) string {
 	if d.Checkpoint == 0 {
-		return "; if a shard is lost, it begins again on others" + chances(d)
+		return "; if a shard is lost, it starts over on others" + chances(d)
 	}
-	return fmt.Sprintf("; if a shard is lost, it goes on from step %d on others%s", d.Checkpoint,
+	return fmt.Sprintf("; if a shard is lost, it resumes at step %d on others%s", d.Checkpoint,
 		chances(d))
 }
 

@@ -34,7 +34,7 @@ func TestStatusSaysWhatNow(t *testing.T) {
 		"running": {schema.Details{State: job.Running, Stage: job.StageDenoise, Done: 3, Total: 30, ETA: 200,
 			Checkpoint: 3, Placed: time.Now().Add(-2 * time.Hour), Mesh: "cfg=2,ulysses=1",
 			Where: "a, b (cfg=2,ulysses=1)", Attempt: 1}, "",
-			[]string{"for 2h0m", "3m20s of denoise left", "from step 3", "on a, b"}},
+			[]string{"for 2h0m", "3m20s of denoise left", "at step 3", "on a, b"}},
 		"cancelling": {schema.Details{State: schema.Cancelling}, "", []string{"stop"}},
 		"failed": {schema.Details{State: job.Failed}, "5 attempts were lost without progress",
 			[]string{"job logs", "job retry"}},

@@ -37,7 +37,7 @@ func jobCommand() *cobra.Command {
 func jobList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List jobs, the newest first", Args: daemon.NoArgs}
 	limit := cmd.Flags().Int("limit", 20, "how many, up to 100")
-	after := cmd.Flags().String("after", "", "id of the last job of the page before")
+	after := cmd.Flags().String("after", "", "list the jobs that follow the one with this id")
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		// 100 is the most that the API gives in a page.
@@ -213,15 +213,16 @@ func lossWord(l job.Loss) string {
 	return "lost"
 }
 
-// aftermath tells what an attempt's early end cost: steps, and time until the job was further
-// again. The last part is missing until the job is beyond that step.
+// aftermath tells what the early end of an attempt cost: the steps to compute again, and the time
+// until the job was past the step that it resumed at. The
+// last part is missing before then.
 func aftermath(l job.Loss) string {
-	text := fmt.Sprintf("on from step %d, %s again", l.Step, count(l.Redone, "step"))
+	text := fmt.Sprintf("resumes at step %d, %s to redo", l.Step, count(l.Redone, "step"))
 	if l.Detection > 0 {
 		text += fmt.Sprintf(", noticed after %s", span(l.Detection.Seconds()))
 	}
 	if !l.Recovered.IsZero() {
-		text += fmt.Sprintf(", %s until a step further", span(l.Recovered.Sub(l.Time).Seconds()))
+		text += fmt.Sprintf(", new progress after %s", span(l.Recovered.Sub(l.Time).Seconds()))
 	}
 	return text
 }

@@ -84,7 +84,7 @@ func jobEvents(v schema.Video) []jobEvent {
 		events = append(events, jobEvent{l.Time, lossWord(l), text})
 		if !l.Recovered.IsZero() {
 			events = append(events, jobEvent{l.Recovered, "recovered",
-				fmt.Sprintf("beyond where attempt %d had to begin again", l.Attempt)})
+				fmt.Sprintf("first progress since attempt %d was %s", l.Attempt, lossWord(l))})
 		}
 	}
 

@@ -23,8 +23,9 @@ func TestJobEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"created   33 frames of 96x64", "started   attempt 1 on a, b (cfg=2)",
-		"lost      attempt 1: node a was lost; on from step 4", "stopped   attempt 2: drained",
-		"started   attempt 3 on c (cfg=1)", "recovered beyond where attempt 1", "recovered beyond where attempt 2",
+		"lost      attempt 1: node a was lost; resumes at step 4", "stopped   attempt 2: drained",
+		"started   attempt 3 on c (cfg=1)", "recovered first progress since attempt 1 was lost",
+		"recovered first progress since attempt 2 was stopped",
 		"completed 5.0 kB in attempt 3"}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != len(want) {

@@ -48,7 +48,7 @@ func lossText(l job.Loss) string {
 	if l.Planned {
 		verb = "stopped"
 	}
-	return fmt.Sprintf("attempt %d %s (%s); going on from step %d", l.Attempt, verb, l.Reason, l.Step)
+	return fmt.Sprintf("attempt %d %s (%s); resuming at step %d", l.Attempt, verb, l.Reason, l.Step)
 }
 
 // newReporter picks how progress is shown: JSON on out for scripts, or on w a bar if that is a

@@ -39,7 +39,7 @@ var requestTime = Setting{Key: "limits.request-time", Default: 24 * time.Hour, U
 // storage bounds what jobs take of the disk, while they run and afterwards.
 var storage = Settings{
 	{Key: "limits.disk", Default: Bytes(0), Usage: "what stored clips and checkpoints may take of " +
-		"the disk, such as 200GB; more is not taken in. 0: what the disk has, but for the reserve"},
+		"the disk, such as 200GB; beyond that, new ones are refused. 0: the disk, less the reserve"},
 	{Key: "limits.disk-reserve", Default: Bytes(0), Usage: "free bytes of the disk below which no " +
 		"more jobs and checkpoints are taken; 0: 5 % of the disk, from 16MiB to 256MiB"},
 	{Key: "limits.keep-for", Default: time.Duration(0), Usage: "how long a finished job and its " +
@@ -62,21 +62,22 @@ func Coordinator() Settings {
 		// Where shards and the other coordinators connect.
 		{Key: "nats.listen", Default: "127.0.0.1:4222", Usage: "host:port that shards connect to"},
 		{Key: "nats.routes", Default: "",
-			Usage: "host:port for the other coordinators' NATS servers; needs raft.peers"},
+			Usage: "host:port at which the other coordinators' NATS servers connect; needs raft.peers"},
 		{Key: "nats.peers", Default: []string{},
 			Usage: "the other coordinators' nats-route://host:port"},
 		{Key: "nats.private", Default: false, Usage: "do not tell shards of the other coordinators' " +
 			"NATS servers: for shards that reach those they list through a proxy or NAT"},
 		{Key: "raft.listen", Default: "",
-			Usage: "host:port for the other coordinators' decisions; needs raft.peers"},
+			Usage: "host:port at which the other coordinators' Raft connects; needs raft.peers"},
 		{Key: "raft.peers", Default: []string{},
 			Usage: "all coordinators as ID@RAFT_HOST:PORT=HTTP_URL, this one included; none: alone"},
 		{Key: "raft.join", Default: false, Usage: "wait to be added to a cluster that exists (longtake " +
 			"cluster members add), instead of founding one with the peers"},
 		{Key: "raft.tls.cert", Default: "", Usage: "PEM certificate for the other coordinators, which " +
 			"names the host that they dial; with raft.tls.key and raft.tls.ca Raft runs over mutual TLS"},
-		{Key: "raft.tls.key", Default: "", Usage: "its key"},
-		{Key: "raft.tls.ca", Default: "", Usage: "PEM certificate that signed those of all coordinators"},
+		{Key: "raft.tls.key", Default: "", Usage: "PEM private key of raft.tls.cert"},
+		{Key: "raft.tls.ca", Default: "",
+			Usage: "PEM certificate of the CA that signed those of all coordinators"},
 
 		// What the cluster takes on.
 		{Key: "limits.queued", Default: 1000, Usage: "jobs that may wait"},
@@ -91,7 +92,8 @@ func Coordinator() Settings {
 			"which a clip goes on when a shard is lost; 0: none are written"},
 		{Key: "preview.every-steps", Default: 1, Usage: "least denoising steps between previews, which " +
 			"come with checkpoints; where steps are short there are fewer; 0: none are made"},
-		{Key: "lost-after", Default: 3 * time.Second, Usage: "silence after which a shard is lost"},
+		{Key: "lost-after", Default: 3 * time.Second,
+			Usage: "how long a shard may be silent before it counts as lost"},
 	}, storage, clients, logging)
 }
 
@@ -119,15 +121,15 @@ func Shard() Settings {
 		{Key: "data.url", Default: "",
 			Usage: "a NATS cluster to exchange activations over, in place of an own server"},
 		{Key: "data.peer-timeout", Default: 30 * time.Second,
-			Usage: "silence of another rank after which it is named and the attempt ends"},
+			Usage: "how long another rank may be silent before it is reported and the attempt ends"},
 
 		// The process.
 		{Key: "drain-timeout", Default: time.Minute, Usage: "on SIGTERM, how long the shard may finish " +
 			"its step and hand its work over; 0s: not at all"},
 		{Key: "tmp", Default: "", Usage: "directory for clips being encoded (default: the system's)"},
-		{Key: "cache", Default: "", Usage: "directory that remembers what was read of a model's files, " +
-			"which are read whole once and again when they change (default: longtake in the user's " +
-			"cache directory)"},
+		{Key: "cache", Default: "", Usage: "directory for fingerprints of models, so that a " +
+			"restart need not read an unchanged one whole (default: longtake in the user's cache " +
+			"directory)"},
 	}, logging...)
 }
 

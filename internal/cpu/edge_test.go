@@ -19,7 +19,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"negative threads", Options{Threads: -1}, "", "threads is -1"},
 		{"too many threads", Options{Threads: 5000}, "", "allowed are 0 to 1024"},
 		{"negative memory", Options{MemoryBytes: -5}, "", "memory limit is -5 bytes"},
-		{"unknown kernels", Options{}, "avx9", `LONGTAKE_CPU is "avx9", allowed is `},
+		{"unknown kernels", Options{}, "avx9", `LONGTAKE_CPU is "avx9"; allowed: `},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("LONGTAKE_CPU", c.env)

@@ -133,7 +133,7 @@ func chooseKernels() (*kernels, error) {
 		}
 		names = append(names, c.name)
 	}
-	return nil, fmt.Errorf("LONGTAKE_CPU is %q, allowed is %s", want, strings.Join(names, ", "))
+	return nil, fmt.Errorf("LONGTAKE_CPU is %q; allowed: %s", want, strings.Join(names, ", "))
 }
 
 // padded returns how many columns n take in panels.

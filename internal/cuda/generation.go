@@ -68,7 +68,7 @@ func generationFor(o Options, major, minor int) ([]generation, error) {
 		}
 		names = append(names, g.name)
 	}
-	return nil, fmt.Errorf("%s is %q, allowed is %s", by, want, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%s is %q; allowed: %s", by, want, strings.Join(names, ", "))
 }
 
 // linearOf returns the kernel for a weight [out, in]. Products in float32 are v1's.

@@ -25,8 +25,8 @@ func TestGenerations(t *testing.T) {
 		{"v1", "", 9, 0, "v1"},
 		{"", "v1", 9, 0, "v1"},
 		{"v1", "v7", 9, 0, "v1"},
-		{"", "v7", 9, 0, `LONGTAKE_CUDA is "v7", allowed is `},
-		{"v0", "", 9, 0, `Generation is "v0", allowed is `},
+		{"", "v7", 9, 0, `LONGTAKE_CUDA is "v7"; allowed: `},
+		{"v0", "", 9, 0, `Generation is "v0"; allowed: `},
 	} {
 		t.Setenv("LONGTAKE_CUDA", c.env)
 		got, err := generationFor(Options{Generation: c.option}, c.major, c.minor)
@@ -42,7 +42,7 @@ func TestGenerations(t *testing.T) {
 func TestABadGenerationIsRefused(t *testing.T) {
 	t.Setenv("LONGTAKE_CUDA", "fast")
 	_, err := Open(Options{})
-	if want := `cannot open GPU 0: LONGTAKE_CUDA is "fast", allowed is `; err == nil ||
+	if want := `cannot open GPU 0: LONGTAKE_CUDA is "fast"; allowed: `; err == nil ||
 		!strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}

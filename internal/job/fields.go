@@ -83,7 +83,7 @@ var Fields = []Field{
 	// turn guidance on.
 	{
 		Name: "negative_prompt", Mistaken: []string{"neg_prompt"}, Flag: "negative-prompt",
-		Help: "what to stay away from", Doc: "what to stay away from", Inherits: ByBoth,
+		Help: "what to avoid", Doc: "what to avoid", Inherits: ByBoth,
 		value: slot[string]{kind: texts[string](TypePrompt),
 			in:  plain(func(r *Request) *string { return &r.NegativePrompt }),
 			out: func(s *Spec) *string { return &s.NegativePrompt }},
@@ -133,7 +133,7 @@ var Fields = []Field{
 	// Likewise a length: Settle turns seconds into frames, at the request's rate or the model's.
 	{
 		Name: "seconds", Mistaken: []string{"duration"}, Flag: "seconds", Plans: true,
-		Help: "duration, in place of --frames",
+		Help: "length of the clip, instead of --frames",
 		Doc: "a duration: the clip has its first frame and those of that time, to the nearest " +
 			"count that the model makes",
 		value: secondsSlot{slot[float64]{
@@ -143,7 +143,7 @@ var Fields = []Field{
 	},
 	{
 		Name: "num_frames", Mistaken: []string{"frames"}, Flag: "frames", Plans: true,
-		Help: "how many; Wan makes 4k+1, so the nearest of those; 1 is an image",
+		Help: "number of frames, to the nearest 4k+1 (what Wan makes); 1 is an image",
 		Doc: "frames, to the nearest count that the model makes; together with `seconds` if they " +
 			"agree",
 		Inherits: ByRemix, Unless: []string{"seconds"},
@@ -185,8 +185,8 @@ var Fields = []Field{
 	{
 		Name: "guidance_scale", Mistaken: []string{"cfg_scale", "cfg"}, Flag: "guidance-scale",
 		Plans:    true,
-		Help:     "how closely to follow the prompt; up to 1: not at all, for half the work",
-		Doc:      "how closely to follow the prompt, 0 to 100; up to 1: not at all, for half the work",
+		Help:     "how closely to follow the prompt; 1 or less: no guidance, for half the work",
+		Doc:      "how closely to follow the prompt, 0 to 100; 1 or less: no guidance, for half the work",
 		Inherits: ByBoth,
 		value: slot[float64]{kind: float,
 			in:  optional(func(r *Request) **float64 { return &r.GuidanceScale }),
@@ -197,7 +197,7 @@ var Fields = []Field{
 	},
 	{
 		Name: "flow_shift", Mistaken: []string{"shift"}, Flag: "flow-shift",
-		Help:     "higher: more of the steps at high noise, for larger pictures",
+		Help:     "a higher value spends more steps at high noise, which suits larger pictures",
 		Doc:      "a higher value spends more steps at high noise; above 0, up to 100",
 		Inherits: ByBoth,
 		value: slot[float64]{kind: float,
@@ -219,7 +219,7 @@ var Fields = []Field{
 	// A seed that is left out is drawn by the coordinator, which alone decides: Resolve is pure.
 	{
 		Name: "seed", Flag: "seed",
-		Help: "of the noise, up to 2^64-1 (default, and -1: drawn, and told)",
+		Help: "seed of the noise, up to 2^64-1 (default, or -1: a random one, which is printed)",
 		Doc:  "of the noise; [see below](#seeds)", Inherits: ByBoth,
 		value: seedSlot{slot[uint64]{kind: seed,
 			in:  optional(func(r *Request) **uint64 { return &r.Seed }),
@@ -227,8 +227,9 @@ var Fields = []Field{
 	},
 	{
 		Name: "dtype", Flag: "dtype",
-		Help: "what matrix products multiply: fp32, or bf16 for twice the speed",
-		Doc:  "`fp32`, `bf16`", Inherits: ByBoth,
+		Help: "type of matrix products: fp32, or bf16: half the memory, and faster on GPUs and the " +
+			"newest AMD CPUs",
+		Doc: "`fp32`, `bf16`", Inherits: ByBoth,
 		value: slot[string]{kind: names[string](),
 			in:    plain(func(r *Request) *string { return &r.DType }),
 			out:   func(s *Spec) *string { return &s.DType },
@@ -306,8 +307,8 @@ var Fields = []Field{
 			limit: between(-PriorityLimit, PriorityLimit)},
 	},
 	{
-		Name: "force", Flag: "force", Help: "make it although it is far larger than what the model " +
-			"is made for, or is predicted to take longer than limits.request-time",
+		Name: "force", Flag: "force", Help: "make the clip even if it is far larger than the model is " +
+			"made for, or is predicted to take longer than limits.request-time",
 		Doc: "`true` accepts a clip that is far larger than the model is made for, or is predicted " +
 			"to take longer than `limits.request-time`; [see below](#clips-that-are-too-large)",
 		value: slot[bool]{kind: truth, in: plain(func(r *Request) *bool { return &r.Force })},

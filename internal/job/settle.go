@@ -89,7 +89,7 @@ func (r Request) Extend(m Model, w, h int) (Request, error) {
 		return r, err
 	}
 	if r.Width != nil && *r.Width != w || r.Height != nil && *r.Height != h {
-		return r, &FieldError{"size", "another one than that of what it goes on from",
+		return r, &FieldError{"size", "not that of the clip it extends",
 			fmt.Sprintf("%dx%d, or leave it out", w, h)}
 	}
 	r.Width, r.Height = &w, &h
