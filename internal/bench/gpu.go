@@ -22,7 +22,7 @@ type GPU struct {
 	Device Clocked
 	Other  compute.Device // another GPU; nil: there is none
 	Tiny   bool           // sizes that show that everything runs, and nothing else
-	Rounds int            // of which the least time counts
+	Rounds int            // how often each item is timed; the least time counts
 	Peer   *Peer          // nil: nothing to compare with
 	Report func(Row)      // gets each row as soon as it is measured
 }
@@ -34,7 +34,7 @@ func (g GPU) Run() error {
 		for _, t := range it.types {
 			r, err := g.row(it, t)
 			if err != nil {
-				return fmt.Errorf("%s, %s: %w", it.name, t, err)
+				return fmt.Errorf("cannot time %s in %s: %w", it.name, t, err)
 			}
 			g.Report(r)
 		}
@@ -47,7 +47,7 @@ func (g GPU) Run() error {
 	}
 	r, err := g.overlapRow(rows, width, side)
 	if err != nil {
-		return fmt.Errorf("%s: %w", r.Name, err)
+		return fmt.Errorf("cannot time %s: %w", r.Name, err)
 	}
 	g.Report(r)
 
@@ -55,7 +55,7 @@ func (g GPU) Run() error {
 		return nil
 	}
 	if r, err = g.peerCopyRow(rows, width); err != nil {
-		return fmt.Errorf("%s: %w", r.Name, err)
+		return fmt.Errorf("cannot time %s: %w", r.Name, err)
 	}
 	g.Report(r)
 	return nil
@@ -79,7 +79,7 @@ func (g GPU) row(it item, t compute.DType) (Row, error) {
 			peer = taken.Seconds
 		}
 	}
-	// Of a GPU that the table does not know, no share is reported.
+	// A GPU that is not in the table has no share of its peak reported.
 	if p, ok := PeakOf(g.Device.Name()); ok {
 		r.peak = p.Of(t)
 	}
@@ -146,7 +146,7 @@ func (g GPU) items() []item {
 
 	// Square products, by which GPUs are commonly compared.
 	for _, s := range []int{1024, 2048, 4096, 8192} {
-		out = append(out, low(gemm(s, s, s)))
+		out = append(out, inBF16(gemm(s, s, s)))
 	}
 
 	// The products of a layer for a clip at 480p: attention's output, q, k and v as one, and both of
@@ -154,18 +154,18 @@ func (g GPU) items() []item {
 	for _, w := range []shape{wan13, wan14} {
 		d := w.heads * w.dim
 		for _, s := range [][2]int{{d, d}, {d, 3 * d}, {d, w.inner}, {w.inner, d}} {
-			out = append(out, low(gemm(clip480.Tokens(), s[0], s[1])))
+			out = append(out, inBF16(gemm(clip480.Tokens(), s[0], s[1])))
 		}
 	}
 
 	// Attention of both head widths over ever longer sequences, up to a clip's.
 	for _, dim := range []int{64, 128} {
 		for tokens := 1024; tokens <= 32768; tokens *= 2 {
-			out = append(out, low(attention(tokens, 12, dim)))
+			out = append(out, inBF16(attention(tokens, 12, dim)))
 		}
 	}
 
-	return append(out, full(gemm(4096, 4096, 4096)), full(attention(4096, 12, 128)),
+	return append(out, inFP32(gemm(4096, 4096, 4096)), inFP32(attention(4096, 12, 128)),
 		wan13.layers("wan 1.3B 4 blocks 32760 tokens", blocksTimed, clip480),
 		wan14.layers("wan 14B 4 blocks 32760 tokens", blocksTimed, clip480),
 		wan13.layers(passItem, 30, clip480))
@@ -181,29 +181,29 @@ func tinyItems() []item {
 	return []item{a, b, small.layers("wan 192 wide 2 blocks 12 tokens", 2, g)}
 }
 
-// low is an item in bfloat16 alone.
-func low(it item) item {
+// inBF16 limits an item to bfloat16.
+func inBF16(it item) item {
 	it.types = []compute.DType{compute.BF16}
 	return it
 }
 
-// full is an item in float32 alone.
-func full(it item) item {
+// inFP32 limits an item to float32.
+func inFP32(it item) item {
 	it.types = []compute.DType{compute.FP32}
 	return it
 }
 
 // Peak is what a GPU can do at most.
 type Peak struct {
-	name      string  // a part of the device's name
-	fp32, low float64 // TFLOP/s in float32 and in bfloat16
+	name       string  // a part of the device's name
+	fp32, bf16 float64 // TFLOP/s in float32 and in bfloat16
 }
 
 // Of returns the peak of products of a type in floating-point operations per second: fused
 // multiply-adds of float32, or tensor cores with float32 sums and dense operands of bfloat16.
 func (p Peak) Of(t compute.DType) float64 {
 	if t == compute.BF16 {
-		return p.low * 1e12
+		return p.bf16 * 1e12
 	}
 	return p.fp32 * 1e12
 }
@@ -217,7 +217,8 @@ var peaks = []Peak{
 	{"L4", 30.3, 121}, {"RTX 4090", 82.6, 165.2}, {"RTX 3090", 35.6, 71.2},
 }
 
-// PeakOf returns the peak of the GPU that a device's name speaks of; false where it is not known.
+// PeakOf returns the peak of the GPU that a device's name contains; false for one that is not
+// in the table.
 func PeakOf(device string) (Peak, bool) {
 	if Emulated(device) {
 		return Peak{}, false

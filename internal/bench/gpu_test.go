@@ -61,7 +61,7 @@ func TestGPUItems(t *testing.T) {
 		}
 	}
 	g.Device = stopwatch{Device: g.Device.(stopwatch).Device, fail: true}
-	if err := g.Run(); err == nil || !strings.Contains(err.Error(), "gemm 70x40x50, fp32: the clock") {
+	if err := g.Run(); err == nil || !strings.Contains(err.Error(), "gemm 70x40x50 in fp32: the clock") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -97,8 +97,8 @@ func TestPeaks(t *testing.T) {
 		"cuda: NVIDIA L40S, sm_89, v1": 362, "cuda: NVIDIA GH200 480GB, sm_90, v1": 989.4,
 		"cuda: Tesla T4, sm_75, v1": 0, "cuda: Emulated H100, sm_90, v1": 0,
 	} {
-		if p, ok := PeakOf(name); p.low != want || ok != (want > 0) {
-			t.Errorf("%s: peak %g, %v; want %g", name, p.low, ok, want)
+		if p, ok := PeakOf(name); p.bf16 != want || ok != (want > 0) {
+			t.Errorf("%s: peak %g, %v; want %g", name, p.bf16, ok, want)
 		}
 	}
 }

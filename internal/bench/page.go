@@ -45,7 +45,7 @@ func measured(device, peer string, rows []Row) string {
 	fmt.Fprintf(&b, "On %s", strings.TrimPrefix(device, "cuda: "))
 	// Readers judge a share by the peak that it is a share of.
 	if p, ok := PeakOf(device); ok {
-		fmt.Fprintf(&b, "; its peak is %.4g TFLOP/s in bf16, %.4g in fp32", p.low, p.fp32)
+		fmt.Fprintf(&b, "; its peak is %.4g TFLOP/s in bf16, %.4g in fp32", p.bf16, p.fp32)
 	}
 	if peer != "" {
 		fmt.Fprintf(&b, "; compared with %s", peer)

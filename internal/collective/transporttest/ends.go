@@ -37,9 +37,10 @@ func testCancel(t *testing.T, open Open) {
 	}
 }
 
-// waiting starts a Recv on every rank, of the rank that from names, and returns where their errors
-// will come. All of them wait for the same tag, so a test can later satisfy any of them by sending
-// it. A channel holds one error, so no goroutine is left behind when a test ends early.
+// waiting starts a Recv on every rank, from the peer that from returns for it, and returns for each
+// a channel that will have the error. All of them wait for the same tag, so a test can later
+// satisfy any of them by sending it. A channel holds one error, so no goroutine is left behind when
+// a test ends early.
 func (w *world) waiting(from func(rank int) int) []chan error {
 	ends := make([]chan error, len(w.ranks))
 	for r, tr := range w.ranks {
@@ -145,8 +146,8 @@ func testNeverJoined(t *testing.T, open Open) {
 	wantPeer(t, err, 1)
 }
 
-// testBlame closes a rank because of another one, which a third rank then blames. Without it the
-// healthy rank in the middle would be blamed, since it is the one that the third has lost.
+// testBlame: rank 2 closes, and then rank 1, which waited for it. Rank 0, which waits for rank 1,
+// has to blame rank 2: rank 1 is healthy, although it is the one that rank 0 has lost.
 func testBlame(t *testing.T, open Open) {
 	w := newWorld(t, open, 3, Options{})
 	ends := w.waiting(func(rank int) int { return []int{1, 2, 0}[rank] })

@@ -54,9 +54,9 @@ func RunFaulty(t *testing.T, open Open) {
 	}
 }
 
-// send and receive move the message of a name, whose n bytes follow from the name, and check it. A
-// payload that depends on both ranks and the tag exposes a transport that delivers to the wrong
-// rank or under the wrong tag, which equal payloads would hide.
+// send and receive move one message of n bytes, which follow from sender, receiver and tag, and
+// check it. Such a payload exposes a transport that delivers to the wrong rank or under the wrong
+// tag, which equal payloads would hide.
 func (w *world) send(tr collective.Transport, to int, tag collective.Tag, n int) error {
 	return tr.Send(w.ctx, to, tag, blob(tr.Rank(), to, tag, n))
 }
@@ -127,10 +127,10 @@ func testOrder(t *testing.T, open Open) {
 	})
 }
 
-// testBurst sends many messages from every rank to every other at once, more than the windows take.
-// This is what a layer's all-to-all looks like. A transport that holds a lock while it waits for
-// credit, or whose receiver stops reading while it sends, deadlocks here; one that drops bursts
-// loses bytes.
+// testBurst sends many messages from every rank to every other at once, more than the credit
+// windows take. This is what a layer's all-to-all looks like. A transport that holds a lock while
+// it waits for credit, or whose receiver stops reading while it sends, deadlocks here; one that
+// drops bursts loses bytes.
 func testBurst(t *testing.T, open Open) {
 	for _, n := range []int{2, 3, 5} {
 		w := newWorld(t, open, n, Options{})

@@ -17,7 +17,7 @@ type Open func(t testing.TB, threads int) compute.Device
 // order one. Operations in bfloat16 round their inputs in the reference as well, so the same bound
 // holds for them, but for attention, which also rounds probabilities. The tests of every device
 // call it, so two devices agree to within the sum of their tolerances.
-func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device, tol float64) {
+func Run(t *testing.T, open Open, tol float64) {
 	s := &suite{open: open, tol: tol}
 
 	// Operations whose rows are independent of each other.

@@ -62,11 +62,11 @@ func TestAnyNumberOfRanksGivesTheSameBytes(t *testing.T) {
 		dt := rapid.SampledFrom([]compute.DType{compute.FP32, compute.BF16}).Draw(t, "dtype")
 		want := pass(t, cfg, dt, weights, grid, x, 1, nil)
 		ranks := rapid.IntRange(1, min(cfg.NumAttentionHeads, grid.Tokens())).Draw(t, "ranks")
-		weightsOf := make([]float64, ranks)
-		for i := range weightsOf {
-			weightsOf[i] = rapid.Float64Range(0.1, 3).Draw(t, "speed")
+		speeds := make([]float64, ranks)
+		for i := range speeds {
+			speeds[i] = rapid.Float64Range(0.1, 3).Draw(t, "speed")
 		}
-		if got := pass(t, cfg, dt, weights, grid, x, ranks, weightsOf); !bytes.Equal(got, want) {
+		if got := pass(t, cfg, dt, weights, grid, x, ranks, speeds); !bytes.Equal(got, want) {
 			t.Fatalf("%d ranks give other bytes than one", ranks)
 		}
 	})

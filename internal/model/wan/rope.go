@@ -13,7 +13,7 @@ const theta = 10000
 
 // ropeTables returns the cosines and sines, [own.Len(), head_dim/2] each, of the tokens in own. As
 // in WanRotaryPosEmbed, a head's pairs of columns are split between time, height and width, a third
-// each with the rest to time, and a token's position is its coordinate in patches. Angles are
+// each and the remainder to time. A token's position is its coordinate in patches. Angles are
 // computed in float64 and rounded once.
 func ropeTables(cfg model.TransformerConfig, g partition.Grid, own partition.Range) (
 	cos, sin []float32) {

@@ -66,9 +66,9 @@ func (s *Sequence) columns(heads partition.Range) partition.Range {
 }
 
 // scatterHeads computes v, k and q [n, d] of the own tokens and gathers those of the own heads from
-// every rank, in the order of the tokens: s.all [N, 3w]. The order makes a row's sum over keys run
-// alike whatever the number of ranks, which keeps its bits. While one of the three travels the next
-// is computed; v goes first, as it needs no norm.
+// every rank, in the order of the tokens: s.all [N, 3w]. In that order a row's sum over keys has
+// the same bits for any number of ranks. While one of the three travels, the next is computed; v
+// goes first, as it needs no norm.
 func (s *Sequence) scatterHeads(ctx context.Context, tag collective.Tag, a *attention) error {
 	w := s.columns(s.heads[s.group.Rank()]).Len()
 	x := s.newExchange(ctx)
