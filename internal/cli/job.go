@@ -214,8 +214,7 @@ func lossWord(l job.Loss) string {
 }
 
 // aftermath tells what the early end of an attempt cost: the steps to compute again, and the time
-// until the job was past the step that it resumed at. The
-// last part is missing before then.
+// until the job was past the step that it resumed at; before then that time is left out.
 func aftermath(l job.Loss) string {
 	text := fmt.Sprintf("resumes at step %d, %s to redo", l.Step, count(l.Redone, "step"))
 	if l.Detection > 0 {
