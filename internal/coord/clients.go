@@ -21,7 +21,7 @@ func (c *Coordinator) Create(ctx context.Context, r job.Request) (job.Record, er
 	}
 	out := c.append(p.Entry)
 	if out.err != nil {
-		return job.Record{}, c.officeError(out.err)
+		return job.Record{}, c.leadershipError(out.err)
 	}
 	return p.Job(out.record)
 }
@@ -67,7 +67,7 @@ func (c *Coordinator) List(_ context.Context, o ListOptions) (Page, error) {
 
 // confirmed returns nil if what is read here from now on is the latest.
 func (c *Coordinator) confirmed() error {
-	var term uint64 // 0: without the office
+	var term uint64 // 0: on a follower
 	c.loop.read(func() {
 		if c.term != nil {
 			term = c.term.number

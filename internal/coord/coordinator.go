@@ -80,7 +80,7 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 	}
 
 	c.wg.Go(func() { c.openObjects(run) })
-	c.wg.Go(func() { c.keepOffice(run) })
+	c.wg.Go(func() { c.followLeadership(run) })
 	c.wg.Go(func() { c.watchSpace(run) })
 	if err := c.awaitStart(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start coordinator %s: %w", cfg.ID, err), c.Close())
@@ -184,7 +184,7 @@ func (c *Coordinator) fail(err error) {
 	})
 }
 
-// leading returns a *NotLeaderError unless this coordinator is in office; not from the loop.
+// leading returns a *NotLeaderError unless this coordinator leads; not from the loop.
 func (c *Coordinator) leading() error {
 	if !c.leads() {
 		return c.notLeader()
@@ -197,7 +197,7 @@ func (c *Coordinator) notLeader() error {
 	_, id := c.cons.raft.LeaderWithID()
 	e := &NotLeaderError{ID: string(id)}
 	if e.ID == c.cfg.ID {
-		e.ID = "" // elected, but not in office yet
+		e.ID = "" // elected, but its term has not begun here
 	}
 	e.HTTP = c.addresses()[e.ID]
 	return e

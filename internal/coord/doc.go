@@ -8,11 +8,12 @@
 //
 // # Goroutines
 //
-// One goroutine, the loop (loop.go), touches the core, the watchers of jobs and the term in office.
+// One goroutine, the loop (loop.go), touches the core, the watchers of jobs and the term as leader.
 // All others hand it functions:
 //
-//   - NATS's callbacks, one goroutine for each subject, read messages and post events (office.go).
-//   - keepOffice follows Raft's leadership and posts ticks (office.go).
+//   - NATS's callbacks, one goroutine for each subject, read messages and post events
+//     (leadership.go).
+//   - followLeadership follows Raft's leadership and posts ticks (leadership.go).
 //   - Orders to nodes, looks into the object store and questions to the majority run on goroutines
 //     of their own, which post what came of them (world.go).
 //   - Raft's goroutine hands over committed entries, snapshots and restores, among the reads

@@ -88,7 +88,7 @@ func TestNothingWaitsForARaftThatHasStopped(t *testing.T) {
 }
 
 // TestAnotherTermIsNotConfirmed reads where Raft has elected this coordinator again, and it is in
-// office still from the time before: it may lack what another leader has committed between.
+// leading still by the term before: it may lack what another leader has committed between.
 func TestAnotherTermIsNotConfirmed(t *testing.T) {
 	c := start(t, testConfig(t.TempDir()))
 	if _, err := c.List(t.Context(), ListOptions{}); err != nil {

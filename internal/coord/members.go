@@ -46,7 +46,7 @@ func (c *Coordinator) AddMember(ctx context.Context, p Peer) (Status, error) {
 	f := c.cons.raft.AddNonvoter(raft.ServerID(p.ID), raft.ServerAddress(p.Raft), 0,
 		c.cfg.Timing.Apply)
 	if err := f.Error(); err != nil {
-		return Status{}, fmt.Errorf("cannot add coordinator %s: %w", p.ID, c.officeError(err))
+		return Status{}, fmt.Errorf("cannot add coordinator %s: %w", p.ID, c.leadershipError(err))
 	}
 	c.log.Info("coordinator added; it votes once it has caught up", "id", p.ID, "raft", p.Raft)
 	return c.Status(ctx)
@@ -124,7 +124,7 @@ func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (
 
 	f := c.cons.raft.RemoveServer(raft.ServerID(id), 0, c.cfg.Timing.Apply)
 	if err := f.Error(); err != nil {
-		return s, fmt.Errorf("cannot remove coordinator %s: %w", id, c.officeError(err))
+		return s, fmt.Errorf("cannot remove coordinator %s: %w", id, c.leadershipError(err))
 	}
 	c.log.Info("coordinator removed", "id", id)
 
@@ -217,7 +217,7 @@ func (c *Coordinator) RestoreSnapshot(ctx context.Context, r io.Reader) error {
 	// Raft sends it to all members as if it were theirs, and continues its log after it.
 	meta := &raft.SnapshotMeta{Version: 1, Size: int64(len(data))}
 	if err := c.cons.raft.Restore(meta, bytes.NewReader(data), c.cfg.Timing.Apply); err != nil {
-		return fmt.Errorf("cannot restore: %w", c.officeError(err))
+		return fmt.Errorf("cannot restore: %w", c.leadershipError(err))
 	}
 	c.log.Info("a snapshot was restored", "jobs", len(trial.Records(nil)))
 	return nil
@@ -228,9 +228,9 @@ func invalidMember(field, value, allowed string) error {
 	return &job.FieldError{Field: field, Value: fmt.Sprintf("%.64q", value), Allowed: allowed}
 }
 
-// officeError turns what Raft says where this coordinator does not lead into a *NotLeaderError,
+// leadershipError turns what Raft says where this coordinator does not lead into a *NotLeaderError,
 // which names the leader; other errors stay as they are.
-func (c *Coordinator) officeError(err error) error {
+func (c *Coordinator) leadershipError(err error) error {
 	if errors.Is(err, ErrNotLeader) || errors.Is(err, raft.ErrNotLeader) ||
 		errors.Is(err, raft.ErrLeadershipLost) {
 		return c.notLeader()

@@ -15,7 +15,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// patient keeps a leader in office on a loaded machine.
+// patient lets a leader stay the leader on a loaded machine.
 func patient(c *Config) { c.Timing.Election = 1500 * time.Millisecond }
 
 // TestDeadAddressesAreNotAdded adds coordinators that do not answer, and one under another's name:

@@ -23,12 +23,12 @@ func (c *Coordinator) Ready(context.Context) error {
 	}
 
 	// Between the election and the subscriptions a node that registers would not be heard.
-	var inOffice, listening bool
-	c.loop.read(func() { inOffice, listening = c.term != nil, c.term != nil && c.term.listening })
+	var inTerm, listening bool
+	c.loop.read(func() { inTerm, listening = c.term != nil, c.term != nil && c.term.listening })
 	switch {
-	case inOffice && !listening:
+	case inTerm && !listening:
 		return fmt.Errorf("%w: it does not hear the shards yet", ErrNotReady)
-	case !inOffice:
+	case !inTerm:
 		if e := c.notLeader().(*NotLeaderError); e.ID == "" { //nolint:errorlint // its own
 			return fmt.Errorf("%w: no leader is elected", ErrNotReady)
 		}

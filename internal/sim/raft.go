@@ -156,7 +156,7 @@ func (m *member) append(entry []byte) (job.Record, error) {
 	}
 
 	if w.chance(0.004) { // it is committed, but the leader never learns
-		w.log("c%d loses its office before it learns of that", m.id)
+		w.log("c%d is deposed before it learns of that", m.id)
 		m.r.leader = -1
 		w.after(w.between(200*time.Millisecond, 2*time.Second), m.r.elect)
 		return job.Record{}, fmt.Errorf("cannot commit: %w", core.ErrNotLeader)

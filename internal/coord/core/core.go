@@ -62,20 +62,20 @@ func (c *Core) Restore(m *Machine) { c.machine, c.unsettled = m, true }
 // Machine returns the replicated machine, to read.
 func (c *Core) Machine() *Machine { return c.machine }
 
-// Lead takes office. All entries that were committed before must have been applied: in Raft's
-// terms, a barrier of this term has passed.
+// Lead makes the core the leader. All entries that were committed before must have been applied: in
+// Raft's terms, a barrier of this term has passed.
 func (c *Core) Lead() {
 	c.lead = newLeader(c)
 	c.unsettled = true
 }
 
-// Resign leaves the office, if the core is in it, and forgets all that is not replicated.
+// Resign ends the term, if the core leads, and forgets all that is not replicated.
 func (c *Core) Resign() { c.lead = nil }
 
-// Leads reports whether the core is in office.
+// Leads reports whether the core leads.
 func (c *Core) Leads() bool { return c.lead != nil }
 
-// Tick does the leader's periodic work; without the office it does nothing. All that nodes said
+// Tick does the leader's periodic work; on a follower it does nothing. All that nodes said
 // before heard (by the clock of the Config) must have been handled: nodes are judged by how long
 // they had been silent then, so that none is lost because the leader was slow to listen.
 func (c *Core) Tick(heard time.Time) {

@@ -57,7 +57,7 @@ type fakeWorld struct {
 	disk  Disk
 }
 
-// leads returns the world of a core in office, whose store is known to be its own.
+// leads returns the world of a core that leads, whose store is known to be its own.
 func leads(t *testing.T, edit ...func(*Config)) *fakeWorld {
 	start := time.Unix(1_700_000_000, 0).UTC()
 	w := &fakeWorld{t: t, clock: start, today: start}

@@ -51,7 +51,7 @@ type leader struct {
 	nextStraySweep time.Time // when objects that nobody knows are looked for again
 }
 
-// newLeader takes office. Jobs that run get a time of grace in which their nodes may be heard.
+// newLeader begins a term. Jobs that run get a time of grace in which their nodes may be heard.
 func newLeader(c *Core) *leader {
 	now := c.cfg.Clock()
 	l := &leader{c: c, since: now, dated: c.cfg.Now(), graceUntil: now, ticked: now,
@@ -73,13 +73,13 @@ func newLeader(c *Core) *leader {
 	return l
 }
 
-// inOffice reports whether this is still the term's leader; answers that come later are ignored.
-func (l *leader) inOffice() bool { return l.c.lead == l }
+// inTerm reports whether this is still the term's leader; answers that come later are ignored.
+func (l *leader) inTerm() bool { return l.c.lead == l }
 
 // during returns f as a callback that does nothing once the term is over.
 func during[T any](l *leader, f func(T)) func(T) {
 	return func(v T) {
-		if l.inOffice() {
+		if l.inTerm() {
 			f(v)
 		}
 	}

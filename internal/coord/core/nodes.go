@@ -183,7 +183,7 @@ func (c *Core) Nodes() ([]Node, error) {
 	return out, nil
 }
 
-// NodeCount returns how many nodes are registered, 0 without the office.
+// NodeCount returns how many nodes are registered, 0 on a follower.
 func (c *Core) NodeCount() int {
 	if c.lead == nil {
 		return 0

@@ -63,7 +63,7 @@ func (l *leader) sweep() {
 	// The term may end before the answer comes: deleting goes on until then all the same.
 	l.c.deleting = true
 	l.c.world.Objects().Delete(gone, func(deleted []string) {
-		if l.inOffice() && len(spare)+len(deleted) > 0 {
+		if l.inTerm() && len(spare)+len(deleted) > 0 {
 			l.recordSweep(deleted, spare)
 		}
 		l.c.endDeletion()
@@ -100,7 +100,7 @@ func (l *leader) leaseStrays() {
 	// What completes from here on may be stored after the list was made, and is not missing then.
 	done := l.c.machine.Records(func(r job.Record) bool { return r.State == job.Completed })
 	l.c.world.Objects().List(func(names []string, err error) {
-		if !l.inOffice() {
+		if !l.inTerm() {
 			return
 		}
 		if err != nil {

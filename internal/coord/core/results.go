@@ -59,7 +59,7 @@ func (l *leader) onCompletion(m wire.Completion, reply func(wire.Ack)) {
 	}
 	want := []job.Object{m.Result.Video, m.Result.Latents}
 	store.Find(want, func(missing *job.Object, err error) {
-		if l.inOffice() {
+		if l.inTerm() {
 			l.complete(m, missing, err, reply)
 		}
 	})

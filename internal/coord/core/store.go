@@ -46,7 +46,7 @@ func (l *leader) ownsStore() bool {
 	} else {
 		_, o := mark(id)
 		store.Find([]job.Object{o}, func(missing *job.Object, err error) {
-			if l.inOffice() {
+			if l.inTerm() {
 				l.storeLookedAt(missing == nil, err)
 			}
 		})
@@ -66,7 +66,7 @@ func (l *leader) storeSettled() bool {
 // cluster does that, unless all that is there is of somebody else.
 func (l *leader) foundStore(store Objects) {
 	store.List(func(names []string, err error) {
-		if !l.inOffice() {
+		if !l.inTerm() {
 			return
 		}
 		// A log of the time before there were ids is known by what it refers to.
@@ -81,7 +81,7 @@ func (l *leader) foundStore(store Objects) {
 		id := "cluster_" + idEncoding.EncodeToString(b[:])
 		data, _ := mark(id)
 		store.Put(data, func(err error) {
-			if !l.inOffice() {
+			if !l.inTerm() {
 				return
 			}
 			if err == nil {

@@ -25,7 +25,7 @@ type View struct {
 	Damage string `json:"damage,omitempty"`
 }
 
-// View puts together what is known about a job, or returns ErrNotFound. Without the office it lacks
+// View puts together what is known about a job, or returns ErrNotFound. On a follower it lacks
 // what only the leader knows.
 func (c *Core) View(id job.ID) (View, error) {
 	r, ok := c.machine.Record(id)

@@ -12,7 +12,7 @@ import (
 	"github.com/longtake/longtake/internal/wire"
 )
 
-// term is what belongs to one term in office. The loop alone touches it.
+// term is what belongs to one term as the leader. The loop alone touches it.
 type term struct {
 	ctx    context.Context // ends with the term; orders and looks into the store do, too
 	cancel context.CancelFunc
@@ -24,9 +24,9 @@ type term struct {
 	heard time.Time
 }
 
-// keepOffice follows Raft's leadership and posts ticks, until ctx or the coordinator ends. It waits
-// for Raft and NATS in the loop's place.
-func (c *Coordinator) keepOffice(ctx context.Context) {
+// followLeadership follows Raft's leadership and posts ticks, until ctx or the coordinator ends. It
+// waits for Raft and NATS in the loop's place.
+func (c *Coordinator) followLeadership(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.Timing.Tick)
 	defer tick.Stop()
 
@@ -46,16 +46,16 @@ func (c *Coordinator) keepOffice(ctx context.Context) {
 			return
 		case <-c.cons.raft.LeaderCh():
 			c.event(c.resignIfOver)
-			c.takeOffice(ctx)
+			c.beginTerm(ctx)
 		case <-tick.C:
-			c.takeOffice(ctx)
+			c.beginTerm(ctx)
 			now := c.cfg.Clock()
 			c.event(func() { c.tick(now) })
 		}
 	}
 }
 
-// resignIfOver resigns unless this coordinator still leads in the term in which it took office; in
+// resignIfOver resigns unless this coordinator still leads in the term that it began; in
 // the loop. A tick may have seen the election before Raft's channel told of it.
 func (c *Coordinator) resignIfOver() {
 	r := c.cons.raft
@@ -77,8 +77,8 @@ func (c *Coordinator) event(f func()) {
 	}
 }
 
-// takeOffice makes this coordinator act as the leader, if Raft says so and it does not yet.
-func (c *Coordinator) takeOffice(ctx context.Context) {
+// beginTerm makes this coordinator act as the leader, if Raft says so and it does not yet.
+func (c *Coordinator) beginTerm(ctx context.Context) {
 	if c.leads() || c.cons.raft.State() != raft.Leader {
 		return
 	}
@@ -156,7 +156,7 @@ func (t *term) behind() bool {
 	return false
 }
 
-// leads reports whether this coordinator is in office. It must not be called in the loop.
+// leads reports whether this coordinator leads. It must not be called in the loop.
 func (c *Coordinator) leads() (yes bool) {
 	c.loop.read(func() { yes = c.term != nil })
 	return yes
@@ -198,7 +198,7 @@ func (c *Coordinator) listen() (subs []*nats.Subscription, err error) {
 	return subs, err
 }
 
-// handle hands a message to the core; in the loop. Without the office there is no answer: the node
+// handle hands a message to the core; in the loop. On a follower there is no answer: the node
 // asks again.
 func (c *Coordinator) handle(m *nats.Msg, in any) {
 	if err := c.core.Handle(in, func(a any) { c.respond(m, a) }); err != nil {
