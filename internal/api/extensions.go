@@ -14,7 +14,7 @@ import (
 )
 
 // videoField names the clip that an extension goes on from; a form may call it video[id], too. In
-// the body it stands beside the fields of a request.
+// the body it stands next to the fields of a request.
 const videoField = "video"
 
 // extensions is extend for clients that name the video in the body, as OpenAI's SDKs do. The body

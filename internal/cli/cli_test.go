@@ -86,7 +86,7 @@ func generate(args ...string) []string {
 		"--frames", "5", "--steps", "2", "--fps", "8", "--seed", "3"}, args...)
 }
 
-// up runs `longtake up` beside the test and returns its URL.
+// up runs `longtake up` while the test runs and returns its URL.
 func up(t *testing.T, data string) string { return upWith(t, tiny(), data) }
 
 // upWith starts a cluster of a model, "" being the built-in one.

@@ -32,7 +32,7 @@ func (c *Coordinator) followLeadership(ctx context.Context) {
 
 	// However it ends, nothing may be left that waits for Raft.
 	defer func() {
-		if c.Err() != nil { // Raft may not answer any more; whoever waits for it has to go on
+		if c.Err() != nil { // Raft may not answer any more; what waits for it has to go on
 			c.cons.stop()
 			c.loop.post(c.resign)
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 // eventsMax is how many events may wait for the loop: the heartbeats of a thousand nodes over some
-// seconds. Whoever has another one waits until there is room.
+// seconds. Another one waits until there is room.
 const eventsMax = 8192
 
 // loop is the one goroutine that touches the core, and what others hand to it. Two kinds of things

@@ -36,7 +36,7 @@ func TestKeysAndLimits(t *testing.T) {
 	r.Key = "mine"
 	one := create(t, c, r)
 	if two := create(t, c, r); two != one {
-		t.Fatalf("a repeat made job %s beside %s", two, one)
+		t.Fatalf("a repeat made job %s next to %s", two, one)
 	}
 	other := r
 	other.Prompt = "another"

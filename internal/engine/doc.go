@@ -26,10 +26,10 @@
 // # Goroutines
 //
 // The goroutine that called Run computes, sends and receives for the rank; the device and the
-// fields of a run are its own. Beside it run, until Run returns: on each rank one that gathers a
-// checkpoint while the next step is computed; on rank 0 one that stores checkpoints, one that makes
-// previews, one that encodes, and one that stores seconds of the clip; and on any rank those that
-// store other parts. They get copies, or files, of what they work on.
+// fields of a run are its own. Other goroutines run until Run returns: on each rank one that
+// gathers a checkpoint while the next step is computed; on rank 0 one that stores checkpoints, one
+// that makes previews, one that encodes, and one that stores seconds of the clip; and on any rank
+// those that store other parts. They get copies, or files, of what they work on.
 //
 // # Caveats
 //

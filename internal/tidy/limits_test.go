@@ -2,7 +2,7 @@ package tidy
 
 // Limits of the tree. They only ever become stricter: the change that brings the tree below one
 // lowers it. Each count of exceptions is of those that the tree still has, so that no new one comes
-// in; the aim beside a limit is where it ends.
+// in; the aim after a limit is where it ends.
 const (
 	// A function is read in one piece.
 	medianMax  = 10 // lines of a function

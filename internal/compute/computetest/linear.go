@@ -121,7 +121,7 @@ func drawLinear(t *rapid.T) *trial {
 	}
 }
 
-// run computes rows [lo, hi) on a device. The weight is packed anew each time, which also tests
+// run computes rows [lo, hi) on a device. The weight is packed again each time, which also tests
 // that packing gives the same bits.
 func (c *linearCase) run(t fataler, dev compute.Device, lo, hi int) []float32 {
 	t.Helper()

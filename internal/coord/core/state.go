@@ -35,7 +35,7 @@ type state struct {
 // trash is an object that no job refers to any more, or not yet, and that the leader has to delete.
 type trash struct {
 	Object job.Object `json:"object"`
-	// Seed is the job's; a running one of this seed may store the object anew.
+	// Seed is the job's; a running one of this seed may store the object again.
 	Seed uint64 `json:"seed"`
 	Own  bool   `json:"own,omitempty"` // no other job can store it
 	// Until is when an input may be deleted to which no job refers; zero: at once.
