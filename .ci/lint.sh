@@ -2,7 +2,8 @@
 # lint.sh: staticcheck and govulncheck, in the versions below, and golangci-lint where it is installed
 # (CI installs it; building it here would take longer than the tests). `make lint` runs it. A tool
 # that cannot be fetched, or has no network for its database, is skipped with one line; what a tool
-# finds fails.
+# finds fails. With VULNERABILITIES=report, those that govulncheck finds are printed only: they are
+# published for code that has not changed, and must not stop other work.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 go=${GO:-go}
@@ -33,7 +34,7 @@ if fetch $govulncheck; then
 	0) ;;
 	3) # vulnerable code that is called
 		echo "$report"
-		failed=1
+		[ "${VULNERABILITIES:-fail}" = report ] || failed=1
 		;;
 	*) echo "lint: govulncheck is skipped: $(tail -1 <<<"$report")" ;;
 	esac

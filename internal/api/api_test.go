@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 OpenAI retires its own service; its client still speaks the protocol.
+
 package api
 
 import (
