@@ -35,11 +35,12 @@ func main() {
 // anything listens or touches the disk, so that a typo leaves no trace and exits with 2.
 func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	cfg, err := read(v)
-	if err == nil {
-		err = api.CheckAccess(v.Strings("http.hosts"), v.Strings("http.cors-origins"))
-	}
 	if err != nil {
-		return daemon.Usage(err)
+		return err
+	}
+	err = api.CheckAccess(v.Strings("http.hosts"), v.Strings("http.cors-origins"))
+	if err != nil {
+		return err
 	}
 	clients, err := api.ReadClients(v)
 	if err != nil {
@@ -136,7 +137,7 @@ func readPeers(name string, list []string) (out []coord.Peer, err error) {
 	for _, p := range list {
 		m := peerPattern.FindStringSubmatch(p)
 		if m == nil {
-			return nil, fmt.Errorf("%s has %q; allowed: ID@RAFT_HOST:PORT=HTTP_URL", name, p)
+			return nil, config.Errorf("%s has %q; allowed: ID@RAFT_HOST:PORT=HTTP_URL", name, p)
 		}
 		out = append(out, coord.Peer{ID: m[1], Raft: m[2], HTTP: m[3]})
 	}

@@ -44,11 +44,11 @@ func recoverCommand() *cobra.Command {
 			// are those under which it will start.
 			cfg, err := read(v)
 			if err != nil {
-				return daemon.Usage(err)
+				return err
 			}
 			list, err := readPeers("--peers", peers)
 			if err != nil {
-				return daemon.Usage(err)
+				return err
 			}
 
 			r, err := coord.Recover(cfg, list, drop)

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/longtake/longtake/internal/api/schema"
+	"github.com/longtake/longtake/internal/config"
 )
 
 // guard is what every request passes before it is looked at: it gets an id, its Host has to be one
@@ -137,15 +138,16 @@ func Hosts(setting []string, addresses ...string) []string {
 	return out
 }
 
-// CheckAccess returns what is wrong with the settings http.hosts and http.cors-origins, or nil.
-// It is called before anything listens, so that a mistake is an error of the settings.
+// CheckAccess returns what is wrong with the settings http.hosts and http.cors-origins, as a
+// *config.Error, or nil. It is called before anything listens, so that a mistake is an error of the
+// settings.
 func CheckAccess(hosts, origins []string) error {
 	for _, h := range hosts {
 		name := strings.TrimPrefix(hostName(h), "*.")
 		_, err := netip.ParseAddr(name)
 		known := err == nil || hostPattern.MatchString(name)
 		if h != "*" && (!known || strings.Contains(h, "/")) {
-			return fmt.Errorf("http.hosts has %.128q; allowed: host names such as clips.example, "+
+			return config.Errorf("http.hosts has %.128q; allowed: host names such as clips.example, "+
 				"*.clips.example for its subdomains, * for any", h)
 		}
 	}
@@ -155,7 +157,7 @@ func CheckAccess(hosts, origins []string) error {
 		u, err := url.Parse(o)
 		if o != "*" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
 			o != u.Scheme+"://"+u.Host) {
-			return fmt.Errorf("http.cors-origins has %.128q; allowed: origins such as "+
+			return config.Errorf("http.cors-origins has %.128q; allowed: origins such as "+
 				"https://clips.example:8443, * for any", o)
 		}
 	}

@@ -54,11 +54,7 @@ func load(cmd *cobra.Command, more ...config.Settings) (*config.Values, error) {
 	for _, m := range more {
 		s = append(s, m...)
 	}
-	v, err := config.Load(s, cmd.Flags(), "")
-	if err != nil {
-		return nil, daemon.Usage(err)
-	}
-	return v, nil
+	return config.Load(s, cmd.Flags(), "")
 }
 
 // dial returns a client of the coordinator that the settings name, or of the one at defaultURL. It
@@ -122,7 +118,7 @@ variable, that over a line of the file, that over the default.
 		// Only inherited flags are settings; --role and --config are not.
 		v, err := config.Load(s, show.InheritedFlags(), *file)
 		if err != nil {
-			return daemon.Usage(err)
+			return err
 		}
 		return daemon.PrintConfig(cmd.OutOrStdout(), v, *js)
 	}

@@ -47,13 +47,13 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		c.Listen, c.Data = v.String("listen"), v.String("data")
 		c.Hosts, c.Origins = v.Strings("http.hosts"), v.Strings("http.cors-origins")
 		if err := api.CheckAccess(c.Hosts, c.Origins); err != nil {
-			return daemon.Usagef("%w", err)
+			return err
 		}
 		if c.Clients, err = api.ReadClients(v); err != nil {
-			return daemon.Usage(err)
+			return err
 		}
 		if err := coord.ReadStorage(v, &c.Storage); err != nil {
-			return daemon.Usage(err)
+			return err
 		}
 
 		// The settings are checked by now, but for --data, which Start creates: most errors from here on

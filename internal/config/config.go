@@ -85,6 +85,14 @@ type Values struct {
 // with the prefix LONGTAKE_ that no program reads, and a value that the setting cannot have. fs has
 // been parsed by then. Programs print the error and end before they start anything.
 func Load(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
+	v, err := loadValues(s, fs, path)
+	if err != nil {
+		return nil, &Error{err}
+	}
+	return v, nil
+}
+
+func loadValues(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
 	if err := s.checkEnvironment(os.Environ()); err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -57,7 +56,7 @@ func (s Settings) checkEnvironment(environ []string) error {
 		name, _, _ := strings.Cut(e, "=")
 		if strings.HasPrefix(name, prefix) && !slices.Contains(known, name) &&
 			!orchestrated.MatchString(name) {
-			return fmt.Errorf("environment variable %s is unknown;%s all variables: %s", name,
+			return Errorf("environment variable %s is unknown;%s all variables: %s", name,
 				Hint(known, name), strings.Join(known, ", "))
 		}
 	}

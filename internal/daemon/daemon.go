@@ -76,10 +76,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stderr io.W
 		if cmd.Name() == "version" {
 			return nil
 		}
-		if err := config.CheckEnvironment(os.Environ()); err != nil {
-			return &usageError{err}
-		}
-		return nil
+		return config.CheckEnvironment(os.Environ())
 	}
 
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
@@ -154,7 +151,7 @@ func Command(name, short, long string, s config.Settings, run Service) *cobra.Co
 			// check, and before the log.
 			v, err := config.Load(s, cmd.Flags(), file)
 			if err != nil {
-				return &usageError{err}
+				return err
 			}
 			if show {
 				return PrintConfig(cmd.OutOrStdout(), v, false)

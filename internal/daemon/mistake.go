@@ -19,11 +19,9 @@ func flagMistake(err error) error {
 	f := wrong.GetFlag()
 	allowed, own := strings.CutPrefix(fmt.Sprint(errors.Unwrap(wrong)), "allowed: ")
 	if !own {
-		known := ""
-		if known = readBy[f.Value.Type()]; known == "" {
+		if allowed = readBy[f.Value.Type()]; allowed == "" {
 			return err
 		}
-		allowed = known
 	}
 	return fmt.Errorf("--%s is %.64q; allowed: %s", f.Name, wrong.GetValue(), allowed)
 }
