@@ -51,7 +51,7 @@ func modelOf(m job.Model) schema.Model {
 func (s *server) nodes(w http.ResponseWriter, r *http.Request) error {
 	nodes, err := s.service.Nodes(r.Context())
 	if err == nil {
-		reply(w, http.StatusOK, schema.NodeList{Object: "list", Data: toNodes(nodes)})
+		reply(w, http.StatusOK, schema.NodeList{Object: "list", Data: nodes})
 	}
 	return err
 }
@@ -81,7 +81,7 @@ func (s *server) drain(w http.ResponseWriter, r *http.Request) error {
 	n, err := s.service.DrainNode(r.Context(), r.PathValue("name"),
 		time.Duration(within*float64(time.Second)))
 	if err == nil {
-		reply(w, http.StatusOK, schema.Node(n))
+		reply(w, http.StatusOK, n)
 	}
 	return err
 }
@@ -90,7 +90,7 @@ func (s *server) drain(w http.ResponseWriter, r *http.Request) error {
 func (s *server) undrain(w http.ResponseWriter, r *http.Request) error {
 	n, err := s.service.UndrainNode(r.Context(), r.PathValue("name"))
 	if err == nil {
-		reply(w, http.StatusOK, schema.Node(n))
+		reply(w, http.StatusOK, n)
 	}
 	return err
 }
@@ -100,7 +100,7 @@ func (s *server) undrain(w http.ResponseWriter, r *http.Request) error {
 func (s *server) cluster(w http.ResponseWriter, r *http.Request) error {
 	st, err := s.service.Status(r.Context())
 	if err == nil {
-		reply(w, http.StatusOK, toStatus(st))
+		reply(w, http.StatusOK, st)
 	}
 	return err
 }
@@ -108,7 +108,7 @@ func (s *server) cluster(w http.ResponseWriter, r *http.Request) error {
 // status200 answers with the cluster after a change to it.
 func status200(w http.ResponseWriter, st coord.Status, err error) error {
 	if err == nil {
-		reply(w, http.StatusOK, toStatus(st))
+		reply(w, http.StatusOK, st)
 	}
 	return err
 }

@@ -59,7 +59,10 @@ func gauges(c *Coordinator) []prometheus.Collector {
 			}),
 		gauge("longtake_full",
 			"1 if no more jobs and checkpoints are taken, 2 if no finished clips either, else 0.",
-			func() float64 { return float64(c.space.seen().stage) }),
+			func() float64 {
+				stage, _ := c.space.state()
+				return float64(stage)
+			}),
 
 		// Raft: a follower whose index stays behind the leader's does not get the log.
 		gauge("longtake_raft_leader", "1 if this coordinator leads, else 0.", func() float64 {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -81,7 +82,7 @@ type Cluster interface {
 	RestoreSnapshot(ctx context.Context, r io.Reader) error
 }
 
-// What clients see of jobs and nodes.
+// What clients see of jobs, nodes and coordinators.
 type (
 	// View is a job.
 	View = core.View
@@ -93,6 +94,12 @@ type (
 	Preview = core.Preview
 	// Node is a registered shard process.
 	Node = core.Node
+	// Status describes a coordinator and, as far as it knows, its cluster.
+	Status = schema.Status
+	// Member is one coordinator of the Raft configuration.
+	Member = schema.Member
+	// Space is what a coordinator knows of its disk, in bytes.
+	Space = schema.Space
 )
 
 // ListLimit is the most jobs on one page.
@@ -100,41 +107,6 @@ const ListLimit = core.ListLimit
 
 // SnapshotMax bounds a snapshot, in bytes.
 const SnapshotMax = core.SnapshotMax
-
-// Member is one coordinator of the Raft configuration.
-type Member struct {
-	ID     string `json:"id"`
-	Raft   string `json:"raft_address"`
-	HTTP   string `json:"http_address,omitempty"`
-	Leader bool   `json:"leader"`
-	Voter  bool   `json:"voter"` // false: it has not caught up yet
-	// What only the leader knows: whether the member has answered lately, and how many entries of the
-	// log it lacks.
-	Reached bool   `json:"reached"`
-	Behind  uint64 `json:"entries_behind,omitempty"`
-}
-
-// Status describes a coordinator and, as far as it knows, its cluster.
-type Status struct {
-	ID        string    `json:"id"`
-	State     string    `json:"state"` // of Raft: "Leader", "Follower", "Candidate"
-	Leader    string    `json:"leader,omitempty"`
-	Term      uint64    `json:"term"`
-	LastIndex uint64    `json:"last_index"` // of the log
-	Applied   uint64    `json:"applied_index"`
-	Members   []Member  `json:"members"`
-	NATS      string    `json:"nats_url"`
-	Model     job.Model `json:"model,omitzero"`
-	Queued    int       `json:"jobs_queued"`
-	Running   int       `json:"jobs_running"`
-	Jobs      int       `json:"jobs_kept"`
-	Nodes     int       `json:"nodes"`
-	Version   string    `json:"version"`
-	Space     Space     `json:"space"`
-}
-
-// Leads reports whether the coordinator leads; one that does not knows of no shards.
-func (s Status) Leads() bool { return s.State == "Leader" }
 
 // Errors of the service.
 var (

@@ -42,8 +42,14 @@ type space struct {
 	room    func(string) (disk.Room, error)
 
 	mu     sync.Mutex      // of what follows
-	own    Space           // this coordinator's disk
+	own    ownSpace        // this coordinator's disk
 	others map[string]told // on the leader: what the other coordinators have reported
+}
+
+// ownSpace is what is known of this coordinator's disk, and how full that makes it.
+type ownSpace struct {
+	Space
+	stage core.Stage
 }
 
 // told is another coordinator's report.
@@ -195,14 +201,14 @@ func (s *space) disk() core.Disk {
 	return d
 }
 
-// seen returns what is known of this coordinator's disk; on the leader, with how full the fullest
-// is.
+// seen returns what is known of this coordinator's disk; on the leader, with why the fullest one is
+// full.
 func (s *space) seen() Space {
-	worst, why := s.state()
+	_, why := s.state()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := s.own
-	out.stage, out.Full = worst, why
+	out := s.own.Space
+	out.Full = why
 	return out
 }
 
@@ -332,16 +338,4 @@ func (c *Coordinator) roomForMore() error {
 		return fmt.Errorf("%w: %s", ErrNoSpace, why)
 	}
 	return nil
-}
-
-// Space is what a coordinator knows of its disk, in bytes.
-type Space struct {
-	Objects int64 `json:"object_bytes"`       // that the object store holds
-	Quota   int64 `json:"quota_bytes"`        // that it may hold; 0: what the disk has
-	Free    int64 `json:"disk_free_bytes"`    // with what is kept back
-	Total   int64 `json:"disk_bytes"`         //
-	Reserve int64 `json:"disk_reserve_bytes"` // no more jobs are taken when less is free
-	// Full says why no more jobs are taken, on the leader for all coordinators; empty: they are.
-	Full  string `json:"full,omitempty"`
-	stage core.Stage
 }

@@ -35,6 +35,7 @@ var levels = []struct {
 
 	{"internal/diffusion", 4},
 
+	{"internal/api/schema", 5},
 	{"internal/artifact", 5},
 	{"internal/latents", 5},
 	{"internal/engine", 5}, // below wire: it knows no coordinators

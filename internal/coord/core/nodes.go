@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/wire"
@@ -147,28 +148,7 @@ func (l *leader) offers() []plan.Offer {
 }
 
 // Node is a registered shard process, as clients see it.
-type Node struct {
-	ID      job.NodeID `json:"id"`
-	Name    string     `json:"name"`
-	Device  string     `json:"device"`
-	Threads int        `json:"threads"`
-	Version string     `json:"version,omitempty"`
-	Route   string     `json:"route"` // of its data-plane NATS server
-	// State is "idle", "busy", "stopping" (busy with what is over), "draining" (busy still),
-	// "drained", or in an answer to a drain "gone".
-	State string `json:"state"`
-	RSS   uint64 `json:"rss_bytes"`
-	// Speed is in multiplications and additions a second, Memory is what a clip may take; 0: unknown.
-	Speed    float64       `json:"speed,omitempty"`
-	Memory   int64         `json:"memory_bytes,omitempty"`
-	Job      job.ID        `json:"job,omitempty"`
-	Attempt  job.Attempt   `json:"attempt,omitempty"`
-	Step     int           `json:"step,omitempty"`
-	Since    time.Time     `json:"registered"`
-	Started  time.Time     `json:"started,omitzero"` // its process
-	LastSeen time.Duration `json:"last_seen_ns"`     // ago
-	Deadline time.Time     `json:"drain_deadline,omitzero"`
-}
+type Node = schema.Node
 
 // Nodes returns the registered nodes, by name, or ErrNotLeader.
 func (c *Core) Nodes() ([]Node, error) {
