@@ -29,9 +29,10 @@ func TestVideoQuality(t *testing.T) {
 		t.Errorf("%v: %v bytes, at the usual quality %d", err, small, large.Size())
 	}
 	for want, args := range map[string][]string{
-		"--video-quality is 20; allowed: none":           {"-o", "frames/", "--video-quality", "20"},
-		"--video-quality is 101; allowed: 1 to 100":      {"--video-quality", "101"},
-		`--video-quality is "high"; allowed: an integer`: {"--video-quality", "high"},
+		"--video-quality is 20; allowed: none":            {"-o", "frames/", "--video-quality", "20"},
+		"--video-quality is 101; allowed: 1 to 100":       {"--video-quality", "101"},
+		`--video-quality is "high"; allowed: an integer`:  {"--video-quality", "high"},
+		`--video-quality is "0"; allowed: an integer fro`: {"--video-quality", "0"},
 	} {
 		if r := longtake(t, generate(args...)...); r.code != 2 || !strings.Contains(r.err, want) {
 			t.Errorf("%v: %+v", args, r)

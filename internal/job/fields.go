@@ -12,6 +12,13 @@ import (
 var (
 	integer = kind[int]{written: form{TypeInteger, "an integer"}, show: number,
 		parse: func(t string) (int, bool) { v, err := ParseInt(t); return v, err == nil }}
+	// quality has no 0, which in a spec stands for the format's own.
+	quality = kind[int]{written: form{TypeInteger, "an integer from 1 to 100"},
+		show: number,
+		parse: func(t string) (int, bool) {
+			v, err := ParseInt(t)
+			return v, err == nil && v != 0
+		}}
 	float = kind[float64]{written: form{TypeNumber, "a number"}, show: shownFloat, parse: parseFloat}
 	rate  = kind[Rate]{written: form{TypeRate, "a number such as 16 or 23.976, or 24000/1001"},
 		show: Rate.String, parse: func(t string) (Rate, bool) {
@@ -260,7 +267,7 @@ var Fields = []Field{
 			}
 			return ""
 		},
-		value: slot[int]{kind: integer,
+		value: slot[int]{kind: quality,
 			in:    plain(func(r *Request) *int { return &r.VideoQuality }),
 			out:   func(s *Spec) *int { return &s.VideoQuality },
 			limit: limit[int]{"1 to 100", func(v int) bool { return 0 <= v && v <= 100 }}},
