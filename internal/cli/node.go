@@ -43,21 +43,9 @@ func nodeStatus() *cobra.Command {
 		Args: oneArg("NAME")}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		all, err := nodes(cmd)
+		found, err := findNodes(cmd, args[0])
 		if err != nil {
 			return err
-		}
-
-		var found []schema.Node
-		for _, n := range all {
-			// Two processes may have one name, while the old one is not yet known to be gone.
-			if n.Name == args[0] || string(n.ID) == args[0] {
-				found = append(found, n)
-			}
-		}
-		// A shard that has been gone for longer than lost-after is not listed any more.
-		if len(found) == 0 {
-			return fmt.Errorf("no shard is called %q; see longtake node list", args[0])
 		}
 		return printNodes(cmd.OutOrStdout(), found, *js)
 	}
@@ -102,7 +90,10 @@ func nodeDrain() *cobra.Command {
 				return fmt.Errorf("shard %s is still at work on job %s, and goes on being drained: %w",
 					n.Name, n.Job, err)
 			}
-			n, err = findNode(cmd, string(n.ID))
+			var found []schema.Node
+			if found, err = findNodes(cmd, string(n.ID)); err == nil {
+				n = found[0] // ids are unique
+			}
 		}
 		if err != nil {
 			return err
@@ -146,19 +137,23 @@ func nodeUndrain() *cobra.Command {
 	return cmd
 }
 
-// findNode returns one shard by its name or id. Where several have the name, it is the first of
-// them; ids are unique.
-func findNode(cmd *cobra.Command, name string) (schema.Node, error) {
+// findNodes returns the shards of a name or an id, at least one. Two processes may have one name,
+// while the old one is not yet known to be gone; one that has been gone for longer than lost-after
+// is not listed any more.
+func findNodes(cmd *cobra.Command, name string) (found []schema.Node, err error) {
 	all, err := nodes(cmd)
 	if err != nil {
-		return schema.Node{}, err
+		return nil, err
 	}
 	for _, n := range all {
 		if n.Name == name || string(n.ID) == name {
-			return n, nil
+			found = append(found, n)
 		}
 	}
-	return schema.Node{}, fmt.Errorf("no shard is called %q; see longtake node list", name)
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no shard is called %q; see longtake node list", name)
+	}
+	return found, nil
 }
 
 // nodes asks the coordinators for all registered shards.
