@@ -14,6 +14,7 @@ import (
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/disk"
+	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/wire"
 )
 
@@ -128,8 +129,8 @@ func (s *space) judge() {
 	if low(o.Free, s.reserve, core.Full) {
 		o.stage = core.Full
 		o.Full = fmt.Sprintf("the disk of coordinator %s is full: %s of %s are free, %s are kept back "+
-			"(limits.disk-reserve); delete jobs, or make room on it", s.cfg.ID, core.Bytes(o.Free),
-			core.Bytes(o.Total), core.Bytes(s.reserve))
+			"(limits.disk-reserve); delete jobs, or make room on it", s.cfg.ID, plan.Bytes(o.Free),
+			plan.Bytes(o.Total), plan.Bytes(s.reserve))
 		if low(o.Free, s.reserve/2, core.Stuck) {
 			o.stage = core.Stuck
 		}
@@ -138,7 +139,7 @@ func (s *space) judge() {
 	// The quota of the object store, if there is one.
 	if q := o.Quota; q > 0 && o.stage < core.Stuck && low(q-o.Objects, q/20, core.Full) {
 		o.Full = fmt.Sprintf("the object store is full: it holds %s of %s (limits.disk); delete jobs, "+
-			"or allow more", core.Bytes(o.Objects), core.Bytes(q))
+			"or allow more", plan.Bytes(o.Objects), plan.Bytes(q))
 		o.stage = max(o.stage, core.Full)
 		if o.Objects >= q {
 			o.stage = core.Stuck

@@ -143,9 +143,9 @@ func (f Forecast) checkMemory(offers []Offer) error {
 	slices.SortFunc(known, func(a, b Offer) int { return cmp.Compare(b.Memory, a.Memory) })
 	if has := known[min(f.Shards, len(known))-1].Memory; f.Memory > has {
 		return &job.FieldError{Field: "num_frames x size", Value: fmt.Sprintf("too large: about %s of "+
-			"memory on each of %s", bytes(f.Memory), shards(f.Shards)),
+			"memory on each of %s", Bytes(f.Memory), Shards(f.Shards)),
 			Allowed: fmt.Sprintf("up to %s, which such a shard has: a smaller size, fewer frames, smaller "+
-				"windows, or more shards", bytes(has))}
+				"windows, or more shards", Bytes(has))}
 	}
 	return nil
 }
@@ -155,7 +155,7 @@ func (f Forecast) predicted() string {
 	if f.Time == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; predicted to take %s on %s", About(f.Time), shards(f.Shards))
+	return fmt.Sprintf("; predicted to take %s on %s", About(f.Time), Shards(f.Shards))
 }
 
 // About writes a duration in three digits of one unit: 45 seconds, 3 minutes, 5.4 hours, 12 days.
@@ -176,10 +176,11 @@ func About(d time.Duration) string {
 	return n + " " + name + "s"
 }
 
-// bytes writes a number of bytes for people.
-func bytes(n int64) string { return humanize.Bytes(uint64(max(n, 0))) } //nolint:gosec // from 0
+// Bytes writes a number of bytes for people.
+func Bytes(n int64) string { return humanize.Bytes(uint64(max(n, 0))) } //nolint:gosec // from 0
 
-func shards(n int) string {
+// Shards writes a number of shards for people.
+func Shards(n int) string {
 	if n == 1 {
 		return "1 shard"
 	}

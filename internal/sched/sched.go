@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/plan"
 )
 
 // Decide returns a decision for every job of the view: those of queued jobs in the order in which
@@ -104,17 +103,17 @@ func (s *scheduler) obstacle(q Queued) (why string, blocks bool) {
 		return "waits for room: " + s.Store.Full, true
 	case q.Needs > s.room:
 		return fmt.Sprintf("waits for room: it takes about %s more of the object store, and %s are left",
-			bytes(q.Needs), bytes(s.room)), true
+			plan.Bytes(q.Needs), plan.Bytes(s.room)), true
 	case len(s.usable) == 0:
 		return "waits for a shard to register", false
 	case want > len(s.usable):
-		return fmt.Sprintf("waits for %s, %s registered", shards(want), are(len(s.usable))), false
+		return fmt.Sprintf("waits for %s, %s registered", plan.Shards(want), are(len(s.usable))), false
 	case !anyWrites(s.usable, format):
 		return fmt.Sprintf("waits for a shard that can write %s", format), false
 	case want == 0 && s.Now.Before(s.GraceUntil):
 		return "waits for the shards to register again", true
 	case len(s.free) < max(want, 1):
-		return fmt.Sprintf("waits for %s, %s of %d idle", shards(max(want, 1)), are(len(s.free)),
+		return fmt.Sprintf("waits for %s, %s of %d idle", plan.Shards(max(want, 1)), are(len(s.free)),
 			len(s.usable)), true
 	case s.onlyBlamedFree(q):
 		return "waits for a shard on which it has not failed", true
@@ -201,16 +200,6 @@ func (s *scheduler) running(r Running) Decision {
 func (s *scheduler) drains(id job.NodeID) bool {
 	_, ok := s.Draining[id]
 	return ok
-}
-
-// bytes writes a number of bytes for people.
-func bytes(n int64) string { return humanize.Bytes(uint64(max(n, 0))) } //nolint:gosec // from 0
-
-func shards(n int) string {
-	if n == 1 {
-		return "1 shard"
-	}
-	return fmt.Sprintf("%d shards", n)
 }
 
 func are(n int) string {

@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/plan"
 )
 
 // footprint is what a job is expected to take in the object store.
@@ -52,16 +51,16 @@ func (c *Core) fits(s job.Spec) error {
 	if f.Most > d.Most {
 		return &job.FieldError{Field: "num_frames x size",
 			Value: fmt.Sprintf("%d x %dx%d, which takes about %s of the object store while it is made",
-				s.Frames, s.Width, s.Height, Bytes(f.Most)),
+				s.Frames, s.Width, s.Height, plan.Bytes(f.Most)),
 			Allowed: fmt.Sprintf("up to %s, all that the store may hold; so fewer frames, a smaller "+
-				"size, or a larger limits.disk or disk", Bytes(d.Most))}
+				"size, or a larger limits.disk or disk", plan.Bytes(d.Most))}
 	}
 
 	running, waiting := c.promised()
 	if left := d.Now - d.Held - running - waiting; f.Most > left {
 		return fmt.Errorf("%w: the job takes about %s of the object store while it is made, and of %s "+
 			"only %s are neither used nor promised to other jobs; delete jobs, or wait", ErrNoSpace,
-			Bytes(f.Most), Bytes(d.Now), Bytes(left))
+			plan.Bytes(f.Most), plan.Bytes(d.Now), plan.Bytes(left))
 	}
 	return nil
 }
@@ -75,6 +74,3 @@ func (c *Core) RoomForPlaced() int64 {
 	running, _ := c.promised()
 	return d.Now - d.Held - running
 }
-
-// Bytes writes a number of bytes for people.
-func Bytes(n int64) string { return humanize.Bytes(uint64(max(n, 0))) } //nolint:gosec // from 0
