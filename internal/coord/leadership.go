@@ -25,7 +25,7 @@ type term struct {
 }
 
 // followLeadership follows Raft's leadership and posts ticks, until ctx or the coordinator ends. It
-// waits for Raft and NATS in the loop's place.
+// waits for Raft and NATS, so that the loop need not.
 func (c *Coordinator) followLeadership(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.Timing.Tick)
 	defer tick.Stop()
@@ -55,8 +55,8 @@ func (c *Coordinator) followLeadership(ctx context.Context) {
 	}
 }
 
-// resignIfOver resigns unless this coordinator still leads in the term that it began; in
-// the loop. A tick may have seen the election before Raft's channel told of it.
+// resignIfOver resigns unless this coordinator still leads in the term that it began; in the loop.
+// A tick may have seen the election before Raft's channel told of it.
 func (c *Coordinator) resignIfOver() {
 	r := c.cons.raft
 	if c.term == nil || r.State() != raft.Leader || r.CurrentTerm() != c.term.number {

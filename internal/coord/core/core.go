@@ -114,11 +114,16 @@ func (c *Core) leader() (*leader, error) {
 // wake has the scheduler look at the queue soon.
 func (c *Core) wake() { c.unsettled = true }
 
-// commit gives a command the time of day and has the World commit and apply it. The error is the
-// command's own, or one that wraps ErrNotLeader.
-func (c *Core) commit(cmd command) (job.Record, error) {
+// entry gives a command the time of day and encodes it for the log.
+func (c *Core) entry(cmd command) ([]byte, error) {
 	cmd.Now = c.cfg.Now().UTC().Round(0)
-	entry, err := cmd.encode()
+	return cmd.encode()
+}
+
+// commit has the World commit and apply a command. The error is the command's own, or one that
+// wraps ErrNotLeader.
+func (c *Core) commit(cmd command) (job.Record, error) {
+	entry, err := c.entry(cmd)
 	if err != nil {
 		return job.Record{}, err
 	}

@@ -82,9 +82,8 @@ func (c *Core) proposeSpec(key string, s job.Spec) (Proposal, error) {
 		}
 	}
 	limits := c.cfg.Limits
-	cmd := command{Kind: kindCreate, Job: c.newID(), Now: c.cfg.Now().UTC().Round(0),
-		Create: &creation{Key: key, Spec: s, QueuedMax: limits.Queued, KeptMax: limits.Kept}}
-	entry, err := cmd.encode()
+	entry, err := c.entry(command{Kind: kindCreate, Job: c.newID(),
+		Create: &creation{Key: key, Spec: s, QueuedMax: limits.Queued, KeptMax: limits.Kept}})
 	return Proposal{Entry: entry, spec: s, key: key}, err
 }
 
