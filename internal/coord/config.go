@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -81,26 +82,18 @@ func (e *ConfigError) BadInput() bool { return true }
 
 // fill sets defaults.
 func (c *Config) fill() {
-	set(&c.ID, "c1")
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Clock == nil {
-		c.Clock = c.Now // of time.Now, Sub uses the monotonic reading
-	}
-
+	c.ID, c.logBytes = cmp.Or(c.ID, "c1"), cmp.Or(c.logBytes, logBytesMax)
 	if c.CheckpointEvery == nil {
 		c.CheckpointEvery = new(1)
 	}
 	if c.PreviewEvery == nil {
 		c.PreviewEvery = new(1)
 	}
-	set(&c.logBytes, logBytesMax)
-	c.Limits.SetDefaults()
-	c.Timing.SetDefaults(c.alone())
+
+	// What the core decides by has defaults of its own, which count here, too.
+	d := core.Config{Limits: c.Limits, Timing: c.Timing, Log: c.Log, Now: c.Now, Clock: c.Clock}
+	d.SetDefaults(c.alone())
+	c.Limits, c.Timing, c.Log, c.Now, c.Clock = d.Limits, d.Timing, d.Log, d.Now, d.Clock
 }
 
 // core is the part of the configuration by which the core decides.
@@ -108,14 +101,6 @@ func (c *Config) core() core.Config {
 	return core.Config{ID: c.ID, Version: c.Version, Limits: c.Limits, Timing: c.Timing,
 		CheckpointEvery: *c.CheckpointEvery, PreviewEvery: *c.PreviewEvery, LeaseLeast: c.leaseLeast,
 		Log: c.Log, Now: c.Now, Clock: c.Clock}
-}
-
-// set gives *p a value if it is zero.
-func set[T comparable](p *T, v T) {
-	var zero T
-	if *p == zero {
-		*p = v
-	}
 }
 
 // alone reports whether this is the only coordinator. It then needs no TCP for Raft, no NATS routes

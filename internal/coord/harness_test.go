@@ -239,6 +239,15 @@ func next[T any](t *testing.T, ch <-chan T, what string) T {
 	}
 }
 
+// progress reports how far an attempt is, as rank 0 does.
+func (f *shardFake) progress(p job.Progress) {
+	f.t.Helper()
+	report := wire.Report{Node: f.id, Progress: p}
+	if ack, err := ask[wire.Ack](f, wire.SubjectProgress, report); err != nil || !ack.OK {
+		f.t.Fatalf("progress: %+v, %v", ack, err)
+	}
+}
+
 // finish stores objects and reports completion.
 func (f *shardFake) finish(c *Coordinator, s wire.StartOrder) wire.Ack {
 	f.t.Helper()

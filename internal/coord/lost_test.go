@@ -16,11 +16,8 @@ func TestJobGoesOnAfterALostNode(t *testing.T) {
 	id := create(t, c, request(2))
 	a.told()
 	b.told()
-	report := wire.Report{Node: "a", Progress: job.Progress{Job: id, Attempt: 1,
-		Stage: job.StageDenoise, Done: 2, Total: 4}}
-	if _, err := ask[wire.Ack](a, wire.SubjectProgress, report); err != nil {
-		t.Fatal(err)
-	}
+	a.progress(job.Progress{Job: id, Attempt: 1,
+		Stage: job.StageDenoise, Done: 2, Total: 4})
 	saved := wire.Saved{Node: "a", Work: wire.Work{Job: id, Attempt: 1},
 		Checkpoint: job.Checkpoint{Step: 2,
 			Object: job.Object{Name: "sha256-" + sum, Size: 3, SHA256: sum}}}
@@ -103,11 +100,8 @@ func TestOtherRanksMayGoOnceRankZeroDecodes(t *testing.T) {
 	id := create(t, c, request(2))
 	s := a.told()
 	b.told()
-	report := wire.Report{Node: "a", Progress: job.Progress{Job: id, Attempt: 1,
-		Stage: job.StageDecode, Done: 1, Total: 4}}
-	if _, err := ask[wire.Ack](a, wire.SubjectProgress, report); err != nil {
-		t.Fatal(err)
-	}
+	a.progress(job.Progress{Job: id, Attempt: 1,
+		Stage: job.StageDecode, Done: 1, Total: 4})
 	b.leave()
 	eventually(t, "b is gone", func() bool {
 		nodes, err := c.Nodes(context.Background())
@@ -128,11 +122,8 @@ func TestARankThatDecodesIsMissed(t *testing.T) {
 	id := create(t, c, request(2))
 	a.told()
 	b.told()
-	report := wire.Report{Node: "a", Progress: job.Progress{Job: id, Attempt: 1,
-		Stage: job.StageDecode, Done: 1, Total: 4, Ranks: 2}}
-	if _, err := ask[wire.Ack](a, wire.SubjectProgress, report); err != nil {
-		t.Fatal(err)
-	}
+	a.progress(job.Progress{Job: id, Attempt: 1,
+		Stage: job.StageDecode, Done: 1, Total: 4, Ranks: 2})
 	b.leave()
 	l := untilLost(t, c, id, 1)
 	want := "after decoding frame 1 of 4"

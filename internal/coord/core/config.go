@@ -97,7 +97,8 @@ func (t *Timing) SetDefaults(alone bool) {
 	setDefault(&t.Election, 500*time.Millisecond)
 }
 
-func (c *Config) fill() {
+// SetDefaults fills zero fields; alone says that there is one coordinator.
+func (c *Config) SetDefaults(alone bool) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -109,7 +110,7 @@ func (c *Config) fill() {
 	}
 	setDefault(&c.LeaseLeast, 10*time.Minute)
 	c.Limits.SetDefaults()
-	c.Timing.SetDefaults(false)
+	c.Timing.SetDefaults(alone)
 }
 
 // setDefault gives *p a value if it is zero.

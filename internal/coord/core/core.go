@@ -30,7 +30,7 @@ type Core struct {
 
 // New returns a core with an empty machine that does not lead. Zero fields of cfg take defaults.
 func New(cfg Config, w World, o Observer) *Core {
-	cfg.fill()
+	cfg.SetDefaults(false)
 	return &Core{cfg: cfg, log: cfg.Log, world: w, observer: o, machine: NewMachine(),
 		damage: damage{}}
 }
