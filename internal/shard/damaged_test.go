@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/longtake/longtake/internal/collective/mem"
 	"github.com/longtake/longtake/internal/coord"
@@ -70,7 +71,13 @@ func damagedModelFails(t *testing.T, device string) {
 		}
 	}
 	fails("step 0 of 2", "transformer/"+weight+" is NaN at 1")
+	// A job ends with the first report of a failure, and its other ranks may still run.
 	for _, s := range k.shards {
+		for end := time.Now().Add(patience); s.current() != nil; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("shard %s does not become idle", s.cfg.Name)
+			}
+		}
 		s.damage = nil
 	}
 	fails("denoise", "step 1 of 2", "conditional branch", "not finite",
