@@ -11,7 +11,6 @@ import (
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/latents"
 	"github.com/longtake/longtake/internal/media"
-	"github.com/longtake/longtake/internal/model/vae"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/tensor"
 )
@@ -112,34 +111,27 @@ func (r *run) startPicture(ctx context.Context) ([]float32, error) {
 	return tensor.Floats(all[0]), nil
 }
 
-// encodePicture encodes the picture, fitted to the clip's size, as one latent frame [C, H, W]. The
-// VAE's encoder is loaded for it and dropped afterwards: few clips start from a picture.
-func (r *run) encodePicture(ctx context.Context) ([]float32, error) {
+// encodePicture encodes the picture, fitted to the clip's size, as one latent frame [C, H, W].
+func (r *run) encodePicture(ctx context.Context) (latent []float32, err error) {
 	rgb, err := r.readPicture(ctx)
 	if err != nil {
 		return nil, err
 	}
+	encoder, err := r.e.loadEncoder(ctx)
+	if err != nil {
+		return nil, err
+	}
 
-	weights, err := r.e.weights(ctx, "vae")
-	if err != nil {
-		return nil, err
-	}
-	encoder, err := vae.LoadEncoder(r.e.dev.Decode, r.e.folder.VAE, weights)
-	if err != nil {
-		return nil, err
-	}
-	stream, err := encoder.NewStream(r.Plan.Spec.Height, r.Plan.Spec.Width)
-	if err != nil {
-		return nil, err
-	}
-	defer stream.Free()
-
-	frame := make([]float32, len(rgb))
-	media.FromRGB(frame, rgb)
-	latent, err := stream.Next([][]float32{frame})
-	if err == nil {
-		err = tensor.CheckFinite("its latent", latent)
-	}
+	// A single frame makes a single latent frame.
+	err = encoder.encode(ctx, r.Plan.Spec.Height, r.Plan.Spec.Width, 1,
+		func(_ int, frame []float32) error {
+			media.FromRGB(frame, rgb)
+			return nil
+		},
+		func(_ int, z []float32) error {
+			latent = z
+			return nil
+		})
 	return latent, err
 }
 

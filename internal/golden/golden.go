@@ -86,6 +86,18 @@ func (g *File) Meta(key string, v any) {
 	}
 }
 
+// Formula returns n values in -1..1 that tools/vae.py computes to the same bits: a hash of each
+// index, so that goldens need not store what they were made from.
+func Formula(n int) []float32 {
+	out := make([]float32, n)
+	for i := range out {
+		// Of the lower 32 bits of the product the upper 24, which float32 has exactly.
+		hash := uint32(i) * 2654435761 >> 8 //nolint:gosec // indices are below 1<<32
+		out[i] = float32(hash)/(1<<23) - 1
+	}
+	return out
+}
+
 // RelL2 returns the relative error |got-want|₂ / |want|₂, summed in float64. It is +Inf where the
 // lengths differ or a value is NaN, and absolute where want is zero.
 func RelL2(got, want []float32) float64 {

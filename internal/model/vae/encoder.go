@@ -101,6 +101,10 @@ func (s *EncodeStream) Free() {
 	s.arena.Free()
 }
 
+// StopWhen sets a function that is called before each layer, since a large frame takes seconds.
+// Once it returns an error, so does Next; after that only Free is left.
+func (s *EncodeStream) StopWhen(stop func() error) { s.bufs.stop = stop }
+
 // Group returns how many frames Next takes: 1 at first, then the temporal scale, which is 4 in Wan.
 func (s *EncodeStream) Group() int {
 	if s.first {
