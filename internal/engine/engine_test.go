@@ -31,7 +31,13 @@ func engine(t testing.TB, threads int, path ...string) *Engine {
 
 func engineOf(t testing.TB, dt compute.DType, threads int, path ...string) *Engine {
 	t.Helper()
-	f, err := model.Open(golden.Root(path...))
+	return engineIn(t, dt, threads, golden.Root(path...))
+}
+
+// engineIn loads a model folder, such as that of a golden.Twin.
+func engineIn(t testing.TB, dt compute.DType, threads int, dir string) *Engine {
+	t.Helper()
+	f, err := model.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,15 +187,34 @@ func TestClipsEqualTheReference(t *testing.T) {
 			if c.long && testing.Short() {
 				t.Skip("a whole clip; left out in short runs")
 			}
-			g, e := golden.Open(t, c.golden), engine(t, 2, c.model...)
-			res, objects := generate(t, []*Engine{e}, inMemory(t, 1), spec(g), job.Mesh{CFG: 1, Ulysses: 1})
-			golden.Near(t, "latents", latentsOf(t, objects, res), g.Floats("latents"), 1e-4)
-			got := frames(t, object(t, objects, res.Video))
-			if p := golden.PSNR(got, g.Tensor("frames").Data); !(p >= 60) {
-				t.Errorf("frames: PSNR %.1f dB is below 60", p)
-			} else {
-				t.Logf("frames: PSNR %.1f dB", p)
-			}
+			equalsReference(t, engine(t, 2, c.model...), golden.Open(t, c.golden), 1e-4)
+		})
+	}
+}
+
+// equalsReference makes the clip of an end-to-end golden, whose latents may differ by so much.
+func equalsReference(t *testing.T, e *Engine, g *golden.File, limit float64) {
+	t.Helper()
+	res, objects := generate(t, []*Engine{e}, inMemory(t, 1), spec(g), job.Mesh{CFG: 1, Ulysses: 1})
+	golden.Near(t, "latents", latentsOf(t, objects, res), g.Floats("latents"), limit)
+	got := frames(t, object(t, objects, res.Video))
+	if p := golden.PSNR(got, g.Tensor("frames").Data); !(p >= 60) {
+		t.Errorf("frames: PSNR %.1f dB is below 60", p)
+	} else {
+		t.Logf("frames: PSNR %.1f dB", p)
+	}
+}
+
+// twins are tiny models of the published ones' classes, each with a clip of the reference.
+var twins = []struct{ name, golden string }{
+	{"t2v", "twin_t2v"},
+}
+
+func TestTwinsEqualTheReference(t *testing.T) {
+	for _, c := range twins {
+		t.Run(c.golden, func(t *testing.T) {
+			e := engineIn(t, compute.FP32, 2, golden.Twin(t, c.name))
+			equalsReference(t, e, golden.Open(t, c.golden), 1e-5)
 		})
 	}
 }
