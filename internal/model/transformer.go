@@ -21,6 +21,10 @@ type TransformerConfig struct {
 	CrossAttnNorm     bool    // whether a layer norm with weights precedes cross-attention
 	Eps               float32 // added to the variance in every norm
 	RopeMaxSeqLen     int     // positions on each axis that the model knows
+	// VaceLayers are the layers that a control is added to, ascending from 0 (diffusers'
+	// WanVACETransformer3DModel); none in other models. The control has VaceInChannels.
+	VaceLayers     []int
+	VaceInChannels int
 }
 
 // Dim returns the transformer's width d: that of all heads together.
@@ -96,10 +100,28 @@ func (c TransformerConfig) Shapes() Shapes {
 		s.transformerBlock(c, fmt.Sprintf("blocks.%d.", i))
 	}
 
+	s.vaceBlocks(c)
+
 	// After the blocks: shift and scale of the last norm, and the projection back to patches.
 	s["scale_shift_table"] = tensor.Shape{1, 2, d}
 	s.linear("proj_out", p[0]*p[1]*p[2]*c.OutChannels, d)
 	return s
+}
+
+// vaceBlocks adds the weights of the control blocks: those of other blocks, and projections from
+// and to the stream of the latent.
+func (s Shapes) vaceBlocks(c TransformerConfig) {
+	if len(c.VaceLayers) == 0 {
+		return
+	}
+	d, p := c.Dim(), c.PatchSize
+	s.linear("vace_patch_embedding", d, c.VaceInChannels, p[0], p[1], p[2])
+	s.linear("vace_blocks.0.proj_in", d, d)
+	for k := range c.VaceLayers {
+		at := fmt.Sprintf("vace_blocks.%d.", k)
+		s.transformerBlock(c, at)
+		s.linear(at+"proj_out", d, d)
+	}
 }
 
 // transformerBlock adds the weights of the block whose names begin with at.

@@ -134,6 +134,16 @@ func rankPass(cfg model.TransformerConfig, dt compute.DType, w *model.Weights, g
 		return fmt.Errorf("cannot lay out: %w", err)
 	}
 	defer s.Free()
+	if n := m.ControlWidth(); n > 0 {
+		rows := make([]float32, tokens[tr.Rank()].Len()*n)
+		for i := range rows {
+			rows[i] = float32((tokens[tr.Rank()].Lo*n+i)%13)*0.1 - 0.6
+		}
+		if err := s.Control(rows, []float32{0.7, 1.3}[:m.ControlLayers()]); err != nil {
+			return err
+		}
+	}
+
 	ts := Timesteps{Values: []float32{0, 500}, Index: make([]int32, len(x)/m.TokenWidth())}
 	for i := range ts.Index {
 		ts.Index[i] = int32((tokens[tr.Rank()].Lo + i) % 2)

@@ -1,7 +1,6 @@
 package wan
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -38,6 +37,8 @@ type Sequence struct {
 	hidden, norm, attn compute.Mat // [n, d]
 	up                 compute.Mat // [n, ffn]
 	qkv, q2            compute.Mat // [n, 3d], [n, d]: of self-attention and cross-attention
+
+	control control // what control blocks work on; unused by models without them
 
 	// Own heads over the tokens of every rank; unused by a rank that is alone.
 	all, allOut compute.Mat // [N, 3w], [N, w]
@@ -111,7 +112,7 @@ func (s *Sequence) workBytes(w compute.Workspace, total int, heads partition.Ran
 	d := cfg.Dim()
 	return max(w.LinearBytes(n, d, 3*d, t), w.LinearBytes(n, d, d, t),
 		w.LinearBytes(n, d, cfg.FFNDim, t), w.LinearBytes(n, cfg.FFNDim, d, t),
-		w.LinearBytes(TextTokens, cfg.TextDim, d, t),
+		w.LinearBytes(TextTokens, cfg.TextDim, d, t), w.LinearBytes(n, max(1, s.t.ControlWidth()), d, t),
 		w.AttentionBytes(total, heads.Len(), cfg.AttentionHeadDim, t),
 		w.AttentionBytes(TextTokens, cfg.NumAttentionHeads, cfg.AttentionHeadDim, t))
 }
@@ -149,6 +150,8 @@ func (s *Sequence) allocate(total int, heads partition.Range) {
 	s.hidden, s.norm, s.attn, s.up = a.Mat(n, d), a.Mat(n, d), a.Mat(n, d), a.Mat(n, cfg.FFNDim)
 	s.qkv, s.q2 = a.Mat(n, 3*d), a.Mat(n, d)
 
+	s.control.allocate(s.t, a, n)
+
 	// Modulation, a row for each distinct timestep.
 	s.mod, s.outMod = a.Mat(timestepsMax, 6*d), a.Mat(timestepsMax, 2*d)
 	s.freq, s.timeHidden = a.Mat(timestepsMax, cfg.FreqDim), a.Mat(timestepsMax, d)
@@ -184,36 +187,6 @@ func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float
 	return s.findNotFinite(func() error { return s.forward(ctx, tag, x, v, ts, text) })
 }
 
-// findNotFinite runs a pass again and downloads the output of every block, to name the first that
-// is not finite in a *tensor.NotFiniteError; nil if all are. It is slow, and only runs when a job
-// has failed.
-func (s *Sequence) findNotFinite(pass func() error) error {
-	before, blocks := s.tap, 0
-	defer func() { s.tap = before }()
-
-	var found error
-	s.tap = func(_ string, m compute.Mat) { // the input of the blocks comes first
-		if found == nil {
-			values := make([]float32, m.Rows*m.Cols)
-			found = s.t.dev.Download(values, m)
-			if found == nil {
-				found = tensor.CheckFinite(s.outputOf(blocks), values)
-			}
-		}
-		blocks++
-	}
-
-	return cmp.Or(pass(), found)
-}
-
-// outputOf names, for errors, the values that the first so many blocks have made.
-func (s *Sequence) outputOf(blocks int) string {
-	if blocks == 0 {
-		return "what the blocks are given"
-	}
-	return fmt.Sprintf("what block %d of %d makes", blocks, len(s.t.blocks))
-}
-
 // forward is Forward without the search for a cause.
 func (s *Sequence) forward(ctx context.Context, tag collective.Tag, x, v []float32,
 	ts Timesteps, text *Text) error {
@@ -230,15 +203,8 @@ func (s *Sequence) forward(ctx context.Context, tag collective.Tag, x, v []float
 	s.observe("patch_embedding", s.hidden)
 
 	for i := range s.t.blocks {
-		layerTag := collective.Tag{Step: tag.Step, Op: tag.Op + uint32(opsPerLayer*i)}
-		if err := s.block(ctx, layerTag, i, text); err != nil {
+		if err := s.controlled(ctx, tag, i, text); err != nil {
 			return err
-		}
-		if err := s.checkFinite(i + 1); err != nil {
-			return err
-		}
-		if s.tap != nil {
-			s.observe(fmt.Sprintf("block.%d", i), s.hidden)
 		}
 		if err := s.layerDone(ctx, i+1); err != nil {
 			return err
@@ -247,23 +213,10 @@ func (s *Sequence) forward(ctx context.Context, tag collective.Tag, x, v []float
 
 	// Back to patches: [n, d] to [n, patch·C].
 	s.output()
-	if err := s.checkFinite(len(s.t.blocks)); err != nil {
+	if err := s.checkFinite(s.outputName(len(s.t.blocks) - 1)); err != nil {
 		return err
 	}
 	return dev.Download(v, s.out)
-}
-
-// checkFinite returns a *tensor.NotFiniteError if the device has noticed values that are not
-// finite, made by the first so many blocks. An operation that was stopped half-way leaves such
-// values, too; then the reason why it stopped is returned instead.
-func (s *Sequence) checkFinite(blocks int) error {
-	if !compute.SawNonFinite(s.t.dev) {
-		return nil
-	}
-	if err := s.t.dev.Sync(); err != nil {
-		return err
-	}
-	return &tensor.NotFiniteError{What: s.outputOf(blocks)}
 }
 
 // syncWork is the work of one layer on this rank, in multiplications and additions, from which
@@ -311,45 +264,55 @@ func (s *Sequence) output() {
 	dev.Linear(s.out, s.norm, s.t.proj, compute.Epilogue{})
 }
 
-// block is one transformer block (WanTransformerBlock) on the own tokens, hidden [n, d] to hidden
-// [n, d]. Only its self-attention talks to the group. The six parts of its modulation are shift,
-// scale and gate of the attention, then of the feed-forward.
-func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, text *Text) error {
-	t, dev, b, eps := s.t, s.t.dev, &s.t.blocks[i], s.t.cfg.Eps
+// block is layer i, a transformer block (WanTransformerBlock), on values x [n, d] of the own
+// tokens, which it replaces. Only its self-attention talks to the group; tag is that of the pass.
+// The six parts of its modulation are shift, scale and gate of the attention, then of the
+// feed-forward.
+func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, x compute.Mat,
+	text *Text) error {
+	t, dev, b, eps := s.t, s.t.dev, s.t.layer(i), s.t.cfg.Eps
+	tag.Op += uint32(opsPerLayer * i) //nolint:gosec // configurations bound the layers
 	m := s.mod.RowRange(0, s.tproj.Rows)
 	dev.AddVector(m, s.tproj, b.table)
 
-	// Self-attention: hidden += gate · out(attention(modulated norm)).
-	dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: eps,
+	// Self-attention: x += gate · out(attention(modulated norm)).
+	dev.LayerNorm(s.norm, x, compute.Norm{Eps: eps,
 		Shift: s.modulation(m, 0), Scale: s.modulation(m, 1)})
-	if err := s.checkFinite(i); err != nil {
+	if err := s.checkFinite(s.inputName(i)); err != nil {
 		return err
 	}
 	if err := s.selfAttention(ctx, tag, &b.self); err != nil {
 		return err
 	}
-	dev.Linear(s.hidden, s.attn, b.self.out,
-		compute.Epilogue{Gate: s.modulation(m, 2), Residual: &s.hidden})
+	dev.Linear(x, s.attn, b.self.out,
+		compute.Epilogue{Gate: s.modulation(m, 2), Residual: &x})
 
-	// Cross-attention to the text: hidden += out(attention(norm)). Its norm has weights of its own
+	// Cross-attention to the text: x += out(attention(norm)). Its norm has weights of its own
 	// instead of modulation, or is left out.
-	x := s.hidden
+	in := x
 	if b.norm2g != nil {
-		// Feed-forward: hidden += gate · down(GELU(up(modulated norm))).
-		dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: eps, Gain: b.norm2g, Bias: b.norm2b})
-		x = s.norm
+		dev.LayerNorm(s.norm, x, compute.Norm{Eps: eps, Gain: b.norm2g, Bias: b.norm2b})
+		in = s.norm
 	}
-	dev.Linear(s.q2, x, b.cross.q, compute.Epilogue{})
+	dev.Linear(s.q2, in, b.cross.q, compute.Epilogue{})
 	dev.RMSNorm(s.q2, s.q2, b.cross.normQ, eps, nil)
 	dev.Attention(s.attn, s.q2, text.keys[i], text.vals[i], compute.AttentionArgs{
 		Heads: t.cfg.NumAttentionHeads, Scale: s.scale(), LastKeyBias: text.bias, DType: t.dtype})
-	dev.Linear(s.hidden, s.attn, b.cross.out, compute.Epilogue{Residual: &s.hidden})
+	dev.Linear(x, s.attn, b.cross.out, compute.Epilogue{Residual: &x})
 
-	dev.LayerNorm(s.norm, s.hidden, compute.Norm{Eps: eps,
+	// Feed-forward: x += gate · down(GELU(up(modulated norm))).
+	dev.LayerNorm(s.norm, x, compute.Norm{Eps: eps,
 		Shift: s.modulation(m, 3), Scale: s.modulation(m, 4)})
 	dev.Linear(s.up, s.norm, b.ffnUp, compute.Epilogue{Act: compute.GELUTanh})
-	dev.Linear(s.hidden, s.up, b.ffnOut,
-		compute.Epilogue{Gate: s.modulation(m, 5), Residual: &s.hidden})
+	dev.Linear(x, s.up, b.ffnOut,
+		compute.Epilogue{Gate: s.modulation(m, 5), Residual: &x})
+
+	if err := s.checkFinite(s.outputName(i)); err != nil {
+		return err
+	}
+	if s.tap != nil {
+		s.observe(s.outputName(i), x)
+	}
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 // must be freed, and may be shared by sequences of the same Transformer.
 type Text struct {
 	arena *model.Arena  // the memory of the text
-	keys  []compute.Mat // per layer [n, d], after the key norm
+	keys  []compute.Mat // per layer [n, d], after the key norm; those of control blocks come last
 	vals  []compute.Mat // per layer [n, d]
 	bias  float32       // added to the logit of the last key
 	embed compute.Mat   // [n, d], after the text embedder
@@ -44,10 +44,10 @@ func (t *Transformer) Text(embeds []float32) (*Text, error) {
 	work := model.NewArena(t.dev)
 	defer work.Free()
 	src, hidden := work.Mat(n, in), work.Mat(n, d)
-	x.allocate(n, d, len(t.blocks))
+	x.allocate(n, d, t.layers())
 	if err := errors.Join(work.Err(), x.arena.Err()); err != nil {
 		x.arena.Free()
-		return nil, fmt.Errorf("cannot hold the text of %d layers: %w", len(t.blocks), err)
+		return nil, fmt.Errorf("cannot hold the text of %d layers: %w", t.layers(), err)
 	}
 
 	t.dev.Upload(src, rows)
@@ -55,7 +55,7 @@ func (t *Transformer) Text(embeds []float32) (*Text, error) {
 	t.dev.Linear(x.embed, hidden, t.text2, compute.Epilogue{})
 
 	// Every layer reads the same embedding, through its own keys and values.
-	for i := range t.blocks {
+	for i := range t.layers() {
 		t.projectText(x, i)
 	}
 	return x, t.dev.Sync()
@@ -77,7 +77,7 @@ func (t *Transformer) TextBytes(n int) (held, work int64) {
 	n = min(n+1, TextTokens) // one row of padding
 	m, w := &compute.Meter{}, &compute.Meter{}
 	x, a := &Text{arena: model.NewArena(m)}, model.NewArena(w)
-	x.allocate(n, t.cfg.Dim(), len(t.blocks))
+	x.allocate(n, t.cfg.Dim(), t.layers())
 	a.Mat(n, t.cfg.TextDim)
 	a.Mat(n, t.cfg.Dim())
 	return m.Peak(), w.Peak()
@@ -86,7 +86,7 @@ func (t *Transformer) TextBytes(n int) (held, work int64) {
 // projectText fills layer i's keys and values from the embedded text: one product [n, d] to [n,
 // 2d], whose halves are the keys, which are normed, and the values.
 func (t *Transformer) projectText(x *Text, i int) {
-	d, kv, a := t.cfg.Dim(), x.keys[i], &t.blocks[i].cross
+	d, kv, a := t.cfg.Dim(), x.keys[i], &t.layer(i).cross
 	t.dev.Linear(kv, x.embed, a.kv, compute.Epilogue{})
 	x.keys[i], x.vals[i] = kv.ColRange(0, d), kv.ColRange(d, 2*d)
 	t.dev.RMSNorm(x.keys[i], x.keys[i], a.normK, t.cfg.Eps, nil)

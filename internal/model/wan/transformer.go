@@ -24,6 +24,8 @@ type Transformer struct {
 	text1  compute.Linear          // [d, text_dim]
 	text2  compute.Linear          // [d, d]
 	blocks []block                 // in their order
+	vace   []vaceBlock             // in the order of cfg.VaceLayers; none without control
+	patchC compute.Linear          // [d, patch·control channels]; nil without control
 	table  compute.Vector          // [2d]: shift, scale of the output norm
 	proj   compute.Linear          // [patch·C, d]
 }
@@ -63,24 +65,25 @@ func Load(dev compute.Device, cfg model.TransformerConfig, w *model.Weights, dt 
 	}
 
 	b.DType = dt
-	t.patch = loadPatch(b, cfg)
+	t.patch = loadPatch(b, cfg, "patch_embedding", cfg.InChannels)
 	t.text1 = b.Linear(cond + "text_embedder.linear_1")
 	t.text2 = b.Linear(cond + "text_embedder.linear_2")
 	t.proj = b.Linear("proj_out")
 	for i := range cfg.NumLayers {
 		t.blocks = append(t.blocks, loadBlock(b, cfg, fmt.Sprintf("blocks.%d.", i)))
 	}
+	t.loadVace(b)
 	if err := b.Finish(); err != nil {
 		return nil, fmt.Errorf("cannot load the transformer: %w", err)
 	}
 	return t, nil
 }
 
-// loadPatch turns the patch convolution [d, C, pt, ph, pw], whose stride is its kernel, into a
+// loadPatch turns a patch convolution [d, C, pt, ph, pw], whose stride is its kernel, into a
 // linear layer [d, pt·ph·pw·C] over the rows that tokens travel as.
-func loadPatch(b *model.Builder, cfg model.TransformerConfig) compute.Linear {
-	d, c, p := cfg.Dim(), cfg.InChannels, cfg.PatchSize
-	w, n := b.Take("patch_embedding.weight"), p[0]*p[1]*p[2]
+func loadPatch(b *model.Builder, cfg model.TransformerConfig, name string, c int) compute.Linear {
+	d, p := cfg.Dim(), cfg.PatchSize
+	w, n := b.Take(name+".weight"), p[0]*p[1]*p[2]
 	rows := make([]float32, len(w))
 	for o := range d {
 		for ch := range c {
@@ -89,7 +92,7 @@ func loadPatch(b *model.Builder, cfg model.TransformerConfig) compute.Linear {
 			}
 		}
 	}
-	return b.PackLinear(rows, b.Take("patch_embedding.bias"), d, n*c)
+	return b.PackLinear(rows, b.Take(name+".bias"), d, n*c)
 }
 
 // loadBlock binds the block whose weights' names begin with at.
@@ -130,10 +133,12 @@ func loadAttention(b *model.Builder, at string) attention {
 
 // Work returns the multiplications and additions of a pass over so many tokens: the products of q,
 // k, v, outputs and cross-attention, those of the feed-forward, and self-attention itself.
-// Attention to the text is left out as small.
+// Attention to the text is left out as small. A control block costs as much as another one, and a
+// product more.
 func (t *Transformer) Work(tokens int) float64 {
 	n, d, f := float64(tokens), float64(t.cfg.Dim()), float64(t.cfg.FFNDim)
-	return float64(len(t.blocks)) * (12*n*d*d + 4*n*d*f + 4*n*n*d)
+	block := 12*n*d*d + 4*n*d*f + 4*n*n*d
+	return float64(len(t.blocks))*block + float64(len(t.vace))*(block+2*n*d*d)
 }
 
 // FeedForward returns the largest weight of a layer, [ffn, d], by which a shard measures how fast
@@ -142,7 +147,7 @@ func (t *Transformer) FeedForward() compute.Linear { return t.blocks[0].ffnUp }
 
 // Operations returns how many operation numbers a pass uses for its messages, counted from the tag
 // that Forward is given.
-func (t *Transformer) Operations() int { return opsPerLayer * len(t.blocks) }
+func (t *Transformer) Operations() int { return opsPerLayer * (len(t.blocks) + len(t.vace)) }
 
 // TokenWidth returns the number of latent values in one token: channels times patch volume.
 func (t *Transformer) TokenWidth() int {
