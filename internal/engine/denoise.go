@@ -46,7 +46,7 @@ func (r *run) denoiseTogether(ctx context.Context) ([]float32, error) {
 		return nil, err
 	}
 	s := r.Plan.Spec
-	noise := diffusion.WindowNoise(r.generator(ctx), r.e.folder.Transformer.InChannels, r.grid,
+	noise := diffusion.WindowNoise(r.generator(ctx), r.e.folder.Transformer.OutChannels, r.grid,
 		s.Window, s.Overlap)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

@@ -32,7 +32,7 @@ func Describe(f *model.Folder) (job.Model, error) {
 
 	m := job.Model{Name: f.Name(), Fingerprint: sum, Heads: t.NumAttentionHeads,
 		HeadDim: t.AttentionHeadDim, Layers: t.NumLayers, Patch: t.PatchSize,
-		LatentChannels: t.InChannels, TemporalScale: f.VAE.TemporalScale(),
+		LatentChannels: t.OutChannels, TemporalScale: f.VAE.TemporalScale(),
 		SpatialScale: f.VAE.SpatialScale(), MaxTokens: model.TokensLimit,
 		MaxPositions: t.RopeMaxSeqLen, Extends: d.Extend,
 		Notices: f.Notices(sched.Ignored), Words: d.Words, LowerCase: d.LowerCase,
@@ -41,6 +41,7 @@ func Describe(f *model.Folder) (job.Model, error) {
 			MaxFrames: d.MaxFrames, Window: d.Window, Overlap: d.Overlap, Steps: d.Steps,
 			FPS:           job.Rate(d.FPS),
 			GuidanceScale: d.GuidanceScale, FlowShift: sched.FlowShift, Scheduler: sched.Kind()}}
+	m.Takes.FirstImage = d.Extend
 	if err := m.Check(); err != nil {
 		return job.Model{}, fmt.Errorf("cannot use model %s: %w", f.Name(), err)
 	}

@@ -30,7 +30,7 @@ func (r *run) extend(ctx context.Context) ([]float32, error) {
 // sends.
 func (r *run) extender(ctx context.Context) *diffusion.Extender {
 	return &diffusion.Extender{Layout: r.layout, Rank: r.Rank, Held: r.windows, Grid: r.grid,
-		Channels: r.e.folder.Transformer.InChannels, Steps: r.Plan.Spec.Steps,
+		Channels: r.e.folder.Transformer.OutChannels, Steps: r.Plan.Spec.Steps,
 		Noise: r.generator(ctx), NewScheduler: r.newScheduler, Swap: r.swapWindow,
 		Denoiser: func(w, known int, x []float32, sched diffusion.Scheduler) (*diffusion.Denoiser,
 			error) {

@@ -189,5 +189,5 @@ func (r *run) readKeptLatents(ctx context.Context, f *os.File) (ok bool, err err
 func (r *run) openLatents(path string, frames int) (*latents.File, error) {
 	g := r.grid
 	g.T = frames
-	return latents.Open(path, r.e.folder.Transformer.InChannels, g)
+	return latents.Open(path, r.e.folder.Transformer.OutChannels, g)
 }

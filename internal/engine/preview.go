@@ -181,7 +181,7 @@ func (r *run) clearestTokens(s savedState) (tensor.Tensor, error) {
 // paintFrame makes a picture of frame t of tokens [tokens, width]: of its first latent frame, where
 // a token spans several.
 func (r *run) paintFrame(tokens tensor.Tensor, t int) (media.Frame, error) {
-	g, channels := r.grid, r.e.folder.Transformer.InChannels
+	g, channels := r.grid, r.e.folder.Transformer.OutChannels
 	size := len(tokens.Data) / (g.T / g.PT)
 	g.T = g.PT
 

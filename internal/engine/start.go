@@ -56,7 +56,7 @@ func (r *run) fillTokens(x []float32, frames func(partition.Range) []float32) {
 		part := g
 		part.T = f.Len()
 		at := r.windows.Place(tokens)
-		copy(x[at.Lo:at.Hi], diffusion.Tokens(frames(f), r.e.folder.Transformer.InChannels, part,
+		copy(x[at.Lo:at.Hi], diffusion.Tokens(frames(f), r.e.folder.Transformer.OutChannels, part,
 			tokens.Plus(-first*perFrame)))
 	}
 }
@@ -82,7 +82,7 @@ func (r *run) withStartLatents(ctx context.Context, f func(*latents.File) error)
 // startPicture returns the latent of the picture that the clip starts from, [C, 1, H, W]. Rank 0
 // encodes it, or has it from an earlier attempt, and the others receive it.
 func (r *run) startPicture(ctx context.Context) ([]float32, error) {
-	n := r.e.folder.Transformer.InChannels * r.grid.H * r.grid.W
+	n := r.e.folder.Transformer.OutChannels * r.grid.H * r.grid.W
 	var own []byte
 	if r.Rank == 0 {
 		latent := r.keptPart(ctx, job.PartStart, n)

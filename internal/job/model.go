@@ -27,6 +27,8 @@ type Model struct {
 	MaxTokens    int      `json:"max_tokens"`    // denoised at once; 0: no limit
 	MaxPositions int      `json:"max_positions"` // of tokens on each axis; 0: no limit
 	Extends      bool     `json:"extends"`       // trained with given latents at timestep 0
+	Experts      Experts  `json:"experts,omitzero"`
+	Takes        Takes    `json:"takes,omitzero"`
 	Defaults     Defaults `json:"defaults"`
 	Cost         Cost     `json:"cost,omitzero"`
 	// Notices say what of the model's files was left out or chosen, one line each.
@@ -48,7 +50,7 @@ const FingerprintKind = "w2-"
 func (m Model) Succeeds(old Model) bool {
 	again := old
 	again.Fingerprint, again.Notices, again.Cost = m.Fingerprint, m.Notices, m.Cost
-	again.Words, again.LowerCase = m.Words, m.LowerCase
+	again.Words, again.LowerCase, again.Takes = m.Words, m.LowerCase, m.Takes
 	renamed := strings.HasPrefix(m.Fingerprint, FingerprintKind) &&
 		!strings.HasPrefix(old.Fingerprint, FingerprintKind) && reflect.DeepEqual(again, m)
 	return old.Fingerprint == "" || old.Damage != "" && m.Damage == "" || renamed
@@ -114,7 +116,8 @@ func (m Model) Check() error {
 			"overlap %d; allowed: from 0", m.Name, m.MaxTokens, m.MaxPositions, d.MaxFrames, d.Window,
 			d.Overlap)
 	}
-	if err := cmp.Or(m.checkNotices(), m.checkWords(), m.Cost.check()); err != nil {
+	if err := cmp.Or(m.checkNotices(), m.checkWords(), m.Cost.check(),
+		m.Experts.check()); err != nil {
 		return err
 	}
 

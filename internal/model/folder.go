@@ -26,11 +26,14 @@ const tokenizerFile = "tokenizer/tokenizer.json"
 // weights; the weights themselves are read where they are used. It is safe for concurrent use until
 // Close.
 type Folder struct {
-	Transformer TransformerConfig // transformer/config.json
+	Pipeline    Pipeline          // model_index.json
+	Transformer TransformerConfig // of the transformer, or of both: they are alike
 	TextEncoder TextEncoderConfig // text_encoder/config.json
 	VAE         VAEConfig         // vae/config.json
-	Scheduler   []byte            // scheduler_config.json, which package diffusion reads
-	Defaults    Defaults          // longtake.json, with what it leaves open
+	// ImageEncoder is image_encoder/config.json, where Pipeline has one.
+	ImageEncoder ImageEncoderConfig
+	Scheduler    []byte   // scheduler_config.json, which package diffusion reads
+	Defaults     Defaults // longtake.json, with what it leaves open
 
 	fsys       fs.FS                 // the folder
 	components map[string]*component // by their folders' names
@@ -111,13 +114,17 @@ func openFolder(fsys fs.FS, open opener, where, name string) (*Folder, error) {
 func (f *Folder) readConfigs(name string) (err error) {
 	for _, read := range []func() error{
 		f.checkIndex,
-		func() error {
-			return f.config("transformer", func(s *settings) { f.Transformer = readTransformer(s) })
-		},
+		f.readTransformers,
 		func() error {
 			return f.config("text_encoder", func(s *settings) { f.TextEncoder = readTextEncoder(s) })
 		},
 		func() error { return f.config("vae", func(s *settings) { f.VAE = readVAE(s) }) },
+		func() error {
+			if !f.has(imageEncoder) {
+				return nil
+			}
+			return f.config(imageEncoder, func(s *settings) { f.ImageEncoder = readImageEncoder(s) })
+		},
 		f.checkTokenizer,
 		func() error {
 			f.Scheduler, err = readJSON(f.fsys, "scheduler/scheduler_config.json", jsonLimit)
@@ -130,17 +137,13 @@ func (f *Folder) readConfigs(name string) (err error) {
 		}
 	}
 
-	// The transformer reads what the other two make.
-	if t, e := f.Transformer.TextDim, f.TextEncoder.DModel; t != e {
-		return fmt.Errorf("the transformer's text_dim is %d, the text encoder's d_model %d", t, e)
-	}
-	if t, z := f.Transformer.InChannels, f.VAE.ZDim; t != z {
-		return fmt.Errorf("the transformer's in_channels is %d, the VAE's z_dim %d", t, z)
+	if err := f.checkTogether(); err != nil {
+		return err
 	}
 
 	// What longtake.json leaves open depends on what was read before.
 	f.Defaults.fit(f.Transformer, f.VAE)
-	return f.Defaults.LatentRGB.fit(f.Transformer.InChannels)
+	return f.Defaults.LatentRGB.fit(f.Transformer.OutChannels)
 }
 
 // checkTokenizer looks at the beginning of tokenizer.json, which is large and read later: a pointer
@@ -179,58 +182,57 @@ func (f *Folder) config(name string, read func(*settings)) error {
 	return f.ignore(s)
 }
 
-// checkIndex checks model_index.json, which names the classes of the pipeline and its components.
-// Other pipelines for the same weights, such as Wan 2.2's with two transformers, are refused.
-func (f *Folder) checkIndex() error {
-	s, err := readSettings(f.fsys, "model_index.json")
-	if errors.Is(err, fs.ErrNotExist) {
-		return f.noIndex()
-	}
-	if err != nil {
-		return err
-	}
-
-	// Classes are compared as written: the library, then the class within it.
-	s.must("_class_name", `"WanPipeline"`)
-	s.must("text_encoder", `["transformers","UMT5EncoderModel"]`)
-	s.must("transformer", `["diffusers","WanTransformer3DModel"]`)
-	s.must("transformer_2", `[null,null]`, "null")
-	s.must("vae", `["diffusers","AutoencoderKLWan"]`)
-	s.must("scheduler", `["diffusers","UniPCMultistepScheduler"]`,
-		`["diffusers","FlowMatchEulerDiscreteScheduler"]`)
-	s.must("boundary_ratio", "null")
-	s.must("expand_timesteps", "false", "null")
-
-	// A tokenizer of any class writes the same tokenizer.json.
-	s.skip("tokenizer") // whatever its class, tokenizer.json says all
-
-	// An absent key must not pass for the default here: other pipelines leave some out, too.
-	for _, key := range []string{"_class_name", "text_encoder", "transformer", "vae"} {
-		if s.raw[key] == nil {
-			s.fail(key, "what WanPipeline writes")
+// readTransformers reads the configurations of all transformers, which have to be alike: what is
+// made with one goes on with the other.
+func (f *Folder) readTransformers() error {
+	for i, name := range f.Pipeline.Experts {
+		var c TransformerConfig
+		err := f.config(name, func(s *settings) { c = readTransformer(s, f.Pipeline.Class) })
+		if err != nil {
+			return err
 		}
+		if i > 0 && !c.Equal(f.Transformer) {
+			return fmt.Errorf("%s/config.json asks for another transformer than %s/config.json; allowed: "+
+				"the same, %+v", name, f.Pipeline.Experts[0], f.Transformer)
+		}
+		f.Transformer = c
 	}
-
-	if s.err != nil {
-		return s.err
-	}
-	return f.ignore(s)
+	return nil
 }
 
-// parts are the components with weights, and the stems of their files' names. Their order is that
-// of fingerprints, which must not change.
-var parts = []struct {
-	name, stem string
-}{
+// part is a component with weights, and the stem of its files' names.
+type part struct{ name, stem string }
+
+// allParts are those that a model may have. Their order is that of fingerprints, which must not
+// change.
+var allParts = []part{
 	{"text_encoder", "model"},
-	{"transformer", "diffusion_pytorch_model"},
+	{FirstExpert, "diffusion_pytorch_model"},
 	{"vae", "diffusion_pytorch_model"},
+	{SecondExpert, "diffusion_pytorch_model"},
+	{imageEncoder, "model"},
+}
+
+// parts lists those that the model has.
+func (f *Folder) parts() []part {
+	return slices.DeleteFunc(slices.Clone(allParts), func(p part) bool { return !f.has(p.name) })
+}
+
+// has reports whether the model has a component.
+func (f *Folder) has(component string) bool {
+	switch component {
+	case FirstExpert, SecondExpert:
+		return f.Pipeline.Has(component)
+	case imageEncoder:
+		return f.Pipeline.ImageEncoder
+	}
+	return true
 }
 
 // openWeights opens the files of all components and checks the names, shapes and types of their
 // weights.
 func (f *Folder) openWeights(open opener) error {
-	for _, p := range parts {
+	for _, p := range f.parts() {
 		c, err := f.openComponent(open, p.name, p.stem)
 		if err != nil {
 			return err
@@ -244,22 +246,30 @@ func (f *Folder) openWeights(open opener) error {
 	return nil
 }
 
-// dropUnused takes out weights that the text encoder's file has when it was written for a whole
-// UMT5 model, or for ComfyUI, which keeps the tokenizer in it. transformers leaves them out, too.
+// dropUnused takes out weights that the reference leaves out, too: those that a text encoder's file
+// has when it was written for a whole UMT5 model, or for ComfyUI, which keeps the tokenizer in it;
+// and a norm of Wan's image-to-video transformers that nothing uses.
 func (f *Folder) dropUnused(name string, c *component) {
-	if name != "text_encoder" {
+	var unused func(weight string) bool
+	what := "an encoder has no use for, such as a decoder's"
+	switch name {
+	case "text_encoder":
+		unused = func(weight string) bool {
+			return strings.HasPrefix(weight, "decoder.") || weight == "lm_head.weight" ||
+				weight == "spiece_model"
+		}
+	case FirstExpert, SecondExpert:
+		unused = func(weight string) bool { return strings.Contains(weight, ".norm_added_q.") }
+		what = "no pass uses, such as norm_added_q"
+	default:
 		return
 	}
 
 	// The component's map is this folder's own, so deleting does not touch the file.
 	n := len(c.tensors)
-	maps.DeleteFunc(c.tensors, func(weight string, _ tensor.Tensor) bool {
-		return strings.HasPrefix(weight, "decoder.") || weight == "lm_head.weight" ||
-			weight == "spiece_model"
-	})
+	maps.DeleteFunc(c.tensors, func(weight string, _ tensor.Tensor) bool { return unused(weight) })
 	if n -= len(c.tensors); n > 0 {
-		f.notice("%s has %d weights that an encoder has no use for, such as a decoder's; they were "+
-			"left out", name, n)
+		f.notice("%s has %d weights that %s; they were left out", name, n, what)
 	}
 }
 
@@ -270,15 +280,17 @@ func (f *Folder) shapes(component string) Shapes {
 		s := f.TextEncoder.Shapes()
 		s.rename(f.components[component].tensors)
 		return s
-	case "transformer":
+	case FirstExpert, SecondExpert:
 		return f.Transformer.Shapes()
+	case imageEncoder:
+		return f.ImageEncoder.Shapes()
 	default:
 		return f.VAE.Shapes()
 	}
 }
 
-// Weights offers the weights of "transformer", "text_encoder" or "vae" for binding. They are views
-// of the files and must not be used after Close. Each caller gets Weights of its own.
+// Weights offers the weights of a component for binding, such as FirstExpert or "vae". They are
+// views of the files and must not be used after Close. Each caller gets Weights of its own.
 func (f *Folder) Weights(name string) (*Weights, error) {
 	c := f.components[name]
 	if c == nil {

@@ -117,10 +117,11 @@ var signs = []sign{
 		"._data", ".wscales", ".smooth_factor"}, quantised},
 	{[]string{".lora_A.", ".lora_B.", ".lora_A", ".lora_up.", ".lora_down.", ".lora_up", ".diff_b"},
 		"it is a LoRA (%s), not a whole model; LoRAs are not supported"},
-	{[]string{".add_k_proj.", ".image_embedder.", ".k_img.", ".img_emb."},
-		"it is an image-to-video model (%s); allowed: text-to-video"},
-	{[]string{".self_attn.q.", ".text_embedding.0.", ".time_projection.1.", ".head.head.",
-		".downsamples.0.", ".upsamples.0.", ".token_embedding.", ".blocks.0.attn.q."},
+	{[]string{".add_k_proj.", ".image_embedder."},
+		"the weights are of an image-to-video model (%s), which the configuration does not say; " +
+			"allowed: image_dim, added_kv_proj_dim and an image_encoder as diffusers writes them"},
+	{[]string{".self_attn.q.", ".k_img.", ".img_emb.", ".text_embedding.0.", ".time_projection.1.",
+		".head.head.", ".downsamples.0.", ".upsamples.0.", ".token_embedding.", ".blocks.0.attn.q."},
 		"the weights are named as in Wan's original files (%s); " + convert},
 }
 

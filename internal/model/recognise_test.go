@@ -248,7 +248,7 @@ func TestNamesOfOtherLayouts(t *testing.T) {
 		"token_embedding.weight":                                   "Wan's original files",
 		"blocks.0.attn.q.weight":                                   "Wan's original files",
 		"head.head.weight":                                         "Wan's original files",
-		"blocks.0.cross_attn.k_img.weight":                         "image-to-video",
+		"blocks.0.cross_attn.k_img.weight":                         "Wan's original files",
 		"lora_unet_blocks_0_self_attn_k.lora_down.weight":          "LoRA",
 		"blocks.0.ffn.net.0.proj.qweight":                          "quantised",
 		"blocks.0.attn1.to_q.weight.quant_state.bitsandbytes__nf4": "quantised",

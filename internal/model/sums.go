@@ -32,7 +32,8 @@ type Sum struct {
 }
 
 // folders are where the files of a model are, within its folder.
-var folders = []string{".", "scheduler", "text_encoder", "tokenizer", "transformer", "vae"}
+var folders = []string{".", imageEncoder, "image_processor", "scheduler", "text_encoder",
+	"tokenizer", FirstExpert, SecondExpert, "vae"}
 
 // Sums hashes the files of a model's folder: configurations, tokenizer and weights, in alphabetical
 // order, whether or not they are valid. Links are followed, as the cache of Hugging Face consists

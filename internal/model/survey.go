@@ -38,10 +38,25 @@ func (e *DamagedError) Error() string {
 		"(longtake model verify says which differ)", e.Weight, e.Value, e.At)
 }
 
-// configFiles are the files that decide about a clip besides the weights; the last may be missing.
-var configFiles = []string{"model_index.json", "transformer/config.json",
-	"text_encoder/config.json", "vae/config.json", "scheduler/scheduler_config.json",
-	"tokenizer/tokenizer.json", "longtake.json"}
+// defaultsFile may be missing.
+const defaultsFile = "longtake.json"
+
+// configFiles lists the files that decide about a clip besides the weights. Their order is that of
+// fingerprints: what later models have in addition comes last.
+func (f *Folder) configFiles() []string {
+	files := []string{"model_index.json"}
+	if f.has(FirstExpert) {
+		files = append(files, "transformer/config.json")
+	}
+	files = append(files, "text_encoder/config.json", "vae/config.json",
+		"scheduler/scheduler_config.json", tokenizerFile, defaultsFile)
+	for _, component := range []string{SecondExpert, imageEncoder} {
+		if f.has(component) {
+			files = append(files, component+"/config.json")
+		}
+	}
+	return files
+}
 
 // Outline returns a hash of the configurations and of the weights' names, types and shapes: equal
 // for folders that agree in these. It reads no weight, so it is quick; Survey is what tells two
@@ -49,9 +64,9 @@ var configFiles = []string{"model_index.json", "transformer/config.json",
 func (f *Folder) Outline() (string, error) {
 	// Sizes go in as well, so that bytes cannot move from one file to the next.
 	h := sha256.New()
-	for _, file := range configFiles {
+	for _, file := range f.configFiles() {
 		data, err := readLimited(f.fsys, file, tokenizerLimit)
-		if err != nil && !(file == "longtake.json" && errors.Is(err, fs.ErrNotExist)) {
+		if err != nil && !(file == defaultsFile && errors.Is(err, fs.ErrNotExist)) {
 			return "", fmt.Errorf("cannot tell the model's fingerprint: %w", err)
 		}
 		fmt.Fprintf(h, "%s %d\n%s", file, len(data), data)
@@ -78,7 +93,7 @@ func (f *Folder) Survey(cache string) (Survey, error) {
 // eachWeight calls g with every weight, in an order that does not depend on how the weights are
 // spread over files.
 func (f *Folder) eachWeight(g func(name string, t tensor.Tensor)) {
-	for _, p := range parts {
+	for _, p := range f.parts() {
 		c := f.components[p.name]
 		for _, weight := range slices.Sorted(maps.Keys(c.tensors)) {
 			g(p.name+"/"+weight, c.tensors[weight])

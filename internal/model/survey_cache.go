@@ -50,7 +50,7 @@ func (f *Folder) cachedReading(cache string) reading {
 // where nothing does.
 func (f *Folder) marks() []string {
 	var marks []string
-	for _, p := range parts {
+	for _, p := range f.parts() {
 		for _, file := range f.components[p.name].files {
 			mark := fmt.Sprintf("in the program at %p", file.Bytes())
 			if !f.builtIn {
@@ -109,7 +109,7 @@ func (f *Folder) readThrough(cache string, marks []string) reading {
 func (f *Folder) entryName() string {
 	// Only paths go in: marks say whether the entry is still true.
 	h := sha256.New()
-	for _, p := range parts {
+	for _, p := range f.parts() {
 		for _, file := range f.components[p.name].files {
 			path, _ := filepath.Abs(file.Path())
 			fmt.Fprintln(h, path)
@@ -121,7 +121,7 @@ func (f *Folder) entryName() string {
 // unchanged reports whether the files are still those that were opened. If not, what was read may
 // be a mixture, and is not cached.
 func (f *Folder) unchanged() bool {
-	for _, p := range parts {
+	for _, p := range f.parts() {
 		for _, file := range f.components[p.name].files {
 			// Sizes and times again, against those from when the file was opened.
 			now, err := os.Stat(file.Path())

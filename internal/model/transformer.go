@@ -2,18 +2,19 @@ package model
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// TransformerConfig is the configuration of diffusers' WanTransformer3DModel, with its field names
-// in Go's spelling.
+// TransformerConfig is the configuration of diffusers' WanTransformer3DModel, or of its
+// WanVACETransformer3DModel, with their field names in Go's spelling.
 type TransformerConfig struct {
 	PatchSize         [3]int  // latent frames, rows, columns of one token
 	NumAttentionHeads int     // in self-attention and cross-attention alike
 	AttentionHeadDim  int     // columns of a head; even, since rotary positions turn pairs
-	InChannels        int     // of the latent
-	OutChannels       int     // of the velocity; as InChannels
+	InChannels        int     // of what it sees: the latent, then what else the model takes
+	OutChannels       int     // of the velocity, and so of the latent
 	TextDim           int     // width of the text encoder's embeddings
 	FreqDim           int     // width of the timestep's sinusoid; even: cosines and sines
 	FFNDim            int     // hidden width of the feed-forward
@@ -21,11 +22,19 @@ type TransformerConfig struct {
 	CrossAttnNorm     bool    // whether a layer norm with weights precedes cross-attention
 	Eps               float32 // added to the variance in every norm
 	RopeMaxSeqLen     int     // positions on each axis that the model knows
-	// VaceLayers are the layers that a control is added to, ascending from 0 (diffusers'
-	// WanVACETransformer3DModel); none in other models. The control has VaceInChannels.
-	VaceLayers     []int
-	VaceInChannels int
+
+	// Pictures that the cross-attention sees beside the text, in Wan 2.1's image-to-video.
+	ImageDim       int // width of the image encoder's embeddings; 0: the model sees none
+	AddedKVProjDim int // width of their keys and values' input: Dim, or 0 without ImageDim
+	PosEmbedSeqLen int // tokens of two pictures, which have positions; 0: one picture, without
+
+	// Control videos, in VACE: blocks of their own whose results are added to those of VaceLayers.
+	VaceLayers     []int // ascending, the first 0; nil: WanTransformer3DModel
+	VaceInChannels int   // of the control latents; 0 without VaceLayers
 }
+
+// Equal reports whether both ask for the same transformer.
+func (c TransformerConfig) Equal(o TransformerConfig) bool { return reflect.DeepEqual(c, o) }
 
 // Dim returns the transformer's width d: that of all heads together.
 func (c TransformerConfig) Dim() int { return c.NumAttentionHeads * c.AttentionHeadDim }
@@ -37,11 +46,10 @@ const (
 	countLimit = 1 << 10
 )
 
-// readTransformer reads transformer/config.json. A key that is absent has the default of the
-// constructor of WanTransformer3DModel. Whatever the class can do and this program cannot, such as
-// image conditioning, is an error that names the key.
-func readTransformer(s *settings) TransformerConfig {
-	s.must("_class_name", `"WanTransformer3DModel"`)
+// readTransformer reads transformer/config.json for a class of pipelines. A key that is absent has
+// the default of the constructor of WanTransformer3DModel. Whatever the class can do and this
+// program cannot is an error that names the key.
+func readTransformer(s *settings, pipeline string) TransformerConfig {
 	patch := wholes(s, "patch_size", []whole{1, 2, 2}, 3, 1, 16)
 	c := TransformerConfig{
 		PatchSize:         [3]int(patch),
@@ -55,28 +63,70 @@ func readTransformer(s *settings) TransformerConfig {
 		CrossAttnNorm:     s.bool("cross_attn_norm", true),
 		Eps:               float32(s.float("eps", 1e-6, 0, 1)),
 		RopeMaxSeqLen:     s.int("rope_max_seq_len", 1024, 1, 1<<20),
+		ImageDim:          s.intOr("image_dim", 0, 0, 0, widthLimit),
+		AddedKVProjDim:    s.intOr("added_kv_proj_dim", 0, 0, 0, widthLimit),
+		PosEmbedSeqLen:    s.intOr("pos_embed_seq_len", 0, 0, 0, 1<<16),
 	}
 	c.OutChannels = s.intOr("out_channels", 16, c.InChannels, 1, countLimit)
-
 	s.must("qk_norm", `"rms_norm_across_heads"`)
-	for _, k := range []string{"image_dim", "added_kv_proj_dim", "pos_embed_seq_len"} {
-		s.must(k, "null")
+
+	if pipeline == Control {
+		s.must("_class_name", `"WanVACETransformer3DModel"`)
+		c.readVACE(s)
+	} else {
+		s.must("_class_name", `"WanTransformer3DModel"`)
 	}
 
-	// Limits that depend on how values are used, and so are not in the ranges above.
+	c.check(s)
+
+	// The stored type of the weights is read from their files, not from here.
+	s.skip("torch_dtype", "dtype")
+	return c
+}
+
+// readVACE reads the keys that WanVACETransformer3DModel has in addition.
+func (c *TransformerConfig) readVACE(s *settings) {
+	layers := []whole{0, 5, 10, 15, 20, 25, 30, 35}
+	allowed := fmt.Sprintf("ascending layers of the %d, the first 0", c.NumLayers)
+	s.given("vace_layers", &layers, allowed)
+
+	for i, n := range layers {
+		if i == 0 && n != 0 || i > 0 && n <= layers[i-1] || int(n) >= c.NumLayers {
+			s.fail("vace_layers", allowed)
+			break
+		}
+		c.VaceLayers = append(c.VaceLayers, int(n))
+	}
+	if len(layers) == 0 {
+		s.fail("vace_layers", allowed)
+	}
+	c.VaceInChannels = s.int("vace_in_channels", 96, 1, countLimit)
+}
+
+// check refuses values that do not fit each other.
+func (c TransformerConfig) check(s *settings) {
 	if c.AttentionHeadDim%2 != 0 {
 		s.fail("attention_head_dim", "an even number, which rotary positions need")
 	}
 	if c.FreqDim%2 != 0 {
 		s.fail("freq_dim", "an even number")
 	}
-	if c.OutChannels != c.InChannels {
-		s.fail("out_channels", fmt.Sprintf("%d, as in_channels", c.InChannels))
+	if c.OutChannels > c.InChannels {
+		s.fail("out_channels", fmt.Sprintf("up to in_channels, %d", c.InChannels))
 	}
 
-	// The stored type of the weights is read from their files, not from here.
-	s.skip("torch_dtype", "dtype")
-	return c
+	// The embeddings of pictures are projected to the width of the transformer, and from there to
+	// keys and values.
+	added := 0
+	if c.ImageDim > 0 {
+		added = c.Dim()
+	}
+	if c.AddedKVProjDim != added {
+		s.fail("added_kv_proj_dim", fmt.Sprintf("%d with image_dim %d", added, c.ImageDim))
+	}
+	if c.PosEmbedSeqLen%2 != 0 || c.PosEmbedSeqLen > 0 && c.ImageDim == 0 {
+		s.fail("pos_embed_seq_len", "null, or with image_dim an even number: the tokens of two pictures")
+	}
 }
 
 // Shapes lists the weights of a transformer under the names that diffusers gives them.
@@ -95,11 +145,13 @@ func (c TransformerConfig) Shapes() Shapes {
 	s.linear(cond+"time_proj", 6*d, d)
 	s.linear(cond+"text_embedder.linear_1", d, c.TextDim)
 	s.linear(cond+"text_embedder.linear_2", d, d)
+	if c.ImageDim > 0 {
+		s.imageEmbedder(c, cond+"image_embedder.")
+	}
 
 	for i := range c.NumLayers {
 		s.transformerBlock(c, fmt.Sprintf("blocks.%d.", i))
 	}
-
 	s.vaceBlocks(c)
 
 	// After the blocks: shift and scale of the last norm, and the projection back to patches.
@@ -137,9 +189,29 @@ func (s Shapes) transformerBlock(c TransformerConfig, at string) {
 		s[attn+"norm_q.weight"], s[attn+"norm_k.weight"] = tensor.Shape{d}, tensor.Shape{d}
 	}
 
+	// Keys and values of pictures, beside those of the text.
+	if c.AddedKVProjDim > 0 {
+		s.linear(at+"attn2.add_k_proj", d, c.AddedKVProjDim)
+		s.linear(at+"attn2.add_v_proj", d, c.AddedKVProjDim)
+		s[at+"attn2.norm_added_k.weight"] = tensor.Shape{d}
+	}
+
 	s.linear(at+"ffn.net.0.proj", c.FFNDim, d)
 	s.linear(at+"ffn.net.2", d, c.FFNDim)
 	if c.CrossAttnNorm {
 		s[at+"norm2.weight"], s[at+"norm2.bias"] = tensor.Shape{d}, tensor.Shape{d}
+	}
+}
+
+// imageEmbedder adds the weights that project embeddings of pictures: a perceptron between two
+// norms, and positions where there are two pictures (WanImageEmbedding).
+func (s Shapes) imageEmbedder(c TransformerConfig, at string) {
+	in, d := c.ImageDim, c.Dim()
+	s[at+"norm1.weight"], s[at+"norm1.bias"] = tensor.Shape{in}, tensor.Shape{in}
+	s.linear(at+"ff.net.0.proj", in, in)
+	s.linear(at+"ff.net.2", d, in)
+	s[at+"norm2.weight"], s[at+"norm2.bias"] = tensor.Shape{d}, tensor.Shape{d}
+	if c.PosEmbedSeqLen > 0 {
+		s[at+"pos_embed"] = tensor.Shape{1, c.PosEmbedSeqLen, in}
 	}
 }

@@ -1,0 +1,173 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+)
+
+// The classes of diffusers that a folder may be written for.
+const (
+	TextToVideo  = "WanPipeline"
+	ImageToVideo = "WanImageToVideoPipeline"
+	VideoToVideo = "WanVideoToVideoPipeline" // what WanPipeline has, less a second transformer
+	Control      = "WanVACEPipeline"
+)
+
+// The folders of the two transformers that a model may have. The first one makes the steps with
+// timesteps from the boundary on, the second one those below.
+const (
+	FirstExpert  = "transformer"
+	SecondExpert = "transformer_2"
+)
+
+// imageEncoder is the folder of the model that reads pictures for the transformer.
+const imageEncoder = "image_encoder"
+
+// Pipeline is what model_index.json says beside the classes of the components.
+type Pipeline struct {
+	Class string // one of TextToVideo, ImageToVideo, VideoToVideo, Control
+	// Experts lists the transformers that are there: FirstExpert, SecondExpert or both.
+	Experts []string
+	// Boundary is boundary_ratio: the part of the training timesteps from which on steps are those of
+	// the first expert; nil: all steps are.
+	Boundary *float64
+	// ExpandTimesteps gives each token a timestep of its own, as Wan 2.2 TI2V-5B is trained.
+	ExpandTimesteps bool
+	// ImageEncoder tells whether there is a model that reads pictures for the transformer.
+	ImageEncoder bool
+}
+
+// Has reports whether the transformer of that folder is there.
+func (p Pipeline) Has(expert string) bool { return slices.Contains(p.Experts, expert) }
+
+// checkIndex reads model_index.json, which names the classes of the pipeline and its components.
+func (f *Folder) checkIndex() error {
+	s, err := readSettings(f.fsys, "model_index.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return f.noIndex()
+	}
+	if err != nil {
+		return err
+	}
+
+	// An absent key must not pass for the default here: other pipelines leave some out, too.
+	for _, key := range []string{"_class_name", "text_encoder", "vae"} {
+		if s.raw[key] == nil {
+			s.fail(key, "what WanPipeline writes")
+		}
+	}
+
+	// Classes are compared as written: the library, then the class within it.
+	s.must("_class_name", quoted(TextToVideo), quoted(ImageToVideo), quoted(VideoToVideo),
+		quoted(Control))
+	s.must("text_encoder", `["transformers","UMT5EncoderModel"]`)
+	s.must("vae", `["diffusers","AutoencoderKLWan"]`)
+	s.must("scheduler", `["diffusers","UniPCMultistepScheduler"]`,
+		`["diffusers","FlowMatchEulerDiscreteScheduler"]`)
+	f.Pipeline = readPipeline(s)
+
+	// A tokenizer of any class writes the same tokenizer.json, an image processor the same
+	// preprocessor_config.json.
+	s.skip("tokenizer", "image_processor")
+	if s.err != nil {
+		return s.err
+	}
+	return f.ignore(s)
+}
+
+// readPipeline reads what differs between the pipelines.
+func readPipeline(s *settings) Pipeline {
+	p := Pipeline{Class: s.string("_class_name", "")}
+	class := "WanTransformer3DModel"
+	if p.Class == Control {
+		class = "WanVACETransformer3DModel"
+	}
+	for _, name := range []string{FirstExpert, SecondExpert} {
+		if s.component(name, fmt.Sprintf(`["diffusers","%s"]`, class)) {
+			p.Experts = append(p.Experts, name)
+		}
+	}
+	if len(p.Experts) == 0 {
+		s.fail(FirstExpert, "a transformer; there is no transformer_2 either")
+	}
+
+	// Steps below the boundary, or all of them, would have no transformer.
+	var boundary float64
+	if s.take("boundary_ratio", &boundary, "null, or 0 to 1") {
+		p.Boundary = &boundary
+		if !(boundary >= 0 && boundary <= 1) {
+			s.fail("boundary_ratio", "null, or 0 to 1")
+		}
+	}
+	if p.Boundary == nil && !p.Has(FirstExpert) {
+		s.fail("boundary_ratio", "0 to 1 in a folder without transformer: all steps would be its")
+	}
+
+	p.ExpandTimesteps = s.bool("expand_timesteps", false)
+	p.ImageEncoder = s.component(imageEncoder, `["transformers","CLIPVisionModel"]`)
+	if p.ImageEncoder && p.Class != ImageToVideo {
+		s.fail(imageEncoder, "null in "+p.Class)
+	}
+	return p
+}
+
+// component reports whether the index has a component, of one of these classes.
+func (s *settings) component(name string, classes ...string) bool {
+	v := s.raw[name]
+	if v == nil || slices.Contains([]string{"null", "[null,null]"}, flat(v)) {
+		s.skip(name)
+		return false
+	}
+	s.must(name, classes...)
+	return true
+}
+
+func quoted(s string) string { return `"` + s + `"` }
+
+// checkTogether returns an error if the configurations of components do not fit each other, or ask
+// for what this program cannot do.
+func (f *Folder) checkTogether() error {
+	t, z := f.Transformer, f.VAE.ZDim
+	if e := f.TextEncoder.DModel; t.TextDim != e {
+		return fmt.Errorf("the transformer's text_dim is %d, the text encoder's d_model %d", t.TextDim, e)
+	}
+	if t.OutChannels != z {
+		return fmt.Errorf("the transformer's out_channels is %d, the VAE's z_dim %d", t.OutChannels, z)
+	}
+
+	// Image-to-video models see the latent, the mask of its frames that are given, and those frames.
+	in := []int{z}
+	if f.Pipeline.Class == ImageToVideo && !f.Pipeline.ExpandTimesteps {
+		in = []int{z + f.VAE.TemporalScale() + z}
+	}
+	if !slices.Contains(in, t.InChannels) {
+		return fmt.Errorf("the transformer's in_channels is %d; allowed: %d in a %s with a z_dim of %d",
+			t.InChannels, in[0], f.Pipeline.Class, z)
+	}
+	if has := t.ImageDim > 0; has != f.Pipeline.ImageEncoder {
+		return fmt.Errorf("the transformer's image_dim is %d; allowed: above 0 with an image_encoder in "+
+			"model_index.json, and null without", t.ImageDim)
+	}
+	return f.supported()
+}
+
+// supported says what of a valid folder this program cannot run yet; nil: it can.
+func (f *Folder) supported() error {
+	p := f.Pipeline
+	for _, c := range []struct {
+		asked bool
+		what  string
+	}{
+		{p.Class == ImageToVideo, "image-to-video (WanImageToVideoPipeline)"},
+		{p.Class == Control, "a control video (WanVACEPipeline)"},
+		{len(p.Experts) > 1 || p.Boundary != nil, "two transformers (transformer_2, boundary_ratio)"},
+		{p.ExpandTimesteps, "a timestep for each token (expand_timesteps)"},
+	} {
+		if c.asked {
+			return fmt.Errorf("the model needs %s, which is not supported yet", c.what)
+		}
+	}
+	return nil
+}
