@@ -84,6 +84,21 @@ type StoredPacker interface {
 	PackStored(parts []tensor.Tensor, bias []float32, out, in int, t DType) (Linear, error)
 }
 
+// Packer is offered by devices whose packed weights other devices can use as well.
+type Packer interface {
+	// Packing names how the device packs weights: those packed by one device are good for all that
+	// return the same name. It depends on neither threads nor memory.
+	Packing() string
+}
+
+// PackingOf returns dev's Packing, or "" where its weights are its own.
+func PackingOf(dev Device) string {
+	if p, ok := dev.(Packer); ok {
+		return p.Packing()
+	}
+	return ""
+}
+
 // Reserver is offered by devices that can set memory aside before it is needed.
 type Reserver interface {
 	// Reserve makes sure that bytes more can be allocated, in pieces whose sizes are rounded up to

@@ -54,6 +54,7 @@ func (d *Device) zeros(n int) []float32 {
 var (
 	_ compute.Device         = (*Device)(nil)
 	_ compute.HostMemory     = (*Device)(nil)
+	_ compute.Packer         = (*Device)(nil)
 	_ compute.FiniteObserver = (*Device)(nil)
 	_ compute.Stoppable      = (*Device)(nil)
 )
@@ -96,6 +97,9 @@ func (d *Device) Name() string {
 // Arithmetic names what determines the bits of results, the set of kernels. Devices with the same
 // name compute the same bits.
 func (d *Device) Arithmetic() string { return d.kern.name }
+
+// Packing implements compute.Packer: a set of kernels has one layout, for any number of threads.
+func (d *Device) Packing() string { return "cpu " + d.kern.name }
 
 // Threads returns how many threads compute.
 func (d *Device) Threads() int { return d.pool.size() }

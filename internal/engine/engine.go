@@ -7,6 +7,7 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/diffusion"
 	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/model/pool"
 	"github.com/longtake/longtake/internal/model/tokenizer"
 	"github.com/longtake/longtake/internal/model/umt5"
 	"github.com/longtake/longtake/internal/model/vae"
@@ -15,7 +16,7 @@ import (
 
 // Engine is a model loaded on a device. It runs one rank of one plan at a time, and belongs to one
 // goroutine. The weights of the text encoder and the transformer are there in one type at a time;
-// the VAE computes in float32 always.
+// the VAE computes in float32 always. Engines of a process share packed weights through a pool.
 type Engine struct {
 	dev     Devices
 	folder  *model.Folder
@@ -25,6 +26,10 @@ type Engine struct {
 	text    *umt5.Encoder    // nil after a Use that failed
 	dit     *wan.Transformer // likewise
 	decoder *vae.Decoder
+
+	pool     *pool.Pool
+	identity string            // of the folder, in the pool's keys
+	release  map[string]func() // gives a component's weights back to the pool
 }
 
 // Devices are where an engine's parts run; they may be the same one.
@@ -35,12 +40,39 @@ type Devices struct {
 	Decode compute.Device
 }
 
-// New loads every part of the model; a broken folder fails here, with one line that names
-// the part. The folder and the devices stay the caller's and must outlive the engine. Products of
-// the text encoder and the transformer are of type t until Use says otherwise.
+// New is NewIn with a pool of the engine's own.
 func New(folder *model.Folder, dev Devices, t compute.DType) (*Engine, error) {
-	e := &Engine{dev: dev, folder: folder, dtype: t}
-	return e, e.load(context.Background(), e.loadTokenizer, e.loadText, e.loadTransformer, e.loadVAE)
+	return NewIn(new(pool.Pool), folder, dev, t)
+}
+
+// NewIn loads every part of the model, as far as the pool has not got it already; a broken folder
+// fails here, with one line that names the part. The folder and the devices stay the caller's and
+// must outlive the engine. Products of the text encoder and the transformer are of type t until Use
+// says otherwise. Close gives the weights back to the pool.
+func NewIn(weights *pool.Pool, folder *model.Folder, dev Devices, t compute.DType) (*Engine,
+	error) {
+	e := &Engine{dev: dev, folder: folder, dtype: t, pool: weights, release: map[string]func(){}}
+	err := e.load(context.Background(), e.loadTokenizer, e.loadText, e.loadTransformer, e.loadVAE)
+	if err != nil {
+		e.Close()
+	}
+	return e, err
+}
+
+// Close gives all weights back to the pool. The engine cannot be used afterwards.
+func (e *Engine) Close() {
+	e.text, e.dit, e.decoder = nil, nil, nil
+	for component := range e.release {
+		e.drop(component)
+	}
+}
+
+// drop gives the weights of a component back to the pool, if the engine has any.
+func (e *Engine) drop(component string) {
+	if release := e.release[component]; release != nil {
+		delete(e.release, component)
+		release()
+	}
 }
 
 // load calls functions that load a part each, and says of an error which model it is about.
@@ -53,9 +85,9 @@ func (e *Engine) load(ctx context.Context, parts ...func(context.Context) error)
 	return nil
 }
 
-// Use makes products of type t from here on. Where they are of the other type, it drops the weights
-// and loads them again, which takes as long as at the start, or ends soon when ctx does. After an
-// error the next Use loads them.
+// Use makes products of type t from here on. Where they are of the other type, it gives the weights
+// back and acquires those of t, which may take as long as at the start, or ends soon when ctx does.
+// After an error the next Use acquires them.
 func (e *Engine) Use(ctx context.Context, t compute.DType) error {
 	if e.dtype == t && e.dit != nil {
 		return nil
@@ -67,7 +99,10 @@ func (e *Engine) Use(ctx context.Context, t compute.DType) error {
 
 // loadTokenizer reads the tokenizer, which must not have ids that the text encoder lacks, and the
 // scheduler's settings.
-func (e *Engine) loadTokenizer(context.Context) error {
+func (e *Engine) loadTokenizer(context.Context) (err error) {
+	if e.identity, err = e.folder.Identity(); err != nil {
+		return err
+	}
 	data, err := e.folder.TokenizerJSON()
 	if err != nil {
 		return err
@@ -101,6 +136,29 @@ func (e *Engine) weights(ctx context.Context, component string) (*model.Weights,
 	return w, err
 }
 
+// acquire takes a component's packed weights from the pool, or has pack make them for dev, in type
+// t. They stay the engine's until it drops the component, or acquires it again.
+func acquire[T any](ctx context.Context, e *Engine, dev compute.Device, component string,
+	t compute.DType, pack func(*model.Weights) (T, error)) (weights T, err error) {
+	e.drop(component)
+	key := pool.Key{Folder: e.identity, Component: component, DType: t,
+		Packing: compute.PackingOf(dev)}
+
+	var release func()
+	weights, release, err = pool.Acquire(ctx, e.pool, key, e.folder.Bytes(component, t),
+		func(ctx context.Context) (weights T, err error) {
+			w, err := e.weights(ctx, component)
+			if err != nil {
+				return weights, err
+			}
+			return pack(w)
+		})
+	if err == nil {
+		e.release[component] = release
+	}
+	return weights, err
+}
+
 // loadText packs the text encoder (UMT5) for the main device.
 func (e *Engine) loadText(ctx context.Context) error {
 	w, err := e.weights(ctx, "text_encoder")
@@ -111,24 +169,28 @@ func (e *Engine) loadText(ctx context.Context) error {
 	return err
 }
 
-// loadTransformer packs the diffusion transformer for the main device.
+// loadTransformer acquires the diffusion transformer for the main device.
 func (e *Engine) loadTransformer(ctx context.Context) error {
-	w, err := e.weights(ctx, "transformer")
-	if err != nil {
-		return err
+	dit, err := acquire(ctx, e, e.dev.Main, "transformer", e.dtype,
+		func(w *model.Weights) (*wan.Transformer, error) {
+			return wan.Load(e.dev.Main, e.folder.Transformer, w, e.dtype)
+		})
+	if err == nil {
+		e.dit = dit.On(e.dev.Main)
 	}
-	e.dit, err = wan.Load(e.dev.Main, e.folder.Transformer, w, e.dtype)
 	return err
 }
 
-// loadVAE loads the decoder of the VAE. The encoder is loaded only for clips that start from a
+// loadVAE acquires the decoder of the VAE. The encoder is loaded only for clips that start from a
 // picture.
 func (e *Engine) loadVAE(ctx context.Context) error {
-	w, err := e.weights(ctx, "vae")
-	if err != nil {
-		return err
+	decoder, err := acquire(ctx, e, e.dev.Decode, "vae", compute.FP32,
+		func(w *model.Weights) (*vae.Decoder, error) {
+			return vae.Load(e.dev.Decode, e.folder.VAE, w)
+		})
+	if err == nil {
+		e.decoder = decoder.On(e.dev.Decode)
 	}
-	e.decoder, err = vae.Load(e.dev.Decode, e.folder.VAE, w)
 	return err
 }
 

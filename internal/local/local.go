@@ -29,6 +29,7 @@ import (
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/model/pool"
 	"github.com/longtake/longtake/internal/natsd"
 	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/shard"
@@ -115,9 +116,10 @@ type Cluster struct {
 	URL string
 	// The parts, nil where Start has not come to them. data is the NATS server over which shards
 	// exchange activations, nil where they do so through memory.
-	coord  *coord.Coordinator
-	data   *natsd.Server
-	shards []*keeper
+	coord   *coord.Coordinator
+	data    *natsd.Server
+	shards  []*keeper
+	weights pool.Pool // of the models that the shards have loaded
 	// temp is a folder that Close removes: clips being encoded, and the data of a cluster without any
 	// of its own.
 	temp string
@@ -255,7 +257,8 @@ func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard
 	s, err := shard.Start(ctx, shard.Config{Version: daemon.Version,
 		Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
 		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
-		Sharers: cfg.Shards, TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane,
+		Sharers: cfg.Shards, Weights: &l.weights, TempDir: l.temp, Cache: cache, Log: cfg.Log,
+		Data:      plane,
 		AfterLoad: daemon.TuneRuntime, ReleaseMemory: debug.FreeOSMemory,
 		ControlOptions: func() ([]shard.ControlOption, error) {
 			if err := lead(); err != nil {

@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/tensor"
 	"github.com/longtake/longtake/internal/tensor/safetensors"
 	"github.com/longtake/longtake/internal/userfile"
@@ -40,7 +42,11 @@ type Folder struct {
 	notices    []string              // see Notices
 	ignored    []ignoredKeys         // see Notices
 	builtIn    bool                  // whether the weights are strings within the program
+	serial     uint64                // counts the folders that this process has opened
 }
+
+// opened counts folders.
+var opened atomic.Uint64
 
 // Open opens a folder on disk; weights are memory-mapped. Anything that is missing, unknown or not
 // supported is an error of one line that names the file, the key or the weight.
@@ -99,7 +105,7 @@ func OpenFS(fsys fs.FS, name string) (*Folder, error) {
 // openFolder reads the configurations before it opens any weights, since their checks are quick.
 // where is for errors, name for a model that does not say its own.
 func openFolder(fsys fs.FS, open opener, where, name string) (*Folder, error) {
-	f := &Folder{fsys: fsys, components: map[string]*component{}}
+	f := &Folder{fsys: fsys, components: map[string]*component{}, serial: opened.Add(1)}
 	err := f.readConfigs(name)
 	if err == nil {
 		err = f.openWeights(open)
@@ -297,6 +303,19 @@ func (f *Folder) Weights(name string) (*Weights, error) {
 		return nil, fmt.Errorf("the model has no component %q", name)
 	}
 	return NewWeights(name, c.tensors, f.shapes(name)), nil
+}
+
+// Bytes returns about how much memory a component takes once it is packed for products of type t: a
+// value of a vector or a matrix in float32 has four bytes.
+func (f *Folder) Bytes(component string, t compute.DType) int64 {
+	size, n := int64(4), int64(0)
+	if t == compute.BF16 {
+		size = 2
+	}
+	for _, s := range f.shapes(component) {
+		n += size * int64(s.Elements())
+	}
+	return n
 }
 
 // WeightNames lists the weights of a component in alphabetical order; none for an unknown one.

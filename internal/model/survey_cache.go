@@ -70,6 +70,14 @@ func markOf(path string, info os.FileInfo) string {
 	if info == nil || time.Since(info.ModTime()) < quietPeriod {
 		return ""
 	}
+	return nameOf(path, info)
+}
+
+// nameOf tells files apart that exist at the same time, or "" if that cannot be told.
+func nameOf(path string, info os.FileInfo) string {
+	if info == nil {
+		return ""
+	}
 
 	// Absolute, since processes have other working directories.
 	path, err := filepath.Abs(path)
@@ -77,6 +85,31 @@ func markOf(path string, info os.FileInfo) string {
 		return ""
 	}
 	return fmt.Sprintf("%q %d %d%s", path, info.Size(), info.ModTime().UnixNano(), inode(info))
+}
+
+// Identity tells within this process whether two folders hold the same: then configurations and
+// names, types and shapes of weights are equal, and the weights are in the same files, which are
+// mapped. It reads no weight. A folder whose weights were read into memory is like no other.
+func (f *Folder) Identity() (string, error) {
+	outline, err := f.Outline()
+	if err != nil {
+		return "", err
+	}
+	id := []string{outline}
+
+	for _, p := range f.parts() {
+		for _, file := range f.components[p.name].files {
+			name := fmt.Sprintf("in the program at %p", file.Bytes())
+			if !f.builtIn {
+				name = nameOf(file.Path(), file.Info())
+			}
+			if name == "" {
+				name = fmt.Sprint("folder ", f.serial)
+			}
+			id = append(id, name)
+		}
+	}
+	return strings.Join(id, "\n"), nil
 }
 
 // entry is a reading on disk, with what it is of.

@@ -66,6 +66,9 @@ func (s *Shard) Close() error {
 	if !ended {
 		return nil
 	}
+	if s.engine != nil {
+		s.engine.Close()
+	}
 	if s.decodeDev != nil {
 		s.decodeDev.Close()
 	}

@@ -10,6 +10,7 @@ import (
 	natsio "github.com/nats-io/nats.go"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/model/pool"
 )
 
 // DefaultCache returns the folder that programs use as a Config's Cache by default: one in the
@@ -48,6 +49,9 @@ type Config struct {
 	Sharers int
 	// DType is what the model is loaded for; a job of the other type loads it again.
 	DType compute.DType
+	// Weights is the pool of packed weights that the shards of this process share; nil: one of the
+	// shard's own.
+	Weights *pool.Pool
 	// TempDir is where clips are encoded; "": the system's folder for temporary files.
 	TempDir string
 	// Cache is a folder that remembers the hashes of a model's files; "": they are read again with

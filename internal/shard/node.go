@@ -16,6 +16,7 @@ import (
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/model/pool"
 	"github.com/longtake/longtake/internal/wire"
 )
 
@@ -73,6 +74,9 @@ func Start(ctx context.Context, cfg Config) (*Shard, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	if s.cfg.Weights == nil {
+		s.cfg.Weights = new(pool.Pool)
+	}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	cfg.process.enter(s.id)
 
@@ -127,8 +131,8 @@ func (s *Shard) openEngine() (err error) {
 	if s.dev, s.decodeDev, err = openDevices(s.cfg, s.log); err != nil {
 		return err
 	}
-	s.engine, err = engine.New(s.folder, engine.Devices{Main: s.dev, Decode: s.decodeDev},
-		s.cfg.DType)
+	s.engine, err = engine.NewIn(s.cfg.Weights, s.folder,
+		engine.Devices{Main: s.dev, Decode: s.decodeDev}, s.cfg.DType)
 
 	// Before the memory is measured, since a program collects garbage there.
 	if s.cfg.AfterLoad != nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// Decoder holds the packed weights of the decoder on one device. It is read-only after Load; each
-// clip is decoded by a Stream of its own.
+// Decoder is the packed weights of the decoder, and a device that computes with them. It is
+// read-only after Load; each clip is decoded by a Stream of its own.
 type Decoder struct {
-	dev       compute.Device  // where all weights are
+	dev       compute.Device  // that computes
 	cfg       model.VAEConfig // as in vae/config.json
 	postQuant compute.Linear  // [z, z]
 	convIn    causal          // z to the width of the first block
@@ -49,6 +49,14 @@ func Load(dev compute.Device, cfg model.VAEConfig, w *model.Weights) (*Decoder, 
 		return nil, fmt.Errorf("cannot load the VAE decoder: %w", err)
 	}
 	return d, nil
+}
+
+// On returns the decoder with the same weights on another device, whose compute.Packing is that of
+// the one they were packed on.
+func (d *Decoder) On(dev compute.Device) *Decoder {
+	on := *d
+	on.dev = dev
+	return &on
 }
 
 // upBlock binds block i: its residuals and, in all blocks but the last, the upsampling after them,

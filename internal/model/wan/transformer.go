@@ -11,10 +11,11 @@ import (
 // it with zero embeddings, and Text refuses longer ones.
 const TextTokens = 512
 
-// Transformer holds the packed weights on one device. It is read-only after Load, so any number of
-// sequences may use it, one at a time, since they share the device.
+// Transformer is the packed weights, and a device that computes with them. It is read-only after
+// Load, so any number of sequences may use it, one at a time, since they share the device; On gives
+// one for another device.
 type Transformer struct {
-	dev    compute.Device          // where all weights are
+	dev    compute.Device          // that computes
 	cfg    model.TransformerConfig // as in transformer/config.json
 	dtype  compute.DType           // of products, and of activations between ranks
 	patch  compute.Linear          // [d, patch·C]
@@ -77,6 +78,14 @@ func Load(dev compute.Device, cfg model.TransformerConfig, w *model.Weights, dt 
 		return nil, fmt.Errorf("cannot load the transformer: %w", err)
 	}
 	return t, nil
+}
+
+// On returns the transformer with the same weights on another device, whose compute.Packing is that
+// of the one they were packed on.
+func (t *Transformer) On(dev compute.Device) *Transformer {
+	on := *t
+	on.dev = dev
+	return &on
 }
 
 // loadPatch turns a patch convolution [d, C, pt, ph, pw], whose stride is its kernel, into a
