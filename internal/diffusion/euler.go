@@ -42,6 +42,18 @@ func shiftedEnds(shift, less, train float32) (lowest, highest float32) {
 // Timesteps implements Scheduler.
 func (e *euler) Timesteps() []float32 { return e.timesteps }
 
+// Skip implements Late.
+func (e *euler) Skip(n int) error {
+	if err := e.skippable(n, len(e.timesteps)); err != nil {
+		return err
+	}
+	e.timesteps, e.sigmas = e.timesteps[n:], e.sigmas[n:]
+	return nil
+}
+
+// Level implements Late.
+func (e *euler) Level() float32 { return e.sigmas[0] }
+
 // Step implements Scheduler: x += (σ' - σ)·v.
 func (e *euler) Step(i int, x, v []float32) error {
 	if err := e.check(i, len(e.timesteps), x, v); err != nil {

@@ -38,6 +38,40 @@ type Scheduler interface {
 	Restore(done, n int, state [][]float32) error
 }
 
+// Late is a Scheduler that can begin later than with pure noise: with a latent to which so much
+// noise was added as its first step expects (SDEdit, Meng et al. 2022).
+type Late interface {
+	Scheduler
+	// Skip drops the first n steps of a fresh scheduler; what was step n becomes step 0. Anything
+	// but 0 to one step less than there are is an error.
+	Skip(n int) error
+	// Level returns the noise level σ, 0 to 1, of the latent that step 0 begins with.
+	Level() float32
+}
+
+// Skipped returns how many of so many steps an edit of some strength leaves out, as
+// WanVideoToVideoPipeline.get_timesteps does: all but int(steps·strength).
+func Skipped(steps int, strength float64) int {
+	return steps - min(int(float64(steps)*strength), steps)
+}
+
+// AddNoise replaces the noise x by the latent z with that much noise, σ·noise + (1-σ)·z, as
+// add_noise and scale_noise of the classes do.
+func AddNoise(x, z []float32, level float32) {
+	for i := range x {
+		x[i] = float32(level*x[i]) + float32((1-level)*z[i])
+	}
+}
+
+// skippable returns an error unless n of so many steps of a fresh scheduler can be skipped.
+func (p *progress) skippable(n, steps int) error {
+	if n < 0 || n >= steps || p.done > 0 {
+		return fmt.Errorf("cannot skip %d of %d steps after %d; allowed: 0 to %d, before the first", n,
+			steps, p.done, steps-1)
+	}
+	return nil
+}
+
 // NewScheduler returns the scheduler of a kind, for so many steps and with that flow shift. If cfg
 // is of the same kind its other settings apply, else the defaults of the other class, over cfg's
 // training timesteps. Values out of bounds are errors that say what is allowed.

@@ -24,6 +24,7 @@ type uniPC struct {
 	history [][]float32
 	start   []float32 // the latent that the last prediction was made from
 	order   int       // of the last prediction
+	skipped int       // steps before the first one
 }
 
 // newUniPC computes the noise levels as set_timesteps does with use_flow_sigmas. Two equal levels,
@@ -61,6 +62,20 @@ func newUniPC(steps int, shift float64, cfg SchedulerConfig) (*uniPC, error) {
 // Timesteps implements Scheduler.
 func (u *uniPC) Timesteps() []float32 { return u.timesteps }
 
+// Skip implements Late. The corrector is left out after the same steps as before, by their numbers
+// in the whole schedule.
+func (u *uniPC) Skip(n int) error {
+	if err := u.skippable(n, len(u.timesteps)); err != nil {
+		return err
+	}
+	u.timesteps, u.sigmas, u.lambdas = u.timesteps[n:], u.sigmas[n:], u.lambdas[n:]
+	u.skipped += n
+	return nil
+}
+
+// Level implements Late.
+func (u *uniPC) Level() float32 { return u.sigmas[0] }
+
 // Step implements Scheduler, as step of the class does.
 func (u *uniPC) Step(i int, x, v []float32) error {
 	if err := u.check(i, len(u.timesteps), x, v); err != nil {
@@ -74,7 +89,7 @@ func (u *uniPC) Step(i int, x, v []float32) error {
 	}
 
 	// The corrector looks at the step before with the velocity found at its end.
-	if i > 0 && !slices.Contains(u.cfg.DisableCorrector, i-1) {
+	if i > 0 && !slices.Contains(u.cfg.DisableCorrector, u.skipped+i-1) {
 		u.correct(i, x, clean)
 	}
 

@@ -20,7 +20,12 @@ func load(t testing.TB, threads int, path ...string) *Transformer {
 
 func loadAs(t testing.TB, threads int, dt compute.DType, path ...string) *Transformer {
 	t.Helper()
-	f, err := model.Open(golden.Root(path...))
+	return loadFolder(t, threads, dt, golden.Root(path...))
+}
+
+func loadFolder(t testing.TB, threads int, dt compute.DType, dir string) *Transformer {
+	t.Helper()
+	f, err := model.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
