@@ -299,8 +299,9 @@ func FuzzRequests(f *testing.F) {
 			explain(err)
 			return
 		}
-		_, _ = q.inputs(p)
-		q.dropFiles()
+		if in, err := q.input(p); err == nil && in != nil {
+			(&reference{file: in.file}).drop()
+		}
 		r, err := q.Settle(fk.model)
 		if err != nil {
 			return

@@ -68,6 +68,11 @@ func Twin(t testing.TB, name string) string {
 	return dir
 }
 
+// Values returns the values of a tensor that follow from its name, as tools/twin.py has them.
+func Values(component, name string, shape ...int) []float32 {
+	return twinValues(component+"/"+name, name, shape)
+}
+
 // writeTwin writes the weights of one component into its folder.
 func writeTwin(t testing.TB, dir, component string, w twinComponent) {
 	t.Helper()

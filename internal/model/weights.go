@@ -19,7 +19,21 @@ type Weights struct {
 	used      map[string]bool          // names that were taken or ignored
 	problems  []string                 // in the order of their discovery
 	stop      func() error             // see StopWhen
+	overlay   Overlay                  // see Overlay; nil: none
 }
+
+// Overlay changes weights of a component as they are taken, such as by LoRAs. Changed weights are
+// float32, whatever type the files have.
+type Overlay interface {
+	// Changes reports whether it changes the weight of that name.
+	Changes(weight string) bool
+	// Change changes the values of such a weight in place; they are of the shape that the architecture
+	// gives it.
+	Change(weight string, values []float32) error
+}
+
+// Overlay has o change the weights that are taken from here on.
+func (w *Weights) Overlay(o Overlay) { w.overlay = o }
 
 // NewWeights offers the tensors of a component, by their names in its files, to a constructor of an
 // architecture with the given shapes. A tensor may only be taken if shapes lists it.
@@ -49,10 +63,14 @@ func (w *Weights) Shape(name string) tensor.Shape {
 // Tensor if the files have no such weight.
 func (w *Weights) Stored(name string) tensor.Tensor { return w.tensors[name] }
 
-// Raw takes a weight in its stored type: a view of the file, valid until the Folder is closed. If
-// the weight is missing or has another shape, Finish will say so, and zeros stand in for it.
+// Raw takes a weight in its stored type: a view of the file, valid until the Folder is closed, or
+// float32 values of its own where an Overlay changes it. If the weight is missing or has another
+// shape, Finish will say so, and zeros stand in for it.
 func (w *Weights) Raw(name string) tensor.Tensor {
 	if t, ok := w.find(name); ok {
+		if w.overlay != nil && w.overlay.Changes(name) {
+			return tensor.FromFloat32(w.changed(name, t), t.Shape...)
+		}
 		return t
 	}
 
@@ -79,12 +97,24 @@ func (w *Weights) find(name string) (tensor.Tensor, bool) {
 // Take takes a weight's values as a new float32 slice in row-major order. Like Raw, it returns
 // zeros for a weight that is missing or misshaped, and leaves the error to Finish.
 func (w *Weights) Take(name string) []float32 {
+	if t, ok := w.find(name); ok {
+		return w.changed(name, t)
+	}
+	return make([]float32, w.Shape(name).Elements())
+}
+
+// changed returns a weight's values as a new slice, with what the overlay makes of them.
+func (w *Weights) changed(name string, t tensor.Tensor) []float32 {
 	// Stored types convert to float32 exactly, except F64, which is rounded.
-	t := w.Raw(name)
 	v, err := t.Float32()
 	if err != nil {
 		w.problem("weight %s: %v", name, err)
 		return make([]float32, t.Shape.Elements())
+	}
+	if w.overlay != nil && w.overlay.Changes(name) {
+		if err := w.overlay.Change(name, v); err != nil {
+			w.problem("cannot change weight %v", err)
+		}
 	}
 	return v
 }
