@@ -46,7 +46,7 @@ func (c *Coordinator) openObjects(ctx context.Context) {
 }
 
 // tryObjects opens the object store within a limit: without a leader of its own, JetStream does not
-// answer at all.
+// answer at all. It opens the cache for the nodes, too; they can do without.
 func (c *Coordinator) tryObjects(ctx context.Context, limit time.Duration) (artifact.Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -54,8 +54,15 @@ func (c *Coordinator) tryObjects(ctx context.Context, limit time.Duration) (arti
 	if err != nil {
 		return nil, err
 	}
-	return artifact.Open(ctx, c.broker.conn, wire.Bucket, artifact.Options{Replicas: n,
-		BytesMax: c.cfg.Limits.Disk})
+	o := artifact.Options{Replicas: n, BytesMax: c.cfg.Limits.Disk}
+	s, err := artifact.Open(ctx, c.broker.conn, wire.Bucket, o)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := artifact.OpenCache(ctx, c.broker.conn, wire.Cache, o); err != nil {
+		c.log.Warn("texts that were encoded are not kept", "error", err)
+	}
+	return s, nil
 }
 
 // replicas is how many copies are kept of an object: one with each coordinator that votes, up to

@@ -54,7 +54,7 @@ func (r *run) memoryNeeded() int64 {
 	for _, b := range r.branches() {
 		tokens := 0
 		for _, p := range r.prompts(b) {
-			ids, _ := r.e.tokenize(p.text)
+			ids, _ := r.e.tokenize(p)
 			tokens = max(tokens, len(ids))
 		}
 		blends := 1

@@ -14,7 +14,7 @@ const (
 // numbered by, where there are several.
 const (
 	opGuidance    = opFirst + iota*opsPerKind // the window
-	opText                                    // the branch; the step is the scene
+	opText                                    // the step is the number of the text
 	opSeams                                   // where windows are made one by one, the window
 	opCheckpoint                              // the chunk of tokens
 	opLatents                                 // the chunk of tokens

@@ -43,6 +43,8 @@ type Assignment struct {
 	// StepCache keeps what this node computes of the step under way for the next attempt, and has
 	// what it computed in the one before; nil: neither.
 	StepCache *StepCache
+	// Texts is where the embeddings of texts are kept from one job to the next.
+	Texts Texts
 }
 
 // backgroundGrace is how long a rank that is done waits for parts that are still being stored.

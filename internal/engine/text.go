@@ -4,33 +4,27 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/diffusion"
-	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model/wan"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// prompt is a text to encode, and the name of the part that keeps its embeddings.
-type prompt struct{ text, part string }
-
 // prompts lists what a branch follows: the conditional one has a prompt for each scene, the
 // unconditional one the negative prompt.
-func (r *run) prompts(b diffusion.Branch) []prompt {
+func (r *run) prompts(b diffusion.Branch) []string {
 	s := r.Plan.Spec
-	part := job.PartText + strconv.Itoa(int(b))
 	if b == diffusion.Unconditional {
-		return []prompt{{s.NegativePrompt, part}}
+		return []string{s.NegativePrompt}
 	}
 	if len(s.Scenes) == 0 {
-		return []prompt{{s.Prompt, part}}
+		return []string{s.Prompt}
 	}
-	var all []prompt
-	for i, c := range s.Scenes {
-		all = append(all, prompt{c.Prompt, job.PartScene + strconv.Itoa(i)})
+	var all []string
+	for _, c := range s.Scenes {
+		all = append(all, c.Prompt)
 	}
 	return all
 }
@@ -83,66 +77,82 @@ func (r *run) freeBlends() {
 }
 
 // encodeTexts fills r.embeds with the embeddings of all prompts that this rank's branches follow.
+// The first rank of the job encodes those of both branches, since the text encoder is read from the
+// disk for it, and the others receive them.
 func (r *run) encodeTexts(ctx context.Context) error {
-	for i, b := range r.branches() {
-		for scene, p := range r.prompts(b) {
-			tag := collective.Tag{Step: uint32(scene), Op: op(opText, i)} //nolint:gosec // few
-			embeds, err := r.shareEmbeds(ctx, tag, p)
-			if err != nil {
-				return err
-			}
+	texts := r.prompts(diffusion.Conditional)
+	if r.Plan.Spec.Guided() {
+		texts = append(texts, r.prompts(diffusion.Unconditional)...)
+	}
+	ids := r.tokenize(texts)
+	own := make([][]float32, len(ids))
+	if r.Rank == 0 {
+		var err error
+		if own, err = r.encode(ctx, ids); err != nil {
+			return err
+		}
+	}
+
+	world, err := r.world()
+	if err != nil {
+		return err
+	}
+	for i, text := range ids {
+		tag := collective.Tag{Step: uint32(i), Op: opText} //nolint:gosec // few
+		all, err := world.AllGather(ctx, tag, tensor.Bytes(own[i]))
+		if err != nil {
+			return err
+		}
+		if n := len(all[0]); n != 4*len(text)*r.e.folder.Transformer.TextDim {
+			return r.badMessage(0, "text", n)
+		}
+		embeds := tensor.Floats(all[0])
+		if err := tensor.CheckFinite("the text embedding", embeds); err != nil {
+			return err
+		}
+
+		b := diffusion.Conditional
+		if i >= len(r.prompts(b)) {
+			b = diffusion.Unconditional
+		}
+		if slices.Contains(r.branches(), b) {
 			r.embeds[b] = append(r.embeds[b], embeds)
 		}
 	}
 	return nil
 }
 
-// shareEmbeds returns the embeddings of a prompt, [tokens, text_dim]: the first rank of the group
-// encodes it, the others receive them.
-func (r *run) shareEmbeds(ctx context.Context, tag collective.Tag, p prompt) ([]float32, error) {
-	var own []byte
-	if r.group.Rank() == 0 {
-		embeds, err := r.encodePrompt(ctx, p)
-		if err != nil {
-			return nil, err
+// tokenize cleans and tokenizes texts. One that is too long is cut off with a notice.
+func (r *run) tokenize(texts []string) (ids [][]int32) {
+	what := fmt.Sprintf("the prompt is longer than %d tokens; the rest was cut off", wan.TextTokens)
+	for _, text := range texts {
+		own, cut := r.e.tokenize(text)
+		if cut && !slices.Contains(r.notices, what) {
+			r.notices = append(r.notices, what)
 		}
-		own = tensor.Bytes(embeds)
+		ids = append(ids, own)
 	}
-
-	all, err := r.group.AllGather(ctx, tag, own)
-	if err != nil {
-		return nil, err
-	}
-	if n := len(all[0]); n == 0 || n%(4*r.e.folder.Transformer.TextDim) != 0 {
-		return nil, r.badMessage(r.Rank-r.group.Rank(), "text", n)
-	}
-	embeds := tensor.Floats(all[0])
-	return embeds, tensor.CheckFinite("the text embedding", embeds)
+	return ids
 }
 
-// encodePrompt cleans, tokenizes and encodes a prompt: [tokens, text_dim]. Embeddings that an
-// earlier attempt has kept take the encoder's place. A prompt that is too long is cut off with a
-// notice.
-func (r *run) encodePrompt(ctx context.Context, p prompt) ([]float32, error) {
-	ids, cut := r.e.tokenize(p.text)
-	what := fmt.Sprintf("the prompt is longer than %d tokens; the rest was cut off", wan.TextTokens)
-	if cut && !slices.Contains(r.notices, what) {
-		r.notices = append(r.notices, what)
+// encode returns the embeddings of each text's token ids, [len(ids), text_dim]: those that a cache
+// has, and the others from the text encoder.
+func (r *run) encode(ctx context.Context, ids [][]int32) ([][]float32, error) {
+	embeds := make([][]float32, len(ids))
+	for i, text := range ids {
+		if embeds[i] = r.cachedEmbeds(ctx, text); embeds[i] != nil {
+			continue
+		}
+		var err error
+		if embeds[i], err = r.e.text.Encode(text); err != nil {
+			return nil, err
+		}
+		if err := tensor.CheckFinite("the text embedding", embeds[i]); err != nil {
+			return nil, err
+		}
+		r.keepEmbeds(text, embeds[i])
 	}
-
-	// A part with another number of tokens is not this prompt's.
-	width := r.e.folder.Transformer.TextDim
-	if kept := r.keptPart(ctx, p.part, len(ids)*width); kept != nil {
-		return kept, nil
-	}
-	embeds, err := r.e.text.Encode(ids)
-	if err == nil {
-		err = tensor.CheckFinite("the text embedding", embeds)
-	}
-	if err == nil {
-		r.keepInBackground(p.part, embeds, width)
-	}
-	return embeds, err
+	return embeds, nil
 }
 
 // sceneStarts returns where scenes begin, in latent frames.

@@ -41,11 +41,8 @@ type Checkpoint struct {
 // Names of parts that are known.
 const (
 	PartLatents = "latents" // those of the finished clip, as the result's
-	PartText    = "text."   // and the number of a branch: embeddings of its prompt
-
-	PartVideo = "video."      // and four digits: seconds of the clip, in order
-	PartScene = "text.scene." // and the number of a scene of a storyboard
-	PartStart = "start"       // the latent of the picture that the clip starts from
+	PartVideo   = "video."  // and four digits: seconds of the clip, in order
+	PartStart   = "start"   // the latent of the picture that the clip starts from
 )
 
 // Limits on the parts of a job.

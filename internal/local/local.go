@@ -28,6 +28,7 @@ import (
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model/pool"
 	"github.com/longtake/longtake/internal/natsd"
@@ -120,6 +121,8 @@ type Cluster struct {
 	data    *natsd.Server
 	shards  []*keeper
 	weights pool.Pool // of the models that the shards have loaded
+	// texts are the embeddings that the shards remember, also those that are started again.
+	texts engine.TextCache
 	// temp is a folder that Close removes: clips being encoded, and the data of a cluster without any
 	// of its own.
 	temp string
@@ -257,7 +260,8 @@ func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard
 	s, err := shard.Start(ctx, shard.Config{Version: daemon.Version,
 		Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
 		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
-		Sharers: cfg.Shards, Weights: &l.weights, TempDir: l.temp, Cache: cache, Log: cfg.Log,
+		Sharers: cfg.Shards, Weights: &l.weights, Texts: &l.texts, TempDir: l.temp, Cache: cache,
+		Log:       cfg.Log,
 		Data:      plane,
 		AfterLoad: daemon.TuneRuntime, ReleaseMemory: debug.FreeOSMemory,
 		ControlOptions: func() ([]shard.ControlOption, error) {

@@ -10,6 +10,7 @@ import (
 	natsio "github.com/nats-io/nats.go"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/model/pool"
 )
 
@@ -57,6 +58,8 @@ type Config struct {
 	// Cache is a folder that remembers the hashes of a model's files; "": they are read again with
 	// every start.
 	Cache string
+	// Texts keeps the embeddings of texts; shards of a process may share one. nil: one of its own.
+	Texts *engine.TextCache
 	// Log takes what an operator should know; nil: nothing is logged.
 	Log *slog.Logger
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/collective/inproc"
+	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/natsd"
 )
@@ -94,6 +95,7 @@ func StartMachine(ctx context.Context, cfg Config) (*Machine, error) {
 	}
 
 	cfg.Device, cfg.process = DeviceCUDA, &process{nodes: map[job.NodeID]bool{}}
+	cfg.Texts = &engine.TextCache{}
 
 	// One server for all of them, which other nodes reach by one route.
 	if cfg.Data.URL == "" {

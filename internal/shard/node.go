@@ -57,6 +57,7 @@ type Shard struct {
 
 	store     artifact.Store // once it is needed; of the goroutine of the rank at work
 	stepCache engine.StepCache
+	cache     artifact.Cache // the cluster's, as store
 	speed     meanSpeed
 
 	mu   sync.Mutex
@@ -76,6 +77,9 @@ func Start(ctx context.Context, cfg Config) (*Shard, error) {
 	}
 	if s.cfg.Weights == nil {
 		s.cfg.Weights = new(pool.Pool)
+	}
+	if s.cfg.Texts == nil {
+		s.cfg.Texts = &engine.TextCache{}
 	}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	cfg.process.enter(s.id)
@@ -237,4 +241,21 @@ func (s *Shard) objects(ctx context.Context) (artifact.Store, error) {
 		s.store = store
 	}
 	return store, err
+}
+
+// texts is where ranks keep the embeddings of texts. Without the cluster's cache they do without:
+// the shard looks for it again with the next job.
+func (s *Shard) texts(ctx context.Context) engine.Texts {
+	t := engine.Texts{Memory: s.cfg.Texts,
+		Scope: s.info.Fingerprint + " " + s.dev.Arithmetic()}
+	if s.cache == nil {
+		cache, err := artifact.BindCache(ctx, s.nc, wire.Cache)
+		if err != nil {
+			s.log.Info("texts are not kept for other shards", "error", err)
+			return t
+		}
+		s.cache = cache
+	}
+	t.Cluster = s.cache
+	return t
 }

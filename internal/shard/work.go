@@ -130,7 +130,8 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		Transport: tr, Objects: objects, TempDir: dir,
 		SharedCores: s.cfg.Data.inProcess() && s.dev.Threads() > 0,
 		MemoryMax:   s.memory, Speed: cmp.Or(s.speed.mean(), s.ratedSpeed),
-		PreviewBytesMax: wire.PreviewLimit, StepCache: &s.stepCache}, rankHost{s, w})
+		PreviewBytesMax: wire.PreviewLimit, StepCache: &s.stepCache,
+		Texts: s.texts(w.ctx)}, rankHost{s, w})
 	s.leaveOthers(w, tr, err)
 	return res, err
 }

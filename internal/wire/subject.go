@@ -22,6 +22,10 @@ const (
 // Bucket is the name of the object store that nodes and coordinators share.
 const Bucket = "longtake-objects"
 
+// Cache is the name of the cache of what the cluster need not make again, such as the embeddings of
+// texts.
+const Cache = "longtake-cache"
+
 // SubjectRoutes carries Routes to all nodes, whenever one comes or goes.
 const SubjectRoutes = "longtake.nodes.routes"
 
