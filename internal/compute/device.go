@@ -60,6 +60,12 @@ type Device interface {
 	Attention(dst, q, k, v Mat, a AttentionArgs)
 	// Conv computes a causal 3D convolution; see ConvArgs. dst must not overlap x.
 	Conv(dst Volume, x Volume, w Conv, a ConvArgs)
+	// AddMeans adds to each value of a coarse volume the mean of its share of a fine one; see Block.
+	// Frames that the fine one lacks count as zeros. The volumes must not overlap.
+	AddMeans(coarse, fine Volume, b Block)
+	// AddRepeated adds each value of a coarse volume to all of its share of a fine one; see Block.
+	// The volumes must not overlap.
+	AddRepeated(fine, coarse Volume, b Block)
 	// Activate computes dst = act(x). dst may be x.
 	Activate(dst, x Mat, act Activation)
 	// AddVector computes dst[i,:] = x[i,:] + v. dst may be x.

@@ -19,6 +19,7 @@ type rowwise struct {
 	scale, shift rowVec
 	eps          float64
 	rope         rotation
+	blocks       blocks
 	chunk        int // rows of a task
 	nonFinite    *atomic.Bool
 }

@@ -31,6 +31,8 @@ const (
 	addVector
 	add
 	copyRows
+	addMeans
+	addRepeated
 	packBF16
 	unpackBF16
 
@@ -75,6 +77,8 @@ var kernels = [kernelCount]struct {
 	addVector:        {"add_vector", 256, 0, ""},
 	add:              {"add", 256, 0, ""},
 	copyRows:         {"copy", 256, 0, ""},
+	addMeans:         {"add_means", 256, 0, ""},
+	addRepeated:      {"add_repeated", 256, 0, ""},
 	packBF16:         {"pack_bf16", 256, 0, ""},
 	unpackBF16:       {"unpack_bf16", 256, 0, ""},
 	packV2:           {"pack_v2", packer, 0, "v2"},

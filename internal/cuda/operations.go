@@ -207,6 +207,31 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 		ptr(out), num(out.stride), bias, ptr(res), num(res.stride))
 }
 
+// AddMeans adds to each value of a coarse volume the mean of its share of a fine one; see
+// compute.Block.
+func (d *Device) AddMeans(coarse, fine compute.Volume, b compute.Block) {
+	check.Blocks("AddMeans", fine, coarse, b)
+	d.blocks("AddMeans", addMeans, coarse, fine, fine, coarse, b)
+}
+
+// AddRepeated adds each value of a coarse volume to all of its share of a fine one; see
+// compute.Block.
+func (d *Device) AddRepeated(fine, coarse compute.Volume, b compute.Block) {
+	check.Blocks("AddRepeated", fine, coarse, b)
+	d.blocks("AddRepeated", addRepeated, fine, coarse, fine, coarse, b)
+}
+
+// blocks launches a kernel that adds x to dst, one of which is the fine volume.
+func (d *Device) blocks(op string, k kernel, dst, x, fine, coarse compute.Volume,
+	b compute.Block) {
+	out, in := viewOf(op, "dst", dst.Mat), viewOf(op, "x", x.Mat)
+	d.enter(op)
+	defer d.leave()
+	d.elements(k, out, ptr(out), num(out.stride), ptr(in), num(in.stride), num(out.rows),
+		num(out.cols), num(coarse.H), num(coarse.W), num(b.Frames), num(b.Side),
+		num(b.Missing(fine, coarse)), num(b.Share(fine, coarse)))
+}
+
 // Activate computes dst = act(x). dst may be x.
 func (d *Device) Activate(dst, x compute.Mat, act compute.Activation) {
 	check.Activation("Activate", act)

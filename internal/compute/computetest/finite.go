@@ -43,6 +43,8 @@ func (s *suite) notFinite(t *testing.T) {
 		{"Add", ofTrial(drawAdd)},
 		{"Attention", spoiledAttention},
 		{"Conv", spoiledConv},
+		{"AddMeans", spoiledBlocks(true)},
+		{"AddRepeated", spoiledBlocks(false)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) { spoilOne(t, dev, c.draw(t)) })

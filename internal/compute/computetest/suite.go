@@ -47,6 +47,10 @@ func Run(t *testing.T, open Open, tol float64) {
 	t.Run("Conv", s.conv)
 	t.Run("ConvFrameByFrame", s.convFrames)
 
+	// What relates volumes of different sizes.
+	t.Run("AddMeans", func(t *testing.T) { s.blocks(t, true) })
+	t.Run("AddRepeated", func(t *testing.T) { s.blocks(t, false) })
+
 	// Attention beyond what is drawn at random: parts of it, biases, sizes of many tiles.
 	t.Run("AttentionHeads", s.attentionHeads)
 	t.Run("AttentionRelBiasRows", s.attentionRelBias)
