@@ -208,6 +208,7 @@ func equalsReference(t *testing.T, e *Engine, g *golden.File, limit float64) {
 // twins are tiny models of the published ones' classes, each with a clip of the reference.
 var twins = []struct{ name, golden string }{
 	{"t2v", "twin_t2v"},
+	{"residual", "twin_residual"},
 }
 
 func TestTwinsEqualTheReference(t *testing.T) {

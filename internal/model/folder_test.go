@@ -129,7 +129,9 @@ var broken = []struct{ file, old, new, want string }{
 		`feed_forward_proj is "relu"; allowed: "gated-gelu"`},
 	{"text_encoder/config.json", `"umt5"`, `"t5"`, `model_type is "t5"`},
 	{"vae/config.json", `"is_residual": false`, `"is_residual": true`,
-		"is_residual is true; allowed: false"},
+		"vae: weight decoder.up_blocks.0.upsampler.resample.1.bias [32] is missing"},
+	{"vae/config.json", `"patch_size": null`, `"patch_size": 2`, "in_channels is 3; allowed: 12"},
+	{"vae/config.json", `"patch_size": null`, `"patch_size": 5`, "patch_size is 5; allowed: 1 to 4"},
 	{"vae/config.json", `"base_dim": 8`, `"base_dim": 9`,
 		"weight decoder.conv_in.bias has the shape [32], the configuration asks for [36]"},
 	{"vae/config.json", `"z_dim": 16`, `"z_dim": 4`, "latents_mean is [-0.7571,-0.7089"},
@@ -196,8 +198,8 @@ func TestABrokenFolderIsOneLineThatNamesWhat(t *testing.T) {
 // TestDefaultsFitTheModel wants WanPipeline's defaults where the model can make them, else the
 // nearest below.
 func TestDefaultsFitTheModel(t *testing.T) {
-	wan := VAEConfig{DimMult: []int{1, 2, 4, 4}, TemperalDownsample: []bool{false, true, true}}
-	small := VAEConfig{DimMult: []int{1, 1}, TemperalDownsample: []bool{false}}
+	wan := VAEConfig{Patch: 1, DimMult: []int{1, 2, 4, 4}, TemperalDownsample: []bool{false, true, true}}
+	small := VAEConfig{Patch: 1, DimMult: []int{1, 1}, TemperalDownsample: []bool{false}}
 	for _, c := range []struct {
 		positions int
 		patch     [3]int

@@ -1,6 +1,10 @@
 package model
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/longtake/longtake/internal/compute"
+)
 
 // VAEConfig is the configuration of diffusers' AutoencoderKLWan.
 type VAEConfig struct {
@@ -10,7 +14,9 @@ type VAEConfig struct {
 	DimMult            []int     // width of each of the encoder's blocks, in BaseDim
 	NumResBlocks       int       // residuals in a block of the encoder; the decoder has one more
 	TemperalDownsample []bool    // of the encoder's blocks, in their order; diffusers' spelling
-	OutChannels        int       // of a frame: 3
+	Residual           bool      // blocks are Wan 2.2's: each adds its resampled input to its output
+	Patch              int       // a place of the blocks is Patch x Patch pixels; 1 in Wan 2.1
+	OutChannels        int       // what a place of a frame has: red, green and blue of its pixels
 	LatentsMean        []float64 // [ZDim]; the transformer sees (z - mean) / std
 	LatentsStd         []float64 // [ZDim]
 }
@@ -21,9 +27,9 @@ func (c VAEConfig) TemporalUpsample(i int) bool {
 	return c.TemperalDownsample[len(c.TemperalDownsample)-1-i]
 }
 
-// SpatialScale returns the pixels for each latent row or column: 8 in Wan, as every block but the
-// last halves them.
-func (c VAEConfig) SpatialScale() int { return 1 << (len(c.DimMult) - 1) }
+// SpatialScale returns the pixels for each latent row or column: 8 in Wan 2.1, as every block but
+// the last halves them, and 16 in Wan 2.2's, whose blocks see patches.
+func (c VAEConfig) SpatialScale() int { return c.Patch << (len(c.DimMult) - 1) }
 
 // TemporalScale returns the frames for each latent frame after the first: 4 in Wan, whose VAE
 // halves time twice.
@@ -70,7 +76,7 @@ func (c VAEConfig) DecodeWork() float64 {
 	for i, in := range dims[:len(dims)-1] {
 		out := dims[i+1]
 		if i > 0 {
-			in /= 2 // upsampling has halved the channels
+			in = c.Upsampled(in)
 		}
 		for range c.NumResBlocks + 1 {
 			each += scale * residual(in, out)
@@ -81,13 +87,13 @@ func (c VAEConfig) DecodeWork() float64 {
 		}
 
 		// The temporal convolution doubles the channels, which become twice the frames; then height
-		// and width double, and the channels halve.
+		// and width double, and the channels halve in Wan 2.1.
 		if c.TemporalUpsample(i) {
 			each += scale * 3 * out * 2 * out
 			scale *= 2
 		}
 		scale *= 4
-		each += scale * 9 * out * out / 2
+		each += scale * 9 * out * c.Upsampled(out)
 	}
 	return 2 * float64(each+scale*27*dims[len(dims)-1]*c.OutChannels)
 }
@@ -99,8 +105,10 @@ func readVAE(s *settings) VAEConfig {
 		BaseDim:      s.int("base_dim", 96, 1, 1<<12),
 		ZDim:         s.int("z_dim", 16, 1, countLimit),
 		NumResBlocks: s.int("num_res_blocks", 2, 1, 64),
-		OutChannels:  s.int("out_channels", 3, 3, 3),
+		Residual:     s.bool("is_residual", false),
+		Patch:        s.intOr("patch_size", 1, 1, 1, 4),
 	}
+	c.OutChannels = 3 * c.Patch * c.Patch
 	c.DecoderBaseDim = s.intOr("decoder_base_dim", c.BaseDim, c.BaseDim, 1, 1<<12)
 
 	// The length of dim_mult decides how long the other lists have to be, so it comes first.
@@ -122,18 +130,24 @@ func readVAE(s *settings) VAEConfig {
 	return c
 }
 
-// check refuses what AutoencoderKLWan can do and package vae cannot: Wan 2.2's residual blocks and
-// patches, attention at further resolutions.
+// check refuses what AutoencoderKLWan can do and package vae cannot, attention at further
+// resolutions, and what neither can.
 func (c VAEConfig) check(s *settings) {
 	s.must("attn_scales", "[]")
-	s.must("is_residual", "false")
-	s.must("patch_size", "null")
-	s.must("in_channels", "3")
+	for _, key := range []string{"in_channels", "out_channels"} {
+		s.must(key, fmt.Sprint(c.OutChannels))
+		if s.raw[key] == nil && c.OutChannels != 3 {
+			s.fail(key, fmt.Sprint(c.OutChannels))
+		}
+	}
 	s.must("scale_factor_spatial", fmt.Sprint(c.SpatialScale()), "null")
 	s.must("scale_factor_temporal", fmt.Sprint(c.TemporalScale()), "null")
 	s.skip("dropout", "torch_dtype", "dtype")
 	if len(c.TemperalDownsample) != len(c.DimMult)-1 {
 		s.fail("temperal_downsample", "one value less than dim_mult has")
+	}
+	if c.Residual && !c.shortcutsFit() {
+		s.fail("dim_mult", "widths that shortcuts can make by averaging or repeating whole values")
 	}
 	if len(c.LatentsMean) != c.ZDim || len(c.LatentsStd) != c.ZDim {
 		s.fail("z_dim", "16, unless latents_mean and latents_std are given")
@@ -157,8 +171,55 @@ func (c VAEConfig) encoderDims() []int {
 	return dims
 }
 
+// shortcutsFit reports whether each block's input can be brought to the width and resolution of its
+// output: whole numbers of values have to be averaged or repeated.
+func (c VAEConfig) shortcutsFit() bool {
+	enc, dec := c.encoderDims(), c.decoderDims()
+	for i := range c.DimMult {
+		block := c.DownBlock(i)
+		if enc[i]*block.Voxels()%enc[i+1] != 0 {
+			return false
+		}
+		if i == len(c.DimMult)-1 {
+			break // the decoder's last block has no shortcut
+		}
+		if up := c.UpBlock(i); dec[i+1]*up.Voxels()%dec[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// DownBlock returns how the encoder's block i changes resolution.
+func (c VAEConfig) DownBlock(i int) compute.Block {
+	if i == len(c.DimMult)-1 {
+		return compute.Block{Frames: 1, Side: 1}
+	}
+	return resampled(c.TemperalDownsample[i])
+}
+
+// UpBlock returns how the decoder's block i, which is not the last, changes resolution.
+func (c VAEConfig) UpBlock(i int) compute.Block { return resampled(c.TemporalUpsample(i)) }
+
+// resampled is the block of a change of height and width, and maybe of time.
+func resampled(time bool) compute.Block {
+	if time {
+		return compute.Block{Frames: 2, Side: 2}
+	}
+	return compute.Block{Frames: 1, Side: 2}
+}
+
+// Upsampled returns the width after the upsampling of a block of the decoder: half of the block's
+// own in Wan 2.1.
+func (c VAEConfig) Upsampled(width int) int {
+	if c.Residual {
+		return width
+	}
+	return width / 2
+}
+
 // decoderDims lists the decoder's widths: before its first block, then after the residuals of each.
-// The upsampling that ends all blocks but the last halves the width once more.
+// The upsampling that ends all blocks but the last may halve the width once more; see Upsampled.
 func (c VAEConfig) decoderDims() []int {
 	base := c.DecoderBaseDim
 	if base == 0 {

@@ -36,7 +36,7 @@ func (s Shapes) upBlock(c VAEConfig, i int, dims []int) {
 	at := fmt.Sprintf("decoder.up_blocks.%d.", i)
 	in, out := dims[i], dims[i+1]
 	if i > 0 {
-		in /= 2 // the upsampling before it has halved the channels
+		in = c.Upsampled(in)
 	}
 	for j := range c.NumResBlocks + 1 {
 		s.residual(fmt.Sprintf("%sresnets.%d.", at, j), in, out)
@@ -47,10 +47,37 @@ func (s Shapes) upBlock(c VAEConfig, i int, dims []int) {
 	}
 
 	// Two frames come out of the temporal convolution as twice the channels.
+	at = c.UpsamplerAt(i)
 	if c.TemporalUpsample(i) {
-		s.linear(at+"upsamplers.0.time_conv", 2*out, out, 3, 1, 1)
+		s.linear(at+"time_conv", 2*out, out, 3, 1, 1)
 	}
-	s.linear(at+"upsamplers.0.resample.1", out/2, out, 3, 3)
+	s.linear(at+"resample.1", c.Upsampled(out), out, 3, 3)
+}
+
+// UpsamplerAt returns what the names of the upsampling's weights in the decoder's block i begin
+// with.
+func (c VAEConfig) UpsamplerAt(i int) string {
+	if c.Residual {
+		return fmt.Sprintf("decoder.up_blocks.%d.upsampler.", i)
+	}
+	return fmt.Sprintf("decoder.up_blocks.%d.upsamplers.0.", i)
+}
+
+// DownResidualAt returns what the names of the weights of residual j in the encoder's block i begin
+// with. Wan 2.1 numbers residuals and downsamplings in one list over all blocks.
+func (c VAEConfig) DownResidualAt(i, j int) string {
+	if c.Residual {
+		return fmt.Sprintf("encoder.down_blocks.%d.resnets.%d.", i, j)
+	}
+	return fmt.Sprintf("encoder.down_blocks.%d.", i*(c.NumResBlocks+1)+j)
+}
+
+// DownsamplerAt is DownResidualAt for the downsampling of block i.
+func (c VAEConfig) DownsamplerAt(i int) string {
+	if c.Residual {
+		return fmt.Sprintf("encoder.down_blocks.%d.downsampler.", i)
+	}
+	return c.DownResidualAt(i, c.NumResBlocks)
 }
 
 // encoder adds WanEncoder3d and the pointwise convolution after it, whose output is the mean and
@@ -60,25 +87,20 @@ func (s Shapes) encoder(c VAEConfig) {
 	last := dims[len(dims)-1]
 	s.linear("encoder.conv_in", dims[0], c.OutChannels, 3, 3, 3)
 
-	// Residuals and downsamplers are numbered in one list.
-	at := func(n int) string { return fmt.Sprintf("encoder.down_blocks.%d.", n) }
-
 	// A block has NumResBlocks residuals, and a downsampler after them in all blocks but the last.
-	n := 0
 	for i, out := range dims[1:] {
 		in := dims[i]
-		for range c.NumResBlocks {
-			s.residual(at(n), in, out)
-			in, n = out, n+1
+		for j := range c.NumResBlocks {
+			s.residual(c.DownResidualAt(i, j), in, out)
+			in = out
 		}
 		if i == len(dims)-2 {
 			break
 		}
-		s.linear(at(n)+"resample.1", out, out, 3, 3)
+		s.linear(c.DownsamplerAt(i)+"resample.1", out, out, 3, 3)
 		if c.TemperalDownsample[i] {
-			s.linear(at(n)+"time_conv", out, out, 3, 1, 1)
+			s.linear(c.DownsamplerAt(i)+"time_conv", out, out, 3, 1, 1)
 		}
-		n++
 	}
 
 	s.middle("encoder.mid_block.", last)

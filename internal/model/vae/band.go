@@ -62,7 +62,7 @@ func (b *band) reload() {
 // rows of the result come last. Rows are counted from the output back.
 func (d *Decoder) reads(h int, rows partition.Range) []partition.Range {
 	// The rows at full resolution, one more on either side for the last convolution, and so on.
-	scale := d.cfg.SpatialScale()
+	scale := d.scale()
 	r := partition.Range{Lo: rows.Lo * scale, Hi: rows.Hi * scale}
 	out := []partition.Range{r}
 
@@ -172,9 +172,36 @@ func (b *band) crop(x compute.Volume) compute.Volume {
 // needed.
 func (b *band) stopsHere() bool { return b.step == b.stepsDue }
 
-// up runs block u as far as it is due: its residuals, then upsampling in time, if double is set,
-// and in space. [T, H, W, C] becomes [2T, 2H, 2W, C/2].
+// up runs block u as far as it is due, with time doubled if double is set, and adds its repeated
+// input where it has a shortcut.
 func (b *band) up(x compute.Volume, u *upBlock, double bool) compute.Volume {
+	if !u.shortcut {
+		return b.upsample(x, u, double)
+	}
+
+	in, lo := x, b.lo
+	b.bufs.kept = in
+	x = b.upsample(x, u, double)
+	b.bufs.kept = compute.Volume{}
+	if x.W == in.W || b.failed() { // it stopped before the upsampling
+		return x
+	}
+
+	// Frame by frame: the block's layers may have cropped rows on the way. Time that is not doubled
+	// is the clip's first frame, of whose block the fine volume has the last frame alone.
+	lo, rows, frames := b.lo/2-lo, x.H/2, x.T/in.T
+	for t := range in.T {
+		at, n := (t*in.H+lo)*in.W, x.H*x.W
+		coarse := compute.Volume{Mat: in.RowRange(at, at+rows*in.W), T: 1, H: rows, W: in.W}
+		fine := compute.Volume{Mat: x.RowRange(t*frames*n, (t+1)*frames*n), T: frames, H: x.H, W: x.W}
+		b.dev.AddRepeated(fine, coarse, u.block)
+	}
+	return x
+}
+
+// upsample runs the layers of block u: its residuals, then upsampling in time, if double is set,
+// and in space. [T, H, W, C] becomes [2T, 2H, 2W], with half of the channels in Wan 2.1.
+func (b *band) upsample(x compute.Volume, u *upBlock, double bool) compute.Volume {
 	for i := range u.res {
 		if b.stopsHere() {
 			return x

@@ -21,11 +21,14 @@ type Decoder struct {
 	caches    int             // the number of causal convolutions; each stream caches frames for all
 }
 
-// upBlock is a WanUpBlock: residuals, then upsampling in time and space (WanResample).
+// upBlock is a WanUpBlock or WanResidualUpBlock: residuals, then upsampling in time and space
+// (WanResample).
 type upBlock struct {
-	res      []residual   // one more than in the encoder's blocks
-	temporal *causal      // twice the channels, which become twice the frames; nil where time stays
-	spatial  compute.Conv // doubles height and width; nil in the last block
+	res      []residual    // one more than in the encoder's blocks
+	shortcut bool          // whether the resampled input is added to the output (DupUp3D)
+	block    compute.Block // how resolution changes
+	temporal *causal       // twice the channels, which become twice the frames; nil where time stays
+	spatial  compute.Conv  // doubles height and width; nil in the last block
 }
 
 // Load binds the decoder's weights. The encoder's are left unread; any other missing or unused
@@ -59,8 +62,7 @@ func (d *Decoder) On(dev compute.Device) *Decoder {
 	return &on
 }
 
-// upBlock binds block i: its residuals and, in all blocks but the last, the upsampling after them,
-// which halves the channels.
+// upBlock binds block i: its residuals and, in all blocks but the last, the upsampling after them.
 func (l *loader) upBlock(cfg model.VAEConfig, i int) upBlock {
 	at := fmt.Sprintf("decoder.up_blocks.%d.", i)
 	var u upBlock
@@ -71,7 +73,8 @@ func (l *loader) upBlock(cfg model.VAEConfig, i int) upBlock {
 		return u
 	}
 
-	up := at + "upsamplers.0."
+	up := cfg.UpsamplerAt(i)
+	u.shortcut, u.block = cfg.Residual, cfg.UpBlock(i)
 	if cfg.TemporalUpsample(i) {
 		c := l.causal(up + "time_conv")
 		u.temporal = &c

@@ -22,11 +22,13 @@ type Encoder struct {
 }
 
 // downBlock is the residuals of one resolution and the downsampling in space and time
-// (WanResample).
+// (WanResample), as a list of layers or as a WanResidualDownBlock.
 type downBlock struct {
-	res      []residual   // of the block's resolution
-	spatial  compute.Conv // halves height and width; nil in the last block
-	temporal *causal      // halves the frames; nil where time is not downsampled
+	res      []residual    // of the block's resolution
+	shortcut bool          // whether the resampled input is added to the output (AvgDown3D)
+	block    compute.Block // how resolution changes
+	spatial  compute.Conv  // halves height and width; nil in the last block
+	temporal *causal       // halves the frames; nil where time is not downsampled
 }
 
 // LoadEncoder binds the encoder's weights. The decoder's are left unread; any other missing or
@@ -53,20 +55,17 @@ func LoadEncoder(dev compute.Device, cfg model.VAEConfig, w *model.Weights) (*En
 }
 
 // downBlock binds block i: its residuals and, in all blocks but the last, the downsampling after
-// them. The file numbers both in one list over all blocks.
+// them.
 func (l *loader) downBlock(cfg model.VAEConfig, i int) downBlock {
-	at := func(j int) string {
-		return fmt.Sprintf("encoder.down_blocks.%d.", i*(cfg.NumResBlocks+1)+j)
-	}
-	var d downBlock
+	d := downBlock{shortcut: cfg.Residual, block: cfg.DownBlock(i)}
 	for j := range cfg.NumResBlocks {
-		d.res = append(d.res, l.residual(at(j)))
+		d.res = append(d.res, l.residual(cfg.DownResidualAt(i, j)))
 	}
 	if i == len(cfg.DimMult)-1 {
 		return d
 	}
 
-	down := at(cfg.NumResBlocks)
+	down := cfg.DownsamplerAt(i)
 	d.spatial = l.Conv(down + "resample.1")
 	if cfg.TemperalDownsample[i] {
 		c := l.causal(down + "time_conv")
@@ -122,7 +121,7 @@ func (s *EncodeStream) Next(frames [][]float32) ([]float32, error) {
 		return nil, fmt.Errorf("cannot encode %d frames at once; %d are next", len(frames), s.Group())
 	}
 	for _, f := range frames {
-		if n := s.h * s.w * s.e.cfg.OutChannels; len(f) != n {
+		if n := s.h * s.w * colours; len(f) != n {
 			return nil, fmt.Errorf("cannot encode a frame of %d values as %d x %d", len(f), s.h, s.w)
 		}
 	}
@@ -142,16 +141,16 @@ func (s *EncodeStream) Next(frames [][]float32) ([]float32, error) {
 // forward runs the encoder proper (WanEncoder3d) and quant_conv, frames to the mean [h·w, C]. The
 // variance is not computed: the mode of a normal distribution is its mean.
 func (s *EncodeStream) forward(frames [][]float32) (compute.Volume, error) {
-	e, n := s.e, s.h*s.w
-	in := s.bufs.volume(len(frames), s.h, s.w, e.cfg.OutChannels)
+	e, h, w := s.e, s.h/s.e.cfg.Patch, s.w/s.e.cfg.Patch
+	in := s.bufs.volume(len(frames), h, w, e.cfg.OutChannels)
 	x := s.bufs.like(in, e.convIn.conv.Shape().Out)
 	if s.failed() {
 		return x, s.err()
 	}
 
-	// Frames one below the other: [T·H·W, 3].
+	// Frames one below the other: [T·H·W, 3] in Wan 2.1.
 	for t, f := range frames {
-		s.dev.Upload(in.RowRange(t*n, (t+1)*n), f)
+		s.dev.Upload(in.RowRange(t*h*w, (t+1)*h*w), patches(f, s.w, e.cfg.Patch))
 	}
 	s.causal(x, in, e.convIn, nil)
 
@@ -175,10 +174,26 @@ func (s *EncodeStream) forward(frames [][]float32) (compute.Volume, error) {
 	return mean, s.err()
 }
 
-// down runs a block's residuals and the downsampling after them, [T, H, W] to [T/2, H/2, W/2]. The
-// clip's first frame stands alone, so time is halved from the second group on; the temporal
-// convolution then also sees the last frame of the group before.
+// down runs a block, [T, H, W] to [T/2, H/2, W/2], and adds its averaged input where it has a
+// shortcut.
 func (s *EncodeStream) down(x compute.Volume, d *downBlock) compute.Volume {
+	if !d.shortcut {
+		return s.downsample(x, d)
+	}
+	in := x
+	s.bufs.kept = in
+	x = s.downsample(x, d)
+	s.bufs.kept = compute.Volume{}
+	if !s.failed() {
+		s.dev.AddMeans(x, in, d.block)
+	}
+	return x
+}
+
+// downsample runs a block's residuals and the downsampling after them. The clip's first frame
+// stands alone, so time is halved from the second group on; the temporal convolution then also sees
+// the last frame of the group before.
+func (s *EncodeStream) downsample(x compute.Volume, d *downBlock) compute.Volume {
 	for i := range d.res {
 		x = s.residual(x, &d.res[i])
 	}

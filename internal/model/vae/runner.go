@@ -11,11 +11,12 @@ import (
 const history = 2
 
 // buffers is the device memory of a stream's activations: three buffers, as many as any layer uses
-// at once. They grow during the first latent frames and are reused from then on. The first error,
-// of the device or of stop, is kept.
+// at once, and one for what is kept. They grow during the first latent frames and are reused from
+// then on. The first error, of the device or of stop, is kept.
 type buffers struct {
 	dev  compute.Device    // that the buffers are on
-	mem  [3]compute.Memory // nil until first used
+	mem  [4]compute.Memory // nil until first used
+	kept compute.Volume    // a block's input, which is needed after its layers; empty: none
 	stop func() error      // asked before each layer; nil: never
 	err  error             // the first of the device or of stop
 }
@@ -40,7 +41,7 @@ func (b *buffers) volume(t, h, w, c int, used ...compute.Volume) compute.Volume 
 // unused returns the index of a buffer that none of the given volumes lies in.
 func (b *buffers) unused(used []compute.Volume) int {
 	for i, m := range b.mem {
-		taken := false
+		taken := m != nil && b.kept.Mem == m
 		for _, u := range used {
 			taken = taken || m != nil && u.Mem == m
 		}
@@ -132,7 +133,8 @@ func (run *runner) remember(cache, x compute.Volume) {
 	run.dev.Copy(cache.Mat, x.RowRange((x.T-cache.T)*n, x.T*n))
 }
 
-// residual runs a WanResidualBlock, [T·H·W, in] to [T·H·W, out]. It may overwrite x.
+// residual runs a WanResidualBlock, [T·H·W, in] to [T·H·W, out]. It may overwrite x, unless that is
+// kept.
 func (run *runner) residual(x compute.Volume, r *residual) compute.Volume {
 	norm := run.bufs.like(x, r.in)
 	h := run.bufs.like(x, r.out, norm)
@@ -143,21 +145,23 @@ func (run *runner) residual(x compute.Volume, r *residual) compute.Volume {
 	run.dev.ChannelNorm(norm.Mat, x.Mat, r.norm1, compute.SiLU)
 	run.causal(h, norm, r.conv1, nil)
 
-	// What the result is added to: x itself, in place, or its projection to the new width.
-	sum := x
-	if r.shortcut != nil {
-		sum = run.bufs.like(x, r.out, h)
+	// What the result is added to: x itself, in place if possible, or its projection to the new
+	// width.
+	out, sum := x, x
+	if r.shortcut != nil || x.Mem == run.bufs.kept.Mem {
+		out = run.bufs.like(x, r.out, h)
 	}
 	if run.failed() {
 		return x
 	}
 	if r.shortcut != nil {
-		run.dev.Linear(sum.Mat, x.Mat, r.shortcut, compute.Epilogue{})
+		run.dev.Linear(out.Mat, x.Mat, r.shortcut, compute.Epilogue{})
+		sum = out
 	}
 
 	run.dev.ChannelNorm(h.Mat, h.Mat, r.norm2, compute.SiLU)
-	run.causal(sum, h, r.conv2, &sum.Mat)
-	return sum
+	run.causal(out, h, r.conv2, &sum.Mat)
+	return out
 }
 
 // attention runs a WanAttentionBlock: the pixels of each frame attend to each other. It overwrites

@@ -228,7 +228,7 @@ func (s *Stream) throughMiddle(z []float32) (compute.Volume, error) {
 }
 
 // afterMiddle runs the up-blocks and the output on one band, as far as it is due, [h·w, dim] to
-// [T·H·W, 3] with the rows read around the band. The first latent frame stays one frame: time is
+// [T·H·W, 3·patch²] with the rows read around the band. The first latent frame stays one frame: time is
 // doubled from the second on.
 func (s *Stream) afterMiddle(b *band, x compute.Volume) (compute.Volume, error) {
 	d := s.d
@@ -279,17 +279,17 @@ func (s *Stream) frames(t int) [][]float32 {
 	h, w := s.Size()
 	out := make([][]float32, t)
 	for i := range out {
-		out[i] = make([]float32, h*w*s.d.cfg.OutChannels)
+		out[i] = make([]float32, h*w*colours)
 	}
 	return out
 }
 
-// download copies a band's own rows of x [T·H·W, 3] to their place in the frames out, clamped to
-// -1..1. Values are checked first, since clamping would hide an infinity.
+// download copies a band's own rows of x [T·H·W, 3·patch²] to their place in the frames out,
+// clamped to -1..1. Values are checked first, since clamping would hide an infinity.
 func (s *Stream) download(out [][]float32, x compute.Volume, b *band) error {
 	r := b.reads[len(b.reads)-1]
 	line := x.W * x.Cols
-	first := s.rows.Lo * s.d.cfg.SpatialScale()
+	first := s.rows.Lo * s.d.scale()
 
 	for t := range out {
 		dst := out[t][(r.Lo-first)*line : (r.Hi-first)*line]
@@ -297,6 +297,7 @@ func (s *Stream) download(out [][]float32, x compute.Volume, b *band) error {
 		if err := s.d.dev.Download(dst, x.RowRange(lo*x.W, (lo+r.Len())*x.W)); err != nil {
 			return err
 		}
+		copy(dst, pixels(dst, x.W, s.d.cfg.Patch))
 		if err := tensor.CheckFinite("the decoded frame", dst); err != nil {
 			return err
 		}

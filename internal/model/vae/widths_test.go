@@ -40,14 +40,14 @@ func TestAnyWidthEqualsTheReference(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := frames(t, d, g.Floats("latent"), g.Tensor("latent").Shape)
+			got := decoded(t, d, g.Floats("latent"), g.Tensor("latent").Shape)
 			golden.Near(t, name, got, channelsLast(g.Floats("decoded")), 1e-5)
 		})
 	}
 }
 
-// frames decodes a normalised latent [1, C, T, h, w] into frames [T', H, W, 3].
-func frames(t *testing.T, d *Decoder, z []float32, shape []int) []float32 {
+// decoded decodes a normalised latent [1, C, T, h, w] into frames [T', H, W, 3].
+func decoded(t *testing.T, d *Decoder, z []float32, shape []int) []float32 {
 	t.Helper()
 	s, err := d.NewStream(shape[3], shape[4])
 	if err != nil {
