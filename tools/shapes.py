@@ -29,6 +29,9 @@ VIT_H = dict(hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num
 UMT5_XXL = dict(d_model=4096, d_ff=10240, d_kv=64, num_heads=64, num_layers=24, num_decoder_layers=24,
                 vocab_size=256384, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
 
+VAE_22 = dict(base_dim=160, decoder_base_dim=256, z_dim=48, is_residual=True, in_channels=12, out_channels=12, patch_size=2,
+              scale_factor_spatial=16)
+
 
 def fold(state):
     """Merges the layers of a list that have the same shapes, and checks that they do."""
@@ -58,10 +61,11 @@ def main(path):
         out["image_encoder"] = fold(CLIPVisionModel(CLIPVisionConfig(**VIT_H)).state_dict())
         out["text_encoder"] = fold(UMT5EncoderModel(UMT5Config(**UMT5_XXL)).state_dict())
         out["vae"] = fold(AutoencoderKLWan().state_dict())
+        out["vae 2.2"] = fold(AutoencoderKLWan(**VAE_22).state_dict())
     with open(path, "w") as f:
         f.write("{\n")
         parts = [("transformer " + n, w) for n, w in out["transformer"].items()]
-        parts += [(n, out[n]) for n in ("text_encoder", "vae", "image_encoder")]
+        parts += [(n, out[n]) for n in ("text_encoder", "vae", "vae 2.2", "image_encoder")]
         for i, (name, weights) in enumerate(parts):
             lines = [f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(weights.items())]
             f.write(f" {json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n }" + ("," if i + 1 < len(parts) else "") + "\n")

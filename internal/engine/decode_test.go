@@ -53,6 +53,29 @@ func TestAnyNumberOfRanksDecodesTheSameVideo(t *testing.T) {
 	}
 }
 
+// TestAnyNumberOfRanksDecodesAResidualVAE shares the rows of Wan 2.2's VAE, 16 pixels each.
+func TestAnyNumberOfRanksDecodesAResidualVAE(t *testing.T) {
+	s, dir := spec(golden.Open(t, "twin_residual")), golden.Twin(t, "residual")
+	s.Width, s.Height, s.Frames, s.Steps = 32, 192, 5, 1
+	var want job.Object
+	for n := 1; n <= 3; n++ {
+		engines := make([]*Engine, n)
+		for r := range engines {
+			engines[r] = engineIn(t, compute.FP32, 1, dir)
+		}
+		if got := bandsOf(engines[0], n, s, false, t); got != n {
+			t.Fatalf("%d of %d ranks decode", got, n)
+		}
+		res, _ := generate(t, engines, inMemory(t, n), s, job.Mesh{CFG: 1, Ulysses: n})
+		if want.Name == "" {
+			want = res.Video
+		}
+		if res.Video != want {
+			t.Errorf("%d ranks: video %.20s, others %.20s", n, res.Video.Name, want.Name)
+		}
+	}
+}
+
 func TestDecodingIsSpreadOnlyWhereItPays(t *testing.T) {
 	e, s := engine(t, 1, "testdata", "golden", "tiny5"), tall(t)
 	if n := bandsOf(e, 3, s, true, t); n != 1 {

@@ -134,23 +134,26 @@ func readVAE(s *settings) VAEConfig {
 // resolutions, and what neither can.
 func (c VAEConfig) check(s *settings) {
 	s.must("attn_scales", "[]")
+
+	// An absent key means three channels.
 	for _, key := range []string{"in_channels", "out_channels"} {
 		s.must(key, fmt.Sprint(c.OutChannels))
 		if s.raw[key] == nil && c.OutChannels != 3 {
 			s.fail(key, fmt.Sprint(c.OutChannels))
 		}
 	}
+
 	s.must("scale_factor_spatial", fmt.Sprint(c.SpatialScale()), "null")
 	s.must("scale_factor_temporal", fmt.Sprint(c.TemporalScale()), "null")
 	s.skip("dropout", "torch_dtype", "dtype")
 	if len(c.TemperalDownsample) != len(c.DimMult)-1 {
 		s.fail("temperal_downsample", "one value less than dim_mult has")
 	}
-	if c.Residual && !c.shortcutsFit() {
-		s.fail("dim_mult", "widths that shortcuts can make by averaging or repeating whole values")
-	}
 	if len(c.LatentsMean) != c.ZDim || len(c.LatentsStd) != c.ZDim {
 		s.fail("z_dim", "16, unless latents_mean and latents_std are given")
+	}
+	if s.err == nil && c.Residual && !c.shortcutsFit() {
+		s.fail("dim_mult", "widths that shortcuts can make by averaging or repeating whole values")
 	}
 }
 

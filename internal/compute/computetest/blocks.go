@@ -72,6 +72,7 @@ func (c *blocksCase) want() []float64 {
 	b, share := c.block, c.fineC*c.block.Voxels()/c.coarseC
 	fine, coarse := widened(c.fine), widened(c.coarse)
 	high, wide := c.h*b.Side, c.w*b.Side
+
 	for i, v := range c.fine {
 		row, ch := i/c.fineC, i%c.fineC
 		f, y, x := row/(high*wide)+c.missing, row/wide%high, row%wide
@@ -83,6 +84,7 @@ func (c *blocksCase) want() []float64 {
 			fine[i] += float64(c.coarse[at])
 		}
 	}
+
 	if c.means {
 		return coarse
 	}

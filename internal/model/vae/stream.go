@@ -228,8 +228,8 @@ func (s *Stream) throughMiddle(z []float32) (compute.Volume, error) {
 }
 
 // afterMiddle runs the up-blocks and the output on one band, as far as it is due, [h·w, dim] to
-// [T·H·W, 3·patch²] with the rows read around the band. The first latent frame stays one frame: time is
-// doubled from the second on.
+// [T·H·W, 3·patch²] with the rows read around the band. The first latent frame stays one frame:
+// time is doubled from the second on.
 func (s *Stream) afterMiddle(b *band, x compute.Volume) (compute.Volume, error) {
 	d := s.d
 	b.step, b.lo = 0, 0
