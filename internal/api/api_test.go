@@ -264,7 +264,7 @@ func TestOpenAIsClient(t *testing.T) {
 	params.InputReference = openai.VideoNewParamsInputReferenceUnion{
 		OfFile: bytes.NewReader(picture(t))}
 	if v, err = oc.Videos.New(ctx, params); err != nil ||
-		f.jobs[job.ID(v.ID)].Spec.Source.Kind != job.SourceImage {
+		f.jobs[job.ID(v.ID)].Spec.Inputs[0].Kind != job.KindImage {
 		t.Errorf("from a picture: %+v, %v", v, err)
 	}
 	var e *openai.Error

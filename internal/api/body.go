@@ -13,7 +13,6 @@ import (
 
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/api/source"
-	"github.com/longtake/longtake/internal/job"
 )
 
 // Limits of a body. They hold as it is read, whatever Content-Length says, and for chunked bodies.
@@ -31,11 +30,11 @@ const (
 	jsonMax = inlineMax + bodyMax
 )
 
-// readRequest reads the body of a request, JSON or a form. The second result is what the clip
-// starts from, nil if that is nothing: it is received, but not looked at before it is opened, and
-// the caller drops it. Errors are answers: 400, 413 or 415. OpenAI's SDKs send one or the other, by
-// their language and by whether there is a file.
-func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, *received, error) {
+// readRequest reads the body of a request, JSON or a form. The second result is what the clip is
+// made from besides words: it is received, but not looked at before it is opened, and the caller
+// drops it. Errors are answers: 400, 413 or 415. OpenAI's SDKs send one or the other, by their
+// language and by whether there is a file.
+func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, inputs, error) {
 	h, q := r.Header, &request{}
 	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return q, nil, unsupported("Content-Encoding is %.64q; allowed: none", e)
@@ -59,13 +58,13 @@ func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, 
 			h.Get("Content-Type"))
 	}
 
-	// Without anything to start from, or after an error, nothing that was received stays.
-	var in *received
+	// Without any inputs, or after an error, nothing that was received stays.
+	var in inputs
 	if err == nil {
-		in, err = q.input(place)
+		in, err = q.inputs(place)
 	}
 	if in == nil {
-		q.ref.drop()
+		q.dropFiles()
 		place.leave()
 	}
 	s.rename(&q.Request)
@@ -176,7 +175,8 @@ func checkPart(n int, part *multipart.Part) error {
 // bytes.
 func (q *request) readPart(name string, part *multipart.Part, left *int64) error {
 	if part.FileName() != "" {
-		return invalid(name, "%.64q is a file; allowed for files: %s", name, job.SourceField)
+		return invalid(name, "%.64q is a file; allowed for files: %s", name,
+			strings.Join(fileNames, ", "))
 	}
 	text, err := io.ReadAll(io.LimitReader(part, *left+1))
 	if err != nil {

@@ -24,6 +24,16 @@ var fieldNames = func() (names []string) {
 	return names
 }()
 
+// fileNames lists the fields that are files.
+var fileNames = func() (names []string) {
+	for _, f := range job.Fields {
+		if f.Type() == job.TypeFile {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}()
+
 // known is every name that is taken, for hints. A typo in guidance_scale_2 gets a hint, too, though
 // that is refused then.
 var known = func() []string {
@@ -35,7 +45,7 @@ var known = func() []string {
 	return names
 }()
 
-// isReference reports whether a field is what the clip starts from, under one of its names.
+// isReference reports whether a field is a file that the clip is made from, under one of its names.
 func isReference(name string) bool {
 	f, ok := job.LookupField(name)
 	return ok && f.Type() == job.TypeFile
@@ -59,9 +69,9 @@ type request struct {
 	job.Request
 	// The fields that were set, by longtake's names, and what the request called each.
 	given map[string]string
-	// What the clip starts from, as it was sent; nil if nothing was. The reader of the body owns its
-	// file until it becomes a received.
-	ref *reference
+	// What the clip is made from, as it was sent, in the order in which it came. The reader of the
+	// body owns the files until they become received.
+	refs []*reference
 }
 
 // set takes a field, ours or another server's, as JSON and forms write it. JSON's null is a field

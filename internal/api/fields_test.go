@@ -299,9 +299,8 @@ func FuzzRequests(f *testing.F) {
 			explain(err)
 			return
 		}
-		if in, err := q.input(p); err == nil && in != nil {
-			(&reference{file: in.file}).drop()
-		}
+		_, _ = q.inputs(p)
+		q.dropFiles()
 		r, err := q.Settle(fk.model)
 		if err != nil {
 			return

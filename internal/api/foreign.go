@@ -28,7 +28,7 @@ var unable = map[string]string{
 	"progressive_mode": "progressive sizes", "generate_sound": "sound", "sound_duration": "sound",
 	"audio_reference": "sound", "video_reference": "videos as a reference",
 	"video_path": "videos as a reference", "video_url": "videos as a reference",
-	"last_image": "a last picture", "end_image": "a last picture", "sigmas": "sigmas of one's own",
+	"sigmas":   "sigmas of one's own",
 	"strength": "a strength", "stream": "streamed answers", "webhook_url": "webhooks",
 	"callback_url": "webhooks", "latent_path": "files of the server",
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
@@ -59,10 +60,11 @@ func TestClipsStartFromInputs(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	f := extender()
 	_, c := serve(t, f)
-	check := func(r job.Request, data []byte, want job.Source, frames, w, h int) {
+	check := func(r job.Request, data []byte, want job.Input, frames, w, h int) {
 		t.Helper()
 		r.Prompt, r.Seed = "a ball", ptr(uint64(7))
-		v, err := c.CreateFrom(t.Context(), r, "input", bytes.NewReader(data))
+		v, err := c.CreateFrom(t.Context(), r, client.File{Field: job.StartField, Name: "input",
+			Reader: bytes.NewReader(data)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +73,7 @@ func TestClipsStartFromInputs(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := v.Details.Spec
-		if s.Source != want || s.Frames != frames || s.Width != w ||
+		if s.Inputs[0] != want || s.Frames != frames || s.Width != w ||
 			s.Height != h || s.Prompt != "a ball" || s.Seed != 7 || s.Long != job.LongExtend {
 			t.Errorf("%+v", s)
 		}
@@ -79,10 +81,10 @@ func TestClipsStartFromInputs(t *testing.T) {
 			t.Errorf("%d bytes were stored", len(f.objects[want.Object.Name]))
 		}
 	}
-	shown := job.Source{Kind: job.SourceImage, Latents: 1}
+	shown := job.Input{Role: job.RoleStart, Kind: job.KindImage, Latents: 1}
 	check(job.Request{}, picture(t), shown, 33, 96, 64)
 	check(job.Request{Frames: ptr(49), Size: "64x96"}, picture(t), shown, 49, 64, 96)
-	made := job.Source{Kind: job.SourceLatents, Latents: 3}
+	made := job.Input{Role: job.RoleStart, Kind: job.KindLatents, Latents: 3}
 	z := latentsOf(t, "latents", 1, 16, 3, 6, 4)
 	check(job.Request{}, z, made, 9+32, 32, 48)
 	check(job.Request{Frames: ptr(8), Size: "32x48"}, z, made, 17, 32, 48)
@@ -167,7 +169,7 @@ func TestExtensions(t *testing.T) {
 		t.Helper()
 		v, err := c.Extend(t.Context(), first.ID, r)
 		s := first.Details.Spec
-		s.Source = job.Source{Kind: job.SourceLatents, Object: z, Latents: 11}
+		s.Inputs = []job.Input{{Role: job.RoleStart, Kind: job.KindLatents, Object: z, Latents: 11}}
 		s.Frames, s.Blocks = 41+32, 2
 		if want(&s); err != nil || !v.Details.Spec.Equal(s) {
 			t.Errorf("%+v, %v\nwant %+v", v.Details.Spec, err, s)
@@ -212,7 +214,7 @@ func TestInputsAtOnceAreBounded(t *testing.T) {
 		r.Header.Set("Content-Type", form.FormDataContentType())
 		return r, err
 	}
-	read := func() (*received, error) {
+	read := func() (inputs, error) {
 		r, err := body()
 		if err != nil {
 			t.Fatal(err)
@@ -224,7 +226,7 @@ func TestInputsAtOnceAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if file, err := in.open(t.Context()); err != nil || !file.IsImage() {
+	if file, err := in[0].open(t.Context()); err != nil || !file.IsImage() {
 		t.Fatalf("%+v, %v", file, err)
 	}
 	if _, err := read(); err == nil || !strings.Contains(err.Error(), "too many inputs") {

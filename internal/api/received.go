@@ -5,11 +5,14 @@ import (
 	"os"
 
 	"github.com/longtake/longtake/internal/api/source"
+	"github.com/longtake/longtake/internal/job"
 )
 
-// received is what a request brought for its clip to start from: a temporary file, or a URL that
-// leads to one. It has one of the server's few places for those until it is dropped.
+// received is what a request brought for its clip to be made from: a temporary file, or a URL that
+// leads to one. It has one of the server's few places for those, with the others of its request,
+// until it is dropped.
 type received struct {
+	field job.Field
 	// What the request called its field, for errors.
 	name string
 	// To be fetched by open; "": the file is there.
@@ -22,7 +25,7 @@ type received struct {
 }
 
 // open finds out what was received: a URL is fetched, and a picture decoded. It is an error of the
-// request if it is neither a picture nor latents. The file is closed by drop.
+// request if it is not what the field takes. The file is closed by drop.
 func (in *received) open(ctx context.Context) (*source.File, error) {
 	if in.url != "" {
 		f, err := in.fetch.get(ctx, in.name, in.url)
@@ -31,7 +34,7 @@ func (in *received) open(ctx context.Context) (*source.File, error) {
 		}
 		in.file = f
 	}
-	return source.Inspect(ctx, in.file)
+	return source.Inspect(ctx, in.field, in.file)
 }
 
 // drop removes the temporary file and gives the place back; of nothing, it does nothing.
@@ -41,4 +44,14 @@ func (in *received) drop() {
 	}
 	(&reference{file: in.file}).drop()
 	in.place.leave()
+}
+
+// inputs are all that a request brought.
+type inputs []*received
+
+// drop drops each of them.
+func (all inputs) drop() {
+	for _, in := range all {
+		in.drop()
+	}
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -20,9 +21,10 @@ import (
 	"github.com/longtake/longtake/internal/media"
 )
 
-// reference is what a clip starts from, as a request brings it: a file of a form, or a text that is
-// a data URL, a URL, base64, or JSON of those.
+// reference is a file that a clip is made from, as a request brings it: a file of a form, or a text
+// that is a data URL, a URL, base64, or JSON of those.
 type reference struct {
+	field job.Field
 	// What the request called its field, for errors.
 	name string
 	// A temporary file with the bytes of a form's part, whose offset stands anywhere; nil for a text.
@@ -53,15 +55,33 @@ func setReference(q *request, name string, v value) error {
 	return q.refer(&reference{name: name, text: text})
 }
 
-// refer takes the one reference that a request may have, and drops a second. input_reference and
-// its aliases count as one.
+// refer takes a reference, and drops one that is more than its field takes. input_reference and its
+// aliases count as one.
 func (q *request) refer(r *reference) error {
-	if q.ref != nil {
-		r.drop()
-		return invalid(r.name, "%s and %s are given; allowed: one of them, once", q.ref.name, r.name)
+	r.field, _ = job.LookupField(r.name)
+	n, first := 0, ""
+	for _, other := range q.refs {
+		if other.field.Name == r.field.Name {
+			n, first = n+1, cmp.Or(first, other.name)
+		}
 	}
-	q.ref = r
+
+	if most := r.field.FilesMax(); n >= most {
+		r.drop()
+		if most == 1 {
+			return invalid(r.name, "%s and %s are given; allowed: one of them, once", first, r.name)
+		}
+		return invalid(r.name, "%s is given more than %d times; allowed: up to %d", r.name, most, most)
+	}
+	q.refs = append(q.refs, r)
 	return nil
+}
+
+// dropFiles removes the files of all references.
+func (q *request) dropFiles() {
+	for _, r := range q.refs {
+		r.drop()
+	}
 }
 
 // setPart takes what a form calls base[key], a member of an object: PHP's way, which OpenAI's SDKs
@@ -214,19 +234,30 @@ func receiveFile(r io.Reader) (*os.File, error) {
 	return f, nil
 }
 
-// input returns what a request starts from, with its place, or nil if it starts from nothing. A
-// text is decoded to a file here; a URL is fetched only when it is opened. The place is the
-// caller's to leave, also after an error.
-func (q *request) input(p *place) (*received, error) {
-	r := q.ref
-	if r == nil {
+// inputs returns what a request's clip is made from, with the place that all of it shares; none if
+// that is words alone. A text is decoded to a file here; a URL is fetched only when it is opened.
+// The place is the caller's to leave, also after an error, and then so are the files to drop.
+func (q *request) inputs(p *place) (inputs, error) {
+	if len(q.refs) == 0 {
 		return nil, nil
 	}
 	if err := p.take(); err != nil {
 		return nil, err
 	}
+	var all inputs
+	for _, r := range q.refs {
+		in, err := r.received(p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, in)
+	}
+	return all, nil
+}
 
-	in := &received{name: r.name, file: r.file, place: p}
+// received makes a file of a text, unless it is a URL.
+func (r *reference) received(p *place) (*received, error) {
+	in := &received{field: r.field, name: r.name, file: r.file, place: p}
 	if lower := strings.ToLower(r.text[:min(len(r.text), 8)]); strings.HasPrefix(lower, "http://") ||
 		strings.HasPrefix(lower, "https://") {
 		in.url, in.fetch = r.text, p.s.fetch
@@ -238,12 +269,10 @@ func (q *request) input(p *place) (*received, error) {
 
 	data, err := r.decode()
 	if err == nil {
-		in.file, err = receiveFile(bytes.NewReader(data))
+		r.file, err = receiveFile(bytes.NewReader(data))
 	}
-	if err != nil {
-		return nil, err
-	}
-	return in, nil
+	in.file = r.file
+	return in, err
 }
 
 // decode returns the bytes of a data URL, or of base64 that holds a picture: any word is base64 of

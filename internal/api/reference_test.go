@@ -61,6 +61,12 @@ func submit(t *testing.T, c *testClient, parts ...part) (int, schema.Error, sche
 	return answerOf(t, status, text)
 }
 
+// startOf is what a video starts from.
+func startOf(v schema.Video) job.Input {
+	in, _ := v.Details.Spec.Input(job.RoleStart)
+	return in
+}
+
 // TestReferences sends a picture in all the ways that clients do.
 func TestReferences(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
@@ -73,9 +79,9 @@ func TestReferences(t *testing.T) {
 
 	given := func(how string, status int, e schema.Error, v schema.Video) {
 		t.Helper()
-		if status != 200 || v.Details.Spec.Source.Kind != job.SourceImage ||
-			f.objects[v.Details.Spec.Source.Object.Name] != png {
-			t.Errorf("%.60s: %d %s, start %+v", how, status, e.Message, v.Details.Spec.Source)
+		if status != 200 || startOf(v).Kind != job.KindImage ||
+			f.objects[startOf(v).Object.Name] != png {
+			t.Errorf("%.60s: %d %s, start %+v", how, status, e.Message, startOf(v))
 		}
 	}
 	for _, how := range []string{`"` + data + `"`, `"` + plain + `"`, `{"image_url": "` + data + `"}`,
@@ -103,8 +109,8 @@ func TestReferences(t *testing.T) {
 	for _, p := range []part{{name: "input_reference", file: "-", kind: "application/octet-stream"},
 		{name: "input_reference"}, {name: "input_reference", value: " \r\n"}, {name: "seed"},
 		{name: "num_frames", value: " "}, {name: "metadata[a]", value: "1"}} {
-		if status, e, v := submit(t, c, p); status != 200 || v.Details.Spec.Source != (job.Source{}) {
-			t.Errorf("%+v: %d %s %+v", p, status, e.Message, v.Details.Spec.Source)
+		if status, e, v := submit(t, c, p); status != 200 || v.Details.Spec.Inputs != nil {
+			t.Errorf("%+v: %d %s %+v", p, status, e.Message, startOf(v))
 		}
 	}
 	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) != 0 {
@@ -225,8 +231,8 @@ func TestURLsAreFetched(t *testing.T) {
 		w := record(t, s.mux(s.routes(prometheus.NewRegistry())),
 			fmt.Sprintf(`{"prompt": "a", "input_reference": {"image_url": %q}}`, url))
 		status, e, v := answerOf(t, w.Code, w.Body.String())
-		if status == 200 && f.objects[v.Details.Spec.Source.Object.Name] != string(png) {
-			t.Errorf("%s: %+v", url, v.Details.Spec.Source)
+		if status == 200 && f.objects[startOf(v).Object.Name] != string(png) {
+			t.Errorf("%s: %+v", url, startOf(v))
 		}
 		if strings.Contains(e.Message, "secret") {
 			t.Errorf("%s tells what it read: %s", url, e.Message)

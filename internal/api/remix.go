@@ -31,8 +31,8 @@ func (s *server) extendVideo(w http.ResponseWriter, r *http.Request, id job.ID) 
 	req.Inherit(m, v.Spec, job.ByBoth)
 	// The latents are in the object store already: nothing is copied, and the job's reference keeps
 	// them.
-	req.Source = job.Source{Kind: job.SourceLatents, Object: v.Result.Latents,
-		Latents: m.Latents(v.Spec.Frames)}
+	req.Inputs = []job.Input{{Role: job.RoleStart, Kind: job.KindLatents, Object: v.Result.Latents,
+		Latents: m.Latents(v.Spec.Frames)}}
 	if req, err = req.Extend(m, v.Spec.Width, v.Spec.Height); err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (s *server) remix(w http.ResponseWriter, r *http.Request) error {
 
 	req := q.Request
 	req.Inherit(m, v.Spec, job.ByRemix)
-	req.Source, req.RemixOf = v.Spec.Source, v.ID
+	req.Inputs, req.RemixOf = v.Spec.Inputs, v.ID
 
 	// What is not said comes back as the first client wrote it: its alias, its seconds.
 	if !q.Says("model") {
@@ -74,8 +74,8 @@ func (s *server) readChange(w http.ResponseWriter, r *http.Request, id job.ID) (
 	q, in, err := s.readRequest(w, r)
 	defer in.drop()
 	if err == nil && in != nil {
-		err = invalid(job.SourceField, "%s does not go with a video that is given already; allowed: "+
-			"leave it out", job.SourceField)
+		err = invalid(in[0].field.Name, "%s does not go with a video that is given already; allowed: "+
+			"leave it out", in[0].field.Name)
 	}
 	if err == nil {
 		v, err = s.service.Get(r.Context(), id)

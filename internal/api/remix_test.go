@@ -76,12 +76,12 @@ func TestRemixOfWhatStartsFromAPicture(t *testing.T) {
 	f := extender()
 	h := api(f, nil, nil)
 	v := videoIn(t, ask(h, "POST", "/v1/videos", `{"prompt": "a"}`, asJSON))
-	start := job.Source{Kind: job.SourceImage, Latents: 1,
+	start := job.Input{Role: job.RoleStart, Kind: job.KindImage, Latents: 1,
 		Object: job.Object{Name: "sha256-" + strings.Repeat("a", 64), Size: 5,
 			SHA256: strings.Repeat("a", 64)}}
-	f.set(v.ID, func(v *coord.View) { v.Spec.Source = start })
+	f.set(v.ID, func(v *coord.View) { v.Spec.Inputs = []job.Input{start} })
 	got := videoIn(t, ask(h, "POST", "/v1/videos/"+string(v.ID)+"/remix", `{"prompt": "b"}`, asJSON))
-	if got.Details.Spec.Source != start {
+	if len(got.Details.Spec.Inputs) != 1 || got.Details.Spec.Inputs[0] != start {
 		t.Errorf("%+v", got.Details.Spec)
 	}
 }
@@ -113,7 +113,7 @@ func TestExtensionsByBody(t *testing.T) {
 		{kind1, form1}, {kind2, form2}, {kind3, form3},
 	} {
 		v := videoIn(t, ask(h, "POST", "/v1/videos/extensions", c[1], c[0]))
-		if s := v.Details.Spec; s.Prompt != "more" || s.Source.Kind != job.SourceLatents ||
+		if s := v.Details.Spec; s.Prompt != "more" || s.Inputs[0].Kind != job.KindLatents ||
 			s.Frames != 33+16 {
 			t.Errorf("%s: %+v", c[1], s)
 		}

@@ -22,8 +22,8 @@ type Config struct {
 	// Service is the coordinator, or a stand-in for it in tests: everything that the API shows or
 	// changes goes through it.
 	Service coord.Service
-	// Metrics is served on /metrics. The API adds its own histogram, so one registry serves one API: a
-	// second New with it panics.
+	// Metrics is served on /metrics. The API adds its own histogram, so one registry serves one API:
+	// a second New with it panics.
 	Metrics *prometheus.Registry
 	// Log gets a line for each request, at info if the request changes something; nil discards them.
 	Log *slog.Logger
@@ -112,26 +112,41 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record
 		return s.queue(r, q.Request)
 	}
 
-	if !m.Extends { // before it is decoded
-		return none, &job.FieldError{Field: in.name, Value: "given",
-			Allowed: "none; this model was not trained to go on from given latents"}
+	for _, f := range in { // before any is decoded
+		if allowed := m.Refuses(f.field.Role); allowed != "" {
+			return none, &job.FieldError{Field: f.name, Value: "given", Allowed: allowed}
+		}
 	}
 
-	// From here it costs: a URL is fetched, a picture decoded, the bytes are copied to the store.
-	file, err := in.open(r.Context())
-	if err != nil {
-		return none, err
-	}
-
-	// What is stored and then not queued is dropped by the coordinator after an hour.
-	req, err := file.Request(q.Request, m)
-	if err == nil {
-		req.Source.Object, err = s.service.StoreInput(r.Context(), in.file)
-	}
+	req, err := s.storeInputs(r.Context(), q.Request, m, in)
 	if err != nil {
 		return none, err
 	}
 	return s.queue(r, req)
+}
+
+// storeInputs returns a request with what was received for it. It costs: a URL is fetched, a
+// picture decoded, and in the end the bytes are copied to the store. What is stored and then not
+// queued is dropped by the coordinator after an hour.
+func (s *server) storeInputs(ctx context.Context, req job.Request, m job.Model, in inputs) (
+	job.Request, error) {
+	for _, f := range in {
+		file, err := f.open(ctx)
+		if err != nil {
+			return req, err
+		}
+		if req, err = file.Request(req, m); err != nil {
+			return req, err
+		}
+	}
+
+	for i, f := range in {
+		var err error
+		if req.Inputs[i].Object, err = s.service.StoreInput(ctx, f.file); err != nil {
+			return req, err
+		}
+	}
+	return req, nil
 }
 
 // model is the one that the cluster serves; without a shard, the error is coord.ErrNoModel, for a

@@ -51,9 +51,9 @@ taken; --seconds and --frames are then what is added, and the result is the whol
 // generation is one run of generate: what was asked for, where it goes, and, without a coordinator,
 // the cluster that is started for it.
 type generation struct {
-	// What clip, as its flags say; and what it starts from, if anything.
+	// What clip, as its flags say; and the files that it is made from, if any.
 	request job.Request
-	start   clipStart
+	inputs  clipInputs
 
 	// Where the results go, and how progress and the summary are shown.
 	out  output
@@ -82,7 +82,7 @@ func generateCommand() *cobra.Command {
 	// Settings first: --shards and --threads are fields of a request as well, and keep the help and
 	// the defaults of the settings.
 	config.Local().Define(f)
-	defineStart(f)
+	defineInputs(f)
 	r := &job.Request{}
 	defineFields(f, r, func(job.Field) bool { return true })
 
@@ -112,10 +112,10 @@ func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, er
 	}
 
 	// Something has to be shown: a prompt, scenes, or the video that the clip goes on from.
-	if g.start, err = readStart(f, g.values.String("coordinator") != ""); err != nil {
+	if g.inputs, err = readInputs(f, g.values.String("coordinator") != ""); err != nil {
 		return nil, err
 	}
-	if !f.Changed("prompt") && !f.Changed("storyboard") && g.start.video == "" {
+	if !f.Changed("prompt") && !f.Changed("storyboard") && g.inputs.video == "" {
 		return nil, daemon.Usagef(`the prompt is missing; say -p "..." (an empty one is allowed)`)
 	}
 	if f.Changed("storyboard") {
@@ -179,10 +179,10 @@ func (g *generation) checkRemote() error {
 // run makes the clip, on the cluster of the coordinator or on one that it starts and stops. A local
 // cluster is used through its HTTP API, so that both ways are one path of code.
 func (g *generation) run(ctx context.Context) (err error) {
-	if err := g.start.open(ctx); err != nil {
+	defer g.inputs.close()
+	if err := g.inputs.open(ctx); err != nil {
 		return err
 	}
-	defer g.start.close()
 
 	url := g.values.String("coordinator")
 	if url == "" {
@@ -231,7 +231,7 @@ func (g *generation) preflight() error {
 	}
 
 	printNotices(g.stderr, m.Notices)
-	r, err := g.start.request(g.request, m)
+	r, err := g.inputs.request(g.request, m)
 	if err != nil {
 		return err
 	}
@@ -259,10 +259,10 @@ func (g *generation) preflight() error {
 	return plan.CheckLimits(m, s, offers, limits, r.Force)
 }
 
-// queue creates the video, with what it starts from. makeVideo calls it once; the client repeats it
-// as needed.
+// queue creates the video, with the files that it is made from. makeVideo calls it once; the client
+// repeats it as needed.
 func (g *generation) queue(ctx context.Context, c *client.Client) (schema.Video, error) {
-	return g.start.queue(ctx, c, g.request)
+	return g.inputs.queue(ctx, c, g.request)
 }
 
 // makeVideo has a video queued and follows it to its end, telling rep. When ctx ends meanwhile
@@ -309,7 +309,8 @@ type resultLine struct {
 	Spec job.Spec `json:"spec"`
 	Mesh string   `json:"mesh"`
 
-	// How long it took: by stage, the median step, and all of the command, a cluster's start included.
+	// How long it took: by stage, the median step, and all of the command, a cluster's start
+	// included.
 	Seconds      map[job.Stage]float64 `json:"seconds"`
 	StepSeconds  float64               `json:"step_seconds"`
 	TotalSeconds float64               `json:"total_seconds"`

@@ -17,7 +17,7 @@ import (
 func defineFields(f *pflag.FlagSet, r *job.Request, which func(job.Field) bool) {
 	for _, field := range job.Fields {
 		// A part of another flag (width, of --size) has none; files have flags that know more: see
-		// defineStart.
+		// defineInputs.
 		own := field.Flag != "" && !field.Part && field.Type() != job.TypeFile
 		if !own || !which(field) || f.Lookup(field.Flag) != nil {
 			continue

@@ -12,7 +12,7 @@ import (
 // creations of several clients share a write to the disk and the loop does not wait for it. Where a
 // job starts from an object, which must not be deleted meanwhile, the core commits.
 func (c *Coordinator) Create(ctx context.Context, r job.Request) (job.Record, error) {
-	if r.Source != (job.Source{}) {
+	if len(r.Inputs) > 0 {
 		return do(ctx, c, func(reply func(job.Record, error)) { c.core.Create(r, reply) })
 	}
 	p, err := look(c, func() (core.Proposal, error) { return c.core.ProposeJob(r) })

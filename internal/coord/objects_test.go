@@ -37,7 +37,7 @@ func TestInputsStayForTheirJobs(t *testing.T) {
 	}
 	in := store("a picture")
 	r := request(1)
-	r.Source = job.Source{Kind: job.SourceImage, Object: in, Latents: 1}
+	r.Inputs = []job.Input{{Role: job.RoleStart, Kind: job.KindImage, Object: in, Latents: 1}}
 	r.Shards = 2 // it waits
 	id := create(t, c, r)
 	f, err := c.Open(ctx, in)
@@ -99,7 +99,8 @@ func TestStraysAreDeleted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Source, r.Shards = job.Source{Kind: job.SourceImage, Object: in, Latents: 1}, 2
+	r.Inputs = []job.Input{{Role: job.RoleStart, Kind: job.KindImage, Object: in, Latents: 1}}
+	r.Shards = 2
 	create(t, c, r)
 	there := func(o job.Object) bool {
 		f, err := c.Open(ctx, o)

@@ -88,7 +88,7 @@ func (r *run) finish(ctx context.Context, x []float32) (job.Result, error) {
 		}
 
 		// Of given latents no rank holds those that no window begins with.
-		if r.Plan.Spec.Source.Kind == job.SourceLatents {
+		if in, _ := r.Plan.Spec.Input(job.RoleStart); in.Kind == job.KindLatents {
 			if err := r.withStartLatents(ctx, w.Begin); err != nil {
 				return err
 			}

@@ -19,13 +19,13 @@ import (
 // another clip, or those of a picture. It leaves the rest of x alone. All ranks call it together.
 func (r *run) fillStart(ctx context.Context, x []float32) error {
 	var err error
-	switch r.Plan.Spec.Source.Kind {
-	case job.SourceLatents:
+	switch start, _ := r.Plan.Spec.Input(job.RoleStart); start.Kind {
+	case job.KindLatents:
 		err = r.withStartLatents(ctx, func(z *latents.File) error {
 			r.fillTokens(x, z.Frames)
 			return nil
 		})
-	case job.SourceImage:
+	case job.KindImage:
 		var latent []float32
 		if latent, err = r.startPicture(ctx); err == nil {
 			r.fillTokens(x, func(partition.Range) []float32 { return latent })
@@ -64,13 +64,13 @@ func (r *run) fillTokens(x []float32, frames func(partition.Range) []float32) {
 // withStartLatents calls f with the latents that the clip starts from, which it reads into a file
 // for that time.
 func (r *run) withStartLatents(ctx context.Context, f func(*latents.File) error) error {
-	source := r.Plan.Spec.Source
+	start, _ := r.Plan.Spec.Input(job.RoleStart)
 	return r.withTempFile(func(file *os.File) error {
-		err := r.copyObject(ctx, file, 0, source.Object)
+		err := r.copyObject(ctx, file, 0, start.Object)
 		if err != nil {
 			return fmt.Errorf("cannot read what the clip goes on from: %w", err)
 		}
-		z, err := r.openLatents(file.Name(), source.Latents)
+		z, err := r.openLatents(file.Name(), start.Latents)
 		if err != nil {
 			return fmt.Errorf("cannot go on from this latent: %w", err)
 		}
@@ -138,8 +138,10 @@ func (r *run) encodePicture(ctx context.Context) (latent []float32, err error) {
 // readPicture returns the picture's pixels in the clip's size, [H, W, 3].
 func (r *run) readPicture(ctx context.Context) (rgb []uint8, err error) {
 	s := r.Plan.Spec
+	start, _ := s.Input(job.RoleStart)
+
 	err = r.withTempFile(func(f *os.File) error {
-		if err := r.copyObject(ctx, f, 0, s.Source.Object); err != nil {
+		if err := r.copyObject(ctx, f, 0, start.Object); err != nil {
 			return err
 		}
 		if _, err := f.Seek(0, io.SeekStart); err != nil {

@@ -30,11 +30,11 @@ func extendable() job.Model {
 }
 
 // resolved is the spec of a clip of so many latent frames.
-func resolved(t testing.TB, latents int, start job.Source) job.Spec {
+func resolved(t testing.TB, latents int, start ...job.Input) job.Spec {
 	t.Helper()
 	frames, seed := 4*(latents-1)+1, uint64(5)
 	s, err := extendable().Resolve(job.Request{Prompt: "a red ball", Frames: &frames, Seed: &seed,
-		Long: job.LongExtend, Source: start, Format: "png"}, nil)
+		Long: job.LongExtend, Inputs: start, Format: "png"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,11 +75,12 @@ func head(x []float32, of, frames int) []float32 {
 // back untouched.
 func TestTwoCallsEqualOne(t *testing.T) {
 	objects := artifact.NewMemory()
-	one := makeClip(t, resolved(t, 16, job.Source{}), startMeshes[0], objects)
+	one := makeClip(t, resolved(t, 16), startMeshes[0], objects)
 	for i, n := range []int{6, 10, 14, 4, 8, 1} { // windows end at 6, 10 and 14
-		first := makeClip(t, resolved(t, n, job.Source{}), startMeshes[0], objects)
+		first := makeClip(t, resolved(t, n), startMeshes[0], objects)
 		before := latentsOf(t, objects, first)
-		start := job.Source{Kind: job.SourceLatents, Object: first.Latents, Latents: n}
+		start := job.Input{Role: job.RoleStart, Kind: job.KindLatents, Object: first.Latents,
+			Latents: n}
 		s := resolved(t, 16, start)
 		if blocks := len(plan.Timeline(latentGrid(tinies(t, 1)[0].folder, s), s).Windows(0)); s.Blocks != blocks {
 			t.Errorf("after %d latents: %d blocks, the timeline has %d", n, s.Blocks, blocks)
@@ -108,7 +109,8 @@ func TestBlocksAreCountedAsTheyAreMade(t *testing.T) {
 		frames := 4*(given+rapid.IntRange(1, 40).Draw(rt, "added")-1) + 1
 		o := job.Object{Name: "o", SHA256: strings.Repeat("0", 64)}
 		s, err := extendable().Resolve(job.Request{Frames: &frames, Window: &window, Overlap: &overlap,
-			Source: job.Source{Kind: job.SourceLatents, Object: o, Latents: given}}, nil)
+			Inputs: []job.Input{{Role: job.RoleStart, Kind: job.KindLatents, Object: o,
+				Latents: given}}}, nil)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -150,7 +152,7 @@ func photo(t testing.TB, objects artifact.Store) (job.Object, image.Image) {
 func TestAPictureIsTheFirstLatent(t *testing.T) {
 	objects := artifact.NewMemory()
 	o, img := photo(t, objects)
-	s := resolved(t, 9, job.Source{Kind: job.SourceImage, Object: o, Latents: 1})
+	s := resolved(t, 9, job.Input{Role: job.RoleStart, Kind: job.KindImage, Object: o, Latents: 1})
 	want := encoded(t, tinies(t, 1)[0], media.Fit(img, s.Width, s.Height))
 	sum := ""
 	for _, m := range startMeshes {
@@ -197,9 +199,9 @@ func encoded(t testing.TB, e *Engine, f media.Frame) []float32 {
 func TestClipsWithAStartGoOnAnywhere(t *testing.T) {
 	objects := artifact.NewMemory()
 	o, _ := photo(t, objects)
-	first := makeClip(t, resolved(t, 10, job.Source{}), startMeshes[0], objects)
-	for _, start := range []job.Source{{Kind: job.SourceImage, Object: o, Latents: 1},
-		{Kind: job.SourceLatents, Object: first.Latents, Latents: 10}} {
+	first := makeClip(t, resolved(t, 10), startMeshes[0], objects)
+	for _, start := range []job.Input{{Role: job.RoleStart, Kind: job.KindImage, Object: o, Latents: 1},
+		{Role: job.RoleStart, Kind: job.KindLatents, Object: first.Latents, Latents: 10}} {
 		var at []job.Checkpoint
 		parts := map[string]job.Object{}
 		run := func(m job.Mesh, from job.Checkpoint) job.Result {
@@ -229,7 +231,7 @@ func TestClipsWithAStartGoOnAnywhere(t *testing.T) {
 					got.LatentsSHA256, want.LatentsSHA256)
 			}
 		}
-		if len(at) < 4 || (start.Kind == job.SourceImage) != (len(parts) == 1) {
+		if len(at) < 4 || (start.Kind == job.KindImage) != (len(parts) == 1) {
 			t.Errorf("%s: %d checkpoints, parts %v", start.Kind, len(at), parts)
 		}
 		clear(parts)
@@ -239,8 +241,9 @@ func TestClipsWithAStartGoOnAnywhere(t *testing.T) {
 // TestAnotherLatentIsRefused, one of another size or another count of frames.
 func TestAnotherLatentIsRefused(t *testing.T) {
 	objects := artifact.NewMemory()
-	first := makeClip(t, resolved(t, 2, job.Source{}), startMeshes[0], objects)
-	s := resolved(t, 6, job.Source{Kind: job.SourceLatents, Object: first.Latents, Latents: 3})
+	first := makeClip(t, resolved(t, 2), startMeshes[0], objects)
+	s := resolved(t, 6, job.Input{Role: job.RoleStart, Kind: job.KindLatents,
+		Object: first.Latents, Latents: 3})
 	_, errs := tryAttempt(t, tinies(t, 1), inMemory(t, 1), job.Plan{Spec: s, Mesh: startMeshes[0]},
 		objects, nil)
 	if errs[0] == nil || !bytes.Contains([]byte(errs[0].Error()), []byte("cannot go on from")) {
@@ -261,7 +264,8 @@ func TestExtensionEqualsTheReference(t *testing.T) {
 	x := tensor.FromFloat32(head(g.Floats("latents"), frames, s.Window), 1, 16, s.Window,
 		s.Height/8, s.Width/8)
 	objects := artifact.NewMemory()
-	s.Source = job.Source{Kind: job.SourceLatents, Object: stored(t, objects, x), Latents: s.Window}
+	s.Inputs = []job.Input{{Role: job.RoleStart, Kind: job.KindLatents, Object: stored(t, objects, x),
+		Latents: s.Window}}
 	s.Blocks--
 	res := attempt(t, []*Engine{e}, inMemory(t, 1), job.Plan{Spec: s, Mesh: startMeshes[0]}, objects,
 		nil)

@@ -44,6 +44,11 @@ type Field struct {
 	// that the spec has, "" for those that can; nil: all can.
 	Refuses func(Model, Spec) string
 
+	// Role is that of the inputs which the field brings, "" if it is no file; Many is how many files
+	// it takes, 0: one.
+	Role Role
+	Many int
+
 	// value is how the field is read, kept and checked; nil for a file, which the API receives.
 	value value
 }

@@ -272,12 +272,16 @@ var Fields = []Field{
 			out:   func(s *Spec) *int { return &s.VideoQuality },
 			limit: limit[int]{"1 to 100", func(v int) bool { return 0 <= v && v <= 100 }}},
 	},
-	// What the clip starts from is a file, which has no text: each way to take a request receives
-	// it in a way of its own, and sets Source.
+	// Inputs are files, which have no text: each way to take a request receives them in a way of its
+	// own, and adds to Inputs.
 	{
-		Name: SourceField, Aliases: []string{"image_reference", "reference_url"},
+		Name: StartField, Role: RoleStart, Aliases: []string{"image_reference", "reference_url"},
 		Mistaken: []string{"image", "image_url"}, Flag: "image or --extend",
 		Doc: "what the clip starts from; [see below](#what-a-clip-starts-from)",
+	},
+	{
+		Name: LastField, Role: RoleLast, Aliases: []string{"end_image"}, Flag: "last-image",
+		Doc: "the picture that the clip ends with; [see below](#what-a-clip-starts-from)",
 	},
 	// Where the clip is made. None of it changes the latents.
 	{

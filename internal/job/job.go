@@ -28,7 +28,7 @@ type Spec struct {
 	Prompt         string  `json:"prompt"`
 	NegativePrompt string  `json:"negative_prompt,omitempty"`
 	Scenes         []Scene `json:"storyboard,omitempty"` // from 0 on; the first has the prompt
-	// The clip's form. Frames counts all of them, also those that Source gives.
+	// The clip's form. Frames counts all of them, also those that Inputs give.
 	Width       int  `json:"width"`
 	Height      int  `json:"height"`
 	Frames      int  `json:"num_frames"`
@@ -61,8 +61,8 @@ type Spec struct {
 	// Blocks counts the windows that are made one after the other; 0: all are made together.
 	Blocks int `json:"blocks,omitempty"`
 
-	// Source is what the clip goes on from; Frames counts what is given too.
-	Source Source `json:"start,omitzero"`
+	// Inputs are what the clip is made from besides words; Frames counts what they give, too.
+	Inputs []Input `json:"inputs,omitempty"`
 
 	RemixOf ID `json:"remixed_from,omitempty"` // the video whose request was changed
 

@@ -33,8 +33,9 @@ type Request struct {
 	// Force takes what is far beyond the model's sizes, or predicted to take longer than allowed.
 	Force bool
 
-	// Source is what the clip goes on from, once it is stored; clients send it as StartField.
-	Source Source
+	// Inputs are what the clip is made from besides words, once it is stored. Clients send files:
+	// see Role.Field.
+	Inputs []Input
 	// RemixOf is the video whose request was changed.
 	RemixOf ID
 

@@ -55,14 +55,14 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 // field may be, then what the model makes of them together.
 func (m Model) checks() []func(Spec) error {
 	return []func(Spec) error{
-		m.checkTexts, m.checkSize, checkFields, m.checkWindow, m.checkFrames, m.checkStart,
-		m.checkWindows, m.checkRefused, checkMesh, Spec.checkScenes,
+		Spec.checkInputs, m.checkTexts, m.checkSize, checkFields, m.checkWindow, m.checkFrames,
+		m.checkStart, m.checkLast, m.checkWindows, m.checkRefused, checkMesh, Spec.checkScenes,
 	}
 }
 
 // fill makes a spec of what r says and of m's defaults, unchecked.
 func (m Model) fill(r Request) Spec {
-	s := Spec{Source: r.Source, RemixOf: r.RemixOf, ModelAsked: r.ModelAsked,
+	s := Spec{Inputs: r.Inputs, RemixOf: r.RemixOf, ModelAsked: r.ModelAsked,
 		SecondsAsked: r.SecondsAsked, Notes: r.Notes}
 	for _, f := range Fields {
 		if f.value != nil {

@@ -79,7 +79,7 @@ func (r *Request) settleSeconds(m Model) error {
 	return nil
 }
 
-// Extend returns r for a clip of model m that goes on from its Start: a latent of frames of w x h
+// Extend returns r for a clip of model m that goes on from its start: a latent of frames of w x h
 // pixels. What r says of the length is what is added, and comes back as the frames of the whole
 // clip. Another size than the latent's, and nothing to add, is a *FieldError.
 func (r Request) Extend(m Model, w, h int) (Request, error) {
@@ -102,7 +102,8 @@ func (r Request) Extend(m Model, w, h int) (Request, error) {
 		added-- // a duration counts the first frame of a clip, which is there already
 	}
 	r.SecondsAsked = "" // of what is added, not of the clip
-	given := r.Source.Latents
+	start, _ := inputOf(r.Inputs, RoleStart)
+	given := start.Latents
 	if added < 1 || added > FramesLimit || given < 1 || given > FramesLimit {
 		return r, &FieldError{"num_frames", number(added),
 			fmt.Sprintf("1 to %d to be added", FramesLimit)}

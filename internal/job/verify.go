@@ -66,7 +66,7 @@ func (s Spec) Check() error {
 		{"width", s.Width, 1, SizeLimit}, {"height", s.Height, 1, SizeLimit},
 		{"num_frames", s.Frames, 1, FramesLimit}, {"num_frames_asked", s.FramesAsked, 0, FramesLimit},
 		{"window", s.Window, 0, FramesLimit}, {"overlap", s.Overlap, 0, max(0, s.Window-1)},
-		{"blocks", s.Blocks, 0, FramesLimit}, {"start.latents", s.Source.Latents, 0, FramesLimit},
+		{"blocks", s.Blocks, 0, FramesLimit},
 	}
 	for _, c := range ints {
 		if c.v < c.a || c.v > c.b {
@@ -74,13 +74,7 @@ func (s Spec) Check() error {
 		}
 	}
 
-	if s.Source != (Source{}) {
-		if err := s.Source.Object.Check(); err != nil {
-			return &FieldError{SourceField, err.Error(), "a stored object"}
-		}
-	}
-
-	for _, check := range []func(Spec) error{checkPrompts, checkFields, checkMesh,
+	for _, check := range []func(Spec) error{Spec.checkInputs, checkPrompts, checkFields, checkMesh,
 		Spec.checkScenes} {
 		if err := check(s.named()); err != nil {
 			return err

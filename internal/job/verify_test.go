@@ -27,7 +27,7 @@ func TestResolvedSpecsPassTheirOwnCheck(t *testing.T) {
 			r.Schedule = rapid.SampledFrom([]Schedule{"", ScheduleUniform}).Draw(t, "schedule")
 		}
 		if rapid.Bool().Draw(t, "start") {
-			r.Source = start(SourceLatents, rapid.IntRange(1, 9).Draw(t, "given"))
+			r.Inputs = start(KindLatents, rapid.IntRange(1, 9).Draw(t, "given"))
 		}
 		if rapid.Bool().Draw(t, "scenes") {
 			r.Scenes = []Scene{{0, "a"}, {0.5, "b"}}
@@ -61,7 +61,8 @@ func TestForgedSpecsAreRefused(t *testing.T) {
 		"scheduler":           func(s *Spec) { s.Scheduler = "" },
 		"model":               func(s *Spec) { s.Model = "another" },
 		"prompt":              func(s *Spec) { s.Prompt = strings.Repeat("x", PromptLimit+1) },
-		"input_reference":     func(s *Spec) { s.Source = Source{Kind: SourceImage, Latents: 1} },
+		"input_reference":     func(s *Spec) { s.Inputs = []Input{{Role: RoleStart, Kind: KindImage}} },
+		"inputs":              func(s *Spec) { s.Inputs = []Input{{Role: "sound"}} },
 		"storyboard":          func(s *Spec) { s.Scenes = make([]Scene, ScenesLimit+1) },
 		"mesh":                func(s *Spec) { s.Mesh = Mesh{CFG: -1, Ulysses: -2} },
 	} {

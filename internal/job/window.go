@@ -7,7 +7,7 @@ import (
 
 // long is how a request has long clips made: what goes on from a start has one way.
 func (m Model) long(r *Request) Long {
-	if r.Long == "" && r.Source != (Source{}) && m.Extends {
+	if start, _ := inputOf(r.Inputs, RoleStart); r.Long == "" && start.Latents > 0 && m.Extends {
 		return LongExtend
 	}
 	return cmp.Or(r.Long, LongWindows)
@@ -29,10 +29,10 @@ func (m Model) overlap(r *Request) int {
 func (m Model) whole(s Spec) Spec {
 	if t := m.Latents(s.Frames); s.Window == 0 || s.Window >= t {
 		s.Window, s.Overlap, s.Schedule = 0, 0, ""
-		if s.Source == (Source{}) {
+		if given := s.Given(); given == 0 {
 			s.Long = ""
 		} else {
-			s.Window, s.Overlap = t, s.Source.Latents
+			s.Window, s.Overlap = t, given
 		}
 	}
 	if s.Long == LongExtend {

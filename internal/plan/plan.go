@@ -15,7 +15,7 @@ func Grid(m job.Model, s job.Spec) partition.Grid {
 // behind what the clip starts from.
 func Timeline(g partition.Grid, s job.Spec) partition.Timeline {
 	t := g.Timeline(s.Window, s.Overlap, s.Schedule == job.ScheduleUniform)
-	t.Extend, t.Given = s.Long == job.LongExtend, s.Source.Latents/g.PT
+	t.Extend, t.Given = s.Long == job.LongExtend, s.Given()/g.PT
 	return t
 }
 
@@ -24,7 +24,7 @@ func Timeline(g partition.Grid, s job.Spec) partition.Timeline {
 func Load(m job.Model, s job.Spec) partition.Load {
 	grid := Grid(m, s)
 	if s.Long == job.LongExtend {
-		grid.T, s.Long, s.Source = s.Window, job.LongWindows, job.Source{}
+		grid.T, s.Long, s.Inputs = s.Window, job.LongWindows, nil
 	}
 	element := 4 // bytes of a float32
 	if s.DType == "bf16" {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"io"
 	"maps"
 	"mime/multipart"
@@ -31,11 +30,17 @@ func (c *Client) Create(ctx context.Context, r job.Request) (schema.Video, error
 	})
 }
 
-// CreateFrom is Create of a video that starts from a picture or latents: the bytes of in, a file of
-// the name. All of it is held in memory, to be sent again if need be.
-func (c *Client) CreateFrom(ctx context.Context, r job.Request, name string,
-	in io.Reader) (schema.Video, error) {
-	b, kind, err := encodeForm(r, name, in)
+// File is what a clip is made from besides words, as a field of the request.
+type File struct {
+	Field, Name string // of the API, such as job.StartField; of the file
+	io.Reader
+}
+
+// CreateFrom is Create of a video that is made from files, such as a picture that it starts from.
+// All of them are held in memory, to be sent again if need be.
+func (c *Client) CreateFrom(ctx context.Context, r job.Request, files ...File) (schema.Video,
+	error) {
+	b, kind, err := encodeForm(r, files)
 	if err != nil {
 		return schema.Video{}, err
 	}
@@ -62,8 +67,8 @@ func fieldsOf(r job.Request, isNew bool) map[string]any {
 	return fields
 }
 
-// encodeForm writes a request and its input as a form; the second result is its content type.
-func encodeForm(r job.Request, name string, in io.Reader) ([]byte, string, error) {
+// encodeForm writes a request and its files as a form; the second result is its content type.
+func encodeForm(r job.Request, files []File) ([]byte, string, error) {
 	var b bytes.Buffer
 	form := multipart.NewWriter(&b)
 	fields := fieldsOf(r, true)
@@ -77,12 +82,17 @@ func encodeForm(r job.Request, name string, in io.Reader) ([]byte, string, error
 		}
 	}
 
-	// The file comes last: a wrong field is refused before a GB was sent.
-	part, err := form.CreateFormFile(job.SourceField, filepath.Base(name))
-	if err == nil {
-		_, err = io.Copy(part, in)
+	// The files come last: a wrong field is refused before a GB was sent.
+	for _, f := range files {
+		part, err := form.CreateFormFile(f.Field, filepath.Base(f.Name))
+		if err == nil {
+			_, err = io.Copy(part, f)
+		}
+		if err != nil {
+			return nil, "", err
+		}
 	}
-	err = errors.Join(err, form.Close())
+	err := form.Close()
 	return b.Bytes(), form.FormDataContentType(), err
 }
 

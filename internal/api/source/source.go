@@ -1,5 +1,5 @@
-// Package source looks at the files that clips start from, pictures and latents: a coordinator at
-// what it receives, the command line at what it is about to send.
+// Package source looks at the files that clips are made from, pictures and latents: a coordinator
+// at what it receives, the command line at what it is about to send.
 package source
 
 import (
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/job"
@@ -25,23 +26,30 @@ const Max = 1 << 30
 // latentsHeaderMax bounds the header of latents, in bytes: that of one tensor has about a hundred.
 const latentsHeaderMax = 64 << 10
 
-const allowed = media.PictureAllowed + ", or latents (safetensors, as variant=latents of a " +
-	"video's content)"
+// Allowed says what files a field takes.
+func Allowed(field job.Field) string {
+	if field.Role != job.RoleStart {
+		return media.PictureAllowed
+	}
+	return media.PictureAllowed + ", or latents (safetensors, as variant=latents of a " +
+		"video's content)"
+}
 
-// File is an open file that a clip starts from. It comes from Open or Inspect, which have looked at
-// all of its bytes.
+// File is an open file that a clip is made from. It comes from Open or Inspect, which have looked
+// at all of its bytes.
 type File struct {
 	*os.File
-	// What a request says of it. Its Object is known where Open has read the file whole; a
-	// coordinator learns it when it stores the bytes.
-	source job.Source
+	// What a request calls it, for errors; and what it says of it. The input's Object is known where
+	// Open has read the file whole; a coordinator learns it when it stores the bytes.
+	field job.Field
+	input job.Input
 	// Of latents, [1, channels, frames, rows, columns]; nil for a picture.
 	shape tensor.Shape
 }
 
-// Open opens and inspects a file of the user's, and describes its bytes. One that is too large, or
-// neither a picture nor latents, is a *job.FieldError. The caller closes it.
-func Open(ctx context.Context, path string) (_ *File, err error) {
+// Open opens and inspects a file of the user's for a field, and describes its bytes. One that is
+// too large, or not what the field takes, is a *job.FieldError. The caller closes it.
+func Open(ctx context.Context, field job.Field, path string) (_ *File, err error) {
 	f, err := userfile.Open(path)
 	if err != nil {
 		return nil, err
@@ -52,20 +60,22 @@ func Open(ctx context.Context, path string) (_ *File, err error) {
 		}
 	}()
 	if info, err := f.Stat(); err != nil || info.Size() > Max {
-		return nil, cmp.Or(err, wrong(fmt.Sprintf("a file of more than %d bytes", Max), allowed))
+		return nil, cmp.Or(err, wrong(field, fmt.Sprintf("a file of more than %d bytes", Max),
+			Allowed(field)))
 	}
 
-	s, err := Inspect(ctx, f)
+	s, err := Inspect(ctx, field, f)
 	if err != nil {
 		return nil, err
 	}
-	s.source.Object, err = artifact.Describe(ctx, f)
+	s.input.Object, err = artifact.Describe(ctx, f)
 	return s, err
 }
 
-// Inspect finds out what f is, wherever its offset stands. A file that is neither a picture that
-// can be decoded nor latents of finite numbers is a *job.FieldError. f stays the caller's to close.
-func Inspect(ctx context.Context, f *os.File) (*File, error) {
+// Inspect finds out what f, which is for a field, is, wherever its offset stands. A file that is
+// neither a picture that can be decoded nor, for a start, latents of finite numbers is a
+// *job.FieldError. f stays the caller's to close.
+func Inspect(ctx context.Context, field job.Field, f *os.File) (*File, error) {
 	head := make([]byte, 512)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -74,7 +84,10 @@ func Inspect(ctx context.Context, f *os.File) (*File, error) {
 
 	// What does not begin like a picture is taken for latents: their format has no signature.
 	if media.PictureKind(head[:n]) == "" {
-		return inspectLatents(f, head[:n])
+		if field.Role != job.RoleStart {
+			return nil, wrong(field, "a file of another kind", Allowed(field))
+		}
+		return inspectLatents(field, f, head[:n])
 	}
 
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -82,56 +95,59 @@ func Inspect(ctx context.Context, f *os.File) (*File, error) {
 	}
 	_, err = media.ReadPicture(ctx, f)
 	if errors.Is(err, media.ErrPicture) {
-		return nil, wrong(fmt.Sprintf("%.200v", err), allowed)
+		return nil, wrong(field, fmt.Sprintf("%.200v", err), Allowed(field))
 	}
-	// A picture becomes the one latent frame that the clip begins with.
-	return &File{File: f, source: job.Source{Kind: job.SourceImage, Latents: 1}}, err
+	return &File{File: f, field: field, input: job.Input{Role: field.Role, Kind: job.KindImage}}, err
 }
 
 // inspectLatents reads a safetensors file, which begins with the length of its header. The length
 // is looked at first: another file has a number there that is no length at all.
-func inspectLatents(file *os.File, head []byte) (*File, error) {
+func inspectLatents(field job.Field, file *os.File, head []byte) (*File, error) {
 	if len(head) < 8 || binary.LittleEndian.Uint64(head) > latentsHeaderMax {
-		return nil, wrong("a file of another kind", allowed)
+		return nil, wrong(field, "a file of another kind", Allowed(field))
 	}
 	f, err := safetensors.Open(file.Name())
 	if err != nil {
-		return nil, wrong("a file of another kind", allowed)
+		return nil, wrong(field, "a file of another kind", Allowed(field))
 	}
 	defer f.Close()
 
 	// A batch of one clip, with the frames of the latent, which are fewer than the clip's.
 	x, err := f.Tensor("latents")
 	if err != nil || x.DType != tensor.F32 || len(x.Shape) != 5 || x.Shape[0] != 1 {
-		return nil, wrong("a safetensors file of something else",
+		return nil, wrong(field, "a safetensors file of something else",
 			"one with latents, F32 [1, channels, frames, height, width]")
 	}
 	if at, v := x.FirstNotFinite(); at >= 0 {
-		return nil, wrong(fmt.Sprintf("latents with %v at %d", v, at), "values that are finite")
+		return nil, wrong(field, fmt.Sprintf("latents with %v at %d", v, at), "values that are finite")
 	}
-	return &File{File: file, shape: x.Shape,
-		source: job.Source{Kind: job.SourceLatents, Latents: x.Shape[2]}}, nil
+	return &File{File: file, field: field, shape: x.Shape,
+		input: job.Input{Role: field.Role, Kind: job.KindLatents, Latents: x.Shape[2]}}, nil
 }
 
 // IsImage reports whether the file is a picture.
-func (f *File) IsImage() bool { return f.source.Kind == job.SourceImage }
+func (f *File) IsImage() bool { return f.input.Kind == job.KindImage }
 
-// Request returns r for a clip of model m that starts from f. After latents, what r says of the
-// length is what is added, and comes back as the length of the whole clip. Latents of another
+// Request returns r for a clip of model m that is made from f, too. After latents, what r says of
+// the length is what is added, and comes back as the length of the whole clip. Latents of another
 // model's channels, or of another size than r says, are a *job.FieldError.
 func (f *File) Request(r job.Request, m job.Model) (job.Request, error) {
-	r.Source = f.source
+	in := f.input
+	if f.IsImage() {
+		in.Latents = m.PictureLatents(in.Role)
+	}
+	r.Inputs = append(slices.Clip(r.Inputs), in)
 	if f.IsImage() {
 		return r.Settle(m)
 	}
 	if f.shape[1] != m.LatentChannels {
-		return r, wrong(fmt.Sprintf("a latent of %d channels", f.shape[1]),
+		return r, wrong(f.field, fmt.Sprintf("a latent of %d channels", f.shape[1]),
 			fmt.Sprintf("%d, as this model has", m.LatentChannels))
 	}
 	return r.Extend(m, f.shape[4]*m.SpatialScale, f.shape[3]*m.SpatialScale)
 }
 
-// wrong says that the file is not one that a clip can start from.
-func wrong(what, allowed string) error {
-	return &job.FieldError{Field: job.SourceField, Value: what, Allowed: allowed}
+// wrong says that the file is not one that the field takes.
+func wrong(field job.Field, what, allowed string) error {
+	return &job.FieldError{Field: field.Name, Value: what, Allowed: allowed}
 }

@@ -22,14 +22,15 @@ func TestOpen(t *testing.T) {
 	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := Open(t.Context(), path)
+	start, _ := job.LookupField(job.StartField)
+	f, err := Open(t.Context(), start, path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	r, err := f.Request(job.Request{Size: "32x16"}, job.Model{})
-	if err != nil || !f.IsImage() || r.Source.Kind != job.SourceImage || r.Source.Latents != 1 ||
-		r.Source.Object.Size != int64(b.Len()) || *r.Width != 32 {
+	if err != nil || !f.IsImage() || r.Inputs[0].Kind != job.KindImage || r.Inputs[0].Latents != 1 ||
+		r.Inputs[0].Object.Size != int64(b.Len()) || *r.Width != 32 {
 		t.Errorf("%+v, %v", r, err)
 	}
 
@@ -37,7 +38,7 @@ func TestOpen(t *testing.T) {
 		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := Open(t.Context(), start, path); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%q: %v", data, err)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 
 // commandVersion is written into every command and snapshot. A coordinator refuses versions above
 // its own, since it cannot know what they mean: it stops, and says that it has to be updated.
-// Version 6 added the checksum.
-const commandVersion = 6
+// Version 6 added the checksum, 7 the list of a job's inputs.
+const commandVersion = 7
 
 // kind says what a command does.
 type kind string

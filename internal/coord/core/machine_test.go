@@ -45,7 +45,8 @@ func drawCommand(t *rapid.T, s *state) command {
 			KeptMax: 3, Spec: spec()}
 		c.Create.Spec.Seed = rapid.Uint64Range(0, 1).Draw(t, "seed")
 		if rapid.Bool().Draw(t, "start") {
-			c.Create.Spec.Source = job.Source{Kind: job.SourceImage, Object: object("in"), Latents: 1}
+			c.Create.Spec.Inputs = []job.Input{{Role: job.RoleStart, Kind: job.KindImage,
+				Object: object("in"), Latents: 1}}
 		}
 	case kindPlace:
 		c.Plan = &job.Plan{Job: id, Attempt: s.jobs[id].Attempt + 1, Spec: s.jobs[id].Spec,
@@ -274,7 +275,7 @@ func TestWhatAJobStartsFromStays(t *testing.T) {
 	}
 	from := func(id job.ID) command {
 		s := spec()
-		s.Source = job.Source{Kind: job.SourceImage, Object: in, Latents: 1}
+		s.Inputs = []job.Input{{Role: job.RoleStart, Kind: job.KindImage, Object: in, Latents: 1}}
 		return command{Kind: kindCreate, Job: id, Create: &creation{QueuedMax: 2, KeptMax: 3, Spec: s}}
 	}
 	if err := apply(from("a")); !errors.Is(err, ErrNotFound) {

@@ -83,13 +83,14 @@ func TestCheckpointsAreNoStrays(t *testing.T) {
 		Checkpoint: job.Checkpoint{Object: named(2)}, Before: job.Checkpoint{Object: named(3)},
 		Result: job.Result{Video: named(4), Latents: named(5)}}},
 		trash: []trash{{Object: named(6)}}}
-	s.jobs["b"] = job.Record{Spec: job.Spec{Source: job.Source{Object: named(7)}}}
+	s.jobs["b"] = job.Record{Spec: job.Spec{Inputs: []job.Input{{Object: named(7)},
+		{Object: named(8)}}}}
 	m := &Machine{state: s}
 	var names []string
-	for i := range 9 {
+	for i := range 10 {
 		names = append(names, named(i).Name)
 	}
-	if got := m.unknown(names); !slices.Equal(got, []job.Object{named(0), named(8)}) {
+	if got := m.unknown(names); !slices.Equal(got, []job.Object{named(0), named(9)}) {
 		t.Errorf("unknown are %v", got)
 	}
 }

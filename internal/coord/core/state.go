@@ -299,9 +299,11 @@ func (s *state) create(c command) (job.Record, error) {
 	if queued, _ := s.counts(); queued >= c.Create.QueuedMax {
 		return job.Record{}, fmt.Errorf("%w: %d jobs wait", ErrQueueFull, queued)
 	}
-	if o := c.Create.Spec.Source.Object; o.Name != "" && !s.knows(o) {
-		return job.Record{}, fmt.Errorf("cannot create the job: what it starts from, %.64q, is %w",
-			o.Name, ErrNotFound)
+	for _, in := range c.Create.Spec.Inputs {
+		if !s.knows(in.Object) {
+			return job.Record{}, fmt.Errorf("cannot create the job: what it starts from, %.64q, is %w",
+				in.Object.Name, ErrNotFound)
+		}
 	}
 
 	s.evict(c.Create.KeptMax - 1)
@@ -343,9 +345,12 @@ func (s *state) forget(r job.Record) {
 	}
 }
 
-// objects returns what r's result points to, and what r starts from.
+// objects returns what r's result points to, and what r is made from.
 func objects(r job.Record) []job.Object {
-	all := []job.Object{r.Result.Video, r.Result.Latents, r.Spec.Source.Object}
+	all := []job.Object{r.Result.Video, r.Result.Latents}
+	for _, in := range r.Spec.Inputs {
+		all = append(all, in.Object)
+	}
 	return slices.DeleteFunc(all, func(o job.Object) bool { return o.Name == "" })
 }
 

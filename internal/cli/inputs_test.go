@@ -72,12 +72,12 @@ func TestStartsOfACluster(t *testing.T) {
 		return last
 	}
 	first := made("-p", "a ball", "--image", "in.png", "--size", "32x32", "--frames", "9")
-	if first.Spec.Source.Kind != "image" || first.Spec.Frames != 9 {
+	if first.Spec.Inputs[0].Kind != "image" || first.Spec.Frames != 9 {
 		t.Errorf("%+v", first.Spec)
 	}
 	second := made("--extend", string(first.ID), "--frames", "4")
 	s := second.Spec
-	if s.Frames != 13 || s.Prompt != "a ball" || s.Seed != first.Spec.Seed || s.Source.Latents != 3 {
+	if s.Frames != 13 || s.Prompt != "a ball" || s.Seed != first.Spec.Seed || s.Given() != 3 {
 		t.Errorf("%+v", s)
 	}
 	if r := longtake(t, built("--extend", "nobody")...); r.code != 1 ||
