@@ -52,7 +52,7 @@ func (c Checker) Apart(op, aName, bName string, a, b Mat) {
 
 // Activation checks that an activation is one of those that exist.
 func (c Checker) Activation(op string, act Activation) {
-	if act > SiLU {
+	if act > GELU {
 		panic(fmt.Sprintf("%s: %s: activation %d is unknown", c, op, act))
 	}
 }

@@ -159,6 +159,7 @@ const (
 	Identity Activation = iota
 	GELUTanh            // 0.5x(1+tanh(sqrt(2/pi)(x+0.044715x³)))
 	SiLU                // x·sigmoid(x)
+	GELU                // x·Φ(x), with Φ the normal distribution: 0.5x(1+erf(x/√2))
 )
 
 // Epilogue is what a Linear does to y = x·Wᵀ + b before it is stored, in this order:

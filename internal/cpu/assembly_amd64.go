@@ -1,6 +1,10 @@
 package cpu
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/longtake/longtake/internal/compute"
+)
 
 // assembly is the functions that gen wrote for one instruction set. Its methods are what the set's
 // kernels hold: each checks the lengths of its slices once, since assembly checks nothing, and
@@ -102,9 +106,13 @@ func (a *assembly) transposeRows(dst []float32, stride int, rows []*float32, n i
 	}
 }
 
-// finishRows is kernels.finish.
+// finishRows is kernels.finish. The assembly has all activations but GELU.
 func (a *assembly) finishRows(dst, y []float32, rows, n int, f *finishing) {
 	if rows*n == 0 {
+		return
+	}
+	if f.act == compute.GELU {
+		finishGeneric(dst, y, rows, n, f)
 		return
 	}
 	last := rows - 1

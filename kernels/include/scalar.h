@@ -32,12 +32,31 @@ DEVICE float power(float x) {
 }
 
 // The values of compute.Activation.
-enum { IDENTITY = 0, GELU_TANH = 1, SILU = 2 };
+enum { IDENTITY = 0, GELU_TANH = 1, SILU = 2, GELU = 3 };
 
-// activation computes x·sigmoid(x), or x·sigmoid(2u) with u = sqrt(2/pi)(x+0.044715x³), which is
-// 0.5x(1+tanh(u)) and cancels nowhere.
+// gelu is x·Φ(x), with Φ the normal distribution: a tail, or what a tail leaves, so that nothing
+// cancels. The tail is erfc(z) = t·P(t)·exp(-z²) with z = |x|/√2, t = 1/(1+z/2), and a polynomial P
+// that was fitted to within 3e-7.
+DEVICE float gelu(float x) {
+  const float t = 1.0f / fmaf(0.35355339059327373f, fabsf(x), 1.0f);
+  float p = fmaf(-0.018740158528089523f, t, 0.03467189893126488f);
+  p = fmaf(p, t, 0.08509963750839233f);
+  p = fmaf(p, t, -0.25181689858436584f);
+  p = fmaf(p, t, 0.10976254194974899f);
+  p = fmaf(p, t, 0.048196855932474136f);
+  p = fmaf(p, t, 0.18228067457675934f);
+  p = fmaf(p, t, 0.24634039402008057f);
+  p = fmaf(p, t, 0.2821102440357208f);
+  p = fmaf(p, t, 0.28209471702575684f);
+  const float tail = 0.5f * t * p * exponential(-0.5f * x * x);
+  return x * (x < 0.0f ? tail : 1.0f - tail);
+}
+
+// activation computes gelu, x·sigmoid(x), or x·sigmoid(2u) with u = sqrt(2/pi)(x+0.044715x³), which
+// is 0.5x(1+tanh(u)) and cancels nowhere.
 DEVICE float activation(float x, i64 act) {
   if (act == IDENTITY) return x;
+  if (act == GELU) return gelu(x);
   float z = x;
   if (act == GELU_TANH) z = 1.5957691216057308f * fmaf(0.044715f, x * x * x, x);
   return x / (1.0f + exponential(-z));

@@ -12,7 +12,7 @@ import (
 // to a layer's result where that lies.
 func drawActivate(t *rapid.T) *trial {
 	c, _ := drawNorm(t, drawSize(t, "width", 300))
-	c.act = compute.Activation(rapid.IntRange(0, 2).Draw(t, "act"))
+	c.act = compute.Activation(rapid.IntRange(0, int(compute.GELU)).Draw(t, "act"))
 	want := c.each(func(_ int, x float64) float64 { return reference(x, c.act) })
 	return c.trial(want, func(r *rig, dst, x compute.Mat, _, _ int) {
 		r.dev.Activate(dst, x, c.act)
@@ -162,7 +162,7 @@ func (s *suite) subnormals(t *testing.T) {
 // exponential overflows or a difference cancels.
 func (s *suite) activations(t *testing.T) {
 	dev := s.open(t, 2)
-	for act := compute.Identity; act <= compute.SiLU; act++ {
+	for act := compute.Identity; act <= compute.GELU; act++ {
 		c := &normCase{n: 1, act: act}
 		for x := -200.0; x <= 200; x += 0.037 {
 			c.x = append(c.x, float32(x))

@@ -96,7 +96,7 @@ func drawLinear(t *rapid.T) *trial {
 	c := &linearCase{
 		placing: drawPlacing(t),
 		n:       drawSize(t, "n", 70), in: drawDepth(t, 1100), out: drawSize(t, "out", 270),
-		act:     compute.Activation(rapid.IntRange(0, 2).Draw(t, "act")),
+		act:     compute.Activation(rapid.IntRange(0, int(compute.GELU)).Draw(t, "act")),
 		inPlace: rapid.Bool().Draw(t, "in place"), dtype: drawDType(t),
 	}
 	c.x, c.w = r.normal(c.n*c.in, 1), r.normal(c.out*c.in, 1/math.Sqrt(float64(c.in)))
@@ -193,6 +193,8 @@ func reference(x float64, act compute.Activation) float64 {
 		return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
 	case compute.SiLU:
 		return x / (1 + math.Exp(-x))
+	case compute.GELU:
+		return 0.5 * x * math.Erfc(-x/math.Sqrt2)
 	}
 	return x
 }

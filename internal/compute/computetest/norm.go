@@ -199,7 +199,7 @@ func (c *normCase) wantRMS() []float64 {
 // activation that follows it in the VAE is fused with it.
 func drawChannelNorm(t *rapid.T) *trial {
 	c, _ := drawNorm(t, drawSize(t, "width", 300))
-	c.act = compute.Activation(rapid.IntRange(0, 2).Draw(t, "act"))
+	c.act = compute.Activation(rapid.IntRange(0, int(compute.GELU)).Draw(t, "act"))
 	return c.trial(c.wantChannel(), func(r *rig, dst, x compute.Mat, _, _ int) {
 		r.dev.ChannelNorm(dst, x, r.vector(c.gain), c.act)
 	})

@@ -19,6 +19,9 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
+// pictureTokens is how many embeddings the pictures of a pass have.
+const pictureTokens = 6
+
 // random draws a small architecture, heads 1 to 7 of any even width, and its weights.
 func random(t *rapid.T) (model.TransformerConfig, func() *model.Weights) {
 	cfg := model.TransformerConfig{
@@ -26,7 +29,7 @@ func random(t *rapid.T) (model.TransformerConfig, func() *model.Weights) {
 			rapid.IntRange(1, 3).Draw(t, "pw")},
 		NumAttentionHeads: rapid.IntRange(1, 7).Draw(t, "heads"),
 		AttentionHeadDim:  2 * rapid.IntRange(3, 13).Draw(t, "half head"),
-		InChannels:        rapid.IntRange(1, 5).Draw(t, "channels"),
+		OutChannels:       rapid.IntRange(1, 5).Draw(t, "channels"),
 		TextDim:           6,
 		FreqDim:           8,
 		FFNDim:            rapid.IntRange(1, 40).Draw(t, "ffn"),
@@ -34,7 +37,11 @@ func random(t *rapid.T) (model.TransformerConfig, func() *model.Weights) {
 		CrossAttnNorm:     rapid.Bool().Draw(t, "cross norm"),
 		Eps:               1e-6,
 	}
-	cfg.OutChannels = cfg.InChannels
+	cfg.InChannels = cfg.OutChannels + rapid.IntRange(0, 3).Draw(t, "condition")
+	if rapid.Bool().Draw(t, "pictures") {
+		cfg.ImageDim, cfg.AddedKVProjDim = 5, cfg.Dim()
+		cfg.PosEmbedSeqLen = rapid.SampledFrom([]int{0, pictureTokens}).Draw(t, "positions")
+	}
 	r := rand.New(rand.NewPCG(1, rapid.Uint64().Draw(t, "weights")))
 	tensors := map[string]tensor.Tensor{}
 	for name, shape := range cfg.Shapes() {
@@ -55,7 +62,7 @@ func TestAnyNumberOfRanksGivesTheSameBytes(t *testing.T) {
 		grid := partition.Grid{PT: p[0], PH: p[1], PW: p[2], T: rapid.IntRange(1, 3).Draw(t, "t"),
 			H: p[1] * rapid.IntRange(1, 5).Draw(t, "h"), W: p[2] * rapid.IntRange(1, 5).Draw(t, "w")}
 		r := rand.New(rand.NewPCG(2, rapid.Uint64().Draw(t, "latent")))
-		x := make([]float32, grid.Tokens()*cfg.InChannels*p[0]*p[1]*p[2])
+		x := make([]float32, grid.Tokens()*cfg.OutChannels*p[0]*p[1]*p[2])
 		for i := range x {
 			x[i] = float32(r.NormFloat64())
 		}
@@ -134,14 +141,35 @@ func rankPass(cfg model.TransformerConfig, dt compute.DType, w *model.Weights, g
 		return fmt.Errorf("cannot lay out: %w", err)
 	}
 	defer s.Free()
-	if n := m.ControlWidth(); n > 0 {
-		rows := make([]float32, tokens[tr.Rank()].Len()*n)
-		for i := range rows {
-			rows[i] = float32((tokens[tr.Rank()].Lo*n+i)%13)*0.1 - 0.6
+	// rows are n values of each own token, which depend on its place in the window.
+	rows := func(n int) []float32 {
+		v := make([]float32, tokens[tr.Rank()].Len()*n)
+		for i := range v {
+			v[i] = float32((tokens[tr.Rank()].Lo*n+i)%13)*0.1 - 0.6
 		}
-		if err := s.Control(rows, []float32{0.7, 1.3}[:m.ControlLayers()]); err != nil {
+		return v
+	}
+	if n := m.ControlWidth(); n > 0 {
+		if err := s.Control(rows(n), []float32{0.7, 1.3}[:m.ControlLayers()]); err != nil {
 			return err
 		}
+	}
+	if n := m.ConditionWidth(); n > 0 {
+		if err := s.Condition(rows(n)); err != nil {
+			return err
+		}
+	}
+	if cfg.ImageDim > 0 {
+		embeds := make([]float32, pictureTokens*cfg.ImageDim)
+		for i := range embeds {
+			embeds[i] = float32(i%7) - 2.5
+		}
+		pictures, err := m.Pictures(embeds)
+		if err != nil {
+			return err
+		}
+		defer pictures.Free()
+		s.See(pictures)
 	}
 
 	ts := Timesteps{Values: []float32{0, 500}, Index: make([]int32, len(x)/m.TokenWidth())}

@@ -1,6 +1,7 @@
 package wan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -33,7 +34,8 @@ type Sequence struct {
 	arena  *model.Arena      // all of the memory below
 
 	// Activations of the own tokens.
-	in, out            compute.Mat // [n, patch·C]: latent and velocity
+	in                 compute.Mat // [n, patch·C]: latent, then condition
+	out                compute.Mat // [n, TokenWidth]: velocity
 	hidden, norm, attn compute.Mat // [n, d]
 	up                 compute.Mat // [n, ffn]
 	qkv, q2            compute.Mat // [n, 3d], [n, d]: of self-attention and cross-attention
@@ -49,6 +51,9 @@ type Sequence struct {
 	tembAll, tprojAll compute.Mat       // [timestepsMax, d], [timestepsMax, 6d]
 	temb, tproj       compute.Mat       // [values, d], [values, 6d]
 	parts             [6]compute.RowVec // what modulation returned last, by part
+
+	conditioned bool      // whether Condition has filled its columns of in
+	pictures    *Pictures // nil: none
 
 	tap func(name string, m compute.Mat) // sees activations, in tests
 
@@ -114,7 +119,8 @@ func (s *Sequence) workBytes(w compute.Workspace, total int, heads partition.Ran
 		w.LinearBytes(n, d, cfg.FFNDim, t), w.LinearBytes(n, cfg.FFNDim, d, t),
 		w.LinearBytes(TextTokens, cfg.TextDim, d, t), w.LinearBytes(n, max(1, s.t.ControlWidth()), d, t),
 		w.AttentionBytes(total, heads.Len(), cfg.AttentionHeadDim, t),
-		w.AttentionBytes(TextTokens, cfg.NumAttentionHeads, cfg.AttentionHeadDim, t))
+		w.LinearBytes(n, s.in.Cols, d, t), w.AttentionBytes(max(TextTokens, cfg.PosEmbedSeqLen),
+			cfg.NumAttentionHeads, cfg.AttentionHeadDim, t))
 }
 
 // allocateInFlight takes the memory of matrices on their way to other devices of the process: at
@@ -146,7 +152,7 @@ func (s *Sequence) allocate(total int, heads partition.Range) {
 	d := cfg.Dim()
 
 	// Activations of the own tokens.
-	s.in, s.out = a.Mat(n, s.t.TokenWidth()), a.Mat(n, s.t.TokenWidth())
+	s.in, s.out = a.Mat(n, s.t.TokenWidth()+s.t.ConditionWidth()), a.Mat(n, s.t.TokenWidth())
 	s.hidden, s.norm, s.attn, s.up = a.Mat(n, d), a.Mat(n, d), a.Mat(n, d), a.Mat(n, cfg.FFNDim)
 	s.qkv, s.q2 = a.Mat(n, 3*d), a.Mat(n, d)
 
@@ -190,7 +196,7 @@ func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float
 // forward is Forward without the search for a cause.
 func (s *Sequence) forward(ctx context.Context, tag collective.Tag, x, v []float32,
 	ts Timesteps, text *Text) error {
-	if err := ts.check(s.own.Len(), timestepsMax); err != nil {
+	if err := cmp.Or(ts.check(s.own.Len(), timestepsMax), s.checkConditions()); err != nil {
 		return err
 	}
 	dev := s.t.dev
@@ -198,7 +204,7 @@ func (s *Sequence) forward(ctx context.Context, tag collective.Tag, x, v []float
 
 	// Timesteps and patches: [n, patch·C] to [n, d].
 	s.embedTime(ts)
-	dev.Upload(s.in, x)
+	dev.Upload(s.in.ColRange(0, s.t.TokenWidth()), x)
 	dev.Linear(s.hidden, s.in, s.t.patch, compute.Epilogue{})
 	s.observe("patch_embedding", s.hidden)
 
@@ -298,6 +304,7 @@ func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, x compu
 	dev.RMSNorm(s.q2, s.q2, b.cross.normQ, eps, nil)
 	dev.Attention(s.attn, s.q2, text.keys[i], text.vals[i], compute.AttentionArgs{
 		Heads: t.cfg.NumAttentionHeads, Scale: s.scale(), LastKeyBias: text.bias, DType: t.dtype})
+	s.attendPictures(i)
 	dev.Linear(x, s.attn, b.cross.out, compute.Epilogue{Residual: &x})
 
 	// Feed-forward: x += gate · down(GELU(up(modulated norm))).

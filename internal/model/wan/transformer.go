@@ -15,20 +15,21 @@ const TextTokens = 512
 // Load, so any number of sequences may use it, one at a time, since they share the device; On gives
 // one for another device.
 type Transformer struct {
-	dev    compute.Device          // that computes
-	cfg    model.TransformerConfig // as in transformer/config.json
-	dtype  compute.DType           // of products, and of activations between ranks
-	patch  compute.Linear          // [d, patch·C]
-	time1  compute.Linear          // [d, freq]
-	time2  compute.Linear          // [d, d]
-	timeP  compute.Linear          // [6d, d]
-	text1  compute.Linear          // [d, text_dim]
-	text2  compute.Linear          // [d, d]
-	blocks []block                 // in their order
-	vace   []vaceBlock             // in the order of cfg.VaceLayers; none without control
-	patchC compute.Linear          // [d, patch·control channels]; nil without control
-	table  compute.Vector          // [2d]: shift, scale of the output norm
-	proj   compute.Linear          // [patch·C, d]
+	dev      compute.Device          // that computes
+	cfg      model.TransformerConfig // as in transformer/config.json
+	dtype    compute.DType           // of products, and of activations between ranks
+	patch    compute.Linear          // [d, patch·C], of latent and condition
+	time1    compute.Linear          // [d, freq]
+	time2    compute.Linear          // [d, d]
+	timeP    compute.Linear          // [6d, d]
+	text1    compute.Linear          // [d, text_dim]
+	text2    compute.Linear          // [d, d]
+	blocks   []block                 // in their order
+	embedder pictureEmbedder         // zero unless SeesPictures
+	vace     []vaceBlock             // in the order of cfg.VaceLayers; none without control
+	patchC   compute.Linear          // [d, patch·control channels]; nil without control
+	table    compute.Vector          // [2d]: shift, scale of the output norm
+	proj     compute.Linear          // [patch·C, d]
 }
 
 // block is the weights of one WanTransformerBlock.
@@ -48,6 +49,10 @@ type attention struct {
 	q, kv        compute.Linear    // cross: [d, d], [2d, d]
 	out          compute.Linear    // [d, d]
 	normQ, normK compute.Vector    // [d], over all heads at once
+
+	// Cross-attention to pictures, where the model sees some: [d, d], [d, d], [d].
+	pictureK, pictureV compute.Linear
+	normPictureK       compute.Vector
 }
 
 // Load binds every weight of a transformer; missing, misshaped and unused ones are errors that name
@@ -66,13 +71,14 @@ func Load(dev compute.Device, cfg model.TransformerConfig, w *model.Weights, dt 
 	}
 
 	b.DType = dt
-	t.patch = loadPatch(b, cfg, "patch_embedding", cfg.InChannels)
+	t.patch = loadPatch(b, cfg, "patch_embedding", cfg.OutChannels, cfg.InChannels-cfg.OutChannels)
 	t.text1 = b.Linear(cond + "text_embedder.linear_1")
 	t.text2 = b.Linear(cond + "text_embedder.linear_2")
 	t.proj = b.Linear("proj_out")
 	for i := range cfg.NumLayers {
 		t.blocks = append(t.blocks, loadBlock(b, cfg, fmt.Sprintf("blocks.%d.", i)))
 	}
+	t.loadPictures(b)
 	t.loadVace(b)
 	if err := b.Finish(); err != nil {
 		return nil, fmt.Errorf("cannot load the transformer: %w", err)
@@ -89,19 +95,28 @@ func (t *Transformer) On(dev compute.Device) *Transformer {
 }
 
 // loadPatch turns a patch convolution [d, C, pt, ph, pw], whose stride is its kernel, into a
-// linear layer [d, pt·ph·pw·C] over the rows that tokens travel as.
-func loadPatch(b *model.Builder, cfg model.TransformerConfig, name string, c int) compute.Linear {
+// linear layer [d, pt·ph·pw·C] over the rows that tokens travel as. The channels come in groups of
+// these sizes, each of which is a row of its own, [pt·ph·pw, channels]: what a token has of them
+// lies together, the latent first.
+func loadPatch(b *model.Builder, cfg model.TransformerConfig, name string, groups ...int,
+) compute.Linear {
 	d, p := cfg.Dim(), cfg.PatchSize
 	w, n := b.Take(name+".weight"), p[0]*p[1]*p[2]
-	rows := make([]float32, len(w))
+	rows := make([]float32, 0, len(w))
+	width := len(w) / d
+
 	for o := range d {
-		for ch := range c {
+		of := w[o*width:] // [C, patch]
+		for _, c := range groups {
 			for k := range n {
-				rows[o*n*c+k*c+ch] = w[(o*c+ch)*n+k] // [d, C, patch] to [d, patch, C]
+				for ch := range c {
+					rows = append(rows, of[ch*n+k]) // to [patch, channels]
+				}
 			}
+			of = of[c*n:]
 		}
 	}
-	return b.PackLinear(rows, b.Take(name+".bias"), d, n*c)
+	return b.PackLinear(rows, b.Take(name+".bias"), d, width)
 }
 
 // loadBlock binds the block whose weights' names begin with at.
@@ -126,6 +141,11 @@ func loadBlock(b *model.Builder, cfg model.TransformerConfig, at string) block {
 
 	l.cross.q = b.Linear(at + "attn2.to_q")
 	l.cross.kv = b.Linear(at+"attn2.to_k", at+"attn2.to_v")
+	if cfg.ImageDim > 0 {
+		l.cross.pictureK, l.cross.pictureV = b.Linear(at+"attn2.add_k_proj"),
+			b.Linear(at+"attn2.add_v_proj")
+		l.cross.normPictureK = b.Vector(at + "attn2.norm_added_k.weight")
+	}
 	if cfg.CrossAttnNorm {
 		l.norm2g, l.norm2b = b.Vector(at+"norm2.weight"), b.Vector(at+"norm2.bias")
 	}
@@ -158,8 +178,9 @@ func (t *Transformer) FeedForward() compute.Linear { return t.blocks[0].ffnUp }
 // that Forward is given.
 func (t *Transformer) Operations() int { return opsPerLayer * (len(t.blocks) + len(t.vace)) }
 
-// TokenWidth returns the number of latent values in one token: channels times patch volume.
+// TokenWidth returns the number of latent values in one token: channels times patch volume. The
+// model may take more of a token: see ConditionWidth.
 func (t *Transformer) TokenWidth() int {
 	p := t.cfg.PatchSize
-	return t.cfg.InChannels * p[0] * p[1] * p[2]
+	return t.cfg.OutChannels * p[0] * p[1] * p[2]
 }
