@@ -90,6 +90,14 @@ type StoredPacker interface {
 	PackStored(parts []tensor.Tensor, bias []float32, out, in int, t DType) (Linear, error)
 }
 
+// FileBinder is offered by devices that multiply with weights where a file maps them, so that they
+// take no memory: for those that are used rarely, and with few rows.
+type FileBinder interface {
+	// BindStored is StoredPacker's PackStored without a copy of parts, which have to stay readable
+	// for as long as the Linear is used. It has the same bits.
+	BindStored(parts []tensor.Tensor, bias []float32, out, in int, t DType) (Linear, error)
+}
+
 // Packer is offered by devices whose packed weights other devices can use as well.
 type Packer interface {
 	// Packing names how the device packs weights: those packed by one device are good for all that

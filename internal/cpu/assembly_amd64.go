@@ -50,7 +50,8 @@ func (a *assembly) kernels(name string, rowsMost, depth int) kernels {
 		sum: a.sumRow, squares: a.squaresRow, normalise: a.normaliseRow, rotate: a.rotateRow,
 		peak: a.runPeak,
 		bf16: bf16Kernels{per: 1, gemm: a.multiply, softmax: a.roundedSoftmaxTile,
-			narrow: a.narrowRow, widen: a.widenRow, peak: a.runPeak},
+			narrow: a.narrowRow, peak: a.runPeak},
+		widen: a.widenRow,
 	}
 }
 

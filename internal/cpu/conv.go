@@ -24,11 +24,12 @@ func (d *Device) PackConv(w, bias []float32, s compute.ConvShape) (compute.Conv,
 		return nil, fmt.Errorf("cannot pack a convolution: %w", err)
 	}
 	k := s.In * s.KT * s.KH * s.KW
-	if err := d.checkWeight(w, bias, s.Out, k, compute.FP32); err != nil {
+	rows := floatRows(byTap, s.Out, k)
+	if err := d.checkWeight(rows, bias, compute.FP32); err != nil {
 		return nil, fmt.Errorf("cannot pack a convolution: %w", err)
 	}
 	return &conv{
-		panels: packPanels(d.kern, byTap, s.Out, k, nil),
+		panels: packPanels(d.kern, rows, nil),
 		bias:   append([]float32(nil), bias...),
 		shape:  s,
 	}, nil

@@ -20,7 +20,8 @@
 // Products in bfloat16 take both inputs rounded and add in float32. avx512bf16 multiplies pairs of
 // them, on AMD's cores at twice the speed of float32, on Intel's at half of it, where avx512 is
 // preferred. The other sets keep weights in two bytes, widen a panel when they use it, and multiply
-// as float32.
+// as float32. So do all sets, for products in float32, with weights that are bfloat16 in their
+// file.
 //
 // # Adding an operation, or changing one
 //

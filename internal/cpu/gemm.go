@@ -1,9 +1,6 @@
 package cpu
 
-import (
-	"math"
-	"unsafe"
-)
+import "unsafe"
 
 // tileLen is about how many elements of the packed matrix a task multiplies with per block of k, at
 // most, so that they stay in the second cache. It changes speed, never bits.
@@ -11,89 +8,6 @@ const tileLen = 128 << 10
 
 // lineLen is the elements of a cache line.
 const lineLen = 16
-
-// panels is a matrix [k, n] packed for the micro-kernel: panels of kernels.nr columns, the last one
-// of half as many where that is enough. A panel holds its columns step by step of k.
-type panels struct {
-	n, k   int // columns, and steps of k in units
-	padded int // columns with those of zeros that fill the last panel
-	nr     int // columns of a whole panel
-	data   []float32
-
-	// Where widen is set, the panels are bfloat16 in halves instead of data, and widen turns a part
-	// of one into float32 each time it is used: half the memory, and half the reading of it.
-	halves []uint16
-	widen  func(dst []float32, x []uint16)
-}
-
-// packPanels packs w [n, k] (row-major: its rows are the columns of the product). Where bf16 is
-// set, values are rounded, and k counts units.
-func packPanels(kern *kernels, w []float32, n, k int, bf16 *bf16Kernels) panels {
-	units, round := k, func(_, row []float32) []float32 { return row }
-	if bf16 != nil {
-		units = bf16.units(k)
-		round = func(buf, row []float32) []float32 {
-			bf16.narrow(buf, row)
-			return buf
-		}
-	}
-
-	p := panels{n: n, k: units, padded: kern.padded(n), nr: kern.nr}
-	if bf16 != nil && bf16.widen != nil {
-		p.widen, p.halves = bf16.widen, make([]uint16, p.padded*units)
-	} else {
-		p.data = aligned(p.padded * units)
-	}
-
-	rows, zero := make([]*float32, kern.nr), make([]float32, units)
-	bufs, turned := make([]float32, kern.nr*units), make([]float32, kern.nr*units)
-	for j := 0; j < n; j += kern.nr {
-		// The columns of this panel, and zeros for those that only fill it.
-		width := min(kern.nr, p.padded-j)
-		for i := range width {
-			row := zero
-			if j+i < n {
-				row = round(bufs[i*units:(i+1)*units], w[(j+i)*k:(j+i+1)*k])
-			}
-			rows[i] = &row[0]
-		}
-
-		if p.widen == nil {
-			kern.transpose(p.data[j*units:], width, rows[:width], units)
-			continue
-		}
-		kern.transpose(turned, width, rows[:width], units)
-		for i, v := range turned[:width*units] {
-			p.halves[j*units+i] = uint16(math.Float32bits(v) >> 16)
-		}
-	}
-	return p
-}
-
-// from views the panels from the one that starts at column col on.
-func (p *panels) from(col int) panels {
-	q := *p
-	q.n, q.padded = p.n-col, p.padded-col
-	if p.widen != nil {
-		q.halves = p.halves[col*p.k:]
-	} else {
-		q.data = p.data[col*p.k:]
-	}
-	return q
-}
-
-// panel returns steps [k0, k0+n) of the panel that starts at column col, and its width. A widened
-// panel is in the worker's scratch and valid until the worker's next call.
-func (p *panels) panel(w *worker, col, k0, n int) (b []float32, width int) {
-	width = min(p.nr, p.padded-col)
-	o := col*p.k + k0*width
-	if p.widen == nil {
-		return p.data[o : o+n*width], width
-	}
-	b = floats(&w.b, n*width)
-	p.widen(b, p.halves[o:o+n*width])
-	return b, width
-}
 
 // source is the left matrix of a product, of which the micro-kernel reads each row through a
 // pointer: the rows of a linear layer, or the voxels that a convolution gathers. Workers call it
@@ -116,6 +30,7 @@ type product struct {
 	m       int
 	src     source
 	w       *panels
+	bf16    *bf16Kernels // what w's units are, nil for float32
 	gemm    microTile
 	span    int
 	skip    int // columns before the first that is kept, see linear.Part
@@ -138,13 +53,18 @@ func (d *Device) multiply(of product) {
 	d.product = of
 	p, k := &d.product, d.kern
 	p.mr, p.nr, p.depth = k.mr, k.nr, k.depth
-	p.rows, p.cols = split(p.m, k.rowsMost, k.mr), split(p.w.n, tileLen/min(p.w.k, k.depth), k.nr)
+	rowsMost := k.rowsMost
+	if p.w.stored != nil {
+		// Panels are made anew by each task that multiplies them: for as many rows as possible.
+		p.depth, rowsMost = storedDepth, storedRows
+	}
+	p.rows, p.cols = split(p.m, rowsMost, k.mr), split(p.w.n, tileLen/min(p.w.k, p.depth), k.nr)
 
 	for wanted := 4 * d.pool.size(); d.pool.size() > 1 && p.tasks() < wanted; {
 		switch {
 		case p.cols > 2*k.nr:
 			p.cols = split(p.cols, (p.cols+1)/2, k.nr)
-		case p.rows > 2*k.mr:
+		case p.rows > 2*k.mr && p.w.stored == nil:
 			p.rows = split(p.rows, (p.rows+1)/2, k.mr)
 		default:
 			wanted = 0 // no smaller task is worth its start
@@ -184,7 +104,7 @@ func (p *product) do(w *worker, task int) {
 		p.src.load(w, t.row, t.rows, k0, n*runs)
 		at := p.pointers(w, t, k0, n, runs)
 		for j := 0; j < t.cols; j += p.nr {
-			b, width := p.w.panel(w, t.col+j, k0, n*runs)
+			b, width := p.w.panel(w, p.bf16, t.col+j, k0, n*runs)
 			next := p.ahead(t, j, k0, n*runs)
 			p.gemm(c[j:], ld, t.rows, width, at, runs, n, b, next, k0 > 0)
 		}
@@ -210,8 +130,8 @@ type prefetch struct {
 func (p *product) ahead(t block, j, k0, n int) prefetch {
 	next := prefetch{}
 	switch last := j+p.nr >= t.cols; {
-	case p.w.widen != nil || last && k0+n == p.w.k:
-		// Widened panels are made in cache, and after the very last panel comes none.
+	case p.w.data == nil || last && k0+n == p.w.k:
+		// Panels of another form are made in cache, and after the very last panel comes none.
 	case last: // back to the first panel, for the next block of k
 		next.panel = 4 * (n*p.nr - j*p.w.k)
 	default:

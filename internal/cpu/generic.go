@@ -13,8 +13,9 @@ var generic = kernels{
 	gemm: gemmGeneric, transpose: transposeGeneric, finish: finishGeneric,
 	softmax: softmaxGeneric, blend: blendGeneric, divide: divideGeneric,
 	sum: sumGeneric, squares: squaresGeneric, normalise: normaliseGeneric, rotate: rotateGeneric,
-	bf16: bf16Kernels{per: 1, gemm: gemmGeneric, softmax: softmaxRoundedGeneric, narrow: narrowGeneric,
-		widen: widenGeneric},
+	bf16: bf16Kernels{per: 1, gemm: gemmGeneric, softmax: softmaxRoundedGeneric,
+		narrow: narrowGeneric},
+	widen: widenGeneric,
 }
 
 // gemmGeneric computes 4 x 2 sums at a time: eight independent ones hide an addition's latency.

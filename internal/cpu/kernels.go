@@ -43,6 +43,9 @@ type kernels struct {
 	divide func(out []float32, s *running)
 	// bf16 is how the set multiplies in bfloat16.
 	bf16 bf16Kernels
+	// widen turns bfloat16 into float32, whole cache lines of it: weights that are bfloat16 in their
+	// file, or where a unit is one number, are kept in two bytes.
+	widen func(dst []float32, x []uint16)
 
 	// sum adds x, squares adds (x-mean)², both in float64.
 	sum     func(x []float32) float64
@@ -68,9 +71,7 @@ type bf16Kernels struct {
 	softmax softmaxFunc
 	// narrow rounds x to ceil(len(x)/per) units; dst may be x.
 	narrow func(dst, x []float32)
-	// widen turns bfloat16 into units, where a unit is one number: weights are kept in two bytes.
-	widen func(dst []float32, x []uint16)
-	peak  func(turns int) float64
+	peak   func(turns int) float64
 }
 
 // units returns how many units n steps of k take.

@@ -144,7 +144,7 @@ func (k *kernels) product(bf16 *bf16Kernels) microTile {
 
 // multiply is a [m, k] times w [n, k] with a set's own tiles, in runs of the length run.
 func (k *kernels) multiply(a, w []float32, m, n, steps, run int, bf16 *bf16Kernels) []float32 {
-	p := packPanels(k, w, n, steps, bf16)
+	p := packPanels(k, floatRows(w, n, steps), bf16)
 	row := func(i int) []float32 { return a[i*steps : (i+1)*steps] }
 	if bf16 != nil {
 		row = func(i int) []float32 {
@@ -170,7 +170,7 @@ func (k *kernels) multiply(a, w []float32, m, n, steps, run int, bf16 *bf16Kerne
 			}
 		}
 		for j := 0; j < p.padded; j += k.nr {
-			b, width := p.panel(w1, j, k0, runs*length)
+			b, width := p.panel(w1, bf16, j, k0, runs*length)
 			k.product(bf16)(c[j:], p.padded, m, width, at, runs, length, b, prefetch{}, k0 > 0)
 		}
 		k0 += runs * length

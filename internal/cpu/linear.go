@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/tensor"
 )
 
 // linear is a packed weight with its bias, nil when there is none.
@@ -38,12 +39,7 @@ func (l *linear) Part(lo, hi int) compute.Linear {
 // PackLinear packs a weight [out, in] and a bias [out] or nil. It refuses sizes that do not match.
 func (d *Device) PackLinear(w, bias []float32, out, in int, t compute.DType) (compute.Linear,
 	error) {
-	if err := d.checkWeight(w, bias, out, in, t); err != nil {
-		return nil, fmt.Errorf("cannot pack a linear weight: %w", err)
-	}
-	bf16 := d.bf16For(t)
-	return &linear{in: in, bf16: bf16, panels: packPanels(d.kern, w, out, in, bf16),
-		bias: append([]float32(nil), bias...)}, nil
+	return d.PackStored([]tensor.Tensor{tensor.FromFloat32(w, len(w))}, bias, out, in, t)
 }
 
 // bf16For returns how to multiply in a type, nil for float32.
@@ -54,15 +50,16 @@ func (d *Device) bf16For(t compute.DType) *bf16Kernels {
 	return nil
 }
 
-// checkWeight checks the sizes of a weight [n, k] with its bias and accounts for their memory.
-func (d *Device) checkWeight(w, bias []float32, n, k int, t compute.DType) error {
-	if err := compute.CheckWeight(len(w), bias, n, k, t); err != nil {
+// checkWeight checks the sizes of a weight with its bias and accounts for their memory once packed.
+func (d *Device) checkWeight(w *stored, bias []float32, t compute.DType) error {
+	if err := compute.CheckWeight(w.elements(), bias, w.n, w.k, t); err != nil {
 		return err
 	}
-	if t == compute.BF16 {
-		k = ceil(k, 2) // two bytes each, whichever way they are multiplied
+	n := d.kern.padded(w.n) * w.k
+	if bf16 := d.bf16For(t); bf16 != nil || w.halves(nil) {
+		n = d.kern.padded(w.n) * ceil(w.k, 2) // two bytes each, whichever way they are multiplied
 	}
-	return d.take(d.kern.padded(n)*k + len(bias))
+	return d.take(n + len(bias))
 }
 
 // Linear computes dst = ep(x·Wᵀ + b); see compute.Device.
@@ -76,14 +73,13 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	check.Apart("Linear", "dst", "x", dst, x)
 
 	// A small input is rounded once, in a pass of its own, not again for every task.
-	if l.bf16 != nil && in.rows*l.k <= narrowMost && l.n > d.kern.nr {
+	if d.matrix = newMatrix(in, l.bf16); d.matrix.copied && l.n > d.kern.nr &&
+		(l.stored != nil || l.bf16 != nil && in.rows*l.k <= narrowMost) {
 		d.matrix = newMatrix(d.narrowed(in, l), nil)
-	} else {
-		d.matrix = newMatrix(in, l.bf16)
 	}
 
-	p := product{m: in.rows, src: &d.matrix, w: &l.panels, gemm: d.kern.gemm, span: l.k,
-		skip: l.skip, ep: newEpilogue("Linear", d.kern, l.bias, ep, out)}
+	p := product{m: in.rows, src: &d.matrix, w: &l.panels, bf16: l.bf16, gemm: d.kern.gemm,
+		span: l.k, skip: l.skip, ep: newEpilogue("Linear", d.kern, l.bias, ep, out)}
 	if l.bf16 != nil {
 		p.gemm = l.bf16.gemm
 	}
@@ -94,11 +90,15 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 // stays in the second cache.
 const narrowMost = 1 << 19
 
-// narrowed rounds x to units of l's type.
+// narrowed rounds x to units of l's type; float32 is copied to rows that do not share cache sets.
 func (d *Device) narrowed(x view, l *linear) view {
 	ld := roundUp(l.k, lineLen) + lineLen // no multiple of alias
 	out := view{data: floats(&d.units, x.rows*ld), rows: x.rows, cols: l.k, stride: ld}
-	d.each(rowwise{in: x, out: out, row: (*rowwise).narrow})
+	row := (*rowwise).narrow
+	if l.bf16 == nil {
+		row = (*rowwise).copy
+	}
+	d.each(rowwise{in: x, out: out, row: row})
 	return out
 }
 

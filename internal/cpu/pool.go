@@ -21,6 +21,7 @@ func (f taskFunc) do(w *worker, task int) { f(w, task) }
 // touches the scratch; buffers grow to what the largest task needs and stay.
 type worker struct {
 	a, b, c  []float32  // rows of the left matrix, a widened panel, sums of a block
+	packing  packing    // of a panel from its file
 	padded   []float32  // voxels of a convolution with the zeros around them, see gather.runStart
 	pointers []*float32 // one per row, see rowPointers
 	state    state      // the running softmax of an attention task

@@ -18,6 +18,9 @@ type Builder struct {
 
 	// DType is the type that linear layers packed from here on multiply in; float32 at first.
 	DType compute.DType
+	// InFile leaves the weights of linear layers where the folder maps them, on devices that can
+	// multiply so; the layers are good until the folder is closed.
+	InFile bool
 }
 
 // NewBuilder returns a builder that packs weights of w onto dev.
@@ -62,13 +65,13 @@ func (b *Builder) Linear(names ...string) compute.Linear {
 		bias = append(bias, b.bias(n)...)
 	}
 
-	// Some devices convert stored types by themselves, which saves the copy in float32.
-	if dev, ok := b.dev.(compute.StoredPacker); ok {
+	// Some devices take stored types, which saves the copy in float32.
+	if pack := b.packStored(); pack != nil {
 		var parts []tensor.Tensor
 		for _, n := range names {
 			parts = append(parts, b.Raw(n+".weight"))
 		}
-		p, err := dev.PackStored(parts, bias, out, in, b.DType)
+		p, err := pack(parts, bias, out, in, b.DType)
 		b.keep(err)
 		return p
 	}
@@ -79,6 +82,18 @@ func (b *Builder) Linear(names ...string) compute.Linear {
 		w = append(w, b.Take(n+".weight")...)
 	}
 	return b.PackLinear(w, bias, out, in)
+}
+
+// packStored returns how the device takes weights as they are stored, nil where it does not.
+func (b *Builder) packStored() func(parts []tensor.Tensor, bias []float32, out, in int,
+	t compute.DType) (compute.Linear, error) {
+	if dev, ok := b.dev.(compute.FileBinder); ok && b.InFile {
+		return dev.BindStored
+	}
+	if dev, ok := b.dev.(compute.StoredPacker); ok {
+		return dev.PackStored
+	}
+	return nil
 }
 
 // PackLinear packs a weight [out, in] that the caller has rearranged, with bias [out] or nil.

@@ -305,15 +305,21 @@ func (f *Folder) Weights(name string) (*Weights, error) {
 	return NewWeights(name, c.tensors, f.shapes(name)), nil
 }
 
-// Bytes returns about how much memory a component takes once it is packed for products of type t: a
-// value of a vector or a matrix in float32 has four bytes.
+// Bytes returns about how much memory of a CPU a component takes once it is packed for products of
+// type t: a number has two bytes in matrices for bfloat16 and in those that are bfloat16 in the
+// file, else four.
 func (f *Folder) Bytes(component string, t compute.DType) int64 {
-	size, n := int64(4), int64(0)
-	if t == compute.BF16 {
-		size = 2
+	c := f.components[component]
+	if c == nil {
+		return 0
 	}
-	for _, s := range f.shapes(component) {
-		n += size * int64(s.Elements())
+	n := int64(0)
+	for _, w := range c.tensors {
+		size := int64(4)
+		if len(w.Shape) == 2 && (t == compute.BF16 || w.DType == tensor.BF16) {
+			size = 2
+		}
+		n += size * int64(w.Shape.Elements())
 	}
 	return n
 }
