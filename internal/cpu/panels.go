@@ -92,6 +92,7 @@ func (b *packing) panel(dst []float32, kern *kernels, w *stored, bf16 *bf16Kerne
 	// Rows lie a little apart from each other, so that they do not share cache sets.
 	ld := n + lineLen
 	rows := floats(&b.rows, width*ld)
+
 	b.at = b.at[:0]
 	for i := range width {
 		row := rows[i*ld : i*ld+n]

@@ -111,15 +111,15 @@ func encode(t testing.TB, f *model.Folder, dev compute.Device, dt compute.DType)
 	if err != nil {
 		t.Fatal(err)
 	}
-	end, err := reserve(dev, e.Bytes(len(ids)))
+	end, err := reserve(dev, e.Bytes([][]int32{ids}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := e.Encode(ids)
+	out, err := e.Encode(t.Context(), [][]int32{ids})
 	if err := errors.Join(err, end()); err != nil {
 		t.Fatal(err)
 	}
-	return out
+	return out[0]
 }
 
 func TestTextEncoderAgreesWithTheCPU(t *testing.T) {

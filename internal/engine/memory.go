@@ -50,7 +50,7 @@ func (r *run) memoryNeeded() int64 {
 		r.headRanges())
 
 	// Each branch keeps its texts through all steps; encoding them needs memory once, before.
-	encode := int64(0)
+	encode := r.e.text.Bytes(r.tokenize(r.texts()))
 	for _, b := range r.branches() {
 		tokens := 0
 		for _, p := range r.prompts(b) {
@@ -63,7 +63,7 @@ func (r *run) memoryNeeded() int64 {
 		}
 		held, work := r.e.dit.TextBytes(tokens)
 		need += int64(blends) * held
-		encode = max(encode, work, r.e.text.Bytes(tokens))
+		encode = max(encode, work)
 	}
 	return need + encode
 }

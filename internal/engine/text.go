@@ -76,15 +76,20 @@ func (r *run) freeBlends() {
 	}
 }
 
-// encodeTexts fills r.embeds with the embeddings of all prompts that this rank's branches follow.
-// The first rank of the job encodes those of both branches, since the text encoder is read from the
-// disk for it, and the others receive them.
-func (r *run) encodeTexts(ctx context.Context) error {
+// texts lists the prompts of both branches, the conditional one's first.
+func (r *run) texts() []string {
 	texts := r.prompts(diffusion.Conditional)
 	if r.Plan.Spec.Guided() {
 		texts = append(texts, r.prompts(diffusion.Unconditional)...)
 	}
-	ids := r.tokenize(texts)
+	return texts
+}
+
+// encodeTexts fills r.embeds with the embeddings of all prompts that this rank's branches follow.
+// The first rank of the job encodes those of both branches, since the text encoder is read from the
+// disk for it, and the others receive them.
+func (r *run) encodeTexts(ctx context.Context) error {
+	ids := r.tokenize(r.texts())
 	own := make([][]float32, len(ids))
 	if r.Rank == 0 {
 		var err error
@@ -138,15 +143,24 @@ func (r *run) tokenize(texts []string) (ids [][]int32) {
 // encode returns the embeddings of each text's token ids, [len(ids), text_dim]: those that a cache
 // has, and the others from the text encoder.
 func (r *run) encode(ctx context.Context, ids [][]int32) ([][]float32, error) {
-	embeds := make([][]float32, len(ids))
+	embeds, missing := make([][]float32, len(ids)), [][]int32(nil)
 	for i, text := range ids {
-		if embeds[i] = r.cachedEmbeds(ctx, text); embeds[i] != nil {
+		if embeds[i] = r.cachedEmbeds(ctx, text); embeds[i] == nil {
+			missing = append(missing, text)
+		}
+	}
+
+	// All in one pass over the layers.
+	made, err := r.e.text.Encode(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+
+	for i, text := range ids {
+		if embeds[i] != nil {
 			continue
 		}
-		var err error
-		if embeds[i], err = r.e.text.Encode(text); err != nil {
-			return nil, err
-		}
+		embeds[i], made = made[0], made[1:]
 		if err := tensor.CheckFinite("the text embedding", embeds[i]); err != nil {
 			return nil, err
 		}

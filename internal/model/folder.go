@@ -302,7 +302,9 @@ func (f *Folder) Weights(name string) (*Weights, error) {
 	if c == nil {
 		return nil, fmt.Errorf("the model has no component %q", name)
 	}
-	return NewWeights(name, c.tensors, f.shapes(name)), nil
+	w := NewWeights(name, c.tensors, f.shapes(name))
+	w.files = c.files
+	return w, nil
 }
 
 // Bytes returns about how much memory of a CPU a component takes once it is packed for products of

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/tensor/safetensors"
 )
 
 // Weights are the tensors of one component while its constructor takes them by name. Problems are
@@ -20,6 +21,7 @@ type Weights struct {
 	problems  []string                 // in the order of their discovery
 	stop      func() error             // see StopWhen
 	overlay   Overlay                  // see Overlay; nil: none
+	files     []*safetensors.File      // that the tensors are views of; nil: not known
 }
 
 // Overlay changes weights of a component as they are taken, such as by LoRAs. Changed weights are
@@ -44,6 +46,26 @@ func NewWeights(component string, tensors map[string]tensor.Tensor, shapes Shape
 // StopWhen sets a function that a Builder calls before each weight, since packing a large model
 // takes minutes. Once stop returns an error, nothing more is packed and Builder.Finish returns it.
 func (w *Weights) StopWhen(stop func() error) { w.stop = stop }
+
+// WillNeed has the system read the weights whose names begin with prefix ahead of their use, and
+// does not wait for that.
+func (w *Weights) WillNeed(prefix string) { w.each(prefix, (*safetensors.File).WillNeed) }
+
+// Leave says that the weights whose names begin with prefix will not be read for a while, so that
+// pages of their files do not count as this process's memory. They can still be read.
+func (w *Weights) Leave(prefix string) { w.each(prefix, (*safetensors.File).Leave) }
+
+// each calls f with the weights whose names begin with prefix.
+func (w *Weights) each(prefix string, f func(file *safetensors.File, name string)) {
+	for name := range w.tensors {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		for _, file := range w.files {
+			f(file, name)
+		}
+	}
+}
 
 // Listed reports whether the architecture has a weight of that name, as some are optional: a
 // residual block only has a shortcut where its width changes.

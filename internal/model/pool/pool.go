@@ -77,6 +77,7 @@ func Acquire[T any](ctx context.Context, p *Pool, key Key, bytes int64,
 		if first {
 			p.load(ctx, key, e, func(ctx context.Context) (any, error) { return load(ctx) })
 		}
+
 		select {
 		case <-e.loaded:
 		case <-ctx.Done():

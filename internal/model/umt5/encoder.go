@@ -1,6 +1,7 @@
 package umt5
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -8,16 +9,19 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// Encoder turns token ids into embeddings on one device. The weights of its layers are packed; the
-// embedding table, a fifth of the published model, stays in the file. It belongs to one goroutine.
+// Encoder turns token ids into embeddings on one device. On a device that multiplies with weights
+// where their file is mapped, nothing is packed: layers are read as they are used, each once for
+// several prompts. The embedding table, a fifth of the published model, stays in the file on any
+// device. An Encoder belongs to one goroutine.
 type Encoder struct {
-	dev    compute.Device                      // where the layers' weights are
-	cfg    model.TextEncoderConfig             // as in text_encoder/config.json
-	dtype  compute.DType                       // of products
-	embed  tensor.Tensor                       // [vocab, d], read row by row from the file
-	layers []layer                             // in their order
-	norm   compute.Vector                      // [d], after the last layer
-	tap    func(layer int, hidden compute.Mat) // sees the state after each layer, in tests
+	dev     compute.Device                      // that computes
+	cfg     model.TextEncoderConfig             // as in text_encoder/config.json
+	dtype   compute.DType                       // of products
+	weights *model.Weights                      // that layers are views of
+	embed   tensor.Tensor                       // [vocab, d], read row by row from the file
+	layers  []layer                             // in their order
+	norm    compute.Vector                      // [d], after the last layer
+	tap     func(layer int, hidden compute.Mat) // sees the state after each layer, in tests
 }
 
 // layer is a UMT5Block: self-attention, then the feed-forward, each after a norm. inner is the
@@ -30,14 +34,13 @@ type layer struct {
 }
 
 // Load binds every weight of the text encoder; missing and unused ones are errors that name them. w
-// has to stay open, since embeddings are read from it on demand. t is the type that products
-// multiply.
+// has to stay open, since it is read on demand. t is the type that products multiply.
 func Load(dev compute.Device, cfg model.TextEncoderConfig, w *model.Weights, t compute.DType) (
 	*Encoder, error) {
-	e := &Encoder{dev: dev, cfg: cfg, dtype: t}
+	e := &Encoder{dev: dev, cfg: cfg, dtype: t, weights: w}
 	e.embed = w.Raw(embeddingName(w))
 	b := model.NewBuilder(dev, w)
-	b.DType = t
+	b.DType, b.InFile = t, true
 	for i := range cfg.NumLayers {
 		e.layers = append(e.layers, loadLayer(b, i))
 	}
@@ -58,9 +61,12 @@ func embeddingName(w *model.Weights) string {
 	return model.SharedEmbedding
 }
 
+// layerPrefix is what the names of layer i's weights begin with.
+func layerPrefix(i int) string { return fmt.Sprintf("encoder.block.%d.", i) }
+
 // loadLayer binds block i; q, k and v become one product of the same input.
 func loadLayer(b *model.Builder, i int) layer {
-	at := fmt.Sprintf("encoder.block.%d.layer.", i)
+	at := layerPrefix(i) + "layer."
 	attn, ff := at+"0.SelfAttention.", at+"1.DenseReluDense."
 	return layer{
 		attnNorm: b.Vector(at + "0.layer_norm.weight"),
@@ -74,20 +80,48 @@ func loadLayer(b *model.Builder, i int) layer {
 	}
 }
 
-// Encode returns the embeddings [len(ids), d] of a prompt's tokens, after the final norm. An id
-// outside the vocabulary is an error, and so is an empty prompt: there is always `</s>`. If the
-// device notices that values are not finite, a *tensor.NotFiniteError says up to which layer.
-func (e *Encoder) Encode(ids []int32) ([]float32, error) {
-	n := len(ids)
-	if n == 0 {
-		return nil, fmt.Errorf("cannot encode a prompt without tokens")
+// batchTokens is how many tokens go through the layers together, at most, unless one prompt has
+// more: it bounds the memory that encoding takes, 185 kB a token in the published model.
+const batchTokens = 1024
+
+// Encode returns the embeddings [tokens, d] of each prompt's token ids, after the final norm. The
+// layers are read once for as many prompts as fit; an embedding does not depend on the others. An
+// id outside the vocabulary is an error, and so is an empty prompt: there is always `</s>`. If the
+// device notices that values are not finite, a *tensor.NotFiniteError says up to which layer. Once
+// ctx ends, Encode does before the next layer, with its cause.
+func (e *Encoder) Encode(ctx context.Context, prompts [][]int32) ([][]float32, error) {
+	var embeds [][]float32
+	for _, batch := range batches(prompts) {
+		more, err := e.encode(ctx, batch)
+		if err != nil {
+			return nil, err
+		}
+		embeds = append(embeds, more...)
 	}
-	rows, err := e.lookup(ids)
+	return embeds, nil
+}
+
+// batches cuts prompts into runs of up to batchTokens tokens, or of one prompt.
+func batches(prompts [][]int32) (all [][][]int32) {
+	tokens := 0
+	for _, p := range prompts {
+		if tokens += len(p); len(all) == 0 || tokens > batchTokens {
+			all, tokens = append(all, nil), len(p)
+		}
+		all[len(all)-1] = append(all[len(all)-1], p)
+	}
+	return all
+}
+
+// encode is Encode for a batch: its tokens are rows of the same matrices.
+func (e *Encoder) encode(ctx context.Context, prompts [][]int32) ([][]float32, error) {
+	rows, err := e.lookup(prompts)
 	if err != nil {
 		return nil, err
 	}
 
-	s, err := newScratch(e.dev, e.cfg, n)
+	s, err := newScratch(e.dev, e.cfg, prompts)
+	n := len(rows) / e.cfg.DModel
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode %d tokens: %w", n, err)
 	}
@@ -96,25 +130,45 @@ func (e *Encoder) Encode(ids []int32) ([]float32, error) {
 	compute.SawNonFinite(e.dev) // forget what the device noticed in earlier work
 	e.dev.Upload(s.x, rows)
 	e.observe(0, s.x)
-	for i := range e.layers {
-		e.layers[i].forward(e, s)
-		e.observe(i+1, s.x)
-		if !compute.SawNonFinite(e.dev) {
-			continue
-		}
-
-		if err := e.dev.Sync(); err != nil { // an operation was stopped half-way
-			return nil, fmt.Errorf("cannot encode %d tokens: %w", n, err)
-		}
-		what := fmt.Sprintf("what the text encoder makes up to layer %d of %d", i+1, len(e.layers))
-		return nil, &tensor.NotFiniteError{What: what}
+	if err := e.forward(ctx, s); err != nil {
+		return nil, err
 	}
 
 	e.dev.RMSNorm(s.x, s.x, e.norm, e.cfg.LayerNormEpsilon, nil)
 	if err := e.dev.Download(rows, s.x); err != nil {
 		return nil, fmt.Errorf("cannot encode %d tokens: %w", n, err)
 	}
-	return rows, nil
+
+	var embeds [][]float32
+	for _, p := range prompts {
+		end := len(p) * e.cfg.DModel
+		embeds, rows = append(embeds, rows[:end:end]), rows[end:]
+	}
+	return embeds, nil
+}
+
+// forward is all layers, on s.x in place. While one computes, the system reads the next.
+func (e *Encoder) forward(ctx context.Context, s *scratch) error {
+	e.weights.WillNeed(layerPrefix(0))
+	for i := range e.layers {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		e.weights.WillNeed(layerPrefix(i + 1))
+		e.layers[i].forward(e, s)
+		e.weights.Leave(layerPrefix(i))
+		e.observe(i+1, s.x)
+		if !compute.SawNonFinite(e.dev) {
+			continue
+		}
+
+		if err := e.dev.Sync(); err != nil { // an operation was stopped half-way
+			return fmt.Errorf("cannot encode %d tokens: %w", s.x.Rows, err)
+		}
+		what := fmt.Sprintf("what the text encoder makes up to layer %d of %d", i+1, len(e.layers))
+		return &tensor.NotFiniteError{What: what}
+	}
+	return nil
 }
 
 // observe shows a test the state after so many layers; the golden names them alike.
@@ -124,25 +178,30 @@ func (e *Encoder) observe(layer int, hidden compute.Mat) {
 	}
 }
 
-// lookup gathers the embeddings of ids, [len(ids), d], from the file's stored type.
-func (e *Encoder) lookup(ids []int32) ([]float32, error) {
+// lookup gathers the embeddings of all ids, [tokens, d], from the file's stored type.
+func (e *Encoder) lookup(prompts [][]int32) ([]float32, error) {
 	d := e.cfg.DModel
 
 	// Rows are read from the file one by one: a prompt has a few dozen of 256,384.
 	size := d * e.embed.DType.Size()
-	out := make([]float32, 0, len(ids)*d)
-	for _, id := range ids {
-		if id < 0 || int(id) >= e.cfg.VocabSize {
-			return nil, fmt.Errorf("token id %d is outside the vocabulary of %d", id, e.cfg.VocabSize)
+	var out []float32
+	for _, ids := range prompts {
+		if len(ids) == 0 {
+			return nil, fmt.Errorf("cannot encode a prompt without tokens")
 		}
+		for _, id := range ids {
+			if id < 0 || int(id) >= e.cfg.VocabSize {
+				return nil, fmt.Errorf("token id %d is outside the vocabulary of %d", id, e.cfg.VocabSize)
+			}
 
-		row := tensor.Tensor{DType: e.embed.DType, Shape: tensor.Shape{d},
-			Data: e.embed.Data[int(id)*size : (int(id)+1)*size]}
-		v, err := row.Float32()
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the embedding of token %d: %w", id, err)
+			row := tensor.Tensor{DType: e.embed.DType, Shape: tensor.Shape{d},
+				Data: e.embed.Data[int(id)*size : (int(id)+1)*size]}
+			v, err := row.Float32()
+			if err != nil {
+				return nil, fmt.Errorf("cannot read the embedding of token %d: %w", id, err)
+			}
+			out = append(out, v...)
 		}
-		out = append(out, v...)
 	}
 	return out, nil
 }
@@ -154,15 +213,21 @@ func (l *layer) forward(e *Encoder, s *scratch) {
 	dev, eps, inner := e.dev, e.cfg.LayerNormEpsilon, e.cfg.NumHeads*e.cfg.DKV
 	dev.RMSNorm(s.norm, s.x, l.attnNorm, eps, nil)
 	dev.Linear(s.qkv, s.norm, l.qkv, compute.Epilogue{}) // [n, d] to [n, 3·inner]
-	dev.Upload(s.bias, relativeBias(l.bias, e.cfg, s.x.Rows))
 
-	// q, k and v are columns of [n, 3·inner].
+	// q, k and v are columns of [n, 3·inner]. Tokens attend to those of their own prompt.
 	q, k := s.qkv.ColRange(0, inner), s.qkv.ColRange(inner, 2*inner)
 	v := s.qkv.ColRange(2*inner, 3*inner)
 
-	dev.Attention(s.attn, q, k, v,
-		compute.AttentionArgs{Heads: e.cfg.NumHeads, Scale: 1, RelBias: &s.bias,
-			DType: e.dtype})
+	at := 0
+	for i := range s.bias {
+		bias := &s.bias[i]
+		to := at + (bias.Cols+1)/2
+		dev.Upload(*bias, relativeBias(l.bias, e.cfg, to-at))
+		dev.Attention(s.attn.RowRange(at, to), q.RowRange(at, to), k.RowRange(at, to),
+			v.RowRange(at, to), compute.AttentionArgs{Heads: e.cfg.NumHeads, Scale: 1, RelBias: bias,
+				DType: e.dtype})
+		at = to
+	}
 	dev.Linear(s.x, s.attn, l.out, compute.Epilogue{Residual: &s.x})
 
 	// Feed-forward: the gate's GELU multiplies up, [n, ff], in the product's epilogue.

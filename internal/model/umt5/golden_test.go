@@ -2,6 +2,7 @@ package umt5
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -51,18 +52,18 @@ func TestEmbeddingsEqualTheReference(t *testing.T) {
 			name := fmt.Sprintf("hidden.%d.%d", i, layer)
 			golden.Near(t, name, got, g.Floats(name), 1e-5)
 		}
-		got, err := e.Encode(ids)
+		got, err := e.Encode(t.Context(), [][]int32{ids})
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden.Near(t, fmt.Sprintf("embeds.%d", i), got, g.Floats(fmt.Sprintf("embeds.%d", i)), 1e-5)
+		golden.Near(t, fmt.Sprintf("embeds.%d", i), got[0], g.Floats(fmt.Sprintf("embeds.%d", i)), 1e-5)
 	}
 }
 
 func TestEncodeRefusesBadIDs(t *testing.T) {
 	e := load(t, "models/demo")
 	for _, ids := range [][]int32{nil, {-1}, {451}} {
-		if _, err := e.Encode(ids); err == nil {
+		if _, err := e.Encode(t.Context(), [][]int32{{1}, ids}); err == nil {
 			t.Errorf("Encode(%v) gave no error", ids)
 		}
 	}
@@ -74,6 +75,36 @@ func TestBucketBoundaries(t *testing.T) {
 		-127: 15, -500: 15, 1: 17, 8: 24, 128: 31} {
 		if got := bucket(d, 32, 128); got != want {
 			t.Errorf("bucket(%d) = %d, want %d", d, got, want)
+		}
+	}
+}
+
+// TestPromptsOfABatchAreApart encodes prompts together, in more batches than one, and holds each to
+// the bits that it has alone.
+func TestPromptsOfABatchAreApart(t *testing.T) {
+	e := load(t, "models/demo")
+	var prompts [][]int32
+	for _, n := range []int{3, 512, 1, 509, 40} {
+		var ids []int32
+		for i := range n {
+			ids = append(ids, int32((i*i+n)%450)) //nolint:gosec // below 450
+		}
+		prompts = append(prompts, ids)
+	}
+	if n := len(batches(prompts)); n != 2 {
+		t.Errorf("%d batches, want 2", n)
+	}
+	got, err := e.Encode(t.Context(), prompts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range prompts {
+		want, err := e.Encode(t.Context(), [][]int32{p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got[i], want[0]) {
+			t.Errorf("the prompt of %d tokens has other embeddings in a batch", len(p))
 		}
 	}
 }

@@ -5,35 +5,50 @@ import (
 	"github.com/longtake/longtake/internal/model"
 )
 
-// scratch is the device memory of one Encode call over n tokens.
+// scratch is the device memory of a batch of prompts with n tokens together.
 type scratch struct {
 	arena     *model.Arena
-	x, norm   compute.Mat // [n, d]: the state, and its norm
-	qkv, attn compute.Mat // [n, 3·inner], [n, inner]
-	gate, up  compute.Mat // [n, ff]
-	bias      compute.Mat // [heads, 2n-1]: the current layer's relative positions
+	x, norm   compute.Mat   // [n, d]: the state, and its norm
+	qkv, attn compute.Mat   // [n, 3·inner], [n, inner]
+	gate, up  compute.Mat   // [n, ff]
+	bias      []compute.Mat // per prompt [heads, 2·tokens-1]: the current layer's relative positions
 }
 
-// newScratch allocates the memory for n tokens on dev; compute.ErrMemory where it does not fit.
-func newScratch(dev compute.Device, cfg model.TextEncoderConfig, n int) (*scratch, error) {
-	inner := cfg.NumHeads * cfg.DKV
+// newScratch allocates the memory for a batch on dev; compute.ErrMemory where it does not fit.
+func newScratch(dev compute.Device, cfg model.TextEncoderConfig, prompts [][]int32) (*scratch,
+	error) {
+	inner, n := cfg.NumHeads*cfg.DKV, tokens(prompts)
 	a := model.NewArena(dev)
 	s := &scratch{
 		arena: a,
 		x:     a.Mat(n, cfg.DModel), norm: a.Mat(n, cfg.DModel),
 		qkv: a.Mat(n, 3*inner), attn: a.Mat(n, inner),
 		gate: a.Mat(n, cfg.DFF), up: a.Mat(n, cfg.DFF),
-		bias: a.Mat(cfg.NumHeads, 2*n-1),
+	}
+	for _, p := range prompts {
+		s.bias = append(s.bias, a.Mat(cfg.NumHeads, 2*len(p)-1))
 	}
 	return s, a.Err()
 }
 
-// Bytes returns the bytes of device memory that encoding n tokens takes, without allocating any.
-// The workspace counts twice, since the old one is there until a larger one is.
-func (e *Encoder) Bytes(n int) int64 {
-	m := &compute.Meter{}
-	_, _ = newScratch(m, e.cfg, n) // a Meter refuses nothing
-	return m.Peak() + 2*e.workBytes(n)
+// tokens returns how many tokens prompts have together.
+func tokens(prompts [][]int32) (n int) {
+	for _, p := range prompts {
+		n += len(p)
+	}
+	return n
+}
+
+// Bytes returns the bytes of device memory that encoding prompts takes, without allocating any. The
+// workspace counts twice, since the old one is there until a larger one is.
+func (e *Encoder) Bytes(prompts [][]int32) int64 {
+	most := int64(0)
+	for _, batch := range batches(prompts) {
+		m := &compute.Meter{}
+		_, _ = newScratch(m, e.cfg, batch) // a Meter refuses nothing
+		most = max(most, m.Peak()+2*e.workBytes(tokens(batch)))
+	}
+	return most
 }
 
 // workBytes returns the most scratch memory that a single operation takes for itself.

@@ -75,8 +75,11 @@ func Load(dev compute.Device, cfg model.TransformerConfig, w *model.Weights, dt 
 	t.text1 = b.Linear(cond + "text_embedder.linear_1")
 	t.text2 = b.Linear(cond + "text_embedder.linear_2")
 	t.proj = b.Linear("proj_out")
+	prefix := func(i int) string { return fmt.Sprintf("blocks.%d.", i) }
 	for i := range cfg.NumLayers {
-		t.blocks = append(t.blocks, loadBlock(b, cfg, fmt.Sprintf("blocks.%d.", i)))
+		b.WillNeed(prefix(i + 1)) // the system reads them while these are packed
+		t.blocks = append(t.blocks, loadBlock(b, cfg, prefix(i)))
+		b.Leave(prefix(i))
 	}
 	t.loadPictures(b)
 	t.loadVace(b)

@@ -92,5 +92,19 @@ func (f *File) Tensor(name string) (tensor.Tensor, error) {
 		Data: f.data[e.Offsets[0]:e.Offsets[1]:e.Offsets[1]]}, nil
 }
 
+// WillNeed has the system read a tensor from the disk, and does not wait for that.
+func (f *File) WillNeed(name string) { f.advise(name, true) }
+
+// Leave says that a tensor will not be used for a while. It stays in the system's cache of files as
+// long as there is room, but does not count as this process's memory.
+func (f *File) Leave(name string) { f.advise(name, false) }
+
+// advise passes a hint on where the file is mapped: other memory may not be dropped.
+func (f *File) advise(name string, need bool) {
+	if e := f.h.entries[name]; e != nil && f.info != nil {
+		advise(f.data[e.Offsets[0]:e.Offsets[1]], need)
+	}
+}
+
 // Close unmaps the file.
 func (f *File) Close() error { return f.unmap() }

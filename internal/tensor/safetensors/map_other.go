@@ -9,6 +9,9 @@ import (
 	"github.com/longtake/longtake/internal/userfile"
 )
 
+// advise does nothing: nothing is mapped.
+func advise([]byte, bool) {}
+
 // mapFile reads a whole file into memory: the standard library cannot map one on this system.
 func mapFile(path string) (data []byte, info os.FileInfo, unmap func() error, err error) {
 	if info, err = os.Stat(path); err == nil {

@@ -7,9 +7,28 @@ import (
 	"math"
 	"os"
 	"syscall"
+	"unsafe"
 
 	"github.com/longtake/longtake/internal/userfile"
 )
+
+// advise tells the system about part of a mapping, in whole pages. It is a hint: errors do not
+// matter.
+func advise(b []byte, need bool) {
+	page := uintptr(os.Getpagesize())
+	first := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	from, to := (first+page-1)/page*page, (first+uintptr(len(b)))/page*page
+	if from >= to {
+		return
+	}
+
+	whole := b[from-first : to-first]
+	if need {
+		_ = syscall.Madvise(whole, syscall.MADV_WILLNEED)
+	} else {
+		_ = syscall.Madvise(whole, syscall.MADV_DONTNEED)
+	}
+}
 
 // mapFile maps a file for reading, shared, so that processes of a machine that load the same model
 // hold it in memory once. An empty file has no data and needs no unmapping.
