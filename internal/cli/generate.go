@@ -242,7 +242,7 @@ func (g *generation) preflight() error {
 
 	// A mesh, or a number of shards, that cannot share the clip. Which of the two is to blame
 	// depends on which was given.
-	if _, err := plan.Mesh(m, s, g.local.Shards); err != nil {
+	if _, err := plan.Mesh(m, s, g.local.Shards, 0); err != nil {
 		field, value := "shards", fmt.Sprint(s.Shards)
 		if g.request.Mesh != (job.Mesh{}) {
 			field, value = "mesh", s.Mesh.String()

@@ -106,8 +106,8 @@ func planOffers(cmd *cobra.Command, m job.Model, n int) ([]plan.Offer, string, e
 // printForecast tells how much work a clip is in all, and how long it would take where the speed of
 // the shards is known.
 func printForecast(w io.Writer, f plan.Forecast, where string) {
-	terminal.Printf(w, "about %.2g operations and %s of memory on each shard", f.Operations,
-		size(uint64(f.Memory))) //nolint:gosec // from 0
+	terminal.Printf(w, "about %.2g operations, and %s of memory on each shard (%v)", f.Operations,
+		plan.Bytes(f.Memory.Total()), f.Memory)
 	// It is rounded to what an estimate can know.
 	if f.Time > 0 {
 		terminal.Printf(w, "; %s on %s %s", plan.About(f.Time), count(f.Shards, "shard"), where)
@@ -126,6 +126,11 @@ type planLine struct {
 	// How tokens and attention heads are shared by the ranks of one group. They need not divide.
 	Tokens []int `json:"tokens"`
 	Heads  []int `json:"heads"`
+	// What the shard with the most needs, in bytes; as a whole, and what that is made of.
+	Memory       int64 `json:"memory"`
+	WeightBytes  int64 `json:"weight_bytes"`
+	DenoiseBytes int64 `json:"denoise_bytes"`
+	DecodeBytes  int64 `json:"decode_bytes"`
 	// Chosen marks the mesh that a clip gets unless its request names one.
 	Chosen bool `json:"chosen"`
 }
@@ -143,10 +148,13 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 	// The search for a mesh is the planner's own; here it is only laid out.
 	plans := make([]planLine, 0, len(options))
 	for _, o := range options {
+		memory := plan.MemoryOf(m, s, o.Mesh)
 		plans = append(plans, planLine{Mesh: o.Mesh.String(), BytesPerStep: o.Bytes.Sum(),
 			SeamBytes: o.Bytes.Seams, Passes: o.Passes, Chosen: o.Best,
-			Tokens: lengths(load.WindowTokens(), o.Mesh.Ulysses),
-			Heads:  lengths(load.Heads, o.Mesh.Ulysses)})
+			Memory: memory.Total(), WeightBytes: memory.Weights, DenoiseBytes: memory.Denoise,
+			DecodeBytes: memory.Decode,
+			Tokens:      lengths(load.WindowTokens(), o.Mesh.Ulysses),
+			Heads:       lengths(load.Heads, o.Mesh.Ulysses)})
 	}
 
 	if js {
@@ -160,7 +168,8 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 		terminal.Printf(w, " in %d windows of %d", n, load.WindowTokens())
 	}
 	terminal.Printf(w, "; %d heads, %d layers\n", m.Heads, m.Layers)
-	const head = "MESH\tPASSES A STEP\tBYTES A STEP\tTOKENS OF A RANK\tHEADS OF A RANK\t"
+	const head = "MESH\tPASSES A STEP\tBYTES A STEP\tMEMORY OF A SHARD\tTOKENS OF A RANK\t" +
+		"HEADS OF A RANK\t"
 	return terminal.Table(w, head, func(w io.Writer) {
 		for _, p := range plans {
 			mark := ""
@@ -168,7 +177,8 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 				mark = "chosen"
 			}
 			bytes := size(uint64(p.BytesPerStep)) //nolint:gosec // from 0
-			terminal.Printf(w, "%s\t%d\t%s\t%v\t%v\t%s\n", p.Mesh, p.Passes, bytes, p.Tokens, p.Heads, mark)
+			terminal.Printf(w, "%s\t%d\t%s\t%s\t%v\t%v\t%s\n", p.Mesh, p.Passes, bytes,
+				plan.Bytes(p.Memory), p.Tokens, p.Heads, mark)
 		}
 	})
 }

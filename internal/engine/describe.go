@@ -30,13 +30,18 @@ func Describe(f *model.Folder) (job.Model, error) {
 		d.Overlap -= d.Overlap % t.PatchSize[0]
 	}
 
+	memory, err := measure(f)
+	if err != nil {
+		return job.Model{}, err
+	}
 	m := job.Model{Name: f.Name(), Fingerprint: sum, Heads: t.NumAttentionHeads,
 		HeadDim: t.AttentionHeadDim, Layers: t.NumLayers, Patch: t.PatchSize,
 		LatentChannels: t.OutChannels, TemporalScale: f.VAE.TemporalScale(),
 		SpatialScale: f.VAE.SpatialScale(), MaxTokens: model.TokensLimit,
 		MaxPositions: t.RopeMaxSeqLen, Extends: d.Extend,
 		Notices: f.Notices(sched.Ignored), Words: d.Words, LowerCase: d.LowerCase,
-		Cost: job.Cost{FFNDim: t.FFNDim, Decode: f.VAE.DecodeWork(), Pixels: largest(d.Sizes)},
+		Cost: job.Cost{FFNDim: t.FFNDim, Decode: f.VAE.DecodeWork(), Pixels: largest(d.Sizes),
+			Memory: memory},
 		Defaults: job.Defaults{Width: d.Sizes[0][0], Height: d.Sizes[0][1], Frames: d.Frames,
 			MaxFrames: d.MaxFrames, Window: d.Window, Overlap: d.Overlap, Steps: d.Steps,
 			FPS:           job.Rate(d.FPS),

@@ -12,6 +12,8 @@ type Cost struct {
 	// Decode is the multiplications and additions for one place of a latent frame, once it becomes
 	// TemporalScale frames.
 	Decode float64 `json:"decode"`
+	// Memory is what a clip takes of a shard's.
+	Memory Memory `json:"memory,omitzero"`
 	// Pixels of a frame are those of the largest size that the model is said to be made for.
 	Pixels int `json:"pixels"`
 }
@@ -22,7 +24,7 @@ func (c Cost) check() error {
 		!(c.Decode >= 0 && c.Decode < math.MaxFloat32) {
 		return fmt.Errorf("a cost of %+v; allowed: from 0", c)
 	}
-	return nil
+	return c.Memory.check()
 }
 
 // PassWork returns the multiplications and additions of a pass of so many tokens through the model:

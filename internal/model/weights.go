@@ -22,6 +22,7 @@ type Weights struct {
 	stop      func() error             // see StopWhen
 	overlay   Overlay                  // see Overlay; nil: none
 	files     []*safetensors.File      // that the tensors are views of; nil: not known
+	unread    bool                     // see Unread
 }
 
 // Overlay changes weights of a component as they are taken, such as by LoRAs. Changed weights are
@@ -81,6 +82,14 @@ func (w *Weights) Shape(name string) tensor.Shape {
 	return s
 }
 
+// Unread offers weights by their shapes alone, to a constructor that packs them onto a
+// compute.Meter: they have no values, and none is missing.
+func Unread(component string, shapes Shapes) *Weights {
+	w := NewWeights(component, nil, shapes)
+	w.unread = true
+	return w
+}
+
 // Stored views a weight as it is stored, whatever its shape, without taking it. It is the zero
 // Tensor if the files have no such weight.
 func (w *Weights) Stored(name string) tensor.Tensor { return w.tensors[name] }
@@ -89,6 +98,9 @@ func (w *Weights) Stored(name string) tensor.Tensor { return w.tensors[name] }
 // float32 values of its own where an Overlay changes it. If the weight is missing or has another
 // shape, Finish will say so, and zeros stand in for it.
 func (w *Weights) Raw(name string) tensor.Tensor {
+	if w.unread {
+		return tensor.Tensor{DType: tensor.F32, Shape: w.Shape(name)}
+	}
 	if t, ok := w.find(name); ok {
 		if w.overlay != nil && w.overlay.Changes(name) {
 			return tensor.FromFloat32(w.changed(name, t), t.Shape...)
@@ -119,6 +131,9 @@ func (w *Weights) find(name string) (tensor.Tensor, bool) {
 // Take takes a weight's values as a new float32 slice in row-major order. Like Raw, it returns
 // zeros for a weight that is missing or misshaped, and leaves the error to Finish.
 func (w *Weights) Take(name string) []float32 {
+	if w.unread {
+		return nil
+	}
 	if t, ok := w.find(name); ok {
 		return w.changed(name, t)
 	}

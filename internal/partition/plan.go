@@ -21,6 +21,10 @@ type Load struct {
 	TokenWidth             int  // latent values of a token
 	Guided                 bool // whether a step computes two branches
 	ElementBytes           int  // of an activation on its way between ranks; 0: 4
+
+	// Fits tells whether ranks have the memory for a mesh; Choose prefers those for which they have.
+	// nil: all of them.
+	Fits func(Mesh) bool
 }
 
 // Traffic is what all ranks together send each other in one denoising step, in bytes.
@@ -151,6 +155,14 @@ func Choose(ranks int, l Load) (Mesh, error) {
 	if len(candidates) == 0 {
 		return Mesh{}, fmt.Errorf("%s (%d heads, %d tokens cannot be shared by %d)",
 			nearest(ranks, l), l.Heads, l.WindowTokens(), ranks)
+	}
+
+	// What does not fit is taken where nothing does: then the caller finds out, and says why.
+	if l.Fits != nil {
+		if fit := slices.DeleteFunc(slices.Clone(candidates),
+			func(m Mesh) bool { return !l.Fits(m) }); len(fit) > 0 {
+			candidates = fit
+		}
 	}
 
 	least := passes(candidates[0], l)

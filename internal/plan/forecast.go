@@ -15,7 +15,7 @@ import (
 type Offer struct {
 	// Speed is in multiply-adds per second; 0: not known.
 	Speed float64
-	// Memory is how many bytes a clip may take there; 0: not known.
+	// Memory is how many bytes a clip may take there, with the weights; 0: not known.
 	Memory int64
 }
 
@@ -27,18 +27,18 @@ type Forecast struct {
 	Shards int
 	// Time is from the first denoising step to the last decoded frame; 0: not known.
 	Time time.Duration
-	// Memory is in bytes, on the shard that holds the most.
-	Memory int64
+	// Memory is what the shard that holds the most needs.
+	Memory Memory
 }
 
 // Predict returns what a clip takes on the best of some shards that have nothing else to do. The
 // time in which shards wait for each other is left out, so a clip takes at least as long.
 func Predict(m job.Model, s job.Spec, offers []Offer) Forecast {
-	mesh, err := Mesh(m, s, len(offers))
+	mesh, err := Mesh(m, s, len(offers), least(offers))
 	if err != nil {
 		mesh = job.Mesh{CFG: 1, Ulysses: 1}
 	}
-	f := Forecast{Shards: mesh.Size(), Memory: memory(m, s, mesh)}
+	f := Forecast{Shards: mesh.Size(), Memory: MemoryOf(m, s, mesh)}
 
 	load := Load(m, s)
 	each, decode := m.PassWork(load.WindowTokens()), m.DecodeWork(s)
@@ -59,6 +59,16 @@ func Predict(m job.Model, s job.Spec, offers []Offer) Forecast {
 	return f
 }
 
+// least returns the least memory of some offers, 0 where one of them is not known.
+func least(offers []Offer) int64 {
+	if len(offers) == 0 {
+		return 0
+	}
+	return slices.MinFunc(offers, func(a, b Offer) int {
+		return cmp.Compare(a.Memory, b.Memory)
+	}).Memory
+}
+
 // slowest returns the speed of the slowest of the n fastest shards, 0 where it is not known.
 func slowest(offers []Offer, n int) float64 {
 	if len(offers) == 0 {
@@ -68,35 +78,6 @@ func slowest(offers []Offer, n int) float64 {
 		return cmp.Compare(b.Speed, a.Speed)
 	})
 	return sorted[min(n, len(sorted))-1].Speed
-}
-
-// memory returns the bytes that the first rank of a mesh holds at a time: the activations of a
-// window and the latent of its windows while it denoises, or a group of decoded frames afterwards.
-// What else the decoder takes is left out, since it adapts to the memory that there is.
-func memory(m job.Model, s job.Spec, mesh job.Mesh) int64 {
-	load, d, hd := Load(m, s), float64(m.Heads*m.HeadDim), float64(m.HeadDim)
-	u, width := float64(mesh.Ulysses), float64(load.TokenWidth)
-
-	// A pass holds its own tokens at seven widths of the model, the feed-forward's inner layer, and
-	// keys and values of a head for all tokens. Ranks that share it hold what they exchange, too.
-	tokens := float64(load.WindowTokens())
-	own := tokens / u
-	pass := own*(2*width+7*d+float64(m.Cost.FFNDim)+hd) + 2*tokens*hd
-	if mesh.Ulysses > 1 {
-		pass += tokens*4*d/u + own*4*d
-	}
-
-	windows := float64(load.Passes()) / float64(mesh.Windows())
-	if s.Guided() {
-		windows /= 2
-	}
-	clip := float64(m.Tokens(s.Frames, s.Height, s.Width))
-	latent := min(clip, windows*tokens) / u * width * job.CopiesHeld
-
-	pixels := float64(s.Width) * float64(s.Height) * 3 * float64(m.TemporalScale)
-	const perPixel = 3 // values: decoded, on its way to the encoder, and in bytes
-	const float32Bytes = 4
-	return int64(float32Bytes * max(pass+tokens*width+latent, perPixel*pixels))
 }
 
 // Limits bound what a single clip may take.
@@ -141,9 +122,9 @@ func (f Forecast) checkMemory(offers []Offer) error {
 		return nil
 	}
 	slices.SortFunc(known, func(a, b Offer) int { return cmp.Compare(b.Memory, a.Memory) })
-	if has := known[min(f.Shards, len(known))-1].Memory; f.Memory > has {
+	if has := known[min(f.Shards, len(known))-1].Memory; f.Memory.Least() > has {
 		return &job.FieldError{Field: "num_frames x size", Value: fmt.Sprintf("too large: about %s of "+
-			"memory on each of %s", Bytes(f.Memory), Shards(f.Shards)),
+			"memory on each of %s (%s)", Bytes(f.Memory.Least()), Shards(f.Shards), f.Memory),
 			Allowed: fmt.Sprintf("up to %s, which such a shard has: a smaller size, fewer frames, smaller "+
 				"windows, or more shards", Bytes(has))}
 	}

@@ -13,7 +13,9 @@ import (
 func costly() job.Model {
 	m := model()
 	m.Heads, m.HeadDim, m.Layers = 8, 32, 8
-	m.Cost = job.Cost{FFNDim: 896, Decode: 1e6, Pixels: 112 * 64}
+	m.Cost = job.Cost{FFNDim: 896, Decode: 1e6, Pixels: 112 * 64, Memory: job.Memory{
+		Weights:   map[string]int64{"fp32": 40 << 20, "bf16": 24 << 20},
+		TextToken: 17408, Pass: 1 << 20, PassToken: 11400, PassShared: 4096, DecodePlace: 120448}}
 	return m
 }
 

@@ -41,14 +41,19 @@ func Check(m job.Model, s job.Spec, mesh job.Mesh) error {
 }
 
 // Mesh arranges a job on at most free nodes: the mesh that it asks for, the best one of the number
-// of shards that it asks for, or the best of up to free. An error says what is allowed instead; the
-// caller knows which field was asked for and names it.
-func Mesh(m job.Model, s job.Spec, free int) (job.Mesh, error) {
+// of shards that it asks for, or the best of up to free. Among meshes of one size, those that need
+// more than memory bytes of a node are for want of others only; memory 0 is not known. An error
+// says what is allowed instead; the caller knows which field was asked for and names it.
+func Mesh(m job.Model, s job.Spec, free int, memory int64) (job.Mesh, error) {
 	if s.Mesh != (job.Mesh{}) {
 		return s.Mesh, Check(m, s, s.Mesh)
 	}
-	if s.Shards > 0 {
-		return partition.Choose(s.Shards, Load(m, s))
+	load := Load(m, s)
+	if memory > 0 {
+		load.Fits = func(mesh job.Mesh) bool { return MemoryOf(m, s, mesh).Least() <= memory }
 	}
-	return partition.ChooseUpTo(max(free, 1), Load(m, s)), nil
+	if s.Shards > 0 {
+		return partition.Choose(s.Shards, load)
+	}
+	return partition.ChooseUpTo(max(free, 1), load), nil
 }

@@ -45,7 +45,7 @@ func arrange(m job.Model, r job.Record, free int) (job.Mesh, error) {
 			s.Shards, s.Mesh = 0, job.Mesh{}
 		}
 	}
-	return plan.Mesh(m, s, free)
+	return plan.Mesh(m, s, free, 0)
 }
 
 // pick returns n of the nodes by rank. Rank 0 encodes the clip, so the first can write the format;

@@ -45,12 +45,21 @@ func (s *Shard) live() {
 func (s *Shard) register() (wire.Welcome, error) {
 	r := wire.Registration{Node: s.id, Name: s.cfg.Name, ProcessID: s.cfg.process.id(s.id),
 		Model: s.info, Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
-		Speed: s.ratedSpeed, Memory: s.memory, Route: s.link.route(), Capabilities: formats(),
+		Speed: s.ratedSpeed, Memory: s.capacity(), Route: s.link.route(), Capabilities: formats(),
 		Version: s.cfg.Version, Uptime: time.Since(s.started)}
 	if w := s.current(); w != nil {
 		r.Work = w.name()
 	}
 	return ask[wire.Welcome](s.ctx, s.nc, wire.SubjectRegister, r)
+}
+
+// capacity returns the bytes that a clip may take on the node, with the weights, which are loaded;
+// 0: not known.
+func (s *Shard) capacity() int64 {
+	if s.memory == 0 {
+		return 0
+	}
+	return s.memory + s.info.Cost.Memory.Weights[s.cfg.DType.String()]
 }
 
 // welcome carries out what the leader answers to a registration that it accepts.

@@ -41,7 +41,7 @@ type Registration struct {
 	Threads int `json:"threads"`
 	// Speed is in multiply-adds per second, as measured at the start; 0: not known.
 	Speed float64 `json:"speed,omitempty"`
-	// Memory is how many bytes a clip may take on the node; 0: not known.
+	// Memory is how many bytes a clip may take on the node, with the weights; 0: not known.
 	Memory int64 `json:"memory,omitempty"`
 	// Route is the URL of the node's data-plane server; empty: it has none.
 	Route string `json:"route"`

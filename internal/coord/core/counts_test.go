@@ -47,7 +47,7 @@ func TestCountsThatDoNotFit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mesh, err := plan.Mesh(m, s, c.free)
+			mesh, err := plan.Mesh(m, s, c.free, 0)
 			if (err == nil) != (c.field == "") || err == nil && mesh.Size() != c.want {
 				t.Errorf("%s of %d ranks: %v", mesh, mesh.Size(), err)
 			}

@@ -134,7 +134,7 @@ func (c *Core) proposeRetry(id job.ID) (Proposal, error) {
 // servable refuses what no mesh fits, and a format that none of the nodes can write.
 func (l *leader) servable(m job.Model, s job.Spec) error {
 	if s.Shards > 0 {
-		if _, err := plan.Mesh(m, s, s.Shards); err != nil {
+		if _, err := plan.Mesh(m, s, s.Shards, 0); err != nil {
 			return &job.FieldError{Field: "shards", Value: fmt.Sprint(s.Shards), Allowed: err.Error()}
 		}
 	}
@@ -219,7 +219,7 @@ func (c *Core) drawSeed() uint64 {
 func meshCheck(m job.Model) func(job.Spec, job.Mesh) error {
 	return func(s job.Spec, mesh job.Mesh) error {
 		s.Mesh = mesh
-		_, err := plan.Mesh(m, s, mesh.Size())
+		_, err := plan.Mesh(m, s, mesh.Size(), 0)
 		return err
 	}
 }

@@ -89,6 +89,13 @@ func Load(dev compute.Device, cfg model.TransformerConfig, w *model.Weights, dt 
 	return t, nil
 }
 
+// Outline returns a transformer without weights: SequenceBytes, TextBytes and Work are all that it
+// is good for.
+func Outline(cfg model.TransformerConfig, dt compute.DType) *Transformer {
+	return &Transformer{dev: &compute.Meter{}, cfg: cfg, dtype: dt,
+		blocks: make([]block, cfg.NumLayers)}
+}
+
 // On returns the transformer with the same weights on another device, whose compute.Packing is that
 // of the one they were packed on.
 func (t *Transformer) On(dev compute.Device) *Transformer {

@@ -1,0 +1,44 @@
+package job
+
+import (
+	"fmt"
+	"math"
+)
+
+// Memory is what a clip takes of a shard's memory, in bytes, by what it is made of: the allocations
+// of the model's own code, counted in a few sizes. The zero one knows nothing.
+type Memory struct {
+	// Weights are those of the transformers and the decoder, which stay from one clip to the next, by
+	// the type of products (fp32, bf16).
+	Weights map[string]int64 `json:"weights,omitempty"`
+	// Text is what encoding a text takes; TextToken each token of a text that denoising holds.
+	Text      int64   `json:"text,omitempty"`
+	TextToken float64 `json:"text_token,omitempty"`
+	// Pass is what a pass through the transformer takes whatever its size, PassToken for each token
+	// that the rank owns, and PassShared, where ranks share a window, for each token of the window,
+	// times the rank's share of the heads.
+	Pass       int64   `json:"pass,omitempty"`
+	PassToken  float64 `json:"pass_token,omitempty"`
+	PassShared float64 `json:"pass_shared,omitempty"`
+	// Decode is what decoding takes whatever the size, DecodePlace for each place of a latent frame.
+	Decode      int64   `json:"decode,omitempty"`
+	DecodePlace float64 `json:"decode_place,omitempty"`
+}
+
+// check bounds what came from a shard, so that no product of the planner overflows.
+func (m Memory) check() error {
+	const most = 1 << 50
+	sizes := []float64{float64(m.Text), m.TextToken, float64(m.Pass), m.PassToken, m.PassShared,
+		float64(m.Decode), m.DecodePlace}
+	for t, n := range m.Weights {
+		if sizes = append(sizes, float64(n)); len(t) > 16 || len(m.Weights) > 8 {
+			return fmt.Errorf("weights of %d types, one of them %.16q; allowed: 8", len(m.Weights), t)
+		}
+	}
+	for _, v := range sizes {
+		if !(v >= 0 && v <= most) || math.IsNaN(v) {
+			return fmt.Errorf("a memory of %+v; allowed: from 0 to 2^50 each", m)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Memory is what a clip needs on a shard, in bytes. Denoising and decoding follow each other, so
+// that the larger of them counts.
+type Memory struct {
+	Weights int64 // of the transformers and the decoder
+	Text    int64 // encoding the texts, before anything else
+	Denoise int64 // activations of a window, texts, and the rank's part of the latent
+	Decode  int64 // of whole frames; a device that has less decodes them in bands
+}
+
+// Total returns the most bytes that the clip needs at a time.
+func (m Memory) Total() int64 { return m.Weights + max(m.Text, m.Denoise, m.Decode) }
+
+// Least returns the bytes below which the clip cannot be made: without what decoding adapts to.
+func (m Memory) Least() int64 { return m.Weights + max(m.Text, m.Denoise) }
+
+// String tells people what the total is made of.
+func (m Memory) String() string {
+	return fmt.Sprintf("weights %s, denoising %s, decoding %s", Bytes(m.Weights), Bytes(m.Denoise),
+		Bytes(m.Decode))
+}
+
+const (
+	float32Bytes = 4
+
+	// tokenBytes is about how many bytes of a prompt make a token, and textTokens the most tokens that
+	// a prompt is cut off at.
+	tokenBytes = 3
+	textTokens = 512
+)
+
+// MemoryOf returns what the first rank of a mesh needs for a clip.
+func MemoryOf(m job.Model, s job.Spec, mesh job.Mesh) Memory {
+	load, c := Load(m, s), m.Cost.Memory
+	u, width := float64(mesh.Ulysses), float64(load.TokenWidth)
+
+	// A pass over one window, and what ranks that share it exchange: q, k, v and the output of their
+	// heads, in the type of products, on the way out and in.
+	tokens := float64(load.WindowTokens())
+	own := tokens / u
+	pass := float64(c.Pass) + c.PassToken*own
+	if mesh.Ulysses > 1 {
+		pass += c.PassShared * own // of all tokens, for a part of the heads
+		pass += own * float64(m.Heads*m.HeadDim*load.ElementBytes) * 2 * 3 * (u - 1) / u
+	}
+
+	// The latent of the windows that the rank holds, with its copies.
+	windows := float64(load.Passes()) / float64(mesh.Windows())
+	if s.Guided() {
+		windows /= 2
+	}
+	clip := float64(m.Tokens(s.Frames, s.Height, s.Width))
+	held := min(clip, windows*tokens) / u * width
+	latent := float32Bytes * (held*job.CopiesHeld + tokens*width)
+
+	// Each branch that the rank computes keeps its text.
+	text := tokensOf(s.Prompt)
+	for _, scene := range s.Scenes {
+		text = max(text, tokensOf(scene.Prompt))
+	}
+	if s.Guided() {
+		text += tokensOf(s.NegativePrompt)
+		text /= float64(mesh.CFG)
+	}
+
+	const perPixel = 3 * 3 // values: decoded, on its way to the encoder, and in bytes
+	places := float64(s.Height / m.SpatialScale * (s.Width / m.SpatialScale))
+	frames := float64(s.Width*s.Height*m.TemporalScale) * perPixel * float32Bytes
+	return Memory{Weights: c.Weights[s.DType], Text: c.Text,
+		Denoise: int64(pass + latent + c.TextToken*text),
+		Decode:  c.Decode + int64(c.DecodePlace*places+frames)}
+}
+
+// tokensOf returns about how many tokens a prompt has.
+func tokensOf(prompt string) float64 { return float64(min(textTokens, len(prompt)/tokenBytes+2)) }
