@@ -14,6 +14,7 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/shard"
 )
 
@@ -95,6 +96,7 @@ func read(v *config.Values) (shard.Config, error) {
 		Version: daemon.Version,
 		Name:    v.String("name"), Model: v.String("model"), Device: v.String("device"),
 		GPUs: v.String("gpus"), Threads: v.Int("threads"),
+		Experts: engine.Residency(v.String("experts")),
 		TempDir: v.String("tmp"), Cache: cmp.Or(v.String("cache"), shard.DefaultCache()),
 		Control: v.String("control"),
 		Data: shard.DataPlane{URL: v.String("data.url"), Listen: v.String("data.listen"),

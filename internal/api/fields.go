@@ -34,7 +34,7 @@ var fileNames = func() (names []string) {
 	return names
 }()
 
-// known is every name that is taken, for hints. A typo in guidance_scale_2 gets a hint, too, though
+// known is every name that is taken, for hints. A typo in boundary_ratio gets a hint, too, though
 // that is refused then.
 var known = func() []string {
 	names := slices.Concat(fieldNames, idle, counts, slices.Collect(maps.Keys(unable)),

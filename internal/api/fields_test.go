@@ -69,7 +69,7 @@ func TestFieldsOfOtherServers(t *testing.T) {
 	}
 	for fields, says := range map[string]string{
 		`"n": 2`: "n is 2; allowed: 1", `"n": true`: "n is true", `"n": "many"`: "n is",
-		`"guidance_scale_2": 3.0`:                   "a second transformer is not supported",
+		`"guidance_scale_2": 3.0`:                   "none; this model has one transformer",
 		`"boundary_ratio": 0.875`:                   "not supported",
 		`"lora": {"name": "x"}`:                     "LoRA is not supported",
 		`"loras": [{"path": "x"}]`:                  "LoRA",

@@ -21,9 +21,9 @@ var idle = []string{"user", "metadata", "store", "safety_identifier", "prompt_ca
 // taken, another one is refused. The value is what the error says is not supported. SDKs of other
 // servers send many of them by default, as null or false.
 var unable = map[string]string{
-	"guidance_scale_2": "a second transformer", "boundary_ratio": "a second transformer",
-	"true_cfg_scale": "true CFG besides guidance", "guidance_rescale": "rescaled guidance",
-	"lora": "LoRA", "loras": "LoRA", "enable_teacache": "TeaCache",
+	"boundary_ratio": "another boundary than the model's", "guidance_rescale": "rescaled guidance",
+	"true_cfg_scale": "true CFG besides guidance",
+	"lora":           "LoRA", "loras": "LoRA", "enable_teacache": "TeaCache",
 	"enable_frame_interpolation": "frame interpolation", "enable_upscaling": "upscaling",
 	"progressive_mode": "progressive sizes", "generate_sound": "sound", "sound_duration": "sound",
 	"audio_reference": "sound", "video_reference": "videos as a reference",

@@ -249,7 +249,7 @@ func hasFlag(cmd *cobra.Command, name string) bool {
 }
 
 // aFlag is a flag alone, with or without its value, in code.
-var aFlag = regexp.MustCompile(`^--([a-z][a-z-]*)`)
+var aFlag = regexp.MustCompile(`^--([a-z][a-z0-9-]*)`)
 
 // ofOthers are flags of other programs that pages name alone.
 var ofOthers = []string{"fmad"} // of nvcc

@@ -166,7 +166,7 @@ func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, er
 // coordinator has shards of its own, and a flag that is ignored misleads. A value from the
 // environment is no reason to refuse: it was not typed for this clip.
 func (g *generation) checkRemote() error {
-	for _, key := range []string{"model", "threads", "transport"} {
+	for _, key := range []string{"model", "threads", "transport", "experts"} {
 		if strings.HasPrefix(g.values.Source(key), "flag") {
 			return daemon.Usagef("--%s does not go with a coordinator (%s), whose shards have "+
 				"theirs; leave one out",

@@ -49,6 +49,7 @@ var checks = map[string]check{
 	"lost-after":             lasting(600*time.Millisecond, longest),
 	"device":                 oneOf("cpu", "cuda", "auto"),
 	"dtype":                  oneOf("fp32", "bf16"),
+	"experts":                oneOf("auto", "resident", "swap"),
 	"threads":                between(0, 1024),
 	"transport":              oneOf("nats", "mem"),
 	"control":                natsURLs,

@@ -97,6 +97,10 @@ func Coordinator() Settings {
 	}, storage, clients, logging)
 }
 
+// experts is of the shards that load a model, wherever they run.
+var experts = Setting{Key: "experts", Default: "auto", Usage: "both transformers of a model with " +
+	"two (Wan 2.2 A14B) in memory: resident; one at a time: swap; auto: both where they fit"}
+
 // Shard returns the settings of cmd/shard.
 func Shard() Settings {
 	return append(Settings{
@@ -110,6 +114,7 @@ func Shard() Settings {
 		{Key: "threads", Default: 0, Usage: "threads that compute on the CPU; 0: all cores"},
 		{Key: "dtype", Default: "fp32", Usage: "what the model is loaded for: fp32 or bf16; a job of " +
 			"the other type loads it again"},
+		experts,
 
 		// The coordinators, and how other shards reach this one.
 		{Key: "control", Default: "nats://127.0.0.1:4222",
@@ -151,6 +156,7 @@ func Local() Settings {
 			"the small one that is built in)"},
 		{Key: "shards", Default: 0, Usage: "how many shards share the work (default: 2)"},
 		{Key: "threads", Default: 0, Usage: "threads of each shard (default: the cores, shared out)"},
+		experts,
 		{Key: "transport", Default: "nats", Usage: "how shards exchange activations: nats or mem"},
 		requestTime,
 	}

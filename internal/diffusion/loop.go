@@ -49,8 +49,11 @@ type Denoiser struct {
 	Scheduler Scheduler
 	Velocity  Velocity
 	// Guidance is the scale w of v = u + w·(c - u), with c the conditional velocity and u the
-	// unconditional one. At 1 or less, the unconditional branch is not computed.
+	// unconditional one. At 1 or less, the unconditional branch is not computed at any step.
 	Guidance float32
+	// Scale returns w for a pass, where it is not the same at all steps; nil: Guidance. That one
+	// decides alone whether there is guidance.
+	Scale func(Pass) float32
 	// Exchange is set where the branches are computed by different ranks. Own is the branch of this
 	// one.
 	Exchange Exchange
@@ -170,7 +173,7 @@ func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
 		if err := d.pass(ctx, p, x, u); err != nil {
 			return err
 		}
-		Guide(v, v, u, d.Guidance)
+		Guide(v, v, u, d.scale(p))
 		return nil
 	}
 
@@ -192,11 +195,19 @@ func (d *Denoiser) guided(ctx context.Context, p Pass, x, v []float32) error {
 
 	// Both ranks compute the same: conditional first, whichever of the two is here.
 	if d.Own == Conditional {
-		Guide(v, v, other, d.Guidance)
+		Guide(v, v, other, d.scale(p))
 	} else {
-		Guide(v, other, v, d.Guidance)
+		Guide(v, other, v, d.scale(p))
 	}
 	return nil
+}
+
+// scale returns the guidance scale of a pass.
+func (d *Denoiser) scale(p Pass) float32 {
+	if d.Scale == nil {
+		return d.Guidance
+	}
+	return d.Scale(p)
 }
 
 // pass is one run of the model. Its velocity is checked before it is combined with any other, so

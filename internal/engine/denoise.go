@@ -105,6 +105,9 @@ func (r *run) newScheduler() (diffusion.Scheduler, error) {
 // newDenoiser returns a denoising loop without its velocities and what follows a step.
 func (r *run) newDenoiser(sched diffusion.Scheduler) *diffusion.Denoiser {
 	d := &diffusion.Denoiser{Scheduler: sched, Guidance: float32(r.Plan.Spec.GuidanceScale)}
+	if r.e.folder.Pipeline.Boundary != nil {
+		d.Scale = r.scale
+	}
 	if r.Plan.Mesh.CFG == 2 {
 		d.Own, d.Exchange = r.branches()[0], r.exchangeBranch
 	}
@@ -121,6 +124,9 @@ func (r *run) velocity(ctx context.Context, p diffusion.Pass, x, v []float32) er
 // of it, [own, token width]. All ranks of the group call it together.
 func (r *run) forward(ctx context.Context, p diffusion.Pass, window partition.Range,
 	x, v []float32, ts wan.Timesteps) error {
+	if err := r.switchExpert(ctx, p); err != nil {
+		return err
+	}
 	pt := r.grid.PT
 	text, err := r.windowText(p.Branch, partition.Range{Lo: window.Lo * pt, Hi: window.Hi * pt})
 	if err != nil {
@@ -129,7 +135,7 @@ func (r *run) forward(ctx context.Context, p diffusion.Pass, window partition.Ra
 
 	// The transformer numbers its messages from n on.
 	start := time.Now()
-	n := (2*p.Window + int(p.Branch)) * r.e.dit.Operations()
+	n := (2*p.Window + int(p.Branch)) * r.e.form.Operations()
 	tag := collective.Tag{Step: uint32(p.Step), Op: uint32(n)} //nolint:gosec // job bounds both
 	r.seq.Layer = r.layerProgress(p.Step)
 	err = r.seq.Forward(ctx, tag, x, v, ts, text)
@@ -137,7 +143,7 @@ func (r *run) forward(ctx context.Context, p diffusion.Pass, window partition.Ra
 
 	// A pass that ranks share waits for the slowest of them, which says little of this device.
 	if r.group.Size() == 1 && err == nil {
-		r.watch.Measured(r.e.dit.Work(window.Len()*r.layout.PerFrame), time.Since(start))
+		r.watch.Measured(r.e.form.Work(window.Len()*r.layout.PerFrame), time.Since(start))
 	}
 	return err
 }

@@ -44,9 +44,13 @@ func Describe(f *model.Folder) (job.Model, error) {
 			Memory: memory},
 		Defaults: job.Defaults{Width: d.Sizes[0][0], Height: d.Sizes[0][1], Frames: d.Frames,
 			MaxFrames: d.MaxFrames, Window: d.Window, Overlap: d.Overlap, Steps: d.Steps,
-			FPS:           job.Rate(d.FPS),
-			GuidanceScale: d.GuidanceScale, FlowShift: sched.FlowShift, Scheduler: sched.Kind()}}
+			FPS: job.Rate(d.FPS), GuidanceScale: d.GuidanceScale, GuidanceScale2: d.GuidanceScale2,
+			FlowShift: sched.FlowShift, Scheduler: sched.Kind()}}
 	m.Takes.FirstImage = d.Extend
+	if p := f.Pipeline; p.Boundary != nil {
+		m.Experts = job.Experts{Boundary: *p.Boundary * float64(sched.TrainTimesteps),
+			First: p.Has(model.FirstExpert), Second: p.Has(model.SecondExpert)}
+	}
 	if err := m.Check(); err != nil {
 		return job.Model{}, fmt.Errorf("cannot use model %s: %w", f.Name(), err)
 	}

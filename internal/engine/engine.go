@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -24,8 +25,12 @@ type Engine struct {
 	sched   diffusion.SchedulerConfig
 	tokens  *tokenizer.Tokenizer
 	text    *umt5.Encoder    // nil after a Use that failed
-	dit     *wan.Transformer // likewise
+	dit     *wan.Transformer // of the steps under way; likewise
+	form    *wan.Transformer // any of the model's, without weights: all have the same form
 	decoder *vae.Decoder
+
+	options Options
+	experts experts
 
 	pool     *pool.Pool
 	identity string            // of the folder, in the pool's keys
@@ -42,17 +47,20 @@ type Devices struct {
 
 // New is NewIn with a pool of the engine's own.
 func New(folder *model.Folder, dev Devices, t compute.DType) (*Engine, error) {
-	return NewIn(new(pool.Pool), folder, dev, t)
+	return NewIn(new(pool.Pool), folder, dev, t, Options{})
 }
 
 // NewIn loads every part of the model, as far as the pool has not got it already; a broken folder
 // fails here, with one line that names the part. The folder and the devices stay the caller's and
 // must outlive the engine. Products of the text encoder and the transformer are of type t until Use
 // says otherwise. Close gives the weights back to the pool.
-func NewIn(weights *pool.Pool, folder *model.Folder, dev Devices, t compute.DType) (*Engine,
-	error) {
-	e := &Engine{dev: dev, folder: folder, dtype: t, pool: weights, release: map[string]func(){}}
-	err := e.load(context.Background(), e.loadTokenizer, e.loadText, e.loadTransformer, e.loadVAE)
+func NewIn(weights *pool.Pool, folder *model.Folder, dev Devices, t compute.DType,
+	o Options) (*Engine, error) {
+	e := &Engine{dev: dev, folder: folder, dtype: t, pool: weights, options: o,
+		release: map[string]func(){}}
+	e.options.Experts = cmp.Or(o.Experts, Auto)
+	err := e.load(context.Background(), e.loadTokenizer, e.prepareExperts, e.loadText, e.loadVAE,
+		e.loadExperts)
 	if err != nil {
 		e.Close()
 	}
@@ -62,6 +70,7 @@ func NewIn(weights *pool.Pool, folder *model.Folder, dev Devices, t compute.DTyp
 // Close gives all weights back to the pool. The engine cannot be used afterwards.
 func (e *Engine) Close() {
 	e.text, e.dit, e.decoder = nil, nil, nil
+	e.experts.loaded = nil
 	for component := range e.release {
 		e.drop(component)
 	}
@@ -93,8 +102,9 @@ func (e *Engine) Use(ctx context.Context, t compute.DType) error {
 		return nil
 	}
 	// Both types at once may not fit, so the old weights go first.
-	e.dtype, e.text, e.dit = t, nil, nil
-	return e.load(ctx, e.loadText, e.loadTransformer)
+	e.dtype, e.text = t, nil
+	e.swapOut()
+	return e.load(ctx, e.loadText, e.loadExperts)
 }
 
 // loadTokenizer reads the tokenizer, which must not have ids that the text encoder lacks, and the
@@ -136,13 +146,18 @@ func (e *Engine) weights(ctx context.Context, component string) (*model.Weights,
 	return w, err
 }
 
+// key is what the pool knows a component's weights by, packed for dev and products of type t.
+func (e *Engine) key(dev compute.Device, component string, t compute.DType) pool.Key {
+	return pool.Key{Folder: e.identity, Component: component, DType: t,
+		Packing: compute.PackingOf(dev)}
+}
+
 // acquire takes a component's packed weights from the pool, or has pack make them for dev, in type
 // t. They stay the engine's until it drops the component, or acquires it again.
 func acquire[T any](ctx context.Context, e *Engine, dev compute.Device, component string,
 	t compute.DType, pack func(*model.Weights) (T, error)) (weights T, err error) {
 	e.drop(component)
-	key := pool.Key{Folder: e.identity, Component: component, DType: t,
-		Packing: compute.PackingOf(dev)}
+	key := e.key(dev, component, t)
 
 	var release func()
 	weights, release, err = pool.Acquire(ctx, e.pool, key, e.folder.Bytes(component, t),
@@ -166,18 +181,6 @@ func (e *Engine) loadText(ctx context.Context) error {
 		return err
 	}
 	e.text, err = umt5.Load(e.dev.Main, e.folder.TextEncoder, w, e.dtype)
-	return err
-}
-
-// loadTransformer acquires the diffusion transformer for the main device.
-func (e *Engine) loadTransformer(ctx context.Context) error {
-	dit, err := acquire(ctx, e, e.dev.Main, "transformer", e.dtype,
-		func(w *model.Weights) (*wan.Transformer, error) {
-			return wan.Load(e.dev.Main, e.folder.Transformer, w, e.dtype)
-		})
-	if err == nil {
-		e.dit = dit.On(e.dev.Main)
-	}
 	return err
 }
 

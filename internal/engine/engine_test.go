@@ -126,6 +126,10 @@ func spec(g *golden.File) job.Spec {
 	g.Meta("seed", &s.Seed)
 	g.Meta("scheduler", &s.Scheduler)
 	g.Meta("flow_shift", &s.FlowShift)
+	if g.Has("guidance_scale_2") { // null stands for the first one's
+		s.GuidanceScale2 = s.GuidanceScale
+		g.Meta("guidance_scale_2", &s.GuidanceScale2)
+	}
 	return s
 }
 
@@ -209,6 +213,8 @@ func equalsReference(t *testing.T, e *Engine, g *golden.File, limit float64) {
 var twins = []struct{ name, golden string }{
 	{"t2v", "twin_t2v"},
 	{"residual", "twin_residual"},
+	{"a14b", "a14b_unipc"}, {"a14b", "a14b_early"}, {"a14b", "a14b_late"}, {"a14b", "a14b_never"},
+	{"a14b", "a14b_noguide"},
 }
 
 func TestTwinsEqualTheReference(t *testing.T) {

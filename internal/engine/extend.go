@@ -99,7 +99,7 @@ func (r *run) windowState(x []float32, w int, sched diffusion.Scheduler) state {
 			gives[rank] = []partition.Range{r.layout.Own(0, rank, w)}
 		}
 	}
-	window, width := r.layout.TokensOf(r.layout.Windows(0)[w]), r.e.dit.TokenWidth()
+	window, width := r.layout.TokensOf(r.layout.Windows(0)[w]), r.e.form.TokenWidth()
 	first := r.layout.Own(0, r.Rank, w).Lo
 	for i, v := range sched.State() {
 		own := r.checkpoints.clone(1+i, v)

@@ -22,6 +22,7 @@ import (
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/model/wan"
 	"github.com/longtake/longtake/internal/tensor"
 )
 
@@ -78,8 +79,9 @@ func (w *writable) reload(t testing.TB, component string, dt compute.DType) {
 	t.Helper()
 	for _, e := range w.engines {
 		e.dtype = dt
-		load := map[string]func(context.Context) error{"text_encoder": e.loadText, "transformer": e.loadTransformer,
-			"vae": e.loadVAE}[component]
+		e.experts.loaded = map[string]*wan.Transformer{}
+		load := map[string]func(context.Context) error{"text_encoder": e.loadText,
+			"transformer": e.loadExperts, "vae": e.loadVAE}[component]
 		if err := load(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ type chunkSink struct {
 // chunks cuts the clip's tokens at whole frames.
 func (r *run) chunks() []partition.Range {
 	perFrame := r.layout.PerFrame
-	size := max(1, chunkValues/(perFrame*r.e.dit.TokenWidth())) * perFrame
+	size := max(1, chunkValues/(perFrame*r.e.form.TokenWidth())) * perFrame
 	var out []partition.Range
 	for at := 0; at < r.layout.Tokens(); at += size {
 		out = append(out, partition.Range{Lo: at, Hi: min(r.layout.Tokens(), at+size)})
@@ -101,7 +101,7 @@ func (r *run) sendChunk(ctx context.Context, tr collective.Transport, tag collec
 func (r *run) collectChunk(ctx context.Context, tr collective.Transport, tag collective.Tag,
 	chunk partition.Range, tensors []tokenTensor,
 	take func(i int, tokens partition.Range, values []float32)) error {
-	width := r.e.dit.TokenWidth()
+	width := r.e.form.TokenWidth()
 	for rank := range tr.Size() {
 		list := tokensIn(chunk, tensors, rank)
 		theirs, err := r.recvChunk(ctx, tr, tag, rank, list)
@@ -129,7 +129,7 @@ func (r *run) recvChunk(ctx context.Context, tr collective.Transport, tag collec
 	n := 0
 	for _, tokens := range list {
 		for _, t := range tokens {
-			n += t.Len() * r.e.dit.TokenWidth()
+			n += t.Len() * r.e.form.TokenWidth()
 		}
 	}
 	if rank == 0 || n == 0 {

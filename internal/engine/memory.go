@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -22,7 +23,13 @@ func (r *run) reserve() error {
 	if !ok {
 		return r.checkMemory(need)
 	}
-	if err := dev.Reserve(need); err != nil {
+
+	err := dev.Reserve(need)
+	if errors.Is(err, compute.ErrMemory) && r.e.maySwap() {
+		r.e.swapExperts("a clip needs the memory of one")
+		err = dev.Reserve(need)
+	}
+	if err != nil {
 		return fmt.Errorf("this rank's part of the clip needs %.1f GiB of the device; more ranks, or a "+
 			"smaller clip, need less on each: %w", float64(need)/(1<<30), err)
 	}
@@ -46,7 +53,7 @@ func (r *run) checkMemory(need int64) error {
 func (r *run) memoryNeeded() int64 {
 	windows := r.layout.Windows(0)
 	longest := slices.MaxFunc(windows, func(a, b partition.Range) int { return a.Len() - b.Len() })
-	need := r.e.dit.SequenceBytes(r.windowGrid(longest), r.group.Rank(), r.layout.Split(longest),
+	need := r.e.form.SequenceBytes(r.windowGrid(longest), r.group.Rank(), r.layout.Split(longest),
 		r.headRanges())
 
 	// Each branch keeps its texts through all steps; encoding them needs memory once, before.
@@ -61,7 +68,7 @@ func (r *run) memoryNeeded() int64 {
 		if len(r.prompts(b)) > 1 {
 			blends = min(blendsKept, len(windows))
 		}
-		held, work := r.e.dit.TextBytes(tokens)
+		held, work := r.e.form.TextBytes(tokens)
 		need += int64(blends) * held
 		encode = max(encode, work)
 	}

@@ -8,10 +8,12 @@ import (
 )
 
 // Permanent reports whether another attempt would end with the same error: the same numbers come
-// again, so values or weights that are not finite stay so. Errors of peers, of the store and of a
+// again, so values or weights that are not finite stay so, and a transformer that is missing is so
+// again. Errors of peers, of the store and of a
 // full disk are not permanent: another attempt has other nodes, or comes later.
 func Permanent(err error) bool {
 	_, values := errors.AsType[*tensor.NotFiniteError](err)
 	_, weights := errors.AsType[*model.DamagedError](err)
-	return values || weights
+	_, missing := errors.AsType[*MissingExpertError](err)
+	return values || weights || missing
 }

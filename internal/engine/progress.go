@@ -63,7 +63,7 @@ func (r *run) forecast(from int) time.Duration {
 
 	// Passes of a group are shared by its ranks, and all windows take about the same.
 	window := r.layout.Windows(from)[0]
-	pass := r.e.dit.Work(window.Len()*r.layout.PerFrame) / float64(r.group.Size())
+	pass := r.e.form.Work(window.Len()*r.layout.PerFrame) / float64(r.group.Size())
 	steps := float64(r.Plan.Spec.TotalSteps() - from)
 	seconds := min(steps*float64(r.passes(from))*pass/r.Speed, 1e9) // within a Duration
 	return time.Duration(seconds * float64(time.Second))

@@ -65,6 +65,8 @@ type run struct {
 	group       *collective.Group  // the ranks that share this rank's windows and branch
 	seq         *wan.Sequence      // for windows of seqFrames frames
 	seqFrames   int
+	timesteps   []float32      // of a window's steps
+	reading     bool           // whether the other expert's files are being read
 	embeds      [2][][]float32 // by branch and scene: [tokens, text_dim]
 	blends      [2][]blend     // by branch: mixtures of scenes that windows need
 	checkpoints *checkpointer  // nil before the denoising loop
@@ -168,7 +170,16 @@ func (r *run) prepare() error {
 	r.grid = latentGrid(r.e.folder, s)
 	r.layout = partition.Layout{Timeline: plan.Timeline(r.grid, s), Mesh: p.Mesh,
 		Shares: p.Shares}
-	r.windows = diffusion.NewWindows(r.layout, r.Rank, r.e.dit.TokenWidth(), r.swapSeams)
+	r.windows = diffusion.NewWindows(r.layout, r.Rank, r.e.form.TokenWidth(), r.swapSeams)
+
+	sched, err := r.newScheduler()
+	if err != nil {
+		return err
+	}
+	r.timesteps = sched.Timesteps()
+	if err := r.checkExperts(); err != nil {
+		return err
+	}
 
 	// The ranks of a sequence-parallel group have numbers in a row.
 	first := r.Rank / p.Mesh.Ulysses * p.Mesh.Ulysses
@@ -176,7 +187,6 @@ func (r *run) prepare() error {
 	for i := range members {
 		members[i] = first + i
 	}
-	var err error
 	if r.group, err = collective.NewGroup(r.Transport, members); err != nil {
 		return err
 	}
@@ -196,7 +206,7 @@ func (r *run) useWindow(window partition.Range) (err error) {
 	if r.seq != nil {
 		r.seq.Free()
 	}
-	r.seq, err = r.e.dit.NewSequence(r.windowGrid(window), r.group, r.layout.Split(window),
+	r.seq, err = r.e.form.NewSequence(r.windowGrid(window), r.group, r.layout.Split(window),
 		r.headRanges())
 	r.seqFrames = window.Len()
 	return err

@@ -111,7 +111,7 @@ type holding struct {
 
 // run returns, by window, the velocities that this rank need not compute.
 func (d *redistribution) run(ctx context.Context) (map[int][]float32, error) {
-	r, me, width := d.r, d.r.Rank, d.r.e.dit.TokenWidth()
+	r, me, width := d.r, d.r.Rank, d.r.e.form.TokenWidth()
 	size := r.Transport.Size()
 
 	// What the others need of this rank, and what this rank needs of them, in the same order on both
@@ -196,7 +196,7 @@ func (d *redistribution) holder(window, token int) holding {
 
 // values returns what this rank has of a window's tokens; nil if it has not all of them.
 func (d *redistribution) values(window int, tokens partition.Range) []float32 {
-	width := d.r.e.dit.TokenWidth()
+	width := d.r.e.form.TokenWidth()
 	for _, e := range d.mine {
 		if e.window == window && e.tokens.Cut(tokens) == tokens {
 			return e.values[(tokens.Lo-e.tokens.Lo)*width : (tokens.Hi-e.tokens.Lo)*width]

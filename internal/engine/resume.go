@@ -79,7 +79,7 @@ func (r *run) loadCheckpoint(path string, step int, x []float32,
 
 	var kept [][]float32
 	for i := 1; i < len(f.Names()); i++ {
-		v := make([]float32, tokens*r.e.dit.TokenWidth())
+		v := make([]float32, tokens*r.e.form.TokenWidth())
 		if err := r.readRows(f, i, cover.Len(), rows, v); err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (r *run) readRows(f *safetensors.File, i, total int, ranges []partition.Ran
 	if err != nil {
 		return err
 	}
-	width := r.e.dit.TokenWidth()
+	width := r.e.form.TokenWidth()
 	if !t.Shape.Equal(tensor.Shape{total, width}) || t.DType != tensor.F32 {
 		return fmt.Errorf("tensor %d is %v %v, want F32 [%d %d]", i, t.DType, t.Shape, total, width)
 	}

@@ -94,7 +94,7 @@ func (r *run) swapWindow(ctx context.Context, window int, x []float32) error {
 		}
 		pieces[peer] = piecesOf(peer, r.Rank)
 		for _, p := range pieces[peer] {
-			want[peer] += p.Tokens.Len() * r.e.dit.TokenWidth()
+			want[peer] += p.Tokens.Len() * r.e.form.TokenWidth()
 		}
 	}
 

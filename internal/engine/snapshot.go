@@ -53,7 +53,7 @@ func (c *checkpointer) gather(done int, since time.Time, s state) error {
 
 	// Values go to their places in the file as they come, in any order.
 	f, places, failed := c.createFile(done, s)
-	width := r.e.dit.TokenWidth()
+	width := r.e.form.TokenWidth()
 	err := r.gather(c.ctx, r.direct, done, opCheckpoint, s.tensors, &chunkSink{
 		take: func(i int, t partition.Range, v []float32) error {
 			if failed != nil {
@@ -92,7 +92,7 @@ func (c *checkpointer) createFile(done int, s state) (f *os.File, places map[str
 	}
 	shapes := map[string]tensor.Shape{}
 	for i, cover := range s.covers {
-		shapes[strconv.Itoa(i)] = tensor.Shape{cover.Len(), c.r.e.dit.TokenWidth()}
+		shapes[strconv.Itoa(i)] = tensor.Shape{cover.Len(), c.r.e.form.TokenWidth()}
 	}
 	places, err = safetensors.Blank(f, shapes, map[string]string{"job": string(c.r.Plan.Job),
 		"step": strconv.Itoa(done), "attempt": fmt.Sprint(c.r.Plan.Attempt)})

@@ -69,10 +69,11 @@ func (r *run) windowText(branch diffusion.Branch, window partition.Range) (*wan.
 
 // freeBlends frees the device's memory that blends have. It may be called again.
 func (r *run) freeBlends() {
-	for _, kept := range r.blends {
+	for i, kept := range r.blends {
 		for _, b := range kept {
 			b.text.Free()
 		}
+		r.blends[i] = nil
 	}
 }
 

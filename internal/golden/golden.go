@@ -78,6 +78,12 @@ func (g *File) Ints(name string) []int64 {
 // Names lists the tensors in alphabetical order.
 func (g *File) Names() []string { return g.f.Names() }
 
+// Has reports whether the metadata has a key.
+func (g *File) Has(key string) bool {
+	_, ok := g.f.Metadata()[key]
+	return ok
+}
+
 // Meta decodes the metadata value of key, which is JSON text, into v.
 func (g *File) Meta(key string, v any) {
 	g.t.Helper()

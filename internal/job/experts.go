@@ -1,6 +1,9 @@
 package job
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // Experts says which transformers a model has that has one for the noisy steps and another for the
 // rest, as Wan 2.2 A14B. It is zero for a model of one transformer that makes all steps.
@@ -31,4 +34,16 @@ type Takes struct {
 	NeedsImage bool `json:"needs_image,omitempty"` // whether there is no clip without a first picture
 	Video      bool `json:"video,omitempty"`       // a video to change
 	Control    bool `json:"control,omitempty"`     // a control video, its mask, reference pictures
+}
+
+// guidanceScale2 is what a request that does not say it gets as the second expert's scale.
+func (m Model) guidanceScale2(r *Request) float64 {
+	if !m.Experts.Split() {
+		return 0
+	}
+	first := m.Defaults.GuidanceScale
+	if r.GuidanceScale != nil {
+		first = *r.GuidanceScale
+	}
+	return cmp.Or(m.Defaults.GuidanceScale2, first)
 }

@@ -69,6 +69,10 @@ func (s secondsSlot) set(r *Request, text string) (said, ok bool) {
 	return said, ok
 }
 
+// guidanceLimit bounds scales of guidance.
+var guidanceLimit = limit[float64]{"0 to 100",
+	func(v float64) bool { return v >= 0 && v <= scaleLimit }}
+
 const secondsTextLimit = 64 // bytes
 
 // windowed reports whether a clip was made in windows, whose sizes then mean something to another.
@@ -196,11 +200,29 @@ var Fields = []Field{
 		Doc:      "how closely to follow the prompt, 0 to 100; 1 or less: no guidance, for half the work",
 		Inherits: ByBoth,
 		value: slot[float64]{kind: float,
-			in:  optional(func(r *Request) **float64 { return &r.GuidanceScale }),
-			out: func(s *Spec) *float64 { return &s.GuidanceScale },
-			def: func(m Model, _ *Request) float64 { return m.Defaults.GuidanceScale },
-			limit: limit[float64]{"0 to 100",
-				func(v float64) bool { return v >= 0 && v <= scaleLimit }}},
+			in:    optional(func(r *Request) **float64 { return &r.GuidanceScale }),
+			out:   func(s *Spec) *float64 { return &s.GuidanceScale },
+			def:   func(m Model, _ *Request) float64 { return m.Defaults.GuidanceScale },
+			limit: guidanceLimit},
+	},
+	{
+		Name: "guidance_scale_2", Flag: "guidance-scale-2",
+		Help: "the same for the second transformer's steps, in models with two (default: " +
+			"--guidance-scale)",
+		Doc: "the same for the steps of the second transformer, in models with two; left out, " +
+			"`guidance_scale`, which also decides whether there is guidance",
+		Inherits: ByBoth, When: func(m Model, _ Spec) bool { return m.Experts.Split() },
+		Refuses: func(m Model, s Spec) string {
+			if s.GuidanceScale2 != 0 && !m.Experts.Split() {
+				return "none; this model has one transformer for all steps"
+			}
+			return ""
+		},
+		value: slot[float64]{kind: float,
+			in:    optional(func(r *Request) **float64 { return &r.GuidanceScale2 }),
+			out:   func(s *Spec) *float64 { return &s.GuidanceScale2 },
+			def:   Model.guidanceScale2,
+			limit: guidanceLimit},
 	},
 	{
 		Name: "flow_shift", Mistaken: []string{"shift"}, Flag: "flow-shift",

@@ -36,10 +36,12 @@ type Spec struct {
 	FPS         Rate `json:"fps"`
 	// How it is denoised.
 	Steps         int     `json:"num_inference_steps"`
-	GuidanceScale float64 `json:"guidance_scale"`
-	FlowShift     float64 `json:"flow_shift"`
-	Scheduler     string  `json:"scheduler"` // "unipc" or "euler"
-	Seed          uint64  `json:"seed"`
+	GuidanceScale float64 `json:"guidance_scale"` // of all steps, or of the first expert's
+	// GuidanceScale2 is that of the second expert's steps; 0 in a model of one transformer.
+	GuidanceScale2 float64 `json:"guidance_scale_2,omitempty"`
+	FlowShift      float64 `json:"flow_shift"`
+	Scheduler      string  `json:"scheduler"` // "unipc" or "euler"
+	Seed           uint64  `json:"seed"`
 	// How it is computed and written. DType is of the matrix products; what is kept and exchanged
 	// is fp32.
 	DType        string `json:"dtype"`                   // "fp32", "bf16"

@@ -68,8 +68,10 @@ type Defaults struct {
 	Steps         int     `json:"steps"`
 	FPS           Rate    `json:"fps"`
 	GuidanceScale float64 `json:"guidance_scale"`
-	FlowShift     float64 `json:"flow_shift"`
-	Scheduler     string  `json:"scheduler"`
+	// GuidanceScale2 is that of the second expert's steps; 0: as the first one's.
+	GuidanceScale2 float64 `json:"guidance_scale_2,omitempty"`
+	FlowShift      float64 `json:"flow_shift"`
+	Scheduler      string  `json:"scheduler"`
 }
 
 // Latents returns the latent frames of a clip: one for its first frame, and one for each

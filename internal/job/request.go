@@ -15,6 +15,7 @@ type Request struct {
 	FPS            *Rate
 	Steps          *int
 	GuidanceScale  *float64
+	GuidanceScale2 *float64 // of the second expert's steps
 	FlowShift      *float64
 	Scheduler      string
 	Seed           *uint64 // nil: the coordinator draws one

@@ -50,6 +50,7 @@ type Config struct {
 	Shards    int
 	Threads   int    // of each shard; 0: the cores, shared out
 	Transport string // "nats" or "mem"
+	Experts   engine.Residency
 	DType     compute.DType
 
 	// Where jobs and clips are kept.
@@ -96,6 +97,10 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 	}
 	if c.Transport != "nats" && c.Transport != "mem" {
 		return c, daemon.Usagef("--transport is %q; allowed: nats, mem", c.Transport)
+	}
+	var err error
+	if c.Experts, err = engine.ParseResidency(v.String("experts")); err != nil {
+		return c, daemon.Usagef("--%v", err)
 	}
 	return c, nil
 }
@@ -260,9 +265,8 @@ func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard
 	s, err := shard.Start(ctx, shard.Config{Version: daemon.Version,
 		Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
 		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
-		Sharers: cfg.Shards, Weights: &l.weights, Texts: &l.texts, TempDir: l.temp, Cache: cache,
-		Log:       cfg.Log,
-		Data:      plane,
+		Experts: cfg.Experts, Sharers: cfg.Shards, Weights: &l.weights, Texts: &l.texts,
+		TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane,
 		AfterLoad: daemon.TuneRuntime, ReleaseMemory: debug.FreeOSMemory,
 		ControlOptions: func() ([]shard.ControlOption, error) {
 			if err := lead(); err != nil {

@@ -11,19 +11,20 @@ import (
 // Defaults are the values that a clip gets where its request gives none: from longtake.json, or
 // those of diffusers' WanPipeline.
 type Defaults struct {
-	Name          string    // for users; the folder's name without longtake.json
-	FPS           float64   // frames per second; a fraction such as 24000/1001 as the nearest number
-	Sizes         [][2]int  // width, height that the model was trained on; the first is the default
-	Frames        int       // of a clip, not latent frames
-	MaxFrames     int       // that a request may ask for; 0: no limit
-	Steps         int       // of denoising
-	GuidanceScale float64   // of classifier-free guidance
-	Window        int       // latent frames denoised together in a long clip; 0: all
-	Overlap       int       // latent frames that two windows share
-	Extend        bool      // whether the model was trained with given latents at timestep 0
-	LatentRGB     LatentRGB // for previews of latents
-	LowerCase     bool      // whether the model knows prompts in lower case alone
-	Words         []string  // that the model was trained on; none: unknown
+	Name           string    // for users; the folder's name without longtake.json
+	FPS            float64   // frames per second; a fraction such as 24000/1001 as the nearest number
+	Sizes          [][2]int  // width, height that the model was trained on; the first is the default
+	Frames         int       // of a clip, not latent frames
+	MaxFrames      int       // that a request may ask for; 0: no limit
+	Steps          int       // of denoising
+	GuidanceScale  float64   // of classifier-free guidance
+	GuidanceScale2 float64   // of the second transformer's steps; 0: as that
+	Window         int       // latent frames denoised together in a long clip; 0: all
+	Overlap        int       // latent frames that two windows share
+	Extend         bool      // whether the model was trained with given latents at timestep 0
+	LatentRGB      LatentRGB // for previews of latents
+	LowerCase      bool      // whether the model knows prompts in lower case alone
+	Words          []string  // that the model was trained on; none: unknown
 
 	given map[string]bool // the keys that longtake.json gives
 }
@@ -42,19 +43,20 @@ func readDefaults(fsys fs.FS, name string) (Defaults, error) {
 
 	s.nullable = true
 	d := Defaults{
-		Name:          s.string("name", name),
-		FPS:           s.float("fps", 16, 1, 120),
-		Frames:        s.int("frames", 81, 1, 1<<20),
-		MaxFrames:     s.int("max_frames", 0, 0, 1<<20),
-		Steps:         s.int("steps", 50, 1, 1000),
-		GuidanceScale: s.float("guidance_scale", 5, 0, 100),
-		Window:        s.int("window", 0, 0, 1<<20),
-		Overlap:       s.int("overlap", 0, 0, 1<<20),
-		Extend:        s.bool("extend", false),
-		LatentRGB:     s.latentRGB(),
-		LowerCase:     s.bool("lower_case", false),
-		Words:         s.words("words"),
-		Sizes:         s.sizes("sizes", [2]int{832, 480}),
+		Name:           s.string("name", name),
+		FPS:            s.float("fps", 16, 1, 120),
+		Frames:         s.int("frames", 81, 1, 1<<20),
+		MaxFrames:      s.int("max_frames", 0, 0, 1<<20),
+		Steps:          s.int("steps", 50, 1, 1000),
+		GuidanceScale:  s.float("guidance_scale", 5, 0, 100),
+		GuidanceScale2: s.float("guidance_scale_2", 0, 0, 100),
+		Window:         s.int("window", 0, 0, 1<<20),
+		Overlap:        s.int("overlap", 0, 0, 1<<20),
+		Extend:         s.bool("extend", false),
+		LatentRGB:      s.latentRGB(),
+		LowerCase:      s.bool("lower_case", false),
+		Words:          s.words("words"),
+		Sizes:          s.sizes("sizes", [2]int{832, 480}),
 	}
 
 	// A name ends up in lists and logs; an overlap has to leave the window something to add.

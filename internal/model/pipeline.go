@@ -162,7 +162,6 @@ func (f *Folder) supported() error {
 	}{
 		{p.Class == ImageToVideo, "image-to-video (WanImageToVideoPipeline)"},
 		{p.Class == Control, "a control video (WanVACEPipeline)"},
-		{len(p.Experts) > 1 || p.Boundary != nil, "two transformers (transformer_2, boundary_ratio)"},
 		{p.ExpandTimesteps, "a timestep for each token (expand_timesteps)"},
 	} {
 		if c.asked {

@@ -50,6 +50,8 @@ type Config struct {
 	Sharers int
 	// DType is what the model is loaded for; a job of the other type loads it again.
 	DType compute.DType
+	// Experts says where the transformers of a model with two are; "": in memory where they fit.
+	Experts engine.Residency
 	// Weights is the pool of packed weights that the shards of this process share; nil: one of the
 	// shard's own.
 	Weights *pool.Pool

@@ -136,7 +136,7 @@ func (s *Shard) openEngine() (err error) {
 		return err
 	}
 	s.engine, err = engine.NewIn(s.cfg.Weights, s.folder,
-		engine.Devices{Main: s.dev, Decode: s.decodeDev}, s.cfg.DType)
+		engine.Devices{Main: s.dev, Decode: s.decodeDev}, s.cfg.DType, s.engineOptions())
 
 	// Before the memory is measured, since a program collects garbage there.
 	if s.cfg.AfterLoad != nil {
@@ -149,6 +149,15 @@ func (s *Shard) openEngine() (err error) {
 		s.memory = memoryLeft(s.cfg.Sharers)
 	}
 	return err
+}
+
+// engineOptions says where the transformers of a model with two are to be.
+func (s *Shard) engineOptions() engine.Options {
+	o := engine.Options{Experts: s.cfg.Experts, Log: s.log}
+	if s.dev.Threads() > 0 { // a GPU says itself what fits
+		o.Memory = func() int64 { return memoryLeft(1) }
+	}
+	return o
 }
 
 // connect opens both planes. The control plane may be down: the client keeps trying.

@@ -58,6 +58,13 @@ func (p *Pool) Bytes() int64 {
 	return p.bytes
 }
 
+// Holds reports whether the weights of a key are in the pool, or being loaded into it.
+func (p *Pool) Holds(key Key) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.entries[key] != nil
+}
+
 // Acquire returns the weights of a key, which stay until release is called; calling it again does
 // nothing. If they are not in the pool, the caller loads them, and bytes is about how much they
 // will take: what nobody holds makes room for them first. If another caller is loading them,

@@ -173,6 +173,17 @@ func (s *Sequence) allocate(total int, heads partition.Range) {
 	s.rope = compute.Rope{HeadDim: cfg.AttentionHeadDim, Cos: a.Mat(n, half), Sin: a.Mat(n, half)}
 }
 
+// Use makes the passes to come those of another transformer of the same form on the same device,
+// such as the second expert of a model; texts are that one's own.
+func (s *Sequence) Use(t *Transformer) {
+	if s.t == t {
+		return
+	}
+	if s.t = t; s.control.set && t.patchC != nil {
+		s.embedControl()
+	}
+}
+
 // Free gives the device's memory back; the sequence may not be used afterwards.
 func (s *Sequence) Free() { s.arena.Free() }
 

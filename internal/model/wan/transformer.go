@@ -104,6 +104,14 @@ func (t *Transformer) On(dev compute.Device) *Transformer {
 	return &on
 }
 
+// Form returns a transformer without weights, which has the sizes of t: it makes sequences and
+// counts memory and work, and holds nothing. Passes need another one, which Sequence.Use gives
+// them.
+func (t *Transformer) Form() *Transformer {
+	return &Transformer{dev: t.dev, cfg: t.cfg, dtype: t.dtype, blocks: make([]block, len(t.blocks)),
+		vace: make([]vaceBlock, len(t.vace))}
+}
+
 // loadPatch turns a patch convolution [d, C, pt, ph, pw], whose stride is its kernel, into a
 // linear layer [d, pt·ph·pw·C] over the rows that tokens travel as. The channels come in groups of
 // these sizes, each of which is a row of its own, [pt·ph·pw, channels]: what a token has of them

@@ -100,12 +100,19 @@ func (s *Sequence) Control(rows, scales []float32) error {
 	}
 	dev.Upload(c.scales, wide)
 
-	// Patches, then the first block's own projection: neither depends on the timestep.
 	dev.Upload(c.in, rows)
-	dev.Linear(c.hidden, c.in, t.patchC, compute.Epilogue{})
-	dev.Linear(c.start, c.hidden, t.vace[0].in, compute.Epilogue{})
-	c.set = true
+	if c.set = true; t.patchC != nil { // a Form has no weights; Use embeds the control then
+		s.embedControl()
+	}
 	return nil
+}
+
+// embedControl makes what the control stream begins with: patches, then the first block's own
+// projection. Neither depends on the timestep.
+func (s *Sequence) embedControl() {
+	t, c := s.t, &s.control
+	t.dev.Linear(c.hidden, c.in, t.patchC, compute.Epilogue{})
+	t.dev.Linear(c.start, c.hidden, t.vace[0].in, compute.Epilogue{})
 }
 
 // controlled runs block i on the latent and, where the layer is controlled, the control block that
