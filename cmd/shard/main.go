@@ -43,11 +43,13 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 
 	// Notices tell what the model is used without, such as a file that was left out; they do not keep
 	// the shard from working.
-	for _, n := range m.Shards()[0].Model().Notices { // they share it
-		log.Warn("the model is used with a notice", "notice", n)
+	for _, served := range m.Shards()[0].Models() { // they share them
+		for _, n := range served.Notices {
+			log.Warn("the model is used with a notice", "model", served.Name, "notice", n)
+		}
 	}
 	for _, s := range m.Shards() {
-		log.Info("loaded", "model", s.Model().Name, "name", s.Name(), "id", s.ID(),
+		log.Info("loaded", "model", s.Models()[0].Name, "name", s.Name(), "id", s.ID(),
 			"control", config.Redact(cfg.Control))
 	}
 
@@ -94,7 +96,7 @@ func drain(ctx context.Context, m *shard.Machine, limit time.Duration, log *slog
 func read(v *config.Values) (shard.Config, error) {
 	c := shard.Config{
 		Version: daemon.Version,
-		Name:    v.String("name"), Model: v.String("model"), Device: v.String("device"),
+		Name:    v.String("name"), Device: v.String("device"),
 		GPUs: v.String("gpus"), Threads: v.Int("threads"),
 		Experts: engine.Residency(v.String("experts")),
 		TempDir: v.String("tmp"), Cache: cmp.Or(v.String("cache"), shard.DefaultCache()),
@@ -107,6 +109,9 @@ func read(v *config.Values) (shard.Config, error) {
 	// AfterLoad bounds the garbage collector by the memory in use once the weights are there;
 	// ReleaseMemory gives pages back to the system after a clip and its denoising.
 	var err error
+	if c.Models, err = shard.ParseModels(v.Paths("model")); err != nil {
+		return c, err
+	}
 	if c.DType, err = compute.ParseDType(v.String("dtype")); err != nil || c.Name != "" {
 		return c, err
 	}

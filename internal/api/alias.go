@@ -10,9 +10,11 @@ import (
 // Clients are settings for what clients send, so that programs for another server work here
 // unchanged.
 type Clients struct {
-	// Aliases are other names of the model, such as sora-2, each with the model that it is for, "" for
-	// any. Samples for OpenAI's API have the name written in.
+	// Aliases are other names of models, such as sora-2, each with the model that it stands for, ""
+	// for the default. Samples for OpenAI's API have the name written in.
 	Aliases map[string]string
+	// Model is that of requests that name none; "": the first that a shard came with.
+	Model string
 	// Format is that of clips whose request names none: webm, mp4 or png; empty: webm. Samples that
 	// save a clip as .mp4 want mp4, for which a shard needs ffmpeg.
 	Format string
@@ -21,8 +23,8 @@ type Clients struct {
 	FetchURLs string
 }
 
-// ParseAliases reads names that clients may use for the model: "sora-2" stands for the model that
-// is served, whichever it is; "sora-2=longtake-demo" for it only if it has that name. A name twice
+// ParseAliases reads names that clients may use for a model: "sora-2" stands for the default one,
+// whichever that is; "sora-2=longtake-demo" for the one of that name. A name twice
 // is an error. The error follows "http.model-aliases has". An entry has at most 256 bytes.
 func ParseAliases(list []string) (map[string]string, error) {
 	out := map[string]string{}
@@ -44,5 +46,8 @@ func ParseAliases(list []string) (map[string]string, error) {
 func (s *server) rename(r *job.Request) {
 	if model, ok := s.aliases[r.Model]; ok {
 		r.ModelAsked, r.Model = r.Model, model
+		if model == "" {
+			r.Model = s.model
+		}
 	}
 }

@@ -15,12 +15,13 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// models lists the one model that the cluster serves, or none before the first shard. OpenAI's SDKs
-// and web interfaces ask it first, to offer a choice; an empty list is right for them.
+// models lists the models that the cluster serves, none before the first shard, and on the leader
+// where they are. OpenAI's SDKs and web interfaces ask it first, to offer a choice; an empty list
+// is right for them.
 func (s *server) models(w http.ResponseWriter, r *http.Request) error {
 	out := schema.ModelList{Object: "list", Data: []schema.Model{}}
-	if m, ok := s.service.Model(r.Context()); ok {
-		out.Data = append(out.Data, modelOf(m))
+	for _, m := range s.served(r) {
+		out.Data = append(out.Data, modelOf(m, m.Name))
 	}
 	reply(w, http.StatusOK, out)
 	return nil
@@ -30,21 +31,31 @@ func (s *server) models(w http.ResponseWriter, r *http.Request) error {
 // for is served, and the answer has the alias as its id.
 func (s *server) getModel(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("id")
-	m, ok := s.service.Model(r.Context())
 	of, alias := s.aliases[name]
-	if alias = alias && (of == "" || of == m.Name); !ok || m.Name != name && !alias {
-		return fmt.Errorf("model %.128q: %w", name, coord.ErrNotFound)
+	for _, m := range s.served(r) {
+		if m.Name == name || alias && (m.Name == of || of == "" && m.Default) {
+			reply(w, http.StatusOK, modelOf(m, name))
+			return nil
+		}
 	}
-	out := modelOf(m)
-	out.ID = name
-	reply(w, http.StatusOK, out)
-	return nil
+	return fmt.Errorf("model %.128q: %w", name, coord.ErrNotFound)
 }
 
-// modelOf describes a model. When it was made is not known. So created is 0, where OpenAI has a
-// time.
-func modelOf(m job.Model) schema.Model {
-	return schema.Model{ID: m.Name, Object: "model", OwnedBy: "longtake", Details: m}
+// served returns the models, of which one is the default: that of the settings, if they name one.
+func (s *server) served(r *http.Request) []coord.ServedModel {
+	all := s.service.Models(r.Context())
+	for i, m := range all {
+		if s.model != "" {
+			all[i].Default = m.Name == s.model
+		}
+	}
+	return all
+}
+
+// modelOf describes a model under its name or an alias. When it was made is not known. So created
+// is 0, where OpenAI has a time.
+func modelOf(m coord.ServedModel, name string) schema.Model {
+	return schema.Model{ID: name, Object: "model", OwnedBy: "longtake", Details: m}
 }
 
 // nodes lists the registered shards.

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fake struct {
 	mu      sync.Mutex
 	model   job.Model
+	more    job.Models
 	jobs    map[job.ID]coord.View
 	order   []job.ID
 	last    job.Request
@@ -241,8 +242,27 @@ func (f *fake) Status(context.Context) (coord.Status, error) {
 	return coord.Status{ID: "c1", State: "Leader", Leader: "c1", Nodes: 1}, nil
 }
 
-func (f *fake) Model(context.Context) (job.Model, bool) { return f.model, f.model.Fingerprint != "" }
-func (f *fake) Ready(context.Context) error             { return f.err }
+func (f *fake) models() job.Models {
+	if f.model.Fingerprint == "" {
+		return nil
+	}
+	return append(job.Models{f.model}, f.more...)
+}
+
+func (f *fake) Model(_ context.Context, name string) (job.Model, error) {
+	if len(f.models()) == 0 {
+		return job.Model{}, coord.ErrNoModel
+	}
+	return f.models().Choose(name)
+}
+
+func (f *fake) Models(context.Context) (out []coord.ServedModel) {
+	for i, m := range f.models() {
+		out = append(out, coord.ServedModel{Model: m, Default: i == 0})
+	}
+	return out
+}
+func (f *fake) Ready(context.Context) error { return f.err }
 
 // testClient is a client of the API under test, which also sends what no client would: see do.
 type testClient struct {

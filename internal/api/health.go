@@ -61,13 +61,13 @@ func (r *report) line(ok bool, what, format string, args ...any) {
 func (s *server) readiness(ctx context.Context) (text string, ready error) {
 	ready = s.service.Ready(ctx)
 	st, err := s.service.Status(ctx)
-	m, known := s.service.Model(ctx)
+	models := s.service.Models(ctx)
 
 	switch {
 	case ready != nil: // as it is
 	case err != nil:
 		ready = errors.Join(coord.ErrNotReady, err)
-	case st.Leads() && !known:
+	case st.Leads() && len(models) == 0:
 		ready = coord.ErrNoModel
 	case st.Leads() && st.Nodes == 0:
 		ready = errNoShard
@@ -81,9 +81,10 @@ func (s *server) readiness(ctx context.Context) (text string, ready error) {
 	if err == nil {
 		b.status(st)
 	}
-	if known {
+	for _, m := range models {
 		b.line(true, "model", "%q", m.Name)
-	} else {
+	}
+	if len(models) == 0 {
 		b.line(false, "model", "not known before the first shard registers")
 	}
 	return b.String(), ready

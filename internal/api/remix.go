@@ -67,8 +67,8 @@ func (s *server) remix(w http.ResponseWriter, r *http.Request) error {
 }
 
 // readChange reads a request that says what is to be other than in the video id, and returns that
-// video and the model that is served. Of a wrong body and an unknown id, the body is what the error
-// tells.
+// video and the model of the new one: that of the video, unless the request names another. Of a
+// wrong body and an unknown id, the body is what the error tells.
 func (s *server) readChange(w http.ResponseWriter, r *http.Request, id job.ID) (q *request,
 	v coord.View, m job.Model, err error) {
 	q, in, err := s.readRequest(w, r)
@@ -80,8 +80,14 @@ func (s *server) readChange(w http.ResponseWriter, r *http.Request, id job.ID) (
 	if err == nil {
 		v, err = s.service.Get(r.Context(), id)
 	}
+
+	// A clip of another model is one of its own.
 	if err == nil {
-		m, err = s.model(r)
+		name := v.Spec.Model
+		if q.Says("model") {
+			name = q.Model
+		}
+		m, err = s.service.Model(r.Context(), name)
 	}
 	return q, v, m, err
 }

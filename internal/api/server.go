@@ -52,8 +52,10 @@ type server struct {
 	inputs chan struct{}
 	// Gets pictures from URLs; with http.fetch-urls off it refuses them all.
 	fetch *fetcher
-	// Other names of the model, each with the model that it is for, "" for any.
+	// Other names of models, each with the model that it stands for, "" for the default, which is
+	// model, or if that is "" the coordinator's.
 	aliases map[string]string
+	model   string
 	// Of clips whose request names none; "" leaves it to the coordinator.
 	format string
 	// One snapshot at a time is saved or restored, through a temporary file.
@@ -75,7 +77,7 @@ func newServer(c Config) *server {
 		brief: make(chan struct{}, requestsMax), bodies: make(chan struct{}, bodiesMax),
 		streams: make(chan struct{}, streamsMax), loads: make(chan struct{}, loadsMax),
 		inputs: make(chan struct{}, inputsMax), snapshots: make(chan struct{}, 1),
-		making: make(chan struct{}, stillsMax), aliases: c.Aliases, format: c.Format,
+		making: make(chan struct{}, stillsMax), aliases: c.Aliases, format: c.Format, model: c.Model,
 		fetch: newFetcher(c.FetchURLs, isPublic, nil)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -102,11 +104,12 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record
 		return none, err
 	}
 
-	m, err := s.model(r)
+	// Not in readRequest: a remix or an extension keeps the model of its clip instead.
+	q.Model = cmp.Or(q.Model, s.model)
+	m, err := s.service.Model(r.Context(), q.Model)
 	if err != nil {
 		return none, err
 	}
-	// Not in readRequest: a remix or an extension keeps the format of its clip instead.
 	q.Format = cmp.Or(q.Format, s.format)
 	if in == nil {
 		return s.queue(r, q.Request)
@@ -147,16 +150,6 @@ func (s *server) storeInputs(ctx context.Context, req job.Request, m job.Model, 
 		}
 	}
 	return req, nil
-}
-
-// model is the one that the cluster serves; without a shard, the error is coord.ErrNoModel, for a
-// 503.
-func (s *server) model(r *http.Request) (job.Model, error) {
-	m, ok := s.service.Model(r.Context())
-	if !ok {
-		return m, coord.ErrNoModel
-	}
-	return m, nil
 }
 
 // queue creates a job. Under an idempotency key that was used, it returns the first one's. The same

@@ -16,6 +16,7 @@ import (
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/local"
+	"github.com/longtake/longtake/internal/shard"
 	"github.com/longtake/longtake/internal/terminal"
 )
 
@@ -162,8 +163,9 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	}
 	// NATS carries the activations, as between processes, so that what exchange costs is in the
 	// figures. The log is discarded, as it would stand between them.
-	c := local.Config{Model: b.model, Shards: n, Threads: max(1, b.threads/n), Transport: "nats",
-		DType: dtype, Listen: "127.0.0.1:0", Checkpoints: saving, Log: slog.New(slog.DiscardHandler)}
+	c := local.Config{Models: []shard.ModelDir{{Dir: b.model}}, Shards: n,
+		Threads: max(1, b.threads/n), Transport: "nats", DType: dtype, Listen: "127.0.0.1:0",
+		Checkpoints: saving, Log: slog.New(slog.DiscardHandler)}
 
 	cluster, err := local.Start(ctx, c)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/local"
 	"github.com/longtake/longtake/internal/media"
+	"github.com/longtake/longtake/internal/shard"
 	"github.com/longtake/longtake/internal/testlog"
 )
 
@@ -92,8 +93,8 @@ func up(t *testing.T, data string) string { return upWith(t, tiny(), data) }
 // upWith starts a cluster of a model, "" being the built-in one.
 func upWith(t *testing.T, model, data string) string {
 	t.Helper()
-	l, err := local.Start(t.Context(), local.Config{Model: model, Shards: 2, Threads: 1,
-		Transport: "nats", Data: data, Listen: "127.0.0.1:0", Log: quiet()})
+	l, err := local.Start(t.Context(), local.Config{Models: []shard.ModelDir{{Dir: model}}, Shards: 2,
+		Threads: 1, Transport: "nats", Data: data, Listen: "127.0.0.1:0", Log: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,7 @@ const generateHelp = `Generate a clip from a text.
   longtake generate -p "..." --save-latents ball.safetensors    keeps what a clip can go on from,
   longtake generate -p "..." --extend ball.safetensors --seconds 2   for 2 seconds more
   longtake generate -p "..." --model path/to/Wan2.1-T2V-1.3B-Diffusers --size 832x480 --frames 81
+  longtake generate -p "..." --coordinator URL --model Wan2.1   one of those that it serves
 
 Without --coordinator (or LONGTAKE_URL) it starts a whole cluster in this process, uses it
 through its HTTP API and stops it. -o takes a .webm or .mp4 file (mp4 needs ffmpeg) or a
@@ -158,15 +159,31 @@ func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, er
 	if g.local, err = local.Read(g.values, shards, log); err != nil {
 		return nil, err
 	}
+	// One clip is of one model: of several flags the last one counts, as of any other.
+	if n := len(g.local.Models); n > 0 {
+		g.local.Models = g.local.Models[n-1:]
+	} else {
+		g.local.Models = []shard.ModelDir{{}}
+	}
 	g.local.DType, err = parseDType(g.request.DType)
 	return g, err
 }
 
 // checkRemote refuses flags that say how a cluster of this process would run: one with a
 // coordinator has shards of its own, and a flag that is ignored misleads. A value from the
-// environment is no reason to refuse: it was not typed for this clip.
+// environment is no reason to refuse: it was not typed for this clip. --model names one of the
+// models that the coordinator serves.
 func (g *generation) checkRemote() error {
-	for _, key := range []string{"model", "threads", "transport", "experts"} {
+	if m := g.values.Paths("model"); strings.HasPrefix(g.values.Source("model"), "flag") {
+		g.request.Model = m[len(m)-1]
+		if strings.ContainsAny(g.request.Model, `/\`) {
+			return daemon.Usagef("--model is %q, a folder, which does not go with a coordinator (%s); "+
+				"allowed: the name of a model that it serves", g.request.Model,
+				g.values.Source("coordinator"))
+		}
+	}
+
+	for _, key := range []string{"threads", "transport", "experts"} {
 		if strings.HasPrefix(g.values.Source(key), "flag") {
 			return daemon.Usagef("--%s does not go with a coordinator (%s), whose shards have "+
 				"theirs; leave one out",
@@ -220,7 +237,7 @@ func (g *generation) run(ctx context.Context) (err error) {
 // allowed. It reads the configuration and the headers of the weights, not the weights. A
 // coordinator that is asked by --coordinator does all of this itself, for its own model.
 func (g *generation) preflight() error {
-	folder, err := shard.OpenModel(g.local.Model)
+	folder, err := shard.OpenModel(g.local.Models[0].Dir)
 	if err != nil {
 		return daemon.Usage(err)
 	}

@@ -22,6 +22,7 @@ func upCommand() *cobra.Command {
 shards. Jobs and clips stay in --data, so they are there again after the next start.
 
   longtake up --shards 2
+  longtake up --model models/A --model b=models/Wan2.2    # requests name A or b; A is the default
   longtake generate --coordinator ` + defaultURL + ` --seed 4 \
     -p "a yellow balloon rising over a city at night"`,
 		Args: daemon.NoArgs}
@@ -63,7 +64,9 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 			return err
 		}
 
-		printNotices(cmd.ErrOrStderr(), cluster.Model().Notices)
+		for _, m := range cluster.Models() {
+			printNotices(cmd.ErrOrStderr(), m.Notices)
+		}
 		terminal.Printf(cmd.OutOrStdout(), "%s with %s each; the API is at %s; Ctrl-C stops\n",
 			count(c.Shards, "shard"), count(c.Threads, "thread"), cluster.URL)
 		// Ctrl-C ends the wait without an error.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ type Setting struct {
 	// Key is the name in the file, such as "nats.listen".
 	Key string
 	// Default is the value that counts where none is given. Its type is the setting's: string, int,
-	// bool, time.Duration, Bytes or []string.
+	// bool, time.Duration, Bytes, Paths or []string.
 	Default any
 	// Usage is the help text of the flag.
 	Usage string
@@ -30,7 +31,13 @@ type Setting struct {
 	Env string
 	// Short is the one-letter flag, if any.
 	Short string
+	// Also is another name in the file, "" for none.
+	Also string
 }
+
+// Paths is a list of paths, which may have commas in them: the flag is given once for each, and a
+// variable holds one, or several as PATH does.
+type Paths []string
 
 // Flag returns the name of the setting's flag, without dashes before it, such as "nats-listen".
 func (s Setting) Flag() string { return strings.ReplaceAll(s.Key, ".", "-") }
@@ -66,6 +73,8 @@ func (s Settings) Define(fs *pflag.FlagSet) {
 			fs.StringP(x.Flag(), x.Short, fmt.Sprint(int64(d)), usage)
 		case []string:
 			fs.StringSliceP(x.Flag(), x.Short, d, usage)
+		case Paths:
+			fs.StringArrayP(x.Flag(), x.Short, d, usage)
 		default:
 			panic(fmt.Sprintf("setting %s has a default of type %T", x.Key, d))
 		}
@@ -107,6 +116,8 @@ func loadValues(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
 		value, source := x.Default, "default"
 		if file != nil && file.InConfig(x.Key) {
 			value, source = file.Get(x.Key), "file "+path
+		} else if file != nil && x.Also != "" && file.InConfig(x.Also) {
+			value, source = file.Get(x.Also), "file "+path
 		}
 		if env, ok := os.LookupEnv(x.EnvName()); ok {
 			value, source = env, "environment "+x.EnvName()
@@ -168,7 +179,7 @@ func readFile(s Settings, path string) (*viper.Viper, error) {
 	keys := v.AllKeys()
 	slices.Sort(keys) // so that the same file always gives the same error
 	for _, k := range keys {
-		known := func(x Setting) bool { return x.Key == k }
+		known := func(x Setting) bool { return x.Key == k || x.Also == k }
 		if !slices.ContainsFunc(s, known) {
 			return nil, fmt.Errorf("%s: unknown key %q;%s all keys: %s", path, k, Hint(s.keys(), k),
 				strings.Join(s.keys(), ", "))
@@ -206,7 +217,11 @@ func convert(value, like any) (any, error) {
 	case []string:
 		out, err = toStrings(value)
 		what = "a list of texts"
+	case Paths:
+		out, err = toPaths(value)
+		what = "a path, or a list of them"
 	}
+
 	if err != nil {
 		return nil, fmt.Errorf("%s", what) //nolint:err113 // says all that is known
 	}
@@ -228,6 +243,14 @@ func toStrings(value any) ([]string, error) {
 			return nil, nil
 		}
 		return strings.Split(s, ","), nil
+	}
+	return cast.ToStringSliceE(value)
+}
+
+// toPaths splits a text as PATH is split.
+func toPaths(value any) (Paths, error) {
+	if s, ok := value.(string); ok {
+		return filepath.SplitList(s), nil
 	}
 	return cast.ToStringSliceE(value)
 }
@@ -305,6 +328,9 @@ func (v *Values) Bytes(key string) int64 { return int64(get[Bytes](v, key)) }
 // Strings returns a setting of type []string.
 func (v *Values) Strings(key string) []string { return get[[]string](v, key) }
 
+// Paths returns a setting of type Paths.
+func (v *Values) Paths(key string) []string { return get[Paths](v, key) }
+
 // Source says where a value came from, such as "environment LONGTAKE_DATA".
 func (v *Values) Source(key string) string { return v.sources[key] }
 
@@ -321,12 +347,15 @@ func (v *Values) Entries() []Entry {
 	var out []Entry
 	for _, x := range v.settings {
 		value := v.values[x.Key]
+
 		switch v := value.(type) {
 		case time.Duration:
 			value = v.String()
 		case string:
 			value = Redact(v)
 		case []string:
+			value = redactAll(v)
+		case Paths:
 			value = redactAll(v)
 		}
 		out = append(out, Entry{Key: x.Key, Value: value, Source: v.sources[x.Key]})

@@ -24,7 +24,9 @@ var (
 // clients are settings for requests as clients of other servers send them.
 var clients = Settings{
 	{Key: "http.model-aliases", Default: []string{}, Usage: "names of other models that stand for " +
-		"the one served, as NAME, or NAME=MODEL if it is for a certain one: such as sora-2"},
+		"the default one, as NAME, or for another one, as NAME=MODEL: such as sora-2"},
+	{Key: "http.default-model", Default: "", Usage: "model of requests that name none (default: the " +
+		"first that a shard came with)"},
 	{Key: "http.default-format", Default: "webm", Usage: "of clips whose request names none: webm, " +
 		"mp4 (what most samples for other servers save; shards need ffmpeg for it) or png"},
 	{Key: "http.fetch-urls", Default: "off", Usage: "pictures that clips start from, where requests " +
@@ -105,8 +107,9 @@ var experts = Setting{Key: "experts", Default: "auto", Usage: "both transformers
 func Shard() Settings {
 	return append(Settings{
 		{Key: "name", Default: "", Usage: "name that people see (default: the host's)"},
-		{Key: "model", Default: "", Usage: "folder of a Wan model as diffusers writes it (default: " +
-			"the small one that is built in)"},
+		{Key: "model", Also: "models", Default: Paths{}, Usage: "folder of a Wan model as diffusers " +
+			"writes it, or NAME=FOLDER; several times for several models, of which jobs name one " +
+			"(default: the small one that is built in)"},
 		{Key: "device", Default: "auto", Usage: "where the model runs: cpu, cuda (a GPU; needs a shard " +
 			"built by make cuda), or auto, a GPU where there is one"},
 		{Key: "gpus", Default: "", Usage: "a shard on each of these GPUs: all, or numbers such as 0,1 " +
@@ -152,8 +155,9 @@ func Client() Settings {
 // Local returns the settings of a cluster in one process, as generate starts one for a clip.
 func Local() Settings {
 	return Settings{
-		{Key: "model", Default: "", Usage: "folder of a Wan model as diffusers writes it (default: " +
-			"the small one that is built in)"},
+		{Key: "model", Also: "models", Default: Paths{}, Usage: "folder of a Wan model as diffusers " +
+			"writes it, or NAME=FOLDER; several times for several models, of which jobs name one " +
+			"(default: the small one that is built in)"},
 		{Key: "shards", Default: 0, Usage: "how many shards share the work (default: 2)"},
 		{Key: "threads", Default: 0, Usage: "threads of each shard (default: the cores, shared out)"},
 		experts,

@@ -184,7 +184,7 @@ func (c *Coordinator) SaveSnapshot(_ context.Context, w io.Writer) error {
 
 // RestoreSnapshot implements Service. What it restores is checked here, all of it, since every
 // coordinator would stop that cannot take it.
-func (c *Coordinator) RestoreSnapshot(ctx context.Context, r io.Reader) error {
+func (c *Coordinator) RestoreSnapshot(_ context.Context, r io.Reader) error {
 	if err := c.leading(); err != nil {
 		return err
 	}
@@ -207,11 +207,10 @@ func (c *Coordinator) RestoreSnapshot(ctx context.Context, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
-	have, _ := c.Model(ctx)
-	read := trial.Model()
-	if have.Fingerprint != "" && read.Fingerprint != have.Fingerprint && !have.Succeeds(read) {
-		return fmt.Errorf("%w: it is of a cluster that serves %q, this one serves %q", ErrSnapshot,
-			read.Name, have.Name)
+	var have job.Models
+	c.loop.read(func() { have = c.core.Machine().Models() })
+	if err := sameModels(have, trial.Models()); err != nil {
+		return err
 	}
 
 	// Raft sends it to all members as if it were theirs, and continues its log after it.
@@ -220,6 +219,29 @@ func (c *Coordinator) RestoreSnapshot(ctx context.Context, r io.Reader) error {
 		return fmt.Errorf("cannot restore: %w", c.leadershipError(err))
 	}
 	c.log.Info("a snapshot was restored", "jobs", len(trial.Records(nil)))
+	return nil
+}
+
+// sameModels refuses what a snapshot says of models where the cluster has others: others of the
+// same names, or no model that both know.
+func sameModels(have, read job.Models) error {
+	if len(have) == 0 || len(read) == 0 {
+		return nil
+	}
+
+	known := false
+	for _, m := range read {
+		own, ok := have.Named(m.Name)
+		if ok && own.Fingerprint != m.Fingerprint && !own.Succeeds(m) {
+			return fmt.Errorf("%w: it is of a cluster with other weights under the name %q", ErrSnapshot,
+				m.Name)
+		}
+		known = known || ok
+	}
+	if !known {
+		return fmt.Errorf("%w: it is of a cluster that serves %q, this one serves %q", ErrSnapshot,
+			read[0].Name, have[0].Name)
+	}
 	return nil
 }
 

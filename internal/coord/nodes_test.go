@@ -71,13 +71,13 @@ func TestNodesOfOneRoute(t *testing.T) {
 	there("c")
 }
 
-// TestWhoRegistersFirstDoesNotFixTheModel registers a stranger's model. Another one takes its place
-// once nobody has it and no job needs it, and not before.
+// TestWhoRegistersFirstDoesNotFixTheModel registers a stranger's model. Another one of its name
+// takes its place once nobody has it and no job needs it, and not before.
 func TestWhoRegistersFirstDoesNotFixTheModel(t *testing.T) {
 	cfg := testConfig(t.TempDir())
 	cfg.Timing.Grace = time.Millisecond
 	c := start(t, cfg)
-	stranger := func(r *wire.Registration) { r.Model.Name, r.Model.Fingerprint = "strange", "w2-s" }
+	stranger := func(r *wire.Registration) { r.Model.Fingerprint = "w2-s" }
 	good := func(r *wire.Registration) { r.Model.Fingerprint = "w2-g" }
 	a := fake(t, c, "a", stranger)
 	r := request(2)
@@ -100,11 +100,8 @@ func TestWhoRegistersFirstDoesNotFixTheModel(t *testing.T) {
 	if w := b.register(); !w.Accepted {
 		t.Fatalf("%+v", w)
 	}
-	if m, ok := c.Model(t.Context()); !ok || m.Name != "demo" {
-		t.Fatalf("%+v", m)
-	}
-	if _, err := c.Retry(t.Context(), id); err == nil {
-		t.Error("a job of the model that is gone is done again")
+	if m, err := c.Model(t.Context(), "demo"); err != nil || m.Fingerprint != "w2-g" {
+		t.Fatalf("%+v, %v", m, err)
 	}
 	create(t, c, request(1))
 	b.told()

@@ -66,8 +66,11 @@ type Nodes interface {
 type Cluster interface {
 	// Status returns what this coordinator knows about itself and the cluster.
 	Status(ctx context.Context) (Status, error)
-	// Model returns the model that the cluster serves, false before the first shard registered.
-	Model(ctx context.Context) (job.Model, bool)
+	// Model returns the model of a name, or for "" the one of requests that name none. It returns
+	// ErrNoModel before the first shard registered, or a *job.FieldError.
+	Model(ctx context.Context, name string) (job.Model, error)
+	// Models returns all that the cluster serves, and on the leader where they are.
+	Models(ctx context.Context) []ServedModel
 	// Ready returns nil when requests can be taken here: a leader is known, NATS is up.
 	Ready(ctx context.Context) error
 	// AddMember adds a coordinator, which has to run with raft.join and votes once it has caught up;
@@ -94,6 +97,8 @@ type (
 	Preview = core.Preview
 	// Node is a registered shard process.
 	Node = core.Node
+	// ServedModel is a model, and where it is.
+	ServedModel = schema.ServedModel
 	// Status describes a coordinator and, as far as it knows, its cluster.
 	Status = schema.Status
 	// Member is one coordinator of the Raft configuration.

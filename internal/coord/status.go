@@ -11,9 +11,15 @@ import (
 )
 
 // Model implements Service.
-func (c *Coordinator) Model(context.Context) (m job.Model, ok bool) {
-	c.loop.read(func() { m = c.core.Machine().Model() })
-	return m, m.Fingerprint != ""
+func (c *Coordinator) Model(_ context.Context, name string) (m job.Model, err error) {
+	c.loop.read(func() { m, err = c.core.Machine().Model(name) })
+	return m, err
+}
+
+// Models implements Service.
+func (c *Coordinator) Models(context.Context) (all []ServedModel) {
+	c.loop.read(func() { all = c.core.Served() })
+	return all
 }
 
 // Ready implements Service. A follower is ready while a leader is known, to which it sends clients.
@@ -55,7 +61,10 @@ func (c *Coordinator) Status(context.Context) (Status, error) {
 	s.Term, _ = strconv.ParseUint(r.Stats()["term"], 10, 64)
 	c.loop.read(func() {
 		m := c.core.Machine()
-		s.Model = m.Model()
+		s.Model, _ = m.Models().Default()
+		for _, served := range m.Models() {
+			s.Models = append(s.Models, served.Name)
+		}
 		s.Queued, s.Running, s.Jobs = m.Counts()
 		s.Nodes = c.core.NodeCount()
 	})

@@ -47,20 +47,19 @@ type Devices struct {
 
 // New is NewIn with a pool of the engine's own.
 func New(folder *model.Folder, dev Devices, t compute.DType) (*Engine, error) {
-	return NewIn(new(pool.Pool), folder, dev, t, Options{})
+	return NewIn(context.Background(), new(pool.Pool), folder, dev, t, Options{})
 }
 
 // NewIn loads every part of the model, as far as the pool has not got it already; a broken folder
 // fails here, with one line that names the part. The folder and the devices stay the caller's and
 // must outlive the engine. Products of the text encoder and the transformer are of type t until Use
-// says otherwise. Close gives the weights back to the pool.
-func NewIn(weights *pool.Pool, folder *model.Folder, dev Devices, t compute.DType,
-	o Options) (*Engine, error) {
+// says otherwise. Loading ends soon when ctx does. Close gives the weights back to the pool.
+func NewIn(ctx context.Context, weights *pool.Pool, folder *model.Folder, dev Devices,
+	t compute.DType, o Options) (*Engine, error) {
 	e := &Engine{dev: dev, folder: folder, dtype: t, pool: weights, options: o,
 		release: map[string]func(){}}
 	e.options.Experts = cmp.Or(o.Experts, Auto)
-	err := e.load(context.Background(), e.loadTokenizer, e.prepareExperts, e.loadText, e.loadVAE,
-		e.loadExperts)
+	err := e.load(ctx, e.loadTokenizer, e.prepareExperts, e.loadText, e.loadVAE, e.loadExperts)
 	if err != nil {
 		e.Close()
 	}

@@ -34,7 +34,7 @@ func expertEngine(t testing.TB, dir string, threads int, o Options,
 	if wrap != nil {
 		main = wrap(dev)
 	}
-	e, err := NewIn(new(pool.Pool), f, Devices{main, dev}, compute.FP32, o)
+	e, err := NewIn(t.Context(), new(pool.Pool), f, Devices{main, dev}, compute.FP32, o)
 	if err != nil {
 		t.Fatal(err)
 	}

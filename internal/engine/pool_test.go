@@ -23,7 +23,7 @@ func pooled(t *testing.T, p *pool.Pool, threads int) (e *Engine, leave func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e, err = NewIn(p, f, Devices{dev, dev}, compute.FP32, Options{}); err != nil {
+	if e, err = NewIn(t.Context(), p, f, Devices{dev, dev}, compute.FP32, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	return e, func() {

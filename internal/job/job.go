@@ -164,6 +164,7 @@ type Stage string
 
 // Stages in their order.
 const (
+	StageLoad    Stage = "load" // of a model, where a shard has another one ready
 	StageText    Stage = "text"
 	StageDenoise Stage = "denoise"
 	StageDecode  Stage = "decode"

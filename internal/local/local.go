@@ -46,7 +46,7 @@ const (
 // Config describes a whole cluster in this process. Read takes most of it from the settings.
 type Config struct {
 	// The model, and how it is computed.
-	Model     string // folder; "": the built-in one
+	Models    []shard.ModelDir // none: the built-in one
 	Shards    int
 	Threads   int    // of each shard; 0: the cores, shared out
 	Transport string // "nats" or "mem"
@@ -73,7 +73,7 @@ type Config struct {
 // Threads that are not set are the machine's cores, shared out. A value that is not allowed is a
 // usage error.
 func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
-	c := Config{Model: v.String("model"), Shards: v.Int("shards"), Threads: v.Int("threads"),
+	c := Config{Shards: v.Int("shards"), Threads: v.Int("threads"),
 		Transport: v.String("transport"), Listen: "127.0.0.1:0",
 		RequestTime: max(0, v.Duration("limits.request-time")), Log: log}
 	if c.Shards == 0 {
@@ -81,6 +81,11 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 	}
 	if c.Shards == 0 {
 		c.Shards = DefaultShards
+	}
+
+	var err error
+	if c.Models, err = shard.ParseModels(v.Paths("model")); err != nil {
+		return c, daemon.Usage(err)
 	}
 
 	// Errors name flags, as both commands that read these settings have them.
@@ -98,7 +103,6 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 	if c.Transport != "nats" && c.Transport != "mem" {
 		return c, daemon.Usagef("--transport is %q; allowed: nats, mem", c.Transport)
 	}
-	var err error
 	if c.Experts, err = engine.ParseResidency(v.String("experts")); err != nil {
 		return c, daemon.Usagef("--%v", err)
 	}
@@ -125,7 +129,7 @@ type Cluster struct {
 	coord   *coord.Coordinator
 	data    *natsd.Server
 	shards  []*keeper
-	weights pool.Pool // of the models that the shards have loaded
+	weights *pool.Pool // of the models that the shards have loaded
 	// texts are the embeddings that the shards remember, also those that are started again.
 	texts engine.TextCache
 	// temp is a folder that Close removes: clips being encoded, and the data of a cluster without any
@@ -145,7 +149,7 @@ type Cluster struct {
 // run are stopped and the error is returned: the coordinator's first, as what shards say follows
 // from it. The caller closes the cluster.
 func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
-	l := &Cluster{served: make(chan struct{})}
+	l := &Cluster{served: make(chan struct{}), weights: shard.NewPool(len(cfg.Models), false)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())
@@ -263,9 +267,9 @@ func (l *Cluster) startShards(ctx context.Context, cfg Config, cache string,
 func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard.DataPlane,
 	cache string, lead func() error) (*shard.Shard, error) {
 	s, err := shard.Start(ctx, shard.Config{Version: daemon.Version,
-		Name: fmt.Sprintf("shard-%d", i), Model: cfg.Model,
+		Name: fmt.Sprintf("shard-%d", i), Models: cfg.Models, AllModels: true,
 		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
-		Experts: cfg.Experts, Sharers: cfg.Shards, Weights: &l.weights, Texts: &l.texts,
+		Experts: cfg.Experts, Sharers: cfg.Shards, Weights: l.weights, Texts: &l.texts,
 		TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane,
 		AfterLoad: daemon.TuneRuntime, ReleaseMemory: debug.FreeOSMemory,
 		ControlOptions: func() ([]shard.ControlOption, error) {
@@ -286,8 +290,8 @@ func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard
 	return s, nil
 }
 
-// Model returns what the shards serve; all of them have the same.
-func (l *Cluster) Model() job.Model { return l.shards[0].current().(*shard.Shard).Model() }
+// Models returns what the shards serve; all of them have the same.
+func (l *Cluster) Models() job.Models { return l.shards[0].current().(*shard.Shard).Models() }
 
 // Close stops everything, in reverse of the start, and removes what was temporary. It may be called
 // on a cluster of which only a part has started.

@@ -46,6 +46,9 @@ type Decision struct {
 	Why string
 	// Cause is set with Yield and Stop.
 	Cause Cause
+	// Passed is set with a Wait for jobs of the same priority that go first because their model is
+	// loaded. The leader notes since when, as the next round's PassedSince.
+	Passed bool
 
 	// Mesh, Nodes and Shares are set with Place. Nodes[r] runs rank r. Shares are the speeds by which
 	// the mesh's window groups share the windows; nil: evenly.

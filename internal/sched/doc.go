@@ -11,8 +11,16 @@
 // The policy in short:
 //
 //   - Jobs of a higher priority come first; among equal ones the older job does.
-//   - A job that waits for busy nodes blocks those behind it, so that it gets its turn. One that
-//     waits for nodes that do not exist lets them pass.
+//   - A job runs on nodes that have its model. One that waits for busy nodes keeps those that have
+//     its model for itself, so that it gets its turn. One that waits for nodes that do not exist
+//     lets others pass.
+//   - Loading a model takes time. A job takes the nodes that have its model loaded; others, where
+//     there are none or it asks for more: first those whose loaded models nobody waits for, of
+//     these the one that has been idle for longest.
+//   - A job for which a loaded model has to go lets jobs of the same priority pass that want just
+//     that model, for loadsPatience times as long as loading takes. So a queue that alternates
+//     between models spends a fifth of its time with loading at most, and a job waits no longer for
+//     its model than that and the job that runs then.
 //   - A blocked job of a higher priority preempts running ones: they stop at a step boundary, or in
 //     mid-step when that takes too long.
 //   - Where nothing waits, one running job at a time may move to more nodes, if the time that this

@@ -24,38 +24,41 @@ const (
 	moveSavesLeast = time.Second
 )
 
-// grow tells whether a running job should move to more nodes, as a note that clients see. It should
-// if that shortens the rest of the clip by more than twice the cost of stopping and starting.
-func (s *scheduler) grow(r Running) (note string, pays bool) {
-	if !r.measured() {
+// grow tells whether a running job should move to more of the free nodes, as a note that clients
+// see. It should if that shortens the rest of the clip by more than twice the cost of stopping and
+// starting.
+func (s *scheduler) grow(r Running, free []Node) (note string, pays bool) {
+	m, known := s.Models.Named(r.Spec.Model)
+	if !r.measured() || !known {
 		return "", false
 	}
 	have := len(r.Plan.Nodes)
-	mesh, err := arrange(s.Model, r.Record, have+len(s.free))
+	mesh, err := arrange(m, r.Record, have+len(free))
 	if err != nil || mesh.Size() <= have {
 		return "", false
 	}
 
 	left := r.timeLeft()
 	saves := left - left*time.Duration(have)/time.Duration(mesh.Size())
-	cost := r.moveCost()
+	cost := r.moveCost() + loadTime(r.Spec.Model, free)
 	pays = saves > max(2*cost, moveSavesLeast)
 	verdict := "stays"
 	if pays {
 		verdict = "moves"
 	}
 	return fmt.Sprintf("%s idle; moving from %d to %d shards would save %v and cost %v, so it %s",
-		are(len(s.free)), have, mesh.Size(), Rounded(saves), Rounded(cost), verdict), pays
+		are(len(free)), have, mesh.Size(), Rounded(saves), Rounded(cost), verdict), pays
 }
 
 // rebalance tells whether a running job should restart with windows shared by the speeds of its
 // nodes, and why.
 func (s *scheduler) rebalance(r Running) (why string, pays bool) {
 	speeds := groupSpeeds(r.Plan.Mesh, s.nodesOf(r))
-	if !r.measured() || speeds == nil {
+	m, known := s.Models.Named(r.Spec.Model)
+	if !r.measured() || !known || speeds == nil {
 		return "", false
 	}
-	windows := len(plan.Load(s.Model, r.Spec).Windows(0))
+	windows := len(plan.Load(m, r.Spec).Windows(0))
 	before := busiest(windows, speeds, r.Plan.Shares)
 	after := busiest(windows, speeds, speeds)
 	saves := time.Duration(float64(r.timeLeft()) * (1 - after/before))

@@ -25,7 +25,7 @@ func TestGrowth(t *testing.T) {
 		}, "r: keep, 1 is idle; moving from 2 to 3 shards would save 20ms and cost 10ms, so it stays"},
 		"no step is measured":        {func(_ *View, r *Running) { r.Pace.Mean = 0 }, "r: keep"},
 		"only an earlier attempt is": {func(_ *View, r *Running) { r.Attempt = 2 }, "r: keep"},
-		"no mesh has more ranks":     {func(v *View, r *Running) { v.Model.Heads = 1 }, "r: keep"},
+		"no mesh has more ranks":     {func(v *View, r *Running) { v.Models[0].Heads = 1 }, "r: keep"},
 		"it asked for no more":       {func(_ *View, r *Running) { r.Spec.Shards = 2 }, "r: keep"},
 		"it is cancelled":            {func(_ *View, r *Running) { r.CancelRequested = true }, "r: keep"},
 		"the free node drains":       {func(v *View, _ *Running) { v.drain("c") }, "r: keep"},
@@ -87,7 +87,7 @@ func TestRebalance(t *testing.T) {
 			v := view("a", "b")
 			v.Nodes[0].Speed = 3e9
 			c.fill(&v, long(&v))
-			if n := len(plan.Load(v.Model, v.Running[0].Spec).Windows(0)); n != 40 {
+			if n := len(plan.Load(v.Models[0], v.Running[0].Spec).Windows(0)); n != 40 {
 				t.Fatalf("%d windows", n)
 			}
 			expect(t, v, c.want)

@@ -7,30 +7,21 @@ import (
 	"github.com/longtake/longtake/internal/plan"
 )
 
-// place picks the mesh and the nodes of a job's next attempt and takes them out of this round.
-// obstacle has found that enough nodes are free and that one of them can write the format.
-func (s *scheduler) place(q Queued) Decision {
-	from := s.trusted(q)
-	mesh, err := arrange(s.Model, q.Record, len(from))
+// place picks the mesh and the nodes of a job's next attempt among the candidates, and takes them
+// out of this round.
+func (s *scheduler) place(q Queued, from []Node) Decision {
+	m, _ := s.Models.Named(q.Spec.Model) // or no node would have it
+	mesh, err := arrange(m, q.Record, len(from))
 	if err != nil {
 		return Decision{Action: Fail, Why: err.Error()}
 	}
-	picked := pick(from, mesh.Size(), q.Spec.Format)
+	picked := pick(s.prefer(q, from, mesh.Size()), mesh.Size(), q.Spec.Format)
 	s.free = slices.DeleteFunc(slices.Clone(s.free), func(n Node) bool {
 		return slices.ContainsFunc(picked, func(p Node) bool { return p.ID == n.ID })
 	})
+	s.waiting = slices.DeleteFunc(s.waiting, func(o Queued) bool { return o.ID == q.ID })
 	s.room -= q.Needs
 	return Decision{Action: Place, Mesh: mesh, Nodes: picked, Shares: groupSpeeds(mesh, picked)}
-}
-
-// trusted returns the free nodes without those on which the job went wrong, or all free nodes if it
-// cannot do without them.
-func (s *scheduler) trusted(q Queued) []Node {
-	good := slices.DeleteFunc(slices.Clone(s.free), func(n Node) bool { return q.Blamed[n.ID] })
-	if len(good) >= max(q.wanted(), 1) && anyWrites(good, q.Spec.Format) {
-		return good
-	}
-	return s.free
 }
 
 // arrange chooses the mesh of a job's next attempt on at most free nodes. After a loss the shards
@@ -48,8 +39,8 @@ func arrange(m job.Model, r job.Record, free int) (job.Mesh, error) {
 	return plan.Mesh(m, s, free, 0)
 }
 
-// pick returns n of the nodes by rank. Rank 0 encodes the clip, so the first can write the format;
-// one of from can.
+// pick orders n nodes by rank. Rank 0 encodes the clip, so the first can write the format; one of
+// from can.
 func pick(from []Node, n int, format string) []Node {
 	from = byProcess(from, n)
 	first := slices.IndexFunc(from, func(n Node) bool { return n.writes(format) })

@@ -13,11 +13,19 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
+// modelNames are those of a view.
+var modelNames = []string{"demo", "x", "y"}
+
 // drawView makes any view of up to 6 nodes, but for two live plans on one node, which the log does
 // not allow.
 func drawView(t *rapid.T) View {
 	names := []string{"a", "b", "c", "d", "e", "f"}
 	v := view(names[:rapid.IntRange(0, len(names)).Draw(t, "nodes")]...)
+	for _, name := range modelNames[1:] {
+		m := model()
+		m.Name = name
+		v.Models = append(v.Models, m)
+	}
 	v.GraceUntil = start.Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, "grace")))
 	v.Store.Open = rapid.IntRange(0, 9).Draw(t, "store") > 0
 	v.Store.Room = rapid.Int64Range(-1, 20).Draw(t, "room")
@@ -27,6 +35,10 @@ func drawView(t *rapid.T) View {
 		n.Formats = rapid.SampledFrom([][]string{nil, {"webm"}, {"webm", "mp4"}}).Draw(t, "formats")
 		n.Speed = rapid.SampledFrom([]float64{0, 1e9, 3e9}).Draw(t, "speed")
 		n.Idle = rapid.IntRange(0, 3).Draw(t, "idle") > 0
+		n.Models = rapid.SliceOfNDistinct(rapid.SampledFrom(modelNames), 0, 3, rapid.ID).Draw(t, "models")
+		n.Loaded = n.Models[:rapid.IntRange(0, len(n.Models)).Draw(t, "loaded")]
+		n.LoadTime = rapid.SampledFrom([]time.Duration{0, time.Second, time.Hour}).Draw(t, "load")
+		n.IdleSince = rapid.SampledFrom([]time.Time{{}, start}).Draw(t, "idle since")
 		n.Job = rapid.SampledFrom([]job.ID{"", "q0", "r0"}).Draw(t, "work")
 	}
 	for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, 2, rapid.ID).
@@ -56,9 +68,10 @@ func drawView(t *rapid.T) View {
 	}
 	for i := range rapid.IntRange(0, 5).Draw(t, "queued") {
 		q := Queued{Record: drawRecord(t, fmt.Sprint("q", i)),
-			Needs:     rapid.Int64Range(0, 12).Draw(t, "needs"),
-			SinceLoss: rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "since"),
-			Blamed:    map[job.NodeID]bool{}}
+			Needs:       rapid.Int64Range(0, 12).Draw(t, "needs"),
+			SinceLoss:   rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "since"),
+			PassedSince: rapid.SampledFrom([]time.Time{{}, start, start.Add(-time.Hour)}).Draw(t, "passed"),
+			Blamed:      map[job.NodeID]bool{}}
 		for _, n := range names {
 			q.Blamed[job.NodeID(n)] = rapid.IntRange(0, 4).Draw(t, "blamed") == 0
 		}
@@ -73,6 +86,7 @@ func drawRecord(t *rapid.T, id string) job.Record {
 	for a := range r.Attempt {
 		r.Losses = append(r.Losses, job.Loss{Attempt: a + 1})
 	}
+	r.Spec.Model = rapid.SampledFrom(modelNames).Draw(t, "model")
 	r.Spec.Priority = rapid.IntRange(0, 2).Draw(t, "priority")
 	r.Spec.Shards = rapid.IntRange(0, 8).Draw(t, "shards")
 	r.Spec.Format = rapid.SampledFrom([]string{"webm", "mp4"}).Draw(t, "format")
@@ -120,8 +134,8 @@ func checkJobs(t *rapid.T, v View, all []Decision) {
 	}
 }
 
-// checkNodes wants every placement on nodes that are registered, idle, not draining, in no live plan
-// and in no other placement, and no more stored than there is room for.
+// checkNodes wants every placement on nodes that have its model, are registered, idle, not
+// draining, in no live plan and in no other placement, and no more stored than there is room for.
 func checkNodes(t *rapid.T, v View, all []Decision) {
 	taken, room := map[job.NodeID]bool{}, v.Store.Room
 	for _, r := range v.Running {
@@ -135,7 +149,8 @@ func checkNodes(t *rapid.T, v View, all []Decision) {
 		}
 		for _, n := range d.Nodes {
 			i := slices.IndexFunc(v.Nodes, func(o Node) bool { return o.ID == n.ID })
-			if _, draining := v.Draining[n.ID]; i < 0 || !v.Nodes[i].Idle || draining || taken[n.ID] {
+			if _, draining := v.Draining[n.ID]; i < 0 || !v.Nodes[i].Idle || draining || taken[n.ID] ||
+				!v.Nodes[i].has(d.Job.Spec.Model) {
 				t.Fatalf("%s: node %s cannot be used", told(d), n.ID)
 			}
 			taken[n.ID] = true
@@ -155,8 +170,8 @@ func checkNodes(t *rapid.T, v View, all []Decision) {
 	}
 }
 
-// checkHead wants nobody to overtake the head of the queue where it waits for what will come, and
-// the head to start where all that it needs is there.
+// checkHead wants nobody to overtake the head of the queue on nodes of its model where it waits for
+// what will come, unless it lets them pass, and the head to start where all that it needs is there.
 func checkHead(t *rapid.T, v View, all []Decision) {
 	if len(v.Queued) == 0 {
 		return
@@ -170,27 +185,49 @@ func checkHead(t *rapid.T, v View, all []Decision) {
 
 	usable := slices.DeleteFunc(slices.Clone(v.Nodes), func(n Node) bool {
 		_, draining := v.Draining[n.ID]
-		return draining
+		return draining || !n.has(head.Spec.Model)
 	})
 	possible := len(usable) >= max(1, head.wanted()) && anyWrites(usable, head.Spec.Format) &&
 		head.SinceLoss > v.LostAfter
-	if possible && all[0].Action == Wait {
+	if possible && all[0].Action == Wait && !all[0].Passed {
 		for _, d := range all {
-			if d.Action == Place || d.Action == Yield && d.Cause == Grown {
+			there := func(n Node) bool { return n.has(head.Spec.Model) }
+			if d.Action == Place && slices.ContainsFunc(d.Nodes, there) {
 				t.Fatalf("%s overtakes %s, which %s", told(d), head.ID, all[0].Why)
 			}
+		}
+	}
+	for _, d := range all {
+		if d.Passed {
+			checkPassed(t, v, all, d)
 		}
 	}
 
 	allIdle := !slices.ContainsFunc(usable, func(n Node) bool { return !n.Idle })
 	there := v.Store.Open && head.Needs <= v.Store.Room && !v.Now.Before(v.GraceUntil)
-	if possible && allIdle && there && len(v.Running) == 0 && all[0].Action == Wait {
+	if possible && allIdle && there && len(v.Running) == 0 && all[0].Action == Wait && !all[0].Passed {
 		t.Fatalf("%s is not placed, though all is there: %s", head.ID, all[0].Why)
 	}
 }
 
-// checkYields wants jobs preempted only for one of a higher priority that then has nodes enough, and
-// at most one to grow.
+// checkPassed wants a job to let others pass only while its patience lasts, and somebody to use
+// that: a job of its priority and of a loaded model.
+func checkPassed(t *rapid.T, v View, all []Decision, d Decision) {
+	i := slices.IndexFunc(v.Queued, func(q Queued) bool { return q.ID == d.Job.ID })
+	if since := v.Queued[i].PassedSince; !since.IsZero() && v.Now.Sub(since) > patienceMost {
+		t.Fatalf("%s, since %v", told(d), since)
+	}
+	if !slices.ContainsFunc(all, func(o Decision) bool {
+		ready := func(n Node) bool { return n.ready(o.Job.Spec.Model) }
+		return (o.Action == Place || o.Action == Fail) && o.Job.Spec.Priority == d.Job.Spec.Priority &&
+			!slices.ContainsFunc(o.Nodes, func(n Node) bool { return !ready(n) })
+	}) {
+		t.Fatalf("%s, and nobody does", told(d))
+	}
+}
+
+// checkYields wants jobs preempted only for one of a higher priority that then has nodes enough,
+// and at most one to grow.
 func checkYields(t *rapid.T, v View, all []Decision) {
 	grown := 0
 	for _, d := range all {

@@ -26,9 +26,12 @@ type scheduler struct {
 	View
 	usable []Node // those that are not draining
 	free   []Node // of these, the ones that are idle and in no live plan
-	room   int64  // bytes of the store that jobs placed later in this round may take
+	// waiting are the queued jobs that were not placed in this round so far.
+	waiting []Queued
+	room    int64 // bytes of the store that jobs placed later in this round may take
 
-	blocked   bool              // a job waits that those behind it must not overtake
+	// claimed are nodes for which a job waits: those behind it must not overtake it there.
+	claimed   map[job.NodeID]bool
 	preempted map[job.ID]string // running jobs that yield to a blocked one, and why
 	growing   bool              // a job moves to more nodes; one at a time
 	decisions []Decision
@@ -36,7 +39,8 @@ type scheduler struct {
 
 // newScheduler finds the nodes that may be used in this round.
 func newScheduler(v View) *scheduler {
-	s := &scheduler{View: v, room: v.Store.Room, preempted: map[job.ID]string{}}
+	s := &scheduler{View: v, waiting: slices.Clone(v.Queued), room: v.Store.Room,
+		preempted: map[job.ID]string{}, claimed: map[job.NodeID]bool{}}
 	taken := map[job.NodeID]bool{}
 	for _, r := range v.Running {
 		for _, id := range r.Plan.Nodes {
@@ -73,54 +77,96 @@ func byPriority(all []Queued) []Queued {
 // queued places the job, or says why it waits.
 func (s *scheduler) queued(q Queued) Decision {
 	why, blocks := s.obstacle(q)
-	if why == "" && !s.blocked {
-		return s.place(q)
-	}
 	if why == "" {
-		why = "waits for its turn"
+		nodes := s.candidates(q)
+		switch {
+		case nodes == nil:
+			why, blocks = "waits for its turn", itsNodes
+		case s.letsPass(q, nodes):
+			return Decision{Action: Wait, Passed: true, Why: fmt.Sprintf(
+				"waits while jobs of models that are loaded go first, for %v at most", s.patience())}
+		default:
+			return s.place(q, nodes)
+		}
 	}
-	if blocks && !s.blocked {
+
+	// Who waits behind others does not take nodes from running jobs before those have theirs.
+	if blocks != nothing && !s.claims(q) {
 		s.preempt(q)
-		s.blocked = true
 	}
+	s.claim(q, blocks)
 	return Decision{Action: Wait, Why: why}
 }
 
-// obstacle says why a job cannot start now, "" if it can. blocks: those behind it wait too, because
-// what it waits for will come, and they would take it.
-func (s *scheduler) obstacle(q Queued) (why string, blocks bool) {
+// blocking is what a job that waits keeps for itself, because what it waits for will come.
+type blocking int
+
+const (
+	nothing    blocking = iota // those behind it pass
+	itsNodes                   // the nodes that have its model
+	everything                 // all nodes: the store is what is missing
+)
+
+// claim keeps nodes for a job that waits.
+func (s *scheduler) claim(q Queued, what blocking) {
+	for _, n := range s.usable {
+		if what == everything || what == itsNodes && n.has(q.Spec.Model) {
+			s.claimed[n.ID] = true
+		}
+	}
+}
+
+// claims reports whether an earlier job waits for a node that has q's model.
+func (s *scheduler) claims(q Queued) bool {
+	return slices.ContainsFunc(s.having(s.usable, q), func(n Node) bool { return s.claimed[n.ID] })
+}
+
+// obstacle says why a job cannot start now, "" if it can, and what it keeps for itself meanwhile.
+func (s *scheduler) obstacle(q Queued) (why string, blocks blocking) {
 	want, format := q.wanted(), q.Spec.Format
+	usable, free := s.having(s.usable, q), s.having(s.free, q)
 
 	// First what concerns the job or the store alone, then which nodes exist, then which are free.
 	switch {
 	case s.worksOn(q.ID) && q.SinceLoss < s.LostAfter:
-		return fmt.Sprintf("waits for the shards of attempt %d to stop", q.Attempt), true
+		return fmt.Sprintf("waits for the shards of attempt %d to stop", q.Attempt), itsNodes
 	case q.SinceLoss < q.retryBackoff(s.LostAfter):
-		return fmt.Sprintf("waits a moment, since attempt %d was lost at once", q.Attempt), false
+		return fmt.Sprintf("waits a moment, since attempt %d was lost at once", q.Attempt), nothing
 	case !s.Store.Open:
-		return "waits for the object store", true
+		return "waits for the object store", everything
 	case s.Store.Full != "":
-		return "waits for room: " + s.Store.Full, true
+		return "waits for room: " + s.Store.Full, everything
 	case q.Needs > s.room:
 		return fmt.Sprintf("waits for room: it takes about %s more of the object store, and %s are left",
-			plan.Bytes(q.Needs), plan.Bytes(s.room)), true
+			plan.Bytes(q.Needs), plan.Bytes(s.room)), everything
 	case len(s.usable) == 0:
-		return "waits for a shard to register", false
-	case want > len(s.usable):
-		return fmt.Sprintf("waits for %s, %s registered", plan.Shards(want), are(len(s.usable))), false
-	case !anyWrites(s.usable, format):
-		return fmt.Sprintf("waits for a shard that can write %s", format), false
+		return "waits for a shard to register", nothing
+	case len(usable) == 0:
+		return fmt.Sprintf("waits for a shard that has model %q", q.Spec.Model), nothing
+	case want > len(usable):
+		return fmt.Sprintf("waits for %s%s, %s registered", plan.Shards(want), s.withModel(q),
+			are(len(usable))), nothing
+	case !anyWrites(usable, format):
+		return fmt.Sprintf("waits for a shard that can write %s", format), nothing
 	case want == 0 && s.Now.Before(s.GraceUntil):
-		return "waits for the shards to register again", true
-	case len(s.free) < max(want, 1):
-		return fmt.Sprintf("waits for %s, %s of %d idle", plan.Shards(max(want, 1)), are(len(s.free)),
-			len(s.usable)), true
-	case s.onlyBlamedFree(q):
-		return "waits for a shard on which it has not failed", true
-	case !anyWrites(s.free, format):
-		return fmt.Sprintf("waits for an idle shard that can write %s", format), true
+		return "waits for the shards to register again", itsNodes
+	case len(free) < max(want, 1):
+		return fmt.Sprintf("waits for %s%s, %s of %d idle", plan.Shards(max(want, 1)), s.withModel(q),
+			are(len(free)), len(usable)), itsNodes
+	case onlyBlamed(q, free) && !onlyBlamed(q, usable):
+		return "waits for a shard on which it has not failed", itsNodes
+	case !anyWrites(free, format):
+		return fmt.Sprintf("waits for an idle shard that can write %s", format), itsNodes
 	}
-	return "", false
+	return "", nothing
+}
+
+// withModel says which shards a job waits for, where there are others.
+func (s *scheduler) withModel(q Queued) string {
+	if len(s.having(s.usable, q)) == len(s.usable) {
+		return ""
+	}
+	return fmt.Sprintf(" with model %q", q.Spec.Model)
 }
 
 // worksOn reports whether a node still works on an earlier attempt of the job.
@@ -128,16 +174,15 @@ func (s *scheduler) worksOn(id job.ID) bool {
 	return slices.ContainsFunc(s.usable, func(n Node) bool { return !n.Idle && n.Job == id })
 }
 
-// onlyBlamedFree reports whether the job has failed on every free node, but not on every usable
-// one. It then waits for a better one, since five failures of its own in a row would end it.
-func (s *scheduler) onlyBlamedFree(q Queued) bool {
-	good := func(n Node) bool { return !q.Blamed[n.ID] }
-	return !slices.ContainsFunc(s.free, good) && slices.ContainsFunc(s.usable, good)
+// onlyBlamed reports whether the job has failed on every one of the nodes. It then waits for a
+// better one, if there is one, since five failures of its own in a row would end it.
+func onlyBlamed(q Queued, nodes []Node) bool {
+	return !slices.ContainsFunc(nodes, func(n Node) bool { return !q.Blamed[n.ID] })
 }
 
 // preempt picks the running jobs of a lower priority whose nodes, with those that are free, are as
-// many as q needs: the lowest priority first, of equal ones the latest. If all of them together are
-// not enough, none is stopped.
+// many as q needs, of those that have its model: the lowest priority first, of equal ones the
+// latest. If all of them together are not enough, none is stopped.
 func (s *scheduler) preempt(q Queued) {
 	lower := slices.DeleteFunc(slices.Clone(s.Running), func(r Running) bool {
 		return r.Spec.Priority >= q.Spec.Priority || !r.yields()
@@ -145,17 +190,24 @@ func (s *scheduler) preempt(q Queued) {
 	slices.Reverse(lower)
 	slices.SortStableFunc(lower, func(a, b Running) int { return a.Spec.Priority - b.Spec.Priority })
 
-	have := slices.Clone(s.free)
-	for i, r := range lower {
-		for _, n := range s.usable {
+	have := s.having(s.free, q)
+	var victims []Running
+	for _, r := range lower {
+		before := len(have)
+		for _, n := range s.having(s.usable, q) {
 			if slices.Contains(r.Plan.Nodes, n.ID) {
 				have = append(have, n)
 			}
 		}
+		if len(have) == before {
+			continue // none of its nodes has q's model
+		}
+
+		victims = append(victims, r)
 		if len(have) < max(q.wanted(), 1) || !anyWrites(have, q.Spec.Format) {
 			continue
 		}
-		for _, victim := range lower[:i+1] {
+		for _, victim := range victims {
 			s.preempted[victim.ID] = fmt.Sprintf("job %s of priority %d takes its shards", q.ID,
 				q.Spec.Priority)
 		}
@@ -185,10 +237,11 @@ func (s *scheduler) running(r Running) Decision {
 		return Decision{Action: Yield, Cause: Rebalanced, Why: why}
 	}
 
-	if s.blocked || s.growing || len(s.free) == 0 {
+	free := s.upTo(spare, r.Record, s.open(r.Spec.Model))
+	if s.growing || len(free) == 0 {
 		return Decision{Action: Keep} // others have a claim to the free nodes
 	}
-	note, pays := s.grow(r)
+	note, pays := s.grow(r, free)
 	if !pays {
 		return Decision{Action: Keep, Why: note}
 	}

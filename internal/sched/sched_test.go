@@ -20,16 +20,17 @@ func model() job.Model {
 }
 
 func spec() job.Spec {
-	return job.Spec{Width: 96, Height: 64, Frames: 33, Steps: 10, GuidanceScale: 4, DType: "fp32",
-		Format: "webm"}
+	return job.Spec{Model: "demo", Width: 96, Height: 64, Frames: 33, Steps: 10, GuidanceScale: 4,
+		DType: "fp32", Format: "webm"}
 }
 
 // view has idle nodes of these names, each a process of its own, and room for everything.
 func view(names ...string) View {
-	v := View{Now: start, Model: model(), Draining: map[job.NodeID]string{},
+	v := View{Now: start, Models: job.Models{model()}, Draining: map[job.NodeID]string{},
 		Store: Store{Open: true, Room: 1 << 40}, LostAfter: 3 * time.Second, YieldWithin: time.Minute}
 	for _, n := range names {
-		v.Nodes = append(v.Nodes, Node{ID: job.NodeID(n), Name: n, Process: n, Idle: true, Speed: 1e9})
+		v.Nodes = append(v.Nodes, Node{ID: job.NodeID(n), Name: n, Process: n, Idle: true, Speed: 1e9,
+			Models: []string{"demo"}, Loaded: []string{"demo"}})
 	}
 	return v
 }
@@ -292,8 +293,8 @@ func TestPreemptionIsForTheFirstInTheQueue(t *testing.T) {
 		"w: wait, waits for 2 shards, 0 are of 2 idle", "r: keep", "s: keep")
 }
 
-// TestPreemptionTakesANodeThatWrites stops a job although nodes enough are free, since only its node
-// can write the format.
+// TestPreemptionTakesANodeThatWrites stops a job although nodes enough are free, since only its
+// node can write the format.
 func TestPreemptionTakesANodeThatWrites(t *testing.T) {
 	v := view("a", "b", "c")
 	u := v.queue("u", 1)

@@ -10,8 +10,9 @@ import (
 // View is everything that a round of decisions depends on, as the leader knows it at one moment.
 // Decide only reads it. All times are of the leader's own clock, which nobody sets back.
 type View struct {
-	Now   time.Time
-	Model job.Model
+	Now time.Time
+	// Models are those that the cluster serves.
+	Models job.Models
 
 	// Nodes are the registered ones, ordered by name and then id, the draining ones among them.
 	Nodes []Node
@@ -46,7 +47,18 @@ type Node struct {
 	// Idle nodes have said that they work on nothing; Job is what the others work on.
 	Idle bool
 	Job  job.ID
+	// Models names those that it may run jobs of, and Loaded those of them that are ready. To compute
+	// with another one it loads that first, for which one that is ready may have to go. LoadTime is
+	// how long that took the last time; 0: not known.
+	Models, Loaded []string
+	LoadTime       time.Duration
+	// IdleSince is when it became idle; zero: not known, long ago.
+	IdleSince time.Time
 }
+
+// has reports whether the node may run jobs of a model, ready whether that is loaded already.
+func (n Node) has(model string) bool   { return slices.Contains(n.Models, model) }
+func (n Node) ready(model string) bool { return slices.Contains(n.Loaded, model) }
 
 // writes reports whether the node can hold rank 0 of a job of this format, which encodes the clip.
 func (n Node) writes(format string) bool {
@@ -67,6 +79,8 @@ type Queued struct {
 	Needs int64
 	// Blamed are nodes on which an attempt went wrong; others are preferred.
 	Blamed map[job.NodeID]bool
+	// PassedSince is since when it lets jobs of another model go first; zero: it does not yet.
+	PassedSince time.Time
 }
 
 // wanted is the number of nodes without which the job does not start; 0: it takes what there is. A
@@ -102,7 +116,8 @@ type Running struct {
 // yields reports whether the job will reach another step boundary, at which it could stop.
 func (r Running) yields() bool {
 	p := r.Progress
-	return !r.CancelRequested && (p.Attempt != r.Attempt || p.Stage == job.StageText ||
+	return !r.CancelRequested && (p.Attempt != r.Attempt || p.Stage == job.StageLoad ||
+		p.Stage == job.StageText ||
 		p.Stage == job.StageDenoise && p.Done+1 < p.Total)
 }
 

@@ -66,8 +66,8 @@ func (s *Shard) Close() error {
 	if !ended {
 		return nil
 	}
-	if s.engine != nil {
-		s.engine.Close()
+	if s.shelf.engine != nil {
+		s.shelf.engine.Close()
 	}
 	if s.decodeDev != nil {
 		s.decodeDev.Close()
@@ -75,10 +75,12 @@ func (s *Shard) Close() error {
 	if s.dev != nil {
 		s.dev.Close()
 	}
-	if s.folder != nil {
-		return s.folder.Close()
+
+	var err error
+	for _, m := range s.models {
+		err = errors.Join(err, m.folder.Close())
 	}
-	return nil
+	return err
 }
 
 // wait waits for the shard's goroutines, but not for long where a rank hangs, and reports whether

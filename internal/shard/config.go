@@ -33,8 +33,12 @@ type Config struct {
 	// Name and Version are for people: of this shard, which need not be unique, and of the program.
 	Name    string
 	Version string
-	// Model is the folder of the model; "" is the embedded demo.
-	Model string
+	// Model is the folder of the model; "" is the embedded demo. Models, where there are any, take its
+	// place: the first is loaded at the start, the others when jobs ask for them.
+	Model  string
+	Models []ModelDir
+	// AllModels makes a model that cannot be opened an error also where others can.
+	AllModels bool
 	// Device is DeviceCPU, DeviceCUDA or DeviceAuto; "" is DeviceCPU.
 	Device string
 	// GPU is the number of the GPU, where Device is one.
@@ -48,12 +52,12 @@ type Config struct {
 	DecodeThreads int
 	// Sharers is how many shards of this process share the memory of its machine; 0: this one alone.
 	Sharers int
-	// DType is what the model is loaded for; a job of the other type loads it again.
+	// DType is what models are loaded for; a job of the other type loads it again.
 	DType compute.DType
 	// Experts says where the transformers of a model with two are; "": in memory where they fit.
 	Experts engine.Residency
-	// Weights is the pool of packed weights that the shards of this process share; nil: one of the
-	// shard's own.
+	// Weights is the pool of packed weights that the shards of this process share, as NewPool makes
+	// it; nil: one of the shard's own.
 	Weights *pool.Pool
 	// TempDir is where clips are encoded; "": the system's folder for temporary files.
 	TempDir string
@@ -83,6 +87,8 @@ type Config struct {
 	process *process // what the shards of a Machine share; nil: a shard of its own
 
 	// afterStep, where set, is called on every rank at its step boundaries: tests hold ranks there.
-	afterStep  func(ctx context.Context, done int)
+	afterStep func(ctx context.Context, done int)
+	// onLoad, where set, is called before a model is loaded: tests hold loads there, or fail them.
+	onLoad     func(ctx context.Context, model string) error
 	fenceAfter time.Duration // see Shard.fence; 0: 30 s
 }

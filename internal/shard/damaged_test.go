@@ -78,7 +78,7 @@ func damagedModelFails(t *testing.T, device string) {
 				t.Fatalf("shard %s does not become idle", s.cfg.Name)
 			}
 		}
-		s.damage = nil
+		s.models[0].damage = nil
 	}
 	fails("denoise", "step 1 of 2", "conditional branch", "not finite",
 		"weights were finite when they were loaded")
@@ -99,8 +99,8 @@ func TestShardsOfOneJobHoldTheSameBytes(t *testing.T) {
 	if err := os.WriteFile(name, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Start(t.Context(), Config{Name: "other", Threads: 1, TempDir: t.TempDir(), Model: dir,
-		Data: ownServers(0), ControlOptions: inProcess(k.c)})
+	s, err := Start(t.Context(), Config{Name: "other", Threads: 1, TempDir: t.TempDir(),
+		Models: []ModelDir{{"tiny3", dir}}, Data: ownServers(0), ControlOptions: inProcess(k.c)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,28 +43,26 @@ func (s *Shard) live() {
 
 // register tells the leader what the node is, and which rank is at work on it.
 func (s *Shard) register() (wire.Welcome, error) {
+	models := s.usable()
+	ready, _, _ := s.loaded()
 	r := wire.Registration{Node: s.id, Name: s.cfg.Name, ProcessID: s.cfg.process.id(s.id),
-		Model: s.info, Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
-		Speed: s.ratedSpeed, Memory: s.capacity(), Route: s.link.route(), Capabilities: formats(),
+		Model: models[0], More: models[1:], Loaded: ready, Broken: s.brokenModels(),
+		Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
+		Speed: s.ratedSpeed, Memory: s.capacity.Load(), Route: s.link.route(), Capabilities: formats(),
 		Version: s.cfg.Version, Uptime: time.Since(s.started)}
+
 	if w := s.current(); w != nil {
 		r.Work = w.name()
 	}
 	return ask[wire.Welcome](s.ctx, s.nc, wire.SubjectRegister, r)
 }
 
-// capacity returns the bytes that a clip may take on the node, with the weights, which are loaded;
-// 0: not known.
-func (s *Shard) capacity() int64 {
-	if s.memory == 0 {
-		return 0
-	}
-	return s.memory + s.info.Cost.Memory.Weights[s.cfg.DType.String()]
-}
-
 // welcome carries out what the leader answers to a registration that it accepts.
 func (s *Shard) welcome(w wire.Welcome) {
 	s.log.Info("registered", "coordinator", w.Leader, "node", s.id)
+	for _, why := range w.Refused {
+		s.log.Error("the coordinator gives this shard no jobs of a model", "reason", why)
+	}
 	if err := s.link.setRoutes(w.Routes); err != nil {
 		s.log.Error("cannot join the data plane", "error", err)
 	}
@@ -96,7 +94,7 @@ func (s *Shard) heartbeats(interval time.Duration) {
 		} else {
 			s.storeFull.Store(p.Full)
 			s.storeStuck.Store(p.Stuck)
-			if p.Register {
+			if p.Register || s.registerAgain.Swap(false) {
 				return
 			}
 			// The answer says nothing of a rank that began meanwhile.
@@ -130,6 +128,7 @@ func (w *work) obey(p wire.Pulse, ordersSeen int) {
 // heartbeat says how the node is, and how far a rank at work is.
 func (s *Shard) heartbeat(w *work) wire.Heartbeat {
 	h := wire.Heartbeat{Node: s.id, State: wire.Idle, RSS: rss(), Speed: s.speed.mean()}
+	h.Loaded, h.Loading, h.LoadTime = s.loaded()
 	if w != nil {
 		h.State, h.Work = wire.Busy, w.name()
 		h.Stage, h.Step = w.stage()

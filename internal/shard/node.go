@@ -13,10 +13,9 @@ import (
 	natsio "github.com/nats-io/nats.go"
 
 	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
-	"github.com/longtake/longtake/internal/model"
-	"github.com/longtake/longtake/internal/model/pool"
 	"github.com/longtake/longtake/internal/wire"
 )
 
@@ -31,14 +30,11 @@ type Shard struct {
 	cfg        Config
 	id         job.NodeID
 	started    time.Time
-	info       job.Model // what the node registers of its model
-	folder     *model.Folder
+	models     []*served
+	unopened   []string // why other models are not among them, a line each
 	dev        device
-	decodeDev  device // for the VAE; may be dev
-	engine     *engine.Engine
-	damage     error   // weights that are not finite, which make every job fail
+	decodeDev  device  // for the VAE; may be dev
 	ratedSpeed float64 // operations a second, as measured at the start
-	memory     int64   // bytes that a clip may take; 0: not known
 	link       *link
 	nc         *natsio.Conn // to the coordinators
 	log        *slog.Logger
@@ -49,6 +45,11 @@ type Shard struct {
 	registered     chan struct{} // closed after the first registration
 	registeredOnce sync.Once
 	beatDue        chan struct{} // of one: a heartbeat is due at once
+	registerAgain  atomic.Bool   // its models have changed
+
+	shelf shelf
+	// memory is how many bytes a clip may take, and capacity how many with the weights; 0: not known.
+	memory, capacity atomic.Int64
 
 	leaving    atomic.Bool // it takes no new work
 	hung       atomic.Bool // a rank does not return
@@ -66,17 +67,14 @@ type Shard struct {
 	err  error           // why the node ended by itself
 }
 
-// Start loads the model, connects, and begins to register. It does not wait for a coordinator to
-// answer; Registered does. A model that cannot be loaded is a *ModelError. The caller closes the
+// Start loads the first model, connects, and begins to register. It does not wait for a coordinator
+// to answer; Registered does. A model that cannot be loaded is a *ModelError. The caller closes the
 // shard, whose life ctx does not bound.
 func Start(ctx context.Context, cfg Config) (*Shard, error) {
 	s := &Shard{cfg: cfg, id: job.NodeID("node_" + rand.Text()), log: cfg.Log, started: time.Now(),
 		registered: make(chan struct{}), beatDue: make(chan struct{}, 1)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
-	}
-	if s.cfg.Weights == nil {
-		s.cfg.Weights = new(pool.Pool)
 	}
 	if s.cfg.Texts == nil {
 		s.cfg.Texts = &engine.TextCache{}
@@ -102,53 +100,64 @@ func (s *Shard) load() error {
 	return nil
 }
 
-// openModel reads the model's files once: the engine loads their weights while the survey sums them
-// for the fingerprint and looks for numbers that are not finite.
+// openModel opens all models and the devices, and loads the first model. The files of that are read
+// once: the engine loads their weights while the survey sums them for the fingerprint.
 func (s *Shard) openModel() (err error) {
-	if s.folder, err = OpenModel(s.cfg.Model); err != nil {
+	if err := s.openModels(); err != nil {
 		return err
 	}
-	if s.info, err = engine.Describe(s.folder); err != nil {
+	if s.dev, s.decodeDev, err = openDevices(s.cfg, s.log); err != nil {
 		return err
+	}
+	if s.cfg.Weights == nil {
+		s.cfg.Weights = NewPool(len(s.models), s.dev.Threads() == 0)
 	}
 
-	// At the same time, so that the pages of the files are in memory for both.
-	var survey model.Survey
+	// At the same time, so that the pages of the first model's files are in memory for both.
 	var wg sync.WaitGroup
-	wg.Go(func() { survey, err = s.folder.Survey(s.cfg.Cache) })
-	failed := s.openEngine()
+	wg.Go(func() { err = s.surveyAll() })
+	failed := s.use(s.ctx, s.models[0], s.cfg.DType)
 	wg.Wait()
 	if failed != nil || err != nil {
 		return cmp.Or(failed, err)
 	}
-
-	s.info.Fingerprint = job.FingerprintKind + survey.Fingerprint
-	if survey.Damage != nil {
-		s.damage, s.info.Damage = survey.Damage, survey.Damage.Error()
-		s.log.Error("every job will fail", "reason", s.damage)
-	}
+	s.ratedSpeed = rate(s.dev, s.shelf.engine.FeedForward())
 	return nil
 }
 
-// openEngine loads the weights, and measures the device and the memory that they leave.
-func (s *Shard) openEngine() (err error) {
-	if s.dev, s.decodeDev, err = openDevices(s.cfg, s.log); err != nil {
-		return err
+// loadEngine loads a model's weights, as far as the pool has not got them, and measures the memory
+// that they leave.
+func (s *Shard) loadEngine(ctx context.Context, m *served, t compute.DType) (err error) {
+	if s.cfg.onLoad != nil {
+		if err := s.cfg.onLoad(ctx, m.info.Name); err != nil {
+			return err
+		}
 	}
-	s.engine, err = engine.NewIn(s.cfg.Weights, s.folder,
-		engine.Devices{Main: s.dev, Decode: s.decodeDev}, s.cfg.DType, s.engineOptions())
+	e, err := engine.NewIn(ctx, s.cfg.Weights, m.folder,
+		engine.Devices{Main: s.dev, Decode: s.decodeDev}, t, s.engineOptions())
+	if err == nil {
+		s.shelf.engine = e
+	}
 
 	// Before the memory is measured, since a program collects garbage there.
 	if s.cfg.AfterLoad != nil {
 		s.cfg.AfterLoad()
 	}
-	if err == nil {
-		s.ratedSpeed = rate(s.dev, s.engine.FeedForward())
-	}
 	if s.dev.Threads() > 0 { // a GPU says itself what fits
-		s.memory = memoryLeft(s.cfg.Sharers)
+		s.measureMemory(m, t)
 	}
 	return err
+}
+
+// measureMemory finds out what a clip may take beside the weights that are loaded, and what with
+// them: those of the model, and of others that go where a clip needs the room.
+func (s *Shard) measureMemory(m *served, t compute.DType) {
+	left := memoryLeft(s.cfg.Sharers)
+	s.memory.Store(left)
+	if left > 0 {
+		idle := s.cfg.Weights.Idle() / int64(max(1, s.cfg.Sharers))
+		s.capacity.Store(left + idle + m.info.Cost.Memory.Weights[t.String()])
+	}
 }
 
 // engineOptions says where the transformers of a model with two are to be.
@@ -205,8 +214,8 @@ func (s *Shard) ID() job.NodeID { return s.id }
 // Name returns the name that people see.
 func (s *Shard) Name() string { return s.cfg.Name }
 
-// Model returns what the shard registers of its model.
-func (s *Shard) Model() job.Model { return s.info }
+// Models returns what the shard registers of its models.
+func (s *Shard) Models() job.Models { return s.usable() }
 
 // Registered waits until a coordinator has accepted the node. It fails when one refused it for
 // good, or ctx ends.
@@ -254,9 +263,9 @@ func (s *Shard) objects(ctx context.Context) (artifact.Store, error) {
 
 // texts is where ranks keep the embeddings of texts. Without the cluster's cache they do without:
 // the shard looks for it again with the next job.
-func (s *Shard) texts(ctx context.Context) engine.Texts {
+func (s *Shard) texts(ctx context.Context, m *served) engine.Texts {
 	t := engine.Texts{Memory: s.cfg.Texts,
-		Scope: s.info.Fingerprint + " " + s.dev.Arithmetic()}
+		Scope: m.info.Fingerprint + " " + s.dev.Arithmetic()}
 	if s.cache == nil {
 		cache, err := artifact.BindCache(ctx, s.nc, wire.Cache)
 		if err != nil {

@@ -82,14 +82,17 @@ func startClusterWith(t *testing.T, n int, data func(int) DataPlane, timing coor
 	return k
 }
 
-func (k *cluster) add(name string, data DataPlane) {
+func (k *cluster) add(name string, data DataPlane) { k.addWith(name, data, func(*Config) {}) }
+
+func (k *cluster) addWith(name string, data DataPlane, edit func(*Config)) {
 	k.t.Helper()
-	s, err := Start(k.t.Context(), Config{Name: name, Device: k.device, Threads: 1,
-		TempDir: k.t.TempDir(),
-		Model:   cmp.Or(k.model, golden.Root("testdata", "golden", "tiny3")), Data: data,
+	cfg := Config{Name: name, Device: k.device, Threads: 1, TempDir: k.t.TempDir(),
+		Model: cmp.Or(k.model, golden.Root("testdata", "golden", "tiny3")), Data: data,
 		fenceAfter:     time.Second,
 		ControlOptions: inProcess(k.c),
-		afterStep:      func(ctx context.Context, done int) { k.atBoundary(ctx, name, done) }})
+		afterStep:      func(ctx context.Context, done int) { k.atBoundary(ctx, name, done) }}
+	edit(&cfg)
+	s, err := Start(k.t.Context(), cfg)
 	if err != nil {
 		k.t.Fatal(err)
 	}

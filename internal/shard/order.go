@@ -73,10 +73,15 @@ func (s *Shard) accept(o wire.StartOrder) error {
 // before, but anyone who reaches the coordinators' NATS can send an order.
 func (s *Shard) checkOrder(o wire.StartOrder) error {
 	p := o.Plan
-	if err := s.info.CheckSpec(p.Spec); err != nil {
+	m, err := s.usable().Choose(p.Spec.Model)
+	if err == nil {
+		err = m.CheckSpec(p.Spec)
+	}
+	if err != nil {
 		return fmt.Errorf("shard %s refuses the order: %w", s.cfg.Name, err)
 	}
-	if err := plan.Check(s.info, p.Spec, p.Mesh); err != nil {
+
+	if err := plan.Check(m, p.Spec, p.Mesh); err != nil {
 		return fmt.Errorf("shard %s refuses the order: mesh is %s; allowed: %w", s.cfg.Name, p.Mesh,
 			err)
 	}

@@ -17,11 +17,12 @@ func TestForgedOrdersAreRefusedByTheShard(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer folder.Close()
-	s := &Shard{folder: folder}
-	if s.info, err = engine.Describe(folder); err != nil {
+	info, err := engine.Describe(folder)
+	if err != nil {
 		t.Fatal(err)
 	}
-	good, err := s.info.Resolve(request(5, 2, 1, job.Mesh{}), nil)
+	s := &Shard{models: []*served{{folder: folder, info: info}}}
+	good, err := info.Resolve(request(5, 2, 1, job.Mesh{}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func TestForgedOrdersAreRefusedByTheShard(t *testing.T) {
 		"frames in between": func(p *job.Plan) { p.Spec.Frames++ },
 		"another model":     func(p *job.Plan) { p.Spec.Model = "x" },
 		"more ranks than heads": func(p *job.Plan) {
-			p.Mesh.Ulysses = s.info.Heads + 1
+			p.Mesh.Ulysses = info.Heads + 1
 		},
 		"groups without windows": func(p *job.Plan) { p.Mesh.Window = 2 },
 	} {

@@ -13,6 +13,7 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/wire"
 )
 
@@ -92,9 +93,10 @@ func (s *Shard) run(w *work) {
 // compute joins the other ranks and runs the engine.
 func (s *Shard) compute(w *work) (job.Result, error) {
 	p := w.order.Plan
-	if s.damage != nil {
+	m := s.find(p.Spec.Model) // the order was checked
+	if m.damage != nil {
 		return job.Result{}, fmt.Errorf("nothing was computed (step 0 of %d): %w",
-			p.Spec.TotalSteps(), s.damage)
+			p.Spec.TotalSteps(), m.damage)
 	}
 
 	var objects artifact.Store
@@ -106,34 +108,57 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 		return job.Result{}, fmt.Errorf("cannot open the object store: %w", err)
 	}
 
-	// A job of the other type has the weights loaded again.
-	dtype, err := compute.ParseDType(p.Spec.DType)
-	if err != nil {
-		return job.Result{}, err
-	}
-	if err := s.engine.Use(w.ctx, dtype); err != nil {
-		return job.Result{}, err
-	}
-
+	// Joined first, the others hear that this rank lives, however long it loads.
 	tr, err := s.join(w)
 	if err != nil {
 		return job.Result{}, err
 	}
 	defer tr.Close()
+
+	if err := s.prepare(w, m); err != nil {
+		s.leaveOthers(w, tr, err)
+		return job.Result{}, err
+	}
 	dir, err := os.MkdirTemp(s.cfg.TempDir, "longtake-")
 	if err != nil {
 		return job.Result{}, err
 	}
 	defer os.RemoveAll(dir)
 
-	res, err := s.engine.Run(w.ctx, engine.Assignment{Plan: p, Rank: w.order.Rank,
+	res, err := s.shelf.engine.Run(w.ctx, engine.Assignment{Plan: p, Rank: w.order.Rank,
 		Transport: tr, Objects: objects, TempDir: dir,
 		SharedCores: s.cfg.Data.inProcess() && s.dev.Threads() > 0,
-		MemoryMax:   s.memory, Speed: cmp.Or(s.speed.mean(), s.ratedSpeed),
+		MemoryMax:   s.memory.Load(), Speed: cmp.Or(s.speed.mean(), s.ratedSpeed),
 		PreviewBytesMax: wire.PreviewLimit, StepCache: &s.stepCache,
-		Texts: s.texts(w.ctx)}, rankHost{s, w})
+		Texts: s.texts(w.ctx, m)}, rankHost{s, w})
 	s.leaveOthers(w, tr, err)
 	return res, err
+}
+
+// prepare has the engine ready for the job: its model loaded, in the type that it asks for, and
+// room for the clip where weights of other models stand in its way.
+func (s *Shard) prepare(w *work, m *served) error {
+	p := w.order.Plan
+	dtype, err := compute.ParseDType(p.Spec.DType)
+	if err != nil {
+		return err
+	}
+
+	if m != s.shelf.current {
+		rankHost{s, w}.Progress(job.Progress{Job: p.Job, Attempt: p.Attempt, Stage: job.StageLoad,
+			Total: 1})
+	}
+	if err := s.use(w.ctx, m, dtype); err != nil {
+		return err
+	}
+
+	need := plan.MemoryOf(m.info, p.Spec, p.Mesh)
+	if s.cfg.Weights.Idle() > 0 && need.Least()-need.Weights > s.memory.Load() {
+		s.cfg.Weights.Trim()
+		rankHost{s, w}.ReleaseMemory()
+		s.measureMemory(m, dtype)
+	}
+	return nil
 }
 
 // join makes the node a rank of its attempt's data plane.

@@ -93,8 +93,8 @@ func (c *checker) attempts(before, after job.Record) {
 	}
 }
 
-// placed checks a new attempt: it has its nodes to itself, its mesh fits the clip, and the tokens
-// of its ranks cover each window exactly once.
+// placed checks a new attempt: it has its nodes to itself, they have its model, its mesh fits the
+// clip, and the tokens of its ranks cover each window exactly once.
 func (c *checker) placed(k *core.Core, r job.Record) {
 	taken := map[job.NodeID]job.ID{}
 	for _, other := range k.Machine().Records(nil) {
@@ -109,7 +109,16 @@ func (c *checker) placed(k *core.Core, r job.Record) {
 		}
 	}
 
-	load := plan.Load(model(), r.Spec)
+	m, _ := c.w.models.Named(r.Spec.Model)
+	for _, id := range r.Plan.Nodes {
+		if !c.w.onDisk(id, m.Name) {
+			c.w.violated("wrong model", "job %s of %s is on node %s, which has no such model", r.ID, m.Name,
+				id)
+			return
+		}
+	}
+
+	load := plan.Load(m, r.Spec)
 	if err := partition.Check(r.Plan.Mesh, load); err != nil {
 		c.w.violated("tiles", "job %s: %v", r.ID, err)
 		return

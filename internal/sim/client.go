@@ -43,8 +43,13 @@ func newClients(w *world) *clients {
 func (c *clients) request(i int) job.Request {
 	steps, seed := 1+c.w.rng.IntN(8), uint64(i+1)
 	r := job.Request{Prompt: "p", Steps: &steps, Seed: &seed}
+	nodes := 1 // that have the model for sure
+	if c.w.rng.IntN(3) > 0 {
+		r.Model = c.w.models[c.w.rng.IntN(len(c.w.models))].Name
+		nodes = c.w.count(r.Model)
+	}
 	if c.w.rng.IntN(3) == 0 {
-		r.Shards = 1 + c.w.rng.IntN(len(c.w.nodes))
+		r.Shards = 1 + c.w.rng.IntN(nodes)
 	}
 	if c.w.rng.IntN(3) == 0 {
 		r.Priority = c.w.rng.IntN(3)
@@ -72,8 +77,10 @@ func (c *clients) again(key string, r job.Request) {
 // created takes the answer to a request. What it names must be the same job as in every answer to
 // the same key before.
 func (c *clients) created(key string, r job.Request, rec job.Record, err error) {
+	var unknown *job.FieldError // the model, of which no node has registered yet
 	switch {
-	case errors.Is(err, core.ErrNotLeader), errors.Is(err, core.ErrNoModel):
+	case errors.Is(err, core.ErrNotLeader), errors.Is(err, core.ErrNoModel),
+		errors.As(err, &unknown) && unknown.Field == "model":
 		c.again(key, r)
 		return
 	case err != nil:

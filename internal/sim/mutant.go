@@ -12,14 +12,15 @@ import (
 // Mutants are planted bugs, at least one for each kind of violation. A bug has to show as one of
 // the kinds that are given with it, between bars.
 var Mutants = map[string]string{
-	"a create is acknowledged before it is committed": "vanished",
-	"a member comes back without its log":             "diverged",
+	"a create is acknowledged before it is committed": "vanished|doubled",
+	"a member comes back without its log":             "diverged|vanished",
 	"a repeated create makes a second job":            "doubled",
 	"a loss throws the checkpoint away":               "progress",
 	"a loss throws the parts away":                    "progress",
 	"two jobs share a node":                           "refused",
 	"a damaged entry is skipped":                      "vanished|diverged|artifact",
-	"the ranks are more than the heads":               "tiles",
+	"the ranks are more than the heads":               "tiles|wrong model",
+	"a job goes to a node without its model":          "wrong model",
 	"a second attempt starts next to the first":       "two live attempts",
 	"attempts are counted from 0 again":               "attempts",
 	"a completed job goes on":                         "final",
@@ -63,8 +64,25 @@ func (w *world) mutateEntry(m *member, e entry, data []byte) (_ []byte, lost boo
 		return w.share(m, data), false
 	case e.Kind == "place" && w.is("the ranks are more than the heads"):
 		return rewriteEntry(data, widen), false
+	case e.Kind == "place" && w.is("a job goes to a node without its model"):
+		return w.misplace(m, data), false
 	}
 	return data, false
+}
+
+// misplace puts a node into a plan that has other models; without such a node the plan stays.
+func (w *world) misplace(m *member, data []byte) []byte {
+	return rewriteEntry(data, func(c map[string]any) {
+		p := c["plan"].(map[string]any)
+		model := p["spec"].(map[string]any)["model"].(string)
+		nodes, err := m.core.Nodes()
+		for _, n := range nodes {
+			if err == nil && n.State == "idle" && !w.onDisk(n.ID, model) {
+				p["nodes"].([]any)[0] = string(n.ID)
+				return
+			}
+		}
+	})
 }
 
 // rewriteEntry changes the JSON of an entry and gives it a new checksum, so that the bug is in what

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
@@ -13,10 +14,13 @@ import (
 // with an id of its own, so messages to an earlier one do not reach it. It does what package shard
 // does, as far as coordinators can see.
 type node struct {
-	w     *world
-	name  string     // of the machine, the same for all its processes
-	boots int        // how many processes there have been
-	id    job.NodeID // of the process
+	w    *world
+	name string // of the machine, the same for all its processes
+	// models are on its disk; room is how many of them its memory has room for.
+	models job.Models
+	room   int
+	boots  int        // how many processes there have been
+	id     job.NodeID // of the process
 
 	up     bool // the process runs
 	frozen bool // as by SIGSTOP: nothing happens, nothing is lost
@@ -27,6 +31,7 @@ type node struct {
 	registered bool            // a leader has accepted it
 	work       *work           // the rank that it runs; nil: none
 	last       wire.StartOrder // the latest order that it accepted
+	shelf
 }
 
 // heartbeat is how often a process reports, which is also the default of core.Timing.
@@ -41,6 +46,7 @@ func (n *node) boot() {
 	n.id = job.NodeID(fmt.Sprintf("%s-%d", n.name, n.boots))
 	n.up, n.frozen, n.isCut, n.hung, n.leaving = true, false, false, false, false
 	n.registered, n.work = false, nil
+	n.shelf = shelf{loaded: []string{n.models[0].Name}}
 	n.w.log("%s boots", n.id)
 	n.beat(n.id)
 }
@@ -152,8 +158,9 @@ func (n *node) beat(id job.NodeID) {
 	n.w.after(heartbeat, func() { n.beat(id) })
 
 	if !n.registered {
-		r := wire.Registration{Node: id, Name: n.name, ProcessID: string(id), Model: model(),
-			Device: "sim", Arithmetic: "sim", Threads: 1, Route: "nats-route://" + n.name + ":1"}
+		r := wire.Registration{Node: id, Name: n.name, ProcessID: string(id),
+			Model: n.models[0], More: n.models[1:], Loaded: n.loaded, Device: "sim",
+			Arithmetic: "sim", Threads: 1, Route: "nats-route://" + n.name + ":1"}
 		if n.work != nil {
 			r.Work = n.work.wire()
 		}
@@ -161,9 +168,11 @@ func (n *node) beat(id job.NodeID) {
 		return
 	}
 
-	h := wire.Heartbeat{Node: id, State: wire.Idle}
+	h := wire.Heartbeat{Node: id, State: wire.Idle, Loaded: slices.Clone(n.loaded),
+		LoadTime: n.loadTime}
 	if k := n.work; k != nil {
 		h.State, h.Work, h.Stage, h.Step = wire.Busy, k.wire(), k.stage, k.step
+		h.Loading = n.loading
 		if n.hung {
 			h.Computing = n.w.now.Sub(k.since)
 		}
@@ -285,7 +294,7 @@ func (n *node) begin(o wire.StartOrder) error {
 	n.work = k
 	n.w.log("%s starts %s attempt %d rank %d at step %d", n.id, o.Plan.Job, o.Plan.Attempt, o.Rank,
 		o.Plan.Resume.Step)
-	n.w.after(n.w.between(20*time.Millisecond, 300*time.Millisecond), k.load)
+	n.w.after(n.w.between(20*time.Millisecond, 300*time.Millisecond), k.loadModel)
 	n.w.after(peerCheck, k.watch)
 	return nil
 }

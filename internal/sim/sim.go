@@ -46,6 +46,7 @@ type Stats struct {
 	DamagedEntries int // of the log, on one member's disk
 	Jumps          int // of a member's wall clock
 	Kept           int // attempts that began with finished latents
+	Loads          int // of a model on a node that had another one ready
 }
 
 // Add adds b to s.
@@ -63,6 +64,7 @@ func (s *Stats) Add(b Stats) {
 	s.Kept += b.Kept
 	s.DamagedEntries += b.DamagedEntries
 	s.Jumps += b.Jumps
+	s.Loads += b.Loads
 }
 
 // Failure is what a checker found. It implements error.
@@ -119,6 +121,7 @@ type world struct {
 	trace   []string
 
 	raft    *raft
+	models  job.Models // that the cluster will serve
 	nodes   []*node
 	store   *store
 	clients *clients
@@ -152,6 +155,8 @@ func newWorld(o Options) *world {
 	for i := range 1 + w.rng.IntN(6) {
 		w.nodes = append(w.nodes, &node{w: w, name: fmt.Sprintf("s%d", i)})
 	}
+	w.models = models(1 + w.rng.IntN(3))
+	w.shareModels()
 	for _, n := range w.nodes {
 		w.after(w.between(0, 2*time.Second), n.boot)
 	}
@@ -262,13 +267,4 @@ func (w *world) faults() {
 			n.heal()
 		}
 	})
-}
-
-// model is what every shard serves: small enough that a clip has few tokens, with 6 heads so that
-// meshes of up to 6 ranks, and uneven ones, come up.
-func model() job.Model {
-	return job.Model{Name: "sim", Fingerprint: "f", Heads: 6, HeadDim: 32, Layers: 8,
-		Patch: [3]int{1, 2, 2}, LatentChannels: 16, TemporalScale: 4, SpatialScale: 8,
-		Defaults: job.Defaults{Width: 96, Height: 64, Frames: 33, Steps: 4, FPS: 16,
-			GuidanceScale: 4, FlowShift: 3, Scheduler: "unipc"}}
 }

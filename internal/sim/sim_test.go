@@ -24,7 +24,7 @@ func seeds(t *testing.T) uint64 {
 		return n
 	}
 	if testing.Short() {
-		return 200
+		return 400
 	}
 	return 10000
 }

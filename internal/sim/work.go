@@ -70,6 +70,7 @@ func (k *work) later(d time.Duration, f func()) {
 // stop ends the rank at once, without a word. One whose device hangs stays where it is.
 func (k *work) stop() {
 	k.over, k.word = true, nil
+	k.n.loading = ""
 	if !k.n.hung {
 		k.n.work = nil
 	}

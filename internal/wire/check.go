@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -114,7 +115,51 @@ func (r Registration) check() error {
 			return err
 		}
 	}
-	return r.Model.Check()
+	if len(r.Broken) > 2*job.ModelsLimit {
+		return fmt.Errorf("%d broken models", len(r.Broken))
+	}
+
+	for _, why := range r.Broken {
+		if err := checkText("reason", why, textLimit); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(checkModels(r.Models()), checkLoaded(r.Loaded...))
+}
+
+// Line shortens a text for people to what messages take.
+func Line(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), textLimit)], "?")
+}
+
+// checkModels wants models of different names.
+func checkModels(all job.Models) error {
+	if len(all) > job.ModelsLimit {
+		return fmt.Errorf("%d models; allowed: %d", len(all), job.ModelsLimit)
+	}
+	for i, m := range all {
+		if err := m.Check(); err != nil {
+			return err
+		}
+		if _, twice := all[:i].Named(m.Name); twice {
+			return fmt.Errorf("two models are called %.64q", m.Name)
+		}
+	}
+	return nil
+}
+
+// checkLoaded bounds the names of models that are ready.
+func checkLoaded(names ...string) error {
+	if len(names) > job.ModelsLimit+1 {
+		return fmt.Errorf("%d models are loaded; allowed: %d", len(names), job.ModelsLimit)
+	}
+	const most = 256 // bytes, as of any model's name
+	for _, n := range names {
+		if err := checkText("model", n, most); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (h Heartbeat) check() error {
@@ -127,6 +172,10 @@ func (h Heartbeat) check() error {
 	if err := checkText("stage", string(h.Stage), nameLimit); err != nil || h.Step < 0 ||
 		h.Computing < 0 {
 		return cmp.Or(err, fmt.Errorf("step %d, computing for %v", h.Step, h.Computing))
+	}
+
+	if err := checkLoaded(append(h.Loaded, h.Loading)...); err != nil || h.LoadTime < 0 {
+		return cmp.Or(err, fmt.Errorf("a model was loaded in %v", h.LoadTime))
 	}
 	if h.Work != (Work{}) {
 		return h.Work.check(h.Node)
@@ -152,7 +201,7 @@ func (r Report) check() error {
 		return fmt.Errorf("progress %d of %d, %v left, on %d ranks", p.Done, p.Total, p.ETA, p.Ranks)
 	}
 	switch p.Stage {
-	case job.StageText, job.StageDenoise, job.StageDecode, job.StageEncode:
+	case job.StageLoad, job.StageText, job.StageDenoise, job.StageDecode, job.StageEncode:
 		return Work{Job: p.Job, Attempt: p.Attempt}.check(r.Node)
 	}
 	return fmt.Errorf("stage %.32q", p.Stage)

@@ -30,8 +30,14 @@ type Registration struct {
 	Name string     `json:"name"`
 	// ProcessID is drawn at the start of the process, and the same for all nodes in it.
 	ProcessID string `json:"start"`
-	// Model is what the node holds. A cluster serves one model, told apart by its fingerprint.
-	Model job.Model `json:"model"`
+	// Model is the node's first one, and More are the others that it has. A cluster takes one model of
+	// each name; nodes that have it agree in its fingerprint.
+	Model job.Model   `json:"model"`
+	More  []job.Model `json:"more_models,omitempty"`
+	// Loaded names the models that are ready to compute, the latest first. Broken says of others that
+	// the node has and cannot use why, one line each.
+	Loaded []string `json:"loaded,omitempty"`
+	Broken []string `json:"broken_models,omitempty"`
 	// Device is the hardware, for people, such as "cpu (AVX-512)".
 	Device string `json:"device"`
 	// Arithmetic names how the device rounds. Nodes of different arithmetic compute different bits,
@@ -55,12 +61,17 @@ type Registration struct {
 	Work Work `json:"work,omitzero"`
 }
 
+// Models are all that the node has, in its order.
+func (r Registration) Models() job.Models { return append(job.Models{r.Model}, r.More...) }
+
 // Welcome answers a Registration.
 type Welcome struct {
 	Accepted bool `json:"accepted"`
 	// Reason says in one line why the node is refused; Final: it need not ask again.
 	Reason string `json:"reason,omitempty"`
 	Final  bool   `json:"final,omitempty"`
+	// Refused says of models of the node that it gets no jobs of them, and why, one line each.
+	Refused []string `json:"refused_models,omitempty"`
 	// Leader is the id of the coordinator that answers.
 	Leader string `json:"leader,omitempty"`
 	// Interval is the time between heartbeats; LostAfter is the silence after which a node is lost.
@@ -89,6 +100,11 @@ type Heartbeat struct {
 	// Speed is in multiply-adds per second, as measured on passes through the model that no other
 	// rank shared; 0: none yet.
 	Speed float64 `json:"speed,omitempty"`
+	// Loaded names the models that are ready to compute, the latest first; Loading is the one that is
+	// being loaded. LoadTime is how long the latest took; 0: none was loaded yet.
+	Loaded   []string      `json:"loaded,omitempty"`
+	Loading  string        `json:"loading,omitempty"`
+	LoadTime time.Duration `json:"load_ns,omitempty"`
 }
 
 // Pulse answers a Heartbeat. At most one of its first four flags is set.

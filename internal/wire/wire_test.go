@@ -42,14 +42,22 @@ func roundTrip[T any](t *testing.T, m T) {
 	}
 }
 
+func other() job.Model {
+	m := model()
+	m.Name = "other"
+	return m
+}
+
 func TestMessagesSurviveTheWire(t *testing.T) {
 	w := Work{Job: "j", Attempt: 1, Rank: 2}
 	roundTrip(t, Preview{Node: "n", Work: Work{Job: "j", Attempt: 1}, Step: 5, Data: []byte("RIFFsizeWEBPVP8X")})
 	roundTrip(t, Kept{Node: "n", Work: Work{Job: "j", Attempt: 1, Rank: 2}, Name: "text.0", Object: object()})
 	roundTrip(t, Registration{Node: "n", Name: "a", ProcessID: "s", Model: model(), Device: "cpu",
-		Threads: 2, Route: "nats-route://h:1", Capabilities: []string{"mp4"}, Work: w})
+		Threads: 2, Route: "nats-route://h:1", Capabilities: []string{"mp4"}, Work: w,
+		More: []job.Model{other()}, Loaded: []string{"other"}})
 	roundTrip(t, Welcome{Accepted: true, Interval: time.Second, Routes: []string{"r"}})
-	roundTrip(t, Heartbeat{Node: "n", State: Busy, RSS: 5, Work: w, Stage: job.StageText, Step: 3})
+	roundTrip(t, Heartbeat{Node: "n", State: Busy, RSS: 5, Work: w, Stage: job.StageLoad, Step: 3,
+		Loaded: []string{"demo"}, Loading: "other", LoadTime: time.Second})
 	roundTrip(t, Pulse{Cancel: true})
 	roundTrip(t, Goodbye{Node: "n"})
 	roundTrip(t, StartOrder{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"}, {Node: "b", Route: "r"}}})
@@ -96,6 +104,14 @@ func TestBrokenMessagesAreRefused(t *testing.T) {
 	refused(t, "a registration without a model", Registration{Node: "a"})
 	refused(t, "a long device", Registration{Node: "a", Device: long, Model: model()})
 	refused(t, "minus threads", Registration{Node: "a", Threads: -1, Model: model()})
+	refused(t, "two models of a name", Registration{Node: "a", Model: model(),
+		More: job.Models{model()}})
+	refused(t, "a broken second model", Registration{Node: "a", Model: model(), More: job.Models{{}}})
+	refused(t, "too many models", Registration{Node: "a", Model: model(),
+		More: make([]job.Model, job.ModelsLimit)})
+	refused(t, "a loaded model with a long name", Heartbeat{Node: "a", State: Idle,
+		Loaded: []string{long}})
+	refused(t, "a load before the start", Heartbeat{Node: "a", State: Idle, LoadTime: -1})
 	refused(t, "work without an attempt", Registration{Node: "a", Model: model(), Work: Work{Job: "j"}})
 	refused(t, "no state", Heartbeat{Node: "a"})
 	refused(t, "a rank of -1", Heartbeat{Node: "a", State: Busy, Work: Work{"j", 1, -1}})

@@ -28,6 +28,13 @@ type Node struct {
 	Speed  float64 `json:"speed,omitempty"`
 	Memory int64   `json:"memory_bytes,omitempty"`
 
+	// Models names those that it runs jobs of, Loaded those that are ready (the latest first), and
+	// Loading the one that is being loaded. Refused says why it runs none of its others.
+	Models  []string `json:"models,omitempty"`
+	Loaded  []string `json:"loaded,omitempty"`
+	Loading string   `json:"loading,omitempty"`
+	Refused []string `json:"refused_models,omitempty"`
+
 	// What it works on; empty while it is idle.
 	Job     job.ID      `json:"job,omitempty"`
 	Attempt job.Attempt `json:"attempt,omitempty"`
@@ -76,7 +83,8 @@ type Status struct {
 	Applied   uint64    `json:"applied_index"`
 	Members   []Member  `json:"members"`
 	NATS      string    `json:"nats_url"`
-	Model     job.Model `json:"model,omitzero"`
+	Model     job.Model `json:"model,omitzero"` // of requests that name none
+	Models    []string  `json:"models"`         // names of all
 	Queued    int       `json:"jobs_queued"`
 	Running   int       `json:"jobs_running"`
 	Jobs      int       `json:"jobs_kept"` // of all states

@@ -74,16 +74,19 @@ func checkFormat(s job.Spec, r job.Result) error {
 // check reports whether a snapshot is one that commands can have led to. The first field that is
 // wrong comes back as a *job.FieldError.
 func (s *Snapshot) check() error {
-	if s.Model.Fingerprint != "" {
-		if err := s.Model.Check(); err != nil {
-			return &job.FieldError{Field: "model", Value: err.Error(), Allowed: "a model that shards hold"}
+	for i, m := range s.Models {
+		_, twice := s.Models[:i].Named(m.Name)
+		if err := m.Check(); err != nil || twice {
+			return &job.FieldError{Field: fmt.Sprintf("models[%d]", i),
+				Value: fmt.Sprintf("%.64q, %v", m.Name, err), Allowed: "a model that shards hold, once"}
 		}
 	}
 
 	for _, c := range []struct {
 		field   string
 		n, most int
-	}{{"jobs", len(s.Jobs), keptMost}, {"trash", len(s.Trash), trashMost},
+	}{{"models", len(s.Models), job.ModelsLimit}, {"jobs", len(s.Jobs), keptMost},
+		{"trash", len(s.Trash), trashMost},
 		{"drains", len(s.Drains), drainsKept}, {"members", len(s.Members), membersKept}} {
 		if c.n > c.most {
 			return &job.FieldError{Field: c.field, Value: fmt.Sprint(c.n),
@@ -110,7 +113,7 @@ func (s *Snapshot) checkJobs() error {
 		place := fmt.Sprintf("jobs[%d]", i)
 		err := checkRecord(r)
 		if err == nil && !r.State.Final() {
-			err = workable(s.Model, r.Spec)
+			err = workable(s.modelOf(r.Spec), r.Spec)
 		}
 		if err != nil {
 			return at(place, err)
@@ -135,6 +138,15 @@ func (s *Snapshot) checkJobs() error {
 		}
 	}
 	return nil
+}
+
+// modelOf returns the model of a live job: the only one, in a snapshot of before modelsSince.
+func (s *Snapshot) modelOf(spec job.Spec) job.Model {
+	m, known := s.Models.Named(spec.Model)
+	if !known && s.Version < modelsSince {
+		m, _ = s.Models.Default()
+	}
+	return m
 }
 
 // workable wants a model, on which the clip of a live job has tokens, as many as the planner can

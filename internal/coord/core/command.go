@@ -10,8 +10,12 @@ import (
 
 // commandVersion is written into every command and snapshot. A coordinator refuses versions above
 // its own, since it cannot know what they mean: it stops, and says that it has to be updated.
-// Version 6 added the checksum, 7 the list of a job's inputs.
-const commandVersion = 7
+// Version 6 added the checksum, 7 the list of a job's inputs, 8 several models.
+const commandVersion = 8
+
+// modelsSince is the version from which on a cluster may have several models. What earlier ones say
+// of a model is of the only one.
+const modelsSince = 8
 
 // kind says what a command does.
 type kind string
@@ -24,7 +28,8 @@ const (
 	kindCancel    kind = "cancel"    // ends a queued job, asks a running one to stop
 	kindCancelled kind = "cancelled" // ends a job whose ranks have stopped
 	kindDelete    kind = "delete"    // forgets a final job and gives its objects to the trash
-	kindModel     kind = "model"     // sets the model that the cluster serves
+	kindModel     kind = "model"     // takes a model in, or another one of its name
+	kindForget    kind = "forget"    // drops models that no node has
 	kindSwept     kind = "swept"     // takes off the trash what was deleted
 	kindSave      kind = "save"      // records a checkpoint
 	kindKeep      kind = "keep"      // records a finished part of the work
@@ -52,7 +57,8 @@ type command struct {
 	Result  *job.Result `json:"result,omitempty"`
 	Reason  string      `json:"reason,omitempty"`
 	Model   *job.Model  `json:"model,omitempty"`
-	Replace bool        `json:"replace,omitempty"` // the model that is there: no shard has it
+	Replace bool        `json:"replace,omitempty"` // the model of its name: no shard has that
+	Models  []string    `json:"models,omitempty"`  // names of those that are to be forgotten
 	Swept   []string    `json:"swept,omitempty"`   // names of objects that are gone
 	Spared  []string    `json:"spared,omitempty"`  // and of those that a job still refers to
 
@@ -144,4 +150,4 @@ func decodeCommand(entry []byte) (command, error) {
 var kinds = map[kind]bool{kindCreate: true, kindPlace: true, kindComplete: true, kindFail: true,
 	kindCancel: true, kindCancelled: true, kindDelete: true, kindModel: true, kindSwept: true,
 	kindSave: true, kindKeep: true, kindLose: true, kindDrain: true, kindUndrain: true,
-	kindMember: true, kindLease: true, kindCluster: true}
+	kindMember: true, kindLease: true, kindCluster: true, kindForget: true}

@@ -94,8 +94,9 @@ func TestHostileSnapshotsAreRefused(t *testing.T) {
 		"jobs[0].checkpoint.step":   func(_, j map[string]any) { j["checkpoint"].(map[string]any)["step"] = -1 },
 		"jobs[0].error":             func(_, j map[string]any) { j["error"] = strings.Repeat("x", 1<<20) },
 		"jobs[1].id":                func(s, j map[string]any) { s["jobs"] = []any{j, j} },
-		"model":                     func(s, _ map[string]any) { s["model"].(map[string]any)["temporal_scale"] = 0 },
-		"jobs[0].model":             func(s, _ map[string]any) { delete(s, "model") },
+		"models[0]":                 func(s, _ map[string]any) { first(s)["temporal_scale"] = 0 },
+		"models[1]":                 func(s, _ map[string]any) { twice(s) },
+		"jobs[0].model":             func(s, _ map[string]any) { first(s)["name"] = "another" },
 		"trash[0].object":           func(s, _ map[string]any) { s["trash"] = []any{map[string]any{}} },
 		"drains[0].node":            func(s, _ map[string]any) { s["drains"] = []any{map[string]any{"node": "*"}} },
 		"members.http_address":      func(s, _ map[string]any) { s["members"] = map[string]any{"c2": "file:///x"} },
@@ -116,6 +117,11 @@ func TestHostileSnapshotsAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// first is the first model.
+func first(s map[string]any) map[string]any { return s["models"].([]any)[0].(map[string]any) }
+
+func twice(s map[string]any) { s["models"] = []any{first(s), first(s)} }
 
 func tiny(j map[string]any) {
 	for _, at := range []map[string]any{j, j["plan"].(map[string]any)} {

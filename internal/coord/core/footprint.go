@@ -10,7 +10,11 @@ import (
 
 // footprint is what a job is expected to take in the object store.
 func (c *Core) footprint(s job.Spec) job.Footprint {
-	return c.machine.Model().Footprint(s, c.cfg.CheckpointEvery > 0)
+	m := c.machine.model(s)
+	if m.Fingerprint == "" {
+		return job.Footprint{} // of a model that the cluster no longer serves
+	}
+	return m.Footprint(s, c.cfg.CheckpointEvery > 0)
 }
 
 // needs is what a job that is placed may still store, in bytes.

@@ -8,19 +8,21 @@ import (
 	"github.com/longtake/longtake/internal/wire"
 )
 
-// onRegister takes a node into the table if it holds the cluster's model.
+// onRegister takes a node into the table if the cluster takes one of its models at least.
 func (l *leader) onRegister(r wire.Registration, reply func(wire.Welcome)) {
-	if err := l.agreeOnModel(r.Model); err != nil {
+	models, refused, err := l.agreeOnModels(r)
+	if err != nil {
 		reply(wire.Welcome{Reason: err.Error(), Final: !errors.Is(err, ErrNotLeader)})
 		return
 	}
-	if err := l.admit(r); err != nil {
+	if err := l.admit(r, models, refused); err != nil {
 		reply(wire.Welcome{Reason: err.Error()})
 		return
 	}
 	t := l.c.cfg.Timing
 	w := wire.Welcome{Accepted: true, Leader: l.c.cfg.ID, Interval: t.Heartbeat,
-		LostAfter: t.LostAfter, Routes: l.routes(r.Node)}
+		LostAfter: t.LostAfter, Routes: l.routes(r.Node), Refused: refused}
+
 	stale := r.Work != (wire.Work{}) && !l.noteWork(r.Node, r.Work)
 	l.publishRoutes()
 	l.c.wake()
@@ -35,32 +37,9 @@ func (l *leader) onRegister(r wire.Registration, reply func(wire.Welcome)) {
 	}))
 }
 
-// agreeOnModel makes m the cluster's model if it has none, or if m succeeds it, and refuses any
-// other one. Nodes that hold what it succeeds get no more work. Where no node is registered,
-// another model may replace one that no job needs: the first node to come does not decide for ever.
-func (l *leader) agreeOnModel(m job.Model) error {
-	if have := l.c.machine.Model(); have.Fingerprint == m.Fingerprint {
-		return nil
-	}
-	unused := len(l.nodes) == 0 && l.c.cfg.Clock().After(l.since.Add(l.c.cfg.Timing.Grace))
-	if _, err := l.c.commit(command{Kind: kindModel, Model: &m, Replace: unused}); err != nil {
-		return err
-	}
-
-	for _, n := range m.Notices {
-		l.c.log.Warn("the model is used with a notice", "model", m.Name, "notice", n)
-	}
-	for id, n := range l.nodes {
-		if n.reg.Model.Fingerprint != m.Fingerprint {
-			l.removeNode(id, "holds other weights than this cluster serves by now")
-		}
-	}
-	return nil
-}
-
 // admit puts a node into the table, in the place of an earlier process at the same route. It
 // refuses one whose results would differ in their bits from those of the nodes that are there.
-func (l *leader) admit(r wire.Registration) error {
+func (l *leader) admit(r wire.Registration, models, refused []string) error {
 	for id, n := range l.nodes {
 		// Shards of one process share its data plane.
 		sibling := r.ProcessID != "" && n.reg.ProcessID == r.ProcessID
@@ -82,8 +61,9 @@ func (l *leader) admit(r wire.Registration) error {
 	}
 
 	now := l.c.cfg.Clock()
-	n := &node{reg: r, since: now, seen: now, started: now.Add(-r.Uptime)}
-	n.beat = wire.Heartbeat{Node: r.Node, State: wire.Idle, Work: r.Work}
+	n := &node{reg: r, since: now, seen: now, started: now.Add(-r.Uptime), models: models,
+		refused: refused, idleSince: now}
+	n.beat = wire.Heartbeat{Node: r.Node, State: wire.Idle, Work: r.Work, Loaded: r.Loaded}
 	if r.Work != (wire.Work{}) {
 		n.beat.State = wire.Busy
 	}
@@ -92,6 +72,7 @@ func (l *leader) admit(r wire.Registration) error {
 	} else {
 		l.logNewNode(r)
 	}
+
 	delete(l.gone, r.Node)
 	l.nodes[r.Node] = n
 	return nil
@@ -128,6 +109,7 @@ func (l *leader) onHeartbeat(h wire.Heartbeat, reply func(wire.Pulse)) {
 	freed := n.beat.State != wire.Idle && h.State == wire.Idle
 	n.beat, n.seen = h, l.c.cfg.Clock()
 	if freed {
+		n.idleSince = n.seen
 		l.c.wake()
 	}
 

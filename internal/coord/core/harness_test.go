@@ -180,14 +180,24 @@ func say[A any](w *fakeWorld, m any) (out A) {
 	return out
 }
 
-// join registers a node.
-func (w *fakeWorld) join(id job.NodeID) {
+// join registers a node, of the demo if it has no models of its own.
+func (w *fakeWorld) join(id job.NodeID, models ...job.Model) wire.Welcome {
 	w.t.Helper()
-	r := wire.Registration{Node: id, Name: "name-" + string(id), Model: demo(), Threads: 1,
-		Route: "nats-route://" + string(id) + ":1"}
-	if a := say[wire.Welcome](w, r); !a.Accepted {
+	a := w.register(id, models...)
+	if !a.Accepted {
 		w.t.Fatalf("node %s: %+v", id, a)
 	}
+	return a
+}
+
+// register has a node ask to be taken.
+func (w *fakeWorld) register(id job.NodeID, models ...job.Model) wire.Welcome {
+	w.t.Helper()
+	if models == nil {
+		models = []job.Model{demo()}
+	}
+	return say[wire.Welcome](w, wire.Registration{Node: id, Name: "name-" + string(id), Threads: 1,
+		Model: models[0], More: models[1:], Route: "nats-route://" + string(id) + ":1"})
 }
 
 // create queues a job on a number of shards.

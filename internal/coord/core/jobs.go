@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/longtake/longtake/internal/job"
@@ -44,9 +45,9 @@ func (c *Core) ProposeJob(r job.Request) (Proposal, error) {
 	if err != nil {
 		return Proposal{}, err
 	}
-	m := c.machine.Model()
-	if m.Fingerprint == "" {
-		return Proposal{}, ErrNoModel
+	m, err := c.machine.Model(r.Model)
+	if err != nil {
+		return Proposal{}, err
 	}
 
 	drawn := r.Seed == nil
@@ -65,7 +66,7 @@ func (c *Core) ProposeJob(r job.Request) (Proposal, error) {
 	}
 	if !c.machine.keyed(r.Key) { // a repeat of what was taken before is taken again
 		limits := plan.Limits{Tokens: c.cfg.Limits.RequestTokens, Time: c.cfg.Limits.requestTime()}
-		if err := plan.CheckLimits(m, s, l.offers(), limits, r.Force); err != nil {
+		if err := plan.CheckLimits(m, s, l.offers(m.Name), limits, r.Force); err != nil {
 			return Proposal{}, err
 		}
 	}
@@ -108,7 +109,7 @@ func (c *Core) commitProposal(p Proposal, err error) (job.Record, error) {
 
 // Retry queues a new job with the spec of a final one and calls done as Create does. It gets
 // ErrNotFound, job.ErrTransition while the job is not final, or a *job.FieldError if the cluster's
-// model has changed and cannot do it any more.
+// model has changed, or is gone, and cannot do it any more.
 func (c *Core) Retry(id job.ID, done func(job.Record, error)) {
 	c.onceDeleted(func() { done(c.commitProposal(c.proposeRetry(id))) })
 }
@@ -125,7 +126,12 @@ func (c *Core) proposeRetry(id job.ID) (Proposal, error) {
 		return Proposal{}, fmt.Errorf("cannot retry job %s: it is %s: %w", id, r.State,
 			job.ErrTransition)
 	}
-	if err := c.machine.Model().CheckSpec(r.Spec); err != nil {
+
+	m, err := c.machine.Model(r.Spec.Model)
+	if err == nil {
+		err = m.CheckSpec(r.Spec)
+	}
+	if err != nil {
 		return Proposal{}, err
 	}
 	return c.proposeSpec("", r.Spec)
@@ -138,12 +144,16 @@ func (l *leader) servable(m job.Model, s job.Spec) error {
 			return &job.FieldError{Field: "shards", Value: fmt.Sprint(s.Shards), Allowed: err.Error()}
 		}
 	}
+
+	there := false // a node that has the model
 	for _, n := range l.nodes {
-		if n.writes(s.Format) {
+		has := slices.Contains(n.models, m.Name)
+		if has && n.writes(s.Format) {
 			return nil
 		}
+		there = there || has
 	}
-	if len(l.nodes) == 0 {
+	if !there {
 		return nil
 	}
 	return &job.FieldError{Field: "format", Value: fmt.Sprintf("%q", s.Format),

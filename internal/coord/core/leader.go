@@ -22,6 +22,8 @@ type leader struct {
 
 	nodes map[job.NodeID]*node
 	gone  map[job.NodeID]departure // nodes that left the table, in this term
+	// absent is since when no node has had a model, of those that none has.
+	absent map[string]time.Time
 
 	progress map[job.ID]job.Progress
 	previews map[job.ID]Preview    // the latest of each job
@@ -31,6 +33,8 @@ type leader struct {
 	// waiting tells clients why a queued job does not run, decisions why a running one moves to more
 	// shards or does not.
 	waiting, decisions map[job.ID]string
+	// passed is since when a queued job lets jobs of loaded models go first.
+	passed map[job.ID]time.Time
 	// yieldRequests are the running jobs that are to stop at a step boundary, and why; yieldSince is
 	// since when.
 	yieldRequests map[job.ID]string
@@ -58,9 +62,10 @@ func newLeader(c *Core) *leader {
 		nextStraySweep: now.Add(straysFirst),
 
 		nodes: map[job.NodeID]*node{}, gone: map[job.NodeID]departure{},
+		absent:   map[string]time.Time{},
 		progress: map[job.ID]job.Progress{}, previews: map[job.ID]Preview{},
 		paces: map[job.ID]sched.Pace{}, rank0Seen: map[job.ID]time.Time{},
-		waiting: map[job.ID]string{}, lost: map[job.ID]loss{},
+		waiting: map[job.ID]string{}, passed: map[job.ID]time.Time{}, lost: map[job.ID]loss{},
 		blamed: map[job.ID]map[job.NodeID]bool{}, sights: map[string]sighting{}}
 
 	t := c.cfg.Timing
@@ -105,6 +110,7 @@ func (l *leader) tick(heard time.Time) {
 		}
 	}
 	l.forget()
+	l.tendModels()
 	l.endDrains()
 	l.expire()
 	l.schedule()
@@ -214,12 +220,16 @@ func (l *leader) forget() {
 	forgetIf(l.paces, stale)
 	forgetIf(l.blamed, stale)
 	forgetIf(l.lost, stale)
+
 	l.forgetSights()
 	l.forgetPreviews()
-	forgetIf(l.waiting, func(id job.ID) bool {
+
+	notQueued := func(id job.ID) bool {
 		r, ok := l.c.machine.Record(id)
 		return !ok || r.State != job.Queued
-	})
+	}
+	forgetIf(l.waiting, notQueued)
+	forgetIf(l.passed, notQueued)
 }
 
 func forgetIf[T any](m map[job.ID]T, stale func(job.ID) bool) {

@@ -58,8 +58,20 @@ func (m *Machine) Counts() (queued, running, all int) {
 	return queued, running, len(m.state.jobs)
 }
 
-// Model returns the model that the cluster serves, zero if there is none yet.
-func (m *Machine) Model() job.Model { return m.state.model }
+// Models returns the models that the cluster serves. The caller must not change them.
+func (m *Machine) Models() job.Models { return m.state.models }
+
+// Model returns the model of a name, or for "" the one of requests that name none. The error is
+// ErrNoModel while there is none at all, or a *job.FieldError.
+func (m *Machine) Model(name string) (job.Model, error) {
+	if len(m.state.models) == 0 {
+		return job.Model{}, ErrNoModel
+	}
+	return m.state.models.Choose(name)
+}
+
+// model returns the model of a spec, zero if it is not known any more.
+func (m *Machine) model(s job.Spec) job.Model { return m.state.modelFor(commandVersion, s) }
 
 // Members returns the HTTP addresses of coordinators that were added, by id.
 func (m *Machine) Members() map[string]string { return maps.Clone(m.state.members) }

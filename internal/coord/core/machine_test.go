@@ -106,7 +106,7 @@ func TestSameLogSameSnapshot(t *testing.T) {
 // machine is one that knows a model.
 func machine() *Machine {
 	f := NewMachine()
-	f.state.model = demo()
+	f.state.models = job.Models{demo()}
 	return f
 }
 

@@ -23,6 +23,20 @@ type node struct {
 	since   time.Time      // of its registration; all by the leader's clock
 	started time.Time      // its process
 	seen    time.Time      // when it was last heard
+	// models names those of its models that the cluster takes from it; refused says why the others
+	// are not among them. idleSince is when it became idle, as far as this leader knows.
+	models    []string
+	refused   []string
+	idleSince time.Time
+}
+
+// loaded names the models that are ready. A node of a single one says so only if it is new enough
+// to know that there may be several.
+func (n *node) loaded() []string {
+	if len(n.beat.Loaded) == 0 && n.beat.Loading == "" && len(n.reg.More) == 0 {
+		return n.models
+	}
+	return n.beat.Loaded
 }
 
 // writes reports whether the node can write a format.
@@ -136,11 +150,12 @@ func (l *leader) routes(except job.NodeID) []string {
 	return out
 }
 
-// offers returns what the nodes that get new work bring to a clip, for predictions.
-func (l *leader) offers() []plan.Offer {
+// offers returns what the nodes that get new work bring to a clip of a model, for predictions.
+func (l *leader) offers(model string) []plan.Offer {
 	var out []plan.Offer
 	for id, n := range l.nodes {
-		if _, drained := l.c.machine.drains()[id]; !drained {
+		if _, drained := l.c.machine.drains()[id]; !drained &&
+			slices.Contains(n.models, model) {
 			out = append(out, n.offer())
 		}
 	}
@@ -183,9 +198,11 @@ func (l *leader) describe(n *node) Node {
 	case n.beat.State == wire.Busy && l.stopping(n):
 		state = "stopping"
 	}
+
 	return Node{ID: n.reg.Node, Name: n.reg.Name, Device: n.reg.Device, Threads: n.reg.Threads,
 		Version: n.reg.Version, Route: n.reg.Route, State: state, Deadline: d.Deadline,
 		RSS: n.beat.RSS, Speed: n.offer().Speed, Memory: n.reg.Memory,
+		Models: n.models, Loaded: n.beat.Loaded, Loading: n.beat.Loading, Refused: n.refused,
 		Job: n.beat.Work.Job, Attempt: n.beat.Work.Attempt, Step: n.beat.Step,
 		Since: n.since, Started: n.started, LastSeen: l.c.cfg.Clock().Sub(n.seen)}
 }

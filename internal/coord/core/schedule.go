@@ -39,6 +39,9 @@ func (l *leader) schedule() {
 			}
 		case sched.Wait:
 			waiting[id] = d.Why
+			if d.Passed && l.passed[id].IsZero() {
+				l.passed[id] = l.c.cfg.Clock()
+			}
 		case sched.Fail:
 			l.fail(d.Job, d.Why)
 		case sched.Keep:
@@ -66,7 +69,7 @@ func (l *leader) schedule() {
 // schedulerView returns what the scheduler decides on, and the registered nodes as they were then.
 func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 	disk := l.c.world.Disk()
-	v := sched.View{Now: l.c.cfg.Clock(), Model: l.c.machine.Model(),
+	v := sched.View{Now: l.c.cfg.Clock(), Models: l.c.machine.Models(),
 		Draining: map[job.NodeID]string{}, GraceUntil: l.graceUntil,
 		LostAfter: l.c.cfg.Timing.LostAfter, YieldWithin: l.c.cfg.Timing.Yield}
 	v.Store = sched.Store{Open: l.c.world.Objects() != nil, Room: l.c.RoomForPlaced()}
@@ -76,7 +79,7 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 
 	for _, r := range l.c.machine.Records(queued) {
 		v.Queued = append(v.Queued, sched.Queued{Record: r, SinceLoss: l.sinceLoss(r),
-			Needs: l.c.needs(r), Blamed: l.blamed[r.ID]})
+			Needs: l.c.needs(r), Blamed: l.blamed[r.ID], PassedSince: l.passed[r.ID]})
 	}
 	for _, r := range l.c.machine.Records(running) {
 		v.Running = append(v.Running, sched.Running{Record: r, Progress: l.progress[r.ID],
@@ -90,8 +93,10 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 		nodes[n.reg.Node] = &seen
 		v.Nodes = append(v.Nodes, sched.Node{ID: n.reg.Node, Name: n.reg.Name,
 			Process: n.reg.ProcessID, Formats: n.reg.Capabilities, Speed: n.beat.Speed,
-			Idle: n.beat.State == wire.Idle, Job: n.beat.Work.Job})
+			Idle: n.beat.State == wire.Idle, Job: n.beat.Work.Job, IdleSince: n.idleSince,
+			Models: n.models, Loaded: n.loaded(), LoadTime: n.beat.LoadTime})
 	}
+
 	for id := range l.c.machine.drains() {
 		v.Draining[id] = l.nodeName(id)
 	}

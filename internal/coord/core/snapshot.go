@@ -19,12 +19,15 @@ const SnapshotMax = 1 << 30
 type Snapshot struct {
 	Version int          `json:"v"`
 	Cluster string       `json:"cluster,omitempty"` // id of the cluster
-	Model   job.Model    `json:"model"`
+	Models  job.Models   `json:"models,omitempty"`
 	Jobs    []job.Record `json:"jobs"` // by creation
 	Trash   []trash      `json:"trash"`
 	Drains  []Drain      `json:"drains,omitempty"` // by node
 
 	Members map[string]string `json:"members,omitempty"`
+
+	// Model is the only one of a snapshot of before modelsSince.
+	Model *job.Model `json:"model,omitempty"`
 }
 
 // Snapshot copies the state. Equal states give equal bytes. A machine that has stopped has none.
@@ -32,7 +35,7 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 	if m.stopped != nil {
 		return nil, fmt.Errorf("cannot take a snapshot: %w", m.stopped)
 	}
-	s := &Snapshot{Version: commandVersion, Cluster: m.state.cluster, Model: m.state.model,
+	s := &Snapshot{Version: commandVersion, Cluster: m.state.cluster, Models: m.state.models,
 		Trash: slices.Clone(m.state.trash), Members: maps.Clone(m.state.members)}
 	for _, id := range m.state.order {
 		s.Jobs = append(s.Jobs, m.state.jobs[id])
@@ -67,12 +70,16 @@ func ReadSnapshot(r io.Reader) (*Machine, error) {
 		return nil, fmt.Errorf("cannot read a snapshot of version %d; known: 1 to %d", s.Version,
 			commandVersion)
 	}
+
+	if s.Model != nil && s.Version < modelsSince && s.Model.Fingerprint != "" {
+		s.Models = job.Models{*s.Model}
+	}
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("cannot use a snapshot: %w", err)
 	}
 
 	m := NewMachine()
-	m.state.cluster, m.state.model, m.state.trash = s.Cluster, s.Model, s.Trash
+	m.state.cluster, m.state.models, m.state.trash = s.Cluster, s.Models, s.Trash
 	for _, r := range s.Jobs {
 		m.state.add(r)
 	}

@@ -19,10 +19,10 @@ type state struct {
 	// has looked at it.
 	cluster string
 
-	model job.Model // zero: none registered yet
-	jobs  map[job.ID]job.Record
-	order []job.ID          // by creation
-	keys  map[string]job.ID // of idempotent requests
+	models job.Models // in the order in which shards came with them
+	jobs   map[job.ID]job.Record
+	order  []job.ID          // by creation
+	keys   map[string]job.ID // of idempotent requests
 	// trash lists objects that may have to be deleted, the oldest first. An object may be in it more
 	// than once, and may still have users: the leader looks before it deletes.
 	trash []trash
@@ -56,7 +56,9 @@ func (s *state) apply(c command) (job.Record, error) {
 	case kindDelete:
 		return s.delete(c.Job)
 	case kindModel:
-		return job.Record{}, s.setModel(c.Model, c.Replace)
+		return job.Record{}, s.setModel(c)
+	case kindForget:
+		return job.Record{}, s.forgetModels(c.Models)
 	case kindSwept:
 		s.sweep(c)
 		return job.Record{}, nil
@@ -281,7 +283,7 @@ func (s *state) create(c command) (job.Record, error) {
 		return job.Record{}, fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
 	}
 	r := job.New(c.Job, c.Create.Key, c.Create.Spec, c.Now)
-	if err := cmp.Or(s.check(c.Kind, r), workable(s.model, r.Spec)); err != nil {
+	if err := cmp.Or(s.check(c.Kind, r), workable(s.modelFor(c.Version, r.Spec), r.Spec)); err != nil {
 		return job.Record{}, err
 	}
 
@@ -352,28 +354,6 @@ func objects(r job.Record) []job.Object {
 		all = append(all, in.Object)
 	}
 	return slices.DeleteFunc(all, func(o job.Object) bool { return o.Name == "" })
-}
-
-// setModel takes the first model, or one that succeeds it. Another one takes its place only where
-// that is asked for, while no job waits or runs.
-func (s *state) setModel(m *job.Model, replace bool) error {
-	if m == nil {
-		return fmt.Errorf("cannot apply an incomplete %s command", kindModel)
-	}
-	if err := m.Check(); err != nil {
-		return fmt.Errorf("cannot apply a %s command: %w", kindModel, err)
-	}
-
-	queued, running := s.counts()
-	switch {
-	case m.Succeeds(s.model), replace && queued+running == 0:
-		s.model = *m
-	case s.model.Fingerprint != m.Fingerprint:
-		return fmt.Errorf("this cluster serves model %q (fingerprint %.12s), not %q (%.12s); to change "+
-			"it, stop its shards and let its jobs end, or use another data directory",
-			s.model.Name, s.model.Fingerprint, m.Name, m.Fingerprint)
-	}
-	return nil
 }
 
 // counts returns the numbers of queued and running jobs.

@@ -65,6 +65,47 @@ func (p *Pool) Holds(key Key) bool {
 	return p.entries[key] != nil
 }
 
+// Has reports whether the pool has the weights of a folder's component, in any type, without LoRAs.
+// Those that are being loaded count once they are there.
+func (p *Pool) Has(folder, component string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k, e := range p.entries {
+		if k.Folder != folder || k.Component != component || k.LoRA != "" {
+			continue
+		}
+		select {
+		case <-e.loaded:
+			return true
+		default:
+		}
+	}
+	return false
+}
+
+// Idle returns about how many bytes the weights take that nobody holds.
+func (p *Pool) Idle() (bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.entries {
+		if e.holders == 0 {
+			bytes += e.bytes
+		}
+	}
+	return bytes
+}
+
+// Trim removes the weights that nobody holds.
+func (p *Pool) Trim() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k, e := range p.entries {
+		if e.holders == 0 {
+			p.remove(k, e)
+		}
+	}
+}
+
 // Acquire returns the weights of a key, which stay until release is called; calling it again does
 // nothing. If they are not in the pool, the caller loads them, and bytes is about how much they
 // will take: what nobody holds makes room for them first. If another caller is loading them,

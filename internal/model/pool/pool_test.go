@@ -120,6 +120,24 @@ func TestTheLeastRecentlyUsedMakesRoom(t *testing.T) {
 	}
 }
 
+func TestWhatNobodyHolds(t *testing.T) {
+	p, loads := New(100), atomic.Int32{}
+	_, held := acquire(t, p, "held", 40, &loads)
+	_, release := acquire(t, p, "idle", 25, &loads)
+	if !p.Has("", "idle") || p.Has("", "other") || p.Has("f", "idle") || p.Idle() != 0 {
+		t.Errorf("%d bytes are idle while both are held", p.Idle())
+	}
+	release()
+	if !p.Has("", "idle") || p.Idle() != 25 {
+		t.Errorf("%d bytes are idle, want 25", p.Idle())
+	}
+	p.Trim()
+	if p.Has("", "idle") || !p.Has("", "held") || p.Bytes() != 40 {
+		t.Errorf("%d bytes after what is idle has gone, want 40", p.Bytes())
+	}
+	held()
+}
+
 func TestErrorsOfLoading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, key := New(100), Key{Component: "vae", Packing: "test"}
