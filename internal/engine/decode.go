@@ -75,6 +75,9 @@ func (r *run) decodeRows(ctx context.Context, path string, rows partition.Range,
 	}
 	defer stream.Free()
 	stream.StopWhen(func() error { return context.Cause(ctx) })
+	if err := stream.Reserve(r.grid.T - from); err != nil {
+		return err
+	}
 
 	// The first latent frame becomes one frame, each other one as many as the VAE's temporal scale.
 	start, total := time.Now(), r.Plan.Spec.Frames

@@ -34,21 +34,35 @@ func measure(f *model.Folder) (job.Memory, error) {
 	// The text of the first token has another row, for padding.
 	m.Pass += one
 
-	decoder, err := vae.Load(&compute.Meter{}, f.VAE, model.Unread("vae", f.VAE.Shapes()))
+	return m, measureDecoder(f.VAE, &m)
+}
+
+// measureDecoder counts a whole latent frame, its first half and its first quarter. The first
+// layers run on all of it, the others on the rows of a band and some around them.
+func measureDecoder(cfg model.VAEConfig, m *job.Memory) error {
+	decoder, err := vae.Load(&compute.Meter{}, cfg, model.Unread("vae", cfg.Shapes()))
 	if err != nil {
-		return job.Memory{}, fmt.Errorf("cannot measure the decoder: %w", err)
+		return fmt.Errorf("cannot measure the decoder: %w", err)
 	}
-	const rows, columns = 16, 16
-	small, err := decodeBytes(decoder, f.VAE.ZDim, rows, columns)
-	if err != nil {
-		return job.Memory{}, err
+	const h, w = 64, 8
+	var bytes [3]float64
+	for i, rows := range []int{h, h / 2, h / 4} {
+		band, err := decoder.NewBand(h, w, partition.Range{Hi: rows})
+		if err != nil {
+			return fmt.Errorf("cannot measure the decoder: %w", err)
+		}
+		n, err := band.Bytes(3)
+		if err != nil {
+			return fmt.Errorf("cannot measure the decoder: %w", err)
+		}
+		bytes[i] = float64(n)
 	}
-	large, err := decodeBytes(decoder, f.VAE.ZDim, 2*rows, columns)
-	if err != nil {
-		return job.Memory{}, err
-	}
-	m.DecodePlace, m.Decode = line(rows*columns, small, large)
-	return m, nil
+
+	// Half as many rows more or less are the band's; what the whole takes beyond is the frame's.
+	m.DecodeBand = (bytes[1] - bytes[2]) / (w * h / 4)
+	m.DecodePlace = max(0, bytes[0]/(w*h)-m.DecodeBand)
+	m.DecodeRows = max(0, (bytes[1]-m.DecodePlace*w*h)/(w*m.DecodeBand)-h/2)
+	return nil
 }
 
 // line returns slope and offset of a line that has the value a at n, and b at 2n.
@@ -78,22 +92,4 @@ func passBytes(dit *wan.Transformer, f *model.Folder, tokens, ranks int) int64 {
 		PT: p[0], PH: p[1], PW: p[2]}
 	return dit.SequenceBytes(g, 0, partition.Even(tokens, ranks),
 		partition.Even(f.Transformer.NumAttentionHeads, ranks))
-}
-
-// decodeBytes returns what decoding latent frames of a size takes of a device.
-func decodeBytes(d *vae.Decoder, channels, h, w int) (int64, error) {
-	m := &compute.Meter{}
-	s, err := d.On(m).NewStream(h, w)
-	if err != nil {
-		return 0, fmt.Errorf("cannot measure the decoder: %w", err)
-	}
-	defer s.Free()
-
-	// From the third latent frame on, nothing more is allocated.
-	for range 3 {
-		if _, err := s.Next(make([]float32, channels*h*w)); err != nil {
-			return 0, fmt.Errorf("cannot measure the decoder: %w", err)
-		}
-	}
-	return m.Peak(), nil
 }

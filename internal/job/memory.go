@@ -20,16 +20,18 @@ type Memory struct {
 	Pass       int64   `json:"pass,omitempty"`
 	PassToken  float64 `json:"pass_token,omitempty"`
 	PassShared float64 `json:"pass_shared,omitempty"`
-	// Decode is what decoding takes whatever the size, DecodePlace for each place of a latent frame.
-	Decode      int64   `json:"decode,omitempty"`
+	// DecodePlace is what decoding takes for each place of a latent frame, DecodeBand for each place
+	// of the rows that a rank decodes, and of DecodeRows more where its rows end within the frame.
 	DecodePlace float64 `json:"decode_place,omitempty"`
+	DecodeBand  float64 `json:"decode_band,omitempty"`
+	DecodeRows  float64 `json:"decode_rows,omitempty"`
 }
 
 // check bounds what came from a shard, so that no product of the planner overflows.
 func (m Memory) check() error {
 	const most = 1 << 50
 	sizes := []float64{float64(m.Text), m.TextToken, float64(m.Pass), m.PassToken, m.PassShared,
-		float64(m.Decode), m.DecodePlace}
+		m.DecodePlace, m.DecodeBand, m.DecodeRows}
 	for t, n := range m.Weights {
 		if sizes = append(sizes, float64(n)); len(t) > 16 || len(m.Weights) > 8 {
 			return fmt.Errorf("weights of %d types, one of them %.16q; allowed: 8", len(m.Weights), t)

@@ -15,7 +15,8 @@ func costly() job.Model {
 	m.Heads, m.HeadDim, m.Layers = 8, 32, 8
 	m.Cost = job.Cost{FFNDim: 896, Decode: 1e6, Pixels: 112 * 64, Memory: job.Memory{
 		Weights:   map[string]int64{"fp32": 40 << 20, "bf16": 24 << 20},
-		TextToken: 17408, Pass: 1 << 20, PassToken: 11400, PassShared: 4096, DecodePlace: 120448}}
+		TextToken: 17408, Pass: 1 << 20, PassToken: 11400, PassShared: 4096, DecodeBand: 120448,
+		DecodeRows: 3}}
 	return m
 }
 

@@ -12,7 +12,7 @@ type Memory struct {
 	Weights int64 // of the transformers and the decoder
 	Text    int64 // encoding the texts, before anything else
 	Denoise int64 // activations of a window, texts, and the rank's part of the latent
-	Decode  int64 // of whole frames; a device that has less decodes them in bands
+	Decode  int64 // of the rank's rows of a frame; a device that has less decodes them in bands
 }
 
 // Total returns the most bytes that the clip needs at a time.
@@ -71,11 +71,21 @@ func MemoryOf(m job.Model, s job.Spec, mesh job.Mesh) Memory {
 	}
 
 	const perPixel = 3 * 3 // values: decoded, on its way to the encoder, and in bytes
-	places := float64(s.Height / m.SpatialScale * (s.Width / m.SpatialScale))
 	frames := float64(s.Width*s.Height*m.TemporalScale) * perPixel * float32Bytes
 	return Memory{Weights: c.Weights[s.DType], Text: c.Text,
 		Denoise: int64(pass + latent + c.TextToken*text),
-		Decode:  c.Decode + int64(c.DecodePlace*places+frames)}
+		Decode:  int64(decoding(m, s, mesh) + frames)}
+}
+
+// decoding returns what the decoder takes of a rank: ranks share the rows of a frame.
+func decoding(m job.Model, s job.Spec, mesh job.Mesh) float64 {
+	c, h, w := m.Cost.Memory, s.Height/m.SpatialScale, float64(s.Width/m.SpatialScale)
+	rows, n := float64(h), min(mesh.Size(), h)
+	if n > 1 {
+		ends := float64(min(n-1, 2)) // where the band ends within the frame
+		rows = min(rows, rows/float64(n)+ends*c.DecodeRows)
+	}
+	return w * (c.DecodePlace*float64(h) + c.DecodeBand*rows)
 }
 
 // tokensOf returns about how many tokens a prompt has.

@@ -14,7 +14,7 @@ func TestMemoryFollowsTheMesh(t *testing.T) {
 	s := clipOf(t, m, 448, 256, 33, 4)
 	one := MemoryOf(m, s, job.Mesh{CFG: 1, Ulysses: 1})
 	four := MemoryOf(m, s, job.Mesh{CFG: 1, Ulysses: 4})
-	if one.Weights != four.Weights || one.Decode != four.Decode {
+	if one.Weights != four.Weights || one.Decode <= four.Decode {
 		t.Errorf("alone %v; of four %v", one, four)
 	}
 	if r := float64(one.Denoise) / float64(four.Denoise); r < 1.5 || r > 4 {

@@ -143,6 +143,9 @@ func (s *Shard) loadEngine(ctx context.Context, m *served, t compute.DType) (err
 	if s.cfg.AfterLoad != nil {
 		s.cfg.AfterLoad()
 	}
+	if s.cfg.ReleaseMemory != nil {
+		s.cfg.ReleaseMemory()
+	}
 	if s.dev.Threads() > 0 { // a GPU says itself what fits
 		s.measureMemory(m, t)
 	}

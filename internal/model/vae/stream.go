@@ -22,6 +22,7 @@ type Stream struct {
 	inputs [][]float32     // latent frames so far, to decode them again with narrower bands
 
 	stop      func() error   // see StopWhen
+	metered   bool           // on a compute.Meter: there are no frames to return
 	bufs      *buffers       // shared by trunk and bands
 	trunk     runner         // up to the middle block
 	middleOut compute.Volume // the middle block's output, where several bands begin with it
@@ -134,6 +135,58 @@ func (s *Stream) allocated() bool {
 	return s.t > max(1, s.from-last)
 }
 
+// Bytes returns the bytes of the device that decoding takes from the third latent frame on, or from
+// the last of fewer frames: after that nothing more is allocated. Weights do not count.
+func (s *Stream) Bytes(frames int) (int64, error) {
+	m := &compute.Meter{}
+	_, err := s.onMeter(m, frames)
+	return m.Peak(), err
+}
+
+// onMeter decodes up to three latent frames on a Meter, as many as there are, and returns the
+// buffers that this takes.
+func (s *Stream) onMeter(m *compute.Meter, frames int) (*buffers, error) {
+	dry, err := s.d.On(m).NewBand(s.h, s.w, s.rows)
+	if err != nil {
+		return nil, err
+	}
+	dry.metered = true
+	dry.reset(len(s.bands))
+	z := make([]float32, s.d.cfg.ZDim*s.h*s.w)
+	for range min(frames, 3) {
+		if _, err := dry.decode(z); err != nil {
+			return nil, err
+		}
+		dry.t++
+	}
+	return dry.bufs, nil
+}
+
+// Reserve allocates the buffers that a clip of so many latent frames needs, before the first Next.
+// Otherwise they grow from layer to layer, and what was too small is garbage for a while. A device
+// without the memory gives none: Next then makes do with what there is.
+func (s *Stream) Reserve(frames int) error {
+	sizes, err := s.onMeter(&compute.Meter{}, frames)
+	if err != nil {
+		return err
+	}
+
+	for i, m := range sizes.mem {
+		if m == nil {
+			continue
+		}
+		if s.bufs.mem[i], err = s.d.dev.Alloc(m.Len()); err != nil {
+			s.bufs.mem[i] = nil
+			s.bufs.free()
+			break
+		}
+	}
+	if errors.Is(err, compute.ErrMemory) {
+		return nil
+	}
+	return err
+}
+
 // splitBands doubles the number of bands and forgets what was decoded. It reports false where that
 // cannot help: bands have one row, or memory is allocated already.
 func (s *Stream) splitBands() bool {
@@ -180,6 +233,9 @@ func (s *Stream) decode(z []float32) ([][]float32, error) {
 			return nil, err
 		}
 
+		if s.metered {
+			continue
+		}
 		if out == nil && s.t >= s.from {
 			out = s.frames(y.T)
 		}
