@@ -9,11 +9,8 @@ import (
 )
 
 // absent are routes that clients know from other servers, and what there is instead. Below them
-// nothing is found either. edits and characters are OpenAI's, generations is what other servers
-// call create.
+// nothing is found either. characters is OpenAI's, generations is what other servers call create.
 var absent = map[string]string{
-	"/v1/videos/edits": "POST /v1/videos/{id}/remix makes a video again with another prompt, POST " +
-		"/v1/videos takes a picture or latents as input_reference",
 	"/v1/videos/characters": "a prompt or a picture (input_reference of POST /v1/videos) says who " +
 		"is to be seen",
 	"/v1/videos/generations": "POST /v1/videos queues a video, POST /v1/videos/sync also waits for it",

@@ -29,7 +29,8 @@ type reference struct {
 	name string
 	// A temporary file with the bytes of a form's part, whose offset stands anywhere; nil for a text.
 	file *os.File
-	// A data URL, an http(s) URL or base64, of up to inlineMax bytes; "" if there is a file.
+	// A data URL, an http(s) URL or base64, of up to inlineMax bytes, or of a video the id of a job;
+	// "" if there is a file.
 	text string
 }
 
@@ -48,11 +49,36 @@ func (r *reference) drop() {
 // setReference takes a text, or an object of one. It is the setter of the field in JSON, and of a
 // form's part that turned out to be a text.
 func setReference(q *request, name string, v value) error {
+	field, _ := job.LookupField(name)
+	var list []json.RawMessage
+	if field.FilesMax() > 1 && json.Unmarshal([]byte(v.text), &list) == nil {
+		for _, raw := range list {
+			inner, err := jsonValue(raw)
+			if err == nil {
+				err = setOne(q, name, inner)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return setOne(q, name, v)
+}
+
+// setOne takes one text, or an object of one.
+func setOne(q *request, name string, v value) error {
 	text, err := referenceText(name, v, 0)
 	if err != nil || text == "" {
 		return err
 	}
 	return q.refer(&reference{name: name, text: text})
+}
+
+// made returns the id of the job whose clip a reference is; ok is false if it is something else.
+func (r *reference) made() (id job.ID, ok bool) {
+	video := r.field.Role == job.RoleVideo || r.field.Role == job.RoleMask
+	return job.ID(r.text), video && r.file == nil && job.CheckID(job.ID(r.text)) == nil
 }
 
 // refer takes a reference, and drops one that is more than its field takes. input_reference and its
@@ -106,7 +132,7 @@ func (q *request) setPart(base, key string, v value) error {
 	}
 
 	switch key {
-	case "[image_url]", "[image_url][url]", "[url]":
+	case "[image_url]", "[image_url][url]", "[url]", "[video_url]", "[id]":
 		return q.set(base, v)
 	// OpenAI's hints for vision models: the picture is taken whole here.
 	case "[type]", "[detail]", "[image_url][detail]":
@@ -145,7 +171,7 @@ func referenceText(name string, v value, depth int) (string, error) {
 		case inner.absent() || m.name == "type" || m.name == "detail":
 		case m.name == "file_id":
 			return "", noFiles(name)
-		case (m.name == "image_url" || m.name == "url") && found == "":
+		case slices.Contains(inside, m.name) && found == "":
 			if found, err = referenceText(name, inner, depth+1); err != nil {
 				return "", err
 			}
@@ -155,6 +181,10 @@ func referenceText(name string, v value, depth int) (string, error) {
 	}
 	return found, nil
 }
+
+// inside are the names under which objects have what a reference is: {"id": ...} is OpenAI's for a
+// video.
+var inside = []string{"image_url", "video_url", "url", "id"}
 
 // noFiles refuses the id of an uploaded file: there is no store of those.
 func noFiles(name string) error {
@@ -261,6 +291,10 @@ func (r *reference) received(p *place) (*received, error) {
 	if lower := strings.ToLower(r.text[:min(len(r.text), 8)]); strings.HasPrefix(lower, "http://") ||
 		strings.HasPrefix(lower, "https://") {
 		in.url, in.fetch = r.text, p.s.fetch
+		return in, nil
+	}
+	if id, ok := r.made(); ok {
+		in.made = id
 		return in, nil
 	}
 	if r.file != nil {

@@ -146,7 +146,7 @@ func TestExtensionsByBody(t *testing.T) {
 // TestWhatIsNotBuilt says so, and what is there instead.
 func TestWhatIsNotBuilt(t *testing.T) {
 	h := api(newFake(), nil, nil)
-	for _, c := range [][2]string{{"POST", "/v1/videos/edits"}, {"POST", "/v1/videos/characters"},
+	for _, c := range [][2]string{{"POST", "/v1/videos/characters"},
 		{"GET", "/v1/videos/characters/char_1"}, {"POST", "/v1/videos/generations"}} {
 		resp := ask(h, c[0], c[1], "{}", asJSON)
 		b, _ := io.ReadAll(resp.Body)

@@ -66,7 +66,7 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		{"POST", "/v1/videos/{id}/remix", s.remix, brief},
 		{"POST", "/v1/videos/extensions", s.extensions, brief},
 		{"POST", "/v1/videos/sync", s.createSync, stream},
-		{"POST", "/v1/videos/edits", noRoute, brief},
+		{"POST", "/v1/videos/edits", s.edit, brief},
 		{"POST", "/v1/videos/characters", noRoute, brief},
 		{"POST", "/v1/videos/generations", noRoute, brief},
 		{"GET", "/v1/videos/{id}/events", s.events, stream},

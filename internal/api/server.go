@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/longtake/longtake/internal/api/schema"
+	"github.com/longtake/longtake/internal/api/source"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -87,18 +88,31 @@ func newServer(c Config) *server {
 
 // create queues a video and answers with it.
 func (s *server) create(w http.ResponseWriter, r *http.Request) error {
-	rec, err := s.submit(w, r)
+	rec, err := s.submit(w, r, "")
+	return s.replyView(w)(coord.View{Record: rec}, err)
+}
+
+// edit is create for a clip that is made from a video, as OpenAI's route has it.
+func (s *server) edit(w http.ResponseWriter, r *http.Request) error {
+	rec, err := s.submit(w, r, job.RoleVideo)
 	return s.replyView(w)(coord.View{Record: rec}, err)
 }
 
 // submit queues the job that a request asks for. A picture or latents are decoded and stored before
 // the job is queued, so that no job waits for bytes that turn out to be neither. The order of
-// checks is that of their cost: the fields, then the model, then the bytes.
-func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record, err error) {
+// checks is that of their cost: the fields, then the model, then the bytes. wants is the role of an
+// input that has to be there; "": none has to.
+func (s *server) submit(w http.ResponseWriter, r *http.Request, wants job.Role) (none job.Record,
+	err error) {
 	q, in, err := s.readRequest(w, r)
 	defer in.drop()
 	if err == nil {
 		err = q.prompted()
+	}
+	if err == nil && wants != "" && !in.have(wants) {
+		f, _ := wants.Field()
+		err = invalid(f.Name, `%s is missing; allowed: a file of a form, a data URL, or {"id": `+
+			`"video_..."} of a completed video`, f.Name)
 	}
 	if err != nil {
 		return none, err
@@ -133,23 +147,48 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) (none job.Record
 // queued is dropped by the coordinator after an hour.
 func (s *server) storeInputs(ctx context.Context, req job.Request, m job.Model, in inputs) (
 	job.Request, error) {
-	for _, f := range in {
-		file, err := f.open(ctx)
-		if err != nil {
-			return req, err
+	files := make([]*source.File, len(in))
+	for i, f := range in {
+		var err error
+		if f.made == "" {
+			files[i], err = f.open(ctx)
+		} else {
+			var spec job.Spec
+			if files[i], spec, err = f.copyMade(ctx); err == nil && req.FPS == nil {
+				req.FPS = &spec.FPS // a clip of a clip has its rate
+			}
 		}
-		if req, err = file.Request(req, m); err != nil {
+
+		if err == nil {
+			req, err = files[i].Request(ctx, req, m)
+		}
+		if err != nil {
 			return req, err
 		}
 	}
 
-	for i, f := range in {
-		var err error
-		if req.Inputs[i].Object, err = s.service.StoreInput(ctx, f.file); err != nil {
+	// A request that is wrong is told before anything is decoded in the clip's size, and stored.
+	spec, err := m.Resolve(req.Unstored(), nil)
+	if err != nil {
+		return req, err
+	}
+	for i, f := range files {
+		if req.Inputs[i].Object, err = s.storeInput(ctx, f, spec); err != nil {
 			return req, err
 		}
 	}
 	return req, nil
+}
+
+// storeInput stores what a job is to find of a file.
+func (s *server) storeInput(ctx context.Context, f *source.File, spec job.Spec) (job.Object,
+	error) {
+	what, done, err := f.Stored(ctx, spec)
+	if err != nil {
+		return job.Object{}, err
+	}
+	defer done()
+	return s.service.StoreInput(ctx, what)
 }
 
 // queue creates a job. Under an idempotency key that was used, it returns the first one's. The same

@@ -19,7 +19,7 @@ func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	rec, err := s.submit(w, r)
+	rec, err := s.submit(w, r, "")
 	leave()
 	if err != nil {
 		return err

@@ -35,6 +35,8 @@ const generateHelp = `Generate a clip from a text.
   longtake generate -p "..." --seconds 60                       a minute, in windows
   longtake generate --storyboard scenes.yaml --seconds 8        scenes that blend
   longtake generate -p "..." --image picture.png                starts from a picture
+  longtake generate -p "..." --video in.mp4 --strength 0.7      changes a video
+  longtake generate -p "..." --video in.mp4 --mask mask.png --reference cat.png   by a VACE model
   longtake generate -p "..." --save-latents ball.safetensors    keeps what a clip can go on from,
   longtake generate -p "..." --extend ball.safetensors --seconds 2   for 2 seconds more
   longtake generate -p "..." --model path/to/Wan2.1-T2V-1.3B-Diffusers --size 832x480 --frames 81
@@ -205,7 +207,7 @@ func (g *generation) run(ctx context.Context) (err error) {
 	if url == "" {
 		// A request that no cluster could carry out ends here, in a second or so, instead of after the
 		// weights are loaded.
-		if err := g.preflight(); err != nil {
+		if err := g.preflight(ctx); err != nil {
 			return err
 		}
 		cluster, err := local.Start(ctx, g.local)
@@ -236,7 +238,7 @@ func (g *generation) run(ctx context.Context) (err error) {
 // fields, the mesh, and whether this machine makes the clip in the time and memory that are
 // allowed. It reads the configuration and the headers of the weights, not the weights. A
 // coordinator that is asked by --coordinator does all of this itself, for its own model.
-func (g *generation) preflight() error {
+func (g *generation) preflight(ctx context.Context) error {
 	folder, err := shard.OpenModel(g.local.Models[0].Dir)
 	if err != nil {
 		return daemon.Usage(err)
@@ -248,7 +250,7 @@ func (g *generation) preflight() error {
 	}
 
 	printNotices(g.stderr, m.Notices)
-	r, err := g.inputs.request(g.request, m)
+	r, err := g.inputs.request(ctx, g.request, m)
 	if err != nil {
 		return err
 	}
@@ -364,8 +366,9 @@ func (g *generation) summarise(v schema.Video) error {
 	terminal.Printf(g.stdout, "%s: %s, %s at %v fps, seed %d\n", g.out.Path, v.Size,
 		count(s.Frames, "frame"), s.FPS, s.Seed)
 	terminal.Printf(g.stdout, "%s of %s on %s; text %s, decode %s, encode %s; ",
-		count(s.Steps, "step"), span(r.StepSeconds), v.Details.Mesh, span(r.Seconds[job.StageText]),
-		span(r.Seconds[job.StageDecode]), span(r.Seconds[job.StageEncode]))
+		count(s.Steps-s.Skipped(), "step"), span(r.StepSeconds), v.Details.Mesh,
+		span(r.Seconds[job.StageText]), span(r.Seconds[job.StageDecode]),
+		span(r.Seconds[job.StageEncode]))
 	terminal.Printf(g.stdout, "%s exchanged, %s a step; %s in all\n", size(r.BytesExchanged),
 		size(r.StepBytes), span(took.Seconds()))
 	return nil

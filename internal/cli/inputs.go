@@ -27,6 +27,8 @@ type inputFile struct {
 	flag  string // without dashes, for errors
 	field job.Field
 	path  string
+	// made is the id of a video of the coordinator's, in place of a path; "": none.
+	made string
 	// input is the open file at path, from open to close.
 	input *source.File
 }
@@ -36,6 +38,10 @@ var inputFlags = []struct{ flag, field, help string }{
 	{"image", job.StartField, "picture that the clip starts from: PNG, JPEG or WebP, scaled and " +
 		"cut to its size"},
 	{"last-image", job.LastField, "picture that the clip ends with, likewise"},
+	{"video", job.VideoField, "video to change, or that a VACE model follows: a file that ffmpeg " +
+		"reads, a folder or zip of pictures or, with a coordinator, a video's id"},
+	{"mask", job.MaskField, "where --video is painted anew: a picture or a video, white there"},
+	{"reference", job.ReferenceField, "picture of what a VACE model is to show; may be repeated"},
 	{"extend", job.StartField, "latents (of --save-latents) or, with a coordinator, id of a video " +
 		"to go on from"},
 }
@@ -44,6 +50,10 @@ var inputFlags = []struct{ flag, field, help string }{
 // video's id as well.
 func defineInputs(f *pflag.FlagSet) {
 	for _, x := range inputFlags {
+		if field, _ := job.LookupField(x.field); field.FilesMax() > 1 {
+			f.StringArray(x.flag, nil, x.help)
+			continue
+		}
 		f.String(x.flag, "", x.help)
 	}
 }
@@ -62,6 +72,14 @@ func readInputs(f *pflag.FlagSet, remote bool) (clipInputs, error) {
 		if !f.Changed(x.flag) {
 			continue
 		}
+		field, _ := job.LookupField(x.field)
+		if field.FilesMax() > 1 {
+			paths, _ := f.GetStringArray(x.flag)
+			for _, path := range paths {
+				c.files = append(c.files, &inputFile{flag: x.flag, field: field, path: path})
+			}
+			continue
+		}
 		if _, err := os.Stat(path); err != nil && x.flag == "extend" {
 			// The id is not checked here: the coordinator's answer says better what is wrong with it.
 			if remote && path != "" {
@@ -71,8 +89,12 @@ func readInputs(f *pflag.FlagSet, remote bool) (clipInputs, error) {
 			return c, daemon.Usagef("--extend is %.64q, which is no file; allowed: latents (of "+
 				"--save-latents), or with --coordinator the id of a video", path)
 		}
-		field, _ := job.LookupField(x.field)
-		c.files = append(c.files, &inputFile{flag: x.flag, field: field, path: path})
+		in := &inputFile{flag: x.flag, field: field, path: path}
+		if _, err := os.Stat(path); err != nil && remote && field.Role == job.RoleVideo &&
+			job.CheckID(job.ID(path)) == nil {
+			in.made = path
+		}
+		c.files = append(c.files, in)
 	}
 
 	if c.video != "" && len(c.files) > 0 {
@@ -95,6 +117,9 @@ func (c *clipInputs) open(ctx context.Context) error {
 
 // open opens one file. Latents with --image, or a picture with --extend, are a usage error.
 func (f *inputFile) open(ctx context.Context) error {
+	if f.made != "" {
+		return nil // the coordinator has it
+	}
 	in, err := source.Open(ctx, f.field, f.path)
 	var wrong *job.FieldError
 	switch {
@@ -104,7 +129,7 @@ func (f *inputFile) open(ctx context.Context) error {
 	case err != nil:
 		return daemon.Usagef("--%s: %w", f.flag, err)
 	// What the file holds decides, not its extension.
-	case in.IsImage() == (f.flag == "extend"):
+	case !in.IsFrames() && in.IsImage() == (f.flag == "extend"):
 		in.Close()
 		return daemon.Usagef("--%s %.200s is of the other kind; allowed: pictures with --image, "+
 			"latents with --extend", f.flag, f.path)
@@ -126,10 +151,11 @@ func (c *clipInputs) close() {
 // request is r as the coordinator would understand it for model m, for a check before anything is
 // sent. Latents fix the size and the frames that exist already, which the limits on the whole clip
 // need. A video's id is not looked up: only a coordinator has it.
-func (c *clipInputs) request(r job.Request, m job.Model) (job.Request, error) {
+func (c *clipInputs) request(ctx context.Context, r job.Request, m job.Model) (job.Request,
+	error) {
 	for _, f := range c.files {
 		var err error
-		if r, err = f.input.Request(r, m); err != nil {
+		if r, err = f.input.Request(ctx, r, m); err != nil {
 			return r, err
 		}
 	}
@@ -143,8 +169,13 @@ func (c *clipInputs) queue(ctx context.Context, to *client.Client, r job.Request
 	if c.video != "" {
 		return to.Extend(ctx, c.video, r)
 	}
+
 	var files []client.File
 	for _, f := range c.files {
+		if f.made != "" {
+			files = append(files, client.File{Field: f.field.Name, Made: f.made})
+			continue
+		}
 		files = append(files, client.File{Field: f.field.Name, Name: f.path,
 			Reader: io.NewSectionReader(f.input, 0, source.Max)})
 	}

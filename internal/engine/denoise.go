@@ -15,6 +15,9 @@ import (
 
 // denoise returns the values of the held tokens of the finished latent, [tokens, token width].
 func (r *run) denoise(ctx context.Context) ([]float32, error) {
+	if err := r.loadControl(ctx); err != nil {
+		return nil, err
+	}
 	r.checkpoints = r.newCheckpointer(ctx)
 	loop := r.denoiseTogether
 	if r.layout.Extend {
@@ -46,7 +49,7 @@ func (r *run) denoiseTogether(ctx context.Context) ([]float32, error) {
 		return nil, err
 	}
 	s := r.Plan.Spec
-	noise := diffusion.WindowNoise(r.generator(ctx), r.e.folder.Transformer.OutChannels, r.grid,
+	noise := diffusion.WindowNoise(r.generator(ctx), r.e.folder.Transformer.OutChannels, r.denoised,
 		s.Window, s.Overlap)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -54,6 +57,10 @@ func (r *run) denoiseTogether(ctx context.Context) ([]float32, error) {
 	x := make([]float32, 0, r.windows.Values())
 	for _, h := range r.layout.Held(r.Rank) {
 		x = append(x, noise.Tokens(h)...)
+	}
+
+	if err := r.startFromVideo(ctx, x, sched); err != nil {
+		return nil, err
 	}
 
 	// A checkpoint has the state after its step; of the step under way, nodes may have velocities.
@@ -84,7 +91,7 @@ func (r *run) denoiseTogether(ctx context.Context) ([]float32, error) {
 		return known[window]
 	}
 	d.OnStep = r.afterSteps(ctx, 0, func() state { return r.wholeState(x, sched) })
-	r.report(job.StageDenoise, from, s.Steps, r.forecast(from))
+	r.report(job.StageDenoise, from, s.TotalSteps(), r.forecast(from))
 	return x, d.Run(ctx, x, from)
 }
 
@@ -96,10 +103,18 @@ func (r *run) generator(ctx context.Context) *diffusion.Generator {
 	return gen
 }
 
-// newScheduler returns the clip's scheduler before its first step.
+// newScheduler returns the clip's scheduler before its first step, which of an edit is a later one.
 func (r *run) newScheduler() (diffusion.Scheduler, error) {
 	s := r.Plan.Spec
-	return diffusion.NewScheduler(s.Scheduler, s.Steps, s.FlowShift, r.e.sched)
+	sched, err := diffusion.NewScheduler(s.Scheduler, s.Steps, s.FlowShift, r.e.sched)
+	if err != nil || s.Skipped() == 0 {
+		return sched, err
+	}
+	late, ok := sched.(diffusion.Late)
+	if !ok {
+		return nil, fmt.Errorf("scheduler %q makes no edits: it cannot leave out steps", s.Scheduler)
+	}
+	return late, late.Skip(s.Skipped())
 }
 
 // newDenoiser returns a denoising loop without its velocities and what follows a step.
@@ -130,6 +145,10 @@ func (r *run) forward(ctx context.Context, p diffusion.Pass, window partition.Ra
 	pt := r.grid.PT
 	text, err := r.windowText(p.Branch, partition.Range{Lo: window.Lo * pt, Hi: window.Hi * pt})
 	if err != nil {
+		return err
+	}
+
+	if err := r.setControl(r.seq, p, window); err != nil {
 		return err
 	}
 

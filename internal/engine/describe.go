@@ -46,11 +46,13 @@ func Describe(f *model.Folder) (job.Model, error) {
 			MaxFrames: d.MaxFrames, Window: d.Window, Overlap: d.Overlap, Steps: d.Steps,
 			FPS: job.Rate(d.FPS), GuidanceScale: d.GuidanceScale, GuidanceScale2: d.GuidanceScale2,
 			FlowShift: sched.FlowShift, Scheduler: sched.Kind()}}
-	m.Takes.FirstImage = d.Extend
 	if p := f.Pipeline; p.Boundary != nil {
 		m.Experts = job.Experts{Boundary: *p.Boundary * float64(sched.TrainTimesteps),
 			First: p.Has(model.FirstExpert), Second: p.Has(model.SecondExpert)}
 	}
+	class := f.Pipeline.Class
+	m.Takes.FirstImage, m.Takes.Control = d.Extend, class == model.Control
+	m.Takes.Video = class == model.TextToVideo || class == model.VideoToVideo
 	if err := m.Check(); err != nil {
 		return job.Model{}, fmt.Errorf("cannot use model %s: %w", f.Name(), err)
 	}

@@ -41,10 +41,15 @@ func (r *run) sendLatents(ctx context.Context, x []float32) error {
 // ranks into res.
 func (r *run) collectLatents(ctx context.Context, x []float32, w *latents.Writer,
 	res *job.Result) error {
+	before := r.references() * r.layout.PerFrame
 	err := r.gather(ctx, r.Transport, r.Plan.Spec.TotalSteps(), opLatents,
 		[]tokenTensor{r.heldTensor(x)}, &chunkSink{
 			take: func(_ int, t partition.Range, v []float32) error {
-				w.Put(t, v)
+				// Reference pictures come before the clip and are left out.
+				own := t.Cut(partition.Range{Lo: before, Hi: r.layout.Tokens()})
+				if own.Len() > 0 {
+					w.Put(own.Plus(-before), v[len(v)-own.Len()*r.e.form.TokenWidth():])
+				}
 				return nil
 			},
 			flush: func(partition.Range) error { return w.Flush() }})

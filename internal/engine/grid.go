@@ -13,3 +13,11 @@ func latentGrid(f *model.Folder, s job.Spec) partition.Grid {
 	return plan.Grid(job.Model{Patch: f.Transformer.PatchSize,
 		TemporalScale: f.VAE.TemporalScale(), SpatialScale: f.VAE.SpatialScale()}, s)
 }
+
+// denoisedGrid returns the latent that the steps work on: that of latentGrid, and a frame before it
+// for each reference picture.
+func denoisedGrid(f *model.Folder, s job.Spec) partition.Grid {
+	g := latentGrid(f, s)
+	g.T += s.References()
+	return g
+}

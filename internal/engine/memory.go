@@ -41,6 +41,7 @@ func (r *run) reserve() error {
 // copies of the latent.
 func (r *run) checkMemory(need int64) error {
 	need += 4 * job.CopiesHeld * int64(r.windows.Values())
+	need += 4 * int64(r.windows.Values()/r.e.form.TokenWidth()) * int64(r.e.form.ControlWidth())
 	if need <= r.MemoryMax {
 		return nil
 	}

@@ -26,6 +26,7 @@ const (
 	opRowsTaken                               // rank 0 has put those rows into a frame
 	opLatentsKept                             // whether an earlier attempt left the latents
 	opStart                                   // the latent of the picture that a clip starts from
+	opEdit                                    // a part of a video's frame, which is the step
 )
 
 // op numbers the i-th message of a kind.

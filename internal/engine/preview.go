@@ -137,7 +137,7 @@ func (p *previewer) close() {
 // preview makes an animation of the clip as far as it can be told from a checkpoint: with as many
 // frames as keep it within PreviewBytesMax.
 func (r *run) preview(s savedState) ([]byte, error) {
-	g := r.grid
+	g := r.denoised
 	frames := g.T / g.PT // of tokens
 	tokens, err := r.clearestTokens(s)
 	if err != nil {
@@ -148,8 +148,8 @@ func (r *run) preview(s savedState) ([]byte, error) {
 	fps, per := r.Plan.Spec.FPS.Fraction()
 	for every := (frames + previewFrames - 1) / previewFrames; every <= frames; every *= 2 {
 		var pictures []media.Frame
-		// Frames before the first window were given, so they would show nothing new.
-		for t := r.layout.Windows(0)[0].Lo; t < frames; t += every {
+		// Frames before the first window were given, and reference pictures are no part of the clip.
+		for t := max(r.layout.Windows(0)[0].Lo, r.references()); t < frames; t += every {
 			p, err := r.paintFrame(tokens, t)
 			if err != nil {
 				return nil, err
@@ -172,7 +172,7 @@ func (r *run) preview(s savedState) ([]byte, error) {
 func (r *run) clearestTokens(s savedState) (tensor.Tensor, error) {
 	name := "0"
 	if r.Plan.Spec.Scheduler == diffusion.KindUniPC && !r.layout.Extend && s.tensors.Has("1") &&
-		s.step < r.Plan.Spec.Steps {
+		s.step < r.Plan.Spec.TotalSteps() {
 		name = "1"
 	}
 	return s.tensors.Tensor(name)
@@ -181,7 +181,7 @@ func (r *run) clearestTokens(s savedState) (tensor.Tensor, error) {
 // paintFrame makes a picture of frame t of tokens [tokens, width]: of its first latent frame, where
 // a token spans several.
 func (r *run) paintFrame(tokens tensor.Tensor, t int) (media.Frame, error) {
-	g, channels := r.grid, r.e.folder.Transformer.OutChannels
+	g, channels := r.denoised, r.e.folder.Transformer.OutChannels
 	size := len(tokens.Data) / (g.T / g.PT)
 	g.T = g.PT
 

@@ -60,6 +60,7 @@ type run struct {
 	direct collective.Transport // the Assignment's; waits on it do not count as the rank's
 
 	grid        partition.Grid // of the latent of the whole clip
+	denoised    partition.Grid // the same, after a frame for each reference picture
 	layout      partition.Layout
 	windows     *diffusion.Windows // what of the clip this rank holds
 	group       *collective.Group  // the ranks that share this rank's windows and branch
@@ -67,6 +68,7 @@ type run struct {
 	seqFrames   int
 	timesteps   []float32      // of a window's steps
 	reading     bool           // whether the other expert's files are being read
+	control     controlled     // what controls the clip; none with most models
 	embeds      [2][][]float32 // by branch and scene: [tokens, text_dim]
 	blends      [2][]blend     // by branch: mixtures of scenes that windows need
 	checkpoints *checkpointer  // nil before the denoising loop
@@ -167,8 +169,8 @@ func (r *run) prepare() error {
 	if p.Mesh.Size() != r.Transport.Size() || r.Transport.Size() != len(p.Nodes) {
 		return fmt.Errorf("a mesh of %d ranks does not fit %d nodes", p.Mesh.Size(), len(p.Nodes))
 	}
-	r.grid = latentGrid(r.e.folder, s)
-	r.layout = partition.Layout{Timeline: plan.Timeline(r.grid, s), Mesh: p.Mesh,
+	r.grid, r.denoised = latentGrid(r.e.folder, s), denoisedGrid(r.e.folder, s)
+	r.layout = partition.Layout{Timeline: plan.Timeline(r.denoised, s), Mesh: p.Mesh,
 		Shares: p.Shares}
 	r.windows = diffusion.NewWindows(r.layout, r.Rank, r.e.form.TokenWidth(), r.swapSeams)
 
@@ -214,7 +216,7 @@ func (r *run) useWindow(window partition.Range) (err error) {
 
 // windowGrid is the latent grid of a window of token frames.
 func (r *run) windowGrid(window partition.Range) partition.Grid {
-	grid := r.grid
+	grid := r.denoised
 	grid.T = window.Len() * grid.PT
 	return grid
 }

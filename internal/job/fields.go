@@ -3,6 +3,7 @@ package job
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -81,7 +82,10 @@ func windowed(m Model, s Spec) bool { return s.Overlap > 0 && s.Window < m.Laten
 // Fields is everything that a request may say, in the order in which docs/api.md has it. Values
 // that depend on the model or on each other (a size that patches tile, windows that make the clip)
 // are checked by Resolve besides what a row says.
-var Fields = []Field{
+var Fields = slices.Concat(clipFields, editFields)
+
+// clipFields are those of every clip.
+var clipFields = []Field{
 	{
 		Name: "prompt", Flag: "prompt", Short: "p", Help: "what to show; may be empty",
 		Doc:      "a text of up to 32768 bytes, which may be empty",

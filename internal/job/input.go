@@ -16,6 +16,8 @@ type Input struct {
 	// Latents counts the frames of the clip's latent that the input gives: they are there before the
 	// clip is made, and stay as they are. 0: it gives none, and the model looks at it instead.
 	Latents int `json:"latents,omitempty"`
+	// Frames counts those of KindFrames, at the clip's rate; a mask of one is for all frames.
+	Frames int `json:"frames,omitempty"`
 }
 
 // Role says what an input is for. A spec has one input of a role, unless the role's field takes
@@ -104,7 +106,8 @@ func (s Spec) checkInputs() error {
 	for _, in := range s.Inputs {
 		f, ok := in.Role.Field()
 		if !ok {
-			return &FieldError{"inputs", "one of role " + quote(string(in.Role)), "start, last"}
+			return &FieldError{"inputs", "one of role " + quote(string(in.Role)),
+				"start, last, video, mask, reference"}
 		}
 		if of[in.Role]++; of[in.Role] > f.FilesMax() {
 			return &FieldError{f.Name, "given too often", fmt.Sprintf("%d times", f.FilesMax())}
@@ -112,6 +115,10 @@ func (s Spec) checkInputs() error {
 
 		if err := in.Object.Check(); err != nil {
 			return &FieldError{f.Name, err.Error(), "a stored object"}
+		}
+		if frames := in.Kind == KindFrames; frames != (in.Frames > 0) || in.Frames > FramesLimit {
+			return &FieldError{f.Name, fmt.Sprintf("%d frames of kind %.32q", in.Frames, in.Kind),
+				fmt.Sprintf("1 to %d of kind frames", FramesLimit)}
 		}
 		if in.Latents < 0 || in.Latents > FramesLimit {
 			return &FieldError{f.Name, fmt.Sprintf("%d latent frames", in.Latents),
@@ -162,6 +169,8 @@ func (m Model) checkLast(s Spec) error {
 // Refuses says what is allowed in place of inputs of a role, "" if m takes them.
 func (m Model) Refuses(r Role) string {
 	switch {
+	case m.refusesEdit(r) != "":
+		return m.refusesEdit(r)
 	case r == RoleStart && !m.Extends:
 		return "none; this model was not trained to go on from given latents"
 	case r == RoleLast:

@@ -16,8 +16,8 @@ func extender() Model {
 
 // start is something that a clip goes on from.
 func start(kind InputKind, latents int) []Input {
-	return []Input{{RoleStart, kind, Object{Name: "o", Size: 1, SHA256: strings.Repeat("0", 64)},
-		latents}}
+	return []Input{{Role: RoleStart, Kind: kind, Latents: latents,
+		Object: Object{Name: "o", Size: 1, SHA256: strings.Repeat("0", 64)}}}
 }
 
 func TestClipsWithAStartAreExtended(t *testing.T) {

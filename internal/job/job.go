@@ -66,6 +66,11 @@ type Spec struct {
 	// Inputs are what the clip is made from besides words; Frames counts what they give, too.
 	Inputs []Input `json:"inputs,omitempty"`
 
+	// Strength, above 0 up to 1, is how much of a given video is new: the part of the steps that are
+	// made. ConditioningScale is how strongly a clip follows what controls it. 0: neither.
+	Strength          float64 `json:"strength,omitempty"`
+	ConditioningScale float64 `json:"conditioning_scale,omitempty"`
+
 	RemixOf ID `json:"remixed_from,omitempty"` // the video whose request was changed
 
 	// What the client said, if that is not what the fields above have: an alias of the model, the
@@ -95,7 +100,7 @@ const (
 )
 
 // TotalSteps returns the denoising steps of all windows that are made one after the other.
-func (s Spec) TotalSteps() int { return s.Steps * max(1, s.Blocks) }
+func (s Spec) TotalSteps() int { return (s.Steps - s.Skipped()) * max(1, s.Blocks) }
 
 // Notices tells what the clip has other than was asked for, one sentence each: what was left out of
 // the request, and another number of frames.

@@ -31,6 +31,9 @@ type Request struct {
 	Schedule       Schedule
 	Long           Long // empty: windows, or extend after a start
 
+	Strength          *float64 // of an edit
+	ConditioningScale *float64 // of what controls the clip
+
 	// Force takes what is far beyond the model's sizes, or predicted to take longer than allowed.
 	Force bool
 

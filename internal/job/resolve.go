@@ -56,7 +56,8 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 func (m Model) checks() []func(Spec) error {
 	return []func(Spec) error{
 		Spec.checkInputs, m.checkTexts, m.checkSize, checkFields, m.checkWindow, m.checkFrames,
-		m.checkStart, m.checkLast, m.checkWindows, m.checkRefused, checkMesh, Spec.checkScenes,
+		m.checkStart, m.checkLast, m.checkEdit, m.checkWindows, m.checkRefused, checkMesh,
+		Spec.checkScenes,
 	}
 }
 

@@ -44,6 +44,7 @@ func ffmpegVideo(path string, r FrameRate) func(context.Context, func(image.Imag
 			return errors.New("ffmpeg is not on the PATH of the coordinator that reads it; install it, " +
 				"or send a zip of PNG pictures or an animated WebP")
 		}
+
 		ctx, cancel := context.WithCancel(ctx)
 		cmd := exec.CommandContext(ctx, "ffmpeg", readArguments(path, r)...)
 		said := &beginning{}
@@ -62,6 +63,7 @@ func ffmpegVideo(path string, r FrameRate) func(context.Context, func(image.Imag
 		if err != nil {
 			cancel()
 		}
+
 		ended := cmd.Wait()
 		cancel()
 		if err == nil && ended != nil {

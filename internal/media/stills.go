@@ -205,6 +205,21 @@ func (s *Stills) at(i int) (image.Image, error) {
 	return upright(img, 1), nil
 }
 
+// Len returns the number of frames.
+func (s *Stills) Len() int { return s.n }
+
+// Frame decodes frame i, from 0, in a size: see Fit.
+func (s *Stills) Frame(i, w, h int) (Frame, error) {
+	if i < 0 || i >= s.n {
+		return Frame{}, fmt.Errorf("cannot read frame %d of %d", i, s.n)
+	}
+	img, err := s.at(i)
+	if err != nil {
+		return Frame{}, fmt.Errorf("cannot read frame %d: %w", i, err)
+	}
+	return Fit(img, w, h), nil
+}
+
 // scaled returns frame i, scaled down so that its longer side has at most `side` pixels.
 func (s *Stills) scaled(i, side int) (*image.RGBA, error) {
 	img, err := s.at(i)

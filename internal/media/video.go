@@ -40,13 +40,41 @@ type Video struct {
 	each func(context.Context, func(image.Image) error) error // from the first frame on
 }
 
+// StillsVideo is a clip of this package's as a video: of n frames at one rate, taken at another.
+func StillsVideo(s *Stills, from, to FrameRate, most int) (*Video, error) {
+	first, err := s.at(0)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrVideo, err)
+	}
+
+	v := &Video{W: first.Bounds().Dx(), H: first.Bounds().Dy()}
+	v.each = func(_ context.Context, f func(image.Image) error) error {
+		t := timed{rate: to, f: f}
+		at := func(i int) float64 { return float64(i*from.Seconds) / float64(from.Frames) }
+		for i := range s.n {
+			img, err := s.at(i)
+			if err != nil {
+				return err
+			}
+			if err := t.add(img, at(i)); err != nil {
+				return err
+			}
+		}
+		return t.add(nil, at(s.n))
+	}
+
+	t := timed{rate: to}
+	v.Frames = max(1, min(most, t.slot(float64(s.n*from.Seconds)/float64(from.Frames))))
+	return v, nil
+}
+
 // errEnough ends the reading of frames before the last one.
 var errEnough = errors.New("enough frames")
 
 // OpenVideo looks at all frames of a video, up to `most` of them, and returns what Read reads. A
 // video with times is taken at the rate r: at each time, the latest of its frames. Pictures in a
-// zip have no times and are taken one by one, in the order of their names. The file stays the
-// caller's, and has to stay as it is while the Video is read.
+// zip have no times and are taken one by one, in the order of their names; a picture is one frame.
+// The file stays the caller's, and has to stay as it is while the Video is read.
 //
 // Whatever is wrong with the bytes is an ErrVideo, and so is a video for which ffmpeg is missing.
 func OpenVideo(ctx context.Context, f *os.File, r FrameRate, most int) (*Video, error) {
@@ -60,6 +88,7 @@ func OpenVideo(ctx context.Context, f *os.File, r FrameRate, most int) (*Video, 
 	if info.Size() > VideoBytes {
 		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrVideo, VideoBytes)
 	}
+
 	head := make([]byte, 32)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -72,6 +101,8 @@ func OpenVideo(ctx context.Context, f *os.File, r FrameRate, most int) (*Video, 
 		v.each, err = zippedVideo(f, info.Size())
 	case isAnimated(head):
 		v.each, err = animatedVideo(f, info.Size(), r)
+	case !IsVideo(head):
+		v.each = pictureVideo(f)
 	default:
 		v.each = ffmpegVideo(f.Name(), r)
 	}
@@ -122,6 +153,7 @@ func (v *Video) Read(ctx context.Context, n int, f func(i int, img image.Image) 
 		}
 		return nil
 	})
+
 	switch {
 	case own != nil:
 		return own

@@ -46,6 +46,20 @@ func zippedVideo(r io.ReaderAt, size int64) (func(context.Context, func(image.Im
 	}, nil
 }
 
+// pictureVideo reads a picture, a video of one frame.
+func pictureVideo(file io.ReadSeeker) func(context.Context, func(image.Image) error) error {
+	return func(ctx context.Context, f func(image.Image) error) error {
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		img, err := ReadPicture(ctx, file)
+		if err != nil {
+			return err
+		}
+		return f(img)
+	}
+}
+
 // zippedFrame reads one picture of a zip.
 func zippedFrame(ctx context.Context, f *zip.File) (image.Image, error) {
 	in, err := f.Open()

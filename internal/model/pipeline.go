@@ -146,6 +146,13 @@ func (f *Folder) checkTogether() error {
 		return fmt.Errorf("the transformer's in_channels is %d; allowed: %d in a %s with a z_dim of %d",
 			t.InChannels, in[0], f.Pipeline.Class, z)
 	}
+	// The control is the part of a video that stays, that which is made anew, and a mask of one
+	// channel for each pixel of a place.
+	if n := 2*z + f.VAE.SpatialScale()*f.VAE.SpatialScale(); len(t.VaceLayers) > 0 &&
+		t.VaceInChannels != n {
+		return fmt.Errorf("the transformer's vace_in_channels is %d; allowed: %d with this VAE",
+			t.VaceInChannels, n)
+	}
 	if has := t.ImageDim > 0; has != f.Pipeline.ImageEncoder {
 		return fmt.Errorf("the transformer's image_dim is %d; allowed: above 0 with an image_encoder in "+
 			"model_index.json, and null without", t.ImageDim)
@@ -161,7 +168,6 @@ func (f *Folder) supported() error {
 		what  string
 	}{
 		{p.Class == ImageToVideo, "image-to-video (WanImageToVideoPipeline)"},
-		{p.Class == Control, "a control video (WanVACEPipeline)"},
 		{p.ExpandTimesteps, "a timestep for each token (expand_timesteps)"},
 	} {
 		if c.asked {

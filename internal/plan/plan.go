@@ -11,6 +11,13 @@ func Grid(m job.Model, s job.Spec) partition.Grid {
 		W: s.Width / m.SpatialScale, PT: m.Patch[0], PH: m.Patch[1], PW: m.Patch[2]}
 }
 
+// Denoised returns the latent that the steps work on: the clip's, after its reference pictures.
+func Denoised(m job.Model, s job.Spec) partition.Grid {
+	g := Grid(m, s)
+	g.T += s.References()
+	return g
+}
+
 // Timeline returns the windows of a clip whose latent is g: made together, or one after the other
 // behind what the clip starts from.
 func Timeline(g partition.Grid, s job.Spec) partition.Timeline {
@@ -22,7 +29,7 @@ func Timeline(g partition.Grid, s job.Spec) partition.Timeline {
 // Load returns what a mesh has to carry in one denoising step of a job. Of a clip that is extended
 // window by window it is one window, since only one is in work at a time.
 func Load(m job.Model, s job.Spec) partition.Load {
-	grid := Grid(m, s)
+	grid := Denoised(m, s)
 	if s.Long == job.LongExtend {
 		grid.T, s.Long, s.Inputs = s.Window, job.LongWindows, nil
 	}

@@ -34,6 +34,8 @@ func (c *Client) Create(ctx context.Context, r job.Request) (schema.Video, error
 type File struct {
 	Field, Name string // of the API, such as job.StartField; of the file
 	io.Reader
+	// Made is the id of a video that the coordinator has, in place of a file; "": none.
+	Made string
 }
 
 // CreateFrom is Create of a video that is made from files, such as a picture that it starts from.
@@ -84,6 +86,12 @@ func encodeForm(r job.Request, files []File) ([]byte, string, error) {
 
 	// The files come last: a wrong field is refused before a GB was sent.
 	for _, f := range files {
+		if f.Made != "" {
+			if err := form.WriteField(f.Field, f.Made); err != nil {
+				return nil, "", err
+			}
+			continue
+		}
 		part, err := form.CreateFormFile(f.Field, filepath.Base(f.Name))
 		if err == nil {
 			_, err = io.Copy(part, f)

@@ -1,5 +1,5 @@
-// Package source looks at the files that clips are made from, pictures and latents: a coordinator
-// at what it receives, the command line at what it is about to send.
+// Package source looks at the files that clips are made from, pictures, latents and videos: a
+// coordinator at what it receives, the command line at what it is about to send.
 package source
 
 import (
@@ -28,6 +28,9 @@ const latentsHeaderMax = 64 << 10
 
 // Allowed says what files a field takes.
 func Allowed(field job.Field) string {
+	if takesVideo(field) {
+		return media.VideoAllowed
+	}
 	if field.Role != job.RoleStart {
 		return media.PictureAllowed
 	}
@@ -45,11 +48,26 @@ type File struct {
 	input job.Input
 	// Of latents, [1, channels, frames, rows, columns]; nil for a picture.
 	shape tensor.Shape
+	clip  clip   // of a video
+	drop  func() // what Close calls besides; nil: nothing
+}
+
+// Close closes the file.
+func (f *File) Close() error {
+	err := f.File.Close()
+	if f.drop != nil {
+		f.drop()
+	}
+	return err
 }
 
 // Open opens and inspects a file of the user's for a field, and describes its bytes. One that is
-// too large, or not what the field takes, is a *job.FieldError. The caller closes it.
+// too large, or not what the field takes, is a *job.FieldError. The caller closes it. A folder of
+// pictures, for a field that takes a video, becomes a zip.
 func Open(ctx context.Context, field job.Field, path string) (_ *File, err error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() && takesVideo(field) {
+		return openFolder(ctx, field, path)
+	}
 	f, err := userfile.Open(path)
 	if err != nil {
 		return nil, err
@@ -80,6 +98,12 @@ func Inspect(ctx context.Context, field job.Field, f *os.File) (*File, error) {
 	n, err := f.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
+	}
+
+	// The frames of a video are looked at by Request, which knows how many are needed.
+	if takesVideo(field) {
+		return &File{File: f, field: field,
+			input: job.Input{Role: field.Role, Kind: job.KindFrames}}, nil
 	}
 
 	// What does not begin like a picture is taken for latents: their format has no signature.
@@ -130,8 +154,13 @@ func (f *File) IsImage() bool { return f.input.Kind == job.KindImage }
 
 // Request returns r for a clip of model m that is made from f, too. After latents, what r says of
 // the length is what is added, and comes back as the length of the whole clip. Latents of another
-// model's channels, or of another size than r says, are a *job.FieldError.
-func (f *File) Request(r job.Request, m job.Model) (job.Request, error) {
+// model's channels, or of another size than r says, are a *job.FieldError. What r leaves out of a
+// clip that is made from a video follows from that.
+func (f *File) Request(ctx context.Context, r job.Request, m job.Model) (job.Request, error) {
+	if f.IsFrames() {
+		return f.requestFrames(ctx, r, m)
+	}
+
 	in := f.input
 	if f.IsImage() {
 		in.Latents = m.PictureLatents(in.Role)
