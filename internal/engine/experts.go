@@ -58,14 +58,22 @@ type experts struct {
 func (e *Engine) prepareExperts(context.Context) error {
 	p := e.folder.Pipeline
 	e.experts.loaded = map[string]*wan.Transformer{}
-	if e.experts.names = p.Experts; p.Boundary == nil {
-		e.experts.names = []string{model.FirstExpert}
+	if e.experts.names = stepExperts(p); p.Boundary == nil {
 		return nil
 	}
 
 	// torch compares a timestep with a number in float32.
 	e.experts.boundary = float32(*p.Boundary * float64(e.sched.TrainTimesteps))
 	return nil
+}
+
+// stepExperts lists the transformers that steps are computed with. Without a boundary the first one
+// computes all of them, whatever else the folder has.
+func stepExperts(p model.Pipeline) []string {
+	if p.Boundary == nil {
+		return []string{model.FirstExpert}
+	}
+	return p.Experts
 }
 
 // expertAt returns the transformer that computes a step of that timestep.

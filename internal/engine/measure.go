@@ -15,9 +15,12 @@ import (
 // measure tells what clips take of a shard's memory. It runs the code that allocates, without
 // weights and on a compute.Meter, in two sizes of everything: memory is linear in them.
 func measure(f *model.Folder) (job.Memory, error) {
-	m := job.Memory{Weights: map[string]int64{}}
+	m := job.Memory{Weights: map[string]int64{}, Expert: map[string]int64{}}
 	for _, t := range []compute.DType{compute.FP32, compute.BF16} {
 		m.Weights[t.String()] = weightBytes(f, t)
+		if len(stepExperts(f.Pipeline)) == 2 {
+			m.Expert[t.String()] = f.Bytes(model.SecondExpert, t)
+		}
 	}
 
 	dit := wan.Outline(f.Transformer, compute.FP32)
@@ -73,7 +76,7 @@ func line(n, a, b int64) (slope float64, offset int64) {
 // weightBytes returns the bytes of the packed weights that stay from one clip to the next.
 func weightBytes(f *model.Folder, t compute.DType) int64 {
 	n := int64(0)
-	for _, expert := range f.Pipeline.Experts {
+	for _, expert := range stepExperts(f.Pipeline) {
 		n += f.Bytes(expert, t)
 	}
 	for name, s := range f.VAE.Shapes() {

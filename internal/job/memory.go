@@ -11,8 +11,9 @@ type Memory struct {
 	// Weights are those of the transformers and the decoder, which stay from one clip to the next, by
 	// the type of products (fp32, bf16).
 	Weights map[string]int64 `json:"weights,omitempty"`
-	// Text is what encoding a text takes; TextToken each token of a text that denoising holds.
-	Text      int64   `json:"text,omitempty"`
+	// Expert is the part of a second transformer in them, which may be loaded for its steps alone.
+	Expert map[string]int64 `json:"expert,omitempty"`
+	// TextToken is what each token of a text takes while denoising holds it.
 	TextToken float64 `json:"text_token,omitempty"`
 	// Pass is what a pass through the transformer takes whatever its size, PassToken for each token
 	// that the rank owns, and PassShared, where ranks share a window, for each token of the window,
@@ -30,13 +31,16 @@ type Memory struct {
 // check bounds what came from a shard, so that no product of the planner overflows.
 func (m Memory) check() error {
 	const most = 1 << 50
-	sizes := []float64{float64(m.Text), m.TextToken, float64(m.Pass), m.PassToken, m.PassShared,
+	sizes := []float64{m.TextToken, float64(m.Pass), m.PassToken, m.PassShared,
 		m.DecodePlace, m.DecodeBand, m.DecodeRows}
-	for t, n := range m.Weights {
-		if sizes = append(sizes, float64(n)); len(t) > 16 || len(m.Weights) > 8 {
-			return fmt.Errorf("weights of %d types, one of them %.16q; allowed: 8", len(m.Weights), t)
+	for _, weights := range []map[string]int64{m.Weights, m.Expert} {
+		for t, n := range weights {
+			if sizes = append(sizes, float64(n)); len(t) > 16 || len(weights) > 8 {
+				return fmt.Errorf("weights of %d types, one of them %.16q; allowed: 8", len(weights), t)
+			}
 		}
 	}
+
 	for _, v := range sizes {
 		if !(v >= 0 && v <= most) || math.IsNaN(v) {
 			return fmt.Errorf("a memory of %+v; allowed: from 0 to 2^50 each", m)

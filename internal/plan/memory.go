@@ -10,21 +10,26 @@ import (
 // that the larger of them counts.
 type Memory struct {
 	Weights int64 // of the transformers and the decoder
-	Text    int64 // encoding the texts, before anything else
+	Expert  int64 // of these, those of a second transformer
 	Denoise int64 // activations of a window, texts, and the rank's part of the latent
 	Decode  int64 // of the rank's rows of a frame; a device that has less decodes them in bands
 }
 
 // Total returns the most bytes that the clip needs at a time.
-func (m Memory) Total() int64 { return m.Weights + max(m.Text, m.Denoise, m.Decode) }
+func (m Memory) Total() int64 { return m.Weights + max(m.Denoise, m.Decode) }
 
-// Least returns the bytes below which the clip cannot be made: without what decoding adapts to.
-func (m Memory) Least() int64 { return m.Weights + max(m.Text, m.Denoise) }
+// Least returns the bytes below which the clip cannot be made: without what decoding adapts to, and
+// with one transformer at a time.
+func (m Memory) Least() int64 { return m.Weights - m.Expert + m.Denoise }
 
 // String tells people what the total is made of.
 func (m Memory) String() string {
-	return fmt.Sprintf("weights %s, denoising %s, decoding %s", Bytes(m.Weights), Bytes(m.Denoise),
-		Bytes(m.Decode))
+	expert := ""
+	if m.Expert > 0 {
+		expert = fmt.Sprintf(" (%s with one transformer at a time)", Bytes(m.Weights-m.Expert))
+	}
+	return fmt.Sprintf("weights %s%s, denoising %s, decoding %s", Bytes(m.Weights), expert,
+		Bytes(m.Denoise), Bytes(m.Decode))
 }
 
 const (
@@ -72,7 +77,7 @@ func MemoryOf(m job.Model, s job.Spec, mesh job.Mesh) Memory {
 
 	const perPixel = 3 * 3 // values: decoded, on its way to the encoder, and in bytes
 	frames := float64(s.Width*s.Height*m.TemporalScale) * perPixel * float32Bytes
-	return Memory{Weights: c.Weights[s.DType], Text: c.Text,
+	return Memory{Weights: c.Weights[s.DType], Expert: c.Expert[s.DType],
 		Denoise: int64(pass + latent + c.TextToken*text),
 		Decode:  int64(decoding(m, s, mesh) + frames)}
 }

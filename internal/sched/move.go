@@ -33,7 +33,7 @@ func (s *scheduler) grow(r Running, free []Node) (note string, pays bool) {
 		return "", false
 	}
 	have := len(r.Plan.Nodes)
-	mesh, err := arrange(m, r.Record, have+len(free))
+	mesh, err := arrange(m, r.Record, have+len(free), leastMemory(free))
 	if err != nil || mesh.Size() <= have {
 		return "", false
 	}

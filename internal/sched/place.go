@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/longtake/longtake/internal/job"
@@ -11,7 +12,7 @@ import (
 // out of this round.
 func (s *scheduler) place(q Queued, from []Node) Decision {
 	m, _ := s.Models.Named(q.Spec.Model) // or no node would have it
-	mesh, err := arrange(m, q.Record, len(from))
+	mesh, err := arrange(m, q.Record, len(from), leastMemory(from))
 	if err != nil {
 		return Decision{Action: Fail, Why: err.Error()}
 	}
@@ -26,7 +27,8 @@ func (s *scheduler) place(q Queued, from []Node) Decision {
 
 // arrange chooses the mesh of a job's next attempt on at most free nodes. After a loss the shards
 // asked for are the most that it gets, not the least, and a mesh that no longer fits is given up.
-func arrange(m job.Model, r job.Record, free int) (job.Mesh, error) {
+// memory is what each node has, 0 where that is not known.
+func arrange(m job.Model, r job.Record, free int, memory int64) (job.Mesh, error) {
 	s := r.Spec
 	if r.Attempt > 0 {
 		if asked := max(s.Shards, s.Mesh.Size()); asked > 0 {
@@ -36,7 +38,15 @@ func arrange(m job.Model, r job.Record, free int) (job.Mesh, error) {
 			s.Shards, s.Mesh = 0, job.Mesh{}
 		}
 	}
-	return plan.Mesh(m, s, free, 0)
+	return plan.Mesh(m, s, free, memory)
+}
+
+// leastMemory returns the least memory of some nodes; 0: one of them does not say.
+func leastMemory(nodes []Node) int64 {
+	if len(nodes) == 0 {
+		return 0
+	}
+	return slices.MinFunc(nodes, func(a, b Node) int { return cmp.Compare(a.Memory, b.Memory) }).Memory
 }
 
 // pick orders n nodes by rank. Rank 0 encodes the clip, so the first can write the format; one of

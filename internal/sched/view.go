@@ -44,6 +44,8 @@ type Node struct {
 	Formats []string
 	// Speed is in multiply-adds per second, measured while denoising; 0: not known.
 	Speed float64
+	// Memory is how many bytes a clip may take, with the weights of its model; 0: not known.
+	Memory int64
 	// Idle nodes have said that they work on nothing; Job is what the others work on.
 	Idle bool
 	Job  job.ID

@@ -93,7 +93,8 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 		nodes[n.reg.Node] = &seen
 		v.Nodes = append(v.Nodes, sched.Node{ID: n.reg.Node, Name: n.reg.Name,
 			Process: n.reg.ProcessID, Formats: n.reg.Capabilities, Speed: n.beat.Speed,
-			Idle: n.beat.State == wire.Idle, Job: n.beat.Work.Job, IdleSince: n.idleSince,
+			Memory: n.reg.Memory,
+			Idle:   n.beat.State == wire.Idle, Job: n.beat.Work.Job, IdleSince: n.idleSince,
 			Models: n.models, Loaded: n.loaded(), LoadTime: n.beat.LoadTime})
 	}
 
