@@ -215,6 +215,7 @@ var twins = []struct{ name, golden string }{
 	{"residual", "twin_residual"},
 	{"a14b", "a14b_unipc"}, {"a14b", "a14b_early"}, {"a14b", "a14b_late"}, {"a14b", "a14b_never"},
 	{"a14b", "a14b_noguide"},
+	{"ti2v", "ti2v_unipc"}, {"ti2v", "ti2v_euler"},
 }
 
 func TestTwinsEqualTheReference(t *testing.T) {

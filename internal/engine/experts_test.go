@@ -99,30 +99,43 @@ func TestAStepWithoutATransformerIsRefused(t *testing.T) {
 	}
 }
 
+// extensible is a twin whose clips may go on from given latents.
+func extensible(t testing.TB, name string) string {
+	t.Helper()
+	dir := golden.Twin(t, name)
+	file := filepath.Join(dir, "longtake.json")
+	if err := os.WriteFile(file, []byte(`{"extend": true}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // TestExpertsHaveTheSameBytesOnAnyMesh, in memory together or one at a time, in clips that are made
 // as a whole, in windows, and in windows one after the other, of which each begins with the first
 // expert again.
+// A model of 48 channels with a timestep for each token is one more of its kind.
 func TestExpertsHaveTheSameBytesOnAnyMesh(t *testing.T) {
-	dir := golden.Twin(t, "a14b")
-	if err := os.WriteFile(filepath.Join(dir, "longtake.json"), []byte(`{"extend": true}`),
-		0o600); err != nil {
-		t.Fatal(err)
-	}
-	clip := spec(golden.Open(t, "a14b_unipc"))
-	clip.Steps = 4
+	a14b, ti2v := extensible(t, "a14b"), extensible(t, "ti2v")
+	clip, tokens := spec(golden.Open(t, "a14b_unipc")), spec(golden.Open(t, "ti2v_unipc"))
+	clip.Steps, tokens.Steps = 4, 2
 	windows := clip
 	windows.Frames, windows.Window, windows.Overlap = 21, 4, 2
 	windows.Long = job.LongWindows
 	windows.Scenes = []job.Scene{{Prompt: "a"}, {Start: 0.5, Prompt: "two balls"}}
 
 	alone := []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}, {CFG: 1, Ulysses: 2}}
+	further := tokens
+	further.Frames, further.Window, further.Overlap = 13, 2, 1
 	for name, c := range map[string]struct {
+		dir    string
 		spec   job.Spec
 		meshes []job.Mesh
 	}{
-		"whole":   {clip, append(alone, job.Mesh{CFG: 2, Ulysses: 2})},
-		"windows": {windows, append(alone, job.Mesh{Window: 2, CFG: 1, Ulysses: 1})},
-		"extend":  {extending(windows), alone},
+		"whole":       {a14b, clip, append(alone, job.Mesh{CFG: 2, Ulysses: 2})},
+		"windows":     {a14b, windows, append(alone, job.Mesh{Window: 2, CFG: 1, Ulysses: 1})},
+		"extend":      {a14b, extending(windows), alone},
+		"ti2v":        {ti2v, tokens, append(alone, job.Mesh{CFG: 2, Ulysses: 2})},
+		"ti2v extend": {ti2v, extending(further), alone[:2]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := ""
@@ -130,7 +143,7 @@ func TestExpertsHaveTheSameBytesOnAnyMesh(t *testing.T) {
 				engines := make([]*Engine, m.Size())
 				for r := range engines {
 					o := Options{Experts: []Residency{Resident, Swap}[(i+r)%2]}
-					engines[r] = expertEngine(t, dir, 1+r%2, o, nil)
+					engines[r] = expertEngine(t, c.dir, 1+r%2, o, nil)
 				}
 				res, _ := generate(t, engines, inMemory(t, m.Size()), c.spec, m)
 				if want == "" {

@@ -94,8 +94,13 @@ const TokensLimit = 1 << 20
 
 // fit changes the frames and the size that longtake.json does not give to ones that the model can
 // make. WanPipeline's suit models with Wan's positions, patches and VAE; a smaller one gets the
-// nearest below.
-func (d *Defaults) fit(t TransformerConfig, v VAEConfig) {
+// nearest below. expand says whether each token has a timestep of its own.
+func (d *Defaults) fit(t TransformerConfig, v VAEConfig, expand bool) {
+	// Models with a timestep for each token, Wan 2.2's TI2V, are trained on 24 frames a second.
+	if expand && !d.given["fps"] {
+		d.FPS = 24
+	}
+
 	// Frames: as many whole patches as there are positions in time.
 	if !d.given["frames"] {
 		latents := min(v.LatentFrames(d.Frames), t.RopeMaxSeqLen*t.PatchSize[0])

@@ -148,7 +148,7 @@ func (f *Folder) readConfigs(name string) (err error) {
 	}
 
 	// What longtake.json leaves open depends on what was read before.
-	f.Defaults.fit(f.Transformer, f.VAE)
+	f.Defaults.fit(f.Transformer, f.VAE, f.Pipeline.ExpandTimesteps)
 	return f.Defaults.LatentRGB.fit(f.Transformer.OutChannels)
 }
 

@@ -218,7 +218,7 @@ func TestDefaultsFitTheModel(t *testing.T) {
 		{1024, [3]int{1, 1, 1}, small, [2]int{298, 172}, 81},
 	} {
 		d := Defaults{Sizes: [][2]int{{832, 480}}, Frames: 81}
-		d.fit(TransformerConfig{PatchSize: c.patch, RopeMaxSeqLen: c.positions}, c.vae)
+		d.fit(TransformerConfig{PatchSize: c.patch, RopeMaxSeqLen: c.positions}, c.vae, false)
 		if d.Sizes[0] != c.size || d.Frames != c.frames {
 			t.Errorf("%d positions, patches of %v: %v, %d frames; want %v, %d", c.positions, c.patch,
 				d.Sizes[0], d.Frames, c.size, c.frames)

@@ -168,7 +168,6 @@ func (f *Folder) supported() error {
 		what  string
 	}{
 		{p.Class == ImageToVideo, "image-to-video (WanImageToVideoPipeline)"},
-		{p.ExpandTimesteps, "a timestep for each token (expand_timesteps)"},
 	} {
 		if c.asked {
 			return fmt.Errorf("the model needs %s, which is not supported yet", c.what)
