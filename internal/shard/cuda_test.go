@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/longtake/longtake/internal/cuda"
+	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -24,6 +25,23 @@ func TestAClipOnGPUsIsTheSameOnAnyNumberOfThem(t *testing.T) {
 		t.Fatalf("the device is %q", name)
 	}
 	k.sameLatents("", []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}, {CFG: 1, Ulysses: 3}})
+}
+
+// TestTwoExpertsOnGPUs makes clips of a model with two transformers, in memory together or one at a
+// time, and of one with a timestep for each token.
+func TestTwoExpertsOnGPUs(t *testing.T) {
+	for name, how := range map[string][]engine.Residency{"a14b": {engine.Resident, engine.Swap},
+		"ti2v": {engine.Auto, engine.Auto}} {
+		t.Run(name, func(t *testing.T) {
+			k := startCluster(t, 0, ownServers)
+			k.device, k.model = DeviceCUDA, golden.Twin(t, name)
+			for i, experts := range how {
+				k.addWith(string("ab"[i]), ownServers(0), func(c *Config) { c.Experts = experts })
+			}
+			k.sameLatents("", []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1},
+				{CFG: 1, Ulysses: 2}})
+		})
+	}
 }
 
 func TestADamagedModelOnGPUsFailsItsJobs(t *testing.T) { damagedModelFails(t, DeviceCUDA) }
