@@ -112,6 +112,9 @@ func read(v *config.Values) (shard.Config, error) {
 	if c.Models, err = shard.ParseModels(v.Paths("model")); err != nil {
 		return c, err
 	}
+	if c.LoRAs, err = shard.ReadLoRAs(v.Strings("loras")); err != nil {
+		return c, err
+	}
 	if c.DType, err = compute.ParseDType(v.String("dtype")); err != nil || c.Name != "" {
 		return c, err
 	}

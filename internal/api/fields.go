@@ -119,7 +119,7 @@ func (q *request) store(f job.Field, name string, v value) error {
 	case kind == job.TypeSeed:
 		v = v.onlyElement()
 	// JSON has the scenes as a list, a form has the same list as a text.
-	case kind == job.TypeStoryboard && v.raw != nil:
+	case (kind == job.TypeStoryboard || kind == job.TypeLoRA) && v.raw != nil:
 		v.text = string(v.raw)
 	// Such as format=auto, which clients send for "as you like".
 	case f.Unset != "" && strings.EqualFold(v.text, f.Unset):

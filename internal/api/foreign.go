@@ -22,8 +22,8 @@ var idle = []string{"user", "metadata", "store", "safety_identifier", "prompt_ca
 // servers send many of them by default, as null or false.
 var unable = map[string]string{
 	"boundary_ratio": "another boundary than the model's", "guidance_rescale": "rescaled guidance",
-	"true_cfg_scale": "true CFG besides guidance",
-	"lora":           "LoRA", "loras": "LoRA", "enable_teacache": "TeaCache",
+	"true_cfg_scale":             "true CFG besides guidance",
+	"enable_teacache":            "TeaCache",
 	"enable_frame_interpolation": "frame interpolation", "enable_upscaling": "upscaling",
 	"progressive_mode": "progressive sizes", "generate_sound": "sound", "sound_duration": "sound",
 	"audio_reference": "sound", "sigmas": "sigmas of one's own",

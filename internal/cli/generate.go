@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,7 +141,7 @@ func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, er
 	g.request.Format = string(g.out.Format)
 
 	if g.values.String("coordinator") != "" {
-		return g, g.checkRemote()
+		return g, cmp.Or(g.checkRemote(), g.readLoRAs(true))
 	}
 
 	// From here on the clip is made in this process.
@@ -167,8 +168,10 @@ func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, er
 	} else {
 		g.local.Models = []shard.ModelDir{{}}
 	}
-	g.local.DType, err = parseDType(g.request.DType)
-	return g, err
+	if g.local.DType, err = parseDType(g.request.DType); err != nil {
+		return nil, err
+	}
+	return g, g.readLoRAs(false)
 }
 
 // checkRemote refuses flags that say how a cluster of this process would run: one with a
@@ -249,7 +252,13 @@ func (g *generation) preflight(ctx context.Context) error {
 		return daemon.Usage(err)
 	}
 
-	printNotices(g.stderr, m.Notices)
+	files, notices, err := shard.LoRAFiles(ctx, folder, g.local.LoRAs)
+	if err != nil {
+		return daemon.Usagef("--lora: %w", err)
+	}
+	m.LoRAs = files
+
+	printNotices(g.stderr, append(notices, m.Notices...))
 	r, err := g.inputs.request(ctx, g.request, m)
 	if err != nil {
 		return err

@@ -129,7 +129,7 @@ func (f *inputFile) open(ctx context.Context) error {
 	case err != nil:
 		return daemon.Usagef("--%s: %w", f.flag, err)
 	// What the file holds decides, not its extension.
-	case !in.IsFrames() && in.IsImage() == (f.flag == "extend"):
+	case f.flag != "lora" && !in.IsFrames() && in.IsImage() == (f.flag == "extend"):
 		in.Close()
 		return daemon.Usagef("--%s %.200s is of the other kind; allowed: pictures with --image, "+
 			"latents with --extend", f.flag, f.path)

@@ -10,6 +10,7 @@ import (
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/local"
+	"github.com/longtake/longtake/internal/shard"
 	"github.com/longtake/longtake/internal/terminal"
 )
 
@@ -48,6 +49,9 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		c.Listen, c.Data = v.String("listen"), v.String("data")
 		c.Hosts, c.Origins = v.Strings("http.hosts"), v.Strings("http.cors-origins")
 		if err := api.CheckAccess(c.Hosts, c.Origins); err != nil {
+			return err
+		}
+		if c.LoRAs, err = shard.ReadLoRAs(v.Strings("loras")); err != nil {
 			return err
 		}
 		if c.Clients, err = api.ReadClients(v); err != nil {

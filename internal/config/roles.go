@@ -103,6 +103,10 @@ func Coordinator() Settings {
 var experts = Setting{Key: "experts", Default: "auto", Usage: "both transformers of a model with " +
 	"two (Wan 2.2 A14B) in memory: resident; one at a time: swap; auto: both where they fit"}
 
+// loras are names under which requests ask for LoRAs.
+var loras = Setting{Key: "loras", Default: []string{}, Usage: "LoRA files that requests may ask " +
+	"for by name, as NAME=PATH: such as paint=/models/paint.safetensors"}
+
 // Shard returns the settings of cmd/shard.
 func Shard() Settings {
 	return append(Settings{
@@ -110,6 +114,7 @@ func Shard() Settings {
 		{Key: "model", Also: "models", Default: Paths{}, Usage: "folder of a Wan model as diffusers " +
 			"writes it, or NAME=FOLDER; several times for several models, of which jobs name one " +
 			"(default: the small one that is built in)"},
+		loras,
 		{Key: "device", Default: "auto", Usage: "where the model runs: cpu, cuda (a GPU; needs a shard " +
 			"built by make cuda), or auto, a GPU where there is one"},
 		{Key: "gpus", Default: "", Usage: "a shard on each of these GPUs: all, or numbers such as 0,1 " +
@@ -171,6 +176,7 @@ func Up() Settings {
 	return slices.Concat(Settings{
 		{Key: "listen", Default: "127.0.0.1:8080", Usage: "host:port of the HTTP API"},
 		{Key: "data", Default: "data/up", Usage: "directory of jobs and clips"},
+		loras,
 		httpHosts, httpOrigins,
 	}, storage, clients)
 }

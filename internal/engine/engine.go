@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/diffusion"
@@ -28,6 +29,7 @@ type Engine struct {
 	dit     *wan.Transformer // of the steps under way; likewise
 	form    *wan.Transformer // any of the model's, without weights: all have the same form
 	decoder *vae.Decoder
+	loras   []LoRA // that the transformer has
 
 	options Options
 	experts experts
@@ -93,12 +95,19 @@ func (e *Engine) load(ctx context.Context, parts ...func(context.Context) error)
 	return nil
 }
 
-// Use makes products of type t from here on. Where they are of the other type, it gives the weights
-// back and acquires those of t, which may take as long as at the start, or ends soon when ctx does.
-// After an error the next Use acquires them.
-func (e *Engine) Use(ctx context.Context, t compute.DType) error {
-	if e.dtype == t && e.dit != nil {
+// Use makes products of type t from here on, with weights that LoRAs have changed. Where they are
+// of the other type, or have other LoRAs, it gives the weights back and acquires those, which may
+// take as long as at the start, or ends soon when ctx does. After an error the next Use acquires
+// them.
+func (e *Engine) Use(ctx context.Context, t compute.DType, loras ...LoRA) error {
+	same := slices.EqualFunc(e.loras, loras, func(a, b LoRA) bool { return a.LoRA == b.LoRA })
+	if e.dtype == t && e.dit != nil && same {
 		return nil
+	}
+
+	if e.loras = loras; e.dtype == t && e.text != nil {
+		e.swapOut()
+		return e.load(ctx, e.loadExperts)
 	}
 	// Both types at once may not fit, so the old weights go first.
 	e.dtype, e.text = t, nil
@@ -148,7 +157,7 @@ func (e *Engine) weights(ctx context.Context, component string) (*model.Weights,
 // key is what the pool knows a component's weights by, packed for dev and products of type t.
 func (e *Engine) key(dev compute.Device, component string, t compute.DType) pool.Key {
 	return pool.Key{Folder: e.identity, Component: component, DType: t,
-		Packing: compute.PackingOf(dev)}
+		LoRA: loraKey(e.lorasOf(component)), Packing: compute.PackingOf(dev)}
 }
 
 // acquire takes a component's packed weights from the pool, or has pack make them for dev, in type
@@ -156,6 +165,7 @@ func (e *Engine) key(dev compute.Device, component string, t compute.DType) pool
 func acquire[T any](ctx context.Context, e *Engine, dev compute.Device, component string,
 	t compute.DType, pack func(*model.Weights) (T, error)) (weights T, err error) {
 	e.drop(component)
+	loras := e.lorasOf(component)
 	key := e.key(dev, component, t)
 
 	var release func()
@@ -165,7 +175,7 @@ func acquire[T any](ctx context.Context, e *Engine, dev compute.Device, componen
 			if err != nil {
 				return weights, err
 			}
-			return pack(w)
+			return withLoRAs(ctx, w, e.folder.Transformer.Shapes(), loras, pack)
 		})
 	if err == nil {
 		e.release[component] = release

@@ -79,6 +79,7 @@ const (
 	TypeBool       Type = "bool"
 	TypeMesh       Type = "mesh"       // such as cfg=2,ulysses=3
 	TypeStoryboard Type = "storyboard" // JSON of scenes; the command line reads a YAML file
+	TypeLoRA       Type = "lora"       // JSON of LoRAs, or names with scales: see ParseLoRAs
 	TypeFile       Type = "file"
 )
 

@@ -4,77 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 )
-
-// How values of each type are read and shown. Numbers may have white space around them, as forms
-// and flags do.
-var (
-	integer = kind[int]{written: form{TypeInteger, "an integer"}, show: number,
-		parse: func(t string) (int, bool) { v, err := ParseInt(t); return v, err == nil }}
-	// quality has no 0, which in a spec stands for the format's own.
-	quality = kind[int]{written: form{TypeInteger, "an integer from 1 to 100"},
-		show: number,
-		parse: func(t string) (int, bool) {
-			v, err := ParseInt(t)
-			return v, err == nil && v != 0
-		}}
-	float = kind[float64]{written: form{TypeNumber, "a number"}, show: shownFloat, parse: parseFloat}
-	rate  = kind[Rate]{written: form{TypeRate, "a number such as 16 or 23.976, or 24000/1001"},
-		show: Rate.String, parse: func(t string) (Rate, bool) {
-			v, err := ParseRate(strings.TrimSpace(t))
-			return v, err == nil
-		}}
-	truth = kind[bool]{written: form{TypeBool, "true or false"}, show: strconv.FormatBool,
-		parse: func(t string) (bool, bool) {
-			v, err := strconv.ParseBool(strings.ToLower(strings.TrimSpace(t)))
-			return v, err == nil
-		}}
-	seed = kind[uint64]{written: form{TypeSeed, SeedAllowed},
-		show: func(v uint64) string { return strconv.FormatUint(v, 10) }}
-	mesh = kind[Mesh]{written: form{TypeMesh, meshAllowed}, show: Mesh.String, parse: parseMesh,
-		json: func(m Mesh) any {
-			if m == (Mesh{}) {
-				return ""
-			}
-			return m.String()
-		}}
-)
-
-// texts are kept as they are sent; T is a string, or a type of names.
-func texts[T ~string](of Type) kind[T] {
-	return kind[T]{written: form{of, "a text"}, parse: func(t string) (T, bool) { return T(t), true },
-		show: func(v T) string { return quote(string(v)) }}
-}
-
-// names are texts of which a spec allows a few.
-func names[T ~string]() kind[T] { return texts[T](TypeText) }
-
-func shownFloat(v float64) string { return fmt.Sprint(v) }
-
-func parseFloat(text string) (float64, bool) {
-	v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-	return v, err == nil
-}
-
-// secondsSlot keeps a duration, and its text, which answers show again.
-type secondsSlot struct{ slot[float64] }
-
-func (s secondsSlot) set(r *Request, text string) (said, ok bool) {
-	said, ok = s.slot.set(r, text)
-	if len(text) > secondsTextLimit {
-		return false, false
-	}
-	r.SecondsAsked = strings.TrimSpace(text)
-	return said, ok
-}
-
-// guidanceLimit bounds scales of guidance.
-var guidanceLimit = limit[float64]{"0 to 100",
-	func(v float64) bool { return v >= 0 && v <= scaleLimit }}
-
-const secondsTextLimit = 64 // bytes
 
 // windowed reports whether a clip was made in windows, whose sizes then mean something to another.
 func windowed(m Model, s Spec) bool { return s.Overlap > 0 && s.Window < m.Latents(s.Frames) }
@@ -308,6 +238,21 @@ var clipFields = []Field{
 	{
 		Name: LastField, Role: RoleLast, Aliases: []string{"end_image"}, Flag: "last-image",
 		Doc: "the picture that the clip ends with; [see below](#what-a-clip-starts-from)",
+	},
+	// LoRAs are registered on shards, or come with the request.
+	{
+		Name: LoRAField, Aliases: []string{"loras"},
+		Mistaken: []string{"lora_path", "lora_scale"}, Flag: "lora",
+		Help: "LoRA as FILE or FILE:SCALE, or with a coordinator a name in place of the file; " +
+			"several are added up",
+		Doc: "[LoRAs](lora.md) by name, with scales of -100 to 100: `\"paint:0.8\"`, or " +
+			"`[{\"name\": \"paint\", \"scale\": 0.8, \"target\": \"both\"}]`",
+		Inherits: ByBoth,
+		value:    loraSlot{},
+	},
+	{
+		Name: LoRAFileField, Role: RoleLoRA, Many: LoRAsLimit, Flag: "lora", Part: true,
+		Doc: "files of LoRAs, for the entries of `lora` without a name, in order; [see](lora.md)",
 	},
 	// Where the clip is made. None of it changes the latents.
 	{

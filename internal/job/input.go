@@ -28,6 +28,7 @@ type Role string
 const (
 	RoleStart Role = "start"
 	RoleLast  Role = "last"
+	RoleLoRA  Role = "lora" // a file that changes the model's weights
 )
 
 // InputKind says what the bytes of an input are.
@@ -37,6 +38,7 @@ type InputKind string
 const (
 	KindLatents InputKind = "latents"
 	KindImage   InputKind = "image"
+	KindLoRA    InputKind = "lora" // safetensors of changes to weights
 )
 
 // What clients call a start, and a last picture.

@@ -41,6 +41,7 @@ type Spec struct {
 	GuidanceScale2 float64 `json:"guidance_scale_2,omitempty"`
 	FlowShift      float64 `json:"flow_shift"`
 	Scheduler      string  `json:"scheduler"` // "unipc" or "euler"
+	LoRAs          []LoRA  `json:"lora,omitempty"`
 	Seed           uint64  `json:"seed"`
 	// How it is computed and written. DType is of the matrix products; what is kept and exchanged
 	// is fp32.

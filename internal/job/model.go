@@ -39,6 +39,8 @@ type Model struct {
 	LowerCase bool     `json:"lower_case,omitempty"`
 	// Damage says what makes every job fail: weights that are not finite. "" is the usual case.
 	Damage string `json:"damage,omitempty"`
+	// LoRAs are those that requests may name: files that the shard, or one of the cluster's, has.
+	LoRAs []LoRAFile `json:"loras,omitempty"`
 }
 
 // FingerprintKind is what fingerprints of every byte of the weights begin with. Others are of
@@ -46,14 +48,16 @@ type Model struct {
 const FingerprintKind = "w2-"
 
 // Succeeds reports whether m may take the place of the model of a cluster: of none, of a damaged
-// one, or of the same one by the fingerprint of an earlier release.
+// one, or of the same one, by the fingerprint of an earlier release or with more LoRAs.
 func (m Model) Succeeds(old Model) bool {
 	again := old
 	again.Fingerprint, again.Notices, again.Cost = m.Fingerprint, m.Notices, m.Cost
 	again.Words, again.LowerCase, again.Takes = m.Words, m.LowerCase, m.Takes
+	again.LoRAs = m.LoRAs
 	renamed := strings.HasPrefix(m.Fingerprint, FingerprintKind) &&
 		!strings.HasPrefix(old.Fingerprint, FingerprintKind) && reflect.DeepEqual(again, m)
-	return old.Fingerprint == "" || old.Damage != "" && m.Damage == "" || renamed
+	grown := m.Fingerprint == old.Fingerprint && len(m.LoRAs) > len(old.LoRAs)
+	return old.Fingerprint == "" || old.Damage != "" && m.Damage == "" || renamed || grown
 }
 
 // Defaults are what a request gets for the fields that it leaves out: those of the model's
@@ -118,7 +122,7 @@ func (m Model) Check() error {
 			"overlap %d; allowed: from 0", m.Name, m.MaxTokens, m.MaxPositions, d.MaxFrames, d.Window,
 			d.Overlap)
 	}
-	if err := cmp.Or(m.checkNotices(), m.checkWords(), m.Cost.check(),
+	if err := cmp.Or(m.checkNotices(), m.checkLoRAFiles(), m.checkWords(), m.Cost.check(),
 		m.Experts.check()); err != nil {
 		return err
 	}

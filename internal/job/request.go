@@ -17,6 +17,7 @@ type Request struct {
 	GuidanceScale  *float64
 	GuidanceScale2 *float64 // of the second expert's steps
 	FlowShift      *float64
+	LoRAs          []LoRA
 	Scheduler      string
 	Seed           *uint64 // nil: the coordinator draws one
 	DType          string

@@ -33,6 +33,9 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 	if err := s.stage(r.Scenes); err != nil {
 		return Spec{}, err
 	}
+	if err := m.resolveLoRAs(&s); err != nil {
+		return Spec{}, err
+	}
 	for _, check := range m.checks() {
 		if err := check(s); err != nil {
 			return Spec{}, err
@@ -56,8 +59,8 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 func (m Model) checks() []func(Spec) error {
 	return []func(Spec) error{
 		Spec.checkInputs, m.checkTexts, m.checkSize, checkFields, m.checkWindow, m.checkFrames,
-		m.checkStart, m.checkLast, m.checkEdit, m.checkWindows, m.checkRefused, checkMesh,
-		Spec.checkScenes,
+		m.checkStart, m.checkLast, m.checkEdit, m.checkLoRAs, m.checkWindows, m.checkRefused,
+		checkMesh, Spec.checkScenes,
 	}
 }
 

@@ -46,7 +46,8 @@ const (
 // Config describes a whole cluster in this process. Read takes most of it from the settings.
 type Config struct {
 	// The model, and how it is computed.
-	Models    []shard.ModelDir // none: the built-in one
+	Models    []shard.ModelDir  // none: the built-in one
+	LoRAs     map[string]string // paths of files, by the names under which jobs ask for them
 	Shards    int
 	Threads   int    // of each shard; 0: the cores, shared out
 	Transport string // "nats" or "mem"
@@ -268,6 +269,7 @@ func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard
 	cache string, lead func() error) (*shard.Shard, error) {
 	s, err := shard.Start(ctx, shard.Config{Version: daemon.Version,
 		Name: fmt.Sprintf("shard-%d", i), Models: cfg.Models, AllModels: true,
+		LoRAs:   cfg.LoRAs,
 		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
 		Experts: cfg.Experts, Sharers: cfg.Shards, Weights: l.weights, Texts: &l.texts,
 		TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane,

@@ -116,7 +116,7 @@ var signs = []sign{
 	{[]string{".absmax", ".quant_map", ".SCB", ".quant_state.", ".qweight", ".qzeros", ".g_idx",
 		"._data", ".wscales", ".smooth_factor"}, quantised},
 	{[]string{".lora_A.", ".lora_B.", ".lora_A", ".lora_up.", ".lora_down.", ".lora_up", ".diff_b"},
-		"it is a LoRA (%s), not a whole model; LoRAs are not supported"},
+		"it is a LoRA (%s), not a whole model; give it with --lora, or as a shard's loras"},
 	{[]string{".add_k_proj.", ".image_embedder."},
 		"the weights are of an image-to-video model (%s), which the configuration does not say; " +
 			"allowed: image_dim, added_kv_proj_dim and an image_encoder as diffusers writes them"},

@@ -43,15 +43,15 @@ func loadTime(model string, nodes []Node) time.Duration {
 }
 
 // having returns the nodes that may run the job's model.
-func (s *scheduler) having(nodes []Node, q Queued) []Node { return having(nodes, q.Spec.Model) }
+func (s *scheduler) having(nodes []Node, q Queued) []Node { return having(nodes, q.Spec) }
 
-func having(nodes []Node, model string) []Node {
-	return slices.DeleteFunc(slices.Clone(nodes), func(n Node) bool { return !n.has(model) })
+func having(nodes []Node, spec job.Spec) []Node {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n Node) bool { return !n.has(spec) })
 }
 
-// open returns the free nodes that have a model and for which no job waits.
-func (s *scheduler) open(model string) []Node {
-	return slices.DeleteFunc(having(s.free, model), func(n Node) bool { return s.claimed[n.ID] })
+// open returns the free nodes that may run a job and for which no other one waits.
+func (s *scheduler) open(spec job.Spec) []Node {
+	return slices.DeleteFunc(having(s.free, spec), func(n Node) bool { return s.claimed[n.ID] })
 }
 
 // candidates returns nodes among which the job's next attempt finds its own: those that have its
@@ -59,7 +59,7 @@ func (s *scheduler) open(model string) []Node {
 // all that are open to it. It is nil if even these are not enough. A job that goes on has a
 // measured reason to be on more nodes than have its model loaded: see grow.
 func (s *scheduler) candidates(q Queued) []Node {
-	open, least := s.open(q.Spec.Model), ready
+	open, least := s.open(q.Spec), ready
 	if q.Attempt > 0 {
 		least = spare
 	}
@@ -156,10 +156,10 @@ func (s *scheduler) letsPass(q Queued, nodes []Node) bool {
 // runsOn reports whether a queued job could start now where its model is loaded, among them on one
 // of the nodes.
 func (s *scheduler) runsOn(q Queued, nodes []Node) bool {
-	isReady := func(n Node) bool { return n.ready(q.Spec.Model) && n.has(q.Spec.Model) }
+	isReady := func(n Node) bool { return n.ready(q.Spec.Model) && n.has(q.Spec) }
 	if why, _ := s.obstacle(q); why != "" || !slices.ContainsFunc(nodes, isReady) {
 		return false
 	}
-	open := slices.DeleteFunc(s.open(q.Spec.Model), func(n Node) bool { return !isReady(n) })
+	open := slices.DeleteFunc(s.open(q.Spec), func(n Node) bool { return !isReady(n) })
 	return s.enough(q, open)
 }

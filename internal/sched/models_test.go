@@ -202,3 +202,17 @@ func TestAlternatingModels(t *testing.T) {
 		t.Errorf("a job was passed for %v of %v", waited, took)
 	}
 }
+
+// TestLoRAs places a job where the files are that it names.
+func TestLoRAs(t *testing.T) {
+	v := shelves("ax", "bx", "cx")
+	v.Nodes[1].LoRAs, v.Nodes[2].LoRAs = []string{"paint", "ink"}, []string{"ink"}
+	v.of("x", "j", 0).Spec.LoRAs = []job.LoRA{{SHA256: "ink", Scale: 1}, {SHA256: "paint", Scale: 1}}
+	v.of("x", "k", 2).Spec.LoRAs = []job.LoRA{{SHA256: "paint", Scale: 1}}
+	v.of("x", "l", 1).Spec.LoRAs = []job.LoRA{{SHA256: "oil", Scale: 1}}
+	v.of("x", "m", 1).Spec.LoRAs = []job.LoRA{{SHA256: "oil", Scale: 0}}
+	expect(t, v, "j: place cfg=1,ulysses=1 on b",
+		`k: wait, waits for 2 shards with model "x" and the job's LoRAs, 1 is registered`,
+		`l: wait, waits for a shard that has model "x" and the job's LoRAs`,
+		"m: place cfg=1,ulysses=1 on a")
+}

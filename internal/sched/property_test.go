@@ -150,7 +150,7 @@ func checkNodes(t *rapid.T, v View, all []Decision) {
 		for _, n := range d.Nodes {
 			i := slices.IndexFunc(v.Nodes, func(o Node) bool { return o.ID == n.ID })
 			if _, draining := v.Draining[n.ID]; i < 0 || !v.Nodes[i].Idle || draining || taken[n.ID] ||
-				!v.Nodes[i].has(d.Job.Spec.Model) {
+				!v.Nodes[i].has(d.Job.Spec) {
 				t.Fatalf("%s: node %s cannot be used", told(d), n.ID)
 			}
 			taken[n.ID] = true
@@ -185,13 +185,13 @@ func checkHead(t *rapid.T, v View, all []Decision) {
 
 	usable := slices.DeleteFunc(slices.Clone(v.Nodes), func(n Node) bool {
 		_, draining := v.Draining[n.ID]
-		return draining || !n.has(head.Spec.Model)
+		return draining || !n.has(head.Spec)
 	})
 	possible := len(usable) >= max(1, head.wanted()) && anyWrites(usable, head.Spec.Format) &&
 		head.SinceLoss > v.LostAfter
 	if possible && all[0].Action == Wait && !all[0].Passed {
 		for _, d := range all {
-			there := func(n Node) bool { return n.has(head.Spec.Model) }
+			there := func(n Node) bool { return n.has(head.Spec) }
 			if d.Action == Place && slices.ContainsFunc(d.Nodes, there) {
 				t.Fatalf("%s overtakes %s, which %s", told(d), head.ID, all[0].Why)
 			}

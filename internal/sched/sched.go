@@ -110,7 +110,7 @@ const (
 // claim keeps nodes for a job that waits.
 func (s *scheduler) claim(q Queued, what blocking) {
 	for _, n := range s.usable {
-		if what == everything || what == itsNodes && n.has(q.Spec.Model) {
+		if what == everything || what == itsNodes && n.has(q.Spec) {
 			s.claimed[n.ID] = true
 		}
 	}
@@ -142,7 +142,7 @@ func (s *scheduler) obstacle(q Queued) (why string, blocks blocking) {
 	case len(s.usable) == 0:
 		return "waits for a shard to register", nothing
 	case len(usable) == 0:
-		return fmt.Sprintf("waits for a shard that has model %q", q.Spec.Model), nothing
+		return fmt.Sprintf("waits for a shard that has model %q%s", q.Spec.Model, itsLoRAs(q)), nothing
 	case want > len(usable):
 		return fmt.Sprintf("waits for %s%s, %s registered", plan.Shards(want), s.withModel(q),
 			are(len(usable))), nothing
@@ -166,7 +166,15 @@ func (s *scheduler) withModel(q Queued) string {
 	if len(s.having(s.usable, q)) == len(s.usable) {
 		return ""
 	}
-	return fmt.Sprintf(" with model %q", q.Spec.Model)
+	return fmt.Sprintf(" with model %q%s", q.Spec.Model, itsLoRAs(q))
+}
+
+// itsLoRAs says that shards must have LoRAs, too.
+func itsLoRAs(q Queued) string {
+	if len(q.Spec.Needs()) == 0 {
+		return ""
+	}
+	return " and the job's LoRAs"
 }
 
 // worksOn reports whether a node still works on an earlier attempt of the job.
@@ -237,7 +245,7 @@ func (s *scheduler) running(r Running) Decision {
 		return Decision{Action: Yield, Cause: Rebalanced, Why: why}
 	}
 
-	free := s.upTo(spare, r.Record, s.open(r.Spec.Model))
+	free := s.upTo(spare, r.Record, s.open(r.Spec))
 	if s.growing || len(free) == 0 {
 		return Decision{Action: Keep} // others have a claim to the free nodes
 	}

@@ -54,12 +54,19 @@ type Node struct {
 	// how long that took the last time; 0: not known.
 	Models, Loaded []string
 	LoadTime       time.Duration
+	// LoRAs are the SHA-256 of those files that it has registered.
+	LoRAs []string
 	// IdleSince is when it became idle; zero: not known, long ago.
 	IdleSince time.Time
 }
 
-// has reports whether the node may run jobs of a model, ready whether that is loaded already.
-func (n Node) has(model string) bool   { return slices.Contains(n.Models, model) }
+// has reports whether the node may run a job: it has the model, and all LoRAs.
+func (n Node) has(s job.Spec) bool {
+	lacks := func(sum string) bool { return !slices.Contains(n.LoRAs, sum) }
+	return slices.Contains(n.Models, s.Model) && !slices.ContainsFunc(s.Needs(), lacks)
+}
+
+// ready reports whether a model is loaded already.
 func (n Node) ready(model string) bool { return slices.Contains(n.Loaded, model) }
 
 // writes reports whether the node can hold rank 0 of a job of this format, which encodes the clip.

@@ -39,6 +39,8 @@ type Config struct {
 	Models []ModelDir
 	// AllModels makes a model that cannot be opened an error also where others can.
 	AllModels bool
+	// LoRAs are the paths of files by the names under which jobs ask for them; nil: none.
+	LoRAs map[string]string
 	// Device is DeviceCPU, DeviceCUDA or DeviceAuto; "" is DeviceCPU.
 	Device string
 	// GPU is the number of the GPU, where Device is one.

@@ -31,7 +31,8 @@ type Shard struct {
 	id         job.NodeID
 	started    time.Time
 	models     []*served
-	unopened   []string // why other models are not among them, a line each
+	loraPaths  map[string]string // of registered LoRAs, by SHA-256
+	unopened   []string          // why other models are not among them, a line each
 	dev        device
 	decodeDev  device  // for the VAE; may be dev
 	ratedSpeed float64 // operations a second, as measured at the start
@@ -103,7 +104,7 @@ func (s *Shard) load() error {
 // openModel opens all models and the devices, and loads the first model. The files of that are read
 // once: the engine loads their weights while the survey sums them for the fingerprint.
 func (s *Shard) openModel() (err error) {
-	if err := s.openModels(); err != nil {
+	if err := cmp.Or(s.openModels(), s.openLoRAs()); err != nil {
 		return err
 	}
 	if s.dev, s.decodeDev, err = openDevices(s.cfg, s.log); err != nil {

@@ -115,7 +115,7 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 	}
 	defer tr.Close()
 
-	if err := s.prepare(w, m); err != nil {
+	if err := s.prepare(w, m, objects); err != nil {
 		s.leaveOthers(w, tr, err)
 		return job.Result{}, err
 	}
@@ -136,8 +136,9 @@ func (s *Shard) compute(w *work) (job.Result, error) {
 }
 
 // prepare has the engine ready for the job: its model loaded, in the type that it asks for, and
-// room for the clip where weights of other models stand in its way.
-func (s *Shard) prepare(w *work, m *served) error {
+// room for the clip where weights of other models stand in its way. LoRAs come last: one that
+// cannot be used is the job's fault, and takes no model from the node.
+func (s *Shard) prepare(w *work, m *served, objects artifact.Store) error {
 	p := w.order.Plan
 	dtype, err := compute.ParseDType(p.Spec.DType)
 	if err != nil {
@@ -147,8 +148,11 @@ func (s *Shard) prepare(w *work, m *served) error {
 	if m != s.shelf.current {
 		rankHost{s, w}.Progress(job.Progress{Job: p.Job, Attempt: p.Attempt, Stage: job.StageLoad,
 			Total: 1})
+		if err := s.use(w.ctx, m, dtype); err != nil {
+			return err
+		}
 	}
-	if err := s.use(w.ctx, m, dtype); err != nil {
+	if err := s.shelf.engine.Use(w.ctx, dtype, s.loras(p.Spec, objects)...); err != nil {
 		return err
 	}
 

@@ -31,6 +31,9 @@ func Allowed(field job.Field) string {
 	if takesVideo(field) {
 		return media.VideoAllowed
 	}
+	if field.Role == job.RoleLoRA {
+		return LoRAAllowed
+	}
 	if field.Role != job.RoleStart {
 		return media.PictureAllowed
 	}
@@ -94,6 +97,9 @@ func Open(ctx context.Context, field job.Field, path string) (_ *File, err error
 // neither a picture that can be decoded nor, for a start, latents of finite numbers is a
 // *job.FieldError. f stays the caller's to close.
 func Inspect(ctx context.Context, field job.Field, f *os.File) (*File, error) {
+	if field.Role == job.RoleLoRA {
+		return inspectLoRA(field, f)
+	}
 	head := make([]byte, 512)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -166,7 +172,7 @@ func (f *File) Request(ctx context.Context, r job.Request, m job.Model) (job.Req
 		in.Latents = m.PictureLatents(in.Role)
 	}
 	r.Inputs = append(slices.Clip(r.Inputs), in)
-	if f.IsImage() {
+	if f.shape == nil {
 		return r.Settle(m)
 	}
 	if f.shape[1] != m.LatentChannels {

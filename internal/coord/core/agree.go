@@ -75,13 +75,23 @@ func (l *leader) dropModels(names []string) {
 	l.c.log.Info("models that no shard has were forgotten", "models", names)
 }
 
+// learnLoRAs adds the LoRAs of a node's model to those that requests may name.
+func (l *leader) learnLoRAs(have, m job.Model) error {
+	more, grown := have.WithLoRAs(m.LoRAs)
+	if !grown {
+		return nil
+	}
+	_, err := l.c.commit(command{Kind: kindModel, Model: &more})
+	return err
+}
+
 // agreeOnModel makes m the cluster's model of its name if there is none, or if m succeeds it, or if
 // no other node has that one and no job needs it. It refuses any other. Nodes that hold what it
 // takes the place of get no more work of it.
 func (l *leader) agreeOnModel(from job.NodeID, m job.Model) error {
 	have, known := l.c.machine.Models().Named(m.Name)
 	if known && have.Fingerprint == m.Fingerprint {
-		return nil
+		return l.learnLoRAs(have, m)
 	}
 
 	unused := l.settled() && !slices.ContainsFunc(l.sortedNodes(), func(n *node) bool {

@@ -39,6 +39,16 @@ func (n *node) loaded() []string {
 	return n.beat.Loaded
 }
 
+// loras lists the SHA-256 of the LoRAs that the node has registered.
+func (n *node) loras() (sums []string) {
+	for _, m := range n.reg.Models() {
+		for _, f := range m.LoRAs {
+			sums = append(sums, f.SHA256)
+		}
+	}
+	return sums
+}
+
 // writes reports whether the node can write a format.
 func (n *node) writes(format string) bool {
 	return len(n.reg.Capabilities) == 0 || slices.Contains(n.reg.Capabilities, format)

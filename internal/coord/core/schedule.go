@@ -95,7 +95,7 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 			Process: n.reg.ProcessID, Formats: n.reg.Capabilities, Speed: n.beat.Speed,
 			Memory: n.reg.Memory,
 			Idle:   n.beat.State == wire.Idle, Job: n.beat.Work.Job, IdleSince: n.idleSince,
-			Models: n.models, Loaded: n.loaded(), LoadTime: n.beat.LoadTime})
+			Models: n.models, LoRAs: n.loras(), Loaded: n.loaded(), LoadTime: n.beat.LoadTime})
 	}
 
 	for id := range l.c.machine.drains() {

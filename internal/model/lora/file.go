@@ -85,6 +85,8 @@ type reader struct {
 func read(file *safetensors.File, shapes model.Shapes) (*File, error) {
 	r := &reader{File: &File{file: file, changes: map[string]*change{}}, shapes: shapes,
 		names: layerNames(shapes)}
+
+	// The metadata first, which every change needs.
 	var err error
 	if r.scaling, err = readScaling(file.Metadata()); err != nil {
 		return nil, err
@@ -94,6 +96,7 @@ func read(file *safetensors.File, shapes model.Shapes) (*File, error) {
 			return nil, err
 		}
 	}
+
 	if err := r.leftovers(); err != nil {
 		return nil, err
 	}
@@ -132,6 +135,7 @@ func (r *reader) add(name string) error {
 	if err != nil {
 		return err
 	}
+
 	if p == alpha {
 		return r.setAlpha(name, own, t)
 	}
@@ -245,7 +249,7 @@ func (r *reader) setAlpha(name, layer string, t tensor.Tensor) error {
 func (r *reader) check(weight string, c *change) error {
 	shape := r.shapes[weight]
 	if c.full.Data != nil && c.full.Shape.Elements() != shape.Elements() {
-		return fmt.Errorf("it changes %s by %v values; the model's has the shape %v", weight,
+		return fmt.Errorf("it is for another model: %s has the shape %v there, and %v here", weight,
 			c.full.Shape, shape)
 	}
 	if (c.down.Data == nil) != (c.up.Data == nil) {
@@ -263,6 +267,7 @@ func (r *reader) check(weight string, c *change) error {
 		return fmt.Errorf("the factors for %s are %v and %v; allowed: matrices", weight, c.down.Shape,
 			c.up.Shape)
 	}
+
 	rank, out := c.down.Shape[0], shape[0]
 	in := shape[1:].Elements()
 	if rank < 1 || rank > rankLimit || c.up.Shape[1:].Elements() != rank {

@@ -160,6 +160,7 @@ func addRow(w, sum, a, b []float32, factor float32) {
 			sum[i] = fused(b[k], y, sum[i])
 		}
 	}
+
 	for i := range w {
 		w[i] += float32(sum[i] * factor)
 	}
