@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/longtake/longtake/internal/collective"
@@ -63,6 +64,12 @@ func (r *run) denoiseTogether(ctx context.Context) ([]float32, error) {
 		return nil, err
 	}
 
+	// A picture that gives the first latent frame takes the place of its noise.
+	if err := r.fillStart(ctx, x); err != nil {
+		return nil, err
+	}
+	given := slices.Clone(x[:r.givenTokens(r.layout.Held(r.Rank)...)*r.e.form.TokenWidth()])
+
 	// A checkpoint has the state after its step; of the step under way, nodes may have velocities.
 	from, err := r.resume(ctx, x, func(done int, state [][]float32) error {
 		return sched.Restore(done, len(x), state)
@@ -80,7 +87,7 @@ func (r *run) denoiseTogether(ctx context.Context) ([]float32, error) {
 
 	// Velocities that are known are those of the first step only: later ones depend on its latent.
 	d := r.newDenoiser(sched)
-	d.Windows, d.Velocity = r.windows, r.velocity
+	d.Windows, d.Velocity, d.Given = r.windows, r.velocity, given
 	if r.cachesSteps() {
 		d.Learn = r.cacheVelocity
 	}
@@ -132,7 +139,30 @@ func (r *run) newDenoiser(sched diffusion.Scheduler) *diffusion.Denoiser {
 // velocity is the diffusion.Velocity of windows that are denoised together.
 func (r *run) velocity(ctx context.Context, p diffusion.Pass, x, v []float32) error {
 	window := r.layout.Windows(p.Step)[p.Window]
-	return r.forward(ctx, p, window, x, v, wan.Timesteps{Values: []float32{p.Timestep}})
+	own := r.layout.Own(p.Step, r.Rank, p.Window)
+	return r.forward(ctx, p, window, x, v, timesteps(p.Timestep, own.Len(), r.givenTokens(own)))
+}
+
+// timesteps are those of a pass over n own tokens, of which the first so many are given: these are
+// at timestep 0.
+func timesteps(t float32, n, given int) wan.Timesteps {
+	if given == 0 {
+		return wan.Timesteps{Values: []float32{t}}
+	}
+	index := make([]int32, n)
+	for i := range given {
+		index[i] = 1
+	}
+	return wan.Timesteps{Values: []float32{t, 0}, Index: index}
+}
+
+// givenTokens counts the given tokens of the clip in some ranges.
+func (r *run) givenTokens(ranges ...partition.Range) (n int) {
+	given := partition.Range{Hi: r.layout.Given * r.layout.PerFrame}
+	for _, t := range ranges {
+		n += t.Cut(given).Len()
+	}
+	return n
 }
 
 // forward runs the transformer over one window of token frames: x and v are this rank's own tokens
@@ -145,6 +175,9 @@ func (r *run) forward(ctx context.Context, p diffusion.Pass, window partition.Ra
 	pt := r.grid.PT
 	text, err := r.windowText(p.Branch, partition.Range{Lo: window.Lo * pt, Hi: window.Hi * pt})
 	if err != nil {
+		return err
+	}
+	if err := r.setConditions(window); err != nil {
 		return err
 	}
 

@@ -50,13 +50,24 @@ func Describe(f *model.Folder) (job.Model, error) {
 		m.Experts = job.Experts{Boundary: *p.Boundary * float64(sched.TrainTimesteps),
 			First: p.Has(model.FirstExpert), Second: p.Has(model.SecondExpert)}
 	}
-	class := f.Pipeline.Class
-	m.Takes.FirstImage, m.Takes.Control = d.Extend, class == model.Control
-	m.Takes.Video = class == model.TextToVideo || class == model.VideoToVideo
+	m.Takes = takes(f)
 	if err := m.Check(); err != nil {
 		return job.Model{}, fmt.Errorf("cannot use model %s: %w", f.Name(), err)
 	}
 	return m, nil
+}
+
+// takes says which inputs a model takes. Pictures of an image-to-video model are a condition beside
+// the latent; with embeddings of pictures, it takes as many as it has positions for.
+func takes(f *model.Folder) job.Takes {
+	t := f.Transformer
+	n := t.InChannels - t.OutChannels
+	expand, class := f.Pipeline.ExpandTimesteps, f.Pipeline.Class
+	return job.Takes{Control: class == model.Control,
+		Video:      class == model.TextToVideo || class == model.VideoToVideo,
+		FirstImage: f.Defaults.Extend || n > 0 || expand, NeedsImage: n > 0,
+		LastImage: n > 0 && (t.ImageDim == 0 || t.PosEmbedSeqLen > 0), NeedsLast: t.PosEmbedSeqLen > 0,
+		FirstGiven: expand, Condition: n}
 }
 
 // largest returns the pixels of the largest of sizes.

@@ -200,6 +200,13 @@ func TestClipsEqualTheReference(t *testing.T) {
 func equalsReference(t *testing.T, e *Engine, g *golden.File, limit float64) {
 	t.Helper()
 	res, objects := generate(t, []*Engine{e}, inMemory(t, 1), spec(g), job.Mesh{CFG: 1, Ulysses: 1})
+	nearReference(t, g, res, objects, limit)
+}
+
+// nearReference compares a result with an end-to-end golden.
+func nearReference(t *testing.T, g *golden.File, res job.Result, objects artifact.Store,
+	limit float64) {
+	t.Helper()
 	golden.Near(t, "latents", latentsOf(t, objects, res), g.Floats("latents"), limit)
 	got := frames(t, object(t, objects, res.Video))
 	if p := golden.PSNR(got, g.Tensor("frames").Data); !(p >= 60) {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/longtake/longtake/internal/diffusion"
 	"github.com/longtake/longtake/internal/job"
-	"github.com/longtake/longtake/internal/model/wan"
 	"github.com/longtake/longtake/internal/partition"
 )
 
@@ -47,11 +46,7 @@ func (r *run) windowDenoiser(ctx context.Context, w, known int, x []float32,
 		return nil, err
 	}
 
-	// Given tokens are at timestep 0, which is the second of each pass's timesteps.
-	index := make([]int32, r.layout.Own(0, r.Rank, w).Len())
-	for i := range known {
-		index[i] = 1
-	}
+	tokens := r.layout.Own(0, r.Rank, w).Len()
 
 	// Messages are told apart by their steps, which are those of the clip.
 	before := w * r.Plan.Spec.Steps
@@ -63,8 +58,7 @@ func (r *run) windowDenoiser(ctx context.Context, w, known int, x []float32,
 	// The loop is over one window, which is all that the rank computes at a time.
 	d := r.newDenoiser(sched)
 	d.Velocity = func(ctx context.Context, p diffusion.Pass, x, v []float32) error {
-		ts := wan.Timesteps{Values: []float32{p.Timestep, 0}, Index: index}
-		return r.forward(ctx, clipPass(p), window, x, v, ts)
+		return r.forward(ctx, clipPass(p), window, x, v, timesteps(p.Timestep, tokens, known))
 	}
 	if exchange := d.Exchange; exchange != nil {
 		d.Exchange = func(ctx context.Context, p diffusion.Pass, own []float32) ([]float32, error) {

@@ -84,7 +84,7 @@ func (r *run) collectLatents(ctx context.Context, x []float32, w *latents.Writer
 func (r *run) finish(ctx context.Context, x []float32) (job.Result, error) {
 	res := job.Result{StepSeconds: r.medianStep().Seconds()}
 	err := r.withTempFile(func(f *os.File) error {
-		w, err := latents.NewWriter(f, r.e.folder.Transformer.OutChannels, r.grid)
+		w, err := latents.NewWriter(f, r.e.folder.Transformer.OutChannels, r.grid, nil)
 		if err != nil {
 			return err
 		}

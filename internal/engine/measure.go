@@ -37,6 +37,12 @@ func measure(f *model.Folder) (job.Memory, error) {
 	// The text of the first token has another row, for padding.
 	m.Pass += one
 
+	// Keys and values of the pictures that the transformer sees, one or two.
+	if f.Pipeline.ImageEncoder {
+		held, _ := dit.PicturesBytes(max(f.ImageEncoder.Tokens(), f.Transformer.PosEmbedSeqLen))
+		m.Pass += held
+	}
+
 	return m, measureDecoder(f.VAE, &m)
 }
 

@@ -40,8 +40,9 @@ func (r *run) reserve() error {
 // the kernel would kill the process. need is what the device holds; the rank itself holds several
 // copies of the latent.
 func (r *run) checkMemory(need int64) error {
-	need += 4 * job.CopiesHeld * int64(r.windows.Values())
-	need += 4 * int64(r.windows.Values()/r.e.form.TokenWidth()) * int64(r.e.form.ControlWidth())
+	tokens := r.windows.Values() / r.e.form.TokenWidth()
+	need += 4 * int64(job.CopiesHeld*r.windows.Values())
+	need += 4 * int64(tokens*(r.e.form.ControlWidth()+r.e.form.ConditionWidth()))
 	if need <= r.MemoryMax {
 		return nil
 	}
@@ -73,5 +74,6 @@ func (r *run) memoryNeeded() int64 {
 		need += int64(blends) * held
 		encode = max(encode, work)
 	}
-	return need + encode
+	held, work := r.picturesBytes()
+	return need + held + max(encode, work)
 }

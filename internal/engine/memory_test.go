@@ -45,9 +45,9 @@ func (c *counting) Free(m compute.Memory) {
 }
 
 // countingEngine computes on a counting device, and decodes on another one.
-func countingEngine(t *testing.T) (*Engine, *counting) {
+func countingEngine(t *testing.T, dir string) (*Engine, *counting) {
 	t.Helper()
-	f, err := model.Open(golden.Root("testdata", "golden", "tiny3"))
+	f, err := model.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,24 +79,29 @@ func TestMemoryIsPlanned(t *testing.T) {
 	long.Window, long.Overlap = 2, 1
 	scenes := long
 	scenes.Scenes = []job.Scene{{Prompt: "a"}, {Start: 0.1, Prompt: "two balls of another colour"}}
+	objects, tiny := artifact.NewMemory(), golden.Root("testdata", "golden", "tiny3")
+	pictures, seen := picturedSpec(t, 3, objects), golden.Twin(t, pictured[3].twin)
 	for name, c := range map[string]struct {
+		dir  string
 		spec job.Spec
 		mesh job.Mesh
 	}{
-		"one rank":    {spec(golden.Open(t, "tiny3_e2e")), job.Mesh{CFG: 1, Ulysses: 1}},
-		"three ranks": {spec(golden.Open(t, "tiny3_e2e")), job.Mesh{CFG: 1, Ulysses: 3}},
-		"both groups": {spec(golden.Open(t, "tiny3_e2e")), job.Mesh{CFG: 2, Ulysses: 1}},
-		"windows":     {long, job.Mesh{CFG: 1, Ulysses: 1}},
-		"scenes":      {scenes, job.Mesh{CFG: 1, Ulysses: 2}},
+		"one rank":    {tiny, spec(golden.Open(t, "tiny3_e2e")), job.Mesh{CFG: 1, Ulysses: 1}},
+		"three ranks": {tiny, spec(golden.Open(t, "tiny3_e2e")), job.Mesh{CFG: 1, Ulysses: 3}},
+		"both groups": {tiny, spec(golden.Open(t, "tiny3_e2e")), job.Mesh{CFG: 2, Ulysses: 1}},
+		"windows":     {tiny, long, job.Mesh{CFG: 1, Ulysses: 1}},
+		"scenes":      {tiny, scenes, job.Mesh{CFG: 1, Ulysses: 2}},
+		"pictures":    {seen, pictures, job.Mesh{CFG: 1, Ulysses: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var engines []*Engine
 			var devs []*counting
 			for range c.mesh.Size() {
-				e, dev := countingEngine(t)
+				e, dev := countingEngine(t, c.dir)
 				engines, devs = append(engines, e), append(devs, dev)
 			}
-			generate(t, engines, inMemory(t, c.mesh.Size()), c.spec, c.mesh)
+			attempt(t, engines, inMemory(t, c.mesh.Size()), job.Plan{Spec: c.spec, Mesh: c.mesh}, objects,
+				nil)
 			for i, d := range devs {
 				if most := d.meter.Peak(); d.planned < most || d.planned > most*3/2 {
 					t.Errorf("rank %d: %d bytes were set aside, %d were allocated", i, d.planned, most)
@@ -107,7 +112,7 @@ func TestMemoryIsPlanned(t *testing.T) {
 }
 
 func TestAClipThatDoesNotFitIsRefusedBeforeWork(t *testing.T) {
-	e, dev := countingEngine(t)
+	e, dev := countingEngine(t, golden.Root("testdata", "golden", "tiny3"))
 	dev.limit = 1000
 	_, errs := tryAttempt(t, []*Engine{e}, inMemory(t, 1), job.Plan{
 		Spec: spec(golden.Open(t, "tiny3_e2e")), Mesh: job.Mesh{CFG: 1, Ulysses: 1}},

@@ -27,6 +27,8 @@ const (
 	opLatentsKept                             // whether an earlier attempt left the latents
 	opStart                                   // the latent of the picture that a clip starts from
 	opEdit                                    // a part of a video's frame, which is the step
+	opPictures                                // embeddings of the clip's pictures
+	opCondition                               // the frame of tokens
 )
 
 // op numbers the i-th message of a kind.

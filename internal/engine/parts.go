@@ -102,6 +102,39 @@ func (r *run) keptPart(ctx context.Context, name string, n int) []float32 {
 	return v
 }
 
+// keepFile stores a file as a part. It is not worth the clip, so the host is warned where that
+// fails.
+func (r *run) keepFile(ctx context.Context, name string, f *os.File) {
+	if !r.keepsParts() {
+		return
+	}
+	o, err := r.storePart(ctx, f)
+	if err == nil {
+		err = r.recordPart(ctx, name, o)
+	}
+	if err != nil && ctx.Err() == nil {
+		r.host.Warn("cannot keep part "+name, err)
+	}
+}
+
+// copyKept copies a part that an earlier attempt has kept to an empty file, and reports whether it
+// is there and good; check looks at the file. Otherwise the file is empty again.
+func (r *run) copyKept(ctx context.Context, name string, f *os.File, check func() error) bool {
+	o, ok := r.Plan.Parts[name]
+	if !ok {
+		return false
+	}
+	err := r.copyObject(ctx, f, 0, o)
+	if err == nil {
+		err = check()
+	}
+	if err != nil {
+		r.warnDamaged(name, err)
+		_ = f.Truncate(0) // or writing it says so
+	}
+	return err == nil
+}
+
 // parsePart reads the n values of a part's only tensor.
 func parsePart(data []byte, n int) ([]float32, error) {
 	f, err := safetensors.Parse(data)

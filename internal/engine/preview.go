@@ -171,8 +171,8 @@ func (r *run) preview(s savedState) ([]byte, error) {
 // are made one after the other that tensor covers one of them, so there the noisy latent has to do.
 func (r *run) clearestTokens(s savedState) (tensor.Tensor, error) {
 	name := "0"
-	if r.Plan.Spec.Scheduler == diffusion.KindUniPC && !r.layout.Extend && s.tensors.Has("1") &&
-		s.step < r.Plan.Spec.TotalSteps() {
+	if r.Plan.Spec.Scheduler == diffusion.KindUniPC && !r.layout.Extend && r.layout.Given == 0 &&
+		s.tensors.Has("1") && s.step < r.Plan.Spec.TotalSteps() {
 		name = "1"
 	}
 	return s.tensors.Tensor(name)

@@ -71,7 +71,8 @@ type run struct {
 	control     controlled     // what controls the clip; none with most models
 	embeds      [2][][]float32 // by branch and scene: [tokens, text_dim]
 	blends      [2][]blend     // by branch: mixtures of scenes that windows need
-	checkpoints *checkpointer  // nil before the denoising loop
+	conditions  conditions
+	checkpoints *checkpointer // nil before the denoising loop
 
 	stageSeconds map[job.Stage]float64
 	stepTimes    []time.Duration
@@ -118,7 +119,7 @@ func (e *Engine) Run(ctx context.Context, a Assignment, h Host) (job.Result, err
 	}
 
 	// From here on all ranks go through the same stages.
-	if err := r.stage(job.StageText, func() error { return r.encodeTexts(ctx) }); err != nil {
+	if err := r.stage(job.StageText, func() error { return r.encodeInputs(ctx) }); err != nil {
 		return job.Result{}, err
 	}
 
@@ -136,6 +137,14 @@ func (e *Engine) Run(ctx context.Context, a Assignment, h Host) (job.Result, err
 		return job.Result{}, r.sendLatents(ctx, x)
 	}
 	return r.finish(ctx, x)
+}
+
+// encodeInputs turns texts and pictures into what the transformer reads.
+func (r *run) encodeInputs(ctx context.Context) error {
+	if err := r.encodeTexts(ctx); err != nil {
+		return err
+	}
+	return r.prepareConditions(ctx)
 }
 
 // newRun prepares a run of which nothing is open. Calls through its Transport count as waiting for
@@ -248,6 +257,7 @@ func (r *run) releaseDenoising() {
 		r.seq.Free()
 	}
 	r.freeBlends()
+	r.conditions.free()
 	if r.checkpoints != nil {
 		r.checkpoints.copies = nil
 	}

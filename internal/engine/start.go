@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/longtake/longtake/internal/collective"
@@ -26,6 +25,9 @@ func (r *run) fillStart(ctx context.Context, x []float32) error {
 			return nil
 		})
 	case job.KindImage:
+		if start.Latents == 0 {
+			return nil // the transformer is given it beside the latent
+		}
 		var latent []float32
 		if latent, err = r.startPicture(ctx); err == nil {
 			r.fillTokens(x, func(partition.Range) []float32 { return latent })
@@ -113,17 +115,19 @@ func (r *run) startPicture(ctx context.Context) ([]float32, error) {
 
 // encodePicture encodes the picture, fitted to the clip's size, as one latent frame [C, H, W].
 func (r *run) encodePicture(ctx context.Context) (latent []float32, err error) {
-	rgb, err := r.readPicture(ctx)
+	img, err := r.readPicture(ctx, job.RoleStart)
 	if err != nil {
 		return nil, err
 	}
+	s := r.Plan.Spec
+	rgb := media.Fit(img, s.Width, s.Height).RGB
 	encoder, err := r.e.loadEncoder(ctx)
 	if err != nil {
 		return nil, err
 	}
 
 	// A single frame makes a single latent frame.
-	err = encoder.encode(ctx, r.Plan.Spec.Height, r.Plan.Spec.Width, 1,
+	err = encoder.encode(ctx, s.Height, s.Width, 1,
 		func(_ int, frame []float32) error {
 			media.FromRGB(frame, rgb)
 			return nil
@@ -133,25 +137,4 @@ func (r *run) encodePicture(ctx context.Context) (latent []float32, err error) {
 			return nil
 		})
 	return latent, err
-}
-
-// readPicture returns the picture's pixels in the clip's size, [H, W, 3].
-func (r *run) readPicture(ctx context.Context) (rgb []uint8, err error) {
-	s := r.Plan.Spec
-	start, _ := s.Input(job.RoleStart)
-
-	err = r.withTempFile(func(f *os.File) error {
-		if err := r.copyObject(ctx, f, 0, start.Object); err != nil {
-			return err
-		}
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		img, err := media.ReadPicture(ctx, f)
-		if err == nil {
-			rgb = media.Fit(img, s.Width, s.Height).RGB
-		}
-		return err
-	})
-	return rgb, err
 }

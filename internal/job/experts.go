@@ -32,8 +32,14 @@ type Takes struct {
 	FirstImage bool `json:"first_image,omitempty"` // a picture, which becomes its first frame
 	LastImage  bool `json:"last_image,omitempty"`  // one for its last frame
 	NeedsImage bool `json:"needs_image,omitempty"` // whether there is no clip without a first picture
-	Video      bool `json:"video,omitempty"`       // a video to change
-	Control    bool `json:"control,omitempty"`     // a control video, its mask, reference pictures
+	NeedsLast  bool `json:"needs_last,omitempty"`  // nor without a last one
+	// FirstGiven: the first picture is the clip's first latent frame, at timestep 0. Otherwise, but in
+	// extension, pictures are a condition.
+	FirstGiven bool `json:"first_given,omitempty"`
+	// Condition counts the channels that the transformer takes of a token beside the latent.
+	Condition int  `json:"condition,omitempty"`
+	Video     bool `json:"video,omitempty"`   // a video to change
+	Control   bool `json:"control,omitempty"` // a control video, its mask, reference pictures
 }
 
 // guidanceScale2 is what a request that does not say it gets as the second expert's scale.

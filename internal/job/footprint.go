@@ -34,6 +34,9 @@ func (m Model) Footprint(s Spec, checkpoints bool) Footprint {
 		tensors = 1
 	}
 	f.Most += checkpointsAtOnce * tensors * latents
+	if m.Takes.Condition > 0 {
+		f.Most += latents // of the condition, as a part
+	}
 	if s.Format == "webm" {
 		f.Most += clip // as parts
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/longtake/longtake/internal/partition"
 )
@@ -130,10 +131,13 @@ func (s Spec) checkInputs() error {
 	return nil
 }
 
-// checkStart wants a model that goes on from given latents, and a clip that is longer than those.
+// checkStart wants a start that the model takes, and a clip that is longer than what it gives.
 func (m Model) checkStart(s Spec) error {
 	g, ok := s.Input(RoleStart)
 	if !ok {
+		if m.Takes.NeedsImage {
+			return &FieldError{StartField, "missing", "a picture, from which this model makes its clips"}
+		}
 		return nil
 	}
 	if g.Kind != KindLatents && g.Kind != KindImage {
@@ -143,11 +147,27 @@ func (m Model) checkStart(s Spec) error {
 	if allowed := m.Refuses(RoleStart); allowed != "" {
 		return &FieldError{StartField, string(g.Kind), allowed}
 	}
+	if g.Kind == KindLatents && (!m.Extends || m.Takes.Condition > 0) {
+		return &FieldError{StartField, string(g.Kind),
+			"a picture; this model was not trained to go on from given latents"}
+	}
+	if n := m.PictureLatents(RoleStart); g.Kind == KindImage && g.Latents != n {
+		return &FieldError{StartField, fmt.Sprintf("%d latent frames", g.Latents),
+			fmt.Sprintf("%d for an image", n)}
+	}
+	return m.checkGiven(s, g)
+}
+
+// checkGiven wants latent frames that windows can begin with, and a clip that has more.
+func (m Model) checkGiven(s Spec, g Input) error {
+	none := g.Kind == KindImage && g.Latents == 0
 	switch {
-	case g.Latents < 1 || g.Latents%m.Patch[0] != 0 || g.Kind == KindImage && g.Latents != 1:
+	case none:
+		return nil
+	case g.Latents < 1 || g.Latents%m.Patch[0] != 0:
 		return &FieldError{StartField, fmt.Sprintf("%d latent frames", g.Latents),
 			fmt.Sprintf("from 1, 1 for an image, divisible by %d", m.Patch[0])}
-	case s.Long != LongExtend:
+	case s.Long != LongExtend && !m.Takes.FirstGiven:
 		return &FieldError{"long", quote(string(s.Long)), "extend, for a clip that goes on from " +
 			"what is given"}
 	case g.Latents >= m.Latents(s.Frames):
@@ -157,13 +177,26 @@ func (m Model) checkStart(s Spec) error {
 	return nil
 }
 
-// checkLast wants a model that makes clips towards a last picture.
+// checkLast wants a last picture where the model takes one, and a clip that has room for it.
 func (m Model) checkLast(s Spec) error {
-	if _, ok := s.Input(RoleLast); !ok {
+	in, ok := s.Input(RoleLast)
+	if !ok {
+		if m.Takes.NeedsLast {
+			return &FieldError{LastField, "missing",
+				"a picture; this model makes clips from a first picture to a last one"}
+		}
 		return nil
 	}
+
 	if allowed := m.Refuses(RoleLast); allowed != "" {
 		return &FieldError{LastField, "given", allowed}
+	}
+	if in.Kind != KindImage || in.Latents != 0 {
+		return &FieldError{LastField, quote(string(in.Kind)), "image"}
+	}
+	if s.Frames < 2 {
+		return &FieldError{"num_frames", number(s.Frames), fmt.Sprintf("from %d, for a clip with a "+
+			"first and a last picture", m.frames(1+m.Patch[0]))}
 	}
 	return nil
 }
@@ -173,12 +206,37 @@ func (m Model) Refuses(r Role) string {
 	switch {
 	case m.refusesEdit(r) != "":
 		return m.refusesEdit(r)
-	case r == RoleStart && !m.Extends:
+	case r == RoleStart && !m.Extends && !m.Takes.FirstImage:
 		return "none; this model was not trained to go on from given latents"
-	case r == RoleLast:
+	case r == RoleLast && !m.Takes.LastImage:
 		return "none; this model was not trained to end with a given picture"
 	}
 	return ""
+}
+
+// PictureLatents returns how many latent frames of a clip a picture gives that has a role. A model
+// that is given pictures beside the latent makes all frames itself.
+func (m Model) PictureLatents(r Role) int {
+	if r == RoleStart && m.Takes.Condition == 0 && (m.Extends || m.Takes.FirstGiven) {
+		return 1
+	}
+	return 0
+}
+
+// Sketch returns r with stand-ins for the pictures that m needs and r lacks, to judge what a clip
+// would take before there are any.
+func (m Model) Sketch(r Request) Request {
+	blank := Object{Name: "sketch", SHA256: strings.Repeat("0", 64)}
+	for _, need := range []struct {
+		is   bool
+		role Role
+	}{{m.Takes.NeedsImage, RoleStart}, {m.Takes.NeedsLast, RoleLast}} {
+		if _, ok := inputOf(r.Inputs, need.role); need.is && !ok {
+			r.Inputs = append(slices.Clip(r.Inputs), Input{Role: need.role, Kind: KindImage, Object: blank,
+				Latents: m.PictureLatents(need.role)})
+		}
+	}
+	return r
 }
 
 // frames is the inverse of Latents.
@@ -189,12 +247,4 @@ func (m Model) frames(latents int) int { return (latents-1)*m.TemporalScale + 1 
 func (m Model) blocks(s Spec) int {
 	return partition.Timeline{Frames: m.Latents(s.Frames), Window: s.Window, Overlap: s.Overlap,
 		Extend: true, Given: s.Given()}.Count()
-}
-
-// PictureLatents returns how many latent frames of a clip a picture gives that has a role.
-func (m Model) PictureLatents(r Role) int {
-	if r == RoleStart {
-		return 1
-	}
-	return 0
 }

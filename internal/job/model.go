@@ -108,7 +108,7 @@ func (m Model) Check() error {
 
 	// Sizes are factors of products all over the planner; with these limits none overflows.
 	sizes := []int{m.Heads, m.HeadDim, m.Layers, m.Patch[0], m.Patch[1], m.Patch[2],
-		m.LatentChannels, m.TemporalScale, m.SpatialScale}
+		m.LatentChannels, m.TemporalScale, m.SpatialScale, 1 + m.Takes.Condition}
 	for _, v := range sizes {
 		if v < 1 || v > limit {
 			return fmt.Errorf("model %q has a size of %d in %v; allowed: 1 to %d", m.Name, v, sizes,
@@ -128,7 +128,7 @@ func (m Model) Check() error {
 	}
 
 	// A request that says nothing has to be one that the model can make.
-	s, err := m.Resolve(Request{}, nil)
+	s, err := m.Resolve(m.Sketch(Request{}), nil)
 	if err == nil && s.FramesAsked != 0 {
 		err = &FieldError{"frames", number(s.FramesAsked), fmt.Sprintf("such as %d", s.Frames)}
 	}

@@ -43,6 +43,9 @@ const (
 	PartLatents = "latents" // those of the finished clip, as the result's
 	PartVideo   = "video."  // and four digits: seconds of the clip, in order
 	PartStart   = "start"   // the latent of the picture that the clip starts from
+
+	PartCondition = "condition" // the latent of the pictures at the clip's ends, as a condition
+	PartPictures  = "pictures"  // embeddings of the clip's pictures
 )
 
 // Limits on the parts of a job.

@@ -29,7 +29,7 @@ func (m Model) overlap(r *Request) int {
 func (m Model) whole(s Spec) Spec {
 	if t := m.Latents(s.Frames); s.Window == 0 || s.Window >= t {
 		s.Window, s.Overlap, s.Schedule = 0, 0, ""
-		if given := s.Given(); given == 0 {
+		if given := s.Given(); given == 0 || s.Long != LongExtend {
 			s.Long = ""
 		} else {
 			s.Window, s.Overlap = t, given

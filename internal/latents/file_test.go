@@ -29,7 +29,7 @@ func write(t testing.TB, path string, g partition.Grid, latent []float32, frames
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w, err := NewWriter(f, channels, g)
+	w, err := NewWriter(f, channels, g, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestBeginCopiesTheFirstFrames(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	w, err := NewWriter(file, channels, long)
+	w, err := NewWriter(file, channels, long, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

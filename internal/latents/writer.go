@@ -22,11 +22,12 @@ type Writer struct {
 	frames partition.Range // the latent frames that chunk has
 }
 
-// NewWriter begins an empty file: it writes the header, and makes the file as long as it will be.
-// The file stays the caller's.
-func NewWriter(f *os.File, channels int, g partition.Grid) (*Writer, error) {
+// NewWriter begins an empty file: it writes the header, with some metadata, and makes the file as
+// long as it will be. The file stays the caller's.
+func NewWriter(f *os.File, channels int, g partition.Grid, meta map[string]string) (*Writer,
+	error) {
 	shape := tensor.Shape{1, channels, g.T, g.H, g.W}
-	places, err := safetensors.Blank(f, map[string]tensor.Shape{tensorName: shape}, nil)
+	places, err := safetensors.Blank(f, map[string]tensor.Shape{tensorName: shape}, meta)
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +41,18 @@ func (w *Writer) Begin(first *File) error {
 	for c := range w.channels {
 		at := w.at + int64(4*c*w.grid.T*first.plane)
 		if _, err := w.file.WriteAt(first.x.Data[c*n:(c+1)*n], at); err != nil {
+			return fmt.Errorf("cannot write the latents: %w", err)
+		}
+	}
+	return nil
+}
+
+// PutFrame writes latent frame t, [C, H, W], to its place in the file.
+func (w *Writer) PutFrame(t int, values []float32) error {
+	plane := w.grid.H * w.grid.W
+	for c := range w.channels {
+		at := w.at + int64(4*(c*w.grid.T+t)*plane)
+		if _, err := w.file.WriteAt(tensor.Bytes(values[c*plane:(c+1)*plane]), at); err != nil {
 			return fmt.Errorf("cannot write the latents: %w", err)
 		}
 	}

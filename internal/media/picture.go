@@ -8,8 +8,6 @@ import (
 	"image"
 	"image/png"
 	"io"
-
-	"golang.org/x/image/draw"
 )
 
 // Limits of a picture that is read: pixels in all, pixels of its width or height, bytes of its
@@ -165,16 +163,25 @@ func pngConfig(data []byte) (w, h int, err error) {
 	return c.Width, c.Height, err
 }
 
-// Fit makes a frame of a picture: scaled by a Catmull-Rom filter so that it covers w x h pixels,
-// and cut to them in its middle.
+// Fit makes a frame of w x h pixels of a picture: its largest part, in the middle, that has those
+// proportions, scaled as diffusers' VideoProcessor scales. A picture of w x h stays as it is.
 func Fit(img image.Image, w, h int) Frame {
-	out := image.NewRGBA(image.Rect(0, 0, w, h))
-	draw.CatmullRom.Scale(out, out.Bounds(), img, cover(img.Bounds(), w, h), draw.Src, nil)
-	f := Frame{W: w, H: h, RGB: make([]uint8, 3*w*h)}
+	b := cover(img.Bounds(), w, h)
+	return FrameOf(img).Cut(b.Min.X-img.Bounds().Min.X, b.Min.Y-img.Bounds().Min.Y, b.Dx(),
+		b.Dy()).Resize(w, h, Lanczos)
+}
 
-	// RGBA to RGB; the picture is opaque.
+// FrameOf returns the pixels of a picture, without regard to transparency.
+func FrameOf(img image.Image) Frame {
+	m, ok := img.(*image.RGBA)
+	if !ok {
+		m = upright(img, 1)
+	}
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	f := Frame{W: w, H: h, RGB: make([]uint8, 3*w*h)}
 	for i := range w * h {
-		copy(f.RGB[3*i:3*i+3], out.Pix[4*i:4*i+3])
+		at := i/w*m.Stride + i%w*4
+		copy(f.RGB[3*i:3*i+3], m.Pix[at:at+3])
 	}
 	return f
 }

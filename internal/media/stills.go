@@ -248,12 +248,9 @@ func (s *Stills) Thumbnail() ([]byte, error) {
 		return nil, err
 	}
 	enc := vp8{quality: previewQuality}
-	key, err := enc.encode(frameOf(img))
+	key, err := enc.encode(FrameOf(img))
 	return riff(key), err
 }
-
-// frameOf returns a picture as a frame of the same size.
-func frameOf(img *image.RGBA) Frame { return Fit(img, img.Rect.Dx(), img.Rect.Dy()) }
 
 // Sheet returns up to 25 frames, spread evenly over the clip, in rows from left to right, as JPEG.
 func (s *Stills) Sheet(ctx context.Context) ([]byte, error) {
@@ -320,7 +317,7 @@ func (s *Stills) keys(ctx context.Context, n int) (out [][]byte, w, h int, err e
 		} else {
 			var img *image.RGBA
 			if img, err = s.scaled(i, sheetSide); err == nil {
-				key, err = enc.encode(frameOf(img))
+				key, err = enc.encode(FrameOf(img))
 				key = bytes.Clone(key)
 			}
 		}

@@ -42,7 +42,7 @@ func TestStills(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, want, off := frameOf(img).RGB, picture(i, w, h).RGB, 0
+			got, want, off := FrameOf(img).RGB, picture(i, w, h).RGB, 0
 			for k := range want {
 				off += max(int(got[k])-int(want[k]), int(want[k])-int(got[k]))
 			}

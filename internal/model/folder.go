@@ -34,8 +34,10 @@ type Folder struct {
 	VAE         VAEConfig         // vae/config.json
 	// ImageEncoder is image_encoder/config.json, where Pipeline has one.
 	ImageEncoder ImageEncoderConfig
-	Scheduler    []byte   // scheduler_config.json, which package diffusion reads
-	Defaults     Defaults // longtake.json, with what it leaves open
+	// ImageProcessor is how pictures are prepared for it.
+	ImageProcessor ImageProcessorConfig
+	Scheduler      []byte   // scheduler_config.json, which package diffusion reads
+	Defaults       Defaults // longtake.json, with what it leaves open
 
 	fsys       fs.FS                 // the folder
 	components map[string]*component // by their folders' names
@@ -126,10 +128,16 @@ func (f *Folder) readConfigs(name string) (err error) {
 		},
 		func() error { return f.config("vae", func(s *settings) { f.VAE = readVAE(s) }) },
 		func() error {
-			if !f.has(imageEncoder) {
+			if !f.has(ImageEncoder) {
 				return nil
 			}
-			return f.config(imageEncoder, func(s *settings) { f.ImageEncoder = readImageEncoder(s) })
+			return f.config(ImageEncoder, func(s *settings) { f.ImageEncoder = readImageEncoder(s) })
+		},
+		func() error {
+			if !f.Pipeline.ImageEncoder {
+				return nil
+			}
+			return f.readProcessor()
 		},
 		f.checkTokenizer,
 		func() error {
@@ -216,7 +224,7 @@ var allParts = []part{
 	{FirstExpert, "diffusion_pytorch_model"},
 	{"vae", "diffusion_pytorch_model"},
 	{SecondExpert, "diffusion_pytorch_model"},
-	{imageEncoder, "model"},
+	{ImageEncoder, "model"},
 }
 
 // parts lists those that the model has.
@@ -229,7 +237,7 @@ func (f *Folder) has(component string) bool {
 	switch component {
 	case FirstExpert, SecondExpert:
 		return f.Pipeline.Has(component)
-	case imageEncoder:
+	case ImageEncoder:
 		return f.Pipeline.ImageEncoder
 	}
 	return true
@@ -288,7 +296,7 @@ func (f *Folder) shapes(component string) Shapes {
 		return s
 	case FirstExpert, SecondExpert:
 		return f.Transformer.Shapes()
-	case imageEncoder:
+	case ImageEncoder:
 		return f.ImageEncoder.Shapes()
 	default:
 		return f.VAE.Shapes()

@@ -1,7 +1,9 @@
 package model
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/longtake/longtake/internal/tensor"
@@ -78,3 +80,75 @@ func (c ImageEncoderConfig) Shapes() Shapes {
 	norm("post_layernorm")
 	return s
 }
+
+// ImageProcessorConfig is how a picture becomes the pixels that an image encoder sees: what
+// transformers' CLIPImageProcessor does.
+type ImageProcessorConfig struct {
+	Edge      int        // pixels of the shorter side, once the picture is scaled
+	Crop      int        // pixels of each side of what is cut out of its middle
+	Factor    float64    // by which bytes are multiplied
+	Mean, Std [3]float64 // of each channel, after that
+}
+
+// imageProcessorFile may be missing: the class has defaults for all of it.
+const imageProcessorFile = "image_processor/preprocessor_config.json"
+
+// readProcessor reads the settings of the image processor.
+func (f *Folder) readProcessor() error {
+	s, err := readSettings(f.fsys, imageProcessorFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		s, err = &settings{file: imageProcessorFile, used: map[string]bool{}}, nil
+	}
+	if err != nil {
+		return err
+	}
+	if f.ImageProcessor = readImageProcessor(s, f.ImageEncoder); s.err != nil {
+		return s.err
+	}
+	return f.ignore(s)
+}
+
+// readImageProcessor reads the settings of a CLIPImageProcessor, with the defaults of the class. A
+// processor that prepares pictures in another way is refused.
+func readImageProcessor(s *settings, encoder ImageEncoderConfig) ImageProcessorConfig {
+	for _, do := range []string{"do_resize", "do_center_crop", "do_rescale", "do_normalize"} {
+		s.must(do, "true")
+	}
+	s.must("resample", "3") // Pillow's bicubic filter
+	c := ImageProcessorConfig{Factor: s.float("rescale_factor", 1./255, 1e-6, 1)}
+
+	var size struct {
+		Edge int `json:"shortest_edge"`
+	}
+	size.Edge = 224
+
+	s.take("size", &size, "a shortest_edge")
+	var crop struct {
+		Height int `json:"height"`
+		Width  int `json:"width"`
+	}
+	crop.Height, crop.Width = 224, 224
+	s.take("crop_size", &crop, "a height and a width")
+	if want := encoder.ImageSize; crop.Height != want || crop.Width != want || size.Edge < want ||
+		size.Edge > 1<<12 {
+		s.fail("crop_size", fmt.Sprintf("height and width %d, the image encoder's image_size, and a "+
+			"size no smaller", want))
+	}
+
+	c.Edge, c.Crop = size.Edge, crop.Height
+
+	// Those of OpenAI's CLIP.
+	number := func(v float64) bool { return v > -1e3 && v < 1e3 }
+	c.Mean = [3]float64(list(s, "image_mean", []float64{0.48145466, 0.4578275, 0.40821073}, 3, number,
+		"numbers"))
+	c.Std = [3]float64(list(s, "image_std", []float64{0.26862954, 0.26130258, 0.27577711}, 3,
+		func(v float64) bool { return v > 1e-6 && v < 1e3 }, "above 0"))
+	s.skip(unusedByImageProcessors...)
+	return c
+}
+
+// unusedByImageProcessors are keys that transformers writes and that change nothing here: pictures
+// are RGB already, and what is done by which library is its own affair.
+var unusedByImageProcessors = strings.Fields(`image_processor_type do_convert_rgb data_format
+	default_to_square device disable_grouping do_pad pad_size input_data_format return_tensors
+	feature_extractor_type processor_class crop_pct image_seq_length size_divisor`)

@@ -22,8 +22,8 @@ const (
 	SecondExpert = "transformer_2"
 )
 
-// imageEncoder is the folder of the model that reads pictures for the transformer.
-const imageEncoder = "image_encoder"
+// ImageEncoder is the folder of the model that reads pictures for the transformer.
+const ImageEncoder = "image_encoder"
 
 // Pipeline is what model_index.json says beside the classes of the components.
 type Pipeline struct {
@@ -106,9 +106,9 @@ func readPipeline(s *settings) Pipeline {
 	}
 
 	p.ExpandTimesteps = s.bool("expand_timesteps", false)
-	p.ImageEncoder = s.component(imageEncoder, `["transformers","CLIPVisionModel"]`)
+	p.ImageEncoder = s.component(ImageEncoder, `["transformers","CLIPVisionModel"]`)
 	if p.ImageEncoder && p.Class != ImageToVideo {
-		s.fail(imageEncoder, "null in "+p.Class)
+		s.fail(ImageEncoder, "null in "+p.Class)
 	}
 	return p
 }
@@ -126,8 +126,7 @@ func (s *settings) component(name string, classes ...string) bool {
 
 func quoted(s string) string { return `"` + s + `"` }
 
-// checkTogether returns an error if the configurations of components do not fit each other, or ask
-// for what this program cannot do.
+// checkTogether returns an error if the configurations of components do not fit each other.
 func (f *Folder) checkTogether() error {
 	t, z := f.Transformer, f.VAE.ZDim
 	if e := f.TextEncoder.DModel; t.TextDim != e {
@@ -157,21 +156,13 @@ func (f *Folder) checkTogether() error {
 		return fmt.Errorf("the transformer's image_dim is %d; allowed: above 0 with an image_encoder in "+
 			"model_index.json, and null without", t.ImageDim)
 	}
-	return f.supported()
-}
-
-// supported says what of a valid folder this program cannot run yet; nil: it can.
-func (f *Folder) supported() error {
-	p := f.Pipeline
-	for _, c := range []struct {
-		asked bool
-		what  string
-	}{
-		{p.Class == ImageToVideo, "image-to-video (WanImageToVideoPipeline)"},
-	} {
-		if c.asked {
-			return fmt.Errorf("the model needs %s, which is not supported yet", c.what)
-		}
+	if e := f.ImageEncoder; f.Pipeline.ImageEncoder && t.ImageDim != e.HiddenSize {
+		return fmt.Errorf("the transformer's image_dim is %d, the image encoder's hidden_size %d",
+			t.ImageDim, e.HiddenSize)
+	}
+	if t.PosEmbedSeqLen > 0 && t.PosEmbedSeqLen != 2*f.ImageEncoder.Tokens() {
+		return fmt.Errorf("the transformer's pos_embed_seq_len is %d; allowed: %d, the tokens of two "+
+			"pictures", t.PosEmbedSeqLen, 2*f.ImageEncoder.Tokens())
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ type Sum struct {
 }
 
 // folders are where the files of a model are, within its folder.
-var folders = []string{".", imageEncoder, "image_processor", "scheduler", "text_encoder",
+var folders = []string{".", ImageEncoder, "image_processor", "scheduler", "text_encoder",
 	"tokenizer", FirstExpert, SecondExpert, "vae"}
 
 // Sums hashes the files of a model's folder: configurations, tokenizer and weights, in alphabetical

@@ -50,7 +50,7 @@ func (f *Folder) configFiles() []string {
 	}
 	files = append(files, "text_encoder/config.json", "vae/config.json",
 		"scheduler/scheduler_config.json", tokenizerFile, defaultsFile)
-	for _, component := range []string{SecondExpert, imageEncoder} {
+	for _, component := range []string{SecondExpert, ImageEncoder} {
 		if f.has(component) {
 			files = append(files, component+"/config.json")
 		}

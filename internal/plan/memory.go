@@ -65,6 +65,9 @@ func MemoryOf(m job.Model, s job.Spec, mesh job.Mesh) Memory {
 	held := min(clip, windows*tokens) / u * width
 	latent := float32Bytes * (held*job.CopiesHeld + tokens*width)
 
+	// What the transformer takes beside the latent, in a single copy.
+	latent += float32Bytes * held * float64(m.Takes.Condition) / float64(m.LatentChannels)
+
 	// Each branch that the rank computes keeps its text.
 	text := tokensOf(s.Prompt)
 	for _, scene := range s.Scenes {

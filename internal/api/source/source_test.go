@@ -28,7 +28,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	r, err := f.Request(t.Context(), job.Request{Size: "32x16"}, job.Model{})
+	r, err := f.Request(t.Context(), job.Request{Size: "32x16"}, job.Model{Extends: true})
 	if err != nil || !f.IsImage() || r.Inputs[0].Kind != job.KindImage || r.Inputs[0].Latents != 1 ||
 		r.Inputs[0].Object.Size != int64(b.Len()) || *r.Width != 32 {
 		t.Errorf("%+v, %v", r, err)

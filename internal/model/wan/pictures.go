@@ -78,6 +78,7 @@ func (t *Transformer) Pictures(embeds []float32) (*Pictures, error) {
 		t.dev.Upload(hidden, e.positions)
 		t.dev.Add(src, src, hidden)
 	}
+
 	t.dev.LayerNorm(src, src, compute.Norm{Eps: pictureEps, Gain: e.norm1g, Bias: e.norm1b})
 	t.dev.Linear(hidden, src, e.up, compute.Epilogue{Act: compute.GELU})
 	t.dev.Linear(out, hidden, e.down, compute.Epilogue{})
