@@ -90,6 +90,13 @@ type StoredPacker interface {
 	PackStored(parts []tensor.Tensor, bias []float32, out, in int, t DType) (Linear, error)
 }
 
+// Dropper is offered by devices that can free a packed weight before the garbage collector would.
+type Dropper interface {
+	// Drop frees a packed weight once the operations issued so far are done. Neither it nor a part of
+	// it may be used afterwards; dropping it again does nothing.
+	Drop(w Linear)
+}
+
 // FileBinder is offered by devices that multiply with weights where a file maps them, so that they
 // take no memory: for those that are used rarely, and with few rows.
 type FileBinder interface {

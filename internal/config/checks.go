@@ -50,6 +50,7 @@ var checks = map[string]check{
 	"device":                 oneOf("cpu", "cuda", "auto"),
 	"dtype":                  oneOf("fp32", "bf16"),
 	"experts":                oneOf("auto", "resident", "swap"),
+	"text-encoder":           oneOf("auto", "resident", "stream"),
 	"threads":                between(0, 1024),
 	"transport":              oneOf("nats", "mem"),
 	"control":                natsURLs,

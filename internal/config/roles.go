@@ -123,6 +123,8 @@ func Shard() Settings {
 		{Key: "dtype", Default: "fp32", Usage: "what the model is loaded for: fp32 or bf16; a job of " +
 			"the other type loads it again"},
 		experts,
+		{Key: "text-encoder", Default: "auto", Usage: "the text encoder on a GPU, in memory: resident; " +
+			"each layer as texts need it: stream; auto: resident where plenty is left"},
 
 		// The coordinators, and how other shards reach this one.
 		{Key: "control", Default: "nats://127.0.0.1:4222",

@@ -5,6 +5,7 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -19,11 +20,12 @@ const (
 
 // memory is a piece of a slab; it implements compute.Memory.
 type memory struct {
-	n     int          // float32 elements
-	at    cu.DevicePtr // where it begins
-	bytes int64        // rounded up to alignment
-	slab  *slab        // nil for a piece of 0 bytes
-	freed bool         // to tell a use after Free from a wild one
+	n     int             // float32 elements
+	at    cu.DevicePtr    // where it begins
+	bytes int64           // rounded up to alignment
+	slab  *slab           // nil for a piece of 0 bytes
+	freed bool            // to tell a use after Free from a wild one
+	owner runtime.Cleanup // gives it back, where a weight owns it
 }
 
 // Len returns the number of float32 elements.

@@ -52,6 +52,7 @@ type Device struct {
 var (
 	_ GPU                  = (*Device)(nil)
 	_ compute.StoredPacker = (*Device)(nil)
+	_ compute.Dropper      = (*Device)(nil)
 	_ compute.Reserver     = (*Device)(nil)
 	_ compute.Copier       = (*Device)(nil)
 

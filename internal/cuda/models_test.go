@@ -22,7 +22,6 @@ import (
 	"github.com/longtake/longtake/internal/cpu"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/model"
-	"github.com/longtake/longtake/internal/model/umt5"
 	"github.com/longtake/longtake/internal/model/vae"
 	"github.com/longtake/longtake/internal/model/wan"
 	"github.com/longtake/longtake/internal/partition"
@@ -98,39 +97,6 @@ func normal(n int) []float32 {
 		v[i] = float32(r.NormFloat64())
 	}
 	return v
-}
-
-// encode embeds the first prompt of the goldens.
-func encode(t testing.TB, f *model.Folder, dev compute.Device, dt compute.DType) []float32 {
-	t.Helper()
-	var ids []int32
-	for _, id := range golden.Open(t, "umt5").Ints("ids.0") {
-		ids = append(ids, int32(id))
-	}
-	e, err := umt5.Load(dev, f.TextEncoder, weights(t, f, "text_encoder"), dt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	end, err := reserve(dev, e.Bytes([][]int32{ids}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := e.Encode(t.Context(), [][]int32{ids})
-	if err := errors.Join(err, end()); err != nil {
-		t.Fatal(err)
-	}
-	return out[0]
-}
-
-func TestTextEncoderAgreesWithTheCPU(t *testing.T) {
-	f := demo(t)
-	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
-		want := encode(t, f, openCPU(t), dt)
-		eachProduct(t, dt, func(t *testing.T) {
-			gpu := openWith(t, Options{SlabBytes: 1, CopyBytes: 1000}) // what was not reserved takes a slab
-			golden.Near(t, "embeddings", encode(t, f, gpu, dt), want, bound(dt))
-		})
-	}
 }
 
 // eachProduct runs f with each generation of kernels for a type: float32 is v1's alone.

@@ -85,9 +85,25 @@ func upload[T any](d *Device, owner *T, bytes []byte) (*memory, error) {
 func owned[T any](d *Device, owner *T, bytes int64) (*memory, error) {
 	m, err := d.take(bytes)
 	if err == nil {
-		runtime.AddCleanup(owner, d.memory.freeLater, m)
+		m.owner = runtime.AddCleanup(owner, d.memory.freeLater, m)
 	}
 	return m, err
+}
+
+// Drop implements compute.Dropper.
+func (d *Device) Drop(w compute.Linear) {
+	l, ok := w.(*linear)
+	if !ok {
+		panic(fmt.Sprintf("cuda: Drop: weight is a %T, not of a GPU", w))
+	}
+	d.enter("Drop")
+	defer d.leave()
+	for _, m := range []*memory{l.whole.weight, l.whole.bias} {
+		if m != nil && !m.freed {
+			m.owner.Stop()
+			d.keep(d.memory.give(m))
+		}
+	}
 }
 
 // Vector copies a row of parameters to the device.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/diffusion"
@@ -61,7 +62,7 @@ func NewIn(ctx context.Context, weights *pool.Pool, folder *model.Folder, dev De
 	e := &Engine{dev: dev, folder: folder, dtype: t, pool: weights, options: o,
 		release: map[string]func(){}}
 	e.options.Experts = cmp.Or(o.Experts, Auto)
-	err := e.load(ctx, e.loadTokenizer, e.prepareExperts, e.loadText, e.loadVAE, e.loadExperts)
+	err := e.load(ctx, e.loadTokenizer, e.prepareExperts, e.loadVAE, e.loadExperts, e.loadText)
 	if err != nil {
 		e.Close()
 	}
@@ -112,7 +113,7 @@ func (e *Engine) Use(ctx context.Context, t compute.DType, loras ...LoRA) error 
 	// Both types at once may not fit, so the old weights go first.
 	e.dtype, e.text = t, nil
 	e.swapOut()
-	return e.load(ctx, e.loadText, e.loadExperts)
+	return e.load(ctx, e.loadExperts, e.loadText)
 }
 
 // loadTokenizer reads the tokenizer, which must not have ids that the text encoder lacks, and the
@@ -175,22 +176,19 @@ func acquire[T any](ctx context.Context, e *Engine, dev compute.Device, componen
 			if err != nil {
 				return weights, err
 			}
-			return withLoRAs(ctx, w, e.folder.Transformer.Shapes(), loras, pack)
+
+			start := time.Now()
+			weights, err = withLoRAs(ctx, w, e.folder.Transformer.Shapes(), loras, pack)
+			if err == nil && e.options.Log != nil {
+				e.options.Log.Info("loaded", "component", component, "type", t.String(),
+					"took", time.Since(start).Round(time.Millisecond))
+			}
+			return weights, err
 		})
 	if err == nil {
 		e.release[component] = release
 	}
 	return weights, err
-}
-
-// loadText packs the text encoder (UMT5) for the main device.
-func (e *Engine) loadText(ctx context.Context) error {
-	w, err := e.weights(ctx, "text_encoder")
-	if err != nil {
-		return err
-	}
-	e.text, err = umt5.Load(e.dev.Main, e.folder.TextEncoder, w, e.dtype)
-	return err
 }
 
 // loadVAE acquires the decoder of the VAE. The encoder is loaded only for clips that start from a

@@ -37,7 +37,8 @@ func ParseResidency(name string) (Residency, error) {
 
 // Options are what an engine is told beside its model; the zero value is fine.
 type Options struct {
-	Experts Residency // of a model with two transformers; "": Auto
+	Experts     Residency // of a model with two transformers; "": Auto
+	TextEncoder Residency // on a GPU; "": Auto
 	// Memory returns how many more bytes the process may take at present, 0 where that is not known;
 	// nil: it is not. Auto asks it, and otherwise tries.
 	Memory func() int64

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -111,7 +112,13 @@ type reading struct {
 func (f *Folder) read() reading {
 	var all []*weight
 	f.eachWeight(func(name string, t tensor.Tensor) {
-		all = append(all, &weight{name: name, t: t, bad: -1})
+		component, of, _ := strings.Cut(name, "/")
+		leave := func() { // its pages need not count as this process's memory
+			for _, file := range f.components[component].files {
+				file.Leave(of)
+			}
+		}
+		all = append(all, &weight{name: name, t: t, bad: -1, leave: leave})
 	})
 
 	order := slices.Clone(all)
@@ -128,6 +135,7 @@ func (f *Folder) read() reading {
 					return
 				}
 				order[i].read()
+				order[i].leave()
 			}
 		})
 	}
@@ -152,6 +160,7 @@ type weight struct {
 	sum   [sha256.Size]byte // of its stored bytes
 	bad   int               // the place of the first value that is not finite, -1: none
 	value float32           // that value
+	leave func()            // says that it will not be read for a while
 }
 
 // pieceBytes is how much of a weight is hashed and then looked at while it is in cache.

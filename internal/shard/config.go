@@ -56,6 +56,8 @@ type Config struct {
 	Sharers int
 	// DType is what models are loaded for; a job of the other type loads it again.
 	DType compute.DType
+	// TextEncoder says where the text encoder is on a GPU; "": resident where plenty is left.
+	TextEncoder engine.Residency
 	// Experts says where the transformers of a model with two are; "": in memory where they fit.
 	Experts engine.Residency
 	// Weights is the pool of packed weights that the shards of this process share, as NewPool makes

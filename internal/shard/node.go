@@ -164,9 +164,9 @@ func (s *Shard) measureMemory(m *served, t compute.DType) {
 	}
 }
 
-// engineOptions says where the transformers of a model with two are to be.
+// engineOptions says where the text encoder and the transformers of a model with two are to be.
 func (s *Shard) engineOptions() engine.Options {
-	o := engine.Options{Experts: s.cfg.Experts, Log: s.log}
+	o := engine.Options{Experts: s.cfg.Experts, TextEncoder: s.cfg.TextEncoder, Log: s.log}
 	if s.dev.Threads() > 0 { // a GPU says itself what fits
 		o.Memory = func() int64 { return memoryLeft(1) }
 	}

@@ -9,46 +9,83 @@ import (
 	"github.com/longtake/longtake/internal/tensor"
 )
 
-// Encoder turns token ids into embeddings on one device. On a device that multiplies with weights
-// where their file is mapped, nothing is packed: layers are read as they are used, each once for
-// several prompts. The embedding table, a fifth of the published model, stays in the file on any
-// device. An Encoder belongs to one goroutine.
+// Encoder turns token ids into embeddings on one device. The layers' weights are packed; or on a
+// device that multiplies with them where their file is mapped, nothing is packed, and they are read
+// as they are used; or they are streamed: each layer is packed when it is needed, and dropped. They
+// are read once for several prompts. The embedding table, a fifth of the published model, stays in
+// the file. An Encoder belongs to one goroutine.
 type Encoder struct {
-	dev     compute.Device                      // that computes
-	cfg     model.TextEncoderConfig             // as in text_encoder/config.json
-	dtype   compute.DType                       // of products
-	weights *model.Weights                      // that layers are views of
-	embed   tensor.Tensor                       // [vocab, d], read row by row from the file
-	layers  []layer                             // in their order
-	norm    compute.Vector                      // [d], after the last layer
-	tap     func(layer int, hidden compute.Mat) // sees the state after each layer, in tests
+	dev      compute.Device                      // that computes
+	cfg      model.TextEncoderConfig             // as in text_encoder/config.json
+	dtype    compute.DType                       // of products
+	weights  *model.Weights                      // that layers are made from
+	embed    tensor.Tensor                       // [vocab, d], read row by row from the file
+	layers   []layer                             // in their order
+	streamed bool                                // layers have no products between uses
+	norm     compute.Vector                      // [d], after the last layer
+	tap      func(layer int, hidden compute.Mat) // sees the state after each layer, in tests
 }
 
 // layer is a UMT5Block: self-attention, then the feed-forward, each after a norm. inner is the
 // width of all heads together, heads · d_kv.
 type layer struct {
+	products
 	attnNorm, ffNorm compute.Vector // [d]
-	qkv, out         compute.Linear // [3·inner, d], [d, inner]
-	gate, up, down   compute.Linear // [ff, d], [ff, d], [d, ff]
 	bias             []float32      // [buckets, heads], spread over distances for each prompt
+}
+
+// products are the weights of a layer that take memory.
+type products struct {
+	qkv, out       compute.Linear // [3·inner, d], [d, inner]
+	gate, up, down compute.Linear // [ff, d], [ff, d], [d, ff]
 }
 
 // Load binds every weight of the text encoder; missing and unused ones are errors that name them. w
 // has to stay open, since it is read on demand. t is the type that products multiply.
 func Load(dev compute.Device, cfg model.TextEncoderConfig, w *model.Weights, t compute.DType) (
 	*Encoder, error) {
-	e := &Encoder{dev: dev, cfg: cfg, dtype: t, weights: w}
+	return bind(dev, cfg, w, t, false)
+}
+
+// Stream is Load for a device that is to hold the weights of two layers at a time, which takes as
+// long as loading whenever prompts are encoded. The device has to be a compute.Dropper.
+func Stream(dev compute.Device, cfg model.TextEncoderConfig, w *model.Weights, t compute.DType) (
+	*Encoder, error) {
+	if _, ok := dev.(compute.Dropper); !ok {
+		return nil, fmt.Errorf("cannot stream the text encoder: %s cannot drop weights", dev.Name())
+	}
+	return bind(dev, cfg, w, t, true)
+}
+
+// bind is Load or Stream.
+func bind(dev compute.Device, cfg model.TextEncoderConfig, w *model.Weights, t compute.DType,
+	streamed bool) (*Encoder, error) {
+	e := &Encoder{dev: dev, cfg: cfg, dtype: t, weights: w, streamed: streamed}
 	e.embed = w.Raw(embeddingName(w))
-	b := model.NewBuilder(dev, w)
-	b.DType, b.InFile = t, true
+	b := e.builder()
 	for i := range cfg.NumLayers {
 		e.layers = append(e.layers, loadLayer(b, i))
+		if !streamed {
+			e.layers[i].products = loadProducts(b, i)
+			continue
+		}
+		for _, name := range productNames(i) {
+			w.Raw(name + ".weight") // it is there, and will be used
+		}
 	}
 	e.norm = b.Vector("encoder.final_layer_norm.weight")
+
 	if err := b.Finish(); err != nil {
 		return nil, fmt.Errorf("cannot load the text encoder: %w", err)
 	}
 	return e, nil
+}
+
+// builder packs, or binds, weights as the encoder multiplies them.
+func (e *Encoder) builder() *model.Builder {
+	b := model.NewBuilder(e.dev, e.weights)
+	b.DType, b.InFile = e.dtype, !e.streamed
+	return b
 }
 
 // embeddingName picks one of the two names of the token embedding. Where the files hold it under
@@ -64,20 +101,56 @@ func embeddingName(w *model.Weights) string {
 // layerPrefix is what the names of layer i's weights begin with.
 func layerPrefix(i int) string { return fmt.Sprintf("encoder.block.%d.", i) }
 
-// loadLayer binds block i; q, k and v become one product of the same input.
+// loadLayer binds what stays of block i.
 func loadLayer(b *model.Builder, i int) layer {
 	at := layerPrefix(i) + "layer."
-	attn, ff := at+"0.SelfAttention.", at+"1.DenseReluDense."
 	return layer{
 		attnNorm: b.Vector(at + "0.layer_norm.weight"),
 		ffNorm:   b.Vector(at + "1.layer_norm.weight"),
-		qkv:      b.Linear(attn+"q", attn+"k", attn+"v"),
-		out:      b.Linear(attn + "o"),
-		gate:     b.Linear(ff + "wi_0"),
-		up:       b.Linear(ff + "wi_1"),
-		down:     b.Linear(ff + "wo"),
-		bias:     b.Take(attn + "relative_attention_bias.weight"),
+		bias:     b.Take(at + "0.SelfAttention.relative_attention_bias.weight"),
 	}
+}
+
+// productNames are the linear layers of block i: q, k, v, o, the feed-forward's gate, up and down.
+func productNames(i int) [7]string {
+	at := layerPrefix(i) + "layer."
+	attn, ff := at+"0.SelfAttention.", at+"1.DenseReluDense."
+	return [7]string{attn + "q", attn + "k", attn + "v", attn + "o", ff + "wi_0", ff + "wi_1",
+		ff + "wo"}
+}
+
+// loadProducts binds the products of block i; q, k and v become one of the same input.
+func loadProducts(b *model.Builder, i int) products {
+	n := productNames(i)
+	return products{qkv: b.Linear(n[0], n[1], n[2]), out: b.Linear(n[3]),
+		gate: b.Linear(n[4]), up: b.Linear(n[5]), down: b.Linear(n[6])}
+}
+
+// fetch packs the products of layer i where they are streamed, and drop frees them.
+func (e *Encoder) fetch(i int) error {
+	if !e.streamed || i == len(e.layers) {
+		return nil
+	}
+	b := e.builder()
+	e.layers[i].products = loadProducts(b, i)
+	if err := b.Finish(); err != nil {
+		return fmt.Errorf("cannot load layer %d of the text encoder: %w", i, err)
+	}
+	return nil
+}
+
+func (e *Encoder) drop(i int) {
+	dev, ok := e.dev.(compute.Dropper)
+	if !e.streamed || !ok {
+		return
+	}
+	p := &e.layers[i].products
+	for _, w := range []compute.Linear{p.qkv, p.out, p.gate, p.up, p.down} {
+		if w != nil {
+			dev.Drop(w)
+		}
+	}
+	*p = products{}
 }
 
 // batchTokens is how many tokens go through the layers together, at most, unless one prompt has
@@ -147,28 +220,49 @@ func (e *Encoder) encode(ctx context.Context, prompts [][]int32) ([][]float32, e
 	return embeds, nil
 }
 
-// forward is all layers, on s.x in place. While one computes, the system reads the next.
+// forward is all layers, on s.x in place. While one computes, the system reads the next, or that is
+// packed.
 func (e *Encoder) forward(ctx context.Context, s *scratch) error {
+	defer func() {
+		for i := range e.layers {
+			e.drop(i)
+		}
+	}()
 	e.weights.WillNeed(layerPrefix(0))
+	if err := e.fetch(0); err != nil {
+		return err
+	}
+
 	for i := range e.layers {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
 		e.weights.WillNeed(layerPrefix(i + 1))
 		e.layers[i].forward(e, s)
+		if err := e.fetch(i + 1); err != nil {
+			return err
+		}
+		e.drop(i)
 		e.weights.Leave(layerPrefix(i))
-		e.observe(i+1, s.x)
-		if !compute.SawNonFinite(e.dev) {
-			continue
+		if err := e.check(i, s); err != nil {
+			return err
 		}
-
-		if err := e.dev.Sync(); err != nil { // an operation was stopped half-way
-			return fmt.Errorf("cannot encode %d tokens: %w", s.x.Rows, err)
-		}
-		what := fmt.Sprintf("what the text encoder makes up to layer %d of %d", i+1, len(e.layers))
-		return &tensor.NotFiniteError{What: what}
 	}
 	return nil
+}
+
+// check shows the state after layer i to a test, and fails if the device has seen values that are
+// not finite, as far as it notices.
+func (e *Encoder) check(i int, s *scratch) error {
+	e.observe(i+1, s.x)
+	if !compute.SawNonFinite(e.dev) {
+		return nil
+	}
+	if err := e.dev.Sync(); err != nil { // an operation was stopped half-way
+		return fmt.Errorf("cannot encode %d tokens: %w", s.x.Rows, err)
+	}
+	what := fmt.Sprintf("what the text encoder makes up to layer %d of %d", i+1, len(e.layers))
+	return &tensor.NotFiniteError{What: what}
 }
 
 // observe shows a test the state after so many layers; the golden names them alike.

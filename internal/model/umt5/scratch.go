@@ -39,8 +39,9 @@ func tokens(prompts [][]int32) (n int) {
 	return n
 }
 
-// Bytes returns the bytes of device memory that encoding prompts takes, without allocating any. The
-// workspace counts twice, since the old one is there until a larger one is.
+// Bytes returns the bytes of device memory that encoding prompts takes, without allocating any: two
+// layers where they are streamed, and one's largest weight, which is there as float32 while it is
+// packed. The workspace counts twice, since the old one is there until a larger one is.
 func (e *Encoder) Bytes(prompts [][]int32) int64 {
 	most := int64(0)
 	for _, batch := range batches(prompts) {
@@ -48,7 +49,24 @@ func (e *Encoder) Bytes(prompts [][]int32) int64 {
 		_, _ = newScratch(m, e.cfg, batch) // a Meter refuses nothing
 		most = max(most, m.Peak()+2*e.workBytes(tokens(batch)))
 	}
+	if e.streamed {
+		inner := e.cfg.NumHeads * e.cfg.DKV
+		most += 2*LayerBytes(e.cfg, e.dtype) + int64(4*e.cfg.DModel*max(3*inner, e.cfg.DFF))
+	}
 	return most
+}
+
+// beyond is what a GPU's kernels may read after the end of a weight, in bytes, at most.
+const beyond = 64 << 10
+
+// LayerBytes returns how many bytes of a GPU the five weights of a layer take, at most, for
+// products of type t.
+func LayerBytes(cfg model.TextEncoderConfig, t compute.DType) int64 {
+	size := 4
+	if t == compute.BF16 {
+		size = 2
+	}
+	return int64(size*cfg.DModel*(4*cfg.NumHeads*cfg.DKV+3*cfg.DFF) + 5*beyond)
 }
 
 // workBytes returns the most scratch memory that a single operation takes for itself.
