@@ -67,21 +67,22 @@ func TestAnyNumberOfRanksGivesTheSameBytes(t *testing.T) {
 			x[i] = float32(r.NormFloat64())
 		}
 		dt := rapid.SampledFrom([]compute.DType{compute.FP32, compute.BF16}).Draw(t, "dtype")
-		want := pass(t, cfg, dt, weights, grid, x, 1, nil)
+		want := pass(t, cfg, dt, weights, grid, x, 1, nil, nil)
 		ranks := rapid.IntRange(1, min(cfg.NumAttentionHeads, grid.Tokens())).Draw(t, "ranks")
 		speeds := make([]float64, ranks)
 		for i := range speeds {
 			speeds[i] = rapid.Float64Range(0.1, 3).Draw(t, "speed")
 		}
-		if got := pass(t, cfg, dt, weights, grid, x, ranks, speeds); !bytes.Equal(got, want) {
+		if got := pass(t, cfg, dt, weights, grid, x, ranks, speeds, nil); !bytes.Equal(got, want) {
 			t.Fatalf("%d ranks give other bytes than one", ranks)
 		}
 	})
 }
 
-// pass runs a forward pass on several ranks and joins their velocities.
+// pass runs a forward pass on several ranks and joins their velocities. With a reach it runs passes
+// over several blocks, and joins the velocities of the last.
 func pass(t *rapid.T, cfg model.TransformerConfig, dt compute.DType, weights func() *model.Weights,
-	grid partition.Grid, x []float32, ranks int, speeds []float64) []byte {
+	grid partition.Grid, x []float32, ranks int, speeds []float64, reach *Reach) []byte {
 	tokens, heads := partition.Even(grid.Tokens(), ranks), partition.Even(cfg.NumAttentionHeads, ranks)
 	if speeds != nil {
 		tokens = partition.Weighted(grid.Tokens(), speeds)
@@ -95,7 +96,7 @@ func pass(t *rapid.T, cfg model.TransformerConfig, dt compute.DType, weights fun
 		wg.Go(func() {
 			lo, hi := tokens[r].Lo*width, tokens[r].Hi*width
 			errs[r] = rankPass(cfg, dt, weights(), grid, world[r], 1+r%3, tokens, heads,
-				x[lo:hi], out[lo:hi])
+				x[lo:hi], out[lo:hi], reach)
 			if errs[r] != nil {
 				world[r].Close()
 			}
@@ -113,7 +114,7 @@ func pass(t *rapid.T, cfg model.TransformerConfig, dt compute.DType, weights fun
 
 // rankPass is one rank's part of pass, on a device of its own.
 func rankPass(cfg model.TransformerConfig, dt compute.DType, w *model.Weights, grid partition.Grid,
-	tr collective.Transport, threads int, tokens, heads []partition.Range, x, v []float32) error {
+	tr collective.Transport, threads int, tokens, heads []partition.Range, x, v []float32, reach *Reach) error {
 	dev, err := cpu.New(threads)
 	if err != nil {
 		return err
@@ -136,7 +137,7 @@ func rankPass(cfg model.TransformerConfig, dt compute.DType, w *model.Weights, g
 	if err != nil {
 		return err
 	}
-	s, err := m.NewSequence(grid, group, tokens, heads)
+	s, err := m.newSequence(grid, group, tokens, heads, reach)
 	if err != nil {
 		return fmt.Errorf("cannot lay out: %w", err)
 	}
@@ -175,6 +176,9 @@ func rankPass(cfg model.TransformerConfig, dt compute.DType, w *model.Weights, g
 	ts := Timesteps{Values: []float32{0, 500}, Index: make([]int32, len(x)/m.TokenWidth())}
 	for i := range ts.Index {
 		ts.Index[i] = int32((tokens[tr.Rank()].Lo + i) % 2)
+	}
+	if reach != nil {
+		return causalPasses(s, x, v, text)
 	}
 	return s.Forward(context.Background(), collective.Tag{}, x, v, ts, text)
 }

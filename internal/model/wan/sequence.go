@@ -29,6 +29,8 @@ type Sequence struct {
 	tokens []partition.Range // per rank of the group
 	heads  []partition.Range // per rank of the group
 	own    partition.Range   // tokens[rank of this process]
+	grid   partition.Grid    // of the window, or of a block
+	cache  *cache            // of a causal clip; nil: the window is all that there is
 	rope   compute.Rope      // cosines and sines of the own tokens' positions
 	index  []int32           // per own token, its row of temb and tproj; nil: row 0
 	arena  *model.Arena      // all of the memory below
@@ -42,8 +44,9 @@ type Sequence struct {
 
 	control control // what control blocks work on; unused by models without them
 
-	// Own heads over the tokens of every rank; unused by a rank that is alone.
-	all, allOut compute.Mat // [N, 3w], [N, w]
+	// Own heads over the tokens of every rank; unused by a rank that is alone. With a cache, keys
+	// and values are there.
+	all, allOut compute.Mat // [N, 3w] or [N, w], [N, w]
 
 	// Modulation, a row for each distinct timestep, and the rows that this pass uses.
 	mod, outMod       compute.Mat       // [timestepsMax, 6d], [timestepsMax, 2d]
@@ -67,22 +70,34 @@ type Sequence struct {
 // memory. Free it after the last pass.
 func (t *Transformer) NewSequence(g partition.Grid, group *collective.Group,
 	tokens, heads []partition.Range) (*Sequence, error) {
+	return t.newSequence(g, group, tokens, heads, nil)
+}
+
+// newSequence is NewSequence, or where r is not nil NewCausalSequence.
+func (t *Transformer) newSequence(g partition.Grid, group *collective.Group,
+	tokens, heads []partition.Range, r *Reach) (*Sequence, error) {
 	if len(tokens) != group.Size() || len(heads) != group.Size() {
 		return nil, fmt.Errorf("%d token and %d head ranges for %d ranks",
 			len(tokens), len(heads), group.Size())
 	}
 
 	s := &Sequence{t: t, group: group, tokens: tokens, heads: heads, own: tokens[group.Rank()],
-		arena: model.NewArena(t.dev)}
-	s.allocate(g.Tokens(), heads[group.Rank()])
+		grid: g, arena: model.NewArena(t.dev)}
+	s.allocate(g.Tokens(), heads[group.Rank()], r)
 	if err := s.arena.Err(); err != nil {
 		return nil, fmt.Errorf("cannot hold %d tokens: %w", s.own.Len(), err)
 	}
 
-	cos, sin := ropeTables(t.cfg, g, s.own)
-	t.dev.Upload(s.rope.Cos, cos)
-	t.dev.Upload(s.rope.Sin, sin)
+	s.uploadPositions(0)
 	return s, nil
+}
+
+// uploadPositions gives the own tokens their positions, in a window that begins at frame first of
+// tokens.
+func (s *Sequence) uploadPositions(first int) {
+	cos, sin := ropeTables(s.t.cfg, s.grid, s.own, first)
+	s.t.dev.Upload(s.rope.Cos, cos)
+	s.t.dev.Upload(s.rope.Sin, sin)
 }
 
 // SequenceBytes returns the bytes of device memory that a Sequence and its passes take on one rank
@@ -90,9 +105,15 @@ func (t *Transformer) NewSequence(g partition.Grid, group *collective.Group,
 // that does not fit is refused before anything is computed.
 func (t *Transformer) SequenceBytes(g partition.Grid, rank int, tokens,
 	heads []partition.Range) int64 {
+	return t.sequenceBytes(g, rank, tokens, heads, nil)
+}
+
+// sequenceBytes is SequenceBytes, or where r is not nil CausalBytes.
+func (t *Transformer) sequenceBytes(g partition.Grid, rank int, tokens, heads []partition.Range,
+	r *Reach) int64 {
 	m := &compute.Meter{}
 	s := &Sequence{t: t, tokens: tokens, heads: heads, own: tokens[rank], arena: model.NewArena(m)}
-	s.allocate(g.Tokens(), heads[rank])
+	s.allocate(g.Tokens(), heads[rank], r)
 
 	// The device keeps each pass's timestep indexes, once for scale and once for shift.
 	for range 2 {
@@ -115,6 +136,9 @@ func (t *Transformer) SequenceBytes(g partition.Grid, rank int, tokens,
 func (s *Sequence) workBytes(w compute.Workspace, total int, heads partition.Range) int64 {
 	cfg, n, t := s.t.cfg, s.own.Len(), s.t.dtype
 	d := cfg.Dim()
+	if s.cache != nil {
+		total *= s.cache.reach.Blocks
+	}
 	return max(w.LinearBytes(n, d, 3*d, t), w.LinearBytes(n, d, d, t),
 		w.LinearBytes(n, d, cfg.FFNDim, t), w.LinearBytes(n, cfg.FFNDim, d, t),
 		w.LinearBytes(TextTokens, cfg.TextDim, d, t), w.LinearBytes(n, max(1, s.t.ControlWidth()), d, t),
@@ -145,9 +169,10 @@ func (s *Sequence) allocateInFlight(rank int, heads []partition.Range) {
 	}
 }
 
-// allocate takes the memory for a window of total tokens on the rank that owns the given heads.
-// SequenceBytes calls it too, so whatever Forward needs has to be allocated here.
-func (s *Sequence) allocate(total int, heads partition.Range) {
+// allocate takes the memory for a window of total tokens on the rank that owns the given heads,
+// with a cache where r is not nil. SequenceBytes calls it too, so whatever Forward needs has to be
+// allocated here.
+func (s *Sequence) allocate(total int, heads partition.Range, r *Reach) {
 	cfg, a, n := s.t.cfg, s.arena, s.own.Len()
 	d := cfg.Dim()
 
@@ -164,9 +189,12 @@ func (s *Sequence) allocate(total int, heads partition.Range) {
 	s.tembAll, s.tprojAll = a.Mat(timestepsMax, d), a.Mat(timestepsMax, 6*d)
 
 	// Own heads over the tokens of every rank; a rank that is alone attends within qkv.
+	w, parts := heads.Len()*cfg.AttentionHeadDim, 3
+	if r != nil {
+		s.cache, parts = newCache(a, *r, s.t.layers(), total, w), 1
+	}
 	if len(s.tokens) > 1 {
-		w := heads.Len() * cfg.AttentionHeadDim
-		s.all, s.allOut = a.Mat(total, 3*w), a.Mat(total, w)
+		s.all, s.allOut = a.Mat(total, parts*w), a.Mat(total, w)
 	}
 
 	half := cfg.AttentionHeadDim / 2
@@ -298,7 +326,7 @@ func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, x compu
 	if err := s.checkFinite(s.inputName(i)); err != nil {
 		return err
 	}
-	if err := s.selfAttention(ctx, tag, &b.self); err != nil {
+	if err := s.selfAttention(ctx, tag, i); err != nil {
 		return err
 	}
 	dev.Linear(x, s.attn, b.self.out,

@@ -182,9 +182,12 @@ func loadAttention(b *model.Builder, at string) attention {
 // k, v, outputs and cross-attention, those of the feed-forward, and self-attention itself.
 // Attention to the text is left out as small. A control block costs as much as another one, and a
 // product more.
-func (t *Transformer) Work(tokens int) float64 {
-	n, d, f := float64(tokens), float64(t.cfg.Dim()), float64(t.cfg.FFNDim)
-	block := 12*n*d*d + 4*n*d*f + 4*n*n*d
+func (t *Transformer) Work(tokens int) float64 { return t.WorkOver(tokens, tokens) }
+
+// WorkOver is Work where the tokens attend to so many keys, their own among them.
+func (t *Transformer) WorkOver(tokens, keys int) float64 {
+	n, k, d, f := float64(tokens), float64(keys), float64(t.cfg.Dim()), float64(t.cfg.FFNDim)
+	block := 12*n*d*d + 4*n*d*f + 4*n*k*d
 	return float64(len(t.blocks))*block + float64(len(t.vace))*(block+2*n*d*d)
 }
 

@@ -19,23 +19,35 @@ const (
 // selfAttention reads s.norm [n, d] and fills s.attn [n, d], both of the own tokens. In a group it
 // is DeepSpeed Ulysses: an all-to-all turns "own tokens, all heads" into "all tokens, own heads",
 // and a second one turns the output back.
-func (s *Sequence) selfAttention(ctx context.Context, tag collective.Tag, a *attention) error {
-	d := s.t.cfg.Dim()
+func (s *Sequence) selfAttention(ctx context.Context, tag collective.Tag, layer int) error {
+	a := &s.t.layer(layer).self
 	if s.group.Size() == 1 {
-		s.t.dev.Linear(s.qkv, s.norm, a.qkv, compute.Epilogue{})
-		s.rotate(a, 0)
-		s.rotate(a, 1)
-		s.attend(s.attn, s.qkv, d, partition.Range{Lo: 0, Hi: s.t.cfg.NumAttentionHeads})
+		s.project(layer, a)
+		s.rotate(a, 0, s.target(layer, 0))
+		s.rotate(a, 1, s.target(layer, 1))
+		s.attend(s.attn, layer, partition.Range{Lo: 0, Hi: s.t.cfg.NumAttentionHeads})
 		return nil
 	}
 
-	if err := s.scatterHeads(ctx, tag, a); err != nil {
+	if err := s.scatterHeads(ctx, tag, layer, a); err != nil {
 		return fmt.Errorf("cannot gather own heads: %w", err)
 	}
-	if err := s.scatterTokens(ctx, tag); err != nil {
+	if err := s.scatterTokens(ctx, tag, layer); err != nil {
 		return fmt.Errorf("cannot gather own tokens: %w", err)
 	}
 	return nil
+}
+
+// project computes q, k and v of a rank that is alone: in one product, unless keys and values
+// belong into a cache.
+func (s *Sequence) project(layer int, a *attention) {
+	if s.cache == nil {
+		s.t.dev.Linear(s.qkv, s.norm, a.qkv, compute.Epilogue{})
+		return
+	}
+	for i, weight := range a.parts {
+		s.t.dev.Linear(s.target(layer, i), s.norm, weight, compute.Epilogue{})
+	}
 }
 
 // part views q (0), k (1) or v (2) of the own tokens: [n, d] of qkv [n, 3d].
@@ -44,18 +56,19 @@ func (s *Sequence) part(i int) compute.Mat {
 	return s.qkv.ColRange(i*d, (i+1)*d)
 }
 
-// rotate normalises q (0) or k (1) over all heads and turns it by the rotary positions, in place.
-func (s *Sequence) rotate(a *attention, i int) {
-	m := s.part(i)
+// rotate normalises q (0) or k (1) of the own tokens, m, over all heads and turns it by the rotary
+// positions, in place.
+func (s *Sequence) rotate(a *attention, i int, m compute.Mat) {
 	s.t.dev.RMSNorm(m, m, []compute.Vector{a.normQ, a.normK}[i], s.t.cfg.Eps, &s.rope)
 }
 
-// attend computes attention for heads [r.Lo, r.Hi) into their columns of dst. qkv holds q, k and v
-// in one row, w columns each: [tokens, 3w].
-func (s *Sequence) attend(dst, qkv compute.Mat, w int, r partition.Range) {
-	lo, hi := r.Lo*s.t.cfg.AttentionHeadDim, r.Hi*s.t.cfg.AttentionHeadDim
-	s.t.dev.Attention(dst.ColRange(lo, hi), qkv.ColRange(lo, hi), qkv.ColRange(w+lo, w+hi),
-		qkv.ColRange(2*w+lo, 2*w+hi),
+// attend computes attention for heads [r.Lo, r.Hi), counted from the first own one, into their
+// columns of dst.
+func (s *Sequence) attend(dst compute.Mat, layer int, r partition.Range) {
+	c := s.columns(r)
+	of := func(m compute.Mat) compute.Mat { return m.ColRange(c.Lo, c.Hi) }
+	s.t.dev.Attention(of(dst), of(s.target(layer, 0)), of(s.source(layer, 1)),
+		of(s.source(layer, 2)),
 		compute.AttentionArgs{Heads: r.Len(), Scale: s.scale(), DType: s.t.dtype})
 }
 
@@ -66,11 +79,11 @@ func (s *Sequence) columns(heads partition.Range) partition.Range {
 }
 
 // scatterHeads computes v, k and q [n, d] of the own tokens and gathers those of the own heads from
-// every rank, in the order of the tokens: s.all [N, 3w]. In that order a row's sum over keys has
-// the same bits for any number of ranks. While one of the three travels, the next is computed; v
-// goes first, as it needs no norm.
-func (s *Sequence) scatterHeads(ctx context.Context, tag collective.Tag, a *attention) error {
-	w := s.columns(s.heads[s.group.Rank()]).Len()
+// every rank, in the order of the tokens: [N, w] each. In that order a row's sum over keys has the
+// same bits for any number of ranks. While one of the three travels, the next is computed; v goes
+// first, as it needs no norm.
+func (s *Sequence) scatterHeads(ctx context.Context, tag collective.Tag, layer int,
+	a *attention) error {
 	x := s.newExchange(ctx)
 
 	// Own tokens, all heads [n, d], to all tokens, own heads [N, w], for v, k and q in turn.
@@ -78,14 +91,16 @@ func (s *Sequence) scatterHeads(ctx context.Context, tag collective.Tag, a *atte
 		m := s.part(i) // [n, d]
 		s.t.dev.Linear(m, s.norm, a.parts[i], compute.Epilogue{})
 		if i < 2 {
-			s.rotate(a, i)
+			s.rotate(a, i, m)
 		}
+		here := s.target(layer, i) // [N, w]
+
 		tagged := collective.Tag{Step: tag.Step, Op: tag.Op + uint32(i)} //nolint:gosec // 0 to 2
 		x.start(tagged, func(r int) compute.Mat {
 			c := s.columns(s.heads[r])
 			return m.ColRange(c.Lo, c.Hi)
 		}, func(r int) compute.Mat {
-			return s.all.RowRange(s.tokens[r].Lo, s.tokens[r].Hi).ColRange(i*w, (i+1)*w)
+			return here.RowRange(s.tokens[r].Lo, s.tokens[r].Hi)
 		})
 	}
 	return x.finish()
@@ -107,17 +122,17 @@ func halfOf(h partition.Range, i int) partition.Range {
 // scatterTokens computes attention of the own heads over all tokens, s.allOut [N, w], and gathers
 // the output of the own tokens for all heads from every rank: s.attn [n, d]. While one half of the
 // heads travels the other is computed.
-func (s *Sequence) scatterTokens(ctx context.Context, tag collective.Tag) error {
+func (s *Sequence) scatterTokens(ctx context.Context, tag collective.Tag, layer int) error {
 	me := s.group.Rank()
-	w, first := s.columns(s.heads[me]).Len(), s.heads[me].Lo
+	first := s.heads[me].Lo
 
 	x := s.newExchange(ctx)
 	for i := range 2 {
 		// All tokens, own heads [N, w], to own tokens, all heads [n, d].
 		own := s.half(me, i)
-		own.Lo, own.Hi = own.Lo-first, own.Hi-first // heads within s.all
+		own.Lo, own.Hi = own.Lo-first, own.Hi-first // heads within those of this rank
 		if own.Len() > 0 {
-			s.attend(s.allOut, s.all, w, own)
+			s.attend(s.allOut, layer, own)
 		}
 
 		c := s.columns(own)
