@@ -91,6 +91,7 @@ def save(pipe, name, prompt, **o):
         mean, std = (torch.tensor(v).view(1, -1, 1, 1, 1) for v in (c.latents_mean, c.latents_std))
         f = pipe.video_processor.postprocess_video(pipe.vae.decode(z * std + mean, return_dict=False)[0], output_type="pt")[0]
         d["frames"] = (f.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).contiguous()
+    d["table"] = torch.stack([levels([t], o["shift"], True)[1][0] for t in range(1000, 0, -1)])
     save_file(d, f"{ROOT}/{name}.safetensors", {k: json.dumps(v) for k, v in dict(prompt=prompt, **o).items()})
     print(name, z.shape, z.std().item())
 
@@ -102,6 +103,6 @@ if __name__ == "__main__":
     # LongLive's shape: the window rolls from the fifth block on, the first block stays.
     save(tiny["tiny3"], "causal_sink", ball, size=(64, 48), blocks=7, block=3, window=12, sink=3, seed=42, **few)
     # Self-Forcing's: all of a short clip is kept.
-    save(tiny["tiny3"], "causal_short", "a city at night", size=(64, 48), blocks=3, block=3, window=21, sink=0, seed=7, **few)
+    save(tiny["tiny3"], "causal_short", "a city at night", size=(48, 32), blocks=3, block=3, window=21, sink=0, seed=7, **few)
     # CausVid's timesteps, in a small window without a sink, over heads that ranks do not divide.
     save(tiny["tiny7"], "causal_window", ball, size=(32, 32), blocks=5, block=2, window=4, sink=0, seed=3, timesteps=[1000, 757, 522], shift=8.0, warp=False)
