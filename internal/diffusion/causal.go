@@ -124,10 +124,12 @@ func (c *Causal) Run(ctx context.Context, from int) error {
 			return err
 		}
 
+		// The last block has none that could see it.
 		start, step := time.Now(), (b+1)*(len(c.Levels)+1)-1
 		if err := c.Context(ctx, step, b, x); err != nil {
 			return fmt.Errorf("cannot keep block %d of %d: %w", b+1, blocks, err)
 		}
+
 		if b < from {
 			continue
 		}
@@ -148,6 +150,7 @@ func (c *Causal) block(ctx context.Context, b, from int) ([]float32, error) {
 	own := c.Layout.Own(0, c.Rank, b).Plus(-b * c.Layout.WindowTokens())
 	x, added := c.Noise.Block(own)
 	v := make([]float32, len(x))
+
 	for i, level := range c.Levels {
 		start, step := time.Now(), b*(len(c.Levels)+1)+i
 		p := Pass{Step: step, Window: b, Timestep: level.Timestep}

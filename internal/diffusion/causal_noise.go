@@ -88,6 +88,8 @@ func (g *Generator) slice(at, n, lo int, out []float32) int {
 	for ; at+fillBlock <= min(lo, n-fillBlock); at += fillBlock {
 		g.block(at, nil)
 	}
+
+	// From here on a copy draws, since the next slice may begin in the run in which this one ends.
 	ahead, next := *g, at
 	for ; next < hi && next+fillBlock <= n; next += fillBlock {
 		ahead.block(next, keep)

@@ -49,13 +49,29 @@ func TestCausalLevelsEqualTheReference(t *testing.T) {
 	}
 }
 
+// TestTheSchedulerOfCausalFoldersIsRead wants it to count as Euler's, and a table of noise levels
+// that no causal model was trained on to be refused.
+func TestTheSchedulerOfCausalFoldersIsRead(t *testing.T) {
+	c, err := ParseSchedulerConfig([]byte(`{"_class_name": "SelfForcingFlowMatchScheduler",
+		"num_inference_steps": 1000, "shift": 5.0, "sigma_min": 0.0, "extra_one_step": true}`))
+	if err != nil || c.Kind() != KindEuler || c.FlowShift != 5 || len(c.Ignored) > 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	_, err = ParseSchedulerConfig([]byte(`{"_class_name": "SelfForcingFlowMatchScheduler",
+		"reverse_sigmas": true}`))
+	if err == nil {
+		t.Error("reversed noise levels are taken")
+	}
+}
+
 // TestCausalNoiseIsOneStream draws the blocks of clips of any size, some of them passed over, and
 // wants what whole draws give, whose last values depend on their number.
 func TestCausalNoiseIsOneStream(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := partition.Grid{T: rapid.IntRange(1, 3).Draw(t, "t"), H: rapid.IntRange(1, 4).Draw(t, "h"),
 			W: rapid.IntRange(1, 5).Draw(t, "w"), PT: 1, PH: 1, PW: 1}
-		channels, blocks := rapid.IntRange(1, 4).Draw(t, "channels"), rapid.IntRange(1, 5).Draw(t, "blocks")
+		channels := rapid.IntRange(1, 4).Draw(t, "channels")
+		blocks := rapid.IntRange(1, 5).Draw(t, "blocks")
 		const adds = 2
 		n := NewCausalNoise(NewGenerator(11), channels, g, blocks, adds)
 		from, own := rapid.IntRange(0, blocks-1).Draw(t, "from"), partition.Range{Hi: g.Tokens()}
@@ -147,7 +163,8 @@ func TestCausalResumesAtAnyBlock(t *testing.T) {
 		if !errors.Is(err, stop) {
 			t.Fatal(err)
 		}
-		if err := causal(t, made, func(int) error { return nil }).Run(t.Context(), len(made)); err != nil {
+		again := causal(t, made, func(int) error { return nil })
+		if err := again.Run(t.Context(), len(made)); err != nil {
 			t.Fatal(err)
 		}
 		for b := range want {

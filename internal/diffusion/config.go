@@ -13,6 +13,9 @@ import (
 const (
 	ClassUniPC = "UniPCMultistepScheduler"
 	ClassEuler = "FlowMatchEulerDiscreteScheduler"
+	// classCausal is that of folders of causal models, whose clips need none. It counts as
+	// ClassEuler.
+	classCausal = "SelfForcingFlowMatchScheduler"
 )
 
 // Limits on a configuration's numbers.
@@ -103,12 +106,16 @@ func parseConfig(data []byte) (SchedulerConfig, error) {
 	}
 
 	class, _ := values["_class_name"].(string)
-	keys := map[string]map[string]key{ClassUniPC: uniPCKeys, ClassEuler: eulerKeys}[class]
+	keys := map[string]map[string]key{ClassUniPC: uniPCKeys, ClassEuler: eulerKeys,
+		classCausal: causalKeys}[class]
 	if keys == nil {
 		return SchedulerConfig{}, refusal("_class_name", values["_class_name"],
 			quote(ClassUniPC)+", "+quote(ClassEuler))
 	}
 
+	if class == classCausal {
+		class = ClassEuler
+	}
 	c := defaults(class)
 
 	// In alphabetical order, so that the same file always gives the same error.

@@ -74,6 +74,21 @@ var eulerKeys = map[string]key{
 	"time_shift_type":    oneOf("exponential", "linear"),
 }
 
+// causalKeys are the arguments of SelfForcingFlowMatchScheduler that matter, and those that change
+// its table of noise levels, which have to be as causal models were trained.
+var causalKeys = map[string]key{
+	"num_train_timesteps":    trainKey,
+	"shift":                  shiftKey,
+	"inverse_timesteps":      only(false),
+	"reverse_sigmas":         only(false),
+	"num_inference_steps":    anyOf("a number", isNumber),
+	"sigma_max":              anyOf("a number", isNumber),
+	"sigma_min":              anyOf("a number", isNumber),
+	"extra_one_step":         anyOf("true or false", isBool),
+	"training":               anyOf("true or false", isBool),
+	"use_timestep_transform": anyOf("true or false", isBool),
+}
+
 // trainKey sets TrainTimesteps.
 var trainKey = key{
 	allowed: fmt.Sprintf("a whole number from 1 to %d", trainLimit),

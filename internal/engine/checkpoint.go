@@ -75,8 +75,7 @@ func (r *run) newCheckpointer(ctx context.Context) *checkpointer {
 // save begins a checkpoint of the state after `done` steps, if one is due: the first branch's ranks
 // gather it while they go on. now returns the state as a copy.
 func (c *checkpointer) save(done int, now func() state) {
-	every, total := c.r.Plan.CheckpointEvery, c.r.Plan.Spec.TotalSteps()
-	if every == 0 || done%every != 0 && done != total {
+	if c.r.Plan.CheckpointEvery == 0 || !c.due(done) && done != c.r.Plan.Spec.TotalSteps() {
 		return
 	}
 	// The other branch's ranks hold the same latent.
@@ -91,6 +90,13 @@ func (c *checkpointer) save(done int, now func() state) {
 		c.gatherErr = c.gather(done, since, s)
 		c.warn(c.gatherErr)
 	})
+}
+
+// due reports whether a checkpoint is due after so many steps. Of a causal clip one is due behind
+// each block, and at no other step.
+func (c *checkpointer) due(done int) bool {
+	every := c.r.Plan.CheckpointEvery
+	return every > 0 && (done%every == 0 && !c.r.causal() || c.r.causal() && c.r.blockEnds(done))
 }
 
 // awaitGathering lets the last gathering finish, which waits for the other ranks.
@@ -155,8 +161,7 @@ func (c *checkpointer) store(s snapshot) error {
 // it is. It is not where no checkpoint is due at that step, or gathering or storing it has failed.
 // Only rank 0 may call it.
 func (c *checkpointer) awaitDurable(done int) bool {
-	every := c.r.Plan.CheckpointEvery
-	if every == 0 || done%every != 0 {
+	if !c.due(done) {
 		return false
 	}
 	c.awaitGathering()

@@ -25,7 +25,7 @@ func (r *run) resumeClip(ctx context.Context, f *os.File) (*clip, error) {
 	o := media.Options{Width: s.Width, Height: s.Height, Frames: s.Frames,
 		Quality: s.VideoQuality}
 	o.FPS, o.Per = s.FPS.Fraction()
-	r.report(job.StageDecode, 0, s.Frames, 0)
+	r.reportFrames(0)
 
 	parts, size, err := r.copySeconds(ctx, f)
 	if err != nil {
@@ -34,7 +34,7 @@ func (r *run) resumeClip(ctx context.Context, f *os.File) (*clip, error) {
 	if parts > 0 {
 		enc, frames, err := media.Continue(media.Format(s.Format), r.tapParts(f, parts), o, f, size)
 		if err == nil {
-			r.report(job.StageDecode, frames, s.Frames, 0)
+			r.reportFrames(frames)
 			return &clip{f, enc, frames}, nil
 		}
 		r.host.Warn("the clip is decoded from its first frame", err)
@@ -44,6 +44,13 @@ func (r *run) resumeClip(ctx context.Context, f *os.File) (*clip, error) {
 	}
 	enc, err := media.NewEncoder(media.Format(s.Format), r.tapParts(f, 0), o)
 	return &clip{f, enc, 0}, err
+}
+
+// reportFrames reports frames that are there, unless the clip is still being made.
+func (r *run) reportFrames(n int) {
+	if r.blocks == nil {
+		r.report(job.StageDecode, n, r.Plan.Spec.Frames, 0)
+	}
 }
 
 // copySeconds copies the kept seconds to a file, one after the other. It returns how many parts can
@@ -73,7 +80,7 @@ func (r *run) copySeconds(ctx context.Context, f *os.File) (parts int, size int6
 		}
 
 		parts, size = i+1, size+o.Size
-		r.report(job.StageDecode, min(parts*framesPerPart, s.Frames), s.Frames, 0)
+		r.reportFrames(min(parts*framesPerPart, s.Frames))
 	}
 	return parts, size, nil
 }

@@ -107,7 +107,11 @@ func (r *run) decodeRows(ctx context.Context, path string, rows partition.Range,
 // decodeFrame decodes latent frame t, which may come from another rank or another attempt, so that
 // it is checked first. Values that are not finite are an error that names the frame.
 func (r *run) decodeFrame(s *vae.Stream, z *latents.File, t int) ([][]float32, error) {
-	latent := z.Frame(t)
+	return r.decodeLatent(s, z.Frame(t), t)
+}
+
+// decodeLatent is decodeFrame for a latent [C, H, W] that is in memory.
+func (r *run) decodeLatent(s *vae.Stream, latent []float32, t int) ([][]float32, error) {
 	err := tensor.CheckFinite("the latent", latent)
 	var frames [][]float32
 	if err == nil {

@@ -21,7 +21,10 @@ func (r *run) denoise(ctx context.Context) ([]float32, error) {
 	}
 	r.checkpoints = r.newCheckpointer(ctx)
 	loop := r.denoiseTogether
-	if r.layout.Extend {
+	switch {
+	case r.causal():
+		loop = r.denoiseBlocks
+	case r.layout.Extend:
 		loop = r.extend
 	}
 	x, err := loop(ctx)
@@ -110,6 +113,23 @@ func (r *run) generator(ctx context.Context) *diffusion.Generator {
 	return gen
 }
 
+// stepTimesteps returns those of the clip's steps, or of the steps of each of its blocks.
+func (r *run) stepTimesteps() (ts []float32, err error) {
+	if !r.causal() {
+		sched, err := r.newScheduler()
+		if err != nil {
+			return nil, err
+		}
+		return sched.Timesteps(), nil
+	}
+
+	levels, err := r.levels()
+	for _, l := range levels {
+		ts = append(ts, l.Timestep)
+	}
+	return ts, err
+}
+
 // newScheduler returns the clip's scheduler before its first step, which of an edit is a later one.
 func (r *run) newScheduler() (diffusion.Scheduler, error) {
 	s := r.Plan.Spec
@@ -195,7 +215,7 @@ func (r *run) forward(ctx context.Context, p diffusion.Pass, window partition.Ra
 
 	// A pass that ranks share waits for the slowest of them, which says little of this device.
 	if r.group.Size() == 1 && err == nil {
-		r.watch.Measured(r.e.form.Work(window.Len()*r.layout.PerFrame), time.Since(start))
+		r.watch.Measured(r.work(window), time.Since(start))
 	}
 	return err
 }
@@ -240,7 +260,8 @@ func (r *run) endStep(done int, took time.Duration) error {
 	total := r.Plan.Spec.TotalSteps()
 	r.report(job.StageDenoise, done, total, time.Duration(total-done)*r.medianStep())
 
-	yield := r.Rank == 0 && done < total && r.host.ShouldYield()
+	yield := r.Rank == 0 && done < total && (!r.causal() || r.blockEnds(done)) &&
+		r.host.ShouldYield()
 	if yield && r.checkpoints.awaitDurable(done) {
 		return ErrYielded
 	}

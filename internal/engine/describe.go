@@ -51,6 +51,11 @@ func Describe(f *model.Folder) (job.Model, error) {
 			First: p.Has(model.FirstExpert), Second: p.Has(model.SecondExpert)}
 	}
 	m.Takes = takes(f)
+	if c := d.Causal; c != nil {
+		m.Causal = &job.Causal{Block: c.Block, Window: c.Window, Sink: c.Sink, Timesteps: c.Timesteps,
+			Shift: c.Shift, Warp: c.Warp}
+		m.Takes.FirstImage = false
+	}
 	if err := m.Check(); err != nil {
 		return job.Model{}, fmt.Errorf("cannot use model %s: %w", f.Name(), err)
 	}

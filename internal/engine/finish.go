@@ -19,9 +19,11 @@ const statsBytes = 4 * 8
 // sendLatents sends rank 0 the values x of the held tokens, as far as no other rank does, and
 // decodes what rank 0 orders.
 func (r *run) sendLatents(ctx context.Context, x []float32) error {
-	if err := r.gather(ctx, r.Transport, r.Plan.Spec.TotalSteps(), opLatents,
-		[]tokenTensor{r.heldTensor(x)}, nil); err != nil {
-		return err
+	if !r.causal() { // rank 0 has each block of a causal clip already
+		if err := r.gather(ctx, r.Transport, r.Plan.Spec.TotalSteps(), opLatents,
+			[]tokenTensor{r.heldTensor(x)}, nil); err != nil {
+			return err
+		}
 	}
 
 	// Rank 0 has everything now; what this rank has sent belongs to the clip's statistics.
@@ -53,14 +55,20 @@ func (r *run) collectLatents(ctx context.Context, x []float32, w *latents.Writer
 				return nil
 			},
 			flush: func(partition.Range) error { return w.Flush() }})
+
 	if err != nil {
 		return err
 	}
+	return r.collectStats(ctx, res)
+}
 
-	// Each rank's closing message follows its latents.
+// collectStats puts the traffic of all ranks into res: each rank's closing message follows its
+// latents.
+func (r *run) collectStats(ctx context.Context, res *job.Result) error {
 	st := r.Transport.Stats()
 	res.BytesExchanged, res.Retransmits = st.BytesSent, st.Retransmits
 	inSteps, reused := r.bytesInSteps, uint64(r.windowsReused) //nolint:gosec // from 0
+
 	for peer := 1; peer < r.Transport.Size(); peer++ {
 		b, err := r.Transport.Recv(ctx, peer, r.closingTag(opStats))
 		if err != nil {
@@ -82,6 +90,9 @@ func (r *run) collectLatents(ctx context.Context, x []float32, w *latents.Writer
 // finish is rank 0's way from the values x of its tokens to the stored objects. From here on the
 // latent is in a file, of which each rank reads a frame at a time.
 func (r *run) finish(ctx context.Context, x []float32) (job.Result, error) {
+	if r.causal() {
+		return r.finishBlocks(ctx)
+	}
 	res := job.Result{StepSeconds: r.medianStep().Seconds()}
 	err := r.withTempFile(func(f *os.File) error {
 		w, err := latents.NewWriter(f, r.e.folder.Transformer.OutChannels, r.grid, nil)
@@ -99,13 +110,21 @@ func (r *run) finish(ctx context.Context, x []float32) (job.Result, error) {
 			}
 		}
 
-		if res.Latents, err = r.storeFinal(ctx, f); err != nil {
-			return fmt.Errorf("cannot store the latents: %w", err)
+		if err := r.storeLatents(ctx, f, &res); err != nil {
+			return err
 		}
-		r.recordLatents(ctx, res.Latents)
 		return r.makeVideo(ctx, f.Name(), &res)
 	})
 	return res, err
+}
+
+// storeLatents stores the finished latents, which are in a file.
+func (r *run) storeLatents(ctx context.Context, f *os.File, res *job.Result) (err error) {
+	if res.Latents, err = r.storeFinal(ctx, f); err != nil {
+		return fmt.Errorf("cannot store the latents: %w", err)
+	}
+	r.recordLatents(ctx, res.Latents)
+	return nil
 }
 
 // makeVideo decodes the latents in the file at path, whose object is stored, as far as earlier
@@ -141,16 +160,25 @@ func (r *run) makeVideo(ctx context.Context, path string, res *job.Result) error
 		}); err != nil {
 			return err
 		}
-		return r.stage(job.StageEncode, func() (err error) {
-			r.report(job.StageEncode, 0, 1, 0)
-			res.Video, err = r.storeFinal(ctx, c.file)
-			return err
-		})
+		return r.storeVideo(ctx, c, res)
 	})
+	r.describeResult(res)
+	return err
+}
 
+// storeVideo stores a clip's file, which is complete.
+func (r *run) storeVideo(ctx context.Context, c *clip, res *job.Result) error {
+	return r.stage(job.StageEncode, func() (err error) {
+		r.report(job.StageEncode, 0, 1, 0)
+		res.Video, err = r.storeFinal(ctx, c.file)
+		return err
+	})
+}
+
+// describeResult fills in what the rank has to tell of the clip.
+func (r *run) describeResult(res *job.Result) {
 	res.ContentType = media.Format(r.Plan.Spec.Format).ContentType()
 	res.Seconds, res.Notices = r.stageSeconds, r.notices
-	return err
 }
 
 // sumLatents returns the SHA-256 of the latents in a file.

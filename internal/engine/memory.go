@@ -40,8 +40,8 @@ func (r *run) reserve() error {
 // the kernel would kill the process. need is what the device holds; the rank itself holds several
 // copies of the latent.
 func (r *run) checkMemory(need int64) error {
-	tokens := r.windows.Values() / r.e.form.TokenWidth()
-	need += 4 * int64(job.CopiesHeld*r.windows.Values())
+	tokens := r.valuesHeld() / r.e.form.TokenWidth()
+	need += 4 * int64(job.CopiesHeld*r.valuesHeld())
 	need += 4 * int64(tokens*(r.e.form.ControlWidth()+r.e.form.ConditionWidth()))
 	if need <= r.MemoryMax {
 		return nil
@@ -51,12 +51,20 @@ func (r *run) checkMemory(need int64) error {
 		float64(r.MemoryMax)/(1<<30))
 }
 
+// valuesHeld returns how many values of the latent the rank holds: of a causal clip those of a
+// block.
+func (r *run) valuesHeld() int {
+	if r.causal() {
+		return r.layout.Own(0, r.Rank, 0).Len() * r.e.form.TokenWidth()
+	}
+	return r.windows.Values()
+}
+
 // memoryNeeded returns the bytes of the device that text and denoising hold at a time.
 func (r *run) memoryNeeded() int64 {
 	windows := r.layout.Windows(0)
 	longest := slices.MaxFunc(windows, func(a, b partition.Range) int { return a.Len() - b.Len() })
-	need := r.e.form.SequenceBytes(r.windowGrid(longest), r.group.Rank(), r.layout.Split(longest),
-		r.headRanges())
+	need := r.sequenceBytes(longest)
 
 	// Each branch keeps its texts through all steps; encoding them needs memory once, before.
 	encode := r.e.text.Bytes(r.tokenize(r.texts()))
@@ -76,4 +84,14 @@ func (r *run) memoryNeeded() int64 {
 	}
 	held, work := r.picturesBytes()
 	return need + held + max(encode, work)
+}
+
+// sequenceBytes returns what the sequence of a window holds, with the keys and values that blocks
+// of a causal clip keep.
+func (r *run) sequenceBytes(window partition.Range) int64 {
+	grid, tokens, rank := r.windowGrid(window), r.layout.Split(window), r.group.Rank()
+	if r.causal() {
+		return r.e.form.CausalBytes(grid, rank, tokens, r.headRanges(), r.reach())
+	}
+	return r.e.form.SequenceBytes(grid, rank, tokens, r.headRanges())
 }

@@ -29,6 +29,7 @@ const (
 	opEdit                                    // a part of a video's frame, which is the step
 	opPictures                                // embeddings of the clip's pictures
 	opCondition                               // the frame of tokens
+	opBlock                                   // a block of a causal clip; the step counts blocks
 )
 
 // op numbers the i-th message of a kind.

@@ -138,11 +138,11 @@ func (p *previewer) close() {
 // frames as keep it within PreviewBytesMax.
 func (r *run) preview(s savedState) ([]byte, error) {
 	g := r.denoised
-	frames := g.T / g.PT // of tokens
 	tokens, err := r.clearestTokens(s)
 	if err != nil {
 		return nil, err
 	}
+	frames := tokens.Shape[0] / r.layout.PerFrame // of a causal clip those that are made
 
 	millis := 1000 * r.e.folder.VAE.TemporalScale() * g.PT // for one frame a second
 	fps, per := r.Plan.Spec.FPS.Fraction()
@@ -150,7 +150,7 @@ func (r *run) preview(s savedState) ([]byte, error) {
 		var pictures []media.Frame
 		// Frames before the first window were given, and reference pictures are no part of the clip.
 		for t := max(r.layout.Windows(0)[0].Lo, r.references()); t < frames; t += every {
-			p, err := r.paintFrame(tokens, t)
+			p, err := r.paintFrame(tokens, t, frames)
 			if err != nil {
 				return nil, err
 			}
@@ -178,11 +178,11 @@ func (r *run) clearestTokens(s savedState) (tensor.Tensor, error) {
 	return s.tensors.Tensor(name)
 }
 
-// paintFrame makes a picture of frame t of tokens [tokens, width]: of its first latent frame, where
-// a token spans several.
-func (r *run) paintFrame(tokens tensor.Tensor, t int) (media.Frame, error) {
+// paintFrame makes a picture of frame t of tokens [tokens, width] of so many frames: of its first
+// latent frame, where a token spans several.
+func (r *run) paintFrame(tokens tensor.Tensor, t, frames int) (media.Frame, error) {
 	g, channels := r.denoised, r.e.folder.Transformer.OutChannels
-	size := len(tokens.Data) / (g.T / g.PT)
+	size := len(tokens.Data) / frames
 	g.T = g.PT
 
 	// A frame's tokens lie side by side.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/partition"
 )
 
 // reportEvery is how often rank 0 reports how far it is within a step.
@@ -39,6 +40,9 @@ func (r *run) layerProgress(step int) func(part float64) {
 	}
 	return func(part float64) {
 		r.watch.Computed(part)
+		if step < r.doneBefore {
+			return // a block of an earlier attempt, whose keys and values are computed again
+		}
 		if r.Rank == 0 && time.Since(r.inStep.reported) >= reportEvery {
 			r.reportStep(step, min(1, (float64(r.inStep.passes)+part)/float64(passes)))
 		}
@@ -63,10 +67,20 @@ func (r *run) forecast(from int) time.Duration {
 
 	// Passes of a group are shared by its ranks, and all windows take about the same.
 	window := r.layout.Windows(from)[0]
-	pass := r.e.form.Work(window.Len()*r.layout.PerFrame) / float64(r.group.Size())
+	pass := r.work(window) / float64(r.group.Size())
 	steps := float64(r.Plan.Spec.TotalSteps() - from)
 	seconds := min(steps*float64(r.passes(from))*pass/r.Speed, 1e9) // within a Duration
 	return time.Duration(seconds * float64(time.Second))
+}
+
+// work returns the multiplications and additions of a pass over a window. A block of a causal clip
+// attends to all that is kept, as most blocks of a long clip do.
+func (r *run) work(window partition.Range) float64 {
+	tokens := window.Len() * r.layout.PerFrame
+	if r.causal() {
+		return r.e.form.WorkOver(tokens, r.reach().Blocks*tokens)
+	}
+	return r.e.form.Work(tokens)
 }
 
 // reportStep reports a step that takes a while, of which a part is done. Before the first step is

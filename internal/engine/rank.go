@@ -73,6 +73,8 @@ type run struct {
 	blends      [2][]blend     // by branch: mixtures of scenes that windows need
 	conditions  conditions
 	checkpoints *checkpointer // nil before the denoising loop
+	blocks      *blocks       // of a causal clip; nil for others, and before the denoising loop
+	doneBefore  int           // steps of a causal clip that an earlier attempt has made
 
 	stageSeconds map[job.Stage]float64
 	stepTimes    []time.Duration
@@ -183,11 +185,10 @@ func (r *run) prepare() error {
 		Shares: p.Shares}
 	r.windows = diffusion.NewWindows(r.layout, r.Rank, r.e.form.TokenWidth(), r.swapSeams)
 
-	sched, err := r.newScheduler()
-	if err != nil {
+	var err error
+	if r.timesteps, err = r.stepTimesteps(); err != nil {
 		return err
 	}
-	r.timesteps = sched.Timesteps()
 	if err := r.checkExperts(); err != nil {
 		return err
 	}
@@ -217,8 +218,12 @@ func (r *run) useWindow(window partition.Range) (err error) {
 	if r.seq != nil {
 		r.seq.Free()
 	}
-	r.seq, err = r.e.form.NewSequence(r.windowGrid(window), r.group, r.layout.Split(window),
-		r.headRanges())
+	grid, tokens := r.windowGrid(window), r.layout.Split(window)
+	if r.causal() {
+		r.seq, err = r.e.form.NewCausalSequence(grid, r.group, tokens, r.headRanges(), r.reach())
+	} else {
+		r.seq, err = r.e.form.NewSequence(grid, r.group, tokens, r.headRanges())
+	}
 	r.seqFrames = window.Len()
 	return err
 }
@@ -248,6 +253,7 @@ func (r *run) close() {
 	if r.checkpoints != nil {
 		r.checkpoints.close()
 	}
+	r.blocks.close()
 	r.releaseDenoising()
 }
 

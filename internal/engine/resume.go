@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/tensor"
 	"github.com/longtake/longtake/internal/tensor/safetensors"
@@ -34,18 +35,27 @@ func (r *run) resume(ctx context.Context, x []float32,
 	}
 
 	return c.Step, r.withTempFile(func(f *os.File) error {
-		err := r.copyObject(ctx, f, 0, c.Object)
-		if errors.Is(err, artifact.ErrDamaged) || errors.Is(err, artifact.ErrNotFound) {
-			return &DamagedError{err}
-		}
-		if err != nil {
-			return fmt.Errorf("cannot read the checkpoint: %w", err)
+		if err := r.fetchCheckpoint(ctx, f, c.Object); err != nil {
+			return err
 		}
 		if err := r.loadCheckpoint(f.Name(), c.Step, x, restore); err != nil {
 			return &DamagedError{err}
 		}
 		return nil
 	})
+}
+
+// fetchCheckpoint copies a checkpoint to an empty file. One that is gone or damaged is a
+// *DamagedError.
+func (r *run) fetchCheckpoint(ctx context.Context, f *os.File, o job.Object) error {
+	err := r.copyObject(ctx, f, 0, o)
+	if errors.Is(err, artifact.ErrDamaged) || errors.Is(err, artifact.ErrNotFound) {
+		return &DamagedError{err}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read the checkpoint: %w", err)
+	}
+	return nil
 }
 
 // loadCheckpoint reads from a checkpoint's file what this rank holds, whichever mesh has written

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"time"
@@ -70,6 +71,12 @@ func (c *checkpointer) gather(done int, since time.Time, s state) error {
 		return err
 	}
 
+	c.handOver(snapshot{done, since, f})
+	return nil
+}
+
+// handOver gives a snapshot to the writer, and to previews. One goroutine at a time calls it.
+func (c *checkpointer) handOver(s snapshot) {
 	// Only this goroutine sends, so there is room once the snapshot before is out.
 	select {
 	case old := <-c.waiting:
@@ -77,10 +84,33 @@ func (c *checkpointer) gather(done int, since time.Time, s state) error {
 	default:
 	}
 	if c.previews != nil {
-		c.previews.offer(done, f.Name()) // before the writer removes the file
+		c.previews.offer(s.step, s.file.Name()) // before the writer removes the file
 	}
-	c.waiting <- snapshot{done, since, f}
-	return nil
+	c.waiting <- s
+}
+
+// saveBlocks begins a checkpoint of a causal clip after `done` steps, on rank 0: of the blocks in a
+// file of tokens, which are all that there is.
+func (c *checkpointer) saveBlocks(done int, since time.Time, tokens *os.File) {
+	if !c.due(done) {
+		return
+	}
+
+	n := (done + 1) / (c.r.Plan.Spec.Steps + 1) * c.r.layout.WindowTokens()
+	f, places, err := c.createFile(done, state{covers: []partition.Range{{Hi: n}}})
+	if err == nil {
+		size := int64(4 * n * c.r.e.form.TokenWidth())
+		_, err = io.Copy(io.NewOffsetWriter(f, places["0"]), io.NewSectionReader(tokens, 0, size))
+	}
+
+	if c.gatherErr = err; err != nil {
+		if f != nil {
+			snapshot{file: f}.discard()
+		}
+		c.warn(err)
+		return
+	}
+	c.handOver(snapshot{done, since, f})
 }
 
 // createFile begins the file of a checkpoint; places are where its tensors begin. The file is nil

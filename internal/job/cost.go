@@ -29,12 +29,16 @@ func (c Cost) check() error {
 
 // PassWork returns the multiplications and additions of a pass of so many tokens through the model:
 // products and attention. It is 0 where the cost is not known.
-func (m Model) PassWork(tokens int) float64 {
+func (m Model) PassWork(tokens int) float64 { return m.PassWorkOver(tokens, tokens) }
+
+// PassWorkOver is PassWork where the tokens attend to so many keys, their own among them.
+func (m Model) PassWorkOver(tokens, keys int) float64 {
 	if m.Cost.FFNDim == 0 {
 		return 0
 	}
-	n, d, f := float64(tokens), float64(m.Heads*m.HeadDim), float64(m.Cost.FFNDim)
-	return float64(m.Layers) * (12*n*d*d + 4*n*d*f + 4*n*n*d)
+	n, k := float64(tokens), float64(keys)
+	d, f := float64(m.Heads*m.HeadDim), float64(m.Cost.FFNDim)
+	return float64(m.Layers) * (12*n*d*d + 4*n*d*f + 4*n*k*d)
 }
 
 // DecodeWork returns those of decoding a clip.

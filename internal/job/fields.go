@@ -7,7 +7,9 @@ import (
 )
 
 // windowed reports whether a clip was made in windows, whose sizes then mean something to another.
-func windowed(m Model, s Spec) bool { return s.Overlap > 0 && s.Window < m.Latents(s.Frames) }
+func windowed(m Model, s Spec) bool {
+	return (s.Overlap > 0 || s.Causal != nil) && s.Window < m.Latents(s.Frames)
+}
 
 // Fields is everything that a request may say, in the order in which docs/api.md has it. Values
 // that depend on the model or on each other (a size that patches tile, windows that make the clip)
@@ -123,7 +125,7 @@ var clipFields = []Field{
 		value: slot[int]{kind: integer,
 			in:    optional(func(r *Request) **int { return &r.Steps }),
 			out:   func(s *Spec) *int { return &s.Steps },
-			def:   func(m Model, _ *Request) int { return m.Defaults.Steps },
+			def:   Model.steps,
 			limit: between(1, StepsLimit)},
 	},
 	// What the sampler does. Guidance above 1 runs the model twice a step, once without the prompt.
@@ -136,7 +138,7 @@ var clipFields = []Field{
 		value: slot[float64]{kind: float,
 			in:    optional(func(r *Request) **float64 { return &r.GuidanceScale }),
 			out:   func(s *Spec) *float64 { return &s.GuidanceScale },
-			def:   func(m Model, _ *Request) float64 { return m.Defaults.GuidanceScale },
+			def:   Model.guidanceScale,
 			limit: guidanceLimit},
 	},
 	{
@@ -166,7 +168,7 @@ var clipFields = []Field{
 		value: slot[float64]{kind: float,
 			in:  optional(func(r *Request) **float64 { return &r.FlowShift }),
 			out: func(s *Spec) *float64 { return &s.FlowShift },
-			def: func(m Model, _ *Request) float64 { return m.Defaults.FlowShift },
+			def: Model.flowShift,
 			limit: limit[float64]{"above 0, up to 100",
 				func(v float64) bool { return v > 0 && v <= scaleLimit }}},
 	},
@@ -305,7 +307,7 @@ var clipFields = []Field{
 		value: slot[int]{kind: integer,
 			in:  optional(func(r *Request) **int { return &r.Window }),
 			out: func(s *Spec) *int { return &s.Window },
-			def: func(m Model, _ *Request) int { return m.Defaults.Window }},
+			def: Model.window},
 	},
 	{
 		Name: "overlap", Flag: "overlap", Plans: true,
@@ -328,18 +330,14 @@ var clipFields = []Field{
 	},
 	{
 		Name: "long", Flag: "long", Plans: true,
-		Help:     "windows: all at once, blended; extend: each goes on from the one before",
+		Help: "windows: all at once, blended; extend: each goes on from the one before; causal: " +
+			"block by block, with a model that was trained so (default: what the model was made for)",
 		Inherits: ByRemix, Unless: []string{"seconds", "num_frames"},
-		Refuses: func(m Model, s Spec) string {
-			if s.Long == LongExtend && !m.Extends {
-				return "windows; this model was not trained to go on from given latents"
-			}
-			return ""
-		},
+		Refuses: Model.refusesLong,
 		value: slot[Long]{kind: names[Long](),
 			in:    plain(func(r *Request) *Long { return &r.Long }),
 			out:   func(s *Spec) *Long { return &s.Long },
 			def:   Model.long,
-			limit: oneOf(LongWindows, LongExtend)},
+			limit: oneOf(LongWindows, LongExtend, LongCausal)},
 	},
 }

@@ -62,7 +62,7 @@ func TestFieldsAreComplete(t *testing.T) {
 		}
 	}
 
-	internal := []string{"num_frames_asked", "blocks", "inputs", "remixed_from", "model_asked",
+	internal := []string{"num_frames_asked", "blocks", "causal", "inputs", "remixed_from", "model_asked",
 		"seconds_asked", "notes"}
 	for f := range reflect.TypeFor[Spec]().Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")

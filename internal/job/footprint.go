@@ -30,7 +30,7 @@ func (m Model) Footprint(s Spec, checkpoints bool) Footprint {
 	}
 
 	tensors := int64(4) // the latent, and what UniPC keeps: two predictions and a sample
-	if s.Scheduler == "euler" {
+	if s.Scheduler == "euler" || s.Causal != nil {
 		tensors = 1
 	}
 	f.Most += checkpointsAtOnce * tensors * latents

@@ -245,6 +245,9 @@ func (m Model) frames(latents int) int { return (latents-1)*m.TemporalScale + 1 
 // blocks counts the windows of an extended clip, which are made one after the other behind what is
 // given. It counts in latent frames; a patch may span several, but divides all of them.
 func (m Model) blocks(s Spec) int {
+	if m.inBlocks(s) {
+		return m.Latents(s.Frames) / m.Causal.Block
+	}
 	return partition.Timeline{Frames: m.Latents(s.Frames), Window: s.Window, Overlap: s.Overlap,
 		Extend: true, Given: s.Given()}.Count()
 }

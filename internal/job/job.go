@@ -63,6 +63,9 @@ type Spec struct {
 	Long     Long     `json:"long,omitempty"`
 	// Blocks counts the windows that are made one after the other; 0: all are made together.
 	Blocks int `json:"blocks,omitempty"`
+	// Causal is how a causal model makes the blocks, with this clip's window and shift; nil for all
+	// other clips.
+	Causal *Causal `json:"causal,omitempty"`
 
 	// Inputs are what the clip is made from besides words; Frames counts what they give, too.
 	Inputs []Input `json:"inputs,omitempty"`
@@ -84,11 +87,13 @@ type Spec struct {
 // Long is a way to make a clip that is longer than what the model makes at once.
 type Long string
 
-// The ways: all windows together, blended where they overlap; or one after the other, each
-// beginning with the last latents of the one before, which needs a model that was trained for it.
+// The ways: all windows together, blended where they overlap; one after the other, each beginning
+// with the last latents of the one before; or in blocks that attend to those before. The last two
+// need a model that was trained for it.
 const (
 	LongWindows Long = "windows"
 	LongExtend  Long = "extend"
+	LongCausal  Long = "causal"
 )
 
 // Schedule says where windows begin from step to step.
@@ -100,8 +105,14 @@ const (
 	ScheduleUniform Schedule = "uniform"
 )
 
-// TotalSteps returns the denoising steps of all windows that are made one after the other.
-func (s Spec) TotalSteps() int { return (s.Steps - s.Skipped()) * max(1, s.Blocks) }
+// TotalSteps returns the denoising steps of all windows that are made one after the other. Behind
+// each block of a causal clip but the last is a step more, which leaves what later ones attend to.
+func (s Spec) TotalSteps() int {
+	if s.Causal != nil {
+		return s.Blocks*(s.Steps+1) - 1
+	}
+	return (s.Steps - s.Skipped()) * max(1, s.Blocks)
+}
 
 // Notices tells what the clip has other than was asked for, one sentence each: what was left out of
 // the request, and another number of frames.

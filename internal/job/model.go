@@ -27,6 +27,7 @@ type Model struct {
 	MaxTokens    int      `json:"max_tokens"`    // denoised at once; 0: no limit
 	MaxPositions int      `json:"max_positions"` // of tokens on each axis; 0: no limit
 	Extends      bool     `json:"extends"`       // trained with given latents at timestep 0
+	Causal       *Causal  `json:"causal,omitempty"`
 	Experts      Experts  `json:"experts,omitzero"`
 	Takes        Takes    `json:"takes,omitzero"`
 	Defaults     Defaults `json:"defaults"`
@@ -122,8 +123,12 @@ func (m Model) Check() error {
 			"overlap %d; allowed: from 0", m.Name, m.MaxTokens, m.MaxPositions, d.MaxFrames, d.Window,
 			d.Overlap)
 	}
+	if c := m.Causal; c != nil && (c.Block%m.Patch[0] != 0 || m.Experts.Split()) {
+		return fmt.Errorf("model %q has causal blocks of %d latent frames; allowed: whole patches of "+
+			"%d, and one transformer for all steps", m.Name, c.Block, m.Patch[0])
+	}
 	if err := cmp.Or(m.checkNotices(), m.checkLoRAFiles(), m.checkWords(), m.Cost.check(),
-		m.Experts.check()); err != nil {
+		m.Experts.check(), m.Causal.check()); err != nil {
 		return err
 	}
 

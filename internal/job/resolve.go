@@ -19,12 +19,16 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 			fmt.Sprintf("up to %d bytes", KeyLimit)}
 	}
 	s := m.fill(r)
+	if m.inBlocks(s) && r.Scheduler != "" {
+		return Spec{}, &FieldError{"scheduler", quote(r.Scheduler),
+			"left out; causal models have steps of their own"}
+	}
 	if r.Window != nil {
 		m.Defaults.Window = *r.Window // so that the limits of a clip's frames are those of its windows
 	}
 
 	// What was asked for is told, unless it was a duration, which is told in its own words.
-	if n := m.snap(s.Frames); n != s.Frames {
+	if n := m.nearest(s); n != s.Frames {
 		if s.SecondsAsked == "" {
 			s.FramesAsked = s.Frames
 		}
@@ -58,7 +62,8 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 // field may be, then what the model makes of them together.
 func (m Model) checks() []func(Spec) error {
 	return []func(Spec) error{
-		Spec.checkInputs, m.checkTexts, m.checkSize, checkFields, m.checkWindow, m.checkFrames,
+		Spec.checkInputs, m.checkTexts, m.checkSize, checkFields, m.checkCausal,
+		m.checkWindow, m.checkFrames,
 		m.checkStart, m.checkLast, m.checkEdit, m.checkLoRAs, m.checkWindows, m.checkRefused,
 		checkMesh, Spec.checkScenes,
 	}

@@ -34,7 +34,7 @@ func (m Model) CheckSpec(s Spec) error {
 	}
 
 	blocks := 0
-	if s.Long == LongExtend {
+	if s.Long == LongExtend || s.Long == LongCausal {
 		blocks = m.blocks(s)
 	}
 	if s.Blocks != blocks {
@@ -48,6 +48,9 @@ func (m Model) CheckSpec(s Spec) error {
 func (s Spec) named() Spec {
 	s.Long = cmp.Or(s.Long, LongWindows)
 	s.Schedule = cmp.Or(s.Schedule, ScheduleStatic)
+	if s.Causal != nil {
+		s.Scheduler = cmp.Or(s.Scheduler, "unipc")
+	}
 	return s
 }
 
@@ -75,7 +78,7 @@ func (s Spec) Check() error {
 	}
 
 	for _, check := range []func(Spec) error{Spec.checkInputs, checkPrompts, checkFields, checkMesh,
-		Spec.checkScenes} {
+		Spec.checkScenes, Spec.checkBlocks} {
 		if err := check(s.named()); err != nil {
 			return err
 		}

@@ -19,11 +19,11 @@ func stored(name string) Object {
 // it from a coordinator.
 func TestResolvedSpecsPassTheirOwnCheck(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := rapid.SampledFrom([]Model{demo(), extender()}).Draw(t, "model")
+		m := rapid.SampledFrom([]Model{demo(), extender(), causal()}).Draw(t, "model")
 		r := Request{Prompt: "a", Frames: ptr(rapid.IntRange(1, 200).Draw(t, "frames"))}
 		if rapid.Bool().Draw(t, "windows") {
 			r.Window = ptr(rapid.IntRange(0, 21).Draw(t, "window"))
-			r.Long = rapid.SampledFrom([]Long{"", LongWindows, LongExtend}).Draw(t, "long")
+			r.Long = rapid.SampledFrom([]Long{"", LongWindows, LongExtend, LongCausal}).Draw(t, "long")
 			r.Schedule = rapid.SampledFrom([]Schedule{"", ScheduleUniform}).Draw(t, "schedule")
 		}
 		if rapid.Bool().Draw(t, "start") {

@@ -7,16 +7,35 @@ import (
 
 // long is how a request has long clips made: what goes on from a start has one way.
 func (m Model) long(r *Request) Long {
-	if start, _ := inputOf(r.Inputs, RoleStart); r.Long == "" && start.Latents > 0 && m.Extends {
+	start, _ := inputOf(r.Inputs, RoleStart)
+	switch {
+	case r.Long == "" && start.Latents > 0 && m.Extends:
 		return LongExtend
+	case r.Long == "" && m.Causal != nil:
+		return LongCausal // it was trained for nothing else
 	}
 	return cmp.Or(r.Long, LongWindows)
+}
+
+// refusesLong says what is allowed in place of a way that the model was not trained for.
+func (m Model) refusesLong(s Spec) string {
+	switch {
+	case s.Long == LongExtend && !m.Extends:
+		return "windows; this model was not trained to go on from given latents"
+	case s.Long == LongCausal && m.Causal == nil:
+		return "windows; a clip is made block by block only by a model that was trained for it, whose " +
+			"folder says so in longtake.json, such as " + CausalExample
+	}
+	return ""
 }
 
 // overlap is that of the model's windows, or where a request has windows of its own the same share
 // of them. It is rounded down to whole patches, in latent frames.
 func (m Model) overlap(r *Request) int {
 	d := m.Defaults
+	if m.causal(r) != nil {
+		return 0
+	}
 	if r.Window == nil || d.Window == 0 {
 		return d.Overlap
 	}
@@ -27,6 +46,9 @@ func (m Model) overlap(r *Request) int {
 // whole takes out what means nothing for a clip that is denoised as a whole. After a start, one
 // window has all that is given.
 func (m Model) whole(s Spec) Spec {
+	if m.inBlocks(s) {
+		return m.layBlocks(s)
+	}
 	if t := m.Latents(s.Frames); s.Window == 0 || s.Window >= t {
 		s.Window, s.Overlap, s.Schedule = 0, 0, ""
 		if given := s.Given(); given == 0 || s.Long != LongExtend {
@@ -43,6 +65,9 @@ func (m Model) whole(s Spec) Spec {
 
 // checkWindow wants a window that the model can denoise.
 func (m Model) checkWindow(s Spec) error {
+	if m.inBlocks(s) {
+		return nil // see checkCausal
+	}
 	pt, top := m.Patch[0], m.Latents(m.framesAtOnce())
 	if s.Window < 0 || s.Window > top || s.Window%pt != 0 {
 		return &FieldError{"window", number(s.Window),
@@ -63,7 +88,9 @@ func (m Model) checkWindows(s Spec) error {
 		least = pt
 	}
 
-	if s.Window > 0 && s.Window < t {
+	if m.inBlocks(s) {
+		atOnce = min(s.Window, t)
+	} else if s.Window > 0 && s.Window < t {
 		atOnce = s.Window
 		if s.Overlap < least || s.Overlap >= s.Window || s.Overlap%pt != 0 {
 			return &FieldError{"overlap", number(s.Overlap), fmt.Sprintf("%d to %d latent frames "+

@@ -22,6 +22,7 @@ type Defaults struct {
 	Window         int       // latent frames denoised together in a long clip; 0: all
 	Overlap        int       // latent frames that two windows share
 	Extend         bool      // whether the model was trained with given latents at timestep 0
+	Causal         *Causal   // how a causal model makes clips; nil: it is none
 	LatentRGB      LatentRGB // for previews of latents
 	LowerCase      bool      // whether the model knows prompts in lower case alone
 	Words          []string  // that the model was trained on; none: unknown
@@ -53,6 +54,7 @@ func readDefaults(fsys fs.FS, name string) (Defaults, error) {
 		Window:         s.int("window", 0, 0, 1<<20),
 		Overlap:        s.int("overlap", 0, 0, 1<<20),
 		Extend:         s.bool("extend", false),
+		Causal:         s.causal(),
 		LatentRGB:      s.latentRGB(),
 		LowerCase:      s.bool("lower_case", false),
 		Words:          s.words("words"),
@@ -107,7 +109,11 @@ func (d *Defaults) fit(t TransformerConfig, v VAEConfig, expand bool) {
 		if d.MaxFrames > 0 {
 			latents = min(latents, v.LatentFrames(d.MaxFrames))
 		}
-		latents = max(latents-latents%t.PatchSize[0], t.PatchSize[0])
+		unit := t.PatchSize[0]
+		if d.Causal != nil {
+			unit = d.Causal.Block
+		}
+		latents = max(latents-latents%unit, unit)
 		d.Frames = v.FramesBefore(latents)
 	}
 	if d.given["sizes"] {

@@ -45,6 +45,7 @@ type Folder struct {
 	ignored    []ignoredKeys         // see Notices
 	builtIn    bool                  // whether the weights are strings within the program
 	serial     uint64                // counts the folders that this process has opened
+	causal     *Causal               // as the transformer's configuration has it; nil: it does not
 }
 
 // opened counts folders.
@@ -156,6 +157,9 @@ func (f *Folder) readConfigs(name string) (err error) {
 	}
 
 	// What longtake.json leaves open depends on what was read before.
+	if f.Defaults.Causal == nil {
+		f.Defaults.Causal = f.causal
+	}
 	f.Defaults.fit(f.Transformer, f.VAE, f.Pipeline.ExpandTimesteps)
 	return f.Defaults.LatentRGB.fit(f.Transformer.OutChannels)
 }
@@ -201,7 +205,13 @@ func (f *Folder) config(name string, read func(*settings)) error {
 func (f *Folder) readTransformers() error {
 	for i, name := range f.Pipeline.Experts {
 		var c TransformerConfig
-		err := f.config(name, func(s *settings) { c = readTransformer(s, f.Pipeline.Class) })
+		err := f.config(name, func(s *settings) {
+			if f.Pipeline.Causal {
+				f.causal = readCausal(s)
+			}
+			c = readTransformer(s, f.Pipeline.Class)
+		})
+
 		if err != nil {
 			return err
 		}

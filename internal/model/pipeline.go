@@ -15,6 +15,15 @@ const (
 	Control      = "WanVACEPipeline"
 )
 
+// The classes of folders that other programs write for causal models: FastVideo's, and those that
+// SGLang converts. Beside what WanPipeline has, the transformer says how it is causal.
+const (
+	causalPipeline    = "WanCausalDMDPipeline"
+	forcingPipeline   = "CausalForcingPipeline"
+	causalTransformer = "CausalWanTransformer3DModel"
+	causalScheduler   = "SelfForcingFlowMatchScheduler"
+)
+
 // The folders of the two transformers that a model may have. The first one makes the steps with
 // timesteps from the boundary on, the second one those below.
 const (
@@ -37,6 +46,8 @@ type Pipeline struct {
 	ExpandTimesteps bool
 	// ImageEncoder tells whether there is a model that reads pictures for the transformer.
 	ImageEncoder bool
+	// Causal tells whether the folder is written for a causal model; Class is TextToVideo then.
+	Causal bool
 }
 
 // Has reports whether the transformer of that folder is there.
@@ -61,11 +72,12 @@ func (f *Folder) checkIndex() error {
 
 	// Classes are compared as written: the library, then the class within it.
 	s.must("_class_name", quoted(TextToVideo), quoted(ImageToVideo), quoted(VideoToVideo),
-		quoted(Control))
+		quoted(Control), quoted(causalPipeline), quoted(forcingPipeline))
 	s.must("text_encoder", `["transformers","UMT5EncoderModel"]`)
 	s.must("vae", `["diffusers","AutoencoderKLWan"]`)
 	s.must("scheduler", `["diffusers","UniPCMultistepScheduler"]`,
-		`["diffusers","FlowMatchEulerDiscreteScheduler"]`)
+		`["diffusers","FlowMatchEulerDiscreteScheduler"]`,
+		fmt.Sprintf(`["diffusers","%s"]`, causalScheduler))
 	f.Pipeline = readPipeline(s)
 
 	// A tokenizer of any class writes the same tokenizer.json, an image processor the same
@@ -81,8 +93,11 @@ func (f *Folder) checkIndex() error {
 func readPipeline(s *settings) Pipeline {
 	p := Pipeline{Class: s.string("_class_name", "")}
 	class := "WanTransformer3DModel"
-	if p.Class == Control {
+	switch p.Class {
+	case Control:
 		class = "WanVACETransformer3DModel"
+	case causalPipeline, forcingPipeline:
+		p.Class, p.Causal, class = TextToVideo, true, causalTransformer
 	}
 	for _, name := range []string{FirstExpert, SecondExpert} {
 		if s.component(name, fmt.Sprintf(`["diffusers","%s"]`, class)) {

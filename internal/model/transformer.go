@@ -70,10 +70,11 @@ func readTransformer(s *settings, pipeline string) TransformerConfig {
 	c.OutChannels = s.intOr("out_channels", 16, c.InChannels, 1, countLimit)
 	s.must("qk_norm", `"rms_norm_across_heads"`)
 
-	if pipeline == Control {
+	switch {
+	case pipeline == Control:
 		s.must("_class_name", `"WanVACETransformer3DModel"`)
 		c.readVACE(s)
-	} else {
+	case !s.used["_class_name"]: // that of a causal one is checked already
 		s.must("_class_name", `"WanTransformer3DModel"`)
 	}
 

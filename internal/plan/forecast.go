@@ -9,6 +9,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/partition"
 )
 
 // Offer is what a shard brings to a clip.
@@ -41,7 +42,7 @@ func Predict(m job.Model, s job.Spec, offers []Offer) Forecast {
 	f := Forecast{Shards: mesh.Size(), Memory: MemoryOf(m, s, mesh)}
 
 	load := Load(m, s)
-	each, decode := m.PassWork(load.WindowTokens()), m.DecodeWork(s)
+	each, decode := m.PassWorkOver(load.WindowTokens(), keys(m, s, load)), m.DecodeWork(s)
 	if each == 0 {
 		return f
 	}
@@ -67,6 +68,15 @@ func least(offers []Offer) int64 {
 	return slices.MinFunc(offers, func(a, b Offer) int {
 		return cmp.Compare(a.Memory, b.Memory)
 	}).Memory
+}
+
+// keys returns how many keys a token attends to: those of its window, or of what the blocks of a
+// causal clip keep, once there are as many.
+func keys(m job.Model, s job.Spec, l partition.Load) int {
+	if s.Causal == nil {
+		return l.WindowTokens()
+	}
+	return l.PerFrame * s.Window / m.Patch[0]
 }
 
 // slowest returns the speed of the slowest of the n fastest shards, 0 where it is not known.

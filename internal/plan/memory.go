@@ -7,16 +7,23 @@ import (
 )
 
 // Memory is what a clip needs on a shard, in bytes. Denoising and decoding follow each other, so
-// that the larger of them counts.
+// that the larger of them counts, unless the clip is decoded while it is made.
 type Memory struct {
 	Weights int64 // of the transformers and the decoder
 	Expert  int64 // of these, those of a second transformer
 	Denoise int64 // activations of a window, texts, and the rank's part of the latent
 	Decode  int64 // of the rank's rows of a frame; a device that has less decodes them in bands
+	// Together says that both are there at a time, as the clip is decoded while it is made.
+	Together bool
 }
 
 // Total returns the most bytes that the clip needs at a time.
-func (m Memory) Total() int64 { return m.Weights + max(m.Denoise, m.Decode) }
+func (m Memory) Total() int64 {
+	if m.Together {
+		return m.Weights + m.Denoise + m.Decode
+	}
+	return m.Weights + max(m.Denoise, m.Decode)
+}
 
 // Least returns the bytes below which the clip cannot be made: without what decoding adapts to, and
 // with one transformer at a time.
@@ -56,6 +63,11 @@ func MemoryOf(m job.Model, s job.Spec, mesh job.Mesh) Memory {
 		pass += own * float64(m.Heads*m.HeadDim*load.ElementBytes) * 2 * 3 * (u - 1) / u
 	}
 
+	if s.Causal != nil { // keys and values of the rank's heads, in every layer
+		d := float64(m.Heads * m.HeadDim)
+		pass += 2 * float64(keys(m, s, load)*m.Layers) * d / u * float32Bytes
+	}
+
 	// The latent of the windows that the rank holds, with its copies.
 	windows := float64(load.Passes()) / float64(mesh.Windows())
 	if s.Guided() {
@@ -80,7 +92,10 @@ func MemoryOf(m job.Model, s job.Spec, mesh job.Mesh) Memory {
 
 	const perPixel = 3 * 3 // values: decoded, on its way to the encoder, and in bytes
 	frames := float64(s.Width*s.Height*m.TemporalScale) * perPixel * float32Bytes
-	return Memory{Weights: c.Weights[s.DType], Expert: c.Expert[s.DType],
+	if s.Causal != nil {
+		mesh = job.Mesh{CFG: 1, Ulysses: 1} // the first rank alone decodes
+	}
+	return Memory{Weights: c.Weights[s.DType], Expert: c.Expert[s.DType], Together: s.Causal != nil,
 		Denoise: int64(pass + latent + c.TextToken*text),
 		Decode:  int64(decoding(m, s, mesh) + frames)}
 }

@@ -21,6 +21,11 @@ func Denoised(m job.Model, s job.Spec) partition.Grid {
 // Timeline returns the windows of a clip whose latent is g: made together, or one after the other
 // behind what the clip starts from.
 func Timeline(g partition.Grid, s job.Spec) partition.Timeline {
+	if s.Causal != nil {
+		t := g.Timeline(s.Causal.Block, 0, false)
+		t.Extend = true
+		return t
+	}
 	t := g.Timeline(s.Window, s.Overlap, s.Schedule == job.ScheduleUniform)
 	t.Extend, t.Given = s.Long == job.LongExtend, s.Given()/g.PT
 	return t
@@ -30,7 +35,10 @@ func Timeline(g partition.Grid, s job.Spec) partition.Timeline {
 // window by window it is one window, since only one is in work at a time.
 func Load(m job.Model, s job.Spec) partition.Load {
 	grid := Denoised(m, s)
-	if s.Long == job.LongExtend {
+	switch {
+	case s.Causal != nil:
+		grid.T, s.Causal, s.Window = s.Causal.Block, nil, 0
+	case s.Long == job.LongExtend:
 		grid.T, s.Long, s.Inputs = s.Window, job.LongWindows, nil
 	}
 	element := 4 // bytes of a float32

@@ -45,7 +45,7 @@ func TestCachedBlocksHaveTheSameBytesOnAnyRanks(t *testing.T) {
 		reach := Reach{Blocks: rapid.IntRange(1, 7).Draw(t, "blocks")}
 		reach.Sink = rapid.IntRange(0, reach.Blocks-1).Draw(t, "sink")
 		r := rand.New(rand.NewPCG(2, rapid.Uint64().Draw(t, "latent")))
-		x := make([]float32, grid.Tokens()*cfg.InChannels*p[0]*p[1]*p[2])
+		x := make([]float32, grid.Tokens()*cfg.OutChannels*p[0]*p[1]*p[2])
 		for i := range x {
 			x[i] = float32(r.NormFloat64())
 		}
@@ -57,7 +57,8 @@ func TestCachedBlocksHaveTheSameBytesOnAnyRanks(t *testing.T) {
 		for i := range speeds {
 			speeds[i] = rapid.Float64Range(0.1, 3).Draw(t, "speed")
 		}
-		if got := pass(t, cfg, dt, weights, grid, x, ranks, speeds, &reach); !bytes.Equal(got, want) {
+		got := pass(t, cfg, dt, weights, grid, x, ranks, speeds, &reach)
+		if !bytes.Equal(got, want) {
 			t.Fatalf("%d ranks give other bytes than one", ranks)
 		}
 		if !tensor.Finite(tensor.Floats(want)) {
