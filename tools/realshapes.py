@@ -6,7 +6,7 @@ realshapes.py longtake DIR LONGTAKE.. the same for a command such as `bin/longta
 
 Weights come from one block of random numbers at other offsets, scaled by 1/sqrt(inputs); norms are 1, so that everything stays finite.
 """
-import json, os, re, shutil, subprocess, sys, time
+import json, os, re, resource, shutil, subprocess, sys, time
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "testdata", "golden", "tiny3")
 PROMPT = "A red ball rolls over the wet sand of a wide beach while the sun sets behind the sea"
@@ -103,7 +103,8 @@ def diffusers(path):
         v.decode(z * std + mean)
         t5 = time.time()
     print(json.dumps(dict(what="diffusers", threads=torch.get_num_threads(), imports=t1 - t0, load=t2 - t1, text=t3 - t2, steps=t4 - t3,
-                          step=steps[-1] - steps[-2], decode=t5 - t4, total=t5 - t0)), flush=True)
+                          step=steps[-1] - steps[-2], decode=t5 - t4, total=t5 - t0, cpu=time.process_time(),
+                          peak_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)), flush=True)
 
 
 def memory(pid):
@@ -121,7 +122,8 @@ def longtake(path, command):
     while p.poll() is None:
         own, all_ = memory(p.pid); peak, rss = max(peak, own), max(rss, all_)
         time.sleep(0.1)
-    print(json.dumps(dict(what="longtake", code=p.returncode, total=time.time() - t0, peak_gb=peak / 1e9, rss_gb=rss / 1e9)), flush=True)
+    took, use = time.time() - t0, resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(json.dumps(dict(what="longtake", code=p.returncode, total=took, cpu=use.ru_utime + use.ru_stime, peak_gb=peak / 1e9, rss_gb=rss / 1e9)), flush=True)
 
 
 if __name__ == "__main__":

@@ -44,8 +44,9 @@ func NewWeights(component string, tensors map[string]tensor.Tensor, shapes Shape
 	return &Weights{component: component, tensors: tensors, shapes: shapes, used: map[string]bool{}}
 }
 
-// StopWhen sets a function that a Builder calls before each weight, since packing a large model
-// takes minutes. Once stop returns an error, nothing more is packed and Builder.Finish returns it.
+// StopWhen sets a function, or nil, that a Builder calls before each weight, since packing a large
+// model takes minutes. Once stop returns an error, nothing more is packed and Builder.Finish
+// returns it.
 func (w *Weights) StopWhen(stop func() error) { w.stop = stop }
 
 // WillNeed has the system read the weights whose names begin with prefix ahead of their use, and

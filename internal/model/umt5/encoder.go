@@ -75,6 +75,8 @@ func bind(dev compute.Device, cfg model.TextEncoderConfig, w *model.Weights, t c
 	}
 	e.norm = b.Vector("encoder.final_layer_norm.weight")
 
+	// What stops loading must not stop the layers that are packed later.
+	defer w.StopWhen(nil)
 	if err := b.Finish(); err != nil {
 		return nil, fmt.Errorf("cannot load the text encoder: %w", err)
 	}
@@ -228,6 +230,8 @@ func (e *Encoder) forward(ctx context.Context, s *scratch) error {
 			e.drop(i)
 		}
 	}()
+	e.weights.StopWhen(func() error { return context.Cause(ctx) })
+	defer e.weights.StopWhen(nil)
 	e.weights.WillNeed(layerPrefix(0))
 	if err := e.fetch(0); err != nil {
 		return err
