@@ -79,11 +79,16 @@ func (c Checker) Rope(op string, r *Rope, width int) {
 	}
 }
 
-// Attention checks the heads and the scale, and that dst shares nothing with what is read.
+// Attention checks the heads, the scale and the lists of keys, and that dst shares nothing with
+// what is read.
 func (c Checker) Attention(op string, dst, q, k, v Mat, a AttentionArgs) {
 	if a.Heads < 1 || q.Cols%a.Heads != 0 || q.Cols == 0 || k.Rows < 1 || !(a.Scale > 0) {
 		panic(fmt.Sprintf("%s: %s: %d heads over width %d, %d keys, scale %g",
 			c, op, a.Heads, q.Cols, k.Rows, a.Scale))
+	}
+	if a.Tiles != nil && !a.Tiles.fits(q.Rows, k.Rows) {
+		panic(fmt.Sprintf("%s: %s: the lists of keys are not for %d queries and %d keys",
+			c, op, q.Rows, k.Rows))
 	}
 	c.Apart(op, "dst", "q", dst, q)
 	c.Apart(op, "dst", "k", dst, k)

@@ -220,6 +220,8 @@ type AttentionArgs struct {
 	// and key j: the relative positions of UMT5.
 	RelBias *Mat
 	DType   DType // of both products
+	// Tiles, when set, lists the keys that queries attend to; nil: all keys.
+	Tiles *KeyTiles
 }
 
 // ConvShape is the shape of a convolution's weight: output and input channels, and the kernel's

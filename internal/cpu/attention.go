@@ -12,6 +12,9 @@ const (
 	packMost = 8 << 20
 	// wholeMost is the scores of a head that is one task, at most.
 	wholeMost = 1 << 19
+	// queriesListed is the queries of a task at most where their keys are listed: tasks must not cross
+	// the tiles that lists are for.
+	queriesListed = 128
 	// inPlaceMost is the queries for which keys are read where they lie, at most; more pay for a copy.
 	inPlaceMost = 512
 )
@@ -69,7 +72,7 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, args compute.AttentionArgs)
 
 		// Small heads that divide among the threads: each packs and attends to its own.
 		if a.whole = n%d.pool.size() == 0 && q.Rows*k.Rows <= wholeMost; a.whole {
-			a.groups, a.tasks = queriesMost/a.kern.nr, 1
+			a.groups, a.tasks = a.groupsMost(), 1
 			d.pool.run(n, a)
 			continue
 		}
@@ -85,13 +88,21 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, args compute.AttentionArgs)
 // splitQueries makes tasks of queries, as large as they may be as long as every thread has several:
 // 16, so that a thread that is interrupted does not hold up the others.
 func (a *attention) splitQueries(heads, threads int) {
-	a.packing, a.groups = false, queriesMost/a.kern.nr
+	a.packing, a.groups = false, a.groupsMost()
 	for ; ; a.groups /= 2 {
 		a.tasks = ceil(a.q.rows, a.groups*a.kern.nr)
 		if a.groups == 1 || threads == 1 || heads*a.tasks >= 16*threads {
 			return
 		}
 	}
+}
+
+// groupsMost is the panels of queries of a task at most.
+func (a *attention) groupsMost() int {
+	if a.args.Tiles != nil {
+		return queriesListed / a.kern.nr
+	}
+	return queriesMost / a.kern.nr
 }
 
 // newAttention checks the arguments of a call.
@@ -244,12 +255,14 @@ func (a *attention) attend(w *worker, slot, query int) {
 
 	at := w.rowPointers(keyTile + roundUp(a.hd, kern.mr))
 	keys, values := at[:keyTile], at[keyTile:]
-	for key := 0; key < a.k.rows; key += keyTile {
+	walk := a.walk(query)
+	for i := range walk.count {
 		// The pool asks between tasks only, and a task over a million keys takes seconds.
 		if a.stop.Stopped() {
 			return
 		}
 
+		key := walk.at(i) * keyTile
 		n := min(keyTile, a.k.rows-key)
 		pointAt(keys, h.keys[key*h.step:], h.step, n)
 		pointAt(values, h.values[key/keyTile*a.valuesLen():], a.count(keyTile), a.hd)
@@ -258,10 +271,11 @@ func (a *attention) attend(w *worker, slot, query int) {
 			a.rows(s.scores, keys, n, q)
 			a.weights(s, g, h, key, n, query+g*kern.nr)
 			out, p := s.out[g*a.hd*kern.nr:], s.scores[:a.count(n)*kern.nr]
-			if key == 0 {
+			if i == 0 {
 				a.rows(out, values, a.hd, p)
 				continue
 			}
+
 			// Each tile is summed on its own and then added: that keeps long sums exact.
 			a.rows(s.sum, values, a.hd, p)
 			kern.blend(out[:a.hd*kern.nr], s.sum, &s.runs[g])

@@ -3,8 +3,11 @@ package cpu
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/sparse"
 )
 
 // filled allocates [rows, cols] with values that repeat.
@@ -112,6 +115,35 @@ func BenchmarkRows(b *testing.B) {
 				op(d, x)
 			}
 			b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N)/(216*1536), "ns/element")
+		})
+	}
+}
+
+// BenchmarkListedAttention attends to 4,368 tokens of 21 frames, all of them and what each pattern
+// leaves, in turns, and reports the time of the pattern as a part of that of all.
+func BenchmarkListedAttention(b *testing.B) {
+	grid := partition.Grid{T: 21, H: 26, W: 32, PT: 1, PH: 2, PW: 2}
+	n, heads, w := grid.Tokens(), 8, 8*64
+	for _, name := range []string{"window:2", "radial"} {
+		eachDType(b, name, func(b *testing.B, dt compute.DType) {
+			pattern, _ := sparse.Parse(name)
+			tiles, err := compute.NewKeyTiles(pattern.Lists(grid, compute.TileTokens), n)
+			if err != nil {
+				b.Fatal(err)
+			}
+			d := open(b, 2)
+			qkv, y := filled(b, d, n, 3*w), filled(b, d, n, w)
+			var took [2]time.Duration
+			for b.Loop() {
+				for i, tiles := range []*compute.KeyTiles{nil, tiles} {
+					start := time.Now()
+					d.Attention(y, qkv.ColRange(0, w), qkv.ColRange(w, 2*w), qkv.ColRange(2*w, 3*w),
+						compute.AttentionArgs{Heads: heads, Scale: 0.125, DType: dt, Tiles: tiles})
+					took[i] += time.Since(start)
+				}
+			}
+			b.ReportMetric(took[1].Seconds()/took[0].Seconds(), "of-all")
+			b.ReportMetric(tiles.Share(), "listed")
 		})
 	}
 }

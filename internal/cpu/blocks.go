@@ -34,6 +34,7 @@ func (o *rowwise) addMeans(_ *worker, i int) {
 	// The fine values begin with those of channel 0, a voxel after the other.
 	out, per := o.out.row(i), float32(g.share)
 	channel, voxel := 0, 0
+
 	for c := range out {
 		sum := float32(0)
 		for range g.share {
@@ -72,6 +73,7 @@ func (o *rowwise) addRepeated(_ *worker, i int) {
 	at := (frame%g.Frames*g.Side+y%g.Side)*g.Side + x%g.Side
 	from := at / g.share
 	at -= from * g.share
+
 	out := o.out.row(i)
 	for c := range out {
 		out[c] += in[from]

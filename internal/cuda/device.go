@@ -30,6 +30,7 @@ type Device struct {
 	memory      arena
 	staging     staging        // what Upload and Download pass through
 	index       [2]indexBuffer // of the two RowVecs that an operation may have
+	lists       indexBuffer    // of keys that attention is given
 	scratch     *memory        // packed bfloat16 on its way out or in
 	rounded     *memory        // x of a product, or keys and values, in the layout of v2 and v3
 	params      params         // of launches on stream

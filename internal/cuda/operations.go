@@ -156,17 +156,21 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
 	hd := q.Cols / a.Heads
 	d.enter(op)
 	defer d.leave()
+	lists := value(0)
+	if a.Tiles != nil {
+		lists = d.numbers(&d.lists, a.Tiles.Flat())
+	}
 	by := d.attentionOf(hd, a.RelBias != nil, a.DType)
 	switch by.kernel {
 	case attentionV3Of64, attentionV3Of128:
-		d.attendPanels(by, in, keys, vals, out, a)
+		d.attendPanels(by, in, keys, vals, out, lists, a)
 	case attentionV2Of32, attentionV2Of64, attentionV2Of128:
-		d.attendRows(by, in, keys, vals, out, bias, a)
+		d.attendRows(by, in, keys, vals, out, bias, lists, a)
 	default:
 		d.launch(by.kernel, ceil(in.rows, by.rows), a.Heads, ptr(out), num(out.stride),
 			ptr(in), num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride),
 			num(in.rows), num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias),
-			num(bias.stride))
+			num(bias.stride), lists)
 	}
 }
 

@@ -137,7 +137,8 @@ func attentionV3(hd int, relative bool) product {
 
 // attendPanels is attention with v3: keys and values are laid out in panels, head after head, then
 // every block of queries reads them. There are no relative positions: v2 has those.
-func (d *Device) attendPanels(by product, q, k, v, dst view, a compute.AttentionArgs) {
+func (d *Device) attendPanels(by product, q, k, v, dst view, lists value,
+	a compute.AttentionArgs) {
 	if q.rows == 0 {
 		return
 	}
@@ -156,5 +157,5 @@ func (d *Device) attendPanels(by product, q, k, v, dst view, a compute.Attention
 
 	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, ptr(dst), num(dst.stride), ptr(q),
 		num(q.stride), arg(keys), arg(vals), num(pitch), num(q.rows), num(k.rows), num(hd),
-		float(a.Scale), float(a.LastKeyBias))
+		float(a.Scale), float(a.LastKeyBias), lists)
 }

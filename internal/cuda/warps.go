@@ -74,7 +74,8 @@ func sizeV2(keys, heads, hd int) int { return 2 * keys * heads * ceil(hd, runV2)
 
 // attendRows is attention with v2: keys and values are rounded once, then every block of queries
 // reads them. The kernel rounds queries itself.
-func (d *Device) attendRows(by product, q, k, v, dst, bias view, a compute.AttentionArgs) {
+func (d *Device) attendRows(by product, q, k, v, dst, bias view, lists value,
+	a compute.AttentionArgs) {
 	hd := q.cols / a.Heads
 	size := sizeV2(k.rows, a.Heads, hd)
 	m := d.grow(&d.rounded, 2*size)
@@ -86,5 +87,5 @@ func (d *Device) attendRows(by product, q, k, v, dst, bias view, a compute.Atten
 	d.rowsOf(vals, v, a.Heads)
 	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, ptr(dst), num(dst.stride), ptr(q),
 		num(q.stride), keys, vals, num(q.rows), num(k.rows), num(a.Heads), num(hd), float(a.Scale),
-		float(a.LastKeyBias), ptr(bias), num(bias.stride))
+		float(a.LastKeyBias), ptr(bias), num(bias.stride), lists)
 }

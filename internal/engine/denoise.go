@@ -209,12 +209,16 @@ func (r *run) forward(ctx context.Context, p diffusion.Pass, window partition.Ra
 	start := time.Now()
 	n := (2*p.Window + int(p.Branch)) * r.e.form.Operations()
 	tag := collective.Tag{Step: uint32(p.Step), Op: uint32(n)} //nolint:gosec // job bounds both
+	if r.seq.Tiles, err = r.keyTiles(p.Step, window); err != nil {
+		return err
+	}
 	r.seq.Layer = r.layerProgress(p.Step)
 	err = r.seq.Forward(ctx, tag, x, v, ts, text)
 	r.inStep.passes++
 
-	// A pass that ranks share waits for the slowest of them, which says little of this device.
-	if r.group.Size() == 1 && err == nil {
+	// A pass that ranks share waits for the slowest of them, which says little of this device, as one
+	// that leaves tokens out does of its speed.
+	if r.group.Size() == 1 && r.seq.Tiles == nil && err == nil {
 		r.watch.Measured(r.work(window), time.Since(start))
 	}
 	return err

@@ -82,6 +82,9 @@ func (r *run) memoryNeeded() int64 {
 		need += int64(blends) * held
 		encode = max(encode, work)
 	}
+	if tiles, err := r.windowTiles(longest); err == nil && tiles != nil {
+		need += 4 * int64(len(tiles.Flat()))
+	}
 	held, work := r.picturesBytes()
 	return need + held + max(encode, work)
 }

@@ -66,9 +66,11 @@ type run struct {
 	group       *collective.Group  // the ranks that share this rank's windows and branch
 	seq         *wan.Sequence      // for windows of seqFrames frames
 	seqFrames   int
-	timesteps   []float32      // of a window's steps
-	reading     bool           // whether the other expert's files are being read
-	control     controlled     // what controls the clip; none with most models
+	timesteps   []float32         // of a window's steps
+	reading     bool              // whether the other expert's files are being read
+	control     controlled        // what controls the clip; none with most models
+	tiles       *compute.KeyTiles // of windows of tilesFrames frames, where attention is sparse
+	tilesFrames int
 	embeds      [2][][]float32 // by branch and scene: [tokens, text_dim]
 	blends      [2][]blend     // by branch: mixtures of scenes that windows need
 	conditions  conditions

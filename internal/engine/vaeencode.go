@@ -52,6 +52,7 @@ func (f *frameEncoder) encode(ctx context.Context, h, w, n int,
 		for len(memory) < group {
 			memory = append(memory, make([]float32, h*w*3))
 		}
+
 		for _, frame := range memory[:group] {
 			if err := fill(i, frame); err != nil {
 				return err

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/longtake/longtake/internal/sparse"
 )
 
 // windowed reports whether a clip was made in windows, whose sizes then mean something to another.
@@ -339,5 +341,26 @@ var clipFields = []Field{
 			out:   func(s *Spec) *Long { return &s.Long },
 			def:   Model.long,
 			limit: oneOf(LongWindows, LongExtend, LongCausal)},
+	},
+	{
+		Name: "sparse_attention", Mistaken: []string{"sparse", "attention"}, Flag: "sparse-attention",
+		Help: "leave far tokens out of attention, which is faster for long clips: off, " +
+			"window:FRAMES or radial",
+		Doc: "`off`, `window:FRAMES` or `radial`: leaves far tokens out of attention, which is faster " +
+			"for [long clips](long-video.md#sparse-attention), and changes the clip",
+		Inherits: ByBoth,
+		Refuses: func(_ Model, s Spec) string {
+			if p, _ := sparse.Parse(s.SparseAttention); s.Long == LongCausal && !p.Off() {
+				return "off; a causal model attends to a window of its own"
+			}
+			return ""
+		},
+		value: slot[string]{kind: names[string](),
+			in:  plain(func(r *Request) *string { return &r.SparseAttention }),
+			out: func(s *Spec) *string { return &s.SparseAttention },
+			limit: limit[string]{sparse.Allowed, func(v string) bool {
+				_, ok := sparse.Parse(v)
+				return ok
+			}}},
 	},
 }

@@ -61,6 +61,8 @@ type Spec struct {
 	Overlap  int      `json:"overlap,omitempty"`
 	Schedule Schedule `json:"window_schedule,omitempty"`
 	Long     Long     `json:"long,omitempty"`
+	// SparseAttention is the pattern of tokens that attend to each other; see sparse.Parse.
+	SparseAttention string `json:"sparse_attention,omitempty"`
 	// Blocks counts the windows that are made one after the other; 0: all are made together.
 	Blocks int `json:"blocks,omitempty"`
 	// Causal is how a causal model makes the blocks, with this clip's window and shift; nil for all

@@ -35,6 +35,8 @@ type Request struct {
 	Strength          *float64 // of an edit
 	ConditioningScale *float64 // of what controls the clip
 
+	SparseAttention string // see sparse.Parse
+
 	// Force takes what is far beyond the model's sizes, or predicted to take longer than allowed.
 	Force bool
 

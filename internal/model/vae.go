@@ -95,6 +95,7 @@ func (c VAEConfig) DecodeWork() float64 {
 		scale *= 4
 		each += scale * 9 * out * c.Upsampled(out)
 	}
+
 	return 2 * float64(each+scale*27*dims[len(dims)-1]*c.OutChannels)
 }
 

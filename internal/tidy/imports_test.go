@@ -25,6 +25,7 @@ var levels = []struct {
 	{"internal/job", 1}, // next to partition, whose meshes it names
 	{"internal/natsd", 1},
 	{"internal/partition", 1},
+	{"internal/sparse", 1}, // next to partition, whose grids it reads
 
 	{"internal/cpu", 2},
 	{"internal/cuda", 2},
@@ -130,7 +131,7 @@ func TestLibrariesHaveOneOwner(t *testing.T) {
 // TestPurePackages holds some packages to the standard library and to each other: what they decide
 // depends on their arguments alone.
 func TestPurePackages(t *testing.T) {
-	pure := []string{"internal/job", "internal/partition"}
+	pure := []string{"internal/job", "internal/partition", "internal/sparse"}
 	for _, s := range sources(t) {
 		if s.test || !within(s.dir, pure) {
 			continue

@@ -3,6 +3,7 @@
 // weighted values are summed on their own before they are added, which keeps long sums exact. See
 // README.md.
 #include "../include/kernel.h"
+#include "walk.h"
 
 namespace attention {
 
@@ -20,6 +21,7 @@ struct Call {
   float* dst;                     // [nq, hd]
   i64 ldq, ldk, ldv, ld, nq, nk, hd;
   float scale, last;              // last: added to the logit of the last key
+  const int* lists;               // of keys to attend to, see walk.h, or null
 };
 
 // Running is the softmax of a thread's query so far.
@@ -109,7 +111,9 @@ template <int WIDEST, bool ROUND> DEVICE void attend(const Call& a) {
   Running r = {-INFINITY, 0, 0};
   for (int c = 0; c < WIDEST / CHUNK; c++)
     load<ROUND>(queries + c * CHUNK, WIDEST, a.q, a.ldq, first, a.nq, QUERIES, c * CHUNK, a.hd);
-  for (i64 key = 0; key < a.nk; key += KEYS) {
+  const Walk<KEYS> walk = walk_of<KEYS>(a.lists, first, a.nk);
+  for (int n = 0; n < walk.count; n++) {
+    const i64 key = walk.at(n) * KEYS;
     float s[EACH] = {};
     UNROLL
     for (int c = 0; c < WIDEST / CHUNK; c++) {
@@ -138,16 +142,17 @@ template <int WIDEST, bool ROUND> DEVICE void attend(const Call& a) {
 }
 
 // ATTENTION defines the kernel for head dims up to WIDEST. q, dst: [nq, heads·hd]; k, v:
-// [nk, heads·hd]; bias: [heads, nq+nk-1] or null.
+// [nk, heads·hd]; bias: [heads, nq+nk-1] or null; lists: see walk.h, or null.
 // grid: (ceil(nq / 16), heads)
 #define ATTENTION(name, WIDEST, ROUND)                                                            \
   KERNEL(THREADS, name)                                                                           \
   (float* dst, i64 ld, const float* q, i64 ldq, const float* k, i64 ldk, const float* v, i64 ldv, \
-   i64 nq, i64 nk, i64 hd, double scale, double last, const float* bias, i64 ld_bias) {           \
+   i64 nq, i64 nk, i64 hd, double scale, double last, const float* bias, i64 ld_bias,             \
+   const int* lists) {                                                                            \
     const i64 head = blockIdx.y, col = head * hd;                                                 \
     attend<WIDEST, ROUND>(Call{q + col, k + col, v + col, bias ? bias + head * ld_bias : bias,    \
                                dst + col, ldq, ldk, ldv, ld, nq, nk, hd, (float)scale,            \
-                               (float)last});                                                     \
+                               (float)last, lists});                                              \
   }                                                                                               \
   LAUNCHABLE(THREADS, name)
 

@@ -3,6 +3,7 @@
 // and Gimelshein (2018); the arrangement is that of FlashAttention-2 (Dao, 2023): a warp has rows of
 // its own, probabilities stay in registers and become the next product's operand. See README.md.
 #include "../include/mma.h"
+#include "walk.h"
 
 namespace attention {
 namespace v2 {
@@ -32,6 +33,7 @@ struct Call {
   i64 ld;
   const float* bias;  // [nq+nk-1] or null
   float scale, last;  // last: added to the logit of the last key
+  const int* lists;   // of keys to attend to, see walk.h, or null
 };
 
 // Running is the softmax of the thread's rows so far: rows g and g+8 of each product. Sums are of
@@ -228,8 +230,10 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
   for (int m = 0; m < DOWN; m++)
     for (int half = 0; half < 2; half++) run.most[m][half] = -INFINITY, run.sum[m][half] = 0;
   load_queries<WIDEST>(rows, a, first);
-  load<WIDEST>(keys, a.k, 0, a.hd);
-  for (i64 key = 0; key < a.k.rows; key += TILE) {
+  const Walk<TILE> walk = walk_of<TILE>(a.lists, first, a.k.rows);
+  load<WIDEST>(keys, a.k, walk.at(0) * TILE, a.hd);
+  for (int n = 0; n < walk.count; n++) {
+    const i64 key = walk.at(n) * TILE;
     wait_copies<0>();
     __syncthreads();
     load<WIDEST>(values, a.v, key, a.hd);
@@ -237,7 +241,7 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
     if (!idle) score<WIDEST>(s, rows + warp * ROWS * WIDEST, keys);
     wait_copies<0>();
     __syncthreads();
-    if (key + TILE < a.k.rows) load<WIDEST>(keys, a.k, key + TILE, a.hd);
+    if (n + 1 < walk.count) load<WIDEST>(keys, a.k, walk.at(n + 1) * TILE, a.hd);
     if (idle) continue;
     if (a.bias || key + TILE >= a.k.rows) adjust(s, a, row0, key);
     soften_all(s, run, out, a.scale * LOG2E);
@@ -250,15 +254,16 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
 
 // ATTENTION_V2 defines the kernel for head dims up to WIDEST. q, dst: [nq, heads·hd]; k, v: [nk,
 // heads, wide] in bfloat16, wide being hd rounded up to 8 and filled with zeros; bias: [heads,
-// nq+nk-1] or null. grid: (ceil(nq / 128), heads)
+// nq+nk-1] or null; lists: see walk.h, or null. grid: (ceil(nq / 128), heads)
 #define ATTENTION_V2(name, WIDEST)                                                                \
   KERNEL(v2::THREADS, name)                                                                       \
   (float* dst, i64 ld, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 nq, i64 nk,     \
-   i64 heads, i64 hd, double scale, double last, const float* bias, i64 ld_bias) {                \
+   i64 heads, i64 hd, double scale, double last, const float* bias, i64 ld_bias,                  \
+   const int* lists) {                                                                            \
     const i64 head = blockIdx.y, wide = (hd + 7) / 8 * 8, at = head * wide, ldk = heads * wide;   \
     v2::attend<WIDEST>(v2::Call{q + head * hd, ldq, nq, hd, {k + at, ldk, nk}, {v + at, ldk, nk}, \
                                 dst + head * hd, ld, bias ? bias + head * ld_bias : bias,         \
-                                (float)scale, (float)last});                                      \
+                                (float)scale, (float)last, lists});                               \
   }                                                                                               \
   LAUNCHABLE(v2::THREADS, name)
 

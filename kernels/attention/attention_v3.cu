@@ -5,6 +5,7 @@
 // README.md.
 #include "../include/bulk.h"
 #include "../include/panels.h"
+#include "walk.h"
 
 namespace attention3 {
 
@@ -43,7 +44,8 @@ struct Call {
   float* dst;               // [nq, hd]
   i64 ldq, ld, pitch, nq, nk, hd;
   float scale, last;        // last: added to the logit of the last key
-  DEVICE_MEMBER i64 tiles() const { return (nk + KEYS - 1) / KEYS; }
+  attention::Walk<KEYS> walk;
+  DEVICE_MEMBER int tiles() const { return walk.count; }
 };
 
 // Ring is where queries, keys and values are in shared memory.
@@ -67,7 +69,8 @@ typedef mbarrier::Turn<STAGES> Turn;
 template <int WIDE> DEVICE void load(const Call& c, const Ring<WIDE>& r) {
   typedef Ring<WIDE> R;
   Turn t;
-  for (i64 tile = 0; tile < c.tiles(); tile++, t.next()) {
+  for (int n = 0; n < c.tiles(); n++, t.next()) {
+    const i64 tile = c.walk.at(n);
     const mbarrier::One k = mbarrier::at(r.full_k, t.stage), v = mbarrier::at(r.full_v, t.stage);
     mbarrier::wait(mbarrier::at(r.empty_k, t.stage), t.parity ^ 1);
     mbarrier::expect(k, R::KEY_BYTES);
@@ -142,9 +145,10 @@ DEVICE void limit(Scores& s, const Call& c, i64 tile) {
   }
 }
 
-// soften turns scores into probabilities against the running maximum.
-DEVICE void soften(Scores& s, Running& r, const Call& c, i64 tile) {
-  if (tile == c.tiles() - 1) limit(s, c, tile);
+// soften turns scores of tile n of the walk into probabilities against the running maximum. Only the
+// last of a walk can have the last key.
+DEVICE void soften(Scores& s, Running& r, const Call& c, int n) {
+  if (n == c.tiles() - 1) limit(s, c, c.walk.at(n));
   const float scale = c.scale * LOG2E;
   UNROLL
   for (int i = 0; i < 2; i++) {
@@ -205,7 +209,7 @@ DEVICE void together(int consumer) { warpgroup::sync(3 + consumer, warpgroup::TH
 // of the tile before. The exponentials overlap the latter, and the other consumer's products.
 template <int WIDE>
 DEVICE void step(Scores& s, wgmma::Sums<WIDE>& out, Probabilities& p, Running& run, const Call& c,
-                 const Ring<WIDE>& r, int consumer, i64 tile, const Turn& key, const Turn& value) {
+                 const Ring<WIDE>& r, int consumer, int tile, const Turn& key, const Turn& value) {
   mbarrier::wait(mbarrier::at(r.full_k, key.stage), key.parity);
   my_turn(consumer);
   wgmma::hold(s), wgmma::hold(out), hold(p);
@@ -247,7 +251,7 @@ template <int WIDE> DEVICE void attend(const Call& c, const Ring<WIDE>& r, int c
   UNROLL
   for (int e = 0; e < WIDE / 2; e++) out[e] = 0;
   key.next();
-  for (i64 tile = 1; tile < c.tiles(); tile++, key.next(), value.next())
+  for (int tile = 1; tile < c.tiles(); tile++, key.next(), value.next())
     step<WIDE>(s, out, p, run, c, r, consumer, tile, key, value);
   mbarrier::wait(mbarrier::at(r.full_v, value.stage), value.parity);
   wgmma::hold(out), hold(p);
@@ -296,15 +300,16 @@ template <int WIDE> DEVICE void run(const Call& c) {
 #endif
 
 // ATTENTION_V3 defines the kernel for head dims up to WIDE. q, dst: [nq, heads·hd]; k: panels of each
-// head, `pitch` rows each, a multiple of 128; v: transposed panels of each head, for as many keys.
-// grid: (ceil(nq / 128), heads)
+// head, `pitch` rows each, a multiple of 128; v: transposed panels of each head, for as many keys;
+// lists: see walk.h, or null. grid: (ceil(nq / 128), heads)
 #define ATTENTION_V3(name, WIDE)                                                                  \
   KERNEL_ALONE(THREADS, name)                                                                     \
   (float* dst, i64 ld, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 pitch, i64 nq,  \
-   i64 nk, i64 hd, double scale, double last) {                                                   \
+   i64 nk, i64 hd, double scale, double last, const int* lists) {                                 \
     const i64 head = blockIdx.y, size = head * pitch * WIDE;                                      \
     RUN(WIDE, {q + head * hd, k + size, v + size, dst + head * hd, ldq, ld, pitch, nq, nk, hd,    \
-               (float)scale, (float)last});                                                       \
+               (float)scale, (float)last,                                                         \
+               attention::walk_of<KEYS>(lists, (i64)blockIdx.x * CONSUMERS * QUERIES, nk)});      \
   }                                                                                               \
   LAUNCHABLE(THREADS, name)
 

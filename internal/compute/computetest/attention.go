@@ -17,6 +17,7 @@ type attentionCase struct {
 	scale, last       float32   // of logits; added to the last key's
 	rel               []float32 // [heads, nq+nk-1], nil for none
 	dtype             compute.DType
+	tiles             *compute.KeyTiles // nil: all keys
 }
 
 // width is that of q, k, v and the result. A rank may hold some of the heads only, as columns of
@@ -74,7 +75,7 @@ func (c *attentionCase) runPart(t fataler, dev compute.Device, lo, hi, h0, h1 in
 	dst := r.fresh(c.nq, (h1-h0)*c.hd)
 
 	args := compute.AttentionArgs{Heads: h1 - h0, Scale: c.scale, LastKeyBias: c.last,
-		DType: c.dtype}
+		DType: c.dtype, Tiles: c.tiles}
 
 	// Of the relative positions, those of these queries: query lo is nq-1-lo before the end.
 	if c.rel != nil && hi > lo {
@@ -131,6 +132,10 @@ func (c *attentionCase) logits(h, i int) []float64 {
 		}
 	}
 	p[c.nk-1] += float64(c.last)
+
+	if c.tiles != nil {
+		c.mask(p, i)
+	}
 	return p
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/sparse"
 	"github.com/longtake/longtake/internal/tensor"
 )
 
@@ -57,6 +58,12 @@ type Sequence struct {
 
 	conditioned bool      // whether Condition has filled its columns of in
 	pictures    *Pictures // nil: none
+
+	// Tiles lists the keys that self-attention reads in the passes to come, but for the first layers,
+	// which attend to all (sparse.DenseLayers); nil: all keys in all layers. They are those of the
+	// whole window's tokens on each rank.
+	Tiles  *compute.KeyTiles
+	listed *compute.KeyTiles // Tiles, in a layer that follows them
 
 	tap func(name string, m compute.Mat) // sees activations, in tests
 
@@ -319,6 +326,9 @@ func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, x compu
 	tag.Op += uint32(opsPerLayer * i) //nolint:gosec // configurations bound the layers
 	m := s.mod.RowRange(0, s.tproj.Rows)
 	dev.AddVector(m, s.tproj, b.table)
+	if s.listed = s.Tiles; i < sparse.DenseLayers {
+		s.listed = nil
+	}
 
 	// Self-attention: x += gate · out(attention(modulated norm)).
 	dev.LayerNorm(s.norm, x, compute.Norm{Eps: eps,

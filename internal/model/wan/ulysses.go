@@ -69,7 +69,7 @@ func (s *Sequence) attend(dst compute.Mat, layer int, r partition.Range) {
 	of := func(m compute.Mat) compute.Mat { return m.ColRange(c.Lo, c.Hi) }
 	s.t.dev.Attention(of(dst), of(s.target(layer, 0)), of(s.source(layer, 1)),
 		of(s.source(layer, 2)),
-		compute.AttentionArgs{Heads: r.Len(), Scale: s.scale(), DType: s.t.dtype})
+		compute.AttentionArgs{Heads: r.Len(), Scale: s.scale(), DType: s.t.dtype, Tiles: s.listed})
 }
 
 // columns returns the columns that a range of heads takes up in a matrix of all heads.
