@@ -12,6 +12,9 @@ import (
 // TestSparseClipsAreTheSameOnAnyMesh makes a clip of 864 tokens, three tiles, on one rank, and from
 // a checkpoint on on four. A pattern has to change it.
 func TestSparseClipsAreTheSameOnAnyMesh(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a clip of four times the tokens of others; left out in short runs")
+	}
 	s, dir := spec(golden.Open(t, "twin_t2v")), golden.Twin(t, "t2v")
 	s.Width, s.Height, s.Frames, s.Steps = 192, 128, 33, 3
 	var at []job.Checkpoint

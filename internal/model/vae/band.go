@@ -141,8 +141,7 @@ func widen(r partition.Range, n, rows int) partition.Range {
 	return partition.Range{Lo: max(r.Lo-n, 0), Hi: min(r.Hi+n, rows)}
 }
 
-// crop keeps the rows of x that the next step reads, and counts the step. Rows of a single frame
-// are contiguous and are viewed; of several frames they are copied.
+// crop keeps the rows of x that the next step reads, and counts the step.
 func (b *band) crop(x compute.Volume) compute.Volume {
 	r := b.reads[b.step]
 	lo := r.Lo - b.lo
@@ -151,21 +150,7 @@ func (b *band) crop(x compute.Volume) compute.Volume {
 		return x
 	}
 	b.step, b.lo = b.step+1, r.Lo
-
-	if x.T == 1 {
-		m := x.RowRange(lo*x.W, (lo+r.Len())*x.W)
-		return compute.Volume{Mat: m, T: 1, H: r.Len(), W: x.W}
-	}
-
-	out := b.bufs.volume(x.T, r.Len(), x.W, x.Cols, x)
-	if b.failed() {
-		return x
-	}
-	for t := range x.T {
-		at, n := (t*x.H+lo)*x.W, r.Len()*x.W
-		b.dev.Copy(out.RowRange(t*n, (t+1)*n), x.RowRange(at, at+n))
-	}
-	return out
+	return b.bufs.rows(x, lo, r.Len())
 }
 
 // stopsHere reports whether the current latent frame, one of the warm-up, has gone as far as it is

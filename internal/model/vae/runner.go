@@ -58,6 +58,27 @@ func (b *buffers) like(x compute.Volume, c int, used ...compute.Volume) compute.
 	return b.volume(x.T, x.H, x.W, c, append(used, x)...)
 }
 
+// rows returns n rows of each frame of x, from row lo on. Those of a single frame are contiguous
+// and are viewed; of several frames they are copied to a buffer that no volume in use lies in.
+func (b *buffers) rows(x compute.Volume, lo, n int, used ...compute.Volume) compute.Volume {
+	if n == x.H {
+		return x
+	}
+	if x.T == 1 {
+		return compute.Volume{Mat: x.RowRange(lo*x.W, (lo+n)*x.W), T: 1, H: n, W: x.W}
+	}
+
+	out := b.volume(x.T, n, x.W, x.Cols, append(used, x)...)
+	if b.err != nil {
+		return x
+	}
+	for t := range x.T {
+		at, size := (t*x.H+lo)*x.W, n*x.W
+		b.dev.Copy(out.RowRange(t*size, (t+1)*size), x.RowRange(at, at+size))
+	}
+	return out
+}
+
 // release frees one buffer.
 func (b *buffers) release(i int) {
 	if b.mem[i] != nil {
