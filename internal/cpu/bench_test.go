@@ -127,7 +127,7 @@ func BenchmarkListedAttention(b *testing.B) {
 	for _, name := range []string{"window:2", "radial"} {
 		eachDType(b, name, func(b *testing.B, dt compute.DType) {
 			pattern, _ := sparse.Parse(name)
-			tiles, err := compute.NewKeyTiles(pattern.Lists(grid, compute.TileTokens), n)
+			tiles, err := compute.NewKeyTiles(pattern.Lists(grid, compute.TileTokens, 1), n)
 			if err != nil {
 				b.Fatal(err)
 			}

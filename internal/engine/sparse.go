@@ -31,7 +31,8 @@ func (r *run) windowTiles(window partition.Range) (*compute.KeyTiles, error) {
 	}
 
 	grid := r.windowGrid(window)
-	tiles, err := compute.NewKeyTiles(pattern.Lists(grid, compute.TileTokens), grid.Tokens())
+	lists := pattern.Lists(grid, compute.TileTokens, 1+r.references())
+	tiles, err := compute.NewKeyTiles(lists, grid.Tokens())
 	if err != nil {
 		return nil, err
 	}

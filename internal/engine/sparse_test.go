@@ -51,7 +51,8 @@ func TestListsOfKeysFollowThePattern(t *testing.T) {
 	for pattern, share := range map[string]float64{"": 0, "off": 0, "window:1": 12. / 16,
 		"window:12": 0, "radial": 14. / 16} {
 		s.SparseAttention = pattern
-		r := &run{e: e, grid: latentGrid(e.folder, s), Assignment: Assignment{Plan: job.Plan{Spec: s}}}
+		g := latentGrid(e.folder, s)
+		r := &run{e: e, grid: g, denoised: g, Assignment: Assignment{Plan: job.Plan{Spec: s}}}
 		window := r.grid.Timeline(0, 0, false).Windows(0)[0]
 		for step := range 10 {
 			tiles, err := r.keyTiles(step, window)
@@ -69,7 +70,8 @@ func TestListsOfKeysFollowThePattern(t *testing.T) {
 	}
 
 	s.SparseAttention = "window:x"
-	r := &run{e: e, grid: latentGrid(e.folder, s), Assignment: Assignment{Plan: job.Plan{Spec: s}}}
+	g := latentGrid(e.folder, s)
+	r := &run{e: e, grid: g, denoised: g, Assignment: Assignment{Plan: job.Plan{Spec: s}}}
 	if _, err := r.keyTiles(7, r.grid.Timeline(0, 0, false).Windows(0)[0]); err == nil {
 		t.Error("an unknown pattern was taken for all keys")
 	}

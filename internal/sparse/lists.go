@@ -8,10 +8,10 @@ import (
 
 // Lists returns, for each tile of so many tokens of a clip of grid g, the tiles that its tokens
 // attend to, in ascending order. Each list has the tile itself, and those with tokens of the first
-// frame, to which all tokens attend. Of the others, a window takes every tile that any token may
-// attend to; radial those in which at least a third of all pairs of tokens may, as the authors'
-// program drops tiles with few pairs, too.
-func (p Pattern) Lists(g partition.Grid, tile int) [][]int32 {
+// frames, to which all tokens attend: one, and one for each reference picture. Of the others, a
+// window takes every tile that any token may attend to; radial those in which at least a third of
+// all pairs of tokens may, as the authors' program drops tiles with few pairs, too.
+func (p Pattern) Lists(g partition.Grid, tile, first int) [][]int32 {
 	perFrame := g.H / g.PH * (g.W / g.PW)
 	tokens := g.Tokens()
 	n := (tokens + tile - 1) / tile
@@ -19,7 +19,8 @@ func (p Pattern) Lists(g partition.Grid, tile int) [][]int32 {
 	for i := range lists {
 		q := run{i * tile, min((i+1)*tile, tokens), perFrame}
 		for j := range n {
-			if p.attends(q, run{j * tile, min((j+1)*tile, tokens), perFrame}) {
+			k := run{j * tile, min((j+1)*tile, tokens), perFrame}
+			if k.lo < first*perFrame || p.attends(q, k) {
 				lists[i] = append(lists[i], int32(j)) //nolint:gosec // far fewer
 			}
 		}
@@ -41,7 +42,7 @@ func (r run) part(frame int) (first, last int) {
 
 // attends reports whether the tokens of q attend to those of k.
 func (p Pattern) attends(q, k run) bool {
-	if p.Off() || q == k || k.lo < k.perFrame { // all, itself, or the first frame
+	if p.Off() || q == k {
 		return true
 	}
 	q0, q1 := q.frames()

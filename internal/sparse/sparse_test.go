@@ -65,8 +65,8 @@ func TestListsFollowTheRuleForTokens(t *testing.T) {
 		g := partition.Grid{T: rapid.IntRange(1, 12).Draw(t, "frames"), PT: 1, PH: 2, PW: 2,
 			H: 2 * rapid.IntRange(1, 3).Draw(t, "rows"), W: 2 * rapid.IntRange(1, 4).Draw(t, "columns")}
 		p := rapid.SampledFrom([]Pattern{{}, {Window: 1}, {Window: 3}, {Radial: true}}).Draw(t, "pattern")
-		tile := rapid.IntRange(1, 9).Draw(t, "tile")
-		lists, perFrame, tokens := p.Lists(g, tile), g.H/2*(g.W/2), g.Tokens()
+		tile, first := rapid.IntRange(1, 9).Draw(t, "tile"), rapid.IntRange(1, 3).Draw(t, "first")
+		lists, perFrame, tokens := p.Lists(g, tile, first), g.H/2*(g.W/2), g.Tokens()
 		for i, list := range lists {
 			if !slices.IsSorted(list) {
 				t.Fatalf("tile %d attends to %v", i, list)
@@ -81,7 +81,7 @@ func TestListsFollowTheRuleForTokens(t *testing.T) {
 						}
 					}
 				}
-				want := i == j || j*tile < perFrame || pairs > 0 && !p.Radial || p.Radial && 3*pairs >= all
+				want := i == j || j*tile < first*perFrame || pairs > 0 && !p.Radial || p.Radial && 3*pairs >= all
 				if got := slices.Contains(list, int32(j)); got != want {
 					t.Fatalf("%+v, %v: tile %d attends to tile %d: %v, want %v", p, g, i, j, got, want)
 				}
@@ -105,7 +105,7 @@ func TestShareOfALongClip(t *testing.T) {
 	} {
 		p, _ := Parse(c.pattern)
 		n, all := 0, 0
-		for _, list := range p.Lists(c.grid, 384) {
+		for _, list := range p.Lists(c.grid, 384, 1) {
 			n += len(list)
 		}
 		all = (c.grid.Tokens() + 383) / 384
