@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -15,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/longtake/longtake/internal/api/client"
+	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
@@ -238,6 +241,71 @@ func TestInputsAtOnceAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	in.drop()
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) != 0 {
+		t.Errorf("%v, %v were left behind", left, err)
+	}
+}
+
+// pictures is a model that makes clips from a first picture, and takes a last one.
+func pictures() *fake {
+	f := newFake()
+	f.model.Takes = job.Takes{FirstImage: true, NeedsImage: true, LastImage: true, Condition: 20}
+	return f
+}
+
+// TestFirstAndLastPictures sends two pictures in a form and in JSON, by their names and others', and
+// wants both stored and inherited by a remix. A clip without the first one is refused.
+func TestFirstAndLastPictures(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	f := pictures()
+	_, c := serve(t, f)
+	first, last := picture(t), bytes.Repeat(picture(t), 2) // what follows a picture's end is no part of it
+	check := func(how string, v schema.Video) {
+		t.Helper()
+		in := v.Details.Spec.Inputs
+		if len(in) != 2 || in[0].Role != job.RoleStart || in[1].Role != job.RoleLast ||
+			in[0].Latents != 0 || v.Details.Spec.Long != "" ||
+			f.objects[in[0].Object.Name] != string(first) || f.objects[in[1].Object.Name] != string(last) {
+			t.Errorf("%s: %+v", how, in)
+		}
+	}
+	v, err := c.CreateFrom(t.Context(), job.Request{Prompt: "a"},
+		client.File{Field: job.StartField, Name: "a.png", Reader: bytes.NewReader(first)},
+		client.File{Field: job.LastField, Name: "b.png", Reader: bytes.NewReader(last)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("a form", v)
+
+	data := func(b []byte) string {
+		return `"data:image/png;base64,` + base64.StdEncoding.EncodeToString(b) + `"`
+	}
+	status, e, v := post(t, c, `{"prompt": "a", "image_reference": `+data(first)+`, "end_image": `+
+		data(last)+`}`)
+	if status != 200 {
+		t.Fatalf("%d %s", status, e.Message)
+	}
+	check("JSON", v)
+	_, text, _ := do(t, c, "POST", "/v1/videos/"+string(v.ID)+"/remix", "application/json",
+		`{"prompt": "b"}`)
+	var again schema.Video
+	if err := json.Unmarshal([]byte(text), &again); err != nil {
+		t.Fatal(err)
+	}
+	check("a remix", again)
+
+	for body, says := range map[string]string{
+		`{"prompt": "a"}`: "input_reference is missing; allowed: a picture",
+		`{"prompt": "a", "last_image": ` + data(last) + `, "end_image": ` + data(last) + `}`: "one of them",
+		`{"prompt": "a", "last_image": "data:image/png;base64,aGVsbG8="}`:                    "last_image is a file of another",
+		`{"prompt": "a", "num_frames": 1, "input_reference": ` + data(first) + `, "last_image": ` +
+			data(last) + `}`: "num_frames is 1; allowed: from 5",
+	} {
+		status, e, _ := post(t, c, body)
+		if status != 400 || !strings.Contains(e.Message, says) {
+			t.Errorf("%.60s: %d %s", body, status, e.Message)
+		}
+	}
 	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) != 0 {
 		t.Errorf("%v, %v were left behind", left, err)
 	}

@@ -36,6 +36,7 @@ const generateHelp = `Generate a clip from a text.
   longtake generate -p "..." --seconds 60                       a minute, in windows
   longtake generate --storyboard scenes.yaml --seconds 8        scenes that blend
   longtake generate -p "..." --image picture.png                starts from a picture
+  longtake generate -p "..." --image a.png --last-image b.png   and ends with another one
   longtake generate -p "..." --video in.mp4 --strength 0.7      changes a video
   longtake generate -p "..." --video in.mp4 --mask mask.png --reference cat.png   by a VACE model
   longtake generate -p "..." --save-latents ball.safetensors    keeps what a clip can go on from,
@@ -48,7 +49,9 @@ through its HTTP API and stops it. -o takes a .webm or .mp4 file (mp4 needs ffmp
 folder, which receives PNG frames. What is left out takes the model's defaults. The same
 seed gives the same latents, byte for byte, on any number of shards, meshes and threads.
 
---image and --extend need a model with per-token timesteps, such as the built-in one. --extend
+--image needs a model that starts from pictures: Wan's image-to-video models, which make no clip
+without, Wan 2.2 TI2V-5B, or the built-in one. --last-image needs Wan 2.2 I2V-A14B or a
+first-and-last-frame model. --extend needs a model that was trained for it, as the built-in one. It
 takes latents, or with a coordinator the id of a video, from which all that is left out is
 taken; --seconds and --frames are then what is added, and the result is the whole clip.`
 

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/longtake/longtake/internal/golden"
 )
 
 // built is generate with the built-in model, which goes on from given latents.
@@ -83,5 +85,37 @@ func TestStartsOfACluster(t *testing.T) {
 	if r := longtake(t, built("--extend", "nobody")...); r.code != 1 ||
 		strings.Count(r.err, "\n") != 1 {
 		t.Errorf("an unknown video: %+v", r)
+	}
+}
+
+// TestPicturesAtBothEnds makes a clip from one picture to another, and is told what is missing.
+func TestPicturesAtBothEnds(t *testing.T) {
+	alone(t)
+	for i, name := range []string{"a.png", "b.png"} {
+		_, data := golden.Picture(t, 60, 40, i)
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := func(more ...string) []string {
+		return built(append([]string{"-p", "a ball", "--model", golden.Twin(t, "flf2v"), "--size", "32x32",
+			"--frames", "5", "-o", "out.webm"}, more...)...)
+	}
+	if r := longtake(t, args("--image", "a.png", "--last-image", "b.png", "--save-latents",
+		"x.safetensors")...); r.code != 0 {
+		t.Errorf("%+v", r)
+	}
+	for says, more := range map[string][]string{
+		"is missing; allowed: a picture, from which": {},
+		"--last-image is missing":                    {"--image", "a.png"},
+		"trained to go on from given latents":        {"--extend", "x.safetensors"},
+	} {
+		if r := longtake(t, args(more...)...); r.code != 2 || !strings.Contains(r.err, says) ||
+			strings.Count(r.err, "\n") != 1 {
+			t.Errorf("%v: %+v", more, r)
+		}
+	}
+	if r := longtake(t, "plan", "--model", golden.Twin(t, "flf2v"), "--size", "32x32"); r.code != 0 {
+		t.Errorf("a plan without pictures: %+v", r)
 	}
 }

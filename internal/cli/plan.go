@@ -55,7 +55,7 @@ are as fast as this machine's CPU. Waiting for each other and for other jobs is 
 		printNotices(cmd.ErrOrStderr(), m.Notices)
 
 		// Resolve fills in the model's defaults, on which the number of tokens depends.
-		s, err := m.Resolve(r, nil)
+		s, err := m.Resolve(m.Sketch(r), nil)
 		if err != nil {
 			return inFlags(err)
 		}

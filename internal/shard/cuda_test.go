@@ -46,12 +46,30 @@ func TestTwoExpertsOnGPUs(t *testing.T) {
 
 func TestADamagedModelOnGPUsFailsItsJobs(t *testing.T) { damagedModelFails(t, DeviceCUDA) }
 
+// TestPicturesOnGPUs makes clips from pictures: through an image encoder, and as a condition.
+func TestPicturesOnGPUs(t *testing.T) {
+	k := startCluster(t, 0, ownServers)
+	k.device, k.model = DeviceCUDA, golden.Twin(t, "flf2v")
+	for _, name := range []string{"a", "b"} {
+		k.addWith(name, ownServers(0), func(*Config) {})
+	}
+	k.sameLatentsOf(k.withPictures(request(5, 2, 0, job.Mesh{}), job.RoleStart, job.RoleLast), "",
+		[]job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}, {CFG: 1, Ulysses: 2}})
+}
+
 // sameLatents makes a clip with each mesh and wants the latents of the first, or those given.
 func (k *cluster) sameLatents(want string, meshes []job.Mesh) string {
+	k.t.Helper()
+	return k.sameLatentsOf(request(1, 2, 0, job.Mesh{}), want, meshes)
+}
+
+// sameLatentsOf is sameLatents of a clip of one's own.
+func (k *cluster) sameLatentsOf(r job.Request, want string, meshes []job.Mesh) string {
 	t := k.t
 	t.Helper()
 	for _, m := range meshes {
-		v := k.await(k.create(request(1, 2, 0, m)), never)
+		r.Mesh = m
+		v := k.await(k.create(r), never)
 		if v.State != job.Completed {
 			t.Fatalf("mesh %v: %s: %s", m, v.State, v.Error)
 		}
