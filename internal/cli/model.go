@@ -57,7 +57,8 @@ func modelCommand() *cobra.Command {
 		}
 		return v.run(cmd.Context())
 	}
-	return group(&cobra.Command{Use: "model", Short: "Look after the files of a model"}, verify)
+	return group(&cobra.Command{Use: "model", Short: "Look after the files of a model"}, verify,
+		inspectCommand(), convertCommand())
 }
 
 // verification is one run of `longtake model verify`.

@@ -16,10 +16,10 @@ import (
 
 // convert is the advice for files in the layout of Wan's own repositories.
 const convert = "take the -Diffusers repository of the model, or convert it with " +
-	"scripts/convert_wan_to_diffusers.py of diffusers"
+	"longtake model convert"
 
 // needed ends errors about folders that hold something else.
-const needed = "a folder of Wan 2.1 text-to-video as Hugging Face diffusers writes it is needed"
+const needed = "a folder of a Wan model as Hugging Face diffusers writes it is needed"
 
 // notFolder says what a path is that is not a folder.
 func notFolder(name string, err error) error {

@@ -142,9 +142,9 @@ func TestWeightsOfOtherProgramsAreNamed(t *testing.T) {
 		{"int8", "", with(one, i8), one + " is I8; allowed: F32"},
 		{"a scale", "", with("blocks.0.attn1.to_q.scale_weight", scale), "quantised"},
 		{"bitsandbytes", "", with(one+".absmax", scale), "quantised"},
-		{"the original layout", "", renamed(original), "convert_wan_to_diffusers.py"},
+		{"the original layout", "", renamed(original), "longtake model convert"},
 		{"the original layout in ComfyUI's", "", prefixed("model.diffusion_model.", original),
-			"convert_wan_to_diffusers.py"},
+			"longtake model convert"},
 		{"ComfyUI's prefix", "", prefixed("model.diffusion_model.", same), "ComfyUI"},
 		{"another prefix", "", prefixed("module.", same), `begin with "module."`},
 		{"image-to-video", "", with("blocks.0.attn2.add_k_proj.weight", all[one]), "image-to-video"},
@@ -212,7 +212,7 @@ func TestFoldersWithoutWeights(t *testing.T) {
 // TestFoldersOfOtherKinds opens what people take for a model folder.
 func TestFoldersOfOtherKinds(t *testing.T) {
 	for _, c := range []struct{ file, open, want string }{
-		{"Wan2.1_VAE.pth", ".", "convert_wan_to_diffusers.py"},
+		{"Wan2.1_VAE.pth", ".", "longtake model convert"},
 		{"models_t5_umt5-xxl-enc-bf16.pth", ".", "-Diffusers repository"},
 		{"snapshots/0fad/model_index.json", ".", "its folder snapshots/0fad"},
 		{"Wan-Diffusers/model_index.json", ".", "its folder Wan-Diffusers has one"},

@@ -33,6 +33,41 @@ func Write(w io.Writer, tensors map[string]tensor.Tensor, metadata map[string]st
 	return nil
 }
 
+// WriteFrom is Write for tensors whose data is made while it is written: of those given, types and
+// shapes count alone. fill is called for each in alphabetical order, and has to write exactly the
+// bytes that type and shape ask for.
+func WriteFrom(w io.Writer, tensors map[string]tensor.Tensor, metadata map[string]string,
+	fill func(name string, w io.Writer) error) error {
+	names := slices.Sorted(maps.Keys(tensors))
+	if _, err := writeHeader(w, names, tensors, metadata); err != nil {
+		return err
+	}
+
+	for _, n := range names {
+		c := counter{w: w}
+		if err := fill(n, &c); err != nil {
+			return fmt.Errorf("cannot write tensor %q: %w", n, err)
+		}
+		if t := tensors[n]; c.n != int64(t.Shape.Elements())*int64(t.DType.Size()) {
+			return fmt.Errorf("cannot write tensor %q: %d bytes of %v %v", n, c.n, t.DType, t.Shape)
+		}
+	}
+	return nil
+}
+
+// counter counts the bytes written through it.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+// Write implements io.Writer.
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
 // Blank writes the header of float32 tensors to f and makes the file long enough for their values,
 // which the caller fills in, in any order and piece by piece. It returns at which byte of the file
 // each tensor begins. Until they are written, values are zeros.
