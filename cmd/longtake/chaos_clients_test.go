@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,20 +14,9 @@ import (
 type clip struct{ video, latents [32]byte }
 
 type chaosStats struct {
-	delivered, lost, planned, redone int
-	detection, recovery              []time.Duration
-}
-
-// reference makes every clip in a process of its own, undisturbed.
-func (c *chaos) reference() {
-	for i := range c.want {
-		dir := c.t.TempDir()
-		c.b.longtake(c.t, "", "generate", "-p", "a blue car", "--size", "64x64", "--frames", "33",
-			"--steps", fmt.Sprint(chaosSteps), "--seed", fmt.Sprint(i), "--model", c.model, "-o",
-			dir+"/x.webm", "--save-latents", dir+"/x.safetensors")
-		c.want[i] = clip{video: sha256.Sum256(file(c.t, dir+"/x.webm")),
-			latents: sha256.Sum256(file(c.t, dir+"/x.safetensors"))}
-	}
+	delivered, lost, planned, redone, steps int
+	detection, recovery                     []time.Duration
+	kinds                                   map[string]int // delivered, by the name of their kind
 }
 
 // get asks the coordinators in turn; "" if none answers.
@@ -72,7 +60,7 @@ func (c *chaos) call(method, path, key, body string) (b []byte, err error) {
 func (c *chaos) client(n int, end time.Time) {
 	for i := 0; ; i++ {
 		over := time.Now().After(end)
-		which := (n + i) % chaosClips
+		which := (n + i) % len(c.want)
 		id := c.create(fmt.Sprintf("client-%d-%d", n, i), which)
 		if id == "" {
 			return
@@ -90,8 +78,7 @@ func (c *chaos) client(n int, end time.Time) {
 
 // create asks until it is answered; the key keeps a repeated request from making a second clip.
 func (c *chaos) create(key string, which int) string {
-	body := fmt.Sprintf(`{"prompt":"a blue car","size":"64x64","num_frames":33,
-		"num_inference_steps":%d,"seed":%d}`, chaosSteps, which)
+	body := c.body(which)
 	for late := time.Now().Add(chaosCalm); ; time.Sleep(200 * time.Millisecond) {
 		b, err := c.call(http.MethodPost, "/v1/videos", key, body)
 		var v struct{ ID string }
@@ -149,27 +136,14 @@ func (c *chaos) await(id string) (v chaosVideo, ok bool) {
 
 // judge fetches a finished clip's files and compares them.
 func (c *chaos) judge(id string, which int, v chaosVideo) {
-	var got clip
-	for variant, sum := range map[string]*[32]byte{"video": &got.video, "latents": &got.latents} {
-		var err error
-		for range 100 {
-			var b []byte
-			b, err = c.call(http.MethodGet, "/v1/videos/"+id+"/content?variant="+variant, "", "")
-			if *sum = sha256.Sum256(b); err == nil {
-				break
-			}
-			time.Sleep(200 * time.Millisecond)
-		}
-		if err != nil {
-			c.t.Errorf("clip %s cannot be fetched: %v", id, err)
-		}
-	}
-	if got != c.want[which] {
-		c.t.Errorf("clip %s has other bytes than an undisturbed one", id)
+	if c.fetch(id) != c.want[which] {
+		c.t.Errorf("clip %s (%s) has other bytes than an undisturbed one", id, c.kind(which).name)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.delivered++
+	c.stats.steps += c.kind(which).steps
+	c.stats.kinds[c.kind(which).name]++
 	for _, a := range v.Details.Attempts {
 		c.t.Logf("%s: %s", id, a.Reason)
 		c.stats.redone += a.Redone

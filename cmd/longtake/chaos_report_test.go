@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,24 +18,22 @@ const reportMark = "<!-- made by make chaos -->"
 // report prints the counts, and puts them into a file where that is asked for.
 func (c *chaos) report(length time.Duration, seed uint64) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%v, seed %d, three coordinators, five shards, clips of %d steps.\n\n", length, seed,
-		chaosSteps)
+	fmt.Fprintf(&b, "%v, seed %d, three coordinators, five shards that have all models.\n\n", length,
+		seed)
 	fmt.Fprintf(&b, "| What went wrong | Times |\n|---|---|\n")
-	names := make([]string, 0, len(c.faults))
-	for n := range c.faults {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	for _, n := range names {
+	for _, n := range slices.Sorted(maps.Keys(c.faults)) {
 		fmt.Fprintf(&b, "| %s | %d |\n", n, c.faults[n])
 	}
 	s := c.stats
 	fmt.Fprintf(&b, "\n| What came of it | |\n|---|---|\n")
 	fmt.Fprintf(&b, "| clips accepted | %d |\n", len(c.accepted))
 	fmt.Fprintf(&b, "| clips delivered once, with the right bytes | %d |\n", s.delivered)
+	for _, k := range c.kinds {
+		fmt.Fprintf(&b, "| … %s, %d steps | %d |\n", k.name, k.steps, s.kinds[k.name])
+	}
 	fmt.Fprintf(&b, "| attempts lost | %d |\n", s.lost)
 	fmt.Fprintf(&b, "| attempts that stopped as asked, with a checkpoint | %d |\n", s.planned)
-	fmt.Fprintf(&b, "| steps done again, of %d | %d |\n", s.delivered*chaosSteps, s.redone)
+	fmt.Fprintf(&b, "| steps done again, of %d | %d |\n", s.steps, s.redone)
 	fmt.Fprintf(&b, "| silence before a loss was noticed, median and longest | %s |\n", spread(s.detection))
 	fmt.Fprintf(&b, "| from a loss to the next durable step, median and longest | %s |\n",
 		spread(s.recovery))

@@ -12,12 +12,10 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/freeport"
-	"github.com/longtake/longtake/internal/golden"
 )
 
 const (
 	chaosSteps = 120
-	chaosClips = 3 // different ones
 	inFlight   = 2 // clips that are wanted at a time
 	chaosCalm  = 3 * time.Minute
 	chaosDisk  = "256m" // of each coordinator
@@ -28,12 +26,13 @@ type chaos struct {
 	t     *testing.T
 	b     binaries
 	rng   *rand.Rand
-	model string
+	kinds []chaosKind
 
 	bigDisks bool // coordinators have no disk of their own
 	coords   []*coordinatorProc
 	shards   []*shardProc
-	want     [chaosClips]clip // what an undisturbed process makes
+	models   []string // flags of a shard
+	want     []clip   // what an undisturbed process makes
 
 	mu       sync.Mutex
 	faults   map[string]int
@@ -72,8 +71,10 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	fmt.Sscan(os.Getenv("LONGTAKE_CHAOS_SEED"), &seed)
-	c := &chaos{t: t, b: build(t, "-tags", "chaos"), model: golden.Root("testdata", "golden", "tiny3"),
-		rng: rand.New(rand.NewPCG(seed, 1)), faults: map[string]int{}, accepted: map[string]int{}}
+	c := &chaos{t: t, b: build(t, "-tags", "chaos"), kinds: chaosKinds,
+		want: make([]clip, seedsOfAKind*len(chaosKinds)), rng: rand.New(rand.NewPCG(seed, 1)),
+		faults: map[string]int{}, accepted: map[string]int{}}
+	c.stats.kinds = map[string]int{}
 	c.reference()
 	c.startAll()
 	end := time.Now().Add(length)
@@ -95,6 +96,7 @@ func TestChaos(t *testing.T) {
 }
 
 func (c *chaos) startAll() {
+	c.models = c.modelFlags()
 	var peers, routes []string
 	raft, addrs := make([]string, 3), freeport.Addrs(12)
 	for i := range 3 {
@@ -130,9 +132,9 @@ func (c *chaos) addShard(name string) {
 		s.control = append(s.control, x)
 		control = append(control, "nats://"+x.addr())
 	}
-	s.args = []string{"--name", name, "--model", c.model, "--threads", "1", "--control",
+	s.args = append([]string{"--name", name, "--threads", "1", "--control",
 		strings.Join(control, ","), "--data-listen", listen, "--data-advertise", s.data.addr(),
-		"--data-peer-timeout", "5s", "--drain-timeout", "5s", "--tmp", s.tmp}
+		"--data-peer-timeout", "5s", "--drain-timeout", "5s", "--tmp", s.tmp}, c.models...)
 	s.d = c.b.start(c.t, "shard", s.args...)
 	c.shards = append(c.shards, s)
 }

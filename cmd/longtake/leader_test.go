@@ -7,8 +7,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/longtake/longtake/internal/golden"
 )
 
 // TestANewLeaderSoon kills the leader of three coordinators with SIGKILL, again and again, while a
@@ -20,7 +18,7 @@ func TestANewLeaderSoon(t *testing.T) {
 	}
 	kills := 3
 	fmt.Sscan(os.Getenv("LONGTAKE_KILLS"), &kills)
-	c := &chaos{t: t, b: build(t), model: golden.Root("testdata", "golden", "tiny3"),
+	c := &chaos{t: t, b: build(t), kinds: chaosKinds[:1],
 		rng: rand.New(rand.NewPCG(1, 1)), accepted: map[string]int{}}
 	c.startAll()
 	var took []time.Duration

@@ -188,6 +188,23 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestPlanOfACausalClip counts its blocks, and what each of them sees.
+func TestPlanOfACausalClip(t *testing.T) {
+	alone(t)
+	dir := filepath.Join(t.TempDir(), "causal")
+	if err := os.CopyFS(dir, os.DirFS(tiny())); err != nil {
+		t.Fatal(err)
+	}
+	text := []byte(`{"causal": {"window": 12, "sink": 3}, "sizes": ["64x48"]}`)
+	if err := os.WriteFile(filepath.Join(dir, "longtake.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := longtake(t, "plan", "--model", dir, "--seconds", "10", "--shards", "2")
+	if r.code != 0 || !strings.Contains(r.out, "in 14 blocks of 36, each of which sees up to 144") {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestBench(t *testing.T) {
 	alone(t)
 	r := longtake(t, "bench", "run", "--model", tiny(), "--shards", "1,2", "--rounds", "1", "--steps",

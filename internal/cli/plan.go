@@ -167,6 +167,10 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 	if n := len(load.Windows(0)); n > 1 {
 		terminal.Printf(w, " in %d windows of %d", n, load.WindowTokens())
 	}
+	if s.Causal != nil {
+		terminal.Printf(w, " in %d blocks of %d, each of which sees up to %d", s.Blocks,
+			load.WindowTokens(), load.PerFrame*s.Window/m.Patch[0])
+	}
 	terminal.Printf(w, "; %d heads, %d layers\n", m.Heads, m.Layers)
 	const head = "MESH\tPASSES A STEP\tBYTES A STEP\tMEMORY OF A SHARD\tTOKENS OF A RANK\t" +
 		"HEADS OF A RANK\t"

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/compute"
@@ -210,5 +211,29 @@ func TestCausalMemoryDoesNotGrowWithTheClip(t *testing.T) {
 	}
 	if short, long := need(4), need(320); short != long {
 		t.Errorf("a short clip takes %s, a long one %s", short, long)
+	}
+}
+
+// BenchmarkCausalBlocks makes two minutes of blocks of a tiny clip, and reports how long one takes
+// at the beginning and at the end: the same, as none sees more than the window.
+func BenchmarkCausalBlocks(b *testing.B) {
+	s, e := causalSpec(golden.Open(b, "causal_sink")), tinyRanks(b, compute.FP32, 1, "tiny3")[0]
+	s.Width, s.Height, s.Blocks = 32, 32, 160
+	s.Frames = 4*(3*s.Blocks-1) + 1
+	for b.Loop() {
+		var ends []time.Time
+		attempt(b, []*Engine{e}, inMemory(b, 1), job.Plan{Spec: s, Mesh: job.Mesh{CFG: 1, Ulysses: 1}},
+			artifact.NewMemory(), func(k *testRank) {
+				k.progress = func(p job.Progress) {
+					if (p.Done+1)%(s.Steps+1) == 0 && p.Stage == job.StageDenoise {
+						ends = append(ends, time.Now())
+					}
+				}
+			})
+		each := func(from, to int) float64 {
+			return ends[to].Sub(ends[from]).Seconds() * 1000 / float64(to-from)
+		}
+		b.ReportMetric(each(10, 50), "ms/block-early")
+		b.ReportMetric(each(len(ends)-41, len(ends)-1), "ms/block-late")
 	}
 }
