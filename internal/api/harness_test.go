@@ -56,7 +56,11 @@ func (f *fake) Create(_ context.Context, r job.Request) (job.Record, error) {
 	if f.err != nil {
 		return job.Record{}, f.err
 	}
-	s, err := f.model.Resolve(r, nil)
+	m, err := f.models().Choose(r.Model)
+	if err != nil {
+		return job.Record{}, err
+	}
+	s, err := m.Resolve(r, nil)
 	if err != nil {
 		return job.Record{}, err
 	}

@@ -84,7 +84,7 @@ func printStatus(w io.Writer, s schema.Status) error {
 	line("leader", "%s, term %d", dash(s.Leader), s.Term)
 	line("log", "applied %d of %d", s.Applied, s.LastIndex)
 	line("nats", "%s", dash(s.NATS))
-	line("model", "%s", dash(s.Model.Name))
+	line("models", "%s", dash(strings.Join(s.Models, ", ")))
 
 	if s.Nodes < 0 {
 		line("shards", "known to the leader%s, which does not answer", leaderURL(s))

@@ -37,6 +37,10 @@ type advice struct{ words, next, do string }
 var ofWaiting = []advice{
 	{"waits for a shard to register", "it starts when a shard has registered",
 		"start a shard whose control names this coordinator; longtake node list shows it then"},
+	{"that has model", "it starts when a shard has registered that has its model",
+		"start a shard with that model, or see longtake model list and ask for another one"},
+	{"go first", "it starts when they have ended, or when that time is over",
+		"nothing; or give it a higher --priority"},
 	{"registered", "it starts when so many shards are registered",
 		"start more shards; or cancel it, and ask for fewer with --shards"},
 	{"that can write", "it starts on a shard that can write the format",

@@ -34,8 +34,9 @@ bytes; a shard whose fingerprint differs is refused.
 Exit codes: 0 all is as it should be; 1 a file differs, is missing or is damaged, or weights are not
 listed; 2 the request was wrong.`
 
-// modelCommand checks the files of a model, without a cluster. It reads all of the files, so tens
-// of gigabytes take minutes. Nothing is written: sums go to stdout, for a file or for another tool.
+// modelCommand checks the files of a model, without a cluster, and lists those of one. A check
+// reads all of the files, so tens of gigabytes take minutes. Nothing is written: sums go to stdout,
+// for a file or for another tool.
 func modelCommand() *cobra.Command {
 	verify := &cobra.Command{Use: "verify DIR", Long: modelVerifyHelp, Args: cobra.ExactArgs(1),
 		Short: "Hash a model's files, and compare them with a list"}
@@ -57,8 +58,8 @@ func modelCommand() *cobra.Command {
 		}
 		return v.run(cmd.Context())
 	}
-	return group(&cobra.Command{Use: "model", Short: "Look after the files of a model"}, verify,
-		inspectCommand(), convertCommand())
+	return group(&cobra.Command{Use: "model", Short: "Look after the files of a model, and see " +
+		"those that a cluster serves"}, verify, inspectCommand(), convertCommand(), modelList())
 }
 
 // verification is one run of `longtake model verify`.

@@ -165,18 +165,20 @@ func nodes(cmd *cobra.Command) ([]schema.Node, error) {
 	return c.Nodes(cmd.Context())
 }
 
-// printNodes prints a table, or an object a line with --json. MEMORY is what the shard's process
+// printNodes prints a table, or an object a line with --json. MODELS are those that it runs jobs
+// of: see modelsOf. MEMORY is what the shard's process
 // takes now, UPTIME and SEEN are counted from this moment.
 func printNodes(w io.Writer, nodes []schema.Node, js bool) error {
 	if js {
 		return terminal.Lines(w, nodes)
 	}
-	const head = "NAME\tSTATE\tJOB\tDEVICE\tTHREADS\tMEMORY\tVERSION\tADDRESS\tUPTIME\tSEEN\tID"
+	const head = "NAME\tSTATE\tJOB\tMODELS\tDEVICE\tTHREADS\tMEMORY\tVERSION\tADDRESS\tUPTIME\t" +
+		"SEEN\tID"
 	return terminal.Table(w, head, func(w io.Writer) {
 		for _, n := range nodes {
-			terminal.Printf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s ago\t%s\n", n.Name, n.State,
-				dash(string(n.Job)), n.Device, n.Threads, size(n.RSS), dash(n.Version), address(n.Route),
-				age(n.Started), n.LastSeen.Round(time.Millisecond), n.ID)
+			terminal.Printf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s ago\t%s\n", n.Name, n.State,
+				dash(string(n.Job)), modelsOf(n), n.Device, n.Threads, size(n.RSS), dash(n.Version),
+				address(n.Route), age(n.Started), n.LastSeen.Round(time.Millisecond), n.ID)
 		}
 	})
 }

@@ -101,6 +101,9 @@ func hostile(t *testing.T, fails bool) string {
 	answer("GET /v1/nodes", func(*http.Request) any {
 		return map[string]any{"data": []schema.Node{evilValue[schema.Node]()}}
 	})
+	answer("GET /v1/models", func(*http.Request) any {
+		return map[string]any{"data": []schema.Model{evilValue[schema.Model]()}}
+	})
 	answer("/v1/cluster", func(*http.Request) any { return evilValue[schema.Status]() })
 	answer("/v1/cluster/{do...}", func(*http.Request) any { return evilValue[schema.Status]() })
 	mux.HandleFunc("GET /v1/videos/{id}/events", func(w http.ResponseWriter, r *http.Request) {
@@ -130,6 +133,7 @@ var serverCommands = map[string][]string{
 	"longtake job retry":                {"job_1"},
 	"longtake job delete":               {"job_1"},
 	"longtake node list":                {},
+	"longtake model list":               {},
 	"longtake node status":              {evil},
 	"longtake node drain":               {evil},
 	"longtake node undrain":             {evil},

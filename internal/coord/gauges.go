@@ -111,6 +111,59 @@ func buildInfo(version string) prometheus.Collector {
 // label returns s as a label value, which has to be valid UTF-8; client_golang panics otherwise.
 func label(s string) string { return strings.ToValidUTF8(s, "?") }
 
+// Metrics of models, on the leader: of a cluster's models there are job.ModelsLimit at most.
+var (
+	modelShards = prometheus.NewDesc("longtake_model_shards",
+		"Shards that have each model, that have it loaded, that load it, or that have it and are free.",
+		[]string{"model", "state"}, nil)
+	modelJobs = prometheus.NewDesc("longtake_model_jobs",
+		"Jobs of each model that wait or run.", []string{"model", "state"}, nil)
+)
+
+// modelMetrics tell of the models that the cluster serves.
+type modelMetrics struct{ c *Coordinator }
+
+// Describe implements prometheus.Collector.
+func (m *modelMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- modelShards
+	out <- modelJobs
+}
+
+// Collect implements prometheus.Collector.
+func (m *modelMetrics) Collect(out chan<- prometheus.Metric) {
+	var all []ServedModel
+	jobs := map[string][2]int{} // queued and running
+	m.c.loop.read(func() {
+		all = m.c.core.Served()
+		for _, r := range m.c.core.Machine().Records(nil) {
+			n := jobs[r.Spec.Model]
+			switch r.State {
+			case job.Queued:
+				n[0]++
+			case job.Running:
+				n[1]++
+			}
+			jobs[r.Spec.Model] = n
+		}
+	})
+
+	send := func(d *prometheus.Desc, v int, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	for _, s := range all {
+		name := label(s.Name)
+		send(modelJobs, jobs[s.Name][0], name, "queued")
+		send(modelJobs, jobs[s.Name][1], name, "running")
+		if s.Shards == nil {
+			continue // it does not lead
+		}
+		send(modelShards, len(s.Shards.Have), name, "have")
+		send(modelShards, len(s.Shards.Loaded), name, "loaded")
+		send(modelShards, len(s.Shards.Loading), name, "loading")
+		send(modelShards, len(s.Shards.Free), name, "free")
+	}
+}
+
 // nodeStates are all values of Node.State, so that a state without nodes is a series of 0 and not
 // one that is missing.
 var nodeStates = []string{"idle", "busy", "stopping", "draining", "drained"}

@@ -46,7 +46,8 @@ var clipFields = []Field{
 		value: storyboardSlot{},
 	},
 	{
-		Name: "model", Doc: "the served model's name, or one of `http.model-aliases`",
+		Name: "model", Doc: "a served model's name, or one of `http.model-aliases`; left out, " +
+			"`http.default-model` or the cluster's first",
 		Inherits: ByBoth,
 		value: slot[string]{kind: names[string](),
 			in:  plain(func(r *Request) *string { return &r.Model }),

@@ -106,6 +106,12 @@ func (c *Client) Nodes(ctx context.Context) ([]schema.Node, error) {
 	return l.Data, err
 }
 
+// Models returns the models that the cluster serves. Where they are says a coordinator that leads.
+func (c *Client) Models(ctx context.Context) ([]schema.Model, error) {
+	l, err := call[schema.ModelList](ctx, c, http.MethodGet, "/v1/models", nil)
+	return l.Data, err
+}
+
 // Drain takes a shard, by name or id, out of use; within bounds how long it may finish its step. It
 // does not wait for that.
 func (c *Client) Drain(ctx context.Context, name string, within time.Duration) (schema.Node,
