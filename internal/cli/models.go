@@ -45,6 +45,7 @@ func printModels(w io.Writer, models []schema.Model, js bool) error {
 			if m.Details.Default {
 				first = "yes"
 			}
+
 			have, loaded, free := "-", "-", "-"
 			if s := m.Details.Shards; s != nil {
 				have, loaded, free = fmt.Sprint(len(s.Have)), fmt.Sprint(len(s.Loaded)),
