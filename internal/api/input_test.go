@@ -253,13 +253,14 @@ func pictures() *fake {
 	return f
 }
 
-// TestFirstAndLastPictures sends two pictures in a form and in JSON, by their names and others', and
-// wants both stored and inherited by a remix. A clip without the first one is refused.
+// TestFirstAndLastPictures sends two pictures in a form and in JSON, by their names and others',
+// and wants both stored and inherited by a remix. A clip without the first one is refused.
 func TestFirstAndLastPictures(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	f := pictures()
 	_, c := serve(t, f)
-	first, last := picture(t), bytes.Repeat(picture(t), 2) // what follows a picture's end is no part of it
+	// What follows a picture's end is no part of it.
+	first, last := picture(t), bytes.Repeat(picture(t), 2)
 	check := func(how string, v schema.Video) {
 		t.Helper()
 		in := v.Details.Spec.Inputs
@@ -296,8 +297,9 @@ func TestFirstAndLastPictures(t *testing.T) {
 
 	for body, says := range map[string]string{
 		`{"prompt": "a"}`: "input_reference is missing; allowed: a picture",
-		`{"prompt": "a", "last_image": ` + data(last) + `, "end_image": ` + data(last) + `}`: "one of them",
-		`{"prompt": "a", "last_image": "data:image/png;base64,aGVsbG8="}`:                    "last_image is a file of another",
+		`{"prompt": "a", "last_image": ` + data(last) + `, "end_image": ` + data(last) +
+			`}`: "one of them",
+		`{"prompt": "a", "last_image": "data:image/png;base64,aGVsbG8="}`: "last_image is a file of",
 		`{"prompt": "a", "num_frames": 1, "input_reference": ` + data(first) + `, "last_image": ` +
 			data(last) + `}`: "num_frames is 1; allowed: from 5",
 	} {

@@ -98,8 +98,8 @@ func TestPicturesAtBothEnds(t *testing.T) {
 		}
 	}
 	args := func(more ...string) []string {
-		return built(append([]string{"-p", "a ball", "--model", golden.Twin(t, "flf2v"), "--size", "32x32",
-			"--frames", "5", "-o", "out.webm"}, more...)...)
+		return built(append([]string{"-p", "a ball", "--model", golden.Twin(t, "flf2v"), "--size",
+			"32x32", "--frames", "5", "-o", "out.webm"}, more...)...)
 	}
 	if r := longtake(t, args("--image", "a.png", "--last-image", "b.png", "--save-latents",
 		"x.safetensors")...); r.code != 0 {

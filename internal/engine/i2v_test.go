@@ -66,8 +66,8 @@ func TestPicturesMakeTheReferencesClips(t *testing.T) {
 	}
 }
 
-// TestClipsFromPicturesHaveOneSetOfBits makes them on several meshes, as a whole and in windows, and
-// resumes each attempt on another mesh from its first checkpoint, with what it has kept.
+// TestClipsFromPicturesHaveOneSetOfBits makes them on several meshes, as a whole and in windows,
+// and resumes each attempt on another mesh from its first checkpoint, with what it has kept.
 func TestClipsFromPicturesHaveOneSetOfBits(t *testing.T) {
 	for i, c := range pictured {
 		if c.golden == "twin_i2v_last" || c.golden == "twin_i2v_clip" {
@@ -90,7 +90,8 @@ func TestClipsFromPicturesHaveOneSetOfBits(t *testing.T) {
 	}
 }
 
-// sameOnAnyMesh makes a clip on meshes of up to all engines, and wants the same latents and frames.
+// sameOnAnyMesh makes a clip on meshes of up to all engines, and wants the same latents and
+// frames.
 func sameOnAnyMesh(t *testing.T, engines []*Engine, s job.Spec, objects artifact.Store) {
 	t.Helper()
 	var want job.Result

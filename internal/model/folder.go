@@ -262,6 +262,9 @@ func (f *Folder) openWeights(open opener) error {
 			return err
 		}
 		f.components[p.name] = c
+		if p.name == ImageEncoder {
+			c.withoutPrefix()
+		}
 		f.dropUnused(p.name, c)
 		if err := NewWeights(p.name, c.tensors, f.shapes(p.name)).check(); err != nil {
 			return err

@@ -152,3 +152,16 @@ func readImageProcessor(s *settings, encoder ImageEncoderConfig) ImageProcessorC
 var unusedByImageProcessors = strings.Fields(`image_processor_type do_convert_rgb data_format
 	default_to_square device disable_grouping do_pad pad_size input_data_format return_tensors
 	feature_extractor_type processor_class crop_pct image_seq_length size_divisor`)
+
+// withoutPrefix takes a prefix off the weights' names that transformers wrote before version 5, as
+// in the folders that are published, and the numbers of positions that it wrote earlier still.
+func (c *component) withoutPrefix() {
+	const prefix = "vision_model."
+	tensors := make(map[string]tensor.Tensor, len(c.tensors))
+	for name, t := range c.tensors {
+		if name = strings.TrimPrefix(name, prefix); name != "embeddings.position_ids" {
+			tensors[name] = t
+		}
+	}
+	c.tensors = tensors
+}
