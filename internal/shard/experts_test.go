@@ -1,6 +1,10 @@
 package shard
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/longtake/longtake/internal/coord"
@@ -38,6 +42,27 @@ func TestAClipOfTwoExpertsOutlivesItsShards(t *testing.T) {
 	}
 	if s := v.Spec; s.GuidanceScale2 != second || s.GuidanceScale != 4 {
 		t.Errorf("the scales are %v and %v", s.GuidanceScale, s.GuidanceScale2)
+	}
+}
+
+// TestAMissingExpertIsTheWholeReason that a job fails for, at its first attempt.
+func TestAMissingExpertIsTheWholeReason(t *testing.T) {
+	k := startCluster(t, 0, ownServers)
+	k.model = golden.Twin(t, "a14b")
+	file := filepath.Join(k.model, "model_index.json")
+	index, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index = bytes.Replace(index, []byte(`"transformer_2"`), []byte(`"_transformer_2"`), 1)
+	if err := os.WriteFile(file, index, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.add("a", ownServers(0))
+	v := k.await(k.create(request(1, 8, 0, job.Mesh{})), never)
+	if v.State != job.Failed || v.Attempt != 1 ||
+		!strings.HasSuffix(v.Error, "or another flow_shift may do without") {
+		t.Errorf("%s after attempt %d: %s", v.State, v.Attempt, v.Error)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/engine"
-	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/tensor"
 	"github.com/longtake/longtake/internal/wire"
 )
 
@@ -49,7 +49,7 @@ func (s *Shard) failure(w *work, err error) wire.Failure {
 
 // remedy says of numbers that are not finite what is known of the weights, and what may help.
 func remedy(w *work, err error) string {
-	if _, weights := errors.AsType[*model.DamagedError](err); weights {
+	if _, values := errors.AsType[*tensor.NotFiniteError](err); !values {
 		return ""
 	}
 	if w.order.Plan.Spec.DType == compute.BF16.String() {
