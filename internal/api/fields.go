@@ -119,7 +119,7 @@ func (q *request) store(f job.Field, name string, v value) error {
 	case kind == job.TypeSeed:
 		v = v.onlyElement()
 	// JSON has the scenes as a list, a form has the same list as a text.
-	case (kind == job.TypeStoryboard || kind == job.TypeLoRA) && v.raw != nil:
+	case v.raw != nil && slices.Contains(listed, kind):
 		v.text = string(v.raw)
 	// Such as format=auto, which clients send for "as you like".
 	case f.Unset != "" && strings.EqualFold(v.text, f.Unset):
@@ -143,6 +143,9 @@ func (q *request) store(f job.Field, name string, v value) error {
 	}
 	return nil
 }
+
+// listed are types of lists, which JSON has as they are and forms as a text.
+var listed = []job.Type{job.TypeStoryboard, job.TypeLoRA, job.TypeNumbers}
 
 // unknown says that there is no field of a name, and which one may be meant. A name of more than 64
 // bytes is no typo.

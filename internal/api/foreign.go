@@ -26,8 +26,8 @@ var unable = map[string]string{
 	"enable_teacache":            "TeaCache",
 	"enable_frame_interpolation": "frame interpolation", "enable_upscaling": "upscaling",
 	"progressive_mode": "progressive sizes", "generate_sound": "sound", "sound_duration": "sound",
-	"audio_reference": "sound", "sigmas": "sigmas of one's own",
-	"video_path": "files of the server", "stream": "streamed answers", "webhook_url": "webhooks",
+	"audio_reference": "sound",
+	"video_path":      "files of the server", "stream": "streamed answers", "webhook_url": "webhooks",
 	"callback_url": "webhooks", "latent_path": "files of the server",
 }
 

@@ -53,14 +53,10 @@ func (r *run) denoiseTogether(ctx context.Context) ([]float32, error) {
 		return nil, err
 	}
 	s := r.Plan.Spec
-	noise := diffusion.WindowNoise(r.generator(ctx), r.e.folder.Transformer.OutChannels, r.denoised,
-		s.Window, s.Overlap)
+	r.noise = &noiseSource{r: r, gen: r.generator(ctx)}
+	x := r.noise.draw()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
-	}
-	x := make([]float32, 0, r.windows.Values())
-	for _, h := range r.layout.Held(r.Rank) {
-		x = append(x, noise.Tokens(h)...)
 	}
 
 	if err := r.startFromVideo(ctx, x, sched); err != nil {
@@ -133,7 +129,7 @@ func (r *run) stepTimesteps() (ts []float32, err error) {
 // newScheduler returns the clip's scheduler before its first step, which of an edit is a later one.
 func (r *run) newScheduler() (diffusion.Scheduler, error) {
 	s := r.Plan.Spec
-	sched, err := diffusion.NewScheduler(s.Scheduler, s.Steps, s.FlowShift, r.e.sched)
+	sched, err := r.freshScheduler()
 	if err != nil || s.Skipped() == 0 {
 		return sched, err
 	}
@@ -142,6 +138,24 @@ func (r *run) newScheduler() (diffusion.Scheduler, error) {
 		return nil, fmt.Errorf("scheduler %q makes no edits: it cannot leave out steps", s.Scheduler)
 	}
 	return late, late.Skip(s.Skipped())
+}
+
+// freshScheduler returns the scheduler of all steps: of given noise levels, or of a number.
+func (r *run) freshScheduler() (diffusion.Scheduler, error) {
+	s := r.Plan.Spec
+	if len(s.Sigmas) == 0 {
+		return diffusion.NewScheduler(s.Scheduler, s.Steps, s.FlowShift, r.e.sched)
+	}
+	var l diffusion.Levels
+	for i, v := range s.Sigmas {
+		sigma := float32(v)
+		t := sigma * float32(r.e.sched.TrainTimesteps)
+		if len(s.Timesteps) > 0 {
+			t = float32(s.Timesteps[i])
+		}
+		l.Sigmas, l.Timesteps = append(l.Sigmas, sigma), append(l.Timesteps, t)
+	}
+	return diffusion.NewLevels(s.Scheduler, l, r.freshNoise)
 }
 
 // newDenoiser returns a denoising loop without its velocities and what follows a step.

@@ -45,7 +45,7 @@ func Describe(f *model.Folder) (job.Model, error) {
 		Defaults: job.Defaults{Width: d.Sizes[0][0], Height: d.Sizes[0][1], Frames: d.Frames,
 			MaxFrames: d.MaxFrames, Window: d.Window, Overlap: d.Overlap, Steps: d.Steps,
 			FPS: job.Rate(d.FPS), GuidanceScale: d.GuidanceScale, GuidanceScale2: d.GuidanceScale2,
-			FlowShift: sched.FlowShift, Scheduler: sched.Kind()}}
+			FlowShift: sched.FlowShift, Scheduler: sched.Kind(), Preset: d.Preset}}
 	if p := f.Pipeline; p.Boundary != nil {
 		m.Experts = job.Experts{Boundary: *p.Boundary * float64(sched.TrainTimesteps),
 			First: p.Has(model.FirstExpert), Second: p.Has(model.SecondExpert)}

@@ -77,6 +77,7 @@ type run struct {
 	checkpoints *checkpointer // nil before the denoising loop
 	blocks      *blocks       // of a causal clip; nil for others, and before the denoising loop
 	doneBefore  int           // steps of a causal clip that an earlier attempt has made
+	noise       *noiseSource  // nil before the denoising loop; for windows made together
 
 	stageSeconds map[job.Stage]float64
 	stepTimes    []time.Duration

@@ -63,10 +63,13 @@ func (m Model) causal(r *Request) *Causal {
 func (m Model) inBlocks(s Spec) bool { return s.Long == LongCausal && m.Causal != nil }
 
 // steps, guidanceScale, flowShift and window are what a request gets that does not say them: for a
-// clip in blocks what the model was trained for.
+// clip in blocks, or with a preset, what the model was trained for.
 func (m Model) steps(r *Request) int {
 	if c := m.causal(r); c != nil {
 		return len(c.Timesteps)
+	}
+	if sigmas, _ := m.levels(r); len(sigmas) > 0 {
+		return len(sigmas)
 	}
 	return m.Defaults.Steps
 }
@@ -74,6 +77,9 @@ func (m Model) steps(r *Request) int {
 func (m Model) guidanceScale(r *Request) float64 {
 	if m.causal(r) != nil {
 		return 1
+	}
+	if p := m.preset(r); p != nil {
+		return p.GuidanceScale
 	}
 	return m.Defaults.GuidanceScale
 }

@@ -47,9 +47,12 @@ func (m Model) guidanceScale2(r *Request) float64 {
 	if !m.Experts.Split() {
 		return 0
 	}
-	first := m.Defaults.GuidanceScale
+	first := m.guidanceScale(r)
 	if r.GuidanceScale != nil {
 		first = *r.GuidanceScale
+	}
+	if m.preset(r) != nil {
+		return first
 	}
 	return cmp.Or(m.Defaults.GuidanceScale2, first)
 }

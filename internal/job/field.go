@@ -80,6 +80,7 @@ const (
 	TypeMesh       Type = "mesh"       // such as cfg=2,ulysses=3
 	TypeStoryboard Type = "storyboard" // JSON of scenes; the command line reads a YAML file
 	TypeLoRA       Type = "lora"       // JSON of LoRAs, or names with scales: see ParseLoRAs
+	TypeNumbers    Type = "numbers"    // JSON of a list, or numbers separated by commas
 	TypeFile       Type = "file"
 )
 

@@ -1,7 +1,6 @@
 package job
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -125,6 +124,7 @@ var clipFields = []Field{
 	{
 		Name: "num_inference_steps", Mistaken: []string{"steps"}, Flag: "steps",
 		Help: "denoising steps", Doc: "denoising steps, 1 to 1000", Inherits: ByBoth,
+		Unless: []string{"preset", "sigmas"},
 		value: slot[int]{kind: integer,
 			in:    optional(func(r *Request) **int { return &r.Steps }),
 			out:   func(s *Spec) *int { return &s.Steps },
@@ -137,7 +137,7 @@ var clipFields = []Field{
 		Plans:    true,
 		Help:     "how closely to follow the prompt; 1 or less: no guidance, for half the work",
 		Doc:      "how closely to follow the prompt, 0 to 100; 1 or less: no guidance, for half the work",
-		Inherits: ByBoth,
+		Inherits: ByBoth, Unless: []string{"preset"},
 		value: slot[float64]{kind: float,
 			in:    optional(func(r *Request) **float64 { return &r.GuidanceScale }),
 			out:   func(s *Spec) *float64 { return &s.GuidanceScale },
@@ -150,7 +150,8 @@ var clipFields = []Field{
 			"--guidance-scale)",
 		Doc: "the same for the steps of the second transformer, in models with two; left out, " +
 			"`guidance_scale`, which also decides whether there is guidance",
-		Inherits: ByBoth, When: func(m Model, _ Spec) bool { return m.Experts.Split() },
+		Inherits: ByBoth, Unless: []string{"preset"},
+		When: func(m Model, _ Spec) bool { return m.Experts.Split() },
 		Refuses: func(m Model, s Spec) string {
 			if s.GuidanceScale2 != 0 && !m.Experts.Split() {
 				return "none; this model has one transformer for all steps"
@@ -176,13 +177,53 @@ var clipFields = []Field{
 				func(v float64) bool { return v > 0 && v <= scaleLimit }}},
 	},
 	{
-		Name: "scheduler", Mistaken: []string{"sampler"}, Flag: "scheduler", Help: "unipc or euler",
-		Doc: "`unipc`, `euler`", Inherits: ByBoth,
+		Name: "scheduler", Mistaken: []string{"sampler"}, Flag: "scheduler",
+		Help:     "unipc or euler; dmd with a preset",
+		Doc:      "`unipc`, `euler`; `dmd` for models that were [distilled](few-steps.md) for it",
+		Inherits: ByBoth, Unless: []string{"preset"},
 		value: slot[string]{kind: names[string](),
 			in:    plain(func(r *Request) *string { return &r.Scheduler }),
 			out:   func(s *Spec) *string { return &s.Scheduler },
-			def:   func(m Model, _ *Request) string { return cmp.Or(m.Defaults.Scheduler, "unipc") },
-			limit: oneOf("unipc", "euler")},
+			def:   Model.scheduler,
+			limit: oneOf("unipc", "euler", "dmd")},
+	},
+	// Few steps: a preset is a name for noise levels and what goes with them.
+	{
+		Name: "preset", Flag: "preset", Inherits: ByBoth, Unless: []string{"sigmas",
+			"num_inference_steps", "scheduler"},
+		Help: "schedule that a model or LoRA was distilled for: 4step (lightx2v), fastwan, or none",
+		Doc: "schedule of a [distilled](few-steps.md) model or LoRA: `4step`, `fastwan`, or `none` in " +
+			"place of the model's own",
+		value: slot[string]{kind: names[string](),
+			in:    plain(func(r *Request) *string { return &r.Preset }),
+			out:   func(s *Spec) *string { return &s.Preset },
+			def:   func(m Model, r *Request) string { return m.ownPreset(r) },
+			limit: oneOf(append([]string{""}, presetNames()...)...)},
+	},
+	{
+		Name: "sigmas", Flag: "sigmas", Inherits: ByBoth, Unless: []string{"preset",
+			"num_inference_steps", "scheduler"},
+		When: func(_ Model, s Spec) bool { return s.Preset == "" },
+		Help: "noise levels of the steps, such as 1,0.94,0.83,0.63, as they are: no shift is applied",
+		Doc: "[noise levels](few-steps.md) of the steps, falling, above 0, up to 1, for `euler` or " +
+			"`dmd`; no shift is applied",
+		value: slot[[]float64]{kind: sigmas,
+			in: place[[]float64]{put: func(r *Request, v []float64) { r.Sigmas = v },
+				has: func(r *Request) ([]float64, bool) { return r.Sigmas, len(r.Sigmas) > 0 }},
+			out: func(s *Spec) *[]float64 { return &s.Sigmas },
+			def: func(m Model, r *Request) []float64 { v, _ := m.levels(r); return v }},
+	},
+	{
+		Name: "timesteps", Flag: "timesteps", Inherits: ByBoth, Unless: []string{"preset",
+			"num_inference_steps", "scheduler", "sigmas"},
+		When: func(_ Model, s Spec) bool { return s.Preset == "" },
+		Help: "what the model is told at each of --sigmas, if not 1000 times that",
+		Doc:  "what the model is told at each of `sigmas`, if not 1000 times that",
+		value: slot[[]float64]{kind: sigmas,
+			in: place[[]float64]{put: func(r *Request, v []float64) { r.Timesteps = v },
+				has: func(r *Request) ([]float64, bool) { return r.Timesteps, len(r.Timesteps) > 0 }},
+			out: func(s *Spec) *[]float64 { return &s.Timesteps },
+			def: func(m Model, r *Request) []float64 { _, v := m.levels(r); return v }},
 	},
 	// A seed that is left out is drawn by the coordinator, which alone decides: Resolve is pure.
 	{

@@ -40,9 +40,14 @@ type Spec struct {
 	// GuidanceScale2 is that of the second expert's steps; 0 in a model of one transformer.
 	GuidanceScale2 float64 `json:"guidance_scale_2,omitempty"`
 	FlowShift      float64 `json:"flow_shift"`
-	Scheduler      string  `json:"scheduler"` // "unipc" or "euler"
-	LoRAs          []LoRA  `json:"lora,omitempty"`
-	Seed           uint64  `json:"seed"`
+	Scheduler      string  `json:"scheduler"` // "unipc", "euler" or "dmd"
+	// Sigmas are the noise levels of the steps where those are given, by a preset or one by one, and
+	// Timesteps what the model is told at each; nil: the levels times the training timesteps.
+	Preset    string    `json:"preset,omitempty"`
+	Sigmas    []float64 `json:"sigmas,omitempty"`
+	Timesteps []float64 `json:"timesteps,omitempty"`
+	LoRAs     []LoRA    `json:"lora,omitempty"`
+	Seed      uint64    `json:"seed"`
 	// How it is computed and written. DType is of the matrix products; what is kept and exchanged
 	// is fp32.
 	DType        string `json:"dtype"`                   // "fp32", "bf16"

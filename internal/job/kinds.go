@@ -31,6 +31,8 @@ var (
 		}}
 	seed = kind[uint64]{written: form{TypeSeed, SeedAllowed},
 		show: func(v uint64) string { return strconv.FormatUint(v, 10) }}
+	sigmas = kind[[]float64]{written: form{TypeNumbers, "falling numbers, such as [1, 0.9, 0.6]"},
+		show: func(v []float64) string { return fmt.Sprint(v) }, parse: parseSigmas}
 	mesh = kind[Mesh]{written: form{TypeMesh, meshAllowed}, show: Mesh.String, parse: parseMesh,
 		json: func(m Mesh) any {
 			if m == (Mesh{}) {

@@ -77,6 +77,7 @@ type Defaults struct {
 	GuidanceScale2 float64 `json:"guidance_scale_2,omitempty"`
 	FlowShift      float64 `json:"flow_shift"`
 	Scheduler      string  `json:"scheduler"`
+	Preset         string  `json:"preset,omitempty"` // of a model that was distilled for it
 }
 
 // Latents returns the latent frames of a clip: one for its first frame, and one for each
@@ -127,8 +128,8 @@ func (m Model) Check() error {
 		return fmt.Errorf("model %q has causal blocks of %d latent frames; allowed: whole patches of "+
 			"%d, and one transformer for all steps", m.Name, c.Block, m.Patch[0])
 	}
-	if err := cmp.Or(m.checkNotices(), m.checkLoRAFiles(), m.checkWords(), m.Cost.check(),
-		m.Experts.check(), m.Causal.check()); err != nil {
+	if err := cmp.Or(m.checkNotices(), m.checkLoRAFiles(), m.checkPreset(),
+		m.checkWords(), m.Cost.check(), m.Experts.check(), m.Causal.check()); err != nil {
 		return err
 	}
 

@@ -18,6 +18,9 @@ type Request struct {
 	GuidanceScale2 *float64 // of the second expert's steps
 	FlowShift      *float64
 	LoRAs          []LoRA
+	Preset         string
+	Sigmas         []float64 // noise levels of the steps
+	Timesteps      []float64 // what the model is told at each
 	Scheduler      string
 	Seed           *uint64 // nil: the coordinator draws one
 	DType          string

@@ -23,6 +23,13 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 		return Spec{}, &FieldError{"scheduler", quote(r.Scheduler),
 			"left out; causal models have steps of their own"}
 	}
+	if m.inBlocks(s) && (r.Preset != "" || len(r.Sigmas) > 0) {
+		return Spec{}, &FieldError{"preset", "given, or sigmas",
+			"left out; causal models have steps of their own"}
+	}
+	if r.Preset != "" && len(r.Sigmas)+len(r.Timesteps) > 0 {
+		return Spec{}, &FieldError{"preset", quote(r.Preset), "none, with sigmas or timesteps"}
+	}
 	if r.Window != nil {
 		m.Defaults.Window = *r.Window // so that the limits of a clip's frames are those of its windows
 	}
@@ -62,10 +69,9 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 // field may be, then what the model makes of them together.
 func (m Model) checks() []func(Spec) error {
 	return []func(Spec) error{
-		Spec.checkInputs, m.checkTexts, m.checkSize, checkFields, m.checkCausal,
-		m.checkWindow, m.checkFrames,
-		m.checkStart, m.checkLast, m.checkEdit, m.checkLoRAs, m.checkWindows, m.checkRefused,
-		checkMesh, Spec.checkScenes,
+		Spec.checkInputs, m.checkTexts, m.checkSize, checkFields, m.checkCausal, Spec.checkLevels,
+		m.checkWindow, m.checkFrames, m.checkStart, m.checkLast, m.checkEdit, m.checkLoRAs,
+		m.checkWindows, m.checkRefused, checkMesh, Spec.checkScenes,
 	}
 }
 

@@ -24,6 +24,7 @@ type Defaults struct {
 	Extend         bool      // whether the model was trained with given latents at timestep 0
 	Causal         *Causal   // how a causal model makes clips; nil: it is none
 	LatentRGB      LatentRGB // for previews of latents
+	Preset         string    // name of a schedule that the model was distilled for; "": none
 	LowerCase      bool      // whether the model knows prompts in lower case alone
 	Words          []string  // that the model was trained on; none: unknown
 
@@ -56,6 +57,7 @@ func readDefaults(fsys fs.FS, name string) (Defaults, error) {
 		Extend:         s.bool("extend", false),
 		Causal:         s.causal(),
 		LatentRGB:      s.latentRGB(),
+		Preset:         s.string("preset", ""),
 		LowerCase:      s.bool("lower_case", false),
 		Words:          s.words("words"),
 		Sizes:          s.sizes("sizes", [2]int{832, 480}),
