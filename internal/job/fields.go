@@ -15,7 +15,7 @@ func windowed(m Model, s Spec) bool {
 // Fields is everything that a request may say, in the order in which docs/api.md has it. Values
 // that depend on the model or on each other (a size that patches tile, windows that make the clip)
 // are checked by Resolve besides what a row says.
-var Fields = slices.Concat(clipFields, editFields)
+var Fields = slices.Concat(clipFields, stepFields, editFields)
 
 // clipFields are those of every clip.
 var clipFields = []Field{
@@ -186,44 +186,6 @@ var clipFields = []Field{
 			out:   func(s *Spec) *string { return &s.Scheduler },
 			def:   Model.scheduler,
 			limit: oneOf("unipc", "euler", "dmd")},
-	},
-	// Few steps: a preset is a name for noise levels and what goes with them.
-	{
-		Name: "preset", Flag: "preset", Inherits: ByBoth, Unless: []string{"sigmas",
-			"num_inference_steps", "scheduler"},
-		Help: "schedule that a model or LoRA was distilled for: 4step (lightx2v), fastwan, or none",
-		Doc: "schedule of a [distilled](few-steps.md) model or LoRA: `4step`, `fastwan`, or `none` in " +
-			"place of the model's own",
-		value: slot[string]{kind: names[string](),
-			in:    plain(func(r *Request) *string { return &r.Preset }),
-			out:   func(s *Spec) *string { return &s.Preset },
-			def:   func(m Model, r *Request) string { return m.ownPreset(r) },
-			limit: oneOf(append([]string{""}, presetNames()...)...)},
-	},
-	{
-		Name: "sigmas", Flag: "sigmas", Inherits: ByBoth, Unless: []string{"preset",
-			"num_inference_steps", "scheduler"},
-		When: func(_ Model, s Spec) bool { return s.Preset == "" },
-		Help: "noise levels of the steps, such as 1,0.94,0.83,0.63, as they are: no shift is applied",
-		Doc: "[noise levels](few-steps.md) of the steps, falling, above 0, up to 1, for `euler` or " +
-			"`dmd`; no shift is applied",
-		value: slot[[]float64]{kind: sigmas,
-			in: place[[]float64]{put: func(r *Request, v []float64) { r.Sigmas = v },
-				has: func(r *Request) ([]float64, bool) { return r.Sigmas, len(r.Sigmas) > 0 }},
-			out: func(s *Spec) *[]float64 { return &s.Sigmas },
-			def: func(m Model, r *Request) []float64 { v, _ := m.levels(r); return v }},
-	},
-	{
-		Name: "timesteps", Flag: "timesteps", Inherits: ByBoth, Unless: []string{"preset",
-			"num_inference_steps", "scheduler", "sigmas"},
-		When: func(_ Model, s Spec) bool { return s.Preset == "" },
-		Help: "what the model is told at each of --sigmas, if not 1000 times that",
-		Doc:  "what the model is told at each of `sigmas`, if not 1000 times that",
-		value: slot[[]float64]{kind: sigmas,
-			in: place[[]float64]{put: func(r *Request, v []float64) { r.Timesteps = v },
-				has: func(r *Request) ([]float64, bool) { return r.Timesteps, len(r.Timesteps) > 0 }},
-			out: func(s *Spec) *[]float64 { return &s.Timesteps },
-			def: func(m Model, r *Request) []float64 { _, v := m.levels(r); return v }},
 	},
 	// A seed that is left out is drawn by the coordinator, which alone decides: Resolve is pure.
 	{
