@@ -22,6 +22,7 @@ func NewLevels(kind string, l Levels, noise func(step int) ([]float32, error)) (
 		return nil, fmt.Errorf("cannot make a scheduler of %d levels and %d timesteps; allowed: 1 to "+
 			"%d, as many", n, len(l.Timesteps), stepsLimit)
 	}
+
 	for i, s := range l.Sigmas {
 		if !(s > 0 && s <= 1) || i > 0 && s >= l.Sigmas[i-1] {
 			return nil, fmt.Errorf("cannot make a scheduler of noise levels %v; allowed: falling, above "+
@@ -52,6 +53,7 @@ func (d *dmd) Step(i int, x, v []float32) error {
 	if err := d.check(i, len(d.timesteps), x, v); err != nil {
 		return err
 	}
+
 	for k := range x {
 		x[k] -= float32(d.sigmas[i] * v[k])
 	}
@@ -66,6 +68,7 @@ func (d *dmd) Step(i int, x, v []float32) error {
 	if len(fresh) != len(x) {
 		return fmt.Errorf("%d values of noise for a latent of %d", len(fresh), len(x))
 	}
+
 	next := d.sigmas[i+1]
 	for k := range x {
 		x[k] = float32((1-next)*x[k]) + float32(next*fresh[k])

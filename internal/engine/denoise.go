@@ -146,6 +146,7 @@ func (r *run) freshScheduler() (diffusion.Scheduler, error) {
 	if len(s.Sigmas) == 0 {
 		return diffusion.NewScheduler(s.Scheduler, s.Steps, s.FlowShift, r.e.sched)
 	}
+
 	var l diffusion.Levels
 	for i, v := range s.Sigmas {
 		sigma := float32(v)

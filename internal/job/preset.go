@@ -98,6 +98,8 @@ func (s Spec) checkLevels() error {
 			return &FieldError{StrengthField, fmt.Sprint(s.Strength), "1, with the scheduler dmd"}
 		}
 	}
+
+	// Without levels of its own a clip has those of its scheduler.
 	if len(s.Sigmas) == 0 {
 		if len(s.Timesteps) > 0 {
 			return &FieldError{"timesteps", "given alone", "with sigmas"}
@@ -114,11 +116,13 @@ func (s Spec) checkLevels() error {
 	case len(s.Timesteps) != 0 && len(s.Timesteps) != s.Steps:
 		return &FieldError{"timesteps", fmt.Sprintf("%d values", len(s.Timesteps)), number(s.Steps)}
 	}
+
 	for i, v := range s.Sigmas {
 		if !(v > 0 && v <= 1) || i > 0 && float32(v) >= float32(s.Sigmas[i-1]) {
 			return &FieldError{"sigmas", fmt.Sprint(s.Sigmas), "falling noise levels, above 0, up to 1"}
 		}
 	}
+
 	for _, v := range s.Timesteps {
 		if !(v >= 0 && v <= 1e6) {
 			return &FieldError{"timesteps", fmt.Sprint(s.Timesteps), "0 to 1000000"}

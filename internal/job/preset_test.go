@@ -27,8 +27,8 @@ func TestPresetsFillWhatIsLeftOut(t *testing.T) {
 	if err != nil || s.Preset != "4step" || s.Steps != 4 || s.Scheduler != "euler" {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if s, err = own.Resolve(Request{Preset: PresetNone}, nil); err != nil || s.Steps != m.Defaults.Steps ||
-		s.Sigmas != nil {
+	s, err = own.Resolve(Request{Preset: PresetNone}, nil)
+	if err != nil || s.Steps != m.Defaults.Steps || s.Sigmas != nil {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if own.Defaults.Preset = "5step"; own.Check() == nil {

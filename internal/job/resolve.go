@@ -18,11 +18,13 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 		return Spec{}, &FieldError{"key", number(len(r.Key)) + " bytes",
 			fmt.Sprintf("up to %d bytes", KeyLimit)}
 	}
+
 	s := m.fill(r)
 	if m.inBlocks(s) && r.Scheduler != "" {
 		return Spec{}, &FieldError{"scheduler", quote(r.Scheduler),
 			"left out; causal models have steps of their own"}
 	}
+
 	if m.inBlocks(s) && (r.Preset != "" || len(r.Sigmas) > 0) {
 		return Spec{}, &FieldError{"preset", "given, or sigmas",
 			"left out; causal models have steps of their own"}

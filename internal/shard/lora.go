@@ -63,6 +63,7 @@ func (s *Shard) openLoRAs() error {
 			m.info, fits = m.info.WithLoRAs(files)
 			s.loraPaths[files[0].SHA256] = path
 		}
+
 		if !fits {
 			return fmt.Errorf("loras has %s: %w", name, refused)
 		}
