@@ -100,7 +100,10 @@ type chaosVideo struct {
 	Details struct {
 		State      string
 		Checkpoint int `json:"checkpoint_step"`
-		Result     struct {
+		Spec       struct {
+			Steps int `json:"num_inference_steps"`
+		}
+		Result struct {
 			Latents string `json:"latents_sha256"`
 		}
 		Attempts []struct {
@@ -142,7 +145,7 @@ func (c *chaos) judge(id string, which int, v chaosVideo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.delivered++
-	c.stats.steps += c.kind(which).steps
+	c.stats.steps += v.Details.Spec.Steps
 	c.stats.kinds[c.kind(which).name]++
 	for _, a := range v.Details.Attempts {
 		c.t.Logf("%s: %s", id, a.Reason)

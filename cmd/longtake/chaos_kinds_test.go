@@ -5,17 +5,20 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/longtake/longtake/internal/freeport"
 	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/model"
 )
 
 // chaosKind is a kind of clip of the mix: a model, and what a request says besides the seed. Another
@@ -23,7 +26,7 @@ import (
 type chaosKind struct {
 	name   string
 	model  string // a twin of testdata/golden/twins, or tiny3
-	steps  int    // enough of them for something to go wrong meanwhile
+	steps  int    // enough of them for something to go wrong meanwhile; 0: the model's own
 	fields map[string]any
 }
 
@@ -31,23 +34,55 @@ type chaosKind struct {
 var chaosKinds = []chaosKind{
 	{name: "text to video (Wan 2.1)", model: "tiny3", steps: chaosSteps,
 		fields: map[string]any{"size": "64x64", "num_frames": 33}},
-	{name: "in windows", model: "t2v", steps: 40,
-		fields: map[string]any{"size": "32x32", "num_frames": 41, "window": 7, "overlap": 2}},
-	{name: "two experts (Wan 2.2 A14B)", model: "a14b", steps: 60,
+	{name: "windows, with a LoRA", model: "t2v", steps: 400, fields: map[string]any{"size": "32x32",
+		"num_frames": 41, "window": 7, "overlap": 2, "lora": "paint:0.8"}},
+	{name: "two experts (Wan 2.2 A14B)", model: "a14b", steps: 200,
 		fields: map[string]any{"size": "64x64", "num_frames": 17, "guidance_scale_2": 3}},
-	{name: "TI2V-5B, from a picture", model: "ti2v", steps: 60,
+	{name: "TI2V-5B, from a picture", model: "ti2v", steps: 200,
 		fields: map[string]any{"size": "64x64", "num_frames": 17, "input_reference": picture()}},
+	{name: "image to video (condition)", model: "i2v", steps: 300,
+		fields: map[string]any{"size": "32x32", "num_frames": 17, "input_reference": picture()}},
+	{name: "image to video (CLIP)", model: "i2v_clip", steps: 300,
+		fields: map[string]any{"size": "32x32", "num_frames": 17, "input_reference": picture()}},
+	{name: "causal", model: "causal", // as many steps as it was made for, in each block
+		fields: map[string]any{"size": "64x64", "num_frames": 141}},
 }
 
-// seedsOfAKind are how many clips of a kind there are.
-const seedsOfAKind = 2
+// seedsOfAKind is how many different clips of a kind there are.
+const seedsOfAKind = 1
 
-// folder returns the folder of a model.
-func (c *chaos) folder(model string) string {
-	if model == "tiny3" {
-		return golden.Root("testdata", "golden", model)
+// folder returns the folder of a model. The causal one has tiny3's weights.
+func (c *chaos) folder(name string) string {
+	tiny := golden.Root("testdata", "golden", "tiny3")
+	switch name {
+	case "tiny3":
+		return tiny
+	case "causal":
+		dir := c.t.TempDir()
+		const causal = `{"causal": {"block": 3, "window": 12, "sink": 3, "timesteps": ` +
+			`[1000, 750, 500, 250], "shift": 5}}`
+		if err := errors.Join(os.CopyFS(dir, os.DirFS(tiny)),
+			os.WriteFile(dir+"/longtake.json", []byte(causal), 0o600)); err != nil {
+			c.t.Fatal(err)
+		}
+		return dir
 	}
-	return golden.Twin(c.t, model)
+	return golden.Twin(c.t, name)
+}
+
+// paint writes a LoRA for a model, and returns its file.
+func (c *chaos) paint(folder string) string {
+	m, err := model.Open(folder)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer m.Close()
+	path := filepath.Join(c.t.TempDir(), "paint.safetensors")
+	data := golden.Safetensors(c.t, golden.LoRA("plain", "peft", m.Transformer.Shapes()))
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	return path
 }
 
 // modelFlags are those of a shard that has all models of the kinds.
@@ -60,6 +95,9 @@ func (c *chaos) modelFlags() (flags []string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(folders)) {
 		flags = append(flags, "--model", name+"="+folders[name])
+		if name == "t2v" {
+			flags = append(flags, "--loras", "paint="+c.paint(folders[name]))
+		}
 	}
 	return flags
 }
@@ -69,8 +107,10 @@ func (c *chaos) kind(which int) chaosKind { return c.kinds[which%len(c.kinds)] }
 
 func (c *chaos) body(which int) string {
 	k := c.kind(which)
-	fields := map[string]any{"prompt": "a blue car", "model": k.model, "seed": which,
-		"num_inference_steps": k.steps}
+	fields := map[string]any{"prompt": "a blue car", "model": k.model, "seed": which}
+	if k.steps > 0 {
+		fields["num_inference_steps"] = k.steps
+	}
 	maps.Copy(fields, k.fields)
 	b, err := json.Marshal(fields)
 	if err != nil {
@@ -129,13 +169,4 @@ func (c *chaos) fetch(id string) (got clip) {
 		}
 	}
 	return got
-}
-
-// mix names the kinds for the report.
-func (c *chaos) mix() string {
-	var names []string
-	for _, k := range c.kinds {
-		names = append(names, fmt.Sprintf("%s (%d steps)", k.name, k.steps))
-	}
-	return strings.Join(names, ", ")
 }

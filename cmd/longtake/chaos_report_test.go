@@ -29,7 +29,7 @@ func (c *chaos) report(length time.Duration, seed uint64) {
 	fmt.Fprintf(&b, "| clips accepted | %d |\n", len(c.accepted))
 	fmt.Fprintf(&b, "| clips delivered once, with the right bytes | %d |\n", s.delivered)
 	for _, k := range c.kinds {
-		fmt.Fprintf(&b, "| … %s, %d steps | %d |\n", k.name, k.steps, s.kinds[k.name])
+		fmt.Fprintf(&b, "| of these: %s | %d |\n", k.name, s.kinds[k.name])
 	}
 	fmt.Fprintf(&b, "| attempts lost | %d |\n", s.lost)
 	fmt.Fprintf(&b, "| attempts that stopped as asked, with a checkpoint | %d |\n", s.planned)
