@@ -119,3 +119,41 @@ func TestPicturesAtBothEnds(t *testing.T) {
 		t.Errorf("a plan without pictures: %+v", r)
 	}
 }
+
+// TestEdits changes a clip by its folder of frames and by its id, and refuses what the model lacks.
+func TestEdits(t *testing.T) {
+	alone(t)
+	t.Setenv("LONGTAKE_URL", upWith(t, "", t.TempDir()))
+	made := func(args ...string) resultLine {
+		t.Helper()
+		r := longtake(t, built(append(args, "--json")...)...)
+		lines := strings.Split(strings.TrimSpace(r.out), "\n")
+		var last resultLine
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || r.code != 0 {
+			t.Fatalf("%v: %+v", args, r)
+		}
+		return last
+	}
+	first := made("-p", "a ball", "--size", "32x48", "--frames", "5", "-o", "frames/")
+	edit := []string{"-p", "a cube", "--seed", "4", "--strength", "1", "-o", "out.webm"}
+	a := made(append(edit, "--video", "frames")...)
+	b := made(append(edit, "--video", string(first.ID))...)
+	if s := a.Spec; s.Width != 32 || s.Height != 48 || s.Frames != 5 || s.Strength != 1 {
+		t.Errorf("%+v", s)
+	}
+	if a.LatentsSHA256 != b.LatentsSHA256 {
+		t.Error("a folder of frames and the clip itself give different latents")
+	}
+	for says, args := range map[string][]string{
+		"takes no mask":            {"--video", "frames", "--mask", "frames"},
+		"takes no reference":       {"--reference", "frames/00000.png"},
+		"video_none":               {"--video", "video_none"},
+		"none without a video":     {"--strength", "0.5"},
+		"a folder without picture": {"--video", "."},
+	} {
+		r := longtake(t, built(append([]string{"-p", "a"}, args...)...)...)
+		if r.code == 0 || !strings.Contains(r.err, says) || strings.Count(r.err, "\n") != 1 {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+}

@@ -7,21 +7,6 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestSkippedAsInTheReference has the counts that get_timesteps leaves out; products of steps and
-// strength are cut, also where rounding makes them a little less than whole.
-func TestSkippedAsInTheReference(t *testing.T) {
-	for _, c := range []struct {
-		steps    int
-		strength float64
-		want     int
-	}{{50, 0.8, 10}, {4, 1, 0}, {4, 0.8, 1}, {5, 0.3, 4}, {20, 0.35, 13}, {3, 0.34, 2}, {3, 0.33, 3},
-		{100, 0.29, 72}} {
-		if got := Skipped(c.steps, c.strength); got != c.want {
-			t.Errorf("%d steps at strength %v: %d are skipped, want %d", c.steps, c.strength, got, c.want)
-		}
-	}
-}
-
 // TestALateSchedulerIsTheEndOfAWholeOne skips steps of either kind: timesteps and levels are those
 // of the rest, and a restored one goes on as the other does.
 func TestALateSchedulerIsTheEndOfAWholeOne(t *testing.T) {

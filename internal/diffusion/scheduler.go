@@ -49,12 +49,6 @@ type Late interface {
 	Level() float32
 }
 
-// Skipped returns how many of so many steps an edit of some strength leaves out, as
-// WanVideoToVideoPipeline.get_timesteps does: all but int(steps·strength).
-func Skipped(steps int, strength float64) int {
-	return steps - min(int(float64(steps)*strength), steps)
-}
-
 // AddNoise replaces the noise x by the latent z with that much noise, σ·noise + (1-σ)·z, as
 // add_noise and scale_noise of the classes do.
 func AddNoise(x, z []float32, level float32) {

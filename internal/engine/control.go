@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -269,7 +270,11 @@ func (c *controlSource) reference(ctx context.Context, in job.Input) (v []float3
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
+
 		img, err := media.ReadPicture(ctx, f)
+		if errors.Is(err, media.ErrPicture) {
+			err = &InputError{err}
+		}
 		if err == nil {
 			v = media.Contain(img, s.Width, s.Height)
 		}

@@ -41,7 +41,7 @@ func Describe(f *model.Folder) (job.Model, error) {
 		MaxPositions: t.RopeMaxSeqLen, Extends: d.Extend,
 		Notices: f.Notices(sched.Ignored), Words: d.Words, LowerCase: d.LowerCase,
 		Cost: job.Cost{FFNDim: t.FFNDim, Decode: f.VAE.DecodeWork(), Pixels: largest(d.Sizes),
-			Memory: memory},
+			ControlLayers: len(t.VaceLayers), Memory: memory},
 		Defaults: job.Defaults{Width: d.Sizes[0][0], Height: d.Sizes[0][1], Frames: d.Frames,
 			MaxFrames: d.MaxFrames, Window: d.Window, Overlap: d.Overlap, Steps: d.Steps,
 			FPS: job.Rate(d.FPS), GuidanceScale: d.GuidanceScale, GuidanceScale2: d.GuidanceScale2,

@@ -70,7 +70,7 @@ func (r *run) withFrames(ctx context.Context, in job.Input, f func(*media.Stills
 			err = fmt.Errorf("it has %d frames, %d expected", frames.Len(), in.Frames)
 		}
 		if err != nil {
-			return err
+			return &InputError{err}
 		}
 		return f(frames)
 	})
@@ -79,10 +79,11 @@ func (r *run) withFrames(ctx context.Context, in job.Input, f func(*media.Stills
 // readFrame writes frame i in the clip's size to dst, [H, W, 3] with values in -1..1.
 func (r *run) readFrame(frames *media.Stills, i int, dst []float32) error {
 	frame, err := frames.Frame(i, r.Plan.Spec.Width, r.Plan.Spec.Height)
-	if err == nil {
-		media.FromRGB(dst, frame.RGB)
+	if err != nil {
+		return &InputError{err}
 	}
-	return err
+	media.FromRGB(dst, frame.RGB)
+	return nil
 }
 
 // spread brings values from rank 0 to the ranks that hold their tokens, a latent frame at a time,

@@ -9,6 +9,8 @@ import (
 // memory. The zero one knows nothing.
 type Cost struct {
 	FFNDim int `json:"ffn_dim"` // width of the feed-forward layers
+	// ControlLayers counts those that read what controls the clip, beside the model's layers.
+	ControlLayers int `json:"control_layers,omitempty"`
 	// Decode is the multiplications and additions for one place of a latent frame, once it becomes
 	// TemporalScale frames.
 	Decode float64 `json:"decode"`
@@ -21,6 +23,7 @@ type Cost struct {
 func (c Cost) check() error {
 	const most = 1 << 30
 	if c.FFNDim < 0 || c.FFNDim > most || c.Pixels < 0 || c.Pixels > most ||
+		c.ControlLayers < 0 || c.ControlLayers > most ||
 		!(c.Decode >= 0 && c.Decode < math.MaxFloat32) {
 		return fmt.Errorf("a cost of %+v; allowed: from 0", c)
 	}
@@ -38,7 +41,7 @@ func (m Model) PassWorkOver(tokens, keys int) float64 {
 	}
 	n, k := float64(tokens), float64(keys)
 	d, f := float64(m.Heads*m.HeadDim), float64(m.Cost.FFNDim)
-	return float64(m.Layers) * (12*n*d*d + 4*n*d*f + 4*n*k*d)
+	return float64(m.Layers+m.Cost.ControlLayers) * (12*n*d*d + 4*n*d*f + 4*n*k*d)
 }
 
 // DecodeWork returns those of decoding a clip.

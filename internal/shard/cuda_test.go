@@ -44,6 +44,19 @@ func TestTwoExpertsOnGPUs(t *testing.T) {
 	}
 }
 
+// TestAControlledClipOnGPUsIsTheSameOnAnyNumberOfThem makes a clip by a model of two transformers
+// that follows a part of a video.
+func TestAControlledClipOnGPUsIsTheSameOnAnyNumberOfThem(t *testing.T) {
+	k := startCluster(t, 0, ownServers)
+	k.device, k.model = DeviceCUDA, golden.Twin(t, "vace22")
+	for _, name := range []string{"a", "b"} {
+		k.add(name, ownServers(0))
+	}
+	r := request(1, 2, 0, job.Mesh{})
+	r.Inputs = []job.Input{k.film(job.RoleVideo, 1), k.film(job.RoleMask, 1)}
+	k.sameLatentsOf(r, "", []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 1, Ulysses: 2}})
+}
+
 func TestADamagedModelOnGPUsFailsItsJobs(t *testing.T) { damagedModelFails(t, DeviceCUDA) }
 
 // TestPicturesOnGPUs makes clips from pictures: through an image encoder, and as a condition.

@@ -93,7 +93,7 @@ func Load(dev compute.Device, cfg model.TransformerConfig, w *model.Weights, dt 
 // is good for.
 func Outline(cfg model.TransformerConfig, dt compute.DType) *Transformer {
 	return &Transformer{dev: &compute.Meter{}, cfg: cfg, dtype: dt,
-		blocks: make([]block, cfg.NumLayers)}
+		blocks: make([]block, cfg.NumLayers), vace: make([]vaceBlock, len(cfg.VaceLayers))}
 }
 
 // On returns the transformer with the same weights on another device, whose compute.Packing is that
