@@ -57,7 +57,7 @@ func TestNoiseLevelsAreChecked(t *testing.T) {
 		"euler, dmd, with given":         {Scheduler: "unipc", Sigmas: []float64{1}},
 		"none, with sigmas":              {Preset: "4step", Sigmas: []float64{1}},
 		"with sigmas":                    {Timesteps: []float64{1000}},
-		"4step, fastwan, none":           {Preset: "5step"},
+		"allowed: 4step, fastwan, none":  {Preset: "5step"},
 		"windows, with the scheduler":    {Preset: "fastwan", Long: LongExtend},
 	} {
 		if _, err := m.Resolve(r, nil); err == nil || !strings.Contains(err.Error(), want) {

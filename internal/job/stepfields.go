@@ -1,5 +1,10 @@
 package job
 
+import (
+	"slices"
+	"strings"
+)
+
 // stepFields are schedules that are given step by step, as distilled models need them.
 var stepFields = []Field{
 	// Few steps: a preset is a name for noise levels and what goes with them.
@@ -10,10 +15,12 @@ var stepFields = []Field{
 		Doc: "schedule of a [distilled](few-steps.md) model or LoRA: `4step`, `fastwan`, or `none` in " +
 			"place of the model's own",
 		value: slot[string]{kind: names[string](),
-			in:    plain(func(r *Request) *string { return &r.Preset }),
-			out:   func(s *Spec) *string { return &s.Preset },
-			def:   func(m Model, r *Request) string { return m.ownPreset(r) },
-			limit: oneOf(append([]string{""}, presetNames()...)...)},
+			in:  plain(func(r *Request) *string { return &r.Preset }),
+			out: func(s *Spec) *string { return &s.Preset },
+			def: func(m Model, r *Request) string { return m.ownPreset(r) },
+			limit: limit[string]{strings.Join(presetNames(), ", "), func(v string) bool {
+				return v == "" || slices.Contains(presetNames(), v)
+			}}},
 	},
 	{
 		Name: "sigmas", Flag: "sigmas", Inherits: ByBoth, Unless: []string{"preset",
