@@ -1,7 +1,8 @@
 """Goldens of LoRAs over the twins: what diffusers makes of the three layouts of files, with fuse_lora.
 
 The factors follow from names, as the weights of a twin do (twin.py), so no LoRA is committed. The metadata say which LoRAs, at which scales; tensors are
-the final latents of each case. "fused" is the SHA-256 of the transformer's weights after fuse_lora, in the order of their names.
+the final latents of each case. "fused" is the SHA-256 of the transformer's weights after fuse_lora, in the order of their names; of two transformers there are
+two. As a program: lora.py [t2v|a14b].
 """
 import hashlib, json, sys
 import torch
@@ -65,29 +66,45 @@ def fused(t):
     return h.hexdigest()
 
 def run(pipe, loras, kw, seed):
-    """Latents of a clip with LoRAs [(files' tensors, scale)], all merged into the transformer."""
-    for i, (d, scale) in enumerate(loras): pipe.load_lora_weights(d, adapter_name=f"a{i}", low_cpu_mem_usage=False)
-    pipe.set_adapters([f"a{i}" for i in range(len(loras))], [s for _, s in loras])
-    pipe.fuse_lora(adapter_names=[f"a{i}" for i in range(len(loras))])
-    return pipe(**kw, generator=torch.Generator().manual_seed(seed), output_type="latent").frames, fused(pipe.transformer)
+    """Latents of a clip with LoRAs [(files' tensors, scale, target)], merged into the transformers that they are for; a target as job.LoRATarget has it."""
+    experts = dict(first="transformer", second="transformer_2") if getattr(pipe, "transformer_2", None) else dict(first="transformer")
+    for target, component in experts.items():
+        names, scales = [], []
+        for i, (d, scale, wanted) in enumerate(loras):
+            if wanted in ("", target):
+                d = {k: v.clone() for k, v in d.items()}  # the conversion multiplies some tensors in place, which would count twice for the second transformer
+                pipe.load_lora_weights(d, adapter_name=f"{target}{i}", low_cpu_mem_usage=False, load_into_transformer_2=target == "second")
+                names.append(f"{target}{i}"); scales.append(scale)
+        if not names: continue
+        getattr(pipe, component).set_adapters(names, scales)
+        pipe.fuse_lora(components=[component], adapter_names=names)
+    latents = pipe(**kw, generator=torch.Generator().manual_seed(seed), output_type="latent").frames
+    return latents, "".join(fused(getattr(pipe, c)) for c in experts.values())
 
-def t2v(kw, seed):
-    make = lambda: twin.pipeline("t2v", WanPipeline)
-    t = make().transformer
-    cases = {}
-    for layout in ("peft", "original", "kohya"): cases[layout] = [("plain", plain(t, "plain", 4, layout, 2), layout, 1)]
-    for n, scale in (("half", 0.5), ("negative", -0.7)): cases[n] = [("plain", plain(t, "plain", 4, "peft", 2), "peft", scale)]
-    cases["rich"] = [("rich", rich(t), "rich", 0.8)]
-    cases["two"] = [("plain", plain(t, "plain", 4, "kohya", 2), "kohya", 1), ("rich", rich(t), "rich", -0.3)]
-    out, meta = {}, {}
+def clips(twin_name, cases, kw, seed, **meta):
+    """Runs cases {name: [(LoRA, layout, scale, target)]} of a twin, and saves what comes out."""
+    out, told = {}, {}
     for n, loras in cases.items():
-        out[n], sha = run(make(), [(d, s) for _, d, _, s in loras], kw, seed)
-        meta[n] = dict(loras=[dict(name=a, layout=l, scale=s) for a, _, l, s in loras], fused=sha); print(n, sha)
-    return out, meta
+        pipe = twin.pipeline(twin_name, WanPipeline)
+        files = {(a, l): rich(pipe.transformer) if a == "rich" else plain(pipe.transformer, a, 4, l, 2) for a, l, *_ in loras}
+        out[n], sha = run(pipe, [(files[a, l], scale, target) for a, l, scale, target in loras], kw, seed)
+        told[n] = dict(loras=[dict(name=a, layout=l, scale=s) | (dict(target=t) if t else {}) for a, l, s, t in loras], fused=sha); print(n, sha)
+    meta = dict(kw, seed=seed, frames=kw["num_frames"], steps=kw["num_inference_steps"], scheduler="unipc", flow_shift=3.0, cases=told, **meta)
+    save_file({n: v.contiguous() for n, v in out.items()}, f"{twin.ROOT}/lora_{twin_name}.safetensors", {k: json.dumps(v) for k, v in meta.items()})
+
+def t2v():
+    cases = {layout: [("plain", layout, 1, "")] for layout in ("peft", "original", "kohya")}
+    cases |= {n: [("plain", "peft", scale, "")] for n, scale in (("half", 0.5), ("negative", -0.7))}
+    cases |= dict(rich=[("rich", "rich", 0.8, "")], two=[("plain", "kohya", 1, ""), ("rich", "rich", -0.3, "")])
+    clips("t2v", cases, dict(prompt="a red ball rolls", negative_prompt="blurry", width=32, height=32, num_frames=5, num_inference_steps=3, guidance_scale=4.0), 11)
+
+def a14b():
+    """One LoRA per expert, one for both, and one for each expert alone."""
+    cases = dict(each=[("plain", "peft", 1, "first"), ("rich", "rich", 0.7, "second")], both=[("plain", "kohya", 0.5, "")],
+                 first=[("rich", "rich", -0.6, "first")], mixed=[("rich", "rich", 0.4, ""), ("plain", "original", 1, "second")])
+    clips("a14b", cases, dict(prompt="a red ball rolls", negative_prompt="blurry", width=32, height=48, num_frames=5, num_inference_steps=5, guidance_scale=4.0,
+                              guidance_scale_2=3.0), 12)
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    kw, seed = dict(prompt="a red ball rolls", negative_prompt="blurry", width=32, height=32, num_frames=5, num_inference_steps=3, guidance_scale=4.0), 11
-    out, meta = t2v(kw, seed)
-    meta = dict(kw, seed=seed, frames=kw["num_frames"], steps=kw["num_inference_steps"], scheduler="unipc", flow_shift=3.0, cases=meta)
-    save_file({n: v.contiguous() for n, v in out.items()}, f"{twin.ROOT}/lora_t2v.safetensors", {k: json.dumps(v) for k, v in meta.items()})
+    for name in sys.argv[1:] or ["t2v", "a14b"]: globals()[name]()

@@ -65,6 +65,33 @@ func TestLoRAsEqualTheReference(t *testing.T) {
 	}
 }
 
+// TestLoRAsOfTwoExperts makes clips with one for each transformer, one for both, and one for the
+// first alone, with both in memory and with one at a time.
+func TestLoRAsOfTwoExperts(t *testing.T) {
+	dir, g := golden.Twin(t, "a14b"), golden.Open(t, "lora_a14b")
+	var cases map[string]golden.LoRACase
+	g.Meta("cases", &cases)
+	sums := map[string]string{}
+	for i, how := range []Residency{Resident, Swap} {
+		e := expertEngine(t, dir, 1+i, Options{Experts: how}, nil)
+		for name, c := range cases {
+			loras := caseLoRAs(t, c, e.folder.Transformer.Shapes())
+			if err := e.Use(t.Context(), compute.FP32, loras...); err != nil {
+				t.Fatal(err)
+			}
+			res, objects := generate(t, []*Engine{e}, inMemory(t, 1), spec(g), job.Mesh{CFG: 1, Ulysses: 1})
+			golden.Near(t, name, latentsOf(t, objects, res), g.Floats(name), 1e-5)
+			if sums[name] == "" {
+				sums[name] = res.LatentsSHA256
+			}
+			if n := len(e.experts.loaded); n != 2-i || sums[name] != res.LatentsSHA256 {
+				t.Errorf("%s, %s: %d experts in memory, latents %.12s; others %.12s", name, how, n,
+					res.LatentsSHA256, sums[name])
+			}
+		}
+	}
+}
+
 // TestLoRAsAreMergedOnce shares the weights with a LoRA between two ranks, and the plain ones again
 // with a clip that follows without any.
 func TestLoRAsAreMergedOnce(t *testing.T) {

@@ -37,9 +37,9 @@ func open(t testing.TB, tensors map[string]tensor.Tensor, shapes model.Shapes) *
 }
 
 // weightsSHA256 hashes all weights of a transformer as they are taken with a set, by name.
-func weightsSHA256(t testing.TB, f *model.Folder, set lora.Set) string {
+func weightsSHA256(t testing.TB, f *model.Folder, component string, set lora.Set) string {
 	t.Helper()
-	w, err := f.Weights("transformer")
+	w, err := f.Weights(component)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,21 +54,36 @@ func weightsSHA256(t testing.TB, f *model.Folder, set lora.Set) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// TestMergedWeightsHaveTheBytesOfTheReference for every layout, and in each of two transformers with
+// the LoRAs that are for it.
 func TestMergedWeightsHaveTheBytesOfTheReference(t *testing.T) {
-	f, shapes := transformer(t, "t2v")
-	var cases map[string]golden.LoRACase
-	golden.Open(t, "lora_t2v").Meta("cases", &cases)
-	if cases["peft"].Fused != cases["kohya"].Fused || cases["peft"].Fused != cases["original"].Fused {
-		t.Error("the layouts differ in the reference")
-	}
-	for name, c := range cases {
-		var set lora.Set
-		for _, l := range c.LoRAs {
-			file := open(t, golden.LoRA(l.Name, l.Layout, shapes), shapes)
-			set = append(set, lora.Scaled{File: file, Scale: l.Scale})
+	for twin, components := range map[string][]string{
+		"t2v":  {model.FirstExpert},
+		"a14b": {model.FirstExpert, model.SecondExpert},
+	} {
+		f, shapes := transformer(t, twin)
+		var cases map[string]golden.LoRACase
+		golden.Open(t, "lora_"+twin).Meta("cases", &cases)
+		for name, c := range cases {
+			got := ""
+			for i, component := range components {
+				var set lora.Set
+				for _, l := range c.LoRAs {
+					if l.Target != "" && l.Target != []string{"first", "second"}[i] {
+						continue
+					}
+					file := open(t, golden.LoRA(l.Name, l.Layout, shapes), shapes)
+					set = append(set, lora.Scaled{File: file, Scale: l.Scale})
+				}
+				got += weightsSHA256(t, f, component, set)
+			}
+			if got != c.Fused {
+				t.Errorf("%s, %s: SHA-256 %s of the weights; the reference has %s", twin, name, got, c.Fused)
+			}
 		}
-		if got := weightsSHA256(t, f, set); got != c.Fused {
-			t.Errorf("%s: SHA-256 %s of the weights; the reference has %s", name, got, c.Fused)
+
+		if cases["peft"].Fused != cases["kohya"].Fused || cases["peft"].Fused != cases["original"].Fused {
+			t.Error("the layouts differ in the reference")
 		}
 	}
 }
@@ -76,8 +91,9 @@ func TestMergedWeightsHaveTheBytesOfTheReference(t *testing.T) {
 func TestAScaleOf0ChangesNothing(t *testing.T) {
 	f, shapes := transformer(t, "t2v")
 	file := open(t, golden.LoRA("rich", "", shapes), shapes)
-	plain := weightsSHA256(t, f, nil)
-	if got := weightsSHA256(t, f, lora.Set{{File: file, Scale: 0}}); got != plain {
+	plain := weightsSHA256(t, f, model.FirstExpert, nil)
+	set := lora.Set{{File: file, Scale: 0}}
+	if got := weightsSHA256(t, f, model.FirstExpert, set); got != plain {
 		t.Error("a scale of 0 changes weights")
 	}
 	if n := file.Notices(); len(n) != 1 || !strings.Contains(n[0], "norms") {
