@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -143,6 +144,30 @@ func sameOnAnyMesh(t *testing.T, engines []*Engine, s job.Spec, objects artifact
 		if half.Step != 1 || got.LatentsSHA256 != want.LatentsSHA256 {
 			t.Errorf("%s, from step %d with parts %v: latents %.12s, undisturbed %.12s", m, half.Step,
 				slices.Sorted(maps.Keys(parts)), got.LatentsSHA256, want.LatentsSHA256)
+		}
+	}
+}
+
+// TestDamagedPartsOfPicturesAreMadeAgain replaces what was made of the pictures by other bytes.
+func TestDamagedPartsOfPicturesAreMadeAgain(t *testing.T) {
+	const clip = 2 // with CLIP and a condition
+	a := newAttempts(t, job.Mesh{CFG: 1, Ulysses: 1})
+	a.engines[0] = engineIn(t, compute.FP32, 1, golden.Twin(t, pictured[clip].twin))
+	a.plan.Spec = picturedSpec(t, clip, a.objects)
+	a.plan.Spec.Steps = 2
+	first := a.run()
+	for _, name := range []string{job.PartCondition, job.PartPictures} {
+		if _, ok := a.parts[name]; !ok {
+			t.Fatalf("parts %v lack %s", a.parts, name)
+		}
+		a.damage(name)
+		delete(a.parts, job.PartLatents)
+		a.notes = nil
+		if again := a.run(); again.LatentsSHA256 != first.LatentsSHA256 {
+			t.Errorf("%s: latents %.12s, not %.12s", name, again.LatentsSHA256, first.LatentsSHA256)
+		}
+		if !strings.Contains(strings.Join(a.notes, "\n"), "part "+name+" is made again") {
+			t.Errorf("%s: notes %q", name, a.notes)
 		}
 	}
 }

@@ -130,7 +130,7 @@ func (r *run) copyKept(ctx context.Context, name string, f *os.File, check func(
 	}
 	if err != nil {
 		r.warnDamaged(name, err)
-		_ = f.Truncate(0) // or writing it says so
+		_ = truncate(f, 0) // or writing it says so
 	}
 	return err == nil
 }
