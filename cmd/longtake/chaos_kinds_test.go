@@ -44,6 +44,8 @@ var chaosKinds = []chaosKind{
 		fields: map[string]any{"size": "32x32", "num_frames": 17, "input_reference": picture()}},
 	{name: "image to video (CLIP)", model: "i2v_clip", steps: 300,
 		fields: map[string]any{"size": "32x32", "num_frames": 17, "input_reference": picture()}},
+	{name: "VACE, with a reference", model: "vace22", steps: 150, fields: map[string]any{
+		"size": "64x64", "num_frames": 9, "reference_images": []string{picture()}}},
 	{name: "causal", model: "causal", // as many steps as it was made for, in each block
 		fields: map[string]any{"size": "64x64", "num_frames": 141}},
 }
