@@ -211,7 +211,7 @@ func TestEditsAreRefused(t *testing.T) {
 		{false, 400, "up to the 5 of the video", []string{"@video", zip, "num_frames", "9"}},
 		{false, 400, "strength is 2", []string{"@video", zip, "strength", "2"}},
 		{false, 400, "a number above 0", []string{"@video", zip, "strength", "0"}},
-		{false, 400, "which leaves one", []string{"@video", zip, "strength", "0.1"}},
+		{false, 400, "less makes none of", []string{"@video", zip, "strength", "0.1"}},
 		{false, 400, "not a video that can be read", []string{"@video", "PK\x03\x04 and no more"}},
 		{false, 400, "only a VACE model", []string{"@video", zip, "conditioning_scale", "1"}},
 		{false, 400, "width is 50", []string{"@video", zip, "size", "50x32"}},

@@ -17,14 +17,22 @@ type LoRA struct {
 	Open func(context.Context) (path string, release func(), err error)
 }
 
+// title names the LoRA in an error. One without a name came as a file with the request.
+func (l LoRA) title() string {
+	if l.Name == "" {
+		return fmt.Sprintf("the LoRA file of the request with SHA-256 %.12s", l.SHA256)
+	}
+	return fmt.Sprintf("LoRA %q", l.Name)
+}
+
 // LoRAError says that a LoRA cannot be used with the model: another attempt would find the same.
 type LoRAError struct {
-	Name string
+	Name string // as in an error: LoRA "paint"
 	Err  error
 }
 
 // Error implements error.
-func (e *LoRAError) Error() string { return fmt.Sprintf("LoRA %q: %v", e.Name, e.Err) }
+func (e *LoRAError) Error() string { return fmt.Sprintf("%s: %v", e.Name, e.Err) }
 
 // Unwrap returns the cause.
 func (e *LoRAError) Unwrap() error { return e.Err }
@@ -61,14 +69,14 @@ func withLoRAs[T any](ctx context.Context, w *model.Weights, shapes model.Shapes
 	for _, l := range loras {
 		path, release, err := l.Open(ctx)
 		if err != nil {
-			return packed, fmt.Errorf("cannot read LoRA %q: %w", l.Name, err)
+			return packed, fmt.Errorf("cannot read %s: %w", l.title(), err)
 		}
 		defer release()
 
 		// The file has the sum that the job names, so what is wrong with it stays so.
 		f, err := lora.Open(path, shapes)
 		if err != nil {
-			return packed, &LoRAError{l.Name, err}
+			return packed, &LoRAError{l.title(), err}
 		}
 		defer f.Close()
 		set = append(set, lora.Scaled{File: f, Scale: l.Scale})
@@ -85,7 +93,7 @@ func withLoRAs[T any](ctx context.Context, w *model.Weights, shapes model.Shapes
 func CheckLoRA(f *model.Folder, path string) (notices []string, err error) {
 	l, err := lora.Open(path, f.Transformer.Shapes())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("LoRA %s: %w", path, err)
 	}
 	return l.Notices(), l.Close()
 }

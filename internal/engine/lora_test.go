@@ -139,6 +139,13 @@ func TestALoRAOfAnotherModelIsPermanent(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 
+	// One that came with the request has no name, and its path is that of a copy.
+	l.Name = ""
+	err = e.Use(t.Context(), compute.FP32, l)
+	if err == nil || !strings.Contains(err.Error(), "LoRA file of the request with SHA-256 "+l.SHA256[:12]) {
+		t.Errorf("error %v", err)
+	}
+
 	// A file that cannot be had now may come later.
 	l.Open = func(context.Context) (string, func(), error) { return "", nil, errors.New("away") }
 	if err := e.Use(t.Context(), compute.FP32, l); err == nil || Permanent(err) {

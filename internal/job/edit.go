@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -111,9 +112,18 @@ func (m Model) refusesStrength(s Spec) string {
 	case !edits:
 		return "none without a video to change"
 	case s.Skipped() >= s.Steps:
-		return fmt.Sprintf("%.3g or more of %d steps, which leaves one", 1/float64(s.Steps), s.Steps)
+		return m.leastStrength(s)
 	}
 	return ""
+}
+
+// leastStrength says which strengths leave one of the spec's steps to be made.
+func (m Model) leastStrength(s Spec) string {
+	if s.Steps == 1 {
+		return "1 with a single step, or more steps"
+	}
+	least := math.Ceil(1000/float64(s.Steps)) / 1000
+	return fmt.Sprintf("%.3g to 1, as less makes none of %d steps; or more steps", least, s.Steps)
 }
 
 // conditioning is how strongly a clip follows what controls it where the request does not say.

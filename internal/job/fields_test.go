@@ -101,9 +101,14 @@ func TestFieldsAreSetAndSaid(t *testing.T) {
 		if text[1] == "" {
 			continue
 		}
-		err := f.Set(&r, text[1])
-		if err == nil || !strings.HasPrefix(err.Error(), f.Name+" is ") {
-			t.Errorf("%s %q: %v", f.Name, text[1], err)
+		wrong := []string{text[1]}
+		if f.Type() == TypeNumber || f.Type() == TypeNumbers || f.Type() == TypeSeconds {
+			wrong = append(wrong, "nan", "-Inf")
+		}
+		for _, text := range wrong {
+			if err := f.Set(&r, text); err == nil || !strings.HasPrefix(err.Error(), f.Name+" is ") {
+				t.Errorf("%s %q: %v", f.Name, text, err)
+			}
 		}
 	}
 }

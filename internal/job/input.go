@@ -207,7 +207,7 @@ func (m Model) Refuses(r Role) string {
 	case m.refusesEdit(r) != "":
 		return m.refusesEdit(r)
 	case r == RoleStart && !m.Extends && !m.Takes.FirstImage:
-		return "none; this model was not trained to go on from given latents"
+		return "none; this model was not trained to start from a picture, or to go on from latents"
 	case r == RoleLast && !m.Takes.LastImage:
 		return "none; this model was not trained to end with a given picture"
 	}

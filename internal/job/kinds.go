@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -53,9 +54,10 @@ func names[T ~string]() kind[T] { return texts[T](TypeText) }
 
 func shownFloat(v float64) string { return fmt.Sprint(v) }
 
+// parseFloat takes finite numbers alone: no limit is stated for NaN, and JSON has no word for it.
 func parseFloat(text string) (float64, bool) {
 	v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-	return v, err == nil
+	return v, err == nil && !math.IsNaN(v) && !math.IsInf(v, 0)
 }
 
 // secondsSlot keeps a duration, and its text, which answers show again.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -103,7 +102,7 @@ func ParseLoRA(text string) LoRA {
 		l.Target = LoRABoth
 	}
 	if i := strings.LastIndexByte(l.Name, ':'); i >= 0 {
-		if v, err := strconv.ParseFloat(l.Name[i+1:], 64); err == nil {
+		if v, ok := parseFloat(l.Name[i+1:]); ok {
 			l.Name, l.Scale = l.Name[:i], v
 		}
 	}

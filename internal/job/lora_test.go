@@ -17,8 +17,9 @@ func TestParseLoRAs(t *testing.T) {
 		`["a", {"name": "b", "scale": 2, "target": "second"}, {"lora_name": "c", "lora_scale": 3, ` +
 			`"local_path": "/x", "int_id": 7, "target": "both"}]`: {{Name: "a", Scale: 1},
 			{Name: "b", Scale: 2, Target: LoRASecond}, {Name: "c", Scale: 3}},
-		`{"scale": 0.25}`: {{Scale: 0.25}},
-		"[]":              nil,
+		`{"scale": 0.25}`:   {{Scale: 0.25}},
+		"[]":                nil,
+		"paint:nan,ink:inf": {{Name: "paint:nan", Scale: 1}, {Name: "ink:inf", Scale: 1}},
 	} {
 		if got, ok := ParseLoRAs(text); !ok || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v", text, got, ok)

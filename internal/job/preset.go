@@ -118,7 +118,8 @@ func (s Spec) checkLevels() error {
 	}
 
 	for i, v := range s.Sigmas {
-		if !(v > 0 && v <= 1) || i > 0 && float32(v) >= float32(s.Sigmas[i-1]) {
+		// The scheduler has them in 32 bits, in which small ones are 0.
+		if !(float32(v) > 0 && v <= 1) || i > 0 && float32(v) >= float32(s.Sigmas[i-1]) {
 			return &FieldError{"sigmas", fmt.Sprint(s.Sigmas), "falling noise levels, above 0, up to 1"}
 		}
 	}

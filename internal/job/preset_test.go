@@ -52,6 +52,7 @@ func TestNoiseLevelsAreChecked(t *testing.T) {
 	for want, r := range map[string]Request{
 		"falling noise levels":           {Sigmas: []float64{1, 0.5, 0.5}},
 		"above 0":                        {Sigmas: []float64{1.5}},
+		"noise levels, above 0":          {Sigmas: []float64{1, 1e-320}},
 		"allowed: 4, as there are noise": {Preset: "4step", Steps: &eight},
 		"unipc, euler; dmd needs":        {Scheduler: "dmd"},
 		"euler, dmd, with given":         {Scheduler: "unipc", Sigmas: []float64{1}},

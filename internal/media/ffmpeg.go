@@ -67,8 +67,7 @@ func ffmpegVideo(path string, r FrameRate) func(context.Context, func(image.Imag
 		ended := cmd.Wait()
 		cancel()
 		if err == nil && ended != nil {
-			lines := strings.Split(strings.TrimSpace(said.text.String()), "\n")
-			err = fmt.Errorf("ffmpeg: %.200q (%w)", strings.ReplaceAll(lines[0], path, "it"), ended)
+			err = fmt.Errorf("ffmpeg: %.200q (%w)", said.reason(path), ended)
 		}
 		return err
 	}
@@ -81,6 +80,17 @@ type beginning struct{ text bytes.Buffer }
 func (b *beginning) Write(p []byte) (int, error) {
 	b.text.Write(p[:min(len(p), max(0, ffmpegErrors-b.text.Len()))])
 	return len(p), nil
+}
+
+// reason returns the first line of what ffmpeg said of the file at path, without the file's name,
+// which is one of the coordinator's, and without the part of ffmpeg that says it and its address.
+func (b *beginning) reason(path string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(b.text.String()), "\n")
+	if part, text, ok := strings.Cut(line, "] "); ok && strings.HasPrefix(part, "[") {
+		line = text
+	}
+	line = strings.TrimPrefix(line, "file:"+path+": ")
+	return strings.ReplaceAll(line, path, "it")
 }
 
 // readPPM hands on the binary pixmaps of a stream, 8 bits a channel.

@@ -136,7 +136,8 @@ func TestVideosThatCannotBeRead(t *testing.T) {
 		"empty":         "",
 	} {
 		_, err := OpenVideo(t.Context(), fileOf(t, name, []byte(data)), FrameRate{8, 1}, 10)
-		if !errors.Is(err, ErrVideo) {
+		if !errors.Is(err, ErrVideo) || strings.Contains(err.Error(), "0x") ||
+			strings.Contains(err.Error(), "file:") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

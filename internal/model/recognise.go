@@ -126,7 +126,7 @@ var signs = []sign{
 }
 
 const quantised = "the weights are quantised (%s), which is not supported; " +
-	"allowed: F32, BF16 or F16 without scales"
+	"allowed: F32, BF16 or F16 without scales, as longtake model convert writes of fp8"
 
 // recognise says what the weights are if they belong to another kind of file, and nil if that
 // cannot be told.

@@ -35,8 +35,8 @@ type change struct {
 }
 
 // Open opens a LoRA and checks it against the shapes of a transformer's weights. A file of another
-// kind, for another model or with numbers that are not finite is an error of one line. The caller
-// closes the file.
+// kind, for another model or with numbers that are not finite is an error of one line, to which the
+// caller adds whose file it is: the path may be that of a copy. The caller closes the file.
 func Open(path string, shapes model.Shapes) (*File, error) {
 	file, err := safetensors.Open(path)
 	if err != nil {
@@ -45,7 +45,7 @@ func Open(path string, shapes model.Shapes) (*File, error) {
 	f, err := read(file, shapes)
 	if err != nil {
 		file.Close()
-		return nil, fmt.Errorf("LoRA %s: %w", path, err)
+		return nil, err
 	}
 	return f, nil
 }
