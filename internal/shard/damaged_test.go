@@ -46,7 +46,7 @@ func damaged(t *testing.T, weight string) string {
 
 // TestADamagedModelFailsItsJobs runs a job on shards whose weights are damaged: first as it is,
 // where nothing is computed, then without the word of what read the weights, as if an operation had
-// gone wrong. Either way one attempt is made.
+// gone wrong. Either way no other attempt is made.
 func TestADamagedModelFailsItsJobs(t *testing.T) { damagedModelFails(t, DeviceCPU) }
 
 func damagedModelFails(t *testing.T, device string) {
@@ -61,8 +61,13 @@ func damagedModelFails(t *testing.T, device string) {
 		t.Helper()
 		id := k.create(request(1, 2, 3, job.Mesh{CFG: 1, Ulysses: 3}))
 		v := k.await(id, func(coord.View) bool { return false })
-		if v.State != job.Failed || v.Attempt != 1 {
+		if v.State != job.Failed {
 			t.Fatalf("%s after attempt %d: %s", v.State, v.Attempt, v.Error)
+		}
+		for _, l := range v.Losses { // a node may be lost on a busy machine, but not by this
+			if strings.Contains(l.Reason, "NaN") || strings.Contains(l.Reason, "finite") {
+				t.Errorf("attempt %d was lost, and the job went on: %s", l.Attempt, l.Reason)
+			}
 		}
 		for _, w := range want {
 			if !strings.Contains(v.Error, w) {
