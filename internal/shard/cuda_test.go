@@ -44,6 +44,22 @@ func TestTwoExpertsOnGPUs(t *testing.T) {
 	}
 }
 
+// TestLoRAsOnGPUs makes clips of a model with two transformers, each changed by a LoRA.
+func TestLoRAsOnGPUs(t *testing.T) {
+	k := startCluster(t, 0, ownServers)
+	k.device, k.model = DeviceCUDA, golden.Twin(t, "a14b")
+	ink := map[string]string{"ink": k.paint("rich", "")}
+	for _, name := range []string{"a", "b"} {
+		k.addWith(name, ownServers(0), func(c *Config) { c.LoRAs = ink })
+	}
+	r, meshes := request(1, 2, 0, job.Mesh{}), []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}}
+	plain := k.sameLatentsOf(r, "", meshes[:1])
+	r.LoRAs = []job.LoRA{{Name: "ink", Scale: 0.7}}
+	if k.sameLatentsOf(r, "", meshes) == plain {
+		t.Error("the LoRA changes nothing")
+	}
+}
+
 // TestAControlledClipOnGPUsIsTheSameOnAnyNumberOfThem makes a clip by a model of two transformers
 // that follows a part of a video.
 func TestAControlledClipOnGPUsIsTheSameOnAnyNumberOfThem(t *testing.T) {
