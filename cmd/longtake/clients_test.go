@@ -195,7 +195,7 @@ func (g goClient) change(made *openai.Video) {
 	g.done(more, err)
 	_, err = g.c.Videos.Edit(ctx, openai.VideoEditParams{Prompt: "a", Video: openai.
 		VideoEditParamsVideoUnion{OfFile: strings.NewReader("a video")}})
-	g.refused(err, http.StatusNotImplemented)
+	g.refused(err, http.StatusBadRequest)
 }
 
 // done polls a video until it is completed.

@@ -11,16 +11,17 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
-const modelConvertHelp = `Make a model folder, in the layout of Hugging Face diffusers, of files in
-another one: those of Wan's own repositories, or of ComfyUI (names with prefixes, fp8 with scales).
+const modelConvertHelp = `Make a model folder, in the layout of Hugging Face diffusers, from files
+in another layout: that of Wan's own repositories, or ComfyUI's (names with prefixes, fp8 with
+scales).
 
   longtake model convert Wan2.2-T2V-A14B wan22 --base wan21
   longtake model convert wan2.2_t2v_{high,low}_noise_14B_fp8_scaled.safetensors \
     umt5_xxl_fp16.safetensors wan_2.1_vae.safetensors wan22 --base wan21
 
-IN are .safetensors files and folders of them, OUT is a new folder. What they lack (often the
-tokenizer, and what is a PyTorch pickle there) is copied from --base, a model that is in diffusers'
-layout already. Of two transformers the names tell which is which: high_noise and low_noise.
+IN are .safetensors files and folders of them, OUT is a new folder. What IN lacks (often the
+tokenizer, and what Wan publishes as a PyTorch pickle) is copied from --base, a model that is in
+diffusers' layout already. high_noise and low_noise in their names tell two transformers apart.
 Weights are read and written in pieces, so memory does not grow with them.
 
 Exit codes: 0 done; 1 it could not be made; 2 the request was wrong.`
@@ -28,7 +29,7 @@ Exit codes: 0 done; 1 it could not be made; 2 the request was wrong.`
 // convertCommand makes a folder of files in other layouts.
 func convertCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "convert IN... OUT", Long: modelConvertHelp,
-		Args: cobra.MinimumNArgs(2), Short: "Make a model folder of files in Wan's or ComfyUI's layout"}
+		Args: cobra.MinimumNArgs(2), Short: "Make a model folder from files in Wan's or ComfyUI's layout"}
 
 	var o convert.Options
 	f := cmd.Flags()

@@ -28,7 +28,7 @@ import (
 const cancelTime = 5 * time.Second // to tell a coordinator that nobody waits any more
 
 // generateHelp teaches by examples, from the shortest command to a model of one's own.
-const generateHelp = `Generate a clip from a text.
+const generateHelp = `Generate a clip from a text, a picture or a video.
 
   longtake generate -p "a red ball bouncing over the sea at sunset"
   longtake generate -p "..." --size 96x64 --seconds 2 --seed 7 -o ball.webm
@@ -39,21 +39,25 @@ const generateHelp = `Generate a clip from a text.
   longtake generate -p "..." --image a.png --last-image b.png   and ends with another one
   longtake generate -p "..." --video in.mp4 --strength 0.7      changes a video
   longtake generate -p "..." --video in.mp4 --mask mask.png --reference cat.png   by a VACE model
+  longtake generate -p "..." --lora paint.safetensors:0.7       with a LoRA, weaker than trained
+  longtake generate -p "..." --lora lightx2v.safetensors --preset 4step   distilled: few steps
   longtake generate -p "..." --save-latents ball.safetensors    keeps what a clip can go on from,
   longtake generate -p "..." --extend ball.safetensors --seconds 2   for 2 seconds more
   longtake generate -p "..." --model path/to/Wan2.1-T2V-1.3B-Diffusers --size 832x480 --frames 81
-  longtake generate -p "..." --coordinator URL --model Wan2.1   one of those that it serves
+  longtake generate -p "..." --coordinator URL --model Wan2.1   a model that the cluster serves
 
 Without --coordinator (or LONGTAKE_URL) it starts a whole cluster in this process, uses it
 through its HTTP API and stops it. -o takes a .webm or .mp4 file (mp4 needs ffmpeg) or a
 folder, which receives PNG frames. What is left out takes the model's defaults. The same
 seed gives the same latents, byte for byte, on any number of shards, meshes and threads.
 
---image needs a model that starts from pictures: Wan's image-to-video models, which make no clip
-without, Wan 2.2 TI2V-5B, or the built-in one. --last-image needs Wan 2.2 I2V-A14B or a
-first-and-last-frame model. --extend needs a model that was trained for it, as the built-in one. It
-takes latents, or with a coordinator the id of a video, from which all that is left out is
-taken; --seconds and --frames are then what is added, and the result is the whole clip.`
+--image needs a model that starts from pictures: the built-in one, Wan 2.2 TI2V-5B, or an
+image-to-video model of Wan, which needs a picture. --last-image needs Wan 2.2 I2V-A14B or a
+first-and-last-frame model (FLF2V). "longtake model inspect DIR" says what a model takes.
+
+--extend needs a model that was trained for it, such as the built-in one. It takes latents, or with
+a coordinator the id of a video, whose settings then hold where no flag is given. --seconds or
+--frames say how much is added; the result is the whole clip.`
 
 // generation is one run of generate: what was asked for, where it goes, and, without a coordinator,
 // the cluster that is started for it.
@@ -79,8 +83,8 @@ type generation struct {
 // request, and the settings of a local cluster. The result goes to the path of -o and a summary to
 // stdout, progress and notices to stderr. An interrupted command cancels its job.
 func generateCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "generate", Short: "Generate a clip from a text", Long: generateHelp,
-		Args: promptInFlag}
+	cmd := &cobra.Command{Use: "generate", Long: generateHelp, Args: promptInFlag,
+		Short: "Generate a clip from a text, a picture or a video"}
 	f := cmd.Flags()
 	f.StringP("output", "o", "clip.webm", "file or folder to write")
 	f.String("save-latents", "", "also write the latents, as safetensors")

@@ -18,8 +18,8 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
-const modelInspectHelp = `Say what a model folder is: which Wan, its parts with their parameters,
-stored types and the memory that they take, what longtake can make with it, and what is wrong with
+const modelInspectHelp = `Say what a model folder is: which Wan; the parameters, stored types and
+memory of its parts; what longtake can make with it, and with which flags; and what is wrong with
 it. No weight is read.
 
   longtake model inspect /models/Wan2.2-T2V-A14B-Diffusers
@@ -157,6 +157,7 @@ func makes(f *model.Folder, m job.Model) []string {
 		{m.Takes.Control, "clips that a video, a mask or pictures control (--video, --mask, " +
 			"--reference)"},
 		{m.Extends, "longer clips by extension (--long extend)"},
+		{m.Causal != nil, "clips of any length block by block (--long causal)"},
 		{m.Experts.Split(), fmt.Sprintf("steps of %s, switched at timestep %v (--guidance-scale-2, "+
 			"--experts)", strings.Join(f.Pipeline.Experts, " and "), m.Experts.Boundary)},
 		{hasField("lora"), "clips with LoRAs (--lora)"},

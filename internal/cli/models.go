@@ -12,10 +12,16 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
+const modelListHelp = `List the models that a cluster serves. DEFAULT marks the one that requests
+get if they name none. SIZE, FRAMES and STEPS are the model's defaults. SHARDS counts those that
+have the model, LOADED those that have it in memory, FREE those that have it and run no job. A dash
+means that the coordinator does not lead, and so does not know. "longtake node list" shows which
+shard has which model.`
+
 // modelList shows the models that a cluster serves, and on which shards they are.
 func modelList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the models that a cluster serves, and where",
-		Args: daemon.NoArgs}
+		Long: modelListHelp, Args: daemon.NoArgs}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := dial(cmd)

@@ -14,6 +14,9 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
+const nodeListHelp = `List registered shards. MODELS are those that a shard has: * is loaded, + is
+being loaded, and "(1 refused)" counts those of which it runs no jobs; --json says why.`
+
 // nodeCommand looks at shards and takes them out of use. The API calls a registered shard a node.
 // All answers come from the leader, at which shards register. A drained shard stays listed.
 func nodeCommand() *cobra.Command {
@@ -24,7 +27,8 @@ func nodeCommand() *cobra.Command {
 // nodeList shows all shards; a coordinator that does not lead sends the client on to the leader,
 // which alone knows them.
 func nodeList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List registered shards", Args: daemon.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List registered shards", Long: nodeListHelp,
+		Args: daemon.NoArgs}
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		nodes, err := nodes(cmd)

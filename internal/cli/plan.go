@@ -26,10 +26,13 @@ func planCommand() *cobra.Command {
 model that the busiest shard runs in a step, one after the other, and the bytes that all shards
 together send. The planner takes the fewest bytes, unless another mesh is much faster. How long the
 clip takes is an estimate: on the shards of --coordinator (or LONGTAKE_URL), or else on shards that
-are as fast as this machine's CPU. Waiting for each other and for other jobs is not in it.
+are as fast as this machine's CPU. Waiting for each other and for other jobs is not in it. The model
+is a folder on this machine, with a coordinator too; no weights and no pictures are read.
 
   longtake plan --shards 4 --size 96x64 --frames 33
-  longtake plan --shards 4 --seconds 60`, Args: daemon.NoArgs}
+  longtake plan --shards 4 --seconds 60
+  longtake plan --shards 8 --model path/to/Wan2.2-T2V-A14B-Diffusers --size 1280x720`,
+		Args: daemon.NoArgs}
 	f := cmd.Flags()
 	shards := f.Int("shards", local.DefaultShards, "how many shards")
 	path := f.String("model", "", "folder of the model (default: the built-in one)")

@@ -100,8 +100,9 @@ func Coordinator() Settings {
 }
 
 // experts is of the shards that load a model, wherever they run.
-var experts = Setting{Key: "experts", Default: "auto", Usage: "both transformers of a model with " +
-	"two (Wan 2.2 A14B) in memory: resident; one at a time: swap; auto: both where they fit"}
+var experts = Setting{Key: "experts", Default: "auto", Usage: "which transformers of a model " +
+	"with two (Wan 2.2 A14B) are in memory. resident: both; swap: one at a time; auto: both where " +
+	"they fit"}
 
 // loras are names under which requests ask for LoRAs.
 var loras = Setting{Key: "loras", Default: []string{}, Usage: "LoRA files that requests may ask " +
@@ -123,8 +124,8 @@ func Shard() Settings {
 		{Key: "dtype", Default: "fp32", Usage: "what the model is loaded for: fp32 or bf16; a job of " +
 			"the other type loads it again"},
 		experts,
-		{Key: "text-encoder", Default: "auto", Usage: "the text encoder on a GPU, in memory: resident; " +
-			"each layer as texts need it: stream; auto: resident where plenty is left"},
+		{Key: "text-encoder", Default: "auto", Usage: "how the text encoder is in a GPU's memory. " +
+			"resident: whole; stream: layer by layer, for each new text; auto: whole where plenty is left"},
 
 		// The coordinators, and how other shards reach this one.
 		{Key: "control", Default: "nats://127.0.0.1:4222",

@@ -85,15 +85,15 @@ func nearestLevel(table []float32, t float32) float32 {
 // the last step's prediction is the block. A pass over it at timestep 0 then leaves what later
 // blocks see of it. There is no guidance, and no state between steps but the latent.
 //
-// Steps of the clip are passes: those of the levels and the one that follows, block by block, but
-// for the last block, which nothing follows. Like a Denoiser it runs one rank's part, on the rank's
+// The steps of the clip are passes: of each block those of the levels and the one at timestep 0,
+// which the last block does not need. Like a Denoiser it runs one rank's part, on the rank's
 // own tokens; all ranks run theirs together. It belongs to one goroutine.
 type Causal struct {
 	Layout partition.Layout
 	Rank   int
 	Levels []Level
 	Noise  *CausalNoise
-	// Velocity is asked with the number of the block as the pass's window.
+	// Velocity is called with the number of the block as the pass's window.
 	Velocity Velocity
 	// Context is called with every block but the last once it is made: its pass at timestep 0 leaves
 	// the block's keys and values.
@@ -109,10 +109,10 @@ type Causal struct {
 // CausalSteps returns the steps of a clip of so many blocks and levels.
 func CausalSteps(blocks, levels int) int { return blocks*(levels+1) - 1 }
 
-// Run makes the blocks from number `from` on. Blocks before it are only passed over at timestep 0,
-// in their order: what they leave depends on what those before have left, so that nothing less
+// Run makes the blocks from number `from` on. Earlier blocks only get their passes at timestep 0,
+// in order: the keys and values that a block leaves depend on those before it, so nothing less
 // gives the same bits. Errors are those of the functions that it was given; a value that is not
-// finite is a *tensor.NotFiniteError; when ctx ends, its cause.
+// finite is a *tensor.NotFiniteError; if ctx ends, the error is its cause.
 func (c *Causal) Run(ctx context.Context, from int) error {
 	blocks := c.Layout.Count()
 	for b := range blocks {
@@ -124,7 +124,7 @@ func (c *Causal) Run(ctx context.Context, from int) error {
 			return err
 		}
 
-		// The last block has none that could see it.
+		// No block comes after the last one and could see it.
 		start, step := time.Now(), (b+1)*(len(c.Levels)+1)-1
 		if err := c.Context(ctx, step, b, x); err != nil {
 			return fmt.Errorf("cannot keep block %d of %d: %w", b+1, blocks, err)
@@ -174,8 +174,8 @@ func (c *Causal) block(ctx context.Context, b, from int) ([]float32, error) {
 	return x, nil
 }
 
-// predict turns x into what the model takes for the clean block: x - σ·v, in float64 as the public
-// code has it.
+// predict turns x into the clean block that the model predicts: x - σ·v, in float64 as in the
+// public code.
 func (c *Causal) predict(ctx context.Context, p Pass, l Level, x, v []float32) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

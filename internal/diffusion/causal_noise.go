@@ -6,9 +6,9 @@ import "github.com/longtake/longtake/internal/partition"
 // generator: first that of all blocks at once, [T, C, H, W], then, block by block and step by step,
 // what each step but the first adds, [frames of a block, C, H, W].
 //
-// Blocks are drawn in their order, and memory is that of one. Two generators run through the two
-// parts, and pass over what an earlier attempt has used, without making normal values of it: a
-// minute at 480p takes half a second that way.
+// Blocks are drawn in order, and only one is in memory. Two generators go through the two parts.
+// They skip what an earlier attempt has used without computing normal values from it: a minute at
+// 480p takes half a second that way.
 type CausalNoise struct {
 	channels int
 	grid     partition.Grid // of a block
@@ -33,7 +33,7 @@ func NewCausalNoise(gen *Generator, channels int, g partition.Grid, blocks, adds
 // values returns how many values a block has.
 func (n *CausalNoise) values() int { return n.channels * n.grid.T * n.grid.H * n.grid.W }
 
-// Pass leaves out the next block.
+// Pass skips the next block.
 func (n *CausalNoise) Pass() {
 	n.next++
 	for range n.adds {

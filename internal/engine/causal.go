@@ -16,9 +16,9 @@ import (
 	"github.com/longtake/longtake/internal/tensor/safetensors"
 )
 
-// blocks is a causal clip at work, as diffusion.Causal makes it. A rank holds its own tokens of the
-// block under way, and the device the keys and values that blocks attend to. What is made is in
-// files of rank 0, so that memory does not grow with the clip.
+// blocks is a causal clip that is being made, as diffusion.Causal makes it. A rank holds its own
+// tokens of the block under way, and the device the keys and values that blocks attend to. What is
+// made is in files of rank 0, so that memory does not grow with the clip.
 //
 // A checkpoint has the latents of all blocks so far, and not their keys and values, which are some
 // thousand times as large. The next attempt computes them again, by one pass over each block in the

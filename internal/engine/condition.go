@@ -200,7 +200,7 @@ func (r *run) receiveCondition(ctx context.Context) error {
 		r.putCondition(tokens, rows)
 	}
 
-	// What another machine made would spread to every token.
+	// Values from another machine that are not finite would spread to every token.
 	return tensor.CheckFinite("the clip's condition", r.conditions.rows)
 }
 

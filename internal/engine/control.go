@@ -223,8 +223,8 @@ func (c *controlSource) unshuffled() []float32 {
 	return out
 }
 
-// sendReferences encodes the reference pictures. The reference puts each before those that it has,
-// so the first one comes last. Their reactive part and their mask are 0.
+// sendReferences encodes the reference pictures. diffusers puts each one before those that it has
+// already, so the first one comes last. Their reactive part and their mask are 0.
 func (c *controlSource) sendReferences(ctx context.Context, encoder *frameEncoder,
 	to *spread) error {
 	s, before := c.r.Plan.Spec, c.r.Plan.Spec.References()

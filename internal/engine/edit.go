@@ -13,8 +13,8 @@ import (
 )
 
 // startFromVideo mixes the noise x of the held tokens with the latents of the video that is
-// changed, as much as the first step expects. After a checkpoint, which has more than that, it does
-// nothing. All ranks call it together.
+// changed, in the proportion that the first step expects. With a checkpoint, whose latent is
+// already further, it does nothing. All ranks call it together.
 func (r *run) startFromVideo(ctx context.Context, x []float32, sched diffusion.Scheduler) error {
 	s := r.Plan.Spec
 	if s.Strength == 0 || r.Plan.Resume.Step > 0 {

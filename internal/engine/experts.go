@@ -14,19 +14,19 @@ import (
 	"github.com/longtake/longtake/internal/model/wan"
 )
 
-// Residency says where the transformers of a model are that has one for the noisy steps and another
-// one for the rest.
+// Residency says which transformers of a model are in memory that has one for the noisy steps and
+// one for the rest; or how the text encoder is in a GPU's memory.
 type Residency string
 
-// Auto keeps both in memory where they fit; Resident does in any case. With Swap one is in memory
-// at a time. The files of the other one are read ahead during the last steps before it is needed.
+// Resident keeps both in memory, Auto where they fit. With Swap one is in memory at a time, and the
+// files of the other are read ahead during the last steps before it is needed.
 const (
 	Auto     Residency = "auto"
 	Resident Residency = "resident"
 	Swap     Residency = "swap"
 )
 
-// ParseResidency reads the name of one.
+// ParseResidency reads a residency of experts.
 func ParseResidency(name string) (Residency, error) {
 	all := []Residency{Auto, Resident, Swap}
 	if !slices.Contains(all, Residency(name)) {
@@ -40,13 +40,13 @@ type Options struct {
 	Experts     Residency // of a model with two transformers; "": Auto
 	TextEncoder Residency // on a GPU; "": Auto
 	// Memory returns how many more bytes the process may take at present, 0 where that is not known;
-	// nil: it is not. Auto asks it, and otherwise tries.
+	// nil: it is never known. Auto goes by it; where it is not known, Auto tries to load both.
 	Memory func() int64
 	// Log is told where the experts are; nil: nobody is.
 	Log *slog.Logger
 }
 
-// experts are the transformers of a model, and those that are in memory.
+// experts are the transformers of a model, and which of them are in memory.
 type experts struct {
 	names    []string                    // that steps are computed with: one or two
 	boundary float32                     // timesteps from it on are the first one's
@@ -101,7 +101,7 @@ func (e *Engine) loadExperts(ctx context.Context) error {
 		return nil
 	}
 
-	// Where it is not known what the device has, loading shows it.
+	// Where it is not known how much memory is left, loading shows whether it is enough.
 	err := e.loadExpert(ctx, names[1])
 	if errors.Is(err, compute.ErrMemory) && e.options.Experts == Auto {
 		e.swapExperts(err.Error())
@@ -211,9 +211,9 @@ func (e *Engine) loadExpert(ctx context.Context, name string) error {
 // readAheadSteps is how many steps before the switch the files of the other expert are read.
 const readAheadSteps = 2
 
-// switchExpert makes the expert of a step the one that the run computes with, and reads the other
-// one's files ahead where a step soon needs it. Keys and values of texts are an expert's own, so
-// they are made again.
+// switchExpert makes the expert of a step the one that the run computes with, and reads the files
+// of the other one ahead if a step soon needs it. Each expert has keys and values of texts of its
+// own, so they are made again.
 func (r *run) switchExpert(ctx context.Context, p diffusion.Pass) error {
 	e := r.e
 	if name := e.expertAt(p.Timestep); name != e.experts.current {

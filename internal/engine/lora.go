@@ -73,7 +73,7 @@ func withLoRAs[T any](ctx context.Context, w *model.Weights, shapes model.Shapes
 		}
 		defer release()
 
-		// The file has the sum that the job names, so what is wrong with it stays so.
+		// The file has the SHA-256 that the job names, so another attempt would find the same error.
 		f, err := lora.Open(path, shapes)
 		if err != nil {
 			return packed, &LoRAError{l.title(), err}

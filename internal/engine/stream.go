@@ -121,7 +121,7 @@ func (s *streamer) finish() error {
 
 // close frees what the streamer has, and removes the clip's file.
 func (s *streamer) close() {
-	_ = s.queue.stop() // its error ends feed and finish, which somebody sees
+	_ = s.queue.stop() // feed and finish return its error
 	s.clip.enc.Abort()
 	if s.stream != nil {
 		s.stream.Free()
@@ -130,8 +130,8 @@ func (s *streamer) close() {
 	os.Remove(s.clip.file.Name())
 }
 
-// finishBlocks is rank 0's way from the files of a causal clip, all of whose frames are decoded, to
-// the stored objects.
+// finishBlocks stores the objects of a causal clip, all of whose frames rank 0 has decoded, from
+// its files.
 func (r *run) finishBlocks(ctx context.Context) (res job.Result, err error) {
 	b := r.blocks
 	res.StepSeconds = r.medianStep().Seconds()

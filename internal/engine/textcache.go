@@ -18,7 +18,7 @@ import (
 // as can be, or hundreds of usual ones.
 const textCacheBytes = 128 << 20
 
-// textCacheTime is how long the cluster's cache is waited for. Encoding is the way without it.
+// textCacheTime is how long a rank waits for the cluster's cache. Without it, it encodes the text.
 const textCacheTime = 5 * time.Second
 
 // TextCache keeps embeddings of texts in memory, from one job to the next: the negative prompt is
@@ -98,7 +98,7 @@ func (r *run) cachedEmbeds(ctx context.Context, ids []int32) []float32 {
 		return nil
 	}
 
-	// What comes from elsewhere, perhaps from another version, is not trusted.
+	// Values from elsewhere, perhaps from another version, are checked first.
 	ctx, cancel := context.WithTimeout(ctx, textCacheTime)
 	defer cancel()
 	data, err := r.Texts.Cluster.Get(ctx, key)

@@ -28,7 +28,7 @@ var editFields = []Field{
 	},
 	{
 		Name: StrengthField, Flag: "strength",
-		Help: "how much of the video is new, above 0 up to 1 (default: 0.8)",
+		Help: "how much of --video is new, above 0 up to 1, by a model other than VACE (default: 0.8)",
 		Doc: "how much of `video` is new, above 0 up to 1: the part of the steps that are made; left " +
 			"out, 0.8",
 		Inherits: ByRemix, Refuses: Model.refusesStrength,
@@ -41,7 +41,7 @@ var editFields = []Field{
 	{
 		Name: "conditioning_scale", Mistaken: []string{"vace_scale", "control_scale"},
 		Flag: "conditioning-scale",
-		Help: "how strongly a VACE model follows video, mask and references, 0 to 10 (default: 1)",
+		Help: "how strongly a VACE model follows --video, --mask and --reference, 0 to 10 (default: 1)",
 		Doc: "how strongly a VACE model follows `video`, `mask` and `reference_images`, 0 to 10; left " +
 			"out, 1",
 		Inherits: ByRemix, Refuses: Model.refusesConditioning,

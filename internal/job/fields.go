@@ -251,8 +251,8 @@ var clipFields = []Field{
 	{
 		Name: LoRAField, Aliases: []string{"loras"},
 		Mistaken: []string{"lora_path", "lora_scale"}, Flag: "lora",
-		Help: "LoRA as FILE or FILE:SCALE, or with a coordinator a name in place of the file; " +
-			"several are added up",
+		Help: "LoRA as FILE, FILE:SCALE or FILE:SCALE:TARGET (first or second transformer, or both), " +
+			"or with a coordinator a name in place of the file; may be repeated",
 		Doc: "[LoRAs](lora.md) by name, with scales of -100 to 100: `\"paint:0.8\"`, or " +
 			"`[{\"name\": \"paint\", \"scale\": 0.8, \"target\": \"both\"}]`",
 		Inherits: ByBoth,
@@ -260,7 +260,7 @@ var clipFields = []Field{
 	},
 	{
 		Name: LoRAFileField, Role: RoleLoRA, Many: LoRAsLimit, Flag: "lora", Part: true,
-		Doc: "files of LoRAs, for the entries of `lora` without a name, in order; [see](lora.md)",
+		Doc: "[files of LoRAs](lora.md#in-a-cluster), for the entries of `lora` without a name, in order",
 	},
 	// Where the clip is made. None of it changes the latents.
 	{

@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// Bounds of what ffmpeg may take while it reads a file that somebody has sent.
+// Limits on ffmpeg while it reads a file that a client has sent.
 const (
 	ffmpegAlloc   = 512 << 20       // bytes of one allocation
-	ffmpegErrors  = 4 << 10         // bytes of what it says that are kept
+	ffmpegErrors  = 4 << 10         // bytes that are kept of its error output
 	ffmpegEndTime = 5 * time.Second // for its pipes to close once it is stopped
 )
 
-// containers are what ffmpeg may take a file for. Those that name other files, or places in the
-// network, such as playlists, are not among them, whatever the file begins with.
+// containers are the formats that ffmpeg may read. Formats that name other files or addresses, such
+// as playlists, are not among them, whatever a file begins with.
 const containers = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif,apng,ogg,flv,asf"
 
 // readArguments are those with which ffmpeg turns a file into pictures at a rate, one after the
@@ -37,7 +37,7 @@ func readArguments(path string, r FrameRate) []string {
 		"-f", "image2pipe", "-c:v", "ppm", "pipe:1"}
 }
 
-// ffmpegVideo reads a file by ffmpeg, in a process of its own that ends with the reading.
+// ffmpegVideo reads a file with ffmpeg, in a process that ends when the reading does.
 func ffmpegVideo(path string, r FrameRate) func(context.Context, func(image.Image) error) error {
 	return func(ctx context.Context, f func(image.Image) error) (err error) {
 		if _, err := exec.LookPath("ffmpeg"); err != nil {
@@ -58,7 +58,8 @@ func ffmpegVideo(path string, r FrameRate) func(context.Context, func(image.Imag
 			return fmt.Errorf("cannot start ffmpeg: %w", err)
 		}
 
-		// Where frames are enough, or reading fails, the process is ended, and its own error is none.
+		// If there are enough frames, or reading fails, the process is killed, and its error means
+		// nothing.
 		err = readPPM(bufio.NewReaderSize(out, 1<<16), f)
 		if err != nil {
 			cancel()
@@ -93,7 +94,7 @@ func (b *beginning) reason(path string) string {
 	return strings.ReplaceAll(line, path, "it")
 }
 
-// readPPM hands on the binary pixmaps of a stream, 8 bits a channel.
+// readPPM calls f with each binary pixmap of a stream, 8 bits a channel.
 func readPPM(r *bufio.Reader, f func(image.Image) error) error {
 	var img *image.RGBA
 	var row []byte

@@ -26,7 +26,7 @@ const VideoAllowed = "a video that ffmpeg reads (MP4, MOV, WebM, MKV, AVI, GIF a
 // ErrVideo says that bytes are not a video that can be read. It wraps what is wrong.
 var ErrVideo = errors.New("not a video that can be read")
 
-// watching is held by the one video that this process reads at a time, as decoding is by pictures.
+// watching is held while a video is read: a process reads one video at a time.
 var watching = make(chan struct{}, 1)
 
 // FrameRate is a number of frames in a number of seconds, such as 24000 in 1001.
@@ -40,7 +40,8 @@ type Video struct {
 	each func(context.Context, func(image.Image) error) error // from the first frame on
 }
 
-// StillsVideo is a clip of this package's as a video: of n frames at one rate, taken at another.
+// StillsVideo returns a clip that this package wrote as a video. The clip has the rate from; it is
+// read at the rate to, up to most frames.
 func StillsVideo(s *Stills, from, to FrameRate, most int) (*Video, error) {
 	first, err := s.at(0)
 	if err != nil {
@@ -138,7 +139,7 @@ func (v *Video) Read(ctx context.Context, n int, f func(i int, img image.Image) 
 		fmt.Errorf("%w: reading it takes more than %v", ErrVideo, VideoTime))
 	defer cancel()
 
-	// What f returns is its caller's own; everything else is the video's fault.
+	// An error of f is returned as it is; all others are errors of the video.
 	var own error
 	i := 0
 	err := v.each(short, func(img image.Image) error {
@@ -167,8 +168,8 @@ func (v *Video) Read(ctx context.Context, n int, f func(i int, img image.Image) 
 	return fmt.Errorf("%w: %w", ErrVideo, err)
 }
 
-// timed hands on frames that have times at a rate: frame i is the latest that begins, to the
-// nearest frame, at i or before. It is what ffmpeg's fps filter does.
+// timed turns frames that have times into frames at a rate: frame i is the latest one that begins
+// at i or before, to the nearest frame. ffmpeg's fps filter does the same.
 type timed struct {
 	rate FrameRate
 	f    func(image.Image) error
@@ -176,8 +177,8 @@ type timed struct {
 	sent int         // frames handed on
 }
 
-// slot returns the number of the frame that a time, in seconds, is nearest to. Times are bounded,
-// so that no file makes frames without end.
+// slot returns the number of the frame that is nearest to a time in seconds. Times are bounded, so
+// that no file makes endless frames.
 func (t *timed) slot(seconds float64) int {
 	n := math.Round(seconds * float64(t.rate.Frames) / float64(t.rate.Seconds))
 	return int(min(n, VideoFrames))
@@ -194,8 +195,8 @@ func (t *timed) add(img image.Image, begins float64) error {
 	return nil
 }
 
-// IsVideo reports whether a file that begins so, in its first 32 bytes, is to be taken for a video
-// and not for a picture: what OpenVideo makes of it is another matter.
+// IsVideo reports whether a file with these first 32 bytes is to be read as a video and not as a
+// picture. OpenVideo may still refuse it.
 func IsVideo(head []byte) bool {
 	switch PictureKind(head) {
 	case "png", "jpeg", "bmp", "tiff", "heic", "avif", "jxl", "svg", "pdf":

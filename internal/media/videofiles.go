@@ -16,7 +16,7 @@ import (
 )
 
 // zippedVideo reads the pictures of a zip, in the order of their names. Folders, and files that
-// systems add, whose names begin with a dot or __MACOSX, are passed over.
+// systems add, whose names begin with a dot or __MACOSX, are skipped.
 func zippedVideo(r io.ReaderAt, size int64) (func(context.Context, func(image.Image) error) error,
 	error) {
 	z, err := zip.NewReader(r, size)
@@ -85,7 +85,7 @@ func animatedVideo(r io.ReaderAt, size int64, rate FrameRate) (
 	}, nil
 }
 
-// webpAnimation is the bytes of an animated WebP.
+// webpAnimation has the bytes of an animated WebP.
 type webpAnimation []byte
 
 // play hands on the frames at a rate. Each is drawn on a canvas over the one before.
@@ -127,7 +127,7 @@ func (a webpAnimation) play(ctx context.Context, rate FrameRate, f func(image.Im
 }
 
 // drawFrame draws an ANMF chunk on a canvas, and on `left` what the next frame begins with. It
-// returns how long the frame is shown, in milliseconds, 1 at least.
+// returns how long the frame is shown, in milliseconds, at least 1.
 func drawFrame(canvas, left *image.RGBA, body []byte) (millis int, err error) {
 	const head, dispose, opaque = 16, 1, 1 << 1
 	if len(body) < head {
@@ -139,7 +139,7 @@ func drawFrame(canvas, left *image.RGBA, body []byte) (millis int, err error) {
 		return 0, fmt.Errorf("a frame of %v lies outside of %v", at, canvas.Rect)
 	}
 
-	// The frame's own chunks, behind what begins a WebP, are one.
+	// The frame's own chunks are a WebP once they have its header.
 	file := riffOf(body[head:])
 	if cw, ch, err := webpConfig(file); err != nil || cw != w || ch != h {
 		return 0, badFrame(cw, ch, err)
@@ -164,7 +164,7 @@ func drawFrame(canvas, left *image.RGBA, body []byte) (millis int, err error) {
 	return max(1, le24(body[12:])), nil
 }
 
-// riffOf makes a WebP of chunks.
+// riffOf makes a WebP from chunks.
 func riffOf(chunks []byte) []byte {
 	return chunk(nil, "RIFF", append([]byte("WEBP"), chunks...))
 }

@@ -9,8 +9,9 @@ import (
 // Lists returns, for each tile of so many tokens of a clip of grid g, the tiles that its tokens
 // attend to, in ascending order. Each list has the tile itself, and those with tokens of the first
 // frames, to which all tokens attend: one, and one for each reference picture. Of the others, a
-// window takes every tile that any token may attend to; radial those in which at least a third of
-// all pairs of tokens may, as the authors' program drops tiles with few pairs, too.
+// window has every tile that any of the tokens attends to. Radial has those in which at least a
+// third of the pairs of tokens attend to each other: the authors' program also drops tiles with few
+// pairs.
 func (p Pattern) Lists(g partition.Grid, tile, first int) [][]int32 {
 	perFrame := g.H / g.PH * (g.W / g.PW)
 	tokens := g.Tokens()
@@ -61,10 +62,10 @@ func (p Pattern) attends(q, k run) bool {
 }
 
 // radial counts the pairs of a token of q in frame i and one of k in frame j that attend to each
-// other by the rule of Radial Attention (Li et al. 2025, section 4.2). A frame, its neighbours and
-// itself do so as a whole. Each time that the distance doubles, the places around its own that a
-// token attends to halve; where less than one is left, only every second, fourth, ... frame has the
-// one.
+// other by the rule of Radial Attention (Li et al. 2025, section 4.2). Within a frame, and between
+// neighbouring frames, all pairs do. Each time the distance of the frames doubles, a token attends
+// to half as many places around its own. Where that is less than one place, it attends to its own
+// in every second, fourth, ... frame only.
 func radial(q, k run, i, j int) int {
 	distance := max(i-j, j-i)
 	band := 1 << (bits.Len(uint(max(distance, 1))) - 1) //nolint:gosec // distances are not negative

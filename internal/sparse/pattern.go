@@ -39,8 +39,8 @@ func Parse(text string) (Pattern, bool) {
 // Off reports whether p leaves out nothing.
 func (p Pattern) Off() bool { return p == Pattern{} }
 
-// DenseLayers is how many of the first layers attend to all tokens, as the authors of both patterns
-// have it: their attention is spread out.
+// DenseLayers is how many of the first layers attend to all tokens, as in the papers on both
+// patterns: the attention of these layers is spread out.
 const DenseLayers = 1
 
 // Dense reports whether all of step number i, from 0, of a clip attends to all tokens. The first

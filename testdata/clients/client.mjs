@@ -46,7 +46,8 @@ for (const [variant, magic] of Object.entries(kinds)) {
 const remix = await videos.remix(made.id, { prompt: "a blue ball" });
 assert.equal(remix.remixed_from_video_id, made.id);
 const longer = await videos.extend({ video: { id: made.id }, prompt: "a red ball", seconds: "1" });
-for (const v of [remix, longer]) assert.equal((await done(v.id)).status, "completed");
+const edit = await videos.edit({ video: { id: made.id }, prompt: "a blue ball" });
+for (const v of [remix, longer, edit]) assert.equal((await done(v.id)).status, "completed");
 
 const url = "data:image/png;base64," + picture.toString("base64");
 for (const input_reference of [
@@ -74,8 +75,7 @@ assert.equal((await models.retrieve(model.id)).id, model.id);
 await refused(OpenAI.BadRequestError, 400, () => videos.create({ prompt: "a", size: "big" }));
 await refused(OpenAI.NotFoundError, 404, () => videos.retrieve("video_none"));
 await refused(OpenAI.NotFoundError, 404, () => models.retrieve("none"));
-await refused(OpenAI.InternalServerError, 501,
-  () => videos.edit({ video: { id: made.id }, prompt: "a" }));
+await refused(OpenAI.InternalServerError, 501, () => videos.getCharacter("char_none"));
 
-for (const v of [made, remix, longer, a]) assert((await videos.delete(v.id)).deleted);
+for (const v of [made, remix, longer, edit, a]) assert((await videos.delete(v.id)).deleted);
 await refused(OpenAI.NotFoundError, 404, () => videos.retrieve(made.id));

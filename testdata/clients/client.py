@@ -44,6 +44,8 @@ assert videos.poll(remix.id).status == "completed"
 longer = videos.extend(video=openai.omit, prompt="a red ball over the sea", seconds="1",
                        extra_body={"video": {"id": made.id}})
 assert videos.poll(longer.id).status == "completed"
+edit = videos.edit(video=openai.omit, prompt="a blue ball", extra_body={"video": {"id": made.id}})
+assert videos.poll(edit.id).status == "completed"
 
 for reference in picture, ("a.png", picture, "image/png"):
     v = videos.create(prompt="a ball", input_reference=reference, seconds="1", extra_body=quick)
@@ -74,9 +76,9 @@ refused(openai.BadRequestError, 400, videos.create, prompt="a", seconds="none")
 refused(openai.NotFoundError, 404, videos.retrieve, "video_none")
 refused(openai.NotFoundError, 404, client.models.retrieve, "none")
 refused(openai.NotFoundError, 404, videos.list, after="video_none")
-refused(openai.InternalServerError, 501, videos.edit, video=picture, prompt="a")
+refused(openai.BadRequestError, 400, videos.edit, video=b"no video", prompt="a")
 refused(openai.InternalServerError, 501, videos.get_character, "char_none")
 
-for v in made, remix, longer, once:
+for v in made, remix, longer, edit, once:
     assert videos.delete(v.id).deleted
 refused(openai.NotFoundError, 404, videos.retrieve, made.id)

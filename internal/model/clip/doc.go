@@ -1,8 +1,9 @@
 // Package clip is the image encoder of Wan 2.1's image-to-video models, a CLIP vision transformer
-// (Radford et al. 2021): patches of a picture, layers of attention and feed-forward before each of
-// which a layer norm stands, exact GELU. It reproduces transformers' CLIPVisionModel as diffusers'
-// WanImageToVideoPipeline uses it, which takes what the last layer but one makes, and
-// CLIPImageProcessor, which makes the pixels.
+// (Radford et al. 2021): patches of a picture, then layers of attention and feed-forward, each
+// after a layer norm, with exact GELU. It reproduces transformers' CLIPImageProcessor, which makes
+// the pixels, and CLIPVisionModel as diffusers' WanImageToVideoPipeline uses it: the pipeline takes
+// the output of the last layer but one.
 //
-// A clip is encoded once, so the weights are loaded for that and dropped. Products are of float32.
+// A clip's pictures are encoded once, so the weights are loaded for that and then dropped. Products
+// are in float32.
 package clip

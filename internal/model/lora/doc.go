@@ -3,7 +3,7 @@
 // A LoRA (Hu et al. 2021) changes a weight W [out, in] by scale·B·A, with B [out, rank] and A
 // [rank, in]. Open reads a file in any of the three layouts that are in use: of diffusers and PEFT,
 // of Wan's own repositories and ComfyUI, and of kohya's trainers. It checks names, shapes and
-// numbers against the architecture before anything is computed: a file is a stranger's.
+// numbers against the architecture before anything is computed: a file may come from anywhere.
 //
 // A Set is a list of LoRAs with scales, as one clip uses them. It implements model.Overlay: weights
 // are changed as they are taken from a folder, before they are packed, so that a step costs the

@@ -101,7 +101,7 @@ func read(file *safetensors.File, shapes model.Shapes) (*File, error) {
 		return nil, err
 	}
 
-	// Complete and of the right shapes: in order, so that a file always gives the same error.
+	// In alphabetical order, so that a file always gives the same error.
 	for _, weight := range r.Weights() {
 		if err := r.check(weight, r.changes[weight]); err != nil {
 			return nil, err
@@ -162,7 +162,7 @@ func (r *reader) another(name, layer string) error {
 	return nil
 }
 
-// leftovers refuses a file with tensors that mean nothing here, and tells what else was left out.
+// leftovers refuses a file with tensors of unknown meaning, and notes what else was left out.
 func (r *reader) leftovers() error {
 	if n := len(r.unknown); n > 0 {
 		return fmt.Errorf("%d of its tensors are unknown, such as %.200s; allowed: the LoRA of a Wan "+
@@ -245,7 +245,7 @@ func (r *reader) setAlpha(name, layer string, t tensor.Tensor) error {
 	return nil
 }
 
-// check wants the parts of a weight's change to fit each other and the weight.
+// check requires the parts of a weight's change to fit each other and the weight.
 func (r *reader) check(weight string, c *change) error {
 	shape := r.shapes[weight]
 	if c.full.Data != nil && c.full.Shape.Elements() != shape.Elements() {

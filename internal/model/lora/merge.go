@@ -13,7 +13,7 @@ import (
 )
 
 // Scaled is a LoRA and how strongly it is applied: 1 as it was trained, 0 not at all; negative
-// scales turn its effect round.
+// scales reverse its effect.
 type Scaled struct {
 	File  *File
 	Scale float64

@@ -123,8 +123,8 @@ func blockOf(layer string) (int, bool) {
 	return n, err == nil
 }
 
-// ofImages reports whether a layer reads the tokens of a picture, which a model without such tokens
-// has no place for, and can do without.
+// ofImages reports whether a layer reads the tokens of a picture. A model without such tokens has
+// no such layer, and its change can be left out.
 func ofImages(layer string) bool {
 	for _, s := range []string{"k_img", "v_img", "img_emb", "add_k_proj", "add_v_proj",
 		"image_embedder", "norm_added_k"} {

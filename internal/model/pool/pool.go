@@ -1,7 +1,7 @@
 // Package pool keeps the packed weights of a process: each component of each model once, whichever
 // ranks ask for it. Whoever needs a component acquires it; the first one loads it, and the others
-// wait for that. What nobody holds any more stays as far as the limit allows, the least recently
-// used going first, so that a model that is asked for again need not be loaded again.
+// wait for that. What nobody holds any more stays as far as the limit allows, so that a model that
+// is asked for again need not be loaded again. The least recently used weights go first.
 //
 // To have weights before they are needed, acquire and release them in another goroutine.
 package pool
@@ -23,8 +23,8 @@ type Key struct {
 	Packing   string        // compute.PackingOf the device; "": nobody else can use the weights
 }
 
-// Pool is the weights of a process. The zero value keeps what somebody holds, and nothing else. Its
-// methods may be called from any goroutine.
+// Pool has the weights of a process. The zero value keeps what somebody holds, and nothing else.
+// Its methods may be called from any goroutine.
 type Pool struct {
 	limit int64 // bytes up to which weights that nobody holds stay
 
@@ -47,8 +47,8 @@ type entry struct {
 	gaveUp bool  // because the context of the one that loaded them has ended
 }
 
-// New returns a pool that keeps weights that nobody holds while all weights together take no more
-// than limit bytes.
+// New returns a pool. It keeps weights that nobody holds as long as all weights together take at
+// most limit bytes.
 func New(limit int64) *Pool { return &Pool{limit: limit} }
 
 // Bytes returns about how many bytes all weights in the pool take, those being loaded included.
@@ -83,7 +83,7 @@ func (p *Pool) Has(folder, component string) bool {
 	return false
 }
 
-// Idle returns about how many bytes the weights take that nobody holds.
+// Idle returns about how many bytes those weights take that nobody holds.
 func (p *Pool) Idle() (bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,7 +109,7 @@ func (p *Pool) Trim() {
 // Acquire returns the weights of a key, which stay until release is called; calling it again does
 // nothing. If they are not in the pool, the caller loads them, and bytes is about how much they
 // will take: what nobody holds makes room for them first. If another caller is loading them,
-// Acquire waits, and the error may be that caller's. It is ctx's cause where ctx ends before.
+// Acquire waits, and the error may be that caller's. If ctx ends first, the error is its cause.
 //
 // load runs in the caller's goroutine and within the call, so what it reads from may be gone
 // afterwards. It should end soon when its context does.
@@ -179,7 +179,7 @@ func (p *Pool) load(ctx context.Context, key Key, e *entry,
 	e.value, e.err = load(ctx)
 }
 
-// leave takes a holder from an entry; nobody's entries go where they do not fit.
+// leave takes a holder from an entry. Entries that nobody holds are removed if they do not fit.
 func (p *Pool) leave(key Key, e *entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
