@@ -95,6 +95,9 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stderr io.W
 	}
 	// Joined errors have a line each; scripts and logs expect one in all.
 	line := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
+	if code == ExitInterrupted { // whoever pressed Ctrl-C knows of no context
+		line = strings.ReplaceAll(line, context.Canceled.Error(), "interrupted")
+	}
 	terminal.Printf(stderr, "%s: %s\n", cmd.Name(), line)
 	return code
 }

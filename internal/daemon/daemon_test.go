@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 // fault is an error that says whether it was the caller's mistake.
@@ -32,4 +35,18 @@ func TestExitCodes(t *testing.T) {
 	f(fault(false), false, ExitFailed)
 	f(Usage(errors.New("x")), false, ExitBadRequest)
 	f(Usagef("%d", 1), false, ExitBadRequest)
+}
+
+// TestAnInterruptionIsNamed ends a command that was waiting for its context.
+func TestAnInterruptionIsNamed(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	cmd := &cobra.Command{Use: "x", RunE: func(cmd *cobra.Command, _ []string) error {
+		return fmt.Errorf("cannot read a video: %w", cmd.Context().Err())
+	}}
+	var said strings.Builder
+	code := Execute(ctx, cmd, nil, &said)
+	if want := "x: cannot read a video: interrupted\n"; code != ExitInterrupted || said.String() != want {
+		t.Errorf("exit code %d, %q", code, said.String())
+	}
 }
