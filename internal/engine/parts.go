@@ -16,7 +16,7 @@ import (
 	"github.com/longtake/longtake/internal/tensor/safetensors"
 )
 
-// Parts are what attempts keep besides checkpoints: text embeddings, the latent of a picture, the
+// Parts are what attempts keep besides checkpoints: embeddings and latents of pictures, the
 // finished latents and the first seconds of the clip. The plan lists them by their names of package
 // job. A part is never needed: one that is lost or damaged is made again.
 
