@@ -170,7 +170,7 @@ func acquire[T any](ctx context.Context, e *Engine, dev compute.Device, componen
 	key := e.key(dev, component, t)
 
 	var release func()
-	weights, release, err = pool.Acquire(ctx, e.pool, key, e.folder.Bytes(component, t),
+	weights, release, err = pool.Acquire(ctx, e.pool, key, e.bytesOf(component, t),
 		func(ctx context.Context) (weights T, err error) {
 			w, err := e.weights(ctx, component)
 			if err != nil {

@@ -119,7 +119,7 @@ func (e *Engine) fitting(name string) (how Residency, why string) {
 	if e.options.Memory == nil || e.pool.Holds(e.key(e.dev.Main, name, e.dtype)) {
 		return Resident, "both fit"
 	}
-	left, need := e.options.Memory(), e.folder.Bytes(name, e.dtype)
+	left, need := e.options.Memory(), e.bytesOf(name, e.dtype)
 	if left > 0 && need+need/8 > left {
 		return Swap, fmt.Sprintf("the second one takes %s, and %s are left", gigabytes(need),
 			gigabytes(left))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/model/lora"
@@ -50,6 +51,14 @@ func (e *Engine) lorasOf(component string) (out []LoRA) {
 		}
 	}
 	return out
+}
+
+// bytesOf returns what the weights of a component take once they are packed, with the clip's LoRAs.
+func (e *Engine) bytesOf(component string, t compute.DType) int64 {
+	if len(e.lorasOf(component)) > 0 {
+		return e.folder.ChangedBytes(component, t)
+	}
+	return e.folder.Bytes(component, t)
 }
 
 // loraKey names, in the pool, what LoRAs make of weights; "": nothing.

@@ -17,9 +17,11 @@ import (
 func measure(f *model.Folder) (job.Memory, error) {
 	m := job.Memory{Weights: map[string]int64{}, Expert: map[string]int64{}}
 	for _, t := range []compute.DType{compute.FP32, compute.BF16} {
-		m.Weights[t.String()] = weightBytes(f, t)
+		m.Weights[t.String()] = weightBytes(f, t, f.Bytes)
+		m.Weights[t.String()+job.WithLoRAs] = weightBytes(f, t, f.ChangedBytes)
 		if len(stepExperts(f.Pipeline)) == 2 {
 			m.Expert[t.String()] = f.Bytes(model.SecondExpert, t)
+			m.Expert[t.String()+job.WithLoRAs] = f.ChangedBytes(model.SecondExpert, t)
 		}
 	}
 
@@ -79,11 +81,13 @@ func line(n, a, b int64) (slope float64, offset int64) {
 	return float64(b-a) / float64(n), max(0, 2*a-b)
 }
 
-// weightBytes returns the bytes of the packed weights that stay from one clip to the next.
-func weightBytes(f *model.Folder, t compute.DType) int64 {
+// weightBytes returns the bytes of the packed weights that stay from one clip to the next; bytes
+// says what a transformer's take.
+func weightBytes(f *model.Folder, t compute.DType,
+	bytes func(component string, t compute.DType) int64) int64 {
 	n := int64(0)
 	for _, expert := range stepExperts(f.Pipeline) {
-		n += f.Bytes(expert, t)
+		n += bytes(expert, t)
 	}
 	for name, s := range f.VAE.Shapes() {
 		if !strings.HasPrefix(name, "encoder.") && !strings.HasPrefix(name, "quant_conv.") {

@@ -55,3 +55,25 @@ func TestTheControlPlaneKnowsTheMemory(t *testing.T) {
 		})
 	}
 }
+
+// TestLoRAsTakeFloat32 where the model's file has matrices of two bytes.
+func TestLoRAsTakeFloat32(t *testing.T) {
+	e := engine(t, 1, "models", "demo")
+	m, err := Describe(e.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := job.Spec{DType: "fp32"}
+	plain, _ := m.Cost.Memory.WeightsOf(s)
+	s.LoRAs = []job.LoRA{{Name: "paint", Scale: 1}}
+	with, _ := m.Cost.Memory.WeightsOf(s)
+	matrices := int64(0)
+	for _, shape := range e.folder.Transformer.Shapes() {
+		if len(shape) == 2 {
+			matrices += int64(shape.Elements())
+		}
+	}
+	if with-plain != 2*matrices {
+		t.Errorf("%d bytes with a LoRA, %d without; %d numbers of matrices", with, plain, matrices)
+	}
+}

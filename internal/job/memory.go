@@ -9,7 +9,7 @@ import (
 // of the model's own code, counted in a few sizes. The zero one knows nothing.
 type Memory struct {
 	// Weights are those of the transformers and the decoder, which stay from one clip to the next, by
-	// the type of products (fp32, bf16).
+	// the type of products (fp32, bf16); with WithLoRAs behind it, those that LoRAs have changed.
 	Weights map[string]int64 `json:"weights,omitempty"`
 	// Expert is the part of a second transformer in them, which may be loaded for its steps alone.
 	Expert map[string]int64 `json:"expert,omitempty"`
@@ -26,6 +26,19 @@ type Memory struct {
 	DecodePlace float64 `json:"decode_place,omitempty"`
 	DecodeBand  float64 `json:"decode_band,omitempty"`
 	DecodeRows  float64 `json:"decode_rows,omitempty"`
+}
+
+// WithLoRAs stands behind a type in Memory where LoRAs change the transformers' weights, which then
+// take as much as the type has, also where the model's files have less.
+const WithLoRAs = "+lora"
+
+// WeightsOf returns the weights of a clip, and the part of a second transformer in them.
+func (m Memory) WeightsOf(s Spec) (weights, expert int64) {
+	t := s.DType
+	if _, known := m.Weights[t+WithLoRAs]; known && len(s.LoRAs) > 0 {
+		t += WithLoRAs
+	}
+	return m.Weights[t], m.Expert[t]
 }
 
 // check bounds what came from a shard, so that no product of the planner overflows.

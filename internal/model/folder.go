@@ -332,6 +332,16 @@ func (f *Folder) Weights(name string) (*Weights, error) {
 // type t: a number has two bytes in matrices for bfloat16 and in those that are bfloat16 in the
 // file, else four.
 func (f *Folder) Bytes(component string, t compute.DType) int64 {
+	return f.packedBytes(component, t, false)
+}
+
+// ChangedBytes is Bytes where an Overlay changes every matrix: float32 numbers then have four bytes
+// in any case.
+func (f *Folder) ChangedBytes(component string, t compute.DType) int64 {
+	return f.packedBytes(component, t, true)
+}
+
+func (f *Folder) packedBytes(component string, t compute.DType, changed bool) int64 {
 	c := f.components[component]
 	if c == nil {
 		return 0
@@ -339,7 +349,7 @@ func (f *Folder) Bytes(component string, t compute.DType) int64 {
 	n := int64(0)
 	for _, w := range c.tensors {
 		size := int64(4)
-		if len(w.Shape) == 2 && (t == compute.BF16 || w.DType == tensor.BF16) {
+		if len(w.Shape) == 2 && (t == compute.BF16 || !changed && w.DType == tensor.BF16) {
 			size = 2
 		}
 		n += size * int64(w.Shape.Elements())

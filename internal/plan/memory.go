@@ -103,7 +103,8 @@ func MemoryOf(m job.Model, s job.Spec, mesh job.Mesh) Memory {
 	if s.Causal != nil {
 		mesh = job.Mesh{CFG: 1, Ulysses: 1} // the first rank alone decodes
 	}
-	return Memory{Weights: c.Weights[s.DType], Expert: c.Expert[s.DType], Together: s.Causal != nil,
+	weights, expert := c.WeightsOf(s)
+	return Memory{Weights: weights, Expert: expert, Together: s.Causal != nil,
 		Denoise: int64(pass + latent + c.TextToken*text),
 		Decode:  int64(decoding(m, s, mesh) + frames)}
 }

@@ -27,6 +27,11 @@ func TestMemoryFollowsTheMesh(t *testing.T) {
 	if half := MemoryOf(m, s, job.Mesh{CFG: 1, Ulysses: 1}); half.Weights != 24<<20 {
 		t.Errorf("in bf16 %v", half)
 	}
+	s.DType, s.LoRAs = "fp32", []job.LoRA{{Name: "paint", Scale: 1}}
+	m.Cost.Memory.Weights["fp32+lora"] = 80 << 20
+	if with := MemoryOf(m, s, job.Mesh{CFG: 1, Ulysses: 1}); with.Weights != 80<<20 {
+		t.Errorf("with a LoRA %v", with)
+	}
 	if text := one.String(); !strings.Contains(text, "weights 42 MB, denoising ") {
 		t.Error(text)
 	}
