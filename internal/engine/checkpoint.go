@@ -93,10 +93,22 @@ func (c *checkpointer) save(done int, now func() state) {
 }
 
 // due reports whether a checkpoint is due after so many steps. Of a causal clip one is due behind
-// each block, and at no other step.
+// each block, and at no other step. Where steps are skipped, it waits for the next one that is made
+// in full, and so needs nothing of those before.
 func (c *checkpointer) due(done int) bool {
 	every := c.r.Plan.CheckpointEvery
-	return every > 0 && (done%every == 0 && !c.r.causal() || c.r.causal() && c.r.blockEnds(done))
+	if every == 0 || c.r.causal() {
+		return every > 0 && c.r.blockEnds(done)
+	}
+	if !c.r.inFull(done) {
+		return false
+	}
+
+	before := done - 1 // after which a checkpoint could be before
+	for !c.r.inFull(before) {
+		before--
+	}
+	return done/every > before/every
 }
 
 // awaitGathering lets the last gathering finish, which waits for the other ranks.

@@ -207,6 +207,13 @@ func (r *run) forward(ctx context.Context, p diffusion.Pass, window partition.Ra
 	if err := r.switchExpert(ctx, p); err != nil {
 		return err
 	}
+	residual, inFull, err := r.residual(p)
+	if err != nil {
+		return err
+	}
+	if !inFull {
+		return r.skip(ctx, window, residual, x, v, ts)
+	}
 	pt := r.grid.PT
 	text, err := r.windowText(p.Branch, partition.Range{Lo: window.Lo * pt, Hi: window.Hi * pt})
 	if err != nil {
@@ -227,7 +234,7 @@ func (r *run) forward(ctx context.Context, p diffusion.Pass, window partition.Ra
 	if r.seq.Tiles, err = r.keyTiles(p.Step, window); err != nil {
 		return err
 	}
-	r.seq.Layer = r.layerProgress(p.Step)
+	r.seq.Layer, r.seq.Kept = r.layerProgress(p.Step), residual
 	err = r.seq.Forward(ctx, tag, x, v, ts, text)
 	r.inStep.passes++
 
@@ -275,12 +282,14 @@ func (r *run) afterSteps(ctx context.Context, before int, now func() state) func
 // endStep reports a step that is done, and ends the loop with ErrYielded where the host wants the
 // rank to yield and the checkpoint of this step is durable.
 func (r *run) endStep(done int, took time.Duration) error {
-	r.stepTimes, r.inStep.passes = append(r.stepTimes, took), 0
+	if r.inStep.passes = 0; r.inFull(done - 1) {
+		r.stepTimes = append(r.stepTimes, took)
+	}
 	total := r.Plan.Spec.TotalSteps()
-	r.report(job.StageDenoise, done, total, time.Duration(total-done)*r.medianStep())
+	r.report(job.StageDenoise, done, total, time.Duration(r.stepsLeft(done))*r.medianStep())
 
 	yield := r.Rank == 0 && done < total && (!r.causal() || r.blockEnds(done)) &&
-		r.host.ShouldYield()
+		r.inFull(done) && r.host.ShouldYield()
 	if yield && r.checkpoints.awaitDurable(done) {
 		return ErrYielded
 	}

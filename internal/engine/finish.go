@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/latents"
@@ -178,7 +179,7 @@ func (r *run) storeVideo(ctx context.Context, c *clip, res *job.Result) error {
 // describeResult fills in what the rank has to tell of the clip.
 func (r *run) describeResult(res *job.Result) {
 	res.ContentType = media.Format(r.Plan.Spec.Format).ContentType()
-	res.Seconds, res.Notices = r.stageSeconds, r.notices
+	res.Seconds, res.Notices = r.stageSeconds, append(slices.Clip(r.notices), r.skips.notices()...)
 }
 
 // sumLatents returns the SHA-256 of the latents in a file.

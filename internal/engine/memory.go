@@ -85,6 +85,7 @@ func (r *run) memoryNeeded() int64 {
 	if tiles, err := r.windowTiles(longest); err == nil && tiles != nil {
 		need += 4 * int64(len(tiles.Flat()))
 	}
+	need += r.residualBytes(longest)
 	held, work := r.picturesBytes()
 	return need + held + max(encode, work)
 }

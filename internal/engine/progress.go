@@ -92,10 +92,11 @@ func (r *run) reportStep(step int, part float64) {
 	}
 	total := r.Plan.Spec.TotalSteps()
 	r.sendProgress(job.Progress{Stage: job.StageDenoise, Done: step, Part: part, Total: total,
-		ETA: time.Duration(each * (float64(total-step) - part))})
+		ETA: time.Duration(each * (float64(r.stepsLeft(step)) - part))})
 }
 
-// medianStep returns the median time of this attempt's steps; 0 before the first one is done.
+// medianStep returns the median time of this attempt's steps, but for those that were skipped; 0
+// before the first one is done.
 func (r *run) medianStep() time.Duration {
 	if len(r.stepTimes) == 0 {
 		return 0

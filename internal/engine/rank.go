@@ -71,6 +71,7 @@ type run struct {
 	control     controlled        // what controls the clip; none with most models
 	tiles       *compute.KeyTiles // of windows of tilesFrames frames, where attention is sparse
 	tilesFrames int
+	skips       *stepSkips     // nil: every step runs all blocks
 	embeds      [2][][]float32 // by branch and scene: [tokens, text_dim]
 	blends      [2][]blend     // by branch: mixtures of scenes that windows need
 	conditions  conditions
@@ -195,6 +196,7 @@ func (r *run) prepare() error {
 	if err := r.checkExperts(); err != nil {
 		return err
 	}
+	r.skips = r.newStepSkips()
 
 	// The ranks of a sequence-parallel group have numbers in a row.
 	first := r.Rank / p.Mesh.Ulysses * p.Mesh.Ulysses
@@ -221,6 +223,7 @@ func (r *run) useWindow(window partition.Range) (err error) {
 	if r.seq != nil {
 		r.seq.Free()
 	}
+	r.skips.free() // of a window of another length
 	grid, tokens := r.windowGrid(window), r.layout.Split(window)
 	if r.causal() {
 		r.seq, err = r.e.form.NewCausalSequence(grid, r.group, tokens, r.headRanges(), r.reach())
@@ -265,6 +268,7 @@ func (r *run) releaseDenoising() {
 	if r.seq != nil {
 		r.seq.Free()
 	}
+	r.skips.free()
 	r.freeBlends()
 	r.conditions.free()
 	if r.checkpoints != nil {

@@ -10,9 +10,10 @@ import (
 )
 
 // cachesSteps reports whether velocities of the step under way are kept for the next attempt: a
-// window is the least that can be taken over, so there must be several in a step.
+// window is the least that can be taken over, so there must be several in a step. A clip of which
+// steps are skipped needs more of a window than its velocity.
 func (r *run) cachesSteps() bool {
-	return r.StepCache != nil && r.Plan.CheckpointEvery > 0 && !r.layout.Extend &&
+	return r.skips == nil && r.StepCache != nil && r.Plan.CheckpointEvery > 0 && !r.layout.Extend &&
 		len(r.layout.Windows(0)) > 1
 }
 

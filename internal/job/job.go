@@ -68,6 +68,9 @@ type Spec struct {
 	Long     Long     `json:"long,omitempty"`
 	// SparseAttention is the pattern of tokens that attend to each other; see sparse.Parse.
 	SparseAttention string `json:"sparse_attention,omitempty"`
+	// StepCache is the change of the time embedding up to which steps take over what the blocks of an
+	// earlier step added; 0: all steps run all blocks.
+	StepCache float64 `json:"step_cache,omitempty"`
 	// Blocks counts the windows that are made one after the other; 0: all are made together.
 	Blocks int `json:"blocks,omitempty"`
 	// Causal is how a causal model makes the blocks, with this clip's window and shift; nil for all

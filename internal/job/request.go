@@ -38,7 +38,8 @@ type Request struct {
 	Strength          *float64 // of an edit
 	ConditioningScale *float64 // of what controls the clip
 
-	SparseAttention string // see sparse.Parse
+	SparseAttention string   // see sparse.Parse
+	StepCache       *float64 // 0: off
 
 	// Force takes what is far beyond the model's sizes, or predicted to take longer than allowed.
 	Force bool

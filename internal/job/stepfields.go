@@ -5,6 +5,36 @@ import (
 	"strings"
 )
 
+// stepCache is a threshold; in a spec 0 stands for none.
+var stepCache = kind[float64]{written: form{TypeNumber, "off, or a number above 0, up to 1"},
+	parse: func(t string) (float64, bool) {
+		if strings.TrimSpace(t) == "off" {
+			return 0, true
+		}
+		return parseFloat(t)
+	},
+	show: func(v float64) string {
+		if v == 0 {
+			return "off"
+		}
+		return shownFloat(v)
+	}}
+
+// refusesStepCache says why the steps of some clips cannot be skipped.
+func refusesStepCache(m Model, s Spec) string {
+	switch {
+	case s.StepCache == 0:
+		return ""
+	case m.inBlocks(s):
+		return "off; each block of a causal clip has a few steps, which differ"
+	case s.Scheduler == "dmd":
+		return "off; each of dmd's steps begins from fresh noise"
+	case s.Schedule == ScheduleUniform && s.Long != LongExtend && windowed(m, s):
+		return "off; with window_schedule uniform, a window has other frames at each step"
+	}
+	return ""
+}
+
 // stepFields are schedules that are given step by step, as distilled models need them.
 var stepFields = []Field{
 	// Few steps: a preset is a name for noise levels and what goes with them.
@@ -46,5 +76,18 @@ var stepFields = []Field{
 				has: func(r *Request) ([]float64, bool) { return r.Timesteps, len(r.Timesteps) > 0 }},
 			out: func(s *Spec) *[]float64 { return &s.Timesteps },
 			def: func(m Model, r *Request) []float64 { _, v := m.levels(r); return v }},
+	},
+	{
+		Name: "step_cache", Mistaken: []string{"cache", "teacache", "cache_threshold"},
+		Flag: "step-cache", Inherits: ByBoth,
+		Help: "skip steps at which little changes: off, or a threshold such as 0.1 (more skips more)",
+		Doc: "`off`, or above 0, up to 1: [skips steps](few-steps.md#skipped-steps) at which little " +
+			"changes, as TeaCache does, which changes the clip",
+		Refuses: refusesStepCache,
+		value: slot[float64]{kind: stepCache,
+			in:  optional(func(r *Request) **float64 { return &r.StepCache }),
+			out: func(s *Spec) *float64 { return &s.StepCache },
+			limit: limit[float64]{"off, or above 0, up to 1",
+				func(v float64) bool { return v >= 0 && v <= 1 }}},
 	},
 }

@@ -88,6 +88,12 @@ func MemoryOf(m job.Model, s job.Spec, mesh job.Mesh) Memory {
 	// What the transformer takes beside the latent, in a single copy.
 	latent += float32Bytes * held * float64(m.Takes.Condition) / float64(m.LatentChannels)
 
+	// What blocks added to each token in each pass of a step, for steps that are skipped.
+	if s.StepCache > 0 {
+		passes := float64(load.Passes()) / float64(mesh.Windows()*mesh.CFG)
+		pass += float32Bytes * passes * own * float64(m.Heads*m.HeadDim)
+	}
+
 	// Each branch that the rank computes keeps its text.
 	text := tokensOf(s.Prompt)
 	for _, scene := range s.Scenes {

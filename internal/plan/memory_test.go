@@ -23,6 +23,14 @@ func TestMemoryFollowsTheMesh(t *testing.T) {
 	if branch := MemoryOf(m, s, job.Mesh{CFG: 2, Ulysses: 1}); branch.Denoise > one.Denoise {
 		t.Errorf("one branch %v; both %v", branch, one)
 	}
+	skips := s
+	skips.StepCache = 0.1
+	for mesh, passes := range map[job.Mesh]int{{CFG: 1, Ulysses: 1}: 2, {CFG: 2, Ulysses: 1}: 1} {
+		more := MemoryOf(m, skips, mesh).Denoise - MemoryOf(m, s, mesh).Denoise
+		if want := passes * m.Tokens(s.Frames, s.Height, s.Width) * m.Heads * m.HeadDim * 4; int(more) != want {
+			t.Errorf("skipped steps take %d bytes on %v, want %d", more, mesh, want)
+		}
+	}
 	s.DType = "bf16"
 	if half := MemoryOf(m, s, job.Mesh{CFG: 1, Ulysses: 1}); half.Weights != 24<<20 {
 		t.Errorf("in bf16 %v", half)

@@ -65,6 +65,9 @@ type Sequence struct {
 	Tiles  *compute.KeyTiles
 	listed *compute.KeyTiles // Tiles, in a layer that follows them
 
+	// Kept, where set, receives what the blocks add in the passes to come, for ForwardWith.
+	Kept *Residual
+
 	tap func(name string, m compute.Mat) // sees activations, in tests
 
 	// Layer, where set, is called after each layer, on the goroutine of Forward, with the part of
@@ -242,15 +245,12 @@ func (s *Sequence) Forward(ctx context.Context, tag collective.Tag, x, v []float
 // forward is Forward without the search for a cause.
 func (s *Sequence) forward(ctx context.Context, tag collective.Tag, x, v []float32,
 	ts Timesteps, text *Text) error {
-	if err := cmp.Or(ts.check(s.own.Len(), timestepsMax), s.checkConditions()); err != nil {
+	if err := s.begin(x, ts); err != nil {
 		return err
 	}
-	dev := s.t.dev
-	compute.SawNonFinite(dev) // forget what the device noticed in earlier work
 
-	// Timesteps and patches: [n, patch·C] to [n, d].
-	s.embedTime(ts)
-	dev.Upload(s.in.ColRange(0, s.t.TokenWidth()), x)
+	// Patches: [n, patch·C] to [n, d].
+	dev := s.t.dev
 	dev.Linear(s.hidden, s.in, s.t.patch, compute.Epilogue{})
 	s.observe("patch_embedding", s.hidden)
 
@@ -263,12 +263,27 @@ func (s *Sequence) forward(ctx context.Context, tag collective.Tag, x, v []float
 		}
 	}
 
+	if s.Kept != nil {
+		s.keep(s.Kept)
+	}
+
 	// Back to patches: [n, d] to [n, patch·C].
 	s.output()
 	if err := s.checkFinite(s.outputName(len(s.t.blocks) - 1)); err != nil {
 		return err
 	}
 	return dev.Download(v, s.out)
+}
+
+// begin checks what a pass is given, and uploads it.
+func (s *Sequence) begin(x []float32, ts Timesteps) error {
+	if err := cmp.Or(ts.check(s.own.Len(), timestepsMax), s.checkConditions()); err != nil {
+		return err
+	}
+	compute.SawNonFinite(s.t.dev) // forget what the device noticed in earlier work
+	s.embedTime(ts)
+	s.t.dev.Upload(s.in.ColRange(0, s.t.TokenWidth()), x)
+	return nil
 }
 
 // syncWork is the work of one layer on this rank, in multiplications and additions, from which
