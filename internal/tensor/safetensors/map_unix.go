@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/longtake/longtake/internal/userfile"
 )
@@ -24,9 +25,9 @@ func advise(b []byte, need bool) {
 
 	whole := b[from-first : to-first]
 	if need {
-		_ = syscall.Madvise(whole, syscall.MADV_WILLNEED)
+		_ = unix.Madvise(whole, unix.MADV_WILLNEED)
 	} else {
-		_ = syscall.Madvise(whole, syscall.MADV_DONTNEED)
+		_ = unix.Madvise(whole, unix.MADV_DONTNEED)
 	}
 }
 
@@ -48,9 +49,9 @@ func mapFile(path string) (data []byte, info os.FileInfo, unmap func() error, er
 	}
 
 	// The mapping outlives the descriptor, so f can be closed.
-	data, err = syscall.Mmap(int(f.Fd()), 0, int(st.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
+	data, err = unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("cannot map it: %w", err)
 	}
-	return data, st, func() error { return syscall.Munmap(data) }, nil
+	return data, st, func() error { return unix.Munmap(data) }, nil
 }
