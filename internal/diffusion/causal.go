@@ -106,9 +106,6 @@ type Causal struct {
 	OnStep func(done int, d time.Duration) error
 }
 
-// CausalSteps returns the steps of a clip of so many blocks and levels.
-func CausalSteps(blocks, levels int) int { return blocks*(levels+1) - 1 }
-
 // Run makes the blocks from number `from` on. Earlier blocks only get their passes at timestep 0,
 // in order: the keys and values that a block leaves depend on those before it, so nothing less
 // gives the same bits. Errors are those of the functions that it was given; a value that is not

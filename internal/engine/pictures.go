@@ -24,33 +24,23 @@ func (r *run) sharePictures(ctx context.Context) error {
 	}
 	n := len(r.seenInputs()) * r.e.folder.ImageEncoder.Tokens() * r.e.folder.ImageEncoder.HiddenSize
 
-	var own []byte
+	var embeds []float32
 	if r.Rank == 0 {
-		embeds := r.keptPart(ctx, job.PartPictures, n)
-		if embeds == nil {
+		if embeds = r.keptPart(ctx, job.PartPictures, n); embeds == nil {
 			var err error
 			if embeds, err = r.encodePictures(ctx); err != nil {
 				return fmt.Errorf("cannot look at this picture: %w", err)
 			}
 			r.keepInBackground(job.PartPictures, embeds, r.e.folder.ImageEncoder.HiddenSize)
 		}
-		own = tensor.Bytes(embeds)
 	}
 
-	world, err := r.world()
+	embeds, err := r.shareFirst(ctx, collective.Tag{Op: opPictures}, embeds, n, "pictures")
 	if err != nil {
 		return err
 	}
-	all, err := world.AllGather(ctx, collective.Tag{Op: opPictures}, own)
-	if err != nil {
-		return err
-	}
-
-	if len(all[0]) != 4*n {
-		return r.badMessage(0, "pictures", len(all[0]))
-	}
-	r.conditions.embeds = tensor.Floats(all[0])
-	return tensor.CheckFinite("the pictures' embeddings", r.conditions.embeds)
+	r.conditions.embeds = embeds
+	return tensor.CheckFinite("the pictures' embeddings", embeds)
 }
 
 // picturesBytes returns the bytes of the device that the pictures hold which the transformer sees,

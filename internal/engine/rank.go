@@ -16,6 +16,7 @@ import (
 	"github.com/longtake/longtake/internal/model/wan"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/plan"
+	"github.com/longtake/longtake/internal/tensor"
 )
 
 // Assignment is one rank's part of an attempt: everything that Run needs to know before it starts.
@@ -295,6 +296,30 @@ func (r *run) world() (*collective.Group, error) {
 		all[i] = i
 	}
 	return collective.NewGroup(r.Transport, all)
+}
+
+// shareFirst gives n values of rank 0 to all ranks, which call it together. It reads own on rank 0
+// alone; what names the values in errors.
+func (r *run) shareFirst(ctx context.Context, tag collective.Tag, own []float32, n int,
+	what string) ([]float32, error) {
+	world, err := r.world()
+	if err != nil {
+		return nil, err
+	}
+
+	// The others give nothing to the gathering, and take rank 0's.
+	var first []byte
+	if r.Rank == 0 {
+		first = tensor.Bytes(own)
+	}
+	all, err := world.AllGather(ctx, tag, first)
+	if err != nil {
+		return nil, err
+	}
+	if len(all[0]) != 4*n {
+		return nil, r.badMessage(0, what, len(all[0]))
+	}
+	return tensor.Floats(all[0]), nil
 }
 
 // badMessage names a peer that sent something of a size that cannot be right.

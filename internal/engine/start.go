@@ -85,32 +85,17 @@ func (r *run) withStartLatents(ctx context.Context, f func(*latents.File) error)
 // encodes it, or has it from an earlier attempt, and the others receive it.
 func (r *run) startPicture(ctx context.Context) ([]float32, error) {
 	n := r.e.folder.Transformer.OutChannels * r.grid.H * r.grid.W
-	var own []byte
+	var latent []float32
 	if r.Rank == 0 {
-		latent := r.keptPart(ctx, job.PartStart, n)
-		if latent == nil {
+		if latent = r.keptPart(ctx, job.PartStart, n); latent == nil {
 			var err error
 			if latent, err = r.encodePicture(ctx); err != nil {
 				return nil, fmt.Errorf("cannot start from this picture: %w", err)
 			}
 			r.keepInBackground(job.PartStart, latent, r.grid.H*r.grid.W)
 		}
-		own = tensor.Bytes(latent)
 	}
-
-	// The others give nothing to the gathering, and take rank 0's.
-	world, err := r.world()
-	if err != nil {
-		return nil, err
-	}
-	all, err := world.AllGather(ctx, collective.Tag{Op: opStart}, own)
-	if err != nil {
-		return nil, err
-	}
-	if len(all[0]) != 4*n {
-		return nil, r.badMessage(0, "a picture's latent", len(all[0]))
-	}
-	return tensor.Floats(all[0]), nil
+	return r.shareFirst(ctx, collective.Tag{Op: opStart}, latent, n, "a picture's latent")
 }
 
 // encodePicture encodes the picture, fitted to the clip's size, as one latent frame [C, H, W].

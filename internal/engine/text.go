@@ -99,20 +99,13 @@ func (r *run) encodeTexts(ctx context.Context) error {
 		}
 	}
 
-	world, err := r.world()
-	if err != nil {
-		return err
-	}
 	for i, text := range ids {
 		tag := collective.Tag{Step: uint32(i), Op: opText} //nolint:gosec // few
-		all, err := world.AllGather(ctx, tag, tensor.Bytes(own[i]))
+		n := len(text) * r.e.folder.Transformer.TextDim
+		embeds, err := r.shareFirst(ctx, tag, own[i], n, "text")
 		if err != nil {
 			return err
 		}
-		if n := len(all[0]); n != 4*len(text)*r.e.folder.Transformer.TextDim {
-			return r.badMessage(0, "text", n)
-		}
-		embeds := tensor.Floats(all[0])
 		if err := tensor.CheckFinite("the text embedding", embeds); err != nil {
 			return err
 		}
