@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
 	"time"
 
@@ -22,15 +23,22 @@ type GPU struct {
 	Device Clocked
 	Other  compute.Device // another GPU; nil: there is none
 	Tiny   bool           // sizes that show that everything runs, and nothing else
+	Only   *regexp.Regexp // of the names of items to time; nil: all
 	Rounds int            // how often each item is timed; the least time counts
 	Peer   *Peer          // nil: nothing to compare with
 	Report func(Row)      // gets each row as soon as it is measured
 }
 
-// Run times every item, then copies that overlap products, and copies from GPU to GPU where there
-// are two. An item that the peer cannot time has the peer's reason as its note.
+// wants reports whether the item of a name is to be timed.
+func (g GPU) wants(name string) bool { return g.Only == nil || g.Only.MatchString(name) }
+
+// Run times every item that is wanted, then copies that overlap products, and copies from GPU to
+// GPU where there are two. An item that the peer cannot time has the peer's reason as its note.
 func (g GPU) Run() error {
 	for _, it := range g.items() {
+		if !g.wants(it.name) {
+			continue
+		}
 		for _, t := range it.types {
 			r, err := g.row(it, t)
 			if err != nil {
@@ -40,24 +48,28 @@ func (g GPU) Run() error {
 		}
 	}
 
-	// The copies of a rank's activations for a layer of Wan 2.1 1.3B.
-	rows, width, side := clip480.Tokens(), wan13.heads*wan13.dim, 4096
-	if g.Tiny {
-		rows, width, side = 30, 70, 40
-	}
-	r, err := g.overlapRow(rows, width, side)
-	if err != nil {
-		return fmt.Errorf("cannot time %s: %w", r.Name, err)
-	}
-	g.Report(r)
+	return g.copies()
+}
 
-	if g.Other == nil {
-		return nil
+// copies times those of a rank's activations for a layer of Wan 2.1 1.3B, as far as they are
+// wanted.
+func (g GPU) copies() error {
+	rows, width, side := g.copySizes()
+	if name := overlapName(rows, width); g.wants(name) {
+		r, err := g.overlapRow(rows, width, side)
+		if err != nil {
+			return fmt.Errorf("cannot time %s: %w", name, err)
+		}
+		g.Report(r)
 	}
-	if r, err = g.peerCopyRow(rows, width); err != nil {
-		return fmt.Errorf("cannot time %s: %w", r.Name, err)
+
+	if name := peerCopyName(rows, width); g.Other != nil && g.wants(name) {
+		r, err := g.peerCopyRow(rows, width)
+		if err != nil {
+			return fmt.Errorf("cannot time %s: %w", name, err)
+		}
+		g.Report(r)
 	}
-	g.Report(r)
 	return nil
 }
 
@@ -136,6 +148,25 @@ const (
 
 // clip480 is the latent of 81 frames of 832 x 480, the default clip of Wan 2.1: 32,760 tokens.
 var clip480 = partition.Grid{T: 21, H: 60, W: 104, PT: 1, PH: 2, PW: 2}
+
+// Names lists the items in the order in which Run times them. The last is for machines with two
+// GPUs.
+func (g GPU) Names() []string {
+	var out []string
+	for _, it := range g.items() {
+		out = append(out, it.name)
+	}
+	rows, width, _ := g.copySizes()
+	return append(out, overlapName(rows, width), peerCopyName(rows, width))
+}
+
+// copySizes returns the rows and the width of what is copied, and the side of the products beside.
+func (g GPU) copySizes() (rows, width, side int) {
+	if g.Tiny {
+		return 30, 70, 40
+	}
+	return clip480.Tokens(), wan13.heads * wan13.dim, 4096
+}
 
 // items lists what is timed: products and attention of Wan's sizes, then blocks and a whole pass.
 func (g GPU) items() []item {

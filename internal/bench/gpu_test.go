@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +89,21 @@ func TestFullItemsHaveNamesOfTheirOwn(t *testing.T) {
 	}
 	if !pass {
 		t.Errorf("no item is called %q, which the page asks for", passItem)
+	}
+}
+
+// TestOnlyTheItemsThatAreWanted: of items and copies, those whose names match.
+func TestOnlyTheItemsThatAreWanted(t *testing.T) {
+	for only, want := range map[string][]string{
+		"^attention": {"attention 70x2x64", "attention 70x2x64"}, // fp32 and bf16
+		"beside":     {"copies 30x70 beside gemms"}, "^none$": nil,
+	} {
+		var got []string
+		g := GPU{Device: watch(t, "cuda: Emulated H100, sm_90, v1"), Tiny: true, Rounds: 1,
+			Only: regexp.MustCompile(only), Report: func(r Row) { got = append(got, r.Name) }}
+		if err := g.Run(); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v; want %v", only, got, err, want)
+		}
 	}
 }
 

@@ -22,6 +22,13 @@ type overlap struct {
 	bytes    []byte         // down in bfloat16, on the host
 }
 
+// overlapName and peerCopyName are what the rows of copies are called.
+func overlapName(rows, width int) string {
+	return fmt.Sprintf("copies %dx%d beside gemms", rows, width)
+}
+
+func peerCopyName(rows, width int) string { return fmt.Sprintf("GPU to GPU %dx%d", rows, width) }
+
 // overlapRow times the copies of a matrix of rows x width, then products of side x side that take
 // about as long, then both at once. The row has the time of both; its note says how much of the
 // shorter part the longer one has hidden.
@@ -31,8 +38,7 @@ func (g GPU) overlapRow(rows, width, side int) (Row, error) {
 	defer a.Free()
 	o := overlap{dev: g.Device, down: a.Mat(rows, width), up: a.Mat(rows, width),
 		x: a.Mat(side, side), y: a.Mat(side, side), bytes: make([]byte, 2*rows*width), products: 1}
-	r := Row{Name: fmt.Sprintf("copies %dx%d beside gemms", rows, width),
-		DType: compute.BF16.String()}
+	r := Row{Name: overlapName(rows, width), DType: compute.BF16.String()}
 	var err error
 	if o.w, err = g.Device.PackLinear(random(side*side), nil, side, side, compute.BF16); err != nil {
 		return r, err
@@ -118,8 +124,7 @@ func (o *overlap) round(copies, products bool) error {
 // unpacked on the other. The time includes the packing to bfloat16 and the unpacking, which ranks
 // have to wait for as well.
 func (g GPU) peerCopyRow(rows, width int) (Row, error) {
-	r := Row{Name: fmt.Sprintf("GPU to GPU %dx%d", rows, width), DType: compute.BF16.String(),
-		Seconds: math.Inf(1)}
+	r := Row{Name: peerCopyName(rows, width), DType: compute.BF16.String(), Seconds: math.Inf(1)}
 	a, b := model.NewArena(g.Device), model.NewArena(g.Other)
 	defer a.Free()
 	defer b.Free()

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,9 +20,11 @@ const benchGPUHelp = `Time matrix products, attention, blocks of Wan's transform
 the 1.3B one on this machine's GPU, with the GPU's clock, and their share of its peak. "make
 gpu-bench" builds what this needs and runs it.
 
-With --torch, PyTorch times the same for comparison:
+With --torch, PyTorch times the same for comparison. --only times those items alone whose names
+a regular expression matches; --names lists them:
 
-  bin/cuda/longtake bench gpu --torch "python3 tools/bench_torch_gpu.py"`
+  bin/cuda/longtake bench gpu --torch "python3 tools/bench_torch_gpu.py"
+  bin/cuda/longtake bench gpu --only '^gemm (4096|8192)|^attention 16384'`
 
 // gpuBench is one `bench gpu`, as its flags ask for it.
 type gpuBench struct {
@@ -29,8 +33,11 @@ type gpuBench struct {
 	sizes, torch, page string
 	// ordinal is the GPU's number as CUDA counts them, rounds how often each item takes its turn.
 	ordinal, rounds int
-	// list only prints the GPU's name.
-	list, json bool
+	// only is a regular expression of the names of items, "" for all; matches follows from it.
+	only    string
+	matches *regexp.Regexp
+	// list only prints the GPU's name, and names those of the items.
+	list, names, json bool
 }
 
 // benchGPUCommand times kernels and passes of a model on a GPU. The command is there in every
@@ -46,7 +53,9 @@ func benchGPUCommand() *cobra.Command {
 	f.StringVar(&b.page, "page", "", "page to write the tables to, between the lines for them")
 	f.IntVar(&b.ordinal, "gpu", 0, "number of the GPU")
 	f.IntVar(&b.rounds, "rounds", 3, "turns of each item; the least time counts")
+	f.StringVar(&b.only, "only", "", "regular expression of the items to time (default: all)")
 	f.BoolVar(&b.list, "list", false, "only say which GPU there is")
+	f.BoolVar(&b.names, "names", false, "only list the items")
 
 	js := asJSON(cmd)
 
@@ -61,12 +70,24 @@ func benchGPUCommand() *cobra.Command {
 }
 
 // check refuses flags that do not go together, before a device is opened.
-func (b gpuBench) check() error {
+func (b *gpuBench) check() (err error) {
+	if b.only != "" {
+		if b.matches, err = regexp.Compile(b.only); err != nil {
+			return daemon.Usagef("--only is %q; allowed: a regular expression: %w", b.only, err)
+		}
+	}
+
+	items := bench.GPU{Tiny: b.sizes == "tiny"}.Names()
+	none := b.matches != nil && !slices.ContainsFunc(items, b.matches.MatchString)
 	switch {
 	case b.sizes != "full" && b.sizes != "tiny":
 		return daemon.Usagef("--sizes is %q; allowed: full, tiny", b.sizes)
 	case b.sizes == "tiny" && b.page != "":
 		return daemon.Usagef("--page: times of tiny sizes are not for a page")
+	case b.page != "" && b.only != "":
+		return daemon.Usagef("--page: a page has all items, and --only times some")
+	case none:
+		return daemon.Usagef("--only is %q, which no item's name matches; --names lists them", b.only)
 	case b.rounds < 1 || b.rounds > 1000:
 		return daemon.Usagef("--rounds is %d; allowed: 1 to 1000", b.rounds)
 	}
@@ -76,6 +97,14 @@ func (b gpuBench) check() error {
 // run opens the device, prints each row as it is measured, and writes the page if one was asked
 // for.
 func (b gpuBench) run(cmd *cobra.Command) (err error) {
+	out := cmd.OutOrStdout()
+	if b.names {
+		for _, name := range (bench.GPU{Tiny: b.sizes == "tiny"}).Names() {
+			terminal.Printf(out, "%s\n", name)
+		}
+		return nil
+	}
+
 	gpu, err := cuda.Open(cuda.Options{Ordinal: b.ordinal})
 	if errors.Is(err, cuda.ErrNone) {
 		err = fmt.Errorf("%w; this needs a machine with an NVIDIA GPU and its driver", err)
@@ -85,7 +114,6 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	}
 	defer func() { err = errors.Join(err, gpu.Close()) }()
 
-	out := cmd.OutOrStdout()
 	if b.list {
 		terminal.Printf(out, "%s\n", gpu.Name())
 		return nil
@@ -96,7 +124,7 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	}
 
 	peer := ""
-	g := bench.GPU{Device: gpu, Tiny: b.sizes == "tiny", Rounds: b.rounds}
+	g := bench.GPU{Device: gpu, Tiny: b.sizes == "tiny", Only: b.matches, Rounds: b.rounds}
 	other, err := b.other()
 	if err != nil {
 		return err

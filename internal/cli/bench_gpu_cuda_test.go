@@ -23,6 +23,10 @@ func TestBenchOnAGPU(t *testing.T) {
 	if n := strings.Count(r.out, `"seconds"`); r.code != 0 || n != rows {
 		t.Errorf("%d rows: %+v", n, r)
 	}
+	r = longtake(t, "bench", "gpu", "--sizes", "tiny", "--rounds", "1", "--only", "^gemm", "--json")
+	if n := strings.Count(r.out, `"gemm 70x40x50"`); n != 2 || strings.Count(r.out, "\n") != n {
+		t.Errorf("--only ^gemm: %+v", r)
+	}
 	gpu, err := cuda.Open(cuda.Options{})
 	if err != nil {
 		t.Fatal(err)
