@@ -1,8 +1,11 @@
 package compute
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/longtake/longtake/internal/tensor"
 )
@@ -146,24 +149,36 @@ const (
 	BF16       // bfloat16, rounded to nearest, ties to even
 )
 
+// dtypeNames are the names that users give, in the order in which they are shown: the one list of
+// types that a job or a shard may ask for.
+var dtypeNames = [...]string{FP32: "fp32", BF16: "bf16"}
+
+// DTypes returns all types, in the order in which they are shown.
+func DTypes() (all []DType) {
+	for t := range dtypeNames {
+		all = append(all, DType(t)) //nolint:gosec // a few
+	}
+	return all
+}
+
+// DTypeNames returns the names of all types.
+func DTypeNames() []string { return slices.Clone(dtypeNames[:]) }
+
 // String returns the name that users give: fp32 or bf16.
 func (t DType) String() string {
-	if t == BF16 {
-		return "bf16"
+	if int(t) < len(dtypeNames) {
+		return dtypeNames[t]
 	}
-	return "fp32"
+	return fmt.Sprintf("type %d", uint8(t))
 }
 
 // ParseDType returns the type for the name that users give; "" is fp32. Any other name is an error
 // that lists the allowed ones.
 func ParseDType(name string) (DType, error) {
-	switch name {
-	case "", "fp32":
-		return FP32, nil
-	case "bf16":
-		return BF16, nil
+	if i := slices.Index(dtypeNames[:], cmp.Or(name, FP32.String())); i >= 0 {
+		return DType(i), nil //nolint:gosec // a few
 	}
-	return 0, fmt.Errorf("dtype is %q; allowed: fp32, bf16", name)
+	return 0, fmt.Errorf("dtype is %q; allowed: %s", name, strings.Join(dtypeNames[:], ", "))
 }
 
 // Activation is an elementwise function that an operation applies to its result.

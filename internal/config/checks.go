@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -48,7 +49,7 @@ var checks = map[string]check{
 	"preview.every-steps":    between(0, manyMax),
 	"lost-after":             lasting(600*time.Millisecond, longest),
 	"device":                 oneOf("cpu", "cuda", "auto"),
-	"dtype":                  oneOf("fp32", "bf16"),
+	"dtype":                  oneOf(compute.DTypeNames()...),
 	"experts":                oneOf("auto", "resident", "swap"),
 	"text-encoder":           oneOf("auto", "resident", "stream"),
 	"threads":                between(0, 1024),

@@ -16,7 +16,7 @@ import (
 // weights and on a compute.Meter, in two sizes of everything: memory is linear in them.
 func measure(f *model.Folder) (job.Memory, error) {
 	m := job.Memory{Weights: map[string]int64{}, Expert: map[string]int64{}}
-	for _, t := range []compute.DType{compute.FP32, compute.BF16} {
+	for _, t := range compute.DTypes() {
 		m.Weights[t.String()] = weightBytes(f, t, f.Bytes)
 		m.Weights[t.String()+job.WithLoRAs] = weightBytes(f, t, f.ChangedBytes)
 		if len(stepExperts(f.Pipeline)) == 2 {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -75,5 +76,12 @@ func TestLoRAsTakeFloat32(t *testing.T) {
 	}
 	if with-plain != 2*matrices {
 		t.Errorf("%d bytes with a LoRA, %d without; %d numbers of matrices", with, plain, matrices)
+	}
+}
+
+// TestTypesOfJobsAreThoseOfDevices: package job is pure and has a list of its own.
+func TestTypesOfJobsAreThoseOfDevices(t *testing.T) {
+	if !slices.Equal(job.DTypes, compute.DTypeNames()) {
+		t.Errorf("jobs may ask for %v, devices have %v", job.DTypes, compute.DTypeNames())
 	}
 }

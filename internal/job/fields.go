@@ -12,6 +12,10 @@ func windowed(m Model, s Spec) bool {
 	return (s.Overlap > 0 || s.Causal != nil) && s.Window < m.Latents(s.Frames)
 }
 
+// DTypes are the types of products that a request may ask for: those of package compute, which this
+// pure package does not import. A test of the engine holds the two lists together.
+var DTypes = []string{"fp32", "bf16"}
+
 // Fields is everything that a request may say, in the order in which docs/api.md has it. Values
 // that depend on the model or on each other (a size that patches tile, windows that make the clip)
 // are checked by Resolve besides what a row says.
@@ -205,7 +209,7 @@ var clipFields = []Field{
 			in:    plain(func(r *Request) *string { return &r.DType }),
 			out:   func(s *Spec) *string { return &s.DType },
 			def:   func(Model, *Request) string { return "fp32" },
-			limit: oneOf("fp32", "bf16")},
+			limit: oneOf(DTypes...)},
 	},
 	// The file. On the command line the path's extension says the format.
 	{
