@@ -1,6 +1,8 @@
 // See include/async.h.
 #include "async.h"
 
+#include "../include/rounding.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -362,11 +364,19 @@ float widened(const char* p) {
   return float_of((uint32_t)x << 16);
 }
 
-// matrix_of reads [rows, 16] numbers.
-void matrix_of(uint64_t d, unsigned rows, float (*to)[16]) {
+// rows_of reads [64, 16] numbers, columns_of [rows, 16] numbers as columns.
+void rows_of(uint64_t d, float (*to)[16]) {
   const Matrix m = parse(d, "a matrix");
-  for (unsigned r = 0; r < rows; r++)
+  for (unsigned r = 0; r < 64; r++)
     for (unsigned k = 0; k < 16; k++) to[r][k] = widened(place(piece(m, r, k / 8)) + k % 8 * 2);
+}
+
+void columns_of(uint64_t d, unsigned rows, Terms* to) {
+  const Matrix m = parse(d, "a matrix");
+  to->n = (int)rows;
+  for (unsigned r = 0; r < rows; r++)
+    for (unsigned k = 0; k < 16; k++) to->set(k, r, widened(place(piece(m, r, k / 8)) + k % 8 * 2));
+  exponents(*to, 16);
 }
 
 // fragments_of reads a [64, 16] from the registers of the warpgroup.
@@ -381,7 +391,8 @@ void fragments_of(const uint32_t (*a)[4], float (*to)[16]) {
 
 // Scratch is room for a product.
 struct Scratch {
-  float a[64][16], b[256][16], across[16][256], sums[64][256];
+  float a[64][16], sums[64][256];
+  Terms b;
 };
 
 Scratch* scratch() {
@@ -389,39 +400,32 @@ Scratch* scratch() {
   return one;
 }
 
-// product computes [64, n] sums: k from 0 on, on its own, and then what was there is added. How a
-// tensor core rounds is not known.
-void product(const float (*a)[16], const float (*b)[16], unsigned n, float (*to)[256]) {
-  float(*across)[256] = scratch()->across;
-  for (unsigned j = 0; j < n; j++)
-    for (unsigned k = 0; k < 16; k++) across[k][j] = b[j][k];
-  for (unsigned r = 0; r < 64; r++) {
-    float* sum = to[r];
-    for (unsigned j = 0; j < n; j++) sum[j] = 0;
-    for (unsigned k = 0; k < 16; k++) {
-      const float x = a[r][k];
-      for (unsigned j = 0; j < n; j++) sum[j] += x * across[k][j];
-    }
+// each_sum calls f(sum of a thread, its element of [64, n]).
+template <class F> void each_sum(Op* op, float (*sums)[256], const F& f) {
+  for (unsigned t = 0; t < GROUP; t++) {
+    const Product& p = op->p[t];
+    for (int i = 0; i < p.n / 2; i++)
+      f(p.sums[i], sums[t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8][i / 4 * 8 + t % 4 * 2 + i % 2]);
   }
 }
 
 // carry_out does a product, at last.
 void carry_out(Op* op) {
-  auto& [a, b, across, sums] = *scratch();
-  (void)across;
+  auto& [a, sums, b] = *scratch();
   const Product& first = op->p[0];
   if (first.a != nullptr) fragments_of(op->a, a);
-  else matrix_of(first.desc_a, 64, a);
-  matrix_of(first.desc_b, first.n, b);
-  product(a, b, first.n, sums);
+  else rows_of(first.desc_a, a);
+  columns_of(first.desc_b, first.n, &b);
+  const bool add = first.add;
+  each_sum(op, sums, [add](float mine, float& sum) { sum = add ? mine : 0; });
+
+  const Adder how = adder_of(2, true);
+  for (unsigned r = 0; r < 64; r++) add_products(how, a[r], b, 16, sums[r]);
+
+  each_sum(op, sums, [](float& mine, float sum) { mine = sum; });
   for (unsigned t = 0; t < GROUP; t++) {
-    const Product& p = op->p[t];
-    for (int i = 0; i < p.n / 2; i++) {
-      const float x = sums[t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8][i / 4 * 8 + t % 4 * 2 + i % 2];
-      p.sums[i] = p.add ? p.sums[i] + x : x;
-    }
-    p.sums_use->flying--;
-    if (p.a_use != nullptr) p.a_use->flying--;
+    op->p[t].sums_use->flying--;
+    if (op->p[t].a_use != nullptr) op->p[t].a_use->flying--;
   }
 }
 

@@ -7,11 +7,11 @@
 //   b, 16 x 8:  k 2t and 2t+1, in the last register 8 further; column g
 //   c, 16 x 8:  rows g, g, g+8, g+8; columns 2t, 2t+1, 2t, 2t+1
 //
-// The host adds the 16 products one after the other, from k = 0 on, each with one rounding. Tensor
-// cores add them in an order and with a rounding that are not specified; products are exact.
+// How tensor cores add the 16 products is not specified, but known: see rounding.h.
 #pragma once
 
 #include "copy.h"
+#include "rounding.h"
 
 // Fragment is registers of a lane that hold pairs of bfloat16.
 template <int N> struct Fragment {
@@ -103,28 +103,31 @@ static_assert(sizeof(Operands) <= SLOT, "a lane brings its operands");
 
 // Matrices is the whole of them.
 struct Matrices {
-  float a[16][16], b[16][8], c[16][8];
+  float a[16][16], c[16][8];
+  Terms b;
 };
 
 inline void collect(Matrices& m, const Operands& o, int g, int t) {
   for (int i = 0; i < 2; i++) {
     for (int r = 0; r < 4; r++)
       m.a[g + r % 2 * 8][2 * t + r / 2 * 8 + i] = widen((bf16)(o.a[r] >> 16 * i));
-    for (int r = 0; r < 2; r++) m.b[2 * t + 8 * r + i][g] = widen((bf16)(o.b[r] >> 16 * i));
+    for (int r = 0; r < 2; r++) m.b.set(2 * t + 8 * r + i, g, widen((bf16)(o.b[r] >> 16 * i)));
     for (int r = 0; r < 2; r++) m.c[g + 8 * r][2 * t + i] = o.c[2 * r + i];
   }
 }
 
 inline void multiply_add(Slots& slots) {
-  Matrices m;
+  static thread_local Matrices* const room = new Matrices;
+  Matrices& m = *room;
   Operands o;
+  m.b.n = 8;
   for (int lane = 0; lane < 32; lane++) {
     memcpy(&o, slots[lane], sizeof o);
     collect(m, o, lane / 4, lane % 4);
   }
-  for (int i = 0; i < 16; i++)
-    for (int k = 0; k < 16; k++)
-      for (int j = 0; j < 8; j++) m.c[i][j] = fmaf(m.a[i][k], m.b[k][j], m.c[i][j]);
+  exponents(m.b, 16);
+  const Adder how = adder_of(2, false);
+  for (int i = 0; i < 16; i++) add_products(how, m.a[i], m.b, 16, m.c[i]);
   for (int lane = 0; lane < 32; lane++)
     for (int r = 0; r < 4; r++)
       memcpy(slots[lane] + 4 * r, &m.c[lane / 4 + r / 2 * 8][lane % 4 * 2 + r % 2], 4);
