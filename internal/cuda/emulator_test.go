@@ -73,6 +73,7 @@ var faults = map[string]string{
 	"fault_before":       "4096 bytes before an allocation of 256",
 	"fault_nowhere":      "illegal address 0x8: no memory of the GPU",
 	"fault_slack":        "byte 40 of an allocation of 40 was written",
+	"fault_odd_pair":     "misaligned: two numbers at",
 	"freed":              "in an allocation of 256 bytes that was freed",
 	"freed twice":        "cuMemFree: memory of another context",
 	"block":              "fault_none: 32 threads per block, it is made for 64",

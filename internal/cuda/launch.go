@@ -38,7 +38,11 @@ const (
 
 	// v2: mma, fed by asynchronous copies; packV2 rounds what it reads.
 	packV2
-	linearV2
+	linearV2 // then its kinds, in the order of finishing
+	linearV2Plain
+	linearV2Active
+	linearV2Residual
+	linearV2Gated
 	attentionV2Of32
 	attentionV2Of64
 	attentionV2Of128
@@ -46,6 +50,10 @@ const (
 	// v3: wgmma, fed by bulk copies; the two packers lay out panels.
 	packV3
 	linearV3
+	linearV3Plain
+	linearV3Active
+	linearV3Residual
+	linearV3Gated
 	packValuesV3
 	attentionV3Of64
 	attentionV3Of128
@@ -83,11 +91,19 @@ var kernels = [kernelCount]struct {
 	unpackBF16:       {"unpack_bf16", 256, 0, ""},
 	packV2:           {"pack_v2", packer, 0, "v2"},
 	linearV2:         {"linear_v2", 128, stagesV2 * 2 * tileV2 * depthV2 * 2, "v2"},
+	linearV2Plain:    {"linear_v2_plain", 128, stagesV2 * 2 * tileV2 * depthV2 * 2, "v2"},
+	linearV2Active:   {"linear_v2_active", 128, stagesV2 * 2 * tileV2 * depthV2 * 2, "v2"},
+	linearV2Residual: {"linear_v2_residual", 128, stagesV2 * 2 * tileV2 * depthV2 * 2, "v2"},
+	linearV2Gated:    {"linear_v2_gated", 128, stagesV2 * 2 * tileV2 * depthV2 * 2, "v2"},
 	attentionV2Of32:  {"attention_v2_32", 128, sharedV2(32), "v2"},
 	attentionV2Of64:  {"attention_v2_64", 128, sharedV2(64), "v2"},
 	attentionV2Of128: {"attention_v2_128", 128, sharedV2(128), "v2"},
 	packV3:           {"pack_v3", packer, 0, "v3"},
-	linearV3:         {"linear_v3", 384, 4*(rowsV3+colsV3)*panelBytes + 1024, "v3"},
+	linearV3:         {"linear_v3", 384, sharedLinearV3, "v3"},
+	linearV3Plain:    {"linear_v3_plain", 384, sharedLinearV3, "v3"},
+	linearV3Active:   {"linear_v3_active", 384, sharedLinearV3, "v3"},
+	linearV3Residual: {"linear_v3_residual", 384, sharedLinearV3, "v3"},
+	linearV3Gated:    {"linear_v3_gated", 384, sharedLinearV3, "v3"},
 	packValuesV3:     {"pack_values_v3", packer, 0, "v3"},
 	attentionV3Of64:  {"attention_v3_64", 384, sharedV3(64), "v3"},
 	attentionV3Of128: {"attention_v3_128", 384, sharedV3(128), "v3"},

@@ -72,9 +72,9 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	by := d.linearOf(k, l.whole.out, l.whole.dtype)
 	switch by.kernel {
 	case linearV3:
-		d.linearPanels(l, in, out, end)
+		d.linearPanels(finishing(linearV3, ep), l, in, out, end)
 	case linearV2:
-		d.linearRows(l, in, out, end)
+		d.linearRows(finishing(linearV2, ep), l, in, out, end)
 	default:
 		d.launch(by.kernel, ceil(out.rows, by.rows), ceil(n, by.cols), append([]value{ptr(in),
 			num(in.stride), l.weight(), num(in.rows), num(k), num(n)}, end[:]...)...)

@@ -25,6 +25,9 @@ const (
 	rowsV3 = 128
 	colsV3 = 256
 	packer = 256 // threads of pack_v3
+
+	// Shared memory of a block: four stages, and what makes them begin at a multiple of 1024.
+	sharedLinearV3 = 4*(rowsV3+colsV3)*panelBytes + 1024
 )
 
 // panels are those of a matrix: where they begin, how many, and how many rows each has.
@@ -67,8 +70,8 @@ func (d *Device) storePanels(p *packed, parts []tensor.Tensor) (err error) {
 	return err
 }
 
-// linearPanels is Linear with v3: x is laid out in panels, then multiplied.
-func (d *Device) linearPanels(l *linear, x, out view, ep epilogue) {
+// linearPanels is Linear with a kernel of v3: x is laid out in panels, then multiplied.
+func (d *Device) linearPanels(k kernel, l *linear, x, out view, ep epilogue) {
 	if x.rows == 0 {
 		return
 	}
@@ -82,7 +85,7 @@ func (d *Device) linearPanels(l *linear, x, out view, ep epilogue) {
 	skip := l.lo % panelGroup
 	w := l.whole.weight.at + cu.DevicePtr((l.lo-skip)*panelBytes)
 	blocks := ceil(x.rows, rowsV3) * ceil(skip+out.cols, colsV3)
-	d.launch(linearV3, blocks, 1, append([]value{a.at, a.pitch, arg(w),
+	d.launch(k, blocks, 1, append([]value{a.at, a.pitch, arg(w),
 		num(panelPitch(l.whole.out)), num(x.rows), a.count, num(out.cols), num(skip)}, ep[:]...)...)
 }
 

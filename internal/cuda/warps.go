@@ -57,15 +57,15 @@ func (d *Device) rowsOf(to value, m view, groups int) {
 		num(m.rows), num(groups), num(width))
 }
 
-// linearRows is Linear with v2: x is rounded into the device's scratch, then multiplied. Where
-// there is no memory for that, the error sticks and nothing is launched.
-func (d *Device) linearRows(l *linear, x, out view, ep epilogue) {
+// linearRows is Linear with a kernel of v2: x is rounded into the device's scratch, then
+// multiplied. Where there is no memory for that, the error sticks and nothing is launched.
+func (d *Device) linearRows(k kernel, l *linear, x, out view, ep epilogue) {
 	m := d.grow(&d.rounded, 2*x.rows*x.cols)
 	if m == nil {
 		return
 	}
 	d.rowsOf(arg(m.at), x, 1)
-	d.launch(linearV2, ceil(x.rows, tileV2), ceil(out.cols, tileV2), append([]value{arg(m.at),
+	d.launch(k, ceil(x.rows, tileV2), ceil(out.cols, tileV2), append([]value{arg(m.at),
 		l.weight(), num(x.rows), num(x.cols), num(out.cols)}, ep[:]...)...)
 }
 

@@ -1,6 +1,6 @@
 // Kernels with one mistake each, or a thing that only looks like one: internal/cuda's tests of the
 // emulated GPU launch them and want it to complain, or not to. No module but theirs names them.
-#include "../include/kernel.h"
+#include "../include/pairs.h"
 
 namespace faults {
 
@@ -120,6 +120,10 @@ LAUNCHABLE(THREADS, fault_before)
 
 KERNEL(THREADS, fault_nowhere)(float* x) { ((float*)8)[threadIdx.x * (x == nullptr)] = 1; }
 LAUNCHABLE(THREADS, fault_nowhere)
+
+// fault_odd_pair reads two numbers at once whose address is a multiple of 4 and not of 8.
+KERNEL(THREADS, fault_odd_pair)(float* x) { x[0] = read_two(x + 1).x; }
+LAUNCHABLE(THREADS, fault_odd_pair)
 
 // fault_slack writes one element, i64 `at`, that may lie between an allocation's end and the page
 // where addresses stop to exist.

@@ -88,6 +88,11 @@ typedef char Slots[32][SLOT];
 const Slots& exchange(const void* mine, size_t size, const char* what,
                       void (*work)(Slots&) = nullptr);
 
+// aligned wants an access of so many bytes to be at a multiple of them.
+inline void aligned(const void* p, size_t bytes, const char* what) {
+  if ((uintptr_t)p % bytes != 0) fail("misaligned: %s at %p, no multiple of %zu", what, p, bytes);
+}
+
 // copy_start begins a copy of 16 bytes to shared memory, copy_commit closes a group of them, and
 // copy_wait does those of all groups but the last `left`; copy_end is for threads that return.
 void copy_start(const Array* a, i64 at, const void* from, int bytes);

@@ -3,7 +3,7 @@
 // asynchronous copies, two ahead of the one at work. An element is summed in the same order,
 // whatever tile it is in and how many rows there are. See README.md.
 #include "../include/mma.h"
-#include "epilogue.h"
+#include "finish.h"
 
 namespace linear {
 namespace v2 {
@@ -25,7 +25,7 @@ struct Matrix {
 
 // Sums is what a thread accumulates, as the fragments of its warp's products.
 struct Sums {
-  float of[DOWN][ACROSS][4];
+  float of[DOWN][ACROSS][4];  // 16 rows after 16 rows, which are slabs to the epilogue
 };
 
 // place is where 8 elements of a row of a stage are. Rows take 64 bytes; the order of their chunks
@@ -62,31 +62,6 @@ DEVICE void compute(Sums& s, Shared<bf16> a, Shared<bf16> b) {
       for (int n = 0; n < ACROSS; n++)
         multiply_add(s.of[m][n], x[m], w[n / 2].of[n % 2 * 2], w[n / 2].of[n % 2 * 2 + 1]);
     }
-  }
-}
-
-// finish_rows hands 16 rows of the warp's elements, from (row0, col0) on, to the epilogue.
-DEVICE void finish_rows(const float (*s)[4], const Epilogue& ep, i64 row0, i64 rows, i64 col0,
-                        i64 cols) {
-  const int lane = threadIdx.x % 32;
-  UNROLL
-  for (int n = 0; n < ACROSS; n++) {
-    UNROLL
-    for (int r = 0; r < 4; r++) {
-      const i64 row = row0 + lane / 4 + r / 2 * 8, col = col0 + 8 * n + lane % 4 * 2 + r % 2;
-      if (row < rows && col < cols) ep(row, col, s[n][r]);
-    }
-  }
-}
-
-// finish hands over all of them, always from the first registers, to which the others move up: the
-// epilogue is long, and unrolled for every element it would be four times as long.
-DEVICE void finish(Sums& s, const Epilogue& ep, i64 row0, i64 rows, i64 col0, i64 cols) {
-  ROLLED
-  for (int m = 0; m < DOWN; m++) {
-    finish_rows(s.of[0], ep, row0 + 16 * m, rows, col0, cols);
-    UNROLL
-    for (int i = 0; i < (DOWN - 1) * ACROSS * 4; i++) (&s.of[0][0][0])[i] = (&s.of[1][0][0])[i];
   }
 }
 
@@ -143,23 +118,39 @@ KERNEL(v2::PACK_THREADS, pack_v2)
 }
 LAUNCHABLE(v2::PACK_THREADS, pack_v2)
 
+namespace v2 {
+
+// run computes the block's tile; K is the kind of its epilogue.
+template <class K> DEVICE void run(const Matrix& x, const Matrix& w, const Epilogue& ep) {
+  DYNAMIC(bf16, stages, STAGES * 2 * HALF);
+  const Tile tile = tile_of();
+  const i64 row0 = tile.down * TILE, col0 = tile.across * TILE;
+  const i64 row = row0 + threadIdx.x / 64 * WARP, col = col0 + threadIdx.x / 32 % 2 * WARP;
+  Sums s = {};
+  multiply(s, stages, x, w, row0, col0, row >= x.rows || col >= w.rows);
+  const int lane = threadIdx.x % 32;
+  const Area area = {row + lane / 4, x.rows, col + lane % 4 * 2, w.rows, 16, 0};
+  finish<K, DOWN>(reinterpret_cast<float(&)[DOWN * SLAB]>(s), ep, Floats{ep.dst, ep.ld}, area);
+}
+
+}  // namespace v2
+
 // x: [n, in], w: [out, in], both bfloat16; in is a multiple of 8. grid: (ceil(n / 128),
 // ceil(out / 128))
-KERNEL(v2::THREADS, linear_v2)
-(const bf16* x, const bf16* w, i64 n, i64 in, i64 out, float* dst, i64 ld, const float* bias,
- i64 act, const float* mul, i64 ld_mul, const float* gate, i64 ld_gate, const int* index,
- const float* residual, i64 ld_residual) {
-  DYNAMIC(bf16, stages, v2::STAGES * 2 * v2::HALF);
-  const Epilogue ep = {dst,  ld,      bias,  act,      mul,        ld_mul,
-                       gate, ld_gate, index, residual, ld_residual};
-  const v2::Tile tile = v2::tile_of();
-  const i64 row0 = tile.down * v2::TILE, col0 = tile.across * v2::TILE;
-  const i64 row = row0 + threadIdx.x / 64 * v2::WARP, col = col0 + threadIdx.x / 32 % 2 * v2::WARP;
-  v2::Sums s = {};
-  v2::multiply(s, stages, {x, n, in}, {w, out, in}, row0, col0,
-               row >= n || col >= out);
-  v2::finish(s, ep, row, n, col, out);
-}
-LAUNCHABLE(v2::THREADS, linear_v2)
+#define LINEAR_V2(name, K)                                                                        \
+  KERNEL(v2::THREADS, name)                                                                       \
+  (const bf16* x, const bf16* w, i64 n, i64 in, i64 out, float* dst, i64 ld, const float* bias,   \
+   i64 act, const float* mul, i64 ld_mul, const float* gate, i64 ld_gate, const int* index,       \
+   const float* residual, i64 ld_residual) {                                                      \
+    v2::run<K>({x, n, in}, {w, out, in}, {dst, ld, bias, act, mul, ld_mul, gate, ld_gate, index,  \
+                                          residual, ld_residual});                                \
+  }                                                                                               \
+  LAUNCHABLE(v2::THREADS, name)
+
+LINEAR_V2(linear_v2, Any)
+LINEAR_V2(linear_v2_plain, Plain)
+LINEAR_V2(linear_v2_active, Active)
+LINEAR_V2(linear_v2_residual, Residual)
+LINEAR_V2(linear_v2_gated, Gated)
 
 }  // namespace linear

@@ -1,7 +1,7 @@
 // Linear layers, v3: Hopper's wgmma, fed by bulk copies. See README.md.
 #include "../include/bulk.h"
 #include "../include/panels.h"
-#include "epilogue.h"
+#include "finish.h"
 
 namespace linear3 {
 
@@ -13,8 +13,7 @@ constexpr int CONSUMERS = 2;                // warpgroups that multiply, 64 rows
 constexpr int THREADS = (CONSUMERS + 1) * warpgroup::THREADS;
 constexpr int A_BYTES = ROWS * panels::ROW_BYTES, B_BYTES = COLS * panels::ROW_BYTES;
 constexpr int BYTES = STAGES * (A_BYTES + B_BYTES);
-constexpr int PITCH = COLS + 8;             // of a row of sums: 8 rows hit all banks
-static_assert(CONSUMERS * 64 * PITCH * 4 <= BYTES, "sums fit where panels were");
+static_assert(BYTES + 1024 <= 232448, "what a block may have");
 constexpr int GROUP = 16;                   // tiles of rows that are walked together
 constexpr int PACK_THREADS = 256;
 
@@ -101,27 +100,17 @@ DEVICE void compute(wgmma::Sums<COLS>& sums, i64 count, const Ring& r, int consu
   wgmma::hold(sums);
 }
 
-// spread lays the warpgroup's sums [64, 256] out in tile memory, which is free by then, in rows that
-// are PITCH numbers apart.
-DEVICE void spread(wgmma::Sums<COLS>& sums, uint32_t to) {
+// finish hands the warpgroup's sums to the epilogue.
+template <class K>
+DEVICE void finish(wgmma::Sums<COLS>& sums, const Call& c, const Place& at, int consumer,
+                   const Epilogue& ep) {
   const int thread = threadIdx.x % warpgroup::THREADS, lane = thread % 32;
-  const int row = thread / 32 * 16 + lane / 4, col = lane % 4 * 2;
+  const linear::Area area = {at.row + 64 * consumer + thread / 32 * 16 + lane / 4, c.n,
+                             at.col + lane % 4 * 2 - c.skip, c.out, 0, 64};
+  float s[COLS / 2];
   UNROLL
-  for (int e = 0; e < COLS / 2; e += 2)
-    store_two(to + 4 * ((row + e / 2 % 2 * 8) * PITCH + col + e / 4 * 8), sums[e], sums[e + 1]);
-}
-
-// finish hands every sum to the epilogue: a warp takes 16 rows, a lane every 32nd column.
-DEVICE void finish(const Call& c, const Place& at, int consumer, uint32_t from, const Epilogue& ep) {
-  const int lane = threadIdx.x % 32, first = threadIdx.x % warpgroup::THREADS / 32 * 16;
-  for (int r = first; r < first + 16; r++) {
-    const i64 row = at.row + 64 * consumer + r;
-    if (row >= c.n) return;
-    for (int x = lane; x < COLS; x += 32) {
-      const i64 col = at.col + x - c.skip;
-      if (col >= 0 && col < c.out) ep(row, col, load_one(from + 4 * (r * PITCH + x)));
-    }
-  }
+  for (int e = 0; e < COLS / 2; e++) s[e] = sums[e];
+  linear::finish<K, COLS / 64>(s, ep, linear::Floats{ep.dst, ep.ld}, area);
 }
 
 DEVICE void begin(const Ring& r) {
@@ -135,18 +124,11 @@ DEVICE void begin(const Ring& r) {
   __syncthreads();
 }
 
-// x: panels of [n, in]; w: those of [out, in], from a multiple of 8 outputs on, `skip` before the
-// first. grid: ceil(n / 128) · ceil((skip + out) / 256)
-KERNEL_ALONE(THREADS, linear_v3)
-(const bf16* x, i64 x_pitch, const bf16* w, i64 w_pitch, i64 n, i64 count, i64 out, i64 skip,
- float* dst, i64 ld, const float* bias, i64 act, const float* mul, i64 ld_mul, const float* gate,
- i64 ld_gate, const int* index, const float* residual, i64 ld_residual) {
-#if HOPPER
+// run computes the block's tile; K is the kind of its epilogue.
+template <class K> DEVICE void run(const Call& c, const Epilogue& ep) {
   TILES(tiles, BYTES);
   MBARRIERS(full, STAGES);
   MBARRIERS(empty, STAGES);
-  const Call c = {x, w, x_pitch, w_pitch, count, n, out, skip};
-  const Epilogue ep = {dst, ld, bias, act, mul, ld_mul, gate, ld_gate, index, residual, ld_residual};
   const Ring r = {tiles, full, empty};
   const Place at = place(c);
   begin(r);
@@ -157,17 +139,33 @@ KERNEL_ALONE(THREADS, linear_v3)
   } else {
     warpgroup::more<232>();
     wgmma::Sums<COLS> sums;
-    compute(sums, count, r, group);
-    const uint32_t own = tiles + group * 64 * PITCH * 4;
-    warpgroup::sync(1, CONSUMERS * warpgroup::THREADS);  // the other one's products are done as well
-    spread(sums, own);
-    warpgroup::sync(2 + group, warpgroup::THREADS);
-    finish(c, at, group, own, ep);
+    compute(sums, c.count, r, group);
+    finish<K>(sums, c, at, group, ep);
   }
-#else
-  absent();
-#endif
 }
-LAUNCHABLE(THREADS, linear_v3)
+
+#if HOPPER
+#define RUN(K) \
+  run<K>({x, w, x_pitch, w_pitch, count, n, out, skip}, \
+         {dst, ld, bias, act, mul, ld_mul, gate, ld_gate, index, residual, ld_residual})
+#else
+#define RUN(K) absent()
+#endif
+// x: panels of [n, in]; w: those of [out, in], from a multiple of 8 outputs on, `skip` before the
+// first. grid: ceil(n / 128) · ceil((skip + out) / 256)
+#define LINEAR_V3(name, K)                                                                        \
+  KERNEL_ALONE(THREADS, name)                                                                     \
+  (const bf16* x, i64 x_pitch, const bf16* w, i64 w_pitch, i64 n, i64 count, i64 out, i64 skip,   \
+   float* dst, i64 ld, const float* bias, i64 act, const float* mul, i64 ld_mul,                  \
+   const float* gate, i64 ld_gate, const int* index, const float* residual, i64 ld_residual) {    \
+    RUN(K);                                                                                       \
+  }                                                                                               \
+  LAUNCHABLE(THREADS, name)
+
+LINEAR_V3(linear_v3, linear::Any)
+LINEAR_V3(linear_v3_plain, linear::Plain)
+LINEAR_V3(linear_v3_active, linear::Active)
+LINEAR_V3(linear_v3_residual, linear::Residual)
+LINEAR_V3(linear_v3_gated, linear::Gated)
 
 }  // namespace linear3
