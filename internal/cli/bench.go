@@ -13,6 +13,7 @@ import (
 
 	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/api/schema"
+	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/local"
@@ -23,7 +24,8 @@ import (
 const benchHelp = `Time a clip of a model on several numbers of shards, in this process.
 
 The cores are shared out: n shards have a n-th of the threads each, so that sharding
-shows its own cost. Rounds take turns between the numbers of shards; each figure is the
+shows its own cost. With GPUs (see --device) n shards have one each, as far as there are
+so many. Rounds take turns between the numbers of shards; each figure is the
 minimum over the rounds (of the median step). Every run must make the same latents.
 --checkpoints adds a row for each that saves the clip after every step, with its ratio to
 the row before.`
@@ -36,13 +38,15 @@ func benchCommand() *cobra.Command {
 		Long: benchHelp, Args: daemon.NoArgs}
 	f := run.Flags()
 	// Not all fields of a request make sense here; those that do keep their flags.
-	counts := f.IntSlice("shards", []int{1, 2, 4}, "numbers of shards")
+	counts := f.IntSlice("shards", []int{1, 2, 4}, "numbers of shards; on GPUs the default is 1, 2, 4"+
+		" and so on, up to all of them")
 	rounds := f.Int("rounds", 2, "clips for each number of shards")
 	var clip job.Request
 	defineFields(f, &clip, func(field job.Field) bool {
 		return slices.Contains([]string{"num_inference_steps", "size", "num_frames"}, field.Name)
 	})
 	dtype := f.String("dtype", "fp32", "fp32 or bf16")
+	config.Devices().Define(f)
 	model := f.String("model", "", "folder of the model (default: the built-in one)")
 	threads := f.Int("threads", runtime.NumCPU(), "threads in all")
 	saving := f.Bool("checkpoints", false, "time each number of shards also with a checkpoint after"+
@@ -56,6 +60,20 @@ func benchCommand() *cobra.Command {
 
 		b := clipBench{model: *model, threads: *threads, saving: *saving, clip: clip}
 		b.clip.DType = *dtype
+		v, err := load(cmd, config.Devices())
+		if err != nil {
+			return err
+		}
+		if err := b.on.ChooseDevices(v.String("device"), v.String("gpus")); err != nil {
+			return err
+		}
+		if n := len(b.on.GPUs); n > 0 && !f.Changed("shards") {
+			*counts = doublings(n)
+		}
+
+		if err := b.announce(cmd.ErrOrStderr(), *counts); err != nil {
+			return err
+		}
 		rows, err := b.run(cmd.Context(), *counts, *rounds)
 		if err != nil {
 			return inFlags(err)
@@ -70,6 +88,8 @@ type clipBench struct {
 	// Folder of the model, "" for the built-in one, and the threads that all shards have together.
 	model   string
 	threads int
+	// on has the GPUs that the shards share, and nothing else.
+	on local.Config
 	// saving adds a run with a checkpoint after every step for each number of shards.
 	saving bool
 	// clip is what is timed, but for its prompt, seed and shards, which measure sets.
@@ -98,6 +118,25 @@ type benchRow struct {
 	// What all shards together send in a step, and the sum by which runs are compared.
 	BytesPerStep uint64 `json:"bytes_per_step"`
 	Latents      string `json:"latents_sha256"`
+}
+
+// doublings returns 1, 2, 4 and so on up to n, and n.
+func doublings(n int) (out []int) {
+	for i := 1; i < n; i *= 2 {
+		out = append(out, i)
+	}
+	return append(out, n)
+}
+
+// announce tells on stderr what the largest of the clusters computes on.
+func (b clipBench) announce(w io.Writer, counts []int) error {
+	if len(counts) == 0 {
+		return daemon.Usagef("--shards is empty; allowed: numbers of shards, such as 1,2,4")
+	}
+	c := b.on
+	c.Shards = slices.Max(counts)
+	c.Threads = max(1, b.threads/max(1, c.Shards))
+	return printComputing(w, c, b.clip.DType)
 }
 
 // run measures counts in turn, rounds times over, so that a machine that slows down slows all rows
@@ -163,7 +202,7 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	}
 	// NATS carries the activations, as between processes, so that what exchange costs is in the
 	// figures. The log is discarded, as it would stand between them.
-	c := local.Config{Models: []shard.ModelDir{{Dir: b.model}}, Shards: n,
+	c := local.Config{Models: []shard.ModelDir{{Dir: b.model}}, Shards: n, GPUs: b.on.GPUs,
 		Threads: max(1, b.threads/n), Transport: "nats", DType: dtype, Listen: "127.0.0.1:0",
 		Checkpoints: saving, Log: slog.New(slog.DiscardHandler)}
 

@@ -94,7 +94,7 @@ func clipProcess(ctx context.Context) func(t compute.DType) error {
 		}
 
 		clip := exec.CommandContext(ctx, self, "generate", "-p", //nolint:gosec // this program
-			"a red ball bouncing over the sea at sunset", "--dtype", t.String(),
+			"a red ball bouncing over the sea at sunset", "--dtype", t.String(), "--device", "cpu",
 			"-o", filepath.Join(dir, "clip.webm"))
 		if out, err := clip.CombinedOutput(); err != nil {
 			return fmt.Errorf("generate: %w: %s", err, out)

@@ -44,12 +44,16 @@ const generateHelp = `Generate a clip from a text, a picture or a video.
   longtake generate -p "..." --save-latents ball.safetensors    keeps what a clip can go on from,
   longtake generate -p "..." --extend ball.safetensors --seconds 2   for 2 seconds more
   longtake generate -p "..." --model path/to/Wan2.1-T2V-1.3B-Diffusers --size 832x480 --frames 81
+  longtake generate -p "..." --device cuda:0,1                  on two GPUs, not on all
   longtake generate -p "..." --coordinator URL --model Wan2.1   a model that the cluster serves
 
 Without --coordinator (or LONGTAKE_URL) it starts a whole cluster in this process, uses it
 through its HTTP API and stops it. -o takes a .webm or .mp4 file (mp4 needs ffmpeg) or a
 folder, which receives PNG frames. What is left out takes the model's defaults. The same
 seed gives the same latents, byte for byte, on any number of shards, meshes and threads.
+
+Where this program was built by "make cuda" and the machine has NVIDIA GPUs, each of them
+is a shard; --device cpu does without.
 
 --image needs a model that starts from pictures: the built-in one, Wan 2.2 TI2V-5B, or an
 image-to-video model of Wan, which needs a picture. --last-image needs Wan 2.2 I2V-A14B or a
@@ -195,7 +199,7 @@ func (g *generation) checkRemote() error {
 		}
 	}
 
-	for _, key := range []string{"threads", "transport", "experts"} {
+	for _, key := range []string{"threads", "transport", "experts", "device", "gpus"} {
 		if strings.HasPrefix(g.values.Source(key), "flag") {
 			return daemon.Usagef("--%s does not go with a coordinator (%s), whose shards have "+
 				"theirs; leave one out",
@@ -246,8 +250,9 @@ func (g *generation) run(ctx context.Context) (err error) {
 
 // preflight judges the request as a coordinator would, before a cluster is started for it: the
 // fields, the mesh, and whether this machine makes the clip in the time and memory that are
-// allowed. It reads the configuration and the headers of the weights, not the weights. A
-// coordinator that is asked by --coordinator does all of this itself, for its own model.
+// allowed. It reads the configuration and the headers of the weights, not the weights. What passes
+// is told where it will be computed. A coordinator that is asked by --coordinator does all of this
+// itself, for its own model.
 func (g *generation) preflight(ctx context.Context) error {
 	folder, err := shard.OpenModel(g.local.Models[0].Dir)
 	if err != nil {
@@ -291,7 +296,10 @@ func (g *generation) preflight(ctx context.Context) error {
 		return err
 	}
 	limits := plan.Limits{Time: g.local.RequestTime, Tokens: job.ClipTokensLimit}
-	return plan.CheckLimits(m, s, offers, limits, r.Force)
+	if err := plan.CheckLimits(m, s, offers, limits, r.Force); err != nil {
+		return err
+	}
+	return printComputing(g.stderr, g.local, s.DType)
 }
 
 // queue creates the video, with the files that it is made from. makeVideo calls it once; the client

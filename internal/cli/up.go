@@ -20,9 +20,11 @@ import (
 func upCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "up", Short: "Run a whole cluster in this process, until Ctrl-C",
 		Long: `Run a whole cluster in this process, until Ctrl-C: a coordinator with its HTTP API, and
-shards. Jobs and clips stay in --data, so they are there again after the next start.
+shards. Jobs and clips stay in --data, so they are there again after the next start. Where this
+program was built by "make cuda" and the machine has NVIDIA GPUs, each of them is a shard.
 
   longtake up --shards 2
+  longtake up --device cuda:0,1                           # two of the machine's GPUs
   longtake up --model models/A --model b=models/Wan2.2    # requests name A or b; A is the default
   longtake generate --coordinator ` + defaultURL + ` --seed 4 \
     -p "a yellow balloon rising over a city at night"`,
@@ -63,6 +65,9 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 
 		// The settings are checked by now, but for --data, which Start creates: most errors from here on
 		// are failures and no mistakes.
+		c.Listening = func() error {
+			return printComputing(cmd.ErrOrStderr(), c, c.DType.String())
+		}
 		cluster, err := local.Start(cmd.Context(), c)
 		if err != nil {
 			return err
@@ -71,8 +76,8 @@ shards. Jobs and clips stay in --data, so they are there again after the next st
 		for _, m := range cluster.Models() {
 			printNotices(cmd.ErrOrStderr(), m.Notices)
 		}
-		terminal.Printf(cmd.OutOrStdout(), "%s with %s each; the API is at %s; Ctrl-C stops\n",
-			count(c.Shards, "shard"), count(c.Threads, "thread"), cluster.URL)
+		terminal.Printf(cmd.OutOrStdout(), "%s with %s; the API is at %s; Ctrl-C stops\n",
+			count(c.Shards, "shard"), shareOf(c), cluster.URL)
 		// Ctrl-C ends the wait without an error.
 		err = cluster.Wait(cmd.Context())
 		return errors.Join(err, cluster.Close())

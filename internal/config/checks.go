@@ -48,7 +48,8 @@ var checks = map[string]check{
 	"checkpoint.every-steps": between(0, manyMax),
 	"preview.every-steps":    between(0, manyMax),
 	"lost-after":             lasting(600*time.Millisecond, longest),
-	"device":                 oneOf("cpu", "cuda", "auto"),
+	"device":                 aDevice,
+	"gpus":                   gpuList,
 	"dtype":                  oneOf(compute.DTypeNames()...),
 	"experts":                oneOf("auto", "resident", "swap"),
 	"text-encoder":           oneOf("auto", "resident", "stream"),
@@ -117,6 +118,32 @@ func anAddress(value any) string {
 func isPort(s string) bool {
 	_, err := strconv.ParseUint(s, 10, 16)
 	return err == nil
+}
+
+// aDevice allows a kind of device, or GPUs by number. Whether they are there is found out when they
+// are opened.
+func aDevice(value any) string {
+	s, _ := value.(string)
+	list, some := strings.CutPrefix(s, "cuda:")
+	kind := slices.Contains([]string{"cpu", "cuda", "auto"}, s)
+	if kind || some && list != "" && gpuList(list) == "" {
+		return ""
+	}
+	return "cpu, cuda, auto, cuda:N, or several as cuda:0,1"
+}
+
+// gpuList allows "all", or numbers separated by commas, or nothing.
+func gpuList(value any) string {
+	s, _ := value.(string)
+	if s == "" || s == "all" {
+		return ""
+	}
+	for _, n := range strings.Split(s, ",") {
+		if _, err := strconv.ParseUint(strings.TrimSpace(n), 10, 16); err != nil {
+			return "all, or numbers such as 0,1"
+		}
+	}
+	return ""
 }
 
 // httpURL allows an HTTP or HTTPS URL with a host, or nothing.

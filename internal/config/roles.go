@@ -108,6 +108,17 @@ var experts = Setting{Key: "experts", Default: "auto", Usage: "which transformer
 var loras = Setting{Key: "loras", Default: []string{}, Usage: "LoRA files that requests may ask " +
 	"for by name, as NAME=PATH: such as paint=/models/paint.safetensors"}
 
+// device is where shards compute, wherever they run.
+var device = Setting{Key: "device", Default: "auto", Usage: "where the model runs: cpu, cuda " +
+	"(GPUs; needs a program built by make cuda), cuda:0,1 (these GPUs), or auto, GPUs where there " +
+	"are some"}
+
+// Devices returns the settings of what the shards of one process compute on.
+func Devices() Settings {
+	return Settings{device, {Key: "gpus", Default: "", Usage: "the GPUs to use: all, or numbers " +
+		"such as 0,1 (default: all that there are, unless device says otherwise)"}}
+}
+
 // Shard returns the settings of cmd/shard.
 func Shard() Settings {
 	return append(Settings{
@@ -116,8 +127,7 @@ func Shard() Settings {
 			"writes it, or NAME=FOLDER; several times for several models, of which jobs name one " +
 			"(default: the small one that is built in)"},
 		loras,
-		{Key: "device", Default: "auto", Usage: "where the model runs: cpu, cuda (a GPU; needs a shard " +
-			"built by make cuda), or auto, a GPU where there is one"},
+		device,
 		{Key: "gpus", Default: "", Usage: "a shard on each of these GPUs: all, or numbers such as 0,1 " +
 			"(default: one shard, as device says)"},
 		{Key: "threads", Default: 0, Usage: "threads that compute on the CPU; 0: all cores"},
@@ -162,16 +172,18 @@ func Client() Settings {
 
 // Local returns the settings of a cluster in one process, as generate starts one for a clip.
 func Local() Settings {
-	return Settings{
+	return append(Settings{
 		{Key: "model", Also: "models", Default: Paths{}, Usage: "folder of a Wan model as diffusers " +
 			"writes it, or NAME=FOLDER; several times for several models, of which jobs name one " +
 			"(default: the small one that is built in)"},
-		{Key: "shards", Default: 0, Usage: "how many shards share the work (default: 2)"},
-		{Key: "threads", Default: 0, Usage: "threads of each shard (default: the cores, shared out)"},
+		{Key: "shards", Default: 0, Usage: "how many shards share the work (default: one on each " +
+			"GPU, or 2 on a CPU)"},
+		{Key: "threads", Default: 0, Usage: "threads of each shard on a CPU (default: the cores, " +
+			"shared out)"},
 		experts,
 		{Key: "transport", Default: "nats", Usage: "how shards exchange activations: nats or mem"},
 		requestTime,
-	}
+	}, Devices()...)
 }
 
 // Up returns the further settings of a cluster in one process that runs until it is stopped.

@@ -15,5 +15,12 @@ func Open(Options) (GPU, error) {
 
 // Count fails with ErrNone: this build has no CUDA.
 func Count() (int, error) {
-	return 0, fmt.Errorf("%w: this program was built without -tags cuda", ErrNone)
+	return 0, fmt.Errorf("%w: this program was built without CUDA; make cuda builds "+
+		"bin/cuda/longtake and bin/cuda/shard, which use GPUs", ErrNone)
+}
+
+// NameOf fails with ErrNone: this build has no CUDA.
+func NameOf(int) (string, error) {
+	_, err := Count()
+	return "", err
 }

@@ -111,6 +111,15 @@ func Count() (int, error) {
 	return n, nil
 }
 
+// NameOf returns what the driver calls a GPU, "NVIDIA H200" for instance, without opening it.
+func NameOf(ordinal int) (string, error) {
+	gpu, err := choose(ordinal)
+	if err != nil {
+		return "", err
+	}
+	return gpu.Name()
+}
+
 // choose returns a GPU of this machine.
 func choose(ordinal int) (cu.Device, error) {
 	n, err := Count()

@@ -8,6 +8,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,10 +50,13 @@ type Config struct {
 	Models    []shard.ModelDir  // none: the built-in one
 	LoRAs     map[string]string // paths of files, by the names under which jobs ask for them
 	Shards    int
-	Threads   int    // of each shard; 0: the cores, shared out
+	GPUs      []int  // by number, which shards take in turn; none: the CPU
+	Threads   int    // of each shard on the CPU; 0: the cores, shared out
 	Transport string // "nats" or "mem"
 	Experts   engine.Residency
 	DType     compute.DType
+
+	idleGPU bool // this machine has a GPU that this program cannot use
 
 	// Where jobs and clips are kept.
 	Data string // directory that stays; "": one that goes with the cluster
@@ -68,23 +72,26 @@ type Config struct {
 	RequestTime time.Duration
 	Storage     coord.Limits // those that coord.ReadStorage reads
 	Log         *slog.Logger
+	// Listening, where set, is called once the API has its port, before any shard starts; its error
+	// ends the start.
+	Listening func() error
 }
 
 // Read takes the settings of a cluster of one process; shards is what a mesh asks for, or 0.
 // Threads that are not set are the machine's cores, shared out. A value that is not allowed is a
 // usage error.
 func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
-	c := Config{Shards: v.Int("shards"), Threads: v.Int("threads"),
+	c := Config{Shards: cmp.Or(v.Int("shards"), shards), Threads: v.Int("threads"),
 		Transport: v.String("transport"), Listen: "127.0.0.1:0",
 		RequestTime: max(0, v.Duration("limits.request-time")), Log: log}
-	if c.Shards == 0 {
-		c.Shards = shards
-	}
-	if c.Shards == 0 {
-		c.Shards = DefaultShards
-	}
 
 	var err error
+	if err = c.ChooseDevices(v.String("device"), v.String("gpus")); err != nil {
+		return c, err
+	}
+	if c.Shards == 0 {
+		c.Shards = cmp.Or(len(c.GPUs), DefaultShards)
+	}
 	if c.Models, err = shard.ParseModels(v.Paths("model")); err != nil {
 		return c, daemon.Usage(err)
 	}
@@ -112,8 +119,12 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 
 // Offers is what the shards are going to bring to a clip: an estimate of this machine's speed and
 // memory, shared out among them. The speed is measured on the CPU, which takes a moment; an error
-// is a usage error. It is asked before any shard starts.
+// is a usage error. It is asked before any shard starts. Of GPUs nothing is known by then: shards
+// measure theirs when they have loaded the model.
 func (c Config) Offers(m job.Model) ([]plan.Offer, error) {
+	if len(c.GPUs) > 0 {
+		return make([]plan.Offer, c.Shards), nil
+	}
 	speed, memory, err := shard.RateCPU(m, c.Threads, c.Shards)
 	if err != nil {
 		return nil, daemon.Usage(err)
@@ -130,9 +141,11 @@ type Cluster struct {
 	coord   *coord.Coordinator
 	data    *natsd.Server
 	shards  []*keeper
-	weights *pool.Pool // of the models that the shards have loaded
+	weights *pool.Pool // of the models that the shards on the CPU have loaded
 	// texts are the embeddings that the shards remember, also those that are started again.
 	texts engine.TextCache
+	// process lets shards on GPUs pass each other what they exchange by reference; nil on the CPU.
+	process *shard.Process
 	// temp is a folder that Close removes: clips being encoded, and the data of a cluster without any
 	// of its own.
 	temp string
@@ -150,7 +163,12 @@ type Cluster struct {
 // run are stopped and the error is returned: the coordinator's first, as what shards say follows
 // from it. The caller closes the cluster.
 func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
-	l := &Cluster{served: make(chan struct{}), weights: shard.NewPool(len(cfg.Models), false)}
+	l := &Cluster{served: make(chan struct{})}
+	if len(cfg.GPUs) > 0 {
+		l.process = shard.NewProcess() // and each GPU has weights of its own
+	} else {
+		l.weights = shard.NewPool(len(cfg.Models), false)
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())
@@ -175,9 +193,14 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	}
 
 	l.URL = "http://" + listener.Addr().String()
-	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
+	if err = os.MkdirAll(cfg.Data, 0o750); err != nil {
+		err = daemon.Usagef("--data: %w", err)
+	} else if cfg.Listening != nil {
+		err = cfg.Listening()
+	}
+	if err != nil {
 		listener.Close()
-		return l, daemon.Usagef("--data: %w", err)
+		return l, err
 	}
 
 	// Checkpoints are for a shard that is lost while others live. In a cluster that leaves nothing
@@ -267,8 +290,10 @@ func (l *Cluster) startShards(ctx context.Context, cfg Config, cache string,
 // startShard starts shard i and returns once it is registered.
 func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard.DataPlane,
 	cache string, lead func() error) (*shard.Shard, error) {
-	s, err := shard.Start(ctx, shard.Config{Version: daemon.Version,
-		Name: fmt.Sprintf("shard-%d", i), Models: cfg.Models, AllModels: true,
+	device, gpu := cfg.deviceOf(i)
+	s, err := shard.Start(ctx, shard.Config{Version: daemon.Version, Device: device, GPU: gpu,
+		Process: l.process,
+		Name:    fmt.Sprintf("shard-%d", i), Models: cfg.Models, AllModels: true,
 		LoRAs:   cfg.LoRAs,
 		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
 		Experts: cfg.Experts, Sharers: cfg.Shards, Weights: l.weights, Texts: &l.texts,

@@ -54,7 +54,7 @@ func (s *Shard) Close() error {
 	}
 	ended := s.wait()
 
-	s.cfg.process.leave(s.id)
+	s.cfg.Process.leave(s.id)
 	if s.nc != nil {
 		s.nc.Close()
 	}

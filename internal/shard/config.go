@@ -41,12 +41,16 @@ type Config struct {
 	AllModels bool
 	// LoRAs are the paths of files by the names under which jobs ask for them; nil: none.
 	LoRAs map[string]string
-	// Device is DeviceCPU, DeviceCUDA or DeviceAuto; "" is DeviceCPU.
+	// Device is DeviceCPU, DeviceCUDA or DeviceAuto; "" is DeviceCPU. That of a Machine may name GPUs
+	// as well, as "cuda:0,1".
 	Device string
 	// GPU is the number of the GPU, where Device is one.
 	GPU int
 	// GPUs are those of a Machine: "all", or numbers separated by commas; "": what Device says.
 	GPUs string
+	// Process is what the shards of this process share, as NewProcess makes it; nil: this one shares
+	// nothing. A Machine has one of its own.
+	Process *Process
 	// Threads is how many threads the CPU device computes with; 0: all cores.
 	Threads int
 	// DecodeThreads is how many threads rank 0 decodes with, while other shards of the process wait;
@@ -87,8 +91,6 @@ type Config struct {
 	// ReleaseMemory is called when much memory has become free: after a rank's denoising and after its
 	// clip; nil: nothing. A program gives it back to the system there.
 	ReleaseMemory func()
-
-	process *process // what the shards of a Machine share; nil: a shard of its own
 
 	// afterStep, where set, is called on every rank at its step boundaries: tests hold ranks there.
 	afterStep func(ctx context.Context, done int)

@@ -158,7 +158,7 @@ func TestAMachineOfGPUs(t *testing.T) {
 	if n == 3 {
 		k.sameLatents(want, []job.Mesh{{CFG: 2, Ulysses: 2}})
 	}
-	handoff := &m.Shards()[0].cfg.process.handoff
+	handoff := &m.Shards()[0].cfg.Process.handoff
 	if left, handed := handoff.Attempts(), handoff.Handed(); left != 0 || n > 1 && handed == 0 {
 		t.Errorf("%d attempts have left something behind, of %d pieces handed over", left, handed)
 	}

@@ -45,7 +45,7 @@ func (s *Shard) live() {
 func (s *Shard) register() (wire.Welcome, error) {
 	models := s.usable()
 	ready, _, _ := s.loaded()
-	r := wire.Registration{Node: s.id, Name: s.cfg.Name, ProcessID: s.cfg.process.id(s.id),
+	r := wire.Registration{Node: s.id, Name: s.cfg.Name, ProcessID: s.cfg.Process.id(s.id),
 		Model: models[0], More: models[1:], Loaded: ready, Broken: s.brokenModels(),
 		Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
 		Speed: s.ratedSpeed, Memory: s.capacity.Load(), Route: s.link.route(), Capabilities: formats(),

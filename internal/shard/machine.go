@@ -15,9 +15,9 @@ import (
 	"github.com/longtake/longtake/internal/natsd"
 )
 
-// process is what the shards of a Machine share: one process, in which they reach each other by
-// reference. A nil one has a single shard.
-type process struct {
+// Process is what the shards of one process share, so that they pass what they send each other by
+// reference, and coordinators place ranks of a job on neighbours. A nil one has a single shard.
+type Process struct {
 	handoff inproc.Handoff // what is on its way between them
 
 	mu    sync.Mutex
@@ -25,8 +25,11 @@ type process struct {
 	nodes map[job.NodeID]bool // that are in the process now
 }
 
+// NewProcess returns what shards share that are started in one process.
+func NewProcess() *Process { return &Process{nodes: map[job.NodeID]bool{}} }
+
 // id tells one start of the process from another: it is the id of its first shard.
-func (p *process) id(id job.NodeID) string {
+func (p *Process) id(id job.NodeID) string {
 	if p == nil {
 		return string(id)
 	}
@@ -36,7 +39,7 @@ func (p *process) id(id job.NodeID) string {
 }
 
 // enter notes that a node is in the process, and leave that it is gone.
-func (p *process) enter(id job.NodeID) {
+func (p *Process) enter(id job.NodeID) {
 	if p != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -45,7 +48,7 @@ func (p *process) enter(id job.NodeID) {
 	}
 }
 
-func (p *process) leave(id job.NodeID) {
+func (p *Process) leave(id job.NodeID) {
 	if p != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -55,7 +58,7 @@ func (p *process) leave(id job.NodeID) {
 
 // connect lets a rank of a plan pass slices by reference to ranks on other shards of the process;
 // to the rest it sends as tr does.
-func (p *process) connect(tr collective.Transport, plan job.Plan) collective.Transport {
+func (p *Process) connect(tr collective.Transport, plan job.Plan) collective.Transport {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	here := make([]bool, len(plan.Nodes))
@@ -80,7 +83,11 @@ type Machine struct {
 // none stays. The caller closes the machine.
 func StartMachine(ctx context.Context, cfg Config) (*Machine, error) {
 	m := &Machine{done: make(chan struct{})}
-	gpus, err := parseGPUs(cfg.GPUs, cfg.Device)
+	kind, list, err := splitDevice(cfg.Device, cfg.GPUs)
+	if err != nil {
+		return nil, &ModelError{err}
+	}
+	gpus, err := parseGPUs(list, kind)
 	if err != nil {
 		return nil, &ModelError{err}
 	}
@@ -94,7 +101,7 @@ func StartMachine(ctx context.Context, cfg Config) (*Machine, error) {
 		return m.watch(), nil
 	}
 
-	cfg.Device, cfg.process = DeviceCUDA, &process{nodes: map[job.NodeID]bool{}}
+	cfg.Device, cfg.Process = DeviceCUDA, NewProcess()
 	cfg.Texts = &engine.TextCache{}
 
 	// One server for all of them, which other nodes reach by one route.

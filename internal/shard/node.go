@@ -81,7 +81,7 @@ func Start(ctx context.Context, cfg Config) (*Shard, error) {
 		s.cfg.Texts = &engine.TextCache{}
 	}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	cfg.process.enter(s.id)
+	cfg.Process.enter(s.id)
 
 	for _, step := range []func() error{s.load, s.connect, s.listen} {
 		if err := step(); err != nil {

@@ -168,10 +168,10 @@ func (s *Shard) prepare(w *work, m *served, objects artifact.Store) error {
 // join makes the node a rank of its attempt's data plane.
 func (s *Shard) join(w *work) (collective.Transport, error) {
 	tr, err := s.link.join(w.order.Plan, w.order.Rank)
-	if err != nil || s.cfg.process == nil || s.cfg.Data.Hub != nil {
+	if err != nil || s.cfg.Process == nil || s.cfg.Data.Hub != nil {
 		return tr, err
 	}
-	return s.cfg.process.connect(tr, w.order.Plan), nil
+	return s.cfg.Process.connect(tr, w.order.Plan), nil
 }
 
 // leaveOthers ends an attempt's transport as the end of the rank asks. A rank that fails aborts it,

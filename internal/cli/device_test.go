@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/longtake/longtake/internal/cuda"
+)
+
+// TestDeviceMistakes are told in one line, which says what is there, before a model is opened.
+func TestDeviceMistakes(t *testing.T) {
+	_, clean := alone(t)
+	mistakes := map[string][]string{
+		"device is|cuda:0,1":             generate("--device", "gpu"),
+		"device is|cuda:|cuda:0,1":       generate("--device", "cuda:"),
+		"--gpus is|but device is cpu":    generate("--device", "cpu", "--gpus", "0"),
+		"--gpus is|but device is cuda:0": generate("--device", "cuda:0", "--gpus", "0"),
+		"gpus is|all, or numbers":        {"up", "--gpus", "0,x"},
+		"--device does not go": {"generate", "-p", "x", "--device", "cpu", "--coordinator",
+			"http://127.0.0.1:1"},
+		"--shards is|such as 1,2,4":        {"bench", "run", "--shards", "", "--device", "cpu"},
+		"device is|auto|several as cuda:0": {"bench", "run", "--device", "cuda:0,"},
+	}
+	if !cuda.Built {
+		const none = "--device is|built without CUDA|make cuda|cpu does without"
+		mistakes[none] = generate("--device", "cuda")
+		mistakes["--gpus is|without CUDA"] = []string{"up", "--device", "cuda:2"}
+		mistakes[none+"|bin/cuda"] = []string{"bench", "run", "--device", "cuda"}
+		mistakes["--gpus is|built without CUDA"] = generate("--gpus", "0,1")
+	}
+
+	for parts, args := range mistakes {
+		r := longtake(t, args...)
+		if r.code != 2 || strings.Count(r.err, "\n") != 1 {
+			t.Errorf("%q: %+v, want code 2 and one line", args, r)
+		}
+		for p := range strings.SplitSeq(parts, "|") {
+			if !strings.Contains(r.err, p) {
+				t.Errorf("%q: %q lacks %q", args, r.err, p)
+			}
+		}
+	}
+	clean()
+}
+
+// TestTheFirstLineSaysTheDevice of a clip that is made here.
+func TestTheFirstLineSaysTheDevice(t *testing.T) {
+	alone(t)
+	args := []string{"--device", "cpu", "--frames", "1", "--shards", "3", "--threads", "1"}
+	r := longtake(t, generate(args...)...)
+	first, _, _ := strings.Cut(r.err, "\n")
+	if r.code != 0 || !strings.HasPrefix(first, "computing on the CPU (") ||
+		!strings.HasSuffix(first, "fp32), 3 x 1 threads") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestDoublings(t *testing.T) {
+	for n, want := range map[int][]int{1: {1}, 2: {1, 2}, 6: {1, 2, 4, 6}, 8: {1, 2, 4, 8}} {
+		if got := doublings(n); !slices.Equal(got, want) {
+			t.Errorf("%d: %v, want %v", n, got, want)
+		}
+	}
+}
