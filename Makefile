@@ -7,7 +7,7 @@ TORCH   ?= python3
 PYTHON  ?= python3
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-fast test-all vet test-nodemo test-generic test-race test-clients test-long cuda cuda-test gpu-test gpu-bench sim chaos kept fuzz lint \
+.PHONY: help build demo test test-fast test-all vet test-nodemo test-generic test-race test-clients test-long cuda cuda-test gpu-test gpu-kit gpu-bench sim chaos kept fuzz lint \
   bench-cpu picture long-pictures costs golden notices clean
 
 help: ## list the targets
@@ -61,6 +61,9 @@ cuda: ## bin/cuda/shard and bin/cuda/longtake, which run on NVIDIA GPUs (needs g
 
 gpu-test: ## on a machine with an NVIDIA GPU: the device's conformance, its bits, a whole clip
 	@GO=$(GO) LDFLAGS='$(LDFLAGS)' kernels/gpu-test.sh
+
+gpu-kit: ## bin/kit: what tests and times the CUDA side on a machine with a GPU, but without Go and network
+	@GO=$(GO) kernels/kit/build.sh
 
 gpu-bench: ## on a machine with an NVIDIA GPU: kernels and passes beside PyTorch (where TORCH has it); fills docs/gpu.md
 	@kernels/need-gpu.sh gpu-bench && GO=$(GO) LDFLAGS='$(LDFLAGS)' kernels/build.sh >/dev/null

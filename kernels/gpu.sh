@@ -1,22 +1,17 @@
 #!/bin/sh
-# gpu.sh OUT: compiles the kernels to OUT/kernels.fatbin for sm_80 to sm_90a and prints what each needs
-# of a GPU. It fails when a kernel spills, and when the table differs from resources.md; UPDATE=1 writes
-# that. The compiler is the one from PyPI that compiler.txt pins; NVCC may name another, whose
+# gpu.sh OUT: compiles the kernels to OUT/kernels.fatbin for every architecture that they run on and
+# prints what each needs of a GPU. It fails when a kernel spills, and when the table differs from
+# resources.md; UPDATE=1 writes that. NVCC may name another compiler than the pinned one: its
 # registers are its own and are not compared.
 set -eu
 out=$1
 cd "$(dirname "$0")"
-mkdir -p "$out"
 own=${NVCC:-}
 NVCC=${NVCC:-$(./fetch.sh compiler.txt)/nvidia/cu13/bin/nvcc}
-archs="80 86 89 90a"
-set --
-for a in $archs; do set -- "$@" -gencode "arch=compute_$a,code=sm_$a"; done
-PATH=$(dirname "$NVCC"):$PATH
-"$NVCC" -std=c++17 -O3 --fmad=false -Xptxas -v "$@" -Xfatbin --compress=false -fatbin longtake.cu \
-	-o "$out/kernels.fatbin" 2>"$out/ptxas.log" || { cat "$out/ptxas.log" >&2; exit 1; }
-grep -E '(error|warning)' "$out/ptxas.log" >&2 || true
-awk -f resources.awk "$out/ptxas.log" >"$out/rows"
+export NVCC
+# Machine code of sm_100 runs on sm_103 as well, and that of sm_120 on sm_121; only 90a is for one GPU.
+./compile.sh . "$out/kernels" 80 86 89 90a 100 120
+awk -f resources.awk "$out/kernels.log" >"$out/rows"
 {
 	echo "# What kernels need"
 	echo

@@ -20,3 +20,5 @@ device
 EMU_GPU=rtx4090 device -test.run 'Conformance|Agrees'
 EMU_ORDER=backward EMU_STREAMS=early device -test.run 'Conformance|Bytes'
 EMU_ORDER=random EMU_STREAMS=random device -test.run 'Conformance|Bytes'
+cd "$root"
+kernels/kit/test.sh

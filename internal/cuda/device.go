@@ -117,7 +117,11 @@ func (d *Device) start(gpu cu.Device, o Options) error {
 // load finds the kernels in the module, and asks for the shared memory of those that need more than
 // every kernel may have. Kernels of generations that this GPU does not run are left out.
 func (d *Device) load() (err error) {
-	if d.module, err = cu.LoadData(image()); err != nil {
+	module, err := image()
+	if err != nil {
+		return err
+	}
+	if d.module, err = cu.LoadData(module); err != nil {
 		return fmt.Errorf("cannot load the kernels: %w", err)
 	}
 	for i, k := range kernels {

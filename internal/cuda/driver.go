@@ -42,17 +42,31 @@ import "C"
 
 import (
 	"fmt"
+	"os"
 	"unsafe"
 
+	"github.com/longtake/longtake/internal/userfile"
 	"gorgonia.org/cu"
 )
 
 // missing returns why the machine has no driver, "" where it has one.
 func missing() string { return C.GoString(C.longtake_driver_missing()) }
 
-// image returns the module with all kernels.
-func image() string {
-	return C.GoStringN(&C.longtake_kernels, C.int(C.longtake_kernels_bytes))
+// kernelsMax bounds a module that is read from a file, in bytes.
+const kernelsMax = 256 << 20
+
+// image returns the module with all kernels: the one in the program, or the file that the
+// environment variable LONGTAKE_KERNELS names, so that kernels can be compared without linking.
+func image() (string, error) {
+	name := os.Getenv("LONGTAKE_KERNELS")
+	if name == "" {
+		return C.GoStringN(&C.longtake_kernels, C.int(C.longtake_kernels_bytes)), nil
+	}
+	b, err := userfile.Read(name, kernelsMax)
+	if err != nil {
+		return "", fmt.Errorf("LONGTAKE_KERNELS: %w", err)
+	}
+	return string(b), nil
 }
 
 // pinned returns n bytes of host memory that the GPU reads and writes by itself, so that copies of

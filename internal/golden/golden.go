@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -19,8 +20,27 @@ import (
 // package it runs in.
 func Root(elem ...string) string {
 	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(append([]string{filepath.Dir(file), "..", ".."}, elem...)...)
+	root := filepath.Join(filepath.Dir(file), "..", "..")
+	if !filepath.IsAbs(root) {
+		root = rootFrom // a program that was built with -trimpath does not know where it was built
+	}
+	return filepath.Join(append([]string{root}, elem...)...)
 }
+
+// rootFrom is the nearest folder above that of this process's start with a go.mod; tests start in
+// the folder of their package.
+var rootFrom = func() string {
+	at, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	for ; at != filepath.Dir(at); at = filepath.Dir(at) {
+		if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
+			break
+		}
+	}
+	return at
+}()
 
 // File is one golden file. Its methods end the test when what they are asked for is not in it.
 type File struct {

@@ -1,0 +1,50 @@
+#!/bin/sh
+# build.sh [OUT]: everything that a machine with a GPU needs to test and time the CUDA side, built on
+# one that has none: programs with kernels for one architecture, tests, and what runs them. OUT is
+# bin/kit, or the folder that is given. `make gpu-kit` runs it. KIT_ARCH is the architecture, 90a if it
+# is not set; KIT_VARIANTS ("name=folder ...") adds kernels of other trees, to be timed side by side.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+out=${1:-$root/bin/kit}
+work=$root/bin/kit-work
+arch=${KIT_ARCH:-90a}
+rm -rf "$work" "$out"
+mkdir -p "$work/lib" "$work/bin" "$out"
+cd "$root"
+CUDA_INCLUDE=${CUDA_INCLUDE:-$(kernels/fetch.sh headers.txt)/nvidia/cuda_runtime/include}
+export CUDA_INCLUDE
+
+# The kernels of this tree, in the programs, and others as files of their own.
+kernels/compile.sh kernels "$work/kernels" "$arch"
+for v in ${KIT_VARIANTS:-}; do kernels/compile.sh "${v#*=}" "$work/kernels-${v%%=*}" "$arch"; done
+make -s -C kernels ../bin/cuda/lib/libcuda.a
+cp bin/cuda/lib/libcuda.a "$work/lib/"
+${CC:-gcc} -DIMAGE="\"$work/kernels.fatbin\"" -c kernels/driver/image.S -o "$work/image.o"
+ar Drcs "$work/lib/liblongtake_kernels.a" "$work/image.o"
+
+# Programs and tests. The stamp makes Go link again when an archive has changed.
+stamp=$(cat "$work"/lib/*.a | cksum | cut -d' ' -f1)
+export CGO_ENABLED=1 CGO_CFLAGS="-O2 -I$CUDA_INCLUDE"
+export CGO_LDFLAGS="-L$work/lib -Wl,--defsym=longtake_stamp=$stamp"
+go=${GO:-go}
+flags="-tags cuda -trimpath -ldflags=-s"
+$go test -c -vet=off $flags -o "$work/bin/cuda.test" ./internal/cuda
+$go test -c -vet=off $flags -o "$work/bin/shard.test" ./internal/shard
+$go build $flags -o "$work/bin/" ./cmd/longtake
+for f in "$work"/kernels-*.fatbin; do [ ! -e "$f" ] || cp "$f" "$work/bin/"; done
+
+# What the programs hold of files that the tree has, such as the built-in model, is left out: the tree
+# travels with the kit.
+python3 "$here/pack.py" pack "$root" "$work/bin" "$out/kit.xz"
+cp "$here/run.sh" "$here/table.py" "$here/pack.py" "$out/"
+mkdir "$out/src"
+tar cf - -C kernels longtake.cu attention conv elementwise linear norm include | tar xf - -C "$out/src"
+{ git describe --tags --always --dirty 2>/dev/null || echo unknown; } >"$out/commit"
+echo "$arch" >"$out/arch"
+rm -rf "$work"
+
+# A machine may take no more than so much beside the tree.
+size=$(du -sk "$out" | cut -f1)
+echo "built $out: $size KiB; on the machine, in a copy of this tree: bash bin/kit/run.sh 460"
+[ "$size" -le 24576 ] || { echo "the kit is larger than 24 MiB" >&2; exit 1; }
