@@ -15,7 +15,7 @@ const prefix = "LONGTAKE_"
 var others = []string{
 	"LONGTAKE_CPU", "LONGTAKE_CUDA", // the instruction set and the library of kernels
 	"LONGTAKE_KERNELS", // a module of CUDA kernels in place of the program's
-	"LONGTAKE_CACHE", // of what a build fetches
+	"LONGTAKE_CACHE",   // of what a build fetches
 	"LONGTAKE_CHAOS", "LONGTAKE_CHAOS_SEED", "LONGTAKE_CHAOS_REPORT", "LONGTAKE_KILLS",
 	"LONGTAKE_CLIENTS", "LONGTAKE_COSTS", "LONGTAKE_FAULT", "LONGTAKE_KEPT_REPORT", "LONGTAKE_LOGS",
 	"LONGTAKE_LONG", "LONGTAKE_NOTICES", "LONGTAKE_PRIMITIVE", "LONGTAKE_TEST_PEER",

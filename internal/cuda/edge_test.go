@@ -37,6 +37,10 @@ func TestOpenRefuses(t *testing.T) {
 		!strings.Contains(err.Error(), "cannot open GPU 7: there are 1") {
 		t.Errorf("got %v", err)
 	}
+	t.Setenv("LONGTAKE_KERNELS", t.TempDir()+"/none")
+	if _, err := Open(Options{}); err == nil || !strings.Contains(err.Error(), "LONGTAKE_KERNELS") {
+		t.Errorf("kernels of a file that is not there: %v", err)
+	}
 }
 
 func TestNameAndArithmetic(t *testing.T) {
