@@ -121,11 +121,14 @@ func sizeV3(by product, keys, heads int) int {
 const (
 	queriesV3 = 128
 	keysV3    = 128
+	pinsV3    = 64 // bytes that its 8 warps write to and nobody reads
 )
 
 // sharedV3 is the shared memory of attention_v3 for heads of a width: two consumers' queries, two
 // tiles of keys and two of values, and what makes them begin at a multiple of 1024.
-func sharedV3(wide int) int { return 2*wide*(queriesV3+2*2*keysV3) + 1024 }
+func sharedV3(wide int) int {
+	return 2*wide*(queriesV3+2*2*keysV3) + pinsV3 + 1024
+}
 
 // attentionV3 returns the kernel for heads of a width.
 func attentionV3(hd int, relative bool) product {

@@ -145,24 +145,35 @@ DEVICE float soften(Logits<TILE>& s, Running& run, int m, int half, float scale)
       total += s.of[m][n][r];
     }
   }
-  const float shrink = power(fmaf(run.most[m][half], scale, -base));
+  // Exactly 1 where the maximum stays: what rounding `base` costs would add up over the tiles.
+  const float shrink =
+      run.most[m][half] == most ? 1.0f : power(fmaf(run.most[m][half], scale, -base));
   run.sum[m][half] = fmaf(run.sum[m][half], shrink, total);
   run.most[m][half] = most;
   return shrink;
 }
 
+// soften_all does that for all the thread's rows, and weighs what was added before against the new
+// maxima. In most tiles there is none in any row of a warp, and times 1 would change no bit.
 template <int WIDEST>
 DEVICE void soften_all(Logits<KEYS<WIDEST>>& s, Running& run, Out<WIDEST>& out, float scale) {
+  float shrink[DOWN][2];
+  bool any = false;
   UNROLL
   for (int m = 0; m < DOWN; m++) {
     UNROLL
     for (int half = 0; half < 2; half++) {
-      const float shrink = soften(s, run, m, half, scale);
+      shrink[m][half] = soften(s, run, m, half, scale);
+      any = any || shrink[m][half] != 1.0f;
+    }
+  }
+  if (!any_lane(any)) return;
+  UNROLL
+  for (int m = 0; m < DOWN; m++) {
+    UNROLL
+    for (int n = 0; n < WIDEST / 8; n++) {
       UNROLL
-      for (int n = 0; n < WIDEST / 8; n++) {
-        out.of[m][n][2 * half] *= shrink;
-        out.of[m][n][2 * half + 1] *= shrink;
-      }
+      for (int r = 0; r < 4; r++) out.of[m][n][r] *= shrink[m][r / 2];
     }
   }
 }

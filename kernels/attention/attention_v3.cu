@@ -55,7 +55,8 @@ template <int WIDE> struct Ring {
   static constexpr int KEY_PANEL = KEYS * panels::ROW_BYTES, KEY_BYTES = PANELS * KEY_PANEL;
   static constexpr int VALUE_PANEL = WIDE * panels::ROW_BYTES;
   static constexpr int VALUE_BYTES = KEYS / panels::COLS * VALUE_PANEL;
-  static constexpr int BYTES = CONSUMERS * QUERY_BYTES + STAGES * (KEY_BYTES + VALUE_BYTES);
+  static constexpr int PINS = CONSUMERS * QUERY_BYTES + STAGES * (KEY_BYTES + VALUE_BYTES);
+  static constexpr int BYTES = PINS + CONSUMERS * 4 * 8;  // see pin
   uint32_t tiles;
   mbarrier::Row full_k, empty_k, full_v, empty_v;
   DEVICE_MEMBER uint32_t q(int consumer) const { return tiles + consumer * QUERY_BYTES; }
@@ -134,8 +135,10 @@ struct Running {
   float most[2], sum[2], shrink[2];
 };
 
-// limit adds what is added to the last key's score, and takes keys away that do not exist.
-DEVICE void limit(Scores& s, const Call& c, i64 tile) {
+// limit adds what is added to the last key's score, and takes keys away that do not exist, in the
+// last tile of the walk.
+DEVICE void limit(Scores& s, const Call& c) {
+  const i64 tile = c.walk.at(c.tiles() - 1);
   const float more = c.last / c.scale;
   UNROLL
   for (int e = 0; e < KEYS / 2; e++) {
@@ -145,26 +148,36 @@ DEVICE void limit(Scores& s, const Call& c, i64 tile) {
   }
 }
 
-// soften turns scores of tile n of the walk into probabilities against the running maximum. Only the
-// last of a walk can have the last key.
-DEVICE void soften(Scores& s, Running& r, const Call& c, int n) {
-  if (n == c.tiles() - 1) limit(s, c, c.walk.at(n));
+// most_of returns the largest of a thread's scores of row i, and `most`. All of them are looked at
+// before the row's first exponential, in chains side by side, as one would wait for itself.
+DEVICE float most_of(Scores& s, int i, float most) {
+  constexpr int CHAINS = 4;
+  float chain[CHAINS] = {most, -INFINITY, -INFINITY, -INFINITY};
+  UNROLL
+  for (int n = 0; n < KEYS / 4; n++)
+    chain[n % CHAINS] = fmaxf(chain[n % CHAINS], s[n / 2 * 4 + 2 * i + n % 2]);
+  return fmaxf(fmaxf(chain[0], chain[1]), fmaxf(chain[2], chain[3]));
+}
+
+// soften turns scores into probabilities against the running maximum.
+DEVICE void soften(Scores& s, Running& r, const Call& c) {
   const float scale = c.scale * LOG2E;
+  float most[2];
+  UNROLL
+  for (int i = 0; i < 2; i++) most[i] = most_over<4>(most_of(s, i, r.most[i]));
   UNROLL
   for (int i = 0; i < 2; i++) {
-    float most = r.most[i], total = 0;
-    UNROLL
-    for (int e = 2 * i; e < KEYS / 2; e += e % 2 ? 3 : 1) most = fmaxf(most, s[e]);
-    most = most_over<4>(most);
-    const float base = fmaxf(most, -3.4028235e38f / scale) * scale;  // all at -infinity: not NaN
+    const float base = fmaxf(most[i], -3.4028235e38f / scale) * scale;  // all at -infinity: not NaN
+    float total = 0;
     UNROLL
     for (int e = 2 * i; e < KEYS / 2; e += e % 2 ? 3 : 1) {
       s[e] = power(fmaf(s[e], scale, -base));
       total += s[e];
     }
-    r.shrink[i] = power(fmaf(r.most[i], scale, -base));
+    // Exactly 1 where the maximum stays: what rounding `base` costs would add up over the tiles.
+    r.shrink[i] = r.most[i] == most[i] ? 1.0f : power(fmaf(r.most[i], scale, -base));
     r.sum[i] = fmaf(r.sum[i], r.shrink[i], total);
-    r.most[i] = most;
+    r.most[i] = most[i];
   }
 }
 
@@ -174,7 +187,10 @@ DEVICE void keep(Probabilities& p, Scores& s) {
   for (int i = 0; i < KEYS / 4; i++) p.of[i / 4][i % 4] = pair(s[2 * i], s[2 * i + 1]);
 }
 
+// shrink weighs what was added before against the new maximum. In most tiles there is none in any row
+// of a warp, and times 1 would change no bit.
 template <int WIDE> DEVICE void shrink(wgmma::Sums<WIDE>& out, const Running& r) {
+  if (!any_lane(r.shrink[0] != 1.0f || r.shrink[1] != 1.0f)) return;
   UNROLL
   for (int e = 0; e < WIDE / 2; e++) out[e] *= r.shrink[e / 2 % 2];
 }
@@ -205,11 +221,20 @@ DEVICE void your_turn(int consumer) {
 }
 DEVICE void together(int consumer) { warpgroup::sync(3 + consumer, warpgroup::THREADS); }
 
+// pin keeps the wait for products behind the exponentials. Those need no result of it, so ptxas would
+// move it to their front, and nothing would run beside the products; but it moves no wait across a
+// store, and this one stores what needs all of them. Nobody reads it.
+template <int WIDE> DEVICE void pin(const Ring<WIDE>& r, const Running& run) {
+  if (threadIdx.x % 32 == 0)
+    store_two(r.tiles + Ring<WIDE>::PINS + threadIdx.x / 32 * 8, run.sum[0], run.sum[1]);
+}
+
 // step is a tile of keys after the first one: products with them and, behind those, with the values
-// of the tile before. The exponentials overlap the latter, and the other consumer's products.
-template <int WIDE>
+// of the tile before. The exponentials overlap the latter, and the other consumer's products. Only
+// the LAST of a walk can have the last key: a kind of its own, so that the others need not ask.
+template <int WIDE, bool LAST>
 DEVICE void step(Scores& s, wgmma::Sums<WIDE>& out, Probabilities& p, Running& run, const Call& c,
-                 const Ring<WIDE>& r, int consumer, int tile, const Turn& key, const Turn& value) {
+                 const Ring<WIDE>& r, int consumer, const Turn& key, const Turn& value) {
   mbarrier::wait(mbarrier::at(r.full_k, key.stage), key.parity);
   my_turn(consumer);
   wgmma::hold(s), wgmma::hold(out), hold(p);
@@ -217,11 +242,13 @@ DEVICE void step(Scores& s, wgmma::Sums<WIDE>& out, Probabilities& p, Running& r
   score<WIDE>(s, r.q(consumer), r.k(key.stage));
   mbarrier::wait(mbarrier::at(r.full_v, value.stage), value.parity);
   weigh<WIDE>(out, p, r.v(value.stage));
-  if (consumer == 0 || tile + 1 < c.tiles()) your_turn(consumer);
+  if (!LAST || consumer == 0) your_turn(consumer);
   wgmma::wait<1>();
   wgmma::hold(s);
   release(r.empty_k, key);
-  soften(s, run, c, tile);
+  if (LAST) limit(s, c);
+  soften(s, run, c);
+  pin(r, run);
   wgmma::wait<0>();
   wgmma::hold(out), hold(p);
   release(r.empty_v, value);
@@ -246,13 +273,18 @@ template <int WIDE> DEVICE void attend(const Call& c, const Ring<WIDE>& r, int c
   wgmma::hold(s);
   release(r.empty_k, key);
   if (consumer == 1 && c.tiles() > 1) your_turn(consumer);
-  soften(s, run, c, 0);
+  if (c.tiles() == 1) limit(s, c);
+  soften(s, run, c);
   keep(p, s);
   UNROLL
   for (int e = 0; e < WIDE / 2; e++) out[e] = 0;
   key.next();
-  for (int tile = 1; tile < c.tiles(); tile++, key.next(), value.next())
-    step<WIDE>(s, out, p, run, c, r, consumer, tile, key, value);
+  for (int n = c.tiles() - 2; n > 0; n--, key.next(), value.next())
+    step<WIDE, false>(s, out, p, run, c, r, consumer, key, value);
+  if (c.tiles() > 1) {
+    step<WIDE, true>(s, out, p, run, c, r, consumer, key, value);
+    value.next();
+  }
   mbarrier::wait(mbarrier::at(r.full_v, value.stage), value.parity);
   wgmma::hold(out), hold(p);
   wgmma::fence();

@@ -28,3 +28,6 @@ DEVICE uint32_t bits_of(float x) { return __float_as_uint(x); }
 // shuffle_xor returns the x of the lane whose number differs in the bits of `lanes`; the whole warp
 // calls it.
 DEVICE float shuffle_xor(float x, int lanes) { return __shfl_xor_sync(0xffffffffu, x, lanes); }
+
+// any_lane says whether x holds in a lane of the warp; the whole warp calls it.
+DEVICE bool any_lane(bool x) { return __any_sync(0xffffffffu, x); }

@@ -218,3 +218,10 @@ DEVICE float shuffle_xor(float x, int lanes) {
   memcpy(&other, all[(emu::self->flat ^ (unsigned)lanes) % 32], sizeof other);
   return other;
 }
+
+DEVICE bool any_lane(bool x) {
+  const emu::Slots& all = emu::exchange(&x, sizeof x, "any_lane");
+  bool any = false;
+  for (const auto& lane : all) any = any || lane[0] != 0;
+  return any;
+}

@@ -58,6 +58,7 @@ func Run(t *testing.T, open Open, tol float64) {
 	t.Run("AttentionLargeLogits", s.attentionLarge)
 	t.Run("AttentionOfManyRows", s.attentionOfManyRows)
 	t.Run("AttentionOfManyKeys", s.attentionOfManyKeys)
+	t.Run("AttentionKeepsItsSums", s.attentionKeepsItsSums)
 	t.Run("AttentionToListedKeys", s.attentionToListedKeys)
 
 	// Linear layers: parts of a weight, sizes of many tiles.
