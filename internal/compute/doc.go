@@ -16,6 +16,6 @@
 //
 // Device holds what every device must do. What only some can do is an interface of its own, which a
 // caller asks for by type assertion and does without where it is missing: HostMemory, Copier,
-// StoredPacker, FileBinder, Packer, Dropper, Reserver, Workspace, Stoppable, FiniteObserver. A new
-// ability becomes another one of these, so that Device does not grow.
+// StoredPacker, FileBinder, Packer, Dropper, Reserver, Workspace, Rounder, Stoppable,
+// FiniteObserver. A new ability becomes another one of these, so that Device does not grow.
 package compute

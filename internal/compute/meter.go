@@ -11,21 +11,37 @@ const AllocUnit = 256
 // on a Meter first knows how much a device must have before it asks one. It belongs to one
 // goroutine.
 type Meter struct {
+	// Like is the device whose operands are counted, see Rounder; nil: one without operands.
+	Like Device
+
 	now  int64 // bytes that are allocated
 	peak int64 // the most that now has been
 }
 
-var _ Device = (*Meter)(nil)
+var (
+	_ Device  = (*Meter)(nil)
+	_ Rounder = (*Meter)(nil)
+)
 
 // meteredMemory is memory of a Meter; each has an address of its own, by which code tells one from
 // another.
-type meteredMemory struct{ n int } // float32 elements
+type meteredMemory struct {
+	n       int   // elements
+	operand int64 // bytes of an operand, 0 for memory that is none
+}
 
-// Len returns the number of float32 elements.
+// Len returns the number of elements.
 func (m *meteredMemory) Len() int { return m.n }
 
+// Operand implements OperandMemory.
+func (m *meteredMemory) Operand() bool { return m.operand > 0 }
+
 func (m *meteredMemory) bytes() int64 {
-	return (4*int64(m.n) + AllocUnit - 1) / AllocUnit * AllocUnit
+	bytes := 4 * int64(m.n)
+	if m.Operand() {
+		bytes = m.operand
+	}
+	return (bytes + AllocUnit - 1) / AllocUnit * AllocUnit
 }
 
 // Peak returns the most bytes that were allocated at the same time. Weights do not count.
@@ -36,10 +52,24 @@ func (m *Meter) Alloc(n int) (Memory, error) {
 	if n < 0 {
 		return nil, fmt.Errorf("cannot allocate %d elements", n)
 	}
-	mem := &meteredMemory{n}
+	return m.count(&meteredMemory{n: n}), nil
+}
+
+// OperandBytes implements Rounder, as the device that m is like.
+func (m *Meter) OperandBytes(rows, cols, headDim int, t DType) int64 {
+	return OperandBytes(m.Like, rows, cols, headDim, t)
+}
+
+// AllocOperand counts an operand.
+func (m *Meter) AllocOperand(rows, cols, headDim int, t DType) (Memory, error) {
+	return m.count(&meteredMemory{rows * cols, m.OperandBytes(rows, cols, headDim, t)}), nil
+}
+
+// count counts memory and returns it.
+func (m *Meter) count(mem *meteredMemory) Memory {
 	m.now += mem.bytes()
 	m.peak = max(m.peak, m.now)
-	return mem, nil
+	return mem
 }
 
 // Free stops counting memory that Alloc of the same Meter returned.
@@ -69,7 +99,7 @@ func (m *Meter) PackLinear(_, _ []float32, out, in int, _ DType) (Linear, error)
 func (m *Meter) PackConv(_, _ []float32, s ConvShape) (Conv, error) { return meteredConv(s), nil }
 
 // Vector implements Device.
-func (m *Meter) Vector(v []float32) (Vector, error) { return &meteredMemory{len(v)}, nil }
+func (m *Meter) Vector(v []float32) (Vector, error) { return &meteredMemory{n: len(v)}, nil }
 
 // Name implements Device.
 func (m *Meter) Name() string { return "a meter of memory" }

@@ -20,15 +20,17 @@ const (
 
 // memory is a piece of a slab; it implements compute.Memory.
 type memory struct {
-	n     int             // float32 elements
+	n     int             // elements
 	at    cu.DevicePtr    // where it begins
 	bytes int64           // rounded up to alignment
 	slab  *slab           // nil for a piece of 0 bytes
 	freed bool            // to tell a use after Free from a wild one
 	owner runtime.Cleanup // gives it back, where a weight owns it
+
+	operand operand // what it holds, where that is an operand
 }
 
-// Len returns the number of float32 elements.
+// Len returns the number of elements.
 func (m *memory) Len() int { return m.n }
 
 // slab is memory of the driver, handed out in pieces. It goes back to the driver in reserve, where

@@ -13,10 +13,12 @@ import (
 // is, the functions below check.
 const check compute.Checker = "cuda"
 
-// view is a matrix in the GPU's memory; strides are in elements.
+// view is a matrix in the GPU's memory; strides are in elements. An operand's are what its form
+// makes of them, see operand.
 type view struct {
 	at                 cu.DevicePtr
 	rows, cols, stride int
+	form               form
 }
 
 // ptr is where a view begins, as a kernel takes it.
@@ -39,14 +41,26 @@ func memoryOf(op string, m compute.Memory) *memory {
 	return h
 }
 
-// viewOf checks that m lies inside its memory and views it. A matrix without elements needs none.
+// viewOf is anyView for a matrix that must not be an operand.
 func viewOf(op, name string, m compute.Mat) view {
+	v := anyView(op, name, m)
+	if v.form != floats {
+		panic(fmt.Sprintf("cuda: %s: %s is an operand, which this operation does not take", op, name))
+	}
+	return v
+}
+
+// anyView checks that m lies inside its memory and views it. A matrix without elements needs none.
+func anyView(op, name string, m compute.Mat) view {
 	check.Shape(op, name, m)
 	if m.Rows == 0 || m.Cols == 0 {
 		return view{rows: m.Rows, cols: m.Cols}
 	}
 	h := memoryOf(op, m.Mem)
 	check.Inside(op, name, m)
+	if h.Operand() {
+		return h.operand.view(op, name, m)
+	}
 	return view{at: h.at + cu.DevicePtr(4*m.Off), rows: m.Rows, cols: m.Cols, stride: m.Stride}
 }
 

@@ -156,16 +156,34 @@ func (d *Device) BeginCopies() compute.Copies {
 // are those of v.
 func bytesIn(op string, v view, t compute.DType, n int) int {
 	size := sizeOf(t)
+	travels(op, v, t)
 	if n != size*v.rows*v.cols {
 		panic(fmt.Sprintf("cuda: %s: %d bytes for %d x %d in %v", op, n, v.rows, v.cols, t))
 	}
 	return size
 }
 
+// travels checks that a matrix can be copied in type t: an operand only as what it is.
+func travels(op string, v view, t compute.DType) {
+	if v.form != floats && t != compute.BF16 {
+		panic(fmt.Sprintf("cuda: %s: an operand in bfloat16 travels as %v", op, t))
+	}
+}
+
+// packParams are the parameters of packBF16 from a view to dense rows, and unpackParams those of
+// unpackBF16 the other way.
+func packParams(to cu.DevicePtr, from view) []value {
+	return append(append([]value{arg(to)}, from.matrix()...), num(from.rows), num(from.cols))
+}
+
+func unpackParams(to view, from cu.DevicePtr) []value {
+	return append(to.matrix(), arg(from), num(to.rows), num(to.cols))
+}
+
 // Download begins to copy src to dst. The function that it returns does the waiting and may run on
 // another goroutine: all that it shares with operations is behind mutexes or on its own lane.
 func (c *copies) Download(dst []byte, src compute.Mat, t compute.DType) func() error {
-	from, d := viewOf("Download", "src", src), c.d
+	from, d := anyView("Download", "src", src), c.d
 	bytesIn("Download", from, t, len(dst))
 	d.enter("Download")
 	defer d.leave()
@@ -226,7 +244,7 @@ func (d *Device) pieceDown(l *lane, s slot, p view, t compute.DType) {
 	if t == compute.BF16 {
 		n := p.rows * p.cols
 		d.launchOn(l.stream, &l.params, packBF16, ceil(n, kernels[packBF16].threads), 1,
-			[]value{arg(s.raw), ptr(p), num(p.stride), num(p.rows), num(p.cols)})
+			packParams(s.raw, p))
 		b = block{at: s.raw, rows: 1, width: int64(2 * n)}
 	}
 
@@ -240,7 +258,7 @@ func (d *Device) pieceDown(l *lane, s slot, p view, t compute.DType) {
 
 // Upload copies src to dst while what was issued since BeginCopies runs.
 func (c *copies) Upload(dst compute.Mat, src []byte, t compute.DType) error {
-	to, d := viewOf("Upload", "dst", dst), c.d
+	to, d := anyView("Upload", "dst", dst), c.d
 	size := bytesIn("Upload", to, t, len(src))
 	d.enter("Upload")
 	defer d.leave()
@@ -290,7 +308,7 @@ func (d *Device) pieceUp(l *lane, s slot, p view, t compute.DType) {
 	// bfloat16 is unpacked from the slot's memory on the GPU.
 	if t == compute.BF16 {
 		d.launchOn(l.stream, &l.params, unpackBF16, ceil(n, kernels[unpackBF16].threads), 1,
-			[]value{ptr(p), num(p.stride), arg(s.raw), num(p.rows), num(p.cols)})
+			unpackParams(p, s.raw))
 	}
 }
 
@@ -314,7 +332,7 @@ func (v view) pieces(size, room int, f func(p view, at int)) {
 	if v.rows == 0 || v.cols == 0 {
 		return
 	}
-	if v.rows == 1 || v.stride == v.cols {
+	if v.form == floats && (v.rows == 1 || v.stride == v.cols) {
 		v = view{at: v.at, rows: 1, cols: v.rows * v.cols, stride: v.rows * v.cols}
 	}
 
@@ -322,9 +340,7 @@ func (v view) pieces(size, room int, f func(p view, at int)) {
 	each := max(1, most/v.cols)
 	for i := 0; i < v.rows; i += each {
 		for j := 0; j < v.cols; j += most {
-			p := view{at: v.at + cu.DevicePtr(4*(i*v.stride+j)), rows: min(each, v.rows-i),
-				cols: min(most, v.cols-j), stride: v.stride}
-			f(p, size*(i*v.cols+j))
+			f(v.part(i, j, min(each, v.rows-i), min(most, v.cols-j)), size*(i*v.cols+j))
 		}
 	}
 }

@@ -273,7 +273,9 @@ func TestAWildAddressIsAnError(t *testing.T) {
 	}
 	d := opened.(*Device)
 	m := viewOf("test", "m", dense(t, d, 2, 3))
-	d.launch(copyRows, 1, 1, ptr(m), num(3), ptr(m), num(1<<20), num(2), num(3))
+	from := m
+	from.stride = 1 << 20
+	d.launch(copyRows, 1, 1, copyParams(m, from)...)
 	if err := d.Sync(); err == nil || !strings.Contains(err.Error(), "LaunchFailed") {
 		t.Errorf("Sync: %v", err)
 	}

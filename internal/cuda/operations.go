@@ -57,7 +57,7 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 		panic(fmt.Sprintf("cuda: Linear: weight is a %T, not of the cuda device", w))
 	}
 	n, k := l.Dims()
-	in, out := sized(op, "x", x, x.Rows, k), sized(op, "dst", dst, x.Rows, n)
+	in, out := either(op, "x", x, x.Rows, k), sized(op, "dst", dst, x.Rows, n)
 	check.Apart(op, "dst", "x", dst, x)
 	check.Activation(op, ep.Act)
 	mul, res := optional(op, "Mul", ep.Mul, out), optional(op, "Residual", ep.Residual, out)
@@ -76,6 +76,7 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	case linearV2:
 		d.linearRows(finishing(linearV2, ep), l, in, out, end)
 	default:
+		in.asOperand(op, "x", floats)
 		d.launch(by.kernel, ceil(out.rows, by.rows), ceil(n, by.cols), append([]value{ptr(in),
 			num(in.stride), l.weight(), num(in.rows), num(k), num(n)}, end[:]...)...)
 	}
@@ -88,6 +89,11 @@ type epilogue [11]value
 // warps is the rows of a block of the norms.
 const warps = 4
 
+// producer checks the matrices of an operation from x to dst, which may be an operand.
+func producer(op string, dst, x compute.Mat) (out, in view) {
+	return either(op, "dst", dst, x.Rows, x.Cols), viewOf(op, "x", x)
+}
+
 // inOut checks the matrices of an operation from x to dst.
 func inOut(op string, dst, x compute.Mat) (out, in view) {
 	return sized(op, "dst", dst, x.Rows, x.Cols), viewOf(op, "x", x)
@@ -96,7 +102,7 @@ func inOut(op string, dst, x compute.Mat) (out, in view) {
 // LayerNorm normalises every row over its width; see compute.Norm.
 func (d *Device) LayerNorm(dst, x compute.Mat, p compute.Norm) {
 	const op = "LayerNorm"
-	out, in := inOut(op, dst, x)
+	out, in := producer(op, dst, x)
 	gain, bias := vectorOf(op, "Gain", p.Gain, x.Cols), vectorOf(op, "Bias", p.Bias, x.Cols)
 	if gain == 0 && bias != 0 || p.Scale == nil && p.Shift != nil {
 		panic("cuda: LayerNorm: Bias without Gain, or Shift without Scale")
@@ -105,16 +111,16 @@ func (d *Device) LayerNorm(dst, x compute.Mat, p compute.Norm) {
 	defer d.leave()
 	scale := d.rowVecOf(op, "Scale", p.Scale, x.Rows, x.Cols, 0)
 	shift := d.rowVecOf(op, "Shift", p.Shift, x.Rows, x.Cols, 1)
-	d.launch(layerNorm, ceil(in.rows, warps), 1, ptr(out), num(out.stride), ptr(in), num(in.stride),
+	d.launch(layerNorm, ceil(in.rows, warps), 1, append(out.matrix(), ptr(in), num(in.stride),
 		num(in.rows), num(in.cols), float(p.Eps), gain, bias, scale.at, scale.stride, scale.index,
-		shift.at, shift.stride, shift.index)
+		shift.at, shift.stride, shift.index)...)
 }
 
 // RMSNorm scales rows by their root mean square and the gain, then rotates pairs, in one launch;
 // see compute.Device. Without a rope half is 0, and the kernel rotates nothing.
 func (d *Device) RMSNorm(dst, x compute.Mat, gain compute.Vector, eps float32, r *compute.Rope) {
 	const op = "RMSNorm"
-	out, in := inOut(op, dst, x)
+	out, in := producer(op, dst, x)
 	g := vectorOf(op, "gain", gain, x.Cols)
 	var cos, sin view
 	half := 0
@@ -125,9 +131,9 @@ func (d *Device) RMSNorm(dst, x compute.Mat, gain compute.Vector, eps float32, r
 	}
 	d.enter(op)
 	defer d.leave()
-	d.launch(rmsNormRope, ceil(in.rows, warps), 1, ptr(out), num(out.stride), ptr(in), num(in.stride),
+	d.launch(rmsNormRope, ceil(in.rows, warps), 1, append(out.matrix(), ptr(in), num(in.stride),
 		num(in.rows), num(in.cols), float(eps), g, num(half), ptr(cos), num(cos.stride), ptr(sin),
-		num(sin.stride))
+		num(sin.stride))...)
 }
 
 // ChannelNorm computes x / max(|x|, 1e-12) * sqrt(C) * gain, then act; see compute.Device.
@@ -146,7 +152,7 @@ func (d *Device) ChannelNorm(dst, x compute.Mat, gain compute.Vector, act comput
 func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
 	const op = "Attention"
 	check.Attention(op, dst, q, k, v, a)
-	in, out := viewOf(op, "q", q), sized(op, "dst", dst, q.Rows, q.Cols)
+	in, out := viewOf(op, "q", q), either(op, "dst", dst, q.Rows, q.Cols)
 	keys, vals := sized(op, "k", k, k.Rows, q.Cols), sized(op, "v", v, k.Rows, q.Cols)
 	var bias view
 	if a.RelBias != nil {
@@ -167,10 +173,10 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
 	case attentionV2Of32, attentionV2Of64, attentionV2Of128:
 		d.attendRows(by, in, keys, vals, out, bias, lists, a)
 	default:
-		d.launch(by.kernel, ceil(in.rows, by.rows), a.Heads, ptr(out), num(out.stride),
-			ptr(in), num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride),
-			num(in.rows), num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias),
-			num(bias.stride), lists)
+		d.launch(by.kernel, ceil(in.rows, by.rows), a.Heads, append(out.matrix(), ptr(in),
+			num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride), num(in.rows),
+			num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias), num(bias.stride),
+			lists)...)
 	}
 }
 
@@ -261,20 +267,24 @@ func (d *Device) AddVector(dst, x compute.Mat, v compute.Vector) {
 
 // Add computes dst = a + b element by element. dst may be a or b.
 func (d *Device) Add(dst, a, b compute.Mat) {
-	out, in := inOut("Add", dst, a)
+	out, in := producer("Add", dst, a)
 	other := sized("Add", "b", b, a.Rows, a.Cols)
 	d.enter("Add")
 	defer d.leave()
-	d.elements(add, in, ptr(out), num(out.stride), ptr(in), num(in.stride), ptr(other),
-		num(other.stride), num(in.rows), num(in.cols))
+	d.elements(add, in, append(out.matrix(), ptr(in), num(in.stride), ptr(other), num(other.stride),
+		num(in.rows), num(in.cols))...)
 }
 
 // Copy copies src to dst, which must not overlap.
 func (d *Device) Copy(dst, src compute.Mat) {
 	check.Apart("Copy", "dst", "src", dst, src)
-	out, in := inOut("Copy", dst, src)
+	out, in := either("Copy", "dst", dst, src.Rows, src.Cols), anyView("Copy", "src", src)
 	d.enter("Copy")
 	defer d.leave()
-	d.elements(copyRows, in, ptr(out), num(out.stride), ptr(in), num(in.stride), num(in.rows),
-		num(in.cols))
+	d.elements(copyRows, in, copyParams(out, in)...)
+}
+
+// copyParams are the parameters of copyRows from one view to another.
+func copyParams(to, from view) []value {
+	return append(append(to.matrix(), from.matrix()...), num(from.rows), num(from.cols))
 }

@@ -70,16 +70,30 @@ func (d *Device) storePanels(p *packed, parts []tensor.Tensor) (err error) {
 	return err
 }
 
-// linearPanels is Linear with a kernel of v3: x is laid out in panels, then multiplied.
-func (d *Device) linearPanels(k kernel, l *linear, x, out view, ep epilogue) {
+// panelsOf returns x in panels: as it is, if it is an operand, or else laid out in the device's
+// scratch. Where there is no memory for that, the error sticks, and ok is false.
+func (d *Device) panelsOf(x view) (p panels, ok bool) {
 	if x.rows == 0 {
-		return
+		return p, false
+	}
+	if x.form != floats {
+		x.asOperand("Linear", "x", inPanels)
+		return panels{ptr(x), num(x.stride), num(panelCount(x.cols))}, true
 	}
 	m := d.grow(&d.rounded, panelBytes*panelLines(x.rows, x.cols, rowsV3))
 	if m == nil {
+		return p, false
+	}
+	return d.intoPanels(m.at, x, rowsV3), true
+}
+
+// linearPanels is Linear with a kernel of v3: x is laid out in panels, unless it is, then
+// multiplied.
+func (d *Device) linearPanels(k kernel, l *linear, x, out view, ep epilogue) {
+	a, ok := d.panelsOf(x)
+	if !ok {
 		return
 	}
-	a := d.intoPanels(m.at, x, rowsV3)
 
 	// A part may begin within a group of rows; the kernel starts at the group and skips some.
 	skip := l.lo % panelGroup
@@ -161,7 +175,7 @@ func (d *Device) attendPanels(by product, q, k, v, dst view, lists value,
 	d.launch(packValuesV3, ceil(pitch*wide*2/16, packer), a.Heads, arg(vals), ptr(v), num(v.stride),
 		num(k.rows), num(hd), num(wide), num(pitch/panelCols))
 
-	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, ptr(dst), num(dst.stride), ptr(q),
-		num(q.stride), arg(keys), arg(vals), num(pitch), num(q.rows), num(k.rows), num(hd),
-		float(a.Scale), float(a.LastKeyBias), lists)
+	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, append(dst.matrix(), ptr(q), num(q.stride),
+		arg(keys), arg(vals), num(pitch), num(q.rows), num(k.rows), num(hd), float(a.Scale),
+		float(a.LastKeyBias), lists)...)
 }

@@ -66,8 +66,9 @@ func (d *Device) joinPeers(gpu cu.Device) {
 
 // Give packs src on the GPU and returns a ticket for another device's Take.
 func (c *copies) Give(src compute.Mat, t compute.DType) (compute.Ticket, error) {
-	from, d := viewOf("Give", "src", src), c.d
+	from, d := anyView("Give", "src", src), c.d
 	n := from.rows * from.cols
+	travels("Give", from, t)
 	d.enter("Give")
 	defer d.leave()
 	m, err := d.take(int64(max(1, sizeOf(t)*n)))
@@ -76,11 +77,9 @@ func (c *copies) Give(src compute.Mat, t compute.DType) (compute.Ticket, error) 
 	}
 
 	if t == compute.BF16 {
-		d.elements(packBF16, from, arg(m.at), ptr(from), num(from.stride), num(from.rows),
-			num(from.cols))
+		d.elements(packBF16, from, packParams(m.at, from)...)
 	} else {
-		d.elements(copyRows, from, arg(m.at), num(from.cols), ptr(from), num(from.stride),
-			num(from.rows), num(from.cols))
+		d.elements(copyRows, from, copyParams(view{at: m.at, stride: from.cols}, from)...)
 	}
 
 	p := &transfer{from: d, mem: m, bytes: sizeOf(t) * n, packed: d.recordEvent(d.stream)}
@@ -99,7 +98,8 @@ func (o *peerTable) offer(p *transfer) compute.Ticket {
 
 // Take copies what a ticket stands for to dst while what was issued since BeginCopies runs.
 func (c *copies) Take(dst compute.Mat, ticket compute.Ticket, t compute.DType) error {
-	to, d := viewOf("Take", "dst", dst), c.d
+	to, d := anyView("Take", "dst", dst), c.d
+	travels("Take", to, t)
 	d.enter("Take")
 	defer d.leave()
 	if d.failure() != nil {
@@ -142,12 +142,11 @@ func (d *Device) pieceOver(l *lane, to view, ctx cu.CUContext, from cu.DevicePtr
 	d.keep(cu.MemcpyPeerAsync(s.raw, d.ctx, from, ctx, int64(sizeOf(t)*n), l.stream))
 	blocks := ceil(n, kernels[copyRows].threads)
 	if t == compute.BF16 {
-		d.launchOn(l.stream, &l.params, unpackBF16, blocks, 1,
-			[]value{ptr(to), num(to.stride), arg(s.raw), num(to.rows), num(to.cols)})
+		d.launchOn(l.stream, &l.params, unpackBF16, blocks, 1, unpackParams(to, s.raw))
 		return
 	}
-	d.launchOn(l.stream, &l.params, copyRows, blocks, 1, []value{ptr(to), num(to.stride),
-		arg(s.raw), num(to.cols), num(to.rows), num(to.cols)})
+	d.launchOn(l.stream, &l.params, copyRows, blocks, 1,
+		copyParams(to, view{at: s.raw, rows: to.rows, cols: to.cols, stride: to.cols}))
 }
 
 // releaseTransfers frees the memory of transfers that have arrived here, and withdraws what nobody

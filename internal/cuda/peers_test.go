@@ -31,7 +31,7 @@ func TestMemoryOfAnotherGPU(t *testing.T) {
 			t.Fatal(err)
 		}
 		devs[1].enter("test")
-		devs[1].elements(copyRows, to, ptr(to), num(3), ptr(from), num(3), num(2), num(3))
+		devs[1].elements(copyRows, to, copyParams(to, from)...)
 		devs[1].leave()
 		if err := devs[1].Sync(); (err == nil) != (peers == "1") {
 			t.Errorf("with access %s: %v", peers, err)

@@ -147,43 +147,63 @@ func bytesOf[T float32 | int32 | uint16](v []T) []byte {
 
 // Upload copies src, dense row-major [dst.Rows, dst.Cols], into dst.
 func (d *Device) Upload(dst compute.Mat, src []float32) {
-	to := viewOf("Upload", "dst", dst)
+	to := anyView("Upload", "dst", dst)
 	if len(src) != to.rows*to.cols {
 		panic(fmt.Sprintf("cuda: Upload: %d values for %d x %d", len(src), to.rows, to.cols))
 	}
 	d.enter("Upload")
 	defer d.leave()
-	d.up(to.block(), bytesOf(src))
+	plain := d.plain(to)
+	d.up(plain.block(), bytesOf(src))
+	if to.form != floats {
+		d.elements(copyRows, plain, copyParams(to, plain)...)
+	}
 }
 
 // Download copies src into dst, dense row-major, after all earlier operations are done.
 func (d *Device) Download(dst []float32, src compute.Mat) error {
-	from := viewOf("Download", "src", src)
+	from := anyView("Download", "src", src)
 	if len(dst) != from.rows*from.cols {
 		panic(fmt.Sprintf("cuda: Download: %d values for %d x %d", len(dst), from.rows, from.cols))
 	}
 	d.enter("Download")
 	defer d.leave()
-	return d.down(bytesOf(dst), from.block())
+	plain := d.plain(from)
+	if from.form != floats {
+		d.elements(copyRows, plain, copyParams(plain, from)...)
+	}
+	return d.down(bytesOf(dst), plain.block())
+}
+
+// plain returns a view itself, or for an operand scratch of its size in float32: an empty view,
+// where there is no memory.
+func (d *Device) plain(v view) view {
+	if v.form == floats {
+		return v
+	}
+	m := d.grow(&d.scratch, 4*v.rows*v.cols)
+	if m == nil {
+		return view{}
+	}
+	return view{at: m.at, rows: v.rows, cols: v.cols, stride: v.cols}
 }
 
 // DownloadBF16 is Download rounded to bfloat16.
 func (d *Device) DownloadBF16(dst []byte, src compute.Mat) error {
-	from := viewOf("DownloadBF16", "src", src)
+	from := anyView("DownloadBF16", "src", src)
 	d.enter("DownloadBF16")
 	defer d.leave()
 	packed := d.packed("DownloadBF16", len(dst), from)
 	if packed == nil {
 		return d.outcome()
 	}
-	d.elements(packBF16, from, arg(packed.at), ptr(from), num(from.stride), num(from.rows),
-		num(from.cols))
+	d.elements(packBF16, from, packParams(packed.at, from)...)
 	return d.down(dst, block{at: packed.at, rows: 1, width: int64(len(dst))})
 }
 
 // UploadBF16 is Upload of what DownloadBF16 gives.
 func (d *Device) UploadBF16(dst compute.Mat, src []byte) {
-	to := viewOf("UploadBF16", "dst", dst)
+	to := anyView("UploadBF16", "dst", dst)
 	d.enter("UploadBF16")
 	defer d.leave()
 	packed := d.packed("UploadBF16", len(src), to)
@@ -191,7 +211,7 @@ func (d *Device) UploadBF16(dst compute.Mat, src []byte) {
 		return
 	}
 	d.up(block{at: packed.at, rows: 1, width: int64(len(src))}, src)
-	d.elements(unpackBF16, to, ptr(to), num(to.stride), arg(packed.at), num(to.rows), num(to.cols))
+	d.elements(unpackBF16, to, unpackParams(to, packed.at)...)
 }
 
 // packed returns scratch for n bytes, those of a matrix in bfloat16; nil when there are none, or no

@@ -57,15 +57,22 @@ func (d *Device) rowsOf(to value, m view, groups int) {
 		num(m.rows), num(groups), num(width))
 }
 
-// linearRows is Linear with a kernel of v2: x is rounded into the device's scratch, then
-// multiplied. Where there is no memory for that, the error sticks and nothing is launched.
+// linearRows is Linear with a kernel of v2: x is rounded into the device's scratch, unless it is an
+// operand, then multiplied. Where there is no memory for that, the error sticks and nothing is
+// launched.
 func (d *Device) linearRows(k kernel, l *linear, x, out view, ep epilogue) {
-	m := d.grow(&d.rounded, 2*x.rows*x.cols)
-	if m == nil {
-		return
+	at := ptr(x)
+	if x.form == floats {
+		m := d.grow(&d.rounded, 2*x.rows*x.cols)
+		if m == nil {
+			return
+		}
+		at = arg(m.at)
+		d.rowsOf(at, x, 1)
+	} else if x.asOperand("Linear", "x", inRows); x.rows > 1 && x.stride != x.cols {
+		panic("cuda: Linear: x is some of the columns of an operand")
 	}
-	d.rowsOf(arg(m.at), x, 1)
-	d.launch(k, ceil(x.rows, tileV2), ceil(out.cols, tileV2), append([]value{arg(m.at),
+	d.launch(k, ceil(x.rows, tileV2), ceil(out.cols, tileV2), append([]value{at,
 		l.weight(), num(x.rows), num(x.cols), num(out.cols)}, ep[:]...)...)
 }
 
@@ -85,7 +92,7 @@ func (d *Device) attendRows(by product, q, k, v, dst, bias view, lists value,
 	keys, vals := arg(m.at), arg(m.at)+value(size)
 	d.rowsOf(keys, k, a.Heads)
 	d.rowsOf(vals, v, a.Heads)
-	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, ptr(dst), num(dst.stride), ptr(q),
-		num(q.stride), keys, vals, num(q.rows), num(k.rows), num(a.Heads), num(hd), float(a.Scale),
-		float(a.LastKeyBias), ptr(bias), num(bias.stride), lists)
+	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, append(dst.matrix(), ptr(q), num(q.stride),
+		keys, vals, num(q.rows), num(k.rows), num(a.Heads), num(hd), float(a.Scale),
+		float(a.LastKeyBias), ptr(bias), num(bias.stride), lists)...)
 }

@@ -219,9 +219,9 @@ func (d *Device) piece(at cu.DevicePtr, p tensor.Tensor, t compute.DType) error 
 	}
 	d.up(block{at: raw.at, rows: 1, width: int64(len(p.Data))}, p.Data)
 	if row := (view{rows: 1, cols: n}); t == compute.BF16 {
-		d.elements(packBF16, row, arg(at), arg(raw.at), num(n), num(1), num(n))
+		d.elements(packBF16, row, packParams(at, view{at: raw.at, rows: 1, cols: n, stride: n})...)
 	} else {
-		d.elements(unpackBF16, row, arg(at), num(n), arg(raw.at), num(1), num(n))
+		d.elements(unpackBF16, row, unpackParams(view{at: at, rows: 1, cols: n, stride: n}, raw.at)...)
 	}
 	return d.failure()
 }

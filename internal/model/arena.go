@@ -17,10 +17,36 @@ func NewArena(dev compute.Device) *Arena { return &Arena{dev: dev} }
 
 // Mat allocates a zeroed matrix [rows, cols]; after an error, an empty one.
 func (a *Arena) Mat(rows, cols int) compute.Mat {
+	return a.mat(rows, cols, func() (compute.Memory, error) { return a.dev.Alloc(rows * cols) })
+}
+
+// Operand allocates a zeroed matrix [rows, cols] that products of type t read: an operand where the
+// device has some (see compute.Rounder), else what Mat does. It is for attention with heads of
+// width headDim, or for linear layers where that is 0.
+func (a *Arena) Operand(rows, cols, headDim int, t compute.DType) compute.Mat {
+	if compute.OperandBytes(a.dev, rows, cols, headDim, t) == 0 {
+		return a.Mat(rows, cols)
+	}
+	return a.mat(rows, cols, func() (compute.Memory, error) {
+		return a.dev.(compute.Rounder).AllocOperand(rows, cols, headDim, t)
+	})
+}
+
+// OperandOf allocates an operand of m's size, for what is made of m. It is m itself, which is then
+// replaced in place, where the device has no operands.
+func (a *Arena) OperandOf(m compute.Mat, headDim int, t compute.DType) compute.Mat {
+	if compute.OperandBytes(a.dev, m.Rows, m.Cols, headDim, t) == 0 {
+		return m
+	}
+	return a.Operand(m.Rows, m.Cols, headDim, t)
+}
+
+// mat is a matrix of memory that alloc returns.
+func (a *Arena) mat(rows, cols int, alloc func() (compute.Memory, error)) compute.Mat {
 	if a.err != nil {
 		return compute.Mat{}
 	}
-	m, err := a.dev.Alloc(rows * cols)
+	m, err := alloc()
 	if err != nil {
 		a.err = err
 		return compute.Mat{}

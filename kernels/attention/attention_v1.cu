@@ -18,8 +18,9 @@ constexpr int EACH = KEYS / LANES;      // keys, or columns of a chunk, of a thr
 // Call is what all threads share: shapes, and matrices that begin at the block's head.
 struct Call {
   const float *q, *k, *v, *bias;  // [nq, hd], [nk, hd], [nk, hd], [nq+nk-1] or null
-  float* dst;                     // [nq, hd]
-  i64 ldq, ldk, ldv, ld, nq, nk, hd;
+  operand::Matrix dst;            // [nq, heads·hd]
+  i64 first;                      // of dst's columns, the head's
+  i64 ldq, ldk, ldv, nq, nk, hd;
   float scale, last;              // last: added to the logit of the last key
   const int* lists;               // of keys to attend to, see walk.h, or null
 };
@@ -96,7 +97,7 @@ DEVICE void finish(const float* out, const Call& a, i64 query, const Running& r)
   UNROLL
   for (int m = 0; m < WIDEST / LANES; m++) {
     const i64 col = threadIdx.x % LANES + LANES * m;
-    if (col < a.hd) a.dst[query * a.ld + col] = out[m] / r.sum;
+    if (col < a.hd) a.dst.put(query, a.first + col, out[m] / r.sum);
   }
 }
 
@@ -142,16 +143,16 @@ template <int WIDEST, bool ROUND> DEVICE void attend(const Call& a) {
 }
 
 // ATTENTION defines the kernel for head dims up to WIDEST. q, dst: [nq, heads·hd]; k, v:
-// [nk, heads·hd]; bias: [heads, nq+nk-1] or null; lists: see walk.h, or null.
-// grid: (ceil(nq / 16), heads)
+// [nk, heads·hd]; bias: [heads, nq+nk-1] or null; lists: see walk.h, or null; form: of dst, see
+// ../include/operand.h. grid: (ceil(nq / 16), heads)
 #define ATTENTION(name, WIDEST, ROUND)                                                            \
   KERNEL(THREADS, name)                                                                           \
-  (float* dst, i64 ld, const float* q, i64 ldq, const float* k, i64 ldk, const float* v, i64 ldv, \
-   i64 nq, i64 nk, i64 hd, double scale, double last, const float* bias, i64 ld_bias,             \
+  (char* dst, i64 ld, i64 form, const float* q, i64 ldq, const float* k, i64 ldk, const float* v, \
+   i64 ldv, i64 nq, i64 nk, i64 hd, double scale, double last, const float* bias, i64 ld_bias,    \
    const int* lists) {                                                                            \
     const i64 head = blockIdx.y, col = head * hd;                                                 \
     attend<WIDEST, ROUND>(Call{q + col, k + col, v + col, bias ? bias + head * ld_bias : bias,    \
-                               dst + col, ldq, ldk, ldv, ld, nq, nk, hd, (float)scale,            \
+                               {dst, ld, form}, col, ldq, ldk, ldv, nq, nk, hd, (float)scale,     \
                                (float)last, lists});                                              \
   }                                                                                               \
   LAUNCHABLE(THREADS, name)

@@ -29,8 +29,8 @@ struct Call {
   const float* q;     // [nq, hd]
   i64 ldq, nq, hd;
   Matrix k, v;
-  float* dst;         // [nq, hd]
-  i64 ld;
+  operand::Matrix dst;  // [nq, heads·hd]
+  i64 column;         // the first of the head's in dst
   const float* bias;  // [nq+nk-1] or null
   float scale, last;  // last: added to the logit of the last key
   const int* lists;   // of keys to attend to, see walk.h, or null
@@ -217,11 +217,10 @@ DEVICE void finish(const Out<WIDEST>& out, const Running& run, const Call& a, i6
       if (row >= a.nq) continue;
       UNROLL
       for (int n = 0; n < WIDEST / 8; n++) {
-        UNROLL
-        for (int r = 0; r < 2; r++) {
-          const i64 col = 8 * n + lane % 4 * 2 + r;
-          if (col < a.hd) a.dst[row * a.ld + col] = out.of[m][n][2 * half + r] / sum;
-        }
+        const i64 col = 8 * n + lane % 4 * 2;
+        const float y = out.of[m][n][2 * half] / sum, z = out.of[m][n][2 * half + 1] / sum;
+        if (col + 1 < a.hd) a.dst.put_two(row, a.column + col, y, z);
+        else if (col < a.hd) a.dst.put(row, a.column + col, y);
       }
     }
   }
@@ -265,15 +264,16 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
 
 // ATTENTION_V2 defines the kernel for head dims up to WIDEST. q, dst: [nq, heads·hd]; k, v: [nk,
 // heads, wide] in bfloat16, wide being hd rounded up to 8 and filled with zeros; bias: [heads,
-// nq+nk-1] or null; lists: see walk.h, or null. grid: (ceil(nq / 128), heads)
+// nq+nk-1] or null; lists: see walk.h, or null; form: of dst, see ../include/operand.h. grid:
+// (ceil(nq / 128), heads)
 #define ATTENTION_V2(name, WIDEST)                                                                \
   KERNEL(v2::THREADS, name)                                                                       \
-  (float* dst, i64 ld, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 nq, i64 nk,     \
-   i64 heads, i64 hd, double scale, double last, const float* bias, i64 ld_bias,                  \
+  (char* dst, i64 ld, i64 form, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 nq,    \
+   i64 nk, i64 heads, i64 hd, double scale, double last, const float* bias, i64 ld_bias,          \
    const int* lists) {                                                                            \
     const i64 head = blockIdx.y, wide = (hd + 7) / 8 * 8, at = head * wide, ldk = heads * wide;   \
     v2::attend<WIDEST>(v2::Call{q + head * hd, ldq, nq, hd, {k + at, ldk, nk}, {v + at, ldk, nk}, \
-                                dst + head * hd, ld, bias ? bias + head * ld_bias : bias,         \
+                                {dst, ld, form}, head * hd, bias ? bias + head * ld_bias : bias,  \
                                 (float)scale, (float)last, lists});                               \
   }                                                                                               \
   LAUNCHABLE(v2::THREADS, name)

@@ -41,8 +41,9 @@ LAUNCHABLE(PACK_THREADS, pack_values_v3)
 struct Call {
   const float* q;           // [nq, hd]
   const bf16 *k, *v;
-  float* dst;               // [nq, hd]
-  i64 ldq, ld, pitch, nq, nk, hd;
+  operand::Matrix dst;      // [nq, heads·hd]
+  i64 column;               // the first of the head's in dst
+  i64 ldq, pitch, nq, nk, hd;
   float scale, last;        // last: added to the logit of the last key
   attention::Walk<KEYS> walk;
   DEVICE_MEMBER int tiles() const { return walk.count; }
@@ -202,10 +203,13 @@ DEVICE void finish(wgmma::Sums<WIDE>& out, Running& r, const Call& c, i64 first)
   UNROLL
   for (int i = 0; i < 2; i++) r.sum[i] = sum_over<4>(r.sum[i]);
   UNROLL
-  for (int e = 0; e < WIDE / 2; e++) {
+  for (int e = 0; e < WIDE / 2; e += 2) {
     const i64 row = first + thread / 32 * 16 + lane / 4 + e / 2 % 2 * 8;
-    const i64 col = e / 4 * 8 + lane % 4 * 2 + e % 2;
-    if (row < c.nq && col < c.hd) c.dst[row * c.ld + col] = out[e] / r.sum[e / 2 % 2];
+    const i64 col = e / 4 * 8 + lane % 4 * 2;
+    const float y = out[e] / r.sum[e / 2 % 2], z = out[e + 1] / r.sum[e / 2 % 2];
+    if (row >= c.nq || col >= c.hd) continue;
+    if (col + 1 < c.hd) c.dst.put_two(row, c.column + col, y, z);
+    else c.dst.put(row, c.column + col, y);
   }
 }
 
@@ -333,14 +337,14 @@ template <int WIDE> DEVICE void run(const Call& c) {
 
 // ATTENTION_V3 defines the kernel for head dims up to WIDE. q, dst: [nq, heads·hd]; k: panels of each
 // head, `pitch` rows each, a multiple of 128; v: transposed panels of each head, for as many keys;
-// lists: see walk.h, or null. grid: (ceil(nq / 128), heads)
+// lists: see walk.h, or null; form: of dst, see ../include/operand.h. grid: (ceil(nq / 128), heads)
 #define ATTENTION_V3(name, WIDE)                                                                  \
   KERNEL_ALONE(THREADS, name)                                                                     \
-  (float* dst, i64 ld, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 pitch, i64 nq,  \
-   i64 nk, i64 hd, double scale, double last, const int* lists) {                                 \
+  (char* dst, i64 ld, i64 form, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 pitch, \
+   i64 nq, i64 nk, i64 hd, double scale, double last, const int* lists) {                         \
     const i64 head = blockIdx.y, size = head * pitch * WIDE;                                      \
-    RUN(WIDE, {q + head * hd, k + size, v + size, dst + head * hd, ldq, ld, pitch, nq, nk, hd,    \
-               (float)scale, (float)last,                                                         \
+    RUN(WIDE, {q + head * hd, k + size, v + size, {dst, ld, form}, head * hd, ldq, pitch, nq,     \
+               nk, hd, (float)scale, (float)last,                                                 \
                attention::walk_of<KEYS>(lists, (i64)blockIdx.x * CONSUMERS * QUERIES, nk)});      \
   }                                                                                               \
   LAUNCHABLE(THREADS, name)

@@ -1,4 +1,5 @@
-// Operations on single elements of [rows, cols] matrices. grid: ceil(rows·cols / 256)
+// Operations on single elements of [rows, cols] matrices. What has a `form` may be an operand, see
+// ../include/operand.h. grid: ceil(rows·cols / 256)
 #include "../include/kernel.h"
 
 namespace elementwise {
@@ -25,16 +26,18 @@ LAUNCHABLE(THREADS, add_vector)
 
 // add: dst = a + b. dst may be a or b.
 KERNEL(THREADS, add)
-(float* dst, i64 ld, const float* a, i64 lda, const float* b, i64 ldb, i64 rows, i64 cols) {
+(char* dst, i64 ld, i64 form, const float* a, i64 lda, const float* b, i64 ldb, i64 rows, i64 cols) {
   const i64 at = element(), i = at / cols, j = at % cols;
-  if (i < rows) dst[i * ld + j] = a[i * lda + j] + b[i * ldb + j];
+  if (i < rows) operand::Matrix{dst, ld, form}.put(i, j, a[i * lda + j] + b[i * ldb + j]);
 }
 LAUNCHABLE(THREADS, add)
 
 // copy: dst = x, any distances of rows; the pack and unpack of the all-to-all.
-KERNEL(THREADS, copy)(float* dst, i64 ld, const float* x, i64 ldx, i64 rows, i64 cols) {
+KERNEL(THREADS, copy)
+(char* dst, i64 ld, i64 form, char* x, i64 ldx, i64 form_x, i64 rows, i64 cols) {
   const i64 at = element(), i = at / cols, j = at % cols;
-  if (i < rows) dst[i * ld + j] = x[i * ldx + j];
+  if (i < rows)
+    operand::Matrix{dst, ld, form}.put(i, j, operand::Matrix{x, ldx, form_x}.get(i, j));
 }
 LAUNCHABLE(THREADS, copy)
 
@@ -74,16 +77,16 @@ KERNEL(THREADS, add_repeated)
 LAUNCHABLE(THREADS, add_repeated)
 
 // pack_bf16: dense dst = x rounded; what goes out to other ranks.
-KERNEL(THREADS, pack_bf16)(bf16* dst, const float* x, i64 ldx, i64 rows, i64 cols) {
+KERNEL(THREADS, pack_bf16)(bf16* dst, char* x, i64 ldx, i64 form, i64 rows, i64 cols) {
   const i64 at = element(), i = at / cols, j = at % cols;
-  if (i < rows) dst[at] = narrow(x[i * ldx + j]);
+  if (i < rows) dst[at] = narrow(operand::Matrix{x, ldx, form}.get(i, j));
 }
 LAUNCHABLE(THREADS, pack_bf16)
 
 // unpack_bf16: dst = dense x; what comes in.
-KERNEL(THREADS, unpack_bf16)(float* dst, i64 ld, const bf16* x, i64 rows, i64 cols) {
+KERNEL(THREADS, unpack_bf16)(char* dst, i64 ld, i64 form, const bf16* x, i64 rows, i64 cols) {
   const i64 at = element(), i = at / cols, j = at % cols;
-  if (i < rows) dst[i * ld + j] = widen(x[at]);
+  if (i < rows) operand::Matrix{dst, ld, form}.put(i, j, widen(x[at]));
 }
 LAUNCHABLE(THREADS, unpack_bf16)
 

@@ -16,4 +16,5 @@ typedef long long i64;
 #endif
 
 #include "bf16.h"
+#include "operand.h"
 #include "scalar.h"

@@ -41,6 +41,7 @@ func Run(t *testing.T, open Open, tol float64) {
 	// Memory and transfers.
 	t.Run("Memory", s.memory)
 	t.Run("BF16Transfers", s.transfers)
+	t.Run("Operands", s.operands)
 	t.Run("Stopping", s.stopping)
 
 	// Convolutions, whose rows read each other.

@@ -122,14 +122,20 @@ func (x *Pictures) Free() { x.arena.Free() }
 // See sets the pictures of the passes to come. A model that sees pictures makes no pass before it.
 func (s *Sequence) See(x *Pictures) { s.pictures = x }
 
-// attendPictures adds what layer i attends to in the pictures to s.attn [n, d]. The queries are
-// those of the text. s.norm, which the queries were made of, is overwritten.
-func (s *Sequence) attendPictures(i int) {
+// attendTo fills s.attn [n, d] with what layer i attends to, by the queries s.q2, in the text and,
+// where the pass has some, in the pictures: their sum. s.qkv, which self-attention has done with,
+// is overwritten.
+func (s *Sequence) attendTo(i int, text *Text) {
+	dev, args := s.t.dev, compute.AttentionArgs{Heads: s.t.cfg.NumAttentionHeads, Scale: s.scale(),
+		DType: s.t.dtype}
+	ofText := args
+	ofText.LastKeyBias = text.bias
 	if s.pictures == nil {
+		dev.Attention(s.attn, s.q2, text.keys[i], text.vals[i], ofText)
 		return
 	}
-	dev, t := s.t.dev, s.t
-	dev.Attention(s.norm, s.q2, s.pictures.keys[i], s.pictures.vals[i], compute.AttentionArgs{
-		Heads: t.cfg.NumAttentionHeads, Scale: s.scale(), DType: t.dtype})
-	dev.Add(s.attn, s.attn, s.norm)
+	inText, inPictures := s.part(0), s.part(1)
+	dev.Attention(inText, s.q2, text.keys[i], text.vals[i], ofText)
+	dev.Attention(inPictures, s.q2, s.pictures.keys[i], s.pictures.vals[i], args)
+	dev.Add(s.attn, inText, inPictures)
 }

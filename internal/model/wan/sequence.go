@@ -36,18 +36,20 @@ type Sequence struct {
 	index  []int32           // per own token, its row of temb and tproj; nil: row 0
 	arena  *model.Arena      // all of the memory below
 
-	// Activations of the own tokens.
-	in                 compute.Mat // [n, patch·C]: latent, then condition
-	out                compute.Mat // [n, TokenWidth]: velocity
-	hidden, norm, attn compute.Mat // [n, d]
-	up                 compute.Mat // [n, ffn]
-	qkv, q2            compute.Mat // [n, 3d], [n, d]: of self-attention and cross-attention
+	// Activations of the own tokens. What only products read is an operand, where the device has
+	// some.
+	in         compute.Mat // [n, patch·C]: latent, then condition
+	out        compute.Mat // [n, TokenWidth]: velocity
+	hidden     compute.Mat // [n, d]
+	norm, attn compute.Mat // [n, d], operands: what blocks multiply first, and what attention gives
+	up         compute.Mat // [n, ffn]
+	qkv, q2    compute.Mat // [n, 3d], [n, d]: of self-attention and cross-attention
 
 	control control // what control blocks work on; unused by models without them
 
 	// Own heads over the tokens of every rank; unused by a rank that is alone. With a cache, keys
 	// and values are there.
-	all, allOut compute.Mat // [N, 3w] or [N, w], [N, w]
+	all, allOut compute.Mat // [N, 3w] or [N, w], [N, w], an operand
 
 	// Modulation, a row for each distinct timestep, and the rows that this pass uses.
 	mod, outMod       compute.Mat       // [timestepsMax, 6d], [timestepsMax, 2d]
@@ -108,107 +110,6 @@ func (s *Sequence) uploadPositions(first int) {
 	cos, sin := ropeTables(s.t.cfg, s.grid, s.own, first)
 	s.t.dev.Upload(s.rope.Cos, cos)
 	s.t.dev.Upload(s.rope.Sin, sin)
-}
-
-// SequenceBytes returns the bytes of device memory that a Sequence and its passes take on one rank
-// of a group, without allocating any: the same allocations run on a compute.Meter. With it a clip
-// that does not fit is refused before anything is computed.
-func (t *Transformer) SequenceBytes(g partition.Grid, rank int, tokens,
-	heads []partition.Range) int64 {
-	return t.sequenceBytes(g, rank, tokens, heads, nil)
-}
-
-// sequenceBytes is SequenceBytes, or where r is not nil CausalBytes.
-func (t *Transformer) sequenceBytes(g partition.Grid, rank int, tokens, heads []partition.Range,
-	r *Reach) int64 {
-	m := &compute.Meter{}
-	s := &Sequence{t: t, tokens: tokens, heads: heads, own: tokens[rank], arena: model.NewArena(m)}
-	s.allocate(g.Tokens(), heads[rank], r)
-
-	// The device keeps each pass's timestep indexes, once for scale and once for shift.
-	for range 2 {
-		s.arena.Mat(1, s.own.Len())
-	}
-
-	// Devices of one process hand matrices over instead of bytes, which holds them longer.
-	if _, gives := t.dev.(compute.Copier); gives && len(tokens) > 1 {
-		s.allocateInFlight(rank, heads)
-	}
-	if w, takes := t.dev.(compute.Workspace); takes {
-		// Twice, since the old workspace is there until the larger one is.
-		return m.Peak() + 2*s.workBytes(w, g.Tokens(), heads[rank])
-	}
-	return m.Peak()
-}
-
-// workBytes returns the most scratch memory that a single operation of a pass takes, on top of the
-// sequence's own. Operations run one after the other, so the largest counts.
-func (s *Sequence) workBytes(w compute.Workspace, total int, heads partition.Range) int64 {
-	cfg, n, t := s.t.cfg, s.own.Len(), s.t.dtype
-	d := cfg.Dim()
-	if s.cache != nil {
-		total *= s.cache.reach.Blocks
-	}
-	return max(w.LinearBytes(n, d, 3*d, t), w.LinearBytes(n, d, d, t),
-		w.LinearBytes(n, d, cfg.FFNDim, t), w.LinearBytes(n, cfg.FFNDim, d, t),
-		w.LinearBytes(TextTokens, cfg.TextDim, d, t), w.LinearBytes(n, max(1, s.t.ControlWidth()), d, t),
-		w.AttentionBytes(total, heads.Len(), cfg.AttentionHeadDim, t),
-		w.LinearBytes(n, s.in.Cols, d, t), w.AttentionBytes(max(TextTokens, cfg.PosEmbedSeqLen),
-			cfg.NumAttentionHeads, cfg.AttentionHeadDim, t))
-}
-
-// allocateInFlight takes the memory of matrices on their way to other devices of the process: at
-// most two layers' parts of q, k and v, and one layer's attention output, which travels in two
-// halves.
-func (s *Sequence) allocateInFlight(rank int, heads []partition.Range) {
-	inFlight := func(tokens, heads partition.Range) {
-		n := tokens.Len() * s.columns(heads).Len() * s.bytes(compute.Mat{Rows: 1, Cols: 1})
-		s.arena.Mat(1, (n+3)/4)
-	}
-
-	for r := range s.tokens {
-		if r == rank {
-			continue
-		}
-		for range 2 * 3 {
-			inFlight(s.own, heads[r])
-		}
-		for i := range 2 {
-			inFlight(s.tokens[r], halfOf(heads[rank], i))
-		}
-	}
-}
-
-// allocate takes the memory for a window of total tokens on the rank that owns the given heads,
-// with a cache where r is not nil. SequenceBytes calls it too, so whatever Forward needs has to be
-// allocated here.
-func (s *Sequence) allocate(total int, heads partition.Range, r *Reach) {
-	cfg, a, n := s.t.cfg, s.arena, s.own.Len()
-	d := cfg.Dim()
-
-	// Activations of the own tokens.
-	s.in, s.out = a.Mat(n, s.t.TokenWidth()+s.t.ConditionWidth()), a.Mat(n, s.t.TokenWidth())
-	s.hidden, s.norm, s.attn, s.up = a.Mat(n, d), a.Mat(n, d), a.Mat(n, d), a.Mat(n, cfg.FFNDim)
-	s.qkv, s.q2 = a.Mat(n, 3*d), a.Mat(n, d)
-
-	s.control.allocate(s.t, a, n)
-
-	// Modulation, a row for each distinct timestep.
-	s.mod, s.outMod = a.Mat(timestepsMax, 6*d), a.Mat(timestepsMax, 2*d)
-	s.freq, s.timeHidden = a.Mat(timestepsMax, cfg.FreqDim), a.Mat(timestepsMax, d)
-	s.tembAll, s.tprojAll = a.Mat(timestepsMax, d), a.Mat(timestepsMax, 6*d)
-
-	// Own heads over the tokens of every rank; a rank that is alone attends within qkv.
-	w, parts := heads.Len()*cfg.AttentionHeadDim, 3
-	if r != nil {
-		s.cache, parts = newCache(a, *r, s.t.layers(), total, w), 1
-	}
-	if len(s.tokens) > 1 {
-		s.all, s.allOut = a.Mat(total, parts*w), a.Mat(total, w)
-	}
-
-	half := cfg.AttentionHeadDim / 2
-	s.rope = compute.Rope{HeadDim: cfg.AttentionHeadDim, Cos: a.Mat(n, half), Sin: a.Mat(n, half)}
 }
 
 // Use makes the passes to come those of another transformer of the same form on the same device,
@@ -337,7 +238,7 @@ func (s *Sequence) output() {
 // feed-forward.
 func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, x compute.Mat,
 	text *Text) error {
-	t, dev, b, eps := s.t, s.t.dev, s.t.layer(i), s.t.cfg.Eps
+	dev, b, eps := s.t.dev, s.t.layer(i), s.t.cfg.Eps
 	tag.Op += uint32(opsPerLayer * i) //nolint:gosec // configurations bound the layers
 	m := s.mod.RowRange(0, s.tproj.Rows)
 	dev.AddVector(m, s.tproj, b.table)
@@ -366,9 +267,7 @@ func (s *Sequence) block(ctx context.Context, tag collective.Tag, i int, x compu
 	}
 	dev.Linear(s.q2, in, b.cross.q, compute.Epilogue{})
 	dev.RMSNorm(s.q2, s.q2, b.cross.normQ, eps, nil)
-	dev.Attention(s.attn, s.q2, text.keys[i], text.vals[i], compute.AttentionArgs{
-		Heads: t.cfg.NumAttentionHeads, Scale: s.scale(), LastKeyBias: text.bias, DType: t.dtype})
-	s.attendPictures(i)
+	s.attendTo(i, text)
 	dev.Linear(x, s.attn, b.cross.out, compute.Epilogue{Residual: &x})
 
 	// Feed-forward: x += gate · down(GELU(up(modulated norm))).
