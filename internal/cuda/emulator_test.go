@@ -78,6 +78,7 @@ var faults = map[string]string{
 	"freed twice":        "cuMemFree: memory of another context",
 	"block":              "fault_none: 32 threads per block, it is made for 64",
 	"grid":               "fault_none: a grid of 1 x 65536 x 1 blocks",
+	"fault_cluster":      "fault_cluster: a grid of 3 blocks, which come in clusters of 2",
 	"no wait":            "element 0 is 0, want 1",
 	"leak of memory":     "leak: 1 allocations (256 bytes), 0 pinned, 0 streams, 0 events, 0 modules",
 	"leak of pinned":     "leak: 0 allocations (0 bytes), 1 pinned, 0 streams, 0 events, 0 modules",
@@ -142,13 +143,19 @@ func watched(t *testing.T, kernels []string, f func(c *culprit)) {
 // launch launches a kernel of faults.cu with a grid of 1 x blocks.
 func (c *culprit) launch(name string, blocks, threads, shared int, values ...value) {
 	c.Helper()
+	c.launchWide(name, 1, blocks, threads, shared, values...)
+}
+
+// launchWide is launch with a grid of x by y blocks.
+func (c *culprit) launchWide(name string, x, y, threads, shared int, values ...value) {
+	c.Helper()
 	f, err := c.module.Function(name)
 	c.ok(err)
 	at := make([]unsafe.Pointer, len(values))
 	for i := range values {
 		at[i] = unsafe.Pointer(&values[i])
 	}
-	c.ok(f.Launch(1, blocks, 1, threads, 1, 1, shared, c.stream, at))
+	c.ok(f.Launch(x, y, 1, threads, 1, 1, shared, c.stream, at))
 }
 
 // look wants no NaN in x.
@@ -184,6 +191,7 @@ var crimes = map[string]func(c *culprit){
 	},
 	"fault_small_warp": func(c *culprit) { c.launch("fault_small_warp", 1, 16, 0, value(c.x)) },
 	"block":            func(c *culprit) { c.launch("fault_none", 1, 32, 0, value(c.x)) },
+	"fault_cluster":    halfACluster,
 	"grid":             func(c *culprit) { c.launch("fault_none", 1<<16, 64, 0, value(c.x)) },
 	"no wait":          noWait,
 	"leak of memory": func(c *culprit) {
@@ -207,6 +215,9 @@ var crimes = map[string]func(c *culprit){
 		c.ok(err)
 	},
 }
+
+// halfACluster launches blocks that come in twos, three of them.
+func halfACluster(c *culprit) { c.launchWide("fault_cluster", 3, 1, 128, 2048, value(c.x), 0) }
 
 // noWait reads pinned memory before the copy that fills it is done.
 func noWait(c *culprit) {

@@ -14,11 +14,11 @@ type fault struct{ what, says string }
 
 // primitives are the kernels that make such mistakes, by their numbers.
 var primitives = map[string]struct {
-	threads, bytes int // bytes: of dynamic shared memory
-	faults         []fault
+	blocks, threads, bytes int // bytes: of dynamic shared memory
+	faults                 []fault
 }{
 	// kernels/emu/faults_v2.cu
-	"fault_v2": {64, 0, []fault{
+	"fault_v2": {1, 64, 0, []fault{
 		{"nothing", ""},
 		{"no wait for a copy", "it is read while a copy of thread"},
 		{"no commit before the wait", "it is read while a copy of thread"},
@@ -42,7 +42,7 @@ var primitives = map[string]struct {
 		{"two stores to one place", "race on box["},
 	}},
 	// kernels/emu/faults_v3.cu
-	"fault_v3": {128, 4096 + 1024, []fault{
+	"fault_v3": {1, 128, 4096 + 1024, []fault{
 		{"nothing", ""},
 		{"no wgmma.fence behind registers", "has touched the sums since its last wgmma.fence"},
 		{"sums read in flight", "registers of a wgmma in flight are touched: no wgmma.wait_group"},
@@ -80,9 +80,23 @@ var primitives = map[string]struct {
 		{"more registers than there are", "wants 256 registers a thread"},
 		{"an odd number of registers", "setmaxnreg 100"},
 	}},
+	"fault_cluster": {2, 128, 1024 + 1024, []fault{
+		{"nothing", ""},
+		{"no meeting behind an init", "its init"},
+		{"no fence behind an init", "of the cluster, and no fence lies behind its init"},
+		{"no meeting before the end", "of the cluster"},
+		{"no wait for the other's copy", "of the cluster"},
+		{"an arrival beyond the cluster", "an arrival at box[1] of block 2 of a cluster of 2"},
+		{"a copy beyond the cluster", "a bulk copy to blocks 0x6 of a cluster of 2"},
+		{"a copy to no block", "a bulk copy to blocks 0 of a cluster of 2"},
+		{"one block comes", "the cluster's barrier lacks"},
+		{"a second arrival", "a second arrival at the cluster's barrier"},
+		{"a wait without an arrival", "a wait at the cluster's barrier, without an arrival"},
+		{"a copy to a block that has ended", "block 0 of the cluster"},
+	}},
 	// Products of matrices in every order that a primitive knows.
-	"order_v2": {64, 0, make([]fault, 2)},
-	"order_v3": {128, 16384 + 1024, make([]fault, 4)},
+	"order_v2": {1, 64, 0, make([]fault, 2)},
+	"order_v3": {1, 128, 16384 + 1024, make([]fault, 4)},
 }
 
 // TestPrimitives makes every mistake that the models of primitives know, each in a process of its
@@ -95,7 +109,7 @@ func TestPrimitives(t *testing.T) {
 		}
 		watched(t, []string{name}, func(c *culprit) {
 			p := primitives[name]
-			c.launch(name, 1, p.threads, p.bytes, value(c.x), num(n))
+			c.launchWide(name, p.blocks, 1, p.threads, p.bytes, value(c.x), num(n))
 		})
 		return
 	}

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include <algorithm>
+#include <array>
 #include <deque>
+#include <map>
 #include <vector>
 
 #include "memory.h"
@@ -16,14 +18,14 @@ namespace emu {
 
 namespace {
 
-constexpr unsigned BARRIERS_MOST = 48;
-constexpr unsigned WARPGROUPS_MOST = 4;
+constexpr unsigned BARRIERS_MOST = 48;   // of a block
+constexpr unsigned WARPGROUPS_MOST = 4;  // of a block
 constexpr unsigned GROUP = 128;      // threads of a warpgroup
 constexpr int BYTES_MOST = 1048575;  // that a phase may wait for
 constexpr uint16_t NOBODY = 0xffff;
 
 // Clock knows how far each party has been followed: threads, then barriers (the copies that complete
-// on them), then warps (the products that read for them).
+// on them), then warps (the products that read for them), of all blocks of the cluster.
 typedef std::vector<uint32_t> Clock;
 
 void join(Clock& to, const Clock& from) {
@@ -58,7 +60,15 @@ struct Chunk {
   uint16_t loader[2] = {NOBODY, NOBODY};
 };
 
+// Tiles is the tile memory of a block.
+struct Tiles {
+  uint32_t base = 0, size = 0;
+  std::vector<Chunk> chunks;
+  std::vector<char> bytes;
+};
+
 struct Flight {
+  unsigned rank;  // of the block where it goes
   uint32_t to, bytes;
   const void* from;
   Mbarrier* on;
@@ -83,6 +93,16 @@ struct Warpgroup {
   bool stale = true;
 };
 
+// Gathering is where all threads of a cluster meet.
+struct Gathering {
+  std::vector<char> here;  // by thread: it has arrived, and has not waited
+  std::vector<unsigned> asleep;
+  unsigned arrived = 0, alive = 0;
+  uint32_t phase = 0;
+  std::vector<uint32_t> phases;  // by thread: that it arrived in
+  Known known, done;             // what those knew who come, and who came the last time
+};
+
 struct Named {
   unsigned threads = 0, arrived = 0;
   std::vector<unsigned> asleep;
@@ -95,8 +115,9 @@ struct Mbarrier {
   const void* tag;
   const char* name;
   int index, count;       // in its row, of it
-  unsigned party;
+  unsigned rank, party;
   bool ready = false;     // init
+  bool announced = false; // to the other blocks of the cluster
   unsigned expected = 0, pending = 0, phase = 0;
   int64_t bytes = 0;      // that have not come
   unsigned initialiser = 0;
@@ -104,25 +125,30 @@ struct Mbarrier {
   Known now, done;        // what arrivals of this phase and of the last one knew
   std::vector<unsigned> asleep;
   unsigned unseen = 0;    // woken, but they have not looked yet
+  std::map<unsigned, uint32_t> remote;  // clocks of the last arrivals of other blocks' threads
 };
 
 namespace {
 
-// Side is the block's other side.
+// Side is the other side of a cluster. Threads are numbered through its blocks.
 struct Side {
   bool used = false;
-  unsigned threads = 0, parties = 0;
+  unsigned each = 0, blocks = 0;      // threads of a block
+  unsigned threads = 0, parties = 0;  // of all
+  unsigned warps = 0;                 // party of the first
   std::vector<Known> known;
   std::vector<uint64_t> fences;  // wgmma.fence of each thread
-  std::vector<Chunk> chunks;
-  std::vector<char> bytes;
-  uint32_t base = 0, size = 0;
   std::deque<Mbarrier> barriers;  // stay where they are
   std::deque<Flight> copies;
-  Warpgroup groups[WARPGROUPS_MOST];
-  Named named[16];
-  unsigned pool = 0;  // registers that no warp has
+  std::deque<Warpgroup> groups;
+  Gathering gathering;
   std::string failure;
+
+  // By block.
+  std::vector<Tiles> tiles;
+  std::vector<std::array<Named, 16>> named;
+  std::vector<unsigned> pool;  // registers that no warp has
+  std::vector<char> ended;
 };
 
 thread_local Side* here __attribute__((tls_model("initial-exec")));
@@ -132,7 +158,11 @@ Side& side() {
   return *here;
 }
 
-unsigned me() { return self->flat; }
+unsigned rank() { return self->block->rank; }
+
+unsigned me() { return rank() * side().each + self->flat; }
+
+unsigned rank_of(unsigned thread) { return thread / side().each; }
 
 Known nothing() { return {Clock(side().parties), Clock(side().parties)}; }
 
@@ -140,25 +170,38 @@ void check_gpu() {
   if (shape().compute != 90) fail("the kernel needs sm_90a");
 }
 
-// use begins the books of a block that needs them.
+// use begins the books of a cluster that needs them.
 void use() {
   Side& s = side();
   if (s.used) return;
   check_gpu();
   s.used = true;
-  s.threads = shape().threads;
-  if (s.threads > WARPGROUPS_MOST * GROUP) fail("more than %u warpgroups", WARPGROUPS_MOST);
-  s.parties = s.threads + BARRIERS_MOST + s.threads / 32;
+  s.each = shape().threads;
+  s.blocks = shape().blocks;
+  s.threads = s.each * s.blocks;
+  if (s.each > WARPGROUPS_MOST * GROUP) fail("more than %u warpgroups", WARPGROUPS_MOST);
+  if (s.blocks > 1 && s.each % GROUP != 0) fail("blocks of a cluster are of whole warpgroups here");
+  s.warps = s.threads + BARRIERS_MOST * s.blocks;
+  s.parties = s.warps + s.threads / 32;
   s.known.assign(s.threads, nothing());
   for (unsigned t = 0; t < s.threads; t++) s.known[t].generic[t] = 1;
   s.fences.assign(s.threads, 1);
+  s.groups.resize((s.threads + GROUP - 1) / GROUP);
   for (Warpgroup& g : s.groups) {
-    g = Warpgroup();
     g.least = nothing();
     // What a thread has at launch when the block may use the whole register file.
-    g.registers = std::min(255u, 65536 / s.threads) / 8 * 8;
+    g.registers = std::min(255u, 65536 / s.each) / 8 * 8;
   }
-  for (Named& n : s.named) n.known = nothing();
+  s.tiles.resize(s.blocks);
+  s.pool.assign(s.blocks, 0);
+  s.ended.assign(s.blocks, 0);
+  s.named.resize(s.blocks);
+  for (auto& block : s.named)
+    for (Named& n : block) n.known = nothing();
+  s.gathering.here.assign(s.threads, 0);
+  s.gathering.phases.assign(s.threads, 0);
+  s.gathering.alive = shape().alive;
+  s.gathering.known = nothing();
 }
 
 // changed forgets what was worked out from what a thread knows.
@@ -178,13 +221,16 @@ void tell(Known& to) {
 
 // Tile memory.
 
-Chunk* chunk(uint32_t at, const char* what) {
-  Side& s = side();
-  if (at < s.base || at >= s.base + s.size)
-    fail("%s: address %u of shared memory is outside the tiles, %u to %u", what, at, s.base,
-         s.base + s.size);
-  return &s.chunks[(at - s.base) / CHUNK];
+Chunk* chunk(unsigned rank, uint32_t at, const char* what) {
+  Tiles& t = side().tiles[rank];
+  if (at < t.base || at >= t.base + t.size)
+    fail("%s: address %u of shared memory is outside the tiles, %u to %u", what, at, t.base,
+         t.base + t.size);
+  return &t.chunks[(at - t.base) / CHUNK];
 }
+
+// offset is the byte of tile memory that an address is, which is the same in all blocks.
+uint32_t offset(uint32_t at) { return at - side().tiles[rank()].base; }
 
 // known_loads wants what threads have read there to be known of.
 void known_loads(const Chunk& c, const Clock& told, const char* what, uint32_t off) {
@@ -194,11 +240,11 @@ void known_loads(const Chunk& c, const Clock& told, const char* what, uint32_t o
            c.loader[i]);
 }
 
-// overwrite is asked before a chunk is written: by a copy, or by a thread.
-void overwrite(uint32_t at, const char* what, bool async) {
+// overwrite is asked before a chunk of a block is written: by a copy, or by a thread.
+void overwrite(unsigned rank, uint32_t at, const char* what, bool async) {
   Side& s = side();
-  Chunk* c = chunk(at, what);
-  const uint32_t off = at - s.base;
+  Chunk* c = chunk(rank, at, what);
+  const uint32_t off = at - s.tiles[rank].base;
   if (c->flying) fail("%s to byte %u of tile memory, where a bulk copy has not landed", what, off);
   const Known& k = s.known[me()];
   const Clock& told = async ? k.async : k.generic;
@@ -206,21 +252,26 @@ void overwrite(uint32_t at, const char* what, bool async) {
     fail("%s to byte %u of tile memory, and nothing has told the thread of what was written there%s",
          what, off, async && k.generic[c->writer] >= c->written ? " through the async proxy" : "");
   known_loads(*c, k.generic, what, off);
-  for (unsigned g = 0; g < s.threads / GROUP; g++)
+  for (unsigned g = 0; g < s.each / GROUP; g++)
     for (unsigned w = 0; w < 4 && c->read[g] > 0; w++)
-      if (k.generic[s.threads + BARRIERS_MOST + 4 * g + w] < c->read[g])
+      if (k.generic[s.warps + rank * s.each / 32 + 4 * g + w] < c->read[g])
         fail("%s to byte %u of tile memory, which a wgmma of warpgroup %u reads that nothing has told "
              "the thread to be done", what, off, g);
 }
 
-void written(uint32_t at, unsigned party, uint32_t when, bool flying) {
-  Chunk* c = chunk(at, "write");
+void written(unsigned rank, uint32_t at, unsigned party, uint32_t when, bool flying) {
+  Chunk* c = chunk(rank, at, "write");
   c->writer = (uint16_t)party;
   c->written = when;
   c->flying = flying;
 }
 
-const char* place(uint32_t at) { return side().bytes.data() + (at - side().base); }
+char* place(unsigned rank, uint32_t at) {
+  Tiles& t = side().tiles[rank];
+  return t.bytes.data() + (at - t.base);
+}
+
+const char* place(uint32_t at) { return place(rank(), at); }
 
 // Barriers.
 
@@ -230,6 +281,7 @@ void describe(const Mbarrier& b, std::string* all) {
            all->empty() ? "" : "; ", b.name, b.index, b.phase, b.pending, b.expected,
            (long long)b.bytes);
   *all += text;
+  if (side().blocks > 1) *all += " in block " + std::to_string(b.rank) + " of the cluster";
 }
 
 // advance ends the phase if nothing is left to come.
@@ -271,7 +323,7 @@ Warpgroup* mine() { return &side().groups[me() / GROUP]; }
 bool gather(const char* what) {
   use();
   Warpgroup* g = mine();
-  if ((me() / GROUP + 1) * GROUP > side().threads) fail("%s in less than a warpgroup", what);
+  if ((self->flat / GROUP + 1) * GROUP > side().each) fail("%s in less than a warpgroup", what);
   if (g->arrived > 0 && strcmp(g->what, what) != 0)
     fail("the warpgroup has diverged: %s here, %s in another thread", what, g->what);
   g->what = what;
@@ -342,8 +394,8 @@ void readable(const Matrix& m, unsigned rows, const char* name, unsigned group, 
   const Known& k = least(group);
   for (unsigned i = 0; i < 4 * rows; i++) {
     const unsigned row = i / 4;
-    const uint32_t at = piece(m, row, i / 2 % 2) + i % 2 * CHUNK, off = at - side().base;
-    Chunk* c = chunk(at, name);
+    const uint32_t at = piece(m, row, i / 2 % 2) + i % 2 * CHUNK, off = offset(at);
+    Chunk* c = chunk(rank(), at, name);
     if (c->writer == NOBODY)
       fail("wgmma reads byte %u of tile memory (row %u of %s), which nobody wrote", off, row, name);
     if (c->flying)
@@ -354,7 +406,7 @@ void readable(const Matrix& m, unsigned rows, const char* name, unsigned group, 
            k.generic[c->writer] >= c->written
                ? "no proxy fence lies between that and the write"
                : "nothing has told the warpgroup of the write");
-    c->read[group] = number;
+    c->read[self->flat / GROUP] = number;
   }
 }
 
@@ -461,20 +513,20 @@ void begin_product(Warpgroup* g, unsigned group) {
 
 uint32_t tile_memory(const char* name, i64 bytes) {
   use();
-  Side& s = side();
-  if (s.size != 0) {
-    if (s.size != (uint32_t)bytes) fail("two sizes of tile memory: %u and %lld", s.size, bytes);
-    return s.base;
+  Tiles& t = side().tiles[rank()];
+  if (t.size != 0) {
+    if (t.size != (uint32_t)bytes) fail("two sizes of tile memory: %u and %lld", t.size, bytes);
+    return t.base;
   }
   if (shape().dynamic != bytes)
     fail("%s is %lld bytes of dynamic shared memory, the launch brings %lld", name, bytes,
          shape().dynamic);
   // 16 bytes after a multiple of 1024: a kernel that wants more than the least alignment makes it.
-  s.base = 1024 + 16;
-  s.size = (uint32_t)bytes;
-  s.chunks.assign((s.size + CHUNK - 1) / CHUNK, Chunk());
-  s.bytes.assign(s.size + 16, (char)0xff);
-  return s.base;
+  t.base = 1024 + 16;
+  t.size = (uint32_t)bytes;
+  t.chunks.assign((t.size + CHUNK - 1) / CHUNK, Chunk());
+  t.bytes.assign(t.size + 16, (char)0xff);
+  return t.base;
 }
 
 void tile_store(uint32_t at, const void* from, uint32_t bytes) {
@@ -482,25 +534,25 @@ void tile_store(uint32_t at, const void* from, uint32_t bytes) {
   Side& s = side();
   if (at % bytes != 0) fail("a store of %u bytes to address %u", bytes, at);
   for (uint32_t i = 0; i < bytes; i += CHUNK) {
-    overwrite(at + i, "a store", false);
-    written(at + i, me(), s.known[me()].generic[me()], false);
+    overwrite(rank(), at + i, "a store", false);
+    written(rank(), at + i, me(), s.known[me()].generic[me()], false);
   }
-  memcpy((char*)place(at), from, bytes);
+  memcpy(place(rank(), at), from, bytes);
 }
 
 void tile_load(uint32_t at, void* to, uint32_t bytes) {
   Side& s = side();
   if (at % bytes != 0) fail("a load of %u bytes from address %u", bytes, at);
-  Chunk* c = chunk(at, "a load");
+  Chunk* c = chunk(rank(), at, "a load");
   const Clock& told = s.known[me()].generic;
-  if (c->writer == NOBODY) fail("a load of byte %u of tile memory, which nobody wrote", at - s.base);
-  if (c->flying) fail("a load of byte %u of tile memory, where a bulk copy has not landed", at - s.base);
+  if (c->writer == NOBODY) fail("a load of byte %u of tile memory, which nobody wrote", offset(at));
+  if (c->flying) fail("a load of byte %u of tile memory, where a bulk copy has not landed", offset(at));
   if (told[c->writer] < c->written)
-    fail("a load of byte %u of tile memory, and nothing has told the thread of the write", at - s.base);
+    fail("a load of byte %u of tile memory, and nothing has told the thread of the write", offset(at));
   const uint16_t other = c->loader[0];
   const int i = other == me() || other == NOBODY || told[other] >= c->loaded[0] ? 0 : 1;
   if (c->loader[i] != NOBODY && c->loader[i] != me() && told[c->loader[i]] < c->loaded[i])
-    fail("byte %u of tile memory is read by three threads, two are modelled", at - s.base);
+    fail("byte %u of tile memory is read by three threads, two are modelled", offset(at));
   c->loader[i] = (uint16_t)me();
   c->loaded[i] = told[me()];
   memcpy(to, place(at), bytes);
@@ -509,14 +561,18 @@ void tile_load(uint32_t at, void* to, uint32_t bytes) {
 Mbarrier* mbarriers(const void* tag, const char* name, int count) {
   use();
   Side& s = side();
-  for (Mbarrier& b : s.barriers)
+  unsigned own = 0;
+  for (Mbarrier& b : s.barriers) {
+    if (b.rank != rank()) continue;
     if (b.tag == tag) return &b;
-  if (s.barriers.size() + count > BARRIERS_MOST) fail("more than %u barriers", BARRIERS_MOST);
+    own++;
+  }
+  if (own + count > BARRIERS_MOST) fail("more than %u barriers", BARRIERS_MOST);
   reserve(name, 8 * count);
   Mbarrier* first = nullptr;
   for (int i = 0; i < count; i++) {
     Mbarrier b = {};
-    b.tag = tag, b.name = name, b.index = i, b.count = count;
+    b.tag = tag, b.name = name, b.index = i, b.count = count, b.rank = rank();
     b.party = s.threads + (unsigned)s.barriers.size();
     b.now = b.done = nothing();
     s.barriers.push_back(b);
@@ -537,6 +593,37 @@ void mbarrier_init(Mbarrier* b, unsigned arrivals) {
   b->expected = b->pending = arrivals;
   b->initialiser = me();
   b->initialised = side().known[me()].generic[me()];
+}
+
+void mbarrier_announce() {
+  use();
+  for (Mbarrier& b : side().barriers)
+    if (b.ready && b.initialiser == me()) b.announced = true;
+}
+
+// barrier_of returns the barrier that b is in another block of the cluster.
+static Mbarrier* barrier_of(Mbarrier* b, unsigned rank, const char* what) {
+  Side& s = side();
+  if (rank == b->rank) return b;
+  if (rank >= s.blocks)
+    fail("%s at %s[%d] of block %u of a cluster of %u", what, b->name, b->index, rank, s.blocks);
+  if (s.ended[rank])
+    fail("%s at %s[%d] of block %u of the cluster, which has ended", what, b->name, b->index, rank);
+  for (Mbarrier& other : s.barriers) {
+    if (other.rank != rank || other.tag != b->tag || other.index != b->index || !other.ready) continue;
+    if (!other.announced)
+      fail("%s at %s[%d] of block %u of the cluster, and no fence lies behind its init", what, b->name,
+           b->index, rank);
+    return &other;
+  }
+  fail("%s at %s[%d] of block %u of the cluster before its init", what, b->name, b->index, rank);
+}
+
+void mbarrier_arrive_at(Mbarrier* b, unsigned rank) {
+  use();
+  Mbarrier* there = barrier_of(b, rank, "an arrival");
+  if (there->rank != emu::rank()) there->remote[me()] = side().known[me()].generic[me()];
+  mbarrier_arrive(there, 0);
 }
 
 void mbarrier_arrive(Mbarrier* b, unsigned bytes) {
@@ -564,8 +651,22 @@ void mbarrier_wait(Mbarrier* b, unsigned parity) {
   learn(me(), b->done);
 }
 
-void bulk_copy(uint32_t to, const void* from, uint32_t bytes, Mbarrier* b) {
+// begin_copy begins what goes to one block.
+static void begin_copy(uint32_t to, const void* from, uint32_t bytes, Mbarrier* b) {
   Side& s = side();
+  usable(b, "a bulk copy");
+  if (s.known[me()].async[b->initialiser] < b->initialised)
+    fail("a bulk copy completes on %s[%d], and no proxy fence lies behind its init", b->name, b->index);
+  b->copies++;
+  for (uint32_t i = 0; i < bytes; i += CHUNK) {
+    overwrite(b->rank, to + i, "a bulk copy", true);
+    written(b->rank, to + i, b->party, b->copies, true);
+  }
+  memset(place(b->rank, to), 0xff, bytes);
+  s.copies.push_back({b->rank, to, bytes, from, b});
+}
+
+void bulk_copy(uint32_t to, const void* from, uint32_t bytes, Mbarrier* b, unsigned mask) {
   if (to % 16 != 0) fail("a bulk copy to address %u of shared memory, no multiple of 16", to);
   if ((uintptr_t)from % 16 != 0) fail("a bulk copy from %p, no multiple of 16", from);
   if (bytes % 16 != 0 || bytes == 0) fail("a bulk copy of %u bytes, no multiple of 16", bytes);
@@ -576,16 +677,10 @@ void bulk_copy(uint32_t to, const void* from, uint32_t bytes, Mbarrier* b) {
     explain((const char*)from + bytes - 1, text, sizeof text);
     fail("a bulk copy of %u bytes from %p: the last one is %s", bytes, from, text);
   }
-  usable(b, "a bulk copy");
-  if (s.known[me()].async[b->initialiser] < b->initialised)
-    fail("a bulk copy completes on %s[%d], and no proxy fence lies behind its init", b->name, b->index);
-  b->copies++;
-  for (uint32_t i = 0; i < bytes; i += CHUNK) {
-    overwrite(to + i, "a bulk copy", true);
-    written(to + i, b->party, b->copies, true);
-  }
-  memset((char*)place(to), 0xff, bytes);
-  s.copies.push_back({to, bytes, from, b});
+  if (mask == 0 || mask >> side().blocks != 0)
+    fail("a bulk copy to blocks %#x of a cluster of %u", mask, side().blocks);
+  for (unsigned rank = 0; mask >> rank != 0; rank++)
+    if (mask >> rank & 1) begin_copy(to, from, bytes, barrier_of(b, rank, "a bulk copy"));
 }
 
 void proxy_fence() {
@@ -600,7 +695,7 @@ static Named* named(int id, unsigned threads) {
   use();
   if (id < 1 || id > 15) fail("named barrier %d, allowed are 1 to 15", id);
   if (threads % 32 != 0 || threads == 0) fail("named barrier %d of %u threads", id, threads);
-  Named* n = &side().named[id];
+  Named* n = &side().named[rank()][id];
   if (n->arrived > 0 && n->threads != threads)
     fail("named barrier %d is of %u threads here, of %u elsewhere", id, threads, n->threads);
   n->threads = threads;
@@ -643,10 +738,11 @@ void bar_arrive(int id, unsigned threads) {
 // grant gives registers to the warpgroups that wait for some, as long as there are enough.
 static void grant() {
   Side& s = side();
-  for (unsigned i = 0; i < s.threads / GROUP; i++) {
-    Warpgroup& g = s.groups[i];
-    if (g.wanted == 0 || s.pool < (g.wanted - g.registers) * GROUP) continue;
-    s.pool -= (g.wanted - g.registers) * GROUP;
+  unsigned& pool = s.pool[rank()];
+  for (unsigned i = 0; i < s.each / GROUP; i++) {
+    Warpgroup& g = s.groups[rank() * s.each / GROUP + i];
+    if (g.wanted == 0 || pool < (g.wanted - g.registers) * GROUP) continue;
+    pool -= (g.wanted - g.registers) * GROUP;
     g.registers = g.wanted;
     g.wanted = 0;
     for (unsigned t : g.asleep) wake(t);
@@ -662,7 +758,7 @@ void set_registers(unsigned n, bool more) {
   if (more ? n < g->registers : n > g->registers)
     fail("setmaxnreg.%s %u with %u registers", more ? "inc" : "dec", n, g->registers);
   if (!more) {
-    side().pool += (g->registers - n) * GROUP;
+    side().pool[rank()] += (g->registers - n) * GROUP;
     g->registers = n;
     scatter();
     grant();
@@ -718,7 +814,7 @@ void wgmma_wait(int groups) {
     g->flying.pop_front();
   }
   for (unsigned t = group * GROUP; t < (group + 1) * GROUP; t++) {
-    const unsigned party = s.threads + BARRIERS_MOST + t / 32;
+    const unsigned party = s.warps + t / 32;
     s.known[t].generic[party] = s.known[t].async[party] = done;
   }
   changed(me());
@@ -733,12 +829,13 @@ void async_begin() {
   s = Side();
 }
 
-void async_met() {
+void async_met(unsigned rank) {
   Side& s = side();
   if (!s.used) return;
   Known all = nothing();
-  for (const Known& k : s.known) all.join(k);
-  for (unsigned t = 0; t < s.threads; t++) {
+  const unsigned first = rank * s.each, end = first + s.each;
+  for (unsigned t = first; t < end; t++) all.join(s.known[t]);
+  for (unsigned t = first; t < end; t++) {
     learn(t, all);
     s.known[t].generic[t]++;
   }
@@ -750,8 +847,9 @@ bool async_step(std::string* failure) {
   const unsigned i = any_of((unsigned)s.copies.size());
   const Flight c = s.copies[i];
   s.copies.erase(s.copies.begin() + i);
-  memcpy((char*)place(c.to), c.from, c.bytes);
-  for (uint32_t at = c.to; at < c.to + c.bytes; at += CHUNK) chunk(at, "copy")->flying = false;
+  memcpy(place(c.rank, c.to), c.from, c.bytes);
+  for (uint32_t at = c.to; at < c.to + c.bytes; at += CHUNK)
+    chunk(c.rank, at, "copy")->flying = false;
   c.on->now.generic[c.on->party] = c.on->now.async[c.on->party] = c.on->copies;
   c.on->bytes -= c.bytes;
   advance(c.on);
@@ -766,11 +864,11 @@ std::string async_waiting() {
   for (const Mbarrier& b : s.barriers)
     if (!b.asleep.empty()) describe(b, &all);
   char text[200];
-  for (int id = 1; id < 16; id++) {
-    const Named& n = s.named[id];
+  for (unsigned i = 0; i < 16 * s.blocks; i++) {
+    const Named& n = s.named[i / 16][i % 16];
     if (n.asleep.empty()) continue;
-    snprintf(text, sizeof text, "%snamed barrier %d lacks %u of %u threads", all.empty() ? "" : "; ", id,
-             n.threads - n.arrived, n.threads);
+    snprintf(text, sizeof text, "%snamed barrier %u lacks %u of %u threads", all.empty() ? "" : "; ",
+             i % 16, n.threads - n.arrived, n.threads);
     all += text;
   }
   for (unsigned i = 0; i < s.threads / GROUP; i++) {
@@ -778,29 +876,106 @@ std::string async_waiting() {
     if (g.asleep.empty()) continue;
     if (g.wanted > 0)
       snprintf(text, sizeof text, "%swarpgroup %u wants %u registers a thread, the block has %u left",
-               all.empty() ? "" : "; ", i, g.wanted, s.pool);
+               all.empty() ? "" : "; ", i, g.wanted, s.pool[i * GROUP / s.each]);
     else
       snprintf(text, sizeof text, "%s%u threads of warpgroup %u wait for the others at %s",
                all.empty() ? "" : "; ", g.arrived, i, g.what);
     all += text;
   }
+  if (!s.gathering.asleep.empty()) {
+    snprintf(text, sizeof text, "%sthe cluster's barrier lacks %u of %u threads", all.empty() ? "" : "; ",
+             s.gathering.alive - s.gathering.arrived, s.gathering.alive);
+    all += text;
+  }
   return all;
 }
 
-std::string async_end() {
+// left_by_others says what other blocks do to one that ends, as far as no thread of it knows of it:
+// nothing keeps that from coming when the memory is somebody else's.
+static std::string left_by_others(unsigned rank) {
+  Side& s = side();
+  Known all = nothing();
+  for (unsigned t = rank * s.each; t < (rank + 1) * s.each; t++) all.join(s.known[t]);
+  char text[200] = "";
+  for (const Mbarrier& b : s.barriers) {
+    if (b.rank != rank) continue;
+    if (all.generic[b.party] < b.copies)
+      snprintf(text, sizeof text, "block %u of the cluster ends, and no thread has waited for copies on "
+               "%s[%d]", rank, b.name, b.index);
+    for (auto [thread, clock] : b.remote)
+      if (all.generic[thread] < clock)
+        snprintf(text, sizeof text, "block %u of the cluster ends, and nothing has told it of the "
+                 "arrival of block %u at %s[%d]", rank, rank_of(thread), b.name, b.index);
+  }
+  return text;
+}
+
+std::string async_end(unsigned rank) {
   Side& s = side();
   if (!s.used) return "";
+  const std::string left = s.blocks > 1 ? left_by_others(rank) : "";
+  const std::string who =
+      s.blocks > 1 ? "block " + std::to_string(rank) + " of the cluster" : "the block";
   char text[200] = "";
-  if (!s.copies.empty())
-    snprintf(text, sizeof text, "the block ends while %zu bulk copies are in flight", s.copies.size());
-  for (unsigned i = 0; i < s.threads / GROUP; i++)
-    if (!s.groups[i].flying.empty())
+  const size_t copies = std::count_if(s.copies.begin(), s.copies.end(),
+                                      [rank](const Flight& f) { return f.rank == rank; });
+  if (copies > 0)
+    snprintf(text, sizeof text, "%s ends while %zu bulk copies are in flight", who.c_str(), copies);
+  for (unsigned i = 0; i < s.each / GROUP; i++)
+    if (!s.groups[rank * s.each / GROUP + i].flying.empty())
       snprintf(text, sizeof text, "warpgroup %u ends while a wgmma is in flight", i);
   for (int id = 1; id < 16; id++)
-    if (s.named[id].arrived > 0)
+    if (s.named[rank][id].arrived > 0)
       snprintf(text, sizeof text, "the block ends with %u arrivals at named barrier %d",
-               s.named[id].arrived, id);
-  return text;
+               s.named[rank][id].arrived, id);
+  s.ended[rank] = 1;
+  return text[0] != 0 ? text : left;
+}
+
+// Clusters.
+
+// meet_all lets those go on who wait for the cluster, once every thread that is left has arrived.
+static void meet_all() {
+  Gathering& g = side().gathering;
+  if (g.arrived < g.alive || g.arrived == 0) return;
+  for (unsigned t : g.asleep) wake(t);
+  g.asleep.clear();
+  g.done = g.known;
+  g.known = nothing();
+  g.arrived = 0;
+  g.phase++;
+}
+
+void cluster_arrive() {
+  use();
+  Gathering& g = side().gathering;
+  if (g.here[me()]) fail("a second arrival at the cluster's barrier, without a wait");
+  g.here[me()] = 1;
+  g.phases[me()] = g.phase;
+  tell(g.known);
+  g.arrived++;
+  meet_all();
+}
+
+void cluster_wait() {
+  use();
+  Gathering& g = side().gathering;
+  if (!g.here[me()]) fail("a wait at the cluster's barrier, without an arrival");
+  if (g.phases[me()] == g.phase) {
+    g.asleep.push_back(me());
+    sleep();
+  }
+  learn(me(), g.done);
+  g.here[me()] = 0;
+}
+
+void async_left() {
+  Side& s = side();
+  if (!s.used) return;
+  Gathering& g = s.gathering;
+  g.alive--;
+  if (g.here[me()] && g.phases[me()] == g.phase) g.arrived--;
+  meet_all();
 }
 
 }  // namespace emu

@@ -1,5 +1,6 @@
-// What a block does apart from its threads (bulk copies, wgmma), and what its threads wait for there. The
-// scheduler of grid.cc calls begin, met, step, waiting and end; async.cc calls sleep and wake.
+// What a cluster of blocks does apart from its threads (bulk copies, wgmma), and what its threads wait
+// for there. Most clusters are of one block. The scheduler of grid.cc calls begin, met, left, step,
+// waiting and end; async.cc calls sleep and wake, which number threads through all blocks.
 #pragma once
 
 #include <string>
@@ -9,9 +10,10 @@
 
 namespace emu {
 
-// Of grid.cc, for the block at work on this operating system thread.
+// Of grid.cc, for the cluster at work on this operating system thread.
 struct Shape {
-  unsigned threads;
+  unsigned threads;  // of a block
+  unsigned blocks, alive;  // alive: threads of all that have not returned
   i64 dynamic;       // bytes of shared memory that the launch brings
   unsigned compute;  // capability of the GPU, 90
 };
@@ -24,15 +26,17 @@ void reserve(const char* name, i64 bytes);
 // any_of returns which of n things that may happen in any order is the next one.
 unsigned any_of(unsigned n);
 
-// Of async.cc, for the same block.
+// Of async.cc, for the same cluster.
 void async_begin();
-// async_met tells that every thread that has not returned is at a barrier of the block.
-void async_met();
+// async_met tells that every thread of a block that has not returned is at a barrier of it.
+void async_met(unsigned rank);
+// async_left tells that the running thread returns.
+void async_left();
 // async_step carries out one copy and says whether there was one.
 bool async_step(std::string* failure);
 // async_waiting says who waits for what, "" for nobody.
 std::string async_waiting();
-// async_end says what was left undone at the end of the block, "" for nothing.
-std::string async_end();
+// async_end says what was left undone at the end of a block, "" for nothing.
+std::string async_end(unsigned rank);
 
 }  // namespace emu

@@ -472,6 +472,9 @@ static CUresult check(CUfunction f, const unsigned* grid, const unsigned* block,
   if (threads > emu::THREADS_MOST || threads != f->kernel->threads)
     return refuse(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, "%s: %lu threads per block, it is made for %u",
                   name, threads, f->kernel->threads);
+  if (grid[0] % f->kernel->cluster != 0)
+    return refuse(CUDA_ERROR_INVALID_CLUSTER_SIZE, "%s: a grid of %u blocks, which come in clusters of %u",
+                  name, grid[0], f->kernel->cluster);
   if (shared > (unsigned)f->shared_most)
     return refuse(CUDA_ERROR_INVALID_VALUE, "%s: %u bytes of shared memory, allowed are %d", name,
                   shared, f->shared_most);

@@ -1,6 +1,6 @@
 // Kernels of one warpgroup with one mistake each in what v3 is made of, and one without: as in
 // faults.cu. And products of matrices that lie in shared memory in every order there is.
-#include "../include/bulk.h"
+#include "../include/cluster.h"
 #include "../include/wgmma.h"
 
 namespace faults3 {
@@ -186,5 +186,60 @@ KERNEL(THREADS, order_v3)(float* x, i64 order) {
   }
 }
 LAUNCHABLE(THREADS, order_v3)
+
+namespace pair {
+
+constexpr int BLOCKS = 2;
+
+enum Mistake {
+  NOTHING,
+  NO_FIRST_MEETING,   // between init and the other block's use
+  NOT_ANNOUNCED,      // no fence behind an init
+  NO_LAST_MEETING,    // a block ends, and the other may still arrive
+  NO_WAIT_FOR_COPY,   // of the other block's
+  BEYOND_CLUSTER,     // an arrival
+  COPY_BEYOND, COPY_TO_NONE,
+  ONE_COMES,          // to the cluster's barrier
+  TWICE, NEVER,       // arrivals there, without and after a wait
+  AFTER_END,          // a copy to a block that has ended
+};
+
+// run lets each block copy half of x, 64 ones, to both, and arrive at the other's second barrier.
+DEVICE void run(float* x, int mistake) {
+  TILES(tiles, 1024);
+  MBARRIERS(box, 2);
+  const mbarrier::One full = mbarrier::at(box, 0), done = mbarrier::at(box, 1);
+  const int rank = cluster::rank(), lead = threadIdx.x == 0;
+  if (lead) {
+    mbarrier::init(full, 1);
+    mbarrier::init(done, BLOCKS);
+    bulk::fence();
+    if (mistake != NOT_ANNOUNCED) mbarrier::announce();
+  }
+  if (mistake == NO_FIRST_MEETING || mistake == NEVER) __syncthreads();
+  else if (mistake != ONE_COMES || rank == 0) cluster::sync();
+  else if (lead) mbarrier::wait(full, 0);
+  if (mistake == ONE_COMES) return;
+  if (mistake == TWICE) cluster::arrive(), cluster::arrive();
+  if (mistake == NEVER) cluster::wait();
+  if (mistake == AFTER_END && rank == 0) return;
+  if (lead) {
+    const int mask = mistake == COPY_BEYOND ? 6 : mistake == COPY_TO_NONE ? 0 : 3;
+    mbarrier::expect(full, 256);
+    bulk::copy_to_all(tiles + 128 * rank, x + 32 * rank, 128, full, (uint16_t)mask);
+    if (mistake != NO_WAIT_FOR_COPY || rank == 0) mbarrier::wait(full, 0);
+    for (int b = 0; b < BLOCKS; b++) mbarrier::arrive_at(done, mistake == BEYOND_CLUSTER ? b + 1 : b);
+    if (mistake != NO_LAST_MEETING) mbarrier::wait(done, 0);
+  }
+  if (mistake != NO_LAST_MEETING && mistake != NO_WAIT_FOR_COPY) cluster::sync();
+}
+
+}  // namespace pair
+
+// fault_cluster makes one mistake of pair's, or none.
+KERNEL_CLUSTER(THREADS, pair::BLOCKS, fault_cluster)(float* x, i64 mistake) {
+  pair::run(x, (int)mistake);
+}
+LAUNCHABLE_CLUSTER(THREADS, pair::BLOCKS, fault_cluster)
 
 }  // namespace faults3

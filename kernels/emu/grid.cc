@@ -11,6 +11,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <random>
 #include <thread>
@@ -47,30 +48,38 @@ struct Task {
   int line;
 };
 
-// Worker runs one block at a time on its own operating system thread.
-struct Worker {
-  Launch* launch = nullptr;
+constexpr i64 SHARED_MOST = 256 << 10;  // no GPU has more per block
+constexpr i64 DYNAMIC_ALIGNMENT = 1024;
+
+// Room is a block at work and its shared memory.
+struct Room {
   Block block = {};
   std::vector<Task> tasks;
   std::vector<Warp> warps;
+  unsigned arrived = 0, alive = 0;
+  std::vector<Array> arrays;
+  std::vector<char> memory = std::vector<char>(SHARED_MOST + DYNAMIC_ALIGNMENT);
+  std::vector<Word> words = std::vector<Word>(SHARED_MOST / 2);
+  i64 bytes = 0, elements = 0;
+};
+
+// Worker runs the blocks of one cluster at a time, most often one block, on its own operating system
+// thread.
+struct Worker {
+  Launch* launch = nullptr;
+  std::vector<std::unique_ptr<Room>> rooms;  // of a cluster's blocks, by rank
+  unsigned blocks = 0;                       // of the cluster at work
+  Room* room = nullptr;                      // that of the running thread
   std::vector<void*> stacks;
   Fiber scheduler;
   Task* running = nullptr;
-  unsigned arrived = 0, alive = 0;
   bool failed = false;
   uint32_t stretch = 0;
-  std::vector<Array> arrays;
-  std::vector<char> memory;
-  std::vector<Word> words;
-  i64 bytes = 0, elements = 0;
   const void* fault = nullptr;
   std::mt19937 random{3};
 };
 
 thread_local Worker* worker __attribute__((tls_model("initial-exec")));
-
-constexpr i64 SHARED_MOST = 256 << 10;  // no GPU has more per block
-constexpr i64 DYNAMIC_ALIGNMENT = 1024;
 
 std::mutex failing;
 
@@ -85,9 +94,10 @@ void leave(State s) {
 
 void release() {
   Worker* w = worker;
-  if (w->arrived == 0 || w->arrived < w->alive) return;
+  Room* r = w->room;
+  if (r->arrived == 0 || r->arrived < r->alive) return;
   const Task* first = nullptr;
-  for (Task& t : w->tasks) {
+  for (Task& t : r->tasks) {
     if (t.state != AT_BARRIER) continue;
     if (first == nullptr) first = &t;
     if (t.line != first->line || strcmp(t.file, first->file) != 0)
@@ -95,9 +105,9 @@ void release() {
            t.thread.flat, first->line, t.line);
     t.state = READY;
   }
-  w->arrived = 0;
-  w->block.stretch = ++w->stretch;
-  async_met();
+  r->arrived = 0;
+  r->block.stretch = ++w->stretch;
+  async_met(r->block.rank);
 }
 
 void entry() {
@@ -105,8 +115,9 @@ void entry() {
   w->launch->kernel->call(w->launch->params);
   copy_end();
   w = worker;
-  w->alive--;
+  w->room->alive--;
   release();
+  async_left();
   leave(DONE);
 }
 
@@ -117,9 +128,10 @@ void start(Worker* w, Task* t) {
   prepare(&t->fiber, entry);
 }
 
-void turn(Worker* w, Task* t) {
+void turn(Worker* w, Room* r, Task* t) {
   if (t->state == FRESH) start(w, t);
   w->running = t;
+  w->room = r;
   self = &t->thread;
   resume(&w->scheduler, &t->fiber);
   self = nullptr;
@@ -138,7 +150,8 @@ void broken(Worker* w, const std::string& why) {
 // stuck says who waits for what when nobody can go on.
 void stuck(Worker* w) {
   unsigned counts[DONE + 1] = {};
-  for (const Task& t : w->tasks) counts[t.state]++;
+  for (unsigned b = 0; b < w->blocks; b++)
+    for (const Task& t : w->rooms[b]->tasks) counts[t.state]++;
   std::string all;
   for (int s = AT_BARRIER; s <= DONE; s++) {
     if (counts[s] == 0) continue;
@@ -158,56 +171,76 @@ std::vector<unsigned> order(unsigned n, unsigned salt) {
   return o;
 }
 
-void lay_out(Worker* w, const Launch* l, Dim index) {
+void lay_out(Worker* w, Room* r, const Launch* l, Dim index, unsigned rank) {
   const Dim d = l->block;
   const unsigned n = d.x * d.y * d.z;
-  w->block = {index, l->grid, d, ++w->stretch};
-  w->tasks.resize(n);
-  w->warps.assign((n + 31) / 32, Warp());
+  r->block = {index, l->grid, d, ++w->stretch, rank};
+  r->tasks.resize(n);
+  r->warps.assign((n + 31) / 32, Warp());
   for (unsigned i = 0; i < n; i++) {
-    Thread* t = &w->tasks[i].thread;
+    Thread* t = &r->tasks[i].thread;
     t->index = {i % d.x, i / d.x % d.y, i / (d.x * d.y)};
     t->flat = i;
-    t->block = &w->block;
+    t->block = &r->block;
     t->copies.clear();
     t->groups = 0;
-    w->tasks[i].state = FRESH;
-    w->warps[i / 32].lanes++;
+    r->tasks[i].state = FRESH;
+    r->warps[i / 32].lanes++;
   }
-  w->alive = n;
-  w->arrived = 0;
-  w->arrays.clear();
-  async_begin();
-  w->bytes = l->dynamic;  // it comes first
-  w->elements = l->dynamic / 2;
+  r->alive = n;
+  r->arrived = 0;
+  r->arrays.clear();
+  r->bytes = l->dynamic;  // it comes first
+  r->elements = l->dynamic / 2;
 }
 
 // abandon takes the stacks of threads that will never go on.
 void abandon(Worker* w) {
-  for (Task& t : w->tasks)
-    if (t.state != FRESH && t.state != DONE)
-      w->stacks.push_back(t.fiber.stack);
+  for (unsigned b = 0; b < w->blocks; b++)
+    for (Task& t : w->rooms[b]->tasks)
+      if (t.state != FRESH && t.state != DONE) w->stacks.push_back(t.fiber.stack);
 }
 
-void run_block(Worker* w, Launch* l, Dim index, const std::vector<unsigned>& by) {
+// go gives a turn to every thread of a block that can have one, and says whether there was one. What
+// the block leaves undone is asked for when its last thread returns.
+bool go(Worker* w, Room* r, const std::vector<unsigned>& by) {
+  bool moved = false;
+  for (unsigned i : by) {
+    Task* t = &r->tasks[i];
+    if (t->state != FRESH && t->state != READY) continue;
+    moved = true;
+    turn(w, r, t);
+    if (w->failed) return moved;
+  }
+  if (!moved || r->alive > 0) return moved;
+  if (const std::string left = async_end(r->block.rank); !left.empty()) broken(w, left);
+  return moved;
+}
+
+// run_cluster runs blocks that are neighbours along x together: from `index` on, in one order or the
+// other. A launch without clusters has clusters of one.
+void run_cluster(Worker* w, Launch* l, Dim index, const std::vector<unsigned>& by,
+                 const std::vector<unsigned>& ranks) {
   w->launch = l;
   w->failed = false;
-  lay_out(w, l, index);
-  while (w->alive > 0 && !w->failed) {
+  w->blocks = l->kernel->cluster;
+  while (w->rooms.size() < w->blocks) w->rooms.push_back(std::make_unique<Room>());
+  for (unsigned b = 0; b < w->blocks; b++)
+    lay_out(w, w->rooms[b].get(), l, {index.x + b, index.y, index.z}, b);
+  async_begin();
+
+  const auto alive = [w](unsigned b) { return w->rooms[b]->alive > 0; };
+  while (!w->failed && std::any_of(ranks.begin(), ranks.end(), alive)) {
     bool moved = false;
-    for (unsigned i : by) {
-      Task* t = &w->tasks[i];
-      if (t->state != FRESH && t->state != READY) continue;
-      moved = true;
-      turn(w, t);
+    for (unsigned b : ranks) {
+      moved = go(w, w->rooms[b].get(), by) || moved;
       if (w->failed) return abandon(w);
     }
     std::string failure;
     if (!moved && !async_step(&failure)) stuck(w);
     if (!failure.empty()) broken(w, failure);
   }
-  if (w->failed) return abandon(w);
-  if (const std::string left = async_end(); !left.empty()) broken(w, left);
+  if (w->failed) abandon(w);
 }
 
 // Pool is the operating system threads; a launch has them all.
@@ -228,15 +261,16 @@ struct Pool {
 Pool* const pool = new Pool;  // never destroyed: its threads outlive main
 
 void Pool::take(Worker* w, Launch* l) {
-  const uint64_t plane = (uint64_t)l->grid.x * l->grid.y, all = plane * l->grid.z;
-  const unsigned n = l->block.x * l->block.y * l->block.z;
-  const std::vector<unsigned> by = order(n, 1), blocks = order(all < 4096 ? (unsigned)all : 0, 2);
+  const unsigned n = l->block.x * l->block.y * l->block.z, cluster = l->kernel->cluster;
+  const uint64_t across = l->grid.x / cluster, plane = across * l->grid.y, all = plane * l->grid.z;
+  const std::vector<unsigned> by = order(n, 1), ranks = order(cluster, 3);
+  const std::vector<unsigned> blocks = order(all < 4096 ? (unsigned)all : 0, 2);
   for (;;) {
     uint64_t i = next++;
     if (i >= all) return;
     if (i < blocks.size()) i = blocks[i];
-    run_block(w, l, {(unsigned)(i % l->grid.x), (unsigned)(i / l->grid.x % l->grid.y),
-                     (unsigned)(i / plane)}, by);
+    run_cluster(w, l, {(unsigned)(i % across) * cluster, (unsigned)(i / across % l->grid.y),
+                       (unsigned)(i / plane)}, by, ranks);
     if (w->failed) {
       next = all;
       return;
@@ -246,8 +280,6 @@ void Pool::take(Worker* w, Launch* l) {
 
 void Pool::live() {
   Worker* w = worker = new Worker;
-  w->memory.resize(SHARED_MOST + DYNAMIC_ALIGNMENT);
-  w->words.resize(SHARED_MOST / 2);
   uint64_t seen = 0;
   for (;;) {
     std::unique_lock<std::mutex> lock(mu);
@@ -334,7 +366,7 @@ void fail(const char* format, ...) {
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  const Dim b = w->block.index, i = t->thread.index;
+  const Dim b = t->thread.block->index, i = t->thread.index;
   snprintf(where, sizeof where, "%s, block (%u,%u,%u), thread (%u,%u,%u): ", w->launch->kernel->name,
            b.x, b.y, b.z, i.x, i.y, i.z);
   {
@@ -363,19 +395,19 @@ namespace {
 
 // array_at makes an array at a byte of the block's shared memory. What nobody has written is NaN.
 Array* array_at(const void* tag, const char* name, i64 at, Word* words, i64 count, i64 size) {
-  Worker* w = worker;
-  if (w->arrays.capacity() < 32) w->arrays.reserve(32);
-  if (w->arrays.size() == 32) fail("more than 32 shared arrays");
-  const uintptr_t base = (uintptr_t)w->memory.data() + DYNAMIC_ALIGNMENT - 1;
+  Room* r = worker->room;
+  if (r->arrays.capacity() < 32) r->arrays.reserve(32);
+  if (r->arrays.size() == 32) fail("more than 32 shared arrays");
+  const uintptr_t base = (uintptr_t)r->memory.data() + DYNAMIC_ALIGNMENT - 1;
   char* data = (char*)(base / DYNAMIC_ALIGNMENT * DYNAMIC_ALIGNMENT) + at;
-  w->arrays.push_back({tag, name, data, words, count, size});
+  r->arrays.push_back({tag, name, data, words, count, size});
   memset(data, 0xff, count * size);
   for (i64 i = 0; i < count; i++) words[i].copier = 0;
-  return &w->arrays.back();
+  return &r->arrays.back();
 }
 
 Array* known_array(const void* tag) {
-  for (Array& a : worker->arrays)
+  for (Array& a : worker->room->arrays)
     if (a.tag == tag) return &a;
   return nullptr;
 }
@@ -384,15 +416,15 @@ Array* known_array(const void* tag) {
 
 Array* shared_array(const void* tag, const char* name, i64 count, i64 size) {
   if (Array* a = known_array(tag)) return a;
-  Worker* w = worker;
-  const Launch* l = w->launch;
-  const i64 at = (w->bytes + 15) / 16 * 16, end = at + count * size;
+  Room* r = worker->room;
+  const Launch* l = worker->launch;
+  const i64 at = (r->bytes + 15) / 16 * 16, end = at + count * size;
   if (end - l->dynamic > l->static_most || end > l->shared_most)
     fail("%s needs %lld bytes of shared memory beyond %lld, the limit is %lld", name, count * size,
          at, end > l->shared_most ? l->shared_most : l->static_most);
-  Array* a = array_at(tag, name, at, &w->words[w->elements], count, size);
-  w->bytes = end;
-  w->elements += count;
+  Array* a = array_at(tag, name, at, &r->words[r->elements], count, size);
+  r->bytes = end;
+  r->elements += count;
   return a;
 }
 
@@ -402,24 +434,30 @@ Array* dynamic_array(const char* name, i64 count, i64 size) {
   if (worker->launch->dynamic != count * size)
     fail("%s is %lld bytes of dynamic shared memory, the launch brings %lld", name, count * size,
          worker->launch->dynamic);
-  return array_at(&tag, name, 0, &worker->words[0], count, size);
+  return array_at(&tag, name, 0, &worker->room->words[0], count, size);
 }
 
 Shape shape() {
   const Worker* w = worker;
-  return {(unsigned)w->tasks.size(), w->launch->dynamic, w->launch->compute};
+  unsigned alive = 0;
+  for (unsigned b = 0; b < w->blocks; b++) alive += w->rooms[b]->alive;
+  return {(unsigned)w->room->tasks.size(), w->blocks, alive, w->launch->dynamic, w->launch->compute};
 }
 
 void sleep() { leave(ASLEEP); }
 
-void wake(unsigned thread) { worker->tasks[thread].state = READY; }
+void wake(unsigned thread) {
+  const unsigned n = (unsigned)worker->rooms[0]->tasks.size();
+  worker->rooms[thread / n]->tasks[thread % n].state = READY;
+}
 
 void reserve(const char* name, i64 bytes) {
-  Worker* w = worker;
-  const i64 end = (w->bytes + 15) / 16 * 16 + bytes;
-  if (end - w->launch->dynamic > w->launch->static_most || end > w->launch->shared_most)
-    fail("%s needs %lld bytes of shared memory beyond %lld", name, bytes, w->bytes);
-  w->bytes = end;
+  Room* r = worker->room;
+  const Launch* l = worker->launch;
+  const i64 end = (r->bytes + 15) / 16 * 16 + bytes;
+  if (end - l->dynamic > l->static_most || end > l->shared_most)
+    fail("%s needs %lld bytes of shared memory beyond %lld", name, bytes, r->bytes);
+  r->bytes = end;
 }
 
 unsigned any_of(unsigned n) {
@@ -433,14 +471,14 @@ void block_sync(const char* file, int line) {
   t->file = file;
   t->line = line;
   t->state = AT_BARRIER;
-  worker->arrived++;
+  worker->room->arrived++;
   release();
   leave(t->state);
 }
 
 const Slots& exchange(const void* mine, size_t size, const char* what, void (*work)(Slots&)) {
-  Worker* w = worker;
-  Warp* p = &w->warps[self->flat / 32];
+  Room* r = worker->room;
+  Warp* p = &r->warps[self->flat / 32];
   if (p->lanes != 32) fail("%s in a warp of %u lanes", what, p->lanes);
   if (p->arrived > 0 && p->what != what && strcmp(p->what, what) != 0)
     fail("the warp has diverged: %s here, %s in another lane", what, p->what);
@@ -451,7 +489,7 @@ const Slots& exchange(const void* mine, size_t size, const char* what, void (*wo
     p->arrived = 0;
     p->turn++;
     if (work != nullptr) work(slots);
-    Task* first = &w->tasks[self->flat / 32 * 32];
+    Task* first = &r->tasks[self->flat / 32 * 32];
     for (Task* t = first; t < first + 32; t++) t->state = READY;
   } else {
     leave(AT_WARP);

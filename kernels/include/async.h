@@ -18,11 +18,17 @@ void tile_load(uint32_t at, void* to, uint32_t bytes);
 Mbarrier* mbarriers(const void* tag, const char* name, int count);
 Mbarrier* mbarrier_at(Mbarrier* row, int i);
 void mbarrier_init(Mbarrier* b, unsigned arrivals);
+void mbarrier_announce();
 void mbarrier_arrive(Mbarrier* b, unsigned bytes);
+void mbarrier_arrive_at(Mbarrier* b, unsigned rank);
 void mbarrier_wait(Mbarrier* b, unsigned parity);
 
-void bulk_copy(uint32_t to, const void* from, uint32_t bytes, Mbarrier* b);
+// bulk_copy goes to the blocks of a cluster whose bits are set in mask.
+void bulk_copy(uint32_t to, const void* from, uint32_t bytes, Mbarrier* b, unsigned mask);
 void proxy_fence();
+
+void cluster_arrive();
+void cluster_wait();
 
 void bar_sync(int id, unsigned threads);
 void bar_arrive(int id, unsigned threads);

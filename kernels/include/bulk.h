@@ -15,7 +15,21 @@ DEVICE void copy(uint32_t to, const void* from, uint32_t bytes, mbarrier::One b)
       "l"(__cvta_generic_to_global(from)), "r"(bytes), "r"(b)
       : "memory");
 #else
-  emu::bulk_copy(to, from, bytes, b);
+  emu::bulk_copy(to, from, bytes, b, 1u << emu::self->block->rank);
+#endif
+}
+
+// copy_to_all is copy to the same address in every block of the cluster whose bit is set in mask; the
+// bytes count on the barrier of each of them that b is there.
+DEVICE void copy_to_all(uint32_t to, const void* from, uint32_t bytes, mbarrier::One b, uint16_t mask) {
+#ifdef __CUDACC__
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], "
+      "%2, [%3], %4;" ::"r"(to),
+      "l"(__cvta_generic_to_global(from)), "r"(bytes), "r"(b), "h"(mask)
+      : "memory");
+#else
+  emu::bulk_copy(to, from, bytes, b, mask);
 #endif
 }
 

@@ -12,6 +12,7 @@
 #define KERNEL(threads, name) extern "C" __global__ void __launch_bounds__(threads, 2) name
 // LAUNCHABLE registers a kernel in the emulator; a GPU finds it in the module.
 #define LAUNCHABLE(threads, name)
+#define LAUNCHABLE_CLUSTER(threads, blocks, name)
 
 // Shared is a run of a block's shared memory.
 template <class T> using Shared = T*;

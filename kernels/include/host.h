@@ -64,6 +64,7 @@ struct Thread {
 struct Block {
   Dim index, grid, dim;
   uint32_t stretch;  // number of the stretch between two barriers, never used again
+  unsigned rank;     // in its cluster
 };
 
 extern thread_local Thread* self __attribute__((tls_model("initial-exec")));
@@ -157,6 +158,7 @@ template <class T> struct Shared {
 struct Kernel {
   const char* name;
   unsigned threads;  // of a block
+  unsigned cluster;  // blocks that run together, neighbours along x
   int parameters;
   void (*call)(void** params);
   Kernel* next;
@@ -178,10 +180,12 @@ template <class... A> struct Call<void (*)(A...)> {
 
 }  // namespace emu
 
-#define LAUNCHABLE(threads_, name_)                                                               \
+#define LAUNCHABLE(threads_, name_) LAUNCHABLE_CLUSTER(threads_, 1, name_)
+#define LAUNCHABLE_CLUSTER(threads_, blocks_, name_)                                              \
   static struct name_##_entry : emu::Kernel {                                                     \
     name_##_entry() {                                                                             \
-      name = #name_, threads = threads_, parameters = emu::Call<decltype(&name_)>::count;         \
+      name = #name_, threads = threads_, cluster = blocks_;                                       \
+      parameters = emu::Call<decltype(&name_)>::count;                                            \
       call = [](void** p) { emu::Call<decltype(&name_)>::with(&name_, p); };                      \
       emu::add(this);                                                                             \
     }                                                                                             \

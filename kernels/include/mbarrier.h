@@ -48,6 +48,32 @@ DEVICE void arrive(One b) {
 #endif
 }
 
+// announce lets the other blocks of the cluster use barriers that the thread has begun: once all have
+// met behind it, see cluster.h.
+DEVICE void announce() {
+#ifdef __CUDACC__
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#else
+  emu::mbarrier_announce();
+#endif
+}
+
+// arrive_at counts one arrival at the barrier that b is in a block of the cluster, be it the own one.
+// It says that what the block was given may be overwritten; what its threads have written is not seen
+// by other blocks for it (that would take a fence of the GPU's scope, and a wait that empties the L1).
+DEVICE void arrive_at(One b, int rank) {
+#ifdef __CUDACC__
+  asm volatile(
+      "{\n"
+      ".reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
+      "}" ::"r"(b), "r"(rank) : "memory");
+#else
+  emu::mbarrier_arrive_at(b, rank);
+#endif
+}
+
 // expect counts one arrival and makes the phase wait for so many bytes of copies.
 DEVICE void expect(One b, unsigned bytes) {
 #ifdef __CUDACC__
