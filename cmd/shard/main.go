@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/engine"
@@ -91,13 +90,12 @@ func drain(ctx context.Context, m *shard.Machine, limit time.Duration, log *slog
 }
 
 // read makes a shard's configuration of its settings. A shard without a name takes its host's, by
-// which operators know it in longtake node list; an unknown dtype or a host without a name is a
-// usage error.
+// which operators know it in longtake node list; a host without a name is a usage error.
 func read(v *config.Values) (shard.Config, error) {
 	c := shard.Config{
 		Version: daemon.Version,
 		Name:    v.String("name"), Device: v.String("device"),
-		GPUs: v.String("gpus"), Threads: v.Int("threads"),
+		GPUs: v.String("gpus"), DType: v.String("dtype"), Threads: v.Int("threads"),
 		Experts:     engine.Residency(v.String("experts")),
 		TextEncoder: engine.Residency(v.String("text-encoder")),
 		TempDir:     v.String("tmp"), Cache: cmp.Or(v.String("cache"), shard.DefaultCache()),
@@ -116,8 +114,8 @@ func read(v *config.Values) (shard.Config, error) {
 	if c.LoRAs, err = shard.ReadLoRAs(v.Strings("loras")); err != nil {
 		return c, err
 	}
-	if c.DType, err = compute.ParseDType(v.String("dtype")); err != nil || c.Name != "" {
-		return c, err
+	if c.Name != "" {
+		return c, nil
 	}
 	host, err := os.Hostname()
 	if err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ func benchCommand() *cobra.Command {
 	defineFields(f, &clip, func(field job.Field) bool {
 		return slices.Contains([]string{"num_inference_steps", "size", "num_frames"}, field.Name)
 	})
-	dtype := f.String("dtype", "fp32", "fp32 or bf16")
+	dtype := f.String("dtype", "", dtypeUsage)
 	config.Devices().Define(f)
 	model := f.String("model", "", "folder of the model (default: the built-in one)")
 	threads := f.Int("threads", runtime.NumCPU(), "threads in all")
@@ -59,7 +60,9 @@ func benchCommand() *cobra.Command {
 		}
 
 		b := clipBench{model: *model, threads: *threads, saving: *saving, clip: clip}
-		b.clip.DType = *dtype
+		if err := checkDType(*dtype); err != nil {
+			return err
+		}
 		v, err := load(cmd, config.Devices())
 		if err != nil {
 			return err
@@ -67,6 +70,7 @@ func benchCommand() *cobra.Command {
 		if err := b.on.ChooseDevices(v.String("device"), v.String("gpus")); err != nil {
 			return err
 		}
+		b.clip.DType = cmp.Or(*dtype, b.on.DefaultDType())
 		if n := len(b.on.GPUs); n > 0 && !f.Changed("shards") {
 			*counts = doublings(n)
 		}
@@ -196,14 +200,10 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	if n < 1 || n > local.ShardsMax {
 		return row, daemon.Usagef("--shards is %d; allowed: 1 to %d", n, local.ShardsMax)
 	}
-	dtype, err := parseDType(b.clip.DType)
-	if err != nil {
-		return row, err
-	}
 	// NATS carries the activations, as between processes, so that what exchange costs is in the
 	// figures. The log is discarded, as it would stand between them.
 	c := local.Config{Models: []shard.ModelDir{{Dir: b.model}}, Shards: n, GPUs: b.on.GPUs,
-		Threads: max(1, b.threads/n), Transport: "nats", DType: dtype, Listen: "127.0.0.1:0",
+		Threads: max(1, b.threads/n), Transport: "nats", DType: b.clip.DType, Listen: "127.0.0.1:0",
 		Checkpoints: saving, Log: slog.New(slog.DiscardHandler)}
 
 	cluster, err := local.Start(ctx, c)

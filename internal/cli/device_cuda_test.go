@@ -10,46 +10,48 @@ import (
 	"github.com/longtake/longtake/internal/cuda"
 )
 
-// latentsOn makes the clip of a command line and returns the SHA-256 of its latents, and the first
-// line of what it says.
-func latentsOn(t *testing.T, args ...string) (latents, first string) {
+// madeOn makes the clip of a command line and returns the last line of its JSON, and the first of
+// what it says.
+func madeOn(t *testing.T, args ...string) (last resultLine, first string) {
 	t.Helper()
 	r := longtake(t, generate(append(args, "--frames", "1", "--json")...)...)
 	lines := strings.Split(strings.TrimSpace(r.out), "\n")
-	var last resultLine
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); r.code != 0 || err != nil {
+	err := json.Unmarshal([]byte(lines[len(lines)-1]), &last)
+	if r.code != 0 || err != nil {
 		t.Fatalf("%q: %+v, %v", args, r, err)
 	}
 	first, _, _ = strings.Cut(r.err, "\n")
-	return last.LatentsSHA256, first
+	return last, first
 }
 
-// TestGenerateOnGPUs: a clip takes the machine's GPUs by itself, and has the same latents on one of
-// them, on all, and where two shards share one.
+// TestGenerateOnGPUs: a clip takes the machine's GPUs by itself, in bf16, and has the same latents
+// on all of them and where two shards share one. In fp32 it is told that this is slow.
 func TestGenerateOnGPUs(t *testing.T) {
 	t.Setenv("EMU_GPUS", "2")
 	_, clean := alone(t)
-	n, err := cuda.Count()
-	if err != nil {
-		t.Fatal(err)
-	}
 	name, err := cuda.NameOf(0)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	all, first := latentsOn(t)
-	on := " x " + name + " (cuda, "
-	if !strings.HasPrefix(first, "computing on ") || !strings.Contains(first, on) {
-		t.Errorf("on %d GPUs it says %q", n, first)
+	all, first := madeOn(t)
+	if !strings.HasPrefix(first, "computing on ") ||
+		!strings.HasSuffix(first, " x "+name+" (cuda, bf16)") || all.Spec.DType != "bf16" {
+		t.Errorf("it says %q, and computes in %s", first, all.Spec.DType)
 	}
-	one, first := latentsOn(t, "--device", "cuda:0", "--shards", "2")
-	if one != all || !strings.HasPrefix(first, "computing on 1 x ") {
-		t.Errorf("two shards of a GPU make %s, %d GPUs %s; it says %q", one, n, all, first)
+	one, first := madeOn(t, "--device", "cuda:0", "--shards", "2")
+	if one.LatentsSHA256 != all.LatentsSHA256 || !strings.HasPrefix(first, "computing on 1 x ") {
+		t.Errorf("two shards of a GPU make %s, one of each %s; it says %q", one.LatentsSHA256,
+			all.LatentsSHA256, first)
 	}
-	onCPU, first := latentsOn(t, "--device", "cpu")
-	if onCPU == all || !strings.HasPrefix(first, "computing on the CPU (") {
-		t.Errorf("with --device cpu it says %q, and makes %s", first, onCPU)
+	plain, _ := madeOn(t, "--dtype", "fp32", "--shards", "1")
+	if plain.Spec.DType != "fp32" || len(plain.Notices) != 1 ||
+		!strings.Contains(plain.Notices[0], "tensor cores") {
+		t.Errorf("in %s, with the notices %q", plain.Spec.DType, plain.Notices)
+	}
+	onCPU, first := madeOn(t, "--device", "cpu")
+	if onCPU.Spec.DType != "fp32" || !strings.HasPrefix(first, "computing on the CPU (") {
+		t.Errorf("with --device cpu it says %q, and computes in %s", first, onCPU.Spec.DType)
 	}
 	clean("clip.webm")
 }

@@ -179,9 +179,10 @@ func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, er
 	} else {
 		g.local.Models = []shard.ModelDir{{}}
 	}
-	if g.local.DType, err = parseDType(g.request.DType); err != nil {
+	if err := checkDType(g.request.DType); err != nil {
 		return nil, err
 	}
+	g.local.DType = g.request.DType
 	return g, g.readLoRAs(false)
 }
 
@@ -268,7 +269,7 @@ func (g *generation) preflight(ctx context.Context) error {
 	if err != nil {
 		return daemon.Usagef("--lora: %w", err)
 	}
-	m.LoRAs = files
+	m.LoRAs, m.Defaults.DType = files, g.local.DefaultDType()
 
 	printNotices(g.stderr, append(notices, m.Notices...))
 	r, err := g.inputs.request(ctx, g.request, m)

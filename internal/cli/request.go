@@ -41,6 +41,10 @@ type requestFlag struct {
 // its mistakes are told with the line of the file. The error begins with "allowed: ", by which
 // package daemon words it like any other bad value.
 func (v *requestFlag) Set(text string) error {
+	if v.field.Unset != "" && strings.EqualFold(text, v.field.Unset) {
+		v.text = text // as if it were left out
+		return nil
+	}
 	if v.field.Type() != job.TypeStoryboard && v.field.Set(v.r, text) != nil {
 		return errors.New("allowed: " + v.field.Allowed())
 	}

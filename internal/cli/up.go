@@ -66,7 +66,7 @@ program was built by "make cuda" and the machine has NVIDIA GPUs, each of them i
 		// The settings are checked by now, but for --data, which Start creates: most errors from here on
 		// are failures and no mistakes.
 		c.Listening = func() error {
-			return printComputing(cmd.ErrOrStderr(), c, c.DType.String())
+			return printComputing(cmd.ErrOrStderr(), c, c.DefaultDType())
 		}
 		cluster, err := local.Start(cmd.Context(), c)
 		if err != nil {

@@ -50,7 +50,7 @@ var checks = map[string]check{
 	"lost-after":             lasting(600*time.Millisecond, longest),
 	"device":                 aDevice,
 	"gpus":                   gpuList,
-	"dtype":                  oneOf(compute.DTypeNames()...),
+	"dtype":                  oneOf(append(compute.DTypeNames(), "auto")...),
 	"experts":                oneOf("auto", "resident", "swap"),
 	"text-encoder":           oneOf("auto", "resident", "stream"),
 	"threads":                between(0, 1024),

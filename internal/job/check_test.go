@@ -318,3 +318,26 @@ func TestWhichModelTakesThePlaceOfAnother(t *testing.T) {
 		}
 	}
 }
+
+// TestTheTypeThatIsLeftOut is what the cluster's devices are made for; another one that leaves
+// tensor cores unused has a notice.
+func TestTheTypeThatIsLeftOut(t *testing.T) {
+	for _, c := range []struct {
+		devices, asked, want string
+		notices              int
+	}{
+		{"", "", "fp32", 0}, {"fp32", "", "fp32", 0}, {"fp32", "bf16", "bf16", 0},
+		{"bf16", "", "bf16", 0}, {"bf16", "bf16", "bf16", 0}, {"bf16", "fp32", "fp32", 1},
+	} {
+		m := demo()
+		m.Defaults.DType = c.devices
+		s, err := m.Resolve(Request{DType: c.asked}, nil)
+		if err != nil || s.DType != c.want || len(s.Notes) != c.notices {
+			t.Errorf("%+v: %s, %q, %v", c, s.DType, s.Notes, err)
+		}
+	}
+	m := demo()
+	if m.Defaults.DType = "int3"; m.Check() == nil {
+		t.Error("a model may default to any type")
+	}
+}

@@ -203,12 +203,14 @@ var clipFields = []Field{
 	{
 		Name: "dtype", Flag: "dtype",
 		Help: "type of matrix products: fp32, or bf16: half the memory, and faster on GPUs and the " +
-			"newest AMD CPUs",
-		Doc: "`fp32`, `bf16`", Inherits: ByBoth,
+			"newest AMD CPUs (default: bf16 on GPUs, fp32 on CPUs)",
+		Doc: "`fp32`, `bf16`; left out, or `auto`: bf16 on GPUs, fp32 on CPUs. The job says which it " +
+			"took",
+		Unset: "auto", Inherits: ByBoth, Plans: true,
 		value: slot[string]{kind: names[string](),
 			in:    plain(func(r *Request) *string { return &r.DType }),
 			out:   func(s *Spec) *string { return &s.DType },
-			def:   func(Model, *Request) string { return "fp32" },
+			def:   Model.dtype,
 			limit: oneOf(DTypes...)},
 	},
 	// The file. On the command line the path's extension says the format.

@@ -49,15 +49,17 @@ type Model struct {
 const FingerprintKind = "w2-"
 
 // Succeeds reports whether m may take the place of the model of a cluster: of none, of a damaged
-// one, or of the same one, by the fingerprint of an earlier release or with more LoRAs.
+// one, or of the same one: by the fingerprint of an earlier release, with more LoRAs, or on devices
+// of another type.
 func (m Model) Succeeds(old Model) bool {
 	again := old
 	again.Fingerprint, again.Notices, again.Cost = m.Fingerprint, m.Notices, m.Cost
 	again.Words, again.LowerCase, again.Takes = m.Words, m.LowerCase, m.Takes
-	again.LoRAs = m.LoRAs
+	again.LoRAs, again.Defaults.DType = m.LoRAs, m.Defaults.DType
 	renamed := strings.HasPrefix(m.Fingerprint, FingerprintKind) &&
 		!strings.HasPrefix(old.Fingerprint, FingerprintKind) && reflect.DeepEqual(again, m)
-	grown := m.Fingerprint == old.Fingerprint && len(m.LoRAs) > len(old.LoRAs)
+	same := m.Fingerprint == old.Fingerprint
+	grown := same && (len(m.LoRAs) > len(old.LoRAs) || m.Defaults.DType != old.Defaults.DType)
 	return old.Fingerprint == "" || old.Damage != "" && m.Damage == "" || renamed || grown
 }
 
@@ -78,6 +80,21 @@ type Defaults struct {
 	FlowShift      float64 `json:"flow_shift"`
 	Scheduler      string  `json:"scheduler"`
 	Preset         string  `json:"preset,omitempty"` // of a model that was distilled for it
+	// DType is the type that the devices of the cluster are made for, which shards say with their
+	// model: bf16 on GPUs, fp32 on CPUs. "" says nothing, and is fp32.
+	DType string `json:"dtype,omitempty"`
+}
+
+// dtype is the type of products of a request that names none.
+func (m Model) dtype(*Request) string { return cmp.Or(m.Defaults.DType, DTypes[0]) }
+
+// slowType says that a type is not one for the cluster's devices, "" if it is.
+func (m Model) slowType(s Spec) string {
+	if m.Defaults.DType == DTypes[0] || m.Defaults.DType == "" || s.DType != DTypes[0] {
+		return ""
+	}
+	return fmt.Sprintf("%s was asked for, which leaves the tensor cores of GPUs unused: %s is many "+
+		"times as fast", s.DType, m.Defaults.DType)
 }
 
 // Latents returns the latent frames of a clip: one for its first frame, and one for each

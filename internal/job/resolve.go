@@ -56,8 +56,10 @@ func (m Model) Resolve(r Request, meshes func(Spec, Mesh) error) (Spec, error) {
 	}
 
 	s = m.whole(s)
-	if notice := m.strangeWords(s); notice != "" && len(s.Notes) < NotesLimit {
-		s.Notes = append(slices.Clip(s.Notes), notice)
+	for _, notice := range []string{m.strangeWords(s), m.slowType(s)} {
+		if notice != "" && len(s.Notes) < NotesLimit {
+			s.Notes = append(slices.Clip(s.Notes), notice)
+		}
 	}
 	if s.Mesh != (Mesh{}) && meshes != nil {
 		if err := meshes(s, s.Mesh); err != nil {

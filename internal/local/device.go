@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/cpu"
 	"github.com/longtake/longtake/internal/cuda"
 	"github.com/longtake/longtake/internal/daemon"
@@ -33,6 +34,9 @@ func (c Config) deviceOf(i int) (device string, gpu int) {
 	return shard.DeviceCUDA, c.GPUs[i%len(c.GPUs)]
 }
 
+// DefaultDType names the type in which a clip is computed that asks for none.
+func (c Config) DefaultDType() string { return shard.DefaultDType(len(c.GPUs) > 0).String() }
+
 // used returns the GPUs that a shard computes on: with fewer shards, the first ones.
 func (c Config) used() []int { return c.GPUs[:min(len(c.GPUs), c.Shards)] }
 
@@ -56,6 +60,9 @@ func (c Config) Computing(dtype string) (string, error) {
 	}
 	for i, name := range names {
 		names[i] = fmt.Sprintf("%d x %s", count[name], name)
+	}
+	if dtype != c.DefaultDType() && dtype == compute.FP32.String() {
+		dtype += ", which leaves tensor cores unused"
 	}
 	return fmt.Sprintf("%s (cuda, %s)", strings.Join(names, " and "), dtype), nil
 }

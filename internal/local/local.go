@@ -25,7 +25,6 @@ import (
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/collective/mem"
 	"github.com/longtake/longtake/internal/collective/nats"
-	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
@@ -54,7 +53,7 @@ type Config struct {
 	Threads   int    // of each shard on the CPU; 0: the cores, shared out
 	Transport string // "nats" or "mem"
 	Experts   engine.Residency
-	DType     compute.DType
+	DType     string // that models are loaded for; "": what the devices are made for
 
 	idleGPU bool // this machine has a GPU that this program cannot use
 

@@ -9,7 +9,6 @@ import (
 
 	natsio "github.com/nats-io/nats.go"
 
-	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/model/pool"
 )
@@ -58,8 +57,9 @@ type Config struct {
 	DecodeThreads int
 	// Sharers is how many shards of this process share the memory of its machine; 0: this one alone.
 	Sharers int
-	// DType is what models are loaded for; a job of the other type loads it again.
-	DType compute.DType
+	// DType names the type that models are loaded for at the start; a job of another one loads its
+	// model again. "" and DTypeAuto: DefaultDType of the device.
+	DType string
 	// TextEncoder says where the text encoder is on a GPU; "": resident where plenty is left.
 	TextEncoder engine.Residency
 	// Experts says where the transformers of a model with two are; "": in memory where they fit.

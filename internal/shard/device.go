@@ -18,6 +18,9 @@ const (
 	DeviceAuto = "auto" // a GPU where there is one, or else the CPU
 )
 
+// DTypeAuto is the value of Config.DType for the type that the device is made for.
+const DTypeAuto = "auto"
+
 // device is what a shard computes on: package cpu's or cuda's.
 type device interface {
 	compute.Device
@@ -25,6 +28,28 @@ type device interface {
 	Arithmetic() string
 	// Threads returns how many threads compute; 0 for a GPU.
 	Threads() int
+}
+
+// DefaultDType returns the type of products that devices are made for: GPUs have tensor cores for
+// bfloat16, and compute float32 without them; most CPUs have no instructions for it.
+func DefaultDType(onGPU bool) compute.DType {
+	if onGPU {
+		return compute.BF16
+	}
+	return compute.FP32
+}
+
+// settleTypes says in which type jobs compute here that name none, and returns the one that models
+// are loaded for at the start.
+func (s *Shard) settleTypes() (compute.DType, error) {
+	t := DefaultDType(s.dev.Threads() == 0)
+	for _, m := range s.models {
+		m.info.Defaults.DType = t.String()
+	}
+	if s.cfg.DType == "" || s.cfg.DType == DTypeAuto {
+		return t, nil
+	}
+	return compute.ParseDType(s.cfg.DType)
 }
 
 // openDevices opens the devices that the model and its decoder run on, which may be the same one.

@@ -110,6 +110,10 @@ func (s *Shard) openModel() (err error) {
 	if s.dev, s.decodeDev, err = openDevices(s.cfg, s.log); err != nil {
 		return err
 	}
+	dtype, err := s.settleTypes()
+	if err != nil {
+		return err
+	}
 	if s.cfg.Weights == nil {
 		s.cfg.Weights = NewPool(len(s.models), s.dev.Threads() == 0)
 	}
@@ -117,7 +121,7 @@ func (s *Shard) openModel() (err error) {
 	// At the same time, so that the pages of the first model's files are in memory for both.
 	var wg sync.WaitGroup
 	wg.Go(func() { err = s.surveyAll() })
-	failed := s.use(s.ctx, s.models[0], s.cfg.DType)
+	failed := s.use(s.ctx, s.models[0], dtype)
 	wg.Wait()
 	if failed != nil || err != nil {
 		return cmp.Or(failed, err)

@@ -85,6 +85,24 @@ func (l *leader) learnLoRAs(have, m job.Model) error {
 	return err
 }
 
+// learnTypes makes the type that the devices of a node are made for the default of its models. The
+// nodes that are there agree, since they have one arithmetic; a cluster may have had others before.
+// A node of an earlier release says nothing.
+func (l *leader) learnTypes(n *node) {
+	for _, m := range n.reg.Models() {
+		have, known := l.c.machine.Models().Named(m.Name)
+		t := m.Defaults.DType
+		if !known || t == "" || t == have.Defaults.DType || !slices.Contains(n.models, m.Name) {
+			continue
+		}
+		have.Defaults.DType = t
+		if _, err := l.c.commit(command{Kind: kindModel, Model: &have}); err != nil {
+			l.c.log.Warn("cannot note what type a model's shards compute in", "model", m.Name, "type", t,
+				"error", err)
+		}
+	}
+}
+
 // agreeOnModel makes m the cluster's model of its name if there is none, or if m succeeds it, or if
 // no other node has that one and no job needs it. It refuses any other. Nodes that hold what it
 // takes the place of get no more work of it.
@@ -128,7 +146,8 @@ func (l *leader) disown(n *node, m job.Model) {
 }
 
 // tendModels drops the models that no node has had for long and that no job needs. It takes in
-// again what nodes have and the machine does not know, since an older snapshot was restored.
+// again what nodes have and the machine does not know, since an older snapshot was restored, and
+// the types of their devices.
 func (l *leader) tendModels() {
 	now := l.c.cfg.Clock()
 	had := map[string]bool{}
@@ -141,6 +160,7 @@ func (l *leader) tendModels() {
 			}
 			had[name] = known
 		}
+		l.learnTypes(n)
 	}
 
 	var gone []string

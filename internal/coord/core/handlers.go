@@ -19,6 +19,7 @@ func (l *leader) onRegister(r wire.Registration, reply func(wire.Welcome)) {
 		reply(wire.Welcome{Reason: err.Error()})
 		return
 	}
+	l.learnTypes(l.nodes[r.Node])
 	t := l.c.cfg.Timing
 	w := wire.Welcome{Accepted: true, Leader: l.c.cfg.ID, Interval: t.Heartbeat,
 		LostAfter: t.LostAfter, Routes: l.routes(r.Node), Refused: refused}

@@ -224,3 +224,55 @@ func TestOldSnapshotsHaveOneModel(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 }
+
+// TestTheTypeIsThatOfTheDevices: a job that names none computes in what the registered nodes are
+// made for, also where the cluster had other nodes before. A node that is refused changes nothing.
+func TestTheTypeIsThatOfTheDevices(t *testing.T) {
+	w := leads(t)
+	on := func(dtype string) job.Model {
+		m := named("x")
+		m.Defaults.DType = dtype
+		return m
+	}
+	dtype := func(asked string) string {
+		t.Helper()
+		p, err := w.k.ProposeJob(job.Request{Prompt: "a ball", DType: asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.spec.DType
+	}
+
+	w.join("cpu", on("fp32"))
+	if got := dtype(""); got != "fp32" {
+		t.Errorf("on a CPU it is %s", got)
+	}
+	gpu := wire.Registration{Node: "gpu", Name: "gpu", Model: on("bf16"), Arithmetic: "cuda-v3",
+		Threads: 1, Route: "nats-route://gpu:1"}
+	if a := say[wire.Welcome](w, gpu); a.Accepted {
+		t.Error("a cluster of CPUs took a GPU")
+	}
+	if got := dtype(""); got != "fp32" {
+		t.Errorf("after a GPU was refused it is %s", got)
+	}
+
+	w.k.lead.removeNode("cpu", "was shut down")
+	if got := dtype(""); got != "fp32" {
+		t.Errorf("without a node it is %s, not what the last ones had", got)
+	}
+	if a := say[wire.Welcome](w, gpu); !a.Accepted {
+		t.Errorf("the GPU is refused: %s", a.Reason)
+	}
+	for asked, want := range map[string]string{"": "bf16", "fp32": "fp32"} {
+		if got := dtype(asked); got != want {
+			t.Errorf("on a GPU %q is %s", asked, got)
+		}
+	}
+
+	// A node of an earlier release says nothing, and so changes nothing.
+	old := gpu
+	old.Node, old.Route, old.Model = "old", "nats-route://old:1", on("")
+	if a := say[wire.Welcome](w, old); !a.Accepted || dtype("") != "bf16" {
+		t.Errorf("%+v; with a node that says nothing it is %s", a, dtype(""))
+	}
+}
