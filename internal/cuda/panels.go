@@ -134,7 +134,7 @@ func sizeV3(by product, keys, heads int) int {
 // Tiles of attention_v3.
 const (
 	queriesV3 = 128
-	keysV3    = 128
+	keysV3    = 192
 	pinsV3    = 64 // bytes that its 8 warps write to and nobody reads
 )
 

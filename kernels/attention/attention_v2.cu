@@ -12,6 +12,7 @@ constexpr int THREADS = 128;  // of a block: 4 warps
 constexpr int ROWS = 32;      // queries of a warp
 constexpr int QUERIES = THREADS / 32 * ROWS;
 constexpr int DOWN = ROWS / 16;
+constexpr float LAG = 8;  // see soften
 constexpr float LOG2E = 1.44269504f;
 
 // KEYS is how many a tile has; it fixes the bits. Wide heads leave registers for no more.
@@ -127,7 +128,9 @@ template <int TILE> DEVICE void adjust(Logits<TILE>& s, const Call& a, i64 row0,
 }
 
 // soften turns the logits of the thread's row `half` of product m into probabilities against the
-// running maximum, and returns what the earlier ones shrink by.
+// running maximum, and returns what the earlier ones shrink by. The maximum may lag behind by a
+// factor of 2^LAG (FlashAttention-4): probabilities are as exact in bfloat16 above 1 as below, and
+// what was added before need not shrink for little.
 template <int TILE>
 DEVICE float soften(Logits<TILE>& s, Running& run, int m, int half, float scale) {
   float most = run.most[m][half];
@@ -135,6 +138,8 @@ DEVICE float soften(Logits<TILE>& s, Running& run, int m, int half, float scale)
   for (int n = 0; n < TILE / 8; n++)
     most = fmaxf(most, fmaxf(s.of[m][n][2 * half], s.of[m][n][2 * half + 1]));
   most = most_over<4>(most);
+  const bool stays = !((most - run.most[m][half]) * scale > LAG);
+  if (stays) most = run.most[m][half];
   const float base = fmaxf(most, -3.4028235e38f / scale) * scale;  // all at -infinity: not NaN
   float total = 0;
   UNROLL
@@ -146,8 +151,7 @@ DEVICE float soften(Logits<TILE>& s, Running& run, int m, int half, float scale)
     }
   }
   // Exactly 1 where the maximum stays: what rounding `base` costs would add up over the tiles.
-  const float shrink =
-      run.most[m][half] == most ? 1.0f : power(fmaf(run.most[m][half], scale, -base));
+  const float shrink = stays ? 1.0f : power(fmaf(run.most[m][half], scale, -base));
   run.sum[m][half] = fmaf(run.sum[m][half], shrink, total);
   run.most[m][half] = most;
   return shrink;
@@ -241,9 +245,11 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
     for (int half = 0; half < 2; half++) run.most[m][half] = -INFINITY, run.sum[m][half] = 0;
   load_queries<WIDEST>(rows, a, first);
   const Walk<TILE> walk = walk_of<TILE>(a.lists, first, a.k.rows);
-  load<WIDEST>(keys, a.k, walk.at(0) * TILE, a.hd);
-  for (int n = 0; n < walk.count; n++) {
-    const i64 key = walk.at(n) * TILE;
+  i64 key = walk.at(0) * TILE, next = 0;
+  load<WIDEST>(keys, a.k, key, a.hd);
+  for (int n = 0; n < walk.count; n++, key = next) {
+    const bool more = n + 1 < walk.count;
+    if (more) next = walk.at(n + 1) * TILE;
     wait_copies<0>();
     __syncthreads();
     load<WIDEST>(values, a.v, key, a.hd);
@@ -251,7 +257,7 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
     if (!idle) score<WIDEST>(s, rows + warp * ROWS * WIDEST, keys);
     wait_copies<0>();
     __syncthreads();
-    if (n + 1 < walk.count) load<WIDEST>(keys, a.k, walk.at(n + 1) * TILE, a.hd);
+    if (more) load<WIDEST>(keys, a.k, next, a.hd);
     if (idle) continue;
     if (a.bias || key + TILE >= a.k.rows) adjust(s, a, row0, key);
     soften_all(s, run, out, a.scale * LOG2E);

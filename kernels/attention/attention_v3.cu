@@ -12,9 +12,10 @@ namespace attention3 {
 constexpr int QUERIES = 64;                // of a consumer
 constexpr int CONSUMERS = 2;
 constexpr int THREADS = (CONSUMERS + 1) * warpgroup::THREADS;
-constexpr int KEYS = 128;                  // of a tile; fixes the bits
+constexpr int KEYS = 192;                  // of a tile; fixes the bits
 constexpr int STAGES = 2;                  // tiles of keys, and of values, in shared memory
 constexpr int PACK_THREADS = 256;
+constexpr float LAG = 8;                   // see soften
 constexpr float LOG2E = 1.4426950408889634f;
 
 // pack_values_v3: v [nk, hd] of each head, transposed: panels of 64 keys with `wide` rows, which are
@@ -112,22 +113,25 @@ DEVICE void hold(Probabilities& p) {
 
 // score begins the products of the consumer's queries with a tile of keys.
 template <int WIDE> DEVICE void score(Scores& s, uint32_t q, uint32_t k) {
+  const uint64_t a = wgmma::panel(q, 0), b = wgmma::panel(k, 0);
   UNROLL
   for (int d = 0; d < WIDE; d += 16) {
-    const int panel = d / panels::COLS, col = d % panels::COLS;
-    wgmma::multiply<KEYS>(s, wgmma::panel(q + panel * Ring<WIDE>::QUERY_PANEL, col),
-                          wgmma::panel(k + panel * Ring<WIDE>::KEY_PANEL, col), d > 0);
+    const int panel = d / panels::COLS, byte = d % panels::COLS * 2;
+    wgmma::multiply<KEYS>(s, wgmma::further(a, panel * Ring<WIDE>::QUERY_PANEL + byte),
+                          wgmma::further(b, panel * Ring<WIDE>::KEY_PANEL + byte), d > 0);
   }
   wgmma::commit();
 }
 
 // weigh begins to add a tile of values, weighted.
 template <int WIDE> DEVICE void weigh(wgmma::Sums<WIDE>& out, Probabilities& p, uint32_t v) {
+  const uint64_t b = wgmma::panel(v, 0);
   UNROLL
-  for (int k = 0; k < KEYS; k += 16)
+  for (int k = 0; k < KEYS; k += 16) {
+    const int panel = k / panels::COLS, byte = k % panels::COLS * 2;
     wgmma::multiply<WIDE>(out, p.of[k / 16],
-                          wgmma::panel(v + k / panels::COLS * Ring<WIDE>::VALUE_PANEL,
-                                       k % panels::COLS));
+                          wgmma::further(b, panel * Ring<WIDE>::VALUE_PANEL + byte));
+  }
   wgmma::commit();
 }
 
@@ -152,15 +156,16 @@ DEVICE void limit(Scores& s, const Call& c) {
 // most_of returns the largest of a thread's scores of row i, and `most`. All of them are looked at
 // before the row's first exponential, in chains side by side, as one would wait for itself.
 DEVICE float most_of(Scores& s, int i, float most) {
-  constexpr int CHAINS = 4;
-  float chain[CHAINS] = {most, -INFINITY, -INFINITY, -INFINITY};
+  float chain[] = {most, -INFINITY};
   UNROLL
   for (int n = 0; n < KEYS / 4; n++)
-    chain[n % CHAINS] = fmaxf(chain[n % CHAINS], s[n / 2 * 4 + 2 * i + n % 2]);
-  return fmaxf(fmaxf(chain[0], chain[1]), fmaxf(chain[2], chain[3]));
+    chain[n % 2] = fmaxf(chain[n % 2], s[n / 2 * 4 + 2 * i + n % 2]);
+  return fmaxf(chain[0], chain[1]);
 }
 
-// soften turns scores into probabilities against the running maximum.
+// soften turns scores into probabilities against the running maximum. That may lag behind by a factor
+// of 2^LAG (FlashAttention-4): probabilities are as exact in bfloat16 above 1 as below, and what was
+// added before need not shrink for little.
 DEVICE void soften(Scores& s, Running& r, const Call& c) {
   const float scale = c.scale * LOG2E;
   float most[2];
@@ -168,6 +173,8 @@ DEVICE void soften(Scores& s, Running& r, const Call& c) {
   for (int i = 0; i < 2; i++) most[i] = most_over<4>(most_of(s, i, r.most[i]));
   UNROLL
   for (int i = 0; i < 2; i++) {
+    const bool stays = !((most[i] - r.most[i]) * scale > LAG);
+    if (stays) most[i] = r.most[i];
     const float base = fmaxf(most[i], -3.4028235e38f / scale) * scale;  // all at -infinity: not NaN
     float total = 0;
     UNROLL
@@ -176,7 +183,7 @@ DEVICE void soften(Scores& s, Running& r, const Call& c) {
       total += s[e];
     }
     // Exactly 1 where the maximum stays: what rounding `base` costs would add up over the tiles.
-    r.shrink[i] = r.most[i] == most[i] ? 1.0f : power(fmaf(r.most[i], scale, -base));
+    r.shrink[i] = stays ? 1.0f : power(fmaf(r.most[i], scale, -base));
     r.sum[i] = fmaf(r.sum[i], r.shrink[i], total);
     r.most[i] = most[i];
   }
@@ -336,7 +343,7 @@ template <int WIDE> DEVICE void run(const Call& c) {
 #endif
 
 // ATTENTION_V3 defines the kernel for head dims up to WIDE. q, dst: [nq, heads·hd]; k: panels of each
-// head, `pitch` rows each, a multiple of 128; v: transposed panels of each head, for as many keys;
+// head, `pitch` rows each, a multiple of 192; v: transposed panels of each head, for as many keys;
 // lists: see walk.h, or null; form: of dst, see ../include/operand.h. grid: (ceil(nq / 128), heads)
 #define ATTENTION_V3(name, WIDE)                                                                  \
   KERNEL_ALONE(THREADS, name)                                                                     \

@@ -49,6 +49,12 @@ DEVICE uint64_t descriptor(uint32_t at, uint32_t rows, uint32_t columns, Swizzle
 // panel describes 16 columns of rows of 128 bytes in B128's order, from column k on.
 DEVICE uint64_t panel(uint32_t at, int k) { return descriptor(at + 2 * k, 1024, 16, B128); }
 
+// further describes what lies `bytes` behind what d describes, in the same tile memory: an addition,
+// where a descriptor of its own would be several.
+DEVICE uint64_t further(uint64_t d, uint32_t bytes) {
+  return (d & 0xffffffff00000000ull) | (uint32_t)((uint32_t)d + (bytes >> 4));
+}
+
 DEVICE void fence() {
 #ifdef __CUDACC__
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
@@ -97,6 +103,7 @@ template <int GROUPS> DEVICE void wait() {
       "+f"(d[i + 6]), "+f"(d[i + 7])
 #define SUMS32(d, i) SUMS8(d, i), SUMS8(d, i + 8), SUMS8(d, i + 16), SUMS8(d, i + 24)
 #define SUMS64(d, i) SUMS32(d, i), SUMS32(d, i + 32)
+#define SUMS96(d, i) SUMS64(d, i), SUMS32(d, i + 64)
 #define SUMS128(d, i) SUMS64(d, i), SUMS64(d, i + 64)
 #define TEXT32_0                                                                           \
   "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23," \
@@ -112,6 +119,7 @@ template <int GROUPS> DEVICE void wait() {
   "%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
 #define TEXT32 TEXT32_0
 #define TEXT64 TEXT32_0 "," TEXT32_1
+#define TEXT96 TEXT64 "," TEXT32_2
 #define TEXT128 TEXT64 "," TEXT32_2 "," TEXT32_3
 // PRODUCT is the instruction with a in shared memory, PRODUCT_FRAGMENT with a in registers; S is N/2,
 // and A, B, C, D, E number the operands after the sums.
@@ -131,10 +139,11 @@ template <int GROUPS> DEVICE void wait() {
 
 // multiply begins sums = a·bᵀ, or sums += a·bᵀ, with both in shared memory.
 template <int N> DEVICE void multiply(Sums<N>& sums, uint64_t a, uint64_t b, bool add) {
-  static_assert(N == 64 || N == 128 || N == 256, "widths in use");
+  static_assert(N == 64 || N == 128 || N == 192 || N == 256, "widths in use");
 #ifdef __CUDACC__
   if constexpr (N == 64) PRODUCT(64, 32, 32, 33, 34);
   if constexpr (N == 128) PRODUCT(128, 64, 64, 65, 66);
+  if constexpr (N == 192) PRODUCT(192, 96, 96, 97, 98);
   if constexpr (N == 256) PRODUCT(256, 128, 128, 129, 130);
 #else
   emu::wgmma({sums.of, &sums.use, N, add, nullptr, nullptr, a, b});

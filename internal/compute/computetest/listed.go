@@ -78,3 +78,26 @@ func (s *suite) attentionToListedKeys(t *testing.T) {
 		}
 	}
 }
+
+// attentionToOddLists checks lists at the edges of what kernels take at a time: a single tile, the
+// last one alone or left out, which may have a few keys, more than half of its keys, or all. Only
+// the last key of all has the bias.
+func (s *suite) attentionToOddLists(t *testing.T) {
+	const nq, each = 40, compute.TileTokens
+	r, dev := numbersFrom(2), s.open(t, 2)
+	for _, nk := range []int{2*each + 7, 2*each + 200, 3 * each} {
+		for i, list := range [][]int32{{0}, {2}, {0, 1}, {1, 2}, {0, 2}} {
+			c := &attentionCase{nq: nq, nk: nk, heads: 1, hd: 64 * (1 + i%2), dtype: compute.BF16,
+				last: 3, scale: 0.1}
+			c.q, c.k = r.normal(nq*c.hd, 1), r.normal(nk*c.hd, 1)
+			c.v = r.normal(nk*c.hd, 1)
+
+			tiles, err := compute.NewKeyTiles([][]int32{list}, nk)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.tiles = tiles
+			close(t, c.run(t, dev, 0, nq), c.want(), max(s.tol, c.tol()))
+		}
+	}
+}

@@ -61,6 +61,7 @@ func Run(t *testing.T, open Open, tol float64) {
 	t.Run("AttentionOfManyKeys", s.attentionOfManyKeys)
 	t.Run("AttentionKeepsItsSums", s.attentionKeepsItsSums)
 	t.Run("AttentionToListedKeys", s.attentionToListedKeys)
+	t.Run("AttentionToOddLists", s.attentionToOddLists)
 
 	// Linear layers: parts of a weight, sizes of many tiles.
 	t.Run("LinearParts", s.linearParts)
