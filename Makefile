@@ -43,7 +43,9 @@ test-nodemo: ## what commands say in builds without the demo model
 	$(GO) test -tags nodemo -run 'WithoutTheDemo|TestOpen' ./models/demo ./internal/cli
 
 test-generic: ## the CPU engine and the models without assembly
-	LONGTAKE_CPU=generic $(GO) test ./internal/cpu ./internal/model/...
+	LONGTAKE_CPU=generic $(GO) test ./internal/cpu
+	LONGTAKE_CPU=generic $(GO) test -short ./internal/model/...
+	LONGTAKE_CPU=generic $(GO) test -run Reference ./internal/model/vae
 
 # Packages in which nothing runs at the same time as anything else.
 SEQUENTIAL := $(addprefix %/internal/,config disk freeport golden job model/tokenizer model/tokenizer/ftfy \

@@ -1,7 +1,8 @@
 #!/bin/sh
 # compile.sh SOURCES OUT ARCH...: compiles the kernels of a folder to OUT.fatbin, with machine code for
-# each architecture (80 is sm_80), and leaves what ptxas says in OUT.log and what the machine code is in
-# OUT.elf. It fails when ptxas gives up what a kernel is built on, or an architecture is missing.
+# each architecture (80 is sm_80). OUT.log gets what ptxas says, OUT.elf what there is machine code for,
+# and OUT.order the instructions of attention's loop. It fails when ptxas gives up what a kernel is built
+# on, where an architecture is missing, and where softmax does not run beside products (sass-order.awk).
 # The compiler is the one from PyPI that compiler.txt pins; NVCC may name another.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,8 +25,9 @@ if grep -E 'C75(08|10)|wgmma.*serializ' "$out.log" >&2; then
 	exit 1
 fi
 
-command -v cuobjdump >/dev/null || { echo "compile.sh: cuobjdump is missing; architectures are not checked" >&2; exit 0; }
+command -v cuobjdump >/dev/null || { echo "compile.sh: there is no cuobjdump; the machine code is not checked" >&2; exit 0; }
 cuobjdump -lelf "$out.fatbin" >"$out.elf"
 for a in $archs; do
 	grep -q "\.sm_$a\." "$out.elf" || { echo "there is no machine code for sm_$a" >&2; exit 1; }
 done
+case " $archs " in *" 90a "*) cuobjdump -sass "$out.fatbin" | awk -f "$here/sass-order.awk" >"$out.order" ;; esac
