@@ -101,7 +101,10 @@ func read(v *config.Values) (shard.Config, error) {
 		TempDir:     v.String("tmp"), Cache: cmp.Or(v.String("cache"), shard.DefaultCache()),
 		Control: v.String("control"),
 		Data: shard.DataPlane{URL: v.String("data.url"), Listen: v.String("data.listen"),
-			Advertise: v.String("data.advertise"), PeerTimeout: v.Duration("data.peer-timeout")},
+			Advertise: v.String("data.advertise"), PeerTimeout: v.Duration("data.peer-timeout"),
+			Transport: v.String("data.transport"), DirectAddr: v.String("data.direct-addr"),
+			DirectAdvertise:   v.String("data.direct-advertise"),
+			DirectConnections: v.Int("data.direct-connections")},
 		AfterLoad: daemon.TuneRuntime, ReleaseMemory: debug.FreeOSMemory,
 	}
 

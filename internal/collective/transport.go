@@ -59,6 +59,7 @@ func SameProcess(t Transport, rank int) bool {
 // Stats counts a transport's work since it was opened.
 type Stats struct {
 	BytesSent, BytesReceived uint64 // payload bytes, without retransmissions
+	BytesDirect              uint64 // payload bytes that left by direct connections, all told
 	Retransmits              uint64 // chunks sent again
 	Corrupt                  uint64 // chunks dropped for a wrong checksum or frame
 	Stale                    uint64 // messages dropped for an older attempt

@@ -61,6 +61,11 @@ var checks = map[string]check{
 	"data.url":               natsURLs,
 	"data.peer-timeout":      lasting(100*time.Millisecond, longest),
 	"drain-timeout":          lasting(0, longest),
+
+	"data.transport":          oneOf("nats", "direct"),
+	"data.direct-addr":        anAddress,
+	"data.direct-advertise":   anAddress,
+	"data.direct-connections": between(1, 16),
 }
 
 // between allows integers of a range, both ends included.

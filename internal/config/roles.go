@@ -146,6 +146,14 @@ func Shard() Settings {
 			Usage: "host:port that other shards dial (default: where data.listen ended up)"},
 		{Key: "data.url", Default: "",
 			Usage: "a NATS cluster to exchange activations over, in place of an own server"},
+		{Key: "data.transport", Default: "nats", Usage: "how activations go: nats; or direct, by TCP " +
+			"connections of their own to shards that are set to direct, too, and over NATS to the others"},
+		{Key: "data.direct-addr", Default: "", Usage: "host:port at which other shards connect " +
+			"directly (default: the host of data.listen, any port)"},
+		{Key: "data.direct-advertise", Default: "", Usage: "host:port that they dial (default: the " +
+			"host of data.advertise, if any, and the port where data.direct-addr ended up)"},
+		{Key: "data.direct-connections", Default: 4,
+			Usage: "direct connections to each process that this one dials"},
 		{Key: "data.peer-timeout", Default: 30 * time.Second,
 			Usage: "how long another rank may be silent before it is reported and the attempt ends"},
 

@@ -3,12 +3,15 @@ package shard
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
+	"net"
 	"slices"
 	"time"
 
 	natsio "github.com/nats-io/nats.go"
 
 	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/collective/direct"
 	"github.com/longtake/longtake/internal/collective/mem"
 	"github.com/longtake/longtake/internal/collective/nats"
 	"github.com/longtake/longtake/internal/job"
@@ -30,7 +33,26 @@ type DataPlane struct {
 	Advertise string
 	// PeerTimeout is how long a silent rank is waited for; 0: 30 s.
 	PeerTimeout time.Duration
+
+	// Transport is TransportDirect for chunks to go by direct connections where both sides can; "" and
+	// TransportNATS: over NATS.
+	Transport string
+	// DirectAddr is the host:port for direct connections; "": the host of Listen, any port.
+	// DirectAdvertise is what other processes dial; "": the host of Advertise, or where DirectAddr
+	// ended up.
+	DirectAddr, DirectAdvertise string
+	// DirectConnections is how many this process dials to each other one; 0: 4.
+	DirectConnections int
+	// Direct is this process's end of direct connections, which its shards share; it stays the
+	// caller's. nil: a shard makes its own, where Transport asks for one.
+	Direct *direct.Node
 }
+
+// Transports that a DataPlane can be set to.
+const (
+	TransportNATS   = "nats"
+	TransportDirect = "direct"
+)
 
 // inProcess reports whether the ranks are in one process.
 func (p DataPlane) inProcess() bool { return p.Hub != nil || p.Server != nil }
@@ -42,17 +64,24 @@ type link struct {
 	owned    bool           // the server ends with the link
 	conn     *natsio.Conn   // nil with a Hub
 	endpoint *nats.Endpoint // nil with a Hub
+	direct   *direct.Node   // nil: all goes over NATS
 }
 
 // open connects a node, by its id, to its data plane. The caller closes the link.
-func (p DataPlane) open(node string) (*link, error) {
+func (p DataPlane) open(node string, log *slog.Logger) (*link, error) {
 	l := &link{plane: p}
 	if p.Hub != nil {
 		return l, nil
 	}
 	var err error
-	if l.conn, err = l.connect(node); err == nil {
-		l.endpoint, err = nats.NewEndpoint(l.conn, node, nats.Options{PeerTimeout: p.PeerTimeout})
+
+	if l.direct, err = p.direct(log); err == nil {
+		l.conn, err = l.connect(node)
+	}
+
+	if err == nil {
+		l.endpoint, err = nats.NewEndpoint(l.conn, node,
+			nats.Options{PeerTimeout: p.PeerTimeout, Direct: l.direct})
 	}
 	if err != nil {
 		l.close()
@@ -75,6 +104,24 @@ func (l *link) connect(node string) (conn *natsio.Conn, err error) {
 	}
 	l.owned = true
 	return l.server.Connect()
+}
+
+// direct returns this process's end of direct connections, which it opens where the caller has
+// none; nil where they are not asked for.
+func (p DataPlane) direct(log *slog.Logger) (*direct.Node, error) {
+	if p.Transport != TransportDirect || p.Direct != nil {
+		return p.Direct, nil
+	}
+	host, _, err := net.SplitHostPort(cmp.Or(p.Listen, "127.0.0.1:0"))
+	if err != nil {
+		return nil, err
+	}
+	o := direct.Options{Listen: cmp.Or(p.DirectAddr, net.JoinHostPort(host, "0")),
+		Advertise: p.DirectAdvertise, Connections: p.DirectConnections, Log: log}
+	if host, _, err := net.SplitHostPort(p.Advertise); err == nil {
+		o.AdvertiseHost = host
+	}
+	return direct.Listen(o)
 }
 
 // serve starts a server that other nodes' servers can reach by a route.
@@ -135,5 +182,8 @@ func (l *link) close() {
 	}
 	if l.owned {
 		l.server.Shutdown()
+	}
+	if l.direct != nil && l.plane.Direct == nil {
+		l.direct.Close()
 	}
 }

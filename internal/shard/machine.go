@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/collective/direct"
 	"github.com/longtake/longtake/internal/collective/inproc"
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
@@ -74,6 +75,7 @@ func (p *Process) connect(tr collective.Transport, plan job.Plan) collective.Tra
 type Machine struct {
 	shards []*Shard
 	server *natsd.Server // that they share; nil: none
+	direct *direct.Node  // likewise
 	done   chan struct{}
 	wg     sync.WaitGroup
 }
@@ -110,6 +112,13 @@ func StartMachine(ctx context.Context, cfg Config) (*Machine, error) {
 			return nil, fmt.Errorf("cannot open the data plane: %w", err)
 		}
 		cfg.Data.Server = m.server
+	}
+
+	if cfg.Data.Direct == nil {
+		if m.direct, err = cfg.Data.direct(cfg.Log); err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot open the data plane: %w", err), m.Close())
+		}
+		cfg.Data.Direct = m.direct
 	}
 
 	// One after the other: each reads the same files, which are then in memory for the next.
@@ -159,6 +168,9 @@ func (m *Machine) Close() error {
 	m.wg.Wait()
 	if m.server != nil {
 		m.server.Shutdown()
+	}
+	if m.direct != nil {
+		m.direct.Close()
 	}
 	return err
 }

@@ -179,7 +179,7 @@ func (s *Shard) engineOptions() engine.Options {
 
 // connect opens both planes. The control plane may be down: the client keeps trying.
 func (s *Shard) connect() (err error) {
-	if s.link, err = s.cfg.Data.open(string(s.id)); err != nil {
+	if s.link, err = s.cfg.Data.open(string(s.id), s.log); err != nil {
 		return err
 	}
 

@@ -111,6 +111,15 @@ func inProcess(c *coord.Coordinator) func() ([]natsio.Option, error) {
 
 func ownServers(int) DataPlane { return DataPlane{PeerTimeout: 10 * time.Second} }
 
+// mostlyDirect leaves the last of four shards on NATS alone.
+func mostlyDirect(i int) DataPlane {
+	p := ownServers(i)
+	if i < 3 {
+		p.Transport = TransportDirect
+	}
+	return p
+}
+
 func request(frames, steps, shards int, mesh job.Mesh) job.Request {
 	size, scale, seed := 64, 4.0, uint64(7)
 	return job.Request{Prompt: "a red ball", Width: &size, Height: &size, Frames: &frames,
@@ -153,7 +162,8 @@ func never(coord.View) bool { return false }
 func denoising(v coord.View) bool { return v.Progress.Stage == job.StageDenoise }
 
 // TestEveryDataPlaneGivesTheSameClip runs one clip over servers of the shards' own, where its
-// decoding is spread, over one that they share, and over memory.
+// decoding is spread, over one that they share, over direct connections where both sides have them,
+// and over memory.
 func TestEveryDataPlaneGivesTheSameClip(t *testing.T) {
 	shared, err := natsd.Start(nats.ServerOptions("data"))
 	if err != nil {
@@ -162,6 +172,7 @@ func TestEveryDataPlaneGivesTheSameClip(t *testing.T) {
 	defer shared.Shutdown()
 	planes := map[string]func(int) DataPlane{
 		"own servers": ownServers,
+		"direct":      mostlyDirect,
 		"one server":  func(int) DataPlane { return DataPlane{Server: shared} },
 		"memory":      func() func(int) DataPlane { h := &mem.Hub{}; return func(int) DataPlane { return DataPlane{Hub: h} } }(),
 	}
@@ -189,6 +200,11 @@ func TestEveryDataPlaneGivesTheSameClip(t *testing.T) {
 					t.Errorf("mesh %v: video %.20s, others %.20s", m, got.Name, want.Video.Name)
 				}
 			}
+			for i, s := range k.shards {
+				if d := s.link.direct; d != nil && d.Stats().BytesSent == 0 {
+					t.Errorf("shard %d has sent nothing directly", i)
+				}
+			}
 		})
 	}
 }
@@ -196,13 +212,12 @@ func TestEveryDataPlaneGivesTheSameClip(t *testing.T) {
 // TestAClipOutlivesItsShards stops shards one after the other in the middle of a clip, the one with
 // rank 0 among them, until one is left; the clip has the bytes of an undisturbed one.
 func TestAClipOutlivesItsShards(t *testing.T) {
-	for _, scheduler := range []string{"unipc", "euler"} {
-		t.Run(scheduler, func(t *testing.T) { outlive(t, scheduler) })
-	}
+	t.Run("unipc", func(t *testing.T) { outlive(t, "unipc", ownServers) })
+	t.Run("euler, direct", func(t *testing.T) { outlive(t, "euler", mostlyDirect) })
 }
 
-func outlive(t *testing.T, scheduler string) {
-	k := startCluster(t, 4, ownServers)
+func outlive(t *testing.T, scheduler string, plane func(int) DataPlane) {
+	k := startCluster(t, 4, plane)
 	r := request(33, 60, 0, job.Mesh{CFG: 2, Ulysses: 2})
 	r.Scheduler = scheduler
 	undisturbed := k.await(k.create(r), never)

@@ -106,6 +106,7 @@ var owners = []struct {
 	{"go.etcd.io/bbolt", []string{"internal/coord"}},
 	{"github.com/nats-io/", []string{"internal/collective/nats", "internal/natsd", "internal/coord",
 		"internal/shard", "internal/artifact"}},
+	{module + "internal/collective/direct", []string{"internal/collective", "internal/shard"}},
 	{module + "internal/collective/nats", []string{"internal/collective", "internal/shard",
 		"internal/local"}}, // the engine sees transports alone
 	{"gorgonia.org/cu", []string{"internal/cuda"}},

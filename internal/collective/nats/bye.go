@@ -81,12 +81,18 @@ func (t *Transport) onBye(p *peer, h header, payload []byte) {
 // are dropped unacknowledged, and Send calls that wait for credit wake up and find out.
 func (t *Transport) lose(p *peer) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	if p.left != nil {
+		t.mu.Unlock()
 		return
 	}
+	link := p.link
+	p.link = nil
 	p.left = &collective.PeerError{Rank: p.rank, Err: collective.ErrClosed}
 	p.out, p.flying = nil, 0
 	close(p.gone)
 	p.signal()
+	t.mu.Unlock()
+	if link != nil {
+		link.Leave(t)
+	}
 }

@@ -89,6 +89,10 @@ func NewEndpoint(nc *natsio.Conn, node string, opts Options) (*Endpoint, error) 
 	if err := e.sub.SetPendingLimits(pendingMsgsMax, pendingMax); err != nil {
 		return nil, fmt.Errorf("cannot set the limits of endpoint %q: %w", node, err)
 	}
+
+	if opts.Direct != nil {
+		opts.Direct.Register(e)
+	}
 	return e, nil
 }
 
@@ -277,6 +281,9 @@ func (e *Endpoint) Close() error {
 		wg.Go(func() { t.Close() })
 	}
 	wg.Wait()
+	if e.opts.Direct != nil {
+		e.opts.Direct.Unregister(e)
+	}
 
 	if err := e.sub.Unsubscribe(); err != nil && !errors.Is(err, natsio.ErrConnectionClosed) {
 		return fmt.Errorf("cannot unsubscribe endpoint %q: %w", e.node, err)

@@ -60,7 +60,17 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // appendFrame appends the frame to dst, with its checksum.
 func appendFrame(dst []byte, h header, payload []byte) []byte {
-	start, le := len(dst), binary.LittleEndian
+	start := len(dst)
+	dst = append(appendHeader(dst, h, len(payload)), payload...)
+	frame := dst[start:]
+	binary.LittleEndian.PutUint32(frame[crcAt:], crc32.Checksum(frame, castagnoli))
+	return dst
+}
+
+// appendHeader appends the header of a frame with a payload of n bytes. Its checksum is zero, and
+// stays so on direct connections, which have their own.
+func appendHeader(dst []byte, h header, n int) []byte {
+	le := binary.LittleEndian
 	dst = le.AppendUint32(dst, frameMagic)
 	dst = append(dst, frameVersion, byte(h.kind), 0, 0)
 
@@ -71,13 +81,8 @@ func appendFrame(dst []byte, h header, payload []byte) []byte {
 	for _, v := range [...]uint64{h.session, h.peerSession, h.message, h.total, h.offset} {
 		dst = le.AppendUint64(dst, v)
 	}
-	dst = le.AppendUint32(dst, uint32(len(payload)))
-	dst = le.AppendUint32(dst, 0)
-	dst = append(dst, payload...)
-
-	frame := dst[start:]
-	le.PutUint32(frame[crcAt:], crc32.Checksum(frame, castagnoli))
-	return dst
+	dst = le.AppendUint32(dst, uint32(n))
+	return le.AppendUint32(dst, 0)
 }
 
 // parseFrame checks all of a frame that can be checked without its transport, and returns its
@@ -87,32 +92,39 @@ func parseFrame(b []byte) (header, []byte, error) {
 		return header{}, nil, fmt.Errorf("a frame of %d bytes has no header", len(b))
 	}
 
+	h, err := readHeader(b[:headerBytes])
 	le := binary.LittleEndian
 	switch {
-	case le.Uint32(b) != frameMagic:
-		return header{}, nil, errors.New("not a frame")
-	case b[4] != frameVersion:
-		return header{}, nil, fmt.Errorf("frame version %d, %d expected", b[4], frameVersion)
+	case err != nil:
+		return header{}, nil, err
 	case uint64(le.Uint32(b[80:])) != uint64(len(b)-headerBytes):
 		return header{}, nil, errors.New("frame of a wrong length")
 	case le.Uint32(b[crcAt:]) != checksum(b):
 		return header{}, nil, errors.New("frame with a wrong checksum")
-	case kind(b[5]) < kindData || kind(b[5]) > kindBye || b[6] != 0 || b[7] != 0:
-		return header{}, nil, fmt.Errorf("frame of unknown kind %d", b[5])
 	}
-	return parseHeader(b), b[headerBytes:], nil
+	return h, b[headerBytes:], nil
 }
 
-// parseHeader reads the header of a frame that has been checked.
-func parseHeader(b []byte) header {
+// readHeader reads a header, which b is no more than. It leaves the payload's length and the
+// checksum alone.
+func readHeader(b []byte) (header, error) {
 	le := binary.LittleEndian
+	switch {
+	case len(b) != headerBytes || le.Uint32(b) != frameMagic:
+		return header{}, errors.New("not a frame")
+	case b[4] != frameVersion:
+		return header{}, fmt.Errorf("frame version %d, %d expected", b[4], frameVersion)
+	case kind(b[5]) < kindData || kind(b[5]) > kindBye || b[6] != 0 || b[7] != 0:
+		return header{}, fmt.Errorf("frame of unknown kind %d", b[5])
+	}
+
 	return header{
 		kind: kind(b[5]), job: le.Uint64(b[8:]), attempt: le.Uint32(b[16:]),
 		src: le.Uint32(b[20:]), dst: le.Uint32(b[24:]),
 		tag:   collective.Tag{Step: le.Uint32(b[28:]), Op: le.Uint32(b[32:])},
 		index: le.Uint32(b[36:]), session: le.Uint64(b[40:]), peerSession: le.Uint64(b[48:]),
 		message: le.Uint64(b[56:]), total: le.Uint64(b[64:]), offset: le.Uint64(b[72:]),
-	}
+	}, nil
 }
 
 // zeroCRC stands for the checksum's own field.

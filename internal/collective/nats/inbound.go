@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/collective/direct"
 )
 
 // address names a message at its receiver. A tag is used once for each pair of ranks.
@@ -15,13 +17,15 @@ type address struct {
 }
 
 // inMessage is a message that a call waits for, that is on its way in, or that has arrived. The
-// transport's mutex guards it, except for the bytes of buf: the endpoint's receiving goroutine
-// alone writes them, until the message is full.
+// transport's mutex guards it, except for the bytes of buf: until the message is full, whoever has
+// claimed a chunk as busy writes them.
 type inMessage struct {
 	number   uint64 // of the sender; 0: a call waits, and nothing has come yet
 	g        geometry
 	buf      []byte
 	got      bitset        // chunks that have arrived
+	busy     bitset        // chunks that are being stored
+	room     sync.Once     // of buf
 	left     uint32        // chunks that are missing
 	reserved int64         // bytes counted as unclaimed
 	awaited  bool          // a call waits
@@ -109,13 +113,23 @@ func (m *inMessage) finish() {
 	close(m.here)
 }
 
-// onData stores one chunk and acknowledges it. It runs on the endpoint's receiving goroutine alone,
-// so a chunk can be copied without the lock.
+// onData stores one chunk that came by NATS, and acknowledges it.
 func (t *Transport) onData(p *peer, h header, payload []byte) {
-	g, err := h.geometry(len(payload))
+	if m, _ := t.begin(p, nil, h, len(payload)); m != nil {
+		m.store(h, payload)
+		t.stored(p, m, h.index)
+		t.ack(p, nil, m, h)
+	}
+}
+
+// begin decides on a chunk of n bytes, and answers one that is not wanted, the way that it came
+// (nil: NATS). One that is wanted is returned: the caller alone stores it, without the lock, and
+// ends that with stored, or clears the claim.
+func (t *Transport) begin(p *peer, via *direct.Conn, h header, n int) (*inMessage, geometry) {
+	g, err := h.geometry(n)
 	if err != nil || h.message == 0 {
 		t.corrupt.Add(1)
-		return
+		return nil, g
 	}
 
 	t.mu.Lock()
@@ -126,22 +140,22 @@ func (t *Transport) onData(p *peer, h header, payload []byte) {
 	case err != nil:
 		t.fail(&collective.PeerError{Rank: p.rank, Err: err})
 	case verdict == verdictStore:
-		t.store(p, m, h, payload)
-		t.ack(p, m, h)
+		return m, g
 	case verdict == verdictAck:
-		t.ack(p, m, h)
+		t.ack(p, via, m, h)
 	case verdict == verdictLater:
-		t.tell(p, header{kind: kindLater, message: h.message}, nil)
+		t.answer(p, via, header{kind: kindLater, message: h.message}, nil)
 	case verdict == verdictCorrupt:
 		t.corrupt.Add(1)
 	}
+	return nil, g
 }
 
 // verdict is what becomes of a chunk.
 type verdict uint8
 
 const (
-	verdictDrop    verdict = iota // no answer: its sender has left
+	verdictDrop    verdict = iota // no answer: its sender has left, or its copy is being stored
 	verdictStore                  // it is new
 	verdictAck                    // it has arrived before, or nobody wants it any more
 	verdictLater                  // no room
@@ -168,14 +182,18 @@ func (t *Transport) admit(p *peer, h header, g geometry) (*inMessage, verdict, e
 		if m == nil && !t.reserve(int64(g.total)) {
 			return nil, verdictLater, nil
 		}
-		return t.begin(a, h.message, g), verdictStore, nil
+		m = t.enter(a, h.message, g)
 	case m.number != h.message:
 		return nil, 0, fmt.Errorf("used the tag of step %d op %d twice", h.tag.Step, h.tag.Op)
 	case m.g != g:
 		return nil, verdictCorrupt, nil
 	case m.got.has(h.index):
 		return m, verdictAck, nil
+	case m.busy.has(h.index):
+		return nil, verdictDrop, nil
 	}
+
+	m.busy.set(h.index)
 	return m, verdictStore, nil
 }
 
@@ -190,33 +208,41 @@ func (t *Transport) reserve(n int64) bool {
 	return true
 }
 
-// begin makes the entry of a message whose first chunk has come. The caller holds mu and has
-// reserved its bytes if nobody waits for it. The buffer itself is allocated by store, outside the
-// lock.
-func (t *Transport) begin(a address, number uint64, g geometry) *inMessage {
+// enter makes the entry of a message whose first chunk has come. The caller holds mu and has
+// reserved its bytes if nobody waits for it. The buffer itself is allocated outside the lock.
+func (t *Transport) enter(a address, number uint64, g geometry) *inMessage {
 	m := t.message(a)
 	m.number, m.g, m.left, m.got = number, g, g.count, newBitset(g.count)
+	m.busy = newBitset(g.count)
 	if !m.awaited {
 		m.reserved = int64(g.total)
 	}
 	return m
 }
 
-// store copies the chunk into the message. A message of one chunk stays in the buffer that NATS
-// delivered it in. The receiving goroutine is the only one that writes buf, and finish publishes it
-// to the call that waits.
-func (t *Transport) store(p *peer, m *inMessage, h header, payload []byte) {
+// allocate makes room for the message, once.
+func (m *inMessage) allocate() {
+	m.room.Do(func() { m.buf = collective.NewBuffer(int(m.g.total)) })
+}
+
+// store copies a chunk that came by NATS into the message. A message of one chunk stays in the
+// buffer that NATS delivered it in.
+func (m *inMessage) store(h header, payload []byte) {
 	if m.g.count == 1 {
 		m.buf = collective.Align(payload[:len(payload):len(payload)])
-	} else {
-		if m.buf == nil {
-			m.buf = collective.NewBuffer(int(m.g.total))
-		}
-		copy(m.buf[h.offset:], payload)
+		return
 	}
+	m.allocate()
+	copy(m.buf[h.offset:], payload)
+}
+
+// stored notes a chunk that is in its place. finish publishes what was written to the call that
+// waits.
+func (t *Transport) stored(p *peer, m *inMessage, chunk uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m.got.set(h.index)
+	m.busy.clear(chunk)
+	m.got.set(chunk)
 	if m.left--; m.left == 0 {
 		p.complete.add(m.number)
 		m.finish()
@@ -229,7 +255,7 @@ func (t *Transport) store(p *peer, m *inMessage, h header, payload []byte) {
 const ackBytesMax = 256
 
 // ack tells the peer what has arrived of the message; m is nil if all of it has and was received.
-func (t *Transport) ack(p *peer, m *inMessage, h header) {
+func (t *Transport) ack(p *peer, via *direct.Conn, m *inMessage, h header) {
 	t.mu.Lock()
 	a := header{kind: kindAck, message: h.message, offset: p.complete.low, index: chunksMax}
 	var bitmap []byte
@@ -238,7 +264,7 @@ func (t *Transport) ack(p *peer, m *inMessage, h header) {
 		bitmap = m.beyond(a.index)
 	}
 	t.mu.Unlock()
-	t.tell(p, a, bitmap)
+	t.answer(p, via, a, bitmap)
 }
 
 // beyond returns the bitmap of chunks that have arrived, from a chunk on, without trailing zeros.

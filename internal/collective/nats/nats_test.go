@@ -90,7 +90,7 @@ func TestTransport(t *testing.T) {
 }
 
 func TestFaulty(t *testing.T) {
-	transporttest.RunFaulty(t, open(startServer(t, nats.ServerOptions("a"))))
+	transporttest.RunFaulty(t, open(startServer(t, nats.ServerOptions("a"))), 4)
 }
 
 // TestShared puts all ranks on one endpoint.

@@ -3,6 +3,8 @@ package nats
 import (
 	"fmt"
 	"time"
+
+	"github.com/longtake/longtake/internal/collective/direct"
 )
 
 // Options are the limits of an endpoint; zero fields take the defaults.
@@ -27,6 +29,10 @@ type Options struct {
 	// Linger is how long Close waits for acknowledgements; default 2 s.
 	Linger time.Duration
 
+	// Direct is this process's end of direct connections, which chunks take where they can; nil: all
+	// go over NATS. It is the caller's, and outlives the endpoint.
+	Direct *direct.Node
+
 	// Intercept sees every outgoing frame and returns what to publish instead, for tests that lose
 	// or harm frames. The frame's memory is used again once Intercept returns.
 	Intercept func(frame []byte) [][]byte
@@ -39,6 +45,8 @@ const (
 	// Bytes; about 7 ms of a link of 10 Gbit/s.
 	windowDefault = 8 << 20
 	fanInBytes    = 48 << 20 // windows of all peers together: a server buffers 64 MiB per client
+	// Bytes; about 13 ms of 20 Gbit/s, which covers the delay of acknowledgements.
+	directWindow = 32 << 20
 )
 
 // withDefaults fills the options for a server that takes payloads of at most payloadMax bytes.

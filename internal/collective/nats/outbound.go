@@ -3,45 +3,75 @@ package nats
 import (
 	"slices"
 	"time"
+
+	"github.com/longtake/longtake/internal/collective/direct"
 )
 
 // pump sends what is queued for the peer, as far as its window allows. Callers of Send and the
 // pacer run it at once. The mutex is released around each transmission, so several goroutines may
 // interleave their chunks; pick never gives one chunk to two of them.
-func (t *Transport) pump(p *peer) {
+func (t *Transport) pump(p *peer, helper bool) {
 	for {
 		t.mu.Lock()
-		m, chunk, ok := p.pick(time.Now(), t.window)
+		m, chunk, ok := p.pick(time.Now(), t.room(p))
 		if !ok {
+			if helper {
+				p.helpers-- // together with the look: who queues more starts another one
+			}
 			t.mu.Unlock()
 			return
 		}
-		tries := m.chunks[chunk].tries
+
+		tries, link := m.chunks[chunk].tries, p.link
 		t.mu.Unlock()
 		if tries > 1 {
 			t.retransmits.Add(1)
 		}
-		t.transmit(p, m, chunk)
-		t.restamp(p, m, chunk, tries)
+
+		via := t.transmit(p, link, m, chunk)
+		t.restamp(p, m, chunk, tries, via)
 	}
 }
 
-// transmit sends a chunk that pick has taken into flight.
-func (t *Transport) transmit(p *peer, m *outMessage, chunk uint32) {
+// room returns the window of the peer, in bytes. TCP holds back by itself what goes directly, so
+// that a wide one costs nothing there. The caller holds mu.
+func (t *Transport) room(p *peer) int {
+	if p.link != nil && p.link.Up() {
+		return max(t.window, directWindow)
+	}
+	return t.window
+}
+
+// transmit sends a chunk that pick has taken into flight, directly where that is possible, and
+// returns the connection; nil is NATS.
+func (t *Transport) transmit(p *peer, l *direct.Link, m *outMessage, chunk uint32) *direct.Conn {
 	lo, hi := m.g.span(chunk)
-	t.tell(p, header{kind: kindData, tag: m.tag, index: chunk, message: m.number,
-		total: m.g.total, offset: lo}, m.data[lo:hi])
+	h := header{kind: kindData, tag: m.tag, index: chunk, message: m.number, total: m.g.total,
+		offset: lo}
+	via := t.sendDirect(p, l, h, m.data[lo:hi])
+	if via == nil {
+		t.tell(p, h, m.data[lo:hi])
+	}
+	return via
 }
 
 // restamp makes the chunk's time and order count from the end of its transmission, which may have
 // been held up while other goroutines sent later ones. tries tells whether it is still the same
-// one.
-func (t *Transport) restamp(p *peer, m *outMessage, chunk uint32, tries uint8) {
+// one. A connection that was cut in between has told so before the chunk was known to be on it.
+func (t *Transport) restamp(p *peer, m *outMessage, chunk uint32, tries uint8, via *direct.Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c := &m.chunks[chunk]; c.tries == tries {
-		p.order++
-		c.leaving, c.order, c.sentAt = false, p.order, time.Now()
+	c := &m.chunks[chunk]
+	if c.tries != tries {
+		return
+	}
+	p.order++
+	c.leaving, c.order, c.sentAt, c.via = false, p.order, time.Now(), via
+	if m.sentOnce() {
+		p.signal() // its Send may be waiting
+	}
+	if via != nil && !via.Alive() && c.state == chunkFlying && p.find(m.number) == m {
+		p.land(m, chunk, false)
 	}
 }
 

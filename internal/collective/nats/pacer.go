@@ -29,7 +29,7 @@ func (t *Transport) pace() {
 		}
 
 		for _, p := range t.peers {
-			t.pump(p)
+			t.push(p)
 		}
 	}
 }

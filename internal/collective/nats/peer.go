@@ -6,12 +6,16 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/collective/direct"
 )
 
 // peer is what a transport knows of another rank. The transport's mutex guards it.
 type peer struct {
 	rank    int
 	subject string
+	// The direct connections with its process; nil: none.
+	link    *direct.Link
+	helpers int // goroutines that pump along, see help
 	// The random number of its process's transport; 0: never heard.
 	session uint64
 	// Why it is gone, once it said bye; the error of later calls that need it.
@@ -68,6 +72,8 @@ type outChunk struct {
 	tries   uint8     // transmissions
 	order   uint64    // of the latest one, among all to the peer
 	sentAt  time.Time // of the latest one
+	// What it went by, nil for NATS.
+	via *direct.Conn
 }
 
 type chunkState uint8
@@ -127,21 +133,30 @@ func (p *peer) pick(now time.Time, window int) (m *outMessage, chunk uint32, ok 
 		window = 0
 	}
 
-	for _, m := range p.out {
-		if now.Before(m.notBefore) {
-			continue
-		}
-		i, ok := m.waiting()
-		if !ok {
-			continue
-		}
-		if p.flying > 0 && p.flying+m.bytes(i) > window {
-			return nil, 0, false
-		}
-		p.launch(m, i, now)
-		return m, i, true
+	if m, chunk, ok = p.first(now); !ok || p.flying > 0 && p.flying+m.bytes(chunk) > window {
+		return nil, 0, false
 	}
-	return nil, 0, false
+	p.launch(m, chunk, now)
+	return m, chunk, true
+}
+
+// first returns the chunk whose turn it is: the oldest message's, or that of a message of one chunk
+// behind it, which would otherwise wait for all the others.
+func (p *peer) first(now time.Time) (m *outMessage, chunk uint32, ok bool) {
+	for _, x := range p.out {
+		if now.Before(x.notBefore) || ok && x.g.count > 1 {
+			continue
+		}
+
+		i, waits := x.waiting()
+		if waits && x.g.count == 1 {
+			return x, i, true
+		}
+		if waits {
+			m, chunk, ok = x, i, true
+		}
+	}
+	return m, chunk, ok
 }
 
 // launch takes a chunk into flight.
@@ -186,9 +201,12 @@ func (p *peer) resend() {
 	p.loseIf(func(*outChunk) bool { return true })
 }
 
-// losePassed marks the chunks as lost that later transmissions have passed.
+// losePassed marks the chunks as lost that later transmissions have passed. On direct connections
+// they overtake each other all the time, and are not lost while theirs is there.
 func (p *peer) losePassed() bool {
-	return p.loseIf(func(c *outChunk) bool { return c.order+reordering < p.ackedOrder })
+	return p.loseIf(func(c *outChunk) bool {
+		return c.via == nil && c.order+reordering < p.ackedOrder
+	})
 }
 
 // firstWait is how many times RetransmitAfter a chunk may take while no round trip is measured yet:
@@ -207,7 +225,12 @@ func (p *peer) loseOverdue(now time.Time, o Options) bool {
 		base = firstWait * o.RetransmitAfter
 	}
 	base = min(base, o.RetransmitMax)
+
 	return p.loseIf(func(c *outChunk) bool {
+		// A cut tells what is lost; this is for a chunk that met its own copy, see admit.
+		if c.via != nil {
+			return now.Sub(c.sentAt) > o.RetransmitMax<<min(c.tries-1, 2)
+		}
 		wait := min(base<<min(c.tries-1, 8), o.RetransmitMax)
 		return now.Sub(c.sentAt) > wait
 	})
@@ -260,10 +283,12 @@ func (p *peer) acked(m *outMessage, chunk uint32, now time.Time) {
 	if c.state == chunkAcked || chunk >= m.next {
 		return
 	}
-	if c.tries == 1 {
-		p.measure(now.Sub(c.sentAt))
+	if c.via == nil {
+		if c.tries == 1 {
+			p.measure(now.Sub(c.sentAt))
+		}
+		p.ackedOrder = max(p.ackedOrder, c.order)
 	}
-	p.ackedOrder = max(p.ackedOrder, c.order)
 	p.land(m, chunk, true)
 }
 
@@ -315,6 +340,8 @@ func newBitset(n uint32) bitset { return make(bitset, (n+63)/64) }
 func (b bitset) has(i uint32) bool { return b[i/64]>>(i%64)&1 != 0 }
 
 func (b bitset) set(i uint32) { b[i/64] |= 1 << (i % 64) }
+
+func (b bitset) clear(i uint32) { b[i/64] &^= 1 << (i % 64) }
 
 // leading returns the count of set bits before the first clear one.
 func (b bitset) leading() (n uint32) {

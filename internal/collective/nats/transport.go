@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -35,8 +34,8 @@ type Transport struct {
 	done   sync.WaitGroup // of the pacer
 	silent atomic.Bool    // see Silence
 
-	sent, received, retransmits, corrupt, stale atomic.Uint64
-	corruptBefore                               uint64 // of the endpoint, at Join
+	sent, received, directSent, retransmits, corrupt, stale atomic.Uint64
+	corruptBefore                                           uint64 // of the endpoint, at Join
 }
 
 // newTransport makes a transport that does not run yet. Its window depends on the number of peers,
@@ -72,6 +71,7 @@ func (t *Transport) Size() int { return len(t.peers) }
 func (t *Transport) Stats() collective.Stats {
 	return collective.Stats{
 		BytesSent: t.sent.Load(), BytesReceived: t.received.Load(),
+		BytesDirect: t.directSent.Load(),
 		Retransmits: t.retransmits.Load(), Stale: t.stale.Load(),
 		Corrupt: t.corrupt.Load() + t.e.corrupt.Load() - t.corruptBefore,
 	}
@@ -114,7 +114,7 @@ func (t *Transport) send(ctx context.Context, p *peer, tag collective.Tag, data 
 	}
 
 	for {
-		t.pump(p)
+		t.push(p)
 
 		t.mu.Lock()
 		sent, credit, ended := m.sentOnce(), p.credit, t.ended(p)
@@ -264,6 +264,7 @@ func (t *Transport) Close() error {
 		t.tell(p, header{kind: kindBye}, last.encode())
 	}
 	t.drop()
+	t.leaveLinks()
 	return nil
 }
 
@@ -308,91 +309,19 @@ func (t *Transport) drop() {
 	}
 }
 
-// tell sends the peer a frame, after setting the header fields that all frames of the transport
-// share. The own rank and a peer that has left get none. Callers do not hold mu.
+// tell sends the peer a frame over NATS. The own rank and a peer that has left get none. Callers
+// do not hold mu.
 func (t *Transport) tell(p *peer, h header, payload []byte) {
 	t.mu.Lock()
-	h.peerSession, p.toldAt = p.session, time.Now()
+	t.address(&h, p)
+	p.toldAt = time.Now()
 	skip := p.left != nil || p.rank == t.rank
 	t.mu.Unlock()
 	if skip || t.silent.Load() {
 		return
 	}
-	h.job, h.attempt, h.session = t.at.job, t.attempt, t.session
-	h.src, h.dst = t.at.rank, uint32(p.rank)
 	t.e.publish(p.subject, h, payload)
 }
 
-// ping sends a sign of life, which also tells the peer this rank's session.
-func (t *Transport) ping(p *peer) { t.tell(p, header{kind: kindPing}, nil) }
-
-// receive takes one frame of this attempt. The endpoint calls it for one frame after the other.
-func (t *Transport) receive(h header, payload []byte) {
-	if t.silent.Load() {
-		return
-	}
-	if h.src >= uint32(len(t.peers)) || h.src == t.at.rank {
-		t.corrupt.Add(1)
-		return
-	}
-
-	p := t.peers[h.src]
-	if h.peerSession != 0 && h.peerSession != t.session {
-		t.stale.Add(1)
-		return
-	}
-	if !t.hear(p, h) {
-		return
-	}
-
-	switch h.kind {
-	case kindData:
-		t.onData(p, h, payload)
-	case kindAck:
-		t.onAck(p, h, payload)
-	case kindLater:
-		t.onLater(p, h)
-	case kindBye:
-		t.onBye(p, h, payload)
-	}
-}
-
-// The new process has none of the state that the attempt needs from it.
-var errRestarted = errors.New("started again within the attempt")
-
-// hear notes a sign of life of the peer, and reports whether the frame is to be handled. The first
-// one tells the peer's session; what was sent to it before is lost if it had not heard this rank by
-// then. A different session later on means that the peer's process was started again, which fails
-// the attempt.
-func (t *Transport) hear(p *peer, h header) bool {
-	t.mu.Lock()
-	p.heardAt = time.Now()
-
-	known := p.session
-	switch {
-	case known == h.session || h.session == 0 || (known != 0 && h.kind == kindBye):
-		t.mu.Unlock()
-		return known == h.session || known == 0 || h.session == 0
-	case known == 0:
-		p.session = h.session
-		if h.peerSession == 0 {
-			p.resend()
-		}
-		t.mu.Unlock()
-		t.wake()
-		t.ping(p)
-		return true
-	}
-	t.mu.Unlock()
-
-	t.fail(&collective.PeerError{Rank: p.rank, Err: errRestarted})
-	return false
-}
-
-// wake makes the pacer look for chunks to send again, without waiting for its next tick.
-func (t *Transport) wake() {
-	select {
-	case t.kick <- struct{}{}:
-	default:
-	}
-}
+// ping sends a sign of life, which also tells the peer this rank's session, and how to connect.
+func (t *Transport) ping(p *peer) { t.tell(p, header{kind: kindPing}, t.offer()) }

@@ -32,9 +32,10 @@ func Run(t *testing.T, open Open) {
 // With these rates two frames in five misbehave, so that a message of twenty chunks hardly ever
 // arrives without retransmission. Tests of silence are left out, since a lost frame looks like a
 // silent peer, and so is the test of what Close delivers, which is bounded by a linger time. A
-// transport without frames, such as package mem, has nothing to run here.
-func RunFaulty(t *testing.T, open Open) {
-	for seed := range uint64(4) {
+// transport without frames, such as package mem, has nothing to run here. Each seed is a run of its
+// own.
+func RunFaulty(t *testing.T, open Open, seeds uint64) {
+	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			f := Fault{Seed: seed, Drop: .1, Duplicate: .1, Corrupt: .1, Delay: .1}
 
