@@ -57,7 +57,7 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 		panic(fmt.Sprintf("cuda: Linear: weight is a %T, not of the cuda device", w))
 	}
 	n, k := l.Dims()
-	in, out := either(op, "x", x, x.Rows, k), sized(op, "dst", dst, x.Rows, n)
+	in, out := either(op, "x", x, x.Rows, k), either(op, "dst", dst, x.Rows, n)
 	check.Apart(op, "dst", "x", dst, x)
 	check.Activation(op, ep.Act)
 	mul, res := optional(op, "Mul", ep.Mul, out), optional(op, "Residual", ep.Residual, out)
@@ -66,7 +66,10 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	defer d.leave()
 	gate := d.rowVecOf(op, "Gate", ep.Gate, out.rows, out.cols, 0)
 	end := epilogue{ptr(out), num(out.stride), l.bias(), num(int(ep.Act)), ptr(mul), num(mul.stride),
-		gate.at, gate.stride, gate.index, ptr(res), num(res.stride)}
+		gate.at, gate.stride, gate.index, ptr(res), num(res.stride), num(int(out.form))}
+	if out.form != floats && ep.Residual != nil {
+		panic("cuda: Linear: dst is an operand, to which no Residual is added")
+	}
 
 	// The generation's kernel by the width of the whole weight, so that a part has the same bits.
 	by := d.linearOf(k, l.whole.out, l.whole.dtype)
@@ -84,7 +87,7 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 
 // epilogue is the last parameters of every kernel of linear layers, from dst on: what it does with
 // its sums.
-type epilogue [11]value
+type epilogue [12]value
 
 // warps is the rows of a block of the norms.
 const warps = 4

@@ -8,7 +8,7 @@ namespace operand {
 // what panels.h describes.
 enum Form { FLOATS = 0, ROWS = 1, PANELS = 2 };
 
-constexpr i64 PANEL_COLS = 64, PANEL_ROW = 128;  // columns, and bytes, of a row of a panel
+constexpr i64 PANEL_ROW = 128;  // bytes of a row of a panel, which has 64 columns
 
 // Matrix is a view that kernels store to, and copies read.
 struct Matrix {
@@ -20,8 +20,8 @@ struct Matrix {
   // multiples of 1,024 bytes, so that an address says where in its panel it is.
   DEVICE_MEMBER i64 offset(i64 i, i64 j) const {
     if (form == ROWS) return 2 * (i * ld + j);
-    const i64 first = (i64)at % PANEL_ROW, col = first / 2 + j;
-    const i64 to = (i64)at - first + (col / PANEL_COLS * ld + i) * PANEL_ROW + col % PANEL_COLS * 2;
+    const i64 first = (i64)at & (PANEL_ROW - 1), col = (first >> 1) + j;
+    const i64 to = (i64)at - first + ((col >> 6) * ld + i) * PANEL_ROW + (col & 63) * 2;
     return (to ^ (to >> 7 & 7) << 4) - (i64)at;
   }
 
@@ -34,6 +34,18 @@ struct Matrix {
     else *(bf16*)(at + offset(i, j)) = narrow(y);
   }
 
+  // pairs says whether elements j and j+1 of an operand, of even j, share a word of 4 bytes.
+  DEVICE_MEMBER bool pairs() const { return (i64)at % 4 == 0 && (form == PANELS || ld % 2 == 0); }
+
+  // put_pair stores elements j and j+1 of row i, which share a word.
+  DEVICE_MEMBER void put_pair(i64 i, i64 j, float y, float z) const {
+    char* const to = at + offset(i, j);
+#ifndef __CUDACC__
+    emu::aligned(to, 4, "a pair");
+#endif
+    *(uint32_t*)to = pair(y, z);
+  }
+
   // put_two stores elements j and j+1 of row i.
   DEVICE_MEMBER void put_two(i64 i, i64 j, float y, float z) const {
     if (form == FLOATS) {
@@ -41,8 +53,7 @@ struct Matrix {
       ((float*)at)[i * ld + j + 1] = z;
       return;
     }
-    char* const to = at + offset(i, j);
-    if ((i64)to % 4 == 0) *(uint32_t*)to = pair(y, z);
+    if (pairs() && j % 2 == 0) put_pair(i, j, y, z);
     else put(i, j, y), put(i, j + 1, z);
   }
 };

@@ -6,7 +6,7 @@ namespace linear {
 // Epilogue is act(y + bias)·mul·gate + residual; null pointers leave a step out. Row i takes row
 // index[i] of gate, or row 0 without an index. dst may be mul or residual.
 struct Epilogue {
-  float* dst;            // [n, out], ld apart
+  float* dst;            // [n, out], ld apart; float32 or an operand
   i64 ld;
   const float* bias;     // [out]
   i64 act;
@@ -17,6 +17,7 @@ struct Epilogue {
   const int* index;      // [n]
   const float* residual; // [n, out]
   i64 ld_residual;
+  i64 form;              // of dst, see ../include/operand.h; with float32 alone dst may be another's
 
   DEVICE_MEMBER void operator()(i64 row, i64 col, float y) const {
     if (bias) y += bias[col];
@@ -24,7 +25,7 @@ struct Epilogue {
     if (mul) y *= mul[row * ld_mul + col];
     if (gate) y *= gate[(index ? index[row] : 0) * ld_gate + col];
     if (residual) y += residual[row * ld_residual + col];
-    dst[row * ld + col] = y;
+    operand::Matrix{(char*)dst, ld, form}.put(row, col, y);
   }
 };
 

@@ -11,9 +11,7 @@
 //
 // Lanes 4i to 4i+3 of a warp come to put together, with the same row, and their pairs are columns
 // [at.first - 2·(lane % 4), + 64): all of a row of a panel, if the tile begins where panels do. Rows
-// are there; of columns those for which at.has(c), all of them with WHOLE. An output in another form
-// (bfloat16, in rows or panels) is a struct of its own here, which reads where it goes from dst and
-// ld, and kernels with it in the .cu.
+// are there; of columns those for which at.has(c), all of them with WHOLE.
 #pragma once
 
 #include "../include/pairs.h"
@@ -89,6 +87,30 @@ struct Floats {
       } else {
         if (at.has(c)) to[c] = y[2 * p];
         if (at.has(c + 1)) to[c + 1] = y[2 * p + 1];
+      }
+    }
+  }
+};
+
+// Operand is an output of a form that another product reads, see ../include/operand.h: a pair is a
+// word then, and four lanes have a piece of 16 bytes.
+template <i64 FORM> struct Operand {
+  char* dst;
+  i64 ld;
+
+  DEVICE_MEMBER operand::Matrix to() const { return {dst, ld, FORM}; }
+  DEVICE_MEMBER bool paired() const { return to().pairs(); }
+
+  template <bool WHOLE>
+  DEVICE_MEMBER void put(const float (&y)[2 * PAIRS], i64 row, const Columns<WHOLE>& at) const {
+    UNROLL
+    for (int p = 0; p < PAIRS; p++) {
+      const i64 c = at.first + 8 * p;
+      if constexpr (WHOLE) {
+        to().put_pair(row, c, y[2 * p], y[2 * p + 1]);
+      } else {
+        if (at.has(c)) to().put(row, c, y[2 * p]);
+        if (at.has(c + 1)) to().put(row, c + 1, y[2 * p + 1]);
       }
     }
   }
@@ -186,6 +208,20 @@ DEVICE void finish(float (&s)[SLABS * SLAB], const Epilogue& ep, const Out& out,
     finish_slabs<K, true, SLABS>(s, ep, out, a);
   else
     finish_slabs<K, false, SLABS>(s, ep, out, a);
+}
+
+// finish_as hands them to the output that the epilogue asks for: float32, or an operand in the FORM
+// of the kernel's generation. What has a residual is never an operand: it goes back to the stream
+// that it was added to.
+template <class K, int SLABS, i64 FORM>
+DEVICE void finish_as(float (&s)[SLABS * SLAB], const Epilogue& ep, const Area& a) {
+  if constexpr (K::RESIDUAL != ALWAYS) {
+    if (ep.form == FORM) {
+      finish<K, SLABS>(s, ep, Operand<FORM>{(char*)ep.dst, ep.ld}, a);
+      return;
+    }
+  }
+  finish<K, SLABS>(s, ep, Floats{ep.dst, ep.ld}, a);
 }
 
 }  // namespace linear

@@ -26,8 +26,9 @@ template <class T> struct Weight {
 KERNEL(simt::THREADS, linear_v1)
 (const float* x, i64 ldx, const float* w, i64 n, i64 in, i64 out, float* dst, i64 ld,
  const float* bias, i64 act, const float* mul, i64 ld_mul, const float* gate, i64 ld_gate,
- const int* index, const float* residual, i64 ld_residual) {
-  const Epilogue ep = {dst, ld, bias, act, mul, ld_mul, gate, ld_gate, index, residual, ld_residual};
+ const int* index, const float* residual, i64 ld_residual, i64 form) {
+  const Epilogue ep = {dst,     ld,    bias,     act,         mul, ld_mul, gate,
+                       ld_gate, index, residual, ld_residual, form};
   simt::multiply(Rows<false>{x, ldx}, Weight<float>{w, in}, n, out, in, ep);
 }
 LAUNCHABLE(simt::THREADS, linear_v1)
@@ -36,8 +37,9 @@ LAUNCHABLE(simt::THREADS, linear_v1)
 KERNEL(simt::THREADS, linear_v1_bf16)
 (const float* x, i64 ldx, const bf16* w, i64 n, i64 in, i64 out, float* dst, i64 ld,
  const float* bias, i64 act, const float* mul, i64 ld_mul, const float* gate, i64 ld_gate,
- const int* index, const float* residual, i64 ld_residual) {
-  const Epilogue ep = {dst, ld, bias, act, mul, ld_mul, gate, ld_gate, index, residual, ld_residual};
+ const int* index, const float* residual, i64 ld_residual, i64 form) {
+  const Epilogue ep = {dst,     ld,    bias,     act,         mul, ld_mul, gate,
+                       ld_gate, index, residual, ld_residual, form};
   simt::multiply(Rows<true>{x, ldx}, Weight<bf16>{w, in}, n, out, in, ep);
 }
 LAUNCHABLE(simt::THREADS, linear_v1_bf16)

@@ -130,7 +130,7 @@ template <class K> DEVICE void run(const Matrix& x, const Matrix& w, const Epilo
   multiply(s, stages, x, w, row0, col0, row >= x.rows || col >= w.rows);
   const int lane = threadIdx.x % 32;
   const Area area = {row + lane / 4, x.rows, col + lane % 4 * 2, w.rows, 16, 0};
-  finish<K, DOWN>(reinterpret_cast<float(&)[DOWN * SLAB]>(s), ep, Floats{ep.dst, ep.ld}, area);
+  finish_as<K, DOWN, operand::ROWS>(reinterpret_cast<float(&)[DOWN * SLAB]>(s), ep, area);
 }
 
 }  // namespace v2
@@ -141,9 +141,9 @@ template <class K> DEVICE void run(const Matrix& x, const Matrix& w, const Epilo
   KERNEL(v2::THREADS, name)                                                                       \
   (const bf16* x, const bf16* w, i64 n, i64 in, i64 out, float* dst, i64 ld, const float* bias,   \
    i64 act, const float* mul, i64 ld_mul, const float* gate, i64 ld_gate, const int* index,       \
-   const float* residual, i64 ld_residual) {                                                      \
+   const float* residual, i64 ld_residual, i64 form) {                                            \
     v2::run<K>({x, n, in}, {w, out, in}, {dst, ld, bias, act, mul, ld_mul, gate, ld_gate, index,  \
-                                          residual, ld_residual});                                \
+                                          residual, ld_residual, form});                          \
   }                                                                                               \
   LAUNCHABLE(v2::THREADS, name)
 

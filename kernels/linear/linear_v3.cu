@@ -110,7 +110,7 @@ DEVICE void finish(wgmma::Sums<COLS>& sums, const Call& c, const Place& at, int 
   float s[COLS / 2];
   UNROLL
   for (int e = 0; e < COLS / 2; e++) s[e] = sums[e];
-  linear::finish<K, COLS / 64>(s, ep, linear::Floats{ep.dst, ep.ld}, area);
+  linear::finish_as<K, COLS / 64, operand::PANELS>(s, ep, area);
 }
 
 DEVICE void begin(const Ring& r) {
@@ -147,7 +147,7 @@ template <class K> DEVICE void run(const Call& c, const Epilogue& ep) {
 #if HOPPER
 #define RUN(K) \
   run<K>({x, w, x_pitch, w_pitch, count, n, out, skip}, \
-         {dst, ld, bias, act, mul, ld_mul, gate, ld_gate, index, residual, ld_residual})
+         {dst, ld, bias, act, mul, ld_mul, gate, ld_gate, index, residual, ld_residual, form})
 #else
 #define RUN(K) absent()
 #endif
@@ -157,7 +157,8 @@ template <class K> DEVICE void run(const Call& c, const Epilogue& ep) {
   KERNEL_ALONE(THREADS, name)                                                                     \
   (const bf16* x, i64 x_pitch, const bf16* w, i64 w_pitch, i64 n, i64 count, i64 out, i64 skip,   \
    float* dst, i64 ld, const float* bias, i64 act, const float* mul, i64 ld_mul,                  \
-   const float* gate, i64 ld_gate, const int* index, const float* residual, i64 ld_residual) {    \
+   const float* gate, i64 ld_gate, const int* index, const float* residual, i64 ld_residual,      \
+   i64 form) {                                                                                    \
     RUN(K);                                                                                       \
   }                                                                                               \
   LAUNCHABLE(THREADS, name)

@@ -25,6 +25,7 @@ func operandCases() []*operandCase {
 		{rows: 37, cols: 200, row: 5, n: 17, col: 24, width: 129},
 		{rows: 9, cols: 72, row: 8, n: 1, col: 63, width: 2},
 		{rows: 1, cols: 8, n: 1, width: 8},
+		{rows: 20, cols: 600, row: 3, n: 15, col: 40, width: 540}, // with tiles that are whole
 	}
 	for i, c := range all {
 		r := numbersFrom(uint64(i)) //nolint:gosec // small
@@ -61,6 +62,13 @@ var makers = map[string]func(r *rig, dst compute.Mat, c *operandCase){
 		r.dev.Attention(dst, r.place(c.x, c.n, c.width), k, v,
 			compute.AttentionArgs{Heads: heads, Scale: 0.1, DType: compute.BF16})
 	},
+	"Linear": func(r *rig, dst compute.Mat, c *operandCase) { c.linear(r, dst, compute.Epilogue{}) },
+	"Linear with an activation": func(r *rig, dst compute.Mat, c *operandCase) {
+		c.linear(r, dst, compute.Epilogue{Act: compute.GELUTanh})
+	},
+	"Linear with a gate": func(r *rig, dst compute.Mat, c *operandCase) {
+		c.linear(r, dst, compute.Epilogue{Gate: &compute.RowVec{M: r.place(c.gain, 1, c.width)}})
+	},
 	"Add": func(r *rig, dst compute.Mat, c *operandCase) {
 		r.dev.Add(dst, r.place(c.x, c.n, c.width), r.place(c.y, c.n, c.width))
 	},
@@ -68,6 +76,18 @@ var makers = map[string]func(r *rig, dst compute.Mat, c *operandCase){
 		r.dev.Copy(dst, r.place(c.x, c.n, c.width))
 	},
 	"Upload": func(r *rig, dst compute.Mat, c *operandCase) { r.dev.Upload(dst, c.x) },
+}
+
+// linear computes a product of few inputs.
+func (c *operandCase) linear(r *rig, dst compute.Mat, ep compute.Epilogue) {
+	r.t.Helper()
+	const in = 24
+	numbers := numbersFrom(2)
+	l, err := r.dev.PackLinear(numbers.normal(c.width*in, 1), c.gain, c.width, in, compute.BF16)
+	if err != nil {
+		r.t.Fatalf("cannot pack: %v", err)
+	}
+	r.dev.Linear(dst, r.place(numbers.normal(c.n*in, 1), c.n, in), l, ep)
 }
 
 // operands checks, on devices that have operands, that each operation which may make one leaves

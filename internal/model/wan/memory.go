@@ -96,7 +96,7 @@ func (s *Sequence) allocate(total int, heads partition.Range, r *Reach) {
 	// Activations of the own tokens.
 	s.in, s.out = a.Mat(n, s.t.TokenWidth()+s.t.ConditionWidth()), a.Mat(n, s.t.TokenWidth())
 	s.hidden, s.norm, s.attn = a.Mat(n, d), a.Operand(n, d, 0, t), a.Operand(n, d, 0, t)
-	s.qkv, s.q2, s.up = a.Mat(n, 3*d), a.Mat(n, d), a.Mat(n, cfg.FFNDim)
+	s.qkv, s.q2, s.up = a.Mat(n, 3*d), a.Mat(n, d), a.Operand(n, cfg.FFNDim, 0, t)
 
 	s.control.allocate(s.t, a, n)
 

@@ -42,7 +42,7 @@ type Sequence struct {
 	out        compute.Mat // [n, TokenWidth]: velocity
 	hidden     compute.Mat // [n, d]
 	norm, attn compute.Mat // [n, d], operands: what blocks multiply first, and what attention gives
-	up         compute.Mat // [n, ffn]
+	up         compute.Mat // [n, ffn], an operand
 	qkv, q2    compute.Mat // [n, 3d], [n, d]: of self-attention and cross-attention
 
 	control control // what control blocks work on; unused by models without them
