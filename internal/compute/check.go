@@ -79,12 +79,15 @@ func (c Checker) Rope(op string, r *Rope, width int) {
 	}
 }
 
-// Attention checks the heads, the scale and the lists of keys, and that dst shares nothing with
-// what is read.
+// Attention checks the heads, the scale, the type and the lists of keys, and that dst shares
+// nothing with what is read.
 func (c Checker) Attention(op string, dst, q, k, v Mat, a AttentionArgs) {
 	if a.Heads < 1 || q.Cols%a.Heads != 0 || q.Cols == 0 || k.Rows < 1 || !(a.Scale > 0) {
 		panic(fmt.Sprintf("%s: %s: %d heads over width %d, %d keys, scale %g",
 			c, op, a.Heads, q.Cols, k.Rows, a.Scale))
+	}
+	if a.DType != a.DType.Rest() {
+		panic(fmt.Sprintf("%s: %s: attention in %v", c, op, a.DType))
 	}
 	if a.Tiles != nil && !a.Tiles.fits(q.Rows, k.Rows) {
 		panic(fmt.Sprintf("%s: %s: the lists of keys are not for %d queries and %d keys",
@@ -139,7 +142,7 @@ func CheckWeight(values int, bias []float32, out, in int, t DType) error {
 	if bias != nil && len(bias) != out {
 		return fmt.Errorf("bias has %d values, want %d", len(bias), out)
 	}
-	if t > BF16 {
+	if t > FP8 {
 		return fmt.Errorf("type %d is unknown", t)
 	}
 	return nil

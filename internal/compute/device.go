@@ -41,6 +41,11 @@ type Device interface {
 	// PackLinear prepares a weight [out, in] (row-major, as torch.nn.Linear) and a bias [out] or
 	// nil, for products whose inputs are of type t. Sizes that do not match are an error; the
 	// slices are copied.
+	//
+	// With FP8, rows of both operands are rounded to bfloat16 and then to E4M3 times a scale of the
+	// row's own: its largest magnitude / 448, or 0 where that is below 2^-100. What is rounded is the
+	// number times 448 / the magnitude, both quotients in float32. Sums of products in float32 are
+	// multiplied by the scale of x's row, then by that of the weight's.
 	PackLinear(w, bias []float32, out, in int, t DType) (Linear, error)
 	// PackConv prepares a convolution weight [out, in, kt, kh, kw] and a bias [out] or nil.
 	PackConv(w, bias []float32, s ConvShape) (Conv, error)
@@ -147,11 +152,13 @@ type DType uint8
 const (
 	FP32 DType = iota
 	BF16       // bfloat16, rounded to nearest, ties to even
+	// FP8 is E4M3 with scales, in linear layers alone (see PackLinear); Rest is that of all else.
+	FP8
 )
 
 // dtypeNames are the names that users give, in the order in which they are shown: the one list of
 // types that a job or a shard may ask for.
-var dtypeNames = [...]string{FP32: "fp32", BF16: "bf16"}
+var dtypeNames = [...]string{FP32: "fp32", BF16: "bf16", FP8: "fp8"}
 
 // DTypes returns all types, in the order in which they are shown.
 func DTypes() (all []DType) {
@@ -164,7 +171,30 @@ func DTypes() (all []DType) {
 // DTypeNames returns the names of all types.
 func DTypeNames() []string { return slices.Clone(dtypeNames[:]) }
 
-// String returns the name that users give: fp32 or bf16.
+// Rest returns the type of the products of a job of type t that are not in it: attention, small
+// layers, and with them the activations that ranks exchange.
+func (t DType) Rest() DType {
+	if t == FP8 {
+		return BF16
+	}
+	return t
+}
+
+// TypeLister is offered by devices that cannot multiply in every type.
+type TypeLister interface {
+	// DTypes returns the types that PackLinear takes.
+	DTypes() []DType
+}
+
+// DTypesOf returns the types that a device multiplies in.
+func DTypesOf(dev Device) []DType {
+	if d, ok := dev.(TypeLister); ok {
+		return d.DTypes()
+	}
+	return DTypes()
+}
+
+// String returns the name that users give: fp32, bf16 or fp8.
 func (t DType) String() string {
 	if int(t) < len(dtypeNames) {
 		return dtypeNames[t]
@@ -199,6 +229,22 @@ type Epilogue struct {
 	Mul      *Mat       // [n, out]: the other half of a gated feed-forward
 	Gate     *RowVec    // [groups, out]: the gate of an adaptive norm
 	Residual *Mat       // [n, out]: the stream that the block adds to
+}
+
+// Rows returns the epilogue of rows [lo, hi) alone.
+func (e Epilogue) Rows(lo, hi int) Epilogue {
+	part := func(m *Mat) *Mat {
+		if m == nil {
+			return nil
+		}
+		r := m.RowRange(lo, hi)
+		return &r
+	}
+	e.Mul, e.Residual = part(e.Mul), part(e.Residual)
+	if e.Gate != nil && e.Gate.Index != nil {
+		e.Gate = &RowVec{e.Gate.M, e.Gate.Index[lo:hi]}
+	}
+	return e
 }
 
 // RowVec assigns one of a few vectors to every row of a matrix: row i uses row Index[i] of M, or

@@ -131,8 +131,8 @@ func Shard() Settings {
 		{Key: "gpus", Default: "", Usage: "a shard on each of these GPUs: all, or numbers such as 0,1 " +
 			"(default: one shard, as device says)"},
 		{Key: "threads", Default: 0, Usage: "threads that compute on the CPU; 0: all cores"},
-		{Key: "dtype", Default: "auto", Usage: "what the model is loaded for: fp32, bf16, or auto, " +
-			"bf16 on GPUs and fp32 on CPUs; a job of another type loads it again"},
+		{Key: "dtype", Default: "auto", Usage: "what the model is loaded for: fp32, bf16, fp8, or " +
+			"auto, bf16 on GPUs and fp32 on CPUs; a job of another type loads it again"},
 		experts,
 		{Key: "text-encoder", Default: "auto", Usage: "how the text encoder is in a GPU's memory. " +
 			"resident: whole; stream: layer by layer, for each new text; auto: whole where plenty is left"},

@@ -25,6 +25,24 @@ func TestFormatNeedsAShardThatWritesIt(t *testing.T) {
 	}
 }
 
+// TestFP8NeedsAShardThatHasIt refuses a job at once, and then places it on the shard that has it.
+func TestFP8NeedsAShardThatHasIt(t *testing.T) {
+	c := start(t, testConfig(t.TempDir()))
+	a := fake(t, c, "a") // of an older version
+	fp8 := job.Request{DType: "fp8", Shards: 1}
+	var f *job.FieldError
+	if _, err := c.Create(context.Background(), fp8); !errors.As(err, &f) || f.Field != "dtype" {
+		t.Fatalf("%v", err)
+	}
+	b := fake(t, c, "b", func(r *wire.Registration) { r.DTypes = []string{"fp32", "bf16", "fp8"} })
+	create(t, c, fp8)
+	b.told()
+
+	// The others get what they can.
+	create(t, c, job.Request{DType: "bf16", Shards: 1})
+	a.told()
+}
+
 func TestKeysAndLimits(t *testing.T) {
 	ctx := context.Background()
 	cfg := testConfig(t.TempDir())

@@ -31,9 +31,10 @@ type Device struct {
 	nonFinite atomic.Bool  // a norm has met NaN or an infinity since SawNonFinite was called
 
 	// Scratch of operations. It grows and stays, as most operations are repeated in the next layer.
-	keys  []float32 // packed keys and values of attention
-	units []float32 // the rounded input of a product
-	zero  []float32 // never written
+	keys   []float32 // packed keys and values of attention
+	units  []float32 // the rounded input of a product
+	scales []float32 // of its rows, in FP8
+	zero   []float32 // never written
 
 	// The arguments of the running operation, in place so that running it allocates nothing.
 	rowwise   rowwise
@@ -107,7 +108,7 @@ func (d *Device) Threads() int { return d.pool.size() }
 // Close stops the workers and waits for them. Closing twice is harmless.
 func (d *Device) Close() error {
 	d.pool.close()
-	d.keys, d.units = nil, nil
+	d.keys, d.units, d.scales = nil, nil, nil
 	return nil
 }
 

@@ -36,6 +36,8 @@ type epilogue struct {
 	act           compute.Activation
 	mul, residual view // without rows: not set
 	gate          rowVec
+
+	rowScales, colScales []float32 // of the operands in FP8; nil otherwise
 }
 
 // newEpilogue checks ep for rows of dst. bias is nil or has an element per column.

@@ -113,7 +113,11 @@ func (p *product) do(w *worker, task int) {
 
 	// Columns before skip, and those that only fill the last panel, are dropped.
 	first := max(0, p.skip-t.col)
-	p.ep.store(w, t.row, t.rows, t.col+first-p.skip, min(t.cols, p.w.n-t.col)-first, c[first:], ld)
+	col, width := t.col+first-p.skip, min(t.cols, p.w.n-t.col)-first
+	if p.ep.rowScales != nil {
+		p.ep.rescale(t.row, t.rows, col, width, c[first:], ld)
+	}
+	p.ep.store(w, t.row, t.rows, col, width, c[first:], ld)
 }
 
 // prefetch is what a micro-kernel fetches while it works: a cache line of a row and one of another

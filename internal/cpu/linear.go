@@ -14,6 +14,8 @@ type linear struct {
 	skip int          // columns of the first panel before the first output, see Part
 	bias []float32    // of the outputs
 	bf16 *bf16Kernels // nil in float32
+
+	scales []float32 // of the outputs, in FP8; nil otherwise
 }
 
 // Dims returns out and in.
@@ -28,6 +30,9 @@ func (l *linear) Part(lo, hi int) compute.Linear {
 	p := *l
 	if p.bias != nil {
 		p.bias = p.bias[lo:hi]
+	}
+	if p.scales != nil {
+		p.scales = p.scales[lo:hi]
 	}
 	from := (l.skip + lo) / l.nr * l.nr
 	p.panels = l.from(from)
@@ -44,7 +49,7 @@ func (d *Device) PackLinear(w, bias []float32, out, in int, t compute.DType) (co
 
 // bf16For returns how to multiply in a type, nil for float32.
 func (d *Device) bf16For(t compute.DType) *bf16Kernels {
-	if t == compute.BF16 {
+	if t != compute.FP32 {
 		return &d.kern.bf16
 	}
 	return nil
@@ -71,6 +76,10 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	in := sized("Linear", "x", x, x.Rows, l.in)
 	out := sized("Linear", "dst", dst, x.Rows, l.n-l.skip)
 	check.Apart("Linear", "dst", "x", dst, x)
+	if l.scales != nil {
+		d.linearFP8(dst, x, l, ep)
+		return
+	}
 
 	// A small input is rounded once, in a pass of its own, not again for every task.
 	if d.matrix = newMatrix(in, l.bf16); d.matrix.copied && l.n > d.kern.nr &&

@@ -16,6 +16,7 @@ type rowwise struct {
 	act          compute.Activation
 	other        view      // a second matrix
 	gain, bias   []float32 // nil: left out
+	scales       []float32 // of rows, a result
 	scale, shift rowVec
 	eps          float64
 	rope         rotation

@@ -142,13 +142,21 @@ func (d *Device) PackStored(parts []tensor.Tensor, bias []float32, out, in int,
 		return nil, fmt.Errorf("cannot pack a linear weight: %w", err)
 	}
 	bf16 := d.bf16For(t)
-	return &linear{in: in, bf16: bf16, panels: packPanels(d.kern, w, bf16),
-		bias: append([]float32(nil), bias...)}, nil
+	l := &linear{in: in, bf16: bf16, bias: append([]float32(nil), bias...)}
+	if t == compute.FP8 {
+		w, l.scales = quantised(d.kern, w)
+	}
+	l.panels = packPanels(d.kern, w, bf16)
+	return l, nil
 }
 
-// BindStored implements compute.FileBinder: a product packs what it is about to multiply.
+// BindStored implements compute.FileBinder: a product packs what it is about to multiply. No file
+// has what FP8 multiplies, so such a weight is packed once.
 func (d *Device) BindStored(parts []tensor.Tensor, bias []float32, out, in int,
 	t compute.DType) (compute.Linear, error) {
+	if t == compute.FP8 {
+		return d.PackStored(parts, bias, out, in, t)
+	}
 	w, err := newStored(parts, out, in)
 	if err == nil {
 		err = compute.CheckWeight(w.elements(), bias, out, in, t)

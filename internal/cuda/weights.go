@@ -5,6 +5,7 @@ package cuda
 import (
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/tensor"
@@ -148,6 +149,9 @@ func (d *Device) pack(parts []tensor.Tensor, bias []float32, out, in int,
 	}
 	if err := compute.CheckWeight(elements, bias, out, in, t); err != nil {
 		return nil, err
+	}
+	if !slices.Contains(d.DTypes(), t) {
+		return nil, fmt.Errorf("%s has no products in %v", d.Name(), t)
 	}
 
 	d.enter("pack")

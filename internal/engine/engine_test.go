@@ -234,18 +234,19 @@ func TestTwinsEqualTheReference(t *testing.T) {
 	}
 }
 
-// TestHalfPrecisionStaysClose holds a clip in bfloat16 to the reference's frames in float32.
+// TestHalfPrecisionStaysClose holds a clip in bfloat16, and one in FP8, to the reference's frames
+// in float32.
 func TestHalfPrecisionStaysClose(t *testing.T) {
 	g := golden.Open(t, "tiny5_e2e")
 	e := engine(t, 2, "testdata", "golden", "tiny5")
 	if !testing.Short() {
 		g, e = golden.Open(t, "e2e_short"), engine(t, 2, "models", "demo")
 	}
-	for _, dt := range []compute.DType{compute.BF16, compute.FP32, compute.BF16} {
+	for _, dt := range []compute.DType{compute.BF16, compute.FP32, compute.FP8, compute.BF16} {
 		if err := e.Use(t.Context(), dt); err != nil {
 			t.Fatal(err)
 		}
-		least := map[compute.DType]float64{compute.FP32: 60, compute.BF16: 35}[dt]
+		least := map[compute.DType]float64{compute.FP32: 60, compute.BF16: 35, compute.FP8: 27}[dt]
 		res, objects := generate(t, []*Engine{e}, inMemory(t, 1), spec(g), job.Mesh{CFG: 1, Ulysses: 1})
 		got := frames(t, object(t, objects, res.Video))
 		p := golden.PSNR(got, g.Tensor("frames").Data)
@@ -258,7 +259,7 @@ func TestHalfPrecisionStaysClose(t *testing.T) {
 
 // TestAnyMeshGivesTheSameBytes is the numeric contract: shards, mesh and threads change nothing.
 func TestAnyMeshGivesTheSameBytes(t *testing.T) {
-	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+	for _, dt := range compute.DTypes() {
 		t.Run(dt.String(), func(t *testing.T) { sameBytes(t, dt) })
 	}
 }
@@ -271,6 +272,9 @@ func sameBytes(t *testing.T, dt compute.DType) {
 	if testing.Short() {
 		clip, model = "tiny5_e2e", []string{"testdata", "golden", "tiny5"}
 		setups = []setup{{1, 1, 2}, {1, 5, 1}, {2, 2, 2}}
+	}
+	if dt == compute.FP8 { // bfloat16's meshes, in short
+		setups = []setup{{1, 1, 2}, {1, 3, 2}, {2, 3, 1}}
 	}
 	s := spec(golden.Open(t, clip))
 	s.Steps = 2

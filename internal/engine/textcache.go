@@ -78,7 +78,7 @@ type Texts struct {
 // key names the embeddings of some token ids: everything that their bits depend on.
 func (r *run) textKey(ids []int32) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "1 %q %v %v", r.Texts.Scope, r.e.dtype, ids)
+	fmt.Fprintf(h, "1 %q %v %v", r.Texts.Scope, r.e.dtype.Rest(), ids)
 	return hex.EncodeToString(h.Sum(nil))
 }
 

@@ -35,7 +35,7 @@ func (e *Engine) loadText(ctx context.Context) error {
 			e.options.Log.Info("the text encoder is on the GPU", "weights", how, "reason", why)
 		}
 	}
-	e.text, err = load(e.dev.Main, e.folder.TextEncoder, w, e.dtype)
+	e.text, err = load(e.dev.Main, e.folder.TextEncoder, w, e.dtype.Rest())
 	return err
 }
 
@@ -49,7 +49,7 @@ func (e *Engine) textResidency() (how Residency, why string) {
 	}
 
 	cfg := e.folder.TextEncoder
-	need := int64(cfg.NumLayers) * umt5.LayerBytes(cfg, e.dtype)
+	need := int64(cfg.NumLayers) * umt5.LayerBytes(cfg, e.dtype.Rest())
 	if dev, ok := e.dev.Main.(compute.Reserver); ok {
 		if err := dev.Reserve(textRoom * need); errors.Is(err, compute.ErrMemory) {
 			return Stream, fmt.Sprintf("it takes %s, and less than %s are left", gigabytes(need),

@@ -74,7 +74,7 @@ func TestResolveNamesTheWrongField(t *testing.T) {
 		{Request{SecondsAsked: strings.Repeat("1", 300)}, "seconds", "256"},
 		{Request{Notes: make([]string, NotesLimit+1)}, "notes", "16"},
 		{Request{Scheduler: "ddim"}, "scheduler", "unipc, euler"},
-		{Request{DType: "fp8"}, "dtype", "fp32"},
+		{Request{DType: "fp4"}, "dtype", "fp32"},
 		{Request{Format: "gif"}, "format", "webm, mp4, png"},
 		{Request{VideoQuality: 101}, "video_quality", "1 to 100"},
 		{Request{VideoQuality: 9, Format: "png"}, "video_quality", "none: png"},

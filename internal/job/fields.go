@@ -14,7 +14,13 @@ func windowed(m Model, s Spec) bool {
 
 // DTypes are the types of products that a request may ask for: those of package compute, which this
 // pure package does not import. A test of the engine holds the two lists together.
-var DTypes = []string{"fp32", "bf16"}
+var DTypes = []string{"fp32", "bf16", "fp8"}
+
+// HasDType reports whether a device with types has the one of a job. Every device has fp32 and
+// bf16, and nodes of older versions, which list none, have no more.
+func HasDType(types []string, t string) bool {
+	return t != "fp8" || slices.Contains(types, t)
+}
 
 // Fields is everything that a request may say, in the order in which docs/api.md has it. Values
 // that depend on the model or on each other (a size that patches tile, windows that make the clip)
@@ -203,9 +209,9 @@ var clipFields = []Field{
 	{
 		Name: "dtype", Flag: "dtype",
 		Help: "type of matrix products: fp32, or bf16: half the memory, and faster on GPUs and the " +
-			"newest AMD CPUs (default: bf16 on GPUs, fp32 on CPUs)",
-		Doc: "`fp32`, `bf16`; left out, or `auto`: bf16 on GPUs, fp32 on CPUs. The job says which it " +
-			"took",
+			"newest AMD CPUs; fp8 rounds more, for Hopper's GPUs (default: bf16 on GPUs, fp32 on CPUs)",
+		Doc: "`fp32`, `bf16`, [`fp8`](models.md#fp8); left out, or `auto`: bf16 on GPUs, fp32 on " +
+			"CPUs. The job says which it took",
 		Unset: "auto", Inherits: ByBoth, Plans: true,
 		value: slot[string]{kind: names[string](),
 			in:    plain(func(r *Request) *string { return &r.DType }),

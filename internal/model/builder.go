@@ -16,7 +16,8 @@ type Builder struct {
 	err     error          // what the device refused first
 	stopped error          // what the function given to StopWhen returned
 
-	// DType is the type that linear layers packed from here on multiply in; float32 at first.
+	// DType is the type that large layers packed from here on multiply in, and other linear layers in
+	// its Rest; float32 at first.
 	DType compute.DType
 	// InFile leaves the weights of linear layers where the folder maps them, on devices that can
 	// multiply so; the layers are good until the folder is closed.
@@ -52,6 +53,13 @@ func (b *Builder) Vector(name string) compute.Vector {
 // the same input are packed as one with their outputs in order, [Σ out, in]: one product then does
 // the work of several. A pointwise convolution [out, in, 1...] is a linear layer, too.
 func (b *Builder) Linear(names ...string) compute.Linear {
+	return b.linear(b.DType.Rest(), names)
+}
+
+// Large is Linear for the layers of a transformer's blocks that nearly all of its work is in.
+func (b *Builder) Large(names ...string) compute.Linear { return b.linear(b.DType, names) }
+
+func (b *Builder) linear(t compute.DType, names []string) compute.Linear {
 	if b.halted() {
 		return nil
 	}
@@ -71,7 +79,7 @@ func (b *Builder) Linear(names ...string) compute.Linear {
 		for _, n := range names {
 			parts = append(parts, b.Raw(n+".weight"))
 		}
-		p, err := pack(parts, bias, out, in, b.DType)
+		p, err := pack(parts, bias, out, in, t)
 		b.keep(err)
 		return p
 	}
@@ -81,7 +89,7 @@ func (b *Builder) Linear(names ...string) compute.Linear {
 	for _, n := range names[1:] {
 		w = append(w, b.Take(n+".weight")...)
 	}
-	return b.PackLinear(w, bias, out, in)
+	return b.pack(w, bias, out, in, t)
 }
 
 // packStored returns how the device takes weights as they are stored, nil where it does not.
@@ -98,10 +106,14 @@ func (b *Builder) packStored() func(parts []tensor.Tensor, bias []float32, out, 
 
 // PackLinear packs a weight [out, in] that the caller has rearranged, with bias [out] or nil.
 func (b *Builder) PackLinear(w, bias []float32, out, in int) compute.Linear {
+	return b.pack(w, bias, out, in, b.DType.Rest())
+}
+
+func (b *Builder) pack(w, bias []float32, out, in int, t compute.DType) compute.Linear {
 	if b.halted() {
 		return nil
 	}
-	p, err := b.dev.PackLinear(w, bias, out, in, b.DType)
+	p, err := b.dev.PackLinear(w, bias, out, in, t)
 	b.keep(err)
 	return p
 }

@@ -329,8 +329,8 @@ func (f *Folder) Weights(name string) (*Weights, error) {
 }
 
 // Bytes returns about how much memory of a CPU a component takes once it is packed for products of
-// type t: a number has two bytes in matrices for bfloat16 and in those that are bfloat16 in the
-// file, else four.
+// type t: a number has two bytes in matrices for bfloat16 or FP8 and in those that are bfloat16 in
+// the file, else four.
 func (f *Folder) Bytes(component string, t compute.DType) int64 {
 	return f.packedBytes(component, t, false)
 }
@@ -349,7 +349,7 @@ func (f *Folder) packedBytes(component string, t compute.DType, changed bool) in
 	n := int64(0)
 	for _, w := range c.tensors {
 		size := int64(4)
-		if len(w.Shape) == 2 && (t == compute.BF16 || !changed && w.DType == tensor.BF16) {
+		if len(w.Shape) == 2 && (t != compute.FP32 || !changed && w.DType == tensor.BF16) {
 			size = 2
 		}
 		n += size * int64(w.Shape.Elements())

@@ -41,8 +41,8 @@ func Load(m job.Model, s job.Spec) partition.Load {
 	case s.Long == job.LongExtend:
 		grid.T, s.Long, s.Inputs = s.Window, job.LongWindows, nil
 	}
-	element := 4 // bytes of a float32
-	if s.DType == "bf16" {
+	element := 4 // bytes of a float32; fp8 sends bfloat16, too
+	if s.DType == "bf16" || s.DType == "fp8" {
 		element = 2
 	}
 	return partition.Load{Timeline: Timeline(grid, s), Heads: m.Heads, HeadDim: m.HeadDim,

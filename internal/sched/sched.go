@@ -142,7 +142,7 @@ func (s *scheduler) obstacle(q Queued) (why string, blocks blocking) {
 	case len(s.usable) == 0:
 		return "waits for a shard to register", nothing
 	case len(usable) == 0:
-		return fmt.Sprintf("waits for a shard that has model %q%s", q.Spec.Model, itsLoRAs(q)), nothing
+		return fmt.Sprintf("waits for a shard that has model %q%s", q.Spec.Model, itsNeeds(q)), nothing
 	case want > len(usable):
 		return fmt.Sprintf("waits for %s%s, %s registered", plan.Shards(want), s.withModel(q),
 			are(len(usable))), nothing
@@ -166,15 +166,18 @@ func (s *scheduler) withModel(q Queued) string {
 	if len(s.having(s.usable, q)) == len(s.usable) {
 		return ""
 	}
-	return fmt.Sprintf(" with model %q%s", q.Spec.Model, itsLoRAs(q))
+	return fmt.Sprintf(" with model %q%s", q.Spec.Model, itsNeeds(q))
 }
 
-// itsLoRAs says that shards must have LoRAs, too.
-func itsLoRAs(q Queued) string {
-	if len(q.Spec.Needs()) == 0 {
-		return ""
+// itsNeeds says what else shards must have.
+func itsNeeds(q Queued) (needs string) {
+	if len(q.Spec.Needs()) > 0 {
+		needs = " and the job's LoRAs"
 	}
-	return " and the job's LoRAs"
+	if !job.HasDType(nil, q.Spec.DType) {
+		needs += " and computes in " + q.Spec.DType
+	}
+	return needs
 }
 
 // worksOn reports whether a node still works on an earlier attempt of the job.

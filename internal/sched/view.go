@@ -42,6 +42,8 @@ type Node struct {
 	Process string
 	// Formats are the clip formats that it can encode; empty: all of them.
 	Formats []string
+	// DTypes are the types of products that its device has.
+	DTypes []string
 	// Speed is in multiply-adds per second, measured while denoising; 0: not known.
 	Speed float64
 	// Memory is how many bytes a clip may take, with the weights of its model; 0: not known.
@@ -60,10 +62,11 @@ type Node struct {
 	IdleSince time.Time
 }
 
-// has reports whether the node may run a job: it has the model, and all LoRAs.
+// has reports whether the node may run a job: it has the model, all LoRAs, and the type.
 func (n Node) has(s job.Spec) bool {
 	lacks := func(sum string) bool { return !slices.Contains(n.LoRAs, sum) }
-	return slices.Contains(n.Models, s.Model) && !slices.ContainsFunc(s.Needs(), lacks)
+	return slices.Contains(n.Models, s.Model) && !slices.ContainsFunc(s.Needs(), lacks) &&
+		job.HasDType(n.DTypes, s.DType)
 }
 
 // ready reports whether a model is loaded already.

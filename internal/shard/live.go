@@ -49,6 +49,7 @@ func (s *Shard) register() (wire.Welcome, error) {
 		Model: models[0], More: models[1:], Loaded: ready, Broken: s.brokenModels(),
 		Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
 		Speed: s.ratedSpeed, Memory: s.capacity.Load(), Route: s.link.route(), Capabilities: formats(),
+		DTypes:  dtypes(s.dev),
 		Version: s.cfg.Version, Uptime: time.Since(s.started)}
 
 	if w := s.current(); w != nil {

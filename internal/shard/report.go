@@ -52,7 +52,7 @@ func remedy(w *work, err error) string {
 	if _, values := errors.AsType[*tensor.NotFiniteError](err); !values {
 		return ""
 	}
-	if w.order.Plan.Spec.DType == compute.BF16.String() {
+	if w.order.Plan.Spec.DType != compute.FP32.String() {
 		return "; the weights were finite when they were loaded: dtype fp32 may have room for it"
 	}
 	return "; the weights were finite when they were loaded: the model's numbers outgrew their " +

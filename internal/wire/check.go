@@ -106,6 +106,14 @@ func (r Registration) check() error {
 	if r.Threads < 0 || r.Threads > job.ThreadsLimit || len(r.Capabilities) > capabilitiesLimit {
 		return fmt.Errorf("%d threads, %d capabilities", r.Threads, len(r.Capabilities))
 	}
+	if len(r.DTypes) > capabilitiesLimit {
+		return fmt.Errorf("%d types of products", len(r.DTypes))
+	}
+	for _, t := range r.DTypes {
+		if err := checkText("dtype", t, nameLimit); err != nil {
+			return err
+		}
+	}
 	if !(r.Speed >= 0 && r.Speed < math.MaxFloat32) || r.Memory < 0 {
 		return fmt.Errorf("a speed of %v, %d bytes of memory", r.Speed, r.Memory)
 	}

@@ -53,6 +53,9 @@ type Registration struct {
 	Route string `json:"route"`
 	// Capabilities are the formats that the node can encode, such as "mp4"; empty: all.
 	Capabilities []string `json:"capabilities,omitempty"`
+	// DTypes are the types of products that its device has; empty, from nodes that are older than
+	// this: fp32 and bf16.
+	DTypes []string `json:"dtypes,omitempty"`
 	// Version is of the program.
 	Version string `json:"version,omitempty"`
 	// Uptime is of the process. A time of day would be by another host's clock.

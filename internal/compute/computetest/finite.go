@@ -52,6 +52,12 @@ func (s *suite) notFinite(t *testing.T) {
 	}
 }
 
+// notFiniteFP8 is notFinite for linear layers in FP8, whose numbers have no infinity.
+func (s *suite) notFiniteFP8(t *testing.T) {
+	dev, draw := s.open(t, 2), ofTrial(drawLinearFP8(0))
+	rapid.Check(t, func(t *rapid.T) { spoilOne(t, dev, draw(t)) })
+}
+
 // ofTrial makes a trial, all rows of it, one whose inputs can be spoiled. The range is always all
 // rows: what a part does with a broken number is checked by rowwise.
 func ofTrial(draw func(*rapid.T) *trial) func(*rapid.T) *spoiled {

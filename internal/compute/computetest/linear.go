@@ -90,14 +90,16 @@ func drawDepth(t *rapid.T, most int) int {
 	return drawSize(t, "in", most)
 }
 
-// drawLinear draws a linear layer with any epilogue, in either type.
-func drawLinear(t *rapid.T) *trial {
+// drawLinear draws a linear layer with any epilogue, in float32 or bfloat16.
+func drawLinear(t *rapid.T) *trial { return drawLinearIn(t, drawDType(t)) }
+
+func drawLinearIn(t *rapid.T, dt compute.DType) *trial {
 	r := drawNumbers(t)
 	c := &linearCase{
 		placing: drawPlacing(t),
 		n:       drawSize(t, "n", 70), in: drawDepth(t, 1100), out: drawSize(t, "out", 270),
 		act:     compute.Activation(rapid.IntRange(0, int(compute.GELU)).Draw(t, "act")),
-		inPlace: rapid.Bool().Draw(t, "in place"), dtype: drawDType(t),
+		inPlace: rapid.Bool().Draw(t, "in place"), dtype: dt,
 	}
 	c.x, c.w = r.normal(c.n*c.in, 1), r.normal(c.out*c.in, 1/math.Sqrt(float64(c.in)))
 
@@ -156,6 +158,9 @@ func (c *linearCase) run(t fataler, dev compute.Device, lo, hi int) []float32 {
 // want is the reference's result: operands as products of the type see them, sums in float64. The
 // error of these sums is far below any tolerance of a float32 device.
 func (c *linearCase) want() []float64 {
+	if c.dtype == compute.FP8 {
+		return c.wantFP8()
+	}
 	out := make([]float64, c.n*c.out)
 	for i := range c.n {
 		for j := range c.out {
@@ -206,7 +211,8 @@ func (s *suite) linearParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawNumbers(t)
 		n, in := drawSize(t, "n", 40), drawDepth(t, 100)
-		out, dt := drawSize(t, "out", 150), drawDType(t)
+		out := drawSize(t, "out", 150)
+		dt := rapid.SampledFrom(compute.DTypesOf(devs[0])).Draw(t, "dtype")
 		dev := rapid.SampledFrom(devs).Draw(t, "device")
 		g := drawPlacing(t).on(t, dev)
 		w, err := dev.PackLinear(r.normal(out*in, 1), r.normal(out, 1), out, in, dt)
@@ -244,7 +250,7 @@ func (s *suite) linearOfManyRows(t *testing.T) {
 	r, dev := numbersFrom(1), s.open(t, 2)
 	x := r.normal(n*in, 1)
 
-	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+	for _, dt := range compute.DTypesOf(dev) {
 		w, err := dev.PackLinear(r.normal(out*in, 1), r.normal(out, 1), out, in, dt)
 		if err != nil {
 			t.Fatalf("cannot pack: %v", err)

@@ -1,6 +1,7 @@
 package computetest
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -36,6 +37,12 @@ func Run(t *testing.T, open Open, tol float64) {
 		{"Attention", drawAttention},
 	} {
 		t.Run(c.name, func(t *testing.T) { s.rowwise(t, c.draw) })
+	}
+
+	// FP8, where the device has it.
+	if dev := open(t, 1); slices.Contains(compute.DTypesOf(dev), compute.FP8) {
+		t.Run("LinearFP8", func(t *testing.T) { s.rowwise(t, drawLinearFP8(s.tolFP8(dev))) })
+		t.Run("NotFiniteFP8", s.notFiniteFP8)
 	}
 
 	// Memory and transfers.

@@ -137,7 +137,8 @@ func (c *Core) proposeRetry(id job.ID) (Proposal, error) {
 	return c.proposeSpec("", r.Spec)
 }
 
-// servable refuses what no mesh fits, and a format that none of the nodes can write.
+// servable refuses what no mesh fits, a format that none of the nodes can write, and a type of
+// products that none of them has.
 func (l *leader) servable(m job.Model, s job.Spec) error {
 	if s.Shards > 0 {
 		if _, err := plan.Mesh(m, s, s.Shards, 0); err != nil {
@@ -145,19 +146,25 @@ func (l *leader) servable(m job.Model, s job.Spec) error {
 		}
 	}
 
-	there := false // a node that has the model
+	// Of the nodes that have the model, of which there may be none yet.
+	there, writes, multiplies := false, false, false
 	for _, n := range l.nodes {
-		has := slices.Contains(n.models, m.Name)
-		if has && n.writes(s.Format) {
-			return nil
+		if !slices.Contains(n.models, m.Name) {
+			continue
 		}
-		there = there || has
+		fits := job.HasDType(n.reg.DTypes, s.DType)
+		there, multiplies = true, multiplies || fits
+		writes = writes || fits && n.writes(s.Format)
 	}
-	if !there {
-		return nil
+	switch {
+	case there && !multiplies:
+		return &job.FieldError{Field: "dtype", Value: fmt.Sprintf("%q", s.DType),
+			Allowed: "fp32, bf16 (a registered shard with fp8 is on a CPU, or on a GPU of Hopper's kind)"}
+	case there && !writes:
+		return &job.FieldError{Field: "format", Value: fmt.Sprintf("%q", s.Format),
+			Allowed: "what a registered shard can write (mp4 needs ffmpeg there)"}
 	}
-	return &job.FieldError{Field: "format", Value: fmt.Sprintf("%q", s.Format),
-		Allowed: "what a registered shard can write (mp4 needs ffmpeg there)"}
+	return nil
 }
 
 // Cancel ends a queued job at once, and has a running one stopped: it ends when its ranks have

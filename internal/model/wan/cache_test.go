@@ -50,7 +50,7 @@ func TestCachedBlocksHaveTheSameBytesOnAnyRanks(t *testing.T) {
 			x[i] = float32(r.NormFloat64())
 		}
 
-		dt := rapid.SampledFrom([]compute.DType{compute.FP32, compute.BF16}).Draw(t, "dtype")
+		dt := rapid.SampledFrom(compute.DTypes()).Draw(t, "dtype")
 		want := pass(t, cfg, dt, weights, grid, x, 1, nil, &reach)
 		ranks := rapid.IntRange(1, min(cfg.NumAttentionHeads, grid.Tokens())).Draw(t, "ranks")
 		speeds := make([]float64, ranks)

@@ -40,7 +40,7 @@ func (t *Transformer) sequenceBytes(g partition.Grid, rank int, tokens, heads []
 // workBytes returns the most scratch memory that a single operation of a pass takes, on top of the
 // sequence's own. Operations run one after the other, so the largest counts.
 func (s *Sequence) workBytes(w compute.Workspace, total int, heads partition.Range) int64 {
-	cfg, n, t := s.t.cfg, s.own.Len(), s.t.dtype
+	cfg, n, t, large := s.t.cfg, s.own.Len(), s.t.dtype, s.t.large
 	d := cfg.Dim()
 	if s.cache != nil {
 		total *= s.cache.reach.Blocks
@@ -50,11 +50,11 @@ func (s *Sequence) workBytes(w compute.Workspace, total int, heads partition.Ran
 	most := int64(0)
 	for _, x := range []compute.Mat{s.in, s.norm, s.attn, s.up} {
 		if !x.Operand() {
-			most = max(most, w.LinearBytes(n, x.Cols, d, t))
+			most = max(most, w.LinearBytes(n, x.Cols, d, t), w.LinearBytes(n, x.Cols, d, large))
 		}
 	}
 	if !cfg.CrossAttnNorm || s.t.ControlWidth() > 0 { // the residual stream itself is multiplied
-		most = max(most, w.LinearBytes(n, d, d, t))
+		most = max(most, w.LinearBytes(n, d, d, t), w.LinearBytes(n, d, d, large))
 	}
 
 	return max(most, w.LinearBytes(TextTokens, cfg.TextDim, d, t),
@@ -90,8 +90,8 @@ func (s *Sequence) allocateInFlight(rank int, heads []partition.Range) {
 // with a cache where r is not nil. SequenceBytes calls it too, so whatever Forward needs has to be
 // allocated here.
 func (s *Sequence) allocate(total int, heads partition.Range, r *Reach) {
-	cfg, a, n, t := s.t.cfg, s.arena, s.own.Len(), s.t.dtype
-	d := cfg.Dim()
+	cfg, a, n := s.t.cfg, s.arena, s.own.Len()
+	d, t := cfg.Dim(), s.t.large // what most products of the norms and of attention are of
 
 	// Activations of the own tokens.
 	s.in, s.out = a.Mat(n, s.t.TokenWidth()+s.t.ConditionWidth()), a.Mat(n, s.t.TokenWidth())

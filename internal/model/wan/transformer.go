@@ -18,6 +18,7 @@ type Transformer struct {
 	dev      compute.Device          // that computes
 	cfg      model.TransformerConfig // as in transformer/config.json
 	dtype    compute.DType           // of products, and of activations between ranks
+	large    compute.DType           // of products of the blocks' large layers
 	patch    compute.Linear          // [d, patch·C], of latent and condition
 	time1    compute.Linear          // [d, freq]
 	time2    compute.Linear          // [d, d]
@@ -56,14 +57,14 @@ type attention struct {
 }
 
 // Load binds every weight of a transformer; missing, misshaped and unused ones are errors that name
-// them. dt is what products multiply; those of the time embedding are float32 whatever it is, since
-// their result scales every activation.
+// them. dt is what products of the blocks' large layers multiply, and others its Rest; those of the
+// time embedding are float32 whatever it is, since their result scales every activation.
 func Load(dev compute.Device, cfg model.TransformerConfig, w *model.Weights, dt compute.DType) (
 	*Transformer, error) {
 	b := model.NewBuilder(dev, w)
 	const cond = "condition_embedder."
 	t := &Transformer{
-		dev: dev, cfg: cfg, dtype: dt,
+		dev: dev, cfg: cfg, dtype: dt.Rest(), large: dt,
 		time1: b.Linear(cond + "time_embedder.linear_1"),
 		time2: b.Linear(cond + "time_embedder.linear_2"),
 		timeP: b.Linear(cond + "time_proj"),
@@ -92,7 +93,7 @@ func Load(dev compute.Device, cfg model.TransformerConfig, w *model.Weights, dt 
 // Outline returns a transformer without weights: SequenceBytes, TextBytes and Work are all that it
 // is good for.
 func Outline(cfg model.TransformerConfig, dt compute.DType) *Transformer {
-	return &Transformer{dev: &compute.Meter{}, cfg: cfg, dtype: dt,
+	return &Transformer{dev: &compute.Meter{}, cfg: cfg, dtype: dt.Rest(), large: dt,
 		blocks: make([]block, cfg.NumLayers), vace: make([]vaceBlock, len(cfg.VaceLayers))}
 }
 
@@ -108,8 +109,8 @@ func (t *Transformer) On(dev compute.Device) *Transformer {
 // counts memory and work, and holds nothing. Passes need another one, which Sequence.Use gives
 // them.
 func (t *Transformer) Form() *Transformer {
-	return &Transformer{dev: t.dev, cfg: t.cfg, dtype: t.dtype, blocks: make([]block, len(t.blocks)),
-		vace: make([]vaceBlock, len(t.vace))}
+	return &Transformer{dev: t.dev, cfg: t.cfg, dtype: t.dtype, large: t.large,
+		blocks: make([]block, len(t.blocks)), vace: make([]vaceBlock, len(t.vace))}
 }
 
 // loadPatch turns a patch convolution [d, C, pt, ph, pw], whose stride is its kernel, into a
@@ -144,20 +145,21 @@ func loadBlock(b *model.Builder, cfg model.TransformerConfig, at string) block {
 		table:  b.Vector(at + "scale_shift_table"),
 		self:   loadAttention(b, at+"attn1."),
 		cross:  loadAttention(b, at+"attn2."),
-		ffnUp:  b.Linear(at + "ffn.net.0.proj"),
-		ffnOut: b.Linear(at + "ffn.net.2"),
+		ffnUp:  b.Large(at + "ffn.net.0.proj"),
+		ffnOut: b.Large(at + "ffn.net.2"),
 	}
 
 	// Alone, a rank computes q, k and v in one product. In a group it computes them one by one from
 	// the same packed weight, so that one travels while the next is computed.
-	l.self.qkv = b.Linear(at+"attn1.to_q", at+"attn1.to_k", at+"attn1.to_v")
+	l.self.qkv = b.Large(at+"attn1.to_q", at+"attn1.to_k", at+"attn1.to_v")
 	for i := range l.self.parts {
 		if l.self.qkv != nil { // nil once loading is stopped
 			l.self.parts[i] = l.self.qkv.Part(i*d, (i+1)*d)
 		}
 	}
 
-	l.cross.q = b.Linear(at + "attn2.to_q")
+	// Keys and values of the text are made once per clip, so they keep the better type.
+	l.cross.q = b.Large(at + "attn2.to_q")
 	l.cross.kv = b.Linear(at+"attn2.to_k", at+"attn2.to_v")
 	if cfg.ImageDim > 0 {
 		l.cross.pictureK, l.cross.pictureV = b.Linear(at+"attn2.add_k_proj"),
@@ -173,7 +175,7 @@ func loadBlock(b *model.Builder, cfg model.TransformerConfig, at string) block {
 // loadAttention binds what self-attention and cross-attention have in common.
 func loadAttention(b *model.Builder, at string) attention {
 	return attention{
-		out:   b.Linear(at + "to_out.0"),
+		out:   b.Large(at + "to_out.0"),
 		normQ: b.Vector(at + "norm_q.weight"), normK: b.Vector(at + "norm_k.weight"),
 	}
 }
