@@ -2,6 +2,7 @@
 #include "attention/attention_v1.cu"
 #include "attention/attention_v2.cu"
 #include "attention/attention_v3.cu"
+#include "attention/pack_values.cu"
 #include "conv/conv_v1.cu"
 #include "elementwise/elementwise.cu"
 #include "linear/linear_v1.cu"

@@ -135,6 +135,7 @@ func sizeV3(by product, keys, heads int) int {
 const (
 	queriesV3 = 128
 	keysV3    = 192
+	blocksV3  = 2  // of a cluster
 	pinsV3    = 64 // bytes that its 8 warps write to and nobody reads
 )
 
@@ -175,7 +176,9 @@ func (d *Device) attendPanels(by product, q, k, v, dst view, lists value,
 	d.launch(packValuesV3, ceil(pitch*wide*2/16, packer), a.Heads, arg(vals), ptr(v), num(v.stride),
 		num(k.rows), num(hd), num(wide), num(pitch/panelCols))
 
-	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, append(dst.matrix(), ptr(q), num(q.stride),
+	// Blocks come in clusters; one without queries returns at once.
+	blocks := ceil(q.rows, blocksV3*by.rows) * blocksV3
+	d.launch(by.kernel, blocks, a.Heads, append(dst.matrix(), ptr(q), num(q.stride),
 		arg(keys), arg(vals), num(pitch), num(q.rows), num(k.rows), num(hd), float(a.Scale),
 		float(a.LastKeyBias), lists)...)
 }

@@ -3,40 +3,20 @@
 // exponentials of one overlap the products of the other, and products with the next keys overlap
 // the exponentials of these. Probabilities go from registers into the second product. See
 // README.md.
-#include "../include/bulk.h"
-#include "../include/panels.h"
+#include "../include/cluster.h"
+#include "heads.h"
 #include "walk.h"
 
 namespace attention3 {
 
 constexpr int QUERIES = 64;                // of a consumer
 constexpr int CONSUMERS = 2;
+constexpr int BLOCKS = 2;                  // of a cluster: they may share keys and values
 constexpr int THREADS = (CONSUMERS + 1) * warpgroup::THREADS;
 constexpr int KEYS = 192;                  // of a tile; fixes the bits
 constexpr int STAGES = 2;                  // tiles of keys, and of values, in shared memory
-constexpr int PACK_THREADS = 256;
 constexpr float LAG = 8;                   // see soften
 constexpr float LOG2E = 1.4426950408889634f;
-
-// pack_values_v3: v [nk, hd] of each head, transposed: panels of 64 keys with `wide` rows, which are
-// v's columns; what is not there is zero. A thread makes 16 bytes. grid: (ceil(panels·wide·8 / 256),
-// heads)
-KERNEL(PACK_THREADS, pack_values_v3)
-(Sixteen* dst, const float* v, i64 ldv, i64 nk, i64 hd, i64 wide, i64 count) {
-  const i64 at = (i64)blockIdx.x * PACK_THREADS + threadIdx.x;
-  const i64 col = at % wide, piece = at / wide % panels::PIECES, panel = at / wide / panels::PIECES;
-  if (panel >= count) return;
-  const float* from = v + blockIdx.y * hd + col;
-  const i64 key = panel * panels::COLS + piece * panels::PIECE;
-  float x[panels::PIECE];
-  UNROLL
-  for (int i = 0; i < panels::PIECE; i++)
-    x[i] = col < hd && key + i < nk ? from[(key + i) * ldv] : 0.0f;
-  const Sixteen s = {{pair(x[0], x[1]), pair(x[2], x[3]), pair(x[4], x[5]), pair(x[6], x[7])}};
-  const i64 row = (blockIdx.y * count + panel) * wide + col;
-  dst[row * panels::PIECES + (piece ^ row % 8)] = s;
-}
-LAUNCHABLE(PACK_THREADS, pack_values_v3)
 
 // Call is what all threads share. k: the head's panels of `pitch` rows; v: its transposed panels.
 struct Call {
@@ -47,8 +27,12 @@ struct Call {
   i64 ldq, pitch, nq, nk, hd;
   float scale, last;        // last: added to the logit of the last key
   attention::Walk<KEYS> walk;
+  int sharers;              // blocks that walk together: 1, or all of the cluster
   DEVICE_MEMBER int tiles() const { return walk.count; }
 };
+
+// rank is the block's number in its cluster.
+DEVICE int rank() { return blockIdx.x % BLOCKS; }
 
 // Ring is where queries, keys and values are in shared memory.
 template <int WIDE> struct Ring {
@@ -68,21 +52,33 @@ template <int WIDE> struct Ring {
 
 typedef mbarrier::Turn<STAGES> Turn;
 
-// load brings tile after tile of keys and values, as stages become empty. One thread.
-template <int WIDE> DEVICE void load(const Call& c, const Ring<WIDE>& r) {
+// bring begins a copy to the block, or to all that share.
+template <int SHARERS>
+DEVICE void bring(uint32_t to, const bf16* from, uint32_t bytes, mbarrier::One full) {
+  if (SHARERS == 1) bulk::copy(to, from, bytes, full);
+  else bulk::copy_to_all(to, from, bytes, full, (1 << SHARERS) - 1);
+}
+
+// load brings tile after tile of keys and values, as stages become empty. One thread. Of SHARERS
+// blocks each brings a part of the rows of every panel, to all of them.
+template <int WIDE, int SHARERS> DEVICE void load(const Call& c, const Ring<WIDE>& r) {
   typedef Ring<WIDE> R;
+  constexpr int KEY_PART = R::KEY_PANEL / SHARERS, VALUE_PART = R::VALUE_BYTES / SHARERS;
+  const int part = SHARERS == 1 ? 0 : rank();
+  const bf16 *keys = c.k + part * (KEY_PART / 2), *values = c.v + part * (VALUE_PART / 2);
   Turn t;
   for (int n = 0; n < c.tiles(); n++, t.next()) {
     const i64 tile = c.walk.at(n);
     const mbarrier::One k = mbarrier::at(r.full_k, t.stage), v = mbarrier::at(r.full_v, t.stage);
     mbarrier::wait(mbarrier::at(r.empty_k, t.stage), t.parity ^ 1);
     mbarrier::expect(k, R::KEY_BYTES);
+    ROLLED  // the thread has 24 registers
     for (int p = 0; p < R::PANELS; p++)
-      bulk::copy(r.k(t.stage) + p * R::KEY_PANEL, c.k + (p * c.pitch + tile * KEYS) * panels::COLS,
-                 R::KEY_PANEL, k);
+      bring<SHARERS>(r.k(t.stage) + p * R::KEY_PANEL + part * KEY_PART,
+                     keys + (p * c.pitch + tile * KEYS) * panels::COLS, KEY_PART, k);
     mbarrier::wait(mbarrier::at(r.empty_v, t.stage), t.parity ^ 1);
     mbarrier::expect(v, R::VALUE_BYTES);
-    bulk::copy(r.v(t.stage), c.v + tile * KEYS * WIDE, R::VALUE_BYTES, v);
+    bring<SHARERS>(r.v(t.stage) + part * VALUE_PART, values + tile * KEYS * WIDE, VALUE_PART, v);
   }
 }
 
@@ -220,9 +216,19 @@ DEVICE void finish(wgmma::Sums<WIDE>& out, Running& r, const Call& c, i64 first)
   }
 }
 
-// release gives a stage back, once in a warp.
-DEVICE void release(mbarrier::Row row, const Turn& t) {
-  if (threadIdx.x % 32 == 0) mbarrier::arrive(mbarrier::at(row, t.stage));
+// Giver is how a thread gives stages back: in every warp as many do as blocks share them, each to one.
+struct Giver {
+  mbarrier::Peer to;
+  bool gives;
+};
+
+DEVICE Giver giver(const Call& c, mbarrier::Row row) {
+  const int lane = threadIdx.x % 32;
+  return {mbarrier::peer(row, c.sharers == 1 ? rank() : lane % BLOCKS), lane < c.sharers};
+}
+
+DEVICE void release(const Giver& g, mbarrier::Row row, const Turn& t) {
+  if (g.gives) mbarrier::arrive_there(mbarrier::at(row, t.stage), g.to);
 }
 
 // Named barriers: a consumer's turn to begin products, and its own threads'.
@@ -245,7 +251,8 @@ template <int WIDE> DEVICE void pin(const Ring<WIDE>& r, const Running& run) {
 // the LAST of a walk can have the last key: a kind of its own, so that the others need not ask.
 template <int WIDE, bool LAST>
 DEVICE void step(Scores& s, wgmma::Sums<WIDE>& out, Probabilities& p, Running& run, const Call& c,
-                 const Ring<WIDE>& r, int consumer, const Turn& key, const Turn& value) {
+                 const Ring<WIDE>& r, const Giver& g, int consumer, const Turn& key,
+                 const Turn& value) {
   mbarrier::wait(mbarrier::at(r.full_k, key.stage), key.parity);
   my_turn(consumer);
   wgmma::hold(s), wgmma::hold(out), hold(p);
@@ -256,13 +263,13 @@ DEVICE void step(Scores& s, wgmma::Sums<WIDE>& out, Probabilities& p, Running& r
   if (!LAST || consumer == 0) your_turn(consumer);
   wgmma::wait<1>();
   wgmma::hold(s);
-  release(r.empty_k, key);
+  release(g, r.empty_k, key);
   if (LAST) limit(s, c);
   soften(s, run, c);
   pin(r, run);
   wgmma::wait<0>();
   wgmma::hold(out), hold(p);
-  release(r.empty_v, value);
+  release(g, r.empty_v, value);
   shrink<WIDE>(out, run);
   keep(p, s);
 }
@@ -275,6 +282,7 @@ template <int WIDE> DEVICE void attend(const Call& c, const Ring<WIDE>& r, int c
   Probabilities p;
   Running run = {{-INFINITY, -INFINITY}, {0, 0}, {0, 0}};
   Turn key, value;
+  const Giver g = giver(c, r.empty_k);
   load_queries<WIDE>(c, r.q(consumer), first);
   together(consumer);
   mbarrier::wait(mbarrier::at(r.full_k, key.stage), key.parity);
@@ -282,7 +290,7 @@ template <int WIDE> DEVICE void attend(const Call& c, const Ring<WIDE>& r, int c
   score<WIDE>(s, r.q(consumer), r.k(key.stage));
   wgmma::wait<0>();
   wgmma::hold(s);
-  release(r.empty_k, key);
+  release(g, r.empty_k, key);
   if (consumer == 1 && c.tiles() > 1) your_turn(consumer);
   if (c.tiles() == 1) limit(s, c);
   soften(s, run, c);
@@ -291,9 +299,9 @@ template <int WIDE> DEVICE void attend(const Call& c, const Ring<WIDE>& r, int c
   for (int e = 0; e < WIDE / 2; e++) out[e] = 0;
   key.next();
   for (int n = c.tiles() - 2; n > 0; n--, key.next(), value.next())
-    step<WIDE, false>(s, out, p, run, c, r, consumer, key, value);
+    step<WIDE, false>(s, out, p, run, c, r, g, consumer, key, value);
   if (c.tiles() > 1) {
-    step<WIDE, true>(s, out, p, run, c, r, consumer, key, value);
+    step<WIDE, true>(s, out, p, run, c, r, g, consumer, key, value);
     value.next();
   }
   mbarrier::wait(mbarrier::at(r.full_v, value.stage), value.parity);
@@ -305,17 +313,18 @@ template <int WIDE> DEVICE void attend(const Call& c, const Ring<WIDE>& r, int c
   finish<WIDE>(out, run, c, first);
 }
 
-template <int WIDE> DEVICE void begin(const Ring<WIDE>& r) {
+template <int WIDE> DEVICE void begin(const Ring<WIDE>& r, int sharers) {
   if (threadIdx.x == 0) {
     for (int s = 0; s < STAGES; s++) {
       mbarrier::init(mbarrier::at(r.full_k, s), 1);
       mbarrier::init(mbarrier::at(r.full_v, s), 1);
-      mbarrier::init(mbarrier::at(r.empty_k, s), CONSUMERS * 4);
-      mbarrier::init(mbarrier::at(r.empty_v, s), CONSUMERS * 4);
+      mbarrier::init(mbarrier::at(r.empty_k, s), sharers * CONSUMERS * 4);
+      mbarrier::init(mbarrier::at(r.empty_v, s), sharers * CONSUMERS * 4);
     }
+    mbarrier::announce();
     bulk::fence();
   }
-  __syncthreads();
+  cluster::sync();
 }
 
 template <int WIDE> DEVICE void run(const Call& c) {
@@ -325,36 +334,53 @@ template <int WIDE> DEVICE void run(const Call& c) {
   MBARRIERS(full_v, STAGES);
   MBARRIERS(empty_v, STAGES);
   const Ring<WIDE> r = {tiles, full_k, empty_k, full_v, empty_v};
-  begin(r);
+  begin(r, c.sharers);
   const int group = warpgroup::index();
   if (group == CONSUMERS) {
     warpgroup::less<24>();
-    if (threadIdx.x % warpgroup::THREADS == 0) load(c, r);
+    if (threadIdx.x % warpgroup::THREADS == 0) {
+      if (c.sharers == 1) load<WIDE, 1>(c, r);
+      else load<WIDE, BLOCKS>(c, r);
+    }
   } else {
     warpgroup::more<240>();
     attend(c, r, group);
   }
+  cluster::sync();  // the other block may still give stages back here
+}
+
+// start runs a block of what all have in common. Blocks of a cluster share if both have queries, and
+// the same keys: those of one listed tile of queries do.
+template <int WIDE> DEVICE void start(Call c, const int* lists) {
+  constexpr int ROWS = CONSUMERS * QUERIES;
+  const i64 first = (i64)blockIdx.x * ROWS, other = (i64)(blockIdx.x ^ 1) * ROWS;
+  if (first >= c.nq) return;
+  const bool same = !lists || first / attention::LISTED == other / attention::LISTED;
+  c.walk = attention::walk_of<KEYS>(lists, first, c.nk);
+  c.sharers = same && other < c.nq ? BLOCKS : 1;
+  run<WIDE>(c);
 }
 
 #if HOPPER
-#define RUN(WIDE, ...) run<WIDE>(Call __VA_ARGS__)
+#define RUN(WIDE, lists, ...) start<WIDE>(Call __VA_ARGS__, lists)
 #else
-#define RUN(WIDE, ...) absent()
+#define RUN(WIDE, lists, ...) absent()
 #endif
 
 // ATTENTION_V3 defines the kernel for head dims up to WIDE. q, dst: [nq, heads·hd]; k: panels of each
 // head, `pitch` rows each, a multiple of 192; v: transposed panels of each head, for as many keys;
-// lists: see walk.h, or null; form: of dst, see ../include/operand.h. grid: (ceil(nq / 128), heads)
+// lists: see walk.h, or null; form: of dst, see ../include/operand.h. grid: (ceil(nq / 256) · 2,
+// heads)
 #define ATTENTION_V3(name, WIDE)                                                                  \
-  KERNEL_ALONE(THREADS, name)                                                                     \
+  KERNEL_CLUSTER(THREADS, BLOCKS, name)                                                           \
   (char* dst, i64 ld, i64 form, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 pitch, \
    i64 nq, i64 nk, i64 hd, double scale, double last, const int* lists) {                         \
     const i64 head = blockIdx.y, size = head * pitch * WIDE;                                      \
-    RUN(WIDE, {q + head * hd, k + size, v + size, {dst, ld, form}, head * hd, ldq, pitch, nq,     \
-               nk, hd, (float)scale, (float)last,                                                 \
-               attention::walk_of<KEYS>(lists, (i64)blockIdx.x * CONSUMERS * QUERIES, nk)});      \
+    RUN(WIDE, lists,                                                                              \
+        {q + head * hd, k + size, v + size, {dst, ld, form}, head * hd, ldq, pitch, nq, nk, hd,   \
+         (float)scale, (float)last, {}, 0});                                                      \
   }                                                                                               \
-  LAUNCHABLE(THREADS, name)
+  LAUNCHABLE_CLUSTER(THREADS, BLOCKS, name)
 
 ATTENTION_V3(attention_v3_64, 64)
 ATTENTION_V3(attention_v3_128, 128)

@@ -74,6 +74,24 @@ DEVICE void arrive_at(One b, int rank) {
 #endif
 }
 
+// Peer is where the barriers of a block of the cluster lie, worked out once for many arrivals: peer is
+// of any barrier of the thread's own block, and arrive_there is arrive_at for all of them.
+#ifdef __CUDACC__
+typedef uint32_t Peer;
+DEVICE Peer peer(One b, int rank) {
+  uint32_t there;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(b), "r"(rank));
+  return there - b;
+}
+DEVICE void arrive_there(One b, Peer p) {
+  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(b + p) : "memory");
+}
+#else
+typedef int Peer;
+DEVICE Peer peer(One, int rank) { return rank; }
+DEVICE void arrive_there(One b, Peer p) { emu::mbarrier_arrive_at(b, (unsigned)p); }
+#endif
+
 // expect counts one arrival and makes the phase wait for so many bytes of copies.
 DEVICE void expect(One b, unsigned bytes) {
 #ifdef __CUDACC__
