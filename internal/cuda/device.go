@@ -22,6 +22,7 @@ const Built = true
 // Copies.Download returns may run on others.
 type Device struct {
 	name        string
+	processors  int          // multiprocessors: blocks at work where each has one to itself
 	ctx         cu.CUContext // the driver's state of this device; of every call's thread
 	stream      cu.Stream    // of all operations
 	module      cu.Module
@@ -90,6 +91,9 @@ func (d *Device) start(gpu cu.Device, o Options) error {
 	}
 	major, minor, err := gpu.ComputeCapability()
 	if err != nil {
+		return err
+	}
+	if d.processors, err = gpu.Attribute(cu.MultiprocessorCount); err != nil {
 		return err
 	}
 	if d.generations, err = generationFor(o, major, minor); err != nil {

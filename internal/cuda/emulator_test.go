@@ -17,6 +17,17 @@ import (
 	"gorgonia.org/cu"
 )
 
+// TestMain gives the emulated GPU so few multiprocessors that blocks which stay, taking one tile
+// after the other, have some to take.
+func TestMain(m *testing.M) {
+	if os.Getenv("EMU_MULTIPROCESSORS") == "" {
+		if err := os.Setenv("EMU_MULTIPROCESSORS", "4"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 // rerun runs tests of this program again, in a process of its own, with more in the environment.
 func rerun(program, tests string, env ...string) (string, error) {
 	c := exec.Command(program, "-test.run="+tests, "-test.timeout=2m", "-rapid.seed=1",

@@ -20,10 +20,12 @@ const (
 	panelGroup = 8
 )
 
-// Tiles of linear_v3.
+// Tiles of linear_v3, and the blocks of its clusters, whose tiles lie one below the other.
 const (
-	rowsV3 = 128
-	colsV3 = 256
+	rowsV3    = 128
+	colsV3    = 256
+	clusterV3 = 2
+
 	packer = 256 // threads of pack_v3
 
 	// Shared memory of a block: four stages, and what makes them begin at a multiple of 1024.
@@ -98,8 +100,9 @@ func (d *Device) linearPanels(k kernel, l *linear, x, out view, ep epilogue) {
 	// A part may begin within a group of rows; the kernel starts at the group and skips some.
 	skip := l.lo % panelGroup
 	w := l.whole.weight.at + cu.DevicePtr((l.lo-skip)*panelBytes)
-	blocks := ceil(x.rows, rowsV3) * ceil(skip+out.cols, colsV3)
-	d.launch(k, blocks, 1, append([]value{a.at, a.pitch, arg(w),
+	clusters := ceil(x.rows, clusterV3*rowsV3) * ceil(skip+out.cols, colsV3)
+	clusters = min(clusters, max(1, d.processors/clusterV3))
+	d.launch(k, clusterV3*clusters, 1, append([]value{a.at, a.pitch, arg(w),
 		num(panelPitch(l.whole.out)), num(x.rows), a.count, num(out.cols), num(skip)}, ep[:]...)...)
 }
 

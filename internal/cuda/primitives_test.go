@@ -79,6 +79,7 @@ var primitives = map[string]struct {
 		{"a named barrier 0", "named barrier 0, allowed are 1 to 15"},
 		{"more registers than there are", "wants 256 registers a thread"},
 		{"an odd number of registers", "setmaxnreg 100"},
+		{"a prefetch from beyond an allocation", "a prefetch of 256 bytes from"},
 	}},
 	"fault_cluster": {2, 128, 1024 + 1024, []fault{
 		{"nothing", ""},

@@ -651,6 +651,20 @@ void mbarrier_wait(Mbarrier* b, unsigned parity) {
   learn(me(), b->done);
 }
 
+// bulk_source looks at what is read.
+static void bulk_source(const char* what, const void* from, uint32_t bytes) {
+  if ((uintptr_t)from % 16 != 0) fail("%s from %p, no multiple of 16", what, from);
+  if (bytes % 16 != 0 || bytes == 0) fail("%s of %u bytes, no multiple of 16", what, bytes);
+  void* base;
+  size_t size;
+  if (covers(from, bytes, &base, &size)) return;
+  char text[300];
+  explain((const char*)from + bytes - 1, text, sizeof text);
+  fail("%s of %u bytes from %p: the last one is %s", what, bytes, from, text);
+}
+
+void bulk_prefetch(const void* from, uint32_t bytes) { bulk_source("a prefetch", from, bytes); }
+
 // begin_copy begins what goes to one block.
 static void begin_copy(uint32_t to, const void* from, uint32_t bytes, Mbarrier* b) {
   Side& s = side();
@@ -668,15 +682,7 @@ static void begin_copy(uint32_t to, const void* from, uint32_t bytes, Mbarrier* 
 
 void bulk_copy(uint32_t to, const void* from, uint32_t bytes, Mbarrier* b, unsigned mask) {
   if (to % 16 != 0) fail("a bulk copy to address %u of shared memory, no multiple of 16", to);
-  if ((uintptr_t)from % 16 != 0) fail("a bulk copy from %p, no multiple of 16", from);
-  if (bytes % 16 != 0 || bytes == 0) fail("a bulk copy of %u bytes, no multiple of 16", bytes);
-  void* base;
-  size_t size;
-  if (!covers(from, bytes, &base, &size)) {
-    char text[300];
-    explain((const char*)from + bytes - 1, text, sizeof text);
-    fail("a bulk copy of %u bytes from %p: the last one is %s", bytes, from, text);
-  }
+  bulk_source("a bulk copy", from, bytes);
   if (mask == 0 || mask >> side().blocks != 0)
     fail("a bulk copy to blocks %#x of a cluster of %u", mask, side().blocks);
   for (unsigned rank = 0; mask >> rank != 0; rank++)

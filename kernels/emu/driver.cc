@@ -99,6 +99,11 @@ const emu::Gpu* gpu() {
   return one;
 }
 
+int multiprocessors() {
+  const char* want = getenv("EMU_MULTIPROCESSORS");
+  return want != nullptr ? atoi(want) : gpu()->multiprocessors;
+}
+
 int gpus() {
   const char* want = getenv("EMU_GPUS");
   const int n = want != nullptr ? atoi(want) : 1;
@@ -264,7 +269,7 @@ CALL cuDeviceGetAttribute(int* v, CUdevice_attribute a, CUdevice) {
   switch (a) {
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *v = gpu()->major; break;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *v = gpu()->minor; break;
-    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *v = gpu()->multiprocessors; break;
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *v = multiprocessors(); break;
     case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *v = emu::THREADS_MOST; break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK: *v = gpu()->shared; break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *v = gpu()->shared_most; break;

@@ -40,6 +40,7 @@ enum Mistake {
   OVERRUN,             // a phase ends before one who waits has seen the end of the last one
   NAMED_LEFT, NAMED_COUNT, NAMED_NUMBER,
   TOO_MANY_REGISTERS, ODD_REGISTERS,
+  WILD_PREFETCH,
 };
 
 DEVICE void begin(mbarrier::One b, int mistake) {
@@ -113,6 +114,7 @@ DEVICE void end(uint32_t at, const float* x, mbarrier::One b, int mistake) {
   if (mistake == NAMED_NUMBER) warpgroup::sync(0, 128);
   if (mistake == TOO_MANY_REGISTERS) warpgroup::less<128>(), warpgroup::less<64>(),
                                      warpgroup::more<256>();
+  if (mistake == WILD_PREFETCH) bulk::prefetch(x + 4, RUN);
   if (mistake == ODD_REGISTERS) warpgroup::less<100>();
   if (mistake == OVERRUN) {  // phases 1 and 2 end before threads that wait for 1 can run
     if (threadIdx.x != 64) return mbarrier::wait(b, 1);
@@ -209,7 +211,7 @@ DEVICE void run(float* x, int mistake) {
   TILES(tiles, 1024);
   MBARRIERS(box, 2);
   const mbarrier::One full = mbarrier::at(box, 0), done = mbarrier::at(box, 1);
-  const int rank = cluster::rank(), lead = threadIdx.x == 0;
+  const int rank = cluster::rank<BLOCKS>(), lead = threadIdx.x == 0;
   if (lead) {
     mbarrier::init(full, 1);
     mbarrier::init(done, BLOCKS);

@@ -25,6 +25,7 @@ void mbarrier_wait(Mbarrier* b, unsigned parity);
 
 // bulk_copy goes to the blocks of a cluster whose bits are set in mask.
 void bulk_copy(uint32_t to, const void* from, uint32_t bytes, Mbarrier* b, unsigned mask);
+void bulk_prefetch(const void* from, uint32_t bytes);
 void proxy_fence();
 
 void cluster_arrive();

@@ -33,6 +33,18 @@ DEVICE void copy_to_all(uint32_t to, const void* from, uint32_t bytes, mbarrier:
 #endif
 }
 
+// prefetch begins to bring bytes to the L2, for a thread that will read them. Nothing waits for it. The
+// address and the number are multiples of 16.
+DEVICE void prefetch(const void* from, uint32_t bytes) {
+#ifdef __CUDACC__
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)),
+               "r"(bytes)
+               : "memory");
+#else
+  emu::bulk_prefetch(from, bytes);
+#endif
+}
+
 // fence lets copies and wgmma, which go through the async proxy, see what the thread has written to
 // shared memory, and what it has been told that others wrote.
 DEVICE void fence() {

@@ -18,16 +18,10 @@
 
 namespace cluster {
 
-// rank is the block's number in its cluster.
-DEVICE int rank() {
-#ifdef __CUDACC__
-  int r;
-  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));
-  return r;
-#else
-  return (int)emu::self->block->rank;
-#endif
-}
+// rank is the block's number in its cluster of so many. It comes from the block's index and not from
+// %cluster_ctarank, which is the same: of that the compiler does not know that all threads read one
+// number, and code behind a branch that depends on it would keep uniform values in every thread.
+template <int BLOCKS> DEVICE int rank() { return blockIdx.x % BLOCKS; }
 
 // arrive tells that the thread has come, and wait waits for all threads of the cluster that have not
 // returned; they see what the thread did before it came. Each thread calls them in turn.

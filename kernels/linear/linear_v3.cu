@@ -1,5 +1,5 @@
 // Linear layers, v3: Hopper's wgmma, fed by bulk copies. See README.md.
-#include "../include/bulk.h"
+#include "../include/cluster.h"
 #include "../include/panels.h"
 #include "finish.h"
 
@@ -14,7 +14,8 @@ constexpr int THREADS = (CONSUMERS + 1) * warpgroup::THREADS;
 constexpr int A_BYTES = ROWS * panels::ROW_BYTES, B_BYTES = COLS * panels::ROW_BYTES;
 constexpr int BYTES = STAGES * (A_BYTES + B_BYTES);
 static_assert(BYTES + 1024 <= 232448, "what a block may have");
-constexpr int GROUP = 16;                   // tiles of rows that are walked together
+constexpr int CLUSTER = 2;                  // blocks that share the columns of a tile
+constexpr int GROUP = 8;                    // pairs of tiles of rows that are walked together
 constexpr int PACK_THREADS = 256;
 
 // pack_v3: panels of x [rows, cols], each of `pitch` rows, a multiple of 8, and `tail` rows of zeros
@@ -36,28 +37,46 @@ KERNEL(PACK_THREADS, pack_v3)
 }
 LAUNCHABLE(PACK_THREADS, pack_v3)
 
-// Call is what a block works on. x and w are panels, with so many rows from one to the next.
+// Call is what all blocks work on. x and w are panels, with so many rows from one to the next.
 struct Call {
   const bf16 *x, *w;
   i64 x_pitch, w_pitch, count;  // count: panels
   i64 n, out, skip;             // skip: columns of the first tile before the first output
 };
 
+// Walk is a cluster's way over tiles: one after the other, as many further on as there are clusters.
+// The blocks of a cluster have tiles of the same columns, one below the other. Clusters take GROUP pairs
+// down, then the next columns, so that those at work at one time share what they read. All numbers fit
+// 32 bits: a launch has fewer tiles.
+struct Walk {
+  uint32_t tile, step, all;     // pairs of tiles
+  uint32_t down, high, across;  // tiles of rows, pairs of them, tiles of columns
+
+  DEVICE_MEMBER Walk(const Call& c)
+      : tile(blockIdx.x / CLUSTER), step(gridDim.x / CLUSTER),
+        down((uint32_t)((c.n + ROWS - 1) / ROWS)), high((down + CLUSTER - 1) / CLUSTER),
+        across((uint32_t)((c.out + c.skip + COLS - 1) / COLS)) {
+    all = high * across;
+  }
+
+  DEVICE_MEMBER bool more() const { return tile < all; }
+  DEVICE_MEMBER void next() { tile += step; }
+};
+
 // Place is the first row and column of a block's tile.
 struct Place {
   i64 row, col;
+  bool there;  // false: below the last row, and only the other block of the cluster has a tile
 };
 
-// place walks over the tiles in groups of GROUP tiles of rows, column after column, so that blocks at
-// work at one time share what they read.
-DEVICE Place place(const Call& c) {
-  const i64 rows = (c.n + ROWS - 1) / ROWS, cols = (c.out + c.skip + COLS - 1) / COLS;
-  const i64 group = blockIdx.x / (GROUP * cols), in = blockIdx.x % (GROUP * cols);
-  const i64 high = rows - group * GROUP < GROUP ? rows - group * GROUP : GROUP;
-  return {(group * GROUP + in % high) * ROWS, in / high * COLS};
+DEVICE Place place(const Walk& w, int rank) {
+  const uint32_t group = w.tile / (GROUP * w.across), in = w.tile % (GROUP * w.across);
+  const uint32_t left = w.high - group * GROUP, high = left < GROUP ? left : GROUP;
+  const uint32_t row = (group * GROUP + in % high) * CLUSTER + rank;
+  return {(i64)row * ROWS, (i64)(in / high) * COLS, row < w.down};
 }
 
-// Ring is the stages, and the barriers that say which are full and which are empty.
+// Ring is the stages, and the barriers that say which are full and which are empty, in both blocks.
 struct Ring {
   uint32_t tiles;
   mbarrier::Row full, empty;
@@ -65,22 +84,62 @@ struct Ring {
   DEVICE_MEMBER uint32_t b(int stage) const { return a(stage) + A_BYTES; }
 };
 
-// load brings panel after panel of the tile's rows and columns, as stages become empty. One thread.
-DEVICE void load(const Call& c, const Ring& r, const Place& at) {
-  mbarrier::Turn<STAGES> t;
+typedef mbarrier::Turn<STAGES> Turn;
+
+// Ahead fetches a tile of what the epilogue will add into the L2, row by row beside the panels, so that
+// the memory works while products are made.
+struct Ahead {
+  const float* at;  // of the tile, null: there is nothing to fetch
+  i64 ld, rows;
+  uint32_t bytes;
+
+  DEVICE_MEMBER Ahead(const Call& c, const Place& p, const Epilogue& ep) {
+    const i64 first = p.col < c.skip ? 0 : p.col - c.skip, end = p.col + COLS - c.skip;
+    at = ep.residual + p.row * ep.ld_residual + first;
+    ld = ep.ld_residual;
+    rows = c.n - p.row < ROWS ? c.n - p.row : ROWS;
+    bytes = 4 * (uint32_t)((end < c.out ? end : c.out) - first);
+    if (!p.there || ((uint64_t)at | 4 * ld | bytes) % 16 != 0) at = nullptr;
+  }
+
+  // share fetches the rows that belong to panel p of so many.
+  DEVICE_MEMBER void share(uint32_t p, uint32_t count) const {
+    if (at == nullptr) return;
+    for (uint32_t r = ROWS * p / count; r < ROWS * (p + 1) / count && r < rows; r++)
+      bulk::prefetch(at + r * ld, bytes);
+  }
+};
+
+// load brings panel after panel of a tile's rows and columns, as stages become empty in both blocks: the
+// rows are this block's own, and of the columns each block brings one half to both. One thread.
+template <class K>
+DEVICE void load(const Call& c, const Ring& r, Turn& t, const Place& at, const Epilogue& ep) {
+  const int rank = cluster::rank<CLUSTER>();
+  const i64 col = at.col + rank * (COLS / CLUSTER);
+  const uint32_t half = rank * (B_BYTES / CLUSTER);
+  const Ahead ahead(c, at, ep);
+  ROLLED
   for (i64 p = 0; p < c.count; p++, t.next()) {
     mbarrier::wait(mbarrier::at(r.empty, t.stage), t.parity ^ 1);
     const mbarrier::One full = mbarrier::at(r.full, t.stage);
-    mbarrier::expect(full, A_BYTES + B_BYTES);
-    bulk::copy(r.a(t.stage), c.x + (p * c.x_pitch + at.row) * panels::COLS, A_BYTES, full);
-    bulk::copy(r.b(t.stage), c.w + (p * c.w_pitch + at.col) * panels::COLS, B_BYTES, full);
+    mbarrier::expect(full, at.there ? A_BYTES + B_BYTES : B_BYTES);
+    if (at.there)
+      bulk::copy(r.a(t.stage), c.x + (p * c.x_pitch + at.row) * panels::COLS, A_BYTES, full);
+    bulk::copy_to_all(r.b(t.stage) + half, c.w + (p * c.w_pitch + col) * panels::COLS,
+                      B_BYTES / CLUSTER, full, (1 << CLUSTER) - 1);
+    if (K::RESIDUAL == linear::ALWAYS) ahead.share((uint32_t)p, (uint32_t)c.count);
   }
 }
 
-// compute sums 64 rows of the tile over all panels. A stage is given back when the products with the
+// give_back tells both loaders that the warp is done with a stage.
+DEVICE void give_back(const Ring& r, int stage) {
+  const int lane = threadIdx.x % 32;
+  if (lane < CLUSTER) mbarrier::arrive_at(mbarrier::at(r.empty, stage), lane);
+}
+
+// compute sums 64 rows of a tile over all panels. A stage is given back when the products with the
 // next one have been issued, so that the tensor cores never wait for this.
-DEVICE void compute(wgmma::Sums<COLS>& sums, i64 count, const Ring& r, int consumer) {
-  mbarrier::Turn<STAGES> t;
+DEVICE void compute(wgmma::Sums<COLS>& sums, i64 count, const Ring& r, Turn& t, int consumer) {
   int last = 0;
   for (i64 p = 0; p < count; p++, t.next()) {
     mbarrier::wait(mbarrier::at(r.full, t.stage), t.parity);
@@ -93,14 +152,16 @@ DEVICE void compute(wgmma::Sums<COLS>& sums, i64 count, const Ring& r, int consu
     wgmma::commit();
     wgmma::hold(sums);
     wgmma::wait<1>();
-    if (p > 0 && threadIdx.x % 32 == 0) mbarrier::arrive(mbarrier::at(r.empty, last));
+    if (p > 0) give_back(r, last);
     last = t.stage;
   }
   wgmma::wait<0>();
   wgmma::hold(sums);
+  give_back(r, last);
 }
 
-// finish hands the warpgroup's sums to the epilogue.
+// finish hands the warpgroup's sums to the epilogue, while the loader fills the stages for what comes
+// next.
 template <class K>
 DEVICE void finish(wgmma::Sums<COLS>& sums, const Call& c, const Place& at, int consumer,
                    const Epilogue& ep) {
@@ -113,35 +174,56 @@ DEVICE void finish(wgmma::Sums<COLS>& sums, const Call& c, const Place& at, int 
   linear::finish_as<K, COLS / 64, operand::PANELS>(s, ep, area);
 }
 
+// pass gives back what the other block of the cluster alone needs.
+DEVICE void pass(i64 count, const Ring& r, Turn& t) {
+  for (i64 p = 0; p < count; p++, t.next()) {
+    mbarrier::wait(mbarrier::at(r.full, t.stage), t.parity);
+    give_back(r, t.stage);
+  }
+}
+
+// tile computes 64 rows of a tile. Its sums are a function's, so that the compiler knows that they end
+// with it.
+template <class K>
+DEVICE void tile(const Call& c, const Ring& r, Turn& t, const Place& at, int consumer,
+                 const Epilogue& ep) {
+  if (!at.there) return pass(c.count, r, t);
+  wgmma::Sums<COLS> sums;
+  compute(sums, c.count, r, t, consumer);
+  finish<K>(sums, c, at, consumer, ep);
+}
+
+// begin makes the barriers. A stage is empty when the warps of both blocks have given it back.
 DEVICE void begin(const Ring& r) {
   if (threadIdx.x == 0) {
     for (int s = 0; s < STAGES; s++) {
       mbarrier::init(mbarrier::at(r.full, s), 1);
-      mbarrier::init(mbarrier::at(r.empty, s), CONSUMERS * 4);
+      mbarrier::init(mbarrier::at(r.empty, s), CLUSTER * CONSUMERS * 4);
     }
     bulk::fence();
+    mbarrier::announce();
   }
-  __syncthreads();
+  cluster::sync();
 }
 
-// run computes the block's tile; K is the kind of its epilogue.
+// run computes the block's tiles; K is the kind of their epilogue.
 template <class K> DEVICE void run(const Call& c, const Epilogue& ep) {
   TILES(tiles, BYTES);
   MBARRIERS(full, STAGES);
   MBARRIERS(empty, STAGES);
   const Ring r = {tiles, full, empty};
-  const Place at = place(c);
   begin(r);
-  const int group = warpgroup::index();
+  const int group = warpgroup::index(), rank = cluster::rank<CLUSTER>();
+  Turn t;
   if (group == CONSUMERS) {
     warpgroup::less<40>();
-    if (threadIdx.x % warpgroup::THREADS == 0) load(c, r, at);
+    if (threadIdx.x % warpgroup::THREADS == 0)
+      for (Walk w(c); w.more(); w.next()) load<K>(c, r, t, place(w, rank), ep);
   } else {
     warpgroup::more<232>();
-    wgmma::Sums<COLS> sums;
-    compute(sums, c.count, r, group);
-    finish<K>(sums, c, at, group, ep);
+    for (Walk w(c); w.more(); w.next()) tile<K>(c, r, t, place(w, rank), group, ep);
   }
+  cluster::sync();  // the other block may still give stages back
 }
 
 #if HOPPER
@@ -152,16 +234,16 @@ template <class K> DEVICE void run(const Call& c, const Epilogue& ep) {
 #define RUN(K) absent()
 #endif
 // x: panels of [n, in]; w: those of [out, in], from a multiple of 8 outputs on, `skip` before the
-// first. grid: ceil(n / 128) · ceil((skip + out) / 256)
+// first. grid: as many blocks as work at one time, an even number
 #define LINEAR_V3(name, K)                                                                        \
-  KERNEL_ALONE(THREADS, name)                                                                     \
+  KERNEL_CLUSTER(THREADS, CLUSTER, name)                                                          \
   (const bf16* x, i64 x_pitch, const bf16* w, i64 w_pitch, i64 n, i64 count, i64 out, i64 skip,   \
    float* dst, i64 ld, const float* bias, i64 act, const float* mul, i64 ld_mul,                  \
    const float* gate, i64 ld_gate, const int* index, const float* residual, i64 ld_residual,      \
    i64 form) {                                                                                    \
     RUN(K);                                                                                       \
   }                                                                                               \
-  LAUNCHABLE(THREADS, name)
+  LAUNCHABLE_CLUSTER(THREADS, CLUSTER, name)
 
 LINEAR_V3(linear_v3, linear::Any)
 LINEAR_V3(linear_v3_plain, linear::Plain)
