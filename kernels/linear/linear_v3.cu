@@ -14,8 +14,6 @@ constexpr int THREADS = (CONSUMERS + 1) * warpgroup::THREADS;
 constexpr int A_BYTES = ROWS * panels::ROW_BYTES, B_BYTES = COLS * panels::ROW_BYTES;
 constexpr int BYTES = STAGES * (A_BYTES + B_BYTES);
 static_assert(BYTES + 1024 <= 232448, "what a block may have");
-constexpr int CLUSTER = 2;                  // blocks that share the columns of a tile
-constexpr int GROUP = 8;                    // pairs of tiles of rows that are walked together
 constexpr int PACK_THREADS = 256;
 
 // pack_v3: panels of x [rows, cols], each of `pitch` rows, a multiple of 8, and `tail` rows of zeros
@@ -36,6 +34,11 @@ KERNEL(PACK_THREADS, pack_v3)
       at / (8 * panels::PIECES) * (8 * panels::PIECES)] = s;
 }
 LAUNCHABLE(PACK_THREADS, pack_v3)
+
+#if HOPPER
+
+constexpr int CLUSTER = 2;  // blocks that share the columns of a tile
+constexpr int GROUP = 8;    // pairs of tiles of rows that are walked together
 
 // Call is what all blocks work on. x and w are panels, with so many rows from one to the next.
 struct Call {
@@ -226,7 +229,6 @@ template <class K> DEVICE void run(const Call& c, const Epilogue& ep) {
   cluster::sync();  // the other block may still give stages back
 }
 
-#if HOPPER
 #define RUN(K) \
   run<K>({x, w, x_pitch, w_pitch, count, n, out, skip}, \
          {dst, ld, bias, act, mul, ld_mul, gate, ld_gate, index, residual, ld_residual, form})
