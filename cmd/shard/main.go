@@ -52,8 +52,8 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 			"control", config.Redact(cfg.Control))
 	}
 
-	// A shard that has ended by itself, such as one whose model the cluster refuses, cannot be drained
-	// any more: the process ends with its error.
+	// A shard that has ended by itself, such as one whose model the cluster refuses, cannot be
+	// drained any more: the process ends with its error.
 	select {
 	case <-ctx.Done():
 		drain(ctx, m, v.Duration("drain-timeout"), log)
@@ -95,6 +95,7 @@ func read(v *config.Values) (shard.Config, error) {
 	c := shard.Config{
 		Version: daemon.Version,
 		Name:    v.String("name"), Device: v.String("device"),
+		Host: v.String("host"), Rack: v.String("rack"),
 		GPUs: v.String("gpus"), DType: v.String("dtype"), Threads: v.Int("threads"),
 		Experts:     engine.Residency(v.String("experts")),
 		TextEncoder: engine.Residency(v.String("text-encoder")),
@@ -112,6 +113,9 @@ func read(v *config.Values) (shard.Config, error) {
 	// ReleaseMemory gives pages back to the system after a clip and its denoising.
 	var err error
 	if c.Models, err = shard.ParseModels(v.Paths("model")); err != nil {
+		return c, err
+	}
+	if c.Rates, err = shard.ReadRates(v.Strings("bandwidth")); err != nil {
 		return c, err
 	}
 	if c.LoRAs, err = shard.ReadLoRAs(v.Strings("loras")); err != nil {

@@ -60,7 +60,7 @@ func details(v coord.View) schema.Details {
 		ClipSeconds: v.Spec.FPS.Seconds(v.Spec.Frames),
 		Finished:    v.Finished, Decision: v.Decision, Losses: v.Losses, Checkpoint: v.Checkpoint.Step,
 		CheckpointBytes: v.Checkpoint.Object.Size, CheckpointTime: v.Checkpoint.Seconds,
-		Where: v.Plan.Where, Placed: v.Placed,
+		Where: v.Plan.Where, Predicted: v.Plan.Predicted, Placed: v.Placed,
 	}
 
 	// What depends on the state, or is not there for every job.

@@ -148,6 +148,9 @@ func printVideo(w io.Writer, v schema.Video, js bool) error {
 	if d.Mesh != "" {
 		line("placement", "%s", attemptText(d.Attempt, cmp.Or(d.Where, fmt.Sprint(d.Nodes))))
 	}
+	if d.Predicted != "" {
+		line("predicted", "%s", d.Predicted)
+	}
 
 	printWork(line, v)
 	line("created", "%s", d.Created.Local().Format(time.DateTime))

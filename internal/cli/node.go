@@ -176,13 +176,14 @@ func printNodes(w io.Writer, nodes []schema.Node, js bool) error {
 	if js {
 		return terminal.Lines(w, nodes)
 	}
-	const head = "NAME\tSTATE\tJOB\tMODELS\tDEVICE\tTHREADS\tMEMORY\tVERSION\tADDRESS\tUPTIME\t" +
-		"SEEN\tID"
+	const head = "NAME\tSTATE\tJOB\tMODELS\tDEVICE\tTHREADS\tMEMORY\tVERSION\tHOST\tRACK\t" +
+		"ADDRESS\tUPTIME\tSEEN\tID"
 	return terminal.Table(w, head, func(w io.Writer) {
 		for _, n := range nodes {
-			terminal.Printf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s ago\t%s\n", n.Name, n.State,
-				dash(string(n.Job)), modelsOf(n), n.Device, n.Threads, size(n.RSS), dash(n.Version),
-				address(n.Route), age(n.Started), n.LastSeen.Round(time.Millisecond), n.ID)
+			terminal.Printf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s ago\t%s\n", n.Name,
+				n.State, dash(string(n.Job)), modelsOf(n), n.Device, n.Threads, size(n.RSS),
+				dash(n.Version), dash(n.Host), dash(n.Rack), address(n.Route), age(n.Started),
+				n.LastSeen.Round(time.Millisecond), n.ID)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/shard"
 	"github.com/longtake/longtake/internal/terminal"
+	"github.com/longtake/longtake/internal/topology"
 )
 
 // planCommand shows the meshes for a clip and what they would cost, without making it. It needs the
@@ -24,8 +25,10 @@ func planCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "plan", Short: "Show how a clip would be split, and what it would move",
 		Long: `Show the meshes that a number of shards can have for a clip, with the passes through the
 model that the busiest shard runs in a step, one after the other, and the bytes that all shards
-together send. The planner takes the fewest bytes, unless another mesh is much faster. How long the
-clip takes is an estimate: on the shards of --coordinator (or LONGTAKE_URL), or else on shards that
+together send. The planner takes the fewest bytes, unless another mesh is much faster. Where the
+shards of --coordinator are on several hosts, it takes the mesh and the shards by which a step is
+predicted to take the least time, and the plan says which hosts these are. How long the clip takes
+is an estimate: on the shards of --coordinator (or LONGTAKE_URL), or else on shards that
 are as fast as this machine's CPU. Waiting for each other and for other jobs is not in it. The model
 is a folder on this machine, with a coordinator too; no weights and no pictures are read.
 
@@ -62,13 +65,15 @@ is a folder on this machine, with a coordinator too; no weights and no pictures 
 		if err != nil {
 			return inFlags(err)
 		}
-		offers, where, err := planOffers(cmd, m, *shards)
+		offers, sites, where, err := planOffers(cmd, m, *shards)
 		if err != nil {
 			return err
 		}
-		if err := printPlan(cmd.OutOrStdout(), m, s, *shards, *js); err != nil || *js {
+		p := placing{m, s, sites}
+		if err := printPlan(cmd.OutOrStdout(), p, *shards, *js); err != nil || *js {
 			return err
 		}
+		p.printBest(cmd.OutOrStdout(), *shards)
 		printForecast(cmd.OutOrStdout(), plan.Predict(m, s, offers), where)
 		return nil
 	}
@@ -77,33 +82,34 @@ is a folder on this machine, with a coordinator too; no weights and no pictures 
 
 // planOffers returns the speed and memory that n shards bring to a clip, and where: those
 // registered at a coordinator, fewer if it has fewer, or n that are as fast as this machine's CPU.
-// Shards at work count like idle ones: the plan is for a cluster that has nothing else to do.
-func planOffers(cmd *cobra.Command, m job.Model, n int) ([]plan.Offer, string, error) {
+// Of those at a coordinator it returns all as sites too. Shards at work count like idle ones: the
+// plan is for a cluster that has nothing else to do.
+func planOffers(cmd *cobra.Command, m job.Model, n int) (offers []plan.Offer,
+	sites []topology.Site, where string, err error) {
 	v, err := load(cmd)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, "", err
 	}
-	var offers []plan.Offer
 	if url := v.String("coordinator"); url != "" {
 		nodes, err := nodes(cmd)
 		if err != nil {
-			return nil, "", err
+			return nil, nil, "", err
 		}
 		for _, n := range nodes {
 			offers = append(offers, plan.Offer{Speed: n.Speed, Memory: n.Memory})
 		}
-		return offers[:min(len(offers), n)], "at " + url, nil
+		return offers[:min(len(offers), n)], sitesOf(nodes), "at " + url, nil
 	}
 
 	// All cores for one shard: each of the n stands for a machine like this one.
 	speed, memory, err := shard.RateCPU(m, 0, 1)
 	if err != nil {
-		return nil, "", daemon.Usage(err)
+		return nil, nil, "", daemon.Usage(err)
 	}
 	for range n {
 		offers = append(offers, plan.Offer{Speed: speed, Memory: memory})
 	}
-	return offers, "each as fast as this machine", nil
+	return offers, nil, "each as fast as this machine", nil
 }
 
 // printForecast tells how much work a clip is in all, and how long it would take where the speed of
@@ -134,6 +140,10 @@ type planLine struct {
 	WeightBytes  int64 `json:"weight_bytes"`
 	DenoiseBytes int64 `json:"denoise_bytes"`
 	DecodeBytes  int64 `json:"decode_bytes"`
+	// What a step is predicted to take on the best shards for the mesh, and where that is, for
+	// people; absent where that cannot be predicted.
+	StepSeconds float64 `json:"predicted_step_seconds,omitempty"`
+	Where       string  `json:"where,omitempty"`
 	// Chosen marks the mesh that a clip gets unless its request names one.
 	Chosen bool `json:"chosen"`
 }
@@ -141,7 +151,8 @@ type planLine struct {
 // printPlan lists the meshes of a number of shards, the cheapest first, and marks the one that the
 // planner takes. A number that no mesh has is a usage error, with those that have one. Bytes are
 // those that all ranks together send in a step.
-func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error {
+func printPlan(w io.Writer, p placing, shards int, js bool) error {
+	m, s := p.m, p.s
 	load := plan.Load(m, s)
 	options, err := partition.Explain(shards, load)
 	if err != nil {
@@ -159,6 +170,7 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 			Tokens:      lengths(load.WindowTokens(), o.Mesh.Ulysses),
 			Heads:       lengths(load.Heads, o.Mesh.Ulysses)})
 	}
+	p.predict(plans, options, shards)
 
 	if js {
 		return terminal.Lines(w, plans)
@@ -176,7 +188,7 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 	}
 	terminal.Printf(w, "; %d heads, %d layers\n", m.Heads, m.Layers)
 	const head = "MESH\tPASSES A STEP\tBYTES A STEP\tMEMORY OF A SHARD\tTOKENS OF A RANK\t" +
-		"HEADS OF A RANK\t"
+		"HEADS OF A RANK\tTIME OF A STEP\t"
 	return terminal.Table(w, head, func(w io.Writer) {
 		for _, p := range plans {
 			mark := ""
@@ -184,8 +196,8 @@ func printPlan(w io.Writer, m job.Model, s job.Spec, shards int, js bool) error 
 				mark = "chosen"
 			}
 			bytes := size(uint64(p.BytesPerStep)) //nolint:gosec // from 0
-			terminal.Printf(w, "%s\t%d\t%s\t%s\t%v\t%v\t%s\n", p.Mesh, p.Passes, bytes,
-				plan.Bytes(p.Memory), p.Tokens, p.Heads, mark)
+			terminal.Printf(w, "%s\t%d\t%s\t%s\t%v\t%v\t%s\t%s\n", p.Mesh, p.Passes, bytes,
+				plan.Bytes(p.Memory), p.Tokens, p.Heads, p.time(), mark)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/topology"
 )
 
 // check returns what is allowed if a value is not, else "". Its text completes "allowed: ..." in
@@ -32,6 +33,8 @@ var checks = map[string]check{
 	"log.level":              oneOf("debug", "info", "warn", "error"),
 	"log.format":             oneOf("text", "json"),
 	"id":                     aName,
+	"host":                   aLabel,
+	"rack":                   aLabel,
 	"http.listen":            anAddress,
 	"http.url":               httpURL,
 	"listen":                 anAddress,
@@ -106,6 +109,14 @@ func aName(value any) string {
 		return ""
 	}
 	return job.NameAllowed
+}
+
+// aLabel allows what names a host or a rack.
+func aLabel(value any) string {
+	if s, ok := value.(string); ok && topology.CheckLabel(s) == nil {
+		return ""
+	}
+	return topology.LabelAllowed
 }
 
 // anAddress allows host:port, and nothing, which means the setting's default. Whether the address

@@ -123,6 +123,12 @@ func Devices() Settings {
 func Shard() Settings {
 	return append(Settings{
 		{Key: "name", Default: "", Usage: "name that people see (default: the host's)"},
+		{Key: "host", Default: "", Usage: "label of the machine, the same for all shards on it " +
+			"(default: its name; containers of one machine have to set it)"},
+		{Key: "rack", Default: "", Usage: "label of the machine's rack: jobs cross racks last " +
+			"(default: none)"},
+		{Key: "bandwidth", Default: []string{}, Usage: "bytes a second that links carry, in place of " +
+			"what is measured: process=, host=, network= and racks=, such as network=1.2GB"},
 		{Key: "model", Also: "models", Default: Paths{}, Usage: "folder of a Wan model as diffusers " +
 			"writes it, or NAME=FOLDER; several times for several models, of which jobs name one " +
 			"(default: the small one that is built in)"},

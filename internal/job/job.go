@@ -159,6 +159,9 @@ type Plan struct {
 	Nodes   []NodeID `json:"nodes"`
 	// Where names the nodes and the mesh for people, in up to WhereLimit bytes.
 	Where string `json:"where,omitempty"`
+	// Predicted says for people what a step was predicted to take there, in up to WhereLimit bytes;
+	// empty: it was not.
+	Predicted string `json:"predicted,omitempty"`
 	// Resume is where the attempt begins; CheckpointEvery is how many steps lie between two
 	// checkpoints, 0: none are written.
 	Resume          Checkpoint `json:"resume,omitzero"`

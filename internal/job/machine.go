@@ -45,7 +45,7 @@ var (
 const (
 	ErrorLimit = 2048 // bytes of Record.Error
 	NodesLimit = 1024 // ranks of a plan
-	WhereLimit = 256  // bytes of Plan.Where
+	WhereLimit = 256  // bytes of Plan.Where and Plan.Predicted
 
 	// FutileLimit is how many attempts may be lost without a step of progress because a rank could
 	// not go on: then it is the job. LossLimit is how many may be so lost in all, also with

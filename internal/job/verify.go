@@ -330,7 +330,8 @@ func (p Plan) Check(r Record) error {
 			p.PreviewEvery)
 	}
 
-	if err := cmp.Or(checkText("where", p.Where, WhereLimit), p.checkShares(),
+	if err := cmp.Or(checkText("where", p.Where, WhereLimit),
+		checkText("predicted", p.Predicted, WhereLimit), p.checkShares(),
 		p.Resume.check("resume", r.Spec.TotalSteps())); err != nil {
 		return err
 	}

@@ -55,6 +55,9 @@ type Decision struct {
 	Mesh   job.Mesh
 	Nodes  []Node
 	Shares []float64
+	// Where and Predicted are set with Place where the step's time on the nodes was predicted: the
+	// hosts of the ranks, and what a step is to take there, for people.
+	Where, Predicted string
 }
 
 // NeedsQueue reports whether the decision holds only if all placements before it succeed: jobs

@@ -8,13 +8,10 @@ import (
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/plan"
+	"github.com/longtake/longtake/internal/topology"
 )
 
 const (
-	// speedSpread is the ratio of the fastest to the slowest window group up to which they share the
-	// windows evenly: what is measured on busy machines varies from minute to minute.
-	speedSpread = 1.25
-
 	// A running job is rebalanced only when its attempt has done some steps, and when the slowest
 	// group then takes at most this part of the time that it takes now.
 	rebalanceAfter = 3 // steps
@@ -33,13 +30,21 @@ func (s *scheduler) grow(r Running, free []Node) (note string, pays bool) {
 		return "", false
 	}
 	have := len(r.Plan.Nodes)
-	mesh, err := arrange(m, r.Record, have+len(free), leastMemory(free))
-	if err != nil || mesh.Size() <= have {
+	factor, size, predicted := s.speedUp(m, r, free)
+	if !predicted {
+		mesh, err := arrange(m, r.Record, have+len(free), leastMemory(free))
+		if err != nil {
+			return "", false
+		}
+		size = mesh.Size()
+		factor = float64(size) / float64(have)
+	}
+	if size <= have || factor <= 1 {
 		return "", false
 	}
 
 	left := r.timeLeft()
-	saves := left - left*time.Duration(have)/time.Duration(mesh.Size())
+	saves := left - time.Duration(float64(left)/factor)
 	cost := r.moveCost() + loadTime(r.Spec.Model, free)
 	pays = saves > max(2*cost, moveSavesLeast)
 	verdict := "stays"
@@ -47,7 +52,7 @@ func (s *scheduler) grow(r Running, free []Node) (note string, pays bool) {
 		verdict = "moves"
 	}
 	return fmt.Sprintf("%s idle; moving from %d to %d shards would save %v and cost %v, so it %s",
-		are(len(free)), have, mesh.Size(), Rounded(saves), Rounded(cost), verdict), pays
+		are(len(free)), have, size, Rounded(saves), Rounded(cost), verdict), pays
 }
 
 // rebalance tells whether a running job should restart with windows shared by the speeds of its
@@ -83,28 +88,14 @@ func (s *scheduler) nodesOf(r Running) []Node {
 	return out
 }
 
-// groupSpeeds returns the speeds of a mesh's window groups on nodes, which are by rank. It is nil
-// where all are alike, where one is not known, and where the ranks of a group wait for each other
-// within a pass, so that its speed is not that of its slowest rank alone.
+// groupSpeeds returns the speeds by which a mesh's window groups share the windows on nodes, which
+// are by rank; nil: evenly.
 func groupSpeeds(m job.Mesh, nodes []Node) []float64 {
-	if m.Window < 2 || m.Ulysses > 1 {
-		return nil
+	var speeds []float64
+	for _, n := range nodes {
+		speeds = append(speeds, n.Speed)
 	}
-
-	out := make([]float64, m.Window)
-	for rank, n := range nodes {
-		if n.Speed <= 0 {
-			return nil
-		}
-		if g := rank / m.CFG; out[g] == 0 || n.Speed < out[g] {
-			out[g] = n.Speed
-		}
-	}
-
-	if slices.Max(out) <= speedSpread*slices.Min(out) {
-		return nil
-	}
-	return out
+	return topology.GroupSpeeds(m, speeds)
 }
 
 // busiest returns how long the slowest window group takes for its windows, in an arbitrary unit.

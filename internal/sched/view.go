@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/topology"
 )
 
 // View is everything that a round of decisions depends on, as the leader knows it at one moment.
@@ -40,12 +41,18 @@ type Node struct {
 	Name string
 	// Process is equal for shards of one process, which hand tensors over by reference.
 	Process string
+	// Host and Rack say where the process is, as it says itself; empty: not known, and no rack.
+	Host, Rack string
+	// Rates are what it reaches over its links, as far as that is measured or set.
+	Rates topology.Rates
 	// Formats are the clip formats that it can encode; empty: all of them.
 	Formats []string
 	// DTypes are the types of products that its device has.
 	DTypes []string
 	// Speed is in multiply-adds per second, measured while denoising; 0: not known.
 	Speed float64
+	// Rated is the speed as it was measured at the start; 0: not known.
+	Rated float64
 	// Memory is how many bytes a clip may take, with the weights of its model; 0: not known.
 	Memory int64
 	// Idle nodes have said that they work on nothing; Job is what the others work on.

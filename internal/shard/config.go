@@ -11,6 +11,7 @@ import (
 
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/model/pool"
+	"github.com/longtake/longtake/internal/topology"
 )
 
 // DefaultCache returns the folder that programs use as a Config's Cache by default: one in the
@@ -40,6 +41,11 @@ type Config struct {
 	AllModels bool
 	// LoRAs are the paths of files by the names under which jobs ask for them; nil: none.
 	LoRAs map[string]string
+	// Host names the machine, the same for all processes that reach each other without a network; "":
+	// the machine's own name. Rack is the label of its rack; "": none.
+	Host, Rack string
+	// Rates are what the links carry, in place of what is measured; 0: that.
+	Rates topology.Rates
 	// Device is DeviceCPU, DeviceCUDA or DeviceAuto; "" is DeviceCPU. That of a Machine may name GPUs
 	// as well, as "cuda:0,1".
 	Device string

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -49,6 +50,7 @@ func (s *Shard) register() (wire.Welcome, error) {
 		Model: models[0], More: models[1:], Loaded: ready, Broken: s.brokenModels(),
 		Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
 		Speed: s.ratedSpeed, Memory: s.capacity.Load(), Route: s.link.route(), Capabilities: formats(),
+		Host: cmp.Or(s.cfg.Host, machineName()), Rack: s.cfg.Rack, Rates: s.cfg.Rates,
 		DTypes:  dtypes(s.dev),
 		Version: s.cfg.Version, Uptime: time.Since(s.started)}
 

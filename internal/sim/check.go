@@ -60,6 +60,9 @@ func (c *checker) committed(k *core.Core, e entry, before, after job.Record) {
 	c.attempts(before, after)
 	if after.State == job.Running && before.State != job.Running {
 		c.w.stats.Attempts++
+		if after.Plan.Predicted != "" {
+			c.w.stats.Predicted++
+		}
 		c.placed(k, after)
 	}
 	c.durable(e, before, after)

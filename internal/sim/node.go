@@ -19,6 +19,7 @@ type node struct {
 	// models are on its disk; room is how many of them its memory has room for.
 	models job.Models
 	room   int
+	place  place
 	boots  int        // how many processes there have been
 	id     job.NodeID // of the process
 
@@ -160,7 +161,8 @@ func (n *node) beat(id job.NodeID) {
 	if !n.registered {
 		r := wire.Registration{Node: id, Name: n.name, ProcessID: string(id),
 			Model: n.models[0], More: n.models[1:], Loaded: n.loaded, Device: "sim",
-			Arithmetic: "sim", Threads: 1, Route: "nats-route://" + n.name + ":1"}
+			Arithmetic: "sim", Threads: 1, Host: n.place.host, Rack: n.place.rack, Speed: n.place.speed,
+			Rates: n.place.rates, Route: "nats-route://" + n.name + ":1"}
 		if n.work != nil {
 			r.Work = n.work.wire()
 		}

@@ -47,6 +47,7 @@ type Stats struct {
 	Jumps          int // of a member's wall clock
 	Kept           int // attempts that began with finished latents
 	Loads          int // of a model on a node that had another one ready
+	Predicted      int // attempts that were placed by the time of a step
 }
 
 // Add adds b to s.
@@ -62,6 +63,7 @@ func (s *Stats) Add(b Stats) {
 	s.Damaged += b.Damaged
 	s.Yields += b.Yields
 	s.Kept += b.Kept
+	s.Predicted += b.Predicted
 	s.DamagedEntries += b.DamagedEntries
 	s.Jumps += b.Jumps
 	s.Loads += b.Loads
@@ -157,6 +159,7 @@ func newWorld(o Options) *world {
 	}
 	w.models = models(1 + w.rng.IntN(3))
 	w.shareModels()
+	w.shareHosts()
 	for _, n := range w.nodes {
 		w.after(w.between(0, 2*time.Second), n.boot)
 	}

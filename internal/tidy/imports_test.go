@@ -25,7 +25,8 @@ var levels = []struct {
 	{"internal/job", 1}, // next to partition, whose meshes it names
 	{"internal/natsd", 1},
 	{"internal/partition", 1},
-	{"internal/sparse", 1}, // next to partition, whose grids it reads
+	{"internal/sparse", 1},   // next to partition, whose grids it reads
+	{"internal/topology", 1}, // next to partition, whose meshes it places
 
 	{"internal/cpu", 2},
 	{"internal/cuda", 2},
@@ -132,7 +133,7 @@ func TestLibrariesHaveOneOwner(t *testing.T) {
 // TestPurePackages holds some packages to the standard library and to each other: what they decide
 // depends on their arguments alone.
 func TestPurePackages(t *testing.T) {
-	pure := []string{"internal/job", "internal/partition", "internal/sparse"}
+	pure := []string{"internal/job", "internal/partition", "internal/sparse", "internal/topology"}
 	for _, s := range sources(t) {
 		if s.test || !within(s.dir, pure) {
 			continue

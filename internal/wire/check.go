@@ -11,6 +11,7 @@ import (
 
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
+	"github.com/longtake/longtake/internal/topology"
 )
 
 // Limits of messages.
@@ -100,6 +101,10 @@ func (r Registration) check() error {
 		}
 	}
 
+	if err := cmp.Or(topology.CheckLabel(r.Host), topology.CheckLabel(r.Rack),
+		r.Rates.Check()); err != nil {
+		return err
+	}
 	if r.Uptime < 0 {
 		return fmt.Errorf("an uptime of %v", r.Uptime)
 	}

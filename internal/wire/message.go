@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/topology"
 )
 
 // NodeState is what a node is doing.
@@ -49,6 +50,11 @@ type Registration struct {
 	Speed float64 `json:"speed,omitempty"`
 	// Memory is how many bytes a clip may take on the node, with the weights; 0: not known.
 	Memory int64 `json:"memory,omitempty"`
+	// Host and Rack are where the process is: labels, equal for nodes that share one; empty: it does
+	// not say, and no rack. Rates are what its links are set to carry.
+	Host  string         `json:"host,omitempty"`
+	Rack  string         `json:"rack,omitempty"`
+	Rates topology.Rates `json:"rates,omitzero"`
 	// Route is the URL of the node's data-plane server; empty: it has none.
 	Route string `json:"route"`
 	// Capabilities are the formats that the node can encode, such as "mp4"; empty: all.

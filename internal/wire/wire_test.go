@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/topology"
 )
 
 func model() job.Model {
@@ -55,6 +56,8 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 	roundTrip(t, Registration{Node: "n", Name: "a", ProcessID: "s", Model: model(), Device: "cpu",
 		Threads: 2, Route: "nats-route://h:1", Capabilities: []string{"mp4"}, Work: w,
 		More: []job.Model{other()}, Loaded: []string{"other"}})
+	roundTrip(t, Registration{Node: "n", Name: "a", Model: model(), Host: "h", Rack: "r",
+		Rates: topology.Rates{Net: 1e9, Far: 5e8}})
 	roundTrip(t, Welcome{Accepted: true, Interval: time.Second, Routes: []string{"r"}})
 	roundTrip(t, Heartbeat{Node: "n", State: Busy, RSS: 5, Work: w, Stage: job.StageLoad, Step: 3,
 		Loaded: []string{"demo"}, Loading: "other", LoadTime: time.Second})
@@ -103,6 +106,10 @@ func TestBrokenMessagesAreRefused(t *testing.T) {
 	refused(t, "an id with a wildcard", Registration{Node: ">", Model: model()})
 	refused(t, "a registration without a model", Registration{Node: "a"})
 	refused(t, "a long device", Registration{Node: "a", Device: long, Model: model()})
+	refused(t, "a host with a space", Registration{Node: "a", Host: "a b", Model: model()})
+	refused(t, "a long rack", Registration{Node: "a", Rack: long, Model: model()})
+	refused(t, "a rate below 0", Registration{Node: "a", Model: model(),
+		Rates: topology.Rates{Net: -1}})
 	refused(t, "minus threads", Registration{Node: "a", Threads: -1, Model: model()})
 	refused(t, "two models of a name", Registration{Node: "a", Model: model(),
 		More: job.Models{model()}})

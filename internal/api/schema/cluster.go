@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/topology"
 )
 
 // Node is a registered shard, as /v1/nodes shows it.
@@ -18,6 +19,13 @@ type Node struct {
 	Version string `json:"version,omitempty"`
 	// Route is the URL at which other shards reach its data plane.
 	Route string `json:"route"`
+	// Host and Rack say where its process is. Rates are what it reaches over its links, in bytes a
+	// second: as set, or as measured; absent: neither.
+	Host  string         `json:"host,omitempty"`
+	Rack  string         `json:"rack,omitempty"`
+	Rates topology.Rates `json:"bandwidth,omitzero"`
+	// Process is equal for shards of one process.
+	Process string `json:"process,omitempty"`
 	// State is "idle", "busy", "stopping" (busy with what is over), "draining" (busy still),
 	// "drained", or in an answer to a drain "gone".
 	State string `json:"state"`

@@ -12,7 +12,8 @@ type Video struct {
 	ID job.ID `json:"id"`
 	// Object is always "video".
 	Object string `json:"object"`
-	// Model is the name that the request had, which may be an alias; Details.Spec has the model's own.
+	// Model is the name that the request had, which may be an alias; Details.Spec has the model's
+	// own.
 	Model string `json:"model"`
 	// Status is "queued", "in_progress", "completed" or "failed"; a cancelled video has failed, too.
 	Status string `json:"status"`
@@ -68,9 +69,11 @@ type Details struct {
 	Attempt      job.Attempt `json:"attempt,omitempty"`
 	AttemptsLeft int         `json:"attempts_left,omitempty"`
 	Where        string      `json:"where,omitempty"`
-	Placed       time.Time   `json:"placed,omitzero"`
-	Mesh         string      `json:"mesh,omitempty"`
-	Nodes        []string    `json:"nodes,omitempty"`
+	// Predicted says what a step was predicted to take there, where the nodes are on several hosts.
+	Predicted string    `json:"predicted,omitempty"`
+	Placed    time.Time `json:"placed,omitzero"`
+	Mesh      string    `json:"mesh,omitempty"`
+	Nodes     []string  `json:"nodes,omitempty"`
 	// Losses are attempts that ended early, the oldest first.
 	Losses []job.Loss `json:"attempts_lost,omitempty"`
 

@@ -10,6 +10,7 @@ import (
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/plan"
+	"github.com/longtake/longtake/internal/topology"
 	"github.com/longtake/longtake/internal/wire"
 )
 
@@ -58,6 +59,9 @@ func (n *node) writes(format string) bool {
 func (n *node) offer() plan.Offer {
 	return plan.Offer{Speed: cmp.Or(n.beat.Speed, n.reg.Speed), Memory: n.reg.Memory}
 }
+
+// rates are what its links carry, as far as that is known.
+func (n *node) rates() topology.Rates { return n.reg.Rates }
 
 // working reports whether the node says that it is in a part of the job's live attempt in which a
 // rank advances by itself: steps and frames, not the object store.
@@ -211,6 +215,7 @@ func (l *leader) describe(n *node) Node {
 
 	return Node{ID: n.reg.Node, Name: n.reg.Name, Device: n.reg.Device, Threads: n.reg.Threads,
 		Version: n.reg.Version, Route: n.reg.Route, State: state, Deadline: d.Deadline,
+		Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(), Process: n.reg.ProcessID,
 		RSS: n.beat.RSS, Speed: n.offer().Speed, Memory: n.reg.Memory,
 		Models: n.models, Loaded: n.beat.Loaded, Loading: n.beat.Loading, Refused: n.refused,
 		Job: n.beat.Work.Job, Attempt: n.beat.Work.Attempt, Step: n.beat.Step,

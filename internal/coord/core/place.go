@@ -23,14 +23,17 @@ func (l *leader) place(d sched.Decision, nodes map[job.NodeID]*node) error {
 		names = append(names, n.Name)
 		picked = append(picked, nodes[n.ID])
 	}
-	plan.Where = where(d.Mesh, names)
+	plan.Where, plan.Predicted = where(d.Mesh, names), d.Predicted
+	if d.Where != "" {
+		plan.Where = fmt.Sprintf("%s (%s)", d.Where, d.Mesh)
+	}
 	if _, err := l.c.commit(command{Kind: kindPlace, Job: r.ID, Plan: &plan}); err != nil {
 		return err
 	}
 
 	l.c.observer.JobPlaced(max(0, l.today().Sub(r.Created)))
 	l.c.log.Info("job placed", "job", r.ID, "attempt", plan.Attempt, "mesh", d.Mesh.String(),
-		"nodes", names, "shares", percents(plan.Shares))
+		"nodes", names, "shares", percents(plan.Shares), "predicted", d.Predicted)
 
 	// What earlier attempts have finished is in the job's record, not in the plan that was committed.
 	plan.Parts = r.Parts

@@ -92,8 +92,9 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 		seen := *n
 		nodes[n.reg.Node] = &seen
 		v.Nodes = append(v.Nodes, sched.Node{ID: n.reg.Node, Name: n.reg.Name,
-			Process: n.reg.ProcessID, Formats: n.reg.Capabilities, DTypes: n.reg.DTypes,
-			Speed:  n.beat.Speed,
+			Process: n.reg.ProcessID, Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(),
+			Formats: n.reg.Capabilities, DTypes: n.reg.DTypes,
+			Speed: n.beat.Speed, Rated: n.reg.Speed,
 			Memory: n.reg.Memory,
 			Idle:   n.beat.State == wire.Idle, Job: n.beat.Work.Job, IdleSince: n.idleSince,
 			Models: n.models, LoRAs: n.loras(), Loaded: n.loaded(), LoadTime: n.beat.LoadTime})

@@ -1,0 +1,273 @@
+package topology
+
+import (
+	"slices"
+
+	"github.com/longtake/longtake/internal/partition"
+)
+
+// Work is what a step computes and sends.
+type Work struct {
+	partition.Load
+	// Linear and Attention are the multiplications and additions of one pass: those that work token
+	// by token, and those of attention. Projection is the part of Linear that is one of queries, keys
+	// or values.
+	Linear, Attention, Projection float64
+	// Memory returns what a node needs for its part of a mesh, in bytes; nil: not known.
+	Memory func(partition.Mesh) int64
+}
+
+// Step is what a step is predicted to take, in seconds.
+type Step struct {
+	Time float64
+	// Compute, Exposed and Velocities add up to Time, as the group has them that takes the longest:
+	// what its slowest rank computes, activations that nothing hides, and velocities.
+	Compute, Exposed, Velocities float64
+	// Limit is the link that the activations of that group wait for, where some travel, and Host the
+	// host whose link it is.
+	Limit   Class
+	Host    string
+	Travels bool
+}
+
+// Predict returns the time of a step of the work on a mesh whose rank r is on sites[r], by the
+// formula of this package. The mesh must pass partition.Check, and every site have a speed. Groups
+// that differ in speed share the windows as GroupSpeeds has it.
+func Predict(w Work, m partition.Mesh, sites []Site) Step {
+	at := make([]int, len(sites))
+	for i := range at {
+		at[i] = i
+	}
+	return newTask(w, m).predict(survey(sites), at)
+}
+
+// speedSpread is the ratio of the fastest to the slowest window group up to which they share the
+// windows evenly: what is measured on busy machines varies from minute to minute.
+const speedSpread = 1.25
+
+// GroupSpeeds returns the speeds by which a mesh's window groups share the windows, where rank r
+// has speeds[r]. It is nil where all are alike, where one is not known, and where the ranks of a
+// group wait for each other within a pass, so that its speed is not that of its slowest rank alone.
+func GroupSpeeds(m partition.Mesh, speeds []float64) []float64 {
+	if m.Window < 2 || m.Ulysses > 1 {
+		return nil
+	}
+
+	out := make([]float64, m.Window)
+	for rank, s := range speeds {
+		if s <= 0 {
+			return nil
+		}
+		if g := rank / m.CFG; out[g] == 0 || s < out[g] {
+			out[g] = s
+		}
+	}
+
+	if slices.Max(out) <= speedSpread*slices.Min(out) {
+		return nil
+	}
+	return out
+}
+
+// task is a mesh with what its ranks compute and send, wherever they are.
+type task struct {
+	w      Work
+	m      partition.Mesh
+	pass   partition.Pass
+	runs   []int // windows of each group, shared evenly
+	even   []partition.Pair
+	work   []float64 // of a pass, by the number in the group
+	tokens int64     // of a pass
+	heads  int64
+}
+
+func newTask(w Work, m partition.Mesh) *task {
+	t := &task{w: w, m: m, pass: partition.PassOf(m, w.Load), runs: partition.RunsOf(m, w.Load, nil)}
+	for u := range m.Ulysses {
+		t.tokens += int64(t.pass.Tokens[u])
+		t.heads += int64(t.pass.Heads[u])
+	}
+	for u := range m.Ulysses {
+		t.work = append(t.work, w.Linear*float64(t.pass.Tokens[u])/float64(t.tokens)+
+			w.Attention*float64(t.pass.Heads[u])/float64(t.heads))
+	}
+	return t
+}
+
+// velocities are counted once for all placements that share the windows evenly.
+func (t *task) velocities(shares []float64) []partition.Pair {
+	if shares != nil {
+		return partition.Velocities(t.m, t.w.Load, shares)
+	}
+	if t.even == nil {
+		t.even = partition.Velocities(t.m, t.w.Load, nil)
+	}
+	return t.even
+}
+
+// branches returns how many passes of a window a rank makes.
+func (t *task) branches() int {
+	if t.w.Guided {
+		return 2 / t.m.CFG
+	}
+	return 1
+}
+
+// flow counts the bytes that pass the links of hosts.
+type flow struct{ out, in, farOut, farIn float64 }
+
+// seconds returns how long a host's links take, and which takes longest.
+func (f flow) seconds(h hostLinks) (float64, Class) {
+	near, far := max(f.out, f.in)/h.net, max(f.farOut, f.farIn)/h.far
+	if far > near {
+		return far, Far
+	}
+	return near, Net
+}
+
+// add counts bytes from one host to another.
+func add(flows []flow, from, to int, c Class, bytes float64) {
+	flows[from].out += bytes
+	flows[to].in += bytes
+	if c == Far {
+		flows[from].farOut += bytes
+		flows[to].farIn += bytes
+	}
+}
+
+// predict is Predict where rank r is on site at[r].
+func (t *task) predict(g *ground, at []int) Step {
+	shares := GroupSpeeds(t.m, t.measured(g, at))
+	runs := t.runs
+	if shares != nil {
+		runs = partition.RunsOf(t.m, t.w.Load, shares)
+	}
+
+	// What groups send within hosts, and what all of them together send between hosts.
+	u := t.m.Ulysses
+	flows := make([]flow, len(g.hosts))
+	steps := make([]Step, len(at)/u)
+	for i := range steps {
+		passes := float64(runs[i/t.m.CFG] * t.branches())
+		steps[i] = t.group(g, at[i*u:(i+1)*u], passes, flows)
+	}
+
+	longest := Step{}
+	for i := range steps {
+		s := &steps[i]
+		for _, n := range at[i*u : (i+1)*u] {
+			host := g.hosts[g.host[n]]
+			if took, class := flows[g.host[n]].seconds(host); u > 1 && took > s.Exposed {
+				s.Exposed, s.Limit, s.Host, s.Travels = took, class, host.name, true
+			}
+		}
+		passes := float64(runs[i/t.m.CFG] * t.branches())
+		t.hide(g, at[i*u:(i+1)*u], passes, s)
+		if s.Time > longest.Time {
+			longest = *s
+		}
+	}
+
+	longest.Velocities = t.exchange(g, at, shares)
+	longest.Time += longest.Velocities
+	return longest
+}
+
+// measured returns the speeds that are measured, by rank; nil where windows are not shared by them.
+func (t *task) measured(g *ground, at []int) (out []float64) {
+	if t.m.Window < 2 || t.m.Ulysses > 1 {
+		return nil
+	}
+	for _, n := range at {
+		out = append(out, g.sites[n].Measured)
+	}
+	return out
+}
+
+// group returns what a group computes in so many passes, and as Exposed how long its slowest link
+// within a host takes. It adds to flows what leaves hosts.
+func (t *task) group(g *ground, at []int, passes float64, flows []flow) (s Step) {
+	for u, n := range at {
+		s.Compute = max(s.Compute, passes*t.work[u]/g.sites[n].Speed)
+	}
+	if len(at) == 1 {
+		return s
+	}
+
+	together := g.together(at)
+	for u, from := range at {
+		if together {
+			here, heads := int64(t.pass.Tokens[u]), int64(t.pass.Heads[u])
+			bytes := (3*here*(t.heads-heads) + heads*(t.tokens-here)) * t.pass.Unit
+			s.local(g, from, Process, passes*float64(bytes))
+			continue
+		}
+
+		near, host := int64(0), int64(0)
+		for v, to := range at {
+			if u == v {
+				continue
+			}
+			switch c := g.between(from, to); c {
+			case Process:
+				near += t.pass.Bytes(u, v)
+			case Host:
+				host += t.pass.Bytes(u, v)
+			case Net, Far:
+				add(flows, g.host[from], g.host[to], c, passes*float64(t.pass.Bytes(u, v)))
+			}
+		}
+		s.local(g, from, Process, passes*float64(near))
+		s.local(g, from, Host, passes*float64(host))
+	}
+	return s
+}
+
+// together reports whether sites are of one process.
+func (g *ground) together(at []int) bool {
+	return !slices.ContainsFunc(at, func(n int) bool { return g.process[n] != g.process[at[0]] })
+}
+
+// local counts what a rank sends over a link of its own.
+func (s *Step) local(g *ground, from int, c Class, bytes float64) {
+	if took := bytes / g.own[from].Of(c); took > s.Exposed {
+		s.Exposed, s.Limit, s.Host, s.Travels = took, c, g.hosts[g.host[from]].name, true
+	}
+}
+
+// hide takes off what travels while the slowest rank of a group computes, and adds up.
+func (t *task) hide(g *ground, at []int, passes float64, s *Step) {
+	slowest := g.sites[at[0]].Speed
+	for _, n := range at {
+		slowest = min(slowest, g.sites[n].Speed)
+	}
+	each := passes / float64(len(at)) / slowest
+	all := s.Exposed
+	s.Exposed -= min(all/2, 2*t.w.Projection*each) + min(all/8, t.w.Attention/2*each)
+	s.Time = s.Compute + s.Exposed
+}
+
+// exchange returns how long velocities take on the link that is busiest with them.
+func (t *task) exchange(g *ground, at []int, shares []float64) (longest float64) {
+	flows := make([]flow, len(g.hosts))
+	near := make([][2]float64, len(at))
+
+	for _, p := range t.velocities(shares) {
+		from, to := at[p.From], at[p.To]
+		switch c := g.between(from, to); c {
+		case Process, Host:
+			near[p.From][c] += float64(p.Bytes)
+		case Net, Far:
+			add(flows, g.host[from], g.host[to], c, float64(p.Bytes))
+		}
+	}
+
+	for r, n := range at {
+		longest = max(longest, near[r][Process]/g.own[n].Process, near[r][Host]/g.own[n].Host)
+	}
+	for h, f := range flows {
+		took, _ := f.seconds(g.hosts[h])
+		longest = max(longest, took)
+	}
+	return longest
+}
