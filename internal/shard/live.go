@@ -104,6 +104,9 @@ func (s *Shard) heartbeats(interval time.Duration) {
 			if w != nil && w == s.current() {
 				w.obey(p, orders)
 			}
+			if p.Probe != nil {
+				s.wg.Go(func() { s.probe(*p.Probe) })
+			}
 		}
 
 		select {
@@ -132,6 +135,7 @@ func (w *work) obey(p wire.Pulse, ordersSeen int) {
 func (s *Shard) heartbeat(w *work) wire.Heartbeat {
 	h := wire.Heartbeat{Node: s.id, State: wire.Idle, RSS: rss(), Speed: s.speed.mean()}
 	h.Loaded, h.Loading, h.LoadTime = s.loaded()
+	h.Rates = s.cfg.Rates.Or(s.links.measured())
 	if w != nil {
 		h.State, h.Work = wire.Busy, w.name()
 		h.Stage, h.Step = w.stage()

@@ -61,6 +61,7 @@ type Shard struct {
 	stepCache engine.StepCache
 	cache     artifact.Cache // the cluster's, as store
 	speed     meanSpeed
+	links     links
 
 	mu   sync.Mutex
 	work *work           // nil when idle
@@ -207,6 +208,7 @@ func (s *Shard) listen() error {
 	for subject, f := range map[string]natsio.MsgHandler{
 		wire.SubjectStart(s.id): s.onStart,
 		wire.SubjectStop(s.id):  s.onStop,
+		wire.SubjectProbe(s.id): s.onProbe,
 		wire.SubjectRoutes:      s.onRoutes,
 	} {
 		if _, err := s.nc.Subscribe(subject, f); err != nil {

@@ -64,6 +64,7 @@ func (s *Shard) accept(o wire.StartOrder) error {
 	// The end of the shard's context does not end the rank: Close does, after saying goodbye.
 	w.ctx, w.cancel = context.WithCancelCause(context.WithoutCancel(s.ctx))
 	s.work = w
+	s.links.interrupt()
 	s.wg.Go(func() { s.run(w) })
 	context.AfterFunc(w.ctx, func() { s.fence(w) })
 	return nil

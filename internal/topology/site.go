@@ -117,12 +117,12 @@ type ground struct {
 	racks               int
 }
 
-// hostLinks is a host: its rack, and what passes its network interface and leaves its rack, in
-// bytes per second. A name stands for it.
+// hostLinks is a host: its rack, and what passes between its processes, its network interface, and
+// leaves its rack, in bytes per second.
 type hostLinks struct {
-	name     string
-	rack     int
-	net, far float64
+	name             string
+	rack             int
+	inside, net, far float64
 }
 
 // survey numbers what the sites name. Of a link that several sites of a host have measured, the
@@ -152,6 +152,7 @@ func survey(sites []Site) *ground {
 
 		at := &g.hosts[h]
 		at.net, at.far = max(at.net, s.Rates.Net), max(at.far, s.Rates.Far)
+		at.inside = max(at.inside, s.Rates.Host)
 		g.process = append(g.process, number(processes, process))
 		g.host, g.rack = append(g.host, h), append(g.rack, at.rack)
 	}
@@ -165,7 +166,8 @@ func survey(sites []Site) *ground {
 	// Nor is a host slower in itself than to others, unless it has measured that.
 	for i, s := range sites {
 		r := s.Rates
-		r.Host = cmp.Or(r.Host, max(Defaults.Host, g.hosts[g.host[i]].net))
+		h := g.hosts[g.host[i]]
+		r.Host = cmp.Or(r.Host, h.inside, max(Defaults.Host, h.net))
 		r.Process = cmp.Or(r.Process, max(Defaults.Process, r.Host))
 		g.own = append(g.own, r)
 	}

@@ -182,6 +182,9 @@ func (h Heartbeat) check() error {
 	if !(h.Speed >= 0 && h.Speed < math.MaxFloat32) {
 		return fmt.Errorf("a speed of %v", h.Speed)
 	}
+	if err := h.Rates.Check(); err != nil {
+		return err
+	}
 	if err := checkText("stage", string(h.Stage), nameLimit); err != nil || h.Step < 0 ||
 		h.Computing < 0 {
 		return cmp.Or(err, fmt.Errorf("step %d, computing for %v", h.Step, h.Computing))
@@ -194,6 +197,13 @@ func (h Heartbeat) check() error {
 		return h.Work.check(h.Node)
 	}
 	return CheckNodeID(h.Node)
+}
+
+func (p Probe) check() error {
+	if p.Number == 0 || p.Class < topology.Process || p.Class > topology.Far {
+		return fmt.Errorf("a measurement %d of link %d", p.Number, int(p.Class))
+	}
+	return CheckNodeID(p.Node)
 }
 
 func (g Goodbye) check() error { return CheckNodeID(g.Node) }

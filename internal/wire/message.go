@@ -114,6 +114,8 @@ type Heartbeat struct {
 	Loaded   []string      `json:"loaded,omitempty"`
 	Loading  string        `json:"loading,omitempty"`
 	LoadTime time.Duration `json:"load_ns,omitempty"`
+	// Rates are what its links carry, as set or as measured.
+	Rates topology.Rates `json:"rates,omitzero"`
 }
 
 // Pulse answers a Heartbeat. At most one of its first four flags is set.
@@ -125,6 +127,23 @@ type Pulse struct {
 
 	Full  bool `json:"full,omitempty"`  // the disks are full: store no checkpoints and parts
 	Stuck bool `json:"stuck,omitempty"` // nor the finished clip
+
+	// Probe asks an idle node to measure what its link to another one carries; nil: nothing.
+	Probe *Peer `json:"probe,omitempty"`
+}
+
+// Peer is another node, and what lies between.
+type Peer struct {
+	Node  job.NodeID     `json:"node"`
+	Class topology.Class `json:"class"`
+}
+
+// Probe asks a node to take part in measuring the link to it: as rank 1 of an attempt of that
+// number of a job that is named after the node which asks.
+type Probe struct {
+	Node   job.NodeID     `json:"node"`
+	Number uint32         `json:"number"`
+	Class  topology.Class `json:"class"`
 }
 
 // Disk tells the leader how full the disk of another coordinator is.

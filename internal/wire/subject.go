@@ -35,6 +35,9 @@ func SubjectStart(id job.NodeID) string { return "longtake.node." + string(id) +
 // SubjectStop is where a node takes a Stop order; it answers with an Ack.
 func SubjectStop(id job.NodeID) string { return "longtake.node." + string(id) + ".stop" }
 
+// SubjectProbe is where a node takes a Probe of another node; it answers with an Ack.
+func SubjectProbe(id job.NodeID) string { return "longtake.node." + string(id) + ".probe" }
+
 // nameLimit bounds names, in bytes.
 const nameLimit = 64
 

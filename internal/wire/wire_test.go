@@ -61,7 +61,10 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 	roundTrip(t, Welcome{Accepted: true, Interval: time.Second, Routes: []string{"r"}})
 	roundTrip(t, Heartbeat{Node: "n", State: Busy, RSS: 5, Work: w, Stage: job.StageLoad, Step: 3,
 		Loaded: []string{"demo"}, Loading: "other", LoadTime: time.Second})
+	roundTrip(t, Heartbeat{Node: "n", State: Idle, Rates: topology.Rates{Host: 2e9}})
 	roundTrip(t, Pulse{Cancel: true})
+	roundTrip(t, Pulse{Probe: &Peer{Node: "m", Class: topology.Net}})
+	roundTrip(t, Probe{Node: "n", Number: 1, Class: topology.Far})
 	roundTrip(t, Goodbye{Node: "n"})
 	roundTrip(t, StartOrder{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"}, {Node: "b", Route: "r"}}})
 	roundTrip(t, Stop{Job: "j", Attempt: 1, Cancel: true, Reason: "why"})
@@ -110,6 +113,10 @@ func TestBrokenMessagesAreRefused(t *testing.T) {
 	refused(t, "a long rack", Registration{Node: "a", Rack: long, Model: model()})
 	refused(t, "a rate below 0", Registration{Node: "a", Model: model(),
 		Rates: topology.Rates{Net: -1}})
+	refused(t, "a rate of an idle node below 0", Heartbeat{Node: "a", State: Idle,
+		Rates: topology.Rates{Net: -1}})
+	refused(t, "a link of no class", Probe{Node: "n", Number: 1, Class: 9})
+	refused(t, "a measurement without a number", Probe{Node: "n"})
 	refused(t, "minus threads", Registration{Node: "a", Threads: -1, Model: model()})
 	refused(t, "two models of a name", Registration{Node: "a", Model: model(),
 		More: job.Models{model()}})

@@ -116,7 +116,7 @@ func (l *leader) onHeartbeat(h wire.Heartbeat, reply func(wire.Pulse)) {
 
 	switch {
 	case h.Work == (wire.Work{}):
-		reply(wire.Pulse{})
+		reply(wire.Pulse{Probe: l.probe(n)})
 	case l.noteWork(h.Node, h.Work):
 		r, _ := l.c.machine.Record(h.Work.Job)
 		_, yield := l.yieldRequests[r.ID]

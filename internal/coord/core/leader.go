@@ -24,6 +24,8 @@ type leader struct {
 	gone  map[job.NodeID]departure // nodes that left the table, in this term
 	// absent is since when no node has had a model, of those that none has.
 	absent map[string]time.Time
+	// probed is when a node was last asked to measure a link.
+	probed time.Time
 
 	progress map[job.ID]job.Progress
 	previews map[job.ID]Preview    // the latest of each job

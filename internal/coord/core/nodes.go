@@ -29,6 +29,7 @@ type node struct {
 	models    []string
 	refused   []string
 	idleSince time.Time
+	probing   probing
 }
 
 // loaded names the models that are ready. A node of a single one says so only if it is new enough
@@ -61,7 +62,7 @@ func (n *node) offer() plan.Offer {
 }
 
 // rates are what its links carry, as far as that is known.
-func (n *node) rates() topology.Rates { return n.reg.Rates }
+func (n *node) rates() topology.Rates { return n.beat.Rates.Or(n.reg.Rates) }
 
 // working reports whether the node says that it is in a part of the job's live attempt in which a
 // rank advances by itself: steps and frames, not the object store.
