@@ -2,6 +2,7 @@ package sched
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -17,6 +18,11 @@ const (
 	rebalanceAfter = 3 // steps
 	rebalanceMost  = 0.75
 
+	// Jobs of larger clusters are looked at in turn, each every so many seconds: a prediction takes
+	// milliseconds there.
+	growAlways = 64 // nodes
+	growTurns  = 8  // seconds
+
 	// Moving a job must save at least this much, and twice what it costs.
 	moveSavesLeast = time.Second
 )
@@ -30,6 +36,9 @@ func (s *scheduler) grow(r Running, free []Node) (note string, pays bool) {
 		return "", false
 	}
 	have := len(r.Plan.Nodes)
+	if have+len(free) > growAlways && r.Asked.IsZero() && !s.turn(r.ID) {
+		return "", false
+	}
 	factor, size, predicted := s.speedUp(m, r, free)
 	if !predicted {
 		mesh, err := arrange(m, r.Record, have+len(free), leastMemory(free))
@@ -53,6 +62,13 @@ func (s *scheduler) grow(r Running, free []Node) (note string, pays bool) {
 	}
 	return fmt.Sprintf("%s idle; moving from %d to %d shards would save %v and cost %v, so it %s",
 		are(len(free)), have, size, Rounded(saves), Rounded(cost), verdict), pays
+}
+
+// turn reports whether it is this second that a job is looked at.
+func (s *scheduler) turn(id job.ID) bool {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return (s.Now.Unix()+int64(h.Sum32()))%growTurns == 0
 }
 
 // rebalance tells whether a running job should restart with windows shared by the speeds of its

@@ -20,11 +20,15 @@ var modelNames = []string{"demo", "x", "y"}
 // not allow.
 func drawView(t *rapid.T) View {
 	names := []string{"a", "b", "c", "d", "e", "f"}
+	cost := rapid.SampledFrom([]int{0, 512}).Draw(t, "cost")
 	v := view(names[:rapid.IntRange(0, len(names)).Draw(t, "nodes")]...)
 	for _, name := range modelNames[1:] {
 		m := model()
 		m.Name = name
 		v.Models = append(v.Models, m)
+	}
+	for i := range v.Models {
+		v.Models[i].Cost.FFNDim = cost
 	}
 	v.GraceUntil = start.Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, "grace")))
 	v.Store.Open = rapid.IntRange(0, 9).Draw(t, "store") > 0
@@ -33,6 +37,11 @@ func drawView(t *rapid.T) View {
 		n := &v.Nodes[i]
 		n.Process = rapid.SampledFrom([]string{"p", "q", n.Name}).Draw(t, "process")
 		n.Formats = rapid.SampledFrom([][]string{nil, {"webm"}, {"webm", "mp4"}}).Draw(t, "formats")
+		n.Host = rapid.SampledFrom([]string{"h1", "h1", "h2", ""}).Draw(t, "host")
+		n.Rack = rapid.SampledFrom([]string{"", "r"}).Draw(t, "rack")
+		n.Rated = rapid.SampledFrom([]float64{1e9, 2e9}).Draw(t, "rated")
+		n.Rates.Net = rapid.SampledFrom([]float64{0, 1e6}).Draw(t, "net")
+		n.Memory = rapid.SampledFrom([]int64{0, 1, 1 << 40}).Draw(t, "memory")
 		n.Speed = rapid.SampledFrom([]float64{0, 1e9, 3e9}).Draw(t, "speed")
 		n.Idle = rapid.IntRange(0, 3).Draw(t, "idle") > 0
 		n.Models = rapid.SliceOfNDistinct(rapid.SampledFrom(modelNames), 0, 3, rapid.ID).Draw(t, "models")

@@ -155,3 +155,33 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 }
+
+// TestGrowthOfLargeClustersIsLookedAtInTurn: within some seconds each job has its turn, and one that
+// was asked to yield is looked at every time.
+func TestGrowthOfLargeClustersIsLookedAtInTurn(t *testing.T) {
+	v := racked(slices.Repeat([]int{8}, 10)...)
+	for i := range v.Nodes {
+		v.Nodes[i].Rates.Net = 200e9
+	}
+	r := v.run("r", "h0-0", "h0-1")
+	r.Spec.Width, r.Spec.Height, r.Spec.Frames, r.Spec.GuidanceScale = 1280, 720, 81, 1
+	r.Pace.Mean = time.Minute
+
+	moves := 0
+	for range growTurns {
+		v.Now = v.Now.Add(time.Second)
+		if Decide(v)[0].Action == Yield {
+			moves++
+		}
+	}
+	if moves != 1 {
+		t.Errorf("it is to move in %d of %d seconds", moves, growTurns)
+	}
+	r.Asked = v.Now
+	for range growTurns {
+		v.Now = v.Now.Add(time.Second)
+		if d := Decide(v)[0]; d.Action != Yield {
+			t.Fatalf("once it was asked: %s", told(d))
+		}
+	}
+}

@@ -141,8 +141,10 @@ func survey(sites []Site) *ground {
 	}
 
 	for i, s := range sites {
-		alone := fmt.Sprintf("\x00%d", i) // no name that a node may have
-		process := cmp.Or(s.Process, alone)
+		process := s.Process
+		if process == "" {
+			process = fmt.Sprintf("\x00%d", i) // no name that a node may have
+		}
 		host := cmp.Or(s.Host, process)
 		h := number(hosts, host)
 		if h == len(g.hosts) {
