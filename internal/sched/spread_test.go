@@ -156,8 +156,8 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// TestGrowthOfLargeClustersIsLookedAtInTurn: within some seconds each job has its turn, and one that
-// was asked to yield is looked at every time.
+// TestGrowthOfLargeClustersIsLookedAtInTurn: within some seconds each job has its turn, and one
+// that was asked to yield is looked at every time.
 func TestGrowthOfLargeClustersIsLookedAtInTurn(t *testing.T) {
 	v := racked(slices.Repeat([]int{8}, 10)...)
 	for i := range v.Nodes {

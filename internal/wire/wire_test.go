@@ -51,8 +51,9 @@ func other() job.Model {
 
 func TestMessagesSurviveTheWire(t *testing.T) {
 	w := Work{Job: "j", Attempt: 1, Rank: 2}
-	roundTrip(t, Preview{Node: "n", Work: Work{Job: "j", Attempt: 1}, Step: 5, Data: []byte("RIFFsizeWEBPVP8X")})
-	roundTrip(t, Kept{Node: "n", Work: Work{Job: "j", Attempt: 1, Rank: 2}, Name: "text.0", Object: object()})
+	roundTrip(t, Preview{Node: "n", Work: Work{Job: "j", Attempt: 1}, Step: 5,
+		Data: []byte("RIFFsizeWEBPVP8X")})
+	roundTrip(t, Kept{Node: "n", Work: w, Name: "text.0", Object: object()})
 	roundTrip(t, Registration{Node: "n", Name: "a", ProcessID: "s", Model: model(), Device: "cpu",
 		Threads: 2, Route: "nats-route://h:1", Capabilities: []string{"mp4"}, Work: w,
 		More: []job.Model{other()}, Loaded: []string{"other"}})
