@@ -95,7 +95,7 @@ func TestBadDaemonValuesExitTwo(t *testing.T) {
 			"--http-listen": "127.0.0.1", "--nats-listen": "h:99999", "--http-url": "ftp://x",
 			"--lost-after": "1ms", "--checkpoint-every-steps": "-1", "--log-level": "loud",
 			"--log-format": "xml"},
-		"shard": {"--control": "foo://::", "--threads": "-1", "--device": "abacus", "--dtype": "fp8",
+		"shard": {"--control": "foo://::", "--threads": "-1", "--device": "abacus", "--dtype": "int4",
 			"--data-listen": "here", "--data-peer-timeout": "-1s", "--drain-timeout": "-1s",
 			"--data-url": "http://x:1"},
 	} {
