@@ -2,10 +2,14 @@ package shard
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/longtake/longtake/internal/collective/mem"
+	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/topology"
 )
 
@@ -61,24 +65,42 @@ func TestRatesAreSmoothed(t *testing.T) {
 	}
 }
 
-// TestNodesOfTwoHostsMeasureTheirLinks has a leader ask nodes for the links between them.
+// TestNodesOfTwoHostsMeasureTheirLinks has a leader ask nodes for the links between them, over each
+// transport, and place a job by what they find.
 func TestNodesOfTwoHostsMeasureTheirLinks(t *testing.T) {
-	k := startCluster(t, 0, ownServers)
-	for _, name := range []string{"a", "b"} {
-		k.addWith(name, ownServers(0), func(c *Config) { c.Host = "host-" + name })
+	for _, transport := range []string{TransportNATS, TransportDirect} {
+		t.Run(transport, func(t *testing.T) {
+			k := startCluster(t, 0, ownServers)
+			for _, name := range []string{"a", "b"} {
+				plane := DataPlane{PeerTimeout: 10 * time.Second, Transport: transport}
+				k.addWith(name, plane, func(c *Config) { c.Host, c.Rack = "host-"+name, "r" })
+			}
+			k.awaitRates()
+
+			v := k.await(k.create(request(5, 2, 2, job.Mesh{})), never)
+			if v.State != job.Completed || !strings.Contains(v.Plan.Predicted, "s a step") ||
+				!strings.HasPrefix(v.Plan.Where, "2 hosts: host-") {
+				t.Errorf("%s (%s) on %q: %q", v.State, v.Error, v.Plan.Where, v.Plan.Predicted)
+			}
+		})
 	}
-	deadline := time.After(time.Minute)
-	for {
-		nodes, err := k.c.Nodes(t.Context())
+}
+
+// awaitRates waits until all nodes have measured what they reach over the network.
+func (k *cluster) awaitRates() {
+	k.t.Helper()
+	unknown := func(n coord.Node) bool { return n.Rates.Net == 0 }
+	for deadline := time.After(patience); ; {
+		nodes, err := k.c.Nodes(k.t.Context())
 		if err != nil {
-			t.Fatal(err)
+			k.t.Fatal(err)
 		}
-		if len(nodes) == 2 && nodes[0].Rates.Net > 0 && nodes[1].Rates.Net > 0 {
+		if !slices.ContainsFunc(nodes, unknown) {
 			return
 		}
 		select {
 		case <-deadline:
-			t.Fatalf("nothing is measured: %+v", nodes)
+			k.t.Fatalf("nothing is measured: %+v", nodes)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
