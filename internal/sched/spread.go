@@ -54,12 +54,28 @@ func (s *scheduler) differ(q Queued, nodes []Node) bool {
 // taken first.
 func sitesOf(nodes []Node, cost func(Node) int) []topology.Site {
 	out := make([]topology.Site, len(nodes))
+	shown := shown(nodes)
 	for i, n := range nodes {
 		out[i] = topology.Site{Name: n.Name, Process: n.Process, Host: n.Host, Rack: n.Rack,
-			Speed: cmp.Or(n.Speed, n.Rated), Measured: n.Speed, Memory: n.Memory, Rates: n.Rates,
+			Speed: cmp.Or(n.Speed, shown*n.Rated), Measured: n.Speed, Memory: n.Memory, Rates: n.Rates,
 			Cost: cost(n)}
 	}
 	return out
+}
+
+// shown returns which part of the speed that nodes had at their start clips have shown of them: a
+// product alone is faster than a pass, and a node that has made no clip is not better for it.
+func shown(nodes []Node) float64 {
+	speed, rated := 0., 0.
+	for _, n := range nodes {
+		if n.Speed > 0 && n.Rated > 0 {
+			speed, rated = speed+n.Speed, rated+n.Rated
+		}
+	}
+	if rated == 0 {
+		return 1
+	}
+	return speed / rated
 }
 
 // speedUp returns by which factor a step of a running job takes less time on the best of its own

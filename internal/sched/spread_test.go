@@ -185,3 +185,15 @@ func TestGrowthOfLargeClustersIsLookedAtInTurn(t *testing.T) {
 		}
 	}
 }
+
+// TestNewNodesAreNotTakenForFaster: clips show less speed than the product at the start, also on
+// nodes that have made none.
+func TestNewNodesAreNotTakenForFaster(t *testing.T) {
+	v := racked(2, 2)
+	v.Nodes[0].Speed, v.Nodes[1].Speed = 100e12, 100e12
+	for i, s := range sitesOf(v.Nodes, func(Node) int { return 0 }) {
+		if s.Speed != 100e12 {
+			t.Errorf("node %d has a speed of %g", i, s.Speed)
+		}
+	}
+}
