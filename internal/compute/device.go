@@ -140,8 +140,9 @@ type Reserver interface {
 type Workspace interface {
 	// LinearBytes returns the bytes that Linear of x [rows, in] with a weight [out, in] needs.
 	LinearBytes(rows, in, out int, t DType) int64
-	// AttentionBytes returns the bytes that Attention over so many keys needs.
-	AttentionBytes(keys, heads, headDim int, t DType) int64
+	// AttentionBytes returns the bytes that Attention over so many keys needs, where keys and values
+	// are operands or are not.
+	AttentionBytes(keys, heads, headDim int, t DType, operands bool) int64
 }
 
 // DType is the type of the operands of matrix products. Their sums, and all activations between

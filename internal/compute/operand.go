@@ -9,16 +9,16 @@ const OperandRows = 8
 // with half of the bytes, and has the same bits in a product.
 //
 // An operand is a Mat, whose parts are viewed as those of any other; only where its elements lie is
-// the device's own business. LayerNorm, RMSNorm, Attention, Add, Copy and Linear without a Residual
-// may have one as dst. Linear takes one as x, Attention as q, k or v, and Copy as src; uploads and
-// downloads convert. No other operation takes an operand. A part that a product reads begins at a
-// multiple of OperandRows; x is all columns, and q, k and v are whole heads.
+// the device's business. It may be dst of LayerNorm, RMSNorm, Attention, Add, Copy and, without a
+// Residual, Linear. It may be x of Linear, k and v of Attention (both or none), and src of Copy;
+// uploads and downloads convert. No other operation takes an operand. A part that a product reads
+// begins at a multiple of OperandRows; x is all columns, and k and v are whole heads.
 type Rounder interface {
 	// OperandBytes returns how many bytes AllocOperand takes, or 0 where the device's products of
 	// type t read float32 matrices of that width.
 	OperandBytes(rows, cols, headDim int, t DType) int64
 	// AllocOperand returns zeroed memory for an operand [rows, cols], to be viewed by NewMat. It is
-	// for attention with heads of width headDim, or for linear layers where that is 0.
+	// for the keys or values of heads of width headDim, or for linear layers where that is 0.
 	AllocOperand(rows, cols, headDim int, t DType) (Memory, error)
 }
 

@@ -28,7 +28,7 @@ func causalPasses(t testing.TB, f *model.Folder, dt compute.DType,
 	devs []compute.Device) []float32 {
 	t.Helper()
 	n := len(devs)
-	r := ranks{folder: f, dtype: dt, x: normal(passGrid.Tokens() * 64),
+	r := ranks{folder: f, grid: passGrid, dtype: dt, x: normal(passGrid.Tokens() * 64),
 		embeds: normal(5 * f.Transformer.TextDim), tokens: partition.Even(passGrid.Tokens(), n),
 		heads: partition.Even(f.Transformer.NumAttentionHeads, n)}
 	r.v = make([]float32, len(r.x))

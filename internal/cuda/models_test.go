@@ -125,7 +125,7 @@ func passOver(t testing.TB, f *model.Folder, dt compute.DType, devs []compute.De
 	over func(collective.Transport) collective.Transport) []float32 {
 	t.Helper()
 	n, heads := len(devs), f.Transformer.NumAttentionHeads
-	r := ranks{folder: f, dtype: dt, x: normal(passGrid.Tokens() * 64),
+	r := ranks{folder: f, grid: passGrid, dtype: dt, x: normal(passGrid.Tokens() * 64),
 		embeds: normal(5 * f.Transformer.TextDim), tokens: partition.Even(passGrid.Tokens(), n),
 		heads: partition.Even(heads, n)}
 	r.v = make([]float32, len(r.x))
@@ -152,6 +152,7 @@ func passOver(t testing.TB, f *model.Folder, dt compute.DType, devs []compute.De
 // ranks is what the ranks of a pass share.
 type ranks struct {
 	folder        *model.Folder
+	grid          partition.Grid
 	dtype         compute.DType
 	x, v, embeds  []float32
 	tokens, heads []partition.Range
@@ -168,7 +169,7 @@ func (r ranks) pass(dev compute.Device, w *model.Weights, tr collective.Transpor
 		return err
 	}
 	defer text.Free()
-	end, err := reserve(dev, m.SequenceBytes(passGrid, tr.Rank(), r.tokens, r.heads))
+	end, err := reserve(dev, m.SequenceBytes(r.grid, tr.Rank(), r.tokens, r.heads))
 	if err != nil {
 		return err
 	}
@@ -180,11 +181,19 @@ func (r ranks) pass(dev compute.Device, w *model.Weights, tr collective.Transpor
 	if err != nil {
 		return err
 	}
-	s, err := m.NewSequence(passGrid, group, r.tokens, r.heads)
+	s, err := m.NewSequence(r.grid, group, r.tokens, r.heads)
 	if err != nil {
 		return err
 	}
 	defer s.Free()
+	if m.SeesPictures() {
+		pictures, err := m.Pictures(normal(6 * r.folder.Transformer.ImageDim))
+		if err != nil {
+			return err
+		}
+		defer pictures.Free()
+		s.See(pictures)
+	}
 	own, width := r.tokens[tr.Rank()], m.TokenWidth()
 	ts := wan.Timesteps{Values: []float32{0, 700}, Index: make([]int32, own.Len())}
 	for i := range ts.Index {

@@ -41,14 +41,24 @@ func (d *Device) formOf(cols, headDim int, t compute.DType) form {
 	if t != compute.BF16 {
 		return floats
 	}
+
+	by := d.linearOf(cols, cols, t)
 	if headDim > 0 {
-		return floats
+		by = d.attentionOf(headDim, false, t)
 	}
-	switch d.linearOf(cols, cols, t).kernel {
+	switch by.kernel {
 	case linearV3:
 		return inPanels
 	case linearV2:
 		return inRows
+	case attentionV3Of64, attentionV3Of128:
+		if headDim == by.cols {
+			return inPanels
+		}
+	case attentionV2Of32, attentionV2Of64, attentionV2Of128:
+		if headDim%runV2 == 0 {
+			return inRows
+		}
 	}
 	return floats
 }
@@ -60,7 +70,10 @@ func (d *Device) operandOf(rows, cols, headDim int, t compute.DType) (operand, i
 	case inRows:
 		return operand{form: f, cols: cols, ld: cols}, int64(2 * rows * cols)
 	case inPanels:
-		pitch := panelPitch(rows) + max(rowsV3, keysV3)
+		pitch := panelPitch(rows) + rowsV3
+		if headDim > 0 {
+			pitch = ceil(rows, keysV3) * keysV3
+		}
 		return operand{form: f, cols: cols, ld: pitch},
 			int64(panelBytes*panelCount(cols)*pitch + swizzle)
 	}

@@ -156,7 +156,10 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
 	const op = "Attention"
 	check.Attention(op, dst, q, k, v, a)
 	in, out := viewOf(op, "q", q), either(op, "dst", dst, q.Rows, q.Cols)
-	keys, vals := sized(op, "k", k, k.Rows, q.Cols), sized(op, "v", v, k.Rows, q.Cols)
+	keys, vals := either(op, "k", k, k.Rows, q.Cols), either(op, "v", v, k.Rows, q.Cols)
+	if keys.form != vals.form || keys.form != floats && keys.stride != vals.stride {
+		panic("cuda: Attention: k and v are operands that differ")
+	}
 	var bias view
 	if a.RelBias != nil {
 		bias = sized(op, "RelBias", *a.RelBias, a.Heads, max(0, q.Rows+k.Rows-1))
@@ -176,6 +179,7 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
 	case attentionV2Of32, attentionV2Of64, attentionV2Of128:
 		d.attendRows(by, in, keys, vals, out, bias, lists, a)
 	default:
+		keys.asOperand(op, "k", floats)
 		d.launch(by.kernel, ceil(in.rows, by.rows), a.Heads, append(out.matrix(), ptr(in),
 			num(in.stride), ptr(keys), num(keys.stride), ptr(vals), num(vals.stride), num(in.rows),
 			num(keys.rows), num(hd), float(a.Scale), float(a.LastKeyBias), ptr(bias), num(bias.stride),

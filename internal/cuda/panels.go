@@ -117,13 +117,20 @@ func (d *Device) LinearBytes(rows, in, out int, t compute.DType) int64 {
 	return 0
 }
 
-// AttentionBytes returns what the kernel takes for rounded keys and values.
-func (d *Device) AttentionBytes(keys, heads, headDim int, t compute.DType) int64 {
+// AttentionBytes returns what the kernel takes for rounded keys and values; of operands, v3 still
+// turns the values.
+func (d *Device) AttentionBytes(keys, heads, headDim int, t compute.DType, operands bool) int64 {
 	by := d.attentionOf(headDim, false, t)
 	switch by.kernel {
 	case attentionV3Of64, attentionV3Of128:
+		if operands {
+			return int64(sizeV3(by, keys, heads))
+		}
 		return int64(2 * sizeV3(by, keys, heads))
 	case attentionV2Of32, attentionV2Of64, attentionV2Of128:
+		if operands {
+			return 0
+		}
 		return int64(2 * sizeV2(keys, heads, headDim))
 	}
 	return 0
@@ -160,24 +167,35 @@ func attentionV3(hd int, relative bool) product {
 }
 
 // attendPanels is attention with v3: keys and values are laid out in panels, head after head, then
-// every block of queries reads them. There are no relative positions: v2 has those.
+// every block of queries reads them. An operand's keys lie so already, and its values only have to
+// be turned. There are no relative positions: v2 has those.
 func (d *Device) attendPanels(by product, q, k, v, dst view, lists value,
 	a compute.AttentionArgs) {
 	if q.rows == 0 {
 		return
 	}
 	wide, hd := by.cols, q.cols/a.Heads
-	pitch, size := ceil(k.rows, keysV3)*keysV3, sizeV3(by, k.rows, a.Heads)
-	m := d.grow(&d.rounded, 2*size)
+	pitch := ceil(k.rows, keysV3) * keysV3
+	need := 2 * sizeV3(by, k.rows, a.Heads)
+	if k.form != floats {
+		k.asOperand("Attention", "k", inPanels)
+		v.asOperand("Attention", "v", inPanels)
+		pitch = k.stride
+		need = 2 * a.Heads * pitch * wide
+	}
+	m := d.grow(&d.rounded, need)
 	if m == nil {
 		return
 	}
 
-	keys, vals := m.at, m.at+cu.DevicePtr(size)
-	d.launch(packV3, ceil(panelCount(hd)*pitch*panelBytes/16, packer), a.Heads, arg(keys), ptr(k),
-		num(k.stride), num(k.rows), num(hd), num(pitch), 0)
-	d.launch(packValuesV3, ceil(pitch*wide*2/16, packer), a.Heads, arg(vals), ptr(v), num(v.stride),
-		num(k.rows), num(hd), num(wide), num(pitch/panelCols))
+	keys, vals := k.at, m.at
+	if k.form == floats {
+		keys, vals = m.at, m.at+cu.DevicePtr(need/2)
+		d.launch(packV3, ceil(panelCount(hd)*pitch*panelBytes/16, packer), a.Heads, arg(keys), ptr(k),
+			num(k.stride), num(k.rows), num(hd), num(pitch), 0)
+	}
+	d.launch(packValuesV3, ceil(pitch*wide*2/16, packer), a.Heads, append(append([]value{arg(vals)},
+		v.matrix()...), num(k.rows), num(hd), num(wide), num(pitch/panelCols))...)
 
 	// Blocks come in clusters; one without queries returns at once.
 	blocks := ceil(q.rows, blocksV3*by.rows) * blocksV3

@@ -84,15 +84,22 @@ func sizeV2(keys, heads, hd int) int { return 2 * keys * heads * ceil(hd, runV2)
 func (d *Device) attendRows(by product, q, k, v, dst, bias view, lists value,
 	a compute.AttentionArgs) {
 	hd := q.cols / a.Heads
-	size := sizeV2(k.rows, a.Heads, hd)
-	m := d.grow(&d.rounded, 2*size)
-	if m == nil {
-		return
+	keys, vals, stride := ptr(k), ptr(v), k.stride
+	if k.form == floats {
+		size := sizeV2(k.rows, a.Heads, hd)
+		m := d.grow(&d.rounded, 2*size)
+		if m == nil {
+			return
+		}
+		keys, vals, stride = arg(m.at), arg(m.at)+value(size), a.Heads*ceil(hd, runV2)*runV2
+		d.rowsOf(keys, k, a.Heads)
+		d.rowsOf(vals, v, a.Heads)
+	} else {
+		k.asOperand("Attention", "k", inRows)
+		v.asOperand("Attention", "v", inRows)
 	}
-	keys, vals := arg(m.at), arg(m.at)+value(size)
-	d.rowsOf(keys, k, a.Heads)
-	d.rowsOf(vals, v, a.Heads)
+
 	d.launch(by.kernel, ceil(q.rows, by.rows), a.Heads, append(dst.matrix(), ptr(q), num(q.stride),
-		keys, vals, num(q.rows), num(k.rows), num(a.Heads), num(hd), float(a.Scale),
+		keys, vals, num(q.rows), num(k.rows), num(stride), num(hd), float(a.Scale),
 		float(a.LastKeyBias), ptr(bias), num(bias.stride), lists)...)
 }

@@ -21,10 +21,10 @@ func (a *Arena) Mat(rows, cols int) compute.Mat {
 }
 
 // Operand allocates a zeroed matrix [rows, cols] that products of type t read: an operand where the
-// device has some (see compute.Rounder), else what Mat does. It is for attention with heads of
-// width headDim, or for linear layers where that is 0.
+// device has some (see compute.Rounder), else what Mat does. It is for keys or values of heads
+// of width headDim, or for linear layers where that is 0.
 func (a *Arena) Operand(rows, cols, headDim int, t compute.DType) compute.Mat {
-	if compute.OperandBytes(a.dev, rows, cols, headDim, t) == 0 {
+	if !a.Rounds(rows, cols, headDim, t) {
 		return a.Mat(rows, cols)
 	}
 	return a.mat(rows, cols, func() (compute.Memory, error) {
@@ -32,13 +32,9 @@ func (a *Arena) Operand(rows, cols, headDim int, t compute.DType) compute.Mat {
 	})
 }
 
-// OperandOf allocates an operand of m's size, for what is made of m. It is m itself, which is then
-// replaced in place, where the device has no operands.
-func (a *Arena) OperandOf(m compute.Mat, headDim int, t compute.DType) compute.Mat {
-	if compute.OperandBytes(a.dev, m.Rows, m.Cols, headDim, t) == 0 {
-		return m
-	}
-	return a.Operand(m.Rows, m.Cols, headDim, t)
+// Rounds reports whether Operand would allocate an operand, which Mat does not.
+func (a *Arena) Rounds(rows, cols, headDim int, t compute.DType) bool {
+	return compute.OperandBytes(a.dev, rows, cols, headDim, t) > 0
 }
 
 // mat is a matrix of memory that alloc returns.

@@ -269,15 +269,15 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
 }  // namespace v2
 
 // ATTENTION_V2 defines the kernel for head dims up to WIDEST. q, dst: [nq, heads·hd]; k, v: [nk,
-// heads, wide] in bfloat16, wide being hd rounded up to 8 and filled with zeros; bias: [heads,
-// nq+nk-1] or null; lists: see walk.h, or null; form: of dst, see ../include/operand.h. grid:
+// heads, wide] in bfloat16, rows ldk apart, wide being hd rounded up to 8 and filled with zeros; bias:
+// [heads, nq+nk-1] or null; lists: see walk.h, or null; form: of dst, see ../include/operand.h. grid:
 // (ceil(nq / 128), heads)
 #define ATTENTION_V2(name, WIDEST)                                                                \
   KERNEL(v2::THREADS, name)                                                                       \
   (char* dst, i64 ld, i64 form, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 nq,    \
-   i64 nk, i64 heads, i64 hd, double scale, double last, const float* bias, i64 ld_bias,          \
+   i64 nk, i64 ldk, i64 hd, double scale, double last, const float* bias, i64 ld_bias,            \
    const int* lists) {                                                                            \
-    const i64 head = blockIdx.y, wide = (hd + 7) / 8 * 8, at = head * wide, ldk = heads * wide;   \
+    const i64 head = blockIdx.y, at = head * ((hd + 7) / 8 * 8);                                  \
     v2::attend<WIDEST>(v2::Call{q + head * hd, ldq, nq, hd, {k + at, ldk, nk}, {v + at, ldk, nk}, \
                                 {dst, ld, form}, head * hd, bias ? bias + head * ld_bias : bias,  \
                                 (float)scale, (float)last, lists});                               \

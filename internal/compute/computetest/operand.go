@@ -176,3 +176,38 @@ func (r *rig) multiplyOperand(whole compute.Mat) {
 		same(r.t, r.values(got), r.values(want), "the product of rows from %d on", lo)
 	}
 }
+
+// attentionOperands checks, on devices that have such operands, that attention to keys and values
+// that are operands has the bits of attention to those numbers in float32: to some of the rows, and
+// for some of the heads.
+func (s *suite) attentionOperands(t *testing.T) {
+	const queries, all, keys = 37, 401, 259
+	dev := s.open(t, 1)
+	for _, hd := range []int{64, 128, 32, 20} {
+		for _, heads := range []int{1, 3} {
+			c := &operandCase{rows: all, cols: heads * hd, headDim: hd}
+			if compute.OperandBytes(dev, all, c.cols, hd, compute.BF16) == 0 {
+				continue // attention reads float32
+			}
+			t.Run(fmt.Sprintf("%d heads of %d", heads, hd), func(t *testing.T) {
+				r, numbers := &rig{t: t, dev: dev, off: 1, gap: 3}, numbersFrom(uint64(hd))
+				args := compute.AttentionArgs{Heads: heads - heads/2, Scale: 0.1, LastKeyBias: 1,
+					DType: compute.BF16}
+				lo := heads / 2 * hd
+
+				part := func(m compute.Mat) compute.Mat { return m.RowRange(0, keys).ColRange(lo, c.cols) }
+				q := r.place(numbers.normal(queries*c.cols, 1), queries, c.cols).ColRange(lo, c.cols)
+				k, v := numbers.normal(all*c.cols, 1), numbers.normal(all*c.cols, 1)
+				want, got := r.fresh(queries, c.cols-lo), r.fresh(queries, c.cols-lo)
+				dev.Attention(want, q, part(r.place(k, all, c.cols)), part(r.place(v, all, c.cols)), args)
+
+				keys, vals := r.operand(c), r.operand(c)
+				dev.Upload(keys, k)
+				dev.Upload(vals, v)
+				dev.Attention(got, q, part(keys), part(vals), args)
+				same(t, r.values(got), r.values(want), "attention to operands")
+				r.take(got, 0, queries)
+			})
+		}
+	}
+}

@@ -49,6 +49,7 @@ func Run(t *testing.T, open Open, tol float64) {
 	t.Run("Memory", s.memory)
 	t.Run("BF16Transfers", s.transfers)
 	t.Run("Operands", s.operands)
+	t.Run("OperandsOfAttention", s.attentionOperands)
 	t.Run("Stopping", s.stopping)
 
 	// Convolutions, whose rows read each other.

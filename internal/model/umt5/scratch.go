@@ -81,7 +81,7 @@ func (e *Encoder) workBytes(n int) int64 {
 	d, inner := cfg.DModel, cfg.NumHeads*cfg.DKV
 	return max(w.LinearBytes(n, d, 3*inner, t), w.LinearBytes(n, inner, d, t),
 		w.LinearBytes(n, d, cfg.DFF, t), w.LinearBytes(n, cfg.DFF, d, t),
-		w.AttentionBytes(n, cfg.NumHeads, cfg.DKV, t))
+		w.AttentionBytes(n, cfg.NumHeads, cfg.DKV, t, false))
 }
 
 func (s *scratch) free() { s.arena.Free() }

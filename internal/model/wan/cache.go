@@ -5,7 +5,6 @@ import (
 
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/compute"
-	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/partition"
 )
 
@@ -42,12 +41,12 @@ type cache struct {
 	block      int           // that is under way
 }
 
-// newCache takes the memory for so many layers of width w.
-func newCache(a *model.Arena, r Reach, layers, tokens, w int) *cache {
+// newCache takes the memory for so many layers of width w, as operands.
+func newCache(operand func(rows, cols int) compute.Mat, r Reach, layers, tokens, w int) *cache {
 	c := &cache{reach: r, tokens: tokens}
 	for range layers {
-		c.keys = append(c.keys, a.Mat(r.Blocks*tokens, w))
-		c.vals = append(c.vals, a.Mat(r.Blocks*tokens, w))
+		c.keys = append(c.keys, operand(r.Blocks*tokens, w))
+		c.vals = append(c.vals, operand(r.Blocks*tokens, w))
 	}
 	return c
 }
@@ -103,11 +102,10 @@ func (s *Sequence) target(layer, i int) compute.Mat {
 	if s.cache != nil && i > 0 {
 		return s.cache.own(layer, i)
 	}
-	if s.group.Size() == 1 {
-		return s.part(i)
+	if len(s.tokens) == 1 {
+		return [3]compute.Mat{s.part(0), s.k, s.v}[i]
 	}
-	w := s.columns(s.heads[s.group.Rank()]).Len()
-	return s.all.ColRange(i*w, (i+1)*w)
+	return s.all[i]
 }
 
 func (s *Sequence) source(layer, i int) compute.Mat {

@@ -59,9 +59,9 @@ func (s *Sequence) workBytes(w compute.Workspace, total int, heads partition.Ran
 
 	return max(most, w.LinearBytes(TextTokens, cfg.TextDim, d, t),
 		w.LinearBytes(n, max(1, s.t.ControlWidth()), d, t),
-		w.AttentionBytes(total, heads.Len(), cfg.AttentionHeadDim, t),
+		w.AttentionBytes(total, heads.Len(), cfg.AttentionHeadDim, t, s.source(0, 1).Operand()),
 		w.AttentionBytes(max(TextTokens, cfg.PosEmbedSeqLen), cfg.NumAttentionHeads,
-			cfg.AttentionHeadDim, t))
+			cfg.AttentionHeadDim, t, false))
 }
 
 // allocateInFlight takes the memory of matrices on their way to other devices of the process: at
@@ -96,7 +96,12 @@ func (s *Sequence) allocate(total int, heads partition.Range, r *Reach) {
 	// Activations of the own tokens.
 	s.in, s.out = a.Mat(n, s.t.TokenWidth()+s.t.ConditionWidth()), a.Mat(n, s.t.TokenWidth())
 	s.hidden, s.norm, s.attn = a.Mat(n, d), a.Operand(n, d, 0, t), a.Operand(n, d, 0, t)
-	s.qkv, s.q2, s.up = a.Mat(n, 3*d), a.Mat(n, d), a.Operand(n, cfg.FFNDim, 0, t)
+	s.up = a.Operand(n, cfg.FFNDim, 0, t)
+	s.allocateHeads(total, heads, r)
+	s.q2 = s.part(0) // which self-attention has done with by then
+	if s.t.SeesPictures() {
+		s.q2 = a.Mat(n, d)
+	}
 
 	s.control.allocate(s.t, a, n)
 
@@ -105,15 +110,37 @@ func (s *Sequence) allocate(total int, heads partition.Range, r *Reach) {
 	s.freq, s.timeHidden = a.Mat(timestepsMax, cfg.FreqDim), a.Mat(timestepsMax, d)
 	s.tembAll, s.tprojAll = a.Mat(timestepsMax, d), a.Mat(timestepsMax, 6*d)
 
-	// Own heads over the tokens of every rank; a rank that is alone attends within qkv.
-	w, parts := heads.Len()*cfg.AttentionHeadDim, 3
-	if r != nil {
-		s.cache, parts = newCache(a, *r, s.t.layers(), total, w), 1
-	}
-	if len(s.tokens) > 1 {
-		s.all, s.allOut = a.Mat(total, parts*w), a.Operand(total, w, 0, t)
-	}
-
 	half := cfg.AttentionHeadDim / 2
 	s.rope = compute.Rope{HeadDim: cfg.AttentionHeadDim, Cos: a.Mat(n, half), Sin: a.Mat(n, half)}
+}
+
+// allocateHeads takes the memory of q, k and v: see allocate. Products leave them in qkv and norms
+// turn them there, until they go where attention reads them: to the ranks of their heads, into the
+// cache, or, of a rank that is alone, to operands. Without those they stay.
+func (s *Sequence) allocateHeads(total int, heads partition.Range, r *Reach) {
+	cfg, a, n, t := s.t.cfg, s.arena, s.own.Len(), s.t.dtype
+	d, hd := cfg.Dim(), cfg.AttentionHeadDim
+	operand := func(rows, cols int) compute.Mat { return a.Operand(rows, cols, hd, t) }
+
+	w := heads.Len() * hd
+	if r != nil {
+		s.cache = newCache(operand, *r, s.t.layers(), total, w)
+	}
+	if len(s.tokens) > 1 {
+		s.qkv, s.all[0], s.allOut = a.Mat(n, 3*d), a.Mat(total, w), a.Operand(total, w, 0, t)
+		if r == nil {
+			s.all[1], s.all[2] = operand(total, w), operand(total, w)
+		}
+		return
+	}
+
+	switch {
+	case r != nil: // values are computed into the cache
+		s.qkv = a.Mat(n, 2*d)
+	case a.Rounds(n, d, hd, t):
+		s.qkv, s.k, s.v = a.Mat(n, 2*d), operand(n, d), operand(n, d)
+	default:
+		s.qkv = a.Mat(n, 3*d)
+		s.k, s.v = s.part(1), s.part(2)
+	}
 }

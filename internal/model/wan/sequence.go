@@ -43,13 +43,15 @@ type Sequence struct {
 	hidden     compute.Mat // [n, d]
 	norm, attn compute.Mat // [n, d], operands: what blocks multiply first, and what attention gives
 	up         compute.Mat // [n, ffn], an operand
-	qkv, q2    compute.Mat // [n, 3d], [n, d]: of self-attention and cross-attention
+	qkv, q2    compute.Mat // [n, 3d] or [n, 2d], [n, d]: of self- and cross-attention
+	k, v       compute.Mat // [n, d], operands: what attention reads; of a rank that is alone
 
 	control control // what control blocks work on; unused by models without them
 
 	// Own heads over the tokens of every rank; unused by a rank that is alone. With a cache, keys
 	// and values are there.
-	all, allOut compute.Mat // [N, 3w] or [N, w], [N, w], an operand
+	all    [3]compute.Mat // q, k and v, [N, w]; keys and values are operands
+	allOut compute.Mat    // [N, w], an operand
 
 	// Modulation, a row for each distinct timestep, and the rows that this pass uses.
 	mod, outMod       compute.Mat       // [timestepsMax, 6d], [timestepsMax, 2d]

@@ -46,6 +46,7 @@ type block struct {
 // uses.
 type attention struct {
 	qkv          compute.Linear    // self: [3d, d]
+	qk           compute.Linear    // of qkv: q and k
 	parts        [3]compute.Linear // of qkv: q, k, v
 	q, kv        compute.Linear    // cross: [d, d], [2d, d]
 	out          compute.Linear    // [d, d]
@@ -156,6 +157,9 @@ func loadBlock(b *model.Builder, cfg model.TransformerConfig, at string) block {
 		if l.self.qkv != nil { // nil once loading is stopped
 			l.self.parts[i] = l.self.qkv.Part(i*d, (i+1)*d)
 		}
+	}
+	if l.self.qkv != nil {
+		l.self.qk = l.self.qkv.Part(0, 2*d)
 	}
 
 	// Keys and values of the text are made once per clip, so they keep the better type.

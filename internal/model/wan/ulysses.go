@@ -23,8 +23,8 @@ func (s *Sequence) selfAttention(ctx context.Context, tag collective.Tag, layer 
 	a := &s.t.layer(layer).self
 	if s.group.Size() == 1 {
 		s.project(layer, a)
-		s.rotate(a, 0, s.target(layer, 0))
-		s.rotate(a, 1, s.target(layer, 1))
+		s.rotate(a, 0, s.target(layer, 0), s.part(0))
+		s.rotate(a, 1, s.target(layer, 1), s.part(1))
 		s.attend(s.attn, layer, partition.Range{Lo: 0, Hi: s.t.cfg.NumAttentionHeads})
 		return nil
 	}
@@ -38,16 +38,16 @@ func (s *Sequence) selfAttention(ctx context.Context, tag collective.Tag, layer 
 	return nil
 }
 
-// project computes q, k and v of a rank that is alone: in one product, unless keys and values
-// belong into a cache.
+// project computes q, k and v of a rank that is alone: in one product, unless values belong into a
+// cache or an operand.
 func (s *Sequence) project(layer int, a *attention) {
-	if s.cache == nil {
+	v := s.target(layer, 2)
+	if v.Mem == s.qkv.Mem {
 		s.t.dev.Linear(s.qkv, s.norm, a.qkv, compute.Epilogue{})
 		return
 	}
-	for i, weight := range a.parts {
-		s.t.dev.Linear(s.target(layer, i), s.norm, weight, compute.Epilogue{})
-	}
+	s.t.dev.Linear(s.qkv.ColRange(0, 2*s.t.cfg.Dim()), s.norm, a.qk, compute.Epilogue{})
+	s.t.dev.Linear(v, s.norm, a.parts[2], compute.Epilogue{})
 }
 
 // part views q (0), k (1) or v (2) of the own tokens: [n, d] of qkv [n, 3d].
@@ -57,9 +57,9 @@ func (s *Sequence) part(i int) compute.Mat {
 }
 
 // rotate normalises q (0) or k (1) of the own tokens, m, over all heads and turns it by the rotary
-// positions, in place.
-func (s *Sequence) rotate(a *attention, i int, m compute.Mat) {
-	s.t.dev.RMSNorm(m, m, []compute.Vector{a.normQ, a.normK}[i], s.t.cfg.Eps, &s.rope)
+// positions: to dst, which may be m.
+func (s *Sequence) rotate(a *attention, i int, dst, m compute.Mat) {
+	s.t.dev.RMSNorm(dst, m, []compute.Vector{a.normQ, a.normK}[i], s.t.cfg.Eps, &s.rope)
 }
 
 // attend computes attention for heads [r.Lo, r.Hi), counted from the first own one, into their
@@ -91,7 +91,7 @@ func (s *Sequence) scatterHeads(ctx context.Context, tag collective.Tag, layer i
 		m := s.part(i) // [n, d]
 		s.t.dev.Linear(m, s.norm, a.parts[i], compute.Epilogue{})
 		if i < 2 {
-			s.rotate(a, i, m)
+			s.rotate(a, i, m, m)
 		}
 		here := s.target(layer, i) // [N, w]
 
