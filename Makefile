@@ -8,7 +8,7 @@ PYTHON  ?= python3
 export CGO_ENABLED = 0
 
 .PHONY: help build demo test test-fast test-all vet test-nodemo test-generic test-race test-clients test-long cuda cuda-test gpu-test gpu-kit gpu-bench sim chaos kept fuzz lint \
-  bench-cpu picture long-pictures costs golden notices clean
+  bench-cpu bench-net picture long-pictures costs golden notices clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,10 @@ bench-cpu: build ## the CPU engine's parts beside PyTorch's (where TORCH has it)
 	bin/longtake bench run --dtype bf16
 	bin/longtake bench run --shards 1,2 --rounds 4 --checkpoints
 	bin/longtake bench run --shards 1,2 --rounds 2 --size 192x128 --steps 12 --checkpoints
+
+bench-net: ## raw TCP, direct connections and NATS between two processes; with root, ip and tc over shaped links, too; fills docs/design/transport.md
+	LONGTAKE_NET=$(CURDIR)/docs/design/transport.md \
+	  $(GO) test ./internal/collective/direct -count=1 -timeout 1h -v -run TestBench
 
 picture: build ## make the README's picture again (Python with pillow)
 	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --seed 1 -o bin/frames/

@@ -31,6 +31,7 @@ func (c *chaos) disturb(end time.Time) {
 		{"shard cut off from coordinators", c.cutControl},
 		{"shard cut off from shards", c.cutData},
 		{"shard on a slow link (20 ms a piece)", c.slowData},
+		{"direct connections of a shard cut", c.cutDirect},
 		{"shard's disk refuses files", c.breakDisk},
 		{"checkpoint, texts and decoded seconds overwritten with rubbish", c.spoil},
 		{"coordinator killed (SIGKILL)", c.killCoordinator},
@@ -100,9 +101,32 @@ func (c *chaos) cutControl() {
 	}
 }
 
-func (c *chaos) cutData() { c.shard().data.cut(c.between(500*time.Millisecond, 8*time.Second)) }
+func (c *chaos) cutData() {
+	s, d := c.shard(), c.between(500*time.Millisecond, 8*time.Second)
+	s.data.cut(d)
+	if s.direct != nil {
+		s.direct.cut(d)
+	}
+}
 
-func (c *chaos) slowData() { c.shard().data.slow(20*time.Millisecond, 4*time.Second) }
+func (c *chaos) slowData() {
+	s := c.shard()
+	s.data.slow(20*time.Millisecond, 4*time.Second)
+	if s.direct != nil {
+		s.direct.slow(20*time.Millisecond, 4*time.Second)
+	}
+}
+
+// cutDirect breaks a shard's direct connections again and again, then lets what is on them vanish:
+// NATS and the other connections have to do meanwhile.
+func (c *chaos) cutDirect() {
+	p := c.shards[c.rng.IntN(directShards)].direct
+	for range 5 {
+		p.sever()
+		time.Sleep(c.between(0, 500*time.Millisecond))
+	}
+	p.cut(c.between(500*time.Millisecond, 4*time.Second))
+}
 
 // breakDisk puts a file where the shard makes its temporary folders.
 func (c *chaos) breakDisk() {
@@ -183,5 +207,8 @@ func (c *chaos) heal() {
 	time.Sleep(8 * time.Second)
 	for _, s := range c.shards {
 		s.data.set(false, 0)
+		if s.direct != nil {
+			s.direct.set(false, 0)
+		}
 	}
 }

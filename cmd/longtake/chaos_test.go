@@ -19,6 +19,8 @@ const (
 	inFlight   = 2 // clips that are wanted at a time
 	chaosCalm  = 3 * time.Minute
 	chaosDisk  = "256m" // of each coordinator
+
+	directShards = 3 // of the five; the others leave pairs of both kinds
 )
 
 // chaos is a cluster of real processes on which things go wrong.
@@ -52,6 +54,7 @@ type shardProc struct {
 	tmp     string
 	control []*proxy // one for each coordinator
 	data    *proxy
+	direct  *proxy // nil: the shard's activations go over NATS alone
 	d       *program
 }
 
@@ -124,7 +127,8 @@ func (c *chaos) startAll() {
 }
 
 func (c *chaos) addShard(name string) {
-	listen := freeport.Addrs(1)[0]
+	addrs := freeport.Addrs(2)
+	listen := addrs[0]
 	s := &shardProc{tmp: c.t.TempDir(), data: newProxy(c.t, listen)}
 	var control []string
 	for _, p := range c.coords {
@@ -135,6 +139,11 @@ func (c *chaos) addShard(name string) {
 	s.args = append([]string{"--name", name, "--threads", "1", "--control",
 		strings.Join(control, ","), "--data-listen", listen, "--data-advertise", s.data.addr(),
 		"--data-peer-timeout", "5s", "--drain-timeout", "5s", "--tmp", s.tmp}, c.models...)
+	if len(c.shards) < directShards {
+		s.direct = newProxy(c.t, addrs[1])
+		s.args = append(s.args, "--data-transport", "direct", "--data-direct-addr", addrs[1],
+			"--data-direct-advertise", s.direct.addr(), "--data-direct-connections", "2")
+	}
 	s.d = c.b.start(c.t, "shard", s.args...)
 	c.shards = append(c.shards, s)
 }

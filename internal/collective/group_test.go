@@ -89,3 +89,13 @@ func TestAllToAllPanics(t *testing.T) {
 	}()
 	_, _ = g.AllToAll(t.Context(), collective.Tag{}, nil)
 }
+
+func TestDirty(t *testing.T) {
+	for _, n := range []int{0, 1, 64 << 10, 1<<20 + 3} {
+		b := collective.Dirty(n)
+		if len(b) != n || n > 0 && &collective.Align(b)[0] != &b[0] {
+			t.Errorf("%d bytes of %d, or not aligned", len(b), n)
+		}
+		clear(b)
+	}
+}

@@ -29,9 +29,10 @@ type Conn struct {
 	wroteAt atomic.Int64
 
 	queueing sync.Mutex
-	queue    []byte        // small frames that wait for one to travel with
-	spare    []byte        // memory of an earlier queue; guarded by writing
-	queued   chan struct{} // holds one: queue is not empty
+	queue    []byte      // small frames that wait for one to travel with
+	spare    []byte      // memory of an earlier queue; guarded by writing
+	soon     *time.Timer // flushes it
+	life     *time.Timer // the next sign of life
 }
 
 const (
@@ -48,9 +49,13 @@ const (
 )
 
 func newConn(l *Link, nc net.Conn, index int) *Conn {
-	c := &Conn{link: l, nc: nc, index: index, dead: make(chan struct{}),
-		queued: make(chan struct{}, 1)}
+	c := &Conn{link: l, nc: nc, index: index, dead: make(chan struct{})}
 	c.wroteAt.Store(time.Now().UnixNano())
+	background := func(f func()) func() {
+		return func() { l.node.Go(f) }
+	}
+	c.soon = time.AfterFunc(time.Hour, background(c.flushQueue))
+	c.life = time.AfterFunc(l.node.opts.Timeout/4, background(c.live))
 	return c
 }
 
@@ -71,6 +76,8 @@ func (c *Conn) Link() *Link { return c.link }
 func (c *Conn) cut(err error) {
 	c.cutOnce.Do(func() {
 		close(c.dead)
+		c.soon.Stop()
+		c.life.Stop()
 		c.nc.Close()
 		c.link.lost(c, err)
 	})
@@ -78,7 +85,6 @@ func (c *Conn) cut(err error) {
 
 // run reads until the connection is cut.
 func (c *Conn) run() {
-	c.link.node.wg.Go(c.flushes)
 	c.cut(c.read())
 }
 
@@ -134,46 +140,29 @@ func (c *Conn) Queue(header, payload []byte) {
 	if after > queueMax {
 		c.cut(errors.New("it takes no answers"))
 	}
-	if before == 0 || before < queueBytes && after >= queueBytes {
-		select {
-		case c.queued <- struct{}{}:
-		default:
-		}
+	switch {
+	case before == 0:
+		c.soon.Reset(queueTime)
+	case before < queueBytes && after >= queueBytes:
+		c.soon.Reset(0)
 	}
 }
 
-// flushes writes what is queued and found no frame to travel with, and signs of life.
-func (c *Conn) flushes() {
-	life := time.NewTicker(c.link.node.opts.Timeout / 4)
-	defer life.Stop()
-	soon := time.NewTimer(queueTime)
-	defer soon.Stop()
+// live sends a sign of life if nothing else has told lately, and comes again.
+func (c *Conn) live() {
+	every := c.link.node.opts.Timeout / 4
+	if time.Since(time.Unix(0, c.wroteAt.Load())) >= every {
+		c.Queue(nil, nil)
+	}
+	if c.Alive() {
+		c.life.Reset(every)
+	}
+}
 
-	for {
-		select {
-		case <-c.dead:
-			return
-		case <-life.C:
-			if time.Since(time.Unix(0, c.wroteAt.Load())) < c.link.node.opts.Timeout/4 {
-				continue
-			}
-			c.Queue(nil, nil)
-			continue
-		case <-c.queued:
-		}
-
-		soon.Reset(queueTime)
-		// Woken once more, it has grown beyond what waits.
-		select {
-		case <-soon.C:
-		case <-c.queued:
-		case <-c.dead:
-			return
-		}
-		if err := c.flush(); err != nil {
-
-			c.cut(err)
-		}
+// flushQueue writes what is queued and has found no frame to travel with.
+func (c *Conn) flushQueue() {
+	if err := c.flush(); err != nil {
+		c.cut(err)
 	}
 }
 

@@ -6,16 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/collective/direct"
 	"github.com/longtake/longtake/internal/collective/nats"
 	"github.com/longtake/longtake/internal/collective/transporttest"
 	"github.com/longtake/longtake/internal/natsd"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // worlds counts them, so that each has nodes of its own.
 var worlds atomic.Uint64

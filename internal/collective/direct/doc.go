@@ -46,6 +46,7 @@
 //
 // # Goroutines
 //
-// A Node has one that accepts, and each connection has a reader and a flusher. Frames are written
-// by the callers of Link.Send. Node.Close waits for all of them.
+// A Node has one that accepts, and each connection has a reader. Frames are written by the callers
+// of Link.Send, and answers that found none to travel with by timers. Node.Close waits for all of
+// them.
 package direct

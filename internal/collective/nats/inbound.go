@@ -222,7 +222,7 @@ func (t *Transport) enter(a address, number uint64, g geometry) *inMessage {
 
 // allocate makes room for the message, once.
 func (m *inMessage) allocate() {
-	m.room.Do(func() { m.buf = collective.NewBuffer(int(m.g.total)) })
+	m.room.Do(func() { m.buf = collective.Dirty(int(m.g.total)) })
 }
 
 // store copies a chunk that came by NATS into the message. A message of one chunk stays in the

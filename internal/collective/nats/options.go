@@ -47,6 +47,7 @@ const (
 	fanInBytes    = 48 << 20 // windows of all peers together: a server buffers 64 MiB per client
 	// Bytes; about 13 ms of 20 Gbit/s, which covers the delay of acknowledgements.
 	directWindow = 32 << 20
+	directChunk  = 256 << 10 // bytes; 2 ms of a link of 1 Gbit/s
 )
 
 // withDefaults fills the options for a server that takes payloads of at most payloadMax bytes.

@@ -42,6 +42,15 @@ func (t *Transport) room(p *peer) int {
 	return t.window
 }
 
+// chunkBytes returns the size of chunks to the peer. Directly they cost little, and smaller ones
+// share the connections, and let small messages pass. The caller holds mu.
+func (t *Transport) chunkBytes(p *peer) int {
+	if p.link != nil && p.link.Up() {
+		return min(t.e.opts.ChunkBytes, directChunk)
+	}
+	return t.e.opts.ChunkBytes
+}
+
 // transmit sends a chunk that pick has taken into flight, directly where that is possible, and
 // returns the connection; nil is NATS.
 func (t *Transport) transmit(p *peer, l *direct.Link, m *outMessage, chunk uint32) *direct.Conn {

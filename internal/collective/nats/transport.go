@@ -139,13 +139,14 @@ func (t *Transport) enqueue(p *peer, tag collective.Tag, data []byte) (*outMessa
 	if int64(len(data)) > t.e.opts.BytesMax {
 		return nil, fmt.Errorf("%d bytes are above the limit of %d", len(data), t.e.opts.BytesMax)
 	}
-	g, err := cut(uint64(len(data)), uint64(t.e.opts.ChunkBytes))
-	if err != nil {
-		return nil, err
-	}
+
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.ended(p); err != nil {
+		return nil, err
+	}
+	g, err := cut(uint64(len(data)), uint64(t.chunkBytes(p)))
+	if err != nil {
 		return nil, err
 	}
 	return p.enqueue(tag, data, g), nil

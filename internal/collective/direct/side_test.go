@@ -1,0 +1,319 @@
+package direct_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/longtake/longtake/internal/collective"
+	"github.com/longtake/longtake/internal/collective/direct"
+	"github.com/longtake/longtake/internal/collective/nats"
+	"github.com/longtake/longtake/internal/natsd"
+)
+
+// The bench is two processes that exchange parts of one size with each other, again and again: by
+// plain TCP connections, as many as direct has, by direct, and by NATS. One exchange ends when both
+// have all. The three take turns, so that what disturbs the machine disturbs all of them, and a
+// result is the median of the ratios of neighbours.
+
+// benchSide is one of the processes. It is this test's binary with a variable set.
+type benchSide struct {
+	Rank        int
+	Host        string // that it listens at
+	Connections int
+	Bytes       int   // that a measurement moves each way, at least one part
+	Sizes       []int // of parts
+	Rounds      int   // measurements of each kind and size
+}
+
+// benchAddrs is what the sides tell each other.
+type benchAddrs struct{ Route, Raw string }
+
+// runSide is the whole of such a process.
+func runSide(spec string) {
+	var b benchSide
+	err := json.Unmarshal([]byte(spec), &b)
+	if err == nil {
+		err = b.run(os.Stdin, os.Stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "side", b.Rank, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// exchange moves a part each way, and returns once it is there and the other's is here.
+type exchange func(ctx context.Context, part []byte) (got []byte, err error)
+
+// benchKinds are in the order in which they are measured.
+var benchKinds = []string{"raw TCP", "direct", "NATS", "raw TCP, checked, into new memory"}
+
+func (b benchSide) run(in io.Reader, out io.Writer) error {
+	// A shard holds a model: without something as large the garbage collector would never rest.
+	ballast := make([]byte, 256<<20)
+	defer runtime.KeepAlive(ballast)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	s, err := natsd.Start(b.server())
+	if err != nil {
+		return err
+	}
+	defer s.Shutdown()
+	l, err := net.Listen("tcp", b.Host+":0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+
+	var peer benchAddrs
+	if err := json.NewEncoder(out).Encode(benchAddrs{s.RouteURL(), l.Addr().String()}); err != nil {
+		return err
+	}
+	if err := json.NewDecoder(in).Decode(&peer); err != nil {
+		return err
+	}
+	if err := s.SetRoutes([]string{peer.Route}); err != nil {
+		return err
+	}
+	raw, err := b.raw(l, peer.Raw, false)
+	if err != nil {
+		return err
+	}
+	checked, err := b.raw(l, peer.Raw, true)
+	if err != nil {
+		return err
+	}
+	n, err := direct.Listen(direct.Options{Listen: b.Host + ":0", Connections: b.Connections})
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	over, closeOver, err := b.transport(s, n)
+	if err != nil {
+		return err
+	}
+	defer closeOver()
+	nats, closeNATS, err := b.transport(s, nil)
+	if err != nil {
+		return err
+	}
+	defer closeNATS()
+	// Both sides leave after the same exchange: the first that both were ready before.
+	for ready := byte(0); ready != 2; {
+		part := []byte{0}
+		if s := n.Stats(); s.BytesReceived > 0 && s.BytesSent > 0 {
+			part[0] = 1
+		}
+		got, err := over(ctx, part)
+		if err != nil {
+			return err
+		}
+		ready = part[0] + got[0]
+	}
+	return b.measure(ctx, out, []exchange{raw, over, nats, checked})
+}
+
+func (b benchSide) server() natsd.Options {
+	o := nats.ServerOptions("side-" + strconv.Itoa(b.Rank))
+	o.RouteAddr, o.Cluster = b.Host+":0", "bench"
+	return o
+}
+
+// measure takes turns, and prints the seconds of each kind in a line: size and one for each kind.
+func (b benchSide) measure(ctx context.Context, out io.Writer, kinds []exchange) error {
+	for _, size := range b.Sizes {
+		part := collective.NewBuffer(size)
+		for i := range b.Rounds + 1 {
+			line := strconv.Itoa(size)
+			for _, do := range kinds {
+				begin := time.Now()
+				for range max(1, b.Bytes/size) {
+					if _, err := do(ctx, part); err != nil {
+						return err
+					}
+				}
+				line += fmt.Sprintf(" %.6f", time.Since(begin).Seconds())
+			}
+			if i > 0 { // the first one warms up
+				fmt.Fprintln(out, line)
+			}
+		}
+	}
+
+	fmt.Fprintln(out, "end")
+	_, err := io.Copy(io.Discard, os.Stdin) // the other side may need this one's bye
+	return err
+}
+
+// transport opens this side's rank, with direct connections if n is not nil.
+func (b benchSide) transport(s *natsd.Server, n *direct.Node) (exchange, func(), error) {
+	name := "nats"
+	if n != nil {
+		name = "direct"
+	}
+	names := []string{name + "-0", name + "-1"}
+	nc, err := s.Connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := nats.NewEndpoint(nc, names[b.Rank], nats.Options{Direct: n})
+	if err != nil {
+		return nil, nil, err
+	}
+	tr, err := e.Join(name, 1, b.Rank, names)
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := collective.NewGroup(tr, []int{0, 1})
+	if err != nil {
+		return nil, nil, err
+	}
+	op := uint32(0)
+	do := func(ctx context.Context, part []byte) ([]byte, error) {
+		op++
+		out := make([][]byte, 2)
+		out[1-b.Rank] = part
+		in, err := g.AllToAll(ctx, collective.Tag{Op: op}, out)
+		if err != nil {
+			return nil, err
+		}
+		return in[1-b.Rank], nil
+	}
+	return do, func() { tr.Abort(); e.Close(); nc.Close() }, nil
+}
+
+// rawPiece is the least that is worth a connection of its own.
+const rawPiece = 256 << 10
+
+// raw connects, and exchanges without any frame: each connection carries a piece of the part, which
+// is read into the same memory every time. A checked one is what no transport can do without: it
+// sums what it sends and receives, and gives new memory for every part, which the caller keeps.
+func (b benchSide) raw(l net.Listener, peer string, checked bool) (exchange, error) {
+	conns := make([]net.Conn, b.Connections)
+	for i := range conns {
+		var err error
+		if b.Rank == 0 {
+			conns[i], err = net.Dial("tcp", peer)
+		} else {
+			conns[i], err = l.Accept()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	var got []byte
+	var sums atomic.Uint64 // keeps the sums from being left out
+	table := crc32.MakeTable(crc32.Castagnoli)
+	return func(_ context.Context, part []byte) ([]byte, error) {
+		if checked || len(got) != len(part) {
+			got = collective.Dirty(len(part))
+		}
+		n := min(len(conns), (len(part)-1)/rawPiece+1)
+		errs := make([]error, 2*n)
+		var wg sync.WaitGroup
+		for i, nc := range conns[:n] {
+			lo, hi := i*len(part)/n, (i+1)*len(part)/n
+			wg.Go(func() {
+				if checked {
+					sums.Add(uint64(crc32.Checksum(part[lo:hi], table)))
+				}
+				_, errs[2*i] = nc.Write(part[lo:hi])
+			})
+			wg.Go(func() {
+				_, errs[2*i+1] = io.ReadFull(nc, got[lo:hi])
+				if checked {
+					sums.Add(uint64(crc32.Checksum(got[lo:hi], table)))
+				}
+			})
+		}
+		wg.Wait()
+		for _, err := range errs {
+			if err != nil {
+				return nil, err
+			}
+		}
+		return got, nil
+	}, nil
+}
+
+// benchResult is what one size gave: bytes per second of raw TCP, both ways together, and the
+// others' medians of the ratio to it.
+type benchResult struct {
+	size                  int
+	raw                   float64
+	direct, nats, checked float64
+}
+
+// runBench starts both sides, each by a command in front of it, and reads what side 0 measures.
+func runBench(t *testing.T, b benchSide, hosts [2]string, prefix [2][]string) []benchResult {
+	t.Helper()
+	var sides [2]*benchProcess
+	var addrs [2]string
+	for r := range sides {
+		b.Rank, b.Host = r, hosts[r]
+		sides[r] = startSide(t, b, prefix[r])
+		addrs[r] = sides[r].line(t)
+	}
+	for r, s := range sides {
+		fmt.Fprintln(s.in, addrs[1-r])
+	}
+	times := map[int][][]float64{}
+	for {
+		f := strings.Fields(sides[0].line(t))
+		if len(f) != 1+len(benchKinds) {
+			break
+		}
+		size, _ := strconv.Atoi(f[0])
+		row := make([]float64, len(benchKinds))
+		for i := range row {
+			row[i], _ = strconv.ParseFloat(f[1+i], 64)
+		}
+		times[size] = append(times[size], row)
+	}
+	var out []benchResult
+	for _, size := range b.Sizes {
+		moved := 2 * float64(max(1, b.Bytes/size)*size)
+		median := func(f func(row []float64) float64) float64 {
+			var all []float64
+			for _, row := range times[size] {
+				all = append(all, f(row))
+			}
+			slices.Sort(all)
+			return all[len(all)/2]
+		}
+		out = append(out, benchResult{size: size,
+			raw:     median(func(row []float64) float64 { return moved / row[0] }),
+			direct:  median(func(row []float64) float64 { return row[0] / row[1] }),
+			nats:    median(func(row []float64) float64 { return row[0] / row[2] }),
+			checked: median(func(row []float64) float64 { return row[0] / row[3] })})
+	}
+	return out
+}
+
+// benchProcess is a running side.
+type benchProcess struct {
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+func (p *benchProcess) line(t *testing.T) string {
+	t.Helper()
+	if !p.out.Scan() {
+		t.Fatal("a side has ended: ", p.out.Err())
+	}
+	return p.out.Text()
+}
