@@ -22,6 +22,10 @@ type Row struct {
 	// Ratio is Seconds over the peer's, in the peer's better type where Best is set.
 	Ratio float64 `json:"ratio,omitempty"`
 	Best  bool    `json:"against_best,omitempty"`
+	// Bandwidth is in 1e9 bytes a second, of items that move bytes; Memory is the most bytes of the
+	// device that an item had at once, weights included; 0: not known.
+	Bandwidth float64 `json:"gb_per_second,omitempty"`
+	Memory    int64   `json:"memory_bytes,omitempty"`
 	// Note is what the peer says of its time, or why it has none.
 	Note string `json:"note,omitempty"`
 
@@ -35,6 +39,8 @@ type Row struct {
 type item struct {
 	name  string  // as the peer knows it
 	flops float64 // floating-point operations of a run; 0: not counted
+	bytes float64 // that a run moves; 0: not counted
+	ready bool    // start has run a part of it, so that the first run counts
 	best  bool    // compare with the peer's better type
 	// start loads what a run needs. run is called again and again, then stop frees everything.
 	start func(e *env, t compute.DType) (run func() error, stop func(), err error)
@@ -168,7 +174,7 @@ func (r *Row) measure(it item, f *model.Folder, dev *cpu.Device, t compute.DType
 // and least its time in its better type. An infinite time was not measured. A share of the peak
 // above 1 is possible, as the clock of a CPU may rise between the two measurements.
 func (r *Row) compare(it item, peer, least float64) {
-	r.GFLOPS = it.flops / r.Seconds / 1e9
+	r.GFLOPS, r.Bandwidth = it.flops/r.Seconds/1e9, it.bytes/r.Seconds/1e9
 	if r.peak > 0 {
 		r.Peak = it.flops / r.Seconds / r.peak
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/compute"
-	"github.com/longtake/longtake/internal/partition"
 )
 
 // Clocked is a device with a clock of its own.
@@ -76,10 +75,12 @@ func (g GPU) copies() error {
 // row times an item in a type, here and by the peer.
 func (g GPU) row(it item, t compute.DType) (Row, error) {
 	r := Row{Name: it.name, DType: t.String()}
+	memory := g.memory()
 	var err error
 	if r.Seconds, err = g.measure(it, t); err != nil {
 		return r, err
 	}
+	r.Memory = memory()
 
 	peer := math.Inf(1)
 	if g.Peer != nil {
@@ -96,7 +97,23 @@ func (g GPU) row(it item, t compute.DType) (Row, error) {
 		r.peak = p.Of(t)
 	}
 	r.compare(it, peer, peer)
+	r.describe(it)
 	return r, nil
+}
+
+// describe adds to the note what has no column in tables.
+func (r *Row) describe(it item) {
+	var more []string
+	if it.bytes > 0 {
+		more = append(more, fmt.Sprintf("%.3g GB/s", r.Bandwidth))
+	}
+	if r.Memory >= 1e9 { // what may decide whether a clip fits
+		more = append(more, fmt.Sprintf("%.3g GB of memory", float64(r.Memory)/1e9))
+	}
+	if r.Note != "" {
+		more = append(more, r.Note)
+	}
+	r.Note = strings.Join(more, "; ")
 }
 
 // measure returns the least time of a run in seconds. As many runs as fill 0.1 s follow each other
@@ -110,13 +127,15 @@ func (g GPU) measure(it item, t compute.DType) (float64, error) {
 	defer stop()
 
 	// The first run takes memory and loads kernels; the second one says how many fill the time.
-	if err := run(); err != nil {
-		return 0, err
+	if !it.ready {
+		if err := run(); err != nil {
+			return 0, err
+		}
 	}
 
 	once, err := g.Device.Elapsed(run)
-	if err != nil {
-		return 0, err
+	if err != nil || once > slow {
+		return once.Seconds(), err
 	}
 	runs := 1
 	if !g.Tiny {
@@ -141,88 +160,9 @@ func (g GPU) measure(it item, t compute.DType) (float64, error) {
 	return least, nil
 }
 
-const (
-	passItem    = "wan 1.3B pass 32760 tokens" // the item from which the page derives a step's time
-	blocksTimed = 4                            // enough that the rest of a pass hardly counts
-)
-
-// clip480 is the latent of 81 frames of 832 x 480, the default clip of Wan 2.1: 32,760 tokens.
-var clip480 = partition.Grid{T: 21, H: 60, W: 104, PT: 1, PH: 2, PW: 2}
-
-// Names lists the items in the order in which Run times them. The last is for machines with two
-// GPUs.
-func (g GPU) Names() []string {
-	var out []string
-	for _, it := range g.items() {
-		out = append(out, it.name)
-	}
-	rows, width, _ := g.copySizes()
-	return append(out, overlapName(rows, width), peerCopyName(rows, width))
-}
-
-// copySizes returns the rows and the width of what is copied, and the side of the products beside.
-func (g GPU) copySizes() (rows, width, side int) {
-	if g.Tiny {
-		return 30, 70, 40
-	}
-	return clip480.Tokens(), wan13.heads * wan13.dim, 4096
-}
-
-// items lists what is timed: products and attention of Wan's sizes, then blocks and a whole pass.
-func (g GPU) items() []item {
-	if g.Tiny {
-		return tinyItems()
-	}
-	var out []item
-
-	// Square products, by which GPUs are commonly compared.
-	for _, s := range []int{1024, 2048, 4096, 8192} {
-		out = append(out, inBF16(gemm(s, s, s)))
-	}
-
-	// The products of a layer for a clip at 480p: attention's output, q, k and v as one, and both of
-	// the feed-forward.
-	for _, w := range []shape{wan13, wan14} {
-		d := w.heads * w.dim
-		for _, s := range [][2]int{{d, d}, {d, 3 * d}, {d, w.inner}, {w.inner, d}} {
-			out = append(out, inBF16(gemm(clip480.Tokens(), s[0], s[1])))
-		}
-	}
-
-	// Attention of both head widths over ever longer sequences, up to a clip's.
-	for _, dim := range []int{64, 128} {
-		for tokens := 1024; tokens <= 32768; tokens *= 2 {
-			out = append(out, inBF16(attention(tokens, 12, dim)))
-		}
-	}
-
-	return append(out, inFP32(gemm(4096, 4096, 4096)), inFP32(attention(4096, 12, 128)),
-		wan13.layers("wan 1.3B 4 blocks 32760 tokens", blocksTimed, clip480),
-		wan14.layers("wan 14B 4 blocks 32760 tokens", blocksTimed, clip480),
-		wan13.layers(passItem, 30, clip480))
-}
-
-// tinyItems are one of each kind, for the emulated GPU.
-func tinyItems() []item {
-	// Sizes that fill no tile, so that edges run as well.
-	small := shape{heads: 3, dim: 64, inner: 96, text: 32}
-	g := partition.Grid{T: 2, H: 4, W: 6, PT: 1, PH: 2, PW: 2}
-	a, b := gemm(70, 40, 50), attention(70, 2, 64)
-	a.types, b.types = both, both
-	return []item{a, b, small.layers("wan 192 wide 2 blocks 12 tokens", 2, g)}
-}
-
-// inBF16 limits an item to bfloat16.
-func inBF16(it item) item {
-	it.types = []compute.DType{compute.BF16}
-	return it
-}
-
-// inFP32 limits an item to float32.
-func inFP32(it item) item {
-	it.types = []compute.DType{compute.FP32}
-	return it
-}
+// slow is how long a run takes that is not repeated: noise of milliseconds does not show in it, and
+// time on a GPU is dear.
+const slow = 3 * time.Second
 
 // Peak is what a GPU can do at most.
 type Peak struct {

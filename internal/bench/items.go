@@ -1,18 +1,14 @@
 package bench
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/longtake/longtake/internal/collective"
-	"github.com/longtake/longtake/internal/collective/mem"
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/model/vae"
 	"github.com/longtake/longtake/internal/model/wan"
 	"github.com/longtake/longtake/internal/partition"
-	"github.com/longtake/longtake/internal/tensor"
 )
 
 // items lists what is timed, by the names that the peer knows; demo is that of the small model.
@@ -149,63 +145,20 @@ func (s shape) layers(name string, n int, g partition.Grid) item {
 		name: name, flops: flops(cfg, g.Tokens(), wan.TextTokens),
 		types: []compute.DType{compute.BF16},
 		start: func(e *env, t compute.DType) (func() error, func(), error) {
-			return pass(e, cfg, arbitrary(cfg), g, random(wan.TextTokens*cfg.TextDim), t)
+			return pass(e, cfg, weightsOf("transformer", cfg.Shapes()), g,
+				random(wan.TextTokens*cfg.TextDim), t)
 		},
 	}
 }
 
-// arbitrary returns weights of a transformer. Values cost nothing to get wrong here, so tensors of
-// one size share theirs, which keeps 14B models within the host's memory.
-func arbitrary(cfg model.TransformerConfig) *model.Weights {
-	tensors, values := map[string]tensor.Tensor{}, map[int][]float32{}
-	for name, shape := range cfg.Shapes() {
-		n := shape.Elements()
-		if values[n] == nil {
-			values[n] = random(n)
-			for i := range values[n] {
-				values[n][i] *= 0.02
-			}
-		}
-		tensors[name] = tensor.FromFloat32(values[n], shape...)
-	}
-	return model.NewWeights("transformer", tensors, cfg.Shapes())
-}
-
-// pass is a forward pass of a transformer on one rank, through the same code as in a clip. text is
-// [tokens, text width], not yet embedded.
+// pass is a forward pass of a transformer on one rank. text is [tokens, text width].
 func pass(e *env, cfg model.TransformerConfig, w *model.Weights, g partition.Grid, text []float32,
 	dt compute.DType) (func() error, func(), error) {
-	t, err := wan.Load(e.dev, cfg, w, dt)
+	p, err := newPasses(e, cfg, w, g, text, dt)
 	if err != nil {
 		return nil, nil, err
 	}
-
-	embedded, err := t.Text(text)
-	if err != nil {
-		return nil, nil, err
-	}
-	group, err := collective.NewGroup(mem.NewWorld(1, mem.Options{})[0], []int{0})
-	if err != nil {
-		return nil, nil, err
-	}
-
-	// One rank holds all tokens and all heads.
-	all := partition.Even(g.Tokens(), 1)
-	s, err := t.NewSequence(g, group, all, partition.Even(cfg.NumAttentionHeads, 1))
-	if err != nil {
-		return nil, nil, err
-	}
-
-	// Noise goes in, a velocity comes out, at the timestep in the middle of the schedule.
-	x, v := random(g.Tokens()*t.TokenWidth()), make([]float32, g.Tokens()*t.TokenWidth())
-	run := func() error {
-		return s.Forward(context.Background(), collective.Tag{}, x, v,
-			wan.Timesteps{Values: []float32{500}}, embedded)
-	}
-	return run, func() {
-		s.Free()
-		embedded.Free()
-	}, nil
+	return p.run, p.free, nil
 }
 
 // decode is 33 frames of 64 x 112 of the demo model: 9 latent frames of 8 x 14, of which the first

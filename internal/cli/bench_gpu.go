@@ -16,9 +16,12 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
-const benchGPUHelp = `Time matrix products, attention, blocks of Wan's transformers and a pass of
-the 1.3B one on this machine's GPU, with the GPU's clock, and their share of its peak. "make
-gpu-bench" builds what this needs and runs it.
+const benchGPUHelp = `Time on this machine's GPU, by the GPU's clock, and with the share of its
+peak: matrix products alone and as Wan's blocks have them (with bias, GELU, gate, residual),
+attention, the VAE's convolutions, decoding and encoding of a clip, the text encoder, blocks of
+Wan's transformers, a pass and a guided step of the 1.3B one, uploading of weights, and copies. Rows
+of 1 GB or more note the most memory that was in use. "make gpu-bench" builds what this needs and
+runs it.
 
 With --torch, PyTorch times the same for comparison. --only times those items alone whose names
 a regular expression matches; --names lists them:

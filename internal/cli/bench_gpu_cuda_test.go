@@ -13,7 +13,7 @@ import (
 // TestBenchOnAGPU runs the benchmark's tiny sizes as a user does.
 func TestBenchOnAGPU(t *testing.T) {
 	t.Setenv("EMU_GPUS", "2")
-	rows := 6
+	rows := 26
 	if n, err := cuda.Count(); err != nil {
 		t.Fatal(err)
 	} else if n > 1 {
@@ -23,8 +23,12 @@ func TestBenchOnAGPU(t *testing.T) {
 	if n := strings.Count(r.out, `"seconds"`); r.code != 0 || n != rows {
 		t.Errorf("%d rows: %+v", n, r)
 	}
+	// All items but copies say how much memory they took.
+	if n := strings.Count(r.out, `"memory_bytes"`); n != 25 {
+		t.Errorf("%d rows with memory: %s", n, r.out)
+	}
 	r = longtake(t, "bench", "gpu", "--sizes", "tiny", "--rounds", "1", "--only", "^gemm", "--json")
-	if n := strings.Count(r.out, `"gemm 70x40x50"`); n != 2 || strings.Count(r.out, "\n") != n {
+	if n := strings.Count(r.out, `"name":"gemm `); n != 7 || strings.Count(r.out, "\n") != n {
 		t.Errorf("--only ^gemm: %+v", r)
 	}
 	gpu, err := cuda.Open(cuda.Options{})

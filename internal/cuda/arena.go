@@ -50,6 +50,7 @@ type arena struct {
 	slabBytes int64 // of a new slab, at least
 	exact     bool  // every piece is a slab of its own, see Options
 	slabs     []*slab
+	usage     usage
 
 	// pending has a mutex because the collector's goroutine fills it.
 	mu      sync.Mutex
@@ -80,20 +81,20 @@ func (a *arena) take(bytes int64) (*memory, error) {
 		}
 		s := &slab{base: p, bytes: bytes}
 		a.slabs = append(a.slabs, s)
-		return &memory{at: p, bytes: bytes, slab: s}, nil
+		return a.usage.took(&memory{at: p, bytes: bytes, slab: s}), nil
 	}
 
 	need := (bytes + alignment - 1) / alignment * alignment
 	for _, s := range a.slabs {
 		if m := s.take(need); m != nil {
-			return m, nil
+			return a.usage.took(m), nil
 		}
 	}
 	s, err := a.grow(max(a.slabBytes, need))
 	if err != nil {
 		return nil, err
 	}
-	return s.take(need), nil
+	return a.usage.took(s.take(need)), nil
 }
 
 // alloc takes memory of the driver; compute.ErrMemory says that it has no more.
@@ -129,6 +130,7 @@ func (a *arena) give(m *memory) error {
 	if s == nil {
 		return nil
 	}
+	a.usage.gave(m)
 	if a.exact {
 		a.slabs = slices.DeleteFunc(a.slabs, func(o *slab) bool { return o == s })
 		return cu.MemFree(m.at)

@@ -41,7 +41,9 @@ func (c Config) DefaultDType() string { return shard.DefaultDType(len(c.GPUs) > 
 func (c Config) used() []int { return c.GPUs[:min(len(c.GPUs), c.Shards)] }
 
 // Computing says for people what the shards compute on, and in which type: "8 x NVIDIA H200 (cuda,
-// bf16)". It opens no GPU. An error is the driver's.
+// bf16)". Commands print it first, since the choice decides about the time by orders of magnitude,
+// and is made without the user where nothing was said. It opens no GPU: the driver knows the names.
+// An error is the driver's.
 func (c Config) Computing(dtype string) (string, error) {
 	if len(c.GPUs) == 0 {
 		return c.computingOnCPU(dtype)
