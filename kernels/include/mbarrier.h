@@ -1,7 +1,7 @@
-// Barriers in shared memory that count arrivals of threads and bytes of copies (PTX ISA, mbarrier). A
-// phase ends when as many arrivals were made as init said and every byte expected has come; the next
-// one begins at once. A waiter names its phase by parity: 0 for the first, 1 for the second, and so
-// on; a barrier that has just begun counts as one whose phase of parity 1 is over.
+// Barriers in shared memory that count arrivals of threads and bytes of copies (PTX ISA, mbarrier).
+// A phase ends when as many arrivals were made as init said and every byte expected has come; the
+// next one begins at once. A waiter names its phase by parity: 0 for the first, 1 for the second,
+// and so on; a barrier that has just begun counts as one whose phase of parity 1 is over.
 #pragma once
 
 #include "kernel.h"
@@ -48,8 +48,8 @@ DEVICE void arrive(One b) {
 #endif
 }
 
-// announce lets the other blocks of the cluster use barriers that the thread has begun: once all have
-// met behind it, see cluster.h.
+// announce lets the other blocks of the cluster use barriers that the thread has begun: once all
+// have met behind it, see cluster.h.
 DEVICE void announce() {
 #ifdef __CUDACC__
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
@@ -58,9 +58,10 @@ DEVICE void announce() {
 #endif
 }
 
-// arrive_at counts one arrival at the barrier that b is in a block of the cluster, be it the own one.
-// It says that what the block was given may be overwritten; what its threads have written is not seen
-// by other blocks for it (that would take a fence of the GPU's scope, and a wait that empties the L1).
+// arrive_at counts one arrival at the barrier that b is in a block of the cluster, be it the own
+// one. It says that what the block was given may be overwritten; what its threads have written is
+// not seen by other blocks for it (that would take a fence of the GPU's scope, and a wait that
+// empties the L1).
 DEVICE void arrive_at(One b, int rank) {
 #ifdef __CUDACC__
   asm volatile(
@@ -74,8 +75,8 @@ DEVICE void arrive_at(One b, int rank) {
 #endif
 }
 
-// Peer is where the barriers of a block of the cluster lie, worked out once for many arrivals: peer is
-// of any barrier of the thread's own block, and arrive_there is arrive_at for all of them.
+// Peer is where the barriers of a block of the cluster lie, worked out once for many arrivals: peer
+// is of any barrier of the thread's own block, and arrive_there is arrive_at for all of them.
 #ifdef __CUDACC__
 typedef uint32_t Peer;
 DEVICE Peer peer(One b, int rank) {

@@ -10,6 +10,14 @@ enum Form { FLOATS = 0, ROWS = 1, PANELS = 2 };
 
 constexpr i64 PANEL_ROW = 128;  // bytes of a row of a panel, which has 64 columns
 
+// write_pair stores two neighbouring elements, which share a word.
+DEVICE void write_pair(char* to, float y, float z) {
+#ifndef __CUDACC__
+  emu::aligned(to, 4, "a pair");
+#endif
+  *(uint32_t*)to = pair(y, z);
+}
+
 // Matrix is a view that kernels store to, and copies read.
 struct Matrix {
   char* at;  // of element (0, 0); in panels, where that would be if they were not swizzled
@@ -39,11 +47,7 @@ struct Matrix {
 
   // put_pair stores elements j and j+1 of row i, which share a word.
   DEVICE_MEMBER void put_pair(i64 i, i64 j, float y, float z) const {
-    char* const to = at + offset(i, j);
-#ifndef __CUDACC__
-    emu::aligned(to, 4, "a pair");
-#endif
-    *(uint32_t*)to = pair(y, z);
+    write_pair(at + offset(i, j), y, z);
   }
 
   // put_two stores elements j and j+1 of row i.

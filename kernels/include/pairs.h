@@ -1,5 +1,5 @@
-// Two neighbouring numbers in global memory, which a thread reads and writes at once. Four lanes that
-// have eight numbers in a row so move a sector of 32 bytes, the least that memory moves.
+// Two neighbouring numbers in global memory, which a thread reads and writes at once. Four lanes
+// that have eight numbers in a row so move a sector of 32 bytes, the least that memory moves.
 #pragma once
 
 #include "kernel.h"

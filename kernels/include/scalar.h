@@ -1,5 +1,6 @@
-// Functions of one number. All but power, reciprocal and what is made of them are computed the same way, to the last bit, on a GPU and on
-// the host: multiplications are fused with additions exactly where fmaf says so.
+// Functions of one number. All but power, reciprocal and what is made of them are computed the same
+// way, to the last bit, on a GPU and on the host: multiplications are fused with additions exactly
+// where fmaf says so.
 #pragma once
 
 // exponential is e^x to about an ulp over the whole range: x = n·ln 2 + r (Cody and Waite, 1980),
@@ -65,7 +66,8 @@ DEVICE float activation(float x, i64 act) {
   return x / (1.0f + exponential(-z));
 }
 
-// reciprocal is 1/x, as fast as the GPU has it (one unit in the last place; of tiny x it is infinite).
+// reciprocal is 1/x, as fast as the GPU has it (one unit in the last place; of tiny x it is
+// infinite).
 DEVICE float reciprocal(float x) {
 #ifdef __CUDACC__
   float y;
@@ -76,10 +78,10 @@ DEVICE float reciprocal(float x) {
 #endif
 }
 
-// quick_gelu and quick_activation are gelu and activation with the hardware's powers and reciprocals:
-// a third of the instructions and no branch, so that a thread has many under way. They differ from
-// them by less than 1e-6 of |x|. v2 and v3 have them: the rounding of tensor cores is up to the
-// hardware as well.
+// quick_gelu and quick_activation are gelu and activation with the hardware's powers and
+// reciprocals: a third of the instructions and no branch, so that a thread has many under way. They
+// differ from them by less than 1e-6 of |x|. v2 and v3 have them: the rounding of tensor cores is
+// up to the hardware as well.
 DEVICE float quick_gelu(float x) {
   const float t = reciprocal(fmaf(0.35355339059327373f, fabsf(x), 1.0f));
   const float tail = 0.5f * t * gelu_tail(t) * power(-0.72134752f * x * x);
@@ -93,9 +95,9 @@ template <int ACT> DEVICE float quick_activation(float x) {
   return x * reciprocal(1.0f + power(-1.44269504f * z));
 }
 
-// sum_over and most_over return the sum and the largest of 2, 4, 8, 16 or 32 neighbouring lanes, the
-// same bits in each of them: a butterfly, in whose every step both sides add the same two numbers. A
-// NaN goes through both.
+// sum_over and most_over return the sum and the largest of 2, 4, 8, 16 or 32 neighbouring lanes,
+// the same bits in each of them: a butterfly, in whose every step both sides add the same two
+// numbers. A NaN goes through both.
 template <int LANES> DEVICE float sum_over(float x) {
   for (int lanes = LANES / 2; lanes > 0; lanes /= 2) x += shuffle_xor(x, lanes);
   return x;

@@ -1,17 +1,17 @@
-// How kernels on tensor cores finish: sums go from the registers that products leave them in through
-// the epilogue to memory. In the fragments of mma and of wgmma a thread has pairs of neighbouring
-// columns, and four lanes have eight columns of a row, so that a load or a store of a warp moves whole
-// sectors of 32 bytes. A thread takes a row's pairs of 64 columns together: what the epilogue reads
-// for them is all under way before the first of it is used. See README.md.
+// How kernels on tensor cores finish: sums go from the registers that products leave them in
+// through the epilogue to memory. In the fragments of mma and of wgmma a thread has pairs of
+// neighbouring columns, and four lanes have eight columns of a row, so that a load or a store of a
+// warp moves whole sectors of 32 bytes. A thread takes a row's pairs of 64 columns together: what
+// the epilogue reads for them is all under way before the first of it is used. See README.md.
 //
 // Where the result goes is the parameter Out of finish, a struct like Floats:
 //
-//   bool paired() const;   whether put<true> may be called
+//   bool paired(i64 first) const;   whether put<true> may be called for columns from `first` on
 //   void put<WHOLE>(const float (&y)[2 * PAIRS], i64 row, const Columns<WHOLE>& at) const;
 //
 // Lanes 4i to 4i+3 of a warp come to put together, with the same row, and their pairs are columns
-// [at.first - 2·(lane % 4), + 64): all of a row of a panel, if the tile begins where panels do. Rows
-// are there; of columns those for which at.has(c), all of them with WHOLE.
+// [at.first - 2·(lane % 4), + 64): all of a row of a panel, if the tile begins where panels do.
+// Rows are there; of columns those for which at.has(c), all of them with WHOLE.
 #pragma once
 
 #include "../include/pairs.h"
@@ -34,8 +34,8 @@ template <int ACT_, Step MUL_, Step GATE_, Step RESIDUAL_> struct Kind {
   static constexpr Step MUL = MUL_, GATE = GATE_, RESIDUAL = RESIDUAL_;
 };
 
-// The kinds that most of a model's time goes through, and the one that does everything. They compute
-// the same, to the last bit.
+// The kinds that most of a model's time goes through, and the one that does everything. They
+// compute the same, to the last bit.
 typedef Kind<ANY_ACT, MAYBE, MAYBE, MAYBE> Any;
 typedef Kind<IDENTITY, NEVER, NEVER, NEVER> Plain;      // q, k, v
 typedef Kind<GELU_TANH, NEVER, NEVER, NEVER> Active;    // into a feed-forward
@@ -74,7 +74,7 @@ struct Floats {
   float* dst;
   i64 ld;
 
-  DEVICE_MEMBER bool paired() const { return (uint64_t)dst % 8 == 0 && ld % 2 == 0; }
+  DEVICE_MEMBER bool paired(i64) const { return (uint64_t)dst % 8 == 0 && ld % 2 == 0; }
 
   template <bool WHOLE>
   DEVICE_MEMBER void put(const float (&y)[2 * PAIRS], i64 row, const Columns<WHOLE>& at) const {
@@ -93,21 +93,28 @@ struct Floats {
 };
 
 // Operand is an output of a form that another product reads, see ../include/operand.h: a pair is a
-// word then, and four lanes have a piece of 16 bytes.
+// word then, and four lanes have a piece of 16 bytes. In panels all pieces of a row lie in 128
+// bytes that begin at a multiple of that, and the swizzle is the same for them, so that one address
+// gives the others.
 template <i64 FORM> struct Operand {
   char* dst;
   i64 ld;
 
   DEVICE_MEMBER operand::Matrix to() const { return {dst, ld, FORM}; }
-  DEVICE_MEMBER bool paired() const { return to().pairs(); }
+  DEVICE_MEMBER bool paired(i64 first) const {
+    return to().pairs() && (FORM == operand::ROWS || ((i64)dst / 2 + first) % 64 == 0);
+  }
 
   template <bool WHOLE>
   DEVICE_MEMBER void put(const float (&y)[2 * PAIRS], i64 row, const Columns<WHOLE>& at) const {
+    char* const start = dst + to().offset(row, WHOLE ? at.first : 0);
     UNROLL
     for (int p = 0; p < PAIRS; p++) {
       const i64 c = at.first + 8 * p;
       if constexpr (WHOLE) {
-        to().put_pair(row, c, y[2 * p], y[2 * p + 1]);
+        char* const word =
+            FORM == operand::ROWS ? start + 16 * p : (char*)((uint64_t)start ^ (uint64_t)(16 * p));
+        operand::write_pair(word, y[2 * p], y[2 * p + 1]);
       } else {
         if (at.has(c)) to().put(row, c, y[2 * p]);
         if (at.has(c + 1)) to().put(row, c + 1, y[2 * p + 1]);
@@ -118,8 +125,9 @@ template <i64 FORM> struct Operand {
 
 // paired says whether pairs that begin at even columns can be read from every operand.
 DEVICE bool paired(const Epilogue& ep) {
-  const uint64_t all = (uint64_t)ep.bias | (uint64_t)ep.mul | (uint64_t)ep.gate | (uint64_t)ep.residual;
-  return all % 8 == 0 && (ep.ld_mul | ep.ld_gate | ep.ld_residual) % 2 == 0;
+  const uint64_t at =
+      (uint64_t)ep.bias | (uint64_t)ep.mul | (uint64_t)ep.gate | (uint64_t)ep.residual;
+  return at % 8 == 0 && (ep.ld_mul | ep.ld_gate | ep.ld_residual) % 2 == 0;
 }
 
 template <int ACT> DEVICE void activate_all(float (&y)[2 * PAIRS]) {
@@ -185,7 +193,8 @@ DEVICE void finish_slab(const float* s, const Epilogue& ep, const Out& out, cons
 // finish_slabs finishes all of them. Where that takes much code, it is there once: always for the
 // first registers, to which the others move up.
 template <class K, bool WHOLE, int SLABS, class Out>
-DEVICE void finish_slabs(float (&s)[SLABS * SLAB], const Epilogue& ep, const Out& out, const Area& a) {
+DEVICE void finish_slabs(float (&s)[SLABS * SLAB], const Epilogue& ep, const Out& out,
+                         const Area& a) {
   if constexpr (WHOLE && K::ACT == IDENTITY) {
     UNROLL
     for (int b = 0; b < SLABS; b++) finish_slab<K, WHOLE>(s + b * SLAB, ep, out, a, b);
@@ -199,12 +208,12 @@ DEVICE void finish_slabs(float (&s)[SLABS * SLAB], const Epilogue& ep, const Out
   }
 }
 
-// finish hands a thread's sums to the epilogue and the output: whole tiles whose operands lie at even
-// addresses by pairs, others one by one.
+// finish hands a thread's sums to the epilogue and the output: whole tiles whose operands lie at
+// even addresses by pairs, others one by one.
 template <class K, int SLABS, class Out>
 DEVICE void finish(float (&s)[SLABS * SLAB], const Epilogue& ep, const Out& out, const Area& a) {
   const i64 first = a.col - threadIdx.x % 4 * 2, last = first + (SLABS - 1) * a.across + 8 * PAIRS;
-  if (first % 2 == 0 && first >= 0 && last <= a.cols && paired(ep) && out.paired())
+  if (first % 2 == 0 && first >= 0 && last <= a.cols && paired(ep) && out.paired(first))
     finish_slabs<K, true, SLABS>(s, ep, out, a);
   else
     finish_slabs<K, false, SLABS>(s, ep, out, a);

@@ -9,16 +9,16 @@ using linear::Epilogue;
 
 constexpr int ROWS = 128, COLS = 256;       // of a block's tile
 constexpr int STAGES = 4;                   // panels in shared memory
-constexpr int CONSUMERS = 2;                // warpgroups that multiply, 64 rows each; one more loads
+constexpr int CONSUMERS = 2;                // warpgroups of 64 rows each; one more loads
 constexpr int THREADS = (CONSUMERS + 1) * warpgroup::THREADS;
 constexpr int A_BYTES = ROWS * panels::ROW_BYTES, B_BYTES = COLS * panels::ROW_BYTES;
 constexpr int BYTES = STAGES * (A_BYTES + B_BYTES);
 static_assert(BYTES + 1024 <= 232448, "what a block may have");
 constexpr int PACK_THREADS = 256;
 
-// pack_v3: panels of x [rows, cols], each of `pitch` rows, a multiple of 8, and `tail` rows of zeros
-// after the last; then those of the next `cols` columns of x, and so on for as many as the grid is
-// high. A thread makes 16 bytes. grid: (ceil((panels·pitch + tail)·8 / 256), heads)
+// pack_v3: panels of x [rows, cols], each of `pitch` rows, a multiple of 8, and `tail` rows of
+// zeros after the last; then those of the next `cols` columns of x, and so on for as many as the
+// grid is high. A thread makes 16 bytes. grid: (ceil((panels·pitch + tail)·8 / 256), heads)
 KERNEL(PACK_THREADS, pack_v3)
 (Sixteen* dst, const float* x, i64 ldx, i64 rows, i64 cols, i64 pitch, i64 tail) {
   const i64 at = (i64)blockIdx.x * PACK_THREADS + threadIdx.x;
@@ -47,10 +47,10 @@ struct Call {
   i64 n, out, skip;             // skip: columns of the first tile before the first output
 };
 
-// Walk is a cluster's way over tiles: one after the other, as many further on as there are clusters.
-// The blocks of a cluster have tiles of the same columns, one below the other. Clusters take GROUP pairs
-// down, then the next columns, so that those at work at one time share what they read. All numbers fit
-// 32 bits: a launch has fewer tiles.
+// Walk is a cluster's way over tiles: one after the other, as many further on as there are
+// clusters. The blocks of a cluster have tiles of the same columns, one below the other. Clusters
+// take GROUP pairs down, then the next columns, so that those at work at one time share what they
+// read. All numbers fit 32 bits: a launch has fewer tiles.
 struct Walk {
   uint32_t tile, step, all;     // pairs of tiles
   uint32_t down, high, across;  // tiles of rows, pairs of them, tiles of columns
@@ -89,8 +89,8 @@ struct Ring {
 
 typedef mbarrier::Turn<STAGES> Turn;
 
-// Ahead fetches a tile of what the epilogue will add into the L2, row by row beside the panels, so that
-// the memory works while products are made.
+// Ahead fetches a tile of what the epilogue will add into the L2, row by row beside the panels, so
+// that the memory works while products are made.
 struct Ahead {
   const float* at;  // of the tile, null: there is nothing to fetch
   i64 ld, rows;
@@ -113,8 +113,9 @@ struct Ahead {
   }
 };
 
-// load brings panel after panel of a tile's rows and columns, as stages become empty in both blocks: the
-// rows are this block's own, and of the columns each block brings one half to both. One thread.
+// load brings panel after panel of a tile's rows and columns, as stages become empty in both
+// blocks: the rows are this block's own, and of the columns each block brings one half to both. One
+// thread.
 template <class K>
 DEVICE void load(const Call& c, const Ring& r, Turn& t, const Place& at, const Epilogue& ep) {
   const int rank = cluster::rank<CLUSTER>();
@@ -163,8 +164,8 @@ DEVICE void compute(wgmma::Sums<COLS>& sums, i64 count, const Ring& r, Turn& t, 
   give_back(r, last);
 }
 
-// finish hands the warpgroup's sums to the epilogue, while the loader fills the stages for what comes
-// next.
+// finish hands the warpgroup's sums to the epilogue, while the loader fills the stages for what
+// comes next.
 template <class K>
 DEVICE void finish(wgmma::Sums<COLS>& sums, const Call& c, const Place& at, int consumer,
                    const Epilogue& ep) {
@@ -185,8 +186,8 @@ DEVICE void pass(i64 count, const Ring& r, Turn& t) {
   }
 }
 
-// tile computes 64 rows of a tile. Its sums are a function's, so that the compiler knows that they end
-// with it.
+// tile computes 64 rows of a tile. Its sums are a function's, so that the compiler knows that they
+// end with it.
 template <class K>
 DEVICE void tile(const Call& c, const Ring& r, Turn& t, const Place& at, int consumer,
                  const Epilogue& ep) {
