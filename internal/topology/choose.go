@@ -28,8 +28,12 @@ type Choice struct {
 // them.
 const pays = 1.01
 
-// effort bounds the search, in pairs of ranks that are looked at: some milliseconds.
-const effort = 200_000
+// effort bounds the search, and climbEffort what improves its best: about in pairs of ranks that
+// are looked at. A million is some twenty milliseconds.
+const (
+	effort      = 200_000
+	climbEffort = 400_000
+)
 
 // improved is how many meshes are improved at the most.
 const improved = 8
@@ -65,7 +69,8 @@ func Choose(w Work, sites []Site, ask Ask) (Choice, bool) {
 		return Choice{}, false
 	}
 
-	// The best few are improved, with what effort is left.
+	// The best few are improved.
+	c.effort = climbEffort
 	slices.SortStableFunc(found, func(a, b placed) int {
 		return cmp.Compare(a.step.Time, b.step.Time)
 	})

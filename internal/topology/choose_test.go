@@ -115,6 +115,38 @@ func TestSmallClusters(t *testing.T) {
 	}
 }
 
+// unevenCluster makes a cluster of up to 4 hosts of up to 8 sites, which differ in speed, also
+// within a host, and in their interfaces.
+func unevenCluster(rng *rand.Rand) (out []Site) {
+	pick := func(from ...float64) float64 { return from[rng.IntN(len(from))] }
+	for h := range 2 + rng.IntN(3) {
+		host := fmt.Sprint("h", h)
+		speed, net := pick(400e12, 400e12, 300e12, 200e12), pick(10e9, 10e9, 3e9, 1e9)
+		mixed := rng.IntN(3) == 0
+		for i := range 1 + rng.IntN(8) {
+			if mixed && rng.IntN(3) == 0 {
+				speed = 250e12
+			}
+			out = append(out, Site{Name: fmt.Sprint(host, "-", i), Process: host, Host: host,
+				Rack: fmt.Sprint(h % 2), Speed: speed, Rates: Rates{Process: 150e9, Net: net}})
+		}
+	}
+	return out
+}
+
+// TestUnevenClusters compares the choice with all others, as TestSmallClusters.
+func TestUnevenClusters(t *testing.T) {
+	works := []Work{wan(1280, 720, 21, 0, 0), wan(832, 480, 21, 0, 0), wan(1280, 720, 101, 21, 5)}
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		sites, w := unevenCluster(rng), works[rng.IntN(len(works))]
+		c, _ := Choose(w, sites, Ask{Most: len(sites)})
+		if better, _ := counterexample(w, sites, len(sites), c.Step.Time/1.02); better != "" {
+			t.Errorf("seed %d: %v on %v takes %.4g s, but %s", seed, c.Mesh, c.Sites, c.Step.Time, better)
+		}
+	}
+}
+
 // TestChoicesAreSound holds any choice to what was asked for.
 func TestChoicesAreSound(t *testing.T) {
 	works := smallWorks()
