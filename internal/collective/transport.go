@@ -65,6 +65,18 @@ type Stats struct {
 	Stale                    uint64 // messages dropped for an older attempt
 }
 
+// Traffic is what a node's ranks have sent, in bytes of activations and by which way, counting what
+// was sent again. What stays in the process does not count.
+type Traffic struct {
+	NATS   uint64 `json:"nats_bytes"`
+	Direct uint64 `json:"direct_bytes"`
+	// Resent counts chunks that were sent again; Connections are the direct ones of the process that
+	// are open, and Reconnects those that were opened again.
+	Resent      uint64 `json:"resent"`
+	Connections int    `json:"direct_connections"`
+	Reconnects  uint64 `json:"direct_reconnects"`
+}
+
 // PeerError says that another rank left, failed or stayed silent.
 type PeerError struct {
 	// Rank is the one to blame, counted in the transport. It need not be the peer of the call that

@@ -177,6 +177,15 @@ var (
 		"Time since the last sign of life of each node, on the leader.", []string{"node", "name"}, nil)
 	nodeMemory = prometheus.NewDesc("longtake_node_memory_bytes",
 		"Resident memory of each node's process, on the leader.", []string{"node", "name"}, nil)
+	nodeSent = prometheus.NewDesc("longtake_node_sent_bytes",
+		"Activations that each node has sent to others, over NATS and by direct connections, on the "+
+			"leader.", []string{"node", "name", "transport"}, nil)
+	nodeResent = prometheus.NewDesc("longtake_node_resent_chunks",
+		"Chunks of activations that each node has sent again, on the leader.",
+		[]string{"node", "name"}, nil)
+	nodeReconnects = prometheus.NewDesc("longtake_node_direct_reconnects",
+		"Direct connections of each node's process that were opened again, on the leader.",
+		[]string{"node", "name"}, nil)
 	nodeBusy = prometheus.NewDesc("longtake_node_busy",
 		"1 if the node works on a job, else 0, on the leader.", []string{"node", "name"}, nil)
 )
@@ -186,7 +195,8 @@ type nodeMetrics struct{ c *Coordinator }
 
 // Describe implements prometheus.Collector.
 func (m *nodeMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{nodesInState, nodeSeen, nodeMemory, nodeBusy} {
+	for _, d := range []*prometheus.Desc{nodesInState, nodeSeen, nodeMemory, nodeBusy, nodeSent,
+		nodeResent, nodeReconnects} {
 		out <- d
 	}
 }
@@ -208,6 +218,10 @@ func (m *nodeMetrics) Collect(out chan<- prometheus.Metric) {
 		id, name := label(string(n.ID)), label(n.Name)
 		send(nodeSeen, n.LastSeen.Seconds(), id, name)
 		send(nodeMemory, float64(n.RSS), id, name)
+		send(nodeSent, float64(n.Sent.NATS), id, name, "nats")
+		send(nodeSent, float64(n.Sent.Direct), id, name, "direct")
+		send(nodeResent, float64(n.Sent.Resent), id, name)
+		send(nodeReconnects, float64(n.Sent.Reconnects), id, name)
 		busy := 0.
 		if n.Job != "" {
 			busy = 1

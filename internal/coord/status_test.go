@@ -50,7 +50,8 @@ func checkMetrics(t *testing.T, families []*dto.MetricFamily) {
 	}
 	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes",
 		"process_open_fds", "longtake_build_info", "longtake_nodes_in_state",
-		"longtake_oldest_queued_seconds", "longtake_node_seen_seconds", "longtake_node_memory_bytes"} {
+		"longtake_oldest_queued_seconds", "longtake_node_seen_seconds", "longtake_node_memory_bytes",
+		"longtake_node_sent_bytes", "longtake_node_resent_chunks"} {
 		if found[name] == nil {
 			t.Errorf("no metric %s", name)
 		}

@@ -171,6 +171,18 @@ func (l *link) setRoutes(routes []string) error {
 	return l.server.SetRoutes(slices.Compact(others)) // shards of a machine have the same one
 }
 
+// sent says what the node has sent, and by which way.
+func (l *link) sent() (t collective.Traffic) {
+	if l.endpoint != nil {
+		t = l.endpoint.Sent()
+	}
+	if l.direct != nil {
+		s := l.direct.Stats()
+		t.Connections, t.Reconnects = s.Connections, s.Reconnects
+	}
+	return t
+}
+
 // close ends the connection, which ends transports that are still open, and a server of the link's
 // own.
 func (l *link) close() {

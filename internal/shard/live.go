@@ -133,7 +133,8 @@ func (w *work) obey(p wire.Pulse, ordersSeen int) {
 
 // heartbeat says how the node is, and how far a rank at work is.
 func (s *Shard) heartbeat(w *work) wire.Heartbeat {
-	h := wire.Heartbeat{Node: s.id, State: wire.Idle, RSS: rss(), Speed: s.speed.mean()}
+	h := wire.Heartbeat{Node: s.id, State: wire.Idle, RSS: rss(), Speed: s.speed.mean(),
+		Sent: s.link.sent()}
 	h.Loaded, h.Loading, h.LoadTime = s.loaded()
 	h.Rates = s.cfg.Rates.Or(s.links.measured())
 	if w != nil {

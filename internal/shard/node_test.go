@@ -201,8 +201,12 @@ func TestEveryDataPlaneGivesTheSameClip(t *testing.T) {
 				}
 			}
 			for i, s := range k.shards {
-				if d := s.link.direct; d != nil && d.Stats().BytesSent == 0 {
-					t.Errorf("shard %d has sent nothing directly", i)
+				sent := s.link.sent()
+				if s.link.direct != nil && sent.Direct == 0 {
+					t.Errorf("shard %d has sent nothing directly: %+v", i, sent)
+				}
+				if s.link.endpoint != nil && sent.NATS+sent.Direct == 0 {
+					t.Errorf("shard %d has sent nothing", i)
 				}
 			}
 		})

@@ -185,6 +185,9 @@ func (h Heartbeat) check() error {
 	if err := h.Rates.Check(); err != nil {
 		return err
 	}
+	if h.Sent.Connections < 0 {
+		return fmt.Errorf("%d direct connections", h.Sent.Connections)
+	}
 	if err := checkText("stage", string(h.Stage), nameLimit); err != nil || h.Step < 0 ||
 		h.Computing < 0 {
 		return cmp.Or(err, fmt.Errorf("step %d, computing for %v", h.Step, h.Computing))

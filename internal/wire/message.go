@@ -3,6 +3,7 @@ package wire
 import (
 	"time"
 
+	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/topology"
 )
@@ -98,8 +99,10 @@ type Heartbeat struct {
 	Node  job.NodeID `json:"node"`
 	State NodeState  `json:"state"`
 	// RSS is the resident memory of the process, in bytes.
-	RSS  uint64 `json:"rss_bytes"`
-	Work Work   `json:"work,omitzero"`
+	RSS uint64 `json:"rss_bytes"`
+	// Sent is what the node's ranks have sent to others since its start.
+	Sent collective.Traffic `json:"sent,omitzero"`
+	Work Work               `json:"work,omitzero"`
 	// Stage is where the rank is; Step is how many steps or frames of the stage it has done.
 	Stage job.Stage `json:"stage,omitempty"`
 	Step  int       `json:"step,omitempty"`

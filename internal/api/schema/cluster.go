@@ -3,6 +3,7 @@ package schema
 import (
 	"time"
 
+	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/topology"
 )
@@ -31,6 +32,8 @@ type Node struct {
 	State string `json:"state"`
 	// RSS is the memory that its process has now, in bytes.
 	RSS uint64 `json:"rss_bytes"`
+	// Sent is what it has sent to other shards since its start, and by which way; absent: nothing.
+	Sent collective.Traffic `json:"sent,omitzero"`
 	// Speed is in multiplications and additions a second, Memory is what a clip may take; 0:
 	// unknown.
 	Speed  float64 `json:"speed,omitempty"`

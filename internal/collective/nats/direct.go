@@ -3,6 +3,7 @@ package nats
 import (
 	"time"
 
+	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/collective/direct"
 )
 
@@ -81,6 +82,13 @@ func (t *Transport) Cut(c *direct.Conn) {
 	}
 }
 
+// Sent returns how many bytes of chunks the endpoint has sent by each way, and how many chunks it
+// has sent again.
+func (e *Endpoint) Sent() collective.Traffic {
+	return collective.Traffic{NATS: e.overNATS.Load(), Direct: e.overDirect.Load(),
+		Resent: e.resent.Load()}
+}
+
 // sendDirect sends a chunk by the peer's link, and returns the connection; nil if there is none.
 func (t *Transport) sendDirect(p *peer, l *direct.Link, h header, payload []byte) *direct.Conn {
 	if l == nil || t.silent.Load() {
@@ -95,6 +103,7 @@ func (t *Transport) sendDirect(p *peer, l *direct.Link, h header, payload []byte
 		return nil
 	}
 	t.directSent.Add(uint64(len(payload)))
+	t.e.overDirect.Add(uint64(len(payload)))
 	return c
 }
 

@@ -40,6 +40,8 @@ type Endpoint struct {
 	unclaimed atomic.Int64
 	// Frames that could not be read, so that no transport can be charged with them.
 	corrupt atomic.Uint64
+	// Bytes of chunks that were sent each way, and chunks that were sent again.
+	overNATS, overDirect, resent atomic.Uint64
 	// Frames of attempts that ended here and have no transport any more.
 	stale atomic.Uint64
 

@@ -26,6 +26,7 @@ func (t *Transport) pump(p *peer, helper bool) {
 		t.mu.Unlock()
 		if tries > 1 {
 			t.retransmits.Add(1)
+			t.e.resent.Add(1)
 		}
 
 		via := t.transmit(p, link, m, chunk)
@@ -60,6 +61,7 @@ func (t *Transport) transmit(p *peer, l *direct.Link, m *outMessage, chunk uint3
 	via := t.sendDirect(p, l, h, m.data[lo:hi])
 	if via == nil {
 		t.tell(p, h, m.data[lo:hi])
+		t.e.overNATS.Add(hi - lo)
 	}
 	return via
 }

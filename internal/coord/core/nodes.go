@@ -217,7 +217,7 @@ func (l *leader) describe(n *node) Node {
 	return Node{ID: n.reg.Node, Name: n.reg.Name, Device: n.reg.Device, Threads: n.reg.Threads,
 		Version: n.reg.Version, Route: n.reg.Route, State: state, Deadline: d.Deadline,
 		Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(), Process: n.reg.ProcessID,
-		RSS: n.beat.RSS, Speed: n.offer().Speed, Memory: n.reg.Memory,
+		RSS: n.beat.RSS, Sent: n.beat.Sent, Speed: n.offer().Speed, Memory: n.reg.Memory,
 		Models: n.models, Loaded: n.beat.Loaded, Loading: n.beat.Loading, Refused: n.refused,
 		Job: n.beat.Work.Job, Attempt: n.beat.Work.Attempt, Step: n.beat.Step,
 		Since: n.since, Started: n.started, LastSeen: l.c.cfg.Clock().Sub(n.seen)}
