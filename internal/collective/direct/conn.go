@@ -55,7 +55,7 @@ func newConn(l *Link, nc net.Conn, index int) *Conn {
 		return func() { l.node.Go(f) }
 	}
 	c.soon = time.AfterFunc(time.Hour, background(c.flushQueue))
-	c.life = time.AfterFunc(l.node.opts.Timeout/4, background(c.live))
+	c.life = time.AfterFunc(time.Hour, background(c.live))
 	return c
 }
 
@@ -85,6 +85,7 @@ func (c *Conn) cut(err error) {
 
 // run reads until the connection is cut.
 func (c *Conn) run() {
+	c.life.Reset(c.link.node.opts.Timeout / 4)
 	c.cut(c.read())
 }
 

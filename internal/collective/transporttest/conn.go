@@ -9,7 +9,7 @@ import (
 )
 
 // connHarm is how many frames go with a connection, roughly.
-const connHarm = 8
+const connHarm = 20
 
 // errCut is what a write says whose connection a Fault has cut.
 var errCut = errors.New("the connection was cut")
