@@ -23,11 +23,15 @@ import (
 func withoutOperands(d compute.Device) compute.Device { return struct{ compute.Device }{d} }
 
 // wideHeads returns a small transformer that has heads of 64, as v3 takes operands of them, and
-// widths that fill no panel; it sees pictures. The weights are random.
-func wideHeads() (*model.Folder, func() *model.Weights) {
+// widths that fill no panel; it sees pictures. The weights are random. Changes come first.
+func wideHeads(changes ...func(*model.TransformerConfig)) (*model.Folder, func() *model.Weights) {
 	cfg := model.TransformerConfig{PatchSize: [3]int{1, 2, 2}, NumAttentionHeads: 3,
 		AttentionHeadDim: 64, InChannels: 16, OutChannels: 16, TextDim: 16, FreqDim: 8, FFNDim: 200,
 		NumLayers: 1, CrossAttnNorm: true, Eps: 1e-6, ImageDim: 8, AddedKVProjDim: 192}
+	for _, change := range changes {
+		change(&cfg)
+	}
+
 	r, tensors := rand.New(rand.NewPCG(3, 4)), map[string]tensor.Tensor{}
 	for name, shape := range cfg.Shapes() {
 		v := make([]float32, shape.Elements())
