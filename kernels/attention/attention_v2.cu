@@ -33,7 +33,7 @@ struct Call {
   operand::Matrix dst;  // [nq, heads·hd]
   i64 column;         // the first of the head's in dst
   const float* bias;  // [nq+nk-1] or null
-  float scale, last;  // last: added to the logit of the last key
+  float scale, inverse, last;  // inverse: 1 / scale; last: added to the logit of the last key
   const int* lists;   // of keys to attend to, see walk.h, or null
 };
 
@@ -109,8 +109,8 @@ DEVICE void score(Logits<KEYS<WIDEST>>& s, Shared<bf16> q, Shared<bf16> keys) {
 // adjusted returns a product with what is added to it; keys that do not exist are at -infinity.
 DEVICE float adjusted(float s, const Call& a, i64 query, i64 key) {
   if (key >= a.k.rows) return -INFINITY;
-  if (a.bias && query < a.nq) s += a.bias[key - query + a.nq - 1] / a.scale;
-  return key == a.k.rows - 1 ? s + a.last / a.scale : s;
+  if (a.bias && query < a.nq) s += a.bias[key - query + a.nq - 1] * a.inverse;
+  return key == a.k.rows - 1 ? s + a.last * a.inverse : s;
 }
 
 template <int TILE> DEVICE void adjust(Logits<TILE>& s, const Call& a, i64 row0, i64 key0) {
@@ -280,7 +280,7 @@ template <int WIDEST> DEVICE void attend(const Call& a) {
     const i64 head = blockIdx.y, at = head * ((hd + 7) / 8 * 8);                                  \
     v2::attend<WIDEST>(v2::Call{q + head * hd, ldq, nq, hd, {k + at, ldk, nk}, {v + at, ldk, nk}, \
                                 {dst, ld, form}, head * hd, bias ? bias + head * ld_bias : bias,  \
-                                (float)scale, (float)last, lists});                               \
+                                (float)scale, 1.0f / (float)scale, (float)last, lists});          \
   }                                                                                               \
   LAUNCHABLE(v2::THREADS, name)
 

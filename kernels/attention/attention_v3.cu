@@ -1,8 +1,7 @@
 // Flash attention, v3, on Hopper. The ideas are FlashAttention-3's (Shah, Bikshandi, Zhang, Thakkar,
 // Ramani and Dao, 2024): one warpgroup loads, two multiply 64 queries each and take turns, so that the
-// exponentials of one overlap the products of the other, and products with the next keys overlap
-// the exponentials of these. Probabilities go from registers into the second product. See
-// README.md.
+// exponentials of one overlap the products of the other, and products with the next keys overlap the
+// exponentials of these. Probabilities go from registers into the second product. See README.md.
 #include "../include/cluster.h"
 #include "heads.h"
 #include "walk.h"
@@ -31,9 +30,6 @@ struct Call {
   DEVICE_MEMBER int tiles() const { return walk.count; }
 };
 
-// rank is the block's number in its cluster.
-DEVICE int rank() { return blockIdx.x % BLOCKS; }
-
 // Ring is where queries, keys and values are in shared memory.
 template <int WIDE> struct Ring {
   static constexpr int PANELS = WIDE / panels::COLS;
@@ -53,10 +49,9 @@ template <int WIDE> struct Ring {
 typedef mbarrier::Turn<STAGES> Turn;
 
 // bring begins a copy to the block, or to all that share.
-template <int SHARERS>
-DEVICE void bring(uint32_t to, const bf16* from, uint32_t bytes, mbarrier::One full) {
-  if (SHARERS == 1) bulk::copy(to, from, bytes, full);
-  else bulk::copy_to_all(to, from, bytes, full, (1 << SHARERS) - 1);
+template <int SHARERS> DEVICE void bring(uint32_t to, const bf16* from, uint32_t n, mbarrier::One b) {
+  if (SHARERS == 1) bulk::copy(to, from, n, b);
+  else bulk::copy_to_all(to, from, n, b, (1 << SHARERS) - 1);
 }
 
 // load brings tile after tile of keys and values, as stages become empty. One thread. Of SHARERS
@@ -64,7 +59,7 @@ DEVICE void bring(uint32_t to, const bf16* from, uint32_t bytes, mbarrier::One f
 template <int WIDE, int SHARERS> DEVICE void load(const Call& c, const Ring<WIDE>& r) {
   typedef Ring<WIDE> R;
   constexpr int KEY_PART = R::KEY_PANEL / SHARERS, VALUE_PART = R::VALUE_BYTES / SHARERS;
-  const int part = SHARERS == 1 ? 0 : rank();
+  const int part = SHARERS == 1 ? 0 : cluster::rank<BLOCKS>();
   const bf16 *keys = c.k + part * (KEY_PART / 2), *values = c.v + part * (VALUE_PART / 2);
   Turn t;
   for (int n = 0; n < c.tiles(); n++, t.next()) {
@@ -83,14 +78,31 @@ template <int WIDE, int SHARERS> DEVICE void load(const Call& c, const Ring<WIDE
 }
 
 // load_queries rounds a consumer's queries and lays them out as panels; what is not there is zero.
+// Where whole pieces can be read, a thread has all of its own under way before it needs the first.
 template <int WIDE> DEVICE void load_queries(const Call& c, uint32_t to, i64 first) {
-  constexpr int PIECES = WIDE / panels::PIECE;
-  for (int e = threadIdx.x % warpgroup::THREADS; e < QUERIES * PIECES; e += warpgroup::THREADS) {
-    const int row = e / PIECES, piece = e % PIECES;
-    const i64 cols = first + row < c.nq ? c.hd : 0;
-    const Sixteen s = rounded_eight(c.q + (first + row) * c.ldq, piece * panels::PIECE, cols);
-    store(to + piece / panels::PIECES * Ring<WIDE>::QUERY_PANEL +
-              wgmma::swizzled(row * panels::ROW_BYTES + piece % panels::PIECES * 16), s);
+  constexpr int PIECES = WIDE / panels::PIECE, STEP = warpgroup::THREADS / PIECES, ROUNDS = QUERIES / STEP;
+  const int piece = threadIdx.x % PIECES, row = threadIdx.x % warpgroup::THREADS / PIECES;
+  const i64 col = piece * panels::PIECE, left = c.nq - first - row;
+  const float* from = c.q + (first + row) * c.ldq;
+  const uint32_t at = to + piece / panels::PIECES * Ring<WIDE>::QUERY_PANEL;
+  const auto put = [=](int n, const Sixteen& s) {
+    store(at + wgmma::swizzled((row + n * STEP) * panels::ROW_BYTES + piece % panels::PIECES * 16), s);
+  };
+
+  if (((i64)c.q | c.ldq * 4) % 16 == 0 && c.hd % panels::PIECE == 0) {
+    Sixteen s[ROUNDS];
+    UNROLL
+    for (int n = 0; n < ROUNDS; n++) {
+      const bool there = n * STEP < left && col < c.hd;
+      s[n] = eight_from(there ? from + n * STEP * c.ldq + col : c.q);
+      if (!there) s[n] = {};
+    }
+    UNROLL
+    for (int n = 0; n < ROUNDS; n++) put(n, s[n]);
+  } else {
+    ROLLED
+    for (int n = 0; n < ROUNDS; n++)
+      put(n, rounded_eight(from + n * STEP * c.ldq, col, n * STEP < left ? c.hd : 0));
   }
   bulk::fence();
 }
@@ -223,8 +235,8 @@ struct Giver {
 };
 
 DEVICE Giver giver(const Call& c, mbarrier::Row row) {
-  const int lane = threadIdx.x % 32;
-  return {mbarrier::peer(row, c.sharers == 1 ? rank() : lane % BLOCKS), lane < c.sharers};
+  const int lane = threadIdx.x % 32, other = lane % BLOCKS;
+  return {mbarrier::peer(row, c.sharers == 1 ? cluster::rank<BLOCKS>() : other), lane < c.sharers};
 }
 
 DEVICE void release(const Giver& g, mbarrier::Row row, const Turn& t) {
@@ -352,8 +364,7 @@ template <int WIDE> DEVICE void run(const Call& c) {
 // start runs a block of what all have in common. Blocks of a cluster share if both have queries, and
 // the same keys: those of one listed tile of queries do.
 template <int WIDE> DEVICE void start(Call c, const int* lists) {
-  constexpr int ROWS = CONSUMERS * QUERIES;
-  const i64 first = (i64)blockIdx.x * ROWS, other = (i64)(blockIdx.x ^ 1) * ROWS;
+  const i64 rows = CONSUMERS * QUERIES, first = blockIdx.x * rows, other = (blockIdx.x ^ 1) * rows;
   if (first >= c.nq) return;
   const bool same = !lists || first / attention::LISTED == other / attention::LISTED;
   c.walk = attention::walk_of<KEYS>(lists, first, c.nk);
