@@ -4,6 +4,7 @@
 // exponentials of these. Probabilities go from registers into the second product. See README.md.
 #include "../include/cluster.h"
 #include "heads.h"
+#include "result.h"
 #include "walk.h"
 
 namespace attention3 {
@@ -21,8 +22,7 @@ constexpr float LOG2E = 1.4426950408889634f;
 struct Call {
   const float* q;           // [nq, hd]
   const bf16 *k, *v;
-  operand::Matrix dst;      // [nq, heads·hd]
-  i64 column;               // the first of the head's in dst
+  attention::Result dst;    // [nq, hd]
   i64 ldq, pitch, nq, nk, hd;
   float scale, last;        // last: added to the logit of the last key
   attention::Walk<KEYS> walk;
@@ -45,7 +45,6 @@ template <int WIDE> struct Ring {
   DEVICE_MEMBER uint32_t k(int stage) const { return q(CONSUMERS) + stage * KEY_BYTES; }
   DEVICE_MEMBER uint32_t v(int stage) const { return k(STAGES) + stage * VALUE_BYTES; }
 };
-
 typedef mbarrier::Turn<STAGES> Turn;
 
 // bring begins a copy to the block, or to all that share.
@@ -110,9 +109,7 @@ template <int WIDE> DEVICE void load_queries(const Call& c, uint32_t to, i64 fir
 typedef wgmma::Sums<KEYS> Scores;
 
 // Probabilities are a consumer's, as fragments of 16 keys.
-struct Probabilities {
-  wgmma::Fragment of[KEYS / 16];
-};
+struct Probabilities { wgmma::Fragment of[KEYS / 16]; };
 
 DEVICE void hold(Probabilities& p) {
   UNROLL
@@ -151,13 +148,13 @@ struct Running {
 // limit adds what is added to the last key's score, and takes keys away that do not exist, in the
 // last tile of the walk.
 DEVICE void limit(Scores& s, const Call& c) {
-  const i64 tile = c.walk.at(c.tiles() - 1);
   const float more = c.last / c.scale;
+  const int last = (int)(c.nk - 1 - c.walk.at(c.tiles() - 1) * KEYS) - threadIdx.x % 4 * 2;
   UNROLL
   for (int e = 0; e < KEYS / 2; e++) {
-    const i64 key = tile * KEYS + e / 4 * 8 + threadIdx.x % 4 * 2 + e % 2;
-    if (key == c.nk - 1) s[e] += more;
-    if (key >= c.nk) s[e] = -INFINITY;
+    const int key = e / 4 * 8 + e % 2;
+    if (key == last) s[e] += more;
+    if (key > last) s[e] = -INFINITY;
   }
 }
 
@@ -211,21 +208,27 @@ template <int WIDE> DEVICE void shrink(wgmma::Sums<WIDE>& out, const Running& r)
   for (int e = 0; e < WIDE / 2; e++) out[e] *= r.shrink[e / 2 % 2];
 }
 
-// finish divides by the sums and stores.
-template <int WIDE>
-DEVICE void finish(wgmma::Sums<WIDE>& out, Running& r, const Call& c, i64 first) {
+template <int WIDE, attention::Way WAY>
+DEVICE void put_all(wgmma::Sums<WIDE>& out, const Call& c, i64 first) {
   const int thread = threadIdx.x % warpgroup::THREADS, lane = thread % 32;
-  UNROLL
-  for (int i = 0; i < 2; i++) r.sum[i] = sum_over<4>(r.sum[i]);
   UNROLL
   for (int e = 0; e < WIDE / 2; e += 2) {
     const i64 row = first + thread / 32 * 16 + lane / 4 + e / 2 % 2 * 8;
-    const i64 col = e / 4 * 8 + lane % 4 * 2;
-    const float y = out[e] / r.sum[e / 2 % 2], z = out[e + 1] / r.sum[e / 2 % 2];
-    if (row >= c.nq || col >= c.hd) continue;
-    if (col + 1 < c.hd) c.dst.put_two(row, c.column + col, y, z);
-    else c.dst.put(row, c.column + col, y);
+    if (row < c.nq) c.dst.put<WAY>(row, e / 4, lane % 4, out[e], out[e + 1]);
   }
+}
+
+// finish divides by the sums and stores.
+template <int WIDE>
+DEVICE void finish(wgmma::Sums<WIDE>& out, Running& r, const Call& c, i64 first) {
+  UNROLL
+  for (int i = 0; i < 2; i++) r.sum[i] = 1.0f / sum_over<4>(r.sum[i]);
+  UNROLL
+  for (int e = 0; e < WIDE / 2; e++) out[e] *= r.sum[e / 2 % 2];
+  const attention::Way way = c.dst.way();
+  if (way == attention::PIECE) put_all<WIDE, attention::PIECE>(out, c, first);
+  else if (way == attention::TWO) put_all<WIDE, attention::TWO>(out, c, first);
+  else put_all<WIDE, attention::ONE>(out, c, first);
 }
 
 // Giver is how a thread gives stages back: in every warp as many do as blocks share them, each to one.
@@ -328,8 +331,7 @@ template <int WIDE> DEVICE void attend(const Call& c, const Ring<WIDE>& r, int c
 template <int WIDE> DEVICE void begin(const Ring<WIDE>& r, int sharers) {
   if (threadIdx.x == 0) {
     for (int s = 0; s < STAGES; s++) {
-      mbarrier::init(mbarrier::at(r.full_k, s), 1);
-      mbarrier::init(mbarrier::at(r.full_v, s), 1);
+      mbarrier::init(mbarrier::at(r.full_k, s), 1), mbarrier::init(mbarrier::at(r.full_v, s), 1);
       mbarrier::init(mbarrier::at(r.empty_k, s), sharers * CONSUMERS * 4);
       mbarrier::init(mbarrier::at(r.empty_v, s), sharers * CONSUMERS * 4);
     }
@@ -349,13 +351,13 @@ template <int WIDE> DEVICE void run(const Call& c) {
   begin(r, c.sharers);
   const int group = warpgroup::index();
   if (group == CONSUMERS) {
-    warpgroup::less<24>();
+    warpgroup::less<WIDE == 128 ? 24 : 40>();
     if (threadIdx.x % warpgroup::THREADS == 0) {
       if (c.sharers == 1) load<WIDE, 1>(c, r);
       else load<WIDE, BLOCKS>(c, r);
     }
   } else {
-    warpgroup::more<240>();
+    warpgroup::more<WIDE == 128 ? 240 : 232>();
     attend(c, r, group);
   }
   cluster::sync();  // the other block may still give stages back here
@@ -388,8 +390,8 @@ template <int WIDE> DEVICE void start(Call c, const int* lists) {
    i64 nq, i64 nk, i64 hd, double scale, double last, const int* lists) {                         \
     const i64 head = blockIdx.y, size = head * pitch * WIDE;                                      \
     RUN(WIDE, lists,                                                                              \
-        {q + head * hd, k + size, v + size, {dst, ld, form}, head * hd, ldq, pitch, nq, nk, hd,   \
-         (float)scale, (float)last, {}, 0});                                                      \
+        {q + head * hd, k + size, v + size, {{dst, ld, form}, head * hd, hd}, ldq, pitch, nq, nk, \
+         hd, (float)scale, (float)last, {}, 0});                                                  \
   }                                                                                               \
   LAUNCHABLE_CLUSTER(THREADS, BLOCKS, name)
 
