@@ -68,6 +68,9 @@ type Device interface {
 	Attention(dst, q, k, v Mat, a AttentionArgs)
 	// Conv computes a causal 3D convolution; see ConvArgs. dst must not overlap x.
 	Conv(dst Volume, x Volume, w Conv, a ConvArgs)
+	// ConvBytes returns the bytes of ConvArgs.Work that Conv needs; only the sizes of x and of Prev
+	// matter, and whether Norm is set.
+	ConvBytes(x Volume, s ConvShape, a ConvArgs) int64
 	// AddMeans adds to each value of a coarse volume the mean of its share of a fine one; see Block.
 	// Frames that the fine one lacks count as zeros. The volumes must not overlap.
 	AddMeans(coarse, fine Volume, b Block)
@@ -318,4 +321,24 @@ type ConvArgs struct {
 	Downsample bool
 	// Residual, when set, is [dst.Rows, Out] and is added at the end; it may be dst.
 	Residual *Mat
+	// Norm, when set, is applied to x first. Prev's frames are taken as they are: a call before has
+	// left them normed.
+	Norm *ChannelNorm
+	// Work, when set, is memory that the device may use, of ConvBytes at least. Without it the device
+	// takes its own, keeps it, and fails for good where there is none.
+	Work Memory
+}
+
+// ChannelNorm is what Device.ChannelNorm does in front of a convolution, to the same bits.
+type ChannelNorm struct {
+	Gain Vector // [In]
+	Act  Activation
+}
+
+// NormedBytes is ConvBytes of devices that write what Norm gives before they convolve it.
+func NormedBytes(x Volume, _ ConvShape, a ConvArgs) int64 {
+	if a.Norm == nil {
+		return 0
+	}
+	return 4 * int64(x.T*x.H*x.W) * int64(x.Cols)
 }

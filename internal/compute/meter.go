@@ -11,7 +11,8 @@ const AllocUnit = 256
 // on a Meter first knows how much a device must have before it asks one. It belongs to one
 // goroutine.
 type Meter struct {
-	// Like is the device whose operands are counted, see Rounder; nil: one without operands.
+	// Like is the device whose operands are counted, see Rounder, and whose ConvBytes; nil: one
+	// without operands, which writes what norms in front of convolutions give.
 	Like Device
 
 	now  int64 // bytes that are allocated
@@ -139,6 +140,14 @@ func (m *Meter) Attention(Mat, Mat, Mat, Mat, AttentionArgs) {}
 
 // Conv implements Device and does nothing.
 func (m *Meter) Conv(Volume, Volume, Conv, ConvArgs) {}
+
+// ConvBytes implements Device.
+func (m *Meter) ConvBytes(x Volume, s ConvShape, a ConvArgs) int64 {
+	if m.Like == nil {
+		return NormedBytes(x, s, a)
+	}
+	return m.Like.ConvBytes(x, s, a)
+}
 
 // AddMeans implements Device and does nothing.
 func (m *Meter) AddMeans(Volume, Volume, Block) {}

@@ -43,6 +43,9 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 		panic(fmt.Sprintf("cpu: Conv: weight is a %T, not of the cpu device", w))
 	}
 	check.Conv(op, dst, x, c.shape, a)
+	if a.Norm != nil {
+		x.Mat = d.normed(x.Mat, a)
+	}
 
 	d.gather = newGather(c.shape, x, a)
 	g := &d.gather
@@ -53,6 +56,26 @@ func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs)
 	ep := newEpilogue(op, d.kern, c.bias, compute.Epilogue{Residual: a.Residual}, out)
 	d.multiply(product{m: out.rows, src: g, w: &c.panels, gemm: d.kern.gemm,
 		span: g.taps * c.shape.In, ep: ep})
+}
+
+// ConvBytes returns the bytes of what a norm gives.
+func (d *Device) ConvBytes(x compute.Volume, s compute.ConvShape, a compute.ConvArgs) int64 {
+	return compute.NormedBytes(x, s, a)
+}
+
+// normed returns what a.Norm makes of x, in the memory that a brings or in the device's own.
+func (d *Device) normed(x compute.Mat, a compute.ConvArgs) compute.Mat {
+	// Where the caller brings none, what was taken before stays and grows.
+	work := a.Work
+	if work == nil {
+		if n := x.Rows * x.Cols; d.norms.n < n {
+			d.norms = memory{n: n, data: make([]float32, n)}
+		}
+		work = &d.norms
+	}
+	y := compute.NewMat(work, x.Rows, x.Cols)
+	d.ChannelNorm(y, x, a.Norm.Gain, a.Norm.Act)
+	return y
 }
 
 // History, for the demo's decoder (33 frames of 64x112, two Zen 4 threads, diffusers 1,230 ms): v1

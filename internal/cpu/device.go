@@ -35,6 +35,7 @@ type Device struct {
 	units  []float32 // the rounded input of a product
 	scales []float32 // of its rows, in FP8
 	zero   []float32 // never written
+	norms  memory    // what convolutions are given no memory for
 
 	// The arguments of the running operation, in place so that running it allocates nothing.
 	rowwise   rowwise

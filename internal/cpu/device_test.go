@@ -44,5 +44,5 @@ func eachSet(t *testing.T, test func(t *testing.T)) {
 }
 
 func TestConformance(t *testing.T) {
-	eachSet(t, func(t *testing.T) { computetest.Run(t, open, 1e-5) })
+	eachSet(t, func(t *testing.T) { computetest.Run(t, open, 1e-5, 1e-5) })
 }

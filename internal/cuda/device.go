@@ -27,11 +27,13 @@ type Device struct {
 	stream      cu.Stream    // of all operations
 	module      cu.Module
 	kernels     [kernelCount]cu.Function
-	generations []generation // the chosen one and, for what it lacks, the older ones
+	generations []generation  // the chosen one and, for what it lacks, the older ones
+	conv        compute.DType // of what convolutions multiply
 	memory      arena
 	staging     staging        // what Upload and Download pass through
 	index       [2]indexBuffer // of the two RowVecs that an operation may have
 	lists       indexBuffer    // of keys that attention is given
+	operand     *memory        // of a convolution that is given no memory
 	scratch     *memory        // packed bfloat16 on its way out or in
 	rounded     *memory        // x of a product, or keys and values, in the layout of v2 and v3
 	params      params         // of launches on stream
@@ -68,7 +70,7 @@ func Open(o Options) (GPU, error) {
 		return nil, err
 	}
 
-	d := &Device{ordinal: o.Ordinal, slotSize: cmp.Or(o.CopyBytes, copySlotBytes)}
+	d := &Device{ordinal: o.Ordinal, conv: o.Conv, slotSize: cmp.Or(o.CopyBytes, copySlotBytes)}
 	d.memory.init(o)
 
 	// The new context becomes that of the calling thread, which start's calls rely on.
@@ -97,6 +99,10 @@ func (d *Device) start(gpu cu.Device, o Options) error {
 		return err
 	}
 	if d.generations, err = generationFor(o, major, minor); err != nil {
+		return err
+	}
+
+	if err := d.checkConv(); err != nil {
 		return err
 	}
 
@@ -158,9 +164,15 @@ func (d *Device) Name() string { return d.name }
 // GoString keeps what prints a device short.
 func (d *Device) GoString() string { return d.name }
 
-// Arithmetic names the generation of kernels. GPUs that run the same one compute the same bits, so
-// a cluster may mix them.
-func (d *Device) Arithmetic() string { return "cuda-" + d.generations[0].name }
+// Arithmetic names the generation of kernels, and the type of convolutions where that is not the
+// default. GPUs with the same one compute the same bits, so a cluster may mix them.
+func (d *Device) Arithmetic() string {
+	name := "cuda-" + d.generations[0].name
+	if d.conv != compute.FP32 {
+		name += "-vae-" + d.conv.String()
+	}
+	return name
+}
 
 // Threads returns 0.
 func (d *Device) Threads() int { return 0 }

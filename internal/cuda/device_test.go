@@ -47,5 +47,5 @@ func eachGeneration(t *testing.T, f func(t *testing.T)) {
 }
 
 func TestConformance(t *testing.T) {
-	eachGeneration(t, func(t *testing.T) { computetest.Run(t, open, 1e-5) })
+	eachGeneration(t, func(t *testing.T) { computetest.Run(t, open, 1e-5, 4e-5) })
 }

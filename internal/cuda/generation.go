@@ -22,6 +22,8 @@ type generation struct {
 	// zero one where there is none.
 	linear    func(in, out int) product
 	attention func(hd int, relative bool) product
+	// conv returns the kernel for convolutions into so many outputs, with operands of a type.
+	conv func(out int, t compute.DType) product
 }
 
 // product is a kernel that multiplies matrices, and the rows and columns of the result that a block
@@ -37,14 +39,17 @@ var generations = []generation{{
 	name: "v3", needs: "sm_90", runs: func(major, minor int) bool { return major == 9 && minor == 0 },
 	linear:    func(_, _ int) product { return product{linearV3, rowsV3, colsV3} },
 	attention: attentionV3,
+	conv:      convOn(convsV3),
 }, {
 	name: "v2", needs: "sm_80 or newer", runs: func(major, _ int) bool { return major >= 8 },
 	linear:    linearV2Of,
 	attention: attentionV2,
+	conv:      convOn(convsV2),
 }, {
 	name: "v1", needs: "any", runs: func(_, _ int) bool { return true },
 	linear:    func(_, _ int) product { return product{linearBF16, tile, tile} },
 	attention: func(hd int, _ bool) product { return attentionV1(hd, compute.BF16) },
+	conv:      func(int, compute.DType) product { return product{conv, tile, tile} },
 }}
 
 // generationFor picks the best generation for a GPU, or the one that the options or else

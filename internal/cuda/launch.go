@@ -46,6 +46,13 @@ const (
 	attentionV2Of32
 	attentionV2Of64
 	attentionV2Of128
+	convVoxels
+	convVoxelsBF16
+	convWeights
+	convV2Of32
+	convV2Of96
+	convV2Of32BF16
+	convV2Of96BF16
 
 	// v3: wgmma, fed by bulk copies; the two packers lay out panels.
 	packV3
@@ -57,6 +64,12 @@ const (
 	packValuesV3
 	attentionV3Of64
 	attentionV3Of128
+	convV3Of32
+	convV3Of96
+	convV3Of192
+	convV3Of32BF16
+	convV3Of96BF16
+	convV3Of192BF16
 
 	kernelCount
 )
@@ -98,6 +111,13 @@ var kernels = [kernelCount]struct {
 	attentionV2Of32:  {"attention_v2_32", 128, sharedV2(32), "v2"},
 	attentionV2Of64:  {"attention_v2_64", 128, sharedV2(64), "v2"},
 	attentionV2Of128: {"attention_v2_128", 128, sharedV2(128), "v2"},
+	convVoxels:       {"conv_voxels", 128, 0, "v2"},
+	convVoxelsBF16:   {"conv_voxels_bf16", 128, 0, "v2"},
+	convWeights:      {"conv_weights", 256, 0, "v2"},
+	convV2Of32:       {"conv_v2_32", 256, sharedConv(3, 32), "v2"},
+	convV2Of96:       {"conv_v2_96", 256, sharedConv(3, 96), "v2"},
+	convV2Of32BF16:   {"conv_v2_32_bf16", 256, sharedConv(3, 32), "v2"},
+	convV2Of96BF16:   {"conv_v2_96_bf16", 256, sharedConv(3, 96), "v2"},
 	packV3:           {"pack_v3", packer, 0, "v3"},
 	linearV3:         {"linear_v3", 384, sharedLinearV3, "v3"},
 	linearV3Plain:    {"linear_v3_plain", 384, sharedLinearV3, "v3"},
@@ -107,6 +127,12 @@ var kernels = [kernelCount]struct {
 	packValuesV3:     {"pack_values_v3", packer, 0, "v3"},
 	attentionV3Of64:  {"attention_v3_64", 384, sharedV3(64), "v3"},
 	attentionV3Of128: {"attention_v3_128", 384, sharedV3(128), "v3"},
+	convV3Of32:       {"conv_v3_32", 384, sharedConv(4, 32) + 1024, "v3"},
+	convV3Of96:       {"conv_v3_96", 384, sharedConv(3, 96) + 1024, "v3"},
+	convV3Of192:      {"conv_v3_192", 384, sharedConv(5, 192) + 1024, "v3"},
+	convV3Of32BF16:   {"conv_v3_32_bf16", 384, sharedConv(4, 32) + 1024, "v3"},
+	convV3Of96BF16:   {"conv_v3_96_bf16", 384, sharedConv(3, 96) + 1024, "v3"},
+	convV3Of192BF16:  {"conv_v3_192_bf16", 384, sharedConv(5, 192) + 1024, "v3"},
 }
 
 // value is one parameter of a kernel: a pointer, a whole number or a float64. gorgonia.org/cu hands

@@ -187,43 +187,6 @@ func (d *Device) Attention(dst, q, k, v compute.Mat, a compute.AttentionArgs) {
 	}
 }
 
-// Conv computes a causal 3D convolution; see compute.ConvArgs.
-func (d *Device) Conv(dst, x compute.Volume, w compute.Conv, a compute.ConvArgs) {
-	const op = "Conv"
-	c, ok := w.(*convolution)
-	if !ok {
-		panic(fmt.Sprintf("cuda: Conv: weight is a %T, not of the cuda device", w))
-	}
-	s := c.shape
-	check.Conv(op, dst, x, s, a)
-	in, out := sized(op, "x", x.Mat, x.T*x.H*x.W, s.In), sized(op, "dst", dst.Mat, dst.T*dst.H*dst.W,
-		s.Out)
-	var prev view
-	prevFrames := 0
-	if p := a.Prev; p != nil {
-		prev, prevFrames = sized(op, "Prev", p.Mat, p.T*p.H*p.W, s.In), p.T
-	}
-
-	// Voxels from one output to the next, and zeros above and on the left.
-	stride, padH, padW := 1, s.KH/2, s.KW/2
-	if a.Downsample {
-		stride, padH, padW = 2, 0, 0
-	}
-	res := optional(op, "Residual", a.Residual, out)
-
-	d.enter(op)
-	defer d.leave()
-	bias := value(0)
-	if c.bias != nil {
-		bias = arg(c.bias.at)
-	}
-	d.launch(conv, ceil(out.rows, tile), ceil(s.Out, tile), ptr(in), num(in.stride), ptr(prev),
-		num(prev.stride), num(prevFrames), num(prevFrames+x.T), num(a.FrontPad), num(x.H), num(x.W),
-		flag(a.Upsample), num(s.KT), num(s.KH), num(s.KW), num(s.In), arg(c.weight.at), num(out.rows),
-		num(dst.H), num(dst.W), num(max(a.StrideT, 1)), num(stride), num(padH), num(padW), num(s.Out),
-		ptr(out), num(out.stride), bias, ptr(res), num(res.stride))
-}
-
 // AddMeans adds to each value of a coarse volume the mean of its share of a fine one; see
 // compute.Block.
 func (d *Device) AddMeans(coarse, fine compute.Volume, b compute.Block) {

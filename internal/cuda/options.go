@@ -18,6 +18,10 @@ type Options struct {
 	// Generation names the kernels for products in bfloat16, "v1" for instance; "" means what the
 	// environment variable LONGTAKE_CUDA names, or else the best that the GPU runs.
 	Generation string
+	// Conv is the type of what convolutions multiply. FP32, the default, is near it: where a
+	// generation has tensor cores, numbers are two of bfloat16 and products three. BF16 needs such a
+	// generation.
+	Conv compute.DType
 	// SlabBytes is how much memory is asked of the driver at once; 0 means 64 MiB.
 	SlabBytes int64
 	// Exact asks the driver for every allocation by itself, so that a debugging driver can tell them
@@ -31,7 +35,8 @@ type Options struct {
 // GPU is an open device with what the control plane asks of devices of either kind.
 type GPU interface {
 	compute.Device
-	// Arithmetic names what decides about the bits of results: the generation of kernels.
+	// Arithmetic names what decides about the bits of results: the generation of kernels, and
+	// Options.Conv.
 	Arithmetic() string
 	// Threads returns 0: a GPU has none to choose.
 	Threads() int

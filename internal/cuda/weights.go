@@ -60,15 +60,6 @@ func (l *linear) bias() value {
 	return arg(l.whole.bias.at + cu.DevicePtr(4*l.lo))
 }
 
-// convolution is a weight [out, taps, in].
-type convolution struct {
-	*packed
-	shape compute.ConvShape
-}
-
-// Shape returns the shape of the weight it was packed from.
-func (c *convolution) Shape() compute.ConvShape { return c.shape }
-
 // upload copies parameters to memory of their own, nil for none; see owned.
 func upload[T any](d *Device, owner *T, bytes []byte) (*memory, error) {
 	if len(bytes) == 0 {
@@ -228,20 +219,4 @@ func (d *Device) piece(at cu.DevicePtr, p tensor.Tensor, t compute.DType) error 
 		d.elements(unpackBF16, row, unpackParams(view{at: at, rows: 1, cols: n, stride: n}, raw.at)...)
 	}
 	return d.failure()
-}
-
-// PackConv copies a weight [out, in, kt, kh, kw], its taps before its channels, and a bias [out] or
-// nil to the device.
-func (d *Device) PackConv(w, bias []float32, s compute.ConvShape) (compute.Conv, error) {
-	byTap, err := s.TapsFirst(w)
-	if err != nil {
-		return nil, fmt.Errorf("cannot pack a convolution: %w", err)
-	}
-	k := s.In * s.KT * s.KH * s.KW
-	p, err := d.pack([]tensor.Tensor{tensor.FromFloat32(byTap, len(byTap))}, bias, s.Out, k,
-		compute.FP32)
-	if err != nil {
-		return nil, fmt.Errorf("cannot pack a convolution: %w", err)
-	}
-	return &convolution{packed: p, shape: s}, nil
 }

@@ -540,6 +540,24 @@ void tile_store(uint32_t at, const void* from, uint32_t bytes) {
   memcpy(place(rank(), at), from, bytes);
 }
 
+void tile_claim(uint32_t to) {
+  use();
+  if (to % 16 != 0) fail("a copy to address %u of shared memory, no multiple of 16", to);
+  Side& s = side();
+  for (uint32_t i = 0; i < 16; i += CHUNK) {
+    overwrite(rank(), to + i, "a copy", false);
+    written(rank(), to + i, me(), s.known[me()].generic[me()], true);
+  }
+  memset(place(rank(), to), 0xff, 16);
+}
+
+void tile_land(uint32_t to, const void* from, int bytes) {
+  const uint32_t now = side().known[me()].generic[me()];
+  for (uint32_t i = 0; i < 16; i += CHUNK) written(rank(), to + i, me(), now, false);
+  memcpy(place(rank(), to), from, bytes);
+  memset(place(rank(), to) + bytes, 0, 16 - bytes);
+}
+
 void tile_load(uint32_t at, void* to, uint32_t bytes) {
   Side& s = side();
   if (at % bytes != 0) fail("a load of %u bytes from address %u", bytes, at);

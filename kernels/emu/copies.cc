@@ -4,6 +4,7 @@
 // others need a barrier.
 #include <string.h>
 
+#include "async.h"
 #include "grid.h"
 
 namespace emu {
@@ -27,19 +28,31 @@ static void claim(const Array* a, i64 i) {
   w.copier = (uint16_t)(self->flat + 1);
 }
 
-void copy_start(const Array* a, i64 at, const void* from, int bytes) {
-  aligned_run(a, at, "copy");
+// readable checks where a copy comes from; an illegal address shows here.
+static void readable(const void* from, int bytes) {
   if ((uintptr_t)from % 16 != 0) fail("misaligned: copy of 16 bytes from %p", from);
   if (bytes < 0 || bytes > 16) fail("copy of %d bytes of 16", bytes);
-  for (i64 i = at; i < at + 16 / a->size; i++) claim(a, i);
   volatile const char* source = (const char*)from;
-  if (bytes > 0) (void)(source[0] + source[bytes - 1]);  // an illegal address shows here
+  if (bytes > 0) (void)(source[0] + source[bytes - 1]);
+}
+
+void tile_copy(uint32_t to, const void* from, int bytes) {
+  readable(from, bytes);
+  tile_claim(to);
+  self->copies.push_back({nullptr, to, (const char*)from, bytes, self->groups});
+}
+
+void copy_start(const Array* a, i64 at, const void* from, int bytes) {
+  aligned_run(a, at, "copy");
+  readable(from, bytes);
+  for (i64 i = at; i < at + 16 / a->size; i++) claim(a, i);
   self->copies.push_back({a, at, (const char*)from, bytes, self->groups});
 }
 
 void copy_commit() { self->groups++; }
 
 static void finish(const Copy& c) {
+  if (c.array == nullptr) return tile_land((uint32_t)c.at, c.from, c.bytes);
   char* to = c.array->data + c.at * c.array->size;
   memcpy(to, c.from, c.bytes);
   memset(to + c.bytes, 0, 16 - c.bytes);
@@ -61,6 +74,7 @@ void copy_wait(unsigned left) {
 void copy_end() {
   if (!self->copies.empty()) {
     const Copy& c = self->copies.front();
+    if (c.array == nullptr) fail("the thread returns while its copy to tile memory is under way");
     fail("the thread returns while its copy to %s[%lld] is under way", c.array->name, c.at);
   }
 }

@@ -14,6 +14,11 @@ uint32_t tile_memory(const char* name, i64 bytes);
 // tile_store and tile_load are a thread's own accesses to it, through the generic proxy.
 void tile_store(uint32_t at, const void* from, uint32_t bytes);
 void tile_load(uint32_t at, void* to, uint32_t bytes);
+// tile_copy begins an asynchronous copy of 16 bytes to it. tile_claim is what that does where they
+// go, and tile_land what the wait for it does.
+void tile_copy(uint32_t to, const void* from, int bytes);
+void tile_claim(uint32_t to);
+void tile_land(uint32_t to, const void* from, int bytes);
 
 Mbarrier* mbarriers(const void* tag, const char* name, int count);
 Mbarrier* mbarrier_at(Mbarrier* row, int i);

@@ -19,6 +19,13 @@ template <class T> DEVICE void copy16(Shared<T> to, const T* from, int bytes) {
                : "memory");
 }
 
+// copy16_near is copy16 by way of the multiprocessor's own cache, for what it soon copies again.
+template <class T> DEVICE void copy16_near(Shared<T> to, const T* from, int bytes) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)),
+               "l"(__cvta_generic_to_global(from)), "r"(bytes)
+               : "memory");
+}
+
 // commit_copies closes the group of the copies that the thread has started since the last one.
 DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
@@ -31,6 +38,10 @@ template <int LEFT> DEVICE void wait_copies() {
 
 template <class T> DEVICE void copy16(Shared<T> to, const T* from, int bytes) {
   emu::copy_start(to.array, to.from, from, bytes);
+}
+
+template <class T> DEVICE void copy16_near(Shared<T> to, const T* from, int bytes) {
+  copy16(to, from, bytes);
 }
 
 DEVICE void commit_copies() { emu::copy_commit(); }

@@ -42,9 +42,10 @@ struct Array {
   i64 count, size;  // elements, bytes of one
 };
 
-// Copy is an asynchronous copy of 16 bytes under way: elements [at, at+16/size) of an array.
+// Copy is an asynchronous copy of 16 bytes under way: to elements [at, at+16/size) of an array, or to
+// an address of tile memory.
 struct Copy {
-  const Array* array;
+  const Array* array;  // null: tile memory
   i64 at;
   const char* from;
   int bytes;       // the others become zeros

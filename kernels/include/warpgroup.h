@@ -2,7 +2,7 @@
 // named barriers, and registers that they hand to each other.
 #pragma once
 
-#include "kernel.h"
+#include "copy.h"
 
 #ifndef __CUDACC__
 #include "async.h"
@@ -44,6 +44,19 @@ DEVICE void store(uint32_t at, const Sixteen& x) {
                : "memory");
 #else
   emu::tile_store(at, &x, sizeof x);
+#endif
+}
+
+// copy16_near begins to bring 16 bytes to tile memory, of which the first `bytes` come from memory and
+// the others are zeros. They are there once the thread has waited for its group (copy.h), as if it had
+// stored them itself then.
+DEVICE void copy16_near(uint32_t to, const void* from, int bytes) {
+#ifdef __CUDACC__
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(to),
+               "l"(__cvta_generic_to_global(from)), "r"(bytes)
+               : "memory");
+#else
+  emu::tile_copy(to, from, bytes);
 #endif
 }
 

@@ -105,12 +105,14 @@ template <int GROUPS> DEVICE void wait() {
 #define SUMS64(d, i) SUMS32(d, i), SUMS32(d, i + 32)
 #define SUMS96(d, i) SUMS64(d, i), SUMS32(d, i + 64)
 #define SUMS128(d, i) SUMS64(d, i), SUMS64(d, i + 64)
+#define SUMS16(d, i) SUMS8(d, i), SUMS8(d, i + 8)
+#define SUMS48(d, i) SUMS32(d, i), SUMS8(d, i + 32), SUMS8(d, i + 40)
 #define TEXT32_0                                                                           \
   "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23," \
   "%24,%25,%26,%27,%28,%29,%30,%31"
-#define TEXT32_1                                                                               \
-  "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54," \
-  "%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define TEXT16_2 "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
+#define TEXT32_1 \
+  TEXT16_2 ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 #define TEXT32_2                                                                               \
   "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86," \
   "%87,%88,%89,%90,%91,%92,%93,%94,%95"
@@ -119,6 +121,8 @@ template <int GROUPS> DEVICE void wait() {
   "%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
 #define TEXT32 TEXT32_0
 #define TEXT64 TEXT32_0 "," TEXT32_1
+#define TEXT16 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+#define TEXT48 TEXT32_0 "," TEXT16_2
 #define TEXT96 TEXT64 "," TEXT32_2
 #define TEXT128 TEXT64 "," TEXT32_2 "," TEXT32_3
 // PRODUCT is the instruction with a in shared memory, PRODUCT_FRAGMENT with a in registers; S is N/2,
@@ -139,9 +143,11 @@ template <int GROUPS> DEVICE void wait() {
 
 // multiply begins sums = a·bᵀ, or sums += a·bᵀ, with both in shared memory.
 template <int N> DEVICE void multiply(Sums<N>& sums, uint64_t a, uint64_t b, bool add) {
-  static_assert(N == 64 || N == 128 || N == 192 || N == 256, "widths in use");
+  static_assert(N == 32 || N == 64 || N == 96 || N == 128 || N == 192 || N == 256, "widths in use");
 #ifdef __CUDACC__
+  if constexpr (N == 32) PRODUCT(32, 16, 16, 17, 18);
   if constexpr (N == 64) PRODUCT(64, 32, 32, 33, 34);
+  if constexpr (N == 96) PRODUCT(96, 48, 48, 49, 50);
   if constexpr (N == 128) PRODUCT(128, 64, 64, 65, 66);
   if constexpr (N == 192) PRODUCT(192, 96, 96, 97, 98);
   if constexpr (N == 256) PRODUCT(256, 128, 128, 129, 130);

@@ -1,7 +1,7 @@
 // Norms over rows: a warp has a row, lane l its elements l, l+32, ...; sums of lanes are added by a
 // butterfly. A row's bits depend on the row alone. dst may be x in all of them. Layer norm and RMS norm
 // may store an operand, see ../include/operand.h: `form` is that of dst.
-#include "../include/kernel.h"
+#include "channel.h"
 
 namespace norms {
 
@@ -13,12 +13,6 @@ DEVICE i64 row_of_warp() { return (i64)blockIdx.x * ROWS + threadIdx.x / 32; }
 DEVICE float sum(const float* x, i64 d) {
   float s = 0;
   for (i64 j = threadIdx.x % 32; j < d; j += 32) s += x[j];
-  return sum_over<32>(s);
-}
-
-DEVICE float squares(const float* x, i64 d, float mean) {
-  float s = 0;
-  for (i64 j = threadIdx.x % 32; j < d; j += 32) s = fmaf(x[j] - mean, x[j] - mean, s);
   return sum_over<32>(s);
 }
 
@@ -84,9 +78,7 @@ KERNEL(THREADS, channel_norm)
   const i64 i = row_of_warp();
   if (i >= n) return;
   const float* row = x + i * ldx;
-  const float length = sqrtf(squares(row, d, 0.0f));
-  const float inverse =  // NaN stays NaN, and an infinite length becomes one
-      sqrtf((float)d) / (length < 1e-12f ? 1e-12f : length) + 0.0f * length;
+  const float inverse = channel_scale(row, d);
   for (i64 j = threadIdx.x % 32; j < d; j += 32)
     dst[i * ld + j] = activation(row[j] * inverse * (gain ? gain[j] : 1.0f), act);
 }

@@ -17,9 +17,10 @@ type Open func(t testing.TB, threads int) compute.Device
 // element y against the float64 reference by tol·(1+|y|); inputs are drawn so that results are of
 // order one. Operations in bfloat16 round their inputs in the reference as well, so the same bound
 // holds for them, but for attention, which also rounds probabilities. The tests of every device
-// call it, so two devices agree to within the sum of their tolerances.
-func Run(t *testing.T, open Open, tol float64) {
-	s := &suite{open: open, tol: tol}
+// call it, so two devices agree to within the sum of their tolerances. conv is the tolerance of
+// convolutions.
+func Run(t *testing.T, open Open, tol, conv float64) {
+	s := &suite{open: open, tol: tol, convTol: conv}
 
 	// Operations whose rows are independent of each other.
 	for _, c := range []struct {
@@ -83,11 +84,21 @@ func Run(t *testing.T, open Open, tol float64) {
 	t.Run("HugeRows", s.hugeRows)
 }
 
+// RunConv is Run for convolutions alone, on devices whose convolutions multiply numbers of a type.
+func RunConv(t *testing.T, open Open, tol float64, convs compute.DType) {
+	s := &suite{open: open, convTol: tol, convs: convs}
+	t.Run("Conv", s.conv)
+	t.Run("ConvFrameByFrame", s.convFrames)
+}
+
 // suite is one run: how to open devices, and how exact they must be. Its methods are the tests that
 // need more than one trial, or another shape of case.
 type suite struct {
 	open Open
 	tol  float64 // see Run
+
+	convTol float64       // of convolutions
+	convs   compute.DType // that they multiply
 }
 
 // devices opens a device with one thread, one with two and one with three: an odd number leaves

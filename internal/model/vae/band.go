@@ -207,7 +207,7 @@ func (b *band) upsample(x compute.Volume, u *upBlock, double bool) compute.Volum
 	if b.failed() {
 		return x
 	}
-	b.dev.Conv(out, x, u.spatial, compute.ConvArgs{Upsample: true})
+	b.conv(out, x, u.spatial, compute.ConvArgs{Upsample: true})
 	b.lo *= 2
 	return out
 }
@@ -217,7 +217,7 @@ func (b *band) upsample(x compute.Volume, u *upBlock, double bool) compute.Volum
 func (b *band) doubleFrames(x compute.Volume, c *causal) compute.Volume {
 	n, ch := x.H*x.W, x.Cols
 	pairs := b.bufs.like(x, 2*ch) // [T·H·W, 2·C]
-	b.causal(pairs, x, *c, nil)
+	b.causal(pairs, x, *c, nil, nil)
 	out := b.bufs.volume(2*x.T, x.H, x.W, ch, pairs)
 	if b.failed() {
 		return x

@@ -71,7 +71,7 @@ func (b *band) downsample(x compute.Volume, d *downBlock, first bool) compute.Vo
 	if b.failed() {
 		return x
 	}
-	b.dev.Conv(small, x, d.spatial, compute.ConvArgs{Downsample: true})
+	b.conv(small, x, d.spatial, compute.ConvArgs{Downsample: true})
 	b.lo /= 2
 
 	if d.temporal == nil {
@@ -90,8 +90,8 @@ func (b *band) halveFrames(x compute.Volume, c *causal, first bool) compute.Volu
 		return x
 	}
 	if !first {
-		b.dev.Conv(out, x, c.conv, compute.ConvArgs{Prev: &cache, StrideT: 2})
+		b.conv(out, x, c.conv, compute.ConvArgs{Prev: &cache, StrideT: 2})
 	}
-	b.remember(cache, x)
+	b.remember(cache, x, nil)
 	return out
 }

@@ -197,7 +197,7 @@ func (s *EncodeStream) encodeBand(b *band, frames [][]float32) compute.Volume {
 		rows := patches(f[r.Lo*line:r.Hi*line], s.w, e.cfg.Patch)
 		e.dev.Upload(in.RowRange(t*n, (t+1)*n), rows)
 	}
-	b.causal(x, in, e.convIn, nil)
+	b.causal(x, in, e.convIn, nil, nil)
 
 	for i := range e.downs {
 		x = b.down(x, &e.downs[i], s.t == 0)
@@ -218,8 +218,7 @@ func (s *EncodeStream) fromMiddle(x compute.Volume) (compute.Volume, error) {
 		return x, f.err()
 	}
 
-	e.dev.ChannelNorm(x.Mat, x.Mat, e.normOut, compute.SiLU)
-	f.causal(both, x, e.convOut, nil)
+	f.causal(both, x, e.convOut, &compute.ChannelNorm{Gain: e.normOut, Act: compute.SiLU}, nil)
 	if !f.failed() {
 		e.dev.Linear(mean.Mat, both.Mat, e.quant.Part(0, e.cfg.ZDim), compute.Epilogue{})
 	}

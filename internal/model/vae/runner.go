@@ -52,6 +52,17 @@ func (b *buffers) unused(used []compute.Volume) int {
 	panic("vae: a layer holds every buffer")
 }
 
+// work returns memory for what the device makes of the input of a convolution, in a buffer that
+// none of the volumes in use lies in; nil where it makes nothing.
+func (b *buffers) work(x compute.Volume, w compute.Conv, a compute.ConvArgs,
+	used ...compute.Volume) compute.Memory {
+	n := int((b.dev.ConvBytes(x, w.Shape(), a) + 3) / 4)
+	if n == 0 {
+		return nil
+	}
+	return b.volume(1, 1, 1, n, append(used, x)...).Mem
+}
+
 // like returns memory for activations of x's frames, rows and columns with c channels, in another
 // buffer than x and the volumes in use.
 func (b *buffers) like(x compute.Volume, c int, used ...compute.Volume) compute.Volume {
@@ -128,43 +139,58 @@ func (run *runner) cache(i, n int, x compute.Volume) compute.Volume {
 	return run.caches[i]
 }
 
+// conv convolves x into out, which is another buffer.
+func (run *runner) conv(out, x compute.Volume, w compute.Conv, a compute.ConvArgs) {
+	if run.failed() {
+		return
+	}
+
+	// The residual may be in a third buffer; caches have memory of their own.
+	used := []compute.Volume{out}
+	if a.Residual != nil {
+		used = append(used, compute.Volume{Mat: *a.Residual})
+	}
+	a.Work = run.bufs.work(x, w, a, used...)
+	if !run.failed() {
+		run.dev.Conv(out, x, w, a)
+	}
+}
+
 // causal convolves x, preceded by the frames cached from earlier calls, into out, and then caches
-// the last frames of x. residual, if not nil, is added to the result; it may be out itself.
-func (run *runner) causal(out, x compute.Volume, c causal, residual *compute.Mat) {
+// the last frames of x. norm, if not nil, is applied to x before both. residual, if not nil, is
+// added to the result; it may be out itself.
+func (run *runner) causal(out, x compute.Volume, c causal, norm *compute.ChannelNorm,
+	residual *compute.Mat) {
 	if run.failed() {
 		return
 	}
 	cache := run.cache(c.cache, history, x)
-	if run.failed() {
-		return
+	run.conv(out, x, c.conv, compute.ConvArgs{Prev: &cache, Norm: norm, Residual: residual})
+	if !run.failed() {
+		run.remember(cache, x, norm)
 	}
-	run.dev.Conv(out, x, c.conv, compute.ConvArgs{Prev: &cache, Residual: residual})
-	run.remember(cache, x)
 }
 
-// remember moves the last frames of x into a cache. If x has fewer frames than the cache, the cache
-// keeps its newest ones in front of them.
-func (run *runner) remember(cache, x compute.Volume) {
-	n, kept := x.H*x.W, cache.T-x.T
+// remember moves the last frames of x into a cache, normed where norm is not nil. If x has fewer
+// frames than the cache, the cache keeps its newest ones in front of them.
+func (run *runner) remember(cache, x compute.Volume, norm *compute.ChannelNorm) {
+	n, kept := x.H*x.W, max(0, cache.T-x.T)
 	if kept > 0 {
 		run.dev.Copy(cache.RowRange(0, kept*n), cache.RowRange(x.T*n, cache.T*n))
-		run.dev.Copy(cache.RowRange(kept*n, cache.T*n), x.Mat)
+	}
+	to, from := cache.RowRange(kept*n, cache.T*n), x.RowRange((x.T-cache.T+kept)*n, x.T*n)
+	if norm != nil {
+		run.dev.ChannelNorm(to, from, norm.Gain, norm.Act)
 		return
 	}
-	run.dev.Copy(cache.Mat, x.RowRange((x.T-cache.T)*n, x.T*n))
+	run.dev.Copy(to, from)
 }
 
 // residual runs a WanResidualBlock, [T·H·W, in] to [T·H·W, out]. It may overwrite x, unless that is
 // kept.
 func (run *runner) residual(x compute.Volume, r *residual) compute.Volume {
-	norm := run.bufs.like(x, r.in)
-	h := run.bufs.like(x, r.out, norm)
-	if run.failed() {
-		return x
-	}
-
-	run.dev.ChannelNorm(norm.Mat, x.Mat, r.norm1, compute.SiLU)
-	run.causal(h, norm, r.conv1, nil)
+	h := run.bufs.like(x, r.out)
+	run.causal(h, x, r.conv1, &compute.ChannelNorm{Gain: r.norm1, Act: compute.SiLU}, nil)
 
 	// What the result is added to: x itself, in place if possible, or its projection to the new
 	// width.
@@ -180,8 +206,7 @@ func (run *runner) residual(x compute.Volume, r *residual) compute.Volume {
 		sum = out
 	}
 
-	run.dev.ChannelNorm(h.Mat, h.Mat, r.norm2, compute.SiLU)
-	run.causal(out, h, r.conv2, &sum.Mat)
+	run.causal(out, h, r.conv2, &compute.ChannelNorm{Gain: r.norm2, Act: compute.SiLU}, &sum.Mat)
 	return out
 }
 

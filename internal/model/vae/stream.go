@@ -138,7 +138,7 @@ func (s *Stream) allocated() bool {
 // Bytes returns the bytes of the device that decoding takes from the third latent frame on, or from
 // the last of fewer frames: after that nothing more is allocated. Weights do not count.
 func (s *Stream) Bytes(frames int) (int64, error) {
-	m := &compute.Meter{}
+	m := &compute.Meter{Like: s.d.dev}
 	_, err := s.onMeter(m, frames)
 	return m.Peak(), err
 }
@@ -166,7 +166,7 @@ func (s *Stream) onMeter(m *compute.Meter, frames int) (*buffers, error) {
 // Otherwise they grow from layer to layer, and what was too small is garbage for a while. A device
 // without the memory gives none: Next then makes do with what there is.
 func (s *Stream) Reserve(frames int) error {
-	sizes, err := s.onMeter(&compute.Meter{}, frames)
+	sizes, err := s.onMeter(&compute.Meter{Like: s.d.dev}, frames)
 	if err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (s *Stream) throughMiddle(z []float32) (compute.Volume, error) {
 
 	d.dev.Upload(x.Mat, s.channelsLast(z))
 	d.dev.Linear(quant.Mat, x.Mat, d.postQuant, compute.Epilogue{})
-	f.causal(y, quant, d.convIn, nil)
+	f.causal(y, quant, d.convIn, nil, nil)
 	y = f.middle(y, &d.mid)
 	if len(s.bands) == 1 || f.failed() {
 		return y, f.err()
@@ -307,11 +307,7 @@ func (s *Stream) afterMiddle(b *band, x compute.Volume) (compute.Volume, error) 
 
 	x = b.crop(x)
 	out := s.bufs.like(x, d.cfg.OutChannels)
-	if b.failed() {
-		return x, b.err()
-	}
-	d.dev.ChannelNorm(x.Mat, x.Mat, d.normOut, compute.SiLU)
-	b.causal(out, x, d.convOut, nil)
+	b.causal(out, x, d.convOut, &compute.ChannelNorm{Gain: d.normOut, Act: compute.SiLU}, nil)
 	return out, b.err()
 }
 
