@@ -8,6 +8,7 @@
 #include "conv/conv_v2.cu"
 #include "conv/conv_v3.cu"
 #include "elementwise/elementwise.cu"
+#include "linear/linear_fp8_v3.cu"
 #include "linear/linear_v1.cu"
 #include "linear/linear_v2.cu"
 #include "linear/linear_v3.cu"

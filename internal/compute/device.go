@@ -244,6 +244,7 @@ func (e Epilogue) Rows(lo, hi int) Epilogue {
 		r := m.RowRange(lo, hi)
 		return &r
 	}
+
 	e.Mul, e.Residual = part(e.Mul), part(e.Residual)
 	if e.Gate != nil && e.Gate.Index != nil {
 		e.Gate = &RowVec{e.Gate.M, e.Gate.Index[lo:hi]}

@@ -21,8 +21,11 @@ const (
 	leastBits = 27 << 23
 )
 
-// quantise rounds x to bfloat16, then to E4M3 times the scale that it returns, and writes the E4M3
-// numbers to dst, which may be x. A NaN or an infinity makes the scale one.
+// quantise rounds x to bfloat16, then to E4M3 times the scale that it returns, and writes the
+// E4M3 numbers to dst, which may be x. A NaN or an infinity makes the scale one, and with it
+// every sum of the row: E4M3 has no infinity that could show. Rounding to bfloat16 comes first,
+// since ranks send each other activations as bfloat16: a row that has travelled is rounded the
+// same.
 func quantise(dst, x []float32) (scale float32) {
 	most := uint32(0) // of the magnitudes' bits, which are ordered as the numbers; NaN comes last
 	for i, v := range x {
@@ -33,11 +36,15 @@ func quantise(dst, x []float32) (scale float32) {
 		most = max(most, bits&0x7fffffff)
 		dst[i] = math.Float32frombits(bits)
 	}
+
+	// The factor of such a row would overflow; its numbers are nothing beside any other's.
 	if most < leastBits {
 		clear(dst[:len(x)])
 		return 0
 	}
 
+	// One quotient for the row, and a product for each number, as compute.Device says: a quotient for
+	// each would round some of them to another neighbour.
 	factor := e4m3Most / math.Float32frombits(most)
 	for i, v := range dst[:len(x)] {
 		dst[i] = e4m3(float32(v * factor))
@@ -52,10 +59,12 @@ func e4m3(v float32) float32 {
 		return math.Float32frombits((bits + 0x7ffff + bits>>20&1) &^ 0xfffff)
 	}
 	const shift = 1.5 * (1 << 14) // its last bit is 2^-9, that of E4M3's subnormal numbers
-	return v + shift - shift
+	return v + shift - shift      // rounded to nearest, ties to even, by the addition
 }
 
-// quantised returns a weight in E4M3 numbers, kept as bfloat16, and the scales of its rows.
+// quantised returns a weight in E4M3 numbers, kept as bfloat16, and the scales of its rows. A row
+// of a weight is an output, so a part of the outputs has a part of the scales. All of the machine's
+// cores take part, as in packPanels.
 func quantised(kern *kernels, w *stored) (*stored, []float32) {
 	data, scales := make([]byte, 2*w.n*w.k), make([]float32, w.n)
 
@@ -65,6 +74,7 @@ func quantised(kern *kernels, w *stored) (*stored, []float32) {
 	for range min(runtime.GOMAXPROCS(0), w.n) {
 		wg.Go(func() {
 			x := make([]float32, w.k)
+
 			for i := int(next.Add(1) - 1); i < w.n; i = int(next.Add(1) - 1) {
 				t, row := w.row(i)
 				widenInto(x, kern, t, row)
@@ -77,6 +87,7 @@ func quantised(kern *kernels, w *stored) (*stored, []float32) {
 		})
 	}
 	wg.Wait()
+
 	t := tensor.Tensor{DType: tensor.BF16, Shape: tensor.Shape{w.n, w.k}, Data: data}
 	return &stored{[]tensor.Tensor{t}, w.n, w.k}, scales
 }
@@ -84,6 +95,7 @@ func quantised(kern *kernels, w *stored) (*stored, []float32) {
 // linearFP8 is Linear with a weight in FP8, for as many rows at a time as narrowMost says.
 func (d *Device) linearFP8(dst, x compute.Mat, l *linear, ep compute.Epilogue) {
 	step := max(1, narrowMost/l.k)
+
 	for lo := 0; lo < x.Rows; lo += step {
 		hi := min(lo+step, x.Rows)
 		in := viewOf("Linear", "x", x.RowRange(lo, hi))
@@ -94,6 +106,7 @@ func (d *Device) linearFP8(dst, x compute.Mat, l *linear, ep compute.Epilogue) {
 		scales := floats(&d.scales, in.rows)
 		d.each(rowwise{in: in, out: units, scales: scales, row: (*rowwise).quantise})
 
+		// Then they are as those of bfloat16, but for the scales.
 		d.matrix = newMatrix(units, nil)
 		e := newEpilogue("Linear", d.kern, l.bias, ep.Rows(lo, hi), out)
 		e.rowScales, e.colScales = scales, l.scales

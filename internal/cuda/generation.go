@@ -78,8 +78,11 @@ func generationFor(o Options, major, minor int) ([]generation, error) {
 
 // linearOf returns the kernel for a weight [out, in]. Products in float32 are v1's.
 func (d *Device) linearOf(in, out int, t compute.DType) product {
-	if t == compute.FP32 {
+	switch t {
+	case compute.FP32:
 		return product{linearF32, tile, tile}
+	case compute.FP8:
+		return product{linearFP8, rowsFP8, colsFP8}
 	}
 	return d.first(func(g generation) product { return g.linear(in, out) })
 }

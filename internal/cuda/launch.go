@@ -62,6 +62,12 @@ const (
 	linearV3Residual
 	linearV3Gated
 	packValuesV3
+	packFP8
+	linearFP8
+	linearFP8Plain
+	linearFP8Active
+	linearFP8Residual
+	linearFP8Gated
 	attentionV3Of64
 	attentionV3Of128
 	convV3Of32
@@ -125,6 +131,14 @@ var kernels = [kernelCount]struct {
 	linearV3Residual: {"linear_v3_residual", 384, sharedLinearV3, "v3"},
 	linearV3Gated:    {"linear_v3_gated", 384, sharedLinearV3, "v3"},
 	packValuesV3:     {"pack_values_v3", packer, 0, "v3"},
+
+	packFP8:           {"pack_fp8", packer, 0, "v3"},
+	linearFP8:         {"linear_fp8", 384, sharedFP8, "v3"},
+	linearFP8Plain:    {"linear_fp8_plain", 384, sharedFP8, "v3"},
+	linearFP8Active:   {"linear_fp8_active", 384, sharedFP8, "v3"},
+	linearFP8Residual: {"linear_fp8_residual", 384, sharedFP8, "v3"},
+	linearFP8Gated:    {"linear_fp8_gated", 384, sharedFP8, "v3"},
+
 	attentionV3Of64:  {"attention_v3_64", 384, sharedV3(64), "v3"},
 	attentionV3Of128: {"attention_v3_128", 384, sharedV3(128), "v3"},
 	convV3Of32:       {"conv_v3_32", 384, sharedConv(4, 32) + 1024, "v3"},

@@ -74,6 +74,9 @@ func (d *Device) Linear(dst, x compute.Mat, w compute.Linear, ep compute.Epilogu
 	// The generation's kernel by the width of the whole weight, so that a part has the same bits.
 	by := d.linearOf(k, l.whole.out, l.whole.dtype)
 	switch by.kernel {
+	case linearFP8:
+		in.asOperand(op, "x", floats)
+		d.linearFP8(finishing(linearFP8, ep), l, in, out, end)
 	case linearV3:
 		d.linearPanels(finishing(linearV3, ep), l, in, out, end)
 	case linearV2:

@@ -109,6 +109,8 @@ func (d *Device) linearPanels(k kernel, l *linear, x, out view, ep epilogue) {
 // LinearBytes returns what the kernel takes for a rounded x.
 func (d *Device) LinearBytes(rows, in, out int, t compute.DType) int64 {
 	switch d.linearOf(in, out, t).kernel {
+	case linearFP8:
+		return bytesFP8(rows, in, rowsFP8) + int64(4*rows)
 	case linearV3:
 		return int64(panelBytes * panelLines(rows, in, rowsV3))
 	case linearV2:

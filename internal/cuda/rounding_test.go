@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"math"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -74,4 +75,37 @@ func dot(t *testing.T, x, w []float32) float32 {
 		t.Fatal(err)
 	}
 	return y[0]
+}
+
+// TestBlocksOfFP8AreSummedInFloat32 sums 4,096 products of one sign, which are exact. Tensor cores
+// keep 13 bits of the sum of E4M3's products: from one end to the other of k that would lose much
+// of it; 128 at a time they lose little.
+func TestBlocksOfFP8AreSummedInFloat32(t *testing.T) {
+	onEmulator(t)
+	d := openSlabs(t)
+	if !slices.Contains(d.DTypes(), compute.FP8) {
+		t.Skip("no FP8")
+	}
+	const k = 4096
+	x, w := make([]float32, k), make([]float32, k)
+	want := 0.0
+	for i := range k {
+		x[i], w[i] = float32(8+i%7)/16, float32(8+i*3%7)/16 // the largest is 448 / 512
+		want += float64(x[i]) * float64(w[i])
+	}
+	l, err := d.PackLinear(w, nil, 1, k, compute.FP8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, out, y := dense(t, d, 1, k), dense(t, d, 1, 1), make([]float32, 1)
+	d.Upload(in, x)
+	d.Linear(out, in, l, compute.Epilogue{})
+	if err := d.Download(y, out); err != nil {
+		t.Fatal(err)
+	}
+	e := math.Abs(float64(y[0])/want - 1)
+	if e > 8e-3 {
+		t.Errorf("got %g, want %g: an error of %.2g", y[0], want, e)
+	}
+	t.Logf("an error of %.2g", e)
 }

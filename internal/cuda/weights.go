@@ -34,6 +34,7 @@ type packed struct {
 	dtype   compute.DType
 	weight  *memory // [out, in] row by row, or the panels of v3
 	bias    *memory // float32; nil: none
+	scales  *memory // float32, of outputs in FP8; nil otherwise
 }
 
 // Dims returns out and in.
@@ -90,7 +91,7 @@ func (d *Device) Drop(w compute.Linear) {
 	}
 	d.enter("Drop")
 	defer d.leave()
-	for _, m := range []*memory{l.whole.weight, l.whole.bias} {
+	for _, m := range []*memory{l.whole.weight, l.whole.bias, l.whole.scales} {
 		if m != nil && !m.freed {
 			m.owner.Stop()
 			d.keep(d.memory.give(m))
@@ -149,8 +150,10 @@ func (d *Device) pack(parts []tensor.Tensor, bias []float32, out, in int,
 	defer d.leave()
 	p := &packed{out: out, in: in, dtype: t}
 	var err error
-	if d.linearOf(in, out, t).kernel == linearV3 {
+	if by := d.linearOf(in, out, t).kernel; by == linearV3 {
 		err = d.storePanels(p, parts)
+	} else if by == linearFP8 {
+		err = d.storeFP8(p, parts)
 	} else if p.weight, err = owned(d, p, int64(elements*sizeOf(t))); err == nil {
 		err = d.convert(p.weight.at, parts, t)
 	}

@@ -61,6 +61,7 @@ func (c qualityClip) compare(t *testing.T) {
 	e := engine(t, 2, c.model...)
 	for _, seed := range c.seeds {
 		s.Seed = seed
+		// The same clip in every type, on one engine: only the weights change.
 		var all []made // by type
 		for _, dt := range compute.DTypes() {
 			if err := e.Use(t.Context(), dt); err != nil {
@@ -72,6 +73,7 @@ func (c qualityClip) compare(t *testing.T) {
 				frames(t, object(t, objects, res.Video))})
 		}
 
+		// A row of the table.
 		row := fmt.Sprintf("| %s, %d steps | %s | %d |", c.model[len(c.model)-1], s.Steps, s.Prompt,
 			seed)
 		for _, pair := range [][2]compute.DType{{compute.BF16, compute.FP32},

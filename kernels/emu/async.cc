@@ -3,6 +3,7 @@
 
 #include "../include/rounding.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -410,29 +411,41 @@ void readable(const Matrix& m, unsigned rows, const char* name, unsigned group, 
   }
 }
 
-float widened(const char* p) {
-  uint16_t x;
-  memcpy(&x, p, 2);
-  return float_of((uint32_t)x << 16);
+// number reads a bfloat16 or an E4M3.
+float number(const char* p, int bytes) {
+  if (bytes == 2) {
+    uint16_t x;
+    memcpy(&x, p, 2);
+    return float_of((uint32_t)x << 16);
+  }
+  const int code = *p & 127, exponent = code / 8, mantissa = code % 8;
+  float x = exponent == 0 ? ldexpf((float)mantissa, -9) : ldexpf((float)(8 + mantissa), exponent - 10);
+  if (code == 127) x = NAN;
+  return *p & 128 ? -x : x;
 }
 
-// rows_of reads [64, 16] numbers, columns_of [rows, 16] numbers as columns.
-void rows_of(uint64_t d, float (*to)[16]) {
+// ROW is the bytes of a row that a product multiplies.
+constexpr unsigned ROW = 32;
+
+// rows_of reads 64 rows, columns_of some rows as columns.
+void rows_of(uint64_t d, int bytes, float (*to)[ROW]) {
   const Matrix m = parse(d, "a matrix");
   for (unsigned r = 0; r < 64; r++)
-    for (unsigned k = 0; k < 16; k++) to[r][k] = widened(place(piece(m, r, k / 8)) + k % 8 * 2);
+    for (unsigned at = 0; at < ROW; at += bytes)
+      to[r][at / bytes] = number(place(piece(m, r, at / 16)) + at % 16, bytes);
 }
 
-void columns_of(uint64_t d, unsigned rows, Terms* to) {
+void columns_of(uint64_t d, unsigned rows, int bytes, Terms* to) {
   const Matrix m = parse(d, "a matrix");
   to->n = (int)rows;
   for (unsigned r = 0; r < rows; r++)
-    for (unsigned k = 0; k < 16; k++) to->set(k, r, widened(place(piece(m, r, k / 8)) + k % 8 * 2));
-  exponents(*to, 16);
+    for (unsigned at = 0; at < ROW; at += bytes)
+      to->set(at / bytes, r, number(place(piece(m, r, at / 16)) + at % 16, bytes));
+  exponents(*to, ROW / bytes);
 }
 
 // fragments_of reads a [64, 16] from the registers of the warpgroup.
-void fragments_of(const uint32_t (*a)[4], float (*to)[16]) {
+void fragments_of(const uint32_t (*a)[4], float (*to)[ROW]) {
   for (unsigned t = 0; t < GROUP; t++)
     for (unsigned i = 0; i < 4; i++)
       for (unsigned c = 0; c < 2; c++) {
@@ -443,7 +456,7 @@ void fragments_of(const uint32_t (*a)[4], float (*to)[16]) {
 
 // Scratch is room for a product.
 struct Scratch {
-  float a[64][16], sums[64][256];
+  float a[64][ROW], sums[64][256];
   Terms b;
 };
 
@@ -466,13 +479,13 @@ void carry_out(Op* op) {
   auto& [a, sums, b] = *scratch();
   const Product& first = op->p[0];
   if (first.a != nullptr) fragments_of(op->a, a);
-  else rows_of(first.desc_a, a);
-  columns_of(first.desc_b, first.n, &b);
+  else rows_of(first.desc_a, first.bytes, a);
+  columns_of(first.desc_b, first.n, first.bytes, &b);
   const bool add = first.add;
   each_sum(op, sums, [add](float mine, float& sum) { sum = add ? mine : 0; });
 
-  const Adder how = adder_of(2, true);
-  for (unsigned r = 0; r < 64; r++) add_products(how, a[r], b, 16, sums[r]);
+  const Adder how = adder_of(first.bytes, true);
+  for (unsigned r = 0; r < 64; r++) add_products(how, a[r], b, ROW / first.bytes, sums[r]);
 
   each_sum(op, sums, [](float& mine, float sum) { mine = sum; });
   for (unsigned t = 0; t < GROUP; t++) {
@@ -493,7 +506,7 @@ void begin_product(Warpgroup* g, unsigned group) {
   for (unsigned t = 0; t < GROUP; t++) {
     const Product& p = op->p[t] = g->products[t];
     if (p.n != first.n || p.add != first.add || p.desc_a != first.desc_a || p.desc_b != first.desc_b ||
-        (p.a == nullptr) != (first.a == nullptr))
+        (p.a == nullptr) != (first.a == nullptr) || p.bytes != first.bytes)
       fail("the warpgroup has diverged: threads 0 and %u of it ask for different products", t);
     fenced(p.sums_use, group * GROUP + t, "the sums");
     p.sums_use->flying++;

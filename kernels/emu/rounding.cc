@@ -61,15 +61,13 @@ bool nearest() {
   exit(1);
 }
 
-// one_by_one adds products [from, to) to sums [j, end), which also says what becomes of infinities.
-void one_by_one(const float* a, const Terms& b, int from, int to, int j, int end, float* sums) {
-  for (int k = from; k < to; k++)
-    for (int i = j; i < end; i++) sums[i] += a[k] * b.of[k * b.n + i];
+// one_by_one adds products [from, to) to sum j, which also says what becomes of infinities.
+void one_by_one(const float* a, const Terms& b, int from, int to, int j, float* sums) {
+  for (int k = from; k < to; k++) sums[j] += a[k] * b.of[k * b.n + j];
 }
 
-// group adds products [from, to) to sums [j, j+8); it does nothing and returns false where an
-// exponent is out of range.
-bool group(const Adder& how, const float* a, const int* ea, const Terms& b, int from, int to, int j,
+// group adds products [from, to) to sums [j, j+8).
+void group(const Adder& how, const float* a, const int* ea, const Terms& b, int from, int to, int j,
            float* sums) {
   const auto term = [&](int k) { return *(const Floats*)&b.of[k * b.n + j] * a[k]; };
   Floats c;
@@ -77,9 +75,8 @@ bool group(const Adder& how, const float* a, const int* ea, const Terms& b, int 
   Ints most = exponents_of(c);
   for (int k = from; k < to; k++)
     most = larger(most, *(const Ints*)&b.exponent[k * b.n + j] + ea[k]);
-  for (int i = 0; i < LANES; i++)
-    if (most[i] > HIGHEST) return false;
-  most = larger(most, Ints{} + LOWEST);
+  const Ints wild = most > HIGHEST;
+  most = wild ? Ints{} : larger(most, Ints{} + LOWEST);
 
   // Terms become whole numbers of the last bit's size; 16 products of bfloat16 just fit.
   const Floats up = power(how.bits - most);
@@ -91,8 +88,10 @@ bool group(const Adder& how, const float* a, const int* ea, const Terms& b, int 
   // Of a float64's 52 bits only those that are kept.
   const Longs kept = (Longs)all & -(1LL << (52 - how.kept));
   c = __builtin_convertvector((Doubles)kept, Floats) * power(most - how.bits);
-  memcpy(sums + j, &c, sizeof c);
-  return true;
+  for (int i = 0; i < LANES; i++) {
+    if (wild[i]) one_by_one(a, b, from, to, j + i, sums);
+    else sums[j + i] = c[i];
+  }
 }
 
 }  // namespace
@@ -110,14 +109,14 @@ void exponents(Terms& b, int k) {
 
 void add_products(const Adder& how, const float* a, const Terms& b, int k, float* sums) {
   static const bool plain = nearest();
-  if (plain) return one_by_one(a, b, 0, k, 0, b.n, sums);
+  for (int j = 0; plain && j < b.n; j++) one_by_one(a, b, 0, k, j, sums);
+  if (plain) return;
   int ea[32];
   for (int i = 0; i < k; i++) ea[i] = exponent_of(a[i]);
 
   for (int from = 0; from < k; from += how.group) {
     const int to = from + how.group;
-    for (int j = 0; j < b.n; j += LANES)
-      if (!group(how, a, ea, b, from, to, j, sums)) one_by_one(a, b, from, to, j, j + LANES, sums);
+    for (int j = 0; j < b.n; j += LANES) group(how, a, ea, b, from, to, j, sums);
   }
 }
 

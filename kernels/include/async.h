@@ -59,6 +59,7 @@ struct Product {
   const uint32_t* a;  // fragment of a, or null: in shared memory
   Use* a_use;
   uint64_t desc_a, desc_b;
+  int bytes = 2;      // of a number: bfloat16, or E4M3
 };
 
 void wgmma(const Product& p);

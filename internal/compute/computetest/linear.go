@@ -91,13 +91,14 @@ func drawDepth(t *rapid.T, most int) int {
 }
 
 // drawLinear draws a linear layer with any epilogue, in float32 or bfloat16.
-func drawLinear(t *rapid.T) *trial { return drawLinearIn(t, drawDType(t)) }
+func drawLinear(t *rapid.T) *trial { return drawLinearIn(t, drawDType(t), 1100) }
 
-func drawLinearIn(t *rapid.T, dt compute.DType) *trial {
+// drawLinearIn draws one of a type with up to so many inputs.
+func drawLinearIn(t *rapid.T, dt compute.DType, inputs int) *trial {
 	r := drawNumbers(t)
 	c := &linearCase{
 		placing: drawPlacing(t),
-		n:       drawSize(t, "n", 70), in: drawDepth(t, 1100), out: drawSize(t, "out", 270),
+		n:       drawSize(t, "n", 70), in: drawDepth(t, inputs), out: drawSize(t, "out", 270),
 		act:     compute.Activation(rapid.IntRange(0, int(compute.GELU)).Draw(t, "act")),
 		inPlace: rapid.Bool().Draw(t, "in place"), dtype: dt,
 	}

@@ -156,6 +156,7 @@ func (l *leader) servable(m job.Model, s job.Spec) error {
 		there, multiplies = true, multiplies || fits
 		writes = writes || fits && n.writes(s.Format)
 	}
+
 	switch {
 	case there && !multiplies:
 		return &job.FieldError{Field: "dtype", Value: fmt.Sprintf("%q", s.DType),
