@@ -35,6 +35,10 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		return daemon.Usage(err)
 	}
 	cfg.Log = log
+	if d := cfg.Data; d.Transport != shard.TransportDirect && d.DirectAddr+d.DirectAdvertise != "" {
+		log.Warn("data.direct-addr and data.direct-advertise have no effect, as data.transport is not " +
+			"direct")
+	}
 	m, err := shard.StartMachine(ctx, cfg)
 	if err != nil {
 		return err

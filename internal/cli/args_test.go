@@ -97,7 +97,8 @@ func TestBadDaemonValuesExitTwo(t *testing.T) {
 			"--log-format": "xml"},
 		"shard": {"--control": "foo://::", "--threads": "-1", "--device": "abacus", "--dtype": "int4",
 			"--data-listen": "here", "--data-peer-timeout": "-1s", "--drain-timeout": "-1s",
-			"--data-url": "http://x:1"},
+			"--data-url": "http://x:1", "--data-advertise": "0.0.0.0:1",
+			"--data-direct-advertise": "x:0"},
 	} {
 		s := config.Coordinator()
 		if role == "shard" {

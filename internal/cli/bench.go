@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +45,7 @@ func benchCommand() *cobra.Command {
 	defineFields(f, &clip, func(field job.Field) bool {
 		return slices.Contains([]string{"num_inference_steps", "size", "num_frames"}, field.Name)
 	})
-	dtype := f.String("dtype", "", dtypeUsage)
+	dtype := f.String("dtype", dtypeAuto, dtypeUsage)
 	config.Devices().Define(f)
 	model := f.String("model", "", "folder of the model (default: the built-in one)")
 	threads := f.Int("threads", runtime.NumCPU(), "threads in all")
@@ -57,6 +56,12 @@ func benchCommand() *cobra.Command {
 	run.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *rounds < 1 || *rounds > 1000 {
 			return daemon.Usagef("--rounds is %d; allowed: 1 to 1000", *rounds)
+		}
+		if *threads < 1 || *threads > 1024 {
+			return daemon.Usagef("--threads is %d; allowed: 1 to 1024", *threads)
+		}
+		if err := checkCounts(*counts); err != nil {
+			return err
 		}
 
 		b := clipBench{model: *model, threads: *threads, saving: *saving, clip: clip}
@@ -70,7 +75,10 @@ func benchCommand() *cobra.Command {
 		if err := b.on.ChooseDevices(v.String("device"), v.String("gpus")); err != nil {
 			return err
 		}
-		b.clip.DType = cmp.Or(*dtype, b.on.DefaultDType())
+		b.clip.DType = *dtype
+		if *dtype == "" || *dtype == dtypeAuto {
+			b.clip.DType = b.on.DefaultDType()
+		}
 		if n := len(b.on.GPUs); n > 0 && !f.Changed("shards") {
 			*counts = doublings(n)
 		}
@@ -132,11 +140,21 @@ func doublings(n int) (out []int) {
 	return append(out, n)
 }
 
-// announce tells on stderr what the largest of the clusters computes on.
-func (b clipBench) announce(w io.Writer, counts []int) error {
+// checkCounts refuses numbers of shards that no cluster in a process can have.
+func checkCounts(counts []int) error {
 	if len(counts) == 0 {
 		return daemon.Usagef("--shards is empty; allowed: numbers of shards, such as 1,2,4")
 	}
+	for _, n := range counts {
+		if n < 1 || n > local.ShardsMax {
+			return daemon.Usagef("--shards is %d; allowed: 1 to %d", n, local.ShardsMax)
+		}
+	}
+	return nil
+}
+
+// announce tells on stderr what the largest of the clusters computes on.
+func (b clipBench) announce(w io.Writer, counts []int) error {
 	c := b.on
 	c.Shards = slices.Max(counts)
 	c.Threads = max(1, b.threads/max(1, c.Shards))
@@ -197,9 +215,6 @@ func best(a, b benchRow) benchRow {
 // step, and stops the cluster. The model is loaded again for each clip: a cluster that has run one
 // has warm caches, which the first of a row would lack.
 func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRow, err error) {
-	if n < 1 || n > local.ShardsMax {
-		return row, daemon.Usagef("--shards is %d; allowed: 1 to %d", n, local.ShardsMax)
-	}
 	// NATS carries the activations, as between processes, so that what exchange costs is in the
 	// figures. The log is discarded, as it would stand between them.
 	c := local.Config{Models: []shard.ModelDir{{Dir: b.model}}, Shards: n, GPUs: b.on.GPUs,

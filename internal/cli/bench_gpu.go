@@ -24,7 +24,7 @@ of 1 GB or more note the most memory that was in use. "make gpu-bench" builds wh
 runs it.
 
 With --torch, PyTorch times the same for comparison. --only times those items alone whose names
-a regular expression matches; --names lists them:
+a regular expression matches; --names lists them, those of --only alone if both are given:
 
   bin/cuda/longtake bench gpu --torch "python3 tools/bench_torch_gpu.py"
   bin/cuda/longtake bench gpu --only '^gemm (4096|8192)|^attention 16384'`
@@ -102,10 +102,7 @@ func (b *gpuBench) check() (err error) {
 func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	out := cmd.OutOrStdout()
 	if b.names {
-		for _, name := range (bench.GPU{Tiny: b.sizes == "tiny"}).Names() {
-			terminal.Printf(out, "%s\n", name)
-		}
-		return nil
+		return b.printNames(out)
 	}
 
 	gpu, err := cuda.Open(cuda.Options{Ordinal: b.ordinal})
@@ -154,6 +151,21 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 	}
 	// The page is written last and at once, so that a run that fails leaves the old figures.
 	return bench.Page(b.page, gpu.Name(), peer, rows)
+}
+
+// printNames lists the items, those that --only matches if there is one.
+func (b gpuBench) printNames(out io.Writer) error {
+	for _, name := range (bench.GPU{Tiny: b.sizes == "tiny"}).Names() {
+		if b.matches != nil && !b.matches.MatchString(name) {
+			continue
+		}
+		if !b.json {
+			terminal.Printf(out, "%s\n", name)
+		} else if err := terminal.JSON(out, map[string]string{"name": name}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // other opens the GPU after the one that is measured, for copies between two; nil where there is

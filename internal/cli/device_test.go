@@ -19,13 +19,16 @@ func TestDeviceMistakes(t *testing.T) {
 		"gpus is|all, or numbers":        {"up", "--gpus", "0,x"},
 		"--device does not go": {"generate", "-p", "x", "--device", "cpu", "--coordinator",
 			"http://127.0.0.1:1"},
+		"--shards is|1 to 64":              {"bench", "run", "--shards", "1,65"},
+		"--threads is|1 to 1024":           {"bench", "run", "--threads", "0"},
+		"--dtype is|fp32|auto":             {"bench", "run", "--dtype", "int4"},
 		"--shards is|such as 1,2,4":        {"bench", "run", "--shards", "", "--device", "cpu"},
 		"device is|auto|several as cuda:0": {"bench", "run", "--device", "cuda:0,"},
 	}
 	if !cuda.Built {
 		const none = "--device is|built without CUDA|make cuda|cpu does without"
 		mistakes[none] = generate("--device", "cuda")
-		mistakes["--gpus is|without CUDA"] = []string{"up", "--device", "cuda:2"}
+		mistakes["--device is|without CUDA"] = []string{"up", "--device", "cuda:2"}
 		mistakes[none+"|bin/cuda"] = []string{"bench", "run", "--device", "cuda"}
 		mistakes["--gpus is|built without CUDA"] = generate("--gpus", "0,1")
 	}

@@ -1,19 +1,24 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/daemon"
 )
 
-// dtypeUsage is the help of --dtype where it is no field of a request.
-var dtypeUsage = strings.Join(compute.DTypeNames(), ", ") + " (default: bf16 on GPUs, fp32 on CPUs)"
+// dtypeAuto leaves the type to the devices, as in a request.
+const dtypeAuto = "auto"
 
-// checkDType refuses another name of a type than --dtype may have; "" is the devices' own.
+// dtypeUsage is the help of --dtype where it is no field of a request.
+var dtypeUsage = strings.Join(compute.DTypeNames(), ", ") + ", or auto: bf16 on GPUs, fp32 on CPUs"
+
+// checkDType refuses another name of a type than --dtype may have; "" stands for auto.
 func checkDType(name string) error {
-	if _, err := compute.ParseDType(name); err != nil {
-		return daemon.Usagef("--%w", err)
+	allowed := append(compute.DTypeNames(), dtypeAuto)
+	if name != "" && !slices.Contains(allowed, name) {
+		return daemon.Usagef("--dtype is %q; allowed: %s", name, strings.Join(allowed, ", "))
 	}
 	return nil
 }

@@ -143,8 +143,8 @@ func printVideo(w io.Writer, v schema.Video, js bool) error {
 	for _, n := range d.Notices {
 		line("notice", "%s", n)
 	}
-	line("sampling", "%s, %s, guidance %g, shift %g, seed %d", s.Scheduler, count(s.Steps, "step"),
-		s.GuidanceScale, s.FlowShift, s.Seed)
+	line("sampling", "%s, %s, guidance %g, shift %g, seed %d, in %s", s.Scheduler,
+		count(s.Steps, "step"), s.GuidanceScale, s.FlowShift, s.Seed, s.DType)
 	if d.Mesh != "" {
 		line("placement", "%s", attemptText(d.Attempt, cmp.Or(d.Where, fmt.Sprint(d.Nodes))))
 	}

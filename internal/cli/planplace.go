@@ -77,8 +77,8 @@ func (p placing) printBest(w io.Writer, shards int) {
 		return
 	}
 	on := p.on(c)
-	terminal.Printf(w, "of up to %s, it runs on %s: %s (%s)\n", count(shards, "shard"),
-		topology.Where(on, job.WhereLimit), c.Mesh, c.Step)
+	terminal.Printf(w, "of up to %s, where a job names no number, it runs on %s: %s (%s)\n",
+		count(shards, "shard"), topology.Where(on, job.WhereLimit), c.Mesh, c.Step)
 	if how := topology.Spread(c.Mesh, on); how != "" {
 		terminal.Printf(w, "there %s\n", how)
 	}

@@ -60,14 +60,14 @@ var checks = map[string]check{
 	"transport":              oneOf("nats", "mem"),
 	"control":                natsURLs,
 	"data.listen":            anAddress,
-	"data.advertise":         anAddress,
+	"data.advertise":         aTarget,
 	"data.url":               natsURLs,
 	"data.peer-timeout":      lasting(100*time.Millisecond, longest),
 	"drain-timeout":          lasting(0, longest),
 
 	"data.transport":          oneOf("nats", "direct"),
 	"data.direct-addr":        anAddress,
-	"data.direct-advertise":   anAddress,
+	"data.direct-advertise":   aTarget,
 	"data.direct-connections": between(1, 16),
 }
 
@@ -128,6 +128,18 @@ func anAddress(value any) string {
 		return ""
 	}
 	return "host:port, with a port of 0 to 65535"
+}
+
+// aTarget allows host:port that others can dial, and nothing, which means the setting's default.
+func aTarget(value any) string {
+	s, _ := value.(string)
+	host, port, err := net.SplitHostPort(s)
+	ip := net.ParseIP(host)
+	if s == "" || err == nil && isPort(port) && strings.Trim(port, "0") != "" && host != "" &&
+		(ip == nil || !ip.IsUnspecified()) {
+		return ""
+	}
+	return "host:port that others can dial, with a port of 1 to 65535"
 }
 
 // isPort reports whether s is a port, 0 included.

@@ -209,7 +209,8 @@ var clipFields = []Field{
 	{
 		Name: "dtype", Flag: "dtype",
 		Help: "type of matrix products: fp32, or bf16: half the memory, and faster on GPUs and the " +
-			"newest AMD CPUs; fp8 rounds more, for Hopper's GPUs (default: bf16 on GPUs, fp32 on CPUs)",
+			"newest AMD CPUs; fp8 rounds more, for Hopper's GPUs (default, or auto: bf16 on GPUs, fp32 " +
+			"on CPUs)",
 		Doc: "`fp32`, `bf16`, [`fp8`](models.md#fp8); left out, or `auto`: bf16 on GPUs, fp32 on " +
 			"CPUs. The job says which it took",
 		Unset: "auto", Inherits: ByBoth, Plans: true,

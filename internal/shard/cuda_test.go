@@ -181,22 +181,30 @@ func TestWhichGPUs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := parseGPUs("all", DeviceAuto)
+	all, err := namedGPUs(DeviceAuto, "all")
 	if err != nil || len(all) != n {
 		t.Errorf("all: %v, %v", all, err)
 	}
-	if got, err := parseGPUs(fmt.Sprint(n-1), DeviceCUDA); err != nil || got[0] != n-1 {
-		t.Errorf("the last one: %v, %v", got, err)
-	}
-	if got, err := parseGPUs("", DeviceCPU); err != nil || got != nil {
-		t.Errorf("none: %v, %v", got, err)
-	}
-	for _, bad := range []string{"0,0", "-1", "x", "99", ","} {
-		if got, err := parseGPUs(bad, DeviceCUDA); err == nil {
-			t.Errorf("%q is %v", bad, got)
+	for _, of := range [][2]string{{DeviceCUDA, fmt.Sprint(n - 1)}, {fmt.Sprint("cuda:", n-1), ""}} {
+		if got, err := namedGPUs(of[0], of[1]); err != nil || len(got) != 1 || got[0] != n-1 {
+			t.Errorf("the last one, by %q: %v, %v", of, got, err)
 		}
 	}
-	if _, err := parseGPUs("all", DeviceCPU); err == nil {
+	if got, err := namedGPUs(DeviceCPU, ""); err != nil || got != nil {
+		t.Errorf("none: %v, %v", got, err)
+	}
+
+	// What was written is what the error names.
+	for _, bad := range []string{"0,0", "-1", "x", "99", ","} {
+		for given, of := range map[string][2]string{"gpus is ": {DeviceCUDA, bad},
+			"device is ": {"cuda:" + bad, ""}} {
+			got, err := namedGPUs(of[0], of[1])
+			if err == nil || !strings.HasPrefix(err.Error(), given) {
+				t.Errorf("%q is %v: %v", of, got, err)
+			}
+		}
+	}
+	if _, err := namedGPUs(DeviceCPU, "all"); err == nil {
 		t.Error("GPUs were taken although device is cpu")
 	}
 }

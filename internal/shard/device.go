@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/cpu"
@@ -49,7 +51,13 @@ func (s *Shard) settleTypes() (compute.DType, error) {
 	if s.cfg.DType == "" || s.cfg.DType == DTypeAuto {
 		return t, nil
 	}
-	return compute.ParseDType(s.cfg.DType)
+
+	// Told here, since a weight that cannot be packed says it late and at length.
+	t, err := compute.ParseDType(s.cfg.DType)
+	if has := dtypes(s.dev); err == nil && !slices.Contains(has, t.String()) {
+		err = fmt.Errorf("dtype is %q; allowed on %s: %s", t, s.dev.Name(), strings.Join(has, ", "))
+	}
+	return t, err
 }
 
 // openDevices opens the devices that the model and its decoder run on, which may be the same one.

@@ -30,22 +30,32 @@ func splitDevice(device, gpus string) (kind, list string, err error) {
 // so, or is DeviceAuto where there is no GPU. Otherwise a GPU that is missing is an error, which
 // says what to do about it.
 func ChooseGPUs(device, gpus string) ([]int, error) {
-	kind, list, err := splitDevice(device, gpus)
-	switch {
-	case err != nil, (kind == "" || kind == DeviceCPU) && list == "":
-		return nil, err
-	case list != "":
-		return parseGPUs(list, kind)
+	named, err := namedGPUs(device, gpus)
+	if err != nil || named != nil || device == "" || device == DeviceCPU {
+		return named, err
 	}
 
 	n, err := cuda.Count()
 	switch {
-	case kind == DeviceAuto && errors.Is(err, cuda.ErrNone):
+	case device == DeviceAuto && errors.Is(err, cuda.ErrNone):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("device is %q: %w; cpu does without", device, err)
 	}
 	return firstGPUs(n), nil
+}
+
+// namedGPUs returns the GPUs that a device, or a list of GPUs, names; nil where neither names any.
+// An error names the one of the two that somebody wrote.
+func namedGPUs(device, gpus string) ([]int, error) {
+	kind, list, err := splitDevice(device, gpus)
+	if err != nil || list == "" {
+		return nil, err
+	}
+	if gpus == "" {
+		return parseGPUs(list, kind, fmt.Sprintf("device is %q", device), "numbers")
+	}
+	return parseGPUs(list, kind, fmt.Sprintf("gpus is %q", gpus), "all, or numbers")
 }
 
 // firstGPUs returns the numbers of the first n GPUs.
@@ -58,18 +68,15 @@ func firstGPUs(n int) []int {
 }
 
 // parseGPUs reads a list of this machine's GPUs: "all", or numbers separated by commas, each once.
-// For "" it returns nil: Config.Device says what to use. A list that this machine does not have, or
-// that contradicts the device, is an error that says what is allowed.
-func parseGPUs(list, device string) ([]int, error) {
-	if list == "" {
-		return nil, nil
-	}
+// A list that this machine does not have, or that contradicts the device, is an error, which begins
+// with what was given and says which words, such as "numbers", are allowed.
+func parseGPUs(list, device, given, words string) ([]int, error) {
 	if device == DeviceCPU {
-		return nil, fmt.Errorf("gpus is %q, but device is cpu", list)
+		return nil, fmt.Errorf("%s, but device is cpu", given)
 	}
 	n, err := cuda.Count()
 	if err != nil {
-		return nil, fmt.Errorf("gpus is %q: %w", list, err)
+		return nil, fmt.Errorf("%s: %w", given, err)
 	}
 
 	var gpus []int
@@ -81,7 +88,7 @@ func parseGPUs(list, device string) ([]int, error) {
 	for _, word := range strings.Split(list, ",") {
 		gpu, err := strconv.Atoi(strings.TrimSpace(word))
 		if err != nil || gpu < 0 || gpu >= n || slices.Contains(gpus, gpu) {
-			return nil, fmt.Errorf("gpus is %q; allowed: all, or numbers below %d, each once", list, n)
+			return nil, fmt.Errorf("%s; allowed: %s below %d, each once", given, words, n)
 		}
 		gpus = append(gpus, gpu)
 	}

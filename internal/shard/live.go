@@ -20,6 +20,7 @@ const heartbeatDefault = 500 * time.Millisecond
 // a new one, tells it to register again, or the shard is closed. It has a goroutine of its own, so
 // that nothing that a rank does delays a heartbeat.
 func (s *Shard) live() {
+	refused := "" // why, as the log has said already
 	for s.ctx.Err() == nil {
 		w, err := s.register()
 		if err != nil {
@@ -33,10 +34,14 @@ func (s *Shard) live() {
 				s.fail(fmt.Errorf("the coordinator refused shard %s: %s", s.cfg.Name, w.Reason))
 				return
 			}
-			s.log.Warn("the coordinator refuses this shard for now", "reason", w.Reason)
+			if w.Reason != refused {
+				s.log.Warn("the coordinator refuses this shard for now", "reason", w.Reason)
+			}
+			refused = w.Reason
 			s.pause(max(w.Interval, retryPause))
 			continue
 		}
+		refused = ""
 		s.welcome(w)
 		s.heartbeats(w.Interval)
 	}

@@ -85,11 +85,7 @@ type Machine struct {
 // none stays. The caller closes the machine.
 func StartMachine(ctx context.Context, cfg Config) (*Machine, error) {
 	m := &Machine{done: make(chan struct{})}
-	kind, list, err := splitDevice(cfg.Device, cfg.GPUs)
-	if err != nil {
-		return nil, &ModelError{err}
-	}
-	gpus, err := parseGPUs(list, kind)
+	gpus, err := namedGPUs(cfg.Device, cfg.GPUs)
 	if err != nil {
 		return nil, &ModelError{err}
 	}

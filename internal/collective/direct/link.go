@@ -3,6 +3,7 @@ package direct
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"net"
 	"slices"
@@ -35,6 +36,7 @@ type Link struct {
 	users  map[User]int // how many of its peers each reaches by the link
 	closed bool
 	warned bool                 // that there is none
+	why    error                // that the last attempt to dial failed
 	seen   [ConnectionsMax]bool // by index: there was a connection
 	late   *time.Timer
 }
@@ -50,7 +52,7 @@ func newLink(n *Node, peer Offer) *Link {
 
 // start dials, if that is this side's part.
 func (l *Link) start() {
-	if string(l.node.offer.id[:]) > string(l.peer.id[:]) {
+	if !l.dials() {
 		return
 	}
 	for i := range l.node.opts.Connections {
@@ -58,15 +60,27 @@ func (l *Link) start() {
 	}
 }
 
+// dials reports whether this side dials: of each pair one does, and both know which.
+func (l *Link) dials() bool { return string(l.node.offer.id[:]) <= string(l.peer.id[:]) }
+
 // warn says once that a pair of processes has no connection.
 func (l *Link) warn() {
 	l.mu.Lock()
 	quiet := l.warned || l.closed || l.Up()
 	l.warned = l.warned || !quiet
+	why := l.why
 	l.mu.Unlock()
+
+	// Only one side dials; the other one names the address at which it waits.
+	switch own := l.node.offer.addr; {
+	case !l.dials():
+		why = fmt.Errorf("that process has not connected to %s", own)
+	case why == nil:
+		why = errors.New("no answer yet")
+	}
 	if !quiet {
 		l.node.opts.Log.Warn("no direct connection; activations go over NATS until there is one",
-			"peer", l.peer.addr)
+			"peer", l.peer.addr, "error", why)
 	}
 }
 
@@ -120,6 +134,9 @@ func (l *Link) dial(index int) {
 			pause = l.node.opts.RetryMin
 			l.serve(nc, index)
 		} else {
+			l.mu.Lock()
+			l.why = err
+			l.mu.Unlock()
 			l.node.opts.Log.Debug("cannot connect directly", "peer", l.peer.addr, "error", err)
 		}
 

@@ -2,7 +2,9 @@ package direct_test
 
 import (
 	"bytes"
+	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -209,14 +211,32 @@ func TestBlackHole(t *testing.T) {
 	p.goDirect(t)
 }
 
-// TestUnreachable offers an address where nobody is: the pair stays on NATS.
+// lines is a writer that hands on each line of a log.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
+
+// TestUnreachable offers an address where nobody is: the pair stays on NATS, and both sides say
+// why, the one that dials and the one that waits.
 func TestUnreachable(t *testing.T) {
 	d := fast
-	d.Advertise = "127.0.0.1:1"
+	d.Advertise, d.HandshakeTimeout = "127.0.0.1:1", 500*time.Millisecond
+	logged := make(lines, 2)
+	d.Log = slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	p := newPair(t, startServer(t), d, nats.Options{})
 	p.exchange(t, 1<<20)
 	if s := p.ranks[0].Stats(); s.BytesDirect != 0 || s.BytesSent != 1<<20 {
 		t.Errorf("%+v", s)
+	}
+
+	both := <-logged + <-logged
+	waits, late := "that process has not connected to 127.0.0.1:1", "no answer yet"
+	if strings.Count(both, waits) != 1 || strings.Count(both, "error=") != 2 ||
+		!strings.Contains(both, "refused") && !strings.Contains(both, late) {
+		t.Errorf("the log does not say why:\n%s", both)
 	}
 }
 

@@ -3,6 +3,9 @@ package core
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/wire"
@@ -51,8 +54,8 @@ func (l *leader) admit(r wire.Registration, models, refused []string) error {
 	for id, n := range l.nodes {
 		if id != r.Node && n.reg.Arithmetic != r.Arithmetic {
 			return fmt.Errorf("the shards of this cluster compute with %s, this one with %s, which "+
-				"rounds differently; set LONGTAKE_CPU, or LONGTAKE_CUDA, to the same on all",
-				n.reg.Arithmetic, r.Arithmetic)
+				"rounds differently; %s", n.reg.Arithmetic, r.Arithmetic,
+				oneArithmetic(n.reg.Arithmetic, r.Arithmetic))
 		}
 	}
 
@@ -79,6 +82,15 @@ func (l *leader) admit(r wire.Registration, models, refused []string) error {
 	return nil
 }
 
+// oneArithmetic says what gives two shards the same arithmetic.
+func oneArithmetic(a, b string) string {
+	onGPU := func(arithmetic string) bool { return strings.HasPrefix(arithmetic, "cuda") }
+	if onGPU(a) != onGPU(b) {
+		return "set device to cuda on all, or to cpu on all"
+	}
+	return "set LONGTAKE_CPU, or LONGTAKE_CUDA, to the same on all"
+}
+
 // logNewNode tells the operator of a node that was not there before.
 func (l *leader) logNewNode(r wire.Registration) {
 	l.c.log.Info("node registered", "node", r.Node, "name", r.Name, "device", r.Device,
@@ -86,6 +98,16 @@ func (l *leader) logNewNode(r wire.Registration) {
 	if own := l.c.cfg.Version; r.Version != own {
 		l.c.log.Warn("a node runs another version of longtake than this coordinator; update what is "+
 			"older", "node", r.Node, "name", r.Name, "version", r.Version, "coordinator", own)
+	}
+
+	// One of the racks counts then, for all nodes of the host.
+	for _, id := range slices.Sorted(maps.Keys(l.nodes)) {
+		if o := l.nodes[id].reg; r.Host != "" && o.Host == r.Host && o.Rack != r.Rack {
+			l.c.log.Warn("nodes of one host name different racks; give them the same rack, or hosts of "+
+				"their own", "host", r.Host, "node", r.Node, "name", r.Name, "rack", r.Rack,
+				"other", o.Name, "its_rack", o.Rack)
+			return
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package core
 
 import (
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +77,19 @@ func TestNodesAtWorkMeasureNothing(t *testing.T) {
 		}
 		if p := w.beat(other, nil); p.Probe != nil {
 			t.Fatalf("the idle node is sent to the one at work: %+v", p.Probe)
+		}
+	}
+}
+
+// TestRefusalSaysWhatToSet gives a node of another arithmetic advice that helps.
+func TestRefusalSaysWhatToSet(t *testing.T) {
+	for other, want := range map[string]string{"avx2": "LONGTAKE_CPU", "cuda-v3": "set device to cuda"} {
+		w := leads(t)
+		r := wire.Registration{Node: "a", Name: "a", Threads: 1, Model: demo(), Arithmetic: "avx512"}
+		say[wire.Welcome](w, r)
+		r.Node, r.Name, r.Arithmetic = "b", "b", other
+		if a := say[wire.Welcome](w, r); a.Accepted || !strings.Contains(a.Reason, want) {
+			t.Errorf("%s: %+v", other, a)
 		}
 	}
 }
