@@ -101,6 +101,7 @@ func read(v *config.Values) (shard.Config, error) {
 		Name:    v.String("name"), Device: v.String("device"),
 		Host: v.String("host"), Rack: v.String("rack"),
 		GPUs: v.String("gpus"), DType: v.String("dtype"), Threads: v.Int("threads"),
+		VAEDType:    v.String("vae-dtype"),
 		Experts:     engine.Residency(v.String("experts")),
 		TextEncoder: engine.Residency(v.String("text-encoder")),
 		TempDir:     v.String("tmp"), Cache: cmp.Or(v.String("cache"), shard.DefaultCache()),

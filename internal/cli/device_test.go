@@ -12,11 +12,13 @@ import (
 func TestDeviceMistakes(t *testing.T) {
 	_, clean := alone(t)
 	mistakes := map[string][]string{
-		"device is|cuda:0,1":             generate("--device", "gpu"),
-		"device is|cuda:|cuda:0,1":       generate("--device", "cuda:"),
-		"--gpus is|but device is cpu":    generate("--device", "cpu", "--gpus", "0"),
-		"--gpus is|but device is cuda:0": generate("--device", "cuda:0", "--gpus", "0"),
-		"gpus is|all, or numbers":        {"up", "--gpus", "0,x"},
+		"--vae-dtype is bf16|fp32 on a CPU": generate("--device", "cpu", "--vae-dtype", "bf16"),
+		"vae-dtype is|fp32, bf16":           {"up", "--vae-dtype", "fp8"},
+		"device is|cuda:0,1":                generate("--device", "gpu"),
+		"device is|cuda:|cuda:0,1":          generate("--device", "cuda:"),
+		"--gpus is|but device is cpu":       generate("--device", "cpu", "--gpus", "0"),
+		"--gpus is|but device is cuda:0":    generate("--device", "cuda:0", "--gpus", "0"),
+		"gpus is|all, or numbers":           {"up", "--gpus", "0,x"},
 		"--device does not go": {"generate", "-p", "x", "--device", "cpu", "--coordinator",
 			"http://127.0.0.1:1"},
 		"--shards is|1 to 64":              {"bench", "run", "--shards", "1,65"},

@@ -200,7 +200,7 @@ func (g *generation) checkRemote() error {
 		}
 	}
 
-	for _, key := range []string{"threads", "transport", "experts", "device", "gpus"} {
+	for _, key := range []string{"threads", "transport", "experts", "device", "gpus", "vae-dtype"} {
 		if strings.HasPrefix(g.values.Source(key), "flag") {
 			return daemon.Usagef("--%s does not go with a coordinator (%s), whose shards have "+
 				"theirs; leave one out",

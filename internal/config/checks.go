@@ -54,6 +54,7 @@ var checks = map[string]check{
 	"device":                 aDevice,
 	"gpus":                   gpuList,
 	"dtype":                  oneOf(append(compute.DTypeNames(), "auto")...),
+	"vae-dtype":              oneOf("fp32", "bf16"),
 	"experts":                oneOf("auto", "resident", "swap"),
 	"text-encoder":           oneOf("auto", "resident", "stream"),
 	"threads":                between(0, 1024),

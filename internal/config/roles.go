@@ -113,10 +113,15 @@ var device = Setting{Key: "device", Default: "auto", Usage: "where the model run
 	"(GPUs; needs a program built by make cuda), cuda:0,1 (these GPUs), or auto, GPUs where there " +
 	"are some"}
 
+// vaeDType is how GPUs convolve, wherever they are.
+var vaeDType = Setting{Key: "vae-dtype", Default: "fp32", Usage: "what the VAE's convolutions " +
+	"multiply on GPUs: fp32, near it by three products of bfloat16; or bf16, one product, faster " +
+	"and less exact. The same on all shards of a cluster"}
+
 // Devices returns the settings of what the shards of one process compute on.
 func Devices() Settings {
 	return Settings{device, {Key: "gpus", Default: "", Usage: "the GPUs to use: all, or numbers " +
-		"such as 0,1 (default: all that there are, unless device says otherwise)"}}
+		"such as 0,1 (default: all that there are, unless device says otherwise)"}, vaeDType}
 }
 
 // Shard returns the settings of cmd/shard.
@@ -139,6 +144,7 @@ func Shard() Settings {
 		{Key: "threads", Default: 0, Usage: "threads that compute on the CPU; 0: all cores"},
 		{Key: "dtype", Default: "auto", Usage: "what the model is loaded for: fp32, bf16, fp8, or " +
 			"auto, bf16 on GPUs and fp32 on CPUs; a job of another type loads it again"},
+		vaeDType,
 		experts,
 		{Key: "text-encoder", Default: "auto", Usage: "how the text encoder is in a GPU's memory. " +
 			"resident: whole; stream: layer by layer, for each new text; auto: whole where plenty is left"},

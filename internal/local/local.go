@@ -25,6 +25,7 @@ import (
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/collective/mem"
 	"github.com/longtake/longtake/internal/collective/nats"
+	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
@@ -53,6 +54,7 @@ type Config struct {
 	Threads   int    // of each shard on the CPU; 0: the cores, shared out
 	Transport string // "nats" or "mem"
 	Experts   engine.Residency
+	VAEDType  string // of convolutions on GPUs; "": fp32
 	DType     string // that models are loaded for; "": what the devices are made for
 
 	idleGPU bool // this machine has a GPU that this program cannot use
@@ -109,6 +111,9 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 	}
 	if c.Transport != "nats" && c.Transport != "mem" {
 		return c, daemon.Usagef("--transport is %q; allowed: nats, mem", c.Transport)
+	}
+	if c.VAEDType = v.String("vae-dtype"); c.VAEDType == compute.BF16.String() && len(c.GPUs) == 0 {
+		return c, daemon.Usagef("--vae-dtype is bf16; allowed: fp32 on a CPU")
 	}
 	if c.Experts, err = engine.ParseResidency(v.String("experts")); err != nil {
 		return c, daemon.Usagef("--%v", err)
@@ -295,7 +300,8 @@ func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard
 		Name:    fmt.Sprintf("shard-%d", i), Models: cfg.Models, AllModels: true,
 		LoRAs:   cfg.LoRAs,
 		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
-		Experts: cfg.Experts, Sharers: cfg.Shards, Weights: l.weights, Texts: &l.texts,
+		VAEDType: cfg.VAEDType,
+		Experts:  cfg.Experts, Sharers: cfg.Shards, Weights: l.weights, Texts: &l.texts,
 		TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane,
 		AfterLoad: daemon.TuneRuntime, ReleaseMemory: debug.FreeOSMemory,
 		ControlOptions: func() ([]shard.ControlOption, error) {

@@ -66,6 +66,8 @@ type Config struct {
 	// DType names the type that models are loaded for at the start; a job of another one loads its
 	// model again. "" and DTypeAuto: DefaultDType of the device.
 	DType string
+	// VAEDType names what convolutions multiply on a GPU: "fp32", near it, or "bf16"; "" is fp32.
+	VAEDType string
 	// TextEncoder says where the text encoder is on a GPU; "": resident where plenty is left.
 	TextEncoder engine.Residency
 	// Experts says where the transformers of a model with two are; "": in memory where they fit.

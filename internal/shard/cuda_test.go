@@ -5,6 +5,7 @@ package shard
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -27,17 +28,16 @@ func TestAClipOnGPUsIsTheSameOnAnyNumberOfThem(t *testing.T) {
 	k.sameLatents("", []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}, {CFG: 1, Ulysses: 3}})
 }
 
-// inV1 has GPUs run the first generation of kernels. The emulated GPU needs longest for tensor cores,
-// and what these tests are about is the same with all kernels, which others hold to each other.
-func inV1(t *testing.T) {
-	t.Helper()
-	t.Setenv("LONGTAKE_CUDA", "v1")
+// small is request at 32x32, whose convolutions are the most that an emulated GPU computes.
+func small(frames, steps int) job.Request {
+	side, r := 32, request(frames, steps, 0, job.Mesh{})
+	r.Width, r.Height = &side, &side
+	return r
 }
 
 // TestTwoExpertsOnGPUs makes clips of a model with two transformers, in memory together or one at a
 // time, and of one with a timestep for each token.
 func TestTwoExpertsOnGPUs(t *testing.T) {
-	inV1(t)
 	for name, how := range map[string][]engine.Residency{"a14b": {engine.Resident, engine.Swap},
 		"ti2v": {engine.Auto, engine.Auto}} {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +46,9 @@ func TestTwoExpertsOnGPUs(t *testing.T) {
 			for i, experts := range how {
 				k.addWith(string("ab"[i]), ownServers(0), func(c *Config) { c.Experts = experts })
 			}
-			k.sameLatents("", []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1},
+			r, wide := small(1, 2), 64
+			r.Width = &wide // a frame of 32x32 is one token of ti2v
+			k.sameLatentsOf(r, "", []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1},
 				{CFG: 1, Ulysses: 2}})
 		})
 	}
@@ -54,14 +56,13 @@ func TestTwoExpertsOnGPUs(t *testing.T) {
 
 // TestLoRAsOnGPUs makes clips of a model with two transformers, each changed by a LoRA.
 func TestLoRAsOnGPUs(t *testing.T) {
-	inV1(t)
 	k := startCluster(t, 0, ownServers)
 	k.device, k.model = DeviceCUDA, golden.Twin(t, "a14b")
 	ink := map[string]string{"ink": k.paint("rich", "")}
 	for _, name := range []string{"a", "b"} {
 		k.addWith(name, ownServers(0), func(c *Config) { c.LoRAs = ink })
 	}
-	r, meshes := request(1, 2, 0, job.Mesh{}), []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}}
+	r, meshes := small(1, 2), []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}}
 	plain := k.sameLatentsOf(r, "", meshes[:1])
 	r.LoRAs = []job.LoRA{{Name: "ink", Scale: 0.7}}
 	if k.sameLatentsOf(r, "", meshes) == plain {
@@ -72,7 +73,6 @@ func TestLoRAsOnGPUs(t *testing.T) {
 // TestAControlledClipOnGPUsIsTheSameOnAnyNumberOfThem makes a clip by a model of two transformers
 // that follows a part of a video.
 func TestAControlledClipOnGPUsIsTheSameOnAnyNumberOfThem(t *testing.T) {
-	inV1(t)
 	k := startCluster(t, 0, ownServers)
 	k.device, k.model = DeviceCUDA, golden.Twin(t, "vace22")
 	for _, name := range []string{"a", "b"} {
@@ -87,20 +87,19 @@ func TestADamagedModelOnGPUsFailsItsJobs(t *testing.T) { damagedModelFails(t, De
 
 // TestPicturesOnGPUs makes clips from pictures: through an image encoder, and as a condition.
 func TestPicturesOnGPUs(t *testing.T) {
-	inV1(t)
 	k := startCluster(t, 0, ownServers)
 	k.device, k.model = DeviceCUDA, golden.Twin(t, "flf2v")
 	for _, name := range []string{"a", "b"} {
 		k.addWith(name, ownServers(0), func(*Config) {})
 	}
-	k.sameLatentsOf(k.withPictures(request(5, 2, 0, job.Mesh{}), job.RoleStart, job.RoleLast), "",
+	k.sameLatentsOf(k.withPictures(small(5, 2), job.RoleStart, job.RoleLast), "",
 		[]job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}, {CFG: 1, Ulysses: 2}})
 }
 
 // sameLatents makes a clip with each mesh and wants the latents of the first, or those given.
 func (k *cluster) sameLatents(want string, meshes []job.Mesh) string {
 	k.t.Helper()
-	return k.sameLatentsOf(request(1, 2, 0, job.Mesh{}), want, meshes)
+	return k.sameLatentsOf(small(1, 2), want, meshes)
 }
 
 // sameLatentsOf is sameLatents of a clip of one's own.
@@ -206,5 +205,28 @@ func TestWhichGPUs(t *testing.T) {
 	}
 	if _, err := namedGPUs(DeviceCPU, "all"); err == nil {
 		t.Error("GPUs were taken although device is cpu")
+	}
+}
+
+// TestTheTypeOfConvolutionsIsPartOfTheGPUsArithmetic, so that no cluster mixes them. A CPU has no
+// choice.
+func TestTheTypeOfConvolutionsIsPartOfTheGPUsArithmetic(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	for dtype, want := range map[string]string{"": "cuda-v3", "fp32": "cuda-v3",
+		"bf16": "cuda-v3-vae-bf16"} {
+		dev, _, err := openDevices(Config{Device: DeviceCUDA, VAEDType: dtype}, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := dev.Arithmetic(); got != want {
+			t.Errorf("with %q it is %q", dtype, got)
+		}
+		dev.Close()
+	}
+	for dtype, device := range map[string]string{"bf16": DeviceCPU, "fp8": DeviceCUDA} {
+		_, _, err := openDevices(Config{Device: device, VAEDType: dtype}, log)
+		if err == nil || !strings.HasPrefix(err.Error(), "vae-dtype is") {
+			t.Errorf("%s on %s: %v", dtype, device, err)
+		}
 	}
 }

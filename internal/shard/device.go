@@ -72,7 +72,11 @@ func openDevices(cfg Config, log *slog.Logger) (main, decode device, err error) 
 		return nil, nil, fmt.Errorf("device is %q; allowed: cpu, cuda, auto", cfg.Device)
 	}
 
-	gpu, err := cuda.Open(cuda.Options{Ordinal: cfg.GPU})
+	conv, err := compute.ParseDType(cfg.VAEDType)
+	if err != nil || conv == compute.FP8 {
+		return nil, nil, fmt.Errorf("vae-dtype is %q; allowed: fp32, bf16", cfg.VAEDType)
+	}
+	gpu, err := cuda.Open(cuda.Options{Ordinal: cfg.GPU, Conv: conv})
 	switch {
 	case err == nil:
 		log.Info("computing on a GPU", "device", gpu.Name())
@@ -90,6 +94,10 @@ func openDevices(cfg Config, log *slog.Logger) (main, decode device, err error) 
 // openCPU opens two devices, since the decoder may use more threads: while rank 0 decodes, the
 // other shards of the process wait.
 func openCPU(cfg Config) (main, decode device, err error) {
+	if cfg.VAEDType == compute.BF16.String() {
+		return nil, nil, errors.New("vae-dtype is bf16; allowed: fp32 on a CPU, which convolves in " +
+			"nothing else")
+	}
 	m, err := cpu.New(cfg.Threads)
 	if err != nil {
 		return nil, nil, err
