@@ -71,8 +71,9 @@ func (g GPU) overlapRow(rows, width, side int) (Row, error) {
 		return r, err
 	}
 
-	// 100 %: both at once took as long as the longer one; 0 %: as long as one after the other.
-	hidden := (copies + computing - r.Seconds) / min(copies, computing)
+	// 100 %: both at once took as long as the longer one; 0 %: as long as one after the other. Each
+	// was measured by itself, so that the figures may be slightly beyond what can be.
+	hidden := min(max((copies+computing-r.Seconds)/min(copies, computing), 0), 1)
 	r.Note = fmt.Sprintf("copies alone %.3g ms, products alone %.3g ms: %.0f %% of the shorter hidden",
 		1e3*copies, 1e3*computing, 100*hidden)
 	return r, nil

@@ -105,6 +105,9 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 		return b.printNames(out)
 	}
 
+	if n, err := cuda.Count(); err == nil && (b.ordinal < 0 || b.ordinal >= n) {
+		return daemon.Usagef("--gpu is %d; allowed: 0 to %d", b.ordinal, n-1)
+	}
 	gpu, err := cuda.Open(cuda.Options{Ordinal: b.ordinal})
 	if errors.Is(err, cuda.ErrNone) {
 		err = fmt.Errorf("%w; this needs a machine with an NVIDIA GPU and its driver", err)
@@ -179,7 +182,7 @@ func (b gpuBench) other() (cuda.GPU, error) {
 }
 
 // gpuRow is the layout of a row of the table.
-const gpuRow = "%-34s %-5s %9s %9s %7s %9s %6s %s\n"
+const gpuRow = "%-50s %-5s %9s %9s %7s %9s %6s %s\n"
 
 // report prints the head and returns what prints and keeps a row. Rows go to stdout as they are
 // measured; they are kept in rows for the page. The function is called by the goroutine that runs

@@ -42,6 +42,10 @@ func TestBenchOnAGPU(t *testing.T) {
 	if r := longtake(t, "bench", "gpu", "--list"); r.code != 0 || r.out != name+"\n" {
 		t.Errorf("%+v", r)
 	}
+	r = longtake(t, "bench", "gpu", "--gpu", "99")
+	if r.code != 2 || !strings.Contains(r.err, "--gpu is 99; allowed: 0 to ") {
+		t.Errorf("%+v", r)
+	}
 	if !bench.Emulated(name) {
 		return
 	}

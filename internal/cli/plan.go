@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"cmp"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -37,14 +39,15 @@ is a folder on this machine, with a coordinator too; no weights and no pictures 
   longtake plan --shards 8 --model path/to/Wan2.2-T2V-A14B-Diffusers --size 1280x720`,
 		Args: daemon.NoArgs}
 	f := cmd.Flags()
-	shards := f.Int("shards", local.DefaultShards, "how many shards")
+	shards := f.Int("shards", 0, fmt.Sprintf("how many shards (default: those of the coordinator, as "+
+		"far as the clip can be split, or else %d)", local.DefaultShards))
 	path := f.String("model", "", "folder of the model (default: the built-in one)")
 	var r job.Request
 	defineFields(f, &r, func(field job.Field) bool { return field.Plans })
 
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if *shards < 1 {
+		if f.Changed("shards") && *shards < 1 {
 			return daemon.Usagef("--shards is %d; allowed: from 1", *shards)
 		}
 
@@ -69,19 +72,38 @@ is a folder on this machine, with a coordinator too; no weights and no pictures 
 		if err != nil {
 			return err
 		}
+		n := *shards
+		if n == 0 {
+			n = splittable(plan.Load(m, s), len(sites))
+			offers = offers[:min(len(offers), n)]
+		}
 		p := placing{m, s, sites}
-		if err := printPlan(cmd.OutOrStdout(), p, *shards, *js); err != nil || *js {
+		if err := printPlan(cmd.OutOrStdout(), p, n, *js); err != nil || *js {
 			return err
 		}
-		p.printBest(cmd.OutOrStdout(), *shards)
+		p.printBest(cmd.OutOrStdout(), n)
 		printForecast(cmd.OutOrStdout(), plan.Predict(m, s, offers), where)
 		return nil
 	}
 	return cmd
 }
 
+// splittable returns the most of n shards that a clip can be split over; the default without any.
+func splittable(l partition.Load, n int) int {
+	if n == 0 {
+		n = local.DefaultShards
+	}
+	for ; n > 1; n-- {
+		if _, err := partition.Choose(n, l); err == nil {
+			break
+		}
+	}
+	return n
+}
+
 // planOffers returns the speed and memory that n shards bring to a clip, and where: those
 // registered at a coordinator, fewer if it has fewer, or n that are as fast as this machine's CPU.
+// For 0 these are all that are registered, or the default number.
 // Of those at a coordinator it returns all as sites too. Shards at work count like idle ones: the
 // plan is for a cluster that has nothing else to do.
 func planOffers(cmd *cobra.Command, m job.Model, n int) (offers []plan.Offer,
@@ -98,7 +120,10 @@ func planOffers(cmd *cobra.Command, m job.Model, n int) (offers []plan.Offer,
 		for _, n := range nodes {
 			offers = append(offers, plan.Offer{Speed: n.Speed, Memory: n.Memory})
 		}
-		return offers[:min(len(offers), n)], sitesOf(nodes), "at " + url, nil
+		if n > 0 {
+			offers = offers[:min(len(offers), n)]
+		}
+		return offers, sitesOf(nodes), "at " + url, nil
 	}
 
 	// All cores for one shard: each of the n stands for a machine like this one.
@@ -106,7 +131,7 @@ func planOffers(cmd *cobra.Command, m job.Model, n int) (offers []plan.Offer,
 	if err != nil {
 		return nil, nil, "", daemon.Usage(err)
 	}
-	for range n {
+	for range cmp.Or(n, local.DefaultShards) {
 		offers = append(offers, plan.Offer{Speed: speed, Memory: memory})
 	}
 	return offers, nil, "each as fast as this machine", nil

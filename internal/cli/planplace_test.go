@@ -7,6 +7,7 @@ import (
 
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/topology"
 )
 
@@ -38,6 +39,17 @@ func TestPlanOnHosts(t *testing.T) {
 		"branches meet between hosts"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing:\n%s", want, out.String())
+		}
+	}
+}
+
+// TestSplittable is what a plan takes of a cluster's shards where nobody says how many.
+func TestSplittable(t *testing.T) {
+	m := job.Model{Heads: 8, Patch: [3]int{1, 2, 2}, TemporalScale: 4, SpatialScale: 8}
+	s := job.Spec{Width: 64, Height: 64, Frames: 33, Steps: 50, GuidanceScale: 5}
+	for n, want := range map[int]int{0: 2, 1: 1, 3: 3, 16: 16, 400: 16} {
+		if got := splittable(plan.Load(m, s), n); got != want {
+			t.Errorf("of %d shards: %d; want %d", n, got, want)
 		}
 	}
 }
