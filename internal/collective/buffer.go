@@ -20,9 +20,13 @@ func NewBuffer(n int) []byte {
 
 // Dirty is NewBuffer for memory that is written whole before anybody reads it: it may hold
 // anything. Zeroing it first would cost a large message much of the time that receiving it takes.
+// What was given back by Release is used again.
 func Dirty(n int) []byte {
 	if n < dirtyLeast {
 		return NewBuffer(n)
+	}
+	if b := released.take(n); b != nil {
+		return b
 	}
 
 	// Go makes memory without zeroing it for strings.Builder alone. Large pieces have pages of their

@@ -21,8 +21,8 @@ type Copies interface {
 	// row-major, in type t, little-endian. The returned function waits until dst is filled; it is
 	// called exactly once, from any goroutine. No operation may write src before it has returned.
 	Download(dst []byte, src Mat, t DType) (wait func() error)
-	// Upload copies src, which has the format that Download writes, to dst. No operation issued
-	// between BeginCopies and End may touch dst.
+	// Upload copies src, which has the format that Download writes, to dst. The caller may change src
+	// afterwards. No operation issued between BeginCopies and End may touch dst.
 	Upload(dst Mat, src []byte, t DType) error
 	// End makes operations issued from here on wait for the uploads.
 	End()

@@ -110,6 +110,7 @@ var owners = []struct {
 	{module + "internal/collective/direct", []string{"internal/collective", "internal/shard"}},
 	{module + "internal/collective/nats", []string{"internal/collective", "internal/shard",
 		"internal/local"}}, // the engine sees transports alone
+	{"github.com/zeebo/xxh3", []string{"internal/collective/direct"}},
 	{"gorgonia.org/cu", []string{"internal/cuda"}},
 	{"github.com/spf13/viper", []string{"internal/config"}},
 	{"github.com/spf13/cobra", []string{"internal/cli", "internal/daemon", "cmd"}},

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -25,6 +24,7 @@ type Conn struct {
 
 	writing sync.Mutex  // held for one frame, or what is queued
 	head    []byte      // of the frame being written
+	tail    []byte      // likewise
 	parts   net.Buffers // likewise
 	wroteAt atomic.Int64
 
@@ -90,16 +90,22 @@ func (c *Conn) run() {
 }
 
 // send writes a frame, with what is queued before it, and returns once the kernel has taken it.
-func (c *Conn) send(header, payload []byte, sum uint32) error {
+func (c *Conn) send(header, payload []byte, sum uint64) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.head = append(c.head[:0], c.takeQueue()...)
-	c.head = appendHead(c.head, header, len(payload), sum)
+
+	pad := padding(len(c.head) + prefixBytes + len(header))
+	c.head = appendHead(c.head, header, len(payload), sum, pad)
 	c.parts = append(c.parts[:0], c.head)
 	if len(payload) > 0 {
 		c.parts = append(c.parts, payload)
 	}
 
+	if padding(len(payload)) > 0 {
+		c.tail = appendFill(c.tail[:0], len(payload))
+		c.parts = append(c.parts, c.tail)
+	}
 	return c.write()
 }
 
@@ -133,8 +139,8 @@ func (c *Conn) takeQueue() []byte {
 func (c *Conn) Queue(header, payload []byte) {
 	c.queueing.Lock()
 	before := len(c.queue)
-	sum := crc32.Checksum(payload, castagnoli)
-	c.queue = append(appendHead(c.queue, header, len(payload), sum), payload...)
+	sum := payloadSum(payload)
+	c.queue = append(appendHead(c.queue, header, len(payload), sum, 0), payload...)
 	after := len(c.queue)
 	c.queueing.Unlock()
 
@@ -175,6 +181,7 @@ func (c *Conn) flush() error {
 	if len(c.head) == 0 {
 		return nil
 	}
+	c.head = appendFill(c.head, len(c.head))
 	c.parts = append(c.parts[:0], c.head)
 	return c.write()
 }
@@ -220,7 +227,7 @@ type reader struct {
 	conn    *Conn
 	buf     *bufio.Reader
 	until   time.Time // deadline that is set
-	head    [prefixBytes + HeaderMax]byte
+	head    [prefixBytes + HeaderMax + align]byte
 	discard []byte // where payloads go that nobody wants
 }
 
@@ -260,7 +267,7 @@ func (r *reader) frame() error {
 	}
 
 	raw := r.head[:prefixBytes+p.header]
-	if err := r.fill(raw[prefixBytes:]); err != nil {
+	if err := r.fill(r.head[prefixBytes : len(raw)+p.pad]); err != nil {
 		return err
 	}
 
@@ -285,7 +292,7 @@ func (r *reader) frame() error {
 }
 
 // payload reads n bytes to where the sink wants them, and sums them while they are in the cache.
-func (r *reader) payload(s Sink, n int) (sum uint32, err error) {
+func (r *reader) payload(s Sink, n int) (sum uint64, err error) {
 	var to []byte
 	if s != nil {
 		to = s.Buffer()
@@ -300,16 +307,27 @@ func (r *reader) payload(s Sink, n int) (sum uint32, err error) {
 		if s != nil {
 			piece = to[at : at+size]
 		}
-		if err := r.extend(); err != nil {
-			return 0, err
-		}
 
-		got, err := r.buf.Read(piece)
-		if err != nil {
-			return 0, err
+		// Whole pieces are summed as soon as they are here.
+		for got := 0; got < size; {
+			if err := r.extend(); err != nil {
+				return 0, err
+			}
+
+			k, err := r.buf.Read(piece[got:])
+			if err != nil {
+				return 0, err
+			}
+
+			from := got / sumBytes * sumBytes
+			got += k
+			to := got / sumBytes * sumBytes
+			if got == size {
+				to = size
+			}
+			sum = payloadSumFrom(sum, piece[from:to])
 		}
-		sum = crc32.Update(sum, castagnoli, piece[:got])
-		at += got
+		at += size
 	}
 	return sum, nil
 }

@@ -19,17 +19,19 @@
 // Frames follow, both ways, little endian. An empty one, without header and payload, is a sign of
 // life:
 //
-//	 0        2             3       4              8               12                 16
+//	 0        2             3       4              8               16                 20
 //	+--------+-------------+-------+--------------+---------------+------------------+
-//	| magic  | header size | zero  | payload size | payload's CRC | CRC of all above |
-//	| u16    | u8          | u8    | u32          | u32           | and header, u32  |
+//	| magic  | header size | zero  | payload size | payload's sum | CRC of all above |
+//	| u16    | u8          | u8    | u32          | u64           | and header, u32  |
 //	+--------+-------------+-------+--------------+---------------+------------------+
 //	| header, which says where the payload goes   | payload ...                      |
 //
-// The header has a checksum (CRC32C) of its own, so that a Receiver can say by it where the payload
-// goes before that is read: the kernel writes it straight into the message's final buffer, and the
-// sender's kernel reads it from the message. No copy is made in between. A wrong checksum, or a
-// frame above the limits, cuts the connection, since nothing after it can be trusted.
+// The payload's sum is the XXH3 of each 64 KiB of it, one after the other, each with the sum so
+// far as its seed. The header has a checksum (CRC32C) of its own, so that a Receiver can say by it
+// where the payload goes before that is read: the kernel writes it straight into the message's
+// final buffer, and the sender's kernel reads it from the message. No copy is made in between. A
+// wrong checksum, or a frame above the limits, cuts the connection, since nothing after it can be
+// trusted.
 //
 // A connection that is cut takes along what its kernels hold. Its users are told (User.Cut) and
 // send again what was not acknowledged on it. Answers to a frame go through the connection that it

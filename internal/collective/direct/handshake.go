@@ -32,7 +32,7 @@ const (
 	offerVersion = 1
 
 	helloMagic   = 0x4344544c // "LTDC" in little endian order
-	helloVersion = 1
+	helloVersion = 2
 	helloBytes   = 8 + 2*len(id{}) + nonceBytes
 	answerBytes  = nonceBytes + macBytes
 )

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"net"
 	"slices"
 	"sync"
@@ -93,14 +92,18 @@ func (l *Link) Width() int { return len(*l.conns.Load()) }
 // Send writes a frame and returns once the kernel has it, with the connection that it went by. If
 // that one is cut meanwhile, the next one is taken, and without any the error is ErrDown. Header
 // and payload are up to HeaderMax and PayloadMax bytes. Safe for concurrent use.
-func (l *Link) Send(header, payload []byte) (*Conn, error) {
-	c := l.pick()
+//
+// Frames with turns that follow each other go by different connections, as far as they are idle:
+// each has a reader of its own at the other side. Those with turn 0 share one, whose memory in the
+// kernel is still in the cache.
+func (l *Link) Send(header, payload []byte, turn uint32) (*Conn, error) {
+	c := l.pick(turn)
 	if c == nil {
 		return nil, ErrDown
 	}
 
-	sum := crc32.Checksum(payload, castagnoli)
-	for ; c != nil; c = l.pick() {
+	sum := payloadSum(payload)
+	for ; c != nil; c = l.pick(turn) {
 		n := int64(len(payload) + 1)
 		c.inFlight.Add(n)
 		err := c.send(header, payload, sum)
@@ -114,10 +117,12 @@ func (l *Link) Send(header, payload []byte) (*Conn, error) {
 	return nil, ErrDown
 }
 
-// pick returns the connection with the fewest bytes that wait, nil without any.
-func (l *Link) pick() (best *Conn) {
-	least := int64(0)
-	for _, c := range *l.conns.Load() {
+// pick returns the connection with the fewest bytes that wait, nil without any. Of several it is
+// the next one from the turn on.
+func (l *Link) pick(turn uint32) (best *Conn) {
+	conns, least := *l.conns.Load(), int64(0)
+	for i := range conns {
+		c := conns[(int(turn)+i)%len(conns)]
 		if n := c.inFlight.Load(); best == nil || n < least {
 			best, least = c, n
 		}

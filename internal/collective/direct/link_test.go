@@ -70,6 +70,7 @@ func (p *pair) exchange(t testing.TB, n int) {
 			if err != nil || !bytes.Equal(got, data) {
 				t.Errorf("rank %d sent %d bytes, got %d others: %v", r, n, len(got), err)
 			}
+			collective.Release(got) // later messages are read into it
 		})
 	}
 	wg.Wait()
@@ -95,7 +96,7 @@ var fast = direct.Options{Connections: 2, RetryMin: time.Millisecond,
 // They are turned away, no more than some are kept, and a pair still gets through.
 func TestStrangers(t *testing.T) {
 	p := newProcesses(t, startServer(t), fast, nats.Options{})
-	hello := append([]byte("LTDC\x01\x00\x00\x00"), make([]byte, 48)...)
+	hello := append([]byte("LTDC\x02\x00\x00\x00"), make([]byte, 48)...)
 	var silent []net.Conn
 	for i := range 400 {
 		nc, err := net.Dial("tcp", p.ps[i%2].node.Addr())

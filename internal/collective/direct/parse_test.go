@@ -51,11 +51,51 @@ func TestProof(t *testing.T) {
 	b.Close()
 }
 
+// TestPayloadSum wants one sum for a payload, in whatever pieces a reader has got it.
+func TestPayloadSum(t *testing.T) {
+	b := make([]byte, 3*sumBytes+5)
+	for i := range b {
+		b[i] = byte(i * i >> 3)
+	}
+	want := payloadSum(b)
+	for at := sumBytes; at < len(b); at += sumBytes {
+		if got := payloadSumFrom(payloadSum(b[:at]), b[at:]); got != want {
+			t.Errorf("%x in pieces of %d bytes and the rest, %x whole", got, at, want)
+		}
+	}
+	for _, i := range []int{0, sumBytes - 1, sumBytes, len(b) - 1} {
+		b[i] ^= 1
+		if payloadSum(b) == want {
+			t.Errorf("a wrong byte %d leaves the sum as it was", i)
+		}
+		b[i] ^= 1
+	}
+}
+
+// TestPadding has payloads begin, and what follows them end, at a multiple of align.
+func TestPadding(t *testing.T) {
+	for n := range 3 * align {
+		if got := len(appendFill(make([]byte, n), n)); got%align != 0 || got > n+prefixBytes+align {
+			t.Errorf("%d bytes are filled to %d", n, got)
+		}
+		pad := padding(n)
+		head := appendHead(nil, make([]byte, HeaderMax), n, 1, pad)
+		p, err := parsePrefix(head)
+		if err != nil || p.pad != pad || len(head) != prefixBytes+HeaderMax+pad {
+			t.Errorf("padding of %d: %+v, %v", n, p, err)
+		}
+	}
+	head := appendHead(nil, nil, 0, 0, align)
+	if _, err := parsePrefix(head); err == nil {
+		t.Error("a frame with more padding than there can be was taken")
+	}
+}
+
 // FuzzParse reads what anybody can send: the first bytes of a connection, frames, and offers.
 func FuzzParse(f *testing.F) {
 	f.Add(hello{index: 1, from: id{1}}.encode())
 	f.Add(Offer{addr: "h:1"}.Encode())
-	f.Add(appendHead(nil, []byte("header"), 9, 7))
+	f.Add(appendHead(nil, []byte("header"), 9, 7, 3))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if h, err := parseHello(b); err == nil && !bytes.Equal(h.encode(), b) {
 			t.Errorf("%x is not what %+v encodes to", b, h)
@@ -71,7 +111,8 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		raw := b[:prefixBytes+p.header]
-		if again := appendHead(nil, raw[prefixBytes:], p.payload, p.sum); !bytes.Equal(again, raw) {
+		again := appendHead(nil, raw[prefixBytes:], p.payload, p.sum, p.pad)
+		if !bytes.HasPrefix(again, raw) {
 			t.Errorf("%x is not what %+v encodes to", raw, p)
 		}
 	})

@@ -98,7 +98,7 @@ func (t *Transport) sendDirect(p *peer, l *direct.Link, h header, payload []byte
 	t.address(&h, p)
 	t.mu.Unlock()
 	var buf [headerBytes]byte
-	c, err := l.Send(appendHeader(buf[:0], h, len(payload)), payload)
+	c, err := l.Send(appendHeader(buf[:0], h, len(payload)), payload, h.index)
 	if err != nil {
 		return nil
 	}

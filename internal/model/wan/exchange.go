@@ -61,7 +61,7 @@ func (x *exchange) start(tag collective.Tag, from, place func(rank int) compute.
 			fetch = append(fetch, func() error { return err })
 			continue
 		}
-		send[r] = collective.NewBuffer(x.s.bytes(m))
+		send[r] = collective.Dirty(x.s.bytes(m))
 		fetch = append(fetch, x.copies.Download(send[r], m, x.s.t.dtype))
 	}
 
@@ -136,7 +136,12 @@ func (x *exchange) unpack(r int, m compute.Mat, b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	return x.copies.Upload(m, b, x.s.t.dtype)
+
+	if err := x.copies.Upload(m, b, x.s.t.dtype); err != nil {
+		return err
+	}
+	collective.Release(b) // no copy reads it after Upload
+	return nil
 }
 
 // bytes returns the size of a matrix on its way.
