@@ -112,8 +112,8 @@ func (c *chooser) before(a, b bin, order int) bool {
 // next to each other; within a group the fast ranks come first, which have the most of it.
 func (c *chooser) arrange(cells [][]int) []int {
 	type cell struct {
-		sites         []int
-		slowest, from int
+		sites   []int
+		slowest int
 	}
 	sorted := make([]cell, len(cells))
 	for i, sites := range cells {

@@ -12,7 +12,6 @@ import (
 type operandCase struct {
 	rows, cols, headDim   int
 	row, n, col, width    int
-	name                  string // of the operation that makes it
 	x, y, gain, cos, sine []float32
 }
 
