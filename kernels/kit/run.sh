@@ -106,9 +106,9 @@ export peer
 if [ -n "${KIT_TINY:-}" ]; then
 	stage tiny 120 bash -c "bench ."
 else
-	stage gemm 60 bash -c "bench '^gemm (8192|32760x1536)'"
+	stage gemm 90 bash -c "bench '^gemm (8192|32760x(1536|8960)x)'"
 	stage attention 50 bash -c "bench '^attention (32760|32768|16384)'"
-	stage blocks 75 bash -c "bench '^wan (1.3B|14B) .*block'"
+	stage blocks 85 bash -c "bench '^wan (1.3B|14B) .*block'"
 	stage vae 60 bash -c "bench '^(conv|vae)'"
 	stage rest 60 bash -c "bench '^(umt5|upload|wan 1.3B (step|guided|pass)|copies)'"
 fi
