@@ -30,4 +30,4 @@ cuobjdump -lelf "$out.fatbin" >"$out.elf"
 for a in $archs; do
 	grep -q "\.sm_$a\." "$out.elf" || { echo "there is no machine code for sm_$a" >&2; exit 1; }
 done
-case " $archs " in *" 90a "*) cuobjdump -sass "$out.fatbin" | awk -f "$here/sass-order.awk" >"$out.order" ;; esac
+case " $archs " in *" 90a "*) cuobjdump -sass -arch sm_90a "$out.fatbin" | awk -f "$here/sass-order.awk" >"$out.order" ;; esac

@@ -375,9 +375,9 @@ template <int WIDE> DEVICE void start(Call c, const int* lists) {
 }
 
 #if HOPPER
-#define RUN(WIDE, lists, ...) start<WIDE>(Call __VA_ARGS__, lists)
+#define ATTEND_V3(WIDE, lists, ...) start<WIDE>(Call __VA_ARGS__, lists)
 #else
-#define RUN(WIDE, lists, ...) absent()
+#define ATTEND_V3(WIDE, lists, ...) absent()
 #endif
 
 // ATTENTION_V3 defines the kernel for head dims up to WIDE. q, dst: [nq, heads·hd]; k: panels of each
@@ -388,10 +388,11 @@ template <int WIDE> DEVICE void start(Call c, const int* lists) {
   KERNEL_CLUSTER(THREADS, BLOCKS, name)                                                           \
   (char* dst, i64 ld, i64 form, const float* q, i64 ldq, const bf16* k, const bf16* v, i64 pitch, \
    i64 nq, i64 nk, i64 hd, double scale, double last, const int* lists) {                         \
-    const i64 head = blockIdx.y, size = head * pitch * WIDE;                                      \
-    RUN(WIDE, lists,                                                                              \
-        {q + head * hd, k + size, v + size, {{dst, ld, form}, head * hd, hd}, ldq, pitch, nq, nk, \
-         hd, (float)scale, (float)last, {}, 0});                                                  \
+    [[maybe_unused]] const i64 head = blockIdx.y;                                                 \
+    ATTEND_V3(WIDE, lists,                                                                        \
+        {q + head * hd, k + head * pitch * WIDE, v + head * pitch * WIDE,                         \
+         {{dst, ld, form}, head * hd, hd}, ldq, pitch, nq, nk, hd, (float)scale, (float)last, {}, \
+         0});                                                                                     \
   }                                                                                               \
   LAUNCHABLE_CLUSTER(THREADS, BLOCKS, name)
 

@@ -230,11 +230,11 @@ template <class K> DEVICE void run(const Call& c, const Epilogue& ep) {
   cluster::sync();  // the other block may still give stages back
 }
 
-#define RUN(K) \
+#define MULTIPLY_V3(K) \
   run<K>({x, w, x_pitch, w_pitch, count, n, out, skip}, \
          {dst, ld, bias, act, mul, ld_mul, gate, ld_gate, index, residual, ld_residual, form})
 #else
-#define RUN(K) absent()
+#define MULTIPLY_V3(K) absent()
 #endif
 // x: panels of [n, in]; w: those of [out, in], from a multiple of 8 outputs on, `skip` before the
 // first. grid: as many blocks as work at one time, an even number
@@ -244,7 +244,7 @@ template <class K> DEVICE void run(const Call& c, const Epilogue& ep) {
    float* dst, i64 ld, const float* bias, i64 act, const float* mul, i64 ld_mul,                  \
    const float* gate, i64 ld_gate, const int* index, const float* residual, i64 ld_residual,      \
    i64 form) {                                                                                    \
-    RUN(K);                                                                                       \
+    MULTIPLY_V3(K);                                                                               \
   }                                                                                               \
   LAUNCHABLE_CLUSTER(THREADS, CLUSTER, name)
 
