@@ -147,13 +147,13 @@ typedef Shape<32, false> FewBF16;
 
 // x: operand of the input's frames, earlier ones first; weight: that of conv_weights. grid:
 // out_t · ceil(out_h·out_w / 128) · ceil(out / columns)
-KERNEL(v2::THREADS, conv_v2_96)(CONV_PARAMETERS) { CONV_V2(v2::Usual); }
+KERNEL_ALONE(v2::THREADS, conv_v2_96)(CONV_PARAMETERS) { CONV_V2(v2::Usual); }
 LAUNCHABLE(v2::THREADS, conv_v2_96)
 
 KERNEL(v2::THREADS, conv_v2_32)(CONV_PARAMETERS) { CONV_V2(v2::Few); }
 LAUNCHABLE(v2::THREADS, conv_v2_32)
 
-KERNEL(v2::THREADS, conv_v2_96_bf16)(CONV_PARAMETERS) { CONV_V2(v2::UsualBF16); }
+KERNEL_ALONE(v2::THREADS, conv_v2_96_bf16)(CONV_PARAMETERS) { CONV_V2(v2::UsualBF16); }
 LAUNCHABLE(v2::THREADS, conv_v2_96_bf16)
 
 KERNEL(v2::THREADS, conv_v2_32_bf16)(CONV_PARAMETERS) { CONV_V2(v2::FewBF16); }

@@ -31,7 +31,8 @@ constexpr int LANES = 8;
 
 // Exponents outside are not modelled: sums may then leave the range of float32, or be infinite.
 constexpr int HIGHEST = 100, LOWEST = -90;
-constexpr int OF_ZERO = -1000, OF_INFINITY = 1000;
+// Zero times infinity, or NaN, is NaN: their sum is still beyond HIGHEST.
+constexpr int OF_ZERO = -1000, OF_INFINITY = 4000;
 
 int exponent_of(float x) {
   uint32_t bits;

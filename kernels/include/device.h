@@ -10,6 +10,8 @@
 // Two blocks of it must fit a multiprocessor: without that, ptxas would rather spill than give up a
 // block.
 #define KERNEL(threads, name) extern "C" __global__ void __launch_bounds__(threads, 2) name
+// KERNEL_ALONE begins one whose block has a multiprocessor to itself, and all of its registers.
+#define KERNEL_ALONE(threads, name) extern "C" __global__ void __launch_bounds__(threads, 1) name
 // LAUNCHABLE registers a kernel in the emulator; a GPU finds it in the module.
 #define LAUNCHABLE(threads, name)
 #define LAUNCHABLE_CLUSTER(threads, blocks, name)

@@ -18,6 +18,7 @@
 #define __global__
 #define __restrict__
 #define KERNEL(threads, name) extern "C" void name
+#define KERNEL_ALONE(threads, name) KERNEL(threads, name)
 
 namespace emu {
 

@@ -16,15 +16,12 @@
 #endif
 
 #ifdef __CUDACC__
-// KERNEL_ALONE begins a kernel whose block has a multiprocessor to itself.
-#define KERNEL_ALONE(threads, name) extern "C" __global__ void __launch_bounds__(threads, 1) name
 // TILES is the block's dynamic shared memory from its first address that is a multiple of 1024 on: the
 // launch asks for 1024 bytes more than `bytes`.
 #define TILES(name, bytes)                                         \
   extern __shared__ __align__(1024) unsigned char tile_memory[];   \
   const uint32_t name = ((uint32_t)__cvta_generic_to_shared(tile_memory) + 1023) / 1024 * 1024
 #else
-#define KERNEL_ALONE(threads, name) KERNEL(threads, name)
 #define TILES(name, bytes) \
   const uint32_t name = (emu::tile_memory(#name, (bytes) + 1024) + 1023) / 1024 * 1024
 #endif
