@@ -203,7 +203,9 @@ func (e *Engine) loadExpert(ctx context.Context, name string) error {
 		})
 	if err == nil {
 		e.experts.loaded[name] = dit.On(e.dev.Main)
-		e.form = e.experts.loaded[name].Form()
+		if e.form == nil { // of all experts; a checkpoint may be reading it
+			e.form = e.experts.loaded[name].Form()
+		}
 	}
 	return err
 }

@@ -76,13 +76,16 @@ func (p *pair) exchange(t testing.TB, n int) {
 	wg.Wait()
 }
 
-// goDirect exchanges until bytes go directly.
+// goDirect exchanges until the bytes of both ranks go directly.
 func (p *pair) goDirect(t testing.TB) {
 	t.Helper()
 	for i := 0; i < 10000; i++ {
-		before := p.ranks[0].Stats().BytesDirect
+		var before [2]uint64
+		for r, tr := range p.ranks {
+			before[r] = tr.Stats().BytesDirect
+		}
 		p.exchange(t, 1000)
-		if p.ranks[0].Stats().BytesDirect > before {
+		if p.ranks[0].Stats().BytesDirect > before[0] && p.ranks[1].Stats().BytesDirect > before[1] {
 			return
 		}
 	}
