@@ -74,6 +74,9 @@ func head(x []float32, of, frames int) []float32 {
 // result has the bytes of the clip made in one go. Wherever the first go ends, what it made comes
 // back untouched.
 func TestTwoCallsEqualOne(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it makes more than a dozen clips, one after the other")
+	}
 	objects := artifact.NewMemory()
 	one := makeClip(t, resolved(t, 16), startMeshes[0], objects)
 	for i, n := range []int{6, 10, 14, 4, 8, 1} { // windows end at 6, 10 and 14

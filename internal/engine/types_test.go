@@ -25,6 +25,9 @@ type qualityClip struct {
 // with fp32. With -v it prints the rows of the table in docs/models.md; the demo's clips are those
 // of the long tests.
 func TestQualityOfTypes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("other tests of short runs hold the types to the reference")
+	}
 	clips := []qualityClip{
 		{"tiny3_e2e", tiny("tiny3"), "", []uint64{1, 2}, 0, 50, 0.01},
 		{"tiny5_e2e", tiny("tiny5"), "", []uint64{1, 2}, 0, 50, 0.01},

@@ -78,7 +78,7 @@ func TestAControlledClipOnGPUsIsTheSameOnAnyNumberOfThem(t *testing.T) {
 	for _, name := range []string{"a", "b"} {
 		k.add(name, ownServers(0))
 	}
-	r := request(1, 2, 0, job.Mesh{})
+	r := small(1, 2)
 	r.Inputs = []job.Input{k.film(job.RoleVideo, 1), k.film(job.RoleMask, 1)}
 	k.sameLatentsOf(r, "", []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 1, Ulysses: 2}})
 }
