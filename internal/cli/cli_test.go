@@ -110,11 +110,19 @@ func upWith(t *testing.T, model, data string) string {
 // TestWhatTakesTooMuchIsRefused before a cluster is started for it.
 func TestWhatTakesTooMuchIsRefused(t *testing.T) {
 	_, clean := alone(t)
-	for parts, args := range map[string][]string{
+	refused(t, map[string][]string{
 		"--size is 1280x720|times the pixels|predicted to take|force": {"generate", "-p", "x", "--size",
 			"1280x720", "--seconds", "4"},
 		"longtake: request is too long|limits.request-time|force": generate("--limits-request-time", "1us"),
-	} {
+	})
+	clean()
+}
+
+// refused runs commands, by the parts, with | between them, of the one line that each is refused
+// with.
+func refused(t *testing.T, commands map[string][]string) {
+	t.Helper()
+	for parts, args := range commands {
 		r := longtake(t, args...)
 		if r.code != 2 || strings.Count(r.err, "\n") != 1 {
 			t.Errorf("%q: %+v, want code 2 and one line", args, r)
@@ -125,7 +133,6 @@ func TestWhatTakesTooMuchIsRefused(t *testing.T) {
 			}
 		}
 	}
-	clean()
 }
 
 func TestInterrupt(t *testing.T) {

@@ -35,17 +35,7 @@ func TestDeviceMistakes(t *testing.T) {
 		mistakes["--gpus is|built without CUDA"] = generate("--gpus", "0,1")
 	}
 
-	for parts, args := range mistakes {
-		r := longtake(t, args...)
-		if r.code != 2 || strings.Count(r.err, "\n") != 1 {
-			t.Errorf("%q: %+v, want code 2 and one line", args, r)
-		}
-		for p := range strings.SplitSeq(parts, "|") {
-			if !strings.Contains(r.err, p) {
-				t.Errorf("%q: %q lacks %q", args, r.err, p)
-			}
-		}
-	}
+	refused(t, mistakes)
 	clean()
 }
 

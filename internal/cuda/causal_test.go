@@ -6,11 +6,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"sync"
 	"testing"
 
 	"github.com/longtake/longtake/internal/collective"
-	"github.com/longtake/longtake/internal/collective/mem"
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/model"
@@ -33,23 +31,10 @@ func causalPasses(t testing.TB, f *model.Folder, dt compute.DType,
 		heads: partition.Even(f.Transformer.NumAttentionHeads, n)}
 	r.v = make([]float32, len(r.x))
 
-	world, errs := mem.NewWorld(n, mem.Options{}), make([]error, n)
-	var wg sync.WaitGroup
-	for i, dev := range devs {
-		w := weights(t, f, "transformer")
-		wg.Go(func() {
-			if errs[i] = r.causalPass(dev, w, world[i]); errs[i] != nil {
-				world[i].Close()
-			}
-		})
-	}
-	wg.Wait()
-	for i, err := range errs {
-		if err != nil {
-			t.Fatalf("rank %d of %d: %v", i, n, err)
-		}
-		world[i].Close()
-	}
+	w := weightsOfRanks(t, f, n)
+	eachRank(t, n, func(i int, tr collective.Transport) error {
+		return r.causalPass(devs[i], w[i], tr)
+	})
 	return r.v
 }
 

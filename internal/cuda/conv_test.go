@@ -27,11 +27,7 @@ func openLow(t testing.TB, generation string) GPU {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
-			t.Errorf("cannot close: %v", err)
-		}
-	})
+	closeAtEnd(t, d)
 	return d
 }
 

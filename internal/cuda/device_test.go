@@ -14,16 +14,7 @@ import (
 // what it left behind.
 func open(t testing.TB, _ int) compute.Device {
 	t.Helper()
-	d, err := Open(Options{Exact: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
-			t.Errorf("cannot close: %v", err)
-		}
-	})
-	return d
+	return openWith(t, Options{Exact: true})
 }
 
 // eachGeneration runs f with each generation of kernels that the GPU can run.

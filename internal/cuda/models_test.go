@@ -78,12 +78,17 @@ func openWith(t testing.TB, o Options) *Device {
 	if err != nil {
 		t.Fatal(err)
 	}
+	closeAtEnd(t, d)
+	return d.(*Device)
+}
+
+// closeAtEnd closes a device when the test ends, and fails it for what was left behind.
+func closeAtEnd(t testing.TB, d GPU) {
 	t.Cleanup(func() {
 		if err := d.Close(); err != nil {
 			t.Errorf("cannot close: %v", err)
 		}
 	})
-	return d.(*Device)
 }
 
 func weights(t testing.TB, f *model.Folder, part string) *model.Weights {
@@ -138,12 +143,31 @@ func passOver(t testing.TB, f *model.Folder, dt compute.DType, devs []compute.De
 		embeds: normal(5 * f.Transformer.TextDim), tokens: partition.Even(passGrid.Tokens(), n),
 		heads: partition.Even(heads, n)}
 	r.v = make([]float32, len(r.x))
+	w := weightsOfRanks(t, f, n)
+	eachRank(t, n, func(i int, tr collective.Transport) error {
+		return r.pass(devs[i], w[i], over(tr))
+	})
+	return r.v
+}
+
+// weightsOfRanks returns a transformer's weights once for each of n ranks, which load at one time.
+func weightsOfRanks(t testing.TB, f *model.Folder, n int) (out []*model.Weights) {
+	t.Helper()
+	for range n {
+		out = append(out, weights(t, f, "transformer"))
+	}
+	return out
+}
+
+// eachRank calls pass for n ranks at the same time, each with its end of a world in memory. A rank
+// that fails closes its end, so that the others end as well.
+func eachRank(t testing.TB, n int, pass func(rank int, tr collective.Transport) error) {
+	t.Helper()
 	world, errs := mem.NewWorld(n, mem.Options{}), make([]error, n)
 	var wg sync.WaitGroup
-	for i, dev := range devs {
-		w := weights(t, f, "transformer")
+	for i := range n {
 		wg.Go(func() {
-			if errs[i] = r.pass(dev, w, over(world[i])); errs[i] != nil {
+			if errs[i] = pass(i, world[i]); errs[i] != nil {
 				world[i].Close()
 			}
 		})
@@ -155,7 +179,6 @@ func passOver(t testing.TB, f *model.Folder, dt compute.DType, devs []compute.De
 		}
 		world[i].Close()
 	}
-	return r.v
 }
 
 // ranks is what the ranks of a pass share.

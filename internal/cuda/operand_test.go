@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"sync"
 	"testing"
 
-	"github.com/longtake/longtake/internal/collective/mem"
+	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/model/wan"
@@ -56,23 +55,11 @@ func TestOperandsGiveTheSameBits(t *testing.T) {
 			embeds: normal(5 * f.Transformer.TextDim), grid: grid,
 			tokens: partition.Even(grid.Tokens(), n), heads: partition.Even(3, n)}
 
-		world, errs := mem.NewWorld(n, mem.Options{}), make([]error, n)
-		var wg sync.WaitGroup
-		for i := range n {
-			dev := as(openWith(t, Options{SlabBytes: 1, CopyBytes: 1000}))
-			wg.Go(func() {
-				if errs[i] = r.pass(dev, load(), world[i]); errs[i] != nil {
-					world[i].Close()
-				}
-			})
+		var devs []compute.Device
+		for range n {
+			devs = append(devs, as(openWith(t, Options{SlabBytes: 1, CopyBytes: 1000})))
 		}
-		wg.Wait()
-		for i, err := range errs {
-			if err != nil {
-				t.Fatalf("rank %d of %d: %v", i, n, err)
-			}
-			world[i].Close()
-		}
+		eachRank(t, n, func(i int, tr collective.Transport) error { return r.pass(devs[i], load(), tr) })
 		return tensor.Bytes(r.v)
 	}
 

@@ -58,23 +58,6 @@ DEVICE void announce() {
 #endif
 }
 
-// arrive_at counts one arrival at the barrier that b is in a block of the cluster, be it the own
-// one. It says that what the block was given may be overwritten; what its threads have written is
-// not seen by other blocks for it (that would take a fence of the GPU's scope, and a wait that
-// empties the L1).
-DEVICE void arrive_at(One b, int rank) {
-#ifdef __CUDACC__
-  asm volatile(
-      "{\n"
-      ".reg .b32 there;\n"
-      "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
-      "}" ::"r"(b), "r"(rank) : "memory");
-#else
-  emu::mbarrier_arrive_at(b, rank);
-#endif
-}
-
 // Peer is where the barriers of a block of the cluster lie, worked out once for many arrivals: peer
 // is of any barrier of the thread's own block, and arrive_there is arrive_at for all of them.
 #ifdef __CUDACC__
@@ -92,6 +75,12 @@ typedef int Peer;
 DEVICE Peer peer(One, int rank) { return rank; }
 DEVICE void arrive_there(One b, Peer p) { emu::mbarrier_arrive_at(b, (unsigned)p); }
 #endif
+
+// arrive_at counts one arrival at the barrier that b is in a block of the cluster, be it the own
+// one. It says that what the block was given may be overwritten; what its threads have written is
+// not seen by other blocks for it (that would take a fence of the GPU's scope, and a wait that
+// empties the L1).
+DEVICE void arrive_at(One b, int rank) { arrive_there(b, peer(b, rank)); }
 
 // expect counts one arrival and makes the phase wait for so many bytes of copies.
 DEVICE void expect(One b, unsigned bytes) {

@@ -10,28 +10,22 @@ out=${1:-$root/bin/kit}
 work=$root/bin/kit-work
 arch=${KIT_ARCH:-90a}
 rm -rf "$work" "$out"
-mkdir -p "$work/lib" "$work/bin" "$out"
+mkdir -p "$work/bin" "$out"
 cd "$root"
 CUDA_INCLUDE=${CUDA_INCLUDE:-$(kernels/fetch.sh headers.txt)/nvidia/cuda_runtime/include}
 export CUDA_INCLUDE
 
 # The kernels of this tree, in the programs, and others as files of their own.
-kernels/compile.sh kernels "$work/kernels" "$arch"
+kernels/compile.sh kernels "$work/gpu/kernels" "$arch"
 for v in ${KIT_VARIANTS:-}; do kernels/compile.sh "${v#*=}" "$work/kernels-${v%%=*}" "$arch"; done
-make -s -C kernels ../bin/cuda/lib/libcuda.a
-cp bin/cuda/lib/libcuda.a "$work/lib/"
-${CC:-gcc} -DIMAGE="\"$work/kernels.fatbin\"" -c kernels/driver/image.S -o "$work/image.o"
-ar Drcs "$work/lib/liblongtake_kernels.a" "$work/image.o"
+make -s -C kernels OUT="$work" gpu
 
-# Programs and tests. The stamp makes Go link again when an archive has changed.
-stamp=$(cat "$work"/lib/*.a | cksum | cut -d' ' -f1)
-export CGO_ENABLED=1 CGO_CFLAGS="-O2 -I$CUDA_INCLUDE"
-export CGO_LDFLAGS="-L$work/lib -Wl,--defsym=longtake_stamp=$stamp"
-go=${GO:-go}
+# Programs and tests.
+go() { CUDA_OUT=$work kernels/with-gpu.sh "${GO:-go}" "$@"; }
 flags="-tags cuda -trimpath -ldflags=-s"
-$go test -c -vet=off $flags -o "$work/bin/cuda.test" ./internal/cuda
-$go test -c -vet=off $flags -o "$work/bin/shard.test" ./internal/shard
-$go build $flags -o "$work/bin/" ./cmd/longtake
+go test -c -vet=off $flags -o "$work/bin/cuda.test" ./internal/cuda
+go test -c -vet=off $flags -o "$work/bin/shard.test" ./internal/shard
+go build $flags -o "$work/bin/" ./cmd/longtake
 for f in "$work"/kernels-*.fatbin; do [ ! -e "$f" ] || cp "$f" "$work/bin/"; done
 
 # What the programs hold of files that the tree has, such as the built-in model, is left out: the tree
