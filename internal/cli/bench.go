@@ -72,7 +72,7 @@ func benchCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := b.on.ChooseDevices(v.String("device"), v.String("gpus")); err != nil {
+		if err := b.on.ChooseDevices(v); err != nil {
 			return err
 		}
 		b.clip.DType = *dtype
@@ -218,7 +218,8 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	// NATS carries the activations, as between processes, so that what exchange costs is in the
 	// figures. The log is discarded, as it would stand between them.
 	c := local.Config{Models: []shard.ModelDir{{Dir: b.model}}, Shards: n, GPUs: b.on.GPUs,
-		Threads: max(1, b.threads/n), Transport: "nats", DType: b.clip.DType, Listen: "127.0.0.1:0",
+		VAEDType: b.on.VAEDType, Threads: max(1, b.threads/n), Transport: "nats",
+		DType: b.clip.DType, Listen: "127.0.0.1:0",
 		Checkpoints: saving, Log: slog.New(slog.DiscardHandler)}
 
 	cluster, err := local.Start(ctx, c)

@@ -67,4 +67,11 @@ func TestBenchRunOnGPUs(t *testing.T) {
 		!strings.Contains(r.err, "computing on ") || !strings.Contains(r.err, "(cuda, ") {
 		t.Errorf("%d rows: %+v", rows, r)
 	}
+
+	// The shards get the type of convolutions: the first kernels have none but float32.
+	t.Setenv("LONGTAKE_CUDA", "v1")
+	r = longtake(t, "bench", "run", "--model", tiny(), "--rounds", "1", "--vae-dtype", "bf16")
+	if r.code == 0 || !strings.Contains(r.err, "type of convolutions is bf16") {
+		t.Errorf("with bf16 in v1: %+v", r)
+	}
 }

@@ -14,6 +14,7 @@ func TestDeviceMistakes(t *testing.T) {
 	mistakes := map[string][]string{
 		"--vae-dtype is bf16|fp32 on a CPU": generate("--device", "cpu", "--vae-dtype", "bf16"),
 		"vae-dtype is|fp32, bf16":           {"up", "--vae-dtype", "fp8"},
+		"--vae-dtype is bf16|on a CPU":      {"bench", "run", "--device", "cpu", "--vae-dtype", "bf16"},
 		"device is|cuda:0,1":                generate("--device", "gpu"),
 		"device is|cuda:|cuda:0,1":          generate("--device", "cuda:"),
 		"--gpus is|but device is cpu":       generate("--device", "cpu", "--gpus", "0"),

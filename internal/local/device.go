@@ -6,17 +6,23 @@ import (
 	"strings"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/cpu"
 	"github.com/longtake/longtake/internal/cuda"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/shard"
 )
 
-// ChooseDevices takes the GPUs that the settings device and gpus name: see shard.ChooseGPUs. What
-// is not there, or not allowed, is a usage error.
-func (c *Config) ChooseDevices(device, gpus string) (err error) {
-	if c.GPUs, err = shard.ChooseGPUs(device, gpus); err != nil {
+// ChooseDevices takes what config.Devices says: the GPUs that device and gpus name (see
+// shard.ChooseGPUs), and what they convolve in. What is not there, or not allowed, is a usage
+// error.
+func (c *Config) ChooseDevices(v *config.Values) (err error) {
+	device := v.String("device")
+	if c.GPUs, err = shard.ChooseGPUs(device, v.String("gpus")); err != nil {
 		return daemon.Usagef("--%w", err)
+	}
+	if c.VAEDType = v.String("vae-dtype"); c.VAEDType == compute.BF16.String() && len(c.GPUs) == 0 {
+		return daemon.Usagef("--vae-dtype is bf16; allowed: fp32 on a CPU")
 	}
 
 	// A program without CUDA would say nothing of a GPU, and people wonder why it is slow.

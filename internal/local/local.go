@@ -25,7 +25,6 @@ import (
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/collective/mem"
 	"github.com/longtake/longtake/internal/collective/nats"
-	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
@@ -87,7 +86,7 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 		RequestTime: max(0, v.Duration("limits.request-time")), Log: log}
 
 	var err error
-	if err = c.ChooseDevices(v.String("device"), v.String("gpus")); err != nil {
+	if err = c.ChooseDevices(v); err != nil {
 		return c, err
 	}
 	if c.Shards == 0 {
@@ -111,9 +110,6 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 	}
 	if c.Transport != "nats" && c.Transport != "mem" {
 		return c, daemon.Usagef("--transport is %q; allowed: nats, mem", c.Transport)
-	}
-	if c.VAEDType = v.String("vae-dtype"); c.VAEDType == compute.BF16.String() && len(c.GPUs) == 0 {
-		return c, daemon.Usagef("--vae-dtype is bf16; allowed: fp32 on a CPU")
 	}
 	if c.Experts, err = engine.ParseResidency(v.String("experts")); err != nil {
 		return c, daemon.Usagef("--%v", err)
