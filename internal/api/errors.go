@@ -26,6 +26,7 @@ var kinds = []struct {
 	{coord.ErrKeyReused, http.StatusConflict, "idempotency_key_reused"},
 	{job.ErrTransition, http.StatusConflict, "wrong_state"},
 	{coord.ErrNoModel, http.StatusServiceUnavailable, "no_model"},
+	{coord.ErrUpgrading, http.StatusServiceUnavailable, "upgrading"},
 	{coord.ErrNotReady, http.StatusServiceUnavailable, "not_ready"},
 	{coord.ErrNotLeader, http.StatusServiceUnavailable, "no_leader"},
 }

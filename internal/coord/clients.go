@@ -12,10 +12,16 @@ import (
 // creations of several clients share a write to the disk and the loop does not wait for it. Where a
 // job starts from an object, which must not be deleted meanwhile, the core commits.
 func (c *Coordinator) Create(ctx context.Context, r job.Request) (job.Record, error) {
+	r = owned(ctx, r)
 	if len(r.Inputs) > 0 {
 		return do(ctx, c, func(reply func(job.Record, error)) { c.core.Create(r, reply) })
 	}
-	p, err := look(c, func() (core.Proposal, error) { return c.core.ProposeJob(r) })
+
+	by := actor(ctx)
+	p, err := look(c, func() (p core.Proposal, err error) {
+		c.core.As(by, func() { p, err = c.core.ProposeJob(r) })
+		return p, err
+	})
 	if err != nil {
 		return job.Record{}, err
 	}
@@ -28,7 +34,10 @@ func (c *Coordinator) Create(ctx context.Context, r job.Request) (job.Record, er
 
 // Retry implements Service.
 func (c *Coordinator) Retry(ctx context.Context, id job.ID) (job.Record, error) {
-	return do(ctx, c, func(reply func(job.Record, error)) { c.core.Retry(id, reply) })
+	r := owned(ctx, job.Request{})
+	return do(ctx, c, func(reply func(job.Record, error)) {
+		c.core.Retry(id, r.Owner, r.Team, reply)
+	})
 }
 
 // Cancel implements Service. The view is that after the order to stop was sent, not after it was

@@ -36,6 +36,8 @@ type Config struct {
 
 	leaseLeast time.Duration // of an input that a new leader comes to; default 10 min
 
+	commands int // as core.Config.Commands
+
 	room     func(dir string) (disk.Room, error) // default: disk.Of
 	logBytes int64                               // default: logBytesMax
 }
@@ -100,7 +102,8 @@ func (c *Config) fill() {
 func (c *Config) core() core.Config {
 	return core.Config{ID: c.ID, Version: c.Version, Limits: c.Limits, Timing: c.Timing,
 		CheckpointEvery: *c.CheckpointEvery, PreviewEvery: *c.PreviewEvery, LeaseLeast: c.leaseLeast,
-		Log: c.Log, Now: c.Now, Clock: c.Clock}
+		Commands: c.commands,
+		Log:      c.Log, Now: c.Now, Clock: c.Clock}
 }
 
 // alone reports whether this is the only coordinator. It then needs no TCP for Raft, no NATS routes

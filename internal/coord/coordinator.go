@@ -221,7 +221,8 @@ func (c *Coordinator) addresses() map[string]string {
 
 // do has the core called as an event, and names the leader if this coordinator is not the one.
 func do[T any](ctx context.Context, c *Coordinator, f func(reply func(T, error))) (T, error) {
-	v, err := call(ctx, c.loop, f)
+	by := actor(ctx)
+	v, err := call(ctx, c.loop, func(reply func(T, error)) { c.core.As(by, func() { f(reply) }) })
 	if errors.Is(err, ErrNotLeader) || errors.Is(err, errClosed) {
 		err = c.notLeader()
 	}

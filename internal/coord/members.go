@@ -207,6 +207,10 @@ func (c *Coordinator) RestoreSnapshot(_ context.Context, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
+	if most, missing := c.speaks(); trial.Version() > most {
+		return fmt.Errorf("%w: it is of version %d, which not all coordinators read: %s", ErrSnapshot,
+			trial.Version(), missing)
+	}
 	var have job.Models
 	c.loop.read(func() { have = c.core.Machine().Models() })
 	if err := sameModels(have, trial.Models()); err != nil {

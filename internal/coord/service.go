@@ -124,8 +124,10 @@ var (
 	// ErrNoSpace: no more jobs are taken until there is room.
 	ErrNoSpace  = core.ErrNoSpace
 	ErrNotReady = errors.New("the coordinator is not ready")
-	ErrAlone    = errors.New("not possible with one coordinator")
-	ErrSnapshot = errors.New("this snapshot cannot be restored")
+	// ErrUpgrading: some coordinators do not know yet what was asked for.
+	ErrUpgrading = core.ErrUpgrading
+	ErrAlone     = errors.New("not possible with one coordinator")
+	ErrSnapshot  = errors.New("this snapshot cannot be restored")
 )
 
 // NotLeaderError says who leads; errors.Is(err, ErrNotLeader) holds.

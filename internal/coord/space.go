@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -327,6 +328,9 @@ func (c *Coordinator) tellSpace() {
 	}
 	c.space.mu.Lock()
 	d := wire.Disk{ID: c.cfg.ID, Stage: int(c.space.own.stage), Reason: c.space.own.Full}
+	if d.Commands = cmp.Or(c.cfg.commands, core.CommandVersion); d.Commands > speaksFirst {
+		d.Version = c.cfg.Version
+	}
 	c.space.mu.Unlock()
 	if err := c.broker.conn.Publish(wire.SubjectDisk, wire.Encode(d)); err != nil {
 		c.log.Debug("cannot tell the leader of the disk", "error", err)

@@ -94,6 +94,9 @@ func (w world) Deaf() bool { return w.c.broker.away.Load() }
 // Disk implements core.World.
 func (w world) Disk() core.Disk { return w.c.space.disk() }
 
+// Speaks implements core.World.
+func (w world) Speaks() (int, string) { return w.c.speaks() }
+
 // Random implements core.World.
 func (w world) Random(p []byte) { rand.Read(p) } //nolint:errcheck // never fails
 

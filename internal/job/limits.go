@@ -11,6 +11,7 @@ const (
 	ShardsLimit  = NodesLimit
 	ThreadsLimit = 1024
 	KeyLimit     = 256 // bytes
+	OwnerLimit   = 128 // bytes of an owner's ID or a team's name
 	// ClipTokensLimit bounds what a latent takes on disk: 10 minutes of 1080p have 20 million.
 	ClipTokensLimit = 1 << 25
 

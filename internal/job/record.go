@@ -9,8 +9,11 @@ import (
 // Record is all that is decided about one job; it is what Raft replicates. Its transitions return a
 // changed copy and never write through the receiver, so records may be read without a lock.
 type Record struct {
-	ID         ID         `json:"id"`
-	Key        string     `json:"key,omitempty"` // the request's, for repeated creates
+	ID  ID     `json:"id"`
+	Key string `json:"key,omitempty"` // the request's, for repeated creates
+	// Owner is the ID of the principal that made the job, "" where access was open; Team is its team.
+	Owner      string     `json:"owner,omitempty"`
+	Team       string     `json:"team,omitempty"`
 	Spec       Spec       `json:"spec"`
 	State      State      `json:"state"`
 	Attempt    Attempt    `json:"attempt"` // of the latest placement; 0 before the first

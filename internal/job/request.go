@@ -56,8 +56,11 @@ type Request struct {
 	SecondsAsked string
 	Notes        []string
 
-	// Key makes a repeated create return the first one's job; empty: no such check.
+	// Key makes a repeated create of the same owner return the first one's job; empty: no such check.
 	Key string
+	// Owner is who asks, and Team the team that this is for. Clients do not say so themselves: it
+	// follows from who they are.
+	Owner, Team string
 
 	said map[string]bool // names of fields that Set has stored, also as their type's zero
 }

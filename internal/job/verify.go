@@ -134,7 +134,8 @@ func (r Record) checkNames() error {
 		return err
 	}
 	const widest = 3 // bytes that JSON writes for one that is not UTF-8
-	return checkText("key", r.Key, widest*KeyLimit)
+	return cmp.Or(checkText("key", r.Key, widest*KeyLimit), checkText("owner", r.Owner, OwnerLimit),
+		checkText("team", r.Team, OwnerLimit))
 }
 
 func checkText(field, s string, limit int) error {

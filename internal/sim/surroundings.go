@@ -37,6 +37,9 @@ func (s surroundings) Deaf() bool { return false }
 // Disk implements core.World. There is room for everything.
 func (s surroundings) Disk() core.Disk { return core.Disk{} }
 
+// Speaks implements core.World. All members are of this version.
+func (s surroundings) Speaks() (int, string) { return core.CommandVersion, "" }
+
 // Random implements core.World.
 func (s surroundings) Random(p []byte) {
 	for i := range p {

@@ -17,6 +17,7 @@ var levels = []struct {
 	{"internal/tensor", 0},
 	{"internal/terminal", 0},
 	{"internal/userfile", 0},
+	{"internal/access", 0},
 
 	{"internal/collective", 1},
 	{"internal/compute", 1},

@@ -20,6 +20,7 @@ const (
 	textLimit         = 4096    // bytes of a reason
 	routeLimit        = 256     // bytes of a route or device
 	capabilitiesLimit = 64
+	commandsLimit     = 1 << 20
 
 	// PreviewLimit bounds the bytes of a preview: a leader keeps one in memory for each running job.
 	PreviewLimit = 256 << 10
@@ -320,5 +321,9 @@ func (d Disk) check() error {
 	if d.Stage < 0 || d.Stage > 2 {
 		return fmt.Errorf("stage %d of a disk; allowed: 0 to 2", d.Stage)
 	}
-	return checkText("reason", d.Reason, textLimit)
+	if d.Commands < 0 || d.Commands > commandsLimit {
+		return fmt.Errorf("commands of version %d; allowed: 0 to %d", d.Commands, commandsLimit)
+	}
+	return cmp.Or(checkText("reason", d.Reason, textLimit),
+		checkText("version", d.Version, nameLimit))
 }

@@ -157,6 +157,10 @@ type Disk struct {
 	Stage int `json:"stage"`
 	// Reason is for people; empty with Stage 0.
 	Reason string `json:"reason,omitempty"`
+	// Commands is the newest version of Raft's commands that the coordinator reads, and Version is of
+	// its program; 0 and empty, from older ones: not said.
+	Commands int    `json:"commands,omitempty"`
+	Version  string `json:"version,omitempty"`
 }
 
 // Goodbye takes a node out, just before its process ends.

@@ -119,12 +119,13 @@ func (s *Snapshot) checkJobs() error {
 			return at(place, err)
 		}
 
-		if ids[r.ID] || r.Key != "" && keys[r.Key] {
+		key := requestKey(r.Owner, r.Key)
+		if ids[r.ID] || r.Key != "" && keys[key] {
 			return &job.FieldError{Field: place + ".id",
 				Value:   fmt.Sprintf("%s, key %.64q", r.ID, r.Key),
 				Allowed: "one that no job before it has"}
 		}
-		ids[r.ID], keys[r.Key] = true, true
+		ids[r.ID], keys[key] = true, true
 
 		if r.State != job.Running {
 			continue

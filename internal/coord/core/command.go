@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -8,10 +9,12 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// commandVersion is written into every command and snapshot. A coordinator refuses versions above
-// its own, since it cannot know what they mean: it stops, and says that it has to be updated.
-// Version 6 added the checksum, 7 the list of a job's inputs, 8 several models.
-const commandVersion = 8
+// commandVersion is the newest version of commands and snapshots that this program reads. A
+// coordinator refuses versions above its own, since it cannot know what they mean: it stops, and
+// says that it has to be updated. What it writes is of the version that all coordinators read: see
+// Machine.Version. Version 6 added the checksum, 7 the list of a job's inputs, 8 several models, 9
+// owners and who asked.
+const commandVersion = 9
 
 // modelsSince is the version from which on a cluster may have several models. What earlier ones say
 // of a model is of the only one.
@@ -39,6 +42,7 @@ const (
 	kindMember    kind = "member"    // notes where a coordinator's API is
 	kindLease     kind = "lease"     // keeps an input for a while that no job refers to
 	kindCluster   kind = "cluster"   // gives the cluster the id that its object store has
+	kindVersion   kind = "version"   // says that all coordinators read a version
 )
 
 // command is one entry of the Raft log. All that could differ between coordinators, such as the
@@ -69,6 +73,20 @@ type command struct {
 	Drain      *Drain          `json:"drain,omitempty"`  // of undrain, the node alone
 	Lease      *lease          `json:"lease,omitempty"`
 	Cluster    string          `json:"cluster,omitempty"` // id of the cluster, once
+
+	// Since version 9.
+	Speaks int    `json:"speaks,omitempty"` // what all coordinators read
+	By     *Actor `json:"by,omitempty"`     // the client whose request led to it
+}
+
+// Actor is a client whose request led to a command.
+type Actor struct {
+	// Owner is the ID of the principal, Name its name for people.
+	Owner string `json:"owner,omitempty"`
+	Name  string `json:"name,omitempty"`
+	// Addr is where the request came from, Request its id.
+	Addr    string `json:"addr,omitempty"`
+	Request string `json:"request,omitempty"`
 }
 
 // lease keeps an object for a while that no job refers to yet.
@@ -84,6 +102,9 @@ type creation struct {
 	Spec      job.Spec `json:"spec"`
 	QueuedMax int      `json:"queued_max"`
 	KeptMax   int      `json:"kept_max"`
+	// Owner and Team are those of the record, since version 9.
+	Owner string `json:"owner,omitempty"`
+	Team  string `json:"team,omitempty"`
 }
 
 // Peer is one coordinator of the cluster.
@@ -99,9 +120,10 @@ type part struct {
 	Object job.Object `json:"object"`
 }
 
-// encode returns the entry of the log: JSON of the present version, with a checksum.
+// encode returns the entry of the log: JSON with a checksum, of the newest version unless the
+// command has one.
 func (c command) encode() ([]byte, error) {
-	c.Version = commandVersion
+	c.Version = cmp.Or(c.Version, commandVersion)
 	data, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
@@ -118,13 +140,13 @@ const entryMax = 4 << 20
 
 // CheckEntry reports whether an entry of the log is one that can be applied.
 func CheckEntry(entry []byte) error {
-	_, err := decodeCommand(entry)
+	_, err := decodeCommand(entry, commandVersion)
 	return err
 }
 
-// decodeCommand reads an entry of the log. An error means that this coordinator cannot know what
-// was decided: it must not go on as if nothing had been.
-func decodeCommand(entry []byte) (command, error) {
+// decodeCommand reads an entry of the log, of version most at most. An error means that this
+// coordinator cannot know what was decided: it must not go on as if nothing had been.
+func decodeCommand(entry []byte, most int) (command, error) {
 	var c command
 	data, sealed, err := Unseal(entry)
 	if err != nil {
@@ -135,9 +157,9 @@ func decodeCommand(entry []byte) (command, error) {
 	}
 
 	switch {
-	case c.Version > commandVersion:
+	case c.Version > most:
 		return c, fmt.Errorf("it is of version %d, which a newer longtake wrote; this one (%d) has to "+
-			"be updated", c.Version, commandVersion)
+			"be updated", c.Version, most)
 	case c.Version < 1, c.Version >= sealSince && !sealed:
 		return c, fmt.Errorf("%w: version %d without a checksum", ErrCorrupt, c.Version)
 	case !kinds[c.Kind]:
@@ -150,4 +172,4 @@ func decodeCommand(entry []byte) (command, error) {
 var kinds = map[kind]bool{kindCreate: true, kindPlace: true, kindComplete: true, kindFail: true,
 	kindCancel: true, kindCancelled: true, kindDelete: true, kindModel: true, kindSwept: true,
 	kindSave: true, kindKeep: true, kindLose: true, kindDrain: true, kindUndrain: true,
-	kindMember: true, kindLease: true, kindCluster: true, kindForget: true}
+	kindMember: true, kindLease: true, kindCluster: true, kindForget: true, kindVersion: true}

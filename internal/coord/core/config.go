@@ -13,6 +13,9 @@ type Config struct {
 	Version string // of the program; nodes of another one are logged
 	Limits  Limits
 	Timing  Timing
+	// Commands is the newest version of commands that it reads; 0: CommandVersion. Less makes it a
+	// coordinator of an earlier program, for tests of upgrades.
+	Commands int
 	// CheckpointEvery and PreviewEvery are how many denoising steps lie between checkpoints and
 	// between previews, which come with checkpoints; 0: there are none.
 	CheckpointEvery int
@@ -109,6 +112,7 @@ func (c *Config) SetDefaults(alone bool) {
 		c.Clock = c.Now // of time.Now, Sub uses the monotonic reading
 	}
 	setDefault(&c.LeaseLeast, 10*time.Minute)
+	setDefault(&c.Commands, commandVersion)
 	c.Limits.SetDefaults()
 	c.Timing.SetDefaults(alone)
 }

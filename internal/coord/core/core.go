@@ -19,6 +19,8 @@ type Core struct {
 
 	// unsettled is set by everything that may change what the scheduler decides; Settle clears it.
 	unsettled bool
+	// by is the client whose request is being handled; nil: none is.
+	by *Actor
 	// damage says which objects were found damaged or gone. Clients find that out on any
 	// coordinator, so it outlives terms.
 	damage damage
@@ -31,8 +33,9 @@ type Core struct {
 // New returns a core with an empty machine that does not lead. Zero fields of cfg take defaults.
 func New(cfg Config, w World, o Observer) *Core {
 	cfg.SetDefaults(false)
-	return &Core{cfg: cfg, log: cfg.Log, world: w, observer: o, machine: NewMachine(),
-		damage: damage{}}
+	c := &Core{cfg: cfg, log: cfg.Log, world: w, observer: o, damage: damage{}}
+	c.Restore(NewMachine())
+	return c
 }
 
 // Apply applies a committed entry, in the order of the log, and returns what it made of its job.
@@ -57,7 +60,10 @@ func (c *Core) Err() error { return c.machine.stopped }
 func (c *Core) Snapshot() (*Snapshot, error) { return c.machine.Snapshot() }
 
 // Restore replaces the machine by one that ReadSnapshot returned.
-func (c *Core) Restore(m *Machine) { c.machine, c.unsettled = m, true }
+func (c *Core) Restore(m *Machine) {
+	m.most = c.cfg.Commands
+	c.machine, c.unsettled = m, true
+}
 
 // Machine returns the replicated machine, to read.
 func (c *Core) Machine() *Machine { return c.machine }
@@ -67,6 +73,7 @@ func (c *Core) Machine() *Machine { return c.machine }
 func (c *Core) Lead() {
 	c.lead = newLeader(c)
 	c.unsettled = true
+	c.lead.raiseVersion()
 }
 
 // Resign ends the term, if the core leads, and forgets all that is not replicated.
@@ -114,9 +121,28 @@ func (c *Core) leader() (*leader, error) {
 // wake has the scheduler look at the queue soon.
 func (c *Core) wake() { c.unsettled = true }
 
-// entry gives a command the time of day and encodes it for the log.
+// As calls f, whose commands are those of a client's request.
+func (c *Core) As(by Actor, f func()) {
+	before := c.by
+	c.by = &by
+	defer func() { c.by = before }()
+	f()
+}
+
+// entry gives a command the time of day, the client that asked for it and the version that all
+// coordinators read, and encodes it for the log. The error is ErrUpgrading where some of them do
+// not know the command yet.
 func (c *Core) entry(cmd command) ([]byte, error) {
 	cmd.Now = c.cfg.Now().UTC().Round(0)
+	if cmd.Version == 0 {
+		cmd.Version = c.machine.Version()
+	}
+	if err := c.spoken(cmd); err != nil {
+		return nil, err
+	}
+	if cmd.Version >= ownersSince {
+		cmd.By = c.by
+	}
 	return cmd.encode()
 }
 
@@ -133,9 +159,13 @@ func (c *Core) commit(cmd command) (job.Record, error) {
 // onceDeleted runs f now, or as soon as the deletion of objects that is under way has ended. What
 // gives an object to a job goes through here, so that no object is deleted that a job refers to.
 func (c *Core) onceDeleted(f func()) {
-	if c.deleting {
-		c.afterDelete = append(c.afterDelete, f)
+	if !c.deleting {
+		f()
 		return
 	}
-	f()
+	if c.by != nil {
+		by, g := *c.by, f
+		f = func() { c.As(by, g) }
+	}
+	c.afterDelete = append(c.afterDelete, f)
 }

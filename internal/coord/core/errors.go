@@ -11,6 +11,8 @@ var (
 	ErrNotLeader = errors.New("this coordinator is not the leader")
 	ErrNoSpace   = errors.New("there is no room for more")
 	ErrDamaged   = errors.New("the object store has damaged bytes for it")
+	// ErrUpgrading: some coordinators are of a version that does not know what was asked for.
+	ErrUpgrading = errors.New("the coordinators are being upgraded")
 )
 
 // ErrCorrupt is why an entry of the log or a snapshot cannot be what was written.

@@ -43,15 +43,18 @@ type order struct {
 
 // fakeWorld is the World of a core that leads alone. Its clock stands still unless a test moves it.
 type fakeWorld struct {
-	t     *testing.T
-	k     *Core
-	clock time.Time
-	today time.Time // the time of day
-	index uint64
+	speaks int // what all coordinators read; 0: the newest
+	t      *testing.T
+	k      *Core
+	clock  time.Time
+	today  time.Time // the time of day
+	index  uint64
 	// committing, if it is set, is called while an entry is on its way to the disk.
 	committing func()
-	orders     []order
-	stored     []string
+	// applied, if it is set, is called with each entry that was applied.
+	applied func(entry []byte)
+	orders  []order
+	stored  []string
 	// looks are answers of the object store that a test has still to let through.
 	looks []func()
 	disk  Disk
@@ -82,7 +85,11 @@ func (w *fakeWorld) Append(entry []byte) (job.Record, error) {
 		w.committing()
 	}
 	w.index++
-	return w.k.Apply(w.index, entry)
+	r, err := w.k.Apply(w.index, entry)
+	if w.applied != nil {
+		w.applied(entry)
+	}
+	return r, err
 }
 
 // Confirm implements World.
@@ -104,6 +111,14 @@ func (w *fakeWorld) Disk() Disk { return w.disk }
 
 // Objects implements World.
 func (w *fakeWorld) Objects() Objects { return fakeStore{w} }
+
+// Speaks implements World.
+func (w *fakeWorld) Speaks() (int, string) {
+	if w.speaks == 0 {
+		return CommandVersion, ""
+	}
+	return w.speaks, "c2 has an older version"
+}
 
 // Random implements World.
 func (w *fakeWorld) Random(p []byte) { copy(p, fmt.Sprint(w.index, w.clock.UnixNano())) }

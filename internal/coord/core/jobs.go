@@ -64,28 +64,34 @@ func (c *Core) ProposeJob(r job.Request) (Proposal, error) {
 	if err := l.servable(m, s); err != nil {
 		return Proposal{}, err
 	}
-	if !c.machine.keyed(r.Key) { // a repeat of what was taken before is taken again
+	if !c.machine.keyed(r.Owner, r.Key) { // a repeat of what was taken before is taken again
 		limits := plan.Limits{Tokens: c.cfg.Limits.RequestTokens, Time: c.cfg.Limits.requestTime()}
 		if err := plan.CheckLimits(m, s, l.offers(m.Name), limits, r.Force); err != nil {
 			return Proposal{}, err
 		}
 	}
-	p, err := c.proposeSpec(r.Key, s)
+	p, err := c.proposeSpec(asker{r.Owner, r.Team, r.Key}, s)
 	p.drawn = drawn
 	return p, err
 }
 
+// asker is who asks for a job, and the key of the request.
+type asker struct{ owner, team, key string }
+
 // proposeSpec proposes a new job, if there is room for it.
-func (c *Core) proposeSpec(key string, s job.Spec) (Proposal, error) {
-	if !c.machine.keyed(key) {
+func (c *Core) proposeSpec(a asker, s job.Spec) (Proposal, error) {
+	if !c.machine.keyed(a.owner, a.key) {
 		if err := cmp.Or(c.hasRoom(), c.fits(s)); err != nil {
 			return Proposal{}, fmt.Errorf("cannot create the job: %w", err)
 		}
 	}
 	limits := c.cfg.Limits
-	entry, err := c.entry(command{Kind: kindCreate, Job: c.newID(),
-		Create: &creation{Key: key, Spec: s, QueuedMax: limits.Queued, KeptMax: limits.Kept}})
-	return Proposal{Entry: entry, spec: s, key: key}, err
+	create := &creation{Key: a.key, Spec: s, QueuedMax: limits.Queued, KeptMax: limits.Kept}
+	if c.machine.Version() >= ownersSince {
+		create.Owner, create.Team = a.owner, a.team
+	}
+	entry, err := c.entry(command{Kind: kindCreate, Job: c.newID(), Create: create})
+	return Proposal{Entry: entry, spec: s, key: a.key}, err
 }
 
 // Create proposes a job and commits it. done is called, perhaps from within: what a job starts from
@@ -107,14 +113,15 @@ func (c *Core) commitProposal(p Proposal, err error) (job.Record, error) {
 	return p.Job(r)
 }
 
-// Retry queues a new job with the spec of a final one and calls done as Create does. It gets
-// ErrNotFound, job.ErrTransition while the job is not final, or a *job.FieldError if the cluster's
-// model has changed, or is gone, and cannot do it any more.
-func (c *Core) Retry(id job.ID, done func(job.Record, error)) {
-	c.onceDeleted(func() { done(c.commitProposal(c.proposeRetry(id))) })
+// Retry queues a new job of an owner with the spec of a final one, and calls done as Create does.
+// It gets ErrNotFound, job.ErrTransition while the job is not final, or a *job.FieldError if the
+// cluster's model has changed, or is gone, and cannot do it any more.
+func (c *Core) Retry(id job.ID, owner, team string, done func(job.Record, error)) {
+	a := asker{owner: owner, team: team}
+	c.onceDeleted(func() { done(c.commitProposal(c.proposeRetry(id, a))) })
 }
 
-func (c *Core) proposeRetry(id job.ID) (Proposal, error) {
+func (c *Core) proposeRetry(id job.ID, a asker) (Proposal, error) {
 	if !c.Leads() {
 		return Proposal{}, ErrNotLeader
 	}
@@ -134,7 +141,7 @@ func (c *Core) proposeRetry(id job.ID) (Proposal, error) {
 	if err != nil {
 		return Proposal{}, err
 	}
-	return c.proposeSpec("", r.Spec)
+	return c.proposeSpec(a, r.Spec)
 }
 
 // servable refuses what no mesh fits, a format that none of the nodes can write, and a type of

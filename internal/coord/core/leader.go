@@ -17,6 +17,9 @@ type leader struct {
 	since, dated time.Time
 	// graceUntil is until when nodes that have not registered with this leader are still expected to.
 	graceUntil time.Time
+	// missing is what keeps the cluster at an older version, missingTold when the log last said so.
+	missing     string
+	missingTold time.Time
 	// ticked is what the latest tick was given as the time up to which nodes were heard.
 	ticked time.Time
 
@@ -112,6 +115,7 @@ func (l *leader) tick(heard time.Time) {
 		}
 	}
 	l.forget()
+	l.raiseVersion()
 	l.tendModels()
 	l.endDrains()
 	l.expire()

@@ -16,16 +16,17 @@ type Machine struct {
 	// stopped is why the machine takes no more entries: one of them could not be read, so it does not
 	// know what the others have decided.
 	stopped error
+	most    int // the newest version of entries that it reads
 }
 
 // NewMachine returns a machine to which no entry was applied yet.
-func NewMachine() *Machine { return &Machine{state: newState()} }
+func NewMachine() *Machine { return &Machine{state: newState(), most: commandVersion} }
 
 // Apply executes one entry of the log and returns the job that it concerns, as it is afterwards;
 // zero if it concerns none. Whatever the bytes, it does not panic. An entry that cannot be read
 // stops the machine for good; one that is refused changes nothing, on every coordinator alike.
 func (m *Machine) Apply(index uint64, entry []byte) (job.Record, error) {
-	c, err := decodeCommand(entry)
+	c, err := decodeCommand(entry, m.most)
 	if err != nil && m.stopped == nil {
 		m.stopped = fmt.Errorf("entry %d of the log cannot be used: %w", index, err)
 	}
@@ -79,9 +80,9 @@ func (m *Machine) Members() map[string]string { return maps.Clone(m.state.member
 // Cluster returns the id under which the object store knows this log, empty if it has none yet.
 func (m *Machine) Cluster() string { return m.state.cluster }
 
-// keyed reports whether a job was created with a key.
-func (m *Machine) keyed(key string) bool {
-	_, ok := m.state.keys[key]
+// keyed reports whether a job of an owner was created with a key.
+func (m *Machine) keyed(owner, key string) bool {
+	_, ok := m.state.keys[requestKey(owner, key)]
 	return ok && key != ""
 }
 

@@ -152,7 +152,7 @@ func FuzzApply(f *testing.F) {
 		m.Apply(1, Seal(data)) //nolint:errcheck // no panic
 		before := m.stopped
 		m.Apply(1, data) //nolint:errcheck // no panic
-		if _, err := decodeCommand(data); err != nil && m.stopped == nil || before != nil &&
+		if _, err := decodeCommand(data, commandVersion); err != nil && m.stopped == nil || before != nil &&
 			m.stopped != before {
 			t.Fatalf("%v, %v", err, m.stopped)
 		}

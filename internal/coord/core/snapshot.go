@@ -35,7 +35,7 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 	if m.stopped != nil {
 		return nil, fmt.Errorf("cannot take a snapshot: %w", m.stopped)
 	}
-	s := &Snapshot{Version: commandVersion, Cluster: m.state.cluster, Models: m.state.models,
+	s := &Snapshot{Version: m.Version(), Cluster: m.state.cluster, Models: m.state.models,
 		Trash: slices.Clone(m.state.trash), Members: maps.Clone(m.state.members)}
 	for _, id := range m.state.order {
 		s.Jobs = append(s.Jobs, m.state.jobs[id])
@@ -79,6 +79,9 @@ func ReadSnapshot(r io.Reader) (*Machine, error) {
 	}
 
 	m := NewMachine()
+	if s.Version > versionFirst {
+		m.state.version = s.Version
+	}
 	m.state.cluster, m.state.models, m.state.trash = s.Cluster, s.Models, s.Trash
 	for _, r := range s.Jobs {
 		m.state.add(r)

@@ -18,6 +18,8 @@ type state struct {
 	// cluster is the id under which the object store knows this log; empty until the first leader
 	// has looked at it.
 	cluster string
+	// version is what all coordinators read; 0: versionFirst.
+	version int
 
 	models job.Models // in the order in which shards came with them
 	jobs   map[job.ID]job.Record
@@ -70,6 +72,8 @@ func (s *state) apply(c command) (job.Record, error) {
 		return job.Record{}, s.lease(c)
 	case kindCluster:
 		return job.Record{}, s.name(c.Cluster)
+	case kindVersion:
+		return job.Record{}, s.raise(c.Speaks)
 	}
 
 	// All other kinds move one job from a state to another.
@@ -94,7 +98,7 @@ func (s *state) add(r job.Record) {
 	s.jobs[r.ID] = r
 	s.order = append(s.order, r.ID)
 	if r.Key != "" {
-		s.keys[r.Key] = r.ID
+		s.keys[requestKey(r.Owner, r.Key)] = r.ID
 	}
 }
 
@@ -283,11 +287,14 @@ func (s *state) create(c command) (job.Record, error) {
 		return job.Record{}, fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
 	}
 	r := job.New(c.Job, c.Create.Key, c.Create.Spec, c.Now)
+	if c.Version >= ownersSince {
+		r.Owner, r.Team = c.Create.Owner, c.Create.Team
+	}
 	if err := cmp.Or(s.check(c.Kind, r), workable(s.modelFor(c.Version, r.Spec), r.Spec)); err != nil {
 		return job.Record{}, err
 	}
 
-	if id, ok := s.keys[c.Create.Key]; ok && c.Create.Key != "" {
+	if id, ok := s.keys[requestKey(r.Owner, r.Key)]; ok && r.Key != "" {
 		return s.jobs[id], nil
 	}
 	if _, ok := s.jobs[c.Job]; ok {

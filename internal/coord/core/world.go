@@ -30,6 +30,9 @@ type World interface {
 	Disk() Disk
 	// Objects returns the store that nodes share; nil: it is not open yet.
 	Objects() Objects
+	// Speaks returns the newest version of commands that all coordinators of the cluster read, as far
+	// as is known at present, and where that is not the newest that this one reads, what is missing.
+	Speaks() (version int, missing string)
 	// Random fills p with random bytes, for ids and seeds.
 	Random(p []byte)
 }
