@@ -26,6 +26,7 @@ var levels = []struct {
 	{"internal/job", 1}, // next to partition, whose meshes it names
 	{"internal/natsd", 1},
 	{"internal/partition", 1},
+	{"internal/pki", 1},      // next to job, by whose rule names are made
 	{"internal/sparse", 1},   // next to partition, whose grids it reads
 	{"internal/topology", 1}, // next to partition, whose meshes it places
 
@@ -73,7 +74,8 @@ func level(dir string) int {
 }
 
 // forTests lists the packages that only tests may import.
-var forTests = []string{"internal/golden", "internal/freeport", "internal/testlog"}
+var forTests = []string{"internal/golden", "internal/freeport", "internal/testlog",
+	"internal/pki/pkitest"}
 
 // TestImportsGoDownward rules out import cycles between layers before the compiler could see them:
 // the scheduler cannot come to know HTTP, nor a tensor the model that uses it.
