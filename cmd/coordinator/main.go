@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/pki"
 )
 
 const long = `Run a coordinator: it takes jobs over HTTP, decides over them in Raft, and places
@@ -50,6 +52,10 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	// Now is the time of day for records; Clock only measures spans, so that setting a machine's clock
 	// does not make leases run out.
 	cfg.Log, cfg.Now, cfg.Clock = log, clock(cfg.Data), time.Now
+	if cfg.Identity, err = daemon.Identity(v, pki.RoleCoordinator, log); err != nil {
+		return err
+	}
+	defer cfg.Identity.Close()
 
 	// The port is taken before Raft starts: a second coordinator on this machine fails here, with
 	// nothing changed on its disk. It also settles the URL where the port is 0.
@@ -58,7 +64,7 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		return fmt.Errorf("cannot listen for HTTP: %w", err)
 	}
 	if cfg.HTTP == "" {
-		cfg.HTTP = "http://" + l.Addr().String()
+		cfg.HTTP = scheme(cfg) + l.Addr().String()
 	}
 
 	// From here on every way out has to close the listener, until api.Serve owns it.
@@ -77,29 +83,48 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 
 	h := api.New(api.Config{Service: c, Metrics: c.Metrics(), Log: log,
 		Hosts:   api.Hosts(v.Strings("http.hosts"), v.String("http.listen"), cfg.HTTP),
-		Origins: v.Strings("http.cors-origins"), Clients: clients})
+		Origins: v.Strings("http.cors-origins"), Insecure: v.Insecure(), Clients: clients})
 
 	// The API stops for either of two reasons: a signal, or a coordinator that has ended by itself and
 	// could only answer with errors.
 	run, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() {
-		select {
-		case <-c.Ended():
-			stop()
-		case <-run.Done():
-		}
-	}()
+	go stopWith(run, c.Ended(), stop)
 
 	// Serve returns after requests under way had a moment to finish. The coordinator closes after it,
 	// as those requests still ask it.
-	err = api.Serve(run, l, h)
+	err = api.ServeTLS(run, l, serverTLS(cfg), h)
 	log.Info("stopping")
 	closed := c.Close()
 	if why := c.Err(); why != nil {
 		return why // what the others say follows from it
 	}
 	return errors.Join(err, closed)
+}
+
+// stopWith calls stop once ended is closed; it returns when ctx ends.
+func stopWith(ctx context.Context, ended <-chan struct{}, stop func()) {
+	select {
+	case <-ended:
+		stop()
+	case <-ctx.Done():
+	}
+}
+
+// serverTLS is for the port of the API; nil: plain HTTP.
+func serverTLS(cfg coord.Config) *tls.Config {
+	if cfg.Identity == nil {
+		return nil
+	}
+	return cfg.Identity.Server()
+}
+
+// scheme is how the URL of the API begins.
+func scheme(cfg coord.Config) string {
+	if cfg.Identity == nil {
+		return "http://"
+	}
+	return "https://"
 }
 
 // peerPattern is ID@RAFT_HOST:PORT=HTTP_URL: the name in the cluster, where the others reach its
@@ -113,9 +138,7 @@ func read(v *config.Values) (coord.Config, error) {
 	// Empty settings stay empty here: coord.Start fills in the defaults that depend on others.
 	c := coord.Config{
 		ID: v.String("id"), Data: v.String("data"), HTTP: v.String("http.url"), Version: daemon.Version,
-		Raft: coord.RaftConfig{Listen: v.String("raft.listen"), Join: v.Bool("raft.join"),
-			TLS: coord.TLSConfig{Cert: v.String("raft.tls.cert"), Key: v.String("raft.tls.key"),
-				CA: v.String("raft.tls.ca")}},
+		Raft: coord.RaftConfig{Listen: v.String("raft.listen"), Join: v.Bool("raft.join")},
 		NATS: coord.NATSConfig{Listen: v.String("nats.listen"), Routes: v.String("nats.routes"),
 			Peers: v.Strings("nats.peers"), Private: v.Bool("nats.private")},
 		Limits: coord.Limits{Queued: v.Int("limits.queued"), Kept: v.Int("limits.kept"),

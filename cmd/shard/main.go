@@ -14,6 +14,7 @@ import (
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/engine"
+	"github.com/longtake/longtake/internal/pki"
 	"github.com/longtake/longtake/internal/shard"
 )
 
@@ -35,6 +36,10 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		return daemon.Usage(err)
 	}
 	cfg.Log = log
+	if cfg.Identity, err = daemon.Identity(v, pki.RoleShard, log); err != nil {
+		return err
+	}
+	defer cfg.Identity.Close()
 	if d := cfg.Data; d.Transport != shard.TransportDirect && d.DirectAddr+d.DirectAdvertise != "" {
 		log.Warn("data.direct-addr and data.direct-advertise have no effect, as data.transport is not " +
 			"direct")

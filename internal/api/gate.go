@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"slices"
@@ -105,7 +106,7 @@ func (c *gateConn) CloseWrite() error {
 // changed is http.Server's ConnState: it keeps the list of idle connections. A spare is never on
 // it: its first answer closes it.
 func (g *gate) changed(nc net.Conn, state http.ConnState) {
-	c, ok := nc.(*gateConn)
+	c, ok := counted(nc)
 	if !ok || c.spare {
 		return
 	}
@@ -117,6 +118,15 @@ func (g *gate) changed(nc net.Conn, state http.ConnState) {
 	case http.StateActive, http.StateClosed:
 		g.idle = without(g.idle, c)
 	}
+}
+
+// counted returns the connection that a gate counts, from below TLS where there is that.
+func counted(nc net.Conn) (*gateConn, bool) {
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	c, ok := nc.(*gateConn)
+	return c, ok
 }
 
 // without takes c out of a list, if it is in there.
@@ -133,7 +143,7 @@ type spareKey struct{}
 // markSpare tells requests of a spare connection what they are. It is http.Server's ConnContext,
 // called once for each connection; wrap looks for the mark.
 func markSpare(ctx context.Context, nc net.Conn) context.Context {
-	if c, ok := nc.(*gateConn); ok && c.spare {
+	if c, ok := counted(nc); ok && c.spare {
 		return context.WithValue(ctx, spareKey{}, true)
 	}
 	return ctx

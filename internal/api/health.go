@@ -81,6 +81,9 @@ func (s *server) readiness(ctx context.Context) (text string, ready error) {
 	if err == nil {
 		b.status(st)
 	}
+	if s.insecure != "" {
+		b.line(false, "network", "%s", s.insecure)
+	}
 	for _, m := range models {
 		b.line(true, "model", "%q", m.Name)
 	}

@@ -79,7 +79,7 @@ func inBubble(t *testing.T, fk *fake, most, spare int, f func(*testing.T, *pipes
 		h := New(Config{Service: fk, Metrics: prometheus.NewRegistry()})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- serveGate(ctx, newGate(p, most, spare), h) }()
+		go func() { done <- serveGate(ctx, newGate(p, most, spare), nil, h) }()
 		t.Cleanup(func() {
 			cancel()
 			if err := <-done; err != nil {

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"time"
@@ -58,23 +61,34 @@ const (
 // The error is one of the listener; that ctx ended is none. filesMax is asked once, here: the limit
 // of the process is expected to stay.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	return ServeTLS(ctx, l, nil, h)
+}
+
+// ServeTLS is Serve over TLS; a nil configuration is plain HTTP. The certificate of a client, where
+// one is shown, is in the request's TLS.
+func ServeTLS(ctx context.Context, l net.Listener, cfg *tls.Config, h http.Handler) error {
 	most := min(connsMax, filesMax()/2)
-	return serveGate(ctx, newGate(l, most, most/sparePart), h)
+	return serveGate(ctx, newGate(l, most, most/sparePart), cfg, h)
 }
 
 // serveGate is Serve for a listener that counts its connections. Streams end when life does, at
 // once; other requests have stopTime. Requests see the end of life as their context's cause,
 // http.ErrServerClosed, by which they tell a server that stops from a client that left.
-func serveGate(ctx context.Context, g *gate, h http.Handler) error {
+func serveGate(ctx context.Context, g *gate, cfg *tls.Config, h http.Handler) error {
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(http.ErrServerClosed)
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: headerTime + bodyTime,
 		WriteTimeout: stallTime, IdleTimeout: idleTime, MaxHeaderBytes: headerMax,
 		BaseContext: func(net.Listener) context.Context { return life },
-		ConnContext: markSpare, ConnState: g.changed}
+		ConnContext: markSpare, ConnState: g.changed, ErrorLog: log.New(quiet{}, "", 0)}
 
+	// Connections are counted below TLS, so that those count, too, that never finish a handshake.
+	var l net.Listener = g
+	if cfg != nil {
+		l = tls.NewListener(g, cfg)
+	}
 	done := make(chan error, 1)
-	go func() { done <- srv.Serve(g) }()
+	go func() { done <- srv.Serve(l) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("cannot serve HTTP: %w", err)
@@ -92,4 +106,17 @@ func serveGate(ctx context.Context, g *gate, h http.Handler) error {
 		return fmt.Errorf("cannot serve HTTP: %w", err)
 	}
 	return nil
+}
+
+// quiet is what net/http logs to: all goes to the standard log, as by default, but failed
+// handshakes, of which strangers could cause any number. Why a certificate was refused says
+// pki.Identity.
+type quiet struct{}
+
+// Write implements io.Writer.
+func (quiet) Write(p []byte) (int, error) {
+	if !bytes.Contains(p, []byte("TLS handshake error")) {
+		log.Print(string(bytes.TrimSpace(p)))
+	}
+	return len(p), nil
 }

@@ -34,6 +34,8 @@ type Config struct {
 	// Origins are of pages from elsewhere whose scripts may use the API, such as
 	// https://clips.example; "*" is any. They have passed CheckAccess.
 	Origins []string
+	// Insecure is what /readyz?verbose says of a network that is open to all; "": it is not.
+	Insecure string
 
 	Clients
 }
@@ -61,6 +63,8 @@ type server struct {
 	format string
 	// One snapshot at a time is saved or restored, through a temporary file.
 	snapshots chan struct{}
+	// What /readyz?verbose says of an open network.
+	insecure string
 	// Pictures made of clips: each takes a core while it decodes.
 	making chan struct{}
 }
@@ -79,7 +83,8 @@ func newServer(c Config) *server {
 		streams: make(chan struct{}, streamsMax), loads: make(chan struct{}, loadsMax),
 		inputs: make(chan struct{}, inputsMax), snapshots: make(chan struct{}, 1),
 		making: make(chan struct{}, stillsMax), aliases: c.Aliases, format: c.Format, model: c.Model,
-		fetch: newFetcher(c.FetchURLs, isPublic, nil)}
+		insecure: c.Insecure,
+		fetch:    newFetcher(c.FetchURLs, isPublic, nil)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -234,9 +234,9 @@ func (g *generation) run(ctx context.Context) (err error) {
 		url = cluster.URL
 	}
 
-	c, err := client.New(url, nil)
+	c, err := clientOf(g.values, url)
 	if err != nil {
-		return daemon.Usage(err)
+		return err
 	}
 	v, err := makeVideo(ctx, c, g.queue, newReporter(g.json, g.stdout, g.stderr))
 	if err != nil {

@@ -69,7 +69,16 @@ func dial(cmd *cobra.Command) (*client.Client, error) {
 	if url == "" {
 		url = defaultURL
 	}
-	c, err := client.New(url, nil)
+	return clientOf(v, url)
+}
+
+// clientOf returns a client of the coordinator at a URL, which believes the CA of the settings.
+func clientOf(v *config.Values, url string) (*client.Client, error) {
+	hc, err := client.Trusting(v.String("ca"))
+	if err != nil {
+		return nil, daemon.Usagef("--ca: %w", err)
+	}
+	c, err := client.New(url, hc)
 	if err != nil {
 		return nil, daemon.Usage(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/local"
+	"github.com/longtake/longtake/internal/pki"
 	"github.com/longtake/longtake/internal/shard"
 	"github.com/longtake/longtake/internal/terminal"
 )
@@ -47,20 +48,12 @@ program was built by "make cuda" and the machine has NVIDIA GPUs, each of them i
 			return err
 		}
 
-		// What a coordinator of its own process reads of its settings, too.
-		c.Listen, c.Data = v.String("listen"), v.String("data")
-		c.Hosts, c.Origins = v.Strings("http.hosts"), v.Strings("http.cors-origins")
-		if err := api.CheckAccess(c.Hosts, c.Origins); err != nil {
+		if err := readUp(v, &c); err != nil {
 			return err
 		}
-		if c.LoRAs, err = shard.ReadLoRAs(v.Strings("loras")); err != nil {
-			return err
-		}
-		if c.Clients, err = api.ReadClients(v); err != nil {
-			return err
-		}
-		if err := coord.ReadStorage(v, &c.Storage); err != nil {
-			return err
+		defer c.Identity.Close()
+		if c.Insecure != "" {
+			printNotices(cmd.ErrOrStderr(), []string{c.Insecure}) // the log shows errors alone
 		}
 
 		// The settings are checked by now, but for --data, which Start creates: most errors from here on
@@ -83,4 +76,26 @@ program was built by "make cuda" and the machine has NVIDIA GPUs, each of them i
 		return errors.Join(err, cluster.Close())
 	}
 	return cmd
+}
+
+// readUp reads what a coordinator of its own process reads of its settings, too.
+func readUp(v *config.Values, c *local.Config) (err error) {
+	c.Listen, c.Data = v.String("listen"), v.String("data")
+	c.Hosts, c.Origins = v.Strings("http.hosts"), v.Strings("http.cors-origins")
+	if err := api.CheckAccess(c.Hosts, c.Origins); err != nil {
+		return err
+	}
+	if c.LoRAs, err = shard.ReadLoRAs(v.Strings("loras")); err != nil {
+		return err
+	}
+	if c.Clients, err = api.ReadClients(v); err != nil {
+		return err
+	}
+
+	// Who it is on the network, and whether that matters here.
+	c.Insecure = v.Insecure()
+	if c.Identity, err = daemon.Identity(v, pki.RoleCoordinator, c.Log); err != nil {
+		return err
+	}
+	return coord.ReadStorage(v, &c.Storage)
 }

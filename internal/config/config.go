@@ -130,7 +130,7 @@ func loadValues(s Settings, fs *pflag.FlagSet, path string) (*Values, error) {
 			return nil, err
 		}
 	}
-	return v, nil
+	return v, v.checkNetwork()
 }
 
 // set converts and checks a value. The error hides passwords, as it ends up in logs.

@@ -58,7 +58,8 @@ func Coordinator() Settings {
 			Usage: "directory of decisions and stored objects; what is in it survives a restart"},
 		{Key: "http.listen", Default: "127.0.0.1:8080", Usage: "host:port of the HTTP API"},
 		{Key: "http.url", Default: "",
-			Usage: "URL under which clients reach the API (default: http:// and http.listen)"},
+			Usage: "URL under which clients reach the API (default: http.listen, with http:// or, " +
+				"with tls.dir, https://)"},
 		httpHosts, httpOrigins,
 
 		// Where shards and the other coordinators connect.
@@ -75,11 +76,6 @@ func Coordinator() Settings {
 			Usage: "all coordinators as ID@RAFT_HOST:PORT=HTTP_URL, this one included; none: alone"},
 		{Key: "raft.join", Default: false, Usage: "wait to be added to a cluster that exists (longtake " +
 			"cluster members add), instead of founding one with the peers"},
-		{Key: "raft.tls.cert", Default: "", Usage: "PEM certificate for the other coordinators, which " +
-			"names the host that they dial; with raft.tls.key and raft.tls.ca Raft runs over mutual TLS"},
-		{Key: "raft.tls.key", Default: "", Usage: "PEM private key of raft.tls.cert"},
-		{Key: "raft.tls.ca", Default: "",
-			Usage: "PEM certificate of the CA that signed those of all coordinators"},
 
 		// What the cluster takes on.
 		{Key: "limits.queued", Default: 1000, Usage: "jobs that may wait"},
@@ -96,7 +92,7 @@ func Coordinator() Settings {
 			"come with checkpoints; where steps are short there are fewer; 0: none are made"},
 		{Key: "lost-after", Default: 3 * time.Second,
 			Usage: "how long a shard may be silent before it counts as lost"},
-	}, storage, clients, logging)
+	}, storage, clients, network, logging)
 }
 
 // experts is of the shards that load a model, wherever they run.
@@ -126,7 +122,7 @@ func Devices() Settings {
 
 // Shard returns the settings of cmd/shard.
 func Shard() Settings {
-	return append(Settings{
+	return slices.Concat(Settings{
 		{Key: "name", Default: "", Usage: "name that people see (default: the host's)"},
 		{Key: "host", Default: "", Usage: "label of the machine, the same for all shards on it " +
 			"(default: its name; containers of one machine have to set it)"},
@@ -176,7 +172,7 @@ func Shard() Settings {
 		{Key: "cache", Default: "", Usage: "directory for fingerprints of models, so that a " +
 			"restart need not read an unchanged one whole (default: longtake in the user's cache " +
 			"directory)"},
-	}, logging...)
+	}, network, logging)
 }
 
 // Client returns the settings of the longtake command itself; its subcommands have flags of their
@@ -185,6 +181,8 @@ func Client() Settings {
 	return Settings{
 		{Key: "coordinator", Default: "", Env: "LONGTAKE_URL",
 			Usage: "URL of a coordinator's API, such as http://127.0.0.1:8080"},
+		{Key: "ca", Default: "", Usage: "PEM file of the CA of coordinators with https URLs, or a " +
+			"folder with a ca.crt (default: the CAs of the system)"},
 		{Key: "log.level", Default: "error", Usage: "debug, info, warn or error"},
 		{Key: "log.format", Default: "text", Usage: "text or json"},
 	}
@@ -213,5 +211,5 @@ func Up() Settings {
 		{Key: "data", Default: "data/up", Usage: "directory of jobs and clips"},
 		loras,
 		httpHosts, httpOrigins,
-	}, storage, clients)
+	}, storage, clients, network)
 }

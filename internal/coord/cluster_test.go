@@ -3,18 +3,8 @@ package coord
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -134,75 +124,6 @@ func three(t *testing.T, edit func(*Config)) ([]*Coordinator, []string) {
 		return 0
 	})
 	return all, addrs
-}
-
-// authority writes a CA and a certificate for 127.0.0.1 that it signed.
-func authority(t *testing.T) TLSConfig {
-	t.Helper()
-	dir := t.TempDir()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
-		NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
-	der, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	cert := func(name string, c *x509.Certificate) string {
-		der, err := x509.CreateCertificate(rand.Reader, c, ca, &key.PublicKey, key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return put(name, "CERTIFICATE", der)
-	}
-	return TLSConfig{CA: cert("ca.pem", ca), Cert: cert("cert.pem", leaf),
-		Key: put("key.pem", "EC PRIVATE KEY", der)}
-}
-
-// TestCoordinatorsOverMutualTLS runs three with certificates. One with those of another authority
-// is not talked to.
-func TestCoordinatorsOverMutualTLS(t *testing.T) {
-	files := authority(t)
-	all, addrs := three(t, func(c *Config) { c.Raft.TLS = files })
-	f := fake(t, all[0], "a")
-	create(t, all[0], request(1))
-	f.told()
-	conf, err := authority(t).load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf.ServerName, conf.InsecureSkipVerify = "127.0.0.1", true
-	conn, err := tls.Dial("tcp", addrs[0], conf)
-	if err == nil { // TLS 1.3 tells a client at its first read
-		_, err = conn.Read(make([]byte, 1))
-		conn.Close()
-	}
-	if err == nil || !strings.Contains(err.Error(), "tls") {
-		t.Errorf("a stranger is told %v", err)
-	}
-	cfg := member(t.TempDir(), "c0", ports(3))
-	for what, bad := range map[string]TLSConfig{"all of": {Cert: files.Cert},
-		"no certificate": {Cert: files.Cert, Key: files.Key, CA: files.Key}} {
-		cfg.Raft.TLS = bad
-		if c, err := Start(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), what) {
-			t.Errorf("%+v: %v", bad, err)
-			if err == nil {
-				c.Close()
-			}
-		}
-	}
 }
 
 // TestMembersComeAndGo hands the leadership over, adds a fourth coordinator, and removes one.

@@ -12,6 +12,7 @@ import (
 	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/disk"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/pki"
 )
 
 // Config says how a coordinator runs. Zero fields take defaults.
@@ -22,8 +23,11 @@ type Config struct {
 	Version string // of the program, for Status
 	Raft    RaftConfig
 	NATS    NATSConfig
-	Limits  Limits
-	Timing  Timing
+	// Identity is this coordinator's certificate: with it all its ports speak TLS, and it believes
+	// only those that have one of the same cluster. nil: the cluster is open.
+	Identity *pki.Identity
+	Limits   Limits
+	Timing   Timing
 	// CheckpointEvery is how many denoising steps lie between checkpoints, PreviewEvery how many lie
 	// between previews, which come with checkpoints. nil: 1; 0: there are none.
 	CheckpointEvery *int
@@ -48,7 +52,6 @@ type RaftConfig struct {
 	Peers  []Peer // all coordinators, this one included; empty: alone
 	// Join makes this one wait until a cluster that exists adds it, instead of founding one.
 	Join bool
-	TLS  TLSConfig
 }
 
 type (
@@ -141,7 +144,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("timing %+v; allowed: all above 0, lost after more than a heartbeat, "+
 			"election from 20ms", t)
 	}
-	return c.checkPeers()
+	return cmp.Or(c.checkIdentity(), c.checkPeers())
 }
 
 func (c *Config) checkPeers() error {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -30,6 +31,7 @@ type consensus struct {
 	store     *guardedLog  // Raft's log on the disk
 	log       *spaciousLog // the same, with what is kept back for a full disk
 	transport raft.Transport
+	started   atomic.Pointer[raft.Raft] // raft, for the transport, which Raft uses while it starts
 	// down is closed once Raft has stopped; what was asked of it before is not answered any more.
 	down     chan struct{}
 	stopping sync.Once
@@ -109,6 +111,7 @@ func openRaft(cfg Config, store *guardedLog, f raft.FSM, room *space,
 	if err != nil {
 		return nil, fmt.Errorf("cannot start Raft: %w", err)
 	}
+	c.started.Store(c.raft)
 	store.running.Store(true)
 	return c, nil
 }
@@ -127,7 +130,7 @@ func (c *consensus) listen(cfg Config, logger hclog.Logger) (raft.ServerAddress,
 	if err != nil {
 		return "", fmt.Errorf("cannot resolve raft address %s: %w", own.Raft, err)
 	}
-	t, err := openTransport(cfg.Raft, advertise, logger)
+	t, err := c.openTransport(cfg, advertise, logger)
 	if err != nil {
 		return "", fmt.Errorf("cannot listen for Raft on %s: %w", cfg.Raft.Listen, err)
 	}
@@ -146,18 +149,14 @@ func (c *Config) peer() (own Peer) {
 	return own
 }
 
-// openTransport listens for other coordinators, over mutual TLS if that is configured. Without TLS
-// everybody who reaches the port can replace the whole state; see SECURITY.md.
-func openTransport(cfg RaftConfig, advertise net.Addr, logger hclog.Logger,
+// openTransport listens for other coordinators, over mutual TLS if this one has a certificate.
+// Without one everybody who reaches the port can replace the whole state; see SECURITY.md.
+func (c *consensus) openTransport(cfg Config, advertise net.Addr, logger hclog.Logger,
 ) (*raft.NetworkTransport, error) {
-	if !cfg.TLS.on() {
-		return raft.NewTCPTransportWithLogger(cfg.Listen, advertise, raftPool, raftIO, logger)
+	if cfg.Identity == nil {
+		return raft.NewTCPTransportWithLogger(cfg.Raft.Listen, advertise, raftPool, raftIO, logger)
 	}
-	conf, err := cfg.TLS.load()
-	if err != nil {
-		return nil, err
-	}
-	layer, err := listenTLS(cfg.Listen, advertise, conf)
+	layer, err := listenTLS(cfg.Raft.Listen, advertise, cfg.Identity, c.idAt(cfg.Raft.Peers))
 	if err != nil {
 		return nil, err
 	}

@@ -1,98 +1,114 @@
 package coord
 
 import (
+	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 
-	"github.com/longtake/longtake/internal/userfile"
+	"github.com/longtake/longtake/internal/pki"
 )
 
-// TLSConfig names the PEM files with which coordinators prove to each other who they are. All are
-// set, or none: then their connections are plain.
-type TLSConfig struct {
-	Cert, Key string // of this coordinator; the certificate names the host that the others dial
-	CA        string // that signed the certificates of all
-}
-
-// on reports whether connections are encrypted.
-func (t TLSConfig) on() bool { return t != TLSConfig{} }
-
-// load reads the files into a configuration for both directions.
-func (t TLSConfig) load() (*tls.Config, error) {
-	if t.Cert == "" || t.Key == "" || t.CA == "" {
-		return nil, errors.New("raft TLS needs all of a certificate, its key and a CA")
-	}
-
-	// What this coordinator shows to others.
-	cert, err := t.pair()
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the certificate %s with key %s: %w", t.Cert, t.Key, err)
-	}
-
-	// What it wants to see of them. The CA is the only one that counts, not those of the system.
-	pem, err := userfile.Read(t.CA, pemMax)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the CA: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("there is no certificate in the CA file %s", t.CA)
-	}
-
-	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, ClientCAs: pool,
-		ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13}, nil
-}
-
-// pemMax bounds a PEM file, in bytes.
-const pemMax = 1 << 20
-
-// pair reads this coordinator's certificate and key.
-func (t TLSConfig) pair() (tls.Certificate, error) {
-	cert, err := userfile.Read(t.Cert, pemMax)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	key, err := userfile.Read(t.Key, pemMax)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	return tls.X509KeyPair(cert, key)
-}
-
-// tlsLayer carries Raft over mutual TLS.
+// tlsLayer carries Raft over mutual TLS: on both ends a certificate has to name a coordinator of
+// this cluster, and on the end that is dialled the very one that Raft means.
 type tlsLayer struct {
 	net.Listener
-	cfg       *tls.Config
+	own       *pki.Identity
 	advertise net.Addr
+	// idAt returns which coordinator is to be at an address; "" if that is not known, as of one that
+	// is about to be added: then any coordinator may answer, and is asked for its id.
+	idAt func(raft.ServerAddress) string
 }
 
 var _ raft.StreamLayer = (*tlsLayer)(nil)
 
 // listenTLS opens the listener.
-func listenTLS(addr string, advertise net.Addr, cfg *tls.Config) (*tlsLayer, error) {
-	l, err := tls.Listen("tcp", addr, cfg)
+func listenTLS(addr string, advertise net.Addr, own *pki.Identity,
+	idAt func(raft.ServerAddress) string) (*tlsLayer, error) {
+	l, err := tls.Listen("tcp", addr, own.Server(pki.RoleCoordinator))
 	if err != nil {
 		return nil, err
 	}
-	return &tlsLayer{l, cfg, advertise}, nil
+	return &tlsLayer{l, own, advertise, idAt}, nil
+}
+
+// Accept implements net.Listener.
+func (l *tlsLayer) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &greeted{Conn: c.(*tls.Conn)}, nil
+}
+
+// greeted is a connection that shakes hands with its first read, and within raftIO: Raft waits for
+// requests without a limit, and a stranger could otherwise hold connections by saying nothing.
+type greeted struct {
+	*tls.Conn
+	once sync.Once
+	err  error
+}
+
+// Read implements net.Conn.
+func (c *greeted) Read(p []byte) (int, error) {
+	c.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), raftIO)
+		defer cancel()
+		c.err = c.HandshakeContext(ctx)
+	})
+	if c.err != nil {
+		return 0, c.err
+	}
+	return c.Conn.Read(p)
 }
 
 // Addr returns what the others dial.
 func (l *tlsLayer) Addr() net.Addr { return l.advertise }
 
-// Dial implements raft.StreamLayer: it wants the host's name in the other's certificate.
+// Dial implements raft.StreamLayer.
 func (l *tlsLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	host, _, err := net.SplitHostPort(string(addr))
-	if err != nil {
-		return nil, err
+	cfg := l.own.Client(pki.RoleCoordinator)
+	if id := l.idAt(addr); id != "" {
+		cfg = l.own.ClientOf(pki.ID{Cluster: l.own.ID().Cluster, Role: pki.RoleCoordinator, Name: id})
 	}
-	cfg := l.cfg.Clone()
-	cfg.ServerName = host
 	return tls.DialWithDialer(&net.Dialer{Timeout: timeout}, "tcp", string(addr), cfg)
+}
+
+// idAt returns which coordinator is at an address: by Raft's configuration, and by the settings
+// before that is known.
+func (c *consensus) idAt(peers []Peer) func(raft.ServerAddress) string {
+	return func(addr raft.ServerAddress) string {
+		if r := c.started.Load(); r != nil {
+			for _, s := range r.GetConfiguration().Configuration().Servers {
+				if s.Address == addr {
+					return string(s.ID)
+				}
+			}
+			return ""
+		}
+
+		// While it starts, Raft holds what it will answer with later.
+		for _, p := range peers {
+			if p.Raft == string(addr) {
+				return p.ID
+			}
+		}
+		return ""
+	}
+}
+
+// checkIdentity wants a certificate of this very coordinator.
+func (c *Config) checkIdentity() error {
+	if c.Identity == nil {
+		return nil
+	}
+	if id := c.Identity.ID(); id.Role != pki.RoleCoordinator || id.Name != c.ID {
+		return fmt.Errorf("the certificate in %s is of %s; allowed: one of coordinator %s, which is "+
+			"this one's id", c.Identity.Dir(), id, c.ID)
+	}
+	return nil
 }

@@ -163,6 +163,12 @@ func Command(name, short, long string, s config.Settings, run Service) *cobra.Co
 			if err != nil {
 				return err
 			}
+			if text := v.Insecure(); text != "" {
+				log.Warn(text)
+			}
+			if text := v.Insecure(); text != "" {
+				log.Warn(text)
+			}
 			return run(cmd.Context(), v, log)
 		}}
 

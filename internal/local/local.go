@@ -10,6 +10,7 @@ package local
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model/pool"
 	"github.com/longtake/longtake/internal/natsd"
+	"github.com/longtake/longtake/internal/pki"
 	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/shard"
 )
@@ -64,10 +66,13 @@ type Config struct {
 	Checkpoints bool
 
 	// The HTTP API: see api.Config for the access to it.
-	Listen  string   // host:port of the API
-	Hosts   []string // names for it, besides those of Listen
-	Origins []string // of web pages elsewhere that may use it
-	Clients api.Clients
+	Listen string // host:port of the API
+	// Identity is what the API speaks TLS with; nil: plain HTTP.
+	Identity *pki.Identity
+	Insecure string   // as in api.Config
+	Hosts    []string // names for it, besides those of Listen
+	Origins  []string // of web pages elsewhere that may use it
+	Clients  api.Clients
 	// RequestTime is how long a clip may be predicted to take; 0: no limit.
 	RequestTime time.Duration
 	Storage     coord.Limits // those that coord.ReadStorage reads
@@ -192,7 +197,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		return l, fmt.Errorf("cannot listen for HTTP: %w", err)
 	}
 
-	l.URL = "http://" + listener.Addr().String()
+	l.URL = cfg.scheme() + listener.Addr().String()
 	if err = os.MkdirAll(cfg.Data, 0o750); err != nil {
 		err = daemon.Usagef("--data: %w", err)
 	} else if cfg.Listening != nil {
@@ -233,6 +238,14 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	return l, err
 }
 
+// scheme is how the URL of the API begins.
+func (c Config) scheme() string {
+	if c.Identity == nil {
+		return "http://"
+	}
+	return "https://"
+}
+
 // serve answers the HTTP API until stop is called, in a goroutine of its own. It outlives ctx:
 // after Ctrl-C, generate still cancels its job through the API. Close calls stop.
 func (l *Cluster) serve(ctx context.Context, listener net.Listener, cfg Config) {
@@ -240,10 +253,14 @@ func (l *Cluster) serve(ctx context.Context, listener net.Listener, cfg Config) 
 	l.stop = stop
 	h := api.New(api.Config{Service: l.coord, Metrics: l.coord.Metrics(), Log: cfg.Log,
 		Hosts: api.Hosts(cfg.Hosts, cfg.Listen, l.URL), Origins: cfg.Origins,
-		Clients: cfg.Clients})
+		Clients: cfg.Clients, Insecure: cfg.Insecure})
+	var secure *tls.Config
+	if cfg.Identity != nil {
+		secure = cfg.Identity.Server()
+	}
 	go func() {
 		defer close(l.served)
-		l.serveErr = api.Serve(run, listener, h)
+		l.serveErr = api.ServeTLS(run, listener, secure, h)
 	}()
 }
 

@@ -40,6 +40,7 @@ func NewAuthority(cluster string, now time.Time) (*Authority, error) {
 	if err := job.CheckName("cluster", cluster); err != nil {
 		return nil, err
 	}
+
 	key, err := newKey()
 	if err != nil {
 		return nil, err
@@ -95,6 +96,7 @@ func (a *Authority) Issue(r *Request, now time.Time, life time.Duration) ([]byte
 	if end := a.Cert.NotAfter; until.After(end) {
 		until = end
 	}
+
 	if !until.After(now) {
 		return nil, fmt.Errorf("cannot sign: the CA ran out at %s; longtake pki rotate makes another",
 			a.Cert.NotAfter.UTC().Format(time.RFC3339))

@@ -31,6 +31,7 @@ type Identity struct {
 	have    *material
 	seen    []fs.FileInfo // of the files that have was read from
 	trouble string        // why what is there now is not used; "": it is
+	told    map[Reason]*tale
 	log     *slog.Logger
 
 	denied  atomic.Pointer[func(ID) bool]
@@ -53,7 +54,8 @@ func Load(dir string) (*Identity, error) { return load(dir, time.Now) }
 
 // load is Load by a clock.
 func load(dir string, now func() time.Time) (*Identity, error) {
-	i := &Identity{dir: dir, now: now, log: slog.New(slog.DiscardHandler)}
+	i := &Identity{dir: dir, now: now, log: slog.New(slog.DiscardHandler),
+		told: map[Reason]*tale{}}
 	i.seen = i.look()
 	have, err := readMaterial(dir, now())
 	if err != nil {
@@ -77,7 +79,8 @@ func LoadAs(dir string, role Role) (*Identity, error) {
 	return i, nil
 }
 
-// Close ends the use of the identity. It holds nothing today; callers pair it with Load.
+// Close ends the use of the identity, which may be nil. It holds nothing today; callers pair it
+// with Load.
 func (i *Identity) Close() error { return nil }
 
 // Log has changes of the files reported to l. Before the first call nothing is.
@@ -87,8 +90,8 @@ func (i *Identity) Log(l *slog.Logger) {
 	i.log = l
 }
 
-// OnRefusal has f called for each peer that is refused, on the goroutine of its handshake; to count
-// and to log. nil: nobody.
+// OnRefusal has f called for each peer that is refused, on the goroutine of its handshake, to count
+// it. nil: nobody. What Log was given gets a line for each reason now and then.
 func (i *Identity) OnRefusal(f func(*Refusal)) { i.refused.Store(&f) }
 
 // Deny has handshakes refuse the identities for which f says yes: those that were revoked. f is
@@ -119,6 +122,7 @@ func (i *Identity) CAs() []*x509.Certificate { return i.current().cas }
 func (i *Identity) current() *material {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+
 	seen := i.look()
 	if same(seen, i.seen) {
 		return i.have
@@ -169,6 +173,7 @@ func same(a, b []fs.FileInfo) bool {
 			}
 			continue
 		}
+
 		if !os.SameFile(a[n], b[n]) || a[n].Size() != b[n].Size() ||
 			!a[n].ModTime().Equal(b[n].ModTime()) {
 			return false

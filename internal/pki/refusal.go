@@ -1,6 +1,10 @@
 package pki
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // Reason says in a word why a peer's certificate is not believed. It is a label of metrics.
 type Reason string
@@ -39,4 +43,39 @@ func (r *Refusal) Unwrap() error { return r.Err }
 // refuse makes a Refusal of a reason and a text.
 func refuse(reason Reason, peer, format string, args ...any) error {
 	return &Refusal{reason, peer, fmt.Errorf(format, args...)}
+}
+
+// tellEvery is the time between two lines of the log on refusals for one reason: whoever reaches a
+// port can have connections refused as fast as he likes.
+const tellEvery = 10 * time.Second
+
+// tale is what the log was told of a reason.
+type tale struct {
+	last  time.Time // of the latest line
+	since int       // refusals after it
+}
+
+// report counts and logs a handshake that failed because of the peer's certificate.
+func (i *Identity) report(err error) {
+	var r *Refusal
+	if !errors.As(err, &r) {
+		return
+	}
+	if f := i.refused.Load(); f != nil && *f != nil {
+		(*f)(r)
+	}
+
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	now, t := i.now(), i.told[r.Reason]
+	if t == nil {
+		t = &tale{}
+		i.told[r.Reason] = t
+	}
+	if t.since++; now.Sub(t.last) < tellEvery && !now.Before(t.last) {
+		return
+	}
+	i.log.Warn("connection refused", "reason", r.Reason, "error", fmt.Sprintf("%.300v", err),
+		"times", t.since)
+	t.last, t.since = now, 0
 }

@@ -3,7 +3,6 @@ package pki
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"slices"
 	"time"
 )
@@ -93,10 +92,7 @@ func (i *Identity) verify(s tls.ConnectionState, want func(ID) error) error {
 		err = want(id)
 	}
 
-	var r *Refusal
-	if f := i.refused.Load(); f != nil && *f != nil && errors.As(err, &r) {
-		(*f)(r)
-	}
+	i.report(err)
 	return err
 }
 
@@ -106,6 +102,7 @@ func (m *material) judge(chain []*x509.Certificate, now time.Time) (ID, error) {
 	if len(chain) == 0 {
 		return ID{}, refuse(NoCertificate, "", "none was shown")
 	}
+
 	leaf, peer := chain[0], ""
 	id, err := ParseID(leaf)
 	if err == nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/model/pool"
+	"github.com/longtake/longtake/internal/pki"
 	"github.com/longtake/longtake/internal/topology"
 )
 
@@ -85,6 +86,9 @@ type Config struct {
 	// Log takes what an operator should know; nil: nothing is logged.
 	Log *slog.Logger
 
+	// Identity is this process's certificate: with it all that it sends and takes goes over TLS. nil:
+	// the cluster is open.
+	Identity *pki.Identity
 	// Control is the coordinators' NATS: a URL, or a list separated by commas.
 	Control string
 	// ControlOptions reach it in other ways, such as within the process; nil: none. It is called once
