@@ -63,6 +63,7 @@ type Stats struct {
 	Retransmits              uint64 // chunks sent again
 	Corrupt                  uint64 // chunks dropped for a wrong checksum or frame
 	Stale                    uint64 // messages dropped for an older attempt
+	Forged                   uint64 // messages dropped that the attempt's key did not open
 }
 
 // Traffic is what a node's ranks have sent, in bytes of activations and by which way, counting what
@@ -75,6 +76,8 @@ type Traffic struct {
 	Resent      uint64 `json:"resent"`
 	Connections int    `json:"direct_connections"`
 	Reconnects  uint64 `json:"direct_reconnects"`
+	// Forged counts frames that were dropped since the key of their attempt did not open them.
+	Forged uint64 `json:"forged,omitempty"`
 }
 
 // PeerError says that another rank left, failed or stayed silent.

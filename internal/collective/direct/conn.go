@@ -90,13 +90,13 @@ func (c *Conn) run() {
 }
 
 // send writes a frame, with what is queued before it, and returns once the kernel has taken it.
-func (c *Conn) send(header, payload []byte, sum uint64) error {
+func (c *Conn) send(magic uint16, header, payload []byte, sum uint64) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.head = append(c.head[:0], c.takeQueue()...)
 
 	pad := padding(len(c.head) + prefixBytes + len(header))
-	c.head = appendHead(c.head, header, len(payload), sum, pad)
+	c.head = appendHead(c.head, magic, header, len(payload), sum, pad)
 	c.parts = append(c.parts[:0], c.head)
 	if len(payload) > 0 {
 		c.parts = append(c.parts, payload)
@@ -137,10 +137,16 @@ func (c *Conn) takeQueue() []byte {
 // Queue sends a small frame soon, together with others or with the next large one. It never blocks,
 // so that readers can answer what they read. A frame for a connection that is cut is dropped.
 func (c *Conn) Queue(header, payload []byte) {
+	c.enqueue(frameMagic, header, payload, payloadSum(payload))
+}
+
+// QueueSealed is Queue for a frame without a checksum of its payload, since it is sealed.
+func (c *Conn) QueueSealed(header, payload []byte) { c.enqueue(sealedMagic, header, payload, 0) }
+
+func (c *Conn) enqueue(magic uint16, header, payload []byte, sum uint64) {
 	c.queueing.Lock()
 	before := len(c.queue)
-	sum := payloadSum(payload)
-	c.queue = append(appendHead(c.queue, header, len(payload), sum, 0), payload...)
+	c.queue = append(appendHead(c.queue, magic, header, len(payload), sum, 0), payload...)
 	after := len(c.queue)
 	c.queueing.Unlock()
 
@@ -279,20 +285,23 @@ func (r *reader) frame() error {
 	}
 
 	s := r.conn.link.node.place(r.conn, raw[prefixBytes:], p.payload)
-	sum, err := r.payload(s, p.payload)
+	sum, err := r.payload(s, p.payload, p.magic == frameMagic)
 	if err == nil && sum != p.sum {
 		err = r.damaged(errPayloadSum)
 	}
 
 	if s != nil {
-		s.Done(err == nil)
+		if wrong := s.Done(err == nil); err == nil && wrong != nil {
+			err = r.damaged(wrong)
+		}
 	}
 	r.conn.link.node.received.Add(uint64(p.payload))
 	return err
 }
 
-// payload reads n bytes to where the sink wants them, and sums them while they are in the cache.
-func (r *reader) payload(s Sink, n int) (sum uint64, err error) {
+// payload reads n bytes to where the sink wants them, and sums them while they are in the cache,
+// if they are to be.
+func (r *reader) payload(s Sink, n int, summed bool) (sum uint64, err error) {
 	var to []byte
 	if s != nil {
 		to = s.Buffer()
@@ -325,7 +334,9 @@ func (r *reader) payload(s Sink, n int) (sum uint64, err error) {
 			if got == size {
 				to = size
 			}
-			sum = payloadSumFrom(sum, piece[from:to])
+			if summed {
+				sum = payloadSumFrom(sum, piece[from:to])
+			}
 		}
 		at += size
 	}

@@ -1,6 +1,7 @@
 package direct_test
 
 import (
+	"bytes"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -85,6 +86,17 @@ func noChunks(frame []byte) [][]byte {
 // open makes a process for each rank. Those for which offers is true have direct connections; where
 // all have, chunks over NATS are lost.
 func open(s *natsd.Server, offers func(rank int) bool) transporttest.Open {
+	return openWith(func(uint32) collective.Key { return nil }, s, offers)
+}
+
+// keyOf is a key for each attempt.
+func keyOf(attempt uint32) collective.Key {
+	return bytes.Repeat([]byte{byte(attempt), 'k'}, collective.KeyBytes/2)
+}
+
+// openWith is open for attempts with keys.
+func openWith(key func(attempt uint32) collective.Key, s *natsd.Server,
+	offers func(rank int) bool) transporttest.Open {
 	return func(t testing.TB, n int, o transporttest.Options) transporttest.Join {
 		nodes, world := make([]string, n), worlds.Add(1)
 		all := true
@@ -110,7 +122,7 @@ func open(s *natsd.Server, offers func(rank int) bool) transporttest.Open {
 			ps[r] = newProcess(t, s, nodes[r], d, opts)
 		}
 		return func(rank int, attempt uint32) (collective.Transport, error) {
-			return ps[rank].endpoint.Join("a job", attempt, rank, nodes)
+			return ps[rank].endpoint.Join("a job", attempt, rank, nodes, key(attempt))
 		}
 	}
 }
@@ -119,10 +131,19 @@ func everyone(int) bool { return true }
 
 func TestTransport(t *testing.T) { transporttest.Run(t, open(startServer(t), everyone)) }
 
+func TestSealed(t *testing.T) {
+	transporttest.Run(t, openWith(keyOf, startServer(t), everyone))
+}
+
+// TestFaultySealed is TestFaulty with keys.
+func TestFaultySealed(t *testing.T) {
+	transporttest.RunFaulty(t, openWith(keyOf, startServer(t), everyone), 1)
+}
+
 // TestFaulty cuts connections every few writes. One seed: it waits for many handshakes.
 func TestFaulty(t *testing.T) { transporttest.RunFaulty(t, open(startServer(t), everyone), 1) }
 
-// TestMixed leaves every third rank on NATS alone.
+// TestMixed leaves every third rank on NATS alone, in attempts with keys.
 func TestMixed(t *testing.T) {
-	transporttest.Run(t, open(startServer(t), func(rank int) bool { return rank%3 != 2 }))
+	transporttest.Run(t, openWith(keyOf, startServer(t), func(rank int) bool { return rank%3 != 2 }))
 }

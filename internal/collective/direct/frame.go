@@ -11,6 +11,7 @@ import (
 
 const (
 	frameMagic  = 0x444c // "LD" in little endian order
+	sealedMagic = 0x534c // "LS": its payload has no sum
 	prefixBytes = 20     // before the header
 	// HeaderMax bounds a frame's header, in bytes.
 	HeaderMax = 128
@@ -23,6 +24,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // prefix is the beginning of a frame.
 type prefix struct {
+	magic   uint16 // sealedMagic: the payload has no sum
 	header  int    // bytes
 	pad     int    // bytes between header and payload
 	payload int    // bytes
@@ -32,9 +34,9 @@ type prefix struct {
 
 // appendHead appends prefix and header of a frame whose payload has n bytes and this sum,
 // and pad bytes after them.
-func appendHead(dst, header []byte, n int, sum uint64, pad int) []byte {
+func appendHead(dst []byte, magic uint16, header []byte, n int, sum uint64, pad int) []byte {
 	start, le := len(dst), binary.LittleEndian
-	dst = le.AppendUint16(dst, frameMagic)
+	dst = le.AppendUint16(dst, magic)
 	dst = append(dst, byte(len(header)), byte(pad))
 	dst = le.AppendUint32(dst, uint32(n))
 	dst = le.AppendUint64(dst, sum)
@@ -55,18 +57,18 @@ func padding(n int) int { return -n & (align - 1) }
 
 // appendFill appends a sign of life that ends where a write may end.
 func appendFill(dst []byte, n int) []byte {
-	return appendHead(dst, nil, 0, 0, padding(n+prefixBytes))
+	return appendHead(dst, frameMagic, nil, 0, 0, padding(n+prefixBytes))
 }
 
 // parsePrefix reads the prefix of a frame, of which b has all bytes. It bounds what has to be read
 // after it; only verify tells whether it is right.
 func parsePrefix(b []byte) (prefix, error) {
 	le := binary.LittleEndian
-	p := prefix{header: int(b[2]), pad: int(b[3]), payload: int(le.Uint32(b[4:])),
+	p := prefix{magic: le.Uint16(b), header: int(b[2]), pad: int(b[3]), payload: int(le.Uint32(b[4:])),
 		sum: le.Uint64(b[8:]), check: le.Uint32(b[16:])}
 
 	switch {
-	case le.Uint16(b) != frameMagic || p.pad >= align:
+	case p.magic != frameMagic && (p.magic != sealedMagic || p.sum != 0) || p.pad >= align:
 		return p, errors.New("not a frame")
 	case p.header > HeaderMax || p.payload > PayloadMax:
 		return p, fmt.Errorf("a frame of %d and %d bytes; allowed: %d and %d", p.header, p.payload,

@@ -93,6 +93,8 @@ func (l *Link) Width() int { return len(*l.conns.Load()) }
 // that one is cut meanwhile, the next one is taken, and without any the error is ErrDown. Header
 // and payload are up to HeaderMax and PayloadMax bytes. Safe for concurrent use.
 //
+// A frame of which the receiver can tell by itself that it is whole goes by SendSealed.
+//
 // Frames with turns that follow each other go by different connections, as far as they are idle:
 // each has a reader of its own at the other side. Those with turn 0 share one, whose memory in the
 // kernel is still in the cache.
@@ -104,17 +106,37 @@ func (l *Link) Send(header, payload []byte, turn uint32) (*Conn, error) {
 
 	sum := payloadSum(payload)
 	for ; c != nil; c = l.pick(turn) {
-		n := int64(len(payload) + 1)
-		c.inFlight.Add(n)
-		err := c.send(header, payload, sum)
-		c.inFlight.Add(-n)
-		if err == nil {
-			l.node.sent.Add(uint64(len(payload)))
+		if c.carry(frameMagic, header, payload, sum) {
 			return c, nil
 		}
-		c.cut(err)
 	}
 	return nil, ErrDown
+}
+
+// SendSealed is Send for frames that have no checksum of their payload, since it is sealed. The
+// receiver takes none twice, so each attempt by another connection seals it anew: seal is called
+// for it, and what it returns counts until the next call.
+func (l *Link) SendSealed(turn uint32, seal func() (header, payload []byte)) (*Conn, error) {
+	for c := l.pick(turn); c != nil; c = l.pick(turn) {
+		if header, payload := seal(); c.carry(sealedMagic, header, payload, 0) {
+			return c, nil
+		}
+	}
+	return nil, ErrDown
+}
+
+// carry sends a frame by the connection, or cuts it.
+func (c *Conn) carry(magic uint16, header, payload []byte, sum uint64) bool {
+	n := int64(len(payload) + 1)
+	c.inFlight.Add(n)
+	err := c.send(magic, header, payload, sum)
+	c.inFlight.Add(-n)
+	if err != nil {
+		c.cut(err)
+		return false
+	}
+	c.link.node.sent.Add(uint64(len(payload)))
+	return true
 }
 
 // pick returns the connection with the fewest bytes that wait, nil without any. Of several it is

@@ -25,8 +25,8 @@ type Sink interface {
 	// Buffer returns the n bytes of memory that are written.
 	Buffer() []byte
 	// Done is called once they are, or with false if the connection was cut before, or what came is
-	// damaged.
-	Done(ok bool)
+	// damaged. An error says that it is not what was sent, which cuts the connection.
+	Done(ok bool) error
 }
 
 // Node is a process's end of all its direct connections. Safe for concurrent use.

@@ -79,13 +79,13 @@ func TestPadding(t *testing.T) {
 			t.Errorf("%d bytes are filled to %d", n, got)
 		}
 		pad := padding(n)
-		head := appendHead(nil, make([]byte, HeaderMax), n, 1, pad)
+		head := appendHead(nil, frameMagic, make([]byte, HeaderMax), n, 1, pad)
 		p, err := parsePrefix(head)
 		if err != nil || p.pad != pad || len(head) != prefixBytes+HeaderMax+pad {
 			t.Errorf("padding of %d: %+v, %v", n, p, err)
 		}
 	}
-	head := appendHead(nil, nil, 0, 0, align)
+	head := appendHead(nil, frameMagic, nil, 0, 0, align)
 	if _, err := parsePrefix(head); err == nil {
 		t.Error("a frame with more padding than there can be was taken")
 	}
@@ -95,7 +95,8 @@ func TestPadding(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(hello{index: 1, from: id{1}}.encode())
 	f.Add(Offer{addr: "h:1"}.Encode())
-	f.Add(appendHead(nil, []byte("header"), 9, 7, 3))
+	f.Add(appendHead(nil, frameMagic, []byte("header"), 9, 7, 3))
+	f.Add(appendHead(nil, sealedMagic, []byte("header"), 9, 0, 3))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if h, err := parseHello(b); err == nil && !bytes.Equal(h.encode(), b) {
 			t.Errorf("%x is not what %+v encodes to", b, h)
@@ -111,7 +112,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		raw := b[:prefixBytes+p.header]
-		again := appendHead(nil, raw[prefixBytes:], p.payload, p.sum, p.pad)
+		again := appendHead(nil, p.magic, raw[prefixBytes:], p.payload, p.sum, p.pad)
 		if !bytes.HasPrefix(again, raw) {
 			t.Errorf("%x is not what %+v encodes to", raw, p)
 		}

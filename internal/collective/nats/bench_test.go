@@ -15,7 +15,7 @@ func BenchmarkExchange(b *testing.B) {
 	nodes := []string{"x", "y"}
 	groups := make([]*collective.Group, 2)
 	for r, n := range nodes {
-		tr, err := endpoint(b, connect(b, s), n, nats.Options{}).Join("j", 1, r, nodes)
+		tr, err := endpoint(b, connect(b, s), n, nats.Options{}).Join("j", 1, r, nodes, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func BenchmarkEmptyMessages(b *testing.B) {
 	nodes := []string{"x", "y"}
 	done := make(chan error, 2)
 	for r, n := range nodes {
-		tr, err := endpoint(b, connect(b, s), n, nats.Options{}).Join("j", 1, r, nodes)
+		tr, err := endpoint(b, connect(b, s), n, nats.Options{}).Join("j", 1, r, nodes, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

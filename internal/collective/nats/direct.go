@@ -86,7 +86,7 @@ func (t *Transport) Cut(c *direct.Conn) {
 // has sent again.
 func (e *Endpoint) Sent() collective.Traffic {
 	return collective.Traffic{NATS: e.overNATS.Load(), Direct: e.overDirect.Load(),
-		Resent: e.resent.Load()}
+		Resent: e.resent.Load(), Forged: e.forged.Load()}
 }
 
 // sendDirect sends a chunk by the peer's link, and returns the connection; nil if there is none.
@@ -98,7 +98,13 @@ func (t *Transport) sendDirect(p *peer, l *direct.Link, h header, payload []byte
 	t.address(&h, p)
 	t.mu.Unlock()
 	var buf [headerBytes]byte
-	c, err := l.Send(appendHeader(buf[:0], h, len(payload)), payload, h.index)
+	var c *direct.Conn
+	var err error
+	if p.channel != nil {
+		c, err = p.channel.sendDirect(l, h, payload)
+	} else {
+		c, err = l.Send(appendHeader(buf[:0], h, len(payload)), payload, h.index)
+	}
 	if err != nil {
 		return nil
 	}
@@ -119,8 +125,13 @@ func (t *Transport) answer(p *peer, via *direct.Conn, h header, payload []byte) 
 	t.mu.Lock()
 	t.address(&h, p)
 	t.mu.Unlock()
-	var buf [headerBytes]byte
-	via.Queue(appendHeader(buf[:0], h, len(payload)), payload)
+	var buf [sealedHeaderBytes]byte
+	if p.channel == nil {
+		via.Queue(appendHeader(buf[:0], h, len(payload)), payload)
+		return
+	}
+	head, h := p.channel.appendHeader(buf[:0], h)
+	via.QueueSealed(head, p.channel.sealPayload(nil, h, payload))
 }
 
 // push sends what is queued for the peer as far as its window allows. Writing to a connection may
@@ -159,16 +170,16 @@ func (t *Transport) address(h *header, p *peer) {
 
 // Place implements direct.Receiver.
 func (e *Endpoint) Place(c *direct.Conn, head []byte, n int) (direct.Sink, bool) {
-	h, err := readHeader(head)
+	h, err := readHeader(head[:min(len(head), headerBytes)])
 	if err != nil {
 		e.corrupt.Add(1)
 		return nil, false
 	}
-	t := e.find(h, "")
+	t, _ := e.find(h) // nobody is answered
 	if t == nil {
 		return nil, false
 	}
-	if s := t.place(c, h, n); s != nil {
+	if s := t.place(c, h, head[headerBytes:], n); s != nil {
 		return s, true
 	}
 	return nil, true
@@ -176,13 +187,18 @@ func (e *Endpoint) Place(c *direct.Conn, head []byte, n int) (direct.Sink, bool)
 
 // place takes one frame of this attempt that came by a direct connection, and says where its
 // payload goes. The connection has to be with the peer's process; where that is not known yet, the
-// frame has to name this rank's session, which only those know whom this rank has sent it.
-func (t *Transport) place(c *direct.Conn, h header, n int) *directFrame {
+// frame has to name this rank's session, which only those know whom this rank has sent it. In a
+// sealed attempt its header opens by itself, with the tag that follows it.
+func (t *Transport) place(c *direct.Conn, h header, tag []byte, n int) *directFrame {
 	if t.silent.Load() {
 		return nil
 	}
 	p := t.accept(h)
 	if p == nil {
+		return nil
+	}
+	if err := p.openHeader(h, tag, n); err != nil {
+		t.refuse(p, h, err)
 		return nil
 	}
 
@@ -203,18 +219,25 @@ func (t *Transport) place(c *direct.Conn, h header, n int) *directFrame {
 	}
 
 	f := &directFrame{t: t, p: p, c: c, h: h}
+	if p.channel != nil {
+		n -= tagBytes
+	}
 	switch h.kind {
 	case kindData:
-		return f.admit(n)
+		f = f.admit(n)
 	case kindAck, kindLater:
 		if n > ackBytesMax {
 			t.corrupt.Add(1)
 			return nil
 		}
 		f.buf = make([]byte, n)
-		return f
+	default:
+		return nil
 	}
-	return nil
+	if f != nil && p.channel != nil {
+		f.borrow(n + tagBytes)
+	}
+	return f
 }
 
 // directFrame is a frame whose payload is being read. It implements direct.Sink.
@@ -225,6 +248,9 @@ type directFrame struct {
 	h   header
 	m   *inMessage // data: what it is a chunk of
 	buf []byte     // where the payload goes
+	// Where a sealed one is read, to be opened from there to buf: its chunk has no room for a tag.
+	// Of frames.
+	sealed *[]byte
 }
 
 // admit finds the chunk's place in its message; nil if nobody wants it.
@@ -240,10 +266,19 @@ func (f *directFrame) admit(n int) *directFrame {
 }
 
 // Buffer implements direct.Sink.
-func (f *directFrame) Buffer() []byte { return f.buf }
+func (f *directFrame) Buffer() []byte {
+	if f.sealed != nil {
+		return *f.sealed
+	}
+	return f.buf
+}
 
 // Done implements direct.Sink.
-func (f *directFrame) Done(ok bool) {
+func (f *directFrame) Done(ok bool) (err error) {
+	if f.sealed != nil {
+		ok, err = f.unseal(ok)
+	}
+
 	switch {
 	case f.m != nil && ok:
 		f.t.stored(f.p, f.m, f.h.index)
@@ -257,4 +292,5 @@ func (f *directFrame) Done(ok bool) {
 	case ok:
 		f.t.onLater(f.p, f.h)
 	}
+	return err
 }

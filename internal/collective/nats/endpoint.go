@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,8 +39,9 @@ type Endpoint struct {
 	sub  *natsio.Subscription
 	// Bytes received that no call waits for, of all transports together, see Options.UnclaimedBytes.
 	unclaimed atomic.Int64
-	// Frames that could not be read, so that no transport can be charged with them.
-	corrupt atomic.Uint64
+	// Frames that could not be read, so that no transport can be charged with them, and frames that
+	// the key of their attempt did not open.
+	corrupt, forged atomic.Uint64
 	// Bytes of chunks that were sent each way, and chunks that were sent again.
 	overNATS, overDirect, resent atomic.Uint64
 	// Frames of attempts that ended here and have no transport any more.
@@ -68,7 +70,9 @@ type place struct {
 type ending struct {
 	attempt uint32
 	session uint64
-	last    bye // that it sent
+	last    bye      // that it sent
+	sealed  bool     // its attempt has a key
+	keys    *keyring // nil: none, or it is not known
 }
 
 // NewEndpoint subscribes to the node's subject. The node's name is one token of a NATS subject: no
@@ -113,13 +117,21 @@ func notInToken(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsR
 // Join opens the transport of a rank; nodes[r] names the endpoint of rank r, and nodes[rank] is
 // this one. The peers need not have joined yet. If this endpoint has an older attempt of the job
 // open, that one ends with collective.ErrStale; joining an older attempt than before returns it.
-func (e *Endpoint) Join(job string, attempt uint32, rank int, nodes []string) (
+//
+// With a key, which is the same for all ranks, all that the ranks send each other is sealed under
+// it, and nothing else is heard.
+func (e *Endpoint) Join(job string, attempt uint32, rank int, nodes []string, key collective.Key) (
 	collective.Transport, error) {
 	if err := e.checkJoin(rank, nodes); err != nil {
 		return nil, fmt.Errorf("cannot join job %q: %w", job, err)
 	}
-	at := place{jobHash(job), uint32(rank)}
-	t := newTransport(e, at, attempt, nodes)
+	at, session := place{jobHash(job), uint32(rank)}, newSession()
+	keys, err := newKeyring(key, job, attempt, at.rank, session, len(nodes))
+	if err != nil {
+		return nil, fmt.Errorf("cannot join job %q attempt %d: %w", job, attempt, err)
+	}
+
+	t := newTransport(e, at, attempt, session, nodes, keys)
 	older, err := e.enter(at, t)
 	if err != nil {
 		return nil, fmt.Errorf("cannot join job %q attempt %d: %w", job, attempt, err)
@@ -187,7 +199,8 @@ func (e *Endpoint) leave(t *Transport, last bye) {
 	if _, ok := e.ended[t.at]; !ok {
 		e.endedOrder = append(e.endedOrder, t.at)
 	}
-	e.ended[t.at] = ending{attempt: t.attempt, session: t.session, last: last}
+	e.ended[t.at] = ending{attempt: t.attempt, session: t.session, last: last,
+		sealed: t.keys != nil, keys: t.keys}
 	if len(e.endedOrder) > endingsMax {
 		delete(e.ended, e.endedOrder[0])
 		e.endedOrder = e.endedOrder[1:]
@@ -206,14 +219,34 @@ func (e *Endpoint) receive(m *natsio.Msg) {
 		e.corrupt.Add(1)
 		return
 	}
-	if t := e.find(h, m.Reply); t != nil {
+	t, over := e.find(h)
+	switch {
+	case t != nil:
 		t.receive(h, payload)
+	case over != nil && e.believes(*over, h, payload):
+		e.refuse(h, m.Reply, *over)
 	}
 }
 
+// believes reports whether a frame for an attempt that is over is by a rank of it.
+func (e *Endpoint) believes(over ending, h header, payload []byte) bool {
+	if !over.sealed {
+		return h.counter == 0
+	}
+	if over.keys == nil || h.src >= uint32(len(over.keys.sent)) { // it never had the key
+		return false
+	}
+	if _, err := over.keys.channel(h.src).openFrame(h, payload); err != nil {
+		e.forged.Add(1)
+		return false
+	}
+	return true
+}
+
 // find returns the transport that the frame is for, or nil. The sender of a frame for an attempt
-// that is over is told so; the sender of one for an attempt that has not begun here tries again.
-func (e *Endpoint) find(h header, reply string) *Transport {
+// that is over is told so, with how it has ended; the sender of one for an attempt that has not
+// begun here tries again.
+func (e *Endpoint) find(h header) (*Transport, *ending) {
 	at := place{h.job, h.dst}
 	e.mu.Lock()
 	t, over, known := e.open[at], ending{}, false
@@ -224,38 +257,44 @@ func (e *Endpoint) find(h header, reply string) *Transport {
 
 	switch {
 	case t != nil && h.attempt == t.attempt:
-		return t
+		return t, nil
 	case t != nil && h.attempt < t.attempt:
 		t.stale.Add(1)
-		e.refuse(h, reply, 0, bye{code: byeStale})
+		return nil, &ending{last: bye{code: byeStale}, sealed: t.keys != nil}
 	case known && h.attempt < over.attempt:
 		e.stale.Add(1)
-		e.refuse(h, reply, 0, bye{code: byeStale})
+		return nil, &ending{last: bye{code: byeStale}, sealed: over.sealed}
 	case known && h.attempt == over.attempt:
-		e.refuse(h, reply, over.session, over.last)
+		return nil, &over
 	}
-	return nil
+	return nil, nil
 }
 
 // refuse answers a frame with a bye. A bye and an answer get none, or two endpoints could answer
 // each other without end.
-func (e *Endpoint) refuse(h header, reply string, session uint64, b bye) {
+func (e *Endpoint) refuse(h header, reply string, over ending) {
 	if reply == "" || (h.kind != kindData && h.kind != kindPing) {
 		return
 	}
 	e.publish(reply, header{kind: kindBye, job: h.job, attempt: h.attempt, src: h.dst, dst: h.src,
-		session: session, peerSession: h.session}, b.encode())
+		session: over.session, peerSession: h.session}, over.last.encode(), over.keys.channel(h.src))
 }
 
 // frames are buffers for publish, which NATS copies out of. A frame of the default size is 1 MiB,
 // which is too much to allocate for every chunk.
 var frames = sync.Pool{New: func() any { return new([]byte) }}
 
-// publish sends one frame. An error of NATS counts as a lost frame, which the caller sends again.
-// NATS buffers what it is given, so this returns before the frame has left the process.
-func (e *Endpoint) publish(subject string, h header, payload []byte) {
+// publish sends one frame, sealed by a channel if that is not nil. An error of NATS counts as a lost
+// frame, which the caller sends again. NATS buffers what it is given, so this returns before the
+// frame has left the process.
+func (e *Endpoint) publish(subject string, h header, payload []byte, c *channel) {
 	buf := frames.Get().(*[]byte)
-	*buf = appendFrame((*buf)[:0], h, payload)
+	*buf = slices.Grow((*buf)[:0], sealedHeaderBytes+len(payload))
+	if c == nil {
+		*buf = appendFrame(*buf, h, payload)
+	} else {
+		*buf = c.appendFrame(*buf, h, payload)
+	}
 	if e.opts.Intercept == nil {
 		_ = e.nc.PublishRequest(subject, e.sub.Subject, *buf)
 	} else {

@@ -16,13 +16,18 @@ import (
 //	36 index u32     40 session u64 48 peer session u64         56 message u64
 //	64 total u64     72 offset u64  80 payload length u32       84 CRC32C u32
 //
-// The checksum covers the whole frame with its own field as zero.
+// The checksum covers the whole frame with its own field as zero. A frame of a sealed attempt has
+// another version, its number (u64) in place of the last two fields, and the tag of AES-256-GCM after
+// the payload, which is encrypted.
 const (
 	// "LTAK" in little endian order; tells a frame from a stray message.
 	frameMagic = 0x4b41544c
 	// Version of the layout; nodes of different versions count each other's frames as corrupt.
-	frameVersion = 1
-	headerBytes  = 88
+	frameVersion  = 1
+	sealedVersion = 2 // of sealed frames
+	headerBytes   = 88
+	// Offset of the number of a sealed frame.
+	counterAt = 80
 	// Offset of the checksum, the last field of the header.
 	crcAt = 84
 	// Chunks of a message, which bounds the bitmap that a forged header can ask for.
@@ -53,6 +58,7 @@ type header struct {
 	message     uint64 // number within the pair, from 1
 	total       uint64 // bytes of the message
 	offset      uint64 // data: of the chunk; ack: all messages below are complete
+	counter     uint64 // of a sealed frame, its number among those to the peer; 0: not sealed
 }
 
 // castagnoli is the polynomial of CRC32C, for which CPUs have an instruction.
@@ -68,11 +74,14 @@ func appendFrame(dst []byte, h header, payload []byte) []byte {
 }
 
 // appendHeader appends the header of a frame with a payload of n bytes. Its checksum is zero, and
-// stays so on direct connections, which have their own.
+// stays so on direct connections, which have their own. A sealed one says no size.
 func appendHeader(dst []byte, h header, n int) []byte {
-	le := binary.LittleEndian
+	le, version := binary.LittleEndian, byte(frameVersion)
+	if h.counter != 0 {
+		version = sealedVersion
+	}
 	dst = le.AppendUint32(dst, frameMagic)
-	dst = append(dst, frameVersion, byte(h.kind), 0, 0)
+	dst = append(dst, version, byte(h.kind), 0, 0)
 
 	dst = le.AppendUint64(dst, h.job)
 	for _, v := range [...]uint32{h.attempt, h.src, h.dst, h.tag.Step, h.tag.Op, h.index} {
@@ -81,12 +90,16 @@ func appendHeader(dst []byte, h header, n int) []byte {
 	for _, v := range [...]uint64{h.session, h.peerSession, h.message, h.total, h.offset} {
 		dst = le.AppendUint64(dst, v)
 	}
+	if h.counter != 0 {
+		return le.AppendUint64(dst, h.counter)
+	}
 	dst = le.AppendUint32(dst, uint32(n))
 	return le.AppendUint32(dst, 0)
 }
 
 // parseFrame checks all of a frame that can be checked without its transport, and returns its
-// parts. The payload is a part of b.
+// parts. The payload is a part of b. That of a sealed frame is not open yet, and nothing that its
+// header says is known to be true.
 func parseFrame(b []byte) (header, []byte, error) {
 	if len(b) < headerBytes {
 		return header{}, nil, fmt.Errorf("a frame of %d bytes has no header", len(b))
@@ -97,6 +110,8 @@ func parseFrame(b []byte) (header, []byte, error) {
 	switch {
 	case err != nil:
 		return header{}, nil, err
+	case h.counter != 0:
+		return h, b[headerBytes:], nil
 	case uint64(le.Uint32(b[80:])) != uint64(len(b)-headerBytes):
 		return header{}, nil, errors.New("frame of a wrong length")
 	case le.Uint32(b[crcAt:]) != checksum(b):
@@ -108,11 +123,16 @@ func parseFrame(b []byte) (header, []byte, error) {
 // readHeader reads a header, which b is no more than. It leaves the payload's length and the
 // checksum alone.
 func readHeader(b []byte) (header, error) {
-	le := binary.LittleEndian
-	switch {
-	case len(b) != headerBytes || le.Uint32(b) != frameMagic:
+	le, counter := binary.LittleEndian, uint64(0)
+	if len(b) != headerBytes || le.Uint32(b) != frameMagic {
 		return header{}, errors.New("not a frame")
-	case b[4] != frameVersion:
+	}
+	if b[4] == sealedVersion {
+		counter = le.Uint64(b[counterAt:])
+	}
+
+	switch {
+	case b[4] != frameVersion && counter == 0:
 		return header{}, fmt.Errorf("frame version %d, %d expected", b[4], frameVersion)
 	case kind(b[5]) < kindData || kind(b[5]) > kindBye || b[6] != 0 || b[7] != 0:
 		return header{}, fmt.Errorf("frame of unknown kind %d", b[5])
@@ -124,6 +144,7 @@ func readHeader(b []byte) (header, error) {
 		tag:   collective.Tag{Step: le.Uint32(b[28:]), Op: le.Uint32(b[32:])},
 		index: le.Uint32(b[36:]), session: le.Uint64(b[40:]), peerSession: le.Uint64(b[48:]),
 		message: le.Uint64(b[56:]), total: le.Uint64(b[64:]), offset: le.Uint64(b[72:]),
+		counter: counter,
 	}, nil
 }
 

@@ -90,14 +90,28 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte(nil))
 	f.Add(appendFrame(nil, header{kind: kindData, total: 5}, []byte("hello")))
 	f.Add(appendFrame(nil, header{kind: kindAck, index: 3}, []byte{1}))
+	f.Add(channelOf(f, secret(2), "j", 1, 1, 1).appendFrame(nil, header{kind: kindPing, session: 1},
+		[]byte("hello")))
 	f.Add(appendFrame(nil, header{kind: kindBye}, bye{code: byeFailed, rank: 1, text: "x"}.encode()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, payload, err := parseFrame(b)
-		if err == nil && !bytes.Equal(appendFrame(nil, h, payload), b) {
+		if err == nil && h.counter == 0 && !bytes.Equal(appendFrame(nil, h, payload), b) {
 			t.Errorf("%x is not what %+v encodes to", b, h)
 		}
+		if err == nil && h.counter != 0 {
+			if !bytes.Equal(append(appendHeader(nil, h, 0), payload...), b) {
+				t.Errorf("%x is not what %+v encodes to", b, h)
+			}
+			c := channelOf(t, secret(1), "j", 1, 0, 1)
+			_, whole := c.openFrame(h, bytes.Clone(payload))
+			if _, rest := c.openPayload(nil, h, payload); whole == nil || rest == nil ||
+				c.openHeader(h, bytes.Clone(payload)) == nil {
+				t.Errorf("%x was opened without the key", b)
+			}
+			return
+		}
 		_, _ = h.geometry(len(payload))
-		if h, err := readHeader(b[:min(len(b), headerBytes)]); err == nil {
+		if h, err := readHeader(b[:min(len(b), headerBytes)]); err == nil && h.counter == 0 {
 			h, payload, err = parseFrame(appendFrame(nil, h, b))
 			if err != nil {
 				t.Errorf("%+v and %d bytes: %v", h, len(b), err)

@@ -1,6 +1,7 @@
 package nats_test
 
 import (
+	"bytes"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -71,7 +72,18 @@ func options(o transporttest.Options) nats.Options {
 var worlds atomic.Uint64
 
 // open puts rank r on a connection of servers[r modulo their number], one endpoint each.
-func open(servers ...*natsd.Server) transporttest.Open {
+func open(servers ...*natsd.Server) transporttest.Open { return openWith(noKey, servers...) }
+
+// noKey leaves attempts unsealed.
+func noKey(uint32) collective.Key { return nil }
+
+// keyOf is a key for each attempt.
+func keyOf(attempt uint32) collective.Key {
+	return bytes.Repeat([]byte{byte(attempt), 'k'}, collective.KeyBytes/2)
+}
+
+// openWith is open for attempts with keys.
+func openWith(key func(attempt uint32) collective.Key, servers ...*natsd.Server) transporttest.Open {
 	return func(t testing.TB, n int, o transporttest.Options) transporttest.Join {
 		nodes, world := make([]string, n), worlds.Add(1)
 		eps := make([]*nats.Endpoint, n)
@@ -80,7 +92,7 @@ func open(servers ...*natsd.Server) transporttest.Open {
 			eps[r] = endpoint(t, connect(t, servers[r%len(servers)]), nodes[r], options(o))
 		}
 		return func(rank int, attempt uint32) (collective.Transport, error) {
-			return eps[rank].Join("a job", attempt, rank, nodes)
+			return eps[rank].Join("a job", attempt, rank, nodes, key(attempt))
 		}
 	}
 }
@@ -89,8 +101,16 @@ func TestTransport(t *testing.T) {
 	transporttest.Run(t, open(startServer(t, nats.ServerOptions("a"))))
 }
 
+func TestSealed(t *testing.T) {
+	transporttest.Run(t, openWith(keyOf, startServer(t, nats.ServerOptions("a"))))
+}
+
 func TestFaulty(t *testing.T) {
-	transporttest.RunFaulty(t, open(startServer(t, nats.ServerOptions("a"))), 4)
+	transporttest.RunFaulty(t, open(startServer(t, nats.ServerOptions("a"))), 2)
+}
+
+func TestFaultySealed(t *testing.T) {
+	transporttest.RunFaulty(t, openWith(keyOf, startServer(t, nats.ServerOptions("a"))), 2)
 }
 
 // TestShared puts all ranks on one endpoint.
@@ -104,7 +124,7 @@ func TestShared(t *testing.T) {
 		}
 		e := endpoint(t, connect(t, s), node, options(o))
 		return func(rank int, attempt uint32) (collective.Transport, error) {
-			return e.Join("a job", attempt, rank, nodes)
+			return e.Join("a job", attempt, rank, nodes, nil)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/longtake/longtake/internal/collective/direct"
@@ -33,6 +34,9 @@ type Options struct {
 	// go over NATS. It is the caller's, and outlives the endpoint.
 	Direct *direct.Node
 
+	// Log takes the first forged frame of each attempt; nil: nothing is logged.
+	Log *slog.Logger
+
 	// Intercept sees every outgoing frame and returns what to publish instead, for tests that lose
 	// or harm frames. The frame's memory is used again once Intercept returns.
 	Intercept func(frame []byte) [][]byte
@@ -62,7 +66,10 @@ func (o Options) withDefaults(payloadMax int64) (Options, error) {
 	setDefault(&o.RetransmitMax, max(2*time.Second, o.RetransmitAfter))
 	setDefault(&o.Linger, 2*time.Second)
 
-	if room := payloadMax - headerBytes; int64(o.ChunkBytes) > room {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if room := payloadMax - sealedHeaderBytes; int64(o.ChunkBytes) > room {
 		o.ChunkBytes = int(room)
 	}
 	if o.ChunkBytes < chunkLeast {

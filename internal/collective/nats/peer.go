@@ -13,6 +13,7 @@ import (
 type peer struct {
 	rank    int
 	subject string
+	channel *channel // seals and opens frames; nil: they are not sealed
 	// The direct connections with its process; nil: none.
 	link    *direct.Link
 	helpers int // goroutines that pump along, see help
@@ -85,9 +86,10 @@ const (
 )
 
 // newPeer makes a peer that was not heard yet.
-func newPeer(rank int, subject string, now time.Time) *peer {
-	return &peer{rank: rank, subject: subject, heardAt: now, toldAt: now,
-		gone: make(chan struct{}), credit: make(chan struct{}), complete: numberSet{low: 1}}
+func newPeer(rank int, subject string, now time.Time, keys *keyring) *peer {
+	return &peer{rank: rank, subject: subject, channel: keys.channel(uint32(rank)), heardAt: now,
+		toldAt: now,
+		gone:   make(chan struct{}), credit: make(chan struct{}), complete: numberSet{low: 1}}
 }
 
 // signal wakes the calls that wait for the queue to change.

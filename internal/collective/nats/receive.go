@@ -2,6 +2,7 @@ package nats
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/longtake/longtake/internal/collective"
@@ -13,7 +14,15 @@ func (t *Transport) receive(h header, payload []byte) {
 		return
 	}
 	p := t.accept(h)
-	if p == nil || !t.hear(p, h) {
+	if p == nil {
+		return
+	}
+	payload, err := p.open(h, payload)
+	if err != nil {
+		t.refuse(p, h, err)
+		return
+	}
+	if !t.hear(p, h) {
 		return
 	}
 
@@ -42,6 +51,28 @@ func (t *Transport) accept(h header) *peer {
 		return nil
 	}
 	return t.peers[h.src]
+}
+
+// open returns the payload of a frame that came by NATS, once it is known to be the peer's.
+func (p *peer) open(h header, payload []byte) ([]byte, error) {
+	switch {
+	case p.channel != nil:
+		return p.channel.openFrame(h, payload)
+	case h.counter != 0:
+		return nil, errForged
+	}
+	return payload, nil
+}
+
+// refuse counts a frame that is not the peer's, or that was seen before. It changes nothing else:
+// otherwise anybody could end an attempt.
+func (t *Transport) refuse(p *peer, h header, err error) {
+	t.e.forged.Add(1)
+	if t.forged.Add(1) == 1 {
+		t.e.opts.Log.Warn("a frame was dropped, as later ones will be without a word", "error", err,
+			"job", fmt.Sprintf("%016x", t.at.job), "attempt", t.attempt, "rank", t.rank,
+			"said to be of rank", p.rank, "kind", h.kind)
+	}
 }
 
 // The new process has none of the state that the attempt needs from it.

@@ -2,8 +2,9 @@ package nats
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +18,9 @@ type Transport struct {
 	at      place
 	attempt uint32
 	rank    int
-	session uint64 // random, never 0
-	window  int    // bytes in flight per peer
+	session uint64   // random, never 0
+	keys    *keyring // nil: frames are not sealed
+	window  int      // bytes in flight per peer
 
 	mu      sync.Mutex
 	peers   []*peer // by rank; the own one serves messages to oneself
@@ -34,22 +36,30 @@ type Transport struct {
 	done   sync.WaitGroup // of the pacer
 	silent atomic.Bool    // see Silence
 
-	sent, received, directSent, retransmits, corrupt, stale atomic.Uint64
-	corruptBefore                                           uint64 // of the endpoint, at Join
+	sent, received, directSent, retransmits, corrupt, stale, forged atomic.Uint64
+	corruptBefore                                                   uint64 // of the endpoint, at Join
 }
 
 // newTransport makes a transport that does not run yet. Its window depends on the number of peers,
 // since all of them may send to one server at once.
-func newTransport(e *Endpoint, at place, attempt uint32, nodes []string) *Transport {
-	t := &Transport{e: e, at: at, attempt: attempt, rank: int(at.rank), session: rand.Uint64() | 1,
+func newTransport(e *Endpoint, at place, attempt uint32, session uint64, nodes []string,
+	keys *keyring) *Transport {
+	t := &Transport{e: e, at: at, attempt: attempt, rank: int(at.rank), session: session, keys: keys,
 		window: e.opts.window(len(nodes) - 1), inbox: map[address]*inMessage{},
 		failed: make(chan struct{}), closed: make(chan struct{}), stop: make(chan struct{}),
 		kick: make(chan struct{}, 1), corruptBefore: e.corrupt.Load()}
 	now := time.Now()
 	for r, n := range nodes {
-		t.peers = append(t.peers, newPeer(r, subjectPrefix+n, now))
+		t.peers = append(t.peers, newPeer(r, subjectPrefix+n, now, keys))
 	}
 	return t
+}
+
+// newSession draws the number of a session.
+func newSession() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:]) | 1
 }
 
 // start sends the peers a first sign of life and starts the pacer.
@@ -72,7 +82,7 @@ func (t *Transport) Stats() collective.Stats {
 	return collective.Stats{
 		BytesSent: t.sent.Load(), BytesReceived: t.received.Load(),
 		BytesDirect: t.directSent.Load(),
-		Retransmits: t.retransmits.Load(), Stale: t.stale.Load(),
+		Retransmits: t.retransmits.Load(), Stale: t.stale.Load(), Forged: t.forged.Load(),
 		Corrupt: t.corrupt.Load() + t.e.corrupt.Load() - t.corruptBefore,
 	}
 }
@@ -321,7 +331,7 @@ func (t *Transport) tell(p *peer, h header, payload []byte) {
 	if skip || t.silent.Load() {
 		return
 	}
-	t.e.publish(p.subject, h, payload)
+	t.e.publish(p.subject, h, payload, p.channel)
 }
 
 // ping sends a sign of life, which also tells the peer this rank's session, and how to connect.
