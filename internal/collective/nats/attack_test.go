@@ -150,6 +150,11 @@ func clip(t *testing.T, ranks [2]collective.Transport, n uint32) (sums [2]uint32
 	var errs [2]error
 	for r, tr := range ranks {
 		wg.Go(func() {
+			defer func() {
+				if errs[r] != nil {
+					tr.Abort() // so that the other one does not wait
+				}
+			}()
 			part := bytes.Repeat([]byte{byte(r)}, 8<<10)
 			for i := range n {
 				tag := collective.Tag{Step: 1, Op: i}
