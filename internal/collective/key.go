@@ -1,6 +1,7 @@
 package collective
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,15 +11,25 @@ import (
 const KeyBytes = 32
 
 // Key is the secret of an attempt, under which transports between processes seal what they send;
-// nil: they do not. Whoever has it can take any rank's place in the attempt, and nobody else can.
-// It is never printed.
-type Key []byte
+// the zero value is none: they do not. Whoever has it can take any rank's place in the attempt, and
+// nobody else can. It is never printed.
+type Key [KeyBytes]byte
 
-// Check wants a key of the right size, or none.
-func (k Key) Check() error {
-	if len(k) != 0 && len(k) != KeyBytes {
-		return fmt.Errorf("a key of %d bytes; allowed: none, or %d", len(k), KeyBytes)
+// IsZero reports whether there is no key.
+func (k Key) IsZero() bool { return k == Key{} }
+
+// MarshalText implements encoding.TextMarshaler, for orders: base64.
+func (k Key) MarshalText() ([]byte, error) {
+	return base64.StdEncoding.AppendEncode(nil, k[:]), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler. The error does not repeat what it read.
+func (k *Key) UnmarshalText(text []byte) error {
+	b, err := base64.StdEncoding.AppendDecode(nil, text)
+	if err != nil || len(b) != KeyBytes {
+		return fmt.Errorf("a key of %d characters; allowed: %d bytes in base64", len(text), KeyBytes)
 	}
+	copy(k[:], b)
 	return nil
 }
 
@@ -29,7 +40,7 @@ func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.hidden()) 
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.hidden()) }
 
 func (k Key) hidden() string {
-	if len(k) == 0 {
+	if k.IsZero() {
 		return "no key"
 	}
 	return "a key"

@@ -186,6 +186,9 @@ var (
 	nodeReconnects = prometheus.NewDesc("longtake_node_direct_reconnects",
 		"Direct connections of each node's process that were opened again, on the leader.",
 		[]string{"node", "name"}, nil)
+	nodeForged = prometheus.NewDesc("longtake_node_forged_frames",
+		"Frames of activations that each node has dropped since the key of their attempt did not open "+
+			"them, on the leader.", []string{"node", "name"}, nil)
 	nodeBusy = prometheus.NewDesc("longtake_node_busy",
 		"1 if the node works on a job, else 0, on the leader.", []string{"node", "name"}, nil)
 )
@@ -196,7 +199,7 @@ type nodeMetrics struct{ c *Coordinator }
 // Describe implements prometheus.Collector.
 func (m *nodeMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{nodesInState, nodeSeen, nodeMemory, nodeBusy, nodeSent,
-		nodeResent, nodeReconnects} {
+		nodeResent, nodeReconnects, nodeForged} {
 		out <- d
 	}
 }
@@ -222,6 +225,7 @@ func (m *nodeMetrics) Collect(out chan<- prometheus.Metric) {
 		send(nodeSent, float64(n.Sent.Direct), id, name, "direct")
 		send(nodeResent, float64(n.Sent.Resent), id, name)
 		send(nodeReconnects, float64(n.Sent.Reconnects), id, name)
+		send(nodeForged, float64(n.Sent.Forged), id, name)
 		busy := 0.
 		if n.Job != "" {
 			busy = 1

@@ -132,8 +132,9 @@ func (p DataPlane) serve(name string) (*natsd.Server, error) {
 	return natsd.Start(o)
 }
 
-// join makes the node a rank of an attempt. The caller closes the transport.
-func (l *link) join(p job.Plan, rank int) (collective.Transport, error) {
+// join makes the node a rank of an attempt, which is sealed with a key if there is one. The caller
+// closes the transport.
+func (l *link) join(p job.Plan, rank int, key collective.Key) (collective.Transport, error) {
 	if hub := l.plane.Hub; hub != nil {
 		return hub.Join(string(p.Job), uint32(p.Attempt), rank, len(p.Nodes))
 	}
@@ -141,7 +142,7 @@ func (l *link) join(p job.Plan, rank int) (collective.Transport, error) {
 	for i, n := range p.Nodes {
 		nodes[i] = string(n)
 	}
-	return l.endpoint.Join(string(p.Job), uint32(p.Attempt), rank, nodes)
+	return l.endpoint.Join(string(p.Job), uint32(p.Attempt), rank, nodes, key)
 }
 
 // route returns what other nodes' servers dial, "" when there is no server that they reach.

@@ -113,7 +113,7 @@ func (s *Shard) probe(p wire.Peer) {
 	}
 	defer end()
 
-	order := wire.Probe{Node: s.id, Number: number, Class: p.Class}
+	order := wire.Probe{Node: s.id, Number: number, Class: p.Class, Key: p.Key}
 	ack, err := ask[wire.Ack](ctx, s.nc, wire.SubjectProbe(p.Node), order)
 	if err == nil && !ack.OK {
 		err = errors.New(ack.Reason)
@@ -153,7 +153,7 @@ func (s *Shard) onProbe(m *natsio.Msg) {
 func (s *Shard) exchange(ctx context.Context, p wire.Probe, to job.NodeID, rank int,
 	f func(context.Context, collective.Transport) (float64, error)) error {
 	tr, err := s.link.join(job.Plan{Job: job.ID("probe-" + p.Node), Attempt: job.Attempt(p.Number),
-		Nodes: []job.NodeID{p.Node, to}}, rank)
+		Nodes: []job.NodeID{p.Node, to}}, rank, p.Key)
 	if err != nil {
 		return err
 	}

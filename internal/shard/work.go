@@ -167,7 +167,7 @@ func (s *Shard) prepare(w *work, m *served, objects artifact.Store) error {
 
 // join makes the node a rank of its attempt's data plane.
 func (s *Shard) join(w *work) (collective.Transport, error) {
-	tr, err := s.link.join(w.order.Plan, w.order.Rank)
+	tr, err := s.link.join(w.order.Plan, w.order.Rank, w.order.Key)
 	if err != nil || s.cfg.Process == nil || s.cfg.Data.Hub != nil {
 		return tr, err
 	}

@@ -139,6 +139,8 @@ type Pulse struct {
 type Peer struct {
 	Node  job.NodeID     `json:"node"`
 	Class topology.Class `json:"class"`
+	// Key is what the measurement is sealed with, as of an attempt.
+	Key collective.Key `json:"key,omitzero"`
 }
 
 // Probe asks a node to take part in measuring the link to it: as rank 1 of an attempt of that
@@ -147,6 +149,8 @@ type Probe struct {
 	Node   job.NodeID     `json:"node"`
 	Number uint32         `json:"number"`
 	Class  topology.Class `json:"class"`
+	// Key is what the leader gave the node that asks.
+	Key collective.Key `json:"key,omitzero"`
 }
 
 // Disk tells the leader how full the disk of another coordinator is.
@@ -189,6 +193,9 @@ type StartOrder struct {
 	Rank int      `json:"rank"`
 	// Members are all ranks of the plan, in order.
 	Members []Member `json:"members"`
+	// Key is what the ranks seal all with that they send each other: the same in all orders of the
+	// attempt, and nowhere else. None in a cluster without certificates.
+	Key collective.Key `json:"key,omitzero"`
 }
 
 // Stop orders a node to stop its rank of an attempt: at once, unless Yield is set.

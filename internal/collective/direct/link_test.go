@@ -43,7 +43,7 @@ func newProcesses(t testing.TB, s *natsd.Server, d direct.Options, o nats.Option
 func (p *pair) join(t testing.TB) {
 	t.Helper()
 	for r := range nodes {
-		tr, err := p.ps[r].endpoint.Join("j", 1, r, nodes, nil)
+		tr, err := p.ps[r].endpoint.Join("j", 1, r, nodes, collective.Key{})
 		if err != nil {
 			t.Fatal(err)
 		}

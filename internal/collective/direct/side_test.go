@@ -176,7 +176,7 @@ func (b benchSide) transport(s *natsd.Server, n *direct.Node) (exchange, func(),
 	if err != nil {
 		return nil, nil, err
 	}
-	tr, err := e.Join(name, 1, b.Rank, names, nil)
+	tr, err := e.Join(name, 1, b.Rank, names, collective.Key{})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -37,7 +37,7 @@ func hosts(t *testing.T, each int) (transporttest.Open, *[]*inproc.Handoff) {
 			handoffs = append(handoffs, &own[r])
 		}
 		return func(rank int, attempt uint32) (collective.Transport, error) {
-			tr, err := eps[rank].Join("a job", attempt, rank, nodes, nil)
+			tr, err := eps[rank].Join("a job", attempt, rank, nodes, collective.Key{})
 			if err != nil {
 				return nil, err
 			}

@@ -201,7 +201,7 @@ func TestForgedFrames(t *testing.T) {
 		}
 		return ranks
 	}
-	want, err := clip(t, join(1, nil), messages)
+	want, err := clip(t, join(1, collective.Key{}), messages)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestForgedFrames(t *testing.T) {
 	}
 
 	// The attack is a real one.
-	open := join(4, nil)
+	open := join(4, collective.Key{})
 	a.during(func() {
 		if got, err = clip(t, open, 100*messages); err == nil {
 			t.Error("an attempt without a key went on")

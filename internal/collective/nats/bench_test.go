@@ -15,7 +15,8 @@ func BenchmarkExchange(b *testing.B) {
 	nodes := []string{"x", "y"}
 	groups := make([]*collective.Group, 2)
 	for r, n := range nodes {
-		tr, err := endpoint(b, connect(b, s), n, nats.Options{}).Join("j", 1, r, nodes, nil)
+		e := endpoint(b, connect(b, s), n, nats.Options{})
+		tr, err := e.Join("j", 1, r, nodes, collective.Key{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -52,7 +53,8 @@ func BenchmarkEmptyMessages(b *testing.B) {
 	nodes := []string{"x", "y"}
 	done := make(chan error, 2)
 	for r, n := range nodes {
-		tr, err := endpoint(b, connect(b, s), n, nats.Options{}).Join("j", 1, r, nodes, nil)
+		e := endpoint(b, connect(b, s), n, nats.Options{})
+		tr, err := e.Join("j", 1, r, nodes, collective.Key{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -97,14 +97,8 @@ func (t *Transport) sendDirect(p *peer, l *direct.Link, h header, payload []byte
 	t.mu.Lock()
 	t.address(&h, p)
 	t.mu.Unlock()
-	var buf [headerBytes]byte
-	var c *direct.Conn
-	var err error
-	if p.channel != nil {
-		c, err = p.channel.sendDirect(l, h, payload)
-	} else {
-		c, err = l.Send(appendHeader(buf[:0], h, len(payload)), payload, h.index)
-	}
+
+	c, err := p.sendDirect(l, h, payload)
 	if err != nil {
 		return nil
 	}
@@ -125,13 +119,7 @@ func (t *Transport) answer(p *peer, via *direct.Conn, h header, payload []byte) 
 	t.mu.Lock()
 	t.address(&h, p)
 	t.mu.Unlock()
-	var buf [sealedHeaderBytes]byte
-	if p.channel == nil {
-		via.Queue(appendHeader(buf[:0], h, len(payload)), payload)
-		return
-	}
-	head, h := p.channel.appendHeader(buf[:0], h)
-	via.QueueSealed(head, p.channel.sealPayload(nil, h, payload))
+	p.queueDirect(via, h, payload)
 }
 
 // push sends what is queued for the peer as far as its window allows. Writing to a connection may
@@ -197,6 +185,7 @@ func (t *Transport) place(c *direct.Conn, h header, tag []byte, n int) *directFr
 	if p == nil {
 		return nil
 	}
+
 	if err := p.openHeader(h, tag, n); err != nil {
 		t.refuse(p, h, err)
 		return nil
@@ -222,6 +211,7 @@ func (t *Transport) place(c *direct.Conn, h header, tag []byte, n int) *directFr
 	if p.channel != nil {
 		n -= tagBytes
 	}
+
 	switch h.kind {
 	case kindData:
 		f = f.admit(n)
@@ -234,6 +224,7 @@ func (t *Transport) place(c *direct.Conn, h header, tag []byte, n int) *directFr
 	default:
 		return nil
 	}
+
 	if f != nil && p.channel != nil {
 		f.borrow(n + tagBytes)
 	}

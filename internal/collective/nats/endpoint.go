@@ -126,11 +126,7 @@ func (e *Endpoint) Join(job string, attempt uint32, rank int, nodes []string, ke
 		return nil, fmt.Errorf("cannot join job %q: %w", job, err)
 	}
 	at, session := place{jobHash(job), uint32(rank)}, newSession()
-	keys, err := newKeyring(key, job, attempt, at.rank, session, len(nodes))
-	if err != nil {
-		return nil, fmt.Errorf("cannot join job %q attempt %d: %w", job, attempt, err)
-	}
-
+	keys := newKeyring(key, job, attempt, at.rank, session, len(nodes))
 	t := newTransport(e, at, attempt, session, nodes, keys)
 	older, err := e.enter(at, t)
 	if err != nil {
@@ -277,16 +273,17 @@ func (e *Endpoint) refuse(h header, reply string, over ending) {
 		return
 	}
 	e.publish(reply, header{kind: kindBye, job: h.job, attempt: h.attempt, src: h.dst, dst: h.src,
-		session: over.session, peerSession: h.session}, over.last.encode(), over.keys.channel(h.src))
+		session: over.session, peerSession: h.session}, over.last.encode(),
+		over.keys.channel(h.src))
 }
 
 // frames are buffers for publish, which NATS copies out of. A frame of the default size is 1 MiB,
 // which is too much to allocate for every chunk.
 var frames = sync.Pool{New: func() any { return new([]byte) }}
 
-// publish sends one frame, sealed by a channel if that is not nil. An error of NATS counts as a lost
-// frame, which the caller sends again. NATS buffers what it is given, so this returns before the
-// frame has left the process.
+// publish sends one frame, sealed by a channel if that is not nil. An error of NATS counts as a
+// lost frame, which the caller sends again. NATS buffers what it is given, so this returns before
+// the frame has left the process.
 func (e *Endpoint) publish(subject string, h header, payload []byte, c *channel) {
 	buf := frames.Get().(*[]byte)
 	*buf = slices.Grow((*buf)[:0], sealedHeaderBytes+len(payload))
@@ -295,6 +292,7 @@ func (e *Endpoint) publish(subject string, h header, payload []byte, c *channel)
 	} else {
 		*buf = c.appendFrame(*buf, h, payload)
 	}
+
 	if e.opts.Intercept == nil {
 		_ = e.nc.PublishRequest(subject, e.sub.Subject, *buf)
 	} else {

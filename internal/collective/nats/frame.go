@@ -17,8 +17,8 @@ import (
 //	64 total u64     72 offset u64  80 payload length u32       84 CRC32C u32
 //
 // The checksum covers the whole frame with its own field as zero. A frame of a sealed attempt has
-// another version, its number (u64) in place of the last two fields, and the tag of AES-256-GCM after
-// the payload, which is encrypted.
+// another version, its number (u64) in place of the last two fields, and the tag of AES-256-GCM
+// after the payload, which is encrypted.
 const (
 	// "LTAK" in little endian order; tells a frame from a stray message.
 	frameMagic = 0x4b41544c

@@ -27,7 +27,7 @@ func newPair(t *testing.T, o nats.Options) *pair {
 
 func (p *pair) join(t *testing.T, rank int, attempt uint32) collective.Transport {
 	t.Helper()
-	tr, err := p.eps[rank].Join("j", attempt, rank, p.nodes, nil)
+	tr, err := p.eps[rank].Join("j", attempt, rank, p.nodes, collective.Key{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestConnectionClosed(t *testing.T) {
 	s := startServer(t, nats.ServerOptions("a"))
 	nc := connect(t, s)
 	e := endpoint(t, nc, "x", quick(nats.Options{}))
-	tr, err := e.Join("j", 1, 0, []string{"x", "y"}, nil)
+	tr, err := e.Join("j", 1, 0, []string{"x", "y"}, collective.Key{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestJoinRefuses(t *testing.T) {
 	p.join(t, 0, 5)
 	f := func(attempt uint32, rank int, nodes ...string) {
 		t.Helper()
-		if _, err := p.eps[0].Join("j", attempt, rank, nodes, nil); err == nil {
+		if _, err := p.eps[0].Join("j", attempt, rank, nodes, collective.Key{}); err == nil {
 			t.Errorf("attempt %d rank %d of %q could join", attempt, rank, nodes)
 		}
 	}

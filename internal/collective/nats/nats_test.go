@@ -1,7 +1,6 @@
 package nats_test
 
 import (
-	"bytes"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -75,15 +74,15 @@ var worlds atomic.Uint64
 func open(servers ...*natsd.Server) transporttest.Open { return openWith(noKey, servers...) }
 
 // noKey leaves attempts unsealed.
-func noKey(uint32) collective.Key { return nil }
+func noKey(uint32) collective.Key { return collective.Key{} }
 
 // keyOf is a key for each attempt.
 func keyOf(attempt uint32) collective.Key {
-	return bytes.Repeat([]byte{byte(attempt), 'k'}, collective.KeyBytes/2)
+	return collective.Key{byte(attempt), 'k'}
 }
 
 // openWith is open for attempts with keys.
-func openWith(key func(attempt uint32) collective.Key, servers ...*natsd.Server) transporttest.Open {
+func openWith(key func(uint32) collective.Key, servers ...*natsd.Server) transporttest.Open {
 	return func(t testing.TB, n int, o transporttest.Options) transporttest.Join {
 		nodes, world := make([]string, n), worlds.Add(1)
 		eps := make([]*nats.Endpoint, n)
@@ -124,7 +123,7 @@ func TestShared(t *testing.T) {
 		}
 		e := endpoint(t, connect(t, s), node, options(o))
 		return func(rank int, attempt uint32) (collective.Transport, error) {
-			return e.Join("a job", attempt, rank, nodes, nil)
+			return e.Join("a job", attempt, rank, nodes, collective.Key{})
 		}
 	})
 }

@@ -17,6 +17,7 @@ func (t *Transport) receive(h header, payload []byte) {
 	if p == nil {
 		return
 	}
+
 	payload, err := p.open(h, payload)
 	if err != nil {
 		t.refuse(p, h, err)

@@ -6,20 +6,34 @@ import (
 	"github.com/longtake/longtake/internal/collective/direct"
 )
 
-// Sealed frames on direct connections. Their header is sealed by itself and goes ahead, so that
-// nothing is decided by one that is forged; the payload follows.
+// Frames on direct connections. The header of a sealed one is sealed by itself and goes ahead, so
+// that nothing is decided by one that is forged; the payload follows.
 
-// sendDirect seals a chunk and sends it by a link.
-func (c *channel) sendDirect(l *direct.Link, h header, payload []byte) (*direct.Conn, error) {
+// sendDirect sends a chunk by a link, sealed if the attempt is.
+func (p *peer) sendDirect(l *direct.Link, h header, payload []byte) (*direct.Conn, error) {
+	var head [sealedHeaderBytes]byte
+	if p.channel == nil {
+		return l.Send(appendHeader(head[:0], h, len(payload)), payload, h.index)
+	}
+
 	buf := frames.Get().(*[]byte)
 	defer frames.Put(buf)
-	var head [sealedHeaderBytes]byte
-
 	return l.SendSealed(h.index, func() ([]byte, []byte) {
-		first, h := c.appendHeader(head[:0], h)
-		*buf = c.sealPayload(slices.Grow((*buf)[:0], len(payload)+tagBytes), h, payload)
+		first, h := p.channel.appendHeader(head[:0], h)
+		*buf = p.channel.sealPayload(slices.Grow((*buf)[:0], len(payload)+tagBytes), h, payload)
 		return first, *buf
 	})
+}
+
+// queueDirect sends an answer by a connection, likewise.
+func (p *peer) queueDirect(c *direct.Conn, h header, payload []byte) {
+	var head [sealedHeaderBytes]byte
+	if p.channel == nil {
+		c.Queue(appendHeader(head[:0], h, len(payload)), payload)
+		return
+	}
+	first, h := p.channel.appendHeader(head[:0], h)
+	c.QueueSealed(first, p.channel.sealPayload(nil, h, payload))
 }
 
 // openHeader checks a header that came by a direct connection, with a payload of n bytes. Without a

@@ -11,6 +11,7 @@ import (
 type Config struct {
 	ID      string // of this coordinator
 	Version string // of the program; nodes of another one are logged
+	Locked  bool   // all processes have certificates: what ranks send each other is sealed
 	Limits  Limits
 	Timing  Timing
 	// Commands is the newest version of commands that it reads; 0: CommandVersion. Less makes it a

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/sched"
 	"github.com/longtake/longtake/internal/wire"
@@ -13,7 +14,9 @@ import (
 const stopTime = time.Second
 
 // startRanks orders every rank's node to run its part. Unless all acknowledge, the attempt is lost.
-func (l *leader) startRanks(p job.Plan, nodes []*node) {
+// The key is in the orders alone: the leader forgets it, and a new one never repeats an order. If
+// some ranks have none when a leader goes, the attempt is lost, and the next one has another key.
+func (l *leader) startRanks(p job.Plan, nodes []*node, key collective.Key) {
 	members := make([]wire.Member, len(nodes))
 	for i, n := range nodes {
 		members[i] = wire.Member{Node: n.reg.Node, Name: n.reg.Name, Route: n.reg.Route}
@@ -21,7 +24,7 @@ func (l *leader) startRanks(p job.Plan, nodes []*node) {
 
 	left := len(nodes)
 	for rank, n := range nodes {
-		order := wire.StartOrder{Plan: p, Rank: rank, Members: members}
+		order := wire.StartOrder{Plan: p, Rank: rank, Members: members, Key: key}
 		l.c.world.Send(n.reg.Node, order, l.c.cfg.Timing.Order, during(l, func(err error) {
 			if err != nil {
 				l.blame(p.Job, n.reg.Node)
@@ -35,6 +38,15 @@ func (l *leader) startRanks(p job.Plan, nodes []*node) {
 			}
 		}))
 	}
+}
+
+// newKey draws a key for an attempt or a measurement; none in an open cluster, whose nodes may be
+// older than keys.
+func (l *leader) newKey() (k collective.Key) {
+	if l.c.cfg.Locked {
+		l.c.world.Random(k[:])
+	}
+	return k
 }
 
 // rankStarted notes that a node took an order, before its next heartbeat says so: if the attempt is

@@ -37,7 +37,7 @@ func (l *leader) place(d sched.Decision, nodes map[job.NodeID]*node) error {
 
 	// What earlier attempts have finished is in the job's record, not in the plan that was committed.
 	plan.Parts = r.Parts
-	l.startRanks(plan, picked)
+	l.startRanks(plan, picked, l.newKey())
 	return nil
 }
 

@@ -50,7 +50,7 @@ func (l *leader) probe(n *node) *wire.Peer {
 			}
 			asked[class] = now
 			n.probing.asked, l.probed = asked, now
-			return &wire.Peer{Node: peer.reg.Node, Class: class}
+			return &wire.Peer{Node: peer.reg.Node, Class: class, Key: l.newKey()}
 		}
 	}
 	return nil
