@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,4 +19,13 @@ func clock(data string) func() time.Time {
 		by, _ := time.ParseDuration(strings.TrimSpace(string(text))) //nolint:errcheck // likewise
 		return time.Now().Add(by)
 	}
+}
+
+// commands is the newest version of commands that the coordinator reads: what the file "commands"
+// in the data directory says, or 0 for those there are. A coordinator with the number of an earlier
+// program behaves like one in an upgrade.
+func commands(data string) int {
+	text, _ := os.ReadFile(filepath.Join(data, "commands"))     //nolint:errcheck // mostly none
+	version, _ := strconv.Atoi(strings.TrimSpace(string(text))) //nolint:errcheck // likewise
+	return version
 }

@@ -52,6 +52,7 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	// Now is the time of day for records; Clock only measures spans, so that setting a machine's clock
 	// does not make leases run out.
 	cfg.Log, cfg.Now, cfg.Clock = log, clock(cfg.Data), time.Now
+	cfg.Commands = commands(cfg.Data)
 	if cfg.Identity, err = daemon.Identity(v, pki.RoleCoordinator, log); err != nil {
 		return err
 	}

@@ -58,8 +58,20 @@ func (c *chaos) call(method, path, key, body string) (b []byte, err error) {
 
 // client makes clips until the time is over, and one after that.
 func (c *chaos) client(n int, end time.Time) {
+	over := make(chan struct{})
+	time.AfterFunc(time.Until(end), func() { close(over) })
+	c.clientUntil(n, over)
+}
+
+// clientUntil makes clips until end is closed, and one after that.
+func (c *chaos) clientUntil(n int, end <-chan struct{}) {
 	for i := 0; ; i++ {
-		over := time.Now().After(end)
+		over := false
+		select {
+		case <-end:
+			over = true
+		default:
+		}
 		which := (n + i) % len(c.want)
 		id := c.create(fmt.Sprintf("client-%d-%d", n, i), which)
 		if id == "" {

@@ -145,6 +145,9 @@ func (c *chaos) reference() {
 	for i := range c.want {
 		start := time.Now()
 		id := alone.create(fmt.Sprint("reference-", i), i)
+		if id == "" {
+			c.t.FailNow()
+		}
 		if _, ok := alone.await(id); !ok {
 			c.t.FailNow()
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -31,10 +32,13 @@ type chaos struct {
 	kinds []chaosKind
 
 	bigDisks bool // coordinators have no disk of their own
-	coords   []*coordinatorProc
-	shards   []*shardProc
-	models   []string // flags of a shard
-	want     []clip   // what an undisturbed process makes
+	commands int  // that coordinators read; 0: all
+
+	shardCount int // 0: five
+	coords     []*coordinatorProc
+	shards     []*shardProc
+	models     []string // flags of a shard
+	want       []clip   // what an undisturbed process makes
 
 	mu       sync.Mutex
 	faults   map[string]int
@@ -106,9 +110,17 @@ func (c *chaos) startAll() {
 		raft[i] = addrs[4*i]
 		routes = append(routes, addrs[4*i+1])
 		p := &coordinatorProc{http: addrs[4*i+2], nats: addrs[4*i+3], data: c.t.TempDir()}
-		if err := mountSmall(c.t, p.data, chaosDisk); err != nil {
-			c.t.Logf("coordinators' disks do not fill up: %v", err)
-			c.bigDisks = true
+		if !c.bigDisks {
+			if err := mountSmall(c.t, p.data, chaosDisk); err != nil {
+				c.t.Logf("coordinators' disks do not fill up: %v", err)
+				c.bigDisks = true
+			}
+		}
+		if c.commands > 0 {
+			text := fmt.Sprint(c.commands)
+			if err := os.WriteFile(p.data+"/commands", []byte(text), 0o600); err != nil {
+				c.t.Fatal(err)
+			}
 		}
 		c.coords = append(c.coords, p)
 		peers = append(peers, fmt.Sprintf("c%d@%s=http://%s", i, raft[i], p.http))
@@ -120,10 +132,11 @@ func (c *chaos) startAll() {
 			"--raft-peers", strings.Join(peers, ",")}
 		p.d = c.b.start(c.t, "coordinator", p.args...)
 	}
-	for i := range 5 {
+	n := cmp.Or(c.shardCount, 5)
+	for i := range n {
 		c.addShard(fmt.Sprintf("s%d", i))
 	}
-	until(c.t, "five shards", func() bool { return strings.Count(c.get("/v1/nodes"), `"idle"`) == 5 })
+	until(c.t, "all shards", func() bool { return strings.Count(c.get("/v1/nodes"), `"idle"`) == n })
 }
 
 func (c *chaos) addShard(name string) {

@@ -22,19 +22,44 @@ import (
 
 const deadline = 60 * time.Second // of anything that a test waits for
 
-// binaries are what `make build` makes, in a folder of the test's own.
+// binaries are what `make build` makes, in a folder of their own.
 type binaries struct{ dir string }
 
+// builds are the folders of what was built, by the flags; builtIn is where they are, until all
+// tests have run.
+var (
+	builds  = map[string]binaries{}
+	builtIn string
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	os.RemoveAll(builtIn)
+	os.Exit(code)
+}
+
+// build builds all programs, once for all tests that want the same flags.
 func build(t *testing.T, flags ...string) binaries {
 	t.Helper()
-	dir := t.TempDir()
+	key := strings.Join(flags, " ")
+	if b, ok := builds[key]; ok {
+		return b
+	}
+	if builtIn == "" {
+		var err error
+		if builtIn, err = os.MkdirTemp("", "longtake-build-"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := filepath.Join(builtIn, fmt.Sprint(len(builds)))
 	args := append([]string{"build", "-o", dir + "/"}, append(flags, "./cmd/...")...)
 	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir, cmd.Env = golden.Root("."), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return binaries{dir}
+	builds[key] = binaries{dir}
+	return builds[key]
 }
 
 // program is a running coordinator or shard.

@@ -83,6 +83,10 @@ func printStatus(w io.Writer, s schema.Status) error {
 	line("coordinator", "%s (%s), longtake %s", s.ID, strings.ToLower(s.State), s.Version)
 	line("leader", "%s, term %d", dash(s.Leader), s.Term)
 	line("log", "applied %d of %d", s.Applied, s.LastIndex)
+	if s.Upgrading != "" {
+		line("upgrade", "%s; the coordinators use version %d of commands for now", s.Upgrading,
+			s.Commands)
+	}
 	line("nats", "%s", dash(s.NATS))
 	line("models", "%s", dash(strings.Join(s.Models, ", ")))
 

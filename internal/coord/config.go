@@ -33,14 +33,15 @@ type Config struct {
 	CheckpointEvery *int
 	PreviewEvery    *int
 	Log             *slog.Logger // default: discarded
+	// Commands is less than core.CommandVersion in tests of upgrades: it makes this a coordinator of
+	// an earlier program, as far as Raft's log goes.
+	Commands int
 	// Now gives the time of day, for what is written down. It may be set forward and back.
 	Now func() time.Time // default: time.Now
 	// Clock measures what passes between two readings, whatever is done to the time of day.
 	Clock func() time.Time // default: Now
 
 	leaseLeast time.Duration // of an input that a new leader comes to; default 10 min
-
-	commands int // as core.Config.Commands
 
 	room     func(dir string) (disk.Room, error) // default: disk.Of
 	logBytes int64                               // default: logBytesMax
@@ -105,7 +106,7 @@ func (c *Config) fill() {
 func (c *Config) core() core.Config {
 	return core.Config{ID: c.ID, Version: c.Version, Limits: c.Limits, Timing: c.Timing,
 		CheckpointEvery: *c.CheckpointEvery, PreviewEvery: *c.PreviewEvery, LeaseLeast: c.leaseLeast,
-		Commands: c.commands,
+		Commands: c.Commands,
 		Log:      c.Log, Now: c.Now, Clock: c.Clock}
 }
 

@@ -328,7 +328,7 @@ func (c *Coordinator) tellSpace() {
 	}
 	c.space.mu.Lock()
 	d := wire.Disk{ID: c.cfg.ID, Stage: int(c.space.own.stage), Reason: c.space.own.Full}
-	if d.Commands = cmp.Or(c.cfg.commands, core.CommandVersion); d.Commands > speaksFirst {
+	if d.Commands = cmp.Or(c.cfg.Commands, core.CommandVersion); d.Commands > speaksFirst {
 		d.Version = c.cfg.Version
 	}
 	c.space.mu.Unlock()

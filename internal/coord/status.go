@@ -67,6 +67,10 @@ func (c *Coordinator) Status(context.Context) (Status, error) {
 		}
 		s.Queued, s.Running, s.Jobs = m.Counts()
 		s.Nodes = c.core.NodeCount()
+		s.Commands = m.Version()
+		if c.core.Leads() {
+			_, s.Upgrading = c.speaks()
+		}
 	})
 
 	// A member is as far behind as its last answer to an append says; a follower gets no answers.

@@ -14,10 +14,11 @@ const speaksFirst = 8
 
 // speaks returns the newest version of commands that all coordinators read, and whom it waits for
 // if that is not the newest that this one reads. Those that were not heard lately count as older
-// ones, so that a cluster is not moved on while one of them is away.
+// ones, so that a cluster is not moved on while one of them is away. In a locked cluster there are
+// no older ones: they have no certificates.
 func (c *Coordinator) speaks() (version int, missing string) {
-	own := cmp.Or(c.cfg.commands, core.CommandVersion)
-	if c.cfg.alone() {
+	own := cmp.Or(c.cfg.Commands, core.CommandVersion)
+	if c.cfg.alone() || c.cfg.Identity != nil {
 		return own, ""
 	}
 	servers, err := c.cons.servers()

@@ -102,6 +102,10 @@ type Status struct {
 	Nodes     int       `json:"nodes"`     // shards; only the leader knows
 	Version   string    `json:"version"`
 	Space     Space     `json:"space"`
+	// Commands is the version of the decisions in Raft's log, and Upgrading says what keeps it from
+	// being the newest that this coordinator knows, on the leader; empty: nothing does.
+	Commands  int    `json:"commands_version,omitempty"`
+	Upgrading string `json:"upgrading,omitempty"`
 }
 
 // Leads reports whether the coordinator leads; one that does not knows of no shards.
