@@ -1,5 +1,7 @@
 package job
 
+import "github.com/longtake/longtake/internal/access"
+
 // Request is what a client asks for. What it leaves out, nil or empty, takes the model's defaults.
 // Fields lists what of it has a name in the API.
 type Request struct {
@@ -61,6 +63,8 @@ type Request struct {
 	// Owner is who asks, and Team the team that this is for. Clients do not say so themselves: it
 	// follows from who they are.
 	Owner, Team string
+	// Quota is what the owner may have.
+	Quota access.Quota
 
 	said map[string]bool // names of fields that Set has stored, also as their type's zero
 }

@@ -1,6 +1,10 @@
 package sched
 
-import "github.com/longtake/longtake/internal/job"
+import (
+	"time"
+
+	"github.com/longtake/longtake/internal/job"
+)
 
 // Action is what becomes of a job in this round.
 type Action int
@@ -29,6 +33,8 @@ type Cause int
 const (
 	// Drained: a node of the job gets no more work.
 	Drained Cause = iota
+	// Spent: its owner, or the team, has had all the device-seconds of the day.
+	Spent
 	// Preempted: a queued job of a higher priority takes the nodes.
 	Preempted
 	// Rebalanced: the nodes differ in speed, and the next attempt shares the windows accordingly.
@@ -49,6 +55,9 @@ type Decision struct {
 	// Passed is set with a Wait for jobs of the same priority that go first because their model is
 	// loaded. The leader notes since when, as the next round's PassedSince.
 	Passed bool
+	// Ahead is set with a Wait: how many of the other waiting jobs go first, as things stand. Those
+	// that wait for a quota, or for nodes that do not exist, do not count.
+	Ahead int
 
 	// Mesh, Nodes and Shares are set with Place. Nodes[r] runs rank r. Shares are the speeds by which
 	// the mesh's window groups share the windows; nil: evenly.
@@ -58,6 +67,9 @@ type Decision struct {
 	// Where and Predicted are set with Place where the step's time on the nodes was predicted: the
 	// hosts of the ranks, and what a step is to take there, for people.
 	Where, Predicted string
+	// Payer and Cost are set with Place: whom the leader charges with how much device time.
+	Payer Payer
+	Cost  time.Duration
 }
 
 // NeedsQueue reports whether the decision holds only if all placements before it succeed: jobs

@@ -10,7 +10,11 @@
 //
 // The policy in short:
 //
-//   - Jobs of a higher priority come first; among equal ones the older job does.
+//   - Jobs of a higher priority come first. Among equal ones the team goes first that has had the
+//     least device time by its weight, then the owner within it, then the older job: see [Ledger].
+//     With one owner that is the older job. One that has begun goes on before others begin.
+//   - Whoever has as many running jobs as it may have, or has had the device-seconds of its day,
+//     waits and lets all others pass; in the second case running jobs stop at a step boundary.
 //   - A job runs on nodes that have its model. One that waits for busy nodes keeps those that have
 //     its model for itself, so that it gets its turn. One that waits for nodes that do not exist
 //     lets others pass.

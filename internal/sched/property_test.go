@@ -55,6 +55,13 @@ func drawView(t *rapid.T) View {
 		v.drain(job.NodeID(n))
 	}
 
+	drawShares(t, &v)
+	drawRunning(t, &v, names)
+	drawQueued(t, &v, names)
+	return v
+}
+
+func drawRunning(t *rapid.T, v *View, names []string) {
 	ranks := rapid.Permutation(names).Draw(t, "order")
 	for i := range rapid.IntRange(0, 3).Draw(t, "running") {
 		n := rapid.IntRange(1, 2).Draw(t, "ranks")
@@ -75,6 +82,9 @@ func drawView(t *rapid.T) View {
 		r.Asked = rapid.SampledFrom([]time.Time{{}, start, start.Add(-time.Hour)}).Draw(t, "asked")
 		v.Running = append(v.Running, r)
 	}
+}
+
+func drawQueued(t *rapid.T, v *View, names []string) {
 	for i := range rapid.IntRange(0, 5).Draw(t, "queued") {
 		q := Queued{Record: drawRecord(t, fmt.Sprint("q", i)),
 			Needs:       rapid.Int64Range(0, 12).Draw(t, "needs"),
@@ -86,7 +96,6 @@ func drawView(t *rapid.T) View {
 		}
 		v.Queued = append(v.Queued, q)
 	}
-	return v
 }
 
 func drawRecord(t *rapid.T, id string) job.Record {
@@ -95,6 +104,8 @@ func drawRecord(t *rapid.T, id string) job.Record {
 	for a := range r.Attempt {
 		r.Losses = append(r.Losses, job.Loss{Attempt: a + 1})
 	}
+	r.Owner = rapid.SampledFrom([]string{"", "", "o", "p"}).Draw(t, "owner")
+	r.Team = rapid.SampledFrom([]string{"", "", "t"}).Draw(t, "team")
 	r.Spec.Model = rapid.SampledFrom(modelNames).Draw(t, "model")
 	r.Spec.Priority = rapid.IntRange(0, 2).Draw(t, "priority")
 	r.Spec.Shards = rapid.IntRange(0, 8).Draw(t, "shards")
@@ -188,16 +199,23 @@ func checkHead(t *rapid.T, v View, all []Decision) {
 	head := slices.MinFunc(v.Queued, func(a, b Queued) int {
 		return cmp.Compare(b.Spec.Priority, a.Spec.Priority)
 	})
-	if all[0].Job.ID != head.ID {
-		t.Fatalf("%s comes before %s", all[0].Job.ID, head.ID)
+	mixed := slices.ContainsFunc(v.Queued, func(q Queued) bool {
+		return q.Owner != head.Owner || q.Team != head.Team
+	})
+	at := slices.IndexFunc(v.Queued, func(q Queued) bool { return q.ID == all[0].Job.ID })
+	first := v.Queued[at]
+	if first.ID != head.ID && !mixed || first.Spec.Priority != head.Spec.Priority {
+		t.Fatalf("%s comes before %s", first.ID, head.ID)
 	}
+	head = first
 
 	usable := slices.DeleteFunc(slices.Clone(v.Nodes), func(n Node) bool {
 		_, draining := v.Draining[n.ID]
 		return draining || !n.has(head.Spec)
 	})
-	possible := len(usable) >= max(1, head.wanted()) && anyWrites(usable, head.Spec.Format) &&
-		head.SinceLoss > v.LostAfter
+	limited := newScheduler(v).limited(head.Owner, head.Team) != ""
+	possible := !limited && len(usable) >= max(1, head.wanted()) &&
+		anyWrites(usable, head.Spec.Format) && head.SinceLoss > v.LostAfter
 	if possible && all[0].Action == Wait && !all[0].Passed {
 		for _, d := range all {
 			there := func(n Node) bool { return n.has(head.Spec) }
@@ -252,6 +270,10 @@ func checkYields(t *rapid.T, v View, all []Decision) {
 			}
 		case Grown:
 			grown++
+		case Spent:
+			if v.Owners[d.Job.Owner].Spent == "" && v.Teams[d.Job.Team].Spent == "" {
+				t.Fatalf("%s, though its owner may go on", told(d))
+			}
 		case Drained, Rebalanced:
 		}
 		if d.Job.CancelRequested {

@@ -12,7 +12,7 @@ import (
 // they are considered, then those of running jobs by creation.
 func Decide(v View) []Decision {
 	s := newScheduler(v)
-	for _, q := range byPriority(v.Queued) {
+	for _, q := range s.inTurn() {
 		s.decide(q.Record, s.queued(q))
 	}
 	for _, r := range v.Running {
@@ -35,18 +35,39 @@ type scheduler struct {
 	preempted map[job.ID]string // running jobs that yield to a blocked one, and why
 	growing   bool              // a job moves to more nodes; one at a time
 	decisions []Decision
+
+	// runningOf and runningIn count the jobs of owners and of teams that run, or start in this round.
+	runningOf, runningIn map[string]int
+	// over is what owners, and overGroup what their groups, have taken beyond what they are charged
+	// with, by weight as in a Ledger.
+	over      map[Payer]int64
+	overGroup map[string]int64
+	// ahead counts the jobs so far that wait and may run; aheadOf those of each owner.
+	ahead   int
+	aheadOf map[string]int
 }
 
 // newScheduler finds the nodes that may be used in this round.
 func newScheduler(v View) *scheduler {
-	s := &scheduler{View: v, waiting: slices.Clone(v.Queued), room: v.Store.Room,
-		preempted: map[job.ID]string{}, claimed: map[job.NodeID]bool{}}
+	s := &scheduler{View: v, room: v.Store.Room, preempted: map[job.ID]string{},
+		claimed: map[job.NodeID]bool{}, runningOf: map[string]int{}, runningIn: map[string]int{},
+		aheadOf: map[string]int{}, decisions: make([]Decision, 0, len(v.Queued)+len(v.Running))}
+	if s.Ledger == nil {
+		s.Ledger = NewLedger()
+	}
+
 	taken := map[job.NodeID]bool{}
 	for _, r := range v.Running {
+		s.count(r.Record)
 		for _, id := range r.Plan.Nodes {
 			taken[id] = true
 		}
 	}
+
+	s.countOver()
+	s.waiting = slices.DeleteFunc(slices.Clone(v.Queued), func(q Queued) bool {
+		return s.limited(q.Owner, q.Team) != "" // it does not wait for nodes
+	})
 
 	for _, n := range v.Nodes {
 		if _, draining := v.Draining[n.ID]; draining {
@@ -67,15 +88,35 @@ func (s *scheduler) decide(r job.Record, d Decision) {
 	s.decisions = append(s.decisions, d)
 }
 
-// byPriority sorts the highest first and keeps the order of equal ones.
-func byPriority(all []Queued) []Queued {
-	return slices.SortedStableFunc(slices.Values(all), func(a, b Queued) int {
-		return b.Spec.Priority - a.Spec.Priority
-	})
+// count notes that a job runs, or is about to.
+func (s *scheduler) count(r job.Record) {
+	s.runningOf[r.Owner]++
+	s.runningIn[r.Team]++
 }
 
-// queued places the job, or says why it waits.
+// queued places the job, or says why it waits and behind how many others.
 func (s *scheduler) queued(q Queued) Decision {
+	if why := s.limited(q.Owner, q.Team); why != "" {
+		return Decision{Action: Wait, Why: why, Ahead: s.ahead}
+	}
+
+	d, blocks := s.start(q)
+	switch d.Action {
+	case Place:
+		s.count(q.Record)
+		d.Payer, d.Cost = s.payer(q.Owner, q.Team), q.Cost
+	case Wait:
+		d.Ahead = s.ahead
+		if d.Passed || blocks != nothing {
+			s.ahead++
+			s.aheadOf[q.Owner]++
+		}
+	}
+	return d
+}
+
+// start places the job, or says why it waits and what it keeps for itself meanwhile.
+func (s *scheduler) start(q Queued) (Decision, blocking) {
 	why, blocks := s.obstacle(q)
 	if why == "" {
 		nodes := s.candidates(q)
@@ -84,18 +125,21 @@ func (s *scheduler) queued(q Queued) Decision {
 			why, blocks = "waits for its turn", itsNodes
 		case s.letsPass(q, nodes):
 			return Decision{Action: Wait, Passed: true, Why: fmt.Sprintf(
-				"waits while jobs of models that are loaded go first, for %v at most", s.patience())}
+				"waits while jobs of models that are loaded go first, for %v at most", s.patience())}, nothing
 		default:
-			return s.place(q, nodes)
+			return s.place(q, nodes), nothing
 		}
 	}
 
+	if turn := s.itsTurn(q); turn != "" && blocks == itsNodes {
+		why = turn
+	}
 	// Who waits behind others does not take nodes from running jobs before those have theirs.
 	if blocks != nothing && !s.claims(q) {
 		s.preempt(q)
 	}
 	s.claim(q, blocks)
-	return Decision{Action: Wait, Why: why}
+	return Decision{Action: Wait, Why: why}, blocks
 }
 
 // blocking is what a job that waits keeps for itself, because what it waits for will come.
@@ -240,6 +284,9 @@ func (s *scheduler) running(r Running) Decision {
 	if rank := slices.IndexFunc(r.Plan.Nodes, s.drains); rank >= 0 {
 		return Decision{Action: Yield, Cause: Drained, Why: fmt.Sprintf(
 			"node %s (rank %d) is being drained", s.Draining[r.Plan.Nodes[rank]], rank)}
+	}
+	if why := s.spent(r); why != "" {
+		return Decision{Action: Yield, Cause: Spent, Why: why}
 	}
 	if preempted {
 		return Decision{Action: Yield, Cause: Preempted, Why: why}

@@ -72,7 +72,7 @@ func told(d Decision) string {
 		}
 		return text
 	case Yield, Stop:
-		cause := [...]string{"drained", "preempted", "rebalanced", "grown"}[d.Cause]
+		cause := [...]string{"drained", "spent", "preempted", "rebalanced", "grown"}[d.Cause]
 		action += " " + cause
 	}
 	return strings.TrimSuffix(fmt.Sprintf("%s: %s, %s", d.Job.ID, action, d.Why), ", ")

@@ -23,6 +23,10 @@ type View struct {
 	// Queued and Running are the jobs in these states, each in the order of creation.
 	Queued  []Queued
 	Running []Running
+	// Ledger says who has had how much; nil: nobody has had anything. Owners and Teams are limits by
+	// id; those that are not in there are not limited.
+	Ledger        *Ledger
+	Owners, Teams map[string]Limit
 
 	Store Store
 
@@ -100,6 +104,8 @@ type Queued struct {
 	Blamed map[job.NodeID]bool
 	// PassedSince is since when it lets jobs of another model go first; zero: it does not yet.
 	PassedSince time.Time
+	// Cost is the device time that it is predicted to take from here on.
+	Cost time.Duration
 }
 
 // wanted is the number of nodes without which the job does not start; 0: it takes what there is. A
@@ -130,6 +136,8 @@ type Running struct {
 	Pace Pace
 	// Asked is when the job was first asked to yield; zero: it is not asked at present.
 	Asked time.Time
+	// Taken is the device time of the live attempt so far.
+	Taken time.Duration
 }
 
 // yields reports whether the job will reach another step boundary, at which it could stop.

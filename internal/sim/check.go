@@ -247,6 +247,9 @@ func (c *checker) last() {
 		}
 	}
 	c.same()
+	if id, ok := k.Machine().Charged(); ok {
+		c.w.violated("charge", "job %s has ended, and counts still", id)
+	}
 
 	for _, r := range k.Machine().Records(nil) {
 		if r.State == job.Failed && !strings.Contains(r.Error, "without progress") {

@@ -54,6 +54,11 @@ func (c *clients) request(i int) job.Request {
 	if c.w.rng.IntN(3) == 0 {
 		r.Priority = c.w.rng.IntN(3)
 	}
+
+	if c.w.Seed%2 == 1 { // in the others nobody has keys
+		r.Owner = fmt.Sprintf("key_%d", i%3)
+		r.Team = []string{"", "film"}[i%2]
+	}
 	return r
 }
 

@@ -137,7 +137,8 @@ func TestLibrariesHaveOneOwner(t *testing.T) {
 // TestPurePackages holds some packages to the standard library and to each other: what they decide
 // depends on their arguments alone.
 func TestPurePackages(t *testing.T) {
-	pure := []string{"internal/job", "internal/partition", "internal/sparse", "internal/topology"}
+	pure := []string{"internal/access", "internal/job", "internal/partition", "internal/sparse",
+		"internal/topology"}
 	for _, s := range sources(t) {
 		if s.test || !within(s.dir, pure) {
 			continue

@@ -220,3 +220,15 @@ func BenchmarkChoose(b *testing.B) {
 		})
 	}
 }
+
+// TestAProcessOnTwoHosts places ranks on sites that claim to be of one process and are not.
+func TestAProcessOnTwoHosts(t *testing.T) {
+	sites := []Site{{Name: "a", Process: "p", Host: "h1", Speed: 1e9},
+		{Name: "b", Process: "q", Host: "h2", Speed: 1e9},
+		{Name: "c", Process: "p", Host: "h2", Speed: 1e9}}
+	c := &chooser{g: survey(sites)}
+	c.prepare()
+	if bins := c.bins([]int{0, 1, 2}); len(bins) != 2 || len(bins[1].processes) != 2 {
+		t.Error("there are two hosts")
+	}
+}

@@ -184,7 +184,9 @@ type bin struct {
 // bins sorts sites by host.
 func (c *chooser) bins(sites []int) (out []bin) {
 	at := make([]int, len(c.g.hosts)) // one more than the bin of a host
-	of := map[int]int{}               // place of a process among those of its host
+	// of is the place of a process among those of a host. Nodes that claim to be of one process may
+	// be on several.
+	of := map[[2]int]int{}
 	for _, i := range sites {
 		h := c.g.host[i]
 		if at[h] == 0 {
@@ -197,10 +199,11 @@ func (c *chooser) bins(sites []int) (out []bin) {
 		b.slowest = min(b.slowest, c.levels[i])
 		b.cost = max(b.cost, c.g.sites[i].Cost)
 
-		p, seen := of[c.g.process[i]]
+		key := [2]int{h, c.g.process[i]}
+		p, seen := of[key]
 		if !seen {
 			p = len(b.processes)
-			of[c.g.process[i]], b.processes = p, append(b.processes, nil)
+			of[key], b.processes = p, append(b.processes, nil)
 		}
 		b.processes[p] = append(b.processes[p], i)
 	}

@@ -77,6 +77,8 @@ type command struct {
 	// Since version 9.
 	Speaks int    `json:"speaks,omitempty"` // what all coordinators read
 	By     *Actor `json:"by,omitempty"`     // the client whose request led to it
+
+	Charge *charge `json:"charge,omitempty"` // of place: whom it is charged to
 }
 
 // Actor is a client whose request led to a command.

@@ -104,6 +104,9 @@ func TestHostileSnapshotsAreRefused(t *testing.T) {
 		"jobs[0].num_frames x size": func(_, j map[string]any) { tiny(j) },
 		"jobs[1].plan.nodes":        func(s, j map[string]any) { s["jobs"] = []any{j, twin(j)} },
 		"jobs[0].content_type":      func(_, j map[string]any) { completed(j, "text/html") },
+		"shares.ledger.charges":     func(s, _ map[string]any) { s["jobs"] = []any{} },
+		"shares.ledger.levels":      func(s, _ map[string]any) { level(s)["owner "] = nil },
+		"shares.owners":             func(s, _ map[string]any) { shares(s)["owners"] = below() },
 	} {
 		m, err := ReadSnapshot(bytes.NewReader(edited(t, f)))
 		var e *job.FieldError
@@ -112,7 +115,7 @@ func TestHostileSnapshotsAreRefused(t *testing.T) {
 			t.Errorf("%s: %.300v", name, err)
 		}
 	}
-	good := edited(t, func(_, j map[string]any) { completed(j, "video/webm") })
+	good := edited(t, func(s, j map[string]any) { completed(j, "video/webm"); delete(s, "shares") })
 	if _, err := ReadSnapshot(bytes.NewReader(good)); err != nil {
 		t.Error(err)
 	}
@@ -120,6 +123,14 @@ func TestHostileSnapshotsAreRefused(t *testing.T) {
 
 // first is the first model.
 func first(s map[string]any) map[string]any { return s["models"].([]any)[0].(map[string]any) }
+
+// shares and ledger are who has used how much.
+func shares(s map[string]any) map[string]any { return s["shares"].(map[string]any) }
+func below() any                             { return map[string]any{"o": -1} }
+func ledger(s map[string]any) map[string]any { return shares(s)["ledger"].(map[string]any) }
+func level(s map[string]any) map[string]any {
+	return ledger(s)["levels"].(map[string]any)["0"].(map[string]any)
+}
 
 func twice(s map[string]any) { s["models"] = []any{first(s), first(s)} }
 

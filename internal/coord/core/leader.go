@@ -38,6 +38,9 @@ type leader struct {
 	// waiting tells clients why a queued job does not run, decisions why a running one moves to more
 	// shards or does not.
 	waiting, decisions map[job.ID]string
+	// ahead is how many jobs go before a queued one. works are what jobs take in multiply-adds.
+	ahead map[job.ID]int
+	works map[job.ID]float64
 	// passed is since when a queued job lets jobs of loaded models go first.
 	passed map[job.ID]time.Time
 	// yieldRequests are the running jobs that are to stop at a step boundary, and why; yieldSince is
@@ -71,7 +74,8 @@ func newLeader(c *Core) *leader {
 		progress: map[job.ID]job.Progress{}, previews: map[job.ID]Preview{},
 		paces: map[job.ID]sched.Pace{}, rank0Seen: map[job.ID]time.Time{},
 		waiting: map[job.ID]string{}, passed: map[job.ID]time.Time{}, lost: map[job.ID]loss{},
-		blamed: map[job.ID]map[job.NodeID]bool{}, sights: map[string]sighting{}}
+		blamed: map[job.ID]map[job.NodeID]bool{}, sights: map[string]sighting{},
+		works: map[job.ID]float64{}}
 
 	t := c.cfg.Timing
 	for _, r := range c.machine.Records(func(r job.Record) bool { return !r.State.Final() }) {
@@ -226,6 +230,7 @@ func (l *leader) forget() {
 	forgetIf(l.paces, stale)
 	forgetIf(l.blamed, stale)
 	forgetIf(l.lost, stale)
+	forgetIf(l.works, stale)
 
 	l.forgetSights()
 	l.forgetPreviews()

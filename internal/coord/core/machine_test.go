@@ -44,6 +44,10 @@ func drawCommand(t *rapid.T, s *state) command {
 		c.Create = &creation{Key: rapid.SampledFrom([]string{"", "k"}).Draw(t, "key"), QueuedMax: 2,
 			KeptMax: 3, Spec: spec()}
 		c.Create.Spec.Seed = rapid.Uint64Range(0, 1).Draw(t, "seed")
+		if c.Create.Key == "" {
+			c.Create.Owner = rapid.SampledFrom([]string{"", "o"}).Draw(t, "owner")
+			c.Create.Team = rapid.SampledFrom([]string{"", "t"}).Draw(t, "team")
+		}
 		if rapid.Bool().Draw(t, "start") {
 			c.Create.Spec.Inputs = []job.Input{{Role: job.RoleStart, Kind: job.KindImage,
 				Object: object("in"), Latents: 1}}
@@ -51,6 +55,8 @@ func drawCommand(t *rapid.T, s *state) command {
 	case kindPlace:
 		c.Plan = &job.Plan{Job: id, Attempt: s.jobs[id].Attempt + 1, Spec: s.jobs[id].Spec,
 			Mesh: job.Mesh{CFG: 1, Ulysses: 1}, Nodes: []job.NodeID{"n"}}
+		c.Charge = &charge{Cost: time.Duration(rapid.Int64().Draw(t, "cost")),
+			Weight: rapid.Int64Range(-1, 2000).Draw(t, "weight")}
 	case kindComplete:
 		c.Result = &job.Result{Video: object("o" + string(id)), Latents: object("l" + string(id)),
 			ContentType: "video/webm",
@@ -203,7 +209,8 @@ func busy() []command {
 	return []command{
 		{Kind: kindCreate, Job: "a", Create: &creation{Key: "k", QueuedMax: 1, KeptMax: 1, Spec: spec()}},
 		{Kind: kindPlace, Job: "a", Plan: &job.Plan{Job: "a", Attempt: 1, Spec: spec(),
-			Mesh: job.Mesh{CFG: 1, Ulysses: 1}, Nodes: []job.NodeID{"n"}}},
+			Mesh: job.Mesh{CFG: 1, Ulysses: 1}, Nodes: []job.NodeID{"n"}},
+			Version: commandVersion, Charge: &charge{Cost: 1e9, Weight: 1000}},
 		{Kind: kindKeep, Job: "a", Attempt: 1, Part: &part{"text.0", object("text")}},
 		{Kind: kindSave, Job: "a", Attempt: 1, Checkpoint: &job.Checkpoint{Step: 1, Object: object("c")}},
 		{Kind: kindDrain, Drain: &Drain{Node: "n"}},

@@ -27,7 +27,11 @@ func (l *leader) place(d sched.Decision, nodes map[job.NodeID]*node) error {
 	if d.Where != "" {
 		plan.Where = fmt.Sprintf("%s (%s)", d.Where, d.Mesh)
 	}
-	if _, err := l.c.commit(command{Kind: kindPlace, Job: r.ID, Plan: &plan}); err != nil {
+	cmd := command{Kind: kindPlace, Job: r.ID, Plan: &plan}
+	if l.c.machine.Version() >= ownersSince {
+		cmd.Charge = chargeOf(d)
+	}
+	if _, err := l.c.commit(cmd); err != nil {
 		return err
 	}
 

@@ -18,6 +18,7 @@ func (l *leader) schedule() {
 		return
 	}
 	waiting, yields, notes := map[job.ID]string{}, map[job.ID]string{}, map[job.ID]string{}
+	ahead := map[job.ID]int{}
 	var overdue []sched.Decision
 	stalled := false // a job could not be committed, so those behind it wait
 
@@ -38,7 +39,7 @@ func (l *leader) schedule() {
 				waiting[id], stalled = "waits: "+err.Error(), true
 			}
 		case sched.Wait:
-			waiting[id] = d.Why
+			waiting[id], ahead[id] = d.Why, d.Ahead
 			if d.Passed && l.passed[id].IsZero() {
 				l.passed[id] = l.c.cfg.Clock()
 			}
@@ -57,6 +58,7 @@ func (l *leader) schedule() {
 	}
 
 	// Jobs are stopped last: that commits, and gives the scheduler another view to look at.
+	l.ahead = ahead
 	l.setWaiting(waiting)
 	l.requestYields(yields, notes)
 	for _, d := range overdue {
@@ -100,6 +102,7 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 			Models: n.models, LoRAs: n.loras(), Loaded: n.loaded(), LoadTime: n.beat.LoadTime})
 	}
 
+	l.share(&v)
 	for id := range l.c.machine.drains() {
 		v.Draining[id] = l.nodeName(id)
 	}

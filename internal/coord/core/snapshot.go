@@ -26,6 +26,8 @@ type Snapshot struct {
 
 	Members map[string]string `json:"members,omitempty"`
 
+	Shares *sharesState `json:"shares,omitempty"`
+
 	// Model is the only one of a snapshot of before modelsSince.
 	Model *job.Model `json:"model,omitempty"`
 }
@@ -36,7 +38,8 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 		return nil, fmt.Errorf("cannot take a snapshot: %w", m.stopped)
 	}
 	s := &Snapshot{Version: m.Version(), Cluster: m.state.cluster, Models: m.state.models,
-		Trash: slices.Clone(m.state.trash), Members: maps.Clone(m.state.members)}
+		Trash: slices.Clone(m.state.trash), Members: maps.Clone(m.state.members),
+		Shares: m.state.shares.copy()}
 	for _, id := range m.state.order {
 		s.Jobs = append(s.Jobs, m.state.jobs[id])
 	}
@@ -87,6 +90,9 @@ func ReadSnapshot(r io.Reader) (*Machine, error) {
 		m.state.add(r)
 	}
 	maps.Copy(m.state.members, s.Members)
+	if s.Shares != nil {
+		m.state.shares = s.Shares.fresh()
+	}
 	for _, d := range s.Drains {
 		m.state.drains[d.Node] = d
 	}

@@ -32,6 +32,8 @@ type state struct {
 	drains map[job.NodeID]Drain // nodes that get no new work
 
 	members map[string]string // HTTP addresses of coordinators that were added, by id
+
+	shares *sharesState
 }
 
 // trash is an object that no job refers to any more, or not yet, and that the leader has to delete.
@@ -46,7 +48,7 @@ type trash struct {
 
 func newState() *state {
 	return &state{jobs: map[job.ID]job.Record{}, keys: map[string]job.ID{},
-		drains: map[job.NodeID]Drain{}, members: map[string]string{}}
+		drains: map[job.NodeID]Drain{}, members: map[string]string{}, shares: newShares()}
 }
 
 // apply executes one command; on an error nothing has changed. The record is the command's job
@@ -89,6 +91,7 @@ func (s *state) apply(c command) (job.Record, error) {
 		return old, err
 	}
 	s.jobs[c.Job] = r
+	s.follow(c, old, r)
 	s.discard(old, r)
 	return r, nil
 }

@@ -14,7 +14,7 @@ type View struct {
 	job.Record
 	Progress job.Progress `json:"progress,omitzero"`       // of a running job; zero at first
 	Waiting  string       `json:"waiting,omitempty"`       // why a queued job does not run yet
-	Ahead    int          `json:"jobs_ahead,omitempty"`    // queued jobs before this one
+	Ahead    int          `json:"jobs_ahead,omitempty"`    // waiting jobs that go before this one
 	Nodes    []string     `json:"nodes_by_rank,omitempty"` // names, of the latest placement
 	Decision string       `json:"decision,omitempty"`      // on moving to other shards
 	// PreviewStep is after how many steps the latest preview was made, 0: there is none.
@@ -34,7 +34,7 @@ func (c *Core) View(id job.ID) (View, error) {
 	}
 	v := View{Record: r, Expires: c.expires(r), Damage: c.damage.of(r)}
 	if r.State == job.Queued {
-		v.Ahead = c.machine.ahead(id)
+		v.Ahead = c.aheadOf(id)
 	}
 	l := c.lead
 	if l == nil {

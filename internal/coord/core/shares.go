@@ -1,0 +1,154 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/longtake/longtake/internal/access"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/plan"
+	"github.com/longtake/longtake/internal/sched"
+)
+
+// share tells the scheduler who has used how much, and may use how much more.
+func (l *leader) share(v *sched.View) {
+	v.Ledger = l.c.machine.state.shares.Ledger
+
+	v.Owners, v.Teams = map[string]sched.Limit{}, map[string]sched.Limit{}
+	note := func(r job.Record) {
+		if _, ok := v.Owners[r.Owner]; !ok && r.Owner != "" {
+			v.Owners[r.Owner] = l.limit(l.ownerQuota(r.Owner), "", l.ownerName(r.Owner),
+				func() time.Duration { return l.UsedToday(r.Owner) })
+		}
+		if _, ok := v.Teams[r.Team]; !ok && r.Team != "" {
+			v.Teams[r.Team] = l.limit(l.teamQuota(r.Team), " of team "+r.Team, "team "+r.Team,
+				func() time.Duration { return l.teamUsedToday(r.Team) })
+		}
+	}
+
+	speeds := map[string]float64{}
+	for i := range v.Queued {
+		q := &v.Queued[i]
+		note(q.Record)
+		if _, ok := speeds[q.Spec.Model]; !ok {
+			speeds[q.Spec.Model] = l.speed(q.Spec.Model)
+		}
+		q.Cost = l.costLeft(q.Record, speeds[q.Spec.Model])
+	}
+
+	for i := range v.Running {
+		r := &v.Running[i]
+		note(r.Record)
+		r.Taken = l.taken(r.Record)
+	}
+}
+
+// limit is a quota as the scheduler takes it; whose and name are for reasons.
+func (l *leader) limit(q access.Quota, whose, name string, used func() time.Duration) sched.Limit {
+	out := sched.Limit{Name: name, Weight: q.Weight, Running: q.Running}
+	if q.DeviceSeconds > 0 {
+		if u := used().Seconds(); u >= q.DeviceSeconds {
+			out.Spent = fmt.Sprintf("until 00:00 UTC: device-seconds%s of today are used (%.4g of %.4g)",
+				whose, u, q.DeviceSeconds)
+		}
+	}
+	return out
+}
+
+// ownerQuota is what an owner may have at present.
+func (l *leader) ownerQuota(owner string) access.Quota {
+	return l.c.machine.state.shares.Quotas[owner]
+}
+
+// teamQuota is what a team may have together.
+func (l *leader) teamQuota(string) access.Quota { return access.Quota{} }
+
+// ownerName is how reasons name an owner.
+func (l *leader) ownerName(owner string) string { return "key " + owner }
+
+// UsedToday is the device time that an owner has used since midnight in UTC: of attempts that are
+// over, and of those that run until now.
+func (l *leader) UsedToday(owner string) time.Duration {
+	sh := l.c.machine.state.shares
+	return l.usedToday(sh.Owners[owner], func(r job.Record) bool { return r.Owner == owner })
+}
+
+func (l *leader) teamUsedToday(team string) time.Duration {
+	sh := l.c.machine.state.shares
+	return l.usedToday(sh.Teams[team], func(r job.Record) bool { return r.Team == team })
+}
+
+// usedToday adds what runs to a sum of what is over.
+func (l *leader) usedToday(over int64, is func(job.Record) bool) time.Duration {
+	now := l.today()
+	day, midnight := dayOf(now)
+	used := time.Duration(0)
+	if day == l.c.machine.state.shares.Day {
+		used = time.Duration(over) * time.Microsecond
+	}
+
+	for _, r := range l.c.machine.Records(running) {
+		if is(r) {
+			used += min(l.taken(r), timesRanks(now.Sub(midnight), r))
+		}
+	}
+	return used
+}
+
+// taken is the device time of a running attempt so far: by the leader's clock where it has seen the
+// ranks start, else by the time of day at which the attempt was placed.
+func (l *leader) taken(r job.Record) time.Duration {
+	if p := l.paces[r.ID]; p.Attempt == r.Attempt && !p.Placed.IsZero() {
+		return timesRanks(l.c.cfg.Clock().Sub(p.Placed), r)
+	}
+	return deviceTime(r, l.today())
+}
+
+// costLeft is the device time that a job is predicted to take from its checkpoint on, on nodes of
+// that speed.
+func (l *leader) costLeft(r job.Record, speed float64) time.Duration {
+	work, known := l.works[r.ID]
+	if !known {
+		work = plan.Predict(l.c.machine.model(r.Spec), r.Spec, nil).Operations
+		l.works[r.ID] = work
+	}
+	if work == 0 || speed == 0 {
+		return sched.CostUnknown
+	}
+	left := 1 - float64(r.Checkpoint.Step)/float64(max(r.Spec.TotalSteps(), 1))
+	return time.Duration(min(work*left/speed, 1e9) * float64(time.Second))
+}
+
+// speed is the mean of the nodes that have a model, in multiply-adds per second; 0: not known.
+func (l *leader) speed(model string) float64 {
+	sum, n := 0.0, 0
+	for _, o := range l.offers(model) {
+		if o.Speed > 0 {
+			sum, n = sum+o.Speed, n+1
+		}
+	}
+	return sum / float64(max(n, 1))
+}
+
+// aheadOf is how many jobs go before a queued one: as the scheduler has seen it, or, on a follower
+// and before it has, those that are older.
+func (c *Core) aheadOf(id job.ID) int {
+	if c.lead != nil {
+		if n, ok := c.lead.ahead[id]; ok {
+			return n
+		}
+	}
+	return c.machine.ahead(id)
+}
+
+// Charged returns a job that counts with what it was predicted to take, as it has begun and has not
+// ended; false if there is none.
+func (m *Machine) Charged() (job.ID, bool) {
+	ids := slices.Sorted(maps.Keys(m.state.shares.Ledger.Charges))
+	if len(ids) == 0 {
+		return "", false
+	}
+	return ids[0], true
+}

@@ -1,0 +1,41 @@
+package sched
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// BenchmarkDecideACrowd has 5000 jobs wait for 64 nodes, all of them busy, or all but eight.
+func BenchmarkDecideACrowd(b *testing.B) {
+	for _, owners := range []int{1, 1000} {
+		for _, idle := range []int{0, 8} {
+			b.Run(fmt.Sprintf("owners=%d/idle=%d", owners, idle), func(b *testing.B) {
+				v := crowd(5000, owners, 64, idle)
+				for b.Loop() {
+					if len(Decide(v)) < 5000 {
+						b.Fatal("jobs are missing")
+					}
+				}
+			})
+		}
+	}
+}
+
+// crowd has jobs of owners wait for one node each, of which some are idle.
+func crowd(jobs, owners, nodes, idle int) View {
+	var names []string
+	for i := range nodes {
+		names = append(names, fmt.Sprintf("n%02d", i))
+	}
+	v := view(names...)
+	for i := range nodes - idle {
+		v.run(job.ID(fmt.Sprintf("r%d", i)), job.NodeID(names[i]))
+	}
+	for i := range jobs {
+		q := v.queue(job.ID(fmt.Sprintf("q%d", i)), 1)
+		q.Owner = fmt.Sprintf("key_%d", i*7%owners)
+	}
+	return v
+}
