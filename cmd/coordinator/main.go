@@ -40,11 +40,7 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	err = api.CheckAccess(v.Strings("http.hosts"), v.Strings("http.cors-origins"))
-	if err != nil {
-		return err
-	}
-	clients, err := api.ReadClients(v)
+	served, err := readAPI(v)
 	if err != nil {
 		return err
 	}
@@ -69,8 +65,9 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	}
 
 	// From here on every way out has to close the listener, until api.Serve owns it.
-	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
-		return errors.Join(fmt.Errorf("cannot create the data directory: %w", err), l.Close())
+	localKey, err := makeKeys(v, &cfg, &served.Auth)
+	if err != nil {
+		return errors.Join(err, l.Close())
 	}
 	c, err := coord.Start(ctx, cfg)
 	if err != nil {
@@ -80,11 +77,12 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	// Clients may be refused until a leader is elected; that is for /readyz to tell, not for the start
 	// of the process.
 	log.Info("serving", "http", cfg.HTTP, "nats", c.ClientURL(), "data", cfg.Data,
-		"version", daemon.Version)
+		"version", daemon.Version, "local-key", localKey)
 
-	h := api.New(api.Config{Service: c, Metrics: c.Metrics(), Log: log,
-		Hosts:   api.Hosts(v.Strings("http.hosts"), v.String("http.listen"), cfg.HTTP),
-		Origins: v.Strings("http.cors-origins"), Insecure: v.Insecure(), Clients: clients})
+	served.Service, served.Metrics, served.Log = c, c.Metrics(), log
+	served.Insecure = v.Insecure()
+	served.Hosts = api.Hosts(v.Strings("http.hosts"), v.String("http.listen"), cfg.HTTP)
+	h := api.New(served)
 
 	// The API stops for either of two reasons: a signal, or a coordinator that has ended by itself and
 	// could only answer with errors.

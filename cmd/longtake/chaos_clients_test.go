@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/longtake/longtake/internal/keyfile"
 )
 
 // clip is what a job has to leave: the hashes of its two files.
@@ -42,6 +44,7 @@ func (c *chaos) call(method, path, key, body string) (b []byte, err error) {
 			req.Header.Set("Content-Type", "application/json")
 			req.Header.Set("Idempotency-Key", key)
 		}
+		req.Header.Set("Authorization", "Bearer "+localKey())
 		var resp *http.Response
 		if resp, err = chaosHTTP.Do(req); err != nil {
 			continue
@@ -54,6 +57,14 @@ func (c *chaos) call(method, path, key, body string) (b []byte, err error) {
 		err = fmt.Errorf("%s %s: %s: %.300s", method, path, resp.Status, b)
 	}
 	return nil, err
+}
+
+// localKey is the key of whoever runs the coordinators, once one of them has started.
+func localKey() (text string) {
+	if path, err := keyfile.LocalPath(); err == nil {
+		text, _ = keyfile.Read(path)
+	}
+	return text
 }
 
 // client makes clips until the time is over, and one after that.

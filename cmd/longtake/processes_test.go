@@ -41,6 +41,7 @@ func TestMain(m *testing.M) {
 // build builds all programs, once for all tests that want the same flags.
 func build(t *testing.T, flags ...string) binaries {
 	t.Helper()
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir()) // of the local key
 	key := strings.Join(flags, " ")
 	if b, ok := builds[key]; ok {
 		return b

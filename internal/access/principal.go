@@ -56,8 +56,11 @@ const Local = "local"
 // Admin reports whether the principal sees and changes what is others'.
 func (p Principal) Admin() bool { return p.Scopes.Has(Admin) }
 
-// Owns reports whether what owner has made is the principal's.
-func (p Principal) Owns(owner string) bool { return p.Admin() || p.ID == owner }
+// Owns reports whether what owner has made is the principal's. Where access is open, what was made
+// with the local key is everybody's, too: the command line sends that key by itself.
+func (p Principal) Owns(owner string) bool {
+	return p.Admin() || p.ID == owner || p.ID == "" && owner == Local
+}
 
 // Origin says where a request comes from, for logs and the audit.
 type Origin struct {

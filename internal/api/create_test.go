@@ -160,7 +160,7 @@ func FuzzCreate(f *testing.F) {
 		string(latentsOf(f, "latents", 1, 16, 1, 2, 2))+"\r\n--x--\r\n")
 	f.Fuzz(func(t *testing.T, kind, body string) {
 		fk := extender()
-		h := New(Config{Service: fk, Metrics: prometheus.NewRegistry()})
+		h := New(Config{Service: fk, Metrics: prometheus.NewRegistry(), Auth: everybody})
 		r := httptest.NewRequest("POST", "/v1/videos", strings.NewReader(body))
 		r.Header.Set("Content-Type", kind)
 		r.Host = "localhost"

@@ -91,7 +91,9 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 	// In seconds. SDKs wait so long before they repeat a request; without it they back off by a
 	// schedule of their own.
 	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "1")
+		if w.Header().Get("Retry-After") == "" {
+			w.Header().Set("Retry-After", "1")
+		}
 	}
 	reply(w, e.Status, schema.ErrorBody{Error: e})
 }

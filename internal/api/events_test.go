@@ -148,7 +148,7 @@ func TestFollowersSayWhere(t *testing.T) {
 func TestModels(t *testing.T) {
 	f := newFake()
 	f.model.Name = "Wan-AI/Wan2.1"
-	h := New(Config{Service: f, Metrics: prometheus.NewRegistry(), Clients: Clients{
+	h := New(Config{Service: f, Metrics: prometheus.NewRegistry(), Auth: everybody, Clients: Clients{
 		Aliases: map[string]string{"sora-2": "", "sora-1": "x"}}})
 	for path, want := range map[string]int{"Wan-AI/Wan2.1": 200, "Wan-AI%2FWan2.1": 200, "other": 404,
 		"sora-2": 200, "sora-1": 404} {

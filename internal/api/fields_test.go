@@ -231,7 +231,8 @@ func TestNamesOfTheModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := New(Config{Service: f, Metrics: prometheus.NewRegistry(), Clients: Clients{Aliases: aliases, Format: "mp4"}})
+	h := New(Config{Service: f, Metrics: prometheus.NewRegistry(), Auth: everybody,
+		Clients: Clients{Aliases: aliases, Format: "mp4"}})
 	ask := func(fields string) (int, schema.Error, schema.Video) {
 		w := record(t, h, `{"prompt": "a", `+fields+`}`)
 		return answerOf(t, w.Code, w.Body.String())
@@ -294,7 +295,7 @@ func FuzzRequests(f *testing.F) {
 	fk := newFake()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		q := &request{}
-		s := newServer(Config{Service: fk, Metrics: prometheus.NewRegistry()})
+		s := newServer(Config{Service: fk, Metrics: prometheus.NewRegistry(), Auth: everybody})
 		p := &place{s: s}
 		defer p.leave()
 		if err := q.readJSON(bytes.NewReader(body), p); err != nil {

@@ -28,7 +28,8 @@ func ask(h http.Handler, method, path, body string, headers ...string) *http.Res
 }
 
 func api(f *fake, hosts, origins []string) http.Handler {
-	return New(Config{Service: f, Metrics: prometheus.NewRegistry(), Hosts: hosts, Origins: origins})
+	return New(Config{Service: f, Metrics: prometheus.NewRegistry(), Auth: everybody,
+		Hosts: hosts, Origins: origins})
 }
 
 // TestPagesElsewhere sends what a browser sends for a page of another origin, with bodies that need

@@ -27,6 +27,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fake is a coordinator whose jobs do as the test says.
 type fake struct {
+	fakeKeys
+
 	mu      sync.Mutex
 	model   job.Model
 	more    job.Models
@@ -284,7 +286,7 @@ func serve(t *testing.T, f *fake) (url string, c *testClient) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	h := New(Config{Service: f, Metrics: prometheus.NewRegistry()})
+	h := New(Config{Service: f, Metrics: prometheus.NewRegistry(), Auth: everybody})
 	go func() { done <- Serve(ctx, l, h) }()
 	hc := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(func() {

@@ -76,7 +76,7 @@ func (p *pipes) hold(t *testing.T, text string) {
 func inBubble(t *testing.T, fk *fake, most, spare int, f func(*testing.T, *pipes)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &pipes{make(chan net.Conn), make(chan struct{})}
-		h := New(Config{Service: fk, Metrics: prometheus.NewRegistry()})
+		h := New(Config{Service: fk, Metrics: prometheus.NewRegistry(), Auth: everybody})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- serveGate(ctx, newGate(p, most, spare), nil, h) }()
@@ -297,7 +297,7 @@ func TestFormsOfParameters(t *testing.T) {
 // TestSnapshotsOneAtATime restores one while another comes, and one that is too large.
 func TestSnapshotsOneAtATime(t *testing.T) {
 	f := newFake()
-	s := newServer(Config{Service: f, Metrics: prometheus.NewRegistry()})
+	s := newServer(Config{Service: f, Metrics: prometheus.NewRegistry(), Auth: everybody})
 	h := newGuard(s.mux(s.routes(prometheus.NewRegistry())), nil, nil)
 	s.snapshots <- struct{}{}
 	if resp := ask(h, "POST", "/v1/cluster/snapshot", "{}"); resp.StatusCode != 503 ||

@@ -19,8 +19,9 @@ func TestSeveralModels(t *testing.T) {
 	other.Name = "other"
 	f.more = append(f.more, other)
 	for _, c := range []struct{ setting, want string }{{"", "demo"}, {"other", "other"}} {
-		h := New(Config{Service: f, Metrics: prometheus.NewRegistry(), Clients: Clients{
-			Model: c.setting, Aliases: map[string]string{"sora-2": "", "mine": "other"}}})
+		h := New(Config{Service: f, Metrics: prometheus.NewRegistry(), Auth: everybody,
+			Clients: Clients{
+				Model: c.setting, Aliases: map[string]string{"sora-2": "", "mine": "other"}}})
 		for name, want := range map[string]string{"": c.want, "sora-2": c.want, "mine": "other",
 			"demo": "demo", "other": "other"} {
 			body := `{"prompt": "a"}`
@@ -71,7 +72,8 @@ func TestARemixKeepsItsModel(t *testing.T) {
 	other := f.model
 	other.Name = "other"
 	f.more = append(f.more, other)
-	h := New(Config{Service: f, Metrics: prometheus.NewRegistry(), Clients: Clients{Model: "demo"}})
+	h := New(Config{Service: f, Metrics: prometheus.NewRegistry(), Auth: everybody,
+		Clients: Clients{Model: "demo"}})
 	w := record(t, h, `{"prompt": "a", "model": "other"}`)
 	_, _, v := answerOf(t, w.Code, w.Body.String())
 	for body, want := range map[string]string{`{"prompt": "b"}`: "other",

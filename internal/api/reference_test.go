@@ -226,7 +226,7 @@ func TestURLsAreFetched(t *testing.T) {
 
 	ask := func(mode string, allowed func(netip.Addr) bool, url string) (int, schema.Error) {
 		f := extender()
-		s := newServer(Config{Service: f, Metrics: prometheus.NewRegistry()})
+		s := newServer(Config{Service: f, Metrics: prometheus.NewRegistry(), Auth: everybody})
 		s.fetch = newFetcher(mode, allowed, &tls.Config{RootCAs: roots})
 		w := record(t, s.mux(s.routes(prometheus.NewRegistry())),
 			fmt.Sprintf(`{"prompt": "a", "input_reference": {"image_url": %q}}`, url))

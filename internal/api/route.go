@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -24,6 +25,8 @@ type route struct {
 	method, path string
 	f            handler
 	kind         routeKind
+	// scope is what a client needs for it.
+	scope access.Scope
 }
 
 // routeKind says how long answering takes, and so which limit of requests at once a route counts
@@ -55,42 +58,42 @@ var probePaths = map[string]bool{"/livez": true, "/readyz": true, "/health": tru
 func (s *server) routes(metrics *prometheus.Registry) []route {
 	return []route{
 		// Videos: OpenAI's routes, then those of other servers and of longtake.
-		{"POST", "/v1/videos", s.create, brief},
-		{"GET", "/v1/videos", s.list, load},
-		{"GET", "/v1/videos/{id}", s.get, brief},
-		{"DELETE", "/v1/videos/{id}", s.delete, brief},
-		{"GET", "/v1/videos/{id}/content", s.content, load},
-		{"POST", "/v1/videos/{id}/cancel", s.cancel, brief},
-		{"POST", "/v1/videos/{id}/retry", s.retry, brief},
-		{"POST", "/v1/videos/{id}/extensions", s.extend, brief},
-		{"POST", "/v1/videos/{id}/remix", s.remix, brief},
-		{"POST", "/v1/videos/extensions", s.extensions, brief},
-		{"POST", "/v1/videos/sync", s.createSync, stream},
-		{"POST", "/v1/videos/edits", s.edit, brief},
-		{"POST", "/v1/videos/characters", noRoute, brief},
-		{"POST", "/v1/videos/generations", noRoute, brief},
-		{"GET", "/v1/videos/{id}/events", s.events, stream},
+		{"POST", "/v1/videos", s.create, brief, access.VideosWrite},
+		{"GET", "/v1/videos", s.list, load, access.VideosRead},
+		{"GET", "/v1/videos/{id}", s.get, brief, access.VideosRead},
+		{"DELETE", "/v1/videos/{id}", s.delete, brief, access.VideosWrite},
+		{"GET", "/v1/videos/{id}/content", s.content, load, access.VideosRead},
+		{"POST", "/v1/videos/{id}/cancel", s.cancel, brief, access.VideosWrite},
+		{"POST", "/v1/videos/{id}/retry", s.retry, brief, access.VideosWrite},
+		{"POST", "/v1/videos/{id}/extensions", s.extend, brief, access.VideosWrite},
+		{"POST", "/v1/videos/{id}/remix", s.remix, brief, access.VideosWrite},
+		{"POST", "/v1/videos/extensions", s.extensions, brief, access.VideosWrite},
+		{"POST", "/v1/videos/sync", s.createSync, stream, access.VideosWrite},
+		{"POST", "/v1/videos/edits", s.edit, brief, access.VideosWrite},
+		{"POST", "/v1/videos/characters", noRoute, brief, access.VideosWrite},
+		{"POST", "/v1/videos/generations", noRoute, brief, access.VideosWrite},
+		{"GET", "/v1/videos/{id}/events", s.events, stream, access.VideosRead},
 
 		// Models, in OpenAI's shape. A name may have slashes, as those of Hugging Face do.
-		{"GET", "/v1/models", s.models, brief},
-		{"GET", "/v1/models/{id...}", s.getModel, brief},
+		{"GET", "/v1/models", s.models, brief, anyKey},
+		{"GET", "/v1/models/{id...}", s.getModel, brief, anyKey},
 
 		// The cluster, for operators and the command line.
-		{"GET", "/v1/nodes", s.nodes, brief},
-		{"POST", "/v1/nodes/{name}/drain", s.drain, brief},
-		{"POST", "/v1/nodes/{name}/undrain", s.undrain, brief},
-		{"POST", "/v1/cluster/members", s.addMember, brief},
-		{"DELETE", "/v1/cluster/members/{id}", s.removeMember, brief},
-		{"POST", "/v1/cluster/transfer", s.transfer, brief},
-		{"GET", "/v1/cluster/snapshot", s.saveSnapshot, load},
-		{"POST", "/v1/cluster/snapshot", s.restoreSnapshot, load},
-		{"GET", "/v1/cluster", s.cluster, brief},
+		{"GET", "/v1/nodes", s.nodes, brief, access.NodesRead},
+		{"POST", "/v1/nodes/{name}/drain", s.drain, brief, access.NodesWrite},
+		{"POST", "/v1/nodes/{name}/undrain", s.undrain, brief, access.NodesWrite},
+		{"POST", "/v1/cluster/members", s.addMember, brief, access.Admin},
+		{"DELETE", "/v1/cluster/members/{id}", s.removeMember, brief, access.Admin},
+		{"POST", "/v1/cluster/transfer", s.transfer, brief, access.Admin},
+		{"GET", "/v1/cluster/snapshot", s.saveSnapshot, load, access.Admin},
+		{"POST", "/v1/cluster/snapshot", s.restoreSnapshot, load, access.Admin},
+		{"GET", "/v1/cluster", s.cluster, brief, access.NodesRead},
 
 		// Probes. /health is what SGLang and vLLM call theirs.
-		{"GET", "/livez", s.livez, probe},
-		{"GET", "/readyz", s.readyz, probe},
-		{"GET", "/health", s.readyz, probe},
-		{"GET", metricsPath, serveMetrics(metrics), probe},
+		{"GET", "/livez", s.livez, probe, anyone},
+		{"GET", "/readyz", s.readyz, probe, anyone},
+		{"GET", "/health", s.readyz, probe, anyone},
+		{"GET", metricsPath, serveMetrics(metrics), probe, access.Metrics},
 	}
 }
 
@@ -158,7 +161,7 @@ func (s *server) mux(routes []route) http.Handler {
 		mux.Handle(path, m)
 	}
 
-	mux.HandleFunc("/", s.wrap(route{path: "/", f: noRoute}))
+	mux.HandleFunc("/", s.wrap(route{path: "/", f: noRoute, scope: anyKey}))
 	// The path is changed in a copy: what the log shows is what was asked for.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := r.URL.Path; len(p) > 1 && strings.HasSuffix(p, "/") {
@@ -169,10 +172,10 @@ func (s *server) mux(routes []route) http.Handler {
 	})
 }
 
-// wrap puts around a handler what every route needs: a limit of requests at once, deadlines for the
-// body and for each piece of the answer, a line in the log, a count in the metrics, and the answer
-// for an error. The deferred calls run in reverse: the place is left and the rest of the body gets
-// its moment before the request is logged and counted.
+// wrap puts around a handler what every route needs: who asks and whether that may, a limit of
+// requests at once, deadlines for the body and for each piece of the answer, a line in the log, a
+// count in the metrics, and the answer for an error. The deferred calls run in reverse: the place
+// is left and the rest of the body gets its moment before the request is logged and counted.
 func (s *server) wrap(rt route) http.HandlerFunc {
 	label := strings.TrimSpace(rt.method + " " + rt.path)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -181,7 +184,8 @@ func (s *server) wrap(rt route) http.HandlerFunc {
 		in := watchBody(r, out.control)
 		start := time.Now()
 		defer s.metrics.observe(label, start, out)
-		defer s.record(r, start, out)
+		var who access.Principal
+		defer func() { s.record(r, start, out, who) }()
 		defer in.linger()
 
 		// A connection beyond the limit is there for one probe: see gate.
@@ -190,11 +194,16 @@ func (s *server) wrap(rt route) http.HandlerFunc {
 			w.Header().Set("Connection", "close")
 		}
 
-		leave, err := s.enter(rt, r, spare)
+		// Who is not let in takes no place.
+		who, err := s.admit(out, r, rt.scope)
 		if err == nil {
-			defer leave()
-			err = rt.f(out, r)
+			var leave func()
+			if leave, err = s.enter(rt, r, spare); err == nil {
+				defer leave()
+				err = rt.f(out, as(r, who))
+			}
 		}
+
 		if err != nil {
 			s.log.Debug("request refused", "id", r.Header.Get(requestIDHeader), "method", r.Method,
 				"path", r.URL.Path, "error", err)
@@ -205,16 +214,23 @@ func (s *server) wrap(rt route) http.HandlerFunc {
 	}
 }
 
+// as returns a request as that of a principal: what the service does for it is that one's.
+func as(r *http.Request, p access.Principal) *http.Request {
+	ctx := access.WithOrigin(access.With(r.Context(), p), access.Origin{Addr: r.RemoteAddr,
+		Request: r.Header.Get(requestIDHeader)})
+	return r.WithContext(ctx)
+}
+
 // record logs a request that was answered: at level info if it changed something, at debug if it
 // only looked. The id is that of the answer's X-Request-Id, so that a client's report leads to the
 // line.
-func (s *server) record(r *http.Request, start time.Time, out *answer) {
+func (s *server) record(r *http.Request, start time.Time, out *answer, p access.Principal) {
 	level := slog.LevelDebug
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		level = slog.LevelInfo
 	}
 	s.log.Log(r.Context(), level, "request", "id", r.Header.Get(requestIDHeader), "from", r.RemoteAddr,
-		"method", r.Method, "path", r.URL.Path, "status", out.status,
+		"owner", p.ID, "method", r.Method, "path", r.URL.Path, "status", out.status,
 		"took", time.Since(start).Round(time.Microsecond))
 }
 

@@ -39,7 +39,7 @@ func secured(t *testing.T, own *pki.Identity, h http.Handler) string {
 func TestAPIOverTLS(t *testing.T) {
 	ca, other := pkitest.NewTestAuthority(t, "demo"), pkitest.NewTestAuthority(t, "demo")
 	own := ca.Identity(t, pki.RoleCoordinator, "c1", "127.0.0.1")
-	h := New(Config{Service: newFake(), Metrics: prometheus.NewRegistry(),
+	h := New(Config{Service: newFake(), Metrics: prometheus.NewRegistry(), Auth: everybody,
 		Insecure: config.InsecureText})
 	addr := secured(t, own, h)
 

@@ -37,6 +37,9 @@ type Config struct {
 	// Insecure is what /readyz?verbose says of a network that is open to all; "": it is not.
 	Insecure string
 
+	// Auth says who may use it.
+	Auth Auth
+
 	Clients
 }
 
@@ -46,6 +49,9 @@ type server struct {
 	service coord.Service
 	log     *slog.Logger
 	metrics httpMetrics
+	auth    Auth
+	// Those who were not let in, by address.
+	failures *failures
 
 	// Places of requests at once, by routeKind. A request with a body takes one of bodies instead of
 	// brief, as up to a MiB of it is in memory.
@@ -79,6 +85,7 @@ func New(c Config) http.Handler {
 // newServer returns the server of a coordinator, without the guard around it: New adds that.
 func newServer(c Config) *server {
 	s := &server{service: c.Service, log: c.Log, metrics: newHTTPMetrics(c.Metrics),
+		auth: c.Auth, failures: newFailures(time.Now),
 		brief: make(chan struct{}, requestsMax), bodies: make(chan struct{}, bodiesMax),
 		streams: make(chan struct{}, streamsMax), loads: make(chan struct{}, loadsMax),
 		inputs: make(chan struct{}, inputsMax), snapshots: make(chan struct{}, 1),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/config"
@@ -219,7 +220,7 @@ func (b clipBench) measure(ctx context.Context, n int, saving bool) (row benchRo
 	// figures. The log is discarded, as it would stand between them.
 	c := local.Config{Models: []shard.ModelDir{{Dir: b.model}}, Shards: n, GPUs: b.on.GPUs,
 		VAEDType: b.on.VAEDType, Threads: max(1, b.threads/n), Transport: "nats",
-		DType: b.clip.DType, Listen: "127.0.0.1:0",
+		DType: b.clip.DType, Listen: "127.0.0.1:0", Auth: api.OpenAuth(),
 		Checkpoints: saving, Log: slog.New(slog.DiscardHandler)}
 
 	cluster, err := local.Start(ctx, c)

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/local"
@@ -66,6 +67,7 @@ func alone(t *testing.T) (dir string, clean func(allowed ...string)) {
 	t.Chdir(dir)
 	t.Setenv("TMPDIR", temp)
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	return dir, func(allowed ...string) {
 		t.Helper()
 		for _, d := range []string{dir, temp} {
@@ -94,7 +96,8 @@ func up(t *testing.T, data string) string { return upWith(t, tiny(), data) }
 func upWith(t *testing.T, model, data string) string {
 	t.Helper()
 	l, err := local.Start(t.Context(), local.Config{Models: []shard.ModelDir{{Dir: model}}, Shards: 2,
-		Threads: 1, Transport: "nats", Data: data, Listen: "127.0.0.1:0", Log: quiet()})
+		Threads: 1, Transport: "nats", Data: data, Listen: "127.0.0.1:0", Log: quiet(),
+		Auth: api.OpenAuth(), LocalKey: true})
 	if err != nil {
 		t.Fatal(err)
 	}

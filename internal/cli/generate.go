@@ -218,7 +218,7 @@ func (g *generation) run(ctx context.Context) (err error) {
 		return err
 	}
 
-	url := g.values.String("coordinator")
+	url, connect := g.values.String("coordinator"), clientOf
 	if url == "" {
 		// A request that no cluster could carry out ends here, in a second or so, instead of after the
 		// weights are loaded.
@@ -231,10 +231,10 @@ func (g *generation) run(ctx context.Context) (err error) {
 		}
 		// The clip is fetched by then: closing removes the cluster's data.
 		defer func() { err = errors.Join(err, cluster.Close()) }()
-		url = cluster.URL
+		url, connect = cluster.URL, ownClient
 	}
 
-	c, err := clientOf(g.values, url)
+	c, err := connect(g.values, url)
 	if err != nil {
 		return err
 	}

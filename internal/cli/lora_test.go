@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/local"
 	"github.com/longtake/longtake/internal/model"
@@ -31,8 +32,8 @@ func TestLoRAs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l, err := local.Start(t.Context(), local.Config{Models: []shard.ModelDir{{Dir: twin}}, Shards: 1, Threads: 1,
-		Transport: "mem", LoRAs: map[string]string{"paint": paths["kohya"]}, Data: t.TempDir(),
+	l, err := local.Start(t.Context(), local.Config{Models: []shard.ModelDir{{Dir: twin}}, Shards: 1,
+		Threads: 1, Auth: api.OpenAuth(), Transport: "mem", LoRAs: map[string]string{"paint": paths["kohya"]}, Data: t.TempDir(),
 		Listen: "127.0.0.1:0", Log: quiet()})
 	if err != nil {
 		t.Fatal(err)

@@ -72,19 +72,6 @@ func dial(cmd *cobra.Command) (*client.Client, error) {
 	return clientOf(v, url)
 }
 
-// clientOf returns a client of the coordinator at a URL, which believes the CA of the settings.
-func clientOf(v *config.Values, url string) (*client.Client, error) {
-	hc, err := client.Trusting(v.String("ca"))
-	if err != nil {
-		return nil, daemon.Usagef("--ca: %w", err)
-	}
-	c, err := client.New(url, hc)
-	if err != nil {
-		return nil, daemon.Usage(err)
-	}
-	return c, nil
-}
-
 // asJSON adds --json to a command that prints; scripts get the API's own names. Tables may change
 // from version to version; the JSON keeps what the API promises.
 func asJSON(cmd *cobra.Command) *bool {

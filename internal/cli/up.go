@@ -97,5 +97,11 @@ func readUp(v *config.Values, c *local.Config) (err error) {
 	if c.Identity, err = daemon.Identity(v, pki.RoleCoordinator, c.Log); err != nil {
 		return err
 	}
+
+	// Who else may use it.
+	c.LocalKey = c.Identity == nil
+	if c.Auth, err = api.ReadAuth(v, c.Listen); err != nil {
+		return err
+	}
 	return coord.ReadStorage(v, &c.Storage)
 }

@@ -33,6 +33,8 @@ type Setting struct {
 	Short string
 	// Also is another name in the file, "" for none.
 	Also string
+	// Secret keeps the value out of what is shown and of errors.
+	Secret bool
 }
 
 // Paths is a list of paths, which may have commas in them: the flag is given once for each, and a
@@ -142,7 +144,11 @@ func (v *Values) set(x Setting, value any, source string) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%s is %q (%s); allowed: %w", x.Key, Redact(fmt.Sprint(value)), source, err)
+		shown := Redact(fmt.Sprint(value))
+		if x.Secret {
+			shown = hidden
+		}
+		return fmt.Errorf("%s is %q (%s); allowed: %w", x.Key, shown, source, err)
 	}
 	v.values[x.Key], v.sources[x.Key] = typed, source
 	return nil
@@ -353,6 +359,9 @@ func (v *Values) Entries() []Entry {
 			value = v.String()
 		case string:
 			value = Redact(v)
+			if x.Secret && v != "" {
+				value = hidden
+			}
 		case []string:
 			value = redactAll(v)
 		case Paths:

@@ -65,6 +65,9 @@ func (s Settings) checkEnvironment(environ []string) error {
 	return nil
 }
 
+// hidden stands for a secret.
+const hidden = "xxxxx"
+
 // secret matches the user and password of a URL. The match runs to the last @ before a space or
 // comma, since passwords may have an @ of their own.
 var secret = regexp.MustCompile(`(://)[^\s,]*@`)

@@ -32,7 +32,7 @@ func (v *Values) checkNetwork() error {
 
 	for _, key := range ports {
 		addr, ok := v.values[key].(string)
-		if !ok || addr == "" || onLoopback(addr) {
+		if !ok || addr == "" || OnLoopback(addr) {
 			continue
 		}
 		return fmt.Errorf("%s is %q (%s), which other machines reach, and nothing protects it; allowed: "+
@@ -57,9 +57,9 @@ func (v *Values) Insecure() string {
 const InsecureText = "insecure-network is set: nothing is encrypted and nobody is asked who they " +
 	"are; whoever reaches a port can read prompts and clips, change them, and give orders"
 
-// onLoopback reports whether host:port is on an interface that only this machine reaches. Names
+// OnLoopback reports whether host:port is on an interface that only this machine reaches. Names
 // other than localhost are not looked up: what they mean may change.
-func onLoopback(addr string) bool {
+func OnLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return false

@@ -21,6 +21,12 @@ var (
 		"pages elsewhere that may use the API, such as https://clips.example; * for any (default: none)"}
 )
 
+// httpAnonymous is what the API lets everybody do.
+var httpAnonymous = Setting{Key: "http.anonymous", Default: []string{"auto"}, Usage: "scopes of " +
+	"requests without an API key: none, some of videos:read, videos:write, nodes:read, nodes:write, " +
+	"metrics and admin, or auto: on loopback without tls.dir the first three and metrics, with " +
+	"insecure-network all, else none"}
+
 // clients are settings for requests as clients of other servers send them.
 var clients = Settings{
 	{Key: "http.model-aliases", Default: []string{}, Usage: "names of other models that stand for " +
@@ -60,7 +66,7 @@ func Coordinator() Settings {
 		{Key: "http.url", Default: "",
 			Usage: "URL under which clients reach the API (default: http.listen, with http:// or, " +
 				"with tls.dir, https://)"},
-		httpHosts, httpOrigins,
+		httpHosts, httpOrigins, httpAnonymous,
 
 		// Where shards and the other coordinators connect.
 		{Key: "nats.listen", Default: "127.0.0.1:4222", Usage: "host:port that shards connect to"},
@@ -183,6 +189,10 @@ func Client() Settings {
 			Usage: "URL of a coordinator's API, such as http://127.0.0.1:8080"},
 		{Key: "ca", Default: "", Usage: "PEM file of the CA of coordinators with https URLs, or a " +
 			"folder with a ca.crt (default: the CAs of the system)"},
+		{Key: "api-key", Default: "", Secret: true, Usage: "key for the coordinator, lt_...; a flag is " +
+			"seen by other users of the machine (ps), so rather set LONGTAKE_API_KEY or api-key-file"},
+		{Key: "api-key-file", Default: "", Usage: "file with the key (default: the local key, for " +
+			"coordinators that the same user runs on this machine without tls.dir)"},
 		{Key: "log.level", Default: "error", Usage: "debug, info, warn or error"},
 		{Key: "log.format", Default: "text", Usage: "text or json"},
 	}
@@ -210,6 +220,6 @@ func Up() Settings {
 		{Key: "listen", Default: "127.0.0.1:8080", Usage: "host:port of the HTTP API"},
 		{Key: "data", Default: "data/up", Usage: "directory of jobs and clips"},
 		loras,
-		httpHosts, httpOrigins,
+		httpHosts, httpOrigins, httpAnonymous,
 	}, storage, clients, network)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -36,6 +37,10 @@ func (c *Coordinator) Create(ctx context.Context, r job.Request) (job.Record, er
 func (c *Coordinator) Retry(ctx context.Context, id job.ID) (job.Record, error) {
 	r := owned(ctx, job.Request{})
 	return do(ctx, c, func(reply func(job.Record, error)) {
+		if err := c.mine(ctx, id); err != nil {
+			reply(job.Record{}, err)
+			return
+		}
 		c.core.Retry(id, r.Owner, r.Team, reply)
 	})
 }
@@ -43,7 +48,13 @@ func (c *Coordinator) Retry(ctx context.Context, id job.ID) (job.Record, error) 
 // Cancel implements Service. The view is that after the order to stop was sent, not after it was
 // obeyed.
 func (c *Coordinator) Cancel(ctx context.Context, id job.ID) (View, error) {
-	if err := doErr(ctx, c, func() error { return c.core.Cancel(id) }); err != nil {
+	err := doErr(ctx, c, func() error {
+		if err := c.mine(ctx, id); err != nil {
+			return err
+		}
+		return c.core.Cancel(id)
+	})
+	if err != nil {
 		return View{}, err
 	}
 	return c.Get(ctx, id)
@@ -51,25 +62,38 @@ func (c *Coordinator) Cancel(ctx context.Context, id job.ID) (View, error) {
 
 // Delete implements Service.
 func (c *Coordinator) Delete(ctx context.Context, id job.ID) error {
-	return doErr(ctx, c, func() error { return c.core.Delete(id) })
+	return doErr(ctx, c, func() error {
+		if err := c.mine(ctx, id); err != nil {
+			return err
+		}
+		return c.core.Delete(id)
+	})
 }
 
 // Get implements Service. It asks a majority first: what a leader shows is never older than what
 // another one has acknowledged meanwhile.
-func (c *Coordinator) Get(_ context.Context, id job.ID) (View, error) {
+func (c *Coordinator) Get(ctx context.Context, id job.ID) (View, error) {
 	if err := c.confirmed(); err != nil {
 		return View{}, err
 	}
-	return look(c, func() (View, error) { return c.core.View(id) })
+	return look(c, func() (View, error) {
+		if err := c.mine(ctx, id); err != nil {
+			return View{}, err
+		}
+		return c.core.View(id)
+	})
 }
 
 // List implements Service.
-func (c *Coordinator) List(_ context.Context, o ListOptions) (Page, error) {
+func (c *Coordinator) List(ctx context.Context, o ListOptions) (Page, error) {
 	if err := o.Check(); err != nil {
 		return Page{}, err
 	}
 	if err := c.confirmed(); err != nil {
 		return Page{}, err
+	}
+	if p, ok := access.From(ctx); ok && !p.Admin() {
+		o.Visible = p.Owns
 	}
 	return look(c, func() (Page, error) { return c.core.Page(o) })
 }
@@ -94,6 +118,9 @@ func (c *Coordinator) Watch(ctx context.Context, id job.ID) (<-chan View, error)
 		if c.term == nil {
 			return nil, ErrNotLeader
 		}
+		if err := c.mine(ctx, id); err != nil {
+			return nil, err
+		}
 		w, err := c.hub.add(id)
 		if err != nil {
 			return nil, err
@@ -104,8 +131,13 @@ func (c *Coordinator) Watch(ctx context.Context, id job.ID) (<-chan View, error)
 }
 
 // Preview implements Service.
-func (c *Coordinator) Preview(_ context.Context, id job.ID) (Preview, error) {
-	return look(c, func() (Preview, error) { return c.core.Preview(id) })
+func (c *Coordinator) Preview(ctx context.Context, id job.ID) (Preview, error) {
+	return look(c, func() (Preview, error) {
+		if err := c.mine(ctx, id); err != nil {
+			return Preview{}, err
+		}
+		return c.core.Preview(id)
+	})
 }
 
 // Nodes implements Service.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/disk"
 	"github.com/longtake/longtake/internal/job"
@@ -36,6 +37,8 @@ type Config struct {
 	// Commands is less than core.CommandVersion in tests of upgrades: it makes this a coordinator of
 	// an earlier program, as far as Raft's log goes.
 	Commands int
+	// Admin is the first key of the cluster, from pki init; a zero one: there is none.
+	Admin access.Key
 	// Now gives the time of day, for what is written down. It may be set forward and back.
 	Now func() time.Time // default: time.Now
 	// Clock measures what passes between two readings, whatever is done to the time of day.
@@ -106,8 +109,8 @@ func (c *Config) fill() {
 func (c *Config) core() core.Config {
 	return core.Config{ID: c.ID, Version: c.Version, Limits: c.Limits, Timing: c.Timing,
 		CheckpointEvery: *c.CheckpointEvery, PreviewEvery: *c.PreviewEvery, LeaseLeast: c.leaseLeast,
-		Commands: c.Commands,
-		Log:      c.Log, Now: c.Now, Clock: c.Clock}
+		Commands: c.Commands, Admin: c.Admin,
+		Log: c.Log, Now: c.Now, Clock: c.Clock}
 }
 
 // alone reports whether this is the only coordinator. It then needs no TCP for Raft, no NATS routes

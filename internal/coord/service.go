@@ -18,6 +18,7 @@ type Service interface {
 	Jobs
 	Nodes
 	Cluster
+	Access
 }
 
 // Jobs creates jobs, follows them and reads their results.

@@ -73,6 +73,9 @@ type Config struct {
 	Hosts    []string // names for it, besides those of Listen
 	Origins  []string // of web pages elsewhere that may use it
 	Clients  api.Clients
+	// Auth says who may use it. LocalKey lets in who has the local key, too.
+	Auth     api.Auth
+	LocalKey bool
 	// RequestTime is how long a clip may be predicted to take; 0: no limit.
 	RequestTime time.Duration
 	Storage     coord.Limits // those that coord.ReadStorage reads
@@ -87,7 +90,7 @@ type Config struct {
 // usage error.
 func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 	c := Config{Shards: cmp.Or(v.Int("shards"), shards), Threads: v.Int("threads"),
-		Transport: v.String("transport"), Listen: "127.0.0.1:0",
+		Transport: v.String("transport"), Listen: "127.0.0.1:0", Auth: api.OpenAuth(),
 		RequestTime: max(0, v.Duration("limits.request-time")), Log: log}
 
 	var err error
@@ -198,12 +201,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	}
 
 	l.URL = cfg.scheme() + listener.Addr().String()
-	if err = os.MkdirAll(cfg.Data, 0o750); err != nil {
-		err = daemon.Usagef("--data: %w", err)
-	} else if cfg.Listening != nil {
-		err = cfg.Listening()
-	}
-	if err != nil {
+	if err = cfg.prepare(); err != nil {
 		listener.Close()
 		return l, err
 	}
@@ -246,6 +244,23 @@ func (c Config) scheme() string {
 	return "https://"
 }
 
+// prepare does what comes between the port and the coordinator: the data's folder and the local key
+// are there then, and the user is told that it starts.
+func (c *Config) prepare() error {
+	if err := os.MkdirAll(c.Data, 0o750); err != nil {
+		return daemon.Usagef("--data: %w", err)
+	}
+	if c.LocalKey {
+		if _, err := c.Auth.UseLocalKey(c.Data); err != nil {
+			return err
+		}
+	}
+	if c.Listening != nil {
+		return c.Listening()
+	}
+	return nil
+}
+
 // serve answers the HTTP API until stop is called, in a goroutine of its own. It outlives ctx:
 // after Ctrl-C, generate still cancels its job through the API. Close calls stop.
 func (l *Cluster) serve(ctx context.Context, listener net.Listener, cfg Config) {
@@ -253,7 +268,7 @@ func (l *Cluster) serve(ctx context.Context, listener net.Listener, cfg Config) 
 	l.stop = stop
 	h := api.New(api.Config{Service: l.coord, Metrics: l.coord.Metrics(), Log: cfg.Log,
 		Hosts: api.Hosts(cfg.Hosts, cfg.Listen, l.URL), Origins: cfg.Origins,
-		Clients: cfg.Clients, Insecure: cfg.Insecure})
+		Clients: cfg.Clients, Insecure: cfg.Insecure, Auth: cfg.Auth})
 	var secure *tls.Config
 	if cfg.Identity != nil {
 		secure = cfg.Identity.Server()

@@ -22,6 +22,7 @@ var levels = []struct {
 	{"internal/collective", 1},
 	{"internal/compute", 1},
 	{"internal/config", 1},
+	{"internal/keyfile", 1},
 	{"internal/daemon", 1},
 	{"internal/job", 1}, // next to partition, whose meshes it names
 	{"internal/natsd", 1},

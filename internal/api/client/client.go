@@ -40,6 +40,7 @@ type Client struct {
 	// The same without those, for errors.
 	shown string
 	http  *http.Client
+	key   credential
 }
 
 // New returns a client of the coordinator at base, such as http://127.0.0.1:8080. hc sends its
@@ -299,6 +300,7 @@ func (c *Client) sendWithin(ctx context.Context, limit time.Duration, method, pa
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
+	c.key.put(req.Header)
 
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -314,6 +316,9 @@ func (c *Client) sendWithin(ctx context.Context, limit time.Duration, method, pa
 		return resp, nil
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusUnauthorized && c.key.drop() {
+		return c.sendWithin(ctx, limit, method, path, body, headers...)
+	}
 	return nil, readError(resp)
 }
 

@@ -43,6 +43,7 @@ const (
 	kindLease     kind = "lease"     // keeps an input for a while that no job refers to
 	kindCluster   kind = "cluster"   // gives the cluster the id that its object store has
 	kindVersion   kind = "version"   // says that all coordinators read a version
+	kindAccess    kind = "access"    // changes who may use the cluster
 )
 
 // command is one entry of the Raft log. All that could differ between coordinators, such as the
@@ -78,7 +79,8 @@ type command struct {
 	Speaks int    `json:"speaks,omitempty"` // what all coordinators read
 	By     *Actor `json:"by,omitempty"`     // the client whose request led to it
 
-	Charge *charge `json:"charge,omitempty"` // of place: whom it is charged to
+	Charge *charge       `json:"charge,omitempty"` // of place: whom it is charged to
+	Access *accessChange `json:"access,omitempty"`
 }
 
 // Actor is a client whose request led to a command.
@@ -174,4 +176,5 @@ func decodeCommand(entry []byte, most int) (command, error) {
 var kinds = map[kind]bool{kindCreate: true, kindPlace: true, kindComplete: true, kindFail: true,
 	kindCancel: true, kindCancelled: true, kindDelete: true, kindModel: true, kindSwept: true,
 	kindSave: true, kindKeep: true, kindLose: true, kindDrain: true, kindUndrain: true,
-	kindMember: true, kindLease: true, kindCluster: true, kindForget: true, kindVersion: true}
+	kindMember: true, kindLease: true, kindCluster: true, kindForget: true, kindVersion: true,
+	kindAccess: true}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -17,6 +18,8 @@ type Config struct {
 	// Commands is the newest version of commands that it reads; 0: CommandVersion. Less makes it a
 	// coordinator of an earlier program, for tests of upgrades.
 	Commands int
+	// Admin is the first key, which the first leader takes in; a zero one: there is none.
+	Admin access.Key
 	// CheckpointEvery and PreviewEvery are how many denoising steps lie between checkpoints and
 	// between previews, which come with checkpoints; 0: there are none.
 	CheckpointEvery int

@@ -24,6 +24,8 @@ type Core struct {
 	// damage says which objects were found damaged or gone. Clients find that out on any
 	// coordinator, so it outlives terms.
 	damage damage
+	// uses is when keys were last used here, by id.
+	uses map[string]time.Time
 	// deleting is set while the World deletes objects, which goes on when the term ends meanwhile.
 	// afterDelete are the calls that wait for its end.
 	deleting    bool
@@ -33,7 +35,8 @@ type Core struct {
 // New returns a core with an empty machine that does not lead. Zero fields of cfg take defaults.
 func New(cfg Config, w World, o Observer) *Core {
 	cfg.SetDefaults(false)
-	c := &Core{cfg: cfg, log: cfg.Log, world: w, observer: o, damage: damage{}}
+	c := &Core{cfg: cfg, log: cfg.Log, world: w, observer: o, damage: damage{},
+		uses: map[string]time.Time{}}
 	c.Restore(NewMachine())
 	return c
 }

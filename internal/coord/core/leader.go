@@ -120,6 +120,8 @@ func (l *leader) tick(heard time.Time) {
 	}
 	l.forget()
 	l.raiseVersion()
+	l.takeAdmin()
+	l.recordUses()
 	l.tendModels()
 	l.endDrains()
 	l.expire()

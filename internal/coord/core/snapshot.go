@@ -25,6 +25,7 @@ type Snapshot struct {
 	Drains  []Drain      `json:"drains,omitempty"` // by node
 
 	Members map[string]string `json:"members,omitempty"`
+	Access  *accessState      `json:"access,omitempty"`
 
 	Shares *sharesState `json:"shares,omitempty"`
 
@@ -39,7 +40,7 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 	}
 	s := &Snapshot{Version: m.Version(), Cluster: m.state.cluster, Models: m.state.models,
 		Trash: slices.Clone(m.state.trash), Members: maps.Clone(m.state.members),
-		Shares: m.state.shares.copy()}
+		Access: m.state.access.snapshot(), Shares: m.state.shares.copy()}
 	for _, id := range m.state.order {
 		s.Jobs = append(s.Jobs, m.state.jobs[id])
 	}
@@ -92,6 +93,9 @@ func ReadSnapshot(r io.Reader) (*Machine, error) {
 	maps.Copy(m.state.members, s.Members)
 	if s.Shares != nil {
 		m.state.shares = s.Shares.fresh()
+	}
+	if s.Access != nil {
+		m.state.access = *s.Access
 	}
 	for _, d := range s.Drains {
 		m.state.drains[d.Node] = d

@@ -34,6 +34,7 @@ type state struct {
 	members map[string]string // HTTP addresses of coordinators that were added, by id
 
 	shares *sharesState
+	access accessState // keys and teams
 }
 
 // trash is an object that no job refers to any more, or not yet, and that the leader has to delete.
@@ -76,6 +77,8 @@ func (s *state) apply(c command) (job.Record, error) {
 		return job.Record{}, s.name(c.Cluster)
 	case kindVersion:
 		return job.Record{}, s.raise(c.Speaks)
+	case kindAccess:
+		return job.Record{}, s.access.apply(c)
 	}
 
 	// All other kinds move one job from a state to another.

@@ -62,6 +62,10 @@ type ListOptions struct {
 	After job.ID // the last one of the page before; empty: from the start
 	Limit int    // 1..ListLimit; 0: 20
 	Order string // "asc" (oldest first) or "desc" (default)
+	// Owner is whose jobs are listed; empty: everybody's.
+	Owner string
+	// Visible says whose jobs exist for the one who asks; nil: all.
+	Visible func(owner string) bool
 }
 
 // ListLimit is the most jobs on one page.
@@ -87,10 +91,20 @@ func (o *ListOptions) Check() error {
 	return nil
 }
 
+// shows reports whether the jobs of an owner are on the page.
+func (o ListOptions) shows(owner string) bool {
+	return (o.Owner == "" || o.Owner == owner) && (o.Visible == nil || o.Visible(owner))
+}
+
 // Page returns jobs in the order of their creation; o has passed its Check. ErrNotFound if the job
 // after which the page begins is unknown.
 func (c *Core) Page(o ListOptions) (Page, error) {
-	ids := slices.Clone(c.machine.state.order)
+	var ids []job.ID
+	for _, id := range c.machine.state.order {
+		if o.shows(c.machine.state.jobs[id].Owner) {
+			ids = append(ids, id)
+		}
+	}
 	if o.Order == "desc" {
 		slices.Reverse(ids)
 	}
