@@ -320,7 +320,7 @@ func (r *raft) handle(m any, reply func(any)) {
 		if c.down || !c.core.Leads() {
 			continue
 		}
-		err := c.core.Handle(m, func(a any) { r.w.message(func() { reply(a) }) })
+		err := c.core.Handle("", m, func(a any) { r.w.message(func() { reply(a) }) })
 		if err != nil {
 			r.w.violated("message", "%v", err)
 		}

@@ -93,13 +93,16 @@ func (r Registration) check() error {
 		limit   int
 	}{
 		{"name", r.Name, nameLimit}, {"start", r.ProcessID, nameLimit},
-		{"device", r.Device, routeLimit}, {"route", r.Route, routeLimit},
+		{"device", r.Device, routeLimit},
 		{"arithmetic", r.Arithmetic, nameLimit}, {"version", r.Version, nameLimit},
 	}
 	for _, t := range texts {
 		if err := checkText(t.what, t.s, t.limit); err != nil {
 			return err
 		}
+	}
+	if err := checkRoute(r.Route); err != nil {
+		return err
 	}
 
 	if err := cmp.Or(topology.CheckLabel(r.Host), topology.CheckLabel(r.Rack),
@@ -203,13 +206,6 @@ func (h Heartbeat) check() error {
 	return CheckNodeID(h.Node)
 }
 
-func (p Probe) check() error {
-	if p.Number == 0 || p.Class < topology.Process || p.Class > topology.Far {
-		return fmt.Errorf("a measurement %d of link %d", p.Number, int(p.Class))
-	}
-	return CheckNodeID(p.Node)
-}
-
 func (g Goodbye) check() error { return CheckNodeID(g.Node) }
 
 // leaveMax is the longest time that a node may take to leave.
@@ -272,47 +268,6 @@ func (f Failure) check() error {
 	}
 	return f.Work.check(f.Node)
 }
-
-// check is as strict as the API is with a request, so that an order cannot ask for what a request
-// may not. What depends on the model, the shard checks itself.
-func (s StartOrder) check() error {
-	p, n := s.Plan, len(s.Plan.Nodes)
-	if n != len(s.Members) || s.Rank < 0 || s.Rank >= n {
-		return fmt.Errorf("rank %d of %d nodes and %d members", s.Rank, n, len(s.Members))
-	}
-
-	if err := cmp.Or(p.Spec.Check(), p.Check(job.Record{ID: p.Job, Spec: p.Spec}),
-		checkParts(p.Parts)); err != nil {
-		return err
-	}
-
-	for i, m := range s.Members {
-		if m.Node != p.Nodes[i] {
-			return fmt.Errorf("rank %d is on node %.64q and on %.64q", i, p.Nodes[i], m.Node)
-		}
-		if err := cmp.Or(checkText("name", m.Name, nameLimit),
-			checkText("route", m.Route, routeLimit)); err != nil {
-			return err
-		}
-	}
-	return Work{p.Job, p.Attempt, s.Rank}.check(p.Nodes[s.Rank])
-}
-
-// checkParts wants parts of a job under names that are allowed.
-func checkParts(parts map[string]job.Object) error {
-	if len(parts) > job.PartsLimit {
-		return fmt.Errorf("%d parts; allowed: %d", len(parts), job.PartsLimit)
-	}
-	for name, o := range parts {
-		if err := cmp.Or(job.CheckPart(name), o.Check()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// check names no node, since the subject of a stop order does.
-func (s Stop) check() error { return Work{Job: s.Job, Attempt: s.Attempt}.check("any") }
 
 func (d Disk) check() error {
 	if err := CheckNodeID(job.NodeID(d.ID)); err != nil {

@@ -151,6 +151,8 @@ type Probe struct {
 	Class  topology.Class `json:"class"`
 	// Key is what the leader gave the node that asks.
 	Key collective.Key `json:"key,omitzero"`
+	// To is the other node, where the leader is asked to pass it on; empty: it goes there directly.
+	To job.NodeID `json:"to,omitempty"`
 }
 
 // Disk tells the leader how full the disk of another coordinator is.
@@ -185,6 +187,8 @@ type Member struct {
 	Name string     `json:"name"`
 	// Route is the URL of its data-plane server; empty: it has none.
 	Route string `json:"route"`
+	// Identity is the name in its certificate; empty in an open cluster.
+	Identity string `json:"identity,omitempty"`
 }
 
 // StartOrder orders a node to run one rank of a plan.

@@ -59,7 +59,7 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 		More: []job.Model{other()}, Loaded: []string{"other"}})
 	roundTrip(t, Registration{Node: "n", Name: "a", Model: model(), Host: "h", Rack: "r",
 		Rates: topology.Rates{Net: 1e9, Far: 5e8}})
-	roundTrip(t, Welcome{Accepted: true, Interval: time.Second, Routes: []string{"r"}})
+	roundTrip(t, Welcome{Accepted: true, Interval: time.Second, Routes: []string{"nats-route://h:1"}})
 	roundTrip(t, Heartbeat{Node: "n", State: Busy, RSS: 5, Work: w, Stage: job.StageLoad, Step: 3,
 		Loaded: []string{"demo"}, Loading: "other", LoadTime: time.Second})
 	roundTrip(t, Heartbeat{Node: "n", State: Idle, Rates: topology.Rates{Host: 2e9}})
@@ -67,7 +67,7 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 	roundTrip(t, Pulse{Probe: &Peer{Node: "m", Class: topology.Net}})
 	roundTrip(t, Probe{Node: "n", Number: 1, Class: topology.Far})
 	roundTrip(t, Goodbye{Node: "n"})
-	roundTrip(t, StartOrder{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"}, {Node: "b", Route: "r"}}})
+	roundTrip(t, StartOrder{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"}, {Node: "b", Route: "nats-route://[::1]:9"}}})
 	roundTrip(t, Stop{Job: "j", Attempt: 1, Cancel: true, Reason: "why"})
 	roundTrip(t, Report{Node: "n", Progress: job.Progress{Job: "j", Attempt: 1, Total: 4, Done: 2,
 		Stage: job.StageDenoise, ETA: time.Second}})
@@ -172,16 +172,41 @@ func TestForgedOrdersAreRefused(t *testing.T) {
 		"a node twice": func(s *StartOrder) {
 			s.Plan.Nodes[1], s.Members[1].Node = "a", "a"
 		},
-		"shares of nothing": func(s *StartOrder) { s.Plan.Shares = []float64{0} },
-		"step -1":           func(s *StartOrder) { s.Plan.Resume.Step = -1 },
-		"minus checkpoints": func(s *StartOrder) { s.Plan.CheckpointEvery = -1 },
-		"a job of a path":   func(s *StartOrder) { s.Plan.Job = "../x" },
-		"a long route":      func(s *StartOrder) { s.Members[0].Route = strings.Repeat("x", 1<<10) },
+		"shares of nothing":        func(s *StartOrder) { s.Plan.Shares = []float64{0} },
+		"step -1":                  func(s *StartOrder) { s.Plan.Resume.Step = -1 },
+		"minus checkpoints":        func(s *StartOrder) { s.Plan.CheckpointEvery = -1 },
+		"a job of a path":          func(s *StartOrder) { s.Plan.Job = "../x" },
+		"an identity of another's": func(s *StartOrder) { s.Members[0].Identity = "x" },
+		"an input of an exabyte": func(s *StartOrder) {
+			o := object()
+			o.Size = 1 << 60
+			s.Plan.Parts = map[string]job.Object{"text.0": o}
+		},
+		"a long route": func(s *StartOrder) { s.Members[0].Route = strings.Repeat("x", 1<<10) },
 	} {
 		s := order()
 		spoil(&s)
 		refused(t, name, s)
 	}
+}
+
+// TestRoutesAreHostAndPort: a shard dials nothing else.
+func TestRoutesAreHostAndPort(t *testing.T) {
+	for _, r := range []string{"nats-route://h:1", "nats-route://10.0.0.1:65535",
+		"nats-route://[fe80::1]:7"} {
+		roundTrip(t, Routes{Routes: []string{r}})
+	}
+	for _, r := range []string{"h:1", "nats://h:1", "nats-route://h", "nats-route://h:0",
+		"nats-route://:1", "nats-route://h:99999", "nats-route://u:p@h:1", "nats-route://h:1/x",
+		"nats-route://h:1?x", "nats-route://h:1#x", "nats-route:h:1", "http://h:1", "::", "\x00",
+		"nats-route://" + strings.Repeat("h", routeLimit) + ":1"} {
+		refused(t, "route "+r, Routes{Routes: []string{"nats-route://h:1", r}})
+		refused(t, "route "+r, Welcome{Accepted: true, Routes: []string{r}})
+		refused(t, "route "+r, Registration{Node: "a", Model: model(), Route: r})
+		refused(t, "route "+r, StartOrder{Plan: plan(), Members: []Member{{Node: "a", Route: r},
+			{Node: "b"}}})
+	}
+	refused(t, "a measurement of no node", Pulse{Probe: &Peer{Node: "a.b"}})
 }
 
 // FuzzDecode reads any bytes as every message: no panic, and what is accepted is accepted again.
@@ -201,6 +226,10 @@ func FuzzDecode(f *testing.F) {
 		again[Preview](t, data)
 		again[StartOrder](t, data)
 		again[Stop](t, data)
+		again[Probe](t, data)
+		again[Routes](t, data)
+		again[Welcome](t, data)
+		again[Pulse](t, data)
 	})
 }
 

@@ -14,6 +14,8 @@ type Node struct {
 	// stays.
 	ID   job.NodeID `json:"id"`
 	Name string     `json:"name"`
+	// Identity is the name in its certificate; absent in a cluster without certificates.
+	Identity string `json:"identity,omitempty"`
 	// Device is "cpu", or a GPU's name; Threads are those of its CPU.
 	Device  string `json:"device"`
 	Threads int    `json:"threads"`

@@ -19,7 +19,8 @@ const stopTime = time.Second
 func (l *leader) startRanks(p job.Plan, nodes []*node, key collective.Key) {
 	members := make([]wire.Member, len(nodes))
 	for i, n := range nodes {
-		members[i] = wire.Member{Node: n.reg.Node, Name: n.reg.Name, Route: n.reg.Route}
+		members[i] = wire.Member{Node: n.reg.Node, Name: n.reg.Name, Route: n.reg.Route,
+			Identity: n.identity}
 	}
 
 	left := len(nodes)

@@ -15,5 +15,9 @@ var (
 	ErrUpgrading = errors.New("the coordinators are being upgraded")
 )
 
+// ErrForeign is why a message is refused: who sends it does not own the node that it is said to be
+// of.
+var ErrForeign = errors.New("it is not a node of that identity")
+
 // ErrCorrupt is why an entry of the log or a snapshot cannot be what was written.
 var ErrCorrupt = errors.New("it is damaged")

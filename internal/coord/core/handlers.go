@@ -12,13 +12,17 @@ import (
 )
 
 // onRegister takes a node into the table if the cluster takes one of its models at least.
-func (l *leader) onRegister(r wire.Registration, reply func(wire.Welcome)) {
+func (l *leader) onRegister(from string, r wire.Registration, reply func(wire.Welcome)) {
+	if err := l.checkPlace(from, r); err != nil {
+		reply(wire.Welcome{Reason: err.Error()})
+		return
+	}
 	models, refused, err := l.agreeOnModels(r)
 	if err != nil {
 		reply(wire.Welcome{Reason: err.Error(), Final: !errors.Is(err, ErrNotLeader)})
 		return
 	}
-	if err := l.admit(r, models, refused); err != nil {
+	if err := l.admit(from, r, models, refused); err != nil {
 		reply(wire.Welcome{Reason: err.Error()})
 		return
 	}
@@ -41,9 +45,28 @@ func (l *leader) onRegister(r wire.Registration, reply func(wire.Welcome)) {
 	}))
 }
 
+// checkPlace refuses a node that says it is where a node of another identity is: at its route,
+// where it would take that one's place in the table, or in its process.
+func (l *leader) checkPlace(from string, r wire.Registration) error {
+	for _, n := range l.sortedNodes() {
+		if n.identity == from {
+			continue
+		}
+		if r.Route != "" && n.reg.Route == r.Route {
+			return fmt.Errorf("route is %s, which is that of shard %s; allowed: one of its own", r.Route,
+				n.identity)
+		}
+		if r.ProcessID != "" && n.reg.ProcessID == r.ProcessID {
+			return fmt.Errorf("start is %s, which is that of shard %s; allowed: one of its own",
+				r.ProcessID, n.identity)
+		}
+	}
+	return nil
+}
+
 // admit puts a node into the table, in the place of an earlier process at the same route. It
 // refuses one whose results would differ in their bits from those of the nodes that are there.
-func (l *leader) admit(r wire.Registration, models, refused []string) error {
+func (l *leader) admit(from string, r wire.Registration, models, refused []string) error {
 	for id, n := range l.nodes {
 		// Shards of one process share its data plane.
 		sibling := r.ProcessID != "" && n.reg.ProcessID == r.ProcessID
@@ -63,9 +86,13 @@ func (l *leader) admit(r wire.Registration, models, refused []string) error {
 	if old == nil && len(l.nodes) >= l.c.cfg.Limits.Nodes {
 		return fmt.Errorf("%d nodes are registered; allowed: %d", len(l.nodes), l.c.cfg.Limits.Nodes)
 	}
+	if old == nil && from != "" && l.owned(from) >= identityNodes {
+		return fmt.Errorf("%d nodes of shard %s are registered; allowed: %d", identityNodes, from,
+			identityNodes)
+	}
 
 	now := l.c.cfg.Clock()
-	n := &node{reg: r, since: now, seen: now, started: now.Add(-r.Uptime), models: models,
+	n := &node{reg: r, identity: from, since: now, seen: now, started: now.Add(-r.Uptime), models: models,
 		refused: refused, idleSince: now}
 	n.beat = wire.Heartbeat{Node: r.Node, State: wire.Idle, Work: r.Work, Loaded: r.Loaded}
 	if r.Work != (wire.Work{}) {
@@ -80,6 +107,20 @@ func (l *leader) admit(r wire.Registration, models, refused []string) error {
 	delete(l.gone, r.Node)
 	l.nodes[r.Node] = n
 	return nil
+}
+
+// identityNodes is how many nodes one identity may have: more than a machine has GPUs, and so few
+// that a certificate in wrong hands does not fill the table.
+const identityNodes = 64
+
+// owned counts the nodes of an identity.
+func (l *leader) owned(identity string) (n int) {
+	for _, o := range l.nodes {
+		if o.identity == identity {
+			n++
+		}
+	}
+	return n
 }
 
 // oneArithmetic says what gives two shards the same arithmetic.

@@ -58,6 +58,7 @@ type fakeWorld struct {
 	// looks are answers of the object store that a test has still to let through.
 	looks []func()
 	disk  Disk
+	from  string // the identity of who sends; "": the cluster is open
 }
 
 // leads returns the world of a core that leads, whose store is known to be its own.
@@ -187,7 +188,7 @@ func (w *fakeWorld) pass(d time.Duration) {
 // say has the core handle a message and returns the answer.
 func say[A any](w *fakeWorld, m any) (out A) {
 	w.t.Helper()
-	err := w.k.Handle(m, func(a any) { out = a.(A) })
+	err := w.k.Handle(w.from, m, func(a any) { out = a.(A) })
 	if err != nil {
 		w.t.Fatal(err)
 	}

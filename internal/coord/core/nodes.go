@@ -19,11 +19,13 @@ import (
 
 // node is a registered shard process.
 type node struct {
-	reg     wire.Registration
-	beat    wire.Heartbeat // the latest
-	since   time.Time      // of its registration; all by the leader's clock
-	started time.Time      // its process
-	seen    time.Time      // when it was last heard
+	reg wire.Registration
+	// identity is the name in the certificate under which it registered; empty in an open cluster.
+	identity string
+	beat     wire.Heartbeat // the latest
+	since    time.Time      // of its registration; all by the leader's clock
+	started  time.Time      // its process
+	seen     time.Time      // when it was last heard
 	// models names those of its models that the cluster takes from it; refused says why the others
 	// are not among them. idleSince is when it became idle, as far as this leader knows.
 	models    []string
@@ -214,7 +216,7 @@ func (l *leader) describe(n *node) Node {
 		state = "stopping"
 	}
 
-	return Node{ID: n.reg.Node, Name: n.reg.Name, Device: n.reg.Device, Threads: n.reg.Threads,
+	return Node{ID: n.reg.Node, Name: n.reg.Name, Identity: n.identity, Device: n.reg.Device, Threads: n.reg.Threads,
 		Version: n.reg.Version, Route: n.reg.Route, State: state, Deadline: d.Deadline,
 		Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(), Process: n.reg.ProcessID,
 		RSS: n.beat.RSS, Sent: n.beat.Sent, Speed: n.offer().Speed, Memory: n.reg.Memory,

@@ -22,6 +22,7 @@ const (
 type probing struct {
 	looked time.Time
 	asked  map[topology.Class]time.Time
+	peer   wire.Peer // that it was asked about last, and has not called yet
 }
 
 // probe returns the node to which one that has nothing to do is to measure its link; nil: none.
@@ -50,10 +51,33 @@ func (l *leader) probe(n *node) *wire.Peer {
 			}
 			asked[class] = now
 			n.probing.asked, l.probed = asked, now
-			return &wire.Peer{Node: peer.reg.Node, Class: class, Key: l.newKey()}
+			n.probing.peer = wire.Peer{Node: peer.reg.Node, Class: class, Key: l.newKey()}
+			ask := n.probing.peer
+			return &ask
 		}
 	}
 	return nil
+}
+
+// onMeasure passes on to another node that a node begins to measure their link, as it was asked to:
+// in a locked cluster nodes cannot order each other. The answer is that of the other node.
+func (l *leader) onMeasure(m wire.Probe, reply func(wire.Ack)) {
+	n := l.nodes[m.Node]
+	asked := wire.Peer{Node: m.To, Class: m.Class, Key: m.Key}
+	if n == nil || m.To == "" || n.probing.peer != asked || l.nodes[m.To] == nil {
+		reply(wire.Ack{Reason: "no such measurement was asked for", Final: true})
+		return
+	}
+	n.probing.peer = wire.Peer{}
+	to := m.To
+	m.To = ""
+	l.c.world.Send(to, m, stopTime, during(l, func(err error) {
+		if err != nil {
+			reply(wire.Ack{Reason: err.Error()})
+			return
+		}
+		reply(wire.Ack{OK: true})
+	}))
 }
 
 // rests reports whether a node has nothing to do, now and as far as it is known.
