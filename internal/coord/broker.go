@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/longtake/longtake/internal/natsd"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 const clusterName = "longtake-coordinators"
@@ -21,10 +22,10 @@ type broker struct {
 }
 
 // openBroker starts the server and connects to it in the process.
-func openBroker(cfg Config) (*broker, error) {
+func openBroker(cfg Config, lock natsd.Lock) (*broker, error) {
 	b := &broker{}
 	opts := natsd.Options{Name: "longtake-" + cfg.ID, ClientAddr: cfg.NATS.Listen,
-		StoreDir: natsDir(cfg), Trouble: func(line string) {
+		StoreDir: natsDir(cfg), Lock: lock, Trouble: func(line string) {
 			cfg.Log.Warn("nats: " + line)
 			b.note(line)
 		}}
@@ -37,11 +38,15 @@ func openBroker(cfg Config) (*broker, error) {
 	if b.Server, err = natsd.Start(opts); err != nil {
 		return nil, err
 	}
-	b.conn, err = b.Connect(nats.ReconnectWait(50*time.Millisecond),
-		nats.Name("coordinator "+cfg.ID),
+	client := []nats.Option{nats.ReconnectWait(50 * time.Millisecond),
+		nats.Name("coordinator " + cfg.ID),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			cfg.Log.Warn("nats client", "error", err)
-		}))
+		})}
+	if cfg.Identity != nil {
+		client = append(client, nats.CustomInboxPrefix(wire.CoordinatorInbox(cfg.ID)))
+	}
+	b.conn, err = b.Connect(client...)
 	if err != nil {
 		b.close()
 		return nil, err

@@ -26,6 +26,8 @@ type Coordinator struct {
 	cons    *consensus
 	space   *space
 	metrics *metrics
+	// refusals is what was refused; see locked.go.
+	refusals *refusals
 	// objects is nil until JetStream is there.
 	objects atomic.Pointer[artifact.Store]
 
@@ -65,6 +67,8 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 		ended: make(chan struct{})}
 
 	c.metrics = newMetrics(c)
+	c.refusals = &refusals{metrics: c.metrics, log: c.log, last: map[string]time.Time{},
+		since: map[string]int{}}
 	c.core = core.New(cfg.core(), world{c}, observer{c})
 	c.loop.core = c.core
 	c.hub = newHub(c.core)
@@ -82,6 +86,7 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 	c.wg.Go(func() { c.openObjects(run) })
 	c.wg.Go(func() { c.followLeadership(run) })
 	c.wg.Go(func() { c.watchSpace(run) })
+	c.wg.Go(func() { c.cutOff(run) })
 	if err := c.awaitStart(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start coordinator %s: %w", cfg.ID, err), c.Close())
 	}
@@ -112,7 +117,7 @@ func (c *Coordinator) open(ctx context.Context) error {
 		return errors.Join(err, store.Close())
 	}
 	store.fatal = c.fail
-	if c.broker, err = openBroker(c.cfg); err != nil {
+	if c.broker, err = openBroker(c.cfg, c.lock()); err != nil {
 		return errors.Join(err, store.Close())
 	}
 	c.cons, err = openRaft(c.cfg, store, &replicated{loop: c.loop, stop: c.fail}, c.space)

@@ -57,15 +57,18 @@ func closed(t *testing.T, c *Coordinator) {
 
 // shardFake is a node that speaks wire and does what the test tells it.
 type shardFake struct {
-	t      *testing.T
-	id     job.NodeID
-	reg    wire.Registration
-	conn   *nats.Conn
-	starts chan wire.StartOrder
-	stops  chan wire.Stop
-	quit   chan struct{}
-	once   sync.Once
-	wg     sync.WaitGroup
+	t    *testing.T
+	id   job.NodeID
+	reg  wire.Registration
+	conn *nats.Conn
+	// identity is the name in its certificate, which options show; "": the cluster is open.
+	identity string
+	options  []nats.Option
+	starts   chan wire.StartOrder
+	stops    chan wire.Stop
+	quit     chan struct{}
+	once     sync.Once
+	wg       sync.WaitGroup
 
 	mu     sync.Mutex
 	work   wire.Work
@@ -98,13 +101,18 @@ func newFake(t *testing.T, id string, edit ...func(*wire.Registration)) *shardFa
 // join connects to a coordinator, listens for orders and beats until leave.
 func (f *shardFake) join(c *Coordinator) {
 	f.t.Helper()
-	nc, err := nats.Connect("", c.NATS(), nats.ReconnectWait(20*time.Millisecond))
+	options := f.options
+	if options == nil {
+		options = []nats.Option{c.NATS()}
+	}
+	nc, err := nats.Connect(c.ClientURL(), append(options, nats.MaxReconnects(-1),
+		nats.ReconnectWait(20*time.Millisecond))...)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	f.conn, f.quit, f.once = nc, make(chan struct{}), sync.Once{}
-	f.listen(wire.SubjectStart(f.id), f.onStart)
-	f.listen(wire.SubjectStop(f.id), f.onStop)
+	f.listen(wire.SubjectStart(f.identity, f.id), f.onStart)
+	f.listen(wire.SubjectStop(f.identity, f.id), f.onStop)
 	f.wg.Go(f.beat)
 	f.t.Cleanup(f.leave)
 }
@@ -205,7 +213,7 @@ func (f *shardFake) register() wire.Welcome {
 }
 
 func ask[A any](f *shardFake, subject string, m any) (A, error) {
-	r, err := f.conn.Request(subject, wire.Encode(m), 2*time.Second)
+	r, err := f.conn.Request(wire.Said(subject, f.identity), wire.Encode(m), 2*time.Second)
 	if err != nil {
 		var none A
 		return none, err

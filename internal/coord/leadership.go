@@ -167,7 +167,7 @@ func (c *Coordinator) leads() (yes bool) {
 // handled in the loop.
 func (c *Coordinator) listen() (subs []*nats.Subscription, err error) {
 	subscribe := func(subject string, f nats.MsgHandler) {
-		if err != nil {
+		if err != nil || subject == "" {
 			return
 		}
 		var s *nats.Subscription
@@ -179,9 +179,13 @@ func (c *Coordinator) listen() (subs []*nats.Subscription, err error) {
 	}
 
 	for _, kind := range core.Messages() {
-		subscribe(kind.Subject, func(m *nats.Msg) {
+		subscribe(c.heardOn(kind), func(m *nats.Msg) {
+			from, ok := c.speaker(m)
+			if !ok {
+				return
+			}
 			if in, ok := decode(c, m, kind.Decode); ok {
-				c.loop.post(func() { c.handle(m, in) })
+				c.loop.post(func() { c.handle(from, m, in) })
 			}
 		})
 	}
@@ -198,21 +202,12 @@ func (c *Coordinator) listen() (subs []*nats.Subscription, err error) {
 	return subs, err
 }
 
-// handle hands a message to the core; in the loop. On a follower there is no answer: the node
-// asks again.
-func (c *Coordinator) handle(m *nats.Msg, in any) {
-	if err := c.core.Handle(in, func(a any) { c.respond(m, a) }); err != nil {
-		c.log.Debug("a message was not handled", "subject", m.Subject, "error", err)
-	}
-}
-
 // decode reads a message. One that cannot be read is refused, with an answer that reads as a
 // refusal in every message type.
 func decode[T any](c *Coordinator, m *nats.Msg, read func([]byte) (T, error)) (in T, ok bool) {
 	in, err := read(m.Data)
 	if err != nil {
-		c.metrics.refused.Inc()
-		c.log.Warn("bad message", "subject", m.Subject, "error", err)
+		c.refusals.note(refusedUnreadable, "bad message", "subject", m.Subject, "error", err)
 		c.respond(m, wire.Ack{Reason: err.Error(), Final: true})
 	}
 	return in, err == nil

@@ -32,7 +32,7 @@ type metrics struct {
 	// Nodes and their messages.
 	nodesLost prometheus.Counter
 	stale     prometheus.Counter
-	refused   prometheus.Counter
+	refused   *prometheus.CounterVec // by reason
 
 	// Attempts that were lost, and what that cost.
 	setbacks  *prometheus.CounterVec // by whether they were planned
@@ -77,8 +77,11 @@ func newMetrics(c *Coordinator) *metrics {
 		nodesLost: counter("longtake_nodes_gone_total", "Nodes (shards) that were lost or left."),
 		stale: counter("longtake_stale_messages_total",
 			"Messages that were refused since they were of an attempt that is over."),
-		refused: counter("longtake_refused_messages_total",
-			"Messages that were refused since they could not be read."),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "longtake_refused_messages_total",
+			Help: "Messages and connections of nodes that were refused, by reason: unreadable, of another " +
+				"identity, with answers to others, on a subject of others, a certificate.",
+		}, []string{"reason"}),
 		setbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "longtake_attempts_lost_total",
 			Help: "Attempts that ended early; their jobs went on in another one. Planned ones were " +
@@ -94,6 +97,10 @@ func newMetrics(c *Coordinator) *metrics {
 			"Bytes of the checkpoints that became durable."),
 		checkpointTime: histogram("longtake_checkpoint_duration_seconds",
 			"Time from the end of a step until its checkpoint was stored.", 0.001),
+	}
+
+	for _, r := range refusalReasons() {
+		m.refused.WithLabelValues(r) // so that it is there before there is any
 	}
 
 	// A name that is registered twice is a bug, which MustRegister turns into a panic at the start.

@@ -49,11 +49,14 @@ func (w world) Confirm(done func(bool)) {
 // Send implements core.World.
 func (w world) Send(node job.NodeID, order any, limit time.Duration, done func(error)) {
 	var subject string
+	identity := w.c.core.Identity(node)
 	switch order.(type) {
 	case wire.StartOrder:
-		subject = wire.SubjectStart(node)
+		subject = wire.SubjectStart(identity, node)
 	case wire.Stop:
-		subject = wire.SubjectStop(node)
+		subject = wire.SubjectStop(identity, node)
+	case wire.Probe:
+		subject = wire.SubjectProbe(identity, node)
 	default:
 		panic(fmt.Sprintf("coord: a %T is no order", order))
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/longtake/longtake/internal/pki"
 )
 
 // Connect returns a client within the process, which follows the server through Restart. Options
@@ -32,4 +34,11 @@ func clientOptions(more ...nats.Option) []nats.Option {
 		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // its default prints
 	}, more...)
+}
+
+// Locked returns options for nats.Connect to a server that is locked, whose clients have these
+// subjects for answers. The server has to be of a role. A client that is refused keeps trying.
+func Locked(i *pki.Identity, server pki.Role, inbox string) []nats.Option {
+	return []nats.Option{nats.Secure(i.Client(server)), nats.CustomInboxPrefix(inbox),
+		nats.IgnoreAuthErrorAbort()}
 }

@@ -40,6 +40,9 @@ type Options struct {
 	// WriteTimeout cuts off a client or route that takes no bytes for that long; 0: NATS's 10 s.
 	WriteTimeout time.Duration
 
+	// Lock closes the server to all but the processes of a cluster; the zero value leaves it open.
+	Lock Lock
+
 	// Trouble is called with each error line of the server, from any of its goroutines; nil drops
 	// them.
 	Trouble func(line string)

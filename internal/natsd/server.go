@@ -18,8 +18,8 @@ const startTime = 10 * time.Second
 // Server is a NATS server inside this process. Its methods may be called from any goroutine.
 type Server struct {
 	opts    *server.Options // as given: Restart and SetRoutes begin with these
+	guard   *guard
 	trouble func(line string)
-	clients bool // others than those in this process may connect
 
 	mu sync.Mutex // guards ns, which Restart replaces
 	ns *server.Server
@@ -34,11 +34,21 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot start NATS server %q: %w", o.Name, err)
 	}
-	s := &Server{opts: opts, trouble: o.Trouble, clients: o.ClientAddr != ""}
-	if s.ns, err = s.launch(opts.Clone()); err != nil {
+	s := &Server{opts: opts, trouble: o.Trouble,
+		guard: &guard{Lock: o.Lock, clients: o.ClientAddr != "", peers: map[uint64]peer{}}}
+	s.guard.lock(opts)
+	if s.ns, err = s.launch(s.options()); err != nil {
 		return nil, fmt.Errorf("cannot start NATS server %q: %w", o.Name, err)
 	}
 	return s, nil
+}
+
+// options returns a copy of the options. The TLS configurations are the same, not copies: NATS
+// compares options when they change, and takes any two configurations for different ones.
+func (s *Server) options() *server.Options {
+	o := s.opts.Clone()
+	o.TLSConfig, o.Cluster.TLSConfig = s.opts.TLSConfig, s.opts.Cluster.TLSConfig
+	return o
 }
 
 // launch starts a server and waits until it is ready, or has said why it cannot start.
@@ -47,7 +57,7 @@ func (s *Server) launch(opts *server.Options) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &logger{trouble: s.trouble, fatal: make(chan string, 1)}
+	l := &logger{trouble: s.trouble, guard: s.guard, fatal: make(chan string, 1)}
 	ns.SetLoggerV2(l, false, false, false)
 	ns.Start()
 	if err := l.ready(ns); err != nil {
@@ -67,7 +77,7 @@ func stop(ns *server.Server) {
 // that reconnect find it. After an error there is no server; Restart may be called again.
 func (s *Server) Restart() error {
 	old := s.current()
-	opts := s.opts.Clone()
+	opts := s.options()
 	if a, ok := old.Addr().(*net.TCPAddr); ok && a != nil {
 		opts.Port = a.Port
 	}
@@ -99,13 +109,16 @@ func (s *Server) SetRoutes(routes []string) error {
 	if err != nil {
 		return fmt.Errorf("cannot set the routes: %w", err)
 	}
-	next := s.opts.Clone()
+	next := s.options()
 	next.Routes = urls
 	if err := s.current().ReloadOptions(next); err != nil {
 		return fmt.Errorf("cannot set the routes: %w", err)
 	}
 	return nil
 }
+
+// Recheck ends the connections of clients and servers that were revoked since they came.
+func (s *Server) Recheck() { s.guard.recheck() }
 
 // InProcessConn implements nats.InProcessConnProvider: it connects a client without a socket. A
 // client that reconnects after Restart reaches the new server.
@@ -114,7 +127,7 @@ func (s *Server) InProcessConn() (net.Conn, error) { return s.current().InProces
 // ClientURL returns what clients dial, or "" where only those in this process may connect. A
 // wildcard host is given as the loopback address.
 func (s *Server) ClientURL() string {
-	if a, ok := s.current().Addr().(*net.TCPAddr); ok && a != nil && s.clients {
+	if a, ok := s.current().Addr().(*net.TCPAddr); ok && a != nil && s.guard.clients {
 		return "nats://" + reachable(a)
 	}
 	return ""
@@ -144,6 +157,7 @@ func (s *Server) Shutdown() { stop(s.current()) }
 // logger is where the server logs to: it keeps the first fatal line and passes errors on.
 type logger struct {
 	trouble func(line string)
+	guard   *guard
 	fatal   chan string // holds one line
 }
 
@@ -172,8 +186,9 @@ func (l *logger) Fatalf(format string, v ...any) {
 
 // Errorf passes the line on.
 func (l *logger) Errorf(format string, v ...any) {
-	if l.trouble != nil {
-		l.trouble(fmt.Sprintf(format, v...))
+	line := fmt.Sprintf(format, v...)
+	if !l.guard.heard(line) && l.trouble != nil {
+		l.trouble(line)
 	}
 }
 

@@ -44,7 +44,7 @@ func (s *Shard) Drain(ctx context.Context, within time.Duration) error {
 // without freeing what the rank uses; only the end of the process does.
 func (s *Shard) Close() error {
 	if s.nc != nil && s.nc.IsConnected() && s.Err() == nil {
-		_, _ = s.nc.Request(wire.SubjectGoodbye, wire.Encode(wire.Goodbye{Node: s.id}), requestTime)
+		_, _ = ask[wire.Ack](context.Background(), s.nc, wire.SubjectGoodbye, wire.Goodbye{Node: s.id})
 	}
 
 	// The rank ends last of all, while the data plane is still there to tell the other ranks.

@@ -2,8 +2,6 @@ package shard
 
 import (
 	"cmp"
-	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -24,7 +22,7 @@ func (s *Shard) live() {
 	for s.ctx.Err() == nil {
 		w, err := s.register()
 		if err != nil {
-			s.log.Debug("no coordinator answers", "error", err)
+			s.unheard(err)
 			s.pause(retryPause)
 			continue
 		}
@@ -98,7 +96,7 @@ func (s *Shard) heartbeats(interval time.Duration) {
 		}
 		p, err := ask[wire.Pulse](s.ctx, s.nc, wire.SubjectHeartbeat, s.heartbeat(w))
 		if err != nil {
-			s.log.Debug("a heartbeat was not answered", "error", err)
+			s.unheard(err)
 		} else {
 			s.storeFull.Store(p.Full)
 			s.storeStuck.Store(p.Stuck)
@@ -179,20 +177,4 @@ func (s *Shard) pause(d time.Duration) {
 	case <-s.ctx.Done():
 	case <-t.C:
 	}
-}
-
-// ask sends a request to the leader and reads its answer, within requestTime. Without a leader
-// nobody answers, which is an error.
-func ask[T any](ctx context.Context, nc *natsio.Conn, subject string, m any) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
-	defer cancel()
-	var answer T
-	msg, err := nc.RequestWithContext(ctx, subject, wire.Encode(m))
-	if err != nil {
-		return answer, err
-	}
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return answer, fmt.Errorf("cannot read the answer on %s: %w", subject, err)
-	}
-	return answer, nil
 }

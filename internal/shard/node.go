@@ -3,7 +3,6 @@ package shard
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -37,7 +36,7 @@ type Shard struct {
 	decodeDev  device  // for the VAE; may be dev
 	ratedSpeed float64 // operations a second, as measured at the start
 	link       *link
-	nc         *natsio.Conn // to the coordinators
+	nc         *control // to the coordinators
 	log        *slog.Logger
 
 	ctx            context.Context // ends with the shard
@@ -73,7 +72,7 @@ type Shard struct {
 // to answer; Registered does. A model that cannot be loaded is a *ModelError. The caller closes the
 // shard, whose life ctx does not bound.
 func Start(ctx context.Context, cfg Config) (*Shard, error) {
-	s := &Shard{cfg: cfg, id: job.NodeID("node_" + rand.Text()), log: cfg.Log, started: time.Now(),
+	s := &Shard{cfg: cfg, log: cfg.Log, started: time.Now(), id: newNodeID(identityOf(cfg.Identity)),
 		registered: make(chan struct{}), beatDue: make(chan struct{}, 1)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -184,32 +183,17 @@ func (s *Shard) connect() (err error) {
 		return err
 	}
 
-	// Coordinators may be gone for any time, so the client never gives up. Errors of a subscription,
-	// such as a slow consumer, show as requests without an answer, which are repeated.
-	opts := []natsio.Option{natsio.Name(s.cfg.Name), natsio.MaxReconnects(-1),
-		natsio.ReconnectWait(retryPause), natsio.RetryOnFailedConnect(true),
-		natsio.ErrorHandler(func(*natsio.Conn, *natsio.Subscription, error) {}),
-	}
-	if s.cfg.ControlOptions != nil {
-		more, err := s.cfg.ControlOptions()
-		if err != nil {
-			return err
-		}
-		opts = append(opts, more...)
-	}
-	if s.nc, err = natsio.Connect(s.cfg.Control, opts...); err != nil {
-		return fmt.Errorf("cannot reach the coordinators that control names: %w", err)
-	}
-	return nil
+	s.nc, err = openControl(s.cfg)
+	return err
 }
 
 // listen subscribes to orders. Each subject has a goroutine of the NATS client.
 func (s *Shard) listen() error {
 	for subject, f := range map[string]natsio.MsgHandler{
-		wire.SubjectStart(s.id): s.onStart,
-		wire.SubjectStop(s.id):  s.onStop,
-		wire.SubjectProbe(s.id): s.onProbe,
-		wire.SubjectRoutes:      s.onRoutes,
+		wire.SubjectStart(s.nc.identity, s.id): s.onStart,
+		wire.SubjectStop(s.nc.identity, s.id):  s.onStop,
+		wire.SubjectProbe(s.nc.identity, s.id): s.onProbe,
+		wire.SubjectRoutes:                     s.onRoutes,
 	} {
 		if _, err := s.nc.Subscribe(subject, f); err != nil {
 			return fmt.Errorf("cannot listen for orders: %w", err)
@@ -264,7 +248,7 @@ func (s *Shard) objects(ctx context.Context) (artifact.Store, error) {
 	if s.store != nil {
 		return s.store, nil
 	}
-	store, err := artifact.Bind(ctx, s.nc, wire.Bucket)
+	store, err := artifact.Bind(ctx, s.nc.Conn, wire.Bucket)
 	if err == nil {
 		s.store = store
 	}
@@ -277,7 +261,7 @@ func (s *Shard) texts(ctx context.Context, m *served) engine.Texts {
 	t := engine.Texts{Memory: s.cfg.Texts,
 		Scope: m.info.Fingerprint + " " + s.dev.Arithmetic()}
 	if s.cache == nil {
-		cache, err := artifact.BindCache(ctx, s.nc, wire.Cache)
+		cache, err := artifact.BindCache(ctx, s.nc.Conn, wire.Cache)
 		if err != nil {
 			s.log.Info("texts are not kept for other shards", "error", err)
 			return t

@@ -74,6 +74,9 @@ func (s *Shard) accept(o wire.StartOrder) error {
 // before, but anyone who reaches the coordinators' NATS can send an order.
 func (s *Shard) checkOrder(o wire.StartOrder) error {
 	p := o.Plan
+	if err := s.checkMembers(o); err != nil {
+		return fmt.Errorf("shard %s refuses the order: %w", s.cfg.Name, err)
+	}
 	m, err := s.usable().Choose(p.Spec.Model)
 	if err == nil {
 		err = m.CheckSpec(p.Spec)
@@ -89,6 +92,21 @@ func (s *Shard) checkOrder(o wire.StartOrder) error {
 	if n := p.Spec.Threads; n != 0 && n != s.dev.Threads() {
 		return fmt.Errorf("threads: %d is not what shard %s runs with: %d", n, s.cfg.Name,
 			s.dev.Threads())
+	}
+	return nil
+}
+
+// checkMembers wants an order for this node, and, in a locked cluster, members that have
+// identities: those are whom the data plane believes.
+func (s *Shard) checkMembers(o wire.StartOrder) error {
+	if own := o.Members[o.Rank].Node; own != s.id {
+		return fmt.Errorf("rank %d is on node %.64s, and this one is %s", o.Rank, own, s.id)
+	}
+	for i, m := range o.Members {
+		if (m.Identity != "") != (s.nc.identity != "") {
+			return fmt.Errorf("identity of rank %d is %.64q; allowed: one in a locked cluster, none in "+
+				"an open one", i, m.Identity)
+		}
 	}
 	return nil
 }

@@ -113,8 +113,13 @@ func (s *Shard) probe(p wire.Peer) {
 	}
 	defer end()
 
+	// In a locked cluster nodes cannot reach each other's orders: the leader passes it on.
 	order := wire.Probe{Node: s.id, Number: number, Class: p.Class, Key: p.Key}
-	ack, err := ask[wire.Ack](ctx, s.nc, wire.SubjectProbe(p.Node), order)
+	subject, asked := wire.SubjectProbe("", p.Node), order
+	if s.nc.identity != "" {
+		subject, asked.To = wire.SubjectMeasure, p.Node
+	}
+	ack, err := ask[wire.Ack](ctx, s.nc, subject, asked)
 	if err == nil && !ack.OK {
 		err = errors.New(ack.Reason)
 	}

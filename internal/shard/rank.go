@@ -40,7 +40,7 @@ func (h rankHost) Progress(p job.Progress) {
 
 	// Nobody acknowledges progress: the next report makes up for one that was lost.
 	report := wire.Encode(wire.Report{Node: h.s.id, Progress: p})
-	if err := h.s.nc.Publish(wire.SubjectProgress, report); err != nil {
+	if err := h.s.nc.Publish(wire.Said(wire.SubjectProgress, h.s.nc.identity), report); err != nil {
 		h.s.log.Warn("cannot report progress", "error", err)
 	}
 }
