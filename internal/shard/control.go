@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,8 @@ import (
 // certificate, wants that of a coordinator, and uses subjects that name the shard.
 type control struct {
 	*natsio.Conn
+	cfg      Config
+	log      *slog.Logger
 	identity string // the name in the certificate; "": the cluster is open
 
 	mu   sync.Mutex
@@ -50,11 +53,12 @@ func newNodeID(identity string) job.NodeID {
 // openControl connects. Coordinators may be gone for any time, so the client never gives up, nor
 // does it when they refuse it: its certificate may be replaced meanwhile. Errors of a subscription,
 // such as a slow consumer, show as requests without an answer, which are repeated.
-func openControl(cfg Config) (*control, error) {
-	c := &control{identity: identityOf(cfg.Identity)}
+func openControl(cfg Config, log *slog.Logger) (*control, error) {
+	c := &control{cfg: cfg, log: log, identity: identityOf(cfg.Identity)}
 	opts := []natsio.Option{natsio.Name(cfg.Name), natsio.MaxReconnects(-1),
 		natsio.ReconnectWait(retryPause), natsio.RetryOnFailedConnect(true),
 		natsio.ErrorHandler(func(*natsio.Conn, *natsio.Subscription, error) {}),
+		natsio.ReconnectErrHandler(func(_ *natsio.Conn, err error) { c.complain(err) }),
 	}
 	if i := cfg.Identity; i != nil {
 		opts = append(opts, natsd.Locked(i, pki.RoleCoordinator, wire.Inbox(c.identity))...)
@@ -114,33 +118,35 @@ func ask[T any](ctx context.Context, c *control, subject string, m any) (T, erro
 // complainEvery is the time between two lines of the log that say the same.
 const complainEvery = time.Minute
 
-// unheard logs why a request was not answered. That no coordinator is there passes by itself. Where
-// a certificate stands in the way somebody has to act, so that is an error, though the client goes
-// on trying.
-func (s *Shard) unheard(err error) {
-	s.log.Debug("no coordinator answers", "error", err)
-	if s.nc.IsConnected() {
-		return
+// unheard takes down that a request was not answered. That no coordinator is there passes by itself.
+func (c *control) unheard(err error) {
+	c.log.Debug("no coordinator answers", "error", err)
+	if !c.IsConnected() {
+		c.complain(c.LastError())
 	}
-	what, todo := s.nc.complaint(s.nc.LastError(), s.cfg.Identity)
+}
+
+// complain logs why the coordinators cannot be reached where a certificate stands in the way: that
+// is an error, since somebody has to act, though the client goes on trying.
+func (c *control) complain(err error) {
+	what, todo := c.complaint(err)
 	if what == "" {
 		return
 	}
-
-	c := s.nc
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if what == c.said && time.Since(c.at) < complainEvery {
 		return
 	}
 	c.said, c.at = what, time.Now()
-	s.log.Error(what, "shard", s.cfg.Name, "control", s.cfg.Control, "coordinator", c.peer,
-		"error", s.nc.LastError(), "remedy", todo)
+	c.log.Error(what, "shard", c.cfg.Name, "control", c.cfg.Control, "coordinator", c.peer,
+		"error", err, "remedy", todo)
 }
 
 // complaint says what stands between this shard and a coordinator, and what to do; "": nothing but
 // the network.
-func (c *control) complaint(err error, own *pki.Identity) (what, todo string) {
+func (c *control) complaint(err error) (what, todo string) {
+	own := c.cfg.Identity
 	var refusal *pki.Refusal
 	text := fmt.Sprint(err)
 	tlsError := errors.Is(err, natsio.ErrTLS) || strings.Contains(text, "tls: ")

@@ -22,7 +22,7 @@ func (s *Shard) live() {
 	for s.ctx.Err() == nil {
 		w, err := s.register()
 		if err != nil {
-			s.unheard(err)
+			s.nc.unheard(err)
 			s.pause(retryPause)
 			continue
 		}
@@ -96,7 +96,7 @@ func (s *Shard) heartbeats(interval time.Duration) {
 		}
 		p, err := ask[wire.Pulse](s.ctx, s.nc, wire.SubjectHeartbeat, s.heartbeat(w))
 		if err != nil {
-			s.unheard(err)
+			s.nc.unheard(err)
 		} else {
 			s.storeFull.Store(p.Full)
 			s.storeStuck.Store(p.Stuck)

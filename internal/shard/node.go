@@ -183,7 +183,7 @@ func (s *Shard) connect() (err error) {
 		return err
 	}
 
-	s.nc, err = openControl(s.cfg)
+	s.nc, err = openControl(s.cfg, s.log)
 	return err
 }
 
