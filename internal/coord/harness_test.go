@@ -105,6 +105,9 @@ func (f *shardFake) join(c *Coordinator) {
 	if options == nil {
 		options = []nats.Option{c.NATS()}
 	}
+	if f.identity != "" {
+		options = append(options, nats.CustomInboxPrefix(wire.Inbox(f.identity)))
+	}
 	nc, err := nats.Connect(c.ClientURL(), append(options, nats.MaxReconnects(-1),
 		nats.ReconnectWait(20*time.Millisecond))...)
 	if err != nil {

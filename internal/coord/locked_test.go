@@ -28,13 +28,18 @@ func lockedCluster(t *testing.T) (*Coordinator, *pkitest.Authority) {
 	return start(t, cfg), ca
 }
 
-// lockedFake is a node with a certificate of its own; it connects over TLS.
-func lockedFake(t *testing.T, i *pki.Identity) *shardFake {
-	name := i.ID().Name
+// fakeOf is a node of an identity that is in the coordinator's process.
+func fakeOf(t *testing.T, name string) *shardFake {
 	f := newFake(t, string(wire.NewNodeID(name, "X")))
 	f.identity, f.reg.Name = name, name
 	f.reg.Route = "nats-route://" + name + ":1"
-	f.options = natsd.Locked(i, pki.RoleCoordinator, wire.Inbox(name))
+	return f
+}
+
+// lockedFake is a node with a certificate of its own; it connects over TLS.
+func lockedFake(t *testing.T, i *pki.Identity) *shardFake {
+	f := fakeOf(t, i.ID().Name)
+	f.options = natsd.Locked(i, pki.RoleCoordinator, wire.Inbox(f.identity))
 	return f
 }
 

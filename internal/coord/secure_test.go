@@ -22,7 +22,11 @@ func TestCoordinatorsOverMutualTLS(t *testing.T) {
 	all, addrs := three(t, func(c *Config) {
 		c.Identity = ca.Identity(t, pki.RoleCoordinator, c.ID)
 	})
-	f := fake(t, all[0], "a")
+	f := fakeOf(t, "gpu")
+	f.join(all[0])
+	if w := f.register(); !w.Accepted {
+		t.Fatal(w)
+	}
 	create(t, all[0], request(1))
 	f.told()
 
