@@ -65,9 +65,10 @@ func everything(id job.NodeID, w wire.Work) map[string]any {
 			Attempt: w.Attempt, Stage: job.StageDenoise, Done: 3, Total: 4}},
 		wire.SubjectComplete: wire.Completion{Node: id, Work: w,
 			Result: job.Result{Video: o, Latents: o, ContentType: "video/webm"}},
-		wire.SubjectFail:  wire.Failure{Node: id, Work: w, Peer: -1, Final: true, Reason: "forged"},
-		wire.SubjectSaved: wire.Saved{Node: id, Work: w, Checkpoint: job.Checkpoint{Step: 1, Object: o}},
-		wire.SubjectKept:  wire.Kept{Node: id, Work: w, Name: "text.0", Object: o},
+		wire.SubjectFail: wire.Failure{Node: id, Work: w, Peer: -1, Final: true, Reason: "forged"},
+		wire.SubjectSaved: wire.Saved{Node: id, Work: w,
+			Checkpoint: job.Checkpoint{Step: 1, Object: o}},
+		wire.SubjectKept: wire.Kept{Node: id, Work: w, Name: "text.0", Object: o},
 		wire.SubjectPreview: wire.Preview{Node: id, Work: w, Step: 1,
 			Data: []byte("RIFFsizeWEBPVP8X")},
 		wire.SubjectMeasure: wire.Probe{Node: id, Number: 1, To: id},
@@ -124,6 +125,69 @@ func (x *thief) cannotSay(subject string, data []byte) {
 	x.cannot("speaking on "+subject, x.Publish(subject, data))
 }
 
+// reachesNobody has the thief listen to others, order them, and look for objects.
+func (x *thief) reachesNobody(node job.NodeID, id job.ID) {
+	x.t.Helper()
+	for _, subject := range []string{wire.SubjectStart("gpu-1", node), "longtake.node.gpu-1.>",
+		"longtake.node.>", "longtake.node.*.*.start", wire.Inbox("gpu-1") + ".>", "_INBOX.>", ">",
+		wire.CoordinatorInbox("c1") + ".>", "longtake.coord.>", wire.SubjectHeartbeat + ".gpu-2",
+		wire.SubjectDisk, "longtake.object.>", "$JS.>", "$KV.>", "$O.longtake-objects.>",
+		"$KV.longtake-cache.>", "$SYS.>"} {
+		x.cannotHear(subject)
+	}
+
+	stop := wire.Encode(wire.Stop{Job: id, Attempt: 1})
+	for _, subject := range []string{wire.SubjectStop("gpu-1", node),
+		wire.SubjectStop("", node), wire.SubjectStart("gpu-2", "n"), wire.SubjectRoutes,
+		wire.SubjectDisk, wire.SubjectHeartbeat, wire.Inbox("gpu-1") + ".x", wire.Inbox("gpu-2") + ".x",
+		wire.CoordinatorInbox("c1") + ".x", "longtake.object.put.gpu-1", "$JS.API.INFO",
+		"$JS.API.STREAM.DELETE.OBJ_longtake-objects", "$JS.API.STREAM.PURGE.OBJ_longtake-objects",
+		"$O.longtake-objects.C.x", "$KV.longtake-cache.x", "$SYS.REQ.SERVER.PING"} {
+		x.cannotSay(subject, stop)
+	}
+}
+
+// speaksForNobody sends all that the victim may say: on its subjects NATS refuses it, on the
+// thief's own the leader does.
+func (x *thief) speaksForNobody(c *Coordinator, node job.NodeID, w wire.Work) {
+	x.t.Helper()
+	forged := everything(node, w)
+	if len(forged) != len(core.Messages()) {
+		x.t.Fatalf("%d messages, of %d kinds", len(forged), len(core.Messages()))
+	}
+	for subject, m := range forged {
+		x.cannotSay(wire.Said(subject, "gpu-1"), wire.Encode(m))
+		answer, err := x.Request(wire.Said(subject, "gpu-2"), wire.Encode(m), time.Minute)
+		if err != nil {
+			x.t.Fatal(subject, err)
+		}
+		if a, err := wire.Decode[wire.Ack](answer.Data); err != nil || a.OK || !strings.Contains(
+			a.Reason, core.ErrForeign.Error()) {
+			x.t.Errorf("%s: %s, %v", subject, answer.Data, err)
+		}
+	}
+	if n := refusedFor(x.t, c, refusedIdentity); n != len(forged) {
+		x.t.Errorf("%d messages are counted of %d", n, len(forged))
+	}
+}
+
+// isAnsweredAlone asks for answers that go to others.
+func (x *thief) isAnsweredAlone(c *Coordinator, node job.NodeID) {
+	x.t.Helper()
+	beat := wire.Encode(wire.Heartbeat{Node: wire.NewNodeID("gpu-2", "X"), State: wire.Idle})
+	for _, reply := range []string{wire.SubjectRoutes, wire.SubjectStop("gpu-1", node),
+		wire.Inbox("gpu-1") + ".x", "$JS.API.INFO"} {
+		before := refusedFor(x.t, c, refusedReply)
+		if err := x.PublishRequest(wire.Said(wire.SubjectHeartbeat, "gpu-2"), reply,
+			beat); err != nil {
+			x.t.Fatal(err)
+		}
+		eventually(x.t, "an answer to others is refused", func() bool {
+			return refusedFor(x.t, c, refusedReply) == before+1
+		})
+	}
+}
+
 // TestStolenCertificate has the certificate of one shard used against another that runs a job, in
 // every way there is. All is refused and counted, and the clip has its bytes.
 func TestStolenCertificate(t *testing.T) {
@@ -140,59 +204,9 @@ func TestStolenCertificate(t *testing.T) {
 	}
 	x := newThief(t, c, ca.Identity(t, pki.RoleShard, "gpu-2"))
 
-	// It hears nothing of others.
-	for _, subject := range []string{wire.SubjectStart("gpu-1", victim.id), "longtake.node.gpu-1.>",
-		"longtake.node.>", "longtake.node.*.*.start", wire.Inbox("gpu-1") + ".>", "_INBOX.>", ">",
-		wire.CoordinatorInbox("c1") + ".>", "longtake.coord.>", wire.SubjectHeartbeat + ".gpu-2",
-		wire.SubjectDisk, "longtake.object.>", "$JS.>", "$KV.>", "$O.longtake-objects.>",
-		"$KV.longtake-cache.>", "$SYS.>"} {
-		x.cannotHear(subject)
-	}
-
-	// It orders nobody, and reaches neither objects nor coordinators' own subjects.
-	stop := wire.Encode(wire.Stop{Job: id, Attempt: 1})
-	for _, subject := range []string{wire.SubjectStop("gpu-1", victim.id),
-		wire.SubjectStop("", victim.id), wire.SubjectStart("gpu-2", "n"), wire.SubjectRoutes,
-		wire.SubjectDisk, wire.SubjectHeartbeat, wire.Inbox("gpu-1") + ".x", wire.Inbox("gpu-2") + ".x",
-		wire.CoordinatorInbox("c1") + ".x", "longtake.object.put.gpu-1", "$JS.API.INFO",
-		"$JS.API.STREAM.DELETE.OBJ_longtake-objects", "$JS.API.STREAM.PURGE.OBJ_longtake-objects",
-		"$O.longtake-objects.C.x", "$KV.longtake-cache.x", "$SYS.REQ.SERVER.PING"} {
-		x.cannotSay(subject, stop)
-	}
-
-	// Nor does it speak for others: on their subjects NATS refuses it, on its own the leader does.
-	forged := everything(victim.id, wire.Work{Job: id, Attempt: 1})
-	if len(forged) != len(core.Messages()) {
-		t.Fatalf("%d messages, of %d kinds", len(forged), len(core.Messages()))
-	}
-	for subject, m := range forged {
-		x.cannotSay(wire.Said(subject, "gpu-1"), wire.Encode(m))
-		answer, err := x.Request(wire.Said(subject, "gpu-2"), wire.Encode(m), time.Minute)
-		if err != nil {
-			t.Fatal(subject, err)
-		}
-		if a, err := wire.Decode[wire.Ack](answer.Data); err != nil || a.OK || !strings.Contains(
-			a.Reason, core.ErrForeign.Error()) {
-			t.Errorf("%s: %s, %v", subject, answer.Data, err)
-		}
-	}
-	if n := refusedFor(t, c, refusedIdentity); n != len(forged) {
-		t.Errorf("%d messages are counted of %d", n, len(forged))
-	}
-
-	// The leader answers nobody but who asks.
-	beat := wire.Encode(wire.Heartbeat{Node: wire.NewNodeID("gpu-2", "X"), State: wire.Idle})
-	for _, reply := range []string{wire.SubjectRoutes, wire.SubjectStop("gpu-1", victim.id),
-		wire.Inbox("gpu-1") + ".x", "$JS.API.INFO"} {
-		before := refusedFor(t, c, refusedReply)
-		if err := x.PublishRequest(wire.Said(wire.SubjectHeartbeat, "gpu-2"), reply,
-			beat); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "an answer to others is refused", func() bool {
-			return refusedFor(t, c, refusedReply) == before+1
-		})
-	}
+	x.reachesNobody(victim.id, id)
+	x.speaksForNobody(c, victim.id, wire.Work{Job: id, Attempt: 1})
+	x.isAnsweredAlone(c, victim.id)
 	if n := refusedFor(t, c, string(natsd.RefusedSubject)); n < 40 {
 		t.Errorf("%d violations are counted", n)
 	}

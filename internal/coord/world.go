@@ -60,6 +60,7 @@ func (w world) Send(node job.NodeID, order any, limit time.Duration, done func(e
 	default:
 		panic(fmt.Sprintf("coord: a %T is no order", order))
 	}
+
 	ctx := w.c.term.ctx
 	w.c.goPost(func() func() {
 		err := w.c.order(ctx, subject, order, limit)

@@ -39,7 +39,7 @@ type RefusalReason string
 
 // Reasons of refusals.
 const (
-	RefusedCertificate RefusalReason = "certificate" // of a client or server; the line says what of it
+	RefusedCertificate RefusalReason = "certificate" // of a client or server; the line says what
 	RefusedSubject     RefusalReason = "subject"     // it is not one of the client's own
 )
 
@@ -72,7 +72,7 @@ type peer struct {
 const peersPruned = 4096
 
 // lock sets up who may connect. A server without a client port has one all the same, since NATS
-// opens routes after it alone: there only those in the process get in, also where nothing is locked.
+// opens routes after it alone: only those in the process get in there, also in open clusters.
 func (g *guard) lock(o *server.Options) {
 	o.CustomClientAuthentication = clientGuard{g}
 	if g.Identity == nil {

@@ -118,7 +118,7 @@ func ask[T any](ctx context.Context, c *control, subject string, m any) (T, erro
 // complainEvery is the time between two lines of the log that say the same.
 const complainEvery = time.Minute
 
-// unheard takes down that a request was not answered. That no coordinator is there passes by itself.
+// unheard takes down that a request was not answered. That no coordinator is there passes.
 func (c *control) unheard(err error) {
 	c.log.Debug("no coordinator answers", "error", err)
 	if !c.IsConnected() {
@@ -150,6 +150,7 @@ func (c *control) complaint(err error) (what, todo string) {
 	var refusal *pki.Refusal
 	text := fmt.Sprint(err)
 	tlsError := errors.Is(err, natsio.ErrTLS) || strings.Contains(text, "tls: ")
+
 	switch {
 	case err == nil:
 		return "", ""
@@ -165,11 +166,11 @@ func (c *control) complaint(err error) (what, todo string) {
 	case tlsError || errors.Is(err, natsio.ErrAuthorization):
 		what = "a coordinator refuses the certificate of " + own.ID().URI()
 		if until := own.Leaf().NotAfter; time.Now().After(until) {
-			return what, fmt.Sprintf("the certificate ran out at %s: put a new one into %s, or start the "+
-				"shard again with --join and a new token", until.UTC().Format(time.RFC3339), own.Dir())
+			return what, fmt.Sprintf("it ran out at %s: put a new one into %s, or start the shard again "+
+				"with --join and a new token", until.UTC().Format(time.RFC3339), own.Dir())
 		}
-		return what, "the log of the coordinator says why (revoked, another cluster, an unknown CA); put " +
-			"one that it takes into " + own.Dir() + ", which is used with the next try"
+		return what, "the log of the coordinator says why (revoked, another cluster, an unknown CA); " +
+			"put one that it takes into " + own.Dir() + ", which is used with the next try"
 	}
 	return "", ""
 }

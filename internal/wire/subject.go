@@ -92,8 +92,8 @@ func ShardSubjects(identity string) (publish, subscribe []string) {
 const sealBytes = 16
 
 // NewNodeID makes the id of a node out of random text, of up to 26 letters and digits. In a locked
-// cluster it ends with a hash of the node's identity. So nobody else can take it, not even where the
-// leader is new and knows no node yet.
+// cluster it ends with a hash of the node's identity, so that nobody else can take it, not even
+// while the leader is new and knows no node yet.
 func NewNodeID(identity, random string) job.NodeID {
 	id := "node_" + random
 	if identity != "" {

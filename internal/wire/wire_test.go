@@ -67,7 +67,8 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 	roundTrip(t, Pulse{Probe: &Peer{Node: "m", Class: topology.Net}})
 	roundTrip(t, Probe{Node: "n", Number: 1, Class: topology.Far})
 	roundTrip(t, Goodbye{Node: "n"})
-	roundTrip(t, StartOrder{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"}, {Node: "b", Route: "nats-route://[::1]:9"}}})
+	roundTrip(t, StartOrder{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"},
+		{Node: "b", Route: "nats-route://[::1]:9"}}})
 	roundTrip(t, Stop{Job: "j", Attempt: 1, Cancel: true, Reason: "why"})
 	roundTrip(t, Report{Node: "n", Progress: job.Progress{Job: "j", Attempt: 1, Total: 4, Done: 2,
 		Stage: job.StageDenoise, ETA: time.Second}})

@@ -120,7 +120,8 @@ func TestNobodyTakesAnothersPlace(t *testing.T) {
 	}
 }
 
-// TestMeasurementsGoThroughTheLeader: a node reaches the one that it was asked to measure with, once.
+// TestMeasurementsGoThroughTheLeader: a node reaches the one that it was asked to measure with, and
+// that once.
 func TestMeasurementsGoThroughTheLeader(t *testing.T) {
 	w := leads(t)
 	var ids []job.NodeID

@@ -216,7 +216,8 @@ func (l *leader) describe(n *node) Node {
 		state = "stopping"
 	}
 
-	return Node{ID: n.reg.Node, Name: n.reg.Name, Identity: n.identity, Device: n.reg.Device, Threads: n.reg.Threads,
+	return Node{ID: n.reg.Node, Name: n.reg.Name, Identity: n.identity,
+		Device: n.reg.Device, Threads: n.reg.Threads,
 		Version: n.reg.Version, Route: n.reg.Route, State: state, Deadline: d.Deadline,
 		Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(), Process: n.reg.ProcessID,
 		RSS: n.beat.RSS, Sent: n.beat.Sent, Speed: n.offer().Speed, Memory: n.reg.Memory,

@@ -68,6 +68,7 @@ func (l *leader) onMeasure(m wire.Probe, reply func(wire.Ack)) {
 		reply(wire.Ack{Reason: "no such measurement was asked for", Final: true})
 		return
 	}
+
 	n.probing.peer = wire.Peer{}
 	to := m.To
 	m.To = ""
