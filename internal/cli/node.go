@@ -170,22 +170,30 @@ func nodes(cmd *cobra.Command) ([]schema.Node, error) {
 }
 
 // printNodes prints a table, or an object a line with --json. MODELS are those that it runs jobs
-// of: see modelsOf. MEMORY is what the shard's process
-// takes now, UPTIME and SEEN are counted from this moment.
+// of: see modelsOf. MEMORY is what the shard's process takes now, UPTIME and SEEN are counted from
+// this moment. IDENTITY is the name in its certificate, where it calls itself something else.
 func printNodes(w io.Writer, nodes []schema.Node, js bool) error {
 	if js {
 		return terminal.Lines(w, nodes)
 	}
 	const head = "NAME\tSTATE\tJOB\tMODELS\tDEVICE\tTHREADS\tMEMORY\tVERSION\tHOST\tRACK\t" +
-		"ADDRESS\tUPTIME\tSEEN\tID"
+		"ADDRESS\tUPTIME\tSEEN\tID\tIDENTITY"
 	return terminal.Table(w, head, func(w io.Writer) {
 		for _, n := range nodes {
-			terminal.Printf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s ago\t%s\n", n.Name,
-				n.State, dash(string(n.Job)), modelsOf(n), n.Device, n.Threads, size(n.RSS),
+			terminal.Printf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s ago\t%s\t%s\n",
+				n.Name, n.State, dash(string(n.Job)), modelsOf(n), n.Device, n.Threads, size(n.RSS),
 				dash(n.Version), dash(n.Host), dash(n.Rack), address(n.Route), age(n.Started),
-				n.LastSeen.Round(time.Millisecond), n.ID)
+				n.LastSeen.Round(time.Millisecond), n.ID, identity(n))
 		}
 	})
+}
+
+// identity is the name in a shard's certificate, unless that is also what it calls itself.
+func identity(n schema.Node) string {
+	if n.Identity == n.Name {
+		return dash("")
+	}
+	return dash(n.Identity)
 }
 
 // address is the host and port of a route, without the name and password that may stand before
