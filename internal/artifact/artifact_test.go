@@ -51,6 +51,7 @@ func stores(t *testing.T, f func(t *testing.T, s Store)) {
 		}
 		f(t, s)
 	})
+	t.Run("remote", func(t *testing.T) { f(t, newRemote(t).store()) })
 }
 
 func put(t *testing.T, s Store, data []byte) job.Object {

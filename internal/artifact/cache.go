@@ -83,9 +83,8 @@ func openCache(nc *nats.Conn, name string,
 // Put implements Cache. The first chunk is stored last: until then Get finds nothing of a value
 // that is being stored.
 func (c *cache) Put(ctx context.Context, key string, value []byte) error {
-	if len(value) > CacheValueMax || !isKey(key) {
-		return fmt.Errorf("cannot keep %d bytes as %.80q; allowed: up to %d, letters and digits",
-			len(value), key, CacheValueMax)
+	if err := checkValue(key, value); err != nil {
+		return err
 	}
 
 	// A value of no bytes has one chunk, too.
@@ -114,12 +113,9 @@ func (c *cache) Get(ctx context.Context, key string) ([]byte, error) {
 	var value []byte
 	var sum string
 	for i, n := 0, 1; i < n; i++ {
-		m, err := c.stream.GetLastMsgForSubject(ctx, c.subject(key, i))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			err = ErrNotFound
-		}
+		m, err := c.chunk(ctx, key, i)
 		if err != nil {
-			return nil, fmt.Errorf("cannot read %.80s: %w", key, err)
+			return nil, err
 		}
 		if i == 0 {
 			n, _ = strconv.Atoi(m.Header.Get(headerChunks))
@@ -135,9 +131,36 @@ func (c *cache) Get(ctx context.Context, key string) ([]byte, error) {
 	return value, nil
 }
 
+// chunk reads chunk i of a value; the first one has headers.
+func (c *cache) chunk(ctx context.Context, key string, i int) (*jetstream.RawStreamMsg, error) {
+	m, err := c.stream.GetLastMsgForSubject(ctx, c.subject(key, i))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %.80s: %w", key, err)
+	}
+	return m, nil
+}
+
+// checkValue reports whether a value can be kept under a key.
+func checkValue(key string, value []byte) error {
+	if len(value) > CacheValueMax || !isKey(key) {
+		return fmt.Errorf("cannot keep %d bytes as %.80q; allowed: up to %d, letters and digits",
+			len(value), key, CacheValueMax)
+	}
+	return nil
+}
+
 // subject returns the subject of a chunk.
 func (c *cache) subject(key string, chunk int) string {
 	return fmt.Sprintf("%s.%s.%d", c.name, key, chunk)
+}
+
+// TextSum returns the SHA-256 of a text, in hex, by which nodes and coordinators name it.
+func TextSum(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 // isKey reports whether a key is a word of letters, digits and hyphens: one token of a subject.

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ const (
 	inFlight = 4
 	ackTime  = 10 * time.Second // within which one has to be acknowledged
 
+	mendPause = 50 * time.Millisecond // between looks for a chunk that is said to be there
+
 	codeNotStored   = 10077 // JetStream's code for a limit of the stream, which its text names
 	codeNoResources = 10023 // and for a limit of the server
 )
@@ -34,6 +37,9 @@ type Options struct {
 	Replicas int
 	// BytesMax bounds all objects together; 0: as much as JetStream has.
 	BytesMax int64
+	// Once has the bucket refuse bytes for an object that is there, whoever sends them. Put then
+	// compares, and replaces only chunks that are damaged.
+	Once bool
 }
 
 // bucket is a Store on a JetStream stream. Chunk i of an object is the only message with subject
@@ -44,6 +50,7 @@ type bucket struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 	name   string
+	once   bool // see Options
 	sums   sums
 }
 
@@ -51,12 +58,18 @@ type bucket struct {
 // too. Coordinators open the bucket; nodes bind it. Discarding new messages, and not old ones, is
 // what turns a full bucket into ErrFull instead of losing objects.
 func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (Store, error) {
-	return open(nc, name, func(js jetstream.JetStream) (jetstream.Stream, error) {
+	b, err := open(nc, name, func(js jetstream.JetStream) (jetstream.Stream, error) {
 		return js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: name,
 			Description: "latents and videos of longtake", Subjects: []string{name + ".>"},
 			Storage: jetstream.FileStorage, Replicas: max(o.Replicas, 1), MaxBytes: bytesMax(o),
-			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, AllowDirect: true})
+			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: o.Once,
+			AllowDirect: true})
 	})
+	if err != nil {
+		return nil, err
+	}
+	b.once = o.Once
+	return b, nil
 }
 
 // bytesMax is JetStream's limit on a bucket's bytes, which is -1 for none.
@@ -70,14 +83,18 @@ func bytesMax(o Options) int64 {
 // Bind opens a bucket that exists, and leaves its options as they are. It fails with
 // jetstream.ErrStreamNotFound until a coordinator has opened the bucket once.
 func Bind(ctx context.Context, nc *nats.Conn, name string) (Store, error) {
-	return open(nc, name, func(js jetstream.JetStream) (jetstream.Stream, error) {
+	b, err := open(nc, name, func(js jetstream.JetStream) (jetstream.Stream, error) {
 		return js.Stream(ctx, name)
 	})
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // open opens the bucket whose stream find returns.
 func open(nc *nats.Conn, name string,
-	find func(jetstream.JetStream) (jetstream.Stream, error)) (Store, error) {
+	find func(jetstream.JetStream) (jetstream.Stream, error)) (*bucket, error) {
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(ackTime),
 		jetstream.WithDefaultTimeout(ackTime))
 	b := &bucket{js: js, name: name}
@@ -114,12 +131,19 @@ func (b *bucket) Put(ctx context.Context, r io.ReadSeeker) (job.Object, error) {
 	return o, nil
 }
 
+// sent is a chunk on its way.
+type sent struct {
+	subject string
+	data    []byte
+	ack     jetstream.PubAckFuture
+}
+
 // put sends an object's chunks, a few at a time, and waits until all are acknowledged. A few at
 // once hide the round trip to a replicated stream; all at once would need the memory of the whole
 // clip. An object that fails halfway stays in part, without harm: no record names it, and storing
 // it again completes it.
 func (b *bucket) put(ctx context.Context, o job.Object, r io.Reader) error {
-	var sent []jetstream.PubAckFuture
+	var under []sent
 	for i := range chunks(o) {
 		subject, err := b.subject(o.Name, i)
 		if err != nil {
@@ -131,34 +155,79 @@ func (b *bucket) put(ctx context.Context, o job.Object, r io.Reader) error {
 		}
 
 		// The oldest has to be acknowledged before the next one leaves.
-		if len(sent) == inFlight {
-			if err := await(ctx, sent[:1]); err != nil {
+		if len(under) == inFlight {
+			if err := b.await(ctx, under[0]); err != nil {
 				return err
 			}
-			sent = sent[1:]
+			under = under[1:]
 		}
 
 		ack, err := b.js.PublishAsync(subject, data)
 		if err != nil {
 			return err
 		}
-		sent = append(sent, ack)
+		under = append(under, sent{subject, data, ack})
 	}
-	return await(ctx, sent)
-}
 
-// await waits until all of the messages are acknowledged.
-func await(ctx context.Context, sent []jetstream.PubAckFuture) error {
-	for _, ack := range sent {
-		select {
-		case <-ack.Ok():
-		case err := <-ack.Err():
-			return refusal(err)
-		case <-ctx.Done():
-			return ctx.Err()
+	// The object is there once the last chunk is.
+	for _, s := range under {
+		if err := b.await(ctx, s); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// await waits until a chunk is acknowledged, or found to be there.
+func (b *bucket) await(ctx context.Context, s sent) error {
+	select {
+	case <-s.ack.Ok():
+		return nil
+	case err := <-s.ack.Err():
+		if b.once && isThere(err) {
+			return b.mend(ctx, s)
+		}
+		return refusal(err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// mend looks at the chunk that is there already, and puts the right one in its place if it is
+// another. A replica that lags may not have it yet.
+func (b *bucket) mend(ctx context.Context, s sent) error {
+	for {
+		m, err := b.stream.GetLastMsgForSubject(ctx, s.subject)
+		switch {
+		case err == nil && bytes.Equal(m.Data, s.data):
+			return nil
+		case err == nil:
+			err = b.stream.Purge(ctx, jetstream.WithPurgeSubject(s.subject))
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			err = nil
+		}
+
+		// Where there was nothing, or there is nothing any more, this succeeds; else it is said once more
+		// that there is a chunk.
+		if err == nil {
+			_, err = b.js.Publish(ctx, s.subject, s.data)
+		}
+		if !isThere(err) {
+			return refusal(err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(mendPause):
+		}
+	}
+}
+
+// isThere reports whether JetStream has refused a chunk because it has one of that name.
+func isThere(err error) bool {
+	var e *jetstream.APIError
+	return errors.As(err, &e) && e.ErrorCode == codeNotStored &&
+		strings.Contains(e.Description, "per subject")
 }
 
 // refusal turns JetStream's answer into ErrFull if the bucket or the server is full. Callers treat
