@@ -89,6 +89,6 @@ var (
 	// ErrYielded ends rank 0 at a step boundary whose checkpoint is durable: another attempt goes on
 	// from there.
 	ErrYielded = errors.New("the attempt stopped at a step boundary, as it was told to")
-	// ErrRefused is returned by a Host where asking again would not help.
+	// ErrRefused is returned by a Host, or is what its store says, where asking again would not help.
 	ErrRefused = errors.New("refused")
 )

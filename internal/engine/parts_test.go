@@ -29,7 +29,7 @@ type attempts struct {
 
 func newAttempts(t *testing.T, m job.Mesh) *attempts {
 	a := &attempts{t: t, objects: artifact.NewMemory(), parts: map[string]job.Object{},
-		texts: Texts{Scope: "tiny5", Cluster: &clusterCache{}}}
+		texts: Texts{Scope: "tiny5", Cluster: forAll(&clusterCache{})}}
 	s := spec(golden.Open(t, "tiny5_e2e"))
 	s.Steps = 2
 	a.plan = job.Plan{Job: "video_test", Spec: s, Mesh: m, CheckpointEvery: 100,

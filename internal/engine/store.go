@@ -23,13 +23,16 @@ const (
 )
 
 // RetryStore repeats f, which uses the object store, until it succeeds, its error cannot pass by
-// itself (the object is damaged, or the host has refused it), or patience runs out. Where the store
-// is full it waits without a limit. It ends with the cause of ctx when ctx ends.
+// itself (the object is damaged, or it is refused, then as ErrRefused), or patience runs out. Where
+// the store is full it waits without a limit. It ends with the cause of ctx when ctx ends.
 func RetryStore(ctx context.Context, f func() error) error {
 	start := time.Now()
 	for {
 		err := f()
 		limit := storePatience
+		if errors.Is(err, artifact.ErrRefused) {
+			err = fmt.Errorf("%w: %w", ErrRefused, err)
+		}
 		if errors.Is(err, artifact.ErrNotFound) {
 			limit = lagPatience
 		}

@@ -90,11 +90,12 @@ func (r *run) texts() []string {
 // The first rank of the job encodes those of both branches, since the text encoder is read from the
 // disk for it, and the others receive them.
 func (r *run) encodeTexts(ctx context.Context) error {
-	ids := r.tokenize(r.texts())
+	texts := r.texts()
+	ids := r.tokenize(texts)
 	own := make([][]float32, len(ids))
 	if r.Rank == 0 {
 		var err error
-		if own, err = r.encode(ctx, ids); err != nil {
+		if own, err = r.encode(ctx, texts, ids); err != nil {
 			return err
 		}
 	}
@@ -136,11 +137,11 @@ func (r *run) tokenize(texts []string) (ids [][]int32) {
 
 // encode returns the embeddings of each text's token ids, [len(ids), text_dim]: those that a cache
 // has, and the others from the text encoder.
-func (r *run) encode(ctx context.Context, ids [][]int32) ([][]float32, error) {
+func (r *run) encode(ctx context.Context, texts []string, ids [][]int32) ([][]float32, error) {
 	embeds, missing := make([][]float32, len(ids)), [][]int32(nil)
-	for i, text := range ids {
-		if embeds[i] = r.cachedEmbeds(ctx, text); embeds[i] == nil {
-			missing = append(missing, text)
+	for i, own := range ids {
+		if embeds[i] = r.cachedEmbeds(ctx, texts[i], own); embeds[i] == nil {
+			missing = append(missing, own)
 		}
 	}
 
@@ -150,7 +151,7 @@ func (r *run) encode(ctx context.Context, ids [][]int32) ([][]float32, error) {
 		return nil, err
 	}
 
-	for i, text := range ids {
+	for i, own := range ids {
 		if embeds[i] != nil {
 			continue
 		}
@@ -158,7 +159,7 @@ func (r *run) encode(ctx context.Context, ids [][]int32) ([][]float32, error) {
 		if err := tensor.CheckFinite("the text embedding", embeds[i]); err != nil {
 			return nil, err
 		}
-		r.keepEmbeds(text, embeds[i])
+		r.keepEmbeds(texts[i], own, embeds[i])
 	}
 	return embeds, nil
 }

@@ -71,8 +71,9 @@ type Texts struct {
 	Scope string
 	// Memory is the process's; nil: none.
 	Memory *TextCache
-	// Cluster is the coordinators' cache; nil: none.
-	Cluster artifact.Cache
+	// Cluster returns the coordinators' cache of what belongs to a text, which may be one for all;
+	// nil: there is none.
+	Cluster func(text string) artifact.Cache
 }
 
 // key names the embeddings of some token ids: everything that their bits depend on.
@@ -82,9 +83,9 @@ func (r *run) textKey(ids []int32) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// cachedEmbeds returns the embeddings of token ids from the caches, [len(ids), text_dim], nil where
-// they have none.
-func (r *run) cachedEmbeds(ctx context.Context, ids []int32) []float32 {
+// cachedEmbeds returns the embeddings of a text's token ids from the caches, [len(ids), text_dim],
+// nil where they have none.
+func (r *run) cachedEmbeds(ctx context.Context, text string, ids []int32) []float32 {
 	if r.Texts.Scope == "" {
 		return nil
 	}
@@ -101,7 +102,7 @@ func (r *run) cachedEmbeds(ctx context.Context, ids []int32) []float32 {
 	// Values from elsewhere, perhaps from another version, are checked first.
 	ctx, cancel := context.WithTimeout(ctx, textCacheTime)
 	defer cancel()
-	data, err := r.Texts.Cluster.Get(ctx, key)
+	data, err := r.Texts.Cluster(text).Get(ctx, key)
 	if err == nil && len(data) != 4*len(ids)*r.e.folder.Transformer.TextDim {
 		err = fmt.Errorf("%d bytes for %d tokens", len(data), len(ids))
 	}
@@ -123,7 +124,7 @@ func (r *run) cachedEmbeds(ctx context.Context, ids []int32) []float32 {
 }
 
 // keepEmbeds keeps what was encoded, in memory at once and in the cluster while the rank goes on.
-func (r *run) keepEmbeds(ids []int32, embeds []float32) {
+func (r *run) keepEmbeds(text string, ids []int32, embeds []float32) {
 	if r.Texts.Scope == "" {
 		return
 	}
@@ -137,7 +138,7 @@ func (r *run) keepEmbeds(ids []int32, embeds []float32) {
 
 	// The cluster's copy only saves work: what goes wrong ends nothing.
 	r.background.Go(func() {
-		err := r.Texts.Cluster.Put(r.backgroundCtx, key, tensor.Bytes(embeds))
+		err := r.Texts.Cluster(text).Put(r.backgroundCtx, key, tensor.Bytes(embeds))
 		if err != nil && !errors.Is(err, artifact.ErrFull) && r.backgroundCtx.Err() == nil {
 			r.host.Warn("cannot keep a text's embeddings", err)
 		}

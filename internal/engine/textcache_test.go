@@ -43,12 +43,17 @@ func (c *clusterCache) Put(_ context.Context, key string, value []byte) error {
 	return nil
 }
 
+// forAll is a cache that all texts share.
+func forAll(c artifact.Cache) func(string) artifact.Cache {
+	return func(string) artifact.Cache { return c }
+}
+
 // TestATextIsEncodedOnce makes a clip, and then others of the same texts without a text encoder:
 // with what the process remembers, and with what the cluster does.
 func TestATextIsEncodedOnce(t *testing.T) {
 	for name, texts := range map[string]Texts{
 		"memory":  {Scope: "tiny5", Memory: &TextCache{}},
-		"cluster": {Scope: "tiny5", Cluster: &clusterCache{}},
+		"cluster": {Scope: "tiny5", Cluster: forAll(&clusterCache{})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, m := range partMeshes {
@@ -72,7 +77,7 @@ func TestATextIsEncodedOnce(t *testing.T) {
 func TestACachedTextIsNotTrusted(t *testing.T) {
 	a := newAttempts(t, partMeshes[0])
 	cache := &clusterCache{}
-	a.texts = Texts{Scope: "tiny5", Cluster: cache}
+	a.texts = Texts{Scope: "tiny5", Cluster: forAll(cache)}
 	first := a.run()
 	for name, wrong := range map[string]func([]byte) []byte{
 		"short": func(v []byte) []byte { return v[:len(v)-4] },
