@@ -30,6 +30,7 @@ type Coordinator struct {
 	refusals *refusals
 	// objects is nil until JetStream is there.
 	objects atomic.Pointer[artifact.Store]
+	desk    *artifact.Desk // nil: the cluster is open
 
 	// loop is the goroutine that calls the core. What follows is touched in it alone.
 	loop      *loop
@@ -120,6 +121,9 @@ func (c *Coordinator) open(ctx context.Context) error {
 	if c.broker, err = openBroker(c.cfg, c.lock()); err != nil {
 		return errors.Join(err, store.Close())
 	}
+	if err = c.openDesk(); err != nil {
+		return errors.Join(err, store.Close())
+	}
 	c.cons, err = openRaft(c.cfg, store, &replicated{loop: c.loop, stop: c.fail}, c.space)
 	return err
 }
@@ -146,6 +150,11 @@ func (c *Coordinator) Close() error {
 	var err error
 	if c.cons != nil {
 		err = c.cons.close()
+	}
+
+	// What nodes ask for needs the object store, so the desk goes first.
+	if c.desk != nil {
+		c.desk.Close()
 	}
 	if c.broker != nil {
 		c.broker.close()

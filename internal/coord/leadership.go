@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -17,7 +18,8 @@ type term struct {
 	ctx    context.Context // ends with the term; orders and looks into the store do, too
 	cancel context.CancelFunc
 	subs   []*nats.Subscription
-	number uint64 // Raft's, of the term in which the barrier has passed
+	desk   *nats.Subscription // what nodes ask for at the desk; nil: there is none
+	number uint64             // Raft's, of the term in which the barrier has passed
 	// listening is set once nodes can be heard, which is when the coordinator is ready.
 	listening bool
 	// heard is until when all that nodes have said was handled.
@@ -99,8 +101,10 @@ func (c *Coordinator) beginTerm(ctx context.Context) {
 
 	// NATS may take its time, so nodes are listened to outside of the loop.
 	subs, err := c.listen()
+	desk, deskErr := c.listenForObjects()
+	err = cmp.Or(err, deskErr)
 	c.event(func() {
-		t.subs = subs
+		t.subs, t.desk = subs, desk
 		switch {
 		case c.term != t: // it was over before
 			t.end()
@@ -119,6 +123,9 @@ func (t *term) end() {
 	t.cancel()
 	for _, s := range t.subs {
 		s.Unsubscribe() //nolint:errcheck // fails only when the connection is closed already
+	}
+	if t.desk != nil {
+		t.desk.Unsubscribe() //nolint:errcheck // likewise
 	}
 }
 

@@ -23,11 +23,12 @@ const (
 	refusedUnreadable = "unreadable" // the message is not one of its subject's
 	refusedIdentity   = "identity"   // it is of a node of another identity
 	refusedReply      = "reply"      // the answer would go to others than who asked
+	refusedObject     = "object"     // it is none of the sender's jobs'
 )
 
 // refusalReasons are all, so that metrics show each from the start.
 func refusalReasons() []string {
-	all := []string{refusedUnreadable, refusedIdentity, refusedReply}
+	all := []string{refusedUnreadable, refusedIdentity, refusedReply, refusedObject}
 	for _, r := range natsd.RefusalReasons {
 		all = append(all, string(r))
 	}

@@ -80,7 +80,8 @@ func newMetrics(c *Coordinator) *metrics {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "longtake_refused_messages_total",
 			Help: "Messages and connections of nodes that were refused, by reason: unreadable, of another " +
-				"identity, with answers to others, on a subject of others, a certificate.",
+				"identity, with answers to others, for an object of others, on a subject of others, a " +
+				"certificate.",
 		}, []string{"reason"}),
 		setbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "longtake_attempts_lost_total",

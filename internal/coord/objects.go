@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,13 +55,23 @@ func (c *Coordinator) tryObjects(ctx context.Context, limit time.Duration) (arti
 	if err != nil {
 		return nil, err
 	}
+
+	// Nodes of an open cluster write into the bucket themselves, and mend by overwriting.
 	o := artifact.Options{Replicas: n, BytesMax: c.cfg.Limits.Disk}
+	if c.desk != nil {
+		o.Once, o.BytesMax = true, cmp.Or(o.BytesMax, c.space.most())
+	}
 	s, err := artifact.Open(ctx, c.broker.conn, wire.Bucket, o)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := artifact.OpenCache(ctx, c.broker.conn, wire.Cache, o); err != nil {
+
+	cache, err := artifact.OpenCache(ctx, c.broker.conn, wire.Cache, o)
+	if err != nil {
 		c.log.Warn("texts that were encoded are not kept", "error", err)
+	}
+	if c.desk != nil {
+		c.desk.Use(s, cache)
 	}
 	return s, nil
 }

@@ -203,6 +203,28 @@ func (s *space) disk() core.Disk {
 	return d
 }
 
+// forNodes returns how many bytes nodes may still store here: what the last stage leaves, since
+// clips that are done are stored in the one before.
+func (s *space) forNodes() int64 {
+	if st, _ := s.state(); st >= core.Stuck {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	room := s.own.Free - s.reserve/2
+	if q := s.own.Quota; q > 0 {
+		room = min(room, q-s.own.Objects)
+	}
+	return max(0, room)
+}
+
+// most returns how many bytes the disk can hold beside its reserve.
+func (s *space) most() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(1, s.own.Total-s.reserve)
+}
+
 // seen returns what is known of this coordinator's disk; on the leader, with why the fullest one is
 // full.
 func (s *space) seen() Space {

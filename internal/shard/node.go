@@ -56,7 +56,8 @@ type Shard struct {
 	storeFull  atomic.Bool // the object store takes no checkpoints and parts, says the leader
 	storeStuck atomic.Bool // nor finished clips
 
-	store     artifact.Store // once it is needed; of the goroutine of the rank at work
+	remote    *artifact.Remote // objects and cache of a locked cluster; else what follows
+	store     artifact.Store   // once it is needed; of the goroutine of the rank at work
 	stepCache engine.StepCache
 	cache     artifact.Cache // the cluster's, as store
 	speed     meanSpeed
@@ -183,8 +184,14 @@ func (s *Shard) connect() (err error) {
 		return err
 	}
 
-	s.nc, err = openControl(s.cfg, s.log)
-	return err
+	if s.nc, err = openControl(s.cfg, s.log); err != nil {
+		return err
+	}
+	if name := s.nc.identity; name != "" {
+		s.remote = artifact.NewRemote(s.nc.Conn,
+			func(op string) string { return wire.SubjectObject(op, name) })
+	}
+	return nil
 }
 
 // listen subscribes to orders. Each subject has a goroutine of the NATS client.
@@ -243,8 +250,11 @@ func (s *Shard) current() *work {
 }
 
 // objects opens the coordinators' object store, once it is needed: no coordinator may have been
-// there when the shard started.
+// there when the shard started. In a locked cluster it asks the coordinators for objects.
 func (s *Shard) objects(ctx context.Context) (artifact.Store, error) {
+	if s.cfg.Identity != nil {
+		return s.remote, nil
+	}
 	if s.store != nil {
 		return s.store, nil
 	}
@@ -260,6 +270,11 @@ func (s *Shard) objects(ctx context.Context) (artifact.Store, error) {
 func (s *Shard) texts(ctx context.Context, m *served) engine.Texts {
 	t := engine.Texts{Memory: s.cfg.Texts,
 		Scope: m.info.Fingerprint + " " + s.dev.Arithmetic()}
+	if s.cfg.Identity != nil {
+		t.Cluster = s.remote.Cache
+		return t
+	}
+
 	if s.cache == nil {
 		cache, err := artifact.BindCache(ctx, s.nc.Conn, wire.Cache)
 		if err != nil {
@@ -268,6 +283,6 @@ func (s *Shard) texts(ctx context.Context, m *served) engine.Texts {
 		}
 		s.cache = cache
 	}
-	t.Cluster = s.cache
+	t.Cluster = func(string) artifact.Cache { return s.cache }
 	return t
 }

@@ -103,14 +103,22 @@ func NewNodeID(identity, random string) job.NodeID {
 }
 
 // Owns reports whether a node id is one of an identity.
-func Owns(identity string, id job.NodeID) bool {
-	return strings.HasSuffix(string(id), "_"+seal(identity))
+func Owns(identity string, id job.NodeID) bool { return Owner(identity)(id) }
+
+// Owner is Owns for the many node ids that one identity is asked about.
+func Owner(identity string) func(job.NodeID) bool {
+	suffix := "_" + seal(identity)
+	return func(id job.NodeID) bool { return strings.HasSuffix(string(id), suffix) }
 }
 
 func seal(identity string) string {
 	sum := sha256.Sum256([]byte("longtake node of " + identity))
 	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:sealBytes])
 }
+
+// SubjectObject is where the processes of an identity, in a locked cluster, ask the leader for an
+// operation on objects; see artifact.Desk. "*" is any.
+func SubjectObject(op, identity string) string { return "longtake.object." + op + "." + identity }
 
 // nameLimit bounds names, in bytes.
 const nameLimit = 64

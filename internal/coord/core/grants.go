@@ -1,0 +1,89 @@
+package core
+
+import (
+	"math"
+
+	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/job"
+)
+
+// Grant returns what the nodes that are one process's may do with stored objects: store some while
+// a live attempt has a rank on one of them, and read those of such attempts' jobs. It follows from
+// what was decided alone, so a new leader knows it at once. owned tells which nodes are the
+// process's; ErrNotLeader where a decision may be missing here.
+func (c *Core) Grant(owned func(job.NodeID) bool) (artifact.Grant, error) {
+	g := artifact.Grant{Objects: map[string]job.Object{}, Texts: map[string]string{}}
+	if !c.Leads() {
+		return g, ErrNotLeader
+	}
+
+	// Nodes of a job that is not running have nothing to read or to write any more, whatever they
+	// still compute.
+	for id := range c.machine.state.jobs {
+		if c.machine.state.jobs[id].State != job.Running { // without a copy: there may be thousands
+			continue
+		}
+
+		r := c.machine.state.jobs[id]
+		for _, n := range r.Plan.Nodes {
+			if owned(n) {
+				grantJob(&g, r)
+				g.BytesMax += c.storedMost(r)
+				break
+			}
+		}
+	}
+	return g, nil
+}
+
+// storedMost bounds the objects of a job to which it does not refer yet. What a job is expected to
+// take is an estimate, so it gets several times that.
+func (c *Core) storedMost(r job.Record) int64 {
+	f := c.footprint(r.Spec)
+	if f.Most <= 0 {
+		return math.MaxInt32 // of a model that is no longer served
+	}
+	return grantTimes*f.Most + grantSpare
+}
+
+// grantTimes and grantSpare say how wrong the expectation may be: clips of noise take more bytes
+// than others, and small files have headers, too. A node that stores without end is stopped all the
+// same before it has filled a disk.
+const grantTimes, grantSpare = 4, 64 << 20
+
+// Unreferenced returns those names of objects to which no job refers, and that are not in the
+// trash.
+func (c *Core) Unreferenced(names []string) (out []string) {
+	for _, o := range c.machine.unknown(names) {
+		out = append(out, o.Name)
+	}
+	return out
+}
+
+// grantJob adds what the ranks of a job may do. A rank that starts late reads the checkpoint of its
+// plan, though the job may have a newer one.
+func grantJob(g *artifact.Grant, r job.Record) {
+	g.Live = true
+	all := append(objects(r), r.Checkpoint.Object, r.Before.Object, r.Plan.Resume.Object)
+
+	for _, o := range r.Parts {
+		all = append(all, o)
+	}
+	for _, o := range all {
+		if o.Name != "" {
+			g.Objects[o.Name] = o
+		}
+	}
+
+	texts := []string{r.Spec.Prompt, r.Spec.NegativePrompt}
+	for _, s := range r.Spec.Scenes {
+		texts = append(texts, s.Prompt)
+	}
+	for _, t := range texts {
+		// A process that works for two owners on the same text knows it of both.
+		sum := artifact.TextSum(t)
+		if owner, ok := g.Texts[sum]; !ok || r.Owner < owner {
+			g.Texts[sum] = r.Owner
+		}
+	}
+}
