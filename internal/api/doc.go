@@ -28,6 +28,7 @@
 //	POST   /v1/cluster/transfer     hand the leadership over (to: an id)
 //	GET    /v1/cluster/snapshot     all that was decided, without the objects
 //	POST   /v1/cluster/snapshot     replace it by a saved one
+//	GET    /v1/quota                what the client may have, and has of it
 //	GET    /v1/models, /v1/models/{id}, /v1/nodes, /v1/cluster
 //	GET    /livez, /readyz (also /health), /metrics
 //

@@ -40,6 +40,9 @@ func explain(err error) *schema.Error {
 		return known
 	}
 
+	if e, _ := explainQuota(err); e != nil {
+		return e
+	}
 	var field *job.FieldError
 	if errors.As(err, &field) {
 		e := invalid(field.Field, "%s", field.Error())
@@ -88,11 +91,9 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 			Code: "not_leader", Message: fmt.Sprintf("%v; ask there (curl -L follows)", elsewhere)}
 	}
 
-	// In seconds. SDKs wait so long before they repeat a request; without it they back off by a
-	// schedule of their own.
 	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
 		if w.Header().Get("Retry-After") == "" {
-			w.Header().Set("Retry-After", "1")
+			w.Header().Set("Retry-After", retryAfter(err))
 		}
 	}
 	reply(w, e.Status, schema.ErrorBody{Error: e})

@@ -89,6 +89,9 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		{"POST", "/v1/cluster/snapshot", s.restoreSnapshot, load, access.Admin},
 		{"GET", "/v1/cluster", s.cluster, brief, access.NodesRead},
 
+		// What the client itself may have.
+		{"GET", "/v1/quota", s.quota, brief, anyKey},
+
 		// Probes. /health is what SGLang and vLLM call theirs.
 		{"GET", "/livez", s.livez, probe, anyone},
 		{"GET", "/readyz", s.readyz, probe, anyone},
@@ -196,6 +199,9 @@ func (s *server) wrap(rt route) http.HandlerFunc {
 
 		// Who is not let in takes no place.
 		who, err := s.admit(out, r, rt.scope)
+		if err == nil {
+			err = s.takeRate(who)
+		}
 		if err == nil {
 			var leave func()
 			if leave, err = s.enter(rt, r, spare); err == nil {

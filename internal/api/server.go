@@ -52,6 +52,7 @@ type server struct {
 	auth    Auth
 	// Those who were not let in, by address.
 	failures *failures
+	rates    rates
 
 	// Places of requests at once, by routeKind. A request with a body takes one of bodies instead of
 	// brief, as up to a MiB of it is in memory.

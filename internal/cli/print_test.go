@@ -104,6 +104,7 @@ func hostile(t *testing.T, fails bool) string {
 	answer("GET /v1/models", func(*http.Request) any {
 		return map[string]any{"data": []schema.Model{evilValue[schema.Model]()}}
 	})
+	answer("GET /v1/quota", func(*http.Request) any { return evilValue[schema.Quota]() })
 	answer("/v1/cluster", func(*http.Request) any { return evilValue[schema.Status]() })
 	answer("/v1/cluster/{do...}", func(*http.Request) any { return evilValue[schema.Status]() })
 	mux.HandleFunc("GET /v1/videos/{id}/events", func(w http.ResponseWriter, r *http.Request) {
@@ -137,6 +138,7 @@ var serverCommands = map[string][]string{
 	"longtake node status":              {evil},
 	"longtake node drain":               {evil},
 	"longtake node undrain":             {evil},
+	"longtake quota":                    {},
 	"longtake cluster status":           {},
 	"longtake cluster members":          {},
 	"longtake cluster members add":      {"c2", "--raft", "h:1"},

@@ -18,6 +18,6 @@ func actor(ctx context.Context) core.Actor {
 // owned returns a request as that of the client of a context.
 func owned(ctx context.Context, r job.Request) job.Request {
 	p, _ := access.From(ctx)
-	r.Owner, r.Team = p.ID, p.Team
+	r.Owner, r.Team, r.Quota = p.ID, p.Team, p.Quota
 	return r
 }

@@ -41,7 +41,7 @@ func (c *Coordinator) Retry(ctx context.Context, id job.ID) (job.Record, error) 
 			reply(job.Record{}, err)
 			return
 		}
-		c.core.Retry(id, r.Owner, r.Team, reply)
+		c.core.Retry(id, r, reply)
 	})
 }
 

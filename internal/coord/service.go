@@ -19,6 +19,7 @@ type Service interface {
 	Nodes
 	Cluster
 	Access
+	Quotas
 }
 
 // Jobs creates jobs, follows them and reads their results.
@@ -130,6 +131,9 @@ var (
 	ErrAlone     = errors.New("not possible with one coordinator")
 	ErrSnapshot  = errors.New("this snapshot cannot be restored")
 )
+
+// QuotaError refuses a job that is more than its owner, or the team, may have.
+type QuotaError = core.QuotaError
 
 // NotLeaderError says who leads; errors.Is(err, ErrNotLeader) holds.
 type NotLeaderError struct {

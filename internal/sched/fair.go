@@ -73,6 +73,7 @@ func (s *scheduler) share(order []int) {
 	var payers []Payer
 	for _, at := range order {
 		q := &s.Queued[at]
+
 		_, begun := s.Ledger.Charges[q.ID]
 		p := s.payer(q.Owner, q.Team)
 		if owners[p] == nil {
@@ -82,6 +83,9 @@ func (s *scheduler) share(order []int) {
 			cost: clampCharge(q.Cost.Microseconds())})
 	}
 
+	// Both steps work on the same turns: begin overwrites the start among the team's jobs by the one
+	// among the teams, once that has given the order within the team.
+	//
 	// First each owner's jobs among those of its team, then each team's among those of others.
 	var names []string
 	for _, p := range payers {
@@ -94,6 +98,7 @@ func (s *scheduler) share(order []int) {
 		if t := level[g]; t != nil && t.Owners[p.Owner] != nil {
 			ahead = t.Owners[p.Owner].Ahead
 		}
+
 		begin(owners[p], ahead+s.over[p], p.Weight)
 		groups[g] = append(groups[g], owners[p]...)
 	}
@@ -106,11 +111,13 @@ func (s *scheduler) share(order []int) {
 		if t := level[g]; t != nil {
 			ahead = t.Ahead
 		}
+
 		begin(groups[g], ahead+s.overGroup[g], p.weight())
 		all = append(all, groups[g]...)
 	}
 
 	sortTurns(all)
+	// The places are written over in the view's own numbers; what a job is stays where it was.
 	for i, t := range all {
 		order[i] = t.at
 	}
@@ -137,12 +144,14 @@ func sortTurns(all []turn) {
 	})
 }
 
-// payer returns who pays for jobs of an owner and a team.
+// payer returns who pays for jobs of an owner and a team, with the weights of this round. A job
+// that is charged already keeps those that it was charged with.
 func (s *scheduler) payer(owner, team string) Payer {
 	return NewPayer(owner, team, s.Owners[owner].Weight, s.Teams[team].Weight)
 }
 
-// countOver notes what running jobs have taken beyond what they were charged with.
+// countOver notes what running jobs have taken beyond what they were charged with. Otherwise an
+// owner whose jobs take ten times what was predicted would have others' shards until they end.
 func (s *scheduler) countOver() {
 	s.over, s.overGroup = map[Payer]int64{}, map[string]int64{}
 	for _, r := range s.Running {
@@ -193,7 +202,9 @@ func (l Limit) name(kind, id string) string {
 	return cmp.Or(l.Name, kind+" "+id)
 }
 
-// itsTurn says who goes first, and why, where the jobs of others do.
+// itsTurn says who goes first, and why, where the jobs of others do; "" where all that go first are
+// the owner's own, so that it is the shards that the job waits for. Others are counted, not named:
+// who they are is not the owner's to know.
 func (s *scheduler) itsTurn(q Queued) string {
 	others := s.ahead - s.aheadOf[q.Owner]
 	if others == 0 {
@@ -203,6 +214,8 @@ func (s *scheduler) itsTurn(q Queued) string {
 	p := s.payer(q.Owner, q.Team)
 	name, weight := s.Owners[q.Owner].name("key", q.Owner), p.Weight
 	used := s.overGroup[p.group()]
+
+	// The account is that of the group, which is what others are ahead of first.
 	if t := s.Ledger.Levels[q.Spec.Priority][p.group()]; t != nil {
 		used += t.Ahead
 	}
@@ -225,5 +238,6 @@ func jobs(n int) string {
 	return fmt.Sprintf("%d jobs", n)
 }
 
-// CostUnknown is what a job is taken to cost of which nothing is known.
+// CostUnknown is what a job is taken to cost of which nothing is known: no node has said how fast
+// it is, or the model what it computes. It is corrected when the job ends.
 const CostUnknown = time.Minute

@@ -100,7 +100,8 @@ func (p Payer) bounded() Payer {
 	return p
 }
 
-// group names the team, or the owner who has none; the two cannot be mixed up.
+// group names the team, or the owner who has none; the two cannot be mixed up. Owners without a
+// team are not one team together: each would get the less the more of them there are.
 func (p Payer) group() string {
 	if p.Team == "" {
 		return "owner " + p.Owner
@@ -172,7 +173,8 @@ func advance[A interface{ account() *Account }](all map[string]A, a *Account) {
 
 func (a *Account) account() *Account { return a }
 
-// charge adds device time to a job's owner and team.
+// charge adds device time to a job's owner and team, or takes it off where less was needed.
+// An account may so come to be behind the latest start. Its next job starts there all the same.
 func (l *Ledger) charge(c Charge, more int64) {
 	t := l.Levels[c.Priority][c.group()]
 	if t == nil || t.Owners[c.Owner] == nil {
@@ -186,14 +188,16 @@ func (l *Ledger) charge(c Charge, more int64) {
 	}
 }
 
-// perWeight divides device time by a weight in thousandths. Weights of 0 are not in use.
+// perWeight divides device time by a weight in thousandths. Weights of 0 are not in use. The
+// largest charge times weightUnit has 60 bits.
 func perWeight(microseconds, weight int64) int64 {
 	return microseconds * weightUnit / max(weight, 1)
 }
 
 func clampCharge(us int64) int64 { return min(max(us, 0), chargeMost) }
 
-// Spend notes what an attempt took that is over, of a job that is not.
+// Spend notes what an attempt took that is over, of a job that is not. The job stays charged with
+// what it was predicted to take, as it still has the most of that before it, and is placed again.
 func (l *Ledger) Spend(id job.ID, took time.Duration) {
 	if c, ok := l.Charges[id]; ok {
 		c.Took = clampCharge(c.Took + clampCharge(took.Microseconds()))
@@ -240,6 +244,8 @@ func (l *Ledger) Tidy(live func(yield func(priority int, owner, team string))) {
 		}
 
 		prune(level, func(g string) bool { return groups[party{priority, g, ""}] })
+
+		// What a team's owners were ahead of each other ends with the team's last job.
 		for g, t := range level {
 			if !groups[party{priority, g, ""}] && t.Jobs == 0 {
 				clear(t.Owners)
@@ -253,6 +259,7 @@ func (l *Ledger) Tidy(live func(yield func(priority int, owner, team string))) {
 // ahead once there are more than entriesKept.
 func prune[A interface{ account() *Account }](all map[string]A, live func(name string) bool) {
 	var idle []string
+
 	for name, a := range all {
 		switch {
 		case live(name) || a.account().Jobs > 0:
@@ -275,7 +282,8 @@ func prune[A interface{ account() *Account }](all map[string]A, live func(name s
 	}
 }
 
-// Clone returns a copy that shares nothing with l.
+// Clone returns a copy that shares nothing with l. A ledger that was read, in which maps may be
+// missing, becomes one that calls can be made on.
 func (l *Ledger) Clone() *Ledger {
 	out := NewLedger()
 	maps.Copy(out.Charges, l.Charges)
@@ -293,11 +301,11 @@ func (l *Ledger) Clone() *Ledger {
 	return out
 }
 
-// Empty reports whether nobody is charged with anything.
+// Empty reports whether nobody is charged with anything, and nobody is ahead.
 func (l *Ledger) Empty() bool { return len(l.Levels) == 0 && len(l.Charges) == 0 }
 
-// Check reports whether calls can have led to a ledger that came from elsewhere. Its error is a
-// *job.FieldError.
+// Check reports whether calls can have led to a ledger that came from elsewhere: numbers are within
+// bounds, and each account counts the charges that are on it. Its error is a *job.FieldError.
 func (l *Ledger) Check() error {
 	wrong := func(field string, value any, allowed string) error {
 		return &job.FieldError{Field: field, Value: fmt.Sprintf("%.128q", fmt.Sprint(value)),
@@ -333,11 +341,13 @@ func (l *Ledger) checkLevels(jobs map[string]int,
 		if priority < -job.PriorityLimit || priority > job.PriorityLimit {
 			return wrong("levels", priority, "a priority of jobs")
 		}
+
 		for g, t := range level {
 			at := fmt.Sprint(priority, " ", g)
 			if t == nil || !within(&t.Account) || t.Jobs != jobs[at] {
 				return wrong("levels", at, "a team with the jobs that are charged to it")
 			}
+
 			for o, a := range t.Owners {
 				if a == nil || !within(a) || a.Jobs != jobs[at+" "+o] {
 					return wrong("levels.owners", at+" "+o, "an owner with the jobs that are charged to it")

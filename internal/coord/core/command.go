@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -109,6 +110,9 @@ type creation struct {
 	// Owner and Team are those of the record, since version 9.
 	Owner string `json:"owner,omitempty"`
 	Team  string `json:"team,omitempty"`
+	// Quota and TeamQuota bound what these have together, as the leader knew them; nil: nothing does.
+	Quota     *access.Quota `json:"quota,omitempty"`
+	TeamQuota *access.Quota `json:"team_quota,omitempty"`
 }
 
 // Peer is one coordinator of the cluster.

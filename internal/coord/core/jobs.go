@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/plan"
 )
@@ -70,13 +71,16 @@ func (c *Core) ProposeJob(r job.Request) (Proposal, error) {
 			return Proposal{}, err
 		}
 	}
-	p, err := c.proposeSpec(asker{r.Owner, r.Team, r.Key}, s)
+	p, err := c.proposeSpec(asker{r.Owner, r.Team, r.Key, r.Quota}, s)
 	p.drawn = drawn
 	return p, err
 }
 
-// asker is who asks for a job, and the key of the request.
-type asker struct{ owner, team, key string }
+// asker is who asks for a job, the key of the request, and what the owner may have.
+type asker struct {
+	owner, team, key string
+	quota            access.Quota
+}
 
 // proposeSpec proposes a new job, if there is room for it.
 func (c *Core) proposeSpec(a asker, s job.Spec) (Proposal, error) {
@@ -89,6 +93,9 @@ func (c *Core) proposeSpec(a asker, s job.Spec) (Proposal, error) {
 	create := &creation{Key: a.key, Spec: s, QueuedMax: limits.Queued, KeptMax: limits.Kept}
 	if c.machine.Version() >= ownersSince {
 		create.Owner, create.Team = a.owner, a.team
+		if err := c.under(create, a.quota); err != nil && !c.machine.keyed(a.owner, a.key) {
+			return Proposal{}, err
+		}
 	}
 	entry, err := c.entry(command{Kind: kindCreate, Job: c.newID(), Create: create})
 	return Proposal{Entry: entry, spec: s, key: a.key}, err
@@ -113,11 +120,12 @@ func (c *Core) commitProposal(p Proposal, err error) (job.Record, error) {
 	return p.Job(r)
 }
 
-// Retry queues a new job of an owner with the spec of a final one, and calls done as Create does.
+// Retry queues a new job with the spec of a final one for the owner of a request, of which nothing
+// else counts, and calls done as Create does.
 // It gets ErrNotFound, job.ErrTransition while the job is not final, or a *job.FieldError if the
 // cluster's model has changed, or is gone, and cannot do it any more.
-func (c *Core) Retry(id job.ID, owner, team string, done func(job.Record, error)) {
-	a := asker{owner: owner, team: team}
+func (c *Core) Retry(id job.ID, by job.Request, done func(job.Record, error)) {
+	a := asker{owner: by.Owner, team: by.Team, quota: by.Quota}
 	c.onceDeleted(func() { done(c.commitProposal(c.proposeRetry(id, a))) })
 }
 

@@ -19,6 +19,7 @@ func (l *leader) schedule() {
 	}
 	waiting, yields, notes := map[job.ID]string{}, map[job.ID]string{}, map[job.ID]string{}
 	ahead := map[job.ID]int{}
+
 	var overdue []sched.Decision
 	stalled := false // a job could not be committed, so those behind it wait
 

@@ -23,7 +23,7 @@ func (l *leader) share(v *sched.View) {
 				func() time.Duration { return l.UsedToday(r.Owner) })
 		}
 		if _, ok := v.Teams[r.Team]; !ok && r.Team != "" {
-			v.Teams[r.Team] = l.limit(l.teamQuota(r.Team), " of team "+r.Team, "team "+r.Team,
+			v.Teams[r.Team] = l.limit(l.c.teamQuota(r.Team), " of team "+r.Team, "team "+r.Team,
 				func() time.Duration { return l.teamUsedToday(r.Team) })
 		}
 	}
@@ -45,7 +45,8 @@ func (l *leader) share(v *sched.View) {
 	}
 }
 
-// limit is a quota as the scheduler takes it; whose and name are for reasons.
+// limit is a quota as the scheduler takes it; whose and name are for reasons. What was used is
+// asked for only where there is a limit of it, as that takes a look at all running jobs.
 func (l *leader) limit(q access.Quota, whose, name string, used func() time.Duration) sched.Limit {
 	out := sched.Limit{Name: name, Weight: q.Weight, Running: q.Running}
 	if q.DeviceSeconds > 0 {
@@ -59,14 +60,19 @@ func (l *leader) limit(q access.Quota, whose, name string, used func() time.Dura
 
 // ownerQuota is what an owner may have at present.
 func (l *leader) ownerQuota(owner string) access.Quota {
-	return l.c.machine.state.shares.Quotas[owner]
+	return l.c.quotaOf(owner, l.c.machine.state.shares.Quotas[owner])
 }
 
-// teamQuota is what a team may have together.
-func (l *leader) teamQuota(string) access.Quota { return access.Quota{} }
-
 // ownerName is how reasons name an owner.
-func (l *leader) ownerName(owner string) string { return "key " + owner }
+func (l *leader) ownerName(owner string) string {
+	if k, ok := l.c.machine.Key(owner); ok {
+		return "key " + k.Name
+	}
+	return owner
+}
+
+// The time of day may jump, and with it the day. Then what was used counts for the day at which the
+// attempt ended, by the clock of the leader at that time; nothing is counted twice.
 
 // UsedToday is the device time that an owner has used since midnight in UTC: of attempts that are
 // over, and of those that run until now.

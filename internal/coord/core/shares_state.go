@@ -76,7 +76,8 @@ func (s *state) follow(c command, old, r job.Record) {
 		return
 	}
 
-	// An attempt that was lost is charged to nobody.
+	// The time is that of the entries, which all coordinators have. An attempt that was lost is
+	// charged to nobody.
 	took := time.Duration(0)
 	if old.State == job.Running && (c.Kind != kindLose || c.Setback.Planned) {
 		took = deviceTime(old, c.Now)
@@ -133,7 +134,8 @@ func (sh *sharesState) use(r job.Record, now time.Time) {
 	}
 }
 
-// add adds to the sum of a name, if it has one or there is room for it.
+// add adds to the sum of a name, if it has one or there is room for it. A sum stays at its most, so
+// that no log makes it overflow.
 func add(sums map[string]int64, name string, us int64) {
 	if _, ok := sums[name]; ok || len(sums) < usersKept {
 		sums[name] = min(sums[name]+us, 1<<60)
@@ -143,7 +145,7 @@ func add(sums map[string]int64, name string, us int64) {
 // noteQuota remembers the quota of an owner that has no key here.
 func (s *state) noteQuota(owner string, q *access.Quota) {
 	quotas := s.shares.Quotas
-	if q == nil || owner == "" {
+	if _, known := s.access.Keys[owner]; q == nil || owner == "" || known {
 		delete(quotas, owner)
 		return
 	}
@@ -212,6 +214,8 @@ func (s *Snapshot) checkShares() error {
 				Allowed: "charges of jobs that wait or run, to their owners"}
 		}
 	}
+
+	// Sums and quotas need no jobs: they are of owners, who may have deleted all of theirs.
 	return cmp.Or(checkSums("shares.owners", sh.Owners), checkSums("shares.teams", sh.Teams),
 		checkQuotas(sh.Quotas))
 }

@@ -119,7 +119,7 @@ func TestWaitingJobsSayHowManyAreAhead(t *testing.T) {
 		}
 	}
 	if v, _ := w.k.View(ids[1]); v.Waiting != "waits for its turn: 1 job of others first, "+
-		"as key key_1 has used 60 device-seconds more of its share" {
+		"as key_1 has used 60 device-seconds more of its share" {
 		t.Errorf("it %s", v.Waiting)
 	}
 }

@@ -314,6 +314,12 @@ func (s *state) create(c command) (job.Record, error) {
 	if queued, _ := s.counts(); queued >= c.Create.QueuedMax {
 		return job.Record{}, fmt.Errorf("%w: %d jobs wait", ErrQueueFull, queued)
 	}
+
+	if c.Version >= ownersSince {
+		if err := s.admits(c.Create); err != nil {
+			return job.Record{}, err
+		}
+	}
 	for _, in := range c.Create.Spec.Inputs {
 		if !s.knows(in.Object) {
 			return job.Record{}, fmt.Errorf("cannot create the job: what it starts from, %.64q, is %w",
@@ -321,6 +327,10 @@ func (s *state) create(c command) (job.Record, error) {
 		}
 	}
 
+	if c.Version >= ownersSince {
+		s.noteQuota(r.Owner, c.Create.Quota)
+	}
+	// From here on it is taken; older jobs go where there are too many.
 	s.evict(c.Create.KeptMax - 1)
 	s.add(r)
 	return r, nil
