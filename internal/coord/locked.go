@@ -131,7 +131,9 @@ func (c *Coordinator) cutOff(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			c.broker.Recheck()
+			if err := c.broker.Recheck(); err != nil {
+				c.log.Warn("cannot cut off who was revoked", "error", err)
+			}
 		}
 	}
 }

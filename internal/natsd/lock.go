@@ -1,6 +1,7 @@
 package natsd
 
 import (
+	"crypto/tls"
 	"fmt"
 	"strings"
 	"sync"
@@ -58,7 +59,8 @@ type guard struct {
 	clients bool // others than those in this process may connect
 
 	mu    sync.Mutex
-	peers map[uint64]peer // by NATS's number of the connection
+	peers map[uint64]peer // who connected, by NATS's number of the connection
+	route map[pki.ID]bool // servers that were believed at the other end of a route
 }
 
 // peer is a connection whose certificate was verified.
@@ -83,10 +85,27 @@ func (g *guard) lock(o *server.Options) {
 		o.AuthTimeout = o.TLSTimeout
 	}
 	if o.Cluster.Port != 0 {
-		o.Cluster.TLSConfig = g.Identity.Server(g.Routes) // for both directions
+		o.Cluster.TLSConfig = g.noting(g.Identity.Server(g.Routes))
 		o.Cluster.TLSTimeout, o.Cluster.AuthTimeout = handshakeTime.Seconds(), handshakeTime.Seconds()
 		o.CustomRouterAuthentication = routeGuard{g}
 	}
+}
+
+// noting returns a configuration of routes, for both directions, that remembers who was believed:
+// NATS asks routeGuard about those alone that connect to this server.
+func (g *guard) noting(conf *tls.Config) *tls.Config {
+	judge := conf.VerifyConnection
+	conf.VerifyConnection = func(s tls.ConnectionState) error {
+		if err := judge(s); err != nil {
+			return err
+		}
+		id, err := pki.ParseID(s.PeerCertificates[0])
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.route[id] = true
+		return err
+	}
+	return conf
 }
 
 // clientGuard implements NATS's interface for clients.
@@ -174,10 +193,11 @@ func (g *guard) prune() {
 	}
 }
 
-// recheck ends the connections of those that were revoked.
-func (g *guard) recheck() {
+// recheck ends the connections of those that were revoked, and tells whether there may be routes
+// among them that this server has dialled.
+func (g *guard) recheck() (dialled bool) {
 	if g.Identity == nil {
-		return
+		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -191,6 +211,14 @@ func (g *guard) recheck() {
 			ConnectionDeadline: time.Now().Add(recheckTime)})
 		g.tell(RefusedCertificate, fmt.Sprintf("%s was revoked; its connection ends", p.id))
 	}
+
+	for id := range g.route {
+		if g.Identity.Denied(id) {
+			delete(g.route, id)
+			dialled = true
+		}
+	}
+	return dialled
 }
 
 // nothing are the permissions of who may do nothing.

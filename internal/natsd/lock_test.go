@@ -248,6 +248,37 @@ func TestRoutesAreOfOneRole(t *testing.T) {
 	}
 }
 
+// TestRoutesOfTheRevokedEnd: a server is cut off by those that it has dialled, and by those that
+// have dialled it.
+func TestRoutesOfTheRevokedEnd(t *testing.T) {
+	ca := pkitest.NewTestAuthority(t, "c")
+	var told refusals
+	own := map[string]*pki.Identity{}
+	start := func(name string, routes ...string) *natsd.Server {
+		own[name] = ca.Identity(t, pki.RoleCoordinator, name)
+		return startServer(t, natsd.Options{Name: name, RouteAddr: addr, Routes: routes,
+			Lock: lock(own[name], &told)})
+	}
+	a := start("c1")
+	b := start("c2", a.RouteURL())
+	asker := client(t, b)
+	answer(t, client(t, a))
+
+	for judge, of := range map[string]*natsd.Server{"c1": a, "c2": b} {
+		ask(t, asker)
+		own[judge].Deny(func(pki.ID) bool { return true })
+		if err := of.Recheck(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, judge+" to cut the other off", func() bool {
+			_, err := asker.Request("question", nil, time.Second) // one may be lost with the route
+			return errors.Is(err, natsio.ErrNoResponders)
+		})
+		own[judge].Deny(nil)
+	}
+	ask(t, asker)
+}
+
 // TestCertificatesChange: the certificate and the CA are replaced under a server and its client,
 // through a time in which both CAs count. Both go on, also over a restart; then one is revoked.
 func TestCertificatesChange(t *testing.T) {
@@ -299,7 +330,9 @@ func TestCertificatesChange(t *testing.T) {
 
 	denied := s1
 	server.Deny(func(id pki.ID) bool { return id == denied })
-	s.Recheck()
+	if err := s.Recheck(); err != nil {
+		t.Fatal(err)
+	}
 	told.await(t, natsd.RefusedCertificate, "it was revoked")
 	if nc.FlushTimeout(50*time.Millisecond) == nil {
 		t.Error("a client that was revoked is still served")

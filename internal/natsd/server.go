@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/longtake/longtake/internal/pki"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
@@ -21,8 +23,9 @@ type Server struct {
 	guard   *guard
 	trouble func(line string)
 
-	mu sync.Mutex // guards ns, which Restart replaces
-	ns *server.Server
+	mu     sync.Mutex // guards what follows
+	ns     *server.Server
+	routes []*url.URL // the latest
 }
 
 var _ nats.InProcessConnProvider = (*Server)(nil)
@@ -35,8 +38,10 @@ func Start(o Options) (*Server, error) {
 		return nil, fmt.Errorf("cannot start NATS server %q: %w", o.Name, err)
 	}
 	s := &Server{opts: opts, trouble: o.Trouble,
-		guard: &guard{Lock: o.Lock, clients: o.ClientAddr != "", peers: map[uint64]peer{}}}
+		guard: &guard{Lock: o.Lock, clients: o.ClientAddr != "", peers: map[uint64]peer{},
+			route: map[pki.ID]bool{}}}
 	s.guard.lock(opts)
+	s.routes = opts.Routes
 	if s.ns, err = s.launch(s.options()); err != nil {
 		return nil, fmt.Errorf("cannot start NATS server %q: %w", o.Name, err)
 	}
@@ -109,16 +114,34 @@ func (s *Server) SetRoutes(routes []string) error {
 	if err != nil {
 		return fmt.Errorf("cannot set the routes: %w", err)
 	}
+	s.mu.Lock()
+	s.routes = urls
+	s.mu.Unlock()
+	return s.reload(urls)
+}
+
+// reload has the server change to other routes.
+func (s *Server) reload(routes []*url.URL) error {
 	next := s.options()
-	next.Routes = urls
+	next.Routes = routes
 	if err := s.current().ReloadOptions(next); err != nil {
 		return fmt.Errorf("cannot set the routes: %w", err)
 	}
 	return nil
 }
 
-// Recheck ends the connections of clients and servers that were revoked since they came.
-func (s *Server) Recheck() { s.guard.recheck() }
+// Recheck ends the connections of clients and servers that were revoked since they came. NATS ends
+// a route that this server has dialled only where it is to have none: so all of those end, and
+// those that are still believed come back.
+func (s *Server) Recheck() error {
+	if !s.guard.recheck() {
+		return nil
+	}
+	s.mu.Lock()
+	routes := s.routes
+	s.mu.Unlock()
+	return errors.Join(s.reload(nil), s.reload(routes))
+}
 
 // InProcessConn implements nats.InProcessConnProvider: it connects a client without a socket. A
 // client that reconnects after Restart reaches the new server.
