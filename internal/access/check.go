@@ -40,7 +40,7 @@ func CheckTeam(team string) error {
 // ScopesAllowed lists all scopes, for errors and help.
 func ScopesAllowed() string { return strings.Join(names(AllScopes), ", ") }
 
-// names returns scopes as texts.
+// names returns scopes as texts, in their order.
 func names(l Scopes) []string {
 	out := make([]string, len(l))
 	for i, s := range l {
@@ -62,8 +62,9 @@ func (l Scopes) Check() error {
 	return nil
 }
 
-// ParseScopes reads scopes as settings and flags have them, in which the order does not matter. No
-// texts are no scopes.
+// ParseScopes reads scopes as settings and flags have them, in which the order does not matter: the
+// result is in that of AllScopes. No texts are no scopes, which is for the caller to judge: a
+// setting may want none, a key may not. The error is a *FieldError.
 func ParseScopes(texts []string) (Scopes, error) {
 	out := Scopes{}
 	for _, t := range texts {

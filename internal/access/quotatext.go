@@ -57,7 +57,8 @@ var quotaFields = []quotaField{
 		func(q Quota) float64 { return some(q.Weight) }, 0.001, 1000, false},
 }
 
-// some is a bound, NaN where 0 says that there is none.
+// some is a bound, NaN where 0 says that there is none. NaN is equal to nothing, so it cannot be
+// taken for a value by mistake.
 func some[T int | int64 | float64](v T) float64 {
 	if v == 0 {
 		return math.NaN()
@@ -79,7 +80,8 @@ func QuotaNames() string {
 	return strings.Join(out, ", ")
 }
 
-// Check reports whether a quota is one that can be kept.
+// Check reports whether a quota is one that can be kept. The error is a *FieldError that names the
+// bound as ParseQuota does.
 func (q Quota) Check() error {
 	for _, f := range quotaFields {
 		if v := f.get(q); !math.IsNaN(v) && !f.takes(v) {
@@ -140,14 +142,16 @@ func fieldNamed(name string) (quotaField, bool) {
 	return quotaField{}, false
 }
 
-// units are what may follow a number of bytes.
+// units are what may follow a number of bytes, as in settings. They may follow any other number,
+// too, where they make little sense and do no harm.
 var units = []struct {
 	suffix string
 	factor float64
 }{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"kB", 1e3}, {"MB", 1e6},
 	{"GB", 1e9}, {"TB", 1e12}}
 
-// number reads a number, with a unit of bytes after it or without one.
+// number reads a number, with a unit of bytes after it or without one. What is no finite number is
+// none.
 func number(text string) (float64, bool) {
 	factor := 1.0
 	for _, u := range units {

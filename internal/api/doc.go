@@ -29,6 +29,14 @@
 //	GET    /v1/cluster/snapshot     all that was decided, without the objects
 //	POST   /v1/cluster/snapshot     replace it by a saved one
 //	GET    /v1/quota                what the client may have, and has of it
+//	GET    /v1/keys, /v1/keys/{name}
+//	POST   /v1/keys                 make a key; the answer has its text
+//	POST   /v1/keys/{name}          change its team, scopes, quota or end
+//	POST   /v1/keys/{name}/rotate   give it another text (overlap: seconds)
+//	DELETE /v1/keys/{name}          revoke it
+//	GET    /v1/teams                the teams that have quotas
+//	POST   /v1/teams/{name}         give one its quota
+//	DELETE /v1/teams/{name}         take it away
 //	GET    /v1/models, /v1/models/{id}, /v1/nodes, /v1/cluster
 //	GET    /livez, /readyz (also /health), /metrics
 //
@@ -36,9 +44,10 @@
 //
 // A connection is counted by gate, which always has room for a probe. guard gives the request an id
 // and refuses what comes from a page of another origin, or under a name that is none of ours. wrap
-// takes a place among the requests at once, sets deadlines for the body and for each piece of the
-// answer, and logs and counts the request when it is answered. Then the handler of the route runs;
-// an error that it returns becomes an answer in explain.
+// finds out who asks and whether that may (auth.go; each route in route.go names its scope), takes
+// a place among the requests at once, sets deadlines for the body and for each piece of the answer,
+// and logs and counts the request when it is answered. Then the handler of the route runs; an error
+// that it returns becomes an answer in explain.
 //
 // # How bodies are read
 //
@@ -52,7 +61,7 @@
 //
 // Everything that a client can make grow has one: connections, requests at once by kind, bytes of
 // bodies and headers, time without a sign of life, pictures that are decoded. serve.go and body.go
-// list them. Nothing here authenticates: who reaches the port may use it.
+// list them.
 //
 // What OpenAI's object has no field for is under "longtake". A follower answers with a redirect
 // (307) to the leader.

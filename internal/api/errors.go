@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
@@ -44,6 +45,10 @@ func explain(err error) *schema.Error {
 		return e
 	}
 	var field *job.FieldError
+	var named *access.FieldError
+	if errors.As(err, &named) {
+		err = &job.FieldError{Field: named.Field, Value: named.Value, Allowed: named.Allowed}
+	}
 	if errors.As(err, &field) {
 		e := invalid(field.Field, "%s", field.Error())
 		e.Code = "invalid_value"

@@ -25,6 +25,7 @@ type failures struct {
 	empty map[netip.Prefix]time.Time
 }
 
+// newFailures returns a count of none. now is the clock, which tests set.
 func newFailures(now func() time.Time) *failures {
 	return &failures{now: now, empty: map[netip.Prefix]time.Time{}}
 }

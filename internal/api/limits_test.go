@@ -263,7 +263,7 @@ func TestListsAreReadWhole(t *testing.T) {
 		f.order = append(f.order, rec.ID)
 		p.Jobs = append(p.Jobs, f.jobs[rec.ID])
 	}
-	l, err := c.List(t.Context(), "", 20)
+	l, err := c.List(t.Context(), "", 20, "")
 	if err != nil || len(l.Data) != 20 || l.FirstID != "video_19" || l.LastID != "video_0" || l.HasMore {
 		t.Errorf("%d videos, %q to %q, %v", len(l.Data), l.FirstID, l.LastID, err)
 	}

@@ -17,7 +17,8 @@ import (
 // page by after=last_id while has_more is true.
 func (s *server) list(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	o := coord.ListOptions{After: job.ID(q.Get("after")), Order: q.Get("order")}
+	o := coord.ListOptions{After: job.ID(q.Get("after")), Order: q.Get("order"),
+		Owner: q.Get("owner")}
 	if t := q.Get("limit"); t != "" {
 		n, err := strconv.Atoi(t)
 		if err != nil || n < 1 {

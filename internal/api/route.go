@@ -92,6 +92,17 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		// What the client itself may have.
 		{"GET", "/v1/quota", s.quota, brief, anyKey},
 
+		// Who may use all this.
+		{"GET", "/v1/keys", s.keys, brief, access.Admin},
+		{"POST", "/v1/keys", s.createKey, brief, access.Admin},
+		{"GET", "/v1/keys/{name}", s.key, brief, access.Admin},
+		{"POST", "/v1/keys/{name}", s.changeKey, brief, access.Admin},
+		{"POST", "/v1/keys/{name}/rotate", s.rotateKey, brief, access.Admin},
+		{"DELETE", "/v1/keys/{name}", s.revokeKey, brief, access.Admin},
+		{"GET", "/v1/teams", s.teams, brief, access.Admin},
+		{"POST", "/v1/teams/{name}", s.setTeam, brief, access.Admin},
+		{"DELETE", "/v1/teams/{name}", s.removeTeam, brief, access.Admin},
+
 		// Probes. /health is what SGLang and vLLM call theirs.
 		{"GET", "/livez", s.livez, probe, anyone},
 		{"GET", "/readyz", s.readyz, probe, anyone},

@@ -52,6 +52,7 @@ func toVideo(v coord.View) schema.Video {
 func details(v coord.View) schema.Details {
 	p := v.Progress
 	d := schema.Details{
+		Owner: v.Owner, Team: v.Team,
 		State: v.State, Spec: v.Spec, Stage: p.Stage, Done: p.Done, Total: p.Total, Part: p.Part,
 		ETA: p.ETA.Seconds(), Waiting: v.Waiting, Ahead: v.Ahead, Attempt: v.Attempt, Nodes: v.Nodes,
 		CancelRequested: v.CancelRequested, Created: v.Created, Started: v.Started,

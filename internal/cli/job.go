@@ -38,6 +38,8 @@ func jobList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List jobs, the newest first", Args: daemon.NoArgs}
 	limit := cmd.Flags().Int("limit", 20, "how many, up to 100")
 	after := cmd.Flags().String("after", "", "list the jobs that follow the one with this id")
+	owner := cmd.Flags().String("owner", "", "list the jobs of an owner alone: the id of a key, for "+
+		"keys of scope admin")
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		// 100 is the most that the API gives in a page.
@@ -49,7 +51,7 @@ func jobList() *cobra.Command {
 			return err
 		}
 
-		l, err := c.List(cmd.Context(), job.ID(*after), *limit)
+		l, err := c.List(cmd.Context(), job.ID(*after), *limit, *owner)
 		if err != nil {
 			return err
 		}
@@ -152,6 +154,9 @@ func printVideo(w io.Writer, v schema.Video, js bool) error {
 		line("predicted", "%s", d.Predicted)
 	}
 
+	if d.Owner != "" {
+		line("owner", "%s", d.Owner)
+	}
 	printWork(line, v)
 	line("created", "%s", d.Created.Local().Format(time.DateTime))
 	if !d.Finished.IsZero() {

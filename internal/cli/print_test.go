@@ -105,6 +105,15 @@ func hostile(t *testing.T, fails bool) string {
 		return map[string]any{"data": []schema.Model{evilValue[schema.Model]()}}
 	})
 	answer("GET /v1/quota", func(*http.Request) any { return evilValue[schema.Quota]() })
+	answer("GET /v1/keys", func(*http.Request) any {
+		return map[string]any{"data": []schema.Key{evilValue[schema.Key]()}}
+	})
+	answer("POST /v1/keys", func(*http.Request) any { return evilValue[schema.Key]() })
+	answer("/v1/keys/{do...}", func(*http.Request) any { return evilValue[schema.Key]() })
+	answer("GET /v1/teams", func(*http.Request) any {
+		return map[string]any{"data": []schema.Team{evilValue[schema.Team]()}}
+	})
+	answer("/v1/teams/{do...}", func(*http.Request) any { return evilValue[schema.Team]() })
 	answer("/v1/cluster", func(*http.Request) any { return evilValue[schema.Status]() })
 	answer("/v1/cluster/{do...}", func(*http.Request) any { return evilValue[schema.Status]() })
 	mux.HandleFunc("GET /v1/videos/{id}/events", func(w http.ResponseWriter, r *http.Request) {
@@ -146,6 +155,16 @@ var serverCommands = map[string][]string{
 	"longtake cluster transfer-leader":  {},
 	"longtake cluster snapshot save":    {"file"},
 	"longtake cluster snapshot restore": {"file"},
+
+	"longtake key create":  {"--name", "a"},
+	"longtake key list":    {},
+	"longtake key show":    {evil},
+	"longtake key update":  {evil, "--team", "a"},
+	"longtake key rotate":  {evil},
+	"longtake key revoke":  {evil},
+	"longtake team set":    {"a"},
+	"longtake team list":   {},
+	"longtake team remove": {evil},
 }
 
 // localCommands ask no server.

@@ -38,7 +38,8 @@ func Longtake() *cobra.Command {
 		Version: daemon.Version}
 	config.Client().Define(root.PersistentFlags())
 	return group(root, generateCommand(), upCommand(), jobCommand(), nodeCommand(), clusterCommand(),
-		quotaCommand(), planCommand(), modelCommand(), benchCommand(), configCommand(),
+		keyCommand(), teamCommand(), quotaCommand(),
+		planCommand(), modelCommand(), benchCommand(), configCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: daemon.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) {
 				terminal.Printf(cmd.OutOrStdout(), "%s\n",

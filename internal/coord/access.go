@@ -38,7 +38,8 @@ type Access interface {
 	RemoveTeam(ctx context.Context, name string) error
 }
 
-// Admit implements Service.
+// Admit implements Service. It is the one read that every request makes, and takes some
+// microseconds: the loop serves it also while it waits for the disk.
 func (c *Coordinator) Admit(_ context.Context, text string) (p access.Principal, err error) {
 	// A text that is no key's costs the same as one that is.
 	id, _ := access.ParseText(text)
@@ -130,6 +131,9 @@ func (c *Coordinator) SetTeam(ctx context.Context, t access.Team) error {
 func (c *Coordinator) RemoveTeam(ctx context.Context, name string) error {
 	return doErr(ctx, c, func() error { return c.core.RemoveTeam(name) })
 }
+
+// What a client may see is decided here and not in the API: a route cannot forget it. The API puts
+// who asks into the context; a context without anybody is the process itself, which sees all.
 
 // mine returns ErrNotFound for a job that is another's: to its client it does not exist. In the
 // loop. A follower does not judge, as its leader does.

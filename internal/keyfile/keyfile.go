@@ -116,6 +116,7 @@ func create(path, text string) error {
 	if err == nil {
 		err = f.Sync()
 	}
+
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
@@ -149,11 +150,13 @@ func ReadAdmin(dir string) (k access.Key, ok bool, err error) {
 		return k, false, fmt.Errorf("cannot read the first key: %w", err)
 	}
 
+	// Anything else than three fields leaves a key that Check refuses.
 	f := strings.Fields(string(raw))
 	if len(f) == 3 {
 		k = access.Key{ID: f[0], Hash: f[1], Name: "admin", Scopes: access.Scopes{access.Admin}}
 		k.Created, err = time.Parse(time.RFC3339, f[2])
 	}
+
 	if err != nil || k.Check() != nil {
 		return k, false, fmt.Errorf("%s is damaged; allowed: an id, a hash and a time, as longtake pki "+
 			"init writes them", filepath.Join(dir, hashName))

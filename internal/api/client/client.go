@@ -68,9 +68,14 @@ func (c *Client) Get(ctx context.Context, id job.ID) (schema.Video, error) {
 }
 
 // List returns a page of videos, the newest first: at most limit (0: the server's default) that
-// come after the given one ("": from the first).
-func (c *Client) List(ctx context.Context, after job.ID, limit int) (schema.List, error) {
+// come after the given one ("": from the first), and that owner has made ("": anyone, as far as the
+// client's key sees them).
+func (c *Client) List(ctx context.Context, after job.ID, limit int, owner string) (schema.List,
+	error) {
 	q := url.Values{}
+	if owner != "" {
+		q.Set("owner", owner)
+	}
 	if after != "" {
 		q.Set("after", string(after))
 	}

@@ -15,6 +15,9 @@ type credential struct {
 	dropped *atomic.Bool
 }
 
+// The key is sent with every request, also with those that need none: which ones do, the server
+// knows.
+
 // put adds the key to a request. A redirect takes it along to the same host only: net/http sees to
 // that.
 func (k credential) put(h http.Header) {

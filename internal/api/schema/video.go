@@ -50,7 +50,10 @@ type VideoError struct {
 type Details struct {
 	// State is the job's, or Cancelling. Spec is what the request came to.
 	State job.State `json:"state"`
-	Spec  job.Spec  `json:"spec"`
+	// Owner is the id of the key, or other principal, that made it, Team its team; "": nobody's.
+	Owner string   `json:"owner,omitempty"`
+	Team  string   `json:"team,omitempty"`
+	Spec  job.Spec `json:"spec"`
 
 	// How far a running job is in the stage it is in: steps or frames done, of how many, the share of
 	// the next step that is done where steps take long, and an estimate of the time left.

@@ -14,13 +14,14 @@ import (
 // needed, not when it was used to the second, and each use would be a write on every coordinator.
 const usesEvery = time.Hour
 
-// Key returns a key by its id.
+// Key returns a key by its id. The scheduler asks for the quotas of owners by it; one that is no
+// key's id, such as that of a token, is not found.
 func (m *Machine) Key(id string) (access.Key, bool) {
 	k, ok := m.state.access.Keys[id]
 	return k, ok
 }
 
-// Keys returns all keys, the oldest first.
+// Keys returns all keys, the oldest first, those of one time by their ids.
 func (m *Machine) Keys() []access.Key {
 	out := make([]access.Key, 0, len(m.state.access.Keys))
 	for _, k := range m.state.access.Keys {

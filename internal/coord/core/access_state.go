@@ -144,6 +144,7 @@ func (s *accessState) check() error {
 		return &job.FieldError{Field: "access.keys", Value: fmt.Sprint(n),
 			Allowed: fmt.Sprintf("up to %d", keysMost)}
 	}
+
 	if n := len(s.Teams); n > teamsMost {
 		return &job.FieldError{Field: "access.teams", Value: fmt.Sprint(n),
 			Allowed: fmt.Sprintf("up to %d", teamsMost)}
