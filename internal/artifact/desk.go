@@ -32,6 +32,8 @@ const (
 	// times grantPause.
 	nodeObjects = 64
 	keptPauses  = 50
+	// nodeRecent is how many objects are remembered as the node's own: it reports one after the other.
+	nodeRecent = 64
 	// endWait is how long the end of an upload is waited for before the node is told to ask again.
 	endWait = 2 * time.Second
 	// readTime bounds the reading of a chunk, and sweepEvery lies between looks for what was given up.
@@ -95,6 +97,7 @@ type deskNode struct {
 	spooled           int64            // bytes of its uploads in files
 	kept              map[string]int64 // sizes of objects that it has stored, perhaps for no job
 	looked            time.Time        // when it was last found out which those are
+	recent            []string         // names of those that it has stored last
 
 	looking sync.Mutex
 	grant   Grant

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/longtake/longtake/internal/job"
 )
 
 // What a node may do follows from the jobs that it works on, so it changes with every attempt. A
@@ -102,6 +104,21 @@ func (d *Desk) mayKeep(n *deskNode, q request) error {
 		return fmt.Errorf("%w: of the node's objects to which no job refers", ErrFull)
 	}
 	return nil
+}
+
+// keep notes that the node has stored an object; the caller holds the desk's lock.
+func (n *deskNode) keep(o job.Object) {
+	n.kept[o.Name] = o.Size
+	n.recent = append(n.recent, o.Name)
+	n.recent = n.recent[max(0, len(n.recent)-nodeRecent):]
+}
+
+// Stored reports whether a node has stored the object of a name here, of late: it had its bytes.
+func (d *Desk) Stored(identity, name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.nodes[identity]
+	return n != nil && slices.Contains(n.recent, name)
 }
 
 // boundKey returns the name of a value in the cache. It is made of the owner of the node's job and

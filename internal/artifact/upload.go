@@ -214,7 +214,7 @@ func (d *Desk) keep(u *upload) {
 		d.mu.Lock()
 		d.release(u)
 		if err == nil && u.q.Key == "" {
-			u.n.kept[u.q.Object.Name] = u.q.Object.Size
+			u.n.keep(u.q.Object)
 		}
 		d.mu.Unlock()
 	}
@@ -327,7 +327,7 @@ func (d *Desk) sweep(now time.Time) {
 	}
 
 	for id, n := range d.nodes {
-		if n.requests == 0 && n.uploads == 0 && len(n.kept) == 0 {
+		if n.requests == 0 && n.uploads == 0 && len(n.kept)+len(n.recent) == 0 {
 			delete(d.nodes, id)
 		}
 	}

@@ -23,7 +23,7 @@ import (
 type storer struct {
 	*shardFake
 	*artifact.Remote
-	c *Coordinator
+	step int // of the latest checkpoint
 }
 
 // newStorer has a node join.
@@ -40,9 +40,9 @@ func newStorer(t *testing.T, c *Coordinator, ca *pkitest.Authority, name string)
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	return &storer{f, artifact.NewRemote(nc, func(op string) string {
+	return &storer{shardFake: f, Remote: artifact.NewRemote(nc, func(op string) string {
 		return wire.SubjectObject(op, name)
-	}), c}
+	})}
 }
 
 // put stores bytes.
@@ -66,12 +66,22 @@ func (s *storer) save(order wire.StartOrder, data string) job.Object {
 // record has a checkpoint recorded that is stored.
 func (s *storer) record(order wire.StartOrder, o job.Object) {
 	s.t.Helper()
+	if a := s.say(order, o); !a.OK {
+		s.t.Fatal(a)
+	}
+}
+
+// say reports an object as the job's next checkpoint.
+func (s *storer) say(order wire.StartOrder, o job.Object) wire.Ack {
+	s.t.Helper()
+	s.step++
 	a, err := ask[wire.Ack](s.shardFake, wire.SubjectSaved, wire.Saved{Node: s.id,
 		Work:       wire.Work{Job: order.Plan.Job, Attempt: order.Plan.Attempt},
-		Checkpoint: job.Checkpoint{Step: 1, Object: o}})
-	if err != nil || !a.OK {
-		s.t.Fatal(a, err)
+		Checkpoint: job.Checkpoint{Step: s.step, Object: o}})
+	if err != nil {
+		s.t.Fatal(err)
 	}
+	return a
 }
 
 // read returns the bytes of an object, as the node gets them.
@@ -120,7 +130,33 @@ func TestStolenCertificateAndObjects(t *testing.T) {
 		t.Errorf("%d refusals are counted", n-before)
 	}
 
-	// Texts: of its job alone, and the first value stays.
+	// Nor by way of a report that its own job has it.
+	if a := b.say(orders[1], theirs); a.OK || !strings.Contains(a.Reason, "another job's") {
+		t.Errorf("another job's checkpoint as its own: %+v", a)
+	}
+	if same := b.put("theirs"); same != theirs {
+		t.Errorf("%v, want %v", same, theirs)
+	} else if a := b.say(orders[1], same); !a.OK {
+		t.Errorf("the same bytes, which it has: %+v", a)
+	}
+
+	hasOwnTexts(t, a, b)
+	cannotWrite(t, newThief(t, c, ca.Identity(t, pki.RoleShard, "gpu-3")), theirs)
+
+	// Not even a coordinator's client overwrites by mistake, and all is as it was.
+	chunk := wire.Bucket + "." + theirs.Name + ".0"
+	if _, err := c.broker.conn.Request(chunk, []byte("other"), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := a.read(theirs); err != nil || got != "theirs" {
+		t.Errorf("the other's checkpoint is %q, %v", got, err)
+	}
+}
+
+// hasOwnTexts wants b, which works on another ball, to reach values of that text alone, of which the
+// first one stays; a works on a ball.
+func hasOwnTexts(t *testing.T, a, b *storer) {
+	t.Helper()
 	own, foreign := b.Cache("another ball"), b.Cache("a ball")
 	for _, v := range []string{"embeds", "poison"} {
 		if err := own.Put(t.Context(), "k", []byte(v)); err != nil {
@@ -138,17 +174,6 @@ func TestStolenCertificateAndObjects(t *testing.T) {
 	}
 	if err := foreign.Put(t.Context(), "k", []byte("poison")); err == nil {
 		t.Error("another job's text is poisoned")
-	}
-
-	cannotWrite(t, newThief(t, c, ca.Identity(t, pki.RoleShard, "gpu-3")), theirs)
-
-	// Not even a coordinator's client overwrites by mistake, and all is as it was.
-	chunk := wire.Bucket + "." + theirs.Name + ".0"
-	if _, err := c.broker.conn.Request(chunk, []byte("other"), time.Minute); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := a.read(theirs); err != nil || got != "theirs" {
-		t.Errorf("the other's checkpoint is %q, %v", got, err)
 	}
 }
 

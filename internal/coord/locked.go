@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/natsd"
 	"github.com/longtake/longtake/internal/pki"
@@ -109,8 +110,14 @@ func (c *Coordinator) speaker(m *nats.Msg) (identity string, ok bool) {
 // handle hands a message to the core; in the loop. On a follower there is no answer: the node
 // asks again.
 func (c *Coordinator) handle(from string, m *nats.Msg, in any) {
-	err := c.core.Handle(from, in, func(a any) { c.respond(m, a) })
+	err := c.ownObjects(from, in)
+	if err == nil {
+		err = c.core.Handle(from, in, func(a any) { c.respond(m, a) })
+	}
 	switch {
+	case errors.Is(err, artifact.ErrRefused):
+		c.refusals.note(refusedObject, "a message is refused", "subject", m.Subject, "error", err)
+		c.respond(m, wire.Ack{Reason: err.Error(), Final: true})
 	case errors.Is(err, core.ErrForeign):
 		c.refusals.note(refusedIdentity, "a message is refused", "subject", m.Subject, "error", err)
 		c.respond(m, wire.Ack{Reason: err.Error(), Final: true})

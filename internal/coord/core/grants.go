@@ -2,10 +2,16 @@ package core
 
 import (
 	"math"
+	"slices"
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/job"
 )
+
+// In a locked cluster what the processes of an identity may do with objects follows from the jobs:
+// from what was decided, and from nothing that a process says of itself. So these functions read
+// the machine alone. They are called while nodes wait for an answer, but not for each chunk: a desk
+// remembers for a moment what they returned.
 
 // Grant returns what the nodes that are one process's may do with stored objects: store some while
 // a live attempt has a rank on one of them, and read those of such attempts' jobs. It follows from
@@ -58,6 +64,36 @@ func (c *Core) Unreferenced(names []string) (out []string) {
 		out = append(out, o.Name)
 	}
 	return out
+}
+
+// Foreign reports whether the object of a name is one of other jobs', and none of the job's own.
+// It looks through all jobs, which may be thousands, so callers ask it last.
+func (c *Core) Foreign(id job.ID, name string) bool {
+	if r, ok := c.machine.Record(id); ok && refers(r, name) {
+		return false
+	}
+	for other := range c.machine.state.jobs {
+		if refers(c.machine.state.jobs[other], name) {
+			return true
+		}
+	}
+	return false
+}
+
+// refers reports whether a job refers to the object of a name.
+func refers(r job.Record, name string) bool {
+	switch name {
+	case r.Result.Video.Name, r.Result.Latents.Name, r.Checkpoint.Object.Name, r.Before.Object.Name:
+		return true
+	}
+	for _, o := range r.Parts {
+		if o.Name == name {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.Spec.Inputs, func(in job.Input) bool {
+		return in.Object.Name == name
+	})
 }
 
 // grantJob adds what the ranks of a job may do. A rank that starts late reads the checkpoint of its
