@@ -70,6 +70,10 @@ type peer struct {
 	perm Permissions
 }
 
+// connectionsMost is how many connections one identity may have: each GPU of a machine has one, and
+// some may be on their way out.
+const connectionsMost = 128
+
 // peersPruned is how many peers are remembered before those that are gone are looked for.
 const peersPruned = 4096
 
@@ -176,12 +180,26 @@ func (g *guard) admit(c server.ClientAuthentication, role pki.Role) (peer, bool)
 
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.peers) >= peersPruned {
+	if len(g.peers) >= peersPruned || g.count(id) >= connectionsMost {
 		g.prune()
+	}
+	if _, again := g.peers[c.GetID()]; !again && g.count(id) >= connectionsMost {
+		return peer{}, g.refuse(c, fmt.Sprintf("%s has %d connections already; allowed: %d", id,
+			connectionsMost, connectionsMost))
 	}
 	p := peer{conn: c, id: id}
 	g.peers[c.GetID()] = p
 	return p, true
+}
+
+// count returns how many connections one has; the caller holds the lock.
+func (g *guard) count(id pki.ID) (n int) {
+	for _, p := range g.peers {
+		if p.id == id {
+			n++
+		}
+	}
+	return n
 }
 
 // prune forgets connections that have ended; the caller holds the lock.

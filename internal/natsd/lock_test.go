@@ -248,6 +248,35 @@ func TestRoutesAreOfOneRole(t *testing.T) {
 	}
 }
 
+// TestOneIdentityHasAFewConnections: a certificate does not take all connections that there are,
+// and those that were closed make room.
+func TestOneIdentityHasAFewConnections(t *testing.T) {
+	ca := pkitest.NewTestAuthority(t, "c")
+	var told refusals
+	s := startServer(t, natsd.Options{Name: "a", ClientAddr: addr,
+		Lock: lock(ca.Identity(t, pki.RoleCoordinator, "c1"), &told)})
+	own := ca.Identity(t, pki.RoleShard, "s")
+	var all []*natsio.Conn
+	for range 128 {
+		nc, _ := dial(t, s, own)
+		all = append(all, nc)
+	}
+	more := func() error {
+		nc, err := natsio.Connect(s.ClientURL(), natsd.Locked(own, pki.RoleCoordinator, "x")...)
+		if err == nil {
+			nc.Close()
+		}
+		return err
+	}
+	if err := more(); err == nil {
+		t.Error("there is no end to connections")
+	}
+	told.await(t, natsd.RefusedCertificate, "128 connections already")
+	dial(t, s, ca.Identity(t, pki.RoleShard, "other"))
+	all[0].Close()
+	eventually(t, "a connection that is closed to make room", func() bool { return more() == nil })
+}
+
 // TestRoutesOfTheRevokedEnd: a server is cut off by those that it has dialled, and by those that
 // have dialled it.
 func TestRoutesOfTheRevokedEnd(t *testing.T) {
