@@ -106,9 +106,9 @@ bench-cpu: build ## the CPU engine's parts beside PyTorch's (where TORCH has it)
 	bin/longtake bench run --shards 1,2 --rounds 4 --checkpoints
 	bin/longtake bench run --shards 1,2 --rounds 2 --size 192x128 --steps 12 --checkpoints
 
-bench-net: ## raw TCP, direct connections and NATS between two processes; with root, ip and tc over shaped links, too; fills docs/design/transport.md
+bench-net: ## raw TCP, TLS, direct connections and NATS between two processes, and a step of a locked cluster; with root, ip and tc over shaped links, too; fills docs/design/transport.md
 	LONGTAKE_NET=$(CURDIR)/docs/design/transport.md \
-	  $(GO) test ./internal/collective/direct -count=1 -timeout 1h -v -run TestBench
+	  $(GO) test ./internal/collective/direct ./cmd/longtake -p 1 -count=1 -timeout 1h -v -run 'TestBench|TestCostOfSealing'
 
 picture: build ## make the README's picture again (Python with pillow)
 	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --seed 1 -o bin/frames/

@@ -26,7 +26,7 @@
 //	+--------+-------------+-------+--------------+---------------+------------------+
 //	| header, which says where the payload goes   | payload ...                      |
 //
-// The payload's sum is the XXH3 of each 64 KiB of it, one after the other, each with the sum so
+// The magic tells frames with a sum from sealed ones, whose sum is 0. The payload's sum is the XXH3 of each 64 KiB of it, one after the other, each with the sum so
 // far as its seed. The header has a checksum (CRC32C) of its own, so that a Receiver can say by it
 // where the payload goes before that is read: the kernel writes it straight into the message's
 // final buffer, and the sender's kernel reads it from the message. No copy is made in between. A
@@ -43,8 +43,9 @@
 //
 // Anybody may connect to the port. Connections without a handshake are few (the oldest has to go
 // for a new one) and short (Options.HandshakeTimeout), and the first bytes have to be right. What
-// is read and kept of them is 56 bytes. The handshake does not hide what follows: Options.Wrap is
-// the place for TLS.
+// is read and kept of them is 56 bytes. The handshake does not hide what follows. Users seal frames
+// themselves that others must not read or change (Link.SendSealed): what such a frame has in place
+// of a checksum, its Sink judges.
 //
 // # Goroutines
 //

@@ -25,8 +25,8 @@ import (
 )
 
 // The bench is two processes that exchange parts of one size with each other, again and again: by
-// plain TCP connections, as many as direct has, by direct, and by NATS. One exchange ends when both
-// have all. The three take turns, so that what disturbs the machine disturbs all of them, and a
+// plain TCP connections, as many as direct has, by direct, and by NATS; and by each of them in ways
+// that nobody can read. One exchange ends when both have all. They take turns, so that what disturbs the machine disturbs all of them, and a
 // result is the median of the ratios of neighbours.
 
 // benchSide is one of the processes. It is this test's binary with a variable set.
@@ -40,7 +40,7 @@ type benchSide struct {
 }
 
 // benchAddrs is what the sides tell each other.
-type benchAddrs struct{ Route, Raw string }
+type benchAddrs struct{ Route, Raw, TLS string }
 
 // runSide is the whole of such a process.
 func runSide(spec string) {
@@ -59,8 +59,10 @@ func runSide(spec string) {
 // exchange moves a part each way, and returns once it is there and the other's is here.
 type exchange func(ctx context.Context, part []byte) (got []byte, err error)
 
-// benchKinds are in the order in which they are measured.
-var benchKinds = []string{"raw TCP", "direct", "NATS", "raw TCP, checked"}
+// benchKinds are in the order in which they are measured. The first is what the others are compared
+// with.
+var benchKinds = []string{"raw TCP", "direct", "NATS", "checked", "TLS", "direct, sealed",
+	"NATS, sealed", "direct over TLS"}
 
 func (b benchSide) run(in io.Reader, out io.Writer) error {
 	// A shard holds a model: without something as large the garbage collector would never rest.
@@ -78,9 +80,19 @@ func (b benchSide) run(in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer l.Close()
+	secure, err := newSecret()
+	if err != nil {
+		return err
+	}
+	lt, err := net.Listen("tcp", b.Host+":0")
+	if err != nil {
+		return err
+	}
+	defer lt.Close()
 
 	var peer benchAddrs
-	if err := json.NewEncoder(out).Encode(benchAddrs{s.RouteURL(), l.Addr().String()}); err != nil {
+	own := benchAddrs{s.RouteURL(), l.Addr().String(), lt.Addr().String()}
+	if err := json.NewEncoder(out).Encode(own); err != nil {
 		return err
 	}
 	if err := json.NewDecoder(in).Decode(&peer); err != nil {
@@ -89,42 +101,64 @@ func (b benchSide) run(in io.Reader, out io.Writer) error {
 	if err := s.SetRoutes([]string{peer.Route}); err != nil {
 		return err
 	}
-	raw, err := b.raw(l, peer.Raw, false)
-	if err != nil {
+	kinds := make([]exchange, len(benchKinds))
+	if kinds[0], err = b.raw(l, peer.Raw, nil, false); err != nil {
 		return err
 	}
-	checked, err := b.raw(l, peer.Raw, true)
-	if err != nil {
+	if kinds[3], err = b.raw(l, peer.Raw, nil, true); err != nil {
 		return err
 	}
-	n, err := direct.Listen(direct.Options{Listen: b.Host + ":0", Connections: b.Connections})
-	if err != nil {
+	if kinds[4], err = b.raw(lt, peer.TLS, secure.wrap(b.Rank == 0), false); err != nil {
 		return err
 	}
-	defer n.Close()
-	over, closeOver, err := b.transport(s, n)
-	if err != nil {
-		return err
+	key := collective.Key{'b', 'e', 'n', 'c', 'h'}
+	for _, k := range []struct {
+		kind            int
+		direct, overTLS bool
+		key             collective.Key
+	}{{1, true, false, collective.Key{}}, {2, false, false, collective.Key{}}, {5, true, false, key},
+		{6, false, false, key}, {7, true, true, collective.Key{}}} {
+		var n *direct.Node
+		if k.direct {
+			o := direct.Options{Listen: b.Host + ":0", Connections: b.Connections}
+			if k.overTLS {
+				o.Wrap = secure.wrapEither(&n)
+			}
+			if n, err = direct.Listen(o); err != nil {
+				return err
+			}
+			defer n.Close()
+		}
+		do, end, err := b.transport(s, n, k.kind, k.key)
+		if err != nil {
+			return err
+		}
+		defer end()
+		if n != nil {
+			if err := goDirectly(ctx, n, do); err != nil {
+				return err
+			}
+		}
+		kinds[k.kind] = do
 	}
-	defer closeOver()
-	nats, closeNATS, err := b.transport(s, nil)
-	if err != nil {
-		return err
-	}
-	defer closeNATS()
-	// Both sides leave after the same exchange: the first that both were ready before.
+	return b.measure(ctx, out, kinds)
+}
+
+// goDirectly exchanges until all goes directly. Both sides leave after the same exchange: the first
+// that both were ready before.
+func goDirectly(ctx context.Context, n *direct.Node, do exchange) error {
 	for ready := byte(0); ready != 2; {
 		part := []byte{0}
 		if s := n.Stats(); s.BytesReceived > 0 && s.BytesSent > 0 {
 			part[0] = 1
 		}
-		got, err := over(ctx, part)
+		got, err := do(ctx, part)
 		if err != nil {
 			return err
 		}
 		ready = part[0] + got[0]
 	}
-	return b.measure(ctx, out, []exchange{raw, over, nats, checked})
+	return nil
 }
 
 func (b benchSide) server() natsd.Options {
@@ -162,11 +196,9 @@ func (b benchSide) measure(ctx context.Context, out io.Writer, kinds []exchange)
 }
 
 // transport opens this side's rank, with direct connections if n is not nil.
-func (b benchSide) transport(s *natsd.Server, n *direct.Node) (exchange, func(), error) {
-	name := "nats"
-	if n != nil {
-		name = "direct"
-	}
+func (b benchSide) transport(s *natsd.Server, n *direct.Node, kind int, key collective.Key) (
+	exchange, func(), error) {
+	name := "kind" + strconv.Itoa(kind)
 	names := []string{name + "-0", name + "-1"}
 	nc, err := s.Connect()
 	if err != nil {
@@ -176,7 +208,7 @@ func (b benchSide) transport(s *natsd.Server, n *direct.Node) (exchange, func(),
 	if err != nil {
 		return nil, nil, err
 	}
-	tr, err := e.Join(name, 1, b.Rank, names, collective.Key{})
+	tr, err := e.Join(name, 1, b.Rank, names, key)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -201,10 +233,11 @@ func (b benchSide) transport(s *natsd.Server, n *direct.Node) (exchange, func(),
 // rawPiece is the least that is worth a connection of its own.
 const rawPiece = 256 << 10
 
-// raw connects, and exchanges without any frame: each connection carries a piece of the part, which
+// raw connects, wraps its connections if it is told how to, and exchanges without any frame: each connection carries a piece of the part, which
 // is read into memory that was given back. A checked one does what no transport can do without: it
 // sums what it sends and receives.
-func (b benchSide) raw(l net.Listener, peer string, checked bool) (exchange, error) {
+func (b benchSide) raw(l net.Listener, peer string, wrap func(net.Conn) net.Conn, checked bool) (
+	exchange, error) {
 	conns := make([]net.Conn, b.Connections)
 	for i := range conns {
 		var err error
@@ -215,6 +248,9 @@ func (b benchSide) raw(l net.Listener, peer string, checked bool) (exchange, err
 		}
 		if err != nil {
 			return nil, err
+		}
+		if wrap != nil {
+			conns[i] = wrap(conns[i])
 		}
 	}
 	var sums atomic.Uint64 // keeps the sums from being left out
@@ -249,11 +285,11 @@ func (b benchSide) raw(l net.Listener, peer string, checked bool) (exchange, err
 }
 
 // benchResult is what one size gave: bytes per second of raw TCP, both ways together, and the
-// others' medians of the ratio to it.
+// medians of the ratio to it, of all kinds.
 type benchResult struct {
-	size                  int
-	raw                   float64
-	direct, nats, checked float64
+	size   int
+	raw    float64
+	ratios []float64
 }
 
 // runBench starts both sides, each by a command in front of it, and reads what side 0 measures.
@@ -293,11 +329,12 @@ func runBench(t *testing.T, b benchSide, hosts [2]string, prefix [2][]string) []
 			slices.Sort(all)
 			return all[len(all)/2]
 		}
-		out = append(out, benchResult{size: size,
-			raw:     median(func(row []float64) float64 { return moved / row[0] }),
-			direct:  median(func(row []float64) float64 { return row[0] / row[1] }),
-			nats:    median(func(row []float64) float64 { return row[0] / row[2] }),
-			checked: median(func(row []float64) float64 { return row[0] / row[3] })})
+		r := benchResult{size: size,
+			raw: median(func(row []float64) float64 { return moved / row[0] })}
+		for k := range benchKinds {
+			r.ratios = append(r.ratios, median(func(row []float64) float64 { return row[0] / row[k] }))
+		}
+		out = append(out, r)
 	}
 	return out
 }
