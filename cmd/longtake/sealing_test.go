@@ -48,7 +48,8 @@ func TestCostOfSealing(t *testing.T) {
 }
 
 // twoShards starts a cluster with certificates of a CA, or an open one.
-func twoShards(t *testing.T, b binaries, ca *pkitest.Authority, transport string) *coord.Coordinator {
+func twoShards(t *testing.T, b binaries, ca *pkitest.Authority, transport string,
+) *coord.Coordinator {
 	t.Helper()
 	cfg := coord.Config{Data: t.TempDir(), NATS: coord.NATSConfig{Listen: "127.0.0.1:0"}}
 	if ca != nil {

@@ -108,6 +108,7 @@ func (c *Config) fill() {
 // core is the part of the configuration by which the core decides.
 func (c *Config) core() core.Config {
 	return core.Config{ID: c.ID, Version: c.Version, Limits: c.Limits, Timing: c.Timing,
+		Locked:          c.Identity != nil,
 		CheckpointEvery: *c.CheckpointEvery, PreviewEvery: *c.PreviewEvery, LeaseLeast: c.leaseLeast,
 		Commands: c.Commands, Admin: c.Admin,
 		Log: c.Log, Now: c.Now, Clock: c.Clock}

@@ -20,9 +20,9 @@ func (s *Server) Connect(more ...nats.Option) (*nats.Conn, error) {
 }
 
 // Dial connects to a NATS server outside, such as nats://host:4222. The client reconnects for ever
-// and prints nothing. The caller closes it.
-func Dial(url string) (*nats.Conn, error) {
-	nc, err := nats.Connect(url, clientOptions()...)
+// and prints nothing. Options given here replace these defaults. The caller closes it.
+func Dial(url string, more ...nats.Option) (*nats.Conn, error) {
+	nc, err := nats.Connect(url, clientOptions(more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to NATS at %s: %w", url, err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/longtake/longtake/internal/collective/nats"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/natsd"
+	"github.com/longtake/longtake/internal/pki"
 )
 
 // DataPlane chooses one way to reach the other ranks; the first field that is set is used. All
@@ -46,6 +47,9 @@ type DataPlane struct {
 	// Direct is this process's end of direct connections, which its shards share; it stays the
 	// caller's. nil: a shard makes its own, where Transport asks for one.
 	Direct *direct.Node
+
+	// identity is that of the shard's Config; nil: the cluster is open.
+	identity *pki.Identity
 }
 
 // Transports that a DataPlane can be set to.
@@ -65,11 +69,12 @@ type link struct {
 	conn     *natsio.Conn   // nil with a Hub
 	endpoint *nats.Endpoint // nil with a Hub
 	direct   *direct.Node   // nil: all goes over NATS
+	log      *slog.Logger
 }
 
 // open connects a node, by its id, to its data plane. The caller closes the link.
 func (p DataPlane) open(node string, log *slog.Logger) (*link, error) {
-	l := &link{plane: p}
+	l := &link{plane: p, log: log}
 	if p.Hub != nil {
 		return l, nil
 	}
@@ -81,7 +86,7 @@ func (p DataPlane) open(node string, log *slog.Logger) (*link, error) {
 
 	if err == nil {
 		l.endpoint, err = nats.NewEndpoint(l.conn, node,
-			nats.Options{PeerTimeout: p.PeerTimeout, Direct: l.direct})
+			nats.Options{PeerTimeout: p.PeerTimeout, Direct: l.direct, Log: log})
 	}
 	if err != nil {
 		l.close()
@@ -97,9 +102,9 @@ func (l *link) connect(node string) (conn *natsio.Conn, err error) {
 		l.server = l.plane.Server
 		return l.server.Connect()
 	case l.plane.URL != "":
-		return natsd.Dial(l.plane.URL)
+		return natsd.Dial(l.plane.URL, l.plane.outside()...)
 	}
-	if l.server, err = l.plane.serve(node); err != nil {
+	if l.server, err = l.plane.serve(node, l.log); err != nil {
 		return nil, err
 	}
 	l.owned = true
@@ -124,11 +129,13 @@ func (p DataPlane) direct(log *slog.Logger) (*direct.Node, error) {
 	return direct.Listen(o)
 }
 
-// serve starts a server that other nodes' servers can reach by a route.
-func (p DataPlane) serve(name string) (*natsd.Server, error) {
+// serve starts a server that other nodes' servers can reach by a route: in a locked cluster, those
+// of its shards.
+func (p DataPlane) serve(name string, log *slog.Logger) (*natsd.Server, error) {
 	o := nats.ServerOptions(name)
 	o.RouteAddr, o.Advertise = cmp.Or(p.Listen, "127.0.0.1:0"), p.Advertise
 	o.Cluster = "longtake-data"
+	o.Lock = natsd.Lock{Identity: p.identity, Routes: pki.RoleShard, Refused: complainOf(log)}
 	return natsd.Start(o)
 }
 
@@ -138,6 +145,10 @@ func (l *link) join(p job.Plan, rank int, key collective.Key) (collective.Transp
 	if hub := l.plane.Hub; hub != nil {
 		return hub.Join(string(p.Job), uint32(p.Attempt), rank, len(p.Nodes))
 	}
+	if l.plane.identity != nil && key.IsZero() {
+		return nil, errNoKey
+	}
+
 	nodes := make([]string, len(p.Nodes))
 	for i, n := range p.Nodes {
 		nodes[i] = string(n)

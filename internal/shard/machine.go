@@ -85,6 +85,7 @@ type Machine struct {
 // none stays. The caller closes the machine.
 func StartMachine(ctx context.Context, cfg Config) (*Machine, error) {
 	m := &Machine{done: make(chan struct{})}
+	cfg.Data.identity = cfg.Identity
 	gpus, err := namedGPUs(cfg.Device, cfg.GPUs)
 	if err != nil {
 		return nil, &ModelError{err}
@@ -104,7 +105,7 @@ func StartMachine(ctx context.Context, cfg Config) (*Machine, error) {
 
 	// One server for all of them, which other nodes reach by one route.
 	if cfg.Data.URL == "" {
-		if m.server, err = cfg.Data.serve(cfg.Name); err != nil {
+		if m.server, err = cfg.Data.serve(cfg.Name, cfg.Log); err != nil {
 			return nil, fmt.Errorf("cannot open the data plane: %w", err)
 		}
 		cfg.Data.Server = m.server

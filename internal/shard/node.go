@@ -78,6 +78,7 @@ func Start(ctx context.Context, cfg Config) (*Shard, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.cfg.Data.identity = cfg.Identity
 	if s.cfg.Texts == nil {
 		s.cfg.Texts = &engine.TextCache{}
 	}

@@ -26,12 +26,12 @@
 //	+--------+-------------+-------+--------------+---------------+------------------+
 //	| header, which says where the payload goes   | payload ...                      |
 //
-// The magic tells frames with a sum from sealed ones, whose sum is 0. The payload's sum is the XXH3 of each 64 KiB of it, one after the other, each with the sum so
-// far as its seed. The header has a checksum (CRC32C) of its own, so that a Receiver can say by it
-// where the payload goes before that is read: the kernel writes it straight into the message's
-// final buffer, and the sender's kernel reads it from the message. No copy is made in between. A
-// wrong checksum, or a frame above the limits, cuts the connection, since nothing after it can be
-// trusted.
+// The payload's sum is the XXH3 of each 64 KiB of it, one after the other, each with the sum so far
+// as its seed. The magic tells frames with a sum from sealed ones, of which it is 0. The header has
+// a checksum (CRC32C) of its own, so that a Receiver can say by it where the payload goes before
+// that is read: the kernel writes it straight into the message's final buffer, and the sender's
+// kernel reads it from the message. No copy is made in between. A wrong checksum, or a frame above
+// the limits, cuts the connection, since nothing after it can be trusted.
 //
 // A connection that is cut takes along what its kernels hold. Its users are told (User.Cut) and
 // send again what was not acknowledged on it. Answers to a frame go through the connection that it

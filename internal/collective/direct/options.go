@@ -27,8 +27,8 @@ type Options struct {
 	// s.
 	RetryMin, RetryMax time.Duration
 
-	// Wrap is put around every new connection, in front of the handshake; nil: nothing. It is for tests
-	// that harm what is sent.
+	// Wrap is put around every new connection, in front of the handshake; nil: nothing. It is for
+	// tests that harm what is sent.
 	Wrap func(net.Conn) net.Conn
 	// Log takes what an operator should know; nil: nothing is logged.
 	Log *slog.Logger

@@ -26,8 +26,9 @@ import (
 
 // The bench is two processes that exchange parts of one size with each other, again and again: by
 // plain TCP connections, as many as direct has, by direct, and by NATS; and by each of them in ways
-// that nobody can read. One exchange ends when both have all. They take turns, so that what disturbs the machine disturbs all of them, and a
-// result is the median of the ratios of neighbours.
+// that nobody can read. One exchange ends when both have all. They take turns, so that what
+// disturbs the machine disturbs all of them, and a result is the median of the ratios of
+// neighbours.
 
 // benchSide is one of the processes. It is this test's binary with a variable set.
 type benchSide struct {
@@ -80,10 +81,6 @@ func (b benchSide) run(in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer l.Close()
-	secure, err := newSecret()
-	if err != nil {
-		return err
-	}
 	lt, err := net.Listen("tcp", b.Host+":0")
 	if err != nil {
 		return err
@@ -101,47 +98,78 @@ func (b benchSide) run(in io.Reader, out io.Writer) error {
 	if err := s.SetRoutes([]string{peer.Route}); err != nil {
 		return err
 	}
-	kinds := make([]exchange, len(benchKinds))
-	if kinds[0], err = b.raw(l, peer.Raw, nil, false); err != nil {
+	kinds, end, err := b.kinds(ctx, s, l, lt, peer)
+	if err != nil {
 		return err
+	}
+	defer end()
+	return b.measure(ctx, out, kinds)
+}
+
+// kinds connects in all ways, as benchKinds has them. The caller calls end.
+func (b benchSide) kinds(ctx context.Context, s *natsd.Server, l, lt net.Listener,
+	peer benchAddrs) (kinds []exchange, end func(), err error) {
+	var ends []func()
+	end = func() {
+		for _, f := range slices.Backward(ends) {
+			f()
+		}
+	}
+	secure, err := newSecret()
+	if err != nil {
+		return nil, nil, err
+	}
+
+	kinds = make([]exchange, len(benchKinds))
+	if kinds[0], err = b.raw(l, peer.Raw, nil, false); err != nil {
+		return nil, nil, err
 	}
 	if kinds[3], err = b.raw(l, peer.Raw, nil, true); err != nil {
-		return err
+		return nil, nil, err
 	}
 	if kinds[4], err = b.raw(lt, peer.TLS, secure.wrap(b.Rank == 0), false); err != nil {
-		return err
+		return nil, nil, err
 	}
+
 	key := collective.Key{'b', 'e', 'n', 'c', 'h'}
-	for _, k := range []struct {
-		kind            int
-		direct, overTLS bool
-		key             collective.Key
-	}{{1, true, false, collective.Key{}}, {2, false, false, collective.Key{}}, {5, true, false, key},
-		{6, false, false, key}, {7, true, true, collective.Key{}}} {
-		var n *direct.Node
-		if k.direct {
-			o := direct.Options{Listen: b.Host + ":0", Connections: b.Connections}
-			if k.overTLS {
-				o.Wrap = secure.wrapEither(&n)
-			}
-			if n, err = direct.Listen(o); err != nil {
-				return err
-			}
-			defer n.Close()
-		}
-		do, end, err := b.transport(s, n, k.kind, k.key)
+	for _, w := range []way{{kind: 1, direct: true}, {kind: 2}, {kind: 5, direct: true, key: key},
+		{kind: 6, key: key}, {kind: 7, direct: true, tls: secure}} {
+		do, stop, err := b.open(ctx, s, w)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		defer end()
-		if n != nil {
-			if err := goDirectly(ctx, n, do); err != nil {
-				return err
-			}
-		}
-		kinds[k.kind] = do
+		ends, kinds[w.kind] = append(ends, stop), do
 	}
-	return b.measure(ctx, out, kinds)
+	return kinds, end, nil
+}
+
+// way is how a transport goes: over NATS or by direct connections, sealed with a key, over TLS.
+type way struct {
+	kind   int
+	direct bool
+	tls    *secret
+	key    collective.Key
+}
+
+// open opens this side's end of a transport, and waits until it goes its way.
+func (b benchSide) open(ctx context.Context, s *natsd.Server, w way) (exchange, func(), error) {
+	if !w.direct {
+		return b.transport(s, nil, w.kind, w.key)
+	}
+	var n *direct.Node
+	o := direct.Options{Listen: b.Host + ":0", Connections: b.Connections}
+	if w.tls != nil {
+		o.Wrap = w.tls.wrapEither(&n)
+	}
+	n, err := direct.Listen(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	do, end, err := b.transport(s, n, w.kind, w.key)
+	if err != nil {
+		return nil, nil, err
+	}
+	return do, func() { end(); n.Close() }, goDirectly(ctx, n, do)
 }
 
 // goDirectly exchanges until all goes directly. Both sides leave after the same exchange: the first
@@ -233,9 +261,9 @@ func (b benchSide) transport(s *natsd.Server, n *direct.Node, kind int, key coll
 // rawPiece is the least that is worth a connection of its own.
 const rawPiece = 256 << 10
 
-// raw connects, wraps its connections if it is told how to, and exchanges without any frame: each connection carries a piece of the part, which
-// is read into memory that was given back. A checked one does what no transport can do without: it
-// sums what it sends and receives.
+// raw connects, wraps its connections if it is told how to, and exchanges without any frame: each
+// connection carries a piece of the part, which is read into memory that was given back. A checked
+// one does what no transport can do without: it sums what it sends and receives.
 func (b benchSide) raw(l net.Listener, peer string, wrap func(net.Conn) net.Conn, checked bool) (
 	exchange, error) {
 	conns := make([]net.Conn, b.Connections)
@@ -332,7 +360,8 @@ func runBench(t *testing.T, b benchSide, hosts [2]string, prefix [2][]string) []
 		r := benchResult{size: size,
 			raw: median(func(row []float64) float64 { return moved / row[0] })}
 		for k := range benchKinds {
-			r.ratios = append(r.ratios, median(func(row []float64) float64 { return row[0] / row[k] }))
+			ratio := median(func(row []float64) float64 { return row[0] / row[k] })
+			r.ratios = append(r.ratios, ratio)
 		}
 		out = append(out, r)
 	}

@@ -16,6 +16,9 @@ import (
 
 // See "Sealed attempts" in the package comment for why no nonce is used twice under one key.
 
+// What is in a nonce and in a key decides what a frame can be mistaken for: for nothing that has
+// another of these. What is only in the header is authenticated with it, and means what it says.
+
 const (
 	// What sealing adds to a payload, in bytes: GCM's tag.
 	tagBytes = 16
@@ -50,7 +53,9 @@ type keyring struct {
 	sent []atomic.Uint64
 }
 
-// newKeyring returns nil for an attempt without a key.
+// newKeyring returns nil for an attempt without a key. The job's name and the attempt's number go
+// into the salt, so that a key which is used for two attempts by mistake still makes different
+// keys.
 func newKeyring(key collective.Key, job string, attempt, rank uint32, session uint64, ranks int,
 ) *keyring {
 	if key.IsZero() {
@@ -98,7 +103,7 @@ type channel struct {
 	seen    replayWindow // of it
 }
 
-// channel returns nil for an attempt without a key.
+// channel returns what seals and opens for one peer; nil for an attempt without a key.
 func (k *keyring) channel(peer uint32) *channel {
 	if k == nil {
 		return nil
@@ -149,7 +154,9 @@ func (c *channel) openHeader(h header, tag []byte) error {
 	return err
 }
 
-// openOnce opens a part that has the header as additional data, unless it came before.
+// openOnce opens a part that has the header as additional data, unless it came before. What is
+// opened is checked first and noted then: a number that a forged frame names stays free for the
+// right one.
 func (c *channel) openOnce(p part, h header, sealed []byte) ([]byte, error) {
 	aead, err := c.opener(h)
 	if err != nil {
@@ -175,7 +182,8 @@ func (c *channel) openOnce(p part, h header, sealed []byte) ([]byte, error) {
 	return out, nil
 }
 
-// opener returns the cipher for what the session of a header sends.
+// opener returns the cipher for what the session of a header sends. It is made anew for a session
+// that was never believed, some microseconds' work, so that nobody fills the memory with sessions.
 func (c *channel) opener(h header) (cipher.AEAD, error) {
 	if h.counter == 0 || h.session == 0 {
 		return nil, errForged
@@ -211,7 +219,10 @@ func (c *channel) openPayload(dst []byte, h header, sealed []byte) ([]byte, erro
 	return out, nil
 }
 
-// replayBits is how far frames may come out of order: far more than a window of chunks.
+// replayBits is how far frames may come out of order. Several goroutines number frames and then
+// send them, by several connections, so the order is lost by as much as is in flight: 128 chunks by
+// default, and small messages beside them. A frame below the window counts as one that was there,
+// and comes again under a new number.
 const replayBits = 8192
 
 // replayWindow remembers which of the latest numbers were there, in a ring of bits that words are

@@ -48,7 +48,9 @@ func (p *peer) openHeader(h header, tag []byte, n int) error {
 	return nil
 }
 
-// borrow takes memory for n bytes that are to be opened.
+// borrow takes memory of the pool, which the last frame has left in the CPU's cache: the kernel
+// writes there, and opening reads there and writes to the chunk's place, so that what is sealed
+// goes through the memory once, as what is not. It takes memory for n bytes that are to be opened.
 func (f *directFrame) borrow(n int) {
 	f.sealed = frames.Get().(*[]byte)
 	*f.sealed = slices.Grow((*f.sealed)[:0], n)[:n]
