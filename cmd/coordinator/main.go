@@ -146,6 +146,7 @@ func read(v *config.Values) (coord.Config, error) {
 		CheckpointEvery: new(v.Int("checkpoint.every-steps")),
 		PreviewEvery:    new(v.Int("preview.every-steps")),
 		Timing:          coord.Timing{LostAfter: v.Duration("lost-after")},
+		Audit:           coord.ReadAudit(v),
 	}
 
 	peers, err := readPeers("raft.peers", v.Strings("raft.peers"))

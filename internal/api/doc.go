@@ -37,6 +37,8 @@
 //	GET    /v1/teams                the teams that have quotas
 //	POST   /v1/teams/{name}         give one its quota
 //	DELETE /v1/teams/{name}         take it away
+//	GET    /v1/audit                entries of the audit log (from, to, actor, action), a line each
+//	GET    /v1/audit/status         where it stands on this coordinator
 //	GET    /v1/models, /v1/models/{id}, /v1/nodes, /v1/cluster
 //	GET    /livez, /readyz (also /health), /metrics
 //

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/config"
 )
@@ -26,13 +28,16 @@ type guard struct {
 	hosts []string
 	// As Config.Origins has them; "*" is any.
 	origins []string
+	// Counts a request that is refused, for the audit log.
+	refused func(ctx context.Context, action, reason string)
 	// Judges by Sec-Fetch-Site and Origin, which browsers send and scripts cannot forge.
 	cross *http.CrossOriginProtection
 }
 
 // newGuard returns the guard of a handler; hosts come from Hosts, origins have passed CheckAccess.
 func newGuard(next http.Handler, hosts, origins []string) *guard {
-	g := &guard{next: next, origins: origins, cross: http.NewCrossOriginProtection()}
+	g := &guard{next: next, origins: origins, cross: http.NewCrossOriginProtection(),
+		refused: func(context.Context, string, string) {}}
 	for _, h := range hosts {
 		g.hosts = append(g.hosts, hostName(h))
 	}
@@ -57,7 +62,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	// A probe of Kubernetes has the pod's address or any name as its Host, and learns nothing of jobs.
 	if !g.knows(r.Host) && !probePaths[r.URL.Path] {
-		dismiss(w, r, &schema.Error{Status: http.StatusForbidden, Type: "invalid_request_error",
+		g.dismiss(w, r, &schema.Error{Status: http.StatusForbidden, Type: "invalid_request_error",
 			Code: "host_not_allowed", Message: fmt.Sprintf("Host is %.128q; allowed: localhost, IP "+
 				"addresses, those that the coordinator was started with, and the setting http.hosts",
 				r.Host)})
@@ -69,7 +74,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := g.cross.Check(r); err != nil && !slices.Contains(g.origins, "*") {
-		dismiss(w, r, &schema.Error{Status: http.StatusForbidden, Type: "invalid_request_error",
+		g.dismiss(w, r, &schema.Error{Status: http.StatusForbidden, Type: "invalid_request_error",
 			Code: "cross_origin", Message: fmt.Sprintf("%s from a page of %.128q; allowed: this "+
 				"server's own origin, and the setting http.cors-origins", r.Method,
 				r.Header.Get("Origin"))})
@@ -88,7 +93,9 @@ var requestIDPattern = regexp.MustCompile(`^[a-zA-Z0-9._:-]{1,128}$`)
 
 // dismiss answers with an error and closes the connection, without reading what else the client
 // wants to send.
-func dismiss(w http.ResponseWriter, r *http.Request, err error) {
+func (g *guard) dismiss(w http.ResponseWriter, r *http.Request, err *schema.Error) {
+	ctx := access.WithOrigin(r.Context(), access.Origin{Addr: r.RemoteAddr})
+	g.refused(ctx, "http.request", err.Code)
 	w.Header().Set("Connection", "close")
 	fail(w, r, err)
 }

@@ -42,6 +42,7 @@ type fake struct {
 	snapshot string
 	preview  []byte
 	status   *coord.Status // nil: of a leader with a shard
+	audit    auditFake
 }
 
 func newFake() *fake {

@@ -88,6 +88,8 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		{"GET", "/v1/cluster/snapshot", s.saveSnapshot, load, access.Admin},
 		{"POST", "/v1/cluster/snapshot", s.restoreSnapshot, load, access.Admin},
 		{"GET", "/v1/cluster", s.cluster, brief, access.NodesRead},
+		{"GET", "/v1/audit", s.auditLog, load, access.Admin},
+		{"GET", "/v1/audit/status", s.auditStatus, brief, access.Admin},
 
 		// What the client itself may have.
 		{"GET", "/v1/quota", s.quota, brief, anyKey},
@@ -191,7 +193,7 @@ func (s *server) mux(routes []route) http.Handler {
 // count in the metrics, and the answer for an error. The deferred calls run in reverse: the place
 // is left and the rest of the body gets its moment before the request is logged and counted.
 func (s *server) wrap(rt route) http.HandlerFunc {
-	label := strings.TrimSpace(rt.method + " " + rt.path)
+	label := rt.label()
 	return func(w http.ResponseWriter, r *http.Request) {
 		out := &answer{ResponseWriter: w, control: http.NewResponseController(w),
 			status: http.StatusOK}
@@ -222,6 +224,7 @@ func (s *server) wrap(rt route) http.HandlerFunc {
 		}
 
 		if err != nil {
+			s.noteRefusal(as(r, who).Context(), label, err)
 			s.log.Debug("request refused", "id", r.Header.Get(requestIDHeader), "method", r.Method,
 				"path", r.URL.Path, "error", err)
 			// Most of what the client still sends is read, so that it reads the answer, too.

@@ -80,7 +80,9 @@ type server struct {
 // API's counts already. cmd/coordinator and package local give it to Serve.
 func New(c Config) http.Handler {
 	s := newServer(c)
-	return newGuard(s.mux(s.routes(c.Metrics)), c.Hosts, c.Origins)
+	g := newGuard(s.mux(s.routes(c.Metrics)), c.Hosts, c.Origins)
+	g.refused = s.service.Refused
+	return g
 }
 
 // newServer returns the server of a coordinator, without the guard around it: New adds that.

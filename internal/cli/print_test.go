@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/longtake/longtake/internal/api/schema"
+	"github.com/longtake/longtake/internal/audit"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/terminal"
 )
@@ -114,6 +115,8 @@ func hostile(t *testing.T, fails bool) string {
 		return map[string]any{"data": []schema.Team{evilValue[schema.Team]()}}
 	})
 	answer("/v1/teams/{do...}", func(*http.Request) any { return evilValue[schema.Team]() })
+	answer("/v1/audit", func(*http.Request) any { return evilValue[audit.Entry]() })
+	answer("/v1/audit/status", func(*http.Request) any { return evilValue[schema.AuditStatus]() })
 	answer("/v1/cluster", func(*http.Request) any { return evilValue[schema.Status]() })
 	answer("/v1/cluster/{do...}", func(*http.Request) any { return evilValue[schema.Status]() })
 	mux.HandleFunc("GET /v1/videos/{id}/events", func(w http.ResponseWriter, r *http.Request) {
@@ -153,6 +156,9 @@ var serverCommands = map[string][]string{
 	"longtake cluster members add":      {"c2", "--raft", "h:1"},
 	"longtake cluster members remove":   {"c2"},
 	"longtake cluster transfer-leader":  {},
+	"longtake audit tail":               {},
+	"longtake audit export":             {},
+	"longtake audit verify":             {},
 	"longtake cluster snapshot save":    {"file"},
 	"longtake cluster snapshot restore": {"file"},
 

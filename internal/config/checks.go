@@ -48,6 +48,8 @@ var checks = map[string]check{
 	"limits.nodes":           between(1, manyMax),
 	"limits.request-time":    lasting(0, 10*365*24*time.Hour),
 	"limits.request-tokens":  between(1, 1<<25),
+	"audit.prompts":          oneOf("hash", "keep", "omit"),
+	"audit.keep-for":         lasting(0, 100*365*24*time.Hour),
 	"checkpoint.every-steps": between(0, manyMax),
 	"preview.every-steps":    between(0, manyMax),
 	"lost-after":             lasting(600*time.Millisecond, longest),

@@ -98,7 +98,7 @@ func Coordinator() Settings {
 			"come with checkpoints; where steps are short there are fewer; 0: none are made"},
 		{Key: "lost-after", Default: 3 * time.Second,
 			Usage: "how long a shard may be silent before it counts as lost"},
-	}, storage, clients, network, logging)
+	}, storage, auditing, clients, network, logging)
 }
 
 // experts is of the shards that load a model, wherever they run.

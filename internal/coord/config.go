@@ -29,6 +29,7 @@ type Config struct {
 	Identity *pki.Identity
 	Limits   Limits
 	Timing   Timing
+	Audit    AuditConfig
 	// CheckpointEvery is how many denoising steps lie between checkpoints, PreviewEvery how many lie
 	// between previews, which come with checkpoints. nil: 1; 0: there are none.
 	CheckpointEvery *int
@@ -110,7 +111,7 @@ func (c *Config) core() core.Config {
 	return core.Config{ID: c.ID, Version: c.Version, Limits: c.Limits, Timing: c.Timing,
 		Locked:          c.Identity != nil,
 		CheckpointEvery: *c.CheckpointEvery, PreviewEvery: *c.PreviewEvery, LeaseLeast: c.leaseLeast,
-		Commands: c.Commands, Admin: c.Admin,
+		Commands: c.Commands, Admin: c.Admin, Prompts: c.Audit.Prompts,
 		Log: c.Log, Now: c.Now, Clock: c.Clock}
 }
 

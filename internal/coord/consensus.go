@@ -179,7 +179,8 @@ func (c *consensus) bootstrap(cfg Config, own raft.ServerAddress, snaps raft.Sna
 		// A throw-away machine: the configuration is all that is wanted of the log.
 		_, t := raft.NewInmemTransport(own)
 		defer t.Close()
-		have, err := raft.GetConfiguration(rc, &throwaway{core.NewMachine()}, c.store, c.store, snaps, t)
+		f := &throwaway{machine: core.NewMachine()}
+		have, err := raft.GetConfiguration(rc, f, c.store, c.store, snaps, t)
 		if err != nil {
 			return fmt.Errorf("cannot read Raft's log: %w", err)
 		}

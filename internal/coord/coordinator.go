@@ -26,6 +26,7 @@ type Coordinator struct {
 	cons    *consensus
 	space   *space
 	metrics *metrics
+	audit   *auditor
 	// refusals is what was refused; see locked.go.
 	refusals *refusals
 	// objects is nil until JetStream is there.
@@ -44,8 +45,11 @@ type Coordinator struct {
 	failing sync.Once
 
 	restoring sync.Mutex // held while a snapshot is read, which may be large
-	cancel    context.CancelFunc
-	wg        sync.WaitGroup
+	// committing is held, to read, while an entry is on its way, so that none is while a snapshot
+	// takes the place of what they led to.
+	committing sync.RWMutex
+	cancel     context.CancelFunc
+	wg         sync.WaitGroup
 }
 
 var _ Service = (*Coordinator)(nil)
@@ -118,13 +122,19 @@ func (c *Coordinator) open(ctx context.Context) error {
 		return errors.Join(err, store.Close())
 	}
 	store.fatal = c.fail
+
+	// The audit log before Raft, which fills it, and before NATS, whose refusals are in it.
+	if c.audit, err = openAudit(c.cfg, c.space.spend); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	c.refusals.audit, c.refusals.locked = c.audit, c.locked()
 	if c.broker, err = openBroker(c.cfg, c.lock()); err != nil {
 		return errors.Join(err, store.Close())
 	}
 	if err = c.openDesk(); err != nil {
 		return errors.Join(err, store.Close())
 	}
-	c.cons, err = openRaft(c.cfg, store, &replicated{loop: c.loop, stop: c.fail}, c.space)
+	c.cons, err = openRaft(c.cfg, store, &replicated{c.loop, c.audit, c.fail}, c.space)
 	return err
 }
 
@@ -147,6 +157,8 @@ func (c *Coordinator) awaitStart(ctx context.Context) error {
 func (c *Coordinator) Close() error {
 	c.cancel()
 	c.wg.Wait()
+
+	// Raft first: it hands entries to the others until it has stopped.
 	var err error
 	if c.cons != nil {
 		err = c.cons.close()
@@ -158,6 +170,9 @@ func (c *Coordinator) Close() error {
 	}
 	if c.broker != nil {
 		c.broker.close()
+	}
+	if c.audit != nil {
+		err = errors.Join(err, c.audit.files.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("cannot close coordinator %s: %w", c.cfg.ID, err)

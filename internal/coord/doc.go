@@ -27,6 +27,17 @@
 // the machine would do as well for Raft, and was there before; but then what a decision has read
 // may change under it, and every method has to say under which lock it runs.
 //
+// # The audit log
+//
+// What a client's request has led to is an entry of the audit log: the machine makes it as it
+// applies the command, so that all coordinators have the same ones, and the loop hands it to the
+// files (audit.go). Nothing waits for the disk there. It is a snapshot that waits, in Persist: once
+// it is there, Raft lets go of the entries from which those of the audit could be made again. What
+// was refused before it became a command is counted, and committed by the leader once a second;
+// followers send it their counts with what they say of their disks.
+//
+// # Locks
+//
 // What is not in the loop has locks of its own: how full the disks are (space.go), the log on the
 // disk (guard.go, spacious.go), the other members' answers (contact.go).
 package coord

@@ -150,6 +150,7 @@ func (c *Coordinator) tick(now time.Time) {
 		c.term.heard = now
 	}
 	c.core.Tick(c.term.heard)
+	c.noteRefused(now)
 	c.promote()
 }
 
@@ -200,6 +201,7 @@ func (c *Coordinator) listen() (subs []*nats.Subscription, err error) {
 	subscribe(wire.SubjectDisk, func(m *nats.Msg) {
 		if in, ok := decode(c, m, wire.Decode[wire.Disk]); ok {
 			c.space.hear(in)
+			c.audit.hearRefused(in)
 			c.respond(m, wire.Ack{OK: true})
 		}
 	})

@@ -45,6 +45,8 @@ const (
 type refusals struct {
 	metrics *metrics
 	log     *slog.Logger
+	audit   *auditor // nil: it is not open yet
+	locked  bool     // subjects say who has sent a message
 
 	mu    sync.Mutex
 	last  map[string]time.Time // of the latest line, by reason
@@ -54,6 +56,15 @@ type refusals struct {
 // note takes down a refusal, from any goroutine.
 func (r *refusals) note(reason, what string, args ...any) {
 	r.metrics.refused.WithLabelValues(reason).Inc()
+	if r.audit != nil {
+		by := core.Actor{}
+		if r.locked {
+			by.Name = speakerOf(args)
+		}
+		r.audit.refuse(refusal{by, "node.message", reason, r.audit.id}, 1)
+	}
+
+	// Metrics and the audit log count all of them, the log has a line now and then.
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.since[reason]++
@@ -63,6 +74,17 @@ func (r *refusals) note(reason, what string, args ...any) {
 	}
 	r.log.Warn(what, append(args, "reason", reason, "times", r.since[reason])...)
 	r.last[reason], r.since[reason] = now, 0
+}
+
+// speakerOf is the identity under which a message was sent, as its subject says; "" if none
+// is named.
+func speakerOf(args []any) string {
+	for i := 0; i+1 < len(args); i += 2 {
+		if subject, ok := args[i+1].(string); ok && args[i] == "subject" {
+			return wire.Speaker(subject)
+		}
+	}
+	return ""
 }
 
 // lock is how this coordinator's NATS is closed: to clients but shards, each of which has its own

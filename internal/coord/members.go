@@ -1,17 +1,16 @@
 package coord
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/longtake/longtake/internal/audit"
 	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -23,6 +22,14 @@ const replicasMax = 5
 // AddMember implements Service. The new member takes part in no majority until it has what the
 // others have; then promote lets it vote. Repeating a call that succeeded changes nothing.
 func (c *Coordinator) AddMember(ctx context.Context, p Peer) (Status, error) {
+	s, err := c.addMember(ctx, p)
+	if err != nil {
+		err = c.noteFailed(ctx, "member.add", p.ID, err)
+	}
+	return s, err
+}
+
+func (c *Coordinator) addMember(ctx context.Context, p Peer) (Status, error) {
 	if err := c.checkMember(p); err != nil {
 		return Status{}, err
 	}
@@ -100,6 +107,14 @@ func (c *Coordinator) known(p Peer) (bool, error) {
 // RemoveMember implements Service. The member may be out of reach for good: it is not asked. Raft
 // and JetStream each take it out of their own list.
 func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (Status, error) {
+	s, err := c.removeMember(ctx, id, force)
+	if err != nil {
+		err = c.noteFailed(ctx, "member.remove", id, err)
+	}
+	return s, err
+}
+
+func (c *Coordinator) removeMember(ctx context.Context, id string, force bool) (Status, error) {
 	if err := c.leading(); err != nil {
 		return Status{}, err
 	}
@@ -140,6 +155,14 @@ func (c *Coordinator) RemoveMember(ctx context.Context, id string, force bool) (
 // TransferLeader implements Service. Raft brings the next leader up to date before this one
 // resigns, so no acknowledged decision is lost; clients are sent to it afterwards.
 func (c *Coordinator) TransferLeader(ctx context.Context, to string) (Status, error) {
+	s, err := c.transferLeader(ctx, to)
+	if err != nil {
+		err = c.noteFailed(ctx, "leader.transfer", to, err)
+	}
+	return s, err
+}
+
+func (c *Coordinator) transferLeader(ctx context.Context, to string) (Status, error) {
 	if err := c.leading(); err != nil {
 		return Status{}, err
 	}
@@ -163,67 +186,16 @@ func (c *Coordinator) TransferLeader(ctx context.Context, to string) (Status, er
 		}
 	}
 
+	// Whoever has handed over has no say any more, so this is written down before.
+	began := event(ctx, "leader.transfer", to, nil)
+	began.Outcome = audit.Started
+	if err := c.note(ctx, began); err != nil {
+		return s, err
+	}
 	if err := transfer().Error(); err != nil {
 		return s, fmt.Errorf("cannot hand the leadership over: %w", err)
 	}
 	return c.Status(ctx)
-}
-
-// SaveSnapshot implements Service. It asks a majority first, so that what it writes is not older
-// than what another leader has acknowledged.
-func (c *Coordinator) SaveSnapshot(_ context.Context, w io.Writer) error {
-	if err := c.confirmed(); err != nil {
-		return err
-	}
-	s, err := look(c, c.core.Snapshot)
-	if err != nil {
-		return err
-	}
-	return s.Write(w)
-}
-
-// RestoreSnapshot implements Service. What it restores is checked here, all of it, since every
-// coordinator would stop that cannot take it.
-func (c *Coordinator) RestoreSnapshot(_ context.Context, r io.Reader) error {
-	if err := c.leading(); err != nil {
-		return err
-	}
-	if !c.restoring.TryLock() {
-		return fmt.Errorf("%w: another one is being restored", ErrSnapshot)
-	}
-	defer c.restoring.Unlock()
-
-	// One byte more than is allowed, to tell a snapshot of that size from a larger one.
-	data, err := io.ReadAll(io.LimitReader(r, SnapshotMax+1))
-	switch {
-	case err != nil:
-		return fmt.Errorf("cannot read the snapshot: %w", err)
-	case len(data) > SnapshotMax:
-		return fmt.Errorf("%w: it is larger than %d bytes", ErrSnapshot, SnapshotMax)
-	}
-
-	// Raft would take any bytes, and every coordinator would stop when it restores them.
-	trial, err := core.ReadSnapshot(bytes.NewReader(data))
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrSnapshot, err)
-	}
-	if most, missing := c.speaks(); trial.Version() > most {
-		return fmt.Errorf("%w: it is of version %d, which not all coordinators read: %s", ErrSnapshot,
-			trial.Version(), missing)
-	}
-	var have job.Models
-	c.loop.read(func() { have = c.core.Machine().Models() })
-	if err := sameModels(have, trial.Models()); err != nil {
-		return err
-	}
-
-	// Raft sends it to all members as if it were theirs, and continues its log after it.
-	meta := &raft.SnapshotMeta{Version: 1, Size: int64(len(data))}
-	if err := c.cons.raft.Restore(meta, bytes.NewReader(data), c.cfg.Timing.Apply); err != nil {
-		return fmt.Errorf("cannot restore: %w", c.leadershipError(err))
-	}
-	c.log.Info("a snapshot was restored", "jobs", len(trial.Records(nil)))
-	return nil
 }
 
 // sameModels refuses what a snapshot says of models where the cluster has others: others of the

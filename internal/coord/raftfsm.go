@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/longtake/longtake/internal/audit"
 	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -20,7 +21,8 @@ type outcome struct {
 // loop and waits. Once the loop has ended, entries are not applied any more, and no snapshot is
 // taken that would say otherwise.
 type replicated struct {
-	loop *loop
+	loop  *loop
+	audit *auditor
 	// stop is called with why the machine takes no more entries, perhaps several times.
 	stop func(error)
 }
@@ -32,6 +34,7 @@ func (f *replicated) Apply(l *raft.Log) any {
 	out := outcome{err: errClosed}
 	f.loop.read(func() {
 		out.record, out.err = f.loop.core.Apply(l.Index, l.Data)
+		f.audit.write(f.loop.core.Machine().Audited())
 		if err := f.loop.core.Err(); err != nil {
 			f.stop(err)
 		}
@@ -45,7 +48,7 @@ func (f *replicated) Snapshot() (raft.FSMSnapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return written{s}, nil
+	return written{s, f.audit.files}, nil
 }
 
 func (f *replicated) copy() (s *core.Snapshot, err error) {
@@ -62,18 +65,26 @@ func (f *replicated) Restore(r io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
-	if !f.loop.read(func() { f.loop.core.Restore(m) }) {
+	if !f.loop.read(func() { f.loop.core.Restore(m); f.audit.restart(m) }) {
 		return fmt.Errorf("cannot restore a snapshot: %w", errClosed)
 	}
 	return nil
 }
 
 // written is a snapshot on its way into Raft's files.
-type written struct{ *core.Snapshot }
+type written struct {
+	*core.Snapshot
+	audit *audit.Log
+}
 
-// Persist implements raft.FSMSnapshot.
+// Persist implements raft.FSMSnapshot. Raft lets go of the entries before the snapshot once it has
+// returned, and with them of what the audit's entries could be derived from again.
 func (s written) Persist(sink raft.SnapshotSink) error {
-	if err := s.Write(sink); err != nil {
+	err := s.audit.Sync()
+	if err == nil {
+		err = s.Write(sink)
+	}
+	if err != nil {
 		sink.Cancel() //nolint:errcheck // the first error counts
 		return err
 	}
@@ -83,14 +94,24 @@ func (s written) Persist(sink raft.SnapshotSink) error {
 // Release implements raft.FSMSnapshot.
 func (s written) Release() {}
 
-// throwaway is a machine for Raft's tools, which run alone.
-type throwaway struct{ machine *core.Machine }
+// throwaway is a machine for Raft's tools, which run alone. It goes on with the files of the audit
+// log, if it has them; without, it takes no snapshots.
+type throwaway struct {
+	machine *core.Machine
+	audit   *audit.Log
+}
 
 var _ raft.FSM = (*throwaway)(nil)
 
 // Apply implements raft.FSM.
 func (f *throwaway) Apply(l *raft.Log) any {
 	r, err := f.machine.Apply(l.Index, l.Data)
+	for _, e := range f.machine.Audited() {
+		if f.audit == nil {
+			break
+		}
+		f.audit.Append(e) //nolint:errcheck // Sync says it
+	}
 	return outcome{r, err}
 }
 
@@ -100,7 +121,7 @@ func (f *throwaway) Snapshot() (raft.FSMSnapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return written{s}, nil
+	return written{s, f.audit}, nil
 }
 
 // Restore implements raft.FSM.
@@ -109,6 +130,9 @@ func (f *throwaway) Restore(r io.ReadCloser) (err error) {
 	m, err := core.ReadSnapshot(r)
 	if err == nil {
 		f.machine = m
+	}
+	if err == nil && f.audit != nil {
+		f.audit.Restart(m.AuditHead(), m.AuditRecent())
 	}
 	return err
 }

@@ -47,7 +47,12 @@ func Recover(cfg Config, peers []Peer, drop bool) (r Recovered, err error) {
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 
-	m := &throwaway{core.NewMachine()}
+	files, err := openAudit(cfg, func(write func() error) error { return write() })
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, files.files.Close()) }()
+	m := &throwaway{core.NewMachine(), files.files}
 	_, t := raft.NewInmemTransport(servers.Servers[0].Address)
 	defer t.Close()
 	err = guarded(func() error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/api/schema"
+	"github.com/longtake/longtake/internal/audit"
 	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -20,6 +21,7 @@ type Service interface {
 	Cluster
 	Access
 	Quotas
+	Audits
 }
 
 // Jobs creates jobs, follows them and reads their results.
@@ -85,6 +87,18 @@ type Cluster interface {
 	// all coordinators; ErrSnapshot if it cannot be read or is of another model.
 	SaveSnapshot(ctx context.Context, w io.Writer) error
 	RestoreSnapshot(ctx context.Context, r io.Reader) error
+}
+
+// Audits reads the audit log, of which each coordinator has its own files; followers answer, too.
+type Audits interface {
+	// Audit calls f with the lines that are wanted, in their order; f must not keep them. It ends with
+	// an error of f.
+	Audit(ctx context.Context, q audit.Query, f func(line []byte) error) error
+	// AuditStatus returns where the log stands here.
+	AuditStatus(ctx context.Context) (schema.AuditStatus, error)
+	// Refused counts a request that was refused before it became a command, by who asks, action and
+	// reason. The counts are in the log within some seconds. It does not wait.
+	Refused(ctx context.Context, action, reason string)
 }
 
 // What clients see of jobs, nodes and coordinators.

@@ -2,6 +2,18 @@ package coord
 
 import "github.com/longtake/longtake/internal/config"
 
+// ReadAudit reads what the audit log of a coordinator has, and how much of it is kept.
+func ReadAudit(v *config.Values) AuditConfig {
+	a := AuditConfig{Prompts: v.String("audit.prompts"), KeepBytes: v.Bytes("audit.keep-bytes"),
+		KeepFor: v.Duration("audit.keep-for")}
+
+	// 0 is a limit of its own for operators, and the default for who leaves it out in Go.
+	if a.KeepBytes == 0 {
+		a.KeepBytes = -1
+	}
+	return a
+}
+
 // ReadStorage reads what bounds the disk of a coordinator. An error is a *config.Error.
 func ReadStorage(v *config.Values, l *Limits) error {
 	l.Disk, l.Reserve = v.Bytes("limits.disk"), v.Bytes("limits.disk-reserve")

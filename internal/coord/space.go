@@ -23,6 +23,7 @@ const (
 	spaceEvery  = 100 * time.Millisecond // between looks at the disk
 	spaceTell   = time.Second            // between reports to the leader; likewise of the store
 	spaceTrust  = 10 * time.Second       // for which another coordinator's report holds
+	tellTime    = 300 * time.Millisecond // for the leader to take what was refused
 	spaceRevive = 2 * time.Second        // between restarts of NATS
 
 	reserveMin, reserveMax = 16 << 20, 256 << 20 // bytes; of small disks it is at most half
@@ -354,7 +355,16 @@ func (c *Coordinator) tellSpace() {
 		d.Version = c.cfg.Version
 	}
 	c.space.mu.Unlock()
-	if err := c.broker.conn.Publish(wire.SubjectDisk, wire.Encode(d)); err != nil {
+
+	// What was refused must arrive, so the leader answers; how full a disk is comes again anyhow.
+	refused := c.audit.take()
+	var err error
+	if d.Refused = toldRefused(refused); d.Refused == nil {
+		err = c.broker.conn.Publish(wire.SubjectDisk, wire.Encode(d))
+	} else if _, err = c.broker.conn.Request(wire.SubjectDisk, wire.Encode(d), tellTime); err != nil {
+		c.audit.giveBack(refused)
+	}
+	if err != nil {
 		c.log.Debug("cannot tell the leader of the disk", "error", err)
 	}
 }

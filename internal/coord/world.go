@@ -31,6 +31,8 @@ func (w world) Append(entry []byte) (job.Record, error) {
 
 // append replicates an entry, on the caller's goroutine, which must not be the loop's.
 func (c *Coordinator) append(entry []byte) outcome {
+	c.committing.RLock()
+	defer c.committing.RUnlock()
 	start := time.Now()
 	out := c.cons.do(entry)
 	c.metrics.commit.Observe(time.Since(start).Seconds())

@@ -18,6 +18,7 @@ var levels = []struct {
 	{"internal/terminal", 0},
 	{"internal/userfile", 0},
 	{"internal/access", 0},
+	{"internal/audit", 0},
 
 	{"internal/collective", 1},
 	{"internal/compute", 1},

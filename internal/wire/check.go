@@ -21,6 +21,7 @@ const (
 	routeLimit        = 256     // bytes of a route or device
 	capabilitiesLimit = 64
 	commandsLimit     = 1 << 20
+	refusedLimit      = 256
 
 	// PreviewLimit bounds the bytes of a preview: a leader keeps one in memory for each running job.
 	PreviewLimit = 256 << 10
@@ -279,6 +280,26 @@ func (d Disk) check() error {
 	if d.Commands < 0 || d.Commands > commandsLimit {
 		return fmt.Errorf("commands of version %d; allowed: 0 to %d", d.Commands, commandsLimit)
 	}
+
+	// Refusals are counted by these texts, so they are bounded like all others.
+	if len(d.Refused) > refusedLimit {
+		return fmt.Errorf("%d refusals of a disk; allowed: up to %d", len(d.Refused), refusedLimit)
+	}
+	for _, r := range d.Refused {
+		if err := r.check(); err != nil {
+			return err
+		}
+	}
 	return cmp.Or(checkText("reason", d.Reason, textLimit),
 		checkText("version", d.Version, nameLimit))
+}
+
+// check bounds what is counted.
+func (r Refusal) check() error {
+	if r.Count < 1 || r.Count > commandsLimit {
+		return fmt.Errorf("count %d of a refusal; allowed: 1 to %d", r.Count, commandsLimit)
+	}
+	return cmp.Or(checkText("owner", r.Owner, textLimit), checkText("name", r.Name, textLimit),
+		checkText("addr", r.Addr, textLimit), checkText("action", r.Action, textLimit),
+		checkText("reason", r.Reason, textLimit))
 }

@@ -167,6 +167,18 @@ type Disk struct {
 	// its program; 0 and empty, from older ones: not said.
 	Commands int    `json:"commands,omitempty"`
 	Version  string `json:"version,omitempty"`
+	// Refused is what the coordinator has refused since it last said so, for the audit log.
+	Refused []Refusal `json:"refused,omitempty"`
+}
+
+// Refusal says how often a request was refused to a client, and why.
+type Refusal struct {
+	Owner  string `json:"owner,omitempty"` // of the key, if it had one
+	Name   string `json:"name,omitempty"`
+	Addr   string `json:"addr,omitempty"`
+	Action string `json:"action"`
+	Reason string `json:"reason"`
+	Count  int    `json:"count"`
 }
 
 // Goodbye takes a node out, just before its process ends.

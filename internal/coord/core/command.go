@@ -82,6 +82,11 @@ type command struct {
 
 	Charge *charge       `json:"charge,omitempty"` // of place: whom it is charged to
 	Access *accessChange `json:"access,omitempty"`
+
+	// Prompts is how the audit log has the prompts of a create; empty: PromptsHash.
+	Prompts string    `json:"prompts,omitempty"`
+	RetryOf job.ID    `json:"retry_of,omitempty"` // of a create: the job whose spec it has
+	Audit   *auditing `json:"audit,omitempty"`
 }
 
 // Actor is a client whose request led to a command.
@@ -181,4 +186,4 @@ var kinds = map[kind]bool{kindCreate: true, kindPlace: true, kindComplete: true,
 	kindCancel: true, kindCancelled: true, kindDelete: true, kindModel: true, kindSwept: true,
 	kindSave: true, kindKeep: true, kindLose: true, kindDrain: true, kindUndrain: true,
 	kindMember: true, kindLease: true, kindCluster: true, kindForget: true, kindVersion: true,
-	kindAccess: true}
+	kindAccess: true, kindAuditBegin: true, kindAudit: true}

@@ -20,6 +20,9 @@ type Config struct {
 	Commands int
 	// Admin is the first key, which the first leader takes in; a zero one: there is none.
 	Admin access.Key
+	// Prompts says how the audit log has prompts: PromptsHash, PromptsKeep or PromptsOmit. Default:
+	// the first.
+	Prompts string
 	// CheckpointEvery and PreviewEvery are how many denoising steps lie between checkpoints and
 	// between previews, which come with checkpoints; 0: there are none.
 	CheckpointEvery int
@@ -117,6 +120,7 @@ func (c *Config) SetDefaults(alone bool) {
 	}
 	setDefault(&c.LeaseLeast, 10*time.Minute)
 	setDefault(&c.Commands, commandVersion)
+	setDefault(&c.Prompts, PromptsHash)
 	c.Limits.SetDefaults()
 	c.Timing.SetDefaults(alone)
 }

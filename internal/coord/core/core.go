@@ -77,6 +77,7 @@ func (c *Core) Lead() {
 	c.lead = newLeader(c)
 	c.unsettled = true
 	c.lead.raiseVersion()
+	c.lead.beginAudit()
 }
 
 // Resign ends the term, if the core leads, and forgets all that is not replicated.

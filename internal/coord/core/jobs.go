@@ -71,15 +71,17 @@ func (c *Core) ProposeJob(r job.Request) (Proposal, error) {
 			return Proposal{}, err
 		}
 	}
-	p, err := c.proposeSpec(asker{r.Owner, r.Team, r.Key, r.Quota}, s)
+	p, err := c.proposeSpec(asker{r.Owner, r.Team, r.Key, r.Quota, ""}, s)
 	p.drawn = drawn
 	return p, err
 }
 
-// asker is who asks for a job, the key of the request, and what the owner may have.
+// asker is who asks for a job, the key of the request, what the owner may have, and the job that is
+// to be made again.
 type asker struct {
 	owner, team, key string
 	quota            access.Quota
+	retryOf          job.ID
 }
 
 // proposeSpec proposes a new job, if there is room for it.
@@ -89,15 +91,22 @@ func (c *Core) proposeSpec(a asker, s job.Spec) (Proposal, error) {
 			return Proposal{}, fmt.Errorf("cannot create the job: %w", err)
 		}
 	}
+
+	// What came with version 9 is left out until all coordinators read it.
 	limits := c.cfg.Limits
 	create := &creation{Key: a.key, Spec: s, QueuedMax: limits.Queued, KeptMax: limits.Kept}
+	cmd := command{Kind: kindCreate, Job: c.newID(), Create: create}
 	if c.machine.Version() >= ownersSince {
 		create.Owner, create.Team = a.owner, a.team
+		cmd.RetryOf = a.retryOf
+		if c.cfg.Prompts != PromptsHash {
+			cmd.Prompts = c.cfg.Prompts
+		}
 		if err := c.under(create, a.quota); err != nil && !c.machine.keyed(a.owner, a.key) {
 			return Proposal{}, err
 		}
 	}
-	entry, err := c.entry(command{Kind: kindCreate, Job: c.newID(), Create: create})
+	entry, err := c.entry(cmd)
 	return Proposal{Entry: entry, spec: s, key: a.key}, err
 }
 
@@ -125,7 +134,7 @@ func (c *Core) commitProposal(p Proposal, err error) (job.Record, error) {
 // It gets ErrNotFound, job.ErrTransition while the job is not final, or a *job.FieldError if the
 // cluster's model has changed, or is gone, and cannot do it any more.
 func (c *Core) Retry(id job.ID, by job.Request, done func(job.Record, error)) {
-	a := asker{owner: by.Owner, team: by.Team, quota: by.Quota}
+	a := asker{owner: by.Owner, team: by.Team, quota: by.Quota, retryOf: id}
 	c.onceDeleted(func() { done(c.commitProposal(c.proposeRetry(id, a))) })
 }
 

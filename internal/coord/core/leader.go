@@ -120,6 +120,7 @@ func (l *leader) tick(heard time.Time) {
 	}
 	l.forget()
 	l.raiseVersion()
+	l.beginAudit()
 	l.takeAdmin()
 	l.recordUses()
 	l.tendModels()

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/longtake/longtake/internal/artifact"
+	"github.com/longtake/longtake/internal/audit"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -16,7 +17,8 @@ type Machine struct {
 	// stopped is why the machine takes no more entries: one of them could not be read, so it does not
 	// know what the others have decided.
 	stopped error
-	most    int // the newest version of entries that it reads
+	most    int           // the newest version of entries that it reads
+	audited []audit.Entry // of the latest Apply
 }
 
 // NewMachine returns a machine to which no entry was applied yet.
@@ -24,16 +26,20 @@ func NewMachine() *Machine { return &Machine{state: newState(), most: commandVer
 
 // Apply executes one entry of the log and returns the job that it concerns, as it is afterwards;
 // zero if it concerns none. Whatever the bytes, it does not panic. An entry that cannot be read
-// stops the machine for good; one that is refused changes nothing, on every coordinator alike.
+// stops the machine for good; one that is refused changes nothing but the audit log, on every
+// coordinator alike.
 func (m *Machine) Apply(index uint64, entry []byte) (job.Record, error) {
 	c, err := decodeCommand(entry, m.most)
 	if err != nil && m.stopped == nil {
 		m.stopped = fmt.Errorf("entry %d of the log cannot be used: %w", index, err)
 	}
+	m.audited = nil
 	if m.stopped != nil {
 		return job.Record{}, m.stopped
 	}
-	return m.state.apply(c)
+	r, err := m.state.apply(c)
+	m.audited = m.state.note(index, c, r, err)
+	return r, err
 }
 
 // Record returns a job.

@@ -26,6 +26,7 @@ type Snapshot struct {
 
 	Members map[string]string `json:"members,omitempty"`
 	Access  *accessState      `json:"access,omitempty"`
+	Audit   *auditState       `json:"audit,omitempty"`
 
 	Shares *sharesState `json:"shares,omitempty"`
 
@@ -40,7 +41,8 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 	}
 	s := &Snapshot{Version: m.Version(), Cluster: m.state.cluster, Models: m.state.models,
 		Trash: slices.Clone(m.state.trash), Members: maps.Clone(m.state.members),
-		Access: m.state.access.snapshot(), Shares: m.state.shares.copy()}
+		Access: m.state.access.snapshot(), Shares: m.state.shares.copy(),
+		Audit: m.state.audit.snapshot()}
 	for _, id := range m.state.order {
 		s.Jobs = append(s.Jobs, m.state.jobs[id])
 	}
@@ -85,6 +87,9 @@ func ReadSnapshot(r io.Reader) (*Machine, error) {
 	m := NewMachine()
 	if s.Version > versionFirst {
 		m.state.version = s.Version
+	}
+	if s.Audit != nil {
+		m.state.audit = *s.Audit
 	}
 	m.state.cluster, m.state.models, m.state.trash = s.Cluster, s.Models, s.Trash
 	for _, r := range s.Jobs {

@@ -31,6 +31,8 @@ type state struct {
 
 	drains map[job.NodeID]Drain // nodes that get no new work
 
+	audit auditState // the end of the audit log
+
 	members map[string]string // HTTP addresses of coordinators that were added, by id
 
 	shares *sharesState
@@ -79,6 +81,8 @@ func (s *state) apply(c command) (job.Record, error) {
 		return job.Record{}, s.raise(c.Speaks)
 	case kindAccess:
 		return job.Record{}, s.access.apply(c)
+	case kindAuditBegin, kindAudit:
+		return job.Record{}, s.applyAudit(c)
 	}
 
 	// All other kinds move one job from a state to another.
