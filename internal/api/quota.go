@@ -89,9 +89,24 @@ func (s *server) takeRate(p access.Principal) error {
 	return s.rates.take("team "+p.Team, "the quota of team "+p.Team, s.service.TeamQuota(p.Team), now)
 }
 
-// quota answers with what the client may have, and has of it.
+// quota answers with what the client may have, and has of it. An administrator may ask for another
+// key by its id or name.
 func (s *server) quota(w http.ResponseWriter, r *http.Request) error {
-	q, err := s.service.Quota(r.Context())
+	ctx := r.Context()
+	if name := r.URL.Query().Get("key"); name != "" {
+		if p, _ := access.From(ctx); !p.Admin() {
+			return &schema.Error{Status: http.StatusForbidden, Type: "invalid_request_error",
+				Code: "forbidden", Param: "key", Message: "the quota of another key needs scope admin"}
+		}
+		k, err := s.service.Key(ctx, name)
+		if err != nil {
+			return err
+		}
+		ctx = access.With(ctx, k.Principal())
+	}
+
+	// What was used is asked of the leader, as with jobs.
+	q, err := s.service.Quota(ctx)
 	if err == nil {
 		reply(w, http.StatusOK, q)
 	}

@@ -129,19 +129,26 @@ func TestClientsSeeTheirQuotaAndItsRate(t *testing.T) {
 	}
 
 	keyed := c.WithKey(text)
-	q, err := keyed.Quota(t.Context())
+	q, err := keyed.Quota(t.Context(), "")
 	if err != nil || q.Limits.Queued != 7 || q.Team != "film" || q.Used.DeviceSeconds != 2.5 {
 		t.Errorf("%+v: %v", q, err)
 	}
-	if _, err := keyed.Quota(t.Context()); err != nil {
+	if _, err := keyed.Quota(t.Context(), ""); err != nil {
 		t.Errorf("the second of 2 at once: %v", err)
 	}
 	var e *schema.Error
-	if _, err := keyed.Quota(t.Context()); !errors.As(err, &e) || e.Code != "rate_limited" ||
+	if _, err := keyed.Quota(t.Context(), ""); !errors.As(err, &e) || e.Code != "rate_limited" ||
 		!strings.Contains(e.Message, "the quota of team film") {
 		t.Errorf("the third: %v", err)
 	}
-	if _, err := c.Quota(t.Context()); err != nil {
-		t.Errorf("without the key: %v", err)
+	if q, err := c.Quota(t.Context(), "render"); err != nil || q.Limits.Queued != 7 {
+		t.Errorf("an administrator is told %+v: %v", q, err)
+	}
+	if _, err := c.Quota(t.Context(), "nobody"); !errors.As(err, &e) || e.Status != 404 {
+		t.Errorf("a key that there is not: %v", err)
+	}
+	f.teams = nil
+	if _, err := keyed.Quota(t.Context(), "render"); !errors.As(err, &e) || e.Code != "forbidden" {
+		t.Errorf("another key's, without the scope: %v", err)
 	}
 }

@@ -35,6 +35,13 @@ type advice struct{ words, next, do string }
 // "registered" before "waits", for example, as the first match is taken. A reason that none fits
 // gets no advice, which is better than a wrong one.
 var ofWaiting = []advice{
+	// What names of keys may be in comes first: a key may be called anything, "idle" too.
+	{"of others first", "it starts when they have had their turn: owners share by device-seconds",
+		"nothing; or give it a higher --priority"},
+	{"at a time", "it starts when another job of the same key or team has ended",
+		"nothing; or ask for a larger quota: longtake quota shows it"},
+	{"until 00:00 UTC", "it goes on then, or once the quota is larger",
+		"nothing; or ask for a larger quota: longtake quota shows it"},
 	{"waits for a shard to register", "it starts when a shard has registered",
 		"start a shard whose control names this coordinator; longtake node list shows it then"},
 	{"that has model", "it starts when a shard has registered that has its model",
@@ -98,7 +105,7 @@ func outlook(v schema.Video) string {
 		return adviceOn(ofWaiting, d.Waiting).next + resumes(d)
 	// It waits for nothing but the jobs ahead of it.
 	case d.State == job.Queued && d.Ahead > 0:
-		return fmt.Sprintf("it starts after %s that came before it%s", count(d.Ahead, "job"), resumes(d))
+		return fmt.Sprintf("it starts after %s that go before it%s", count(d.Ahead, "job"), resumes(d))
 
 	case d.State == job.Running && d.ETA > 0:
 		// The ETA is of the stage, in seconds; stages to come are not in it.

@@ -18,6 +18,7 @@ const quotaHelp = `Show what your key and its team may have, and what they have 
 
   longtake quota
   LONGTAKE_API_KEY=lt_... longtake quota --json
+  longtake quota --key render                          # another key's, for administrators
 
 A request over a limit is refused, and says which one: with 429 where it may pass later (rate,
 queued, bytes), with 403 where it never will (pixels, seconds, priority). A job over running, or
@@ -29,6 +30,7 @@ midnight to midnight in UTC, summed over shards.`
 func quotaCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "quota", Short: "Show what your key may have, and what it has of it",
 		Long: quotaHelp, Args: daemon.NoArgs}
+	key := cmd.Flags().String("key", "", "id or name of another key, for administrators")
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := dial(cmd)
@@ -36,7 +38,7 @@ func quotaCommand() *cobra.Command {
 			return err
 		}
 
-		q, err := c.Quota(cmd.Context())
+		q, err := c.Quota(cmd.Context(), *key)
 
 		switch {
 		case err != nil:

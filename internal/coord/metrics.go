@@ -109,7 +109,8 @@ func newMetrics(c *Coordinator) *metrics {
 		m.resent, m.nodesLost, m.stale, m.refused, m.checkpoints, m.checkpointBytes, m.setbacks,
 		m.redone, m.detection, m.recovery, m.checkpointTime)
 	m.registry.MustRegister(gauges(c)...)
-	m.registry.MustRegister(&nodeMetrics{c}, &modelMetrics{c}, buildInfo(c.cfg.Version),
+	m.registry.MustRegister(&nodeMetrics{c}, &modelMetrics{c}, &teamMetrics{c},
+		buildInfo(c.cfg.Version),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -64,7 +64,9 @@ func (c *checker) committed(k *core.Core, e entry, before, after job.Record) {
 			c.w.stats.Predicted++
 		}
 		c.placed(k, after)
+		c.quota(k, after)
 	}
+	c.spent(e, k, after)
 	c.durable(e, before, after)
 	c.parts(before, after)
 

@@ -34,6 +34,10 @@ func newClients(w *world) *clients {
 		w.after(w.between(3*time.Second, troubled), act)
 	}
 
+	if c.keyed() {
+		w.after(500*time.Millisecond, func() { c.limit(0) })
+		w.after(troubled, func() { c.unlimit(0) }) // or jobs would wait until midnight
+	}
 	// A drained node takes no work. With all of them drained, jobs would wait for ever.
 	w.after(troubled, c.undrainAll)
 	return c
@@ -55,8 +59,8 @@ func (c *clients) request(i int) job.Request {
 		r.Priority = c.w.rng.IntN(3)
 	}
 
-	if c.w.Seed%2 == 1 { // in the others nobody has keys
-		r.Owner = fmt.Sprintf("key_%d", i%3)
+	if c.keyed() {
+		r.Owner = keyID(i % 3)
 		r.Team = []string{"", "film"}[i%2]
 	}
 	return r

@@ -48,6 +48,8 @@ type Stats struct {
 	Kept           int // attempts that began with finished latents
 	Loads          int // of a model on a node that had another one ready
 	Predicted      int // attempts that were placed by the time of a step
+	Limited        int // attempts of keys that may run one job at a time
+	Spent          int // attempts that stopped as the day's device-seconds were used
 }
 
 // Add adds b to s.
@@ -64,9 +66,12 @@ func (s *Stats) Add(b Stats) {
 	s.Yields += b.Yields
 	s.Kept += b.Kept
 	s.Predicted += b.Predicted
+
 	s.DamagedEntries += b.DamagedEntries
 	s.Jumps += b.Jumps
 	s.Loads += b.Loads
+	s.Limited += b.Limited
+	s.Spent += b.Spent
 }
 
 // Failure is what a checker found. It implements error.

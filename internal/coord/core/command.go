@@ -80,7 +80,9 @@ type command struct {
 	Speaks int    `json:"speaks,omitempty"` // what all coordinators read
 	By     *Actor `json:"by,omitempty"`     // the client whose request led to it
 
-	Charge *charge       `json:"charge,omitempty"` // of place: whom it is charged to
+	Charge *charge `json:"charge,omitempty"` // of place: whom it is charged to
+	// Took is the time of each rank of an attempt that ends, by the leader's clock; 0: not known.
+	Took   time.Duration `json:"took_ns,omitempty"`
 	Access *accessChange `json:"access,omitempty"`
 
 	// Prompts is how the audit log has the prompts of a create; empty: PromptsHash.

@@ -153,6 +153,9 @@ func (c *Core) entry(cmd command) ([]byte, error) {
 // commit has the World commit and apply a command. The error is the command's own, or one that
 // wraps ErrNotLeader.
 func (c *Core) commit(cmd command) (job.Record, error) {
+	if c.lead != nil && c.machine.Version() >= ownersSince {
+		cmd.Took = c.lead.tookOf(cmd)
+	}
 	entry, err := c.entry(cmd)
 	if err != nil {
 		return job.Record{}, err

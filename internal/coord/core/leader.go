@@ -41,6 +41,8 @@ type leader struct {
 	// ahead is how many jobs go before a queued one. works are what jobs take in multiply-adds.
 	ahead map[job.ID]int
 	works map[job.ID]float64
+	// began is when the live attempts were placed, by this leader's clock.
+	began map[job.ID]beginning
 	// passed is since when a queued job lets jobs of loaded models go first.
 	passed map[job.ID]time.Time
 	// yieldRequests are the running jobs that are to stop at a step boundary, and why; yieldSince is
@@ -75,13 +77,14 @@ func newLeader(c *Core) *leader {
 		paces: map[job.ID]sched.Pace{}, rank0Seen: map[job.ID]time.Time{},
 		waiting: map[job.ID]string{}, passed: map[job.ID]time.Time{}, lost: map[job.ID]loss{},
 		blamed: map[job.ID]map[job.NodeID]bool{}, sights: map[string]sighting{},
-		works: map[job.ID]float64{}}
+		works: map[job.ID]float64{}, began: map[job.ID]beginning{}}
 
 	t := c.cfg.Timing
 	for _, r := range c.machine.Records(func(r job.Record) bool { return !r.State.Final() }) {
 		l.graceUntil = now.Add(t.Grace)
 		if r.State == job.Running {
 			l.rank0Seen[r.ID] = l.graceUntil.Add(-t.LostAfter)
+			l.began[r.ID] = beginning{r.Attempt, now.Add(-max(0, l.dated.Sub(r.Placed)))}
 		}
 	}
 	return l
@@ -234,6 +237,7 @@ func (l *leader) forget() {
 	forgetIf(l.blamed, stale)
 	forgetIf(l.lost, stale)
 	forgetIf(l.works, stale)
+	forgetIf(l.began, stale)
 
 	l.forgetSights()
 	l.forgetPreviews()

@@ -35,6 +35,7 @@ func (l *leader) place(d sched.Decision, nodes map[job.NodeID]*node) error {
 		return err
 	}
 
+	l.began[r.ID] = beginning{plan.Attempt, l.c.cfg.Clock()}
 	l.c.observer.JobPlaced(max(0, l.today().Sub(r.Created)))
 	l.c.log.Info("job placed", "job", r.ID, "attempt", plan.Attempt, "mesh", d.Mesh.String(),
 		"nodes", names, "shares", percents(plan.Shares), "predicted", d.Predicted)

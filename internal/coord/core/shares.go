@@ -103,13 +103,32 @@ func (l *leader) usedToday(over int64, is func(job.Record) bool) time.Duration {
 	return used
 }
 
-// taken is the device time of a running attempt so far: by the leader's clock where it has seen the
-// ranks start, else by the time of day at which the attempt was placed.
+// beginning is when an attempt was placed, by a leader's clock: the one that placed it, or one that
+// came later and goes by the times of day of both until its term began.
+type beginning struct {
+	attempt job.Attempt
+	at      time.Time
+}
+
+// taken is the device time of a running attempt so far. The time of day may have jumped since it
+// was placed, so it is not asked.
 func (l *leader) taken(r job.Record) time.Duration {
-	if p := l.paces[r.ID]; p.Attempt == r.Attempt && !p.Placed.IsZero() {
-		return timesRanks(l.c.cfg.Clock().Sub(p.Placed), r)
+	if b := l.began[r.ID]; b.attempt == r.Attempt {
+		return timesRanks(l.c.cfg.Clock().Sub(b.at), r)
 	}
-	return deviceTime(r, l.today())
+	return 0
+}
+
+// tookOf is the time of each rank of the attempt that a command ends; 0: it ends none. It is in the
+// command since another coordinator's clock, or the same one after a jump, says something else.
+func (l *leader) tookOf(cmd command) time.Duration {
+	switch cmd.Kind {
+	case kindComplete, kindFail, kindLose, kindCancelled:
+		if b := l.began[cmd.Job]; b.attempt == cmd.Attempt && !b.at.IsZero() {
+			return max(0, l.c.cfg.Clock().Sub(b.at))
+		}
+	}
+	return 0
 }
 
 // costLeft is the device time that a job is predicted to take from its checkpoint on, on nodes of

@@ -76,12 +76,12 @@ func (s *state) follow(c command, old, r job.Record) {
 		return
 	}
 
-	// The time is that of the entries, which all coordinators have. An attempt that was lost is
-	// charged to nobody.
+	// The time is that of the entry, which all coordinators have. An attempt that was lost is charged
+	// to nobody.
 	took := time.Duration(0)
 	if old.State == job.Running && (c.Kind != kindLose || c.Setback.Planned) {
-		took = deviceTime(old, c.Now)
-		sh.use(old, c.Now)
+		took = timesRanks(c.Took, old)
+		sh.use(old, took, c.Now)
 	}
 
 	if !r.State.Final() {
@@ -103,19 +103,14 @@ func (s *state) follow(c command, old, r job.Record) {
 	})
 }
 
-// deviceTime is what a running attempt has had of all its devices at a time of day.
-func deviceTime(r job.Record, now time.Time) time.Duration {
-	return timesRanks(now.Sub(r.Placed), r)
-}
-
 // timesRanks multiplies a time by the ranks of a job's plan, from 0 to what a ledger takes.
 func timesRanks(d time.Duration, r job.Record) time.Duration {
 	const most = 1 << 52 // nanoseconds: 52 days of each rank
 	return min(max(d, 0), most) * time.Duration(len(r.Plan.Nodes))
 }
 
-// use adds an attempt that is over to the sums of the day.
-func (sh *sharesState) use(r job.Record, now time.Time) {
+// use adds an attempt that is over to the sums of the day, but for what it took before midnight.
+func (sh *sharesState) use(r job.Record, took time.Duration, now time.Time) {
 	day, midnight := dayOf(now)
 	if day != sh.Day {
 		sh.Day = day
@@ -123,15 +118,9 @@ func (sh *sharesState) use(r job.Record, now time.Time) {
 		clear(sh.Teams)
 	}
 
-	began := r.Placed
-	if began.Before(midnight) {
-		began = midnight
-	}
-	us := timesRanks(now.Sub(began), r).Microseconds()
+	us := min(took, timesRanks(now.Sub(midnight), r)).Microseconds()
 	add(sh.Owners, r.Owner, us)
-	if r.Team != "" {
-		add(sh.Teams, r.Team, us)
-	}
+	add(sh.Teams, r.Team, us) // "" sums up who has no team
 }
 
 // add adds to the sum of a name, if it has one or there is room for it. A sum stays at its most, so

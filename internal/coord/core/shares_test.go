@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -165,4 +166,24 @@ func TestUsedToday(t *testing.T) {
 	used(w.today.Sub(midnight))
 	w.complete(s)
 	used(w.today.Sub(midnight))
+}
+
+// TestTeamsShownAreFew sums up all teams beyond the largest.
+func TestTeamsShownAreFew(t *testing.T) {
+	w := leads(t)
+	w.join("n1")
+	for _, team := range []string{"a", "b", "", "c"} {
+		w.mustAsk("key_"+team, team)
+	}
+	s := w.runNext(w.take()[0]) // of a, for 10 s; then b runs
+	w.pass(time.Second)
+	w.beat("n1", &s)
+	want := []TeamUse{{Team: "a", Today: 10 * time.Second}, {Team: "b", Running: 1, Today: time.Second},
+		{Team: OtherTeams, Queued: 2}}
+	if got := w.k.TeamUses(2); !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+	if got := w.k.TeamUses(4); len(got) != 4 || got[2].Team != "" || got[3].Team != "c" {
+		t.Errorf("all of them: %+v", got)
+	}
 }
