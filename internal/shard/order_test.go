@@ -164,16 +164,3 @@ func TestOrdersAreTakenOnlyWhole(t *testing.T) {
 		}
 	})
 }
-
-// FuzzOrder reads any bytes as an order.
-func FuzzOrder(f *testing.F) {
-	s, info, good := checker(f)
-	f.Add(wire.Encode(good))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if o, err := s.take(data); err == nil {
-			if why := s.holds(info, o); why != "" {
-				t.Fatalf("%s: %s", why, data)
-			}
-		}
-	})
-}
