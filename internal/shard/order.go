@@ -96,12 +96,16 @@ func (s *Shard) checkOrder(o wire.StartOrder) error {
 	return nil
 }
 
-// checkMembers wants an order for this node, and, in a locked cluster, members that have
-// identities: those are whom the data plane believes.
+// checkMembers wants an order for this node, and, in a locked cluster, a key for what ranks send
+// each other, and members that have identities.
 func (s *Shard) checkMembers(o wire.StartOrder) error {
 	if own := o.Members[o.Rank].Node; own != s.id {
 		return fmt.Errorf("rank %d is on node %.64s, and this one is %s", o.Rank, own, s.id)
 	}
+	if s.nc.identity != "" && o.Key.IsZero() {
+		return errNoKey
+	}
+
 	for i, m := range o.Members {
 		if (m.Identity != "") != (s.nc.identity != "") {
 			return fmt.Errorf("identity of rank %d is %.64q; allowed: one in a locked cluster, none in "+

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
@@ -35,7 +36,7 @@ func checker(t testing.TB) (*Shard, job.Model, wire.StartOrder) {
 	own, other := wire.NewNodeID("gpu-1", "A"), wire.NewNodeID("gpu-2", "B")
 	s := &Shard{id: own, nc: &control{identity: "gpu-1"},
 		models: []*served{{folder: folder, info: info}}}
-	o := wire.StartOrder{Plan: job.Plan{Job: "j", Attempt: 1, Spec: good,
+	o := wire.StartOrder{Key: collective.Key{1}, Plan: job.Plan{Job: "j", Attempt: 1, Spec: good,
 		Nodes: []job.NodeID{own, other}, Mesh: job.Mesh{CFG: 2, Ulysses: 1}},
 		Members: []wire.Member{{Node: own, Name: "a", Identity: "gpu-1"},
 			{Node: other, Name: "b", Route: "nats-route://b:1", Identity: "gpu-2"}}}
@@ -68,6 +69,7 @@ func TestForgedOrdersAreRefusedByTheShard(t *testing.T) {
 			o.Plan.Mesh.Ulysses = info.Heads + 1
 		},
 		"groups without windows":   func(o *wire.StartOrder) { o.Plan.Mesh.Window = 2 },
+		"no key":                   func(o *wire.StartOrder) { o.Key = collective.Key{} },
 		"another node's rank":      func(o *wire.StartOrder) { o.Rank = 1 },
 		"a member of no identity":  func(o *wire.StartOrder) { o.Members[1].Identity = "" },
 		"a member of another's":    func(o *wire.StartOrder) { o.Members[1].Identity = "gpu-1" },
@@ -130,6 +132,8 @@ func (s *Shard) holds(info job.Model, o wire.StartOrder) string {
 		return "a request could not ask for it"
 	case o.Members[o.Rank].Node != s.id:
 		return "it is for another node"
+	case o.Key.IsZero():
+		return "it has no key"
 	case o.Plan.Mesh.Size() != len(o.Members):
 		return "the mesh does not fit the members"
 	}
