@@ -28,7 +28,7 @@ func BenchmarkRemote(b *testing.B) {
 	objects := map[string]job.Object{}
 	d, err := NewDesk(DeskOptions{Dir: b.TempDir(), Room: func() int64 { return 1 << 40 },
 		Grant: func(string) (Grant, error) {
-			return Grant{Live: true, BytesMax: 1 << 40, Objects: objects}, nil
+			return Grant{Jobs: one, BytesMax: 1 << 40, Objects: objects}, nil
 		},
 		Unknown: func([]string) []string { return nil },
 		Refused: func(_, _ string, err error) { b.Error(err) }})

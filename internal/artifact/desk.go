@@ -42,11 +42,12 @@ const (
 
 // Grant is what a node may do at a time: it follows from the jobs whose live attempts it works on.
 type Grant struct {
-	// Live: it runs a rank of a live attempt, and so may store objects. BytesMax bounds those to which
-	// no job refers yet.
-	Live     bool
+	// Jobs are those, of a node that works: it may store objects. BytesMax bounds those to which no
+	// job refers yet.
+	Jobs     []job.ID
 	BytesMax int64
-	// Objects are those that it may read, by name.
+	// Objects are those that it may read, by name. It may also read what other nodes have stored that
+	// work on the same Jobs: ranks share some objects before they are recorded, or without.
 	Objects map[string]job.Object
 	// Texts are those whose values in the cache it reaches, by their TextSum, with the owners of the
 	// jobs that have them: owners share nothing.
@@ -84,10 +85,17 @@ type Desk struct {
 	cache    *cache
 	nodes    map[string]*deskNode // by identity
 	uploads  map[string]*upload   // by their ids
+	stored   map[string]*stored   // objects that came of late, by name
 	requests int                  // that are being answered
 	memory   int64                // bytes of uploads in memory,
 	spooled  int64                // and in files
 	closed   bool
+}
+
+// stored is an object that nodes have stored, each for the jobs that it worked on.
+type stored struct {
+	o  job.Object
+	by map[*deskNode][]job.ID
 }
 
 // deskNode is what a desk knows of a node. The desk's lock guards what counts, looking the grant.
@@ -112,7 +120,8 @@ func NewDesk(o DeskOptions) (*Desk, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	d := &Desk{o: o, pause: grantPause, nodes: map[string]*deskNode{}, uploads: map[string]*upload{}}
+	d := &Desk{o: o, pause: grantPause, nodes: map[string]*deskNode{}, uploads: map[string]*upload{},
+		stored: map[string]*stored{}}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.wg.Go(d.sweepUploads)
 	return d, nil
@@ -237,7 +246,7 @@ func (d *Desk) refuse(n *deskNode, op string, err error) answer {
 func (d *Desk) get(ctx context.Context, n *deskNode, q request) ([]byte, error) {
 	ok, err := d.may(ctx, n, false, func(g Grant) bool {
 		o, ok := g.Objects[q.Object.Name]
-		return ok && o == q.Object && q.Chunk < chunks(o)
+		return (ok && o == q.Object || d.shares(q.Object, g.Jobs)) && q.Chunk < chunks(q.Object)
 	})
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func describe(t testing.TB, data []byte) job.Object {
 // another node goes on, and all are given up in time.
 func TestANodeCannotHoardUploads(t *testing.T) {
 	r := newRemote(t)
-	r.change(func() { r.grants["b"] = Grant{Live: true, BytesMax: 1 << 30} })
+	r.change(func() { r.grants["b"] = Grant{Jobs: one, BytesMax: 1 << 30} })
 	o := describe(t, []byte("x"))
 	o.Size = 1 << 30
 	taken := 0
@@ -141,7 +141,7 @@ func TestAFullDiskTakesNoUploads(t *testing.T) {
 func TestANodeStoresForItsJobs(t *testing.T) {
 	r := newRemote(t)
 	r.change(func() {
-		r.grants["a"], r.known = Grant{Live: true, BytesMax: 10}, map[string]bool{}
+		r.grants["a"], r.known = Grant{Jobs: one, BytesMax: 10}, map[string]bool{}
 	})
 	for i, data := range []string{"12345", "67890", "full"} {
 		_, err := r.node.Put(t.Context(), strings.NewReader(data))
@@ -165,9 +165,9 @@ func TestRemoteValues(t *testing.T) {
 	r := newRemote(t)
 	red, sea := TextSum("a red ball"), TextSum("the sea")
 	r.change(func() {
-		r.grants["a"] = Grant{Live: true, Texts: map[string]string{red: "k1"}}
-		r.grants["b"] = Grant{Live: true, Texts: map[string]string{red: "k1", sea: "k1"}}
-		r.grants["c"] = Grant{Live: true, Texts: map[string]string{red: "k2"}}
+		r.grants["a"] = Grant{Jobs: one, Texts: map[string]string{red: "k1"}}
+		r.grants["b"] = Grant{Jobs: one, Texts: map[string]string{red: "k1", sea: "k1"}}
+		r.grants["c"] = Grant{Jobs: one, Texts: map[string]string{red: "k2"}}
 	})
 	a, b, c := r.as("a"), r.as("b"), r.as("c")
 	value := bytes.Repeat([]byte("embeds"), chunkBytes)
@@ -206,7 +206,7 @@ func FuzzDesk(f *testing.F) {
 		[]byte(nil))
 	f.Add(OpGet, `{"key":"k","text":"`+sum+`","chunk":-1}`, []byte(nil))
 	d, err := NewDesk(DeskOptions{Dir: f.TempDir(), Room: func() int64 { return 1 << 40 },
-		Grant:   func(string) (Grant, error) { return Grant{Live: true, BytesMax: 1 << 40}, nil },
+		Grant:   func(string) (Grant, error) { return Grant{Jobs: one, BytesMax: 1 << 40}, nil },
 		Refused: func(string, string, error) {}})
 	if err != nil {
 		f.Fatal(err)

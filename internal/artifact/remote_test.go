@@ -37,10 +37,13 @@ type remote struct {
 	now     time.Time
 }
 
+// one is what a node works on.
+var one = []job.ID{"video_1"}
+
 func newRemote(t *testing.T) *remote {
 	t.Helper()
 	r := &remote{t: t, nc: serve(t), room: 1 << 40, now: time.Now(), grants: map[string]Grant{
-		"a": {Live: true, BytesMax: 1 << 40, Objects: map[string]job.Object{}}}}
+		"a": {Jobs: one, BytesMax: 1 << 40, Objects: map[string]job.Object{}}}}
 	s, err := Open(t.Context(), r.nc, "objects", Options{Once: true})
 	if err != nil {
 		t.Fatal(err)
@@ -185,6 +188,32 @@ func TestANodeReadsWhatItsJobsHave(t *testing.T) {
 		if !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// TestRanksShareWhatTheyStore reads what another node has stored for the same job, which is not
+// recorded, and for another job. Only the latest objects are shared.
+func TestRanksShareWhatTheyStore(t *testing.T) {
+	r := newRemote(t)
+	r.change(func() {
+		r.grants["b"] = Grant{Jobs: []job.ID{"video_0", "video_1"}}
+		r.grants["c"] = Grant{Jobs: []job.ID{"video_2"}}
+	})
+	o := put(t, r.node, []byte("latents"))
+	if got, err := get(r.as("b"), o); err != nil || string(got) != "latents" {
+		t.Errorf("a rank of the same job: %q, %v", got, err)
+	}
+	if _, err := get(r.as("c"), o); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a rank of another job: %v", err)
+	}
+	if !r.desk.Stored("a", o.Name) || r.desk.Stored("b", o.Name) || r.desk.Stored("x", o.Name) {
+		t.Error("who has stored it is not known")
+	}
+	for i := range nodeRecent {
+		put(t, r.node, []byte{byte(i)})
+	}
+	if _, err := get(r.as("b"), o); !errors.Is(err, ErrNotFound) || len(r.desk.stored) != nodeRecent {
+		t.Errorf("%d objects later: %v; %d are known", nodeRecent, err, len(r.desk.stored))
 	}
 }
 

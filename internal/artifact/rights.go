@@ -45,17 +45,22 @@ func (d *Desk) may(ctx context.Context, n *deskNode, fresh bool, ok func(Grant) 
 	return ok(g), nil
 }
 
-// mayStore returns an error unless the node may store what a put describes.
-func (d *Desk) mayStore(ctx context.Context, n *deskNode, q request, op string) error {
+// mayStore returns an error unless the node may store what a put describes, and the jobs for which
+// it does.
+func (d *Desk) mayStore(ctx context.Context, n *deskNode, q request, op string,
+) (jobs []job.ID, err error) {
 	if q.Key != "" {
 		_, err := d.boundKey(ctx, n, op, q)
-		return err
+		return nil, err
 	}
-	ok, err := d.may(ctx, n, op == OpEnd, func(g Grant) bool { return g.Live })
+	ok, err := d.may(ctx, n, op == OpEnd, func(g Grant) bool {
+		jobs = g.Jobs
+		return len(jobs) > 0
+	})
 	if err == nil && !ok {
 		err = fmt.Errorf("%w: the node works on no live attempt", ErrRefused)
 	}
-	return err
+	return jobs, err
 }
 
 // mayKeep returns an error if a node has stored too much already to which no job refers. An honest
@@ -106,19 +111,55 @@ func (d *Desk) mayKeep(n *deskNode, q request) error {
 	return nil
 }
 
-// keep notes that the node has stored an object; the caller holds the desk's lock.
-func (n *deskNode) keep(o job.Object) {
+// note takes down that a node has stored an object; the caller holds the desk's lock.
+func (d *Desk) note(n *deskNode, o job.Object, jobs []job.ID) {
 	n.kept[o.Name] = o.Size
-	n.recent = append(n.recent, o.Name)
-	n.recent = n.recent[max(0, len(n.recent)-nodeRecent):]
+	s := d.stored[o.Name]
+	if s == nil {
+		s = &stored{o: o, by: map[*deskNode][]job.ID{}}
+		d.stored[o.Name] = s
+	}
+	if s.by[n] == nil {
+		n.recent = append(n.recent, o.Name)
+	}
+	s.by[n] = jobs
+	if len(n.recent) <= nodeRecent {
+		return
+	}
+
+	// The node has had time to report the first ones.
+	oldest := n.recent[0]
+	n.recent = n.recent[1:]
+	delete(d.stored[oldest].by, n)
+	if len(d.stored[oldest].by) == 0 {
+		delete(d.stored, oldest)
+	}
 }
 
 // Stored reports whether a node has stored the object of a name here, of late: it had its bytes.
 func (d *Desk) Stored(identity, name string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := d.nodes[identity]
-	return n != nil && slices.Contains(n.recent, name)
+	s := d.stored[name]
+	return s != nil && s.by[d.nodes[identity]] != nil
+}
+
+// shares reports whether a node has stored an object of late for one of some jobs.
+func (d *Desk) shares(o job.Object, jobs []job.ID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.stored[o.Name]
+	if s == nil || s.o != o {
+		return false
+	}
+	for _, of := range s.by {
+		for _, id := range of {
+			if slices.Contains(jobs, id) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // boundKey returns the name of a value in the cache. It is made of the owner of the node's job and

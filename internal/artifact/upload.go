@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/disk"
+	"github.com/longtake/longtake/internal/job"
 )
 
 // An upload goes through three states. It is open from its put on and takes chunks, each once and
@@ -42,7 +43,7 @@ type upload struct {
 // begin takes a put, and returns the id of the upload. Nothing is taken of memory or the disk
 // before there is room for all of it, whatever size the node has named.
 func (d *Desk) begin(ctx context.Context, n *deskNode, q request) (string, error) {
-	if err := d.mayStore(ctx, n, q, OpPut); err != nil {
+	if _, err := d.mayStore(ctx, n, q, OpPut); err != nil {
 		return "", err
 	}
 	if err := d.mayKeep(n, q); err != nil {
@@ -150,9 +151,10 @@ func (d *Desk) roomFor(u *upload, n int64) error {
 // end begins to store an upload that is here, and answers how that went or that it goes on. The
 // node's rights are looked up once more: its attempt may be over since it began.
 func (d *Desk) end(ctx context.Context, n *deskNode, q request) answer {
+	var jobs []job.ID
 	u, err := d.find(n, q.Upload)
 	if err == nil {
-		err = d.mayStore(ctx, n, u.q, OpEnd)
+		jobs, err = d.mayStore(ctx, n, u.q, OpEnd)
 	}
 	if err != nil {
 		return d.refuse(n, OpEnd, err)
@@ -164,7 +166,7 @@ func (d *Desk) end(ctx context.Context, n *deskNode, q request) answer {
 		err = fmt.Errorf("%w: %d chunks have not come", ErrRefused, u.left)
 	} else if u.ended == nil {
 		u.ended = make(chan struct{})
-		d.wg.Go(func() { d.keep(u) })
+		d.wg.Go(func() { d.keep(u, jobs) })
 	}
 	ended := u.ended
 	u.touched = d.o.Now()
@@ -206,7 +208,7 @@ func (d *Desk) outcome(u *upload) answer {
 
 // keep stores an upload, on a goroutine of its own since that may take longer than a request, and
 // lets go of its bytes unless that may be tried again.
-func (d *Desk) keep(u *upload) {
+func (d *Desk) keep(u *upload, jobs []job.ID) {
 	ctx, cancel := context.WithTimeout(d.ctx, u.limit())
 	defer cancel()
 	err := d.put(ctx, u)
@@ -214,7 +216,7 @@ func (d *Desk) keep(u *upload) {
 		d.mu.Lock()
 		d.release(u)
 		if err == nil && u.q.Key == "" {
-			u.n.keep(u.q.Object)
+			d.note(u.n, u.q.Object, jobs)
 		}
 		d.mu.Unlock()
 	}

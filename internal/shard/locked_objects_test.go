@@ -27,32 +27,9 @@ func TestAClipOfALockedCluster(t *testing.T) {
 		t.Fatalf("the open cluster's job is %s: %s", want.State, want.Error)
 	}
 
-	ca := pkitest.NewTestAuthority(t, "here")
-	c, err := coord.Start(t.Context(), coord.Config{ID: "c1", Data: t.TempDir(),
-		Timing:   coord.Timing{HungAfter: 2 * patience},
-		NATS:     coord.NATSConfig{Listen: "127.0.0.1:0"},
-		Identity: ca.Identity(t, pki.RoleCoordinator, "c1")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &cluster{t: t, c: c, thaw: make(chan struct{})}
-	t.Cleanup(func() {
-		for _, s := range k.shards {
-			s.Close()
-		}
-		c.Close()
-	})
-	plane := inMemory()
-	add := func(i int) {
-		name := fmt.Sprintf("gpu-%d", i)
-		k.addWith(name, plane(i), func(cfg *Config) {
-			cfg.ControlOptions, cfg.Control = nil, c.ClientURL()
-			cfg.Identity = ca.Identity(t, pki.RoleShard, name)
-			cfg.Texts = &engine.TextCache{} // none knows what another one has encoded
-		})
-	}
-	add(0)
-	add(1)
+	k, add := lockedShards(t, inMemory(), nil)
+	add()
+	add()
 
 	k.gate.hold(5)
 	id := k.create(r)
@@ -62,7 +39,7 @@ func TestAClipOfALockedCluster(t *testing.T) {
 	}
 	k.shards[0].Close()
 	k.gate.open()
-	add(2)
+	add()
 	v = k.await(id, never)
 	if v.State != job.Completed || v.Result.LatentsSHA256 != want.Result.LatentsSHA256 ||
 		v.Result.Video != want.Result.Video {
@@ -72,8 +49,58 @@ func TestAClipOfALockedCluster(t *testing.T) {
 	if v.Plan.Resume.Step == 0 {
 		t.Error("nothing was taken from a checkpoint")
 	}
-	if n := cachedTexts(t, c); n < 2 {
+	if n := cachedTexts(t, k.c); n < 2 {
 		t.Errorf("%d texts are kept", n)
+	}
+}
+
+// TestRanksOfALockedClusterShareLatents has several ranks decode a clip of which nothing is
+// recorded: they read the latents that rank 0 has stored.
+func TestRanksOfALockedClusterShareLatents(t *testing.T) {
+	k, add := lockedShards(t, ownServers, new(0))
+	for range 4 {
+		add()
+	}
+	decoding := 0
+	v := k.await(k.create(request(5, 2, 0, job.Mesh{CFG: 2, Ulysses: 2})), func(v coord.View) bool {
+		decoding = max(decoding, v.Progress.Ranks)
+		return false
+	})
+	if v.State != job.Completed || decoding == 1 || len(v.Losses) > 0 {
+		t.Errorf("the job is %s (%s), decoded by %d ranks; lost: %+v", v.State, v.Error, decoding,
+			v.Losses)
+	}
+}
+
+// lockedShards is a locked cluster whose shards come with add; every is how many steps lie between
+// checkpoints.
+func lockedShards(t *testing.T, plane func(int) DataPlane, every *int) (k *cluster, add func()) {
+	t.Helper()
+	ca := pkitest.NewTestAuthority(t, "here")
+	c, err := coord.Start(t.Context(), coord.Config{ID: "c1", Data: t.TempDir(),
+		Timing:          coord.Timing{HungAfter: 2 * patience},
+		NATS:            coord.NATSConfig{Listen: "127.0.0.1:0"},
+		Identity:        ca.Identity(t, pki.RoleCoordinator, "c1"),
+		CheckpointEvery: every})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k = &cluster{t: t, c: c, thaw: make(chan struct{})}
+	t.Cleanup(func() {
+		for _, s := range k.shards {
+			s.Close()
+		}
+		c.Close()
+	})
+	return k, func() {
+		t.Helper()
+		i := len(k.shards)
+		name := fmt.Sprintf("gpu-%d", i)
+		k.addWith(name, plane(i), func(cfg *Config) {
+			cfg.ControlOptions, cfg.Control = nil, c.ClientURL()
+			cfg.Identity = ca.Identity(t, pki.RoleShard, name)
+			cfg.Texts = &engine.TextCache{} // none knows what another one has encoded
+		})
 	}
 }
 

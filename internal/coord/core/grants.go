@@ -99,7 +99,7 @@ func refers(r job.Record, name string) bool {
 // grantJob adds what the ranks of a job may do. A rank that starts late reads the checkpoint of its
 // plan, though the job may have a newer one.
 func grantJob(g *artifact.Grant, r job.Record) {
-	g.Live = true
+	g.Jobs = append(g.Jobs, r.ID)
 	all := append(objects(r), r.Checkpoint.Object, r.Before.Object, r.Plan.Resume.Object)
 
 	for _, o := range r.Parts {
