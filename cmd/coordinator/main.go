@@ -80,7 +80,7 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		"version", daemon.Version, "local-key", localKey)
 
 	served.Service, served.Metrics, served.Log = c, c.Metrics(), log
-	served.Insecure = v.Insecure()
+	served.Insecure, served.Identity = v.Insecure(), cfg.Identity
 	served.Hosts = api.Hosts(v.Strings("http.hosts"), v.String("http.listen"), cfg.HTTP)
 	h := api.New(served)
 

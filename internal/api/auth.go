@@ -175,6 +175,10 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, want access.Scope
 	p, err := s.identify(r)
 	var no *refusal
 	if errors.As(err, &no) {
+		away := s.service.Leading(r.Context())
+		if away != nil && isUnknown(err) && want != access.Metrics {
+			return p, away // the leader may know a key that was just made
+		}
 		return p, s.refuse(w, r, no)
 	}
 

@@ -66,5 +66,6 @@
 // list them.
 //
 // What OpenAI's object has no field for is under "longtake". A follower answers with a redirect
-// (307) to the leader.
+// (307) to the leader; in a locked cluster it sends the request on (forward.go), as clients take no
+// key along to another host.
 package api

@@ -180,6 +180,7 @@ func (s *server) mux(routes []route) http.Handler {
 	mux.HandleFunc("/", s.wrap(route{path: "/", f: noRoute, scope: anyKey}))
 	// The path is changed in a copy: what the log shows is what was asked for.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = s.receivedFrom(r)
 		if p := r.URL.Path; len(p) > 1 && strings.HasSuffix(p, "/") {
 			r = r.Clone(r.Context())
 			r.URL.Path, r.URL.RawPath = strings.TrimSuffix(p, "/"), strings.TrimSuffix(r.URL.RawPath, "/")
@@ -210,16 +211,24 @@ func (s *server) wrap(rt route) http.HandlerFunc {
 			w.Header().Set("Connection", "close")
 		}
 
-		// Who is not let in takes no place.
-		who, err := s.admit(out, r, rt.scope)
-		if err == nil {
+		// Who is not let in takes no place. What the leader answers, the leader judges.
+		var err error
+		to := s.elsewhere(rt, label, r)
+		if to == nil {
+			who, err = s.admit(out, r, rt.scope)
+		}
+		if err == nil && to == nil {
 			err = s.takeRate(who)
 		}
 		if err == nil {
 			var leave func()
 			if leave, err = s.enter(rt, r, spare); err == nil {
 				defer leave()
-				err = rt.f(out, as(r, who))
+				if to != nil {
+					s.forward.sendOn(out, r, to)
+				} else {
+					err = rt.f(out, as(r, who))
+				}
 			}
 		}
 
@@ -229,7 +238,7 @@ func (s *server) wrap(rt route) http.HandlerFunc {
 				"path", r.URL.Path, "error", err)
 			// Most of what the client still sends is read, so that it reads the answer, too.
 			in.linger()
-			fail(out, r, err)
+			fail(out, r, s.stay(err))
 		}
 	}
 }

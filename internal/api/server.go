@@ -16,6 +16,7 @@ import (
 	"github.com/longtake/longtake/internal/api/source"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/pki"
 )
 
 // Config is what the API serves.
@@ -39,6 +40,9 @@ type Config struct {
 
 	// Auth says who may use it.
 	Auth Auth
+	// Identity is what this coordinator shows to the leader, to which it sends requests on; nil: it
+	// sends clients there, by redirects.
+	Identity *pki.Identity
 
 	Clients
 }
@@ -52,6 +56,7 @@ type server struct {
 	auth    Auth
 	// Those who were not let in, by address.
 	failures *failures
+	forward  *forwarder // nil: by redirects
 	rates    rates
 
 	// Places of requests at once, by routeKind. A request with a body takes one of bodies instead of
@@ -88,7 +93,7 @@ func New(c Config) http.Handler {
 // newServer returns the server of a coordinator, without the guard around it: New adds that.
 func newServer(c Config) *server {
 	s := &server{service: c.Service, log: c.Log, metrics: newHTTPMetrics(c.Metrics),
-		auth: c.Auth, failures: newFailures(time.Now),
+		auth: c.Auth, failures: newFailures(time.Now), forward: newForwarder(c.Identity),
 		brief: make(chan struct{}, requestsMax), bodies: make(chan struct{}, bodiesMax),
 		streams: make(chan struct{}, streamsMax), loads: make(chan struct{}, loadsMax),
 		inputs: make(chan struct{}, inputsMax), snapshots: make(chan struct{}, 1),

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/freeport"
 	"github.com/longtake/longtake/internal/job"
 )
@@ -137,6 +138,13 @@ func TestMembersComeAndGo(t *testing.T) {
 	untilState(t, lead, id, job.Completed)
 	f.leave()
 
+	var key string
+	eventually(t, "a key is made", func() (ok bool) { // once all are known to be of this version
+		_, text, err := lead.CreateKey(ctx, access.Key{Name: "a", Scopes: access.AllScopes})
+		key = text
+		return err == nil
+	})
+
 	cfg := member(t.TempDir(), "c3", addrs)
 	cfg.Raft.Join = true
 	fourth := start(t, cfg)
@@ -163,6 +171,9 @@ func TestMembersComeAndGo(t *testing.T) {
 	var e *NotLeaderError
 	if _, err := lead.Get(ctx, id); !errors.As(err, &e) || e.HTTP != "http://added" {
 		t.Errorf("the old leader says %v", err)
+	}
+	if p, err := fourth.Admit(ctx, key); err != nil || p.Name != "a" {
+		t.Errorf("the new leader knows the key: %+v, %v", p, err)
 	}
 	if v, err := fourth.Get(ctx, id); err != nil || v.State != job.Completed {
 		t.Errorf("%+v, %v", v, err)
