@@ -83,7 +83,7 @@ test-long: ## tests that take minutes: whole clips, many jobs, memory over time
 sim: ## simulate SEEDS clusters (default 100000), each from a seed of its own
 	SIM_SEEDS=$(or $(SEEDS),100000) $(GO) test ./internal/sim -count=1 -timeout 24h -v -run 'ClustersSurvive'
 
-chaos: ## three coordinators and five shards as processes, on which things go wrong for DURATION (default 15m); fills docs/reliability.md
+chaos: ## a locked cluster of three coordinators and five shards, as processes, on which things go wrong for DURATION (default 15m); fills docs/reliability.md
 	LONGTAKE_CHAOS=$(or $(DURATION),15m) LONGTAKE_CHAOS_SEED=$(or $(SEED),1) LONGTAKE_CHAOS_REPORT=docs/reliability.md \
 	  $(GO) test ./cmd/longtake -count=1 -timeout 24h -v -run TestChaos
 

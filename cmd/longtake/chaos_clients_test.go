@@ -36,7 +36,7 @@ var chaosHTTP = &http.Client{Timeout: 10 * time.Second}
 func (c *chaos) call(method, path, key, body string) (b []byte, err error) {
 	for _, i := range rand.Perm(len(c.coords)) {
 		var req *http.Request
-		req, err = http.NewRequest(method, "http://"+c.coords[i].http+path, strings.NewReader(body))
+		req, err = http.NewRequest(method, c.lock.url(c.coords[i].http)+path, strings.NewReader(body))
 		if err != nil {
 			return nil, err
 		}
@@ -44,9 +44,9 @@ func (c *chaos) call(method, path, key, body string) (b []byte, err error) {
 			req.Header.Set("Content-Type", "application/json")
 			req.Header.Set("Idempotency-Key", key)
 		}
-		req.Header.Set("Authorization", "Bearer "+localKey())
+		req.Header.Set("Authorization", c.lock.bearer())
 		var resp *http.Response
-		if resp, err = chaosHTTP.Do(req); err != nil {
+		if resp, err = c.lock.client().Do(req); err != nil {
 			continue
 		}
 		b, err = io.ReadAll(resp.Body)

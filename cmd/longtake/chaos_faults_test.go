@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/longtake/longtake/internal/wire"
@@ -39,6 +38,10 @@ func (c *chaos) disturb(end time.Time) {
 		{"entry of a coordinator's log damaged", c.damageEntry},
 		{"coordinator's clock set by up to two hours", c.moveClock},
 		{"coordinator's disk full", c.fillCoordinator},
+	}
+	if c.lock != nil {
+		kinds = append(kinds, fault{"every certificate renewed", func() { c.lock.renew(c.t) }},
+			fault{"the CA replaced", func() { c.lock.replace(c.t, time.Second) }})
 	}
 	if c.bigDisks {
 		kinds = slices.DeleteFunc(kinds, func(k fault) bool { return k.name == "coordinator's disk full" })
@@ -154,7 +157,7 @@ func (c *chaos) spoil() {
 	ctx, cancel := context.WithTimeout(c.t.Context(), 5*time.Second)
 	defer cancel()
 	for _, p := range c.coords {
-		nc, err := nats.Connect("nats://" + p.nats)
+		nc, err := c.lock.stolen(p.nats)
 		if err != nil {
 			continue
 		}

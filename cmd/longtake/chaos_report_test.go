@@ -18,8 +18,12 @@ const reportMark = "<!-- made by make chaos -->"
 // report prints the counts, and puts them into a file where that is asked for.
 func (c *chaos) report(length time.Duration, seed uint64) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%v, seed %d, three coordinators, five shards that have all models.\n\n", length,
-		seed)
+	locked := "locked"
+	if c.lock == nil {
+		locked = "open"
+	}
+	fmt.Fprintf(&b, "%v, seed %d, a %s cluster of three coordinators and five shards that have all "+
+		"models.\n\n", length, seed, locked)
 	fmt.Fprintf(&b, "| What went wrong | Times |\n|---|---|\n")
 	for _, n := range slices.Sorted(maps.Keys(c.faults)) {
 		fmt.Fprintf(&b, "| %s | %d |\n", n, c.faults[n])

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/freeport"
+	"github.com/longtake/longtake/internal/pki"
 )
 
 const (
@@ -35,6 +36,7 @@ type chaos struct {
 	commands int  // that coordinators read; 0: all
 
 	shardCount int // 0: five
+	lock       *lock
 	coords     []*coordinatorProc
 	shards     []*shardProc
 	models     []string // flags of a shard
@@ -65,7 +67,8 @@ type shardProc struct {
 // TestChaos runs three coordinators and five shards and lets things go wrong, one after the other,
 // while clips are made: every clip that was accepted is delivered once, with the right bytes.
 // LONGTAKE_CHAOS says for how long (a minute), LONGTAKE_CHAOS_SEED in which order (1), and
-// LONGTAKE_CHAOS_REPORT into which file the counts go.
+// LONGTAKE_CHAOS_REPORT into which file the counts go. The cluster is locked, unless
+// LONGTAKE_CHAOS_OPEN is set.
 func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute of real processes")
@@ -83,6 +86,9 @@ func TestChaos(t *testing.T) {
 		faults: map[string]int{}, accepted: map[string]int{}}
 	c.stats.kinds = map[string]int{}
 	c.reference()
+	if os.Getenv("LONGTAKE_CHAOS_OPEN") == "" {
+		c.lock = newLock(t)
+	}
 	c.startAll()
 	end := time.Now().Add(length)
 	var clients sync.WaitGroup
@@ -123,13 +129,14 @@ func (c *chaos) startAll() {
 			}
 		}
 		c.coords = append(c.coords, p)
-		peers = append(peers, fmt.Sprintf("c%d@%s=http://%s", i, raft[i], p.http))
+		peers = append(peers, fmt.Sprintf("c%d@%s=%s", i, raft[i], c.lock.url(p.http)))
 	}
 	for i, p := range c.coords {
 		p.args = []string{"--id", fmt.Sprintf("c%d", i), "--data", p.data, "--http-listen", p.http,
 			"--nats-listen", p.nats, "--nats-private", "--nats-routes", routes[i], "--nats-peers",
 			"nats-route://" + strings.Join(routes, ",nats-route://"), "--raft-listen", raft[i],
 			"--raft-peers", strings.Join(peers, ",")}
+		p.args = append(p.args, c.lock.flags(c.t, pki.RoleCoordinator, fmt.Sprintf("c%d", i))...)
 		p.d = c.b.start(c.t, "coordinator", p.args...)
 	}
 	n := cmp.Or(c.shardCount, 5)
@@ -157,6 +164,7 @@ func (c *chaos) addShard(name string) {
 		s.args = append(s.args, "--data-transport", "direct", "--data-direct-addr", addrs[1],
 			"--data-direct-advertise", s.direct.addr(), "--data-direct-connections", "2")
 	}
+	s.args = append(s.args, c.lock.flags(c.t, pki.RoleShard, name)...)
 	s.d = c.b.start(c.t, "shard", s.args...)
 	c.shards = append(c.shards, s)
 }
@@ -177,7 +185,7 @@ func (c *chaos) leader() (p *coordinatorProc) {
 // ready counts the coordinators that serve.
 func (c *chaos) ready() (n int) {
 	for _, p := range c.coords {
-		resp, err := chaosHTTP.Get("http://" + p.http + "/readyz")
+		resp, err := c.lock.client().Get(c.lock.url(p.http) + "/readyz")
 		if err != nil {
 			continue
 		}
