@@ -22,4 +22,11 @@
 //
 // Every message about a job names the attempt that it is about, and is refused if that attempt is
 // not live any more.
+//
+// # In a locked cluster
+//
+// Subjects carry the identity of the node, the name in its certificate, and NATS lets nobody use
+// those of others ([Said], [SubjectStart], [ShardSubjects]). A node id is of one identity ([Owns]),
+// and what a message says of its node counts only where that is the identity of the subject. Nodes
+// do not order each other: a Probe goes to the leader ([SubjectMeasure]), which passes it on.
 package wire
