@@ -151,7 +151,9 @@ func read(v *config.Values) (coord.Config, error) {
 
 	peers, err := readPeers("raft.peers", v.Strings("raft.peers"))
 	c.Raft.Peers = peers
-	return c, errors.Join(coord.ReadStorage(v, &c.Limits), err)
+	sheet, badSheet := coord.ReadPricing(v)
+	c.Pricing = sheet
+	return c, errors.Join(coord.ReadStorage(v, &c.Limits), badSheet, err)
 }
 
 // readPeers reads coordinators as they are written in settings and in --peers; name is what to call

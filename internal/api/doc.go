@@ -39,6 +39,7 @@
 //	DELETE /v1/teams/{name}         take it away
 //	GET    /v1/audit                entries of the audit log (from, to, actor, action), a line each
 //	GET    /v1/audit/status         where it stands on this coordinator
+//	GET    /v1/usage                what jobs have used and cost (by, from, to, format=csv)
 //	GET    /v1/models, /v1/models/{id}, /v1/nodes, /v1/cluster
 //	GET    /livez, /readyz (also /health), /metrics
 //

@@ -74,6 +74,8 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		{"POST", "/v1/videos/generations", noRoute, brief, access.VideosWrite},
 		{"GET", "/v1/videos/{id}/events", s.events, stream, access.VideosRead},
 
+		{"GET", "/v1/usage", s.usage, load, access.VideosRead},
+
 		// Models, in OpenAI's shape. A name may have slashes, as those of Hugging Face do.
 		{"GET", "/v1/models", s.models, brief, anyKey},
 		{"GET", "/v1/models/{id...}", s.getModel, brief, anyKey},

@@ -83,6 +83,7 @@ func details(v coord.View) schema.Details {
 	if v.State == job.Completed {
 		d.Result = &v.Result
 	}
+	d.Usage, d.Cost = usageOf(v), costOf(v.Bill)
 	return d
 }
 

@@ -60,10 +60,15 @@ func jobList() *cobra.Command {
 			return terminal.Lines(out, l.Data)
 		}
 
-		err = terminal.Table(out, "ID\tSTATE\tSIZE\tFRAMES\tCREATED\tPROMPT", func(w io.Writer) {
+		head, cost := "ID\tSTATE\tSIZE\tFRAMES\tCREATED\tPROMPT", noCost
+		if slices.ContainsFunc(l.Data, func(v schema.Video) bool { return v.Details.Cost != nil }) {
+			head, cost = "ID\tSTATE\tSIZE\tFRAMES\tCOST\tCREATED\tPROMPT", costColumn
+		}
+		err = terminal.Table(out, head, func(w io.Writer) {
 			for _, v := range l.Data {
-				terminal.Printf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", v.ID, stateText(v), v.Size,
-					v.Details.Spec.Frames, v.Details.Created.Local().Format(time.DateTime), short(v.Prompt))
+				terminal.Printf(w, "%s\t%s\t%s\t%d\t%s%s\t%s\n", v.ID, stateText(v), v.Size,
+					v.Details.Spec.Frames, cost(v),
+					v.Details.Created.Local().Format(time.DateTime), short(v.Prompt))
 			}
 		})
 
@@ -158,6 +163,7 @@ func printVideo(w io.Writer, v schema.Video, js bool) error {
 		line("owner", "%s", d.Owner)
 	}
 	printWork(line, v)
+	printCost(line, d)
 	line("created", "%s", d.Created.Local().Format(time.DateTime))
 	if !d.Finished.IsZero() {
 		line("finished", "%s", d.Finished.Local().Format(time.DateTime))

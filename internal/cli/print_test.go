@@ -117,6 +117,7 @@ func hostile(t *testing.T, fails bool) string {
 	answer("/v1/teams/{do...}", func(*http.Request) any { return evilValue[schema.Team]() })
 	answer("/v1/audit", func(*http.Request) any { return evilValue[audit.Entry]() })
 	answer("/v1/audit/status", func(*http.Request) any { return evilValue[schema.AuditStatus]() })
+	answer("GET /v1/usage", func(*http.Request) any { return evilValue[schema.UsageList]() })
 	answer("/v1/cluster", func(*http.Request) any { return evilValue[schema.Status]() })
 	answer("/v1/cluster/{do...}", func(*http.Request) any { return evilValue[schema.Status]() })
 	mux.HandleFunc("GET /v1/videos/{id}/events", func(w http.ResponseWriter, r *http.Request) {
@@ -146,6 +147,7 @@ var serverCommands = map[string][]string{
 	"longtake job retry":                {"job_1"},
 	"longtake job delete":               {"job_1"},
 	"longtake node list":                {},
+	"longtake usage":                    {},
 	"longtake model list":               {},
 	"longtake node status":              {evil},
 	"longtake node drain":               {evil},
@@ -177,7 +179,8 @@ var serverCommands = map[string][]string{
 var localCommands = map[string]bool{"longtake up": true, "longtake plan": true,
 	"longtake config show": true, "longtake bench run": true, "longtake bench engine": true,
 	"longtake bench gpu": true, "longtake model verify": true, "longtake version": true,
-	"longtake model inspect": true, "longtake model convert": true}
+	"longtake model inspect": true, "longtake model convert": true,
+	"longtake pricing check": true}
 
 // leaves lists every command that does something.
 func leaves(cmd *cobra.Command) []string {

@@ -39,7 +39,8 @@ func Longtake() *cobra.Command {
 	config.Client().Define(root.PersistentFlags())
 	return group(root, generateCommand(), upCommand(), jobCommand(), nodeCommand(), clusterCommand(),
 		keyCommand(), teamCommand(), quotaCommand(),
-		planCommand(), modelCommand(), benchCommand(), configCommand(), auditCommand(),
+		planCommand(), pricingCommand(), usageCommand(), modelCommand(), benchCommand(),
+		configCommand(), auditCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: daemon.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) {
 				terminal.Printf(cmd.OutOrStdout(), "%s\n",

@@ -44,6 +44,11 @@ var requestTime = Setting{Key: "limits.request-time", Default: 24 * time.Hour, U
 	"a clip may be predicted to take: longer ones are refused, unless the request says force; " +
 	"0s: no limit"}
 
+// pricing is what clips cost.
+var pricing = Setting{Key: "pricing", Default: "", Usage: "YAML file with the prices of device " +
+	"time and models, the same on all coordinators: see longtake pricing check (default: clips cost " +
+	"nothing)"}
+
 // storage bounds what jobs take of the disk, while they run and afterwards.
 var storage = Settings{
 	{Key: "limits.disk", Default: Bytes(0), Usage: "what stored clips and checkpoints may take of " +
@@ -90,6 +95,7 @@ func Coordinator() Settings {
 		requestTime,
 		{Key: "limits.request-tokens", Default: 1 << 25, Usage: "tokens that a clip may have in all; " +
 			"longtake plan says how many it has"},
+		pricing,
 
 		// How attempts are protected and watched.
 		{Key: "checkpoint.every-steps", Default: 1, Usage: "denoising steps between checkpoints, from " +
@@ -211,6 +217,7 @@ func Local() Settings {
 		experts,
 		{Key: "transport", Default: "nats", Usage: "how shards exchange activations: nats or mem"},
 		requestTime,
+		pricing,
 	}, Devices()...)
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/longtake/longtake/internal/disk"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/pki"
+	"github.com/longtake/longtake/internal/price"
 )
 
 // Config says how a coordinator runs. Zero fields take defaults.
@@ -34,7 +35,9 @@ type Config struct {
 	// between previews, which come with checkpoints. nil: 1; 0: there are none.
 	CheckpointEvery *int
 	PreviewEvery    *int
-	Log             *slog.Logger // default: discarded
+	// Pricing is what clips cost; nil: nothing.
+	Pricing *price.Sheet
+	Log     *slog.Logger // default: discarded
 	// Commands is less than core.CommandVersion in tests of upgrades: it makes this a coordinator of
 	// an earlier program, as far as Raft's log goes.
 	Commands int
@@ -112,7 +115,8 @@ func (c *Config) core() core.Config {
 		Locked:          c.Identity != nil,
 		CheckpointEvery: *c.CheckpointEvery, PreviewEvery: *c.PreviewEvery, LeaseLeast: c.leaseLeast,
 		Commands: c.Commands, Admin: c.Admin, Prompts: c.Audit.Prompts,
-		Log: c.Log, Now: c.Now, Clock: c.Clock}
+		Pricing: c.Pricing,
+		Log:     c.Log, Now: c.Now, Clock: c.Clock}
 }
 
 // alone reports whether this is the only coordinator. It then needs no TCP for Raft, no NATS routes

@@ -189,6 +189,9 @@ var (
 	nodeForged = prometheus.NewDesc("longtake_node_forged_frames",
 		"Frames of activations that each node has dropped since the key of their attempt did not open "+
 			"them, on the leader.", []string{"node", "name"}, nil)
+	nodeTime = prometheus.NewDesc("longtake_node_device_seconds",
+		"Device time of each node's ranks since its start, by its own account, on the leader.",
+		[]string{"node", "name"}, nil)
 	nodeBusy = prometheus.NewDesc("longtake_node_busy",
 		"1 if the node works on a job, else 0, on the leader.", []string{"node", "name"}, nil)
 )
@@ -199,7 +202,7 @@ type nodeMetrics struct{ c *Coordinator }
 // Describe implements prometheus.Collector.
 func (m *nodeMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{nodesInState, nodeSeen, nodeMemory, nodeBusy, nodeSent,
-		nodeResent, nodeReconnects, nodeForged} {
+		nodeResent, nodeReconnects, nodeForged, nodeTime} {
 		out <- d
 	}
 }
@@ -226,6 +229,7 @@ func (m *nodeMetrics) Collect(out chan<- prometheus.Metric) {
 		send(nodeResent, float64(n.Sent.Resent), id, name)
 		send(nodeReconnects, float64(n.Sent.Reconnects), id, name)
 		send(nodeForged, float64(n.Sent.Forged), id, name)
+		send(nodeTime, n.DeviceSeconds, id, name)
 		busy := 0.
 		if n.Job != "" {
 			busy = 1

@@ -40,6 +40,8 @@ type metrics struct {
 	detection prometheus.Histogram
 	recovery  prometheus.Histogram
 
+	used usageMetrics
+
 	// Checkpoints that became durable.
 	checkpoints, checkpointBytes prometheus.Counter
 	checkpointTime               prometheus.Histogram
@@ -108,6 +110,7 @@ func newMetrics(c *Coordinator) *metrics {
 	m.registry.MustRegister(m.finished, m.stage, m.step, m.duration, m.waited, m.commit, m.exchanged,
 		m.resent, m.nodesLost, m.stale, m.refused, m.checkpoints, m.checkpointBytes, m.setbacks,
 		m.redone, m.detection, m.recovery, m.checkpointTime)
+	m.used = newUsageMetrics(m.registry)
 	m.registry.MustRegister(gauges(c)...)
 	m.registry.MustRegister(&nodeMetrics{c}, &modelMetrics{c}, &teamMetrics{c},
 		buildInfo(c.cfg.Version),

@@ -22,6 +22,7 @@ type Service interface {
 	Access
 	Quotas
 	Audits
+	Accounting
 }
 
 // Jobs creates jobs, follows them and reads their results.

@@ -1,6 +1,10 @@
 package coord
 
-import "github.com/longtake/longtake/internal/config"
+import (
+	"github.com/longtake/longtake/internal/config"
+	"github.com/longtake/longtake/internal/price"
+	"github.com/longtake/longtake/internal/pricefile"
+)
 
 // ReadAudit reads what the audit log of a coordinator has, and how much of it is kept.
 func ReadAudit(v *config.Values) AuditConfig {
@@ -22,4 +26,17 @@ func ReadStorage(v *config.Values, l *Limits) error {
 		return config.Errorf("limits.keep-for is %v; allowed: from 0s", l.KeepFor)
 	}
 	return nil
+}
+
+// ReadPricing is asked before anything starts, as all settings are: a sheet with a mistake keeps
+// the program from running at no price at all.
+
+// ReadPricing reads the price sheet that the settings name; nil: they name none. An error is a
+// *config.Error.
+func ReadPricing(v *config.Values) (*price.Sheet, error) {
+	path := v.String("pricing")
+	if path == "" {
+		return nil, nil
+	}
+	return pricefile.Read(path)
 }

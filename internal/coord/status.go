@@ -58,6 +58,9 @@ func (c *Coordinator) Status(context.Context) (Status, error) {
 	s := Status{ID: c.cfg.ID, State: r.State().String(), Leader: string(leader),
 		LastIndex: r.LastIndex(), Applied: r.AppliedIndex(), NATS: c.ClientURL(),
 		Version: c.cfg.Version, Space: c.space.seen()}
+	if c.cfg.Pricing != nil {
+		s.Pricing = c.cfg.Pricing.Hash
+	}
 	s.Term, _ = strconv.ParseUint(r.Stats()["term"], 10, 64)
 	c.loop.read(func() {
 		m := c.core.Machine()

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/longtake/longtake/internal/price"
 )
 
 // Record is all that is decided about one job; it is what Raft replicates. Its transitions return a
@@ -30,6 +32,11 @@ type Record struct {
 	CancelRequested bool              `json:"cancel_requested,omitempty"`
 	Error           string            `json:"error,omitempty"` // why it failed
 	Result          Result            `json:"result,omitzero"`
+
+	// Usage is what attempts that are over have used, and Bill what the job costs, once it has ended
+	// and where there was a price sheet. Both are since version 9 of the log.
+	Usage Metered     `json:"usage,omitzero"`
+	Bill  *price.Bill `json:"bill,omitempty"`
 }
 
 // Checkpoint is a job's state at the end of a denoising step: the latent, stored as an object. Step

@@ -121,7 +121,8 @@ func (o Object) Check() error {
 // wrong comes back as a *FieldError.
 func (r Record) Check() error {
 	for _, check := range []func() error{r.checkNames, r.Spec.Check, r.checkState, r.checkPlan,
-		r.checkCheckpoints, r.checkParts, r.checkLosses, r.checkEnd} {
+		r.checkCheckpoints, r.checkParts, r.checkLosses, r.checkEnd,
+		r.checkUsage} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package local
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/longtake/longtake/internal/compute"
@@ -10,6 +11,8 @@ import (
 	"github.com/longtake/longtake/internal/cpu"
 	"github.com/longtake/longtake/internal/cuda"
 	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/shard"
 )
 
@@ -103,4 +106,19 @@ func (c Config) DeviceNotices() []string {
 			"cannot use; make cuda builds bin/cuda/longtake, which does")
 	}
 	return out
+}
+
+// Offers is what the shards are going to bring to a clip: an estimate of this machine's speed and
+// memory, shared out among them. The speed is measured on the CPU, which takes a moment; an error
+// is a usage error. It is asked before any shard starts. Of GPUs nothing is known by then: shards
+// measure theirs when they have loaded the model.
+func (c Config) Offers(m job.Model) ([]plan.Offer, error) {
+	if len(c.GPUs) > 0 {
+		return make([]plan.Offer, c.Shards), nil
+	}
+	speed, memory, err := shard.RateCPU(m, c.Threads, c.Shards)
+	if err != nil {
+		return nil, daemon.Usage(err)
+	}
+	return slices.Repeat([]plan.Offer{{Speed: speed, Memory: memory}}, c.Shards), nil
 }

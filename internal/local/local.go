@@ -19,7 +19,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +33,7 @@ import (
 	"github.com/longtake/longtake/internal/model/pool"
 	"github.com/longtake/longtake/internal/natsd"
 	"github.com/longtake/longtake/internal/pki"
-	"github.com/longtake/longtake/internal/plan"
+	"github.com/longtake/longtake/internal/price"
 	"github.com/longtake/longtake/internal/shard"
 )
 
@@ -79,6 +78,7 @@ type Config struct {
 	// RequestTime is how long a clip may be predicted to take; 0: no limit.
 	RequestTime time.Duration
 	Storage     coord.Limits // those that coord.ReadStorage reads
+	Pricing     *price.Sheet // what clips cost; nil: nothing
 	Log         *slog.Logger
 	// Listening, where set, is called once the API has its port, before any shard starts; its error
 	// ends the start.
@@ -119,25 +119,13 @@ func Read(v *config.Values, shards int, log *slog.Logger) (Config, error) {
 	if c.Transport != "nats" && c.Transport != "mem" {
 		return c, daemon.Usagef("--transport is %q; allowed: nats, mem", c.Transport)
 	}
+	if c.Pricing, err = coord.ReadPricing(v); err != nil {
+		return c, err
+	}
 	if c.Experts, err = engine.ParseResidency(v.String("experts")); err != nil {
 		return c, daemon.Usagef("--%v", err)
 	}
 	return c, nil
-}
-
-// Offers is what the shards are going to bring to a clip: an estimate of this machine's speed and
-// memory, shared out among them. The speed is measured on the CPU, which takes a moment; an error
-// is a usage error. It is asked before any shard starts. Of GPUs nothing is known by then: shards
-// measure theirs when they have loaded the model.
-func (c Config) Offers(m job.Model) ([]plan.Offer, error) {
-	if len(c.GPUs) > 0 {
-		return make([]plan.Offer, c.Shards), nil
-	}
-	speed, memory, err := shard.RateCPU(m, c.Threads, c.Shards)
-	if err != nil {
-		return nil, daemon.Usage(err)
-	}
-	return slices.Repeat([]plan.Offer{{Speed: speed, Memory: memory}}, c.Shards), nil
 }
 
 // Cluster is a running cluster in this process. Its methods are for one goroutine.
@@ -218,7 +206,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		limits := cfg.Storage
 		limits.RequestTime = &cfg.RequestTime
 		l.coord, err = coord.Start(ctx, coord.Config{Data: cfg.Data, HTTP: l.URL, Version: daemon.Version,
-			CheckpointEvery: &every, Log: cfg.Log,
+			CheckpointEvery: &every, Pricing: cfg.Pricing, Log: cfg.Log,
 			Limits: limits})
 		if err != nil {
 			listener.Close()

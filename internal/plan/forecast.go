@@ -60,6 +60,13 @@ func Predict(m job.Model, s job.Spec, offers []Offer) Forecast {
 	return f
 }
 
+// StepWork returns the multiply-adds of a denoising step of a clip, of all ranks together; 0 where
+// the model's cost is not known.
+func StepWork(m job.Model, s job.Spec) float64 {
+	load := Load(m, s)
+	return float64(load.Passes()) * m.PassWorkOver(load.WindowTokens(), keys(m, s, load))
+}
+
 // least returns the least memory of some offers, 0 where one of them is not known.
 func least(offers []Offer) int64 {
 	if len(offers) == 0 {

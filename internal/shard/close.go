@@ -44,7 +44,7 @@ func (s *Shard) Drain(ctx context.Context, within time.Duration) error {
 // without freeing what the rank uses; only the end of the process does.
 func (s *Shard) Close() error {
 	if s.nc != nil && s.nc.IsConnected() && s.Err() == nil {
-		_, _ = ask[wire.Ack](context.Background(), s.nc, wire.SubjectGoodbye, wire.Goodbye{Node: s.id})
+		_, _ = ask[wire.Ack](context.Background(), s.nc, wire.SubjectGoodbye, s.goodbye())
 	}
 
 	// The rank ends last of all, while the data plane is still there to tell the other ranks.
@@ -81,6 +81,17 @@ func (s *Shard) Close() error {
 		err = errors.Join(err, m.folder.Close())
 	}
 	return err
+}
+
+// goodbye is the node's last word. A rank that is still at work counts up to now.
+func (s *Shard) goodbye() wire.Goodbye {
+	g := wire.Goodbye{Node: s.id}
+	w := s.current()
+	g.Ended, g.Metered = s.metered(w)
+	if w != nil && !w.meter.isOver() && len(g.Ended) < wire.EndedLimit {
+		g.Ended = append(g.Ended, wire.Ended{Work: w.name(), Usage: s.usage(w)})
+	}
+	return g
 }
 
 // wait waits for the shard's goroutines, but not for long where a rank hangs, and reports whether

@@ -100,6 +100,7 @@ func (s *Shard) heartbeats(interval time.Duration) {
 		} else {
 			s.storeFull.Store(p.Full)
 			s.storeStuck.Store(p.Stuck)
+			s.meter.settle(p.Settled)
 			if p.Register || s.registerAgain.Swap(false) {
 				return
 			}
@@ -140,7 +141,9 @@ func (s *Shard) heartbeat(w *work) wire.Heartbeat {
 		Sent: s.link.sent()}
 	h.Loaded, h.Loading, h.LoadTime = s.loaded()
 	h.Rates = s.cfg.Rates.Or(s.links.measured())
+	h.Ended, h.Metered = s.metered(w)
 	if w != nil {
+		h.Usage = s.usage(w)
 		h.State, h.Work = wire.Busy, w.name()
 		h.Stage, h.Step = w.stage()
 		w.activity.watch(s.dev, s.decodeDev)

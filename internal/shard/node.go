@@ -61,6 +61,7 @@ type Shard struct {
 	stepCache engine.StepCache
 	cache     artifact.Cache // the cluster's, as store
 	speed     meanSpeed
+	meter     meter
 	links     links
 
 	mu   sync.Mutex

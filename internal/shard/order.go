@@ -61,6 +61,7 @@ func (s *Shard) accept(o wire.StartOrder) error {
 
 	s.last = o
 	w := &work{order: o, returned: make(chan struct{})}
+	w.meter.begin(s.find(o.Plan.Spec.Model).info, o.Plan, s.sentBytes())
 	// The end of the shard's context does not end the rank: Close does, after saying goodbye.
 	w.ctx, w.cancel = context.WithCancelCause(context.WithoutCancel(s.ctx))
 	s.work = w

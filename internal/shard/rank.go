@@ -34,6 +34,7 @@ func (h rankHost) Progress(p job.Progress) {
 	h.w.progress = p
 	h.w.mu.Unlock()
 	h.w.activity.progressed()
+	h.w.meter.progressed(p)
 	if h.w.order.Rank != 0 {
 		return
 	}

@@ -33,7 +33,7 @@ func (s *Shard) reportFirst(w *work, err error) {
 // failure is the report of a rank that ended with an error. Final says that another attempt would
 // end alike, Peer which rank is to blame (-1: none).
 func (s *Shard) failure(w *work, err error) wire.Failure {
-	f := wire.Failure{Node: s.id, Work: w.name(), Peer: -1, Reason: err.Error(),
+	f := wire.Failure{Node: s.id, Work: w.name(), Peer: -1, Reason: err.Error(), Usage: s.usage(w),
 		Cancelled: errors.Is(err, engine.ErrCancelled), Yielded: errors.Is(err, engine.ErrYielded)}
 	var damaged *engine.DamagedError
 	f.Damaged = errors.As(err, &damaged)

@@ -24,6 +24,7 @@ type work struct {
 	cancel   context.CancelCauseFunc
 	yield    yieldRequest
 	activity activity
+	meter    rankMeter
 	reported bool          // the leader has heard how the rank ended; run's goroutine's alone
 	returned chan struct{} // closed when the engine has returned
 
@@ -59,6 +60,7 @@ func (s *Shard) run(w *work) {
 	// takes.
 	res, err := s.compute(w)
 	close(w.returned)
+	s.endMeter(w)
 	if err != nil && errors.Is(context.Cause(w.ctx), engine.ErrCancelled) {
 		err = engine.ErrCancelled // rather than the call that was interrupted
 	}
@@ -67,7 +69,7 @@ func (s *Shard) run(w *work) {
 	switch {
 	case err == nil && w.order.Rank == 0:
 		s.deliver(w, wire.SubjectComplete,
-			wire.Completion{Node: s.id, Work: w.name(), Result: res})
+			wire.Completion{Node: s.id, Work: w.name(), Result: res, Usage: s.usage(w)})
 	case err != nil && !w.reported && !notLive:
 		s.deliver(w, wire.SubjectFail, s.failure(w, err))
 	}

@@ -21,7 +21,9 @@ type entry struct {
 	Create  *struct {
 		Spec job.Spec `json:"spec"`
 	} `json:"create"`
-	Setback *job.Setback `json:"setback"`
+	Setback *job.Setback  `json:"setback"`
+	Meter   *meterEntry   `json:"meter"`
+	Settle  []settleEntry `json:"settle"`
 }
 
 // read opens the seal of an entry and decodes it. A leader that appends what cannot be read is a
@@ -44,15 +46,17 @@ type checker struct {
 	w         *world
 	best      map[job.ID]int // the furthest step with a durable checkpoint
 	completed map[job.ID]int // how many times a job became completed
+	ledger    *ledger
 }
 
 func newChecker(w *world) *checker {
-	return &checker{w: w, best: map[job.ID]int{}, completed: map[job.ID]int{}}
+	return &checker{w: w, best: map[job.ID]int{}, completed: map[job.ID]int{}, ledger: newLedger(w)}
 }
 
 // committed looks at a decision on the leader k right after it was applied: before is the job as it
 // was, after is what the decision made of it. Entries that are not about a job are skipped.
 func (c *checker) committed(k *core.Core, e entry, before, after job.Record) {
+	c.ledger.committed(e, before, after)
 	if e.Job == "" || e.Kind == "delete" || after.ID != e.Job {
 		return
 	}
@@ -234,7 +238,7 @@ func (c *checker) ended() bool {
 			return false
 		}
 	}
-	return true
+	return c.ledger.settled()
 }
 
 // last judges a run whose jobs have all ended: members agree, and every job is completed unless it
@@ -252,6 +256,7 @@ func (c *checker) last() {
 	if id, ok := k.Machine().Charged(); ok {
 		c.w.violated("charge", "job %s has ended, and counts still", id)
 	}
+	c.ledger.last(k)
 
 	for _, r := range k.Machine().Records(nil) {
 		if r.State == job.Failed && !strings.Contains(r.Error, "without progress") {

@@ -29,7 +29,8 @@ var Mutants = map[string]string{
 	"the results are swept with the checkpoints":      "artifact",
 	"a rank's own error fails the job":                "lost",
 	"queued jobs are never placed":                    "stuck",
-	"a snapshot misses a job":                         "diverged|vanished",
+	"a snapshot misses a job":                         "diverged|vanished|snapshot",
+	"a rank is charged a second too much":             "metering",
 }
 
 // is reports whether this bug is planted in the run. The name is checked, so that a mutant that was
@@ -55,6 +56,8 @@ func (w *world) mutateEntry(m *member, e entry, data []byte) (_ []byte, lost boo
 			delete(c["create"].(map[string]any), "key")
 		}), false
 
+	case e.Kind == "complete" && w.is("a rank is charged a second too much"):
+		return rewriteEntry(data, overcharge), false
 	case e.Kind == "lose" && w.is("a loss throws the checkpoint away"):
 		return rewriteEntry(data, damage), false
 	case e.Kind == "lose" && w.is("a rank's own error fails the job") && e.Setback.Own:

@@ -32,6 +32,7 @@ type node struct {
 	registered bool            // a leader has accepted it
 	work       *work           // the rank that it runs; nil: none
 	last       wire.StartOrder // the latest order that it accepted
+	ended      []wire.Ended    // ranks that no leader has settled
 	shelf
 }
 
@@ -43,6 +44,7 @@ func (n *node) boot() {
 	if n.up {
 		return
 	}
+	n.w.check.ledger.died(n)
 	n.boots++
 	n.id = job.NodeID(fmt.Sprintf("%s-%d", n.name, n.boots))
 	n.up, n.frozen, n.isCut, n.hung, n.leaving = true, false, false, false, false
@@ -65,6 +67,7 @@ func (n *node) crash() {
 	}
 	n.w.stats.Crashes++
 	n.w.log("%s crashes", n.id)
+	n.w.check.ledger.died(n)
 	n.up, n.work = false, nil
 	n.w.after(n.w.between(100*time.Millisecond, 15*time.Second), n.boot)
 }
@@ -115,7 +118,8 @@ func (n *node) goAway(id job.NodeID) {
 	case !n.alive(id):
 		return
 	case n.work == nil && !n.frozen:
-		n.tell(wire.Goodbye{Node: id}, nil)
+		n.tell(wire.Goodbye{Node: id, Ended: slices.Clone(n.ended)}, nil)
+		n.w.check.ledger.died(n)
 		n.w.log("%s is gone", id)
 		n.up = false
 		n.w.after(n.w.between(time.Second, 10*time.Second), n.boot)
@@ -171,8 +175,9 @@ func (n *node) beat(id job.NodeID) {
 	}
 
 	h := wire.Heartbeat{Node: id, State: wire.Idle, Loaded: slices.Clone(n.loaded),
-		LoadTime: n.loadTime}
+		LoadTime: n.loadTime, Ended: slices.Clone(n.ended)}
 	if k := n.work; k != nil {
+		h.Usage = k.usage()
 		h.State, h.Work, h.Stage, h.Step = wire.Busy, k.wire(), k.stage, k.step
 		h.Loading = n.loading
 		if n.hung {
@@ -198,6 +203,9 @@ func (n *node) onWelcome(a any) {
 // request to yield back.
 func (n *node) onPulse(a any) {
 	p, ok := a.(wire.Pulse)
+	n.ended = slices.DeleteFunc(n.ended, func(e wire.Ended) bool {
+		return slices.Contains(p.Settled, e.Work)
+	})
 	switch k := n.work; {
 	case !ok:
 	case p.Register:
@@ -291,7 +299,8 @@ func (n *node) begin(o wire.StartOrder) error {
 	}
 
 	n.last = o
-	k := &work{n: n, id: n.id, plan: o.Plan, rank: o.Rank, since: n.w.now, stage: job.StageText}
+	k := &work{n: n, id: n.id, plan: o.Plan, rank: o.Rank, since: n.w.now,
+		began: n.w.now, stage: job.StageText}
 	k.missing = make([]time.Time, len(o.Plan.Nodes))
 	n.work = k
 	n.w.log("%s starts %s attempt %d rank %d at step %d", n.id, o.Plan.Job, o.Plan.Attempt, o.Rank,

@@ -32,6 +32,8 @@ type work struct {
 	step   int       // steps that are done
 	latent uint64    // what the clip has become so far, on rank 0
 	since  time.Time // of the latest advance
+	began  time.Time // when the order was accepted
+	ended  time.Time // when it computed no more; zero: it does
 
 	cancel bool // it is to stop and to confirm that it was cancelled
 	yield  bool // it is to stop at a step boundary whose checkpoint is durable
@@ -72,6 +74,9 @@ func (k *work) stop() {
 	k.over, k.word = true, nil
 	k.n.loading = ""
 	if !k.n.hung {
+		if k.here() {
+			k.n.w.check.ledger.over(k)
+		}
 		k.n.work = nil
 	}
 }
@@ -276,8 +281,9 @@ func (k *work) finish() {
 		k.fail(wire.Failure{Peer: -1, Reason: err.Error()})
 		return
 	}
+	k.ended = k.n.w.now
 	res.LatentsSHA256, res.ContentType = fmt.Sprint(k.latent), "video/webm"
-	k.say(wire.Completion{Node: k.id, Work: k.wire(), Result: res})
+	k.say(wire.Completion{Node: k.id, Work: k.wire(), Result: res, Usage: k.usage()})
 }
 
 // put stores a formatted line as an object.
@@ -287,7 +293,8 @@ func (k *work) put(format string, args ...any) (job.Object, error) {
 
 // fail ends the rank and reports why.
 func (k *work) fail(f wire.Failure) {
-	f.Node, f.Work = k.id, k.wire()
+	k.ended = k.n.w.now
+	f.Node, f.Work, f.Usage = k.id, k.wire(), k.usage()
 	k.n.w.log("%s fails %s attempt %d rank %d: %s", k.id, f.Job, f.Attempt, k.rank, f.Reason)
 	k.say(f)
 }

@@ -28,7 +28,9 @@ var levels = []struct {
 	{"internal/job", 1}, // next to partition, whose meshes it names
 	{"internal/natsd", 1},
 	{"internal/partition", 1},
-	{"internal/pki", 1},      // next to job, by whose rule names are made
+	{"internal/pki", 1}, // next to job, by whose rule names are made
+	{"internal/price", 0},
+	{"internal/pricefile", 2},
 	{"internal/sparse", 1},   // next to partition, whose grids it reads
 	{"internal/topology", 1}, // next to partition, whose meshes it places
 
@@ -139,8 +141,8 @@ func TestLibrariesHaveOneOwner(t *testing.T) {
 // TestPurePackages holds some packages to the standard library and to each other: what they decide
 // depends on their arguments alone.
 func TestPurePackages(t *testing.T) {
-	pure := []string{"internal/access", "internal/job", "internal/partition", "internal/sparse",
-		"internal/topology"}
+	pure := []string{"internal/access", "internal/job", "internal/partition", "internal/price",
+		"internal/sparse", "internal/topology"}
 	for _, s := range sources(t) {
 		if s.test || !within(s.dir, pure) {
 			continue

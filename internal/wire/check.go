@@ -201,13 +201,18 @@ func (h Heartbeat) check() error {
 	if err := checkLoaded(append(h.Loaded, h.Loading)...); err != nil || h.LoadTime < 0 {
 		return cmp.Or(err, fmt.Errorf("a model was loaded in %v", h.LoadTime))
 	}
+	if err := cmp.Or(h.Usage.Check(), checkEnded(h.Node, h.Ended, h.Metered)); err != nil {
+		return err
+	}
 	if h.Work != (Work{}) {
 		return h.Work.check(h.Node)
 	}
 	return CheckNodeID(h.Node)
 }
 
-func (g Goodbye) check() error { return CheckNodeID(g.Node) }
+func (g Goodbye) check() error {
+	return cmp.Or(CheckNodeID(g.Node), checkEnded(g.Node, g.Ended, g.Metered))
+}
 
 // leaveMax is the longest time that a node may take to leave.
 const leaveMax = 30 * 24 * time.Hour
@@ -232,7 +237,7 @@ func (r Report) check() error {
 }
 
 func (c Completion) check() error {
-	return cmp.Or(c.Result.Check(), c.checkFirst(c.Node))
+	return cmp.Or(c.Result.Check(), c.Usage.Check(), c.checkFirst(c.Node))
 }
 
 func (s Saved) check() error {
@@ -264,7 +269,7 @@ func (f Failure) check() error {
 	if f.Peer < -1 || f.Peer >= job.NodesLimit {
 		return fmt.Errorf("peer %d", f.Peer)
 	}
-	if err := checkText("reason", f.Reason, textLimit); err != nil {
+	if err := cmp.Or(checkText("reason", f.Reason, textLimit), f.Usage.Check()); err != nil {
 		return err
 	}
 	return f.Work.check(f.Node)

@@ -119,6 +119,17 @@ type Heartbeat struct {
 	LoadTime time.Duration `json:"load_ns,omitempty"`
 	// Rates are what its links carry, as set or as measured.
 	Rates topology.Rates `json:"rates,omitzero"`
+	// Usage is what the rank at work has used so far. Ended are ranks of which no leader has said yet
+	// that it has settled them. Metered is the device time of all ranks since the node's start.
+	Usage   job.Usage     `json:"usage,omitzero"`
+	Ended   []Ended       `json:"ended,omitempty"`
+	Metered time.Duration `json:"metered_ns,omitempty"`
+}
+
+// Ended is a rank that is over, and all that it has used.
+type Ended struct {
+	Work
+	Usage job.Usage `json:"usage"`
 }
 
 // Pulse answers a Heartbeat. At most one of its first four flags is set.
@@ -133,6 +144,8 @@ type Pulse struct {
 
 	// Probe asks an idle node to measure what its link to another one carries; nil: nothing.
 	Probe *Peer `json:"probe,omitempty"`
+	// Settled are ranks that have ended whose usage is recorded: they need not be told again.
+	Settled []Work `json:"settled,omitempty"`
 }
 
 // Peer is another node, and what lies between.
@@ -184,6 +197,9 @@ type Refusal struct {
 // Goodbye takes a node out, just before its process ends.
 type Goodbye struct {
 	Node job.NodeID `json:"node"`
+	// Ended and Metered are the last word of what Heartbeats say.
+	Ended   []Ended       `json:"ended,omitempty"`
+	Metered time.Duration `json:"metered_ns,omitempty"`
 }
 
 // Leave asks that a node be drained. It gets no new work, and its job moves to other nodes at the
@@ -244,6 +260,8 @@ type Completion struct {
 	Node job.NodeID `json:"node"`
 	Work
 	Result job.Result `json:"result"`
+	// Usage is all that the rank has used.
+	Usage job.Usage `json:"usage,omitzero"`
 }
 
 // Saved says that a checkpoint is stored. Rank 0 sends it; once it is acknowledged, a later attempt
@@ -290,6 +308,8 @@ type Failure struct {
 	Final bool `json:"final,omitempty"`
 	// Reason is one line for people.
 	Reason string `json:"reason"`
+	// Usage is what the rank has used.
+	Usage job.Usage `json:"usage,omitzero"`
 }
 
 // Ack answers an order or a report.

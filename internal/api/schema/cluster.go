@@ -36,6 +36,8 @@ type Node struct {
 	RSS uint64 `json:"rss_bytes"`
 	// Sent is what it has sent to other shards since its start, and by which way; absent: nothing.
 	Sent collective.Traffic `json:"sent,omitzero"`
+	// DeviceSeconds are those of all ranks since its start, by its own account.
+	DeviceSeconds float64 `json:"device_seconds,omitempty"`
 	// Speed is in multiplications and additions a second, Memory is what a clip may take; 0:
 	// unknown.
 	Speed  float64 `json:"speed,omitempty"`
@@ -106,7 +108,9 @@ type Status struct {
 	Space     Space     `json:"space"`
 	// Commands is the version of the decisions in Raft's log, and Upgrading says what keeps it from
 	// being the newest that this coordinator knows, on the leader; empty: nothing does.
-	Commands  int    `json:"commands_version,omitempty"`
+	Commands int `json:"commands_version,omitempty"`
+	// Pricing is the hash of its price sheet, which ought to be that of all others; absent: none.
+	Pricing   string `json:"pricing,omitempty"`
 	Upgrading string `json:"upgrading,omitempty"`
 }
 

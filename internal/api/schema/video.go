@@ -106,6 +106,11 @@ type Details struct {
 	ClipSeconds float64 `json:"clip_seconds"`
 	// Result is there once the job has completed.
 	Result *job.Result `json:"result,omitempty"`
+
+	// Usage is what the video has used of shards so far, absent before it runs. Cost is what it costs,
+	// once it has ended and where there is a price sheet; nothing, where nothing is charged.
+	Usage *Usage `json:"usage,omitempty"`
+	Cost  *Cost  `json:"cost,omitempty"`
 }
 
 // Cancelling is the state of a running job that was cancelled, until its shards have stopped.

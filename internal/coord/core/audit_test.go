@@ -94,7 +94,7 @@ func TestEntriesOfCommands(t *testing.T) {
 // leads to by itself.
 func TestKindsAreAudited(t *testing.T) {
 	silent := []kind{kindPlace, kindComplete, kindFail, kindCancelled, kindModel, kindForget,
-		kindSwept, kindSave, kindKeep, kindLose, kindCluster, kindVersion, kindAudit, kindAuditBegin,
+		kindSwept, kindSave, kindKeep, kindLose, kindCluster, kindVersion, kindAudit, kindAuditBegin, kindSettle,
 		kindLease} // of a create, which says more
 	for k := range kinds {
 		if (audited[k] != nil) == slices.Contains(silent, k) {

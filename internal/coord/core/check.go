@@ -94,7 +94,8 @@ func (s *Snapshot) check() error {
 		}
 	}
 	return cmp.Or(s.checkJobs(), s.checkTrash(), s.checkDrains(), s.checkMembers(),
-		checkCluster(s.Cluster), s.Access.check(), s.checkShares(), s.Audit.check())
+		checkCluster(s.Cluster), s.Access.check(), s.checkShares(), s.Audit.check(),
+		s.Usage.check())
 }
 
 // at puts where it is before the field of an error, such as jobs[3]. before plan.nodes.

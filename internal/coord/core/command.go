@@ -43,6 +43,7 @@ const (
 	kindMember    kind = "member"    // notes where a coordinator's API is
 	kindLease     kind = "lease"     // keeps an input for a while that no job refers to
 	kindCluster   kind = "cluster"   // gives the cluster the id that its object store has
+	kindSettle    kind = "settle"    // records what ranks have used beyond what they had said
 	kindVersion   kind = "version"   // says that all coordinators read a version
 	kindAccess    kind = "access"    // changes who may use the cluster
 )
@@ -89,6 +90,9 @@ type command struct {
 	Prompts string    `json:"prompts,omitempty"`
 	RetryOf job.ID    `json:"retry_of,omitempty"` // of a create: the job whose spec it has
 	Audit   *auditing `json:"audit,omitempty"`
+
+	Meter  *metering    `json:"meter,omitempty"` // of the attempt that it ends
+	Settle []settlement `json:"settle,omitempty"`
 }
 
 // Actor is a client whose request led to a command.
@@ -188,4 +192,4 @@ var kinds = map[kind]bool{kindCreate: true, kindPlace: true, kindComplete: true,
 	kindCancel: true, kindCancelled: true, kindDelete: true, kindModel: true, kindSwept: true,
 	kindSave: true, kindKeep: true, kindLose: true, kindDrain: true, kindUndrain: true,
 	kindMember: true, kindLease: true, kindCluster: true, kindForget: true, kindVersion: true,
-	kindAccess: true, kindAuditBegin: true, kindAudit: true}
+	kindAccess: true, kindAuditBegin: true, kindAudit: true, kindSettle: true}

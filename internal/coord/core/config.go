@@ -6,6 +6,7 @@ import (
 
 	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/price"
 )
 
 // Config says how a core decides. Zero fields take defaults, unless they say what 0 means.
@@ -23,6 +24,8 @@ type Config struct {
 	// Prompts says how the audit log has prompts: PromptsHash, PromptsKeep or PromptsOmit. Default:
 	// the first.
 	Prompts string
+	// Pricing is what clips cost; nil: nothing is charged.
+	Pricing *price.Sheet
 	// CheckpointEvery and PreviewEvery are how many denoising steps lie between checkpoints and
 	// between previews, which come with checkpoints; 0: there are none.
 	CheckpointEvery int

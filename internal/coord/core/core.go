@@ -17,6 +17,8 @@ type Core struct {
 	machine  *Machine
 	lead     *leader // nil: this coordinator does not lead
 
+	// otherSheet is the latest price sheet of another coordinator that differs from this one's.
+	otherSheet string
 	// unsettled is set by everything that may change what the scheduler decides; Settle clears it.
 	unsettled bool
 	// by is the client whose request is being handled; nil: none is.
@@ -51,6 +53,7 @@ func (c *Core) Apply(index uint64, entry []byte) (job.Record, error) {
 		if r.ID != "" {
 			c.observer.JobChanged(r.ID)
 		}
+		c.compareSheets(r)
 	}
 	return r, err
 }

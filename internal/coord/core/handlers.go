@@ -170,6 +170,18 @@ func (l *leader) onHeartbeat(h wire.Heartbeat, reply func(wire.Pulse)) {
 		reply(wire.Pulse{Register: true})
 		return
 	}
+	l.meter(h.Node, h.Work, h.Usage, false)
+	if settled := l.settle(h.Node, h.Ended); len(settled) > 0 {
+		answer := reply
+		reply = func(p wire.Pulse) {
+			p.Settled = settled
+			answer(p)
+		}
+	}
+	if n = l.nodes[h.Node]; n == nil { // it left while that was committed
+		reply(wire.Pulse{Register: true})
+		return
+	}
 	// A node that has become idle may be what a job waits for.
 	freed := n.beat.State != wire.Idle && h.State == wire.Idle
 	n.beat, n.seen = h, l.c.cfg.Clock()
@@ -202,6 +214,7 @@ func (l *leader) completed(w wire.Work) bool {
 
 // onGoodbye takes a node out of the table that shuts down and has no work.
 func (l *leader) onGoodbye(g wire.Goodbye) wire.Ack {
+	l.settle(g.Node, g.Ended)
 	known := l.nodes[g.Node] != nil
 	l.removeNode(g.Node, "was shut down")
 	if known {

@@ -33,6 +33,7 @@ type leader struct {
 	progress map[job.ID]job.Progress
 	previews map[job.ID]Preview    // the latest of each job
 	paces    map[job.ID]sched.Pace // of the live attempts
+	meters   map[job.ID]*attemptMeter
 	// rank0Seen is when the node of rank 0 last said that it runs the live attempt.
 	rank0Seen map[job.ID]time.Time
 	// waiting tells clients why a queued job does not run, decisions why a running one moves to more
@@ -74,8 +75,9 @@ func newLeader(c *Core) *leader {
 		nodes: map[job.NodeID]*node{}, gone: map[job.NodeID]departure{},
 		absent:   map[string]time.Time{},
 		progress: map[job.ID]job.Progress{}, previews: map[job.ID]Preview{},
-		paces: map[job.ID]sched.Pace{}, rank0Seen: map[job.ID]time.Time{},
-		waiting: map[job.ID]string{}, passed: map[job.ID]time.Time{}, lost: map[job.ID]loss{},
+		paces: map[job.ID]sched.Pace{}, meters: map[job.ID]*attemptMeter{},
+		rank0Seen: map[job.ID]time.Time{},
+		waiting:   map[job.ID]string{}, passed: map[job.ID]time.Time{}, lost: map[job.ID]loss{},
 		blamed: map[job.ID]map[job.NodeID]bool{}, sights: map[string]sighting{},
 		works: map[job.ID]float64{}, began: map[job.ID]beginning{}}
 
@@ -162,12 +164,15 @@ func (l *leader) live(id job.NodeID, w wire.Work) (job.Record, bool) {
 // fail ends a job's live attempt for a reason and stops its ranks.
 func (l *leader) fail(r job.Record, reason string) {
 	where := l.stage(r)
-	end, err := l.c.commit(command{Kind: kindFail, Job: r.ID, Attempt: r.Attempt, Reason: reason})
+	m := l.metering(r, r.CancelRequested)
+	end, err := l.c.commit(command{Kind: kindFail, Job: r.ID, Attempt: r.Attempt, Reason: reason,
+		Meter: m})
 	if err != nil {
 		l.c.log.Warn("cannot fail a job", "job", r.ID, "error", err)
 		return
 	}
 	l.c.log.Warn("job failed", "job", r.ID, "attempt", r.Attempt, "reason", reason, "where", where)
+	l.told(m, end)
 	l.c.observer.JobEnded(end)
 	l.stopRanks(end.Plan, false, "the attempt failed: "+reason)
 }
@@ -178,7 +183,9 @@ func (l *leader) lose(r job.Record, b job.Setback) {
 	if p := l.progress[r.ID]; p.Attempt == r.Attempt && p.Stage == job.StageDenoise {
 		b.Done = max(b.Done, p.Done)
 	}
-	after, err := l.c.commit(command{Kind: kindLose, Job: r.ID, Attempt: r.Attempt, Setback: &b})
+	m := l.metering(r, r.CancelRequested)
+	after, err := l.c.commit(command{Kind: kindLose, Job: r.ID, Attempt: r.Attempt, Setback: &b,
+		Meter: m})
 	if err != nil {
 		l.c.log.Warn("cannot give up an attempt", "job", r.ID, "error", err)
 		return
@@ -190,6 +197,7 @@ func (l *leader) lose(r job.Record, b job.Setback) {
 	}
 	log("attempt ended early", "job", r.ID, "attempt", r.Attempt, "reason", b.Reason,
 		"planned", b.Planned, "state", after.State, "step", after.Checkpoint.Step)
+	l.told(m, after)
 	l.c.observer.AttemptLost(after, b)
 	if after.State.Final() {
 		l.c.observer.JobEnded(after)
@@ -234,6 +242,7 @@ func (l *leader) forget() {
 	forgetIf(l.progress, stale)
 	forgetIf(l.rank0Seen, stale)
 	forgetIf(l.paces, stale)
+	forgetIf(l.meters, stale)
 	forgetIf(l.blamed, stale)
 	forgetIf(l.lost, stale)
 	forgetIf(l.works, stale)

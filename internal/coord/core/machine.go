@@ -156,3 +156,16 @@ func (m *Machine) ahead(id job.ID) int {
 	}
 	return n
 }
+
+// counts returns the numbers of queued and running jobs.
+func (s *state) counts() (queued, running int) {
+	for _, r := range s.jobs {
+		switch r.State {
+		case job.Queued:
+			queued++
+		case job.Running:
+			running++
+		}
+	}
+	return queued, running
+}

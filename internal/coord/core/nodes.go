@@ -222,7 +222,8 @@ func (l *leader) describe(n *node) Node {
 		Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(), Process: n.reg.ProcessID,
 		RSS: n.beat.RSS, Sent: n.beat.Sent, Speed: n.offer().Speed, Memory: n.reg.Memory,
 		Models: n.models, Loaded: n.beat.Loaded, Loading: n.beat.Loading, Refused: n.refused,
-		Job: n.beat.Work.Job, Attempt: n.beat.Work.Attempt, Step: n.beat.Step,
+		DeviceSeconds: n.beat.Metered.Seconds(), Job: n.beat.Work.Job,
+		Attempt: n.beat.Work.Attempt, Step: n.beat.Step,
 		Since: n.since, Started: n.started, LastSeen: l.c.cfg.Clock().Sub(n.seen)}
 }
 

@@ -41,6 +41,7 @@ func (l *leader) onKept(m wire.Kept) wire.Ack {
 
 // onCompletion records a result once its objects were seen in the store. A repeat is acknowledged.
 func (l *leader) onCompletion(m wire.Completion, reply func(wire.Ack)) {
+	l.meter(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt}, m.Usage, true)
 	r, done := l.claimed(m, reply)
 	if done {
 		return
@@ -98,8 +99,9 @@ func (l *leader) complete(m wire.Completion, missing *job.Object, err error,
 		return
 	}
 
+	used := l.metering(r, true)
 	end, err := l.c.commit(command{Kind: kindComplete, Job: m.Job, Attempt: m.Attempt,
-		Result: &m.Result})
+		Result: &m.Result, Meter: used})
 	if err != nil {
 		reply(notRecorded(err))
 		return
@@ -108,6 +110,7 @@ func (l *leader) complete(m wire.Completion, missing *job.Object, err error,
 		l.c.damage.note(o, nil) // it was stored just now, also for other jobs that have it
 	}
 	l.c.log.Info("job completed", "job", m.Job, "attempt", m.Attempt)
+	l.told(used, end)
 	l.c.observer.JobEnded(end)
 	reply(wire.Ack{OK: true})
 }
@@ -117,6 +120,7 @@ func (l *leader) complete(m wire.Completion, missing *job.Object, err error,
 // acknowledged as well.
 func (l *leader) onFailure(m wire.Failure) wire.Ack {
 	r, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt, Rank: m.Rank})
+	l.meter(m.Node, m.Work, m.Usage, false) // it may say more until it has returned
 	if !live {
 		if r.State != job.Running && r.Attempt == m.Attempt {
 			return wire.Ack{OK: true} // a repeat, or the second rank to say so
@@ -125,10 +129,13 @@ func (l *leader) onFailure(m wire.Failure) wire.Ack {
 	}
 
 	if m.Cancelled && r.CancelRequested {
-		end, err := l.c.commit(command{Kind: kindCancelled, Job: m.Job, Attempt: m.Attempt})
+		used := l.metering(r, true)
+		end, err := l.c.commit(command{Kind: kindCancelled, Job: m.Job, Attempt: m.Attempt,
+			Meter: used})
 		if err != nil {
 			return notRecorded(err)
 		}
+		l.told(used, end)
 		l.c.observer.JobEnded(end)
 		l.stopRanks(end.Plan, false, "the job was cancelled")
 		return wire.Ack{OK: true}

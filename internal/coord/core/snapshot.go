@@ -27,6 +27,7 @@ type Snapshot struct {
 	Members map[string]string `json:"members,omitempty"`
 	Access  *accessState      `json:"access,omitempty"`
 	Audit   *auditState       `json:"audit,omitempty"`
+	Usage   *usageSnapshot    `json:"usage,omitempty"`
 
 	Shares *sharesState `json:"shares,omitempty"`
 
@@ -42,7 +43,7 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 	s := &Snapshot{Version: m.Version(), Cluster: m.state.cluster, Models: m.state.models,
 		Trash: slices.Clone(m.state.trash), Members: maps.Clone(m.state.members),
 		Access: m.state.access.snapshot(), Shares: m.state.shares.copy(),
-		Audit: m.state.audit.snapshot()}
+		Audit: m.state.audit.snapshot(), Usage: m.state.usage.snapshot()}
 	for _, id := range m.state.order {
 		s.Jobs = append(s.Jobs, m.state.jobs[id])
 	}
@@ -102,6 +103,7 @@ func ReadSnapshot(r io.Reader) (*Machine, error) {
 	if s.Access != nil {
 		m.state.access = *s.Access
 	}
+	m.state.usage.restore(s.Usage)
 	for _, d := range s.Drains {
 		m.state.drains[d.Node] = d
 	}

@@ -30,6 +30,7 @@ type state struct {
 	trash []trash
 
 	drains map[job.NodeID]Drain // nodes that get no new work
+	usage  usageState
 
 	audit auditState // the end of the audit log
 
@@ -51,7 +52,8 @@ type trash struct {
 
 func newState() *state {
 	return &state{jobs: map[job.ID]job.Record{}, keys: map[string]job.ID{},
-		drains: map[job.NodeID]Drain{}, members: map[string]string{}, shares: newShares()}
+		drains: map[job.NodeID]Drain{}, members: map[string]string{}, shares: newShares(),
+		usage: newUsageState()}
 }
 
 // apply executes one command; on an error nothing has changed. The record is the command's job
@@ -77,6 +79,8 @@ func (s *state) apply(c command) (job.Record, error) {
 		return job.Record{}, s.lease(c)
 	case kindCluster:
 		return job.Record{}, s.name(c.Cluster)
+	case kindSettle:
+		return job.Record{}, s.settle(c)
 	case kindVersion:
 		return job.Record{}, s.raise(c.Speaks)
 	case kindAccess:
@@ -92,13 +96,15 @@ func (s *state) apply(c command) (job.Record, error) {
 	}
 	r, err := transition(old, c)
 	if err == nil {
-		err = s.check(c.Kind, r)
+		r = metered(c, old, r)
+		err = cmp.Or(c.Meter.check(), s.check(c.Kind, r))
 	}
 	if err != nil {
 		return old, err
 	}
 	s.jobs[c.Job] = r
 	s.follow(c, old, r)
+	s.usage.note(c, old, r)
 	s.discard(old, r)
 	return r, nil
 }
@@ -381,17 +387,4 @@ func objects(r job.Record) []job.Object {
 		all = append(all, in.Object)
 	}
 	return slices.DeleteFunc(all, func(o job.Object) bool { return o.Name == "" })
-}
-
-// counts returns the numbers of queued and running jobs.
-func (s *state) counts() (queued, running int) {
-	for _, r := range s.jobs {
-		switch r.State {
-		case job.Queued:
-			queued++
-		case job.Running:
-			running++
-		}
-	}
-	return queued, running
 }

@@ -23,6 +23,8 @@ type View struct {
 	Expires time.Time `json:"expires,omitzero"`
 	// Damage says what became of a completed job's objects, as far as somebody has asked for them.
 	Damage string `json:"damage,omitempty"`
+	// Live is what the running attempt has used so far; it is neither charged nor not yet.
+	Live job.Metered `json:"live,omitzero"`
 }
 
 // View puts together what is known about a job, or returns ErrNotFound. On a follower it lacks
@@ -46,7 +48,7 @@ func (c *Core) View(id job.ID) (View, error) {
 		if p := l.progress[id]; p.Attempt == r.Attempt {
 			v.Progress = p
 		}
-		v.PreviewStep = l.previews[id].Step
+		v.PreviewStep, v.Live = l.previews[id].Step, l.running(r)
 		v.Decision = cmp.Or(l.yieldRequests[id], l.decisions[id])
 	case job.Queued:
 		v.Waiting = l.waiting[id]

@@ -91,6 +91,9 @@ type Observer interface {
 	CheckpointSaved(before, after job.Record)
 	// NodeGone is called when a node leaves the table, for whatever reason.
 	NodeGone()
+	// Metered is called with what a rank has used on a device of a kind, once it is recorded; charged:
+	// a client pays for it.
+	Metered(device string, u job.Usage, charged bool)
 	// StaleMessage is called for a message of an attempt that is over.
 	StaleMessage()
 }
@@ -117,6 +120,9 @@ func (Unobserved) CheckpointSaved(_, _ job.Record) {}
 
 // NodeGone implements Observer.
 func (Unobserved) NodeGone() {}
+
+// Metered implements Observer.
+func (Unobserved) Metered(string, job.Usage, bool) {}
 
 // StaleMessage implements Observer.
 func (Unobserved) StaleMessage() {}
