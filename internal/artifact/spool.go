@@ -7,8 +7,9 @@ import (
 )
 
 // spoolMost is the size of an object up to which it is taken in memory, spoolAll bounds all of
-// those, in bytes. A checkpoint of a clip of 81 frames of 720p has 18 MB for each of its tensors.
-const spoolMost, spoolAll = 64 << 20, 256 << 20
+// those, in bytes. A checkpoint of a clip of 81 frames of 720p has 18 MB for each of its one to
+// four tensors; those that are larger go to the page cache, by way of a file.
+const spoolMost, spoolAll = 32 << 20, 128 << 20
 
 // spool keeps an upload's bytes until they can be checked. The upload's lock guards it.
 type spool interface {
