@@ -134,7 +134,7 @@ func add(sums map[string]int64, name string, us int64) {
 // noteQuota remembers the quota of an owner that has no key here.
 func (s *state) noteQuota(owner string, q *access.Quota) {
 	quotas := s.shares.Quotas
-	if _, known := s.access.Keys[owner]; q == nil || owner == "" || known {
+	if _, known := s.access.Keys[owner]; q == nil || owner == "" || known || q.Check() != nil {
 		delete(quotas, owner)
 		return
 	}
@@ -226,6 +226,9 @@ func checkQuotas(quotas map[string]access.Quota) error {
 		if len(name) > job.OwnerLimit || len(quotas) > quotasKept {
 			return &job.FieldError{Field: "shares.quotas", Value: fmt.Sprintf("%.64q, of %d", name,
 				len(quotas)), Allowed: fmt.Sprintf("up to %d", quotasKept)}
+		}
+		if err := fieldError(quotas[name].Check()); err != nil {
+			return at(fmt.Sprintf("shares.quotas[%.64q]", name), err)
 		}
 	}
 	return nil
