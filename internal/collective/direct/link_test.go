@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,8 +43,13 @@ func newProcesses(t testing.TB, s *natsd.Server, d direct.Options, o nats.Option
 
 func (p *pair) join(t testing.TB) {
 	t.Helper()
+	p.joinWith(t, collective.Key{})
+}
+
+func (p *pair) joinWith(t testing.TB, key collective.Key) {
+	t.Helper()
 	for r := range nodes {
-		tr, err := p.ps[r].endpoint.Join("j", 1, r, nodes, collective.Key{})
+		tr, err := p.ps[r].endpoint.Join("j", 1, r, nodes, key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,6 +201,39 @@ func TestFlappingLink(t *testing.T) {
 	p.goDirect(t)
 	if p.ps[0].node.Stats().Reconnects == 0 {
 		t.Error("nothing was connected again")
+	}
+}
+
+// forger is a connection through somebody who changes every third chunk, and knows how frames are
+// made: checksums do not tell.
+type forger struct {
+	net.Conn
+	chunks *atomic.Int64
+}
+
+func (f forger) Write(p []byte) (int, error) {
+	if len(p) >= 16<<10 && f.chunks.Add(1)%3 == 0 {
+		p = bytes.Clone(p)
+		p[len(p)/2] ^= 1
+	}
+	return f.Conn.Write(p)
+}
+
+// TestForgedChunks changes sealed chunks on their way: what comes is right, from other tries, and
+// each is counted.
+func TestForgedChunks(t *testing.T) {
+	var chunks atomic.Int64
+	d := fast
+	d.Wrap = func(nc net.Conn) net.Conn { return forger{nc, &chunks} }
+	p := newProcesses(t, startServer(t), d, nats.Options{ChunkBytes: 16 << 10})
+	p.joinWith(t, keyOf(1))
+	p.goDirect(t)
+	for range 3 {
+		p.exchange(t, 200<<10)
+	}
+	forged := p.ranks[0].Stats().Forged + p.ranks[1].Stats().Forged
+	if n := chunks.Load(); n < 30 || forged == 0 {
+		t.Errorf("of %d chunks, %d are counted as forged", n, forged)
 	}
 }
 

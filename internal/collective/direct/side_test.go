@@ -21,6 +21,8 @@ import (
 	"github.com/longtake/longtake/internal/collective/direct"
 	"github.com/longtake/longtake/internal/collective/nats"
 	"github.com/longtake/longtake/internal/natsd"
+	"github.com/longtake/longtake/internal/pki"
+	"github.com/longtake/longtake/internal/pki/pkitest"
 	"github.com/zeebo/xxh3"
 )
 
@@ -34,6 +36,7 @@ import (
 type benchSide struct {
 	Rank        int
 	Host        string // that it listens at
+	TLSDir      string // of its identity
 	Connections int
 	Bytes       int   // that a measurement moves each way, at least one part
 	Sizes       []int // of parts
@@ -41,7 +44,7 @@ type benchSide struct {
 }
 
 // benchAddrs is what the sides tell each other.
-type benchAddrs struct{ Route, Raw, TLS string }
+type benchAddrs struct{ Route, Locked, Raw, TLS string }
 
 // runSide is the whole of such a process.
 func runSide(spec string) {
@@ -63,7 +66,7 @@ type exchange func(ctx context.Context, part []byte) (got []byte, err error)
 // benchKinds are in the order in which they are measured. The first is what the others are compared
 // with.
 var benchKinds = []string{"raw TCP", "direct", "NATS", "checked", "TLS", "direct, sealed",
-	"NATS, sealed", "direct over TLS"}
+	"NATS, sealed", "direct over TLS", "NATS, sealed, routes over TLS"}
 
 func (b benchSide) run(in io.Reader, out io.Writer) error {
 	// A shard holds a model: without something as large the garbage collector would never rest.
@@ -71,11 +74,20 @@ func (b benchSide) run(in io.Reader, out io.Writer) error {
 	defer runtime.KeepAlive(ballast)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	s, err := natsd.Start(b.server())
+	id, err := pki.Load(b.TLSDir)
+	if err != nil {
+		return err
+	}
+	s, err := natsd.Start(b.server("bench", nil))
 	if err != nil {
 		return err
 	}
 	defer s.Shutdown()
+	locked, err := natsd.Start(b.server("locked", id))
+	if err != nil {
+		return err
+	}
+	defer locked.Shutdown()
 	l, err := net.Listen("tcp", b.Host+":0")
 	if err != nil {
 		return err
@@ -88,7 +100,7 @@ func (b benchSide) run(in io.Reader, out io.Writer) error {
 	defer lt.Close()
 
 	var peer benchAddrs
-	own := benchAddrs{s.RouteURL(), l.Addr().String(), lt.Addr().String()}
+	own := benchAddrs{s.RouteURL(), locked.RouteURL(), l.Addr().String(), lt.Addr().String()}
 	if err := json.NewEncoder(out).Encode(own); err != nil {
 		return err
 	}
@@ -98,78 +110,15 @@ func (b benchSide) run(in io.Reader, out io.Writer) error {
 	if err := s.SetRoutes([]string{peer.Route}); err != nil {
 		return err
 	}
-	kinds, end, err := b.kinds(ctx, s, l, lt, peer)
+	if err := locked.SetRoutes([]string{peer.Locked}); err != nil {
+		return err
+	}
+	kinds, end, err := b.kinds(ctx, [2]*natsd.Server{s, locked}, l, lt, peer)
 	if err != nil {
 		return err
 	}
 	defer end()
 	return b.measure(ctx, out, kinds)
-}
-
-// kinds connects in all ways, as benchKinds has them. The caller calls end.
-func (b benchSide) kinds(ctx context.Context, s *natsd.Server, l, lt net.Listener,
-	peer benchAddrs) (kinds []exchange, end func(), err error) {
-	var ends []func()
-	end = func() {
-		for _, f := range slices.Backward(ends) {
-			f()
-		}
-	}
-	secure, err := newSecret()
-	if err != nil {
-		return nil, nil, err
-	}
-
-	kinds = make([]exchange, len(benchKinds))
-	if kinds[0], err = b.raw(l, peer.Raw, nil, false); err != nil {
-		return nil, nil, err
-	}
-	if kinds[3], err = b.raw(l, peer.Raw, nil, true); err != nil {
-		return nil, nil, err
-	}
-	if kinds[4], err = b.raw(lt, peer.TLS, secure.wrap(b.Rank == 0), false); err != nil {
-		return nil, nil, err
-	}
-
-	key := collective.Key{'b', 'e', 'n', 'c', 'h'}
-	for _, w := range []way{{kind: 1, direct: true}, {kind: 2}, {kind: 5, direct: true, key: key},
-		{kind: 6, key: key}, {kind: 7, direct: true, tls: secure}} {
-		do, stop, err := b.open(ctx, s, w)
-		if err != nil {
-			return nil, nil, err
-		}
-		ends, kinds[w.kind] = append(ends, stop), do
-	}
-	return kinds, end, nil
-}
-
-// way is how a transport goes: over NATS or by direct connections, sealed with a key, over TLS.
-type way struct {
-	kind   int
-	direct bool
-	tls    *secret
-	key    collective.Key
-}
-
-// open opens this side's end of a transport, and waits until it goes its way.
-func (b benchSide) open(ctx context.Context, s *natsd.Server, w way) (exchange, func(), error) {
-	if !w.direct {
-		return b.transport(s, nil, w.kind, w.key)
-	}
-	var n *direct.Node
-	o := direct.Options{Listen: b.Host + ":0", Connections: b.Connections}
-	if w.tls != nil {
-		o.Wrap = w.tls.wrapEither(&n)
-	}
-	n, err := direct.Listen(o)
-	if err != nil {
-		return nil, nil, err
-	}
-	do, end, err := b.transport(s, n, w.kind, w.key)
-	if err != nil {
-		return nil, nil, err
-	}
-	return do, func() { end(); n.Close() }, goDirectly(ctx, n, do)
 }
 
 // goDirectly exchanges until all goes directly. Both sides leave after the same exchange: the first
@@ -189,9 +138,10 @@ func goDirectly(ctx context.Context, n *direct.Node, do exchange) error {
 	return nil
 }
 
-func (b benchSide) server() natsd.Options {
+func (b benchSide) server(cluster string, id *pki.Identity) natsd.Options {
 	o := nats.ServerOptions("side-" + strconv.Itoa(b.Rank))
-	o.RouteAddr, o.Cluster = b.Host+":0", "bench"
+	o.RouteAddr, o.Cluster = b.Host+":0", cluster
+	o.Lock = natsd.Lock{Identity: id, Routes: pki.RoleShard}
 	return o
 }
 
@@ -325,8 +275,10 @@ func runBench(t *testing.T, b benchSide, hosts [2]string, prefix [2][]string) []
 	t.Helper()
 	var sides [2]*benchProcess
 	var addrs [2]string
+	ca := pkitest.NewTestAuthority(t, "bench")
 	for r := range sides {
 		b.Rank, b.Host = r, hosts[r]
+		b.TLSDir = ca.Dir(t, pki.RoleShard, "side", time.Hour)
 		sides[r] = startSide(t, b, prefix[r])
 		addrs[r] = sides[r].line(t)
 	}

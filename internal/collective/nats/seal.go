@@ -189,14 +189,19 @@ func (c *channel) opener(h header) (cipher.AEAD, error) {
 		return nil, errForged
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.in == nil || h.session != c.session {
+	in, before := c.in, c.seen.has(h.counter)
+	if h.session != c.session {
+		in, before = nil, false
+	}
+	c.mu.Unlock()
+
+	switch {
+	case before:
+		return nil, errReplayed
+	case in == nil:
 		return c.keys.cipher(c.peer, c.keys.rank, h.session), nil
 	}
-	if c.seen.has(h.counter) {
-		return nil, errReplayed
-	}
-	return c.in, nil
+	return in, nil
 }
 
 // openPayload appends to dst what follows a header that was opened.
