@@ -40,7 +40,7 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		return err
 	}
 	defer cfg.Identity.Close()
-	if d := cfg.Data; d.Transport != shard.TransportDirect && d.DirectAddr+d.DirectAdvertise != "" {
+	if d := cfg.Data; !d.GoesDirectly(cfg.Identity != nil) && d.DirectAddr+d.DirectAdvertise != "" {
 		log.Warn("data.direct-addr and data.direct-advertise have no effect, as data.transport is not " +
 			"direct")
 	}

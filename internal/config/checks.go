@@ -68,7 +68,7 @@ var checks = map[string]check{
 	"data.peer-timeout":      lasting(100*time.Millisecond, longest),
 	"drain-timeout":          lasting(0, longest),
 
-	"data.transport":          oneOf("nats", "direct"),
+	"data.transport":          oneOf("auto", "nats", "direct"),
 	"data.direct-addr":        anAddress,
 	"data.direct-advertise":   aTarget,
 	"data.direct-connections": between(1, 16),

@@ -165,9 +165,11 @@ func Shard() Settings {
 		{Key: "data.advertise", Default: "",
 			Usage: "host:port that other shards dial (default: where data.listen ended up)"},
 		{Key: "data.url", Default: "",
-			Usage: "a NATS cluster to exchange activations over, in place of an own server"},
-		{Key: "data.transport", Default: "nats", Usage: "how activations go: nats; or direct, by TCP " +
-			"connections of their own to shards that are set to direct, too, and over NATS to the others"},
+			Usage: "a NATS cluster to exchange activations over, in place of an own server; " +
+				"tls://host:port over TLS"},
+		{Key: "data.transport", Default: "auto", Usage: "how activations go. nats; direct: by TCP " +
+			"connections of their own to shards that do so, too, and over NATS to the others; auto: " +
+			"direct with tls.dir, else nats"},
 		{Key: "data.direct-addr", Default: "", Usage: "host:port at which other shards connect " +
 			"directly (default: the host of data.listen, any port)"},
 		{Key: "data.direct-advertise", Default: "", Usage: "host:port that they dial (default: the " +

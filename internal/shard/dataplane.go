@@ -35,8 +35,8 @@ type DataPlane struct {
 	// PeerTimeout is how long a silent rank is waited for; 0: 30 s.
 	PeerTimeout time.Duration
 
-	// Transport is TransportDirect for chunks to go by direct connections where both sides can; "" and
-	// TransportNATS: over NATS.
+	// Transport is TransportDirect for chunks to go by direct connections where both sides can;
+	// TransportNATS: over NATS; "" and TransportAuto: see GoesDirectly.
 	Transport string
 	// DirectAddr is the host:port for direct connections; "": the host of Listen, any port.
 	// DirectAdvertise is what other processes dial; "": the host of Advertise, or where DirectAddr
@@ -54,9 +54,24 @@ type DataPlane struct {
 
 // Transports that a DataPlane can be set to.
 const (
+	TransportAuto   = "auto"
 	TransportNATS   = "nats"
 	TransportDirect = "direct"
 )
+
+// GoesDirectly reports whether direct connections are to be used. By default they are in a locked
+// cluster: routes between its NATS servers encrypt once more what is sealed, in records of 16 KiB,
+// which takes several times what sealing does. With a NATS outside nobody has said where this
+// process can be reached, unless DirectAddr does.
+func (p DataPlane) GoesDirectly(locked bool) bool {
+	switch p.Transport {
+	case TransportDirect:
+		return true
+	case TransportNATS:
+		return false
+	}
+	return locked && (p.URL == "" || p.DirectAddr != "")
+}
 
 // inProcess reports whether the ranks are in one process.
 func (p DataPlane) inProcess() bool { return p.Hub != nil || p.Server != nil }
@@ -114,7 +129,7 @@ func (l *link) connect(node string) (conn *natsio.Conn, err error) {
 // direct returns this process's end of direct connections, which it opens where the caller has
 // none; nil where they are not asked for.
 func (p DataPlane) direct(log *slog.Logger) (*direct.Node, error) {
-	if p.Transport != TransportDirect || p.Direct != nil {
+	if p.Direct != nil || !p.GoesDirectly(p.identity != nil) {
 		return p.Direct, nil
 	}
 	host, _, err := net.SplitHostPort(cmp.Or(p.Listen, "127.0.0.1:0"))

@@ -53,7 +53,7 @@ func TestForgedFramesChangeNoClip(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer shared.Shutdown()
-	one := func(int) DataPlane { return DataPlane{Server: shared} }
+	one := func(int) DataPlane { return DataPlane{Server: shared, Transport: TransportNATS} }
 	r := request(5, 8, 0, job.Mesh{CFG: 2, Ulysses: 2})
 	calm := startCluster(t, 4, one)
 	want := calm.await(calm.create(r), never)
@@ -132,6 +132,23 @@ func TestLockedDataPlanes(t *testing.T) {
 		default:
 		}
 	}
+}
+
+// TestLockedShardsConnectDirectly is of what nobody has set.
+func TestLockedShardsConnectDirectly(t *testing.T) {
+	f := func(p DataPlane, open, locked bool) {
+		t.Helper()
+		if p.GoesDirectly(false) != open || p.GoesDirectly(true) != locked {
+			t.Errorf("%+v: %v in an open cluster, %v in a locked one", p, !open, !locked)
+		}
+	}
+	for _, auto := range []string{"", TransportAuto} {
+		f(DataPlane{Transport: auto}, false, true)
+		f(DataPlane{Transport: auto, URL: "tls://n:1"}, false, false)
+		f(DataPlane{Transport: auto, URL: "tls://n:1", DirectAddr: "s:1"}, false, true)
+	}
+	f(DataPlane{Transport: TransportNATS}, false, false)
+	f(DataPlane{Transport: TransportDirect}, true, true)
 }
 
 // TestOutsideOverTLS reaches a NATS server outside by tls://, which has to have a certificate of

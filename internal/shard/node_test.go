@@ -109,7 +109,9 @@ func inProcess(c *coord.Coordinator) func() ([]natsio.Option, error) {
 	return func() ([]natsio.Option, error) { return []natsio.Option{c.NATS()}, nil }
 }
 
-func ownServers(int) DataPlane { return DataPlane{PeerTimeout: 10 * time.Second} }
+func ownServers(int) DataPlane {
+	return DataPlane{PeerTimeout: 10 * time.Second, Transport: TransportNATS}
+}
 
 // mostlyDirect leaves the last of four shards on NATS alone.
 func mostlyDirect(i int) DataPlane {

@@ -91,7 +91,8 @@ func (p *pair) goDirect(t testing.TB) {
 			before[r] = tr.Stats().BytesDirect
 		}
 		p.exchange(t, 1000)
-		if p.ranks[0].Stats().BytesDirect > before[0] && p.ranks[1].Stats().BytesDirect > before[1] {
+		if p.ranks[0].Stats().BytesDirect > before[0] &&
+			p.ranks[1].Stats().BytesDirect > before[1] {
 			return
 		}
 	}
