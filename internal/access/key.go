@@ -60,7 +60,9 @@ var (
 	ErrUnknown = errors.New("the API key is not known")
 	ErrRevoked = errors.New("the API key was revoked")
 	ErrExpired = errors.New("the API key has expired")
-	ErrRotated = errors.New("the API key was rotated, and the text from before does not count " +
+	// ErrUnavailable: who could say is away.
+	ErrUnavailable = errors.New("the identity provider does not answer")
+	ErrRotated     = errors.New("the API key was rotated, and the text from before does not count " +
 		"any more")
 )
 

@@ -27,20 +27,9 @@ type Auth struct {
 // Tokens judges the tokens of an identity provider. It may be called by several goroutines.
 type Tokens interface {
 	// Verify returns who a token stands for. The error is for the client, and does not have the
-	// token in it; an *UnavailableError says that the token could not be judged.
+	// token in it; access.ErrUnavailable is that the token could not be judged.
 	Verify(ctx context.Context, token string) (access.Principal, error)
 }
-
-// UnavailableError says that an identity provider is needed to judge a token and does not answer.
-type UnavailableError struct{ Err error }
-
-// Error implements error.
-func (e *UnavailableError) Error() string {
-	return fmt.Sprintf("the identity provider does not answer: %v", e.Err)
-}
-
-// Unwrap returns the cause.
-func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // What a route wants besides scopes of package access.
 const (
@@ -149,8 +138,7 @@ func (s *server) holder(ctx context.Context, text string) (access.Principal, err
 // bearer returns whom a token stands for.
 func (s *server) bearer(ctx context.Context, text string) (access.Principal, error) {
 	p, err := s.auth.Tokens.Verify(ctx, text)
-	var away *UnavailableError
-	if errors.As(err, &away) {
+	if errors.Is(err, access.ErrUnavailable) {
 		return p, &schema.Error{Status: http.StatusServiceUnavailable, Type: "server_error",
 			Code: "identity_provider_unavailable", Message: err.Error()}
 	}

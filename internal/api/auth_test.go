@@ -94,7 +94,8 @@ func TestEveryRouteWantsAKey(t *testing.T) {
 	counted := askAs(h, "GET", "/metrics", admin).Body.String()
 	for _, reason := range []string{"missing", "malformed", "unknown", "expired", "revoked", "rotated",
 		"scope"} {
-		if !strings.Contains(counted, fmt.Sprintf("longtake_auth_failures_total{reason=%q} ", reason)) {
+		line := fmt.Sprintf("longtake_auth_failures_total{reason=%q} ", reason)
+		if !strings.Contains(counted, line) {
 			t.Errorf("those refused as %s are not counted", reason)
 		}
 	}
@@ -307,7 +308,8 @@ func (f tokens) Verify(_ context.Context, token string) (access.Principal, error
 	if f.err == nil && token != "eyJ.good.token" {
 		return access.Principal{}, errors.New("the token is not signed by the provider")
 	}
-	return access.Principal{ID: "oidc_1", Name: "eve", Scopes: access.Scopes{access.VideosRead}}, f.err
+	return access.Principal{ID: "oidc_1", Name: "eve",
+		Scopes: access.Scopes{access.VideosRead}}, f.err
 }
 
 func TestTokens(t *testing.T) {
@@ -319,7 +321,7 @@ func TestTokens(t *testing.T) {
 	}{
 		{tokens{}, "eyJ.good.token", 200, ""},
 		{tokens{}, "eyJ.bad.token", 401, "unauthenticated"},
-		{tokens{&UnavailableError{errors.New("timeout")}}, "eyJ.good.token", 503,
+		{tokens{access.ErrUnavailable}, "eyJ.good.token", 503,
 			"identity_provider_unavailable"},
 	} {
 		h := New(Config{Service: newFake(), Metrics: prometheus.NewRegistry(),

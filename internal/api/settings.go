@@ -6,6 +6,7 @@ import (
 	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/keyfile"
+	"github.com/longtake/longtake/internal/oidc"
 )
 
 // ReadClients takes the settings that say what clients of an API may send: other names of models,
@@ -33,20 +34,50 @@ var openScopes = access.Scopes{access.VideosRead, access.VideosWrite, access.Nod
 
 // ReadAuth takes the settings that say what an API that listens at an address lets everybody do. An
 // error is a *config.Error.
-func ReadAuth(v *config.Values, listen string) (Auth, error) {
+func ReadAuth(v *config.Values, listen string) (a Auth, err error) {
+	if a.Tokens, err = readTokens(v); err != nil {
+		return a, err
+	}
+	a.Anonymous, err = readAnonymous(v, listen)
+	return a, err
+}
+
+// readAnonymous takes the scopes of who has no key.
+func readAnonymous(v *config.Values, listen string) (access.Scopes, error) {
 	texts := v.Strings("http.anonymous")
 	if slices.Equal(texts, []string{anonymousAuto}) {
-		return Auth{Anonymous: autoScopes(v, listen)}, nil
+		return autoScopes(v, listen), nil
 	}
 	if len(texts) == 0 || slices.Equal(texts, []string{anonymousNone}) {
-		return Auth{}, nil
+		return nil, nil
 	}
 	scopes, err := access.ParseScopes(texts)
 	if err != nil {
-		return Auth{}, config.Errorf("http.anonymous is %.128q; allowed: auto, none, or some of %s",
+		return nil, config.Errorf("http.anonymous is %.128q; allowed: auto, none, or some of %s",
 			texts, access.ScopesAllowed())
 	}
-	return Auth{Anonymous: scopes}, nil
+	return scopes, nil
+}
+
+// readTokens takes the settings of an identity provider; nil without one. The provider is not
+// asked here: it may be away while a coordinator starts. Without an audience a token for any
+// other service of the same provider would let in, so there has to be one.
+func readTokens(v *config.Values) (Tokens, error) {
+	c := oidc.Config{Issuer: v.String("oidc.issuer"), Audience: v.String("oidc.audience"),
+		TeamClaim: v.String("oidc.team-claim")}
+	rules, err := oidc.ParseRules(v.Strings("oidc.scopes"))
+	if err != nil {
+		return nil, config.Errorf("%w", err)
+	}
+	if c.Issuer == "" {
+		return nil, nil
+	}
+	if c.Audience == "" || len(rules) == 0 {
+		return nil, config.Errorf("oidc.issuer is set without oidc.audience or oidc.scopes; allowed: " +
+			"all three, so that tokens are meant for this cluster and allow something")
+	}
+	c.Rules = rules
+	return oidc.New(c), nil
 }
 
 // OpenAuth is the access to an API on loopback where nothing is set.

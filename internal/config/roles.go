@@ -27,6 +27,16 @@ var httpAnonymous = Setting{Key: "http.anonymous", Default: []string{"auto"}, Us
 	"metrics and admin, or auto: on loopback without tls.dir the first three and metrics, with " +
 	"insecure-network all, else none"}
 
+// tokens are settings of an identity provider whose tokens are taken besides keys.
+var tokens = Settings{
+	{Key: "oidc.issuer", Default: "", Usage: "URL of an OpenID Connect provider whose tokens are " +
+		"taken as well as keys (default: none are)"},
+	{Key: "oidc.audience", Default: "", Usage: "audience that its tokens have to be meant for"},
+	{Key: "oidc.scopes", Default: []string{}, Usage: "what its users may do, by their claims, as " +
+		"CLAIM=VALUE:SCOPES: such as groups=video:videos:read,videos:write"},
+	{Key: "oidc.team-claim", Default: "", Usage: "claim with the team of its users (default: none)"},
+}
+
 // clients are settings for requests as clients of other servers send them.
 var clients = Settings{
 	{Key: "http.model-aliases", Default: []string{}, Usage: "names of other models that stand for " +
@@ -104,7 +114,7 @@ func Coordinator() Settings {
 			"come with checkpoints; where steps are short there are fewer; 0: none are made"},
 		{Key: "lost-after", Default: 3 * time.Second,
 			Usage: "how long a shard may be silent before it counts as lost"},
-	}, storage, auditing, clients, network, logging)
+	}, storage, auditing, clients, tokens, network, logging)
 }
 
 // experts is of the shards that load a model, wherever they run.
@@ -230,5 +240,5 @@ func Up() Settings {
 		{Key: "data", Default: "data/up", Usage: "directory of jobs and clips"},
 		loras,
 		httpHosts, httpOrigins, httpAnonymous,
-	}, storage, clients, network)
+	}, storage, clients, tokens, network)
 }

@@ -44,7 +44,8 @@ func TestTheLocalKeyIsOfItsUserAlone(t *testing.T) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err = keyfile.Local(data); err == nil || !strings.Contains(err.Error(), "not a local key") {
+	_, _, err = keyfile.Local(data)
+	if err == nil || !strings.Contains(err.Error(), "not a local key") {
 		t.Errorf("%v", err)
 	}
 }

@@ -24,6 +24,7 @@ var levels = []struct {
 	{"internal/compute", 1},
 	{"internal/config", 1},
 	{"internal/keyfile", 1},
+	{"internal/oidc", 1},
 	{"internal/daemon", 1},
 	{"internal/job", 1}, // next to partition, whose meshes it names
 	{"internal/natsd", 1},
@@ -118,6 +119,7 @@ var owners = []struct {
 	{module + "internal/collective/nats", []string{"internal/collective", "internal/shard",
 		"internal/local"}}, // the engine sees transports alone
 	{"github.com/zeebo/xxh3", []string{"internal/collective/direct"}},
+	{"github.com/coreos/go-oidc", []string{"internal/oidc"}},
 	{"gorgonia.org/cu", []string{"internal/cuda"}},
 	{"github.com/spf13/viper", []string{"internal/config"}},
 	{"github.com/spf13/cobra", []string{"internal/cli", "internal/daemon", "cmd"}},
