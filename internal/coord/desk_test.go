@@ -256,8 +256,7 @@ func TestAnUploadOutlivesTheLeader(t *testing.T) {
 	if src.die != nil {
 		t.Error("the leader outlives the upload")
 	}
-	got, err := s.read(o)
-	if !errors.Is(err, artifact.ErrNotFound) {
+	if got, err := s.read(o); err != nil || int64(len(got)) != o.Size {
 		t.Errorf("before it is recorded: %d bytes, %v", len(got), err)
 	}
 	lead := leaderOf(t, all[1:])
