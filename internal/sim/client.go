@@ -36,7 +36,7 @@ func newClients(w *world) *clients {
 
 	if c.keyed() {
 		w.after(500*time.Millisecond, func() { c.limit(0) })
-		w.after(troubled, func() { c.unlimit(0) }) // or jobs would wait until midnight
+		w.after(limitedFor, func() { c.unlimit(0) }) // or jobs would wait until midnight
 	}
 	// A drained node takes no work. With all of them drained, jobs would wait for ever.
 	w.after(troubled, c.undrainAll)

@@ -9,9 +9,12 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-// keyed reports whether clients have keys with quotas in this run. In half of the runs nobody has
-// one, as in most clusters.
-func (c *clients) keyed() bool { return c.w.Seed%2 == 1 }
+// keyed reports whether clients have keys with quotas in this run. In most runs nobody has one:
+// jobs that wait for a quota make a run longer.
+func (c *clients) keyed() bool { return c.w.Seed%4 == 1 }
+
+// limitedFor is for how long the quotas of keys hold. All requests have come then.
+const limitedFor = 28 * time.Second
 
 // keyID is the id of a client's key.
 func keyID(i int) string { return access.IDPrefix + fmt.Sprintf("aaaaaaaaaaaaaaa%c", 'a'+rune(i)) }
