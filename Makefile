@@ -50,7 +50,7 @@ test-generic: ## the CPU engine and the models without assembly
 
 # Packages in which nothing runs at the same time as anything else.
 SEQUENTIAL := $(addprefix %/internal/,access config disk freeport golden job keyfile model/tokenizer model/tokenizer/ftfy \
-  model/umt5 model/vae partition plan price pricefile sched sparse tensor tensor/safetensors terminal tidy topology userfile wire)
+  model/umt5 model/vae partition plan price pricefile rollout sched sparse tensor tensor/safetensors terminal tidy topology userfile wire)
 
 test-race: ## packages with goroutines under the race detector (needs a C compiler)
 	@command -v $${CC:-cc} >/dev/null || { echo "test-race: skipped, no C compiler"; exit 0; }; \

@@ -40,6 +40,8 @@ var actions = map[string]string{
 	"DELETE /v1/keys/{name}":          "key.revoke",
 	"POST /v1/teams/{name}":           "team.set",
 	"DELETE /v1/teams/{name}":         "team.remove",
+	"POST /v1/rollout/{name...}":      "rollout.set",
+	"DELETE /v1/rollout/{name...}":    "rollout.delete",
 }
 
 // changesNothing are routes whose method says otherwise.

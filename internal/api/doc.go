@@ -37,6 +37,9 @@
 //	GET    /v1/teams                the teams that have quotas
 //	POST   /v1/teams/{name}         give one its quota
 //	DELETE /v1/teams/{name}         take it away
+//	GET    /v1/rollout, /v1/rollout/{name}
+//	POST   /v1/rollout/{name}       say who may use a model or a feature
+//	DELETE /v1/rollout/{name}       open it to everybody
 //	GET    /v1/audit                entries of the audit log (from, to, actor, action), a line each
 //	GET    /v1/audit/status         where it stands on this coordinator
 //	GET    /v1/usage                what jobs have used and cost (by, from, to, format=csv)

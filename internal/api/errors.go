@@ -44,6 +44,9 @@ func explain(err error) *schema.Error {
 	if e, _ := explainQuota(err); e != nil {
 		return e
 	}
+	if e := explainRollout(err); e != nil {
+		return e
+	}
 	var field *job.FieldError
 	var named *access.FieldError
 	if errors.As(err, &named) {

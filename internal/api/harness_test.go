@@ -21,6 +21,7 @@ import (
 	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/rollout"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,6 +44,7 @@ type fake struct {
 	preview  []byte
 	status   *coord.Status // nil: of a leader with a shard
 	audit    auditFake
+	rules    map[string]rollout.Rule
 }
 
 func newFake() *fake {

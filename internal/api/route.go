@@ -90,6 +90,10 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		{"GET", "/v1/cluster/snapshot", s.saveSnapshot, load, access.Admin},
 		{"POST", "/v1/cluster/snapshot", s.restoreSnapshot, load, access.Admin},
 		{"GET", "/v1/cluster", s.cluster, brief, access.NodesRead},
+		{"GET", "/v1/rollout", s.rollouts, brief, access.Admin},
+		{"GET", "/v1/rollout/{name...}", s.getRollout, brief, access.Admin},
+		{"POST", "/v1/rollout/{name...}", s.setRollout, brief, access.Admin},
+		{"DELETE", "/v1/rollout/{name...}", s.deleteRollout, brief, access.Admin},
 		{"GET", "/v1/audit", s.auditLog, load, access.Admin},
 		{"GET", "/v1/audit/status", s.auditStatus, brief, access.Admin},
 

@@ -115,6 +115,8 @@ func hostile(t *testing.T, fails bool) string {
 		return map[string]any{"data": []schema.Team{evilValue[schema.Team]()}}
 	})
 	answer("/v1/teams/{do...}", func(*http.Request) any { return evilValue[schema.Team]() })
+	answer("GET /v1/rollout", func(*http.Request) any { return evilValue[schema.RolloutList]() })
+	answer("/v1/rollout/{do...}", func(*http.Request) any { return evilValue[schema.Rollout]() })
 	answer("/v1/audit", func(*http.Request) any { return evilValue[audit.Entry]() })
 	answer("/v1/audit/status", func(*http.Request) any { return evilValue[schema.AuditStatus]() })
 	answer("GET /v1/usage", func(*http.Request) any { return evilValue[schema.UsageList]() })
@@ -158,6 +160,10 @@ var serverCommands = map[string][]string{
 	"longtake cluster members add":      {"c2", "--raft", "h:1"},
 	"longtake cluster members remove":   {"c2"},
 	"longtake cluster transfer-leader":  {},
+	"longtake rollout set":              {"lora", "--percent", "5"},
+	"longtake rollout list":             {},
+	"longtake rollout show":             {"lora"},
+	"longtake rollout delete":           {"lora"},
 	"longtake audit tail":               {},
 	"longtake audit export":             {},
 	"longtake audit verify":             {},

@@ -40,7 +40,7 @@ func Longtake() *cobra.Command {
 	return group(root, generateCommand(), upCommand(), jobCommand(), nodeCommand(), clusterCommand(),
 		keyCommand(), teamCommand(), quotaCommand(),
 		planCommand(), pricingCommand(), usageCommand(), modelCommand(), benchCommand(),
-		configCommand(), auditCommand(),
+		configCommand(), auditCommand(), rolloutCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: daemon.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) {
 				terminal.Printf(cmd.OutOrStdout(), "%s\n",

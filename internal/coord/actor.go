@@ -17,7 +17,8 @@ func actor(ctx context.Context) core.Actor {
 
 // owned returns a request as that of the client of a context.
 func owned(ctx context.Context, r job.Request) job.Request {
-	p, _ := access.From(ctx)
+	p, from := access.From(ctx)
 	r.Owner, r.Team, r.Quota = p.ID, p.Team, p.Quota
+	r.Admin = !from || p.Admin()
 	return r
 }

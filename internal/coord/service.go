@@ -23,6 +23,7 @@ type Service interface {
 	Quotas
 	Audits
 	Accounting
+	Rollouts
 }
 
 // Jobs creates jobs, follows them and reads their results.

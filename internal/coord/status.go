@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/rollout"
 )
 
 // Model implements Service.
@@ -17,8 +18,15 @@ func (c *Coordinator) Model(_ context.Context, name string) (m job.Model, err er
 }
 
 // Models implements Service.
-func (c *Coordinator) Models(context.Context) (all []ServedModel) {
-	c.loop.read(func() { all = c.core.Served() })
+func (c *Coordinator) Models(ctx context.Context) (all []ServedModel) {
+	w := who(ctx)
+	c.loop.read(func() {
+		for _, m := range c.core.Served() {
+			if ok, _ := c.core.Machine().MayUse(rollout.ModelPrefix+m.Name, w); ok || w.Admin {
+				all = append(all, m)
+			}
+		}
+	})
 	return all
 }
 

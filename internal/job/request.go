@@ -63,6 +63,8 @@ type Request struct {
 	// Owner is who asks, and Team the team that this is for. Clients do not say so themselves: it
 	// follows from who they are.
 	Owner, Team string
+	// Admin says that the owner may use what is not rolled out to all yet.
+	Admin bool
 	// Quota is what the owner may have.
 	Quota access.Quota
 

@@ -36,6 +36,7 @@ var levels = []struct {
 	{"internal/topology", 1}, // next to partition, whose meshes it places
 
 	{"internal/cpu", 2},
+	{"internal/rollout", 2},
 	{"internal/cuda", 2},
 	{"internal/media", 2},
 	{"models/demo", 2},

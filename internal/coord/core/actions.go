@@ -24,6 +24,7 @@ var audited = map[kind]func(*state, command, job.Record) (action, object string,
 	kindUndrain: auditDrain,
 	kindMember:  auditMember,
 	kindAccess:  auditAccess,
+	kindRollout: auditRollout,
 }
 
 // auditDrain describes a drain and its end.

@@ -91,8 +91,9 @@ type command struct {
 	RetryOf job.ID    `json:"retry_of,omitempty"` // of a create: the job whose spec it has
 	Audit   *auditing `json:"audit,omitempty"`
 
-	Meter  *metering    `json:"meter,omitempty"` // of the attempt that it ends
-	Settle []settlement `json:"settle,omitempty"`
+	Meter   *metering      `json:"meter,omitempty"` // of the attempt that it ends
+	Settle  []settlement   `json:"settle,omitempty"`
+	Rollout *rolloutChange `json:"rollout,omitempty"`
 }
 
 // Actor is a client whose request led to a command.
@@ -192,4 +193,5 @@ var kinds = map[kind]bool{kindCreate: true, kindPlace: true, kindComplete: true,
 	kindCancel: true, kindCancelled: true, kindDelete: true, kindModel: true, kindSwept: true,
 	kindSave: true, kindKeep: true, kindLose: true, kindDrain: true, kindUndrain: true,
 	kindMember: true, kindLease: true, kindCluster: true, kindForget: true, kindVersion: true,
-	kindAccess: true, kindAuditBegin: true, kindAudit: true, kindSettle: true}
+	kindAccess: true, kindAuditBegin: true, kindAudit: true, kindSettle: true,
+	kindRollout: true}

@@ -1,11 +1,13 @@
 package core
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/wire"
 )
 
 // Drain says that a node gets no new work. What it works on moves to other nodes at a step
@@ -83,4 +85,31 @@ func (l *leader) endDrains() {
 			return
 		}
 	}
+}
+
+// drain takes a node out of the scheduler's choice, or lets it back in. Of two orders to drain the
+// earlier deadline counts.
+func (s *state) drain(c command) error {
+	if c.Drain == nil {
+		return fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
+	}
+	if err := wire.CheckNodeID(c.Drain.Node); err != nil {
+		return fmt.Errorf("cannot apply a %s command: %w", c.Kind, err)
+	}
+
+	d := *c.Drain
+	if c.Kind == kindUndrain {
+		delete(s.drains, d.Node)
+		return nil
+	}
+
+	old, ok := s.drains[d.Node]
+	if !ok && len(s.drains) >= drainsKept {
+		return fmt.Errorf("cannot drain node %s: %d nodes are being drained", d.Node, drainsKept)
+	}
+	if ok && old.Deadline.Before(d.Deadline) {
+		d.Deadline = old.Deadline
+	}
+	s.drains[d.Node] = d
+	return nil
 }

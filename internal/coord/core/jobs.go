@@ -71,7 +71,7 @@ func (c *Core) ProposeJob(r job.Request) (Proposal, error) {
 			return Proposal{}, err
 		}
 	}
-	p, err := c.proposeSpec(asker{r.Owner, r.Team, r.Key, r.Quota, ""}, s)
+	p, err := c.proposeSpec(asker{r.Owner, r.Team, r.Key, r.Quota, "", r.Admin}, s)
 	p.drawn = drawn
 	return p, err
 }
@@ -82,11 +82,15 @@ type asker struct {
 	owner, team, key string
 	quota            access.Quota
 	retryOf          job.ID
+	admin            bool // may use everything
 }
 
 // proposeSpec proposes a new job, if there is room for it.
 func (c *Core) proposeSpec(a asker, s job.Spec) (Proposal, error) {
 	if !c.machine.keyed(a.owner, a.key) {
+		if err := c.rolledOut(a, s); err != nil {
+			return Proposal{}, err
+		}
 		if err := cmp.Or(c.hasRoom(), c.fits(s)); err != nil {
 			return Proposal{}, fmt.Errorf("cannot create the job: %w", err)
 		}
@@ -134,7 +138,8 @@ func (c *Core) commitProposal(p Proposal, err error) (job.Record, error) {
 // It gets ErrNotFound, job.ErrTransition while the job is not final, or a *job.FieldError if the
 // cluster's model has changed, or is gone, and cannot do it any more.
 func (c *Core) Retry(id job.ID, by job.Request, done func(job.Record, error)) {
-	a := asker{owner: by.Owner, team: by.Team, quota: by.Quota, retryOf: id}
+	a := asker{owner: by.Owner, team: by.Team, quota: by.Quota, retryOf: id,
+		admin: by.Admin}
 	c.onceDeleted(func() { done(c.commitProposal(c.proposeRetry(id, a))) })
 }
 

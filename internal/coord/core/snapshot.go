@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/rollout"
 )
 
 // SnapshotMax bounds a snapshot, in bytes.
@@ -29,6 +30,8 @@ type Snapshot struct {
 	Audit   *auditState       `json:"audit,omitempty"`
 	Usage   *usageSnapshot    `json:"usage,omitempty"`
 
+	Rollouts []rollout.Rule `json:"rollouts,omitempty"` // by name
+
 	Shares *sharesState `json:"shares,omitempty"`
 
 	// Model is the only one of a snapshot of before modelsSince.
@@ -43,7 +46,8 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 	s := &Snapshot{Version: m.Version(), Cluster: m.state.cluster, Models: m.state.models,
 		Trash: slices.Clone(m.state.trash), Members: maps.Clone(m.state.members),
 		Access: m.state.access.snapshot(), Shares: m.state.shares.copy(),
-		Audit: m.state.audit.snapshot(), Usage: m.state.usage.snapshot()}
+		Audit: m.state.audit.snapshot(), Usage: m.state.usage.snapshot(),
+		Rollouts: m.Rollouts()}
 	for _, id := range m.state.order {
 		s.Jobs = append(s.Jobs, m.state.jobs[id])
 	}
@@ -88,6 +92,9 @@ func ReadSnapshot(r io.Reader) (*Machine, error) {
 	m := NewMachine()
 	if s.Version > versionFirst {
 		m.state.version = s.Version
+	}
+	for _, r := range s.Rollouts {
+		m.state.rollouts[r.Name] = r
 	}
 	if s.Audit != nil {
 		m.state.audit = *s.Audit

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
-	"github.com/longtake/longtake/internal/wire"
+	"github.com/longtake/longtake/internal/rollout"
 )
 
 // state is what Raft replicates. Its methods are deterministic: they read no clock and draw nothing
@@ -34,6 +34,8 @@ type state struct {
 
 	audit auditState // the end of the audit log
 
+	rollouts map[string]rollout.Rule // who may use which models and features, by name
+
 	members map[string]string // HTTP addresses of coordinators that were added, by id
 
 	shares *sharesState
@@ -53,7 +55,7 @@ type trash struct {
 func newState() *state {
 	return &state{jobs: map[job.ID]job.Record{}, keys: map[string]job.ID{},
 		drains: map[job.NodeID]Drain{}, members: map[string]string{}, shares: newShares(),
-		usage: newUsageState()}
+		usage: newUsageState(), rollouts: map[string]rollout.Rule{}}
 }
 
 // apply executes one command; on an error nothing has changed. The record is the command's job
@@ -87,6 +89,8 @@ func (s *state) apply(c command) (job.Record, error) {
 		return job.Record{}, s.access.apply(c)
 	case kindAuditBegin, kindAudit:
 		return job.Record{}, s.applyAudit(c)
+	case kindRollout:
+		return job.Record{}, s.setRollout(c)
 	}
 
 	// All other kinds move one job from a state to another.
@@ -243,33 +247,6 @@ func (s *state) member(c command) error {
 
 // membersKept bounds the coordinators that were added.
 const membersKept = 64
-
-// drain takes a node out of the scheduler's choice, or lets it back in. Of two orders to drain the
-// earlier deadline counts.
-func (s *state) drain(c command) error {
-	if c.Drain == nil {
-		return fmt.Errorf("cannot apply an incomplete %s command", c.Kind)
-	}
-	if err := wire.CheckNodeID(c.Drain.Node); err != nil {
-		return fmt.Errorf("cannot apply a %s command: %w", c.Kind, err)
-	}
-
-	d := *c.Drain
-	if c.Kind == kindUndrain {
-		delete(s.drains, d.Node)
-		return nil
-	}
-
-	old, ok := s.drains[d.Node]
-	if !ok && len(s.drains) >= drainsKept {
-		return fmt.Errorf("cannot drain node %s: %d nodes are being drained", d.Node, drainsKept)
-	}
-	if ok && old.Deadline.Before(d.Deadline) {
-		d.Deadline = old.Deadline
-	}
-	s.drains[d.Node] = d
-	return nil
-}
 
 // transition moves an existing job. Which moves are allowed, and what a repeated one gives, is up
 // to package job.
