@@ -90,6 +90,7 @@ func TestChaos(t *testing.T) {
 		c.lock = newLock(t)
 	}
 	c.startAll()
+	own := c.watchAccounts()
 	end := time.Now().Add(length)
 	var clients sync.WaitGroup
 	for i := range inFlight {
@@ -105,6 +106,7 @@ func TestChaos(t *testing.T) {
 		t.Fatalf("clips do not end, though all is well: %s", c.jobs())
 	}
 	c.once()
+	own.check()
 	c.report(length, seed)
 }
 
