@@ -18,7 +18,7 @@ var Mutants = map[string]string{
 	"a loss throws the checkpoint away":               "progress",
 	"a loss throws the parts away":                    "progress",
 	"two jobs share a node":                           "refused",
-	"a damaged entry is skipped":                      "vanished|diverged|artifact",
+	"a damaged entry is skipped":                      "vanished|diverged|artifact|metering",
 	"the ranks are more than the heads":               "tiles|wrong model",
 	"a job goes to a node without its model":          "wrong model",
 	"a second attempt starts next to the first":       "two live attempts",
