@@ -217,7 +217,7 @@ func printEntry(w io.Writer, e audit.Entry) {
 
 	// Refusals are counted; an entry of one thing has no count.
 	rest := ""
-	if n := e.Details["count"]; n != "" {
+	if n := e.Details["count"]; n != "" && n != "1" {
 		rest = ", " + n + " times"
 	}
 	if e.Reason != "" {
