@@ -152,6 +152,14 @@ func (s *server) bearer(ctx context.Context, text string) (access.Principal, err
 const howToGetIn = "; allowed: a key of this cluster, as Authorization: Bearer lt_... (commands: " +
 	"LONGTAKE_API_KEY or LONGTAKE_API_KEY_FILE); an administrator makes one: longtake key create"
 
+// byLocalKey ends the same errors where there is a local key.
+func (s *server) byLocalKey() string {
+	if s.auth.LocalKey == "" {
+		return ""
+	}
+	return "; the longtake command of the user who runs this coordinator needs none on this machine"
+}
+
 // admit returns who sends a request, if that may use the route; a header says which scheme it takes
 // to get in. The principal is that of who was refused, too, if it is known.
 func (s *server) admit(w http.ResponseWriter, r *http.Request, want access.Scope) (access.Principal,
@@ -180,8 +188,8 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, want access.Scope
 		w.Header().Set("WWW-Authenticate", `Bearer realm="longtake"`)
 		return p, &schema.Error{Status: http.StatusUnauthorized, Type: "invalid_request_error",
 			Code: "unauthenticated", Message: fmt.Sprintf("%s %s needs an API key with scope %s, as "+
-				"without one only %s are allowed here%s", r.Method, r.URL.Path, want,
-				cmp.Or(p.Scopes.String(), "no scopes"), howToGetIn)}
+				"without one only %s are allowed here%s%s", r.Method, r.URL.Path, want,
+				cmp.Or(p.Scopes.String(), "no scopes"), howToGetIn, s.byLocalKey())}
 	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprintf(
 		`Bearer realm="longtake", error="insufficient_scope", scope=%q`, want))
