@@ -16,6 +16,7 @@ import (
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/join"
 	"github.com/longtake/longtake/internal/pki"
 )
 
@@ -49,7 +50,8 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	// does not make leases run out.
 	cfg.Log, cfg.Now, cfg.Clock = log, clock(cfg.Data), time.Now
 	cfg.Commands = commands(cfg.Data)
-	if cfg.Identity, err = daemon.Identity(v, pki.RoleCoordinator, log); err != nil {
+	cfg.Identity, err = join.Identity(ctx, v, pki.RoleCoordinator, cfg.ID, hosts(v), log)
+	if err != nil {
 		return err
 	}
 	defer cfg.Identity.Close()
@@ -79,7 +81,7 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	log.Info("serving", "http", cfg.HTTP, "nats", c.ClientURL(), "data", cfg.Data,
 		"version", daemon.Version, "local-key", localKey)
 
-	served.Service, served.Metrics, served.Log = c, c.Metrics(), log
+	served.Service, served.Certificates, served.Metrics, served.Log = c, c, c.Metrics(), log
 	served.Insecure, served.Identity = v.Insecure(), cfg.Identity
 	served.Hosts = api.Hosts(v.Strings("http.hosts"), v.String("http.listen"), cfg.HTTP)
 	h := api.New(served)
@@ -89,6 +91,9 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 	run, stop := context.WithCancel(ctx)
 	defer stop()
 	go stopWith(run, c.Ended(), stop)
+	keeper := join.Keeper{Own: cfg.Identity, Log: log,
+		Coordinators: func() []string { return c.Bundle(run).Coordinators }}
+	defer keeper.Start(run)()
 
 	// Serve returns after requests under way had a moment to finish. The coordinator closes after it,
 	// as those requests still ask it.
@@ -145,6 +150,7 @@ func read(v *config.Values) (coord.Config, error) {
 			RequestTokens: v.Int("limits.request-tokens")},
 		CheckpointEvery: new(v.Int("checkpoint.every-steps")),
 		PreviewEvery:    new(v.Int("preview.every-steps")),
+		CertLife:        v.Duration("tls.cert-life"),
 		Timing:          coord.Timing{LostAfter: v.Duration("lost-after")},
 		Audit:           coord.ReadAudit(v),
 	}

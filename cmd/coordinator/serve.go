@@ -3,7 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
+	"slices"
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/config"
@@ -36,4 +39,27 @@ func makeKeys(v *config.Values, cfg *coord.Config, auth *api.Auth) (local string
 	}
 	cfg.Admin, _, err = keyfile.ReadAdmin(dir)
 	return "", err
+}
+
+// hosts are the names and addresses by which clients reach a coordinator that joins: those of its
+// settings, and this machine's own.
+func hosts(v *config.Values) []string {
+	out := []string{"localhost", "127.0.0.1", "::1"}
+	add := func(host string) {
+		ip := net.ParseIP(host)
+		if host != "" && (ip == nil || !ip.IsUnspecified()) && !slices.Contains(out, host) {
+			out = append(out, host)
+		}
+	}
+
+	if u, err := url.Parse(v.String("http.url")); err == nil {
+		add(u.Hostname())
+	}
+	if host, _, err := net.SplitHostPort(v.String("http.listen")); err == nil {
+		add(host)
+	}
+	if name, err := os.Hostname(); err == nil {
+		add(name)
+	}
+	return out
 }

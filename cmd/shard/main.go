@@ -14,6 +14,7 @@ import (
 	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/engine"
+	"github.com/longtake/longtake/internal/join"
 	"github.com/longtake/longtake/internal/pki"
 	"github.com/longtake/longtake/internal/shard"
 )
@@ -36,10 +37,14 @@ func run(ctx context.Context, v *config.Values, log *slog.Logger) error {
 		return daemon.Usage(err)
 	}
 	cfg.Log = log
-	if cfg.Identity, err = daemon.Identity(v, pki.RoleShard, log); err != nil {
+	cfg.Identity, err = join.Identity(ctx, v, pki.RoleShard, join.NameOf(cfg.Name), nil, log)
+	if err != nil {
 		return err
 	}
 	defer cfg.Identity.Close()
+	keeper := join.Keeper{Own: cfg.Identity, Deny: true, Log: log}
+	defer keeper.Start(ctx)()
+	cfg.Control = join.Control(v)
 	if d := cfg.Data; !d.GoesDirectly(cfg.Identity != nil) && d.DirectAddr+d.DirectAdvertise != "" {
 		log.Warn("data.direct-addr and data.direct-advertise have no effect, as data.transport is not " +
 			"direct")

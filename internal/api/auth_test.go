@@ -113,7 +113,8 @@ func TestProbesAreForAnyone(t *testing.T) {
 			open = append(open, rt.method+" "+rt.path)
 		}
 	}
-	const want = "GET /livez, GET /readyz, GET /health"
+	const want = "POST /v1/pki/join, POST /v1/pki/renew, GET /v1/pki/bundle, " + // by certificate
+		"GET /livez, GET /readyz, GET /health"
 	if got := strings.Join(open, ", "); got != want {
 		t.Errorf("without a key: %s; want: %s", got, want)
 	}

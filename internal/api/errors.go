@@ -14,11 +14,7 @@ import (
 // kinds maps the coordinators' errors to answers. Others are 500. The order matters where an error
 // wraps several: the first that fits is the answer. Codes are part of the API: programs compare
 // them.
-var kinds = []struct {
-	err    error
-	status int
-	code   string
-}{
+var kinds = append([]errorKind{
 	{coord.ErrAlone, http.StatusConflict, "alone"},
 	{coord.ErrSnapshot, http.StatusUnprocessableEntity, "bad_snapshot"},
 	{coord.ErrNotFound, http.StatusNotFound, "not_found"},
@@ -30,6 +26,13 @@ var kinds = []struct {
 	{coord.ErrUpgrading, http.StatusServiceUnavailable, "upgrading"},
 	{coord.ErrNotReady, http.StatusServiceUnavailable, "not_ready"},
 	{coord.ErrNotLeader, http.StatusServiceUnavailable, "no_leader"},
+}, refusedKinds...)
+
+// errorKind is how an error is answered.
+type errorKind struct {
+	err    error
+	status int
+	code   string
 }
 
 // explain turns any error into its answer: one that is an answer already stays; a *job.FieldError

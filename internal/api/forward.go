@@ -27,6 +27,10 @@ const forwardedHeader = "X-Longtake-Client"
 var answeredHere = map[string]bool{"GET /v1/cluster": true, "GET /v1/models": true,
 	"GET /v1/models/{id...}": true, "/": true}
 
+// judgedHere are the routes that go by the certificate of who asks: a leader would see this
+// coordinator's. Processes know all coordinators, and go on to the next one by themselves.
+var judgedHere = map[string]bool{"GET /v1/pki/bundle": true, "POST /v1/pki/renew": true}
+
 // forwarder sends requests on to the leader.
 type forwarder struct{ proxy *httputil.ReverseProxy }
 
@@ -87,7 +91,8 @@ func leaderAway(w http.ResponseWriter, r *http.Request, err error) {
 // coordinator has sent on goes no further: it is this one that was believed to lead, and the client
 // asks again.
 func (s *server) elsewhere(rt route, label string, r *http.Request) *url.URL {
-	if s.forward == nil || rt.kind == probe || r.Context().Value(forwardedKey{}) != nil {
+	if s.forward == nil || rt.kind == probe || r.Context().Value(forwardedKey{}) != nil ||
+		judgedHere[label] {
 		return nil
 	}
 	// A key that was just made comes to this coordinator a moment later than to the leader.

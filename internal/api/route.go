@@ -56,7 +56,7 @@ var probePaths = map[string]bool{"/livez": true, "/readyz": true, "/health": tru
 // there so that clients get a 501 that says what to use, not the 405 of /v1/videos/{id}, which
 // these paths match.
 func (s *server) routes(metrics *prometheus.Registry) []route {
-	return []route{
+	return append(s.pkiRoutes(), []route{
 		// Videos: OpenAI's routes, then those of other servers and of longtake.
 		{"POST", "/v1/videos", s.create, brief, access.VideosWrite},
 		{"GET", "/v1/videos", s.list, load, access.VideosRead},
@@ -116,7 +116,7 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		{"GET", "/readyz", s.readyz, probe, anyone},
 		{"GET", "/health", s.readyz, probe, anyone},
 		{"GET", metricsPath, serveMetrics(metrics), probe, access.Metrics},
-	}
+	}...)
 }
 
 // serveMetrics answers a Prometheus server. The registry is the coordinator's, with the API's own

@@ -24,6 +24,8 @@ type Config struct {
 	// Service is the coordinator, or a stand-in for it in tests: everything that the API shows or
 	// changes goes through it.
 	Service coord.Service
+	// Certificates lets processes join and renews what they show; nil in a cluster without any.
+	Certificates coord.Certificates
 	// Metrics is served on /metrics. The API adds its own histogram, so one registry serves one API:
 	// a second New with it panics.
 	Metrics *prometheus.Registry
@@ -51,6 +53,7 @@ type Config struct {
 // sending to one, which never waits.
 type server struct {
 	service coord.Service
+	certs   coord.Certificates // nil: there are none
 	log     *slog.Logger
 	metrics httpMetrics
 	auth    Auth
@@ -98,8 +101,8 @@ func newServer(c Config) *server {
 		streams: make(chan struct{}, streamsMax), loads: make(chan struct{}, loadsMax),
 		inputs: make(chan struct{}, inputsMax), snapshots: make(chan struct{}, 1),
 		making: make(chan struct{}, stillsMax), aliases: c.Aliases, format: c.Format, model: c.Model,
-		insecure: c.Insecure,
-		fetch:    newFetcher(c.FetchURLs, isPublic, nil)}
+		insecure: c.Insecure, certs: c.Certificates,
+		fetch: newFetcher(c.FetchURLs, isPublic, nil)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -38,7 +38,7 @@ func Longtake() *cobra.Command {
 		Version: daemon.Version}
 	config.Client().Define(root.PersistentFlags())
 	return group(root, generateCommand(), upCommand(), jobCommand(), nodeCommand(), clusterCommand(),
-		keyCommand(), teamCommand(), quotaCommand(),
+		pkiCommand(), keyCommand(), teamCommand(), quotaCommand(),
 		planCommand(), pricingCommand(), usageCommand(), modelCommand(), benchCommand(),
 		configCommand(), auditCommand(), rolloutCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: daemon.NoArgs,

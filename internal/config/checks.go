@@ -52,6 +52,7 @@ var checks = map[string]check{
 	"audit.keep-for":         lasting(0, 100*365*24*time.Hour),
 	"checkpoint.every-steps": between(0, manyMax),
 	"preview.every-steps":    between(0, manyMax),
+	"tls.cert-life":          lasting(time.Minute, 365*24*time.Hour),
 	"lost-after":             lasting(600*time.Millisecond, longest),
 	"device":                 aDevice,
 	"gpus":                   gpuList,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 )
 
 // network are the settings of every program that opens ports: either all of them have certificates,
@@ -13,6 +14,18 @@ var network = Settings{
 		"init and --join make it, or your own PKI: from then on all ports speak TLS 1.3"},
 	{Key: "insecure-network", Default: false, Usage: "open ports to other machines without " +
 		"certificates and keys: whoever reaches them reads prompts, changes clips and gives orders"},
+}
+
+// certLife is of the certificates that coordinators sign.
+var certLife = Settings{{Key: "tls.cert-life", Default: 24 * time.Hour, Usage: "how long " +
+	"certificates are valid that this coordinator signs; processes renew theirs after two thirds"}}
+
+// joining are the settings of programs that get their certificate from the cluster.
+var joining = Settings{
+	{Key: "join", Default: "", Secret: true, Usage: "token of longtake pki token, with which this " +
+		"process gets its first certificate into tls.dir; once it is there, the token is not needed"},
+	{Key: "coordinator", Default: []string{}, Usage: "https URLs of coordinators, of which one has " +
+		"to answer a process that joins"},
 }
 
 // ports are the settings at which programs listen. The address of a port that is on no other

@@ -114,7 +114,7 @@ func Coordinator() Settings {
 			"come with checkpoints; where steps are short there are fewer; 0: none are made"},
 		{Key: "lost-after", Default: 3 * time.Second,
 			Usage: "how long a shard may be silent before it counts as lost"},
-	}, storage, auditing, clients, tokens, network, logging)
+	}, storage, auditing, clients, tokens, network, certLife, joining, logging)
 }
 
 // experts is of the shards that load a model, wherever they run.
@@ -196,7 +196,7 @@ func Shard() Settings {
 		{Key: "cache", Default: "", Usage: "directory for fingerprints of models, so that a " +
 			"restart need not read an unchanged one whole (default: longtake in the user's cache " +
 			"directory)"},
-	}, network, logging)
+	}, network, joining, logging)
 }
 
 // Client returns the settings of the longtake command itself; its subcommands have flags of their

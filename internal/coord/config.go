@@ -28,6 +28,8 @@ type Config struct {
 	// Identity is this coordinator's certificate: with it all its ports speak TLS, and it believes
 	// only those that have one of the same cluster. nil: the cluster is open.
 	Identity *pki.Identity
+	// CertLife is how long certificates are valid that this coordinator signs; default 24 h.
+	CertLife time.Duration
 	Limits   Limits
 	Timing   Timing
 	Audit    AuditConfig
@@ -95,6 +97,7 @@ func (e *ConfigError) BadInput() bool { return true }
 
 // fill sets defaults.
 func (c *Config) fill() {
+	c.CertLife = cmp.Or(c.CertLife, pki.LeafLife)
 	c.ID, c.logBytes = cmp.Or(c.ID, "c1"), cmp.Or(c.logBytes, logBytesMax)
 	if c.CheckpointEvery == nil {
 		c.CheckpointEvery = new(1)

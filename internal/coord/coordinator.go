@@ -15,6 +15,7 @@ import (
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/coord/core"
 	"github.com/longtake/longtake/internal/disk"
+	"github.com/longtake/longtake/internal/pki"
 )
 
 // Coordinator is one member of the control plane: a core, in a loop, with Raft, NATS and an object
@@ -32,6 +33,8 @@ type Coordinator struct {
 	// objects is nil until JetStream is there.
 	objects atomic.Pointer[artifact.Store]
 	desk    *artifact.Desk // nil: the cluster is open
+	// authority is that of the machine, for handshakes, which do not wait for the loop.
+	authority atomic.Pointer[core.Authority]
 
 	// loop is the goroutine that calls the core. What follows is touched in it alone.
 	loop      *loop
@@ -92,6 +95,9 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 	c.wg.Go(func() { c.followLeadership(run) })
 	c.wg.Go(func() { c.watchSpace(run) })
 	c.wg.Go(func() { c.cutOff(run) })
+	if cfg.Identity != nil {
+		c.wg.Go(func() { c.tendAuthority(run) })
+	}
 	if err := c.awaitStart(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start coordinator %s: %w", cfg.ID, err), c.Close())
 	}
@@ -102,6 +108,15 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 func (c *Coordinator) open(ctx context.Context) error {
 	if err := os.MkdirAll(c.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("cannot make the data directory: %w", err)
+	}
+	if own := c.cfg.Identity; own != nil {
+		own.Deny(c.Denied)
+		own.OnRefusal(func(r *pki.Refusal) {
+			c.metrics.strangers.WithLabelValues(string(r.Reason)).Inc()
+		})
+		if err := keepSecrets(c.cfg.Data); err != nil {
+			return err
+		}
 	}
 	c.space = newSpace(c.cfg)
 	store, err := openLog(c.cfg.Data)
@@ -134,7 +149,8 @@ func (c *Coordinator) open(ctx context.Context) error {
 	if err = c.openDesk(); err != nil {
 		return errors.Join(err, store.Close())
 	}
-	c.cons, err = openRaft(c.cfg, store, &replicated{c.loop, c.audit, c.fail}, c.space)
+	c.cons, err = openRaft(c.cfg, store, &replicated{c.loop, c.audit, c.fail, c.authority.Store},
+		c.space)
 	return err
 }
 

@@ -148,7 +148,8 @@ func TestACoordinatorThatCannotGoOnSaysSo(t *testing.T) {
 	if c.Err() != nil {
 		t.Fatal(c.Err())
 	}
-	(&replicated{c.loop, c.audit, c.fail}).Apply(&raft.Log{Index: 9, Data: []byte("{")})
+	f := &replicated{c.loop, c.audit, c.fail, c.authority.Store}
+	f.Apply(&raft.Log{Index: 9, Data: []byte("{")})
 	next(t, c.Ended(), "its end")
 	if err := c.Err(); err == nil || !strings.Contains(err.Error(), "entry 9") ||
 		strings.Contains(err.Error(), "\n") {

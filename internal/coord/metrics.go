@@ -33,6 +33,7 @@ type metrics struct {
 	nodesLost prometheus.Counter
 	stale     prometheus.Counter
 	refused   *prometheus.CounterVec // by reason
+	strangers *prometheus.CounterVec // by why their certificate was refused
 
 	// Attempts that were lost, and what that cost.
 	setbacks  *prometheus.CounterVec // by whether they were planned
@@ -85,6 +86,10 @@ func newMetrics(c *Coordinator) *metrics {
 				"identity, with answers to others, for an object of others, on a subject of others, a " +
 				"certificate.",
 		}, []string{"reason"}),
+		strangers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "longtake_certificates_refused_total",
+			Help: "Connections that were refused for the certificate that was shown, by why.",
+		}, []string{"reason"}),
 		setbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "longtake_attempts_lost_total",
 			Help: "Attempts that ended early; their jobs went on in another one. Planned ones were " +
@@ -108,8 +113,8 @@ func newMetrics(c *Coordinator) *metrics {
 
 	// A name that is registered twice is a bug, which MustRegister turns into a panic at the start.
 	m.registry.MustRegister(m.finished, m.stage, m.step, m.duration, m.waited, m.commit, m.exchanged,
-		m.resent, m.nodesLost, m.stale, m.refused, m.checkpoints, m.checkpointBytes, m.setbacks,
-		m.redone, m.detection, m.recovery, m.checkpointTime)
+		m.resent, m.nodesLost, m.stale, m.refused, m.strangers, m.checkpoints, m.checkpointBytes,
+		m.setbacks, m.redone, m.detection, m.recovery, m.checkpointTime)
 	m.used = newUsageMetrics(m.registry)
 	m.registry.MustRegister(gauges(c)...)
 	m.registry.MustRegister(&nodeMetrics{c}, &modelMetrics{c}, &teamMetrics{c},

@@ -25,6 +25,8 @@ type replicated struct {
 	audit *auditor
 	// stop is called with why the machine takes no more entries, perhaps several times.
 	stop func(error)
+	// authority is called with what the machine knows of certificates, after each entry.
+	authority func(*core.Authority)
 }
 
 var _ raft.FSM = (*replicated)(nil)
@@ -35,6 +37,7 @@ func (f *replicated) Apply(l *raft.Log) any {
 	f.loop.read(func() {
 		out.record, out.err = f.loop.core.Apply(l.Index, l.Data)
 		f.audit.write(f.loop.core.Machine().Audited())
+		f.authority(f.loop.core.Machine().Authority())
 		if err := f.loop.core.Err(); err != nil {
 			f.stop(err)
 		}
@@ -65,7 +68,11 @@ func (f *replicated) Restore(r io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
-	if !f.loop.read(func() { f.loop.core.Restore(m); f.audit.restart(m) }) {
+	if !f.loop.read(func() {
+		f.loop.core.Restore(m)
+		f.audit.restart(m)
+		f.authority(m.Authority())
+	}) {
 		return fmt.Errorf("cannot restore a snapshot: %w", errClosed)
 	}
 	return nil

@@ -144,8 +144,14 @@ var (
 	ErrNotReady = errors.New("the coordinator is not ready")
 	// ErrUpgrading: some coordinators do not know yet what was asked for.
 	ErrUpgrading = core.ErrUpgrading
-	ErrAlone     = errors.New("not possible with one coordinator")
-	ErrSnapshot  = errors.New("this snapshot cannot be restored")
+	// Errors of Certificates.
+	ErrNoAuthority = core.ErrNoAuthority
+	ErrToken       = core.ErrToken
+	ErrDenied      = core.ErrDenied
+	ErrNameTaken   = core.ErrNameTaken
+	ErrRotating    = errors.New("the CA before this one is still needed")
+	ErrAlone       = errors.New("not possible with one coordinator")
+	ErrSnapshot    = errors.New("this snapshot cannot be restored")
 )
 
 // QuotaError refuses a job that is more than its owner, or the team, may have.

@@ -26,7 +26,8 @@ type tlsLayer struct {
 
 var _ raft.StreamLayer = (*tlsLayer)(nil)
 
-// listenTLS opens the listener.
+// listenTLS opens the listener. Handshakes come with the first read of each connection, so that one
+// that takes its time keeps nobody else waiting.
 func listenTLS(addr string, advertise net.Addr, own *pki.Identity,
 	idAt func(raft.ServerAddress) string) (*tlsLayer, error) {
 	l, err := tls.Listen("tcp", addr, own.Server(pki.RoleCoordinator))
@@ -69,7 +70,9 @@ func (c *greeted) Read(p []byte) (int, error) {
 // Addr returns what the others dial.
 func (l *tlsLayer) Addr() net.Addr { return l.advertise }
 
-// Dial implements raft.StreamLayer.
+// Dial implements raft.StreamLayer. Whoever answers at the address of another coordinator, be it
+// one of this cluster, gets no entries: it may have been given the address after a machine was
+// moved.
 func (l *tlsLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	cfg := l.own.Client(pki.RoleCoordinator)
 	if id := l.idAt(addr); id != "" {
@@ -101,7 +104,8 @@ func (c *consensus) idAt(peers []Peer) func(raft.ServerAddress) string {
 	}
 }
 
-// checkIdentity wants a certificate of this very coordinator.
+// checkIdentity wants a certificate of this very coordinator: the others would refuse to dial one
+// that answers under another name, and nobody would see why it never gets a log.
 func (c *Config) checkIdentity() error {
 	if c.Identity == nil {
 		return nil

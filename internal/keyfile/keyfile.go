@@ -140,6 +140,18 @@ func WriteAdmin(dir string, now time.Time) (path string, err error) {
 	return path, nil
 }
 
+// CopyAdmin gives another folder what ReadAdmin reads: any of several coordinators may lead first.
+func CopyAdmin(from, to string) error {
+	raw, err := userfile.Read(filepath.Join(from, hashName), fileMax)
+	if err == nil {
+		err = create(filepath.Join(to, hashName), strings.TrimSuffix(string(raw), "\n"))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot copy the first key to %s: %w", to, err)
+	}
+	return nil
+}
+
 // ReadAdmin returns what WriteAdmin left for the coordinator; false if there is nothing.
 func ReadAdmin(dir string) (k access.Key, ok bool, err error) {
 	raw, err := userfile.Read(filepath.Join(dir, hashName), fileMax)

@@ -23,6 +23,9 @@ const (
 	// LeafLife is how long that of a process is valid, unless a setting says otherwise. It is renewed
 	// after two thirds of that, so that a night without the authority is bridged.
 	LeafLife = 24 * time.Hour
+	// FirstLife is how long the certificates are valid that pki init makes: until the cluster runs, no
+	// coordinator can renew them.
+	FirstLife = 7 * 24 * time.Hour
 	// skew is how far clocks may differ: certificates are valid from so long before they were signed.
 	skew = 5 * time.Minute
 )
@@ -32,7 +35,10 @@ const (
 // coordinators, of which each can sign after a failover.
 type Authority struct {
 	Cert *x509.Certificate
-	key  crypto.Signer
+	// Cross is the same CA signed by the one before it, nil for the first: by it, who knows only that
+	// one believes what this one signs.
+	Cross *x509.Certificate
+	key   crypto.Signer
 }
 
 // NewAuthority makes a CA for a cluster, valid from now for CALife.
@@ -45,6 +51,7 @@ func NewAuthority(cluster string, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	serial, err := newSerial()
 	if err != nil {
 		return nil, err
@@ -54,13 +61,39 @@ func NewAuthority(cluster string, now time.Time) (*Authority, error) {
 	name := "longtake " + cluster + " CA " + hex.EncodeToString(serial.Bytes()[:4])
 	t := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name},
 		NotBefore: now.Add(-skew), NotAfter: now.Add(CALife), IsCA: true, BasicConstraintsValid: true,
-		MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
+		MaxPathLen: 1, // of the CA after it
+		KeyUsage:   x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a CA: %w", err)
 	}
+
 	cert, err := x509.ParseCertificate(der)
-	return &Authority{cert, key}, err
+	return &Authority{Cert: cert, key: key}, err
+}
+
+// Next makes the CA that comes after this one, signed by both: so no process has to know the new
+// one before it meets its first certificate.
+func (a *Authority) Next(cluster string, now time.Time) (*Authority, error) {
+	next, err := NewAuthority(cluster, now)
+	if err != nil {
+		return nil, err
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+
+	// Under the name and the key of the new CA, so that chains may go either way.
+	t := &x509.Certificate{SerialNumber: serial, Subject: next.Cert.Subject,
+		NotBefore: now.Add(-skew), NotAfter: a.Cert.NotAfter, IsCA: true, BasicConstraintsValid: true,
+		MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign, SubjectKeyId: next.Cert.SubjectKeyId}
+	der, err := x509.CreateCertificate(rand.Reader, t, a.Cert, next.key.Public(), a.key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot sign the next CA: %w", err)
+	}
+	next.Cross, err = x509.ParseCertificate(der)
+	return next, err
 }
 
 // ParseAuthority reads a CA from the PEM of its certificate and of its key, as Encode writes them.
@@ -79,7 +112,7 @@ func ParseAuthority(cert, key []byte) (*Authority, error) {
 	if len(cas) != 1 || !ok || !pub.Equal(signer.Public()) {
 		return nil, errors.New("cannot use the CA: its key is not that of its certificate")
 	}
-	return &Authority{cas[0], signer}, nil
+	return &Authority{Cert: cas[0], key: signer}, nil
 }
 
 // Encode returns the PEM of certificate and key, as ParseAuthority reads them.
@@ -90,7 +123,8 @@ func (a *Authority) Encode() (cert, key []byte, err error) {
 
 // Issue signs a request, as ParseRequest has checked it, for some time from now on. What it returns
 // is the content of a tls.crt: the certificate, then the CA's, by which a process that knows only
-// the CA's fingerprint finds it in the handshake. No certificate outlives its CA.
+// the CA's fingerprint finds it in the handshake, and the way to the CA before it. No certificate
+// outlives its CA.
 func (a *Authority) Issue(r *Request, now time.Time, life time.Duration) ([]byte, error) {
 	until := now.Add(life)
 	if end := a.Cert.NotAfter; until.After(end) {
@@ -101,6 +135,7 @@ func (a *Authority) Issue(r *Request, now time.Time, life time.Duration) ([]byte
 		return nil, fmt.Errorf("cannot sign: the CA ran out at %s; longtake pki rotate makes another",
 			a.Cert.NotAfter.UTC().Format(time.RFC3339))
 	}
+
 	serial, err := newSerial()
 	if err != nil {
 		return nil, err
@@ -109,7 +144,7 @@ func (a *Authority) Issue(r *Request, now time.Time, life time.Duration) ([]byte
 	// Nothing is copied from the request but what was checked: key, URI and hosts.
 	t := &x509.Certificate{SerialNumber: serial,
 		Subject:   pkix.Name{CommonName: string(r.ID.Role) + " " + r.ID.Name},
-		NotBefore: now.Add(-skew), NotAfter: until, BasicConstraintsValid: true,
+		NotBefore: now.Add(-min(skew, life/4)), NotAfter: until, BasicConstraintsValid: true,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		URIs:        r.uris(), DNSNames: r.DNS, IPAddresses: r.IPs}
@@ -117,7 +152,11 @@ func (a *Authority) Issue(r *Request, now time.Time, life time.Duration) ([]byte
 	if err != nil {
 		return nil, fmt.Errorf("cannot sign: %w", err)
 	}
+
 	leaf := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	if a.Cross != nil {
+		leaf = append(leaf, EncodeCerts(a.Cross)...)
+	}
 	return append(leaf, EncodeCerts(a.Cert)...), nil
 }
 

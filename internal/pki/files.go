@@ -20,12 +20,14 @@ const (
 	casMax = 64      // CAs in a bundle
 )
 
-// readMaterial reads a folder and checks that all of it fits together at a time.
+// readMaterial reads a folder and checks that all of it fits together at a time: what it returns is
+// what peers would believe, if they believe the same CAs.
 func readMaterial(dir string, now time.Time) (*material, error) {
-	key, keyPath, err := readKey(dir)
+	key, keyPath, err := readKey(dir, KeyFile)
 	if err != nil {
 		return nil, err
 	}
+
 	certPath, caPath := filepath.Join(dir, CertFile), filepath.Join(dir, CAFile)
 	cert, err := userfile.Read(certPath, pemMax)
 	if err != nil {
@@ -37,6 +39,8 @@ func readMaterial(dir string, now time.Time) (*material, error) {
 		return nil, fmt.Errorf("cannot use the certificate %s with the key %s: %w", certPath, keyPath,
 			err)
 	}
+
+	// The pair fits; now whom this process believes.
 	cas, err := ReadCAs(caPath)
 	if err != nil {
 		return nil, err
@@ -53,8 +57,8 @@ func readMaterial(dir string, now time.Time) (*material, error) {
 
 // readKey reads a private key that nobody else can read. A group may, as volumes of Kubernetes are
 // made readable by one (fsGroup).
-func readKey(dir string) (key []byte, path string, err error) {
-	path = filepath.Join(dir, KeyFile)
+func readKey(dir, name string) (key []byte, path string, err error) {
+	path = filepath.Join(dir, name)
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, path, fmt.Errorf("cannot read the key: %w", err)
@@ -79,6 +83,25 @@ func between(pair tls.Certificate) []*x509.Certificate {
 		}
 	}
 	return out
+}
+
+// parseChain reads PEM certificates, of which the first is a process's. The others are what lies
+// between it and a CA; whether they do shows when the chain is verified.
+func parseChain(data []byte) ([]*x509.Certificate, error) {
+	var out []*x509.Certificate
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, c); len(out) > casMax {
+			return nil, fmt.Errorf("it has more than %d certificates", casMax)
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("there is no certificate in it")
+	}
+	return out, nil
 }
 
 // ReadCAs reads a file of PEM certificates. path may also be a folder with a ca.crt in it.
@@ -115,6 +138,8 @@ func ParseCAs(data []byte) ([]*x509.Certificate, error) {
 		if err != nil {
 			return nil, err
 		}
+
+		// A leaf among them would make nobody believed, and hide that the CA is missing.
 		if !c.BasicConstraintsValid || !c.IsCA {
 			return nil, fmt.Errorf("the certificate of %.128q in it is not one of a CA", c.Subject)
 		}
@@ -130,7 +155,7 @@ func ParseCAs(data []byte) ([]*x509.Certificate, error) {
 	return out, nil
 }
 
-// EncodeCerts writes certificates as PEM.
+// EncodeCerts writes certificates as PEM, one after the other, as tls.crt and ca.crt have them.
 func EncodeCerts(certs ...*x509.Certificate) []byte {
 	var out []byte
 	for _, c := range certs {
@@ -139,10 +164,11 @@ func EncodeCerts(certs ...*x509.Certificate) []byte {
 	return out
 }
 
-// Fingerprint is the SHA-256 of a certificate.
+// Fingerprint is the SHA-256 of a certificate: of all of it, so that a token pins a CA with its
+// name and its dates, not only its key.
 func Fingerprint(c *x509.Certificate) [sha256.Size]byte { return sha256.Sum256(c.Raw) }
 
-// pool returns a pool of some CAs.
+// pool returns a pool of some CAs. Those of the system are never in it.
 func pool(cas []*x509.Certificate) *x509.CertPool {
 	p := x509.NewCertPool()
 	for _, c := range cas {

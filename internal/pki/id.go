@@ -19,10 +19,12 @@ const (
 	RoleShard       Role = "shard"
 )
 
-// scheme is that of the URIs in certificates.
+// scheme is that of the URIs in certificates. It is longtake's own, and not SPIFFE's: the names in
+// it are parts of subjects and of paths, and stricter than SPIFFE's.
 const scheme = "longtake"
 
-// ParseRole reads a role as people write it. The error says which there are.
+// ParseRole reads a role as people write it. The error says which there are. Whether a certificate
+// may have it is for the CA to say.
 func ParseRole(s string) (Role, error) {
 	switch r := Role(s); r {
 	case RoleCoordinator, RoleShard:
@@ -44,7 +46,7 @@ func (id ID) URI() string {
 	return scheme + "://" + id.Cluster + "/" + string(id.Role) + "/" + id.Name
 }
 
-// String is the URI.
+// String is the URI, so that an ID is logged as it is written in certificates.
 func (id ID) String() string { return id.URI() }
 
 // Check reports what is wrong with an ID.

@@ -1,8 +1,10 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -116,6 +118,54 @@ func (i *Identity) Leaf() *x509.Certificate { return i.current().cert.Leaf }
 // CAs returns the CAs that count. The caller must not change them.
 func (i *Identity) CAs() []*x509.Certificate { return i.current().cas }
 
+// Request returns a PEM request for the next certificate: of the same key, name and hosts.
+func (i *Identity) Request() ([]byte, error) {
+	m := i.current()
+	signer, ok := m.cert.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("cannot ask for a certificate: the key is a %T", m.cert.PrivateKey)
+	}
+	leaf := m.cert.Leaf
+	r := &Request{ID: m.id, DNS: leaf.DNSNames, IPs: leaf.IPAddresses}
+	return r.signed(signer)
+}
+
+// Usable reports whether the process could go on with another certificate (PEM; nil: its own) and
+// other CAs.
+func (i *Identity) Usable(cert, cas []byte) error {
+	m := *i.current()
+	roots, err := ParseCAs(cas)
+	if err != nil {
+		return err
+	}
+
+	// Its own certificate has to be good with the new CAs, too.
+	chain := append([]*x509.Certificate{m.cert.Leaf}, between(m.cert)...)
+	if cert != nil {
+		if chain, err = parseChain(cert); err != nil {
+			return err
+		}
+		key, ok := m.cert.PrivateKey.(crypto.Signer)
+		if !ok || !samePublic(chain[0].PublicKey, key.Public()) {
+			return errors.New("the certificate is not of this process's key")
+		}
+	}
+
+	m.roots = pool(roots)
+	id, err := m.judge(chain, i.now())
+	if err == nil && id != m.id {
+		err = fmt.Errorf("the certificate is of %s; this process is %s", id, m.id)
+	}
+
+	return err
+}
+
+// samePublic compares public keys.
+func samePublic(a, b crypto.PublicKey) bool {
+	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(b)
+}
+
 // current returns what is in the folder, or, while that is no valid identity of the same process,
 // what was there before. Three calls of stat cost microseconds, and a handshake a millisecond: so
 // no goroutine watches the folder, and what was written is in use with the next handshake.
@@ -164,7 +214,9 @@ func (i *Identity) look() []fs.FileInfo {
 	return out
 }
 
-// same reports whether the files are those that were seen before.
+// same reports whether the files are those that were seen before: the same files on the disk, as
+// large and as old. A file that is written in place within the resolution of its time, to the same
+// size, would be missed; all that is known to write certificates replaces files.
 func same(a, b []fs.FileInfo) bool {
 	for n := range a {
 		if a[n] == nil || b[n] == nil {

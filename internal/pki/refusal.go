@@ -67,6 +67,8 @@ func (i *Identity) report(err error) {
 
 	i.mu.Lock()
 	defer i.mu.Unlock()
+
+	// Each reason has lines of its own, so that many of one do not hide the first of another.
 	now, t := i.now(), i.told[r.Reason]
 	if t == nil {
 		t = &tale{}

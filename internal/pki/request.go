@@ -6,12 +6,15 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -46,8 +49,14 @@ func NewRequest(id ID, hosts []string, key []byte) ([]byte, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
+	return r.signed(signer)
+}
 
+// signed is the request as PEM, signed by its key: who sends it has that key.
+func (r *Request) signed(signer crypto.Signer) ([]byte, error) {
 	t := &x509.CertificateRequest{URIs: r.uris(), DNSNames: r.DNS, IPAddresses: r.IPs}
+
+	// The signature's algorithm follows from the key.
 	der, err := x509.CreateCertificateRequest(rand.Reader, t, signer)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a request: %w", err)
@@ -68,6 +77,7 @@ func ParseRequest(data []byte) (*Request, error) {
 	if block == nil || block.Type != "CERTIFICATE REQUEST" || strings.TrimSpace(string(rest)) != "" {
 		return nil, errors.New("csr is not a PEM certificate request; allowed: one, and nothing else")
 	}
+
 	csr, err := x509.ParseCertificateRequest(block.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("csr cannot be read: %w", err)
@@ -76,9 +86,11 @@ func ParseRequest(data []byte) (*Request, error) {
 		return nil, fmt.Errorf("csr is not signed by its own key: %w", err)
 	}
 
+	// Who it is for. Subjects are ignored: nothing reads them.
 	if err := checkKey(csr.PublicKey); err != nil {
 		return nil, err
 	}
+
 	id, err := onlyURI(csr.URIs)
 	if err != nil {
 		return nil, fmt.Errorf("csr cannot be used: %w", err)
@@ -103,7 +115,7 @@ func checkKey(key crypto.PublicKey) error {
 	return fmt.Errorf("csr has a key of type %T; allowed: ECDSA on P-256 or P-384, Ed25519", key)
 }
 
-// check reports what no certificate may have.
+// check reports what no certificate may have, whoever asks for it.
 func (r *Request) check() error {
 	if err := r.ID.Check(); err != nil {
 		return err
@@ -117,12 +129,19 @@ func (r *Request) check() error {
 	if n > hostsMax {
 		return fmt.Errorf("there are %d hosts; allowed: %d", n, hostsMax)
 	}
+
 	for _, name := range r.DNS {
 		if !isHost(name) {
 			return fmt.Errorf("host is %.64q; allowed: a name such as c1.example, or an IP address", name)
 		}
 	}
+
 	return nil
+}
+
+// SameHosts reports whether a certificate has the hosts of the request.
+func (r *Request) SameHosts(c *x509.Certificate) bool {
+	return slices.Equal(r.DNS, c.DNSNames) && slices.EqualFunc(r.IPs, c.IPAddresses, net.IP.Equal)
 }
 
 // addHosts sorts hosts into names and addresses.
@@ -163,6 +182,16 @@ func isHost(name string) bool {
 		}
 	}
 	return true
+}
+
+// KeyHash names a public key: its SHA-256, in hex. A key stays that of its process over renewals.
+func KeyHash(key crypto.PublicKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return "", fmt.Errorf("cannot name a key: %w", err)
+	}
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // NewKey makes a private key, as PEM.

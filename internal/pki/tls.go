@@ -30,6 +30,7 @@ func (i *Identity) Server(roles ...Role) *tls.Config {
 		now.GetConfigForClient, now.ClientCAs = nil, i.current().roots
 		return now, nil
 	}
+
 	return c
 }
 
@@ -122,5 +123,6 @@ func (m *material) judge(chain []*x509.Certificate, now time.Time) (ID, error) {
 	if _, e := leaf.Verify(opts); e != nil {
 		return ID{}, refuse(UnknownCA, peer, "no CA of this cluster stands for it: %w", e)
 	}
+
 	return id, err
 }

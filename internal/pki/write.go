@@ -54,3 +54,34 @@ func WriteFile(path string, data []byte, mode os.FileMode) (err error) {
 	}
 	return os.Rename(f.Name(), path)
 }
+
+// CAKeyFile is where pki init leaves the CA's key, beside the other files of a first coordinator,
+// until the cluster has taken it in.
+const CAKeyFile = "ca.key"
+
+// ReadAuthority reads the CA whose key is in a folder; the error is fs.ErrNotExist where none is. A
+// key that others may read is refused, as with any other private key: it has to be replaced by
+// another CA then, not by another mode.
+func ReadAuthority(dir string) (*Authority, error) {
+	path := filepath.Join(dir, CAKeyFile)
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	key, _, err := readKey(dir, CAKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	cas, err := ReadCAs(dir)
+	if err != nil {
+		return nil, err
+	}
+
+	// Of several CAs the one that the key is of.
+	for _, ca := range cas {
+		var a *Authority
+		if a, err = ParseAuthority(EncodeCerts(ca), key); err == nil {
+			return a, nil
+		}
+	}
+	return nil, fmt.Errorf("cannot use %s: %w", path, err)
+}

@@ -51,6 +51,7 @@ var levels = []struct {
 	{"internal/engine", 5}, // below wire: it knows no coordinators
 	{"internal/plan", 5},
 
+	{"internal/join", 6},
 	{"internal/sched", 6},
 	{"internal/wire", 6},
 

@@ -25,6 +25,8 @@ var audited = map[kind]func(*state, command, job.Record) (action, object string,
 	kindMember:  auditMember,
 	kindAccess:  auditAccess,
 	kindRollout: auditRollout,
+
+	kindAuthority: auditAuthority,
 }
 
 // auditDrain describes a drain and its end.

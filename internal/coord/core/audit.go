@@ -197,10 +197,11 @@ func (m *Machine) AuditRecent() []audit.Entry { return m.state.audit.Recent }
 func (m *Machine) Audited() []audit.Entry { return m.audited }
 
 // Succeed takes over from the machine before what a restored snapshot must not turn back: the chain
-// of the audit log, and the version of commands.
+// of the audit log, the version of commands, and whom the cluster believes.
 func (m *Machine) Succeed(before *Machine) {
 	m.state.audit = before.state.audit
 	m.state.version = max(m.state.version, before.state.version)
+	m.keepAuthority(before.state.authority)
 }
 
 // beginAudit begins the chain as soon as all coordinators know it.
@@ -291,5 +292,6 @@ func (s *Snapshot) WithoutSecrets() *Snapshot {
 	if s.Audit != nil {
 		out.Audit = &auditState{Head: s.Audit.Head}
 	}
+	out.Authority = s.Authority.public()
 	return &out
 }

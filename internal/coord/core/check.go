@@ -95,7 +95,7 @@ func (s *Snapshot) check() error {
 	}
 	return cmp.Or(s.checkJobs(), s.checkTrash(), s.checkDrains(), s.checkMembers(),
 		checkCluster(s.Cluster), s.Access.check(), s.checkShares(), s.Audit.check(),
-		s.Usage.check(), s.checkRollouts())
+		s.Usage.check(), s.checkRollouts(), s.Authority.check())
 }
 
 // at puts where it is before the field of an error, such as jobs[3]. before plan.nodes.

@@ -46,6 +46,7 @@ const (
 	kindSettle    kind = "settle"    // records what ranks have used beyond what they had said
 	kindVersion   kind = "version"   // says that all coordinators read a version
 	kindAccess    kind = "access"    // changes who may use the cluster
+	kindAuthority kind = "authority" // changes CAs, tokens and who was revoked
 )
 
 // command is one entry of the Raft log. All that could differ between coordinators, such as the
@@ -94,6 +95,8 @@ type command struct {
 	Meter   *metering      `json:"meter,omitempty"` // of the attempt that it ends
 	Settle  []settlement   `json:"settle,omitempty"`
 	Rollout *rolloutChange `json:"rollout,omitempty"`
+
+	Authority *AuthorityChange `json:"authority,omitempty"`
 }
 
 // Actor is a client whose request led to a command.
@@ -194,4 +197,4 @@ var kinds = map[kind]bool{kindCreate: true, kindPlace: true, kindComplete: true,
 	kindSave: true, kindKeep: true, kindLose: true, kindDrain: true, kindUndrain: true,
 	kindMember: true, kindLease: true, kindCluster: true, kindForget: true, kindVersion: true,
 	kindAccess: true, kindAuditBegin: true, kindAudit: true, kindSettle: true,
-	kindRollout: true}
+	kindRollout: true, kindAuthority: true}

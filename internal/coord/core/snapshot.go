@@ -32,7 +32,8 @@ type Snapshot struct {
 
 	Rollouts []rollout.Rule `json:"rollouts,omitempty"` // by name
 
-	Shares *sharesState `json:"shares,omitempty"`
+	Shares    *sharesState `json:"shares,omitempty"`
+	Authority *Authority   `json:"authority,omitempty"`
 
 	// Model is the only one of a snapshot of before modelsSince.
 	Model *job.Model `json:"model,omitempty"`
@@ -47,7 +48,7 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 		Trash: slices.Clone(m.state.trash), Members: maps.Clone(m.state.members),
 		Access: m.state.access.snapshot(), Shares: m.state.shares.copy(),
 		Audit: m.state.audit.snapshot(), Usage: m.state.usage.snapshot(),
-		Rollouts: m.Rollouts()}
+		Rollouts: m.Rollouts(), Authority: m.state.authority}
 	for _, id := range m.state.order {
 		s.Jobs = append(s.Jobs, m.state.jobs[id])
 	}
@@ -111,6 +112,7 @@ func ReadSnapshot(r io.Reader) (*Machine, error) {
 		m.state.access = *s.Access
 	}
 	m.state.usage.restore(s.Usage)
+	m.state.authority = s.Authority
 	for _, d := range s.Drains {
 		m.state.drains[d.Node] = d
 	}

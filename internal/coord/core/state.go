@@ -32,7 +32,8 @@ type state struct {
 	drains map[job.NodeID]Drain // nodes that get no new work
 	usage  usageState
 
-	audit auditState // the end of the audit log
+	audit     auditState // the end of the audit log
+	authority *Authority // of certificates; nil: nothing is known of any
 
 	rollouts map[string]rollout.Rule // who may use which models and features, by name
 
@@ -83,6 +84,8 @@ func (s *state) apply(c command) (job.Record, error) {
 		return job.Record{}, s.name(c.Cluster)
 	case kindSettle:
 		return job.Record{}, s.settle(c)
+	case kindAuthority:
+		return job.Record{}, s.changeAuthority(c)
 	case kindVersion:
 		return job.Record{}, s.raise(c.Speaks)
 	case kindAccess:

@@ -21,7 +21,7 @@ const CommandVersion = commandVersion
 
 // since is from which version on a kind of command is known; those that are not here always were.
 var since = map[kind]int{kindVersion: 9, kindAccess: 9, kindAuditBegin: 9, kindAudit: 9,
-	kindSettle: usageSince, kindRollout: 9}
+	kindSettle: usageSince, kindRollout: 9, kindAuthority: 9}
 
 // Version returns the version of the commands that all coordinators read. What came after it is not
 // used yet.
