@@ -40,8 +40,18 @@ var actions = map[string]string{
 	"DELETE /v1/keys/{name}":          "key.revoke",
 	"POST /v1/teams/{name}":           "team.set",
 	"DELETE /v1/teams/{name}":         "team.remove",
-	"POST /v1/rollout/{name...}":      "rollout.set",
-	"DELETE /v1/rollout/{name...}":    "rollout.delete",
+	"POST /v1/pki/join":               "pki.join",
+	"POST /v1/pki/renew":              "pki.renew",
+	"POST /v1/pki/tokens":             "pki.token",
+	"DELETE /v1/pki/tokens/{id}":      "pki.void",
+	"POST /v1/pki/revoked":            "pki.revoke",
+	"POST /v1/pki/rotate":             "pki.rotate",
+	"DELETE /v1/pki/rotate":           "pki.drop",
+
+	"DELETE /v1/pki/revoked/{role}/{name}": "pki.allow",
+
+	"POST /v1/rollout/{name...}":   "rollout.set",
+	"DELETE /v1/rollout/{name...}": "rollout.delete",
 }
 
 // changesNothing are routes whose method says otherwise.

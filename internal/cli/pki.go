@@ -155,6 +155,7 @@ func pkiRevoke() *cobra.Command {
 		Args: oneArg("NAME"), Long: pkiRevokeHelp}
 	role := cmd.Flags().String("role", "shard", "shard or coordinator")
 	undo := cmd.Flags().Bool("undo", false, "let it in again")
+	js := asJSON(cmd)
 
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *role != "shard" && *role != "coordinator" {
@@ -170,6 +171,9 @@ func pkiRevoke() *cobra.Command {
 			return err
 		}
 
+		if *js {
+			return terminal.JSON(cmd.OutOrStdout(), d)
+		}
 		what := "is refused from now on"
 		if *undo {
 			what = "is let in again"

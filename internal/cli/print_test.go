@@ -170,6 +170,12 @@ var serverCommands = map[string][]string{
 	"longtake cluster snapshot save":    {"file"},
 	"longtake cluster snapshot restore": {"file"},
 
+	"longtake pki token":  {"--role", "shard"},
+	"longtake pki tokens": {},
+	"longtake pki revoke": {evil},
+	"longtake pki show":   {},
+	"longtake pki rotate": {},
+
 	"longtake key create":  {"--name", "a"},
 	"longtake key list":    {},
 	"longtake key show":    {evil},
@@ -186,7 +192,7 @@ var localCommands = map[string]bool{"longtake up": true, "longtake plan": true,
 	"longtake config show": true, "longtake bench run": true, "longtake bench engine": true,
 	"longtake bench gpu": true, "longtake model verify": true, "longtake version": true,
 	"longtake model inspect": true, "longtake model convert": true,
-	"longtake pricing check": true}
+	"longtake pricing check": true, "longtake pki init": true}
 
 // leaves lists every command that does something.
 func leaves(cmd *cobra.Command) []string {
