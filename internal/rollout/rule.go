@@ -57,7 +57,9 @@ func (r Rule) Check() error {
 		return wrong("percent", fmt.Sprint(r.Percent), "0 to 100, with up to two decimals")
 	}
 
-	for field, list := range map[string][]string{"keys": r.Keys, "deny": r.Deny} {
+	// In order: the audit log has the error, and it is the same on every coordinator.
+	for i, list := range [][]string{r.Keys, r.Deny} {
+		field := []string{"keys", "deny"}[i]
 		if len(list) > listMax {
 			return wrong(field, fmt.Sprintf("%d entries", len(list)), fmt.Sprintf("up to %d", listMax))
 		}

@@ -44,10 +44,8 @@ func drawCommand(t *rapid.T, s *state) command {
 		c.Create = &creation{Key: rapid.SampledFrom([]string{"", "k"}).Draw(t, "key"), QueuedMax: 2,
 			KeptMax: 3, Spec: spec()}
 		c.Create.Spec.Seed = rapid.Uint64Range(0, 1).Draw(t, "seed")
-		if c.Create.Key == "" {
-			c.Create.Owner = rapid.SampledFrom([]string{"", "o"}).Draw(t, "owner")
-			c.Create.Team = rapid.SampledFrom([]string{"", "t"}).Draw(t, "team")
-		}
+		c.Create.Owner = rapid.SampledFrom([]string{"", "o"}).Draw(t, "owner")
+		c.Create.Team = rapid.SampledFrom([]string{"", "t"}).Draw(t, "team")
 		if rapid.Bool().Draw(t, "start") {
 			c.Create.Spec.Inputs = []job.Input{{Role: job.RoleStart, Kind: job.KindImage,
 				Object: object("in"), Latents: 1}}
@@ -124,7 +122,8 @@ func checkState(t *rapid.T, s *state) {
 	}
 	queued := 0
 	for id, r := range s.jobs {
-		if r.ID != id || !slices.Contains(s.order, id) || r.Key != "" && s.keys[r.Key] != id {
+		if r.ID != id || !slices.Contains(s.order, id) ||
+			r.Key != "" && s.keys[requestKey(r.Owner, r.Key)] != id {
 			t.Fatalf("job %s is %+v", id, r)
 		}
 		if r.State == job.Queued {
@@ -135,7 +134,7 @@ func checkState(t *rapid.T, s *state) {
 		t.Fatalf("%d jobs wait", queued)
 	}
 	for k, id := range s.keys {
-		if s.jobs[id].Key != k {
+		if r := s.jobs[id]; requestKey(r.Owner, r.Key) != k {
 			t.Fatalf("key %s points to %+v", k, s.jobs[id])
 		}
 	}

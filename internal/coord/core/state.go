@@ -353,7 +353,9 @@ func (s *state) delete(id job.ID) (job.Record, error) {
 // forget removes a job and puts its objects into the trash.
 func (s *state) forget(r job.Record) {
 	delete(s.jobs, r.ID)
-	delete(s.keys, r.Key)
+	if key := requestKey(r.Owner, r.Key); s.keys[key] == r.ID {
+		delete(s.keys, key)
+	}
 	s.order = slices.DeleteFunc(slices.Clone(s.order), func(id job.ID) bool { return id == r.ID })
 	for _, o := range objects(r) {
 		s.trash = append(slices.Clip(s.trash), trash{Object: o, Seed: r.Spec.Seed})

@@ -103,4 +103,15 @@ func TestKeysOfOwnersAreApart(t *testing.T) {
 	if _, err := ReadSnapshot(bytes.NewReader(snapshotOf(t, w.k.machine))); err != nil {
 		t.Error(err)
 	}
+
+	// A key goes with its job, and with no other owner's.
+	for _, c := range []command{{Kind: kindCancel, Job: a}, {Kind: kindDelete, Job: a}} {
+		if _, err := w.k.commit(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again := create("key_a"); again == a || again == "" || create("key_b") != b ||
+		create("") != none {
+		t.Errorf("job %q was made under the key of %s, which was deleted", again, a)
+	}
 }
