@@ -93,7 +93,9 @@ func (h Head) prev() string {
 // chain. The same e behind the same h gives the same entry, on any machine.
 func (h Head) Next(e Entry) (Entry, Head) {
 	e.Seq, e.Prev, e.Hash = h.Seq+1, h.prev(), ""
-	e.Time = e.Time.UTC()
+	if e.Time = e.Time.UTC(); e.Time.Year() < 0 || e.Time.Year() > 9999 {
+		e.Time = time.Time{} // its own zone could be written, UTC cannot
+	}
 	e.Hash = hash(e.fields())
 	return e, Head{e.Seq, e.Hash}
 }

@@ -55,6 +55,12 @@ func TestLineIsStable(t *testing.T) {
 	if got := string(chain(1)[0].Line()); got != want {
 		t.Errorf("line\n%s\nwant\n%s", got, want)
 	}
+
+	// Its own zone can be written, UTC cannot: a log that was tampered with may have it.
+	far := time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -2*3600))
+	if e, _ := (Head{}).Next(Entry{Time: far, Action: "a", Outcome: OK}); !e.Time.IsZero() {
+		t.Errorf("the time is %v", e.Time)
+	}
 }
 
 // TestAnyChangeIsFound changes every byte of a chain, in two ways each, and takes out, doubles and

@@ -136,11 +136,14 @@ func (c *Coordinator) RemoveTeam(ctx context.Context, name string) error {
 // who asks into the context; a context without anybody is the process itself, which sees all.
 
 // mine returns ErrNotFound for a job that is another's: to its client it does not exist. In the
-// loop. A follower does not judge, as its leader does.
+// loop. A follower judges nobody, and shows nothing: the leadership may just have been lost.
 func (c *Coordinator) mine(ctx context.Context, id job.ID) error {
 	p, ok := access.From(ctx)
-	if !ok || p.Admin() || !c.core.Leads() {
+	if !ok || p.Admin() {
 		return nil
+	}
+	if !c.core.Leads() {
+		return ErrNotLeader
 	}
 	if r, ok := c.core.Machine().Record(id); ok && !p.Owns(r.Owner) {
 		return fmt.Errorf("job %.64s: %w", id, ErrNotFound) // as of one that there is not

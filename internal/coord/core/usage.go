@@ -27,6 +27,7 @@ const usageSince = 9
 const (
 	usageDays  = 400     // older days are one row for each currency
 	usageRows  = 1 << 16 // then the oldest day goes there
+	rowsSpare  = 64      // for what is beyond usageRows on one day
 	endedKept  = 1024    // attempts whose ranks may say more
 	endedRanks = 8192    // of all of these
 	usageNames = 1024    // bytes of a name in a row
@@ -253,6 +254,14 @@ func rowOf(device string, u job.Usage, s job.State) UsageRow {
 // add adds to the row of a day, and folds the oldest day where there are too many.
 func (u *usageState) add(now time.Time, key UsageKey, row UsageRow) {
 	key.Day, key.Device = dateOf(now), row.Device
+
+	// One day alone cannot be folded: what is beyond its rows is one row for each currency.
+	if _, known := u.days[key.Day][key]; !known && u.rows >= usageRows && !u.fold() {
+		key = UsageKey{Day: key.Day, Currency: key.Currency}
+	}
+	if _, known := u.days[key.Day][key]; !known && u.rows >= usageRows+rowsSpare {
+		return // of more currencies than any sheet has
+	}
 	u.put(key, row)
 
 	// A day more may need two days to go, where it has many rows.
@@ -303,8 +312,14 @@ func (u *usageState) fold() bool {
 	return true
 }
 
-// dateOf is the day of a time, as rows have it.
-func dateOf(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+// dateOf is the day of a time, as rows have it. A time zone may lead out of the years that can be
+// read again.
+func dateOf(t time.Time) string {
+	if y := t.UTC().Year(); y < 0 || y > 9999 {
+		return "9999-12-31"
+	}
+	return t.UTC().Format(time.DateOnly)
+}
 
 // over reports whether all ranks of an attempt have said all.
 func (e endedAttempt) over() bool {

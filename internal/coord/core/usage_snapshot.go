@@ -63,9 +63,9 @@ func (s *usageSnapshot) check() error {
 	if s == nil {
 		return nil
 	}
-	if len(s.Rows) > usageRows+1 || len(s.Ended) > endedKept {
+	if len(s.Rows) > usageRows+rowsSpare || len(s.Ended) > endedKept {
 		return &job.FieldError{Field: "usage", Value: fmt.Sprintf("%d rows, %d attempts", len(s.Rows),
-			len(s.Ended)), Allowed: fmt.Sprintf("up to %d and %d", usageRows+1, endedKept)}
+			len(s.Ended)), Allowed: fmt.Sprintf("up to %d and %d", usageRows+rowsSpare, endedKept)}
 	}
 
 	// Rows are found by their keys, so each may be there once.

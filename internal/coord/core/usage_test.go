@@ -241,3 +241,22 @@ func TestOldDaysAreOneRow(t *testing.T) {
 		t.Errorf("%d rows from a day on", len(got))
 	}
 }
+
+// TestADayHasItsRows: what one day has beyond the rows that are kept is one row, so that a snapshot
+// of it can be read again.
+func TestADayHasItsRows(t *testing.T) {
+	u, day := newUsageState(), time.Unix(1_700_000_000, 0)
+	u.rows = usageRows - 1
+	for i := range 9 {
+		u.add(day, UsageKey{Owner: fmt.Sprint(i), Currency: "EUR"}, UsageRow{Charged: time.Second})
+	}
+	rows := u.all("", "")
+	if len(rows) != 2 || rows[0].Owner != "" || rows[0].Charged != 8*time.Second ||
+		u.rows != usageRows+1 {
+		t.Errorf("%d rows are counted, of them %+v", u.rows, rows)
+	}
+	far := time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -2*3600))
+	if d := dateOf(far); (UsageKey{Day: d}).check() != nil {
+		t.Errorf("day %s", d)
+	}
+}
