@@ -94,7 +94,6 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 	c.wg.Go(func() { c.openObjects(run) })
 	c.wg.Go(func() { c.followLeadership(run) })
 	c.wg.Go(func() { c.watchSpace(run) })
-	c.wg.Go(func() { c.cutOff(run) })
 	if cfg.Identity != nil {
 		c.wg.Go(func() { c.tendAuthority(run) })
 	}

@@ -1,7 +1,6 @@
 package coord
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"sync"
@@ -36,10 +35,8 @@ func refusalReasons() []string {
 	return all
 }
 
-const (
-	refusalEvery = 10 * time.Second // between two lines of the log on refusals for one reason
-	recheckEvery = time.Second      // between looks for connections of those that were revoked
-)
+// refusalEvery is the time between two lines of the log on refusals for one reason.
+const refusalEvery = 10 * time.Second
 
 // refusals counts what is refused and logs it, but not as often as somebody likes to try.
 type refusals struct {
@@ -145,24 +142,5 @@ func (c *Coordinator) handle(from string, m *nats.Msg, in any) {
 		c.respond(m, wire.Ack{Reason: err.Error(), Final: true})
 	case err != nil:
 		c.log.Debug("a message was not handled", "subject", m.Subject, "error", err)
-	}
-}
-
-// cutOff ends the connections of those whose certificates were revoked, until ctx ends.
-func (c *Coordinator) cutOff(ctx context.Context) {
-	if !c.locked() {
-		return
-	}
-	tick := time.NewTicker(recheckEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := c.broker.Recheck(); err != nil {
-				c.log.Warn("cannot cut off who was revoked", "error", err)
-			}
-		}
 	}
 }

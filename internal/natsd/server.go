@@ -23,6 +23,10 @@ type Server struct {
 	guard   *guard
 	trouble func(line string)
 
+	end     chan struct{} // closed by Shutdown
+	ending  sync.Once
+	looking sync.WaitGroup // for those that were revoked
+
 	mu     sync.Mutex // guards what follows
 	ns     *server.Server
 	routes []*url.URL // the latest
@@ -37,7 +41,7 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot start NATS server %q: %w", o.Name, err)
 	}
-	s := &Server{opts: opts, trouble: o.Trouble,
+	s := &Server{opts: opts, trouble: o.Trouble, end: make(chan struct{}),
 		guard: &guard{Lock: o.Lock, clients: o.ClientAddr != "", peers: map[uint64]peer{},
 			route: map[pki.ID]bool{}}}
 	s.guard.lock(opts)
@@ -45,7 +49,30 @@ func Start(o Options) (*Server, error) {
 	if s.ns, err = s.launch(s.options()); err != nil {
 		return nil, fmt.Errorf("cannot start NATS server %q: %w", o.Name, err)
 	}
+
+	if o.Lock.Identity != nil {
+		s.looking.Go(s.look)
+	}
 	return s, nil
+}
+
+// lookEvery is the time between looks for connections of those that were revoked.
+const lookEvery = time.Second
+
+// look ends connections of those that were revoked, until Shutdown.
+func (s *Server) look() {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.end:
+			return
+		case <-tick.C:
+			if err := s.recheck(); err != nil && s.trouble != nil {
+				s.trouble("cannot end connections of those that were revoked: " + err.Error())
+			}
+		}
+	}
 }
 
 // options returns a copy of the options. The TLS configurations are the same, not copies: NATS
@@ -130,10 +157,10 @@ func (s *Server) reload(routes []*url.URL) error {
 	return nil
 }
 
-// Recheck ends the connections of clients and servers that were revoked since they came. NATS ends
+// recheck ends the connections of clients and servers that were revoked since they came. NATS ends
 // a route that this server has dialled only where it is to have none: so all of those end, and
 // those that are still believed come back.
-func (s *Server) Recheck() error {
+func (s *Server) recheck() error {
 	if !s.guard.recheck() {
 		return nil
 	}
@@ -175,7 +202,11 @@ func reachable(a *net.TCPAddr) string {
 }
 
 // Shutdown stops the server and waits until its goroutines have ended.
-func (s *Server) Shutdown() { stop(s.current()) }
+func (s *Server) Shutdown() {
+	s.ending.Do(func() { close(s.end) })
+	s.looking.Wait()
+	stop(s.current())
+}
 
 // logger is where the server logs to: it keeps the first fatal line and passes errors on.
 type logger struct {
