@@ -335,6 +335,19 @@ func (b *bucket) List(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
+// has reports whether an object is stored, by its first chunk, of which it reads nothing.
+func (b *bucket) has(ctx context.Context, name string) (bool, error) {
+	subject, err := b.subject(name, 0)
+	if err != nil {
+		return false, err
+	}
+	info, err := b.stream.Info(ctx, jetstream.WithSubjectFilter(subject))
+	if err != nil {
+		return false, fmt.Errorf("cannot look for %.80s: %w", name, err)
+	}
+	return len(info.State.Subjects) > 0, nil
+}
+
 // Size implements Sizer.
 func (b *bucket) Size(ctx context.Context) (int64, error) {
 	info, err := b.stream.Info(ctx)

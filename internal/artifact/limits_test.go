@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -156,6 +157,22 @@ func TestANodeStoresForItsJobs(t *testing.T) {
 	_, err := r.node.Put(t.Context(), strings.NewReader("more than ten"))
 	if !errors.Is(err, ErrFull) {
 		t.Errorf("larger than all its jobs take: %v", err)
+	}
+}
+
+// TestWhatWasDeletedTakesNoRoom stores many objects that are replaced and deleted, as checkpoints
+// of a clip with short steps are: no job refers to them, and they are in the trash no more.
+func TestWhatWasDeletedTakesNoRoom(t *testing.T) {
+	r := newRemote(t)
+	r.change(func() { r.known = map[string]bool{} })
+	for i := range nodeObjects + 8 {
+		o, err := r.node.Put(t.Context(), strings.NewReader(fmt.Sprint("checkpoint ", i)))
+		if err != nil {
+			t.Fatalf("object %d, after those before were deleted: %v", i, err)
+		}
+		if err := r.b.Delete(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ func (d *Desk) mayStore(ctx context.Context, n *deskNode, q request, op string,
 
 // mayKeep returns an error if a node has stored too much already to which no job refers. An honest
 // one has its objects recorded, one after the other.
-func (d *Desk) mayKeep(n *deskNode, q request) error {
+func (d *Desk) mayKeep(ctx context.Context, n *deskNode, q request) error {
 	if q.Key != "" {
 		return nil // the cache makes room by itself
 	}
@@ -95,7 +95,7 @@ func (d *Desk) mayKeep(n *deskNode, q request) error {
 	}
 	d.mu.Unlock()
 	if due && len(names) > 0 {
-		unknown := d.o.Unknown(names)
+		unknown := d.present(ctx, d.o.Unknown(names))
 		d.mu.Lock()
 		for _, name := range names {
 			if !slices.Contains(unknown, name) {
@@ -109,6 +109,22 @@ func (d *Desk) mayKeep(n *deskNode, q request) error {
 		return fmt.Errorf("%w: of the node's objects to which no job refers", ErrFull)
 	}
 	return nil
+}
+
+// present returns those names whose objects are in the store still. A checkpoint that a newer one
+// has replaced is deleted, and no job refers to it: it must not count for ever as one that nobody
+// recorded, or a node with many short steps could store nothing more. Where the store does not say,
+// an object counts as there.
+func (d *Desk) present(ctx context.Context, names []string) (out []string) {
+	d.mu.Lock()
+	store := d.store
+	d.mu.Unlock()
+	for _, name := range names {
+		if there, err := store.has(ctx, name); there || err != nil {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // note takes down that a node has stored an object; the caller holds the desk's lock.

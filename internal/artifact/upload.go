@@ -46,7 +46,7 @@ func (d *Desk) begin(ctx context.Context, n *deskNode, q request) (string, error
 	if _, err := d.mayStore(ctx, n, q, OpPut); err != nil {
 		return "", err
 	}
-	if err := d.mayKeep(n, q); err != nil {
+	if err := d.mayKeep(ctx, n, q); err != nil {
 		return "", err
 	}
 	d.mu.Lock()
