@@ -39,15 +39,13 @@ func costText(c *schema.Cost) string {
 	return text
 }
 
-// costColumn is a job's cost and the end of its column in a list; noCost is a list without one.
-func costColumn(v schema.Video) string {
+// costCell is a job's cost in a list.
+func costCell(v schema.Video) string {
 	if c := v.Details.Cost; c != nil {
-		return fmt.Sprintf("%v %s\t", c.Amount, c.Currency)
+		return fmt.Sprintf("%v %s", c.Amount, c.Currency)
 	}
-	return dash("") + "\t"
+	return dash("")
 }
-
-func noCost(schema.Video) string { return "" }
 
 // deviceSeconds writes device time as bills have it.
 func deviceSeconds(v float64) string { return fmt.Sprintf("%.4g device-seconds", v) }

@@ -60,15 +60,20 @@ func jobList() *cobra.Command {
 			return terminal.Lines(out, l.Data)
 		}
 
-		head, cost := "ID\tSTATE\tSIZE\tFRAMES\tCREATED\tPROMPT", noCost
-		if slices.ContainsFunc(l.Data, func(v schema.Video) bool { return v.Details.Cost != nil }) {
-			head, cost = "ID\tSTATE\tSIZE\tFRAMES\tCOST\tCREATED\tPROMPT", costColumn
+		// Where nothing has a price there is no column of costs.
+		head := "ID\tSTATE\tSIZE\tFRAMES\tCREATED\tPROMPT"
+		priced := slices.ContainsFunc(l.Data, func(v schema.Video) bool { return v.Details.Cost != nil })
+		if priced {
+			head = "ID\tSTATE\tSIZE\tFRAMES\tCOST\tCREATED\tPROMPT"
 		}
 		err = terminal.Table(out, head, func(w io.Writer) {
 			for _, v := range l.Data {
-				terminal.Printf(w, "%s\t%s\t%s\t%d\t%s%s\t%s\n", v.ID, stateText(v), v.Size,
-					v.Details.Spec.Frames, cost(v),
-					v.Details.Created.Local().Format(time.DateTime), short(v.Prompt))
+				terminal.Printf(w, "%s\t%s\t%s\t%d\t", v.ID, stateText(v), v.Size, v.Details.Spec.Frames)
+				if priced {
+					terminal.Printf(w, "%s\t", costCell(v))
+				}
+				terminal.Printf(w, "%s\t%s\n", v.Details.Created.Local().Format(time.DateTime),
+					short(v.Prompt))
 			}
 		})
 

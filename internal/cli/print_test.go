@@ -303,3 +303,23 @@ func TestPrintingGoesThroughOnePlace(t *testing.T) {
 		}
 	}
 }
+
+// TestJobsHaveAColumnOfCosts lists a job with a bill and one without, each below the same heads.
+func TestJobsHaveAColumnOfCosts(t *testing.T) {
+	var paid, free schema.Video
+	paid.ID, free.ID = "video_1", "video_2"
+	paid.Details.Cost = &schema.Cost{Amount: 1500000, Currency: "EUR"}
+	list := schema.List{Object: "list", Data: []schema.Video{paid, free}}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(list)
+	}))
+	defer srv.Close()
+
+	out := run(t.Context(), "job", "list", "--coordinator", srv.URL).out
+	lines := strings.Split(out, "\n")
+	at := strings.Index(lines[0], "COST")
+	if at < 0 || len(lines) < 3 || !strings.HasPrefix(lines[1][at:], "1.50 EUR ") ||
+		!strings.HasPrefix(lines[2][at:], "- ") {
+		t.Errorf("the list is\n%s", out)
+	}
+}
