@@ -90,6 +90,12 @@ func printJoin(w io.Writer, t schema.JoinToken, url string) {
 	}
 	terminal.Printf(w, "%s%s --join %s \\\n  --coordinator %s --tls-dir /var/lib/longtake/tls%s\n",
 		t.Role, name, t.Text, url, rest)
+
+	// It waits until it is a member: a token alone gives no vote.
+	if t.Role == "coordinator" {
+		terminal.Printf(w, "longtake cluster members add %s --raft HOST:7001 --http https://HOST:8080\n",
+			dashed(t.Name, "NAME"))
+	}
 }
 
 // dashed is text, or what stands for it where there is none: an empty cell of a table says nothing.

@@ -26,7 +26,8 @@ starts a whole cluster in this process, makes clip.webm with it and stops it. Fo
 cluster that stays, run "longtake up", or one coordinator and any number of shards.
 
 Commands that need a coordinator take its URL from --coordinator or LONGTAKE_URL, else
-` + defaultURL + `.
+` + defaultURL + `. On this machine they need no key. Other coordinators are locked: they have
+https URLs, and take LONGTAKE_CA (their ca.crt) and LONGTAKE_API_KEY or LONGTAKE_API_KEY_FILE.
 
 Exit codes: 0 done, 1 failed, 2 the request was wrong, 130 interrupted.`
 

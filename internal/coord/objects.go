@@ -29,15 +29,19 @@ const (
 // openObjects opens the object store, again and again until JetStream is there. Among several
 // coordinators that takes a majority, and JetStream's own election.
 func (c *Coordinator) openObjects(ctx context.Context) {
+	// A coordinator may wait for hours to be added as a member: each reason is said once.
+	said := ""
 	for limit := objectsTry; ; limit = min(limit+objectsTry, objectsTryMax) {
 		s, err := c.tryObjects(ctx, limit)
 		if err == nil {
 			c.objects.Store(&s)
 			return
 		}
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
 			c.log.Info("the object store is not there yet", "error", err)
 		}
+
 		select {
 		case <-ctx.Done():
 			return

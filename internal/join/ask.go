@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/longtake/longtake/internal/pki"
 )
 
 const (
@@ -94,6 +96,14 @@ func (e *RefusedError) Error() string { return e.Message }
 func refusal(err error) bool {
 	var e *RefusedError
 	return errors.As(err, &e) && e.Status < 500
+}
+
+// remedy says how to get another token, where this one was refused.
+func remedy(err error, role pki.Role) string {
+	if e := (*RefusedError)(nil); !errors.As(err, &e) || e.Code != "token_refused" {
+		return ""
+	}
+	return fmt.Sprintf("; an administrator makes another one: longtake pki token --role %s", role)
 }
 
 // base is a URL without what is not wanted at its end.

@@ -71,7 +71,8 @@ func Join(ctx context.Context, o Options) error {
 		if err == nil {
 			return nil
 		}
-		errs = append(errs, fmt.Errorf("cannot join at %s: %w", base(o.Coordinators[n]), err))
+		errs = append(errs, fmt.Errorf("cannot join at %s: %w%s", base(o.Coordinators[n]), err,
+			remedy(err, o.Role)))
 		if refusal(err) || ctx.Err() != nil {
 			break
 		}

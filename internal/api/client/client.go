@@ -332,6 +332,10 @@ func (c *Client) sendWithin(ctx context.Context, limit time.Duration, method, pa
 func readError(resp *http.Response) error {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, refusalMax)) // what came is all there is to say
 	var e schema.ErrorBody
+	if strings.TrimSpace(string(b)) == plainOverTLS {
+		return &schema.Error{Status: resp.StatusCode,
+			Message: "the coordinator speaks TLS on this port; allowed: its https:// URL, with --ca"}
+	}
 	if json.Unmarshal(b, &e) != nil || e.Error == nil || e.Error.Message == "" {
 		return &schema.Error{Status: resp.StatusCode,
 			Message: fmt.Sprintf("the coordinator answers %s: %.200s", resp.Status,

@@ -1,8 +1,11 @@
 package client
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 )
 
@@ -58,6 +61,26 @@ func TestOnLoopback(t *testing.T) {
 		"ftp://localhost": false, "::": false} {
 		if got := OnLoopback(url); got != want {
 			t.Errorf("%s: %v", url, got)
+		}
+	}
+}
+
+// TestClientSaysWhatToTrust tries the usual slips at a locked cluster: no CA, and http.
+func TestClientSaysWhatToTrust(t *testing.T) {
+	srv := httptest.NewTLSServer(http.NotFoundHandler())
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(srv.Close)
+
+	for url, want := range map[string]string{
+		srv.URL: "LONGTAKE_CA",
+		strings.Replace(srv.URL, "https:", "http:", 1): "its https:// URL",
+	} {
+		c, err := New(url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Get(t.Context(), "job_1"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", url, err, want)
 		}
 	}
 }

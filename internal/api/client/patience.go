@@ -160,7 +160,7 @@ func (e *UnreachableError) Error() string {
 		return fmt.Sprintf("the coordinator at %s broke off its answer to %s; its log says why", e.URL,
 			e.Asked)
 	}
-	return fmt.Sprintf("cannot reach the coordinator at %s: %v", e.URL, cause)
+	return fmt.Sprintf("cannot reach the coordinator at %s: %v%s", e.URL, cause, trustHint(cause))
 }
 
 // Unwrap returns the cause.

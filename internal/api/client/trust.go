@@ -3,6 +3,7 @@ package client
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net/http"
 
 	"github.com/longtake/longtake/internal/pki"
@@ -25,4 +26,23 @@ func Trusting(ca string) (*http.Client, error) {
 		t.TLSClientConfig.RootCAs.AddCert(c)
 	}
 	return &http.Client{Transport: t}, nil
+}
+
+// plainOverTLS is what net/http answers on a port that speaks TLS, before any handler.
+const plainOverTLS = "Client sent an HTTP request to an HTTPS server."
+
+// trustHint says what to do about a connection that failed because of a certificate, or "". The
+// cause is in Go's words, which name neither a file nor a flag. Whoever sees it has most often just
+// made a cluster, and forgot what the commands need from it.
+func trustHint(err error) string {
+	var unknown x509.UnknownAuthorityError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &unknown):
+		return "; give the cluster's ca.crt as --ca or LONGTAKE_CA: of longtake pki init, " +
+			"or of any process's tls.dir"
+	case errors.As(err, &record):
+		return "; is it a coordinator without tls.dir? Those have http:// URLs"
+	}
+	return ""
 }
