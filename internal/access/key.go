@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base32"
@@ -124,8 +125,8 @@ func Same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byt
 // Of a key that does not exist, the zero Key says ErrUnknown after the same work.
 func (k Key) Admit(hash string, now time.Time) error {
 	nobody := strings.Repeat("-", 2*sha256.Size)
-	current := Same(hash, orElse(k.Hash, nobody))
-	before := Same(hash, orElse(k.Before, nobody))
+	current := Same(hash, cmp.Or(k.Hash, nobody))
+	before := Same(hash, cmp.Or(k.Before, nobody))
 	switch {
 	case !current && !before:
 		return ErrUnknown
@@ -137,14 +138,6 @@ func (k Key) Admit(hash string, now time.Time) error {
 		return ErrRotated
 	}
 	return nil
-}
-
-// orElse is a unless that is empty.
-func orElse(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 // ended reports whether a key lets nobody in any more.

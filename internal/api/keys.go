@@ -74,21 +74,9 @@ func (s *server) createKey(w http.ResponseWriter, r *http.Request) error {
 	}
 
 	// One that nothing is said of makes clips, and looks at them.
-	k := access.Key{Name: q.Name, Scopes: access.Scopes{access.VideosRead, access.VideosWrite}}
-	if ch.Team != nil {
-		k.Team = *ch.Team
-	}
-	if ch.Scopes != nil {
-		k.Scopes = *ch.Scopes
-	}
-	if ch.Quota != nil {
-		k.Quota = *ch.Quota
-	}
-	if ch.Expires != nil {
-		k.Expires = *ch.Expires
-	}
-
-	k, text, err := s.service.CreateKey(r.Context(), k)
+	usual := access.Scopes{access.VideosRead, access.VideosWrite}
+	k, text, err := s.service.CreateKey(r.Context(),
+		ch.To(access.Key{Name: q.Name, Scopes: usual}))
 	return replyKey(w, k, text, err)
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"io"
 	"strings"
 	"time"
@@ -86,7 +87,7 @@ func printJoin(w io.Writer, t schema.JoinToken, url string) {
 		name = " --name " + t.Name
 	}
 	if t.Role == "coordinator" {
-		name, rest = " --id "+dashed(t.Name, "NAME"), " --config FILE   # with raft.join: true"
+		name, rest = " --id "+cmp.Or(t.Name, "NAME"), " --config FILE   # with raft.join: true"
 	}
 	terminal.Printf(w, "%s%s --join %s \\\n  --coordinator %s --tls-dir /var/lib/longtake/tls%s\n",
 		t.Role, name, t.Text, url, rest)
@@ -96,14 +97,6 @@ func printJoin(w io.Writer, t schema.JoinToken, url string) {
 		terminal.Printf(w, "longtake cluster members add %s --raft HOST:7001 --http https://HOST:8080\n",
 			dashed(t.Name, "NAME"))
 	}
-}
-
-// dashed is text, or what stands for it where there is none: an empty cell of a table says nothing.
-func dashed(text, instead string) string {
-	if text == "" {
-		return instead
-	}
-	return text
 }
 
 // pkiTokens lists tokens, and takes one back. A token that was used is listed with who used it: a
@@ -138,7 +131,7 @@ expired is listed for an hour more.
 		}
 		return terminal.Table(cmd.OutOrStdout(), "ID\tROLE\tFOR\tEXPIRES\tUSED BY", func(w io.Writer) {
 			for _, t := range a.Tokens {
-				terminal.Printf(w, "%s\t%s\t%s\t%s\t%s\n", t.ID, t.Role, dashed(t.Name, "any"),
+				terminal.Printf(w, "%s\t%s\t%s\t%s\t%s\n", t.ID, t.Role, cmp.Or(t.Name, "any"),
 					t.Expires.Local().Format(time.DateTime), dash(t.By))
 			}
 		})

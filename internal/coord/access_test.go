@@ -88,12 +88,12 @@ func TestKeysSurviveARestart(t *testing.T) {
 	cfg.Admin = access.Key{ID: access.NewID(random), Name: "admin", Hash: access.HashText("first"),
 		Scopes: access.Scopes{access.Admin}, Created: time.Unix(1e9, 0)}
 	c := start(t, cfg)
-	k, text, err := c.CreateKey(ctx, access.Key{Name: "n", Scopes: access.Scopes{access.VideosRead}})
+	_, old, err := c.CreateKey(ctx, access.Key{Name: "n", Scopes: access.Scopes{access.VideosRead}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := text
-	if k, text, err = c.RotateKey(ctx, "n", time.Hour); err != nil || text == old {
+	k, text, err := c.RotateKey(ctx, "n", time.Hour)
+	if err != nil || text == old {
 		t.Fatalf("%+v, %v", k, err)
 	}
 	if err := c.SetTeam(ctx, access.Team{Name: "t"}); err != nil {

@@ -157,6 +157,24 @@ type KeyChange struct {
 	Overlap time.Duration
 }
 
+// To returns a key with the team, scopes, quota and end of a change; what it does not say stays as
+// it is.
+func (ch KeyChange) To(k access.Key) access.Key {
+	if ch.Team != nil {
+		k.Team = *ch.Team
+	}
+	if ch.Scopes != nil {
+		k.Scopes = *ch.Scopes
+	}
+	if ch.Quota != nil {
+		k.Quota = *ch.Quota
+	}
+	if ch.Expires != nil {
+		k.Expires = *ch.Expires
+	}
+	return k
+}
+
 // verb is what the audit calls a change.
 func (ch KeyChange) verb() string {
 	switch {
@@ -201,21 +219,8 @@ func (c *Core) ChangeKey(name string, ch KeyChange) (access.Key, error) {
 			job.ErrTransition)
 	}
 
-	// What is not said stays as it is.
-	if ch.Team != nil {
-		k.Team = *ch.Team
-	}
-	if ch.Scopes != nil {
-		k.Scopes = *ch.Scopes
-	}
-	if ch.Quota != nil {
-		k.Quota = *ch.Quota
-	}
-	if ch.Expires != nil {
-		k.Expires = *ch.Expires
-	}
-
 	// The two that decide who has the key from now on.
+	k = ch.To(k)
 	if ch.Hash != "" {
 		k = k.Rotate(ch.Hash, now, ch.Overlap)
 	}

@@ -257,6 +257,27 @@ func TestPagesAreOfOwners(t *testing.T) {
 	}
 }
 
+// TestRestoredKeysStayRevoked restores a snapshot from before a key was revoked, and another one
+// was made.
+func TestRestoredKeysStayRevoked(t *testing.T) {
+	m := NewMachine()
+	m.state.version = commandVersion
+	put := func(k access.Key) {
+		t.Helper()
+		if err := m.state.access.putKey(k, time.Unix(2e9, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(testKey("a"))
+	saved := restored(t, m)
+	put(testKey("a", func(k *access.Key) { k.Revoked = time.Unix(2e9, 0).UTC() }))
+	put(testKey("b"))
+	saved.Succeed(m)
+	if k, ok := saved.Key(testKey("a").ID); !ok || k.Revoked.IsZero() || len(saved.Keys()) != 1 {
+		t.Errorf("%+v", saved.Keys())
+	}
+}
+
 // TestAccessIsTheSameEverywhere applies any changes to two machines, one of which was restored.
 func TestAccessIsTheSameEverywhere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

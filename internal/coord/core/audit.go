@@ -197,11 +197,17 @@ func (m *Machine) AuditRecent() []audit.Entry { return m.state.audit.Recent }
 func (m *Machine) Audited() []audit.Entry { return m.audited }
 
 // Succeed takes over from the machine before what a restored snapshot must not turn back: the chain
-// of the audit log, the version of commands, and whom the cluster believes.
+// of the audit log, the version of commands, whom the cluster believes, and what has become of keys:
+// one that was revoked, or whose text was replaced since it leaked, would let in again.
 func (m *Machine) Succeed(before *Machine) {
 	m.state.audit = before.state.audit
 	m.state.version = max(m.state.version, before.state.version)
 	m.keepAuthority(before.state.authority)
+	for id, k := range before.state.access.Keys {
+		if _, saved := m.state.access.Keys[id]; saved {
+			m.state.access.Keys[id] = k
+		}
+	}
 }
 
 // beginAudit begins the chain as soon as all coordinators know it.
