@@ -95,7 +95,7 @@ func printJoin(w io.Writer, t schema.JoinToken, url string) {
 	// It waits until it is a member: a token alone gives no vote.
 	if t.Role == "coordinator" {
 		terminal.Printf(w, "longtake cluster members add %s --raft HOST:7001 --http https://HOST:8080\n",
-			dashed(t.Name, "NAME"))
+			cmp.Or(t.Name, "NAME"))
 	}
 }
 
