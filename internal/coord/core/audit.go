@@ -197,8 +197,8 @@ func (m *Machine) AuditRecent() []audit.Entry { return m.state.audit.Recent }
 func (m *Machine) Audited() []audit.Entry { return m.audited }
 
 // Succeed takes over from the machine before what a restored snapshot must not turn back: the chain
-// of the audit log, the version of commands, whom the cluster believes, and what has become of keys:
-// one that was revoked, or whose text was replaced since it leaked, would let in again.
+// of the audit log, the version of commands, whom the cluster believes, and what has become of
+// keys: one that was revoked, or whose text was replaced since it leaked, would let in again.
 func (m *Machine) Succeed(before *Machine) {
 	m.state.audit = before.state.audit
 	m.state.version = max(m.state.version, before.state.version)
