@@ -292,8 +292,7 @@ func printKey(w io.Writer, k schema.Key, js bool) error {
 	line("last used", "%s", moment(k.LastUsed))
 	if k.Revoked > 0 {
 		line("revoked", "%s", moment(k.Revoked))
-	}
-	if k.PreviousUntil > 0 {
+	} else if k.PreviousUntil > 0 {
 		line("rotated", "the text from before works until %s", moment(k.PreviousUntil))
 	}
 	return nil

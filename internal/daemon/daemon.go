@@ -166,9 +166,6 @@ func Command(name, short, long string, s config.Settings, run Service) *cobra.Co
 			if text := v.Insecure(); text != "" {
 				log.Warn(text)
 			}
-			if text := v.Insecure(); text != "" {
-				log.Warn(text)
-			}
 			return run(cmd.Context(), v, log)
 		}}
 
