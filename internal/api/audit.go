@@ -19,6 +19,7 @@ import (
 // to be in one of the two lists.
 var actions = map[string]string{
 	"POST /v1/videos":                 "video.create",
+	"POST /v1/videos/estimate":        "video.estimate",
 	"DELETE /v1/videos/{id}":          "video.delete",
 	"POST /v1/videos/{id}/cancel":     "video.cancel",
 	"POST /v1/videos/{id}/retry":      "video.retry",

@@ -6,6 +6,7 @@
 //	POST   /v1/videos               create (JSON or multipart/form-data; Idempotency-Key);
 //	                                input_reference: a picture or latents that it starts from;
 //	                                docs/api.md has all fields
+//	POST   /v1/videos/estimate      what a create would take and cost; nothing is queued
 //	GET    /v1/videos               list (limit, after, order)
 //	GET    /v1/videos/{id}          status
 //	DELETE /v1/videos/{id}          cancel if need be, then forget

@@ -60,6 +60,7 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		// Videos: OpenAI's routes, then those of other servers and of longtake.
 		{"POST", "/v1/videos", s.create, brief, access.VideosWrite},
 		{"GET", "/v1/videos", s.list, load, access.VideosRead},
+		{"POST", "/v1/videos/estimate", s.estimate, brief, access.VideosWrite},
 		{"GET", "/v1/videos/{id}", s.get, brief, access.VideosRead},
 		{"DELETE", "/v1/videos/{id}", s.delete, brief, access.VideosWrite},
 		{"GET", "/v1/videos/{id}/content", s.content, load, access.VideosRead},

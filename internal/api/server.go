@@ -127,35 +127,13 @@ func (s *server) edit(w http.ResponseWriter, r *http.Request) error {
 // input that has to be there; "": none has to.
 func (s *server) submit(w http.ResponseWriter, r *http.Request, wants job.Role) (none job.Record,
 	err error) {
-	q, in, err := s.readRequest(w, r)
+	q, m, in, err := s.asked(w, r, wants)
 	defer in.drop()
-	if err == nil {
-		err = q.prompted()
-	}
-	if err == nil && wants != "" && !in.have(wants) {
-		f, _ := wants.Field()
-		err = invalid(f.Name, `%s is missing; allowed: a file of a form, a data URL, or {"id": `+
-			`"video_..."} of a completed video`, f.Name)
-	}
 	if err != nil {
 		return none, err
 	}
-
-	// Not in readRequest: a remix or an extension keeps the model of its clip instead.
-	q.Model = cmp.Or(q.Model, s.model)
-	m, err := s.service.Model(r.Context(), q.Model)
-	if err != nil {
-		return none, err
-	}
-	q.Format = cmp.Or(q.Format, s.format)
 	if in == nil {
 		return s.queue(r, q.Request)
-	}
-
-	for _, f := range in { // before any is decoded
-		if allowed := m.Refuses(f.field.Role); allowed != "" {
-			return none, &job.FieldError{Field: f.name, Value: "given", Allowed: allowed}
-		}
 	}
 
 	req, err := s.storeInputs(r.Context(), q.Request, m, in)
@@ -165,11 +143,64 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request, wants job.Role) 
 	return s.queue(r, req)
 }
 
+// asked reads a request for a clip, and returns its model and what came with it, which nobody has
+// looked at yet. The caller drops that, also after an error.
+func (s *server) asked(w http.ResponseWriter, r *http.Request, wants job.Role) (q *request,
+	m job.Model, in inputs, err error) {
+	q, in, err = s.readRequest(w, r)
+	if err == nil {
+		err = q.prompted()
+	}
+	if err == nil && wants != "" && !in.have(wants) {
+		f, _ := wants.Field()
+		err = invalid(f.Name, `%s is missing; allowed: a file of a form, a data URL, or {"id": `+
+			`"video_..."} of a completed video`, f.Name)
+	}
+	if err != nil {
+		return q, m, in, err
+	}
+
+	// Not in readRequest: a remix or an extension keeps the model of its clip instead.
+	q.Model = cmp.Or(q.Model, s.model)
+	if m, err = s.service.Model(r.Context(), q.Model); err != nil {
+		return q, m, in, err
+	}
+	q.Format = cmp.Or(q.Format, s.format)
+
+	for _, f := range in { // before any is decoded
+		if allowed := m.Refuses(f.field.Role); allowed != "" {
+			return q, m, in, &job.FieldError{Field: f.name, Value: "given", Allowed: allowed}
+		}
+	}
+	return q, m, in, nil
+}
+
 // storeInputs returns a request with what was received for it. It costs: a URL is fetched, a
 // picture decoded, and in the end the bytes are copied to the store. What is stored and then not
 // queued is dropped by the coordinator after an hour.
 func (s *server) storeInputs(ctx context.Context, req job.Request, m job.Model, in inputs) (
 	job.Request, error) {
+	req, files, err := s.openInputs(ctx, req, m, in)
+	if err != nil {
+		return req, err
+	}
+
+	// A request that is wrong is told before anything is decoded in the clip's size, and stored.
+	spec, err := m.Resolve(req.Unstored(), nil)
+	if err != nil {
+		return req, err
+	}
+	for i, f := range files {
+		if req.Inputs[i].Object, err = s.storeInput(ctx, f, spec); err != nil {
+			return req, err
+		}
+	}
+	return req, nil
+}
+
+// openInputs looks at what was received, and returns the request with it; nothing is stored.
+func (s *server) openInputs(ctx context.Context, req job.Request, m job.Model, in inputs) (
+	job.Request, []*source.File, error) {
 	files := make([]*source.File, len(in))
 	for i, f := range in {
 		var err error
@@ -186,21 +217,10 @@ func (s *server) storeInputs(ctx context.Context, req job.Request, m job.Model, 
 			req, err = files[i].Request(ctx, req, m)
 		}
 		if err != nil {
-			return req, err
+			return req, files, err
 		}
 	}
-
-	// A request that is wrong is told before anything is decoded in the clip's size, and stored.
-	spec, err := m.Resolve(req.Unstored(), nil)
-	if err != nil {
-		return req, err
-	}
-	for i, f := range files {
-		if req.Inputs[i].Object, err = s.storeInput(ctx, f, spec); err != nil {
-			return req, err
-		}
-	}
-	return req, nil
+	return req, files, nil
 }
 
 // storeInput stores what a job is to find of a file.

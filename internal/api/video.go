@@ -83,7 +83,7 @@ func details(v coord.View) schema.Details {
 	if v.State == job.Completed {
 		d.Result = &v.Result
 	}
-	d.Usage, d.Cost = usageOf(v), costOf(v.Bill)
+	d.Usage, d.Cost, d.Estimate = usageOf(v), costOf(v.Bill), expectedOf(v)
 	return d
 }
 

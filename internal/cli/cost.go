@@ -68,6 +68,10 @@ func printCost(line func(key, format string, args ...any), d schema.Details) {
 	if d.Cost != nil {
 		line("cost", "%s", costText(d.Cost))
 	}
+
+	if d.Estimate != nil {
+		line("estimate", "%s", expectedText(*d.Estimate))
+	}
 }
 
 // pricingCommand is for price sheets. There is one command below it, with room for others: what a

@@ -45,6 +45,7 @@ const generateHelp = `Generate a clip from a text, a picture or a video.
   longtake generate -p "..." --model path/to/Wan2.1-T2V-1.3B-Diffusers --size 832x480 --frames 81
   longtake generate -p "..." --device cuda:0,1                  on two GPUs, not on all
   longtake generate -p "..." --coordinator URL --model Wan2.1   a model that the cluster serves
+  longtake generate -p "..." --seconds 60 --estimate            what that would take and cost
 
 Without --coordinator (or LONGTAKE_URL) it starts a whole cluster in this process, uses it
 through its HTTP API and stops it. -o takes a .webm or .mp4 file (mp4 needs ffmpeg) or a
@@ -72,6 +73,8 @@ type generation struct {
 	// Where the results go, and how progress and the summary are shown.
 	out  output
 	json bool
+	// estimate: the clip is not made.
+	estimate bool
 
 	// The settings, and the cluster of this process that follows from them. With a coordinator,
 	// local is zero.
@@ -93,6 +96,7 @@ func generateCommand() *cobra.Command {
 	f.String("save-latents", "", "also write the latents, as safetensors")
 
 	js := asJSON(cmd)
+	f.Bool("estimate", false, "say what the clip would take and cost, and do not make it")
 	// Settings first: --shards and --threads are fields of a request as well, and keep the help and
 	// the defaults of the settings.
 	config.Local().Define(f)
@@ -117,14 +121,14 @@ func generateCommand() *cobra.Command {
 func readGeneration(cmd *cobra.Command, r job.Request, js bool) (*generation, error) {
 	g := &generation{request: r, json: js, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
 		started: time.Now()}
+	f := cmd.Flags()
+	g.estimate, _ = f.GetBool("estimate")
 
 	// Settings come first: with a coordinator, --extend may name one of its videos.
-	f := cmd.Flags()
 	var err error
 	if g.values, err = load(cmd, config.Local()); err != nil {
 		return nil, err
 	}
-
 	// Something has to be shown: a prompt, scenes, or the video that the clip goes on from.
 	if g.inputs, err = readInputs(f, g.values.String("coordinator") != ""); err != nil {
 		return nil, err
@@ -237,6 +241,9 @@ func (g *generation) run(ctx context.Context) (err error) {
 	c, err := connect(g.values, url)
 	if err != nil {
 		return err
+	}
+	if g.estimate {
+		return g.estimateAt(ctx, c)
 	}
 	v, err := makeVideo(ctx, c, g.queue, newReporter(g.json, g.stdout, g.stderr))
 	if err != nil {

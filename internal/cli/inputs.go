@@ -170,7 +170,15 @@ func (c *clipInputs) queue(ctx context.Context, to *client.Client, r job.Request
 		return to.Extend(ctx, c.video, r)
 	}
 
-	var files []client.File
+	files := c.upload()
+	if len(files) > 0 {
+		return to.CreateFrom(ctx, r, files...)
+	}
+	return to.Create(ctx, r)
+}
+
+// upload returns the files as a client sends them.
+func (c *clipInputs) upload() (files []client.File) {
 	for _, f := range c.files {
 		if f.made != "" {
 			files = append(files, client.File{Field: f.field.Name, Made: f.made})
@@ -179,8 +187,5 @@ func (c *clipInputs) queue(ctx context.Context, to *client.Client, r job.Request
 		files = append(files, client.File{Field: f.field.Name, Name: f.path,
 			Reader: io.NewSectionReader(f.input, 0, source.Max)})
 	}
-	if len(files) > 0 {
-		return to.CreateFrom(ctx, r, files...)
-	}
-	return to.Create(ctx, r)
+	return files
 }

@@ -33,6 +33,18 @@ func (c *Coordinator) Create(ctx context.Context, r job.Request) (job.Record, er
 	return p.Job(out.record)
 }
 
+// Estimate implements Service. Who asks is told to the core, as rollouts go by the names of keys.
+func (c *Coordinator) Estimate(ctx context.Context, r job.Request) (Estimate, error) {
+	if err := c.confirmed(); err != nil {
+		return Estimate{}, err
+	}
+	r, by := owned(ctx, r), actor(ctx)
+	return doNow(ctx, c, func() (e Estimate, err error) {
+		c.core.As(by, func() { e, err = c.core.Estimate(r) })
+		return e, err
+	})
+}
+
 // Retry implements Service.
 func (c *Coordinator) Retry(ctx context.Context, id job.ID) (job.Record, error) {
 	r := owned(ctx, job.Request{})

@@ -32,6 +32,9 @@ type Jobs interface {
 	// is committed. It returns a *job.FieldError, ErrNoModel, ErrNoSpace, ErrQueueFull or
 	// ErrKeyReused.
 	Create(ctx context.Context, r job.Request) (job.Record, error)
+	// Estimate returns what a request would take. It is refused as Create refuses it, but for what
+	// passes, such as a full queue; nothing is queued. What it is made from need not be stored.
+	Estimate(ctx context.Context, r job.Request) (Estimate, error)
 	// Get returns one job, or ErrNotFound.
 	Get(ctx context.Context, id job.ID) (View, error)
 	// List returns jobs in the order of their creation.
@@ -107,6 +110,8 @@ type Audits interface {
 type (
 	// View is a job.
 	View = core.View
+	// Estimate is what a request would take.
+	Estimate = core.Estimate
 	// ListOptions selects a page of jobs.
 	ListOptions = core.ListOptions
 	// Page is a run of jobs.

@@ -37,6 +37,9 @@ type Record struct {
 	// and where there was a price sheet. Both are since version 9 of the log.
 	Usage Metered     `json:"usage,omitzero"`
 	Bill  *price.Bill `json:"bill,omitempty"`
+	// Estimate is what the job was expected to take when it was created; nil: nobody knew. Since
+	// version 9, too.
+	Estimate *Estimate `json:"estimate,omitempty"`
 }
 
 // Checkpoint is a job's state at the end of a denoising step: the latent, stored as an object. Step

@@ -122,7 +122,7 @@ func (o Object) Check() error {
 func (r Record) Check() error {
 	for _, check := range []func() error{r.checkNames, r.Spec.Check, r.checkState, r.checkPlan,
 		r.checkCheckpoints, r.checkParts, r.checkLosses, r.checkEnd,
-		r.checkUsage} {
+		r.checkUsage, r.checkEstimate} {
 		if err := check(); err != nil {
 			return err
 		}

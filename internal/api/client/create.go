@@ -30,6 +30,22 @@ func (c *Client) Create(ctx context.Context, r job.Request) (schema.Video, error
 	})
 }
 
+// Estimate returns what a video would take and cost. It is refused as Create is.
+func (c *Client) Estimate(ctx context.Context, r job.Request, files ...File) (e schema.Estimate,
+	err error) {
+	b, kind := []byte(nil), "application/json"
+	if len(files) > 0 {
+		b, kind, err = encodeForm(r, files)
+	} else {
+		b, err = json.Marshal(fieldsOf(r, true))
+	}
+	if err != nil {
+		return e, err
+	}
+	return call[schema.Estimate](ctx, c, http.MethodPost, "/v1/videos/estimate", b, "Content-Type",
+		kind)
+}
+
 // File is what a clip is made from besides words, as a field of the request.
 type File struct {
 	Field, Name string // of the API, such as job.StartField; of the file

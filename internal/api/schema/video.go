@@ -111,6 +111,8 @@ type Details struct {
 	// once it has ended and where there is a price sheet; nothing, where nothing is charged.
 	Usage *Usage `json:"usage,omitempty"`
 	Cost  *Cost  `json:"cost,omitempty"`
+	// Estimate is what it was expected to take when it was created, absent where nobody knew.
+	Estimate *Expected `json:"estimate,omitempty"`
 }
 
 // Cancelling is the state of a running job that was cancelled, until its shards have stopped.

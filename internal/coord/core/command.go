@@ -128,6 +128,8 @@ type creation struct {
 	// Quota and TeamQuota bound what these have together, as the leader knew them; nil: nothing does.
 	Quota     *access.Quota `json:"quota,omitempty"`
 	TeamQuota *access.Quota `json:"team_quota,omitempty"`
+	// Estimate is what the leader expects the job to take; nil: it does not know.
+	Estimate *job.Estimate `json:"estimate,omitempty"`
 }
 
 // Peer is one coordinator of the cluster.

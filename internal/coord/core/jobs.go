@@ -42,38 +42,42 @@ func (p Proposal) Job(r job.Record) (job.Record, error) {
 // disk, and returns the command that queues it. It returns ErrNotLeader, ErrNoModel, ErrNoSpace or
 // a *job.FieldError. A request with something to start from goes through Create instead.
 func (c *Core) ProposeJob(r job.Request) (Proposal, error) {
+	m, s, err := c.judge(r)
+	if err != nil {
+		return Proposal{}, err
+	}
+	a := asker{r.Owner, r.Team, r.Key, r.Quota, "", r.Admin}
+	p, err := c.proposeSpec(a, s, c.forecast(m, s))
+	p.drawn = r.Seed == nil
+	return p, err
+}
+
+// judge checks a request as far as its model and the shards go, and returns the model and the spec.
+func (c *Core) judge(r job.Request) (m job.Model, s job.Spec, err error) {
 	l, err := c.leader()
 	if err != nil {
-		return Proposal{}, err
+		return m, s, err
 	}
-	m, err := c.machine.Model(r.Model)
-	if err != nil {
-		return Proposal{}, err
+	if m, err = c.machine.Model(r.Model); err != nil {
+		return m, s, err
 	}
 
-	drawn := r.Seed == nil
-	if drawn {
-		seed := c.drawSeed()
-		r.Seed = &seed
+	if r.Seed == nil {
+		r.Seed = new(c.drawSeed())
 	}
-	s, err := m.Resolve(r, meshCheck(m))
-	if err != nil {
-		return Proposal{}, err
+	if s, err = m.Resolve(r, meshCheck(m)); err != nil {
+		return m, s, err
 	}
 
 	// What could never run is refused now, rather than left to wait in the queue for ever.
 	if err := l.servable(m, s); err != nil {
-		return Proposal{}, err
+		return m, s, err
 	}
 	if !c.machine.keyed(r.Owner, r.Key) { // a repeat of what was taken before is taken again
 		limits := plan.Limits{Tokens: c.cfg.Limits.RequestTokens, Time: c.cfg.Limits.requestTime()}
-		if err := plan.CheckLimits(m, s, l.offers(m.Name), limits, r.Force); err != nil {
-			return Proposal{}, err
-		}
+		err = plan.CheckLimits(m, s, l.offers(m.Name), limits, r.Force)
 	}
-	p, err := c.proposeSpec(asker{r.Owner, r.Team, r.Key, r.Quota, "", r.Admin}, s)
-	p.drawn = drawn
-	return p, err
+	return m, s, err
 }
 
 // asker is who asks for a job, the key of the request, what the owner may have, and the job that is
@@ -85,8 +89,8 @@ type asker struct {
 	admin            bool // may use everything
 }
 
-// proposeSpec proposes a new job, if there is room for it.
-func (c *Core) proposeSpec(a asker, s job.Spec) (Proposal, error) {
+// proposeSpec proposes a new job, if there is room for it, with what it is expected to take.
+func (c *Core) proposeSpec(a asker, s job.Spec, e *job.Estimate) (Proposal, error) {
 	if !c.machine.keyed(a.owner, a.key) {
 		if err := c.rolledOut(a, s); err != nil {
 			return Proposal{}, err
@@ -101,7 +105,7 @@ func (c *Core) proposeSpec(a asker, s job.Spec) (Proposal, error) {
 	create := &creation{Key: a.key, Spec: s, QueuedMax: limits.Queued, KeptMax: limits.Kept}
 	cmd := command{Kind: kindCreate, Job: c.newID(), Create: create}
 	if c.machine.Version() >= ownersSince {
-		create.Owner, create.Team = a.owner, a.team
+		create.Owner, create.Team, create.Estimate = a.owner, a.team, e
 		cmd.RetryOf = a.retryOf
 		if c.cfg.Prompts != PromptsHash {
 			cmd.Prompts = c.cfg.Prompts
@@ -163,7 +167,7 @@ func (c *Core) proposeRetry(id job.ID, a asker) (Proposal, error) {
 	if err != nil {
 		return Proposal{}, err
 	}
-	return c.proposeSpec(a, r.Spec)
+	return c.proposeSpec(a, r.Spec, c.forecast(m, r.Spec))
 }
 
 // servable refuses what no mesh fits, a format that none of the nodes can write, and a type of

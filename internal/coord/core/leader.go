@@ -42,6 +42,8 @@ type leader struct {
 	// ahead is how many jobs go before a queued one. works are what jobs take in multiply-adds.
 	ahead map[job.ID]int
 	works map[job.ID]float64
+	// calibrations are those that were needed since a job has last completed.
+	calibrations map[calibrationKey]calibrations
 	// began is when the live attempts were placed, by this leader's clock.
 	began map[job.ID]beginning
 	// passed is since when a queued job lets jobs of loaded models go first.

@@ -208,6 +208,7 @@ func (l *leader) settle(id job.NodeID, ended []wire.Ended) (settled []wire.Work)
 		l.c.log.Warn("cannot record what ranks have used", "node", id, "error", err)
 		return settled
 	}
+	l.calibrations = nil
 	for i, s := range rest {
 		l.c.observer.Metered(cmp.Or(device, unknownDevice), s.Usage.Beyond(before[i]), false)
 		settled = append(settled, wire.Work{Job: s.Job, Attempt: s.Attempt, Rank: s.Rank})

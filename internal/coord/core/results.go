@@ -111,6 +111,7 @@ func (l *leader) complete(m wire.Completion, missing *job.Object, err error,
 	}
 	l.c.log.Info("job completed", "job", m.Job, "attempt", m.Attempt)
 	l.told(used, end)
+	l.calibrations = nil
 	l.c.observer.JobEnded(end)
 	reply(wire.Ack{OK: true})
 }

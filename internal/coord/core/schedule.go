@@ -94,13 +94,7 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 	for _, n := range l.sortedNodes() {
 		seen := *n
 		nodes[n.reg.Node] = &seen
-		v.Nodes = append(v.Nodes, sched.Node{ID: n.reg.Node, Name: n.reg.Name,
-			Process: n.reg.ProcessID, Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(),
-			Formats: n.reg.Capabilities, DTypes: n.reg.DTypes,
-			Speed: n.beat.Speed, Rated: n.reg.Speed,
-			Memory: n.reg.Memory,
-			Idle:   n.beat.State == wire.Idle, Job: n.beat.Work.Job, IdleSince: n.idleSince,
-			Models: n.models, LoRAs: n.loras(), Loaded: n.loaded(), LoadTime: n.beat.LoadTime})
+		v.Nodes = append(v.Nodes, schedulerNode(n))
 	}
 
 	l.share(&v)
@@ -108,6 +102,17 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 		v.Draining[id] = l.nodeName(id)
 	}
 	return v, nodes
+}
+
+// schedulerNode is a node as the scheduler sees it.
+func schedulerNode(n *node) sched.Node {
+	return sched.Node{ID: n.reg.Node, Name: n.reg.Name,
+		Process: n.reg.ProcessID, Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(),
+		Formats: n.reg.Capabilities, DTypes: n.reg.DTypes,
+		Speed: n.beat.Speed, Rated: n.reg.Speed,
+		Memory: n.reg.Memory,
+		Idle:   n.beat.State == wire.Idle, Job: n.beat.Work.Job, IdleSince: n.idleSince,
+		Models: n.models, LoRAs: n.loras(), Loaded: n.loaded(), LoadTime: n.beat.LoadTime}
 }
 
 // requestYields replaces the requests to yield, and the notes on jobs that go on. Rank 0 of a job

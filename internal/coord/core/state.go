@@ -284,7 +284,7 @@ func (s *state) create(c command) (job.Record, error) {
 	}
 	r := job.New(c.Job, c.Create.Key, c.Create.Spec, c.Now)
 	if c.Version >= ownersSince {
-		r.Owner, r.Team = c.Create.Owner, c.Create.Team
+		r.Owner, r.Team, r.Estimate = c.Create.Owner, c.Create.Team, c.Create.Estimate
 	}
 	if err := cmp.Or(s.check(c.Kind, r), workable(s.modelFor(c.Version, r.Spec), r.Spec)); err != nil {
 		return job.Record{}, err
