@@ -89,8 +89,8 @@ func TestShardsSayWhyTheyAreRefused(t *testing.T) {
 func TestShardIsHeardOnceItsCertificateIsGood(t *testing.T) {
 	ca := pkitest.NewTestAuthority(t, "here")
 	of := ca.Identity(t, pki.RoleCoordinator, "c1")
-	of.Deny(func(id pki.ID) bool { return id.Name == "gpu-1" })
 	c := startAt(t, of)
+	of.Deny(func(id pki.ID) bool { return id.Name == "gpu-1" }) // in place of the coordinator's list
 	own := ca.Identity(t, pki.RoleShard, "gpu-1")
 	var j journal
 	s := startNamed(t, c, own, &j)
