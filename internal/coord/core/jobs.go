@@ -110,7 +110,12 @@ func (c *Core) proposeSpec(a asker, s job.Spec, e *job.Estimate) (Proposal, erro
 		if c.cfg.Prompts != PromptsHash {
 			cmd.Prompts = c.cfg.Prompts
 		}
-		if err := c.under(create, a.quota); err != nil && !c.machine.keyed(a.owner, a.key) {
+		// What is over a quota already takes no entry of the log, which somebody could fill with them.
+		err := c.under(create, a.quota)
+		if err == nil {
+			err = c.machine.state.admits(create)
+		}
+		if err != nil && !c.machine.keyed(a.owner, a.key) {
 			return Proposal{}, err
 		}
 	}

@@ -41,7 +41,12 @@ func TestQuotasRefuseJobs(t *testing.T) {
 			}
 		}
 
+		// Who is refused writes nothing into the log.
+		before := w.index
 		err := ask("key_1", c.edit)
+		if w.index != before {
+			t.Errorf("%s: a refusal took %d entries", field, w.index-before)
+		}
 		var q *QuotaError
 		if !errors.As(err, &q) || q.Field != field || q.Passes != c.passes ||
 			(q.After > 0) != c.passes || !strings.Contains(err.Error(), "your quota") {

@@ -29,7 +29,8 @@ func (s *state) setRollout(c command) error {
 			return err
 		}
 		if _, known := s.rollouts[ch.Rule.Name]; !known && len(s.rollouts) >= rolloutsMost {
-			return fmt.Errorf("cannot roll out %.64q: %d rules are kept", ch.Rule.Name, rolloutsMost)
+			return &job.FieldError{Field: "name", Value: fmt.Sprintf("%.64q", ch.Rule.Name),
+				Allowed: fmt.Sprintf("one that has a rule, as %d are kept; delete some", rolloutsMost)}
 		}
 		s.rollouts[ch.Rule.Name] = *ch.Rule
 		return nil
