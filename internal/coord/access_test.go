@@ -8,6 +8,7 @@ import (
 
 	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/rollout"
 )
 
 // by returns the context of an owner's request.
@@ -78,6 +79,29 @@ func TestJobsAreTheirOwners(t *testing.T) {
 	}
 	if err := c.Delete(own, made.ID); err != nil {
 		t.Errorf("its owner deletes: %v", err)
+	}
+}
+
+// TestANameIsThatOfTheKeyThatWorks revokes a key and gives its name to another one, of another team.
+func TestANameIsThatOfTheKeyThatWorks(t *testing.T) {
+	c := start(t, testConfig(t.TempDir()))
+	ctx, scopes := context.Background(), access.Scopes{access.VideosRead}
+	old, _, err := c.CreateKey(ctx, access.Key{Name: "ci", Team: "old", Scopes: scopes})
+	if err == nil {
+		_, err = c.ChangeKey(ctx, old.ID, KeyChange{Revoke: true})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, _, err := c.CreateKey(ctx, access.Key{Name: "ci", Team: "new", Scopes: scopes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.SetRollout(ctx, rollout.Rule{Name: "lora", Keys: []string{"new"}}); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := c.MayUse(ctx, "lora", "ci"); err != nil || v.Owner != k.ID || !v.Allowed {
+		t.Errorf("%+v, %v; want that %s may use it", v, err, k.ID)
 	}
 }
 

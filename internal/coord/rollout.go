@@ -2,8 +2,6 @@ package coord
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/longtake/longtake/internal/access"
@@ -72,14 +70,11 @@ func (c *Coordinator) MayUse(_ context.Context, name, owner string) (RolloutVerd
 
 		// A key is known with its name and team, and a subject by its id alone.
 		w := rollout.Who{Owner: owner}
-		keys := m.Keys()
-		if i := slices.IndexFunc(keys, func(k access.Key) bool {
-			return k.ID == owner || k.Name == owner
-		}); i >= 0 {
-			w = rollout.Who{Owner: keys[i].ID, Name: keys[i].Name, Team: keys[i].Team,
-				Admin: keys[i].Scopes.Has(access.Admin)}
-		} else if !strings.HasPrefix(owner, "oidc_") {
-			return v, fmt.Errorf("key %.64q: %w", owner, ErrNotFound)
+		switch k, err := c.core.FindKey(owner); {
+		case err == nil:
+			w = rollout.Who{Owner: k.ID, Name: k.Name, Team: k.Team, Admin: k.Scopes.Has(access.Admin)}
+		case !strings.HasPrefix(owner, "oidc_"):
+			return v, err
 		}
 
 		v.Owner = w.Owner
