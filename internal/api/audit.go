@@ -127,6 +127,10 @@ func auditQuery(r *http.Request) (q audit.Query, err error) {
 	if err = bound("from", values.Get("from"), &q.From, &q.After); err == nil {
 		err = bound("to", values.Get("to"), &q.To, &q.Before)
 	}
+	// A day is meant to its end, as that of a report on usage is.
+	if _, day := time.Parse(time.DateOnly, values.Get("to")); err == nil && day == nil {
+		q.Before = q.Before.AddDate(0, 0, 1).Add(-1)
+	}
 	return q, err
 }
 

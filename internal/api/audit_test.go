@@ -119,8 +119,9 @@ func TestAuditRoute(t *testing.T) {
 	if err != nil || !bytes.Equal(b, append(bytes.Join(f.audit.lines, []byte("\n")), '\n')) {
 		t.Errorf("%q, %v", b, err)
 	}
-	want := audit.Query{From: 2, Before: time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC), Actor: "key_a",
-		Action: "video"}
+	// The day is meant to its end.
+	want := audit.Query{From: 2, Before: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC).Add(-1),
+		Actor: "key_a", Action: "video"}
 	if f.audit.query != want {
 		t.Errorf("query %+v", f.audit.query)
 	}
