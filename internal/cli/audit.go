@@ -62,7 +62,7 @@ coordinator's files have them. A whole export, and one from some number on, can 
 "longtake audit verify FILE". One of an actor or an action alone cannot, as entries are missing.`}
 	filter := auditFilter(cmd)
 	from := cmd.Flags().String("from", "", "number of the first entry, a time (RFC 3339) or a day")
-	to := cmd.Flags().String("to", "", "number of the last entry, a time, or a day, which is meant to its end")
+	to := cmd.Flags().String("to", "", "number of the last entry, a time, or a day, to its end")
 	out := cmd.Flags().StringP("output", "o", "", "file to write (default: stdout)")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
