@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -130,7 +131,7 @@ func saveAudit(r io.Reader, path string) error {
 func auditTail() *cobra.Command {
 	cmd := &cobra.Command{Use: "tail", Short: "Show the last entries", Args: daemon.NoArgs}
 	filter := auditFilter(cmd)
-	n := cmd.Flags().IntP("lines", "n", 20, "how many of the last entries to look at")
+	n := cmd.Flags().IntP("lines", "n", 20, "how many of the last entries to show")
 	follow := cmd.Flags().BoolP("follow", "f", false, "go on with those that come")
 	js := asJSON(cmd)
 
@@ -149,12 +150,26 @@ func auditTail() *cobra.Command {
 			return err
 		}
 
-		// From so many before the last one on, whoever they are of.
-		q := filter()
+		// From so many before the last one on. Those of somebody may be far apart, and what others were
+		// refused between them: all are asked for, and the last ones shown.
+		q, out := filter(), cmd.OutOrStdout()
 		next := max(s.Files.Last.Seq+1, uint64(*n)) - uint64(*n) //nolint:gosec // from 0
+		if len(q) > 0 {
+			last := lastLines{n: *n}
+			if next, err = tailFrom(cmd.Context(), &last, c, q, s.Files.First, *js); err != nil {
+				return err
+			}
+			if _, err := io.WriteString(out, strings.Join(last.lines, "")); err != nil {
+				return err
+			}
+			next = max(next, s.Files.Last.Seq+1)
+			if !*follow {
+				return nil
+			}
+		}
 
 		for {
-			if next, err = tailFrom(cmd.Context(), cmd.OutOrStdout(), c, q, next, *js); err != nil {
+			if next, err = tailFrom(cmd.Context(), out, c, q, next, *js); err != nil {
 				return err
 			}
 			if !*follow {

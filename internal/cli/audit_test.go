@@ -57,6 +57,7 @@ func TestAuditCommands(t *testing.T) {
 	f(0, "video.create       video_1  refused, 3 times: no", "tail")
 	f(0, `"action":"video.create"`, "tail", "--json")
 	f(0, "", "tail", "--actor", "bob")
+	f(0, "     3  ", "tail", "-n", "1", "--actor", "ann")
 	f(2, "allowed", "tail", "-n", "-1")
 	f(0, "c1, whose files end where Raft says", "verify")
 	f(0, string(text), "export")
@@ -100,4 +101,17 @@ func TestAuditOfAWrongCoordinator(t *testing.T) {
 	}
 	f("Raft has entry 4", func(s *schema.AuditStatus) { s.Head.Seq = 4 })
 	f("the disk is full", func(s *schema.AuditStatus) { s.Files.Problem = "the disk is full" })
+}
+
+// TestLastLines writes lines in pieces: those of one key are picked from a long answer.
+func TestLastLines(t *testing.T) {
+	l := lastLines{n: 2}
+	for _, p := range []string{"a\nb", "b\nc\n", "", "d\ne"} {
+		if n, err := l.Write([]byte(p)); n != len(p) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if got := strings.Join(l.lines, ""); got != "c\nd\n" {
+		t.Errorf("%q", got)
+	}
 }
