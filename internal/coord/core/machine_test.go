@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/rollout"
 )
 
 func snapshotOf(t interface{ Fatal(...any) }, m *Machine) []byte {
@@ -146,6 +147,22 @@ func FuzzApply(f *testing.F) {
 	f.Add([]byte(`{"v":1,"kind":"create","job":"a","create":{"queued_max":1,"kept_max":1}}`))
 	f.Add([]byte(`{"v":1,"kind":"place","job":"a","plan":{"job":"a","attempt":1,"nodes":["n"]}}`))
 	f.Add([]byte(`{"v":6,"kind":"member","member":{"id":"c9","http_address":"http://x"}}`))
+	for _, seed := range []string{
+		`{"v":9,"kind":"place","job":"a","took_ns":1,"plan":{"job":"a","attempt":1,"nodes":["n"]},` +
+			`"charge":{"cost_ns":1,"weight":1}}`,
+		`{"v":9,"kind":"fail","job":"a","attempt":1,"meter":{"ranks":[{"node":"n","device":"d",` +
+			`"usage":{"device_ns":1}}],"bill":{"amount":"1","currency":"EUR","sheet":""}}}`,
+		`{"v":9,"kind":"settle","settle":[{"job":"a","attempt":1,"rank":0,"node":"n","final":true}]}`,
+		`{"v":9,"kind":"access","by":{"owner":"o"},"access":{"verb":"key.used","used":{"key_a":` +
+			`"2026-01-31T12:00:00Z"}}}`,
+		`{"v":9,"kind":"access","access":{"verb":"team.set","team":{"name":"t","quota":{"queued":1}}}}`,
+		`{"v":9,"kind":"rollout","rollout":{"rule":{"name":"lora","percent":10,"keys":["k"]}}}`,
+		`{"v":9,"kind":"authority","authority":{"cluster":"c","found":{"cert":"-----BEGIN ",` +
+			`"since":"2026-01-31T12:00:00Z"}}}`,
+		`{"v":9,"kind":"audit","audit":{"events":[{"action":"a","outcome":"ok"}]}}`,
+	} {
+		f.Add([]byte(seed))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := machine()
 		create, err := command{Kind: kindCreate, Job: "a",
@@ -153,7 +170,19 @@ func FuzzApply(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		begin, err := command{Kind: kindAuditBegin,
+			Audit: &auditing{Secret: strings.Repeat("a", 64)}}.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Apply(1, begin)      //nolint:errcheck // no panic
 		m.Apply(1, create)     //nolint:errcheck // no panic
+		m.Apply(1, Seal(data)) //nolint:errcheck // no panic
+		place, err := busy()[1].encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Apply(1, place)      //nolint:errcheck // no panic
 		m.Apply(1, Seal(data)) //nolint:errcheck // no panic
 		before := m.stopped
 		m.Apply(1, data) //nolint:errcheck // no panic
@@ -181,6 +210,12 @@ func FuzzRestore(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
+	m.state.version, m.state.authority = 9, &Authority{Cluster: "c", CAs: []CA{{Cert: "-----BEGIN "}}}
+	m.state.rollouts["lora"] = rollout.Rule{Name: "lora", Percent: 10, Deny: []string{"k"}}
+	m.state.usage.add(time.Unix(1e9, 0), UsageKey{Owner: "o", Currency: "EUR"}, UsageRow{Jobs: 1})
+	if err := m.state.access.putKey(testKey("a"), time.Unix(1e9, 0)); err != nil {
+		f.Fatal(err)
+	}
 	f.Add(snapshotOf(f, m))
 	f.Add([]byte(`{"v":1,"model":{},"jobs":[{"id":"a","state":"running"}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -197,8 +232,15 @@ func FuzzRestore(f *testing.F) {
 			t.Fatalf("it is accepted once only: %v", err)
 		}
 		for _, r := range m.Records(nil) {
-			m.state.apply(command{Kind: kindCancel, Job: r.ID})                   //nolint:errcheck // no panic
-			m.state.apply(command{Kind: kindFail, Job: r.ID, Attempt: r.Attempt}) //nolint:errcheck // no panic
+			used := []rankUsage{{Node: "n", Usage: job.Usage{Time: 1}}}
+			for _, c := range []command{{Kind: kindCancel}, {Kind: kindFail, Attempt: r.Attempt,
+				Version: 9, Took: 1, Meter: &metering{Ranks: used}}} {
+				c.Job = r.ID
+				m.state.apply(c) //nolint:errcheck // no panic
+			}
+		}
+		if _, err := ReadSnapshot(bytes.NewReader(snapshotOf(t, m))); err != nil {
+			t.Fatalf("what it leads to is not accepted: %v", err)
 		}
 	})
 }
