@@ -71,6 +71,7 @@ func TestKeysBadInput(t *testing.T) {
 		"--scopes is|root|admin":           {"key", "create", "--name", "a", "--scopes", "root"},
 		"--quota queued is|jobs":           {"key", "create", "--name", "a", "--quota", "queued=-1"},
 		"--quota is|device-seconds":        {"team", "set", "a", "--quota", "que=1"},
+		"--quota is missing":               {"team", "set", "a"},
 		"--team is":                        {"key", "create", "--name", "a", "--team", "a b"},
 		"--expires is":                     {"key", "create", "--name", "a", "--expires", "-1s"},
 		"--overlap is":                     {"key", "rotate", "a", "--overlap", "10000h"},

@@ -182,7 +182,7 @@ var serverCommands = map[string][]string{
 	"longtake key update":  {evil, "--team", "a"},
 	"longtake key rotate":  {evil},
 	"longtake key revoke":  {evil},
-	"longtake team set":    {"a"},
+	"longtake team set":    {"a", "--quota", "running=4"},
 	"longtake team list":   {},
 	"longtake team remove": {evil},
 }

@@ -31,6 +31,11 @@ func teamSet() *cobra.Command {
 		if err := access.CheckName("NAME", args[0]); err != nil {
 			return daemon.Usage(err)
 		}
+		// A flag that was forgotten would take all bounds away.
+		if !cmd.Flags().Changed("quota") {
+			return daemon.Usagef("--quota is missing; allowed: bounds such as running=4; longtake team " +
+				"remove takes a quota away")
+		}
 		q, err := access.ParseQuota(*quota)
 		if err != nil {
 			return daemon.Usagef("--%w", err)
