@@ -159,7 +159,8 @@ func auditTail() *cobra.Command {
 			if next, err = tailFrom(cmd.Context(), &last, c, q, s.Files.First, *js); err != nil {
 				return err
 			}
-			if _, err := io.WriteString(out, strings.Join(last.lines, "")); err != nil {
+			shown := []byte(strings.Join(last.lines, ""))
+			if _, err := (terminal.Plain{W: out}).Write(shown); err != nil {
 				return err
 			}
 			next = max(next, s.Files.Last.Seq+1)
