@@ -73,6 +73,9 @@ func sameAudit(t *testing.T, lead *Coordinator, all ...*Coordinator) (did []stri
 // TestAuditOfThreeCoordinators wants one chain on all of them: over a change of leader, a restart,
 // a snapshot that is restored, and refusals on a follower.
 func TestAuditOfThreeCoordinators(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for elections of three coordinators")
+	}
 	all, _ := three(t, func(*Config) {})
 	lead, ctx := all[0], asAnn(t)
 	fake(t, lead, "n1")
