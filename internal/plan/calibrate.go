@@ -28,9 +28,9 @@ type Calibration struct {
 // What prices are before anything is known, and how far they may be from that. Rated speeds are
 // those of products; all prices that depend on them may be off by a common factor, too.
 var (
-	expected = Effort{fixed: 0.05, linear: 1, attention: 1, passes: 0.002, decode: 2, first: 0.5,
+	expected = Effort{fixed: 0.03, linear: 1, attention: 1, passes: 0.001, decode: 2, first: 0.5,
 		encode: 50e-9}
-	unsure = Effort{fixed: 0.2, linear: 0.3, attention: 0.5, passes: 0.01, decode: 1, first: 0.5,
+	unsure = Effort{fixed: 0.1, linear: 0.3, attention: 0.5, passes: 0.01, decode: 1, first: 0.5,
 		encode: 200e-9}
 	common = Effort{linear: 1, attention: 1, decode: 2, first: 0.5}
 )
@@ -39,8 +39,9 @@ const (
 	// Relative errors to be expected of a clip's total and of its stages, and an absolute one of
 	// stages, in seconds: clocks and other processes.
 	totalNoise, stageNoise, stageFloor = 0.05, 0.15, 0.004
-	// As how many clips the expected error of totals counts.
-	noiseWeight = 3
+	// What clips are expected to differ by from the prices, and as how many clips that counts: a few
+	// clips fit prices that were made from them better than the next one will.
+	scatterExpected, scatterWeight = 0.12, 4
 	// Huber's bound, in standard deviations, and rounds of reweighting.
 	outlying, reweighings = 1.5, 8
 	// Rounds over the terms in which prices below 0 are kept at it.
@@ -148,7 +149,7 @@ func Calibrate(samples []Sample) Calibration {
 // scatter is the relative error of totals against the prices, as far as there are clips that show
 // it.
 func (c Calibration) scatter(samples []Sample) float64 {
-	sum, n := noiseWeight*totalNoise*totalNoise, float64(noiseWeight)
+	sum, n := scatterWeight*scatterExpected*scatterExpected, float64(scatterWeight)
 	for _, s := range samples {
 		if s.rows() != nil {
 			off := min(math.Abs(s.Effort.dot(c.prices)/s.Total-1), 1)
