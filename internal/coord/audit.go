@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -36,6 +37,11 @@ const (
 	// refusedMax bounds the refusals that are told apart until then; the others are counted together.
 	refusedMax = core.EventsMax - 1
 	countMost  = 1 << 20 // of refusals that are told at once
+
+	// refusedSpan is the time in which one more entry about refusals may be written, after as many as
+	// are told apart: some 15 MB a day. Whoever likes could otherwise fill the files, of which the
+	// oldest go. What waits is counted.
+	refusedSpan = 2 * time.Second
 )
 
 // What a client's request leads to is written down in three ways. A command has its entry when it
@@ -51,6 +57,8 @@ type auditor struct {
 	log   *slog.Logger
 	files *audit.Log
 	noted time.Time // when the leader last committed what was refused; the loop's
+	// spent is what was committed of it and is not yet made up for by time; the loop's.
+	spent time.Duration
 
 	mu      sync.Mutex
 	refused map[refusal]int
@@ -121,9 +129,7 @@ func (a *auditor) restart(m *core.Machine) {
 // refuse counts a refusal. What differs with every request is left out, the port and the request's
 // id: otherwise nothing would be counted together.
 func (a *auditor) refuse(r refusal, n int) {
-	if host, _, err := net.SplitHostPort(r.actor.Addr); err == nil {
-		r.actor.Addr = host
-	}
+	r.actor.Addr = site(r.actor.Addr)
 	r.actor.Request = ""
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -132,6 +138,21 @@ func (a *auditor) refuse(r refusal, n int) {
 		r = refusal{action: "others", reason: "too many different refusals at once", coordinator: a.id}
 	}
 	a.refused[r] += n
+}
+
+// site is an address without its port. Of IPv6 it is the network, as a host there has as many
+// addresses as it likes.
+func site(addr string) string {
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		addr = host
+	}
+	ip, err := netip.ParseAddr(addr)
+	if err != nil || !ip.Is6() || ip.Is4In6() {
+		return addr
+	}
+	const network = 64                      // bits
+	p, _ := ip.WithZone("").Prefix(network) //nolint:errcheck // an IPv6 address has as many
+	return p.String()
 }
 
 // take returns what was refused since the last call, in an order of its own.
@@ -155,38 +176,53 @@ func (a *auditor) giveBack(all map[refusal]int) {
 
 // noteRefused commits what was refused, on the leader; in the loop.
 func (c *Coordinator) noteRefused(now time.Time) {
-	if now.Sub(c.audit.noted) < refusedEvery {
+	passed := now.Sub(c.audit.noted)
+	if passed < refusedEvery {
 		return
 	}
 	c.audit.noted = now
+	c.audit.spent = max(0, c.audit.spent-passed)
 
+	// As many entries as there is room for; what is more is counted on.
+	room := int((refusedMax*refusedSpan - c.audit.spent) / refusedSpan)
+	if room == 0 {
+		return
+	}
 	all := c.audit.take()
 	if all == nil {
 		return
 	}
 
 	// The order of a map is none: equal refusals give equal commands, which tests rely on.
+	kinds := slices.SortedFunc(maps.Keys(all), func(a, b refusal) int {
+		return strings.Compare(a.key(), b.key())
+	})
 	var events []core.Event
-	for r, n := range all {
+	for i, r := range kinds {
+		if i >= room {
+			c.audit.refuse(r, all[r])
+			continue
+		}
 		events = append(events, core.Event{Actor: r.actor, Action: r.action, Outcome: audit.Refused,
-			Reason: r.reason, Details: map[string]string{"count": strconv.Itoa(n),
+			Reason: r.reason, Details: map[string]string{"count": strconv.Itoa(all[r]),
 				"coordinator": r.coordinator}})
 	}
-	slices.SortFunc(events, func(a, b core.Event) int {
-		return strings.Compare(eventKey(a), eventKey(b))
-	})
 
 	// What cannot be committed now is counted on, here or for the next leader.
 	if err := c.core.Note(events...); err != nil {
 		c.log.Warn("cannot write down what was refused", "error", err)
-		c.audit.giveBack(all)
+		for _, r := range kinds[:len(events)] {
+			c.audit.refuse(r, all[r])
+		}
+		return
 	}
+	c.audit.spent += time.Duration(len(events)) * refusedSpan
 }
 
-// eventKey is what events are sorted by.
-func eventKey(e core.Event) string {
-	a := e.Actor
-	return strings.Join([]string{e.Action, e.Reason, a.Owner, a.Name, a.Addr}, "\x00")
+// key is what refusals are sorted by.
+func (r refusal) key() string {
+	a := r.actor
+	return strings.Join([]string{r.action, r.reason, a.Owner, a.Name, a.Addr, r.coordinator}, "\x00")
 }
 
 // hearRefused counts what another coordinator has refused.

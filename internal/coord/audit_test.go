@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/audit"
@@ -201,5 +203,34 @@ func TestAuditHoldsSnapshotsBack(t *testing.T) {
 	}
 	if _, entries := auditFiles(t, c.cfg.Data); len(entries) < 2 {
 		t.Errorf("%d entries are written", len(entries))
+	}
+}
+
+// TestRefusalsCannotFillTheAuditLog refuses far more than is told apart: entries come in a burst
+// and then as time allows, and the rest is counted.
+func TestRefusalsCannotFillTheAuditLog(t *testing.T) {
+	c := start(t, testConfig(t.TempDir()))
+	later := time.Now().Add(time.Hour) // the coordinator's own ticks are before that
+	written := func(at time.Duration) (n uint64) {
+		for i := range 1000 {
+			c.audit.refuse(refusal{action: "request", reason: strconv.Itoa(i)}, 1)
+		}
+		c.event(func() {
+			before := c.core.Machine().AuditHead().Seq
+			c.noteRefused(later.Add(at))
+			n = c.core.Machine().AuditHead().Seq - before
+		})
+		return n
+	}
+	for at, want := range []uint64{refusedMax, 0, 1, 0, 1} {
+		if n := written(time.Duration(at) * time.Second); n != want {
+			t.Errorf("%d entries after %d s; want %d", n, at, want)
+		}
+	}
+	for addr, want := range map[string]string{"10.0.0.1:5": "10.0.0.1", "x": "x", "": "",
+		"[2001:db8::17]:5": "2001:db8::/64", "::ffff:10.0.0.1": "::ffff:10.0.0.1"} {
+		if got := site(site(addr)); got != want {
+			t.Errorf("%q is at %q; want %q", addr, got, want)
+		}
 	}
 }

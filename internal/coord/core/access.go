@@ -102,13 +102,22 @@ func (l *leader) recordUses() {
 // but not if it was revoked.
 func (l *leader) takeAdmin() {
 	k := l.c.cfg.Admin
-	if k.ID == "" || l.c.machine.Version() < ownersSince {
+	if l.c.machine.Version() < ownersSince {
 		return
 	}
 	for _, o := range l.c.machine.Keys() {
 		if o.ID == k.ID || o.Usable(l.c.cfg.Now()) && o.Scopes.Has(access.Admin) {
 			return
 		}
+	}
+
+	if k.ID == "" {
+		if l.c.cfg.Locked && !l.keyless {
+			l.keyless = true
+			l.c.log.Warn("no API key of scope admin works, so nobody can make one; put an admin.sha256, " +
+				"as longtake pki init writes it, into tls.dir of this coordinator and start it again")
+		}
+		return
 	}
 	if err := l.c.commitAccess(accessChange{Verb: "key.create", Key: &k}); err != nil {
 		l.c.log.Warn("cannot take in the first key", "key", k.ID, "error", err)

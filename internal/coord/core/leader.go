@@ -17,6 +17,7 @@ type leader struct {
 	since, dated time.Time
 	// graceUntil is until when nodes that have not registered with this leader are still expected to.
 	graceUntil time.Time
+	keyless    bool // the log has been told that no administrator can get in
 	// missing is what keeps the cluster at an older version, missingTold when the log last said so.
 	missing     string
 	missingTold time.Time
