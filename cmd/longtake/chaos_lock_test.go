@@ -20,6 +20,7 @@ import (
 type lock struct {
 	ca    *pkitest.Authority
 	key   string
+	admin string            // folder that the key was made in
 	dirs  map[string]pki.ID // whose certificates are in which folder
 	http  *http.Client      // believes the CA
 	roots atomic.Pointer[x509.CertPool]
@@ -45,7 +46,7 @@ func newLock(t *testing.T) *lock {
 }
 
 // flags returns what a process of a locked cluster is started with besides, and none in an open
-// one. The first coordinator has the administrator's key beside its certificate.
+// one.
 func (l *lock) flags(t *testing.T, role pki.Role, name string) []string {
 	t.Helper()
 	if l == nil {
@@ -54,16 +55,29 @@ func (l *lock) flags(t *testing.T, role pki.Role, name string) []string {
 	id := pki.ID{Cluster: l.ca.Cluster, Role: role, Name: name}
 	dir := l.ca.Dir(t, role, name, certLife, hosts(id)...)
 	l.dirs[dir] = id
-	if role == pki.RoleCoordinator && l.key == "" {
-		path, err := keyfile.WriteAdmin(dir, time.Now())
-		if err == nil {
-			l.key, err = keyfile.Read(path)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	if role == pki.RoleCoordinator {
+		l.admit(t, dir)
 	}
 	return []string{"--tls-dir", dir}
+}
+
+// admit puts what coordinators know of the administrator's key beside a certificate: whoever leads
+// first takes it in.
+func (l *lock) admit(t *testing.T, dir string) {
+	t.Helper()
+	var err error
+	if l.admin != "" {
+		err = keyfile.CopyAdmin(l.admin, dir)
+	} else {
+		var path string
+		if path, err = keyfile.WriteAdmin(dir, time.Now()); err == nil {
+			l.admin = dir
+			l.key, err = keyfile.Read(path)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // hosts are those of a process's certificate.

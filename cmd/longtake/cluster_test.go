@@ -152,6 +152,15 @@ func TestKilledShardsLoseNoLongClip(t *testing.T) {
 		"seed":5,"mesh":"window=4","window":6,"overlap":2}`)
 }
 
+// idle waits until so many shards have nothing to do.
+func (b binaries) idle(t *testing.T, url string, n int) {
+	t.Helper()
+	until(t, "all shards to be idle", func() bool {
+		nodes := b.longtake(t, "LONGTAKE_URL="+url, "node", "list")
+		return strings.Count(nodes, " idle ") == n
+	})
+}
+
 func killShards(t *testing.T, body string) {
 	if testing.Short() {
 		t.Skip("builds and starts processes")
@@ -179,6 +188,7 @@ func killShards(t *testing.T, body string) {
 		return v
 	}
 	calm := final(post(t, url, body)).Details.Result.Latents
+	b.idle(t, url, len(shards))
 
 	id := post(t, url, body)
 	last, seen := 0, 0

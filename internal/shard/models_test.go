@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,10 +104,11 @@ func TestShardsLoadTheModelOfAJob(t *testing.T) {
 // TestALongLoadIsNoHang holds the load of one of two ranks for longer than anybody may be silent or
 // compute without progress: the other one and the leader wait.
 func TestALongLoadIsNoHang(t *testing.T) {
-	const limit = time.Second
+	const limit = 2 * time.Second
 	k, models := startClusterWith(t, 0, nil, coord.Timing{HungAfter: limit, HungFirst: limit,
 		LostAfter: limit, Heartbeat: 20 * time.Millisecond}), two(t)
 	loading, hold := make(chan struct{}), make(chan struct{})
+	began := sync.OnceFunc(func() { close(loading) })
 	for i := range 2 {
 		k.addWith(fmt.Sprint("s", i), DataPlane{PeerTimeout: limit}, func(c *Config) {
 			c.Models = models
@@ -114,7 +116,7 @@ func TestALongLoadIsNoHang(t *testing.T) {
 				if i == 0 || model == "one" {
 					return nil
 				}
-				close(loading)
+				began()
 				select {
 				case <-hold:
 				case <-ctx.Done():
