@@ -38,7 +38,7 @@ func TestMutations(t *testing.T) {
 			t.Fatalf("%s: %v", list, err)
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(list), ".txt"), func(t *testing.T) {
-			for _, m := range all {
+			for _, m := range share(t, all) {
 				t.Run(m.name, func(t *testing.T) {
 					t.Parallel()
 					m.try(t)
@@ -46,6 +46,21 @@ func TestMutations(t *testing.T) {
 			}
 		})
 	}
+}
+
+// share returns the mutations that LONGTAKE_MUTATIONS names: all, or with K/N each Nth from the Kth
+// on, counted from 0. Continuous integration takes a third, another one with each commit.
+func share(t *testing.T, all []*mutation) (some []*mutation) {
+	k, n := 0, 1
+	if s := os.Getenv("LONGTAKE_MUTATIONS"); s != "" {
+		if _, err := fmt.Sscanf(s, "%d/%d", &k, &n); err != nil || k < 0 || k >= n {
+			t.Fatalf("LONGTAKE_MUTATIONS is %q; allowed: K/N, K from 0 to N-1", s)
+		}
+	}
+	for i := k; i < len(all); i += n {
+		some = append(some, all[i])
+	}
+	return some
 }
 
 // mutations reads a list.

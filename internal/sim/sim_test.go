@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// seeds is how many runs a test does: SIM_SEEDS, or 3000, or a few under -short.
+// seeds is how many runs a test does: SIM_SEEDS, or 2500, or a few under -short.
 func seeds(t *testing.T) uint64 {
 	if s := os.Getenv("SIM_SEEDS"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 64)
@@ -26,7 +26,7 @@ func seeds(t *testing.T) uint64 {
 	if testing.Short() {
 		return 400
 	}
-	return 3000
+	return 2500
 }
 
 // TestClustersSurviveEverything runs many seeds on all cores.
