@@ -38,7 +38,10 @@ tar cf - -C kernels longtake.cu attention conv elementwise linear norm include |
 echo "$arch" >"$out/arch"
 rm -rf "$work"
 
-# A machine may take no more than so much beside the tree.
+# A machine may take no more than so much, the tree included. What is packed in haste, for a test, is
+# larger and stays here.
 size=$(du -sk "$out" | cut -f1)
+tree=$(($(git ls-files -z | xargs -0 cat 2>/dev/null | wc -c) / 1024))
 echo "built $out: $size KiB; on the machine, in a copy of this tree: bash bin/kit/run.sh 460"
-[ "$size" -le 24576 ] || { echo "the kit is larger than 24 MiB" >&2; exit 1; }
+[ "${KIT_LEVEL:-9}" = 0 ] || [ $((size + tree)) -le 65536 ] ||
+	{ echo "the kit and the tree are larger than 64 MiB: $size and $tree KiB" >&2; exit 1; }

@@ -47,7 +47,7 @@ def pack(root, folder, to):
         print(f"{name}: {len(data)} bytes, {sum(map(len, own))} of them its own")
 
     text = json.dumps(head).encode()
-    level = int(os.environ.get("KIT_LEVEL", 6))  # of xz: 0 is fast
+    level = int(os.environ.get("KIT_LEVEL", 9))  # of xz: 0 is fast
     filters = [{"id": lzma.FILTER_X86},
                {"id": lzma.FILTER_LZMA2, "preset": level, **({"dict_size": 64 << 20} if level else {})}]
     with lzma.open(to, "wb", format=lzma.FORMAT_XZ, filters=filters) as f:
