@@ -172,10 +172,11 @@ func (c *Core) QuotaOf(owner, team string, asked access.Quota) (schema.Quota, er
 	out := schema.Quota{Object: "quota", Owner: owner, Team: team, Limits: c.quotaOf(owner, asked),
 		Resets: midnight.Add(24 * time.Hour).Unix()}
 
-	out.Used = c.used(l.UsedToday(owner), func(r job.Record) bool { return r.Owner == owner })
+	used := l.usedToday()
+	out.Used = c.used(used.owner(owner), func(r job.Record) bool { return r.Owner == owner })
 	if team != "" {
 		out.TeamLimits = new(c.teamQuota(team))
-		out.TeamUsed = new(c.used(l.teamUsedToday(team),
+		out.TeamUsed = new(c.used(used.team(team),
 			func(r job.Record) bool { return r.Team == team }))
 	}
 	return out, nil

@@ -142,7 +142,7 @@ func TestSpentJobsStopAndWaitForTheNextDay(t *testing.T) {
 		w.report(s, done+1)
 		w.save(s, done+1)
 	}
-	if used := w.k.lead.UsedToday("key_1"); done != 3 || used != 9*time.Second {
+	if used := w.k.lead.usedToday().owner("key_1"); done != 3 || used != 9*time.Second {
 		t.Fatalf("it stops after step %d, with %v used; want 3 and 9s", done, used)
 	}
 	say[wire.Ack](w, wire.Failure{Node: "n1", Yielded: true, Peer: -1, Reason: "yielded",
@@ -174,7 +174,7 @@ func TestSpentJobsStopAndWaitForTheNextDay(t *testing.T) {
 	if len(starts) != 1 || starts[0].Plan.Job != id || starts[0].Plan.Resume.Step != 3 {
 		t.Fatalf("on the next day %+v starts", starts)
 	}
-	if used := w.k.lead.UsedToday("key_1"); used != 0 {
+	if used := w.k.lead.usedToday().owner("key_1"); used != 0 {
 		t.Errorf("the day begins with %v used", used)
 	}
 }

@@ -17,14 +17,21 @@ func (l *leader) share(v *sched.View) {
 	v.Ledger = l.c.machine.state.shares.Ledger
 
 	v.Owners, v.Teams = map[string]sched.Limit{}, map[string]sched.Limit{}
+	var known *dayUse // once somebody asks
+	used := func() dayUse {
+		if known == nil {
+			known = new(l.usedToday())
+		}
+		return *known
+	}
 	note := func(r job.Record) {
 		if _, ok := v.Owners[r.Owner]; !ok && r.Owner != "" {
 			v.Owners[r.Owner] = l.limit(l.ownerQuota(r.Owner), "", l.ownerName(r.Owner),
-				func() time.Duration { return l.UsedToday(r.Owner) })
+				func() time.Duration { return used().owner(r.Owner) })
 		}
 		if _, ok := v.Teams[r.Team]; !ok && r.Team != "" {
 			v.Teams[r.Team] = l.limit(l.c.teamQuota(r.Team), " of team "+r.Team, "team "+r.Team,
-				func() time.Duration { return l.teamUsedToday(r.Team) })
+				func() time.Duration { return used().team(r.Team) })
 		}
 	}
 
@@ -74,31 +81,44 @@ func (l *leader) ownerName(owner string) string {
 // The time of day may jump, and with it the day. Then what was used counts for the day at which the
 // attempt ended, by the clock of the leader at that time; nothing is counted twice.
 
-// UsedToday is the device time that an owner has used since midnight in UTC: of attempts that are
-// over, and of those that run until now.
-func (l *leader) UsedToday(owner string) time.Duration {
-	sh := l.c.machine.state.shares
-	return l.usedToday(sh.Owners[owner], func(r job.Record) bool { return r.Owner == owner })
+// dayUse is the device time that owners and teams have used since midnight in UTC: of attempts that
+// are over, and of those that run until now.
+type dayUse struct {
+	over                  *sharesState // nil: nothing is over today
+	liveOwners, liveTeams map[string]time.Duration
 }
 
-func (l *leader) teamUsedToday(team string) time.Duration {
-	sh := l.c.machine.state.shares
-	return l.usedToday(sh.Teams[team], func(r job.Record) bool { return r.Team == team })
-}
-
-// usedToday adds what runs to a sum of what is over.
-func (l *leader) usedToday(over int64, is func(job.Record) bool) time.Duration {
+// usedToday looks at all jobs that run, once for whoever is asked about.
+func (l *leader) usedToday() dayUse {
 	now := l.today()
 	day, midnight := dayOf(now)
-	used := time.Duration(0)
-	if day == l.c.machine.state.shares.Day {
-		used = time.Duration(over) * time.Microsecond
+	u := dayUse{liveOwners: map[string]time.Duration{}, liveTeams: map[string]time.Duration{}}
+	if sh := l.c.machine.state.shares; sh.Day == day {
+		u.over = sh
 	}
 
 	for _, r := range l.c.machine.Records(running) {
-		if is(r) {
-			used += min(l.taken(r), timesRanks(now.Sub(midnight), r))
-		}
+		live := min(l.taken(r), timesRanks(now.Sub(midnight), r))
+		u.liveOwners[r.Owner] += live
+		u.liveTeams[r.Team] += live
+	}
+	return u
+}
+
+// owner is what an owner has used.
+func (u dayUse) owner(id string) time.Duration {
+	used := u.liveOwners[id]
+	if u.over != nil {
+		used += time.Duration(u.over.Owners[id]) * time.Microsecond
+	}
+	return used
+}
+
+// team is what a team has used.
+func (u dayUse) team(name string) time.Duration {
+	used := u.liveTeams[name]
+	if u.over != nil {
+		used += time.Duration(u.over.Teams[name]) * time.Microsecond
 	}
 	return used
 }

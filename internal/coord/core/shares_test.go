@@ -127,7 +127,7 @@ func TestWaitingJobsSayHowManyAreAhead(t *testing.T) {
 
 // TestOlderVersionsCountNothing: what coordinators of version 8 do not know is not in their log.
 func TestOlderVersionsCountNothing(t *testing.T) {
-	w := leads(t, func(c *Config) { c.Commands = versionFirst })
+	w := leads(t, func(c *Config) { c.Commands = VersionFirst })
 	w.join("n1")
 	w.mustAsk("key_1", "")
 	s := w.take()[0]
@@ -146,8 +146,9 @@ func TestUsedToday(t *testing.T) {
 	w.mustAsk("key_1", "film")
 	used := func(want time.Duration) {
 		t.Helper()
-		l := w.k.lead
-		if a, b := l.UsedToday("key_1"), l.teamUsedToday("film"); a != want || b != want {
+		u := w.k.lead.usedToday()
+		a, b := u.owner("key_1"), u.team("film")
+		if a != want || b != want {
 			t.Errorf("used %v, the team %v; want %v", a, b, want)
 		}
 	}

@@ -27,11 +27,11 @@ func (c *Core) TeamUses(most int) []TeamUse {
 		return nil
 	}
 
-	uses := map[string]*TeamUse{}
+	uses, used := map[string]*TeamUse{}, l.usedToday()
 	// Teams without jobs at present are those that have used something today.
 	of := func(team string) *TeamUse {
 		if uses[team] == nil {
-			uses[team] = &TeamUse{Team: team, Today: l.teamUsedToday(team)}
+			uses[team] = &TeamUse{Team: team, Today: used.team(team)}
 		}
 		return uses[team]
 	}
