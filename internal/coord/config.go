@@ -40,8 +40,8 @@ type Config struct {
 	// Pricing is what clips cost; nil: nothing.
 	Pricing *price.Sheet
 	Log     *slog.Logger // default: discarded
-	// Commands is less than core.CommandVersion in tests of upgrades: it makes this a coordinator of
-	// an earlier program, as far as Raft's log goes.
+	// Commands is the newest version of commands that it reads; default core.CommandVersion. Less, in
+	// tests of upgrades, makes this a coordinator of an earlier program, as far as Raft's log goes.
 	Commands int
 	// Admin is the first key of the cluster, from pki init; a zero one: there is none.
 	Admin access.Key
@@ -107,9 +107,11 @@ func (c *Config) fill() {
 	}
 
 	// What the core decides by has defaults of its own, which count here, too.
-	d := core.Config{Limits: c.Limits, Timing: c.Timing, Log: c.Log, Now: c.Now, Clock: c.Clock}
+	d := core.Config{Limits: c.Limits, Timing: c.Timing, Log: c.Log, Now: c.Now, Clock: c.Clock,
+		Commands: c.Commands}
 	d.SetDefaults(c.alone())
 	c.Limits, c.Timing, c.Log, c.Now, c.Clock = d.Limits, d.Timing, d.Log, d.Now, d.Clock
+	c.Commands = d.Commands
 }
 
 // core is the part of the configuration by which the core decides.

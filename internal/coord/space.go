@@ -1,7 +1,6 @@
 package coord
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -351,7 +350,7 @@ func (c *Coordinator) tellSpace() {
 	}
 	c.space.mu.Lock()
 	d := wire.Disk{ID: c.cfg.ID, Stage: int(c.space.own.stage), Reason: c.space.own.Full}
-	if d.Commands = cmp.Or(c.cfg.Commands, core.CommandVersion); d.Commands > speaksFirst {
+	if d.Commands = c.cfg.Commands; d.Commands > core.VersionFirst {
 		d.Version = c.cfg.Version
 	}
 	c.space.mu.Unlock()

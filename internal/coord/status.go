@@ -70,6 +70,7 @@ func (c *Coordinator) Status(context.Context) (Status, error) {
 		s.Pricing = c.cfg.Pricing.Hash
 	}
 	s.Term, _ = strconv.ParseUint(r.Stats()["term"], 10, 64)
+	leads := false
 	c.loop.read(func() {
 		m := c.core.Machine()
 		s.Model, _ = m.Models().Default()
@@ -79,10 +80,11 @@ func (c *Coordinator) Status(context.Context) (Status, error) {
 		s.Queued, s.Running, s.Jobs = m.Counts()
 		s.Nodes = c.core.NodeCount()
 		s.Commands = m.Version()
-		if c.core.Leads() {
-			_, s.Upgrading = c.speaks()
-		}
+		leads = c.core.Leads()
 	})
+	if leads && s.Commands < c.cfg.Commands {
+		_, s.Upgrading = c.speaks()
+	}
 
 	// A member is as far behind as its last answer to an append says; a follower gets no answers.
 	f := r.GetConfiguration()

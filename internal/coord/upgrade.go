@@ -8,22 +8,18 @@ import (
 	"github.com/longtake/longtake/internal/coord/core"
 )
 
-// speaksFirst is the version of commands of coordinators that do not say which they read: those of
-// the program before this one.
-const speaksFirst = 8
-
 // speaks returns the newest version of commands that all coordinators read, and whom it waits for
 // if that is not the newest that this one reads. Those that were not heard lately count as older
 // ones, so that a cluster is not moved on while one of them is away. In a locked cluster there are
 // no older ones: they have no certificates.
 func (c *Coordinator) speaks() (version int, missing string) {
-	own := cmp.Or(c.cfg.Commands, core.CommandVersion)
+	own := c.cfg.Commands
 	if c.cfg.alone() || c.cfg.Identity != nil {
 		return own, ""
 	}
 	servers, err := c.cons.servers()
 	if err != nil {
-		return speaksFirst, err.Error()
+		return core.VersionFirst, err.Error()
 	}
 
 	version = own
@@ -33,7 +29,7 @@ func (c *Coordinator) speaks() (version int, missing string) {
 			continue
 		}
 		theirs, program, heard := c.space.reads(id)
-		if theirs = max(theirs, speaksFirst); theirs < own && missing == "" {
+		if theirs = max(theirs, core.VersionFirst); theirs < own && missing == "" {
 			missing = fmt.Sprintf("coordinator %s is out of reach", id)
 			if heard {
 				missing = fmt.Sprintf("coordinator %s runs longtake %s", id,

@@ -208,7 +208,7 @@ func TestSavedSnapshotsHaveNoSecret(t *testing.T) {
 
 // TestNoChainBeforeAllKnowIt wants nothing of it in a cluster with an older coordinator.
 func TestNoChainBeforeAllKnowIt(t *testing.T) {
-	w := &fakeWorld{t: t, speaks: versionFirst}
+	w := &fakeWorld{t: t, speaks: VersionFirst}
 	w.k = New(Config{ID: "c1"}, w, Unobserved{})
 	w.k.machine.state.models = job.Models{demo()}
 	w.k.Lead()

@@ -100,7 +100,7 @@ func TestEstimatesAreRefused(t *testing.T) {
 		t.Errorf("%+v; want three shards, which are not there", e)
 	}
 
-	old := rated(t, func(c *Config) { c.Commands = versionFirst })
+	old := rated(t, func(c *Config) { c.Commands = VersionFirst })
 	if e := old.record(old.create(1)).Estimate; e != nil {
 		t.Errorf("a cluster of version 8 stores %+v", e)
 	}

@@ -91,7 +91,7 @@ func ReadSnapshot(r io.Reader) (*Machine, error) {
 	}
 
 	m := NewMachine()
-	if s.Version > versionFirst {
+	if s.Version > VersionFirst {
 		m.state.version = s.Version
 	}
 	for _, r := range s.Rollouts {

@@ -18,7 +18,7 @@ type state struct {
 	// cluster is the id under which the object store knows this log; empty until the first leader
 	// has looked at it.
 	cluster string
-	// version is what all coordinators read; 0: versionFirst.
+	// version is what all coordinators read; 0: VersionFirst.
 	version int
 
 	models job.Models // in the order in which shards came with them
@@ -123,6 +123,15 @@ func (s *state) add(r job.Record) {
 	if r.Key != "" {
 		s.keys[requestKey(r.Owner, r.Key)] = r.ID
 	}
+}
+
+// requestKey is what a repeated create is known by: keys of different owners have nothing to do
+// with each other.
+func requestKey(owner, key string) string {
+	if owner == "" {
+		return key
+	}
+	return owner + "\x00" + key
 }
 
 // sweep takes out of the trash what is gone, and what a job refers to. A job that did when the

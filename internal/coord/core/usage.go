@@ -137,10 +137,15 @@ func (m *metering) check() error {
 	if m == nil {
 		return nil
 	}
-	if len(m.Ranks) > job.NodesLimit {
-		return fmt.Errorf("the usage of %d ranks; allowed: up to %d", len(m.Ranks), job.NodesLimit)
+	return checkRanks(m.Ranks)
+}
+
+// checkRanks bounds what the ranks of an attempt have used.
+func checkRanks(ranks []rankUsage) error {
+	if len(ranks) > job.NodesLimit {
+		return fmt.Errorf("the usage of %d ranks; allowed: up to %d", len(ranks), job.NodesLimit)
 	}
-	for _, r := range m.Ranks {
+	for _, r := range ranks {
 		if err := r.check(); err != nil {
 			return err
 		}

@@ -113,16 +113,5 @@ func (r UsageRow) check() error {
 
 // check wants an attempt that there can have been, with ranks that can be settled.
 func (e endedAttempt) check() error {
-	if err := cmp.Or(job.CheckID(e.Job), e.Row.check()); err != nil {
-		return err
-	}
-	if len(e.Ranks) > job.NodesLimit {
-		return fmt.Errorf("%d ranks; allowed: up to %d", len(e.Ranks), job.NodesLimit)
-	}
-	for _, r := range e.Ranks {
-		if err := r.check(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(job.CheckID(e.Job), e.Row.check(), checkRanks(e.Ranks))
 }

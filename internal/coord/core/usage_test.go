@@ -151,7 +151,7 @@ func TestFailedJobsAreNotCharged(t *testing.T) {
 
 // TestNothingIsMeteredAtVersion8: older coordinators would not know what it is.
 func TestNothingIsMeteredAtVersion8(t *testing.T) {
-	w := &fakeWorld{t: t, speaks: versionFirst}
+	w := &fakeWorld{t: t, speaks: VersionFirst}
 	w.k = New(Config{ID: "c1"}, w, Unobserved{})
 	w.k.machine.state.models = job.Models{demo()}
 	w.k.Lead()

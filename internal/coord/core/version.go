@@ -9,9 +9,10 @@ import (
 // writes what all of them read. Once it knows that all of them read a newer version, it commits
 // that fact, and from there on the cluster is of that version.
 const (
-	// versionFirst is what a cluster is of until its members are known to read more: the version
-	// before this one, with which it may be mixed.
-	versionFirst = 8
+	// VersionFirst is what a cluster is of until its members are known to read more: the version
+	// before this one, with which it may be mixed. Coordinators that do not say what they read, read
+	// that.
+	VersionFirst = 8
 	// ownersSince is the version from which on jobs have owners, and commands say who asked.
 	ownersSince = 9
 )
@@ -25,13 +26,13 @@ var since = map[kind]int{kindVersion: 9, kindAccess: 9, kindAuditBegin: 9, kindA
 
 // Version returns the version of the commands that all coordinators read. What came after it is not
 // used yet.
-func (m *Machine) Version() int { return max(versionFirst, m.state.version) }
+func (m *Machine) Version() int { return max(VersionFirst, m.state.version) }
 
 // raise notes that all coordinators read a version.
 func (s *state) raise(version int) error {
-	if version <= versionFirst || version > commandVersion {
+	if version <= VersionFirst || version > commandVersion {
 		return fmt.Errorf("cannot apply a %s command of %d; allowed: %d to %d", kindVersion, version,
-			versionFirst+1, commandVersion)
+			VersionFirst+1, commandVersion)
 	}
 	s.version = max(s.version, version)
 	return nil
@@ -82,13 +83,4 @@ func (l *leader) tellMissing(missing string) {
 	l.missing, l.missingTold = missing, now
 	l.c.log.Info("the coordinators use an older version of commands for now", "version",
 		l.c.machine.Version(), "missing", missing)
-}
-
-// requestKey is what a repeated create is known by: keys of different owners have nothing to do
-// with each other.
-func requestKey(owner, key string) string {
-	if owner == "" {
-		return key
-	}
-	return owner + "\x00" + key
 }

@@ -24,10 +24,10 @@ func versionOf(t *testing.T, m *Machine) int {
 // TestOldCoordinatorsReadWhatIsWritten upgrades a cluster: until all members read version 9, a
 // machine of version 8 can apply all that is written, and takes no owners; then it is of version 9.
 func TestOldCoordinatorsReadWhatIsWritten(t *testing.T) {
-	w := &fakeWorld{t: t, speaks: versionFirst}
+	w := &fakeWorld{t: t, speaks: VersionFirst}
 	w.k = New(Config{ID: "c1"}, w, Unobserved{})
 	old := NewMachine()
-	old.most = versionFirst
+	old.most = VersionFirst
 	w.applied = func(entry []byte) {
 		if _, err := old.Apply(1, entry); old.stopped != nil {
 			t.Fatalf("the older coordinator stops: %v", err)
@@ -53,7 +53,7 @@ func TestOldCoordinatorsReadWhatIsWritten(t *testing.T) {
 	if r := create(); r.Owner != "" || r.Team != "" {
 		t.Errorf("a job of version 8 has owner %q", r.Owner)
 	}
-	if v := versionOf(t, w.k.machine); v != versionFirst {
+	if v := versionOf(t, w.k.machine); v != VersionFirst {
 		t.Errorf("the snapshot is of version %d", v)
 	}
 	if !bytes.Equal(snapshotOf(t, w.k.machine), snapshotOf(t, old)) {
