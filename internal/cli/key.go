@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/longtake/longtake/internal/access"
+	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/terminal"
@@ -144,17 +146,10 @@ func printText(cmd *cobra.Command, k schema.Key, js bool) error {
 func keyList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List keys", Args: daemon.NoArgs}
 	js := asJSON(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := dial(cmd)
-		if err != nil {
-			return err
-		}
-		all, err := c.Keys(cmd.Context())
-		if err != nil {
-			return err
-		}
-		return printKeys(cmd.OutOrStdout(), all, *js)
-	}
+	cmd.RunE = answer(js, func(ctx context.Context, c *client.Client, _ []string) ([]schema.Key,
+		error) {
+		return c.Keys(ctx)
+	}, printKeys)
 	return cmd
 }
 
@@ -163,17 +158,10 @@ func keyShow() *cobra.Command {
 	cmd := &cobra.Command{Use: "show NAME", Short: "Show a key, by its name or id",
 		Args: oneArg("NAME")}
 	js := asJSON(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := dial(cmd)
-		if err != nil {
-			return err
-		}
-		k, err := c.Key(cmd.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		return printKey(cmd.OutOrStdout(), k, *js)
-	}
+	cmd.RunE = answer(js, func(ctx context.Context, c *client.Client, args []string) (schema.Key,
+		error) {
+		return c.Key(ctx, args[0])
+	}, printKey)
 	return cmd
 }
 
@@ -242,17 +230,10 @@ func keyRevoke() *cobra.Command {
 	cmd := &cobra.Command{Use: "revoke NAME", Short: "End a key for good, at once",
 		Args: oneArg("NAME")}
 	js := asJSON(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := dial(cmd)
-		if err != nil {
-			return err
-		}
-		k, err := c.RevokeKey(cmd.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		return printKey(cmd.OutOrStdout(), k, *js)
-	}
+	cmd.RunE = answer(js, func(ctx context.Context, c *client.Client, args []string) (schema.Key,
+		error) {
+		return c.RevokeKey(ctx, args[0])
+	}, printKey)
 	return cmd
 }
 

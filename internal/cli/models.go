@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/terminal"
@@ -23,17 +25,10 @@ func modelList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the models that a cluster serves, and where",
 		Long: modelListHelp, Args: daemon.NoArgs}
 	js := asJSON(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := dial(cmd)
-		if err != nil {
-			return err
-		}
-		models, err := c.Models(cmd.Context())
-		if err != nil {
-			return err
-		}
-		return printModels(cmd.OutOrStdout(), models, *js)
-	}
+	cmd.RunE = answer(js, func(ctx context.Context, c *client.Client, _ []string) ([]schema.Model,
+		error) {
+		return c.Models(ctx)
+	}, printModels)
 	return cmd
 }
 

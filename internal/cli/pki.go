@@ -2,12 +2,14 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/terminal"
@@ -190,23 +192,11 @@ func pkiShow() *cobra.Command {
 	cmd := &cobra.Command{Use: "show", Short: "List CAs, certificates and who was revoked",
 		Args: daemon.NoArgs}
 	js := asJSON(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := dial(cmd)
-		if err != nil {
-			return err
-		}
-
-		// Only the leader knows it; a follower sends the client on.
-		a, err := c.Authority(cmd.Context())
-		if err != nil {
-			return err
-		}
-		if *js {
-			return terminal.JSON(cmd.OutOrStdout(), a)
-		}
-		return printAuthority(cmd.OutOrStdout(), a)
-	}
-
+	// Only the leader knows it; a follower sends the client on.
+	cmd.RunE = answer(js, func(ctx context.Context, c *client.Client, _ []string) (schema.Authority,
+		error) {
+		return c.Authority(ctx)
+	}, printAuthority)
 	return cmd
 }
 
@@ -222,29 +212,20 @@ func pkiRotate() *cobra.Command {
 		Long: pkiRotateHelp, Args: daemon.NoArgs}
 	drop := cmd.Flags().Bool("drop", false, "forget the CA before the one that signs, at once")
 	js := asJSON(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := dial(cmd)
-		if err != nil {
-			return err
-		}
-
-		// The answer has both CAs, so that it shows until when the one before counts.
-		a, err := c.Rotate(cmd.Context(), *drop)
-		if err != nil {
-			return err
-		}
-		if *js {
-			return terminal.JSON(cmd.OutOrStdout(), a)
-		}
-		return printAuthority(cmd.OutOrStdout(), a)
-	}
-
+	// The answer has both CAs, so that it shows until when the one before counts.
+	cmd.RunE = answer(js, func(ctx context.Context, c *client.Client, _ []string) (schema.Authority,
+		error) {
+		return c.Rotate(ctx, *drop)
+	}, printAuthority)
 	return cmd
 }
 
 // printAuthority prints a line for each CA, then one for each certificate. Times are in the time
 // zone of who looks, as all tables have them.
-func printAuthority(w io.Writer, a schema.Authority) error {
+func printAuthority(w io.Writer, a schema.Authority, js bool) error {
+	if js {
+		return terminal.JSON(w, a)
+	}
 	terminal.Printf(w, "cluster %s\n", dash(a.Cluster))
 	if len(a.CAs) == 0 {
 		terminal.Printf(w, "it has no CA of its own: its certificates come from another PKI\n")

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/longtake/longtake/internal/access"
+	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/terminal"
@@ -32,28 +34,19 @@ func quotaCommand() *cobra.Command {
 		Long: quotaHelp, Args: daemon.NoArgs}
 	key := cmd.Flags().String("key", "", "id or name of another key, for administrators")
 	js := asJSON(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := dial(cmd)
-		if err != nil {
-			return err
-		}
-
-		q, err := c.Quota(cmd.Context(), *key)
-
-		switch {
-		case err != nil:
-			return err
-		case *js:
-			return terminal.JSON(cmd.OutOrStdout(), q)
-		}
-		return printQuota(cmd.OutOrStdout(), q)
-	}
+	cmd.RunE = answer(js, func(ctx context.Context, c *client.Client, _ []string) (schema.Quota,
+		error) {
+		return c.Quota(ctx, *key)
+	}, printQuota)
 	return cmd
 }
 
-// printQuota prints a line for each bound, those of the team behind the client's own. A bound that
-// is not set has a line, too: people look for it.
-func printQuota(w io.Writer, q schema.Quota) error {
+// printQuota prints a line for each bound, those of the team behind the client's own, or an object.
+// A bound that is not set has a line, too: people look for it.
+func printQuota(w io.Writer, q schema.Quota, js bool) error {
+	if js {
+		return terminal.JSON(w, q)
+	}
 	return terminal.Table(w, "WHOSE\tWHAT\tLIMIT\tUSED", func(w io.Writer) {
 		whose := q.Owner
 		if whose == "" {

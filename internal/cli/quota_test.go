@@ -15,7 +15,7 @@ func TestQuotasArePrinted(t *testing.T) {
 		Bytes: 2e9, Priority: new(0)}, Used: schema.Used{Queued: 3, DeviceSeconds: 12.25, Bytes: 1e6},
 		TeamLimits: &access.Quota{DeviceSeconds: 3600, Weight: 2.5}, TeamUsed: &schema.Used{Running: 4}}
 	var out bytes.Buffer
-	if err := printQuota(&out, q); err != nil {
+	if err := printQuota(&out, q, false); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"key_1 requests 2 a second, 5 at once -",

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/rollout"
@@ -83,17 +85,11 @@ func rolloutSet() *cobra.Command {
 func rolloutList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List who may use what", Args: daemon.NoArgs}
 	js := asJSON(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := dial(cmd)
-		if err != nil {
-			return err
-		}
-		l, err := c.Rollouts(cmd.Context())
-		if err != nil {
-			return err
-		}
-		return printRollouts(cmd.OutOrStdout(), l.Data, *js)
-	}
+	cmd.RunE = answer(js, func(ctx context.Context, c *client.Client, _ []string) ([]schema.Rollout,
+		error) {
+		l, err := c.Rollouts(ctx)
+		return l.Data, err
+	}, printRollouts)
 	return cmd
 }
 

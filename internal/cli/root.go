@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"io"
 	"slices"
 
@@ -73,6 +74,23 @@ func dial(cmd *cobra.Command) (*client.Client, error) {
 		url = defaultURL
 	}
 	return clientOf(v, url)
+}
+
+// answer is what a command does that asks the coordinator of the settings one thing, and prints
+// what it answers: for people, or as JSON if js says so once the flags are read.
+func answer[T any](js *bool, ask func(context.Context, *client.Client, []string) (T, error),
+	show func(io.Writer, T, bool) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := dial(cmd)
+		if err != nil {
+			return err
+		}
+		v, err := ask(cmd.Context(), c, args)
+		if err != nil {
+			return err
+		}
+		return show(cmd.OutOrStdout(), v, *js)
+	}
 }
 
 // asJSON adds --json to a command that prints; scripts get the API's own names. Tables may change

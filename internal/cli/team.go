@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"context"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/longtake/longtake/internal/access"
+	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/terminal"
@@ -58,17 +60,10 @@ func teamSet() *cobra.Command {
 func teamList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the teams that have quotas", Args: daemon.NoArgs}
 	js := asJSON(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := dial(cmd)
-		if err != nil {
-			return err
-		}
-		all, err := c.Teams(cmd.Context())
-		if err != nil {
-			return err
-		}
-		return printTeams(cmd.OutOrStdout(), all, *js)
-	}
+	cmd.RunE = answer(js, func(ctx context.Context, c *client.Client, _ []string) ([]schema.Team,
+		error) {
+		return c.Teams(ctx)
+	}, printTeams)
 	return cmd
 }
 
