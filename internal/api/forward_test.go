@@ -127,16 +127,7 @@ func getAs(t *testing.T, c *http.Client, url, key string) (int, string, http.Hea
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set(requestIDHeader, "mine")
-	resp, err := c.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(b), resp.Header
+	return roundTrip(t, c, req)
 }
 
 // TestOnlyCoordinatorsNameClients sends the header with a client's address from elsewhere.

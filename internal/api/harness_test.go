@@ -319,7 +319,13 @@ func do(t *testing.T, c *testClient, method, path, kind, body string) (int, stri
 	}
 	hc := *c.http
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	resp, err := hc.Do(req)
+	return roundTrip(t, &hc, req)
+}
+
+// roundTrip sends a request and reads the whole answer.
+func roundTrip(t *testing.T, c *http.Client, req *http.Request) (int, string, http.Header) {
+	t.Helper()
+	resp, err := c.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,9 @@
 package shard
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,27 +11,17 @@ import (
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/pki"
 	"github.com/longtake/longtake/internal/pki/pkitest"
+	"github.com/longtake/longtake/internal/testlog"
 )
 
 // journal is a log that a test reads.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
+type journal struct{ testlog.Buffer }
 
 // await waits for a line of a level that has all words, and returns it.
 func (j *journal) await(t *testing.T, words ...string) string {
 	t.Helper()
 	for late := time.Now().Add(patience); time.Now().Before(late); time.Sleep(5 * time.Millisecond) {
-		j.mu.Lock()
-		text := j.text.String()
-		j.mu.Unlock()
+		text := j.String()
 	lines:
 		for line := range strings.Lines(text) {
 			for _, w := range words {
@@ -44,7 +32,7 @@ func (j *journal) await(t *testing.T, words ...string) string {
 			return line
 		}
 	}
-	t.Fatalf("the log never says %q:\n%s", words, j.text.String())
+	t.Fatalf("the log never says %q:\n%s", words, j.String())
 	return ""
 }
 

@@ -21,24 +21,13 @@ import (
 func startLocked(t *testing.T, n int, data func(int) DataPlane) *cluster {
 	t.Helper()
 	ca := pkitest.NewTestAuthority(t, "here")
-	c, err := coord.Start(t.Context(), coord.Config{Data: t.TempDir(),
-		Timing:   coord.Timing{HungAfter: 2 * patience},
+	k := clusterOf(t, coord.Config{Timing: coord.Timing{HungAfter: 2 * patience},
 		NATS:     coord.NATSConfig{Listen: "127.0.0.1:0"},
 		Identity: ca.Identity(t, pki.RoleCoordinator, "c1")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &cluster{t: t, c: c, thaw: make(chan struct{})}
-	t.Cleanup(func() {
-		for _, s := range k.shards {
-			s.Close()
-		}
-		c.Close()
-	})
 	for i := range n {
 		name := "s" + string(rune('0'+i))
 		k.addWith(name, data(i), func(cfg *Config) {
-			cfg.Control, cfg.ControlOptions = c.ClientURL(), nil
+			cfg.Control, cfg.ControlOptions = k.c.ClientURL(), nil
 			cfg.Identity = ca.Identity(t, pki.RoleShard, name)
 		})
 	}

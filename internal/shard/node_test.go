@@ -65,7 +65,18 @@ func startCluster(t *testing.T, n int, data func(int) DataPlane) *cluster {
 
 func startClusterWith(t *testing.T, n int, data func(int) DataPlane, timing coord.Timing) *cluster {
 	t.Helper()
-	c, err := coord.Start(t.Context(), coord.Config{Data: t.TempDir(), Timing: timing})
+	k := clusterOf(t, coord.Config{Timing: timing})
+	for i := range n {
+		k.add(fmt.Sprintf("s%d", i), data(i))
+	}
+	return k
+}
+
+// clusterOf starts a coordinator, to which shards are to be added.
+func clusterOf(t *testing.T, cfg coord.Config) *cluster {
+	t.Helper()
+	cfg.Data = t.TempDir()
+	c, err := coord.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,9 +87,6 @@ func startClusterWith(t *testing.T, n int, data func(int) DataPlane, timing coor
 		}
 		c.Close()
 	})
-	for i := range n {
-		k.add(fmt.Sprintf("s%d", i), data(i))
-	}
 	return k
 }
 
