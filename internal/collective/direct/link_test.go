@@ -228,14 +228,17 @@ func TestForgedChunks(t *testing.T) {
 	d.Wrap = func(nc net.Conn) net.Conn { return forger{nc, &chunks} }
 	p := newProcesses(t, startServer(t), d, nats.Options{ChunkBytes: 16 << 10})
 	p.joinWith(t, keyOf(1))
-	p.goDirect(t)
-	for range 3 {
+
+	// What is tried again may go over NATS, and on a loaded machine much of it does.
+	counted := func() uint64 { return p.ranks[0].Stats().Forged + p.ranks[1].Stats().Forged }
+	for range 1000 {
+		if chunks.Load() >= 30 && counted() > 0 {
+			return
+		}
+		p.goDirect(t)
 		p.exchange(t, 200<<10)
 	}
-	forged := p.ranks[0].Stats().Forged + p.ranks[1].Stats().Forged
-	if n := chunks.Load(); n < 30 || forged == 0 {
-		t.Errorf("of %d chunks, %d are counted as forged", n, forged)
-	}
+	t.Errorf("of %d chunks, %d are counted as forged", chunks.Load(), counted())
 }
 
 // TestBlackHole lets connections swallow what is written, as a router that is gone does: after
