@@ -1,0 +1,75 @@
+package result
+
+import "time"
+
+// Version is the version of the schema that this package writes, and the only one it reads.
+const Version = 1
+
+// Result is one run of a benchmark.
+type Result struct {
+	// Schema is Version.
+	Schema int `json:"schema"`
+
+	Tool Tool `json:"tool"`
+
+	// When the run started, and when its last request was done or given up.
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+
+	// What was asked for, of whom, with which prompts. Two results are comparable if these agree.
+	Scenario Scenario `json:"scenario"`
+	Cohort   Cohort   `json:"cohort"`
+	Dataset  Dataset  `json:"dataset"`
+
+	// Requests are in the order in which they were planned.
+	Requests []Request `json:"requests"`
+
+	// Rates are the points of a sweep over arrival rates; absent in other scenarios.
+	Rates []Rate `json:"rates,omitempty"`
+
+	// Summary is computed of Requests by Summarize.
+	Summary Summary `json:"summary"`
+
+	// Fidelity says whether the clips were right; absent where nobody looked.
+	Fidelity *Fidelity `json:"fidelity,omitempty"`
+
+	// Faults are what was done to the servers while they worked; absent if nothing was.
+	Faults *Faults `json:"faults,omitempty"`
+
+	// Notes are sentences that a reader has to know, such as that the run was interrupted and resumed.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Tool is the program that measured.
+type Tool struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+
+	// Command is the command line that repeats the run, without keys and other secrets.
+	Command []string `json:"command,omitempty"`
+}
+
+// Dataset is the list of prompts of which requests took theirs.
+type Dataset struct {
+	Name string `json:"name"`
+
+	// SHA256 is of the list's text, a prompt a line; 64 hexadecimal digits.
+	SHA256 string `json:"sha256"`
+
+	// Count is how many prompts the list has.
+	Count int `json:"count"`
+}
+
+// Fidelity compares the clips with those of a reference, so that a fast wrong answer shows.
+type Fidelity struct {
+	// Reference says what was taken for right, such as "one shard".
+	Reference string `json:"reference"`
+
+	// Compared is how many clips were, and Equal how many of them had the same latents' SHA-256.
+	Compared int `json:"compared"`
+	Equal    int `json:"equal"`
+
+	// PSNR in dB of the clips that were not equal, the least and the mean; absent where not computed.
+	PSNRMin  *float64 `json:"psnr_min_db,omitempty"`
+	PSNRMean *float64 `json:"psnr_mean_db,omitempty"`
+}
