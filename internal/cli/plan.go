@@ -2,8 +2,12 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +15,7 @@ import (
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/local"
+	"github.com/longtake/longtake/internal/model/published"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/shard"
@@ -32,16 +37,18 @@ shards of --coordinator are on several hosts, it takes the mesh and the shards b
 predicted to take the least time, and the plan says which hosts these are. How long the clip takes
 is an estimate: on the shards of --coordinator (or LONGTAKE_URL), or else on shards that
 are as fast as this machine's CPU. Waiting for each other and for other jobs is not in it. The model
-is a folder on this machine, with a coordinator too; no weights and no pictures are read.
+is a folder on this machine, with a coordinator too, or the name of a published one, which need not
+be there; no weights and no pictures are read.
 
   longtake plan --shards 4 --size 96x64 --frames 33
   longtake plan --shards 4 --seconds 60
-  longtake plan --shards 8 --model path/to/Wan2.2-T2V-A14B-Diffusers --size 1280x720`,
+  longtake plan --shards 8 --model Wan2.2-T2V-A14B --size 1280x720`,
 		Args: daemon.NoArgs}
 	f := cmd.Flags()
 	shards := f.Int("shards", 0, fmt.Sprintf("how many shards (default: those of the coordinator, as "+
 		"far as the clip can be split, or else %d)", local.DefaultShards))
-	path := f.String("model", "", "folder of the model (default: the built-in one)")
+	path := f.String("model", "", "folder of the model, or the name of a published one, such as "+
+		"Wan2.2-T2V-A14B (default: the built-in one)")
 	var r job.Request
 	defineFields(f, &r, func(field job.Field) bool { return field.Plans })
 
@@ -52,12 +59,7 @@ is a folder on this machine, with a coordinator too; no weights and no pictures 
 		}
 
 		// The model is this machine's also with a coordinator, whose shards may have another one.
-		folder, err := shard.OpenModel(*path)
-		if err != nil {
-			return daemon.Usage(err)
-		}
-		defer folder.Close()
-		m, err := engine.Describe(folder)
+		m, err := describe(*path)
 		if err != nil {
 			return daemon.Usage(err)
 		}
@@ -86,6 +88,27 @@ is a folder on this machine, with a coordinator too; no weights and no pictures 
 		return nil
 	}
 	return cmd
+}
+
+// describe describes the model in a folder, or the published one of that name where there is no
+// such folder.
+func describe(model string) (job.Model, error) {
+	open := shard.OpenModel
+	if _, err := os.Stat(model); errors.Is(err, fs.ErrNotExist) && named(model) {
+		open = published.Open
+	}
+	folder, err := open(model)
+	if err != nil {
+		return job.Model{}, err
+	}
+	defer folder.Close()
+	return engine.Describe(folder)
+}
+
+// named reports whether a text may be the name of a model, and is not that of a folder.
+func named(model string) bool {
+	path := strings.HasPrefix(model, ".") || strings.ContainsAny(model, `/\`)
+	return model != "" && (published.Known(model) || !path)
 }
 
 // splittable returns the most of n shards that a clip can be split over; the default without any.

@@ -25,6 +25,8 @@ type component struct {
 	files   []*safetensors.File      // in the order in which they were opened
 	tensors map[string]tensor.Tensor // by name, over all files
 	stray   []string                 // weights that the index does not list
+	// imagined: there are names, shapes and types, and no values; see OpenConfigs.
+	imagined bool
 }
 
 // opener opens a safetensors file by its path in the folder, with slashes.

@@ -65,7 +65,8 @@ func Open(dir string) (*Folder, error) {
 	open := func(file string) (*safetensors.File, error) {
 		return safetensors.Open(filepath.Join(dir, filepath.FromSlash(file)))
 	}
-	return openFolder(userfile.Dir(dir), open, dir, filepath.Base(abs))
+	weights := func(f *Folder) error { return f.openWeights(open) }
+	return openFolder(userfile.Dir(dir), weights, dir, filepath.Base(abs))
 }
 
 // stringFS is a file system that has some files as strings, as one embedded in the program has:
@@ -98,7 +99,8 @@ func OpenFS(fsys fs.FS, name string) (*Folder, error) {
 		return f, nil
 	}
 
-	f, err := openFolder(fsys, open, name, name)
+	weights := func(f *Folder) error { return f.openWeights(open) }
+	f, err := openFolder(fsys, weights, name, name)
 	if err == nil {
 		_, f.builtIn = fsys.(stringFS)
 	}
@@ -107,11 +109,11 @@ func OpenFS(fsys fs.FS, name string) (*Folder, error) {
 
 // openFolder reads the configurations before it opens any weights, since their checks are quick.
 // where is for errors, name for a model that does not say its own.
-func openFolder(fsys fs.FS, open opener, where, name string) (*Folder, error) {
+func openFolder(fsys fs.FS, weights func(*Folder) error, where, name string) (*Folder, error) {
 	f := &Folder{fsys: fsys, components: map[string]*component{}, serial: opened.Add(1)}
 	err := f.readConfigs(name)
 	if err == nil {
-		err = f.openWeights(open)
+		err = weights(f)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot open model %s: %w", where, errors.Join(err, f.Close()))
@@ -322,6 +324,10 @@ func (f *Folder) Weights(name string) (*Weights, error) {
 	c := f.components[name]
 	if c == nil {
 		return nil, fmt.Errorf("the model has no component %q", name)
+	}
+	if c.imagined {
+		return nil, fmt.Errorf("the model %s has configurations alone; allowed: a folder with weights",
+			f.Name())
 	}
 	w := NewWeights(name, c.tensors, f.shapes(name))
 	w.files = c.files
