@@ -83,6 +83,7 @@ export kit root work OUT
 
 stage info 20 bash -c info
 python3 "$kit/pack.py" unpack "$root" "$kit/kit.xz" "$work" || exit 1
+ln -f "$work/shard.test" "$work/longtake" # one program for both: see kit_test.go of internal/shard
 
 # 1. Do the kernels load? If the driver refuses machine code of a newer compiler, this machine's own
 # compiles the sources, and all that follows takes those.
