@@ -84,7 +84,7 @@ func level(dir string) int {
 
 // forTests lists the packages that only tests may import.
 var forTests = []string{"internal/golden", "internal/freeport", "internal/testlog",
-	"internal/pki/pkitest"}
+	"internal/pki/pkitest", "internal/bench/target/targettest"}
 
 // TestImportsGoDownward rules out import cycles between layers before the compiler could see them:
 // the scheduler cannot come to know HTTP, nor a tensor the model that uses it.

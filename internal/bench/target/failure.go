@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// Failures are counted by kind, so that a report can tell a server that sheds load from one that
+// breaks, and both from one that cheats. A message is one line, and what a server says in it is cut
+// and made printable: it ends in terminals and in files of results.
+
 // Kind says what went wrong with a request, for counting.
 type Kind string
 
@@ -31,6 +35,8 @@ type Failure struct {
 	RetryAfter time.Duration
 	Message    string // one line
 	Err        error  // the cause; nil: the message is all
+
+	body []byte // of the answer
 }
 
 // Error implements error.

@@ -16,19 +16,30 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
+// Of a cluster of ours nothing has to be guessed: the object of a video has the times of its
+// stages, what it used of devices, and the sums of its latent and its file. The stream of its
+// events says when there was a preview, and a second to play, as soon as that was so; asking for
+// them would be work for the coordinator, and is not needed to know.
+
 // longtake is a cluster of coordinators and shards, by its own API.
 type longtake struct {
 	o      Options
 	wire   *wire
 	client *client.Client
+	models []schema.Model // when it was opened
 }
 
-func newLongtake(o Options, w *wire) (*longtake, error) {
+// newLongtake asks which models there are: a wrong URL or key is found out before the first clip.
+func newLongtake(ctx context.Context, o Options, w *wire) (*longtake, error) {
 	c, err := client.New(o.URL, w.http)
 	if err != nil {
 		return nil, err
 	}
-	return &longtake{o: o, wire: w, client: c.WithKey(o.Key)}, nil
+	t := &longtake{o: o, wire: w, client: c.WithKey(o.Key)}
+	if t.models, err = t.client.Models(ctx); err != nil {
+		return nil, t.failure(ctx, err)
+	}
+	return t, nil
 }
 
 // Close implements Target.
@@ -37,16 +48,13 @@ func (t *longtake) Close() error { return t.wire.Close() }
 // Describe implements Target. A key that may not see the shards leaves the devices out.
 func (t *longtake) Describe(ctx context.Context) (Server, error) {
 	out := Server{Dialect: "longtake", Product: "longtake", Details: map[string]string{}}
-	models, err := t.client.Models(ctx)
-	if err != nil {
-		return out, t.failure(ctx, err)
-	}
-	for _, m := range models {
+	for _, m := range t.models {
 		if m.ID == t.o.Model || t.o.Model == "" && m.Details.Default {
 			out.Model, out.Dtype = m.ID, cmp.Or(m.Details.Defaults.DType, job.DTypes[0])
 			out.Details["fingerprint"] = m.Details.Fingerprint
 		}
 	}
+
 	if out.Model == "" && t.o.Model != "" {
 		return out, fail(Rejected, "the cluster does not serve the model %q", t.o.Model)
 	}
@@ -56,6 +64,7 @@ func (t *longtake) Describe(ctx context.Context) (Server, error) {
 		out.Version = status.Version
 		out.Details["coordinators"] = strconv.Itoa(len(status.Members))
 	}
+
 	nodes, err := t.client.Nodes(ctx)
 	if err != nil && !forbidden(err) {
 		return out, t.failure(ctx, err)
@@ -95,6 +104,7 @@ func (t *longtake) Make(caller context.Context, r Request, watch Watch) (Outcome
 	if err != nil {
 		return Outcome{}, err
 	}
+
 	ctx, cancel := context.WithTimeout(caller, t.o.Timeout)
 	defer cancel()
 	ctx, tally := withTally(ctx)
@@ -109,6 +119,7 @@ func (t *longtake) Make(caller context.Context, r Request, watch Watch) (Outcome
 		out.ID = string(v.ID)
 		v, err = t.client.Watch(ctx, v.ID, func(v schema.Video) { t.observe(&out, v, watch) })
 	}
+
 	heard := time.Since(out.Sent)
 	out.Retries = int(tally.failures.Load())
 	if err != nil {
@@ -118,7 +129,38 @@ func (t *longtake) Make(caller context.Context, r Request, watch Watch) (Outcome
 		}
 		return out, t.failure(ctx, err)
 	}
-	return out, t.finish(&out, v, answered, heard)
+
+	if err := t.finish(&out, v, answered, heard); err != nil {
+		return out, err
+	}
+
+	f := film{width: out.Width, height: out.Height, frames: out.Frames,
+		rate: float64(v.Details.Spec.FPS)}
+	if err := f.compare(r); err != nil || !t.o.Content {
+		return out, err
+	}
+	return out, t.read(caller, v, r, &out)
+}
+
+// read downloads a clip and compares it with what the coordinator has said, and with the request.
+func (t *longtake) read(ctx context.Context, v schema.Video, r Request, out *Outcome) error {
+	in, err := t.client.Content(ctx, v.ID, "video")
+	if err != nil {
+		return t.failure(ctx, err)
+	}
+
+	defer in.Close()
+	f, err := examine(in, t.o.ContentMax)
+	if err != nil {
+		return err
+	}
+
+	if f.sha256 != out.ContentSHA256 {
+		return fail(Wrong, "the clip's file has the SHA-256 %s; the coordinator said %s", f.sha256,
+			out.ContentSHA256)
+	}
+	f.fill(out)
+	return f.compare(r)
 }
 
 // request is r in the words of the API.
@@ -135,6 +177,7 @@ func (t *longtake) request(r Request) (job.Request, error) {
 			*p.to = &p.from
 		}
 	}
+
 	if r.FPS != 0 {
 		rate := job.Rate(r.FPS)
 		out.FPS = &rate
@@ -175,13 +218,23 @@ func (t *longtake) finish(out *Outcome, v schema.Video, answered, heard time.Dur
 	if inside <= 0 {
 		out.Latency, out.Resolution = heard, answered
 	}
+
+	// The queue is that before the first attempt. What a lost attempt waits for is part of the
+	// latency alone.
 	if !d.Started.IsZero() {
 		out.Queue = d.Started.Sub(d.Created)
 	}
+
 	out.Attempts, out.Ranks, out.Mesh = int(d.Attempt), len(d.Nodes), d.Mesh
 	s := d.Spec
 	out.Frames, out.Width, out.Height = s.Frames, s.Width, s.Height
 	out.FPS, out.Steps = int(s.FPS+0.5), s.Steps
+	for _, m := range t.models {
+		if m.ID == s.Model {
+			out.Tokens = m.Details.Tokens(s.Frames, s.Height, s.Width)
+		}
+	}
+
 	if u := d.Usage; u != nil {
 		out.DeviceSeconds, out.Joules, out.PeakMemory = u.DeviceSeconds, u.Joules, u.Memory
 		out.BytesSent, out.Operations = uint64(max(u.Sent, 0)), u.Operations
@@ -194,6 +247,8 @@ func (t *longtake) finish(out *Outcome, v schema.Video, answered, heard time.Dur
 		}
 		return fail(Failed, "the clip %s: %s", v.ID, why)
 	}
+
+	// From here on there is a clip, and what its last attempt has reported.
 	res := d.Result
 	out.FirstPlayable = cmp.Or(out.FirstPlayable, out.Latency)
 	out.StepSeconds, out.LatentsSHA256 = res.StepSeconds, res.LatentsSHA256
@@ -228,15 +283,4 @@ func (t *longtake) failure(ctx context.Context, err error) error {
 		return &Failure{Kind: Unreachable, Message: err.Error(), Err: err}
 	}
 	return &Failure{Kind: Malformed, Message: err.Error(), Err: err}
-}
-
-// kindOf sorts a status of HTTP that is none of success.
-func kindOf(status int) Kind {
-	switch {
-	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
-		return Refused
-	case status >= 400 && status < 500:
-		return Rejected
-	}
-	return Failed
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Dialects lists what Options.Dialect may be besides "" and "auto".
-var Dialects = []string{"longtake"}
+var Dialects = []string{"longtake", "videos", "generations", "dynamo"}
 
 // Auto finds the dialect out.
 const Auto = "auto"
@@ -31,7 +31,8 @@ type Options struct {
 	// Timeout is for one clip, with its time in the queue; 0: an hour.
 	Timeout time.Duration
 	// Poll is the longest pause between two questions after a clip's state, for dialects that have to
-	// ask; 0: a fiftieth of how long the clip has taken so far, between 20 ms and 2 s.
+	// ask; 0: a second. It is a hundredth of the clip's age as long as that is less, and 20 ms at
+	// least.
 	Poll time.Duration
 	// Content has each clip downloaded, hashed and compared with its request. That comes after the
 	// clip's latency, but is work for the server beside the clips that follow.
@@ -43,6 +44,9 @@ type Options struct {
 	Connections int
 }
 
+// Defaults. An hour is more than clips take on GPUs, and less than a night that a benchmark loses
+// to a server which hangs; the slow clips of CPUs need another one. A file of 4 GiB is more than
+// any that a server sends, as lossless minutes have less.
 const (
 	defaultTimeout     = time.Hour
 	defaultContentMax  = 4 << 30
@@ -55,13 +59,16 @@ func (o Options) checked() (Options, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
 		return o, fmt.Errorf("server %q; allowed: a URL such as http://127.0.0.1:8000", o.URL)
 	}
+
 	if o.Dialect == "" {
 		o.Dialect = Auto
 	}
+
 	if o.Dialect != Auto && !slices.Contains(Dialects, o.Dialect) {
 		return o, fmt.Errorf("dialect %q; allowed: %s, %s", o.Dialect, Auto,
 			strings.Join(Dialects, ", "))
 	}
+
 	if o.Timeout < 0 || o.Poll < 0 || o.ContentMax < 0 || o.Connections < 0 {
 		return o, fmt.Errorf("a limit below 0; allowed: 0 for the default, and above")
 	}
@@ -86,9 +93,33 @@ func Open(ctx context.Context, o Options) (Target, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	w, err := newWire(o)
 	if err != nil {
 		return nil, err
 	}
-	return newLongtake(o, w)
+
+	p := peer{o: o, wire: w}
+	if o.Dialect != "longtake" {
+		p.seen = p.look(ctx)
+	}
+
+	if o.Dialect == Auto {
+		if p.seen.err != nil {
+			return nil, p.seen.err
+		}
+		if p.o.Dialect, err = p.seen.dialect(o.URL); err != nil {
+			return nil, err
+		}
+	}
+
+	switch p.o.Dialect {
+	case "videos":
+		return newVideos(p), nil
+	case "generations":
+		return newGenerations(p), nil
+	case "dynamo":
+		return newDynamo(p), nil
+	}
+	return newLongtake(ctx, p.o, w)
 }

@@ -48,13 +48,16 @@ type Outcome struct {
 	Queue  time.Duration
 	Stages map[string]time.Duration
 
+	// Frames to FPS are of the file, where it was read, or else as the server says.
 	Frames, Width, Height, FPS, Steps int
 	Tokens                            int // of the latent
-	Ranks, Attempts                   int
-	DeviceSeconds, Joules             float64
-	BytesSent                         uint64 // between ranks, all of them
-	BytesPerRank                      []uint64
-	PeakMemory                        int64 // bytes, of the rank with the most
+	// Attempts is how often the clip was begun, 1 where nothing was lost. DeviceSeconds and Joules
+	// are of all ranks and all attempts.
+	Ranks, Attempts       int
+	DeviceSeconds, Joules float64
+	BytesSent             uint64 // between ranks, all of them
+	BytesPerRank          []uint64
+	PeakMemory            int64 // bytes, of the rank with the most
 	// StepSeconds is the median denoising step, SlowestStep the longest one; of all ranks, which wait
 	// for each other.
 	StepSeconds, SlowestStep float64
@@ -81,12 +84,13 @@ type Server struct {
 	Dialect   string
 	Product   string // such as "longtake", "vllm-omni"
 	Version   string
-	Model     string
+	Model     string // the one that requests get which name none
 	Devices   []Device
-	Dtype     string
-	Transport string
-	Mesh      string
-	Details   map[string]string
+	Dtype     string // of the products, such as "bf16"
+	Transport string // of what ranks exchange
+	Mesh      string // where all clips have the same
+	// Details are for people: they are kept with results, and not compared.
+	Details map[string]string
 }
 
 // Progress is what a server tells of a clip that is being made.
