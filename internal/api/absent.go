@@ -9,11 +9,10 @@ import (
 )
 
 // absent are routes that clients know from other servers, and what there is instead. Below them
-// nothing is found either. characters is OpenAI's, generations is what other servers call create.
+// nothing is found either. characters is OpenAI's.
 var absent = map[string]string{
 	"/v1/videos/characters": "a prompt or a picture (input_reference of POST /v1/videos) says who " +
 		"is to be seen",
-	"/v1/videos/generations": "POST /v1/videos queues a video, POST /v1/videos/sync also waits for it",
 }
 
 // notBuilt answers for those routes. SDKs repeat a 501 unless they are told that it will not help.

@@ -21,6 +21,8 @@ type Clients struct {
 	// FetchURLs says whether pictures that clips start from are fetched from URLs: one of FetchModes;
 	// empty: off.
 	FetchURLs string
+	// Generations are how POST /v1/videos/generations is answered.
+	Generations Generations
 }
 
 // ParseAliases reads names that clients may use for a model: "sora-2" stands for the default one,

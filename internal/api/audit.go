@@ -27,6 +27,7 @@ var actions = map[string]string{
 	"POST /v1/videos/{id}/remix":      "video.create",
 	"POST /v1/videos/extensions":      "video.create",
 	"POST /v1/videos/sync":            "video.create",
+	"POST /v1/videos/generations":     "video.create",
 	"POST /v1/videos/edits":           "video.create",
 	"POST /v1/nodes/{name}/drain":     "node.drain",
 	"POST /v1/nodes/{name}/undrain":   "node.undrain",
@@ -57,8 +58,7 @@ var actions = map[string]string{
 
 // changesNothing are routes whose method says otherwise.
 var changesNothing = map[string]bool{
-	"POST /v1/videos/characters":  true, // there is no such thing here
-	"POST /v1/videos/generations": true,
+	"POST /v1/videos/characters": true, // there is no such thing here
 }
 
 // label names a route in metrics and in the audit log.

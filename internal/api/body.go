@@ -35,9 +35,16 @@ const (
 // drops it. Errors are answers: 400, 413 or 415. OpenAI's SDKs send one or the other, by their
 // language and by whether there is a file.
 func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, inputs, error) {
-	h, q := r.Header, &request{}
+	q := &request{}
+	in, err := s.readInto(q, w, r)
+	return q, in, err
+}
+
+// readInto is readRequest for a request of a route that has fields of its own.
+func (s *server) readInto(q *request, w http.ResponseWriter, r *http.Request) (inputs, error) {
+	h := r.Header
 	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return q, nil, unsupported("Content-Encoding is %.64q; allowed: none", e)
+		return nil, unsupported("Content-Encoding is %.64q; allowed: none", e)
 	}
 
 	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
@@ -48,12 +55,12 @@ func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, 
 		err = q.readForm(r, place)
 	case err == nil && kind == "application/json":
 		if c := params["charset"]; c != "" && !slices.Contains(utf8Names, strings.ToLower(c)) {
-			return q, nil, unsupported("charset is %.64q; allowed: utf-8", c)
+			return nil, unsupported("charset is %.64q; allowed: utf-8", c)
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, jsonMax)
 		err = q.readJSON(r.Body, place)
 	default:
-		return q, nil, unsupported("Content-Type is %.64q; allowed: application/json (with "+
+		return nil, unsupported("Content-Type is %.64q; allowed: application/json (with "+
 			"curl: -H 'Content-Type: application/json'), or multipart/form-data with a boundary",
 			h.Get("Content-Type"))
 	}
@@ -68,7 +75,7 @@ func (s *server) readRequest(w http.ResponseWriter, r *http.Request) (*request, 
 		place.leave()
 	}
 	s.rename(&q.Request)
-	return q, in, tooLarge(err)
+	return in, tooLarge(err)
 }
 
 // utf8Names are charsets that JSON in UTF-8 may be said to be in. ASCII is a part of UTF-8, so what

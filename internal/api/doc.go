@@ -18,6 +18,8 @@
 //	                                left out is as there; seconds, num_frames: what is added)
 //	POST   /v1/videos/extensions    likewise, of the video {"id": ...} that the body names
 //	POST   /v1/videos/sync          create, wait, and send the file
+//	POST   /v1/videos/generations   create, wait, and answer with the file's path or its bytes,
+//	                                where http.generations turns it on
 //	POST   /v1/videos/{id}/cancel   stop it; until its shards have, it is "cancelling"
 //	POST   /v1/videos/{id}/retry    queue the same again
 //	GET    /v1/videos/{id}/events   status as server-sent events, until it is final

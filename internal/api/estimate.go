@@ -12,7 +12,8 @@ import (
 // estimate answers with what a create of the same body would take. What the clip is made from is
 // received and looked at, since the length of a video decides on the clip's, but not stored.
 func (s *server) estimate(w http.ResponseWriter, r *http.Request) error {
-	q, m, in, err := s.asked(w, r, "")
+	q := &request{}
+	m, in, err := s.asked(q, w, r, "")
 	defer in.drop()
 	if err != nil {
 		return err

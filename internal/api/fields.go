@@ -72,6 +72,23 @@ type request struct {
 	// What the clip is made from, as it was sent, in the order in which it came. The reader of the
 	// body owns the files until they become received.
 	refs []*reference
+	// It names no format.
+	anyFormat bool
+	// Fields that only this request's route has, which go before others of their names; nil: it has
+	// none. A route that has some ignores what it does not know.
+	own map[string]setter
+}
+
+// find returns how a field of the request is set, nil if there is none of the name.
+func (q *request) find(name string) setter {
+	if set, ok := q.own[name]; ok {
+		return set
+	}
+	set := find(name)
+	if set == nil && q.own != nil {
+		return func(*request, string, value) error { return nil }
+	}
+	return set
 }
 
 // set takes a field, ours or another server's, as JSON and forms write it. JSON's null is a field
@@ -87,8 +104,8 @@ func (q *request) set(name string, v value) error {
 	}
 
 	// An unknown field is an error, never skipped: with a misspelt field, hours of GPUs would go into
-	// the wrong clip.
-	set := find(name)
+	// the wrong clip. One route has to skip them.
+	set := q.find(name)
 	if set == nil {
 		return unknown(name)
 	}

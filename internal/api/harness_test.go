@@ -38,6 +38,7 @@ type fake struct {
 	last    job.Request
 	objects map[string]string
 	err     error // of every call
+	refuse  func(job.Spec) error
 	watch   chan coord.View
 
 	snapshot string
@@ -66,6 +67,9 @@ func (f *fake) Create(_ context.Context, r job.Request) (job.Record, error) {
 		return job.Record{}, err
 	}
 	s, err := m.Resolve(r, nil)
+	if err == nil && f.refuse != nil {
+		err = f.refuse(s)
+	}
 	if err != nil {
 		return job.Record{}, err
 	}

@@ -127,6 +127,8 @@ func (q *request) setPart(base, key string, v value) error {
 		return nil
 	case unable[base] != "":
 		return refuseUnlessOff(unable[base])(q, whole, v)
+	case q.own != nil && !isReference(base):
+		return nil
 	case !isReference(base):
 		return unknown(whole)
 	}

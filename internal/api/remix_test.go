@@ -147,7 +147,7 @@ func TestExtensionsByBody(t *testing.T) {
 func TestWhatIsNotBuilt(t *testing.T) {
 	h := api(newFake(), nil, nil)
 	for _, c := range [][2]string{{"POST", "/v1/videos/characters"},
-		{"GET", "/v1/videos/characters/char_1"}, {"POST", "/v1/videos/generations"}} {
+		{"GET", "/v1/videos/characters/char_1"}} {
 		resp := ask(h, c[0], c[1], "{}", asJSON)
 		b, _ := io.ReadAll(resp.Body)
 		if resp.StatusCode != 501 || !strings.Contains(string(b), "there is instead") ||

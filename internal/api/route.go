@@ -52,9 +52,9 @@ const metricsPath = "/metrics"
 // by the address of a pod, a load balancer by any name.
 var probePaths = map[string]bool{"/livez": true, "/readyz": true, "/health": true}
 
-// routes lists the API. docs/api.md describes each; a test compares. The routes with noRoute are
-// there so that clients get a 501 that says what to use, not the 405 of /v1/videos/{id}, which
-// these paths match.
+// routes lists the API. docs/api.md describes each; a test compares. The route with noRoute is
+// there so that clients get a 501 that says what to use, not the 405 of /v1/videos/{id}, which its
+// path matches.
 func (s *server) routes(metrics *prometheus.Registry) []route {
 	return append(s.pkiRoutes(), []route{
 		// Videos: OpenAI's routes, then those of other servers and of longtake.
@@ -72,7 +72,7 @@ func (s *server) routes(metrics *prometheus.Registry) []route {
 		{"POST", "/v1/videos/sync", s.createSync, stream, access.VideosWrite},
 		{"POST", "/v1/videos/edits", s.edit, brief, access.VideosWrite},
 		{"POST", "/v1/videos/characters", noRoute, brief, access.VideosWrite},
-		{"POST", "/v1/videos/generations", noRoute, brief, access.VideosWrite},
+		{"POST", "/v1/videos/generations", s.generate, stream, access.VideosWrite},
 		{"GET", "/v1/videos/{id}/events", s.events, stream, access.VideosRead},
 
 		{"GET", "/v1/usage", s.usage, load, access.VideosRead},

@@ -76,6 +76,9 @@ type server struct {
 	model   string
 	// Of clips whose request names none; "" leaves it to the coordinator.
 	format string
+	// Of the synchronous route, and where it leaves clips.
+	generations Generations
+	outbox      outbox
 	// One snapshot at a time is saved or restored, through a temporary file.
 	snapshots chan struct{}
 	// What /readyz?verbose says of an open network.
@@ -101,7 +104,9 @@ func newServer(c Config) *server {
 		streams: make(chan struct{}, streamsMax), loads: make(chan struct{}, loadsMax),
 		inputs: make(chan struct{}, inputsMax), snapshots: make(chan struct{}, 1),
 		making: make(chan struct{}, stillsMax), aliases: c.Aliases, format: c.Format, model: c.Model,
-		insecure: c.Insecure, certs: c.Certificates,
+		generations: c.Generations,
+		outbox:      outbox{dir: c.Generations.Dir, most: c.Generations.Most},
+		insecure:    c.Insecure, certs: c.Certificates,
 		fetch: newFetcher(c.FetchURLs, isPublic, nil)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -127,15 +132,12 @@ func (s *server) edit(w http.ResponseWriter, r *http.Request) error {
 // input that has to be there; "": none has to.
 func (s *server) submit(w http.ResponseWriter, r *http.Request, wants job.Role) (none job.Record,
 	err error) {
-	q, m, in, err := s.asked(w, r, wants)
+	q := &request{}
+	m, in, err := s.asked(q, w, r, wants)
 	defer in.drop()
 	if err != nil {
 		return none, err
 	}
-	if in == nil {
-		return s.queue(r, q.Request)
-	}
-
 	req, err := s.storeInputs(r.Context(), q.Request, m, in)
 	if err != nil {
 		return none, err
@@ -143,11 +145,11 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request, wants job.Role) 
 	return s.queue(r, req)
 }
 
-// asked reads a request for a clip, and returns its model and what came with it, which nobody has
-// looked at yet. The caller drops that, also after an error.
-func (s *server) asked(w http.ResponseWriter, r *http.Request, wants job.Role) (q *request,
+// asked reads a request for a clip into q, and returns its model and what came with it, which
+// nobody has looked at yet. The caller drops that, also after an error.
+func (s *server) asked(q *request, w http.ResponseWriter, r *http.Request, wants job.Role) (
 	m job.Model, in inputs, err error) {
-	q, in, err = s.readRequest(w, r)
+	in, err = s.readInto(q, w, r)
 	if err == nil {
 		err = q.prompted()
 	}
@@ -157,29 +159,32 @@ func (s *server) asked(w http.ResponseWriter, r *http.Request, wants job.Role) (
 			`"video_..."} of a completed video`, f.Name)
 	}
 	if err != nil {
-		return q, m, in, err
+		return m, in, err
 	}
 
 	// Not in readRequest: a remix or an extension keeps the model of its clip instead.
 	q.Model = cmp.Or(q.Model, s.model)
 	if m, err = s.service.Model(r.Context(), q.Model); err != nil {
-		return q, m, in, err
+		return m, in, err
 	}
-	q.Format = cmp.Or(q.Format, s.format)
+	q.anyFormat, q.Format = q.Format == "", cmp.Or(q.Format, s.format)
 
 	for _, f := range in { // before any is decoded
 		if allowed := m.Refuses(f.field.Role); allowed != "" {
-			return q, m, in, &job.FieldError{Field: f.name, Value: "given", Allowed: allowed}
+			return m, in, &job.FieldError{Field: f.name, Value: "given", Allowed: allowed}
 		}
 	}
-	return q, m, in, nil
+	return m, in, nil
 }
 
-// storeInputs returns a request with what was received for it. It costs: a URL is fetched, a
-// picture decoded, and in the end the bytes are copied to the store. What is stored and then not
-// queued is dropped by the coordinator after an hour.
+// storeInputs returns a request with what was received for it, if anything. It costs: a URL is
+// fetched, a picture decoded, and in the end the bytes are copied to the store. What is stored and
+// then not queued is dropped by the coordinator after an hour.
 func (s *server) storeInputs(ctx context.Context, req job.Request, m job.Model, in inputs) (
 	job.Request, error) {
+	if in == nil {
+		return req, nil
+	}
 	req, files, err := s.openInputs(ctx, req, m, in)
 	if err != nil {
 		return req, err

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/longtake/longtake/internal/access"
@@ -17,8 +19,26 @@ func ReadClients(v *config.Values) (Clients, error) {
 	if err != nil {
 		return Clients{}, config.Errorf("http.model-aliases has %w", err)
 	}
-	return Clients{Aliases: aliases, Model: v.String("http.default-model"),
-		Format: v.String("http.default-format"), FetchURLs: v.String("http.fetch-urls")}, nil
+	c := Clients{Aliases: aliases, Model: v.String("http.default-model"),
+		Format: v.String("http.default-format"), FetchURLs: v.String("http.fetch-urls")}
+	c.Generations, err = readGenerations(v)
+	return c, err
+}
+
+// readGenerations takes the settings of the synchronous route. Its folder has to be there: one that
+// is misspelt would show only at the end of a clip.
+func readGenerations(v *config.Values) (g Generations, err error) {
+	g.On, g.Most = v.Bool("http.generations"), v.Bytes("http.generations-bytes")
+	dir := v.String("http.generations-dir")
+	if dir == "" {
+		return g, nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil || !info.IsDir() {
+		return g, config.Errorf("http.generations-dir is %.256q; allowed: a folder that exists", dir)
+	}
+	g.Dir, err = filepath.Abs(dir)
+	return g, err
 }
 
 // Words of http.anonymous in place of scopes.

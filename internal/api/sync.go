@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/api/schema"
+	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 )
 
@@ -25,10 +26,21 @@ func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 
-	// The request has its job; from here on it waits, without a place among the bodies.
-	views, err := s.service.Watch(r.Context(), rec.ID)
+	v, err := s.await(w, r, rec.ID)
 	if err != nil {
 		return err
+	}
+	f, _ := fileOf(v, "")
+	return s.sendFile(w, r, v, f)
+}
+
+// await waits until a job that the request has queued is completed, without a place among the
+// bodies. An error is the answer.
+func (s *server) await(w http.ResponseWriter, r *http.Request, id job.ID) (none coord.View,
+	err error) {
+	views, err := s.service.Watch(r.Context(), id)
+	if err != nil {
+		return none, err
 	}
 	for v := range views {
 		if !v.State.Final() {
@@ -38,25 +50,24 @@ func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
 		if v.State != job.Completed {
 			w.Header().Set("X-Should-Retry", "false")
 			failed := toVideo(v).Error
-			return &schema.Error{Status: http.StatusInternalServerError, Type: "server_error",
+			return none, &schema.Error{Status: http.StatusInternalServerError, Type: "server_error",
 				Code: failed.Code, Message: failed.Message}
 		}
-		f, _ := fileOf(v, "")
-		return s.sendFile(w, r, v, f)
+		return v, nil
 	}
 
 	// The stream of changes ended before the job did: the leadership is lost, the server stops, or the
 	// client is gone.
 	if !left(r) {
-		return overloaded("the coordinator does not lead any more; GET /v1/videos/" + string(rec.ID))
+		return none, overloaded("the coordinator does not lead any more; GET /v1/videos/" + string(id))
 	}
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), cancelTime)
 	defer cancel()
-	if _, err := s.service.Cancel(ctx, rec.ID); err != nil && !errors.Is(err, job.ErrTransition) {
-		s.log.Warn("cannot cancel the job of a client that left", "job", rec.ID, "error", err)
+	if _, err := s.service.Cancel(ctx, id); err != nil && !errors.Is(err, job.ErrTransition) {
+		s.log.Warn("cannot cancel the job of a client that left", "job", id, "error", err)
 	}
-	return r.Context().Err()
+	return none, r.Context().Err()
 }
 
 // left reports whether a client is gone, and not the server about to be.

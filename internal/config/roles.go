@@ -47,6 +47,12 @@ var clients = Settings{
 		"mp4 (what most samples for other servers save; shards need ffmpeg for it) or png"},
 	{Key: "http.fetch-urls", Default: "off", Usage: "pictures that clips start from, where requests " +
 		"have URLs: off, https, or any (http too); never from addresses that are not public"},
+	{Key: "http.generations", Default: false, Usage: "answer POST /v1/videos/generations, which " +
+		"waits for its clip, as TensorRT-LLM does and MLPerf's client for endpoints wants"},
+	{Key: "http.generations-dir", Default: "", Usage: "folder in which that route leaves clips for " +
+		"clients that ask for a path (default: they have to ask for the bytes)"},
+	{Key: "http.generations-bytes", Default: Bytes(10 << 30), Usage: "what the clips in that folder " +
+		"may take together; the oldest go first"},
 }
 
 // requestTime keeps a client from asking for days of work without knowing it.
