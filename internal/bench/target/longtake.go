@@ -101,6 +101,9 @@ func devices(nodes []schema.Node) []Device {
 // is polled.
 func (t *longtake) Make(caller context.Context, r Request, watch Watch) (Outcome, error) {
 	req, err := t.request(r)
+	if err == nil && caller.Err() != nil {
+		err = ended(caller, t.o.Timeout, caller.Err())
+	}
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -136,6 +136,9 @@ func (t *videos) fields(r Request) fields {
 // deleted. A server that misses the prompt in JSON gets a form, then and from then on: nothing was
 // queued.
 func (t *videos) create(ctx context.Context, r Request, out *Outcome) (clip, error) {
+	if ctx.Err() != nil {
+		return clip{}, ctx.Err() // nothing is begun that would be taken back at once
+	}
 	lasting, done := lingering(ctx)
 	defer done()
 	for {
