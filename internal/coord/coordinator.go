@@ -79,6 +79,7 @@ func Start(ctx context.Context, cfg Config) (_ *Coordinator, err error) {
 		since: map[string]int{}}
 	c.core = core.New(cfg.core(), world{c}, observer{c})
 	c.loop.core = c.core
+	c.loop.decided = func(d time.Duration) { c.metrics.decide.Observe(d.Seconds()) }
 	c.hub = newHub(c.core)
 
 	c.wg.Go(func() { // before Raft, which restores its snapshot at once

@@ -78,6 +78,20 @@ func gauges(c *Coordinator) []prometheus.Collector {
 	}
 }
 
+// logCounters tell what is written to Raft's log: what clients and nodes do, not that they live.
+func logCounters(c *Coordinator) []prometheus.Collector {
+	counter := func(name, help string, f func(entries, bytes int64) int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
+			func() float64 { return float64(f(c.cons.log.all())) })
+	}
+	return []prometheus.Collector{
+		counter("longtake_raft_log_entries_total", "Entries that were written to Raft's log.",
+			func(entries, _ int64) int64 { return entries }),
+		counter("longtake_raft_log_bytes_total", "Bytes of the entries of Raft's log.",
+			func(_, bytes int64) int64 { return bytes }),
+	}
+}
+
 // counts returns the numbers of queued, running and all jobs.
 func (c *Coordinator) counts() (queued, running, all int) {
 	c.loop.read(func() { queued, running, all = c.core.Machine().Counts() })

@@ -26,11 +26,13 @@ type loop struct {
 	events chan func()
 	reads  chan func()
 	done   chan struct{} // closed when the loop has ended: nothing is called any more
+	// decided hears how long each look at the queue took.
+	decided func(time.Duration)
 }
 
 func newLoop() *loop {
 	return &loop{events: make(chan func(), eventsMax), reads: make(chan func()),
-		done: make(chan struct{})}
+		done: make(chan struct{}), decided: func(time.Duration) {}}
 }
 
 // run calls events and reads until ctx ends; the caller closes done. Whenever something has
@@ -46,7 +48,9 @@ func (l *loop) run(ctx context.Context) {
 			now := time.Now()
 			if wait := next.Sub(now); wait <= 0 {
 				l.core.Settle()
-				next, due = now.Add(share*time.Since(now)), nil
+				took := time.Since(now)
+				l.decided(took)
+				next, due = now.Add(share*took), nil
 			} else if due == nil {
 				due = time.After(wait)
 			}

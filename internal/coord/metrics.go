@@ -26,6 +26,7 @@ type metrics struct {
 	duration  prometheus.Histogram
 	waited    prometheus.Histogram
 	commit    prometheus.Histogram // of any decision, not of jobs alone
+	decide    prometheus.Histogram
 	exchanged prometheus.Counter
 	resent    prometheus.Counter
 
@@ -73,6 +74,7 @@ func newMetrics(c *Coordinator) *metrics {
 			"Time that a job waited from its creation to each placement.", 0.001),
 		commit: histogram("longtake_commit_duration_seconds",
 			"Time until a decision was replicated and applied through Raft.", 0.0005),
+		decide: decideHistogram(),
 		exchanged: counter("longtake_exchanged_bytes_total",
 			"Bytes of activations that the ranks of completed jobs sent to each other."),
 		resent: counter("longtake_retransmits_total",
@@ -114,9 +116,9 @@ func newMetrics(c *Coordinator) *metrics {
 	// A name that is registered twice is a bug, which MustRegister turns into a panic at the start.
 	m.registry.MustRegister(m.finished, m.stage, m.step, m.duration, m.waited, m.commit, m.exchanged,
 		m.resent, m.nodesLost, m.stale, m.refused, m.strangers, m.checkpoints, m.checkpointBytes,
-		m.setbacks, m.redone, m.detection, m.recovery, m.checkpointTime)
+		m.setbacks, m.redone, m.detection, m.recovery, m.checkpointTime, m.decide)
 	m.used = newUsageMetrics(m.registry)
-	m.registry.MustRegister(gauges(c)...)
+	m.registry.MustRegister(append(gauges(c), logCounters(c)...)...)
 	m.registry.MustRegister(&nodeMetrics{c}, &modelMetrics{c}, &teamMetrics{c},
 		buildInfo(c.cfg.Version),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -129,6 +131,12 @@ func newMetrics(c *Coordinator) *metrics {
 func histogram(name, help string, first float64) prometheus.Histogram {
 	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help,
 		Buckets: prometheus.ExponentialBuckets(first, 3, 12)})
+}
+
+// decideHistogram begins where a cluster of a few nodes is.
+func decideHistogram() prometheus.Histogram {
+	return histogram("longtake_decide_duration_seconds",
+		"Time of the leader's looks at the queue, with the decisions that came of them.", 0.0001)
 }
 
 // counter returns a counter without labels.

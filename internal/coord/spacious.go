@@ -30,6 +30,8 @@ type spaciousLog struct {
 
 	mu             sync.Mutex
 	bytes, entries int64 // since the last snapshot that was asked for
+	// allBytes and allEntries count since the start.
+	allBytes, allEntries int64
 }
 
 var (
@@ -44,10 +46,19 @@ func (s *spaciousLog) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.L
 func (s *spaciousLog) StoreLogs(all []*raft.Log) error {
 	s.mu.Lock()
 	for _, l := range all {
-		s.bytes, s.entries = s.bytes+int64(len(l.Data)), s.entries+1
+		n := int64(len(l.Data))
+		s.bytes, s.entries = s.bytes+n, s.entries+1
+		s.allBytes, s.allEntries = s.allBytes+n, s.allEntries+1
 	}
 	s.mu.Unlock()
 	return s.space.spend(func() error { return s.guardedLog.StoreLogs(all) })
+}
+
+// all returns what was written since the start.
+func (s *spaciousLog) all() (entries, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.allEntries, s.allBytes
 }
 
 // DeleteRange implements raft.LogStore.

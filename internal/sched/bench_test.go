@@ -39,3 +39,31 @@ func crowd(jobs, owners, nodes, idle int) View {
 	}
 	return v
 }
+
+// BenchmarkDecideAThousandNodes has 120 jobs of eight nodes each run, none of which may grow, and
+// 500 wait for twelve nodes each.
+func BenchmarkDecideAThousandNodes(b *testing.B) {
+	var names []string
+	for i := range 1024 {
+		names = append(names, fmt.Sprintf("n%04d", i))
+	}
+	v := view(names...)
+	for i := range 120 {
+		var on []job.NodeID
+		for k := range 8 {
+			on = append(on, job.NodeID(names[8*i+k]))
+		}
+		v.run(job.ID(fmt.Sprintf("r%d", i)), on...)
+		r := &v.Running[i]
+		r.Spec.Shards = 8
+		r.Pace = Pace{Attempt: r.Attempt, Mean: 1}
+	}
+	for i := range 500 {
+		v.queue(job.ID(fmt.Sprintf("q%d", i)), 128)
+	}
+	for b.Loop() {
+		if len(Decide(v)) != 620 {
+			b.Fatal("jobs are missing")
+		}
+	}
+}

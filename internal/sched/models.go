@@ -2,6 +2,7 @@ package sched
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
@@ -42,16 +43,32 @@ func loadTime(model string, nodes []Node) time.Duration {
 	return longest
 }
 
-// having returns the nodes that may run the job's model.
-func (s *scheduler) having(nodes []Node, q Queued) []Node { return having(nodes, q.Spec) }
+// usableBy returns the nodes that may run a job, and freeBy those of them that are free. The caller
+// must not change them.
+func (s *scheduler) usableBy(q Queued) []Node { return having(s.usableFor, s.usable, q.Spec) }
 
-func having(nodes []Node, spec job.Spec) []Node {
-	return slices.DeleteFunc(slices.Clone(nodes), func(n Node) bool { return !n.has(spec) })
+func (s *scheduler) freeBy(spec job.Spec) []Node { return having(s.freeFor, s.free, spec) }
+
+// having returns the nodes that may run a job, as remembered if there were any of its needs before.
+func having(known map[string][]Node, nodes []Node, spec job.Spec) []Node {
+	by := needs(spec)
+	out, ok := known[by]
+	if !ok {
+		out = slices.DeleteFunc(slices.Clone(nodes), func(n Node) bool { return !n.has(spec) })
+		known[by] = out
+	}
+	return out
+}
+
+// needs is equal for jobs that the same nodes may run: see Node.has.
+func needs(spec job.Spec) string {
+	return strings.Join(append([]string{spec.Model, spec.DType}, spec.Needs()...), "\n")
 }
 
 // open returns the free nodes that may run a job and for which no other one waits.
 func (s *scheduler) open(spec job.Spec) []Node {
-	return slices.DeleteFunc(having(s.free, spec), func(n Node) bool { return s.claimed[n.ID] })
+	return slices.DeleteFunc(slices.Clone(s.freeBy(spec)),
+		func(n Node) bool { return s.claimed[n.ID] })
 }
 
 // candidates returns nodes among which the job's next attempt finds its own: those that have its
@@ -81,7 +98,7 @@ func (s *scheduler) enough(q Queued, nodes []Node) bool {
 	if len(nodes) < max(q.wanted(), 1) || !anyWrites(nodes, q.Spec.Format) {
 		return false
 	}
-	return !onlyBlamed(q, nodes) || onlyBlamed(q, s.having(s.usable, q))
+	return !onlyBlamed(q, nodes) || onlyBlamed(q, s.usableBy(q))
 }
 
 // trusted returns the nodes without those on which the job went wrong, or all of them if it cannot

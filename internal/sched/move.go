@@ -3,7 +3,6 @@ package sched
 import (
 	"fmt"
 	"hash/fnv"
-	"slices"
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
@@ -64,6 +63,14 @@ func (s *scheduler) grow(r Running, free []Node) (note string, pays bool) {
 		are(len(free)), have, size, Rounded(saves), Rounded(cost), verdict), pays
 }
 
+// mayGrow reports whether a running job could move to more nodes if there were any: a step has been
+// timed, and it has not got all that it asked for.
+func (s *scheduler) mayGrow(r Running) bool {
+	have := len(r.Plan.Nodes)
+	_, most := asked(r.Record, have+len(s.free))
+	return r.measured() && most > have
+}
+
 // turn reports whether it is this second that a job is looked at.
 func (s *scheduler) turn(id job.ID) bool {
 	h := fnv.New32a()
@@ -74,9 +81,12 @@ func (s *scheduler) turn(id job.ID) bool {
 // rebalance tells whether a running job should restart with windows shared by the speeds of its
 // nodes, and why.
 func (s *scheduler) rebalance(r Running) (why string, pays bool) {
+	if !r.measured() || r.Plan.Mesh.Windows() < 2 {
+		return "", false
+	}
 	speeds := groupSpeeds(r.Plan.Mesh, s.nodesOf(r))
 	m, known := s.Models.Named(r.Spec.Model)
-	if !r.measured() || !known || speeds == nil {
+	if !known || speeds == nil {
 		return "", false
 	}
 	windows := len(plan.Load(m, r.Spec).Windows(0))
@@ -97,7 +107,7 @@ func (s *scheduler) rebalance(r Running) (why string, pays bool) {
 func (s *scheduler) nodesOf(r Running) []Node {
 	out := make([]Node, len(r.Plan.Nodes))
 	for rank, id := range r.Plan.Nodes {
-		if i := slices.IndexFunc(s.Nodes, func(n Node) bool { return n.ID == id }); i >= 0 {
+		if i, ok := s.at[id]; ok {
 			out[rank] = s.Nodes[i]
 		}
 	}

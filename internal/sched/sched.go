@@ -26,12 +26,17 @@ type scheduler struct {
 	View
 	usable []Node // those that are not draining
 	free   []Node // of these, the ones that are idle and in no live plan
+	// at is where a node is in Nodes. Jobs that need the same have the same usable and free nodes:
+	// usableFor and freeFor remember them, for as long as the lists stay as they are.
+	at                 map[job.NodeID]int
+	usableFor, freeFor map[string][]Node
 	// waiting are the queued jobs that were not placed in this round so far.
 	waiting []Queued
 	room    int64 // bytes of the store that jobs placed later in this round may take
 
 	// claimed are nodes for which a job waits: those behind it must not overtake it there.
 	claimed   map[job.NodeID]bool
+	claimedBy map[string]bool   // jobs of which needs have claimed all that they could
 	preempted map[job.ID]string // running jobs that yield to a blocked one, and why
 	growing   bool              // a job moves to more nodes; one at a time
 	decisions []Decision
@@ -50,6 +55,8 @@ type scheduler struct {
 // newScheduler finds the nodes that may be used in this round.
 func newScheduler(v View) *scheduler {
 	s := &scheduler{View: v, room: v.Store.Room, preempted: map[job.ID]string{},
+		at: make(map[job.NodeID]int, len(v.Nodes)), usableFor: map[string][]Node{},
+		freeFor: map[string][]Node{}, claimedBy: map[string]bool{},
 		claimed: map[job.NodeID]bool{}, runningOf: map[string]int{}, runningIn: map[string]int{},
 		aheadOf: map[string]int{}, decisions: make([]Decision, 0, len(v.Queued)+len(v.Running))}
 	if s.Ledger == nil {
@@ -69,7 +76,8 @@ func newScheduler(v View) *scheduler {
 		return s.limited(q.Owner, q.Team) != "" // it does not wait for nodes
 	})
 
-	for _, n := range v.Nodes {
+	for i, n := range v.Nodes {
+		s.at[n.ID] = i
 		if _, draining := v.Draining[n.ID]; draining {
 			continue
 		}
@@ -153,26 +161,35 @@ const (
 
 // claim keeps nodes for a job that waits.
 func (s *scheduler) claim(q Queued, what blocking) {
-	for _, n := range s.usable {
-		if what == everything || what == itsNodes && n.has(q.Spec) {
-			s.claimed[n.ID] = true
-		}
+	nodes, by := s.usable, ""
+	switch what {
+	case nothing:
+		return
+	case itsNodes:
+		nodes, by = s.usableBy(q), needs(q.Spec)
+	}
+	if s.claimedBy[by] {
+		return
+	}
+	s.claimedBy[by] = true
+	for i := range nodes {
+		s.claimed[nodes[i].ID] = true
 	}
 }
 
 // claims reports whether an earlier job waits for a node that has q's model.
 func (s *scheduler) claims(q Queued) bool {
-	return slices.ContainsFunc(s.having(s.usable, q), func(n Node) bool { return s.claimed[n.ID] })
+	return slices.ContainsFunc(s.usableBy(q), func(n Node) bool { return s.claimed[n.ID] })
 }
 
 // obstacle says why a job cannot start now, "" if it can, and what it keeps for itself meanwhile.
 func (s *scheduler) obstacle(q Queued) (why string, blocks blocking) {
 	want, format := q.wanted(), q.Spec.Format
-	usable, free := s.having(s.usable, q), s.having(s.free, q)
+	usable, free := s.usableBy(q), s.freeBy(q.Spec)
 
 	// First what concerns the job or the store alone, then which nodes exist, then which are free.
 	switch {
-	case s.worksOn(q.ID) && q.SinceLoss < s.LostAfter:
+	case q.SinceLoss < s.LostAfter && s.worksOn(q.ID):
 		return fmt.Sprintf("waits for the shards of attempt %d to stop", q.Attempt), itsNodes
 	case q.SinceLoss < q.retryBackoff(s.LostAfter):
 		return fmt.Sprintf("waits a moment, since attempt %d was lost at once", q.Attempt), nothing
@@ -207,7 +224,7 @@ func (s *scheduler) obstacle(q Queued) (why string, blocks blocking) {
 
 // withModel says which shards a job waits for, where there are others.
 func (s *scheduler) withModel(q Queued) string {
-	if len(s.having(s.usable, q)) == len(s.usable) {
+	if len(s.usableBy(q)) == len(s.usable) {
 		return ""
 	}
 	return fmt.Sprintf(" with model %q%s", q.Spec.Model, itsNeeds(q))
@@ -245,11 +262,11 @@ func (s *scheduler) preempt(q Queued) {
 	slices.Reverse(lower)
 	slices.SortStableFunc(lower, func(a, b Running) int { return a.Spec.Priority - b.Spec.Priority })
 
-	have := s.having(s.free, q)
+	have := slices.Clone(s.freeBy(q.Spec))
 	var victims []Running
 	for _, r := range lower {
 		before := len(have)
-		for _, n := range s.having(s.usable, q) {
+		for _, n := range s.usableBy(q) {
 			if slices.Contains(r.Plan.Nodes, n.ID) {
 				have = append(have, n)
 			}
@@ -295,8 +312,11 @@ func (s *scheduler) running(r Running) Decision {
 		return Decision{Action: Yield, Cause: Rebalanced, Why: why}
 	}
 
+	if s.growing || !s.mayGrow(r) {
+		return Decision{Action: Keep}
+	}
 	free := s.upTo(spare, r.Record, s.open(r.Spec))
-	if s.growing || len(free) == 0 {
+	if len(free) == 0 {
 		return Decision{Action: Keep} // others have a claim to the free nodes
 	}
 	note, pays := s.grow(r, free)

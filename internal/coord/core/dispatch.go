@@ -96,9 +96,25 @@ func (l *leader) sendStop(id job.NodeID, order wire.Stop) {
 	})
 }
 
-// publishRoutes tells all nodes which data-plane servers there are.
+// routesRate bounds what is sent of routes in a second, in bytes, where many nodes come or go at
+// once: each change is a list of all for each of them.
+const routesRate = 64 << 20
+
+// publishRoutes tells all nodes which data-plane servers there are, if that has changed. A node
+// that registers hears of the others at once, and needs no more to reach them.
 func (l *leader) publishRoutes() {
-	if err := l.c.world.PublishRoutes(wire.Routes{Routes: l.routes("")}); err != nil {
+	now := l.c.cfg.Clock()
+	if !l.routesChanged || now.Before(l.routesNext) {
+		return
+	}
+	routes, bytes := l.routes(""), 0
+	for _, r := range routes {
+		bytes += len(r)
+	}
+	bytes *= len(l.nodes)
+	l.routesChanged = false
+	l.routesNext = now.Add(time.Duration(float64(bytes) / routesRate * float64(time.Second)))
+	if err := l.c.world.PublishRoutes(wire.Routes{Routes: routes}); err != nil {
 		l.c.log.Warn("cannot publish routes", "error", err)
 	}
 }

@@ -32,7 +32,6 @@ func (l *leader) onRegister(from string, r wire.Registration, reply func(wire.We
 		LostAfter: t.LostAfter, Routes: l.routes(r.Node), Refused: refused}
 
 	stale := r.Work != (wire.Work{}) && !l.noteWork(r.Node, r.Work)
-	l.publishRoutes()
 	l.c.wake()
 
 	if !stale {
@@ -106,7 +105,7 @@ func (l *leader) admit(from string, r wire.Registration, models, refused []strin
 	}
 
 	delete(l.gone, r.Node)
-	l.nodes[r.Node] = n
+	l.putNode(n)
 	return nil
 }
 
@@ -218,7 +217,6 @@ func (l *leader) onGoodbye(g wire.Goodbye) wire.Ack {
 	known := l.nodes[g.Node] != nil
 	l.removeNode(g.Node, "was shut down")
 	if known {
-		l.publishRoutes()
 		l.c.wake()
 	}
 	return wire.Ack{OK: true}

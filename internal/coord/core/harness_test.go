@@ -54,6 +54,7 @@ type fakeWorld struct {
 	// applied, if it is set, is called with each entry that was applied.
 	applied func(entry []byte)
 	orders  []order
+	routes  []wire.Routes // that were published
 	stored  []string
 	// looks are answers of the object store that a test has still to let through.
 	looks []func()
@@ -102,7 +103,10 @@ func (w *fakeWorld) Send(n job.NodeID, o any, _ time.Duration, done func(error))
 }
 
 // PublishRoutes implements World.
-func (w *fakeWorld) PublishRoutes(wire.Routes) error { return nil }
+func (w *fakeWorld) PublishRoutes(r wire.Routes) error {
+	w.routes = append(w.routes, r)
+	return nil
+}
 
 // Deaf implements World.
 func (w *fakeWorld) Deaf() bool { return false }

@@ -25,7 +25,13 @@ type leader struct {
 	ticked time.Time
 
 	nodes map[job.NodeID]*node
-	gone  map[job.NodeID]departure // nodes that left the table, in this term
+	// sorted are the nodes by name, then id: replaced, never written to. routesChanged is set until
+	// all nodes were told of a change among them, which is not before routesNext.
+	sorted        []*node
+	routesChanged bool
+	routesNext    time.Time
+
+	gone map[job.NodeID]departure // nodes that left the table, in this term
 	// absent is since when no node has had a model, of those that none has.
 	absent map[string]time.Time
 	// probed is when a node was last asked to measure a link.
@@ -118,9 +124,8 @@ func (l *leader) tick(heard time.Time) {
 	}
 	l.ticked = heard
 
-	if l.dropSilent(heard) {
-		l.publishRoutes()
-	}
+	l.dropSilent(heard)
+	l.publishRoutes()
 	for _, r := range l.c.machine.Records(running) {
 		if b := l.trouble(r, heard); b.Reason != "" {
 			l.lose(r, b)

@@ -96,7 +96,7 @@ func (l *leader) removeNode(id job.NodeID, why string) {
 	if n == nil {
 		return
 	}
-	delete(l.nodes, id)
+	l.dropNode(n)
 	if len(l.gone) >= departuresKept {
 		l.forgetOldestDeparture()
 	}
@@ -121,28 +121,42 @@ func (l *leader) forgetOldestDeparture() {
 	delete(l.gone, oldest)
 }
 
-// dropSilent removes nodes that had not been heard for too long, and tells whether there were any.
-func (l *leader) dropSilent(heard time.Time) (dropped bool) {
+// dropSilent removes nodes that had not been heard for too long.
+func (l *leader) dropSilent(heard time.Time) {
 	for _, n := range l.sortedNodes() {
 		if silent := heard.Sub(n.seen); silent > l.c.cfg.Timing.LostAfter {
 			l.removeNode(n.reg.Node,
 				fmt.Sprintf("%s: silent for %v", wasLost, silent.Round(100*time.Millisecond)))
-			dropped = true
 		}
 	}
-	return dropped
 }
 
-// sortedNodes returns the nodes by name, then id.
-func (l *leader) sortedNodes() []*node {
-	all := make([]*node, 0, len(l.nodes))
-	for _, n := range l.nodes {
-		all = append(all, n)
+// sortedNodes returns the nodes by name, then id. The caller must not change the list, which stays
+// as it is while nodes come and go.
+func (l *leader) sortedNodes() []*node { return l.sorted }
+
+// byName orders nodes.
+func byName(a, b *node) int {
+	return cmp.Or(cmp.Compare(a.reg.Name, b.reg.Name), cmp.Compare(a.reg.Node, b.reg.Node))
+}
+
+// putNode puts a node into the table, in the place of an earlier registration of its id.
+func (l *leader) putNode(n *node) {
+	if old := l.nodes[n.reg.Node]; old != nil {
+		l.dropNode(old)
 	}
-	slices.SortFunc(all, func(a, b *node) int {
-		return cmp.Or(cmp.Compare(a.reg.Name, b.reg.Name), cmp.Compare(a.reg.Node, b.reg.Node))
-	})
-	return all
+	l.nodes[n.reg.Node] = n
+	at, _ := slices.BinarySearchFunc(l.sorted, n, byName)
+	l.sorted = slices.Insert(slices.Clone(l.sorted), at, n)
+	l.routesChanged = true
+}
+
+// dropNode takes a node out of the table, where it is.
+func (l *leader) dropNode(n *node) {
+	delete(l.nodes, n.reg.Node)
+	at, _ := slices.BinarySearchFunc(l.sorted, n, byName)
+	l.sorted = slices.Delete(slices.Clone(l.sorted), at, at+1)
+	l.routesChanged = true
 }
 
 // nodeName returns a node's name, its id if it is unknown.
