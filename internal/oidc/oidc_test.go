@@ -175,14 +175,23 @@ func TestTheProviderMayBeAway(t *testing.T) {
 		t.Errorf("its keys are known: %v", err)
 	}
 
+	// For a moment after it has fetched keys, the library hands the same answer to who asks next.
+	settles := func(what string, right func(error) bool) {
+		err := verify(i.token(nil))
+		for end := time.Now().Add(time.Minute); !right(err) && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+			err = verify(i.token(nil))
+		}
+		if !right(err) {
+			t.Errorf("a new key%s: %v", what, err)
+		}
+	}
 	i.rotate("k2")
-	if err := verify(i.token(nil)); !errors.Is(err, access.ErrUnavailable) {
-		t.Errorf("a new key, while it is away: %v", err)
-	}
+	settles(", while it is away", func(err error) bool {
+		return errors.Is(err, access.ErrUnavailable)
+	})
 	away(false)
-	if err := verify(i.token(nil)); err != nil {
-		t.Errorf("a new key: %v", err)
-	}
+	settles("", func(err error) bool { return err == nil })
 	before := i.asked
 	for range 20 {
 		if err := verify(good); err == nil || errors.Is(err, access.ErrUnavailable) {
