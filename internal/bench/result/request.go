@@ -15,9 +15,6 @@ const (
 	StageEncode  = "encode"
 )
 
-// stages are in the order in which a clip passes them.
-var stages = []string{StageText, StageDenoise, StageDecode, StageEncode}
-
 // Request is what became of one request. Times named planned and sent are seconds since
 // Result.Started; others are durations.
 type Request struct {
