@@ -80,19 +80,8 @@ func (s *server) generate(w http.ResponseWriter, r *http.Request) error {
 				"POST /v1/videos/sync also waits for it"}
 	}
 
-	// It takes a place among the bodies while it is read, besides the one that it has all along.
-	leave, err := placeIn(s.bodies)
-	if err != nil {
-		return err
-	}
 	g := newGeneration()
-	rec, err := s.submitGeneration(g, w, r)
-	leave()
-	if err != nil {
-		return err
-	}
-
-	v, err := s.await(w, r, rec.ID)
+	v, err := s.made(w, r, func() (job.Record, error) { return s.submitGeneration(g, w, r) })
 	if err != nil {
 		return err
 	}

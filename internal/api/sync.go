@@ -16,17 +16,7 @@ import (
 // on. The route is vLLM-Omni's. A clip that fails is a 500 with the code and the message of its
 // error, which SDKs must not repeat: it would fail again.
 func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
-	leave, err := placeIn(s.bodies) // while it is read
-	if err != nil {
-		return err
-	}
-	rec, err := s.submit(w, r, "")
-	leave()
-	if err != nil {
-		return err
-	}
-
-	v, err := s.await(w, r, rec.ID)
+	v, err := s.made(w, r, func() (job.Record, error) { return s.submit(w, r, "") })
 	if err != nil {
 		return err
 	}
@@ -34,11 +24,21 @@ func (s *server) createSync(w http.ResponseWriter, r *http.Request) error {
 	return s.sendFile(w, r, v, f)
 }
 
-// await waits until a job that the request has queued is completed, without a place among the
-// bodies. An error is the answer.
-func (s *server) await(w http.ResponseWriter, r *http.Request, id job.ID) (none coord.View,
-	err error) {
-	views, err := s.service.Watch(r.Context(), id)
+// made queues the job of a request, and waits until it is completed. It has a place among the
+// bodies while it is read, and none while it waits. An error is the answer.
+func (s *server) made(w http.ResponseWriter, r *http.Request,
+	submit func() (job.Record, error)) (none coord.View, err error) {
+	leave, err := placeIn(s.bodies)
+	if err != nil {
+		return none, err
+	}
+	rec, err := submit()
+	leave()
+	if err != nil {
+		return none, err
+	}
+
+	views, err := s.service.Watch(r.Context(), rec.ID)
 	if err != nil {
 		return none, err
 	}
@@ -59,13 +59,14 @@ func (s *server) await(w http.ResponseWriter, r *http.Request, id job.ID) (none 
 	// The stream of changes ended before the job did: the leadership is lost, the server stops, or the
 	// client is gone.
 	if !left(r) {
-		return none, overloaded("the coordinator does not lead any more; GET /v1/videos/" + string(id))
+		return none, overloaded("the coordinator does not lead any more; GET /v1/videos/" +
+			string(rec.ID))
 	}
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), cancelTime)
 	defer cancel()
-	if _, err := s.service.Cancel(ctx, id); err != nil && !errors.Is(err, job.ErrTransition) {
-		s.log.Warn("cannot cancel the job of a client that left", "job", id, "error", err)
+	if _, err := s.service.Cancel(ctx, rec.ID); err != nil && !errors.Is(err, job.ErrTransition) {
+		s.log.Warn("cannot cancel the job of a client that left", "job", rec.ID, "error", err)
 	}
 	return none, r.Context().Err()
 }

@@ -11,12 +11,7 @@ import (
 // create takes a clip and answers at once, before it is begun: what the client is told first is
 // always that it is queued.
 func (s *Server) create(w http.ResponseWriter, r *http.Request) {
-	fields, ok := s.read(w, r)
-	if !ok {
-		return
-	}
-
-	j := s.admit(w, fields)
+	j, _ := s.take(w, r)
 	if j == nil {
 		return
 	}
@@ -138,12 +133,7 @@ func (s *Server) content(w http.ResponseWriter, r *http.Request) {
 
 // generate takes a clip and answers when it is done.
 func (s *Server) generate(w http.ResponseWriter, r *http.Request) {
-	fields, ok := s.read(w, r)
-	if !ok {
-		return
-	}
-
-	j := s.admit(w, fields)
+	j, fields := s.take(w, r)
 	if j == nil {
 		return
 	}

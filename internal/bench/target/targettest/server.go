@@ -201,6 +201,15 @@ func answer(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // a client may have left
 }
 
+// take reads a request for a clip and admits it, or answers it and returns nil.
+func (s *Server) take(w http.ResponseWriter, r *http.Request) (*job, map[string]any) {
+	fields, ok := s.read(w, r)
+	if !ok {
+		return nil, nil
+	}
+	return s.admit(w, fields), fields
+}
+
 // admit takes a request for a clip, or answers it and returns nil.
 func (s *Server) admit(w http.ResponseWriter, fields map[string]any) *job {
 	s.mu.Lock()
