@@ -157,9 +157,12 @@ type bounds struct {
 
 func (c *chooser) newBounds() *bounds {
 	b := &bounds{w: c.w, windows: c.w.Count(), hosts: len(c.g.hosts), sums: []float64{0}}
+	faster := 1. // attention than products, at the most; it counts as so much less work
 	for _, s := range c.g.sites {
 		b.speeds = append(b.speeds, s.Speed)
+		faster = max(faster, s.Attention/s.Speed)
 	}
+	b.w.Attention /= faster
 	slices.SortFunc(b.speeds, func(x, y float64) int { return cmp.Compare(y, x) })
 	for i, s := range b.speeds {
 		b.sums = append(b.sums, b.sums[i]+s)

@@ -115,14 +115,19 @@ func (c *chooser) pool(k poolKey) *pool {
 // prepare sorts the sites by what pools look at.
 func (c *chooser) prepare() {
 	c.made = map[poolKey]*pool{}
-	kinds := map[[3]float64]int{}
+	type kind struct {
+		process                          int
+		speed, attention, measured, pass float64
+		delays                           Delays
+	}
+	kinds := map[kind]int{}
 	for i, s := range c.g.sites {
-		key := [3]float64{float64(c.g.process[i]), s.Speed, s.Measured}
+		key := kind{c.g.process[i], s.Speed, s.Attention, s.Measured, s.Pass, s.Delays}
 		if _, seen := kinds[key]; !seen {
 			kinds[key] = len(kinds)
 		}
 		c.kind = append(c.kind, kinds[key])
-		c.levels = append(c.levels, level(s.Speed))
+		c.levels = append(c.levels, level(s.pace(c.w)))
 		c.bySpeed, c.byMemory = append(c.bySpeed, i), append(c.byMemory, i)
 	}
 

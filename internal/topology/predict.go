@@ -13,6 +13,12 @@ type Work struct {
 	// by token, and those of attention. Projection is the part of Linear that is one of queries, keys
 	// or values.
 	Linear, Attention, Projection float64
+	// Waits says that nothing is computed while activations travel, as most programs have it but this
+	// one.
+	Waits bool
+	// Ring says that ranks share attention by tokens and pass keys and values around, each to the
+	// next, while they attend to those that they have (ring attention), in place of Ulysses.
+	Ring bool
 	// Memory returns what a node needs for its part of a mesh, in bytes; nil: not known.
 	Memory func(partition.Mesh) int64
 }
@@ -76,9 +82,11 @@ type task struct {
 	pass   partition.Pass
 	runs   []int // windows of each group, shared evenly
 	even   []partition.Pair
-	work   []float64 // of a pass, by the number in the group
-	tokens int64     // of a pass
+	tokens int64 // of a pass
 	heads  int64
+
+	// Of a pass, by the number in the group: what is not attention, and what is.
+	linear, attention []float64
 }
 
 func newTask(w Work, m partition.Mesh) *task {
@@ -88,8 +96,12 @@ func newTask(w Work, m partition.Mesh) *task {
 		t.heads += int64(t.pass.Heads[u])
 	}
 	for u := range m.Ulysses {
-		t.work = append(t.work, w.Linear*float64(t.pass.Tokens[u])/float64(t.tokens)+
-			w.Attention*float64(t.pass.Heads[u])/float64(t.heads))
+		t.linear = append(t.linear, w.Linear*float64(t.pass.Tokens[u])/float64(t.tokens))
+		part := float64(t.pass.Heads[u]) / float64(t.heads)
+		if w.Ring {
+			part = float64(t.pass.Tokens[u]) / float64(t.tokens)
+		}
+		t.attention = append(t.attention, w.Attention*part)
 	}
 	return t
 }
@@ -188,7 +200,8 @@ func (t *task) measured(g *ground, at []int) (out []float64) {
 // within a host takes. It adds to flows what leaves hosts.
 func (t *task) group(g *ground, at []int, passes float64, flows []flow) (s Step) {
 	for u, n := range at {
-		s.Compute = max(s.Compute, passes*t.work[u]/g.sites[n].Speed)
+		site := g.sites[n]
+		s.Compute = max(s.Compute, passes*(site.compute(t.linear[u], t.attention[u])+site.Pass))
 	}
 	if len(at) == 1 {
 		return s
@@ -196,6 +209,16 @@ func (t *task) group(g *ground, at []int, passes float64, flows []flow) (s Step)
 
 	together := g.together(at)
 	for u, from := range at {
+		if t.w.Ring {
+			next := (u + 1) % len(at)
+			bytes := passes * float64(2*(t.tokens-int64(t.pass.Tokens[next]))*t.heads*t.pass.Unit)
+			if c := g.between(from, at[next]); c > Host {
+				add(flows, g.host[from], g.host[at[next]], c, bytes)
+			} else {
+				s.local(g, from, c, bytes)
+			}
+			continue
+		}
 		if together {
 			here, heads := int64(t.pass.Tokens[u]), int64(t.pass.Heads[u])
 			bytes := (3*here*(t.heads-heads) + heads*(t.tokens-here)) * t.pass.Unit
@@ -237,14 +260,39 @@ func (s *Step) local(g *ground, from int, c Class, bytes float64) {
 
 // hide takes off what travels while the slowest rank of a group computes, and adds up.
 func (t *task) hide(g *ground, at []int, passes float64, s *Step) {
-	slowest := g.sites[at[0]].Speed
+	var products, attention float64
 	for _, n := range at {
-		slowest = min(slowest, g.sites[n].Speed)
+		products = max(products, g.sites[n].compute(t.w.Projection, 0))
+		attention = max(attention, g.sites[n].compute(0, t.w.Attention))
 	}
-	each := passes / float64(len(at)) / slowest
-	all := s.Exposed
-	s.Exposed -= min(all/2, 2*t.w.Projection*each) + min(all/8, t.w.Attention/2*each)
+
+	each, all := passes/float64(len(at)), s.Exposed
+	waits := rounds
+	switch {
+	case t.w.Ring:
+		s.Exposed, waits = max(0, all-attention*each), len(at)-1
+	case !t.w.Waits:
+		s.Exposed -= min(all/2, 2*products*each) + min(all/8, attention/2*each)
+	}
+	if len(at) > 1 {
+		s.Exposed += passes * float64(waits*t.w.Layers) * g.delay(at)
+	}
 	s.Time = s.Compute + s.Exposed
+}
+
+// rounds is how often in a layer ranks wait for each other's messages: for queries, which come
+// last, and for the second half of attention's output.
+const rounds = 2
+
+// delay returns the longest of any two sites.
+func (g *ground) delay(at []int) (longest float64) {
+	for i, a := range at {
+		for _, b := range at[:i] {
+			c := g.between(a, b)
+			longest = max(longest, g.sites[a].Delays.Of(c), g.sites[b].Delays.Of(c))
+		}
+	}
+	return longest
 }
 
 // exchange returns how long velocities take on the link that is busiest with them.
@@ -252,9 +300,12 @@ func (t *task) exchange(g *ground, at []int, shares []float64) (longest float64)
 	flows := make([]flow, len(g.hosts))
 	near := make([][2]float64, len(at))
 
+	delay := 0.
 	for _, p := range t.velocities(shares) {
 		from, to := at[p.From], at[p.To]
-		switch c := g.between(from, to); c {
+		c := g.between(from, to)
+		delay = max(delay, g.sites[from].Delays.Of(c))
+		switch c {
 		case Process, Host:
 			near[p.From][c] += float64(p.Bytes)
 		case Net, Far:
@@ -269,5 +320,5 @@ func (t *task) exchange(g *ground, at []int, shares []float64) (longest float64)
 		took, _ := f.seconds(g.hosts[h])
 		longest = max(longest, took)
 	}
-	return longest
+	return longest + delay
 }

@@ -38,6 +38,13 @@ var RateNames = []string{"process", "host", "network", "racks"}
 // carries.
 var Defaults = Rates{Process: 10e9, Host: 1.5e9, Net: 1e9, Far: 0.5e9}
 
+// Delays are the seconds from when a node sends a message until it arrives, however small it is, by
+// what it passes; 0: none.
+type Delays struct{ Process, Host, Net, Far float64 }
+
+// Of returns the delay of a class.
+func (d Delays) Of(c Class) float64 { return [...]float64{d.Process, d.Host, d.Net, d.Far}[c] }
+
 // RateMost bounds a rate, so that no product overflows.
 const RateMost = 1e15
 
@@ -72,15 +79,35 @@ type Site struct {
 	// Process and Host are equal for nodes that share one; empty: a process or a host of its own.
 	// Rack is a label, the same for all nodes of a host; empty is a rack, too.
 	Process, Host, Rack string
-	// Speed is in multiplications and additions per second.
-	Speed float64
+	// Speed is in multiplications and additions per second; Attention is that of attention, where it
+	// is another one, else 0.
+	Speed, Attention float64
+	// Pass is what each pass takes beside what it computes, in seconds.
+	Pass float64
 	// Measured is the speed as passes of clips have shown it; 0: none yet.
 	Measured float64
 	// Memory is how many bytes a clip may take; 0: not known.
 	Memory int64
 	Rates  Rates
+	Delays Delays
 	// Cost orders sites that are alike otherwise: lower ones are taken first.
 	Cost int
+}
+
+// compute returns how many seconds so much work takes that is not attention, and that is.
+func (s Site) compute(linear, attention float64) float64 {
+	if s.Attention == 0 {
+		return (linear + attention) / s.Speed
+	}
+	return linear/s.Speed + attention/s.Attention
+}
+
+// pace is the speed of a whole pass, by which sites are compared.
+func (s Site) pace(w Work) float64 {
+	if s.Attention == 0 || w.Linear+w.Attention == 0 {
+		return s.Speed
+	}
+	return (w.Linear + w.Attention) / s.compute(w.Linear, w.Attention)
 }
 
 // Between says what lies between two sites.
