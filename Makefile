@@ -8,7 +8,7 @@ PYTHON  ?= python3
 export CGO_ENABLED = 0
 
 .PHONY: help build demo test test-fast test-all vet test-nodemo test-generic test-race test-clients test-long cuda cuda-test gpu-test gpu-kit gpu-bench sim chaos kept fuzz lint \
-  bench-cpu bench-net picture long-pictures costs golden notices clean
+  bench-cpu bench-net picture long-pictures costs published golden notices clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,8 +49,9 @@ test-generic: ## the CPU engine and the models without assembly
 	LONGTAKE_CPU=generic $(GO) test -run Reference ./internal/model/vae
 
 # Packages in which nothing runs at the same time as anything else.
-SEQUENTIAL := $(addprefix %/internal/,access bench/prompts bench/result config disk freeport golden job keyfile model/tokenizer model/tokenizer/ftfy \
-  model/umt5 model/vae partition plan price pricefile rollout sched sparse tensor tensor/safetensors terminal tidy topology userfile wire)
+SEQUENTIAL := $(addprefix %/internal/,access bench/prompts bench/result config disk freeport golden job keyfile model/tokenizer \
+  model/tokenizer/ftfy model/umt5 model/vae partition perf plan price pricefile rollout sched sparse tensor tensor/safetensors terminal tidy \
+  topology userfile wire)
 
 test-race: ## packages with goroutines under the race detector (needs a C compiler)
 	@command -v $${CC:-cc} >/dev/null || { echo "test-race: skipped, no C compiler"; exit 0; }; \
@@ -122,6 +123,9 @@ long-pictures: build ## make the contact sheets of docs/long-video.md again: a m
 
 costs: ## fill the tables of docs/long-video.md that say what minutes cost
 	LONGTAKE_COSTS=1 $(GO) test ./internal/partition -count=1 -run TestCostsOfLongClips
+
+published: ## fill the tables of docs/planning.md that compare predictions with published figures
+	LONGTAKE_PUBLISHED=1 $(GO) test ./internal/perf -count=1 -run TestPageHasTheFigures
 
 golden: ## make the golden tensors again (Python; see tools/README.md)
 	cd tools && python3 goldens.py ../testdata/golden --model ../models/demo

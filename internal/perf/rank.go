@@ -1,0 +1,141 @@
+package perf
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/longtake/longtake/internal/topology"
+)
+
+// Tiles of products and of attention are of so many tokens; of products, of so many columns, too.
+const (
+	tileTokens  = 128
+	tileColumns = 256
+)
+
+// site returns a node as topology sees it, for the u-th rank of a group, and what a pass takes
+// there.
+func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
+	d := n.Device
+	t := c.dtype(d)
+	peak := d.Peak[t]
+	if peak == 0 {
+		return topology.Site{}, rank{}, fmt.Errorf("dtype is %q; allowed on %s: %s", t, d.Name,
+			strings.Join(slices.Sorted(maps.Keys(d.Peak)), ", "))
+	}
+
+	// The rank's part of a pass.
+	tokens, heads := float64(c.pass.Tokens[u]), float64(c.pass.Heads[u])
+	all, width := float64(c.w.WindowTokens()), float64(c.m.Heads*c.m.HeadDim)
+	linear := c.w.Linear * tokens / all
+	attention := c.w.Attention * heads / float64(c.m.Heads)
+	if c.how.Ring {
+		heads, attention = float64(c.m.Heads), c.w.Attention*tokens/all
+	}
+
+	e := c.how.efficiency(d, t)
+	r := rank{
+		linear: linear / (peak * e.Linear) * waves(d.Units, tokens/tileTokens*width/tileColumns),
+		attention: attention / (c.attentionPeak(d) * e.Attention) *
+			waves(d.Units, c.queries(tokens, all)/tileTokens*heads),
+		memory: c.how.Traffic * tokens * width * float64(c.m.Layers) / (d.Bandwidth * e.Memory),
+	}
+	product, times := c.decoder(d)
+	r.decoder = c.m.DecodeWork(c.s)*times/(d.Peak[product]*e.Convolution) +
+		c.how.Decoded*float64(c.s.Width*c.s.Height*c.s.Frames)/(d.Bandwidth*e.Memory)
+	r.waiting = c.waiting(d, r)
+	r.text = c.textWork() / (peak * e.Linear)
+
+	// What is proportional to tokens is one speed, attention the other one.
+	s := topology.Site{Name: d.Name, Process: n.Host, Host: n.Host, Rack: n.Rack, Memory: d.Memory,
+		Speed: linear / (r.linear + r.memory), Attention: attention / r.attention, Pass: r.waiting,
+		Rates: topology.Rates{Process: c.inside(d), Host: c.inside(d), Net: c.pool.Network.Bytes,
+			Far: c.pool.Racks.Bytes},
+		Delays: topology.Delays{Process: c.delay(), Host: c.delay(), Net: c.pool.Network.Latency,
+			Far: cmp.Or(c.pool.Racks.Latency, c.pool.Network.Latency)}}
+	return s, r, nil
+}
+
+// queries is how many tokens attend on a rank.
+func (c *clip) queries(own, all float64) float64 {
+	if c.how.Ring {
+		return own
+	}
+	return all
+}
+
+// attentionPeak is that of bf16, or of fp32 for a clip in that: products of fewer bits are not
+// taken for attention.
+func (c *clip) attentionPeak(d Device) float64 {
+	t := c.dtype(d)
+	if t == "fp8" || t == "fp4" {
+		t = "bf16"
+	}
+	return d.Peak[t]
+}
+
+// decoder returns the type of the decoder's products on a device, and how many make one: those of a
+// CPU are of fp32, and so is what a device has no peak in.
+func (c *clip) decoder(d Device) (dtype string, products float64) {
+	if d.Peak[c.how.Decoder] == 0 || d.Arch == cpuArch {
+		return "fp32", 1
+	}
+	return c.how.Decoder, c.how.Products
+}
+
+// cpuArch is the architecture of CPUs, which have no tensor cores.
+const cpuArch = "cpu"
+
+// textWork is what UMT5-XXL takes for two prompts of 512 tokens. Models as narrow as the demo have
+// an encoder that is as small, and not counted.
+func (c *clip) textWork() float64 {
+	const parameters, tokens, width = 4.7e9, 2 * 512, 1024
+	if c.m.Heads*c.m.HeadDim < width {
+		return 0
+	}
+	return 2 * parameters * tokens
+}
+
+// inside is the rate between devices of a host.
+func (c *clip) inside(d Device) float64 {
+	return cmp.Or(c.pool.Inside.Bytes, d.Link*c.how.Links[d.Bus])
+}
+
+func (c *clip) delay() float64 { return cmp.Or(c.pool.Inside.Latency, c.how.Delay) }
+
+// weightBytes is what a weight takes that is gathered, in bfloat16.
+const weightBytes = 2
+
+// waiting returns what of a pass a rank neither computes nor sends activations: weights that are
+// not there yet, and kernels that the host has not issued.
+func (c *clip) waiting(d Device, r rank) (wait float64) {
+	layers := float64(c.m.Layers)
+	if c.how.Gathers && len(c.pool.Nodes) > 1 {
+		n := float64(len(c.pool.Nodes))
+		weights := c.w.Linear / (2 * float64(c.w.WindowTokens()))
+		gather := weights * weightBytes * (n - 1) / n / c.inside(d)
+		wait = gather/layers + max(0, gather-r.computing()) // the first layer's has nothing to hide it
+	}
+	return max(wait, layers*c.how.Launch-r.computing())
+}
+
+// decode returns how long frames take, on one device or shared by all.
+func (c *clip) decode() (longest float64) {
+	if !c.how.Shares {
+		return c.rates[0].decoder
+	}
+	part := 1.
+	if n := float64(len(c.pool.Nodes)); n > 1 {
+		// Rows at the ends of a rank's part are decoded twice, as plan.MemoryOf has it.
+		rows := float64(c.s.Height / c.m.SpatialScale)
+		n = min(n, rows)
+		part = min(1, 1/n+min(n-1, 2)*c.m.Cost.Memory.DecodeRows/rows)
+	}
+	for _, r := range c.rates {
+		longest = max(longest, part*r.decoder)
+	}
+	return longest
+}
