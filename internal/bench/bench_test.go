@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/perf"
 )
 
 // TestMain plays the peer when a test starts this program again: an item takes four
@@ -108,5 +110,33 @@ func TestItemsRun(t *testing.T) {
 	}
 	if len(rows) != 4 || !(rows[3].Seconds > 0 && rows[3].GFLOPS > 0) || rows[3].Ratio != 0 {
 		t.Errorf("%+v", rows)
+	}
+}
+
+// TestDeviceFiles writes what was measured of a device, and reads it.
+func TestDeviceFiles(t *testing.T) {
+	kind, err := perf.Find("H100")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "h100.yaml")
+	rows := []Row{{Name: "gemm 8x8x8 bias", DType: "bf16", GFLOPS: 700e3},
+		{Name: "attention 8x1x64", DType: "bf16", GFLOPS: 500e3},
+		{Name: "conv 96to96", DType: "fp32", GFLOPS: 200e3}}
+	if err := DeviceFile(path, kind, "a test", rows); err != nil {
+		t.Fatal(err)
+	}
+
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	d, err := perf.Read(file)
+	if err != nil || d.Name != "H100" || d.Efficiency["bf16"].From != "a test" {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if err := DeviceFile(path, kind, "a test", rows[:2]); err == nil {
+		t.Error("a device without convolutions")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/longtake/longtake/internal/bench"
 	"github.com/longtake/longtake/internal/cuda"
 	"github.com/longtake/longtake/internal/daemon"
+	"github.com/longtake/longtake/internal/perf"
 	"github.com/longtake/longtake/internal/terminal"
 )
 
@@ -22,6 +23,9 @@ attention, the VAE's convolutions, decoding and encoding of a clip, the text enc
 Wan's transformers, a pass and a guided step of the 1.3B one, uploading of weights, and copies. Rows
 of 1 GB or more note the most memory that was in use. "make gpu-bench" builds what this needs and
 runs it.
+
+--device-file writes what was measured as a file that describes this kind of GPU, from which it is
+predicted what clips take on others of its kind.
 
 With --torch, PyTorch times the same for comparison. --only times those items alone whose names
 a regular expression matches; --names lists them, those of --only alone if both are given:
@@ -34,6 +38,8 @@ type gpuBench struct {
 	// sizes is "full" or "tiny"; torch is the command of a peer, and page a file of documentation
 	// whose tables are replaced, "" for none.
 	sizes, torch, page string
+	// deviceFile is a file to write that describes the GPU, "" for none.
+	deviceFile string
 	// ordinal is the GPU's number as CUDA counts them, rounds how often each item takes its turn.
 	ordinal, rounds int
 	// only is a regular expression of the names of items, "" for all; matches follows from it.
@@ -54,6 +60,7 @@ func benchGPUCommand() *cobra.Command {
 	f.StringVar(&b.sizes, "sizes", "full", "full, or tiny: one small item of each kind")
 	f.StringVar(&b.torch, "torch", "", "command that times the same in PyTorch")
 	f.StringVar(&b.page, "page", "", "page to write the tables to, between the lines for them")
+	f.StringVar(&b.deviceFile, "device-file", "", "file to write that describes this GPU")
 	f.IntVar(&b.ordinal, "gpu", 0, "number of the GPU")
 	f.IntVar(&b.rounds, "rounds", 3, "turns of each item; the least time counts")
 	f.StringVar(&b.only, "only", "", "regular expression of the items to time (default: all)")
@@ -85,16 +92,27 @@ func (b *gpuBench) check() (err error) {
 	switch {
 	case b.sizes != "full" && b.sizes != "tiny":
 		return daemon.Usagef("--sizes is %q; allowed: full, tiny", b.sizes)
-	case b.sizes == "tiny" && b.page != "":
-		return daemon.Usagef("--page: times of tiny sizes are not for a page")
-	case b.page != "" && b.only != "":
-		return daemon.Usagef("--page: a page has all items, and --only times some")
+	case b.sizes == "tiny" && b.kept() != "":
+		return daemon.Usagef("%s: times of tiny sizes are not for a file", b.kept())
+	case b.kept() != "" && b.only != "":
+		return daemon.Usagef("%s: the file is of all items, and --only times some", b.kept())
 	case none:
 		return daemon.Usagef("--only is %q, which no item's name matches; --names lists them", b.only)
 	case b.rounds < 1 || b.rounds > 1000:
 		return daemon.Usagef("--rounds is %d; allowed: 1 to 1000", b.rounds)
 	}
 	return nil
+}
+
+// kept names the flag by which times become part of a file, "" if there is none.
+func (b *gpuBench) kept() string {
+	switch {
+	case b.page != "":
+		return "--page"
+	case b.deviceFile != "":
+		return "--device-file"
+	}
+	return ""
 }
 
 // run opens the device, prints each row as it is measured, and writes the page if one was asked
@@ -122,8 +140,14 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 		return nil
 	}
 	// An emulator checks results, and its times mean nothing.
-	if b.page != "" && bench.Emulated(gpu.Name()) {
-		return daemon.Usagef("--page: times of the emulated GPU are not for a page")
+	if b.kept() != "" && bench.Emulated(gpu.Name()) {
+		return daemon.Usagef("%s: times of the emulated GPU are not for a file", b.kept())
+	}
+	kind := perf.Device{}
+	if b.deviceFile != "" {
+		if kind, err = perf.Find(strings.TrimPrefix(gpu.Name(), "cuda: ")); err != nil {
+			return fmt.Errorf("cannot describe this GPU: %w", err)
+		}
 	}
 
 	peer := ""
@@ -149,7 +173,14 @@ func (b gpuBench) run(cmd *cobra.Command) (err error) {
 
 	var rows []bench.Row
 	g.Report = b.report(out, gpu.Name(), peer, &rows)
-	if err := g.Run(); err != nil || b.page == "" {
+	if err := g.Run(); err != nil {
+		return err
+	}
+	if b.deviceFile != "" {
+		where := "longtake bench gpu on " + strings.TrimPrefix(gpu.Name(), "cuda: ")
+		err = bench.DeviceFile(b.deviceFile, kind, where, rows)
+	}
+	if err != nil || b.page == "" {
 		return err
 	}
 	// The page is written last and at once, so that a run that fails leaves the old figures.

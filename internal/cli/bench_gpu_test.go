@@ -18,5 +18,13 @@ func TestNamesOfOnly(t *testing.T) {
 	if !strings.HasPrefix(js.out, `{"name":"wan 14B `) {
 		t.Errorf("%+v", js)
 	}
+	for _, kept := range []string{"--page", "--device-file"} {
+		for _, flags := range [][]string{{"--only", "^gemm"}, {"--sizes", "tiny"}} {
+			args := append([]string{"bench", "gpu", kept, "x"}, flags...)
+			if r := longtake(t, args...); r.code != 2 || !strings.Contains(r.err, kept) {
+				t.Errorf("%v: %+v", args, r)
+			}
+		}
+	}
 	clean()
 }
