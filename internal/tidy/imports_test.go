@@ -32,6 +32,7 @@ var levels = []struct {
 	{"internal/partition", 1},
 	{"internal/pki", 1}, // next to job, by whose rule names are made
 	{"internal/price", 0},
+	{"internal/fleet", 1}, // next to topology, whose labels it takes
 	{"internal/pricefile", 2},
 	{"internal/sparse", 1},   // next to partition, whose grids it reads
 	{"internal/topology", 1}, // next to partition, whose meshes it places

@@ -1,0 +1,162 @@
+package fleet
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/longtake/longtake/internal/price"
+	"github.com/longtake/longtake/internal/topology"
+)
+
+// FileMax bounds a pool's file, in bytes.
+const FileMax = 64 << 10
+
+// poolFile is the form of a file.
+type poolFile struct {
+	Name     string      `yaml:"name"`
+	Hosts    []hostsItem `yaml:"hosts"`
+	Inside   string      `yaml:"inside"`
+	Network  string      `yaml:"network"`
+	Racks    string      `yaml:"racks"`
+	Currency string      `yaml:"currency"`
+}
+
+// hostsItem is some hosts that are alike.
+type hostsItem struct {
+	Count   *int      `yaml:"count"`
+	Devices string    `yaml:"devices"`
+	Rack    string    `yaml:"rack"`
+	Price   yaml.Node `yaml:"price-per-hour"`
+}
+
+// Keys of a file, for errors.
+const (
+	poolKeys = "name, hosts, inside, network, racks, currency"
+	hostKeys = "count, devices, rack, price-per-hour"
+)
+
+// ReadFile reads a pool from YAML. It is strict: unknown keys, keys that stand twice and values that
+// are not allowed are errors, with their line where it is known.
+//
+//	network: ib400
+//	currency: EUR
+//	hosts:
+//	  - {count: 2, devices: 8xH100, rack: a, price-per-hour: 24.50}
+//	  - {devices: 4xL40S, rack: b, price-per-hour: 4}
+func ReadFile(text []byte) (Pool, error) {
+	if len(text) > FileMax {
+		return Pool{}, fmt.Errorf("over %d bytes; allowed: up to %d", FileMax, FileMax)
+	}
+
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	var f poolFile
+	if err := dec.Decode(&f); errors.Is(err, io.EOF) {
+		return Pool{}, fmt.Errorf("it is empty; allowed: %s", poolKeys)
+	} else if err != nil {
+		return Pool{}, readable(err)
+	}
+	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return Pool{}, errors.New("more than one document; allowed: one")
+	}
+
+	p := Pool{Name: f.Name, Currency: f.Currency}
+	if len(f.Name) > deviceMax {
+		return Pool{}, fmt.Errorf("name is %.40q; allowed: up to %d bytes", f.Name, deviceMax)
+	}
+	for i, h := range f.Hosts {
+		g, err := h.group(f.Currency)
+		if err != nil {
+			return Pool{}, fmt.Errorf("hosts, item %d: %w", i+1, err)
+		}
+		p.Groups = append(p.Groups, g)
+	}
+	return p, cmp.Or(f.links(&p), f.currency(), p.Check())
+}
+
+// links reads the links.
+func (f poolFile) links(p *Pool) error {
+	for _, l := range []struct {
+		key, text string
+		to        *Link
+		inside    bool
+	}{{"inside", f.Inside, &p.Inside, true}, {"network", f.Network, &p.Network, false},
+		{"racks", f.Racks, &p.Racks, false}} {
+		if l.text == "" {
+			continue
+		}
+		link, inside, err := parseLink(l.text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.key, err)
+		}
+		if rate := strings.Contains(l.text, "/"); inside != l.inside && !(l.inside && rate) {
+			return fmt.Errorf("%s is %.40q; allowed: a rate, or a link of that kind: %s", l.key, l.text,
+				linkAllowed)
+		}
+		*l.to = link
+	}
+	return nil
+}
+
+// currency checks it, where there is one.
+func (f poolFile) currency() error {
+	if f.Currency == "" {
+		return nil
+	}
+	return price.CheckCurrency(f.Currency)
+}
+
+// group reads an item. With a currency each has a price: one that is forgotten would be free.
+func (h hostsItem) group(currency string) (Group, error) {
+	g, ok := parseDevices(h.Devices)
+	if !ok {
+		return g, fmt.Errorf("devices is %.60q; allowed: such as 8xH100, or a device's name or file",
+			h.Devices)
+	}
+	if h.Count != nil {
+		g.Hosts = *h.Count
+	}
+	if err := topology.CheckLabel(h.Rack); err != nil {
+		return g, fmt.Errorf("rack: %w", err)
+	}
+	g.Rack = h.Rack
+
+	switch given := !h.Price.IsZero(); {
+	case given != (currency != ""):
+		return g, errors.New("price-per-hour goes with currency; allowed: one for each item, or for none")
+	case !given:
+		return g, nil
+	}
+	const most = 1_000_000
+	d, err := price.ParseDecimal(h.Price.Value)
+	if h.Price.Kind != yaml.ScalarNode || err != nil || d.Sign() < 0 || d.Cmp(most) > 0 {
+		return g, fmt.Errorf("price-per-hour is %.40q; allowed: 0 to %d as a decimal, such as 24.50",
+			h.Price.Value, most)
+	}
+	g.Price = d
+	return g, nil
+}
+
+// unknown finds what the YAML library says of keys that a struct lacks.
+var unknown = regexp.MustCompile(`field (\S+) not found in type fleet\.(\w+)`)
+
+// readable returns an error of the YAML library in one line and in users' words.
+func readable(err error) error {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	text = unknown.ReplaceAllStringFunc(text, func(found string) string {
+		m := unknown.FindStringSubmatch(found)
+		keys := poolKeys
+		if m[2] == "hostsItem" {
+			keys = hostKeys
+		}
+		return fmt.Sprintf("unknown key %.40q; allowed: %s", m[1], keys)
+	})
+	return fmt.Errorf("%.300s", strings.TrimPrefix(text, "yaml: unmarshal errors: "))
+}
