@@ -49,7 +49,7 @@ test-generic: ## the CPU engine and the models without assembly
 	LONGTAKE_CPU=generic $(GO) test -run Reference ./internal/model/vae
 
 # Packages in which nothing runs at the same time as anything else.
-SEQUENTIAL := $(addprefix %/internal/,access bench/prompts bench/result config disk fleet freeport golden job keyfile model/tokenizer \
+SEQUENTIAL := $(addprefix %/internal/,access advise bench/prompts bench/result config disk fleet freeport golden job keyfile model/tokenizer \
   model/tokenizer/ftfy model/umt5 model/vae partition perf plan price pricefile rollout sched sparse tensor tensor/safetensors terminal tidy \
   topology userfile wire)
 

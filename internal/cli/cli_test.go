@@ -190,7 +190,7 @@ func TestPlan(t *testing.T) {
 	alone(t)
 	r := longtake(t, "plan", "--shards", "4")
 	if r.code != 0 || !strings.Contains(r.out, "cfg=2,ulysses=2") || !strings.Contains(r.out, "chosen") ||
-		!strings.Contains(r.out, "operations") || !strings.Contains(r.out, "seconds on 4 shards") {
+		!strings.Contains(r.out, "operations") || !strings.Contains(r.out, "each as fast as this") {
 		t.Errorf("%+v", r)
 	}
 	if r := longtake(t, "plan", "--shards", "13"); r.code != 2 {

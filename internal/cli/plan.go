@@ -1,93 +1,211 @@
 package cli
 
 import (
-	"cmp"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/longtake/longtake/internal/advise"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/engine"
 	"github.com/longtake/longtake/internal/job"
-	"github.com/longtake/longtake/internal/local"
 	"github.com/longtake/longtake/internal/model/published"
-	"github.com/longtake/longtake/internal/partition"
-	"github.com/longtake/longtake/internal/plan"
+	"github.com/longtake/longtake/internal/perf"
+	"github.com/longtake/longtake/internal/pricefile"
 	"github.com/longtake/longtake/internal/shard"
-	"github.com/longtake/longtake/internal/terminal"
-	"github.com/longtake/longtake/internal/topology"
 )
 
-// planCommand shows the meshes for a clip and what they would cost, without making it. It needs the
-// model's configuration, not its weights, and a coordinator only for the speeds of real shards. The
-// table of meshes and the forecast go to stdout; --json prints the meshes alone. A clip that would
-// be refused, by a limit on time or memory, is planned all the same: the forecast shows by how much
-// it is too large.
+// planCommand shows the meshes for a clip and what they would take, without making it. It needs the
+// model's configuration, not its weights, and no device: a pool is one that people name, the shards
+// of a coordinator, or shards like this machine, and all three go the same way. The answer is on
+// stdout; --json prints the meshes alone. A clip that would be refused, by a limit on time or
+// memory, is planned all the same: the plan shows by how much it is too large.
 func planCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "plan", Short: "Show how a clip would be split, and what it would move",
-		Long: `Show the meshes that a number of shards can have for a clip, with the passes through the
-model that the busiest shard runs in a step, one after the other, and the bytes that all shards
-together send. The planner takes the fewest bytes, unless another mesh is much faster. Where the
-shards of --coordinator are on several hosts, it takes the mesh and the shards by which a step is
-predicted to take the least time, and the plan says which hosts these are. How long the clip takes
-is an estimate: on the shards of --coordinator (or LONGTAKE_URL), or else on shards that
-are as fast as this machine's CPU. Waiting for each other and for other jobs is not in it. The model
-is a folder on this machine, with a coordinator too, or the name of a published one, which need not
-be there; no weights and no pictures are read.
+	cmd := &cobra.Command{Use: "plan", Short: "Predict what a clip takes, here or on devices to buy",
+		Long: `Predict what a clip takes on each mesh of a pool of devices: which is the fastest and why
+the others are not, whether it fits into memory, what limits it and what would help, how
+many clips an hour the pool makes, and what they cost.
 
-  longtake plan --shards 4 --size 96x64 --frames 33
+  longtake plan --model Wan2.2-T2V-A14B --size 1280x720 --pool 8xH100
+  longtake plan --model Wan2.2-T2V-A14B --pool '8xH100,4x(8xH200)+ib400'
+  longtake plan --model Wan2.1-T2V-14B --pool ours.yaml --rate 30/h --objective 5m
   longtake plan --shards 4 --seconds 60
-  longtake plan --shards 8 --model Wan2.2-T2V-A14B --size 1280x720`,
+
+A pool is hosts and what lies between them: 8xH100 is a host of eight, 4x(8xH200)+ib four
+such hosts with InfiniBand, 100xcpu a hundred machines. Links are ib, ib200, ib400, ib800,
+roce, 10g (any rate), 12.5GB/s, several as 8xib400, with a latency as 10g@1ms. A device is
+a name, or the file that describes one, as 8x./mine.yaml. Several pools, with commas, are
+compared. A file of YAML has what you own, with prices; docs/planning.md explains it.
+
+Without --pool the devices are the shards of --coordinator (or LONGTAKE_URL), or else
+shards that are as fast as this machine's CPU. Nothing else runs on them, and models are
+loaded. The model is a folder on this machine or the name of a published one; no weights
+and no pictures are read. --profile predicts what other programs take.`,
 		Args: daemon.NoArgs}
 	f := cmd.Flags()
-	shards := f.Int("shards", 0, fmt.Sprintf("how many shards (default: those of the coordinator, as "+
-		"far as the clip can be split, or else %d)", local.DefaultShards))
-	path := f.String("model", "", "folder of the model, or the name of a published one, such as "+
+	var a planAsk
+	f.IntVar(&a.shards, "shards", 0, "look at meshes of exactly so many (default: of all numbers)")
+	f.StringVar(&a.model, "model", "", "folder of the model, or the name of a published one, such as "+
 		"Wan2.2-T2V-A14B (default: the built-in one)")
-	var r job.Request
-	defineFields(f, &r, func(field job.Field) bool { return field.Plans })
+	f.StringSliceVar(&a.pools, "pool", nil, "devices, such as 8xH100 or '4x(8xH200)+ib', or a YAML "+
+		"file; several are compared")
+
+	// What they cost, who computes, and how much is asked for.
+	f.StringVar(&a.pricing, "pricing", "", "price sheet, by which costs are shown")
+	f.StringVar(&a.profile, "profile", perf.Longtake, "program that makes the clip: "+
+		strings.Join(perf.Profiles(), ", "))
+	f.StringVar(&a.rate, "rate", "",
+		"clips that are asked for, such as 30/h: how many devices they need")
+	f.DurationVar(&a.objective, "objective", 0,
+		"time in which 95 % of them are to be ready, such as 5m")
+	defineFields(f, &a.request, func(field job.Field) bool { return field.Plans })
 
 	js := asJSON(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if f.Changed("shards") && *shards < 1 {
-			return daemon.Usagef("--shards is %d; allowed: from 1", *shards)
+		if f.Changed("shards") && a.shards < 1 {
+			return daemon.Usagef("--shards is %d; allowed: from 1", a.shards)
 		}
 
-		// The model is this machine's also with a coordinator, whose shards may have another one.
-		m, err := describe(*path)
-		if err != nil {
-			return daemon.Usage(err)
-		}
-		printNotices(cmd.ErrOrStderr(), m.Notices)
-
-		// Resolve fills in the model's defaults, on which the number of tokens depends.
-		s, err := m.Resolve(m.Sketch(r), nil)
-		if err != nil {
-			return inFlags(err)
-		}
-		offers, sites, where, err := planOffers(cmd, m, *shards)
+		plans, err := a.plans(cmd)
 		if err != nil {
 			return err
 		}
-		n := *shards
-		if n == 0 {
-			n = splittable(plan.Load(m, s), len(sites))
-			offers = offers[:min(len(offers), n)]
+		if *js {
+			return printPlanLines(cmd.OutOrStdout(), plans)
 		}
-		p := placing{m, s, sites}
-		if err := printPlan(cmd.OutOrStdout(), p, n, *js); err != nil || *js {
-			return err
-		}
-		p.printBest(cmd.OutOrStdout(), n)
-		printForecast(cmd.OutOrStdout(), plan.Predict(m, s, offers), where)
-		return nil
+		return a.print(cmd.OutOrStdout(), plans)
 	}
 	return cmd
+}
+
+// planAsk is what a plan is asked for.
+type planAsk struct {
+	shards                        int
+	model, pricing, profile, rate string
+	pools                         []string
+	objective                     time.Duration
+	request                       job.Request
+}
+
+// planned is a pool with what a clip takes on it.
+type planned struct {
+	clip    advise.Clip
+	pool    advise.Pool
+	options []advise.Option
+}
+
+// fastest returns the option of the least time; nil if nothing fits.
+func (p planned) fastest() *advise.Option {
+	return p.marked(func(o advise.Option) bool { return o.Fastest })
+}
+
+// most returns the option of the most clips an hour; nil if nothing fits.
+func (p planned) most() *advise.Option {
+	return p.marked(func(o advise.Option) bool { return o.Most })
+}
+
+func (p planned) marked(is func(advise.Option) bool) *advise.Option {
+	for i := range p.options {
+		if is(p.options[i]) {
+			return &p.options[i]
+		}
+	}
+	return nil
+}
+
+// plans predicts the clip on each of the pools. All that is asked for is checked before.
+func (a *planAsk) plans(cmd *cobra.Command) ([]planned, error) {
+	if err := a.checkRate(); err != nil {
+		return nil, err
+	}
+	how, err := perf.FindProfile(a.profile)
+	if err != nil {
+		return nil, daemon.Usagef("--%v", err)
+	}
+	m, err := describe(a.model)
+	if err != nil {
+		return nil, daemon.Usage(err)
+	}
+	printNotices(cmd.ErrOrStderr(), m.Notices)
+
+	pools, err := a.open(cmd, m)
+	if err != nil {
+		return nil, err
+	}
+
+	// The type of products depends on the devices, and so does the clip.
+	var out []planned
+	for _, p := range pools {
+		clip, err := a.clip(m, p, how)
+		if err != nil {
+			return nil, err
+		}
+
+		ranks := a.shards
+		if ranks > len(p.Nodes) {
+			return nil, daemon.Usagef("--shards is %d; allowed: up to %d, which %s has", ranks,
+				len(p.Nodes), p.Name)
+		}
+		options, err := advise.Options(clip, p, ranks)
+		if err != nil && ranks > 0 {
+			return nil, daemon.Usagef("--shards is %d; allowed: %v", ranks, err)
+		}
+		if err != nil {
+			return nil, daemon.Usage(err)
+		}
+		out = append(out, planned{clip, p, options})
+	}
+	return out, nil
+}
+
+// clip is the one that is asked for, on a pool: GPUs multiply in bfloat16, unless --dtype says
+// otherwise. What was measured of shards holds for whatever they compute.
+func (a *planAsk) clip(m job.Model, p advise.Pool, how perf.Profile) (advise.Clip, error) {
+	if p.GPUs() {
+		m.Defaults.DType = job.DTypes[1]
+	}
+	// Resolve fills in the model's defaults, on which the number of tokens depends.
+	s, err := m.Resolve(m.Sketch(a.request), nil)
+	if err != nil {
+		return advise.Clip{}, inFlags(err)
+	}
+	if p.Fleet == nil {
+		how.Traffic, how.Decoded, how.Launch, how.Delay, how.Products = 0, 0, 0, 0, 1
+	}
+	return advise.Clip{Model: m, Spec: s, How: how}, nil
+}
+
+// open returns the pools that are asked for, and their prices.
+func (a *planAsk) open(cmd *cobra.Command, m job.Model) (pools []advise.Pool, err error) {
+	o := poolOpener{}
+	if a.pricing != "" {
+		if o.sheet, err = pricefile.Read(a.pricing); err != nil {
+			return nil, err
+		}
+	}
+	if len(a.pools) == 0 {
+		p, err := o.present(cmd, m, a.shards)
+		return []advise.Pool{p}, err
+	}
+
+	// A pool takes up to a second, so that a list of them has to end.
+	const most = 16
+	if len(a.pools) > most {
+		return nil, daemon.Usagef("--pool has %d pools; allowed: up to %d", len(a.pools), most)
+	}
+
+	for _, text := range a.pools {
+		p, err := o.named(text)
+		if err != nil {
+			return nil, daemon.Usagef("--pool: %v", err)
+		}
+		pools = append(pools, p)
+	}
+	return pools, nil
 }
 
 // describe describes the model in a folder, or the published one of that name where there is no
@@ -109,152 +227,4 @@ func describe(model string) (job.Model, error) {
 func named(model string) bool {
 	path := strings.HasPrefix(model, ".") || strings.ContainsAny(model, `/\`)
 	return model != "" && (published.Known(model) || !path)
-}
-
-// splittable returns the most of n shards that a clip can be split over; the default without any.
-func splittable(l partition.Load, n int) int {
-	if n == 0 {
-		n = local.DefaultShards
-	}
-	for ; n > 1; n-- {
-		if _, err := partition.Choose(n, l); err == nil {
-			break
-		}
-	}
-	return n
-}
-
-// planOffers returns the speed and memory that n shards bring to a clip, and where: those
-// registered at a coordinator, fewer if it has fewer, or n that are as fast as this machine's CPU.
-// For 0 these are all that are registered, or the default number.
-// Of those at a coordinator it returns all as sites too. Shards at work count like idle ones: the
-// plan is for a cluster that has nothing else to do.
-func planOffers(cmd *cobra.Command, m job.Model, n int) (offers []plan.Offer,
-	sites []topology.Site, where string, err error) {
-	v, err := load(cmd)
-	if err != nil {
-		return nil, nil, "", err
-	}
-	if url := v.String("coordinator"); url != "" {
-		nodes, err := nodes(cmd)
-		if err != nil {
-			return nil, nil, "", err
-		}
-		for _, n := range nodes {
-			offers = append(offers, plan.Offer{Speed: n.Speed, Memory: n.Memory})
-		}
-		if n > 0 {
-			offers = offers[:min(len(offers), n)]
-		}
-		return offers, sitesOf(nodes), "at " + url, nil
-	}
-
-	// All cores for one shard: each of the n stands for a machine like this one.
-	speed, memory, err := shard.RateCPU(m, 0, 1)
-	if err != nil {
-		return nil, nil, "", daemon.Usage(err)
-	}
-	for range cmp.Or(n, local.DefaultShards) {
-		offers = append(offers, plan.Offer{Speed: speed, Memory: memory})
-	}
-	return offers, nil, "each as fast as this machine", nil
-}
-
-// printForecast tells how much work a clip is in all, and how long it would take where the speed of
-// the shards is known.
-func printForecast(w io.Writer, f plan.Forecast, where string) {
-	terminal.Printf(w, "about %.2g operations, and %s of memory on each shard (%v)", f.Operations,
-		plan.Bytes(f.Memory.Total()), f.Memory)
-	// It is rounded to what an estimate can know.
-	if f.Time > 0 {
-		terminal.Printf(w, "; %s on %s %s", plan.About(f.Time), count(f.Shards, "shard"), where)
-	}
-	terminal.Printf(w, "\n")
-}
-
-// planLine is one mesh, as --json prints it.
-type planLine struct {
-	Mesh string `json:"mesh"`
-	// What all ranks together send in a step, and how much of that is where windows overlap.
-	BytesPerStep int64 `json:"bytes_per_step"`
-	SeamBytes    int64 `json:"seam_bytes_per_step"`
-	// Passes through the model that the busiest rank makes in a step, one after the other.
-	Passes int `json:"passes_per_step"`
-	// How tokens and attention heads are shared by the ranks of one group. They need not divide.
-	Tokens []int `json:"tokens"`
-	Heads  []int `json:"heads"`
-	// What the shard with the most needs, in bytes; as a whole, and what that is made of.
-	Memory       int64 `json:"memory"`
-	WeightBytes  int64 `json:"weight_bytes"`
-	DenoiseBytes int64 `json:"denoise_bytes"`
-	DecodeBytes  int64 `json:"decode_bytes"`
-	// What a step is predicted to take on the best shards for the mesh, and where that is, for
-	// people; absent where that cannot be predicted.
-	StepSeconds float64 `json:"predicted_step_seconds,omitempty"`
-	Where       string  `json:"where,omitempty"`
-	// Chosen marks the mesh that a clip gets unless its request names one.
-	Chosen bool `json:"chosen"`
-}
-
-// printPlan lists the meshes of a number of shards, the cheapest first, and marks the one that the
-// planner takes. A number that no mesh has is a usage error, with those that have one. Bytes are
-// those that all ranks together send in a step.
-func printPlan(w io.Writer, p placing, shards int, js bool) error {
-	m, s := p.m, p.s
-	load := plan.Load(m, s)
-	options, err := partition.Explain(shards, load)
-	if err != nil {
-		return daemon.Usagef("--shards is %d; allowed: %v", shards, err)
-	}
-
-	// The search for a mesh is the planner's own; here it is only laid out.
-	plans := make([]planLine, 0, len(options))
-	for _, o := range options {
-		memory := plan.MemoryOf(m, s, o.Mesh)
-		plans = append(plans, planLine{Mesh: o.Mesh.String(), BytesPerStep: o.Bytes.Sum(),
-			SeamBytes: o.Bytes.Seams, Passes: o.Passes, Chosen: o.Best,
-			Memory: memory.Total(), WeightBytes: memory.Weights, DenoiseBytes: memory.Denoise,
-			DecodeBytes: memory.Decode,
-			Tokens:      lengths(load.WindowTokens(), o.Mesh.Ulysses),
-			Heads:       lengths(load.Heads, o.Mesh.Ulysses)})
-	}
-	p.predict(plans, options, shards)
-
-	if js {
-		return terminal.Lines(w, plans)
-	}
-
-	// The head says what there is to split: tokens and heads are shared by the ranks of one group.
-	terminal.Printf(w, "%s: %dx%d, %d frames are %d tokens", m.Name, s.Width, s.Height, s.Frames,
-		m.Tokens(s.Frames, s.Height, s.Width))
-	if n := len(load.Windows(0)); n > 1 {
-		terminal.Printf(w, " in %d windows of %d", n, load.WindowTokens())
-	}
-	if s.Causal != nil {
-		terminal.Printf(w, " in %d blocks of %d, each of which sees up to %d", s.Blocks,
-			load.WindowTokens(), load.PerFrame*s.Window/m.Patch[0])
-	}
-	terminal.Printf(w, "; %d heads, %d layers\n", m.Heads, m.Layers)
-	const head = "MESH\tPASSES A STEP\tBYTES A STEP\tMEMORY OF A SHARD\tTOKENS OF A RANK\t" +
-		"HEADS OF A RANK\tTIME OF A STEP\t"
-	return terminal.Table(w, head, func(w io.Writer) {
-		for _, p := range plans {
-			mark := ""
-			if p.Chosen {
-				mark = "chosen"
-			}
-			bytes := size(uint64(p.BytesPerStep)) //nolint:gosec // from 0
-			terminal.Printf(w, "%s\t%d\t%s\t%s\t%v\t%v\t%s\t%s\n", p.Mesh, p.Passes, bytes,
-				plan.Bytes(p.Memory), p.Tokens, p.Heads, p.time(), mark)
-		}
-	})
-}
-
-// lengths returns how many of n things each of some ranks gets. They differ by one at most.
-func lengths(n, parts int) []int {
-	var out []int
-	for _, r := range partition.Even(n, parts) {
-		out = append(out, r.Len())
-	}
-	return out
 }

@@ -42,8 +42,8 @@ const (
 	hostKeys = "count, devices, rack, price-per-hour"
 )
 
-// ReadFile reads a pool from YAML. It is strict: unknown keys, keys that stand twice and values that
-// are not allowed are errors, with their line where it is known.
+// ReadFile reads a pool from YAML. It is strict: unknown keys, keys that stand twice and values
+// that are not allowed are errors, with their line where it is known.
 //
 //	network: ib400
 //	currency: EUR
@@ -71,6 +71,7 @@ func ReadFile(text []byte) (Pool, error) {
 	if len(f.Name) > deviceMax {
 		return Pool{}, fmt.Errorf("name is %.40q; allowed: up to %d bytes", f.Name, deviceMax)
 	}
+
 	for i, h := range f.Hosts {
 		g, err := h.group(f.Currency)
 		if err != nil {
@@ -92,6 +93,8 @@ func (f poolFile) links(p *Pool) error {
 		if l.text == "" {
 			continue
 		}
+
+		// A rate has no kind, and may be either.
 		link, inside, err := parseLink(l.text)
 		if err != nil {
 			return fmt.Errorf("%s: %w", l.key, err)

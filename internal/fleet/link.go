@@ -46,8 +46,8 @@ var kinds = []kind{
 }
 
 // linkAllowed says what parseLink takes.
-const linkAllowed = "ib, ib200, ib400, ib800, roce, 10g (or 1g to 3200g), 12.5GB/s (or MB/s); inside " +
-	"a host pcie3, pcie4, pcie5; several as 8xib400; a latency behind @, such as 10g@1ms"
+const linkAllowed = "ib, ib200, ib400, ib800, roce, 10g (or 1g to 3200g), 12.5GB/s (or MB/s); " +
+	"inside a host pcie3, pcie4, pcie5; several as 8xib400; a latency behind @, such as 10g@1ms"
 
 // rateMost bounds a link's rate, in bytes per second, and latencyMost its latency.
 const (

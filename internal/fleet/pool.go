@@ -83,6 +83,7 @@ func Parse(text string) (Pool, error) {
 		}
 		*to, linked = l, true
 	}
+
 	if err := p.Check(); err != nil {
 		return Pool{}, fmt.Errorf("pool is %.80q; %w", text, err)
 	}
@@ -134,6 +135,8 @@ func (p Pool) Check() error {
 	if len(p.Groups) == 0 || len(p.Groups) > groupsMax {
 		return fmt.Errorf("it has %d kinds of hosts; allowed: 1 to %d", len(p.Groups), groupsMax)
 	}
+
+	// Each factor is bounded, so that the product cannot overflow.
 	devices := 0
 	for _, g := range p.Groups {
 		if g.Hosts < 1 || g.Hosts > DevicesMax || g.Devices < 1 || g.Devices > hostsMax {

@@ -96,7 +96,8 @@ func TestReadFileMistakes(t *testing.T) {
 	for _, c := range []struct{ from, to, want string }{
 		{"network", "netwrok", `line 3: unknown key "netwrok"; allowed: name, hosts`},
 		{"rack: a", "shelf: a", `line 7: unknown key "shelf"; allowed: count, devices`},
-		{"pcie5", "ib", "inside is"}, {"100g", "pcie4", "network is"}, {"100g", "fast", "network: link"},
+		{"pcie5", "ib", "inside is"}, {"100g", "pcie4", "network is"},
+		{"100g", "fast", "network: link"},
 		{"EUR", "euro", "capital letters"}, {"24.50", "1e3", "item 1: price-per-hour is"},
 		{", price-per-hour: 0", "", "item 2: price-per-hour goes with currency"},
 		{"currency: EUR\n", "", "goes with currency"}, {"count: 2", "count: 0", "it has 0 hosts"},

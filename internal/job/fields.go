@@ -133,7 +133,7 @@ var clipFields = []Field{
 	},
 	{
 		Name: "num_inference_steps", Mistaken: []string{"steps"}, Flag: "steps",
-		Help: "denoising steps", Doc: "denoising steps, 1 to 1000", Inherits: ByBoth,
+		Plans: true, Help: "denoising steps", Doc: "denoising steps, 1 to 1000", Inherits: ByBoth,
 		Unless: []string{"preset", "sigmas"},
 		value: slot[int]{kind: integer,
 			in:    optional(func(r *Request) **int { return &r.Steps }),

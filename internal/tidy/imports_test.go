@@ -54,6 +54,7 @@ var levels = []struct {
 	{"internal/plan", 5},
 
 	{"internal/join", 6},
+	{"internal/advise", 6},
 	{"internal/perf", 6}, // above plan, whose work it predicts
 	{"internal/sched", 6},
 	{"internal/wire", 6},
