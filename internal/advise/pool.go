@@ -40,12 +40,14 @@ func OfFleet(f fleet.Pool, find func(name string) (perf.Device, error),
 	}
 	p.About = named.String()
 
+	// The fleet's own prices are by group, as hosts of the same devices may cost different amounts.
 	for _, s := range f.Slots() {
 		p.Nodes = append(p.Nodes, perf.Node{Device: devices[s.Group], Host: s.Host, Rack: s.Rack})
 		if sheet == nil && f.Currency != "" {
 			p.Kinds = append(p.Kinds, kind(s.Group))
 		}
 	}
+
 	if p.Kinds != nil {
 		p.Sheet = sheetOf(f)
 	}

@@ -133,6 +133,10 @@ func TestPoolOfShards(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 
+	nodes[1].Device = "cpu: 1 thread, avx2"
+	if p, err := poolOf(nodes); err != nil || p.GPUs() {
+		t.Errorf("a CPU is a GPU: %+v, %v", p, err)
+	}
 	nodes[0].Speed = 0
 	if _, err := poolOf(nodes); err == nil || !strings.Contains(err.Error(), "how fast") {
 		t.Error(err)

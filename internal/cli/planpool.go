@@ -66,6 +66,7 @@ func (o poolOpener) of(f fleet.Pool) (advise.Pool, error) {
 		if !fleet.IsFile(name) {
 			return perf.Find(name)
 		}
+
 		text, err := userfile.Read(name, perf.FileMax)
 		if err != nil {
 			return perf.Device{}, fmt.Errorf("cannot read the device: %w", err)
@@ -138,6 +139,7 @@ func poolOf(all []schema.Node) (advise.Pool, error) {
 	}
 	p.Inside.Bytes, p.Network.Bytes, p.Racks.Bytes = rates[0], rates[1], rates[2]
 	slices.SortStableFunc(p.Nodes, func(a, b perf.Node) int { return cmp.Compare(a.Host, b.Host) })
+
 	p.About = fmt.Sprintf("%s on %s", count(len(p.Nodes), "shard"), count(p.Hosts(), "host"))
 	return p, nil
 }
@@ -149,7 +151,7 @@ func measuredDevice(n schema.Node) perf.Device {
 	d := perf.Device{Name: n.Device, Arch: arch, Memory: n.Memory, Peak: map[string]float64{},
 		Source: "measured: by the shard when it started", Bandwidth: bandwidth, Link: link,
 		Bus: "memory", Efficiency: map[string]perf.Efficiency{}}
-	if n.Device != arch {
+	if !strings.HasPrefix(n.Device, arch) { // "cpu: 8 threads, avx2"
 		d.Arch = "other"
 	}
 	for _, t := range job.DTypes {

@@ -59,6 +59,7 @@ func (a *planAsk) printRate(w io.Writer, plans []planned) error {
 			terminal.Printf(w, "  %s: no mesh of it is fast enough\n", p.pool.Name)
 			continue
 		}
+
 		terminal.Printf(w, "  %s: %d x %s, as %d times %s; %.0f %% busy, 95 %% wait up to %s\n",
 			p.pool.Name, s.Devices, p.pool.Nodes[s.Nodes[0]].Device.Name, s.Servers, s.Mesh, 100*s.Busy,
 			span(s.Wait))

@@ -49,10 +49,12 @@ func (p planned) printClip(w io.Writer) {
 		s.Frames, seconds, count(s.TotalSteps(), "step"), passes(int(load.Passes())),
 		cmp.Or(s.DType, job.DTypes[0]))
 
+	// Windows and blocks are made apart from each other.
 	terminal.Printf(w, "%d tokens", m.Tokens(s.Frames, s.Height, s.Width))
 	if n := len(load.Windows(0)); n > 1 {
 		terminal.Printf(w, " in %d windows of %d", n, load.WindowTokens())
 	}
+
 	if s.Causal != nil {
 		terminal.Printf(w, " in %d blocks of %d, each of which sees up to %d", s.Blocks,
 			load.WindowTokens(), load.PerFrame*s.Window/m.Patch[0])
@@ -97,6 +99,7 @@ func (p planned) printMeshes(w io.Writer) error {
 			if p.pool.Sheet != nil {
 				terminal.Printf(w, "%s\t", p.costText(o, 1))
 			}
+
 			what := o.Why
 			if o.Fastest {
 				what = "chosen"
@@ -236,8 +239,7 @@ func printPools(w io.Writer, plans []planned) error {
 	return terminal.Table(w, head, func(w io.Writer) {
 		for _, p := range plans {
 			if p.fastest() == nil {
-				terminal.Printf(w, "%s\tdoes not fit", p.pool.Name)
-				_, _ = io.WriteString(w, "\t\t\t\t\t\n")
+				terminal.Printf(w, "%s\tdoes not fit\t\t\t\t\t\n", p.pool.Name)
 				continue
 			}
 			p.printPool(w, "least time", *p.fastest(), cost)
@@ -285,6 +287,7 @@ func printSources(w io.Writer, plans []planned) {
 				seen[d.Name], reached = true, reached && len(d.Efficiency) > 0
 			}
 		}
+
 		if o := p.fastest(); o != nil && p.pool.Fleet == nil && p.pool.Hosts() > 1 {
 			terminal.Printf(w, "the fastest is on %s\n", p.where(*o))
 		}

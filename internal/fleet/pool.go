@@ -69,6 +69,7 @@ func Parse(text string) (Pool, error) {
 			case !ok:
 				return Pool{}, wrong("hosts such as 8xH100, 4x(8xH200) or 100xcpu, then +links")
 			}
+
 			p.Groups = append(p.Groups, g)
 			continue
 		}
