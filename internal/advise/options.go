@@ -76,6 +76,7 @@ func Options(c Clip, p Pool, ranks int) ([]Option, error) {
 		out[fastest].Fastest = true
 	}
 
+	// What the scheduler would take by itself, and what all but the fastest lose by.
 	chosen := scheduled(c, p, ranks)
 	for i := range out {
 		out[i].Default = out[i].Mesh == chosen
@@ -117,6 +118,7 @@ func meshes(l partition.Load, p Pool, ranks int) []job.Mesh {
 		most = max(most, m.Size())
 	}
 
+	// In between are meshes that a larger or a smaller one beats in all but rare cases.
 	host := slices.Max(p.hosts())
 	all = slices.DeleteFunc(all, func(m job.Mesh) bool {
 		n := m.Size()
@@ -225,6 +227,7 @@ func scheduled(c Clip, p Pool, ranks int) job.Mesh {
 
 // cost is what the sheet has for the device time of an option.
 func (p Pool) cost(c Clip, o Option) price.Micro {
+	// Devices of one kind share a line of the bill.
 	if p.Sheet == nil {
 		return 0
 	}
@@ -254,6 +257,7 @@ func copies(c Clip, p Pool, o Option) (n int, perHour float64, err error) {
 		if ranks > size {
 			fit = (end - first) / size / ((ranks + size - 1) / size)
 		}
+		// The option's own time is that of the devices it was predicted on.
 		total, fits := o.Total, true
 		if len(p.Devices()) > 1 && fit > 0 {
 			if total, fits, err = alone(c, p, o.Mesh, first, size); err != nil {
@@ -276,6 +280,7 @@ func copies(c Clip, p Pool, o Option) (n int, perHour float64, err error) {
 
 // run returns how many devices the host of a node has, and where the hosts end that are like it.
 func (p Pool) run(first int) (size, end int) {
+	// First how many the host of that node has, then for how long hosts go on like that.
 	at := p.Nodes[first]
 	same := func(n perf.Node) bool { return n.Device.Name == at.Device.Name }
 	for first+size < len(p.Nodes) && p.Nodes[first+size].Host == at.Host {

@@ -14,6 +14,7 @@ func why(c Clip, p Pool, o Option, all []Option, fastest int) string {
 			plan.Bytes(o.Has))
 	}
 
+	// Times that are as good as equal are decided by the number of devices.
 	best := all[fastest]
 	ranks, more := o.Mesh.Size(), best.Mesh.Size()
 	switch {
@@ -21,7 +22,7 @@ func why(c Clip, p Pool, o Option, all []Option, fastest int) string {
 		return fmt.Sprintf("no faster, on %d devices more", ranks-more)
 	case o.Total <= alike*best.Total:
 		return "as fast"
-	case ranks < more:
+	case ranks < more: // it is slower for that alone
 		return fmt.Sprintf("leaves %d of %d devices idle", more-ranks, more)
 	}
 	return p.slower(c, o, best)
@@ -54,6 +55,7 @@ func (p Pool) slower(c Clip, o, best Option) string {
 
 // uneven says what makes the busiest rank of an option busier than others.
 func (p Pool) uneven(c Clip, o Option) string {
+	// What is not shared evenly waits for the rank that has one more.
 	heads, u := c.Model.Heads, o.Mesh.Ulysses
 	load := plan.Load(c.Model, c.Spec)
 	windows, groups := load.Count(), o.Mesh.Windows()
@@ -131,6 +133,7 @@ func Ifs(c Clip, p Pool, o Option, of func(fleet.Pool) (Pool, error)) (out []Wha
 		return nil
 	}
 
+	// Nothing waits for a network over which nothing is sent.
 	if o.BytesBetween > 0 {
 		if err := try("a network twice as fast", p.Fleet.Faster(2)); err != nil {
 			return nil, err

@@ -27,6 +27,7 @@ type poolOpener struct{ sheet *price.Sheet }
 
 // named returns the pool of a line such as 8xH100, or of a file.
 func (o poolOpener) named(text string) (advise.Pool, error) {
+	// A file's name may look like a device: ours.yaml is a pool, 8x./mine.yaml eight devices.
 	f, err := fleet.Parse(text)
 	if yaml := strings.HasSuffix(text, ".yaml") || strings.HasSuffix(text, ".yml"); yaml &&
 		(err != nil || !counted(text)) {
@@ -82,6 +83,7 @@ func (o poolOpener) of(f fleet.Pool) (advise.Pool, error) {
 // present returns the pool of the shards that there are: those registered at a coordinator, or n
 // that are as fast as this machine's CPU; for 0 the default number.
 func (o poolOpener) present(cmd *cobra.Command, m job.Model, n int) (advise.Pool, error) {
+	// A coordinator knows what its shards have measured.
 	v, err := load(cmd)
 	if err != nil {
 		return advise.Pool{}, err
@@ -148,6 +150,7 @@ func poolOf(all []schema.Node) (advise.Pool, error) {
 // everything. It links to others as memory does.
 func measuredDevice(n schema.Node) perf.Device {
 	const bandwidth, link, arch = 1e15, 10e9, "cpu"
+	// The bandwidth is beyond what could be felt: the measured speed has its share of it.
 	d := perf.Device{Name: n.Device, Arch: arch, Memory: n.Memory, Peak: map[string]float64{},
 		Source: "measured: by the shard when it started", Bandwidth: bandwidth, Link: link,
 		Bus: "memory", Efficiency: map[string]perf.Efficiency{}}

@@ -15,6 +15,7 @@ import (
 
 // print tells what was planned. Of one pool the meshes are shown, of several what each is best at.
 func (a *planAsk) print(w io.Writer, plans []planned) error {
+	// The clip is the same on all pools but for its type, which goes by the first one.
 	plans[0].printClip(w)
 	if len(plans) == 1 {
 		if err := plans[0].printMeshes(w); err != nil {
@@ -134,6 +135,7 @@ func (p planned) printFastest(w io.Writer) error {
 		return nil
 	}
 
+	// The time first, then what it is made of, then what to do about it.
 	terminal.Printf(w, "\n%s takes %s, +-%.0f %%: %s\n", o.Mesh, span(o.Total), 100*o.Error,
 		stagesText(o.Stages))
 	terminal.Printf(w, "  a step       %s: %s\n", span(o.Step), p.stepText(o))
@@ -252,6 +254,7 @@ func printPools(w io.Writer, plans []planned) error {
 
 // printPool prints one row. A minute is one of video.
 func (p planned) printPool(w io.Writer, what string, o advise.Option, cost bool) {
+	// The name of a pool stands once; a clip alone is one at a time on all devices that it uses.
 	name := p.pool.Name
 	if what != "least time" {
 		name = ""

@@ -55,6 +55,7 @@ func ReadFile(text []byte) (Pool, error) {
 		return Pool{}, fmt.Errorf("over %d bytes; allowed: up to %d", FileMax, FileMax)
 	}
 
+	// A misspelt key would be a price or a link that silently is not there.
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	var f poolFile
@@ -137,6 +138,7 @@ func (h hostsItem) group(currency string) (Group, error) {
 	case !given:
 		return g, nil
 	}
+	// Prices are decimals, exactly as they are written: what is billed adds up.
 	const most = 1_000_000
 	d, err := price.ParseDecimal(h.Price.Value)
 	if h.Price.Kind != yaml.ScalarNode || err != nil || d.Sign() < 0 || d.Cmp(most) > 0 {

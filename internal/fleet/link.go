@@ -86,6 +86,7 @@ func linkOf(name string) (kind, bool) {
 		}
 	}
 
+	// Of named links and Ethernet there may be several side by side.
 	n := 1
 	if count, rest, ok := cutCount(name); ok {
 		n, name = count, rest
@@ -97,6 +98,7 @@ func linkOf(name string) (kind, bool) {
 		}
 	}
 
+	// Anything else is the nominal rate of an Ethernet.
 	const gigabits = 3200
 	number, ok := strings.CutSuffix(name, "g")
 	v, err := strconv.Atoi(number)

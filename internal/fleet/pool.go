@@ -56,6 +56,7 @@ func Parse(text string) (Pool, error) {
 		return Pool{}, wrong("such as 8xH100, 4x(8xH200)+ib or 100xcpu, up to %d bytes", textMax)
 	}
 
+	// Parts are hosts until the first link, and links from there on.
 	p := Pool{Name: text}
 	linked := false
 	for i, part := range strings.Split(text, "+") {
@@ -104,6 +105,7 @@ func parseHosts(text string) (Group, bool) {
 	if grouped {
 		inner, grouped = strings.CutSuffix(inner, ")")
 	}
+	// A line of CPUs is of machines: they have no link inside to share a host by.
 	if !counted || !grouped {
 		g, ok := parseDevices(text)
 		if ok && strings.EqualFold(g.Device, cpu) {

@@ -165,6 +165,7 @@ func decode(r io.Reader, into any) error {
 		return fmt.Errorf("over %d bytes; allowed: up to %d", FileMax, FileMax)
 	}
 
+	// A key that is misspelt would be a figure that silently is not there.
 	dec := yaml.NewDecoder(strings.NewReader(string(text)))
 	dec.KnownFields(true)
 	if err := dec.Decode(into); err != nil {
@@ -179,6 +180,7 @@ func decode(r io.Reader, into any) error {
 // check wants figures that products of them cannot overflow, and what predictions need.
 func (f *deviceFile) check() error {
 	const nameMax, sourceMax, namesMax, most = 64, 512, 16, 1e7
+	// Names are printed in tables and compared with what people type.
 	names := append([]string{f.Name, f.Arch}, f.Aliases...)
 	for _, n := range names {
 		if n == "" || len(n) > nameMax || len(names) > namesMax+2 {
@@ -187,6 +189,7 @@ func (f *deviceFile) check() error {
 		}
 	}
 
+	// A plan shows the source, so that a figure nobody measured is not taken for one.
 	kind, where, _ := strings.Cut(f.Source, ": ")
 	if kind != "datasheet" && kind != "measured" || where == "" || len(f.Source) > sourceMax {
 		return fmt.Errorf("source is %.80q; allowed: \"datasheet: ...\" or \"measured: ...\"", f.Source)
@@ -199,6 +202,7 @@ func (f *deviceFile) check() error {
 			len(f.TFLOPS), f.Units, most)
 	}
 
+	// Zero would divide by nothing, or say that something takes no time at all.
 	figures := map[string]float64{"memory-gib": f.Memory, "bandwidth-gb": f.Bandwidth,
 		"link-gb": f.Link, "host-gb": f.Host, "watts": f.Watts}
 	for t, v := range f.TFLOPS {

@@ -31,6 +31,7 @@ func (d Device) With(rows []Measured, where string) (Device, error) {
 		return Device{}, err
 	}
 
+	// As blocks have them: products with a bias, not the bare ones, which reach more.
 	block := func(name string) bool { return strings.Contains(name, "bias") }
 	linear := mean(rows, "gemm ", "bf16", block)
 	attention := 0.

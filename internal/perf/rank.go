@@ -36,6 +36,7 @@ func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 		heads, attention = float64(c.m.Heads), c.w.Attention*tokens/all
 	}
 
+	// Small parts of a clip leave units idle, which is what makes many ranks less efficient.
 	e := c.how.efficiency(d, t)
 	r := rank{
 		linear: linear / (peak * e.Linear) * waves(d.Units, tokens/tileTokens*width/tileColumns),
