@@ -288,6 +288,7 @@ func (p Pool) run(first int) (size, end int) {
 			break
 		}
 	}
+
 	for end = first + size; end+size <= len(p.Nodes) && same(p.Nodes[end]); end += size {
 		host := p.Nodes[end].Host
 		if host != "" && (p.Nodes[end+size-1].Host != host ||

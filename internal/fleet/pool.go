@@ -105,6 +105,7 @@ func parseHosts(text string) (Group, bool) {
 	if grouped {
 		inner, grouped = strings.CutSuffix(inner, ")")
 	}
+
 	// A line of CPUs is of machines: they have no link inside to share a host by.
 	if !counted || !grouped {
 		g, ok := parseDevices(text)
