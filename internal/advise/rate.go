@@ -22,7 +22,10 @@ const serversMost = 4096
 // tail is the part of clips that may miss the objective.
 const tail = 0.05
 
-// Size returns the fewest devices, as meshes of one of the options, that make so many clips an
+// Size goes through meshes of all sizes, as small ones make more clips of a device and large ones
+// are ready sooner: an objective decides which of them counts.
+//
+// It returns the fewest devices, as meshes of one of the options, that make so many clips an
 // hour, 95 % of them within an objective in seconds, waiting included; 0: without one. It is false
 // where none can.
 func Size(options []Option, perHour, objective float64) (best Sizing, ok bool) {

@@ -29,7 +29,8 @@ func why(c Clip, p Pool, o Option, all []Option, fastest int) string {
 }
 
 // slower says what an option of as many devices, or more, loses its time by: the part that is the
-// most above that of the best one.
+// most above that of the best one. One reason is enough to know what to change; all of them are in
+// the figures of --json.
 func (p Pool) slower(c Clip, o, best Option) string {
 	steps := float64(c.Spec.TotalSteps())
 	most, text := 0., "computes longer"

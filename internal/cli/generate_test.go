@@ -178,7 +178,7 @@ func TestMistakesAreOneLine(t *testing.T) {
 	check(2, "not for a file", "bench", "gpu", "--sizes", "tiny", "--page", "x.md")
 	check(2, "--only is", "bench", "gpu", "--only", "(gemm")
 	check(2, "no item's name matches", "bench", "gpu", "--only", "^gem 1")
-	check(2, "the file is of all items", "bench", "gpu", "--only", "gemm", "--page", "x.md")
+	check(2, "--only times some", "bench", "gpu", "--only", "gemm", "--page", "x.md")
 	check(1, "in use", "up", "--model", tiny(), "--listen", taken.Addr().String())
 	os.Remove("bad.yaml")
 	clean()

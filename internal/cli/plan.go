@@ -82,13 +82,22 @@ and no pictures are read. --profile predicts what other programs take.`,
 	return cmd
 }
 
-// planAsk is what a plan is asked for.
+// planAsk is what a plan is asked for, as its flags say it.
 type planAsk struct {
-	shards                        int
-	model, pricing, profile, rate string
-	pools                         []string
-	objective                     time.Duration
-	request                       job.Request
+	// shards is how many ranks meshes have; 0: whatever is worth a look.
+	shards int
+	// model is a folder, the name of a published model, or "" for the built-in one.
+	model string
+	// pools are lines such as 8xH100 or files; none: the shards that there are.
+	pools []string
+	// pricing is the file of a price sheet, "" for none; profile the name of a program.
+	pricing, profile string
+	// rate is how many clips are asked for, such as 30/h, and objective in which time they are to be
+	// ready; "" and 0 where nobody asks.
+	rate      string
+	objective time.Duration
+	// request is the clip.
+	request job.Request
 }
 
 // planned is a pool with what a clip takes on it.

@@ -11,7 +11,8 @@ import (
 	"github.com/longtake/longtake/internal/terminal"
 )
 
-// planLine is one mesh, as --json prints it.
+// planLine is one mesh, as --json prints it. Names of fields stay: programs read them. What is new
+// gets fields of its own.
 type planLine struct {
 	Pool string `json:"pool"`
 	Mesh string `json:"mesh"`

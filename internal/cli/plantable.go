@@ -126,7 +126,8 @@ func (p planned) networkText() string {
 		plan.Bytes(int64(topology.Defaults.Net)))
 }
 
-// printFastest says what the time of the chosen mesh is made of, what limits it, and what helps.
+// printFastest says what the time of the chosen mesh is made of, what limits it, and what helps. It
+// is for someone who wants to know what to change: each line is about one thing that can be.
 func (p planned) printFastest(w io.Writer) error {
 	o := p.fastest()
 	if o == nil {
@@ -226,7 +227,8 @@ func (p planned) stepText(o *advise.Option) string {
 }
 
 // printPools compares what pools are best at: one clip in the least time, and the most clips an
-// hour, side by side.
+// hour, side by side. Which of the two counts depends on whether someone waits for each clip, so
+// both are shown.
 func printPools(w io.Writer, plans []planned) error {
 	cost := false
 	for _, p := range plans {

@@ -18,7 +18,8 @@ import (
 // FileMax bounds a pool's file, in bytes.
 const FileMax = 64 << 10
 
-// poolFile is the form of a file.
+// poolFile is the form of a file. Links are texts as in a line, so that there is one way to say
+// what lies between devices.
 type poolFile struct {
 	Name     string      `yaml:"name"`
 	Hosts    []hostsItem `yaml:"hosts"`

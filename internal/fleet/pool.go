@@ -20,9 +20,11 @@ const (
 	deviceMax  = 256  // bytes of a device's name or path
 )
 
-// Pool is a set of hosts with devices, and the links between them.
+// Pool is a set of hosts with devices, and the links between them. It says nothing of what devices
+// can do: their names are looked up by whoever predicts with it.
 type Pool struct {
-	Name   string // what it was read from, for people
+	Name string // what it was read from, for people
+	// Groups are the hosts in the order in which they were named, which is that of the slots.
 	Groups []Group
 	// Inside is the link between devices of a host; a zero rate is that of the devices themselves.
 	// Network is what a host has to others, Racks what it has to those of other racks.

@@ -41,7 +41,8 @@ type Device struct {
 	Efficiency map[string]Efficiency
 }
 
-// Efficiency is what programs reach, as a part of a device's peak.
+// Efficiency is what programs reach, as a part of a device's peak. It is of large pieces of work:
+// what small ones lose, because the last wave of tiles leaves units idle, is computed apart.
 type Efficiency struct {
 	Linear float64 `yaml:"linear"` // linear layers
 	// Attention is a part of the peak in bf16, or in fp32 for a clip in that; kernels that multiply
@@ -61,7 +62,8 @@ var buses = []string{"nvlink", "pcie", "xgmi", "memory"}
 // FileMax bounds a file of a device or a profile, in bytes.
 const FileMax = 64 << 10
 
-// deviceFile is the form of a file, in the units of data sheets.
+// deviceFile is the form of a file, in the units of data sheets: GiB of memory, but 1e9 bytes and
+// 1e12 operations a second, so that a figure can be compared with where it is from at a glance.
 type deviceFile struct {
 	Name      string                `yaml:"name"`
 	Aliases   []string              `yaml:"aliases,omitempty"`

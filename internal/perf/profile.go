@@ -11,6 +11,10 @@ import (
 
 // Profile is a program as far as its speed is concerned: what its kernels reach on each generation
 // of devices, and what it does one after the other.
+//
+// Programs differ in how they are built more than in how they are tuned: whether ranks wait while
+// activations travel, whether weights are gathered for each pass, and whether one GPU decodes or
+// all. These are fields; what is tuned are efficiencies.
 type Profile struct {
 	Name  string `yaml:"name"`
 	About string `yaml:"about"`

@@ -123,7 +123,8 @@ func (c *clip) waiting(d Device, r rank) (wait float64) {
 	return max(wait, layers*c.how.Launch-r.computing())
 }
 
-// decode returns how long frames take, on one device or shared by all.
+// decode returns how long frames take, on one device or shared by all. The slowest device counts:
+// a clip is ready when its last rows are.
 func (c *clip) decode() (longest float64) {
 	if !c.how.Shares {
 		return c.rates[0].decoder
