@@ -37,7 +37,7 @@ func TestALossFromAheadHoldsNothingUp(t *testing.T) {
 			t.Fatal(a, err)
 		}
 		untilLost(t, c, id, i+1)
-		f.idle()
+		f.over(s.Plan.Attempt)
 		w.by.Store(0)
 	}
 	f.told()

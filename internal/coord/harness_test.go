@@ -150,16 +150,19 @@ func (f *shardFake) onStop(data []byte) wire.Ack {
 		return wire.Ack{Reason: err.Error()}
 	}
 	if !s.Cancel && !f.hangs {
-		f.idle()
+		f.over(s.Attempt)
 	}
 	f.stops <- s
 	return wire.Ack{OK: true}
 }
 
-func (f *shardFake) idle() {
+// over forgets the work of an attempt, unless the order of a later one has come already.
+func (f *shardFake) over(a job.Attempt) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.work = wire.Work{}
+	if f.work.Attempt == a {
+		f.work = wire.Work{}
+	}
 }
 
 func (f *shardFake) beat() {
@@ -270,7 +273,7 @@ func (f *shardFake) finish(c *Coordinator, s wire.StartOrder) wire.Ack {
 		a, err = ask[wire.Ack](f, wire.SubjectComplete, done) // a shard repeats it, too
 		return err == nil
 	})
-	f.idle()
+	f.over(s.Plan.Attempt)
 	return a
 }
 

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/wire"
 )
@@ -34,7 +36,7 @@ func TestJobGoesOnAfterALostNode(t *testing.T) {
 	if s := next(t, a.stops, "a stop order"); s.Job != id || s.Cancel {
 		t.Fatalf("%+v", s)
 	}
-	a.idle()
+	a.over(1)
 	s := a.told()
 	if s.Plan.Attempt != 2 || s.Plan.Mesh.Size() != 1 || s.Plan.Resume != saved.Checkpoint {
 		t.Fatalf("the next attempt: %+v", s.Plan)
@@ -64,7 +66,7 @@ func TestAJobThatGetsNowhereFails(t *testing.T) {
 			t.Fatalf("%+v, %v", ack, err)
 		}
 		untilLost(t, c, id, attempt+1)
-		a.idle()
+		a.over(s.Plan.Attempt)
 	}
 	v := untilState(t, c, id, job.Failed)
 	if !strings.Contains(v.Error, "no answer") || !strings.Contains(v.Error, "5 attempts") {
@@ -173,10 +175,49 @@ func TestIdleRankZeroLosesTheAttempt(t *testing.T) {
 	c := start(t, testConfig(t.TempDir()))
 	a := fake(t, c, "a")
 	id := create(t, c, request(1))
-	a.told()
-	a.idle() // it lost the job without a word
+	a.over(a.told().Plan.Attempt) // it lost the job without a word
 	if l := untilLost(t, c, id, 1); l.Reason != "node name-a (rank 0) no longer works on it" {
 		t.Fatalf("%+v", l)
+	}
+}
+
+// TestAStopOfTheCoordinatorLosesNoOrder stops a coordinator while it waits for a node to
+// acknowledge an order. The node has it, so the next coordinator finds the attempt live.
+func TestAStopOfTheCoordinatorLosesNoOrder(t *testing.T) {
+	cfg := testConfig(t.TempDir())
+	c := start(t, cfg)
+	f := fake(t, c, "a")
+	sent := make(chan struct{}, 1)
+	_, err := f.conn.Subscribe(wire.SubjectStart("", f.id), func(*nats.Msg) { sent <- struct{}{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	f.mu.Lock() // the node cannot answer
+	id := create(t, c, request(1))
+	next(t, sent, "an order")
+	c.loop.post(func() { // the loop hears of all that ends with the coordinator
+		for {
+			select {
+			case event := <-c.loop.events:
+				event()
+			case <-time.After(300 * time.Millisecond):
+				return
+			}
+		}
+	})
+	closed(t, c)
+	f.mu.Unlock()
+	s := f.told()
+	f.leave()
+
+	c = start(t, cfg)
+	f.join(c)
+	if ack := f.finish(c, s); !ack.OK {
+		t.Fatal(ack)
+	}
+	if v := untilState(t, c, id, job.Completed); len(v.Losses) > 0 {
+		t.Errorf("an attempt was lost: %+v", v.Losses)
 	}
 }
 

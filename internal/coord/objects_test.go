@@ -186,11 +186,12 @@ func TestARetryMends(t *testing.T) {
 	c := start(t, cfg)
 	f := fake(t, c, "a")
 	id := create(t, c, request(1))
-	a, err := ask[wire.Ack](f, wire.SubjectComplete, completion(f, f.told(), stored(t, c, "the clip")))
+	s := f.told()
+	a, err := ask[wire.Ack](f, wire.SubjectComplete, completion(f, s, stored(t, c, "the clip")))
 	if err != nil || !a.OK {
 		t.Fatal(a, err)
 	}
-	f.idle()
+	f.over(s.Plan.Attempt)
 	v := untilState(t, c, id, job.Completed)
 	if err := (*c.objects.Load()).Delete(ctx, v.Result.Video); err != nil {
 		t.Fatal(err)

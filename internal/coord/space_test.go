@@ -159,7 +159,7 @@ func TestAQuota(t *testing.T) {
 	if err != nil || !a.OK {
 		t.Fatal(a, err)
 	}
-	f.idle()
+	f.over(s.Plan.Attempt)
 	eventually(t, "the store is full", func() bool {
 		st, err := c.Status(ctx)
 		return err == nil && st.Space.Full != ""

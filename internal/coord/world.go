@@ -66,6 +66,9 @@ func (w world) Send(node job.NodeID, order any, limit time.Duration, done func(e
 	ctx := w.c.term.ctx
 	w.c.goPost(func() func() {
 		err := w.c.order(ctx, subject, order, limit)
+		if err != nil && ctx.Err() != nil {
+			return func() {} // the node may have it: what that means is for the next leader to say
+		}
 		return func() { done(err) }
 	})
 }

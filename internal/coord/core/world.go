@@ -20,7 +20,8 @@ type World interface {
 	// attempts, nor answer reads.
 	Confirm(done func(leads bool))
 	// Send delivers an order (wire.StartOrder, wire.Stop or, in locked clusters, wire.Probe) to a node
-	// and calls done with why it was not acknowledged within limit; nil: it was.
+	// and calls done with why it was not acknowledged within limit; nil: it was. If the term ends
+	// first, done may never be called.
 	Send(node job.NodeID, order any, limit time.Duration, done func(error))
 	// PublishRoutes tells all nodes which data-plane servers there are.
 	PublishRoutes(wire.Routes) error
