@@ -93,7 +93,8 @@ func benchCommand() *cobra.Command {
 		}
 		return printBench(cmd.OutOrStdout(), rows, *js)
 	}
-	return group(cmd, run, benchEngineCommand(), benchGPUCommand())
+	return group(cmd, run, benchEngineCommand(), benchGPUCommand(), benchCompareCommand(),
+		benchReportCommand(), benchSchemaCommand())
 }
 
 // clipBench is one `bench run`: a clip, made again for each number of shards, on the same cores.

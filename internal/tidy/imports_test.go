@@ -19,6 +19,7 @@ var levels = []struct {
 	{"internal/userfile", 0},
 	{"internal/access", 0},
 	{"internal/audit", 0},
+	{"internal/bench/plot", 0},
 	{"internal/bench/result", 0},
 
 	{"internal/collective", 1},
@@ -132,6 +133,7 @@ var owners = []struct {
 	{"github.com/spf13/viper", []string{"internal/config"}},
 	{"github.com/spf13/cobra", []string{"internal/cli", "internal/daemon", "cmd"}},
 	{"github.com/deepteams/webp", []string{"internal/media"}},
+	{"gonum.org/v1/plot", []string{"internal/bench/plot"}},
 	{"unsafe", []string{"internal/tensor", "internal/collective", "internal/cpu", "internal/cuda"}},
 }
 

@@ -16,6 +16,7 @@ var mayNotLink = map[string][]string{
 		"github.com/hashicorp/raft-boltdb",
 		"github.com/prometheus/client_golang",
 		"go.etcd.io/bbolt",
+		"gonum.org/v1/plot",
 		module + "internal/api",
 		module + "internal/bench",
 		module + "internal/cli",
@@ -29,6 +30,7 @@ var mayNotLink = map[string][]string{
 		module + "internal/media",
 	},
 	"./cmd/coordinator": {
+		"gonum.org/v1/plot",
 		"gorgonia.org/cu",
 		module + "internal/bench",
 		module + "internal/cli",

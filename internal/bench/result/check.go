@@ -41,6 +41,7 @@ func (r Result) Check() error {
 		return fmt.Errorf("finished is %v, before started, which is %v", r.Finished, r.Started)
 	}
 
+	// Names decide how figures are computed, so an unknown one would be summed up wrongly in silence.
 	err := cmp.Or(
 		oneOf("scenario.name", r.Scenario.Name, names.scenarios),
 		oneOf("scenario.arrivals", r.Scenario.Arrivals, names.arrivals))
@@ -55,6 +56,7 @@ func (r Result) Check() error {
 
 // checkRequest checks what depends on more than one field of a request.
 func (r Result) checkRequest(i int) error {
+	// The records are many and large: none is copied, and paths are made only for errors.
 	q := &r.Requests[i]
 	at := func(field string) string { return fmt.Sprintf("requests[%d].%s", i, field) }
 	if q.Point >= max(1, len(r.Rates)) {

@@ -3,6 +3,13 @@
 // computes what is summed up from the requests' records, [Compare] tells two servers, or two
 // versions of one, apart, and [Report] writes what people read.
 //
+// The statistics follow from what such runs are like. There are few samples, as clips take long, so
+// nothing assumes that they are many: percentiles are marked where samples do not bound them, and
+// intervals of few blocks are Student's. Samples that follow each other are alike, as machines
+// drift, so a comparison draws runs or parts of runs and never single requests. And what is tested
+// is decided before the figures are seen, or else equal servers would be told apart more often
+// than the comparison says.
+//
 // It knows no server and no load generator: they fill a [Result]. It has no clock and starts
 // nothing; what it computes depends on its arguments and seeds alone.
 //

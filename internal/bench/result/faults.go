@@ -17,7 +17,8 @@ type Faults struct {
 
 // Fault is something that was done to a server. Planned and At are seconds since Result.Started.
 type Fault struct {
-	Kind    string  `json:"kind"` // kill, and whatever else a plan may say
+	// Kind is what was done, such as kill, and Target to which process.
+	Kind    string  `json:"kind"`
 	Target  string  `json:"target"`
 	Planned float64 `json:"planned_seconds"`
 	At      float64 `json:"at_seconds"`
@@ -28,10 +29,14 @@ type Fault struct {
 	// Recovery is from the fault until all work that it hit was going on again; absent if it hit none,
 	// or if that never happened.
 	Recovery *float64 `json:"recovery_seconds,omitempty"`
+
+	// Redone are the steps that were done already and had to be made again, of all clips that it hit.
+	Redone int `json:"redone_steps,omitzero"`
 }
 
 // Load is what became of the requests of a phase.
 type Load struct {
+	// Seconds is from the first request sent to the last clip complete; rates go by it.
 	Requests  int     `json:"requests"`
 	Completed int     `json:"completed"`
 	Seconds   float64 `json:"seconds"`
@@ -39,4 +44,33 @@ type Load struct {
 	Latency    Distribution `json:"latency_seconds"`
 	Throughput Throughput   `json:"throughput"`
 	Goodput    *Goodput     `json:"goodput,omitempty"`
+}
+
+// summarize fills the sums.
+func (f *Faults) summarize(under, undisturbed []Request, objective float64, seed uint64) {
+	f.Under, f.Undisturbed = load(under, objective, seed), load(undisturbed, objective, seed)
+	var times []float64
+	for _, e := range f.Events {
+		if e.Recovery != nil {
+			times = append(times, *e.Recovery)
+		}
+	}
+
+	f.Recovery = nil
+	if times != nil {
+		f.Recovery = new(distribution(times, seed))
+	}
+}
+
+// Kept returns the goodput under faults as a share of the undisturbed run's; the throughput's where
+// there is no objective. 0 where there is no undisturbed run.
+func (f *Faults) Kept() float64 {
+	under, undisturbed := f.Under.Throughput.Clips, f.Undisturbed.Throughput.Clips
+	if f.Under.Goodput != nil && f.Undisturbed.Goodput != nil {
+		under, undisturbed = f.Under.Goodput.Clips, f.Undisturbed.Goodput.Clips
+	}
+	if undisturbed == 0 {
+		return 0
+	}
+	return under / undisturbed
 }

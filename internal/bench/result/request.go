@@ -15,9 +15,13 @@ const (
 	StageEncode  = "encode"
 )
 
+// stages are in the order in which a clip passes them.
+var stages = []string{StageText, StageDenoise, StageDecode, StageEncode}
+
 // Request is what became of one request. Times named planned and sent are seconds since
 // Result.Started; others are durations.
 type Request struct {
+	// Index is the request's place in the plan, from 0 on; other parts of a result refer to it.
 	Index int `json:"index"`
 
 	// Phase is one of the phases. Round counts from 0 where a run is made of rounds; Point is the
@@ -50,6 +54,10 @@ type Request struct {
 	// Latency is from Sent until the clip was complete, without its download; 0 if it never was.
 	Latency float64 `json:"latency_seconds,omitzero"`
 
+	// Resolution is how much less the latency may have been, where the server is asked now and then
+	// whether it is done.
+	Resolution float64 `json:"latency_resolution_seconds,omitzero"`
+
 	// Queue is how long the request waited for devices, Stages how long each stage took.
 	Queue  *float64           `json:"queue_seconds,omitempty"`
 	Stages map[string]float64 `json:"stage_seconds,omitempty"`
@@ -58,8 +66,10 @@ type Request struct {
 	FirstPreview  float64 `json:"first_preview_seconds,omitzero"`
 	FirstPlayable float64 `json:"first_playable_seconds,omitzero"`
 
-	// How it was made.
+	// How it was made: the server's id of the job, how often a request was sent again, how often the
+	// clip was begun, and on how many ranks the last attempt ran.
 	ID       string `json:"id,omitempty"`
+	Retries  int    `json:"retries,omitzero"`
 	Attempts int    `json:"attempts,omitzero"`
 	Ranks    int    `json:"ranks,omitzero"`
 	Mesh     string `json:"mesh,omitempty"`
@@ -77,6 +87,8 @@ type Request struct {
 	SlowestStep float64  `json:"slowest_step_seconds,omitzero"`
 	Exchange    *float64 `json:"step_exchange_seconds,omitempty"`
 
+	// What was made. Latents are compared between servers, as the same latents may be written into
+	// different files.
 	LatentsSHA256 string `json:"latents_sha256,omitempty"`
 	ContentSHA256 string `json:"content_sha256,omitempty"`
 	ContentBytes  int64  `json:"content_bytes,omitzero"`
@@ -87,17 +99,18 @@ type Request struct {
 
 // Classes of failures.
 const (
-	FailRefused     = "refused"     // the server would not take the request as it is
-	FailBusy        = "busy"        // the server had no room for it
-	FailServer      = "server"      // the server failed to make the clip
-	FailNetwork     = "network"     // there was no answer
-	FailTimeout     = "timeout"     // it took longer than the scenario allows
+	FailRefused     = "rejected"    // the server would not take the request as it is
+	FailBusy        = "refused"     // the server had no room for it at the time
+	FailServer      = "failed"      // the server failed to make the clip
+	FailNetwork     = "unreachable" // there was no answer
+	FailTimeout     = "late"        // it took longer than the scenario allows
 	FailWrong       = "wrong"       // the clip is not what was asked for
-	FailInterrupted = "interrupted" // the run was stopped
+	FailInterrupted = "cancelled"   // the run was stopped
 )
 
 // Failure is why a request has no clip.
 type Failure struct {
+	// Class is one of the classes, by which failures are counted; Message is for people.
 	Class   string `json:"class"`
 	Message string `json:"message,omitempty"`
 }

@@ -10,6 +10,7 @@ type Result struct {
 	// Schema is Version.
 	Schema int `json:"schema"`
 
+	// Tool is what measured, which need not be of the server's version.
 	Tool Tool `json:"tool"`
 
 	// When the run started, and when its last request was done or given up.
@@ -42,6 +43,7 @@ type Result struct {
 
 // Tool is the program that measured.
 type Tool struct {
+	// Name and Version of the load generator; the server's are in the cohort.
 	Name    string `json:"name"`
 	Version string `json:"version"`
 
@@ -51,6 +53,7 @@ type Tool struct {
 
 // Dataset is the list of prompts of which requests took theirs.
 type Dataset struct {
+	// Name is for people: results with the same SHA256 have the same prompts.
 	Name string `json:"name"`
 
 	// SHA256 is of the list's text, a prompt a line; 64 hexadecimal digits.

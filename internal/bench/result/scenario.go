@@ -11,6 +11,7 @@ const (
 
 // Scenario is what was asked for: with the dataset and the seeds, every request follows from it.
 type Scenario struct {
+	// Name is one of the scenarios.
 	Name string `json:"name"`
 
 	// Seed decides arrivals, the order of prompts, and the requests' own seeds.
@@ -53,11 +54,14 @@ type Scenario struct {
 
 // Clip is what a request asks for. A field of 0 was left to the server.
 type Clip struct {
-	Width     int      `json:"width,omitzero"`
-	Height    int      `json:"height,omitzero"`
-	Frames    int      `json:"frames,omitzero"`
-	FPS       int      `json:"fps,omitzero"`
-	Steps     int      `json:"steps,omitzero"`
+	// Pixels, frames and frames a second of the clip, and how often it is denoised.
+	Width  int `json:"width,omitzero"`
+	Height int `json:"height,omitzero"`
+	Frames int `json:"frames,omitzero"`
+	FPS    int `json:"fps,omitzero"`
+	Steps  int `json:"steps,omitzero"`
+
+	// Guidance2 is for the second of two transformers that share the noise levels.
 	Guidance  *float64 `json:"guidance_scale,omitempty"`
 	Guidance2 *float64 `json:"guidance_scale_2,omitempty"`
 	Negative  string   `json:"negative_prompt,omitempty"`
@@ -65,6 +69,7 @@ type Clip struct {
 
 // Trace is a file of arrivals, sizes and models.
 type Trace struct {
+	// Name is the file's, SHA256 that of its bytes.
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
 }
@@ -79,6 +84,8 @@ type Cohort struct {
 	Product string `json:"product"`
 	Version string `json:"version,omitempty"`
 
+	// Model is the one that was asked for in all requests but those that name another. DType is of the
+	// weights and activations, Transport of what ranks exchange.
 	Model     string   `json:"model"`
 	Devices   []Device `json:"devices,omitempty"`
 	DType     string   `json:"dtype,omitempty"`
@@ -97,6 +104,7 @@ type Cohort struct {
 
 // Device is a kind of processor that clips are made on.
 type Device struct {
+	// Kind is the product's name, and Count how many of them the servers have.
 	Kind  string `json:"kind"`
 	Count int    `json:"count"`
 
@@ -108,6 +116,8 @@ type Device struct {
 
 // Host is a machine.
 type Host struct {
+	// CPU is the processor's name, Cores how many of them programs see, Go the version that the
+	// program was built with. The machine's own name is left out: results are shown to others.
 	CPU    string `json:"cpu"`
 	Cores  int    `json:"cores"`
 	Memory int64  `json:"memory_bytes,omitzero"`

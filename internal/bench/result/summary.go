@@ -2,6 +2,7 @@ package result
 
 // Estimate is a figure with the 95 % interval that a bootstrap over the requests gives it.
 type Estimate struct {
+	// Value is of the samples as they are. It need not be in the middle of the interval.
 	Value float64 `json:"value"`
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
@@ -12,6 +13,8 @@ type Estimate struct {
 
 // Distribution is of one time over the requests, in seconds.
 type Distribution struct {
+	// N is how many samples there were: clips, or those of them that told this time. Percentiles are
+	// of the nearest rank, so P99 is Max where there are fewer than 100.
 	N    int      `json:"n"`
 	Mean Estimate `json:"mean"`
 	Min  float64  `json:"min"`
@@ -23,6 +26,7 @@ type Distribution struct {
 
 // Summary is of the requests in PhaseMeasure. What could not be measured is absent.
 type Summary struct {
+	// Completed and Failed add up to Requests.
 	Requests  int `json:"requests"`
 	Completed int `json:"completed"`
 	Failed    int `json:"failed"`
@@ -67,6 +71,7 @@ type Throughput struct {
 
 // Goodput is what was made in time. A failed request is not in time.
 type Goodput struct {
+	// ObjectiveSeconds is the latency within which a clip counts.
 	ObjectiveSeconds float64 `json:"objective_seconds"`
 	Clips            float64 `json:"clips_per_hour"`
 
@@ -76,6 +81,7 @@ type Goodput struct {
 
 // MFU is the share of the devices' peak that went into the model's own operations.
 type MFU struct {
+	// Value is from 0 to 1, by Formula: tools count it in more than one way.
 	Value   float64 `json:"value"`
 	Formula string  `json:"formula"`
 
@@ -108,6 +114,7 @@ type Stragglers struct {
 
 // Energy is of the clips whose energy the server could read.
 type Energy struct {
+	// Clips is how many told theirs, and Joules their sum. PerVideoSecond goes by the same clips.
 	Clips          int     `json:"clips"`
 	Joules         float64 `json:"joules"`
 	PerVideoSecond float64 `json:"joules_per_video_second,omitzero"`

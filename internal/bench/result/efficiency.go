@@ -1,0 +1,110 @@
+package result
+
+import "slices"
+
+// mfuFormula is written into the results, since tools count MFU in more than one way.
+const mfuFormula = "multiply-adds of the model's own products, attention and convolutions, as its" +
+	" shapes give them (none for what is computed twice or skipped) / (device-seconds that the clips" +
+	" held, with text, decoding and waiting for other ranks x the device's peak in multiply-adds a" +
+	" second)"
+
+// mfu is of the clips that tell their operations and device-seconds; nil if there is none, or if
+// the devices are of several kinds or have no known peak.
+func mfu(done []Request, devices []Device) *MFU {
+	if len(devices) != 1 || devices[0].Peak == 0 {
+		return nil
+	}
+	m := MFU{Formula: mfuFormula, Peak: devices[0].Peak, PeakSource: devices[0].PeakSource}
+	for _, q := range completed(done) {
+		if q.Operations > 0 && q.DeviceSeconds > 0 {
+			m.Operations += q.Operations
+			m.DeviceSeconds += q.DeviceSeconds
+		}
+	}
+	if m.DeviceSeconds == 0 {
+		return nil
+	}
+	m.Value = m.Operations / (m.DeviceSeconds * m.Peak)
+	return &m
+}
+
+// communication is of the clips that tell how much their ranks sent; nil if none does. A clip that
+// tells only the sum is taken as evenly spread.
+func communication(done []Request) *Communication {
+	var c Communication
+	var ranks, shares, clips float64
+	for _, q := range done {
+		if b := q.BytesPerRank; len(b) > 0 {
+			for _, n := range b {
+				c.BytesPerRank += float64(n)
+			}
+			ranks += float64(len(b))
+			c.BytesPerRankMax = max(c.BytesPerRankMax, float64(slices.Max(b)))
+		} else if q.BytesSent != nil && q.Ranks > 0 {
+			sent := float64(*q.BytesSent)
+			c.BytesPerRank += sent
+			ranks += float64(q.Ranks)
+			c.BytesPerRankMax = max(c.BytesPerRankMax, sent/float64(q.Ranks))
+		}
+
+		if q.Exchange != nil && q.StepSeconds > 0 {
+			shares += min(1, *q.Exchange/q.StepSeconds)
+			clips++
+		}
+	}
+
+	if clips > 0 {
+		c.StepShare = new(shares / clips)
+	}
+	if ranks == 0 && clips == 0 {
+		return nil
+	}
+	c.BytesPerRank /= max(1, ranks)
+	return &c
+}
+
+// stragglerRatio is how much longer than the median a step takes that makes its clip count.
+const stragglerRatio = 2
+
+// stragglers are of the clips that tell their median and slowest steps; nil if none does.
+func stragglers(done []Request) *Stragglers {
+	var ratios []float64
+	var s Stragglers
+	for _, q := range done {
+		if q.StepSeconds > 0 && q.SlowestStep > 0 {
+			ratio := q.SlowestStep / q.StepSeconds
+			ratios = append(ratios, ratio)
+			if ratio > stragglerRatio {
+				s.Clips++
+			}
+		}
+	}
+	if ratios == nil {
+		return nil
+	}
+
+	slices.Sort(ratios)
+	s.Median, s.Worst = Percentile(ratios, 0.5), ratios[len(ratios)-1]
+	return &s
+}
+
+// energy sums up what could be read; nil if nothing could.
+func energy(done []Request) *Energy {
+	var e Energy
+	var seconds float64
+	for _, q := range done {
+		if q.Joules != nil {
+			e.Clips++
+			e.Joules += *q.Joules
+			seconds += q.VideoSeconds()
+		}
+	}
+
+	if e.Clips == 0 {
+		return nil
+	}
+	if seconds > 0 {
+		e.PerVideoSecond = e.Joules / seconds
+	}
+	return &e
+}
