@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// verdictMin is how many requests it takes to tell whether a rate saturates the server.
-	verdictMin = 20
+	// JudgeMin is how many requests it takes to tell whether a rate saturates the server.
+	JudgeMin = 20
 	// batches is into how many groups of neighbours these are divided.
 	batches = 10
 	// A latency that rises from batch to batch with at least this Kendall's tau, and in the end is
@@ -24,26 +24,28 @@ func rate(offered float64, requests []Request, objective float64, seed uint64) R
 	r := Rate{Offered: offered, Requests: l.Requests, Completed: l.Completed, Seconds: l.Seconds,
 		Latency: l.Latency, Queue: distributionOf(done, seed, queueOf), Goodput: l.Goodput,
 		Achieved: perHour(float64(l.Completed), l.Seconds) / 3600}
-	r.Verdict, r.Why = verdict(requests, done)
+	r.Verdict, r.Why = Judge(requests)
 	return r
 }
 
-// verdict says whether the server keeps up with a rate. Beyond saturation the queue grows with each
+// Judge says whether the server keeps up with a rate, by all requests of it that count, and what it
+// went by. Beyond saturation the queue grows with each
 // arrival, so each clip takes longer than the one before, for as long as the load goes on. Clips a
 // second say less: at the end of a run, some are always still to come.
-func verdict(requests, done []Request) (string, string) {
+func Judge(requests []Request) (verdict, why string) {
+	done := completed(requests)
 	failed := len(requests) - len(done)
-	if len(requests) >= verdictMin && float64(failed) > turnedAway*float64(len(requests)) {
+	if len(requests) >= JudgeMin && float64(failed) > turnedAway*float64(len(requests)) {
 		return Saturated, fmt.Sprintf("%d of %d requests have no clip", failed, len(requests))
 	}
-	if len(done) < verdictMin {
-		return Unclear, fmt.Sprintf("%d clips; it takes %d to tell", len(done), verdictMin)
+	if len(done) < JudgeMin {
+		return Unclear, fmt.Sprintf("%d clips; it takes %d to tell", len(done), JudgeMin)
 	}
 
 	// Both are asked for: a trend alone may be of milliseconds, and one slow batch is no trend.
 	means := batchMeans(done)
 	tau, growth := kendall(means), means[batches-1]/means[0]
-	why := fmt.Sprintf("latency of the last tenth is %.2f times that of the first, trend %.2f",
+	why = fmt.Sprintf("latency of the last tenth is %.2f times that of the first, trend %.2f",
 		growth, tau)
 	if tau >= trendMin && growth >= growthMin {
 		return Saturated, why

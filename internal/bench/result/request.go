@@ -51,7 +51,8 @@ type Request struct {
 	Planned float64 `json:"planned_seconds"`
 	Sent    float64 `json:"sent_seconds"`
 
-	// Latency is from Sent until the clip was complete, without its download; 0 if it never was.
+	// Latency is from Planned until the clip was complete, without its download; 0 if it never was. A
+	// request that is late because of the load generator has waited all the same.
 	Latency float64 `json:"latency_seconds,omitzero"`
 
 	// Resolution is how much less the latency may have been, where the server is asked now and then
@@ -124,7 +125,7 @@ func (r Request) VideoSeconds() float64 {
 }
 
 // Done returns when the clip was complete, in seconds since the run's start.
-func (r Request) Done() float64 { return r.Sent + r.Latency }
+func (r Request) Done() float64 { return r.Planned + r.Latency }
 
 // OK reports whether there is a clip.
 func (r Request) OK() bool { return r.Failure == nil && r.Latency > 0 }

@@ -131,7 +131,7 @@ func TestSaturationIsFound(t *testing.T) {
 		saturated := 0
 		for seed := range uint64(tries) {
 			q := queueing(load, n, seed)
-			if v, _ := verdict(q, completed(q)); v == Saturated {
+			if v, _ := Judge(q); v == Saturated {
 				saturated++
 			}
 		}
