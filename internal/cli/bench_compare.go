@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,13 +32,15 @@ that four of five such comparisons would have found.
 Results of different scenarios, prompts or seeds are refused, and those of different
 models, devices and so on, unless --across names what may differ. Versions always may.
 
-Exit codes: 0 no clear regression beyond the gate, 1 a regression, 2 not comparable.`
+Exit codes: 1 if B is clearly worse and, as far as these data can tell, may be worse by
+the gate; 2 if the two cannot be compared; else 0.`
 
-// benchCompareCommand compares results. It asks nobody.
+// benchCompareCommand compares results. It asks no server: files are all it needs, so that it runs
+// wherever results are kept, also of servers that are gone.
 func benchCompareCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "compare A B", Short: "Compare two servers by their results",
 		Long: compareHelp, Args: twoResults}
-	gate := cmd.Flags().String("gate", "0%", "how much worse B may be")
+	gate := cmd.Flags().String("gate", "0%", "how much worse B may be, such as 5%")
 	across := cmd.Flags().StringSlice("across", nil, "what may differ: "+
 		strings.Join(result.Across, ", "))
 	seed := cmd.Flags().Uint64("seed", 1, "seed of the bootstrap")
@@ -69,15 +72,15 @@ func benchCompareCommand() *cobra.Command {
 			err = printComparison(cmd.OutOrStdout(), c)
 		}
 		if err == nil && len(c.Regressions) > 0 {
-			err = fmt.Errorf("B is worse than A by more than %s: %s", share(o.Gate),
-				strings.Join(c.Regressions, ", "))
+			err = regression(c)
 		}
 		return err
 	}
 	return cmd
 }
 
-// twoResults wants exactly two arguments.
+// twoResults wants exactly two arguments. A shell's pattern for many files would give more, and of
+// these nobody knows which are A.
 func twoResults(cmd *cobra.Command, args []string) error {
 	if len(args) != 2 {
 		return daemon.Usagef("%s takes two results, A and B; runs of one side are separated by commas",
@@ -86,7 +89,8 @@ func twoResults(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// gateOf reads a share that is given as 5%.
+// gateOf reads a share that is given as 5%. The sign has to be there: 0.05 and 5 would both be read
+// as what the other means.
 func gateOf(flag, text string) (float64, error) {
 	number, ok := strings.CutSuffix(text, "%")
 	v, err := strconv.ParseFloat(number, 64)
@@ -96,7 +100,8 @@ func gateOf(flag, text string) (float64, error) {
 	return v / 100, nil
 }
 
-// readResults reads the runs of a side: paths with commas between them.
+// readResults reads the runs of a side: paths with commas between them. A path with a comma of its
+// own cannot be given.
 func readResults(paths string) ([]result.Result, error) {
 	var out []result.Result
 	for _, path := range strings.Split(paths, ",") {
@@ -109,7 +114,8 @@ func readResults(paths string) ([]result.Result, error) {
 	return out, nil
 }
 
-// readResult reads one result.json. What is wrong with it is a usage error.
+// readResult reads one result.json. What is wrong with it is a usage error: the caller can name
+// another file, and trying again does not help.
 func readResult(path string) (result.Result, error) {
 	f, err := userfile.Open(path)
 	if err != nil {
@@ -123,7 +129,30 @@ func readResult(path string) (result.Result, error) {
 	return r, nil
 }
 
-// printComparison prints a table for people, with what they have to know around it.
+// regression says why a gate is closed: which metrics are worse, and by how much.
+func regression(c result.Comparison) error {
+	// Each with its interval: a reader decides by it whether to believe the gate or to measure again.
+	var worse []string
+	for _, m := range c.Metrics {
+		switch {
+		case !slices.Contains(c.Regressions, m.Name):
+		case m.Low > 0:
+			worse = append(worse, fmt.Sprintf("%s %s (%s)", m.Name, change(m.Ratio), intervalOf(m)))
+		default:
+			worse = append(worse, fmt.Sprintf("%s %s, %s", m.Name, figure(m.A, m.Unit),
+				figure(m.B, m.Unit)))
+		}
+	}
+
+	by := ""
+	if c.Gate > 0 {
+		by = ", and may be so by " + share(c.Gate)
+	}
+	return fmt.Errorf("B is clearly worse than A%s: %s", by, strings.Join(worse, "; "))
+}
+
+// printComparison prints a table for people, with what they have to know around it: what was
+// compared and in what the sides differ before it, and what limits the comparison after it.
 func printComparison(w io.Writer, c result.Comparison) error {
 	terminal.Printf(w, "%s\n", c.Design)
 	for _, d := range c.Differences {
@@ -131,10 +160,10 @@ func printComparison(w io.Writer, c result.Comparison) error {
 	}
 
 	// The verdict comes last, where the eye ends.
-	err := terminal.Table(w, "METRIC\tA\tB\tB/A\tINTERVAL\tCOULD SHOW\tVERDICT", func(w io.Writer) {
+	err := terminal.Table(w, "METRIC\tA\tB\tCHANGE\tINTERVAL\tCOULD SHOW\tVERDICT", func(w io.Writer) {
 		for _, m := range c.Metrics {
 			terminal.Printf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, figure(m.A, m.Unit),
-				figure(m.B, m.Unit), ratioOf(m.Ratio), intervalOf(m), couldShow(m), m.Verdict)
+				figure(m.B, m.Unit), change(m.Ratio), intervalOf(m), couldShow(m), m.Verdict)
 		}
 	})
 	for _, n := range c.Notes {
@@ -143,7 +172,8 @@ func printComparison(w io.Writer, c result.Comparison) error {
 	return err
 }
 
-// figure prints a value with its unit, "s" in the units that people read.
+// figure prints a value with its unit, "s" in the units that people read. Four digits are more than
+// an interval leaves, and enough to look a value up in a report.
 func figure(v float64, unit string) string {
 	if unit == "s" {
 		return span(v)
@@ -151,23 +181,29 @@ func figure(v float64, unit string) string {
 	return strings.TrimSpace(strconv.FormatFloat(v, 'g', 4, 64) + " " + unit)
 }
 
-// ratioOf prints a ratio, "-" where there is none.
-func ratioOf(r float64) string {
-	if r == 0 {
+// change prints a ratio as what B has more or less, "-" where there is none. Small changes have one
+// decimal more, so that bounds of the same sign do not both print as 0.
+func change(ratio float64) string {
+	if ratio == 0 {
 		return "-"
 	}
-	return strconv.FormatFloat(r, 'f', 3, 64)
+	percent, decimals := 100*(ratio-1), 1
+	if math.Abs(percent) < 1 {
+		decimals = 2
+	}
+	return fmt.Sprintf("%+.*f%%", decimals, percent)
 }
 
-// intervalOf prints the bounds of a ratio with their confidence.
+// intervalOf prints the bounds of a change.
 func intervalOf(m result.Metric) string {
 	if m.Low == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.3f to %.3f (%.4g %%)", m.Low, m.High, 100*m.Confidence)
+	return change(m.Low) + " to " + change(m.High)
 }
 
-// couldShow prints the smallest difference that would have been found.
+// couldShow prints the smallest difference that would have been found, so that a reader can tell
+// "no difference" from "not measured well enough".
 func couldShow(m result.Metric) string {
 	if m.Smallest == 0 || math.IsInf(m.Smallest, 0) {
 		return "-"
@@ -178,7 +214,8 @@ func couldShow(m result.Metric) string {
 // share prints a part of one in percent, as 5%.
 func share(v float64) string { return strconv.FormatFloat(100*v, 'g', 2, 64) + "%" }
 
-// benchSchemaCommand prints the schema, for programs that read results.
+// benchSchemaCommand prints the schema, for programs that read results. It is that of this
+// program's version, which refuses results of any other.
 func benchSchemaCommand() *cobra.Command {
 	return &cobra.Command{Use: "schema", Short: "Print the JSON Schema of result.json",
 		Long: "Print the JSON Schema (draft 2020-12) of result.json, with what each field means.",
@@ -198,7 +235,8 @@ bench.txt in the format of Go's benchmarks, for benchstat.
 
 What a run left behind, such as one that was interrupted, is summed up again.`
 
-// benchReportCommand writes what people read of a result.
+// benchReportCommand writes what people read of a result. Files of an earlier report are replaced;
+// others in the folder stay.
 func benchReportCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "report RESULT", Short: "Make tables and figures of a result",
 		Long: reportHelp, Args: oneArg("RESULT")}

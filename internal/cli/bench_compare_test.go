@@ -30,7 +30,8 @@ func writeRuns(t *testing.T, dir string, n int, factor float64) (a, b string) {
 			Cohort:   result.Cohort{Dialect: "longtake", Model: "demo", Version: side}}
 		for j := range 40 {
 			r.Requests = append(r.Requests, result.Request{Index: j, Phase: result.PhaseMeasure,
-				Prompt: j, Sent: float64(20 * j), Latency: 10 * slower * (1 + 0.02*rng.Float64())})
+				Prompt: j, Planned: float64(20 * j), Sent: float64(20 * j),
+				Latency: 10 * slower * (1 + 0.02*rng.Float64())})
 		}
 		at = at.Add(20 * time.Minute)
 
@@ -62,9 +63,10 @@ func TestBenchCompare(t *testing.T) {
 		return got.out
 	}
 
-	table := f(1, "B is worse than A by more than 3%: latency, typical, ", a, b, "--gate", "3%")
+	table := f(1, "B is clearly worse than A, and may be so by 5%: typical latency +5.0% (+4",
+		a, b, "--gate", "5%")
 	for _, want := range []string{"4 runs against 4 that took turns; 40 requests",
-		"METRIC", "latency, typical", "1.05", "slower", "version: a, b"} {
+		"METRIC", "typical latency", "+5.0%", "slower", "version: a, b"} {
 		if !strings.Contains(table, want) {
 			t.Errorf("the table lacks %q:\n%s", want, table)
 		}
@@ -73,7 +75,8 @@ func TestBenchCompare(t *testing.T) {
 	f(0, "", b, a)
 
 	var c result.Comparison
-	if err := json.Unmarshal([]byte(f(1, "B is worse", a, b, "--json")), &c); err != nil {
+	text := f(1, "B is clearly worse than A: typical", a, b, "--json")
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		t.Fatal(err)
 	}
 	if m := c.Metrics[0]; m.Verdict != "slower" || m.Low < 1.04 || m.High > 1.06 {

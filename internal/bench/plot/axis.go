@@ -36,13 +36,15 @@ func (s *span) include(v float64) {
 	s.min, s.max = math.Min(s.min, v), math.Max(s.max, v)
 }
 
-// shows reports whether a value has a place on the axis.
+// shows reports whether a value has a place on the axis: one that is a number, and positive where
+// the axis is logarithmic.
 func (a Axis) shows(v float64) bool {
 	return !math.IsNaN(v) && !math.IsInf(v, 0) && (!a.Log || v > 0)
 }
 
 // fit returns the span of some values with room around it. An axis without values is from 0 to 1,
-// or from 1 to 10 if it is logarithmic.
+// or from 1 to 10 if it is logarithmic: a figure without data is still a figure, as a page that is
+// made of any result has to be.
 func (a Axis) fit(values []float64) span {
 	s := span{math.Inf(1), math.Inf(-1)}
 	for _, v := range values {
@@ -92,7 +94,8 @@ func (a Axis) ticks(s span) []gonum.Tick {
 	return linearTicks(s)
 }
 
-// linearTicks are multiples of 1, 2 or 5 times a power of ten.
+// linearTicks are multiples of 1, 2 or 5 times a power of ten: steps that people can halve and add
+// up in their heads.
 func linearTicks(s span) []gonum.Tick {
 	raw := (s.max - s.min) / labelsMax
 	power := math.Pow(10, math.Floor(math.Log10(raw)))
@@ -123,8 +126,8 @@ func logTicks(s span) []gonum.Tick {
 	decades := math.Log10(s.max / s.min)
 	every := int(math.Max(1, math.Ceil(decades/labelsMax)))
 
-	// Ends are compared with a value made in the same way as those inside, so that a span that ends at
-	// a power of ten has its label there.
+	// Ends are compared with a value made in the same way as those inside, so that a span that ends
+	// at a power of ten has its label there.
 	var out []gonum.Tick
 	for e := int(math.Floor(math.Log10(s.min))); e <= int(math.Ceil(math.Log10(s.max))); e++ {
 		for m := 1; m < 10; m++ {

@@ -28,7 +28,8 @@ type Bars struct {
 	Marks []Mark
 }
 
-// SVG draws the figure.
+// SVG draws the figure. Bars begin at 0, or else their lengths would not compare as their values
+// do; so the axis y is linear, whatever it asks for.
 func (b Bars) SVG() ([]byte, error) {
 	if n := len(b.Names); n > barsMax {
 		return nil, fmt.Errorf("a figure has %d bars; allowed: up to %d", n, barsMax)
@@ -64,7 +65,8 @@ func (b Bars) SVG() ([]byte, error) {
 	return f.svg(data...)
 }
 
-// ticks names the bars. Of many, every second, fifth and so on has its name, so that none overlap.
+// ticks names the bars. Of many, every second, fifth and so on has its name, so that none overlap:
+// widths are estimated by characters, and the longest name counts for all.
 func (b Bars) ticks() []gonum.Tick {
 	longest := 1
 	for _, n := range b.Names {

@@ -47,7 +47,8 @@ type frame struct {
 	xTicks []gonum.Tick
 }
 
-// svg draws the data with all that is around it.
+// svg draws the data with all that is around it. The ground is white and opaque, as axes and texts
+// are dark: on a dark page, the figure is a white card.
 func (f frame) svg(data ...gonum.Plotter) ([]byte, error) {
 	if f.title == "" || f.x.Label == "" || f.y.Label == "" {
 		return nil, errors.New("a figure has a title, and axes with labels")
@@ -75,7 +76,8 @@ func (f frame) svg(data ...gonum.Plotter) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// plot makes the figure with its axes and grid.
+// plot makes the figure with its axes and grid. The grid is there to compare points that are far
+// from the axes; it is as faint as it can be and still be seen at half width.
 func (f frame) plot(data []gonum.Plotter) *gonum.Plot {
 	p := gonum.New()
 	p.BackgroundColor = nil // the ground is there already
@@ -98,7 +100,8 @@ func (f frame) plot(data []gonum.Plotter) *gonum.Plot {
 	return p
 }
 
-// dress gives an axis the style of all figures.
+// dress gives an axis the style of all figures: thin grey lines, as axes are no data, and texts
+// that are dark enough to be read.
 func dress(on *gonum.Axis, a Axis, s span, ticks []gonum.Tick) {
 	on.Label.Text, on.Label.Padding = a.Label, 4
 	on.Label.TextStyle = words(textSize, ink)
@@ -116,7 +119,8 @@ func dress(on *gonum.Axis, a Axis, s span, ticks []gonum.Tick) {
 	on.Tick.Marker = gonum.ConstantTicks(ticks)
 }
 
-// drawTitle returns where the rest may begin. A title that is too wide is set smaller.
+// drawTitle returns where the rest may begin. A title that is too wide is set smaller, rather than
+// cut: its end may be what tells it from another.
 func (f frame) drawTitle(c draw.Canvas) vg.Length {
 	style := bold(titleSize)
 	if w := style.Width(f.title); w > c.Size().X {
@@ -138,6 +142,8 @@ func (f frame) drawLegend(c draw.Canvas) vg.Length {
 	style := words(textSize, ink)
 	x, y := c.Min.X, c.Max.Y-textSize
 
+	// Names are never cut: a legend of long ones takes more rows, and the figure gets less of the
+	// page.
 	for _, e := range f.legend {
 		w := sample + 5 + style.Width(e.name)
 		if x > c.Min.X && x+w > c.Max.X {

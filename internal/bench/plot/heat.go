@@ -72,7 +72,8 @@ func (h Heat) SVG() ([]byte, error) {
 	return f.svg(data...)
 }
 
-// level is the shade of a value, from 0 to shades-1.
+// level is the shade of a value, from 0 to shades-1. Few shades that a reader can find in the
+// legend say more than many that nobody can tell apart.
 func level(v, low, high float64) int {
 	if high <= low {
 		return 0
@@ -92,7 +93,8 @@ func shade(i int) color.RGBA {
 	return color.RGBA{mix(0), mix(1), mix(2), 0xff}
 }
 
-// scale names the value at which each second shade begins.
+// scale names the value at which each second shade begins. Nine names would need two rows, and a
+// reader finds the shades between by their neighbours.
 func (h Heat) scale(low, high float64) []entry {
 	if !(high > low) {
 		return nil

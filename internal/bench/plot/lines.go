@@ -116,7 +116,8 @@ func (s Series) check() error {
 	return nil
 }
 
-// points pairs values that both axes show.
+// points pairs values that both axes show. A logarithmic axis has no place for 0, so a line leaves
+// out such values rather than to end the whole figure with an error.
 func (l Lines) points(x, y []float64) plotter.XYs {
 	var out plotter.XYs
 	for i := range x {
@@ -127,7 +128,8 @@ func (l Lines) points(x, y []float64) plotter.XYs {
 	return out
 }
 
-// line draws a series without its band.
+// line draws a series without its band: nothing if none of its values can be shown, such as a rate
+// at which no clip was made.
 func (s Series) line(l Lines, style draw.LineStyle) ([]gonum.Plotter, error) {
 	points := l.points(s.X, s.Y)
 	if len(points) == 0 {
@@ -158,7 +160,8 @@ func (s Series) line(l Lines, style draw.LineStyle) ([]gonum.Plotter, error) {
 	return out, nil
 }
 
-// band draws what is between Low and High.
+// band draws what is between Low and High, as an area that ends where the values do. One point has
+// no area, and its bounds are in the tables of the page.
 func (s Series) band(l Lines, i int) ([]gonum.Plotter, error) {
 	if len(s.Low) == 0 {
 		return nil, nil

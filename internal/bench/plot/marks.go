@@ -55,7 +55,8 @@ func (f frame) rows(p *gonum.Plot, c draw.Canvas) [][]placed {
 	return rows
 }
 
-// free reports whether a label fits into a row.
+// free reports whether a label fits into a row. Labels in a row keep a gap that is wider than a
+// blank, or two of them would read as one.
 func free(row []placed, from, to vg.Length) bool {
 	const gap = 6
 	for _, l := range row {
@@ -84,6 +85,8 @@ func (f frame) drawMarks(p *gonum.Plot, c draw.Canvas, rows [][]placed, top vg.L
 		}
 	}
 
+	// Labels stand apart from their lines where these are close to each other; they come in the same
+	// order from left to right, row by row.
 	for i, row := range rows {
 		// The last row is the one next to the figure.
 		y := top - vg.Length(i+1)*(textSize+3) + 2

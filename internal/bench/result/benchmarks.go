@@ -8,7 +8,8 @@ import (
 )
 
 // benchmarks writes each clip as a line of Go's benchmark format, which benchstat reads: clips of
-// one kind are samples of one benchmark. See golang.org/x/perf/benchfmt for the format.
+// one kind are samples of one benchmark. See golang.org/x/perf/benchfmt for the format. Requests
+// without a clip have no line, so that a comparison of two such files says nothing of failures.
 func (r Result) benchmarks() []byte {
 	var out bytes.Buffer
 	// Settings that are not known are left out: benchstat would set apart runs by an empty one.

@@ -37,7 +37,9 @@ type tally struct {
 	start, end time.Time
 }
 
-// key is what makes two requests the same work. Occurrence tells repetitions within a run apart.
+// key is what makes two requests the same work: such twins differ by the server and the machine's
+// mood alone, however different the clips of a run are from each other. Occurrence tells
+// repetitions within a run apart.
 type key struct {
 	prompt, occurrence           int
 	seed                         uint64
@@ -46,7 +48,8 @@ type key struct {
 	point                        int
 }
 
-// twins gives each completed request of a run its key.
+// twins gives each completed request of a run its key. A request without a clip has no twin, and
+// its twins on the other side are left out with it: who fails on large clips would look fast.
 func twins(requests []Request) map[key]Request {
 	out := map[key]Request{}
 	for _, q := range completed(requests) {
@@ -88,7 +91,7 @@ func common(runs []Result) []key {
 }
 
 // timed returns a run's requests that count for times: those of the keys, in their order, or all
-// that were completed if there are no keys.
+// that were completed if there are no keys. Rates count every clip, also those without a twin.
 func timed(r Result, keys []key) []Request {
 	measured := inPhase(r.Requests, PhaseMeasure)
 	if keys == nil {
@@ -102,7 +105,8 @@ func timed(r Result, keys []key) []Request {
 	return out
 }
 
-// wholeRuns makes each run a block.
+// wholeRuns makes each run a block. A run as a whole has what its requests have in common: where
+// its memory lies, how warm the machine was, who else was on it.
 func wholeRuns(runs []Result, keys []key) side {
 	var s side
 	for i, r := range runs {
@@ -114,7 +118,8 @@ func wholeRuns(runs []Result, keys []key) side {
 	return s
 }
 
-// tallied counts some of a run's requests, over the time that they took.
+// tallied counts some of a run's requests, over the time that they took: from the first one sent to
+// the last one done. Failures take time and make nothing.
 func tallied(r Result, requests []Request) tally {
 	var t tally
 	first, last := math.Inf(1), 0.0
@@ -143,7 +148,8 @@ func (r Result) at(seconds float64) time.Time {
 	return r.Started.Add(time.Duration(min(seconds, 1e9) * float64(time.Second)))
 }
 
-// rounds returns into how many rounds the requests were divided, 0 if some have none.
+// rounds returns into how many rounds the requests were divided, 0 if some rounds have too few
+// requests, or numbers are left out.
 func rounds(requests []Request) int {
 	// A round that was cut short would count as much as a whole one.
 	seen := map[int]int{}
@@ -244,7 +250,8 @@ type design struct {
 	text string
 }
 
-// plan chooses the design by what there is, never by what the figures say.
+// plan chooses the design by what there is, never by what the figures say: a design that was chosen
+// for its result would find differences between equal servers.
 func plan(a, b []Result) design {
 	keys := common(slices.Concat(a, b))
 
@@ -266,6 +273,7 @@ func plan(a, b []Result) design {
 			len(d.b.tallies))
 	}
 
+	// The text says all that a reader needs to repeat the choice by hand.
 	if keys != nil {
 		usual(&d.a, &d.b, len(keys))
 	}
@@ -280,7 +288,8 @@ func plan(a, b []Result) design {
 	return d
 }
 
-// usual fills side.usual. The requests of each run are in the order of the keys.
+// usual fills side.usual. The requests of each run are in the order of the keys. The median is over
+// both sides, so that what is usual favours neither.
 func usual(a, b *side, keys int) {
 	twins := make([][]float64, keys)
 	for _, s := range []*side{a, b} {

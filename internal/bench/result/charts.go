@@ -16,7 +16,8 @@ type chart struct {
 	svg       func() ([]byte, error)
 }
 
-// charts are the figures for which a result has data.
+// charts are the figures for which a result has data. Each is drawn only when its svg is called, as
+// it takes longer than all tables together.
 func (r Result) charts() []chart {
 	done := completed(inPhase(r.Requests, PhaseMeasure))
 	var out []chart
@@ -42,7 +43,8 @@ func (r Result) charts() []chart {
 	return out
 }
 
-// latencyChart is the distribution of latencies, with its percentiles and the objective.
+// latencyChart is the distribution of latencies, with its percentiles and the objective: where its
+// line crosses the objective's, one reads the share of the clips that were in time.
 func (r Result) latencyChart(done []Request) plot.Lines {
 	var values []float64
 	for _, q := range done {
@@ -77,20 +79,23 @@ func (r Result) latencyChart(done []Request) plot.Lines {
 	return l
 }
 
-// byRate returns the points of a sweep from the lowest rate to the highest.
+// byRate returns the points of a sweep from the lowest rate to the highest. A sweep may have found
+// its rates by halving, in any order.
 func (r Result) byRate() []Rate {
 	return slices.SortedFunc(slices.Values(r.Rates), func(a, b Rate) int {
 		return cmp.Compare(a.Offered, b.Offered)
 	})
 }
 
-// rateAxis is logarithmic where rates span more than a decade.
+// rateAxis is logarithmic where rates span more than a decade, or the low ones, at which a server
+// is idle most of the time, would lie on each other.
 func rateAxis(points []Rate) plot.Axis {
 	return plot.Axis{Label: "offered rate (requests/s)",
 		Log: points[0].Offered > 0 && points[len(points)-1].Offered > 10*points[0].Offered}
 }
 
 // ratesChart is latency against the offered rate: what a server can take before it saturates.
+// Beyond saturation the values depend on how long the run was, and mean nothing but that.
 func (r Result) ratesChart() plot.Lines {
 	points := r.byRate()
 	largest := 0.0
@@ -129,7 +134,8 @@ func (r Result) ratesChart() plot.Lines {
 	return l
 }
 
-// throughputChart is what was made against what was asked for.
+// throughputChart is what was made against what was asked for. The line of what was offered is
+// where a server without limits would be.
 func (r Result) throughputChart() plot.Lines {
 	// Completed follows offered up to saturation and stays behind from there on; goodput falls.
 	points := r.byRate()
@@ -178,6 +184,7 @@ func (r Result) stagesChart(done []Request) plot.Bars {
 		}
 	}
 
+	// Parts that no clip has would be in the legend and not in the figure.
 	b.Parts[0].Name, b.Parts[len(names)+1].Name = "queue", "other"
 	for i, name := range names {
 		b.Parts[i+1].Name = name
@@ -239,6 +246,7 @@ func (r Result) timelineChart() plot.Lines {
 	}
 	s.Y[bins] = s.Y[bins-1]
 
+	// The last bin is drawn to its end.
 	l := plot.Lines{Title: what + " over time", Y: plot.Axis{Label: label, Zero: true},
 		X: plot.Axis{Label: "time since the start (" + unit + ")"}, Series: []plot.Series{s}}
 	if r.Faults != nil {
@@ -250,7 +258,8 @@ func (r Result) timelineChart() plot.Lines {
 	return l
 }
 
-// timeUnit is the unit for an axis up to so many seconds, and how many seconds it has.
+// timeUnit is the unit for an axis up to so many seconds, and how many seconds it has. Clips take
+// from milliseconds (tests of a server) to hours (a minute of video on few devices).
 func timeUnit(seconds float64) (string, float64) {
 	switch {
 	case seconds < 1:
@@ -263,7 +272,8 @@ func timeUnit(seconds float64) (string, float64) {
 	return "h", 3600
 }
 
-// seconds prints a time in the unit that suits it, with three digits.
+// seconds prints a time in the unit that suits it, with three digits. Pages and labels of figures
+// print times with it, so that one can be found in the other.
 func seconds(v float64) string {
 	unit, by := timeUnit(v)
 	v /= by

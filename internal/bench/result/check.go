@@ -16,7 +16,8 @@ const (
 	stringMax = 64 << 10 // bytes
 )
 
-// names are the allowed values of fields that are one of a list.
+// names are the allowed values of fields that are one of a list. The schema's enumerations are of
+// the same lists.
 var names = struct{ scenarios, arrivals, phases, failures, verdicts []string }{
 	[]string{SingleStream, Offline, Server, Mixed, Soak},
 	[]string{"closed", "at-once", "poisson", "trace"},
@@ -54,7 +55,8 @@ func (r Result) Check() error {
 	return err
 }
 
-// checkRequest checks what depends on more than one field of a request.
+// checkRequest checks what depends on more than one field of a request: indexes that others look up
+// without a second check, and that there is either a clip or a reason why there is none.
 func (r Result) checkRequest(i int) error {
 	// The records are many and large: none is copied, and paths are made only for errors.
 	q := &r.Requests[i]
@@ -143,7 +145,8 @@ func partsInBounds(path string, v reflect.Value) error {
 	return err
 }
 
-// join makes the path of a field, as users of JSON write it.
+// join makes the path of a field, as users of JSON write it: requests[3].latency_seconds. An error
+// that names it can be searched for in the file.
 func join(path, name string) string {
 	if path == "" {
 		return name

@@ -78,7 +78,8 @@ var properties = []property{
 	{"dataset", func(r Result) any { return r.Dataset.Name + " " + r.Dataset.SHA256 }},
 }
 
-// devices prints kinds and counts: how a peak was found is not of the devices.
+// devices prints kinds and counts: how a peak was found is not of the devices, and another data
+// sheet makes no other cohort.
 func devices(list []Device) string {
 	var out []string
 	for _, d := range list {
@@ -87,7 +88,8 @@ func devices(list []Device) string {
 	return strings.Join(out, " + ")
 }
 
-// differences lists in what two results differ.
+// differences lists in what two results differ, in the order of properties. Values that print alike
+// are alike: a list that is nil is one that is empty.
 func differences(a, b Result) []Difference {
 	var out []Difference
 	for _, p := range properties {
@@ -99,7 +101,8 @@ func differences(a, b Result) []Difference {
 	return out
 }
 
-// printed makes a value fit for a line.
+// printed makes a value fit for a line. It comes from files of others, so a terminal has to print
+// it with care.
 func printed(v any) string {
 	// Texts come without quotes: a reader compares words, and not JSON.
 	if s, ok := v.(string); ok {

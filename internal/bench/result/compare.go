@@ -28,7 +28,9 @@ const (
 
 // Options are how to compare.
 type Options struct {
-	// Gate is by how much, as a share, B may be worse before Comparison.Regressions names it.
+	// Gate is by how much, as a share, B may be worse. Comparison.Regressions names what is clearly
+	// worse, and may be so by the gate: one that went by the ratio alone would let every second
+	// slowdown of its own size pass.
 	Gate float64
 
 	// Across are names of what may differ, of Across.
@@ -76,7 +78,7 @@ type Comparison struct {
 
 	Metrics []Metric `json:"metrics"`
 
-	// Regressions name the metrics in which B is clearly worse, by more than the gate.
+	// Regressions name the metrics in which B is clearly worse, and may be so by the gate.
 	Regressions []string `json:"regressions"`
 	Gate        float64  `json:"gate"`
 
@@ -105,7 +107,9 @@ func Compare(a, b []Result, o Options) (Comparison, error) {
 	c := Comparison{Design: d.text, Differences: differ, Gate: o.Gate, Metrics: []Metric{},
 		Regressions: []string{}, Notes: d.notes(a, b)}
 
-	// Every metric more is one more chance to be wrong, so those after the first share theirs.
+	// What is compared follows from the scenario, and from what both sides tell, never from the
+	// values. Every metric more is one more chance to be wrong, so those after the first share
+	// theirs.
 	list := metricsOf(d.a, d.b, a[0].Scenario, a[0].Rates)
 	for i, m := range list {
 		confidence := 1 - falseAlarms
@@ -117,6 +121,10 @@ func Compare(a, b []Result, o Options) (Comparison, error) {
 		}
 	}
 	c.add(failures(a, b))
+	if o.Gate > 0 && len(c.Metrics) > 1 && !(c.Metrics[0].Smallest <= o.Gate) {
+		c.Notes = append(c.Notes, "These data are too few, or too noisy, to show a difference as small "+
+			"as the gate. docs/benchmarking.md says how many runs it takes.")
+	}
 	return c, nil
 }
 
@@ -142,9 +150,21 @@ func (o Options) check(a, b []Result) error {
 // add appends a line, and what it means for the gate.
 func (c *Comparison) add(m Metric) {
 	c.Metrics = append(c.Metrics, m)
-	if m.Worse && m.Gates && math.Abs(m.Ratio-1) >= c.Gate {
+	if m.Worse && m.Gates && m.worst() >= c.Gate {
 		c.Regressions = append(c.Regressions, m.Name)
 	}
+}
+
+// worst is the most by which B may be worse, as a share. Of what is only counted, such as failures,
+// any more are too many for every gate.
+func (m Metric) worst() float64 {
+	switch {
+	case m.High == 0:
+		return 1
+	case m.Ratio > 1:
+		return m.High - 1
+	}
+	return 1 - m.Low
 }
 
 // compare makes the line of a metric. It is false if a side has no such figure.
@@ -162,6 +182,8 @@ func (d design) compare(m metric, confidence float64, seed uint64) (Metric, bool
 	// Ratios are compared by their logarithms: twice as fast and half as fast are then equally far
 	// from no difference.
 	line.Ratio = line.B / line.A
+
+	// Too few of anything is said as such: "no difference shown" would sound like a finding.
 	e, df := d.deviation(fa, fb, seed)
 	if n := min(len(d.a.requests), len(d.b.requests)); n < max(clipsMin, m.needs) || !(df >= 1) ||
 		math.IsNaN(e) {
@@ -185,7 +207,7 @@ func (d design) compare(m metric, confidence float64, seed uint64) (Metric, bool
 	return line, true
 }
 
-// ones draws every block once.
+// ones draws every block once: the figure as it was measured.
 func ones(s side) []float64 { return slices.Repeat([]float64{1}, len(s.tallies)) }
 
 // deviation returns the standard deviation of the logarithm of b to a, and its degrees of freedom;
@@ -212,7 +234,8 @@ func (d design) deviation(fa, fb func([]float64) float64, seed uint64) (e, df fl
 	return e, df
 }
 
-// together draws blocks of both sides in pairs.
+// together draws blocks of both sides in pairs: what a pair has in common, such as the hour at
+// which it was measured, is not in their ratio.
 func (d design) together(fa, fb func([]float64) float64, seed uint64) float64 {
 	k := len(d.a.tallies)
 	return math.Sqrt(spread(k, seed, func(counts []float64) float64 {
@@ -220,7 +243,8 @@ func (d design) together(fa, fb func([]float64) float64, seed uint64) float64 {
 	}))
 }
 
-// variance is that of the logarithm of one side's figure.
+// variance is that of the logarithm of one side's figure. Sides that did not take turns vary on
+// their own accounts, and their variances add up.
 func variance(f func([]float64) float64, k int, seed uint64) float64 {
 	if k < 2 {
 		return 0
@@ -275,5 +299,5 @@ func spread(k int, seed uint64, f func([]float64) float64) float64 {
 	return m2 / (n - 1) * float64(k) / float64(k-1)
 }
 
-// number prints a rate for a name.
+// number prints a rate for a name, with as many digits as tell the rates of a sweep apart.
 func number(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }

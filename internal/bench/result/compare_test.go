@@ -86,6 +86,7 @@ func TestRoundsThatTookTurns(t *testing.T) {
 			for _, q := range r.Requests {
 				q.Round = i + 1
 				q.Sent += r.Started.Sub(out.Started).Seconds()
+				q.Planned = q.Sent
 				out.Requests = append(out.Requests, q)
 			}
 			out.Finished = r.Finished
@@ -111,6 +112,13 @@ func TestTheGate(t *testing.T) {
 	}
 	if c := compared(t, a, b, Options{Gate: 0.2}); len(c.Regressions) > 0 || len(shown(c)) == 0 {
 		t.Errorf("8 %% and a gate of 20 %%: %v, shown %v", c.Regressions, shown(c))
+	}
+	// A gate of the slowdown's own size lets it pass only if the interval ends below it.
+	for seed := range uint64(20) {
+		a, b := quiet(seed).inTurns(6, 10, 1.05)
+		if c := compared(t, a, b, Options{Gate: 0.05}); len(c.Regressions) == 0 {
+			t.Errorf("seed %d: 5 %% pass a gate of 5 %%: %+v", seed, c.Metrics[0])
+		}
 	}
 	c := compared(t, b, a, Options{})
 	if len(c.Regressions) > 0 || c.Metrics[0].Verdict != "faster" || c.Metrics[0].Worse {

@@ -10,6 +10,13 @@
 // is decided before the figures are seen, or else equal servers would be told apart more often
 // than the comparison says.
 //
+// The files, from the outside in: result.go, scenario.go, request.go, summary.go and faults.go are
+// the types, whose comments are the schema's descriptions; read.go and check.go refuse what is no
+// result. summarize.go, stats.go, rates.go and efficiency.go compute a summary of one run.
+// comparable.go says which results may be compared, blocks.go how their requests are divided,
+// metrics.go by which figures, and compare.go does it. report.go, reporttables.go, charts.go and
+// benchmarks.go write what people and benchstat read.
+//
 // It knows no server and no load generator: they fill a [Result]. It has no clock and starts
 // nothing; what it computes depends on its arguments and seeds alone.
 //

@@ -9,7 +9,8 @@ const mfuFormula = "multiply-adds of the model's own products, attention and con
 	" second)"
 
 // mfu is of the clips that tell their operations and device-seconds; nil if there is none, or if
-// the devices are of several kinds or have no known peak.
+// the devices are of several kinds or have no known peak: device-seconds do not say on which kind
+// they were spent.
 func mfu(done []Request, devices []Device) *MFU {
 	if len(devices) != 1 || devices[0].Peak == 0 {
 		return nil
@@ -29,7 +30,8 @@ func mfu(done []Request, devices []Device) *MFU {
 }
 
 // communication is of the clips that tell how much their ranks sent; nil if none does. A clip that
-// tells only the sum is taken as evenly spread.
+// tells only the sum is taken as evenly spread. The share of a step is the mean over clips, each of
+// which counts as much, long or short.
 func communication(done []Request) *Communication {
 	var c Communication
 	var ranks, shares, clips float64
@@ -66,7 +68,8 @@ func communication(done []Request) *Communication {
 // stragglerRatio is how much longer than the median a step takes that makes its clip count.
 const stragglerRatio = 2
 
-// stragglers are of the clips that tell their median and slowest steps; nil if none does.
+// stragglers are of the clips that tell their median and slowest steps; nil if none does. A ring of
+// ranks is as fast as its slowest, so a single slow rank shows in every clip that it is part of.
 func stragglers(done []Request) *Stragglers {
 	var ratios []float64
 	var s Stragglers
@@ -88,7 +91,8 @@ func stragglers(done []Request) *Stragglers {
 	return &s
 }
 
-// energy sums up what could be read; nil if nothing could.
+// energy sums up what could be read; nil if nothing could. Joules of a second of video are of the
+// clips that tell their energy, also where others do not.
 func energy(done []Request) *Energy {
 	var e Energy
 	var seconds float64

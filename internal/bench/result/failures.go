@@ -6,7 +6,9 @@ import (
 )
 
 // failures compares how many requests have no clip, by Fisher's exact test (1934): runs with few
-// failures are the rule, and for them nothing else holds.
+// failures are the rule, and for them nothing else holds. It takes failures as independent of each
+// other, which those of one outage are not; so a single outage of many requests counts as many, as
+// it should: it was an outage of one side.
 func failures(a, b []Result) Metric {
 	fa, na := failed(a)
 	fb, nb := failed(b)
@@ -87,7 +89,8 @@ func (d design) notes(a, b []Result) []string {
 	return out
 }
 
-// sameLatents counts the pairs of the first block in which both sides tell their latents' hash.
+// sameLatents counts the pairs of the first block in which both sides tell their latents' hash. One
+// block is enough: the same requests come in every run.
 func (d design) sameLatents() (equal, n int) {
 	for i := range d.pairs {
 		a, b := d.a.requests[i].LatentsSHA256, d.b.requests[i].LatentsSHA256

@@ -26,8 +26,8 @@ type Fault struct {
 	// Hit lists the requests that lost an attempt by it, by their index.
 	Hit []int `json:"hit,omitempty"`
 
-	// Recovery is from the fault until all work that it hit was going on again; absent if it hit none,
-	// or if that never happened.
+	// Recovery is from the fault until all work that it hit was going on again; absent if it hit
+	// none, or if that never happened.
 	Recovery *float64 `json:"recovery_seconds,omitempty"`
 
 	// Redone are the steps that were done already and had to be made again, of all clips that it hit.
@@ -46,7 +46,8 @@ type Load struct {
 	Goodput    *Goodput     `json:"goodput,omitempty"`
 }
 
-// summarize fills the sums.
+// summarize fills the sums. Both phases are of one run: what is compared with the time under faults
+// is the same servers on the same machine, shortly before.
 func (f *Faults) summarize(under, undisturbed []Request, objective float64, seed uint64) {
 	f.Under, f.Undisturbed = load(under, objective, seed), load(undisturbed, objective, seed)
 	var times []float64

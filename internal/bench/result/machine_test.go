@@ -54,6 +54,7 @@ func (m *machine) clips(n, rounds int, factor float64) Result {
 		}
 		prompt := 1 + 0.05*math.Sin(float64(i)) // clips of their own kinds take their own time
 		q.Sent = m.now - began
+		q.Planned = q.Sent
 		q.Latency = 10 * prompt * factor * math.Exp(slow)
 		q.Stages = map[string]float64{StageDenoise: 0.8 * q.Latency, StageDecode: 0.2 * q.Latency}
 		q.DeviceSeconds = 2 * q.Latency

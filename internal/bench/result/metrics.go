@@ -25,7 +25,8 @@ type metric struct {
 	prepare func(side) func(counts []float64) float64
 }
 
-// value reads a time off a request, if it has it.
+// value reads a time off a request, if it has it. What only some requests tell is compared by these
+// requests, on both sides.
 type value func(Request) (float64, bool)
 
 // latencyOf is of requests that have a clip, which are all that a side has.
@@ -39,24 +40,24 @@ func positive(field func(Request) float64) value {
 // metricsOf lists what can be compared of two sides. The first one decides first.
 func metricsOf(a, b side, scenario Scenario, rates []Rate) []metric {
 	out := []metric{
-		{name: "latency, typical", prepare: typical, gates: true},
-		{name: "latency, geometric mean", prepare: geometric(latencyOf), gates: true},
+		{name: "typical latency", prepare: typical, gates: true},
+		{name: "geometric mean latency", prepare: geometric(latencyOf), gates: true},
 		{name: "latency p50", prepare: quantile(0.5), needs: Needed(0.5), gates: true},
 		{name: "latency p90", prepare: quantile(0.9), needs: Needed(0.9), gates: true},
 		{name: "latency p99", prepare: quantile(0.99), needs: Needed(0.99), gates: true},
-		{name: "queue wait, mean", prepare: mean(queueOf)},
+		{name: "mean queue wait", prepare: mean(queueOf)},
 	}
 
 	has := stagesOf(slices.Concat(a.requests, b.requests))
 	for _, stage := range inOrder(has) {
-		out = append(out, metric{name: stage + ", mean", prepare: mean(stageOf(stage))})
+		out = append(out, metric{name: "mean " + stage, prepare: mean(stageOf(stage))})
 	}
 
 	// What a user sees of a clip before it is complete.
 	out = append(out,
-		metric{name: "first preview, mean",
+		metric{name: "mean first preview",
 			prepare: mean(positive(func(q Request) float64 { return q.FirstPreview }))},
-		metric{name: "first playable, mean",
+		metric{name: "mean first playable",
 			prepare: mean(positive(func(q Request) float64 { return q.FirstPlayable }))})
 
 	// A server may be as fast as before at low rates, and saturate earlier.
@@ -73,7 +74,8 @@ func metricsOf(a, b side, scenario Scenario, rates []Rate) []metric {
 	return withRates(out, scenario)
 }
 
-// withRates adds what is not a time. Throughput comes first where it is what the scenario measures.
+// withRates adds what is not a time. Throughput comes first where it is what the scenario measures:
+// when all requests are sent at once, a latency is mostly a place in the queue.
 func withRates(out []metric, scenario Scenario) []metric {
 	clips := metric{name: "clips an hour", unit: "1/h", higher: true, less: "fewer", more: "more",
 		prepare: hourly(func(t tally) float64 { return t.clips }), gates: true}
@@ -97,7 +99,7 @@ func withRates(out []metric, scenario Scenario) []metric {
 	return append(out,
 		metric{name: "device-seconds a video second", unit: "", less: "less", more: "more", gates: true,
 			prepare: mean(seconds)},
-		metric{name: "peak memory, mean", unit: "GB", less: "less", more: "more", prepare: mean(memory)})
+		metric{name: "mean peak memory", unit: "GB", less: "less", more: "more", prepare: mean(memory)})
 }
 
 // inOrder lists a clip's stages as it passes them, and then those that only this server has.
@@ -116,7 +118,8 @@ func inOrder(has map[string]bool) []string {
 	return out
 }
 
-// sums adds up, for each block, a function of a value, and how many requests have it.
+// sums adds up, for each block, a function of a value, and how many requests have it. With these,
+// drawing blocks again costs no more than adding up a few numbers.
 func sums(s side, of value, f func(float64) float64) (totals, n []float64, any bool) {
 	totals, n = make([]float64, len(s.tallies)), make([]float64, len(s.tallies))
 	for i, q := range s.requests {
@@ -171,6 +174,8 @@ func typical(s side) func([]float64) float64 {
 	if s.usual == nil {
 		return geometric(latencyOf)(s)
 	}
+
+	// Within its block, too: a request of a slow hour is not slow for its hour.
 	blocks := make([][]float64, len(s.tallies))
 	for i, q := range s.requests {
 		blocks[s.block[i]] = append(blocks[s.block[i]], math.Log(q.Latency)-s.usual[i])
@@ -183,13 +188,15 @@ func typical(s side) func([]float64) float64 {
 		totals[i] = sum(b[cut:len(b)-cut]) / max(1, float64(len(b)-2*cut)) * n[i]
 	}
 
+	// The level comes back at the end, so that the figure is a latency in seconds.
 	middle := sum(s.usual) / float64(len(s.usual))
 	return func(counts []float64) float64 {
 		return math.Exp(middle + dot(counts, totals)/dot(counts, n))
 	}
 }
 
-// hourly is what was made in an hour, of the blocks' tallies.
+// hourly is what was made in an hour, of the blocks' tallies. Blocks that were drawn are taken as
+// if they had followed each other.
 func hourly(of func(tally) float64) func(side) func([]float64) float64 {
 	return func(s side) func([]float64) float64 {
 		made, seconds := make([]float64, len(s.tallies)), make([]float64, len(s.tallies))

@@ -17,7 +17,8 @@ const (
 	turnedAway = 0.1
 )
 
-// rate sums up a point of a sweep.
+// rate sums up a point of a sweep. Its clips an hour are of the time until its last clip was done,
+// so they stay behind the offered rate by the latency of that clip, also on an idle server.
 func rate(offered float64, requests []Request, objective float64, seed uint64) Rate {
 	done := completed(requests)
 	l := load(requests, objective, seed)
@@ -29,9 +30,9 @@ func rate(offered float64, requests []Request, objective float64, seed uint64) R
 }
 
 // Judge says whether the server keeps up with a rate, by all requests of it that count, and what it
-// went by. Beyond saturation the queue grows with each
-// arrival, so each clip takes longer than the one before, for as long as the load goes on. Clips a
-// second say less: at the end of a run, some are always still to come.
+// went by. Beyond saturation the queue grows with each arrival, so each clip takes longer than the
+// one before, for as long as the load goes on. Clips a second say less: at the end of a run, some
+// are always still to come.
 func Judge(requests []Request) (verdict, why string) {
 	done := completed(requests)
 	failed := len(requests) - len(done)
@@ -53,7 +54,8 @@ func Judge(requests []Request) (verdict, why string) {
 	return Keeps, why
 }
 
-// batchMeans are the mean latencies of tenths of the requests, in the order of arrivals.
+// batchMeans are the mean latencies of tenths of the requests, in the order of arrivals. A mean of
+// neighbours hides what single clips do, and keeps what a queue does.
 func batchMeans(done []Request) []float64 {
 	means := make([]float64, batches)
 	for i := range means {
@@ -86,6 +88,9 @@ func (r Result) SaturationPoint() (kept, saturated float64) {
 			saturated = p.Offered
 		}
 	}
+
+	// A rate that kept up above one that saturated was luck, or the other was bad luck: which of the
+	// two nobody can tell, so the lower one counts.
 	for _, p := range r.Rates {
 		if p.Verdict == Keeps && (saturated == 0 || p.Offered < saturated) {
 			kept = max(kept, p.Offered)

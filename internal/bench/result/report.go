@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// File is one of a report's.
+// File is one of a report's. Names have no folder in them: report.md shows figures that lie beside
+// it, so that the whole can be moved.
 type File struct {
 	Name string
 	Data []byte
@@ -30,6 +31,8 @@ func Report(r Result) ([]File, error) {
 	}
 	charts := r.charts()
 
+	// Figures may fail, tables not: if one cannot be drawn, that is a defect, and the page that would
+	// show it is not made.
 	out := []File{{"report.md", r.markdown(charts)}, {"bench.txt", r.benchmarks()}}
 	for _, c := range charts {
 		svg, err := c.svg()
@@ -112,6 +115,7 @@ func (p *page) table(head []string, rows [][]string) {
 func (r Result) markdown(charts []chart) []byte {
 	var p page
 	s := r.Summary
+	// What was measured comes before what came of it: figures without it are no use to anybody.
 	p.printf("# Benchmark: %s\n\n", r.Scenario.Name)
 	p.table([]string{"", ""}, r.facts())
 
@@ -142,7 +146,8 @@ func (r Result) markdown(charts []chart) []byte {
 	return append(bytes.TrimRight(p.Bytes(), "\n"), '\n')
 }
 
-// figures shows those of the named charts that there are.
+// figures shows those of the named charts that there are. The alternative text says what a figure
+// is about to those who do not see it; the tables beside it have its values.
 func (p *page) figures(charts []chart, names ...string) {
 	for _, c := range charts {
 		if slices.Contains(names, c.name) {
@@ -174,7 +179,8 @@ func (r Result) facts() [][]string {
 	return slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 }
 
-// clipText says what was asked for, as far as it was not left to the server.
+// clipText says what was asked for, as far as it was not left to the server. It is empty if all
+// was, and the page then has no such row.
 func clipText(c Clip) string {
 	var out []string
 	add := func(ok bool, format string, args ...any) {

@@ -52,7 +52,8 @@ func soak() Result {
 	m := shared(1)
 	r.Requests = nil
 	for i := range 300 {
-		q := Request{Index: i, Phase: PhaseUndisturbed, Prompt: i % 60, Sent: m.now, Frames: 81, FPS: 16}
+		q := Request{Index: i, Phase: PhaseUndisturbed, Prompt: i % 60, Planned: m.now, Sent: m.now,
+			Frames: 81, FPS: 16}
 		q.Latency = 10 * math.Exp(m.slow+0.03*m.rng.NormFloat64())
 		if i >= 100 {
 			q.Phase = PhaseMeasure

@@ -40,7 +40,8 @@ func timesRow(name string, d *Distribution) []string {
 		few(d.P99), seconds(d.Max)}
 }
 
-// interval prints an estimate with its bounds.
+// interval prints an estimate with its bounds. Bounds of few samples would be read as if they held,
+// so there are none.
 func interval(e Estimate, print func(float64) string) string {
 	if e.Few {
 		return print(e.Value) + " (few)"
@@ -48,7 +49,8 @@ func interval(e Estimate, print func(float64) string) string {
 	return fmt.Sprintf("%s (%s to %s)", print(e.Value), print(e.Low), print(e.High))
 }
 
-// plainNumber prints with four digits.
+// plainNumber prints with four digits: more than the samples support, and enough to compare with
+// another report by eye.
 func plainNumber(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
 
 // inPercent prints a share.
@@ -104,7 +106,8 @@ func (r Result) yield() [][]string {
 	return rows
 }
 
-// counted lists failures by their class.
+// counted lists failures by their class, in the order of the alphabet: the same result makes the
+// same page.
 func counted(errors map[string]int) string {
 	var out []string
 	for _, class := range slices.Sorted(maps.Keys(errors)) {
@@ -123,7 +126,8 @@ func (f Fidelity) text() string {
 	return out
 }
 
-// rates is the section of a sweep.
+// rates is the section of a sweep: a row for each rate, and between which two of them the server
+// saturates.
 func (p *page) rates(r Result) {
 	p.printf("## Rates\n\n")
 	var rows [][]string
@@ -162,6 +166,8 @@ func (p *page) faults(f Faults) {
 			plainNumber(l.Throughput.Clips), good, seconds(l.Latency.P50.Value),
 			seconds(l.Latency.P90.Value)}
 	}
+
+	// Both phases in one table, as their difference is what the run was made for.
 	p.table([]string{"", "clips", "clips an hour", "goodput (1/h)", "p50", "p90"},
 		[][]string{row("undisturbed", f.Undisturbed), row("under faults", f.Under)})
 	if kept := f.Kept(); kept > 0 {

@@ -72,6 +72,7 @@ func ratio(over, under []float64, seed uint64) Estimate {
 	if n == 0 {
 		return Estimate{Few: true}
 	}
+	// Both sums of a draw are of the same requests: what is estimated is a ratio, not two means.
 	a, b := inBlocks(over), inBlocks(under)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	values := make([]float64, resamples)
@@ -89,7 +90,8 @@ func ratio(over, under []float64, seed uint64) Estimate {
 		High: Percentile(values, 1-tail), Few: n < Needed(0.5)}
 }
 
-// inBlocks sums up neighbours, so that at most blocksMax values remain.
+// inBlocks sums up neighbours, so that at most blocksMax values remain. As neighbours are alike,
+// this makes intervals a little wider, and never narrower than what single requests would give.
 func inBlocks(values []float64) []float64 {
 	size := (len(values) + blocksMax - 1) / blocksMax
 	var out []float64
@@ -99,7 +101,8 @@ func inBlocks(values []float64) []float64 {
 	return out
 }
 
-// share estimates a share of n by Wilson's score interval (1927).
+// share estimates a share of n by Wilson's score interval (1927), which stays between 0 and 1 and
+// has a width where none or all of few samples are counted.
 func share(met, n int) Estimate {
 	if n == 0 {
 		return Estimate{Few: true}
@@ -112,7 +115,8 @@ func share(met, n int) Estimate {
 		Few: n < Needed(0.5)}
 }
 
-// distribution is of values in the order in which they were measured.
+// distribution is of values in the order in which they were measured. The order matters only to the
+// blocks of long lists.
 func distribution(values []float64, seed uint64) Distribution {
 	if len(values) == 0 {
 		return Distribution{}
@@ -124,7 +128,8 @@ func distribution(values []float64, seed uint64) Distribution {
 		P50: percentile(sorted, 0.5), P90: percentile(sorted, 0.9), P99: percentile(sorted, 0.99)}
 }
 
-// sum adds up in the order of the values, so that it is the same each time.
+// sum adds up in the order of the values, so that it is the same each time: rounding depends on the
+// order, and figures of one file have to be the same bytes whenever they are made.
 func sum(values []float64) float64 {
 	var s float64
 	for _, v := range values {

@@ -31,7 +31,8 @@ func (r *Result) Summarize() {
 	}
 }
 
-// inPhase returns the requests of a phase.
+// inPhase returns the requests of a phase. Those of the warm-up are in no sum: the first clips of a
+// server load weights and tune kernels.
 func inPhase(requests []Request, phase string) []Request {
 	var out []Request
 	for _, q := range requests {
@@ -87,7 +88,7 @@ func summary(requests []Request, objective float64, seed uint64) Summary {
 	return s
 }
 
-// queueOf is a request's wait for devices.
+// queueOf is a request's wait for devices. A wait of 0 was measured; nil was not.
 func queueOf(q Request) (float64, bool) {
 	if q.Queue == nil {
 		return 0, false
@@ -114,7 +115,8 @@ func stagesOf(requests []Request) map[string]bool {
 	return out
 }
 
-// distributionOf is of the requests that have such a time; nil if none has.
+// distributionOf is of the requests that have such a time; nil if none has. A distribution of what
+// only some tell says so by its N.
 func distributionOf(done []Request, seed uint64, of func(Request) (float64, bool)) *Distribution {
 	var values []float64
 	for _, q := range done {
@@ -151,7 +153,8 @@ func load(requests []Request, objective float64, seed uint64) Load {
 	return l
 }
 
-// window is from the first request sent to the last clip complete, or request sent.
+// window is from the first request sent to the last clip complete, or request sent. A run that ends
+// with failures has no shorter window for them: the server was asked all the time.
 func window(requests []Request) float64 {
 	first, last := math.Inf(1), 0.0
 	for _, q := range requests {
@@ -160,7 +163,7 @@ func window(requests []Request) float64 {
 	return max(0, last-first)
 }
 
-// perHour is 0 for an empty window.
+// perHour is 0 for an empty window: a single request that failed at once took no time.
 func perHour(n, seconds float64) float64 {
 	if seconds == 0 {
 		return 0
@@ -187,7 +190,8 @@ func throughput(done []Request, seconds float64) Throughput {
 		Tokens: total(tokens), VideoSeconds: total(video)}
 }
 
-// deviceSeconds are for a second of video, of the clips that tell both.
+// deviceSeconds are for a second of video, of the clips that tell both: the sum of the one by the
+// sum of the other, so that long clips count for what they are.
 func deviceSeconds(done []Request, seed uint64) *Estimate {
 	var devices, video []float64
 	for _, q := range done {

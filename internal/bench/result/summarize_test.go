@@ -117,7 +117,8 @@ func queueing(load float64, n int, seed uint64) []Request {
 	for i := range n {
 		now += rng.ExpFloat64() / load
 		free = max(free, now) + 1 + 0.05*rng.Float64()
-		out = append(out, Request{Index: i, Phase: PhaseMeasure, Sent: now, Latency: free - now})
+		out = append(out, Request{Index: i, Phase: PhaseMeasure, Planned: now, Sent: now,
+			Latency: free - now})
 	}
 	return out
 }
