@@ -52,6 +52,8 @@ func benchCompareCommand() *cobra.Command {
 		if o.Gate, err = gateOf("--gate", *gate); err != nil {
 			return err
 		}
+
+		// All that is wrong with files comes before anything is computed.
 		a, err := readResults(args[0])
 		if err != nil {
 			return err
@@ -66,6 +68,8 @@ func benchCompareCommand() *cobra.Command {
 		if err != nil {
 			return daemon.Usagef("%w", err)
 		}
+
+		// The table comes in any case: who reads why a gate is closed wants to see all of it.
 		if *js {
 			err = terminal.JSON(cmd.OutOrStdout(), c)
 		} else {

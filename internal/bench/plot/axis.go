@@ -55,6 +55,8 @@ func (a Axis) fit(values []float64) span {
 	if a.Max != 0 {
 		s.include(a.Max)
 	}
+
+	// Nothing to show.
 	if s.min > s.max {
 		s = span{0, 1}
 		if a.Log {
@@ -135,6 +137,7 @@ func logTicks(s span) []gonum.Tick {
 			if v < s.min || v > s.max {
 				continue
 			}
+
 			t := gonum.Tick{Value: v}
 			if m == 1 && e%every == 0 || decades < 2.5 && (m == 2 || m == 5) {
 				t.Label = amount(v, max(0, -e))

@@ -95,6 +95,7 @@ func (f frame) plot(data []gonum.Plotter) *gonum.Plot {
 	}
 	p.Add(g)
 	p.Add(data...)
+
 	// Add widens the axes to the data; the spans have room already.
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = f.xs.min, f.xs.max, f.ys.min, f.ys.max
 	return p
@@ -138,6 +139,7 @@ func (f frame) drawLegend(c draw.Canvas) vg.Length {
 		return c.Max.Y
 	}
 	const sample, gap = vg.Length(22), vg.Length(14)
+
 	// gonum's own legend lies on the figure, where there may be data.
 	style := words(textSize, ink)
 	x, y := c.Min.X, c.Max.Y-textSize
@@ -149,6 +151,8 @@ func (f frame) drawLegend(c draw.Canvas) vg.Length {
 		if x > c.Min.X && x+w > c.Max.X {
 			x, y = c.Min.X, y-textSize-4
 		}
+
+		// Samples stand at the middle of small letters.
 		middle := y + textSize*0.42
 		if e.filled != nil {
 			c.FillPolygon(e.filled, []vg.Point{{X: x, Y: middle - 5}, {X: x + sample, Y: middle - 5},

@@ -79,13 +79,16 @@ func (l Lines) SVG() ([]byte, error) {
 		}
 		xs, ys = append(xs, s.X...), slices.Concat(ys, s.Y, s.Low, s.High)
 	}
+
+	// An objective is of interest where nothing meets it, too.
 	for _, m := range l.Marks {
 		if m.Across {
-			ys = append(ys, m.At) // an objective is of interest where nothing meets it, too
+			ys = append(ys, m.At)
 		}
 	}
 
 	f := frame{title: l.Title, x: l.X, y: l.Y, xs: l.X.fit(xs), ys: l.Y.fit(ys), marks: l.Marks}
+
 	// Bands lie below all lines, also those of other series.
 	var bands, data []gonum.Plotter
 	for i, s := range l.Series {

@@ -43,6 +43,8 @@ func (f frame) rows(p *gonum.Plot, c draw.Canvas) [][]placed {
 		// A label stands in the middle of its line, but for those that would leave the figure.
 		w := style.Width(m.Label)
 		from := min(max(x-w/2, c.Min.X), c.Max.X-w)
+
+		// The first row that has room for it.
 		row := 0
 		for row < len(rows) && !free(rows[row], from, from+w) {
 			row++

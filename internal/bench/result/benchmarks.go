@@ -41,7 +41,8 @@ func (r Result) benchmarks() []byte {
 	return out.Bytes()
 }
 
-// benchmark is the name under which a clip counts: what makes two clips the same kind of work.
+// benchmark is the name under which a clip counts: what makes two clips the same kind of work. The
+// pairs of key and value between slashes are what benchstat can group and filter by.
 func (r Result) benchmark(q Request) string {
 	name := "BenchmarkServe/scenario=" + word(r.Scenario.Name)
 	if len(r.Rates) > 0 {

@@ -83,6 +83,8 @@ func common(runs []Result) []key {
 			return nil
 		}
 	}
+
+	// Maps have no order; the first run's is as good as any, and the same each time.
 	slices.SortFunc(keys, func(a, b key) int {
 		x, y := sets[0][a], sets[0][b]
 		return cmp.Or(cmp.Compare(x.Sent, y.Sent), cmp.Compare(x.Index, y.Index))
@@ -143,7 +145,8 @@ func (t *tally) count(q Request, objective float64) {
 	}
 }
 
-// at is the time of so many seconds after the run's start.
+// at is the time of so many seconds after the run's start. Beyond 1e9 of them, thirty years, none
+// counts; a file may say so, and durations of Go end at ten times that.
 func (r Result) at(seconds float64) time.Time {
 	return r.Started.Add(time.Duration(min(seconds, 1e9) * float64(time.Second)))
 }
@@ -170,6 +173,8 @@ func parts(r Result, keys []key) side {
 	requests := timed(r, keys)
 	measured := inPhase(r.Requests, PhaseMeasure)
 	s := side{requests: requests, block: make([]int, len(requests))}
+
+	// Rounds may lie far apart, with the other side's in between: their tallies are of each alone.
 	if n := rounds(requests); n >= roundsMin {
 		s.tallies = make([]tally, n)
 		for i := range s.tallies {
@@ -234,7 +239,8 @@ func inTurn(a, b []tally) bool {
 	return true
 }
 
-// design is how the two sides are compared.
+// design is how the two sides are compared. Reports print its text, so that a reader knows what the
+// intervals rest on.
 type design struct {
 	a, b side
 
@@ -297,6 +303,8 @@ func usual(a, b *side, keys int) {
 			twins[i%keys] = append(twins[i%keys], math.Log(q.Latency))
 		}
 	}
+
+	// Of an even number of twins the median is between the middle two.
 	medians := make([]float64, keys)
 	for i, t := range twins {
 		slices.Sort(t)

@@ -35,6 +35,8 @@ func (r Result) Check() error {
 	if n := len(r.Requests); n > RequestsMax {
 		return fmt.Errorf("requests has %d elements; allowed: up to %d", n, RequestsMax)
 	}
+
+	// All values by one rule, before those that depend on each other.
 	if err := inBounds("", reflect.ValueOf(r)); err != nil {
 		return err
 	}
@@ -61,6 +63,8 @@ func (r Result) checkRequest(i int) error {
 	// The records are many and large: none is copied, and paths are made only for errors.
 	q := &r.Requests[i]
 	at := func(field string) string { return fmt.Sprintf("requests[%d].%s", i, field) }
+
+	// Indexes first: what they point to is looked up without a check from here on.
 	if q.Point >= max(1, len(r.Rates)) {
 		return fmt.Errorf("%s is %d; allowed: an index of rates, which has %d", at("point"), q.Point,
 			len(r.Rates))

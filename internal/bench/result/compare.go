@@ -147,7 +147,8 @@ func (o Options) check(a, b []Result) error {
 	return nil
 }
 
-// add appends a line, and what it means for the gate.
+// add appends a line, and what it means for the gate. Queue waits and stages are for whoever looks
+// for the reason; their users notice the latency that they are part of.
 func (c *Comparison) add(m Metric) {
 	c.Metrics = append(c.Metrics, m)
 	if m.Worse && m.Gates && m.worst() >= c.Gate {

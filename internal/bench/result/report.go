@@ -156,7 +156,8 @@ func (p *page) figures(charts []chart, names ...string) {
 	}
 }
 
-// facts say what was measured, on what.
+// facts say what was measured, on what. With the command line, the seeds and the hash of the
+// prompts somebody else can run the same.
 func (r Result) facts() [][]string {
 	c, h := r.Cohort, r.Cohort.Host
 	// What is not known has no row.

@@ -66,6 +66,7 @@ func (r Result) yield() [][]string {
 		}
 	}
 	number := func(v float64) func() string { return func() string { return plainNumber(v) } }
+
 	// What was made.
 	t := s.Throughput
 	add(len(s.Errors) > 0, "failures", func() string { return counted(s.Errors) })
@@ -83,6 +84,8 @@ func (r Result) yield() [][]string {
 		return interval(*s.DeviceSeconds, plainNumber)
 	})
 	add(s.MFU != nil, "MFU", func() string { return inPercent(s.MFU.Value) })
+
+	// What ranks do to each other.
 	c := s.Communication
 	add(c != nil && c.BytesPerRankMax > 0, "sent by a rank for a clip", func() string {
 		return fmt.Sprintf("%s MB, at most %s MB", plainNumber(c.BytesPerRank/1e6),
@@ -95,6 +98,8 @@ func (r Result) yield() [][]string {
 		return fmt.Sprintf("median %.2f, worst %.2f; above %d: %d clips", s.Stragglers.Median,
 			s.Stragglers.Worst, stragglerRatio, s.Stragglers.Clips)
 	})
+
+	// What is left: memory and energy, and whether the clips were right at all.
 	add(s.PeakMemory > 0, "peak memory of a rank", func() string {
 		return plainNumber(float64(s.PeakMemory)/1e9) + " GB"
 	})
