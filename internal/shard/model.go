@@ -1,7 +1,13 @@
 package shard
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
 	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/model/published"
 	"github.com/longtake/longtake/models/demo"
 )
 
@@ -14,6 +20,13 @@ func OpenModel(path string) (*model.Folder, error) {
 			return nil, err
 		}
 		return model.OpenFS(files, "demo")
+	}
+	// The plan of a clip takes names, and they are all that people have until they download.
+	if id, known := published.Repository(path); known {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("model is %s, a name that plan alone takes; allowed: a folder, such as "+
+				"DIR after \"hf download %s --local-dir DIR\"", path, id)
+		}
 	}
 	return model.Open(path)
 }

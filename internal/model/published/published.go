@@ -58,6 +58,15 @@ func Names() (out []string) {
 // Known reports whether Open knows a name.
 func Known(name string) bool { return find(name) >= 0 }
 
+// Repository returns where the weights of a model are that Open knows, as Hugging Face names it.
+func Repository(name string) (id string, known bool) {
+	i := find(name)
+	if i < 0 {
+		return "", false
+	}
+	return owner + entries[i].name + suffix, true
+}
+
 // find returns the number of the model of a name. Its owner and the suffix may be there or not, and
 // capital letters count as small ones.
 func find(name string) int {
