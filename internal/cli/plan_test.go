@@ -68,6 +68,7 @@ func TestPlanMistakes(t *testing.T) {
 		"cannot read the device":          "--pool 8x./none.yaml",
 		"up to 16":                        "--pool " + strings.Repeat("H100,", 16) + "H100",
 		"--shards is 9; allowed: up to":   "--pool 8xH100 --shards 9",
+		"MI300X, which longtake does not": "--pool 8xMI300X",
 		"--rate is \"1/x\"; allowed":      "--pool 8xH100 --rate 1/x",
 		"--objective is 1s; allowed":      "--objective 1s",
 		"--profile is \"x\"; allowed":     "--profile x",

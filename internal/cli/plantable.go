@@ -282,23 +282,26 @@ func (p planned) costText(o advise.Option, clips float64) string {
 // printSources says where the figures of devices are from.
 func printSources(w io.Writer, plans []planned) {
 	terminal.Printf(w, "\n")
-	seen, reached := map[string]bool{}, true
+	seen := map[string]bool{}
 
 	// A device that several pools have is named once.
 	for _, p := range plans {
 		for _, d := range p.pool.Devices() {
-			if !seen[d.Name] {
-				terminal.Printf(w, "%s: %s\n", d.Name, d.Source)
-				seen[d.Name], reached = true, reached && len(d.Efficiency) > 0
+			if seen[d.Name] {
+				continue
+			}
+			seen[d.Name] = true
+			terminal.Printf(w, "%s: %s\n", d.Name, d.Source)
+			if p.pool.Fleet != nil {
+				e := p.clip.How.Efficiency(d, p.clip.Spec.DType)
+				terminal.Printf(w, "  reached of that by %s: %.0f %% in linear layers, %.0f %% in "+
+					"attention; %s\n", p.clip.How.Name, 100*e.Linear, 100*e.Attention, e.From)
 			}
 		}
 
 		if o := p.fastest(); o != nil && p.pool.Fleet == nil && p.pool.Hosts() > 1 {
 			terminal.Printf(w, "the fastest is on %s\n", p.where(*o))
 		}
-	}
-	if how := plans[0].clip.How; !reached {
-		terminal.Printf(w, "what is reached of that is from the profile %s\n", how.Name)
 	}
 }
 

@@ -46,7 +46,7 @@ func (d Device) With(rows []Measured, where string) (Device, error) {
 			"convolutions; allowed: all items of the benchmark")
 	}
 
-	e := how.efficiency(d, "bf16")
+	e := how.Efficiency(d, "bf16")
 	e.Linear, e.Attention = min(linear/peak, 1), min(attention/peak, 1)
 	e.Convolution, e.From = min(how.Products*conv/peak, 1), where
 	d.Source = "measured: " + where + "; peaks: " + strings.TrimPrefix(d.Source, "datasheet: ")

@@ -19,6 +19,8 @@ type Profile struct {
 	Name  string `yaml:"name"`
 	About string `yaml:"about"`
 
+	// Lacks are the architectures of devices that it does not run on.
+	Lacks []string `yaml:"not-on"`
 	// DType is that of linear layers, where a clip does not say one.
 	DType string `yaml:"dtype"`
 	// Waits: nothing is computed while activations travel.
@@ -157,8 +159,8 @@ func (p Profile) check() error {
 	return nil
 }
 
-// efficiency returns what the program reaches on a device in a type.
-func (p Profile) efficiency(d Device, dtype string) Efficiency {
+// Efficiency returns what the program reaches on a device in a type.
+func (p Profile) Efficiency(d Device, dtype string) Efficiency {
 	if e, measured := d.Efficiency[dtype]; measured && p.Name == Longtake {
 		return e
 	}

@@ -155,6 +155,28 @@ func TestPublishedFigures(t *testing.T) {
 	}
 }
 
+// TestOwnPredictionsBeatNobody holds predictions of this program, which no GPU has run, above the
+// times of the fastest ones.
+func TestOwnPredictionsBeatNobody(t *testing.T) {
+	all, _ := figures()
+	compared := 0
+	for _, s := range all {
+		for _, f := range s.Rows {
+			fast := s.Profile == "tuned" || s.Profile == "lightx2v"
+			if d, _ := Find(f.Device); !fast || f.Unreached != "" || d.Bus == "xgmi" {
+				continue
+			}
+			compared++
+			if got := f.predict(t, Longtake); got < 0.99*f.Seconds {
+				t.Errorf("%s on %s: %v s; %s takes %v", f.clip(), f.on(), got, s.Profile, f.Seconds)
+			}
+		}
+	}
+	if compared < 12 {
+		t.Errorf("%d times were compared", compared)
+	}
+}
+
 // The page, and the lines between which the page has the table.
 const (
 	page      = "../../docs/planning.md"
@@ -189,6 +211,7 @@ func TestPageHasTheFigures(t *testing.T) {
 func figuresTable(t *testing.T) string {
 	var b strings.Builder
 	all, _ := figures()
+	fmt.Fprintf(&b, "%s\n\n", tally(t, all))
 	for _, s := range all {
 		fmt.Fprintf(&b, "Program `%s`, figures from [%s](%s):\n\n", s.Profile, host(s.Source), s.Source)
 		b.WriteString("| clip | on | published | predicted | error | |\n|---|---|---|---|---|---|\n")
@@ -204,6 +227,24 @@ func figuresTable(t *testing.T) string {
 		b.WriteString("\n")
 	}
 	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// tally says how many figures there are, and how many of those that are held out are reached.
+func tally(t *testing.T, all []source) string {
+	rows, out, reached := 0, 0, 0
+	for _, s := range all {
+		for _, f := range s.Rows {
+			rows++
+			if f.Use == held {
+				out++
+				if math.Abs(f.predict(t, s.Profile)/f.Seconds-1) <= 0.15 {
+					reached++
+				}
+			}
+		}
+	}
+	return fmt.Sprintf("%d times: %d calibrate, %d are held out, of which %d are predicted within "+
+		"15 %%.", rows, rows-out, out, reached)
 }
 
 // host is the part of an address that people know it by.

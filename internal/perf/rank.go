@@ -20,6 +20,10 @@ const (
 // there.
 func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 	d := n.Device
+	if slices.Contains(c.how.Lacks, d.Arch) {
+		return topology.Site{}, rank{}, fmt.Errorf("device is %s, which %s does not run on; allowed: "+
+			"another device, or the profile of another program", d.Name, c.how.Name)
+	}
 	t := c.dtype(d)
 	peak := d.Peak[t]
 	if peak == 0 {
@@ -37,7 +41,7 @@ func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 	}
 
 	// Small parts of a clip leave units idle, which is what makes many ranks less efficient.
-	e := c.how.efficiency(d, t)
+	e := c.how.Efficiency(d, t)
 	r := rank{
 		linear: linear / (peak * e.Linear) * waves(d.Units, tokens/tileTokens*width/tileColumns),
 		attention: attention / (c.attentionPeak(d) * e.Attention) *
