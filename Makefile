@@ -7,7 +7,7 @@ TORCH   ?= python3
 PYTHON  ?= python3
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-fast test-all vet test-nodemo test-generic test-race test-clients test-long cuda cuda-test gpu-test gpu-kit gpu-bench sim chaos kept fuzz lint \
+.PHONY: help build demo test test-fast test-all vet test-nodemo test-generic test-race test-clients test-mlperf test-long cuda cuda-test gpu-test gpu-kit gpu-bench sim chaos kept fuzz lint \
   bench-cpu bench-net picture long-pictures costs published golden notices clean
 
 help: ## list the targets
@@ -77,6 +77,10 @@ gpu-bench: ## on a machine with an NVIDIA GPU: kernels and passes beside PyTorch
 
 test-clients: ## OpenAI's SDKs for Python, Node and Go against longtake up (fetched from PyPI and npm into bin/clients)
 	LONGTAKE_CLIENTS=1 $(GO) test ./cmd/longtake -count=1 -v -run '^TestClients$$'
+
+test-mlperf: build ## MLPerf's submission checker on a trial by its LoadGen, and its client for endpoints (fetches both; minutes)
+	PYTHON="$(PYTHON)" tools/mlperf_check.sh
+	PYTHON="$(PYTHON)" tools/mlperf_endpoints.sh
 
 test-long: ## tests that take minutes: whole clips, many jobs, memory over time
 	LONGTAKE_LONG=1 $(GO) test -timeout 60m ./...

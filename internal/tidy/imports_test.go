@@ -61,6 +61,7 @@ var levels = []struct {
 	{"internal/wire", 6},
 
 	{"internal/bench", 7},
+	{"internal/bench/mlperf", 2},
 	{"internal/bench/prompts", 1},
 	{"internal/bench/target", 8}, // next to the API, whose client it uses
 	{"internal/coord", 7},

@@ -1,0 +1,61 @@
+//go:build unix
+
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestBenchMLPerf runs a test of one clip, for which a shell script stands in for LoadGen.
+func TestBenchMLPerf(t *testing.T) {
+	_, clean := alone(t)
+	dir := t.TempDir()
+	python, list := filepath.Join(dir, "python"), filepath.Join(dir, "list.txt")
+	script := `#!/bin/sh
+read -r line
+out=$(echo "$line" | sed 's/.*"outdir":"\([^"]*\)".*/\1/')
+echo '{"version": "6.0.17"}'
+echo '{"issue": [[5, 0]]}'
+read -r line
+echo 'Result is : INVALID' >"$out/mlperf_log_summary.txt"
+echo '{"end": true}'
+`
+	for path, text := range map[string]string{python: script, list: "a red ball\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	root := filepath.Join(dir, "out")
+	got := longtake(t, "bench", "mlperf", "-o", root, "--python", python, "--prompts", list,
+		"--scenario", "singlestream", "--test", "accuracy", "--count", "1", "--size", "96x64",
+		"--frames", "1", "--steps", "1", "--shards", "1")
+	if got.code != 0 || !strings.Contains(got.out, "to be judged by VBench") ||
+		!strings.Contains(got.err, "NOT a valid submission: num_frames is 1; the task has 81") {
+		t.Errorf("%+v", got)
+	}
+	for _, path := range []string{"videos/SingleStream/a red ball-0.mp4",
+		"open/longtake/systems/system.json", "open/longtake/model_mapping.json",
+		"open/longtake/results/system/longtake-demo/SingleStream/accuracy/mlperf_log_summary.txt"} {
+		if info, err := os.Stat(filepath.Join(root, path)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+
+	for args, says := range map[string]string{
+		"--scenario Server": "allowed: [SingleStream Offline]", "--test fast": "allowed: [performance",
+		"--count -1": "--count is -1", "--at-once 0": "--at-once is 0",
+		"--division network": "allowed: closed, open", "--submitter ../me": "--submitter",
+		"--prompts /nowhere": "--prompts", "--system-file /nowhere": "--system-file",
+		"--min-duration -1s": "--min-duration is -1s",
+	} {
+		bad := longtake(t, append([]string{"bench", "mlperf"}, strings.Fields(args)...)...)
+		if bad.code != 2 || !strings.Contains(bad.err, says) {
+			t.Errorf("%s: %+v", args, bad)
+		}
+	}
+	clean()
+}

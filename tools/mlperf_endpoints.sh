@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Runs the client of mlcommons/endpoints against POST /v1/videos/generations of `longtake up`: a
+# few tiny clips of the built-in model in its performance mode, one after the other, and its
+# test of caches (TEST04).
+#
+# PYTHON is Python 3.12 or later with venv; the client is installed into a folder that goes away, or
+# stays as VENV. ENDPOINTS names a checkout of mlcommons/endpoints or a git repository of it; without
+# one the pinned commit is fetched. LONGTAKE is the command (default: bin/longtake). With URL a server
+# that runs already is asked; it has http.generations and http.generations-dir, and the built-in model.
+set -euo pipefail
+COMMIT=ea3327530376fef63d706f4105612e17c2c80a8d # August 2026
+PYTHON=${PYTHON:-python3}
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 12))' ||
+  { echo "mlperf_endpoints: $PYTHON is $("$PYTHON" --version); the client needs Python 3.12 or later" >&2; exit 1; }
+work=$(mktemp -d) server=
+finish() {
+  [ -z "$server" ] || { kill "$server" && wait "$server" || true; }
+  rm -rf "$work"
+}
+trap finish EXIT
+
+# The client, in an environment of its own.
+venv=${VENV:-$work/venv}
+if [ ! -x "$venv/bin/inference-endpoint" ]; then
+  source=${ENDPOINTS:-}
+  if [ -z "$source" ]; then
+    source=$work/repo
+    git init -q --bare "$source"
+    git -C "$source" fetch -q --depth 1 https://github.com/mlcommons/endpoints "$COMMIT"
+  fi
+  if [ ! -d "$source/src" ]; then
+    mkdir "$work/code"
+    git -C "$source" archive "$COMMIT" src pyproject.toml README.md | tar x -C "$work/code"
+    source=$work/code
+  fi
+  "$PYTHON" -m venv "$venv"
+  "$venv/bin/pip" install -q "$source"
+fi
+
+# The server. It says its address once the API has its port.
+url=${URL:-}
+if [ -z "$url" ]; then
+  mkdir "$work/clips"
+  "${LONGTAKE:-bin/longtake}" up --listen 127.0.0.1:0 --data "$work/data" --http-generations \
+    --http-generations-dir "$work/clips" >"$work/up" 2>&1 &
+  server=$!
+  for _ in $(seq 600); do
+    url=$(grep -o 'http://127[^;]*' "$work/up" || true)
+    [ -z "$url" ] && kill -0 "$server" || break
+    sleep 0.1
+  done
+  [ -n "$url" ] || { cat "$work/up"; exit 1; }
+fi
+
+# What the client sends by default is the task's; the built-in model makes smaller clips, and has
+# one transformer, whose boundary is 0.
+for prompt in "a red ball over the sea" "a blue cube in the snow" "a green star at night" "a red cube"; do
+  echo "{\"prompt\": \"$prompt\", \"size\": \"96x64\", \"seconds\": 2.0, \"num_frames\": 33," \
+    "\"num_inference_steps\": 4, \"boundary_ratio\": 0.0}"
+done >"$work/prompts.jsonl"
+cat >"$work/run.yaml" <<YAML
+name: "longtake"
+version: "1.0"
+type: "online"
+model_params: {name: "wan22", max_new_tokens: 1, streaming: "off"}
+datasets:
+  - {name: prompts, path: $work/prompts.jsonl, type: "performance", samples: 4}
+audit: {test: "output_caching_test", samples: 4, audit_samples: 4, sample_index: 3, threshold: 0.20}
+settings:
+  runtime: {min_duration_ms: 0, max_duration_ms: 300000, n_samples_to_issue: 4,
+            scheduler_random_seed: 42, dataloader_random_seed: 42}
+  load_pattern: {type: "concurrency", target_concurrency: 1}
+  client: {num_workers: 1}
+endpoint_config: {endpoints: ["$url"], api_type: "videogen", api_key: null}
+report_dir: $work/report
+YAML
+
+# Clips of a second are too short for the test of caches, which may judge either way by chance.
+"$venv/bin/inference-endpoint" benchmark from-config -c "$work/run.yaml" >"$work/log" 2>&1 || true
+grep -E "Total samples|Duration|QPS|OUTPUT_CACHING" "$work/log" | sed 's/^.*INFO - //' || true
+done=$(grep -c "Total samples completed: 4" "$work/log" || true)
+if [ "$done" != 3 ] || ! grep -q "Total samples failed: 0" "$work/log" ||
+  grep -q "Total samples failed: [1-9]" "$work/log"; then
+  tail -40 "$work/log"
+  echo "mlperf_endpoints: not all clips were completed"
+  exit 1
+fi
+[ -n "${URL:-}" ] || ls -l "$work/clips"
+echo "mlperf_endpoints: all 12 clips were completed, by their paths"
