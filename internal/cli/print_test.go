@@ -170,6 +170,8 @@ var serverCommands = map[string][]string{
 	"longtake cluster snapshot save":    {"file"},
 	"longtake cluster snapshot restore": {"file"},
 
+	"longtake bench serve": {"--count", "1", "--warmup", "0", "--timeout", "5s"},
+
 	"longtake pki token":  {"--role", "shard"},
 	"longtake pki tokens": {},
 	"longtake pki revoke": {evil},

@@ -63,6 +63,7 @@ var levels = []struct {
 	{"internal/bench", 7},
 	{"internal/bench/mlperf", 2},
 	{"internal/bench/prompts", 1},
+	{"internal/bench/serve", 8},
 	{"internal/bench/target", 8}, // next to the API, whose client it uses
 	{"internal/coord", 7},
 	{"internal/shard", 7},

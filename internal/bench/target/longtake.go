@@ -69,6 +69,7 @@ func (t *longtake) Describe(ctx context.Context) (Server, error) {
 	if err != nil && !forbidden(err) {
 		return out, t.failure(ctx, err)
 	}
+
 	out.Devices = devices(nodes)
 	return out, nil
 }
@@ -104,6 +105,7 @@ func (t *longtake) Make(caller context.Context, r Request, watch Watch) (Outcome
 	if err == nil && caller.Err() != nil {
 		err = ended(caller, t.o.Timeout, caller.Err())
 	}
+
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -162,6 +164,7 @@ func (t *longtake) read(ctx context.Context, v schema.Video, r Request, out *Out
 		return fail(Wrong, "the clip's file has the SHA-256 %s; the coordinator said %s", f.sha256,
 			out.ContentSHA256)
 	}
+
 	f.fill(out)
 	return f.compare(r)
 }
@@ -233,7 +236,9 @@ func (t *longtake) finish(out *Outcome, v schema.Video, answered, heard time.Dur
 	out.Frames, out.Width, out.Height = s.Frames, s.Width, s.Height
 	out.FPS, out.Steps = int(s.FPS+0.5), s.Steps
 	for _, m := range t.models {
-		if m.ID == s.Model {
+		// A server that is none of ours may say anything, also that a patch has no pixels.
+		if d := m.Details; m.ID == s.Model && min(d.TemporalScale, d.SpatialScale, d.Patch[0],
+			d.Patch[1], d.Patch[2]) > 0 {
 			out.Tokens = m.Details.Tokens(s.Frames, s.Height, s.Width)
 		}
 	}
