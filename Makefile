@@ -75,8 +75,8 @@ gpu-bench: ## on a machine with an NVIDIA GPU: kernels and passes beside PyTorch
 	  bin/cuda/longtake bench gpu --page docs/gpu.md --torch "$(TORCH) tools/bench_torch_gpu.py"; \
 	else echo "gpu-bench: $(TORCH) has no torch; no comparison"; bin/cuda/longtake bench gpu --page docs/gpu.md; fi
 
-test-clients: ## OpenAI's SDKs for Python, Node and Go against longtake up (fetched from PyPI and npm into bin/clients)
-	LONGTAKE_CLIENTS=1 $(GO) test ./cmd/longtake -count=1 -v -run '^TestClients$$'
+test-clients: ## OpenAI's SDKs for Python, Node and Go, MLPerf's LoadGen, checker and client (fetched from PyPI, npm and GitHub into bin/clients)
+	LONGTAKE_CLIENTS=1 $(GO) test ./cmd/longtake -count=1 -v -run '^Test(Clients|MLPerf)$$'
 
 test-mlperf: build ## MLPerf's submission checker on a trial by its LoadGen, and its client for endpoints (fetches both; minutes)
 	PYTHON="$(PYTHON)" tools/mlperf_check.sh

@@ -3,15 +3,25 @@
 # few tiny clips of the built-in model in its performance mode, one after the other, and its
 # test of caches (TEST04).
 #
-# PYTHON is Python 3.12 or later with venv; the client is installed into a folder that goes away, or
-# stays as VENV. ENDPOINTS names a checkout of mlcommons/endpoints or a git repository of it; without
-# one the pinned commit is fetched. LONGTAKE is the command (default: bin/longtake). With URL a server
-# that runs already is asked; it has http.generations and http.generations-dir, and the built-in model.
+# PYTHON is Python 3.12 or later with venv (default: the first that PATH has); the client is installed
+# into VENV (bin/clients/endpoints). ENDPOINTS names a checkout of mlcommons/endpoints or a git
+# repository of it; without one the pinned commit is fetched. LONGTAKE is the command (default:
+# bin/longtake). With URL a server that runs already is asked; it has http.generations and
+# http.generations-dir, and the built-in model. SAMPLES is how many clips each part has (4).
+#
+# The exit code is 75 if something could not be fetched: the last line says what.
 set -euo pipefail
 COMMIT=ea3327530376fef63d706f4105612e17c2c80a8d # August 2026
-PYTHON=${PYTHON:-python3}
-"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 12))' ||
-  { echo "mlperf_endpoints: $PYTHON is $("$PYTHON" --version); the client needs Python 3.12 or later" >&2; exit 1; }
+tools=$(realpath "$(dirname "$0")")
+skip() { echo "mlperf_endpoints: skipped: $*"; exit 75; }
+fits() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; }
+if [ -z "${PYTHON:-}" ] || ! fits "$PYTHON"; then
+  for PYTHON in python3 python3.14 python3.13 python3.12 ""; do
+    [ -n "$PYTHON" ] || skip "the client needs Python 3.12 or later, and there is none"
+    fits "$PYTHON" && break
+  done
+fi
+samples=${SAMPLES:-4}
 work=$(mktemp -d) server=
 finish() {
   [ -z "$server" ] || { kill "$server" && wait "$server" || true; }
@@ -20,21 +30,25 @@ finish() {
 trap finish EXIT
 
 # The client, in an environment of its own.
-venv=${VENV:-$work/venv}
+venv=${VENV:-$tools/../bin/clients/endpoints}
 if [ ! -x "$venv/bin/inference-endpoint" ]; then
   source=${ENDPOINTS:-}
   if [ -z "$source" ]; then
     source=$work/repo
     git init -q --bare "$source"
-    git -C "$source" fetch -q --depth 1 https://github.com/mlcommons/endpoints "$COMMIT"
+    timeout 120 git -C "$source" fetch -q --depth 1 https://github.com/mlcommons/endpoints "$COMMIT" \
+      2>"$work/git.log" || skip "the client cannot be fetched: $(tail -1 "$work/git.log")"
   fi
   if [ ! -d "$source/src" ]; then
     mkdir "$work/code"
     git -C "$source" archive "$COMMIT" src pyproject.toml README.md | tar x -C "$work/code"
     source=$work/code
   fi
-  "$PYTHON" -m venv "$venv"
-  "$venv/bin/pip" install -q "$source"
+  "$PYTHON" -m venv "$venv" >"$work/pip.log" 2>&1 ||
+    skip "$PYTHON makes no venv: $(tail -1 "$work/pip.log")"
+  timeout 300 "$venv/bin/pip" install -q --disable-pip-version-check --retries 1 "$source" \
+    >"$work/pip.log" 2>&1 ||
+    skip "pip cannot install the client for $("$PYTHON" --version): $(tail -1 "$work/pip.log")"
 fi
 
 # The server. It says its address once the API has its port.
@@ -57,17 +71,17 @@ fi
 for prompt in "a red ball over the sea" "a blue cube in the snow" "a green star at night" "a red cube"; do
   echo "{\"prompt\": \"$prompt\", \"size\": \"96x64\", \"seconds\": 2.0, \"num_frames\": 33," \
     "\"num_inference_steps\": 4, \"boundary_ratio\": 0.0}"
-done >"$work/prompts.jsonl"
+done | head -"$samples" >"$work/prompts.jsonl"
 cat >"$work/run.yaml" <<YAML
 name: "longtake"
 version: "1.0"
 type: "online"
 model_params: {name: "wan22", max_new_tokens: 1, streaming: "off"}
 datasets:
-  - {name: prompts, path: $work/prompts.jsonl, type: "performance", samples: 4}
-audit: {test: "output_caching_test", samples: 4, audit_samples: 4, sample_index: 3, threshold: 0.20}
+  - {name: prompts, path: $work/prompts.jsonl, type: "performance", samples: $samples}
+audit: {test: "output_caching_test", samples: $samples, audit_samples: $samples, sample_index: $((samples - 1)), threshold: 0.20}
 settings:
-  runtime: {min_duration_ms: 0, max_duration_ms: 300000, n_samples_to_issue: 4,
+  runtime: {min_duration_ms: 0, max_duration_ms: 300000, n_samples_to_issue: $samples,
             scheduler_random_seed: 42, dataloader_random_seed: 42}
   load_pattern: {type: "concurrency", target_concurrency: 1}
   client: {num_workers: 1}
@@ -78,7 +92,7 @@ YAML
 # Clips of a second are too short for the test of caches, which may judge either way by chance.
 "$venv/bin/inference-endpoint" benchmark from-config -c "$work/run.yaml" >"$work/log" 2>&1 || true
 grep -E "Total samples|Duration|QPS|OUTPUT_CACHING" "$work/log" | sed 's/^.*INFO - //' || true
-done=$(grep -c "Total samples completed: 4" "$work/log" || true)
+done=$(grep -c "Total samples completed: $samples\$" "$work/log" || true)
 if [ "$done" != 3 ] || ! grep -q "Total samples failed: 0" "$work/log" ||
   grep -q "Total samples failed: [1-9]" "$work/log"; then
   tail -40 "$work/log"
@@ -86,4 +100,4 @@ if [ "$done" != 3 ] || ! grep -q "Total samples failed: 0" "$work/log" ||
   exit 1
 fi
 [ -n "${URL:-}" ] || ls -l "$work/clips"
-echo "mlperf_endpoints: all 12 clips were completed, by their paths"
+echo "mlperf_endpoints: all $((3 * samples)) clips were completed, by their paths"
