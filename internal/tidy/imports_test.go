@@ -64,7 +64,8 @@ var levels = []struct {
 	{"internal/bench/mlperf", 2},
 	{"internal/bench/prompts", 1},
 	{"internal/bench/serve", 8},
-	{"internal/bench/target", 8}, // next to the API, whose client it uses
+	{"internal/bench/target", 8},       // next to the API, whose client it uses
+	{"internal/bench/controlplane", 9}, // above the API, which it serves and calls
 	{"internal/coord", 7},
 	{"internal/shard", 7},
 
@@ -125,7 +126,7 @@ var owners = []struct {
 	{"github.com/hashicorp/raft", []string{"internal/coord"}},
 	{"go.etcd.io/bbolt", []string{"internal/coord"}},
 	{"github.com/nats-io/", []string{"internal/collective/nats", "internal/natsd", "internal/coord",
-		"internal/shard", "internal/artifact"}},
+		"internal/shard", "internal/artifact", "internal/bench/controlplane"}},
 	{module + "internal/collective/direct", []string{"internal/collective", "internal/shard"}},
 	{module + "internal/collective/nats", []string{"internal/collective", "internal/shard",
 		"internal/local"}}, // the engine sees transports alone
