@@ -176,31 +176,27 @@ func (f *shardFake) beat() {
 	}
 }
 
-// pulse sends a heartbeat and obeys the answer.
+// pulse sends a heartbeat and obeys the answer. No order is taken meanwhile: a heartbeat that says
+// idle never comes after the acknowledgement of an order.
 func (f *shardFake) pulse() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	h := wire.Heartbeat{Node: f.id, State: wire.Idle, Work: f.work}
 	if f.work != (wire.Work{}) {
 		h.State = wire.Busy
 	}
-	f.mu.Unlock()
 	p, err := ask[wire.Pulse](f, wire.SubjectHeartbeat, h)
 	if err != nil {
 		return
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+
 	switch {
 	case p.Register:
 		f.pulses["register"]++
-		f.mu.Unlock()
-		f.register()
-		f.mu.Lock()
+		f.tell()
 	case p.Stop && !f.hangs:
 		f.pulses["stop"]++
-		if f.work == h.Work {
-			f.work = wire.Work{}
-		}
+		f.work = wire.Work{}
 	case p.Cancel:
 		f.pulses["cancel"]++
 	}
@@ -208,9 +204,14 @@ func (f *shardFake) pulse() {
 
 func (f *shardFake) register() wire.Welcome {
 	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tell()
+}
+
+// tell registers; with the lock, as pulse does.
+func (f *shardFake) tell() wire.Welcome {
 	r := f.reg
 	r.Work = f.work
-	f.mu.Unlock()
 	w, err := ask[wire.Welcome](f, wire.SubjectRegister, r)
 	if err != nil {
 		return wire.Welcome{Reason: err.Error()}

@@ -26,8 +26,13 @@ func (l *leader) startRanks(p job.Plan, nodes []*node, key collective.Key) {
 	left := len(nodes)
 	for rank, n := range nodes {
 		order := wire.StartOrder{Plan: p, Rank: rank, Members: members, Key: key}
+		l.orders[n.reg.Node]++
 		l.c.world.Send(n.reg.Node, order, l.c.cfg.Timing.Order, during(l, func(err error) {
+			if l.orders[n.reg.Node]--; l.orders[n.reg.Node] == 0 {
+				delete(l.orders, n.reg.Node)
+			}
 			if err != nil {
+				l.c.wake() // the node may be free again
 				l.blame(p.Job, n.reg.Node)
 				l.abandon(p, fmt.Sprintf("node %s (rank %d) did not take the order to start: %v",
 					n.reg.Name, rank, err))
@@ -39,6 +44,12 @@ func (l *leader) startRanks(p job.Plan, nodes []*node, key collective.Key) {
 			}
 		}))
 	}
+}
+
+// idle reports whether a node can be given work. One that has not answered an order may have taken
+// it, also if the attempt is over by now.
+func (l *leader) idle(n *node) bool {
+	return n.beat.State == wire.Idle && l.orders[n.reg.Node] == 0
 }
 
 // newKey draws a key for an attempt or a measurement; none in an open cluster, whose nodes may be

@@ -128,7 +128,7 @@ func (l *leader) placing(m job.Model, s job.Spec) (p placement) {
 
 	// A model that is not loaded is loaded first, which is left out: it happens once, not per clip.
 	for _, n := range l.sortedNodes() {
-		seen := schedulerNode(n)
+		seen := l.schedulerNode(n)
 		seen.Idle, seen.Job, seen.Loaded = true, "", n.models
 		v.Nodes = append(v.Nodes, seen)
 	}

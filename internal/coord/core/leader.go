@@ -31,7 +31,8 @@ type leader struct {
 	routesChanged bool
 	routesNext    time.Time
 
-	gone map[job.NodeID]departure // nodes that left the table, in this term
+	gone   map[job.NodeID]departure // nodes that left the table, in this term
+	orders map[job.NodeID]int       // start orders that a node has not answered yet
 	// absent is since when no node has had a model, of those that none has.
 	absent map[string]time.Time
 	// probed is when a node was last asked to measure a link.
@@ -82,7 +83,7 @@ func newLeader(c *Core) *leader {
 		nextStraySweep: now.Add(straysFirst),
 
 		nodes: map[job.NodeID]*node{}, gone: map[job.NodeID]departure{},
-		absent:   map[string]time.Time{},
+		orders: map[job.NodeID]int{}, absent: map[string]time.Time{},
 		progress: map[job.ID]job.Progress{}, previews: map[job.ID]Preview{},
 		paces: map[job.ID]sched.Pace{}, meters: map[job.ID]*attemptMeter{},
 		rank0Seen: map[job.ID]time.Time{},

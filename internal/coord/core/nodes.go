@@ -222,7 +222,7 @@ func (l *leader) describe(n *node) Node {
 	d, draining := l.c.machine.drains()[n.reg.Node]
 	state := string(n.beat.State)
 	switch {
-	case draining && n.beat.State == wire.Idle:
+	case draining && l.idle(n):
 		state = "drained"
 	case draining:
 		state = "draining"

@@ -84,7 +84,7 @@ func (l *leader) onMeasure(m wire.Probe, reply func(wire.Ack)) {
 // rests reports whether a node has nothing to do, now and as far as it is known.
 func (l *leader) rests(n *node) bool {
 	_, draining := l.c.machine.drains()[n.reg.Node]
-	return n.beat.State == wire.Idle && !draining
+	return l.idle(n) && !draining
 }
 
 // severalHosts reports whether nodes are on two hosts at least.

@@ -94,7 +94,7 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 	for _, n := range l.sortedNodes() {
 		seen := *n
 		nodes[n.reg.Node] = &seen
-		v.Nodes = append(v.Nodes, schedulerNode(n))
+		v.Nodes = append(v.Nodes, l.schedulerNode(n))
 	}
 
 	l.share(&v)
@@ -105,13 +105,13 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 }
 
 // schedulerNode is a node as the scheduler sees it.
-func schedulerNode(n *node) sched.Node {
+func (l *leader) schedulerNode(n *node) sched.Node {
 	return sched.Node{ID: n.reg.Node, Name: n.reg.Name,
 		Process: n.reg.ProcessID, Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(),
 		Formats: n.reg.Capabilities, DTypes: n.reg.DTypes,
 		Speed: n.beat.Speed, Rated: n.reg.Speed,
 		Memory: n.reg.Memory,
-		Idle:   n.beat.State == wire.Idle, Job: n.beat.Work.Job, IdleSince: n.idleSince,
+		Idle:   l.idle(n), Job: n.beat.Work.Job, IdleSince: n.idleSince,
 		Models: n.models, LoRAs: n.loras(), Loaded: n.loaded(), LoadTime: n.beat.LoadTime}
 }
 

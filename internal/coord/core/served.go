@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/longtake/longtake/internal/api/schema"
-	"github.com/longtake/longtake/internal/wire"
 )
 
 // Served returns the models of the cluster in their order, the default one marked. The leader says
@@ -40,7 +39,7 @@ func (l *leader) whereModel(name string) *schema.ModelShards {
 		}
 
 		_, drained := l.c.machine.drains()[n.reg.Node]
-		if n.beat.State == wire.Idle && !drained {
+		if l.idle(n) && !drained {
 			s.Free = append(s.Free, n.reg.Name)
 		}
 	}
