@@ -45,6 +45,12 @@ echo '{"end": true}'
 		}
 	}
 
+	none := longtake(t, "bench", "mlperf", "-o", root, "--python", "/nowhere/python", "--shards", "1",
+		"--json")
+	if none.code != 1 || none.out != "" || !strings.Contains(none.err, "--python names") {
+		t.Errorf("without an interpreter: %+v", none)
+	}
+
 	for args, says := range map[string]string{
 		"--scenario Server": "allowed: [SingleStream Offline]", "--test fast": "allowed: [performance",
 		"--count -1": "--count is -1", "--at-once 0": "--at-once is 0",

@@ -52,7 +52,7 @@ func (s Submission) benchmark() string {
 		}
 		return c
 	}, s.Model.Name)
-	return strings.TrimLeft(name, ".")
+	return cmp.Or(strings.TrimLeft(name, "."), "model")
 }
 
 // Scenario is the folder of a scenario.

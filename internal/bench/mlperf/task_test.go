@@ -120,6 +120,9 @@ func TestSubmission(t *testing.T) {
 	if _, err := s.Write(Scenarios, Task{}, nil); err != nil || read(dir+"/user.conf") != "mine" {
 		t.Errorf("%q, %v", read(dir+"/user.conf"), err)
 	}
+	if s.Model.Name = ".."; s.benchmark() != "model" {
+		t.Errorf("a model called .. has the folder %s", s.benchmark())
+	}
 	s.Division, s.Model = "closed", a14b()
 	if s.benchmark() != Model || s.CheckNames() != nil {
 		t.Error(s.benchmark(), s.CheckNames())
