@@ -114,6 +114,7 @@ func read(v *config.Values) (shard.Config, error) {
 		VAEDType:    v.String("vae-dtype"),
 		Experts:     engine.Residency(v.String("experts")),
 		TextEncoder: engine.Residency(v.String("text-encoder")),
+		ForgetTexts: v.Bool("forget-texts"),
 		TempDir:     v.String("tmp"), Cache: cmp.Or(v.String("cache"), shard.DefaultCache()),
 		Control: v.String("control"),
 		Data: shard.DataPlane{URL: v.String("data.url"), Listen: v.String("data.listen"),

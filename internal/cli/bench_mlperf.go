@@ -108,7 +108,7 @@ func readMLPerf(cmd *cobra.Command, clip job.Request) (b *mlperfBench, err error
 	text := func(name string) string { return f.Lookup(name).Value.String() }
 	list := func(name string) []string { v, _ := f.GetStringSlice(name); return v }
 	b = &mlperfBench{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
-	b.task.Clip, b.task.KeepsTexts = clip, true
+	b.task.Clip = clip
 	b.task.Count, _ = f.GetInt("count")
 	b.task.MinDuration, _ = f.GetDuration("min-duration")
 	b.task.TargetQPS, _ = f.GetFloat64("target-qps")
@@ -146,6 +146,8 @@ func (b *mlperfBench) readCluster(cmd *cobra.Command) (err error) {
 	}
 	b.task.Clip.Format = string(media.MP4)
 	if b.values.String("coordinator") != "" {
+		// Its shards may have forget-texts; no request tells.
+		b.task.KeepsTexts = true
 		g := generation{values: b.values, request: b.task.Clip}
 		err = g.checkRemote()
 		b.task.Clip = g.request
@@ -163,6 +165,8 @@ func (b *mlperfBench) readCluster(cmd *cobra.Command) (err error) {
 	}
 	b.local, err = local.Read(b.values, b.task.Clip.Mesh.Size(), log)
 	b.local.DType = b.task.Clip.DType
+	// The rules forbid caches from query to query, of intermediate results too.
+	b.local.ForgetTexts = true
 	return err
 }
 
@@ -241,6 +245,7 @@ func (b *mlperfBench) run(ctx context.Context) (results []mlperf.Result, err err
 // servedModel returns a model of the cluster by its name, "" for the default. What the rules say of
 // the model is judged by what its shards say of it, not by its name.
 func servedModel(ctx context.Context, c *client.Client, name string) (job.Model, error) {
+	// Aliases are not looked up: a result names the model that it is of.
 	all, err := c.Models(ctx)
 	if err != nil {
 		return job.Model{}, err
@@ -260,6 +265,7 @@ func (b *mlperfBench) prepare() error {
 	if b.task.Clip.Format != string(media.MP4) {
 		why = append(why, "clips are "+b.task.Clip.Format+", as there is no ffmpeg; VBench reads mp4")
 	}
+	// On stderr, where the results of --json do not get in their way.
 	for _, line := range why {
 		terminal.Printf(b.stderr, "NOT a valid submission: %s\n", line)
 	}
@@ -324,6 +330,7 @@ func (b *mlperfBench) clip(ctx context.Context, c *client.Client, t mlperf.Test,
 		return nil, fmt.Errorf("job %s has no result", v.ID)
 	}
 
+	// The coordinator has the sum from the shard that encoded the clip, and a download compares it.
 	want := v.Details.Result.Video
 	if t.Mode == mlperf.Accuracy {
 		path, err := b.task.Video(videos, i)

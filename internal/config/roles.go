@@ -173,6 +173,9 @@ func Shard() Settings {
 		{Key: "text-encoder", Default: "auto", Usage: "how the text encoder is in a GPU's memory. " +
 			"resident: whole; stream: layer by layer, for each new text; auto: whole where plenty is left"},
 
+		{Key: "forget-texts", Default: false, Usage: "encode every text again for each clip, as rules " +
+			"of benchmarks want it, instead of remembering what was encoded"},
+
 		// The coordinators, and how other shards reach this one.
 		{Key: "control", Default: "nats://127.0.0.1:4222",
 			Usage: "the coordinators' NATS, separated by commas"},

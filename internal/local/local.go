@@ -57,6 +57,9 @@ type Config struct {
 	VAEDType  string // of convolutions on GPUs; "": fp32
 	DType     string // that models are loaded for; "": what the devices are made for
 
+	// ForgetTexts has every text encoded again for each job, as in shard.Config.
+	ForgetTexts bool
+
 	idleGPU bool // this machine has a GPU that this program cannot use
 
 	// Where jobs and clips are kept.
@@ -318,7 +321,8 @@ func (l *Cluster) startShard(ctx context.Context, cfg Config, i int, plane shard
 		Threads: cfg.Threads, DecodeThreads: cfg.Threads * cfg.Shards, DType: cfg.DType,
 		VAEDType: cfg.VAEDType,
 		Experts:  cfg.Experts, Sharers: cfg.Shards, Weights: l.weights, Texts: &l.texts,
-		TempDir: l.temp, Cache: cache, Log: cfg.Log, Data: plane,
+		ForgetTexts: cfg.ForgetTexts,
+		TempDir:     l.temp, Cache: cache, Log: cfg.Log, Data: plane,
 		AfterLoad: daemon.TuneRuntime, ReleaseMemory: debug.FreeOSMemory,
 		ControlOptions: func() ([]shard.ControlOption, error) {
 			if err := lead(); err != nil {

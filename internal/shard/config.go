@@ -83,6 +83,9 @@ type Config struct {
 	Cache string
 	// Texts keeps the embeddings of texts; shards of a process may share one. nil: one of its own.
 	Texts *engine.TextCache
+	// ForgetTexts has every text encoded again for each job, whatever is known of it: benchmarks whose
+	// rules forbid caches ask for that. Texts and the cluster's cache are then not used.
+	ForgetTexts bool
 	// Log takes what an operator should know; nil: nothing is logged.
 	Log *slog.Logger
 

@@ -268,8 +268,11 @@ func (s *Shard) objects(ctx context.Context) (artifact.Store, error) {
 }
 
 // texts is where ranks keep the embeddings of texts. Without the cluster's cache they do without:
-// the shard looks for it again with the next job.
+// the shard looks for it again with the next job. With ForgetTexts it is nowhere.
 func (s *Shard) texts(ctx context.Context, m *served) engine.Texts {
+	if s.cfg.ForgetTexts {
+		return engine.Texts{} // without a scope, nothing is kept and nothing is found
+	}
 	t := engine.Texts{Memory: s.cfg.Texts,
 		Scope: m.info.Fingerprint + " " + s.dev.Arithmetic()}
 	if s.cfg.Identity != nil {

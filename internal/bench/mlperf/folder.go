@@ -46,6 +46,7 @@ func (s Submission) benchmark() string {
 	if s.Division == "closed" || isTaskModel(s.Model) {
 		return Model
 	}
+	// A name of diffusers' may have dots and slashes, which would lead out of the folder.
 	name := strings.Map(func(c rune) rune {
 		if job.CheckName("", string(c)) != nil && c != '.' {
 			return '-'
@@ -97,6 +98,7 @@ func (s Submission) Write(scenarios []Scenario, t Task, system map[string]any) (
 		files[filepath.Join(dir, "user.conf")] = []byte(userConf)
 	}
 
+	// In no order: none of the files is read before all are there.
 	for path, text := range files {
 		if err := writeNew(path, text); err != nil {
 			return nil, err
@@ -120,6 +122,7 @@ func writeNew(path string, text []byte) error {
 func pretty(v any) []byte {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
+	// Names of machines have & and < in them, which no browser reads here.
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	e.Encode(v) //nolint:errcheck // it is of texts and numbers

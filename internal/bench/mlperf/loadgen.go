@@ -108,6 +108,7 @@ type process struct {
 func (l LoadGen) start(ctx context.Context) (*process, error) {
 	p := &process{cmd: exec.CommandContext(ctx, l.Python, "-c", tools.MLPerf)} //nolint:gosec // theirs
 	p.cmd.Stderr = l.Log
+
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -118,6 +119,7 @@ func (l LoadGen) start(ctx context.Context) (*process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot run LoadGen: %w; --python names a Python 3 interpreter", err)
 	}
+	// A line may be long, but not so long that a process that goes wrong fills the memory.
 	p.out = bufio.NewScanner(out)
 	p.out.Buffer(nil, lineMax)
 	return p, nil
@@ -129,6 +131,7 @@ func (p *process) send(v any) error {
 	if err != nil {
 		return err
 	}
+	// Clips that end at the same time answer one after the other. A line takes microseconds.
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_, err = p.in.Write(append(b, '\n'))
@@ -177,6 +180,7 @@ func (r *running) talk(ctx context.Context, settings map[string]any) error {
 
 // clip makes one clip and says so. The first that fails ends the test.
 func (r *running) clip(ctx context.Context, id uint64, index int) {
+	// LoadGen has begun to count: waiting here is a part of the clip's latency, as it should be.
 	select {
 	case r.places <- struct{}{}:
 		defer func() { <-r.places }()

@@ -82,7 +82,8 @@ func TestLoadGen(t *testing.T) {
 		}
 	}
 	audit, err := os.ReadFile(filepath.Join(filepath.Dir(path), "audit"))
-	if err != nil || !strings.Contains(string(audit), "*.Offline.performance_issue_same_index = 2\n") {
+	same := "*.Offline.performance_issue_same_index = 2\n"
+	if err != nil || !strings.Contains(string(audit), same) {
 		t.Errorf("%s, %v", audit, err)
 	}
 }

@@ -64,7 +64,8 @@ type Task struct {
 	Clip job.Request
 	// Latents says that all clips begin with the same noise, as the rules want it.
 	Latents bool
-	// KeepsTexts says that embeddings of texts are remembered from clip to clip.
+	// KeepsTexts says that embeddings of texts may be remembered from clip to clip. MLPerf lists
+	// caches of intermediate results among what a submission has to state that it does not use.
 	KeepsTexts bool
 	// Count lowers how many clips a test has, also of the accuracy test; 0: as the rules say.
 	Count int
@@ -90,6 +91,8 @@ var ruled = []string{"width", "height", "num_frames", "fps", "num_inference_step
 // Fill returns a request for clips of a model with what it leaves out as the rules want it,
 // settled. A model of one transformer has no second scale.
 func Fill(r job.Request, m job.Model) (job.Request, error) {
+	// Size and seconds say what two of the rules' fields say in another way; both would contradict
+	// each other.
 	rules := Rules()
 	if r.Says("size") || r.Says("width") || r.Says("height") {
 		rules.Width, rules.Height = nil, nil
@@ -125,6 +128,7 @@ func (t Task) total(m Mode) int {
 
 // least is how many clips a test has at least.
 func (t Task) least(s Scenario, m Mode) int {
+	// In each case more clips may be made: LoadGen goes on until the least time is over, too.
 	n := streamMin
 	switch {
 	case s == Offline && m == TEST04:
@@ -163,7 +167,8 @@ func (t Task) Invalid(m job.Model) (why []string) {
 		note(got != want, "%s is %.64s; the task has %.64s", name, got, want)
 	}
 	note(!t.Latents, "clips begin with the noise of the seed; the task has a fixed latent")
-	note(t.KeepsTexts, "the cluster remembers embeddings of texts; MLPerf wants each query computed")
+	note(t.KeepsTexts, "shards remember embeddings of texts, unless all have forget-texts; MLPerf "+
+		"wants every query computed")
 
 	// Of the tests.
 	note(t.Count > 0 && t.Count < offlineMin, "tests have %d clips at most; SingleStream has %d, "+

@@ -41,8 +41,8 @@ func TestInvalid(t *testing.T) {
 	if err != nil || *small.Frames != 81 || *small.Seed != Seed || small.GuidanceScale2 != nil {
 		t.Fatalf("%+v, %v", small, err)
 	}
-	why := strings.Join(Task{Prompts: prompts.List{Name: "mine"}, Clip: small, Count: 5}.Invalid(demo),
-		"\n")
+	mine := Task{Prompts: prompts.List{Name: "mine"}, Clip: small, Count: 5}
+	why := strings.Join(mine.Invalid(demo), "\n")
 	for _, want := range []string{"the model is demo", "mine has 0 prompts",
 		"width is 96; the task has 1280", "height is 64",
 		"num_inference_steps is 2; the task has 20", "guidance_scale_2 is left out",
@@ -137,7 +137,8 @@ func TestSubmission(t *testing.T) {
 func TestReadResult(t *testing.T) {
 	test := Test{Scenario: SingleStream, Mode: Performance, Dir: t.TempDir()}
 	text := "Scenario : SingleStream\n90.0th percentile latency (ns) : 146400000\n" +
-		"Result is : INVALID\n  Early stopping satisfied: NO\n\n2 ERRORS encountered. See detailed log.\n"
+		"Result is : INVALID\n  Early stopping satisfied: NO\n\n" +
+		"2 ERRORS encountered. See detailed log.\n"
 	path := filepath.Join(test.Dir, "mlperf_log_summary.txt")
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
