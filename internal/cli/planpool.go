@@ -28,13 +28,12 @@ type poolOpener struct{ sheet *price.Sheet }
 // named returns the pool of a line such as 8xH100, or of a file.
 func (o poolOpener) named(text string) (advise.Pool, error) {
 	// A file's name may look like a device: ours.yaml is a pool, 8x./mine.yaml eight devices.
-	f, err := fleet.Parse(text)
+	read := fleet.Parse
 	if yaml := strings.HasSuffix(text, ".yaml") || strings.HasSuffix(text, ".yml"); yaml &&
-		(err != nil || !counted(text)) {
-		if f, err = readFleet(text); err != nil {
-			return advise.Pool{}, err
-		}
+		!counted(text) {
+		read = readFleet
 	}
+	f, err := read(text)
 	if err != nil {
 		return advise.Pool{}, err
 	}

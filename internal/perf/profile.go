@@ -141,6 +141,11 @@ func (p Profile) check() error {
 		return fmt.Errorf("decoder-products is %v; allowed: 1 to %g", p.Products, most)
 	}
 
+	for t := range p.On {
+		if !slices.Contains(Types, t) {
+			return fmt.Errorf("types-on has %.40q; allowed: %s", t, strings.Join(Types, ", "))
+		}
+	}
 	for bus, v := range p.Links {
 		if !slices.Contains(buses, bus) || !(v > 0 && v <= 1) {
 			return fmt.Errorf("links of %.40q are %v; allowed: %s, above 0 to 1", bus, v,
