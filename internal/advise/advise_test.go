@@ -66,7 +66,7 @@ func TestWhyOthersLose(t *testing.T) {
 		pool, chosen, other string
 		why                 string
 	}{
-		{big, "8xH100", "cfg=2,ulysses=4", "cfg=1,ulysses=1", "leaves 7 of 8 devices idle"},
+		{big, "8xH100", "cfg=2,ulysses=4", "cfg=1,ulysses=1", "is on 7 devices fewer"},
 		{big, "2x(8xH100)+10g", "cfg=2,ulysses=8", "cfg=1,ulysses=16", "of a step for the network"},
 		{small, "8xRTX-4090", "", "cfg=1,ulysses=8", "does not fit: needs "},
 		{small, "8xA6000", "cfg=2,ulysses=4", "cfg=1,ulysses=8",

@@ -23,7 +23,7 @@ func why(c Clip, p Pool, o Option, all []Option, fastest int) string {
 	case o.Total <= alike*best.Total:
 		return "as fast"
 	case ranks < more: // it is slower for that alone
-		return fmt.Sprintf("leaves %d of %d devices idle", more-ranks, more)
+		return fmt.Sprintf("is on %d devices fewer", more-ranks)
 	}
 	return p.slower(c, o, best)
 }

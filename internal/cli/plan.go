@@ -51,7 +51,7 @@ and no pictures are read. --profile predicts what other programs take.`,
 	f.IntVar(&a.shards, "shards", 0, "look at meshes of exactly so many (default: of all numbers)")
 	f.StringVar(&a.model, "model", "", "folder of the model, or the name of a published one, such as "+
 		"Wan2.2-T2V-A14B (default: the built-in one)")
-	f.StringSliceVar(&a.pools, "pool", nil, "devices, such as 8xH100 or '4x(8xH200)+ib', or a YAML "+
+	f.StringArrayVar(&a.pools, "pool", nil, "devices, such as 8xH100 or '4x(8xH200)+ib', or a YAML "+
 		"file; several are compared")
 
 	// What they cost, who computes, and how much is asked for.
@@ -70,6 +70,11 @@ and no pictures are read. --profile predicts what other programs take.`,
 			return daemon.Usagef("--shards is %d; allowed: from 1", a.shards)
 		}
 
+		// An empty one is a shell's variable that is not set, rather than none.
+		a.pools = strings.Split(strings.Join(a.pools, ","), ",")
+		if !f.Changed("pool") {
+			a.pools = nil
+		}
 		plans, err := a.plans(cmd)
 		if err != nil {
 			return err

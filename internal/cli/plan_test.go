@@ -63,12 +63,14 @@ func TestPlanMistakes(t *testing.T) {
 	}
 	for want, args := range map[string]string{
 		"hosts such as 8xH100":            "--pool 8xH100)",
-		"device is \"H10\"; allowed: A10": "--pool " + file,
+		"device is \"H10\"; did you mean": "--pool " + file,
 		"cannot read the pool":            "--pool none.yaml",
 		"cannot read the device":          "--pool 8x./none.yaml",
 		"up to 16":                        "--pool " + strings.Repeat("H100,", 16) + "H100",
 		"--shards is 9; allowed: up to":   "--pool 8xH100 --shards 9",
 		"MI300X, which longtake does not": "--pool 8xMI300X",
+		"allowed on L40S: bf16, fp32":     "--pool L40S --dtype fp8",
+		"pool is \"\"":                    "--pool=",
 		"--rate is \"1/x\"; allowed":      "--pool 8xH100 --rate 1/x",
 		"--objective is 1s; allowed":      "--objective 1s",
 		"--profile is \"x\"; allowed":     "--profile x",

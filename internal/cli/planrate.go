@@ -60,9 +60,15 @@ func (a *planAsk) printRate(w io.Writer, plans []planned) error {
 			continue
 		}
 
-		terminal.Printf(w, "  %s: %d x %s, as %d times %s; %.0f %% busy, 95 %% wait up to %s\n",
-			p.pool.Name, s.Devices, p.pool.Nodes[s.Nodes[0]].Device.Name, s.Servers, s.Mesh, 100*s.Busy,
-			span(s.Wait))
+		device, there := p.pool.Nodes[s.Nodes[0]].Device.Name, 0
+		for _, n := range p.pool.Nodes {
+			if n.Device.Name == device {
+				there++
+			}
+		}
+		terminal.Printf(w, "  %s: %d x %s (it has %d), as %d times %s; ", p.pool.Name, s.Devices, device,
+			there, s.Servers, s.Mesh)
+		terminal.Printf(w, "%.0f %% busy, 95 %% wait up to %s\n", 100*s.Busy, span(s.Wait))
 	}
 	return nil
 }

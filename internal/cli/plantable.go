@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/longtake/longtake/internal/advise"
@@ -46,9 +47,12 @@ func (p planned) printClip(w io.Writer) {
 	m, s := p.clip.Model, p.clip.Spec
 	load := plan.Load(m, s)
 	seconds := float64(s.Frames) / float64(s.FPS)
-	terminal.Printf(w, "%s: %dx%d, %d frames (%.3g s) in %s of %s, %s\n", m.Name, s.Width, s.Height,
-		s.Frames, seconds, count(s.TotalSteps(), "step"), passes(int(load.Passes())),
-		cmp.Or(s.DType, job.DTypes[0]))
+	what := fmt.Sprintf("%d frames (%s)", s.Frames, span(seconds))
+	if s.Frames == 1 {
+		what = "an image"
+	}
+	terminal.Printf(w, "%s: %dx%d, %s in %s of %s, %s\n", m.Name, s.Width, s.Height, what,
+		count(s.TotalSteps(), "step"), passes(int(load.Passes())), cmp.Or(s.DType, job.DTypes[0]))
 
 	// Windows and blocks are made apart from each other.
 	terminal.Printf(w, "%d tokens", m.Tokens(s.Frames, s.Height, s.Width))
@@ -131,8 +135,7 @@ func (p planned) networkText() string {
 func (p planned) printFastest(w io.Writer) error {
 	o := p.fastest()
 	if o == nil {
-		terminal.Printf(w, "\nnothing fits into the memory of a device: more of them, a smaller clip "+
-			"or another --dtype need less on each\n")
+		terminal.Printf(w, "\n%s\n", p.tooLarge())
 		return nil
 	}
 
@@ -140,8 +143,10 @@ func (p planned) printFastest(w io.Writer) error {
 	terminal.Printf(w, "\n%s takes %s, +-%.0f %%: %s\n", o.Mesh, span(o.Total), 100*o.Error,
 		stagesText(o.Stages))
 	terminal.Printf(w, "  a step       %s: %s\n", span(o.Step), p.stepText(o))
-	terminal.Printf(w, "  sent a step  %s inside hosts, %s between them\n",
-		plan.Bytes(int64(o.BytesInside)), plan.Bytes(int64(o.BytesBetween)))
+	if o.Mesh.Size() > 1 {
+		terminal.Printf(w, "  sent a step  %s inside hosts, %s between them\n",
+			plan.Bytes(int64(o.BytesInside)), plan.Bytes(int64(o.BytesBetween)))
+	}
 
 	memory, of := o.MemoryPerShard, ""
 	if o.Has > 0 {
@@ -159,6 +164,19 @@ func (p planned) printFastest(w io.Writer) error {
 		100*o.MFU)
 	p.printElse(w, o)
 	return p.printIfs(w, o)
+}
+
+// tooLarge says what to do where no mesh fits. Ranks share the tokens of a clip, not the weights.
+func (p planned) tooLarge() string {
+	o := p.options[0] // of the most ranks
+	weights := cmp.Or(o.MemoryPerShard.Expert, o.MemoryPerShard.Weights)
+	if weights > o.Has {
+		return fmt.Sprintf("nothing fits: each shard has all weights of a transformer, %s, and a device "+
+			"has %s; devices with more memory or a --dtype of fewer bits are needed",
+			plan.Bytes(weights), plan.Bytes(o.Has))
+	}
+	return "nothing fits into the memory of a device: more of them, a smaller clip or a --dtype " +
+		"of fewer bits need less on each"
 }
 
 // printElse says how many devices are left, and what a job gets that does not ask for this mesh.
@@ -189,6 +207,11 @@ func (p planned) printIfs(w io.Writer, o *advise.Option) error {
 		key := "what if"
 		if i > 0 {
 			key = ""
+		}
+
+		if f.Fastest.Total > 0.99*o.Total {
+			terminal.Printf(w, "  %-11s  %s: no faster\n", key, f.Change)
+			continue
 		}
 		terminal.Printf(w, "  %-11s  %s: %s, %+.0f %% (%s)\n", key, f.Change, span(f.Fastest.Total),
 			100*(f.Fastest.Total/o.Total-1), f.Fastest.Mesh)
@@ -263,8 +286,8 @@ func (p planned) printPool(w io.Writer, what string, o advise.Option, cost bool)
 	} else {
 		o.Copies, o.PerHour = 1, 3600/o.Total
 	}
-	terminal.Printf(w, "%s\t%s\t%d\t%s\t%s\t%.3g\t%.4g\t", name, what, o.Copies, o.Mesh,
-		span(o.Total), o.PerHour, o.DeviceSeconds)
+	terminal.Printf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t", name, what, o.Copies, o.Mesh,
+		span(o.Total), digits(o.PerHour), digits(o.DeviceSeconds))
 	if cost && p.pool.Sheet != nil {
 		const minute = 60
 		seconds := float64(p.clip.Spec.Frames) / float64(p.clip.Spec.FPS)
@@ -276,7 +299,16 @@ func (p planned) printPool(w io.Writer, what string, o advise.Option, cost bool)
 // costText is what so many clips cost, in as many digits as a prediction has.
 func (p planned) costText(o advise.Option, clips float64) string {
 	const micro = 1e6
-	return fmt.Sprintf("%.3g %s", clips*float64(o.Cost)/micro, p.pool.Sheet.Currency)
+	return digits(clips*float64(o.Cost)/micro) + " " + p.pool.Sheet.Currency
+}
+
+// digits prints a figure in three digits, as many as a prediction has, and never with an exponent.
+func digits(v float64) string {
+	const three, whole = 3, 100
+	if v >= whole {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'g', three, 64)
 }
 
 // printSources says where the figures of devices are from.

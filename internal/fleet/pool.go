@@ -146,8 +146,8 @@ func (p Pool) Check() error {
 	devices := 0
 	for _, g := range p.Groups {
 		if g.Hosts < 1 || g.Hosts > DevicesMax || g.Devices < 1 || g.Devices > hostsMax {
-			return fmt.Errorf("it has %d hosts of %d devices; allowed: 1 to %d of 1 to %d", g.Hosts,
-				g.Devices, DevicesMax, hostsMax)
+			return fmt.Errorf("it has %d hosts of %d devices; allowed: 1 to %d hosts of 1 to %d devices, "+
+				"%d in all", g.Hosts, g.Devices, DevicesMax, hostsMax, DevicesMax)
 		}
 		devices += g.Hosts * g.Devices
 	}

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/longtake/longtake/internal/config"
 )
 
 // Device is a kind of GPU or CPU.
@@ -127,8 +129,8 @@ func Find(name string) (Device, error) {
 			return d, nil
 		}
 	}
-	return Device{}, fmt.Errorf("device is %.64q; allowed: %s, or a file that describes one", name,
-		strings.Join(Devices(), ", "))
+	return Device{}, fmt.Errorf("device is %.64q;%s allowed: %s, or a file that describes one", name,
+		config.Hint(Devices(), strings.ToUpper(name)), strings.Join(Devices(), ", "))
 }
 
 // plainly returns what of a name counts.

@@ -21,6 +21,9 @@ type Profile struct {
 
 	// Lacks are the architectures of devices that it does not run on.
 	Lacks []string `yaml:"not-on"`
+	// On are the architectures that it multiplies on in a type, by the type; a type that is not there
+	// is for all.
+	On map[string][]string `yaml:"types-on"`
 	// DType is that of linear layers, where a clip does not say one.
 	DType string `yaml:"dtype"`
 	// Waits: nothing is computed while activations travel.

@@ -26,9 +26,9 @@ func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 	}
 	t := c.dtype(d)
 	peak := d.Peak[t]
-	if peak == 0 {
+	if has := c.types(d); !slices.Contains(has, t) {
 		return topology.Site{}, rank{}, fmt.Errorf("dtype is %q; allowed on %s: %s", t, d.Name,
-			strings.Join(slices.Sorted(maps.Keys(d.Peak)), ", "))
+			strings.Join(has, ", "))
 	}
 
 	// The rank's part of a pass.
@@ -62,6 +62,14 @@ func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 		Delays: topology.Delays{Process: c.delay(), Host: c.delay(), Net: c.pool.Network.Latency,
 			Far: cmp.Or(c.pool.Racks.Latency, c.pool.Network.Latency)}}
 	return s, r, nil
+}
+
+// types lists those that a device has products of, and the program kernels for.
+func (c *clip) types(d Device) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(d.Peak)), func(t string) bool {
+		on, some := c.how.On[t]
+		return d.Peak[t] == 0 || some && !slices.Contains(on, d.Arch)
+	})
 }
 
 // queries is how many tokens attend on a rank.
