@@ -62,8 +62,8 @@ type Profile struct {
 
 	// Error is the relative standard error of predictions, as calibration shows it.
 	Error float64 `yaml:"error"`
-	// Reached has the efficiencies by a device's name or architecture; that of "other" stands for all
-	// that are not listed.
+	// Reached has the efficiencies by a device's name or architecture, or by an architecture and a
+	// type, such as "hopper fp8"; that of "other" stands for all that are not listed.
 	Reached map[string]Efficiency `yaml:"efficiency"`
 }
 
@@ -172,7 +172,7 @@ func (p Profile) Efficiency(d Device, dtype string) Efficiency {
 	if e, measured := d.Efficiency[dtype]; measured && p.Name == Longtake {
 		return e
 	}
-	for _, name := range []string{d.Name, d.Arch} {
+	for _, name := range []string{d.Name, d.Arch + " " + dtype, d.Arch} {
 		if e, known := p.Reached[name]; known {
 			return e
 		}
