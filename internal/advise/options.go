@@ -46,7 +46,8 @@ type Option struct {
 	Why string
 }
 
-// alike is by which factor times may differ without a difference.
+// alike is by which factor times may differ without a difference. Predictions are nowhere near as
+// exact, but for meshes of one pool their errors are mostly the same.
 const alike = 1.01
 
 // Options predicts the meshes of exactly so many ranks, or for 0 of all numbers that are worth a
@@ -171,7 +172,8 @@ func option(c Clip, p Pool, m job.Mesh) (Option, error) {
 }
 
 // place puts the ranks of a mesh on nodes: in their order within a host, else where a step takes
-// the least time by the devices' peaks.
+// the least time by the devices' peaks. It is the scheduler's own choice, so that a plan does not
+// promise places that a job would not get.
 func place(c Clip, p Pool, m job.Mesh) []int {
 	w, known := plan.Work(c.Model, c.Spec)
 	if p.Hosts() > 1 && known {

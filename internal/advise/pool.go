@@ -102,7 +102,8 @@ func (p Pool) hosts() (sizes []int) {
 // Hosts returns how many hosts there are.
 func (p Pool) Hosts() int { return len(p.hosts()) }
 
-// part returns the pool with some of its nodes, in that order.
+// part returns the pool with some of its nodes, in that order: rank r of a mesh is on the r-th. The
+// links are those of the whole pool.
 func (p Pool) part(nodes []int) perf.Pool {
 	out := p.Pool
 	out.Nodes = make([]perf.Node, len(nodes))

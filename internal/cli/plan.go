@@ -105,7 +105,8 @@ type planAsk struct {
 	request job.Request
 }
 
-// planned is a pool with what a clip takes on it.
+// planned is a pool with what a clip takes on it. Pools have clips of their own, as the type of
+// products depends on the devices.
 type planned struct {
 	clip    advise.Clip
 	pool    advise.Pool

@@ -60,7 +60,8 @@ func readFleet(path string) (fleet.Pool, error) {
 	return f, nil
 }
 
-// of makes a pool of a fleet, whose devices come with the program or are files.
+// of makes a pool of a fleet, whose devices come with the program or are files. A file is read each
+// time that it is named, also for what would help.
 func (o poolOpener) of(f fleet.Pool) (advise.Pool, error) {
 	return advise.OfFleet(f, func(name string) (perf.Device, error) {
 		if !fleet.IsFile(name) {

@@ -27,7 +27,8 @@ func clipsPerHour(rate string) (float64, error) {
 	return v, nil
 }
 
-// checkRate checks what was asked of a rate.
+// checkRate checks what was asked of a rate, before anything is predicted: an objective without a
+// rate has nothing that it could be about.
 func (a *planAsk) checkRate() error {
 	if a.objective < 0 || a.objective > 0 && a.rate == "" {
 		return daemon.Usagef("--objective is %v; allowed: above 0, with --rate", a.objective)

@@ -118,7 +118,8 @@ func (p planned) printMeshes(w io.Writer) error {
 	return err
 }
 
-// networkText says what is between hosts, where there are several.
+// networkText says what is between hosts, where there are several. A rate that nobody gave is said
+// to be one, as it decides which mesh is the fastest.
 func (p planned) networkText() string {
 	if p.pool.Hosts() < 2 {
 		return ""
@@ -166,7 +167,8 @@ func (p planned) printFastest(w io.Writer) error {
 	return p.printIfs(w, o)
 }
 
-// tooLarge says what to do where no mesh fits. Ranks share the tokens of a clip, not the weights.
+// tooLarge says what to do where no mesh fits. Ranks share the tokens of a clip, not the weights:
+// if those alone are too large, no number of devices helps, and to say so saves buying them.
 func (p planned) tooLarge() string {
 	o := p.options[0] // of the most ranks
 	weights := cmp.Or(o.MemoryPerShard.Expert, o.MemoryPerShard.Weights)
@@ -233,7 +235,8 @@ func stagesText(stages map[string]float64) string {
 	return strings.Join(parts, ", ")
 }
 
-// stepText says what a step consists of, leaving out what rounds to nothing.
+// stepText says what a step consists of, leaving out what rounds to nothing. The shares add up to a
+// whole step, so that what is not there takes no time worth an effort.
 func (p planned) stepText(o *advise.Option) string {
 	var parts []string
 	for _, part := range []struct {

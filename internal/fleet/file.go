@@ -110,7 +110,8 @@ func (f poolFile) links(p *Pool) error {
 	return nil
 }
 
-// currency checks it, where there is one.
+// currency checks it, where there is one. Without it no host has a price, and a plan says nothing
+// of costs.
 func (f poolFile) currency() error {
 	if f.Currency == "" {
 		return nil

@@ -55,7 +55,8 @@ const (
 	latencyMost = 10 * time.Second
 )
 
-// parseLink reads a link, and reports whether it is one inside hosts.
+// parseLink reads a link, and reports whether it is one inside hosts. What is wrong is answered
+// with all that is allowed, as nobody knows these names by heart.
 func parseLink(text string) (l Link, inside bool, err error) {
 	wrong := fmt.Errorf("link is %.60q; allowed: %s", text, linkAllowed)
 	name, latency, said := strings.Cut(text, "@")

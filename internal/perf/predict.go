@@ -153,7 +153,8 @@ func (c *clip) breakDown(out *Prediction) {
 	out.MemoryBound, out.Waiting = scale*slowest.memory, scale*slowest.waiting
 }
 
-// limit names what takes the most of a clip.
+// limit names what takes the most of a clip. Products and attention count together, as more of the
+// same devices helps both; a link counts with what is waited for, not with what it carries.
 func (c *clip) limit(p Prediction, step topology.Step) string {
 	link := c.pool.Nodes[0].Device.Bus
 	if step.Limit > topology.Host || c.hosts() > 1 && !step.Travels {
@@ -213,7 +214,8 @@ func (c *clip) bytes() (inside, between float64) {
 	return inside, between
 }
 
-// dtype is the type of linear layers on a device.
+// dtype is the type of linear layers on a device: that of the clip, or else the program's own. CPUs
+// that have no bfloat16 multiply in float32, whatever a program does on GPUs.
 func (c *clip) dtype(d Device) string {
 	t := cmp.Or(c.s.DType, c.how.DType)
 	if _, known := d.Peak[t]; !known && d.Arch == cpuArch {

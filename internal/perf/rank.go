@@ -64,7 +64,8 @@ func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 	return s, r, nil
 }
 
-// types lists those that a device has products of, and the program kernels for.
+// types lists those that a device has products of, and the program kernels for. They are sorted, as
+// they are what is allowed where a clip asks for another one.
 func (c *clip) types(d Device) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(d.Peak)), func(t string) bool {
 		on, some := c.how.On[t]
@@ -102,8 +103,9 @@ func (c *clip) decoder(d Device) (dtype string, products float64) {
 // cpuArch is the architecture of CPUs, which have no tensor cores.
 const cpuArch = "cpu"
 
-// textWork is what UMT5-XXL takes for two prompts of 512 tokens. Models as narrow as the demo have
-// an encoder that is as small, and not counted.
+// textWork is what UMT5-XXL takes for two prompts of 512 tokens, in floating-point operations. It
+// hardly shows beside a clip of a large model, and is there so that short ones are not too short.
+// Models as narrow as the demo have an encoder that is as small, and not counted.
 func (c *clip) textWork() float64 {
 	const parameters, tokens, width = 4.7e9, 2 * 512, 1024
 	if c.m.Heads*c.m.HeadDim < width {
@@ -112,7 +114,8 @@ func (c *clip) textWork() float64 {
 	return 2 * parameters * tokens
 }
 
-// inside is the rate between devices of a host.
+// inside is the rate between devices of a host: what the pool says arrives, or else the part of the
+// devices' own link that the program's messages reach.
 func (c *clip) inside(d Device) float64 {
 	return cmp.Or(c.pool.Inside.Bytes, d.Link*c.how.Links[d.Bus])
 }
