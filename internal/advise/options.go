@@ -66,6 +66,7 @@ func Options(c Clip, p Pool, ranks int) ([]Option, error) {
 		return nil, cmp.Or(err, fmt.Errorf("up to %d devices, which there are", len(p.Nodes)))
 	}
 
+	// The most ranks first, and of as many the fastest.
 	slices.SortStableFunc(out, func(a, b Option) int {
 		return cmp.Or(b.Mesh.Size()-a.Mesh.Size(), cmp.Compare(a.Total, b.Total))
 	})
@@ -73,6 +74,7 @@ func Options(c Clip, p Pool, ranks int) ([]Option, error) {
 	if most := best(out, func(o Option) float64 { return 1 / o.PerHour }); most >= 0 {
 		out[most].Most = true
 	}
+
 	if fastest >= 0 {
 		out[fastest].Fastest = true
 	}
@@ -218,6 +220,7 @@ func scheduled(c Clip, p Pool, ranks int) job.Mesh {
 	for _, n := range p.Nodes {
 		least = min(least, n.Device.Memory)
 	}
+
 	s := c.Spec
 	s.Shards = ranks
 	m, err := plan.Mesh(c.Model, s, len(p.Nodes), least)
@@ -234,6 +237,7 @@ func (p Pool) cost(c Clip, o Option) price.Micro {
 		return 0
 	}
 	var uses []price.Use
+
 	each := time.Duration(min(o.Total, 1e9) * float64(time.Second))
 	for _, n := range o.Nodes {
 		kind := p.kindOf(n)

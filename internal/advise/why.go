@@ -121,6 +121,7 @@ func Ifs(c Clip, p Pool, o Option, of func(fleet.Pool) (Pool, error)) (out []Wha
 		if err != nil {
 			return err
 		}
+
 		options, err := Options(c, q, 0)
 		if err != nil {
 			return err
@@ -144,6 +145,7 @@ func Ifs(c Clip, p Pool, o Option, of func(fleet.Pool) (Pool, error)) (out []Wha
 	if larger.Check() != nil { // it is as large as a pool may be
 		return out, nil
 	}
+
 	change := "one more host"
 	if p.Fleet.Network.Bytes == 0 {
 		change += " over 10g"

@@ -75,6 +75,7 @@ and no pictures are read. --profile predicts what other programs take.`,
 		if !f.Changed("pool") {
 			a.pools = nil
 		}
+
 		plans, err := a.plans(cmd)
 		if err != nil {
 			return err
@@ -141,12 +142,14 @@ func (a *planAsk) plans(cmd *cobra.Command) ([]planned, error) {
 	if err != nil {
 		return nil, daemon.Usagef("--%v", err)
 	}
+
 	m, err := describe(a.model)
 	if err != nil {
 		return nil, daemon.Usage(err)
 	}
 	printNotices(cmd.ErrOrStderr(), m.Notices)
 
+	// Devices are looked up before anything is predicted.
 	pools, err := a.open(cmd, m)
 	if err != nil {
 		return nil, err

@@ -105,6 +105,7 @@ func (o poolOpener) present(cmd *cobra.Command, m job.Model, n int) (advise.Pool
 		return advise.Pool{}, daemon.Usage(err)
 	}
 	n = cmp.Or(n, local.DefaultShards)
+
 	p := advise.Pool{Name: "this machine", Sheet: o.sheet,
 		About: count(n, "shard") + ", each as fast as this machine"}
 	d := measuredDevice(schema.Node{Device: "cpu", Speed: speed, Memory: memory})
@@ -157,6 +158,7 @@ func measuredDevice(n schema.Node) perf.Device {
 	if !strings.HasPrefix(n.Device, arch) { // "cpu: 8 threads, avx2"
 		d.Arch = "other"
 	}
+
 	for _, t := range job.DTypes {
 		d.Peak[t] = n.Speed
 		d.Efficiency[t] = perf.Efficiency{Linear: 1, Attention: 1, Convolution: 1, Memory: 1}

@@ -67,6 +67,7 @@ func (a *planAsk) printRate(w io.Writer, plans []planned) error {
 				there++
 			}
 		}
+
 		terminal.Printf(w, "  %s: %d x %s (it has %d), as %d times %s; ", p.pool.Name, s.Devices, device,
 			there, s.Servers, s.Mesh)
 		terminal.Printf(w, "%.0f %% busy, 95 %% wait up to %s\n", 100*s.Busy, span(s.Wait))

@@ -34,12 +34,14 @@ func (d Device) With(rows []Measured, where string) (Device, error) {
 	// As blocks have them: products with a bias, not the bare ones, which reach more.
 	block := func(name string) bool { return strings.Contains(name, "bias") }
 	linear := mean(rows, "gemm ", "bf16", block)
+
 	attention := 0.
 	for _, r := range rows {
 		if r.DType == "bf16" && strings.HasPrefix(r.Name, "attention ") {
 			attention = max(attention, r.Operations)
 		}
 	}
+
 	conv := mean(rows, "conv ", "fp32", func(string) bool { return true })
 	if min(linear, attention, conv) <= 0 {
 		return Device{}, errors.New("cannot tell what a device reaches without products, attention and " +

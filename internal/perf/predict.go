@@ -118,6 +118,7 @@ func (c *clip) predict() Prediction {
 	c.breakDown(&out)
 	out.BytesInside, out.BytesBetween = c.bytes()
 
+	// The stages come one after the other.
 	steps := float64(c.s.TotalSteps())
 	text := c.how.Text
 	for _, r := range c.rates {
@@ -131,6 +132,7 @@ func (c *clip) predict() Prediction {
 	}
 
 	out.Operations = steps*float64(c.w.Passes())*(c.w.Linear+c.w.Attention) + c.m.DecodeWork(c.s)
+
 	peak := 0.
 	for _, n := range c.pool.Nodes {
 		peak += n.Device.Peak[c.dtype(n.Device)]
@@ -208,6 +210,7 @@ func (c *clip) bytes() (inside, between float64) {
 			}
 		}
 	}
+
 	for _, p := range partition.Velocities(c.mesh, c.w.Load, nil) {
 		count(p.From, p.To, float64(p.Bytes))
 	}
