@@ -85,6 +85,17 @@ func (l *leader) learnLoRAs(have, m job.Model) error {
 	return err
 }
 
+// types names the models and the types of products that they have by default. As long as it stays
+// as it is, learnTypes has nothing new to learn of a node that it has looked at; the look itself
+// copies the node's models, which for a thousand nodes is most of a tick.
+func (l *leader) types() (all string) {
+	models := l.c.machine.Models()
+	for i := range models {
+		all += models[i].Name + "\n" + models[i].Defaults.DType + "\n"
+	}
+	return all
+}
+
 // learnTypes makes the type that the devices of a node are made for the default of its models. The
 // nodes that are there agree, since they have one arithmetic; a cluster may have had others before.
 // A node of an earlier release says nothing.
@@ -152,15 +163,24 @@ func (l *leader) tendModels() {
 	now := l.c.cfg.Clock()
 	had := map[string]bool{}
 
+	// A model is looked up once, not for each of a thousand nodes.
+	types := l.types()
 	for _, n := range l.sortedNodes() {
 		for _, name := range n.models {
+			if had[name] {
+				continue
+			}
 			_, known := l.c.machine.Models().Named(name)
 			if m, own := n.reg.Models().Named(name); !known && own {
 				known = l.agreeOnModel(n.reg.Node, m) == nil
 			}
 			had[name] = known
 		}
-		l.learnTypes(n)
+		if n.typesOf != types {
+			l.learnTypes(n)
+			types = l.types()
+			n.typesOf = types
+		}
 	}
 
 	var gone []string

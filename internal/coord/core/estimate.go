@@ -180,7 +180,7 @@ func (l *leader) wait(r job.Request, s job.Spec) (why string, ahead int) {
 	// It is the youngest job of its priority.
 	rec := job.New(estimateID, "", s, l.today())
 	rec.Owner, rec.Team = r.Owner, r.Team
-	v, _ := l.schedulerView()
+	v := l.schedulerView()
 	v.Queued = append(v.Queued, sched.Queued{Record: rec, SinceLoss: math.MaxInt64 / 2,
 		Needs: l.c.needs(rec)})
 	l.share(&v)

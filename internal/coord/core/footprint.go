@@ -25,7 +25,7 @@ func (c *Core) needs(r job.Record) int64 {
 // promised is what the jobs that were taken may still store: those that run all that they need,
 // those that wait what they leave behind.
 func (c *Core) promised() (running, waiting int64) {
-	for _, r := range c.machine.Records(func(r job.Record) bool { return !r.State.Final() }) {
+	for _, r := range c.machine.live(nil) {
 		f := c.footprint(r.Spec)
 		if r.State == job.Running {
 			running += max(0, f.Most-r.Stored())

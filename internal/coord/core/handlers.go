@@ -93,7 +93,7 @@ func (l *leader) admit(from string, r wire.Registration, models, refused []strin
 	now := l.c.cfg.Clock()
 	n := &node{reg: r, identity: from, since: now, seen: now, started: now.Add(-r.Uptime),
 		models:  models,
-		refused: refused, idleSince: now}
+		refused: refused, idleSince: now, loras: lorasOf(r)}
 	n.beat = wire.Heartbeat{Node: r.Node, State: wire.Idle, Work: r.Work, Loaded: r.Loaded}
 	if r.Work != (wire.Work{}) {
 		n.beat.State = wire.Busy

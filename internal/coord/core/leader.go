@@ -92,7 +92,7 @@ func newLeader(c *Core) *leader {
 		works: map[job.ID]float64{}, began: map[job.ID]beginning{}}
 
 	t := c.cfg.Timing
-	for _, r := range c.machine.Records(func(r job.Record) bool { return !r.State.Final() }) {
+	for _, r := range c.machine.live(nil) {
 		l.graceUntil = now.Add(t.Grace)
 		if r.State == job.Running {
 			l.rank0Seen[r.ID] = l.graceUntil.Add(-t.LostAfter)
@@ -125,9 +125,10 @@ func (l *leader) tick(heard time.Time) {
 	}
 	l.ticked = heard
 
+	l.hear()
 	l.dropSilent(heard)
 	l.publishRoutes()
-	for _, r := range l.c.machine.Records(running) {
+	for _, r := range l.c.machine.live(running) {
 		if b := l.trouble(r, heard); b.Reason != "" {
 			l.lose(r, b)
 		}
@@ -245,8 +246,8 @@ func (l *leader) stage(r job.Record) string {
 // forget drops memory of jobs that are not live any more.
 func (l *leader) forget() {
 	stale := func(id job.ID) bool {
-		r, ok := l.c.machine.Record(id)
-		return !ok || r.State.Final()
+		s := l.c.machine.stateOf(id)
+		return s == "" || s.Final()
 	}
 	forgetIf(l.progress, stale)
 	forgetIf(l.rank0Seen, stale)
@@ -260,10 +261,7 @@ func (l *leader) forget() {
 	l.forgetSights()
 	l.forgetPreviews()
 
-	notQueued := func(id job.ID) bool {
-		r, ok := l.c.machine.Record(id)
-		return !ok || r.State != job.Queued
-	}
+	notQueued := func(id job.ID) bool { return l.c.machine.stateOf(id) != job.Queued }
 	forgetIf(l.waiting, notQueued)
 	forgetIf(l.passed, notQueued)
 }

@@ -61,8 +61,7 @@ func (m *Machine) Records(keep func(job.Record) bool) []job.Record {
 
 // Counts returns the numbers of queued, running and all jobs.
 func (m *Machine) Counts() (queued, running, all int) {
-	queued, running = m.state.counts()
-	return queued, running, len(m.state.jobs)
+	return m.state.index.queued, m.state.index.running, len(m.state.jobs)
 }
 
 // Models returns the models that the cluster serves. The caller must not change them.
@@ -102,16 +101,16 @@ func (m *Machine) sweepable(lapsed map[string]bool) (spare []string, gone []job.
 	if len(m.state.trash) == 0 {
 		return nil, nil
 	}
-	held, seeds := m.state.held(), map[uint64]bool{}
-	for r := range maps.Values(m.state.jobs) {
-		if r.State == job.Running {
-			seeds[r.Spec.Seed] = true
+	seeds := map[uint64]bool{}
+	for _, id := range m.state.index.live {
+		if m.stateOf(id) == job.Running {
+			seeds[m.state.jobs[id].Spec.Seed] = true
 		}
 	}
 
 	for _, t := range m.state.trash {
 		switch {
-		case held[t.Object.Name]:
+		case m.state.holds(t.Object.Name):
 			spare = append(spare, t.Object.Name)
 		case !t.Until.IsZero() && !lapsed[t.Object.Name]:
 		case t.Own || !seeds[t.Seed]:
@@ -130,13 +129,13 @@ func (m *Machine) leases() []trash {
 
 // unknown returns the objects of those names that no job refers to and that are not in the trash.
 func (m *Machine) unknown(names []string) []job.Object {
-	known := m.state.held()
+	waits := map[string]bool{}
 	for _, t := range m.state.trash {
-		known[t.Object.Name] = true
+		waits[t.Object.Name] = true
 	}
 	var out []job.Object
 	for _, name := range names {
-		if !known[name] {
+		if !waits[name] && !m.state.holds(name) {
 			out = append(out, artifact.Named(name))
 		}
 	}
@@ -155,17 +154,4 @@ func (m *Machine) ahead(id job.ID) int {
 		}
 	}
 	return n
-}
-
-// counts returns the numbers of queued and running jobs.
-func (s *state) counts() (queued, running int) {
-	for _, r := range s.jobs {
-		switch r.State {
-		case job.Queued:
-			queued++
-		case job.Running:
-			running++
-		}
-	}
-	return queued, running
 }

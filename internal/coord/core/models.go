@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/longtake/longtake/internal/job"
 )
@@ -24,9 +25,8 @@ func (s *state) setModel(c command) error {
 	old, known := s.models.Named(m.Name)
 	needed := s.needed(m.Name)
 	if c.Version < modelsSince {
-		queued, running := s.counts()
 		old, known = s.only()
-		needed = queued+running > 0
+		needed = len(s.index.live) > 0
 	}
 
 	switch {
@@ -65,12 +65,9 @@ func (s *state) modelFor(version int, spec job.Spec) job.Model {
 
 // needed reports whether a job of a model waits or runs.
 func (s *state) needed(model string) bool {
-	for _, r := range s.jobs {
-		if !r.State.Final() && r.Spec.Model == model {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.index.live, func(id job.ID) bool {
+		return s.jobs[id].Spec.Model == model
+	})
 }
 
 // forgetModels drops those of the models that no job needs.

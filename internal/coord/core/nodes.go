@@ -32,6 +32,8 @@ type node struct {
 	refused   []string
 	idleSince time.Time
 	probing   probing
+	loras     []string // SHA-256 of those that the node has registered
+	typesOf   string   // what the cluster's types were when the node's were last compared
 }
 
 // loaded names the models that are ready. A node of a single one says so only if it is new enough
@@ -43,9 +45,9 @@ func (n *node) loaded() []string {
 	return n.beat.Loaded
 }
 
-// loras lists the SHA-256 of the LoRAs that the node has registered.
-func (n *node) loras() (sums []string) {
-	for _, m := range n.reg.Models() {
+// lorasOf lists the SHA-256 of the LoRAs of a registration.
+func lorasOf(r wire.Registration) (sums []string) {
+	for _, m := range r.Models() {
 		for _, f := range m.LoRAs {
 			sums = append(sums, f.SHA256)
 		}
@@ -119,6 +121,27 @@ func (l *leader) forgetOldestDeparture() {
 		}
 	}
 	delete(l.gone, oldest)
+}
+
+// hear takes in the heartbeats that were not handled, since they say what the ones before did. All
+// that such a one tells is that the node lives, and that a rank 0 is still at work. Real
+// coordinators handle every heartbeat, and have nothing to do here.
+func (l *leader) hear() {
+	if l.c.cfg.Heard == nil {
+		return
+	}
+	for _, n := range l.sortedNodes() {
+		at := l.c.cfg.Heard(n.reg.Node)
+		if !at.After(n.seen) {
+			continue
+		}
+		n.seen = at
+		if w := n.beat.Work; w.Rank == 0 && w.Job != "" {
+			if _, live := l.live(n.reg.Node, w); live {
+				l.rank0Seen[w.Job] = at
+			}
+		}
+	}
 }
 
 // dropSilent removes nodes that had not been heard for too long.

@@ -79,12 +79,13 @@ func TestDamageIsThatOfCompletedJobs(t *testing.T) {
 // TestCheckpointsAreNoStrays holds what is known to all that a job refers to.
 func TestCheckpointsAreNoStrays(t *testing.T) {
 	named := func(i int) job.Object { return artifact.Named(fmt.Sprintf("sha256-%064x", i)) }
-	s := &state{jobs: map[job.ID]job.Record{"a": {Parts: map[string]job.Object{"text.0": named(1)},
+	s := newState()
+	s.put(job.Record{ID: "a", Parts: map[string]job.Object{"text.0": named(1)},
 		Checkpoint: job.Checkpoint{Object: named(2)}, Before: job.Checkpoint{Object: named(3)},
-		Result: job.Result{Video: named(4), Latents: named(5)}}},
-		trash: []trash{{Object: named(6)}}}
-	s.jobs["b"] = job.Record{Spec: job.Spec{Inputs: []job.Input{{Object: named(7)},
-		{Object: named(8)}}}}
+		Result: job.Result{Video: named(4), Latents: named(5)}})
+	s.trash = []trash{{Object: named(6)}}
+	s.put(job.Record{ID: "b", Spec: job.Spec{Inputs: []job.Input{{Object: named(7)},
+		{Object: named(8)}}}})
 	m := &Machine{state: s}
 	var names []string
 	for i := range 10 {

@@ -23,8 +23,9 @@ func (l *leader) schedule() {
 	var overdue []sched.Decision
 	stalled := false // a job could not be committed, so those behind it wait
 
-	view, nodes := l.schedulerView()
-	for _, d := range sched.Decide(view) {
+	decisions := sched.Decide(l.schedulerView())
+	nodes := l.picked(decisions)
+	for _, d := range decisions {
 		id := d.Job.ID
 		if stalled && d.NeedsQueue() {
 			if d.Job.State == job.Queued {
@@ -69,8 +70,22 @@ func (l *leader) schedule() {
 	}
 }
 
-// schedulerView returns what the scheduler decides on, and the registered nodes as they were then.
-func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
+// picked returns the nodes of placements by id, as they are when the decisions are made. While one
+// of these is committed, nodes of the next may leave the table; their orders then fail, as those of
+// any node that is gone. Other nodes are not looked at: of a thousand that would take a while.
+func (l *leader) picked(decisions []sched.Decision) map[job.NodeID]*node {
+	nodes := map[job.NodeID]*node{}
+	for i := range decisions {
+		for k := range decisions[i].Nodes {
+			id := decisions[i].Nodes[k].ID
+			nodes[id] = l.nodes[id]
+		}
+	}
+	return nodes
+}
+
+// schedulerView returns what the scheduler decides on.
+func (l *leader) schedulerView() sched.View {
 	disk := l.c.world.Disk()
 	v := sched.View{Now: l.c.cfg.Clock(), Models: l.c.machine.Models(),
 		Draining: map[job.NodeID]string{}, GraceUntil: l.graceUntil,
@@ -80,20 +95,17 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 		v.Store.Full = cmp.Or(disk.Why, disk.Stage.String())
 	}
 
-	for _, r := range l.c.machine.Records(queued) {
+	for _, r := range l.c.machine.live(queued) {
 		v.Queued = append(v.Queued, sched.Queued{Record: r, SinceLoss: l.sinceLoss(r),
 			Needs: l.c.needs(r), Blamed: l.blamed[r.ID], PassedSince: l.passed[r.ID]})
 	}
-	for _, r := range l.c.machine.Records(running) {
+	for _, r := range l.c.machine.live(running) {
 		v.Running = append(v.Running, sched.Running{Record: r, Progress: l.progress[r.ID],
 			Pace: l.paces[r.ID], Asked: l.yieldSince[r.ID]})
 	}
 
-	// The nodes are copied: while a placement is committed, one of them may leave the table.
-	nodes := map[job.NodeID]*node{}
+	v.Nodes = make([]sched.Node, 0, len(l.nodes))
 	for _, n := range l.sortedNodes() {
-		seen := *n
-		nodes[n.reg.Node] = &seen
 		v.Nodes = append(v.Nodes, l.schedulerNode(n))
 	}
 
@@ -101,7 +113,7 @@ func (l *leader) schedulerView() (sched.View, map[job.NodeID]*node) {
 	for id := range l.c.machine.drains() {
 		v.Draining[id] = l.nodeName(id)
 	}
-	return v, nodes
+	return v
 }
 
 // schedulerNode is a node as the scheduler sees it.
@@ -112,7 +124,7 @@ func (l *leader) schedulerNode(n *node) sched.Node {
 		Speed: n.beat.Speed, Rated: n.reg.Speed,
 		Memory: n.reg.Memory,
 		Idle:   l.idle(n), Job: n.beat.Work.Job, IdleSince: n.idleSince,
-		Models: n.models, LoRAs: n.loras(), Loaded: n.loaded(), LoadTime: n.beat.LoadTime}
+		Models: n.models, LoRAs: n.loras, Loaded: n.loaded(), LoadTime: n.beat.LoadTime}
 }
 
 // requestYields replaces the requests to yield, and the notes on jobs that go on. Rank 0 of a job

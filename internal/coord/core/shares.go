@@ -97,7 +97,7 @@ func (l *leader) usedToday() dayUse {
 		u.over = sh
 	}
 
-	for _, r := range l.c.machine.Records(running) {
+	for _, r := range l.c.machine.live(running) {
 		live := min(l.taken(r), timesRanks(now.Sub(midnight), r))
 		u.liveOwners[r.Owner] += live
 		u.liveTeams[r.Team] += live

@@ -24,6 +24,7 @@ type state struct {
 	models job.Models // in the order in which shards came with them
 	jobs   map[job.ID]job.Record
 	order  []job.ID          // by creation
+	index  index             // of jobs, which changes with put and remove
 	keys   map[string]job.ID // of idempotent requests
 	// trash lists objects that may have to be deleted, the oldest first. An object may be in it more
 	// than once, and may still have users: the leader looks before it deletes.
@@ -55,6 +56,7 @@ type trash struct {
 
 func newState() *state {
 	return &state{jobs: map[job.ID]job.Record{}, keys: map[string]job.ID{},
+		index:  index{users: map[string]int{}},
 		drains: map[job.NodeID]Drain{}, members: map[string]string{}, shares: newShares(),
 		usage: newUsageState(), rollouts: map[string]rollout.Rule{}}
 }
@@ -109,7 +111,7 @@ func (s *state) apply(c command) (job.Record, error) {
 	if err != nil {
 		return old, err
 	}
-	s.jobs[c.Job] = r
+	s.put(r)
 	s.follow(c, old, r)
 	s.usage.note(c, old, r)
 	s.discard(old, r)
@@ -118,7 +120,7 @@ func (s *state) apply(c command) (job.Record, error) {
 
 // add takes a new job in.
 func (s *state) add(r job.Record) {
-	s.jobs[r.ID] = r
+	s.put(r)
 	s.order = append(s.order, r.ID)
 	if r.Key != "" {
 		s.keys[requestKey(r.Owner, r.Key)] = r.ID
@@ -137,29 +139,10 @@ func requestKey(owner, key string) string {
 // sweep takes out of the trash what is gone, and what a job refers to. A job that did when the
 // leader looked may have been deleted since, and then its object stays in the trash.
 func (s *state) sweep(c command) {
-	held := s.held()
 	s.trash = slices.DeleteFunc(slices.Clone(s.trash), func(t trash) bool {
 		name := t.Object.Name
-		return slices.Contains(c.Swept, name) || held[name] && slices.Contains(c.Spared, name)
+		return slices.Contains(c.Swept, name) || slices.Contains(c.Spared, name) && s.holds(name)
 	})
-}
-
-// held names the objects that jobs refer to.
-func (s *state) held() map[string]bool {
-	held := map[string]bool{}
-	if s.cluster != "" {
-		_, o := mark(s.cluster)
-		held[o.Name] = true
-	}
-	for r := range maps.Values(s.jobs) {
-		for _, o := range append(objects(r), r.Checkpoint.Object, r.Before.Object) {
-			held[o.Name] = true
-		}
-		for _, o := range r.Parts {
-			held[o.Name] = true
-		}
-	}
-	return held
 }
 
 // lease puts an input into the trash that is about to be stored, to stay there until its time is
@@ -310,7 +293,7 @@ func (s *state) create(c command) (job.Record, error) {
 		return job.Record{}, fmt.Errorf("cannot create a job where %d are kept; allowed: 1 to %d", n,
 			keptMost)
 	}
-	if queued, _ := s.counts(); queued >= c.Create.QueuedMax {
+	if queued := s.index.queued; queued >= c.Create.QueuedMax {
 		return job.Record{}, fmt.Errorf("%w: %d jobs wait", ErrQueueFull, queued)
 	}
 
@@ -361,7 +344,7 @@ func (s *state) delete(id job.ID) (job.Record, error) {
 
 // forget removes a job and puts its objects into the trash.
 func (s *state) forget(r job.Record) {
-	delete(s.jobs, r.ID)
+	s.remove(r)
 	if key := requestKey(r.Owner, r.Key); s.keys[key] == r.ID {
 		delete(s.keys, key)
 	}

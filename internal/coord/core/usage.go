@@ -393,7 +393,7 @@ func (s *state) settle(c command) error {
 		u.add(c.Now, e.Row, rowOf(device, rest, job.Queued))
 		if r, ok := s.jobs[more.Job]; ok {
 			r.Usage = r.Usage.Charge(device, rest, false)
-			s.jobs[more.Job] = r
+			s.put(r)
 		}
 	}
 	return nil

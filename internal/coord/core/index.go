@@ -1,0 +1,114 @@
+package core
+
+import (
+	"slices"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// index is what is asked of the jobs at every tick and with every command, and would take a look at
+// thousands of records. It follows from them, and is not part of a snapshot.
+type index struct {
+	live            []job.ID // those that are not final, by creation
+	queued, running int
+	// users counts how many times jobs refer to an object, by its name.
+	users map[string]int
+}
+
+// A list of ten thousand kept jobs takes a millisecond to look through, and the names of their
+// objects take several to collect. A tick did the first three times, and the second as long as a
+// checkpoint waited to be deleted, which under load is always.
+
+// put stores a job, in place of what it was. All changes of jobs go through here and remove.
+func (s *state) put(r job.Record) {
+	old, known := s.jobs[r.ID]
+	s.jobs[r.ID] = r
+	if known {
+		s.index.count(old, -1)
+	}
+	s.index.count(r, 1)
+
+	switch was := known && !old.State.Final(); {
+	case !was && !r.State.Final():
+		s.index.live = append(s.index.live, r.ID)
+	case was && r.State.Final():
+		s.index.dropLive(r.ID)
+	}
+}
+
+// remove forgets a job that is stored. Live jobs are never forgotten as things are; the index would
+// follow all the same.
+func (s *state) remove(r job.Record) {
+	delete(s.jobs, r.ID)
+	s.index.count(r, -1)
+	if !r.State.Final() {
+		s.index.dropLive(r.ID)
+	}
+}
+
+func (x *index) dropLive(id job.ID) {
+	if at := slices.Index(x.live, id); at >= 0 {
+		x.live = slices.Delete(x.live, at, at+1)
+	}
+}
+
+// count adds n for a job as it is: 1 for what it has become, -1 for what it was. A record of before
+// and after a change counts in full both times, as most changes concern one of few objects.
+func (x *index) count(r job.Record, n int) {
+	switch r.State {
+	case job.Queued:
+		x.queued += n
+	case job.Running:
+		x.running += n
+	}
+
+	// Results, checkpoints and inputs have a name once they are there.
+	use := func(name string) {
+		if name == "" {
+			return
+		}
+		if x.users[name] += n; x.users[name] == 0 {
+			delete(x.users, name)
+		}
+	}
+	use(r.Result.Video.Name)
+	use(r.Result.Latents.Name)
+	use(r.Checkpoint.Object.Name)
+	use(r.Before.Object.Name)
+	for i := range r.Spec.Inputs {
+		use(r.Spec.Inputs[i].Object.Name)
+	}
+	for _, o := range r.Parts {
+		use(o.Name)
+	}
+}
+
+// holds reports whether jobs, or the cluster itself, refer to an object. One that nobody refers to
+// may be deleted, unless a running job may be storing it again: see Machine.sweepable.
+func (s *state) holds(name string) bool {
+	if s.index.users[name] > 0 {
+		return true
+	}
+	if s.cluster == "" {
+		return false
+	}
+	_, o := mark(s.cluster)
+	return o.Name == name
+}
+
+// live returns the jobs that are not final and that keep says yes to, in the order of their
+// creation; nil means all. It looks at those alone, of which there are a thousand or two at most,
+// where Records looks at all that are kept.
+func (m *Machine) live(keep func(job.Record) bool) []job.Record {
+	var out []job.Record
+	for _, id := range m.state.index.live {
+		if r := m.state.jobs[id]; keep == nil || keep(r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// stateOf returns a job's state, "" if there is none of that id. It copies no record, which is over
+// a kilobyte.
+func (m *Machine) stateOf(id job.ID) job.State { return m.state.jobs[id].State }
