@@ -44,13 +44,15 @@ func read(data []byte) entry {
 // the project and names it as the kind of its violations.
 type checker struct {
 	w         *world
-	best      map[job.ID]int // the furthest step with a durable checkpoint
-	completed map[job.ID]int // how many times a job became completed
+	best      map[job.ID]int        // the furthest step with a durable checkpoint
+	completed map[job.ID]int        // how many times a job became completed
+	taken     map[job.NodeID]job.ID // nodes by the running job that has them
 	ledger    *ledger
 }
 
 func newChecker(w *world) *checker {
-	return &checker{w: w, best: map[job.ID]int{}, completed: map[job.ID]int{}, ledger: newLedger(w)}
+	return &checker{w: w, best: map[job.ID]int{}, completed: map[job.ID]int{},
+		taken: map[job.NodeID]job.ID{}, ledger: newLedger(w)}
 }
 
 // committed looks at a decision on the leader k right after it was applied: before is the job as it
@@ -62,12 +64,17 @@ func (c *checker) committed(k *core.Core, e entry, before, after job.Record) {
 	}
 
 	c.attempts(before, after)
+	if before.State == job.Running && after.State != job.Running {
+		for _, n := range before.Plan.Nodes {
+			delete(c.taken, n)
+		}
+	}
 	if after.State == job.Running && before.State != job.Running {
 		c.w.stats.Attempts++
 		if after.Plan.Predicted != "" {
 			c.w.stats.Predicted++
 		}
-		c.placed(k, after)
+		c.placed(after)
 		c.quota(k, after)
 	}
 	c.spent(e, k, after)
@@ -81,7 +88,9 @@ func (c *checker) committed(k *core.Core, e entry, before, after job.Record) {
 		}
 	}
 
-	c.vanished(k)
+	if c.w.day == nil { // a day has too many jobs, and looks at times
+		c.vanished(k)
+	}
 	if err := after.Check(); err != nil {
 		c.w.violated("record", "job %s: %v", after.ID, err)
 	}
@@ -104,18 +113,12 @@ func (c *checker) attempts(before, after job.Record) {
 
 // placed checks a new attempt: it has its nodes to itself, they have its model, its mesh fits the
 // clip, and the tokens of its ranks cover each window exactly once.
-func (c *checker) placed(k *core.Core, r job.Record) {
-	taken := map[job.NodeID]job.ID{}
-	for _, other := range k.Machine().Records(nil) {
-		if other.State != job.Running {
-			continue
+func (c *checker) placed(r job.Record) {
+	for _, n := range r.Plan.Nodes {
+		if id, ok := c.taken[n]; ok && id != r.ID {
+			c.w.violated("node twice", "node %s has ranks of jobs %s and %s", n, id, r.ID)
 		}
-		for _, n := range other.Plan.Nodes {
-			if id, ok := taken[n]; ok {
-				c.w.violated("node twice", "node %s has ranks of jobs %s and %s", n, id, other.ID)
-			}
-			taken[n] = other.ID
-		}
+		c.taken[n] = r.ID
 	}
 
 	m, _ := c.w.models.Named(r.Spec.Model)
@@ -202,7 +205,7 @@ func (c *checker) same() {
 	var seen *member
 	var want []byte
 	for _, m := range c.w.raft.cores {
-		if m.down || m.applied != len(c.w.raft.log) {
+		if m.down || m.applied != c.w.raft.length() {
 			continue
 		}
 		have := m.snapshot()

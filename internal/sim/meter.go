@@ -140,14 +140,12 @@ func (l *ledger) last(k *core.Core) {
 	if rows != sum {
 		l.w.violated("metering", "the rows of usage come to %v, the log to %v", rows, sum)
 	}
+	own := map[job.ID]time.Duration{}
+	for w, t := range l.recorded {
+		own[w.Job] += t
+	}
 	for _, r := range k.Machine().Records(nil) {
-		own := time.Duration(0)
-
-		for w, t := range l.recorded {
-			if w.Job == r.ID {
-				own += t
-			}
-		}
+		own := own[r.ID]
 		if have := r.Usage.Charged() + r.Usage.Uncharged(); have != own {
 			l.w.violated("metering", "job %s has used %v, the log says %v", r.ID, have, own)
 		}

@@ -39,13 +39,26 @@ func (w *world) shareModels() {
 
 // onDisk reports whether the machine of a process has a model.
 func (w *world) onDisk(id job.NodeID, model string) bool {
+	n := w.machine(id)
+	if n == nil {
+		return false
+	}
+	_, has := n.models.Named(model)
+	return has
+}
+
+// machine returns the machine of a process, which may have ended; nil: there is no such one.
+func (w *world) machine(id job.NodeID) *node {
+	if n := w.byID[id]; n != nil {
+		return n
+	}
+	at := strings.LastIndex(string(id), "-")
 	for _, n := range w.nodes {
-		if strings.HasPrefix(string(id), n.name+"-") {
-			_, has := n.models.Named(model)
-			return has
+		if at >= 0 && n.name == string(id[:at]) {
+			return n
 		}
 	}
-	return false
+	return nil
 }
 
 // count returns how many machines have a model.
@@ -83,7 +96,7 @@ func (k *work) loadModel() {
 		n.w.violated("wrong model", "%s is to run %s of %s", k.id, k.plan.Job, model)
 	}
 	if n.use(model) {
-		k.load()
+		k.encode()
 		return
 	}
 
@@ -91,10 +104,20 @@ func (k *work) loadModel() {
 	n.loaded = n.loaded[:min(len(n.loaded), n.room-1)]
 	n.loading = model
 	k.stage = job.StageLoad
-	took := n.w.between(50*time.Millisecond, 2*time.Second)
+	took := n.w.pace.load(k)
 	k.later(took, func() {
 		n.loading, n.loadTime = "", took
 		n.loaded = slices.Insert(n.loaded, 0, model)
-		k.load()
+		n.stir()
+		k.encode()
 	})
+}
+
+// encode makes embeddings of the prompts, if that takes time.
+func (k *work) encode() {
+	if took := k.n.w.pace.text(k); took > 0 {
+		k.later(took, k.load)
+		return
+	}
+	k.load()
 }

@@ -20,8 +20,10 @@ type node struct {
 	models job.Models
 	room   int
 	place  place
+	number int        // of the machine, from 0
 	boots  int        // how many processes there have been
 	id     job.NodeID // of the process
+	quiet
 
 	up     bool // the process runs
 	frozen bool // as by SIGSTOP: nothing happens, nothing is lost
@@ -45,11 +47,15 @@ func (n *node) boot() {
 		return
 	}
 	n.w.check.ledger.died(n)
+	delete(n.w.byID, n.id)
 	n.boots++
 	n.id = job.NodeID(fmt.Sprintf("%s-%d", n.name, n.boots))
+	n.w.byID[n.id] = n
 	n.up, n.frozen, n.isCut, n.hung, n.leaving = true, false, false, false, false
 	n.registered, n.work = false, nil
 	n.shelf = shelf{loaded: []string{n.models[0].Name}}
+	n.quiet = quiet{booted: n.w.now, beating: true, slow: 1, account: n.account}
+	n.changed()
 	n.w.log("%s boots", n.id)
 	n.beat(n.id)
 }
@@ -65,33 +71,58 @@ func (n *node) crash() {
 	if !n.up {
 		return
 	}
+	n.die()
+	n.w.after(n.w.between(100*time.Millisecond, 15*time.Second), n.boot)
+}
+
+// die ends the process at once.
+func (n *node) die() {
 	n.w.stats.Crashes++
 	n.w.log("%s crashes", n.id)
 	n.w.check.ledger.died(n)
+	k := n.work
+	n.silent()
 	n.up, n.work = false, nil
-	n.w.after(n.w.between(100*time.Millisecond, 15*time.Second), n.boot)
+	n.changed()
+	if k != nil {
+		k.disturb()
+	}
 }
 
 // freeze stops the process for up to 12 s. That is often longer than the coordinators wait for it,
 // so that it thaws with work of an attempt that is over.
 func (n *node) freeze() {
+	n.freezeFor(n.w.between(100*time.Millisecond, 12*time.Second))
+}
+
+func (n *node) freezeFor(d time.Duration) {
 	n.w.stats.Freezes++
 	n.w.log("%s freezes", n.id)
+	n.silent()
 	n.frozen = true
-	n.w.after(n.w.between(100*time.Millisecond, 12*time.Second), func() {
+	n.disturb()
+	n.w.after(d, func() {
 		n.w.log("%s thaws", n.id)
 		n.frozen = false
+		n.stir()
 	})
 }
 
 // cut takes the machine off the network for a while, in both directions.
 func (n *node) cut() {
+	n.cutFor(n.w.between(100*time.Millisecond, 12*time.Second))
+}
+
+func (n *node) cutFor(d time.Duration) {
 	n.w.stats.Cuts++
 	n.w.log("%s is cut off", n.id)
+	n.silent()
 	n.isCut = true
-	n.w.after(n.w.between(100*time.Millisecond, 12*time.Second), func() {
+	n.disturb()
+	n.w.after(d, func() {
 		n.w.log("%s is reached again", n.id)
 		n.isCut = false
+		n.stir()
 	})
 }
 
@@ -99,6 +130,7 @@ func (n *node) cut() {
 func (n *node) hang() {
 	n.w.log("%s hangs", n.id)
 	n.hung = true
+	n.stir()
 }
 
 // leave is SIGTERM: the process asks the coordinators for leave and ends.
@@ -122,10 +154,11 @@ func (n *node) goAway(id job.NodeID) {
 		n.w.check.ledger.died(n)
 		n.w.log("%s is gone", id)
 		n.up = false
-		n.w.after(n.w.between(time.Second, 10*time.Second), n.boot)
+		n.changed()
+		n.w.after(n.w.restart(), n.boot)
 		return
 	}
-	n.tell(wire.Leave{Node: id, Within: 5 * time.Second}, nil)
+	n.tell(wire.Leave{Node: id, Within: n.w.leaveWithin()}, nil)
 	n.w.after(heartbeat, func() { n.goAway(id) })
 }
 
@@ -144,6 +177,10 @@ func (n *node) tell(m any, reply func(any)) {
 	if !n.reachable() {
 		return
 	}
+	if reply == nil && n.w.day != nil { // no event for what nobody hears
+		n.w.message(func() { n.w.raft.handle(m, nil) })
+		return
+	}
 	id := n.id
 	n.w.message(func() {
 		n.w.raft.handle(m, func(a any) {
@@ -160,13 +197,23 @@ func (n *node) beat(id job.NodeID) {
 	if !n.alive(id) {
 		return
 	}
+	if n.nothingNew() {
+		n.beating = false
+		return
+	}
 	n.w.after(heartbeat, func() { n.beat(id) })
+	n.say()
+}
 
+// say registers the process, or sends a heartbeat.
+func (n *node) say() {
+	id := n.id
 	if !n.registered {
 		r := wire.Registration{Node: id, Name: n.name, ProcessID: string(id),
-			Model: n.models[0], More: n.models[1:], Loaded: n.loaded, Device: "sim",
+			Model: n.models[0], More: n.models[1:], Loaded: n.loaded, Device: n.place.device,
 			Arithmetic: "sim", Threads: 1, Host: n.place.host, Rack: n.place.rack, Speed: n.place.speed,
-			Rates: n.place.rates, Route: "nats-route://" + n.name + ":1"}
+			Memory: n.place.memory, DTypes: n.place.dtypes, Rates: n.place.rates,
+			Route: "nats-route://" + n.name + ":1"}
 		if n.work != nil {
 			r.Work = n.work.wire()
 		}
@@ -184,7 +231,8 @@ func (n *node) beat(id job.NodeID) {
 			h.Computing = n.w.now.Sub(k.since)
 		}
 	}
-	n.tell(h, n.onPulse)
+	said := n.saying()
+	n.tell(h, func(a any) { n.onPulse(a, said) })
 }
 
 // onWelcome takes the answer to a registration. A leader that knows better stops the rank.
@@ -201,15 +249,18 @@ func (n *node) onWelcome(a any) {
 
 // onPulse takes the answer to a heartbeat. It repeats orders that may have been lost, and takes a
 // request to yield back.
-func (n *node) onPulse(a any) {
+func (n *node) onPulse(a any, s said) {
 	p, ok := a.(wire.Pulse)
+	n.answered(s)
 	n.ended = slices.DeleteFunc(n.ended, func(e wire.Ended) bool {
 		return slices.Contains(p.Settled, e.Work)
 	})
+
 	switch k := n.work; {
 	case !ok:
 	case p.Register:
 		n.registered = false
+		n.wake()
 	case k == nil:
 	case p.Stop:
 		k.stop()
@@ -251,10 +302,8 @@ func (w *world) deliver(id job.NodeID, order any, finish func(error)) {
 
 // find returns the node on which the process with an id runs, nil if it has ended.
 func (w *world) find(id job.NodeID) *node {
-	for _, n := range w.nodes {
-		if n.alive(id) {
-			return n
-		}
+	if n := w.byID[id]; n != nil && n.alive(id) {
+		return n
 	}
 	return nil
 }
@@ -272,6 +321,7 @@ func (n *node) take(order any) error {
 			switch {
 			case o.Yield:
 				k.yield = true
+				n.wake() // to hear when it is taken back
 			case o.Cancel:
 				k.cancel = true
 			default:
@@ -303,9 +353,16 @@ func (n *node) begin(o wire.StartOrder) error {
 		began: n.w.now, stage: job.StageText}
 	k.missing = make([]time.Time, len(o.Plan.Nodes))
 	n.work = k
+	if d := n.w.day; d != nil && o.Rank == 0 {
+		c := d.clips[o.Plan.Job]
+		c.works = append(c.works, k)
+	}
+	n.changed()
+	n.stir()
 	n.w.log("%s starts %s attempt %d rank %d at step %d", n.id, o.Plan.Job, o.Plan.Attempt, o.Rank,
 		o.Plan.Resume.Step)
-	n.w.after(n.w.between(20*time.Millisecond, 300*time.Millisecond), k.loadModel)
+	n.w.after(n.w.pace.start(), k.loadModel)
+	k.watching = true
 	n.w.after(peerCheck, k.watch)
 	return nil
 }

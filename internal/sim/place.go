@@ -12,6 +12,9 @@ type place struct {
 	host, rack string
 	speed      float64
 	rates      topology.Rates
+	device     string
+	memory     int64
+	dtypes     []string
 }
 
 // shareHosts puts the machines of three seeds in four on hosts and racks, and has their models'
@@ -19,6 +22,9 @@ type place struct {
 // of its own, so that all else of a seed stays as it is.
 func (w *world) shareHosts() {
 	rng := rand.New(rand.NewPCG(w.Seed, 0x686f737473))
+	for _, n := range w.nodes {
+		n.place.device = "sim"
+	}
 	if rng.IntN(4) == 0 {
 		return
 	}
@@ -31,7 +37,7 @@ func (w *world) shareHosts() {
 			n.models[i].Cost.FFNDim = 512
 		}
 		host := rng.IntN(3)
-		n.place = place{host: fmt.Sprint("h", host), rack: fmt.Sprint("r", host%2),
+		n.place = place{device: "sim", host: fmt.Sprint("h", host), rack: fmt.Sprint("r", host%2),
 			speed: 1e9 * float64(1+rng.IntN(3)),
 			rates: topology.Rates{Net: 1e6 * float64(rng.IntN(5)), Far: 1e6 * float64(rng.IntN(2))}}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 )
 
-const members = 3
+const members = 3 // of a run that is about faults
 
 // raft is an ideal consensus: one log, of which every member has applied a prefix, and at most one
 // leader that can append. It stands for hashicorp/raft, which has tests of its own; what is tested
@@ -18,7 +18,8 @@ const members = 3
 // believe for a while that they lead.
 type raft struct {
 	w      *world
-	log    [][]byte  // committed entries
+	log    [][]byte  // committed entries, but for those that a snapshot stands for
+	cut    int       // how many these are
 	cores  []*member // by id
 	leader int       // whose entries are committed; -1: nobody's, until the next election
 }
@@ -42,7 +43,11 @@ const tick = 250 * time.Millisecond
 // newRaft starts the members and elects one of them.
 func newRaft(w *world) *raft {
 	r := &raft{w: w, leader: -1}
-	for i := range members {
+	n := members
+	if w.day != nil {
+		n = w.day.s.Members
+	}
+	for i := range n {
 		m := &member{r: r, id: i}
 		m.boot()
 		r.cores = append(r.cores, m)
@@ -55,27 +60,38 @@ func newRaft(w *world) *raft {
 // catchUp applies the rest of the log. Its ticks go on for as long as this process runs.
 func (m *member) boot() {
 	w := m.r.w
-	if len(m.r.log) > 0 && w.is("a member comes back without its log") {
-		defer func() { m.applied = len(m.r.log) }()
+	if m.r.length() > 0 && w.is("a member comes back without its log") {
+		defer func() { m.applied = m.r.length() }()
 	}
 
-	m.core = core.New(core.Config{CheckpointEvery: 1, PreviewEvery: 1,
-		Clock: func() time.Time { return w.now },
-		Now:   func() time.Time { return w.now.Add(m.skew) }}, surroundings{m}, core.Unobserved{})
+	cfg := core.Config{CheckpointEvery: 1, PreviewEvery: 1}
+	if w.day != nil {
+		cfg = w.day.config()
+	}
+	cfg.Clock = func() time.Time { return w.now }
+	cfg.Now = func() time.Time { return w.now.Add(m.skew) }
+	m.core = core.New(cfg, surroundings{m}, core.Unobserved{})
 	m.applied, m.down = 0, false
 
-	if m.snap != nil {
-		machine, err := core.ReadSnapshot(bytes.NewReader(m.snap))
-		if err != nil {
-			w.violated("snapshot", "%v", err)
-		} else {
-			m.core.Restore(machine)
-		}
-		m.applied = m.snapped
-	}
+	m.restore()
 
 	k := m.core
-	w.after(w.between(0, tick), func() { m.tick(k) })
+	w.after(w.between(0, w.tick()), func() { m.tick(k) })
+}
+
+// restore begins with the latest snapshot, if there is one: what follows it in the log is applied
+// by catchUp.
+func (m *member) restore() {
+	if m.snap == nil {
+		return
+	}
+	machine, err := core.ReadSnapshot(bytes.NewReader(m.snap))
+	if err != nil {
+		m.r.w.violated("snapshot", "%v", err)
+	} else {
+		m.core.Restore(machine)
+	}
+	m.applied = m.snapped
 }
 
 // tick ticks the core k, unless its process has ended since.
@@ -84,7 +100,7 @@ func (m *member) tick(k *core.Core) {
 		return
 	}
 	k.Tick(m.r.w.now)
-	m.r.w.after(tick, func() { m.tick(k) })
+	m.r.w.after(m.r.w.tick(), func() { m.tick(k) })
 }
 
 // catchUp applies what is committed and was not applied yet. Now and then an entry on the member's
@@ -96,8 +112,11 @@ func (m *member) catchUp() {
 		rate = 0.01 // so that few seeds do to find it
 	}
 
-	for ; m.applied < len(m.r.log); m.applied++ {
-		entry, damaged := m.r.log[m.applied], w.chance(rate)
+	if m.applied < m.r.cut { // the log does not reach back so far
+		m.restore()
+	}
+	for ; m.applied < m.r.length(); m.applied++ {
+		entry, damaged := m.r.entry(m.applied), w.chance(rate)
 		if damaged {
 			// One bit, anywhere: in the checksum, in the JSON, in a name.
 			entry = bytes.Clone(entry)
@@ -142,8 +161,8 @@ func (m *member) append(entry []byte) (job.Record, error) {
 	// The leader applies an entry as soon as it is committed; the others do so in catchUp.
 	before, _ := m.core.Machine().Record(c.Job)
 	m.r.log = append(m.r.log, entry)
-	rec, err := m.core.Apply(uint64(len(m.r.log)), entry)
-	m.applied = len(m.r.log)
+	rec, err := m.core.Apply(uint64(m.r.length()), entry)
+	m.applied = m.r.length()
 	w.log("c%d commits %s %s attempt %d: %v", m.id, c.Kind, c.Job, rec.Attempt, err)
 
 	// A leader checks before it commits. An entry that the machine refuses as invalid got past that.
@@ -154,6 +173,7 @@ func (m *member) append(entry []byte) (job.Record, error) {
 		w.mutateRecord(c, &before, &rec)
 		w.check.committed(m.core, c, before, rec)
 	}
+	w.day.committed(m, c, entry, before, rec, err)
 
 	if w.chance(0.004) { // it is committed, but the leader never learns
 		w.log("c%d is deposed before it learns of that", m.id)
@@ -167,7 +187,7 @@ func (m *member) append(entry []byte) (job.Record, error) {
 // jump sets the wall clock of a member wrong, by up to two hours. Nothing that it decides about
 // leases and silence may depend on that clock.
 func (r *raft) jump() {
-	m := r.cores[r.w.rng.IntN(members)]
+	m := r.cores[r.w.rng.IntN(len(r.cores))]
 	m.skew = r.w.between(-2*time.Hour, 2*time.Hour)
 	r.w.stats.Jumps++
 	r.w.log("c%d has its clock set by %v", m.id, m.skew)
@@ -186,7 +206,7 @@ func (r *raft) elect() {
 			up = append(up, m)
 		}
 	}
-	if len(up) <= members/2 {
+	if len(up) <= len(r.cores)/2 {
 		r.w.after(500*time.Millisecond, r.elect)
 		return
 	}
@@ -200,7 +220,9 @@ func (r *raft) elect() {
 		r.w.after(500*time.Millisecond, r.elect)
 		return
 	}
+	r.w.day.inherits(m)
 	m.core.Lead()
+	r.w.day.led()
 
 	for _, old := range up {
 		if old != m && old.core.Leads() {
@@ -284,6 +306,7 @@ func (r *raft) crash(m *member) {
 	}
 	r.w.stats.Crashes++
 	r.w.log("c%d crashes", m.id)
+	r.w.day.crash(m)
 	m.down = true
 	m.core.Resign()
 	if r.leader == m.id {
@@ -305,6 +328,13 @@ func (r *raft) settle() {
 	}
 }
 
+// length is how many entries were committed in all: those of the log, and those before them that a
+// snapshot stands for.
+func (r *raft) length() int { return r.cut + len(r.log) }
+
+// entry returns the i-th one, which no snapshot may stand for.
+func (r *raft) entry(i int) []byte { return r.log[i-r.cut] }
+
 // lead returns the core whose entries are committed, nil if there is none at present.
 func (r *raft) lead() *core.Core {
 	if r.leader < 0 {
@@ -320,7 +350,11 @@ func (r *raft) handle(m any, reply func(any)) {
 		if c.down || !c.core.Leads() {
 			continue
 		}
-		err := c.core.Handle("", m, func(a any) { r.w.message(func() { reply(a) }) })
+		err := c.core.Handle("", m, func(a any) {
+			if reply != nil {
+				r.w.message(func() { reply(a) })
+			}
+		})
 		if err != nil {
 			r.w.violated("message", "%v", err)
 		}

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -87,33 +86,6 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("seed %d: %s: %s\n%s", f.Seed, f.Kind, f.What, strings.Join(f.Trace, "\n"))
 }
 
-// event is something that happens at a virtual time. Of two at the same time, the one that was
-// planned first comes first (seq), so that a run does not depend on the heap's order.
-type event struct {
-	at  time.Time
-	seq int
-	do  func()
-}
-
-// events is a heap by time; it implements heap.Interface.
-type events []event
-
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	return e[i].at.Before(e[j].at) || e[i].at.Equal(e[j].at) && e[i].seq < e[j].seq
-}
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-
-// Push implements heap.Interface.
-func (e *events) Push(x any) { *e = append(*e, x.(event)) }
-
-// Pop implements heap.Interface.
-func (e *events) Pop() any {
-	last := (*e)[len(*e)-1]
-	*e = (*e)[:len(*e)-1]
-	return last
-}
-
 // world is one run. Everything in it happens on one goroutine, one event after the other.
 type world struct {
 	Options
@@ -130,6 +102,9 @@ type world struct {
 	raft    *raft
 	models  job.Models // that the cluster will serve
 	nodes   []*node
+	byID    map[job.NodeID]*node // the latest process of each machine
+	pace    pace
+	day     *day // of a Setup; nil: a short run with every fault
 	store   *store
 	clients *clients
 	check   *checker
@@ -149,14 +124,11 @@ func Run(o Options) (Stats, error) {
 
 // newWorld plans a run: members, nodes, what clients will ask for, and faults.
 func newWorld(o Options) *world {
-	w := &world{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0x6c6f6e6774616b65))}
-	w.start = time.Unix(1_700_000_000, 0).UTC()
-	w.now = w.start
+	w := emptyWorld(o)
+	w.pace = drawn{w}
 
 	// Seeds differ in kind, not only in detail: some have a perfect network, some a bad one.
 	w.loss = []float64{0, 0.03, 0.03, 0.15}[w.rng.IntN(4)]
-	w.store = &store{w: w, objects: map[string]stored{}}
-	w.check = newChecker(w)
 	w.raft = newRaft(w)
 
 	for i := range 1 + w.rng.IntN(6) {
@@ -174,11 +146,22 @@ func newWorld(o Options) *world {
 	return w
 }
 
+// emptyWorld returns a world with a store and a clock, and nothing else.
+func emptyWorld(o Options) *world {
+	w := &world{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0x6c6f6e6774616b65)),
+		byID: map[job.NodeID]*node{}}
+	w.start = time.Unix(1_700_000_000, 0).UTC()
+	w.now = w.start
+	w.store = &store{w: w, objects: map[string]stored{}}
+	w.check = newChecker(w)
+	return w
+}
+
 // run executes events until all is done or something is wrong.
 func (w *world) run() {
 	end := w.start.Add(troubled + healing)
 	for len(w.queue) > 0 && w.failure == nil {
-		e := heap.Pop(&w.queue).(event)
+		e := w.queue.pop()
 		if e.at.After(end) {
 			w.check.stuck()
 			return
@@ -197,13 +180,14 @@ func (w *world) run() {
 	}
 }
 
-// calm reports whether the time of faults is over.
-func (w *world) calm() bool { return w.now.Sub(w.start) > troubled }
+// calm reports whether the time of faults is over. The faults of a Setup are in its plan, and
+// nothing is left to chance.
+func (w *world) calm() bool { return w.day != nil || w.now.Sub(w.start) > troubled }
 
 // after plans f as an event that runs once d has passed.
 func (w *world) after(d time.Duration, f func()) {
 	w.seq++
-	heap.Push(&w.queue, event{at: w.now.Add(d), seq: w.seq, do: f})
+	w.queue.push(event{at: w.now.Add(d), seq: w.seq, do: f})
 }
 
 // between draws a duration from lo to hi, both included.
@@ -238,6 +222,10 @@ func (w *world) violated(kind, format string, args ...any) {
 
 // message carries f over the network: late, not at all, or twice, the second time out of order.
 func (w *world) message(f func()) {
+	if w.day != nil {
+		w.after(latency, f)
+		return
+	}
 	if w.chance(w.loss) {
 		return
 	}

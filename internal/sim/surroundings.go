@@ -58,7 +58,13 @@ const storeDelay = 20 * time.Millisecond
 type objects struct{ w *world }
 
 // later calls f once the store has had its time.
-func (o objects) later(f func()) { o.w.after(o.w.between(0, storeDelay), f) }
+func (o objects) later(f func()) {
+	took := latency
+	if o.w.day == nil {
+		took = o.w.between(0, storeDelay)
+	}
+	o.w.after(took, f)
+}
 
 // Find implements core.Objects.
 func (o objects) Find(want []job.Object, done func(*job.Object, error)) {

@@ -17,6 +17,7 @@ const (
 	peerCheck   = 500 * time.Millisecond // how often a rank looks for its peers
 	peerTimeout = 2 * time.Second        // after which a silent peer fails the rank
 	wordPause   = 400 * time.Millisecond // before a last word is repeated
+	peerPause   = 100 * time.Millisecond // before a rank looks again for those that it waits for
 )
 
 // work is a rank of an attempt in the process of a node. Rank 0 drives the attempt: a step is done
@@ -39,9 +40,13 @@ type work struct {
 	yield  bool // it is to stop at a step boundary whose checkpoint is durable
 	saved  int  // the step of the latest checkpoint that a leader has acknowledged
 
-	over    bool        // it computes no more
-	word    any         // the message with which it ends, until that is acknowledged
-	missing []time.Time // since when each rank is silent; zero: it is not
+	over     bool        // it computes no more
+	word     any         // the message with which it ends, until that is acknowledged
+	missing  []time.Time // since when each rank is silent; zero: it is not
+	watching bool        // it looks for its peers
+
+	times Times // of a Setup, once they were asked for
+	diary
 }
 
 // wire returns the rank as messages name it.
@@ -72,12 +77,21 @@ func (k *work) later(d time.Duration, f func()) {
 // stop ends the rank at once, without a word. One whose device hangs stays where it is.
 func (k *work) stop() {
 	k.over, k.word = true, nil
-	k.n.loading = ""
-	if !k.n.hung {
-		if k.here() {
-			k.n.w.check.ledger.over(k)
+	n := k.n
+	n.loading = ""
+
+	switch here := k.here(); {
+	case !n.hung:
+		if here {
+			n.w.check.ledger.over(k)
 		}
-		k.n.work = nil
+		n.work = nil
+		n.changed()
+		n.stir()
+		k.disturb()
+	case here && n.w.day != nil: // a process whose device does not return ends itself
+		n.die()
+		n.w.after(n.w.restart(), n.boot)
 	}
 }
 
@@ -100,6 +114,7 @@ func (k *work) load() {
 	}
 
 	k.stage, k.since = job.StageDenoise, k.n.w.now
+	k.denoises()
 	if k.rank == 0 {
 		k.report()
 		k.boundary(0)
@@ -111,11 +126,13 @@ func (k *work) load() {
 // cost the time to compute them again, no more.
 func (k *work) kept(o job.Object) bool {
 	if k.rank != 0 {
-		if k.n.w.store.good(o) {
+		good := k.n.w.store.good(o)
+		if good && k.rank < k.n.w.pace.decoders(k) {
+			k.stage = job.StageDecode
+		} else if good {
 			k.stop()
-			return true
 		}
-		return false
+		return good
 	}
 
 	r, err := k.n.w.store.Get(context.Background(), o)
@@ -156,21 +173,6 @@ func (k *work) resume() error {
 	return nil
 }
 
-// ranks returns the work of every rank that takes part in the next step, and whether that is all.
-func (k *work) ranks() (all []*work, complete bool) {
-	complete = true
-	for _, id := range k.plan.Nodes {
-		n := k.n.w.find(id)
-		if n == nil || !n.reachable() || n.hung || n.work == nil || n.work.over ||
-			!n.work.is(k.plan.Job, k.plan.Attempt) || n.work.stage != job.StageDenoise {
-			complete = false
-			continue
-		}
-		all = append(all, n.work)
-	}
-	return all, complete
-}
-
 // advance does a step if all ranks are there, and looks again in a moment if not. Ranks exchange
 // activations in every layer, so none of them can be ahead of the others.
 func (k *work) advance() {
@@ -178,9 +180,9 @@ func (k *work) advance() {
 	if k.over {
 		return
 	}
-	ranks, ok := k.ranks()
+	ranks, ok := k.at(job.StageDenoise, len(k.plan.Nodes))
 	if !ok {
-		k.later(100*time.Millisecond, k.advance)
+		k.later(peerPause, k.advance)
 		return
 	}
 
@@ -194,9 +196,12 @@ func (k *work) advance() {
 		other.since = w.now
 	}
 	k.latent = next(k.latent)
+	k.stepDone()
 	k.report()
-	k.save(k.step)
-	k.later(w.between(time.Millisecond, 10*time.Millisecond), func() { k.boundary(time.Second) })
+	if every := k.plan.CheckpointEvery; k.step%every == 0 || k.step == k.plan.Spec.TotalSteps() {
+		k.save(k.step)
+	}
+	k.later(w.pace.pause(), func() { k.boundary(time.Second) })
 }
 
 // boundary is the moment between two steps, where a rank looks at what was asked of it. patience is
@@ -206,7 +211,7 @@ func (k *work) boundary(patience time.Duration) {
 	case k.over:
 	case k.cancel:
 		k.fail(wire.Failure{Peer: -1, Cancelled: true, Reason: "cancelled"})
-	case k.step == k.plan.Spec.Steps:
+	case k.step == k.plan.Spec.TotalSteps():
 		k.decode()
 	case k.yield && k.saved == k.step:
 		k.n.w.stats.Yields++
@@ -214,21 +219,25 @@ func (k *work) boundary(patience time.Duration) {
 	case k.yield && patience > 0:
 		k.later(20*time.Millisecond, func() { k.boundary(patience - 20*time.Millisecond) })
 	default:
-		k.later(k.n.w.between(50*time.Millisecond, 400*time.Millisecond), k.advance)
+		k.later(k.n.w.pace.step(k), k.advance)
 	}
 }
 
 // report tells the leader how far the attempt is.
 func (k *work) report() {
-	k.n.tell(wire.Report{Node: k.id, Progress: job.Progress{Job: k.plan.Job, Attempt: k.plan.Attempt,
-		Stage: k.stage, Done: k.step, Total: k.plan.Spec.Steps}}, nil)
+	p := job.Progress{Job: k.plan.Job, Attempt: k.plan.Attempt, Stage: k.stage, Done: k.step,
+		Total: k.plan.Spec.TotalSteps()}
+	if n := k.n.w.pace.decoders(k); n > 1 && k.stage == job.StageDecode {
+		p.Ranks = n
+	}
+	k.n.tell(wire.Report{Node: k.id, Progress: p}, nil)
 }
 
 // save stores a checkpoint of the present latent while the next step is computed. It is durable
 // when a leader has acknowledged it.
 func (k *work) save(step int) {
 	latent := k.latent
-	k.later(k.n.w.between(time.Millisecond, 200*time.Millisecond), func() {
+	k.later(k.n.w.pace.save(), func() {
 		o, err := k.put("ckpt %s %d %d", k.plan.Job, step, latent)
 		if err != nil {
 			return
@@ -242,15 +251,21 @@ func (k *work) save(step int) {
 	})
 }
 
-// decode releases the other ranks, keeps the latents for later attempts, and finishes the clip.
+// decode releases the ranks that do not decode, keeps the latents for later attempts, and finishes
+// the clip.
 func (k *work) decode() {
-	ranks, ok := k.ranks()
+	ranks, ok := k.at(job.StageDenoise, len(k.plan.Nodes))
 	if !ok {
-		k.later(100*time.Millisecond, k.decode)
+		k.later(peerPause, k.decode)
 		return
 	}
+
 	for _, other := range ranks {
-		if other != k {
+		switch {
+		case other == k:
+		case other.rank < k.n.w.pace.decoders(k):
+			other.stage = job.StageDecode
+		default:
 			other.stop()
 		}
 	}
@@ -261,11 +276,36 @@ func (k *work) decode() {
 	k.finishing()
 }
 
-// finishing decodes the latent, which takes up to a second.
+// finishing decodes the latent.
 func (k *work) finishing() {
 	k.stage, k.step = job.StageDecode, 0
+	k.decodes()
 	k.report()
-	k.later(k.n.w.between(100*time.Millisecond, time.Second), k.finish)
+	k.later(k.n.w.pace.decode(k), k.decoded)
+}
+
+// decoded lets the other ranks go that have decoded, once all of them have, and encodes the clip.
+func (k *work) decoded() {
+	if k.over {
+		return
+	}
+	if n := k.n.w.pace.decoders(k); n > 1 || k.n.w.day != nil {
+		ranks, ok := k.at(job.StageDecode, n)
+		if !ok {
+			k.later(peerPause, k.decoded)
+			return
+		}
+		for _, o := range ranks[1:] {
+			o.stop()
+		}
+	}
+
+	k.encodes()
+	if took := k.n.w.pace.encode(k); took > 0 {
+		k.later(took, k.finish)
+		return
+	}
+	k.finish()
 }
 
 // finish stores the results and reports completion.
@@ -302,6 +342,8 @@ func (k *work) fail(f wire.Failure) {
 // say ends the computation with a last message to the leader.
 func (k *work) say(word any) {
 	k.over, k.word = true, word
+	k.disturb()
+	k.n.wake()
 	k.repeat()
 }
 
@@ -316,30 +358,6 @@ func (k *work) repeat() {
 		}
 	})
 	k.later(wordPause, k.repeat)
-}
-
-// watch looks for the peers of the rank, and fails it when one was silent for too long. Who is cut
-// off itself blames the others; it is for the coordinators to see through that.
-func (k *work) watch() {
-	if !k.here() || k.over || k.stage == job.StageDecode {
-		return
-	}
-	for rank, id := range k.plan.Nodes {
-		n := k.n.w.find(id)
-		there := n != nil && n.reachable() && n.work != nil &&
-			n.work.is(k.plan.Job, k.plan.Attempt) && !n.work.over
-
-		switch {
-		case there && !k.n.isCut || rank == k.rank:
-			k.missing[rank] = time.Time{}
-		case k.missing[rank].IsZero():
-			k.missing[rank] = k.n.w.now
-		case k.n.w.now.Sub(k.missing[rank]) > peerTimeout && !k.n.hung:
-			k.fail(wire.Failure{Peer: rank, Reason: fmt.Sprintf("rank %d is silent", rank)})
-			return
-		}
-	}
-	k.later(peerCheck, k.watch)
 }
 
 // begin stands for the noise of a seed.
@@ -357,7 +375,7 @@ func next(v uint64) uint64 {
 // finished is the latent that a clip has to become.
 func finished(s job.Spec) uint64 {
 	v := begin(s.Seed)
-	for range s.Steps {
+	for range s.TotalSteps() {
 		v = next(v)
 	}
 	return v

@@ -1,0 +1,39 @@
+// Package scenario describes days of clusters that need not exist, and sums them up: a file says
+// which devices there are, who asks for which clips, and what fails. Package sim runs it with the
+// real decisions of the coordinators; package perf says how long the parts of a clip take.
+//
+// # What is drawn
+//
+// A seed draws when requests come (as a Poisson process whose rate follows the weights of the day),
+// of which class each is, and when and where faults happen. Each of these has random numbers of its
+// own: a scenario with other faults has the same arrivals, and two clusters can be compared on the
+// same day. How long a fault lasts is exponential, with the mean that the scenario gives.
+//
+// # What is modelled
+//
+// A device has one process, which registers with the speed, memory and links that perf knows of
+// the device. An attempt loads the model where it is not ready, encodes the prompts, makes its
+// steps, each as slow as its slowest rank, and stores a checkpoint after each. Frames are decoded
+// by all ranks, where the profile says so, and encoded by the first. Messages take a millisecond
+// and are not lost, but for those of processes that are cut off.
+//
+// # What is left out
+//
+// Coordinators decide at once, and entries are committed the moment they are appended: how long
+// that takes depends on disks, networks and processors that are not modelled. How much they have to
+// do is counted. Clients ask once, and do not come back when they are refused. Nobody cancels a
+// clip, and nobody has a quota, unless a later version of the scenario's form says so. A store
+// never fails, and has room for everything. A process whose device hangs while it has no rank is
+// found by nobody until it gets one, as in life.
+//
+// # What is measured
+//
+// Waits are from a request to its first attempt, latencies to the clip. Device time is busy while a
+// device has a rank. Of that is useful what went into prompts, steps, frames and files of clips
+// that were delivered; setup is what the first attempts took until their first step; the rest was
+// lost to failures, stragglers that were waited for in vain, preemptions and restarts.
+//
+// Utilisation is for the time in which requests come, and goodput is until the last clip is over. A
+// cluster with a queue at the end of the day so has a goodput of all its work, and a utilisation of
+// the day alone.
+package scenario
