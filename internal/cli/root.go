@@ -41,8 +41,8 @@ func Longtake() *cobra.Command {
 	config.Client().Define(root.PersistentFlags())
 	return group(root, generateCommand(), upCommand(), jobCommand(), nodeCommand(), clusterCommand(),
 		pkiCommand(), keyCommand(), teamCommand(), quotaCommand(),
-		planCommand(), pricingCommand(), usageCommand(), modelCommand(), benchCommand(),
-		configCommand(), auditCommand(), rolloutCommand(),
+		planCommand(), simulateCommand(), pricingCommand(), usageCommand(), modelCommand(),
+		benchCommand(), configCommand(), auditCommand(), rolloutCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: daemon.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) {
 				terminal.Printf(cmd.OutOrStdout(), "%s\n",
