@@ -73,7 +73,7 @@ func (f frame) svg(data ...gonum.Plotter) ([]byte, error) {
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return nil, fmt.Errorf("cannot draw %q: %w", f.title, err)
 	}
-	return out.Bytes(), nil
+	return bytes.ReplaceAll(out.Bytes(), []byte("font-family:Liberation Sans;"), families), nil
 }
 
 // plot makes the figure with its axes and grid. The grid is there to compare points that are far
@@ -124,7 +124,7 @@ func dress(on *gonum.Axis, a Axis, s span, ticks []gonum.Tick) {
 // cut: its end may be what tells it from another.
 func (f frame) drawTitle(c draw.Canvas) vg.Length {
 	style := bold(titleSize)
-	if w := style.Width(f.title); w > c.Size().X {
+	if w := breadth(style, f.title); w > c.Size().X {
 		style = bold(titleSize * c.Size().X / w)
 	}
 	y := c.Max.Y - titleSize
@@ -144,10 +144,10 @@ func (f frame) drawLegend(c draw.Canvas) vg.Length {
 	style := words(textSize, ink)
 	x, y := c.Min.X, c.Max.Y-textSize
 
-	// Names are never cut: a legend of long ones takes more rows, and the figure gets less of the
-	// page.
+	// Rows take from the figure's height, so names are cut, too.
 	for _, e := range f.legend {
-		w := sample + 5 + style.Width(e.name)
+		e.name = short(e.name)
+		w := sample + 5 + breadth(style, e.name)
 		if x > c.Min.X && x+w > c.Max.X {
 			x, y = c.Min.X, y-textSize-4
 		}

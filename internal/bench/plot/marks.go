@@ -6,9 +6,22 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// marksMax is how many labels of marks are drawn; lines are drawn for all. Many faults of one kind
-// would fill the page with the same word.
-const marksMax = 8
+// Labels of marks: of how many marks, in how many rows, and of how many characters. Many faults of
+// one kind would fill the page with the same word. Lines are drawn for all; of more than marksMax
+// they are short, as the data would be hidden behind them.
+const (
+	marksMax    = 8
+	markRowsMax = 3
+	namesMax    = 32
+)
+
+// short cuts a name that would push the figure off its page.
+func short(name string) string {
+	if r := []rune(name); len(r) > namesMax {
+		return string(r[:namesMax-1]) + "…"
+	}
+	return name
+}
 
 // placed is a label of a mark with where it begins and ends.
 type placed struct {
@@ -41,13 +54,17 @@ func (f frame) rows(p *gonum.Plot, c draw.Canvas) [][]placed {
 		}
 
 		// A label stands in the middle of its line, but for those that would leave the figure.
-		w := style.Width(m.Label)
+		m.Label = short(m.Label)
+		w := breadth(style, m.Label)
 		from := min(max(x-w/2, c.Min.X), c.Max.X-w)
 
 		// The first row that has room for it.
 		row := 0
 		for row < len(rows) && !free(rows[row], from, from+w) {
 			row++
+		}
+		if row == markRowsMax {
+			continue
 		}
 		if row == len(rows) {
 			rows = append(rows, nil)
@@ -75,15 +92,19 @@ func (f frame) drawMarks(p *gonum.Plot, c draw.Canvas, rows [][]placed, top vg.L
 	// Lines are thin and broken, as they are no data, and lie over it, as they mark it.
 	data := p.DataCanvas(c)
 	line := draw.LineStyle{Color: ink, Width: 1, Dashes: []vg.Length{4, 3}}
+	bottom := data.Min.Y
+	if len(f.marks) > marksMax {
+		bottom = data.Max.Y - 10
+	}
 	for _, m := range f.marks {
 		at, ok := f.place(p, data, m)
 		switch {
 		case !ok:
 		case m.Across:
 			data.StrokeLine2(line, data.Min.X, at, data.Max.X, at)
-			f.labelAcross(data, at, m.Label)
+			f.labelAcross(data, at, short(m.Label))
 		default:
-			data.StrokeLine2(line, at, data.Min.Y, at, data.Max.Y)
+			data.StrokeLine2(line, at, bottom, at, data.Max.Y)
 		}
 	}
 
@@ -101,7 +122,7 @@ func (f frame) drawMarks(p *gonum.Plot, c draw.Canvas, rows [][]placed, top vg.L
 // labelAcross writes over a white ground, as there is data on both sides of the line.
 func (f frame) labelAcross(data draw.Canvas, y vg.Length, label string) {
 	style := words(textSize, ink)
-	w := style.Width(label)
+	w := breadth(style, label)
 	x := data.Min.X + 6
 	if y+textSize+4 > data.Max.Y {
 		y -= textSize + 5 // below the line, where the figure ends above it

@@ -139,7 +139,7 @@ func texts(t *testing.T, svg []byte) []box {
 		if strings.Contains(e.Style, "bold") {
 			style = bold(titleSize)
 		}
-		w := float64(style.Width(e.Text))
+		w := float64(breadth(style, e.Text))
 		y := float64(height) + e.Y // the origin is at the bottom
 		out = append(out, box{e.Text, e.X, y - 0.72*float64(textSize), e.X + w, y})
 	}

@@ -52,8 +52,15 @@ func colour(i int) color.RGBA { return palette[i%len(palette)] }
 // band is a colour that lets what is below shine through.
 func band(c color.RGBA) color.NRGBA { return color.NRGBA{c.R, c.G, c.B, 0x38} }
 
-// words is a style of text. Liberation Sans has the widths of Arial and Helvetica, which viewers
-// that lack it take in its place.
+// families are what viewers look for. Arial and Helvetica have the widths of Liberation Sans; a
+// viewer that is told of it alone takes its own standard, which has serifs.
+var families = []byte("font-family:Liberation Sans,Arial,Helvetica,DejaVu Sans,sans-serif;")
+
+// breadth is how wide a text may be: viewers without any font of these widths, as on many servers,
+// take one like DejaVu Sans, which is an eighth wider. Nothing overlaps, or leaves the figure, there.
+func breadth(s text.Style, of string) vg.Length { return 1.15 * s.Width(of) }
+
+// words is a style of text, by whose widths everything is placed.
 func words(size vg.Length, c color.Color) text.Style {
 	return text.Style{Color: c, Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: size},
 		XAlign: draw.XLeft, YAlign: draw.YBottom, Handler: gonum.DefaultTextHandler}

@@ -50,19 +50,23 @@ func (r Result) latencyChart(done []Request) plot.Lines {
 	for _, q := range done {
 		values = append(values, q.Latency)
 	}
-	unit, by := timeUnit(r.Summary.Latency.Max)
+	d := r.Summary.Latency
+	unit, by := timeUnit(d.Max)
+
+	// A long tail would press all others against the axis. Over many decades no unit suits both ends.
+	wide := d.Max > 20*d.Min && d.Min > 0
+	if wide {
+		unit, by = "s", 1
+	}
 	for i := range values {
 		values[i] /= by
 	}
 
 	l := plot.Lines{Title: fmt.Sprintf("Latency (%s, n = %d)", r.Scenario.Name, len(done)),
-		X:      plot.Axis{Label: "latency (" + unit + ")"},
+		X:      plot.Axis{Label: "latency (" + unit + ")", Log: wide},
 		Y:      plot.Axis{Label: "clips (%)", Zero: true, Max: 100},
 		Series: []plot.Series{plot.CDF("", values)}}
 
-	d := r.Summary.Latency
-	// A long tail would press all others against the axis.
-	l.X.Log = d.Max > 20*d.Min && d.Min > 0
 	// A percentile of too few samples is a line that says more than is known.
 	for _, p := range []struct {
 		name string
@@ -98,11 +102,17 @@ func rateAxis(points []Rate) plot.Axis {
 // Beyond saturation the values depend on how long the run was, and mean nothing but that.
 func (r Result) ratesChart() plot.Lines {
 	points := r.byRate()
-	largest := 0.0
+	least, largest := math.Inf(1), 0.0
 	for _, p := range points {
-		largest = max(largest, p.Latency.P99.Value)
+		if p.Completed > 0 {
+			least, largest = min(least, p.Latency.Min), max(largest, p.Latency.P99.Value)
+		}
 	}
 	unit, by := timeUnit(largest)
+	wide := largest > widest*least
+	if wide {
+		unit, by = "s", 1
+	}
 
 	series := []plot.Series{{Name: "p50"}, {Name: "p90"}, {Name: "p99"}}
 	for _, p := range points {
@@ -120,7 +130,7 @@ func (r Result) ratesChart() plot.Lines {
 	}
 
 	l := plot.Lines{Title: "Latency against offered rate", X: rateAxis(points), Series: series,
-		Y: plot.Axis{Label: "latency (" + unit + ")", Zero: true}}
+		Y: plot.Axis{Label: "latency (" + unit + ")", Zero: true, Log: wide}}
 	kept, saturated := r.SaturationPoint()
 	if saturated > 0 {
 		l.Marks = append(l.Marks, plot.Mark{At: saturated, Label: "saturated"})
@@ -154,12 +164,21 @@ func (r Result) throughputChart() plot.Lines {
 	if good.X != nil {
 		series = append(series, good)
 	}
+	wide := points[len(points)-1].Offered > widest*points[0].Offered
 	return plot.Lines{Title: "Throughput against offered rate", X: rateAxis(points),
-		Y: plot.Axis{Label: "clips an hour", Zero: true}, Series: series}
+		Y: plot.Axis{Label: "clips an hour", Zero: true, Log: wide}, Series: series}
 }
 
+// widest is how many times the least value the largest may be on a linear axis: the least of a sweep
+// would lie on the axis beyond that.
+const widest = 100
+
+// stagesMax is how many stages have a colour of their own, beside the queue and what is left.
+const stagesMax = 5
+
 // stagesChart shows where the time of fast and of slow clips goes: the means of tenths of the clips
-// by their latency, or each clip where there are few.
+// by their latency, or each clip where there are few. Of a tenth the middle half counts, as a single
+// clip that took hours would make all other bars vanish.
 func (r Result) stagesChart(done []Request) plot.Bars {
 	// Fast and slow clips side by side show which stage makes clips slow.
 	sorted := slices.Clone(done)
@@ -170,16 +189,15 @@ func (r Result) stagesChart(done []Request) plot.Bars {
 		groups, b.X.Label = len(sorted), "clips, from the fastest to the slowest"
 	}
 
-	unit, by := timeUnit(r.Summary.Latency.Max)
+	slow := sorted[len(sorted)-1-len(sorted)/groups/2]
+	unit, by := timeUnit(slow.Latency)
 	b.Title, b.Y = "Where the time of a clip goes", plot.Axis{Label: "time (" + unit + ")"}
-	names := inOrder(stagesOf(done))
-	if len(names) > 12 {
-		names = names[:12] // a server may tell of any number; the rest counts as other
-	}
+	names := longest(done)
 	b.Parts = make([]plot.Part, len(names)+2)
 	for i := range groups {
 		b.Names = append(b.Names, strconv.Itoa(i+1))
-		for j, v := range meanStages(sorted[i*len(sorted)/groups:(i+1)*len(sorted)/groups], names) {
+		group := sorted[i*len(sorted)/groups : (i+1)*len(sorted)/groups]
+		for j, v := range meanStages(group[len(group)/4:len(group)-len(group)/4], names) {
 			b.Parts[j].Values = append(b.Parts[j].Values, v/by)
 		}
 	}
@@ -191,6 +209,23 @@ func (r Result) stagesChart(done []Request) plot.Bars {
 	}
 	b.Parts = slices.DeleteFunc(b.Parts, func(p plot.Part) bool { return slices.Max(p.Values) == 0 })
 	return b
+}
+
+// longest returns the stages that take most of the time, in the order in which a clip passes them. A
+// server may tell of any number; what is left out counts as other.
+func longest(done []Request) []string {
+	total := map[string]float64{}
+	for _, q := range done {
+		for name, v := range q.Stages {
+			total[name] += v
+		}
+	}
+
+	names := inOrder(stagesOf(done))
+	kept := slices.Clone(names)
+	slices.SortStableFunc(kept, func(a, b string) int { return cmp.Compare(total[b], total[a]) })
+	kept = kept[:min(stagesMax, len(kept))]
+	return slices.DeleteFunc(names, func(s string) bool { return !slices.Contains(kept, s) })
 }
 
 // meanStages returns the mean queue wait, stages and rest of the latency of some clips.
@@ -262,6 +297,8 @@ func (r Result) timelineChart() plot.Lines {
 // from milliseconds (tests of a server) to hours (a minute of video on few devices).
 func timeUnit(seconds float64) (string, float64) {
 	switch {
+	case seconds < 1e-3:
+		return "µs", 1e-6
 	case seconds < 1:
 		return "ms", 1e-3
 	case seconds < 300:
@@ -275,11 +312,11 @@ func timeUnit(seconds float64) (string, float64) {
 // seconds prints a time in the unit that suits it, with three digits. Pages and labels of figures
 // print times with it, so that one can be found in the other.
 func seconds(v float64) string {
+	if v == 0 {
+		return "0 s"
+	}
 	unit, by := timeUnit(v)
 	v /= by
-	decimals := 2
-	if v > 0 {
-		decimals = max(0, 2-int(math.Floor(math.Log10(v)+1e-9)))
-	}
+	decimals := min(6, max(0, 2-int(math.Floor(math.Log10(v)+1e-9))))
 	return strconv.FormatFloat(v, 'f', decimals, 64) + " " + unit
 }
