@@ -57,7 +57,8 @@ func band(c color.RGBA) color.NRGBA { return color.NRGBA{c.R, c.G, c.B, 0x38} }
 var families = []byte("font-family:Liberation Sans,Arial,Helvetica,DejaVu Sans,sans-serif;")
 
 // breadth is how wide a text may be: viewers without any font of these widths, as on many servers,
-// take one like DejaVu Sans, which is an eighth wider. Nothing overlaps, or leaves the figure, there.
+// take one like DejaVu Sans, which is an eighth wider. Nothing overlaps, or leaves the figure,
+// there.
 func breadth(s text.Style, of string) vg.Length { return 1.15 * s.Width(of) }
 
 // words is a style of text, by whose widths everything is placed.

@@ -51,13 +51,11 @@ type key struct {
 // twins gives each completed request of a run its key. A request without a clip has no twin, and
 // its twins on the other side are left out with it: who fails on large clips would look fast.
 func twins(requests []Request) map[key]Request {
-	out := map[key]Request{}
+	out, seen := map[key]Request{}, map[key]int{}
 	for _, q := range completed(requests) {
 		k := key{prompt: q.Prompt, seed: q.Seed, model: q.Model, width: q.Width, height: q.Height,
 			frames: q.Frames, steps: q.Steps, point: q.Point}
-		for _, again := out[k]; again; _, again = out[k] {
-			k.occurrence++
-		}
+		k.occurrence, seen[k] = seen[k], seen[k]+1
 		out[k] = q
 	}
 	return out
@@ -187,7 +185,8 @@ func parts(r Result, keys []key) side {
 		return s
 	}
 
-	n := min(timeBlocks, len(requests)/blockMin)
+	// A single request is a part, too: how many parts it takes to compare is decided elsewhere.
+	n := max(1, min(timeBlocks, len(requests)/blockMin))
 	for i := range requests {
 		s.block[i] = i * n / len(requests)
 	}

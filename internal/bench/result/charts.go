@@ -169,16 +169,16 @@ func (r Result) throughputChart() plot.Lines {
 		Y: plot.Axis{Label: "clips an hour", Zero: true, Log: wide}, Series: series}
 }
 
-// widest is how many times the least value the largest may be on a linear axis: the least of a sweep
-// would lie on the axis beyond that.
+// widest is how many times the least value the largest may be on a linear axis: the least of a
+// sweep would lie on the axis beyond that.
 const widest = 100
 
 // stagesMax is how many stages have a colour of their own, beside the queue and what is left.
 const stagesMax = 5
 
 // stagesChart shows where the time of fast and of slow clips goes: the means of tenths of the clips
-// by their latency, or each clip where there are few. Of a tenth the middle half counts, as a single
-// clip that took hours would make all other bars vanish.
+// by their latency, or each clip where there are few. Of a tenth the middle half counts, as a
+// single clip that took hours would make all other bars vanish.
 func (r Result) stagesChart(done []Request) plot.Bars {
 	// Fast and slow clips side by side show which stage makes clips slow.
 	sorted := slices.Clone(done)
@@ -211,8 +211,8 @@ func (r Result) stagesChart(done []Request) plot.Bars {
 	return b
 }
 
-// longest returns the stages that take most of the time, in the order in which a clip passes them. A
-// server may tell of any number; what is left out counts as other.
+// longest returns the stages that take most of the time, in the order in which a clip passes them.
+// A server may tell of any number; what is left out counts as other.
 func longest(done []Request) []string {
 	total := map[string]float64{}
 	for _, q := range done {

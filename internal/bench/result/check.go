@@ -16,6 +16,13 @@ const (
 	stringMax = 64 << 10 // bytes
 )
 
+// Limits of what each request is looked through for again.
+const (
+	ratesMax  = 1000
+	eventsMax = 10_000 // faults
+	stagesAll = 64     // names of stages, in all requests together
+)
+
 // names are the allowed values of fields that are one of a list. The schema's enumerations are of
 // the same lists.
 var names = struct{ scenarios, arrivals, phases, failures, verdicts []string }{
@@ -34,6 +41,16 @@ func (r Result) Check() error {
 	}
 	if n := len(r.Requests); n > RequestsMax {
 		return fmt.Errorf("requests has %d elements; allowed: up to %d", n, RequestsMax)
+	}
+	if n := len(r.Rates); n > ratesMax {
+		return fmt.Errorf("rates has %d elements; allowed: up to %d", n, ratesMax)
+	}
+	if n := len(stagesOf(r.Requests)); n > stagesAll {
+		return fmt.Errorf("requests have %d names of stages; allowed: up to %d", n, stagesAll)
+	}
+	if r.Faults != nil && len(r.Faults.Events) > eventsMax {
+		return fmt.Errorf("faults.events has %d elements; allowed: up to %d", len(r.Faults.Events),
+			eventsMax)
 	}
 
 	// All values by one rule, before those that depend on each other.

@@ -95,10 +95,19 @@ func differences(a, b Result) []Difference {
 	for _, p := range properties {
 		va, vb := printed(p.of(a)), printed(p.of(b))
 		if va != vb {
-			out = append(out, Difference{p.name, va, vb})
+			out = append(out, Difference{p.name, cut(va), cut(vb)})
 		}
 	}
 	return out
+}
+
+// cut ends a value that would fill the screen; a prompt may have many pages.
+func cut(s string) string {
+	const most = 200
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "..."
+	}
+	return s
 }
 
 // printed makes a value fit for a line. It comes from files of others, so a terminal has to print

@@ -148,6 +148,14 @@ func TestTooFewSamplesAreSaid(t *testing.T) {
 	if c.Metrics[0].Verdict != TooFew || len(c.Regressions) > 0 {
 		t.Errorf("6 clips a side: %+v", c.Metrics[0])
 	}
+	for n := range 4 {
+		a, b = quiet(1).inTurns(1, n, 2)
+		for _, m := range compared(t, a, b, Options{Gate: 0.05}).Metrics {
+			if m.Worse {
+				t.Errorf("%d clips a side: %+v", n, m)
+			}
+		}
+	}
 	a, b = quiet(1).inTurns(4, 10, 1)
 	for _, m := range compared(t, a, b, Options{}).Metrics {
 		if want := m.Name == "latency p99"; (m.Verdict == TooFew) != want {

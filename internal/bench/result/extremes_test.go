@@ -61,7 +61,8 @@ func extremes() map[string]Result {
 		p := rates.Rates[i%5]
 		p.Offered *= math.Pow(10, float64(i/5))
 		for _, e := range []*Estimate{&p.Latency.P50, &p.Latency.P90, &p.Latency.P99} {
-			e.Value, e.Low, e.High = e.Value*math.Pow(8, float64(i/5)), e.Low, e.High*math.Pow(9, float64(i/5))
+			e.Value *= math.Pow(8, float64(i/5))
+			e.Low, e.High = 0.9*e.Value, 1.1*e.Value
 		}
 		rates.Rates = append(rates.Rates, p)
 	}

@@ -109,6 +109,13 @@ func TestReadRefuses(t *testing.T) {
 	f(func(r *Result) { r.Requests[1].Failure.Class = "x" }, `requests[1].failure.class is "x"`)
 	f(func(r *Result) { *r.Requests[0].Queue = 1e25 }, "requests[0].queue_seconds is 1e+25")
 	f(func(r *Result) { r.Requests[0].Stages["key"] = -2 }, `requests[0].stage_seconds["key"] is -2`)
+	f(func(r *Result) { r.Rates = make([]Rate, ratesMax+1) }, "rates has 1001 elements")
+	f(func(r *Result) { r.Faults.Events = make([]Fault, eventsMax+1) }, "faults.events has 10001")
+	f(func(r *Result) {
+		for i := range stagesAll + 1 {
+			r.Requests[0].Stages[strings.Repeat("s", i)] = 1
+		}
+	}, "names of stages; allowed: up to 64")
 	f(func(r *Result) { r.Cohort.Model = strings.Repeat("x", stringMax+1) }, "cohort.model has 65537")
 }
 
@@ -151,6 +158,19 @@ func FuzzRead(f *testing.F) {
 		}
 		if err := Write(&bytes.Buffer{}, r); err != nil {
 			t.Errorf("read, but cannot be written: %v", err)
+		}
+
+		// Whatever is read can be shown and compared.
+		r.Summarize()
+		if _, err := Report(r); err != nil {
+			t.Errorf("read, but has no report: %v", err)
+		}
+		c, err := Compare([]Result{r}, []Result{r}, Options{Gate: 0.05})
+		if err != nil || len(c.Regressions) > 0 {
+			t.Errorf("worse than itself: %v, %v", c.Regressions, err)
+		}
+		if _, err := json.Marshal(c); err != nil {
+			t.Error(err)
 		}
 	})
 }

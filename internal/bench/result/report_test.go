@@ -174,7 +174,8 @@ func TestSavedResults(t *testing.T) {
 }
 
 func TestTimesInWords(t *testing.T) {
-	for v, want := range map[float64]string{0: "0 s", 1.5e-6: "1.50 µs", 0.0123: "12.3 ms", 1: "1.00 s",
+	for v, want := range map[float64]string{0: "0 s", 1.5e-6: "1.50 µs", 0.0123: "12.3 ms",
+		1:    "1.00 s",
 		57.4: "57.4 s", 123.4: "123 s", 1837.9: "30.6 min", 36000: "10.0 h"} {
 		if got := seconds(v); got != want {
 			t.Errorf("%v is %s; want %s", v, got, want)
