@@ -96,6 +96,7 @@ func (f frame) drawMarks(p *gonum.Plot, c draw.Canvas, rows [][]placed, top vg.L
 	if len(f.marks) > marksMax {
 		bottom = data.Max.Y - 10
 	}
+
 	for _, m := range f.marks {
 		at, ok := f.place(p, data, m)
 		switch {

@@ -131,6 +131,8 @@ func (r Result) ratesChart() plot.Lines {
 
 	l := plot.Lines{Title: "Latency against offered rate", X: rateAxis(points), Series: series,
 		Y: plot.Axis{Label: "latency (" + unit + ")", Zero: true, Log: wide}}
+
+	// Between these two the server saturates; the sweep cannot say where.
 	kept, saturated := r.SaturationPoint()
 	if saturated > 0 {
 		l.Marks = append(l.Marks, plot.Mark{At: saturated, Label: "saturated"})
@@ -189,10 +191,12 @@ func (r Result) stagesChart(done []Request) plot.Bars {
 		groups, b.X.Label = len(sorted), "clips, from the fastest to the slowest"
 	}
 
+	// The unit suits the slowest of the clips that are drawn.
 	slow := sorted[len(sorted)-1-len(sorted)/groups/2]
 	unit, by := timeUnit(slow.Latency)
 	b.Title, b.Y = "Where the time of a clip goes", plot.Axis{Label: "time (" + unit + ")"}
 	names := longest(done)
+
 	b.Parts = make([]plot.Part, len(names)+2)
 	for i := range groups {
 		b.Names = append(b.Names, strconv.Itoa(i+1))

@@ -39,6 +39,8 @@ func (r Result) Check() error {
 	if r.Schema != Version {
 		return fmt.Errorf("schema is %d; allowed: %d: %w", r.Schema, Version, ErrVersion)
 	}
+
+	// What would take a comparison or a figure too long is refused for its size alone.
 	if n := len(r.Requests); n > RequestsMax {
 		return fmt.Errorf("requests has %d elements; allowed: up to %d", n, RequestsMax)
 	}
@@ -57,6 +59,7 @@ func (r Result) Check() error {
 	if err := inBounds("", reflect.ValueOf(r)); err != nil {
 		return err
 	}
+
 	if r.Finished.Before(r.Started) {
 		return fmt.Errorf("finished is %v, before started, which is %v", r.Finished, r.Started)
 	}
