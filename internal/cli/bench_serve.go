@@ -29,6 +29,7 @@ started in this process, or any server that speaks a dialect of /v1/videos.
   longtake bench serve --scenario server --rate 10/h,20/h,30/h --count 100
   longtake bench serve --scenario mixed --trace day.jsonl
   longtake bench serve --scenario soak --rate 20/h --duration 8h
+  longtake bench serve --count 40 --faults kill=3         # what does it cost when shards die?
 
 Scenarios:
   single-stream  one clip after the other: the latency of a server that has nothing else to do
@@ -75,7 +76,7 @@ type serveBench struct {
 // serveFlags are the flags that need more than a type to be read.
 type serveFlags struct {
 	// Names of a scenario and of files.
-	scenario, prompts, trace string
+	scenario, prompts, trace, faults string
 	// What people write with units: 60s or 3x, and 30/h.
 	objective string
 	rates     []string
@@ -112,6 +113,9 @@ func benchServeCommand() *cobra.Command {
 		"as 60s, or 3x (of a single clip's)")
 	f.IntVar(&s.Fidelity, "fidelity", 2, "clips that are made again, on one shard, and compared; of "+
 		"other servers, by their files, with --content")
+	f.StringVar(&in.faults, "faults", "", "what goes wrong meanwhile, an hour or in all, such as "+
+		"kill=2/h,drain=1/h,leader=1: a shard is killed or drained, the leading coordinator killed; the "+
+		"same clips are made without, too")
 	f.Uint64Var(&s.Seed, "seed", 1, "of arrivals, of the order of prompts and of each clip's noise")
 
 	// What is asked for.

@@ -160,6 +160,11 @@ func printServed(w io.Writer, r result.Result, report string, js bool) error {
 		terminal.Printf(w, "\n")
 	}
 
+	if r.Faults != nil {
+		if err := printFaults(w, r.Faults); err != nil {
+			return err
+		}
+	}
 	if f := r.Fidelity; f != nil {
 		terminal.Printf(w, "%d of %d clips are the bytes of %s\n", f.Equal, f.Compared, f.Reference)
 	}

@@ -57,6 +57,9 @@ func (b *serveBench) read(cmd *cobra.Command, in serveFlags) error {
 		return err
 	}
 	b.clip = in.clip
+	if s.Faults, err = serve.ParseFaults(in.faults); err != nil {
+		return daemon.Usage(err)
+	}
 	if s.Request, err = requestOf(in.clip, in.extra); err != nil {
 		return err
 	}
@@ -86,6 +89,9 @@ func (b *serveBench) read(cmd *cobra.Command, in serveFlags) error {
 	}
 	if err := s.Check(); err != nil {
 		return daemon.Usage(err)
+	}
+	if err := b.checkFaults(); err != nil {
+		return err
 	}
 	return b.checkFolder()
 }

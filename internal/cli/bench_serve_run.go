@@ -10,6 +10,7 @@ import (
 
 	"github.com/longtake/longtake/internal/api"
 	"github.com/longtake/longtake/internal/api/client"
+	"github.com/longtake/longtake/internal/bench/cluster"
 	"github.com/longtake/longtake/internal/bench/result"
 	"github.com/longtake/longtake/internal/bench/serve"
 	"github.com/longtake/longtake/internal/bench/target"
@@ -26,21 +27,16 @@ import (
 // describing is how long a server may take to say what it is.
 const describing = time.Minute
 
-// run starts the cluster, if it is one of this process, and measures.
+// run starts the cluster, if it is one of this machine, and measures.
 func (b *serveBench) run(ctx context.Context) (err error) {
-	var cluster *local.Cluster
+	var inside *local.Cluster
+	var outside *cluster.Cluster
 	if b.setup.Embedded {
-		if err := b.preflight(ctx); err != nil {
+		var end func() error
+		if inside, outside, end, err = b.start(ctx); err != nil {
 			return err
 		}
-
-		// With checkpoints, as clusters have them that stay.
-		b.local.Listen, b.local.Auth, b.local.Checkpoints = "127.0.0.1:0", api.OpenAuth(), true
-		if cluster, err = local.Start(ctx, b.local); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, cluster.Close()) }()
-		b.target.URL = cluster.URL
+		defer func() { err = errors.Join(err, end()) }()
 	}
 
 	// What follows is the same for all servers: this process's own is measured over HTTP as well.
@@ -48,13 +44,38 @@ func (b *serveBench) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-
 	defer t.Close()
-	cohort, err := b.cohort(ctx, t, cluster)
+	cohort, err := b.cohort(ctx, t, inside)
 	if err != nil {
 		return err
 	}
-	return b.measure(ctx, t, cohort)
+	if err := b.ofOurs(cohort.Dialect); err != nil {
+		return err
+	}
+	return b.measure(ctx, t, cohort, outside)
+}
+
+// start starts a cluster: in this process, or where things go wrong on purpose, of processes. end
+// stops it.
+func (b *serveBench) start(ctx context.Context) (in *local.Cluster, out *cluster.Cluster,
+	end func() error, err error) {
+	if err := b.preflight(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	if len(b.setup.Faults) > 0 {
+		if out, end, err = b.startProcesses(ctx); err == nil {
+			b.target.URL = out.URL
+		}
+		return nil, out, end, err
+	}
+
+	// With checkpoints, as clusters have them that stay.
+	b.local.Listen, b.local.Auth, b.local.Checkpoints = "127.0.0.1:0", api.OpenAuth(), true
+	if in, err = local.Start(ctx, b.local); err != nil {
+		return nil, nil, nil, err
+	}
+	b.target.URL = in.URL
+	return in, nil, in.Close, nil
 }
 
 // The dialect is found out before the run, with requests that cost the server nothing, so that a
@@ -134,7 +155,8 @@ func (b *serveBench) cpuPeak(own *local.Cluster) (peak float64, source string, e
 }
 
 // measure carries the setup out and writes what there is of a result, however it ends.
-func (b *serveBench) measure(ctx context.Context, t target.Target, c result.Cohort) error {
+func (b *serveBench) measure(ctx context.Context, t target.Target, c result.Cohort,
+	own *cluster.Cluster) error {
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return daemon.Usagef("--output: %w", err)
 	}
@@ -148,6 +170,9 @@ func (b *serveBench) measure(ctx context.Context, t target.Target, c result.Coho
 	// However the run ends, what there is of it is summed up: hours of clips are worth a report.
 	progress := newServeProgress(b.stderr)
 	run := serve.Bench{Setup: b.setup, Target: t, Journal: j, Tell: progress.tell}
+	if err := b.disturb(&run, own); err != nil {
+		return err
+	}
 	failed := run.Run(ctx)
 	progress.end()
 	r := run.Result(result.Tool{Name: "longtake", Version: daemon.Version, Command: b.command}, failed)

@@ -64,6 +64,7 @@ var levels = []struct {
 	{"internal/bench/mlperf", 2},
 	{"internal/bench/prompts", 1},
 	{"internal/bench/serve", 8},
+	{"internal/bench/cluster", 8},
 	{"internal/bench/target", 8},       // next to the API, whose client it uses
 	{"internal/bench/controlplane", 9}, // above the API, which it serves and calls
 	{"internal/coord", 7},

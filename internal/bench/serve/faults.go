@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/bench/result"
+	"github.com/longtake/longtake/internal/job"
 )
 
 // The undisturbed run and the disturbed one ask for the same clips at the same times, of the same
@@ -99,10 +100,12 @@ type Disturber interface {
 	Disturb(ctx context.Context, kind string, n int) (Disturbance, error)
 }
 
-// plannedFault is when something goes wrong, from the start of the pass.
+// plannedFault is when something goes wrong: in seconds from the start of the pass, or, where clips
+// are counted and nobody knows how long they will take, after so many of them.
 type plannedFault struct {
-	kind string
-	at   float64 // seconds
+	kind  string
+	at    float64
+	after int
 }
 
 // Faults are planned before the first one, as arrivals are, so that two servers, or two versions of
@@ -110,10 +113,10 @@ type plannedFault struct {
 // machines fail; a run that is shorter than one failure has one all the same, or nothing would be
 // shown.
 
-// planFaults spreads faults over a length of time, in seconds: each kind has parts of equal length,
-// and each fault a random time in the middle half of its part, so that two of a kind are never too
-// close to tell apart what they cost.
-func planFaults(rates []FaultRate, length float64, seed uint64) []plannedFault {
+// planFaults spreads faults over a length of time, in seconds, and over as many clips: each kind
+// has parts of equal length, and each fault a random time in the middle half of its part, so that
+// two of a kind are never too close to tell apart what they cost.
+func planFaults(rates []FaultRate, length float64, clips int, seed uint64) []plannedFault {
 	var out []plannedFault
 
 	// Each kind draws from numbers of its own, so that more of one moves none of another.
@@ -124,8 +127,9 @@ func planFaults(rates []FaultRate, length float64, seed uint64) []plannedFault {
 			n = min(faultsMax, max(1, int(math.Round(f.PerHour*length/3600))))
 		}
 		for k := range n {
-			out = append(out, plannedFault{f.Kind, (float64(k) + 0.25 + rng.Float64()/2) / float64(n) *
-				length})
+			part := (float64(k) + 0.25 + rng.Float64()/2) / float64(n)
+			out = append(out, plannedFault{kind: f.Kind, at: part * length,
+				after: int(part * float64(clips))})
 		}
 	}
 
@@ -137,6 +141,10 @@ func planFaults(rates []FaultRate, length float64, seed uint64) []plannedFault {
 	})
 	return out
 }
+
+// The undisturbed run comes first: its length says how far apart the faults are, and its clips are
+// the ones that those of the disturbed run are held to. Caches are warm in both, as the clips of a
+// warm-up come before each.
 
 // disturbed makes the same clips twice: undisturbed, and while things go wrong.
 func (b *Bench) disturbed(ctx context.Context) error {
@@ -168,7 +176,7 @@ func (b *Bench) disturbed(ctx context.Context) error {
 		length -= slices.MinFunc(clips, func(x, y result.Request) int { return x.Index - y.Index }).Sent
 	}
 	rough := pass{n: 2, what: "with faults", phase: result.PhaseMeasure, rate: rate,
-		faults: planFaults(b.Setup.Faults, length, b.Setup.Seed)}
+		faults: planFaults(b.Setup.Faults, length, len(clips), b.Setup.Seed)}
 	first := len(b.slots)
 	disturbed, err := b.do(ctx, rough)
 	b.clips = append(b.clips, disturbed...)
@@ -178,11 +186,19 @@ func (b *Bench) disturbed(ctx context.Context) error {
 	return err
 }
 
+// Faults come one after the other: a second one that begins while the first is still being done
+// would be put down to the wrong one. So a fault may be late, and a result has both times.
+
 // disturb lets the faults of the pass happen.
 func (r *running) disturb(ctx context.Context, ended chan<- entry) {
 	for i, f := range r.faults {
 		planned := r.began + f.at
-		if !r.b.clock.until(ctx, planned) {
+		if r.counts() {
+			if !r.passed(ctx, f.after) {
+				return
+			}
+			planned = r.b.clock.now()
+		} else if !r.b.clock.until(ctx, planned) {
 			return
 		}
 		out := result.Fault{Kind: f.kind, Planned: planned, At: r.b.clock.now()}
@@ -201,12 +217,32 @@ func (r *running) disturb(ctx context.Context, ended chan<- entry) {
 	}
 }
 
+// counts reports whether the pass ends with a number of clips, and not at a time. Faults go by the
+// same measure: a run that is faster than the one before would else be over before they come.
+func (r *running) counts() bool { return !r.open() && r.b.Setup.Count > 0 }
+
+// passed waits until so many clips have ended; false: ctx has, before.
+func (r *running) passed(ctx context.Context, n int) bool {
+	for r.seen < n {
+		select {
+		case <-r.one:
+			r.seen++
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}
+
 // Attempts that were lost within blame of a fault are put down to it; early is for clocks that
 // disagree.
 const (
 	blame = 120.0 // seconds
 	early = 1.0
 )
+
+// What a fault has cost is known when all clips have ended, and is asked for then. The answer is in
+// the journal before the report is made, as the cluster may be gone when somebody makes it again.
 
 // settle finds out what each fault has cost, and whether the clips are those of the undisturbed
 // run.
@@ -229,7 +265,7 @@ func (b *Bench) settle(ctx context.Context, calm, rough []result.Request, first 
 			continue
 		}
 		for _, l := range losses {
-			i := culprit(faults, b.clock.at(l.Time), l.Planned)
+			i := culprit(faults, l, b.clock.at(l.Time))
 			if i < 0 {
 				continue
 			}
@@ -238,9 +274,13 @@ func (b *Bench) settle(ctx context.Context, calm, rough []result.Request, first 
 				f.Hit = append(f.Hit, q.Index)
 			}
 			f.Redone += l.Redone
-			if l.Recovered.IsZero() {
+			again := b.clock.at(l.Recovered)
+			if l.Recovered.IsZero() && q.OK() { // it went on, though nobody saw when
+				again = q.Done()
+			}
+			if again == 0 {
 				open[i] = true
-			} else if took := b.clock.at(l.Recovered) - f.At; f.Recovery == nil || took > *f.Recovery {
+			} else if took := again - f.At; f.Recovery == nil || took > *f.Recovery {
 				f.Recovery = new(max(0, took))
 			}
 		}
@@ -260,20 +300,30 @@ func (b *Bench) settle(ctx context.Context, calm, rough []result.Request, first 
 	return b.Journal.add(entry{Cost: b.cost})
 }
 
-// A shard that is killed is missed after seconds (lost-after), and its clip may wait for another
-// shard for longer, so an attempt is lost some time after its fault, and never before, but for
-// clocks that differ.
+// A shard that is killed is missed after seconds (lost-after), and another fault may come in
+// between. So the place counts as well as the time: an attempt is put down to a fault of a shard
+// that it ran on. Coordinators are no part of an attempt; one that ends takes none with it, as a
+// rule.
 
-// culprit is the latest fault before an attempt was lost that may have been the reason, or -1. An
-// attempt that was asked to stop was in the way of a drain; one that broke off, was not.
-func culprit(faults []result.Fault, lost float64, planned bool) int {
-	out := -1
+// culprit is the latest fault before an attempt was lost that may have been the reason, or -1: one
+// of a shard that it ran on, or else of a coordinator. An attempt that was asked to stop was in the
+// way of a drain; one that broke off was not. lost is by the run's clock.
+func culprit(faults []result.Fault, l job.Loss, lost float64) int {
+	shard, other := -1, -1
 	for i, f := range faults {
-		if (f.Kind == FaultDrain) == planned && f.At-early <= lost && lost <= f.At+blame {
-			out = i
+		switch {
+		case f.Target == "" || (f.Kind == FaultDrain) != l.Planned || f.At-early > lost ||
+			lost > f.At+blame:
+		case f.Kind == FaultLeader:
+			other = i
+		case strings.Contains(l.Where, f.Target):
+			shard = i
 		}
 	}
-	return out
+	if shard >= 0 {
+		return shard
+	}
+	return other
 }
 
 // twinsOf compares the clips of both passes by their hashes.

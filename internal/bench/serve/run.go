@@ -68,13 +68,16 @@ type running struct {
 	row    int
 	// inFlight is counted by those who send, and read by who tells.
 	inFlight atomic.Int64
+	// one has an entry for each clip that has ended; seen is how many of them disturb has taken.
+	one  chan struct{}
+	seen int
 }
 
 // do carries a pass out, or what is left of it, and returns its clips. Where ctx ends, what is
 // under way is cancelled and not recorded.
 func (b *Bench) do(ctx context.Context, p pass) ([]result.Request, error) {
-	r := &running{pass: p, b: b}
 	slots := b.Setup.slots(p, len(b.slots))
+	r := &running{pass: p, b: b, one: make(chan struct{}, len(slots))}
 	b.slots = append(b.slots, slots...)
 	log := b.Journal.pass(p.n)
 	if log.ended {
@@ -178,6 +181,7 @@ func (r *running) take(e entry) error {
 		return nil
 	}
 
+	r.one <- struct{}{} // it has room for all
 	if r.count(*e.Request); r.row >= hopeless {
 		return fmt.Errorf("the last %d clips failed, and the run has ended: %s", r.row,
 			e.Request.Failure.Message)

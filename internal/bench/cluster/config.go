@@ -1,0 +1,114 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// Config is a cluster that is to be started.
+type Config struct {
+	// Programs is the folder of coordinator and shard; see Find.
+	Programs string
+	// Data is a folder for what the processes store, Logs one for what they say, a file each.
+	Data, Logs string
+	// Coordinators is 1, or 3 so that one of them can be killed.
+	Coordinators int
+	// Shards are the flags of each shard, but for its name and where the coordinators are.
+	Shards [][]string
+	// Seed decides which shard is disturbed, among those that work.
+	Seed uint64
+}
+
+// The programs are looked for beside this one and nowhere else: what is somewhere in the path may
+// be of another version, and the result would name this one's.
+
+// Find returns the folder of the programs that clusters are made of: that of this one. An error
+// says which is missing.
+func Find() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("cannot tell where this program is: %w", err)
+	}
+
+	dir := filepath.Dir(self)
+	for _, name := range []string{"coordinator", "shard"} {
+		if _, err := os.Stat(program(dir, name)); err != nil {
+			return "", fmt.Errorf("the program %s is not beside this one, in %s; make build makes it", name,
+				dir)
+		}
+	}
+	return dir, nil
+}
+
+// program is the path of one of the programs.
+func program(dir, name string) string {
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	return filepath.Join(dir, name)
+}
+
+// anonymous is what everybody on this machine may do with the cluster: all that a benchmark does.
+const anonymous = "videos:read,videos:write,nodes:read,nodes:write,metrics,admin"
+
+// The settings are those that ship, but for addresses and folders: checkpoints after every step,
+// three seconds until a silent shard counts as lost. A benchmark of other settings would be one of
+// a cluster that nobody runs.
+
+// coordinators returns their flags, and where each answers HTTP and NATS.
+func (c Config) coordinators() (flags [][]string, http, nats []string, err error) {
+	addrs, err := free(4 * c.Coordinators)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+
+	var peers, routes []string
+	for i := range c.Coordinators {
+		a := addrs[4*i:]
+		http, nats = append(http, a[0]), append(nats, "nats://"+a[1])
+		routes = append(routes, "nats-route://"+a[2])
+		peers = append(peers, fmt.Sprintf("c%d@%s=http://%s", i+1, a[3], a[0]))
+	}
+
+	// One alone has no peers. Addresses are fixed, as those that are killed come back on theirs.
+	for i := range c.Coordinators {
+		a, id := addrs[4*i:], fmt.Sprintf("c%d", i+1)
+		own := []string{"--id", id, "--data", filepath.Join(c.Data, id), "--http-listen", a[0],
+			"--nats-listen", a[1], "--http-anonymous", anonymous}
+		if c.Coordinators > 1 {
+			own = append(own, "--nats-routes", a[2], "--nats-peers", strings.Join(routes, ","),
+				"--raft-listen", a[3], "--raft-peers", strings.Join(peers, ","))
+		}
+		flags = append(flags, own)
+	}
+	return flags, http, nats, nil
+}
+
+// Ports are taken from below the range that systems choose from for outgoing connections, one of
+// which could else occupy a coordinator's port while that is away.
+const (
+	portLowest  = 20000
+	portHighest = 32000
+	portTries   = 1000
+)
+
+// free finds addresses of the loopback interface on which nothing listens at present.
+func free(n int) (out []string, err error) {
+	for range portTries {
+		if len(out) == n {
+			return out, nil
+		}
+		addr := fmt.Sprintf("127.0.0.1:%d", portLowest+rand.IntN(portHighest-portLowest))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			defer l.Close() // held until all are found, so that none is found twice
+			out = append(out, addr)
+		}
+	}
+	return nil, fmt.Errorf("only %d of %d free ports found between %d and %d", len(out), n, portLowest,
+		portHighest)
+}
