@@ -8,7 +8,7 @@ PYTHON  ?= python3
 export CGO_ENABLED = 0
 
 .PHONY: help build demo test test-fast test-all vet test-nodemo test-generic test-race test-clients test-mlperf test-long cuda cuda-test gpu-test gpu-kit gpu-bench sim chaos kept fuzz lint \
-  bench-cpu bench-net picture long-pictures costs published golden notices clean
+  bench-cpu bench-net bench-plan picture long-pictures costs published golden notices clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,10 @@ bench-cpu: build ## the CPU engine's parts beside PyTorch's (where TORCH has it)
 bench-net: ## raw TCP, TLS, direct connections and NATS between two processes, and a step of a locked cluster; with root, ip and tc over shaped links, too; fills docs/design/transport.md
 	LONGTAKE_NET=$(CURDIR)/docs/design/transport.md \
 	  $(GO) test ./internal/collective/direct ./cmd/longtake -p 1 -count=1 -timeout 1h -v -run 'TestBench|TestCostOfSealing'
+
+bench-plan: ## 20 random clips of processes over shaped links, predicted and measured (root, ip, tc); fills docs/planning.md
+	LONGTAKE_PLANNED=$(CURDIR)/docs/planning.md LONGTAKE_PLANNED_SEED=$(or $(SEED),1) \
+	  $(GO) test ./cmd/longtake -count=1 -timeout 1h -v -run '^TestPlanned$$'
 
 picture: build ## make the README's picture again (Python with pillow)
 	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --seed 1 -o bin/frames/

@@ -73,8 +73,14 @@ type program struct {
 
 func (b binaries) start(t *testing.T, name string, args ...string) *program {
 	t.Helper()
-	d := &program{t: t, cmd: exec.Command(filepath.Join(b.dir, name), args...),
-		logs: make(chan string, 1024)}
+	return startProgram(t, filepath.Join(b.dir, name), args...)
+}
+
+// startProgram starts one that is not ours, which starts ours.
+func startProgram(t *testing.T, path string, args ...string) *program {
+	t.Helper()
+	name := filepath.Base(path)
+	d := &program{t: t, cmd: exec.Command(path, args...), logs: make(chan string, 1024)}
 	d.cmd.Dir = t.TempDir()
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {

@@ -260,7 +260,10 @@ func copies(c Clip, p Pool, o Option) (n int, perHour float64, err error) {
 	for first < len(p.Nodes) {
 		size, end := p.run(first)
 		fit := (end - first) / size * (size / ranks)
-		if ranks > size {
+		switch shares := p.Nodes[first].Device.Cores > 0; {
+		case shares && ranks <= size: // a clip is predicted to have all cores of its host
+			fit = (end - first) / size
+		case ranks > size:
 			fit = (end - first) / size / ((ranks + size - 1) / size)
 		}
 		// The option's own time is that of the devices it was predicted on.

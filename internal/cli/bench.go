@@ -93,9 +93,9 @@ func benchCommand() *cobra.Command {
 		}
 		return printBench(cmd.OutOrStdout(), rows, *js)
 	}
-	return group(cmd, run, benchEngineCommand(), benchGPUCommand(), benchCoordinatorCommand(),
-		benchCompareCommand(), benchReportCommand(), benchSchemaCommand(), benchServeCommand(),
-		benchMLPerfCommand())
+	return group(cmd, run, benchEngineCommand(), benchGPUCommand(), benchDeviceCommand(),
+		benchCoordinatorCommand(), benchCompareCommand(), benchReportCommand(), benchSchemaCommand(),
+		benchServeCommand(), benchMLPerfCommand())
 }
 
 // clipBench is one `bench run`: a clip, made again for each number of shards, on the same cores.

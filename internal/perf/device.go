@@ -41,6 +41,12 @@ type Device struct {
 	// Efficiency is what was measured of this program's kernels, by type; it goes before that of the
 	// profile longtake.
 	Efficiency map[string]Efficiency
+	// Cores are those of a CPU, which all ranks of a host share; 0: the device is its rank's alone.
+	Cores int
+	// Shared is what was measured with one core for each rank, and all of them at work.
+	Shared map[string]Efficiency
+	// Overhead is what was measured of all else; zero: it is as the profile has it.
+	Overhead Overhead
 }
 
 // Efficiency is what programs reach, as a part of a device's peak. It is of large pieces of work:
@@ -53,6 +59,30 @@ type Efficiency struct {
 	Convolution float64 `yaml:"convolution"` // of the decoder
 	Memory      float64 `yaml:"memory"`      // of the bandwidth
 	From        string  `yaml:"from"`        // where these are from
+
+	// What is measured only where it counts, on CPUs: the operations that a score takes beside its
+	// products, the bytes that a pass moves for each weight, and the seconds that a layer takes
+	// whatever its size.
+	Softmax float64 `yaml:"softmax-operations,omitempty"`
+	Weight  float64 `yaml:"weight-bytes,omitempty"`
+	Layer   float64 `yaml:"layer-seconds,omitempty"`
+	// Of decoding: the first latent frame as a part of another one, how often what the decoder holds
+	// is moved for each of them, and the seconds that it takes whatever its size. All are 0 where
+	// the profile's bytes for each pixel hold.
+	First   float64 `yaml:"first-frame,omitempty"`
+	Decoded float64 `yaml:"decoded-times,omitempty"`
+	Frame   float64 `yaml:"frame-seconds,omitempty"`
+}
+
+// Overhead is what clips take beside what they compute, in seconds.
+type Overhead struct {
+	Fixed   float64 `yaml:"fixed-seconds"`   // once for each clip: orders, noise, storing
+	Text    float64 `yaml:"text-seconds"`    // its prompts
+	Step    float64 `yaml:"step-seconds"`    // a step, beside its passes
+	Encode  float64 `yaml:"encode-seconds"`  // a pixel of the video
+	Message float64 `yaml:"message-seconds"` // of the CPU, for each that a rank sends and receives
+	Byte    float64 `yaml:"byte-seconds"`    // likewise, of each byte
+	Error   float64 `yaml:"error"`           // the relative standard error of predictions
 }
 
 // Types are those that a peak may be of.
@@ -80,6 +110,9 @@ type deviceFile struct {
 	Host      float64               `yaml:"host-gb"`
 	Watts     float64               `yaml:"watts"`
 	Reached   map[string]Efficiency `yaml:"efficiency,omitempty"`
+	Cores     int                   `yaml:"cores,omitempty"`
+	Shared    map[string]Efficiency `yaml:"shared-efficiency,omitempty"`
+	Overhead  Overhead              `yaml:"overhead,omitempty"`
 }
 
 //go:embed devices/*.yaml
@@ -152,7 +185,8 @@ func Read(r io.Reader) (Device, error) {
 	d := Device{Name: f.Name, Aliases: f.Aliases, Source: f.Source, Arch: f.Arch,
 		Memory: int64(f.Memory * (1 << 30)), Peak: map[string]float64{},
 		Bandwidth: f.Bandwidth * 1e9, Units: f.Units, Link: f.Link * 1e9, Bus: f.Bus,
-		Host: f.Host * 1e9, Watts: f.Watts, Efficiency: f.Reached}
+		Host: f.Host * 1e9, Watts: f.Watts, Efficiency: f.Reached,
+		Cores: f.Cores, Shared: f.Shared, Overhead: f.Overhead}
 	for t, v := range f.TFLOPS {
 		d.Peak[t] = v * 1e12
 	}
@@ -221,12 +255,29 @@ func (f *deviceFile) check() error {
 		}
 	}
 
-	for t, e := range f.Reached {
-		if !slices.Contains(Types, t) {
-			return fmt.Errorf("efficiency of %.40q; allowed: %s", t, strings.Join(Types, ", "))
+	for _, reached := range []map[string]Efficiency{f.Reached, f.Shared} {
+		for t, e := range reached {
+			if !slices.Contains(Types, t) {
+				return fmt.Errorf("efficiency of %.40q; allowed: %s", t, strings.Join(Types, ", "))
+			}
+			if err := e.check(); err != nil {
+				return err
+			}
 		}
-		if err := e.check(); err != nil {
-			return err
+	}
+	if f.Cores < 0 || f.Cores > most || f.Cores == 0 && len(f.Shared) > 0 {
+		return fmt.Errorf("cores is %d; allowed: 0 to %g, and at least 1 with shared-efficiency",
+			f.Cores, most)
+	}
+	return f.Overhead.check()
+}
+
+// check wants seconds.
+func (o Overhead) check() error {
+	const most = 3600
+	for _, v := range []float64{o.Fixed, o.Text, o.Step, o.Encode, o.Message, o.Byte, o.Error} {
+		if !(v >= 0 && v <= most) {
+			return fmt.Errorf("overhead %v; allowed: 0 to %d each", o, most)
 		}
 	}
 	return nil
@@ -239,6 +290,12 @@ func (e Efficiency) check() error {
 		if !(v > 0 && v <= 1) || len(e.From) > fromMax {
 			return fmt.Errorf("efficiency %.200v; allowed: above 0 to 1 each, attention to %d", e,
 				attentionMost)
+		}
+	}
+	const most = 1e6
+	for _, v := range []float64{e.Softmax, e.Weight, e.Layer, e.First, e.Decoded, e.Frame} {
+		if !(v >= 0 && v <= most) {
+			return fmt.Errorf("efficiency %.200v; allowed: 0 to %g for what is beside the parts", e, most)
 		}
 	}
 	return nil

@@ -79,6 +79,10 @@ func TestFilesAreReadStrictly(t *testing.T) {
 		{"name: X1", "name: ''", "allowed: 1 to 64 bytes"},
 		{"watts: 300", "watts: 300\nunits: -1", "units"},
 		{"watts: 300", "watts: 300\nefficiency: {bf16: {linear: 2}}", "allowed: above 0 to 1 each"},
+		{"watts: 300", "watts: 300\ncores: -1", "cores is -1"},
+		{"watts: 300", "watts: 300\nshared-efficiency: {bf16: {linear: 1, attention: 1, " +
+			"convolution: 1, memory: 1}}", "at least 1 with shared-efficiency"},
+		{"watts: 300", "watts: 300\noverhead: {step-seconds: -1}", "allowed: 0 to 3600 each"},
 		{"watts: 300", "watts: 300\n---\nname: Y", "more than one document"},
 		{"watts: 300", "watts: 300\n#" + strings.Repeat("x", FileMax), "allowed: up to 65536"},
 	} {
@@ -94,6 +98,9 @@ func FuzzRead(f *testing.F) {
 	f.Add(valid)
 	f.Add(strings.Replace(valid, "watts", "efficiency: {bf16: {linear: 0.5, attention: 1.5, "+
 		"convolution: 1, memory: 1, from: x}}\nwatts", 1))
+	f.Add(strings.Replace(valid, "watts", "cores: 2\noverhead: {step-seconds: 1e-4}\n"+
+		"shared-efficiency: {bf16: {linear: 0.5, attention: 1, convolution: 1, memory: 1, "+
+		"softmax-operations: 9, layer-seconds: 1e-5}}\nwatts", 1))
 	f.Fuzz(func(t *testing.T, text string) {
 		d, err := Read(strings.NewReader(text))
 		if err != nil {

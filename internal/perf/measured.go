@@ -76,7 +76,8 @@ func (d Device) Write(w io.Writer) error {
 	f := deviceFile{Name: d.Name, Aliases: slices.Clone(d.Aliases), Source: d.Source, Arch: d.Arch,
 		Memory: float64(d.Memory) / (1 << 30), TFLOPS: map[string]float64{},
 		Bandwidth: d.Bandwidth / 1e9, Units: d.Units, Link: d.Link / 1e9, Bus: d.Bus,
-		Host: d.Host / 1e9, Watts: d.Watts, Reached: d.Efficiency}
+		Host: d.Host / 1e9, Watts: d.Watts, Reached: d.Efficiency,
+		Cores: d.Cores, Shared: d.Shared, Overhead: d.Overhead}
 	for t, v := range d.Peak {
 		f.TFLOPS[t] = v / 1e12
 	}

@@ -105,13 +105,16 @@ type clip struct {
 type rank struct {
 	linear, attention, memory, waiting float64
 	decoder, text                      float64 // of whole frames, and of the prompts
+	step                               float64 // beside passes, in each step
 }
 
 func (r rank) computing() float64 { return r.linear + r.attention + r.memory }
 
 // predict adds up.
 func (c *clip) predict() Prediction {
+	c.measure()
 	step := topology.Predict(c.w, c.mesh, c.sites)
+	step.Compute, step.Time = step.Compute+c.rates[0].step, step.Time+c.rates[0].step
 	out := Prediction{Step: step.Time, Compute: step.Compute, Exposed: step.Exposed,
 		Velocities: step.Velocities, MemoryPerShard: plan.MemoryOf(c.m, c.s, c.mesh),
 		Error: c.how.Error}
@@ -140,6 +143,16 @@ func (c *clip) predict() Prediction {
 	out.MFU = out.Operations / out.Total / peak
 	out.Limit = c.limit(out, step)
 	return out
+}
+
+// measure puts what was measured of the first rank's device in the place of what the profile has:
+// that rank also encodes the clip.
+func (c *clip) measure() {
+	o := c.pool.Nodes[0].Device.Overhead
+	if o == (Overhead{}) || c.how.Name != Longtake {
+		return
+	}
+	c.how.Fixed, c.how.Text, c.how.Encode, c.how.Error = o.Fixed, o.Text, o.Encode, o.Error
 }
 
 // breakDown says what the slowest rank's computing consists of.

@@ -19,7 +19,7 @@ const (
 // site returns a node as topology sees it, for the u-th rank of a group, and what a pass takes
 // there.
 func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
-	d := n.Device
+	d, crowd := c.shared(n)
 	if slices.Contains(c.how.Lacks, d.Arch) {
 		return topology.Site{}, rank{}, fmt.Errorf("device is %s, which %s does not run on; allowed: "+
 			"another device, or the profile of another program", d.Name, c.how.Name)
@@ -42,16 +42,22 @@ func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 
 	// Small parts of a clip leave units idle, which is what makes many ranks less efficient.
 	e := c.how.Efficiency(d, t)
+	attention *= 1 + e.Softmax/(4*float64(c.m.HeadDim)) // of scores, beside their products
 	r := rank{
 		linear: linear / (peak * e.Linear) * waves(d.Units, tokens/tileTokens*width/tileColumns),
 		attention: attention / (c.attentionPeak(d) * e.Attention) *
 			waves(d.Units, c.queries(tokens, all)/tileTokens*heads),
 		memory: c.how.Traffic * tokens * width * float64(c.m.Layers) / (d.Bandwidth * e.Memory),
 	}
-	product, times := c.decoder(d)
-	r.decoder = c.m.DecodeWork(c.s)*times/(d.Peak[product]*e.Convolution) +
-		c.how.Decoded*float64(c.s.Width*c.s.Height*c.s.Frames)/(d.Bandwidth*e.Memory)
+	r.decoder = c.decoding(d, crowd)
 	r.waiting = c.waiting(d, r)
+	if d.measured() && c.how.Name == Longtake {
+		// Weights pass by once for all tokens, so that few tokens do not pay for them.
+		weights := c.w.Linear / (2 * all)
+		r.waiting = crowd*(float64(c.m.Layers)*e.Layer+c.messages(d, u)) +
+			e.Weight*weights/(d.Bandwidth*e.Memory)
+		r.step = d.Overhead.Step
+	}
 	r.text = c.textWork() / (peak * e.Linear)
 
 	// What is proportional to tokens is one speed, attention the other one.
@@ -89,6 +95,40 @@ func (c *clip) attentionPeak(d Device) float64 {
 		t = "bf16"
 	}
 	return d.Peak[t]
+}
+
+// messages returns what the u-th rank's CPU does in a pass to send and to receive: in each layer
+// queries, keys, values and two halves of the output, to and from each other rank of its group.
+func (c *clip) messages(d Device, u int) (seconds float64) {
+	const kinds = 5
+	for v := range c.mesh.Ulysses {
+		if v != u {
+			seconds += d.Overhead.Message*2*kinds*float64(c.m.Layers) +
+				d.Overhead.Byte*float64(c.pass.Bytes(u, v)+c.pass.Bytes(v, u))
+		}
+	}
+	return seconds
+}
+
+// decoding returns what all frames take on a device.
+func (c *clip) decoding(d Device, crowd float64) float64 {
+	t := c.dtype(d)
+	if d.Arch == cpuArch && d.measured() {
+		t = "fp32"
+	}
+	e := c.how.Efficiency(d, t)
+	product, times := c.decoder(d)
+	work := c.m.DecodeWork(c.s) * times / (d.Peak[product] * e.Convolution)
+	if e.First == 0 {
+		return work + c.how.Decoded*float64(c.s.Width*c.s.Height*c.s.Frames)/(d.Bandwidth*e.Memory)
+	}
+
+	// The first latent frame becomes a single frame, and takes about a third of another one.
+	latents := float64(c.m.Latents(c.s.Frames))
+	places := float64(c.s.Height / c.m.SpatialScale * (c.s.Width / c.m.SpatialScale))
+	held := (c.m.Cost.Memory.DecodePlace + c.m.Cost.Memory.DecodeBand) * places
+	return work*(latents-1+e.First)/latents + latents*(e.Decoded*held/(d.Bandwidth*e.Memory)+
+		crowd*e.Frame)
 }
 
 // decoder returns the type of the decoder's products on a device, and how many make one: those of a

@@ -61,6 +61,7 @@ var levels = []struct {
 	{"internal/wire", 6},
 
 	{"internal/bench", 7},
+	{"internal/bench/machine", 10}, // above local, whose clusters it makes clips on
 	{"internal/bench/mlperf", 2},
 	{"internal/bench/prompts", 1},
 	{"internal/bench/serve", 8},

@@ -1,0 +1,263 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/cpu"
+	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/model/vae"
+	"github.com/longtake/longtake/internal/partition"
+	"github.com/longtake/longtake/internal/perf"
+)
+
+// gauged is a pass that a gauge times. Together they differ in every respect that the time of a
+// pass depends on, so that each can be told from the others.
+type gauged struct{ layers, heads, dim, ffn, tokens int }
+
+var gaugedPasses = []gauged{
+	{8, 8, 32, 896, 48}, {4, 4, 32, 512, 192}, {3, 8, 32, 896, 216}, {2, 8, 32, 896, 864},
+	{2, 6, 64, 1536, 384}, {2, 4, 128, 2048, 256}, {1, 12, 64, 3072, 512}, {2, 4, 32, 512, 1536},
+	{1, 4, 64, 1024, 1024}, {1, 2, 128, 512, 1536}, {6, 4, 64, 512, 96}, {8, 8, 32, 896, 216},
+}
+
+// gaugedDecodings are latent frames, their rows and columns, and the width of the decoder.
+var gaugedDecodings = [][4]int{{1, 8, 8, 16}, {3, 8, 8, 16}, {1, 8, 14, 16}, {3, 16, 16, 16},
+	{2, 4, 4, 48}, {3, 8, 8, 32}}
+
+// Long passes would say no more: what they consist of is proportional to what short ones do, and a
+// round over all of them is to take a second, as the machine changes its speed between rounds.
+
+// Gauge times a machine's CPU in what clips consist of, again and again: the speed of a machine
+// that others use drifts. What it needs is loaded once.
+type Gauge struct {
+	DType   compute.DType
+	threads int
+	copies  []*gaugeCopy
+}
+
+// gaugeCopy is one of several that run at the same time, as ranks do that share a machine.
+type gaugeCopy struct {
+	dev       *cpu.Device
+	passes    []*passes
+	decodings []func() error
+	held      []perf.TimedDecoding // what each decodes, without its time
+}
+
+// NewGauge loads what is timed, for so many ranks at a time with so many threads each. The caller
+// closes it.
+func NewGauge(f *model.Folder, dtype compute.DType, ranks, threads int) (*Gauge, error) {
+	g := &Gauge{DType: dtype, threads: threads}
+	for range ranks {
+		c := &gaugeCopy{}
+		g.copies = append(g.copies, c)
+		if err := c.load(f, dtype, threads); err != nil {
+			return nil, errors.Join(err, g.Close())
+		}
+	}
+	return g, nil
+}
+
+// load makes the transformers and decoders.
+func (c *gaugeCopy) load(f *model.Folder, dtype compute.DType, threads int) (err error) {
+	if c.dev, err = cpu.New(threads); err != nil {
+		return err
+	}
+	e := &env{folder: f, dev: c.dev}
+
+	// Weights and inputs are random: times do not depend on values, as long as they are finite.
+	for _, p := range gaugedPasses {
+		cfg := f.Transformer
+		cfg.NumLayers, cfg.NumAttentionHeads, cfg.AttentionHeadDim = p.layers, p.heads, p.dim
+		cfg.FFNDim = p.ffn
+		g := partition.Grid{T: 1, H: 2, W: 2 * p.tokens, PT: 1, PH: 2, PW: 2}
+
+		// A short prompt, as people write them.
+		const text = 8
+		pass, err := newPasses(e, cfg, weightsOf("transformer", cfg.Shapes()), g,
+			random(text*cfg.TextDim), dtype)
+		if err != nil {
+			return err
+		}
+		c.passes = append(c.passes, pass)
+	}
+
+	for _, s := range gaugedDecodings {
+		cfg := f.VAE
+		cfg.BaseDim = s[3]
+		d, err := vae.Load(c.dev, cfg, weightsOf("vae", cfg.Shapes()))
+		if err != nil {
+			return err
+		}
+		held, err := heldByDecoder(cfg)
+		if err != nil {
+			return err
+		}
+		places := float64(s[1] * s[2])
+		c.held = append(c.held, perf.TimedDecoding{Work: cfg.DecodeWork() * places,
+			Bytes: held * places, Latents: s[0]})
+
+		frame := random(s[1] * s[2] * cfg.ZDim)
+		c.decodings = append(c.decodings, func() error {
+			stream, err := d.NewStream(s[1], s[2])
+			if err != nil {
+				return err
+			}
+			defer stream.Free()
+
+			// As clips do, so that the same layers begin as late as they can.
+			if err := stream.Reserve(s[0]); err != nil {
+				return err
+			}
+			for range s[0] {
+				if _, err := stream.Next(frame); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return nil
+}
+
+// Close frees what was loaded.
+func (g *Gauge) Close() (err error) {
+	for _, c := range g.copies {
+		for _, p := range c.passes {
+			p.free()
+		}
+		if c.dev != nil {
+			err = errors.Join(err, c.dev.Close())
+		}
+	}
+	return err
+}
+
+// Gauged is what a gauge has timed.
+type Gauged struct {
+	Peak      float64 // floating-point operations per second of a rank
+	Passes    []perf.TimedPass
+	Decodings []perf.TimedDecoding
+}
+
+// Measure times everything in so many rounds, of which medians count: what else runs on the machine
+// disturbs some.
+func (g *Gauge) Measure(ctx context.Context, rounds int) (out Gauged, err error) {
+	took := make([][]float64, len(gaugedPasses)+len(gaugedDecodings))
+	for range rounds {
+		if ctx.Err() != nil {
+			return out, context.Cause(ctx)
+		}
+		out.Peak = max(out.Peak, g.peak())
+		for i := range took {
+			seconds, err := g.together(i)
+			if err != nil {
+				return out, err
+			}
+			took[i] = append(took[i], seconds...)
+		}
+	}
+
+	// A median of all copies: one of them may have been alone for a moment.
+	for i, p := range gaugedPasses {
+		out.Passes = append(out.Passes, perf.TimedPass{Layers: p.layers, Heads: p.heads,
+			HeadDim: p.dim, FFNDim: p.ffn, Tokens: p.tokens, Seconds: median(took[i])})
+	}
+	for i, d := range g.copies[0].held {
+		d.Seconds = median(took[len(gaugedPasses)+i])
+		out.Decodings = append(out.Decodings, d)
+	}
+	return out, nil
+}
+
+// heldByDecoder returns the bytes that a decoder holds for each place of a latent frame.
+func heldByDecoder(cfg model.VAEConfig) (float64, error) {
+	const h, w, latents = 64, 8, 3
+
+	// It is large enough for the rows around a band not to matter, and has no weights.
+	d, err := vae.Load(&compute.Meter{}, cfg, model.Unread("vae", cfg.Shapes()))
+	if err != nil {
+		return 0, err
+	}
+	s, err := d.NewStream(h, w)
+	if err != nil {
+		return 0, err
+	}
+	n, err := s.Bytes(latents)
+	return float64(n) / (h * w), err
+}
+
+// median sorts.
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+// peak is that of one of the copies, while all are at work.
+func (g *Gauge) peak() (least float64) {
+	var wg sync.WaitGroup
+	all := make([]float64, len(g.copies))
+	for i, c := range g.copies {
+		wg.Go(func() { all[i] = c.dev.Peak(g.DType) })
+	}
+	wg.Wait()
+	return slices.Max(all)
+}
+
+// together runs an item on all copies at once, until the slowest has had its time, and returns what
+// a run took on each.
+func (g *Gauge) together(item int) ([]float64, error) {
+	const atLeast = 20 * time.Millisecond
+	took, errs := make([]float64, len(g.copies)), make([]error, len(g.copies))
+	var wg sync.WaitGroup
+
+	// Several runs are timed as one where they are short.
+	for i, c := range g.copies {
+		run := c.decodings[max(0, item-len(c.passes))]
+		if item < len(c.passes) {
+			run = c.passes[item].run
+		}
+		wg.Go(func() {
+			n, start := 0, time.Now()
+			for ; n == 0 || time.Since(start) < atLeast; n++ {
+				if errs[i] = run(); errs[i] != nil {
+					return
+				}
+			}
+			took[i] = time.Since(start).Seconds() / float64(n)
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("cannot time the CPU: %w", err)
+	}
+	return took, nil
+}
+
+// Bandwidth measures what all cores together read and write of memory, in bytes per second.
+func Bandwidth() (best float64) {
+	const size, rounds = 128 << 20, 4
+	cores := runtime.NumCPU()
+	from, to := make([][]byte, cores), make([][]byte, cores)
+	for i := range from {
+		from[i], to[i] = make([]byte, size), make([]byte, size)
+	}
+
+	// The first round maps the pages, so that it is hardly ever the best.
+	for range rounds {
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i := range from {
+			wg.Go(func() { copy(to[i], from[i]) })
+		}
+		wg.Wait()
+		best = max(best, float64(2*size*cores)/time.Since(start).Seconds())
+	}
+	return best
+}
