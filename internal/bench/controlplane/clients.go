@@ -70,7 +70,8 @@ func (k *clients) do(kind string, f func(context.Context, *client.Client) error)
 		// A refusal of the API says whether trying again can help.
 		err := f(live, k.c.any(n).client)
 		var refused *schema.Error
-		passes := errors.As(err, &refused) && refused.Status >= 500
+		passes := errors.As(err, &refused) && refused.Status >= 500 &&
+			refused.Status != http.StatusInsufficientStorage // nobody makes room meanwhile
 		if err == nil || k.ctx.Err() != nil || refused != nil && !passes {
 			if k.ctx.Err() == nil && kind != "" {
 				k.f.note(kind, time.Since(start), err)

@@ -69,12 +69,13 @@ func newFleet(ctx context.Context, cfg Config, control string, hosts []*pki.Iden
 }
 
 // bigModel is what all shards say that they have. It is of the form of Wan's 14B, so that
-// predictions and choices of nodes are those of a cluster of many GPUs. There are no weights.
+// predictions and choices of nodes are those of a cluster of many GPUs. There are no weights. Clips
+// are small, since coordinators promise each one room on the disk that it will not take here.
 func bigModel() job.Model {
 	return job.Model{Name: "bench", Fingerprint: "none", Heads: 40, HeadDim: 128, Layers: 40,
 		Patch: [3]int{1, 2, 2}, LatentChannels: 16, TemporalScale: 4, SpatialScale: 8,
 		Cost: job.Cost{FFNDim: 13824, Decode: 1e9, Pixels: 1280 * 720},
-		Defaults: job.Defaults{Width: 832, Height: 480, Frames: 81, Steps: 50, FPS: 16,
+		Defaults: job.Defaults{Width: 256, Height: 256, Frames: 17, Steps: 50, FPS: 16,
 			GuidanceScale: 5, FlowShift: 3, Scheduler: "unipc", DType: "bf16"}}
 }
 

@@ -97,6 +97,9 @@ type Steady struct {
 	// Cores and Memory are what the leader's process has used. Within one process they are of all.
 	Cores  float64 `json:"leader_cores"`
 	Memory float64 `json:"leader_rss_bytes"`
+	// Moved says that another coordinator leads at the end: the figures of the leader are of one that
+	// has led for a part of the time.
+	Moved bool `json:"lead_moved,omitempty"`
 	// What it takes to ask for everything, once, at the end of the load: a snapshot for a backup, the
 	// metrics of all nodes, and the list of shards.
 	Snapshot Answer `json:"snapshot"`

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/api/client"
+	"github.com/longtake/longtake/internal/api/schema"
 )
 
 // heartbeat is how often shards report, by default.
@@ -187,20 +188,30 @@ func (r *run) leader(before, after scrape) {
 	s.Running = int(after.value("longtake_jobs_running"))
 }
 
-// answers times the largest answers that there are.
+// answers times the largest answers that there are. Where nobody leads, as on a machine that is so
+// busy that leaders are deposed, it waits for the next leader, as clients do.
 func (r *run) answers(ctx context.Context, lead *member, metrics scrape) error {
 	s := &r.result.Steady
 	s.Metrics = Answer{metrics.took.Seconds(), int64(metrics.bytes)}
+	s.Moved = r.cluster.leader(ctx) != lead
 
 	start := time.Now()
-	nodes, err := lead.client.Nodes(ctx)
+	var nodes []schema.Node
+	err := r.clients.do("", func(ctx context.Context, c *client.Client) (err error) {
+		nodes, err = c.Nodes(ctx)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("cannot list the shards: %w", err)
 	}
 	s.Nodes = Answer{Seconds: time.Since(start).Seconds(), Bytes: int64(len(nodes))}
 
 	start = time.Now()
-	body, err := lead.client.Snapshot(ctx)
+	var body io.ReadCloser
+	err = r.clients.do("", func(ctx context.Context, c *client.Client) (err error) {
+		body, err = c.Snapshot(ctx)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("cannot save a snapshot: %w", err)
 	}

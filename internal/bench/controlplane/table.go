@@ -37,6 +37,9 @@ func (r *Result) Rows() (out []Row) {
 		bytesOf(s.BytesPerSecond), snapshotsOf(s.Snapshots))
 	add("commit, decision (p99, leader)", "%s, %s", seconds(s.CommitP99), seconds(s.DecideP99))
 	add("leader", "%.2f cores, %s", s.Cores, bytesOf(s.Memory))
+	if s.Moved {
+		add("  which does not lead any more", "its figures are of a part of the time")
+	}
 	add("saving a snapshot", "%s in %s", bytesOf(float64(s.Snapshot.Bytes)),
 		seconds(s.Snapshot.Seconds))
 	add("metrics", "%s in %s", bytesOf(float64(s.Metrics.Bytes)), seconds(s.Metrics.Seconds))
