@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -153,7 +152,8 @@ func printLoaded(w io.Writer, r *controlplane.Result, js bool) error {
 	}
 	err := terminal.Table(w, "KIND\t/S\tCOUNT\tP50\tP99\tMAX\tNO ANSWER", func(w io.Writer) {
 		for _, k := range r.Kinds() {
-			terminal.Printf(w, "%s\n", strings.Join(k.Cells(), "\t"))
+			terminal.Printf(w, "%s\t%.1f\t%d\t%s\t%s\t%s\t%d\n", k.Name, k.PerSecond, k.Count,
+				controlplane.Span(k.P50), controlplane.Span(k.P99), controlplane.Span(k.Max), k.Failed)
 		}
 	})
 	if err != nil {

@@ -41,6 +41,9 @@ func TestBenchCoordinatorPrints(t *testing.T) {
 	if err := printLoaded(&out, &got, false); err != nil {
 		t.Fatal(err)
 	}
+	if strings.Contains(out.String(), "\\u") {
+		t.Errorf("columns are escaped:\n%s", out.String())
+	}
 	for _, want := range []string{"all commands", "P99", "Raft's log", "MEASURE"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())

@@ -31,27 +31,27 @@ func (r *Result) Rows() (out []Row) {
 	add("shards", "%d, %d on a host, %d to a clip, steps of %v", l.Shards, l.PerHost, l.Ranks,
 		l.StepTime)
 
-	add("registration of all", "%s; each %v", seconds(r.Start.Seconds), r.Start.Register)
+	add("registration of all", "%s; each %v", Span(r.Start.Seconds), r.Start.Register)
 	add("heartbeats and reports", "%.0f/s, %.0f/s", s.HeartbeatsPerSecond, s.ReportsPerSecond)
 	add("Raft's log", "%.0f entries/s, %s/s, %s snapshots", s.EntriesPerSecond,
 		bytesOf(s.BytesPerSecond), snapshotsOf(s.Snapshots))
-	add("commit, decision (p99, leader)", "%s, %s", seconds(s.CommitP99), seconds(s.DecideP99))
+	add("commit, decision (p99, leader)", "%s, %s", Span(s.CommitP99), Span(s.DecideP99))
 	add("leader", "%.2f cores, %s", s.Cores, bytesOf(s.Memory))
 	if s.Moved {
 		add("  which does not lead any more", "its figures are of a part of the time")
 	}
 	add("saving a snapshot", "%s in %s", bytesOf(float64(s.Snapshot.Bytes)),
-		seconds(s.Snapshot.Seconds))
-	add("metrics", "%s in %s", bytesOf(float64(s.Metrics.Bytes)), seconds(s.Metrics.Seconds))
-	add("list of shards", "%s", seconds(s.Nodes.Seconds))
+		Span(s.Snapshot.Seconds))
+	add("metrics", "%s in %s", bytesOf(float64(s.Metrics.Bytes)), Span(s.Metrics.Seconds))
+	add("list of shards", "%s", Span(s.Nodes.Seconds))
 
 	if f := r.Failover; f != nil {
-		add("leader lost, first command", "%s", seconds(f.Command))
-		add("leader lost, all registered", "%s; each %v", seconds(f.Registered), f.Register)
+		add("leader lost, first command", "%s", Span(f.Command))
+		add("leader lost, all registered", "%s; each %v", Span(f.Registered), f.Register)
 		add("attempts lost with the leader", "%d", f.AttemptsLost)
 	}
 	if f := r.Restart; f != nil {
-		add("all shards restarted", "%s; each %v", seconds(f.Seconds), f.Register)
+		add("all shards restarted", "%s; each %v", Span(f.Seconds), f.Register)
 	}
 
 	// In the end what matters most: whether the coordinators have kept their word.
@@ -88,13 +88,6 @@ func (r *Result) Kinds() []Kind {
 	return append(out, rest...)
 }
 
-// Cells are the columns of a kind for people: name, how many in a second and in all, p50, p99, the
-// longest, and how many had no answer.
-func (k Kind) Cells() []string {
-	return []string{k.Name, fmt.Sprintf("%.1f", k.PerSecond), fmt.Sprint(k.Count), seconds(k.P50),
-		seconds(k.P99), seconds(k.Max), fmt.Sprint(k.Failed)}
-}
-
 // snapshotsOf writes how many snapshots there were, as far as that shows.
 func snapshotsOf(n int) string {
 	if n > 1 {
@@ -106,15 +99,15 @@ func snapshotsOf(n int) string {
 // String writes percentiles for people, and how many requests had no answer if there were some:
 // they are in none of the percentiles.
 func (t Times) String() string {
-	text := fmt.Sprintf("p50 %s, p99 %s, max %s", seconds(t.P50), seconds(t.P99), seconds(t.Max))
+	text := fmt.Sprintf("p50 %s, p99 %s, max %s", Span(t.P50), Span(t.P99), Span(t.Max))
 	if t.Failed > 0 {
 		text += fmt.Sprintf(", %d without an answer", t.Failed)
 	}
 	return text
 }
 
-// seconds writes a time with two or three digits, which is more than repeats from run to run.
-func seconds(s float64) string {
+// Span writes a time with two or three digits, which is more than repeats from run to run.
+func Span(s float64) string {
 	d := time.Duration(s * float64(time.Second))
 	switch {
 	case d < 10*time.Millisecond:
