@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,10 +21,10 @@ import (
 
 const compareHelp = `Compare two servers, or two versions of one, by results of the same scenario.
 
-  longtake bench compare before.json after.json --gate 5%
+  longtake bench compare before/ after/ --gate 5%
   longtake bench compare a1.json,a2.json,a3.json b1.json,b2.json,b3.json
 
-A and B are one result each, or several runs, separated by commas. Machines drift, so
+A and B are one result each, a folder or its result.json, or several with commas. Machines drift, so
 measure both sides in turn: A, B, A, B, and so on; eight short runs a side show smaller
 differences than one long run. A difference is only called one if chance makes so large
 a one in about one of a hundred comparisons of equal servers; COULD SHOW is the smallest
@@ -118,9 +119,12 @@ func readResults(paths string) ([]result.Result, error) {
 	return out, nil
 }
 
-// readResult reads one result.json. What is wrong with it is a usage error: the caller can name
-// another file, and trying again does not help.
+// readResult reads one result.json, or that of a folder which a run has left. What is wrong with it
+// is a usage error: the caller can name another file, and trying again does not help.
 func readResult(path string) (result.Result, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, "result.json")
+	}
 	f, err := userfile.Open(path)
 	if err != nil {
 		return result.Result{}, daemon.Usagef("%w", err)
@@ -235,7 +239,7 @@ func benchSchemaCommand() *cobra.Command {
 const reportHelp = `Make a report of a result: report.md with tables and figures (SVG), and
 bench.txt in the format of Go's benchmarks, for benchstat.
 
-  longtake bench report result.json -o report/
+  longtake bench report bench-server/ -o report/
 
 What a run left behind, such as one that was interrupted, is summed up again.`
 

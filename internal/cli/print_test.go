@@ -192,12 +192,12 @@ var serverCommands = map[string][]string{
 // localCommands ask no server.
 var localCommands = map[string]bool{"longtake up": true, "longtake plan": true,
 	"longtake config show": true, "longtake bench run": true, "longtake bench engine": true,
-	"longtake bench device": true,
-	"longtake bench gpu":    true, "longtake bench compare": true, "longtake bench report": true,
+	"longtake bench device": true, "longtake bench gpu": true, "longtake bench compare": true,
+	"longtake bench report": true,
 	"longtake bench schema": true, "longtake bench coordinator": true, "longtake bench mlperf": true,
 	"longtake model verify": true, "longtake version": true,
 	"longtake model inspect": true, "longtake model convert": true,
-	"longtake pricing check": true, "longtake pki init": true}
+	"longtake pricing check": true, "longtake pki init": true, "longtake simulate": true}
 
 // leaves lists every command that does something.
 func leaves(cmd *cobra.Command) []string {
