@@ -19,20 +19,26 @@ func small() Config {
 func TestNothingAcknowledgedIsLost(t *testing.T) {
 	cfg := small()
 	cfg.Say = t.Logf
-	r, err := Run(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
+	r := measured(t, cfg)
+
+	// A machine with other work may be too slow for one of each kind in so short a time.
+	missing := func() (kinds []string) {
+		for _, kind := range []string{kindCreate, kindSaved, kindHeartbeat, kindList} {
+			if r.Steady.Each[kind].Count == 0 {
+				kinds = append(kinds, kind)
+			}
+		}
+		return kinds
 	}
-	if err := r.Err(); err != nil {
-		t.Error(err)
+	for len(missing()) > 0 && cfg.Load < 16*time.Second {
+		cfg.Load *= 4
+		r = measured(t, cfg)
+	}
+	if kinds := missing(); kinds != nil {
+		t.Errorf("not timed: %v of %+v", kinds, r.Steady.Each)
 	}
 
 	s := r.Steady
-	for _, kind := range []string{kindCreate, kindSaved, kindHeartbeat, kindList} {
-		if s.Each[kind].Count == 0 {
-			t.Errorf("no %s was timed: %+v", kind, s.Each)
-		}
-	}
 	if s.Commands.Count == 0 || s.Commands.P99 <= 0 || s.EntriesPerSecond <= 0 ||
 		s.BytesPerSecond <= 0 || s.Snapshot.Bytes == 0 || s.Metrics.Bytes == 0 {
 		t.Errorf("the load is not told whole: %+v", s)
@@ -45,6 +51,19 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		t.Errorf("clips do not add up: %+v", j)
 	}
 	checkPrinted(t, r)
+}
+
+// measured is the result of a run that lost nothing.
+func measured(t *testing.T, cfg Config) *Result {
+	t.Helper()
+	r, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Err(); err != nil {
+		t.Error(err)
+	}
+	return r
 }
 
 // checkPrinted looks for what people and programs read.
