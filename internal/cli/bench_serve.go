@@ -30,6 +30,8 @@ started in this process, or any server that speaks a dialect of /v1/videos.
   longtake bench serve --scenario mixed --trace day.jsonl
   longtake bench serve --scenario soak --rate 20/h --duration 8h
   longtake bench serve --count 40 --faults kill=3         # what does it cost when shards die?
+  longtake bench serve --url http://a:8000 --versus http://b:8000 --count 100 -o out
+  longtake bench compare out/a out/b --gate 5%    # is b slower than a?
 
 Scenarios:
   single-stream  one clip after the other: the latency of a server that has nothing else to do
@@ -38,6 +40,10 @@ Scenarios:
                  is searched for: the highest rate at which the queue does not grow without end
   mixed          clips of other sizes, lengths, priorities and models, as a trace lists them
   soak           one rate for hours, and what changes meanwhile
+
+With --versus two servers are asked for the same clips, one clip at a time, in the order A B B A,
+so that a machine that becomes slower slows both: this shows the smallest differences. The folders
+a and b of --output get a result each.
 
 The folder of --output gets result.json (longtake bench schema explains it), report.md with
 figures, and bench.txt for benchstat. Each clip is written down as soon as it is there: after
@@ -59,6 +65,7 @@ type serveBench struct {
 	setup  serve.Setup
 	dir    string
 	target target.Options // URL is "" for a cluster of this process
+	versus string         // URL of the second server; "": there is none
 	peak   float64        // multiply-adds a second of a device; 0: not given
 	json   bool
 
@@ -133,8 +140,10 @@ func benchServeCommand() *cobra.Command {
 	// Of whom, and where results go.
 	f.StringVar(&t.URL, "url", "", "server of any dialect, such as http://127.0.0.1:8000 (default: "+
 		"that of --coordinator, or one that is started here)")
-	f.StringVar(&t.Dialect, "dialect", target.Auto, "of --url: "+strings.Join(target.Dialects, ", ")+
-		", or auto")
+	f.StringVar(&b.versus, "versus", "", "a second server, which gets the same clips as --url, in "+
+		"turn with it, with the same key; for bench compare")
+	f.StringVar(&t.Dialect, "dialect", target.Auto, "of --url and --versus: "+
+		strings.Join(target.Dialects, ", ")+", or auto")
 	f.BoolVar(&t.Content, "content", false, "download each clip and compare it with its request; "+
 		"that is work for the server, and no part of a latency")
 	f.Float64Var(&in.peak, "peak-tflops", 0, "what one device computes at most, for MFU (default: as "+

@@ -118,14 +118,20 @@ type servedLine struct {
 	Notes            []string         `json:"notes,omitempty"`
 }
 
+// lineOf is a result for --json.
+func lineOf(r result.Result, report string) servedLine {
+	kept, saturated := r.SaturationPoint()
+	return servedLine{Report: report, Summary: r.Summary, Keeps: kept, Saturated: saturated,
+		ObjectiveSeconds: r.Scenario.ObjectiveSeconds, Fidelity: r.Fidelity, Faults: r.Faults,
+		Notes: r.Notes}
+}
+
 // printServed prints what a run came to in short; report has the rest.
 func printServed(w io.Writer, r result.Result, report string, js bool) error {
 	s := r.Summary
 	kept, saturated := r.SaturationPoint()
 	if js {
-		return terminal.JSON(w, servedLine{Report: report, Summary: s, Keeps: kept, Saturated: saturated,
-			ObjectiveSeconds: r.Scenario.ObjectiveSeconds, Fidelity: r.Fidelity, Faults: r.Faults,
-			Notes: r.Notes})
+		return terminal.JSON(w, lineOf(r, report))
 	}
 
 	if len(r.Rates) > 1 {

@@ -87,6 +87,9 @@ func (b *serveBench) read(cmd *cobra.Command, in serveFlags) error {
 	if err := b.readServer(cmd); err != nil {
 		return err
 	}
+	if cmd.Flags().Changed("versus") {
+		s.Side = serve.SideA // that of B has the same
+	}
 	if err := s.Check(); err != nil {
 		return daemon.Usage(err)
 	}
@@ -99,7 +102,11 @@ func (b *serveBench) read(cmd *cobra.Command, in serveFlags) error {
 // checkFolder refuses a folder with another run, or with one that has ended: to measure nothing,
 // and print what was measured last week, would mislead.
 func (b *serveBench) checkFolder() error {
-	switch err := serve.Resumable(b.journal(), b.setup); {
+	err := serve.Resumable(b.journal(), b.setup)
+	if b.versus != "" {
+		err = b.resumableBoth()
+	}
+	switch {
 	case errors.Is(err, serve.ErrComplete):
 		return daemon.Usagef("--output is %s, where a run is complete; allowed: another folder "+
 			"(longtake bench report %s/result.json makes its report again)", b.dir, b.dir)
@@ -125,6 +132,8 @@ func (b *serveBench) readServer(cmd *cobra.Command) (err error) {
 	switch {
 	case t.URL != "" && flag("coordinator"):
 		return daemon.Usagef("--url and --coordinator name two servers; leave one out")
+	case t.URL == "" && b.versus != "":
+		return daemon.Usagef("--versus is a second server beside that of --url, which is missing")
 	case t.URL == "" && cmd.Flags().Changed("dialect"):
 		return daemon.Usagef("--dialect is of --url, which is missing")
 	case t.URL == "" && v.String("coordinator") == "":

@@ -52,6 +52,9 @@ func (b *serveBench) run(ctx context.Context) (err error) {
 	if err := b.ofOurs(cohort.Dialect); err != nil {
 		return err
 	}
+	if b.versus != "" {
+		return b.measureBoth(ctx, t, cohort)
+	}
 	return b.measure(ctx, t, cohort, outside)
 }
 
@@ -157,14 +160,10 @@ func (b *serveBench) cpuPeak(own *local.Cluster) (peak float64, source string, e
 // measure carries the setup out and writes what there is of a result, however it ends.
 func (b *serveBench) measure(ctx context.Context, t target.Target, c result.Cohort,
 	own *cluster.Cluster) error {
-	if err := os.MkdirAll(b.dir, 0o755); err != nil {
-		return daemon.Usagef("--output: %w", err)
-	}
-	j, err := serve.OpenJournal(b.journal(), serve.Head(b.setup, c, time.Now()))
+	j, err := b.openJournal(c, time.Now())
 	if err != nil {
-		return daemon.Usagef("--output is %s: %w", b.dir, err)
+		return err
 	}
-
 	defer j.Close()
 
 	// However the run ends, what there is of it is summed up: hours of clips are worth a report.
@@ -175,19 +174,39 @@ func (b *serveBench) measure(ctx context.Context, t target.Target, c result.Coho
 	}
 	failed := run.Run(ctx)
 	progress.end()
-	r := run.Result(result.Tool{Name: "longtake", Version: daemon.Version, Command: b.command}, failed)
-	if len(r.Requests) == 0 {
-		return failed
-	}
-
-	if err := result.Save(b.dir, r); err != nil {
+	r, err := b.save(&run, failed)
+	if err != nil || len(r.Requests) == 0 {
 		return errors.Join(failed, err)
 	}
-	if err := printServed(b.stdout, r, filepath.Join(b.dir, "report.md"), b.json); err != nil {
+	if err := printServed(b.stdout, r, b.report(), b.json); err != nil {
 		return errors.Join(failed, err)
 	}
 	return errors.Join(failed, verdictOf(r, failed))
 }
+
+// openJournal opens the folder's, for a run that began now if it is not there.
+func (b *serveBench) openJournal(c result.Cohort, now time.Time) (*serve.Journal, error) {
+	if err := os.MkdirAll(b.dir, 0o755); err != nil {
+		return nil, daemon.Usagef("--output: %w", err)
+	}
+	j, err := serve.OpenJournal(b.journal(), serve.Head(b.setup, c, now))
+	if err != nil {
+		return nil, daemon.Usagef("--output is %s: %w", b.dir, err)
+	}
+	return j, nil
+}
+
+// save writes what there is of a result, if there is a clip; failed is how its run ended.
+func (b *serveBench) save(run *serve.Bench, failed error) (result.Result, error) {
+	r := run.Result(result.Tool{Name: "longtake", Version: daemon.Version, Command: b.command}, failed)
+	if len(r.Requests) == 0 {
+		return r, nil
+	}
+	return r, result.Save(b.dir, r)
+}
+
+// report is where people read of it.
+func (b *serveBench) report() string { return filepath.Join(b.dir, "report.md") }
 
 // A benchmark that measured a failing server has done what it was asked for, so failures are in the
 // result, and no reason for an exit code of 1, as long as there is one clip and all are right.

@@ -249,6 +249,11 @@ type design struct {
 	// turns: blocks of a and b with one index were measured one after the other.
 	turns bool
 
+	// ratios are the logarithms of B to A of the pairs of two runs side by side, in their order, and
+	// lost how many pairs lack a clip; nil of other designs.
+	ratios []float64
+	lost   int
+
 	// single: each side is one run, so that runs cannot be seen to differ.
 	single bool
 
@@ -258,6 +263,9 @@ type design struct {
 // plan chooses the design by what there is, never by what the figures say: a design that was chosen
 // for its result would find differences between equal servers.
 func plan(a, b []Result) design {
+	if sideBySide(a, b) {
+		return paired(a[0], b[0])
+	}
 	keys := common(slices.Concat(a, b))
 
 	// Runs come in the order of time, whatever the order in which their files were named: only then

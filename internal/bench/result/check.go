@@ -25,12 +25,13 @@ const (
 
 // names are the allowed values of fields that are one of a list. The schema's enumerations are of
 // the same lists.
-var names = struct{ scenarios, arrivals, phases, failures, verdicts []string }{
+var names = struct{ scenarios, arrivals, phases, failures, verdicts, sides []string }{
 	[]string{SingleStream, Offline, Server, Mixed, Soak},
 	[]string{"closed", "at-once", "poisson", "trace"},
 	[]string{PhaseMeasure, PhaseWarmup, PhaseUndisturbed},
 	[]string{FailRefused, FailBusy, FailServer, FailNetwork, FailTimeout, FailWrong, FailInterrupted},
 	[]string{Keeps, Saturated, Unclear},
+	[]string{SideA, SideB},
 }
 
 // Check returns an error that names the first field whose value no run can have. Read and Write
@@ -68,6 +69,9 @@ func (r Result) Check() error {
 	err := cmp.Or(
 		oneOf("scenario.name", r.Scenario.Name, names.scenarios),
 		oneOf("scenario.arrivals", r.Scenario.Arrivals, names.arrivals))
+	if r.Pair != nil {
+		err = cmp.Or(err, oneOf("pair.side", r.Pair.Side, names.sides))
+	}
 	for i, p := range r.Rates {
 		err = cmp.Or(err, oneOf(fmt.Sprintf("rates[%d].verdict", i), p.Verdict, names.verdicts))
 	}

@@ -89,6 +89,9 @@ type Comparison struct {
 // Compare compares two servers, or two versions of one, by one run of each or several. It returns
 // an error of type *ErrIncomparable if they were not measured in the same way.
 //
+// Two runs that took turns clip by clip (Result.Pair) are compared by their pairs, see pairs.go;
+// what follows is of all others.
+//
 // Standard errors are of a bootstrap of the logarithms of ratios that draws whole blocks (a run, or
 // a part of the only run), since requests that follow each other share a machine's moods; intervals
 // are Student's, as blocks are few. Blocks of both sides that took turns are drawn in pairs, so
@@ -185,7 +188,13 @@ func (d design) compare(m metric, confidence float64, seed uint64) (Metric, bool
 	line.Ratio = line.B / line.A
 
 	// Too few of anything is said as such: "no difference shown" would sound like a finding.
-	e, df := d.deviation(fa, fb, seed)
+	var e, df float64
+	if m.paired && d.ratios != nil {
+		line.A, line.B, e, df = d.byPairs()
+		line.Ratio = line.B / line.A
+	} else {
+		e, df = d.deviation(fa, fb, seed)
+	}
 	if n := min(len(d.a.requests), len(d.b.requests)); n < max(clipsMin, m.needs) || !(df >= 1) ||
 		math.IsNaN(e) {
 		return line, true

@@ -71,6 +71,11 @@ func (d design) notes(a, b []Result) []string {
 			"show smaller differences.")
 	}
 
+	if d.lost > 0 {
+		out = append(out, fmt.Sprintf("%d pairs are left out, as one of their clips failed or is "+
+			"missing.", d.lost))
+	}
+
 	// Speed is worth nothing if the clips are others.
 	if equal, n := d.sameLatents(); n > 0 {
 		out = append(out, fmt.Sprintf("The latents are the same bytes in %d of %d pairs.", equal, n))

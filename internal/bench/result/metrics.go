@@ -18,6 +18,9 @@ type metric struct {
 	// gates says that it counts for Options.Gate: it is what a user of the server notices.
 	gates bool
 
+	// paired says that runs side by side are compared in it by the ratios of their pairs.
+	paired bool
+
 	// needs is how many requests a side has at least.
 	needs int
 
@@ -40,7 +43,7 @@ func positive(field func(Request) float64) value {
 // metricsOf lists what can be compared of two sides. The first one decides first.
 func metricsOf(a, b side, scenario Scenario, rates []Rate) []metric {
 	out := []metric{
-		{name: "typical latency", prepare: typical, gates: true},
+		{name: "typical latency", prepare: typical, gates: true, paired: true},
 		{name: "geometric mean latency", prepare: geometric(latencyOf), gates: true},
 		{name: "latency p50", prepare: quantile(0.5), needs: Needed(0.5), gates: true},
 		{name: "latency p90", prepare: quantile(0.9), needs: Needed(0.9), gates: true},

@@ -15,7 +15,7 @@ func example() Result {
 	var r Result
 	fill(reflect.ValueOf(&r).Elem(), 3)
 	r.Schema, r.Scenario.Name, r.Scenario.Arrivals = Version, Server, "poisson"
-	r.Dataset.Count = 1000
+	r.Dataset.Count, r.Pair.Side = 1000, SideB
 	for i := range r.Requests {
 		r.Requests[i].Phase, r.Requests[i].Point = PhaseMeasure, i%len(r.Rates)
 		r.Requests[i].Failure = nil

@@ -140,6 +140,9 @@ func (r Result) markdown(charts []chart) []byte {
 		p.faults(*r.Faults)
 	}
 	p.figures(charts, "timeline.svg")
+	if r.Pair != nil {
+		p.printf("- Two servers took turns, clip by clip; clips an hour count the time of both.\n")
+	}
 	for _, n := range r.Notes {
 		p.printf("- %s\n", strings.ReplaceAll(n, "\n", " "))
 	}

@@ -22,6 +22,9 @@ type Result struct {
 	Cohort   Cohort   `json:"cohort"`
 	Dataset  Dataset  `json:"dataset"`
 
+	// Pair says that the run took turns with one of another server; absent of a run of its own.
+	Pair *Pair `json:"pair,omitempty"`
+
 	// Requests are in the order in which they were planned.
 	Requests []Request `json:"requests"`
 
@@ -61,6 +64,22 @@ type Dataset struct {
 
 	// Count is how many prompts the list has.
 	Count int `json:"count"`
+}
+
+// Sides of a pair of runs.
+const (
+	SideA = "a"
+	SideB = "b"
+)
+
+// Pair is of two runs that asked two servers for the same clips, one clip at a time: each index of
+// one side right after the other, even ones of side a first, odd ones of side b.
+type Pair struct {
+	// ID is the same in both results, and in no others.
+	ID string `json:"id"`
+
+	// Side is "a" or "b".
+	Side string `json:"side"`
 }
 
 // Fidelity compares the clips with those of a reference, so that a fast wrong answer shows.

@@ -29,6 +29,8 @@ type Bench struct {
 	Journal *Journal
 	// Tell is called with progress, by one goroutine at a time; nil: nobody wants to know.
 	Tell func(Status)
+	// Turns are taken with the bench of the other side, where Setup.Side says that there is one.
+	Turns *Turns
 	// Disturber does what the setup's faults say; nil where there are none.
 	Disturber Disturber
 
@@ -48,10 +50,15 @@ type Bench struct {
 // asked for; Result has what there is in either case.
 func (b *Bench) Run(ctx context.Context) error {
 	b.clock = startClock(b.Journal.clock())
+	defer b.Turns.leave(b.Setup.Side)
 	err := b.passes(ctx)
+	if err == nil {
+		err = b.Turns.both(ctx, b.Setup.Side)
+	}
 	if err == nil {
 		err = b.compare(ctx)
 	}
+
 	if interrupted(err) && ctx.Err() != nil {
 		return errors.New("interrupted; the same command goes on with what is missing")
 	}
@@ -196,8 +203,8 @@ func (b *Bench) Result(tool result.Tool, failed error) result.Result {
 	end := b.Journal.clock()
 	r := result.Result{Schema: result.Version, Tool: tool, Started: h.Started,
 		Finished: h.Started.Add(seconds(end)), Scenario: s.scenario(), Cohort: h.Cohort,
-		Dataset: s.Dataset, Requests: b.clips, Fidelity: b.Journal.again, Faults: b.cost,
-		Notes: b.notes}
+		Dataset: s.Dataset, Pair: b.Turns.pair(s.Side), Requests: b.clips,
+		Fidelity: b.Journal.again, Faults: b.cost, Notes: b.notes}
 	r.Scenario.ObjectiveSeconds = b.objective()
 	r.Cohort.Mesh = cmp.Or(r.Cohort.Mesh, meshOf(b.clips))
 	for _, rate := range b.rates {

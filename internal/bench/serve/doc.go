@@ -19,6 +19,7 @@
 //   - setup.go, trace.go: what is to be measured, and what of it makes no sense.
 //   - arrivals.go, schedule.go: when which clip is due. All of it follows from the setup.
 //   - run.go: a pass, in which clips are asked for when they are due, and written down.
+//   - turns.go: two runs that ask two servers for the same clips, one after the other.
 //   - bench.go: which passes a scenario has; search.go: which rates, where they are looked for.
 //   - faults.go, fidelity.go: what goes wrong on purpose, and whether clips are right.
 //   - journal.go: what an interrupted run has left; record.go, cohort.go: the result's words.

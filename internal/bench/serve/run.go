@@ -225,8 +225,12 @@ func (r *running) send(ctx context.Context, ended chan<- entry) {
 			return
 		}
 		if !r.open() {
+			if r.b.Turns.take(ctx, r.b.Setup.Side, s.Index) != nil {
+				return
+			}
 			planned = r.b.clock.now()
 			if deadline(s, planned) {
+				r.b.Turns.release()
 				<-free
 				return
 			}
@@ -238,6 +242,7 @@ func (r *running) send(ctx context.Context, ended chan<- entry) {
 		r.inFlight.Add(1)
 		clips.Go(func() {
 			q := r.b.make(ctx, s, planned)
+			r.b.Turns.release()
 			r.inFlight.Add(-1)
 			<-free
 			ended <- entry{Request: &q}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -93,6 +94,8 @@ type Setup struct {
 	Fidelity int `json:"fidelity"`
 	// Faults are what goes wrong, by what is done and how often an hour.
 	Faults []FaultRate `json:"faults,omitempty"`
+	// Side is SideA or SideB of a run that asks two servers in turn, else "".
+	Side string `json:"side,omitempty"`
 	// Embedded: the servers were started for this run.
 	Embedded bool `json:"embedded,omitempty"`
 }
@@ -167,7 +170,7 @@ func (s Setup) checkScenario() error {
 	case len(s.Prompts) == 0:
 		return errors.New("there are no prompts; allowed: --prompts with a file that has some")
 	}
-	return s.checkTrace()
+	return cmp.Or(s.checkTrace(), s.checkSide())
 }
 
 // checkTrace refuses a trace without its scenario, and times that are there twice or not at all.
