@@ -33,11 +33,16 @@ ones, those of this program's coordinators; times of clips are those of longtake
   longtake simulate day.yaml
   longtake simulate day.yaml --pool '128x(8xH100)+ib400' --rate 2000/h --seed 7
   longtake simulate day.yaml --json | jq .all.wait
+  longtake simulate day.yaml -o day/          a report with figures: day/report.md
 
 A scenario is a file of YAML: the devices, what kinds of clips are asked for and how
 often, and what fails. The same seed gives the same day, bit for bit, which is what the
 hash of the log shows. Another seed is another day of the same kind: try several before
 you trust a tail.
+
+The folder of --output gets result.json (what --json prints), report.md, and figures
+(SVG): the queue, waits over the day and by class, utilisation and goodput with faults,
+commands and log of the coordinators. It may be new, or hold an earlier simulation.
 
 Every decision is checked against what longtake promises of any cluster: no job is lost
 or made twice, no device has two ranks, all device time is accounted for. A violation ends
@@ -48,6 +53,7 @@ the run with exit code 1. docs/scale.md has what was found in this way.`,
 	f.Uint64Var(&a.seed, "seed", 0, "draw other arrivals and faults (default: the scenario's)")
 	f.StringVar(&a.pool, "pool", "", "other devices than the scenario's")
 	f.StringVar(&a.rate, "rate", "", "another rate of arrivals than the scenario's, such as 400/h")
+	f.StringVarP(&a.dir, "output", "o", "", "folder for a report with figures (default: none)")
 	f.BoolVar(&a.example, "example", false, "print a scenario and end")
 	js := asJSON(cmd)
 
@@ -64,15 +70,25 @@ the run with exit code 1. docs/scale.md has what was found in this way.`,
 		if err != nil {
 			return daemon.Usage(err)
 		}
+		if a.dir != "" {
+			if err := scenario.Folder(a.dir); err != nil {
+				return daemon.Usagef("--output: %w", err)
+			}
+		}
 
 		r, err := runScenario(cmd.Context(), cmd.ErrOrStderr(), p)
 		if err != nil {
 			return err
 		}
+		if a.dir != "" {
+			if err := r.Save(a.dir); err != nil {
+				return err
+			}
+		}
 		if *js {
 			return terminal.JSON(cmd.OutOrStdout(), r)
 		}
-		return printSimulated(cmd.OutOrStdout(), r)
+		return printSimulated(cmd.OutOrStdout(), r, a.dir)
 	}
 	return cmd
 }
@@ -81,6 +97,7 @@ the run with exit code 1. docs/scale.md has what was found in this way.`,
 type simulateAsk struct {
 	seed       uint64
 	pool, rate string
+	dir        string // for a report
 	example    bool
 }
 

@@ -48,6 +48,72 @@ func TestSimulateShowsADay(t *testing.T) {
 	}
 }
 
+// TestSimulateWritesAReport has all that report.md shows, twice into one folder, and no other
+// folder.
+func TestSimulateWritesAReport(t *testing.T) {
+	path, dir := scenarioFile(t, fewClips), filepath.Join(t.TempDir(), "day")
+	args := []string{"simulate", path, "--rate", "20/h", "-o", dir}
+	if o := longtake(t, args...); o.code != 0 || !strings.Contains(o.out, "report       "+dir) {
+		t.Fatalf("%+v", o)
+	}
+	files := map[string]string{}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[e.Name()] = string(text)
+	}
+
+	// Figures say what their axes are in; the second crash has its mark.
+	page := files["report.md"]
+	for name, want := range map[string]string{"queue.svg": "jobs", "waits.svg": "wait (s)",
+		"distribution.svg": "wait (s)", "devices.svg": ">crash<", "commands.svg": "commands (1/s)",
+		"log.svg": "log (kB/s)"} {
+		if !strings.Contains(files[name], want) || !strings.Contains(page, "]("+name+")") {
+			t.Errorf("%s lacks %q, or the page lacks it", name, want)
+		}
+	}
+	var r scenario.Result
+	if err := json.Unmarshal([]byte(files["result.json"]), &r); err != nil || len(files) != 8 {
+		t.Fatalf("%d files; %v", len(files), err)
+	}
+	for _, want := range []string{"# Simulation: few\n", r.Log, "| draft | ", "| crash | 2 | ",
+		"| of these place | "} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+
+	// The same again replaces it, with --json on stdout alone.
+	again := longtake(t, append(args, "--json")...)
+	if again.code != 0 || !strings.HasPrefix(again.out, "{") || strings.Contains(again.out, dir) {
+		t.Errorf("%+v", again)
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(dir, want string) {
+		t.Helper()
+		o := longtake(t, "simulate", path, "-o", dir)
+		if o.code != 2 || !strings.Contains(o.err, want) || strings.Count(o.err, "\n") != 1 {
+			t.Errorf("%+v; want %q", o, want)
+		}
+	}
+	write("result.json", `{"schema": 1}`)
+	refused(dir, "of another kind, or of another version")
+	write("thesis.txt", "")
+	refused(dir, `has "thesis.txt"; allowed: a new folder`)
+	refused(path, "not a directory")
+}
+
 // TestSimulateRefusesWhatCannotBe has one line for each, before anything runs.
 func TestSimulateRefusesWhatCannotBe(t *testing.T) {
 	path := scenarioFile(t, fewClips)

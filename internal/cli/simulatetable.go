@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -15,8 +16,9 @@ import (
 )
 
 // printSimulated tells what a day came to: how long clips took, by class; where the time of devices
-// went; what happened; and what the leading coordinator had to do. The series is in the JSON alone.
-func printSimulated(w io.Writer, r *scenario.Result) error {
+// went; what happened; and what the leading coordinator had to do. The series is in the JSON, and in
+// the figures of a report, if there is one in dir.
+func printSimulated(w io.Writer, r *scenario.Result, dir string) error {
 	terminal.Printf(w, "%s: %s (%d devices on %s), %.4g h of requests, seed %d\n\n",
 		cmp.Or(r.Scenario, "scenario"), r.Pool, r.Devices, count(r.Hosts, "host"), r.Hours, r.Seed)
 
@@ -47,6 +49,9 @@ func printSimulated(w io.Writer, r *scenario.Result) error {
 		plan.Bytes(int64(c.LogPerHour)), plan.Bytes(int64(c.SnapshotMost)),
 		count(c.Elections, "election"))
 	terminal.Printf(w, "log          sha256 %s\n", r.Log)
+	if dir != "" {
+		terminal.Printf(w, "report       %s\n", filepath.Join(dir, "report.md"))
+	}
 	return nil
 }
 

@@ -25,6 +25,19 @@ type clip struct {
 	d       *day
 	works   []*work // rank 0 of each attempt
 	counted int     // the step up to which useful time is known
+	worth   []stretch
+}
+
+// stretch is a time in which so many ranks did what was useful, if the clip is delivered.
+type stretch struct {
+	from, to time.Time
+	ranks    int
+}
+
+// useful takes a stretch into the account.
+func (c *clip) useful(ranks int, from, to time.Time) {
+	c.Useful += time.Duration(ranks) * to.Sub(from)
+	c.worth = append(c.worth, stretch{from, to, ranks})
 }
 
 // diary is when a rank came how far. The first rank of an attempt keeps it for all, as they do
@@ -45,10 +58,9 @@ func (k *work) denoises() {
 
 	c := k.n.w.day.clips[k.plan.Job]
 	if k.rank == 0 && k.plan.Attempt == 1 {
-		ranks := time.Duration(len(k.plan.Nodes))
 		text := k.n.w.pace.text(k)
-		c.Useful += ranks * text
-		c.Setup = ranks * (k.n.w.now.Sub(k.began) - text)
+		c.useful(len(k.plan.Nodes), k.n.w.now.Add(-text), k.n.w.now)
+		c.Setup = time.Duration(len(k.plan.Nodes)) * (k.n.w.now.Sub(k.began) - text)
 	}
 }
 
@@ -90,7 +102,7 @@ func (c *clip) count(upTo int) {
 		if c.counted > k.first {
 			from = k.steps[c.counted-k.first-1]
 		}
-		c.Useful += time.Duration(len(k.plan.Nodes)) * k.steps[upTo-k.first-1].Sub(from)
+		c.useful(len(k.plan.Nodes), from, k.steps[upTo-k.first-1])
 		break
 	}
 	c.counted = upTo
@@ -101,14 +113,19 @@ func (c *clip) count(upTo int) {
 func (c *clip) ended(r job.Record, now time.Duration) {
 	c.State, c.Finished = r.State, now
 	if r.State != job.Completed {
-		c.Useful = 0
+		c.Useful, c.works, c.worth = 0, nil, nil
 		return
 	}
 
 	// Frames are decoded by several ranks, and encoded by the first one.
 	c.count(r.Spec.TotalSteps())
 	k := c.works[len(c.works)-1]
-	decoders := time.Duration(k.n.w.pace.decoders(k))
-	c.Useful += decoders*k.encoding.Sub(k.decoding) + k.n.w.now.Sub(k.encoding)
-	c.works = nil
+	c.useful(k.n.w.pace.decoders(k), k.decoding, k.encoding)
+	c.useful(1, k.encoding, k.n.w.now)
+
+	// Only now is known that all of it was of use, so the series gets it afterwards.
+	for _, s := range c.worth {
+		c.d.useful.between(s.from.Sub(c.d.w.start), s.to.Sub(c.d.w.start), s.ranks)
+	}
+	c.works, c.worth = nil, nil
 }

@@ -30,6 +30,7 @@ type day struct {
 	incidents map[Kind]int
 
 	gauges [gaugesAll]*gauge
+	useful gauge // ranks that did what was delivered
 	load   load
 	// log and decisions are hashes of what was committed: of all of it, and of who was placed where
 	// and when.
@@ -81,6 +82,7 @@ func newDay(w *world, s *Setup) *day {
 	for i := range d.gauges {
 		d.gauges[i] = &gauge{step: s.Step}
 	}
+	d.useful.step = s.Step
 	return d
 }
 
@@ -102,16 +104,23 @@ func (g *gauge) add(n int, now time.Duration) {
 	g.value += n
 }
 
-// until adds up to now. A value may hold for many steps, so each gets its part.
+// until adds up to now.
 func (g *gauge) until(now time.Duration) {
-	for g.at < now {
-		i := int(g.at / g.step)
-		next := min(now, g.step*time.Duration(i+1))
+	g.between(g.at, now, g.value)
+	g.at = max(g.at, now)
+}
+
+// between adds a value that held from one time to another. It may have held for many steps, so each
+// gets its part.
+func (g *gauge) between(from, to time.Duration, value int) {
+	for from < to {
+		i := int(from / g.step)
+		next := min(to, g.step*time.Duration(i+1))
 		for len(g.sums) <= i {
 			g.sums = append(g.sums, 0)
 		}
-		g.sums[i] += float64(g.value) * (next - g.at).Seconds()
-		g.at = next
+		g.sums[i] += float64(value) * (next - from).Seconds()
+		from = next
 	}
 }
 

@@ -36,6 +36,7 @@ type DeviceTime struct {
 type Point struct {
 	At               time.Duration // its start
 	Busy, Idle, Away float64       // devices
+	Useful           float64       // of the busy ones
 	Queued, Running  float64       // jobs
 	Commands         int
 	Bytes            int64 // that these add to the log
@@ -98,9 +99,9 @@ func (d *day) report() *Report {
 // with its last job.
 func (d *day) series() (out []Point) {
 	steps := len(d.gauges[gaugeIdle].sums)
-	at := func(gauge, i int, length time.Duration) float64 {
-		if sums := d.gauges[gauge].sums; i < len(sums) {
-			return sums[i] / length.Seconds()
+	at := func(g *gauge, i int, length time.Duration) float64 {
+		if i < len(g.sums) {
+			return g.sums[i] / length.Seconds()
 		}
 		return 0
 	}
@@ -108,9 +109,11 @@ func (d *day) series() (out []Point) {
 	for i := range steps {
 		begin := time.Duration(i) * d.s.Step
 		length := min(d.s.Step, d.since()-begin)
-		p := Point{At: begin, Busy: at(gaugeBusy, i, length), Idle: at(gaugeIdle, i, length),
-			Away: at(gaugeAway, i, length), Queued: at(gaugeQueued, i, length),
-			Running: at(gaugeRunning, i, length)}
+		p := Point{At: begin, Useful: at(&d.useful, i, length)}
+		for gauge, into := range map[int]*float64{gaugeBusy: &p.Busy, gaugeIdle: &p.Idle,
+			gaugeAway: &p.Away, gaugeQueued: &p.Queued, gaugeRunning: &p.Running} {
+			*into = at(d.gauges[gauge], i, length)
+		}
 		if i < len(d.load.perStep) {
 			p.Commands, p.Bytes = d.load.perStep[i], d.load.bytesStep[i]
 		}

@@ -57,8 +57,13 @@ func Save(dir string, r Result) error {
 	}
 
 	// result.json comes last: where it is, the rest is there as well.
-	err = os.MkdirAll(dir, 0o755)
-	for _, f := range append(files, File{"result.json", text.Bytes()}) {
+	return SaveFiles(dir, append(files, File{"result.json", text.Bytes()}))
+}
+
+// SaveFiles writes files into a folder, in their order, as Save does.
+func SaveFiles(dir string, files []File) error {
+	err := os.MkdirAll(dir, 0o755)
+	for _, f := range files {
 		if err == nil {
 			err = replace(filepath.Join(dir, f.Name), f.Data)
 		}
@@ -94,21 +99,23 @@ type page struct{ bytes.Buffer }
 
 func (p *page) printf(format string, args ...any) { fmt.Fprintf(p, format, args...) }
 
-// table writes rows of cells; names and errors of servers cannot break it.
-func (p *page) table(head []string, rows [][]string) {
+func (p *page) table(head []string, rows [][]string) { Table(&p.Buffer, head, rows) }
+
+// Table writes rows of cells as Markdown; names and errors of servers cannot break it.
+func Table(p *bytes.Buffer, head []string, rows [][]string) {
 	clean := strings.NewReplacer("|", "\\|", "\n", " ", "\r", " ", "<", "&lt;")
 	line := func(cells []string) {
 		for _, c := range cells {
-			p.printf("| %s ", clean.Replace(c))
+			fmt.Fprintf(p, "| %s ", clean.Replace(c))
 		}
-		p.printf("|\n")
+		p.WriteString("|\n")
 	}
 	line(head)
-	p.printf("%s|\n", strings.Repeat("|---", len(head)))
+	p.WriteString(strings.Repeat("|---", len(head)) + "|\n")
 	for _, r := range rows {
 		line(r)
 	}
-	p.printf("\n")
+	p.WriteString("\n")
 }
 
 // markdown is the page.

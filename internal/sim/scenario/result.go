@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/longtake/longtake/internal/bench/result"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/sim"
 )
@@ -39,10 +40,14 @@ type Result struct {
 	DeviceHours DeviceHours `json:"device_hours"`
 
 	// Incidents counts the devices that were hit by each kind; elections say how often the leader was.
-	Incidents   map[string]int `json:"incidents"`
-	Coordinator Coordinator    `json:"coordinator"`
+	Incidents map[string]int `json:"incidents"`
+	// Planned has when faults came and operators did something, in order; of very many, the first.
+	Planned     []Incident  `json:"planned"`
+	Coordinator Coordinator `json:"coordinator"`
 	// Series has the day in 288 parts, and what follows it in more of the same length.
 	Series []Point `json:"series"`
+	// Waits has the hours of requests in 48 parts: how long those had to wait that came in one.
+	Waits []Waits `json:"waits"`
 	// Log is a SHA-256 of the log, equal for two runs of a scenario.
 	Log string `json:"log_sha256"`
 }
@@ -59,6 +64,9 @@ type Group struct {
 	// Wait is from the request to the first attempt, Latency to the clip.
 	Wait    Spread `json:"wait"`
 	Latency Spread `json:"latency"`
+	// Distribution has the percentiles of Wait from 0 to 100, the least and the longest included; none
+	// without a clip.
+	Distribution []float64 `json:"wait_percentiles"`
 	// Objective is the latency objective, and Met the part of all that were asked for that had it; 0:
 	// there is none.
 	Objective float64 `json:"objective,omitempty"`
@@ -114,6 +122,8 @@ type Point struct {
 	Busy float64 `json:"busy"`
 	Idle float64 `json:"idle"`
 	Away float64 `json:"away"`
+	// Useful are those of Busy whose work was delivered in the end.
+	Useful float64 `json:"useful"`
 	// Jobs.
 	Queued  float64 `json:"queued"`
 	Running float64 `json:"running"`
@@ -121,6 +131,28 @@ type Point struct {
 	Commands float64 `json:"commands_per_second"`
 	LogBytes float64 `json:"log_bytes_per_second"`
 }
+
+// Waits is of the requests that came in a part of the day. Percentiles are 0 where none came.
+type Waits struct {
+	Hours float64 `json:"hours"` // at its start
+	Asked int     `json:"asked"` // without those that were refused
+	P50   float64 `json:"p50"`   // seconds
+	P90   float64 `json:"p90"`
+	Max   float64 `json:"max"`
+}
+
+// Incident is a fault, or what operators do.
+type Incident struct {
+	Hours   float64 `json:"hours"`
+	Kind    string  `json:"kind"`
+	Devices int     `json:"devices"` // 0: it is of the leader
+}
+
+// Limits of what a result lists.
+const (
+	waitsParts = 48
+	plannedMax = 1000
+)
 
 // Run simulates the plan. watch is told now and then how much of the time of requests is over, and
 // returns whether to go on; nil: it does. The error is sim.ErrStopped, or a *sim.Failure if one of
@@ -187,8 +219,8 @@ func (p *Plan) sum(r *sim.Report) *Result {
 			busy, there = busy+s.Busy, there+s.Busy+s.Idle
 		}
 
-		point := Point{Hours: s.At.Hours(), Busy: s.Busy, Idle: s.Idle, Away: s.Away, Queued: s.Queued,
-			Running: s.Running}
+		point := Point{Hours: s.At.Hours(), Busy: s.Busy, Idle: s.Idle, Away: s.Away, Useful: s.Useful,
+			Queued: s.Queued, Running: s.Running}
 		if step > 0 {
 			point.Commands, point.LogBytes = float64(s.Commands)/step, float64(s.Bytes)/step
 		}
@@ -196,8 +228,9 @@ func (p *Plan) sum(r *sim.Report) *Result {
 	}
 	out.Utilisation = busy / max(there, 1e-9)
 
-	k := r.Coordinator
+	out.Waits, out.Planned = p.waits(r.Clips), p.planned()
 
+	k := r.Coordinator
 	out.Coordinator = Coordinator{Commands: k.EntriesTotal, ByKind: k.Commands,
 		PerSecond: float64(k.EntriesTotal) / r.Ended.Seconds(), Most: k.Most,
 		Heartbeats: k.Heartbeats / r.Ended.Seconds(), LogBytes: k.BytesTotal,
@@ -235,6 +268,9 @@ func (p *Plan) group(name string, clips []sim.Clip, refused int, objective time.
 		}
 	}
 	g.Wait, g.Latency = spread(wait), spread(latency)
+	for i := 0; i <= 100 && len(wait) > 0; i++ {
+		g.Distribution = append(g.Distribution, result.Percentile(wait, float64(i)/100))
+	}
 	g.PerHour = float64(g.Completed) / time.Duration(p.Duration).Hours()
 	if g.Asked > 0 {
 		g.Met = float64(met) / float64(g.Asked)
@@ -256,10 +292,37 @@ func spread(v []float64) (s Spread) {
 		s.Mean += x / float64(len(v))
 	}
 
-	at := func(p float64) float64 { // of the nearest rank
-		rank := int(p*float64(len(v)) + 0.999999)
-		return v[min(max(rank, 1), len(v))-1]
-	}
+	at := func(p float64) float64 { return result.Percentile(v, p) }
 	s.P50, s.P90, s.P99, s.Max = at(0.5), at(0.9), at(0.99), v[len(v)-1]
 	return s
+}
+
+// waits groups clips by when they were asked for, so that the busy hours show beside the quiet ones.
+func (p *Plan) waits(clips []sim.Clip) []Waits {
+	part := time.Duration(p.Duration) / waitsParts
+	values := make([][]float64, waitsParts)
+	for _, c := range clips {
+		if c.Attempts > 0 {
+			i := min(int(c.Created/part), waitsParts-1)
+			values[i] = append(values[i], (c.Started - c.Created).Seconds())
+		}
+	}
+
+	var out []Waits
+	for i, v := range values {
+		s := spread(v)
+		out = append(out, Waits{Hours: (part * time.Duration(i)).Hours(), Asked: len(v), P50: s.P50,
+			P90: s.P90, Max: s.Max})
+	}
+	return out
+}
+
+// planned lists what was drawn to happen, and what operators had in mind.
+func (p *Plan) planned() []Incident {
+	out := []Incident{}
+	for _, x := range p.setup.Incidents {
+		out = append(out, Incident{Hours: x.At.Hours(), Kind: string(x.Kind), Devices: len(x.Machines)})
+	}
+	slices.SortStableFunc(out, func(a, b Incident) int { return cmp.Compare(a.Hours, b.Hours) })
+	return out[:min(len(out), plannedMax)]
 }

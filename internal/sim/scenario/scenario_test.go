@@ -182,6 +182,19 @@ func TestTimesAreThoseOfThePlanner(t *testing.T) {
 	if g := r.Classes[0]; g.Met != 1 || g.Objective != 3600 || r.Devices != 8 || r.Hosts != 1 {
 		t.Errorf("%+v", r)
 	}
+
+	// Device time that was useful is the same in the series, and each clip is in its part.
+	useful, asked := 0.0, 0
+	for _, s := range r.Series {
+		useful += s.Useful * r.Hours / 288
+	}
+	for _, w := range r.Waits {
+		asked += w.Asked
+	}
+	if math.Abs(useful/r.DeviceHours.Useful-1) > 0.01 || asked != 2 || len(r.Waits) != 48 ||
+		len(r.All.Distribution) != 101 || r.All.Distribution[100] != r.All.Wait.Max {
+		t.Errorf("%v device-hours, %d clips: %+v", useful, asked, r)
+	}
 	for _, at := range p.known {
 		if at.Decoders != 4 || at.Step == 0 {
 			t.Errorf("%+v", at)
