@@ -16,8 +16,8 @@ import (
 )
 
 // printSimulated tells what a day came to: how long clips took, by class; where the time of devices
-// went; what happened; and what the leading coordinator had to do. The series is in the JSON, and in
-// the figures of a report, if there is one in dir.
+// went; what happened; and what the leading coordinator had to do. The series is in the JSON, and
+// in the figures of a report, if there is one in dir.
 func printSimulated(w io.Writer, r *scenario.Result, dir string) error {
 	terminal.Printf(w, "%s: %s (%d devices on %s), %.4g h of requests, seed %d\n\n",
 		cmp.Or(r.Scenario, "scenario"), r.Pool, r.Devices, count(r.Hosts, "host"), r.Hours, r.Seed)

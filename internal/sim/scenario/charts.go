@@ -97,13 +97,15 @@ func (r *Result) queueChart() plot.Lines {
 	return l
 }
 
+// waitsChart has no point for parts of the day in which nobody asked: its lines go on to the next
+// one that has clips.
 func (r *Result) waitsChart() plot.Lines {
 	x, by := r.axis()
 	unit, seconds := unitFor(r.All.Wait.Max)
 	series := []plot.Series{{Name: "p50"}, {Name: "p90"}, {Name: "longest"}}
 	for _, w := range r.Waits {
 		if w.Asked == 0 {
-			continue // there is no wait of nobody
+			continue
 		}
 		for i, v := range []float64{w.P50, w.P90, w.Max} {
 			s := &series[i]
@@ -180,6 +182,8 @@ func (r *Result) devicesChart() plot.Lines {
 	return l
 }
 
+// commandsChart is what a disk has to bear: each command is written by a majority before the next
+// decision counts. It goes on to the end, as the work does.
 func (r *Result) commandsChart() plot.Lines {
 	x, _ := r.axis()
 	return plot.Lines{Title: "Commands of the coordinators", X: x, Y: plot.Axis{Zero: true,
@@ -187,6 +191,8 @@ func (r *Result) commandsChart() plot.Lines {
 		func(p Point) float64 { return p.Commands })}}
 }
 
+// logChart is the log as it grows, before snapshots take its place. Bytes of a command depend on
+// how many shards a job has, so it is not the commands' figure in another unit.
 func (r *Result) logChart() plot.Lines {
 	x, _ := r.axis()
 	return plot.Lines{Title: "Growth of the log", X: x, Y: plot.Axis{Zero: true, Label: "log (kB/s)"},

@@ -40,7 +40,8 @@ func (r *Result) Save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("cannot write the result: %w", err)
 	}
-	return result.SaveFiles(dir, append(files, result.File{Name: resultName, Data: append(text, '\n')}))
+	files = append(files, result.File{Name: resultName, Data: append(text, '\n')})
+	return result.SaveFiles(dir, files)
 }
 
 // Folder makes a folder ready for Save, before hours are spent on what goes there. One with
@@ -120,12 +121,18 @@ func (r *Result) page(charts []chart) []byte {
 	}
 
 	fmt.Fprintf(&p, "# Simulation: %s\n\n", oneLine(r.Scenario))
-	result.Table(&p, []string{"", ""}, [][]string{{"devices", fmt.Sprintf("%d (%s)", r.Devices,
-		r.Pool)}, {"hosts", strconv.Itoa(r.Hosts)}, {"requests", fmt.Sprintf("%.4g h, %d of them", r.Hours, r.All.Asked)},
+	result.Table(&p, []string{"", ""}, [][]string{
+		{"devices", fmt.Sprintf("%d (%s)", r.Devices, r.Pool)},
+		{"hosts", strconv.Itoa(r.Hosts)},
+		{"requests", fmt.Sprintf("%.4g h, %d of them", r.Hours, r.All.Asked)},
 		{"last clip over", fmt.Sprintf("after %.4g h", r.Ended/3600)},
 		{"seed", strconv.FormatUint(r.Seed, 10)}, {"SHA-256 of the log", r.Log}})
-	fmt.Fprintf(&p, "No device has run: decisions are those of longtake's coordinators, times of clips "+
-		"those of\n`longtake plan`. The same seed gives the same day.\n\n")
+
+	// Whoever finds the page alone has to see that nothing of it was measured.
+	fmt.Fprintf(&p, "No device has run: decisions are those of longtake's coordinators, times of\n"+
+		"clips those of `longtake plan`. The same seed gives the same day.\n\n")
+
+	// Clips first, which is what people wait for, then what they cost.
 
 	fmt.Fprintf(&p, "## Clips\n\n")
 	r.clipTable(&p)
@@ -153,7 +160,8 @@ func short(seconds float64) string {
 	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
 }
 
-// clipTable has a row for each class, and one for all.
+// clipTable has a row for each class, and one for all. Clips that were refused count as not in
+// time, as the result has it.
 func (r *Result) clipTable(p *bytes.Buffer) {
 	var rows [][]string
 	for _, g := range append(slices.Clip(r.Classes), r.All) {
@@ -175,6 +183,9 @@ func (r *Result) deviceTable(p *bytes.Buffer) {
 	d := r.DeviceHours
 	fmt.Fprintf(p, "Utilisation was %.1f %% while requests came, goodput %.1f %% until the last clip "+
 		"was over.\n\n", 100*r.Utilisation, 100*r.Goodput)
+
+	// Parts of busy come first, then what makes up the total with them. The words are those of
+	// docs/scale.md, as a page is read far from it.
 	var rows [][]string
 	for _, x := range []struct {
 		name, what string
@@ -193,7 +204,9 @@ func (r *Result) deviceTable(p *bytes.Buffer) {
 // incidentTable says when what was meant to go wrong, by kind. Some of it may have hit nobody: a
 // device that was away, or a leader that was just being elected.
 func (r *Result) incidentTable(p *bytes.Buffer) {
-	const most = 12
+	const most = 12 // times; more of them are in result.json
+
+	// Hours, as the axes of the figures have them for days.
 	times := map[string][]string{}
 	for _, i := range r.Planned {
 		times[i.Kind] = append(times[i.Kind], fmt.Sprintf("%.2f", i.Hours))

@@ -297,7 +297,8 @@ func spread(v []float64) (s Spread) {
 	return s
 }
 
-// waits groups clips by when they were asked for, so that the busy hours show beside the quiet ones.
+// waits groups clips by when they were asked for, so that the busy hours show beside the quiet
+// ones. Clips that never started have no wait, and are in no part.
 func (p *Plan) waits(clips []sim.Clip) []Waits {
 	part := time.Duration(p.Duration) / waitsParts
 	values := make([][]float64, waitsParts)
