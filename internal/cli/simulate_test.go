@@ -89,7 +89,8 @@ func TestSimulateWritesAReport(t *testing.T) {
 		}
 	}
 
-	// The same again replaces it, with --json on stdout alone.
+	// The same again replaces it: days are the same each time, so nothing is lost. With --json the
+	// result stays alone on stdout, for programs that read it.
 	again := longtake(t, append(args, "--json")...)
 	if again.code != 0 || !strings.HasPrefix(again.out, "{") || strings.Contains(again.out, dir) {
 		t.Errorf("%+v", again)
@@ -107,6 +108,8 @@ func TestSimulateWritesAReport(t *testing.T) {
 			t.Errorf("%+v; want %q", o, want)
 		}
 	}
+
+	// A benchmark's result has the same name; other files might be anything, and stay as they are.
 	write("result.json", `{"schema": 1}`)
 	refused(dir, "of another kind, or of another version")
 	write("thesis.txt", "")

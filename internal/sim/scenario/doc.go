@@ -36,4 +36,19 @@
 // Utilisation is for the time in which requests come, and goodput is until the last clip is over. A
 // cluster with a queue at the end of the day so has a goodput of all its work, and a utilisation of
 // the day alone.
+//
+// # What a report shows
+//
+// [Result.Save] writes a page with figures. Each answers a question that an operator has: whether
+// the queue empties again (jobs), who comes at a bad time (waits by when a clip was asked for), who
+// is served before whom (waits by class), what a failure costs and for how long (utilisation and
+// goodput, with the faults), and whether the disks of the coordinators bear it (commands and log).
+//
+// Utilisation is of devices that are there, goodput of all: a host that is away lowers the latter
+// alone, so that the distance of the two lines is what failures and setup take. Work counts for
+// goodput when it is done, and only if its clip was delivered, which is known later: the series is
+// filled in afterwards for that.
+//
+// Figures have at most a hundred points, as jobs that come and go make a band of any finer line.
+// What they leave out is in the file of the result: 288 points of a day, and all percentiles.
 package scenario
