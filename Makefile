@@ -8,7 +8,7 @@ PYTHON  ?= python3
 export CGO_ENABLED = 0
 
 .PHONY: help build demo test test-fast test-all vet test-nodemo test-generic test-race test-clients test-mlperf test-long cuda cuda-test gpu-test gpu-kit gpu-bench sim chaos kept fuzz lint \
-  bench-cpu bench-net bench-plan picture long-pictures costs published golden notices clean
+  bench-compare bench-cpu bench-net bench-plan picture long-pictures costs published golden notices clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ fuzz: ## every fuzz target, $(FUZZ) inputs each (or a time, as FUZZ=1m)
 
 lint: ## staticcheck, govulncheck and, where it is installed, golangci-lint (fetched into bin/tools)
 	@GO=$(GO) .ci/lint.sh
+
+bench-compare: build ## up to 20 comparisons of equal servers and 20 with 5 % planted, on this machine; 12 minutes (Python)
+	$(PYTHON) tools/bench_compare.py --longtake bin/longtake
 
 bench-cpu: build ## the CPU engine's parts beside PyTorch's (where TORCH has it), and the cost of sharding
 	@if $(TORCH) -c 'import torch, diffusers' 2>/dev/null; then \
