@@ -7,7 +7,8 @@ import (
 )
 
 // Memory is what a clip needs on a shard, in bytes. Denoising and decoding follow each other, so
-// that the larger of them counts, unless the clip is decoded while it is made.
+// that the larger of them counts, and little of the other one, unless the clip is decoded while it
+// is made.
 type Memory struct {
 	Weights int64 // of the transformers and the decoder
 	Expert  int64 // of these, those of a second transformer
@@ -22,9 +23,13 @@ type Memory struct {
 // to eight shards, this brings the total within a tenth.
 const garbage = 1.08
 
+// waits is how much of the stage that has ended waits for the garbage collector while the other one
+// takes its memory, at most: what shards let wait (package daemon). It shows on small models.
+const waits = 12 << 20
+
 // Total returns the most bytes that the clip needs at a time.
 func (m Memory) Total() int64 {
-	clip := max(m.Denoise, m.Decode)
+	clip := max(m.Denoise, m.Decode) + min(m.Denoise, m.Decode, waits)
 	if m.Together {
 		clip = m.Denoise + m.Decode
 	}
