@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/cpu"
+	"github.com/longtake/longtake/internal/media"
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/model/vae"
 	"github.com/longtake/longtake/internal/partition"
@@ -31,6 +33,9 @@ var gaugedPasses = []gauged{
 var gaugedDecodings = [][4]int{{1, 8, 8, 16}, {3, 8, 8, 16}, {1, 8, 14, 16}, {3, 16, 16, 16},
 	{2, 4, 4, 48}, {3, 8, 8, 32}}
 
+// What is encoded is what the decoder makes of so many latent frames, rows and columns of noise.
+const encodedLatents, encodedSide = 3, 16
+
 // Long passes would say no more: what they consist of is proportional to what short ones do, and a
 // round over all of them is to take a second, as the machine changes its speed between rounds.
 
@@ -40,6 +45,8 @@ type Gauge struct {
 	DType   compute.DType
 	threads int
 	copies  []*gaugeCopy
+	peak    float64
+	took    [][]float64 // runs so far, by item
 }
 
 // gaugeCopy is one of several that run at the same time, as ranks do that share a machine.
@@ -48,6 +55,8 @@ type gaugeCopy struct {
 	passes    []*passes
 	decodings []func() error
 	held      []perf.TimedDecoding // what each decodes, without its time
+	encode    func() error
+	pixels    float64 // that it encodes
 }
 
 // NewGauge loads what is timed, for so many ranks at a time with so many threads each. The caller
@@ -123,6 +132,51 @@ func (c *gaugeCopy) load(f *model.Folder, dtype compute.DType, threads int) (err
 			return nil
 		})
 	}
+	return c.loadEncoder(f)
+}
+
+// loadEncoder decodes what is encoded: how long that takes depends on what it is.
+func (c *gaugeCopy) loadEncoder(f *model.Folder) error {
+	d, err := vae.Load(c.dev, f.VAE, weightsOf("vae", f.VAE.Shapes()))
+	if err != nil {
+		return err
+	}
+	stream, err := d.NewStream(encodedSide, encodedSide)
+	if err != nil {
+		return err
+	}
+	defer stream.Free()
+
+	var frames [][]float32
+	for range encodedLatents {
+		next, err := stream.Next(random(encodedSide * encodedSide * f.VAE.ZDim))
+		if err != nil {
+			return err
+		}
+		frames = append(frames, next...)
+	}
+
+	// As rank 0 of a clip does, from values to bytes to a file.
+	side := encodedSide * f.VAE.SpatialScale()
+	c.pixels = float64(len(frames) * side * side)
+	o := media.Options{Width: side, Height: side, FPS: 16, Frames: len(frames)}
+	c.encode = func() error {
+		enc, err := media.NewEncoder(media.WebM, io.Discard, o)
+		if err != nil {
+			return err
+		}
+		defer enc.Abort()
+		rgb := make([]uint8, 3*side*side)
+		for _, v := range frames {
+			if err := media.ToRGB(rgb, v); err != nil {
+				return err
+			}
+			if err := enc.Add(media.Frame{W: side, H: side, RGB: rgb}); err != nil {
+				return err
+			}
+		}
+		return enc.Close()
+	}
 	return nil
 }
 
@@ -144,17 +198,22 @@ type Gauged struct {
 	Peak      float64 // floating-point operations per second of a rank
 	Passes    []perf.TimedPass
 	Decodings []perf.TimedDecoding
+	Encode    float64 // seconds of a pixel, on one core
 }
 
-// Measure times everything in so many rounds, of which medians count: what else runs on the machine
-// disturbs some.
+// Measure times everything in so many rounds. Of all runs of an item, those of earlier calls, too,
+// the fastest tenth counts: what else runs on the machine takes some of the others' time, and never
+// makes one faster.
 func (g *Gauge) Measure(ctx context.Context, rounds int) (out Gauged, err error) {
-	took := make([][]float64, len(gaugedPasses)+len(gaugedDecodings))
+	if g.took == nil {
+		g.took = make([][]float64, len(gaugedPasses)+len(gaugedDecodings)+1)
+	}
+	took := g.took
 	for range rounds {
 		if ctx.Err() != nil {
 			return out, context.Cause(ctx)
 		}
-		out.Peak = max(out.Peak, g.peak())
+		g.peak = max(g.peak, g.multiply())
 		for i := range took {
 			seconds, err := g.together(i)
 			if err != nil {
@@ -164,15 +223,16 @@ func (g *Gauge) Measure(ctx context.Context, rounds int) (out Gauged, err error)
 		}
 	}
 
-	// A median of all copies: one of them may have been alone for a moment.
 	for i, p := range gaugedPasses {
 		out.Passes = append(out.Passes, perf.TimedPass{Layers: p.layers, Heads: p.heads,
-			HeadDim: p.dim, FFNDim: p.ffn, Tokens: p.tokens, Seconds: median(took[i])})
+			HeadDim: p.dim, FFNDim: p.ffn, Tokens: p.tokens, Seconds: undisturbed(took[i])})
 	}
 	for i, d := range g.copies[0].held {
-		d.Seconds = median(took[len(gaugedPasses)+i])
+		d.Seconds = undisturbed(took[len(gaugedPasses)+i])
 		out.Decodings = append(out.Decodings, d)
 	}
+	out.Peak = g.peak
+	out.Encode = undisturbed(took[len(took)-1]) / g.copies[0].pixels
 	return out, nil
 }
 
@@ -193,14 +253,14 @@ func heldByDecoder(cfg model.VAEConfig) (float64, error) {
 	return float64(n) / (h * w), err
 }
 
-// median sorts.
-func median(v []float64) float64 {
+// undisturbed returns what the fastest tenth takes at most, and sorts.
+func undisturbed(v []float64) float64 {
 	slices.Sort(v)
-	return v[len(v)/2]
+	return v[len(v)/10]
 }
 
-// peak is that of one of the copies, while all are at work.
-func (g *Gauge) peak() (least float64) {
+// multiply returns the peak of one of the copies, while all are at work.
+func (g *Gauge) multiply() (least float64) {
 	var wg sync.WaitGroup
 	all := make([]float64, len(g.copies))
 	for i, c := range g.copies {
@@ -211,33 +271,41 @@ func (g *Gauge) peak() (least float64) {
 }
 
 // together runs an item on all copies at once, until the slowest has had its time, and returns what
-// a run took on each.
+// each run took.
 func (g *Gauge) together(item int) ([]float64, error) {
 	const atLeast = 20 * time.Millisecond
-	took, errs := make([]float64, len(g.copies)), make([]error, len(g.copies))
+	took, errs := make([][]float64, len(g.copies)), make([]error, len(g.copies))
 	var wg sync.WaitGroup
 
-	// Several runs are timed as one where they are short.
+	// Each run is timed by itself, so that one that was interrupted harms no other.
 	for i, c := range g.copies {
-		run := c.decodings[max(0, item-len(c.passes))]
-		if item < len(c.passes) {
-			run = c.passes[item].run
-		}
+		run := c.item(item)
 		wg.Go(func() {
-			n, start := 0, time.Now()
-			for ; n == 0 || time.Since(start) < atLeast; n++ {
+			for begin := time.Now(); len(took[i]) == 0 || time.Since(begin) < atLeast; {
+				start := time.Now()
 				if errs[i] = run(); errs[i] != nil {
 					return
 				}
+				took[i] = append(took[i], time.Since(start).Seconds())
 			}
-			took[i] = time.Since(start).Seconds() / float64(n)
 		})
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("cannot time the CPU: %w", err)
 	}
-	return took, nil
+	return slices.Concat(took...), nil
+}
+
+// item returns what is timed: passes, decodings, and the encoder.
+func (c *gaugeCopy) item(i int) func() error {
+	if i < len(c.passes) {
+		return c.passes[i].run
+	}
+	if i -= len(c.passes); i < len(c.decodings) {
+		return c.decodings[i]
+	}
+	return c.encode
 }
 
 // Bandwidth measures what all cores together read and write of memory, in bytes per second.

@@ -34,6 +34,9 @@ func TestGaugeTimesEverything(t *testing.T) {
 		len(got.Decodings) != len(gaugedDecodings) {
 		t.Fatalf("%+v, %v", got, err)
 	}
+	if got.Encode <= 0 {
+		t.Errorf("a pixel takes %g s", got.Encode)
+	}
 	for _, p := range got.Passes {
 		if p.Seconds <= 0 {
 			t.Errorf("%+v", p)

@@ -34,7 +34,7 @@ func benchDeviceCommand() *cobra.Command {
 	f := cmd.Flags()
 	output := f.StringP("output", "o", "", "file to write (default: stdout)")
 	name := f.String("name", "this-cpu", "name of the device")
-	rounds := f.Int("rounds", 7, "turns of each item; medians count")
+	rounds := f.Int("rounds", 7, "turns of each item; the fastest tenth of its runs counts")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *rounds < 3 || *rounds > 1000 {

@@ -79,7 +79,7 @@ type Overhead struct {
 	Fixed   float64 `yaml:"fixed-seconds"`   // once for each clip: orders, noise, storing
 	Text    float64 `yaml:"text-seconds"`    // its prompts
 	Step    float64 `yaml:"step-seconds"`    // a step, beside its passes
-	Encode  float64 `yaml:"encode-seconds"`  // a pixel of the video
+	Encode  float64 `yaml:"encode-seconds"`  // a pixel of the video, on one core
 	Message float64 `yaml:"message-seconds"` // of the CPU, for each that a rank sends and receives
 	Byte    float64 `yaml:"byte-seconds"`    // likewise, of each byte
 	Error   float64 `yaml:"error"`           // the relative standard error of predictions

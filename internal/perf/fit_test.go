@@ -107,6 +107,15 @@ func TestRanksShareTheCoresOfTheirHost(t *testing.T) {
 			t.Errorf("%s: %.3f; want %g to %g", name, c.ratio, c.least, c.most)
 		}
 	}
+	// The encoder has one of two cores, or with a rank on each what the others leave.
+	pixel := 1e-8 * 448 * 256 * 33
+	if a, b := alone.Stages["encode"]/pixel, apart.Stages["encode"]/pixel; math.Abs(a-0.5) > 1e-6 ||
+		math.Abs(b-0.5) > 1e-6 {
+		t.Errorf("encoding is %g and %g of its time", a, b)
+	}
+	if c := crowd.Stages["encode"] / pixel; math.Abs(c-1) > 1e-6 {
+		t.Errorf("encoding is %g of its time with two ranks for each core", c)
+	}
 	if alone.Error != 0.05 || alone.Stages["start"] != 0.01 || alone.Stages["text"] != 0.02 {
 		t.Errorf("%+v", alone)
 	}

@@ -153,6 +153,13 @@ func (c *clip) measure() {
 		return
 	}
 	c.how.Fixed, c.how.Text, c.how.Encode, c.how.Error = o.Fixed, o.Text, o.Encode, o.Error
+
+	// The encoder is one more thread beside those that decode the next frames, which have so much
+	// less of the cores; the last frames have nothing beside them.
+	d, _ := c.shared(c.pool.Nodes[0])
+	threads := d.Peak[c.dtype(d)] / c.pool.Nodes[0].Device.OneCore().Peak[c.dtype(d)]
+	last := float64(c.m.TemporalScale) / float64(c.s.Frames)
+	c.how.Encode *= min(1, max(1/threads, last))
 }
 
 // breakDown says what the slowest rank's computing consists of.

@@ -2,8 +2,8 @@
 // predicts clips for: what passes and decodings take, on all cores by one rank and on one core each
 // by several, and what clips take beside that.
 //
-// Machines are noisy, so that each item is timed several times, a little at a time, in rounds that
-// take turns, and medians count.
+// Machines are noisy, so that each item is timed many times, a little at a time, in rounds that take
+// turns, and what is hardly disturbed counts.
 package machine
 
 import (
@@ -110,6 +110,7 @@ func (g *Gauges) Measure(ctx context.Context, rounds int) (perf.Device, error) {
 		}
 
 		peak := got.Peak
+		d.Overhead.Encode = got.Encode
 		var shared bench.Gauged
 		if g.cores > 1 {
 			if shared, err = g.each[i].Measure(ctx, rounds); err != nil {
@@ -168,7 +169,6 @@ func Overheads(ctx context.Context, d *perf.Device, dir string, make Runner) err
 		return err
 	}
 
-	var encode []float64
 	for i, o := range overheads {
 		path := filepath.Join(dir, fmt.Sprint(i))
 		if err := o.model.Write(path); err != nil {
@@ -209,11 +209,6 @@ func Overheads(ctx context.Context, d *perf.Device, dir string, make Runner) err
 			return err
 		}
 
-		// The encoder works while the next frames are decoded, on the same cores.
-		took := clip.Seconds[job.StageDecode] + clip.Seconds[job.StageEncode]
-		pixels := float64(s.Width * s.Height * s.Frames)
-		encode = append(encode, max(0, took-before.Stages["decode"])/pixels)
-
 		if i == 0 {
 			d.Overhead.Text = clip.Seconds[job.StageText]
 			d.Overhead.Fixed = clip.Total
@@ -223,8 +218,6 @@ func Overheads(ctx context.Context, d *perf.Device, dir string, make Runner) err
 			d.Overhead.Fixed = max(0, d.Overhead.Fixed)
 		}
 	}
-	slices.Sort(encode)
-	d.Overhead.Encode = encode[len(encode)/2]
 	return nil
 }
 
