@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"github.com/longtake/longtake/internal/bench"
 	"github.com/longtake/longtake/internal/bench/machine"
 	"github.com/longtake/longtake/internal/compute"
-	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/perf"
 	"github.com/longtake/longtake/internal/plan"
@@ -249,8 +247,9 @@ func (p *planned) compare(t *testing.T, c *drawn) (line string, errors [3]float6
 
 	memory, held := float64(plan.MemoryOf(c.m, c.s, c.mesh).Total()), float64(made.memory-p.base)
 	errors = [3]float64{got.Step/made.StepSeconds - 1, got.Total/made.Total - 1, memory/held - 1}
-	return fmt.Sprintf("| %v | %.1f ms | %+.1f %% | %.2f s | %+.1f %% | %.0f MB | %+.1f %% |\n", c,
-		1e3*made.StepSeconds, 100*errors[0], made.Total, 100*errors[1], held/1e6, 100*errors[2]), errors
+	line = fmt.Sprintf("| %v | %.1f ms | %+.1f %% | %.2f s | %+.1f %% | %.0f MB | %+.1f %% |\n", c,
+		1e3*made.StepSeconds, 100*errors[0], made.Total, 100*errors[1], held/1e6, 100*errors[2])
+	return line, errors
 }
 
 // fillPlanned puts the table between its marks.
@@ -286,113 +285,4 @@ func (c *drawn) predict(d perf.Device) (perf.Prediction, error) {
 		p.Nodes = append(p.Nodes, perf.Node{Device: d, Host: name[:1]})
 	}
 	return perf.Predict(c.m, c.s, c.mesh, p, how)
-}
-
-// madeClip is a clip, on which nodes it was made, and what the shard that held the most held beside
-// its program.
-type madeClip struct {
-	machine.Clip
-	nodes  []string
-	memory int64
-}
-
-// makeClip makes a clip on a cluster of processes: shards on one host, or half of them on each of
-// two with a core of its own.
-func makeClip(t *testing.T, b binaries, h *netHosts, dir string, ranks, threads int,
-	r job.Request) (out madeClip, err error) {
-	t.Helper()
-	none := 0
-	listen := "127.0.0.1:0"
-	if h != nil {
-		listen = "0.0.0.0:0"
-	}
-	c, err := coord.Start(t.Context(), coord.Config{Data: t.TempDir(), CheckpointEvery: &none,
-		PreviewEvery: &none, NATS: coord.NATSConfig{Listen: listen}})
-	if err != nil {
-		return out, err
-	}
-	defer c.Close()
-	url := c.ClientURL()
-
-	var shards []*program
-	defer func() {
-		for _, s := range shards {
-			s.kill()
-		}
-	}()
-	for i := range ranks {
-		host := i * 2 / ranks
-		if h == nil {
-			host = 0
-		}
-		name := fmt.Sprintf("%c%d", 'a'+host, i)
-		args := []string{"--name", name, "--threads", strconv.Itoa(threads), "--model", dir,
-			"--data-transport", "direct"}
-		if h == nil {
-			// Ranks of a thread have a core each, as far as there are so many.
-			cores := fmt.Sprint("0-", runtime.NumCPU()-1)
-			if threads == 1 {
-				cores = strconv.Itoa(i % runtime.NumCPU())
-			}
-			args = append([]string{"-c", cores, filepath.Join(b.dir, "shard"), "--control", url,
-				"--host", "a"}, args...)
-			shards = append(shards, startProgram(t, "taskset", args...))
-			continue
-		}
-		port := url[strings.LastIndex(url, ":")+1:]
-		args = append([]string{"netns", "exec", h.names[host], "taskset", "-c", strconv.Itoa(host),
-			filepath.Join(b.dir, "shard"), "--insecure-network", "--control",
-			"nats://" + wayAddresses[host] + ":" + port, "--data-listen", hostAddresses[host] + ":0",
-			"--host", name[:1]}, args...)
-		shards = append(shards, startProgram(t, "ip", args...))
-	}
-	until(t, "the shards to register", func() bool {
-		nodes, err := c.Nodes(t.Context())
-		return err == nil && len(nodes) == ranks
-	})
-
-	// The first clip loads the model, opens connections and has memory set aside. Of the others the
-	// fastest counts, which what else runs here has disturbed the least, as with what is gauged.
-	if _, err = makeOne(t, c, r); err != nil {
-		return out, err
-	}
-	const again = 4
-	step := math.Inf(1)
-	for i := range again {
-		next, err := makeOne(t, c, r)
-		if err != nil {
-			return out, err
-		}
-		step = min(step, next.StepSeconds)
-		if i == 0 || next.Total < out.Total {
-			out = next
-		}
-	}
-	out.StepSeconds = step
-	for _, s := range shards {
-		out.memory = max(out.memory, int64(s.status("VmHWM"))<<20)
-	}
-	return out, nil
-}
-
-// makeOne makes a clip on the shards of a coordinator.
-func makeOne(t *testing.T, c *coord.Coordinator, r job.Request) (out madeClip, err error) {
-	v, err := c.Create(t.Context(), r)
-	if err != nil {
-		return out, err
-	}
-	views, err := c.Watch(t.Context(), v.ID)
-	if err != nil {
-		return out, err
-	}
-	var last coord.View
-	for last = range views {
-	}
-
-	if last.State != job.Completed || last.Attempt != 1 {
-		return out, fmt.Errorf("the clip is %s: %s", last.State, cmp.Or(last.Error, last.Waiting))
-	}
-	out.Result, out.nodes = last.Result, last.Nodes
-	out.Total = last.Finished.Sub(last.Started).Seconds()
-	return out, nil
 }

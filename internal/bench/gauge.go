@@ -45,8 +45,10 @@ type Gauge struct {
 	DType   compute.DType
 	threads int
 	copies  []*gaugeCopy
-	peak    float64
-	took    [][]float64 // runs so far, by item
+	// What was timed so far is kept: a machine that others use is seldom idle for as long as a round
+	// takes, and each item needs some moments of its own.
+	peak float64
+	took [][]float64 // runs so far, by item
 }
 
 // gaugeCopy is one of several that run at the same time, as ranks do that share a machine.
@@ -253,7 +255,8 @@ func heldByDecoder(cfg model.VAEConfig) (float64, error) {
 	return float64(n) / (h * w), err
 }
 
-// undisturbed returns what the fastest tenth takes at most, and sorts.
+// undisturbed returns what the fastest tenth takes at most, and sorts. The fastest of all would be
+// one that found the other copies idle for a moment, or a clock that was higher than it stays.
 func undisturbed(v []float64) float64 {
 	slices.Sort(v)
 	return v[len(v)/10]

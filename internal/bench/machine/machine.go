@@ -2,8 +2,9 @@
 // predicts clips for: what passes and decodings take, on all cores by one rank and on one core each
 // by several, and what clips take beside that.
 //
-// Machines are noisy, so that each item is timed many times, a little at a time, in rounds that take
-// turns, and what is hardly disturbed counts.
+// Machines are noisy, so that each item is timed many times, a little at a time, in rounds that
+// take turns, and what is hardly disturbed counts. A median would be that of the machine and of all
+// that runs beside: it says what clips take today, and not what they take on such a machine.
 package machine
 
 import (
