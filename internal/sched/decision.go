@@ -45,8 +45,9 @@ const (
 
 // Decision is what becomes of one job.
 type Decision struct {
-	// Job is the record as the view had it.
-	Job    job.Record
+	// Job is the record in the view. Like Nodes it points there, so the view must not be changed for
+	// as long as the decision is in use.
+	Job    *job.Record
 	Action Action
 	// Why is for people: the reason of a Wait, a Fail, a Yield or a Stop.
 	Why string
@@ -62,7 +63,7 @@ type Decision struct {
 	// Mesh, Nodes and Shares are set with Place. Nodes[r] runs rank r. Shares are the speeds by which
 	// the mesh's window groups share the windows; nil: evenly.
 	Mesh   job.Mesh
-	Nodes  []Node
+	Nodes  []*Node
 	Shares []float64
 	// Where and Predicted are set with Place where the step's time on the nodes was predicted: the
 	// hosts of the ranks, and what a step is to take there, for people.

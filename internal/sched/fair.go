@@ -21,7 +21,7 @@ type Limit struct {
 
 // inTurn returns the queued jobs in the order in which they are considered: the highest priority
 // first, of one priority by the shares of teams, then of owners within a team, then by age.
-func (s *scheduler) inTurn() []Queued {
+func (s *scheduler) inTurn() []*Queued {
 	order := make([]int, len(s.Queued))
 	for i := range order {
 		order[i] = i
@@ -45,9 +45,9 @@ func (s *scheduler) inTurn() []Queued {
 		lo = hi
 	}
 
-	out := make([]Queued, len(order))
+	out := make([]*Queued, len(order))
 	for i, at := range order {
-		out[i] = s.Queued[at]
+		out[i] = &s.Queued[at]
 	}
 	return out
 }
@@ -154,7 +154,8 @@ func (s *scheduler) payer(owner, team string) Payer {
 // owner whose jobs take ten times what was predicted would have others' shards until they end.
 func (s *scheduler) countOver() {
 	s.over, s.overGroup = map[Payer]int64{}, map[string]int64{}
-	for _, r := range s.Running {
+	for i := range s.Running {
+		r := &s.Running[i]
 		c, ok := s.Ledger.Charges[r.ID]
 		if more := c.Took + clampCharge(r.Taken.Microseconds()) - c.Cost; ok && more > 0 {
 			p := s.payer(r.Owner, r.Team)
@@ -186,7 +187,7 @@ func (s *scheduler) limited(owner, team string) string {
 }
 
 // spent says why a running job has to stop and wait; "": it may go on.
-func (s *scheduler) spent(r Running) string {
+func (s *scheduler) spent(r *Running) string {
 	why := s.Owners[r.Owner].Spent
 	if r.Team != "" {
 		why = cmp.Or(why, s.Teams[r.Team].Spent)
@@ -205,7 +206,7 @@ func (l Limit) name(kind, id string) string {
 // itsTurn says who goes first, and why, where the jobs of others do; "" where all that go first are
 // the owner's own, so that it is the shards that the job waits for. Others are counted, not named:
 // who they are is not the owner's to know.
-func (s *scheduler) itsTurn(q Queued) string {
+func (s *scheduler) itsTurn(q *Queued) string {
 	others := s.ahead - s.aheadOf[q.Owner]
 	if others == 0 {
 		return ""

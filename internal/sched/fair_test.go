@@ -49,14 +49,16 @@ func (h *hall) submit(id job.ID, owner, team string, cost time.Duration) {
 
 // decide places what can run now.
 func (h *hall) decide() {
-	for _, d := range Decide(h.View) {
+	v := h.View
+	v.Queued, v.Running = slices.Clone(v.Queued), slices.Clone(v.Running) // decisions point into it
+	for _, d := range Decide(v) {
 		if d.Action != Place {
 			continue
 		}
 		id := d.Job.ID
 		h.Ledger.Place(id, d.Payer, d.Job.Spec.Priority, d.Cost)
 		h.Queued = slices.DeleteFunc(h.Queued, func(q Queued) bool { return q.ID == id })
-		r := d.Job
+		r := *d.Job
 		r.State, r.Attempt, r.Plan.Nodes = job.Running, r.Attempt+1, []job.NodeID{d.Nodes[0].ID}
 		h.Running = append(h.Running, Running{Record: r})
 

@@ -170,7 +170,9 @@ func TestAlternatingModels(t *testing.T) {
 	var waited time.Duration
 	passed := map[job.ID]time.Time{}
 	for ; done < jobs; v.Now = v.Now.Add(each) {
-		for _, d := range Decide(v) {
+		round := v
+		round.Queued = slices.Clone(v.Queued) // decisions point into it
+		for _, d := range Decide(round) {
 			if d.Passed && passed[d.Job.ID].IsZero() {
 				passed[d.Job.ID] = v.Now
 			}

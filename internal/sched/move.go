@@ -29,7 +29,7 @@ const (
 // grow tells whether a running job should move to more of the free nodes, as a note that clients
 // see. It should if that shortens the rest of the clip by more than twice the cost of stopping and
 // starting.
-func (s *scheduler) grow(r Running, free []Node) (note string, pays bool) {
+func (s *scheduler) grow(r *Running, free []*Node) (note string, pays bool) {
 	m, known := s.Models.Named(r.Spec.Model)
 	if !r.measured() || !known {
 		return "", false
@@ -40,7 +40,7 @@ func (s *scheduler) grow(r Running, free []Node) (note string, pays bool) {
 	}
 	factor, size, predicted := s.speedUp(m, r, free)
 	if !predicted {
-		mesh, err := arrange(m, r.Record, have+len(free), leastMemory(free))
+		mesh, err := arrange(m, &r.Record, have+len(free), leastMemory(free))
 		if err != nil {
 			return "", false
 		}
@@ -65,10 +65,19 @@ func (s *scheduler) grow(r Running, free []Node) (note string, pays bool) {
 
 // mayGrow reports whether a running job could move to more nodes if there were any: a step has been
 // timed, and it has not got all that it asked for.
-func (s *scheduler) mayGrow(r Running) bool {
+func (s *scheduler) mayGrow(r *Running) bool {
 	have := len(r.Plan.Nodes)
-	_, most := asked(r.Record, have+len(s.free))
-	return r.measured() && most > have
+	if r.hasAll() || !r.measured() {
+		return false
+	}
+	_, most := asked(&r.Record, have+len(s.free))
+	return most > have
+}
+
+// hasAll reports whether a running job has as many nodes as it asked for.
+func (r *Running) hasAll() bool {
+	most := max(r.Spec.Shards, r.Spec.Mesh.Size())
+	return r.Attempt > 0 && most > 0 && len(r.Plan.Nodes) >= most
 }
 
 // turn reports whether it is this second that a job is looked at.
@@ -80,7 +89,7 @@ func (s *scheduler) turn(id job.ID) bool {
 
 // rebalance tells whether a running job should restart with windows shared by the speeds of its
 // nodes, and why.
-func (s *scheduler) rebalance(r Running) (why string, pays bool) {
+func (s *scheduler) rebalance(r *Running) (why string, pays bool) {
 	if !r.measured() || r.Plan.Mesh.Windows() < 2 {
 		return "", false
 	}
@@ -104,11 +113,19 @@ func (s *scheduler) rebalance(r Running) (why string, pays bool) {
 }
 
 // nodesOf returns the nodes of a job by rank, without an id where one is not registered.
-func (s *scheduler) nodesOf(r Running) []Node {
-	out := make([]Node, len(r.Plan.Nodes))
+func (s *scheduler) nodesOf(r *Running) []*Node {
+	if s.at == nil {
+		s.at = make(map[job.NodeID]int, len(s.Nodes))
+		for i := range s.Nodes {
+			s.at[s.Nodes[i].ID] = i
+		}
+	}
+	out := make([]*Node, len(r.Plan.Nodes))
 	for rank, id := range r.Plan.Nodes {
 		if i, ok := s.at[id]; ok {
-			out[rank] = s.Nodes[i]
+			out[rank] = &s.Nodes[i]
+		} else {
+			out[rank] = new(Node)
 		}
 	}
 	return out
@@ -116,7 +133,7 @@ func (s *scheduler) nodesOf(r Running) []Node {
 
 // groupSpeeds returns the speeds by which a mesh's window groups share the windows on nodes, which
 // are by rank; nil: evenly.
-func groupSpeeds(m job.Mesh, nodes []Node) []float64 {
+func groupSpeeds(m job.Mesh, nodes []*Node) []float64 {
 	var speeds []float64
 	for _, n := range nodes {
 		speeds = append(speeds, n.Speed)

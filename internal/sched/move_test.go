@@ -111,9 +111,9 @@ func TestAPlacementFollowsKnownSpeeds(t *testing.T) {
 func TestGroupSpeeds(t *testing.T) {
 	f := func(m job.Mesh, want []float64, speeds ...float64) {
 		t.Helper()
-		nodes := make([]Node, len(speeds))
+		nodes := make([]*Node, len(speeds))
 		for i, s := range speeds {
-			nodes[i].Speed = s
+			nodes[i] = &Node{Speed: s}
 		}
 		if got := groupSpeeds(m, nodes); !slices.Equal(got, want) {
 			t.Errorf("%v with %v: %v, want %v", m, speeds, got, want)
@@ -147,9 +147,9 @@ func TestRanksAreTogether(t *testing.T) {
 		{"abba", 2, "aa"}, {"aaabb", 2, "bb"}, {"aaabbccc", 3, "aaa"},
 		{"abba", 3, "aab"}, {"abbbcc", 5, "bbbcc"}, {"abcabcc", 6, "cccaab"}, // as few as possible
 	} {
-		var free []Node
+		var free []*Node
 		for _, process := range c.from {
-			free = append(free, Node{Process: string(process), Formats: []string{"webm"}})
+			free = append(free, &Node{Process: string(process), Formats: []string{"webm"}})
 		}
 		var got strings.Builder
 		for _, n := range pick(free, c.n, "webm") {
@@ -184,5 +184,29 @@ func TestPace(t *testing.T) {
 	report(time.Second, 2, job.StageText, 0)
 	if p.Attempt != 2 || p.Mean != 0 || p.Placed != at {
 		t.Errorf("second attempt: %+v", p)
+	}
+}
+
+// TestQuietViewsNeedNoNodes decides the same without the nodes, for a view that is quiet.
+func TestQuietViewsNeedNoNodes(t *testing.T) {
+	r := Running{Record: job.Record{ID: "r", State: job.Running, Attempt: 1,
+		Spec: job.Spec{Shards: 1}, Plan: job.Plan{Nodes: []job.NodeID{"a"},
+			Mesh: job.Mesh{CFG: 1, Ulysses: 1}}}, Pace: Pace{Attempt: 1, Mean: time.Minute}}
+	v := View{Running: []Running{r}, Draining: map[job.NodeID]string{"a": "a"},
+		Nodes: []Node{{ID: "a"}, {ID: "b", Idle: true}}}
+	bare := v
+	bare.Nodes = nil
+	got, want := Decide(bare), Decide(v)
+	if !Quiet(v) || got[0].Action != Yield || got[0].Cause != Drained || got[0].Why != want[0].Why {
+		t.Errorf("quiet: %v; %+v, want %+v", Quiet(v), got, want)
+	}
+
+	// A job that waits, or that asked for more than it has, is a matter of nodes.
+	more := v
+	more.Running = []Running{r}
+	more.Running[0].Spec.Shards = 2
+	v.Queued = []Queued{{Record: job.Record{ID: "q", State: job.Queued}}}
+	if Quiet(v) || Quiet(more) {
+		t.Errorf("quiet with a queue: %v, with a job that may grow: %v", Quiet(v), Quiet(more))
 	}
 }

@@ -54,16 +54,16 @@ func runningMean(mean, next time.Duration) time.Duration {
 }
 
 // measured reports whether a step of the live attempt has been timed.
-func (r Running) measured() bool { return r.Pace.Attempt == r.Attempt && r.Pace.Mean > 0 }
+func (r *Running) measured() bool { return r.Pace.Attempt == r.Attempt && r.Pace.Mean > 0 }
 
 // timeLeft is what the denoising steps take that are left after the one in work.
-func (r Running) timeLeft() time.Duration {
+func (r *Running) timeLeft() time.Duration {
 	return time.Duration(r.Spec.TotalSteps()-r.Pace.Done-1) * r.Pace.Mean
 }
 
 // moveCost is what a restart on other nodes takes: the setup again, and half a step for the ranks
 // to reach the boundary.
-func (r Running) moveCost() time.Duration { return r.Pace.Setup + r.Pace.Mean/2 }
+func (r *Running) moveCost() time.Duration { return r.Pace.Setup + r.Pace.Mean/2 }
 
 // Rounded rounds a duration for people: to seconds above ten of them, else to hundredths.
 func Rounded(d time.Duration) time.Duration {

@@ -209,7 +209,7 @@ func checkHead(t *rapid.T, v View, all []Decision) {
 	}
 	head = first
 
-	usable := slices.DeleteFunc(slices.Clone(v.Nodes), func(n Node) bool {
+	usable := slices.DeleteFunc(pointers(v.Nodes), func(n *Node) bool {
 		_, draining := v.Draining[n.ID]
 		return draining || !n.has(head.Spec)
 	})
@@ -218,7 +218,7 @@ func checkHead(t *rapid.T, v View, all []Decision) {
 		anyWrites(usable, head.Spec.Format) && head.SinceLoss > v.LostAfter
 	if possible && all[0].Action == Wait && !all[0].Passed {
 		for _, d := range all {
-			there := func(n Node) bool { return n.has(head.Spec) }
+			there := func(n *Node) bool { return n.has(head.Spec) }
 			if d.Action == Place && slices.ContainsFunc(d.Nodes, there) {
 				t.Fatalf("%s overtakes %s, which %s", told(d), head.ID, all[0].Why)
 			}
@@ -230,7 +230,7 @@ func checkHead(t *rapid.T, v View, all []Decision) {
 		}
 	}
 
-	allIdle := !slices.ContainsFunc(usable, func(n Node) bool { return !n.Idle })
+	allIdle := !slices.ContainsFunc(usable, func(n *Node) bool { return !n.Idle })
 	there := v.Store.Open && head.Needs <= v.Store.Room && !v.Now.Before(v.GraceUntil)
 	if possible && allIdle && there && len(v.Running) == 0 && all[0].Action == Wait && !all[0].Passed {
 		t.Fatalf("%s is not placed, though all is there: %s", head.ID, all[0].Why)
@@ -245,9 +245,9 @@ func checkPassed(t *rapid.T, v View, all []Decision, d Decision) {
 		t.Fatalf("%s, since %v", told(d), since)
 	}
 	if !slices.ContainsFunc(all, func(o Decision) bool {
-		ready := func(n Node) bool { return n.ready(o.Job.Spec.Model) }
+		ready := func(n *Node) bool { return n.ready(o.Job.Spec.Model) }
 		return (o.Action == Place || o.Action == Fail) && o.Job.Spec.Priority == d.Job.Spec.Priority &&
-			!slices.ContainsFunc(o.Nodes, func(n Node) bool { return !ready(n) })
+			!slices.ContainsFunc(o.Nodes, func(n *Node) bool { return !ready(n) })
 	}) {
 		t.Fatalf("%s, and nobody does", told(d))
 	}

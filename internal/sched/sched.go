@@ -13,10 +13,11 @@ import (
 func Decide(v View) []Decision {
 	s := newScheduler(v)
 	for _, q := range s.inTurn() {
-		s.decide(q.Record, s.queued(q))
+		s.decide(&q.Record, s.queued(q))
 	}
-	for _, r := range v.Running {
-		s.decide(r.Record, s.running(r))
+	for i := range v.Running {
+		r := &v.Running[i]
+		s.decide(&r.Record, s.running(r))
 	}
 	return s.decisions
 }
@@ -24,14 +25,14 @@ func Decide(v View) []Decision {
 // scheduler is the state of one round.
 type scheduler struct {
 	View
-	usable []Node // those that are not draining
-	free   []Node // of these, the ones that are idle and in no live plan
-	// at is where a node is in Nodes. Jobs that need the same have the same usable and free nodes:
-	// usableFor and freeFor remember them, for as long as the lists stay as they are.
+	usable []*Node // those that are not draining
+	free   []*Node // of these, the ones that are idle and in no live plan
+	// at is where a node is in Nodes, nil until it is asked for. Jobs that need the same have the same
+	// usable and free nodes: usableFor and freeFor remember them, as long as the lists stay the same.
 	at                 map[job.NodeID]int
-	usableFor, freeFor map[string][]Node
+	usableFor, freeFor map[string][]*Node
 	// waiting are the queued jobs that were not placed in this round so far.
-	waiting []Queued
+	waiting []*Queued
 	room    int64 // bytes of the store that jobs placed later in this round may take
 
 	// claimed are nodes for which a job waits: those behind it must not overtake it there.
@@ -55,30 +56,52 @@ type scheduler struct {
 // newScheduler finds the nodes that may be used in this round.
 func newScheduler(v View) *scheduler {
 	s := &scheduler{View: v, room: v.Store.Room, preempted: map[job.ID]string{},
-		at: make(map[job.NodeID]int, len(v.Nodes)), usableFor: map[string][]Node{},
-		freeFor: map[string][]Node{}, claimedBy: map[string]bool{},
+		usableFor: map[string][]*Node{}, freeFor: map[string][]*Node{}, claimedBy: map[string]bool{},
 		claimed: map[job.NodeID]bool{}, runningOf: map[string]int{}, runningIn: map[string]int{},
 		aheadOf: map[string]int{}, decisions: make([]Decision, 0, len(v.Queued)+len(v.Running))}
 	if s.Ledger == nil {
 		s.Ledger = NewLedger()
 	}
 
+	for i := range v.Running {
+		s.count(&v.Running[i].Record)
+	}
+	s.countOver()
+	for i := range v.Queued {
+		if q := &v.Queued[i]; s.limited(q.Owner, q.Team) == "" { // else it does not wait for nodes
+			s.waiting = append(s.waiting, q)
+		}
+	}
+	if !Quiet(v) {
+		s.listNodes()
+	}
+	return s
+}
+
+// Quiet reports whether nothing is decided about nodes: no job waits, and none that runs may come
+// to get others. A view of which that is so needs no Nodes.
+func Quiet(v View) bool {
+	for i := range v.Running {
+		if r := &v.Running[i]; r.Plan.Mesh.Windows() > 1 || !r.hasAll() {
+			return false
+		}
+	}
+	return len(v.Queued) == 0
+}
+
+// listNodes finds the nodes that may be used in this round.
+func (s *scheduler) listNodes() {
 	taken := map[job.NodeID]bool{}
-	for _, r := range v.Running {
-		s.count(r.Record)
-		for _, id := range r.Plan.Nodes {
+	for i := range s.Running {
+		for _, id := range s.Running[i].Plan.Nodes {
 			taken[id] = true
 		}
 	}
 
-	s.countOver()
-	s.waiting = slices.DeleteFunc(slices.Clone(v.Queued), func(q Queued) bool {
-		return s.limited(q.Owner, q.Team) != "" // it does not wait for nodes
-	})
-
-	for i, n := range v.Nodes {
-		s.at[n.ID] = i
-		if _, draining := v.Draining[n.ID]; draining {
+	s.usable = make([]*Node, 0, len(s.Nodes))
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		if _, draining := s.Draining[n.ID]; draining {
 			continue
 		}
 		s.usable = append(s.usable, n)
@@ -87,23 +110,22 @@ func newScheduler(v View) *scheduler {
 			s.free = append(s.free, n)
 		}
 	}
-	return s
 }
 
 // decide adds a decision.
-func (s *scheduler) decide(r job.Record, d Decision) {
+func (s *scheduler) decide(r *job.Record, d Decision) {
 	d.Job = r
 	s.decisions = append(s.decisions, d)
 }
 
 // count notes that a job runs, or is about to.
-func (s *scheduler) count(r job.Record) {
+func (s *scheduler) count(r *job.Record) {
 	s.runningOf[r.Owner]++
 	s.runningIn[r.Team]++
 }
 
 // queued places the job, or says why it waits and behind how many others.
-func (s *scheduler) queued(q Queued) Decision {
+func (s *scheduler) queued(q *Queued) Decision {
 	if why := s.limited(q.Owner, q.Team); why != "" {
 		return Decision{Action: Wait, Why: why, Ahead: s.ahead}
 	}
@@ -111,7 +133,7 @@ func (s *scheduler) queued(q Queued) Decision {
 	d, blocks := s.start(q)
 	switch d.Action {
 	case Place:
-		s.count(q.Record)
+		s.count(&q.Record)
 		d.Payer, d.Cost = s.payer(q.Owner, q.Team), q.Cost
 	case Wait:
 		d.Ahead = s.ahead
@@ -124,7 +146,7 @@ func (s *scheduler) queued(q Queued) Decision {
 }
 
 // start places the job, or says why it waits and what it keeps for itself meanwhile.
-func (s *scheduler) start(q Queued) (Decision, blocking) {
+func (s *scheduler) start(q *Queued) (Decision, blocking) {
 	why, blocks := s.obstacle(q)
 	if why == "" {
 		nodes := s.candidates(q)
@@ -160,7 +182,7 @@ const (
 )
 
 // claim keeps nodes for a job that waits.
-func (s *scheduler) claim(q Queued, what blocking) {
+func (s *scheduler) claim(q *Queued, what blocking) {
 	nodes, by := s.usable, ""
 	switch what {
 	case nothing:
@@ -178,12 +200,12 @@ func (s *scheduler) claim(q Queued, what blocking) {
 }
 
 // claims reports whether an earlier job waits for a node that has q's model.
-func (s *scheduler) claims(q Queued) bool {
-	return slices.ContainsFunc(s.usableBy(q), func(n Node) bool { return s.claimed[n.ID] })
+func (s *scheduler) claims(q *Queued) bool {
+	return slices.ContainsFunc(s.usableBy(q), func(n *Node) bool { return s.claimed[n.ID] })
 }
 
 // obstacle says why a job cannot start now, "" if it can, and what it keeps for itself meanwhile.
-func (s *scheduler) obstacle(q Queued) (why string, blocks blocking) {
+func (s *scheduler) obstacle(q *Queued) (why string, blocks blocking) {
 	want, format := q.wanted(), q.Spec.Format
 	usable, free := s.usableBy(q), s.freeBy(q.Spec)
 
@@ -223,7 +245,7 @@ func (s *scheduler) obstacle(q Queued) (why string, blocks blocking) {
 }
 
 // withModel says which shards a job waits for, where there are others.
-func (s *scheduler) withModel(q Queued) string {
+func (s *scheduler) withModel(q *Queued) string {
 	if len(s.usableBy(q)) == len(s.usable) {
 		return ""
 	}
@@ -231,7 +253,7 @@ func (s *scheduler) withModel(q Queued) string {
 }
 
 // itsNeeds says what else shards must have.
-func itsNeeds(q Queued) (needs string) {
+func itsNeeds(q *Queued) (needs string) {
 	if len(q.Spec.Needs()) > 0 {
 		needs = " and the job's LoRAs"
 	}
@@ -243,27 +265,30 @@ func itsNeeds(q Queued) (needs string) {
 
 // worksOn reports whether a node still works on an earlier attempt of the job.
 func (s *scheduler) worksOn(id job.ID) bool {
-	return slices.ContainsFunc(s.usable, func(n Node) bool { return !n.Idle && n.Job == id })
+	return slices.ContainsFunc(s.usable, func(n *Node) bool { return !n.Idle && n.Job == id })
 }
 
 // onlyBlamed reports whether the job has failed on every one of the nodes. It then waits for a
 // better one, if there is one, since five failures of its own in a row would end it.
-func onlyBlamed(q Queued, nodes []Node) bool {
-	return !slices.ContainsFunc(nodes, func(n Node) bool { return !q.Blamed[n.ID] })
+func onlyBlamed(q *Queued, nodes []*Node) bool {
+	return !slices.ContainsFunc(nodes, func(n *Node) bool { return !q.Blamed[n.ID] })
 }
 
 // preempt picks the running jobs of a lower priority whose nodes, with those that are free, are as
 // many as q needs, of those that have its model: the lowest priority first, of equal ones the
 // latest. If all of them together are not enough, none is stopped.
-func (s *scheduler) preempt(q Queued) {
-	lower := slices.DeleteFunc(slices.Clone(s.Running), func(r Running) bool {
-		return r.Spec.Priority >= q.Spec.Priority || !r.yields()
-	})
+func (s *scheduler) preempt(q *Queued) {
+	var lower []*Running
+	for i := range s.Running {
+		if r := &s.Running[i]; r.Spec.Priority < q.Spec.Priority && r.yields() {
+			lower = append(lower, r)
+		}
+	}
 	slices.Reverse(lower)
-	slices.SortStableFunc(lower, func(a, b Running) int { return a.Spec.Priority - b.Spec.Priority })
+	slices.SortStableFunc(lower, func(a, b *Running) int { return a.Spec.Priority - b.Spec.Priority })
 
 	have := slices.Clone(s.freeBy(q.Spec))
-	var victims []Running
+	var victims []*Running
 	for _, r := range lower {
 		before := len(have)
 		for _, n := range s.usableBy(q) {
@@ -288,7 +313,7 @@ func (s *scheduler) preempt(q Queued) {
 }
 
 // running decides whether a job stops at its next step boundary, and why.
-func (s *scheduler) running(r Running) Decision {
+func (s *scheduler) running(r *Running) Decision {
 	if !r.yields() {
 		return Decision{Action: Keep}
 	}
@@ -315,7 +340,7 @@ func (s *scheduler) running(r Running) Decision {
 	if s.growing || !s.mayGrow(r) {
 		return Decision{Action: Keep}
 	}
-	free := s.upTo(spare, r.Record, s.open(r.Spec))
+	free := s.upTo(spare, &r.Record, s.open(r.Spec))
 	if len(free) == 0 {
 		return Decision{Action: Keep} // others have a claim to the free nodes
 	}

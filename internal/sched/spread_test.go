@@ -111,7 +111,7 @@ func TestSpreadKeepsToPreferences(t *testing.T) {
 		}
 	}
 	d := Decide(v)[0]
-	if slices.ContainsFunc(d.Nodes, func(n Node) bool { return !n.ready("demo") }) {
+	if slices.ContainsFunc(d.Nodes, func(n *Node) bool { return !n.ready("demo") }) {
 		t.Errorf("a node has to load the model: %s", told(d))
 	}
 }
@@ -191,9 +191,18 @@ func TestGrowthOfLargeClustersIsLookedAtInTurn(t *testing.T) {
 func TestNewNodesAreNotTakenForFaster(t *testing.T) {
 	v := racked(2, 2)
 	v.Nodes[0].Speed, v.Nodes[1].Speed = 100e12, 100e12
-	for i, s := range sitesOf(v.Nodes, func(Node) int { return 0 }) {
+	for i, s := range sitesOf(pointers(v.Nodes), func(*Node) int { return 0 }) {
 		if s.Speed != 100e12 {
 			t.Errorf("node %d has a speed of %g", i, s.Speed)
 		}
 	}
+}
+
+// pointers are to nodes of a view, as the scheduler has them.
+func pointers(nodes []Node) []*Node {
+	out := make([]*Node, len(nodes))
+	for i := range nodes {
+		out[i] = &nodes[i]
+	}
+	return out
 }

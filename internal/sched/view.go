@@ -15,7 +15,8 @@ type View struct {
 	// Models are those that the cluster serves.
 	Models job.Models
 
-	// Nodes are the registered ones, ordered by name and then id, the draining ones among them.
+	// Nodes are the registered ones, ordered by name and then id, the draining ones among them. A
+	// view that is Quiet may do without.
 	Nodes []Node
 	// Draining names the nodes that get no new work, by id. Some of them may not be registered.
 	Draining map[job.NodeID]string
@@ -74,23 +75,23 @@ type Node struct {
 }
 
 // has reports whether the node may run a job: it has the model, all LoRAs, and the type.
-func (n Node) has(s job.Spec) bool {
+func (n *Node) has(s job.Spec) bool {
 	lacks := func(sum string) bool { return !slices.Contains(n.LoRAs, sum) }
 	return slices.Contains(n.Models, s.Model) && !slices.ContainsFunc(s.Needs(), lacks) &&
 		job.HasDType(n.DTypes, s.DType)
 }
 
 // ready reports whether a model is loaded already.
-func (n Node) ready(model string) bool { return slices.Contains(n.Loaded, model) }
+func (n *Node) ready(model string) bool { return slices.Contains(n.Loaded, model) }
 
 // writes reports whether the node can hold rank 0 of a job of this format, which encodes the clip.
-func (n Node) writes(format string) bool {
+func (n *Node) writes(format string) bool {
 	return len(n.Formats) == 0 || slices.Contains(n.Formats, format)
 }
 
 // anyWrites reports whether one of the nodes can encode the format.
-func anyWrites(nodes []Node, format string) bool {
-	return slices.ContainsFunc(nodes, func(n Node) bool { return n.writes(format) })
+func anyWrites(nodes []*Node, format string) bool {
+	return slices.ContainsFunc(nodes, func(n *Node) bool { return n.writes(format) })
 }
 
 // Queued is a job that waits to be placed.
@@ -110,7 +111,7 @@ type Queued struct {
 
 // wanted is the number of nodes without which the job does not start; 0: it takes what there is. A
 // job that has lost an attempt takes what there is too, since the lost node may not come back.
-func (q Queued) wanted() int {
+func (q *Queued) wanted() int {
 	if q.Attempt > 0 {
 		return 0
 	}
@@ -119,7 +120,7 @@ func (q Queued) wanted() int {
 
 // retryBackoff is how long the job waits after attempts that made no progress, longer the more of
 // them there were. Otherwise a node that has died but is not missed yet could use up all attempts.
-func (q Queued) retryBackoff(most time.Duration) time.Duration {
+func (q *Queued) retryBackoff(most time.Duration) time.Duration {
 	lost, _ := q.Futile()
 	if lost < 2 {
 		return 0
@@ -141,7 +142,7 @@ type Running struct {
 }
 
 // yields reports whether the job will reach another step boundary, at which it could stop.
-func (r Running) yields() bool {
+func (r *Running) yields() bool {
 	p := r.Progress
 	return !r.CancelRequested && (p.Attempt != r.Attempt || p.Stage == job.StageLoad ||
 		p.Stage == job.StageText ||

@@ -127,6 +127,7 @@ func (l *leader) placing(m job.Model, s job.Spec) (p placement) {
 			SinceLoss: math.MaxInt64 / 2}}}
 
 	// A model that is not loaded is loaded first, which is left out: it happens once, not per clip.
+	v.Nodes = make([]sched.Node, 0, len(l.nodes))
 	for _, n := range l.sortedNodes() {
 		seen := l.schedulerNode(n)
 		seen.Idle, seen.Job, seen.Loaded = true, "", n.models
@@ -181,6 +182,7 @@ func (l *leader) wait(r job.Request, s job.Spec) (why string, ahead int) {
 	rec := job.New(estimateID, "", s, l.today())
 	rec.Owner, rec.Team = r.Owner, r.Team
 	v := l.schedulerView()
+	l.addNodes(&v)
 	v.Queued = append(v.Queued, sched.Queued{Record: rec, SinceLoss: math.MaxInt64 / 2,
 		Needs: l.c.needs(rec)})
 	l.share(&v)

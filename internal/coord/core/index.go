@@ -92,8 +92,11 @@ func (s *state) holds(name string) bool {
 	if s.cluster == "" {
 		return false
 	}
-	_, o := mark(s.cluster)
-	return o.Name == name
+	if s.marked != s.cluster { // to name an object takes longer than all else of a sweep
+		_, o := mark(s.cluster)
+		s.marked, s.mark = s.cluster, o.Name
+	}
+	return s.mark == name
 }
 
 // live returns the jobs that are not final and that keep says yes to, in the order of their

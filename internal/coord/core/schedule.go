@@ -23,7 +23,12 @@ func (l *leader) schedule() {
 	var overdue []sched.Decision
 	stalled := false // a job could not be committed, so those behind it wait
 
-	decisions := sched.Decide(l.schedulerView())
+	v := l.schedulerView()
+	if !sched.Quiet(v) {
+		l.addNodes(&v)
+	}
+
+	decisions := sched.Decide(v)
 	nodes := l.picked(decisions)
 	for _, d := range decisions {
 		id := d.Job.ID
@@ -46,7 +51,7 @@ func (l *leader) schedule() {
 				l.passed[id] = l.c.cfg.Clock()
 			}
 		case sched.Fail:
-			l.fail(d.Job, d.Why)
+			l.fail(*d.Job, d.Why)
 		case sched.Keep:
 			if d.Why != "" {
 				notes[id] = d.Why
@@ -84,7 +89,7 @@ func (l *leader) picked(decisions []sched.Decision) map[job.NodeID]*node {
 	return nodes
 }
 
-// schedulerView returns what the scheduler decides on.
+// schedulerView returns what the scheduler decides on, but for the nodes: see addNodes.
 func (l *leader) schedulerView() sched.View {
 	disk := l.c.world.Disk()
 	v := sched.View{Now: l.c.cfg.Clock(), Models: l.c.machine.Models(),
@@ -95,18 +100,16 @@ func (l *leader) schedulerView() sched.View {
 		v.Store.Full = cmp.Or(disk.Why, disk.Stage.String())
 	}
 
-	for _, r := range l.c.machine.live(queued) {
+	waits, runs := l.c.machine.live(queued), l.c.machine.live(running)
+	v.Queued = make([]sched.Queued, 0, len(waits))
+	for _, r := range waits {
 		v.Queued = append(v.Queued, sched.Queued{Record: r, SinceLoss: l.sinceLoss(r),
 			Needs: l.c.needs(r), Blamed: l.blamed[r.ID], PassedSince: l.passed[r.ID]})
 	}
-	for _, r := range l.c.machine.live(running) {
+	v.Running = make([]sched.Running, 0, len(runs))
+	for _, r := range runs {
 		v.Running = append(v.Running, sched.Running{Record: r, Progress: l.progress[r.ID],
 			Pace: l.paces[r.ID], Asked: l.yieldSince[r.ID]})
-	}
-
-	v.Nodes = make([]sched.Node, 0, len(l.nodes))
-	for _, n := range l.sortedNodes() {
-		v.Nodes = append(v.Nodes, l.schedulerNode(n))
 	}
 
 	l.share(&v)
@@ -114,6 +117,14 @@ func (l *leader) schedulerView() sched.View {
 		v.Draining[id] = l.nodeName(id)
 	}
 	return v
+}
+
+// addNodes adds the nodes to a view. Of a thousand that takes longer than all else of it.
+func (l *leader) addNodes(v *sched.View) {
+	v.Nodes = make([]sched.Node, 0, len(l.nodes))
+	for _, n := range l.sortedNodes() {
+		v.Nodes = append(v.Nodes, l.schedulerNode(n))
+	}
 }
 
 // schedulerNode is a node as the scheduler sees it.

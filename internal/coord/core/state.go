@@ -15,6 +15,9 @@ import (
 // at random, and where the order of a map would show they sort. Records and slices in it are never
 // written through, only replaced, so that a copy of the maps is a snapshot.
 type state struct {
+	// mark is the name of the object that marks the store of cluster marked, once that was asked.
+	marked, mark string
+
 	// cluster is the id under which the object store knows this log; empty until the first leader
 	// has looked at it.
 	cluster string
