@@ -7,7 +7,7 @@ TORCH   ?= python3
 PYTHON  ?= python3
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-fast test-all vet test-nodemo test-generic test-race test-clients test-mlperf test-long cuda cuda-test gpu-test gpu-kit gpu-bench sim chaos kept fuzz lint \
+.PHONY: help build demo test test-fast test-all vet test-nodemo test-generic test-race test-clients test-mlperf test-long cuda cuda-test gpu-test gpu-kit gpu-bench sim scale chaos kept fuzz lint \
   bench-compare bench-cpu bench-net bench-plan picture long-pictures costs published golden notices clean
 
 help: ## list the targets
@@ -87,6 +87,9 @@ test-long: ## tests that take minutes: whole clips, many jobs, memory over time
 
 sim: ## simulate SEEDS clusters (default 100000), each from a seed of its own
 	SIM_SEEDS=$(or $(SEEDS),100000) $(GO) test ./internal/sim -count=1 -timeout 24h -v -run 'ClustersSurvive'
+
+scale: build ## the capacity curves of docs/scale.md, as a table; ARGS="--sizes 64:24" for others
+	tools/scale.py $(ARGS)
 
 chaos: ## a locked cluster of three coordinators and five shards, as processes, on which things go wrong for DURATION (default 15m); fills docs/reliability.md
 	LONGTAKE_CHAOS=$(or $(DURATION),15m) LONGTAKE_CHAOS_SEED=$(or $(SEED),1) LONGTAKE_CHAOS_REPORT=docs/reliability.md \

@@ -114,7 +114,7 @@ func (r *Result) waitsChart() plot.Lines {
 		}
 	}
 	return plot.Lines{Title: "Wait, by when a clip was asked for", X: x, Series: series,
-		Y: plot.Axis{Label: "wait (" + unit + ")", Zero: true}}
+		Y: plot.Axis{Label: "wait (" + unit + ")", Zero: true, Max: 1}}
 }
 
 // shortest is where the axis of waits begins, in seconds: those who wait less do not wait.
@@ -143,7 +143,7 @@ func (r *Result) distributionChart() plot.Lines {
 		groups = append(groups, r.All)
 	}
 
-	l := plot.Lines{Title: "Wait, by class", X: plot.Axis{Label: "wait (s)", Log: true},
+	l := plot.Lines{Title: "Wait, by class", X: plot.Axis{Label: "wait (s)", Log: true, Max: 10},
 		Y: plot.Axis{Label: "clips that started (%)", Zero: true, Max: 100}}
 	for _, g := range groups {
 		s := plot.Series{Name: g.Name, Step: true}

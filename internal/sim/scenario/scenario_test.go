@@ -147,6 +147,38 @@ func TestArrivalsFollowTheDay(t *testing.T) {
 	}
 }
 
+// TestWaitsOfArrivalsAreThoseOfTheFormula has what is drawn wait for four devices that take 2 s for
+// a clip, by the recursion that tests of package sim hold whole simulations to. The mean is that of
+// M/D/c: half of that of M/M/c, which is Erlang's formula C, with the correction of G. P. Cosmetatos
+// (1976).
+func TestWaitsOfArrivalsAreThoseOfTheFormula(t *testing.T) {
+	const devices, took, busy, jobs = 4, 2.0, 0.9, 500_000
+	p := &Plan{Scenario: &Scenario{Seed: 1, Arrivals: Arrivals{Rate: Rate(devices * busy / took),
+		Process: poisson}}}
+	p.Duration = Duration(jobs / float64(p.Arrivals.Rate) * float64(time.Second))
+	var free [devices]float64
+	waited, n := 0.0, 0
+	for i, at := range p.arrivals() {
+		// All take the same time, so devices are free again in the order in which they began.
+		start := max(at.Seconds(), free[i%devices])
+		free[i%devices], waited, n = start+took, waited+start-at.Seconds(), n+1
+	}
+
+	// Erlang's formula B by its recursion, and C from it.
+	offered, b := devices*busy, 1.0
+	for k := 1.0; k <= devices; k++ {
+		b = offered * b / (k + offered*b)
+	}
+	c := b / (1 - busy*(1-b))
+	want := c * took / devices / (1 - busy) / 2
+	want *= 1 + (1-busy)*(devices-1)*(math.Sqrt(4+5*devices)-2)/(16*busy*devices)
+	have := waited / float64(n)
+	t.Logf("%d clips wait for %.3f s on average; by the formula %.3f s", n, have, want)
+	if math.Abs(have/want-1) > 0.04 {
+		t.Errorf("the mean wait is %.3f s; by the formula %.3f s", have, want)
+	}
+}
+
 // TestTimesAreThoseOfThePlanner runs two clips on their own, as long plan says that they take.
 func TestTimesAreThoseOfThePlanner(t *testing.T) {
 	text := strings.Replace(small, "60/h", "2/h, process: even", 1) + "duration: 1h\nname: two\n"
