@@ -149,8 +149,8 @@ func TestArrivalsFollowTheDay(t *testing.T) {
 
 // TestWaitsOfArrivalsAreThoseOfTheFormula has what is drawn wait for four devices that take 2 s for
 // a clip, by the recursion that tests of package sim hold whole simulations to. The mean is that of
-// M/D/c: half of that of M/M/c, which is Erlang's formula C, with the correction of G. P. Cosmetatos
-// (1976).
+// M/D/c: half of that of M/M/c, which is Erlang's formula C, with the correction of G. P.
+// Cosmetatos (1976).
 func TestWaitsOfArrivalsAreThoseOfTheFormula(t *testing.T) {
 	const devices, took, busy, jobs = 4, 2.0, 0.9, 500_000
 	p := &Plan{Scenario: &Scenario{Seed: 1, Arrivals: Arrivals{Rate: Rate(devices * busy / took),
