@@ -249,7 +249,7 @@ func requestOf(clip job.Request, extra []string) (r target.Request, err error) {
 		Guidance: clip.GuidanceScale, Guidance2: clip.GuidanceScale2}
 	if clip.Size != "" {
 		plain := strings.NewReplacer("*", "x", "X", "x").Replace(clip.Size)
-		r.Width, r.Height, err = serve.ParseSize(plain)
+		r.Width, r.Height, err = prompts.ParseSize(plain)
 		if err != nil {
 			return r, daemon.Usagef("--%w", err)
 		}

@@ -165,13 +165,13 @@ func object(line []byte) (Prompt, error) {
 
 	var err error
 	if o.Size != "" {
-		p.Width, p.Height, err = size(o.Size)
+		p.Width, p.Height, err = ParseSize(o.Size)
 	}
 	return p, err
 }
 
-// size reads WIDTHxHEIGHT.
-func size(text string) (w, h int, err error) {
+// ParseSize reads WIDTHxHEIGHT, in pixels.
+func ParseSize(text string) (w, h int, err error) {
 	if n, _ := fmt.Sscanf(text, "%dx%d", &w, &h); n != 2 || fmt.Sprintf("%dx%d", w, h) != text ||
 		w < 1 || h < 1 || w > sideMax || h > sideMax {
 		return 0, 0, fmt.Errorf("size is %.40q; allowed: one such as 832x480, with sides up to %d", text,

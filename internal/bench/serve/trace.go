@@ -51,7 +51,6 @@ type Entry struct {
 // Bounds of what an entry asks for; servers have narrower ones. They are for slips of the hand: a
 // clip that a server refuses counts as a failure, hours after the slip.
 const (
-	sideMax     = 1 << 14 // pixels
 	framesMax   = 1 << 20
 	stepsMax    = 1000
 	fpsMax      = 120
@@ -165,18 +164,8 @@ func (e *Entry) check() error {
 	}
 
 	var err error
-	e.width, e.height, err = ParseSize(e.Size)
+	e.width, e.height, err = prompts.ParseSize(e.Size)
 	return err
-}
-
-// ParseSize reads WIDTHxHEIGHT, in pixels.
-func ParseSize(text string) (w, h int, err error) {
-	if n, _ := fmt.Sscanf(text, "%dx%d", &w, &h); n != 2 || fmt.Sprintf("%dx%d", w, h) != text ||
-		w < 1 || h < 1 || w > sideMax || h > sideMax {
-		return 0, 0, fmt.Errorf("size is %.40q; allowed: one such as 832x480, with sides up to %d", text,
-			sideMax)
-	}
-	return w, h, nil
 }
 
 // apply puts what an entry says into the slot of its clip. What the setup says for all clips stays
