@@ -1,18 +1,16 @@
 package fleet
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/longtake/longtake/internal/price"
 	"github.com/longtake/longtake/internal/topology"
+	"github.com/longtake/longtake/internal/userfile"
 )
 
 // FileMax bounds a pool's file, in bytes.
@@ -37,12 +35,6 @@ type hostsItem struct {
 	Price   yaml.Node `yaml:"price-per-hour"`
 }
 
-// Keys of a file, for errors.
-const (
-	poolKeys = "name, hosts, inside, network, racks, currency"
-	hostKeys = "count, devices, rack, price-per-hour"
-)
-
 // ReadFile reads a pool from YAML. It is strict: unknown keys, keys that stand twice and values
 // that are not allowed are errors, with their line where it is known.
 //
@@ -52,21 +44,9 @@ const (
 //	  - {count: 2, devices: 8xH100, rack: a, price-per-hour: 24.50}
 //	  - {devices: 4xL40S, rack: b, price-per-hour: 4}
 func ReadFile(text []byte) (Pool, error) {
-	if len(text) > FileMax {
-		return Pool{}, fmt.Errorf("over %d bytes; allowed: up to %d", FileMax, FileMax)
-	}
-
-	// A misspelt key would be a price or a link that silently is not there.
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	dec.KnownFields(true)
 	var f poolFile
-	if err := dec.Decode(&f); errors.Is(err, io.EOF) {
-		return Pool{}, fmt.Errorf("it is empty; allowed: %s", poolKeys)
-	} else if err != nil {
-		return Pool{}, readable(err)
-	}
-	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return Pool{}, errors.New("more than one document; allowed: one")
+	if err := userfile.YAML(text, FileMax, &f); err != nil {
+		return Pool{}, err
 	}
 
 	p := Pool{Name: f.Name, Currency: f.Currency}
@@ -149,21 +129,4 @@ func (h hostsItem) group(currency string) (Group, error) {
 	}
 	g.Price = d
 	return g, nil
-}
-
-// unknown finds what the YAML library says of keys that a struct lacks.
-var unknown = regexp.MustCompile(`field (\S+) not found in type fleet\.(\w+)`)
-
-// readable returns an error of the YAML library in one line and in users' words.
-func readable(err error) error {
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	text = unknown.ReplaceAllStringFunc(text, func(found string) string {
-		m := unknown.FindStringSubmatch(found)
-		keys := poolKeys
-		if m[2] == "hostsItem" {
-			keys = hostKeys
-		}
-		return fmt.Sprintf("unknown key %.40q; allowed: %s", m[1], keys)
-	})
-	return fmt.Errorf("%.300s", strings.TrimPrefix(text, "yaml: unmarshal errors: "))
 }

@@ -1,15 +1,13 @@
 package scenario
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"regexp"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/longtake/longtake/internal/userfile"
 )
 
 // Scenario is what a file says. Zero fields have taken their defaults.
@@ -192,52 +190,10 @@ const FileMax = 64 << 10
 //
 // What needs the pool or the models to be judged, such as a size, is for Make.
 func Read(text []byte) (*Scenario, error) {
-	if len(text) > FileMax {
-		return nil, fmt.Errorf("over %d bytes; allowed: up to %d", FileMax, FileMax)
-	}
-
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	dec.KnownFields(true)
 	var s Scenario
-	if err := dec.Decode(&s); errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("it is empty; allowed: %s", keys["Scenario"])
-	} else if err != nil {
-		return nil, readable(err)
+	if err := userfile.YAML(text, FileMax, &s); err != nil {
+		return nil, err
 	}
-	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more than one document; allowed: one")
-	}
-
 	s.setDefaults()
 	return &s, s.check()
-}
-
-// unknown finds what the YAML library says of keys that a struct lacks.
-var unknown = regexp.MustCompile(`field (\S+) not found in type scenario\.(\w+)`)
-
-// keys are those of each part of a file, for errors.
-var keys = map[string]string{
-	"Scenario": "name, seed, duration, rest, cluster, coordinators, arrivals, clips, faults, " +
-		"operations",
-	"Cluster": "pool, models, room, profile, load, boot, later",
-	"Later":   "hosts, at",
-	"Coordinators": "members, checkpoint-every, queued, kept, lost-after, hung-after, yield, " +
-		"tick",
-	"Arrivals": "rate, process, day, after",
-	"Class": "name, share, model, size, frames, seconds, steps, guidance, shards, priority, team, " +
-		"objective",
-	"Fault":     "kind, scope, count, rate, for, factor",
-	"Operation": "kind, at, first, hosts, every, within, for",
-}
-
-// readable returns an error of the YAML library in one line and in users' words: what it calls a
-// field of a type is a key of a part of the file.
-func readable(err error) error {
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	text = unknown.ReplaceAllStringFunc(text, func(found string) string {
-		m := unknown.FindStringSubmatch(found)
-		return fmt.Sprintf("unknown key %.40q; allowed: %s", m[1], keys[m[2]])
-	})
-	text = strings.TrimPrefix(text, "yaml: unmarshal errors: ")
-	return fmt.Errorf("%.300s", strings.TrimPrefix(text, "yaml: "))
 }
