@@ -63,23 +63,19 @@ func (x *index) count(r job.Record, n int) {
 	}
 
 	// Results, checkpoints and inputs have a name once they are there.
-	use := func(name string) {
-		if name == "" {
+	use := func(o job.Object) {
+		if o.Name == "" {
 			return
 		}
-		if x.users[name] += n; x.users[name] == 0 {
-			delete(x.users, name)
+		if x.users[o.Name] += n; x.users[o.Name] == 0 {
+			delete(x.users, o.Name)
 		}
 	}
-	use(r.Result.Video.Name)
-	use(r.Result.Latents.Name)
-	use(r.Checkpoint.Object.Name)
-	use(r.Before.Object.Name)
-	for i := range r.Spec.Inputs {
-		use(r.Spec.Inputs[i].Object.Name)
-	}
+	eachObject(r, use)
+	use(r.Checkpoint.Object)
+	use(r.Before.Object)
 	for _, o := range r.Parts {
-		use(o.Name)
+		use(o)
 	}
 }
 

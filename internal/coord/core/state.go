@@ -358,10 +358,20 @@ func (s *state) forget(r job.Record) {
 }
 
 // objects returns what r's result points to, and what r is made from.
-func objects(r job.Record) []job.Object {
-	all := []job.Object{r.Result.Video, r.Result.Latents}
-	for _, in := range r.Spec.Inputs {
-		all = append(all, in.Object)
+func objects(r job.Record) (all []job.Object) {
+	eachObject(r, func(o job.Object) {
+		if o.Name != "" {
+			all = append(all, o)
+		}
+	})
+	return all
+}
+
+// eachObject calls use with each of objects, and with empty ones for what is not there.
+func eachObject(r job.Record, use func(job.Object)) {
+	use(r.Result.Video)
+	use(r.Result.Latents)
+	for i := range r.Spec.Inputs {
+		use(r.Spec.Inputs[i].Object)
 	}
-	return slices.DeleteFunc(all, func(o job.Object) bool { return o.Name == "" })
 }
