@@ -1,5 +1,5 @@
 // Package plot draws the figures of reports and of docs/, as SVG in one style: [Lines] with bands
-// and marks, [Bars] that are stacked, and [Heat] maps.
+// and marks, and [Bars] that are stacked.
 //
 // Figures are read on pages at half of their width, by people who see colours differently, and in
 // print. So texts are large for the size of the canvas, colours are those of Okabe and Ito, lines

@@ -16,13 +16,6 @@ import (
 func figures() map[string]func() ([]byte, error) {
 	x := []float64{0.05, 0.1, 0.2, 0.4, 0.8}
 	wait := []float64{0, 10, 20, 30, 40, 50}
-	heat := make([][]float64, 12)
-	for i := range heat {
-		for j := range 24 {
-			heat[i] = append(heat[i], float64(i)*math.Sin(float64(j)/4)+12)
-		}
-	}
-	heat[3][3] = math.NaN()
 	return map[string]func() ([]byte, error){
 		"rates": Lines{Title: "Latency against offered rate: saturates at 0.4 requests/s",
 			X: Axis{Label: "offered rate (requests/s)", Log: true},
@@ -52,9 +45,6 @@ func figures() map[string]func() ([]byte, error) {
 			Parts: []Part{{"queue", []float64{0, 1, 5, 20}}, {"text", []float64{0.3, 0.3, 0.3, 0.4}},
 				{"denoise", []float64{7, 7.2, 7.4, 8}}, {"decode", []float64{1, 1, 1.1, 1.2}},
 				{"encode", []float64{0.4, 0.4, 0.4, 0.5}}}}.SVG,
-		"heat": Heat{Title: "Utilisation of hosts over a day", X: Axis{Label: "hour"},
-			Y: Axis{Label: "host"}, X0: 0, DX: 1, Y0: 0, DY: 1, Values: heat, Unit: "% busy",
-			Marks: []Mark{{At: 7.5, Label: "host lost"}}}.SVG,
 	}
 }
 
@@ -195,7 +185,6 @@ func TestWhatCannotBeDrawn(t *testing.T) {
 	f(Bars{Names: []string{"a"}, Parts: []Part{{"p", nil}}}.SVG, `part "p" has 0 values for 1 bars`)
 	f(Bars{Names: []string{"a"}, Parts: []Part{{"p", []float64{-1}}}}.SVG, "the value -1")
 	f(Bars{Names: make([]string, 401)}.SVG, "401 bars")
-	f(Heat{}.SVG, "0 cells")
 
 	// Nothing to show is shown as nothing.
 	for _, s := range [][]Series{nil, {{}}, {{X: []float64{math.NaN()}, Y: []float64{1}}}} {
