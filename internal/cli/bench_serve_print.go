@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/longtake/longtake/internal/bench/result"
@@ -34,8 +32,7 @@ type serveProgress struct {
 const tellAgain = 30 * time.Second
 
 func newServeProgress(w io.Writer) *serveProgress {
-	f, ok := w.(*os.File)
-	return &serveProgress{w: w, tty: ok && isatty.IsTerminal(f.Fd())}
+	return &serveProgress{w: w, tty: isTerminal(w)}
 }
 
 // tell shows a status.

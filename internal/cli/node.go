@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/terminal"
@@ -90,7 +90,7 @@ func nodeDrain() *cobra.Command {
 		// id, as its name may be taken by a new process in the meantime.
 		n, err := c.Drain(cmd.Context(), args[0], *deadline)
 		for err == nil && n.State == "draining" {
-			if err := pause(cmd.Context(), drainPoll); err != nil {
+			if err := client.Pause(cmd.Context(), drainPoll); err != nil {
 				return fmt.Errorf("shard %s is still at work on job %s, and goes on being drained: %w",
 					n.Name, n.Job, err)
 			}
@@ -110,16 +110,6 @@ func nodeDrain() *cobra.Command {
 // drainPoll is how often a drain is looked at. A step takes seconds at least. The poll costs the
 // leader one list of shards.
 const drainPoll = 200 * time.Millisecond
-
-// pause waits for d, or returns ctx's error if that ends before.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // nodeUndrain takes a drain back, also one that is still under way. Clips that have moved do not
 // come back; the shard is free for the next ones.

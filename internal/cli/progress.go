@@ -58,10 +58,16 @@ func newReporter(js bool, out, w io.Writer) reporter {
 		return &jsonReporter{w: out}
 	}
 	// A bar in a log file would be a line of control characters for every step.
-	if f, ok := w.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
+	if isTerminal(w) {
 		return &bar{w: w}
 	}
 	return &lines{w: w}
+}
+
+// isTerminal reports whether somebody watches what is written, rather than a file or a pipe.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
 }
 
 // stateText says in a word or two where a job stands, for lists and for progress. Steps and frames

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime/debug"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/longtake/longtake/internal/daemon"
@@ -160,8 +158,7 @@ func runScenario(ctx context.Context, w io.Writer, p *scenario.Plan) (*scenario.
 	const garbage = 400
 	defer debug.SetGCPercent(debug.SetGCPercent(garbage))
 
-	f, shows := w.(*os.File)
-	shows = shows && isatty.IsTerminal(f.Fd())
+	shows := isTerminal(w)
 	r, err := p.Run(func(part float64) bool {
 		if shows {
 			terminal.Printf(w, "\rsimulated %3.0f %%", 100*min(part, 1))

@@ -29,6 +29,14 @@ var others = []string{
 var orchestrated = regexp.MustCompile(`^LONGTAKE_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|` +
 	`PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
+// Foreign returns an environment without this program's settings, for programs of the project that
+// are to run with their defaults whatever the user has set.
+func Foreign(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(e string) bool {
+		return strings.HasPrefix(e, prefix)
+	})
+}
+
 // Variables lists the names of all variables that any of the programs reads.
 func Variables() []string {
 	out := slices.Clone(others)

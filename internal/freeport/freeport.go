@@ -1,5 +1,5 @@
-// Package freeport finds addresses for tests whose servers stop and come back on the same one. Only
-// tests import it.
+// Package freeport finds addresses for servers of this machine that stop and come back on the same
+// one, in tests and in benchmarks.
 package freeport
 
 import (
@@ -17,14 +17,22 @@ const (
 	tries   = 1000
 )
 
-// Addrs returns n different addresses of the loopback interface, as host:port, on which nothing
-// listens at present. Another process may still take one before the test does. Addrs panics if it
-// does not find enough.
+// Addrs is Find for tests, which cannot go on without: it panics if there are not enough.
 func Addrs(n int) []string {
+	out, err := Find(n)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// Find returns n different addresses of the loopback interface, as host:port, on which nothing
+// listens at present. Another process may still take one before the caller does.
+func Find(n int) ([]string, error) {
 	var out []string
 	for range tries {
 		if len(out) == n {
-			return out
+			return out, nil
 		}
 
 		addr := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(highest-lowest)) //nolint:gosec // a guess
@@ -33,5 +41,6 @@ func Addrs(n int) []string {
 			out = append(out, addr)
 		}
 	}
-	panic(fmt.Sprintf("freeport: only %d of %d free addresses found in %d tries", len(out), n, tries))
+	return nil, fmt.Errorf("only %d of %d free ports found between %d and %d", len(out), n, lowest,
+		highest)
 }

@@ -14,6 +14,7 @@ var levels = []struct {
 	level  int
 }{
 	{"internal/disk", 0},
+	{"internal/freeport", 0},
 	{"internal/tensor", 0},
 	{"internal/terminal", 0},
 	{"internal/userfile", 0},
@@ -93,7 +94,7 @@ func level(dir string) int {
 }
 
 // forTests lists the packages that only tests may import.
-var forTests = []string{"internal/golden", "internal/freeport", "internal/testlog",
+var forTests = []string{"internal/golden", "internal/testlog",
 	"internal/pki/pkitest", "internal/bench/target/targettest"}
 
 // TestImportsGoDownward rules out import cycles between layers before the compiler could see them:

@@ -197,7 +197,7 @@ func (c *Client) Watch(ctx context.Context, id job.ID, f func(schema.Video)) (sc
 		if err != nil || v.Final() {
 			return v, err
 		}
-		if err := sleep(ctx); err != nil {
+		if err := Pause(ctx, retryPause); err != nil {
 			return v, err
 		}
 	}

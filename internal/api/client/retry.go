@@ -17,7 +17,7 @@ func again(ctx context.Context, f func() (schema.Video, error)) (schema.Video, e
 		if err == nil || !passing(err) || time.Now().After(end) || ctx.Err() != nil {
 			return v, err
 		}
-		if serr := sleep(ctx); serr != nil {
+		if serr := Pause(ctx, retryPause); serr != nil {
 			return v, serr
 		}
 	}
@@ -34,10 +34,10 @@ func passing(err error) bool {
 	return errors.As(err, &u)
 }
 
-// sleep waits for retryPause, or returns ctx's error.
-func sleep(ctx context.Context) error {
+// Pause waits for d, or returns ctx's error if that ends before.
+func Pause(ctx context.Context, d time.Duration) error {
 	select {
-	case <-time.After(retryPause):
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

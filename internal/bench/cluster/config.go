@@ -2,12 +2,12 @@ package cluster
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/longtake/longtake/internal/freeport"
 )
 
 // Config is a cluster that is to be started.
@@ -62,7 +62,7 @@ const anonymous = "videos:read,videos:write,nodes:read,nodes:write,metrics,admin
 
 // coordinators returns their flags, and where each answers HTTP and NATS.
 func (c Config) coordinators() (flags [][]string, http, nats []string, err error) {
-	addrs, err := free(4 * c.Coordinators)
+	addrs, err := freeport.Find(4 * c.Coordinators)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -87,28 +87,4 @@ func (c Config) coordinators() (flags [][]string, http, nats []string, err error
 		flags = append(flags, own)
 	}
 	return flags, http, nats, nil
-}
-
-// Ports are taken from below the range that systems choose from for outgoing connections, one of
-// which could else occupy a coordinator's port while that is away.
-const (
-	portLowest  = 20000
-	portHighest = 32000
-	portTries   = 1000
-)
-
-// free finds addresses of the loopback interface on which nothing listens at present.
-func free(n int) (out []string, err error) {
-	for range portTries {
-		if len(out) == n {
-			return out, nil
-		}
-		addr := fmt.Sprintf("127.0.0.1:%d", portLowest+rand.IntN(portHighest-portLowest))
-		if l, err := net.Listen("tcp", addr); err == nil {
-			defer l.Close() // held until all are found, so that none is found twice
-			out = append(out, addr)
-		}
-	}
-	return nil, fmt.Errorf("only %d of %d free ports found between %d and %d", len(out), n, portLowest,
-		portHighest)
 }

@@ -7,10 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/longtake/longtake/internal/config"
 )
 
 // Each process has folders of its own for settings, caches and temporary files, as if it were on a
@@ -41,10 +41,8 @@ func (p *process) start() error {
 
 	cmd := exec.Command(p.path, p.args...) //nolint:gosec // the project's own programs
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(e string) bool {
-		return strings.HasPrefix(e, "LONGTAKE_")
-	})
-	cmd.Env = append(cmd.Env, "XDG_CONFIG_HOME="+p.private, "TMPDIR="+p.private)
+	cmd.Env = append(config.Foreign(os.Environ()), "XDG_CONFIG_HOME="+p.private,
+		"TMPDIR="+p.private)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("cannot start %s: %w", p.name, err)
 	}

@@ -1,11 +1,9 @@
 package controlplane
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +15,7 @@ import (
 	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/freeport"
 	"github.com/longtake/longtake/internal/keyfile"
 	"github.com/longtake/longtake/internal/pki"
 )
@@ -66,7 +65,7 @@ func startCluster(ctx context.Context, cfg Config) (c *cluster, err error) {
 	}
 
 	// Ports are found before anything starts, since each has to know those of the others.
-	addrs, err := freeAddresses(4 * cfg.Coordinators)
+	addrs, err := freeport.Find(4 * cfg.Coordinators)
 	if err != nil {
 		return c, err
 	}
@@ -278,19 +277,6 @@ func (c *cluster) snapshots(m *member, since time.Time) (n int) {
 		}
 	}
 	return n
-}
-
-// freeAddresses finds ports of this machine that nobody listens on.
-func freeAddresses(n int) (out []string, err error) {
-	for range n {
-		l, lerr := net.Listen("tcp", "127.0.0.1:0")
-		if lerr != nil {
-			return nil, cmp.Or(err, fmt.Errorf("cannot find a free port: %w", lerr))
-		}
-		out = append(out, l.Addr().String())
-		defer l.Close()
-	}
-	return out, nil
 }
 
 // scopes are what needs no key in an open cluster under load: everything.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/api"
+	"github.com/longtake/longtake/internal/config"
 	"github.com/longtake/longtake/internal/coord"
 )
 
@@ -68,12 +69,7 @@ func (c *cluster) startProgram(_ context.Context, m *member) error {
 
 	cmd := exec.Command(c.cfg.Program, args...) //nolint:gosec // the program that is measured
 	cmd.Stdout, cmd.Stderr = log, log
-	// None of the settings of whoever runs the benchmark.
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "LONGTAKE_") {
-			cmd.Env = append(cmd.Env, e)
-		}
-	}
+	cmd.Env = config.Foreign(os.Environ()) // not the settings of whoever runs the benchmark
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -1,10 +1,11 @@
 package controlplane
 
 import (
-	"math"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/longtake/longtake/internal/bench/result"
 )
 
 // Kinds of what is timed.
@@ -78,10 +79,8 @@ func timesOf(took []float64, failed int) Times {
 	}
 
 	slices.Sort(took)
-	at := func(p float64) float64 {
-		return took[max(0, int(math.Ceil(p*float64(len(took))))-1)]
-	}
-	t.P50, t.P99, t.Max = at(0.5), at(0.99), took[len(took)-1]
+	t.P50, t.P99 = result.Percentile(took, 0.5), result.Percentile(took, 0.99)
+	t.Max = took[len(took)-1]
 	return t
 }
 

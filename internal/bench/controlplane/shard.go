@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/longtake/longtake/internal/api/client"
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/topology"
@@ -323,11 +324,7 @@ func (s *shard) beatNow() {
 // pause waits, or until the process dies.
 func (s *shard) pause(d time.Duration) { pause(s.ctx, d) }
 
+// pause is client.Pause for those who look at ctx anyway.
 func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
+	_ = client.Pause(ctx, d)
 }

@@ -46,7 +46,7 @@ func (r Result) benchmarks() []byte {
 func (r Result) benchmark(q Request) string {
 	name := "BenchmarkServe/scenario=" + word(r.Scenario.Name)
 	if len(r.Rates) > 0 {
-		name += "/rate=" + number(r.Rates[q.Point].Offered)
+		name += "/rate=" + plainNumber(r.Rates[q.Point].Offered)
 	}
 
 	if q.Width > 0 {

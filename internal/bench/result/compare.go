@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 
 	"gonum.org/v1/gonum/stat/distuv"
@@ -308,6 +307,3 @@ func spread(k int, seed uint64, f func([]float64) float64) float64 {
 	}
 	return m2 / (n - 1) * float64(k) / float64(k-1)
 }
-
-// number prints a rate for a name, with as many digits as tell the rates of a sweep apart.
-func number(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }

@@ -66,7 +66,7 @@ func metricsOf(a, b side, scenario Scenario, rates []Rate) []metric {
 	// A server may be as fast as before at low rates, and saturate earlier.
 	for i, r := range rates {
 		if len(rates) > 1 {
-			out = append(out, metric{name: "latency at " + number(r.Offered) + " requests/s",
+			out = append(out, metric{name: "latency at " + plainNumber(r.Offered) + " requests/s",
 				prepare: geometric(func(q Request) (float64, bool) { return q.Latency, q.Point == i })})
 		}
 	}

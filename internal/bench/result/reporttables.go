@@ -50,7 +50,7 @@ func interval(e Estimate, print func(float64) string) string {
 }
 
 // plainNumber prints with four digits: more than the samples support, and enough to compare with
-// another report by eye.
+// another report by eye, or tell the rates of a sweep apart.
 func plainNumber(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
 
 // inPercent prints a share.

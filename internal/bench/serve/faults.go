@@ -347,16 +347,3 @@ func twinsOf(calm, rough []result.Request, first int, slots []Slot) result.Fidel
 	}
 	return f
 }
-
-// A clip that fails in both runs is the server's matter and none of the faults'; one that fails
-// under faults alone is what durable jobs are meant to prevent.
-
-// Lost counts the clips that a run with faults has not made, and the one without has.
-func Lost(r result.Result) int {
-	if r.Faults == nil {
-		return 0
-	}
-	f := r.Faults
-	missing := func(l result.Load) int { return l.Requests - l.Completed }
-	return max(0, missing(f.Under)-missing(f.Undisturbed))
-}

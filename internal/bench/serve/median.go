@@ -28,13 +28,10 @@ func latency(r result.Request) float64 { return r.Latency }
 
 // median of a value of the clips, the lower one of an even number; 0 of none.
 func median(clips []result.Request, of func(result.Request) float64) float64 {
-	if len(clips) == 0 {
-		return 0
-	}
 	all := make([]float64, len(clips))
 	for i, r := range clips {
 		all[i] = of(r)
 	}
 	slices.Sort(all)
-	return all[(len(all)-1)/2]
+	return result.Percentile(all, 0.5)
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/longtake/longtake/internal/api/client"
 )
 
 const (
@@ -212,7 +214,7 @@ func (t *videos) follow(ctx context.Context, c clip, out *Outcome, watch Watch) 
 
 		// A question that fails says nothing of the clip: the time for which it may have been complete
 		// goes on from the last one that was answered.
-		if err := pause(ctx, t.interval(now)); err != nil {
+		if err := client.Pause(ctx, t.interval(now)); err != nil {
 			return c, err
 		}
 		asked := time.Since(out.Sent)
@@ -331,7 +333,7 @@ func (t *videos) download(ctx context.Context, id string, out *Outcome) (film, e
 			return film{}, err
 		}
 		out.Retries++
-		if err := pause(ctx, downloadPause); err != nil {
+		if err := client.Pause(ctx, downloadPause); err != nil {
 			return film{}, err
 		}
 	}
@@ -348,13 +350,3 @@ func (t *videos) delete(ctx context.Context, id string) {
 
 // videoPath is the route of a clip, whose id may be any text.
 func videoPath(id string) string { return "/v1/videos/" + url.PathEscape(id) }
-
-// pause waits, or returns the error of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
