@@ -43,6 +43,11 @@ func benchDeviceCommand() *cobra.Command {
 		if err := topology.CheckLabel(*name); err != nil || *name == "" {
 			return daemon.Usagef("--name is %.64q; allowed: %s", *name, topology.LabelAllowed)
 		}
+		if *output != "" { // before half a minute of measuring
+			if err := checkFile(*output); err != nil {
+				return err
+			}
+		}
 
 		var text bytes.Buffer
 		if err := measureDevice(cmd, *name, *rounds, &text); err != nil {

@@ -11,6 +11,7 @@ func TestBenchDeviceMistakes(t *testing.T) {
 		"--rounds is 1; allowed: 3": {"--rounds", "1"},
 		`--name is "a b"; allowed`:  {"--name", "a b"},
 		`--name is ""; allowed`:     {"--name", ""},
+		"there is no folder":        {"-o", "nowhere/mine.yaml"},
 	} {
 		r := longtake(t, append([]string{"bench", "device"}, args...)...)
 		if r.code != 2 || !strings.Contains(r.err, want) {
