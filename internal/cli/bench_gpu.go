@@ -100,6 +100,8 @@ func (b *gpuBench) check() (err error) {
 		return daemon.Usagef("--only is %q, which no item's name matches; --names lists them", b.only)
 	case b.rounds < 1 || b.rounds > 1000:
 		return daemon.Usagef("--rounds is %d; allowed: 1 to 1000", b.rounds)
+	case b.deviceFile != "":
+		return checkFile(b.deviceFile)
 	}
 	return nil
 }

@@ -26,5 +26,9 @@ func TestNamesOfOnly(t *testing.T) {
 			}
 		}
 	}
+	r := longtake(t, "bench", "gpu", "--device-file", "nowhere/mine.yaml")
+	if r.code != 2 || !strings.Contains(r.err, "there is no folder") {
+		t.Errorf("%+v", r)
+	}
 	clean()
 }
