@@ -212,10 +212,10 @@ func TestRefusalsCannotFillTheAuditLog(t *testing.T) {
 	c := start(t, testConfig(t.TempDir()))
 	later := time.Now().Add(time.Hour) // the coordinator's own ticks are before that
 	written := func(at time.Duration) (n uint64) {
-		for i := range 1000 {
-			c.audit.refuse(refusal{action: "request", reason: strconv.Itoa(i)}, 1)
-		}
-		c.event(func() {
+		c.event(func() { // in which no tick writes some of them down
+			for i := range 1000 {
+				c.audit.refuse(refusal{action: "request", reason: strconv.Itoa(i)}, 1)
+			}
 			before := c.core.Machine().AuditHead().Seq
 			c.noteRefused(later.Add(at))
 			n = c.core.Machine().AuditHead().Seq - before
