@@ -248,9 +248,7 @@ func requestOf(clip job.Request, extra []string) (r target.Request, err error) {
 	r = target.Request{Negative: clip.NegativePrompt, Priority: clip.Priority,
 		Guidance: clip.GuidanceScale, Guidance2: clip.GuidanceScale2}
 	if clip.Size != "" {
-		plain := strings.NewReplacer("*", "x", "X", "x").Replace(clip.Size)
-		r.Width, r.Height, err = prompts.ParseSize(plain)
-		if err != nil {
+		if r.Width, r.Height, err = prompts.ParseSize(clip.Size); err != nil {
 			return r, daemon.Usagef("--%w", err)
 		}
 	}

@@ -67,8 +67,9 @@ var clipFields = []Field{
 	// alone, so those are what a remix inherits.
 	{
 		Name: "size", Mistaken: []string{"resolution", "aspect_ratio"}, Flag: "size", Plans: true,
-		Help: "WIDTHxHEIGHT in pixels",
-		Doc:  "`832x480` (also `832X480` or `832*480`), in pixels",
+		Help: "WIDTHxHEIGHT in pixels, or 480p or 720p",
+		Doc: "`832x480` (also `832X480` or `832*480`), in pixels; `480p` is 832x480, and `720p` " +
+			"1280x720 (1280x704 with TI2V-5B)",
 		value: slot[string]{kind: names[string](),
 			in: plain(func(r *Request) *string { return &r.Size })},
 	},

@@ -11,30 +11,57 @@ import (
 // timesSigns are what people write between a width and a height.
 const timesSigns = "xX*×"
 
+// SizesAllowed says which sizes can be read, for errors.
+const SizesAllowed = "WIDTHxHEIGHT in pixels, such as 832x480, or 480p or 720p"
+
+// sizeNames are the names of sizes that Wan's own pages use. Their 480p is not the 854x480 of
+// television, as models make sides of 16 pixels.
+var sizeNames = map[string][2]int{"480p": {832, 480}, "720p": {1280, 720}}
+
+// ParseSize reads a size in pixels as people write it: 832x480, 832*480, 832 x 480, or a name such
+// as 480p. It looks at no model: sides may be too large for any, and are of no unit.
+func ParseSize(text string) (width, height int, ok bool) {
+	width, height, _, ok = readSize(text)
+	return width, height, ok
+}
+
+// readSize reads a size, and says whether it was said by its name.
+func readSize(text string) (width, height int, named, ok bool) {
+	if size, named := sizeNames[strings.ToLower(strings.TrimSpace(text))]; named {
+		return size[0], size[1], true, true
+	}
+	i := strings.IndexAny(text, timesSigns)
+	if i < 0 {
+		return 0, 0, false, false
+	}
+	width, err := ParseInt(text[:i])
+	height, err2 := ParseInt(strings.TrimLeft(text[i:], timesSigns))
+	return width, height, false, err == nil && err2 == nil
+}
+
 // Settle returns r with Size said as Width and Height, and Seconds as Frames at its rate, or at
 // m's. Neither is left, so settling twice changes nothing. A size or a duration that cannot be
 // read, or that contradicts another field, comes back as a *FieldError.
 func (r Request) Settle(m Model) (Request, error) {
-	if err := r.settleSize(); err != nil {
+	if err := r.settleSize(m); err != nil {
 		return r, err
 	}
 	err := r.settleSeconds(m)
 	return r, err
 }
 
-func (r *Request) settleSize() error {
+func (r *Request) settleSize(m Model) error {
 	if r.Size == "" {
 		return nil
 	}
-	wrong := &FieldError{"size", quote(r.Size), "WIDTHxHEIGHT in pixels, such as 832x480"}
-	i := strings.IndexAny(r.Size, timesSigns)
-	if i < 0 {
-		return wrong
+	w, h, named, ok := readSize(r.Size)
+	if !ok {
+		return &FieldError{"size", quote(r.Size), SizesAllowed}
 	}
-	w, err := ParseInt(r.Size[:i])
-	h, err2 := ParseInt(strings.TrimLeft(r.Size[i:], timesSigns))
-	if err != nil || err2 != nil {
-		return wrong
+	if named {
+		// TI2V-5B makes sides of 32 pixels and calls 1280x704 its 720p.
+		unit := m.SpatialScale * m.Patch[1]
+		w, h = w-w%max(1, unit), h-h%max(1, unit)
 	}
 
 	if r.Width != nil && *r.Width != w || r.Height != nil && *r.Height != h {

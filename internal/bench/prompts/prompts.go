@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/userfile"
 )
 
@@ -170,12 +171,13 @@ func object(line []byte) (Prompt, error) {
 	return p, err
 }
 
-// ParseSize reads WIDTHxHEIGHT, in pixels.
+// ParseSize reads a size in pixels, in any of the ways in which requests say one. A server may
+// know no names of sizes, so that it is sent the pixels.
 func ParseSize(text string) (w, h int, err error) {
-	if n, _ := fmt.Sscanf(text, "%dx%d", &w, &h); n != 2 || fmt.Sprintf("%dx%d", w, h) != text ||
-		w < 1 || h < 1 || w > sideMax || h > sideMax {
-		return 0, 0, fmt.Errorf("size is %.40q; allowed: one such as 832x480, with sides up to %d", text,
-			sideMax)
+	w, h, ok := job.ParseSize(text)
+	if !ok || w < 1 || h < 1 || w > sideMax || h > sideMax {
+		return 0, 0, fmt.Errorf("size is %.40q; allowed: %s, with sides from 1 to %d", text,
+			job.SizesAllowed, sideMax)
 	}
 	return w, h, nil
 }
