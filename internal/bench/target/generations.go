@@ -2,6 +2,7 @@ package target
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -28,15 +29,22 @@ func (t *generations) Make(caller context.Context, r Request, _ Watch) (Outcome,
 	var a answer
 
 	// The first request finds out which form the server has; those that are sent at the same time do
-	// so, too, each at the price of one more.
+	// so, too, each at the price of one more. A server that refuses both has neither, and what it
+	// said of the first one is what it has to say.
+	var first error
 	for {
 		later := t.later.Load()
 		var err error
 		a, err = t.post(ctx, "/v1/videos/generations", t.fields(r, later), &out)
 		if !later && wantsLater(err) {
 			t.later.Store(true) // nothing was made of it
+			first = err
 			out.Retries++
 			continue
+		}
+		if wantsLater(err) {
+			t.later.Store(false)
+			err = t.refusesPaths(cmp.Or(first, err))
 		}
 		if err != nil {
 			return out, t.settled(caller, ctx, t.o.Timeout, err)
@@ -82,6 +90,18 @@ func (t *generations) fields(r Request, later bool) fields {
 	f["response_format"] = words[t.o.Content]
 	maps.Copy(f, r.Extra)
 	return f
+}
+
+// refusesPaths says what to do where a server does not answer with the path of a file, which is
+// what is asked for unless the user wants the file.
+func (t *generations) refusesPaths(err error) error {
+	var f *Failure
+	if t.o.Content || !errors.As(err, &f) || !bytes.Contains(f.body, []byte("response_format")) {
+		return err
+	}
+	out := *f
+	out.Message += "; the path of the file was asked for: --content asks for the file itself"
+	return &out
 }
 
 // wantsLater reports whether a server knows the later form alone.
