@@ -52,7 +52,7 @@ echo '{"end": true}'
 	}
 
 	for args, says := range map[string]string{
-		"--scenario Server": "allowed: [SingleStream Offline]", "--test fast": "allowed: [performance",
+		"--scenario Server": "allowed: SingleStream, Offline", "--test fast": "allowed: performance, ",
 		"--count -1": "--count is -1", "--at-once 0": "--at-once is 0",
 		"--division network": "allowed: closed, open", "--submitter ../me": "--submitter",
 		"--prompts /nowhere": "--prompts", "--system-file /nowhere": "--system-file",

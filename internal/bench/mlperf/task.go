@@ -202,11 +202,17 @@ func ParseModes(list []string) ([]Mode, error) { return parse("test", Modes, lis
 
 // parse finds each of list in all, and returns them in the order of all.
 func parse[T ~string](what string, all []T, list []string) (out []T, err error) {
+	names := make([]string, len(all))
+	for i, v := range all {
+		names[i] = string(v)
+	}
+	allowed := strings.Join(names, ", ")
+
 	wanted := map[T]bool{}
 	for _, text := range list {
 		i := slices.IndexFunc(all, func(v T) bool { return strings.EqualFold(string(v), text) })
 		if i < 0 {
-			return nil, fmt.Errorf("--%s is %.64q; allowed: %v", what, text, all)
+			return nil, fmt.Errorf("--%s is %.64q; allowed: %s", what, text, allowed)
 		}
 		wanted[all[i]] = true
 	}
@@ -218,7 +224,7 @@ func parse[T ~string](what string, all []T, list []string) (out []T, err error) 
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("--%s is empty; allowed: some of %v", what, all)
+		return nil, fmt.Errorf("--%s is empty; allowed: some of %s", what, allowed)
 	}
 	return out, nil
 }
