@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +53,8 @@ var (
 // skipped.
 func openHosts(t *testing.T) *netHosts {
 	t.Helper()
-	id := fmt.Sprint(os.Getpid() % 100000)
+	removeDeadHosts()
+	id := strconv.Itoa(os.Getpid())
 	h := &netHosts{[2]string{"lt" + id + "a", "lt" + id + "b"}}
 	t.Cleanup(func() {
 		for _, n := range h.names {
@@ -68,6 +73,52 @@ func openHosts(t *testing.T) *netHosts {
 		}
 	}
 	return h
+}
+
+// hostName is the name of a namespace, which has the id of the process that made it.
+var hostName = regexp.MustCompile(`^lt(\d+)[ab]$`)
+
+// deadHosts returns those of the namespaces whose maker is not there any more: a test that is
+// killed removes nothing.
+func deadHosts(names []string, alive func(pid int) bool) (dead []string) {
+	for _, n := range names {
+		m := hostName.FindStringSubmatch(n)
+		if m == nil {
+			continue
+		}
+		if pid, err := strconv.Atoi(m[1]); err == nil && !alive(pid) {
+			dead = append(dead, n)
+		}
+	}
+	return dead
+}
+
+// removeDeadHosts removes what tests have left behind that were killed. The way to a namespace goes
+// by itself, unless something still runs in there.
+func removeDeadHosts() {
+	entries, err := os.ReadDir("/var/run/netns")
+	if err != nil {
+		return // no namespace was ever made
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	for _, n := range deadHosts(names, func(pid int) bool {
+		return !errors.Is(unix.Kill(pid, 0), unix.ESRCH)
+	}) {
+		_ = exec.Command("ip", "netns", "del", n).Run()
+		_ = exec.Command("ip", "link", "del", "m"+n).Run()
+	}
+}
+
+// TestDeadHosts: what others have made, and what is in use, stays.
+func TestDeadHosts(t *testing.T) {
+	names := []string{"lt12a", "lt12b", "lt34a", "blue", "lta", "lt12", "lt12c", "mlt12a"}
+	got := deadHosts(names, func(pid int) bool { return pid == 34 })
+	if want := []string{"lt12a", "lt12b"}; !slices.Equal(got, want) {
+		t.Errorf("dead are %v, want %v", got, want)
+	}
 }
 
 // script runs commands, a line each.
