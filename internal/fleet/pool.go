@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -46,6 +47,9 @@ type Group struct {
 // cpu is the device that is a host of its own.
 const cpu = "cpu"
 
+// counts are how people write counts: 8xH100, 8XH100, 8*H100, 8 x H100.
+var counts = regexp.MustCompile(`(^|[+(])\s*(\d+)\s*[xX*×]\s*`)
+
 // IsFile reports whether a device is the path of a file that describes one.
 func IsFile(device string) bool { return strings.ContainsAny(device, `./\`) }
 
@@ -61,7 +65,8 @@ func Parse(text string) (Pool, error) {
 	// Parts are hosts until the first link, and links from there on.
 	p := Pool{Name: text}
 	linked := false
-	for i, part := range strings.Split(text, "+") {
+	for i, part := range strings.Split(counts.ReplaceAllString(text, "${1}${2}x"), "+") {
+		part = strings.TrimSpace(part)
 		l, inside, err := parseLink(part)
 		if err != nil { // so it has to be hosts
 			g, ok := parseHosts(part)
@@ -133,7 +138,7 @@ func parseDevices(text string) (Group, bool) {
 // checkDevice reports whether a text may be the name or the path of a device.
 func checkDevice(device string) bool {
 	return device != "" && len(device) <= deviceMax && !counted(device) &&
-		!strings.ContainsAny(device, "()+,@ \t\r\n")
+		!strings.ContainsAny(device, "()+,@\t\r\n") && device == strings.TrimSpace(device)
 }
 
 // Check bounds what a pool has.
