@@ -3,7 +3,6 @@ package perf
 import (
 	"cmp"
 	"embed"
-	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -11,9 +10,8 @@ import (
 	"strings"
 	"sync"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/longtake/longtake/internal/config"
+	"github.com/longtake/longtake/internal/userfile"
 )
 
 // Device is a kind of GPU or CPU.
@@ -199,20 +197,8 @@ func decode(r io.Reader, into any) error {
 	if err != nil {
 		return err
 	}
-	if len(text) > FileMax {
-		return fmt.Errorf("over %d bytes; allowed: up to %d", FileMax, FileMax)
-	}
-
 	// A key that is misspelt would be a figure that silently is not there.
-	dec := yaml.NewDecoder(strings.NewReader(string(text)))
-	dec.KnownFields(true)
-	if err := dec.Decode(into); err != nil {
-		return fmt.Errorf("%.200s", strings.Join(strings.Fields(err.Error()), " "))
-	}
-	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return errors.New("more than one document; allowed: one")
-	}
-	return nil
+	return userfile.YAML(text, FileMax, into)
 }
 
 // check wants figures that products of them cannot overflow, and what predictions need.

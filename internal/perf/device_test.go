@@ -67,7 +67,7 @@ func TestFilesAreReadStrictly(t *testing.T) {
 		t.Fatal(d, err)
 	}
 	for _, c := range []struct{ old, now, want string }{
-		{"watts: 300", "wattage: 300", "wattage not found"},
+		{"watts: 300", "wattage: 300", `unknown key "wattage"; allowed: name, `},
 		{"watts: 300", "watts: 300\nwatts: 400", "already defined"},
 		{"watts: 300", "watts: -1", "watts is -1; allowed: above 0"},
 		{"watts: 300", "watts: .nan", "watts is NaN"},
