@@ -172,6 +172,34 @@ func TestHostsShareTheirNetwork(t *testing.T) {
 	}
 }
 
+// TestTokenTimes: what each rank does for all tokens does not get less with more ranks, takes the
+// time of its type, and nothing in programs that do not do it.
+func TestTokenTimes(t *testing.T) {
+	_, models := figures()
+	d, how := device(t, "H100"), profile(t, "wan-2.2")
+	step := func(ranks int, times string) float64 {
+		how.Times = times
+		p, err := Predict(models["Wan2.2-T2V-A14B"], clip720, job.Mesh{CFG: 1, Ulysses: ranks},
+			alike(d, ranks, ranks), how)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Step
+	}
+
+	alone, eight := step(1, "fp32")-step(1, ""), step(8, "fp32")-step(8, "")
+	if math.Abs(eight/alone-1) > 0.01 {
+		t.Errorf("one rank takes %v s longer, each of eight %v", alone, eight)
+	}
+	const work = 2 * 2 * 75600 * 5120 * (256 + 7*5120) // two passes
+	if want := work / (66.9e12 * 0.65); math.Abs(alone/want-1) > 0.01 {
+		t.Errorf("it takes %v s in float32, want %v", alone, want)
+	}
+	if tf32 := step(1, "tf32") - step(1, ""); !(tf32 > 0.1*alone && tf32 < 0.2*alone) {
+		t.Errorf("it takes %v s in TF32 and %v in float32", tf32, alone)
+	}
+}
+
 // TestPredictRefuses lists what cannot be predicted, and what is said of it.
 func TestPredictRefuses(t *testing.T) {
 	_, models := figures()

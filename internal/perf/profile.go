@@ -1,6 +1,7 @@
 package perf
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"io"
@@ -36,6 +37,9 @@ type Profile struct {
 	// Traffic is how many bytes norms, rotations, modulations and sums move in a layer for each value
 	// of a token's row.
 	Traffic float64 `yaml:"traffic-bytes"`
+	// Times is the type in which a pass embeds the time of each token, which every rank does for all
+	// tokens; "": the time is embedded once for all, which takes nothing.
+	Times string `yaml:"token-times-type"`
 	// Launch is how long the host takes to issue a layer's kernels, in seconds; a pass takes as long
 	// at least.
 	Launch float64 `yaml:"launch-seconds"`
@@ -128,9 +132,10 @@ func (p Profile) check() error {
 	if p.Name == "" || len(p.Name) > nameMax || len(p.About) > 1024 {
 		return fmt.Errorf("allowed: a name of 1 to %d bytes", nameMax)
 	}
-	for _, t := range []string{p.DType, p.Decoder} {
+	for _, t := range []string{p.DType, p.Decoder, cmp.Or(p.Times, p.DType)} {
 		if !slices.Contains(Types, t) {
-			return fmt.Errorf("dtype or decoder-type is %.40q; allowed: %s", t, strings.Join(Types, ", "))
+			return fmt.Errorf("dtype, decoder-type or token-times-type is %.40q; allowed: %s", t,
+				strings.Join(Types, ", "))
 		}
 	}
 

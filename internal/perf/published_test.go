@@ -1,6 +1,7 @@
 package perf
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -32,8 +33,11 @@ type figure struct {
 	Seconds       float64
 	// Use is "calibrated" or "held out", Per "step" for the time of one.
 	Use, Per string
-	// Ring: ring attention in place of Ulysses; Whole: all weights are on every GPU.
-	Ring, Whole bool
+	// Ring: ring attention in place of Ulysses; Whole: all weights are on every GPU; Shares: all GPUs
+	// decode, though one does in the profile.
+	Ring, Whole, Shares bool
+	// Times is Profile.Times of this figure, where it is another.
+	Times string
 	// Unreached says why a figure is predicted by more than 15 % wrongly.
 	Unreached string
 }
@@ -91,6 +95,7 @@ func (f figure) predict(t *testing.T, profile string) (seconds float64) {
 		t.Fatal(err)
 	}
 	how.Ring, how.Gathers = f.Ring, how.Gathers && !f.Whole
+	how.Shares, how.Times = how.Shares || f.Shares, cmp.Or(f.Times, how.Times)
 
 	_, models := figures()
 	mesh := job.Mesh{CFG: f.CFG, Ulysses: f.Ulysses}
@@ -279,6 +284,12 @@ func (f figure) on() string {
 	}
 	if f.Ring {
 		text += ", ring"
+	}
+	if f.Shares {
+		text += ", all decode"
+	}
+	if f.Times != "" {
+		text += ", without TF32"
 	}
 	return text
 }

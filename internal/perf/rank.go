@@ -50,7 +50,7 @@ func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 		memory: c.how.Traffic * tokens * width * float64(c.m.Layers) / (d.Bandwidth * e.Memory),
 	}
 	r.decoder = c.decoding(d, crowd)
-	r.waiting = c.waiting(d, r)
+	r.waiting = c.waiting(d, r) + c.tokenTimes(d, e)
 	if d.measured() && c.how.Name == Longtake {
 		// Weights pass by once for all tokens, so that few tokens do not pay for them.
 		weights := c.w.Linear / (2 * all)
@@ -176,6 +176,23 @@ func (c *clip) waiting(d Device, r rank) (wait float64) {
 		wait = gather/layers + max(0, gather-r.computing()) // the first layer's has nothing to hide it
 	}
 	return max(wait, layers*c.how.Launch-r.computing())
+}
+
+// tokenTimes returns what a pass takes to embed the time of each token, for programs that do so on
+// every rank for all tokens, so that it does not get less with more ranks: an embedding of 256
+// frequencies, a layer of the model's width, and one of six times that for the modulations.
+func (c *clip) tokenTimes(d Device, e Efficiency) float64 {
+	const frequencies, layers = 256, 1 + 6
+	t := c.how.Times
+	if t == "" {
+		return 0
+	}
+	if d.Peak[t] == 0 {
+		t = "fp32"
+	}
+	width := float64(c.m.Heads * c.m.HeadDim)
+	work := 2 * float64(c.w.WindowTokens()) * width * (frequencies + layers*width)
+	return work / (d.Peak[t] * e.Linear)
 }
 
 // decode returns how long frames take, on one device or shared by all. The slowest device counts:
