@@ -36,7 +36,7 @@ func (r Record) Took() time.Duration {
 }
 
 // checkEstimate wants numbers from 0.
-func (r Record) checkEstimate() error {
+func (r *Record) checkEstimate() error {
 	e := r.Estimate
 	if e == nil {
 		return nil

@@ -164,8 +164,14 @@ func (m Metered) Check() error {
 	return nil
 }
 
+// Used returns the record with what a rank has used, beyond what was charged, on a kind of device.
+func (r Record) Used(device string, rest Usage) Record {
+	r.Usage = r.Usage.Charge(device, rest, false)
+	return r
+}
+
 // checkUsage wants what the job has used, and what it costs once it has ended.
-func (r Record) checkUsage() error {
+func (r *Record) checkUsage() error {
 	if err := r.Usage.Check(); err != nil {
 		return err
 	}

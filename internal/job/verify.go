@@ -120,17 +120,42 @@ func (o Object) Check() error {
 // Check reports whether r is a record that transitions can have led to. The first field that is
 // wrong comes back as a *FieldError.
 func (r Record) Check() error {
-	for _, check := range []func() error{r.checkNames, r.Spec.Check, r.checkState, r.checkPlan,
-		r.checkCheckpoints, r.checkParts, r.checkLosses, r.checkEnd,
-		r.checkUsage, r.checkEstimate} {
-		if err := check(); err != nil {
+	if err := r.checkNames(); err != nil {
+		return err
+	}
+	if err := r.Spec.Check(); err != nil {
+		return err
+	}
+	return r.checkProgress(nil)
+}
+
+// CheckAfter is Check of what a transition has made of a record that was checked. It leaves out
+// what no transition changes: names, the spec, and the plan but for that of a new attempt. To look
+// at those takes longer than a transition.
+func (r *Record) CheckAfter(before *Record) error { return r.checkProgress(before) }
+
+// checkProgress checks what transitions change. before is the record before one, nil where that is
+// not known.
+func (r *Record) checkProgress(before *Record) error {
+	if err := r.checkState(); err != nil {
+		return err
+	}
+	if before == nil || before.Attempt != r.Attempt || before.Plan.Attempt != r.Plan.Attempt {
+		if err := r.checkPlan(); err != nil {
+			return err
+		}
+	}
+
+	for _, check := range []func(*Record) error{(*Record).checkCheckpoints, (*Record).checkParts,
+		(*Record).checkLosses, (*Record).checkEnd, (*Record).checkUsage, (*Record).checkEstimate} {
+		if err := check(r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r Record) checkNames() error {
+func (r *Record) checkNames() error {
 	if err := CheckID(r.ID); err != nil {
 		return err
 	}
@@ -147,7 +172,7 @@ func checkText(field, s string, limit int) error {
 	return nil
 }
 
-func (r Record) checkState() error {
+func (r *Record) checkState() error {
 	switch {
 	case r.State != Queued && r.State != Running && !r.State.Final():
 		return &FieldError{"state", quote(string(r.State)),
@@ -161,7 +186,7 @@ func (r Record) checkState() error {
 }
 
 // checkPlan wants the plan of the latest attempt, and none before the first.
-func (r Record) checkPlan() error {
+func (r *Record) checkPlan() error {
 	p := r.Plan
 	if r.Attempt == 0 {
 		if len(p.Nodes) > 0 || p.Attempt != 0 {
@@ -177,7 +202,7 @@ func (r Record) checkPlan() error {
 	if len(p.Parts) > 0 {
 		return &FieldError{"plan.parts", number(len(p.Parts)), "none; the record has them"}
 	}
-	if err := p.Check(r); err != nil {
+	if err := p.Check(*r); err != nil {
 		return &FieldError{"plan", err.Error(), "what the planner makes for this job"}
 	}
 	return nil
@@ -185,7 +210,7 @@ func (r Record) checkPlan() error {
 
 // checkCheckpoints wants them within the steps of a live job, the one to fall back on before the
 // latest.
-func (r Record) checkCheckpoints() error {
+func (r *Record) checkCheckpoints() error {
 	none := Checkpoint{}
 	if r.State.Final() && (r.Checkpoint != none || r.Before != none) {
 		return &FieldError{"checkpoint", fmt.Sprintf("one of step %d", r.Checkpoint.Step),
@@ -220,7 +245,7 @@ func checkSeconds(field string, v float64) error {
 }
 
 // checkParts wants names and objects, and none once the job has ended: end takes them out.
-func (r Record) checkParts() error {
+func (r *Record) checkParts() error {
 	if n := len(r.Parts); n > PartsLimit || n > 0 && r.State.Final() {
 		return &FieldError{"parts", number(n), fmt.Sprintf("up to %d, none in a job that has ended",
 			PartsLimit)}
@@ -234,7 +259,7 @@ func (r Record) checkParts() error {
 }
 
 // checkLosses wants losses of attempts that there were, within the steps of the clip.
-func (r Record) checkLosses() error {
+func (r *Record) checkLosses() error {
 	if n := len(r.Losses); n > LossesLimit {
 		return &FieldError{"losses", number(n), fmt.Sprintf("up to %d", LossesLimit)}
 	}
@@ -258,7 +283,7 @@ func (r Record) checkLosses() error {
 }
 
 // checkEnd wants a result in a completed job, and a reason of bounded length.
-func (r Record) checkEnd() error {
+func (r *Record) checkEnd() error {
 	if err := checkText("error", r.Error, ErrorLimit); err != nil {
 		return err
 	}

@@ -41,8 +41,8 @@ func newHall(t testing.TB, nodes int) *hall {
 
 // submit queues a job that takes a shard for some time.
 func (h *hall) submit(id job.ID, owner, team string, cost time.Duration) {
-	q := Queued{Record: job.Record{ID: id, Owner: owner, Team: team, State: job.Queued, Spec: spec()},
-		SinceLoss: time.Hour, Cost: cost}
+	r := &job.Record{ID: id, Owner: owner, Team: team, State: job.Queued, Spec: spec()}
+	q := Queued{Record: r, SinceLoss: time.Hour, Cost: cost}
 	q.Spec.Shards = 1
 	h.Queued, h.costs[id] = append(h.Queued, q), cost
 }
@@ -58,7 +58,7 @@ func (h *hall) decide() {
 		id := d.Job.ID
 		h.Ledger.Place(id, d.Payer, d.Job.Spec.Priority, d.Cost)
 		h.Queued = slices.DeleteFunc(h.Queued, func(q Queued) bool { return q.ID == id })
-		r := *d.Job
+		r := new(*d.Job)
 		r.State, r.Attempt, r.Plan.Nodes = job.Running, r.Attempt+1, []job.NodeID{d.Nodes[0].ID}
 		h.Running = append(h.Running, Running{Record: r})
 
@@ -288,7 +288,7 @@ func (p *pair) look(w *watch, queued []Queued, id job.ID) {
 	for k, is := range p.is {
 		waits := false
 		for _, q := range queued {
-			if is(q.Record) {
+			if is(*q.Record) {
 				waits = true
 				p.largest[k] = max(p.largest[k], w.h.costs[q.ID].Seconds()/p.weight[k])
 			}
@@ -305,10 +305,10 @@ func (p *pair) look(w *watch, queued []Queued, id job.ID) {
 	}
 	if i := slices.IndexFunc(queued, func(q Queued) bool { return q.ID == id }); i >= 0 {
 		cost := w.h.costs[id].Seconds()
-		if p.is[0](queued[i].Record) {
+		if p.is[0](*queued[i].Record) {
 			p.lead += cost / p.weight[0]
 		}
-		if p.is[1](queued[i].Record) {
+		if p.is[1](*queued[i].Record) {
 			p.lead -= cost / p.weight[1]
 		}
 	}

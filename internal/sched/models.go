@@ -81,7 +81,7 @@ func (s *scheduler) candidates(q *Queued) []*Node {
 		least = spare
 	}
 	for most := least; most <= wantedByOthers; most++ {
-		if some := s.upTo(most, &q.Record, open); s.enough(q, some) {
+		if some := s.upTo(most, q.Record, open); s.enough(q, some) {
 			return s.trusted(q, some)
 		}
 	}
@@ -139,7 +139,7 @@ func (s *scheduler) cost(r *job.Record, n *Node) swapCost {
 func (s *scheduler) prefer(q *Queued, from []*Node, n int) []*Node {
 	var out []*Node
 	for c := ready; c <= wantedByOthers && len(out) < n; c++ {
-		other := func(o *Node) bool { return s.cost(&q.Record, o) != c }
+		other := func(o *Node) bool { return s.cost(q.Record, o) != c }
 		group := slices.DeleteFunc(slices.Clone(from), other)
 		if c >= spare {
 			slices.SortStableFunc(group, func(a, b *Node) int { return a.IdleSince.Compare(b.IdleSince) })
@@ -160,7 +160,7 @@ func (s *scheduler) prefer(q *Queued, from []*Node, n int) []*Node {
 func (s *scheduler) letsPass(q *Queued, nodes []*Node) bool {
 	n := max(q.wanted(), 1)
 	swapped := slices.DeleteFunc(s.prefer(q, nodes, n), func(o *Node) bool {
-		return s.cost(&q.Record, o) < wantedByOthers
+		return s.cost(q.Record, o) < wantedByOthers
 	})
 	if len(swapped) == 0 || !q.PassedSince.IsZero() && s.Now.Sub(q.PassedSince) >= s.patience() {
 		return false

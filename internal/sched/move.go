@@ -40,7 +40,7 @@ func (s *scheduler) grow(r *Running, free []*Node) (note string, pays bool) {
 	}
 	factor, size, predicted := s.speedUp(m, r, free)
 	if !predicted {
-		mesh, err := arrange(m, &r.Record, have+len(free), leastMemory(free))
+		mesh, err := arrange(m, r.Record, have+len(free), leastMemory(free))
 		if err != nil {
 			return "", false
 		}
@@ -70,7 +70,7 @@ func (s *scheduler) mayGrow(r *Running) bool {
 	if r.hasAll() || !r.measured() {
 		return false
 	}
-	_, most := asked(&r.Record, have+len(s.free))
+	_, most := asked(r.Record, have+len(s.free))
 	return most > have
 }
 

@@ -189,7 +189,7 @@ func TestPace(t *testing.T) {
 
 // TestQuietViewsNeedNoNodes decides the same without the nodes, for a view that is quiet.
 func TestQuietViewsNeedNoNodes(t *testing.T) {
-	r := Running{Record: job.Record{ID: "r", State: job.Running, Attempt: 1,
+	r := Running{Record: &job.Record{ID: "r", State: job.Running, Attempt: 1,
 		Spec: job.Spec{Shards: 1}, Plan: job.Plan{Nodes: []job.NodeID{"a"},
 			Mesh: job.Mesh{CFG: 1, Ulysses: 1}}}, Pace: Pace{Attempt: 1, Mean: time.Minute}}
 	v := View{Running: []Running{r}, Draining: map[job.NodeID]string{"a": "a"},
@@ -205,7 +205,7 @@ func TestQuietViewsNeedNoNodes(t *testing.T) {
 	more := v
 	more.Running = []Running{r}
 	more.Running[0].Spec.Shards = 2
-	v.Queued = []Queued{{Record: job.Record{ID: "q", State: job.Queued}}}
+	v.Queued = []Queued{{Record: &job.Record{ID: "q", State: job.Queued}}}
 	if Quiet(v) || Quiet(more) {
 		t.Errorf("quiet with a queue: %v, with a job that may grow: %v", Quiet(v), Quiet(more))
 	}

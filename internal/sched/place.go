@@ -32,7 +32,7 @@ func (s *scheduler) assign(q *Queued, from []*Node) Decision {
 	if d, ok := s.spread(m, q, from); ok {
 		return d
 	}
-	mesh, err := arrange(m, &q.Record, len(from), leastMemory(from))
+	mesh, err := arrange(m, q.Record, len(from), leastMemory(from))
 	if err != nil {
 		return Decision{Action: Fail, Why: err.Error()}
 	}

@@ -13,11 +13,11 @@ import (
 func Decide(v View) []Decision {
 	s := newScheduler(v)
 	for _, q := range s.inTurn() {
-		s.decide(&q.Record, s.queued(q))
+		s.decide(q.Record, s.queued(q))
 	}
 	for i := range v.Running {
 		r := &v.Running[i]
-		s.decide(&r.Record, s.running(r))
+		s.decide(r.Record, s.running(r))
 	}
 	return s.decisions
 }
@@ -64,7 +64,7 @@ func newScheduler(v View) *scheduler {
 	}
 
 	for i := range v.Running {
-		s.count(&v.Running[i].Record)
+		s.count(v.Running[i].Record)
 	}
 	s.countOver()
 	for i := range v.Queued {
@@ -91,22 +91,29 @@ func Quiet(v View) bool {
 
 // listNodes finds the nodes that may be used in this round.
 func (s *scheduler) listNodes() {
-	taken := map[job.NodeID]bool{}
-	for i := range s.Running {
-		for _, id := range s.Running[i].Plan.Nodes {
-			taken[id] = true
+	taken := s.Taken
+	if taken == nil {
+		taken = map[job.NodeID]job.ID{}
+		for i := range s.Running {
+			for _, id := range s.Running[i].Plan.Nodes {
+				taken[id] = s.Running[i].ID
+			}
 		}
 	}
 
 	s.usable = make([]*Node, 0, len(s.Nodes))
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
-		if _, draining := s.Draining[n.ID]; draining {
+		if len(s.Draining) > 0 && s.drains(n.ID) {
 			continue
 		}
 		s.usable = append(s.usable, n)
+		if !n.Idle {
+			continue
+		}
+
 		// A node of a new attempt may not have said yet that it works.
-		if n.Idle && !taken[n.ID] {
+		if _, busy := taken[n.ID]; !busy {
 			s.free = append(s.free, n)
 		}
 	}
@@ -133,7 +140,7 @@ func (s *scheduler) queued(q *Queued) Decision {
 	d, blocks := s.start(q)
 	switch d.Action {
 	case Place:
-		s.count(&q.Record)
+		s.count(q.Record)
 		d.Payer, d.Cost = s.payer(q.Owner, q.Team), q.Cost
 	case Wait:
 		d.Ahead = s.ahead
@@ -340,7 +347,7 @@ func (s *scheduler) running(r *Running) Decision {
 	if s.growing || !s.mayGrow(r) {
 		return Decision{Action: Keep}
 	}
-	free := s.upTo(spare, &r.Record, s.open(r.Spec))
+	free := s.upTo(spare, r.Record, s.open(r.Spec))
 	if len(free) == 0 {
 		return Decision{Action: Keep} // others have a claim to the free nodes
 	}

@@ -37,7 +37,7 @@ func view(names ...string) View {
 
 // queue adds a job that waits for a number of nodes; 0: as many as pay.
 func (v *View) queue(id job.ID, shards int) *Queued {
-	q := Queued{Record: job.Record{ID: id, State: job.Queued, Spec: spec()}, SinceLoss: time.Hour}
+	q := Queued{Record: &job.Record{ID: id, State: job.Queued, Spec: spec()}, SinceLoss: time.Hour}
 	q.Spec.Shards = shards
 	v.Queued = append(v.Queued, q)
 	return &v.Queued[len(v.Queued)-1]
@@ -45,7 +45,7 @@ func (v *View) queue(id job.ID, shards int) *Queued {
 
 // run adds a job that has done 2 of 10 steps on the nodes, 10 s each, after a setup of 1 s.
 func (v *View) run(id job.ID, nodes ...job.NodeID) *Running {
-	r := Running{Record: job.Record{ID: id, State: job.Running, Attempt: 1, Spec: spec()}}
+	r := Running{Record: &job.Record{ID: id, State: job.Running, Attempt: 1, Spec: spec()}}
 	r.Plan = job.Plan{Job: id, Attempt: 1, Nodes: nodes, Mesh: job.Mesh{CFG: 1, Ulysses: len(nodes)}}
 	r.Progress = job.Progress{Job: id, Attempt: 1, Stage: job.StageDenoise, Done: 2, Total: 10}
 	r.Pace = Pace{Attempt: 1, Stage: job.StageDenoise, Done: 2, Setup: time.Second,

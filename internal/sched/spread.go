@@ -18,8 +18,8 @@ func (s *scheduler) spread(m job.Model, q *Queued, from []*Node) (Decision, bool
 		from = s.prefer(q, from, n)
 	}
 
-	sites := sitesOf(from, func(n *Node) int { return int(s.cost(&q.Record, n)) })
-	spec, most := asked(&q.Record, len(from))
+	sites := sitesOf(from, func(n *Node) int { return int(s.cost(q.Record, n)) })
+	spec, most := asked(q.Record, len(from))
 	first := func(i int) bool { return from[i].writes(q.Spec.Format) }
 	c, ok := plan.Place(m, spec, sites, most, first)
 	if !ok {
@@ -46,7 +46,7 @@ const whereMost = job.WhereLimit - 64
 // differ reports whether it costs more to run the job on some of the nodes than on others.
 func (s *scheduler) differ(q *Queued, nodes []*Node) bool {
 	return slices.ContainsFunc(nodes, func(n *Node) bool {
-		return s.cost(&q.Record, n) != s.cost(&q.Record, nodes[0])
+		return s.cost(q.Record, n) != s.cost(q.Record, nodes[0])
 	})
 }
 
@@ -85,7 +85,7 @@ func (s *scheduler) speedUp(m job.Model, r *Running, free []*Node) (factor float
 	have := s.nodesOf(r)
 	all := slices.Concat(have, free)
 	sites := sitesOf(all, func(*Node) int { return 0 })
-	spec, most := asked(&r.Record, len(all))
+	spec, most := asked(r.Record, len(all))
 
 	first := func(i int) bool { return all[i].writes(r.Spec.Format) }
 	c, ok := plan.Place(m, spec, sites, most, first)

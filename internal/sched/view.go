@@ -24,6 +24,8 @@ type View struct {
 	// Queued and Running are the jobs in these states, each in the order of creation.
 	Queued  []Queued
 	Running []Running
+	// Taken are the nodes in the plans of Running, by the job; nil: as these say.
+	Taken map[job.NodeID]job.ID
 	// Ledger says who has had how much; nil: nobody has had anything. Owners and Teams are limits by
 	// id; those that are not in there are not limited.
 	Ledger        *Ledger
@@ -96,7 +98,7 @@ func anyWrites(nodes []*Node, format string) bool {
 
 // Queued is a job that waits to be placed.
 type Queued struct {
-	job.Record
+	*job.Record
 	// SinceLoss is how long ago its latest attempt was lost; very long if none was.
 	SinceLoss time.Duration
 	// Needs is how many bytes it may still store, at the most.
@@ -130,7 +132,7 @@ func (q *Queued) retryBackoff(most time.Duration) time.Duration {
 
 // Running is a job with a live attempt.
 type Running struct {
-	job.Record
+	*job.Record
 	// Progress is rank 0's latest report; it may be of an earlier attempt.
 	Progress job.Progress
 	// Pace is measured from these reports; it may be of an earlier attempt, too.

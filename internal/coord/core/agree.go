@@ -151,6 +151,7 @@ func (l *leader) disown(n *node, m job.Model) {
 	const why = "holds other weights than this cluster serves by now"
 	n.models = slices.DeleteFunc(slices.Clone(n.models), func(s string) bool { return s == m.Name })
 	n.refused = append(slices.Clip(n.refused), "model "+m.Name+": the shard "+why)
+	l.stir(n)
 	if len(n.models) == 0 {
 		l.removeNode(n.reg.Node, why)
 	}

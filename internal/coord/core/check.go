@@ -18,8 +18,18 @@ const (
 
 // check reports whether a record that a command would lead to is one that this state may hold. A
 // refused command changes nothing, on every coordinator alike.
-func (s *state) check(k kind, r job.Record) error {
-	err := checkRecord(r)
+// before is the record before the command, nil for a new one.
+func (s *state) check(k kind, before, r *job.Record) error {
+	var err error
+	if before == nil {
+		err = r.Check()
+	} else {
+		err = r.CheckAfter(before)
+	}
+
+	if err == nil {
+		err = checkCompleted(r)
+	}
 	if err == nil && k == kindPlace {
 		err = s.alone(r)
 	}
@@ -32,19 +42,9 @@ func (s *state) check(k kind, r job.Record) error {
 // alone wants the nodes of a running job to be in no other plan that runs: a device computes one
 // rank at a time. The scheduler sees to it; this holds where it fails, and in a log that was
 // tampered with.
-func (s *state) alone(r job.Record) error {
-	taken := map[job.NodeID]job.ID{}
-	for _, other := range s.jobs {
-		if other.State != job.Running || other.ID == r.ID {
-			continue
-		}
-		for _, n := range other.Plan.Nodes {
-			taken[n] = other.ID
-		}
-	}
-
+func (s *state) alone(r *job.Record) error {
 	for _, n := range r.Plan.Nodes {
-		if id, ok := taken[n]; ok {
+		if id, ok := s.index.taken[n]; ok && id != r.ID {
 			return &job.FieldError{Field: "plan.nodes", Value: string(n),
 				Allowed: fmt.Sprintf("nodes without work; it has job %s", id)}
 		}
@@ -55,8 +55,12 @@ func (s *state) alone(r job.Record) error {
 // checkRecord is the record's own check, and what the API relies on: a completed clip says of what
 // type it is.
 func checkRecord(r job.Record) error {
-	if err := r.Check(); err != nil || r.State != job.Completed {
-		return err
+	return cmp.Or(r.Check(), checkCompleted(&r))
+}
+
+func checkCompleted(r *job.Record) error {
+	if r.State != job.Completed {
+		return nil
 	}
 	return checkFormat(r.Spec, r.Result)
 }

@@ -66,7 +66,7 @@ type loss struct {
 
 // sinceLoss is how long ago a job's latest attempt was lost. A loss of an earlier term counts as if
 // it had been at the start of this one; without any it was long ago.
-func (l *leader) sinceLoss(r job.Record) time.Duration {
+func (l *leader) sinceLoss(r *job.Record) time.Duration {
 	n := len(r.Losses)
 	if n == 0 {
 		return math.MaxInt64

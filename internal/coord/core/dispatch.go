@@ -27,9 +27,14 @@ func (l *leader) startRanks(p job.Plan, nodes []*node, key collective.Key) {
 	for rank, n := range nodes {
 		order := wire.StartOrder{Plan: p, Rank: rank, Members: members, Key: key}
 		l.orders[n.reg.Node]++
+		l.stir(n)
 		l.c.world.Send(n.reg.Node, order, l.c.cfg.Timing.Order, during(l, func(err error) {
 			if l.orders[n.reg.Node]--; l.orders[n.reg.Node] == 0 {
 				delete(l.orders, n.reg.Node)
+			}
+
+			if now := l.nodes[n.reg.Node]; now != nil { // it may have registered again
+				l.stir(now)
 			}
 			if err != nil {
 				l.c.wake() // the node may be free again
@@ -66,6 +71,7 @@ func (l *leader) newKey() (k collective.Key) {
 func (l *leader) rankStarted(id job.NodeID, w wire.Work) {
 	if n := l.nodes[id]; n != nil && n.beat.State == wire.Idle {
 		n.beat.State, n.beat.Work = wire.Busy, w
+		l.stir(n)
 	}
 }
 

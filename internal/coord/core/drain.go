@@ -98,6 +98,7 @@ func (s *state) drain(c command) error {
 	}
 
 	d := *c.Drain
+	s.drainChanges++
 	if c.Kind == kindUndrain {
 		delete(s.drains, d.Node)
 		return nil

@@ -123,15 +123,14 @@ type placement struct {
 func (l *leader) placing(m job.Model, s job.Spec) (p placement) {
 	v := sched.View{Now: l.c.cfg.Clock(), Models: l.c.machine.Models(),
 		Draining: map[job.NodeID]string{}, Store: sched.Store{Open: true, Room: math.MaxInt64 / 2},
-		Queued: []sched.Queued{{Record: job.New(estimateID, "", s, time.Time{}),
+		Queued: []sched.Queued{{Record: new(job.New(estimateID, "", s, time.Time{})),
 			SinceLoss: math.MaxInt64 / 2}}}
 
 	// A model that is not loaded is loaded first, which is left out: it happens once, not per clip.
-	v.Nodes = make([]sched.Node, 0, len(l.nodes))
-	for _, n := range l.sortedNodes() {
-		seen := l.schedulerNode(n)
-		seen.Idle, seen.Job, seen.Loaded = true, "", n.models
-		v.Nodes = append(v.Nodes, seen)
+	v.Nodes = slices.Clone(l.schedulerNodes())
+	for i := range v.Nodes {
+		n := &v.Nodes[i]
+		n.Idle, n.Job, n.Loaded = true, "", n.Models
 	}
 	for id := range l.c.machine.drains() {
 		v.Draining[id] = l.nodeName(id)
@@ -182,9 +181,9 @@ func (l *leader) wait(r job.Request, s job.Spec) (why string, ahead int) {
 	rec := job.New(estimateID, "", s, l.today())
 	rec.Owner, rec.Team = r.Owner, r.Team
 	v := l.schedulerView()
-	l.addNodes(&v)
-	v.Queued = append(v.Queued, sched.Queued{Record: rec, SinceLoss: math.MaxInt64 / 2,
-		Needs: l.c.needs(rec)})
+	v.Nodes = l.schedulerNodes()
+	v.Queued = append(v.Queued, sched.Queued{Record: &rec, SinceLoss: math.MaxInt64 / 2,
+		Needs: l.c.needs(&rec)})
 	l.share(&v)
 	delete(l.works, estimateID)
 
@@ -248,7 +247,7 @@ func (l *leader) calibrate(m job.Model, s job.Spec, at placement) calibrations {
 			r.Spec.Threads != s.Threads || kindsOf(r.Usage) != key.devices {
 			continue
 		}
-		if d, w, ok := sampleOf(m, r, at.speed); ok {
+		if d, w, ok := sampleOf(m, *r, at.speed); ok {
 			devices, whole = append(devices, d), append(whole, w)
 		}
 	}

@@ -28,7 +28,7 @@ func (l *leader) expire() {
 	}
 	l.expired = now
 
-	final := l.c.machine.Records(func(r job.Record) bool { return r.State.Final() })
+	final := l.c.machine.Records(func(r *job.Record) bool { return r.State.Final() })
 	for _, id := range l.surplus(final, l.today()) {
 		if _, err := l.c.commit(command{Kind: kindDelete, Job: id}); err != nil {
 			l.c.log.Warn("cannot delete a job that is over its limits", "job", id, "error", err)
@@ -43,8 +43,8 @@ func (l *leader) expire() {
 // share, such as the clips of a retry, counts once, and is gone with the last of them.
 func (l *leader) surplus(final []job.Record, now time.Time) (out []job.ID) {
 	sum, users := int64(0), map[job.Object]int{}
-	for _, r := range final {
-		for _, o := range objects(r) {
+	for i := range final {
+		for _, o := range objects(&final[i]) {
 			if users[o]++; users[o] == 1 {
 				sum += o.Size
 			}
@@ -60,7 +60,7 @@ func (l *leader) surplus(final []job.Record, now time.Time) (out []job.ID) {
 		if out = append(out, r.ID); len(out) == expireMax {
 			break
 		}
-		for _, o := range objects(r) {
+		for _, o := range objects(&r) {
 			if users[o]--; users[o] == 0 {
 				sum -= o.Size
 			}

@@ -18,7 +18,7 @@ func (c *Core) footprint(s job.Spec) job.Footprint {
 }
 
 // needs is what a job that is placed may still store, in bytes.
-func (c *Core) needs(r job.Record) int64 {
+func (c *Core) needs(r *job.Record) int64 {
 	return max(0, c.footprint(r.Spec).Most-r.Stored())
 }
 

@@ -25,12 +25,11 @@ func (c *Core) Grant(owned func(job.NodeID) bool) (artifact.Grant, error) {
 
 	// Nodes of a job that is not running have nothing to read or to write any more, whatever they
 	// still compute.
-	for id := range c.machine.state.jobs {
-		if c.machine.state.jobs[id].State != job.Running { // without a copy: there may be thousands
+	for _, id := range c.machine.state.index.live {
+		r := c.machine.state.jobs[id]
+		if r.State != job.Running {
 			continue
 		}
-
-		r := c.machine.state.jobs[id]
 		for _, n := range r.Plan.Nodes {
 			if owned(n) {
 				grantJob(&g, r)
@@ -44,7 +43,7 @@ func (c *Core) Grant(owned func(job.NodeID) bool) (artifact.Grant, error) {
 
 // storedMost bounds the objects of a job to which it does not refer yet. What a job is expected to
 // take is an estimate, so it gets several times that.
-func (c *Core) storedMost(r job.Record) int64 {
+func (c *Core) storedMost(r *job.Record) int64 {
 	f := c.footprint(r.Spec)
 	if f.Most <= 0 {
 		return math.MaxInt32 // of a model that is no longer served
@@ -69,7 +68,7 @@ func (c *Core) Unreferenced(names []string) (out []string) {
 // Foreign reports whether the object of a name is one of other jobs', and none of the job's own.
 // It looks through all jobs, which may be thousands, so callers ask it last.
 func (c *Core) Foreign(id job.ID, name string) bool {
-	if r, ok := c.machine.Record(id); ok && refers(r, name) {
+	if r, ok := c.machine.Record(id); ok && refers(&r, name) {
 		return false
 	}
 	for other := range c.machine.state.jobs {
@@ -81,7 +80,7 @@ func (c *Core) Foreign(id job.ID, name string) bool {
 }
 
 // refers reports whether a job refers to the object of a name.
-func refers(r job.Record, name string) bool {
+func refers(r *job.Record, name string) bool {
 	switch name {
 	case r.Result.Video.Name, r.Result.Latents.Name, r.Checkpoint.Object.Name, r.Before.Object.Name:
 		return true
@@ -98,7 +97,7 @@ func refers(r job.Record, name string) bool {
 
 // grantJob adds what the ranks of a job may do. A rank that starts late reads the checkpoint of its
 // plan, though the job may have a newer one.
-func grantJob(g *artifact.Grant, r job.Record) {
+func grantJob(g *artifact.Grant, r *job.Record) {
 	g.Jobs = append(g.Jobs, r.ID)
 	all := append(objects(r), r.Checkpoint.Object, r.Before.Object, r.Plan.Resume.Object)
 

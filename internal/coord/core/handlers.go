@@ -188,6 +188,7 @@ func (l *leader) onHeartbeat(h wire.Heartbeat, reply func(wire.Pulse)) {
 		n.idleSince = n.seen
 		l.c.wake()
 	}
+	l.stir(n)
 
 	switch {
 	case h.Work == (wire.Work{}):

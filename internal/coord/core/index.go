@@ -11,6 +11,8 @@ import (
 type index struct {
 	live            []job.ID // those that are not final, by creation
 	queued, running int
+	// taken are the nodes of jobs that run, by the job that has them.
+	taken map[job.NodeID]job.ID
 	// users counts how many times jobs refer to an object, by its name.
 	users map[string]int
 }
@@ -22,11 +24,16 @@ type index struct {
 // put stores a job, in place of what it was. All changes of jobs go through here and remove.
 func (s *state) put(r job.Record) {
 	old, known := s.jobs[r.ID]
-	s.jobs[r.ID] = r
+	s.jobs[r.ID] = &r
 	if known {
 		s.index.count(old, -1)
 	}
-	s.index.count(r, 1)
+	s.index.count(&r, 1)
+
+	if !known || old.State != r.State || old.Attempt != r.Attempt { // else its nodes are the same
+		s.index.letGo(old)
+		s.index.take(&r)
+	}
 
 	switch was := known && !old.State.Final(); {
 	case !was && !r.State.Final():
@@ -38,9 +45,10 @@ func (s *state) put(r job.Record) {
 
 // remove forgets a job that is stored. Live jobs are never forgotten as things are; the index would
 // follow all the same.
-func (s *state) remove(r job.Record) {
+func (s *state) remove(r *job.Record) {
 	delete(s.jobs, r.ID)
 	s.index.count(r, -1)
+	s.index.letGo(r)
 	if !r.State.Final() {
 		s.index.dropLive(r.ID)
 	}
@@ -52,9 +60,29 @@ func (x *index) dropLive(id job.ID) {
 	}
 }
 
+// take notes the nodes of a job that runs, and letGo that it has them no more; nil: there was none.
+func (x *index) take(r *job.Record) {
+	if r.State == job.Running {
+		for _, n := range r.Plan.Nodes {
+			x.taken[n] = r.ID
+		}
+	}
+}
+
+func (x *index) letGo(r *job.Record) {
+	if r == nil || r.State != job.Running {
+		return
+	}
+	for _, n := range r.Plan.Nodes {
+		if x.taken[n] == r.ID {
+			delete(x.taken, n)
+		}
+	}
+}
+
 // count adds n for a job as it is: 1 for what it has become, -1 for what it was. A record of before
 // and after a change counts in full both times, as most changes concern one of few objects.
-func (x *index) count(r job.Record, n int) {
+func (x *index) count(r *job.Record, n int) {
 	switch r.State {
 	case job.Queued:
 		x.queued += n
@@ -98,8 +126,8 @@ func (s *state) holds(name string) bool {
 // live returns the jobs that are not final and that keep says yes to, in the order of their
 // creation; nil means all. It looks at those alone, of which there are a thousand or two at most,
 // where Records looks at all that are kept.
-func (m *Machine) live(keep func(job.Record) bool) []job.Record {
-	var out []job.Record
+func (m *Machine) live(keep func(*job.Record) bool) []*job.Record {
+	out := make([]*job.Record, 0, len(m.state.index.live))
 	for _, id := range m.state.index.live {
 		if r := m.state.jobs[id]; keep == nil || keep(r) {
 			out = append(out, r)
@@ -108,6 +136,10 @@ func (m *Machine) live(keep func(job.Record) bool) []job.Record {
 	return out
 }
 
-// stateOf returns a job's state, "" if there is none of that id. It copies no record, which is over
-// a kilobyte.
-func (m *Machine) stateOf(id job.ID) job.State { return m.state.jobs[id].State }
+// stateOf returns a job's state, "" if there is none of that id.
+func (m *Machine) stateOf(id job.ID) job.State {
+	if r := m.state.jobs[id]; r != nil {
+		return r.State
+	}
+	return ""
+}

@@ -28,16 +28,18 @@ func TestTheIndexFollowsTheJobs(t *testing.T) {
 		case old.State.Final():
 			s.forget(old)
 		default:
-			old.State = states[rng.IntN(len(states))]
-			old.Checkpoint.Object, old.Before.Object = object(), old.Checkpoint.Object
-			old.Parts = map[string]job.Object{"a": object(), "b": object()}
-			s.put(old)
+			moved := *old
+			moved.State, moved.Attempt = states[rng.IntN(len(states))], old.Attempt+1
+			moved.Plan.Nodes = []job.NodeID{job.NodeID("of " + id), job.NodeID("and " + id)}
+			moved.Checkpoint.Object, moved.Before.Object = object(), old.Checkpoint.Object
+			moved.Parts = map[string]job.Object{"a": object(), "b": object()}
+			s.put(moved)
 		}
 	}
 
 	fresh := newState()
 	for _, id := range s.order {
-		fresh.add(s.jobs[id])
+		fresh.add(*s.jobs[id])
 	}
 	if !reflect.DeepEqual(s.index, fresh.index) || len(fresh.index.live) == 0 {
 		t.Errorf("the index is %+v; the jobs are %+v", s.index, fresh.index)
@@ -46,7 +48,8 @@ func TestTheIndexFollowsTheJobs(t *testing.T) {
 		name := fmt.Sprintf("sha256-%064x", i)
 		used := slices.ContainsFunc(s.order, func(id job.ID) bool {
 			r := s.jobs[id]
-			all := append(objects(r), r.Checkpoint.Object, r.Before.Object, r.Parts["a"], r.Parts["b"])
+			all := append(objects(r), r.Checkpoint.Object, r.Before.Object, r.Parts["a"],
+				r.Parts["b"])
 			return slices.ContainsFunc(all, func(o job.Object) bool { return o.Name == name })
 		})
 		if s.holds(name) != used {

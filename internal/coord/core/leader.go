@@ -28,6 +28,7 @@ type leader struct {
 	// sorted are the nodes by name, then id: replaced, never written to. routesChanged is set until
 	// all nodes were told of a change among them, which is not before routesNext.
 	sorted        []*node
+	shown         shown // what the scheduler saw of them
 	routesChanged bool
 	routesNext    time.Time
 
@@ -160,19 +161,26 @@ func (l *leader) excuseSilence(now time.Time) {
 	l.ticked = now
 }
 
-func running(r job.Record) bool { return r.State == job.Running }
+func running(r *job.Record) bool { return r.State == job.Running }
 
-func queued(r job.Record) bool { return r.State == job.Queued }
+func queued(r *job.Record) bool { return r.State == job.Queued }
 
-// live returns the job if w names its live attempt and node runs that rank of it.
-func (l *leader) live(id job.NodeID, w wire.Work) (job.Record, bool) {
-	r, ok := l.c.machine.Record(w.Job)
-	ok = ok && r.State == job.Running && r.Attempt == w.Attempt && w.Rank < len(r.Plan.Nodes)
-	return r, ok && r.Plan.Nodes[w.Rank] == id
+// live returns the job of w, an empty one if there is none, and whether w names its live attempt
+// and the node runs that rank of it. The record is the machine's own, for reading.
+func (l *leader) live(id job.NodeID, w wire.Work) (*job.Record, bool) {
+	r := l.c.machine.state.jobs[w.Job]
+	if r == nil {
+		return &noJob, false
+	}
+	return r, r.State == job.Running && r.Attempt == w.Attempt && w.Rank < len(r.Plan.Nodes) &&
+		r.Plan.Nodes[w.Rank] == id
 }
 
+// noJob is the record of a job that is not known.
+var noJob job.Record
+
 // fail ends a job's live attempt for a reason and stops its ranks.
-func (l *leader) fail(r job.Record, reason string) {
+func (l *leader) fail(r *job.Record, reason string) {
 	where := l.stage(r)
 	m := l.metering(r, r.CancelRequested)
 	end, err := l.c.commit(command{Kind: kindFail, Job: r.ID, Attempt: r.Attempt, Reason: reason,
@@ -189,7 +197,7 @@ func (l *leader) fail(r job.Record, reason string) {
 
 // lose gives a job's live attempt up and stops its ranks. The job goes back to the queue, for
 // another attempt from its latest checkpoint, unless it has had too many that got nowhere.
-func (l *leader) lose(r job.Record, b job.Setback) {
+func (l *leader) lose(r *job.Record, b job.Setback) {
 	if p := l.progress[r.ID]; p.Attempt == r.Attempt && p.Stage == job.StageDenoise {
 		b.Done = max(b.Done, p.Done)
 	}
@@ -227,7 +235,7 @@ func (l *leader) blame(id job.ID, n job.NodeID) {
 }
 
 // stage says how far a job's live attempt is, as the end of a sentence.
-func (l *leader) stage(r job.Record) string {
+func (l *leader) stage(r *job.Record) string {
 	p := l.progress[r.ID]
 	if p.Attempt != r.Attempt {
 		return ""

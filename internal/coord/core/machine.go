@@ -44,16 +44,18 @@ func (m *Machine) Apply(index uint64, entry []byte) (job.Record, error) {
 
 // Record returns a job.
 func (m *Machine) Record(id job.ID) (job.Record, bool) {
-	r, ok := m.state.jobs[id]
-	return r, ok
+	if r := m.state.jobs[id]; r != nil {
+		return *r, true
+	}
+	return job.Record{}, false
 }
 
 // Records returns the jobs that keep says yes to, in the order of their creation; nil means all.
-func (m *Machine) Records(keep func(job.Record) bool) []job.Record {
+func (m *Machine) Records(keep func(*job.Record) bool) []job.Record {
 	var out []job.Record
 	for _, id := range m.state.order {
 		if r := m.state.jobs[id]; keep == nil || keep(r) {
-			out = append(out, r)
+			out = append(out, *r)
 		}
 	}
 	return out

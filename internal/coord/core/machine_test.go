@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -52,7 +53,8 @@ func drawCommand(t *rapid.T, s *state) command {
 				Object: object("in"), Latents: 1}}
 		}
 	case kindPlace:
-		c.Plan = &job.Plan{Job: id, Attempt: s.jobs[id].Attempt + 1, Spec: s.jobs[id].Spec,
+		r := cmp.Or(s.jobs[id], &noJob) // of a job that there is not
+		c.Plan = &job.Plan{Job: id, Attempt: r.Attempt + 1, Spec: r.Spec,
 			Mesh: job.Mesh{CFG: 1, Ulysses: 1}, Nodes: []job.NodeID{"n"}}
 		c.Charge = &charge{Cost: time.Duration(rapid.Int64().Draw(t, "cost")),
 			Weight: rapid.Int64Range(-1, 2000).Draw(t, "weight")}

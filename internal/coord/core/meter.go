@@ -43,7 +43,7 @@ func (l *leader) meter(id job.NodeID, w wire.Work, u job.Usage, final bool) {
 }
 
 // meterOf returns the meter of a job's live attempt.
-func (l *leader) meterOf(r job.Record) *attemptMeter {
+func (l *leader) meterOf(r *job.Record) *attemptMeter {
 	m := l.meters[r.ID]
 
 	// Nodes that were never heard have their place, too, so that they can be settled.
@@ -63,13 +63,13 @@ func (l *leader) meterOf(r job.Record) *attemptMeter {
 
 // metering returns what a job's live attempt has used, for the command that ends it; nil where not
 // all coordinators know what that is. bills says whether the client has to pay.
-func (l *leader) metering(r job.Record, bills bool) *metering {
+func (l *leader) metering(r *job.Record, bills bool) *metering {
 	if l.c.machine.Version() < usageSince || r.State != job.Running {
 		return nil
 	}
 	m := &metering{Ranks: slices.Clone(l.meterOf(r).ranks)}
 	if bills && l.c.cfg.Pricing != nil {
-		m.Bill = l.c.bill(r, m.Ranks)
+		m.Bill = l.c.bill(*r, m.Ranks)
 	}
 	return m
 }

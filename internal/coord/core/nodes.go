@@ -34,6 +34,10 @@ type node struct {
 	probing   probing
 	loras     []string // SHA-256 of those that the node has registered
 	typesOf   string   // what the cluster's types were when the node's were last compared
+	// shownAt is its place in what the scheduler saw of the nodes, stirred that this is not so any
+	// more: see shown.
+	shownAt int
+	stirred bool
 }
 
 // loaded names the models that are ready. A node of a single one says so only if it is new enough
@@ -70,7 +74,7 @@ func (n *node) rates() topology.Rates { return n.beat.Rates.Or(n.reg.Rates) }
 
 // working reports whether the node says that it is in a part of the job's live attempt in which a
 // rank advances by itself: steps and frames, not the object store.
-func (n *node) working(r job.Record) bool {
+func (n *node) working(r *job.Record) bool {
 	w := n.beat.Work
 	if w.Job != r.ID || w.Attempt != r.Attempt {
 		return false
@@ -171,7 +175,7 @@ func (l *leader) putNode(n *node) {
 	l.nodes[n.reg.Node] = n
 	at, _ := slices.BinarySearchFunc(l.sorted, n, byName)
 	l.sorted = slices.Insert(slices.Clone(l.sorted), at, n)
-	l.routesChanged = true
+	l.routesChanged, l.shown.nodes = true, nil
 }
 
 // dropNode takes a node out of the table, where it is.
@@ -179,7 +183,7 @@ func (l *leader) dropNode(n *node) {
 	delete(l.nodes, n.reg.Node)
 	at, _ := slices.BinarySearchFunc(l.sorted, n, byName)
 	l.sorted = slices.Delete(slices.Clone(l.sorted), at, at+1)
-	l.routesChanged = true
+	l.routesChanged, l.shown.nodes = true, nil
 }
 
 // nodeName returns a node's name, its id if it is unknown.

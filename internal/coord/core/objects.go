@@ -98,7 +98,7 @@ func (l *leader) leaseStrays() {
 	l.nextStraySweep = now.Add(straysEvery)
 
 	// What completes from here on may be stored after the list was made, and is not missing then.
-	done := l.c.machine.Records(func(r job.Record) bool { return r.State == job.Completed })
+	done := l.c.machine.Records(func(r *job.Record) bool { return r.State == job.Completed })
 	l.c.world.Objects().List(func(names []string, err error) {
 		if !l.inTerm() {
 			return

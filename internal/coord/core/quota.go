@@ -36,7 +36,7 @@ const (
 type bound struct {
 	*access.Quota
 	whose string
-	is    func(job.Record) bool
+	is    func(*job.Record) bool
 }
 
 // bounds are the quotas under which a job is created: the owner's first, since people can do most
@@ -44,11 +44,11 @@ type bound struct {
 func (cr *creation) bounds() (out []bound) {
 	if cr.Quota != nil {
 		out = append(out, bound{cr.Quota, "your quota",
-			func(r job.Record) bool { return r.Owner == cr.Owner }})
+			func(r *job.Record) bool { return r.Owner == cr.Owner }})
 	}
 	if cr.TeamQuota != nil && cr.Team != "" {
 		out = append(out, bound{cr.TeamQuota, "the quota of team " + cr.Team,
-			func(r job.Record) bool { return r.Team == cr.Team }})
+			func(r *job.Record) bool { return r.Team == cr.Team }})
 	}
 	return out
 }
@@ -101,7 +101,7 @@ type holding struct {
 
 // holdingOf counts what some jobs take. It looks at every job and every object of those that count,
 // so it is for requests of owners with such a quota, and for people.
-func (s *state) holdingOf(is func(job.Record) bool) (h holding) {
+func (s *state) holdingOf(is func(*job.Record) bool) (h holding) {
 	seen := map[string]bool{}
 	for _, r := range s.jobs {
 		if !is(r) {
@@ -173,17 +173,17 @@ func (c *Core) QuotaOf(owner, team string, asked access.Quota) (schema.Quota, er
 		Resets: midnight.Add(24 * time.Hour).Unix()}
 
 	used := l.usedToday()
-	out.Used = c.used(used.owner(owner), func(r job.Record) bool { return r.Owner == owner })
+	out.Used = c.used(used.owner(owner), func(r *job.Record) bool { return r.Owner == owner })
 	if team != "" {
 		out.TeamLimits = new(c.teamQuota(team))
 		out.TeamUsed = new(c.used(used.team(team),
-			func(r job.Record) bool { return r.Team == team }))
+			func(r *job.Record) bool { return r.Team == team }))
 	}
 	return out, nil
 }
 
 // used is what some jobs have of their quota.
-func (c *Core) used(today time.Duration, is func(job.Record) bool) schema.Used {
+func (c *Core) used(today time.Duration, is func(*job.Record) bool) schema.Used {
 	h := c.machine.state.holdingOf(is)
 	return schema.Used{Queued: h.queued, Running: h.running, Bytes: h.bytes,
 		DeviceSeconds: today.Seconds()}

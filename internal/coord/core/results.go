@@ -20,7 +20,7 @@ func (l *leader) onSaved(m wire.Saved) wire.Ack {
 	if err != nil {
 		return notRecorded(err)
 	}
-	l.c.observer.CheckpointSaved(before, after)
+	l.c.observer.CheckpointSaved(*before, after)
 	return wire.Ack{OK: true}
 }
 
@@ -68,7 +68,7 @@ func (l *leader) onCompletion(m wire.Completion, reply func(wire.Ack)) {
 
 // claimed returns the job that a node says it has completed. If there is nothing to record, it
 // replies why and returns done.
-func (l *leader) claimed(m wire.Completion, reply func(wire.Ack)) (r job.Record, done bool) {
+func (l *leader) claimed(m wire.Completion, reply func(wire.Ack)) (r *job.Record, done bool) {
 	r, live := l.live(m.Node, wire.Work{Job: m.Job, Attempt: m.Attempt})
 	switch {
 	case r.State == job.Completed && r.Attempt == m.Attempt:
@@ -157,7 +157,7 @@ func (l *leader) onFailure(m wire.Failure) wire.Ack {
 
 // setback turns a failure report into what is recorded. A rank that blames nobody else has its own
 // node blamed.
-func (l *leader) setback(r job.Record, m wire.Failure) job.Setback {
+func (l *leader) setback(r *job.Record, m wire.Failure) job.Setback {
 	// A checkpoint that is later than the one that could not be read is not damaged by that.
 	b := job.Setback{Reason: l.failureReason(r, m),
 		Damaged: m.Damaged && r.Checkpoint == r.Plan.Resume}
@@ -174,7 +174,7 @@ func (l *leader) setback(r job.Record, m wire.Failure) job.Setback {
 
 // failureReason turns a failure report into a job's error: who failed, where and why, and whom it
 // blames.
-func (l *leader) failureReason(r job.Record, m wire.Failure) string {
+func (l *leader) failureReason(r *job.Record, m wire.Failure) string {
 	text := fmt.Sprintf("node %s (rank %d) failed%s: %s", l.nodeName(m.Node), m.Rank, l.stage(r),
 		m.Reason)
 	if m.Peer >= 0 && m.Peer < len(r.Plan.Nodes) && m.Peer != m.Rank {

@@ -17,16 +17,20 @@ func (l *leader) schedule() {
 	if l.c.deleting || !l.storeSettled() {
 		return
 	}
-	waiting, yields, notes := map[job.ID]string{}, map[job.ID]string{}, map[job.ID]string{}
-	ahead := map[job.ID]int{}
+	queued, _, _ := l.c.machine.Counts()
+	waiting, ahead := make(map[job.ID]string, queued), make(map[job.ID]int, queued)
+	yields, notes := map[job.ID]string{}, map[job.ID]string{}
 
 	var overdue []sched.Decision
 	stalled := false // a job could not be committed, so those behind it wait
 
 	v := l.schedulerView()
 	if !sched.Quiet(v) {
-		l.addNodes(&v)
+		v.Nodes = l.schedulerNodes()
 	}
+
+	l.shown.deciding = true
+	defer func() { l.shown.deciding = false }()
 
 	decisions := sched.Decide(v)
 	nodes := l.picked(decisions)
@@ -51,7 +55,7 @@ func (l *leader) schedule() {
 				l.passed[id] = l.c.cfg.Clock()
 			}
 		case sched.Fail:
-			l.fail(*d.Job, d.Why)
+			l.fail(d.Job, d.Why)
 		case sched.Keep:
 			if d.Why != "" {
 				notes[id] = d.Why
@@ -70,7 +74,7 @@ func (l *leader) schedule() {
 	l.requestYields(yields, notes)
 	for _, d := range overdue {
 		if r, ok := l.c.machine.Record(d.Job.ID); ok && r.State == job.Running { // it has not ended since
-			l.lose(r, job.Setback{Planned: true, Reason: d.Why})
+			l.lose(&r, job.Setback{Planned: true, Reason: d.Why})
 		}
 	}
 }
@@ -89,12 +93,13 @@ func (l *leader) picked(decisions []sched.Decision) map[job.NodeID]*node {
 	return nodes
 }
 
-// schedulerView returns what the scheduler decides on, but for the nodes: see addNodes.
+// schedulerView returns what the scheduler decides on, but for the nodes: see schedulerNodes.
 func (l *leader) schedulerView() sched.View {
 	disk := l.c.world.Disk()
 	v := sched.View{Now: l.c.cfg.Clock(), Models: l.c.machine.Models(),
-		Draining: map[job.NodeID]string{}, GraceUntil: l.graceUntil,
-		LostAfter: l.c.cfg.Timing.LostAfter, YieldWithin: l.c.cfg.Timing.Yield}
+		Draining: map[job.NodeID]string{}, Taken: l.c.machine.state.index.taken,
+		GraceUntil: l.graceUntil,
+		LostAfter:  l.c.cfg.Timing.LostAfter, YieldWithin: l.c.cfg.Timing.Yield}
 	v.Store = sched.Store{Open: l.c.world.Objects() != nil, Room: l.c.RoomForPlaced()}
 	if disk.Stage > Roomy {
 		v.Store.Full = cmp.Or(disk.Why, disk.Stage.String())
@@ -117,25 +122,6 @@ func (l *leader) schedulerView() sched.View {
 		v.Draining[id] = l.nodeName(id)
 	}
 	return v
-}
-
-// addNodes adds the nodes to a view. Of a thousand that takes longer than all else of it.
-func (l *leader) addNodes(v *sched.View) {
-	v.Nodes = make([]sched.Node, 0, len(l.nodes))
-	for _, n := range l.sortedNodes() {
-		v.Nodes = append(v.Nodes, l.schedulerNode(n))
-	}
-}
-
-// schedulerNode is a node as the scheduler sees it.
-func (l *leader) schedulerNode(n *node) sched.Node {
-	return sched.Node{ID: n.reg.Node, Name: n.reg.Name,
-		Process: n.reg.ProcessID, Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(),
-		Formats: n.reg.Capabilities, DTypes: n.reg.DTypes,
-		Speed: n.beat.Speed, Rated: n.reg.Speed,
-		Memory: n.reg.Memory,
-		Idle:   l.idle(n), Job: n.beat.Work.Job, IdleSince: n.idleSince,
-		Models: n.models, LoRAs: n.loras, Loaded: n.loaded(), LoadTime: n.beat.LoadTime}
 }
 
 // requestYields replaces the requests to yield, and the notes on jobs that go on. Rank 0 of a job

@@ -24,7 +24,7 @@ func (l *leader) share(v *sched.View) {
 		}
 		return *known
 	}
-	note := func(r job.Record) {
+	note := func(r *job.Record) {
 		if _, ok := v.Owners[r.Owner]; !ok && r.Owner != "" {
 			v.Owners[r.Owner] = l.limit(l.ownerQuota(r.Owner), "", l.ownerName(r.Owner),
 				func() time.Duration { return used().owner(r.Owner) })
@@ -132,7 +132,7 @@ type beginning struct {
 
 // taken is the device time of a running attempt so far. The time of day may have jumped since it
 // was placed, so it is not asked.
-func (l *leader) taken(r job.Record) time.Duration {
+func (l *leader) taken(r *job.Record) time.Duration {
 	if b := l.began[r.ID]; b.attempt == r.Attempt {
 		return timesRanks(l.c.cfg.Clock().Sub(b.at), r)
 	}
@@ -153,7 +153,7 @@ func (l *leader) tookOf(cmd command) time.Duration {
 
 // costLeft is the device time that a job is predicted to take from its checkpoint on, on nodes of
 // that speed.
-func (l *leader) costLeft(r job.Record, speed float64) time.Duration {
+func (l *leader) costLeft(r *job.Record, speed float64) time.Duration {
 	work, known := l.works[r.ID]
 	if !known {
 		work = plan.Predict(l.c.machine.model(r.Spec), r.Spec, nil).Operations
@@ -164,17 +164,6 @@ func (l *leader) costLeft(r job.Record, speed float64) time.Duration {
 	}
 	left := 1 - float64(r.Checkpoint.Step)/float64(max(r.Spec.TotalSteps(), 1))
 	return time.Duration(min(work*left/speed, 1e9) * float64(time.Second))
-}
-
-// speed is the mean of the nodes that have a model, in multiply-adds per second; 0: not known.
-func (l *leader) speed(model string) float64 {
-	sum, n := 0.0, 0
-	for _, o := range l.offers(model) {
-		if o.Speed > 0 {
-			sum, n = sum+o.Speed, n+1
-		}
-	}
-	return sum / float64(max(n, 1))
 }
 
 // aheadOf is how many jobs go before a queued one: as the scheduler has seen it, or, on a follower

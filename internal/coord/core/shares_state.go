@@ -80,7 +80,7 @@ func (s *state) follow(c command, old, r job.Record) {
 	// to nobody.
 	took := time.Duration(0)
 	if old.State == job.Running && (c.Kind != kindLose || c.Setback.Planned) {
-		took = timesRanks(c.Took, old)
+		took = timesRanks(c.Took, &old)
 		sh.use(old, took, c.Now)
 	}
 
@@ -95,16 +95,15 @@ func (s *state) follow(c command, old, r job.Record) {
 	}
 
 	sh.Ledger.Tidy(func(yield func(priority int, owner, team string)) {
-		for _, o := range s.jobs {
-			if !o.State.Final() {
-				yield(o.Spec.Priority, o.Owner, o.Team)
-			}
+		for _, id := range s.index.live {
+			o := s.jobs[id]
+			yield(o.Spec.Priority, o.Owner, o.Team)
 		}
 	})
 }
 
 // timesRanks multiplies a time by the ranks of a job's plan, from 0 to what a ledger takes.
-func timesRanks(d time.Duration, r job.Record) time.Duration {
+func timesRanks(d time.Duration, r *job.Record) time.Duration {
 	const most = 1 << 52 // nanoseconds: 52 days of each rank
 	return min(max(d, 0), most) * time.Duration(len(r.Plan.Nodes))
 }
@@ -118,7 +117,7 @@ func (sh *sharesState) use(r job.Record, took time.Duration, now time.Time) {
 		clear(sh.Teams)
 	}
 
-	us := min(took, timesRanks(now.Sub(midnight), r)).Microseconds()
+	us := min(took, timesRanks(now.Sub(midnight), &r)).Microseconds()
 	add(sh.Owners, r.Owner, us)
 	add(sh.Teams, r.Team, us) // "" sums up who has no team
 }
@@ -149,10 +148,8 @@ func (s *state) noteQuota(owner string, q *access.Quota) {
 // dropQuotas forgets the quotas of owners without jobs that wait or run.
 func (s *state) dropQuotas() {
 	live := map[string]bool{}
-	for _, r := range s.jobs {
-		if !r.State.Final() {
-			live[r.Owner] = true
-		}
+	for _, id := range s.index.live {
+		live[s.jobs[id].Owner] = true
 	}
 	maps.DeleteFunc(s.shares.Quotas, func(owner string, _ access.Quota) bool { return !live[owner] })
 }

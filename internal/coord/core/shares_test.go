@@ -157,7 +157,7 @@ func TestUsedToday(t *testing.T) {
 	w.pass(2 * time.Second)
 	used(12 * time.Second)
 
-	w.k.lead.lose(w.record(s.Plan.Job), job.Setback{Reason: "its node was lost"})
+	w.k.lead.lose(new(w.record(s.Plan.Job)), job.Setback{Reason: "its node was lost"})
 	used(10 * time.Second)
 	w.beat("n1", nil)
 	w.pass(4 * time.Second)

@@ -50,7 +50,7 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 		Audit: m.state.audit.snapshot(), Usage: m.state.usage.snapshot(),
 		Rollouts: m.Rollouts(), Authority: m.state.authority}
 	for _, id := range m.state.order {
-		s.Jobs = append(s.Jobs, m.state.jobs[id])
+		s.Jobs = append(s.Jobs, *m.state.jobs[id])
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.state.drains)) {
 		s.Drains = append(s.Drains, m.state.drains[id])

@@ -25,7 +25,7 @@ type state struct {
 	version int
 
 	models job.Models // in the order in which shards came with them
-	jobs   map[job.ID]job.Record
+	jobs   map[job.ID]*job.Record
 	order  []job.ID          // by creation
 	index  index             // of jobs, which changes with put and remove
 	keys   map[string]job.ID // of idempotent requests
@@ -34,7 +34,9 @@ type state struct {
 	trash []trash
 
 	drains map[job.NodeID]Drain // nodes that get no new work
-	usage  usageState
+	// drainChanges counts changes of drains here; it is not replicated.
+	drainChanges int
+	usage        usageState
 
 	audit     auditState // the end of the audit log
 	authority *Authority // of certificates; nil: nothing is known of any
@@ -58,8 +60,8 @@ type trash struct {
 }
 
 func newState() *state {
-	return &state{jobs: map[job.ID]job.Record{}, keys: map[string]job.ID{},
-		index:  index{users: map[string]int{}},
+	return &state{jobs: map[job.ID]*job.Record{}, keys: map[string]job.ID{},
+		index:  index{users: map[string]int{}, taken: map[job.NodeID]job.ID{}},
 		drains: map[job.NodeID]Drain{}, members: map[string]string{}, shares: newShares(),
 		usage: newUsageState(), rollouts: map[string]rollout.Rule{}}
 }
@@ -102,14 +104,16 @@ func (s *state) apply(c command) (job.Record, error) {
 	}
 
 	// All other kinds move one job from a state to another.
-	old, ok := s.jobs[c.Job]
-	if !ok {
+	known := s.jobs[c.Job]
+	if known == nil {
 		return job.Record{}, fmt.Errorf("job %.64s: %w", c.Job, ErrNotFound)
 	}
+	old := *known
+
 	r, err := transition(old, c)
 	if err == nil {
 		r = metered(c, old, r)
-		err = cmp.Or(c.Meter.check(), s.check(c.Kind, r))
+		err = cmp.Or(c.Meter.check(), s.check(c.Kind, &old, &r))
 	}
 	if err != nil {
 		return old, err
@@ -203,7 +207,7 @@ func (s *state) discard(old, r job.Record) {
 	if r.Parts != nil {
 		return // they only grow while the job lives
 	}
-	results := objects(r)
+	results := objects(&r)
 	for _, name := range slices.Sorted(maps.Keys(old.Parts)) {
 		if o := old.Parts[name]; !slices.Contains(results, o) {
 			s.trash = append(slices.Clip(s.trash), trash{Object: o, Seed: r.Spec.Seed})
@@ -281,14 +285,15 @@ func (s *state) create(c command) (job.Record, error) {
 	if c.Version >= ownersSince {
 		r.Owner, r.Team, r.Estimate = c.Create.Owner, c.Create.Team, c.Create.Estimate
 	}
-	if err := cmp.Or(s.check(c.Kind, r), workable(s.modelFor(c.Version, r.Spec), r.Spec)); err != nil {
+	if err := cmp.Or(s.check(c.Kind, nil, &r),
+		workable(s.modelFor(c.Version, r.Spec), r.Spec)); err != nil {
 		return job.Record{}, err
 	}
 
 	if id, ok := s.keys[requestKey(r.Owner, r.Key)]; ok && r.Key != "" {
-		return s.jobs[id], nil
+		return *s.jobs[id], nil
 	}
-	if _, ok := s.jobs[c.Job]; ok {
+	if s.jobs[c.Job] != nil {
 		return job.Record{}, fmt.Errorf("cannot create job %s: it exists", c.Job)
 	}
 
@@ -334,19 +339,19 @@ func (s *state) evict(n int) {
 
 // delete forgets a final job.
 func (s *state) delete(id job.ID) (job.Record, error) {
-	r, ok := s.jobs[id]
-	if !ok {
-		return r, fmt.Errorf("job %s: %w", id, ErrNotFound)
+	r := s.jobs[id]
+	if r == nil {
+		return job.Record{}, fmt.Errorf("job %s: %w", id, ErrNotFound)
 	}
 	if err := r.Delete(); err != nil {
-		return r, err
+		return *r, err
 	}
 	s.forget(r)
-	return r, nil
+	return *r, nil
 }
 
 // forget removes a job and puts its objects into the trash.
-func (s *state) forget(r job.Record) {
+func (s *state) forget(r *job.Record) {
 	s.remove(r)
 	if key := requestKey(r.Owner, r.Key); s.keys[key] == r.ID {
 		delete(s.keys, key)
@@ -358,7 +363,7 @@ func (s *state) forget(r job.Record) {
 }
 
 // objects returns what r's result points to, and what r is made from.
-func objects(r job.Record) (all []job.Object) {
+func objects(r *job.Record) (all []job.Object) {
 	eachObject(r, func(o job.Object) {
 		if o.Name != "" {
 			all = append(all, o)
@@ -368,7 +373,7 @@ func objects(r job.Record) (all []job.Object) {
 }
 
 // eachObject calls use with each of objects, and with empty ones for what is not there.
-func eachObject(r job.Record, use func(job.Object)) {
+func eachObject(r *job.Record, use func(job.Object)) {
 	use(r.Result.Video)
 	use(r.Result.Latents)
 	for i := range r.Spec.Inputs {

@@ -18,7 +18,7 @@ const hungFactor = 8
 // trouble says why a running job cannot go on, with no reason if it can: a node of its plan is
 // gone, hangs or was drained, or rank 0 is not at work on it any more. heard is until when all
 // nodes were heard.
-func (l *leader) trouble(r job.Record, heard time.Time) job.Setback {
+func (l *leader) trouble(r *job.Record, heard time.Time) job.Setback {
 	p := l.progress[r.ID]
 	ranks := len(r.Plan.Nodes)
 	if p.Attempt == r.Attempt && (p.Stage == job.StageDecode || p.Stage == job.StageEncode) {
@@ -42,7 +42,8 @@ func (l *leader) trouble(r job.Record, heard time.Time) job.Setback {
 }
 
 // nodeTrouble says what is wrong with the node of a rank.
-func (l *leader) nodeTrouble(r job.Record, rank int, id job.NodeID, heard time.Time) job.Setback {
+func (l *leader) nodeTrouble(r *job.Record, rank int, id job.NodeID,
+	heard time.Time) job.Setback {
 	n := l.nodes[id]
 	d, gone := l.gone[id]
 	switch {
@@ -72,7 +73,7 @@ func (l *leader) nodeTrouble(r job.Record, rank int, id job.NodeID, heard time.T
 
 // hungAfter is how long a rank of a job may compute without coming further: several times what an
 // advance has taken so far.
-func (l *leader) hungAfter(r job.Record) time.Duration {
+func (l *leader) hungAfter(r *job.Record) time.Duration {
 	t := l.c.cfg.Timing
 	if p := l.paces[r.ID]; p.Attempt == r.Attempt && p.Slowest > 0 {
 		return max(t.HungAfter, hungFactor*p.Slowest)

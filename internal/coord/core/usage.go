@@ -391,9 +391,8 @@ func (s *state) settle(c command) error {
 		// The job may be deleted by now; the rows stay.
 		device := cmp.Or(more.Device, was.Device, unknownDevice)
 		u.add(c.Now, e.Row, rowOf(device, rest, job.Queued))
-		if r, ok := s.jobs[more.Job]; ok {
-			r.Usage = r.Usage.Charge(device, rest, false)
-			s.put(r)
+		if r := s.jobs[more.Job]; r != nil {
+			s.put(r.Used(device, rest))
 		}
 	}
 	return nil
