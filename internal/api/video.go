@@ -81,7 +81,7 @@ func details(v coord.View) schema.Details {
 		d.Parts = &schema.Parts{Count: n, Bytes: v.PartsSize()}
 	}
 	if v.State == job.Completed {
-		d.Result = &v.Result
+		d.Result, d.Ranks = &v.Result, schema.RanksOf(v.Result, v.Nodes)
 	}
 	d.Usage, d.Cost, d.Estimate = usageOf(v), costOf(v.Bill), expectedOf(v)
 	return d

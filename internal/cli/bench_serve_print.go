@@ -149,6 +149,8 @@ func printServed(w io.Writer, r result.Result, report string, js bool) error {
 	}
 	terminal.Printf(w, "\n")
 
+	printStraggler(w, s)
+
 	// What only some scenarios have. The report has the rest, with intervals.
 	for _, q := range ascending(r.Rates) {
 		terminal.Printf(w, "offered %.4g/s: p50 %s, p99 %s, %s\n", q.Offered, span(q.Latency.P50.Value),

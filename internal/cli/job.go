@@ -180,6 +180,7 @@ func printVideo(w io.Writer, v schema.Video, js bool) error {
 			span(r.StepSeconds), size(r.BytesExchanged))
 		line("latents", "%s", r.LatentsSHA256)
 	}
+	printRanks(line, d)
 	return nil
 }
 

@@ -165,7 +165,7 @@ func (b *blocks) pass(ctx context.Context, p diffusion.Pass, x, v []float32) err
 	p.Window = 0 // messages are told apart by the clip's steps
 	err := b.r.forward(ctx, p, window, x, v, wan.Timesteps{Values: []float32{p.Timestep}})
 	if p.Step < b.r.doneBefore {
-		b.r.inStep.passes = 0 // of no step of this attempt
+		b.r.inStep.passes, b.r.meter.waited = 0, 0 // of no step of this attempt
 	}
 	return err
 }

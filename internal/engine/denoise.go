@@ -237,6 +237,7 @@ func (r *run) forward(ctx context.Context, p diffusion.Pass, window partition.Ra
 	r.seq.Layer, r.seq.Kept = r.layerProgress(p.Step), residual
 	err = r.seq.Forward(ctx, tag, x, v, ts, text)
 	r.inStep.passes++
+	r.meter.waited += r.seq.TakeWaited()
 
 	// A pass that ranks share waits for the slowest of them, which says little of this device, as one
 	// that leaves tokens out does of its speed.
@@ -250,6 +251,7 @@ func (r *run) forward(ctx context.Context, p diffusion.Pass, window partition.Ra
 // branch's group.
 func (r *run) exchangeBranch(ctx context.Context, p diffusion.Pass, own []float32) ([]float32,
 	error) {
+	defer r.meter.waiting()()
 	u := r.Plan.Mesh.Ulysses
 	peer := r.Rank + u
 	if _, cfg, _ := r.layout.Place(r.Rank); cfg == 1 {
@@ -282,6 +284,7 @@ func (r *run) afterSteps(ctx context.Context, before int, now func() state) func
 // endStep reports a step that is done, and ends the loop with ErrYielded where the host wants the
 // rank to yield and the checkpoint of this step is durable.
 func (r *run) endStep(done int, took time.Duration) error {
+	r.meter.done(took)
 	if r.inStep.passes = 0; r.inFull(done - 1) {
 		r.stepTimes = append(r.stepTimes, took)
 	}

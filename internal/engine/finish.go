@@ -27,7 +27,10 @@ func (r *run) sendLatents(ctx context.Context, x []float32) error {
 		}
 	}
 
-	// Rank 0 has everything now; what this rank has sent belongs to the clip's statistics.
+	// Rank 0 has everything now; what this rank did and has sent belongs to the clip's statistics.
+	if err := r.sendReport(ctx); err != nil {
+		return err
+	}
 	st := r.Transport.Stats()
 	b := make([]byte, 0, statsBytes)
 	for _, n := range []uint64{st.BytesSent, st.Retransmits, r.bytesInSteps,
@@ -69,6 +72,7 @@ func (r *run) collectStats(ctx context.Context, res *job.Result) error {
 	st := r.Transport.Stats()
 	res.BytesExchanged, res.Retransmits = st.BytesSent, st.Retransmits
 	inSteps, reused := r.bytesInSteps, uint64(r.windowsReused) //nolint:gosec // from 0
+	sent := []float64{float64(st.BytesSent)}
 
 	for peer := 1; peer < r.Transport.Size(); peer++ {
 		b, err := r.Transport.Recv(ctx, peer, r.closingTag(opStats))
@@ -79,13 +83,14 @@ func (r *run) collectStats(ctx context.Context, res *job.Result) error {
 			return r.badMessage(peer, fmt.Sprintf("a message of %d", statsBytes), len(b))
 		}
 		res.BytesExchanged += binary.LittleEndian.Uint64(b)
+		sent = append(sent, float64(binary.LittleEndian.Uint64(b)))
 		res.Retransmits += binary.LittleEndian.Uint64(b[8:])
 		inSteps += binary.LittleEndian.Uint64(b[16:])
 		reused += binary.LittleEndian.Uint64(b[24:])
 	}
 	res.StepBytes = inSteps / uint64(max(1, len(r.stepTimes)))
 	res.WindowsReused = int(reused) //nolint:gosec // few
-	return nil
+	return r.collectReports(ctx, sent, res)
 }
 
 // finish is rank 0's way from the values x of its tokens to the stored objects. From here on the

@@ -30,6 +30,7 @@ const (
 	opPictures                                // embeddings of the clip's pictures
 	opCondition                               // the frame of tokens
 	opBlock                                   // a block of a causal clip; the step counts blocks
+	opRanks                                   // what a rank did in its steps, to rank 0
 )
 
 // op numbers the i-th message of a kind.

@@ -84,6 +84,7 @@ type run struct {
 	stageSeconds map[job.Stage]float64
 	stepTimes    []time.Duration
 	inStep       stepProgress
+	meter        stepMeter
 	notices      []string // for people, in the result
 
 	framesDecoded int

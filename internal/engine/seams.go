@@ -14,6 +14,7 @@ import (
 // tokens that ranks of several windows hold.
 func (r *run) swapSeams(ctx context.Context, step int, out [][]float32, want []int) ([][]float32,
 	error) {
+	defer r.meter.waiting()()
 	tag := collective.Tag{Step: uint32(step), Op: opSeams} //nolint:gosec // steps are few
 	return r.swapValues(ctx, tag, out, want)
 }

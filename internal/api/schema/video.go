@@ -106,6 +106,8 @@ type Details struct {
 	ClipSeconds float64 `json:"clip_seconds"`
 	// Result is there once the job has completed.
 	Result *job.Result `json:"result,omitempty"`
+	// Ranks say what its ranks did, absent where they did not tell.
+	Ranks *Ranks `json:"ranks,omitempty"`
 
 	// Usage is what the video has used of shards so far, absent before it runs. Cost is what it costs,
 	// once it has ended and where there is a price sheet; nothing, where nothing is charged.

@@ -33,6 +33,9 @@ func (r Result) benchmarks() []byte {
 				fmt.Fprintf(&out, " %.0f %s-ns/op", v*1e9, stage)
 			}
 		}
+		if q.PerRank != nil {
+			fmt.Fprintf(&out, " %.0f rank-wait-ns/op", q.PerRank.Wait.Median*1e9)
+		}
 		if q.DeviceSeconds > 0 { // ranks times time, so it may exceed the latency
 			fmt.Fprintf(&out, " %.0f device-ns/op", q.DeviceSeconds*1e9)
 		}

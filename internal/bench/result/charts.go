@@ -37,6 +37,10 @@ func (r Result) charts() []chart {
 		out = append(out, chart{"stages.svg", "queue wait and stages of fast and slow clips",
 			r.stagesChart(done).SVG})
 	}
+	if of := ofRanks(done); len(of) > 0 {
+		out = append(out, chart{"ranks.svg", "what ranks do in the steps of fast and slow clips",
+			ranksChart(of).SVG})
+	}
 	if r.Faults != nil || r.Scenario.Name == Soak || r.Scenario.Name == Mixed {
 		out = append(out, chart{"timeline.svg", "clips an hour over time", r.timelineChart().SVG})
 	}
@@ -182,26 +186,18 @@ const stagesMax = 5
 // by their latency, or each clip where there are few. Of a tenth the middle half counts, as a
 // single clip that took hours would make all other bars vanish.
 func (r Result) stagesChart(done []Request) plot.Bars {
-	// Fast and slow clips side by side show which stage makes clips slow.
-	sorted := slices.Clone(done)
-	slices.SortStableFunc(sorted, func(a, b Request) int { return cmp.Compare(a.Latency, b.Latency) })
-	groups := 10
-	b := plot.Bars{X: plot.Axis{Label: "tenths of the clips, from the fastest to the slowest"}}
-	if len(sorted) < 2*groups {
-		groups, b.X.Label = len(sorted), "clips, from the fastest to the slowest"
-	}
-
 	// The unit suits the slowest of the clips that are drawn.
-	slow := sorted[len(sorted)-1-len(sorted)/groups/2]
-	unit, by := timeUnit(slow.Latency)
-	b.Title, b.Y = "Where the time of a clip goes", plot.Axis{Label: "time (" + unit + ")"}
+	groups, label := tenths(done)
+	last := groups[len(groups)-1]
+	unit, by := timeUnit(last[len(last)/2].Latency)
+	b := plot.Bars{X: plot.Axis{Label: label}, Title: "Where the time of a clip goes",
+		Y: plot.Axis{Label: "time (" + unit + ")"}}
 	names := longest(done)
 
 	b.Parts = make([]plot.Part, len(names)+2)
-	for i := range groups {
+	for i, group := range groups {
 		b.Names = append(b.Names, strconv.Itoa(i+1))
-		group := sorted[i*len(sorted)/groups : (i+1)*len(sorted)/groups]
-		for j, v := range meanStages(group[len(group)/4:len(group)-len(group)/4], names) {
+		for j, v := range meanStages(group, names) {
 			b.Parts[j].Values = append(b.Parts[j].Values, v/by)
 		}
 	}
@@ -213,6 +209,23 @@ func (r Result) stagesChart(done []Request) plot.Bars {
 	}
 	b.Parts = slices.DeleteFunc(b.Parts, func(p plot.Part) bool { return slices.Max(p.Values) == 0 })
 	return b
+}
+
+// tenths divides clips by their latency into ten groups, or one for each where there are few, and
+// says so. Of each group the middle half is returned. Fast and slow clips side by side show what
+// makes clips slow.
+func tenths(done []Request) (groups [][]Request, label string) {
+	sorted := slices.Clone(done)
+	slices.SortStableFunc(sorted, func(a, b Request) int { return cmp.Compare(a.Latency, b.Latency) })
+	n, label := 10, "tenths of the clips, from the fastest to the slowest"
+	if len(sorted) < 2*n {
+		n, label = len(sorted), "clips, from the fastest to the slowest"
+	}
+	for i := range n {
+		group := sorted[i*len(sorted)/n : (i+1)*len(sorted)/n]
+		groups = append(groups, group[len(group)/4:len(group)-len(group)/4])
+	}
+	return groups, label
 }
 
 // longest returns the stages that take most of the time, in the order in which a clip passes them.

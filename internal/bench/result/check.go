@@ -37,8 +37,8 @@ var names = struct{ scenarios, arrivals, phases, failures, verdicts, sides []str
 // Check returns an error that names the first field whose value no run can have. Read and Write
 // call it.
 func (r Result) Check() error {
-	if r.Schema != Version {
-		return fmt.Errorf("schema is %d; allowed: %d: %w", r.Schema, Version, ErrVersion)
+	if r.Schema < oldest || r.Schema > Version {
+		return fmt.Errorf("schema is %d; allowed: %d to %d: %w", r.Schema, oldest, Version, ErrVersion)
 	}
 
 	// What would take a comparison or a figure too long is refused for its size alone.

@@ -34,60 +34,69 @@ func mfu(done []Request, devices []Device) *MFU {
 // which counts as much, long or short.
 func communication(done []Request) *Communication {
 	var c Communication
-	var ranks, shares, clips float64
+	var ranks, most float64
+	var shares []float64
 	for _, q := range done {
-		if b := q.BytesPerRank; len(b) > 0 {
-			for _, n := range b {
-				c.BytesPerRank += float64(n)
-			}
-			ranks += float64(len(b))
-			c.BytesPerRankMax = max(c.BytesPerRankMax, float64(slices.Max(b)))
-		} else if q.BytesSent != nil && q.Ranks > 0 {
+		if q.BytesSent != nil && q.Ranks > 0 {
 			sent := float64(*q.BytesSent)
 			c.BytesPerRank += sent
 			ranks += float64(q.Ranks)
 			c.BytesPerRankMax = max(c.BytesPerRankMax, sent/float64(q.Ranks))
 		}
 
-		if q.Exchange != nil && q.StepSeconds > 0 {
-			shares += min(1, *q.Exchange/q.StepSeconds)
-			clips++
+		if q.PerRank != nil {
+			most = max(most, q.PerRank.Sent.Max)
+			shares = append(shares, q.PerRank.CommunicationShare)
 		}
 	}
-
-	if clips > 0 {
-		c.StepShare = new(shares / clips)
-	}
-	if ranks == 0 && clips == 0 {
+	if ranks == 0 && shares == nil {
 		return nil
 	}
+
+	if shares != nil {
+		c.StepShare = new(sum(shares) / float64(len(shares)))
+		c.StepShareMax = new(slices.Max(shares))
+	}
 	c.BytesPerRank /= max(1, ranks)
+	c.BytesPerRankMax = max(c.BytesPerRankMax, most)
 	return &c
 }
 
 // stragglerRatio is how much longer than the median a step takes that makes its clip count.
 const stragglerRatio = 2
 
-// stragglers are of the clips that tell their median and slowest steps; nil if none does. A ring of
-// ranks is as fast as its slowest, so a single slow rank shows in every clip that it is part of.
+// stragglers are of the clips that tell their median and slowest steps, or their ranks; nil if none
+// does. A ring of ranks is as fast as its slowest, so a single slow rank shows in every clip that
+// it is part of.
 func stragglers(done []Request) *Stragglers {
-	var ratios []float64
+	var steps, ranks []float64
 	var s Stragglers
 	for _, q := range done {
 		if q.StepSeconds > 0 && q.SlowestStep > 0 {
 			ratio := q.SlowestStep / q.StepSeconds
-			ratios = append(ratios, ratio)
+			steps = append(steps, ratio)
 			if ratio > stragglerRatio {
 				s.Clips++
 			}
 		}
+		if q.PerRank != nil {
+			ranks = append(ranks, q.PerRank.Slowest.Ratio)
+		}
 	}
-	if ratios == nil {
+	if steps == nil && ranks == nil {
 		return nil
 	}
 
-	slices.Sort(ratios)
-	s.Median, s.Worst = Percentile(ratios, 0.5), ratios[len(ratios)-1]
+	slices.Sort(steps)
+	slices.Sort(ranks)
+
+	if steps != nil {
+		s.Median, s.Worst = Percentile(steps, 0.5), steps[len(steps)-1]
+	}
+	if ranks != nil {
+		s.RankMedian, s.RankWorst = Percentile(ranks, 0.5), ranks[len(ranks)-1]
+		s.Nodes = slowNodes(done)
+	}
 	return &s
 }
 

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +43,8 @@ func extremes() map[string]Result {
 			name := fmt.Sprintf("%02d a stage of a name that is too long for a legend", j)
 			long.Requests[i].Stages[name] = 0.1
 		}
-		long.Requests[i].BytesPerRank = slices.Repeat([]uint64{1 << 40}, 30)
+		long.Requests[i].PerRank = &PerRank{CommunicationShare: 1, Sent: Spread{1, 1, 1e24},
+			Slowest: Slowest{Ratio: 1e24}}
 	}
 	long.Summarize()
 	out["long"] = long

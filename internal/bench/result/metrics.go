@@ -99,7 +99,18 @@ func withRates(out []metric, scenario Scenario) []metric {
 		return 0
 	})
 	memory := positive(func(q Request) float64 { return float64(q.PeakMemory) / 1e9 })
+	sent := positive(func(q Request) float64 {
+		if q.BytesSent == nil || q.Ranks == 0 {
+			return 0
+		}
+		return float64(*q.BytesSent) / float64(q.Ranks) / 1e6
+	})
+	share := func(q Request) (float64, bool) { v, ok := shareOf(q); return 100 * v, ok }
 	return append(out,
+		metric{name: "mean communication in steps", unit: "%", less: "less", more: "more",
+			prepare: mean(share)},
+		metric{name: "mean bytes sent by a rank", unit: "MB", less: "less", more: "more",
+			prepare: mean(sent)},
 		metric{name: "device-seconds a video second", unit: "", less: "less", more: "more", gates: true,
 			prepare: mean(seconds)},
 		metric{name: "mean peak memory", unit: "GB", less: "less", more: "more", prepare: mean(memory)})

@@ -39,8 +39,9 @@ func Read(r io.Reader) (Result, error) {
 	if head.Schema == nil {
 		return Result{}, errors.New("schema is missing; results say in which version they are")
 	}
-	if *head.Schema != Version {
-		return Result{}, fmt.Errorf("schema is %d; allowed: %d: %w", *head.Schema, Version, ErrVersion)
+	if *head.Schema < oldest || *head.Schema > Version {
+		return Result{}, fmt.Errorf("schema is %d; allowed: %d to %d: %w", *head.Schema, oldest,
+			Version, ErrVersion)
 	}
 
 	d := json.NewDecoder(bytes.NewReader(text))

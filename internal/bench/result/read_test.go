@@ -95,7 +95,7 @@ func TestReadRefuses(t *testing.T) {
 			t.Errorf("Write says %v, Read %v", werr, err)
 		}
 	}
-	f(func(r *Result) { r.Schema = 2 }, "schema is 2; allowed: 1")
+	f(func(r *Result) { r.Schema = 3 }, "schema is 3; allowed: 1 to 2")
 	f(func(r *Result) { r.Finished = r.Started.Add(-1) }, "finished is")
 	f(func(r *Result) { r.Scenario.Name = "x" }, `scenario.name is "x"; allowed: single-stream`)
 	f(func(r *Result) { r.Scenario.Arrivals = "x" }, `scenario.arrivals is "x"; allowed: closed`)

@@ -139,6 +139,7 @@ func (r Result) markdown(charts []chart) []byte {
 			strconv.FormatFloat(s.MFU.Peak, 'g', 4, 64), s.MFU.PeakSource)
 	}
 
+	p.ranks(r, charts)
 	if len(r.Rates) > 0 {
 		p.rates(r)
 		p.figures(charts, "rates.svg", "throughput.svg")

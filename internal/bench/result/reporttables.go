@@ -91,12 +91,17 @@ func (r Result) yield() [][]string {
 		return fmt.Sprintf("%s MB, at most %s MB", plainNumber(c.BytesPerRank/1e6),
 			plainNumber(c.BytesPerRankMax/1e6))
 	})
-	add(c != nil && c.StepShare != nil, "communication in a step", func() string {
-		return inPercent(*c.StepShare)
+	add(c != nil && c.StepShare != nil, "communication, of the steps' time", func() string {
+		return fmt.Sprintf("%s, in the worst clip %s", inPercent(*c.StepShare),
+			inPercent(*c.StepShareMax))
 	})
-	add(s.Stragglers != nil, "slowest step to median step", func() string {
-		return fmt.Sprintf("median %.2f, worst %.2f; above %d: %d clips", s.Stragglers.Median,
-			s.Stragglers.Worst, stragglerRatio, s.Stragglers.Clips)
+	slow := s.Stragglers
+	add(slow != nil && slow.RankMedian > 0, "slowest rank to median rank", func() string {
+		return fmt.Sprintf("median %.2f, worst %.2f", slow.RankMedian, slow.RankWorst)
+	})
+	add(slow != nil && slow.Median > 0, "slowest step to median step", func() string {
+		return fmt.Sprintf("median %.2f, worst %.2f; above %d: %d clips", slow.Median, slow.Worst,
+			stragglerRatio, slow.Clips)
 	})
 
 	// What is left: memory and energy, and whether the clips were right at all.
@@ -109,6 +114,27 @@ func (r Result) yield() [][]string {
 	})
 	add(r.Fidelity != nil, "fidelity", func() string { return r.Fidelity.text() })
 	return rows
+}
+
+// ranks is the section of clips that several ranks made: how long they waited for each other, and
+// for whom.
+func (p *page) ranks(r Result, charts []chart) {
+	s := r.Summary.Stragglers
+	if s == nil || len(s.Nodes) == 0 {
+		return
+	}
+
+	p.printf("## Ranks\n\n")
+	var rows [][]string
+	for _, n := range s.Nodes {
+		rows = append(rows, []string{n.Node, strconv.Itoa(n.Clips), fmt.Sprintf("%.2f", n.Ratio),
+			inPercent(n.Steps)})
+	}
+	p.table([]string{"slowest rank", "of clips", "its computing to the median rank's",
+		"slowest in these of the steps"}, rows)
+	p.printf("Communication is the time of steps in which a rank computes nothing, as it waits for\n" +
+		"a message: for its way, or for a slower rank. The mean over ranks and clips.\n\n")
+	p.figures(charts, "ranks.svg")
 }
 
 // counted lists failures by their class, in the order of the alphabet: the same result makes the

@@ -79,14 +79,14 @@ type Request struct {
 	DeviceSeconds float64  `json:"device_seconds,omitzero"`
 	Joules        *float64 `json:"energy_joules,omitempty"`
 	BytesSent     *uint64  `json:"sent_bytes,omitempty"`
-	BytesPerRank  []uint64 `json:"sent_bytes_per_rank,omitempty"`
 	PeakMemory    int64    `json:"peak_memory_bytes,omitzero"`
 
-	// StepSeconds is the median step, SlowestStep the slowest of all ranks and steps, and Exchange the
-	// part of a median step in which a rank waits for others.
-	StepSeconds float64  `json:"step_seconds,omitzero"`
-	SlowestStep float64  `json:"slowest_step_seconds,omitzero"`
-	Exchange    *float64 `json:"step_exchange_seconds,omitempty"`
+	// PerRank says how the ranks of the last attempt differed; absent of a single rank.
+	PerRank *PerRank `json:"per_rank,omitempty"`
+
+	// StepSeconds is the median step, SlowestStep the slowest.
+	StepSeconds float64 `json:"step_seconds,omitzero"`
+	SlowestStep float64 `json:"slowest_step_seconds,omitzero"`
 
 	// What was made. Latents are compared between servers, as the same latents may be written into
 	// different files.

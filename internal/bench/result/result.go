@@ -2,12 +2,16 @@ package result
 
 import "time"
 
-// Version is the version of the schema that this package writes, and the only one it reads.
-const Version = 1
+// Version is the version of the schema that this package writes. It reads those from oldest on,
+// which have less in them: 2 added what ranks do, and how alike clips are that are not equal.
+const (
+	Version = 2
+	oldest  = 1
+)
 
 // Result is one run of a benchmark.
 type Result struct {
-	// Schema is Version.
+	// Schema is the version.
 	Schema int `json:"schema"`
 
 	// Tool is what measured, which need not be of the server's version.

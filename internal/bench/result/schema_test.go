@@ -78,7 +78,7 @@ func (s schemas) structure(t reflect.Type) object {
 			p["minimum"] = -int64(intMax)
 		}
 		if key == "Result.Schema" {
-			p = object{"const": Version}
+			p = object{"enum": []int{oldest, Version}}
 		}
 		if text := s.comments[key]; text != "" {
 			p["description"] = text
@@ -137,7 +137,7 @@ func TestSchemaIsOfTheTypes(t *testing.T) {
 	e.SetIndent("", "  ")
 	if err := e.Encode(object{"$schema": "https://json-schema.org/draft/2020-12/schema",
 		"$id":   "https://github.com/longtake/longtake/internal/bench/result/result.schema.json",
-		"title": "Result of a benchmark of a video server, version 1",
+		"title": "Result of a benchmark of a video server, version 2",
 		"$ref":  "#/$defs/Result", "$defs": s.defs}); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,8 @@ func TestSchemaJudgesAsReadDoes(t *testing.T) {
 	f("every field", example(), true)
 	f("a run", run, true)
 	f("a negative priority", change(func(r *Result) { r.Requests[0].Priority = -5 }), true)
-	f("a version", change(func(r *Result) { r.Schema = 2 }), false)
+	f("a version", change(func(r *Result) { r.Schema = 3 }), false)
+	f("the version before", change(func(r *Result) { r.Schema = 1 }), true)
 	f("a scenario", change(func(r *Result) { r.Scenario.Name = "x" }), false)
 	f("a phase", change(func(r *Result) { r.Requests[0].Phase = "x" }), false)
 	f("a latency", change(func(r *Result) { r.Requests[0].Latency = -1 }), false)

@@ -31,8 +31,10 @@ func TestSummaryOfARun(t *testing.T) {
 		q := &r.Requests[i]
 		q.Queue, q.Stages = new(0.0), map[string]float64{StageDenoise: 8}
 		q.DeviceSeconds, q.Operations, q.Joules = 20, 4e12, new(100.0)
-		q.BytesPerRank, q.PeakMemory = []uint64{100, 300}, int64(1000+i)
-		q.StepSeconds, q.SlowestStep, q.Exchange = 2, 3, new(0.5)
+		q.BytesSent, q.Ranks, q.PeakMemory = new(uint64(400)), 2, int64(1000+i)
+		q.PerRank = &PerRank{CommunicationShare: 0.2 + 0.1*float64(i%2),
+			Sent: Spread{100, 100, 300}, Slowest: Slowest{Node: "b", Ratio: 1.5, Steps: 1}}
+		q.StepSeconds, q.SlowestStep = 2, 3
 	}
 	r.Requests[3].SlowestStep = 5
 	r.Requests[4].Latency = 12
@@ -55,8 +57,10 @@ func TestSummaryOfARun(t *testing.T) {
 	near(t, "joules", s.Energy.PerVideoSecond, 50, 1e-9)
 	near(t, "bytes a rank", s.Communication.BytesPerRank, 200, 0)
 	near(t, "most bytes", s.Communication.BytesPerRankMax, 300, 0)
-	near(t, "share of a step", *s.Communication.StepShare, 0.25, 0)
-	if *s.Stragglers != (Stragglers{Median: 1.5, Worst: 2.5, Clips: 1}) {
+	near(t, "share of steps", *s.Communication.StepShare, 0.25, 1e-9)
+	near(t, "share of steps at most", *s.Communication.StepShareMax, 0.3, 1e-9)
+	if want := (Stragglers{Median: 1.5, Worst: 2.5, Clips: 1, RankMedian: 1.5, RankWorst: 1.5,
+		Nodes: []SlowNode{{"b", 8, 1.5, 1}}}); !reflect.DeepEqual(*s.Stragglers, want) {
 		t.Errorf("stragglers: %+v", s.Stragglers)
 	}
 	if s.PeakMemory != 1008 || s.Queue.N != 8 || s.Stages[StageDenoise].Mean.Value != 8 {

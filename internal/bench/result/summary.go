@@ -99,17 +99,26 @@ type Communication struct {
 	BytesPerRank    float64 `json:"bytes_per_rank"`
 	BytesPerRankMax float64 `json:"bytes_per_rank_max"`
 
-	// StepShare is the part of a step in which a rank waits for others, from 0 to 1.
-	StepShare *float64 `json:"step_share,omitempty"`
+	// StepShare is the part of the steps' time in which a rank waits for others, from 0 to 1: the
+	// mean over ranks and clips; StepShareMax is that of the clip that waited most.
+	StepShare    *float64 `json:"step_share,omitempty"`
+	StepShareMax *float64 `json:"step_share_max,omitempty"`
 }
 
-// Stragglers are steps that took longer than the median step of the same clip, as ratios to it.
+// Stragglers are steps, and ranks, that took longer than others of the same clip.
 type Stragglers struct {
+	// The slowest step to the median step: of the median clip, and of the worst.
 	Median float64 `json:"median_ratio"`
 	Worst  float64 `json:"worst_ratio"`
 
 	// Clips are those with a step of more than twice the median.
 	Clips int `json:"clips"`
+
+	// The slowest rank's computing to the median rank's: of the median clip, and of the worst. Nodes
+	// are who was the slowest, the most often first.
+	RankMedian float64    `json:"rank_median_ratio,omitzero"`
+	RankWorst  float64    `json:"rank_worst_ratio,omitzero"`
+	Nodes      []SlowNode `json:"nodes,omitempty"`
 }
 
 // Energy is of the clips whose energy the server could read.

@@ -26,7 +26,7 @@ func record(s Slot, planned, sent float64, o target.Outcome, err error) result.R
 		FirstPreview: o.FirstPreview.Seconds(), FirstPlayable: o.FirstPlayable.Seconds(),
 		ID: o.ID, Retries: o.Retries, Attempts: o.Attempts, Ranks: o.Ranks, Mesh: o.Mesh,
 		DeviceSeconds: o.DeviceSeconds,
-		BytesPerRank:  o.BytesPerRank, PeakMemory: o.PeakMemory, StepSeconds: o.StepSeconds,
+		PerRank:       perRank(o.PerRank), PeakMemory: o.PeakMemory, StepSeconds: o.StepSeconds,
 		SlowestStep: o.SlowestStep, LatentsSHA256: o.LatentsSHA256, ContentSHA256: o.ContentSHA256,
 		ContentBytes: o.ContentBytes}
 
@@ -52,6 +52,21 @@ func record(s Slot, planned, sent float64, o target.Outcome, err error) result.R
 		r.Latency = time.Nanosecond.Seconds()
 	}
 	return r
+}
+
+// perRank is what a server tells of a clip's ranks, nil for nothing. What cannot be, since a server
+// may say anything, is taken for nothing as well.
+func perRank(r *target.PerRank) *result.PerRank {
+	if r == nil {
+		return nil
+	}
+	out := &result.PerRank{CommunicationShare: r.CommunicationShare,
+		Compute: result.Spread(r.Compute), Wait: result.Spread(r.Wait), Sent: result.Spread(r.Sent),
+		Slowest: result.Slowest(r.Straggler)}
+	if !out.Possible() {
+		return nil
+	}
+	return out
 }
 
 // either is what the server says, or else what was asked for.

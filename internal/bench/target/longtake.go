@@ -260,6 +260,15 @@ func (t *longtake) finish(out *Outcome, v schema.Video, answered, heard time.Dur
 	res := d.Result
 	out.FirstPlayable = cmp.Or(out.FirstPlayable, out.Latency)
 	out.StepSeconds, out.LatentsSHA256 = res.StepSeconds, res.LatentsSHA256
+	// What stays within a process was not sent over a network, and is what a rank gives to others all
+	// the same.
+	out.BytesSent = max(out.BytesSent, res.BytesExchanged)
+	if r := d.Ranks; r != nil {
+		out.SlowestStep = r.SlowestStep
+		if out.Ranks > 1 {
+			out.PerRank = r
+		}
+	}
 	out.ContentSHA256, out.ContentBytes = res.Video.SHA256, res.Video.Size
 	out.Stages = map[string]time.Duration{}
 	for stage, seconds := range res.Seconds {

@@ -60,6 +60,11 @@ func TestOurOwn(t *testing.T) {
 		out.StepSeconds <= 0 || out.FirstPlayable <= 0 {
 		t.Errorf("%+v", out)
 	}
+	if p := out.PerRank; out.Ranks != 2 || p == nil || p.CommunicationShare < 0 ||
+		p.CommunicationShare >= 1 || p.Straggler.Node == "" || p.Straggler.Ratio < 1 ||
+		p.Sent.Max <= 0 || out.BytesSent == 0 || out.SlowestStep < out.StepSeconds {
+		t.Errorf("%d ranks: %+v, %d bytes", out.Ranks, p, out.BytesSent)
+	}
 	again, err := to.Make(t.Context(), r, nil)
 	if err != nil || again.LatentsSHA256 != out.LatentsSHA256 || again.ID == out.ID {
 		t.Errorf("%+v, %v", again, err)

@@ -3,6 +3,8 @@ package target
 import (
 	"context"
 	"time"
+
+	"github.com/longtake/longtake/internal/api/schema"
 )
 
 // Target is a server that is measured. Its methods may be called by many goroutines.
@@ -56,8 +58,9 @@ type Outcome struct {
 	Ranks, Attempts       int
 	DeviceSeconds, Joules float64
 	BytesSent             uint64 // between ranks, all of them
-	BytesPerRank          []uint64
-	PeakMemory            int64 // bytes, of the rank with the most
+	// PerRank says how ranks differ; nil: the server does not tell.
+	PerRank    *PerRank
+	PeakMemory int64 // bytes, of the rank with the most
 	// StepSeconds is the median denoising step, SlowestStep the longest one; of all ranks, which wait
 	// for each other.
 	StepSeconds, SlowestStep float64
@@ -71,6 +74,10 @@ type Outcome struct {
 	// Retries counts requests that were sent again, Polls the questions after the state.
 	Retries, Polls int
 }
+
+// PerRank is what ranks of a clip did in its steps, with three values for all of them. The names
+// are those of longtake's API, the only one that tells.
+type PerRank = schema.Ranks
 
 // Device is so many accelerators, or machines, of one kind.
 type Device struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/compute"
@@ -27,6 +28,7 @@ type exchange struct {
 // message is one all-to-all: to every rank, and from every rank.
 type message struct {
 	recv  [][]byte                   // by rank; set before here is closed
+	sent  time.Time                  // when the device had all that it sends; set as recv
 	here  chan struct{}              // closed once recv is set, or the exchange has failed
 	place func(rank int) compute.Mat // where the values of a rank belong
 }
@@ -76,7 +78,7 @@ func (x *exchange) start(tag collective.Tag, from, place func(rank int) compute.
 				x.stop(err)
 			}
 		}
-		if x.ctx.Err() != nil {
+		if p.sent = time.Now(); x.ctx.Err() != nil {
 			return
 		}
 		var err error
@@ -102,7 +104,7 @@ func (x *exchange) peerCopies(r int, m compute.Mat) compute.PeerCopies {
 // finish no goroutine of the exchange is left.
 func (x *exchange) finish() error {
 	for _, p := range x.parts {
-		<-p.here
+		x.s.waited += p.wait()
 		for r, b := range p.recv {
 			if r == x.s.group.Rank() || x.ctx.Err() != nil {
 				continue
@@ -119,6 +121,23 @@ func (x *exchange) finish() error {
 	err := context.Cause(x.ctx)
 	x.stop(nil)
 	return err
+}
+
+// wait waits for the message, and returns how long it did since the device had computed what this
+// rank sends.
+func (p *message) wait() time.Duration {
+	select {
+	case <-p.here:
+		return 0
+	default:
+	}
+
+	start := time.Now()
+	<-p.here
+	if p.sent.After(start) {
+		start = p.sent
+	}
+	return time.Since(start)
 }
 
 // unpack puts what rank r sent, the bytes of a matrix or the ticket for it, into m.

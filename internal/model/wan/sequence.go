@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/longtake/longtake/internal/collective"
 	"github.com/longtake/longtake/internal/compute"
@@ -72,6 +73,8 @@ type Sequence struct {
 	// Kept, where set, receives what the blocks add in the passes to come, for ForwardWith.
 	Kept *Residual
 
+	waited time.Duration // for messages, since TakeWaited
+
 	tap func(name string, m compute.Mat) // sees activations, in tests
 
 	// Layer, where set, is called after each layer, on the goroutine of Forward, with the part of
@@ -127,6 +130,14 @@ func (s *Sequence) Use(t *Transformer) {
 
 // Free gives the device's memory back; the sequence may not be used afterwards.
 func (s *Sequence) Free() { s.arena.Free() }
+
+// TakeWaited returns how long passes have waited for messages of the group with nothing to compute,
+// since it was last called.
+func (s *Sequence) TakeWaited() time.Duration {
+	d := s.waited
+	s.waited = 0
+	return d
+}
 
 // Forward predicts the velocity v of the own tokens x, both [own, TokenWidth], at the timesteps ts
 // and for the prompt text (WanTransformer3DModel.forward). Every rank of the group calls it with
