@@ -49,11 +49,22 @@ const climbMost = 64
 // may be better than the best so far. Each is placed in several ways: groups of a sequence within
 // processes and hosts where they fit, the others over as few hosts as possible, and racks last; on
 // all hosts, on the fast ones, on those of one rack. The best places are then improved rank by
-// rank. Equal arguments give equal choices.
+// rank; what cannot be better, since it is the same but for the names of sites, or since the place
+// is as good as any can be, is left out. Equal arguments give equal choices.
 func Choose(w Work, sites []Site, ask Ask) (Choice, bool) {
-	c := &chooser{w: w, ask: ask, g: survey(sites), effort: effort}
-	c.prepare()
+	return newChooser(w, sites, ask, false).choose()
+}
 
+// newChooser prepares a choice. plain is for tests: what cannot be better is looked at, too.
+func newChooser(w Work, sites []Site, ask Ask, plain bool) *chooser {
+	c := &chooser{w: w, ask: ask, g: survey(sites), effort: effort, climbs: climbEffort,
+		plain: plain}
+	c.prepare()
+	return c
+}
+
+// choose is Choose.
+func (c *chooser) choose() (Choice, bool) {
 	var found []placed
 	best := math.Inf(1)
 	for _, cand := range c.candidates() {
@@ -69,14 +80,17 @@ func Choose(w Work, sites []Site, ask Ask) (Choice, bool) {
 		return Choice{}, false
 	}
 
-	// The best few are improved.
-	c.effort = climbEffort
+	// The best few are improved, but for those that will be too slow all the same.
+	c.effort = c.climbs
 	slices.SortStableFunc(found, func(a, b placed) int {
 		return cmp.Compare(a.step.Time, b.step.Time)
 	})
 	for i := range found[:min(improved, len(found))] {
-		c.climb(&found[i])
-		best = min(best, found[i].step.Time)
+		p := &found[i]
+		if p.floor = c.floor(p.t); c.plain || p.floor <= pays*best {
+			c.climb(p)
+			best = min(best, p.step.Time)
+		}
 	}
 	return fewest(found, best), true
 }
@@ -86,6 +100,8 @@ type placed struct {
 	t    *task
 	at   []int // sites, by rank
 	step Step
+	// floor is a time that no place of the mesh undercuts.
+	floor float64
 }
 
 // fewest returns the choice of the fewest ranks that takes hardly longer than the best, and of
@@ -104,9 +120,12 @@ type chooser struct {
 	ask    Ask
 	g      *ground
 	effort int // that is left
+	climbs int // what is left of it for improvements
+	plain  bool
 
+	b                 *bounds
 	levels            []int   // of speed, by site
-	kind              []int   // equal for sites that are the same to a rank
+	kind, class       []int   // see prepare
 	bySpeed, byMemory []int   // sites, the fastest and those with the most first
 	fastNet           float64 // interface
 	made              map[poolKey]*pool
@@ -120,10 +139,10 @@ type candidate struct {
 
 // candidates lists the meshes that may be chosen, those of the least bound first.
 func (c *chooser) candidates() (out []candidate) {
-	b := c.newBounds()
+	c.b = c.newBounds()
 	for _, m := range c.meshes() {
 		if m.Size() <= len(c.g.sites) {
-			out = append(out, candidate{m, b.of(m)})
+			out = append(out, candidate{m, c.b.of(m)})
 		}
 	}
 	slices.SortStableFunc(out, func(x, y candidate) int {
@@ -153,12 +172,19 @@ type bounds struct {
 	hosts   int
 	largest int     // ranks of a host, at the most
 	net     float64 // the fastest interface
+
+	// inside is what passes between two sites of a host at the most, leastPass what passes take beside
+	// computing. unsure says that attention has a speed of its own somewhere, or a process several
+	// hosts, measured that speeds are.
+	inside, leastPass float64
+	unsure, measured  bool
 }
 
 func (c *chooser) newBounds() *bounds {
 	b := &bounds{w: c.w, windows: c.w.Count(), hosts: len(c.g.hosts), sums: []float64{0}}
 	faster := 1. // attention than products, at the most; it counts as so much less work
-	for _, s := range c.g.sites {
+	for i := range c.g.sites {
+		s := &c.g.sites[i]
 		b.speeds = append(b.speeds, s.Speed)
 		faster = max(faster, s.Attention/s.Speed)
 	}
@@ -183,7 +209,37 @@ func (c *chooser) newBounds() *bounds {
 	for _, h := range c.g.hosts {
 		b.net = max(b.net, h.net)
 	}
+	b.links(c.g)
 	return b
+}
+
+// links finds what floors go by. A rank has two links for its group at once where some of the group
+// are in its process and others in its host, so that what passes over both is counted.
+func (b *bounds) links(g *ground) {
+	var own Rates
+
+	// Whether a process is of several sites, or a host of several processes. The last process of each
+	// host, and the host of each process, count from 1.
+	shares, apart := false, false
+	of, on := make([]int, len(g.hosts)), make([]int, len(g.sites))
+	b.leastPass = math.Inf(1)
+	for i := range g.sites {
+		s, p, h := &g.sites[i], g.process[i], g.host[i]
+		own.Process, own.Host = max(own.Process, g.own[i].Process), max(own.Host, g.own[i].Host)
+		shares = shares || !g.alone[i]
+		apart = apart || of[h] > 0 && of[h] != p+1
+		b.unsure = b.unsure || s.Attention != 0 || on[p] > 0 && on[p] != h+1
+		b.measured = b.measured || s.Measured > 0
+		b.leastPass = min(b.leastPass, s.Pass)
+		of[h], on[p] = p+1, h+1
+	}
+
+	if shares {
+		b.inside += own.Process
+	}
+	if apart {
+		b.inside += own.Host
+	}
 }
 
 // of returns a time that no placement of a mesh undercuts: the work shared by the fastest sites,

@@ -13,13 +13,16 @@ func (c *chooser) place(m partition.Mesh) (best placed, ok bool) {
 	t := newTask(c.w, m)
 	best.t, best.step.Time = t, math.Inf(1)
 
+	var tried [][]int
 	for _, pool := range c.pools(m) {
 		for order := range orders {
 			at := c.fill(m, pool, order)
-			if at == nil || !c.putFirst(at, pool.sites, m.Ulysses) {
+			same := func(o []int) bool { return slices.Equal(o, at) }
+			if at == nil || !c.putFirst(at, pool.sites, m.Ulysses) || slices.ContainsFunc(tried, same) {
 				continue
 			}
-			if s := c.predict(t, at); s.Time < best.step.Time {
+			tried = append(tried, at)
+			if s, _ := c.predict(t, at, math.Inf(1)); s.Time < best.step.Time {
 				best.at, best.step = at, s
 			}
 			if c.effort < 0 && best.at != nil {
@@ -30,28 +33,31 @@ func (c *chooser) place(m partition.Mesh) (best placed, ok bool) {
 	return best, best.at != nil
 }
 
-// predict is task.predict, and counts the effort.
-func (c *chooser) predict(t *task, at []int) Step {
+// predict is task.under, and counts the effort.
+func (c *chooser) predict(t *task, at []int, limit float64) (Step, float64) {
 	const start = 50
 	if t.even == nil { // the windows' velocities are counted first
 		c.effort -= start * t.w.Count() * t.m.Ulysses
 	}
-	s := t.predict(c.g, at)
-	c.effort -= start + len(at)*(2+t.m.Ulysses) + 3*len(t.even) + len(c.g.hosts)
-	return s
+	s, least := t.under(c.g, at, limit)
+	c.effort -= start + len(at)*(2+t.m.Ulysses) + 3*len(t.even)
+	return s, least
 }
 
 // fill places a mesh on sites of a pool, nil if there are too few of them. What processes
 // have room for whole comes first, then what hosts have.
 func (c *chooser) fill(m partition.Mesh, p *pool, order int) []int {
+	left := slices.Clone(c.binsOf(p)) // take replaces what it changes
 	sorted := p.sorted(c, order, m.Ulysses)
-	left := slices.Clone(p.bins) // take replaces what it changes
 	c.effort -= len(left) + m.Size()
 
 	need := m.Windows() * m.CFG
 	var cells [][]int
 	for _, room := range []func(*bin) int{(*bin).together, (*bin).sites} {
 		for _, i := range sorted {
+			if len(cells) == need {
+				break
+			}
 			for room(&left[i]) >= m.Ulysses && len(cells) < need {
 				cells = append(cells, left[i].take(m.Ulysses))
 			}
@@ -72,9 +78,9 @@ func (c *chooser) fill(m partition.Mesh, p *pool, order int) []int {
 // rack if one has room, or in another order from those with the fastest interfaces, of any rack.
 func (c *chooser) split(bins []bin, n, order int) (out []int) {
 	left, total := make([]int, c.g.racks), 0
-	for _, b := range bins {
-		left[c.g.hosts[b.host].rack] += b.left
-		total += b.left
+	for i := range bins {
+		left[c.g.hosts[bins[i].host].rack] += bins[i].left
+		total += bins[i].left
 	}
 	if total < n {
 		return nil
@@ -88,9 +94,10 @@ func (c *chooser) split(bins []bin, n, order int) (out []int) {
 	}
 	for len(out) < n {
 		best := -1
-		for i, b := range bins {
+		for i := range bins {
+			b := &bins[i]
 			in := rack < 0 || c.g.hosts[b.host].rack == rack
-			if b.left > 0 && in && (best < 0 || c.before(b, bins[best], order)) {
+			if b.left > 0 && in && (best < 0 || c.before(b, &bins[best], order)) {
 				best = i
 			}
 		}
@@ -100,8 +107,8 @@ func (c *chooser) split(bins []bin, n, order int) (out []int) {
 }
 
 // before reports whether sites of a come before those of b in a group that is split.
-func (c *chooser) before(a, b bin, order int) bool {
-	x, y := c.g.hosts[a.host], c.g.hosts[b.host]
+func (c *chooser) before(a, b *bin, order int) bool {
+	x, y := &c.g.hosts[a.host], &c.g.hosts[b.host]
 	if order == fastest && x.far != y.far {
 		return x.far > y.far
 	}
@@ -161,70 +168,4 @@ func (c *chooser) putFirst(at, pool []int, u int) bool {
 		}
 	}
 	return false
-}
-
-// climb improves a place by swapping ranks, with each other or with sites that are not taken, and
-// groups, for as long as that helps and effort is left.
-func (c *chooser) climb(p *placed) {
-	if len(p.at) > climbMost {
-		return
-	}
-	u := p.t.m.Ulysses
-	groups := func(a, b int) func() {
-		return func() {
-			for i := range u {
-				p.at[a+i], p.at[b+i] = p.at[b+i], p.at[a+i]
-			}
-		}
-	}
-
-	for better := true; better; {
-		better = false
-		for r := range p.at {
-			for s := range r {
-				swap := func() { p.at[r], p.at[s] = p.at[s], p.at[r] }
-				better = !c.alike(p.at[r], p.at[s]) && c.try(p, swap) || better
-				better = u > 1 && r%u == 0 && s%u == 0 && c.try(p, groups(r, s)) || better
-			}
-			for _, site := range c.spare(p) {
-				swap := func() { p.at[r], site = site, p.at[r] }
-				better = !c.alike(p.at[r], site) && c.try(p, swap) || better
-			}
-		}
-	}
-}
-
-// try keeps a swap, which undoes itself when it is done again, if a step then takes clearly less.
-func (c *chooser) try(p *placed, swap func()) bool {
-	if c.effort < 0 {
-		return false
-	}
-	swap()
-	const clearly = 0.9999
-	if may := c.ask.First; may == nil || may(p.at[0]) {
-		if s := c.predict(p.t, p.at); s.Time < clearly*p.step.Time {
-			p.step = s
-			return true
-		}
-	}
-	swap()
-	return false
-}
-
-// alike reports whether two sites are the same to a rank.
-func (c *chooser) alike(a, b int) bool { return c.kind[a] == c.kind[b] }
-
-// spare lists a site of each kind that a place has not taken and that has the memory for it.
-func (c *chooser) spare(p *placed) (out []int) {
-	used, seen := make([]bool, len(c.g.sites)), make([]bool, len(c.g.sites))
-	for _, i := range p.at {
-		used[i] = true
-	}
-	c.effort -= len(c.g.sites)
-	for _, i := range c.byMemory[:c.withMemory(p.t.m)] {
-		if !used[i] && !seen[c.kind[i]] {
-			seen[c.kind[i]], out = true, append(out, i)
-		}
-	}
-	return out
 }

@@ -12,10 +12,10 @@ import (
 func level(speed float64) int { return int(math.Round(math.Log(speed) / math.Log(1.05))) }
 
 // pool is a set of sites that a mesh may be placed on, in the order in which they are taken, and
-// sorted by host.
+// sorted by host once a mesh is placed on them.
 type pool struct {
 	sites  []int
-	bins   []bin
+	bins   []bin // see chooser.binsOf
 	inRack []int // sites
 	order  [orders][]int
 }
@@ -107,38 +107,105 @@ func (c *chooser) pool(k poolKey) *pool {
 			p.inRack[c.g.rack[i]]++
 		}
 	}
-	p.bins = c.bins(p.sites)
 	c.made[k] = p
 	return p
 }
 
-// prepare sorts the sites by what pools look at.
+// prepare sorts the sites by what pools look at. Sites of one kind are the same to a rank, wherever
+// other ranks are; sites of one class are if no other rank is on their hosts.
 func (c *chooser) prepare() {
 	c.made = map[poolKey]*pool{}
-	type kind struct {
-		process                          int
-		speed, attention, measured, pass float64
-		delays                           Delays
-	}
-	kinds := map[kind]int{}
-	for i, s := range c.g.sites {
-		key := kind{c.g.process[i], s.Speed, s.Attention, s.Measured, s.Pass, s.Delays}
-		if _, seen := kinds[key]; !seen {
-			kinds[key] = len(kinds)
+	c.sortKinds()
+
+	n := len(c.g.sites)
+	c.levels, c.bySpeed, c.byMemory = make([]int, n), numbers(n), numbers(n)
+	for i := range c.g.sites {
+		s := &c.g.sites[i]
+		if i > 0 && s.pace(c.w) == c.g.sites[i-1].pace(c.w) {
+			c.levels[i] = c.levels[i-1]
+			continue
 		}
-		c.kind = append(c.kind, kinds[key])
-		c.levels = append(c.levels, level(s.pace(c.w)))
-		c.bySpeed, c.byMemory = append(c.bySpeed, i), append(c.byMemory, i)
+		c.levels[i] = level(s.pace(c.w))
 	}
 
-	slices.SortStableFunc(c.bySpeed, func(a, b int) int {
+	sortStable(c.bySpeed, func(a, b int) int {
 		return cmp.Or(c.levels[b]-c.levels[a], c.g.sites[a].Cost-c.g.sites[b].Cost)
 	})
 	memory := func(i int) int64 { return cmp.Or(c.g.sites[i].Memory, math.MaxInt64) }
-	slices.SortStableFunc(c.byMemory, func(a, b int) int { return cmp.Compare(memory(b), memory(a)) })
+	sortStable(c.byMemory, func(a, b int) int { return cmp.Compare(memory(b), memory(a)) })
 	for _, h := range c.g.hosts {
 		c.fastNet = max(c.fastNet, h.net)
 	}
+}
+
+// sortStable is slices.SortStableFunc, which takes a while for what is in order, as most sites are.
+func sortStable(s []int, by func(a, b int) int) {
+	if !slices.IsSortedFunc(s, by) {
+		slices.SortStableFunc(s, by)
+	}
+}
+
+// sortKinds finds the kinds and the classes of sites.
+func (c *chooser) sortKinds() {
+	type likeness struct {
+		speed, attention, measured, pass float64
+		delays                           Delays
+	}
+	type kind struct {
+		process, host int
+		likeness
+		own   Rates
+		first bool
+	}
+	type class struct {
+		likeness
+		own      Rates
+		first    bool
+		rack     int
+		net, far float64
+	}
+
+	// Neighbours mostly are of the same kind, so that most need not be looked up.
+	kinds, classes := make(map[kind]int, len(c.g.hosts)), map[class]int{}
+	var lastKind kind
+	var lastClass class
+	c.kind, c.class = make([]int, len(c.g.sites)), make([]int, len(c.g.sites))
+	for i := range c.g.sites {
+		s, h := &c.g.sites[i], &c.g.hosts[c.g.host[i]]
+		like := likeness{s.Speed, s.Attention, s.Measured, s.Pass, s.Delays}
+		first := c.ask.First == nil || c.ask.First(i)
+
+		// A process of one site is like all such of its host.
+		k := kind{process: c.g.process[i], likeness: like}
+		if c.g.alone[i] && !c.plain {
+			k = kind{-1, c.g.host[i], like, c.g.own[i], first}
+		}
+
+		of := class{like, c.g.own[i], first, c.g.rack[i], h.net, h.far}
+		if i == 0 || k != lastKind {
+			lastKind = k
+			c.kind[i] = numberOf(kinds, k)
+		} else {
+			c.kind[i] = c.kind[i-1]
+		}
+
+		if i == 0 || of != lastClass {
+			lastClass = of
+			c.class[i] = numberOf(classes, of)
+		} else {
+			c.class[i] = c.class[i-1]
+		}
+	}
+}
+
+// numberOf returns the number of a key, from 0 in the order in which they come.
+func numberOf[K comparable](of map[K]int, key K) int {
+	n, seen := of[key]
+	if !seen {
+		n = len(of)
+		of[key] = n
+	}
+	return n
 }
 
 // The orders are ways to go through hosts for groups that fit whole: the largest first, those that
@@ -160,7 +227,7 @@ func (p *pool) sorted(c *chooser, order, ulysses int) []int {
 	out := numbers(len(p.bins))
 	slices.SortStableFunc(out, func(i, j int) int {
 		a, b := &p.bins[i], &p.bins[j]
-		x, y := c.g.hosts[a.host], c.g.hosts[b.host]
+		x, y := &c.g.hosts[a.host], &c.g.hosts[b.host]
 		large := cmp.Or(p.inRack[y.rack]-p.inRack[x.rack], x.rack-y.rack, b.left-a.left)
 		net := cmp.Compare(y.net, x.net)
 		switch order {
@@ -186,13 +253,21 @@ type bin struct {
 	cost      int // the most
 }
 
+// binsOf returns the sites of a pool by host.
+func (c *chooser) binsOf(p *pool) []bin {
+	if p.bins == nil {
+		p.bins = c.bins(p.sites)
+	}
+	return p.bins
+}
+
 // bins sorts sites by host.
 func (c *chooser) bins(sites []int) (out []bin) {
 	at := make([]int, len(c.g.hosts)) // one more than the bin of a host
 	// of is the place of a process among those of a host. Nodes that claim to be of one process may
 	// be on several.
 	of := map[[2]int]int{}
-	for _, i := range sites {
+	for k, i := range sites {
 		h := c.g.host[i]
 		if at[h] == 0 {
 			out = append(out, bin{host: h, slowest: math.MaxInt})
@@ -203,6 +278,10 @@ func (c *chooser) bins(sites []int) (out []bin) {
 		b.left++
 		b.slowest = min(b.slowest, c.levels[i])
 		b.cost = max(b.cost, c.g.sites[i].Cost)
+		if c.g.alone[i] {
+			b.processes = append(b.processes, sites[k:k+1:k+1])
+			continue
+		}
 
 		key := [2]int{h, c.g.process[i]}
 		p, seen := of[key]
@@ -229,13 +308,13 @@ func (b *bin) together() (most int) {
 func (b *bin) take(n int) (out []int) {
 	b.processes = slices.Clone(b.processes) // other places share them
 	for n > 0 {
-		best := slices.MaxFunc(numbers(len(b.processes)), func(x, y int) int {
-			k, l := len(b.processes[x]), len(b.processes[y])
-			if k >= n && l >= n {
-				return l - k
+		best := 0
+		for i, p := range b.processes {
+			k, l := len(p), len(b.processes[best])
+			if enough := k >= n && l >= n; enough && k < l || !enough && k > l {
+				best = i
 			}
-			return k - l
-		})
+		}
 
 		k := min(n, len(b.processes[best]))
 		out = append(out, b.processes[best][:k]...)

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"math"
 	"slices"
 
 	"github.com/longtake/longtake/internal/partition"
@@ -47,6 +48,12 @@ func Predict(w Work, m partition.Mesh, sites []Site) Step {
 	return newTask(w, m).predict(survey(sites), at)
 }
 
+// predict is Predict where rank r is on site at[r].
+func (t *task) predict(g *ground, at []int) Step {
+	s, _ := t.under(g, at, math.Inf(1))
+	return s
+}
+
 // speedSpread is the ratio of the fastest to the slowest window group up to which they share the
 // windows evenly: what is measured on busy machines varies from minute to minute.
 const speedSpread = 1.25
@@ -87,6 +94,11 @@ type task struct {
 
 	// Of a pass, by the number in the group: what is not attention, and what is.
 	linear, attention []float64
+
+	// What a prediction works with: of hosts, groups and ranks.
+	flows []flow
+	steps []Step
+	near  [][2]float64
 }
 
 func newTask(w Work, m partition.Mesh) *task {
@@ -147,8 +159,9 @@ func add(flows []flow, from, to int, c Class, bytes float64) {
 	}
 }
 
-// predict is Predict where rank r is on site at[r].
-func (t *task) predict(g *ground, at []int) Step {
+// under is predict for steps that take less than a limit: it ends once a step takes longer. It also
+// returns what the step takes without velocities, of one that takes longer a part of that.
+func (t *task) under(g *ground, at []int, limit float64) (longest Step, least float64) {
 	shares := GroupSpeeds(t.m, t.measured(g, at))
 	runs := t.runs
 	if shares != nil {
@@ -157,19 +170,17 @@ func (t *task) predict(g *ground, at []int) Step {
 
 	// What groups send within hosts, and what all of them together send between hosts.
 	u := t.m.Ulysses
-	flows := make([]flow, len(g.hosts))
-	steps := make([]Step, len(at)/u)
-	for i := range steps {
+	t.clear(g, at)
+	for i := range t.steps {
 		passes := float64(runs[i/t.m.CFG] * t.branches())
-		steps[i] = t.group(g, at[i*u:(i+1)*u], passes, flows)
+		t.steps[i] = t.group(g, at[i*u:(i+1)*u], passes, t.flows)
 	}
 
-	longest := Step{}
-	for i := range steps {
-		s := &steps[i]
+	for i := range t.steps {
+		s := &t.steps[i]
 		for _, n := range at[i*u : (i+1)*u] {
 			host := g.hosts[g.host[n]]
-			if took, class := flows[g.host[n]].seconds(host); u > 1 && took > s.Exposed {
+			if took, class := t.flows[g.host[n]].seconds(host); u > 1 && took > s.Exposed {
 				s.Exposed, s.Limit, s.Host, s.Travels = took, class, host.name, true
 			}
 		}
@@ -178,11 +189,28 @@ func (t *task) predict(g *ground, at []int) Step {
 		if s.Time > longest.Time {
 			longest = *s
 		}
+		if longest.Time >= limit {
+			return longest, longest.Time
+		}
 	}
 
+	least = longest.Time
 	longest.Velocities = t.exchange(g, at, shares)
 	longest.Time += longest.Velocities
-	return longest
+	return longest, least
+}
+
+// clear forgets an earlier prediction, as far as these sites' hosts go.
+func (t *task) clear(g *ground, at []int) {
+	if len(t.flows) < len(g.hosts) {
+		t.flows = make([]flow, len(g.hosts))
+	}
+	if t.steps == nil {
+		t.steps, t.near = make([]Step, len(at)/t.m.Ulysses), make([][2]float64, len(at))
+	}
+	for _, n := range at {
+		t.flows[g.host[n]] = flow{}
+	}
 }
 
 // measured returns the speeds that are measured, by rank; nil where windows are not shared by them.
@@ -200,14 +228,14 @@ func (t *task) measured(g *ground, at []int) (out []float64) {
 // within a host takes. It adds to flows what leaves hosts.
 func (t *task) group(g *ground, at []int, passes float64, flows []flow) (s Step) {
 	for u, n := range at {
-		site := g.sites[n]
+		site := &g.sites[n]
 		s.Compute = max(s.Compute, passes*(site.compute(t.linear[u], t.attention[u])+site.Pass))
 	}
 	if len(at) == 1 {
 		return s
 	}
 
-	together := g.together(at)
+	between, one := g.among(at)
 	for u, from := range at {
 		if t.w.Ring {
 			next := (u + 1) % len(at)
@@ -219,10 +247,10 @@ func (t *task) group(g *ground, at []int, passes float64, flows []flow) (s Step)
 			}
 			continue
 		}
-		if together {
+		if one {
 			here, heads := int64(t.pass.Tokens[u]), int64(t.pass.Heads[u])
 			bytes := (3*here*(t.heads-heads) + heads*(t.tokens-here)) * t.pass.Unit
-			s.local(g, from, Process, passes*float64(bytes))
+			s.local(g, from, between, passes*float64(bytes))
 			continue
 		}
 
@@ -246,9 +274,18 @@ func (t *task) group(g *ground, at []int, passes float64, flows []flow) (s Step)
 	return s
 }
 
-// together reports whether sites are of one process.
-func (g *ground) together(at []int) bool {
-	return !slices.ContainsFunc(at, func(n int) bool { return g.process[n] != g.process[at[0]] })
+// among tells what lies between any two of some sites, if that is one thing, and within a host.
+func (g *ground) among(at []int) (between Class, one bool) {
+	process, host, alone := true, true, true
+	for _, n := range at {
+		process = process && g.process[n] == g.process[at[0]]
+		host = host && g.host[n] == g.host[at[0]]
+		alone = alone && g.alone[n]
+	}
+	if process {
+		return Process, true
+	}
+	return Host, host && alone
 }
 
 // local counts what a rank sends over a link of its own.
@@ -262,8 +299,9 @@ func (s *Step) local(g *ground, from int, c Class, bytes float64) {
 func (t *task) hide(g *ground, at []int, passes float64, s *Step) {
 	var products, attention float64
 	for _, n := range at {
-		products = max(products, g.sites[n].compute(t.w.Projection, 0))
-		attention = max(attention, g.sites[n].compute(0, t.w.Attention))
+		site := &g.sites[n]
+		products = max(products, site.compute(t.w.Projection, 0))
+		attention = max(attention, site.compute(0, t.w.Attention))
 	}
 
 	each, all := passes/float64(len(at)), s.Exposed
@@ -286,6 +324,9 @@ const rounds = 2
 
 // delay returns the longest of any two sites.
 func (g *ground) delay(at []int) (longest float64) {
+	if !g.delays {
+		return 0
+	}
 	for i, a := range at {
 		for _, b := range at[:i] {
 			c := g.between(a, b)
@@ -295,29 +336,30 @@ func (g *ground) delay(at []int) (longest float64) {
 	return longest
 }
 
-// exchange returns how long velocities take on the link that is busiest with them.
+// exchange returns how long velocities take on the link that is busiest with them. The flows are
+// those of velocities afterwards.
 func (t *task) exchange(g *ground, at []int, shares []float64) (longest float64) {
-	flows := make([]flow, len(g.hosts))
-	near := make([][2]float64, len(at))
+	t.clear(g, at)
+	clear(t.near)
 
 	delay := 0.
 	for _, p := range t.velocities(shares) {
 		from, to := at[p.From], at[p.To]
 		c := g.between(from, to)
-		delay = max(delay, g.sites[from].Delays.Of(c))
+		if g.delays {
+			delay = max(delay, g.sites[from].Delays.Of(c))
+		}
 		switch c {
 		case Process, Host:
-			near[p.From][c] += float64(p.Bytes)
+			t.near[p.From][c] += float64(p.Bytes)
 		case Net, Far:
-			add(flows, g.host[from], g.host[to], c, float64(p.Bytes))
+			add(t.flows, g.host[from], g.host[to], c, float64(p.Bytes))
 		}
 	}
 
 	for r, n := range at {
-		longest = max(longest, near[r][Process]/g.own[n].Process, near[r][Host]/g.own[n].Host)
-	}
-	for h, f := range flows {
-		took, _ := f.seconds(g.hosts[h])
+		longest = max(longest, t.near[r][Process]/g.own[n].Process, t.near[r][Host]/g.own[n].Host)
+		took, _ := t.flows[g.host[n]].seconds(g.hosts[g.host[n]])
 		longest = max(longest, took)
 	}
 	return longest + delay

@@ -95,7 +95,7 @@ type Site struct {
 }
 
 // compute returns how many seconds so much work takes that is not attention, and that is.
-func (s Site) compute(linear, attention float64) float64 {
+func (s *Site) compute(linear, attention float64) float64 {
 	if s.Attention == 0 {
 		return (linear + attention) / s.Speed
 	}
@@ -103,7 +103,7 @@ func (s Site) compute(linear, attention float64) float64 {
 }
 
 // pace is the speed of a whole pass, by which sites are compared.
-func (s Site) pace(w Work) float64 {
+func (s *Site) pace(w Work) float64 {
 	if s.Attention == 0 || w.Linear+w.Attention == 0 {
 		return s.Speed
 	}
@@ -140,8 +140,10 @@ type ground struct {
 	sites               []Site
 	process, host, rack []int // by site
 	own                 []Rates
+	alone               []bool // whether no other site is of the process
 	hosts               []hostLinks
 	racks               int
+	delays              bool // whether messages take a while on any way
 }
 
 // hostLinks is a host: its rack, and what passes between its processes, its network interface, and
@@ -155,35 +157,28 @@ type hostLinks struct {
 // survey numbers what the sites name. Of a link that several sites of a host have measured, the
 // most counts: others may have shared it while they measured.
 func survey(sites []Site) *ground {
-	g := &ground{sites: sites}
+	n := len(sites)
+	g := &ground{sites: sites, process: make([]int, n), host: make([]int, n), rack: make([]int, n),
+		own: make([]Rates, n), alone: make([]bool, n)}
 
-	processes, hosts, racks := map[string]int{}, map[string]int{}, map[string]int{}
-	number := func(of map[string]int, name string) int {
-		i, seen := of[name]
-		if !seen {
-			i = len(of)
-			of[name] = i
-		}
-		return i
-	}
-
-	for i, s := range sites {
+	processes, hosts, racks := newNames(n), newNames(0), newNames(0)
+	for i := range sites {
+		s := &sites[i]
 		process := s.Process
 		if process == "" {
 			process = fmt.Sprintf("\x00%d", i) // no name that a node may have
 		}
-		host := cmp.Or(s.Host, process)
-		h := number(hosts, host)
+		p, h := processes.number(process), hosts.number(cmp.Or(s.Host, process))
 		if h == len(g.hosts) {
 			g.hosts = append(g.hosts, hostLinks{name: cmp.Or(s.Host, s.Name),
-				rack: number(racks, s.Rack)})
+				rack: racks.number(s.Rack)})
 		}
 
 		at := &g.hosts[h]
 		at.net, at.far = max(at.net, s.Rates.Net), max(at.far, s.Rates.Far)
 		at.inside = max(at.inside, s.Rates.Host)
-		g.process = append(g.process, number(processes, process))
-		g.host, g.rack = append(g.host, h), append(g.rack, at.rack)
+		g.process[i], g.host[i], g.rack[i] = p, h, at.rack
+		g.delays = g.delays || s.Delays != (Delays{})
 	}
 
 	// What leaves a rack passes the host's interface, too. Half of it is taken for what is not known.
@@ -192,16 +187,38 @@ func survey(sites []Site) *ground {
 		h.net = cmp.Or(h.net, h.far, Defaults.Net)
 		h.far = min(cmp.Or(h.far, h.net*Defaults.Far/Defaults.Net), h.net)
 	}
+
 	// Nor is a host slower in itself than to others, unless it has measured that.
-	for i, s := range sites {
-		r := s.Rates
-		h := g.hosts[g.host[i]]
+	inProcess := make([]int, n)
+	for _, p := range g.process {
+		inProcess[p]++
+	}
+	for i := range sites {
+		r := sites[i].Rates
+		h := &g.hosts[g.host[i]]
 		r.Host = cmp.Or(r.Host, h.inside, max(Defaults.Host, h.net))
 		r.Process = cmp.Or(r.Process, max(Defaults.Process, r.Host))
-		g.own = append(g.own, r)
+		g.own[i], g.alone[i] = r, inProcess[g.process[i]] == 1
 	}
-	g.racks = len(racks)
+	g.racks = len(racks.of)
 	return g
+}
+
+// names numbers what sites name, in the order in which names come.
+type names struct {
+	of   map[string]int
+	last string // that was asked for, and its number: sites of a host follow each other
+	at   int
+}
+
+func newNames(most int) *names { return &names{of: make(map[string]int, most), at: -1} }
+
+// number returns the number of a name.
+func (n *names) number(name string) int {
+	if n.at < 0 || name != n.last {
+		n.last, n.at = name, numberOf(n.of, name)
+	}
+	return n.at
 }
 
 // between is Between of two numbered sites.
