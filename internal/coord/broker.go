@@ -2,6 +2,7 @@ package coord
 
 import (
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,8 @@ type broker struct {
 	conn *nats.Conn
 	hurt atomic.Bool // the server has said that it cannot write
 	away atomic.Bool // it is being restarted
+	// creating is held, to read, by who may create a stream: a server must not end meanwhile.
+	creating sync.RWMutex
 }
 
 // openBroker starts the server and connects to it in the process.
@@ -68,17 +71,32 @@ func (b *broker) note(line string) {
 // write again by itself once a disk was full, and does not tell clients that wait for it; a new
 // server reads what is there. Clients connect again.
 func (b *broker) restart() error {
+	b.creating.Lock()
+	defer b.creating.Unlock()
 	b.away.Store(true)
 	defer b.away.Store(false)
 	b.hurt.Store(false)
+	b.flush()
 	err := b.Restart()
 	b.hurt.Store(b.hurt.Load() || err != nil)
 	return err
 }
 
-// close ends the client, then the server, and waits for it.
+// flushTime bounds the wait for a server in this process to read what it was sent.
+const flushTime = 2 * time.Second
+
+// flush returns once the server has read all that it was asked for. A request that was given up
+// here may still be on its way.
+func (b *broker) flush() {
+	if b.conn.IsConnected() {
+		b.conn.FlushTimeout(flushTime) //nolint:errcheck // the server ends anyhow
+	}
+}
+
+// close ends the client, then the server, and waits for it. Nobody may create a stream any more.
 func (b *broker) close() {
 	if b.conn != nil {
+		b.flush()
 		b.conn.Close()
 	}
 	b.Shutdown()

@@ -60,6 +60,9 @@ func (c *Coordinator) tryObjects(ctx context.Context, limit time.Duration) (arti
 		return nil, err
 	}
 
+	c.broker.creating.RLock()
+	defer c.broker.creating.RUnlock()
+
 	// Nodes of an open cluster write into the bucket themselves, and mend by overwriting.
 	o := artifact.Options{Replicas: n, BytesMax: c.cfg.Limits.Disk}
 	if c.desk != nil {

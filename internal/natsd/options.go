@@ -63,6 +63,7 @@ func (o Options) server() (*server.Options, error) {
 		ServerName: o.Name, NoSigs: true, Host: loopback, DontListen: o.ClientAddr == "",
 		MaxPayload: int32(o.PayloadMax), MaxPending: int64(o.PendingMax), //nolint:gosec // small
 		WriteDeadline: o.WriteTimeout, DisableJetStreamBanner: true,
+		LameDuckDuration: time.Millisecond, LameDuckGracePeriod: -1, // at once; see stop
 	}
 	if o.StoreDir != "" {
 		out.JetStream, out.StoreDir = true, o.StoreDir

@@ -99,14 +99,40 @@ func (s *Server) launch(opts *server.Options) (*server.Server, error) {
 	return ns, nil
 }
 
-// stop ends a server and waits for its goroutines.
+// stop ends a server and waits for its goroutines. Of several servers, one hands what it leads to
+// the others first, and ends JetStream while all that JetStream builds on is still there. Shutdown
+// takes the system account away before: the log of a stream that is created meanwhile is opened
+// then, but never closed (createRaftGroup of nats-server 2.15.2, when startRaftNode fails).
 func stop(ns *server.Server) {
+	settle(ns)
+	if ns.JetStreamIsClustered() {
+		ns.LameDuckShutdown()
+	}
 	ns.Shutdown()
 	ns.WaitForShutdown()
 }
 
+const (
+	settleTime = 5 * time.Second // for what JetStream still does when its server is to end
+	settlePoll = time.Millisecond
+)
+
+// settle waits until JetStream has done what it was asked for. A server that shuts down closes the
+// streams that it has by then. One that is still being created comes after them: nothing closes it,
+// and its files and goroutines stay until the process ends (addStreamWithAssignment of nats-server
+// 2.15.2, whose last look at whether the server goes on is its first step).
+func settle(ns *server.Server) {
+	for end := time.Now().Add(settleTime); time.Now().Before(end); time.Sleep(settlePoll) {
+		j, err := ns.Jsz(nil)
+		if err != nil || j.Disabled || j.API.Inflight == 0 {
+			return
+		}
+	}
+}
+
 // Restart ends the server and starts another one with the same files on the same ports. Clients
-// that reconnect find it. After an error there is no server; Restart may be called again.
+// that reconnect find it. After an error there is no server; Restart may be called again. As with
+// Shutdown, no client may ask JetStream for a new stream meanwhile.
 func (s *Server) Restart() error {
 	old := s.current()
 	opts := s.options()
@@ -201,7 +227,8 @@ func reachable(a *net.TCPAddr) string {
 	return net.JoinHostPort(host, strconv.Itoa(a.Port))
 }
 
-// Shutdown stops the server and waits until its goroutines have ended.
+// Shutdown stops the server and waits until its goroutines have ended. JetStream does first what it
+// was asked for; who may have asked for a new stream has flushed its connection, and asks no more.
 func (s *Server) Shutdown() {
 	s.ending.Do(func() { close(s.end) })
 	s.looking.Wait()
