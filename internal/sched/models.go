@@ -45,13 +45,18 @@ func loadTime(model string, nodes []*Node) time.Duration {
 
 // usableBy returns the nodes that may run a job, and freeBy those of them that are free. The caller
 // must not change them.
-func (s *scheduler) usableBy(q *Queued) []*Node { return having(s.usableFor, s.usable, q.Spec) }
+func (s *scheduler) usableBy(q *Queued) []*Node {
+	if s.Known.usableFor == nil {
+		s.Known.usableFor = map[string][]*Node{}
+	}
+	return s.having(s.Known.usableFor, s.usable, &q.Spec)
+}
 
-func (s *scheduler) freeBy(spec job.Spec) []*Node { return having(s.freeFor, s.free, spec) }
+func (s *scheduler) freeBy(spec *job.Spec) []*Node { return s.having(s.freeFor, s.free, spec) }
 
 // having returns the nodes that may run a job, as remembered if there were any of its needs before.
-func having(known map[string][]*Node, nodes []*Node, spec job.Spec) []*Node {
-	by := needs(spec)
+func (s *scheduler) having(known map[string][]*Node, nodes []*Node, spec *job.Spec) []*Node {
+	by := s.needs(spec)
 	out, ok := known[by]
 	if !ok {
 		out = slices.DeleteFunc(slices.Clone(nodes), func(n *Node) bool { return !n.has(spec) })
@@ -61,14 +66,34 @@ func having(known map[string][]*Node, nodes []*Node, spec job.Spec) []*Node {
 }
 
 // needs is equal for jobs that the same nodes may run: see Node.has.
-func needs(spec job.Spec) string {
-	return strings.Join(append([]string{spec.Model, spec.DType}, spec.Needs()...), "\n")
+func (s *scheduler) needs(spec *job.Spec) string {
+	l := &s.lately
+	if len(spec.LoRAs) > 0 {
+		return strings.Join(append([]string{spec.Model, spec.DType}, spec.Needs()...), "\n")
+	}
+	if l.needs == "" || l.model != spec.Model || l.dtype != spec.DType {
+		l.model, l.dtype, l.needs = spec.Model, spec.DType, spec.Model+"\n"+spec.DType
+	}
+	return l.needs
+}
+
+// recent is what was asked for last, as most jobs in a row are alike.
+type recent struct {
+	model, dtype, needs string
+	shortage            shortage
+	why                 string
 }
 
 // open returns the free nodes that may run a job and for which no other one waits.
-func (s *scheduler) open(spec job.Spec) []*Node {
-	return slices.DeleteFunc(slices.Clone(s.freeBy(spec)),
-		func(n *Node) bool { return s.claimed[n.ID] })
+func (s *scheduler) open(spec *job.Spec) []*Node {
+	if s.allClaimed(spec) {
+		return nil
+	}
+	nodes := slices.Clone(s.freeBy(spec))
+	if len(s.claims) == 0 {
+		return nodes
+	}
+	return slices.DeleteFunc(nodes, s.isClaimed)
 }
 
 // candidates returns nodes among which the job's next attempt finds its own: those that have its
@@ -76,7 +101,7 @@ func (s *scheduler) open(spec job.Spec) []*Node {
 // all that are open to it. It is nil if even these are not enough. A job that goes on has a
 // measured reason to be on more nodes than have its model loaded: see grow.
 func (s *scheduler) candidates(q *Queued) []*Node {
-	open, least := s.open(q.Spec), ready
+	open, least := s.open(&q.Spec), ready
 	if q.Attempt > 0 {
 		least = spare
 	}
@@ -173,10 +198,10 @@ func (s *scheduler) letsPass(q *Queued, nodes []*Node) bool {
 // runsOn reports whether a queued job could start now where its model is loaded, among them on one
 // of the nodes.
 func (s *scheduler) runsOn(q *Queued, nodes []*Node) bool {
-	isReady := func(n *Node) bool { return n.ready(q.Spec.Model) && n.has(q.Spec) }
+	isReady := func(n *Node) bool { return n.ready(q.Spec.Model) && n.has(&q.Spec) }
 	if why, _ := s.obstacle(q); why != "" || !slices.ContainsFunc(nodes, isReady) {
 		return false
 	}
-	open := slices.DeleteFunc(s.open(q.Spec), func(n *Node) bool { return !isReady(n) })
+	open := slices.DeleteFunc(s.open(&q.Spec), func(n *Node) bool { return !isReady(n) })
 	return s.enough(q, open)
 }

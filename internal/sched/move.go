@@ -114,17 +114,9 @@ func (s *scheduler) rebalance(r *Running) (why string, pays bool) {
 
 // nodesOf returns the nodes of a job by rank, without an id where one is not registered.
 func (s *scheduler) nodesOf(r *Running) []*Node {
-	if s.at == nil {
-		s.at = make(map[job.NodeID]int, len(s.Nodes))
-		for i := range s.Nodes {
-			s.at[s.Nodes[i].ID] = i
-		}
-	}
 	out := make([]*Node, len(r.Plan.Nodes))
 	for rank, id := range r.Plan.Nodes {
-		if i, ok := s.at[id]; ok {
-			out[rank] = &s.Nodes[i]
-		} else {
+		if out[rank] = s.node(id); out[rank] == nil {
 			out[rank] = new(Node)
 		}
 	}

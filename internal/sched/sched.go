@@ -27,17 +27,18 @@ type scheduler struct {
 	View
 	usable []*Node // those that are not draining
 	free   []*Node // of these, the ones that are idle and in no live plan
-	// at is where a node is in Nodes, nil until it is asked for. Jobs that need the same have the same
-	// usable and free nodes: usableFor and freeFor remember them, as long as the lists stay the same.
-	at                 map[job.NodeID]int
-	usableFor, freeFor map[string][]*Node
+	// Jobs that need the same have the same free nodes: freeFor remembers them, as long as free stays
+	// the same. Known does so for the usable ones.
+	freeFor map[string][]*Node
+	lately  recent
 	// waiting are the queued jobs that were not placed in this round so far.
 	waiting []*Queued
 	room    int64 // bytes of the store that jobs placed later in this round may take
 
-	// claimed are nodes for which a job waits: those behind it must not overtake it there.
+	// claims are nodes for which a job waits, by what it needs: those behind it must not overtake it
+	// there. claimed are all of these, nil until they are asked for.
+	claims    map[string][]*Node
 	claimed   map[job.NodeID]bool
-	claimedBy map[string]bool   // jobs of which needs have claimed all that they could
 	preempted map[job.ID]string // running jobs that yield to a blocked one, and why
 	growing   bool              // a job moves to more nodes; one at a time
 	decisions []Decision
@@ -56,11 +57,14 @@ type scheduler struct {
 // newScheduler finds the nodes that may be used in this round.
 func newScheduler(v View) *scheduler {
 	s := &scheduler{View: v, room: v.Store.Room, preempted: map[job.ID]string{},
-		usableFor: map[string][]*Node{}, freeFor: map[string][]*Node{}, claimedBy: map[string]bool{},
-		claimed: map[job.NodeID]bool{}, runningOf: map[string]int{}, runningIn: map[string]int{},
+		freeFor: map[string][]*Node{}, claims: map[string][]*Node{},
+		runningOf: map[string]int{}, runningIn: map[string]int{},
 		aheadOf: map[string]int{}, decisions: make([]Decision, 0, len(v.Queued)+len(v.Running))}
 	if s.Ledger == nil {
 		s.Ledger = NewLedger()
+	}
+	if s.Known == nil {
+		s.Known = new(Known)
 	}
 
 	for i := range v.Running {
@@ -101,13 +105,8 @@ func (s *scheduler) listNodes() {
 		}
 	}
 
-	s.usable = make([]*Node, 0, len(s.Nodes))
-	for i := range s.Nodes {
-		n := &s.Nodes[i]
-		if len(s.Draining) > 0 && s.drains(n.ID) {
-			continue
-		}
-		s.usable = append(s.usable, n)
+	s.usable = s.usableNodes()
+	for _, n := range s.usable {
 		if !n.Idle {
 			continue
 		}
@@ -172,49 +171,17 @@ func (s *scheduler) start(q *Queued) (Decision, blocking) {
 		why = turn
 	}
 	// Who waits behind others does not take nodes from running jobs before those have theirs.
-	if blocks != nothing && !s.claims(q) {
+	if blocks != nothing && !s.behindOthers(q) {
 		s.preempt(q)
 	}
 	s.claim(q, blocks)
 	return Decision{Action: Wait, Why: why}, blocks
 }
 
-// blocking is what a job that waits keeps for itself, because what it waits for will come.
-type blocking int
-
-const (
-	nothing    blocking = iota // those behind it pass
-	itsNodes                   // the nodes that have its model
-	everything                 // all nodes: the store is what is missing
-)
-
-// claim keeps nodes for a job that waits.
-func (s *scheduler) claim(q *Queued, what blocking) {
-	nodes, by := s.usable, ""
-	switch what {
-	case nothing:
-		return
-	case itsNodes:
-		nodes, by = s.usableBy(q), needs(q.Spec)
-	}
-	if s.claimedBy[by] {
-		return
-	}
-	s.claimedBy[by] = true
-	for i := range nodes {
-		s.claimed[nodes[i].ID] = true
-	}
-}
-
-// claims reports whether an earlier job waits for a node that has q's model.
-func (s *scheduler) claims(q *Queued) bool {
-	return slices.ContainsFunc(s.usableBy(q), func(n *Node) bool { return s.claimed[n.ID] })
-}
-
 // obstacle says why a job cannot start now, "" if it can, and what it keeps for itself meanwhile.
 func (s *scheduler) obstacle(q *Queued) (why string, blocks blocking) {
 	want, format := q.wanted(), q.Spec.Format
-	usable, free := s.usableBy(q), s.freeBy(q.Spec)
+	usable, free := s.usableBy(q), s.freeBy(&q.Spec)
 
 	// First what concerns the job or the store alone, then which nodes exist, then which are free.
 	switch {
@@ -241,14 +208,31 @@ func (s *scheduler) obstacle(q *Queued) (why string, blocks blocking) {
 	case want == 0 && s.Now.Before(s.GraceUntil):
 		return "waits for the shards to register again", itsNodes
 	case len(free) < max(want, 1):
-		return fmt.Sprintf("waits for %s%s, %s of %d idle", plan.Shards(max(want, 1)), s.withModel(q),
-			are(len(free)), len(usable)), itsNodes
+		return s.tooFew(q, max(want, 1), len(free), len(usable)), itsNodes
 	case onlyBlamed(q, free) && !onlyBlamed(q, usable):
 		return "waits for a shard on which it has not failed", itsNodes
 	case !anyWrites(free, format):
 		return fmt.Sprintf("waits for an idle shard that can write %s", format), itsNodes
 	}
 	return "", nothing
+}
+
+// tooFew says that a job waits for so many nodes, of which some are free. Many jobs in a row wait
+// for the same.
+func (s *scheduler) tooFew(q *Queued, want, free, usable int) string {
+	is := shortage{s.needs(&q.Spec), want, free, usable}
+	if is != s.lately.shortage {
+		s.lately.shortage = is
+		s.lately.why = fmt.Sprintf("waits for %s%s, %s of %d idle", plan.Shards(want), s.withModel(q),
+			are(free), usable)
+	}
+	return s.lately.why
+}
+
+// shortage is what a job waits for that needs more nodes than are free.
+type shortage struct {
+	needs              string
+	want, free, usable int
 }
 
 // withModel says which shards a job waits for, where there are others.
@@ -294,12 +278,12 @@ func (s *scheduler) preempt(q *Queued) {
 	slices.Reverse(lower)
 	slices.SortStableFunc(lower, func(a, b *Running) int { return a.Spec.Priority - b.Spec.Priority })
 
-	have := slices.Clone(s.freeBy(q.Spec))
+	have := slices.Clone(s.freeBy(&q.Spec))
 	var victims []*Running
 	for _, r := range lower {
 		before := len(have)
-		for _, n := range s.usableBy(q) {
-			if slices.Contains(r.Plan.Nodes, n.ID) {
+		for _, id := range r.Plan.Nodes {
+			if n := s.node(id); n != nil && !s.drains(id) && n.has(&q.Spec) {
 				have = append(have, n)
 			}
 		}
@@ -347,7 +331,7 @@ func (s *scheduler) running(r *Running) Decision {
 	if s.growing || !s.mayGrow(r) {
 		return Decision{Action: Keep}
 	}
-	free := s.upTo(spare, r.Record, s.open(r.Spec))
+	free := s.upTo(spare, r.Record, s.open(&r.Spec))
 	if len(free) == 0 {
 		return Decision{Action: Keep} // others have a claim to the free nodes
 	}

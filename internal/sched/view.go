@@ -18,6 +18,8 @@ type View struct {
 	// Nodes are the registered ones, ordered by name and then id, the draining ones among them. A
 	// view that is Quiet may do without.
 	Nodes []Node
+	// Known remembers what follows from Nodes alone; nil: nothing is remembered.
+	Known *Known
 	// Draining names the nodes that get no new work, by id. Some of them may not be registered.
 	Draining map[job.NodeID]string
 
@@ -40,6 +42,45 @@ type View struct {
 	LostAfter time.Duration
 	// YieldWithin is how long a preempted job may take to reach a step boundary.
 	YieldWithin time.Duration
+}
+
+// Known is what follows from the nodes of a view and from Draining, and was asked for once. Views
+// may share one that have the very same list of both, whatever nodes work on and how fast they are:
+// as soon as nodes come or go, or one has other Models, LoRAs or DTypes, it has to be a new one.
+type Known struct {
+	at        map[job.NodeID]int // where nodes are in the list
+	usable    []*Node            // those that are not draining
+	usableFor map[string][]*Node // of these, by what jobs need
+}
+
+// node returns a node, nil if it is not registered.
+func (s *scheduler) node(id job.NodeID) *Node {
+	if s.Known.at == nil {
+		s.Known.at = make(map[job.NodeID]int, len(s.Nodes))
+		for i := range s.Nodes {
+			s.Known.at[s.Nodes[i].ID] = i
+		}
+	}
+	if i, ok := s.Known.at[id]; ok {
+		return &s.Nodes[i]
+	}
+	return nil
+}
+
+// usableNodes are those that are not draining.
+func (s *scheduler) usableNodes() []*Node {
+	if s.Known.usable != nil {
+		return s.Known.usable
+	}
+
+	usable := make([]*Node, 0, len(s.Nodes))
+	for i := range s.Nodes {
+		if n := &s.Nodes[i]; !s.drains(n.ID) {
+			usable = append(usable, n)
+		}
+	}
+	s.Known.usable = usable
+	return usable
 }
 
 // Node is a registered shard process.
@@ -77,7 +118,10 @@ type Node struct {
 }
 
 // has reports whether the node may run a job: it has the model, all LoRAs, and the type.
-func (n *Node) has(s job.Spec) bool {
+func (n *Node) has(s *job.Spec) bool {
+	if len(s.LoRAs) == 0 {
+		return slices.Contains(n.Models, s.Model) && job.HasDType(n.DTypes, s.DType)
+	}
 	lacks := func(sum string) bool { return !slices.Contains(n.LoRAs, sum) }
 	return slices.Contains(n.Models, s.Model) && !slices.ContainsFunc(s.Needs(), lacks) &&
 		job.HasDType(n.DTypes, s.DType)

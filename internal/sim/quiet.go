@@ -100,13 +100,22 @@ func (n *node) silent() {
 	}
 }
 
-// heard returns when the leader would have heard the latest heartbeat that was no event; zero: all
-// are events.
-func (w *world) heard(id job.NodeID) time.Time {
+// heard returns when the leader would have heard the latest heartbeat of a process that was no
+// event; zero: all are events.
+func (w *world) heard(id job.NodeID) func() time.Time {
 	n := w.byID[id]
-	if n == nil || n.beating {
+	if n == nil {
+		return func() time.Time { return time.Time{} }
+	}
+	return func() time.Time { return n.heardAs(id) }
+}
+
+func (n *node) heardAs(id job.NodeID) time.Time {
+	if n.id != id || n.beating {
 		return time.Time{}
 	}
+
+	w := n.w
 	until := w.now
 	if !n.reachable() {
 		until = n.silence.Add(latency - 1) // what is due at that very moment is not sent

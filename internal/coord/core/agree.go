@@ -166,16 +166,19 @@ func (l *leader) tendModels() {
 
 	// A model is looked up once, not for each of a thousand nodes.
 	types := l.types()
+	last := ""
 	for _, n := range l.sortedNodes() {
 		for _, name := range n.models {
-			if had[name] {
+			if name == last || had[name] {
 				continue
 			}
 			_, known := l.c.machine.Models().Named(name)
 			if m, own := n.reg.Models().Named(name); !known && own {
 				known = l.agreeOnModel(n.reg.Node, m) == nil
 			}
-			had[name] = known
+			if had[name] = known; known {
+				last = name
+			}
 		}
 		if n.typesOf != types {
 			l.learnTypes(n)

@@ -41,10 +41,10 @@ type Config struct {
 	// decisions go by it. Default: Now.
 	Clock func() time.Time
 	// Heard returns when a node's latest heartbeat has come that says nothing new, for simulations of
-	// nodes whose heartbeats are too many to be handled one by one. It is asked at every tick, before
-	// nodes are judged by their silence. A zero time says that all of the node's heartbeats are
-	// handled; so does nil, of all nodes.
-	Heard func(job.NodeID) time.Time
+	// nodes whose heartbeats are too many to be handled one by one. It is called when a node
+	// registers, and what it returns at every tick, before nodes are judged by their silence. A zero
+	// time says that all of the node's heartbeats are handled; so does nil, of all nodes.
+	Heard func(job.NodeID) func() time.Time
 }
 
 // Limits bound what a coordinator holds.

@@ -181,7 +181,7 @@ func (l *leader) wait(r job.Request, s job.Spec) (why string, ahead int) {
 	rec := job.New(estimateID, "", s, l.today())
 	rec.Owner, rec.Team = r.Owner, r.Team
 	v := l.schedulerView()
-	v.Nodes = l.schedulerNodes()
+	l.showNodes(&v)
 	v.Queued = append(v.Queued, sched.Queued{Record: &rec, SinceLoss: math.MaxInt64 / 2,
 		Needs: l.c.needs(&rec)})
 	l.share(&v)

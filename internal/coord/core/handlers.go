@@ -3,8 +3,6 @@ package core
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/longtake/longtake/internal/job"
@@ -98,6 +96,9 @@ func (l *leader) admit(from string, r wire.Registration, models, refused []strin
 	if r.Work != (wire.Work{}) {
 		n.beat.State = wire.Busy
 	}
+	if l.c.cfg.Heard != nil {
+		n.heard = l.c.cfg.Heard(r.Node)
+	}
 	if old != nil {
 		n.since = old.since
 	} else {
@@ -142,8 +143,8 @@ func (l *leader) logNewNode(r wire.Registration) {
 	}
 
 	// One of the racks counts then, for all nodes of the host.
-	for _, id := range slices.Sorted(maps.Keys(l.nodes)) {
-		if o := l.nodes[id].reg; r.Host != "" && o.Host == r.Host && o.Rack != r.Rack {
+	for _, n := range l.sortedNodes() {
+		if o := &n.reg; r.Host != "" && o.Host == r.Host && o.Rack != r.Rack {
 			l.c.log.Warn("nodes of one host name different racks; give them the same rack, or hosts of "+
 				"their own", "host", r.Host, "node", r.Node, "name", r.Name, "rack", r.Rack,
 				"other", o.Name, "its_rack", o.Rack)

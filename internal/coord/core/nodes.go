@@ -38,6 +38,7 @@ type node struct {
 	// more: see shown.
 	shownAt int
 	stirred bool
+	heard   func() time.Time // see Config.Heard
 }
 
 // loaded names the models that are ready. A node of a single one says so only if it is new enough
@@ -135,7 +136,7 @@ func (l *leader) hear() {
 		return
 	}
 	for _, n := range l.sortedNodes() {
-		at := l.c.cfg.Heard(n.reg.Node)
+		at := n.heard()
 		if !at.After(n.seen) {
 			continue
 		}

@@ -26,7 +26,7 @@ func (l *leader) schedule() {
 
 	v := l.schedulerView()
 	if !sched.Quiet(v) {
-		v.Nodes = l.schedulerNodes()
+		l.showNodes(&v)
 	}
 
 	l.shown.deciding = true

@@ -16,10 +16,19 @@ type shown struct {
 	changed []*node
 	// deciding is set during a round, whose decisions point into nodes. Clients may ask meanwhile.
 	deciding bool
-	// speeds are those of leader.speed, by model, as of a number of changes of drains; nil: they are
-	// to be made anew.
+	// speeds are those of leader.speed, by model, and known is what the scheduler remembers; nil: they
+	// are to be made anew. drains is how many changes of drains there were then.
 	speeds map[string]float64
+	known  *sched.Known
 	drains int
+}
+
+// showNodes puts the nodes into a view.
+func (l *leader) showNodes(v *sched.View) {
+	v.Nodes = l.schedulerNodes()
+	if !l.shown.deciding {
+		v.Known = l.shown.known
+	}
 }
 
 // stir notes that the scheduler would see another node than before. All changes of what
@@ -40,7 +49,8 @@ func (l *leader) schedulerNodes() []sched.Node {
 	}
 
 	if s.nodes == nil {
-		s.nodes, s.speeds = l.allNodes(), nil
+		s.nodes = l.allNodes()
+		s.forget()
 		for i, n := range l.sorted {
 			n.shownAt = i
 		}
@@ -52,6 +62,10 @@ func (l *leader) schedulerNodes() []sched.Node {
 		}
 	}
 
+	if changes := l.c.machine.state.drainChanges; s.drains != changes {
+		s.forget()
+		s.drains = changes
+	}
 	for _, n := range s.changed {
 		n.stirred = false
 	}
@@ -63,11 +77,18 @@ func (l *leader) schedulerNodes() []sched.Node {
 // show puts a node in the place of what was seen of it.
 func (s *shown) show(n sched.Node, at int) {
 	old := &s.nodes[at]
-	if n.Speed != old.Speed || n.Rated != old.Rated || !slices.Equal(n.Models, old.Models) {
-		s.speeds = nil
+	switch {
+	case !slices.Equal(n.Models, old.Models), !slices.Equal(n.LoRAs, old.LoRAs),
+		!slices.Equal(n.DTypes, old.DTypes):
+		s.forget()
+	case n.Speed != old.Speed, n.Rated != old.Rated:
+		clear(s.speeds)
 	}
 	*old = n
 }
+
+// forget drops what followed from nodes as they were.
+func (s *shown) forget() { s.speeds, s.known = map[string]float64{}, new(sched.Known) }
 
 // speed is the mean of the nodes that have a model and get new work, in multiply-adds per second;
 // 0: not known.
@@ -75,9 +96,6 @@ func (l *leader) speed(model string) float64 {
 	s, drains := &l.shown, l.c.machine.drains()
 	nodes := l.schedulerNodes()
 
-	if changes := l.c.machine.state.drainChanges; s.speeds == nil || s.drains != changes {
-		s.speeds, s.drains = map[string]float64{}, changes
-	}
 	if v, ok := s.speeds[model]; ok && !s.deciding {
 		return v
 	}

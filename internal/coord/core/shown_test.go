@@ -50,7 +50,7 @@ func TestTheSchedulerSeesWhatNodesAre(t *testing.T) {
 			t.Fatalf("the scheduler is shown %+v; the nodes are %+v", have, want)
 		}
 		speed := l.speed("demo")
-		if l.shown.speeds = nil; l.speed("demo") != speed {
+		if clear(l.shown.speeds); l.speed("demo") != speed {
 			t.Fatalf("nodes have a speed of %v, remembered was %v", l.speed("demo"), speed)
 		}
 	}

@@ -45,28 +45,37 @@ func (l *leader) trouble(r *job.Record, heard time.Time) job.Setback {
 func (l *leader) nodeTrouble(r *job.Record, rank int, id job.NodeID,
 	heard time.Time) job.Setback {
 	n := l.nodes[id]
-	d, gone := l.gone[id]
-	switch {
-	case n == nil && gone:
-		return job.Setback{Reason: fmt.Sprintf("node %s (rank %d) %s", d.name, rank, d.why),
-			Detection: d.silent}
-	case n == nil && heard.After(l.graceUntil):
-		return job.Setback{Detection: heard.Sub(l.since), Reason: fmt.Sprintf(
-			"the coordinator restarted, and node %s (rank %d) did not come back", id, rank)}
-	case n == nil:
-		return job.Setback{}
+	if n == nil {
+		return l.absence(rank, id, heard)
 	}
-
 	if d, ok := l.c.machine.drains()[id]; ok && l.drainOver(d) {
 		return job.Setback{Reason: fmt.Sprintf("node %s (rank %d) was drained, and its time was over",
 			n.reg.Name, rank)}
 	}
-	limit := l.hungAfter(r)
-	if at := n.beat.Computing; n.working(r) && at > limit {
+
+	at := n.beat.Computing
+	if at == 0 || !n.working(r) { // nearly all of a thousand, at every tick
+		return job.Setback{}
+	}
+	if limit := l.hungAfter(r); at > limit {
 		l.blame(r.ID, id)
 		return job.Setback{Detection: at, Reason: fmt.Sprintf(
 			"node %s (rank %d) hangs: it has computed for %v without coming further, %v is allowed",
 			n.reg.Name, rank, sched.Rounded(at), sched.Rounded(limit))}
+	}
+	return job.Setback{}
+}
+
+// absence says why the node of a rank is not there, with no reason if it may still come.
+func (l *leader) absence(rank int, id job.NodeID, heard time.Time) job.Setback {
+	d, gone := l.gone[id]
+	switch {
+	case gone:
+		return job.Setback{Reason: fmt.Sprintf("node %s (rank %d) %s", d.name, rank, d.why),
+			Detection: d.silent}
+	case heard.After(l.graceUntil):
+		return job.Setback{Detection: heard.Sub(l.since), Reason: fmt.Sprintf(
+			"the coordinator restarted, and node %s (rank %d) did not come back", id, rank)}
 	}
 	return job.Setback{}
 }

@@ -1,0 +1,65 @@
+package sched
+
+import (
+	"slices"
+
+	"github.com/longtake/longtake/internal/job"
+)
+
+// blocking is what a job that waits keeps for itself, because what it waits for will come.
+type blocking int
+
+const (
+	nothing    blocking = iota // those behind it pass
+	itsNodes                   // the nodes that have its model
+	everything                 // all nodes: the store is what is missing
+)
+
+// claim keeps nodes for a job that waits.
+func (s *scheduler) claim(q *Queued, what blocking) {
+	nodes, by := s.usable, everyNode
+	switch what {
+	case nothing:
+		return
+	case itsNodes:
+		nodes, by = s.usableBy(q), s.needs(&q.Spec)
+	}
+	if _, known := s.claims[by]; !known {
+		s.claims[by], s.claimed = nodes, nil
+	}
+}
+
+// everyNode is what jobs claim that wait for none in particular.
+const everyNode = ""
+
+// allClaimed reports whether jobs wait for all nodes that may run a job.
+func (s *scheduler) allClaimed(spec *job.Spec) bool {
+	if len(s.claims) == 0 {
+		return false
+	}
+	_, all := s.claims[everyNode]
+	_, its := s.claims[s.needs(spec)]
+	return all || its
+}
+
+// isClaimed reports whether a job waits for a node.
+func (s *scheduler) isClaimed(n *Node) bool {
+	if s.claimed == nil {
+		s.claimed = map[job.NodeID]bool{}
+		for _, nodes := range s.claims {
+			for _, o := range nodes {
+				s.claimed[o.ID] = true
+			}
+		}
+	}
+	return s.claimed[n.ID]
+}
+
+// behindOthers reports whether an earlier job waits for a node that has q's model.
+func (s *scheduler) behindOthers(q *Queued) bool {
+	nodes := s.usableBy(q)
+	if len(s.claims) == 0 || s.allClaimed(&q.Spec) {
+		return len(s.claims) > 0 && len(nodes) > 0
+	}
+	return slices.ContainsFunc(nodes, s.isClaimed)
+}
