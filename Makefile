@@ -51,7 +51,7 @@ test-generic: ## the CPU engine and the models without assembly
 # Packages in which nothing runs at the same time as anything else.
 SEQUENTIAL := $(addprefix %/internal/,access advise bench/plot bench/prompts bench/result config disk fleet freeport golden job keyfile \
   model/published model/tokenizer model/tokenizer/ftfy model/umt5 model/vae partition perf plan price pricefile rollout sched sparse \
-  tensor tensor/safetensors terminal tidy topology userfile wire)
+  tensor tensor/safetensors tensor/torchsave terminal tidy topology userfile wire)
 
 test-race: ## packages with goroutines under the race detector (needs a C compiler)
 	@command -v $${CC:-cc} >/dev/null || { echo "test-race: skipped, no C compiler"; exit 0; }; \

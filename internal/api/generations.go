@@ -21,6 +21,9 @@ type Generations struct {
 	// "": they cannot. Most is what they may take there, in bytes; 0: no limit.
 	Dir  string
 	Most int64
+	// Latents is an absolute path of the folder whose files requests may name as latent_path; "": they
+	// may name none.
+	Latents string
 }
 
 // generation is a request of that route, with what only it has.
@@ -28,6 +31,7 @@ type generation struct {
 	request
 	bytes    bool     // the answer has the clip, and not its path
 	boundary *float64 // where the second transformer takes over, as a part of the noise levels
+	latent   string   // path of the initial latent; "": the clip begins with noise
 }
 
 // How the answer has the clip.
@@ -44,7 +48,8 @@ const (
 // does not know is ignored, as TensorRT-LLM's server does: clients send more than it has fields.
 func newGeneration() *generation {
 	g := &generation{}
-	g.own = map[string]setter{"response_format": g.setReply, "boundary_ratio": g.setBoundary}
+	g.own = map[string]setter{"response_format": g.setReply, "boundary_ratio": g.setBoundary,
+		job.LatentPathField: g.setLatentPath}
 	return g
 }
 
@@ -109,16 +114,19 @@ func (s *server) generate(w http.ResponseWriter, r *http.Request) error {
 func (s *server) submitGeneration(g *generation, w http.ResponseWriter, r *http.Request) (
 	none job.Record, err error) {
 	m, in, err := s.asked(&g.request, w, r, "")
-	defer in.drop()
+	defer func() { in.drop() }()
 	if err == nil {
 		err = g.check(m, s.outbox.dir)
+	}
+	if err == nil {
+		in, err = s.withLatent(in, g.latent)
 	}
 	if err != nil {
 		return none, err
 	}
 	req, err := s.storeInputs(r.Context(), g.Request, m, in)
 	if err != nil {
-		return none, err
+		return none, g.byPath(err)
 	}
 
 	// Which formats there are depends on the shards, of which the leader judges when it queues a job.
@@ -129,9 +137,9 @@ func (s *server) submitGeneration(g *generation, w http.ResponseWriter, r *http.
 	var field *job.FieldError
 	if g.anyFormat && errors.As(err, &field) && field.Field == "format" {
 		req.Format = s.format
-		return s.queue(r, req)
+		rec, err = s.queue(r, req)
 	}
-	return rec, err
+	return rec, g.byPath(err)
 }
 
 // trainTimesteps are the noise levels that Wan's models were trained with, of which a boundary

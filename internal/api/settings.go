@@ -25,20 +25,28 @@ func ReadClients(v *config.Values) (Clients, error) {
 	return c, err
 }
 
-// readGenerations takes the settings of the synchronous route. Its folder has to be there: one that
-// is misspelt would show only at the end of a clip.
+// readGenerations takes the settings of the synchronous route. Its folders have to be there: one
+// that is misspelt would show only at the end of a clip.
 func readGenerations(v *config.Values) (g Generations, err error) {
 	g.On, g.Most = v.Bool("http.generations"), v.Bytes("http.generations-bytes")
-	dir := v.String("http.generations-dir")
+	if g.Dir, err = folderOf(v, "http.generations-dir"); err != nil {
+		return g, err
+	}
+	g.Latents, err = folderOf(v, "http.generations-latents")
+	return g, err
+}
+
+// folderOf returns the absolute path of a folder that a setting names, "" if it names none.
+func folderOf(v *config.Values, key string) (string, error) {
+	dir := v.String(key)
 	if dir == "" {
-		return g, nil
+		return "", nil
 	}
 	info, err := os.Stat(dir)
 	if err != nil || !info.IsDir() {
-		return g, config.Errorf("http.generations-dir is %.256q; allowed: a folder that exists", dir)
+		return "", config.Errorf("%s is %.256q; allowed: a folder that exists", key, dir)
 	}
-	g.Dir, err = filepath.Abs(dir)
-	return g, err
+	return filepath.Abs(dir)
 }
 
 // Words of http.anonymous in place of scopes.

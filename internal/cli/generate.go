@@ -42,6 +42,7 @@ const generateHelp = `Generate a clip from a text, a picture or a video.
   longtake generate -p "..." --lora lightx2v.safetensors --preset 4step   distilled: few steps
   longtake generate -p "..." --save-latents ball.safetensors    keeps what a clip can go on from,
   longtake generate -p "..." --extend ball.safetensors --seconds 2   for 2 seconds more
+  longtake generate -p "..." --latent latent.pt                 begins with it, not with noise
   longtake generate -p "..." --model path/to/Wan2.1-T2V-1.3B-Diffusers --size 832x480 --frames 81
   longtake generate -p "..." --device cuda:0,1                  on two GPUs, not on all
   longtake generate -p "..." --coordinator URL --model Wan2.1   a model that the cluster serves

@@ -44,6 +44,8 @@ var inputFlags = []struct{ flag, field, help string }{
 	{"reference", job.ReferenceField, "picture of what a VACE model is to show; may be repeated"},
 	{"extend", job.StartField, "latents (of --save-latents) or, with a coordinator, id of a video " +
 		"to go on from"},
+	{"latent", job.LatentField, "file of the latent that the steps begin with, in place of the " +
+		"seed's noise: one tensor as safetensors, or as .pt of torch.save"},
 }
 
 // defineInputs adds the flags of files. They know more than those of other fields: --extend takes a
@@ -129,7 +131,7 @@ func (f *inputFile) open(ctx context.Context) error {
 	case err != nil:
 		return daemon.Usagef("--%s: %w", f.flag, err)
 	// What the file holds decides, not its extension.
-	case f.flag != "lora" && !in.IsFrames() && in.IsImage() == (f.flag == "extend"):
+	case f.field.Role == job.RoleStart && in.IsImage() == (f.flag == "extend"):
 		in.Close()
 		return daemon.Usagef("--%s %.200s is of the other kind; allowed: pictures with --image, "+
 			"latents with --extend", f.flag, f.path)

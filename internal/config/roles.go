@@ -53,6 +53,8 @@ var clients = Settings{
 		"clients that ask for a path (default: they have to ask for the bytes)"},
 	{Key: "http.generations-bytes", Default: Bytes(10 << 30), Usage: "what the clips in that folder " +
 		"may take together; the oldest go first"},
+	{Key: "http.generations-latents", Default: "", Usage: "folder whose files that route reads " +
+		"where requests have a latent_path (default: they may not have one)"},
 }
 
 // requestTime keeps a client from asking for days of work without knowing it.

@@ -54,9 +54,12 @@ func (r *run) denoiseTogether(ctx context.Context) ([]float32, error) {
 	}
 	s := r.Plan.Spec
 	r.noise = &noiseSource{r: r, gen: r.generator(ctx)}
-	x := r.noise.draw()
+	x, err := r.firstValues(ctx)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, err
 	}
 
 	if err := r.startFromVideo(ctx, x, sched); err != nil {
@@ -193,9 +196,8 @@ func timesteps(t float32, n, given int) wan.Timesteps {
 
 // givenTokens counts the given tokens of the clip in some ranges.
 func (r *run) givenTokens(ranges ...partition.Range) (n int) {
-	given := partition.Range{Hi: r.layout.Given * r.layout.PerFrame}
 	for _, t := range ranges {
-		n += t.Cut(given).Len()
+		n += t.Cut(r.givenRange()).Len()
 	}
 	return n
 }

@@ -21,7 +21,7 @@ func (r *run) fillStart(ctx context.Context, x []float32) error {
 	switch start, _ := r.Plan.Spec.Input(job.RoleStart); start.Kind {
 	case job.KindLatents:
 		err = r.withStartLatents(ctx, func(z *latents.File) error {
-			r.fillTokens(x, z.Frames)
+			r.fillTokens(x, r.givenRange(), z.Frames)
 			return nil
 		})
 	case job.KindImage:
@@ -30,7 +30,7 @@ func (r *run) fillStart(ctx context.Context, x []float32) error {
 		}
 		var latent []float32
 		if latent, err = r.startPicture(ctx); err == nil {
-			r.fillTokens(x, func(partition.Range) []float32 { return latent })
+			r.fillTokens(x, r.givenRange(), func(partition.Range) []float32 { return latent })
 		}
 	}
 	if err != nil {
@@ -41,11 +41,16 @@ func (r *run) fillStart(ctx context.Context, x []float32) error {
 	return tensor.CheckFinite("what the clip goes on from", x)
 }
 
+// givenRange are the tokens that are there before the clip is made.
+func (r *run) givenRange() partition.Range {
+	return partition.Range{Hi: r.layout.Given * r.layout.PerFrame}
+}
+
 // fillTokens copies given tokens to x, as far as this rank holds them; frames returns some latent
 // frames of what is given, [C, frames, H, W].
-func (r *run) fillTokens(x []float32, frames func(partition.Range) []float32) {
+func (r *run) fillTokens(x []float32, given partition.Range,
+	frames func(partition.Range) []float32) {
 	g, perFrame := r.grid, r.layout.PerFrame
-	given := partition.Range{Hi: r.layout.Given * perFrame}
 	for _, h := range r.layout.Held(r.Rank) {
 		tokens := h.Cut(given)
 		if tokens.Len() == 0 {

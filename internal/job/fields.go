@@ -261,6 +261,13 @@ var clipFields = []Field{
 		Name: LastField, Role: RoleLast, Aliases: []string{"end_image"}, Flag: "last-image",
 		Doc: "the picture that the clip ends with; [see below](#what-a-clip-starts-from)",
 	},
+	// The steps begin with it in place of noise, as those of diffusers with `latents`.
+	{
+		Name: LatentField, Role: RoleLatent, Aliases: []string{"latents"},
+		Mistaken: []string{"latent", "fixed_latent", "noise"}, Flag: "latent",
+		Doc: "the latent that the steps begin with, in place of the seed's noise; " +
+			"[see below](#the-initial-latent)",
+	},
 	// LoRAs are registered on shards, or come with the request.
 	{
 		Name: LoRAField, Aliases: []string{"loras"},

@@ -19,6 +19,8 @@ type Input struct {
 	Latents int `json:"latents,omitempty"`
 	// Frames counts those of KindFrames, at the clip's rate; a mask of one is for all frames.
 	Frames int `json:"frames,omitempty"`
+	// Shape is that of an initial latent, [channels, frames, height, width]; zero for all else.
+	Shape [4]int `json:"shape,omitzero"`
 }
 
 // Role says what an input is for. A spec has one input of a role, unless the role's field takes
@@ -110,7 +112,7 @@ func (s Spec) checkInputs() error {
 		f, ok := in.Role.Field()
 		if !ok {
 			return &FieldError{"inputs", "one of role " + quote(string(in.Role)),
-				"start, last, video, mask, reference"}
+				"start, last, lora, latent, video, mask, reference"}
 		}
 		if of[in.Role]++; of[in.Role] > f.FilesMax() {
 			return &FieldError{f.Name, "given too often", fmt.Sprintf("%d times", f.FilesMax())}
@@ -122,6 +124,9 @@ func (s Spec) checkInputs() error {
 		if frames := in.Kind == KindFrames; frames != (in.Frames > 0) || in.Frames > FramesLimit {
 			return &FieldError{f.Name, fmt.Sprintf("%d frames of kind %.32q", in.Frames, in.Kind),
 				fmt.Sprintf("1 to %d of kind frames", FramesLimit)}
+		}
+		if err := in.checkShape(); err != nil {
+			return err
 		}
 		if in.Latents < 0 || in.Latents > FramesLimit {
 			return &FieldError{f.Name, fmt.Sprintf("%d latent frames", in.Latents),

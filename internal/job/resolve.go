@@ -75,7 +75,7 @@ func (m Model) checks() []func(Spec) error {
 	return []func(Spec) error{
 		Spec.checkInputs, m.checkTexts, m.checkSize, checkFields, m.checkCausal, Spec.checkLevels,
 		m.checkWindow, m.checkFrames, m.checkStart, m.checkLast, m.checkEdit, m.checkLoRAs,
-		m.checkWindows, m.checkRefused, checkMesh, Spec.checkScenes,
+		m.checkWindows, m.checkLatent, m.checkRefused, checkMesh, Spec.checkScenes,
 	}
 }
 

@@ -47,6 +47,8 @@ var Features = []Feature{
 		in, ok := s.Input(job.RoleStart)
 		return ok && in.Kind == job.KindImage || has(s, job.RoleLast)
 	}},
+	{"latent", job.LatentField, "clips that begin with a given latent",
+		func(s job.Spec) bool { return has(s, job.RoleLatent) }},
 	{"long:causal", "long", "long clips in blocks", isLong(job.LongCausal)},
 	{"long:extend", "long", "long clips, window after window", isLong(job.LongExtend)},
 	{"long:windows", "long", "long clips, all windows together", isLong(job.LongWindows)},

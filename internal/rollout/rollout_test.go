@@ -23,6 +23,7 @@ var used = map[string]job.Spec{
 	"format:mp4":       {Format: "mp4"},
 	"format:png":       {Format: "png"},
 	"image":            {Inputs: []job.Input{{Role: job.RoleStart, Kind: job.KindImage}}},
+	"latent":           {Inputs: []job.Input{{Role: job.RoleLatent}}},
 	"long:causal":      {Long: job.LongCausal},
 	"long:extend":      {Long: job.LongExtend},
 	"long:windows":     {Long: job.LongWindows},

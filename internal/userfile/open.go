@@ -16,16 +16,25 @@ const readTime = 10 * time.Second
 
 // Open opens a regular file for reading, and never blocks. Anything else is an error of type
 // *fs.PathError that says what it is.
-func Open(path string) (*os.File, error) {
+func Open(path string) (*os.File, error) { return open(path, os.Stat, os.OpenFile) }
+
+// OpenIn is Open of a path within a folder. A link that leads out of the folder is an error.
+func OpenIn(root *os.Root, path string) (*os.File, error) {
+	return open(path, root.Stat, root.OpenFile)
+}
+
+// open is Open with the two calls of a file system.
+func open(path string, stat func(string) (fs.FileInfo, error),
+	openFile func(string, int, fs.FileMode) (*os.File, error)) (*os.File, error) {
 	// Opening some devices has effects of its own, so look first.
-	info, err := os.Stat(path)
+	info, err := stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if err := regular(path, info); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	f, err := openFile(path, os.O_RDONLY|nonblock, 0)
 	if err != nil {
 		return nil, err
 	}

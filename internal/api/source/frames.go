@@ -94,14 +94,16 @@ func (f *File) openVideo(ctx context.Context, rate media.FrameRate, most int) (e
 	return err
 }
 
-// Stored returns what is to be stored of the file for a resolved spec: the file itself, or of a
-// video its frames, decoded and in the clip's size, in a temporary file. done removes that.
+// Stored returns what is to be stored of the file for a resolved spec: the file itself, or in a
+// temporary file what was made of it: of a video its frames, decoded and in the clip's size, of an
+// initial latent its values. done removes that.
 func (f *File) Stored(ctx context.Context, s job.Spec) (_ *os.File, done func(), err error) {
-	if !f.IsFrames() {
+	latent := f.field.Role == job.RoleLatent
+	if !f.IsFrames() && !latent {
 		return f.File, func() {}, nil
 	}
 
-	out, err := os.CreateTemp("", "longtake-frames-*.zip")
+	out, err := os.CreateTemp("", "longtake-stored-*")
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot create a temporary file: %w", err)
 	}
@@ -109,7 +111,14 @@ func (f *File) Stored(ctx context.Context, s job.Spec) (_ *os.File, done func(),
 		out.Close()
 		os.Remove(out.Name())
 	}
-	if err := f.writeFrames(ctx, out, s); err != nil {
+
+	// Both read the file again: looking at it has kept nothing of its values.
+	if latent {
+		err = f.writeLatent(ctx, out)
+	} else {
+		err = f.writeFrames(ctx, out, s)
+	}
+	if err != nil {
 		done()
 		return nil, nil, err
 	}

@@ -31,8 +31,11 @@ func Allowed(field job.Field) string {
 	if takesVideo(field) {
 		return media.VideoAllowed
 	}
-	if field.Role == job.RoleLoRA {
+	switch field.Role {
+	case job.RoleLoRA:
 		return LoRAAllowed
+	case job.RoleLatent:
+		return LatentAllowed
 	}
 	if field.Role != job.RoleStart {
 		return media.PictureAllowed
@@ -97,8 +100,11 @@ func Open(ctx context.Context, field job.Field, path string) (_ *File, err error
 // neither a picture that can be decoded nor, for a start, latents of finite numbers is a
 // *job.FieldError. f stays the caller's to close.
 func Inspect(ctx context.Context, field job.Field, f *os.File) (*File, error) {
-	if field.Role == job.RoleLoRA {
+	switch field.Role {
+	case job.RoleLoRA:
 		return inspectLoRA(field, f)
+	case job.RoleLatent:
+		return inspectLatent(field, f)
 	}
 	head := make([]byte, 512)
 	n, err := f.ReadAt(head, 0)

@@ -14,8 +14,8 @@ import (
 // coordinator refuses versions above its own, since it cannot know what they mean: it stops, and
 // says that it has to be updated. What it writes is of the version that all coordinators read: see
 // Machine.Version. Version 6 added the checksum, 7 the list of a job's inputs, 8 several models, 9
-// owners and who asked.
-const commandVersion = 9
+// owners and who asked, 10 clips that begin with a given latent.
+const commandVersion = 10
 
 // modelsSince is the version from which on a cluster may have several models. What earlier ones say
 // of a model is of the only one.

@@ -106,7 +106,7 @@ func (m *Machine) sweepable(lapsed map[string]bool) (spare []string, gone []job.
 	seeds := map[uint64]bool{}
 	for _, id := range m.state.index.live {
 		if m.stateOf(id) == job.Running {
-			seeds[m.state.jobs[id].Spec.Seed] = true
+			seeds[m.state.jobs[id].Spec.Origin()] = true
 		}
 	}
 

@@ -52,7 +52,7 @@ type state struct {
 // trash is an object that no job refers to any more, or not yet, and that the leader has to delete.
 type trash struct {
 	Object job.Object `json:"object"`
-	// Seed is the job's; a running one of this seed may store the object again.
+	// Seed is the job's Spec.Origin; a running one of the same may store the object again.
 	Seed uint64 `json:"seed"`
 	Own  bool   `json:"own,omitempty"` // no other job can store it
 	// Until is when an input may be deleted to which no job refers; zero: at once.
@@ -210,7 +210,7 @@ func (s *state) discard(old, r job.Record) {
 	results := objects(&r)
 	for _, name := range slices.Sorted(maps.Keys(old.Parts)) {
 		if o := old.Parts[name]; !slices.Contains(results, o) {
-			s.trash = append(slices.Clip(s.trash), trash{Object: o, Seed: r.Spec.Seed})
+			s.trash = append(slices.Clip(s.trash), trash{Object: o, Seed: r.Spec.Origin()})
 		}
 	}
 }
@@ -358,7 +358,7 @@ func (s *state) forget(r *job.Record) {
 	}
 	s.order = slices.DeleteFunc(slices.Clone(s.order), func(id job.ID) bool { return id == r.ID })
 	for _, o := range objects(r) {
-		s.trash = append(slices.Clip(s.trash), trash{Object: o, Seed: r.Spec.Seed})
+		s.trash = append(slices.Clip(s.trash), trash{Object: o, Seed: r.Spec.Origin()})
 	}
 }
 

@@ -3,18 +3,23 @@ package core
 import (
 	"fmt"
 	"time"
+
+	"github.com/longtake/longtake/internal/job"
 )
 
 // Versions of commands while a cluster is upgraded, one coordinator after the other: the leader
 // writes what all of them read. Once it knows that all of them read a newer version, it commits
 // that fact, and from there on the cluster is of that version.
 const (
-	// VersionFirst is what a cluster is of until its members are known to read more: the version
-	// before this one, with which it may be mixed. Coordinators that do not say what they read, read
+	// VersionFirst is what a cluster is of until its members are known to read more: the oldest one
+	// with which this may be mixed. Coordinators that do not say what they read, read
 	// that.
 	VersionFirst = 8
 	// ownersSince is the version from which on jobs have owners, and commands say who asked.
 	ownersSince = 9
+	// latentsSince is the version from which on clips may begin with a given latent. Those before
+	// would not take such a job.
+	latentsSince = 10
 )
 
 // CommandVersion is the newest version of commands that this program reads.
@@ -38,9 +43,19 @@ func (s *state) raise(version int) error {
 	return nil
 }
 
+// known returns the version from which on a command is known, with all that it has.
+func (c command) known() int {
+	if c.Create != nil {
+		if _, ok := c.Create.Spec.Input(job.RoleLatent); ok {
+			return latentsSince
+		}
+	}
+	return since[c.Kind]
+}
+
 // spoken returns ErrUpgrading if not all coordinators know a command.
 func (c *Core) spoken(cmd command) error {
-	if since[cmd.Kind] <= cmd.Version {
+	if cmd.known() <= cmd.Version {
 		return nil
 	}
 	_, missing := c.world.Speaks()
