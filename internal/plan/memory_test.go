@@ -62,3 +62,26 @@ func TestAMeshThatFitsIsPreferred(t *testing.T) {
 		}
 	}
 }
+
+// TestKindsAreOfWhatCounts tells clips that differ in what they take from those that do not.
+func TestKindsAreOfWhatCounts(t *testing.T) {
+	s := clipOf(t, costly(), 448, 256, 33, 4)
+	for name, c := range map[string]struct {
+		change func(*job.Spec)
+		same   bool
+	}{
+		"seed":        {func(s *job.Spec) { s.Seed++ }, true},
+		"other words": {func(s *job.Spec) { s.Prompt = strings.ToUpper(s.Prompt) }, true},
+		"more words":  {func(s *job.Spec) { s.Prompt += " in the rain" }, false},
+		"to avoid":    {func(s *job.Spec) { s.NegativePrompt += "a blurred picture" }, false},
+		"steps":       {func(s *job.Spec) { s.Steps++ }, false},
+		"a scene": {func(s *job.Spec) {
+			s.Scenes = []job.Scene{{Prompt: strings.Repeat("a long scene", 40)}}
+		}, false},
+	} {
+		o := s
+		if c.change(&o); (Kind(o) == Kind(s)) != c.same {
+			t.Errorf("%s: %s; before %s", name, Kind(o), Kind(s))
+		}
+	}
+}

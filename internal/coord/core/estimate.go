@@ -119,8 +119,9 @@ type placement struct {
 	speed float64 // of the slowest node, in multiply-adds per second; 0: not known
 }
 
-// placing asks the scheduler where a job would run if the shards had nothing else to do.
-func (l *leader) placing(m job.Model, s job.Spec) (p placement) {
+// placingAnew asks the scheduler where a job would run if the shards had nothing else to do. It
+// goes by nothing that foreseen does not know of.
+func (l *leader) placingAnew(m job.Model, s job.Spec) (p placement) {
 	v := sched.View{Now: l.c.cfg.Clock(), Models: l.c.machine.Models(),
 		Draining: map[job.NodeID]string{}, Store: sched.Store{Open: true, Room: math.MaxInt64 / 2},
 		Queued: []sched.Queued{{Record: new(job.New(estimateID, "", s, time.Time{})),

@@ -21,6 +21,8 @@ type shown struct {
 	speeds map[string]float64
 	known  *sched.Known
 	drains int
+	// foreseen is of the nodes that are shown; without places it is to be found anew.
+	foreseen foreseen
 }
 
 // showNodes puts the nodes into a view.
@@ -84,11 +86,16 @@ func (s *shown) show(n sched.Node, at int) {
 	case n.Speed != old.Speed, n.Rated != old.Rated:
 		clear(s.speeds)
 	}
+	if !idleAlike(&n, old) {
+		s.foreseen = foreseen{}
+	}
 	*old = n
 }
 
 // forget drops what followed from nodes as they were.
-func (s *shown) forget() { s.speeds, s.known = map[string]float64{}, new(sched.Known) }
+func (s *shown) forget() {
+	s.speeds, s.known, s.foreseen = map[string]float64{}, new(sched.Known), foreseen{}
+}
 
 // speed is the mean of the nodes that have a model and get new work, in multiply-adds per second;
 // 0: not known.
