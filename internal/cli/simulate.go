@@ -28,6 +28,7 @@ are, what failures cost, and what the coordinators have to do. The decisions are
 ones, those of this program's coordinators; times of clips are those of longtake plan.
 
   longtake simulate --example > day.yaml      a scenario with all keys explained
+  longtake simulate --example thousand        one of 1,024 devices and 200 failures
   longtake simulate day.yaml
   longtake simulate day.yaml --pool '128x(8xH100)+ib400' --rate 2000/h --seed 7
   longtake simulate day.yaml --json | jq .all.wait
@@ -52,16 +53,15 @@ the run with exit code 1. docs/scale.md has what was found in this way.`,
 	f.StringVar(&a.pool, "pool", "", "other devices than the scenario's")
 	f.StringVar(&a.rate, "rate", "", "another rate of arrivals than the scenario's, such as 400/h")
 	f.StringVarP(&a.dir, "output", "o", "", "folder for a report with figures (default: none)")
-	f.BoolVar(&a.example, "example", false, "print a scenario and end")
+	f.BoolVar(&a.example, "example", false, "print a scenario and end: day, or the named one")
 	js := asJSON(cmd)
 
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if a.example != (len(args) == 0) {
-			return daemon.Usagef("simulate takes the file of a scenario, or --example")
-		}
 		if a.example {
-			_, err := cmd.OutOrStdout().Write([]byte(scenario.Example))
-			return err
+			return printExample(cmd.OutOrStdout(), args)
+		}
+		if len(args) == 0 {
+			return daemon.Usagef("simulate takes the file of a scenario, or --example")
 		}
 
 		p, err := a.plan(args[0])
@@ -89,6 +89,20 @@ the run with exit code 1. docs/scale.md has what was found in this way.`,
 		return printSimulated(cmd.OutOrStdout(), r, a.dir)
 	}
 	return cmd
+}
+
+// printExample prints the example of a name, the first one if there is none.
+func printExample(w io.Writer, args []string) error {
+	name := scenario.ExampleNames[0]
+	if len(args) > 0 {
+		name = args[0]
+	}
+	text, err := scenario.Example(name)
+	if err != nil {
+		return daemon.Usagef("--example: %w", err)
+	}
+	_, err = io.WriteString(w, text)
+	return err
 }
 
 // simulateAsk is what flags say in place of the scenario; zero ones leave it as it is.

@@ -123,7 +123,7 @@ func TestSimulateRefusesWhatCannotBe(t *testing.T) {
 	wrong := scenarioFile(t, strings.Replace(fewClips, "shards: 4", "shards: 99", 1))
 	for want, args := range map[string][]string{
 		"takes the file of a scenario":   {"simulate"},
-		"or --example":                   {"simulate", path, "--example"},
+		"allowed: [day thousand]":        {"simulate", path, "--example"},
 		"clips[0].shards is 99; allowed": {"simulate", wrong},
 		"rate is \"4\"; allowed":         {"simulate", path, "--rate", "4"},
 		"device is \"frob\"; allowed":    {"simulate", path, "--pool", "8xfrob"},
@@ -135,7 +135,12 @@ func TestSimulateRefusesWhatCannotBe(t *testing.T) {
 			t.Errorf("%v gives %+v; want %q", args, o, want)
 		}
 	}
-	if o := longtake(t, "simulate", "--example"); o.code != 0 || o.out != scenario.Example {
-		t.Errorf("the example is %+v", o)
+	day, err := scenario.Example("day")
+	if o := longtake(t, "simulate", "--example"); err != nil || o.code != 0 || o.out != day {
+		t.Errorf("the example is %+v; %v", o, err)
+	}
+	o := longtake(t, "simulate", "--example", "thousand")
+	if o.code != 0 || !strings.Contains(o.out, "pool: 128x(8xH100)+ib400") {
+		t.Errorf("the example of a thousand is %+v", o)
 	}
 }

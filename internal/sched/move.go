@@ -90,7 +90,7 @@ func (s *scheduler) turn(id job.ID) bool {
 // rebalance tells whether a running job should restart with windows shared by the speeds of its
 // nodes, and why.
 func (s *scheduler) rebalance(r *Running) (why string, pays bool) {
-	if !r.measured() || r.Plan.Mesh.Windows() < 2 {
+	if !r.measured() || !r.sharesWindows() || r.Pace.Done < r.Plan.Resume.Step+rebalanceAfter {
 		return "", false
 	}
 	speeds := groupSpeeds(r.Plan.Mesh, s.nodesOf(r))
@@ -104,12 +104,17 @@ func (s *scheduler) rebalance(r *Running) (why string, pays bool) {
 	saves := time.Duration(float64(r.timeLeft()) * (1 - after/before))
 	cost := r.moveCost()
 
-	early := r.Pace.Done < r.Plan.Resume.Step+rebalanceAfter
-	if early || after > rebalanceMost*before || saves <= max(2*cost, moveSavesLeast) {
+	if after > rebalanceMost*before || saves <= max(2*cost, moveSavesLeast) {
 		return "", false
 	}
 	return fmt.Sprintf("its shards differ in speed: sharing its windows unevenly saves %v and "+
 		"costs %v", Rounded(saves), Rounded(cost)), true
+}
+
+// sharesWindows reports whether groups of a running job may have more windows than others, by their
+// speed: see topology.GroupSpeeds.
+func (r *Running) sharesWindows() bool {
+	return r.Plan.Mesh.Windows() > 1 && r.Plan.Mesh.Ulysses <= 1
 }
 
 // nodesOf returns the nodes of a job by rank, without an id where one is not registered.

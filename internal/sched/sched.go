@@ -86,7 +86,7 @@ func newScheduler(v View) *scheduler {
 // to get others. A view of which that is so needs no Nodes.
 func Quiet(v View) bool {
 	for i := range v.Running {
-		if r := &v.Running[i]; r.Plan.Mesh.Windows() > 1 || !r.hasAll() {
+		if r := &v.Running[i]; r.sharesWindows() || !r.hasAll() {
 			return false
 		}
 	}

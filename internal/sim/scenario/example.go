@@ -1,10 +1,23 @@
 package scenario
 
-import _ "embed"
+import (
+	"embed"
+	"fmt"
+)
 
-// Example is a scenario with all parts explained, as longtake simulate --example prints it. It has
+//go:embed examples
+var examples embed.FS
+
+// Names of examples, the first of which is meant where none is said. It has all keys explained, and
 // a queue in its busiest hours, so that what waits, preempts, fails and recovers shows in its
-// result.
-//
-//go:embed examples/day.yaml
-var Example string
+// result. The second one is of a thousand devices, and shows what a large cluster comes to.
+var ExampleNames = []string{"day", "thousand"}
+
+// Example is a scenario as longtake simulate --example prints it. The error is for a usage message.
+func Example(name string) (string, error) {
+	text, err := examples.ReadFile("examples/" + name + ".yaml")
+	if err != nil {
+		return "", fmt.Errorf("no example is called %.40q; allowed: %v", name, ExampleNames)
+	}
+	return string(text), nil
+}

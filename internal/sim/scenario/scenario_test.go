@@ -234,21 +234,36 @@ func TestTimesAreThoseOfThePlanner(t *testing.T) {
 	}
 }
 
-// TestTheExampleCanBeMade reads what --example prints.
-func TestTheExampleCanBeMade(t *testing.T) {
-	p, err := planned(t, Example, 64)
+// TestTheExamplesCanBeMade reads what --example prints.
+func TestTheExamplesCanBeMade(t *testing.T) {
+	devices := map[string]int{"day": 64, "thousand": 1024}
+	requests, incidents := map[string]int{"day": 5000, "thousand": 14_000},
+		map[string]int{"day": 20, "thousand": 200}
+	for _, name := range ExampleNames {
+		p, err := planned(t, example(t, name), devices[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Requests() < requests[name] || p.Incidents() < incidents[name] ||
+			p.setup.Incidents[0].Kind != sim.Crash {
+			t.Errorf("%s: %d requests, %d incidents", name, p.Requests(), p.Incidents())
+		}
+	}
+}
+
+func example(t testing.TB, name string) string {
+	t.Helper()
+	text, err := Example(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Requests() < 5000 || p.Incidents() < 20 || p.setup.Incidents[0].Kind != sim.Crash {
-		t.Errorf("%d requests, %d incidents", p.Requests(), p.Incidents())
-	}
+	return text
 }
 
 // FuzzRead holds reading to errors of one line, and to scenarios within bounds.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(small))
-	f.Add([]byte(Example))
+	f.Add([]byte(example(f, "day")))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := Read(text)
 		switch {
