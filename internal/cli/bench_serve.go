@@ -68,6 +68,8 @@ type serveBench struct {
 	versus string         // URL of the second server; "": there is none
 	peak   float64        // multiply-adds a second of a device; 0: not given
 	json   bool
+	// reference is the server of setup.Reference; nil: there is none.
+	reference *serve.Reference
 
 	values         *config.Values
 	local          local.Config // of a cluster of this process
@@ -119,7 +121,11 @@ func benchServeCommand() *cobra.Command {
 	f.StringVar(&in.objective, "objective", "", "latency up to which a clip counts as goodput: such "+
 		"as 60s, or 3x (of a single clip's)")
 	f.IntVar(&s.Fidelity, "fidelity", 2, "clips that are made again, on one shard, and compared; of "+
-		"other servers, by their files, with --content")
+		"other servers, by their files and pictures")
+	f.StringVar(&s.Reference, "reference", "", "server that makes these clips for the comparison, "+
+		"such as one of a single GPU, with the same key (default: the measured server)")
+	f.Float64Var(&s.PSNR, "psnr", 30, "from which on, in dB of the worst frame, such a clip is "+
+		"alike; one shard of ours has to be equal")
 	f.StringVar(&in.faults, "faults", "", "what goes wrong meanwhile, an hour or in all, such as "+
 		"kill=2/h,drain=1/h,leader=1: a shard is killed or drained, the leading coordinator killed; the "+
 		"same clips are made without, too")

@@ -171,7 +171,11 @@ func printServed(w io.Writer, r result.Result, report string, js bool) error {
 		}
 	}
 	if f := r.Fidelity; f != nil {
-		terminal.Printf(w, "%d of %d clips are the bytes of %s\n", f.Equal, f.Compared, f.Reference)
+		terminal.Printf(w, "%d of %d clips are equal to those of %s\n", f.Equal, f.Compared,
+			f.Reference)
+		if wrong := f.Differences(); wrong != "" {
+			terminal.Printf(w, "WRONG CLIPS: %s\n", wrong)
+		}
 	}
 	for _, n := range r.Notes {
 		terminal.Printf(w, "%s\n", n)

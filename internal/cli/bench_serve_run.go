@@ -52,6 +52,13 @@ func (b *serveBench) run(ctx context.Context) (err error) {
 	if err := b.ofOurs(cohort.Dialect); err != nil {
 		return err
 	}
+	if b.setup.Reference != "" {
+		end, err := b.openReference(ctx)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
 	if b.versus != "" {
 		return b.measureBoth(ctx, t, cohort)
 	}
@@ -168,7 +175,8 @@ func (b *serveBench) measure(ctx context.Context, t target.Target, c result.Coho
 
 	// However the run ends, what there is of it is summed up: hours of clips are worth a report.
 	progress := newServeProgress(b.stderr)
-	run := serve.Bench{Setup: b.setup, Target: t, Journal: j, Tell: progress.tell}
+	run := serve.Bench{Setup: b.setup, Target: t, Journal: j, Tell: progress.tell,
+		Reference: b.reference, Dir: b.dir}
 	if err := b.disturb(&run, own); err != nil {
 		return err
 	}
@@ -227,7 +235,7 @@ func verdictOf(r result.Result, failed error) error {
 		return errors.New("no clip was made")
 	}
 
-	if wrong := serve.Differences(r.Fidelity); wrong != "" {
+	if wrong := r.Fidelity.Differences(); wrong != "" {
 		return errors.New(wrong)
 	}
 	return nil

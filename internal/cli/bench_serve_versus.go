@@ -83,7 +83,8 @@ func (b *serveBench) measureBoth(ctx context.Context, first target.Target, of re
 	progress := newServeProgress(b.stderr)
 	runs := make([]*serve.Bench, 2)
 	for i, t := range []target.Target{first, second} {
-		runs[i] = &serve.Bench{Setup: both[i].setup, Target: t, Journal: journals[i], Turns: turns}
+		runs[i] = &serve.Bench{Setup: both[i].setup, Target: t, Journal: journals[i], Turns: turns,
+			Reference: b.reference, Dir: both[i].dir}
 	}
 	runs[0].Tell = progress.tell // B is where A is
 	failed := together(ctx, runs)

@@ -19,6 +19,9 @@ func printRanks(line func(key, format string, args ...any), d schema.Details) {
 		s.Ratio, 100*s.Steps)
 }
 
+// One line is enough on a screen: the report has a table of all nodes that were the slowest, and a
+// figure. Who runs on one rank sees no line at all.
+
 // printStraggler tells the same of the clips of a benchmark that several ranks made, in a line.
 func printStraggler(w io.Writer, s result.Summary) {
 	if s.Stragglers == nil || len(s.Stragglers.Nodes) == 0 {

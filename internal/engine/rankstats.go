@@ -37,6 +37,9 @@ func (m *stepMeter) waiting() func() {
 	return func() { m.waited += time.Since(start) }
 }
 
+// A step in which blocks are skipped takes little time, and counts as much as it takes: shares are
+// of time, and not of steps.
+
 // done takes in a step.
 func (m *stepMeter) done(took time.Duration) {
 	waited := min(m.waited, took)
@@ -58,8 +61,15 @@ func (m *stepMeter) parts() []float64 {
 	return out
 }
 
+// What ranks tell is for people, and decides nothing: a clip whose ranks tell nothing, or nonsense,
+// is the same clip. So all of it is read with care, and none of it is waited for long.
+
 // report is what rank 0 is told: the seconds of waiting, and the parts.
 func (m *stepMeter) report() []float64 { return append([]float64{m.wait.Seconds()}, m.parts()...) }
+
+// The report goes in a message of its own, before the bytes that all releases send. A rank 0 of the
+// release before leaves it where it is, and one of this release finds it there at once; only where
+// a rank is of the release before, rank 0 waits in vain, once, for as long as statsPatience.
 
 // sendReport tells rank 0 of the steps. Rank 0 of an earlier release does not ask for it.
 func (r *run) sendReport(ctx context.Context) error {
@@ -114,6 +124,9 @@ func readFloats(b []byte) (out []float64) {
 	return out
 }
 
+// Waits are of the same steps as computing, so both add up to what the steps took, but for a clock
+// that jumps. A rank without a step, which none is, would have a share of nothing.
+
 // rankStats sums up the reports of all ranks, by rank.
 func rankStats(reports [][]float64) (s job.RankStats) {
 	var compute, wait []float64
@@ -142,5 +155,6 @@ func rankStats(reports [][]float64) (s job.RankStats) {
 			s.SlowestSteps += 1 / float64(parts)
 		}
 	}
+
 	return s
 }

@@ -17,6 +17,9 @@ const (
 // in the middle, so that each of the three is the value of some rank.
 type Spread struct{ Min, Median, Max float64 }
 
+// A median that is the mean of two ranks would be nobody's, and of two ranks one of which takes
+// twice as long it would say that the slow one is 1.33 times as slow as usual, and not twice.
+
 // SpreadOf returns the spread of values, of which there is at least one.
 func SpreadOf(values []float64) Spread {
 	sorted := slices.Sorted(slices.Values(values))
@@ -53,6 +56,10 @@ func (s RankStats) Straggling() float64 {
 func (s *RankStats) spreads() map[string]*Spread {
 	return map[string]*Spread{extraCompute: &s.Compute, extraWait: &s.Wait, extraSent: &s.Sent}
 }
+
+// Extras are numbers with names, which results have had from the first release on: a coordinator of
+// the release before keeps them as they are, and shows them to nobody. So no new version of the
+// commands in Raft is needed for them.
 
 // Extra returns s as a result keeps it.
 func (s RankStats) Extra() map[string]float64 {

@@ -35,6 +35,9 @@ type Straggler struct {
 	Steps float64 `json:"steps"`
 }
 
+// Nodes have their names from the placement, since a record has their ids alone, and a node that
+// has left the cluster meanwhile may have no name any more: then the rank's number is all there is.
+
 // RanksOf returns what a result says of its ranks, whose nodes have names by rank; nil: nothing.
 func RanksOf(r job.Result, nodes []string) *Ranks {
 	s, ok := r.Ranks()

@@ -25,13 +25,14 @@ const (
 
 // names are the allowed values of fields that are one of a list. The schema's enumerations are of
 // the same lists.
-var names = struct{ scenarios, arrivals, phases, failures, verdicts, sides []string }{
+var names = struct{ scenarios, arrivals, phases, failures, verdicts, sides, clips []string }{
 	[]string{SingleStream, Offline, Server, Mixed, Soak},
 	[]string{"closed", "at-once", "poisson", "trace"},
 	[]string{PhaseMeasure, PhaseWarmup, PhaseUndisturbed},
 	[]string{FailRefused, FailBusy, FailServer, FailNetwork, FailTimeout, FailWrong, FailInterrupted},
 	[]string{Keeps, Saturated, Unclear},
 	[]string{SideA, SideB},
+	[]string{ClipAlike, ClipWrong, ClipNotCompared},
 }
 
 // Check returns an error that names the first field whose value no run can have. Read and Write
@@ -74,6 +75,12 @@ func (r Result) Check() error {
 	}
 	for i, p := range r.Rates {
 		err = cmp.Or(err, oneOf(fmt.Sprintf("rates[%d].verdict", i), p.Verdict, names.verdicts))
+	}
+	if r.Fidelity != nil {
+		for i, c := range r.Fidelity.Clips {
+			err = cmp.Or(err, oneOf(fmt.Sprintf("fidelity.clips[%d].verdict", i), c.Verdict,
+				names.clips))
+		}
 	}
 	for i := range r.Requests {
 		err = cmp.Or(err, r.checkRequest(i))

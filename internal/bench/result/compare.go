@@ -123,6 +123,9 @@ func Compare(a, b []Result, o Options) (Comparison, error) {
 		}
 	}
 	c.add(failures(a, b))
+	if o.Gate > 0 && wrongClips(b) > wrongClips(a) {
+		c.Regressions = append(c.Regressions, "fidelity")
+	}
 	if o.Gate > 0 && len(c.Metrics) > 1 && !(c.Metrics[0].Smallest <= o.Gate) {
 		c.Notes = append(c.Notes, "These data are too few, or too noisy, to show a difference as small "+
 			"as the gate. docs/benchmarking.md says how many runs it takes.")

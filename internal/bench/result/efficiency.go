@@ -49,6 +49,7 @@ func communication(done []Request) *Communication {
 			shares = append(shares, q.PerRank.CommunicationShare)
 		}
 	}
+
 	if ranks == 0 && shares == nil {
 		return nil
 	}
@@ -83,6 +84,7 @@ func stragglers(done []Request) *Stragglers {
 			ranks = append(ranks, q.PerRank.Slowest.Ratio)
 		}
 	}
+
 	if steps == nil && ranks == nil {
 		return nil
 	}
@@ -93,10 +95,12 @@ func stragglers(done []Request) *Stragglers {
 	if steps != nil {
 		s.Median, s.Worst = Percentile(steps, 0.5), steps[len(steps)-1]
 	}
+
 	if ranks != nil {
 		s.RankMedian, s.RankWorst = Percentile(ranks, 0.5), ranks[len(ranks)-1]
 		s.Nodes = slowNodes(done)
 	}
+
 	return &s
 }
 
@@ -116,8 +120,10 @@ func energy(done []Request) *Energy {
 	if e.Clips == 0 {
 		return nil
 	}
+
 	if seconds > 0 {
 		e.PerVideoSecond = e.Joules / seconds
 	}
+
 	return &e
 }

@@ -39,6 +39,19 @@ func failed(runs []Result) (failed, n int) {
 	return failed, n
 }
 
+// A gate that lets a server pass which became fast by making other clips is none.
+
+// wrongClips is the share of the clips that were compared with a reference which are wrong.
+func wrongClips(runs []Result) float64 {
+	wrong, n := 0, 0
+	for _, r := range runs {
+		if r.Fidelity != nil {
+			wrong, n = wrong+r.Fidelity.Wrong(), n+r.Fidelity.Compared
+		}
+	}
+	return share(wrong, n).Value
+}
+
 // fisher is the probability of tables that are at most as likely as this one, if both sides fail
 // alike.
 func fisher(fa, na, fb, nb int) float64 {
@@ -86,6 +99,9 @@ func (d design) notes(a, b []Result) []string {
 		runs []Result
 	}{{"A", a}, {"B", b}} {
 		for _, r := range side.runs {
+			if wrong := r.Fidelity.Differences(); wrong != "" {
+				out = append(out, side.name+": "+wrong+". Faster or not, these are no clips to compare.")
+			}
 			for _, n := range r.Notes {
 				out = append(out, side.name+": "+n)
 			}

@@ -44,6 +44,9 @@ type Slowest struct {
 	Steps float64 `json:"steps"`
 }
 
+// What a server says of its ranks is printed and summed up, so numbers that cannot be are refused
+// as a whole: a share above 1, say, would be put down to a fast network by whoever reads it.
+
 // Possible reports whether ranks can have done what p says. Servers of others are not believed.
 func (p PerRank) Possible() bool {
 	values := []float64{p.CommunicationShare, p.Slowest.Ratio, p.Slowest.Steps,
@@ -69,6 +72,10 @@ type SlowNode struct {
 	Ratio float64 `json:"ratio"`
 	Steps float64 `json:"steps"`
 }
+
+// A node that is slow is found by being the slowest again and again. Of two ranks that are alike
+// each is the slowest of about half of the clips, by little, and in about half of their steps; a
+// throttled device is so in nearly all of them.
 
 // slowNodes lists who was the slowest rank of clips, the most often first, in the order of names
 // among equals.
@@ -107,6 +114,9 @@ func shareOf(q Request) (float64, bool) {
 	return q.PerRank.CommunicationShare, true
 }
 
+// A clip of one rank has nobody to wait for, so it is in no figure of ranks: a share of 0 would
+// lower the mean of those that have several.
+
 // ofRanks returns the clips that say what their ranks did.
 func ofRanks(done []Request) []Request {
 	return slices.DeleteFunc(slices.Clone(done), func(q Request) bool { return q.PerRank == nil })
@@ -121,6 +131,7 @@ func ranksChart(done []Request) plot.Bars {
 	for _, q := range done {
 		most = max(most, q.PerRank.Compute.Median+q.PerRank.Wait.Median)
 	}
+
 	unit, by := timeUnit(most)
 	b := plot.Bars{Title: "What the median rank does in a clip's steps", X: plot.Axis{Label: label},
 		Y: plot.Axis{Label: "time (" + unit + ")"}, Parts: []plot.Part{{Name: "computes"},
@@ -141,5 +152,6 @@ func ranksChart(done []Request) plot.Bars {
 			b.Parts[j].Values = append(b.Parts[j].Values, v[j])
 		}
 	}
+
 	return b
 }

@@ -24,6 +24,9 @@ func example() Result {
 	for i := range r.Rates {
 		r.Rates[i].Verdict = Keeps
 	}
+	for i := range r.Fidelity.Clips {
+		r.Fidelity.Clips[i].Verdict = ClipAlike
+	}
 	return r
 }
 

@@ -124,6 +124,7 @@ func (r Result) markdown(charts []chart) []byte {
 	s := r.Summary
 	// What was measured comes before what came of it: figures without it are no use to anybody.
 	p.printf("# Benchmark: %s\n\n", r.Scenario.Name)
+	p.warning(r.Fidelity)
 	p.table([]string{"", ""}, r.facts())
 
 	p.printf("## Latency\n\n")
@@ -139,6 +140,7 @@ func (r Result) markdown(charts []chart) []byte {
 			strconv.FormatFloat(s.MFU.Peak, 'g', 4, 64), s.MFU.PeakSource)
 	}
 
+	p.unequal(r.Fidelity)
 	p.ranks(r, charts)
 	if len(r.Rates) > 0 {
 		p.rates(r)

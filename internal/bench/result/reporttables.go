@@ -147,16 +147,6 @@ func counted(errors map[string]int) string {
 	return strings.Join(out, ", ")
 }
 
-// text says how many clips were right.
-func (f Fidelity) text() string {
-	out := fmt.Sprintf("%d of %d latents are the bytes of %s", f.Equal, f.Compared, f.Reference)
-	if f.PSNRMin != nil && f.PSNRMean != nil {
-		out += fmt.Sprintf("; PSNR of the others %.1f dB on average, %.1f dB at least", *f.PSNRMean,
-			*f.PSNRMin)
-	}
-	return out
-}
-
 // rates is the section of a sweep: a row for each rate, and between which two of them the server
 // saturates.
 func (p *page) rates(r Result) {

@@ -85,17 +85,3 @@ type Pair struct {
 	// Side is "a" or "b".
 	Side string `json:"side"`
 }
-
-// Fidelity compares the clips with those of a reference, so that a fast wrong answer shows.
-type Fidelity struct {
-	// Reference says what was taken for right, such as "one shard".
-	Reference string `json:"reference"`
-
-	// Compared is how many clips were, and Equal how many of them had the same latents' SHA-256.
-	Compared int `json:"compared"`
-	Equal    int `json:"equal"`
-
-	// PSNR in dB of the clips that were not equal, the least and the mean; absent where not computed.
-	PSNRMin  *float64 `json:"psnr_min_db,omitempty"`
-	PSNRMean *float64 `json:"psnr_mean_db,omitempty"`
-}

@@ -31,7 +31,8 @@ type schemas struct {
 // allowed are the values of fields that are one of a list, by Type.Field.
 var allowed = map[string][]string{"Scenario.Name": names.scenarios, "Request.Phase": names.phases,
 	"Scenario.Arrivals": names.arrivals, "Failure.Class": names.failures,
-	"Rate.Verdict": names.verdicts, "Pair.Side": names.sides}
+	"Rate.Verdict": names.verdicts, "Pair.Side": names.sides,
+	"Unequal.Verdict": names.clips}
 
 func (s schemas) of(t reflect.Type) object {
 	switch t.Kind() {

@@ -31,6 +31,10 @@ type Bench struct {
 	Tell func(Status)
 	// Turns are taken with the bench of the other side, where Setup.Side says that there is one.
 	Turns *Turns
+	// Reference makes the clips that others are compared with; nil: the server itself does. Files of
+	// wrong clips are left in Dir.
+	Reference *Reference
+	Dir       string
 	// Disturber does what the setup's faults say; nil where there are none.
 	Disturber Disturber
 

@@ -119,7 +119,7 @@ func TestFaults(t *testing.T) {
 					t.Errorf("%+v", e)
 				}
 			}
-			if hits != 1 || r.Fidelity.Compared != 20 || (Differences(r.Fidelity) != "") != wrong {
+			if hits != 1 || r.Fidelity.Compared != 20 || (r.Fidelity.Differences() != "") != wrong {
 				t.Errorf("%d hits, %+v", hits, r.Fidelity)
 			}
 		})

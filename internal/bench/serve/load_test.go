@@ -230,8 +230,8 @@ func TestFidelity(t *testing.T) {
 			}
 			r := ran(t, s, on)
 			if again != 3 || r.Fidelity == nil || r.Fidelity.Compared != 3 ||
-				(Differences(r.Fidelity) != "") != wrong {
-				t.Errorf("%+v: %q", r.Fidelity, Differences(r.Fidelity))
+				(r.Fidelity.Differences() != "") != wrong {
+				t.Errorf("%+v: %q", r.Fidelity, r.Fidelity.Differences())
 			}
 		})
 	}

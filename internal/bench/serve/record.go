@@ -54,6 +54,9 @@ func record(s Slot, planned, sent float64, o target.Outcome, err error) result.R
 	return r
 }
 
+// Types of the result are its own, though they look like those of the API: a file that is read in
+// a year must not change with a server.
+
 // perRank is what a server tells of a clip's ranks, nil for nothing. What cannot be, since a server
 // may say anything, is taken for nothing as well.
 func perRank(r *target.PerRank) *result.PerRank {

@@ -46,6 +46,7 @@ const (
 	RateMax     = 1000.0               // clips a second
 	PointsMax   = 64                   // rates of a sweep
 	RoundsMax   = 1000                 // blocks
+	psnrMax     = 100                  // dB
 	FidelityMax = 1000                 // clips that are made again
 	timeoutMax  = 7 * 24 * time.Hour   // of a clip
 	rateMin     = 1.0 / (24 * 60 * 60) // clips a second
@@ -92,6 +93,10 @@ type Setup struct {
 	Multiple  float64       `json:"objective_multiple,omitempty"`
 	// Fidelity clips are made again and compared; 0: none.
 	Fidelity int `json:"fidelity"`
+	// PSNR is from which on such a clip is alike, in dB, where it need not be equal; Reference is the
+	// server that makes it, "" for the measured one.
+	PSNR      float64 `json:"psnr,omitempty"`
+	Reference string  `json:"reference,omitempty"`
 	// Faults are what goes wrong, by what is done and how often an hour.
 	Faults []FaultRate `json:"faults,omitempty"`
 	// Side is SideA or SideB of a run that asks two servers in turn, else "".
@@ -131,6 +136,7 @@ func (s Setup) Check() error {
 		f("objective", s.Multiple, s.Multiple >= 0 && s.Multiple <= 1e6, "such as 60s or 3x"),
 		f("fidelity", s.Fidelity, s.Fidelity >= 0 && s.Fidelity <= FidelityMax,
 			fmt.Sprintf("0 to %d", FidelityMax)),
+		f("psnr", s.PSNR, s.PSNR >= 0 && s.PSNR <= psnrMax, fmt.Sprintf("up to %d dB", psnrMax)),
 	} {
 		if err != nil {
 			return err
@@ -167,6 +173,8 @@ func (s Setup) checkScenario() error {
 	case len(s.Faults) > 0 && s.Scenario == Server && len(s.Rates) != 1:
 		return errors.New("--faults goes with one rate; allowed: --scenario server --rate RATE, or " +
 			"another scenario")
+	case s.Reference != "" && (s.Fidelity == 0 || len(s.Faults) > 0):
+		return errors.New("--reference goes with --fidelity from 1 on, and not with --faults")
 	case len(s.Prompts) == 0:
 		return errors.New("there are no prompts; allowed: --prompts with a file that has some")
 	}

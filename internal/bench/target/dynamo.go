@@ -30,7 +30,7 @@ func (t *dynamo) Make(caller context.Context, r Request, _ Watch) (Outcome, erro
 		return out, fail(Rejected, "the server wants the name of a model, and lists none; give --model")
 	}
 
-	a, err := t.post(ctx, "/v1/videos", t.fields(r), &out)
+	a, err := t.post(ctx, "/v1/videos", t.fields(r), r.Into, &out)
 	if err == nil {
 		err = t.read(ctx, &a, &out)
 	}
@@ -75,7 +75,7 @@ func (t *dynamo) read(ctx context.Context, a *answer, out *Outcome) error {
 		} `json:"data"`
 	}
 
-	if err := a.into(&v); err != nil {
+	if err := a.json(&v); err != nil {
 		return err
 	}
 
@@ -123,7 +123,7 @@ func (t *dynamo) fetch(ctx context.Context, at string, a *answer) error {
 	}
 
 	defer resp.Body.Close()
-	f, err := examine(resp.Body, t.o.ContentMax)
+	f, err := examine(resp.Body, t.o.ContentMax, a.into)
 	a.video = &f
 	return err
 }

@@ -29,11 +29,15 @@ type film struct {
 // errCut is damage: of a file, or of a box in it.
 var errCut = errors.New("it ends in the middle")
 
-// examine reads a file to its end, of up to most bytes, of which it keeps almost none. Damage of
-// the file is no error.
-func examine(r io.Reader, most int64) (film, error) {
+// examine reads a file to its end, of up to most bytes, of which it keeps almost none; into gets
+// all of it, unless it is nil. Damage of the file is no error.
+func examine(r io.Reader, most int64, into io.Writer) (film, error) {
 	sum, n := sha256.New(), new(counter)
-	in := bufio.NewReaderSize(io.TeeReader(io.LimitReader(r, most+1), io.MultiWriter(sum, n)), 64<<10)
+	if into == nil {
+		into = io.Discard
+	}
+	in := bufio.NewReaderSize(io.TeeReader(io.LimitReader(r, most+1),
+		io.MultiWriter(sum, n, into)), 64<<10)
 	head, err := in.Peek(12)
 	var f film
 	var broken error

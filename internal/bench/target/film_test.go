@@ -51,22 +51,22 @@ func TestFilmsAreRead(t *testing.T) {
 		width, height, frame int
 		rate                 float64
 	}{{mp4, "mp4", 1280, 720, 81, 16}, {ours, "webm", 32, 16, 9, 8}} {
-		f, err := examine(bytes.NewReader(c.file), 1<<20)
+		f, err := examine(bytes.NewReader(c.file), 1<<20, nil)
 		if err != nil || f.damage != "" || f.kind != c.kind || f.width != c.width ||
 			f.height != c.height || f.frames != c.frame || f.rate < c.rate*0.99 || f.rate > c.rate*1.01 ||
 			f.bytes != int64(len(c.file)) {
 			t.Errorf("%s: %+v, %v", c.kind, f, err)
 		}
 
-		f, err = examine(bytes.NewReader(c.file[:len(c.file)-len(c.file)/3]), 1<<20)
+		f, err = examine(bytes.NewReader(c.file[:len(c.file)-len(c.file)/3]), 1<<20, nil)
 		if err != nil || f.damage == "" && f.frames == c.frame {
 			t.Errorf("%s, cut: %+v, %v", c.kind, f, err)
 		}
-		if _, err := examine(bytes.NewReader(c.file), 100); err == nil {
+		if _, err := examine(bytes.NewReader(c.file), 100, nil); err == nil {
 			t.Errorf("%s: more than the limit was taken", c.kind)
 		}
 	}
-	f, err := examine(strings.NewReader(""), 1)
+	f, err := examine(strings.NewReader(""), 1, nil)
 	if err != nil || f.damage != "it is empty" {
 		t.Errorf("%+v, %v", f, err)
 	}
@@ -93,7 +93,7 @@ func TestVideosInJSONAreNotHeld(t *testing.T) {
 	for _, slash := range []string{"/", `\/`} {
 		in := `{"id": "a\"\\", "data": [{"b64_json": "` + strings.ReplaceAll(text, "/", slash) +
 			`", "url": null}], "status": "completed"}`
-		a, err := readAnswer(strings.NewReader(in), 1<<24)
+		a, err := readAnswer(strings.NewReader(in), 1<<24, nil)
 		if err != nil || a.video == nil || a.video.frames != 2001 || a.video.bytes != int64(len(file)) {
 			t.Fatalf("%+v, %v", a, err)
 		}
@@ -111,7 +111,7 @@ func TestVideosInJSONAreNotHeld(t *testing.T) {
 		`{"a": "` + long + `!!!!"}`:      "cannot read",
 		strings.Repeat("[", answerMax+5): "more than 1048576 bytes",
 	} {
-		if _, err := readAnswer(strings.NewReader(in), 1<<24); err == nil ||
+		if _, err := readAnswer(strings.NewReader(in), 1<<24, nil); err == nil ||
 			!strings.Contains(err.Error(), says) {
 			t.Errorf("%.20q...: %v, want %q", in, err, says)
 		}
@@ -129,8 +129,8 @@ func FuzzAnswers(f *testing.F) {
 	long, _ := json.Marshal(map[string]any{"b64_json": bytes.Repeat(clip, 5)})
 	f.Add(long)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		a, err := readAnswer(bytes.NewReader(b), 1<<16)
-		again, err2 := readAnswer(bytes.NewReader(b), 1<<16)
+		a, err := readAnswer(bytes.NewReader(b), 1<<16, nil)
+		again, err2 := readAnswer(bytes.NewReader(b), 1<<16, nil)
 		if (err == nil) != (err2 == nil) || !bytes.Equal(a.rest, again.rest) ||
 			a.video != nil && again.video != nil && *a.video != *again.video {
 			t.Errorf("%+v, %v; then %+v, %v", a, err, again, err2)

@@ -35,7 +35,8 @@ func (t *generations) Make(caller context.Context, r Request, _ Watch) (Outcome,
 	for {
 		later := t.later.Load()
 		var err error
-		a, err = t.post(ctx, "/v1/videos/generations", t.fields(r, later), &out)
+		a, err = t.post(ctx, "/v1/videos/generations", t.fields(r, later), r.Into,
+			&out)
 		if !later && wantsLater(err) {
 			t.later.Store(true) // nothing was made of it
 			first = err
@@ -124,7 +125,7 @@ func (t *generations) read(a *answer, out *Outcome) error {
 		Output *string `json:"output_path"`
 	}
 
-	if err := a.into(&v); err != nil {
+	if err := a.json(&v); err != nil {
 		return err
 	}
 

@@ -155,7 +155,7 @@ func (t *longtake) read(ctx context.Context, v schema.Video, r Request, out *Out
 	}
 
 	defer in.Close()
-	f, err := examine(in, t.o.ContentMax)
+	f, err := examine(in, t.o.ContentMax, r.Into)
 	if err != nil {
 		return err
 	}

@@ -22,11 +22,13 @@ import (
 type answer struct {
 	rest  []byte // JSON without the video; nil: the file was sent as it is
 	video *film  // nil: none was sent
+	into  io.Writer
 }
 
 // post sends a request and waits for its clip. The latency ends with the head of the answer: what
 // follows is the download. It is never sent again, as the server may be at work on it.
-func (p *peer) post(ctx context.Context, at string, f fields, out *Outcome) (answer, error) {
+func (p *peer) post(ctx context.Context, at string, f fields, into io.Writer, out *Outcome) (answer,
+	error) {
 	b, err := f.json()
 	if err != nil {
 		return answer{}, err
@@ -43,11 +45,11 @@ func (p *peer) post(ctx context.Context, at string, f fields, out *Outcome) (ans
 	out.Latency = time.Since(out.Sent)
 	out.FirstPlayable = out.Latency
 	out.Stages = timings(resp.Header)
-	return readAnswer(resp.Body, p.o.ContentMax)
+	return readAnswer(resp.Body, p.o.ContentMax, into)
 }
 
 // readAnswer reads JSON or a file, of up to most bytes.
-func readAnswer(r io.Reader, most int64) (answer, error) {
+func readAnswer(r io.Reader, most int64, into io.Writer) (answer, error) {
 	in := bufio.NewReader(r)
 	head, err := in.Peek(12)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -57,15 +59,15 @@ func readAnswer(r io.Reader, most int64) (answer, error) {
 	isFile := len(head) >= 8 && string(head[4:8]) == "ftyp" ||
 		bytes.HasPrefix(head, []byte("\x1a\x45\xdf\xa3")) || bytes.HasPrefix(head, []byte("RIFF"))
 	if isFile {
-		f, err := examine(in, most)
+		f, err := examine(in, most, into)
 		return answer{video: &f}, err
 	}
 
 	// What is no file is read as JSON, and found out to be none by whoever reads that.
-	var a answer
+	a := answer{into: into}
 	// Base64 has 4 characters for 3 bytes; what is around the video is bounded by itself.
 	a.rest, err = sift(io.LimitReader(in, most/3*4+answerMax), answerMax, func(r io.Reader) error {
-		f, err := examine(plain(r), most)
+		f, err := examine(plain(r), most, into)
 		a.video = &f
 		return err
 	})
@@ -78,13 +80,13 @@ func (a *answer) decoded(text string, most int64) error {
 	if text == "" || text == sifted && a.video != nil {
 		return nil
 	}
-	f, err := examine(plain(strings.NewReader(text)), most)
+	f, err := examine(plain(strings.NewReader(text)), most, a.into)
 	a.video = &f
 	return err
 }
 
-// into reads the JSON of an answer.
-func (a answer) into(v any) error {
+// json reads the JSON of an answer.
+func (a answer) json(v any) error {
 	if err := json.Unmarshal(a.rest, v); err != nil {
 		return fail(Malformed, "an answer that is neither a video nor JSON of one: %w", err)
 	}

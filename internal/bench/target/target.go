@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/longtake/longtake/internal/api/schema"
@@ -33,6 +34,16 @@ type Request struct {
 	Priority                int // higher goes first; servers without priorities do not see it
 	// Extra has further fields by the names that the server has for them.
 	Extra map[string]any
+	// Into, where set, gets the clip's file, where Options.Content has it read.
+	Into io.Writer `json:"-"`
+}
+
+// What only some servers can do is an interface of its own, so that the others need not pretend.
+
+// Fetcher is implemented by targets whose clips can be had again once they are made.
+type Fetcher interface {
+	// Fetch writes the file of a clip, by Outcome.ID, to a writer.
+	Fetch(ctx context.Context, id string, to io.Writer) error
 }
 
 // Outcome is what became of a request. Zero is what the server does not tell.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"net/http"
@@ -116,7 +117,7 @@ func (t *videos) Make(caller context.Context, r Request, watch Watch) (Outcome, 
 		return out, film{width: out.Width, height: out.Height}.compare(r)
 	}
 
-	f, err := t.download(ctx, c.ID, &out)
+	f, err := t.download(ctx, c.ID, r.Into, &out)
 	if err != nil {
 		return out, t.settled(caller, ctx, t.o.Timeout, err)
 	}
@@ -318,12 +319,13 @@ func stageName(name string) string {
 // that one lost connection does not spoil the figures of an hour.
 
 // download reads a clip's file. Some servers say "completed" before the file can be had.
-func (t *videos) download(ctx context.Context, id string, out *Outcome) (film, error) {
+func (t *videos) download(ctx context.Context, id string, into io.Writer, out *Outcome) (film,
+	error) {
 	for try := 1; ; try++ {
 		resp, err := t.send(ctx, http.MethodGet, videoPath(id)+"/content", body{})
 		if err == nil {
 			defer resp.Body.Close()
-			return examine(resp.Body, t.o.ContentMax)
+			return examine(resp.Body, t.o.ContentMax, into)
 		}
 
 		// A failure of the network, and a file that is not there yet, may pass.

@@ -123,6 +123,9 @@ func (x *exchange) finish() error {
 	return err
 }
 
+// A message that is there already was not waited for, which is what most are where ranks are alike
+// and the line is fast, and then no clock is read.
+
 // wait waits for the message, and returns how long it did since the device had computed what this
 // rank sends.
 func (p *message) wait() time.Duration {

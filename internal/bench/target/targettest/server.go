@@ -61,6 +61,8 @@ type Options struct {
 	Fault func(n int) Fault
 	// Spoil changes what the n-th clip becomes; nil: what was asked for.
 	Spoil func(n int, c Clip) Clip
+	// File is the file of the n-th clip; nil: an MP4 without a picture in it.
+	File func(n int, c Clip) []byte
 	// Key is wanted as a bearer token; "": none is.
 	Key string
 	// Mute hides the routes by which a server tells what it is, but that of its models.
