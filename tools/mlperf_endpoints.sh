@@ -7,7 +7,8 @@
 # into VENV (bin/clients/endpoints). ENDPOINTS names a checkout of mlcommons/endpoints or a git
 # repository of it; without one the pinned commit is fetched. LONGTAKE is the command (default:
 # bin/longtake). With URL a server that runs already is asked; it has http.generations and
-# http.generations-dir, and the built-in model. SAMPLES is how many clips each part has (4).
+# http.generations-dir, and the built-in model. Clips of a server that is started here begin with a
+# fixed latent, as MLPerf's do. SAMPLES is how many clips each part has (4).
 #
 # The exit code is 75 if something could not be fetched: the last line says what.
 set -euo pipefail
@@ -53,10 +54,21 @@ fi
 
 # The server. It says its address once the API has its port.
 url=${URL:-}
+latent=
 if [ -z "$url" ]; then
-  mkdir "$work/clips"
+  mkdir "$work/clips" "$work/latents"
+  latent=$work/latents/fixed.safetensors
+  "$PYTHON" - "$latent" <<'PY'
+import json, random, struct, sys
+shape, draw = [1, 16, 9, 8, 12], random.Random(42)  # of 33 frames of 96x64
+n = 16 * 9 * 8 * 12
+head = json.dumps({"latents": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 * n]}}).encode()
+with open(sys.argv[1], "wb") as f:
+    f.write(struct.pack("<Q", len(head)) + head)
+    f.write(struct.pack(f"<{n}f", *(draw.gauss(0, 1) for _ in range(n))))
+PY
   "${LONGTAKE:-bin/longtake}" up --listen 127.0.0.1:0 --data "$work/data" --http-generations \
-    --http-generations-dir "$work/clips" >"$work/up" 2>&1 &
+    --http-generations-dir "$work/clips" --http-generations-latents "$work/latents" >"$work/up" 2>&1 &
   server=$!
   for _ in $(seq 600); do
     url=$(grep -o 'http://127[^;]*' "$work/up" || true)
@@ -70,7 +82,7 @@ fi
 # one transformer, whose boundary is 0.
 for prompt in "a red ball over the sea" "a blue cube in the snow" "a green star at night" "a red cube"; do
   echo "{\"prompt\": \"$prompt\", \"size\": \"96x64\", \"seconds\": 2.0, \"num_frames\": 33," \
-    "\"num_inference_steps\": 4, \"boundary_ratio\": 0.0}"
+    "\"num_inference_steps\": 4, \"boundary_ratio\": 0.0${latent:+, \"latent_path\": \"$latent\"}}"
 done | head -"$samples" >"$work/prompts.jsonl"
 cat >"$work/run.yaml" <<YAML
 name: "longtake"

@@ -283,7 +283,8 @@ func TestFormsAreBounded(t *testing.T) {
 	if status, e := form(partsMax, ""); status != 400 || !strings.Contains(e.Message, "256 fields") {
 		t.Errorf("%d %+v", status, e)
 	}
-	if status, e := form(1, many.String()); status != 400 || !strings.Contains(e.Message, "16 headers") {
+	if status, e := form(1, many.String()); status != 400 ||
+		!strings.Contains(e.Message, "16 headers") {
 		t.Errorf("%d %+v", status, e)
 	}
 }

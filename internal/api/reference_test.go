@@ -162,8 +162,9 @@ func TestReferencesAreRefused(t *testing.T) {
 		}
 	}
 	for says, parts := range map[string][]part{
-		"given twice":        {{name: "seed", value: "1"}, {name: "seed", value: "1"}},
-		"are given":          {{name: "input_reference", file: "a", value: png}, {name: "input_reference", value: data}},
+		"given twice": {{name: "seed", value: "1"}, {name: "seed", value: "1"}},
+		"are given": {{name: "input_reference", file: "a", value: png},
+			{name: "input_reference", value: data}},
 		"once":               {{name: "input_reference", file: "a", value: png}, {name: "input_reference", file: "b", value: png}},
 		"allowed for files":  {{name: "picture", file: "a", value: png}},
 		"unknown field":      {{name: "input_reference[x]", value: "1"}},

@@ -33,7 +33,8 @@ genuine LoadGen, and write what its submission checker reads. LoadGen is a Pytho
 
   python3 -m pip install mlcommons-loadgen numpy
   tools/prompts.py mlperf     # fetches the prompts
-  longtake bench mlperf --model Wan2.2-T2V-A14B-Diffusers --prompts mlperf.txt
+  longtake bench mlperf --model Wan2.2-T2V-A14B-Diffusers --prompts mlperf.txt \
+    --latent fixed_latent.pt
 
 Without --coordinator the clips are made in this process. All scenarios and tests take
 hours with a model of 14B; --count and --min-duration make a trial of it, and so do other
@@ -48,6 +49,10 @@ type mlperfBench struct {
 	scenarios []mlperf.Scenario
 	modes     []mlperf.Mode
 	system    map[string]any // what people say of the machines
+
+	// latent is what all clips begin with, one file or none. Few requests send it at a time.
+	latent  clipInputs
+	sending chan struct{}
 
 	values         *config.Values
 	local          local.Config // of a cluster of this process
@@ -64,6 +69,7 @@ func benchMLPerfCommand() *cobra.Command {
 	f.StringSlice("test", []string{"performance", "accuracy", "TEST04"},
 		"performance, accuracy, TEST04 (compliance)")
 	f.String("prompts", prompts.Builtin, "file of prompts, one in a line, or builtin")
+	f.String("latent", "", "the task's fixed_latent.pt, with which all clips begin")
 
 	// What makes a trial of it.
 	f.Int("count", 0, "least clips of a test, instead of 64 (SingleStream), 248 (Offline, accuracy) "+
@@ -88,6 +94,7 @@ func benchMLPerfCommand() *cobra.Command {
 		if err != nil {
 			return inFlags(err)
 		}
+		defer b.latent.close()
 		results, err := b.run(cmd.Context())
 		if len(results) == 0 {
 			return inFlags(err) // a test that has ended leaves a result, so there is an error
@@ -135,6 +142,9 @@ func readMLPerf(cmd *cobra.Command, clip job.Request) (b *mlperfBench, err error
 	}
 	if b.system, err = readSystem(text("system-file")); err != nil {
 		return nil, daemon.Usagef("--system-file: %w", err)
+	}
+	if err := b.readLatent(cmd.Context(), text("latent")); err != nil {
+		return nil, err
 	}
 	return b, b.readCluster(cmd)
 }
@@ -223,6 +233,9 @@ func (b *mlperfBench) run(ctx context.Context) (results []mlperf.Result, err err
 	// What the rules say is filled in for the model that was found, and judged before a clip is made.
 	b.task.Clip.Model = b.to.Model.Name
 	if b.task.Clip, err = mlperf.Fill(b.task.Clip, b.to.Model); err != nil {
+		return nil, err
+	}
+	if err := b.checkLatent(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.prepare(); err != nil {
@@ -321,7 +334,7 @@ func (b *mlperfBench) clip(ctx context.Context, c *client.Client, t mlperf.Test,
 	r := b.task.Clip
 	r.Prompt = b.task.Prompts.Prompts[i].Text
 	v, err := makeVideo(ctx, c, func(ctx context.Context, c *client.Client) (schema.Video, error) {
-		return c.Create(ctx, r)
+		return b.queue(ctx, c, r)
 	}, &lines{w: io.Discard})
 	if err != nil {
 		return nil, err

@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/longtake/longtake/internal/golden"
+	"github.com/longtake/longtake/internal/tensor"
 )
 
 // TestBenchMLPerf runs a test of one clip, for which a shell script stands in for LoadGen.
@@ -29,12 +32,21 @@ echo '{"end": true}'
 		}
 	}
 
+	latent := filepath.Join(dir, "latent.safetensors")
+	data := golden.Safetensors(t, map[string]tensor.Tensor{
+		"noise": tensor.FromFloat32(make([]float32, 16*8*12), 1, 16, 1, 8, 12)})
+	if err := os.WriteFile(latent, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
 	root := filepath.Join(dir, "out")
 	got := longtake(t, "bench", "mlperf", "-o", root, "--python", python, "--prompts", list,
 		"--scenario", "singlestream", "--test", "accuracy", "--count", "1", "--size", "96x64",
-		"--frames", "1", "--steps", "1", "--shards", "1")
+		"--frames", "1", "--steps", "1", "--shards", "1", "--latent", latent)
 	if got.code != 0 || !strings.Contains(got.out, "to be judged by VBench") ||
-		!strings.Contains(got.err, "NOT a valid submission: num_frames is 1; the task has 81") {
+		!strings.Contains(got.err, "NOT a valid submission: num_frames is 1; the task has 81") ||
+		!strings.Contains(got.err, "NOT a valid submission: the latent is not the fixed") ||
+		strings.Contains(got.err, "noise of the seed") {
 		t.Errorf("%+v", got)
 	}
 	for _, path := range []string{"videos/SingleStream/a red ball-0.mp4",
@@ -45,18 +57,24 @@ echo '{"end": true}'
 		}
 	}
 
-	none := longtake(t, "bench", "mlperf", "-o", root, "--python", "/nowhere/python", "--shards", "1",
-		"--json")
+	none := longtake(t, "bench", "mlperf", "-o", root, "--python", "/nowhere/python",
+		"--shards", "1", "--json")
 	if none.code != 1 || none.out != "" || !strings.Contains(none.err, "--python names") {
 		t.Errorf("without an interpreter: %+v", none)
 	}
 
+	wrong := longtake(t, "bench", "mlperf", "-o", root, "--python", python, "--shards", "1",
+		"--size", "96x64", "--frames", "5", "--latent", latent)
+	if wrong.code != 2 || !strings.Contains(wrong.err, "--latent is of shape [16 1 8 12]") {
+		t.Errorf("a latent of another shape: %+v", wrong)
+	}
+
 	for args, says := range map[string]string{
-		"--scenario Server": "allowed: SingleStream, Offline", "--test fast": "allowed: performance, ",
+		"--scenario Server": "allowed: SingleStream", "--test fast": "allowed: performance, ",
 		"--count -1": "--count is -1", "--at-once 0": "--at-once is 0",
 		"--division network": "allowed: closed, open", "--submitter ../me": "--submitter",
 		"--prompts /nowhere": "--prompts", "--system-file /nowhere": "--system-file",
-		"--min-duration -1s": "--min-duration is -1s",
+		"--min-duration -1s": "--min-duration is -1s", "--latent /nowhere": "--latent: ",
 	} {
 		bad := longtake(t, append([]string{"bench", "mlperf"}, strings.Fields(args)...)...)
 		if bad.code != 2 || !strings.Contains(bad.err, says) {

@@ -62,8 +62,9 @@ type Task struct {
 	Prompts prompts.List
 	// Clip is the request of every clip, but for its prompt. What it leaves out is the model's.
 	Clip job.Request
-	// Latents says that all clips begin with the same noise, as the rules want it.
-	Latents bool
+	// Latent is the BlobID of the file of the latent that all clips begin with; "": they begin with
+	// the noise of the seed.
+	Latent string
 	// KeepsTexts says that embeddings of texts may be remembered from clip to clip. MLPerf lists
 	// caches of intermediate results among what a submission has to state that it does not use.
 	KeepsTexts bool
@@ -166,7 +167,10 @@ func (t Task) Invalid(m job.Model) (why []string) {
 		got, want := shown(f.Get(t.Clip)), shown(f.Get(Rules()))
 		note(got != want, "%s is %.64s; the task has %.64s", name, got, want)
 	}
-	note(!t.Latents, "clips begin with the noise of the seed; the task has a fixed latent")
+	note(t.Latent == "", "clips begin with the noise of the seed; the task has a fixed latent "+
+		"(--latent)")
+	note(t.Latent != "" && t.Latent != fixedLatent, "the latent is not the fixed_latent.pt of the "+
+		"task")
 	note(t.KeepsTexts, "shards remember embeddings of texts, unless all have forget-texts; MLPerf "+
 		"wants every query computed")
 

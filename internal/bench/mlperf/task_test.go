@@ -28,10 +28,20 @@ func TestInvalid(t *testing.T) {
 	}
 	list := prompts.List{SHA256: prompts.MLPerfSHA256,
 		Prompts: make([]prompts.Prompt, prompts.MLPerfCount)}
-	task := Task{Prompts: list, Clip: clip, Latents: true,
+	task := Task{Prompts: list, Clip: clip, Latent: fixedLatent,
 		MinDuration: MinDuration}
 	if why := task.Invalid(a14b()); len(why) > 0 {
 		t.Errorf("of a run by the rules: %q", why)
+	}
+
+	task.Latent = "other"
+	if why := strings.Join(task.Invalid(a14b()), ""); why !=
+		"the latent is not the fixed_latent.pt of the task" {
+		t.Errorf("of another latent: %q", why)
+	}
+	id, err := BlobID(strings.NewReader("hello\n"), 6)
+	if err != nil || id != "ce013625030ba8dba906f756967f9e9ca394464a" { // of git hash-object
+		t.Errorf("%s, %v", id, err)
 	}
 
 	demo := job.Model{Name: "demo", TemporalScale: 4, Patch: [3]int{1, 2, 2},
