@@ -140,14 +140,18 @@ func (a *simulateAsk) plan(path string) (*scenario.Plan, error) {
 	// What is named in the scenario is looked for as longtake plan does.
 	pool, err := poolOpener{}.named(s.Cluster.Pool)
 	if err != nil {
-		return nil, wrap(path, err)
+		where := path + ": cluster.pool"
+		if a.pool != "" {
+			where = "--pool"
+		}
+		return nil, wrap(where, err)
 	}
 
 	var models job.Models
 	for _, name := range s.Cluster.Models {
 		m, err := describe(name)
 		if err != nil {
-			return nil, wrap(path, err)
+			return nil, wrap(path+": cluster.models", err)
 		}
 		models = append(models, m)
 	}

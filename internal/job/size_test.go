@@ -19,8 +19,8 @@ func TestSizes(t *testing.T) {
 		}
 	}
 
-	for _, text := range []string{"", "x", "832", "832x", "x480", "8x8x", "p", "360p", "720", "1080i",
-		"832x480p", "axb"} {
+	for _, text := range []string{"", "x", "832", "832x", "x480", "8x8x", "p", "360p", "720",
+		"1080i", "832x480p", "axb"} {
 		if w, h, ok := ParseSize(text); ok {
 			t.Errorf("%q is taken for %dx%d", text, w, h)
 		}

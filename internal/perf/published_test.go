@@ -33,8 +33,8 @@ type figure struct {
 	Seconds       float64
 	// Use is "calibrated" or "held out", Per "step" for the time of one.
 	Use, Per string
-	// Ring: ring attention in place of Ulysses; Whole: all weights are on every GPU; Shares: all GPUs
-	// decode, though one does in the profile.
+	// Ring: ring attention in place of Ulysses; Whole: all weights are on every GPU; Shares: all of
+	// them decode, though one does in the profile.
 	Ring, Whole, Shares bool
 	// Times is Profile.Times of this figure, where it is another.
 	Times string

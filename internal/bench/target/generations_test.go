@@ -18,7 +18,7 @@ func TestRefusedPaths(t *testing.T) {
 	defer s.Close()
 
 	for content, want := range map[bool]string{
-		false: "allowed: video_bytes; the path of the file was asked for: --content asks for the file",
+		false: "allowed: video_bytes; the path of the file was asked for: --content asks",
 		true:  "allowed: video_bytes",
 	} {
 		to, err := Open(t.Context(), Options{URL: s.URL, Dialect: "generations", Content: content})

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/longtake/longtake/internal/coord/core"
@@ -151,7 +152,7 @@ func (p *Plan) requests() error {
 	for i, c := range p.Clips {
 		r, err := p.request(c)
 		if err != nil {
-			return fmt.Errorf("clips[%d].%w", i, err)
+			return fmt.Errorf("clips[%d].%s", i, inKeys(err))
 		}
 
 		sum += c.Share
@@ -168,6 +169,16 @@ func (p *Plan) requests() error {
 		p.setup.Requests = append(p.setup.Requests, sim.Request{At: at, Class: class, Request: r})
 	}
 	return nil
+}
+
+// inKeys says an error of a request in the keys of a class.
+func inKeys(err error) string {
+	text := strings.NewReplacer("num_frames", "frames", "num_inference_steps", "steps",
+		"guidance_scale", "guidance").Replace(err.Error())
+	if strings.HasPrefix(text, "width ") || strings.HasPrefix(text, "height ") {
+		return "size: " + text
+	}
+	return text
 }
 
 // request is what a client of a class asks for. It is checked as the API would check it, but for

@@ -25,10 +25,10 @@ func TestWrongValues(t *testing.T) {
 		"":                           "it is empty; allowed: name, seed",
 		"frob: 1\n" + small:          `unknown key "frob"; allowed: name, seed, duration`,
 		small + "name: a\nname: b\n": "already defined",
-		small + "duration: 5\n":      `a duration is "5"; allowed: such as 90s`,
-		small + "seed: x\n":          "line 4: cannot unmarshal",
+		small + "duration: 5\n":      `line 4: duration is "5"; allowed: such as 90s`,
+		small + "seed: x\n":          `line 4: seed is "x"; allowed: a whole number`,
 		small + "duration: 240h\n":   "duration is 240h0m0s; allowed: 1s to 168h0m0s",
-		small + "duration: [1]\n":    "a duration is",
+		small + "duration: [1]\n":    `line 4: duration is ""`,
 		small + "---\n" + small:      "more than one document",
 
 		fault("kind: fire, count: 1"):              `faults[0].kind is "fire"; allowed: crash, hang`,
@@ -42,7 +42,7 @@ func TestWrongValues(t *testing.T) {
 		small + "coordinators: {members: 9}\n": "coordinators.members is 9; allowed: 1 to 7",
 		small + "coordinators: {tick: 1ms}\n":  "coordinators.tick is 1ms; allowed: 10ms to 1m0s",
 
-		in("60/h", "60"):                            `a rate is "60"; allowed: such as 400/h`,
+		in("60/h", "60"):                            `arrivals.rate is "60"; allowed: such as`,
 		in("60/h", "1000000/s"):                     "arrivals.rate comes to 8.64e+10 requests",
 		in("60/h", "60/h, process: odd"):            `arrivals.process is "odd"; allowed: poisson`,
 		in("60/h", "60/h, day: [0, 0]"):             "arrivals.day has 2 weights of 0 in all",
@@ -96,7 +96,9 @@ func TestWhatThePoolDoesNotAllow(t *testing.T) {
 	in := func(old, new string) string { return strings.Replace(small, old, new, 1) }
 	for text, want := range map[string]string{
 		in("shards: 1", "shards: 9"):                `clips[0].shards is 9; allowed: up to 8`,
-		in("832x480", "831x480"):                    "clips[0].",
+		in("832x480", "831x480"):                    "clips[0].size: width is 831",
+		in("frames: 33", "frames: 9999999"):         "clips[0].frames is 9999999",
+		in("steps: 4", "steps: 5000"):               "clips[0].steps is 5000",
 		in("832x480", "832"):                        "clips[0].size is",
 		in("steps: 4", "model: x"):                  `clips[0].model is "x"; allowed: one of cluster`,
 		in("T2V-1.3B", "I2V-14B-720P"):              "which takes a picture",
