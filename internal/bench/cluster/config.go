@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-
-	"github.com/longtake/longtake/internal/freeport"
 )
 
 // Config is a cluster that is to be started.
@@ -62,29 +60,15 @@ const anonymous = "videos:read,videos:write,nodes:read,nodes:write,metrics,admin
 
 // coordinators returns their flags, and where each answers HTTP and NATS.
 func (c Config) coordinators() (flags [][]string, http, nats []string, err error) {
-	addrs, err := freeport.Find(4 * c.Coordinators)
+	all, err := Members(c.Coordinators, c.Data, "http")
 	if err != nil {
 		return nil, nil, nil, err
 	}
 
-	var peers, routes []string
-	for i := range c.Coordinators {
-		a := addrs[4*i:]
-		http, nats = append(http, a[0]), append(nats, "nats://"+a[1])
-		routes = append(routes, "nats-route://"+a[2])
-		peers = append(peers, fmt.Sprintf("c%d@%s=http://%s", i+1, a[3], a[0]))
-	}
-
-	// One alone has no peers. Addresses are fixed, as those that are killed come back on theirs.
-	for i := range c.Coordinators {
-		a, id := addrs[4*i:], fmt.Sprintf("c%d", i+1)
-		own := []string{"--id", id, "--data", filepath.Join(c.Data, id), "--http-listen", a[0],
-			"--nats-listen", a[1], "--http-anonymous", anonymous}
-		if c.Coordinators > 1 {
-			own = append(own, "--nats-routes", a[2], "--nats-peers", strings.Join(routes, ","),
-				"--raft-listen", a[3], "--raft-peers", strings.Join(peers, ","))
-		}
-		flags = append(flags, own)
+	for _, m := range all {
+		_, listen, _ := strings.Cut(m.HTTP, "://")
+		http, nats = append(http, listen), append(nats, "nats://"+m.NATS)
+		flags = append(flags, append(m.Flags(all), "--http-anonymous", anonymous))
 	}
 	return flags, http, nats, nil
 }

@@ -18,7 +18,7 @@ import (
 // clients ask for clips over HTTP, follow them and cancel some, as the web page, the CLI and SDKs
 // do: one of four follows the stream of events, the others ask once a second.
 type clients struct {
-	c *cluster
+	c *coordinators
 	f *fleet
 	// Ends them, after all have had their answers.
 	ctx context.Context
@@ -41,7 +41,7 @@ type clients struct {
 }
 
 // newClients returns clients of a cluster; ctx ends them. Nothing is asked for before arrive.
-func newClients(ctx context.Context, c *cluster, f *fleet) *clients {
+func newClients(ctx context.Context, c *coordinators, f *fleet) *clients {
 	k := &clients{c: c, f: f, ctx: ctx, slots: make(chan struct{}, clientsMax),
 		created: map[job.ID]job.State{}, failed: map[string]int{}}
 	k.live, k.drop = context.WithCancel(ctx)
@@ -84,7 +84,7 @@ func (k *clients) do(kind string, f func(context.Context, *client.Client) error)
 
 // any returns the n-th coordinator of those that live, as a load balancer does that notices at once
 // who is dead.
-func (c *cluster) any(n int) *member {
+func (c *coordinators) any(n int) *member {
 	for i := range c.members {
 		if m := c.members[(n+i)%len(c.members)]; !m.gone() {
 			return m

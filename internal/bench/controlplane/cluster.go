@@ -14,21 +14,15 @@ import (
 
 	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/api/client"
+	"github.com/longtake/longtake/internal/bench/cluster"
 	"github.com/longtake/longtake/internal/coord"
-	"github.com/longtake/longtake/internal/freeport"
 	"github.com/longtake/longtake/internal/keyfile"
 	"github.com/longtake/longtake/internal/pki"
 )
 
 // member is one coordinator under load.
 type member struct {
-	id string
-	// URL of its API.
-	http string
-	// Host:port for shards.
-	nats         string
-	raft, routes string
-	dir          string
+	cluster.Member
 	// Folder of its certificate; "": the cluster is open.
 	identity string
 	kill     func()
@@ -39,8 +33,8 @@ type member struct {
 	stoppedBecause error
 }
 
-// cluster is the coordinators under load.
-type cluster struct {
+// coordinators are those under load.
+type coordinators struct {
 	cfg Config
 	dir string
 	// Dir is removed in the end.
@@ -55,8 +49,8 @@ type cluster struct {
 
 // startCluster starts the coordinators and waits until one of them leads. The caller closes the
 // cluster, also after an error.
-func startCluster(ctx context.Context, cfg Config) (c *cluster, err error) {
-	c = &cluster{cfg: cfg, dir: cfg.Dir}
+func startCluster(ctx context.Context, cfg Config) (c *coordinators, err error) {
+	c = &coordinators{cfg: cfg, dir: cfg.Dir}
 	if c.dir == "" {
 		c.temp = true
 		if c.dir, err = os.MkdirTemp("", "longtake-bench-"); err != nil {
@@ -64,21 +58,16 @@ func startCluster(ctx context.Context, cfg Config) (c *cluster, err error) {
 		}
 	}
 
-	// Ports are found before anything starts, since each has to know those of the others.
-	addrs, err := freeport.Find(4 * cfg.Coordinators)
+	scheme := "http"
+	if cfg.Locked {
+		scheme = "https"
+	}
+	all, err := cluster.Members(cfg.Coordinators, c.dir, scheme)
 	if err != nil {
 		return c, err
 	}
-
-	scheme := "http://"
-	if cfg.Locked {
-		scheme = "https://"
-	}
-	for i := range cfg.Coordinators {
-		id := fmt.Sprintf("c%d", i+1)
-		c.members = append(c.members, &member{id: id, http: scheme + addrs[4*i], nats: addrs[4*i+1],
-			raft: addrs[4*i+2], routes: addrs[4*i+3], dir: filepath.Join(c.dir, id),
-			stopped: make(chan struct{})})
+	for _, m := range all {
+		c.members = append(c.members, &member{Member: m, stopped: make(chan struct{})})
 	}
 
 	c.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clientsMax}}
@@ -90,7 +79,7 @@ func startCluster(ctx context.Context, cfg Config) (c *cluster, err error) {
 
 	// All are started before any is waited for: one alone of three is not elected.
 	for _, m := range c.members {
-		cl, err := client.New(m.http, c.http)
+		cl, err := client.New(m.HTTP, c.http)
 		if err != nil {
 			return c, err
 		}
@@ -103,14 +92,14 @@ func startCluster(ctx context.Context, cfg Config) (c *cluster, err error) {
 			start = c.startProgram
 		}
 		if err := start(ctx, m); err != nil {
-			return c, fmt.Errorf("cannot start coordinator %s: %w", m.id, err)
+			return c, fmt.Errorf("cannot start coordinator %s: %w", m.ID, err)
 		}
 	}
 	return c, c.awaitLeader(ctx)
 }
 
 // lock makes a CA, certificates of all processes, and the key of an administrator.
-func (c *cluster) lock() error {
+func (c *coordinators) lock() error {
 	ca, err := pki.NewAuthority("bench", time.Now())
 	if err != nil {
 		return err
@@ -139,7 +128,7 @@ func (c *cluster) lock() error {
 	// One administrator's key is known to all coordinators, as if it had been copied by hand.
 	admin := ""
 	for _, m := range c.members {
-		if m.identity, err = issue(pki.RoleCoordinator, m.id, "127.0.0.1"); err != nil {
+		if m.identity, err = issue(pki.RoleCoordinator, m.ID, "127.0.0.1"); err != nil {
 			return err
 		}
 		if admin != "" {
@@ -172,37 +161,35 @@ func (c *cluster) lock() error {
 }
 
 // control is where shards reach the coordinators' NATS.
-func (c *cluster) control() string {
+func (c *coordinators) control() string {
 	var out []string
 	for _, m := range c.members {
-		out = append(out, "nats://"+m.nats)
+		out = append(out, "nats://"+m.NATS)
 	}
 	return strings.Join(out, ",")
 }
 
 // peers are all members as Raft knows them; none of a coordinator that is alone.
-func (c *cluster) peers() (out []coord.Peer) {
+func (c *coordinators) peers() (out []coord.Peer) {
 	if len(c.members) == 1 {
 		return nil
 	}
 	for _, m := range c.members {
-		out = append(out, coord.Peer{ID: m.id, Raft: m.raft, HTTP: m.http})
+		out = append(out, coord.Peer{ID: m.ID, Raft: m.Raft, HTTP: m.HTTP})
 	}
 	return out
 }
 
-// others are the NATS routes of all members but one.
-func (c *cluster) others(own *member) (out []string) {
+// all are the members as they know each other.
+func (c *coordinators) all() (all []cluster.Member) {
 	for _, m := range c.members {
-		if m != own {
-			out = append(out, "nats-route://"+m.routes)
-		}
+		all = append(all, m.Member)
 	}
-	return out
+	return all
 }
 
 // leader returns the member that leads, nil while none does.
-func (c *cluster) leader(ctx context.Context) *member {
+func (c *coordinators) leader(ctx context.Context) *member {
 	for _, m := range c.members {
 		if m.gone() {
 			continue
@@ -219,7 +206,7 @@ func (c *cluster) leader(ctx context.Context) *member {
 }
 
 // awaitLeader waits until one leads, and all coordinators are known to be of one version.
-func (c *cluster) awaitLeader(ctx context.Context) error {
+func (c *coordinators) awaitLeader(ctx context.Context) error {
 	const limit = time.Minute
 	for end := time.Now().Add(limit); time.Now().Before(end); pause(ctx, 50*time.Millisecond) {
 		if ctx.Err() != nil {
@@ -230,7 +217,7 @@ func (c *cluster) awaitLeader(ctx context.Context) error {
 		for _, m := range c.members {
 			select {
 			case <-m.stopped:
-				return fmt.Errorf("coordinator %s has ended: %w", m.id, m.stoppedBecause)
+				return fmt.Errorf("coordinator %s has ended: %w", m.ID, m.stoppedBecause)
 			default:
 			}
 		}
@@ -255,7 +242,7 @@ func (m *member) gone() bool { return m.dead.Load() }
 
 // close ends all coordinators and removes what was temporary. A folder that was given stays, with
 // the logs in it.
-func (c *cluster) close() error {
+func (c *coordinators) close() error {
 	for _, m := range c.members {
 		m.end()
 	}
@@ -268,8 +255,8 @@ func (c *cluster) close() error {
 
 // snapshots counts those that Raft has taken of its log since a time, by their folders, which end
 // in the time in milliseconds. Raft keeps two, so 2 means: two or more.
-func (c *cluster) snapshots(m *member, since time.Time) (n int) {
-	dirs, _ := filepath.Glob(filepath.Join(m.dir, "snapshots", "*-*-*")) //nolint:errcheck // constant
+func (c *coordinators) snapshots(m *member, since time.Time) (n int) {
+	dirs, _ := filepath.Glob(filepath.Join(m.Data, "snapshots", "*-*-*")) //nolint:errcheck // constant
 	for _, d := range dirs {
 		ms, err := strconv.ParseInt(d[strings.LastIndex(d, "-")+1:], 10, 64)
 		if err == nil && time.UnixMilli(ms).After(since) {

@@ -33,21 +33,19 @@ func (c *Config) previewEvery() int { return min(1, c.PreviewBytes) }
 
 // startProgram starts a coordinator as a process of its own, with the flags that an operator would
 // give it. What it logs is beside its data.
-func (c *cluster) startProgram(_ context.Context, m *member) error {
-	if err := os.MkdirAll(m.dir, 0o700); err != nil {
+func (c *coordinators) startProgram(_ context.Context, m *member) error {
+	if err := os.MkdirAll(m.Data, 0o700); err != nil {
 		return err
 	}
-	log, err := os.Create(filepath.Join(m.dir, "log"))
+	log, err := os.Create(filepath.Join(m.Data, "log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
 
-	_, listen, _ := strings.Cut(m.http, "://")
-	args := []string{"--id", m.id, "--data", m.dir, "--http-listen", listen, "--nats-listen", m.nats,
-		"--limits-nodes", fmt.Sprint(c.cfg.nodesMax()),
+	args := append(m.Flags(c.all()), "--limits-nodes", fmt.Sprint(c.cfg.nodesMax()),
 		"--checkpoint-every-steps", fmt.Sprint(c.cfg.checkpointEvery()),
-		"--preview-every-steps", fmt.Sprint(c.cfg.previewEvery())}
+		"--preview-every-steps", fmt.Sprint(c.cfg.previewEvery()))
 
 	// An open cluster takes requests without a key, so that the key's check is measured with --locked
 	// alone.
@@ -55,16 +53,6 @@ func (c *cluster) startProgram(_ context.Context, m *member) error {
 		args = append(args, "--tls-dir", m.identity)
 	} else {
 		args = append(args, "--http-anonymous", scopes())
-	}
-
-	// One that is alone has neither Raft's port nor routes: it is elected at once.
-	if peers := c.peers(); len(peers) > 0 {
-		var list []string
-		for _, p := range peers {
-			list = append(list, fmt.Sprintf("%s@%s=%s", p.ID, p.Raft, p.HTTP))
-		}
-		args = append(args, "--raft-listen", m.raft, "--raft-peers", strings.Join(list, ","),
-			"--nats-routes", m.routes, "--nats-peers", strings.Join(c.others(m), ","))
 	}
 
 	cmd := exec.Command(c.cfg.Program, args...) //nolint:gosec // the program that is measured
@@ -85,19 +73,19 @@ func (c *cluster) startProgram(_ context.Context, m *member) error {
 }
 
 // startHere starts a coordinator within this process.
-func (c *cluster) startHere(ctx context.Context, m *member) error {
-	_, listen, _ := strings.Cut(m.http, "://")
+func (c *coordinators) startHere(ctx context.Context, m *member) error {
+	_, listen, _ := strings.Cut(m.HTTP, "://")
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("cannot listen for HTTP: %w", err)
 	}
 
-	cfg := coord.Config{ID: m.id, Data: m.dir, HTTP: m.http, Log: c.cfg.Log,
+	cfg := coord.Config{ID: m.ID, Data: m.Data, HTTP: m.HTTP, Log: c.cfg.Log,
 		Limits:          coord.Limits{Nodes: c.cfg.nodesMax()},
 		CheckpointEvery: new(c.cfg.checkpointEvery()), PreviewEvery: new(c.cfg.previewEvery()),
-		NATS: coord.NATSConfig{Listen: m.nats}, Raft: coord.RaftConfig{Peers: c.peers()}}
+		NATS: coord.NATSConfig{Listen: m.NATS}, Raft: coord.RaftConfig{Peers: c.peers()}}
 	if len(cfg.Raft.Peers) > 0 {
-		cfg.Raft.Listen, cfg.NATS.Routes, cfg.NATS.Peers = m.raft, m.routes, c.others(m)
+		cfg.Raft.Listen, cfg.NATS.Routes, cfg.NATS.Peers = m.Raft, m.Routes, m.Others(c.all())
 	}
 
 	running, err := coord.Start(ctx, cfg)
@@ -108,7 +96,7 @@ func (c *cluster) startHere(ctx context.Context, m *member) error {
 	// It outlives the caller's context: clips that are under way are finished before it is killed.
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h := api.New(api.Config{Service: running, Metrics: running.Metrics(), Log: c.cfg.Log,
-		Auth: api.Auth{Anonymous: access.AllScopes}, Hosts: api.Hosts(nil, listen, m.http)})
+		Auth: api.Auth{Anonymous: access.AllScopes}, Hosts: api.Hosts(nil, listen, m.HTTP)})
 	m.kill = stop
 	go func() {
 		err := api.ServeTLS(run, l, nil, h)

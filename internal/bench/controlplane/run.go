@@ -24,7 +24,7 @@ const endTime = 3 * time.Minute
 // run is one measurement: who is loaded, who loads, and what is known so far.
 type run struct {
 	cfg     Config
-	cluster *cluster
+	cluster *coordinators
 	fleet   *fleet
 	clients *clients
 	result  *Result
@@ -226,7 +226,7 @@ func (r *run) failover(ctx context.Context) error {
 	if lead == nil {
 		return errors.New("no coordinator leads")
 	}
-	r.cfg.Say("killing the leader, %s", lead.id)
+	r.cfg.Say("killing the leader, %s", lead.ID)
 
 	// Requests that are under way to the leader do not wait for its sockets to time out.
 	r.fleet.phase()
@@ -251,7 +251,7 @@ func (r *run) failover(ctx context.Context) error {
 	}
 
 	// The next leader begins with an empty table: shards hear from it that they are to register.
-	if err := r.fleet.welcomed(lead.id); err != nil {
+	if err := r.fleet.welcomed(lead.ID); err != nil {
 		return err
 	}
 	f.Registered = time.Since(start).Seconds()

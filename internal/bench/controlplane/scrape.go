@@ -24,8 +24,8 @@ func (s scrape) value(name string) float64 { return s.values[name] }
 
 // scrapeOf asks a coordinator for its metrics, as Prometheus does. Series of single nodes are not
 // kept: there are a dozen for each shard, and nothing here looks at them.
-func (c *cluster) scrapeOf(ctx context.Context, m *member) (s scrape, err error) {
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, m.http+"/metrics", nil)
+func (c *coordinators) scrapeOf(ctx context.Context, m *member) (s scrape, err error) {
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, m.HTTP+"/metrics", nil)
 	if err != nil {
 		return s, err
 	}
@@ -44,7 +44,7 @@ func (c *cluster) scrapeOf(ctx context.Context, m *member) (s scrape, err error)
 		return s, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("cannot read the metrics of coordinator %s: %s", m.id, resp.Status)
+		return s, fmt.Errorf("cannot read the metrics of coordinator %s: %s", m.ID, resp.Status)
 	}
 
 	return scrape{values: parseMetrics(string(text)), bytes: len(text), took: time.Since(start),
