@@ -75,6 +75,9 @@ func openHosts(t *testing.T) *netHosts {
 	return h
 }
 
+// Namespaces outlive the process that made them, and so does the device that leads to one. A run
+// that is killed would make the next one fail at the same addresses.
+
 // hostName is the name of a namespace, which has the id of the process that made it.
 var hostName = regexp.MustCompile(`^lt(\d+)[ab]$`)
 

@@ -25,6 +25,10 @@ func ParseSize(text string) (width, height int, ok bool) {
 	return width, height, ok
 }
 
+// Names are those of people and not of the API of OpenAI, which has pixels alone. They are taken
+// for the size that a model can make, as nobody who writes 720p means that a clip of 704 lines be
+// refused; a size in pixels is what it says, and is refused where a model cannot make it.
+
 // readSize reads a size, and says whether it was said by its name.
 func readSize(text string) (width, height int, named, ok bool) {
 	if size, named := sizeNames[strings.ToLower(strings.TrimSpace(text))]; named {

