@@ -126,6 +126,7 @@ func TestSimulateRefusesWhatCannotBe(t *testing.T) {
 		"allowed: [day thousand]":         {"simulate", path, "--example"},
 		"clips[0].shards is 99; allowed":  {"simulate", wrong},
 		"rate is \"4\"; allowed":          {"simulate", path, "--rate", "4"},
+		"comes to 0 requests":             {"simulate", path, "--rate", "0/h"},
 		"device is \"frob\"; allowed":     {"simulate", path, "--pool", "8xfrob"},
 		"no such file":                    {"simulate", path + "x"},
 		"line 1: name is a list; allowed": {"simulate", scenarioFile(t, "name: [1]")},

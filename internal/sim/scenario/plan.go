@@ -30,6 +30,10 @@ type Plan struct {
 // Make checks a scenario against its pool and models, and draws what happens. Nothing is simulated
 // yet: an error is one of the scenario, in one line with its key.
 func Make(s *Scenario, pool perf.Pool, models job.Models) (*Plan, error) {
+	// Flags may have changed what was read.
+	if err := s.check(); err != nil {
+		return nil, err
+	}
 	how, err := perf.FindProfile(s.Cluster.Profile)
 	if err != nil {
 		return nil, fmt.Errorf("cluster.%w", err)
