@@ -21,6 +21,7 @@ demo: ## build (some minutes the first time) and write demo.webm with the shippe
 	@$(MAKE) --no-print-directory build
 	bin/longtake generate -p "a red ball bouncing over the sea at sunset" --seed 1 --shards 2 -o demo.webm
 
+# Parts of `make test` do not vet what they test (-vet=off): the part vet does that, for all of them.
 # Many tests wait more than they compute, so two parts of `make test` run at a time. The one that uses
 # a core most of the time comes first, so that nothing waits for it alone in the end.
 test: ## everything that CI runs, but for the clients and lint: all parts below, two at a time; of cuda-test's planted mistakes a third
@@ -32,7 +33,7 @@ test-fast: ## vet, and every test that is quick: the inner loop, about a minute 
 	$(GO) test -short -p 6 $$($(GO) list ./... | grep -v /cmd/longtake)
 
 test-all: ## every test, long clips and clusters of processes too
-	$(GO) test -p 4 ./...
+	$(GO) test -vet=off -p 4 ./...
 
 vet: ## go vet, and what is other on arm64, on macOS and without the demo model
 	$(GO) vet ./...
@@ -41,21 +42,23 @@ vet: ## go vet, and what is other on arm64, on macOS and without the demo model
 	$(GO) vet -tags nodemo ./models/demo ./internal/cli
 
 test-nodemo: ## what commands say in builds without the demo model
-	$(GO) test -tags nodemo -run 'WithoutTheDemo|TestOpen' ./models/demo ./internal/cli
+	$(GO) test -vet=off -tags nodemo -run 'WithoutTheDemo|TestOpen' ./models/demo ./internal/cli
 
 test-generic: ## the CPU engine and the models without assembly
-	LONGTAKE_CPU=generic $(GO) test ./internal/cpu
-	LONGTAKE_CPU=generic $(GO) test -short $(filter-out %/model/vae,$(shell $(GO) list ./internal/model/...))
-	LONGTAKE_CPU=generic $(GO) test -run Reference ./internal/model/vae
+	LONGTAKE_CPU=generic $(GO) test -vet=off ./internal/cpu
+	LONGTAKE_CPU=generic $(GO) test -vet=off -short $(filter-out %/model/vae,$(shell $(GO) list ./internal/model/...))
+	LONGTAKE_CPU=generic $(GO) test -vet=off -run Reference ./internal/model/vae
 
-# Packages in which nothing runs at the same time as anything else.
-SEQUENTIAL := $(addprefix %/internal/,access advise bench/plot bench/prompts bench/result config disk fleet freeport golden job keyfile \
-  model/published model/tokenizer model/tokenizer/ftfy model/umt5 model/vae partition perf plan price pricefile rollout sched sparse \
+# Packages in which nothing runs at the same time as anything else. Where others run several of their
+# parts at a time, as coord does with cores, the tests of those are looked at.
+SEQUENTIAL := $(addprefix %/internal/,access advise api/schema api/source bench/machine bench/plot bench/prompts bench/result config \
+  coord/core daemon disk fleet freeport golden job keyfile latents model/clip model/convert model/published model/tokenizer \
+  model/tokenizer/ftfy model/umt5 model/vae partition perf plan price pricefile rollout sched sim sim/scenario sparse \
   tensor tensor/safetensors tensor/torchsave terminal tidy topology userfile wire)
 
 test-race: ## packages with goroutines under the race detector (needs a C compiler)
 	@command -v $${CC:-cc} >/dev/null || { echo "test-race: skipped, no C compiler"; exit 0; }; \
-	CGO_ENABLED=1 $(GO) test -race -short $(filter-out $(SEQUENTIAL) %/models/demo,$(shell $(GO) list ./...))
+	CGO_ENABLED=1 $(GO) test -vet=off -race -short $(filter-out $(SEQUENTIAL) %/models/demo,$(shell $(GO) list ./...))
 
 cuda-test: ## the CUDA kernels and device on an emulated GPU (needs g++; fetches cuda.h from PyPI)
 	@GO=$(GO) kernels/test.sh

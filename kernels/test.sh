@@ -6,8 +6,8 @@ root=$PWD
 run=$root/kernels/with-emulator.sh
 $run true || { [ $? = 75 ] && echo "cuda-test: skipped, see above" && exit 0; }
 $run ${GO:-go} vet -tags cuda ./internal/cuda ./internal/shard ./internal/cli ./cmd/shard
-$run ${GO:-go} test -tags cuda -count=1 ./cmd/shard
-$run ${GO:-go} test -tags cuda -count=1 -run GPU ./internal/shard ./internal/cli
+$run ${GO:-go} test -vet=off -tags cuda -count=1 ./cmd/shard
+$run ${GO:-go} test -vet=off -tags cuda -count=1 -run GPU ./internal/shard ./internal/cli
 
 # The device's tests are linked once, for four emulated GPUs.
 $run ${GO:-go} test -c -vet=off -tags cuda -o bin/cuda/device.test ./internal/cuda
