@@ -68,6 +68,7 @@ func openHosts(t *testing.T) *netHosts {
 			ip link set m%[1]s up
 			ip -n %[1]s addr add 10.98.%[3]d.2/30 dev way
 			ip -n %[1]s link set way up
+			ip netns exec %[1]s sysctl -qw net.ipv4.tcp_congestion_control=reno
 			ip -n %[1]s link set lo up`, n, wayAddresses[i], i+1)); err != nil {
 			t.Skip("no network namespaces: ", err)
 		}

@@ -1,6 +1,11 @@
 package perf
 
-import "math"
+import (
+	"math"
+	"slices"
+
+	"github.com/longtake/longtake/internal/partition"
+)
 
 // measured reports whether it is known what clips take there beside what they compute: nothing is
 // measured without an error.
@@ -23,22 +28,30 @@ func (d Device) OneCore() Device {
 	return d
 }
 
-// shared returns a node's device as one of its host's ranks sees it, and by how many ranks a core
-// is shared. The ranks of a host have its cores between them.
-func (c *clip) shared(n Node) (d Device, crowd float64) {
+// ranksOn counts the ranks of a node's host: all, and how many of these compute at a time. Only
+// those of this clip count, as nothing else runs there. Where several share a core, those of groups
+// that have fewer windows leave it to the others once they are done.
+func (c *clip) ranksOn(n Node) (all, working float64) {
+	runs := partition.RunsOf(c.mesh, c.w.Load, nil)
+	for rank, o := range c.pool.Nodes {
+		if o.Host == n.Host && n.Host != "" {
+			all++
+			group := rank / c.mesh.Ulysses / c.mesh.CFG
+			working += float64(runs[group]) / float64(slices.Max(runs))
+		}
+	}
+	all = max(all, 1)
+	return all, max(working, min(all, float64(n.Device.Cores)))
+}
+
+// shared returns a node's device as one of so many ranks of its host sees it, and by how many a
+// core is shared. The ranks have the cores between them.
+func (c *clip) shared(n Node, ranks float64) (d Device, crowd float64) {
 	d = n.Device
 	if d.Cores == 0 {
 		return d, 1
 	}
-
-	// Only ranks of this clip count: nothing else runs there.
-	ranks := 0
-	for _, o := range c.pool.Nodes {
-		if o.Host == n.Host && n.Host != "" {
-			ranks++
-		}
-	}
-	part := 1 / float64(max(ranks, 1))
+	part := 1 / ranks
 
 	peak := map[string]float64{}
 	for t, v := range d.Peak {
@@ -67,6 +80,19 @@ func (e Efficiency) between(o Efficiency, at float64) Efficiency {
 	return Efficiency{Linear: mix(e.Linear, o.Linear), Attention: mix(e.Attention, o.Attention),
 		Convolution: mix(e.Convolution, o.Convolution), Memory: mix(e.Memory, o.Memory), From: e.From,
 		Softmax: mix(e.Softmax, o.Softmax), Layer: mix(e.Layer, o.Layer),
-		Weight: mix(e.Weight, o.Weight),
-		First:  mix(e.First, o.First), Decoded: mix(e.Decoded, o.Decoded), Frame: mix(e.Frame, o.Frame)}
+		Weight: mix(e.Weight, o.Weight), Idle: mix(e.Idle, o.Idle),
+		First: mix(e.First, o.First), Decoded: mix(e.Decoded, o.Decoded), Frame: mix(e.Frame, o.Frame)}
+}
+
+// idle is how many times as long a pass takes as it computes, where so many ranks share a core:
+// each uses the time in which others have nothing to do.
+func (e Efficiency) idle(crowd float64) float64 { return 1 + e.Idle*max(0, 2-crowd) }
+
+// Slower returns what is reached where passes and decodings of clips take so many times as long as
+// what was timed.
+func (e Efficiency) Slower(pass, decode float64) Efficiency {
+	e.Idle = max(0, pass-1)
+	e.Convolution = min(1, e.Convolution/decode)
+	e.Decoded, e.Frame = e.Decoded*decode, e.Frame*decode
+	return e
 }

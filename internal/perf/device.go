@@ -64,6 +64,9 @@ type Efficiency struct {
 	Softmax float64 `yaml:"softmax-operations,omitempty"`
 	Weight  float64 `yaml:"weight-bytes,omitempty"`
 	Layer   float64 `yaml:"layer-seconds,omitempty"`
+	// Idle is how much longer passes of clips take than they compute, as a part of that, where a rank
+	// has its core to itself.
+	Idle float64 `yaml:"idle-part,omitempty"`
 	// Of decoding: the first latent frame as a part of another one, how often what the decoder holds
 	// is moved for each of them, and the seconds that it takes whatever its size. All are 0 where
 	// the profile's bytes for each pixel hold.
@@ -279,7 +282,8 @@ func (e Efficiency) check() error {
 		}
 	}
 	const most = 1e6
-	for _, v := range []float64{e.Softmax, e.Weight, e.Layer, e.First, e.Decoded, e.Frame} {
+	for _, v := range []float64{e.Softmax, e.Weight, e.Layer, e.Idle, e.First, e.Decoded,
+		e.Frame} {
 		if !(v >= 0 && v <= most) {
 			return fmt.Errorf("efficiency %.200v; allowed: 0 to %g for what is beside the parts", e, most)
 		}

@@ -133,3 +133,41 @@ func TestRanksShareTheCoresOfTheirHost(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
+
+// TestRanksOfACoreUseItsTime has four ranks on two cores: no core is idle while another rank has
+// something to do, be it more windows or another pass.
+func TestRanksOfACoreUseItsTime(t *testing.T) {
+	m := job.Model{Name: "m", Heads: 8, HeadDim: 32, Layers: 8, Patch: [3]int{1, 2, 2},
+		LatentChannels: 16, TemporalScale: 4, SpatialScale: 8, Cost: job.Cost{FFNDim: 896, Decode: 4e7,
+			Memory: job.Memory{DecodeBand: 120448}}}
+	s := job.Spec{Width: 448, Height: 256, Frames: 41, Steps: 4, GuidanceScale: 4, DType: "fp32",
+		Window: 5, Overlap: 2} // three windows
+	step := func(idle float64, mesh job.Mesh) float64 {
+		d, p := measuredCPU(), Pool{Inside: Link{Bytes: 1e12}}
+		d.Overhead.Message, d.Overhead.Byte = 0, 0
+		for _, e := range []map[string]Efficiency{d.Efficiency, d.Shared} {
+			of := e["fp32"]
+			of.Idle = idle
+			e["fp32"] = of
+		}
+		for range mesh.Size() {
+			p.Nodes = append(p.Nodes, Node{Device: d, Host: "a"})
+		}
+		got, err := Predict(m, s, mesh, p, profile(t, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Step
+	}
+
+	one, two := job.Mesh{CFG: 1, Ulysses: 2}, job.Mesh{CFG: 1, Ulysses: 2, Window: 2}
+	for name, c := range map[string][2]float64{
+		"two groups share three windows":   {step(0, two) / step(0, one), 1},
+		"a rank for each core is idle":     {step(0.2, one) / step(0, one), 1.2},
+		"with three for two, half as much": {step(0.2, two) / step(0, two), 1.1},
+	} {
+		if math.Abs(c[0]-c[1]) > 0.03 {
+			t.Errorf("%s: %.3f times as long; want %g", name, c[0], c[1])
+		}
+	}
+}

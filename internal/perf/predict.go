@@ -156,7 +156,8 @@ func (c *clip) measure() {
 
 	// The encoder is one more thread beside those that decode the next frames, which have so much
 	// less of the cores; the last frames have nothing beside them.
-	d, _ := c.shared(c.pool.Nodes[0])
+	all, _ := c.ranksOn(c.pool.Nodes[0])
+	d, _ := c.shared(c.pool.Nodes[0], all)
 	threads := d.Peak[c.dtype(d)] / c.pool.Nodes[0].Device.OneCore().Peak[c.dtype(d)]
 	last := float64(c.m.TemporalScale) / float64(c.s.Frames)
 	c.how.Encode *= min(1, max(1/threads, last))

@@ -19,7 +19,8 @@ const (
 // site returns a node as topology sees it, for the u-th rank of a group, and what a pass takes
 // there.
 func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
-	d, crowd := c.shared(n)
+	all, working := c.ranksOn(n)
+	d, crowd := c.shared(n, working)
 	if slices.Contains(c.how.Lacks, d.Arch) {
 		return topology.Site{}, rank{}, fmt.Errorf("device is %s, which %s does not run on; allowed: "+
 			"another device, or the profile of another program", d.Name, c.how.Name)
@@ -33,11 +34,11 @@ func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 
 	// The rank's part of a pass.
 	tokens, heads := float64(c.pass.Tokens[u]), float64(c.pass.Heads[u])
-	all, width := float64(c.w.WindowTokens()), float64(c.m.Heads*c.m.HeadDim)
-	linear := c.w.Linear * tokens / all
+	window, width := float64(c.w.WindowTokens()), float64(c.m.Heads*c.m.HeadDim)
+	linear := c.w.Linear * tokens / window
 	attention := c.w.Attention * heads / float64(c.m.Heads)
 	if c.how.Ring {
-		heads, attention = float64(c.m.Heads), c.w.Attention*tokens/all
+		heads, attention = float64(c.m.Heads), c.w.Attention*tokens/window
 	}
 
 	// Small parts of a clip leave units idle, which is what makes many ranks less efficient.
@@ -46,15 +47,16 @@ func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 	r := rank{
 		linear: linear / (peak * e.Linear) * waves(d.Units, tokens/tileTokens*width/tileColumns),
 		attention: attention / (c.attentionPeak(d) * e.Attention) *
-			waves(d.Units, c.queries(tokens, all)/tileTokens*heads),
+			waves(d.Units, c.queries(tokens, window)/tileTokens*heads),
 		memory: c.how.Traffic * tokens * width * float64(c.m.Layers) / (d.Bandwidth * e.Memory),
 	}
-	r.decoder = c.decoding(d, crowd)
+	r.decoder = c.decoding(c.shared(n, all))
 	r.waiting = c.waiting(d, r) + c.tokenTimes(d, e)
 	if d.measured() && c.how.Name == Longtake {
 		// Weights pass by once for all tokens, so that few tokens do not pay for them.
-		weights := c.w.Linear / (2 * all)
-		r.waiting = crowd*(float64(c.m.Layers)*e.Layer+c.messages(d, u)) +
+		weights, idle := c.w.Linear/(2*window), e.idle(crowd)
+		r.linear, r.attention, r.memory = r.linear*idle, r.attention*idle, r.memory*idle
+		r.waiting = crowd*(float64(c.m.Layers)*e.Layer*idle+c.messages(d, u)) +
 			e.Weight*weights/(d.Bandwidth*e.Memory)
 		r.step = d.Overhead.Step
 	}

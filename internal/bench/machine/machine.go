@@ -161,8 +161,8 @@ var overheads = []struct {
 // where there is one rank, to messages where these are small, and else to their bytes. So each
 // part also has what those after it take of its clip, which is little.
 
-// Overheads measures what clips take beside what they compute, by making some in a folder that is
-// empty.
+// Overheads measures what clips take beside what they compute, and by how much longer they compute
+// than what was gauged, by making some in a folder that is empty.
 func Overheads(ctx context.Context, d *perf.Device, dir string, make Runner) error {
 	const steps = 24
 	how, err := perf.FindProfile("")
@@ -217,6 +217,16 @@ func Overheads(ctx context.Context, d *perf.Device, dir string, make Runner) err
 				d.Overhead.Fixed -= v
 			}
 			d.Overhead.Fixed = max(0, d.Overhead.Fixed)
+			if err := scaleToClips(ctx, d, dir, make); err != nil {
+				return err
+			}
+			d.Overhead.Step = 0 // of which the tiny clip's passes now have a little more
+			if before, err = predict(); err != nil {
+				return err
+			}
+			if err := solve(of, clip.StepSeconds, before.Step, predict); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
