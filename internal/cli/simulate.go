@@ -101,7 +101,7 @@ func printExample(w io.Writer, args []string) error {
 	if err != nil {
 		return daemon.Usagef("--example: %w", err)
 	}
-	_, err = io.WriteString(w, text)
+	_, err = w.Write([]byte(text))
 	return err
 }
 
