@@ -240,7 +240,7 @@ func TestTimesAreThoseOfThePlanner(t *testing.T) {
 // TestTheExamplesCanBeMade reads what --example prints.
 func TestTheExamplesCanBeMade(t *testing.T) {
 	devices := map[string]int{"day": 64, "thousand": 1024}
-	requests, incidents := map[string]int{"day": 5000, "thousand": 14_000},
+	requests, incidents := map[string]int{"day": 5000, "thousand": 10_000},
 		map[string]int{"day": 20, "thousand": 200}
 	for _, name := range ExampleNames {
 		p, err := planned(t, example(t, name), devices[name])
