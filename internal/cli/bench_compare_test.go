@@ -88,10 +88,10 @@ func TestBenchCompare(t *testing.T) {
 	f(2, "takes two results", a)
 	f(2, "no such file", a, filepath.Join(dir, "none.json"))
 	bad := filepath.Join(dir, "bad.json")
-	if err := os.WriteFile(bad, []byte(`{"schema": 2}`), 0o600); err != nil {
+	if err := os.WriteFile(bad, []byte(`{"schema": 3}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f(2, "bad.json: schema is 2; allowed: 1", a, bad)
+	f(2, "bad.json: schema is 3; allowed: 1 to 2", a, bad)
 }
 
 func TestBenchSchema(t *testing.T) {
