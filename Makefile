@@ -58,7 +58,7 @@ SEQUENTIAL := $(addprefix %/internal/,access advise api/schema api/source bench/
 
 test-race: ## packages with goroutines under the race detector (needs a C compiler)
 	@command -v $${CC:-cc} >/dev/null || { echo "test-race: skipped, no C compiler"; exit 0; }; \
-	CGO_ENABLED=1 $(GO) test -vet=off -race -short $(filter-out $(SEQUENTIAL) %/models/demo,$(shell $(GO) list ./...))
+	CGO_ENABLED=1 $(GO) test -vet=off -race -short -timeout 20m $(filter-out $(SEQUENTIAL) %/models/demo,$(shell $(GO) list ./...))
 
 cuda-test: ## the CUDA kernels and device on an emulated GPU (needs g++; fetches cuda.h from PyPI)
 	@GO=$(GO) kernels/test.sh
