@@ -146,12 +146,15 @@ func (g *Gauges) Measure(ctx context.Context, rounds int) (perf.Device, error) {
 	return d, nil
 }
 
-// The models and clips by which is measured what clips take beside what they compute: hardly
-// anything to compute, many messages, many bytes.
-var overheads = []struct {
+// sized is a model and the ranks and the clip to try it with.
+type sized struct {
 	model                        bench.Synthetic
 	ranks, width, height, frames int
-}{
+}
+
+// The models and clips by which is measured what clips take beside what they compute: hardly
+// anything to compute, many messages, many bytes.
+var overheads = []sized{
 	{bench.Synthetic{Heads: 4, HeadDim: 16, FFNDim: 64, Layers: 1}, 1, 128, 96, 33},
 	{bench.Synthetic{Heads: 4, HeadDim: 16, FFNDim: 64, Layers: 8}, 2, 64, 64, 5},
 	{bench.Synthetic{Heads: 8, HeadDim: 32, FFNDim: 64, Layers: 4}, 2, 128, 128, 33},
@@ -164,81 +167,92 @@ var overheads = []struct {
 // Overheads measures what clips take beside what they compute, and by how much longer they compute
 // than what was gauged, by making some in a folder that is empty.
 func Overheads(ctx context.Context, d *perf.Device, dir string, make Runner) error {
-	const steps = 24
-	how, err := perf.FindProfile("")
-	if err != nil {
-		return err
-	}
-
 	for i, o := range overheads {
-		path := filepath.Join(dir, fmt.Sprint(i))
-		if err := o.model.Write(path); err != nil {
-			return err
-		}
-		m, err := Describe(path)
-		if err != nil {
-			return err
-		}
-
 		// All steps count, so that a few dozen are enough for a median.
-		seed, steps := uint64(1), steps
-		r := job.Request{Prompt: "a red ball", Seed: &seed, Steps: &steps, Width: &o.width,
-			Height: &o.height, Frames: &o.frames, Mesh: job.Mesh{CFG: 1, Ulysses: o.ranks}}
-		s, err := m.Resolve(r, nil)
-		if err != nil {
-			return err
-		}
-
-		// The cores are shared out, as those of a host are.
-		clip, err := make(ctx, path, o.ranks, max(1, d.Cores/o.ranks), r)
-		if err != nil {
-			return err
-		}
-
-		predict := func() (perf.Prediction, error) {
-			nodes := slices.Repeat([]perf.Node{{Device: *d, Host: "here"}}, o.ranks)
-			return perf.Predict(m, s, r.Mesh, perf.Pool{Nodes: nodes}, how)
-		}
-
-		// What is known so far says how much of a step is left to explain.
-		before, err := predict()
+		c, err := try(ctx, d.Cores, filepath.Join(dir, fmt.Sprint(i)), o,
+			job.Mesh{CFG: 1, Ulysses: o.ranks}, 24, make)
 		if err != nil {
 			return err
 		}
 		of := []*float64{&d.Overhead.Step, &d.Overhead.Message, &d.Overhead.Byte}[i]
-		if err := solve(of, clip.StepSeconds, before.Step, predict); err != nil {
+		if err := c.solve(d, of); err != nil {
+			return err
+		}
+		if i > 0 {
+			continue
+		}
+
+		d.Overhead.Text = c.Seconds[job.StageText]
+		d.Overhead.Fixed = c.Total
+		for _, v := range c.Seconds {
+			d.Overhead.Fixed -= v
+		}
+		d.Overhead.Fixed = max(0, d.Overhead.Fixed)
+		if err := scaleToClips(ctx, d, dir, make); err != nil {
 			return err
 		}
 
-		if i == 0 {
-			d.Overhead.Text = clip.Seconds[job.StageText]
-			d.Overhead.Fixed = clip.Total
-			for _, v := range clip.Seconds {
-				d.Overhead.Fixed -= v
-			}
-			d.Overhead.Fixed = max(0, d.Overhead.Fixed)
-			if err := scaleToClips(ctx, d, dir, make); err != nil {
-				return err
-			}
-			d.Overhead.Step = 0 // of which the tiny clip's passes now have a little more
-			if before, err = predict(); err != nil {
-				return err
-			}
-			if err := solve(of, clip.StepSeconds, before.Step, predict); err != nil {
-				return err
-			}
+		// Of the step the tiny clip's passes have a little more now.
+		if err := c.solve(d, of); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// solve sets one of the overheads so that a step is predicted to take as long as it was measured
-// to, and not the time before: a step is linear in each of them.
-func solve(of *float64, measured, before float64, predict func() (perf.Prediction, error)) error {
+// tried is a clip that was made to measure the machine.
+type tried struct {
+	Clip
+	m     job.Model
+	s     job.Spec
+	mesh  job.Mesh
+	ranks int
+}
+
+// try makes a clip with a model that it writes into a folder. Its ranks share the cores, as those
+// of a host do.
+func try(ctx context.Context, cores int, dir string, o sized, mesh job.Mesh, steps int,
+	make Runner) (c tried, err error) {
+	c = tried{mesh: mesh, ranks: o.ranks}
+	if err := o.model.Write(dir); err != nil {
+		return c, err
+	}
+	if c.m, err = Describe(dir); err != nil {
+		return c, err
+	}
+
+	seed := uint64(1)
+	r := job.Request{Prompt: "a red ball", Seed: &seed, Steps: &steps, Width: &o.width,
+		Height: &o.height, Frames: &o.frames, Mesh: mesh}
+	if c.s, err = c.m.Resolve(r, nil); err != nil {
+		return c, err
+	}
+	c.Clip, err = make(ctx, dir, o.ranks, max(1, cores/o.ranks), r)
+	return c, err
+}
+
+// predict predicts the clip on a device.
+func (c *tried) predict(d perf.Device) (perf.Prediction, error) {
+	how, err := perf.FindProfile("")
+	if err != nil {
+		return perf.Prediction{}, err
+	}
+	nodes := slices.Repeat([]perf.Node{{Device: d, Host: "here"}}, c.ranks)
+	return perf.Predict(c.m, c.s, c.mesh, perf.Pool{Nodes: nodes}, how)
+}
+
+// solve sets one of the device's overheads so that a step is predicted to take as long as it was
+// measured to: a step is linear in each of them.
+func (c *tried) solve(d *perf.Device, of *float64) error {
 	const unit = 1e-6
+	*of = 0
+	before, err := c.predict(*d)
+	if err != nil {
+		return err
+	}
 	*of = unit
-	after, err := predict()
-	*of = max(0, measured-before) / ((after.Step - before) / unit)
+	after, err := c.predict(*d)
+	*of = max(0, c.StepSeconds-before.Step) / ((after.Step - before.Step) / unit)
 	return err
 }
 
