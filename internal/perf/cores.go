@@ -3,8 +3,6 @@ package perf
 import (
 	"math"
 	"slices"
-
-	"github.com/longtake/longtake/internal/partition"
 )
 
 // measured reports whether it is known what clips take there beside what they compute: nothing is
@@ -28,20 +26,31 @@ func (d Device) OneCore() Device {
 	return d
 }
 
-// ranksOn counts the ranks of a node's host: all, and how many of these compute at a time. Only
-// those of this clip count, as nothing else runs there. Where several share a core, those of groups
-// that have fewer windows leave it to the others once they are done.
-func (c *clip) ranksOn(n Node) (all, working float64) {
-	runs := partition.RunsOf(c.mesh, c.w.Load, nil)
-	for rank, o := range c.pool.Nodes {
-		if o.Host == n.Host && n.Host != "" {
-			all++
-			group := rank / c.mesh.Ulysses / c.mesh.CFG
-			working += float64(runs[group]) / float64(slices.Max(runs))
-		}
+// crowd is how many ranks a host has: all, and how many of these compute at a time.
+type crowd struct{ all, working float64 }
+
+// countRanks counts the ranks of hosts. Only those of this clip count, as nothing else runs there.
+// Where several share a core, those of groups that have fewer windows leave it to the others once
+// they are done.
+func (c *clip) countRanks() {
+	c.crowds = map[string]crowd{}
+	most := float64(slices.Max(c.runs))
+	for rank, n := range c.pool.Nodes {
+		on := c.crowds[n.Host]
+		on.all++
+		on.working += float64(c.runs[rank/c.mesh.Ulysses/c.mesh.CFG]) / most
+		c.crowds[n.Host] = on
 	}
-	all = max(all, 1)
-	return all, max(working, min(all, float64(n.Device.Cores)))
+}
+
+// on returns the ranks of a node's host. Cores that have one each are not shared.
+func (c *clip) on(n Node) crowd {
+	if n.Host == "" {
+		return crowd{1, 1}
+	}
+	on := c.crowds[n.Host]
+	on.working = max(on.working, min(on.all, float64(n.Device.Cores)))
+	return on
 }
 
 // shared returns a node's device as one of so many ranks of its host sees it, and by how many a

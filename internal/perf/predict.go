@@ -76,7 +76,9 @@ func Predict(m job.Model, s job.Spec, mesh job.Mesh, p Pool, how Profile) (Predi
 			mesh.Size())
 	}
 
-	c := clip{m: m, s: s, mesh: mesh, pool: p, how: how, w: w, pass: partition.PassOf(mesh, w.Load)}
+	c := clip{m: m, s: s, mesh: mesh, pool: p, how: how, w: w, pass: partition.PassOf(mesh, w.Load),
+		runs: partition.RunsOf(mesh, w.Load, nil)}
+	c.countRanks()
 	c.w.Waits, c.w.Ring = how.Waits, how.Ring
 	for rank, n := range p.Nodes {
 		site, r, err := c.site(n, rank%mesh.Ulysses)
@@ -90,15 +92,17 @@ func Predict(m job.Model, s job.Spec, mesh job.Mesh, p Pool, how Profile) (Predi
 
 // clip is a prediction in work.
 type clip struct {
-	m     job.Model
-	s     job.Spec
-	mesh  job.Mesh
-	pool  Pool
-	how   Profile
-	w     topology.Work
-	pass  partition.Pass
-	sites []topology.Site
-	rates []rank
+	m      job.Model
+	s      job.Spec
+	mesh   job.Mesh
+	pool   Pool
+	how    Profile
+	w      topology.Work
+	pass   partition.Pass
+	runs   []int            // windows of each group
+	crowds map[string]crowd // of hosts
+	sites  []topology.Site
+	rates  []rank
 }
 
 // rank is what a pass takes on a rank, in seconds.
@@ -156,8 +160,7 @@ func (c *clip) measure() {
 
 	// The encoder is one more thread beside those that decode the next frames, which have so much
 	// less of the cores; the last frames have nothing beside them.
-	all, _ := c.ranksOn(c.pool.Nodes[0])
-	d, _ := c.shared(c.pool.Nodes[0], all)
+	d, _ := c.shared(c.pool.Nodes[0], c.on(c.pool.Nodes[0]).all)
 	threads := d.Peak[c.dtype(d)] / c.pool.Nodes[0].Device.OneCore().Peak[c.dtype(d)]
 	last := float64(c.m.TemporalScale) / float64(c.s.Frames)
 	c.how.Encode *= min(1, max(1/threads, last))
@@ -180,7 +183,7 @@ func (c *clip) breakDown(out *Prediction) {
 // same devices helps both; a link counts with what is waited for, not with what it carries.
 func (c *clip) limit(p Prediction, step topology.Step) string {
 	link := c.pool.Nodes[0].Device.Bus
-	if step.Limit > topology.Host || c.hosts() > 1 && !step.Travels {
+	if step.Limit > topology.Host || len(c.crowds) > 1 && !step.Travels {
 		link = "network"
 	}
 	steps := float64(c.s.TotalSteps())
@@ -199,15 +202,6 @@ func (c *clip) limit(p Prediction, step topology.Step) string {
 	return name
 }
 
-// hosts counts the hosts of the pool.
-func (c *clip) hosts() int {
-	seen := map[string]bool{}
-	for _, n := range c.pool.Nodes {
-		seen[n.Host] = true
-	}
-	return len(seen)
-}
-
 // bytes returns what ranks send each other in a step, within hosts and between them.
 func (c *clip) bytes() (inside, between float64) {
 	count := func(from, to int, n float64) {
@@ -220,11 +214,10 @@ func (c *clip) bytes() (inside, between float64) {
 
 	// A group makes the passes of its windows and branches.
 	u := c.mesh.Ulysses
-	runs := partition.RunsOf(c.mesh, c.w.Load, nil)
 	branches := float64(int(c.w.Passes()) / c.w.Count() / c.mesh.CFG)
 	for r := range c.sites {
 		first := r - r%u
-		passes := float64(runs[r/u/c.mesh.CFG]) * branches
+		passes := float64(c.runs[r/u/c.mesh.CFG]) * branches
 		for v := range u {
 			if v != r%u {
 				count(r, first+v, passes*float64(c.pass.Bytes(r%u, v)))

@@ -19,8 +19,8 @@ const (
 // site returns a node as topology sees it, for the u-th rank of a group, and what a pass takes
 // there.
 func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
-	all, working := c.ranksOn(n)
-	d, crowd := c.shared(n, working)
+	on := c.on(n)
+	d, crowd := c.shared(n, on.working)
 	if slices.Contains(c.how.Lacks, d.Arch) {
 		return topology.Site{}, rank{}, fmt.Errorf("device is %s, which %s does not run on; allowed: "+
 			"another device, or the profile of another program", d.Name, c.how.Name)
@@ -50,7 +50,7 @@ func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 			waves(d.Units, c.queries(tokens, window)/tileTokens*heads),
 		memory: c.how.Traffic * tokens * width * float64(c.m.Layers) / (d.Bandwidth * e.Memory),
 	}
-	r.decoder = c.decoding(c.shared(n, all))
+	r.decoder = c.decoding(c.shared(n, on.all))
 	r.waiting = c.waiting(d, r) + c.tokenTimes(d, e)
 	if d.measured() && c.how.Name == Longtake {
 		// Weights pass by once for all tokens, so that few tokens do not pay for them.
