@@ -12,12 +12,11 @@ import (
 // shards that takes about a millisecond, and the answer is the same for all clips of a kind until
 // the shards change. So it is remembered.
 
-// foreseen is where jobs would run on idle shards, by the kinds of their clips, as of some models
-// and a number of changes of drains. Of the nodes see shown.show.
+// foreseen is where jobs would run on idle shards, by the kinds of their clips, as of some models.
+// Of nodes and drains see schedulerNodes, which forgets it.
 type foreseen struct {
 	places map[string]placement
 	models job.Models
-	drains int
 }
 
 // foreseenMost bounds the kinds that are remembered. Beyond that all are forgotten.
@@ -32,10 +31,9 @@ func (l *leader) placing(m job.Model, s job.Spec) placement {
 
 	// This takes in what has changed of nodes, which may come to be all of them.
 	l.schedulerNodes()
-	f, models, drains := &l.shown.foreseen, l.c.machine.Models(), l.c.machine.state.drainChanges
-	if f.drains != drains || !sameModels(f.models, models) || len(f.places) >= foreseenMost ||
-		f.places == nil {
-		*f = foreseen{map[string]placement{}, models, drains}
+	f, models := &l.shown.foreseen, l.c.machine.Models()
+	if f.places == nil || !sameModels(f.models, models) || len(f.places) >= foreseenMost {
+		*f = foreseen{map[string]placement{}, models}
 	}
 
 	p, known := f.places[kind]
