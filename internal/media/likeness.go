@@ -28,6 +28,9 @@ type Likeness struct {
 	Other string
 }
 
+// Same reports whether all pictures are equal.
+func (l Likeness) Same() bool { return math.IsInf(l.PSNR, 1) && l.Other == "" }
+
 // Lossy files of equal pictures differ where two encoders made them, and equal encoders make equal
 // files. So a PSNR between files of two servers has the loss of both in it, and says how alike the
 // files are that users get.

@@ -181,7 +181,7 @@ func (b *Bench) judge(ctx context.Context, q result.Request) (*result.Unequal, e
 		}
 	case like.Other != "":
 		u.Why = like.Other
-	case like.same():
+	case like.Same():
 		if !b.exact() {
 			return nil, nil
 		}

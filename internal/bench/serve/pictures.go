@@ -20,12 +20,6 @@ import (
 // downloads are work for the server. Of a server that keeps its clips nothing has to be downloaded
 // before; of one that does not, a clip is made once more, which costs time and nothing else.
 
-// likeness is what pictures of two clips show.
-type likeness struct{ media.Likeness }
-
-// same reports whether all pictures are equal.
-func (l likeness) same() bool { return math.IsInf(l.PSNR, 1) && l.Other == "" }
-
 // gone says that a clip's file cannot be had, and why.
 func gone(format string, args ...any) error {
 	return fmt.Errorf("its file cannot be had: "+format, args...)
@@ -101,18 +95,18 @@ func kindOf(head []byte) string {
 
 // compare looks at the pictures of a clip and of the one that a reference made, whose file may be
 // there already.
-func (p *pair) compare(ctx context.Context, b *Bench, by Reference, q, o result.Request) (likeness,
-	error) {
+func (p *pair) compare(ctx context.Context, b *Bench, by Reference, q, o result.Request) (
+	media.Likeness, error) {
 	if err := fetch(ctx, by.Target, o.ID, p.reference); err != nil {
-		return likeness{}, err
+		return media.Likeness{}, err
 	}
 
 	if err := b.own(ctx, q, p.own); err != nil {
-		return likeness{}, err
+		return media.Likeness{}, err
 	}
 
 	if same, err := sameBytes(p.own, p.reference); same || err != nil {
-		return likeness{media.Likeness{PSNR: math.Inf(1)}}, err
+		return media.Likeness{PSNR: math.Inf(1)}, err
 	}
 
 	l, err := media.Compare(ctx, p.own, p.reference, media.FrameRate{Frames: max(1, q.FPS),
@@ -121,7 +115,7 @@ func (p *pair) compare(ctx context.Context, b *Bench, by Reference, q, o result.
 		err = fmt.Errorf("its pictures could not be compared: %w", err)
 	}
 
-	return likeness{l}, err
+	return l, err
 }
 
 // sameBytes reports whether two files have the same bytes.
