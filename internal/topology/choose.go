@@ -266,9 +266,8 @@ func (b *bounds) of(m partition.Mesh) float64 {
 		return bound
 	}
 
-	// The host with the most ranks of a group that is split has from lo to hi of them, and what it
-	// sends is least at one of these ends.
-	lo, hi := (u+b.hosts-1)/b.hosts, min(b.largest, u-1)
+	// What the host with the most ranks of a split group sends is least at one of these ends.
+	lo, hi := b.splits(u)
 	leaves := func(n int) float64 { return float64(n) / float64(u) * float64(u-n) / float64(u) }
 	element := float64(b.w.HeadDim*b.w.Layers) * float64(cmp.Or(b.w.ElementBytes, 4))
 	bytes := 4 * element * float64(tokens) * float64(heads) * min(leaves(lo), leaves(hi))
@@ -276,4 +275,10 @@ func (b *bounds) of(m partition.Mesh) float64 {
 	// The group need not be the one that computes the longest.
 	const uneven, shown = 0.9, 3. / 8 // ranges differ by one; what cannot be hidden
 	return max(bound, least*(pass/b.sums[u]+uneven*shown*bytes/b.net))
+}
+
+// splits returns how many ranks of a group of u the host with the most of them has at least and at
+// the most, where the group is on several.
+func (b *bounds) splits(u int) (lo, hi int) {
+	return (u + b.hosts - 1) / b.hosts, min(b.largest, u-1)
 }

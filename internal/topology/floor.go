@@ -88,7 +88,7 @@ func (f *floors) whole(passes float64) float64 {
 // split returns how long they take at least in a group that is on several hosts.
 func (f *floors) split(passes float64) float64 {
 	u := f.t.m.Ulysses
-	lo, hi := (u+f.b.hosts-1)/f.b.hosts, min(f.b.largest, u-1)
+	lo, hi := f.b.splits(u)
 	if lo > hi {
 		return 0 // there is none
 	}
