@@ -121,7 +121,7 @@ func TestPlanned(t *testing.T) {
 		}
 	}
 
-	summary := fmt.Sprintf("\nSeed %d. Within 10 %%, of %d:", seed, count)
+	table += fmt.Sprintf("\nSeed %d. Within 10 %%, of %d:\n\n", seed, count)
 	for i, what := range []string{"steps", "whole clips", "memory"} {
 		slices.Sort(off[i])
 		within := 0
@@ -130,10 +130,9 @@ func TestPlanned(t *testing.T) {
 				within++
 			}
 		}
-		summary += fmt.Sprintf(" %s %d (the median error is %.1f %%, the largest %.1f %%);", what,
+		table += fmt.Sprintf("- %s: %d (the median error is %.1f %%, the largest %.1f %%)\n", what,
 			within, 100*off[i][count/2], 100*off[i][count-1])
 	}
-	table += strings.TrimSuffix(summary, ";") + ".\n"
 	if t.Log(table); page != "1" {
 		fillPlanned(t, page, table)
 	}
