@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/longtake/longtake/internal/bench/machine"
 	"github.com/longtake/longtake/internal/coord"
@@ -77,6 +78,9 @@ func makeClip(t *testing.T, b binaries, h *netHosts, dir string, ranks, threads 
 		nodes, err := c.Nodes(t.Context())
 		return err == nil && len(nodes) == ranks
 	})
+	if h != nil {
+		awaitNetwork(t, c)
+	}
 
 	if out, err = makeBest(t, c, r); err != nil {
 		return out, err
@@ -85,6 +89,29 @@ func makeClip(t *testing.T, b binaries, h *netHosts, dir string, ranks, threads 
 		out.memory = max(out.memory, int64(s.status("VmHWM"))<<20)
 	}
 	return out, nil
+}
+
+// awaitNetwork waits until a shard of each of the two hosts knows what lies between them, by which
+// ranks are placed. It gives up after a while: the clips then show what comes of it.
+func awaitNetwork(t *testing.T, c *coord.Coordinator) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		nodes, err := c.Nodes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		knows := map[string]bool{}
+		for _, n := range nodes {
+			if n.Rates.Net > 0 {
+				knows[n.Host] = true
+			}
+		}
+		if len(knows) == 2 {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Log("the hosts have not measured the network between them")
 }
 
 // makeBest makes a clip again and again. The first one loads the model, opens connections and has
