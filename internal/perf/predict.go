@@ -108,6 +108,7 @@ type clip struct {
 // rank is what a pass takes on a rank, in seconds.
 type rank struct {
 	linear, attention, memory, waiting float64
+	idle                               float64 // of waiting, for kernels that the host has not issued
 	decoder, text                      float64 // of whole frames, and of the prompts
 	step                               float64 // beside passes, in each step
 }

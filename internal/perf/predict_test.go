@@ -80,6 +80,37 @@ func TestFasterIsNeverSlower(t *testing.T) {
 	})
 }
 
+// TestLaunchesHideActivations is what the test above once found: where the host takes longer to
+// issue kernels than they take, activations travel meanwhile, whether kernels are fast or slow.
+func TestLaunchesHideActivations(t *testing.T) {
+	_, models := figures()
+	s := clip720
+	s.Frames = 5
+	predict := func(peak, bandwidth float64) Prediction {
+		d := device(t, "MI355X")
+		d.Bandwidth *= bandwidth
+		for kind, v := range d.Peak {
+			d.Peak = with(d.Peak, kind, v*peak)
+		}
+		how := profile(t, Longtake)
+		how.Lacks = nil
+		pool := alike(d, 3, 1)
+		pool.Network = Link{Bytes: 1e8, Latency: 1e-5}
+		p, err := Predict(models["Wan2.1-T2V-1.3B"], s, job.Mesh{CFG: 1, Ulysses: 3}, pool, how)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+
+	slow := predict(1, 1)
+	for _, fast := range []Prediction{predict(2, 1), predict(1, 2), predict(10, 10)} {
+		if fast.Step > slow.Step {
+			t.Errorf("a step takes %.6g s, then %.6g", slow.Step, fast.Step)
+		}
+	}
+}
+
 // with returns a map with another value of a key.
 func with(m map[string]float64, key string, v float64) map[string]float64 {
 	out := map[string]float64{key: v}

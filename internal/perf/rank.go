@@ -51,20 +51,22 @@ func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 		memory: c.how.Traffic * tokens * width * float64(c.m.Layers) / (d.Bandwidth * e.Memory),
 	}
 	r.decoder = c.decoding(c.shared(n, on.all))
-	r.waiting = c.waiting(d, r) + c.tokenTimes(d, e)
+	r.idle = max(0, float64(c.m.Layers)*c.how.Launch-r.computing())
+	r.waiting = max(c.gathering(d, r), r.idle) + c.tokenTimes(d, e)
 	if d.measured() && c.how.Name == Longtake {
 		// Weights pass by once for all tokens, so that few tokens do not pay for them.
 		weights, idle := c.w.Linear/(2*window), e.idle(crowd)
 		r.linear, r.attention, r.memory = r.linear*idle, r.attention*idle, r.memory*idle
 		r.waiting = crowd*(float64(c.m.Layers)*e.Layer*idle+c.messages(d, u)) +
 			e.Weight*weights/(d.Bandwidth*e.Memory)
-		r.step = d.Overhead.Step
+		r.step, r.idle = d.Overhead.Step, 0
 	}
 	r.text = c.textWork() / (peak * e.Linear)
 
 	// What is proportional to tokens is one speed, attention the other one.
 	s := topology.Site{Name: d.Name, Process: n.Host, Host: n.Host, Rack: n.Rack, Memory: d.Memory,
 		Speed: linear / (r.linear + r.memory), Attention: attention / r.attention, Pass: r.waiting,
+		Idle: r.idle,
 		Rates: topology.Rates{Process: c.inside(d), Host: c.inside(d), Net: c.pool.Network.Bytes,
 			Far: c.pool.Racks.Bytes},
 		Delays: topology.Delays{Process: c.delay(), Host: c.delay(), Net: c.pool.Network.Latency,
@@ -167,17 +169,15 @@ func (c *clip) delay() float64 { return cmp.Or(c.pool.Inside.Latency, c.how.Dela
 // weightBytes is what a weight takes that is gathered, in bfloat16.
 const weightBytes = 2
 
-// waiting returns what of a pass a rank neither computes nor sends activations: weights that are
-// not there yet, and kernels that the host has not issued.
-func (c *clip) waiting(d Device, r rank) (wait float64) {
-	layers := float64(c.m.Layers)
-	if c.how.Gathers && len(c.pool.Nodes) > 1 {
-		n := float64(len(c.pool.Nodes))
-		weights := c.w.Linear / (2 * float64(c.w.WindowTokens()))
-		gather := weights * weightBytes * (n - 1) / n / c.inside(d)
-		wait = gather/layers + max(0, gather-r.computing()) // the first layer's has nothing to hide it
+// gathering returns how long a pass waits for weights that are not there yet.
+func (c *clip) gathering(d Device, r rank) float64 {
+	if !c.how.Gathers || len(c.pool.Nodes) == 1 {
+		return 0
 	}
-	return max(wait, layers*c.how.Launch-r.computing())
+	layers, n := float64(c.m.Layers), float64(len(c.pool.Nodes))
+	weights := c.w.Linear / (2 * float64(c.w.WindowTokens()))
+	gather := weights * weightBytes * (n - 1) / n / c.inside(d)
+	return gather/layers + max(0, gather-r.computing()) // the first layer's has nothing to hide it
 }
 
 // Most programs embed the time of a pass once, as it is the same for all tokens. Models whose first

@@ -27,8 +27,10 @@
 // A quarter of A_g each is for values, keys, queries and attention's output. The engine sends
 // values and keys while it computes keys and queries, which take Q_g, and half of the output while
 // it computes the other half of attention, which takes a_g in all, on the slowest rank: so much of
-// A_g is hidden. Queries, and the rest of the output, are waited for: twice in a layer for as long
-// as a message takes on its way. What it costs to pack and unpack messages is left out.
+// A_g is hidden. Of e_u, what the host takes to issue kernels hides them, too: it counts to a_g in
+// full, and to Q_g as the part that these are of linear. Queries, and the rest of the output, are
+// waited for: twice in a layer for as long as a message takes on its way. What it costs to pack and
+// unpack messages is left out.
 //
 // Other programs are predicted, too: those that hide nothing (A_g in full), and ring attention,
 // where each rank sends the next one the keys and values that it lacks, of A_g bytes, and hides

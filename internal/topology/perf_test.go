@@ -32,6 +32,11 @@ func TestSpeedsOfTheirOwn(t *testing.T) {
 		"attention": {func(_ *Work, s *Site) { s.Attention = 300 },
 			products + attention/3 + sent - 1 - 0.5},
 		"passes": {func(_ *Work, s *Site) { s.Pass = 7 }, products + attention + sent - 1.75 + 7},
+		// Of 7 s the 2 in which kernels are issued hide a fifth as long products: 0.4 s.
+		"idle": {func(_ *Work, s *Site) { s.Pass, s.Idle = 7, 2 },
+			products + attention + sent - 1.4 - 0.75 + 7},
+		"idle ring": {func(w *Work, s *Site) { w.Ring, s.Pass, s.Idle = true, 7, 2 },
+			products + attention + sent - attention - 2 + 7},
 		"delays": {func(_ *Work, s *Site) { s.Delays.Host = 0.5 },
 			products + attention + sent - 1.75 + 2*3*0.5},
 		"other delays": {func(_ *Work, s *Site) { s.Delays.Net = 9 },
@@ -58,7 +63,8 @@ func TestChoiceKnowsSpeedsOfTheirOwn(t *testing.T) {
 	sites := clusters()["partly drained"]
 	for i := range sites {
 		s := &sites[i]
-		s.Attention, s.Pass = s.Speed*float64(1+i/8)/2, 1e-4
+		s.Attention = s.Speed * float64(1+i/8) / 2
+		s.Pass, s.Idle = 1e-4, 5e-5
 		s.Delays = Delays{Host: 1e-5, Net: 1e-4, Far: 1e-3}
 	}
 

@@ -148,8 +148,8 @@ func sortStable(s []int, by func(a, b int) int) {
 // sortKinds finds the kinds and the classes of sites.
 func (c *chooser) sortKinds() {
 	type likeness struct {
-		speed, attention, measured, pass float64
-		delays                           Delays
+		speed, attention, measured, pass, idle float64
+		delays                                 Delays
 	}
 	type kind struct {
 		process, host int
@@ -172,7 +172,7 @@ func (c *chooser) sortKinds() {
 	c.kind, c.class = make([]int, len(c.g.sites)), make([]int, len(c.g.sites))
 	for i := range c.g.sites {
 		s, h := &c.g.sites[i], &c.g.hosts[c.g.host[i]]
-		like := likeness{s.Speed, s.Attention, s.Measured, s.Pass, s.Delays}
+		like := likeness{s.Speed, s.Attention, s.Measured, s.Pass, s.Idle, s.Delays}
 		first := c.ask.First == nil || c.ask.First(i)
 
 		// A process of one site is like all such of its host.

@@ -300,8 +300,8 @@ func (t *task) hide(g *ground, at []int, passes float64, s *Step) {
 	var products, attention float64
 	for _, n := range at {
 		site := &g.sites[n]
-		products = max(products, site.compute(t.w.Projection, 0))
-		attention = max(attention, site.compute(0, t.w.Attention))
+		products = max(products, t.hiding(site, t.w.Projection, 0, len(at)))
+		attention = max(attention, t.hiding(site, 0, t.w.Attention, len(at)))
 	}
 
 	each, all := passes/float64(len(at)), s.Exposed
@@ -316,6 +316,21 @@ func (t *task) hide(g *ground, at []int, passes float64, s *Step) {
 		s.Exposed += passes * float64(waits*t.w.Layers) * g.delay(at)
 	}
 	s.Time = s.Compute + s.Exposed
+}
+
+// hiding returns how long a site takes for products or for attention of a whole pass, and beside it
+// what hides activations of its n-th part of a pass. What a site is idle may come before either,
+// and counts in full for each: a faster site, which is idle for longer, then hides no less.
+func (t *task) hiding(site *Site, linear, attention float64, n int) float64 {
+	seconds := site.compute(linear, attention)
+	if site.Idle == 0 {
+		return seconds
+	}
+	part := 1.
+	if linear > 0 {
+		part = linear / t.w.Linear
+	}
+	return seconds + site.Idle*float64(n)*part
 }
 
 // rounds is how often in a layer ranks wait for each other's messages: for queries, which come

@@ -84,6 +84,9 @@ type Site struct {
 	Speed, Attention float64
 	// Pass is what each pass takes beside what it computes, in seconds.
 	Pass float64
+	// Idle is the part of Pass that hides activations as computing does: kernels that are not issued
+	// yet, in seconds.
+	Idle float64
 	// Measured is the speed as passes of clips have shown it; 0: none yet.
 	Measured float64
 	// Memory is how many bytes a clip may take; 0: not known.
