@@ -22,7 +22,8 @@
 // Results go to stdout; progress, notices and errors to stderr. All of it goes through package
 // terminal, which makes harmless whatever control characters a server or a file sends.
 //
-// Exit codes: 0 done, 1 failed, 2 the request was wrong, 130 interrupted.
+// Exit codes: 0 done, 1 failed, 2 the request was wrong, 3 it fits no device (plan), 130
+// interrupted.
 //
 // # Interruptions
 //

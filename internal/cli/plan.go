@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -23,7 +24,8 @@ import (
 // model's configuration, not its weights, and no device: a pool is one that people name, the shards
 // of a coordinator, or shards like this machine, and all three go the same way. The answer is on
 // stdout; --json prints the meshes alone. A clip that would be refused, by a limit on time or
-// memory, is planned all the same: the plan shows by how much it is too large.
+// memory, is planned all the same: the plan shows by how much it is too large. The exit code tells
+// scripts of a clip that no pool has the memory for.
 func planCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "plan", Short: "Predict what a clip takes, here or on devices to buy",
 		Long: `Predict what a clip takes on each mesh of a pool of devices: which is the fastest and why
@@ -44,7 +46,10 @@ compared. A file of YAML has what you own, with prices; docs/planning.md explain
 Without --pool the devices are the shards of --coordinator (or LONGTAKE_URL), or else
 shards that are as fast as this machine's CPU. Nothing else runs on them, and models are
 loaded. The model is a folder on this machine or the name of a published one; no weights
-and no pictures are read. --profile predicts what other programs take.`,
+and no pictures are read. --profile predicts what other programs take.
+
+Exit codes: 3 if the clip fits into the memory of no pool; stderr then says what a device
+needs and what it has, and stdout has the plan all the same. 0 if it fits into one.`,
 		Args: daemon.NoArgs}
 	f := cmd.Flags()
 	var a planAsk
@@ -80,10 +85,11 @@ and no pictures are read. --profile predicts what other programs take.`,
 		if err != nil {
 			return err
 		}
+		show := a.print
 		if *js {
-			return printPlanLines(cmd.OutOrStdout(), plans)
+			show = printPlanLines
 		}
-		return a.print(cmd.OutOrStdout(), plans)
+		return cmp.Or(show(cmd.OutOrStdout(), plans), unfit(plans))
 	}
 	return cmd
 }

@@ -86,6 +86,32 @@ func TestPlanMistakes(t *testing.T) {
 	}
 }
 
+// TestPlanThatFitsNothing shows the plan all the same, and ends with a code of its own and a line
+// that says what is missing; a pool of several that has the memory is enough.
+func TestPlanThatFitsNothing(t *testing.T) {
+	alone(t)
+	const a14b = "--model Wan2.2-T2V-A14B --size 1280x720 --pool "
+	for args, want := range map[string]string{
+		"8xRTX-4090":         `needs \S+ GB on a device of 8xRTX-4090, which has 26 GB\n$`,
+		"8xRTX-4090 --json":  `on a device of 8xRTX-4090, which has 26 GB\n$`,
+		"RTX-4090,2xA10":     `of RTX-4090, which has 26 GB, \S+ GB on a device of 2xA10, which`,
+		"8xRTX-4090,8xH100":  "",
+		"8xH100 --shards 16": "--shards is 16; allowed",
+	} {
+		r := longtake(t, append([]string{"plan"}, strings.Fields(a14b+args)...)...)
+		code := 3
+		if want == "" {
+			code = 0
+		} else if strings.HasPrefix(want, "--") {
+			code = 2
+		}
+		if ok := regexp.MustCompile(want).MatchString(r.err); r.code != code || !ok ||
+			strings.Count(r.err, "\n") != min(code, 1) || (r.out == "") != (code == 2) {
+			t.Errorf("%s: code %d, %s; want %q, %d", args, r.code, r.err, want, code)
+		}
+	}
+}
+
 // TestPlanAsJSON has all that people see, and more meshes.
 func TestPlanAsJSON(t *testing.T) {
 	sheet, err := filepath.Abs(filepath.Join(top, "configs", "pricing.yaml"))

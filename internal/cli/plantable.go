@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/longtake/longtake/internal/advise"
+	"github.com/longtake/longtake/internal/daemon"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/terminal"
@@ -179,6 +180,26 @@ func (p planned) tooLarge() string {
 	}
 	return "nothing fits into the memory of a device: more of them, a smaller clip or a --dtype " +
 		"of fewer bits need less on each"
+}
+
+// unfit is an error if the clip fits into the memory of no pool; it says what a device would need
+// at the least, on the mesh that needs the least.
+func unfit(plans []planned) error {
+	var lacks []string
+	for _, p := range plans {
+		if p.fastest() != nil {
+			return nil
+		}
+		least := p.options[0]
+		for _, o := range p.options {
+			if o.MemoryPerShard.Least() < least.MemoryPerShard.Least() {
+				least = o
+			}
+		}
+		lacks = append(lacks, fmt.Sprintf("%s on a device of %s, which has %s",
+			plan.Bytes(least.MemoryPerShard.Least()), p.pool.Name, plan.Bytes(least.Has)))
+	}
+	return daemon.Unfitf("the clip fits no device: it needs %s", strings.Join(lacks, ", "))
 }
 
 // printElse says how many devices are left, and what a job gets that does not ask for this mesh.

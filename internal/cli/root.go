@@ -30,7 +30,8 @@ Commands that need a coordinator take its URL from --coordinator or LONGTAKE_URL
 ` + defaultURL + `. On this machine they need no key. Other coordinators are locked: they have
 https URLs, and take LONGTAKE_CA (their ca.crt) and LONGTAKE_API_KEY or LONGTAKE_API_KEY_FILE.
 
-Exit codes: 0 done, 1 failed, 2 the request was wrong, 130 interrupted.`
+Exit codes: 0 done, 1 failed, 2 the request was wrong, 3 it fits no device (plan),
+130 interrupted.`
 
 // Longtake returns the command longtake with all commands below it. daemon.Main runs it.
 // --coordinator is a flag of all commands below it, so it may stand before or after a command's

@@ -25,11 +25,14 @@ import (
 // Version of the program; the build sets it.
 var Version = "unknown"
 
-// Exit codes of every command. ExitInterrupted is what a shell reports for SIGINT, 128 + 2.
+// Exit codes of every command. ExitUnfit is that of an answer that was found and is no: what was
+// asked for is in order, and cannot be on the devices that there are. ExitInterrupted is what a
+// shell reports for SIGINT, 128 + 2.
 const (
 	ExitDone        = 0
 	ExitFailed      = 1
 	ExitBadRequest  = 2
+	ExitUnfit       = 3
 	ExitInterrupted = 130
 )
 
@@ -47,6 +50,12 @@ func Usage(err error) error { return &usageError{err} }
 
 // Usagef returns such an error, formatted as fmt.Errorf does.
 func Usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// unfit is an answer that is no.
+type unfit struct{ error }
+
+// Unfitf returns an error of ExitUnfit, formatted as fmt.Errorf does.
+func Unfitf(format string, args ...any) error { return unfit{fmt.Errorf(format, args...)} }
 
 // Main runs a command with the process's arguments and returns its exit code. The first SIGINT or
 // SIGTERM ends the command's context, the second the process.
@@ -110,9 +119,12 @@ type badInput interface{ BadInput() bool }
 // bad however the command ended.
 func exitCode(ctx context.Context, err error) int {
 	var bad badInput
+	var no unfit
 	switch {
 	case errors.As(err, &bad) && bad.BadInput():
 		return ExitBadRequest
+	case errors.As(err, &no):
+		return ExitUnfit
 	case ctx.Err() != nil:
 		return ExitInterrupted
 	}
