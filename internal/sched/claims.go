@@ -17,15 +17,13 @@ const (
 
 // claim keeps nodes for a job that waits.
 func (s *scheduler) claim(q *Queued, what blocking) {
-	nodes, by := s.usable, everyNode
-	switch what {
-	case nothing:
-		return
-	case itsNodes:
-		nodes, by = s.usableBy(q), s.needs(&q.Spec)
-	}
-	if _, known := s.claims[by]; !known {
-		s.claims[by], s.claimed = nodes, nil
+	switch k := s.kinOf(&q.Spec); {
+	case what == itsNodes && !k.claimed:
+		k.claimed = true
+		s.claims[k.needs], s.claimed = s.usableBy(q), nil
+	case what == everything && !s.allAsked:
+		s.allAsked = true
+		s.claims[everyNode], s.claimed = s.usable, nil
 	}
 }
 
@@ -34,12 +32,7 @@ const everyNode = ""
 
 // allClaimed reports whether jobs wait for all nodes that may run a job.
 func (s *scheduler) allClaimed(spec *job.Spec) bool {
-	if len(s.claims) == 0 {
-		return false
-	}
-	_, all := s.claims[everyNode]
-	_, its := s.claims[s.needs(spec)]
-	return all || its
+	return s.allAsked || s.kinOf(spec).claimed
 }
 
 // isClaimed reports whether a job waits for a node.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/longtake/longtake/internal/job"
 )
 
 // Limit is what an owner or a team may have of the devices. The zero one does not bound anything.
@@ -22,15 +24,7 @@ type Limit struct {
 // inTurn returns the queued jobs in the order in which they are considered: the highest priority
 // first, of one priority by the shares of teams, then of owners within a team, then by age.
 func (s *scheduler) inTurn() []*Queued {
-	order := make([]int, len(s.Queued))
-	for i := range order {
-		order[i] = i
-	}
-
-	slices.SortStableFunc(order, func(a, b int) int {
-		return s.Queued[b].Spec.Priority - s.Queued[a].Spec.Priority
-	})
-
+	order := s.byPriority()
 	for lo := 0; lo < len(order); {
 		hi, mixed := lo+1, false
 		first := &s.Queued[order[lo]]
@@ -50,6 +44,29 @@ func (s *scheduler) inTurn() []*Queued {
 		out[i] = &s.Queued[at]
 	}
 	return out
+}
+
+// byPriority returns the queued jobs, as numbers of the view, the highest priority first. There are
+// few priorities, and few of those that are allowed.
+func (s *scheduler) byPriority() []int {
+	var firsts [2*job.PriorityLimit + 2]int // where jobs of a priority begin, the highest first
+	at := func(i int) int {
+		const most = job.PriorityLimit
+		return most - min(max(s.Queued[i].Spec.Priority, -most), most)
+	}
+	for i := range s.Queued {
+		firsts[at(i)+1]++
+	}
+	for p := range firsts[1:] {
+		firsts[p+1] += firsts[p]
+	}
+
+	order := make([]int, len(s.Queued))
+	for i := range s.Queued {
+		order[firsts[at(i)]] = i
+		firsts[at(i)]++
+	}
+	return order
 }
 
 // turn is a queued job on its way to its place in the order.
@@ -167,6 +184,10 @@ func (s *scheduler) countOver() {
 
 // limited says why a job may not run whatever is free: it, or its team, has had what it may have.
 func (s *scheduler) limited(owner, team string) string {
+	if len(s.Owners) == 0 && len(s.Teams) == 0 {
+		return ""
+	}
+
 	limits := []struct {
 		Limit
 		kind, id string

@@ -2,7 +2,6 @@ package sched
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
@@ -43,47 +42,6 @@ func loadTime(model string, nodes []*Node) time.Duration {
 	return longest
 }
 
-// usableBy returns the nodes that may run a job, and freeBy those of them that are free. The caller
-// must not change them.
-func (s *scheduler) usableBy(q *Queued) []*Node {
-	if s.Known.usableFor == nil {
-		s.Known.usableFor = map[string][]*Node{}
-	}
-	return s.having(s.Known.usableFor, s.usable, &q.Spec)
-}
-
-func (s *scheduler) freeBy(spec *job.Spec) []*Node { return s.having(s.freeFor, s.free, spec) }
-
-// having returns the nodes that may run a job, as remembered if there were any of its needs before.
-func (s *scheduler) having(known map[string][]*Node, nodes []*Node, spec *job.Spec) []*Node {
-	by := s.needs(spec)
-	out, ok := known[by]
-	if !ok {
-		out = slices.DeleteFunc(slices.Clone(nodes), func(n *Node) bool { return !n.has(spec) })
-		known[by] = out
-	}
-	return out
-}
-
-// needs is equal for jobs that the same nodes may run: see Node.has.
-func (s *scheduler) needs(spec *job.Spec) string {
-	l := &s.lately
-	if len(spec.LoRAs) > 0 {
-		return strings.Join(append([]string{spec.Model, spec.DType}, spec.Needs()...), "\n")
-	}
-	if l.needs == "" || l.model != spec.Model || l.dtype != spec.DType {
-		l.model, l.dtype, l.needs = spec.Model, spec.DType, spec.Model+"\n"+spec.DType
-	}
-	return l.needs
-}
-
-// recent is what was asked for last, as most jobs in a row are alike.
-type recent struct {
-	model, dtype, needs string
-	shortage            shortage
-	why                 string
-}
-
 // open returns the free nodes that may run a job and for which no other one waits.
 func (s *scheduler) open(spec *job.Spec) []*Node {
 	if s.allClaimed(spec) {
@@ -102,6 +60,9 @@ func (s *scheduler) open(spec *job.Spec) []*Node {
 // measured reason to be on more nodes than have its model loaded: see grow.
 func (s *scheduler) candidates(q *Queued) []*Node {
 	open, least := s.open(&q.Spec), ready
+	if len(open) == 0 {
+		return nil
+	}
 	if q.Attempt > 0 {
 		least = spare
 	}

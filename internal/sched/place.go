@@ -18,7 +18,7 @@ func (s *scheduler) place(q *Queued, from []*Node) Decision {
 	s.free = slices.DeleteFunc(slices.Clone(s.free), func(n *Node) bool {
 		return slices.ContainsFunc(d.Nodes, func(p *Node) bool { return p.ID == n.ID })
 	})
-	clear(s.freeFor)
+	s.taken()
 	s.waiting = slices.DeleteFunc(s.waiting, func(o *Queued) bool { return o.ID == q.ID })
 	s.room -= q.Needs
 	d.Shares = groupSpeeds(d.Mesh, d.Nodes)

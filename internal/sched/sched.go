@@ -27,10 +27,10 @@ type scheduler struct {
 	View
 	usable []*Node // those that are not draining
 	free   []*Node // of these, the ones that are idle and in no live plan
-	// Jobs that need the same have the same free nodes: freeFor remembers them, as long as free stays
-	// the same. Known does so for the usable ones.
-	freeFor map[string][]*Node
-	lately  recent
+	// kins are the jobs that need the same, by what that is, and lately those that were asked for
+	// last: most jobs in a row are alike.
+	kins   map[string]*kin
+	lately *kin
 	// waiting are the queued jobs that were not placed in this round so far.
 	waiting []*Queued
 	room    int64 // bytes of the store that jobs placed later in this round may take
@@ -38,6 +38,7 @@ type scheduler struct {
 	// claims are nodes for which a job waits, by what it needs: those behind it must not overtake it
 	// there. claimed are all of these, nil until they are asked for.
 	claims    map[string][]*Node
+	allAsked  bool // a job waits for all nodes
 	claimed   map[job.NodeID]bool
 	preempted map[job.ID]string // running jobs that yield to a blocked one, and why
 	growing   bool              // a job moves to more nodes; one at a time
@@ -57,7 +58,7 @@ type scheduler struct {
 // newScheduler finds the nodes that may be used in this round.
 func newScheduler(v View) *scheduler {
 	s := &scheduler{View: v, room: v.Store.Room, preempted: map[job.ID]string{},
-		freeFor: map[string][]*Node{}, claims: map[string][]*Node{},
+		kins: map[string]*kin{}, claims: map[string][]*Node{},
 		runningOf: map[string]int{}, runningIn: map[string]int{},
 		aheadOf: map[string]int{}, decisions: make([]Decision, 0, len(v.Queued)+len(v.Running))}
 	if s.Ledger == nil {
@@ -71,6 +72,7 @@ func newScheduler(v View) *scheduler {
 		s.count(v.Running[i].Record)
 	}
 	s.countOver()
+	s.waiting = make([]*Queued, 0, len(v.Queued))
 	for i := range v.Queued {
 		if q := &v.Queued[i]; s.limited(q.Owner, q.Team) == "" { // else it does not wait for nodes
 			s.waiting = append(s.waiting, q)
@@ -179,7 +181,27 @@ func (s *scheduler) start(q *Queued) (Decision, blocking) {
 }
 
 // obstacle says why a job cannot start now, "" if it can, and what it keeps for itself meanwhile.
+// Jobs that are alike are kept from starting by the same.
 func (s *scheduler) obstacle(q *Queued) (why string, blocks blocking) {
+	if len(q.Losses) > 0 || len(q.Blamed) > 0 || q.SinceLoss < s.LostAfter {
+		return s.obstacleTo(q)
+	}
+
+	k, is := s.kinOf(&q.Spec), likeness{q.wanted(), q.Spec.Format, q.Needs}
+	for i := range k.obstacles {
+		if o := &k.obstacles[i]; o.likeness == is {
+			return o.why, o.blocks
+		}
+	}
+	why, blocks = s.obstacleTo(q)
+	if len(k.obstacles) < likenessesMost {
+		k.obstacles = append(k.obstacles, obstacle{is, why, blocks})
+	}
+	return why, blocks
+}
+
+// obstacleTo is obstacle for a job alone.
+func (s *scheduler) obstacleTo(q *Queued) (why string, blocks blocking) {
 	want, format := q.wanted(), q.Spec.Format
 	usable, free := s.usableBy(q), s.freeBy(&q.Spec)
 
@@ -208,31 +230,14 @@ func (s *scheduler) obstacle(q *Queued) (why string, blocks blocking) {
 	case want == 0 && s.Now.Before(s.GraceUntil):
 		return "waits for the shards to register again", itsNodes
 	case len(free) < max(want, 1):
-		return s.tooFew(q, max(want, 1), len(free), len(usable)), itsNodes
+		return fmt.Sprintf("waits for %s%s, %s of %d idle", plan.Shards(max(want, 1)), s.withModel(q),
+			are(len(free)), len(usable)), itsNodes
 	case onlyBlamed(q, free) && !onlyBlamed(q, usable):
 		return "waits for a shard on which it has not failed", itsNodes
 	case !anyWrites(free, format):
 		return fmt.Sprintf("waits for an idle shard that can write %s", format), itsNodes
 	}
 	return "", nothing
-}
-
-// tooFew says that a job waits for so many nodes, of which some are free. Many jobs in a row wait
-// for the same.
-func (s *scheduler) tooFew(q *Queued, want, free, usable int) string {
-	is := shortage{s.needs(&q.Spec), want, free, usable}
-	if is != s.lately.shortage {
-		s.lately.shortage = is
-		s.lately.why = fmt.Sprintf("waits for %s%s, %s of %d idle", plan.Shards(want), s.withModel(q),
-			are(free), usable)
-	}
-	return s.lately.why
-}
-
-// shortage is what a job waits for that needs more nodes than are free.
-type shortage struct {
-	needs              string
-	want, free, usable int
 }
 
 // withModel says which shards a job waits for, where there are others.

@@ -181,12 +181,12 @@ func (l *leader) wait(r job.Request, s job.Spec) (why string, ahead int) {
 	// It is the youngest job of its priority.
 	rec := job.New(estimateID, "", s, l.today())
 	rec.Owner, rec.Team = r.Owner, r.Team
-	v := l.schedulerView()
+	v, waits := l.schedulerView()
 	l.showNodes(&v)
+	asked := l.c.weigh(&liveJob{r: &rec})
 	v.Queued = append(v.Queued, sched.Queued{Record: &rec, SinceLoss: math.MaxInt64 / 2,
-		Needs: l.c.needs(&rec)})
-	l.share(&v)
-	delete(l.works, estimateID)
+		Needs: asked.needs})
+	l.share(&v, append(waits, asked))
 
 	for _, d := range sched.Decide(v) {
 		if d.Job.ID == estimateID && d.Action != sched.Place {

@@ -17,20 +17,33 @@ func (c *Core) footprint(s job.Spec) job.Footprint {
 	return m.Footprint(s, c.cfg.CheckpointEvery > 0)
 }
 
-// needs is what a job that is placed may still store, in bytes.
-func (c *Core) needs(r *job.Record) int64 {
-	return max(0, c.footprint(r.Spec).Most-r.Stored())
+// weigh returns a job that is not final with what follows from its record and its model. Each
+// decision asks that of all jobs that wait, so it is found once for each record.
+func (c *Core) weigh(j *liveJob) *liveJob {
+	models := c.machine.Models()
+	if !j.known || !sameModels(j.models, models) {
+		j.known, j.models, j.weighed = true, models, false
+		j.footprint = c.footprint(j.r.Spec)
+		j.operations = plan.Predict(c.machine.model(j.r.Spec), j.r.Spec, nil).Operations
+	}
+
+	if !j.weighed {
+		stored := j.r.Stored()
+		j.weighed = true
+		j.needs, j.leaves = max(0, j.footprint.Most-stored), max(0, j.footprint.Kept-stored)
+	}
+	return j
 }
 
 // promised is what the jobs that were taken may still store: those that run all that they need,
 // those that wait what they leave behind.
 func (c *Core) promised() (running, waiting int64) {
-	for _, r := range c.machine.live(nil) {
-		f := c.footprint(r.Spec)
-		if r.State == job.Running {
-			running += max(0, f.Most-r.Stored())
+	for _, j := range c.machine.state.index.live {
+		c.weigh(j)
+		if j.r.State == job.Running {
+			running += j.needs
 		} else {
-			waiting += max(0, f.Kept-r.Stored())
+			waiting += j.leaves
 		}
 	}
 	return running, waiting

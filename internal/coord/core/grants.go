@@ -25,8 +25,8 @@ func (c *Core) Grant(owned func(job.NodeID) bool) (artifact.Grant, error) {
 
 	// Nodes of a job that is not running have nothing to read or to write any more, whatever they
 	// still compute.
-	for _, id := range c.machine.state.index.live {
-		r := c.machine.state.jobs[id]
+	for _, j := range c.machine.state.index.live {
+		r := j.r
 		if r.State != job.Running {
 			continue
 		}

@@ -9,12 +9,29 @@ import (
 // index is what is asked of the jobs at every tick and with every command, and would take a look at
 // thousands of records. It follows from them, and is not part of a snapshot.
 type index struct {
-	live            []job.ID // those that are not final, by creation
+	live            []*liveJob // those that are not final, by creation
+	of              map[job.ID]*liveJob
 	queued, running int
 	// taken are the nodes of jobs that run, by the job that has them.
 	taken map[job.NodeID]job.ID
 	// users counts how many times jobs refer to an object, by its name.
 	users map[string]int
+}
+
+// liveJob is a job that is not final, and what decisions ask of it again and again: see Core.weigh.
+// It stays the same one for as long as the job is live, with other records.
+type liveJob struct {
+	r *job.Record
+	// known is set once the model says what a clip takes: models are the list that it is of. It is
+	// the same for all records of a job, whose spec does not change.
+	known      bool
+	models     job.Models
+	footprint  job.Footprint
+	operations float64
+	// weighed is set once these are known of the record: what the job may still store if it is
+	// placed, and what it leaves behind if it is not.
+	weighed       bool
+	needs, leaves int64
 }
 
 // A list of ten thousand kept jobs takes a millisecond to look through, and the names of their
@@ -37,9 +54,13 @@ func (s *state) put(r job.Record) {
 
 	switch was := known && !old.State.Final(); {
 	case !was && !r.State.Final():
-		s.index.live = append(s.index.live, r.ID)
+		j := &liveJob{r: &r}
+		s.index.live, s.index.of[r.ID] = append(s.index.live, j), j
 	case was && r.State.Final():
 		s.index.dropLive(r.ID)
+	case was:
+		j := s.index.of[r.ID]
+		j.r, j.weighed = &r, false
 	}
 }
 
@@ -55,9 +76,10 @@ func (s *state) remove(r *job.Record) {
 }
 
 func (x *index) dropLive(id job.ID) {
-	if at := slices.Index(x.live, id); at >= 0 {
+	if at := slices.Index(x.live, x.of[id]); at >= 0 {
 		x.live = slices.Delete(x.live, at, at+1)
 	}
+	delete(x.of, id)
 }
 
 // take notes the nodes of a job that runs, and letGo that it has them no more; nil: there was none.
@@ -128,9 +150,9 @@ func (s *state) holds(name string) bool {
 // where Records looks at all that are kept.
 func (m *Machine) live(keep func(*job.Record) bool) []*job.Record {
 	out := make([]*job.Record, 0, len(m.state.index.live))
-	for _, id := range m.state.index.live {
-		if r := m.state.jobs[id]; keep == nil || keep(r) {
-			out = append(out, r)
+	for _, j := range m.state.index.live {
+		if keep == nil || keep(j.r) {
+			out = append(out, j.r)
 		}
 	}
 	return out

@@ -45,12 +45,11 @@ type leader struct {
 	meters   map[job.ID]*attemptMeter
 	// rank0Seen is when the node of rank 0 last said that it runs the live attempt.
 	rank0Seen map[job.ID]time.Time
-	// waiting tells clients why a queued job does not run, decisions why a running one moves to more
-	// shards or does not.
-	waiting, decisions map[job.ID]string
-	// ahead is how many jobs go before a queued one. works are what jobs take in multiply-adds.
-	ahead map[job.ID]int
-	works map[job.ID]float64
+	// waiting tells clients why a queued job does not run, as of the latest round of decisions, and
+	// decisions why a running one moves to more shards or does not.
+	waiting   map[job.ID]*standing
+	round     uint64
+	decisions map[job.ID]string
 	// calibrations are those that were needed since a job has last completed.
 	calibrations map[calibrationKey]calibrations
 	// began is when the live attempts were placed, by this leader's clock.
@@ -88,9 +87,9 @@ func newLeader(c *Core) *leader {
 		progress: map[job.ID]job.Progress{}, previews: map[job.ID]Preview{},
 		paces: map[job.ID]sched.Pace{}, meters: map[job.ID]*attemptMeter{},
 		rank0Seen: map[job.ID]time.Time{},
-		waiting:   map[job.ID]string{}, passed: map[job.ID]time.Time{}, lost: map[job.ID]loss{},
+		waiting:   map[job.ID]*standing{}, passed: map[job.ID]time.Time{}, lost: map[job.ID]loss{},
 		blamed: map[job.ID]map[job.NodeID]bool{}, sights: map[string]sighting{},
-		works: map[job.ID]float64{}, began: map[job.ID]beginning{}}
+		began: map[job.ID]beginning{}}
 
 	t := c.cfg.Timing
 	for _, r := range c.machine.live(nil) {
@@ -163,8 +162,6 @@ func (l *leader) excuseSilence(now time.Time) {
 
 func running(r *job.Record) bool { return r.State == job.Running }
 
-func queued(r *job.Record) bool { return r.State == job.Queued }
-
 // live returns the job of w, an empty one if there is none, and whether w names its live attempt
 // and the node runs that rank of it. The record is the machine's own, for reading.
 func (l *leader) live(id job.NodeID, w wire.Work) (*job.Record, bool) {
@@ -226,6 +223,14 @@ func (l *leader) lose(r *job.Record, b job.Setback) {
 	l.c.wake()
 }
 
+// blamedFor returns the nodes on which a job went wrong, if there are any.
+func (l *leader) blamedFor(r *job.Record) map[job.NodeID]bool {
+	if r.Attempt == 0 {
+		return nil
+	}
+	return l.blamed[r.ID]
+}
+
 // blame notes that a job went wrong on a node.
 func (l *leader) blame(id job.ID, n job.NodeID) {
 	if l.blamed[id] == nil {
@@ -263,14 +268,12 @@ func (l *leader) forget() {
 	forgetIf(l.meters, stale)
 	forgetIf(l.blamed, stale)
 	forgetIf(l.lost, stale)
-	forgetIf(l.works, stale)
 	forgetIf(l.began, stale)
 
 	l.forgetSights()
 	l.forgetPreviews()
 
 	notQueued := func(id job.ID) bool { return l.c.machine.stateOf(id) != job.Queued }
-	forgetIf(l.waiting, notQueued)
 	forgetIf(l.passed, notQueued)
 }
 

@@ -104,9 +104,9 @@ func (m *Machine) sweepable(lapsed map[string]bool) (spare []string, gone []job.
 		return nil, nil
 	}
 	seeds := map[uint64]bool{}
-	for _, id := range m.state.index.live {
-		if m.stateOf(id) == job.Running {
-			seeds[m.state.jobs[id].Spec.Origin()] = true
+	for _, j := range m.state.index.live {
+		if j.r.State == job.Running {
+			seeds[j.r.Spec.Origin()] = true
 		}
 	}
 

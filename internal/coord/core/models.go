@@ -65,8 +65,8 @@ func (s *state) modelFor(version int, spec job.Spec) job.Model {
 
 // needed reports whether a job of a model waits or runs.
 func (s *state) needed(model string) bool {
-	return slices.ContainsFunc(s.index.live, func(id job.ID) bool {
-		return s.jobs[id].Spec.Model == model
+	return slices.ContainsFunc(s.index.live, func(j *liveJob) bool {
+		return j.r.Spec.Model == model
 	})
 }
 

@@ -209,7 +209,7 @@ func TestRunningJobsAreLimited(t *testing.T) {
 	if len(starts) != 1 {
 		t.Fatalf("%d jobs start", len(starts))
 	}
-	next := w.k.machine.Records(queued)[0].ID
+	next := w.k.machine.Records(isQueued)[0].ID
 	if v, _ := w.k.View(next); v.Waiting != "waits: key_1 may run 1 job at a time" || v.Ahead != 0 {
 		t.Errorf("the other one %s, with %d ahead", v.Waiting, v.Ahead)
 	}
@@ -237,7 +237,7 @@ func TestQuotasOfKeysAndTeamsAreThoseOfNow(t *testing.T) {
 	waits := func(want string) {
 		t.Helper()
 		w.tick()
-		for _, r := range w.k.machine.Records(queued) {
+		for _, r := range w.k.machine.Records(isQueued) {
 			if v, _ := w.k.View(r.ID); v.Waiting != want {
 				t.Errorf("the job %q, want %q", v.Waiting, want)
 			}
@@ -265,3 +265,5 @@ func TestQuotasOfKeysAndTeamsAreThoseOfNow(t *testing.T) {
 		t.Errorf("%d jobs run", running)
 	}
 }
+
+func isQueued(r *job.Record) bool { return r.State == job.Queued }

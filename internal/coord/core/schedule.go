@@ -17,14 +17,14 @@ func (l *leader) schedule() {
 	if l.c.deleting || !l.storeSettled() {
 		return
 	}
-	queued, _, _ := l.c.machine.Counts()
-	waiting, ahead := make(map[job.ID]string, queued), make(map[job.ID]int, queued)
 	yields, notes := map[job.ID]string{}, map[job.ID]string{}
-
 	var overdue []sched.Decision
 	stalled := false // a job could not be committed, so those behind it wait
 
-	v := l.schedulerView()
+	waits := standings{l: l}
+	l.round++
+	v, queued := l.schedulerView()
+	l.share(&v, queued)
 	if !sched.Quiet(v) {
 		l.showNodes(&v)
 	}
@@ -38,7 +38,7 @@ func (l *leader) schedule() {
 		id := d.Job.ID
 		if stalled && d.NeedsQueue() {
 			if d.Job.State == job.Queued {
-				waiting[id] = "waits for its turn"
+				waits.note(id, standing{why: "waits for its turn"})
 			}
 			continue
 		}
@@ -47,10 +47,11 @@ func (l *leader) schedule() {
 		case sched.Place:
 			if err := l.place(d, nodes); err != nil {
 				l.c.log.Warn("cannot place a job", "job", id, "error", err)
-				waiting[id], stalled = "waits: "+err.Error(), true
+				waits.note(id, standing{why: "waits: " + err.Error()})
+				stalled = true
 			}
 		case sched.Wait:
-			waiting[id], ahead[id] = d.Why, d.Ahead
+			waits.note(id, standing{why: d.Why, ahead: d.Ahead, counted: true})
 			if d.Passed && l.passed[id].IsZero() {
 				l.passed[id] = l.c.cfg.Clock()
 			}
@@ -69,8 +70,7 @@ func (l *leader) schedule() {
 	}
 
 	// Jobs are stopped last: that commits, and gives the scheduler another view to look at.
-	l.ahead = ahead
-	l.setWaiting(waiting)
+	waits.end()
 	l.requestYields(yields, notes)
 	for _, d := range overdue {
 		if r, ok := l.c.machine.Record(d.Job.ID); ok && r.State == job.Running { // it has not ended since
@@ -93,10 +93,11 @@ func (l *leader) picked(decisions []sched.Decision) map[job.NodeID]*node {
 	return nodes
 }
 
-// schedulerView returns what the scheduler decides on, but for the nodes: see schedulerNodes.
-func (l *leader) schedulerView() sched.View {
+// schedulerView returns what the scheduler decides on, but for the nodes, and what is left to
+// share: see showNodes and share. waits are the jobs of View.Queued.
+func (l *leader) schedulerView() (v sched.View, waits []*liveJob) {
 	disk := l.c.world.Disk()
-	v := sched.View{Now: l.c.cfg.Clock(), Models: l.c.machine.Models(),
+	v = sched.View{Now: l.c.cfg.Clock(), Models: l.c.machine.Models(),
 		Draining: map[job.NodeID]string{}, Taken: l.c.machine.state.index.taken,
 		GraceUntil: l.graceUntil,
 		LostAfter:  l.c.cfg.Timing.LostAfter, YieldWithin: l.c.cfg.Timing.Yield}
@@ -105,23 +106,26 @@ func (l *leader) schedulerView() sched.View {
 		v.Store.Full = cmp.Or(disk.Why, disk.Stage.String())
 	}
 
-	waits, runs := l.c.machine.live(queued), l.c.machine.live(running)
-	v.Queued = make([]sched.Queued, 0, len(waits))
-	for _, r := range waits {
-		v.Queued = append(v.Queued, sched.Queued{Record: r, SinceLoss: l.sinceLoss(r),
-			Needs: l.c.needs(r), Blamed: l.blamed[r.ID], PassedSince: l.passed[r.ID]})
-	}
-	v.Running = make([]sched.Running, 0, len(runs))
-	for _, r := range runs {
-		v.Running = append(v.Running, sched.Running{Record: r, Progress: l.progress[r.ID],
-			Pace: l.paces[r.ID], Asked: l.yieldSince[r.ID]})
+	queued, running, _ := l.c.machine.Counts()
+	waits = make([]*liveJob, 0, queued+1) // there may be one that is only asked about
+	v.Queued, v.Running = make([]sched.Queued, 0, queued+1), make([]sched.Running, 0, running)
+	for _, j := range l.c.machine.state.index.live {
+		r := j.r
+		switch r.State {
+		case job.Queued:
+			waits = append(waits, l.c.weigh(j))
+			v.Queued = append(v.Queued, sched.Queued{Record: r, SinceLoss: l.sinceLoss(r),
+				Needs: j.needs, Blamed: l.blamedFor(r), PassedSince: l.passed[r.ID]})
+		case job.Running:
+			v.Running = append(v.Running, sched.Running{Record: r, Progress: l.progress[r.ID],
+				Pace: l.paces[r.ID], Asked: l.yieldSince[r.ID]})
+		}
 	}
 
-	l.share(&v)
 	for id := range l.c.machine.drains() {
 		v.Draining[id] = l.nodeName(id)
 	}
-	return v
+	return v, waits
 }
 
 // requestYields replaces the requests to yield, and the notes on jobs that go on. Rank 0 of a job
@@ -148,16 +152,5 @@ func (l *leader) requestYields(yields, notes map[job.ID]string) {
 		l.c.log.Info("job is to stop at a step boundary", "job", id, "attempt", r.Attempt, "why", why)
 		order := wire.Stop{Job: id, Attempt: r.Attempt, Yield: true, Reason: why}
 		l.sendStop(r.Plan.Nodes[0], order)
-	}
-}
-
-// setWaiting replaces the reasons why queued jobs wait, and tells watchers of those that changed.
-func (l *leader) setWaiting(reasons map[job.ID]string) {
-	old := l.waiting
-	l.waiting = reasons
-	for id := range reasons {
-		if old[id] != reasons[id] {
-			l.c.observer.JobChanged(id)
-		}
 	}
 }

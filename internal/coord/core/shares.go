@@ -8,12 +8,12 @@ import (
 
 	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/job"
-	"github.com/longtake/longtake/internal/plan"
 	"github.com/longtake/longtake/internal/sched"
 )
 
-// share tells the scheduler who has used how much, and may use how much more.
-func (l *leader) share(v *sched.View) {
+// share tells the scheduler who has used how much, and may use how much more. waits are the jobs of
+// View.Queued.
+func (l *leader) share(v *sched.View, waits []*liveJob) {
 	v.Ledger = l.c.machine.state.shares.Ledger
 
 	v.Owners, v.Teams = map[string]sched.Limit{}, map[string]sched.Limit{}
@@ -24,7 +24,12 @@ func (l *leader) share(v *sched.View) {
 		}
 		return *known
 	}
+	var last *job.Record // many jobs in a row are of one owner
 	note := func(r *job.Record) {
+		if last != nil && r.Owner == last.Owner && r.Team == last.Team {
+			return
+		}
+		last = r
 		if _, ok := v.Owners[r.Owner]; !ok && r.Owner != "" {
 			v.Owners[r.Owner] = l.limit(l.ownerQuota(r.Owner), "", l.ownerName(r.Owner),
 				func() time.Duration { return used().owner(r.Owner) })
@@ -35,14 +40,13 @@ func (l *leader) share(v *sched.View) {
 		}
 	}
 
-	speeds := map[string]float64{}
-	for i := range v.Queued {
-		q := &v.Queued[i]
-		note(q.Record)
-		if _, ok := speeds[q.Spec.Model]; !ok {
-			speeds[q.Spec.Model] = l.speed(q.Spec.Model)
+	model, speed := "", 0.0
+	for i, j := range waits {
+		note(j.r)
+		if name := j.r.Spec.Model; i == 0 || name != model {
+			model, speed = name, l.speed(name)
 		}
-		q.Cost = l.costLeft(q.Record, speeds[q.Spec.Model])
+		v.Queued[i].Cost = costLeft(j, speed)
 	}
 
 	for i := range v.Running {
@@ -151,27 +155,22 @@ func (l *leader) tookOf(cmd command) time.Duration {
 	return 0
 }
 
-// costLeft is the device time that a job is predicted to take from its checkpoint on, on nodes of
-// that speed.
-func (l *leader) costLeft(r *job.Record, speed float64) time.Duration {
-	work, known := l.works[r.ID]
-	if !known {
-		work = plan.Predict(l.c.machine.model(r.Spec), r.Spec, nil).Operations
-		l.works[r.ID] = work
-	}
-	if work == 0 || speed == 0 {
+// costLeft is the device time that a weighed job is predicted to take from its checkpoint on, on
+// nodes of that speed.
+func costLeft(j *liveJob, speed float64) time.Duration {
+	if j.operations == 0 || speed == 0 {
 		return sched.CostUnknown
 	}
-	left := 1 - float64(r.Checkpoint.Step)/float64(max(r.Spec.TotalSteps(), 1))
-	return time.Duration(min(work*left/speed, 1e9) * float64(time.Second))
+	left := 1 - float64(j.r.Checkpoint.Step)/float64(max(j.r.Spec.TotalSteps(), 1))
+	return time.Duration(min(j.operations*left/speed, 1e9) * float64(time.Second))
 }
 
 // aheadOf is how many jobs go before a queued one: as the scheduler has seen it, or, on a follower
 // and before it has, those that are older.
 func (c *Core) aheadOf(id job.ID) int {
 	if c.lead != nil {
-		if n, ok := c.lead.ahead[id]; ok {
-			return n
+		if w := c.lead.waiting[id]; w != nil && w.counted {
+			return w.ahead
 		}
 	}
 	return c.machine.ahead(id)

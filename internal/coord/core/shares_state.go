@@ -95,8 +95,8 @@ func (s *state) follow(c command, old, r job.Record) {
 	}
 
 	sh.Ledger.Tidy(func(yield func(priority int, owner, team string)) {
-		for _, id := range s.index.live {
-			o := s.jobs[id]
+		for _, j := range s.index.live {
+			o := j.r
 			yield(o.Spec.Priority, o.Owner, o.Team)
 		}
 	})
@@ -148,8 +148,8 @@ func (s *state) noteQuota(owner string, q *access.Quota) {
 // dropQuotas forgets the quotas of owners without jobs that wait or run.
 func (s *state) dropQuotas() {
 	live := map[string]bool{}
-	for _, id := range s.index.live {
-		live[s.jobs[id].Owner] = true
+	for _, j := range s.index.live {
+		live[j.r.Owner] = true
 	}
 	maps.DeleteFunc(s.shares.Quotas, func(owner string, _ access.Quota) bool { return !live[owner] })
 }

@@ -61,7 +61,7 @@ type trash struct {
 
 func newState() *state {
 	return &state{jobs: map[job.ID]*job.Record{}, keys: map[string]job.ID{},
-		index:  index{users: map[string]int{}, taken: map[job.NodeID]job.ID{}},
+		index:  index{users: map[string]int{}, taken: map[job.NodeID]job.ID{}, of: map[job.ID]*liveJob{}},
 		drains: map[job.NodeID]Drain{}, members: map[string]string{}, shares: newShares(),
 		usage: newUsageState(), rollouts: map[string]rollout.Rule{}}
 }

@@ -51,7 +51,9 @@ func (c *Core) View(id job.ID) (View, error) {
 		v.PreviewStep, v.Live = l.previews[id].Step, l.running(r)
 		v.Decision = cmp.Or(l.yieldRequests[id], l.decisions[id])
 	case job.Queued:
-		v.Waiting = l.waiting[id]
+		if w := l.waiting[id]; w != nil {
+			v.Waiting = w.why
+		}
 	}
 	for _, n := range r.Plan.Nodes {
 		v.Nodes = append(v.Nodes, l.nodeName(n))
