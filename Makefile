@@ -108,7 +108,7 @@ fuzz: ## every fuzz target, $(FUZZ) inputs each (or a time, as FUZZ=1m)
 lint: ## staticcheck, govulncheck and, where it is installed, golangci-lint (fetched into bin/tools)
 	@GO=$(GO) .ci/lint.sh
 
-bench-compare: build ## up to 20 comparisons of equal servers and 20 with 5 % planted, on this machine; 15 minutes (Python)
+bench-compare: build ## 10 comparisons of equal servers and 10 with 5 % planted, on this machine; an hour at most (Python)
 	$(PYTHON) tools/bench_compare.py --longtake bin/longtake
 
 bench-cpu: build ## the CPU engine's parts beside PyTorch's (where TORCH has it), and the cost of sharding

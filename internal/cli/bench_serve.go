@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
@@ -43,7 +44,7 @@ Scenarios:
 
 With --versus two servers are asked for the same clips, one clip at a time, in the order A B B A,
 so that a machine that becomes slower slows both: this shows the smallest differences. The folders
-a and b of --output get a result each.
+a and b of --output get a result each. --resolve 3% asks for as many as it takes to show 3 %.
 
 The folder of --output gets result.json (longtake bench schema explains it), report.md with
 figures, and bench.txt for benchstat. Each clip is written down as soon as it is there: after
@@ -58,6 +59,15 @@ Exit codes: 0 measured, 1 no clip was made, the server is gone or clips were wro
 // a sweep, for a verdict. Of the others, a trace or a duration decides.
 var serveCounts = map[serve.Scenario]int{serve.SingleStream: 20, serve.Offline: 40,
 	serve.Server: 60}
+
+// resolveCount is the default of --count with --resolve: on a machine so noisy that more are needed
+// it is better to find another one.
+const resolveCount = 400
+
+// resolveUsage explains --resolve.
+var resolveUsage = fmt.Sprintf("with --versus: ask for clips until a difference of so much, such "+
+	"as 3%%, would be found in four of five tries; --count (default: %d) and --duration are the most",
+	resolveCount)
 
 // serveBench is one `bench serve`.
 type serveBench struct {
@@ -88,6 +98,7 @@ type serveFlags struct {
 	scenario, prompts, trace, faults string
 	// What people write with units: 60s or 3x, and 30/h.
 	objective string
+	resolve   string
 	rates     []string
 	// What a clip is: fields with flags of their own, and others as NAME=VALUE.
 	clip  job.Request
@@ -115,8 +126,7 @@ func benchServeCommand() *cobra.Command {
 		"several with commas")
 	f.Float64Var(&s.Precision, "precision", 0.1, "of a search for saturation: the part by which the "+
 		"two rates may differ between which it lies")
-	f.IntVar(&s.InFlight, "max-in-flight", 512, "clips under way at most; more wait, and the wait "+
-		"counts as latency")
+	f.IntVar(&s.InFlight, "max-in-flight", 512, "clips under way; more wait, which counts as latency")
 	f.DurationVar(&s.Timeout, "timeout", time.Hour, "after which a clip is given up")
 	f.StringVar(&in.objective, "objective", "", "latency up to which a clip counts as goodput: such "+
 		"as 60s, or 3x (of a single clip's)")
@@ -148,6 +158,7 @@ func benchServeCommand() *cobra.Command {
 		"that of --coordinator, or one that is started here)")
 	f.StringVar(&b.versus, "versus", "", "a second server, which gets the same clips as --url, in "+
 		"turn with it, with the same key; for bench compare")
+	f.StringVar(&in.resolve, "resolve", "", resolveUsage)
 	f.StringVar(&t.Dialect, "dialect", target.Auto, "of --url and --versus: "+
 		strings.Join(target.Dialects, ", ")+", or auto")
 	f.BoolVar(&t.Content, "content", false, "download each clip and compare it with its request; "+

@@ -93,7 +93,9 @@ func statusText(s serve.Status) string {
 	add(s.Failed > 0, "%d failed", s.Failed)
 	add(s.P50 > 0, "p50 %s", span(s.P50))
 	add(s.PerHour > 0, "%.4g clips/h", s.PerHour)
-	add(s.Left > 0, "%s left", s.Left.Round(time.Second))
+	add(s.Shows > 0, "could show %.2g %%", 100*s.Shows)
+	add(s.Left > 0 && s.Shows > 0, "at most %s left", s.Left.Round(time.Second))
+	add(s.Left > 0 && s.Shows == 0, "%s left", s.Left.Round(time.Second))
 	return out
 }
 

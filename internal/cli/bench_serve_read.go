@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/longtake/longtake/internal/bench/prompts"
+	"github.com/longtake/longtake/internal/bench/result"
 	"github.com/longtake/longtake/internal/bench/serve"
 	"github.com/longtake/longtake/internal/bench/target"
 	"github.com/longtake/longtake/internal/config"
@@ -38,8 +39,8 @@ func (b *serveBench) read(cmd *cobra.Command, in serveFlags) error {
 		b.dir = "bench-" + in.scenario
 	}
 
-	if s.Count == 0 && s.Duration == 0 && !cmd.Flags().Changed("count") {
-		s.Count = serveCounts[s.Scenario]
+	if err := b.readCount(in.resolve, cmd.Flags().Changed("count")); err != nil {
+		return err
 	}
 	if cmd.Flags().Changed("peak-tflops") && !(in.peak > 0 && in.peak <= 1e6) {
 		return daemon.Usagef("--peak-tflops is %v; allowed: above 0, to 1e6", in.peak)
@@ -97,6 +98,28 @@ func (b *serveBench) read(cmd *cobra.Command, in serveFlags) error {
 		return err
 	}
 	return b.checkFolder()
+}
+
+// readCount reads what is to be resolved, and says how many clips there are where nobody did.
+func (b *serveBench) readCount(resolve string, counted bool) error {
+	s := &b.setup
+	if resolve != "" {
+		share, err := gateOf("--resolve", resolve)
+		if err != nil || share == 0 {
+			return daemon.Usagef("--resolve is %.40q; allowed: %g%% to 100%%, such as 3%%", resolve,
+				100*result.ResolveMin)
+		}
+		s.Resolve = share
+	}
+
+	switch {
+	case counted || s.Count > 0 || s.Duration > 0:
+	case s.Resolve > 0:
+		s.Count = resolveCount
+	default:
+		s.Count = serveCounts[s.Scenario]
+	}
+	return nil
 }
 
 // checkFolder refuses a folder with another run, or with one that has ended: to measure nothing,

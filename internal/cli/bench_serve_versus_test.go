@@ -98,3 +98,34 @@ func TestBenchServeVersusNobody(t *testing.T) {
 		t.Errorf("%d clips, %v", len(r.Requests), r.Notes)
 	}
 }
+
+// TestBenchServeResolve ends before --count, says why, and refuses what cannot be resolved.
+func TestBenchServeResolve(t *testing.T) {
+	alone(t)
+	on := targettest.Start(t, targettest.Options{Product: targettest.Dynamo,
+		Work: func(int) time.Duration { return time.Millisecond }})
+	args := []string{"bench", "serve", "-o", "x", "--url", on.URL, "--versus", on.URL, "--warmup",
+		"1", "--fidelity", "0", "--resolve"}
+	got := longtake(t, append(args, "100%")...)
+	if got.code != 0 || !strings.Contains(got.out, "The run ended after ") ||
+		!strings.Contains(got.out, "(--resolve 100%)") {
+		t.Errorf("%+v", got)
+	}
+	a, b := valid(t, "x/a"), valid(t, "x/b")
+	n := a.Summary.Requests
+	if n != b.Summary.Requests || n < result.ResolveLeast || n >= resolveCount {
+		t.Errorf("%d and %d clips", n, b.Summary.Requests)
+	}
+
+	for value, want := range map[string]string{"3": `--resolve is "3"; allowed: 2.5% to 100%`,
+		"1%": "--resolve is 1%; allowed: 2.5% to 100%", "0%": `--resolve is "0%"; allowed`} {
+		got := longtake(t, append(args, value)...)
+		if got.code != 2 || !strings.Contains(got.err, want) || strings.Count(got.err, "\n") != 1 {
+			t.Errorf("%s: %+v", value, got)
+		}
+	}
+	got = longtake(t, "bench", "serve", "--resolve", "3%")
+	if got.code != 2 || !strings.Contains(got.err, "--resolve goes with --versus") {
+		t.Errorf("%+v", got)
+	}
+}

@@ -215,6 +215,9 @@ func (b *Bench) Result(tool result.Tool, failed error) result.Result {
 		r.Rates = append(r.Rates, result.Rate{Offered: rate, Verdict: result.Unclear})
 	}
 
+	if why := b.Turns.why(); failed == nil && why != "" {
+		r.Notes = append(r.Notes, why)
+	}
 	if failed != nil {
 		r.Notes = append(r.Notes, "The run is incomplete: "+failed.Error()+".")
 	}
@@ -261,6 +264,9 @@ func (s Setup) scenario() result.Scenario {
 
 	if s.Scenario == Server && len(s.Rates) == 0 {
 		out.Parameters["precision"] = fmt.Sprint(s.Precision)
+	}
+	if s.Resolve > 0 {
+		out.Parameters["resolve"] = fmt.Sprint(s.Resolve)
 	}
 	if s.Multiple > 0 {
 		out.Parameters["objective"] = fmt.Sprintf("%gx", s.Multiple)

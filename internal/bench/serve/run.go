@@ -33,6 +33,7 @@ type Status struct {
 	Failed      int     // of Done
 	P50         float64 // seconds, of the clips that count; 0: none yet
 	PerHour     float64 // clips
+	Shows       float64 // difference that pairs could show, as a share; 0: nobody knows or asked
 	Elapsed     time.Duration
 	Left        time.Duration // 0: nobody knows
 }
@@ -230,7 +231,7 @@ func (r *running) send(ctx context.Context, ended chan<- entry) {
 			}
 			planned = r.b.clock.now()
 			if deadline(s, planned) {
-				r.b.Turns.release()
+				r.b.Turns.release(r.b.Setup.Side, nil)
 				<-free
 				return
 			}
@@ -242,7 +243,7 @@ func (r *running) send(ctx context.Context, ended chan<- entry) {
 		r.inFlight.Add(1)
 		clips.Go(func() {
 			q := r.b.make(ctx, s, planned)
-			r.b.Turns.release()
+			r.b.Turns.release(r.b.Setup.Side, &q)
 			r.inFlight.Add(-1)
 			<-free
 			ended <- entry{Request: &q}
@@ -321,6 +322,7 @@ func (r *running) tell() {
 		}
 	}
 
+	s.Shows = r.b.Turns.showing()
 	s.P50, s.PerHour = median(made, latency), 3600*completions(made)
 	length := r.b.Setup.Duration
 	if r.b.Setup.Count == 0 && length > 0 && !r.open() && r.single == 0 {

@@ -101,6 +101,9 @@ type Setup struct {
 	Faults []FaultRate `json:"faults,omitempty"`
 	// Side is SideA or SideB of a run that asks two servers in turn, else "".
 	Side string `json:"side,omitempty"`
+	// Resolve is the difference, as a share, that two servers are compared until they would show, in
+	// four of five tries; Count and Duration are then the most. 0: they alone decide.
+	Resolve float64 `json:"resolve,omitempty"`
 	// Embedded: the servers were started for this run.
 	Embedded bool `json:"embedded,omitempty"`
 }

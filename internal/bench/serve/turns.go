@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/longtake/longtake/internal/bench/result"
@@ -24,11 +25,23 @@ const (
 // everybody go on at once. Its methods may be called by many goroutines.
 type Turns struct {
 	id string
+	// resolve is the difference that the pairs are to show, after which no more are asked for; 0:
+	// none.
+	resolve float64
 
 	mu    sync.Mutex
 	busy  bool // a clip is under way
 	sides map[string]*turn
 	over  chan struct{} // closed when both have ended
+
+	// What resolve goes by: clips that count, how many there are of an index, pairs with both of their
+	// clips, and those of them that were made, with what they could show when they were looked at.
+	clips    map[string][]result.Request
+	of       map[int]int
+	complete int
+	pairs    int
+	shows    float64
+	enough   chan struct{} // closed when resolve is reached
 }
 
 // turn is where a side stands.
@@ -47,12 +60,25 @@ func NewTurns(a, b *Journal) (*Turns, error) {
 	}
 
 	t := &Turns{id: fmt.Sprintf("%x-%x", a.head.Started.UnixNano(), a.head.Setup.Seed),
-		sides: map[string]*turn{}, over: make(chan struct{})}
+		resolve: a.head.Setup.Resolve, sides: map[string]*turn{}, over: make(chan struct{}),
+		clips: map[string][]result.Request{}, of: map[int]int{}, shows: math.Inf(1),
+		enough: make(chan struct{})}
 	for _, side := range []string{SideA, SideB} {
 		t.sides[side] = &turn{next: make(chan struct{}, 1)}
 	}
+
+	// A run that goes on has pairs already, and may have had enough of them.
+	for side, j := range map[string]*Journal{SideA: a, SideB: b} {
+		for _, q := range j.pass(1).requests {
+			t.add(side, q)
+		}
+	}
+	t.look()
 	return t, nil
 }
+
+// errEnough ends a side's asking: the pairs show what they were to show.
+var errEnough = errors.New("the pairs resolve the difference")
 
 // take waits until it is a side's turn to ask for a clip. The caller then calls release.
 func (t *Turns) take(ctx context.Context, side string, index int) error {
@@ -68,20 +94,97 @@ func (t *Turns) take(ctx context.Context, side string, index int) error {
 	select {
 	case <-own.next:
 		return nil
+	case <-t.enough:
+		return errEnough
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// release ends a turn.
-func (t *Turns) release() {
+// release ends a turn with its clip; nil: none was asked for.
+func (t *Turns) release(side string, q *result.Request) {
 	if t == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.busy = false
+	if q != nil && t.add(side, *q) && t.complete%result.ResolveEvery == 0 {
+		t.look()
+	}
 	t.choose()
+}
+
+// add counts a clip, and reports whether it completes a pair. The lock is held, or nobody else
+// knows of these turns.
+func (t *Turns) add(side string, q result.Request) bool {
+	if t.resolve == 0 || q.Phase != result.PhaseMeasure {
+		return false
+	}
+	t.clips[side] = append(t.clips[side], q)
+	if t.of[q.Index]++; t.of[q.Index] < 2 {
+		return false
+	}
+	t.complete++
+	return true
+}
+
+// look finds out what the pairs could show, and whether that is enough. Where they lie does not
+// count: see result.Resolves.
+func (t *Turns) look() {
+	if t.resolve == 0 || t.complete < result.ResolveLeast || t.resolved() {
+		return
+	}
+	t.pairs, t.shows = result.Resolves(t.clips[SideA], t.clips[SideB])
+	if t.pairs >= result.ResolveLeast && t.shows <= t.resolve {
+		close(t.enough)
+	}
+}
+
+// resolved reports whether the pairs are enough.
+func (t *Turns) resolved() bool {
+	select {
+	case <-t.enough:
+		return true
+	default:
+		return false
+	}
+}
+
+// showing returns the difference that the pairs could show when they were looked at last; 0: they
+// were not, or are too few.
+func (t *Turns) showing() float64 {
+	if t == nil {
+		return 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if math.IsInf(t.shows, 0) {
+		return 0
+	}
+	return t.shows
+}
+
+// why says why a run has ended that was to resolve a difference, "" for another one. It is called
+// when both sides have ended.
+func (t *Turns) why() string {
+	if t == nil || t.resolve == 0 {
+		return ""
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.resolved() {
+		return fmt.Sprintf("The run ended after %d pairs, which could show a difference of %.2g %% "+
+			"(--resolve %.3g%%).", t.complete, 100*t.shows, 100*t.resolve)
+	}
+
+	could := "are too few to show any"
+	pairs, shows := result.Resolves(t.clips[SideA], t.clips[SideB])
+	if pairs > 0 && !math.IsInf(shows, 0) {
+		could = fmt.Sprintf("could show one of %.2g %%", 100*shows)
+	}
+	return fmt.Sprintf("The run ended after %d pairs, at --count or --duration, before it resolved a "+
+		"difference of %.3g %% (--resolve): its pairs %s.", t.complete, 100*t.resolve, could)
 }
 
 // A run that was interrupted between the two clips of a pair goes on with the one that is missing,
@@ -91,7 +194,7 @@ func (t *Turns) release() {
 // equal ones, by the order A B B A. The lock is held.
 func (t *Turns) choose() {
 	a, b := t.sides[SideA], t.sides[SideB]
-	if t.busy || !a.waits && !a.ended || !b.waits && !b.ended || a.ended && b.ended {
+	if t.resolved() || t.busy || !a.waits && !a.ended || !b.waits && !b.ended || a.ended && b.ended {
 		return
 	}
 
@@ -144,7 +247,14 @@ func (t *Turns) pair(side string) *result.Pair {
 
 // checkSide refuses what two servers cannot be asked for in turn.
 func (s Setup) checkSide() error {
+	if s.Resolve != 0 && !(s.Resolve >= result.ResolveMin && s.Resolve <= 1) {
+		return fmt.Errorf("--resolve is %.3g%%; allowed: %g%% to 100%%", 100*s.Resolve,
+			100*result.ResolveMin)
+	}
+
 	switch {
+	case s.Resolve != 0 && s.Side == "":
+		return errors.New("--resolve goes with --versus, which is missing")
 	case s.Side == "":
 		return nil
 	case s.Scenario != SingleStream:
