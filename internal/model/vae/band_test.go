@@ -84,8 +84,11 @@ func TestBandsAreTheRowsOfTheWholeFrame(t *testing.T) {
 		frames, h, w := shape[2], shape[3], shape[4]
 		clip := latentFrames(d, g.Floats("latent"), frames, h*w)
 		whole := decodeRows(t, d, clip, h, w, partition.Range{Lo: 0, Hi: h})
-		for _, cuts := range [][]partition.Range{partition.Even(h, 2), partition.Even(h, 4),
-			partition.Weighted(h, []float64{1, 5, 2})} {
+		all := [][]partition.Range{partition.Weighted(h, []float64{1, 5, 2}), partition.Even(h, 4)}
+		if name == "vae_clip" {
+			all = all[:1] // the others' cuts are the same in each of its frames
+		}
+		for _, cuts := range all {
 			for _, rows := range cuts {
 				sameRows(t, decodeRows(t, d, clip, h, w, rows), whole, rows, h)
 			}
@@ -94,7 +97,8 @@ func TestBandsAreTheRowsOfTheWholeFrame(t *testing.T) {
 }
 
 func TestAnyBandIsTheRowsOfTheWholeFrame(t *testing.T) {
-	names := []string{"tiny7", "tiny5", "tiny3"}
+	golden.Rounds(t, 25)                // of two bands each
+	names := []string{"tiny7", "tiny5"} // tiny3 has the shapes of tiny5
 	if testing.Short() {
 		names = names[:1]
 	}
@@ -103,10 +107,12 @@ func TestAnyBandIsTheRowsOfTheWholeFrame(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			h, w := rapid.IntRange(1, 40).Draw(t, "h"), rapid.IntRange(1, 3).Draw(t, "w")
 			clip := random(d, rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, 3).Draw(t, "frames"), h, w)
-			rows := partition.Range{Lo: rapid.IntRange(0, h-1).Draw(t, "lo")}
-			rows.Hi = rapid.IntRange(rows.Lo+1, h).Draw(t, "hi")
 			whole := decodeRows(t, d, clip, h, w, partition.Range{Lo: 0, Hi: h})
-			sameRows(t, decodeRows(t, d, clip, h, w, rows), whole, rows, h)
+			for range 2 {
+				rows := partition.Range{Lo: rapid.IntRange(0, h-1).Draw(t, "lo")}
+				rows.Hi = rapid.IntRange(rows.Lo+1, h).Draw(t, "hi")
+				sameRows(t, decodeRows(t, d, clip, h, w, rows), whole, rows, h)
+			}
 		})
 	}
 }
@@ -148,7 +154,7 @@ func TestMemoryFollowsTheBand(t *testing.T) {
 		t.Skip("computes alone: nothing for the race detector")
 	}
 	d := load(t, "testdata", "golden", "tiny7")
-	c := &counting{Device: d.dev}
+	c := &counting{Device: &compute.Meter{Like: d.dev}} // memory is that, without computing
 	d.dev = c
 	const h, w = 64, 2
 	peak := func(frames int, rows partition.Range) int {
@@ -202,10 +208,10 @@ func TestTooLittleMemoryMakesBands(t *testing.T) {
 	if testing.Short() {
 		t.Skip("computes alone: nothing for the race detector")
 	}
-	d := load(t, "testdata", "golden", "tiny5")
+	d := load(t, "testdata", "golden", "tiny7")
 	c := &counting{Device: d.dev}
 	d.dev = c
-	const h, w = 48, 2
+	const h, w = 48, 1
 	all := partition.Range{Lo: 0, Hi: h}
 	clip := random(d, 3, 4, h, w)
 	want := decodeRows(t, d, clip, h, w, all)

@@ -66,6 +66,7 @@ func normalised(e *Encoder, mean []float32) []float32 {
 
 // TestAnyBandOfAResidualVAE compares bands, from any latent frame on, with the whole clip.
 func TestAnyBandOfAResidualVAE(t *testing.T) {
+	golden.Rounds(t, 40) // for each VAE
 	for name := range residuals {
 		if testing.Short() && name == "residual" {
 			continue // the narrow one is the faster one

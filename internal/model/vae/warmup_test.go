@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/partition"
 	"pgregory.net/rapid"
 )
@@ -64,7 +65,7 @@ func TestAStreamMayBeginAnywhere(t *testing.T) {
 	for _, c := range []struct {
 		path []string
 		h, w int
-	}{{[]string{"models", "demo"}, 3, 2}, {[]string{"testdata", "golden", "tiny7"}, 5, 1},
+	}{{[]string{"models", "demo"}, 2, 1}, {[]string{"testdata", "golden", "tiny7"}, 4, 1},
 		{[]string{"testdata", "golden", "tiny5"}, 1, 3}} {
 		d := load(t, c.path...)
 		const frames = 44
@@ -72,19 +73,19 @@ func TestAStreamMayBeginAnywhere(t *testing.T) {
 		all := partition.Range{Hi: c.h}
 		whole := decodeRows(t, d, clip, c.h, c.w, all)
 		begins := []int{0, 1, 2, 3, 8, 14, 29, 30, 31, 37, 38, 39, 40, 43, 44}
-		if testing.Short() {
+		if testing.Short() || c.h == 1 { // tiny5 warms up as tiny7 does
 			begins = []int{2, 40}
 		}
-		for _, n := range begins {
-			want := whole[framesBefore(n):]
-			for _, rows := range []partition.Range{all, {Lo: c.h / 2, Hi: c.h}} {
-				sameRows(t, decodeFrom(t, d, clip, c.h, c.w, rows, n), want, rows, c.h)
-			}
+		for i, n := range begins {
+			rows := []partition.Range{all, {Lo: c.h / 2, Hi: c.h}}[i%2]
+			got := decodeFrom(t, d, clip, c.h, c.w, rows, n)
+			sameRows(t, got, whole[framesBefore(n):], rows, c.h)
 		}
 	}
 }
 
 func TestAnyBandMayBeginAnywhere(t *testing.T) {
+	golden.Rounds(t, 40)
 	d := load(t, "testdata", "golden", "tiny7")
 	rapid.Check(t, func(t *rapid.T) {
 		h, w := rapid.IntRange(1, 8).Draw(t, "h"), rapid.IntRange(1, 3).Draw(t, "w")
@@ -125,7 +126,7 @@ func TestNoLayerBeginsEarlierThanItMust(t *testing.T) {
 // allocated once it gives frames: later ones could not start again.
 func TestMemoryOfAStreamThatBeginsLater(t *testing.T) {
 	d := load(t, "testdata", "golden", "tiny7")
-	c := &counting{Device: d.dev}
+	c := &counting{Device: &compute.Meter{Like: d.dev}}
 	d.dev = c
 	const h, w = 4, 2
 	all := partition.Range{Hi: h}
@@ -164,15 +165,15 @@ func TestTooLittleMemoryWhereAStreamBeginsLater(t *testing.T) {
 	if testing.Short() {
 		t.Skip("computes alone: nothing for the race detector")
 	}
-	d := load(t, "testdata", "golden", "tiny5")
+	d := load(t, "testdata", "golden", "tiny7")
 	c := &counting{Device: d.dev}
 	d.dev = c
-	const h, w = 48, 2
+	const h, w = 48, 1
 	all := partition.Range{Hi: h}
-	clip := random(d, 3, 12, h, w)
+	clip := random(d, 3, 7, h, w)
 	whole := decodeRows(t, d, clip, h, w, all)
 	most := c.peak
-	for _, n := range []int{1, 10} {
+	for _, n := range []int{1, 5} {
 		var seen []int
 		for _, share := range []float64{1, 0.5, 0.35} {
 			s, err := limited(t, d, int(share*float64(most))).NewStream(h, w)
@@ -207,7 +208,7 @@ func TestBeginningLaterTakesLittle(t *testing.T) {
 		most float64
 	}{{[]string{"testdata", "golden", "tiny7"}, 8}, {[]string{"models", "demo"}, 6}} {
 		d := load(t, c.path...)
-		work := &working{Device: d.dev}
+		work := &working{Device: &compute.Meter{Like: d.dev}}
 		d.dev = work
 		const h, w, n = 4, 4, 50
 		clip := random(d, 1, n+1, h, w)
