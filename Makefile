@@ -44,8 +44,9 @@ vet: ## go vet, and what is other on arm64, on macOS and without the demo model
 test-nodemo: ## what commands say in builds without the demo model
 	$(GO) test -vet=off -tags nodemo -run 'WithoutTheDemo|TestOpen' ./models/demo ./internal/cli
 
+# Tests of internal/cpu that compare sets of kernels have the generic one among them in test-all.
 test-generic: ## the CPU engine and the models without assembly
-	LONGTAKE_CPU=generic $(GO) test -vet=off ./internal/cpu
+	LONGTAKE_CPU=generic $(GO) test -vet=off -skip 'Twins$$|^Test(Conformance|GeneratedFilesAreCurrent)$$' ./internal/cpu
 	LONGTAKE_CPU=generic $(GO) test -vet=off -short $(filter-out %/model/vae,$(shell $(GO) list ./internal/model/...))
 	LONGTAKE_CPU=generic $(GO) test -vet=off -run Reference ./internal/model/vae
 

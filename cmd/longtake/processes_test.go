@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -38,7 +39,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// build builds all programs, once for all tests that want the same flags.
+// build returns all programs, which are built once for all tests. Flags are for the coordinator
+// alone: no tag changes the others.
 func build(t *testing.T, flags ...string) binaries {
 	t.Helper()
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir()) // of the local key
@@ -52,15 +54,27 @@ func build(t *testing.T, flags ...string) binaries {
 			t.Fatal(err)
 		}
 	}
-	dir := filepath.Join(builtIn, fmt.Sprint(len(builds)))
-	args := append([]string{"build", "-o", dir + "/"}, append(flags, "./cmd/...")...)
+
+	b, programs := binaries{filepath.Join(builtIn, key)}, "./cmd/..."
+	if key != "" {
+		plain := build(t)
+		programs = "./cmd/coordinator"
+		for _, name := range []string{"longtake", "shard"} {
+			err := errors.Join(os.MkdirAll(b.dir, 0o700),
+				os.Link(filepath.Join(plain.dir, name), filepath.Join(b.dir, name)))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	args := append([]string{"build", "-ldflags=-s -w", "-o", b.dir + "/"}, append(flags, programs)...)
 	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir, cmd.Env = golden.Root("."), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	builds[key] = binaries{dir}
-	return builds[key]
+	builds[key] = b
+	return b
 }
 
 // program is a running coordinator or shard.

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// seeds is how many runs a test does: SIM_SEEDS, or 2500, or a few under -short.
+// seeds is how many runs a test does: SIM_SEEDS, or 1000; a few under -short, many in long tests.
 func seeds(t *testing.T) uint64 {
 	if s := os.Getenv("SIM_SEEDS"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 64)
@@ -23,10 +23,13 @@ func seeds(t *testing.T) uint64 {
 		}
 		return n
 	}
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		return 400
+	case os.Getenv("LONGTAKE_LONG") != "":
+		return 10000
 	}
-	return 2500
+	return 1000
 }
 
 // TestClustersSurviveEverything runs many seeds on all cores.
