@@ -2,7 +2,7 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/longtake/longtake/internal/daemon.Version=$(VERSION)
-FUZZ    ?= 2000x
+FUZZ    ?= 5000x
 TORCH   ?= python3
 PYTHON  ?= python3
 export CGO_ENABLED = 0

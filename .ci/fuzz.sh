@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# fuzz.sh COUNT: gives every fuzz target that many inputs (2000x), or that much time (1m). `make
+# fuzz.sh COUNT: gives every fuzz target that many inputs (5000x), or that much time (1m). `make
 # fuzz` runs it. `go test -fuzz` takes one target at a time and links a binary for each; this links
 # one for each package, several packages at once, which takes most of the time away where inputs are
 # few. It pays to look for inputs that reach new code where there is time for millions of them; for
 # a few thousand it does not, as all that is linked would be compiled once more, to be watched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-count=${1:?how many inputs, as 2000x, or for how long, as 1m}
+count=${1:?how many inputs, as 5000x, or for how long, as 1m}
 go=${GO:-go}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT

@@ -67,7 +67,8 @@ func build(t *testing.T, flags ...string) binaries {
 			}
 		}
 	}
-	args := append([]string{"build", "-ldflags=-s -w", "-o", b.dir + "/"}, append(flags, programs)...)
+	args := []string{"build", "-ldflags=-s -w", "-o", b.dir + "/"}
+	args = append(append(args, flags...), programs)
 	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir, cmd.Env = golden.Root("."), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

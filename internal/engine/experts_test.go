@@ -146,7 +146,7 @@ func TestExpertsHaveTheSameBytesOnAnyMesh(t *testing.T) {
 				engines := make([]*Engine, m.Size())
 				for r := range engines {
 					o := Options{Experts: []Residency{Resident, Swap}[(i+r)%2]}
-					engines[r] = expertEngine(t, c.dir, 1+r%2, o, nil)
+					engines[r] = blind(expertEngine(t, c.dir, 1+r%2, o, nil))
 				}
 				res, _ := generate(t, engines, inMemory(t, m.Size()), c.spec, m)
 				if want == "" {
@@ -165,7 +165,8 @@ func TestExpertsHaveTheSameBytesOnAnyMesh(t *testing.T) {
 func TestExpertsResumeOnEitherSideOfTheBoundary(t *testing.T) {
 	dir, s := golden.Twin(t, "a14b"), spec(golden.Open(t, "a14b_unipc"))
 	swap := Options{Experts: Swap}
-	engines := []*Engine{expertEngine(t, dir, 1, Options{}, nil), expertEngine(t, dir, 2, swap, nil)}
+	engines := []*Engine{blind(expertEngine(t, dir, 1, Options{}, nil)),
+		blind(expertEngine(t, dir, 2, swap, nil))}
 	objects, p := artifact.NewMemory(), job.Plan{Spec: s, CheckpointEvery: 1,
 		Mesh: job.Mesh{CFG: 1, Ulysses: 1}}
 	var checkpoints []job.Checkpoint

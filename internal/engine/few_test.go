@@ -14,6 +14,9 @@ import (
 func TestFewSteps(t *testing.T) {
 	g := golden.Open(t, "few_steps")
 	engines := sharing(t, 2, golden.Twin(t, "t2v"))
+	for _, e := range engines {
+		blind(e)
+	}
 	m, err := Describe(engines[0].folder)
 	if err != nil {
 		t.Fatal(err)

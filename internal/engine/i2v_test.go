@@ -78,7 +78,7 @@ func TestClipsFromPicturesHaveOneSetOfBits(t *testing.T) {
 			objects, dir := artifact.NewMemory(), golden.Twin(t, c.twin)
 			engines := make([]*Engine, 4)
 			for k := range engines {
-				engines[k] = engineIn(t, compute.FP32, 1+k%2, dir)
+				engines[k] = blind(engineIn(t, compute.FP32, 1+k%2, dir))
 			}
 			whole := picturedSpec(t, i, objects)
 			whole.Steps = 2

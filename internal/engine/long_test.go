@@ -49,7 +49,7 @@ func TestLongClipsEqualTheReference(t *testing.T) {
 			if name == "long_extend_17" {
 				s = extending(s)
 			}
-			e := engine(t, 2, "models", "demo")
+			e := blind(engine(t, 2, "models", "demo"))
 			s.FlowShift = e.sched.FlowShift
 			res, objects := generate(t, []*Engine{e}, inMemory(t, 1), s, job.Mesh{CFG: 1, Ulysses: 1})
 			golden.Near(t, "latents", latentsOf(t, objects, res), g.Floats("latents"), 1e-4)
@@ -73,7 +73,7 @@ func TestLongClipsHaveTheSameBytesOnAnyMesh(t *testing.T) {
 			for _, m := range meshes {
 				engines := make([]*Engine, m.Size())
 				for r := range engines {
-					engines[r] = engineOf(t, dt, 1+r%2, "testdata", "golden", "tiny3")
+					engines[r] = blind(engineOf(t, dt, 1+r%2, "testdata", "golden", "tiny3"))
 				}
 				res, _ := generate(t, engines, inMemory(t, m.Size()), s, m)
 				if want == "" {
@@ -106,8 +106,8 @@ func TestWindowsAreSharedUnevenly(t *testing.T) {
 	}
 	s := longSpec(golden.Open(t, "long_windows_14"))
 	s.Steps, s.Frames, s.Width, s.Height = 2, 85, 32, 48 // 5 windows
-	engines := []*Engine{engine(t, 1, "testdata", "golden", "tiny3"),
-		engine(t, 2, "testdata", "golden", "tiny3")}
+	engines := []*Engine{blind(engine(t, 1, "testdata", "golden", "tiny3")),
+		blind(engine(t, 2, "testdata", "golden", "tiny3"))}
 	one, _ := generate(t, engines[:1], inMemory(t, 1), s, job.Mesh{CFG: 1, Ulysses: 1})
 	passes := make([]int, 2)
 	plan := job.Plan{Spec: s, Mesh: job.Mesh{Window: 2, CFG: 1, Ulysses: 1}, Shares: []float64{4, 1}}
@@ -151,7 +151,7 @@ func TestComputedWindowsAreNotComputedAgain(t *testing.T) {
 	s.Steps, s.Frames, s.Width, s.Height = 2, 85, 32, 48 // 22 latents: 5 windows of 6
 	engines := make([]*Engine, 3)
 	for r := range engines {
-		engines[r] = engine(t, 1, "testdata", "golden", "tiny3")
+		engines[r] = blind(engine(t, 1, "testdata", "golden", "tiny3"))
 	}
 	three := job.Mesh{Window: 3, CFG: 1, Ulysses: 1}
 	res, objects := generate(t, engines, inMemory(t, 3), s, three)
@@ -218,7 +218,7 @@ func TestLongClipsGoOnAnywhere(t *testing.T) {
 		run := func(m job.Mesh, from job.Checkpoint) string {
 			engines := make([]*Engine, m.Size())
 			for r := range engines {
-				engines[r] = engine(t, 1, "testdata", "golden", "tiny3")
+				engines[r] = blind(engine(t, 1, "testdata", "golden", "tiny3"))
 			}
 			plan := job.Plan{Spec: s, Mesh: m, Resume: from, CheckpointEvery: 1}
 			return attempt(t, engines, inMemory(t, m.Size()), plan, objects, func(k *testRank) {

@@ -47,7 +47,8 @@ func caseLoRAs(t testing.TB, c golden.LoRACase, shapes model.Shapes) (out []LoRA
 
 // TestLoRAsEqualTheReference makes clips with LoRAs of every layout, at several scales.
 func TestLoRAsEqualTheReference(t *testing.T) {
-	g, e := golden.Open(t, "lora_t2v"), engineIn(t, compute.FP32, 2, golden.Twin(t, "t2v"))
+	g := golden.Open(t, "lora_t2v")
+	e := blind(engineIn(t, compute.FP32, 2, golden.Twin(t, "t2v")))
 	var cases map[string]golden.LoRACase
 	g.Meta("cases", &cases)
 	sums := map[string]string{}
@@ -73,7 +74,7 @@ func TestLoRAsOfTwoExperts(t *testing.T) {
 	g.Meta("cases", &cases)
 	sums := map[string]string{}
 	for i, how := range []Residency{Resident, Swap} {
-		e := expertEngine(t, dir, 1+i, Options{Experts: how}, nil)
+		e := blind(expertEngine(t, dir, 1+i, Options{Experts: how}, nil))
 		for name, c := range cases {
 			loras := caseLoRAs(t, c, e.folder.Transformer.Shapes())
 			if err := e.Use(t.Context(), compute.FP32, loras...); err != nil {
@@ -165,12 +166,15 @@ func sharing(t testing.TB, n int, dir string) []*Engine {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { dev.Close() })
 		e, err := NewIn(t.Context(), engines[0].pool, engines[0].folder,
 			Devices{dev, dev}, compute.FP32, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() {
+			e.Close()
+			dev.Close()
+		})
 		engines = append(engines, e)
 	}
 	return engines

@@ -47,7 +47,7 @@ var startMeshes = []job.Mesh{{CFG: 1, Ulysses: 1}, {CFG: 1, Ulysses: 3}, {CFG: 2
 func tinies(t testing.TB, n int) []*Engine {
 	engines := make([]*Engine, n)
 	for r := range engines {
-		engines[r] = engine(t, 1+r%2, "testdata", "golden", "tiny3")
+		engines[r] = blind(engine(t, 1+r%2, "testdata", "golden", "tiny3"))
 	}
 	return engines
 }
@@ -261,7 +261,7 @@ func TestExtensionEqualsTheReference(t *testing.T) {
 	}
 	g := golden.Open(t, "long_extend_17")
 	s := extending(longSpec(g))
-	e := engine(t, 2, "models", "demo")
+	e := blind(engine(t, 2, "models", "demo"))
 	s.FlowShift = e.sched.FlowShift
 	frames := g.Tensor("latents").Shape[2]
 	x := tensor.FromFloat32(head(g.Floats("latents"), frames, s.Window), 1, 16, s.Window,
