@@ -6,6 +6,9 @@ FUZZ    ?= 5000x
 TORCH   ?= python3
 PYTHON  ?= python3
 export CGO_ENABLED = 0
+# Go takes the last -tags alone: nodemo comes on top of those of GOFLAGS.
+comma := ,
+NODEMO := nodemo$(patsubst -tags=%,$(comma)%,$(filter -tags=%,$(GOFLAGS)))
 
 .PHONY: help build demo test test-fast test-all vet test-nodemo test-generic test-race test-clients test-mlperf test-long cuda cuda-test gpu-test gpu-kit gpu-bench sim scale chaos kept fuzz lint \
   bench-compare bench-cpu bench-net bench-plan picture long-pictures costs published golden notices clean
@@ -24,8 +27,8 @@ demo: ## build (some minutes the first time) and write demo.webm with the shippe
 # Parts of `make test` do not vet what they test (-vet=off): the part vet does that, for all of them.
 # Many tests wait more than they compute, so two parts of `make test` run at a time. The one that uses
 # a core most of the time comes first, so that nothing waits for it alone in the end.
-test: ## everything that CI runs, but for the clients and lint: all parts below, two at a time; of cuda-test's planted mistakes a third
-	@PART=third $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-O) \
+test: ## everything that CI runs, but for the clients and lint: all parts below, two at a time; of cuda-test's planted mistakes a sixth
+	@PART=sixth $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-O) \
 	  cuda-test test-all vet test-nodemo test-generic test-race fuzz
 
 test-fast: ## vet, and every test that is quick: the inner loop, about a minute on two cores
@@ -39,10 +42,10 @@ vet: ## go vet, and what is other on arm64, on macOS and without the demo model
 	$(GO) vet ./...
 	GOARCH=arm64 $(GO) vet ./internal/cpu
 	GOOS=darwin GOARCH=arm64 $(GO) vet ./internal/disk ./internal/userfile ./internal/tensor/safetensors
-	$(GO) vet -tags nodemo ./models/demo ./internal/cli
+	$(GO) vet -tags $(NODEMO) ./models/demo ./internal/cli
 
 test-nodemo: ## what commands say in builds without the demo model
-	$(GO) test -vet=off -tags nodemo -run 'WithoutTheDemo|TestOpen' ./models/demo ./internal/cli
+	$(GO) test -vet=off -tags $(NODEMO) -run 'WithoutTheDemo|TestOpen' ./models/demo ./internal/cli
 
 # Tests of internal/cpu that compare sets of kernels have the generic one among them in test-all.
 test-generic: ## the CPU engine and the models without assembly

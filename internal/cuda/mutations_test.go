@@ -49,7 +49,7 @@ func TestMutations(t *testing.T) {
 }
 
 // share returns the mutations that LONGTAKE_MUTATIONS names: all, or with K/N each Nth from the Kth
-// on, counted from 0. Continuous integration takes a third, another one with each commit.
+// on, counted from 0. Continuous integration takes a sixth, another one with each commit.
 func share(t *testing.T, all []*mutation) (some []*mutation) {
 	k, n := 0, 1
 	if s := os.Getenv("LONGTAKE_MUTATIONS"); s != "" {
@@ -162,14 +162,15 @@ func buildKernel(t *testing.T, dir string, m *mutation, text string) string {
 	return dir
 }
 
-// buildGo compiles this package's tests with another text for one file, and returns the program.
+// buildGo compiles this package's tests with another text for one file, and returns the program. The
+// tags are those of GOFLAGS: with-emulator.sh sets them.
 func buildGo(t *testing.T, dir, file, text string) string {
 	other := filepath.Join(dir, filepath.Base(file))
 	write(t, other, text)
 	overlay, program := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "tests")
 	write(t, overlay, fmt.Sprintf(`{"Replace": {%q: %q}}`, golden.Root(file), other))
-	command(t, cmp.Or(os.Getenv("GO"), "go"), "test", "-tags", "cuda", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay,
-		"-o", program, "./internal/cuda")
+	command(t, cmp.Or(os.Getenv("GO"), "go"), "test", "-c", "-vet=off", "-ldflags=-s -w",
+		"-overlay", overlay, "-o", program, "./internal/cuda")
 	return program
 }
 

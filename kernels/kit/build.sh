@@ -22,7 +22,9 @@ make -s -C kernels OUT="$work" gpu
 
 # Programs and tests. shard.test is the command longtake, too: apart they would be a fourth larger.
 go() { CUDA_OUT=$work kernels/with-gpu.sh "${GO:-go}" "$@"; }
-flags="-tags cuda,kit -trimpath -ldflags=-s"
+# What is packed in haste, for a test, shares what other tests have compiled.
+flags="-tags cuda,kit,netgo,osusergo -ldflags=-s"
+[ "${KIT_LEVEL:-9}" = 0 ] || flags="$flags -trimpath"
 go test -c -vet=off $flags -o "$work/bin/cuda.test" ./internal/cuda
 go test -c -vet=off $flags -o "$work/bin/shard.test" ./internal/shard
 for f in "$work"/kernels-*.fatbin; do [ ! -e "$f" ] || cp "$f" "$work/bin/"; done
