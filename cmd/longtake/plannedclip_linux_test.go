@@ -102,7 +102,7 @@ func awaitNetwork(t *testing.T, c *coord.Coordinator) {
 		}
 		knows := map[string]bool{}
 		for _, n := range nodes {
-			if n.Rates.Net > 0 {
+			if n.Rates.Net > 0 && n.Delays.Net > 0 {
 				knows[n.Host] = true
 			}
 		}

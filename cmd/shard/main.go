@@ -134,6 +134,9 @@ func read(v *config.Values) (shard.Config, error) {
 	if c.Rates, err = shard.ReadRates(v.Strings("bandwidth")); err != nil {
 		return c, err
 	}
+	if c.Delays, err = shard.ReadDelays(v.Strings("delay")); err != nil {
+		return c, err
+	}
 	if c.LoRAs, err = shard.ReadLoRAs(v.Strings("loras")); err != nil {
 		return c, err
 	}

@@ -151,6 +151,9 @@ func TestPoolOfShards(t *testing.T) {
 		host := []string{"gpu1", "gpu0", "gpu2"}[i%3]
 		n := schema.Node{Name: "s", Host: host, Process: host, Speed: 400e12, Device: "NVIDIA H100",
 			Rates: topology.Rates{Process: 200e9, Net: 1e9}, State: "idle"}
+		if i < 2 {
+			n.Delays.Net = float64(i+1) / 1e3
+		}
 		if host == "gpu2" {
 			n.State = "drained"
 		}
@@ -158,7 +161,8 @@ func TestPoolOfShards(t *testing.T) {
 	}
 	p, err := poolOf(nodes)
 	if err != nil || len(p.Nodes) != 8 || p.Hosts() != 2 || p.Network.Bytes != 1e9 ||
-		p.Inside.Bytes != 200e9 || p.About != "8 shards on 2 hosts" || !p.GPUs() {
+		p.Network.Latency != 2e-3 || p.Inside.Bytes != 200e9 ||
+		p.About != "8 shards on 2 hosts" || !p.GPUs() {
 		t.Errorf("%+v, %v", p, err)
 	}
 

@@ -117,10 +117,11 @@ func (o poolOpener) present(cmd *cobra.Command, m job.Model, n int) (advise.Pool
 }
 
 // poolOf makes a pool of registered shards. Shards at work count like idle ones: the plan is for a
-// cluster that has nothing else to do. Of what they reach over their links the least counts.
+// cluster that has nothing else to do. Of what they reach over their links the least counts,
+// and of how long messages take there the most.
 func poolOf(all []schema.Node) (advise.Pool, error) {
 	var p advise.Pool
-	var rates [3]float64
+	var rates, delays [3]float64
 	for _, n := range all {
 		if n.State == "draining" || n.State == "drained" {
 			continue // it gets no new work
@@ -135,12 +136,17 @@ func poolOf(all []schema.Node) (advise.Pool, error) {
 				rates[i] = v
 			}
 		}
+		d := n.Delays
+		for i, v := range []float64{cmp.Or(d.Process, d.Host), d.Net, d.Far} {
+			delays[i] = max(delays[i], v)
+		}
 	}
 
 	if len(p.Nodes) == 0 {
 		return p, errors.New("cannot plan: no shard is registered that takes work; --pool plans without")
 	}
-	p.Inside.Bytes, p.Network.Bytes, p.Racks.Bytes = rates[0], rates[1], rates[2]
+	link := func(i int) perf.Link { return perf.Link{Bytes: rates[i], Latency: delays[i]} }
+	p.Inside, p.Network, p.Racks = link(0), link(1), link(2)
 	slices.SortStableFunc(p.Nodes, func(a, b perf.Node) int { return cmp.Compare(a.Host, b.Host) })
 
 	p.About = fmt.Sprintf("%s on %s", count(len(p.Nodes), "shard"), count(p.Hosts(), "host"))

@@ -160,6 +160,8 @@ func Shard() Settings {
 			"(default: none)"},
 		{Key: "bandwidth", Default: []string{}, Usage: "bytes a second that links carry, in place of " +
 			"what is measured: process=, host=, network= and racks=, such as network=1.2GB"},
+		{Key: "delay", Default: []string{}, Usage: "how long messages take on links, in place of what " +
+			"is measured: the same keys, such as network=10ms"},
 		{Key: "model", Also: "models", Default: Paths{}, Usage: "folder of a Wan model as diffusers " +
 			"writes it, or NAME=FOLDER; several times for several models, of which jobs name one " +
 			"(default: the small one that is built in)"},

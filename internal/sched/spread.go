@@ -58,7 +58,7 @@ func sitesOf(nodes []*Node, cost func(*Node) int) []topology.Site {
 	for i, n := range nodes {
 		out[i] = topology.Site{Name: n.Name, Process: n.Process, Host: n.Host, Rack: n.Rack,
 			Speed: cmp.Or(n.Speed, shown*n.Rated), Measured: n.Speed, Memory: n.Memory, Rates: n.Rates,
-			Cost: cost(n)}
+			Delays: n.Delays, Cost: cost(n)}
 	}
 	return out
 }

@@ -206,3 +206,33 @@ func pointers(nodes []Node) []*Node {
 	}
 	return out
 }
+
+// TestPairsStayWithinHostsThatAreFarApart places two pairs of shards for three windows, where
+// speeds differ a little and messages between the hosts take 10 ms, which one shard of each knows.
+func TestPairsStayWithinHostsThatAreFarApart(t *testing.T) {
+	place := func(delay float64) []string {
+		v := racked(2, 2)
+		m := &v.Models[0]
+		m.Heads, m.HeadDim, m.Layers, m.Cost.FFNDim = 8, 64, 6, 1536
+		for i := range v.Nodes {
+			n := &v.Nodes[i]
+			n.Process, n.Rack = n.Name, ""
+			n.Rated = []float64{20e9, 19e9, 20e9, 19.2e9}[i]
+			n.Rates = topology.Rates{Host: 2e9, Net: 1e9}
+			if i%2 == 0 {
+				n.Delays.Net = delay
+			}
+		}
+		q := v.queue("j", 0)
+		q.Spec.Width, q.Spec.Height, q.Spec.Frames = 96, 96, 33
+		q.Spec.Window, q.Spec.Overlap = 5, 2
+		q.Spec.Mesh = job.Mesh{Window: 2, CFG: 1, Ulysses: 2}
+		return hostsOf(Decide(v)[0])
+	}
+	if on := place(0.01); len(on) != 2 {
+		t.Errorf("pairs are on both hosts, 10 ms apart: %v", on)
+	}
+	if on := place(0); len(on) == 2 {
+		t.Errorf("without a delay nothing is gained by pairs across hosts: %v", on)
+	}
+}

@@ -91,8 +91,10 @@ type Node struct {
 	Process string
 	// Host and Rack say where the process is, as it says itself; empty: not known, and no rack.
 	Host, Rack string
-	// Rates are what it reaches over its links, as far as that is measured or set.
-	Rates topology.Rates
+	// Rates are what it reaches over its links, and Delays how long messages take there, rounded, as
+	// far as that is measured or set.
+	Rates  topology.Rates
+	Delays topology.Delays
 	// Formats are the clip formats that it can encode; empty: all of them.
 	Formats []string
 	// DTypes are the types of products that its device has.

@@ -45,8 +45,10 @@ type Config struct {
 	// Host names the machine, the same for all processes that reach each other without a network; "":
 	// the machine's own name. Rack is the label of its rack; "": none.
 	Host, Rack string
-	// Rates are what the links carry, in place of what is measured; 0: that.
-	Rates topology.Rates
+	// Rates are what the links carry, and Delays how long messages take there, in place of what is
+	// measured; 0: that.
+	Rates  topology.Rates
+	Delays topology.Delays
 	// Device is DeviceCPU, DeviceCUDA or DeviceAuto; "" is DeviceCPU. That of a Machine may name GPUs
 	// as well, as "cuda:0,1".
 	Device string

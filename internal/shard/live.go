@@ -54,6 +54,7 @@ func (s *Shard) register() (wire.Welcome, error) {
 		Device: s.dev.Name(), Arithmetic: s.dev.Arithmetic(), Threads: s.dev.Threads(),
 		Speed: s.ratedSpeed, Memory: s.capacity.Load(), Route: s.link.route(), Capabilities: formats(),
 		Host: cmp.Or(s.cfg.Host, machineName()), Rack: s.cfg.Rack, Rates: s.cfg.Rates,
+		Delays: s.cfg.Delays, Echoes: true,
 		DTypes:  dtypes(s.dev),
 		Version: s.cfg.Version, Uptime: time.Since(s.started)}
 
@@ -140,7 +141,8 @@ func (s *Shard) heartbeat(w *work) wire.Heartbeat {
 	h := wire.Heartbeat{Node: s.id, State: wire.Idle, RSS: rss(), Speed: s.speed.mean(),
 		Sent: s.link.sent()}
 	h.Loaded, h.Loading, h.LoadTime = s.loaded()
-	h.Rates = s.cfg.Rates.Or(s.links.measured())
+	rates, delays := s.links.measured()
+	h.Rates, h.Delays = s.cfg.Rates.Or(rates), s.cfg.Delays.Or(delays)
 	h.Ended, h.Metered = s.metered(w)
 	if w != nil {
 		h.Usage = s.usage(w)

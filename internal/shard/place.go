@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -33,16 +34,41 @@ func machineName() string {
 // and direction.
 func ReadRates(list []string) (r topology.Rates, err error) {
 	for i, text := range list {
-		name, size, _ := strings.Cut(text, "=")
-		class := slices.Index(topology.RateNames, strings.TrimSpace(name))
-		n, err := humanize.ParseBytes(strings.TrimSpace(size))
-		twice := func(o string) bool { return strings.HasPrefix(strings.TrimSpace(o), name+"=") }
-		if class < 0 || err != nil || n == 0 || float64(n) > topology.RateMost ||
-			slices.ContainsFunc(list[:i], twice) {
+		class, size, ok := ofClass(list, i)
+		n, err := humanize.ParseBytes(size)
+		if !ok || err != nil || n == 0 || float64(n) > topology.RateMost {
 			return r, fmt.Errorf("bandwidth has %q; allowed: %s, each once, with bytes a second up to "+
 				"1PB, such as network=1.2GB", text, strings.Join(topology.RateNames, ", "))
 		}
-		r = r.With(topology.Class(class), float64(n))
+		r = r.With(class, float64(n))
 	}
 	return r, nil
+}
+
+// ReadDelays reads how long messages take on links, as CLASS=DURATION each, such as network=10ms.
+func ReadDelays(list []string) (d topology.Delays, err error) {
+	for i, text := range list {
+		class, takes, ok := ofClass(list, i)
+		t, err := time.ParseDuration(takes)
+		if !ok || err != nil || t <= 0 || t.Seconds() > topology.DelayMost {
+			return d, fmt.Errorf("delay has %q; allowed: %s, each once, with a duration up to %ds, "+
+				"such as network=10ms", text, strings.Join(topology.RateNames, ", "), topology.DelayMost)
+		}
+		d = d.With(class, t.Seconds())
+	}
+	return d, nil
+}
+
+// ofClass splits an element CLASS=VALUE of a list, false where the class is none, or is there
+// twice.
+func ofClass(list []string, i int) (_ topology.Class, value string, ok bool) {
+	name, value, _ := strings.Cut(list[i], "=")
+	name = strings.TrimSpace(name)
+	twice := func(o string) bool {
+		other, _, _ := strings.Cut(o, "=")
+		return strings.TrimSpace(other) == name
+	}
+	class := slices.Index(topology.RateNames, name)
+	return topology.Class(class), strings.TrimSpace(value),
+		class >= 0 && !slices.ContainsFunc(list[:i], twice)
 }

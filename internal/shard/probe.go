@@ -37,25 +37,32 @@ var errAtWork = errors.New("the shard is at work, or measures already")
 type links struct {
 	mu     sync.Mutex
 	rates  topology.Rates
+	delays topology.Delays
 	number uint32             // of the latest measurement that this node began
 	stop   context.CancelFunc // ends the one under way; nil: none is
 }
 
-// add takes a measurement in: the first in full, later ones by a quarter.
-func (l *links) add(c topology.Class, rate float64) {
+// add takes a measurement in, of what is not 0: the first in full, later ones by a quarter.
+func (l *links) add(c topology.Class, rate, delay float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if old := l.rates.Of(c); old > 0 {
-		rate = (3*old + rate) / 4
-	}
-	l.rates = l.rates.With(c, rate)
+	l.rates = l.rates.With(c, smooth(l.rates.Of(c), rate))
+	l.delays = l.delays.With(c, smooth(l.delays.Of(c), delay))
 }
 
-// measured returns all rates.
-func (l *links) measured() topology.Rates {
+// smooth changes an old value by a quarter of what is new; 0: it is not known.
+func smooth(old, value float64) float64 {
+	if old == 0 || value == 0 {
+		return max(old, value)
+	}
+	return (3*old + value) / 4
+}
+
+// measured returns all rates and delays.
+func (l *links) measured() (topology.Rates, topology.Delays) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.rates
+	return l.rates, l.delays
 }
 
 // interrupt ends a measurement that is under way.
@@ -114,7 +121,7 @@ func (s *Shard) probe(p wire.Peer) {
 	defer end()
 
 	// In a locked cluster nodes cannot reach each other's orders: the leader passes it on.
-	order := wire.Probe{Node: s.id, Number: number, Class: p.Class, Key: p.Key}
+	order := wire.Probe{Node: s.id, Number: number, Class: p.Class, Key: p.Key, Echoes: p.Echoes}
 	subject, asked := wire.SubjectProbe("", p.Node), order
 	if s.nc.identity != "" {
 		subject, asked.To = wire.SubjectMeasure, p.Node
@@ -126,8 +133,9 @@ func (s *Shard) probe(p wire.Peer) {
 	if err == nil {
 		err = s.exchange(ctx, order, p.Node, 0, sendProbe)
 	}
-	s.log.Debug("measured a link", "to", p.Node, "class", p.Class, "rates", s.links.measured(),
-		"error", err)
+	rates, delays := s.links.measured()
+	s.log.Debug("measured a link", "to", p.Node, "class", p.Class, "rates", rates,
+		"delays", delays, "error", err)
 }
 
 // onProbe takes the wish of another node to measure, and answers whether this one takes part. NATS
@@ -154,7 +162,7 @@ func (s *Shard) onProbe(m *natsio.Msg) {
 }
 
 // exchange joins the attempt of a measurement, of which the node that began is rank 0 and to is
-// rank 1, and keeps what f measures there, in bytes per second.
+// rank 1, and keeps what f measures there, in bytes per second, and how long a message takes.
 func (s *Shard) exchange(ctx context.Context, p wire.Probe, to job.NodeID, rank int,
 	f func(context.Context, collective.Transport) (float64, error)) error {
 	tr, err := s.link.join(job.Plan{Job: job.ID("probe-" + p.Node), Attempt: job.Attempt(p.Number),
@@ -163,10 +171,14 @@ func (s *Shard) exchange(ctx context.Context, p wire.Probe, to job.NodeID, rank 
 		return err
 	}
 
-	rate, err := f(ctx, tr)
-	if rate > 0 {
-		s.links.add(p.Class, rate)
+	var rate, delay float64
+	if p.Echoes {
+		delay, err = echo(ctx, tr)
 	}
+	if err == nil {
+		rate, err = f(ctx, tr)
+	}
+	s.links.add(p.Class, rate, min(delay, topology.DelayMost))
 	if err != nil {
 		tr.Abort()
 		return fmt.Errorf("cannot measure the link: %w", err)

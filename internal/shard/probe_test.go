@@ -58,10 +58,12 @@ func TestOneProbeAtATime(t *testing.T) {
 // TestRatesAreSmoothed: what is measured later changes the rate by a quarter.
 func TestRatesAreSmoothed(t *testing.T) {
 	var l links
-	l.add(topology.Net, 4e9)
-	l.add(topology.Net, 8e9)
-	if got := l.measured(); got != (topology.Rates{Net: 5e9}) {
-		t.Errorf("%+v", got)
+	l.add(topology.Net, 4e9, 0)
+	l.add(topology.Net, 8e9, 4e-3)
+	l.add(topology.Net, 0, 8e-3)
+	rates, delays := l.measured()
+	if rates != (topology.Rates{Net: 5e9}) || delays != (topology.Delays{Net: 5e-3}) {
+		t.Errorf("%+v, %+v", rates, delays)
 	}
 }
 
@@ -86,10 +88,10 @@ func TestNodesOfTwoHostsMeasureTheirLinks(t *testing.T) {
 	}
 }
 
-// awaitRates waits until all nodes have measured what they reach over the network.
+// awaitRates waits until all nodes have measured what they reach over the network, and how soon.
 func (k *cluster) awaitRates() {
 	k.t.Helper()
-	unknown := func(n coord.Node) bool { return n.Rates.Net == 0 }
+	unknown := func(n coord.Node) bool { return n.Rates.Net == 0 || n.Delays.Net == 0 }
 	for deadline := time.After(patience); ; {
 		nodes, err := k.c.Nodes(k.t.Context())
 		if err != nil {

@@ -213,7 +213,8 @@ func (n *node) say() {
 			Model: n.models[0], More: n.models[1:], Loaded: n.loaded, Device: n.place.device,
 			Arithmetic: "sim", Threads: 1, Host: n.place.host, Rack: n.place.rack, Speed: n.place.speed,
 			Memory: n.place.memory, DTypes: n.place.dtypes, Rates: n.place.rates,
-			Route: "nats-route://" + n.name + ":1"}
+			Delays: n.place.delays,
+			Route:  "nats-route://" + n.name + ":1"}
 		if n.work != nil {
 			r.Work = n.work.wire()
 		}

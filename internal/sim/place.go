@@ -12,6 +12,7 @@ type place struct {
 	host, rack string
 	speed      float64
 	rates      topology.Rates
+	delays     topology.Delays
 	device     string
 	memory     int64
 	dtypes     []string

@@ -62,11 +62,13 @@ type Machine struct {
 	// Rack say the same.
 	Name, Device, Host, Rack string
 	// What the shard says at its start: speed in multiplications and additions per second, memory in
-	// bytes, types of products, and what its links carry. With rates nobody measures links.
+	// bytes, types of products, what its links carry and how soon messages arrive there. With rates
+	// nobody measures links.
 	Speed  float64
 	Memory int64
 	DTypes []string
 	Rates  topology.Rates
+	Delays topology.Delays
 	// From is when it is there for the first time.
 	From time.Duration
 }
@@ -136,8 +138,8 @@ func (s Setup) world() *world {
 
 	for i, m := range s.Machines {
 		n := &node{w: w, name: m.Name, number: i, models: s.Models, room: max(s.Room, 1)}
-		n.place = place{host: m.Host, rack: m.Rack, speed: m.Speed, rates: m.Rates, device: m.Device,
-			memory: m.Memory, dtypes: m.DTypes}
+		n.place = place{host: m.Host, rack: m.Rack, speed: m.Speed, rates: m.Rates,
+			delays: m.Delays, device: m.Device, memory: m.Memory, dtypes: m.DTypes}
 		w.nodes = append(w.nodes, n)
 		// Not all at the very same time, which no real ones do.
 		w.after(m.From+time.Duration(i)*heartbeat/time.Duration(len(s.Machines)), n.boot)

@@ -8,7 +8,8 @@
 // Two ranks share a process, else a host, else a rack, else nothing ([Class]). Within a process and
 // within a host each rank has its link for itself. What leaves a host goes through the network
 // interface that all of the host's ranks share, and what leaves its rack is also bound by what the
-// host reaches there. Each direction counts apart.
+// host reaches there. Each direction counts apart. A message arrives after a delay, however small
+// it is; nodes of a host share what one of them has measured.
 //
 // # The time of a step
 //

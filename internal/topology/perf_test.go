@@ -2,6 +2,7 @@ package topology
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/longtake/longtake/internal/partition"
@@ -54,6 +55,36 @@ func TestSpeedsOfTheirOwn(t *testing.T) {
 		if got := Predict(w, mesh, sites).Time; math.Abs(got-c.want) > 1e-9 {
 			t.Errorf("%s: %v s; want %v", name, got, c.want)
 		}
+	}
+}
+
+// TestHostsShareWhatIsMeasured gives single sites of two hosts delays: all of a host have the least
+// of them, what is farther away takes no less, and what is within a process is its own.
+func TestHostsShareWhatIsMeasured(t *testing.T) {
+	at := func(host string, d Delays) Site { return Site{Host: host, Speed: 1, Delays: d} }
+	g := survey([]Site{at("a", Delays{}), at("a", Delays{Net: 2e-3}), at("b", Delays{Host: 1e-3}),
+		at("a", Delays{Process: 1e-6, Net: 3e-3}), at("", Delays{})})
+	near := Delays{Net: 2e-3, Far: 2e-3}
+	want := []Delays{near, near, {Host: 1e-3, Net: 1e-3, Far: 1e-3}, near.With(Process, 1e-6), {}}
+	if !slices.Equal(g.delays, want) {
+		t.Errorf("%+v; want %+v", g.delays, want)
+	}
+	if got := g.delay([]int{0, 2}); got != 2e-3 {
+		t.Errorf("%v s between the hosts", got)
+	}
+	if g := survey(make([]Site, 3)); g.delays != nil {
+		t.Errorf("delays of nothing: %v", g.delays)
+	}
+}
+
+// TestDelaysAreRounded: equal links have equal delays, those of others differ, and what is too
+// short is none.
+func TestDelaysAreRounded(t *testing.T) {
+	got := Delays{Process: 1.9e-5, Host: 1.01e-4, Net: 1.03e-4, Far: 1e-2}.Rounded()
+	off := got.Far/1e-2 - 1
+	if got.Process != 0 || got.Host != got.Net || math.Abs(off) > 0.13 ||
+		got.Rounded() != got || (Delays{Net: 1.3e-4}.Rounded().Net) == got.Net {
+		t.Errorf("rounded to %+v", got)
 	}
 }
 

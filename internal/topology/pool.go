@@ -172,7 +172,10 @@ func (c *chooser) sortKinds() {
 	c.kind, c.class = make([]int, len(c.g.sites)), make([]int, len(c.g.sites))
 	for i := range c.g.sites {
 		s, h := &c.g.sites[i], &c.g.hosts[c.g.host[i]]
-		like := likeness{s.Speed, s.Attention, s.Measured, s.Pass, s.Idle, s.Delays}
+		like := likeness{s.Speed, s.Attention, s.Measured, s.Pass, s.Idle, Delays{}}
+		if c.g.delays != nil {
+			like.delays = c.g.delays[i]
+		}
 		first := c.ask.First == nil || c.ask.First(i)
 
 		// A process of one site is like all such of its host.

@@ -339,13 +339,13 @@ const rounds = 2
 
 // delay returns the longest of any two sites.
 func (g *ground) delay(at []int) (longest float64) {
-	if !g.delays {
+	if g.delays == nil {
 		return 0
 	}
 	for i, a := range at {
 		for _, b := range at[:i] {
 			c := g.between(a, b)
-			longest = max(longest, g.sites[a].Delays.Of(c), g.sites[b].Delays.Of(c))
+			longest = max(longest, g.delays[a].Of(c), g.delays[b].Of(c))
 		}
 	}
 	return longest
@@ -361,8 +361,8 @@ func (t *task) exchange(g *ground, at []int, shares []float64) (longest float64)
 	for _, p := range t.velocities(shares) {
 		from, to := at[p.From], at[p.To]
 		c := g.between(from, to)
-		if g.delays {
-			delay = max(delay, g.sites[from].Delays.Of(c))
+		if g.delays != nil {
+			delay = max(delay, g.delays[from].Of(c))
 		}
 		switch c {
 		case Process, Host:

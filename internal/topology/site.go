@@ -38,13 +38,6 @@ var RateNames = []string{"process", "host", "network", "racks"}
 // carries.
 var Defaults = Rates{Process: 10e9, Host: 1.5e9, Net: 1e9, Far: 0.5e9}
 
-// Delays are the seconds from when a node sends a message until it arrives, however small it is, by
-// what it passes; 0: none.
-type Delays struct{ Process, Host, Net, Far float64 }
-
-// Of returns the delay of a class.
-func (d Delays) Of(c Class) float64 { return [...]float64{d.Process, d.Host, d.Net, d.Far}[c] }
-
 // RateMost bounds a rate, so that no product overflows.
 const RateMost = 1e15
 
@@ -91,6 +84,7 @@ type Site struct {
 	Measured float64
 	// Memory is how many bytes a clip may take; 0: not known.
 	Memory int64
+	// Rates and Delays are of its links, as far as it has measured them, or for its host.
 	Rates  Rates
 	Delays Delays
 	// Cost orders sites that are alike otherwise: lower ones are taken first.
@@ -146,7 +140,7 @@ type ground struct {
 	alone               []bool // whether no other site is of the process
 	hosts               []hostLinks
 	racks               int
-	delays              bool // whether messages take a while on any way
+	delays              []Delays // by site; nil: messages take no while on any way
 }
 
 // hostLinks is a host: its rack, and what passes between its processes, its network interface, and
@@ -181,7 +175,6 @@ func survey(sites []Site) *ground {
 		at.net, at.far = max(at.net, s.Rates.Net), max(at.far, s.Rates.Far)
 		at.inside = max(at.inside, s.Rates.Host)
 		g.process[i], g.host[i], g.rack[i] = p, h, at.rack
-		g.delays = g.delays || s.Delays != (Delays{})
 	}
 
 	// What leaves a rack passes the host's interface, too. Half of it is taken for what is not known.
@@ -203,7 +196,7 @@ func survey(sites []Site) *ground {
 		r.Process = cmp.Or(r.Process, max(Defaults.Process, r.Host))
 		g.own[i], g.alone[i] = r, inProcess[g.process[i]] == 1
 	}
-	g.racks = len(racks.of)
+	g.racks, g.delays = len(racks.of), g.delaysOf()
 	return g
 }
 

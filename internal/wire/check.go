@@ -107,7 +107,7 @@ func (r Registration) check() error {
 	}
 
 	if err := cmp.Or(topology.CheckLabel(r.Host), topology.CheckLabel(r.Rack),
-		r.Rates.Check()); err != nil {
+		r.Rates.Check(), r.Delays.Check()); err != nil {
 		return err
 	}
 	if r.Uptime < 0 {
@@ -187,7 +187,7 @@ func (h Heartbeat) check() error {
 	if !(h.Speed >= 0 && h.Speed < math.MaxFloat32) {
 		return fmt.Errorf("a speed of %v", h.Speed)
 	}
-	if err := h.Rates.Check(); err != nil {
+	if err := cmp.Or(h.Rates.Check(), h.Delays.Check()); err != nil {
 		return err
 	}
 	if h.Sent.Connections < 0 {

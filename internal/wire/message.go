@@ -52,10 +52,15 @@ type Registration struct {
 	// Memory is how many bytes a clip may take on the node, with the weights; 0: not known.
 	Memory int64 `json:"memory,omitempty"`
 	// Host and Rack are where the process is: labels, equal for nodes that share one; empty: it does
-	// not say, and no rack. Rates are what its links are set to carry.
-	Host  string         `json:"host,omitempty"`
-	Rack  string         `json:"rack,omitempty"`
-	Rates topology.Rates `json:"rates,omitzero"`
+	// not say, and no rack. Rates are what its links are set to carry, Delays how long messages take
+	// on them, as set.
+	Host   string          `json:"host,omitempty"`
+	Rack   string          `json:"rack,omitempty"`
+	Rates  topology.Rates  `json:"rates,omitzero"`
+	Delays topology.Delays `json:"delays,omitzero"`
+	// Echoes is whether it sends and answers small messages where a measurement begins with them;
+	// older nodes do not.
+	Echoes bool `json:"echoes,omitempty"`
 	// Route is the URL of the node's data-plane server; empty: it has none.
 	Route string `json:"route"`
 	// Capabilities are the formats that the node can encode, such as "mp4"; empty: all.
@@ -117,8 +122,9 @@ type Heartbeat struct {
 	Loaded   []string      `json:"loaded,omitempty"`
 	Loading  string        `json:"loading,omitempty"`
 	LoadTime time.Duration `json:"load_ns,omitempty"`
-	// Rates are what its links carry, as set or as measured.
-	Rates topology.Rates `json:"rates,omitzero"`
+	// Rates are what its links carry, and Delays how long messages take on them, as set or measured.
+	Rates  topology.Rates  `json:"rates,omitzero"`
+	Delays topology.Delays `json:"delays,omitzero"`
 	// Usage is what the rank at work has used so far. Ended are ranks of which no leader has said yet
 	// that it has settled them. Metered is the device time of all ranks since the node's start.
 	Usage   job.Usage     `json:"usage,omitzero"`
@@ -154,6 +160,8 @@ type Peer struct {
 	Class topology.Class `json:"class"`
 	// Key is what the measurement is sealed with, as of an attempt.
 	Key collective.Key `json:"key,omitzero"`
+	// Echoes is whether small messages come first, since both nodes know of them.
+	Echoes bool `json:"echoes,omitempty"`
 }
 
 // Probe asks a node to take part in measuring the link to it: as rank 1 of an attempt of that
@@ -162,8 +170,9 @@ type Probe struct {
 	Node   job.NodeID     `json:"node"`
 	Number uint32         `json:"number"`
 	Class  topology.Class `json:"class"`
-	// Key is what the leader gave the node that asks.
-	Key collective.Key `json:"key,omitzero"`
+	// Key is what the leader gave the node that asks, and Echoes is what it said.
+	Key    collective.Key `json:"key,omitzero"`
+	Echoes bool           `json:"echoes,omitempty"`
 	// To is the other node, where the leader is asked to pass it on; empty: it goes there directly.
 	To job.NodeID `json:"to,omitempty"`
 }

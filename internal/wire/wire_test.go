@@ -58,14 +58,16 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 		Threads: 2, Route: "nats-route://h:1", Capabilities: []string{"mp4"}, Work: w,
 		More: []job.Model{other()}, Loaded: []string{"other"}})
 	roundTrip(t, Registration{Node: "n", Name: "a", Model: model(), Host: "h", Rack: "r",
-		Rates: topology.Rates{Net: 1e9, Far: 5e8}})
+		Rates: topology.Rates{Net: 1e9, Far: 5e8}, Echoes: true,
+		Delays: topology.Delays{Far: 0.01}})
 	roundTrip(t, Welcome{Accepted: true, Interval: time.Second, Routes: []string{"nats-route://h:1"}})
 	roundTrip(t, Heartbeat{Node: "n", State: Busy, RSS: 5, Work: w, Stage: job.StageLoad, Step: 3,
 		Loaded: []string{"demo"}, Loading: "other", LoadTime: time.Second})
-	roundTrip(t, Heartbeat{Node: "n", State: Idle, Rates: topology.Rates{Host: 2e9}})
+	roundTrip(t, Heartbeat{Node: "n", State: Idle, Rates: topology.Rates{Host: 2e9},
+		Delays: topology.Delays{Net: 1e-4}})
 	roundTrip(t, Pulse{Cancel: true})
-	roundTrip(t, Pulse{Probe: &Peer{Node: "m", Class: topology.Net}})
-	roundTrip(t, Probe{Node: "n", Number: 1, Class: topology.Far})
+	roundTrip(t, Pulse{Probe: &Peer{Node: "m", Class: topology.Net, Echoes: true}})
+	roundTrip(t, Probe{Node: "n", Number: 1, Class: topology.Far, Echoes: true})
 	roundTrip(t, Goodbye{Node: "n"})
 	roundTrip(t, StartOrder{Plan: plan(), Rank: 1, Members: []Member{{Node: "a"},
 		{Node: "b", Route: "nats-route://[::1]:9"}}})
@@ -117,6 +119,10 @@ func TestBrokenMessagesAreRefused(t *testing.T) {
 		Rates: topology.Rates{Net: -1}})
 	refused(t, "a rate of an idle node below 0", Heartbeat{Node: "a", State: Idle,
 		Rates: topology.Rates{Net: -1}})
+	refused(t, "a delay below 0", Registration{Node: "a", Model: model(),
+		Delays: topology.Delays{Far: -1}})
+	refused(t, "a delay without a bound", Heartbeat{Node: "a", State: Idle,
+		Delays: topology.Delays{Net: topology.DelayMost + 1}})
 	refused(t, "a link of no class", Probe{Node: "n", Number: 1, Class: 9})
 	refused(t, "a measurement without a number", Probe{Node: "n"})
 	refused(t, "minus threads", Registration{Node: "a", Threads: -1, Model: model()})

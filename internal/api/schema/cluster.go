@@ -23,10 +23,12 @@ type Node struct {
 	// Route is the URL at which other shards reach its data plane.
 	Route string `json:"route"`
 	// Host and Rack say where its process is. Rates are what it reaches over its links, in bytes a
-	// second: as set, or as measured; absent: neither.
-	Host  string         `json:"host,omitempty"`
-	Rack  string         `json:"rack,omitempty"`
-	Rates topology.Rates `json:"bandwidth,omitzero"`
+	// second, and Delays how long a message takes there, in seconds: as set, or as measured; absent:
+	// neither.
+	Host   string          `json:"host,omitempty"`
+	Rack   string          `json:"rack,omitempty"`
+	Rates  topology.Rates  `json:"bandwidth,omitzero"`
+	Delays topology.Delays `json:"delay,omitzero"`
 	// Process is equal for shards of one process.
 	Process string `json:"process,omitempty"`
 	// State is "idle", "busy", "stopping" (busy with what is over), "draining" (busy still),

@@ -51,7 +51,8 @@ func sameModels(a, b job.Models) bool {
 
 // idleAlike reports whether a node with nothing to do is the same to a job as before.
 func idleAlike(a, b *sched.Node) bool {
-	return a.Speed == b.Speed && a.Rated == b.Rated && a.Rates == b.Rates && a.Memory == b.Memory &&
+	return a.Speed == b.Speed && a.Rated == b.Rated && a.Rates == b.Rates && a.Delays == b.Delays &&
+		a.Memory == b.Memory &&
 		slices.Equal(a.Models, b.Models) && slices.Equal(a.LoRAs, b.LoRAs) &&
 		slices.Equal(a.Formats, b.Formats) && slices.Equal(a.DTypes, b.DTypes)
 }

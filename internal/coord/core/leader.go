@@ -36,8 +36,8 @@ type leader struct {
 	orders map[job.NodeID]int       // start orders that a node has not answered yet
 	// absent is since when no node has had a model, of those that none has.
 	absent map[string]time.Time
-	// probed is when a node was last asked to measure a link.
-	probed time.Time
+	// probed is when a node was last asked to measure a link, probedOut one that leaves its host.
+	probed, probedOut time.Time
 
 	progress map[job.ID]job.Progress
 	previews map[job.ID]Preview    // the latest of each job

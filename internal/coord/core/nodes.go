@@ -73,6 +73,9 @@ func (n *node) offer() plan.Offer {
 // rates are what its links carry, as far as that is known.
 func (n *node) rates() topology.Rates { return n.beat.Rates.Or(n.reg.Rates) }
 
+// delays are how long messages take on its links, as far as that is known.
+func (n *node) delays() topology.Delays { return n.beat.Delays.Or(n.reg.Delays) }
+
 // working reports whether the node says that it is in a part of the job's live attempt in which a
 // rank advances by itself: steps and frames, not the object store.
 func (n *node) working(r *job.Record) bool {
@@ -261,8 +264,9 @@ func (l *leader) describe(n *node) Node {
 	return Node{ID: n.reg.Node, Name: n.reg.Name, Identity: n.identity,
 		Device: n.reg.Device, Threads: n.reg.Threads,
 		Version: n.reg.Version, Route: n.reg.Route, State: state, Deadline: d.Deadline,
-		Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(), Process: n.reg.ProcessID,
-		RSS: n.beat.RSS, Sent: n.beat.Sent, Speed: n.offer().Speed, Memory: n.reg.Memory,
+		Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(), Delays: n.delays(),
+		Process: n.reg.ProcessID,
+		RSS:     n.beat.RSS, Sent: n.beat.Sent, Speed: n.offer().Speed, Memory: n.reg.Memory,
 		Models: n.models, Loaded: n.beat.Loaded, Loading: n.beat.Loading, Refused: n.refused,
 		DeviceSeconds: n.beat.Metered.Seconds(), Job: n.beat.Work.Job,
 		Attempt: n.beat.Work.Attempt, Step: n.beat.Step,

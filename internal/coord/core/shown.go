@@ -137,6 +137,7 @@ func (l *leader) allNodes() []sched.Node {
 func (l *leader) schedulerNode(n *node) sched.Node {
 	return sched.Node{ID: n.reg.Node, Name: n.reg.Name,
 		Process: n.reg.ProcessID, Host: n.reg.Host, Rack: n.reg.Rack, Rates: n.rates(),
+		Delays:  n.delays().Rounded(),
 		Formats: n.reg.Capabilities, DTypes: n.reg.DTypes,
 		Speed: n.beat.Speed, Rated: n.reg.Speed,
 		Memory: n.reg.Memory,
