@@ -56,13 +56,22 @@ test-generic: ## the CPU engine and the models without assembly
 # Packages in which nothing runs at the same time as anything else. Where others run several of their
 # parts at a time, as coord does with cores, the tests of those are looked at.
 SEQUENTIAL := $(addprefix %/internal/,access advise api/schema api/source bench/machine bench/plot bench/prompts bench/result config \
-  coord/core daemon disk fleet freeport golden job keyfile latents model/clip model/convert model/published model/tokenizer \
-  model/tokenizer/ftfy model/umt5 model/vae partition perf plan price pricefile rollout sched sim sim/scenario sparse \
-  tensor tensor/safetensors tensor/torchsave terminal tidy topology userfile wire)
+  coord/core daemon diffusion disk fleet freeport golden job keyfile latents media model/clip model/convert model/published \
+  model/tokenizer model/tokenizer/ftfy model/umt5 model/vae partition perf plan price pricefile rollout sched sim sim/scenario \
+  sparse tensor tensor/safetensors tensor/torchsave terminal tidy topology underrace userfile wire)
 
+# Tests of processes, which are built without the detector: it would watch the tests alone.
+PROCESSES := $(addprefix %/cmd/,coordinator longtake shard)
+
+# What commands do at the same time as something else. All else that meets in them is in other packages.
+COMMANDS := ^Test(BenchServeVersus|Interrupt)
+
+# Some tests of what is left are not for the detector, and say why: internal/underrace.
 test-race: ## packages with goroutines under the race detector (needs a C compiler)
 	@command -v $${CC:-cc} >/dev/null || { echo "test-race: skipped, no C compiler"; exit 0; }; \
-	CGO_ENABLED=1 $(GO) test -vet=off -race -short -timeout 20m $(filter-out $(SEQUENTIAL) %/models/demo,$(shell $(GO) list ./...))
+	export CGO_ENABLED=1; test="$(GO) test -vet=off -race -short -timeout 20m"; \
+	$$test $(filter-out $(SEQUENTIAL) $(PROCESSES) %/internal/cli %/models/demo,$(shell $(GO) list ./...)) && \
+	$$test -run '$(COMMANDS)' ./internal/cli
 
 cuda-test: ## the CUDA kernels and device on an emulated GPU (needs g++; fetches cuda.h from PyPI)
 	@GO=$(GO) kernels/test.sh

@@ -94,7 +94,7 @@ func level(dir string) int {
 }
 
 // forTests lists the packages that only tests may import.
-var forTests = []string{"internal/golden", "internal/testlog",
+var forTests = []string{"internal/golden", "internal/testlog", "internal/underrace",
 	"internal/pki/pkitest", "internal/bench/target/targettest"}
 
 // TestImportsGoDownward rules out import cycles between layers before the compiler could see them:
