@@ -10,6 +10,7 @@ import (
 
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/underrace"
 	"pgregory.net/rapid"
 )
 
@@ -39,6 +40,7 @@ func storedAs(v []float32, t tensor.DType, at int) (tensor.Tensor, []float32) {
 // float32, packed as they are, and from the file.
 func TestStoredWeightsHaveTheBitsOfPackedOnes(t *testing.T) {
 	types := []tensor.DType{tensor.BF16, tensor.BF16, tensor.F32, tensor.F16, tensor.F64}
+	underrace.Rounds(t, 3)
 	eachSet(t, func(t *testing.T) {
 		d := open(t, 2).(*Device)
 		rapid.Check(t, func(t *rapid.T) {

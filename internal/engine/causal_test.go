@@ -14,6 +14,7 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // causalSpec reads the parameters of a golden of a causal clip.
@@ -36,6 +37,7 @@ func causalSpec(g *golden.File) job.Spec {
 }
 
 func TestCausalClipsEqualTheReference(t *testing.T) {
+	underrace.Skip(t, "one rank; clips of blocks on several are made below")
 	for name, model := range map[string]string{"causal_sink": "tiny3", "causal_short": "tiny3",
 		"causal_window": "tiny7"} {
 		t.Run(name, func(t *testing.T) {
@@ -67,15 +69,17 @@ func tinyRanks(t testing.TB, dt compute.DType, n int, model string) []*Engine {
 // TestCausalClipsHaveTheSameBytesOnAnyMesh, also where heads do not divide among ranks, and moves
 // the bytes that the planner counts.
 func TestCausalClipsHaveTheSameBytesOnAnyMesh(t *testing.T) {
-	for _, c := range []struct {
+	type clips struct {
 		golden, model string
 		dt            compute.DType
 		ranks         []int
-	}{
+	}
+	// Goroutines meet as in the first of them, whatever the numbers of heads and ranks.
+	for _, c := range underrace.Some([]clips{
 		{"causal_sink", "tiny3", compute.FP32, []int{1, 2, 3}},
 		{"causal_window", "tiny7", compute.FP32, []int{1, 3, 5, 7}},
 		{"causal_window", "tiny7", compute.BF16, []int{1, 4}},
-	} {
+	}, 1) {
 		t.Run(c.golden+" "+c.dt.String(), func(t *testing.T) {
 			s, want := causalSpec(golden.Open(t, c.golden)), ""
 			for i, n := range c.ranks {
@@ -179,6 +183,7 @@ func TestADamagedCausalCheckpointIsNamed(t *testing.T) {
 // TestSecondsAreThereBeforeTheLastBlock holds the rank before its last block until the first second
 // of the clip is stored: people watch the beginning while the rest is made.
 func TestSecondsAreThereBeforeTheLastBlock(t *testing.T) {
+	underrace.Skip(t, "seconds are kept while blocks are made in the test of resuming")
 	s := causalSpec(golden.Open(t, "causal_sink"))
 	s.Format, s.FPS = "webm", 4
 	stored := make(chan string, 64)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // long is a WebM of 8 seconds and a frame, tall enough for several ranks to decode it.
@@ -54,6 +55,7 @@ func (a *attempts) keepSeconds(n int) {
 // TestDecodingGoesOn has an attempt find any number of seconds that another one, on another mesh,
 // has stored: it makes the same file and decodes the rest alone.
 func TestDecodingGoesOn(t *testing.T) {
+	underrace.Skip(t, "TestDeathsWhileDecoding keeps seconds and takes them over, too")
 	a := newAttempts(t, partMeshes[0]).long()
 	first := a.run()
 	for i := 0; i < 30 && a.stored() == 8; i++ {
@@ -86,6 +88,7 @@ func TestDecodingGoesOn(t *testing.T) {
 
 // TestADamagedSecondIsDecodedAgain spoils a part in the middle: what is before it is taken over.
 func TestADamagedSecondIsDecodedAgain(t *testing.T) {
+	underrace.Skip(t, "TestDeathsWhileDecoding keeps seconds and takes them over, too")
 	a := newAttempts(t, partMeshes[0]).long()
 	first := a.run()
 	a.damage(job.VideoPart(3))
@@ -104,6 +107,7 @@ func TestADamagedSecondIsDecodedAgain(t *testing.T) {
 // TestSecondsOfAnotherClip puts what is no beginning of the clip in its first part's place: the
 // whole is decoded, and told of.
 func TestSecondsOfAnotherClip(t *testing.T) {
+	underrace.Skip(t, "TestDeathsWhileDecoding keeps seconds and takes them over, too")
 	a := newAttempts(t, partMeshes[0]).long()
 	first := a.run()
 	a.parts[job.VideoPart(0)] = a.parts[job.VideoPart(1)]
@@ -119,7 +123,8 @@ func TestDeathsWhileDecoding(t *testing.T) {
 	whole := newAttempts(t, partMeshes[0]).long()
 	want := whole.run()
 	a := newAttempts(t, partMeshes[0]).long()
-	for i, m := range []job.Mesh{{CFG: 1, Ulysses: 2}, {CFG: 1, Ulysses: 1}, {CFG: 1, Ulysses: 3}} {
+	meshes := []job.Mesh{{CFG: 1, Ulysses: 2}, {CFG: 1, Ulysses: 1}, {CFG: 1, Ulysses: 3}}
+	for i, m := range underrace.Some(meshes, 1) { // ranks end in the same way each time
 		a.on(m)
 		a.dies(3 + 2*i)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
 	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // tall is a clip whose frames are worth sharing: 12 rows of the latent.
@@ -34,7 +35,9 @@ func bandsOf(e *Engine, ranks int, s job.Spec, sharedCores bool, t *testing.T) i
 func TestAnyNumberOfRanksDecodesTheSameVideo(t *testing.T) {
 	s, path := tall(t), []string{"testdata", "golden", "tiny5"}
 	var want job.Object
-	for _, c := range []struct{ ranks, shares int }{{1, 1}, {2, 2}, {3, 3}, {5, 4}} {
+	type setup struct{ ranks, shares int }
+	// The one in the middle of three has two neighbours, and no rank has more.
+	for _, c := range underrace.Some([]setup{{3, 3}, {1, 1}, {2, 2}, {5, 4}}, 2) {
 		n := c.ranks
 		engines := make([]*Engine, n)
 		for r := range engines {
@@ -55,6 +58,7 @@ func TestAnyNumberOfRanksDecodesTheSameVideo(t *testing.T) {
 
 // TestAnyNumberOfRanksDecodesAResidualVAE shares the rows of Wan 2.2's VAE, 16 pixels each.
 func TestAnyNumberOfRanksDecodesAResidualVAE(t *testing.T) {
+	underrace.Skip(t, "ranks exchange rows as in the test above")
 	s, dir := spec(golden.Open(t, "twin_residual")), golden.Twin(t, "residual")
 	s.Width, s.Height, s.Frames, s.Steps = 32, 192, 5, 1
 	var want job.Object

@@ -16,6 +16,7 @@ import (
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // editCase is what the meta data of an edit's golden say.
@@ -175,6 +176,7 @@ func equalsEdits(t *testing.T, name string, engineOf func(folder string) *Engine
 // TestVideoToVideoEqualsTheReference changes videos of several lengths by several strengths, with
 // both schedulers.
 func TestVideoToVideoEqualsTheReference(t *testing.T) {
+	underrace.Skip(t, "one rank; TestEditsHaveTheSameBytesOnAnyMesh has several")
 	e := blind(engineIn(t, compute.FP32, 2, golden.Twin(t, "t2v")))
 	equalsEdits(t, "edit_v2v", func(string) *Engine { return e })
 }
@@ -182,6 +184,7 @@ func TestVideoToVideoEqualsTheReference(t *testing.T) {
 // TestControlEqualsTheReference makes clips that follow a video, one in part, with references of
 // several sizes, or all of that; also by two experts.
 func TestControlEqualsTheReference(t *testing.T) {
+	underrace.Skip(t, "one rank; TestEditsHaveTheSameBytesOnAnyMesh has several")
 	engines := map[string]*Engine{}
 	for _, folder := range []string{"vace", "vace22"} {
 		engines[folder] = blind(engineIn(t, compute.FP32, 2, golden.Twin(t, folder)))
@@ -216,6 +219,9 @@ func TestEditsHaveTheSameBytesOnAnyMesh(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "t2v: whole" || name == "vace: windows" {
+				underrace.Skip(t, "the other two have videos and controls, whole and in windows")
+			}
 			c, form := base, job.Spec{}
 			change(&c, &form)
 			if c.Strength == 0 {

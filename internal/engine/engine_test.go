@@ -20,6 +20,7 @@ import (
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/model/pool"
 	"github.com/longtake/longtake/internal/tensor/safetensors"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -198,6 +199,7 @@ var clips = []struct {
 }
 
 func TestClipsEqualTheReference(t *testing.T) {
+	underrace.Skip(t, "one rank; TestAnyMeshGivesTheSameBytes has these goroutines and more")
 	for _, c := range clips {
 		t.Run(c.golden, func(t *testing.T) {
 			if c.long && testing.Short() {
@@ -238,6 +240,7 @@ var twins = []struct{ name, golden string }{
 }
 
 func TestTwinsEqualTheReference(t *testing.T) {
+	underrace.Skip(t, "one rank; TestExpertsHaveTheSameBytesOnAnyMesh has twins on several")
 	for _, c := range twins {
 		t.Run(c.golden, func(t *testing.T) {
 			e := engineIn(t, compute.FP32, 2, golden.Twin(t, c.name))
@@ -249,6 +252,7 @@ func TestTwinsEqualTheReference(t *testing.T) {
 // TestHalfPrecisionStaysClose holds a clip in bfloat16, and one in FP8, to the reference's frames
 // in float32.
 func TestHalfPrecisionStaysClose(t *testing.T) {
+	underrace.Skip(t, "one rank; TestAnyMeshGivesTheSameBytes has FP8 on several")
 	g := golden.Open(t, "tiny5_e2e")
 	e := engine(t, 2, "testdata", "golden", "tiny5")
 	if !testing.Short() {
@@ -288,6 +292,9 @@ func sameBytes(t *testing.T, dt compute.DType) {
 	if dt == compute.FP8 { // bfloat16's meshes, in short
 		setups = []setup{{1, 1, 2}, {1, 3, 2}, {2, 3, 1}}
 	}
+	if underrace.On && dt != compute.FP32 { // goroutines meet as with float32: one mesh is enough
+		setups = setups[2:]
+	}
 	s := spec(golden.Open(t, clip))
 	s.Steps = 2
 	var want string
@@ -310,6 +317,7 @@ func sameBytes(t *testing.T, dt compute.DType) {
 
 // TestTokensThatRanksDoNotDivide shares 8 tokens and 7 heads among odd numbers of ranks.
 func TestTokensThatRanksDoNotDivide(t *testing.T) {
+	underrace.Skip(t, "TestAnyMeshGivesTheSameBytes has the same goroutines, with other numbers")
 	s := spec(golden.Open(t, "tiny7_e2e"))
 	s.Width, s.Height, s.Frames, s.Steps, s.GuidanceScale = 32, 32, 5, 1, 1
 	var engines []*Engine

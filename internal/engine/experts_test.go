@@ -16,6 +16,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/model/pool"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // expertEngine loads a folder as options say; wrap, where set, makes another device of the CPU's.
@@ -77,6 +78,7 @@ func lacking(t testing.TB, expert string, boundary string) string {
 
 // TestOneExpertMakesAllSteps of a clip whose timesteps are all on its side of the boundary.
 func TestOneExpertMakesAllSteps(t *testing.T) {
+	underrace.Skip(t, "one rank, and no change of experts")
 	e := expertEngine(t, lacking(t, model.FirstExpert, "1.0"), 1, Options{}, nil)
 	equalsReference(t, e, golden.Open(t, "a14b_second"), 1e-5)
 	e = expertEngine(t, lacking(t, model.SecondExpert, "0.875"), 1, Options{}, nil)
@@ -138,6 +140,9 @@ func TestExpertsHaveTheSameBytesOnAnyMesh(t *testing.T) {
 		"ti2v extend": {ti2v, extending(further), alone[:2]},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name != "whole" && name != "extend" {
+				underrace.Skip(t, "ranks swap experts as in the other two, TestLongClips... has windows")
+			}
 			want := ""
 			for i, m := range c.meshes {
 				if testing.Short() && i > 0 && i < len(c.meshes)-1 {
@@ -163,6 +168,7 @@ func TestExpertsHaveTheSameBytesOnAnyMesh(t *testing.T) {
 // TestExpertsResumeOnEitherSideOfTheBoundary from every checkpoint of a clip, with ranks and
 // engines that did not make it.
 func TestExpertsResumeOnEitherSideOfTheBoundary(t *testing.T) {
+	underrace.Skip(t, "TestExpertsHaveTheSameBytesOnAnyMesh swaps experts on several ranks")
 	dir, s := golden.Twin(t, "a14b"), spec(golden.Open(t, "a14b_unipc"))
 	swap := Options{Experts: Swap}
 	engines := []*Engine{blind(expertEngine(t, dir, 1, Options{}, nil)),
@@ -242,6 +248,7 @@ func (s *scarce) Reserve(int64) error {
 
 // TestAnExpertMakesRoomForAClip that a device has no memory for, unless it is to stay.
 func TestAnExpertMakesRoomForAClip(t *testing.T) {
+	underrace.Skip(t, "one rank; TestExpertsHaveTheSameBytesOnAnyMesh swaps experts on several")
 	dir, g := golden.Twin(t, "a14b"), golden.Open(t, "a14b_unipc")
 	scarcely := func(d *cpu.Device) compute.Device { return &scarce{Device: d} }
 	e := expertEngine(t, dir, 1, Options{}, scarcely)

@@ -24,6 +24,7 @@ import (
 	"github.com/longtake/longtake/internal/model"
 	"github.com/longtake/longtake/internal/model/wan"
 	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // inHeap opens a model folder whose weights can be written.
@@ -152,7 +153,13 @@ func spoilSome(t *testing.T, every int, path ...string) {
 	if testing.Short() {
 		every *= 12
 	}
-	for _, ranks := range []int{1, 3} {
+	if underrace.On { // a clip ends in the same way whatever the weight: one of each component
+		every = 1000
+	}
+	for _, ranks := range []int{3, 1} {
+		if underrace.On && ranks == 1 {
+			break // the goroutines of a rank alone are among those of three
+		}
 		w := openWritable(t, ranks, path...)
 		for _, c := range []struct {
 			component string
@@ -201,6 +208,7 @@ func (w *writable) spoil(t *testing.T, r *rand.Rand, component, name string, sta
 
 // TestNumbersThatOutgrowTheirTypeFailTheJob has a layer of weights that are finite and too large.
 func TestNumbersThatOutgrowTheirTypeFailTheJob(t *testing.T) {
+	underrace.Skip(t, "one rank; TestAWeightThatIsNotFiniteFailsTheJob ends several")
 	w := openWritable(t, 1, "testdata", "golden", "tiny3")
 	weights, err := w.folder.Weights("transformer")
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/partition"
 	"github.com/longtake/longtake/internal/plan"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // longSpec reads the parameters of a golden of a long clip, whose latent has T frames.
@@ -38,6 +39,7 @@ func extending(s job.Spec) job.Spec {
 }
 
 func TestLongClipsEqualTheReference(t *testing.T) {
+	underrace.Skip(t, "one rank; the test below has several")
 	for _, name := range []string{"long_windows_11", "long_windows_14", "long_windows_21",
 		"long_extend_17"} {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +159,9 @@ func TestComputedWindowsAreNotComputedAgain(t *testing.T) {
 	res, objects := generate(t, engines, inMemory(t, 3), s, three)
 	windows := len(plan.Timeline(latentGrid(engines[0].folder, s), s).Windows(0))
 	lost := partition.Even(windows, 3)[1].Len()
-	for _, m := range []job.Mesh{{Window: 2, CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}} {
+	// What a rank takes over is redistributed in the same way on any mesh.
+	meshes := []job.Mesh{{Window: 2, CFG: 1, Ulysses: 1}, {CFG: 2, Ulysses: 1}}
+	for _, m := range underrace.Some(meshes, 1) {
 		var nodes [3]StepCache
 		plan := job.Plan{Spec: s, Mesh: three, CheckpointEvery: 1}
 		var at atomic.Pointer[job.Checkpoint]
@@ -228,7 +232,7 @@ func TestLongClipsGoOnAnywhere(t *testing.T) {
 			}).LatentsSHA256
 		}
 		want := run(meshes[len(meshes)-1], job.Checkpoint{})
-		for i, c := range at {
+		for i, c := range underrace.Some(at, 2) { // ranks read each in the same way
 			m := meshes[i%len(meshes)]
 			if got := run(m, c); got != want {
 				t.Errorf("%s: from step %d on %s: latents %.12s, undisturbed %.12s", s.Long, c.Step, m,

@@ -12,6 +12,7 @@ import (
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/model"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // counting is a CPU device that is asked to set memory aside, and counts what is then allocated.
@@ -75,6 +76,8 @@ func countingEngine(t *testing.T, dir string) (*Engine, *counting) {
 // TestMemoryIsPlanned wants what is set aside to be enough for text and denoising, and not much
 // more.
 func TestMemoryIsPlanned(t *testing.T) {
+	underrace.Skip(t,
+		"the ranks and groups of TestAnyMeshGivesTheSameBytes, on devices that count")
 	long := spec(golden.Open(t, "tiny3_e2e"))
 	long.Window, long.Overlap = 2, 1
 	scenes := long

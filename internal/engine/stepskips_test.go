@@ -8,6 +8,7 @@ import (
 	"github.com/longtake/longtake/internal/compute"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 func TestFullSteps(t *testing.T) {
@@ -88,6 +89,9 @@ func TestSkippedStepsAreTheSameOnAnyMesh(t *testing.T) {
 			if testing.Short() && name != "short" && name != "windows" {
 				t.Skip("of a kind with one of the others")
 			}
+			if name != "windows" {
+				underrace.Skip(t, "windows have the same groups of ranks, and seams")
+			}
 			objects := artifact.NewMemory()
 			meshes := []job.Mesh{{CFG: 2, Ulysses: 2}, {CFG: 1, Ulysses: 3}}
 			if name == "windows" {
@@ -102,7 +106,7 @@ func TestSkippedStepsAreTheSameOnAnyMesh(t *testing.T) {
 				t.Fatalf("%d checkpoints and %d passes in %d steps: %+v", full, passes, total, at)
 			}
 			t.Logf("%d of %d steps in full, checkpoints after %v", full, total, steps(at))
-			for i, from := range at[:full-1] {
+			for i, from := range underrace.Some(at[:full-1], 2) { // ranks read each in the same way
 				m := meshes[i%len(meshes)]
 				if got, _, _ := c.make(t, m, from, 1, objects); got != want {
 					t.Errorf("from step %d on %s: latents %.12s, undisturbed %.12s", from.Step, m, got, want)
@@ -126,6 +130,7 @@ func steps(at []job.Checkpoint) (out []int) {
 
 // TestAThresholdThatSkipsNothing makes the same clip as without, and one that skips makes another.
 func TestAThresholdThatSkipsNothing(t *testing.T) {
+	underrace.Skip(t, "one rank; TestSkippedStepsAreTheSameOnAnyMesh has several")
 	c := skipping(t)["short"]
 	sums := map[float64]string{}
 	for _, threshold := range []float64{0, 1e-9, 0.3} {
@@ -161,6 +166,7 @@ func TestCheckpointsWaitForAFullStep(t *testing.T) {
 
 // TestResidualsAreCounted in what a clip needs of a machine's memory.
 func TestResidualsAreCounted(t *testing.T) {
+	underrace.Skip(t, "one rank; TestSkippedStepsAreTheSameOnAnyMesh has several")
 	c := skipping(t)["windows"]
 	need := map[float64]int64{}
 	for _, c.spec.StepCache = range []float64{0, 0.3} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/longtake/longtake/internal/artifact"
 	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // clusterCache is an artifact.Cache in memory.
@@ -57,6 +58,9 @@ func TestATextIsEncodedOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, m := range partMeshes {
+				if m.Size() == 1 && underrace.On {
+					continue // the goroutines of a rank alone are among those of four
+				}
 				a := newAttempts(t, m)
 				a.texts = texts
 				a.plan.Job = "video_first"
