@@ -8,6 +8,7 @@ import (
 	"github.com/longtake/longtake/internal/coord"
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // causalModel is a folder of a causal model.
@@ -28,6 +29,8 @@ func causalModel(t *testing.T) string {
 // within the fourth, once its first seconds can be watched. The clip goes on with fewer shards, to
 // the same latents and the same video.
 func TestACausalClipOutlivesItsShards(t *testing.T) {
+	underrace.Skip(t,
+		"shards end as in TestAClipOutlivesItsShards, blocks are made in package engine")
 	k := startCluster(t, 0, ownServers)
 	k.model = causalModel(t)
 	for _, name := range []string{"a", "b", "c"} {

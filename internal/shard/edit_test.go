@@ -10,6 +10,7 @@ import (
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/media"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // film stores a clip of n frames of 64 x 64 as the input of a role.
@@ -55,6 +56,8 @@ func (k *cluster) input(in job.Input, path string) job.Input {
 // model that changes it and by one of two transformers that follows it. The attempts after that
 // read the video again, and the clip has the bytes of an undisturbed one.
 func TestAnEditOutlivesItsShards(t *testing.T) {
+	underrace.Skip(t,
+		"shards end as in TestAClipOutlivesItsShards, edits are made in package engine")
 	for _, folder := range []string{"t2v", "vace22"} {
 		t.Run(folder, func(t *testing.T) {
 			k := startCluster(t, 0, nil)

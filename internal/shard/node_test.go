@@ -17,6 +17,7 @@ import (
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/natsd"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 const patience = time.Minute
@@ -131,6 +132,9 @@ func mostlyDirect(i int) DataPlane {
 }
 
 func request(frames, steps, shards int, mesh job.Mesh) job.Request {
+	if underrace.On {
+		frames = min(frames, 9) // as many steps, checkpoints and messages, each of fewer tokens
+	}
 	size, scale, seed := 64, 4.0, uint64(7)
 	return job.Request{Prompt: "a red ball", Width: &size, Height: &size, Frames: &frames,
 		Steps: &steps, GuidanceScale: &scale, Seed: &seed, Shards: shards, Mesh: mesh, Format: "png"}
@@ -228,7 +232,10 @@ func TestEveryDataPlaneGivesTheSameClip(t *testing.T) {
 // TestAClipOutlivesItsShards stops shards one after the other in the middle of a clip, the one with
 // rank 0 among them, until one is left; the clip has the bytes of an undisturbed one.
 func TestAClipOutlivesItsShards(t *testing.T) {
-	t.Run("unipc", func(t *testing.T) { outlive(t, "unipc", ownServers) })
+	t.Run("unipc", func(t *testing.T) {
+		underrace.Skip(t, "one shard of the other clip is on NATS alone, and the step is the engine's")
+		outlive(t, "unipc", ownServers)
+	})
 	t.Run("euler, direct", func(t *testing.T) { outlive(t, "euler", mostlyDirect) })
 }
 

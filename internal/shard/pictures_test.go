@@ -9,6 +9,7 @@ import (
 	"github.com/longtake/longtake/internal/golden"
 	"github.com/longtake/longtake/internal/job"
 	"github.com/longtake/longtake/internal/tensor"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // withPictures returns r for a clip from one picture to another, which are stored.
@@ -44,6 +45,7 @@ func (k *cluster) latent(frames int) job.Input {
 // another, which begins with a given latent, and then rank 0's, which has encoded both: the clip
 // has the latents of one that nothing disturbs, and the pictures go with the job.
 func TestAClipFromPicturesOutlivesItsShards(t *testing.T) {
+	underrace.Skip(t, "TestAClipWithLoRAsOutlivesItsShards has inputs that shards fetch")
 	k := startCluster(t, 0, ownServers)
 	k.model = golden.Twin(t, "flf2v")
 	for _, name := range []string{"a", "b", "c"} {
