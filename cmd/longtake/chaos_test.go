@@ -81,7 +81,7 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	fmt.Sscan(os.Getenv("LONGTAKE_CHAOS_SEED"), &seed)
-	c := &chaos{t: t, b: build(t, "-tags", "chaos"), kinds: chaosKinds,
+	c := &chaos{t: t, b: build(t, "-tags", tags("chaos")), kinds: chaosKinds,
 		want: make([]clip, seedsOfAKind*len(chaosKinds)), rng: rand.New(rand.NewPCG(seed, 1)),
 		faults: map[string]int{}, accepted: map[string]int{}}
 	c.stats.kinds = map[string]int{}

@@ -78,6 +78,16 @@ func build(t *testing.T, flags ...string) binaries {
 	return b
 }
 
+// tags returns a tag and those of GOFLAGS, of which a flag -tags would take the place.
+func tags(tag string) string {
+	for _, flag := range strings.Fields(os.Getenv("GOFLAGS")) {
+		if more, ok := strings.CutPrefix(flag, "-tags="); ok {
+			tag += "," + more
+		}
+	}
+	return tag
+}
+
 // program is a running coordinator or shard.
 type program struct {
 	t    *testing.T

@@ -27,7 +27,7 @@ func TestAClusterIsUpgradedWhileItWorks(t *testing.T) {
 	}
 	old := os.Getenv("LONGTAKE_OLD")
 	os.Unsetenv("LONGTAKE_OLD") // which those programs do not know
-	now := build(t, "-tags", "chaos")
+	now := build(t, "-tags", tags("chaos"))
 	c := &chaos{t: t, b: now, kinds: chaosKinds[:1], shardCount: upgradeShards, bigDisks: true,
 		want: make([]clip, 1), rng: rand.New(rand.NewPCG(1, 1)),
 		faults: map[string]int{}, accepted: map[string]int{}}

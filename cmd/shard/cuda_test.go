@@ -13,7 +13,8 @@ import (
 // TestTheSameBinaryStartsWithoutADriver builds the shard and takes the driver away.
 func TestTheSameBinaryStartsWithoutADriver(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "shard")
-	if out, err := exec.Command("go", "build", "-tags", "cuda", "-o", bin, ".").CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-tags", "cuda,netgo,osusergo", "-o", bin, ".")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	run := func(args ...string) (string, int) {
