@@ -70,7 +70,7 @@ func TestLockedClusterMakesItsClips(t *testing.T) {
 		ids = append(ids, before.Identity(t, pki.RoleCoordinator, name))
 	}
 	all := startThree(t, ids)
-	k := &cluster{t: t, c: all[0], thaw: make(chan struct{})}
+	k := &cluster{t: t, c: all[0], others: all[1:], thaw: make(chan struct{})}
 	t.Cleanup(func() {
 		for _, s := range k.shards {
 			s.Close()
@@ -122,7 +122,7 @@ func TestLockedClusterMakesItsClips(t *testing.T) {
 		for _, c := range all[1:] {
 			nodes, err := c.Nodes(t.Context())
 			if err == nil && c.Ready(t.Context()) == nil && len(nodes) == 2 {
-				k.c = c
+				k.c, k.others = c, all[1:]
 				return true
 			}
 		}

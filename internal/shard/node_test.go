@@ -26,8 +26,9 @@ const patience = time.Minute
 type cluster struct {
 	t      *testing.T
 	c      *coord.Coordinator
-	model  string // folder; "": tiny3
-	device string // of shards to be added
+	others []*coord.Coordinator // of the same cluster
+	model  string               // folder; "": tiny3
+	device string               // of shards to be added
 	shards []*Shard
 	gate   gate
 	hung   atomic.Pointer[string] // the shard whose ranks stop computing after a few steps
@@ -150,24 +151,33 @@ func (k *cluster) create(r job.Request) job.ID {
 	return rec.ID
 }
 
-// await returns the first view that ok accepts, or a final one.
-func (k *cluster) await(id job.ID, ok func(coord.View) bool) coord.View {
+// await returns the first view that ok accepts, or a final one. Views end where a coordinator stops
+// leading: then all are asked in turn.
+func (k *cluster) await(id job.ID, ok func(coord.View) bool) (v coord.View) {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
 	defer cancel()
-	views, err := k.c.Watch(ctx, id)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	var v coord.View
-	for v = range views {
-		if ok(v) {
-			return v
+	for ctx.Err() == nil {
+		for _, c := range append([]*coord.Coordinator{k.c}, k.others...) {
+			views, err := c.Watch(ctx, id)
+			if err != nil && len(k.others) == 0 {
+				k.t.Fatal(err)
+			}
+			if err != nil {
+				continue
+			}
+			for v = range views {
+				if ok(v) {
+					return v
+				}
+			}
+			if v.State.Final() {
+				return v
+			}
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
-	if !v.State.Final() {
-		k.t.Fatalf("job %s stays %s (%q)", id, v.State, v.Waiting)
-	}
+	k.t.Fatalf("job %s stays %s (%q)", id, v.State, v.Waiting)
 	return v
 }
 
