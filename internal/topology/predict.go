@@ -124,7 +124,7 @@ func (t *task) velocities(shares []float64) []partition.Pair {
 		return partition.Velocities(t.m, t.w.Load, shares)
 	}
 	if t.even == nil {
-		t.even = partition.Velocities(t.m, t.w.Load, nil)
+		t.even = evenVelocities(t.m, t.w.Load)
 	}
 	return t.even
 }

@@ -2,6 +2,7 @@ package core
 
 import (
 	"slices"
+	"unique"
 
 	"github.com/longtake/longtake/internal/job"
 )
@@ -41,6 +42,7 @@ type liveJob struct {
 // put stores a job, in place of what it was. All changes of jobs go through here and remove.
 func (s *state) put(r job.Record) {
 	old, known := s.jobs[r.ID]
+	r.Spec.Model, r.Spec.DType = one(r.Spec.Model), one(r.Spec.DType)
 	s.jobs[r.ID] = &r
 	if known {
 		s.index.count(old, -1)
@@ -63,6 +65,10 @@ func (s *state) put(r job.Record) {
 		j.r, j.weighed = &r, false
 	}
 }
+
+// one returns the same string for equal ones: each decision compares those of all jobs that wait,
+// and of the same string no bytes are looked at.
+func one(s string) string { return unique.Make(s).Value() }
 
 // remove forgets a job that is stored. Live jobs are never forgotten as things are; the index would
 // follow all the same.
