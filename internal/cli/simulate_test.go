@@ -122,14 +122,14 @@ func TestSimulateRefusesWhatCannotBe(t *testing.T) {
 	path := scenarioFile(t, fewClips)
 	wrong := scenarioFile(t, strings.Replace(fewClips, "shards: 4", "shards: 99", 1))
 	for want, args := range map[string][]string{
-		"takes the file of a scenario":    {"simulate"},
-		"allowed: [day thousand]":         {"simulate", path, "--example"},
-		"clips[0].shards is 99; allowed":  {"simulate", wrong},
-		"rate is \"4\"; allowed":          {"simulate", path, "--rate", "4"},
-		"comes to 0 requests":             {"simulate", path, "--rate", "0/h"},
-		"device is \"frob\"; allowed":     {"simulate", path, "--pool", "8xfrob"},
-		"no such file":                    {"simulate", path + "x"},
-		"line 1: name is a list; allowed": {"simulate", scenarioFile(t, "name: [1]")},
+		"takes the file of a scenario":        {"simulate"},
+		"is \"nope\"; allowed: day, thousand": {"simulate", "nope", "--example"},
+		"clips[0].shards is 99; allowed":      {"simulate", wrong},
+		"rate is \"4\"; allowed":              {"simulate", path, "--rate", "4"},
+		"comes to 0 requests":                 {"simulate", path, "--rate", "0/h"},
+		"device is \"frob\"; allowed":         {"simulate", path, "--pool", "8xfrob"},
+		"no such file":                        {"simulate", path + "x"},
+		"line 1: name is a list; allowed":     {"simulate", scenarioFile(t, "name: [1]")},
 	} {
 		o := longtake(t, args...)
 		if o.code != 2 || !strings.Contains(o.err, want) || strings.Count(o.err, "\n") != 1 {

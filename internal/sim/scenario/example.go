@@ -3,6 +3,7 @@ package scenario
 import (
 	"embed"
 	"fmt"
+	"strings"
 )
 
 //go:embed examples
@@ -17,7 +18,7 @@ var ExampleNames = []string{"day", "thousand"}
 func Example(name string) (string, error) {
 	text, err := examples.ReadFile("examples/" + name + ".yaml")
 	if err != nil {
-		return "", fmt.Errorf("no example is called %.40q; allowed: %v", name, ExampleNames)
+		return "", fmt.Errorf("the name is %.40q; allowed: %s", name, strings.Join(ExampleNames, ", "))
 	}
 	return string(text), nil
 }
