@@ -141,6 +141,16 @@ func (o Options) check(a, b []Result) error {
 	if n := max(len(a), len(b)); n > runsMax {
 		return fmt.Errorf("a side has %d results; allowed: up to %d", n, runsMax)
 	}
+
+	// A result that was emptied by hand would look like one of too few clips.
+	for i, side := range [][]Result{a, b} {
+		for _, r := range side {
+			if len(inPhase(r.Requests, PhaseMeasure)) == 0 {
+				return fmt.Errorf("requests of %c has none of phase %q; allowed: at least one in each result",
+					'A'+i, PhaseMeasure)
+			}
+		}
+	}
 	if !(o.Gate >= 0 && o.Gate <= 1) {
 		return fmt.Errorf("the gate is %v; allowed: 0 to 1", o.Gate)
 	}

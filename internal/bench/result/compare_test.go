@@ -148,7 +148,7 @@ func TestTooFewSamplesAreSaid(t *testing.T) {
 	if c.Metrics[0].Verdict != TooFew || len(c.Regressions) > 0 {
 		t.Errorf("6 clips a side: %+v", c.Metrics[0])
 	}
-	for n := range 4 {
+	for n := 1; n < 4; n++ {
 		a, b = quiet(1).inTurns(1, n, 2)
 		for _, m := range compared(t, a, b, Options{Gate: 0.05}).Metrics {
 			if m.Worse {
@@ -208,7 +208,15 @@ func TestWhatIsNotComparable(t *testing.T) {
 	f(func(r *Result) { r.Scenario.Concurrency = 3 }, Across,
 		"they differ in concurrency (0, 3)")
 
+	// A result that somebody has emptied compares with nothing.
 	a, b := plain(10), plain(10)
+	b.Requests = []Request{}
+	_, err := Compare([]Result{a}, []Result{a, b}, Options{})
+	if err == nil || !strings.HasPrefix(err.Error(), `requests of B has none of phase "mea`) {
+		t.Errorf("got %v", err)
+	}
+
+	a, b = plain(10), plain(10)
 	b.Cohort.Version = "2"
 	if _, err := Compare([]Result{a, b}, []Result{a}, Options{}); err == nil ||
 		!strings.HasPrefix(err.Error(), "runs of one side are of different kinds") {

@@ -15,7 +15,7 @@ import (
 // single clip takes; the first of them finds caches cold, and is left out.
 const probed = 4
 
-// warming is the number of the pass that warms an offline run up. Others count from 0.
+// warming is the number of the pass that warms an offline or a mixed run up. Others count from 0.
 const warming = -1
 
 // A scenario is made of passes: one for most, one for each rate of a sweep, two where things go
@@ -82,8 +82,9 @@ func (b *Bench) passes(ctx context.Context) error {
 		}
 	}
 
-	// All clips of offline are asked for at once, so those of a warm-up have to come before.
-	if s.Scenario == Offline && s.Warmup > 0 {
+	// All clips of offline are asked for at once, so those of a warm-up have to come before; and all
+	// of a trace count, so that its warm-up is of clips beside them.
+	if (s.Scenario == Offline || s.Scenario == Mixed) && s.Warmup > 0 {
 		clips, err := b.do(ctx, pass{n: warming, what: "warm-up", phase: result.PhaseWarmup,
 			single: s.Warmup, resumable: true})
 		b.clips = append(b.clips, clips...)

@@ -191,6 +191,26 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// TestATraceCountsInFull: warm-up clips are copies of its first ones, made before the others, one
+// after the other, and where there are more of them than entries, from its beginning again.
+func TestATraceCountsInFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := func(seconds float64) *float64 { return &seconds }
+		s := plain(Mixed)
+		s.Trace = []Entry{{At: at(0), Frames: 5, prompt: -1}, {At: at(1), Frames: 9, prompt: -1}}
+		s.File, s.Count, s.Warmup = &result.Trace{Name: "t"}, 0, 3
+		on := newStand(10, 5*time.Second)
+		r := ran(t, s, on)
+		var made []int
+		for _, q := range on.made {
+			made = append(made, q.Frames)
+		}
+		if !slices.Equal(made, []int{5, 9, 5, 5, 9}) || r.Summary.Requests != 2 || on.most != 2 {
+			t.Errorf("clips of %v frames, %d count, %d at once", made, r.Summary.Requests, on.most)
+		}
+	})
+}
+
 // TestADeadServerEndsTheRun after a few clips, and a busy one does not.
 func TestADeadServerEndsTheRun(t *testing.T) {
 	for kind, ends := range map[target.Kind]bool{target.Unreachable: true, target.Refused: false} {

@@ -120,12 +120,13 @@ func compare(t *testing.T, sides []result.Result) result.Metric {
 	return c.Metrics[0]
 }
 
-// TestResolveRefuses what it does not go with.
-func TestResolveRefuses(t *testing.T) {
+// TestSetupRefuses what is out of bounds, and says what these are, and what --resolve goes with.
+func TestSetupRefuses(t *testing.T) {
 	for want, change := range map[string]func(*Setup){
 		"--resolve is 2%; allowed: 2.5% to 100%": func(s *Setup) { s.Resolve = 0.02 },
 		"--resolve is NaN%; allowed":             func(s *Setup) { s.Resolve = math.NaN() },
 		"--resolve goes with --versus":           func(s *Setup) { s.Side = "" },
+		"--psnr is -3; allowed: 0 to 100 dB":     func(s *Setup) { s.PSNR = -3 },
 	} {
 		s := plain(SingleStream)
 		s.Side, s.Resolve = SideA, 0.03

@@ -37,11 +37,11 @@ func (s Setup) slots(p pass, first int) []Slot {
 	switch {
 	case p.single > 0:
 		n, warm = p.single, p.single
-	case s.Scenario == Mixed:
-		n, warm = len(s.Trace), min(s.Warmup, len(s.Trace)-1)
+	case s.Scenario == Mixed: // its warm-up is a pass of its own, and so is that of offline
+		n, warm = len(s.Trace), 0
 	case s.Scenario.open():
 		n = s.Warmup + s.counted(p.rate)
-	case s.Scenario == Offline: // its warm-up is a pass of its own
+	case s.Scenario == Offline:
 		n, warm = s.Count, 0
 	case s.Count > 0:
 		n = s.Warmup + s.Count
@@ -65,8 +65,8 @@ func (s Setup) slots(p pass, first int) []Slot {
 		if at != nil {
 			out[i].At = at[i]
 		}
-		if s.Scenario == Mixed && p.single == 0 {
-			s.Trace[i].apply(&out[i])
+		if s.Scenario == Mixed && (p.single == 0 || p.n == warming) {
+			s.Trace[i%len(s.Trace)].apply(&out[i])
 		}
 	}
 

@@ -133,13 +133,13 @@ func (s Setup) Check() error {
 		f("rate", s.Rates, len(s.Rates) <= PointsMax, fmt.Sprintf("up to %d rates", PointsMax)),
 		f("precision", s.Precision, s.Precision >= 0.01 && s.Precision <= 1, "0.01 to 1"),
 		f("timeout", s.Timeout, s.Timeout > 0 && s.Timeout <= timeoutMax,
-			fmt.Sprintf("up to %v", timeoutMax)),
+			fmt.Sprintf("above 0, up to %v", timeoutMax)),
 		f("objective", s.Objective, s.Objective >= 0 && s.Objective <= timeoutMax,
 			fmt.Sprintf("up to %v", timeoutMax)),
 		f("objective", s.Multiple, s.Multiple >= 0 && s.Multiple <= 1e6, "such as 60s or 3x"),
 		f("fidelity", s.Fidelity, s.Fidelity >= 0 && s.Fidelity <= FidelityMax,
 			fmt.Sprintf("0 to %d", FidelityMax)),
-		f("psnr", s.PSNR, s.PSNR >= 0 && s.PSNR <= psnrMax, fmt.Sprintf("up to %d dB", psnrMax)),
+		f("psnr", s.PSNR, s.PSNR >= 0 && s.PSNR <= psnrMax, fmt.Sprintf("0 to %d dB", psnrMax)),
 	} {
 		if err != nil {
 			return err
