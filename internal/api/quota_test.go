@@ -12,6 +12,7 @@ import (
 	"github.com/longtake/longtake/internal/access"
 	"github.com/longtake/longtake/internal/api/schema"
 	"github.com/longtake/longtake/internal/coord"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // TestQuotasAreAnswered tells what passes with time, with when to ask again, from what never fits.
@@ -75,6 +76,7 @@ func TestRatesAreBounded(t *testing.T) {
 
 // TestManyRatesAreForgotten keeps few buckets, and those that somebody has taken from.
 func TestManyRatesAreForgotten(t *testing.T) {
+	underrace.Skip(t, "it has one goroutine")
 	var l rates
 	now := time.Unix(1000, 0)
 	take := func(name string) error {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,8 +49,8 @@ func TestWrongPicturesShow(t *testing.T) {
 			s := plain(Offline)
 			s.Fidelity, s.PSNR, s.Count = 2, 30, 4
 			on := filmed{newStand(4, time.Second), func(string) uint8 { return 100 }}
-			made := 0
-			on.hash = func(r target.Request) string { made++; return string(rune('a' + made)) }
+			var made atomic.Int32
+			on.hash = func(target.Request) string { return string('a' + made.Add(1)) }
 			b := bench(t, s, on, folder(t))
 			b.Dir = folder(t)
 			by := filmed{newStand(1, time.Second), func(string) uint8 { return grey }}

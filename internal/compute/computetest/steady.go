@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/longtake/longtake/internal/compute"
+	"github.com/longtake/longtake/internal/underrace"
 )
 
 // attentionKeepsItsSums checks what a running maximum does to earlier sums, on rows whose results
@@ -14,7 +15,7 @@ import (
 // have few tiles; over the tens of thousands of keys of a clip they are not.
 func (s *suite) attentionKeepsItsSums(t *testing.T) {
 	const nq, nk, size = 64, 800, 8
-	for _, dt := range []compute.DType{compute.FP32, compute.BF16} {
+	for _, dt := range underrace.Some([]compute.DType{compute.FP32, compute.BF16}, 1) {
 		for _, hd := range []int{64, 128} {
 			c := &attentionCase{nq: nq, nk: nk, heads: 1, hd: hd, scale: 1, dtype: dt}
 			c.q, c.k, c.v = make([]float32, nq*hd), make([]float32, nk*hd), make([]float32, nk*hd)
