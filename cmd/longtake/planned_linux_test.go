@@ -108,7 +108,10 @@ func TestPlanned(t *testing.T) {
 	var off [3][]float64
 	random := rand.New(rand.NewPCG(uint64(seed), 0)) //nolint:gosec // from 0, and no secret
 	var all []*drawn
-	for range count {
+	for i := range count {
+		if i%((count+2)/3) == 0 { // what a machine does with others changes by the minute
+			p.calibrate(t)
+		}
 		all = append(all, p.make(t, draw(random)))
 	}
 	p.calibrate(t)
@@ -150,11 +153,11 @@ func fromEnvironment(t *testing.T, name string, or int) int {
 
 // planned is what combinations are compared with.
 type planned struct {
-	b      binaries
-	h      *netHosts
-	gauges *machine.Gauges
-	device perf.Device // as measured so far
-	base   int64       // bytes of a shard beside what is predicted
+	b       binaries
+	h       *netHosts
+	gauges  *machine.Gauges
+	devices []perf.Device // as measured, one time after the other
+	bases   []float64     // bytes of a shard beside what is predicted, likewise
 }
 
 // drawn is a combination that was made.
@@ -180,14 +183,14 @@ func (p *planned) calibrate(t *testing.T) {
 			return made.Clip, err
 		}
 		s, err := m.Resolve(r, nil)
-		p.base = made.memory - plan.MemoryOf(m, s, r.Mesh).Total()
+		p.bases = append(p.bases, float64(made.memory-plan.MemoryOf(m, s, r.Mesh).Total()))
 		return made.Clip, err
 	}
 	if err := machine.Overheads(t.Context(), &d, t.TempDir(), here); err != nil {
 		t.Fatal(err)
 	}
-	p.device = d
-	t.Logf("a program takes %d MB; the machine is %+v", p.base>>20, d)
+	p.devices = append(p.devices, d)
+	t.Logf("a program takes %.0f MB; the machine is %+v", middle(p.bases)/1e6, d)
 }
 
 // measure goes on measuring the machine.
@@ -232,23 +235,36 @@ func (p *planned) make(t *testing.T, c combination) *drawn {
 	return &drawn{c, m, s, made}
 }
 
-// compare returns a line of the table with the relative errors of step, time and memory.
+// compare returns a line of the table with the relative errors of step, time and memory. The machine
+// was measured several times: the middle of the predictions counts.
 func (p *planned) compare(t *testing.T, c *drawn) (line string, errors [3]float64) {
 	t.Helper()
-	got, err := c.predict(p.device)
-	if err != nil {
-		t.Fatal(err)
-	}
 	made := c.made
-	t.Logf("measured %.4f s a step, %.3v; predicted %.4f = %.4f + %.4f + %.4f, %.3v",
-		made.StepSeconds, made.Seconds, got.Step, got.Compute, got.Exposed, got.Velocities,
-		got.Stages)
+	var step, total []float64
+	for _, d := range p.devices {
+		got, err := c.predict(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("measured %.4f s a step, %.3v; predicted %.4f = %.4f + %.4f + %.4f, %.3v",
+			made.StepSeconds, made.Seconds, got.Step, got.Compute, got.Exposed, got.Velocities,
+			got.Stages)
+		step, total = append(step, got.Step), append(total, got.Total)
+	}
 
-	memory, held := float64(plan.MemoryOf(c.m, c.s, c.mesh).Total()), float64(made.memory-p.base)
-	errors = [3]float64{got.Step/made.StepSeconds - 1, got.Total/made.Total - 1, memory/held - 1}
+	memory, held := float64(plan.MemoryOf(c.m, c.s, c.mesh).Total()), float64(made.memory)
+	held -= middle(p.bases)
+	errors = [3]float64{middle(step)/made.StepSeconds - 1, middle(total)/made.Total - 1,
+		memory/held - 1}
 	line = fmt.Sprintf("| %v | %.1f ms | %+.1f %% | %.2f s | %+.1f %% | %.0f MB | %+.1f %% |\n", c,
 		1e3*made.StepSeconds, 100*errors[0], made.Total, 100*errors[1], held/1e6, 100*errors[2])
 	return line, errors
+}
+
+// middle is the median.
+func middle(values []float64) float64 {
+	v := slices.Sorted(slices.Values(values))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
 // fillPlanned puts the table between its marks.
