@@ -78,6 +78,7 @@ func TestFieldsOfOtherServers(t *testing.T) {
 		`"enable_frame_interpolation": true`:        "frame interpolation is not supported",
 		`"stream": true`:                            "streamed answers",
 		`"extra_body": {"x": 1}`:                    `unknown field "x"`,
+		`"seed": [ ]`:                               "seed is [ ]; allowed: an integer",
 		`"extra_body": 3`:                           "extra_body is 3; allowed: an object",
 		`"extra_body": [1]`:                         "allowed: an object",
 		`"extra_body": {"seed": 1}, "seed": 1`:      "given twice",
@@ -291,6 +292,7 @@ func TestFormsAreBounded(t *testing.T) {
 
 func FuzzRequests(f *testing.F) {
 	f.Add([]byte(`{"prompt": "a", "extra_body": {"seed": [1]}, "seconds": 4, "fps": "24000/1001"}`))
+	f.Add([]byte(`{"prompt": "a", "seed": [ ]}`)) // a list without an element
 	f.Add([]byte(`{"input_reference": [{"image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]}`))
 	f.Add([]byte(`{"storyboard": [{"start": 0, "prompt": "\ud83d\u0000"}], "size": "96*64"}`))
 	fk := newFake()

@@ -86,6 +86,9 @@ func (v value) onlyElement() value {
 		return v
 	}
 	inner := strings.TrimSpace(list[1 : len(list)-1])
+	if inner == "" {
+		return v
+	}
 	return value{raw: json.RawMessage(inner), text: inner}
 }
 
