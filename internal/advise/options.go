@@ -198,12 +198,10 @@ func (p Pool) sites() []topology.Site {
 	for i, n := range p.Nodes {
 		inside := cmp.Or(p.Inside.Bytes, n.Device.Link)
 		speed := cmp.Or(n.Device.Peak["bf16"], n.Device.Peak["fp32"])
-		near, far := p.Inside.Latency, p.Network.Latency
 		sites[i] = topology.Site{Process: n.Host, Host: n.Host, Rack: n.Rack, Speed: speed,
 			Memory: n.Device.Memory, Rates: topology.Rates{Process: inside, Host: inside,
 				Net: p.Network.Bytes, Far: p.Racks.Bytes},
-			Delays: topology.Delays{Process: near, Host: near, Net: far,
-				Far: cmp.Or(p.Racks.Latency, far)}}
+			Delays: p.Delays(0)}
 	}
 	return sites
 }

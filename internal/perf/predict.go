@@ -34,6 +34,13 @@ type Pool struct {
 	Inside, Network, Racks Link
 }
 
+// Delays returns how long messages take on the pool's links: inside a host as given, in seconds,
+// where the pool does not say, and between racks as long as between hosts.
+func (p Pool) Delays(inside float64) topology.Delays {
+	near, far := cmp.Or(p.Inside.Latency, inside), p.Network.Latency
+	return topology.Delays{Process: near, Host: near, Net: far, Far: cmp.Or(p.Racks.Latency, far)}
+}
+
 // Prediction is what a clip is predicted to take. Times are in seconds.
 type Prediction struct {
 	// Total is the sum of the stages: text, denoise, decode, encode, and start for whatever a program

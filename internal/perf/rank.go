@@ -69,8 +69,7 @@ func (c *clip) site(n Node, u int) (topology.Site, rank, error) {
 		Idle: r.idle,
 		Rates: topology.Rates{Process: c.inside(d), Host: c.inside(d), Net: c.pool.Network.Bytes,
 			Far: c.pool.Racks.Bytes},
-		Delays: topology.Delays{Process: c.delay(), Host: c.delay(), Net: c.pool.Network.Latency,
-			Far: cmp.Or(c.pool.Racks.Latency, c.pool.Network.Latency)}}
+		Delays: c.pool.Delays(c.how.Delay)}
 	return s, r, nil
 }
 
@@ -163,8 +162,6 @@ func (c *clip) textWork() float64 {
 func (c *clip) inside(d Device) float64 {
 	return cmp.Or(c.pool.Inside.Bytes, d.Link*c.how.Links[d.Bus])
 }
-
-func (c *clip) delay() float64 { return cmp.Or(c.pool.Inside.Latency, c.how.Delay) }
 
 // weightBytes is what a weight takes that is gathered, in bfloat16.
 const weightBytes = 2

@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -101,17 +100,13 @@ func (p *Plan) machines() error {
 			inside = d.Link * p.How.Links[d.Bus]
 		}
 
-		near := cmp.Or(p.Pool.Inside.Latency, p.How.Delay)
-		far := p.Pool.Network.Latency
-
 		// What a shard would say of itself. Links have rates, so that nobody measures them.
 		m := sim.Machine{Name: fmt.Sprintf("%s-%d", n.Host, i), Device: d.Name, Host: n.Host,
 			Rack: n.Rack, Memory: d.Memory, DTypes: job.DTypes,
 			Speed: d.Peak[t] * p.How.Efficiency(d, t).Linear,
 			Rates: topology.Rates{Process: inside, Host: inside, Net: p.Pool.Network.Bytes,
 				Far: p.Pool.Racks.Bytes},
-			Delays: topology.Delays{Process: near, Host: near, Net: far,
-				Far: cmp.Or(p.Pool.Racks.Latency, far)}}
+			Delays: p.Pool.Delays(p.How.Delay)}
 
 		if m.Rates.Net == 0 {
 			m.Rates.Net = topology.Defaults.Net
