@@ -19,19 +19,13 @@ type Delays struct {
 const DelayMost = 10
 
 // Of returns the delay of a class.
-func (d Delays) Of(c Class) float64 { return [...]float64{d.Process, d.Host, d.Net, d.Far}[c] }
+func (d Delays) Of(c Class) float64 { return Rates(d).Of(c) }
 
 // With returns the delays with another one of a class.
-func (d Delays) With(c Class, v float64) Delays {
-	*[...]*float64{&d.Process, &d.Host, &d.Net, &d.Far}[c] = v
-	return d
-}
+func (d Delays) With(c Class, v float64) Delays { return Delays(Rates(d).With(c, v)) }
 
 // Or returns the delays, with those of o where one is not known.
-func (d Delays) Or(o Delays) Delays {
-	return Delays{cmp.Or(d.Process, o.Process), cmp.Or(d.Host, o.Host), cmp.Or(d.Net, o.Net),
-		cmp.Or(d.Far, o.Far)}
-}
+func (d Delays) Or(o Delays) Delays { return Delays(Rates(d).Or(Rates(o))) }
 
 // Check wants delays from 0 to 10 seconds.
 func (d Delays) Check() error {
