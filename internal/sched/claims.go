@@ -20,15 +20,12 @@ func (s *scheduler) claim(q *Queued, what blocking) {
 	switch k := s.kinOf(&q.Spec); {
 	case what == itsNodes && !k.claimed:
 		k.claimed = true
-		s.claims[k.needs], s.claimed = s.usableBy(q), nil
+		s.claims, s.claimed = append(s.claims, s.usableBy(q)), nil
 	case what == everything && !s.allAsked:
 		s.allAsked = true
-		s.claims[everyNode], s.claimed = s.usable, nil
+		s.claims, s.claimed = append(s.claims, s.usable), nil
 	}
 }
-
-// everyNode is what jobs claim that wait for none in particular.
-const everyNode = ""
 
 // allClaimed reports whether jobs wait for all nodes that may run a job.
 func (s *scheduler) allClaimed(spec *job.Spec) bool {

@@ -35,9 +35,9 @@ type scheduler struct {
 	waiting []*Queued
 	room    int64 // bytes of the store that jobs placed later in this round may take
 
-	// claims are nodes for which a job waits, by what it needs: those behind it must not overtake it
-	// there. claimed are all of these, nil until they are asked for.
-	claims    map[string][]*Node
+	// claims are nodes for which jobs wait, of each kin or all: those behind them must not overtake
+	// them there. claimed are all of these, nil until they are asked for.
+	claims    [][]*Node
 	allAsked  bool // a job waits for all nodes
 	claimed   map[job.NodeID]bool
 	preempted map[job.ID]string // running jobs that yield to a blocked one, and why
@@ -58,7 +58,7 @@ type scheduler struct {
 // newScheduler finds the nodes that may be used in this round.
 func newScheduler(v View) *scheduler {
 	s := &scheduler{View: v, room: v.Store.Room, preempted: map[job.ID]string{},
-		kins: map[string]*kin{}, claims: map[string][]*Node{},
+		kins:      map[string]*kin{},
 		runningOf: map[string]int{}, runningIn: map[string]int{},
 		aheadOf: map[string]int{}, decisions: make([]Decision, 0, len(v.Queued)+len(v.Running))}
 	if s.Ledger == nil {
