@@ -35,11 +35,10 @@ type Turns struct {
 	over  chan struct{} // closed when both have ended
 
 	// What resolve goes by: clips that count, how many there are of an index, pairs with both of their
-	// clips, and those of them that were made, with what they could show when they were looked at.
+	// clips, and what those of them that were made could show when they were looked at.
 	clips    map[string][]result.Request
 	of       map[int]int
 	complete int
-	pairs    int
 	shows    float64
 	enough   chan struct{} // closed when resolve is reached
 }
@@ -135,8 +134,8 @@ func (t *Turns) look() {
 	if t.resolve == 0 || t.complete < result.ResolveLeast || t.resolved() {
 		return
 	}
-	t.pairs, t.shows = result.Resolves(t.clips[SideA], t.clips[SideB])
-	if t.pairs >= result.ResolveLeast && t.shows <= t.resolve {
+	pairs, shows := result.Resolves(t.clips[SideA], t.clips[SideB])
+	if t.shows = shows; pairs >= result.ResolveLeast && shows <= t.resolve {
 		close(t.enough)
 	}
 }
