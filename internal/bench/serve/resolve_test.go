@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,17 +32,7 @@ func resolving(ctx context.Context, t *testing.T, s Setup, dir string, started t
 		SideB: noisy(SideB, 2.1, deviation)})
 	told := 0.
 	benches[0].Tell = func(s Status) { told = s.Shows }
-	var all sync.WaitGroup
-	for _, b := range benches {
-		all.Go(func() {
-			if err := b.Run(ctx); err != nil && ctx.Err() == nil {
-				t.Error(err)
-			}
-			b.Journal.Close()
-		})
-	}
-	all.Wait()
-
+	runAll(ctx, t, benches)
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -38,6 +38,21 @@ func both(t *testing.T, s Setup, dir string, started time.Time, on map[string]*s
 	return out
 }
 
+// runAll runs benches at the same time until they end or ctx does.
+func runAll(ctx context.Context, t *testing.T, benches []*Bench) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, b := range benches {
+		all.Go(func() {
+			if err := b.Run(ctx); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+			b.Journal.Close()
+		})
+	}
+	all.Wait()
+}
+
 // TestTurns: A B B A, one clip at a time, also where the run was interrupted in the middle of a
 // pair; what is done after the last clip of one side waits for the other, and no wait is latency.
 func TestTurns(t *testing.T) {
@@ -62,16 +77,7 @@ func TestTurns(t *testing.T) {
 			// The third clip is of B: A has made its first two by then, and so has B.
 			run := func(ctx context.Context) []*Bench {
 				benches := both(t, s, dir, started, on)
-				var all sync.WaitGroup
-				for _, b := range benches {
-					all.Go(func() {
-						if err := b.Run(ctx); err != nil && ctx.Err() == nil {
-							t.Error(err)
-						}
-						b.Journal.Close()
-					})
-				}
-				all.Wait()
+				runAll(ctx, t, benches)
 				return benches
 			}
 			want := "abbaabbaabbaabba"
